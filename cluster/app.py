@@ -1,0 +1,110 @@
+"""Assembles the application: the `import_path` of serve_config.yaml."""
+
+from __future__ import annotations
+
+import datetime as dt
+import os
+from pathlib import Path
+from typing import Any
+
+import structlog
+from ray.serve import Application
+from ray.serve.config import AutoscalingConfig
+
+from cluster.backend.connect import CachedDirectory, check_backend
+from cluster.costs.aggregator import AggregatorClient
+from cluster.fastpath import fast_path_missing
+from cluster.keys import find_keys
+from cluster.settings import AppSettings, ScalingSettings, parse_settings
+from deployments.embeddings import Embeddings
+from deployments.gateway import GatewaySettings
+from deployments.llm import Llm
+from deployments.providers.base import check_vendor
+from deployments.router import Router
+from deployments.vision import Vision
+from routing.catalogue import load_catalogue
+from routing.errors import ConfigurationError
+
+log = structlog.get_logger()
+
+
+def build(args: dict[str, Any]) -> Application:
+    """Return the bound application for the `args` of serve_config.yaml; raises ConfigurationError naming the key."""
+    settings = parse_settings(args).below(Path.cwd())
+    check(settings)
+    keys = find_keys(os.environ, Path(settings.keys.file))
+    world = AggregatorClient(settings.costs, settings.backend)
+    leaf = (settings.vendors, settings.simulation)
+    scaling = settings.scaling
+    _say_what_runs(settings)
+    router: Application = Router.options(**_options(scaling.router)).bind(  # type: ignore[attr-defined]
+        _gateway_settings(settings),
+        keys,
+        world,
+        CachedDirectory(settings.backend),
+        Vision.options(**_options(scaling.vision)).bind(*leaf),  # type: ignore[attr-defined]
+        Llm.options(**_options(scaling.llm)).bind(*leaf),  # type: ignore[attr-defined]
+        Embeddings.options(**_options(scaling.embeddings)).bind(*leaf),  # type: ignore[attr-defined]
+    )
+    return router
+
+
+def check(settings: AppSettings) -> None:
+    """Check what one key alone cannot tell: models, prices, vendors, backend; raises ConfigurationError."""
+    catalogue = load_catalogue()
+    for warning in catalogue.check(settings.model_names(), dt.datetime.now(dt.UTC).date()):
+        log.warning("a model retires soon", detail=warning)
+    for name in settings.model_names():
+        vendor = catalogue.get(name).vendor
+        if vendor not in settings.vendors:
+            raise ConfigurationError(f"vendors: {name} needs a row named {vendor}.", f"vendors.{vendor}")
+    for name, vendor_settings in settings.vendors.items():
+        check_vendor(name, vendor_settings)
+    check_backend(settings.backend, os.environ)
+
+
+def _gateway_settings(settings: AppSettings) -> GatewaySettings:
+    return GatewaySettings(
+        vision=settings.vision,
+        llm=settings.llm,
+        embeddings=settings.embeddings,
+        rooms=settings.rooms,
+        simulated_vendors=frozenset(name for name, vendor in settings.vendors.items() if vendor.simulated),
+        intent_grace_s=settings.costs.intent_grace_s,
+    )
+
+
+def _options(scaling: ScalingSettings) -> dict[str, Any]:
+    """Return one deployment's Serve options."""
+    autoscaling = AutoscalingConfig(
+        min_replicas=scaling.min_replicas,
+        max_replicas=scaling.max_replicas,
+        target_ongoing_requests=scaling.target_ongoing_requests,
+        metrics_interval_s=scaling.metrics_interval_s,
+        look_back_period_s=scaling.look_back_period_s,
+        upscale_delay_s=scaling.upscale_delay_s,
+        downscale_delay_s=scaling.downscale_delay_s,
+    )
+    return {
+        "autoscaling_config": autoscaling,
+        "max_ongoing_requests": scaling.max_ongoing_requests,
+        "max_queued_requests": scaling.max_queued_requests,
+        "ray_actor_options": {"num_cpus": scaling.num_cpus},
+        "health_check_period_s": 5,
+        "graceful_shutdown_timeout_s": 10,
+    }
+
+
+def _say_what_runs(settings: AppSettings) -> None:
+    simulated = sorted(name for name, vendor in settings.vendors.items() if vendor.simulated)
+    if simulated:
+        log.warning("SIMULATED vendors: their answers and their bill are not real", vendors=simulated)
+    if settings.backend.url is None:
+        log.warning("no backend.url: SQLite stands in for the backend", tenants=sorted(settings.backend.local_tenants))
+    missing = fast_path_missing(os.environ)
+    if missing:
+        log.warning(
+            "Ray's fast path is off: about four times fewer requests a second, and frames lost above 120 rooms;"
+            " start with `rayroom serve`",
+            missing=missing,
+        )

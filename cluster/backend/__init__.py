@@ -1,0 +1,1 @@
+"""The company's backend, and what stands in for it."""

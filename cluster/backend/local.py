@@ -1,0 +1,109 @@
+"""The embedded backend: SQLite answers what the company's tRPC server would. For a deployment that has none yet."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import sqlite3
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import TypeVar
+
+from cluster.backend.base import Tracked
+from routing.errors import TenantUnknown
+from routing.messages import FlushRow, Passage, Tenant
+
+BUSY_TIMEOUT_S = 5.0
+T = TypeVar("T")
+
+_SCHEMA = """
+CREATE TABLE IF NOT EXISTS cost_events (
+    flush_id TEXT PRIMARY KEY, tenant_id TEXT NOT NULL, service TEXT NOT NULL, model TEXT NOT NULL,
+    cost_nanousd INTEGER NOT NULL, cumulative_nanousd INTEGER NOT NULL, requests INTEGER NOT NULL, row TEXT NOT NULL
+) STRICT, WITHOUT ROWID;
+CREATE TABLE IF NOT EXISTS passages (
+    passage_id TEXT PRIMARY KEY, tenant_id TEXT NOT NULL, source TEXT NOT NULL, text TEXT NOT NULL
+) STRICT, WITHOUT ROWID;
+"""
+
+
+class LocalBackend:
+    """Keeps cost rows and passages in one file; several processes may use it at once. Knows the tenants it is given."""
+
+    def __init__(self, path: Path, tenants: Sequence[Tenant]) -> None:
+        self._path = path
+        self._tenants = {tenant.tenant_id: tenant for tenant in tenants}
+
+    async def tenant(self, tenant_id: str) -> Tenant:
+        if tenant_id not in self._tenants:
+            raise TenantUnknown(param="tenant_id")
+        return self._tenants[tenant_id]
+
+    async def track_costs(self, rows: Sequence[FlushRow]) -> Tracked:
+        known = [row for row in rows if row.tenant_id in self._tenants]
+        await self._on_disk(lambda db: _insert(db, known))
+        refused = {row.flush_id: "tenant_not_found" for row in rows if row.tenant_id not in self._tenants}
+        return Tracked(taken=frozenset(row.flush_id for row in known), refused=refused)
+
+    async def search(self, tenant_id: str, query: str, embedding: Sequence[float], top_k: int) -> tuple[Passage, ...]:
+        """Return the tenant's passages that share words with the query: this stand-in keeps no vectors."""
+        found = await self._on_disk(
+            lambda db: db.execute(
+                "SELECT passage_id, source, text FROM passages WHERE tenant_id = ?", (tenant_id,)
+            ).fetchall()
+        )
+        wanted = set(query.lower().split())
+        scored = [
+            Passage(passage_id=row[0], source=row[1], text=row[2], score=_overlap(wanted, row[2])) for row in found
+        ]
+        return tuple(sorted((p for p in scored if p.score > 0), key=lambda p: (-p.score, p.passage_id))[:top_k])
+
+    async def add_passages(self, tenant_id: str, passages: Sequence[Passage]) -> None:
+        rows = [(passage.passage_id, tenant_id, passage.source, passage.text) for passage in passages]
+        await self._on_disk(lambda db: db.executemany("INSERT OR REPLACE INTO passages VALUES (?, ?, ?, ?)", rows))
+
+    async def totals_nanousd(self) -> dict[str, int]:
+        """Return what each tenant was billed so far."""
+        query = "SELECT tenant_id, sum(cost_nanousd) FROM cost_events GROUP BY tenant_id"
+        return dict(await self._on_disk(lambda db: db.execute(query).fetchall()))
+
+    async def aclose(self) -> None:
+        return None
+
+    async def _on_disk(self, call: Callable[[sqlite3.Connection], T]) -> T:
+        return await asyncio.to_thread(self._call, call)
+
+    def _call(self, call: Callable[[sqlite3.Connection], T]) -> T:
+        self._path.parent.mkdir(parents=True, exist_ok=True)
+        db = sqlite3.connect(self._path, timeout=BUSY_TIMEOUT_S)
+        try:
+            db.execute("PRAGMA journal_mode = WAL")
+            db.executescript(_SCHEMA)
+            with db:
+                return call(db)
+        finally:
+            db.close()
+
+
+def _insert(db: sqlite3.Connection, rows: Sequence[FlushRow]) -> None:
+    db.executemany(
+        "INSERT INTO cost_events VALUES (?, ?, ?, ?, ?, ?, ?, ?) ON CONFLICT (flush_id) DO NOTHING",
+        [
+            (
+                row.flush_id,
+                row.tenant_id,
+                row.service,
+                row.model,
+                row.cost_nanousd,
+                row.cumulative_nanousd,
+                row.requests,
+                json.dumps({"seq": row.seq, "usage": row.usage, "price_version": row.price_version}),
+            )
+            for row in rows
+        ],
+    )
+
+
+def _overlap(wanted: set[str], text: str) -> float:
+    words = set(text.lower().split())
+    return len(wanted & words) / len(wanted) if wanted else 0.0

@@ -1,0 +1,86 @@
+"""Reads a Serve configuration as strictly as rayroom reads its own part; Ray drops an unknown key in silence."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import yaml
+from pydantic import BaseModel, ValidationError
+from ray.serve.schema import DeploymentSchema, ServeApplicationSchema, ServeDeploySchema
+
+from cluster.settings import AppSettings, explain, parse_settings
+from routing.errors import ConfigurationError
+
+IMPORT_PATH = "cluster.app:build"
+_DEPLOYMENTS = {"router", "vision", "llm", "embeddings"}
+
+
+def check_file(file: Path) -> AppSettings:
+    """Return rayroom's settings in `file`; raises ConfigurationError naming every wrong key of any part of it."""
+    document = _read(file)
+    wrong = [*_unknown(ServeDeploySchema, document, ""), *_wrong_values(document)]
+    applications = [app for app in document.get("applications") or [] if isinstance(app, dict)]
+    ours = [app for app in applications if app.get("import_path") == IMPORT_PATH]
+    for app in applications:
+        wrong += _check_application(app)
+    if len(ours) != 1:
+        wrong.append(f"applications: one application must have import_path {IMPORT_PATH} (seen: {len(ours)}).")
+    if wrong:
+        raise ConfigurationError("\n".join([f"{file}:", *wrong]), "applications")
+    return parse_settings(ours[0].get("args") or {})
+
+
+def _read(file: Path) -> dict[str, Any]:
+    try:
+        document = yaml.safe_load(file.read_text("utf-8"))
+    except FileNotFoundError:
+        raise ConfigurationError(f"{file}: there is no such file.") from None
+    except (yaml.YAMLError, UnicodeDecodeError) as error:
+        raise ConfigurationError(f"{file}: is not YAML: {error}") from None
+    if not isinstance(document, dict):
+        raise ConfigurationError(f"{file}: must be a mapping with `applications`, as `serve run` reads it.")
+    return document
+
+
+def _wrong_values(document: dict[str, Any]) -> list[str]:
+    try:
+        ServeDeploySchema.model_validate(document)
+    except ValidationError as error:
+        return [line.removeprefix(".") for line in explain(error, "")]
+    return []
+
+
+def _check_application(app: dict[str, Any]) -> list[str]:
+    name = f"applications.{app.get('name', '?')}"
+    wrong = list(_unknown(ServeApplicationSchema, app, name))
+    for deployment in app.get("deployments") or []:
+        if not isinstance(deployment, dict):
+            continue
+        where = f"{name}.deployments.{deployment.get('name', '?')}"
+        wrong += _unknown(DeploymentSchema, deployment, where)
+        if app.get("import_path") == IMPORT_PATH and deployment.get("name") not in _DEPLOYMENTS:
+            wrong.append(f"{where}: rayroom has no such deployment. Known: {', '.join(sorted(_DEPLOYMENTS))}.")
+    return wrong
+
+
+def _unknown(schema: type[BaseModel], part: dict[str, Any], where: str) -> list[str]:
+    """Return a line for each key of `part`, and of the schemas nested in it, that Ray would drop in silence."""
+    wrong = []
+    for key, value in part.items():
+        path = f"{where}.{key}".removeprefix(".")
+        if key not in schema.model_fields:
+            wrong.append(
+                f"{path}: unknown key (seen: {key!r}). Allowed here: {', '.join(sorted(schema.model_fields))}."
+            )
+            continue
+        nested = _nested(schema, key)
+        if nested is not None and isinstance(value, dict):
+            wrong += _unknown(nested, value, path)
+    return wrong
+
+
+def _nested(schema: type[BaseModel], key: str) -> type[BaseModel] | None:
+    annotation = schema.model_fields[key].annotation
+    kinds = [annotation, *getattr(annotation, "__args__", ())]
+    return next((kind for kind in kinds if isinstance(kind, type) and issubclass(kind, BaseModel)), None)

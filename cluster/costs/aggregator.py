@@ -1,0 +1,143 @@
+"""The named actor that every replica's money goes through. A thin shell: the recorder and the flusher decide."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import ray
+import structlog
+from ray.exceptions import RayActorError
+
+from cluster.backend.connect import connect_backend
+from cluster.costs.client import CostOutbox
+from cluster.costs.flusher import Flusher
+from cluster.costs.journal import Journal
+from cluster.costs.recorder import Entry, Recorder, Refusal
+from cluster.rooms import RoomBook
+from cluster.settings import BackendSettings, CostSettings
+from routing.errors import CostsUnavailable
+from routing.messages import Intent, RoomBeat, Settlement, TenantTotals
+
+NAME = "rayroom-aggregator"
+NAMESPACE = "rayroom"
+MAX_CONCURRENCY = 1_000
+
+log = structlog.get_logger()
+
+
+class Aggregator:
+    """Records, seals and flushes; remembers the open rooms. Replays its journal when it starts."""
+
+    def __init__(self, costs: CostSettings, backend: BackendSettings) -> None:
+        self._journal = Journal(Path(costs.journal_path))
+        self._recorder = Recorder(self._journal, time.time)
+        self._rooms = RoomBook()
+        self._backend = connect_backend(backend)
+        self._flusher = Flusher(
+            recorder=self._recorder,
+            journal=self._journal,
+            backend=self._backend,
+            every_s=costs.flush_every_s,
+            longest_backoff_s=costs.flush_longest_backoff_s,
+            call_timeout_s=backend.timeout_s * 3,
+            clock=time.time,
+        )
+        self._flushing = asyncio.get_running_loop().create_task(self._flusher.run())
+        log.info("aggregator started", journal_id=self._journal.journal_id)
+
+    async def write(self, entries: list[Entry]) -> Sequence[Refusal]:
+        return await self._recorder.write(entries)
+
+    async def totals(self, tenant_id: str) -> TenantTotals:
+        return await self._recorder.totals(tenant_id)
+
+    async def beat(self, beat: RoomBeat) -> None:
+        self._rooms.beat(beat)
+
+    async def close(self, room: str, job_id: str) -> None:
+        self._rooms.close(room, job_id)
+
+    async def rooms_of(self, tenant_id: str) -> tuple[RoomBeat, ...]:
+        return self._rooms.of(tenant_id, time.time())
+
+    async def drain(self) -> int:
+        """Seal and send all that is settled; returns how many intents are still open. Raises BackendError."""
+        await self._flusher.flush()
+        return await self._recorder.open_intents()
+
+
+def aggregator(costs: CostSettings, backend: BackendSettings) -> Any:
+    """Return the cluster's one aggregator, started by whoever asks first. Blocks on Ray's control store."""
+    actor: Any = ray.remote(Aggregator)
+    return actor.options(
+        name=NAME,
+        namespace=NAMESPACE,
+        lifetime="detached",
+        get_if_exists=True,
+        num_cpus=0,
+        max_restarts=-1,
+        # A call that kills the actor must not be sent to it for ever: the outbox resends, with an end and by id.
+        max_task_retries=0,
+        max_concurrency=MAX_CONCURRENCY,
+        # The journal is a file of the head node.
+        resources={"node:__internal_head__": 0.001},
+    ).remote(costs, backend)
+
+
+class AggregatorClient:
+    """What the router is bound to: the costs, and the rooms, of the whole cluster. Connects at its first use."""
+
+    def __init__(self, costs: CostSettings, backend: BackendSettings) -> None:
+        self._costs = costs
+        self._backend = backend
+        self._actor: Any = None
+        self._connecting = asyncio.Lock()
+        self._outbox = CostOutbox(self._send, costs.timeout_s)
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        return AggregatorClient, (self._costs, self._backend)
+
+    async def reserve(self, intent: Intent) -> None:
+        await self._outbox.reserve(intent)
+
+    async def settle(self, settlement: Settlement) -> None:
+        await self._outbox.settle(settlement)
+
+    async def totals(self, tenant_id: str) -> TenantTotals:
+        totals: TenantTotals = await self._ask("totals", tenant_id)
+        return totals
+
+    async def beat(self, beat: RoomBeat) -> None:
+        await self._ask("beat", beat)
+
+    async def close(self, room: str, job_id: str) -> None:
+        await self._ask("close", room, job_id)
+
+    async def of(self, tenant_id: str) -> tuple[RoomBeat, ...]:
+        beats: tuple[RoomBeat, ...] = await self._ask("rooms_of", tenant_id)
+        return beats
+
+    async def aclose(self) -> None:
+        await self._outbox.aclose()
+
+    async def _send(self, entries: list[Entry]) -> Sequence[Refusal]:
+        refusals: Sequence[Refusal] = await self._ask("write", entries)
+        return refusals
+
+    async def _ask(self, method: str, *values: object) -> Any:
+        try:
+            async with asyncio.timeout(self._costs.timeout_s):
+                actor = await self._connected()
+                return await getattr(actor, method).remote(*values)
+        except (RayActorError, TimeoutError) as error:
+            raise CostsUnavailable(retry_after_s=1.0) from error
+
+    async def _connected(self) -> Any:
+        async with self._connecting:
+            if self._actor is None:
+                self._actor = await asyncio.to_thread(aggregator, self._costs, self._backend)
+        return self._actor

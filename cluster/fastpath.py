@@ -1,0 +1,38 @@
+"""Knows the environment that Ray Serve's fast path, and a Ray of one's own, need before they start."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+
+FAST_PATH = {"RAY_SERVE_ENABLE_HA_PROXY": "1", "RAY_SERVE_THROUGHPUT_OPTIMIZED": "1"}
+"""Read by Serve when it is imported, on every node: docs/measurements.md has what they bring."""
+
+
+def fast_path_missing(environment: Mapping[str, str]) -> list[str]:
+    """Return the variables of the fast path that `environment` does not set."""
+    return [name for name, value in FAST_PATH.items() if environment.get(name) != value]
+
+
+def own_ray(directory: Path, ports: Mapping[str, int]) -> dict[str, str]:
+    """Return the variables that keep one Ray's proxies apart from any other's on this machine.
+
+    `ports` needs: stats, metrics, fallback, grpc_fallback, ingress, ingress_grpc (each the first of 200).
+    """
+    haproxy = directory / "haproxy"
+    return {
+        "RAY_AUTH_MODE": "disabled",
+        "RAY_SERVE_HAPROXY_CONFIG_FILE_LOC": str(haproxy / "haproxy.cfg"),
+        "RAY_SERVE_HAPROXY_SOCKET_PATH": str(haproxy / "admin.sock"),
+        "RAY_SERVE_HAPROXY_METRICS_SOCKET_PATH": str(haproxy / "metrics.sock"),
+        "RAY_SERVE_HAPROXY_SERVER_STATE_BASE": str(haproxy),
+        "RAY_SERVE_HAPROXY_SERVER_STATE_FILE": str(haproxy / "server-state"),
+        "RAY_SERVE_HAPROXY_STATS_PORT": str(ports["stats"]),
+        "RAY_SERVE_HAPROXY_METRICS_PORT": str(ports["metrics"]),
+        "RAY_SERVE_FALLBACK_PROXY_HTTP_PORT": str(ports["fallback"]),
+        "RAY_SERVE_FALLBACK_PROXY_GRPC_PORT": str(ports["grpc_fallback"]),
+        "RAY_SERVE_DIRECT_INGRESS_MIN_HTTP_PORT": str(ports["ingress"]),
+        "RAY_SERVE_DIRECT_INGRESS_MAX_HTTP_PORT": str(ports["ingress"] + 199),
+        "RAY_SERVE_DIRECT_INGRESS_MIN_GRPC_PORT": str(ports["ingress_grpc"]),
+        "RAY_SERVE_DIRECT_INGRESS_MAX_GRPC_PORT": str(ports["ingress_grpc"] + 199),
+    }

@@ -1,0 +1,170 @@
+"""Every knob a deployer turns, typed: the `args` of serve_config.yaml. Reads no environment."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+from typing import Annotated, Any, Literal
+
+from pydantic import Field, ValidationError, model_validator
+
+from deployments.settings import (
+    Count,
+    EmbeddingsSettings,
+    EnvironmentName,
+    RoomSettings,
+    Seconds,
+    ServiceSettings,
+    Settings,
+    SimulationSettings,
+    VendorSettings,
+    VisionSettings,
+)
+from routing.errors import ConfigurationError
+
+
+class ScalingSettings(Settings):
+    """How one deployment scales. The defaults are the preset measured for requests that wait for a vendor."""
+
+    min_replicas: Annotated[int, Field(ge=0)] = 1
+    max_replicas: Count = 2
+    target_ongoing_requests: Annotated[float, Field(gt=0)] = 16
+    max_ongoing_requests: Count = 64
+    max_queued_requests: Annotated[int, Field(ge=-1)] = 64
+    num_cpus: Annotated[float, Field(gt=0)] = 0.1
+    metrics_interval_s: Seconds = 1
+    look_back_period_s: Seconds = 4
+    upscale_delay_s: Annotated[float, Field(ge=0)] = 1
+    downscale_delay_s: Annotated[float, Field(ge=0)] = 60
+
+    @model_validator(mode="after")
+    def _bounds(self) -> ScalingSettings:
+        if self.min_replicas > self.max_replicas:
+            raise ValueError(f"min_replicas {self.min_replicas} is more than max_replicas {self.max_replicas}")
+        return self
+
+
+class RouterScaling(ScalingSettings):
+    """The router never scales to zero: it is the address that everyone knows."""
+
+    min_replicas: Count = 1
+    target_ongoing_requests: Annotated[float, Field(gt=0)] = 64
+    max_ongoing_requests: Count = 512
+
+
+class CostSettings(Settings):
+    """Where the journal lies and how often sealed totals leave."""
+
+    journal_path: str = ".rayroom/journal.db"
+    flush_every_s: Seconds = 10
+    flush_longest_backoff_s: Seconds = 60
+    timeout_s: Seconds = 10
+    intent_grace_s: Seconds = 60
+
+
+class LocalTenant(Settings):
+    """A tenant of the embedded backend, for a deployment without a backend of its own."""
+
+    name: str
+    plan: str = "free"
+    active: bool = True
+    budget_usd: Annotated[float, Field(ge=0)] | None = None
+    requests_per_minute: Count | None = None
+
+
+class BackendSettings(Settings):
+    """The company's tRPC backend; without a `url`, SQLite stands in and knows the `local_tenants`."""
+
+    url: Annotated[str, Field(pattern=r"^https?://\S+$")] | None = None
+    key_env: EnvironmentName = "RAYROOM_BACKEND_KEY"
+    transformer: Literal["plain", "superjson"] = "superjson"
+    timeout_s: Seconds = 5
+    tenant_ttl_s: Seconds = 30
+    tenant_stale_s: Seconds = 600
+    local_path: str = ".rayroom/backend.db"
+    local_tenants: dict[str, LocalTenant] = Field(
+        default={"acme": LocalTenant(name="Acme", plan="pro"), "globex": LocalTenant(name="Globex")}
+    )
+
+
+class KeySettings(Settings):
+    """Where the keys that the builder makes are written; keys in the environment come before them."""
+
+    file: str = ".rayroom/keys.env"
+
+
+class DeploymentsScaling(Settings):
+    """The four deployments, each with bounds of its own."""
+
+    router: RouterScaling = RouterScaling()
+    vision: ScalingSettings = ScalingSettings()
+    llm: ScalingSettings = ScalingSettings()
+    embeddings: ScalingSettings = ScalingSettings()
+
+
+class AppSettings(Settings):
+    """The whole tree under the application's `args`."""
+
+    scaling: DeploymentsScaling = DeploymentsScaling()
+    vendors: dict[str, VendorSettings]
+    simulation: SimulationSettings = SimulationSettings()
+    vision: VisionSettings
+    llm: ServiceSettings
+    embeddings: EmbeddingsSettings
+    rooms: RoomSettings = RoomSettings()
+    costs: CostSettings = CostSettings()
+    backend: BackendSettings = BackendSettings()
+    keys: KeySettings = KeySettings()
+
+    def model_names(self) -> tuple[str, ...]:
+        """Return every model that a request may reach."""
+        tiers = (self.vision.simple, self.vision.complex, self.llm.simple, self.llm.complex, self.embeddings.models)
+        return tuple(dict.fromkeys(name for tier in tiers for name in tier))
+
+    def below(self, root: Path) -> AppSettings:
+        """Return the same settings with their relative paths made absolute below `root`."""
+        costs = self.costs.model_copy(update={"journal_path": str(root / self.costs.journal_path)})
+        backend = self.backend.model_copy(update={"local_path": str(root / self.backend.local_path)})
+        keys = self.keys.model_copy(update={"file": str(root / self.keys.file)})
+        return self.model_copy(update={"costs": costs, "backend": backend, "keys": keys})
+
+
+def parse_settings(args: dict[str, Any]) -> AppSettings:
+    """Return the typed settings; raises ConfigurationError naming each wrong key, its value and what is allowed."""
+    try:
+        return AppSettings.model_validate(args)
+    except ValidationError as error:
+        raise ConfigurationError("\n".join(explain(error, "args")), "args") from None
+
+
+def explain(error: ValidationError, root: str) -> list[str]:
+    """Return a line for each wrong key: where it is, what was seen, what is allowed."""
+    lines = []
+    for one in error.errors(include_url=False, include_context=False):
+        where = ".".join([root, *map(str, one["loc"])])
+        seen = "" if one["type"] == "missing" else f" (seen: {_shown(one['input'])})"
+        allowed = f" Allowed here: {_allowed(one['loc'])}." if one["type"] == "extra_forbidden" else ""
+        lines.append(f"{where}: {one['msg']}{seen}.{allowed}")
+    return lines
+
+
+def _shown(value: object) -> str:
+    text = re.sub(r"\s+", " ", repr(value))
+    return text if len(text) <= 80 else text[:77] + "..."
+
+
+def _allowed(loc: tuple[int | str, ...]) -> str:
+    """Return the keys that are allowed beside the one at `loc`."""
+    kind: Any = AppSettings
+    for step in loc[:-1]:
+        kind = _inner(kind, str(step))
+    return ", ".join(sorted(kind.model_fields)) if hasattr(kind, "model_fields") else "see serve_config.yaml"
+
+
+def _inner(kind: Any, step: str) -> Any:
+    fields = getattr(kind, "model_fields", None)
+    if fields is None or step not in fields:
+        return kind
+    annotation = fields[step].annotation
+    inner = [kind for kind in getattr(annotation, "__args__", ()) if hasattr(kind, "model_fields")]
+    return inner[0] if inner else annotation

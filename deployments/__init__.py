@@ -1,0 +1,1 @@
+"""Answers: the Ray Serve deployments, and the vendors they ask."""

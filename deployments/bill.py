@@ -1,0 +1,145 @@
+"""Prices every attempt and has it written down: an intent before the vendor is asked, a settlement after."""
+
+from __future__ import annotations
+
+import asyncio
+import datetime as dt
+import uuid
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from types import TracebackType
+
+from deployments.providers.base import served_name
+from routing.catalogue import Catalogue, Model, text_tokens
+from routing.errors import ProviderError
+from routing.messages import Costs, Delta, Intent, Message, Outcome, Service, Settlement, Tenant, Usage
+
+_EVENTS = uuid.UUID("8f6d2c53-6a0e-5e0b-9a35-7f3f0d6d6c11")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Payer:
+    """Who pays for a request, and which request it is. `request_id` is ours, never the caller's."""
+
+    tenant: Tenant
+    room: str
+    service: Service
+    request_id: str = field(default_factory=lambda: uuid.uuid4().hex)
+
+
+class Meter:
+    """Opens a leg for each attempt."""
+
+    def __init__(
+        self,
+        costs: Costs,
+        catalogue: Catalogue,
+        simulated: frozenset[str],
+        grace_s: float,
+        clock: Callable[[], float],
+    ) -> None:
+        self._costs = costs
+        self._catalogue = catalogue
+        self._simulated = simulated
+        self._grace_s = grace_s
+        self._clock = clock
+
+    def simulated(self, model: Model) -> bool:
+        return model.vendor in self._simulated
+
+    def served_name(self, model: Model) -> str:
+        return served_name(model, self.simulated(model))
+
+    def leg(self, payer: Payer, model: Model, estimate: Usage, attempt: int, timeout_s: float) -> Leg:
+        """Return the bill of one attempt, to be entered before the vendor is asked."""
+        now_s = self._clock()
+        price = self._catalogue.price(model.name, dt.datetime.fromtimestamp(now_s, dt.UTC).date())
+        intent = Intent(
+            event_id=str(uuid.uuid5(_EVENTS, f"{payer.request_id}|{attempt}")),
+            tenant_id=payer.tenant.tenant_id,
+            room=payer.room,
+            service=payer.service,
+            vendor=model.vendor,
+            model=self.served_name(model),
+            price_version=price.version,
+            estimate_nanousd=price.cost_nanousd(estimate),
+            budget_nanousd=payer.tenant.budget_nanousd,
+            simulated=self.simulated(model),
+            opened_at_s=now_s,
+            expires_at_s=now_s + timeout_s + self._grace_s,
+        )
+        return Leg(self._costs, intent, estimate, price.cost_nanousd, self._clock)
+
+
+class Leg:
+    """One attempt's bill: an async context that is durable before its body runs and again when it has ended.
+
+    Raises BudgetExceeded or CostsUnavailable on entry, CostsUnavailable on exit.
+    """
+
+    def __init__(
+        self,
+        costs: Costs,
+        intent: Intent,
+        estimate: Usage,
+        price: Callable[[Usage], int],
+        clock: Callable[[], float],
+    ) -> None:
+        self._costs = costs
+        self._intent = intent
+        self._estimate = estimate
+        self._price = price
+        self._clock = clock
+        self._usage: Usage | None = None
+        self._streamed: list[str] = []
+        self._finished = False
+        self.cost_nanousd = 0
+
+    def answered(self, usage: Usage | None) -> None:
+        """Take note of a whole answer's usage; None where the vendor did not tell."""
+        self._usage, self._finished = usage, True
+
+    def heard(self, delta: Delta) -> None:
+        """Take note of a piece of a streamed answer."""
+        self._streamed.append(delta.text)
+        if delta.finish is not None:
+            self.answered(delta.usage)
+
+    async def __aenter__(self) -> Leg:
+        await self._costs.reserve(self._intent)
+        return self
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        usage, estimated = self._charged(error)
+        self.cost_nanousd = self._price(usage)
+        await self._costs.settle(
+            Settlement(
+                event_id=self._intent.event_id,
+                outcome=_outcome(error),
+                cost_nanousd=self.cost_nanousd,
+                estimated=estimated,
+                usage=usage,
+                settled_at_s=self._clock(),
+            )
+        )
+
+    def _charged(self, error: BaseException | None) -> tuple[Usage, bool]:
+        """Return what to bill, and whether it is an estimate: unknown usage is estimated, never zero."""
+        if self._usage is not None:
+            return self._usage, False
+        if self._finished or any(self._streamed):
+            said = Message(role="assistant", text="".join(self._streamed))
+            return Usage(input_tokens=self._estimate.input_tokens, output_tokens=text_tokens([said])), True
+        if error is None or isinstance(error, asyncio.CancelledError | GeneratorExit):
+            return self._estimate, True
+        if isinstance(error, ProviderError) and error.billable:
+            return self._estimate, True
+        return Usage(), False
+
+
+def _outcome(error: BaseException | None) -> Outcome:
+    if error is None:
+        return Outcome.OK
+    return Outcome.CANCELLED if isinstance(error, asyncio.CancelledError | GeneratorExit) else Outcome.ERROR

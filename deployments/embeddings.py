@@ -1,0 +1,25 @@
+"""The deployment that asks embedding models. One attempt a call."""
+
+from __future__ import annotations
+
+from ray import serve
+
+from deployments.leaf import Leaf
+from deployments.settings import SimulationSettings, VendorSettings
+from routing.messages import EmbedAsk
+from routing.messages import Embeddings as Vectors
+
+
+@serve.deployment(name="embeddings")
+class Embeddings:
+    """Turns text and frames into vectors."""
+
+    def __init__(self, vendors: dict[str, VendorSettings], simulation: SimulationSettings) -> None:
+        self._leaf = Leaf(vendors, simulation)
+        self._leaf.warm_up()
+
+    async def embed(self, ask: EmbedAsk) -> Vectors:
+        return await self._leaf.embed(ask)
+
+    async def __del__(self) -> None:
+        await self._leaf.aclose()

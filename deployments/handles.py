@@ -1,0 +1,90 @@
+"""Asks a deployment over a Serve handle, within a deadline, and cancels what it gives up on."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncGenerator
+from typing import Any
+
+from ray.exceptions import RayActorError, RayTaskError
+from ray.serve.exceptions import BackPressureError, DeploymentUnavailableError
+from ray.serve.handle import DeploymentHandle
+
+from routing.errors import Overloaded, ProviderError, ProviderTimeout, RayroomError, ReplicaLost
+from routing.messages import Answer, Ask, Delta, EmbedAsk, Embeddings
+
+# A leaf ends its attempt itself; the handle waits this much longer before it takes the replica for stuck.
+GRACE_S = 1.0
+
+
+class HandleLeaf:
+    """A deployment seen as plain async calls: every error that leaves here is ours."""
+
+    def __init__(self, handle: DeploymentHandle[Any]) -> None:
+        self._handle = handle
+        self._streaming = handle.options(stream=True)
+
+    async def answer(self, ask: Ask) -> Answer:
+        answer: Answer = await within(self._handle.answer.remote(ask), ask.timeout_s + GRACE_S)
+        return answer
+
+    async def embed(self, ask: EmbedAsk) -> Embeddings:
+        embeddings: Embeddings = await within(self._handle.embed.remote(ask), ask.timeout_s + GRACE_S)
+        return embeddings
+
+    def stream(self, ask: Ask) -> AsyncGenerator[Delta, None]:
+        return stream_within(self._streaming.stream.remote(ask), ask.timeout_s + GRACE_S)
+
+
+async def within(response: Any, timeout_s: float) -> Any:
+    """Await a handle's response for at most `timeout_s`.
+
+    `asyncio.timeout` alone would leave the replica running and spending: whatever ends the wait early also cancels the
+    call. Raises RayroomError.
+    """
+    try:
+        async with asyncio.timeout(timeout_s):
+            return await response
+    except TimeoutError:
+        response.cancel()
+        raise ProviderTimeout("The replica did not answer in time.") from None
+    except asyncio.CancelledError:
+        response.cancel()
+        raise
+    except Exception as error:
+        raise ours(error) from None
+
+
+async def stream_within(responses: Any, timeout_s: float) -> AsyncGenerator[Delta, None]:
+    """Yield a handle's stream, all of it within `timeout_s`; cancels the replica when the reader stops early."""
+    ended = False
+    try:
+        async with asyncio.timeout(timeout_s):
+            async for delta in responses:
+                yield delta
+        ended = True
+    except TimeoutError:
+        raise ProviderTimeout("The replica did not answer in time.") from None
+    except RayroomError:
+        ended = True
+        raise
+    except Exception as error:
+        ended = True
+        raise ours(error) from None
+    finally:
+        if not ended:
+            responses.cancel()
+
+
+def ours(error: BaseException) -> RayroomError:
+    """Return Ray's error as ours; the cause that a replica raised is unwrapped."""
+    match error:
+        case RayTaskError() if isinstance(error.cause, RayroomError):
+            return error.cause
+        case RayroomError():
+            return error
+        case BackPressureError() | DeploymentUnavailableError():
+            return Overloaded(retry_after_s=1.0)
+        case RayActorError():
+            return ReplicaLost()
+    return ProviderError(f"The replica failed: {type(error).__name__}.")

@@ -1,0 +1,49 @@
+"""Makes one attempt at one model. What the three model deployments share; knows no tenant and no money."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import AsyncGenerator
+
+from deployments.providers.base import Provider, connect
+from deployments.settings import SimulationSettings, VendorSettings
+from deployments.streams import coalesce
+from routing.catalogue import load_catalogue
+from routing.errors import ConfigurationError
+from routing.messages import Answer, Ask, Delta, EmbedAsk, Embeddings
+
+
+class Leaf:
+    """The vendors of one deployment, each connected once and for the replica's life."""
+
+    def __init__(self, vendors: dict[str, VendorSettings], simulation: SimulationSettings) -> None:
+        self._catalogue = load_catalogue()
+        self._providers: dict[str, Provider] = {
+            name: connect(name, vendor, simulation) for name, vendor in vendors.items()
+        }
+
+    def warm_up(self) -> None:
+        """Bring every vendor's client to the state in which its first request is as fast as its second."""
+        for provider in self._providers.values():
+            provider.warm_up()
+
+    async def answer(self, ask: Ask) -> Answer:
+        return await self._provider(ask.model).answer(self._catalogue.get(ask.model), ask)
+
+    async def stream(self, ask: Ask) -> AsyncGenerator[Delta, None]:
+        deltas = self._provider(ask.model).stream(self._catalogue.get(ask.model), ask)
+        async for delta in coalesce(deltas, time.monotonic):
+            yield delta
+
+    async def embed(self, ask: EmbedAsk) -> Embeddings:
+        return await self._provider(ask.model).embed(self._catalogue.get(ask.model), ask)
+
+    async def aclose(self) -> None:
+        for provider in self._providers.values():
+            await provider.aclose()
+
+    def _provider(self, model: str) -> Provider:
+        vendor = self._catalogue.get(model).vendor
+        if vendor not in self._providers:
+            raise ConfigurationError(f"vendors: {model} needs a row for {vendor}.", f"vendors.{vendor}")
+        return self._providers[vendor]

@@ -1,0 +1,32 @@
+"""The deployment that asks language models. One attempt a call, whole or streamed."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncGenerator
+from contextlib import aclosing
+
+from ray import serve
+
+from deployments.leaf import Leaf
+from deployments.settings import SimulationSettings, VendorSettings
+from routing.messages import Answer, Ask, Delta
+
+
+@serve.deployment(name="llm")
+class Llm:
+    """Answers turns."""
+
+    def __init__(self, vendors: dict[str, VendorSettings], simulation: SimulationSettings) -> None:
+        self._leaf = Leaf(vendors, simulation)
+        self._leaf.warm_up()
+
+    async def answer(self, ask: Ask) -> Answer:
+        return await self._leaf.answer(ask)
+
+    async def stream(self, ask: Ask) -> AsyncGenerator[Delta, None]:
+        async with aclosing(self._leaf.stream(ask)) as deltas:
+            async for delta in deltas:
+                yield delta
+
+    async def __del__(self) -> None:
+        await self._leaf.aclose()

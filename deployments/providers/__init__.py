@@ -1,0 +1,1 @@
+"""The vendors, each behind one seam; their errors become ours here, once."""

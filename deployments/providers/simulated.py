@@ -1,0 +1,142 @@
+"""Stands in for a vendor: its published latency, a real price, seeded answers that say they are simulated."""
+
+from __future__ import annotations
+
+import asyncio
+import hashlib
+import math
+import random
+import struct
+import tomllib
+from collections.abc import AsyncGenerator, Awaitable, Callable
+from functools import cache
+from importlib import resources
+
+from pydantic import BaseModel, ConfigDict
+
+from deployments.jpeg import inspect_jpeg
+from deployments.providers.base import served_name
+from deployments.settings import SimulationSettings
+from routing.catalogue import Model, text_tokens
+from routing.errors import BadInput, ProviderOverloaded, ProviderTimeout
+from routing.messages import Answer, Ask, Delta, EmbedAsk, Embeddings, Finish, Message, Usage
+
+TAIL_SIGMA = 0.35
+ANSWER_TOKENS = (20, 60)
+_WORDS = (
+    "a window with text and a chart beside it the title changed and one line is new near the top of the page".split()
+)
+
+Sleep = Callable[[float], Awaitable[None]]
+
+
+class Profile(BaseModel):
+    """How long a model takes, and who says so."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    first_token_ms: float
+    sigma: float
+    tail_share: float
+    tail_median_ms: float
+    tokens_per_s: float
+    source: str
+
+    def first_token_s(self, dice: random.Random) -> float:
+        """Draw a time to first token."""
+        if dice.random() < self.tail_share:
+            return dice.lognormvariate(math.log(self.tail_median_ms), TAIL_SIGMA) / 1_000
+        return dice.lognormvariate(math.log(self.first_token_ms), self.sigma) / 1_000
+
+
+@cache
+def load_profiles() -> dict[str, Profile]:
+    text = resources.files("deployments.providers").joinpath("profiles.toml").read_text("utf-8")
+    return {name: Profile.model_validate(row) for name, row in tomllib.loads(text).items()}
+
+
+class SimulatedProvider:
+    """Every vendor's stand-in. Two with one seed, asked the same in the same order, answer the same."""
+
+    def __init__(self, settings: SimulationSettings, sleep: Sleep = asyncio.sleep) -> None:
+        self._settings = settings
+        self._dice = random.Random(settings.seed)
+        self._sleep = sleep
+
+    async def answer(self, model: Model, ask: Ask) -> Answer:
+        text, usage, finish = "", None, None
+        async for delta in self.stream(model, ask):
+            text, usage, finish = text + delta.text, delta.usage or usage, delta.finish or finish
+        return Answer(text=text, model=served_name(model, True), finish=finish or "stop", usage=usage, simulated=True)
+
+    async def stream(self, model: Model, ask: Ask) -> AsyncGenerator[Delta, None]:
+        profile = load_profiles().get(model.name) or load_profiles()["default"]
+        words = [*f"[simulated {model.name}]".split(), *self._words(ask)]
+        said = words[: ask.max_output_tokens]
+        try:
+            async with asyncio.timeout(ask.timeout_s):
+                await self._pause(profile.first_token_s(self._dice))
+                self._fail_sometimes(model)
+                for word in said:
+                    yield Delta(text=word + " ")
+                    await self._pause(1 / profile.tokens_per_s)
+        except TimeoutError:
+            raise ProviderTimeout() from None
+        finish: Finish = "stop" if len(said) == len(words) else "length"
+        yield Delta(finish=finish, usage=_usage(model, ask.messages, output_tokens=len(said)))
+
+    async def embed(self, model: Model, ask: EmbedAsk) -> Embeddings:
+        profile = load_profiles().get(model.name) or load_profiles()["default"]
+        await self._pause(profile.first_token_s(self._dice))
+        self._fail_sometimes(model)
+        vectors = tuple(_vector(message, model.dimensions or 256) for message in ask.inputs)
+        px = sum(_pixels(image) for message in ask.inputs for image in message.images)
+        usage = Usage(input_tokens=text_tokens(ask.inputs), image_px=px)
+        return Embeddings(vectors=vectors, model=served_name(model, True), usage=usage, simulated=True)
+
+    def warm_up(self) -> None:
+        load_profiles()
+
+    async def aclose(self) -> None:
+        return None
+
+    async def _pause(self, seconds: float) -> None:
+        await self._sleep(seconds / self._settings.speed)
+
+    def _words(self, ask: Ask) -> list[str]:
+        """Return an answer's words: the same ask gets the same words under the same seed."""
+        content = "\n".join(message.text for message in ask.messages).encode()
+        images = b"".join(image for message in ask.messages for image in message.images)
+        dice = random.Random(hashlib.blake2b(content + images, digest_size=8, key=b"%d" % self._settings.seed).digest())
+        return dice.choices(_WORDS, k=dice.randint(*ANSWER_TOKENS))
+
+    def _fail_sometimes(self, model: Model) -> None:
+        if self._dice.random() < self._settings.failures.get(model.name, 0.0):
+            raise ProviderOverloaded(
+                f"The simulated {model.name} is overloaded, as its configured share of failures asks."
+            )
+
+
+def _usage(model: Model, messages: tuple[Message, ...], output_tokens: int) -> Usage:
+    images = [image for message in messages for image in message.images]
+    image_tokens = sum(model.image_token_count(_pixels(image)) for image in images)
+    return Usage(
+        input_tokens=text_tokens(messages) + image_tokens, image_tokens=image_tokens, output_tokens=output_tokens
+    )
+
+
+def _pixels(image: bytes) -> int:
+    try:
+        size = inspect_jpeg(image)
+    except BadInput:
+        return 0
+    return size.width_px * size.height_px
+
+
+def _vector(message: Message, dimensions: int) -> tuple[float, ...]:
+    """Return a unit vector that only the same content gives."""
+    content = message.text.encode() + b"".join(message.images)
+    digest = hashlib.shake_256(content).digest(4 * dimensions)
+    values = [number / 2**31 - 1 for number in struct.unpack(f"<{dimensions}I", digest)]
+    length = math.sqrt(sum(value * value for value in values))
+    return tuple(value / length for value in values)

@@ -1,0 +1,41 @@
+"""The ingress deployment: the gateway in a Serve replica, its leaves behind handles."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from fastapi import FastAPI
+from ray import serve
+from ray.serve.handle import DeploymentHandle
+
+from deployments.auth import Keys
+from deployments.gateway import Gateway, GatewaySettings, Leaves, World
+from deployments.handles import HandleLeaf
+from deployments.routes import build_routes
+from routing.catalogue import load_catalogue
+from routing.messages import Directory
+
+
+@serve.deployment(name="router")
+@serve.ingress()
+class Router:
+    """Checks, decides, asks, bills. Complexity, fallback and budgets are calls in this process, not hops."""
+
+    def __init__(
+        self,
+        settings: GatewaySettings,
+        keys: Keys,
+        world: World,
+        directory: Directory,
+        vision: DeploymentHandle[Any],
+        llm: DeploymentHandle[Any],
+        embeddings: DeploymentHandle[Any],
+    ) -> None:
+        leaves = Leaves(vision=HandleLeaf(vision), llm=HandleLeaf(llm), embeddings=HandleLeaf(embeddings))
+        self._gateway = Gateway(settings, load_catalogue(), keys, leaves, world, directory)
+
+    def __serve_build_asgi_app__(self) -> FastAPI:
+        return build_routes(self._gateway)
+
+    async def __del__(self) -> None:
+        await self._gateway.aclose()

@@ -1,0 +1,346 @@
+"""The HTTP face of the gateway: paths, headers, status codes, one error envelope. Decides nothing."""
+
+from __future__ import annotations
+
+import base64
+import json
+import struct
+import time
+import uuid
+from collections.abc import AsyncGenerator, AsyncIterator
+from contextlib import aclosing
+from dataclasses import asdict
+from typing import Any
+
+import structlog
+from fastapi import FastAPI, Request, Response
+from fastapi.exceptions import RequestValidationError
+from fastapi.responses import JSONResponse, StreamingResponse
+from pydantic import BaseModel
+from starlette.exceptions import HTTPException
+
+from deployments.attempts import Answered
+from deployments.auth import RoomToken, check_key, read_token, sign
+from deployments.gateway import Gateway
+from deployments.wire import (
+    ChatRequest,
+    EmbeddingRequest,
+    FrameHeaders,
+    Heartbeat,
+    OpenRoom,
+    parse_body,
+    parse_frame_headers,
+)
+from routing.errors import BadInput, NotAJpeg, RayroomError, TooLarge
+from routing.messages import Delta, Usage
+from routing.policy import AUTO, Decision
+
+MAX_FRAME_BYTES = 2 * 1024 * 1024
+# Below the 4 MB that a handle may carry between replicas.
+MAX_JSON_BYTES = 3_500_000
+_REF = "#/components/schemas/{model}"
+
+log = structlog.get_logger()
+
+
+def build_routes(gateway: Gateway) -> FastAPI:
+    """Return the ASGI app that serves `gateway`."""
+    app = FastAPI(title="rayroom", version="0.1.0", docs_url=None, redoc_url=None)
+    _handle_errors(app)
+    _add_health(app)
+    _add_rooms(app, gateway)
+    _add_frames(app, gateway)
+    _add_chat(app, gateway)
+    _add_embeddings(app, gateway)
+    _add_usage(app, gateway)
+    _describe(app)
+    return app
+
+
+def _add_health(app: FastAPI) -> None:
+    @app.get("/healthz")
+    async def healthz() -> dict[str, str]:
+        """Say that this replica's process answers."""
+        return {"status": "ok"}
+
+
+def _add_rooms(app: FastAPI, gateway: Gateway) -> None:
+    @app.get("/readyz")
+    async def readyz() -> dict[str, str]:
+        """Say that the cost journal answers too, without which nothing is asked of a vendor."""
+        await gateway.ready()
+        return {"status": "ready"}
+
+    @app.post("/v1/rooms", openapi_extra=_json_body(OpenRoom))
+    async def open_room(request: Request) -> dict[str, Any]:
+        """Open a room for its agent: agent key in, tenant, limits and a room token out."""
+        check_key(request.headers.get("authorization"), gateway.keys.agent, "agent")
+        token, tenant = await gateway.open_room(parse_body(OpenRoom, await _body(request, MAX_JSON_BYTES)))
+        limits = gateway.settings.rooms
+        return {
+            "room": token.name.room,
+            "tenant": {"id": tenant.tenant_id, "name": tenant.name, "plan": tenant.plan},
+            "token": sign(token, gateway.keys),
+            "expires_at": token.expires_at_s,
+            "simulated": bool(gateway.settings.simulated_vendors),
+            "limits": {
+                "frames_per_second": limits.frames_per_second,
+                "image_long_side_px": limits.image_long_side_px,
+                "heartbeat_every_s": limits.heartbeat_every_s,
+                "max_frame_bytes": MAX_FRAME_BYTES,
+            },
+        }
+
+    @app.post("/v1/rooms/{room}/heartbeat", openapi_extra=_json_body(Heartbeat))
+    async def heartbeat(request: Request, room: str) -> dict[str, Any]:
+        """Take an agent's counters; the answer carries a fresh token when the old one is half spent."""
+        token = _token(request, gateway, room)
+        renewed = await gateway.heartbeat(token, parse_body(Heartbeat, await _body(request, MAX_JSON_BYTES)))
+        return {"room": room, "token": sign(renewed, gateway.keys), "expires_at": renewed.expires_at_s}
+
+    @app.delete("/v1/rooms/{room}")
+    async def close_room(request: Request, room: str) -> dict[str, Any]:
+        """Close a room; the answer is its tenant's totals so far."""
+        return asdict(await gateway.close_room(_token(request, gateway, room)))
+
+
+def _add_frames(app: FastAPI, gateway: Gateway) -> None:
+    image = {"content": {"image/jpeg": {"schema": {"type": "string", "format": "binary"}}}, "required": True}
+
+    @app.post("/v1/frames", openapi_extra={"requestBody": image, "parameters": _header_parameters()})
+    async def frame(request: Request) -> dict[str, Any]:
+        """Describe one frame: a raw JPEG, its metadata in `x-frame-...` headers."""
+        token = _token(request, gateway)
+        kind = request.headers.get("content-type", "").split(";")[0].strip().lower()
+        if kind != "image/jpeg":
+            raise NotAJpeg("The content-type must be image/jpeg, and the body the JPEG itself.", "content-type")
+        headers = parse_frame_headers(request.headers)
+        answered, decision = await gateway.frame(token, headers, await _body(request, MAX_FRAME_BYTES))
+        return {
+            "description": answered.answer.text,
+            "model": answered.answer.model,
+            "finish": answered.answer.finish,
+            "usage": _usage(answered.answer.usage),
+            **_told(answered, decision),
+        }
+
+
+def _add_chat(app: FastAPI, gateway: Gateway) -> None:
+    @app.get("/v1/models")
+    async def models(request: Request) -> dict[str, Any]:
+        """List the models a request may name."""
+        _token(request, gateway)
+        names = [AUTO, "simple", "complex", *gateway.catalogue.models]
+        simulated = gateway.settings.simulated_vendors
+        rows = [
+            {"id": name, "object": "model", "created": 0, "owned_by": "rayroom"}
+            | ({"simulated": model.vendor in simulated} if (model := gateway.catalogue.models.get(name)) else {})
+            for name in names
+        ]
+        return {"object": "list", "data": rows}
+
+    @app.post("/v1/chat/completions", openapi_extra=_json_body(ChatRequest))
+    async def chat(request: Request) -> Response:
+        """Answer a turn, whole or streamed, as OpenAI's chat completions do."""
+        token = _token(request, gateway)
+        asked = parse_body(ChatRequest, await _body(request, MAX_JSON_BYTES))
+        if not asked.stream:
+            answered, decision = await gateway.chat(token, asked)
+            return JSONResponse(_completion(answered, decision))
+        deltas, decision = await gateway.chat_stream(token, asked)
+        # The first piece is awaited here, so that what fails before it still has a status of its own.
+        first = await anext(deltas)
+        with_usage = asked.stream_options is not None and asked.stream_options.include_usage
+        events = _events(first, deltas, decision, with_usage)
+        return StreamingResponse(events, media_type="text/event-stream", headers={"cache-control": "no-store"})
+
+
+def _add_embeddings(app: FastAPI, gateway: Gateway) -> None:
+    @app.post("/v1/embeddings", openapi_extra=_json_body(EmbeddingRequest))
+    async def embeddings(request: Request) -> dict[str, Any]:
+        """Embed text and images, as OpenAI's embeddings do."""
+        token = _token(request, gateway)
+        asked = parse_body(EmbeddingRequest, await _body(request, MAX_JSON_BYTES))
+        result, cost_nanousd = await gateway.embed(token, asked)
+        packed = asked.encoding_format == "base64"
+        rows = [
+            {"object": "embedding", "index": index, "embedding": _packed(vector) if packed else vector}
+            for index, vector in enumerate(result.vectors)
+        ]
+        tokens = result.usage.input_tokens if result.usage else 0
+        return {
+            "object": "list",
+            "model": result.model,
+            "data": rows,
+            "usage": {"prompt_tokens": tokens, "total_tokens": tokens},
+            "rayroom": {"cost_nanousd": cost_nanousd, "simulated": result.simulated},
+        }
+
+
+def _add_usage(app: FastAPI, gateway: Gateway) -> None:
+    @app.get("/v1/tenants/{tenant_id}/usage")
+    async def usage(request: Request, tenant_id: str) -> dict[str, Any]:
+        """Return a tenant's live totals and open rooms; needs an admin key."""
+        check_key(request.headers.get("authorization"), gateway.keys.admin, "admin")
+        totals, rooms = await gateway.usage(tenant_id)
+        return asdict(totals) | {"rooms": [asdict(room) for room in rooms]}
+
+
+def _handle_errors(app: FastAPI) -> None:
+    @app.exception_handler(RayroomError)
+    async def ours(_: Request, error: RayroomError) -> Response:
+        return error_response(error)
+
+    @app.exception_handler(RequestValidationError)
+    async def invalid(_: Request, error: RequestValidationError) -> Response:
+        where = ".".join(map(str, error.errors()[0]["loc"]))
+        return error_response(BadInput(f"{where}: {error.errors()[0]['msg']}.", where))
+
+    @app.exception_handler(HTTPException)
+    async def no_route(_: Request, error: HTTPException) -> Response:
+        body = {"message": str(error.detail), "type": "invalid_request_error", "code": "no_such_route", "param": None}
+        return JSONResponse({"error": body}, error.status_code)
+
+    @app.exception_handler(Exception)
+    async def bug(_: Request, error: Exception) -> Response:
+        return error_response(RayroomError())
+
+
+def error_response(error: RayroomError) -> JSONResponse:
+    """Return the error envelope, with `Retry-After` in whole seconds where waiting helps."""
+    headers = {} if error.retry_after_s is None else {"retry-after": str(max(1, -(-error.retry_after_s // 1)))}
+    if error.status in (429, 503):
+        headers.setdefault("retry-after", "1")
+    return JSONResponse(error.envelope(), error.status, {k: v.removesuffix(".0") for k, v in headers.items()})
+
+
+def _token(request: Request, gateway: Gateway, room: str | None = None) -> RoomToken:
+    named = room or request.headers.get("x-rayroom-room")
+    return read_token(request.headers.get("authorization"), gateway.keys, named)
+
+
+async def _body(request: Request, limit: int) -> bytes:
+    """Return the body, reading no more than `limit` bytes; raises TooLarge."""
+    chunks, size = [], 0
+    async for chunk in request.stream():
+        size += len(chunk)
+        if size > limit:
+            raise TooLarge(f"The body is larger than {limit} bytes.", "body")
+        chunks.append(chunk)
+    return b"".join(chunks)
+
+
+def _told(answered: Answered, decision: Decision) -> dict[str, Any]:
+    """Return what rayroom adds to every answer: tier and why, the whole request's cost, whether it is simulated."""
+    return {
+        "tier": decision.tier,
+        "score": decision.score,
+        "threshold": decision.threshold,
+        "reasons": decision.reasons,
+        "cost_nanousd": answered.cost_nanousd,
+        "attempts": answered.attempts,
+        "simulated": answered.answer.simulated,
+    }
+
+
+def _usage(usage: Usage | None) -> dict[str, Any] | None:
+    if usage is None:
+        return None
+    return {
+        "prompt_tokens": usage.input_tokens,
+        "completion_tokens": usage.output_tokens,
+        "total_tokens": usage.input_tokens + usage.output_tokens,
+        "prompt_tokens_details": {"cached_tokens": usage.cached_input_tokens},
+        "completion_tokens_details": {"reasoning_tokens": usage.thinking_tokens},
+    }
+
+
+def _head(kind: str, model: str) -> dict[str, Any]:
+    return {"id": f"chatcmpl-{uuid.uuid4().hex}", "object": kind, "created": int(time.time()), "model": model}
+
+
+def _finish(answered: Answered) -> str:
+    return {"refusal": "content_filter"}.get(answered.answer.finish, answered.answer.finish)
+
+
+def _completion(answered: Answered, decision: Decision) -> dict[str, Any]:
+    answer = answered.answer
+    message = {"role": "assistant", "content": answer.text, "refusal": None}
+    choice = {"index": 0, "message": message, "finish_reason": _finish(answered), "logprobs": None}
+    body = {"choices": [choice], "usage": _usage(answer.usage), "rayroom": _told(answered, decision)}
+    return _head("chat.completion", answer.model) | body
+
+
+async def _events(
+    first: Delta | Answered, rest: AsyncGenerator[Delta | Answered, None], decision: Decision, with_usage: bool
+) -> AsyncIterator[bytes]:
+    """Yield the server-sent events of a streamed completion; a failure after the first one is an event too."""
+    head = _head("chat.completion.chunk", "")
+    async with aclosing(rest):
+        try:
+            async for piece in _prepend(first, rest):
+                head["model"] = piece.model if isinstance(piece, Delta) else piece.answer.model
+                if isinstance(piece, Delta):
+                    yield _event(head | {"choices": [_choice({"content": piece.text}, None)]})
+                    continue
+                yield _event(head | {"choices": [_choice({}, _finish(piece))], "rayroom": _told(piece, decision)})
+                if with_usage:
+                    yield _event(head | {"choices": [], "usage": _usage(piece.answer.usage)})
+        except RayroomError as error:
+            yield _event(error.envelope())
+            return
+    yield b"data: [DONE]\n\n"
+
+
+async def _prepend(
+    first: Delta | Answered, rest: AsyncGenerator[Delta | Answered, None]
+) -> AsyncIterator[Delta | Answered]:
+    yield first
+    async for piece in rest:
+        yield piece
+
+
+def _choice(delta: dict[str, str], finish: str | None) -> dict[str, Any]:
+    return {"index": 0, "delta": {"role": "assistant"} | delta, "finish_reason": finish, "logprobs": None}
+
+
+def _event(body: dict[str, Any]) -> bytes:
+    return b"data: " + json.dumps(body, separators=(",", ":")).encode() + b"\n\n"
+
+
+def _packed(vector: tuple[float, ...]) -> str:
+    return base64.b64encode(struct.pack(f"<{len(vector)}f", *vector)).decode()
+
+
+def _json_body(kind: type[BaseModel]) -> dict[str, Any]:
+    """Return a route's OpenAPI for a body that the route reads itself, so that its size is bounded."""
+    schema = kind.model_json_schema(ref_template=_REF)
+    schema.pop("$defs", None)
+    return {"requestBody": {"content": {"application/json": {"schema": schema}}, "required": True}}
+
+
+def _describe(app: FastAPI) -> None:
+    """Have the OpenAPI document carry the schemas that the bodies refer to."""
+    described = app.openapi
+
+    def openapi() -> dict[str, Any]:
+        document = described()
+        schemas = document.setdefault("components", {}).setdefault("schemas", {})
+        for kind in (OpenRoom, Heartbeat, ChatRequest, EmbeddingRequest):
+            schemas.update(kind.model_json_schema(ref_template=_REF).get("$defs", {}))
+        return document
+
+    app.openapi = openapi  # type: ignore[method-assign]
+
+
+def _header_parameters() -> list[dict[str, Any]]:
+    schema = FrameHeaders.model_json_schema()
+    return [
+        {
+            "name": "x-frame-" + name.replace("_", "-"),
+            "in": "header",
+            "required": name in schema["required"],
+            "schema": field,
+        }
+        for name, field in schema["properties"].items()
+    ]

@@ -1,0 +1,24 @@
+"""The deployment that asks vision models. One attempt a call; it scales apart from the others."""
+
+from __future__ import annotations
+
+from ray import serve
+
+from deployments.leaf import Leaf
+from deployments.settings import SimulationSettings, VendorSettings
+from routing.messages import Answer, Ask
+
+
+@serve.deployment(name="vision")
+class Vision:
+    """Describes frames."""
+
+    def __init__(self, vendors: dict[str, VendorSettings], simulation: SimulationSettings) -> None:
+        self._leaf = Leaf(vendors, simulation)
+        self._leaf.warm_up()
+
+    async def answer(self, ask: Ask) -> Answer:
+        return await self._leaf.answer(ask)
+
+    async def __del__(self) -> None:
+        await self._leaf.aclose()

@@ -1,0 +1,212 @@
+"""The bodies and headers of the HTTP routes, as OpenAI's clients and the room agent know them."""
+
+from __future__ import annotations
+
+import base64
+import binascii
+import math
+from collections.abc import Mapping
+from typing import Annotated, Any, Literal, TypeVar
+
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationError
+
+from deployments.jpeg import inspect_jpeg
+from routing.errors import BadInput
+from routing.messages import FrameFeatures, Message
+
+MAX_TEXT_CHARS = 400_000
+MAX_MESSAGES = 512
+MAX_IMAGES = 8
+_DATA_URL = "data:image/jpeg;base64,"
+
+B = TypeVar("B", bound=BaseModel)
+Unit = Annotated[float, Field(ge=0, le=1)]
+Text = Annotated[str, Field(max_length=MAX_TEXT_CHARS)]
+
+
+def _finite(value: float) -> float:
+    if not math.isfinite(value):
+        raise ValueError("must be a finite number")
+    return value
+
+
+class Body(BaseModel):
+    """A request body: a key we do not know is refused by name, never dropped in silence."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+
+class OpenRoom(Body):
+    """What an agent says of the room it was sent to; `metadata` is its dispatch's, signed by the company's backend."""
+
+    room: Annotated[str, Field(max_length=1_024)]
+    job_id: Annotated[str, Field(min_length=1, max_length=128)]
+    metadata: Annotated[str, Field(max_length=16_384)]
+
+
+Finite = Annotated[float, AfterValidator(_finite)]
+
+
+class Heartbeat(Body):
+    """An agent's counters since its job began."""
+
+    counters: Annotated[
+        dict[Annotated[str, Field(pattern=r"^[a-z][a-z0-9_]{0,63}$")], Finite], Field(max_length=64)
+    ] = {}
+
+
+class TextPart(Body):
+    type: Literal["text"]
+    text: Text
+
+
+class ImageUrl(Body):
+    url: Annotated[str, Field(max_length=4_000_000)]
+    detail: Literal["auto", "low", "high"] = "auto"
+
+
+class ImagePart(Body):
+    type: Literal["image_url"]
+    image_url: ImageUrl
+
+
+Part = Annotated[TextPart | ImagePart, Field(discriminator="type")]
+
+
+class ChatMessage(Body):
+    role: Literal["system", "developer", "user", "assistant"]
+    content: Text | Annotated[list[Part], Field(max_length=64)]
+    name: Annotated[str, Field(max_length=256)] | None = None
+
+
+class StreamOptions(Body):
+    include_usage: bool = False
+    include_obfuscation: bool = False
+
+
+class ChatRequest(Body):
+    """OpenAI's chat completion request, as far as we pass it on."""
+
+    model: Annotated[str, Field(max_length=128)] = "auto"
+    messages: Annotated[list[ChatMessage], Field(min_length=1, max_length=MAX_MESSAGES)]
+    stream: bool = False
+    stream_options: StreamOptions | None = None
+    max_tokens: Annotated[int, Field(ge=1, le=32_000)] | None = None
+    max_completion_tokens: Annotated[int, Field(ge=1, le=32_000)] | None = None
+    temperature: Annotated[float, Field(ge=0, le=2)] | None = None
+    n: Literal[1] = 1
+    # Accepted because clients send them unasked; they change nothing here.
+    user: Annotated[str, Field(max_length=256)] | None = None
+    store: bool | None = None
+    metadata: dict[str, str] | None = None
+
+    def output_tokens(self, default: int) -> int:
+        return self.max_completion_tokens or self.max_tokens or default
+
+
+class EmbeddingRequest(Body):
+    """OpenAI's embedding request; an input may also be `{"text": ..., "image": "data:image/jpeg;base64,..."}`."""
+
+    class Item(Body):
+        text: Text = ""
+        image: Annotated[str, Field(max_length=4_000_000)] | None = None
+
+    model: Annotated[str, Field(max_length=128)] = "auto"
+    input: Text | Annotated[list[Text | Item], Field(min_length=1, max_length=128)]
+    encoding_format: Literal["float", "base64"] = "float"
+    user: Annotated[str, Field(max_length=256)] | None = None
+
+
+class FrameHeaders(Body):
+    """What comes with a frame, each in a header `x-frame-...` of its own."""
+
+    captured_at: Finite
+    track: Annotated[str, Field(min_length=1, max_length=128)]
+    source: Literal["screen_share", "camera"] = "screen_share"
+    phash: Annotated[str, Field(pattern=r"^[0-9a-f]{16}$")] | None = None
+    text_density: Unit = 0.0
+    edge_energy: Unit = 0.0
+    changed_share: Unit = 0.0
+    novelty: Unit = 0.0
+
+    def features(self) -> FrameFeatures:
+        return FrameFeatures(
+            text_density=self.text_density,
+            edge_energy=self.edge_energy,
+            changed_share=self.changed_share,
+            novelty=self.novelty,
+        )
+
+
+def parse_body(kind: type[B], body: bytes) -> B:
+    """Return a JSON body as `kind`; raises BadInput naming the field."""
+    try:
+        return kind.model_validate_json(body)
+    except ValidationError as error:
+        raise bad_input(error) from None
+
+
+def parse_frame_headers(headers: Mapping[str, str]) -> FrameHeaders:
+    """Return the `x-frame-...` headers; raises BadInput naming the header."""
+    prefix = "x-frame-"
+    found = {name[len(prefix) :].replace("-", "_"): value for name, value in headers.items() if name.startswith(prefix)}
+    try:
+        return FrameHeaders.model_validate(found)
+    except ValidationError as error:
+        raise bad_input(error, lambda name: prefix + name.replace("_", "-")) from None
+
+
+def bad_input(error: ValidationError, rename: Any = str) -> BadInput:
+    """Return the first wrong field as ours; a value is never repeated, it may be content."""
+    first = error.errors(include_url=False, include_context=False, include_input=False)[0]
+    steps = [str(step) for step in first["loc"] if step not in ("text", "image_url", "str") or first["loc"][-1] == step]
+    param = rename(".".join(steps)) if steps else "body"
+    return BadInput(f"{param}: {first['msg']}.", param)
+
+
+def to_messages(messages: list[ChatMessage], max_px: int) -> tuple[Message, ...]:
+    """Return a chat's messages as ours; raises BadInput for an image that is no inline JPEG, or one too many."""
+    found = tuple(_to_message(message, f"messages.{i}.content", max_px) for i, message in enumerate(messages))
+    if sum(len(message.images) for message in found) > MAX_IMAGES:
+        raise BadInput(f"A request may hold {MAX_IMAGES} images at most.", "messages")
+    return found
+
+
+def _to_message(message: ChatMessage, where: str, max_px: int) -> Message:
+    role: Any = "system" if message.role == "developer" else message.role
+    if isinstance(message.content, str):
+        return Message(role=role, text=message.content)
+    texts = [part.text for part in message.content if isinstance(part, TextPart)]
+    images = [
+        inline_jpeg(part.image_url.url, f"{where}.{i}.image_url.url", max_px)
+        for i, part in enumerate(message.content)
+        if isinstance(part, ImagePart)
+    ]
+    return Message(role=role, text="\n".join(texts), images=tuple(images))
+
+
+def inline_jpeg(url: str, param: str, max_px: int) -> bytes:
+    """Return the JPEG of a data URL; raises BadInput: nothing is ever fetched for a caller."""
+    if not url.startswith(_DATA_URL):
+        raise BadInput(f"{param}: must be an inline JPEG, {_DATA_URL}...; images are not fetched.", param)
+    try:
+        data = base64.b64decode(url[len(_DATA_URL) :], validate=True)
+    except binascii.Error:
+        raise BadInput(f"{param}: is not valid base64.", param) from None
+    inspect_jpeg(data, max_px)
+    return data
+
+
+def to_inputs(request: EmbeddingRequest, max_px: int) -> tuple[Message, ...]:
+    """Return what is to be embedded, in order; raises BadInput."""
+    items = [request.input] if isinstance(request.input, str) else request.input
+    return tuple(_to_input(item, f"input.{i}", max_px) for i, item in enumerate(items))
+
+
+def _to_input(item: str | EmbeddingRequest.Item, where: str, max_px: int) -> Message:
+    if isinstance(item, str):
+        item = EmbeddingRequest.Item(text=item)
+    if not item.text and item.image is None:
+        raise BadInput(f"{where}: is empty.", where)
+    images = () if item.image is None else (inline_jpeg(item.image, f"{where}.image", max_px),)
+    return Message(role="user", text=item.text, images=images)

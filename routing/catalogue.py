@@ -1,0 +1,149 @@
+"""Knows each model's name, vendor, tier, price and last day, and estimates what an ask will use. Asks no one."""
+
+from __future__ import annotations
+
+import datetime as dt
+import tomllib
+from collections.abc import Iterable
+from dataclasses import dataclass
+from importlib import resources
+
+from pydantic import BaseModel, ConfigDict, PositiveInt, ValidationError
+
+from routing.errors import ConfigurationError, UnknownModel
+from routing.messages import Ask, EmbedAsk, Message, Service, Tier, Usage
+from routing.prices import Price, Prices, load_prices
+
+WARN_DAYS = 60
+# English text runs at about four bytes a token in the vendors' tokenizers; three keeps an estimate from falling short.
+BYTES_PER_TOKEN = 3
+MESSAGE_OVERHEAD_TOKENS = 8
+# A frame as the agent sends it: 1024 x 576.
+FRAME_PX = 1024 * 576
+
+
+class Model(BaseModel):
+    """One row of models.toml."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    name: str
+    vendor: str
+    services: tuple[Service, ...]
+    tier: Tier
+    source: str
+    retires_on: dt.date | None = None
+    successor: str | None = None
+    wire_name: str | None = None
+    image_tokens: PositiveInt | None = None
+    image_px_per_token: PositiveInt | None = None
+    dimensions: PositiveInt | None = None
+    max_output_tokens: PositiveInt = 8_192
+
+    @property
+    def vendor_name(self) -> str:
+        """What the vendor calls this model."""
+        return self.wire_name or self.name
+
+    def retired(self, today: dt.date) -> bool:
+        return self.retires_on is not None and self.retires_on <= today
+
+    def days_left(self, today: dt.date) -> int | None:
+        return None if self.retires_on is None else (self.retires_on - today).days
+
+    def image_token_count(self, px: int) -> int:
+        """Return the input tokens an image of `px` pixels is charged as, by the vendor's published rule."""
+        if self.image_tokens is not None:
+            return self.image_tokens
+        return -(-px // self.image_px_per_token) if self.image_px_per_token else 0
+
+
+@dataclass(frozen=True)
+class Catalogue:
+    """The models and their prices."""
+
+    models: dict[str, Model]
+    prices: Prices
+
+    def get(self, name: str) -> Model:
+        """Return a model by its name; raises UnknownModel."""
+        model = self.models.get(name)
+        if model is None:
+            raise UnknownModel(f"The model {name[:80]!r} is not in the catalogue.", "model")
+        return model
+
+    def price(self, name: str, day: dt.date) -> Price:
+        return self.prices.of(name, day)
+
+    def check(self, names: Iterable[str], today: dt.date) -> list[str]:
+        """Return warnings for models that retire within 60 days; raises ConfigurationError for one past its day."""
+        return [warning for name in sorted(set(names)) if (warning := self._check_one(name, today))]
+
+    def _check_one(self, name: str, today: dt.date) -> str | None:
+        model = self.models.get(name)
+        if model is None:
+            known = ", ".join(sorted(self.models))
+            raise ConfigurationError(f"tiers: the model {name!r} is not in models.toml. Known: {known}.", name)
+        self.price(name, today)
+        if model.retired(today):
+            raise ConfigurationError(
+                f"tiers: {name} was retired on {model.retires_on}; use its successor {model.successor}.", name
+            )
+        left = model.days_left(today)
+        if left is None or left > WARN_DAYS:
+            return None
+        return f"{name} retires on {model.retires_on}, in {left} days; its successor is {model.successor}"
+
+
+def estimate_ask(model: Model, ask: Ask) -> Usage:
+    """Return the most that `ask` should use: its whole input, and every output token it allows."""
+    images = sum(len(message.images) for message in ask.messages)
+    image_tokens = images * model.image_token_count(FRAME_PX)
+    return Usage(
+        input_tokens=text_tokens(ask.messages) + image_tokens,
+        output_tokens=ask.max_output_tokens,
+        image_tokens=image_tokens,
+    )
+
+
+def estimate_embed(ask: EmbedAsk) -> Usage:
+    images = sum(len(message.images) for message in ask.inputs)
+    return Usage(input_tokens=text_tokens(ask.inputs), image_px=images * FRAME_PX)
+
+
+def text_tokens(messages: Iterable[Message]) -> int:
+    """Return about how many tokens the text of `messages` is, never too few for Latin text."""
+    return sum(MESSAGE_OVERHEAD_TOKENS + -(-len(message.text.encode()) // BYTES_PER_TOKEN) for message in messages)
+
+
+def load_catalogue(models_text: str | None = None, prices_text: str | None = None) -> Catalogue:
+    """Read the shipped tables; raises ConfigurationError naming the row."""
+    text = models_text if models_text is not None else resources.files("routing").joinpath("models.toml").read_text()
+    models = [_row(index, raw) for index, raw in enumerate(tomllib.loads(text).get("model", []))]
+    catalogue = Catalogue({model.name: model for model in models}, load_prices(prices_text))
+    for model in models:
+        _check_successors(catalogue, model)
+    return catalogue
+
+
+def _row(index: int, raw: dict[str, object]) -> Model:
+    try:
+        return Model.model_validate(raw)
+    except ValidationError as error:
+        first = error.errors()[0]
+        where = ".".join(map(str, first["loc"]))
+        raise ConfigurationError(
+            f"models.toml: row {index + 1} ({raw.get('name')}): {where}: {first['msg']}", where
+        ) from None
+
+
+def _check_successors(catalogue: Catalogue, model: Model) -> None:
+    seen = [model.name]
+    while model.successor is not None:
+        if model.successor in seen:
+            raise ConfigurationError(f"models.toml: successors form a cycle: {' -> '.join([*seen, model.successor])}")
+        following = catalogue.models.get(model.successor)
+        if following is None:
+            raise ConfigurationError(f"models.toml: {model.name} names the successor {model.successor}: no such row.")
+        seen.append(following.name)
+        model = following

@@ -1,0 +1,270 @@
+"""Every error a caller of rayroom can see, as one tree.
+
+RayroomError
+├── BadInput                 the caller's request is wrong                 422
+│   ├── NotAJpeg             the body is something else                    415
+│   ├── TooLarge             bytes, pixels or tokens beyond the limit      413
+│   ├── UnknownModel         no such row in the catalogue                  404
+│   └── RoomNameInvalid      outside tenant_{tenant_id}_{meeting_id}       422
+├── Unauthorized             no key or token, or a bad one                 401
+├── Forbidden                a good token, for something else              403
+│   └── TenantSuspended      the backend says this tenant is not active    403
+├── TenantUnknown            the backend does not know this tenant         404
+├── BudgetExceeded           the tenant's money is spent                   402
+├── RateLimited              this tenant asks too often                    429
+├── Overloaded               no replica has room right now                 503
+├── CostsUnavailable         the journal did not answer: nothing is spent  503
+├── BackendError             the company's backend
+│   ├── BackendUnavailable   no answer, or not now                         503
+│   └── BackendRefused       our key or configuration is wrong there       502
+├── ProviderError            a vendor's attempt failed                     502
+│   ├── ProviderTimeout      a timer of ours ran out                       504
+│   ├── ProviderRateLimited  the vendor asks us to slow down
+│   ├── ProviderQuota        the vendor's credit is spent
+│   ├── ProviderOverloaded   the vendor says 5xx or 529
+│   ├── ProviderRefused      the vendor rejects the request itself
+│   ├── ProviderAuth         the vendor rejects our key
+│   ├── ProviderUnreachable  no connection, or it broke
+│   ├── ProviderTruncated    the answer ended without its finish marker
+│   └── ReplicaLost          the replica died with the request in it
+└── ConfigurationError       a knob is wrong: said at start                500
+"""
+
+from __future__ import annotations
+
+from typing import Any, ClassVar
+
+
+class RayroomError(Exception):
+    """Something went wrong in rayroom."""
+
+    status: ClassVar[int] = 500
+    code: ClassVar[str] = "internal_error"
+    type: ClassVar[str] = "server_error"
+    retryable: ClassVar[bool] = False
+
+    def __init__(
+        self, message: str | None = None, param: str | None = None, retry_after_s: float | None = None, **facts: Any
+    ) -> None:
+        self.message = message or (type(self).__doc__ or "").strip()
+        self.param = param
+        self.retry_after_s = retry_after_s
+        self.facts = facts
+        super().__init__(self.message)
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        return _rebuild, (type(self), self.message, self.param, self.retry_after_s, self.facts)
+
+    def envelope(self) -> dict[str, Any]:
+        """Return OpenAI's error body: `{"error": {message, type, code, param, ...facts}}`."""
+        error = {"message": self.message, "type": self.type, "code": self.code, "param": self.param}
+        return {"error": error | self.facts}
+
+
+def _rebuild(
+    kind: type[RayroomError], message: str, param: str | None, retry_after_s: float | None, facts: dict[str, Any]
+) -> RayroomError:
+    return kind(message, param, retry_after_s, **facts)
+
+
+class BadInput(RayroomError):
+    """The request is not valid."""
+
+    status = 422
+    code = "invalid_value"
+    type = "invalid_request_error"
+
+
+class NotAJpeg(BadInput):
+    """The body is not a JPEG image."""
+
+    status = 415
+    code = "unsupported_media_type"
+
+
+class TooLarge(BadInput):
+    """The request is larger than the limit."""
+
+    status = 413
+    code = "too_large"
+
+
+class UnknownModel(BadInput):
+    """The catalogue has no such model."""
+
+    status = 404
+    code = "model_not_found"
+
+
+class RoomNameInvalid(BadInput):
+    """A room must be named tenant_{tenant_id}_{meeting_id}, and a tenant id has no underscore."""
+
+    code = "invalid_room_name"
+
+
+class Unauthorized(RayroomError):
+    """A valid key or token is needed."""
+
+    status = 401
+    code = "invalid_api_key"
+    type = "authentication_error"
+
+
+class Forbidden(RayroomError):
+    """This token does not open that."""
+
+    status = 403
+    code = "forbidden"
+    type = "permission_error"
+
+
+class TenantSuspended(Forbidden):
+    """This tenant is suspended."""
+
+    code = "tenant_suspended"
+
+
+class TenantUnknown(RayroomError):
+    """The backend knows no such tenant."""
+
+    status = 404
+    code = "tenant_not_found"
+    type = "invalid_request_error"
+
+
+class BudgetExceeded(RayroomError):
+    """The tenant's budget is spent."""
+
+    status = 402
+    code = "budget_exceeded"
+    type = "billing_error"
+
+
+class RateLimited(RayroomError):
+    """This tenant sends more requests than its plan allows."""
+
+    status = 429
+    code = "rate_limit_exceeded"
+    type = "rate_limit_error"
+    retryable = True
+
+
+class Overloaded(RayroomError):
+    """All replicas are busy."""
+
+    status = 503
+    code = "overloaded"
+    retryable = True
+
+
+class CostsUnavailable(RayroomError):
+    """The cost journal did not answer in time, so nothing was asked of a vendor."""
+
+    status = 503
+    code = "costs_unavailable"
+    retryable = True
+
+
+class BackendError(RayroomError):
+    """The backend failed."""
+
+    status = 502
+    code = "backend_error"
+
+
+class BackendUnavailable(BackendError):
+    """The backend did not answer."""
+
+    status = 503
+    code = "backend_unavailable"
+    retryable = True
+
+
+class BackendRefused(BackendError):
+    """The backend refuses us: its key, its transformer or its procedures are not what the configuration says."""
+
+    code = "backend_refused"
+
+
+class ProviderError(RayroomError):
+    """A vendor's attempt failed."""
+
+    status = 502
+    code = "provider_error"
+    billable: ClassVar[bool] = True
+    """Whether the vendor may have charged for the attempt, so that it is billed at its estimate."""
+
+
+class ProviderTimeout(ProviderError):
+    """The vendor did not answer in time."""
+
+    status = 504
+    code = "provider_timeout"
+    retryable = True
+
+
+class ProviderRateLimited(ProviderError):
+    """The vendor asked us to slow down."""
+
+    status = 503
+    code = "provider_rate_limited"
+    retryable = True
+    billable = False
+
+
+class ProviderQuota(ProviderError):
+    """The vendor's credit or quota is spent."""
+
+    code = "provider_quota"
+    billable = False
+
+
+class ProviderOverloaded(ProviderError):
+    """The vendor is overloaded."""
+
+    status = 503
+    code = "provider_overloaded"
+    retryable = True
+    billable = False
+
+
+class ProviderRefused(ProviderError):
+    """The vendor rejects the request."""
+
+    code = "provider_refused"
+    billable = False
+
+
+class ProviderAuth(ProviderError):
+    """The vendor rejects our key."""
+
+    code = "provider_auth"
+    billable = False
+
+
+class ProviderUnreachable(ProviderError):
+    """The connection to the vendor failed."""
+
+    code = "provider_unreachable"
+    retryable = True
+
+
+class ProviderTruncated(ProviderError):
+    """The vendor's answer ended before its finish marker."""
+
+    code = "provider_truncated"
+    retryable = True
+
+
+class ReplicaLost(ProviderError):
+    """The replica that asked the vendor died before it answered."""
+
+    status = 503
+    code = "replica_lost"
+    retryable = True
+
+
+class ConfigurationError(RayroomError):
+    """The configuration is wrong."""
+
+    code = "configuration_error"

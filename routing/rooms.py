@@ -1,0 +1,56 @@
+"""Reads a room's name: tenant_{tenant_id}_{meeting_id}. Knows no backend."""
+
+from __future__ import annotations
+
+import json
+import re
+from dataclasses import dataclass
+from typing import Any
+
+from routing.errors import BadInput, Forbidden, RoomNameInvalid
+
+MAX_ROOM_BYTES = 256
+# Without "_" in a tenant id a name reads one way only.
+_ROOM = re.compile(
+    r"tenant_(?P<tenant>[A-Za-z0-9][A-Za-z0-9.-]{0,62})_(?P<meeting>[A-Za-z0-9][A-Za-z0-9._-]*)", re.ASCII
+)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RoomName:
+    """A room's name and the two ids in it."""
+
+    room: str
+    tenant_id: str
+    meeting_id: str
+
+
+def parse_room(room: str) -> RoomName:
+    """Return the ids a room's name holds; raises RoomNameInvalid."""
+    match = _ROOM.fullmatch(room) if len(room.encode("utf-8", "replace")) <= MAX_ROOM_BYTES else None
+    if match is None:
+        raise RoomNameInvalid(param="room")
+    return RoomName(room=room, tenant_id=match["tenant"], meeting_id=match["meeting"])
+
+
+def check_metadata(name: RoomName, metadata: str) -> None:
+    """Check that a dispatch's signed metadata names the tenant that the room's name holds.
+
+    `metadata` is JSON `{"tenant_id": ..., "meeting_id": ...}`; the meeting may be left out.
+    Raises BadInput or Forbidden.
+    """
+    claimed = _object(metadata)
+    if claimed.get("tenant_id") != name.tenant_id:
+        raise Forbidden("The metadata's tenant_id is not the tenant of the room's name.", "metadata.tenant_id")
+    if claimed.get("meeting_id", name.meeting_id) != name.meeting_id:
+        raise Forbidden("The metadata's meeting_id is not the meeting of the room's name.", "metadata.meeting_id")
+
+
+def _object(metadata: str) -> dict[str, Any]:
+    try:
+        claimed = json.loads(metadata)
+    except ValueError:
+        claimed = None
+    if not isinstance(claimed, dict):
+        raise BadInput('The metadata must be a JSON object such as {"tenant_id": "acme"}.', "metadata")
+    return claimed

@@ -1,0 +1,118 @@
+"""The real `openai` client against the routes: whole, streamed, embeddings, models, errors."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator
+
+import httpx2
+import openai
+import pytest
+
+from deployments.gateway import Gateway
+from deployments.routes import build_routes
+from tests.integration.conftest import room_token
+from tests.integration.world import JournalWorld, jpeg
+
+
+@pytest.fixture
+async def client(gateway: Gateway) -> AsyncIterator[openai.AsyncOpenAI]:
+    transport = httpx2.ASGITransport(build_routes(gateway))
+    http = httpx2.AsyncClient(transport=transport, base_url="http://router")
+    async with openai.AsyncOpenAI(
+        api_key=room_token(),
+        base_url="http://router/v1",
+        http_client=http,
+        max_retries=0,
+        _strict_response_validation=True,
+    ) as client:
+        yield client
+
+
+async def test_a_turn_is_answered_and_billed(client: openai.AsyncOpenAI, world: JournalWorld) -> None:
+    completion = await client.chat.completions.create(
+        model="auto", messages=[{"role": "user", "content": "What is on the screen?"}]
+    )
+    (event,) = await world.events()
+    assert completion.choices[0].finish_reason == "stop" and completion.model == "simulated/gpt-6-luna"
+    assert completion.usage is not None and completion.usage.completion_tokens > 0
+    assert event["service"] == "llm" and event["outcome"] == "ok"
+
+
+async def test_a_streamed_turn_ends_with_its_usage_after_its_cost_is_durable(
+    client: openai.AsyncOpenAI, world: JournalWorld
+) -> None:
+    stream = await client.chat.completions.create(
+        model="simple",
+        messages=[{"role": "user", "content": "Hello"}],
+        stream=True,
+        stream_options={"include_usage": True},
+    )
+    chunks = [chunk async for chunk in stream]
+    text = "".join(chunk.choices[0].delta.content or "" for chunk in chunks if chunk.choices)
+    (event,) = await world.events()
+    assert text.startswith("[simulated gpt-6-luna]") and len(chunks) > 3
+    assert chunks[-1].choices == [] and chunks[-1].usage is not None
+    assert event["cost_nanousd"] and event["estimated"] == 0
+
+
+async def test_a_reader_who_leaves_early_is_billed_for_what_was_said(
+    client: openai.AsyncOpenAI, world: JournalWorld
+) -> None:
+    order = await client.chat.completions.create(
+        model="simple", messages=[{"role": "user", "content": "Hello"}], stream=True
+    )
+    async for _ in order:
+        break
+    await order.close()
+    (event,) = await world.events()
+    assert event["outcome"] in ("ok", "cancelled") and event["cost_nanousd"]
+
+
+async def test_an_image_travels_inline_and_is_never_fetched(client: openai.AsyncOpenAI) -> None:
+    import base64
+
+    def turn(url: str) -> list[openai.types.chat.ChatCompletionMessageParam]:
+        parts = [{"type": "text", "text": "Read it"}, {"type": "image_url", "image_url": {"url": url}}]
+        return [{"role": "user", "content": parts}]  # type: ignore[list-item,typeddict-item]
+
+    inline = "data:image/jpeg;base64," + base64.b64encode(jpeg()).decode()
+    answer = await client.chat.completions.create(model="complex", messages=turn(inline))
+    assert answer.usage is not None and answer.usage.prompt_tokens > 300
+    with pytest.raises(openai.UnprocessableEntityError) as refused:
+        await client.chat.completions.create(model="complex", messages=turn("https://example.com/x.jpg"))
+    assert refused.value.param == "messages.0.content.1.image_url.url"
+
+
+async def test_embeddings_come_one_for_each_input(client: openai.AsyncOpenAI, world: JournalWorld) -> None:
+    texts = ["a slide", "another", "a slide"]
+    # The SDK asks for base64 unless told otherwise, and its strict mode then fails its own unpacking.
+    result = await client.embeddings.create(model="auto", input=texts, encoding_format="float")
+    vectors = [row.embedding for row in result.data]
+    assert len(vectors) == 3 and len(vectors[0]) == 1_024
+    assert vectors[0] == vectors[2] != vectors[1]
+    assert [event["service"] for event in await world.events()] == ["embeddings"]
+
+
+async def test_models_lists_tiers_and_catalogue(client: openai.AsyncOpenAI) -> None:
+    names = {model.id async for model in client.models.list()}
+    assert names >= {"auto", "simple", "complex", "gpt-6-luna", "claude-sonnet-5-5"}
+
+
+async def test_what_we_do_not_pass_on_is_refused_by_name_and_not_billed(
+    client: openai.AsyncOpenAI, world: JournalWorld
+) -> None:
+    user = [{"role": "user", "content": "Hello"}]
+    bad = [
+        ({"model": "gpt-9"}, openai.NotFoundError, "model"),
+        ({"model": "voyage-multimodal-3.5"}, openai.UnprocessableEntityError, "model"),
+        ({"n": 2}, openai.UnprocessableEntityError, "n"),
+        ({"temperature": 3}, openai.UnprocessableEntityError, "temperature"),
+        ({"messages": []}, openai.UnprocessableEntityError, "messages"),
+        ({"tools": []}, openai.UnprocessableEntityError, "tools"),
+        ({"max_tokens": 0}, openai.UnprocessableEntityError, "max_tokens"),
+    ]
+    for change, kind, param in bad:
+        with pytest.raises(kind) as refused:
+            await client.chat.completions.create(**({"model": "auto", "messages": user} | change))  # type: ignore[call-overload]
+        assert refused.value.param == param
+    assert await world.events() == []

@@ -1,0 +1,249 @@
+"""What each route answers, and what each bad request is told; nothing bad is ever billed."""
+
+from __future__ import annotations
+
+import io
+import json
+from typing import Any
+
+import httpx
+import jwt
+import pytest
+from PIL import Image
+
+from deployments.auth import ISSUER
+from deployments.jpeg import inspect_jpeg
+from tests.integration.conftest import FRAME_HEADERS, Bearer
+from tests.integration.world import KEYS, JournalWorld, jpeg
+
+ADMIN = {"authorization": f"Bearer {KEYS.admin[0]}"}
+AGENT = {"authorization": f"Bearer {KEYS.agent[0]}"}
+
+
+def opening(room: str = "tenant_acme_standup", tenant: str = "acme") -> dict[str, str]:
+    return {"room": room, "job_id": "job-1", "metadata": json.dumps({"tenant_id": tenant})}
+
+
+def error_of(response: httpx.Response) -> tuple[int, str, str | None]:
+    error = response.json()["error"]
+    assert set(error) >= {"message", "type", "code", "param"}
+    return response.status_code, error["code"], error["param"]
+
+
+async def test_a_frame_is_described_priced_and_says_it_is_simulated(
+    http: httpx.AsyncClient, bearer: Bearer, world: JournalWorld
+) -> None:
+    response = await http.post("/v1/frames", content=jpeg(), headers=bearer(**FRAME_HEADERS))
+    body = response.json()
+    (event,) = await world.events()
+    assert response.status_code == 200 and body["description"].startswith("[simulated gemini-3.5-flash-lite]")
+    assert body["simulated"] is True and body["model"] == "simulated/gemini-3.5-flash-lite" and body["tier"] == "simple"
+    assert event["tenant_id"] == "acme" and event["cost_nanousd"] == body["cost_nanousd"] > 0
+    assert event["outcome"] == "ok" and event["estimated"] == 0 and event["simulated"] == 1
+
+
+async def test_a_dense_frame_goes_to_the_complex_tier(http: httpx.AsyncClient, bearer: Bearer) -> None:
+    dense = {"x-frame-text-density": "0.9", "x-frame-novelty": "0.9", "x-frame-changed-share": "0.5"}
+    response = await http.post("/v1/frames", content=jpeg(), headers=bearer(**FRAME_HEADERS, **dense))
+    assert response.json()["tier"] == "complex" and "text" in response.json()["reasons"]
+
+
+def png() -> bytes:
+    out = io.BytesIO()
+    Image.new("RGB", (64, 64)).save(out, "PNG")
+    return out.getvalue()
+
+
+def claiming(width_px: int, height_px: int) -> bytes:
+    """A small JPEG whose header claims another size."""
+    data = jpeg()
+    size = inspect_jpeg(data)
+    real = size.height_px.to_bytes(2) + size.width_px.to_bytes(2)
+    return data.replace(real, height_px.to_bytes(2) + width_px.to_bytes(2), 1)
+
+
+BAD_FRAMES: dict[str, tuple[bytes, dict[str, str | None], tuple[int, str, str]]] = {
+    "a PNG": (png(), {}, (415, "unsupported_media_type", "body")),
+    "text": (b"hello", {}, (415, "unsupported_media_type", "body")),
+    "nothing": (b"", {}, (415, "unsupported_media_type", "body")),
+    "over 2 MiB": (jpeg() + b"\0" * 2_100_000, {}, (413, "too_large", "body")),
+    "20,000 x 20,000": (claiming(20_000, 20_000), {}, (413, "too_large", "body")),
+    "no pixels": (claiming(0, 0), {}, (422, "invalid_value", "body")),
+    "cut in half": (jpeg()[: len(jpeg()) // 2], {}, (422, "invalid_value", "body")),
+    "cut by one byte": (jpeg()[:-1], {}, (422, "invalid_value", "body")),
+    "only a header": (jpeg()[:40], {}, (422, "invalid_value", "body")),
+    "another content type": (jpeg(), {"content-type": "image/png"}, (415, "unsupported_media_type", "content-type")),
+    "no time": (jpeg(), {"x-frame-captured-at": None}, (422, "invalid_value", "x-frame-captured-at")),
+    "a time in words": (jpeg(), {"x-frame-captured-at": "noon"}, (422, "invalid_value", "x-frame-captured-at")),
+    "an endless time": (jpeg(), {"x-frame-captured-at": "inf"}, (422, "invalid_value", "x-frame-captured-at")),
+    "no track": (jpeg(), {"x-frame-track": None}, (422, "invalid_value", "x-frame-track")),
+    "a feature beyond 1": (jpeg(), {"x-frame-novelty": "1.5"}, (422, "invalid_value", "x-frame-novelty")),
+    "a feature that is no number": (jpeg(), {"x-frame-novelty": "nan"}, (422, "invalid_value", "x-frame-novelty")),
+    "an unknown header": (jpeg(), {"x-frame-colour": "red"}, (422, "invalid_value", "x-frame-colour")),
+    "another source": (jpeg(), {"x-frame-source": "window"}, (422, "invalid_value", "x-frame-source")),
+}
+
+
+@pytest.mark.parametrize("name", BAD_FRAMES)
+async def test_a_bad_frame_is_refused_by_name_and_costs_nothing(
+    name: str, http: httpx.AsyncClient, bearer: Bearer, world: JournalWorld
+) -> None:
+    body, changes, expected = BAD_FRAMES[name]
+    headers = {k: v for k, v in (bearer(**FRAME_HEADERS) | changes).items() if v is not None}
+    response = await http.post("/v1/frames", content=body, headers=headers)
+    assert error_of(response) == expected
+    assert await world.events() == []
+    again = await http.post("/v1/frames", content=jpeg(), headers=bearer(**FRAME_HEADERS))
+    assert again.status_code == 200
+
+
+def forged(claims: dict[str, Any], secret: str = KEYS.token_secret, algorithm: str = "HS256") -> str:
+    whole = {"iss": ISSUER, "sub": "tenant_acme_standup", "tenant": "acme", "job": "j", "exp": 9_999_999_999} | claims
+    return jwt.encode({k: v for k, v in whole.items() if v is not None}, secret, algorithm)
+
+
+BAD_TOKENS = {
+    "nothing": "",
+    "a word": "hello",
+    "another key's signature": forged({}, "t" * 32),
+    "no signature": forged({}, "", "none"),
+    "expired": forged({"exp": 1_000}),
+    "without an end": forged({"exp": None}),
+    "another issuer": forged({"iss": "someone"}),
+    "an agent key": KEYS.agent[0],
+    "an admin key": KEYS.admin[0],
+}
+
+
+@pytest.mark.parametrize("name", BAD_TOKENS)
+@pytest.mark.parametrize("path", ["/v1/frames", "/v1/chat/completions", "/v1/embeddings"])
+async def test_a_bad_token_opens_nothing(name: str, path: str, http: httpx.AsyncClient, world: JournalWorld) -> None:
+    headers = {**FRAME_HEADERS, "authorization": f"Bearer {BAD_TOKENS[name]}"}
+    response = await http.post(path, content=jpeg(), headers=headers)
+    assert error_of(response) == (401, "invalid_api_key", "authorization")
+    assert await world.events() == []
+
+
+async def test_a_token_whose_tenant_is_not_its_rooms_is_refused(http: httpx.AsyncClient) -> None:
+    headers = {**FRAME_HEADERS, "authorization": f"Bearer {forged({'tenant': 'globex'})}"}
+    response = await http.post("/v1/frames", content=jpeg(), headers=headers)
+    assert error_of(response)[:2] == (403, "forbidden")
+
+
+async def test_the_tenant_is_the_tokens_whatever_else_is_said(
+    http: httpx.AsyncClient, bearer: Bearer, world: JournalWorld
+) -> None:
+    headers = bearer("tenant_acme_standup", **FRAME_HEADERS, **{"x-tenant-id": "globex"})
+    await http.post("/v1/frames?tenant=globex", content=jpeg(), headers=headers)
+    assert [event["tenant_id"] for event in await world.events()] == ["acme"]
+
+
+async def test_a_token_of_another_room_opens_no_room(http: httpx.AsyncClient, bearer: Bearer) -> None:
+    beat = await http.post("/v1/rooms/tenant_globex_x/heartbeat", json={}, headers=bearer())
+    closed = await http.delete("/v1/rooms/tenant_globex_x", headers=bearer())
+    named = await http.post(
+        "/v1/frames", content=jpeg(), headers=bearer(**FRAME_HEADERS, **{"x-rayroom-room": "tenant_globex_x"})
+    )
+    assert [response.status_code for response in (beat, closed, named)] == [403, 403, 403]
+
+
+async def test_a_room_lives_from_its_opening_to_its_end(http: httpx.AsyncClient) -> None:
+    opened = (await http.post("/v1/rooms", json=opening(), headers=AGENT)).json()
+    token = {"authorization": f"Bearer {opened['token']}"}
+    assert opened["tenant"] == {"id": "acme", "name": "Acme", "plan": "pro"} and opened["simulated"] is True
+    await http.post("/v1/frames", content=jpeg(), headers={**token, **FRAME_HEADERS})
+    await http.post("/v1/rooms/tenant_acme_standup/heartbeat", json={"counters": {"frames_seen": 3}}, headers=token)
+    usage = (await http.get("/v1/tenants/acme/usage", headers=ADMIN)).json()
+    assert usage["rooms"][0]["counters"] == {"frames_seen": 3} and usage["settled_nanousd"] > 0
+    closed = (await http.delete("/v1/rooms/tenant_acme_standup", headers=token)).json()
+    assert closed["settled_nanousd"] == usage["settled_nanousd"]
+    assert (await http.get("/v1/tenants/acme/usage", headers=ADMIN)).json()["rooms"] == []
+
+
+async def test_a_heartbeat_renews_a_token_that_is_half_spent(http: httpx.AsyncClient, bearer: Bearer) -> None:
+    path = "/v1/rooms/tenant_acme_standup/heartbeat"
+    fresh = (await http.post(path, json={}, headers=bearer(ttl_s=900))).json()
+    spent = (await http.post(path, json={}, headers=bearer(ttl_s=100))).json()
+    assert fresh["expires_at"] == pytest.approx(spent["expires_at"], abs=5)
+
+
+BAD_ROOMS: dict[str, tuple[dict[str, str], tuple[int, str, str | None]]] = {
+    "no grammar": (opening("lobby"), (422, "invalid_room_name", "room")),
+    "no meeting": (opening("tenant_acme_"), (422, "invalid_room_name", "room")),
+    "a space": (opening("tenant_acme_stand up"), (422, "invalid_room_name", "room")),
+    "a line end": (opening("tenant_acme_standup\n"), (422, "invalid_room_name", "room")),
+    "too long": (opening("tenant_acme_" + "x" * 300), (422, "invalid_room_name", "room")),
+    "another tenant's metadata": (opening(tenant="globex"), (403, "forbidden", "metadata.tenant_id")),
+    "a tenant id with _": (opening("tenant_ac_me_x", tenant="ac_me"), (403, "forbidden", "metadata.tenant_id")),
+    "no metadata": (opening() | {"metadata": ""}, (422, "invalid_value", "metadata")),
+    "metadata that is a list": (opening() | {"metadata": "[]"}, (422, "invalid_value", "metadata")),
+    "an unknown tenant": (opening("tenant_nobody_x", "nobody"), (404, "tenant_not_found", "tenant_id")),
+    "a suspended tenant": (opening("tenant_initech_x", "initech"), (403, "tenant_suspended", "tenant_id")),
+    "an unknown key": (opening() | {"tenant": "acme"}, (422, "invalid_value", "tenant")),
+    "no job": ({k: v for k, v in opening().items() if k != "job_id"}, (422, "invalid_value", "job_id")),
+}
+
+
+@pytest.mark.parametrize("name", BAD_ROOMS)
+async def test_a_bad_room_is_refused_with_its_reason(name: str, http: httpx.AsyncClient) -> None:
+    body, expected = BAD_ROOMS[name]
+    assert error_of(await http.post("/v1/rooms", json=body, headers=AGENT)) == expected
+
+
+async def test_every_valid_agent_key_opens_a_room_and_no_other_does(http: httpx.AsyncClient) -> None:
+    statuses = [
+        (await http.post("/v1/rooms", json=opening(), headers={"authorization": f"Bearer {key}"})).status_code
+        for key in (*KEYS.agent, *KEYS.admin, "", "x" * 20)
+    ]
+    assert statuses == [200, 200, 401, 401, 401]
+
+
+async def test_usage_needs_an_admin_key_and_a_known_tenant(http: httpx.AsyncClient, bearer: Bearer) -> None:
+    statuses = [
+        (await http.get("/v1/tenants/acme/usage", headers=headers)).status_code for headers in ({}, AGENT, bearer())
+    ]
+    assert statuses == [401, 401, 401]
+    assert error_of(await http.get("/v1/tenants/nobody/usage", headers=ADMIN))[:2] == (404, "tenant_not_found")
+
+
+async def test_a_spent_budget_says_how_much_and_until_when(
+    http: httpx.AsyncClient, bearer: Bearer, world: JournalWorld
+) -> None:
+    response = await http.post("/v1/frames", content=jpeg(), headers=bearer("tenant_poor_x", **FRAME_HEADERS))
+    error = response.json()["error"]
+    assert response.status_code == 402 and error["code"] == "budget_exceeded"
+    assert error["limit_nanousd"] == 100 and error["spent_nanousd"] == 0 and "resets_at" in error
+    assert await world.events() == []
+
+
+async def test_a_tenant_beyond_its_rate_is_told_when_to_come_back(http: httpx.AsyncClient, bearer: Bearer) -> None:
+    headers = bearer("tenant_slow_x", **FRAME_HEADERS)
+    responses = [await http.post("/v1/frames", content=jpeg(), headers=headers) for _ in range(2)]
+    assert [response.status_code for response in responses] == [200, 429]
+    assert 8 <= int(responses[1].headers["retry-after"]) <= 10
+
+
+async def test_health_needs_no_key_and_every_other_path_is_an_error_in_the_envelope(http: httpx.AsyncClient) -> None:
+    assert (await http.get("/healthz")).json() == {"status": "ok"}
+    assert (await http.get("/readyz")).json() == {"status": "ready"}
+    assert error_of(await http.get("/v1/nothing")) == (404, "no_such_route", None)
+    assert error_of(await http.get("/v1/frames")) == (405, "no_such_route", None)
+
+
+async def test_the_openapi_document_names_every_route_and_resolves_its_references(http: httpx.AsyncClient) -> None:
+    document = (await http.get("/openapi.json")).json()
+    assert set(document["paths"]) >= {
+        "/v1/rooms",
+        "/v1/rooms/{room}/heartbeat",
+        "/v1/rooms/{room}",
+        "/v1/frames",
+        "/v1/chat/completions",
+        "/v1/models",
+        "/v1/embeddings",
+        "/v1/tenants/{tenant_id}/usage",
+        "/healthz",
+        "/readyz",
+    }
+    text = json.dumps(document)
+    named = {part.split('"')[0] for part in text.split("#/components/schemas/")[1:]}
+    assert named <= set(document["components"]["schemas"])

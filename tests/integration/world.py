@@ -1,0 +1,133 @@
+"""A gateway in this process: real leaves, a real journal on disk, no Ray; and a JPEG to show it."""
+
+from __future__ import annotations
+
+import io
+import time
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from PIL import Image, ImageDraw
+
+from cluster.costs.journal import Journal
+from cluster.costs.recorder import Recorder
+from cluster.rooms import RoomBook
+from deployments.auth import Keys
+from deployments.gateway import Gateway, GatewaySettings, Leaves
+from deployments.leaf import Leaf
+from deployments.settings import (
+    EmbeddingsSettings,
+    RoomSettings,
+    ServiceSettings,
+    SimulationSettings,
+    VendorSettings,
+    VisionSettings,
+)
+from routing.catalogue import load_catalogue
+from routing.errors import TenantUnknown
+from routing.messages import Intent, Passage, RoomBeat, Settlement, Tenant, TenantTotals
+
+KEYS = Keys(
+    agent=("agent-key-0123456789", "agent-key-next-one-1"), admin=("admin-key-0123456789",), token_secret="s" * 32
+)
+FAST = SimulationSettings(seed=7, speed=10_000)
+SIMULATED = {
+    "gemini": VendorSettings(api="gemini", simulated=True),
+    "anthropic": VendorSettings(api="anthropic", simulated=True),
+    "openai": VendorSettings(api="openai", simulated=True),
+    "voyage": VendorSettings(api="voyage", simulated=True),
+}
+TENANTS = (
+    Tenant(tenant_id="acme", name="Acme", plan="pro", active=True, budget_nanousd=None, requests_per_minute=None),
+    Tenant(tenant_id="globex", name="Globex", plan="free", active=True, budget_nanousd=None, requests_per_minute=None),
+    Tenant(
+        tenant_id="initech", name="Initech", plan="free", active=False, budget_nanousd=None, requests_per_minute=None
+    ),
+    Tenant(tenant_id="poor", name="Poor", plan="free", active=True, budget_nanousd=100, requests_per_minute=None),
+    Tenant(tenant_id="slow", name="Slow", plan="free", active=True, budget_nanousd=None, requests_per_minute=6),
+)
+
+
+def jpeg(width_px: int = 640, height_px: int = 360, text: str = "hello") -> bytes:
+    image = Image.new("RGB", (width_px, height_px), "white")
+    ImageDraw.Draw(image).text((20, 20), text, fill="black")
+    out = io.BytesIO()
+    image.save(out, "JPEG", quality=80)
+    return out.getvalue()
+
+
+@dataclass
+class Tenants:
+    """A directory in memory."""
+
+    tenants: dict[str, Tenant] = field(default_factory=lambda: {tenant.tenant_id: tenant for tenant in TENANTS})
+
+    async def tenant(self, tenant_id: str) -> Tenant:
+        if tenant_id not in self.tenants:
+            raise TenantUnknown(param="tenant_id")
+        return self.tenants[tenant_id]
+
+    async def search(self, tenant_id: str, query: str, embedding: tuple[float, ...], top_k: int) -> tuple[Passage, ...]:
+        return ()
+
+
+class JournalWorld:
+    """The costs and rooms of one process: the aggregator without its actor."""
+
+    def __init__(self, path: Path) -> None:
+        self.journal = Journal(path)
+        self.recorder = Recorder(self.journal, time.time)
+        self.rooms = RoomBook()
+
+    async def reserve(self, intent: Intent) -> None:
+        (refusal,) = await self.recorder.write([intent])
+        if refusal is not None:
+            raise refusal
+
+    async def settle(self, settlement: Settlement) -> None:
+        await self.recorder.write([settlement])
+
+    async def totals(self, tenant_id: str) -> TenantTotals:
+        return await self.recorder.totals(tenant_id)
+
+    async def beat(self, beat: RoomBeat) -> None:
+        self.rooms.beat(beat)
+
+    async def close(self, room: str, job_id: str) -> None:
+        self.rooms.close(room, job_id)
+
+    async def of(self, tenant_id: str) -> tuple[RoomBeat, ...]:
+        return self.rooms.of(tenant_id, time.time())
+
+    async def aclose(self) -> None:
+        await self.recorder.aclose()
+
+    async def events(self) -> list[dict[str, object]]:
+        return await self.recorder.on_disk(lambda: self.journal.rows("SELECT * FROM events ORDER BY opened_at_s"))
+
+
+@asynccontextmanager
+async def gateway_in_process(
+    path: Path,
+    vendors: dict[str, VendorSettings] = SIMULATED,
+    simulation: SimulationSettings = FAST,
+    llm: ServiceSettings | None = None,
+    leaf: Leaf | None = None,
+) -> AsyncIterator[tuple[Gateway, JournalWorld]]:
+    """Yield a gateway and what it writes to."""
+    world = JournalWorld(path / "journal.db")
+    leaf = leaf or Leaf(vendors, simulation)
+    settings = GatewaySettings(
+        vision=VisionSettings(simple=("gemini-3.5-flash-lite", "gpt-6-luna"), complex=("claude-sonnet-5-5",)),
+        llm=llm or ServiceSettings(simple=("gpt-6-luna", "gemini-3.5-flash-lite"), complex=("gpt-6.1-sol",)),
+        embeddings=EmbeddingsSettings(models=("voyage-multimodal-3.5",)),
+        rooms=RoomSettings(),
+        simulated_vendors=frozenset(name for name, vendor in vendors.items() if vendor.simulated),
+        intent_grace_s=60,
+    )
+    leaves = Leaves(vision=leaf, llm=leaf, embeddings=leaf)
+    yield Gateway(settings, load_catalogue(), KEYS, leaves, world, Tenants()), world
+    await leaf.aclose()
+    await world.aclose()

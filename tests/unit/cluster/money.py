@@ -1,0 +1,77 @@
+"""Builds cost entries for tests: each a valid one, but for what the test names."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import Any
+
+from cluster.costs.recorder import Recorder
+from routing.messages import FlushRow, Intent, Outcome, Settlement, Usage
+
+
+def intent(event_id: str = "e1", **changes: Any) -> Intent:
+    values: dict[str, Any] = {
+        "event_id": event_id,
+        "tenant_id": "acme",
+        "room": "tenant_acme_standup",
+        "service": "vision",
+        "vendor": "gemini",
+        "model": "simulated/gemini-3.5-flash-lite",
+        "price_version": "gemini-3.5-flash-lite@2026-09-01",
+        "estimate_nanousd": 1_000,
+        "budget_nanousd": None,
+        "simulated": True,
+        "opened_at_s": 100.0,
+        "expires_at_s": 160.0,
+    }
+    return Intent(**(values | changes))
+
+
+def settlement(event_id: str = "e1", cost_nanousd: int = 700, **changes: Any) -> Settlement:
+    values: dict[str, Any] = {
+        "event_id": event_id,
+        "outcome": Outcome.OK,
+        "cost_nanousd": cost_nanousd,
+        "estimated": False,
+        "usage": Usage(input_tokens=10, output_tokens=2),
+        "settled_at_s": 101.0,
+    }
+    return Settlement(**(values | changes))
+
+
+async def spend(recorder: Recorder, event_id: str, cost_nanousd: int, **changes: Any) -> None:
+    """Open and settle one event."""
+    await recorder.write([intent(event_id, **changes)])
+    await recorder.write([settlement(event_id, cost_nanousd)])
+
+
+@dataclass(frozen=True, slots=True)
+class Tracked:
+    taken: frozenset[str]
+    refused: dict[str, str] = field(default_factory=dict)
+
+
+@dataclass
+class BackendInMemory:
+    """Keeps each flush id once; its faults are what a test puts into `faults`, the first one first."""
+
+    rows: dict[str, FlushRow] = field(default_factory=dict)
+    faults: list[Exception] = field(default_factory=list)
+    lose_next_reply: bool = False
+    refuse: dict[str, str] = field(default_factory=dict)
+    calls: int = 0
+
+    async def track_costs(self, rows: tuple[FlushRow, ...]) -> Tracked:
+        self.calls += 1
+        if self.faults:
+            raise self.faults.pop(0)
+        taken = [row for row in rows if row.model not in self.refuse]
+        self.rows |= {row.flush_id: row for row in taken}
+        if self.lose_next_reply:
+            self.lose_next_reply = False
+            raise TimeoutError
+        refused = {row.flush_id: self.refuse[row.model] for row in rows if row.model in self.refuse}
+        return Tracked(frozenset(row.flush_id for row in taken), refused)
+
+    def billed_nanousd(self, tenant_id: str = "acme") -> int:
+        return sum(row.cost_nanousd for row in self.rows.values() if row.tenant_id == tenant_id)

@@ -1,0 +1,105 @@
+"""The simulated vendor: seeded, timed as the published figures say, and never to be taken for a real one."""
+
+from __future__ import annotations
+
+import asyncio
+
+import pytest
+
+from deployments.providers.simulated import SimulatedProvider, load_profiles
+from deployments.settings import SimulationSettings
+from routing.catalogue import load_catalogue
+from routing.errors import ProviderOverloaded, ProviderTimeout
+from routing.messages import Ask, EmbedAsk, Message
+from tests.integration.world import jpeg
+
+CATALOGUE = load_catalogue()
+FLASH = CATALOGUE.get("gemini-3.5-flash-lite")
+
+
+class Naps:
+    """Sleeps no time and remembers how long it should have."""
+
+    def __init__(self) -> None:
+        self.slept_s: list[float] = []
+
+    async def __call__(self, seconds: float) -> None:
+        self.slept_s.append(seconds)
+
+
+def ask(text: str = "Describe", images: tuple[bytes, ...] = (), max_output_tokens: int = 300) -> Ask:
+    message = Message(role="user", text=text, images=images)
+    return Ask(model=FLASH.name, messages=(message,), max_output_tokens=max_output_tokens)
+
+
+async def test_an_answer_says_that_it_is_simulated_wherever_it_is_shown() -> None:
+    answer = await SimulatedProvider(SimulationSettings(), Naps()).answer(FLASH, ask())
+    assert answer.simulated and answer.model == "simulated/gemini-3.5-flash-lite"
+    assert answer.text.startswith("[simulated gemini-3.5-flash-lite]")
+
+
+async def test_one_seed_gives_one_answer_and_another_seed_another() -> None:
+    async def said(seed: int) -> str:
+        return (await SimulatedProvider(SimulationSettings(seed=seed), Naps()).answer(FLASH, ask())).text
+
+    assert await said(7) == await said(7) != await said(8)
+
+
+async def test_usage_counts_the_image_by_its_vendors_rule_and_the_words_said() -> None:
+    answer = await SimulatedProvider(SimulationSettings(), Naps()).answer(FLASH, ask(images=(jpeg(),)))
+    assert answer.usage is not None
+    assert answer.usage.image_tokens == 1_089 and answer.usage.output_tokens == len(answer.text.split())
+
+
+async def test_an_answer_longer_than_allowed_is_cut_and_says_so() -> None:
+    answer = await SimulatedProvider(SimulationSettings(), Naps()).answer(FLASH, ask(max_output_tokens=5))
+    assert answer.finish == "length" and len(answer.text.split()) == 5
+
+
+async def test_first_tokens_come_as_the_profile_says() -> None:
+    naps = Naps()
+    provider = SimulatedProvider(SimulationSettings(seed=3), naps)
+    first_s = []
+    for number in range(400):
+        start = len(naps.slept_s)
+        await provider.answer(FLASH, ask(f"turn {number}", max_output_tokens=1))
+        first_s.append(naps.slept_s[start])
+    median_ms = 1_000 * sorted(first_s)[200]
+    assert median_ms == pytest.approx(load_profiles()[FLASH.name].first_token_ms, rel=0.1)
+
+
+async def test_twice_the_speed_takes_half_the_time() -> None:
+    slept = []
+    for speed in (1.0, 2.0):
+        naps = Naps()
+        await SimulatedProvider(SimulationSettings(speed=speed), naps).answer(FLASH, ask())
+        slept.append(sum(naps.slept_s))
+    assert slept[0] == pytest.approx(2 * slept[1])
+
+
+async def test_a_model_told_to_fail_fails_and_the_others_do_not() -> None:
+    provider = SimulatedProvider(SimulationSettings(failures={FLASH.name: 1.0}), Naps())
+    with pytest.raises(ProviderOverloaded):
+        await provider.answer(FLASH, ask())
+    other = CATALOGUE.get("gpt-6-luna")
+    assert (await provider.answer(other, ask())).simulated
+
+
+async def test_an_attempt_ends_with_its_time() -> None:
+    provider = SimulatedProvider(SimulationSettings(speed=0.01), asyncio.sleep)
+    late = Ask(model=FLASH.name, messages=(Message(role="user", text="x"),), timeout_s=0.02)
+    with pytest.raises(ProviderTimeout):
+        await provider.answer(FLASH, late)
+
+
+async def test_the_same_content_has_the_same_unit_vector() -> None:
+    voyage = CATALOGUE.get("voyage-multimodal-3.5")
+    inputs = tuple(Message(role="user", text=text) for text in ("a", "b", "a"))
+    provider = SimulatedProvider(SimulationSettings(), Naps())
+    result = await provider.embed(voyage, EmbedAsk(model=voyage.name, inputs=inputs))
+    assert result.vectors[0] == result.vectors[2] != result.vectors[1]
+    assert sum(value**2 for value in result.vectors[0]) == pytest.approx(1.0)
+
+
+def test_every_profile_names_its_source() -> None:
+    assert all(len(profile.source) > 10 for profile in load_profiles().values())
