@@ -24,12 +24,14 @@ from deployments.router import Router
 from deployments.vision import Vision
 from routing.catalogue import load_catalogue
 from routing.errors import ConfigurationError
+from routing.logs import configure_logs
 
 log = structlog.get_logger()
 
 
 def build(args: dict[str, Any]) -> Application:
     """Return the bound application for the `args` of serve_config.yaml; raises ConfigurationError naming the key."""
+    configure_logs()
     settings = parse_settings(args).below(Path.cwd())
     check(settings)
     keys = find_keys(os.environ, Path(settings.keys.file))

@@ -12,8 +12,14 @@ import typer
 from rich.console import Console
 
 from routing.errors import RayroomError
+from routing.logs import configure_logs
 
-app = typer.Typer(no_args_is_help=True, add_completion=False, help="AI participants for LiveKit rooms, served by Ray.")
+app = typer.Typer(
+    no_args_is_help=True,
+    add_completion=False,
+    pretty_exceptions_enable=False,
+    help="AI participants for LiveKit rooms, served by Ray.",
+)
 config_app = typer.Typer(no_args_is_help=True, help="Look at a configuration before it runs.")
 app.add_typer(config_app, name="config")
 
@@ -63,6 +69,7 @@ def demo(
 
 def main() -> None:
     """Run the command; an error of ours is a message, not a traceback."""
+    configure_logs()
     try:
         app()
     except RayroomError as error:

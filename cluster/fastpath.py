@@ -19,7 +19,8 @@ def own_ray(directory: Path, ports: Mapping[str, int]) -> dict[str, str]:
 
     `ports` needs: stats, metrics, fallback, grpc_fallback, ingress, ingress_grpc (each the first of 200).
     """
-    haproxy = directory / "haproxy"
+    # One letter: Ray appends 56 characters and a file name, and HAProxy's socket paths may have 97 in all.
+    haproxy = directory / "h"
     return {
         "RAY_AUTH_MODE": "disabled",
         "RAY_SERVE_HAPROXY_CONFIG_FILE_LOC": str(haproxy / "haproxy.cfg"),

@@ -10,6 +10,7 @@ from deployments.settings import SimulationSettings, VendorSettings
 from deployments.streams import coalesce
 from routing.catalogue import load_catalogue
 from routing.errors import ConfigurationError
+from routing.logs import configure_logs
 from routing.messages import Answer, Ask, Delta, EmbedAsk, Embeddings
 
 
@@ -17,6 +18,7 @@ class Leaf:
     """The vendors of one deployment, each connected once and for the replica's life."""
 
     def __init__(self, vendors: dict[str, VendorSettings], simulation: SimulationSettings) -> None:
+        configure_logs()
         self._catalogue = load_catalogue()
         self._providers: dict[str, Provider] = {
             name: connect(name, vendor, simulation) for name, vendor in vendors.items()

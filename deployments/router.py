@@ -13,6 +13,7 @@ from deployments.gateway import Gateway, GatewaySettings, Leaves, World
 from deployments.handles import HandleLeaf
 from deployments.routes import build_routes
 from routing.catalogue import load_catalogue
+from routing.logs import configure_logs
 from routing.messages import Directory
 
 
@@ -31,6 +32,7 @@ class Router:
         llm: DeploymentHandle[Any],
         embeddings: DeploymentHandle[Any],
     ) -> None:
+        configure_logs()
         leaves = Leaves(vision=HandleLeaf(vision), llm=HandleLeaf(llm), embeddings=HandleLeaf(embeddings))
         self._gateway = Gateway(settings, load_catalogue(), keys, leaves, world, directory)
 

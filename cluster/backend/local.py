@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+import re
 import sqlite3
 from collections.abc import Callable, Sequence
 from pathlib import Path
@@ -52,7 +53,7 @@ class LocalBackend:
                 "SELECT passage_id, source, text FROM passages WHERE tenant_id = ?", (tenant_id,)
             ).fetchall()
         )
-        wanted = set(query.lower().split())
+        wanted = _words(query)
         scored = [
             Passage(passage_id=row[0], source=row[1], text=row[2], score=_overlap(wanted, row[2])) for row in found
         ]
@@ -105,5 +106,8 @@ def _insert(db: sqlite3.Connection, rows: Sequence[FlushRow]) -> None:
 
 
 def _overlap(wanted: set[str], text: str) -> float:
-    words = set(text.lower().split())
-    return len(wanted & words) / len(wanted) if wanted else 0.0
+    return len(wanted & _words(text)) / len(wanted) if wanted else 0.0
+
+
+def _words(text: str) -> set[str]:
+    return set(re.findall(r"\w+", text.lower()))

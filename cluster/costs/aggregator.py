@@ -20,6 +20,7 @@ from cluster.costs.recorder import Entry, Recorder, Refusal
 from cluster.rooms import RoomBook
 from cluster.settings import BackendSettings, CostSettings
 from routing.errors import CostsUnavailable
+from routing.logs import configure_logs
 from routing.messages import Intent, RoomBeat, Settlement, TenantTotals
 
 NAME = "rayroom-aggregator"
@@ -33,6 +34,7 @@ class Aggregator:
     """Records, seals and flushes; remembers the open rooms. Replays its journal when it starts."""
 
     def __init__(self, costs: CostSettings, backend: BackendSettings) -> None:
+        configure_logs()
         self._journal = Journal(Path(costs.journal_path))
         self._recorder = Recorder(self._journal, time.time)
         self._rooms = RoomBook()

@@ -1,0 +1,39 @@
+# Everything here installs what it needs by itself: `make demo` and `make test` run on a fresh machine.
+PYTHON ?= python3
+VENV := .venv
+STAMP := $(VENV)/.synced
+RUN := $(VENV)/bin
+
+.DEFAULT_GOAL := help
+.PHONY: help demo test check serve bench unit clean
+
+help: ## Show what can be made
+	@grep -E '^[a-z]+:.*## ' $(MAKEFILE_LIST) | awk -F':.*## ' '{printf "  make %-8s %s\n", $$1, $$2}'
+
+demo: $(STAMP) ## Run real rooms against simulated models, and reconcile the bill
+	@$(RUN)/rayroom demo
+
+test: $(STAMP) ## Pass every check and every test
+	@$(RUN)/python -m tests.all
+
+check: $(STAMP) ## Lint, types, imports: what takes seconds
+	$(RUN)/ruff check . && $(RUN)/ruff format --check . && $(RUN)/mypy && $(RUN)/lint-imports
+
+unit: $(STAMP) ## The tests that need nothing running
+	$(RUN)/pytest tests/unit
+
+serve: $(STAMP) ## Serve serve_config.yaml with Ray's fast path
+	@$(RUN)/rayroom serve
+
+bench: $(STAMP) ## Measure against named peers on this machine
+	@$(RUN)/python -m tests.benchmarks
+
+clean: ## Remove what was installed and what runs left behind
+	rm -rf $(VENV) .tools .demo .rayroom tests/peers/trpc_backend/node_modules
+
+$(STAMP): pyproject.toml uv.lock
+	@$(PYTHON) -c 'import sys; v = sys.version_info; sys.exit(0 if v >= (3, 11) else "Python 3.11 or newer is needed; this is %d.%d. Install it, or name it: make PYTHON=python3.12" % v[:2])'
+	@test -x $(RUN)/python || $(PYTHON) -m venv $(VENV)
+	@$(RUN)/python -m pip install --quiet --disable-pip-version-check 'uv>=0.9'
+	@UV_PYTHON_DOWNLOADS=never $(RUN)/uv sync --quiet --frozen --all-extras --inexact --python $(RUN)/python
+	@touch $@

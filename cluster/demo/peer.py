@@ -1,0 +1,106 @@
+"""Runs the tRPC backend of the repository's tests as a peer: a real server, for the demo and for the tests."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import shutil
+import subprocess
+from pathlib import Path
+from typing import Any, Literal
+
+import httpx
+
+from routing.errors import ConfigurationError, RayroomError
+
+PEER = Path("tests/peers/trpc_backend")
+NODE_MAJOR = 20
+INSTALL_TIMEOUT_S = 180
+READY_TIMEOUT_S = 20.0
+NANO = 1_000_000_000
+
+
+def peer_command(
+    root: Path, key: str, transformer: Literal["plain", "superjson"] = "superjson", batching: bool = True
+) -> list[str]:
+    """Return the command that runs the peer, its packages installed first; raises ConfigurationError without Node."""
+    node = _tool("node")
+    major = subprocess.run(
+        [node, "-p", "process.versions.node.split('.')[0]"], capture_output=True, text=True, timeout=20
+    )
+    if int(major.stdout.strip() or 0) < NODE_MAJOR:
+        raise ConfigurationError(f"node: version {NODE_MAJOR} or newer is needed; this one is {major.stdout.strip()}.")
+    directory = root / PEER
+    install(directory)
+    command = [node, str(directory / "server.js"), "--key", key, "--transformer", transformer]
+    return command if batching else [*command, "--no-batching"]
+
+
+def install(directory: Path) -> None:
+    """Install the peer's packages, unless they are there for this lock file; raises ConfigurationError."""
+    lock, stamp = directory / "package-lock.json", directory / "node_modules" / ".rayroom-lock"
+    if stamp.exists() and stamp.read_bytes() == lock.read_bytes():
+        return
+    result = subprocess.run(
+        [_tool("npm"), "ci", "--silent"], cwd=directory, capture_output=True, text=True, timeout=INSTALL_TIMEOUT_S
+    )
+    if result.returncode != 0:
+        raise ConfigurationError(f"npm ci failed in {PEER}:\n{result.stderr[-2_000:]}")
+    stamp.write_bytes(lock.read_bytes())
+
+
+def _tool(name: str) -> str:
+    found = shutil.which(name)
+    if found is None:
+        raise ConfigurationError(f"{name} is missing: install Node.js {NODE_MAJOR} or newer, which brings it.")
+    return found
+
+
+class PeerFailed(RayroomError):
+    """The tRPC peer did not start, or did not answer."""
+
+
+class BackendPeer:
+    """A running peer, and what only its tests ask of it."""
+
+    def __init__(self, key: str, transformer: str = "superjson") -> None:
+        self.key = key
+        self.url = ""
+        self._wraps = transformer == "superjson"
+
+    async def attach(self, process: asyncio.subprocess.Process) -> None:
+        """Wait until `process` has said its port; raises PeerFailed."""
+        assert process.stdout is not None
+        try:
+            async with asyncio.timeout(READY_TIMEOUT_S):
+                line = await process.stdout.readline()
+            self.url = f"http://127.0.0.1:{int(json.loads(line)['port'])}"
+        except (TimeoutError, ValueError, KeyError):
+            raise PeerFailed("The tRPC peer did not say its port.") from None
+
+    async def totals_nanousd(self) -> dict[str, int]:
+        """Return what each tenant was billed."""
+        totals = await self._ask("GET", "analytics.totals")
+        return {tenant: int(total["nanoUsd"]) for tenant, total in totals.items()}
+
+    async def events(self, tenant_id: str) -> list[dict[str, Any]]:
+        events: list[dict[str, Any]] = await self._ask("GET", "analytics.events", {"tenantId": tenant_id})
+        return events
+
+    async def set_faults(self, **faults: int) -> None:
+        """Plan faults: failBefore, loseReply, rateLimit, retryAfterS, delayMs."""
+        await self._ask("POST", "faults.set", faults)
+
+    async def _ask(self, method: str, procedure: str, value: dict[str, Any] | None = None) -> Any:
+        wrapped = {"json": value} if self._wraps else value
+        params = {"input": json.dumps(wrapped)} if value is not None and method == "GET" else None
+        body = json.dumps(wrapped) if method == "POST" else None
+        headers = {"authorization": f"Bearer {self.key}", "content-type": "application/json"}
+        async with httpx.AsyncClient(timeout=10.0) as http:
+            response = await http.request(
+                method, f"{self.url}/trpc/{procedure}", params=params, content=body, headers=headers
+            )
+        if not response.is_success:
+            raise PeerFailed(f"{procedure} answered HTTP {response.status_code}.")
+        data = response.json()["result"]["data"]
+        return data["json"] if self._wraps else data

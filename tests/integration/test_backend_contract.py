@@ -1,0 +1,203 @@
+"""What every backend keeps and answers: one suite, asked of SQLite and of a real tRPC server in both transformers."""
+
+from __future__ import annotations
+
+import random
+import uuid
+from collections.abc import AsyncIterator, Awaitable, Callable
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from cluster.backend.base import Backend
+from cluster.backend.local import LocalBackend
+from cluster.backend.trpc import ROWS_A_BATCH, TrpcBackend
+from cluster.demo.peer import BackendPeer
+from routing.errors import BackendRefused, BackendUnavailable, TenantUnknown
+from routing.messages import FlushRow, Passage, Tenant
+from tests.peers.backend import running_backend
+
+LOCAL_TENANTS = (
+    Tenant(tenant_id="acme", name="Acme", plan="pro", active=True, budget_nanousd=None, requests_per_minute=None),
+    Tenant(tenant_id="globex", name="Globex", plan="free", active=True, budget_nanousd=None, requests_per_minute=None),
+    Tenant(
+        tenant_id="initech", name="Initech", plan="free", active=False, budget_nanousd=None, requests_per_minute=None
+    ),
+    Tenant(
+        tenant_id="umbrella", name="Umbrella", plan="free", active=True, budget_nanousd=1_000, requests_per_minute=30
+    ),
+)
+LOCAL_PASSAGES = {
+    "acme": Passage(passage_id="a", source="handbook/holidays.md", text="Acme closes on the last Friday.", score=0),
+    "globex": Passage(passage_id="g", source="wiki/release.md", text="Globex releases every second Tuesday.", score=0),
+}
+
+
+@dataclass
+class Asked:
+    """A backend, and the totals it was billed."""
+
+    backend: Backend
+    totals_nanousd: Callable[[], Awaitable[dict[str, int]]]
+
+
+@pytest.fixture(params=["local", "trpc plain", "trpc superjson", "trpc without batches"])
+async def asked(request: pytest.FixtureRequest, tmp_path: Path) -> AsyncIterator[Asked]:
+    if request.param == "local":
+        local = LocalBackend(tmp_path / "backend.db", LOCAL_TENANTS)
+        for tenant_id, passage in LOCAL_PASSAGES.items():
+            await local.add_passages(tenant_id, [passage])
+        yield Asked(local, local.totals_nanousd)
+        return
+    transformer: Any = "plain" if "plain" in request.param else "superjson"
+    async with running_backend(transformer, batching="without" not in request.param) as peer:
+        trpc = TrpcBackend(peer.url, peer.key, transformer, timeout_s=5)
+        yield Asked(trpc, peer.totals_nanousd)
+        await trpc.aclose()
+
+
+def row(cost_nanousd: int = 700, **changes: Any) -> FlushRow:
+    values: dict[str, Any] = {
+        "flush_id": str(uuid.uuid4()),
+        "tenant_id": "acme",
+        "service": "vision",
+        "model": "simulated/gemini-3.5-flash-lite",
+        "seq": 1,
+        "window_start_s": 1_790_000_000.0,
+        "window_end_s": 1_790_000_010.0,
+        "requests": 3,
+        "usage": {"input_tokens": 30},
+        "cost_nanousd": cost_nanousd,
+        "cumulative_nanousd": cost_nanousd,
+        "price_version": "gemini-3.5-flash-lite@2026-09-01",
+        "simulated": True,
+        "estimated_requests": 0,
+        "journal_id": str(uuid.uuid4()),
+    }
+    return FlushRow(**(values | changes))
+
+
+async def test_a_tenant_is_known_by_its_id(asked: Asked) -> None:
+    acme, umbrella = await asked.backend.tenant("acme"), await asked.backend.tenant("umbrella")
+    assert (acme.name, acme.plan, acme.active, acme.budget_nanousd) == ("Acme", "pro", True, None)
+    assert (umbrella.budget_nanousd, umbrella.requests_per_minute) == (1_000, 30)
+    assert not (await asked.backend.tenant("initech")).active
+
+
+async def test_an_unknown_tenant_is_said_to_be_unknown(asked: Asked) -> None:
+    with pytest.raises(TenantUnknown):
+        await asked.backend.tenant("nobody")
+
+
+async def test_a_row_is_kept_once_however_often_it_comes(asked: Asked) -> None:
+    rows = [row(700), row(50, tenant_id="globex")]
+    first = await asked.backend.track_costs(rows)
+    again = await asked.backend.track_costs(rows)
+    assert first.taken == again.taken == {one.flush_id for one in rows} and first.refused == {}
+    assert await asked.totals_nanousd() == {"acme": 700, "globex": 50}
+
+
+async def test_a_thousand_odd_amounts_add_up_to_the_nano_dollar(asked: Asked) -> None:
+    dice = random.Random(5)
+    rows = [row(dice.randrange(10 ** dice.randrange(1, 14))) for _ in range(1_000)]
+    assert len((await asked.backend.track_costs(rows)).taken) == 1_000
+    assert await asked.totals_nanousd() == {"acme": sum(one.cost_nanousd for one in rows)}
+
+
+async def test_a_row_refused_for_good_is_named_and_holds_up_no_other(asked: Asked) -> None:
+    good, bad = row(), row(tenant_id="nobody")
+    tracked = await asked.backend.track_costs([bad, good])
+    assert tracked.taken == {good.flush_id} and set(tracked.refused) == {bad.flush_id}
+
+
+async def test_passages_are_the_tenants_own(asked: Asked) -> None:
+    own = await asked.backend.search("acme", "which Friday do we close", [0.1, 0.2], 5)
+    others = await asked.backend.search("globex", "which Friday do we close", [0.1, 0.2], 5)
+    assert [passage.source for passage in own] == ["handbook/holidays.md"] and own[0].score > 0
+    assert others == ()
+
+
+@pytest.fixture
+async def peer() -> AsyncIterator[BackendPeer]:
+    async with running_backend() as peer:
+        yield peer
+
+
+@pytest.fixture
+async def trpc(peer: BackendPeer) -> AsyncIterator[TrpcBackend]:
+    trpc = TrpcBackend(peer.url, peer.key, "superjson", timeout_s=2)
+    yield trpc
+    await trpc.aclose()
+
+
+@pytest.mark.parametrize("rows", [1, 3])
+async def test_a_lost_reply_and_its_retry_bill_once(rows: int, trpc: TrpcBackend, peer: BackendPeer) -> None:
+    await peer.set_faults(loseReply=1)
+    sent = [row(700) for _ in range(rows)]
+    with pytest.raises(BackendUnavailable):
+        await trpc.track_costs(sent)
+    assert len((await trpc.track_costs(sent)).taken) == rows
+    assert await peer.totals_nanousd() == {"acme": 700 * rows}
+
+
+async def test_rows_that_failed_for_now_are_neither_taken_nor_refused(trpc: TrpcBackend, peer: BackendPeer) -> None:
+    await peer.set_faults(failBefore=2)
+    rows = [row(1), row(2), row(3)]
+    first = await trpc.track_costs(rows)
+    assert len(first.taken) == 1 and first.refused == {}
+    assert len((await trpc.track_costs(rows)).taken) == 3
+    assert await peer.totals_nanousd() == {"acme": 6}
+
+
+async def test_a_backend_that_asks_to_wait_is_heard(trpc: TrpcBackend, peer: BackendPeer) -> None:
+    await peer.set_faults(rateLimit=1, retryAfterS=17)
+    with pytest.raises(BackendUnavailable) as told:
+        await trpc.track_costs([row()])
+    assert told.value.retry_after_s == 17.0
+
+
+async def test_a_slow_backend_is_given_up_at_the_deadline(peer: BackendPeer) -> None:
+    await peer.set_faults(delayMs=3_000)
+    hasty = TrpcBackend(peer.url, peer.key, "superjson", timeout_s=0.2)
+    with pytest.raises(BackendUnavailable):
+        await hasty.tenant("acme")
+    await hasty.aclose()
+
+
+async def test_a_backend_that_is_not_there_is_unavailable() -> None:
+    nowhere = TrpcBackend("http://127.0.0.1:9", "k", "plain", timeout_s=2)
+    with pytest.raises(BackendUnavailable):
+        await nowhere.track_costs([row()])
+    await nowhere.aclose()
+
+
+async def test_a_wrong_key_or_transformer_is_a_refusal_that_names_the_setting(peer: BackendPeer) -> None:
+    bad_key = TrpcBackend(peer.url, "not-the-key", "superjson", timeout_s=2)
+    plain = TrpcBackend(peer.url, peer.key, "plain", timeout_s=2)
+    with pytest.raises(BackendRefused, match=r"backend\.key_env") as refused:
+        await bad_key.tenant("acme")
+    assert "not-the-key" not in str(refused.value)
+    for call in (plain.tenant("acme"), plain.track_costs([row()]), plain.track_costs([row(), row()])):
+        with pytest.raises(BackendRefused, match=r"backend\.transformer=plain"):
+            await call
+    await bad_key.aclose()
+    await plain.aclose()
+
+
+async def test_what_a_row_says_arrives_whole(trpc: TrpcBackend, peer: BackendPeer) -> None:
+    sent = replace(row(1_234_567_891), seq=4, cumulative_nanousd=9_000_000_000_000_007, estimated_requests=1)
+    await trpc.track_costs([sent])
+    (event,) = await peer.events("acme")
+    metadata = event["metadata"]
+    assert event["costUsd"] == 1.234567891 and event["timestamp"] == "2026-09-21T14:13:30.000Z"
+    assert metadata["flushId"] == sent.flush_id and metadata["seq"] == 4 and metadata["simulated"] is True
+    assert metadata["costNanousd"] == "1234567891" and metadata["cumulativeNanousd"] == "9000000000000007"
+    assert metadata["usage"] == {"input_tokens": 30} and metadata["estimatedRequests"] == 1
+
+
+async def test_more_rows_than_a_batch_go_in_several(trpc: TrpcBackend, peer: BackendPeer) -> None:
+    rows = [row(1) for _ in range(ROWS_A_BATCH + 1)]
+    assert len((await trpc.track_costs(rows)).taken) == len(rows)
+    assert await peer.totals_nanousd() == {"acme": len(rows)}

@@ -1,0 +1,69 @@
+// Holds tenants, cost events and knowledge in memory. Knows no HTTP.
+
+const NANO = 1e9;
+const words = (text) => new Set(text.toLowerCase().split(/\W+/).filter(Boolean));
+
+const SEED = {
+  tenants: [
+    { id: 'acme', name: 'Acme', plan: 'pro', status: 'active', monthlyBudgetUsd: null, requestsPerMinute: null },
+    { id: 'globex', name: 'Globex', plan: 'free', status: 'active', monthlyBudgetUsd: null, requestsPerMinute: null },
+    { id: 'initech', name: 'Initech', plan: 'free', status: 'suspended', monthlyBudgetUsd: null, requestsPerMinute: null },
+    { id: 'umbrella', name: 'Umbrella', plan: 'free', status: 'active', monthlyBudgetUsd: 0.000001, requestsPerMinute: 30 },
+  ],
+  passages: [
+    { id: 'acme-1', tenantId: 'acme', source: 'handbook/holidays.md', text: 'Acme closes on the last Friday of June.' },
+    { id: 'acme-2', tenantId: 'acme', source: 'handbook/travel.md', text: 'Travel above 500 dollars needs an approval.' },
+    { id: 'globex-1', tenantId: 'globex', source: 'wiki/release.md', text: 'Globex releases on every second Tuesday.' },
+  ],
+};
+
+export class Store {
+  #tenants;
+  #passages;
+  /** Cost events by their flush id: what makes a repeated flush harmless. */
+  #costEvents = new Map();
+
+  constructor(seed = SEED) {
+    const createdAt = new Date('2026-01-01T00:00:00Z');
+    this.#tenants = new Map(seed.tenants.map((tenant) => [tenant.id, { createdAt, ...tenant }]));
+    this.#passages = seed.passages;
+  }
+
+  tenant(id) {
+    return this.#tenants.get(id);
+  }
+
+  /** Keep an event unless its flush id is there already; says which of the two it was. */
+  track(event) {
+    const { flushId } = event.metadata;
+    if (this.#costEvents.has(flushId)) return { inserted: 0, duplicates: 1 };
+    this.#costEvents.set(flushId, event);
+    return { inserted: 1, duplicates: 0 };
+  }
+
+  /** Each tenant's total, summed as integers of nano-dollars. */
+  totals() {
+    const totals = {};
+    for (const { tenantId, costUsd } of this.#costEvents.values()) {
+      const total = (totals[tenantId] ??= { nanoUsd: 0n, rows: 0 });
+      total.nanoUsd += BigInt(Math.round(costUsd * NANO));
+      total.rows += 1;
+    }
+    return Object.fromEntries(Object.entries(totals).map(([id, t]) => [id, { nanoUsd: String(t.nanoUsd), rows: t.rows }]));
+  }
+
+  events(tenantId) {
+    return [...this.#costEvents.values()].filter((event) => event.tenantId === tenantId);
+  }
+
+  /** The tenant's own passages that share words with the query, best first. */
+  search(tenantId, query, topK) {
+    const wanted = words(query);
+    return this.#passages
+      .filter((passage) => passage.tenantId === tenantId)
+      .map((passage) => ({ ...passage, score: [...words(passage.text)].filter((w) => wanted.has(w)).length / (wanted.size || 1) }))
+      .filter((passage) => passage.score > 0)
+      .sort((a, b) => b.score - a.score)
+      .slice(0, topK);
+  }
+}
