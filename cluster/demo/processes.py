@@ -1,0 +1,131 @@
+"""Owns the processes it starts, and all that those start: when it ends, none of them is left."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import ctypes
+import os
+import signal
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from types import TracebackType
+
+import psutil
+
+from routing.errors import RayroomError
+
+_PR_SET_CHILD_SUBREAPER = 36
+LAST_LINES = 15
+
+
+class StartFailed(RayroomError):
+    """A part of the run did not start."""
+
+    code = "start_failed"
+
+
+@dataclass
+class Processes:
+    """The processes of one run, each with a log of its own, stopped in reverse order.
+
+    Ray's daemons leave their parent: as the subreaper this process inherits them, so that it can end them too.
+    """
+
+    logs: Path
+    _running: dict[str, asyncio.subprocess.Process] = field(default_factory=dict)
+
+    async def __aenter__(self) -> Processes:
+        self.logs.mkdir(parents=True, exist_ok=True)
+        ctypes.CDLL(None, use_errno=True).prctl(_PR_SET_CHILD_SUBREAPER, 1, 0, 0, 0)
+        return self
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        await asyncio.shield(asyncio.create_task(self._end_all()))
+
+    async def start(
+        self,
+        name: str,
+        command: Sequence[str | Path],
+        environment: Mapping[str, str] | None = None,
+        talks: bool = False,
+    ) -> asyncio.subprocess.Process:
+        """Start a process in a session of its own; with `talks`, its stdin and stdout are pipes."""
+        with (self.logs / f"{name}.log").open("wb") as log:
+            process = await asyncio.create_subprocess_exec(
+                *map(str, command),
+                env={**os.environ, **(environment or {})},
+                stdin=asyncio.subprocess.PIPE if talks else asyncio.subprocess.DEVNULL,
+                stdout=asyncio.subprocess.PIPE if talks else log,
+                stderr=log,
+                start_new_session=True,
+            )
+        self._running[name] = process
+        return process
+
+    def check(self) -> None:
+        """Raise StartFailed when a process that should run has ended, with the end of its log."""
+        for name, process in self._running.items():
+            if process.returncode is not None:
+                raise StartFailed(f"{name} ended with status {process.returncode}:\n{self.tail(name)}")
+
+    def said(self, name: str, phrase: str) -> bool:
+        """Tell whether a process has written `phrase` to its log."""
+        return phrase in (self.logs / f"{name}.log").read_text("utf-8", "replace")
+
+    def tail(self, name: str) -> str:
+        lines = (self.logs / f"{name}.log").read_text("utf-8", "replace").splitlines()
+        return "\n".join(lines[-LAST_LINES:])
+
+    async def stop(self, name: str, grace_s: float) -> None:
+        """Ask a process to end, and make it end after `grace_s`."""
+        process = self._running.pop(name, None)
+        if process is None:
+            return
+        if process.stdin is not None:
+            process.stdin.close()
+        # The process alone is asked: it knows in which order its own children must end.
+        for ask in (process.terminate, lambda: _kill_group(process.pid)):
+            if process.returncode is None:
+                ask()
+            with contextlib.suppress(TimeoutError):
+                async with asyncio.timeout(grace_s):
+                    await process.wait()
+                    return
+
+    async def _end_all(self) -> None:
+        for name in reversed(list(self._running)):
+            await self.stop(name, grace_s=3.0)
+        await asyncio.to_thread(_end_descendants)
+
+
+def _kill_group(pid: int) -> None:
+    with contextlib.suppress(ProcessLookupError):
+        os.killpg(pid, signal.SIGKILL)
+
+
+def _end_descendants() -> None:
+    """Kill whatever is left below this process, inherited orphans and what they start meanwhile included."""
+    for _ in range(50):
+        left = psutil.Process().children(recursive=True)
+        if not left:
+            return
+        for process in left:
+            try:
+                process.kill()
+            except psutil.NoSuchProcess:
+                continue
+        psutil.wait_procs(left, timeout=0.5)
+        _reap()
+
+
+def _reap() -> None:
+    """Take note of the end of inherited processes, whose exit nobody else waits for."""
+    try:
+        while os.waitpid(-1, os.WNOHANG)[0]:
+            pass
+    except ChildProcessError:
+        return

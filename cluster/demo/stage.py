@@ -1,0 +1,123 @@
+"""Starts the parts of the system on this machine, each waited for: SFU, backend, Ray, the Serve app, the room agent."""
+
+from __future__ import annotations
+
+import asyncio
+import sys
+import time
+from collections.abc import Awaitable, Callable
+from pathlib import Path
+from typing import Any
+
+import httpx
+
+from cluster.demo import ray_node
+from cluster.demo.livekit import livekit_config
+from cluster.demo.peer import BackendPeer, peer_command
+from cluster.demo.plan import Plan
+from cluster.demo.processes import Processes, StartFailed
+from room_agent.agent import REGISTERED
+
+START_TIMEOUT_S = 150.0
+
+Args = dict[str, dict[str, Any]]
+
+
+async def start_backend(plan: Plan, processes: Processes) -> BackendPeer:
+    """Start the tRPC backend; raises ConfigurationError when Node is missing."""
+    command = await asyncio.to_thread(peer_command, plan.root, plan.backend_key)
+    peer = BackendPeer(plan.backend_key)
+    await peer.attach(await processes.start("backend", command, talks=True))
+    return peer
+
+
+async def start_livekit(plan: Plan, binary: Path, processes: Processes) -> None:
+    config = plan.directory / "livekit.yaml"
+    port, tcp_port, udp_port = plan.livekit_ports
+    config.touch(0o600)
+    config.write_text(livekit_config(port, tcp_port, udp_port, plan.livekit_key, plan.livekit_secret))
+    await processes.start("livekit", [binary, "--config", config])
+    await until(lambda: _listens(port), processes, "livekit-server")
+
+
+async def start_app(plan: Plan, processes: Processes, backend: BackendPeer, args: Args | None = None) -> None:
+    """Start a Ray node and the Serve app of serve_config.yaml on it, `args` laid over its own."""
+    environment = app_environment(plan)
+    config = plan.directory / "serve_config.yaml"
+    whole = _merged(_args(plan, backend.url), args or {})
+    ray_node.write_config(plan.root / "serve_config.yaml", config, plan.http_port, whole)
+    await processes.start("ray", ray_node.start_command(plan.temp, plan.ray_port), environment)
+    await until(lambda: _listens(plan.ray_port), processes, "Ray")
+    await processes.start("serve", ray_node.serve_command(plan.ray_address, config), environment)
+    await until(lambda: _answers(f"{plan.router_url}/readyz"), processes, "the Serve app")
+
+
+async def start_agent(plan: Plan, processes: Processes) -> None:
+    environment = {
+        "LIVEKIT_URL": plan.livekit_url,
+        "LIVEKIT_API_KEY": plan.livekit_key,
+        "LIVEKIT_API_SECRET": plan.livekit_secret,
+        "RAYROOM_URL": plan.router_url,
+        "RAYROOM_AGENT_KEYS": plan.agent_key,
+        "RAYROOM_RECORD_DIR": str(plan.directory / "frames"),
+        "RAYROOM_DRAIN_S": "2",
+    }
+    await processes.start("agent", [sys.executable, "-m", "room_agent", "start"], environment)
+
+    async def registered() -> bool:
+        return processes.said("agent", REGISTERED)
+
+    # The SFU offers a job once: a room that is dispatched before a worker is there stays without an agent.
+    await until(registered, processes, "the room agent")
+
+
+def app_environment(plan: Plan) -> dict[str, str]:
+    """Return what the app's processes find in their environment."""
+    return {
+        **ray_node.ray_environment(plan.temp),
+        "RAYROOM_AGENT_KEYS": plan.agent_key,
+        "RAYROOM_ADMIN_KEYS": plan.admin_key,
+        "RAYROOM_TOKEN_SECRET": plan.token_secret,
+        "RAYROOM_BACKEND_KEY": plan.backend_key,
+    }
+
+
+async def until(ready: Callable[[], Awaitable[bool]], processes: Processes, what: str) -> None:
+    """Wait until `ready()` is true; raises StartFailed when it is not in time, or when a process ends meanwhile."""
+    end_s = time.monotonic() + START_TIMEOUT_S
+    while time.monotonic() < end_s:
+        processes.check()
+        if await ready():
+            return
+        await asyncio.sleep(0.25)
+    raise StartFailed(f"{what} was not up after {START_TIMEOUT_S:.0f} s.")
+
+
+def _args(plan: Plan, backend_url: str) -> Args:
+    return {
+        "backend": {"url": backend_url, "transformer": "superjson"},
+        "costs": {"journal_path": str(plan.journal), "flush_every_s": 2},
+        "keys": {"file": str(plan.directory / "keys.env")},
+    }
+
+
+def _merged(first: Args, second: Args) -> Args:
+    return {part: first.get(part, {}) | second.get(part, {}) for part in {**first, **second}}
+
+
+async def _listens(port: int) -> bool:
+    try:
+        async with asyncio.timeout(1.0):
+            _, writer = await asyncio.open_connection("127.0.0.1", port)
+    except (OSError, TimeoutError):
+        return False
+    writer.close()
+    return True
+
+
+async def _answers(url: str) -> bool:
+    try:
+        async with httpx.AsyncClient(timeout=2.0) as http:
+            return (await http.get(url)).is_success
+    except httpx.HTTPError:
+        return False

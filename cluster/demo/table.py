@@ -1,0 +1,49 @@
+"""Draws the demo's live table from what the app itself says of its rooms and its costs."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from typing import Any
+
+from rich.console import Group
+from rich.table import Table
+from rich.text import Text
+
+from cluster.demo.reconcile import dollars
+
+SIMULATED = (
+    "SIMULATED MODELS: the answers and the costs are made up; the rooms, frames, Ray and the bill's way are real."
+)
+_COUNTS = ("frames_seen", "frames_kept", "frames_repeated", "frames_shed", "answers")
+
+
+def draw(usages: Mapping[str, Mapping[str, Any]], left_s: float) -> Group:
+    """Return the picture of one moment: `usages` is each tenant's answer of `/v1/tenants/{id}/usage`."""
+    rooms = [room for usage in usages.values() for room in usage.get("rooms", [])]
+    return Group(_rooms(rooms, left_s), _costs(usages), Text(SIMULATED, style="yellow"))
+
+
+def _rooms(rooms: Iterable[Mapping[str, Any]], left_s: float) -> Table:
+    table = Table(title=f"rooms, {left_s:.0f} s to go", title_justify="left")
+    table.add_column("room")
+    for name in ("seen", "kept", "repeats", "shed", "answers", "p50 ms", "p95 ms"):
+        table.add_column(name, justify="right")
+    for room in sorted(rooms, key=lambda room: str(room["room"])):
+        counters = room["counters"]
+        counts = [str(int(counters.get(name, 0))) for name in _COUNTS]
+        table.add_row(str(room["room"]), *counts, *(_ms(counters, name) for name in ("answer_p50_ms", "answer_p95_ms")))
+    return table
+
+
+def _costs(usages: Mapping[str, Mapping[str, Any]]) -> Table:
+    table = Table(title="costs by tenant (simulated)", title_justify="left")
+    for name in ("tenant", "attempts", "settled", "at the backend"):
+        table.add_column(name, justify="left" if name == "tenant" else "right")
+    for tenant, usage in sorted(usages.items()):
+        settled, sent = int(usage.get("settled_nanousd", 0)), int(usage.get("sent_nanousd", 0))
+        table.add_row(tenant, str(usage.get("requests", 0)), dollars(settled), dollars(sent))
+    return table
+
+
+def _ms(counters: Mapping[str, float], name: str) -> str:
+    return f"{counters[name]:.0f}" if name in counters else "-"

@@ -1,0 +1,1 @@
+"""Attends: one LiveKit job a room. Sees frames, keeps what changed, knows one address: the router's."""

@@ -1,0 +1,70 @@
+"""`python -m room_agent start|dev`: runs the worker until SIGTERM or SIGINT, then drains it."""
+
+from __future__ import annotations
+
+import argparse
+import asyncio
+import signal
+import sys
+
+import structlog
+from livekit.agents import AgentServer
+
+from room_agent.agent import build_server
+from room_agent.settings import load_settings
+from routing.errors import ConfigurationError
+from routing.logs import configure_logs
+
+# A job process may take ten seconds to run its shutdown callbacks.
+CLOSE_TIMEOUT_S = 30.0
+
+log = structlog.get_logger()
+
+
+async def run(server: AgentServer, devmode: bool, drain_s: float) -> None:
+    """Run the worker; the first signal drains it, a second one ends it at once."""
+    stop = asyncio.Event()
+    loop = asyncio.get_running_loop()
+    for number in (signal.SIGTERM, signal.SIGINT):
+        loop.add_signal_handler(number, stop.set)
+    running = asyncio.create_task(server.run(devmode=devmode))
+    stopping = asyncio.create_task(stop.wait())
+    await asyncio.wait({running, stopping}, return_when=asyncio.FIRST_COMPLETED)
+    stopping.cancel()
+    stop.clear()
+    if not running.done():
+        await _drain(server, stop, drain_s)
+    await running
+
+
+async def _drain(server: AgentServer, stop: asyncio.Event, drain_s: float) -> None:
+    """Take no more jobs, give those that run `drain_s` to end by themselves, then end them in good order."""
+    log.info("draining", rooms=len(server.active_jobs), seconds=drain_s)
+    draining = asyncio.create_task(server.drain(timeout=None))
+    again = asyncio.create_task(stop.wait())
+    await asyncio.wait({draining, again}, return_when=asyncio.FIRST_COMPLETED, timeout=drain_s)
+    draining.cancel()
+    again.cancel()
+    await asyncio.wait({draining, again})
+    async with asyncio.timeout(CLOSE_TIMEOUT_S):
+        await server.aclose()
+
+
+def main() -> int:
+    """Run the command line; returns the exit status."""
+    parser = argparse.ArgumentParser(prog="python -m room_agent", description="The room agent of rayroom.")
+    parser.add_argument("mode", choices=["start", "dev"], help="dev: no idle processes, more logs")
+    mode = parser.parse_args().mode
+    configure_logs()
+    try:
+        settings = load_settings()
+    except ConfigurationError as error:
+        print(error.message, file=sys.stderr)
+        return 2
+    asyncio.run(run(build_server(settings), mode == "dev", settings.drain_s))
+    return 0
+
+
+# Job processes import this file again: without the guard each would start a worker.
+if __name__ == "__main__":
+    sys.exit(main())

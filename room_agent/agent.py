@@ -1,0 +1,88 @@
+"""The livekit-agents worker: which jobs it takes, and what a job starts. Everything else is in the attendance."""
+
+from __future__ import annotations
+
+import math
+import time
+
+import structlog
+from livekit.agents import AgentServer, AutoSubscribe, JobContext, JobRequest
+
+from room_agent.admission import Admission
+from room_agent.attendance import Attendance
+from room_agent.recording import Recording
+from room_agent.router_client import RouterClient
+from room_agent.settings import AgentSettings, load_settings
+from routing.errors import RayroomError
+from routing.logs import configure_logs
+from routing.rooms import check_metadata, parse_room
+
+REGISTERED = "worker registered"
+# Ten seconds, the default, are not enough for several job processes that start at once on a small machine.
+INITIALIZE_TIMEOUT_S = 60.0
+
+log = structlog.get_logger()
+
+
+def build_server(settings: AgentSettings) -> AgentServer:
+    """Return the worker, ready to run. It takes explicit dispatches only, up to `max_rooms` at once."""
+    server = AgentServer(
+        ws_url=settings.livekit_url,
+        api_key=settings.livekit_api_key,
+        api_secret=settings.livekit_api_secret,
+        host="127.0.0.1",
+        port=settings.http_port,
+        initialize_process_timeout=INITIALIZE_TIMEOUT_S,
+        load_fnc=lambda server: len(server.active_jobs) / settings.max_rooms,
+        # Whether there is room is the admission's to say; the load only tells the SFU which worker is idlest.
+        load_threshold=math.inf,
+        preload_modules=["room_agent.agent"],
+    )
+
+    admission = Admission(settings.max_rooms)
+
+    async def on_request(request: JobRequest) -> None:
+        await _take_or_leave(request, server, admission)
+
+    server.on("worker_registered", lambda worker_id, _: log.info(REGISTERED, worker=worker_id))
+    server.rtc_session(attend, agent_name=settings.agent_name, on_request=on_request)
+    return server
+
+
+async def _take_or_leave(request: JobRequest, server: AgentServer, admission: Admission) -> None:
+    """Accept a job whose signed metadata and room name agree; a full worker leaves it to another."""
+    try:
+        check_metadata(parse_room(request.room.name), request.job.metadata)
+    except RayroomError as error:
+        log.warning("job refused", job=request.id, reason=error.code, field=error.param)
+        await request.reject(terminate=True)
+        return
+    running = {job.job.id for job in server.active_jobs}
+    if not admission.admit(request.id, running, time.monotonic()):
+        log.warning("job left to another worker", job=request.id, rooms=len(running))
+        await request.reject(terminate=False)
+        return
+    # With the job in it the identity is new each time: a second agent of one identity would throw the first out.
+    await request.accept(name="rayroom", identity=f"rayroom-{request.id}")
+
+
+async def attend(context: JobContext) -> None:
+    """Attend one room until it closes or the worker drains."""
+    configure_logs()
+    settings = load_settings()
+    room = context.job.room.name
+    name = parse_room(room)
+    check_metadata(name, context.job.metadata)
+    structlog.contextvars.bind_contextvars(room=room, job=context.job.id)
+    router = RouterClient(settings.router_url, settings.agent_key, room, context.job.id, context.job.metadata)
+    recording = Recording(settings.record_dir, room) if settings.record_dir else None
+    attendance = Attendance(context.room, router, settings.max_tracks, recording)
+
+    async def leave(reason: str) -> None:
+        await attendance.aclose()
+        await router.aclose()
+        log.info("left the room", reason=reason, **attendance.counters.report())
+
+    context.add_shutdown_callback(leave)
+    await context.connect(auto_subscribe=AutoSubscribe.AUDIO_ONLY)
+    attendance.start()

@@ -1,0 +1,195 @@
+"""Attends one room: opens it at the router, watches its tracks, tells what it sees, and closes it."""
+
+from __future__ import annotations
+
+import asyncio
+import random
+import time
+from collections.abc import Coroutine
+from typing import Any
+
+import structlog
+from livekit import rtc
+from livekit.rtc.room import EventTypes
+
+from room_agent.counters import Counters
+from room_agent.forward import Described, Forwarder
+from room_agent.gate import FrameGate
+from room_agent.pace import Pace
+from room_agent.recording import Recording
+from room_agent.router_client import OpenedRoom, RouterClient, RouterError, RouterRefused, TokenExpired
+from room_agent.selection import Candidate, Source, select
+from room_agent.watch import Watch, Watched
+
+TOPIC = "rayroom.descriptions"
+"""The text stream on which a room's participants get what was seen."""
+SEND_TIMEOUT_S = 5.0
+CLOSE_TIMEOUT_S = 5.0
+LONGEST_BACKOFF_S = 15.0
+
+log = structlog.get_logger()
+
+_SOURCES: dict[int, Source] = {
+    rtc.TrackSource.SOURCE_SCREENSHARE: "screen_share",
+    rtc.TrackSource.SOURCE_CAMERA: "camera",
+}
+# A change of any of these may change which tracks are watched.
+_ROOM_EVENTS: tuple[EventTypes, ...] = (
+    "track_published",
+    "track_unpublished",
+    "track_subscribed",
+    "track_unsubscribed",
+    "track_muted",
+    "track_unmuted",
+    "participant_disconnected",
+    "reconnected",
+)
+
+
+class Attendance:
+    """One job's work in its room, from `start` to `aclose`; owns every task it starts."""
+
+    def __init__(
+        self, room: rtc.Room, router: RouterClient, max_tracks: int, recording: Recording | None = None
+    ) -> None:
+        self._room = room
+        self._router = router
+        self._max_tracks = max_tracks
+        self._recording = recording
+        self._opened: OpenedRoom | None = None
+        self._watches: dict[str, asyncio.Task[None]] = {}
+        self._tasks: set[asyncio.Task[None]] = set()
+        self.counters = Counters()
+
+    def start(self) -> None:
+        """Follow the room from now on."""
+        for event in _ROOM_EVENTS:
+            self._room.on(event, self._on_room_event)
+        self._own(self._keep_open())
+
+    async def aclose(self) -> None:
+        """Stop watching, tell the last counts, close the room at the router."""
+        for event in _ROOM_EVENTS:
+            self._room.off(event, self._on_room_event)
+        await _cancel({*self._watches.values(), *self._tasks})
+        self._watches.clear()
+        if self._opened is None:
+            return
+        try:
+            async with asyncio.timeout(CLOSE_TIMEOUT_S):
+                await self._router.beat(self.counters.report())
+                await self._router.close()
+        except (RouterError, TimeoutError) as error:
+            log.warning("room not closed at the router", error=type(error).__name__)
+
+    async def _keep_open(self) -> None:
+        """Open the room at the router, however long that takes, and beat for as long as the job lives."""
+        self._opened = await self._open()
+        self._follow()
+        while True:
+            await asyncio.sleep(self._opened.limits.heartbeat_every_s)
+            # Not only on events: a watch that failed is taken up again.
+            self._follow()
+            try:
+                await self._router.beat(self.counters.report())
+            except TokenExpired:
+                self._opened = await self._open()
+            except RouterError as error:
+                log.warning("heartbeat not taken", error=type(error).__name__, detail=error.message)
+
+    async def _open(self) -> OpenedRoom:
+        backoff_s = 0.5
+        while True:
+            try:
+                return await self._router.open()
+            except RouterRefused as error:
+                log.error("the router refuses this room; trying again", detail=error.message)
+                backoff_s = LONGEST_BACKOFF_S
+            except RouterError as error:
+                log.warning("room not opened yet", error=type(error).__name__, detail=error.message)
+            await asyncio.sleep(random.uniform(backoff_s / 2, backoff_s))
+            backoff_s = min(2 * backoff_s, LONGEST_BACKOFF_S)
+
+    def _on_room_event(self, *_: Any) -> None:
+        if self._opened is not None:
+            self._follow()
+
+    def _follow(self) -> None:
+        """Bring subscriptions and watches in line with the room as it is now."""
+        videos = self._videos()
+        chosen = select([candidate for candidate, _ in videos.values()], self._max_tracks)
+        for sid, (_, publication) in videos.items():
+            if publication.subscribed != (sid in chosen):
+                publication.set_subscribed(sid in chosen)
+        live = {sid: publication.track for sid, (_, publication) in videos.items() if sid in chosen}
+        for sid in [sid for sid, watch in self._watches.items() if live.get(sid) is None or watch.done()]:
+            self._own(_cancel({self._watches.pop(sid)}))
+        for sid, track in live.items():
+            if track is not None and sid not in self._watches:
+                self._watches[sid] = self._watch(sid, chosen[sid], track)
+        self.counters.tracks_watched = len(self._watches)
+
+    def _videos(self) -> dict[str, tuple[Candidate, rtc.RemoteTrackPublication]]:
+        return {
+            publication.sid: (
+                Candidate(track_sid=publication.sid, source=_SOURCES[publication.source], muted=publication.muted),
+                publication,
+            )
+            for participant in self._room.remote_participants.values()
+            for publication in participant.track_publications.values()
+            if publication.kind == rtc.TrackKind.KIND_VIDEO and publication.source in _SOURCES
+        }
+
+    def _watch(self, sid: str, source: Source, track: rtc.Track) -> asyncio.Task[None]:
+        assert self._opened is not None
+        limits = self._opened.limits
+        pace, gate = Pace(limits.frames_per_second), FrameGate()
+        forwarder = Forwarder(self._router, pace, self.counters, self._tell, gate.forget, time.monotonic)
+        watched = Watched(track_sid=sid, source=source, long_side_px=limits.image_long_side_px)
+        watch = Watch(watched, gate, pace, forwarder, self.counters, time.monotonic, time.time)
+        log.info("watching", track=sid, source=source)
+        return self._task(watch.run(track), f"watch {sid}")
+
+    async def _tell(self, described: Described) -> None:
+        """Send what was seen to the room's participants."""
+        answer = described.answer
+        attributes = {
+            "model": answer.model,
+            "tier": answer.tier,
+            "simulated": str(answer.simulated).lower(),
+            "cost_nanousd": str(answer.cost_nanousd),
+            "track": described.frame.headers["x-frame-track"],
+            "captured_at": described.frame.headers["x-frame-captured-at"],
+        }
+        try:
+            async with asyncio.timeout(SEND_TIMEOUT_S):
+                await self._room.local_participant.send_text(answer.description, topic=TOPIC, attributes=attributes)
+        except (TimeoutError, OSError) as error:
+            self.counters.answers_lost += 1
+            log.warning("answer not sent to the room", error=type(error).__name__)
+        if self._recording is not None:
+            await self._recording.add(described)
+
+    def _own(self, work: Coroutine[Any, Any, None]) -> None:
+        task = self._task(work, "attendance")
+        self._tasks.add(task)
+        task.add_done_callback(self._tasks.discard)
+
+    def _task(self, work: Coroutine[Any, Any, None], name: str) -> asyncio.Task[None]:
+        task = asyncio.create_task(work, name=name)
+        task.add_done_callback(_say_why_it_ended)
+        return task
+
+
+def _say_why_it_ended(task: asyncio.Task[None]) -> None:
+    if not task.cancelled() and (error := task.exception()) is not None:
+        log.error("a task of the room failed", task=task.get_name(), error=type(error).__name__, exc_info=error)
+
+
+async def _cancel(tasks: set[asyncio.Task[None]]) -> None:
+    """Cancel tasks and wait until they have ended."""
+    tasks = {task for task in tasks if task is not asyncio.current_task()}
+    for task in tasks:
+        task.cancel()
+    if tasks:
+        await asyncio.wait(tasks, timeout=CLOSE_TIMEOUT_S)

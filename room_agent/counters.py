@@ -1,0 +1,50 @@
+"""Counts what became of a room's frames. The router gets the counts with each heartbeat."""
+
+from __future__ import annotations
+
+from collections import deque
+from dataclasses import dataclass, field
+
+REMEMBERED_ANSWERS = 256
+
+
+@dataclass(slots=True)
+class Counters:
+    """Counts since the job began. A frame seen is kept or repeated; a kept one is answered, or shed on the way."""
+
+    frames_seen: int = 0
+    frames_kept: int = 0
+    frames_repeated: int = 0
+    frames_shed: int = 0
+    answers: int = 0
+    answers_lost: int = 0
+    tracks_watched: int = 0
+    answer_s: deque[float] = field(default_factory=lambda: deque(maxlen=REMEMBERED_ANSWERS))
+
+    def answered(self, took_s: float) -> None:
+        self.answers += 1
+        self.answer_s.append(took_s)
+
+    def report(self) -> dict[str, float]:
+        """Return the counts, and the answer times' percentiles in milliseconds."""
+        times = sorted(self.answer_s)
+        counts = {
+            "frames_seen": self.frames_seen,
+            "frames_kept": self.frames_kept,
+            "frames_repeated": self.frames_repeated,
+            "frames_shed": self.frames_shed,
+            "answers": self.answers,
+            "answers_lost": self.answers_lost,
+            "tracks_watched": self.tracks_watched,
+        }
+        if not times:
+            return dict(counts)
+        return counts | {
+            "answer_p50_ms": 1_000 * percentile(times, 0.5),
+            "answer_p95_ms": 1_000 * percentile(times, 0.95),
+        }
+
+
+def percentile(ordered: list[float], share: float) -> float:
+    """Return the nearest-rank percentile of an ordered, non-empty list."""
+    return ordered[min(len(ordered) - 1, max(0, round(share * len(ordered) + 0.5) - 1))]

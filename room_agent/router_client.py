@@ -1,0 +1,167 @@
+"""Speaks to the router over HTTP; its refusals and its silences become ours. The only address an agent knows."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Mapping
+from typing import Any, TypeVar
+from urllib.parse import quote
+
+import httpx
+from pydantic import BaseModel, ConfigDict, ValidationError
+
+from routing.errors import RayroomError
+
+OPEN_TIMEOUT_S = 10.0
+FRAME_TIMEOUT_S = 40.0
+CONNECT_TIMEOUT_S = 3.0
+
+
+class RouterError(RayroomError):
+    """The router did not do what it was asked."""
+
+
+class RouterAway(RouterError):
+    """The router cannot be reached, or did not answer in time."""
+
+    retryable = True
+
+
+class RouterBusy(RouterError):
+    """The router has no room right now, or this tenant asks too often."""
+
+    retryable = True
+
+
+class TokenExpired(RouterError):
+    """The room token is no longer good; the room must be opened again."""
+
+    retryable = True
+
+
+class RouterRefused(RouterError):
+    """The router refuses this room, or this frame."""
+
+
+class Reply(BaseModel):
+    """What the router sends: fields we do not read may be added to it at any time."""
+
+    model_config = ConfigDict(extra="ignore", frozen=True)
+
+
+class Limits(Reply):
+    frames_per_second: float
+    image_long_side_px: int
+    heartbeat_every_s: float
+
+
+class OpenedRoom(Reply):
+    token: str
+    expires_at: float
+    simulated: bool
+    limits: Limits
+
+
+class Description(Reply):
+    """The answer to a frame."""
+
+    description: str
+    model: str
+    tier: str
+    cost_nanousd: int
+    simulated: bool
+
+
+R = TypeVar("R", bound=Reply)
+
+
+class RouterClient:
+    """One room's way to the router. Every call has a deadline and raises RouterError."""
+
+    def __init__(self, url: str, agent_key: str, room: str, job_id: str, metadata: str) -> None:
+        self._agent_key = agent_key
+        self._opening = {"room": room, "job_id": job_id, "metadata": metadata}
+        self._room_path = f"/v1/rooms/{quote(room, safe='')}"
+        self._token = ""
+        self._http = httpx.AsyncClient(
+            base_url=url,
+            timeout=httpx.Timeout(FRAME_TIMEOUT_S, connect=CONNECT_TIMEOUT_S),
+            limits=httpx.Limits(max_connections=16),
+        )
+
+    async def aclose(self) -> None:
+        await self._http.aclose()
+
+    async def open(self) -> OpenedRoom:
+        """Open the room, or open it again; keeps the token."""
+        reply = await self._ask("POST", "/v1/rooms", self._agent_key, OPEN_TIMEOUT_S, json=self._opening)
+        opened = _read(OpenedRoom, reply)
+        self._token = opened.token
+        return opened
+
+    async def beat(self, counters: Mapping[str, float]) -> None:
+        """Send the counters; keeps a renewed token."""
+        body = {"counters": dict(counters)}
+        reply = await self._ask("POST", f"{self._room_path}/heartbeat", self._token, OPEN_TIMEOUT_S, json=body)
+        self._token = str(reply.get("token") or self._token)
+
+    async def close(self) -> None:
+        await self._ask("DELETE", self._room_path, self._token, OPEN_TIMEOUT_S)
+
+    async def describe(self, jpeg: bytes, headers: Mapping[str, str]) -> Description:
+        """Have one frame described."""
+        headers = {"content-type": "image/jpeg", **headers}
+        reply = await self._ask("POST", "/v1/frames", self._token, FRAME_TIMEOUT_S, content=jpeg, headers=headers)
+        return _read(Description, reply)
+
+    async def _ask(
+        self,
+        method: str,
+        path: str,
+        credential: str,
+        timeout_s: float,
+        headers: Mapping[str, str] | None = None,
+        **body: Any,
+    ) -> dict[str, Any]:
+        headers = {**(headers or {}), "authorization": f"Bearer {credential}"}
+        try:
+            async with asyncio.timeout(timeout_s):
+                response = await self._http.request(method, path, headers=headers, **body)
+        except (httpx.TransportError, TimeoutError) as error:
+            raise RouterAway(f"The router did not answer: {type(error).__name__}.") from None
+        if response.is_success:
+            return _json(response)
+        raise _refusal(response)
+
+
+def _refusal(response: httpx.Response) -> RouterError:
+    error = _json(response).get("error")
+    code = str(error.get("code")) if isinstance(error, dict) else "unknown"
+    message = f"The router answered {response.status_code} {code}."
+    if response.status_code == 401:
+        return TokenExpired(message)
+    if response.status_code in (402, 429) or response.status_code >= 500:
+        return RouterBusy(message, retry_after_s=_retry_after_s(response))
+    return RouterRefused(message)
+
+
+def _retry_after_s(response: httpx.Response) -> float | None:
+    try:
+        return min(max(float(response.headers["retry-after"]), 0.0), 60.0)
+    except (KeyError, ValueError):
+        return None
+
+
+def _json(response: httpx.Response) -> dict[str, Any]:
+    try:
+        body = response.json()
+    except ValueError:
+        return {}
+    return body if isinstance(body, dict) else {}
+
+
+def _read(kind: type[R], reply: dict[str, Any]) -> R:
+    try:
+        return kind.model_validate(reply)
+    except ValidationError as error:
+        raise RouterRefused(f"The router's answer lacks {error.errors()[0]['loc'][0]}.") from None

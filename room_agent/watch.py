@@ -1,0 +1,124 @@
+"""Watches one video track: samples it, keeps what changed, hands it to the forwarder. Owns the track's stream."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import cast
+
+import structlog
+from livekit import rtc
+
+from room_agent.counters import Counters
+from room_agent.encode import encode
+from room_agent.features import features
+from room_agent.forward import Forwarder, KeptFrame
+from room_agent.gate import Decision, FrameGate
+from room_agent.pace import Pace
+from room_agent.phash import phash
+from room_agent.planes import Planes, rotated
+from room_agent.sampler import MIN_SIDE_PX, Sampler
+from room_agent.selection import Source
+
+# The longest a frame may take to come once one is due; a still screen repeats its frame every second.
+FRAME_TIMEOUT_S = 30.0
+
+_DEGREES: dict[int, int] = {
+    rtc.VideoRotation.VIDEO_ROTATION_0: 0,
+    rtc.VideoRotation.VIDEO_ROTATION_90: 90,
+    rtc.VideoRotation.VIDEO_ROTATION_180: 180,
+    rtc.VideoRotation.VIDEO_ROTATION_270: 270,
+}
+
+log = structlog.get_logger()
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Watched:
+    """What a watch is of: the track's id, what it shows, and the size that its pictures are sent in."""
+
+    track_sid: str
+    source: Source
+    long_side_px: int
+
+
+class Watch:
+    """One track, from its first frame to its end."""
+
+    def __init__(
+        self,
+        watched: Watched,
+        gate: FrameGate,
+        pace: Pace,
+        forwarder: Forwarder,
+        counters: Counters,
+        clock: Callable[[], float],
+        wall_clock: Callable[[], float],
+    ) -> None:
+        self._watched = watched
+        self._gate = gate
+        self._pace = pace
+        self._forwarder = forwarder
+        self._counters = counters
+        self._clock = clock
+        self._wall_clock = wall_clock
+        self._sampler = Sampler(pace.fps)
+
+    async def run(self, track: rtc.Track) -> None:
+        """Watch until the track ends, or until cancelled."""
+        # With room for one frame the stream holds the newest; without a bound, 1080p30 grows by 90 MB a second.
+        stream = rtc.VideoStream.from_track(track=track, capacity=1)
+        sending = asyncio.create_task(self._forwarder.run())
+        try:
+            async for event in stream:
+                await self._look(event)
+                await asyncio.sleep(max(0.0, self._sampler.next_due_s(self._clock()) - self._clock()))
+        finally:
+            sending.cancel()
+            await asyncio.wait({sending})
+            async with asyncio.timeout(FRAME_TIMEOUT_S):
+                await stream.aclose()
+
+    async def _look(self, event: rtc.VideoFrameEvent) -> None:
+        now_s = self._clock()
+        self._sampler.fps = self._pace.fps
+        if min(event.frame.width, event.frame.height) < MIN_SIDE_PX or not self._sampler.due(now_s):
+            return
+        self._counters.frames_seen += 1
+        # The pixels are worked on in a thread: a stall of the loop would be heard in the room.
+        frame = await asyncio.to_thread(self._decide, event, now_s)
+        if frame is None:
+            self._counters.frames_repeated += 1
+            return
+        self._counters.frames_kept += 1
+        self._forwarder.offer(frame)
+
+    def _decide(self, event: rtc.VideoFrameEvent, now_s: float) -> KeptFrame | None:
+        """Return the frame ready to send, or None when it shows nothing new."""
+        planes = rotated(planes_of(event.frame), _DEGREES[cast(int, event.rotation)])
+        decision = self._gate.offer(planes, now_s)
+        return self._packed(planes, decision) if decision.keep else None
+
+    def _packed(self, planes: Planes, decision: Decision) -> KeptFrame:
+        measured = features(planes, decision.judgement)
+        captured_at_s = self._wall_clock()
+        headers = {
+            "x-frame-captured-at": f"{captured_at_s:.3f}",
+            "x-frame-track": self._watched.track_sid,
+            "x-frame-source": self._watched.source,
+            "x-frame-phash": f"{phash(planes):016x}",
+            "x-frame-text-density": f"{measured.text_density:.4f}",
+            "x-frame-edge-energy": f"{measured.edge_energy:.4f}",
+            "x-frame-changed-share": f"{measured.changed_share:.4f}",
+            "x-frame-novelty": f"{measured.novelty:.4f}",
+        }
+        jpeg = encode(planes, long_side_px=self._watched.long_side_px).jpeg
+        return KeptFrame(jpeg=jpeg, headers=headers, why=decision.why, captured_at_s=captured_at_s)
+
+
+def planes_of(frame: rtc.VideoFrame) -> Planes:
+    """Return a frame's planes: views of an I420 frame, as decoders deliver it, a converted copy of any other."""
+    if frame.type != rtc.VideoBufferType.I420:
+        frame = frame.convert(rtc.VideoBufferType.I420)
+    return Planes.from_i420(frame.data, frame.width, frame.height)

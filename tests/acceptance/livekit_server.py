@@ -1,0 +1,77 @@
+"""A real livekit-server of one's own, on free ports, gone with the block."""
+
+from __future__ import annotations
+
+import datetime as dt
+import secrets
+import socket
+import subprocess
+import tempfile
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from livekit import api
+
+from cluster.demo.livekit import find_livekit_server, livekit_config
+from cluster.demo.ports import free_ports
+
+ROOT = Path(__file__).parents[2]
+START_TIMEOUT_S = 20.0
+STOP_TIMEOUT_S = 5.0
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class LiveKit:
+    """How to reach a running server."""
+
+    url: str
+    key: str
+    secret: str = field(repr=False)
+
+    def token(self, room: str, identity: str) -> str:
+        """Return a token with which `identity` joins `room`, to publish and to subscribe."""
+        grants = api.VideoGrants(room_join=True, room=room)
+        token = api.AccessToken(self.key, self.secret).with_identity(identity).with_grants(grants)
+        return token.with_ttl(dt.timedelta(minutes=10)).to_jwt()
+
+
+@contextmanager
+def running_livekit(root: Path = ROOT) -> Iterator[LiveKit]:
+    """Yield a running server, found or built below `root`; raises RuntimeError when it does not start."""
+    binary = find_livekit_server(root)
+    port, tcp_port, udp_port = free_ports(3)
+    livekit = LiveKit(url=f"ws://127.0.0.1:{port}", key="tests", secret=secrets.token_urlsafe(32))
+    with tempfile.TemporaryDirectory(prefix="livekit-") as directory:
+        config, log = Path(directory, "livekit.yaml"), Path(directory, "livekit.log")
+        config.touch(0o600)
+        config.write_text(livekit_config(port, tcp_port, udp_port, livekit.key, livekit.secret), "utf-8")
+        with log.open("wb") as out:
+            process = subprocess.Popen([binary, "--config", config], stdin=subprocess.DEVNULL, stdout=out, stderr=out)
+        try:
+            _wait_until_it_listens(process, port, log)
+            yield livekit
+        finally:
+            _stop(process)
+
+
+def _wait_until_it_listens(process: subprocess.Popen[bytes], port: int, log: Path) -> None:
+    end_s = time.monotonic() + START_TIMEOUT_S
+    while process.poll() is None and time.monotonic() < end_s:
+        with socket.socket() as probe:
+            if probe.connect_ex(("127.0.0.1", port)) == 0:
+                return
+        time.sleep(0.05)
+    raise RuntimeError(f"livekit-server did not start:\n{log.read_text('utf-8', 'replace')[-2_000:]}")
+
+
+def _stop(process: subprocess.Popen[bytes]) -> None:
+    process.terminate()
+    try:
+        process.wait(STOP_TIMEOUT_S)
+    except subprocess.TimeoutExpired:
+        # It waits for its rooms to empty, which a failed test may not have done.
+        process.kill()
+        process.wait(STOP_TIMEOUT_S)

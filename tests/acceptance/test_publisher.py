@@ -1,0 +1,114 @@
+"""The publisher shares a real screen in a real room, and is gone when its parent is."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import os
+import sys
+from collections.abc import AsyncIterator, Iterator
+from contextlib import asynccontextmanager
+from typing import Any
+
+import pytest
+from livekit import rtc
+
+from cluster.demo.publisher import TOPIC
+from tests.acceptance.livekit_server import LiveKit, running_livekit
+
+ROOM = "tenant_acme_standup"
+TIMEOUT_S = 20.0
+
+
+@pytest.fixture(scope="module")
+def livekit() -> Iterator[LiveKit]:
+    with running_livekit() as livekit:
+        yield livekit
+
+
+@asynccontextmanager
+async def publisher(url: str, tokens: dict[str, str]) -> AsyncIterator[asyncio.subprocess.Process]:
+    """Run a publisher in a group of its own, of which nothing may be left."""
+    command = ["-m", "cluster.demo.publisher", "--url", url, "--rooms", ",".join(tokens), "--tokens-stdin"]
+    pipe = asyncio.subprocess.PIPE
+    process = await asyncio.create_subprocess_exec(
+        sys.executable, *command, stdin=pipe, stdout=pipe, stderr=pipe, start_new_session=True
+    )
+    assert process.stdin is not None
+    process.stdin.write(json.dumps(tokens).encode() + b"\n")
+    try:
+        yield process
+    finally:
+        process.stdin.close()
+        async with asyncio.timeout(TIMEOUT_S):
+            await process.wait()
+        with pytest.raises(ProcessLookupError):
+            os.killpg(process.pid, 0)
+
+
+@asynccontextmanager
+async def joined(livekit: LiveKit) -> AsyncIterator[tuple[rtc.Room, asyncio.Queue[rtc.Track]]]:
+    """Yield a subscriber's room, and the tracks it gets."""
+    room, tracks = rtc.Room(), asyncio.Queue[rtc.Track]()
+    room.on("track_subscribed", lambda track, *_: tracks.put_nowait(track))
+    async with asyncio.timeout(TIMEOUT_S):
+        await room.connect(livekit.url, livekit.token(ROOM, "viewer"))
+    try:
+        yield room, tracks
+    finally:
+        async with asyncio.timeout(TIMEOUT_S):
+            await room.disconnect()
+
+
+async def said(process: asyncio.subprocess.Process) -> dict[str, Any]:
+    """Return the next line a publisher prints."""
+    assert process.stdout is not None
+    async with asyncio.timeout(TIMEOUT_S):
+        line: dict[str, Any] = json.loads(await process.stdout.readline())
+    return line
+
+
+async def first_frame(track: rtc.Track) -> rtc.VideoFrame:
+    stream = rtc.VideoStream(track, capacity=1)
+    try:
+        async with asyncio.timeout(TIMEOUT_S):
+            return (await anext(aiter(stream))).frame
+    finally:
+        await stream.aclose()
+
+
+async def test_a_subscriber_sees_the_screen_until_the_publishers_stdin_is_closed(livekit: LiveKit) -> None:
+    async with (
+        joined(livekit) as (room, tracks),
+        publisher(livekit.url, {ROOM: livekit.token(ROOM, "sharer")}) as process,
+    ):
+        assert await said(process) == {"event": "connected", "room": ROOM}
+        async with asyncio.timeout(TIMEOUT_S):
+            track = await tracks.get()
+        frame = await first_frame(track)
+        assert (frame.width, frame.height) == (1280, 720)
+        await room.local_participant.send_text("what was seen", topic=TOPIC)
+        assert process.stdin is not None
+        process.stdin.close()
+        ended = await said(process)
+        async with asyncio.timeout(TIMEOUT_S):
+            assert await process.wait() == 0
+    assert ended["event"] == "ended"
+    assert ended["rooms"][ROOM]["answers"] == 1
+    assert ended["rooms"][ROOM]["frames"] >= 1
+
+
+async def test_a_refused_token_ends_the_publisher_with_the_rooms_name_and_no_token(livekit: LiveKit) -> None:
+    refused = livekit.token(ROOM, "sharer")[:-8] + "tampered"
+    async with publisher(livekit.url, {ROOM: refused}) as process:
+        async with asyncio.timeout(TIMEOUT_S):
+            out, error = await process.communicate()
+        assert process.returncode == 1
+        assert f"room {ROOM}: ConnectError".encode() in error
+        assert refused.encode() not in out + error
+
+
+async def test_a_room_without_a_token_is_named(livekit: LiveKit) -> None:
+    async with publisher(livekit.url, {"tenant_acme_other": "token"}) as process:
+        assert process.stdin is not None and process.stderr is not None
+    assert process.returncode == 1

@@ -1,0 +1,206 @@
+"""Times one sampled frame, repeated and changed, beside what people write: convert to RGB, phash, images.encode.
+
+Run `python -m tests.benchmarks.bench_frames`. All contestants take turns in random order in one process.
+"""
+
+from __future__ import annotations
+
+import argparse
+import io
+import itertools
+import os
+import random
+import statistics
+import sys
+import time
+from collections.abc import Callable
+
+import imagehash
+import numpy as np
+from livekit import rtc
+from livekit.agents.utils.images import EncodeOptions, ResizeOptions
+from livekit.agents.utils.images import encode as livekit_encode
+from PIL import Image
+from rich.console import Console
+from rich.table import Table
+
+from room_agent.encode import encode
+from room_agent.features import features
+from room_agent.gate import FrameGate
+from room_agent.phash import phash
+from room_agent.planes import Planes
+from tests.unit.room_agent.screens import Desktop, packed, prose, psnr_db, rgb_of, through_jpeg
+
+SIZE = (1920, 1080)
+LONG_SIDE_PX, QUALITY = 1024, 80
+SENT_PX = (1024, 576)
+MAX_LOAD_PER_CORE = 0.8
+GOALS = {
+    "repeat_peer_ratio": (">=", 30.0),
+    "repeat_median_ms": ("<=", 1.0),
+    "repeat_p99_ms": ("<=", 3.0),
+    "changed_peer_ratio": (">=", 6.0),
+    "changed_median_ms": ("<=", 5.0),
+    "changed_psnr_gain_db": (">=", 0.0),
+}
+
+_LIVEKIT_OPTIONS = EncodeOptions(
+    format="JPEG", quality=QUALITY, resize_options=ResizeOptions(*SENT_PX, strategy="scale_aspect_fit")
+)
+
+
+def run(rounds: int = 200, seed: int = 1) -> dict[str, float]:
+    """Return medians and 99th percentiles in ms, the ratios of medians, PSNR in dB and sizes in bytes."""
+    times_ms = _interleaved(_contestants(), rounds, random.Random(seed))
+    figures = {"rounds": float(rounds)}
+    for name, taken_ms in times_ms.items():
+        figures[f"{name}_median_ms"] = statistics.median(taken_ms)
+        figures[f"{name}_p99_ms"] = statistics.quantiles(taken_ms, n=100)[98]
+    for peer in ("repeat_peer", "repeat_lean_peer", "changed_peer"):
+        ours = peer.partition("_")[0]
+        figures[f"{peer}_ratio"] = figures[f"{peer}_median_ms"] / figures[f"{ours}_median_ms"]
+    return figures | _fidelity()
+
+
+def missed(figures: dict[str, float]) -> list[str]:
+    """Return the names of the figures that do not reach their goal."""
+    return [
+        name
+        for name, (sign, goal) in GOALS.items()
+        if not (figures[name] >= goal if sign == ">=" else figures[name] <= goal)
+    ]
+
+
+def _contestants() -> dict[str, Contestant]:
+    desktop = Desktop(size=SIZE, lines=prose(42, words=20))
+    # A quiet screen is never the same bytes twice: each sample went through a codec of its own.
+    quiet = [packed(through_jpeg(desktop.planes(), quality)) for quality in (70, 75, 80, 85)]
+    pages = [packed(Desktop(size=SIZE, lines=prose(42, words=20, seed=seed)).planes()) for seed in (2, 3, 4, 5)]
+    still, moving = FrameGate(), FrameGate()
+    still.offer(desktop.planes(), 0.0)
+    moving.offer(desktop.planes(), 0.0)
+    return {
+        "repeat": Contestant(quiet, lambda frame: _repeated(frame, still)),
+        "repeat_peer": Contestant(quiet, _peer_phash),
+        "repeat_lean_peer": Contestant(quiet, _lean_peer_phash),
+        "changed": Contestant(pages, lambda frame: _changed(frame, moving)),
+        "changed_peer": Contestant(pages, _peer_changed),
+    }
+
+
+class Contestant:
+    """One way to deal with a frame, and the frames it is given in turn."""
+
+    def __init__(self, pictures: list[bytearray], act: Callable[[rtc.VideoFrame], object]) -> None:
+        self._pictures = itertools.cycle(pictures)
+        self._act = act
+
+    def time_ms(self) -> float:
+        """Return how long the next frame took; it is copied first, outside the time, as LiveKit's VideoStream does."""
+        frame = rtc.VideoFrame(*SIZE, rtc.VideoBufferType.I420, bytearray(next(self._pictures)))
+        start_s = time.perf_counter()
+        self._act(frame)
+        return (time.perf_counter() - start_s) * 1000
+
+
+def _repeated(frame: rtc.VideoFrame, gate: FrameGate) -> None:
+    if gate.offer(Planes.from_i420(frame.data, *SIZE), 0.0).keep:
+        raise AssertionError("A repeat was kept, so this is not the time of a repeat.")
+
+
+def _changed(frame: rtc.VideoFrame, gate: FrameGate) -> None:
+    planes = Planes.from_i420(frame.data, *SIZE)
+    decision = gate.offer(planes, 0.0)
+    if not decision.keep:
+        raise AssertionError("A new page was dropped, so this is not the time of a change.")
+    features(planes, decision.judgement)
+    phash(planes)
+    encode(planes, long_side_px=LONG_SIDE_PX, quality=QUALITY)
+
+
+def _peer_phash(frame: rtc.VideoFrame) -> None:
+    """The way from a frame to Pillow that livekit-agents takes in its own image helper."""
+    rgba = frame.convert(rtc.VideoBufferType.RGBA)
+    imagehash.phash(Image.frombytes("RGBA", SIZE, bytes(rgba.data)).convert("RGB"))
+
+
+def _lean_peer_phash(frame: rtc.VideoFrame) -> None:
+    """The shortest way there is to Pillow by way of RGB."""
+    rgb = frame.convert(rtc.VideoBufferType.RGB24)
+    imagehash.phash(Image.frombuffer("RGB", SIZE, np.frombuffer(rgb.data, np.uint8)))
+
+
+def _peer_changed(frame: rtc.VideoFrame) -> None:
+    _peer_phash(frame)
+    livekit_encode(frame, _LIVEKIT_OPTIONS)
+
+
+def _interleaved(contestants: dict[str, Contestant], rounds: int, dice: random.Random) -> dict[str, list[float]]:
+    times_ms: dict[str, list[float]] = {name: [] for name in contestants}
+    for contestant in [*contestants.values()] * 4:
+        contestant.time_ms()
+    turns = [*contestants] * rounds
+    dice.shuffle(turns)
+    for name in turns:
+        times_ms[name].append(contestants[name].time_ms())
+    return times_ms
+
+
+def _fidelity() -> dict[str, float]:
+    """Return how close both JPEGs are to the picture resized in RGB by area, a reference that favours neither."""
+    planes = Desktop(size=SIZE, lines=prose(42, words=20), dialog="Save changes?").planes()
+    reference = rgb_of(planes).resize(SENT_PX, Image.Resampling.BOX)
+    ours = encode(planes, long_side_px=LONG_SIDE_PX, quality=QUALITY).jpeg
+    theirs = livekit_encode(_frame(planes), _LIVEKIT_OPTIONS)
+    ours_db, theirs_db = (psnr_db(Image.open(io.BytesIO(jpeg)).convert("RGB"), reference) for jpeg in (ours, theirs))
+    return {
+        "changed_psnr_db": ours_db,
+        "changed_peer_psnr_db": theirs_db,
+        "changed_psnr_gain_db": ours_db - theirs_db,
+        "changed_jpeg_bytes": float(len(ours)),
+        "changed_peer_jpeg_bytes": float(len(theirs)),
+    }
+
+
+def _frame(planes: Planes) -> rtc.VideoFrame:
+    return rtc.VideoFrame(*SIZE, rtc.VideoBufferType.I420, packed(planes))
+
+
+def _print(figures: dict[str, float]) -> None:
+    table = Table("1080p frame", "median ms", "p99 ms", "times ours", "PSNR dB", "JPEG bytes")
+    for name, label in {
+        "repeat": "repeat: judge",
+        "repeat_peer": "  as livekit-agents converts + phash",
+        "repeat_lean_peer": "  convert RGB24 + phash",
+        "changed": "changed: judge, keep, features, phash, encode",
+        "changed_peer": "  as livekit-agents converts + phash + images.encode",
+    }.items():
+        cells = (figures.get(f"{name}_{figure}") for figure in ("median_ms", "p99_ms", "ratio", "psnr_db"))
+        size = figures.get(f"{name}_jpeg_bytes")
+        table.add_row(
+            label, *("" if cell is None else f"{cell:.2f}" for cell in cells), "" if size is None else f"{size:.0f}"
+        )
+    console = Console()
+    console.print(table)
+    for name in GOALS:
+        sign, goal = GOALS[name]
+        console.print(f"{'MISSED' if name in missed(figures) else 'ok    '} {name} {figures[name]:.2f} {sign} {goal:g}")
+
+
+def main() -> int:
+    """Return 0 when every goal is met, 1 when one is missed, 2 when the machine is too busy to say."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--rounds", type=int, default=200)
+    parser.add_argument("--force", action="store_true", help="measure on a busy machine too")
+    options = parser.parse_args()
+    load = os.getloadavg()[0] / (os.cpu_count() or 1)
+    if load > MAX_LOAD_PER_CORE and not options.force:
+        print(f"The machine is busy: load {load:.2f} a core, at most {MAX_LOAD_PER_CORE} (--force).", file=sys.stderr)
+        return 2
+    figures = run(options.rounds)
+    _print(figures)
+    return 1 if missed(figures) else 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

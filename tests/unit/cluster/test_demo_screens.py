@@ -1,0 +1,133 @@
+"""A scripted screen shows the same at the same second, and converts no more than what changed."""
+
+from __future__ import annotations
+
+import numpy as np
+import numpy.typing as npt
+import pytest
+from PIL import Image
+
+from cluster.demo.screens import I420, SCRIPT, SCRIPT_S, Scene, ScreenScript
+
+LUMA = 1280 * 720
+
+
+def start_of(script: ScreenScript, scene: Scene) -> float:
+    """Return the second at which a scene begins."""
+    tenths = (tenth / 10 for tenth in range(int(SCRIPT_S * 10)))
+    return next(t for t in tenths if script.scene_at(t) == scene and script.scene_at(t - 0.1) != scene)
+
+
+def changed_share(before: Image.Image, after: Image.Image) -> float:
+    """Return the share of pixels that differ."""
+    return float((np.asarray(before) != np.asarray(after)).any(axis=2).mean())
+
+
+def rgb(planes: bytes, width_px: int, height_px: int) -> npt.NDArray[np.float64]:
+    """Return what a receiver of the planes shows."""
+    flat = np.frombuffer(planes, np.uint8).astype(float)
+    luma, chroma = width_px * height_px, width_px * height_px // 4
+    y = (flat[:luma].reshape(height_px, width_px) - 16) * 255 / 219
+    u, v = (part.reshape(height_px // 2, width_px // 2).repeat(2, 0).repeat(2, 1) for part in np.split(flat[luma:], 2))
+    u, v = (u - 128) * 255 / 224, (v - 128) * 255 / 224
+    assert len(flat) == luma + 2 * chroma
+    return np.stack([y + 1.402 * v, y - 0.344136 * u - 0.714136 * v, y + 1.772 * u], axis=2).clip(0, 255)
+
+
+def test_a_script_plays_five_scenes_and_repeats() -> None:
+    script = ScreenScript(0)
+    assert [script.scene_at(t) for t in (1, 15, 24, 33, 40)] == [scene for scene, _ in SCRIPT]
+    assert SCRIPT_S == 45
+    assert all(script.scene_at(t) == script.scene_at(t + SCRIPT_S) for t in range(45))
+
+
+def test_five_seeds_start_with_five_scenes() -> None:
+    assert {ScreenScript(seed).scene_at(0) for seed in range(1, 6)} == {scene for scene, _ in SCRIPT}
+
+
+def test_a_seed_shows_the_same_at_the_same_second_in_whatever_order_it_is_asked() -> None:
+    forwards, backwards = ScreenScript(3), ScreenScript(3)
+    shown = {t: forwards.i420(t) for t in range(0, 45, 4)}
+    assert all(backwards.i420(t) == shown[t] for t in reversed(shown))
+
+
+def test_two_seeds_of_one_scene_show_other_text() -> None:
+    assert changed_share(ScreenScript(1).draw(0), ScreenScript(6).draw(0)) > 0.005
+    assert ScreenScript(1).scene_at(0) == ScreenScript(6).scene_at(0)
+
+
+def test_a_line_is_typed_letter_by_letter_and_then_rests() -> None:
+    script = ScreenScript(0)
+    ink = [int((np.asarray(script.draw(t).convert("L")) < 128).sum()) for t in (0.6, 1.6, 2.6, 3.6)]
+    assert ink == sorted(set(ink))
+    assert 0 < changed_share(script.draw(1.6), script.draw(2.6)) < 0.01
+    assert script.i420(4.6) == script.i420(6.6)
+
+
+def test_a_turn_of_the_wheel_moves_the_page_and_leaves_the_bar() -> None:
+    script = ScreenScript(0)
+    at_s = start_of(script, "scrolling") + 0.5
+    before, after = (np.asarray(script.draw(t)) for t in (at_s, at_s + 2))
+    moved_px = 165
+    # Below the bar and above the pointer.
+    assert (before[40 + moved_px : 500] == after[40 : 500 - moved_px]).all()
+    assert (before[:40] == after[:40]).all()
+    assert not (before[40:500] == after[40:500]).all()
+
+
+def test_another_slide_changes_much_of_the_screen() -> None:
+    script = ScreenScript(0)
+    at_s = start_of(script, "slides")
+    assert changed_share(script.draw(at_s + 1), script.draw(at_s + 4)) > 0.1
+
+
+def test_a_moving_pointer_changes_almost_nothing() -> None:
+    script = ScreenScript(0)
+    at_s = start_of(script, "pointer")
+    shares = [changed_share(script.draw(at_s + second), script.draw(at_s + second + 0.2)) for second in range(6)]
+    assert 0 < min(shares) and max(shares) < 0.001
+
+
+def test_while_nothing_changes_the_very_same_planes_are_returned() -> None:
+    script = ScreenScript(0)
+    at_s = start_of(script, "still")
+    planes = script.i420(at_s)
+    assert all(script.i420(at_s + second) is planes for second in range(1, 6))
+
+
+def test_converting_only_what_changed_gives_what_converting_all_gives() -> None:
+    script = ScreenScript(2)
+    for second in range(45):
+        shown = script.draw(second + 0.3)
+        assert script.i420(second + 0.3) == I420(shown.size)(shown), script.scene_at(second + 0.3)
+
+
+def test_a_receiver_of_the_planes_sees_the_drawn_screen() -> None:
+    script = ScreenScript(0, 640, 480)
+    seen, drawn = rgb(script.i420(26), 640, 480), np.asarray(script.draw(26)).astype(float)
+    # Chroma has a quarter of the samples, so the edges of what is coloured differ.
+    assert np.percentile(np.abs(seen - drawn), 95) <= 2.5
+    assert len(script.i420(26)) == 640 * 480 * 3 // 2
+
+
+@pytest.mark.parametrize(
+    ("colour", "yuv"), [("white", (235, 128, 128)), ("black", (16, 128, 128)), ("red", (81, 90, 240))]
+)
+def test_planes_are_limited_range_bt601(colour: str, yuv: tuple[int, int, int]) -> None:
+    planes = I420((1280, 720))(Image.new("RGB", (1280, 720), colour))
+    assert (planes[0], planes[LUMA], planes[LUMA * 5 // 4]) == yuv
+
+
+def test_a_picture_that_turns_grey_in_one_pixel_is_converted_to_whole_chroma_samples() -> None:
+    convert = I420((1280, 720))
+    picture = Image.new("RGB", (1280, 720), "white")
+    convert(picture)
+    dotted = picture.copy()
+    dotted.putpixel((1279, 719), (0, 0, 0))
+    assert convert(dotted) == I420((1280, 720))(dotted)
+
+
+@pytest.mark.parametrize("size", [(1281, 720), (1280, 721), (320, 240)])
+def test_a_screen_that_cannot_be_halved_or_read_is_refused(size: tuple[int, int]) -> None:
+    with pytest.raises(ValueError, match="even sides"):
+        ScreenScript(0, *size)

@@ -1,0 +1,115 @@
+"""A wrong knob is refused by its key, with the value seen and what is allowed."""
+
+from __future__ import annotations
+
+import copy
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+
+from cluster.app import check
+from cluster.config_file import check_file
+from cluster.settings import parse_settings
+from routing.errors import ConfigurationError
+
+ROOT = Path(__file__).parents[3]
+SHIPPED = yaml.safe_load((ROOT / "serve_config.yaml").read_text())
+
+
+def args(**changes: Any) -> dict[str, Any]:
+    found: dict[str, Any] = copy.deepcopy(SHIPPED["applications"][0]["args"])
+    for path, value in changes.items():
+        *parts, last = path.split("__")
+        inner = found
+        for part in parts:
+            inner = inner[part]
+        inner[last] = value
+    return found
+
+
+def test_the_shipped_file_is_right_as_it_is() -> None:
+    settings = check_file(ROOT / "serve_config.yaml")
+    check(settings)
+    assert "gpt-6-luna" in settings.model_names()
+
+
+WRONG = {
+    "an unknown key": ({"costs__flush_evry_s": 3}, "args.costs.flush_evry_s", "flush_every_s"),
+    "an unknown part": ({"cost": {}}, "args.cost", "costs"),
+    "a share above one": ({"vision__threshold": 7}, "args.vision.threshold", "7"),
+    "no model": ({"llm__simple": []}, "args.llm.simple", "at least 1"),
+    "an unknown protocol": ({"vendors__openai__api": "smtp"}, "args.vendors.openai.api", "'smtp'"),
+    "a router at zero": ({"scaling__router__min_replicas": 0}, "args.scaling.router.min_replicas", "0"),
+    "bounds crossed": ({"scaling__vision__max_replicas": 1, "scaling__vision__min_replicas": 3}, "vision", "3"),
+    "a backend that is no URL": ({"backend__url": "localhost"}, "args.backend.url", "'localhost'"),
+    "a negative time": ({"costs__flush_every_s": -1}, "args.costs.flush_every_s", "-1"),
+    "a word for a number": ({"llm__attempts": "two"}, "args.llm.attempts", "'two'"),
+}
+
+
+@pytest.mark.parametrize("name", WRONG)
+def test_a_wrong_knob_is_named(name: str) -> None:
+    changes, key, said = WRONG[name]
+    with pytest.raises(ConfigurationError) as refused:
+        parse_settings(args(**changes))
+    assert key in refused.value.message and said in refused.value.message
+
+
+def test_every_wrong_knob_is_named_at_once() -> None:
+    with pytest.raises(ConfigurationError) as refused:
+        parse_settings(args(vision__threshold=7, llm__threshold=-1))
+    assert len(refused.value.message.splitlines()) == 2
+
+
+def test_a_retired_model_is_refused_and_its_successor_named() -> None:
+    settings = parse_settings(args(llm__simple=["claude-3-5-sonnet"]))
+    with pytest.raises(ConfigurationError, match="claude-sonnet-5-5"):
+        check(settings)
+
+
+def test_a_vendor_without_its_key_is_refused_by_the_variables_name(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delenv("OPENAI_API_KEY", raising=False)
+    live = args(vendors__openai={"api": "openai", "api_key_env": "OPENAI_API_KEY", "simulated": False})
+    with pytest.raises(ConfigurationError, match="OPENAI_API_KEY"):
+        check(parse_settings(live))
+
+
+def test_a_model_whose_vendor_has_no_row_is_refused() -> None:
+    without = args()
+    del without["vendors"]["voyage"]
+    with pytest.raises(ConfigurationError, match=r"voyage-multimodal-3\.5 needs a row named voyage"):
+        check(parse_settings(without))
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "said"),
+    [
+        ("port: 8000", "prot: 8000", "http_options.prot: unknown key"),
+        ("log_level: WARNING", "log_level: LOUD", "logging_config.log_level"),
+        ("route_prefix: /", "route_prefx: /", "applications.rayroom.route_prefx: unknown key"),
+        ("import_path: cluster.app:build", "import_path: cluster.app:biuld", "import_path cluster.app:build (seen: 0)"),
+        ("proxy_location: EveryNode", "proxy_location: Nowhere", "proxy_location"),
+        ("applications:", "applications: []\nrest:", "applications"),
+    ],
+)
+def test_what_ray_would_drop_in_silence_is_named_too(tmp_path: Path, old: str, new: str, said: str) -> None:
+    text = (ROOT / "serve_config.yaml").read_text()
+    assert old in text
+    file = tmp_path / "serve_config.yaml"
+    file.write_text(text.replace(old, new, 1))
+    with pytest.raises(ConfigurationError) as refused:
+        check_file(file)
+    assert said in refused.value.message
+
+
+@pytest.mark.parametrize(
+    ("content", "said"), [("a: [", "is not YAML"), ("- a", "must be a mapping"), (None, "no such")]
+)
+def test_a_file_that_is_none_is_said_to_be_none(tmp_path: Path, content: str | None, said: str) -> None:
+    file = tmp_path / "serve_config.yaml"
+    if content is not None:
+        file.write_text(content)
+    with pytest.raises(ConfigurationError, match=said):
+        check_file(file)

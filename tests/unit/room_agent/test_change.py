@@ -1,0 +1,206 @@
+"""What a viewer would call new is CHANGED; a pointer, a caret, a clock and a codec's noise are not."""
+
+import pytest
+
+from room_agent.change import ChangeDetector, Judgement, Verdict
+from room_agent.planes import Planes
+from tests.unit.room_agent.screens import (
+    Desktop,
+    brightened,
+    photo,
+    prose,
+    slide,
+    through_jpeg,
+    through_vp8,
+)
+
+SIZES = [(1280, 720), (1920, 1080), (1367, 769)]
+DESKTOPS = [Desktop(size=size, dark=dark) for size in SIZES for dark in (False, True)]
+
+
+def judged(before: Planes, after: Planes) -> Judgement:
+    detector = ChangeDetector()
+    detector.keep(before)
+    return detector.judge(after)
+
+
+def edited(desktop: Desktop, row: int, old: str, new: str) -> Desktop:
+    assert old in desktop.lines[row].split()
+    line = desktop.lines[row].replace(old, new, 1)
+    return desktop.but(lines=(*desktop.lines[:row], line, *desktop.lines[row + 1 :]))
+
+
+def line_end(desktop: Desktop, row: int) -> tuple[int, int]:
+    """A point behind the longest line there could be, level with a row."""
+    return 760, 70 + 22 * row
+
+
+@pytest.fixture(params=DESKTOPS, ids=lambda d: f"{d.size[0]}x{d.size[1]}-{'dark' if d.dark else 'light'}")
+def desktop(request) -> Desktop:
+    return request.param
+
+
+def test_the_first_frame_is_new():
+    judgement = ChangeDetector().judge(photo((640, 360)))
+    assert (judgement.verdict, judgement.why) == (Verdict.NEW, "first frame")
+    assert judgement.changed_share == 1.0 and judgement.box_px == (0, 0, 640, 360)
+
+
+def test_an_identical_frame_is_the_same(desktop):
+    judgement = judged(desktop.planes(), desktop.planes())
+    assert (judgement.verdict, judgement.cells, judgement.box_px) == (Verdict.SAME, 0, None)
+
+
+@pytest.mark.parametrize("quality", [90, 75, 55])
+def test_codec_noise_is_the_same(desktop, quality):
+    planes = desktop.planes()
+    assert judged(planes, through_jpeg(planes, quality)).verdict is Verdict.SAME
+    assert judged(through_jpeg(planes, quality), planes).verdict is Verdict.SAME
+
+
+@pytest.mark.parametrize("luma", [-3, 3])
+def test_a_slightly_brighter_screen_is_the_same(desktop, luma):
+    planes = desktop.planes()
+    assert judged(planes, brightened(planes, luma)).verdict is Verdict.SAME
+
+
+@pytest.mark.parametrize("to", [(705, 404), (722, 391), (660, 420), (1100, 640), (240, 300), (60, 500)])
+def test_a_moved_pointer_is_the_same(desktop, to):
+    judgement = judged(desktop.planes(), desktop.but(pointer=to).planes())
+    assert (judgement.verdict, judgement.why) == (Verdict.SAME, "pointer moved")
+
+
+def test_a_pointer_moved_within_text_is_the_same(desktop):
+    over_text = desktop.but(pointer=(300, 150))
+    assert judged(over_text.planes(), over_text.but(pointer=(310, 158)).planes()).verdict is Verdict.SAME
+    assert judged(over_text.planes(), over_text.but(pointer=(420, 300)).planes()).verdict is Verdict.SAME
+
+
+def test_a_blinking_caret_is_the_same(desktop):
+    shown = desktop.but(caret=line_end(desktop, 4))
+    for before, after in ((desktop, shown), (shown, desktop)):
+        judgement = judged(before.planes(), after.planes())
+        assert (judgement.verdict, judgement.why) == (Verdict.SAME, "caret blinked")
+
+
+def test_a_caret_and_a_pointer_at_once_are_the_same(desktop):
+    after = desktop.but(caret=line_end(desktop, 4), pointer=(1000, 600))
+    assert judged(desktop.planes(), after.planes()).verdict is Verdict.SAME
+
+
+def test_a_clock_that_ticks_is_the_same(desktop):
+    judgement = judged(desktop.planes(), desktop.but(clock="10:42").planes())
+    assert (judgement.verdict, judgement.why) == (Verdict.SAME, "clock ticked")
+
+
+def test_a_pointer_that_left_blank_paper_is_unsure(desktop):
+    blank = desktop.but(lines=(), pointer=(800, 400))
+    assert judged(blank.planes(), blank.but(pointer=None).planes()).verdict is Verdict.MAYBE
+
+
+def test_one_typed_line_has_changed_and_is_boxed(desktop):
+    judgement = judged(desktop.planes(), desktop.but(lines=(*desktop.lines, "a line typed now")).planes())
+    assert (judgement.verdict, judgement.why) == (Verdict.CHANGED, "text changed")
+    left, top, right, bottom = judgement.box_px
+    assert 180 <= left <= 195 and 460 <= top <= 475 and 260 <= right <= 340 and 475 <= bottom <= 490
+    assert 0 < judgement.changed_share < 0.01
+
+
+@pytest.mark.parametrize("row", range(0, 18, 3))
+def test_one_changed_word_has_changed(desktop, row):
+    word = max(desktop.lines[row].split(), key=len)
+    after = edited(desktop, row, word, "".join(reversed(word)))
+    assert judged(desktop.planes(), after.planes()).verdict is Verdict.CHANGED
+
+
+@pytest.mark.parametrize("count", ["1042", "1029"])
+def test_a_changed_figure_has_changed(desktop, count):
+    figures = desktop.but(lines=("total of 1041 rooms",))
+    assert judged(figures.planes(), edited(figures, 0, "1041", count).planes()).verdict is Verdict.CHANGED
+
+
+def test_a_line_typed_while_the_pointer_moved_has_changed(desktop):
+    after = desktop.but(lines=(*desktop.lines, "typed"), pointer=(1000, 600))
+    assert judged(desktop.planes(), after.planes()).verdict is Verdict.CHANGED
+
+
+def test_a_scroll_has_changed(desktop):
+    judgement = judged(desktop.planes(), desktop.but(lines=desktop.lines[1:]).planes())
+    assert (judgement.verdict, judgement.why) == (Verdict.CHANGED, "scene changed")
+
+
+def test_a_dialog_and_its_end_have_changed(desktop):
+    opened = desktop.but(dialog="Save changes?")
+    assert judged(desktop.planes(), opened.planes()).verdict is Verdict.CHANGED
+    assert judged(opened.planes(), desktop.planes()).verdict is Verdict.CHANGED
+
+
+def test_another_slide_has_changed():
+    first, second = slide("Goals", prose(3)), slide("Results", prose(4, seed=2))
+    judgement = judged(first, second)
+    assert (judgement.verdict, judgement.why) == (Verdict.CHANGED, "scene changed")
+
+
+def test_pale_text_has_changed():
+    page = photo((1280, 720)).copied()
+    page.y[:] = 235
+    paler = page.copied()
+    for left in range(200, 320, 24):
+        paler.y[300:306, left : left + 3] = 200
+    assert judged(page, paler).verdict is Verdict.CHANGED
+
+
+def test_another_size_has_changed_and_is_then_the_reference():
+    detector = ChangeDetector()
+    detector.keep(photo((640, 360)))
+    judgement = detector.judge(photo((1280, 720)))
+    assert (judgement.verdict, judgement.why) == (Verdict.CHANGED, "size changed")
+    detector.keep(photo((1280, 720)))
+    assert detector.judge(photo((1280, 720))).verdict is Verdict.SAME
+
+
+def test_the_smaller_layer_of_the_kept_picture_is_the_same_until_something_changes():
+    small = Desktop(size=(960, 540), lines=prose(14))
+    large = Planes(**{name: getattr(small.planes(), name).repeat(2, 0).repeat(2, 1) for name in "yuv"})
+    assert judged(large, small.planes()).verdict is Verdict.SAME
+    assert judged(large, small.but(pointer=(300, 250)).planes()).verdict is Verdict.SAME
+    assert judged(large, small.but(lines=prose(15)).planes()).verdict is Verdict.CHANGED
+    assert judged(small.planes(), large).why == "size changed"
+
+
+def test_a_frame_is_compared_with_the_kept_one_not_the_previous():
+    detector = ChangeDetector()
+    wall = photo()
+    detector.keep(wall)
+    verdicts = [detector.judge(brightened(wall, luma)).verdict for luma in range(2, 40, 2)]
+    assert verdicts[0] is Verdict.SAME and verdicts[-1] is Verdict.CHANGED
+
+
+def test_the_reference_does_not_follow_a_reused_buffer():
+    detector = ChangeDetector()
+    planes = Desktop().planes().copied()
+    detector.keep(planes)
+    planes.y[:] = 16
+    assert detector.judge(planes).verdict is Verdict.CHANGED
+    assert detector.judge(Desktop().planes()).verdict is Verdict.SAME
+
+
+@pytest.mark.parametrize("size", [(8, 8), (1, 1), (2, 300), (64, 64)])
+def test_a_tiny_frame_does_no_harm(size):
+    detector = ChangeDetector()
+    detector.keep(photo(size))
+    assert detector.judge(photo(size)).verdict is Verdict.SAME
+    assert detector.judge(photo(size, seed=8)).verdict in set(Verdict)
+    assert detector.judge(photo()).verdict is Verdict.CHANGED
+
+
+@pytest.mark.parametrize("dark", [False, True])
+def test_verdicts_hold_through_a_real_vp8_stream(dark):
+    still = Desktop(dark=dark, caret=(760, 158))
+    moved = still.but(pointer=(900, 500), caret=None)
+    typed = moved.but(lines=(*moved.lines, "a line typed now"))
+    stream = through_vp8([d.planes() for d in (still, moved, typed) for _ in range(12)], kbps=900)
+    detector = ChangeDetector()
+    detector.keep(stream[8])
+    assert [detector.judge(stream[at]).verdict for at in (11, 16, 23)] == [Verdict.SAME] * 3
+    assert [detector.judge(stream[at]).verdict for at in (28, 35)] == [Verdict.CHANGED] * 2

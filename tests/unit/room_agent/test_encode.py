@@ -1,0 +1,106 @@
+"""A kept frame becomes a small JPEG that looks like the frame, whatever its size and turn."""
+
+import io
+from concurrent.futures import ThreadPoolExecutor
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from room_agent.encode import Encoded, encode
+from room_agent.planes import Planes, rotated
+from tests.unit.room_agent.screens import Desktop, photo, planes_of, psnr_db, rgb_of
+
+BOX = Image.Resampling.BOX
+
+
+def opened(encoded: Encoded) -> Image.Image:
+    image = Image.open(io.BytesIO(encoded.jpeg))
+    assert image.format == "JPEG" and image.size == (encoded.width_px, encoded.height_px)
+    return image.convert("RGB")
+
+
+def painted(colour: tuple[int, int, int], size: tuple[int, int] = (640, 360)) -> Planes:
+    return planes_of(Image.new("RGB", size, colour))
+
+
+@pytest.mark.parametrize(
+    ("size", "expected"),
+    [
+        ((1920, 1080), (1024, 576)),
+        ((1080, 1920), (576, 1024)),
+        ((1366, 768), (1024, 576)),
+        ((1025, 577), (1024, 576)),
+        ((4000, 101), (1024, 26)),
+        ((1024, 576), (1024, 576)),
+        ((640, 360), (640, 360)),
+        ((641, 361), (640, 360)),
+        ((8, 8), (8, 8)),
+    ],
+)
+def test_a_picture_is_fitted_to_even_sides_and_never_enlarged(size, expected):
+    assert opened(encode(photo(size))).size == expected
+
+
+@pytest.mark.parametrize("long_side_px", [512, 768, 1023, 1280])
+def test_the_long_side_is_never_exceeded(long_side_px):
+    encoded = encode(photo((1920, 1080)), long_side_px=long_side_px)
+    assert encoded.width_px == long_side_px // 2 * 2
+    assert encoded.height_px % 2 == 0
+
+
+@pytest.mark.parametrize("size", [(1920, 1080), (1367, 769), (1080, 1921), (1281, 720)])
+def test_a_smaller_picture_is_as_true_as_one_resized_in_rgb(size):
+    planes = Desktop(size=size, dialog="Save changes?").planes()
+    reference = rgb_of(planes)
+    ours = opened(encode(planes, quality=80))
+    detour = io.BytesIO()
+    reference.resize(ours.size, Image.Resampling.BICUBIC).save(detour, "JPEG", quality=80)
+    theirs = Image.open(detour)
+    neutral = reference.resize(ours.size, BOX)
+    assert psnr_db(ours, neutral) > psnr_db(theirs, neutral) - 0.5
+    assert psnr_db(ours, neutral) > 26
+
+
+@pytest.mark.parametrize("size", [(640, 360), (641, 361), (641, 360), (640, 361)])
+def test_a_picture_that_fits_loses_an_odd_edge_but_no_sharpness(size):
+    planes = Desktop(size=size).planes()
+    ours = opened(encode(planes, quality=95))
+    assert psnr_db(ours, rgb_of(planes).crop((0, 0, 640, 360))) > 33
+
+
+@pytest.mark.parametrize("colour", [(0, 0, 0), (255, 255, 255), (200, 30, 30), (20, 180, 60), (40, 60, 220)])
+@pytest.mark.parametrize("size", [(640, 360), (1921, 1081)])
+def test_colours_and_black_and_white_stay_what_they_were(colour, size):
+    seen = np.asarray(opened(encode(painted(colour, size)))).reshape(-1, 3)
+    assert np.abs(seen - np.array(colour, np.int16)).max() <= 5
+
+
+def test_a_soft_picture_stays_close():
+    planes = photo((1920, 1080))
+    assert psnr_db(opened(encode(planes)), rgb_of(planes).resize((1024, 576), BOX)) > 38
+
+
+def test_a_turned_picture_is_encoded_upright():
+    upright = Desktop(size=(1280, 720)).planes()
+    lying = rotated(upright, 270)
+    assert encode(rotated(lying, 90)) == encode(upright) != encode(lying)
+
+
+def test_lower_quality_costs_fewer_bytes():
+    planes = Desktop().planes()
+    assert len(encode(planes, quality=50).jpeg) < len(encode(planes, quality=80).jpeg) < 120_000
+
+
+def test_threads_do_not_share_what_they_scale_in():
+    pictures = [photo((1280, 720), seed) for seed in range(6)] + [photo((1367, 769), seed) for seed in range(6)]
+    alone = [encode(picture).jpeg for picture in pictures]
+    with ThreadPoolExecutor(4) as threads:
+        together = [encoded.jpeg for encoded in threads.map(encode, pictures * 4)]
+    assert together == alone * 4
+
+
+@pytest.mark.parametrize("wrong", [{"long_side_px": 1}, {"quality": 0}, {"quality": 101}])
+def test_a_wrong_option_is_refused_with_its_value(wrong):
+    with pytest.raises(ValueError, match=str(next(iter(wrong.values())))):
+        encode(photo((64, 48)), **wrong)

@@ -1,0 +1,79 @@
+"""A price is exact: integers all the way, one rounding, and nothing unknown is free."""
+
+from __future__ import annotations
+
+import datetime as dt
+
+import pytest
+
+from routing.errors import ConfigurationError
+from routing.messages import Usage
+from routing.prices import load_prices, round_half_even
+
+DAY = dt.date(2026, 11, 24)
+PRICES = load_prices()
+
+
+@pytest.mark.parametrize(
+    ("model", "usage", "nanousd"),
+    [
+        # 1,000,000 tokens at 0.10 USD, and 1,000 out at 0.50 USD a million.
+        ("gpt-6-luna", Usage(input_tokens=1_000_000, output_tokens=1_000), 100_000_000 + 500_000),
+        # Cached tokens are part of the input, at a tenth of its price.
+        ("gpt-6-luna", Usage(input_tokens=1_000, cached_input_tokens=400), 60_000 + 4_000),
+        # Claude: 100 plain, 50 read from the cache, 20 written to it.
+        ("claude-sonnet-5-5", Usage(input_tokens=170, cached_input_tokens=50, cache_write_tokens=20), 255_000),
+        # One 1024 x 576 picture on Voyage: 589,824 px at 0.60 USD a billion, and 10 tokens.
+        ("voyage-multimodal-3.5", Usage(input_tokens=10, image_px=589_824), 1_200 + 353_894),
+        # A minute of speech costs 0.0048 USD, a thousand characters 0.04 USD.
+        ("nova-3", Usage(audio_ms=60_000), 4_800_000),
+        ("eleven_turbo_v2_5", Usage(characters=1_000), 40_000_000),
+        ("gpt-6-luna", Usage(), 0),
+    ],
+)
+def test_usage_costs_what_the_row_says(model: str, usage: Usage, nanousd: int) -> None:
+    assert PRICES.of(model, DAY).cost_nanousd(usage) == nanousd
+
+
+def test_thinking_and_image_tokens_are_parts_and_not_charged_twice() -> None:
+    price = PRICES.of("gpt-6-luna", DAY)
+    plain = Usage(input_tokens=100, output_tokens=10)
+    detailed = Usage(input_tokens=100, output_tokens=10, thinking_tokens=4, image_tokens=60)
+    assert price.cost_nanousd(plain) == price.cost_nanousd(detailed)
+
+
+@pytest.mark.parametrize(("value", "rounded"), [(499, 0), (500, 0), (501, 1), (1_500, 2), (2_500, 2), (2_501, 3)])
+def test_a_tie_goes_to_the_even_nano_dollar(value: int, rounded: int) -> None:
+    assert round_half_even(value, 1_000) == rounded
+
+
+def test_a_unit_without_a_price_is_an_error_and_not_free() -> None:
+    with pytest.raises(ConfigurationError, match="nova-3 has no input_pico"):
+        PRICES.of("nova-3", DAY).cost_nanousd(Usage(input_tokens=1))
+
+
+def test_the_newest_row_not_after_the_day_is_in_force() -> None:
+    text = """
+        [[price]]
+        model = "m"
+        effective_from = 2026-06-01
+        input_pico = 2
+        source = "later"
+        [[price]]
+        model = "m"
+        effective_from = 2026-01-01
+        input_pico = 1
+        source = "earlier"
+    """
+    prices = load_prices(text)
+    assert prices.of("m", dt.date(2026, 5, 31)).version == "m@2026-01-01"
+    assert prices.of("m", dt.date(2026, 6, 1)).version == "m@2026-06-01"
+    with pytest.raises(ConfigurationError, match="no row for m on 2025-12-31"):
+        prices.of("m", dt.date(2025, 12, 31))
+
+
+@pytest.mark.parametrize("wrong", ["input_pico = -1", "input_pico = 0.5", "input_picos = 1"])
+def test_a_wrong_row_is_named(wrong: str) -> None:
+    row = f'[[price]]\nmodel = "m"\neffective_from = 2026-01-01\nsource = "s"\n{wrong}'
+    with pytest.raises(ConfigurationError, match=r"row 1 \(m\): input_pico"):
+        load_prices(row)
