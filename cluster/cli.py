@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import shutil
+import signal
 import sys
 from pathlib import Path
 from typing import Annotated
@@ -69,6 +70,8 @@ def demo(
 
 def main() -> None:
     """Run the command; an error of ours is a message, not a traceback."""
+    # A shell that starts a command in the background has it ignore SIGINT; this one is to hear it all the same.
+    signal.signal(signal.SIGINT, signal.default_int_handler)
     configure_logs()
     try:
         app()

@@ -2,14 +2,19 @@
 
 from __future__ import annotations
 
+import contextlib
 import math
 import time
 
+import httpx
 import structlog
-from livekit.agents import AgentServer, AutoSubscribe, JobContext, JobRequest
+from livekit.agents import AgentServer, AutoSubscribe, JobContext, JobProcess, JobRequest
 
 from room_agent.admission import Admission
 from room_agent.attendance import Attendance
+from room_agent.encode import encode
+from room_agent.gate import FrameGate
+from room_agent.planes import Planes
 from room_agent.recording import Recording
 from room_agent.router_client import RouterClient
 from room_agent.settings import AgentSettings, load_settings
@@ -37,6 +42,7 @@ def build_server(settings: AgentSettings) -> AgentServer:
         # Whether there is room is the admission's to say; the load only tells the SFU which worker is idlest.
         load_threshold=math.inf,
         preload_modules=["room_agent.agent"],
+        setup_fnc=warm_up,
     )
 
     admission = Admission(settings.max_rooms)
@@ -66,9 +72,19 @@ async def _take_or_leave(request: JobRequest, server: AgentServer, admission: Ad
     await request.accept(name="rayroom", identity=f"rayroom-{request.id}")
 
 
+def warm_up(_: JobProcess) -> None:
+    """Pay, in a process that has no room yet, for what is imported and set up at its first use."""
+    configure_logs()
+    with httpx.Client() as http, contextlib.suppress(httpx.HTTPError):
+        # Refused at once: nothing listens on the discard port. What it costs is httpx's imports and its TLS context.
+        http.get("http://127.0.0.1:9", timeout=0.1)
+    blank = Planes.from_i420(bytes(64 * 64 * 3 // 2), 64, 64)
+    FrameGate().offer(blank, 0.0)
+    encode(blank)
+
+
 async def attend(context: JobContext) -> None:
     """Attend one room until it closes or the worker drains."""
-    configure_logs()
     settings = load_settings()
     room = context.job.room.name
     name = parse_room(room)

@@ -49,10 +49,10 @@ class ChangeDetector:
         if zoom is None:
             return _whole(planes, means, Verdict.CHANGED, "size changed")
         grid = means(planes.y)
-        self._judged = (planes.y, grid)
         hot = kept.gate.hot(grid, kept.grid)
         if hot.count == 0:
             return Judgement(verdict=Verdict.SAME, why="nothing changed")
+        self._judged = (planes.y, grid)
         if hot.count > self.settings.noise.many_cells:
             return _judgement(changed([_around(hot, means)]), means, planes)
         blobs = find_blobs(hot.indexes, hot.moved_luma, means.shape[1])

@@ -93,7 +93,8 @@ def _build(go: str, binary: Path) -> None:
     print(f"building livekit-server {VERSION}, about two minutes", file=sys.stderr, flush=True)
     binary.parent.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryDirectory(dir=binary.parent.parent, prefix="build-") as directory:
-        said = _run([go, "install", PACKAGE], {**os.environ, "GOBIN": directory})
+        # All that a build which is ended leaves behind is in there too.
+        said = _run([go, "install", PACKAGE], {**os.environ, "GOBIN": directory, "GOTMPDIR": directory})
         built = Path(directory) / "server"
         if not built.exists():
             raise ConfigurationError(f"livekit-server {VERSION} could not be built:\n{said[-2_000:]}")

@@ -35,17 +35,27 @@ def free_ports(count: int) -> list[int]:
 def free_block(size: int) -> range:
     """Return `size` consecutive ports free for TCP and UDP, none of them given before; raises NoFreePort."""
     ports = candidates()
+    if (block := _search(ports, size)) is None:
+        # What was given long ago is bound by now, or free again.
+        _given.clear()
+        block = _search(ports, size)
+    if block is None:
+        raise NoFreePort(f"No {size} consecutive free ports between {ports[0]} and {ports[-1]}.")
+    _given.update(block)
+    return block
+
+
+def _search(ports: Sequence[int], size: int) -> range | None:
+    """Go round once from a random start, and on until a run that began before its end is whole."""
     start = random.randrange(len(ports))
     run: list[int] = []
-    # One round from a random start, and on until a run that began before its end is whole.
     for offset in range(len(ports) + size):
         port = ports[(start + offset) % len(ports)]
         follows = not run or port == run[-1] + 1
         run = [] if port in _given or not is_free(port) else [*run, port] if follows else [port]
         if len(run) == size:
-            _given.update(run)
             return range(run[0], run[-1] + 1)
-    raise NoFreePort(f"No {size} consecutive free ports between {ports[0]} and {ports[-1]}.")
+    return None
 
 
 def candidates(ephemeral: Path = EPHEMERAL_RANGE) -> Sequence[int]:

@@ -6,20 +6,21 @@ import argparse
 import asyncio
 import contextlib
 import json
+import logging
 import math
 import signal
 import sys
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from typing import Any
 
 from livekit import rtc
 from livekit.rtc.participant import PublishTrackError
 
 from cluster.demo.screens import ScreenScript
+from room_agent.attendance import TOPIC
 from routing.errors import BadInput, RayroomError
 
-TOPIC = "rayroom.descriptions"
 WIDTH_PX, HEIGHT_PX = 1280, 720
 MOST_BITS_PER_SECOND = 2_000_000
 TOKENS_TIMEOUT_S = 10.0
@@ -91,6 +92,8 @@ class Sharer:
     def _count(self, reader: rtc.TextStreamReader, _: str) -> None:
         self.answers += 1
         reader.close()
+        if self.answers == 1:
+            say({"event": "answered", "room": self._name})
 
 
 async def share_screens(url: str, tokens: Mapping[str, str], fps: float, seed: int) -> None:
@@ -111,6 +114,7 @@ async def run(options: argparse.Namespace) -> None:
     """Read the tokens and share until the time is over, a signal arrives or stdin is closed; raises RayroomError."""
     stdin = await _stdin()
     tokens = await _read_tokens(stdin, options.rooms)
+    logging.getLogger("livekit").addFilter(_without(tokens.values()))
     stop = asyncio.Event()
     for number in (signal.SIGTERM, signal.SIGINT):
         asyncio.get_running_loop().add_signal_handler(number, stop.set)
@@ -144,6 +148,19 @@ async def _read_tokens(stdin: asyncio.StreamReader, rooms: Sequence[str]) -> dic
     if missing:
         raise BadInput(f"stdin: there is no token for {', '.join(missing)}.")
     return {room: tokens[room] for room in rooms}
+
+
+def _without(tokens: Collection[str]) -> Callable[[logging.LogRecord], bool]:
+    """Return a log filter that takes tokens out: a refused one comes back in the server's answer, which is logged."""
+
+    def cleaned(record: logging.LogRecord) -> bool:
+        message = record.getMessage()
+        for token in tokens:
+            message = message.replace(token, "<token>")
+        record.msg, record.args = message, ()
+        return True
+
+    return cleaned
 
 
 async def _closed(stdin: asyncio.StreamReader) -> None:

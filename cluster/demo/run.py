@@ -39,10 +39,11 @@ def run_demo(seconds: float, rooms: int, directory: Path) -> int:
     with planned(Path.cwd(), directory) as plan:
         try:
             return asyncio.run(_until_signalled(_demo(plan, demo_rooms(rooms), seconds)))
-        except RayroomError as error:
-            console.print(f"{error.code}: {error.message}", style="red")
+        except* RayroomError as errors:
+            for error in errors.exceptions:
+                console.print(f"{getattr(error, 'code', 'error')}: {error}", style="red")
             console.print(f"The logs are in {plan.directory / 'logs'}")
-            return 1
+    return 1
 
 
 async def _until_signalled(work: Coroutine[Any, Any, int]) -> int:
@@ -85,8 +86,9 @@ async def _start(plan: Plan, processes: Processes) -> BackendPeer:
     console.print("starting livekit-server, the tRPC backend, Ray Serve and the room agent")
     await stage.start_livekit(plan, binary, processes)
     peer = await stage.start_backend(plan, processes)
-    await stage.start_app(plan, processes, peer)
-    await stage.start_agent(plan, processes)
+    async with asyncio.TaskGroup() as group:
+        group.create_task(stage.start_app(plan, processes, peer), name="app")
+        group.create_task(stage.start_agent(plan, processes), name="agent")
     return peer
 
 

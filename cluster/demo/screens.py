@@ -17,23 +17,24 @@ Scene = Literal["typing", "scrolling", "slides", "pointer", "still"]
 Size = tuple[int, int]
 Point = tuple[int, int]
 
+# A line is typed, then its writer reads it over.
+TYPED_LINES, LINE_TYPED_S, LINE_S = 2, 4.0, 7.0
+# A turn of the wheel, then the page is read.
+TURNS, TURN_S, READ_S, TURN_PX = 3, 1.0, 2.0, 330
+SLIDES, SLIDE_S = 3, 3.0
+POINTER_S = 7.0
+
 SCRIPT: tuple[tuple[Scene, float], ...] = (
-    ("typing", 14.0),
-    ("scrolling", 9.0),
-    ("slides", 9.0),
-    ("pointer", 7.0),
+    ("typing", TYPED_LINES * LINE_S),
+    ("scrolling", TURNS * (TURN_S + READ_S)),
+    ("slides", SLIDES * SLIDE_S),
+    ("pointer", POINTER_S),
     ("still", 6.0),
 )
 SCRIPT_S = sum(seconds for _, seconds in SCRIPT)
-SMALLEST_PX = (640, 480)
 
-# A line is typed, then its writer reads it over.
-LINE_TYPED_S, LINE_S = 4.0, 7.0
-# A turn of the wheel, then the page is read.
-TURN_S, READ_S, TURN_PX = 1.0, 2.0, 330
-TURNS = 3
-SLIDE_S, SLIDES = 3.0, 3
-WRITTEN_LINES, TYPED_LINES = 16, 2
+SMALLEST_PX = (640, 480)
+WRITTEN_LINES = 16
 TYPED_LETTERS, LINE_LETTERS, TITLE_LETTERS = 48, 96, 28
 
 BAR_PX, LINE_PX, MARGIN_PX, TEXT_PX = 40, 22, 72, 15
@@ -113,7 +114,7 @@ class ScreenScript:
             case "slides":
                 return _View(page=f"slide {int(into_s / SLIDE_S) + 1}", pointer=rests)
             case "pointer":
-                angle = math.tau * into_s / dict(SCRIPT)["pointer"]
+                angle = math.tau * into_s / POINTER_S
                 x_px, y_px = self._size[0] / 2, self._size[1] / 2
                 moved = (int(x_px * (1 + 0.6 * math.sin(angle))), int(y_px * (1 + 0.5 * math.sin(2 * angle))))
                 return _View(page="figures", pointer=moved)

@@ -7,6 +7,8 @@ import re
 import statistics
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import cache
+from itertools import takewhile
 from pathlib import Path
 
 from PIL import Image, ImageDraw, ImageFont
@@ -74,7 +76,7 @@ def caption(frame: SheetFrame) -> tuple[str, ...]:
     minutes, seconds = divmod(round(max(frame.at_s, 0.0), 1), 60)
     cost = "cost unknown" if frame.cost_nanousd is None else _dollars(frame.cost_nanousd)
     wait = "" if frame.answer_ms is None else f" after {frame.answer_ms:.0f} ms"
-    return f"{minutes:02.0f}:{seconds:04.1f}  {frame.why}", frame.model, f"tier {frame.tier}", cost + wait
+    return f"{minutes:02.0f}:{seconds:04.1f} {frame.why}", frame.model, f"tier {frame.tier}", cost + wait
 
 
 def _totals(frames: Sequence[SheetFrame]) -> str:
@@ -130,8 +132,14 @@ def _write(
     most_px: int,
 ) -> None:
     """Write one line, cut short where it is wider than `most_px`."""
-    font = ImageFont.load_default(side_px)
-    whole = text = " ".join(text.split())
-    while text and draw.textlength(text if text == whole else f"{text}...", font) > most_px:
-        text = text[:-1]
-    draw.text(at_px, text if text == whole else f"{text}...", fill=colour, font=font)
+    font = _font(side_px)
+    text = " ".join(text.split())
+    if draw.textlength(text, font) > most_px:
+        widths_px = (draw.textlength(f"{text[:letters]}...", font) for letters in range(1, len(text)))
+        text = f"{text[: sum(1 for _ in takewhile(lambda width_px: width_px <= most_px, widths_px))]}..."
+    draw.text(at_px, text, fill=colour, font=font)
+
+
+@cache
+def _font(side_px: int) -> ImageFont.FreeTypeFont | ImageFont.ImageFont:
+    return ImageFont.load_default(side_px)

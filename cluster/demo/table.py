@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 from typing import Any
 
+from rich.box import SIMPLE_HEAD
 from rich.console import Group
 from rich.table import Table
 from rich.text import Text
@@ -24,8 +25,8 @@ def draw(usages: Mapping[str, Mapping[str, Any]], left_s: float) -> Group:
 
 
 def _rooms(rooms: Iterable[Mapping[str, Any]], left_s: float) -> Table:
-    table = Table(title=f"rooms, {left_s:.0f} s to go", title_justify="left")
-    table.add_column("room")
+    table = Table(title=f"rooms, {left_s:.0f} s to go", title_justify="left", box=SIMPLE_HEAD, pad_edge=False)
+    table.add_column("room", no_wrap=True)
     for name in ("seen", "kept", "repeats", "shed", "answers", "p50 ms", "p95 ms"):
         table.add_column(name, justify="right")
     for room in sorted(rooms, key=lambda room: str(room["room"])):
@@ -36,7 +37,7 @@ def _rooms(rooms: Iterable[Mapping[str, Any]], left_s: float) -> Table:
 
 
 def _costs(usages: Mapping[str, Mapping[str, Any]]) -> Table:
-    table = Table(title="costs by tenant (simulated)", title_justify="left")
+    table = Table(title="costs by tenant (simulated)", title_justify="left", box=SIMPLE_HEAD, pad_edge=False)
     for name in ("tenant", "attempts", "settled", "at the backend"):
         table.add_column(name, justify="left" if name == "tenant" else "right")
     for tenant, usage in sorted(usages.items()):

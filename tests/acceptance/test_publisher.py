@@ -13,7 +13,7 @@ from typing import Any
 import pytest
 from livekit import rtc
 
-from cluster.demo.publisher import TOPIC
+from room_agent.attendance import TOPIC
 from tests.acceptance.livekit_server import LiveKit, running_livekit
 
 ROOM = "tenant_acme_standup"
@@ -27,9 +27,9 @@ def livekit() -> Iterator[LiveKit]:
 
 
 @asynccontextmanager
-async def publisher(url: str, tokens: dict[str, str]) -> AsyncIterator[asyncio.subprocess.Process]:
+async def publisher(url: str, tokens: dict[str, str], rooms: str = ROOM) -> AsyncIterator[asyncio.subprocess.Process]:
     """Run a publisher in a group of its own, of which nothing may be left."""
-    command = ["-m", "cluster.demo.publisher", "--url", url, "--rooms", ",".join(tokens), "--tokens-stdin"]
+    command = ["-m", "cluster.demo.publisher", "--url", url, "--rooms", rooms, "--tokens-stdin"]
     pipe = asyncio.subprocess.PIPE
     process = await asyncio.create_subprocess_exec(
         sys.executable, *command, stdin=pipe, stdout=pipe, stderr=pipe, start_new_session=True
@@ -88,6 +88,7 @@ async def test_a_subscriber_sees_the_screen_until_the_publishers_stdin_is_closed
         frame = await first_frame(track)
         assert (frame.width, frame.height) == (1280, 720)
         await room.local_participant.send_text("what was seen", topic=TOPIC)
+        assert await said(process) == {"event": "answered", "room": ROOM}
         assert process.stdin is not None
         process.stdin.close()
         ended = await said(process)
@@ -109,6 +110,9 @@ async def test_a_refused_token_ends_the_publisher_with_the_rooms_name_and_no_tok
 
 
 async def test_a_room_without_a_token_is_named(livekit: LiveKit) -> None:
-    async with publisher(livekit.url, {"tenant_acme_other": "token"}) as process:
-        assert process.stdin is not None and process.stderr is not None
+    rooms = f"{ROOM},tenant_acme_other"
+    async with publisher(livekit.url, {ROOM: livekit.token(ROOM, "sharer")}, rooms) as process:
+        async with asyncio.timeout(TIMEOUT_S):
+            _, error = await process.communicate()
     assert process.returncode == 1
+    assert error == b"stdin: there is no token for tenant_acme_other.\n"

@@ -90,7 +90,7 @@ def test_a_build_that_fails_says_what_go_said_and_leaves_nothing(tools: Tools) -
     tools.add_go(build="echo no route to the module proxy >&2; exit 1")
     with pytest.raises(ConfigurationError, match="no route to the module proxy"):
         tools.find()
-    assert [path.name for path in (tools.root / ".tools").rglob("*")] == ["bin", "lock"]
+    assert {path.name for path in (tools.root / ".tools").rglob("*")} == {"bin", "lock"}
 
 
 def test_the_configuration_is_of_a_private_server_on_its_own_ports() -> None:

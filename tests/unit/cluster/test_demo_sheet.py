@@ -37,7 +37,7 @@ def sheet(path: Path, frames: list[SheetFrame]) -> Image.Image:
 
 
 def test_a_caption_tells_when_why_who_and_the_exact_cost() -> None:
-    assert caption(FRAME) == ("01:12.4  scene changed", "openai/gpt-mini", "tier fast", "$0.000412 after 812 ms")
+    assert caption(FRAME) == ("01:12.4 scene changed", "openai/gpt-mini", "tier fast", "$0.000412 after 812 ms")
 
 
 @pytest.mark.parametrize(

@@ -32,7 +32,7 @@ def test_no_port_is_given_twice() -> None:
     assert len(set(ports)) == 300
 
 
-def test_a_block_is_a_run_of_ports_and_one_taken_port_moves_it() -> None:
+def test_a_block_is_a_run_of_free_ports() -> None:
     block = free_block(20)
     assert len(block) == 20 and block[-1] - block[0] == 19
     assert all(is_free(port) for port in block)
@@ -49,6 +49,11 @@ def test_a_kernel_that_takes_nearly_all_ports_leaves_them_all_to_choose_from(tmp
     kernel = tmp_path / "ip_local_port_range"
     kernel.write_text("1024\t65535\n")
     assert candidates(kernel) == range(LOWEST_PORT, 65_536)
+
+
+def test_a_process_that_was_given_all_ports_is_given_those_that_are_free_again() -> None:
+    size = len(candidates()) // 5
+    assert [len(free_block(size)) for _ in range(6)] == [size] * 6
 
 
 def test_more_ports_than_there_are_is_an_error_that_says_so() -> None:

@@ -1,0 +1,145 @@
+"""The whole system for the acceptance tests: run as a process of its own, which ends all it started with its stdin."""
+
+from __future__ import annotations
+
+import asyncio
+import dataclasses
+import json
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import httpx
+import psutil
+
+from cluster.demo import stage
+from cluster.demo.livekit import find_livekit_server
+from cluster.demo.peer import BackendPeer
+from cluster.demo.plan import Plan, planned
+from cluster.demo.processes import Processes
+from tests.acceptance.livekit_server import LiveKit
+
+ROOT = Path(__file__).parents[2]
+START_TIMEOUT_S = 170
+STOP_TIMEOUT_S = 30
+# Ten times as fast as the vendors: the tests ask for what happens, not for how long it takes.
+FAST: stage.Args = {"simulation": {"seed": 7, "speed": 10.0}}
+
+
+@dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
+class Stack:
+    """A running system, and how to reach each part of it."""
+
+    plan: Plan
+    backend: BackendPeer
+    pid: int
+
+    @property
+    def livekit(self) -> LiveKit:
+        return LiveKit(url=self.plan.livekit_url, key=self.plan.livekit_key, secret=self.plan.livekit_secret)
+
+    def http(self, key: str) -> httpx.AsyncClient:
+        return httpx.AsyncClient(
+            base_url=self.plan.router_url, headers={"authorization": f"Bearer {key}"}, timeout=30.0
+        )
+
+    async def open_room(self, room: str, tenant: str | None = None) -> str:
+        """Open a room as its agent would; returns its token."""
+        metadata = json.dumps({"tenant_id": tenant or room.split("_")[1]})
+        async with self.http(self.plan.agent_key) as http:
+            opened = await http.post("/v1/rooms", json={"room": room, "job_id": "test", "metadata": metadata})
+        assert opened.status_code == 200, opened.text
+        return str(opened.json()["token"])
+
+    async def usage(self, tenant: str) -> dict[str, Any]:
+        async with self.http(self.plan.admin_key) as http:
+            usage: dict[str, Any] = (await http.get(f"/v1/tenants/{tenant}/usage")).raise_for_status().json()
+        return usage
+
+    async def billed_nanousd(self, tenant: str, timeout_s: float = 30.0) -> int:
+        """Wait until the backend has all that is settled; returns what it was billed."""
+        async with asyncio.timeout(timeout_s):
+            while (usage := await self.usage(tenant))["sent_nanousd"] != usage["settled_nanousd"]:
+                await asyncio.sleep(0.2)
+        return (await self.backend.totals_nanousd()).get(tenant, 0)
+
+    def processes(self, title: str) -> list[psutil.Process]:
+        """Return the running processes whose title begins so, such as `ray::Aggregator`."""
+        below = psutil.Process(self.pid).children(recursive=True)
+        return [process for process in below if _title(process).startswith(title)]
+
+    def log(self, name: str) -> str:
+        return (self.plan.directory / "logs" / f"{name}.log").read_text("utf-8", "replace")
+
+
+async def eventually(what: Callable[[], Any], timeout_s: float = 20.0) -> None:
+    """Wait until `what()` is true; raises TimeoutError."""
+    async with asyncio.timeout(timeout_s):
+        while not what():
+            await asyncio.sleep(0.1)
+
+
+@contextmanager
+def running_stack(parts: str = "all", args: stage.Args | None = None) -> Iterator[Stack]:
+    """Yield a running system: `all` of it, or the `app` with its backend alone."""
+    with tempfile.TemporaryDirectory(prefix="stack-") as directory:
+        command = [sys.executable, "-m", "tests.acceptance.stack", directory, parts, json.dumps(args or FAST)]
+        process = subprocess.Popen(command, cwd=ROOT, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
+        assert process.stdin is not None and process.stdout is not None
+        try:
+            yield _told(process.stdout.readline(), process.pid)
+        finally:
+            process.stdin.close()
+            process.wait(STOP_TIMEOUT_S)
+            process.stdout.close()
+
+
+def _told(line: str, pid: int) -> Stack:
+    if not line:
+        raise RuntimeError("the stack did not start; its own output above says why")
+    told = json.loads(line)
+    paths = {name: Path(told["plan"][name]) for name in ("root", "directory", "temp")}
+    ports = {"livekit_ports": tuple(told["plan"]["livekit_ports"])}
+    plan = Plan(**(told["plan"] | paths | ports))
+    backend = BackendPeer(plan.backend_key)
+    backend.url = told["backend_url"]
+    return Stack(plan=plan, backend=backend, pid=pid)
+
+
+def _title(process: psutil.Process) -> str:
+    try:
+        return (process.cmdline() or [""])[0]
+    except psutil.Error:
+        return ""
+
+
+async def _run(plan: Plan, parts: str, args: stage.Args) -> None:
+    async with Processes(plan.directory / "logs") as processes:
+        peer = await stage.start_backend(plan, processes)
+        async with asyncio.timeout(START_TIMEOUT_S), asyncio.TaskGroup() as group:
+            group.create_task(stage.start_app(plan, processes, peer, args))
+            if parts == "all":
+                await stage.start_livekit(plan, await asyncio.to_thread(find_livekit_server, plan.root), processes)
+                group.create_task(stage.start_agent(plan, processes))
+        told = {"plan": dataclasses.asdict(plan), "backend_url": peer.url}
+        print(json.dumps(told, default=str), flush=True)
+        await asyncio.to_thread(sys.stdin.read)
+        started_s = time.monotonic()
+        await processes.stop("agent", 10.0)
+        print(f"agent stopped after {time.monotonic() - started_s:.1f} s", file=sys.stderr)
+
+
+def main() -> None:
+    """Run the stack until stdin ends."""
+    directory, parts, args = sys.argv[1:]
+    with planned(ROOT, Path(directory)) as plan:
+        asyncio.run(_run(plan, parts, json.loads(args)))
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,103 @@
+"""A dollar goes from an answer to the tRPC server's row, whatever dies on its way."""
+
+from __future__ import annotations
+
+import asyncio
+from typing import Any
+
+import openai
+import pytest
+
+from cluster.demo.reconcile import journal_totals
+from tests.acceptance.stack import Stack, eventually
+from tests.integration.conftest import FRAME_HEADERS
+from tests.integration.world import jpeg
+
+AGGREGATOR = "ray::Aggregator"
+VISION = "ray::ServeReplica:rayroom:vision"
+
+
+async def test_what_a_frame_costs_is_what_the_backend_is_billed(stack: Stack) -> None:
+    token = await stack.open_room("tenant_acme_dollar")
+    before = await stack.billed_nanousd("acme")
+    async with stack.http(token) as http:
+        answer = (await http.post("/v1/frames", content=jpeg(), headers=FRAME_HEADERS)).json()
+    assert await stack.billed_nanousd("acme") - before == answer["cost_nanousd"] > 0
+    row = (await stack.backend.events("acme"))[-1]
+    assert row["service"] == "vision" and row["metadata"]["model"] == "simulated/gemini-3.5-flash-lite"
+    assert row["metadata"]["simulated"] is True and row["metadata"]["requests"] >= 1
+
+
+async def test_the_real_openai_client_is_served_and_billed(stack: Stack) -> None:
+    token = await stack.open_room("tenant_globex_client")
+    before = await stack.billed_nanousd("globex")
+    async with openai.AsyncOpenAI(api_key=token, base_url=f"{stack.plan.router_url}/v1", max_retries=0) as client:
+        stream = await client.chat.completions.create(
+            model="simple",
+            messages=[{"role": "user", "content": "Hello"}],
+            stream=True,
+            stream_options={"include_usage": True},
+        )
+        chunks = [chunk async for chunk in stream]
+        whole = await client.chat.completions.create(model="auto", messages=[{"role": "user", "content": "Hello"}])
+        vectors = await client.embeddings.create(model="auto", input=["a", "b"])
+        with pytest.raises(openai.NotFoundError):
+            await client.chat.completions.create(model="gpt-9", messages=[{"role": "user", "content": "Hello"}])
+    costs = [_extra(chunks[-2])["cost_nanousd"], _extra(whole)["cost_nanousd"], _extra(vectors)["cost_nanousd"]]
+    assert chunks[-1].usage is not None and whole.usage is not None and len(vectors.data) == 2
+    assert await stack.billed_nanousd("globex") - before == sum(costs)
+
+
+def _extra(answer: Any) -> dict[str, Any]:
+    extra: dict[str, Any] = answer.model_extra["rayroom"]
+    return extra
+
+
+async def ask(stack: Stack, token: str, number: int) -> list[dict[str, Any]]:
+    """Have `number` frames described, one after the other; every one must be answered."""
+    answers = []
+    async with stack.http(token) as http:
+        for one in range(number):
+            answer = await http.post("/v1/frames", content=jpeg(text=f"frame {one}"), headers=FRAME_HEADERS)
+            assert answer.status_code == 200, answer.text
+            answers.append(answer.json())
+    return answers
+
+
+async def kill_one_in_the_middle(stack: Stack, title: str) -> tuple[int, list[dict[str, Any]]]:
+    """Kill a process while eight callers are asking, and wait for its successor; returns its id and all answers."""
+    token = await stack.open_room("tenant_acme_kills")
+    asking = [asyncio.create_task(ask(stack, token, 12)) for _ in range(8)]
+    await asyncio.sleep(1.0)
+    (victim, *_) = stack.processes(title)
+    victim.kill()
+    await eventually(lambda: any(one.pid != victim.pid for one in stack.processes(title)), 30)
+    return victim.pid, [answer for answers in await asyncio.gather(*asking) for answer in answers]
+
+
+@pytest.mark.kills
+@pytest.mark.parametrize("title", [AGGREGATOR, VISION])
+async def test_a_process_killed_in_the_middle_loses_and_doubles_no_cost(breakable: Stack, title: str) -> None:
+    before = await breakable.billed_nanousd("acme")
+    _, answers = await kill_one_in_the_middle(breakable, title)
+    billed = await breakable.billed_nanousd("acme") - before
+    assert len(answers) == 96
+    assert billed == sum(answer["cost_nanousd"] for answer in answers)
+    assert journal_totals(breakable.plan.journal)["acme"] == before + billed
+
+
+@pytest.mark.kills
+async def test_what_a_lost_replica_was_asked_is_billed_at_its_estimate_and_flagged(breakable: Stack) -> None:
+    before = (await breakable.usage("acme"))["estimated_requests"]
+    _, answers = await kill_one_in_the_middle(breakable, VISION)
+    repeated = [answer for answer in answers if answer["attempts"] > 1]
+    after = (await breakable.usage("acme"))["estimated_requests"]
+    assert repeated and after - before == sum(answer["attempts"] - 1 for answer in repeated)
+
+
+@pytest.mark.kills
+async def test_a_backend_that_loses_replies_bills_every_cost_once(breakable: Stack) -> None:
+    await breakable.backend.set_faults(loseReply=2, failBefore=2)
+    before = await breakable.billed_nanousd("acme")
+    answers = await ask(breakable, await breakable.open_room("tenant_acme_faults"), 5)
+    assert await breakable.billed_nanousd("acme", 60) - before == sum(answer["cost_nanousd"] for answer in answers)

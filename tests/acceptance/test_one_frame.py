@@ -1,0 +1,94 @@
+"""A frame goes from a participant's screen over WebRTC to a description in the room."""
+
+from __future__ import annotations
+
+import asyncio
+
+from livekit import rtc
+
+from tests.acceptance.presenter import dispatch, presenting
+from tests.acceptance.stack import Stack, eventually
+
+
+async def counters(stack: Stack, room: str) -> dict[str, float]:
+    usage = await stack.usage(room.split("_")[1])
+    return next((one["counters"] for one in usage["rooms"] if one["room"] == room), {})
+
+
+async def watched(stack: Stack, room: str, tracks: int, timeout_s: float = 20.0) -> None:
+    async with asyncio.timeout(timeout_s):
+        while (await counters(stack, room)).get("tracks_watched") != tracks:
+            await asyncio.sleep(0.2)
+
+
+async def test_a_shared_slide_is_described_in_its_room(stack: Stack) -> None:
+    room = "tenant_acme_first-slide"
+    async with presenting(stack.livekit, room) as ann:
+        await dispatch(stack.livekit, room, {"tenant_id": "acme", "meeting_id": "first-slide"})
+        sid = await ann.share()
+        await eventually(lambda: ann.heard, 40)
+        first = ann.heard[0]
+        assert first.text.startswith("[simulated ") and first.attributes["simulated"] == "true"
+        assert first.attributes["track"] == sid and int(first.attributes["cost_nanousd"]) > 0
+        ann.slide = 2
+        await eventually(lambda: len(ann.heard) > 1)
+
+
+async def test_a_screen_that_stands_still_costs_nothing_more(stack: Stack) -> None:
+    room = "tenant_acme_still"
+    async with presenting(stack.livekit, room) as ann:
+        await dispatch(stack.livekit, room, {"tenant_id": "acme"})
+        await ann.share()
+        await eventually(lambda: ann.heard, 40)
+        # The encoder sharpens a new picture for some seconds; after that nothing changes any more.
+        await asyncio.sleep(4)
+        before = await counters(stack, room)
+        await asyncio.sleep(5)
+        after = await counters(stack, room)
+    assert after["frames_seen"] >= before["frames_seen"] + 3
+    assert after["frames_kept"] == before["frames_kept"]
+    assert after["frames_seen"] == after["frames_kept"] + after["frames_repeated"]
+
+
+async def test_tracks_are_followed_as_they_come_mute_and_go(stack: Stack) -> None:
+    room = "tenant_globex_tracks"
+    async with presenting(stack.livekit, room) as ann:
+        await dispatch(stack.livekit, room, {"tenant_id": "globex"})
+        await eventually(ann.agents, 40)
+        camera = await ann.share(rtc.TrackSource.SOURCE_CAMERA)
+        await watched(stack, room, 1)
+        screen = await ann.share()
+        await eventually(lambda: any(one.attributes["track"] == screen for one in ann.heard))
+        await watched(stack, room, 1)
+        ann.room.local_participant.track_publications[screen].track.mute()  # type: ignore[union-attr]
+        ann.slide = 2
+        await eventually(lambda: ann.heard[-1].attributes["track"] == camera)
+        ann.room.local_participant.track_publications[screen].track.unmute()  # type: ignore[union-attr]
+        ann.slide = 3
+        await eventually(lambda: ann.heard[-1].attributes["track"] == screen)
+        await ann.stop_sharing(screen)
+        await ann.stop_sharing(camera)
+        await watched(stack, room, 0)
+
+
+async def test_a_participant_who_leaves_and_comes_back_is_seen_again(stack: Stack) -> None:
+    room = "tenant_globex_again"
+    async with presenting(stack.livekit, room, "bob") as bob:
+        await dispatch(stack.livekit, room, {"tenant_id": "globex"})
+        for _ in range(2):
+            async with presenting(stack.livekit, room, "ann") as ann:
+                sid = await ann.share()
+                await eventually(lambda sid=sid: any(one.attributes["track"] == sid for one in bob.heard), 40)  # type: ignore[misc]
+            await watched(stack, room, 0)
+
+
+async def test_an_agent_leaves_with_the_last_participant(stack: Stack) -> None:
+    room = "tenant_acme_leaving"
+    async with presenting(stack.livekit, room) as ann:
+        await dispatch(stack.livekit, room, {"tenant_id": "acme"})
+        await eventually(ann.agents, 40)
+        await ann.share()
+        await watched(stack, room, 1)
+    async with asyncio.timeout(40):
+        while await counters(stack, room):
+            await asyncio.sleep(0.3)
