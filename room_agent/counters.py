@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections import deque
 from dataclasses import dataclass, field
 
@@ -47,4 +48,4 @@ class Counters:
 
 def percentile(ordered: list[float], share: float) -> float:
     """Return the nearest-rank percentile of an ordered, non-empty list."""
-    return ordered[min(len(ordered) - 1, max(0, round(share * len(ordered) + 0.5) - 1))]
+    return ordered[max(0, math.ceil(share * len(ordered)) - 1)]

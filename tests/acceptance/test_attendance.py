@@ -1,0 +1,129 @@
+"""An attendance in this process, in a real room, with a router that fails as its script says."""
+
+from __future__ import annotations
+
+import asyncio
+import threading
+from collections.abc import AsyncIterator, Iterator
+from contextlib import asynccontextmanager
+from pathlib import Path
+
+import pytest
+from livekit import rtc
+
+from room_agent.attendance import Attendance
+from room_agent.recording import Recording
+from room_agent.router_client import RouterClient
+from tests.acceptance.livekit_server import LiveKit, running_livekit
+from tests.acceptance.presenter import Presenter, presenting
+from tests.acceptance.stack import eventually
+from tests.integration.scripted_router import ScriptedRouter
+
+ROOM = "tenant_acme_attended"
+
+
+@pytest.fixture(scope="module")
+def livekit() -> Iterator[LiveKit]:
+    with running_livekit() as livekit:
+        yield livekit
+
+
+@asynccontextmanager
+async def attending(
+    livekit: LiveKit, router_url: str, recording: Recording | None = None
+) -> AsyncIterator[tuple[Attendance, Presenter]]:
+    """Yield an attendance of the room, and a presenter who already shares a screen."""
+    room = rtc.Room()
+    client = RouterClient(router_url, "agent-key", ROOM, "job-1", "{}")
+    async with presenting(livekit, ROOM) as ann:
+        await ann.share()
+        await room.connect(livekit.url, livekit.token(ROOM, "agent"), rtc.RoomOptions(auto_subscribe=False))
+        attendance = Attendance(room, client, max_tracks=4, recording=recording)
+        attendance.start()
+        try:
+            yield attendance, ann
+        finally:
+            await attendance.aclose()
+            await client.aclose()
+            await room.disconnect()
+
+
+async def test_a_slide_is_kept_sent_told_and_recorded(livekit: LiveKit, tmp_path: Path) -> None:
+    async with (
+        ScriptedRouter().running() as router,
+        attending(livekit, router.url, Recording(tmp_path, ROOM)) as (attendance, ann),
+    ):
+        await eventually(lambda: ann.heard)
+        headers = router.frames[0]
+        assert headers["Content-Type"] == "image/jpeg" and headers["x-frame-source"] == "screen_share"
+        assert len(headers["x-frame-phash"]) == 16 and 0 < float(headers["x-frame-text-density"]) <= 1
+        assert ann.heard[0].text == "a slide" and ann.heard[0].attributes["cost_nanousd"] == "7"
+        assert (tmp_path / ROOM / "00001.jpeg").read_bytes().startswith(b"\xff\xd8")
+    assert router.closed == 1 and router.beats[-1]["frames_kept"] == attendance.counters.frames_kept > 0
+
+
+async def test_a_busy_router_gets_fewer_frames_and_the_lost_slide_later(livekit: LiveKit) -> None:
+    router = ScriptedRouter()
+    router.statuses.extend([503, 429, 500])
+    async with router.running(), attending(livekit, router.url) as (attendance, ann):
+        # Nothing on the screen changes: only because nobody has seen it is the slide sent again.
+        await eventually(lambda: ann.heard)
+        assert attendance.counters.frames_shed >= 3 and attendance.counters.answers >= 1
+
+
+async def test_a_wait_the_router_asks_for_is_kept(livekit: LiveKit) -> None:
+    router = ScriptedRouter(retry_after_s="2")
+    router.statuses.extend([503])
+    async with router.running(), attending(livekit, router.url) as (attendance, ann):
+        await eventually(lambda: len(router.tokens) == 1)
+        refused_s = asyncio.get_running_loop().time()
+        await eventually(lambda: ann.heard)
+        assert asyncio.get_running_loop().time() - refused_s >= 1.5
+        assert attendance.counters.frames_shed > 1
+
+
+async def test_a_router_that_goes_away_and_comes_back_is_found_again(livekit: LiveKit) -> None:
+    router = ScriptedRouter()
+    async with router.running():
+        port = router.port
+    async with attending(livekit, router.url) as (attendance, ann):
+        await asyncio.sleep(1.0)
+        assert attendance.counters.frames_seen == 0
+        async with router.running():
+            await eventually(lambda: ann.heard)
+        ann.slide, before = 2, len(ann.heard)
+        await eventually(lambda: attendance.counters.frames_shed > 0)
+        async with router.running():
+            await eventually(lambda: len(ann.heard) > before)
+        assert router.port == port
+
+
+async def test_a_token_that_is_no_longer_good_opens_the_room_again(livekit: LiveKit) -> None:
+    router = ScriptedRouter()
+    router.statuses.extend([401])
+    router.beat_statuses.extend([401])
+    async with router.running(), attending(livekit, router.url) as (_, ann):
+        await eventually(lambda: ann.heard and router.opened >= 3)
+        assert router.tokens[-1] == f"Bearer token-{router.opened}" != router.tokens[0]
+
+
+async def test_a_room_the_router_refuses_is_not_watched(livekit: LiveKit) -> None:
+    router = ScriptedRouter()
+    router.open_statuses.extend([403] * 100)
+    async with router.running(), attending(livekit, router.url) as (attendance, _):
+        await asyncio.sleep(1.5)
+        assert attendance.counters.frames_seen == 0 and router.frames == []
+
+
+async def test_the_pixels_are_worked_on_beside_the_loop(livekit: LiveKit) -> None:
+    loop_thread = threading.get_ident()
+    seen: set[int] = set()
+    async with ScriptedRouter().running() as router, attending(livekit, router.url) as (attendance, ann):
+        await eventually(lambda: ann.heard)
+        (watch,) = attendance._watches.values()
+        frame = watch.get_coro().cr_frame  # type: ignore[union-attr]
+        gate = frame.f_locals["self"]._gate
+        offer = gate.offer
+        gate.offer = lambda *values: seen.add(threading.get_ident()) or offer(*values)
+        await eventually(lambda: seen)
+    assert loop_thread not in seen

@@ -1,0 +1,215 @@
+"""One attempt after the other: what falls back, what is billed, and what a caller who leaves still owes."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncGenerator, AsyncIterator
+from pathlib import Path
+
+import pytest
+
+from deployments.attempts import Answered
+from deployments.auth import RoomToken, issue_token
+from deployments.gateway import Gateway
+from deployments.leaf import Leaf
+from deployments.providers.emulator import Emulator, Fault
+from deployments.settings import ServiceSettings, SimulationSettings, VendorSettings
+from deployments.wire import ChatRequest
+from routing.catalogue import load_catalogue
+from routing.errors import (
+    Overloaded,
+    ProviderAuth,
+    ProviderOverloaded,
+    ProviderTimeout,
+    ProviderTruncated,
+    ReplicaLost,
+)
+from routing.messages import Answer, Ask, Delta, Usage
+from routing.rooms import parse_room
+from tests.integration.world import FAST, SIMULATED, JournalWorld, gateway_in_process
+
+LUNA, FLASH = "gpt-6-luna", "gemini-3.5-flash-lite"
+HELLO = ChatRequest.model_validate({"model": "simple", "messages": [{"role": "user", "content": "Hello"}]})
+Steps = list[Exception | str]
+
+
+@pytest.fixture
+def token() -> RoomToken:
+    return issue_token(parse_room("tenant_acme_standup"), "job-1", 900, 0.0)
+
+
+class Scripted(Leaf):
+    """A leaf that does, ask by ask, what its script says: answers, raises, or never ends."""
+
+    def __init__(self, steps: Steps) -> None:
+        super().__init__(SIMULATED, FAST)
+        self.steps = steps
+        self.asked: list[str] = []
+        self.closed = 0
+
+    async def answer(self, ask: Ask) -> Answer:
+        deltas = [delta async for delta in self.stream(ask)]
+        text = "".join(delta.text for delta in deltas)
+        return Answer(text=text, model=ask.model, finish="stop", usage=deltas[-1].usage, simulated=True)
+
+    async def stream(self, ask: Ask) -> AsyncGenerator[Delta, None]:
+        self.asked.append(ask.model)
+        step = self.steps.pop(0)
+        if isinstance(step, Exception):
+            raise step
+        try:
+            for word in step.replace("!", " ").split():
+                yield Delta(text=word + " ")
+            if "!" in step:
+                await asyncio.sleep(3_600)
+            if step == "cut":
+                raise ProviderTruncated()
+        finally:
+            self.closed += 1
+        yield Delta(finish="stop", usage=None if step == "untold" else Usage(input_tokens=10, output_tokens=2))
+
+
+class Asked:
+    """A gateway over a script, and what it wrote down."""
+
+    def __init__(self, gateway: Gateway, world: JournalWorld, leaf: Scripted) -> None:
+        self.gateway, self.world, self.leaf = gateway, world, leaf
+
+    async def bill(self) -> list[tuple[object, object, object]]:
+        """Return each attempt's outcome, cost and whether it is an estimate."""
+        return [(row["outcome"], row["cost_nanousd"], row["estimated"]) for row in await self.world.events()]
+
+
+@pytest.fixture
+async def asked(tmp_path: Path) -> AsyncIterator[Asked]:
+    leaf = Scripted([])
+    llm = ServiceSettings(
+        simple=(LUNA, FLASH), complex=(LUNA,), attempt_timeout_s=2, first_token_timeout_s=0.2, total_timeout_s=5
+    )
+    async with gateway_in_process(tmp_path, leaf=leaf, llm=llm) as (gateway, world):
+        yield Asked(gateway, world, leaf)
+
+
+async def heard(asked: Asked, token: RoomToken) -> list[Delta | Answered]:
+    pieces, _ = await asked.gateway.chat_stream(token, HELLO)
+    return [piece async for piece in pieces]
+
+
+async def test_an_answer_costs_what_its_usage_costs(asked: Asked, token: RoomToken) -> None:
+    asked.leaf.steps = ["hello you"]
+    answered, decision = await asked.gateway.chat(token, HELLO)
+    assert (answered.attempts, answered.cost_nanousd, decision.targets) == (1, 2_000, (LUNA, FLASH))
+    assert await asked.bill() == [("ok", 2_000, 0)]
+
+
+@pytest.mark.parametrize("error", [ProviderOverloaded(), ProviderTimeout(), ProviderAuth(), ProviderTruncated()])
+async def test_a_failed_attempt_falls_back_and_is_billed_if_the_vendor_may_have_charged(
+    asked: Asked, token: RoomToken, error: ProviderOverloaded
+) -> None:
+    asked.leaf.steps = [error, "hello"]
+    answered, _ = await asked.gateway.chat(token, HELLO)
+    failed, succeeded = await asked.bill()
+    assert asked.leaf.asked == [LUNA, FLASH] and answered.attempts == 2
+    assert failed[0] == "error" and (failed[1] != 0) == (failed[2] == 1) == error.billable
+    assert answered.cost_nanousd == int(str(failed[1])) + int(str(succeeded[1]))
+
+
+async def test_when_every_target_failed_the_last_error_is_told(asked: Asked, token: RoomToken) -> None:
+    asked.leaf.steps = [ProviderOverloaded(), ProviderTimeout()]
+    with pytest.raises(ProviderTimeout):
+        await asked.gateway.chat(token, HELLO)
+    assert len(await asked.bill()) == 2
+
+
+async def test_a_lost_replica_is_asked_again_once_and_both_attempts_are_billed(asked: Asked, token: RoomToken) -> None:
+    asked.leaf.steps = [ReplicaLost(), "hello"]
+    await asked.gateway.chat(token, HELLO)
+    lost, answered = await asked.bill()
+    assert asked.leaf.asked == [LUNA, LUNA]
+    assert lost[0] == "error" and lost[2] == 1 and lost[1] and answered == ("ok", 2_000, 0)
+
+
+async def test_a_full_queue_is_said_at_once_and_costs_nothing(asked: Asked, token: RoomToken) -> None:
+    asked.leaf.steps = [Overloaded(retry_after_s=1.0)]
+    with pytest.raises(Overloaded):
+        await asked.gateway.chat(token, HELLO)
+    assert await asked.bill() == [("error", 0, 0)]
+
+
+@pytest.mark.parametrize("streamed", [True, False])
+async def test_usage_the_vendor_did_not_tell_is_estimated_and_never_nothing(
+    asked: Asked, token: RoomToken, streamed: bool
+) -> None:
+    asked.leaf.steps = ["untold"]
+    await (heard(asked, token) if streamed else asked.gateway.chat(token, HELLO))
+    ((outcome, cost, estimated),) = await asked.bill()
+    assert outcome == "ok" and cost and estimated == 1
+
+
+async def test_a_stream_is_durable_before_its_last_piece_leaves(asked: Asked, token: RoomToken) -> None:
+    asked.leaf.steps = ["hello you"]
+    pieces, _ = await asked.gateway.chat_stream(token, HELLO)
+    async for piece in pieces:
+        settled = [outcome for outcome, _, _ in await asked.bill()]
+        assert settled == (["ok"] if isinstance(piece, Answered) else [None])
+
+
+async def test_a_stream_falls_back_before_its_first_piece_and_never_after(asked: Asked, token: RoomToken) -> None:
+    asked.leaf.steps = [ProviderOverloaded(), "hello"]
+    assert isinstance((await heard(asked, token))[-1], Answered)
+    asked.leaf.steps = ["cut", "hello"]
+    with pytest.raises(ProviderTruncated):
+        await heard(asked, token)
+    assert asked.leaf.steps == ["hello"]
+    assert (await asked.bill())[-1][0] == "error" and (await asked.bill())[-1][1]
+
+
+async def test_a_first_piece_that_does_not_come_in_time_falls_back(asked: Asked, token: RoomToken) -> None:
+    asked.leaf.steps = ["!", "hello"]
+    answered = (await heard(asked, token))[-1]
+    assert isinstance(answered, Answered) and answered.attempts == 2
+    assert asked.leaf.asked == [LUNA, FLASH] and asked.leaf.closed == 2
+
+
+@pytest.mark.parametrize("streamed", [True, False])
+async def test_a_caller_who_leaves_ends_the_attempt_and_owes_what_was_produced(
+    asked: Asked, token: RoomToken, streamed: bool
+) -> None:
+    asked.leaf.steps = ["one two three!"] if streamed else ["!"]
+    call = asyncio.create_task(heard(asked, token) if streamed else asked.gateway.chat(token, HELLO))
+    await asyncio.sleep(0.1)
+    call.cancel()
+    await asyncio.wait({call})
+    ((outcome, cost, estimated),) = await asked.bill()
+    assert call.cancelled() and asked.leaf.closed == 1
+    assert outcome == "cancelled" and cost and estimated == 1
+
+
+async def test_a_real_vendor_is_billed_to_the_unit_it_counted(tmp_path: Path, token: RoomToken) -> None:
+    async with Emulator().running() as emulator:
+        openai = VendorSettings(api="openai", base_url=f"{emulator.url}/openai/v1")
+        vendors = {**SIMULATED, "openai": openai}
+        price = load_catalogue().prices.rows
+        (luna,) = [row for row in price if row.model == LUNA]
+        async with gateway_in_process(tmp_path, vendors=vendors) as (gateway, world):
+            answered, _ = await gateway.chat(token, HELLO)
+            pieces, _ = await gateway.chat_stream(token, HELLO)
+            streamed = [piece async for piece in pieces][-1]
+            emulator.faults.append(Fault(status=503))
+            fallen, _ = await gateway.chat(token, HELLO)
+            events = await world.events()
+        expected = [
+            luna.cost_nanousd(Usage(input_tokens=seen.prompt_tokens, output_tokens=seen.completion_tokens))
+            for seen in emulator.journal
+        ]
+    assert [row["cost_nanousd"] for row in events if row["vendor"] == "openai"] == expected
+    assert answered.answer.model == LUNA and not answered.answer.simulated
+    assert isinstance(streamed, Answered) and streamed.cost_nanousd == expected[1] and expected[2] == 0
+    assert fallen.answer.simulated and [row["simulated"] for row in events] == [0, 0, 0, 1]
+
+
+async def test_a_simulated_failure_falls_back_too(tmp_path: Path, token: RoomToken) -> None:
+    failing = SimulationSettings(seed=7, speed=10_000, failures={LUNA: 1.0})
+    async with gateway_in_process(tmp_path, simulation=failing) as (gateway, _):
+        answered, _ = await gateway.chat(token, HELLO)
+    assert answered.answer.model == f"simulated/{FLASH}" and answered.attempts == 2

@@ -1,0 +1,85 @@
+"""What a room agent makes of the router's answers, refusals and silences."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator
+
+import pytest
+
+from room_agent.router_client import (
+    RouterAway,
+    RouterBusy,
+    RouterClient,
+    RouterError,
+    RouterRefused,
+    TokenExpired,
+)
+from tests.integration.scripted_router import ScriptedRouter
+
+ROOM = "tenant_acme_standup"
+
+
+@pytest.fixture
+async def router() -> AsyncIterator[ScriptedRouter]:
+    async with ScriptedRouter().running() as router:
+        yield router
+
+
+@pytest.fixture
+async def client(router: ScriptedRouter) -> AsyncIterator[RouterClient]:
+    client = RouterClient(router.url, "agent-key", ROOM, "job-1", '{"tenant_id": "acme"}')
+    await client.open()
+    yield client
+    await client.aclose()
+
+
+async def test_a_room_is_opened_described_beaten_and_closed(router: ScriptedRouter, client: RouterClient) -> None:
+    opened = await client.open()
+    description = await client.describe(b"jpeg", {"x-frame-track": "TR_1"})
+    await client.beat({"frames_seen": 3})
+    await client.close()
+    assert opened.simulated and opened.limits.image_long_side_px == 640
+    assert (description.description, description.cost_nanousd, description.tier) == ("a slide", 7, "simple")
+    assert router.frames[0]["x-frame-track"] == "TR_1" and router.tokens == ["Bearer token-2"]
+    assert router.beats == [{"frames_seen": 3}] and router.closed == 1
+
+
+@pytest.mark.parametrize(
+    ("status", "kind"),
+    [
+        (401, TokenExpired),
+        (402, RouterBusy),
+        (403, RouterRefused),
+        (413, RouterRefused),
+        (422, RouterRefused),
+        (429, RouterBusy),
+        (500, RouterBusy),
+        (503, RouterBusy),
+        (0, RouterRefused),
+    ],
+)
+async def test_a_refusal_is_ours_by_its_status(
+    router: ScriptedRouter, client: RouterClient, status: int, kind: type[RouterError]
+) -> None:
+    router.statuses.append(status)
+    with pytest.raises(kind) as refused:
+        await client.describe(b"jpeg", {})
+    assert type(refused.value) is kind
+
+
+@pytest.mark.parametrize(("said", "waited"), [("3", 3.0), ("9999", 60.0), ("soon", None), ("-1", 0.0)])
+async def test_how_long_to_wait_is_heard_and_bounded(
+    router: ScriptedRouter, client: RouterClient, said: str, waited: float | None
+) -> None:
+    router.statuses.append(503)
+    router.retry_after_s = said
+    with pytest.raises(RouterBusy) as refused:
+        await client.describe(b"jpeg", {})
+    assert refused.value.retry_after_s == waited
+
+
+async def test_a_router_that_is_not_there_is_away() -> None:
+    client = RouterClient("http://127.0.0.1:9", "agent-key", ROOM, "job-1", "{}")
+    with pytest.raises(RouterAway):
+        await client.open()
+    await client.aclose()
