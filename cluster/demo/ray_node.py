@@ -9,6 +9,7 @@ from typing import Any
 
 import yaml
 
+from cluster.config_file import IMPORT_PATH
 from cluster.demo.ports import free_block, free_ports
 from cluster.fastpath import FAST_PATH, own_ray
 
@@ -59,11 +60,14 @@ def serve_command(address: str, config: Path) -> list[str]:
     return [*_module("ray.serve.scripts"), "run", f"--address={address}", str(config)]
 
 
-def write_config(source: Path, target: Path, http_port: int, args: Mapping[str, Mapping[str, Any]]) -> None:
-    """Write `source` as it is but for its port and the given parts of `args`."""
+def write_config(
+    source: Path, target: Path, http_port: int, args: Mapping[str, Mapping[str, Any]], import_path: str = IMPORT_PATH
+) -> None:
+    """Write `source` as it is but for its port, the given parts of `args`, and the application."""
     document = yaml.safe_load(source.read_text("utf-8"))
     document["http_options"] = {"host": "127.0.0.1", "port": http_port}
     (application,) = document["applications"]
+    application["import_path"] = import_path
     for part, values in args.items():
         application["args"][part] = {**application["args"].get(part, {}), **values}
     target.write_text(yaml.safe_dump(document, sort_keys=False), "utf-8")

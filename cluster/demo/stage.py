@@ -11,6 +11,7 @@ from typing import Any
 
 import httpx
 
+from cluster.config_file import IMPORT_PATH
 from cluster.demo import ray_node
 from cluster.demo.livekit import livekit_config
 from cluster.demo.peer import BackendPeer, peer_command
@@ -40,12 +41,18 @@ async def start_livekit(plan: Plan, binary: Path, processes: Processes) -> None:
     await until(lambda: _listens(port), processes, "livekit-server")
 
 
-async def start_app(plan: Plan, processes: Processes, backend: BackendPeer, args: Args | None = None) -> None:
+async def start_app(
+    plan: Plan,
+    processes: Processes,
+    backend: BackendPeer,
+    args: Args | None = None,
+    import_path: str = IMPORT_PATH,
+) -> None:
     """Start a Ray node and the Serve app of serve_config.yaml on it, `args` laid over its own."""
     environment = app_environment(plan)
     config = plan.directory / "serve_config.yaml"
     whole = _merged(_args(plan, backend.url), args or {})
-    ray_node.write_config(plan.root / "serve_config.yaml", config, plan.http_port, whole)
+    ray_node.write_config(plan.root / "serve_config.yaml", config, plan.http_port, whole, import_path)
     await processes.start("ray", ray_node.start_command(plan.temp, plan.ray_port), environment)
     await until(lambda: _listens(plan.ray_port), processes, "Ray")
     await processes.start("serve", ray_node.serve_command(plan.ray_address, config), environment)

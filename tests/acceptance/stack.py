@@ -17,6 +17,7 @@ from typing import Any
 import httpx
 import psutil
 
+from cluster.config_file import IMPORT_PATH
 from cluster.demo import stage
 from cluster.demo.livekit import find_livekit_server
 from cluster.demo.peer import BackendPeer
@@ -85,10 +86,13 @@ async def eventually(what: Callable[[], Any], timeout_s: float = 20.0) -> None:
 
 
 @contextmanager
-def running_stack(parts: str = "all", args: stage.Args | None = None) -> Iterator[Stack]:
-    """Yield a running system: `all` of it, or the `app` with its backend alone."""
+def running_stack(
+    parts: str = "all", args: stage.Args | None = None, import_path: str | None = None
+) -> Iterator[Stack]:
+    """Yield a running system: `all` of it, or the `app` with its backend alone; another app by its import path."""
     with tempfile.TemporaryDirectory(prefix="stack-") as directory:
-        command = [sys.executable, "-m", "tests.acceptance.stack", directory, parts, json.dumps(args or FAST)]
+        command = [sys.executable, "-m", "tests.acceptance.stack", directory, parts]
+        command += [json.dumps(args or FAST), import_path or IMPORT_PATH]
         process = subprocess.Popen(command, cwd=ROOT, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
         assert process.stdin is not None and process.stdout is not None
         try:
@@ -118,11 +122,11 @@ def _title(process: psutil.Process) -> str:
         return ""
 
 
-async def _run(plan: Plan, parts: str, args: stage.Args) -> None:
+async def _run(plan: Plan, parts: str, args: stage.Args, import_path: str) -> None:
     async with Processes(plan.directory / "logs") as processes:
         peer = await stage.start_backend(plan, processes)
         async with asyncio.timeout(START_TIMEOUT_S), asyncio.TaskGroup() as group:
-            group.create_task(stage.start_app(plan, processes, peer, args))
+            group.create_task(stage.start_app(plan, processes, peer, args, import_path))
             if parts == "all":
                 await stage.start_livekit(plan, await asyncio.to_thread(find_livekit_server, plan.root), processes)
                 group.create_task(stage.start_agent(plan, processes))
@@ -136,9 +140,9 @@ async def _run(plan: Plan, parts: str, args: stage.Args) -> None:
 
 def main() -> None:
     """Run the stack until stdin ends."""
-    directory, parts, args = sys.argv[1:]
+    directory, parts, args, import_path = sys.argv[1:]
     with planned(ROOT, Path(directory)) as plan:
-        asyncio.run(_run(plan, parts, json.loads(args)))
+        asyncio.run(_run(plan, parts, json.loads(args), import_path))
 
 
 if __name__ == "__main__":

@@ -1,0 +1,125 @@
+"""The demo ends with equal books, and leaves no process behind at whatever moment it is stopped."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import httpx
+import psutil
+import pytest
+from PIL import Image
+
+from cluster.demo.plan import demo_rooms
+from cluster.demo.ports import free_ports
+from cluster.demo.ray_node import ray_environment, write_config
+
+ROOT = Path(__file__).parents[2]
+BIN = Path(sys.executable).parent
+MARK = "RAYROOM_TEST_RUN"
+
+
+@contextmanager
+def command(*words: str, tidy: bool = True, **environment: str) -> Iterator[subprocess.Popen[str]]:
+    """Yield a running command whose processes all carry a mark in their environment; a tidy one leaves none behind."""
+    marked = {**os.environ, **environment, MARK: f"{os.getpid()}-{time.monotonic_ns()}"}
+    process = subprocess.Popen(
+        words, cwd=ROOT, env=marked, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, start_new_session=True
+    )
+    try:
+        yield process
+    finally:
+        assert process.stdout is not None
+        process.stdout.close()
+        left = marked_processes(marked[MARK])
+        for one in left:
+            one.kill()
+        process.wait(30)
+    assert left == [] or not tidy
+
+
+def marked_processes(mark: str) -> list[psutil.Process]:
+    """Return every live process of this machine that carries the mark."""
+    found = []
+    for process in psutil.process_iter():
+        try:
+            if process.environ().get(MARK) == mark and process.status() != psutil.STATUS_ZOMBIE:
+                found.append(process)
+        except psutil.Error:
+            continue
+    return found
+
+
+def demo(directory: Path, *options: str) -> tuple[str, ...]:
+    return (str(BIN / "rayroom"), "demo", "--directory", str(directory), *options)
+
+
+def test_a_demo_ends_with_frames_kept_repeats_dropped_and_equal_totals(tmp_path: Path) -> None:
+    with command(*demo(tmp_path / "run", "--seconds", "15", "--rooms", "2")) as process:
+        assert process.stdout is not None
+        output = process.stdout.read()
+        assert process.wait(30) == 0, output
+    run = json.loads((tmp_path / "run" / "run.json").read_text())
+    rooms = {room["room"]: room["counters"] for usage in run["tenants"].values() for room in usage["rooms"]}
+    assert run["equal"] is True and run["simulated"] is True and "SIMULATED" in output
+    assert set(rooms) == set(demo_rooms(2))
+    assert all(one["frames_kept"] > 0 and one["frames_repeated"] > 0 for one in rooms.values())
+    assert all(row["journal_nanousd"] == row["backend_nanousd"] > 0 for row in run["reconciliation"])
+    for room in rooms:
+        with Image.open(tmp_path / "run" / f"{room}.png") as sheet:
+            assert sheet.format == "PNG" and sheet.width > 1_000
+
+
+@pytest.mark.parametrize(("after_s", "number"), [(1.5, signal.SIGINT), (5.0, signal.SIGTERM), (14.0, signal.SIGINT)])
+def test_a_demo_stopped_at_any_moment_leaves_no_process(tmp_path: Path, after_s: float, number: signal.Signals) -> None:
+    with command(*demo(tmp_path / "run", "--rooms", "1")) as process:
+        time.sleep(after_s)
+        process.send_signal(number)
+        assert process.wait(40) != 0
+
+
+def test_a_demo_that_cannot_start_says_which_tool_is_missing_and_leaves_no_process(tmp_path: Path) -> None:
+    only_python = f"{BIN}{os.pathsep}{tmp_path}"
+    with command(*demo(tmp_path / "run"), PATH=only_python) as process:
+        assert process.stdout is not None
+        output = process.stdout.read()
+        assert process.wait(40) != 0
+    assert "node is missing" in output
+
+
+def test_serve_run_works_by_itself_without_keys_backend_or_fast_path(tmp_path: Path) -> None:
+    (port,) = free_ports(1)
+    config = tmp_path / "serve_config.yaml"
+    keys = tmp_path / "keys.env"
+    places = {"costs": {"journal_path": str(tmp_path / "j.db")}, "backend": {"local_path": str(tmp_path / "b.db")}}
+    write_config(ROOT / "serve_config.yaml", config, port, {**places, "keys": {"file": str(keys)}})
+    slow_path = {"RAY_SERVE_ENABLE_HA_PROXY": "0", "RAY_SERVE_THROUGHPUT_OPTIMIZED": "0"}
+    environment = {**ray_environment(tmp_path), **slow_path, "RAY_TMPDIR": f"/tmp/rt-{os.getpid()}"}
+    # Ray takes its time to end after `serve run` has: what it leaves for a moment is not ours to judge.
+    with command(str(BIN / "serve"), "run", str(config), tidy=False, **environment) as process:
+        _wait_until_ready(f"http://127.0.0.1:{port}/readyz")
+        assert "RAYROOM_AGENT_KEYS=" in keys.read_text()
+        assert httpx.get(f"http://127.0.0.1:{port}/v1/tenants/acme/usage").status_code == 401
+        process.send_signal(signal.SIGTERM)
+        assert process.stdout is not None
+        output = process.stdout.read()
+        process.wait(60)
+    assert "fast path is off" in output and "SIMULATED" in output and "random ones were made" in output
+
+
+def _wait_until_ready(url: str) -> None:
+    end_s = time.monotonic() + 90
+    while time.monotonic() < end_s:
+        try:
+            if httpx.get(url, timeout=2).is_success:
+                return
+        except httpx.HTTPError:
+            time.sleep(0.5)
+    raise TimeoutError(url)

@@ -1,0 +1,43 @@
+"""`make test`: every check and every test, the quick ones first, with the coverage of the four packages."""
+
+from __future__ import annotations
+
+import shutil
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+ROOT = Path(__file__).parents[1]
+BIN = Path(sys.executable).parent
+NEEDED = {"node": "Node.js 20 or newer", "npm": "Node.js 20 or newer, which brings npm"}
+
+STEPS: tuple[tuple[str, ...], ...] = (
+    ("ruff", "check", "."),
+    ("ruff", "format", "--check", "."),
+    ("mypy",),
+    ("coverage", "erase"),
+    ("coverage", "run", "-m", "pytest"),
+    ("coverage", "combine", "--quiet"),
+    ("coverage", "report"),
+)
+
+
+def main() -> int:
+    """Run the steps; returns the exit status of the first that fails."""
+    for tool, hint in NEEDED.items():
+        if shutil.which(tool) is None:
+            print(f"{tool} is missing: install {hint}.", file=sys.stderr)
+            return 2
+    for name, *arguments in STEPS:
+        started_s = time.monotonic()
+        status = subprocess.run([BIN / name, *arguments], cwd=ROOT).returncode
+        print(f"== {name} {' '.join(arguments)}: {'ok' if status == 0 else 'FAILED'}", end=" ")
+        print(f"after {time.monotonic() - started_s:.0f} s", flush=True)
+        if status:
+            return status
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
