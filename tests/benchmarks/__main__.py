@@ -1,0 +1,21 @@
+"""`make bench`: every benchmark, one after the other, each against its named peer in the same run."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+
+BENCHMARKS = ("bench_frames", "bench_requests")
+
+
+def main() -> int:
+    """Run them; returns the worst exit status."""
+    statuses = []
+    for name in BENCHMARKS:
+        print(f"== {name}", flush=True)
+        statuses.append(subprocess.run([sys.executable, "-m", f"tests.benchmarks.{name}", *sys.argv[1:]]).returncode)
+    return max(statuses)
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,48 @@
+"""The application without its bill: the peer that the bill's own price is measured against. Never serve it."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from ray.serve import Application
+
+from cluster import app
+from cluster.backend.connect import CachedDirectory
+from routing.messages import Intent, RoomBeat, Settlement, TenantTotals
+
+
+class Unbilled:
+    """Writes nothing down."""
+
+    def __init__(self, *_: object) -> None: ...
+
+    async def reserve(self, intent: Intent) -> None: ...
+
+    async def settle(self, settlement: Settlement) -> None: ...
+
+    async def totals(self, tenant_id: str) -> TenantTotals:
+        return TenantTotals(
+            tenant_id=tenant_id,
+            settled_nanousd=0,
+            reserved_nanousd=0,
+            sent_nanousd=0,
+            requests=0,
+            estimated_requests=0,
+            by_model=(),
+        )
+
+    async def beat(self, beat: RoomBeat) -> None: ...
+
+    async def close(self, room: str, job_id: str) -> None: ...
+
+    async def of(self, tenant_id: str) -> tuple[RoomBeat, ...]:
+        return ()
+
+    async def aclose(self) -> None: ...
+
+
+def build(args: dict[str, Any]) -> Application:
+    """Return the application with nothing in the place of its aggregator."""
+    app.AggregatorClient = Unbilled  # type: ignore[assignment,misc]
+    assert CachedDirectory is app.CachedDirectory
+    return app.build(args)
