@@ -47,9 +47,12 @@ def serve(config: Annotated[Path, typer.Argument(help="The Serve configuration."
 @config_app.command("check")
 def config_check(file: Annotated[Path, typer.Argument(help="A Serve configuration.")] = Path(CONFIG)) -> None:
     """Check every key of a Serve configuration, rayroom's own and those Ray reads without complaint."""
+    from cluster.app import check_models
     from cluster.config_file import check_file
 
     settings = check_file(file)
+    for warning in check_models(settings):
+        errors.print(f"[yellow]retires soon[/yellow]: {warning}")
     simulated = sorted(name for name, vendor in settings.vendors.items() if vendor.simulated)
     print(
         f"{file}: ok; models: {', '.join(settings.model_names())}; simulated vendors: {', '.join(simulated) or 'none'}"

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncGenerator
+from collections.abc import AsyncGenerator, Iterator
+from contextlib import contextmanager
 from typing import Any
 
 from ray.exceptions import RayActorError, RayTaskError
-from ray.serve.exceptions import BackPressureError, DeploymentUnavailableError
+from ray.serve.exceptions import BackPressureError, DeploymentUnavailableError, RequestCancelledError
 from ray.serve.handle import DeploymentHandle
 
 from routing.errors import Overloaded, ProviderError, ProviderTimeout, RayroomError, ReplicaLost
@@ -44,7 +45,8 @@ async def within(response: Any, timeout_s: float) -> Any:
     """
     try:
         async with asyncio.timeout(timeout_s):
-            return await response
+            with _cancelled_as_asyncio_says():
+                return await response
     except TimeoutError:
         response.cancel()
         raise ProviderTimeout("The replica did not answer in time.") from None
@@ -60,8 +62,9 @@ async def stream_within(responses: Any, timeout_s: float) -> AsyncGenerator[Delt
     ended = False
     try:
         async with asyncio.timeout(timeout_s):
-            async for delta in responses:
-                yield delta
+            with _cancelled_as_asyncio_says():
+                async for delta in responses:
+                    yield delta
         ended = True
     except TimeoutError:
         raise ProviderTimeout("The replica did not answer in time.") from None
@@ -74,6 +77,15 @@ async def stream_within(responses: Any, timeout_s: float) -> AsyncGenerator[Delt
     finally:
         if not ended:
             responses.cancel()
+
+
+@contextmanager
+def _cancelled_as_asyncio_says() -> Iterator[None]:
+    """Turn Serve's own word for a cancelled wait, which its in-process mode uses, into the one asyncio acts on."""
+    try:
+        yield
+    except RequestCancelledError:
+        raise asyncio.CancelledError from None
 
 
 def ours(error: BaseException) -> RayroomError:

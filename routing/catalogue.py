@@ -83,11 +83,11 @@ class Catalogue:
         model = self.models.get(name)
         if model is None:
             known = ", ".join(sorted(self.models))
-            raise ConfigurationError(f"tiers: the model {name!r} is not in models.toml. Known: {known}.", name)
+            raise ConfigurationError(f"the model {name!r} is not in models.toml. Known: {known}.", name)
         self.price(name, today)
         if model.retired(today):
             raise ConfigurationError(
-                f"tiers: {name} was retired on {model.retires_on}; use its successor {model.successor}.", name
+                f"{name} was retired on {model.retires_on}; use its successor {model.successor}.", name
             )
         left = model.days_left(today)
         if left is None or left > WARN_DAYS:
