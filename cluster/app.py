@@ -53,16 +53,28 @@ def build(args: dict[str, Any]) -> Application:
 
 def check(settings: AppSettings) -> None:
     """Check what one key alone cannot tell: models, prices, vendors, backend; raises ConfigurationError."""
-    catalogue = load_catalogue()
-    for warning in catalogue.check(settings.model_names(), dt.datetime.now(dt.UTC).date()):
+    for warning in check_models(settings):
         log.warning("a model retires soon", detail=warning)
-    for name in settings.model_names():
-        vendor = catalogue.get(name).vendor
-        if vendor not in settings.vendors:
-            raise ConfigurationError(f"vendors: {name} needs a row named {vendor}.", f"vendors.{vendor}")
     for name, vendor_settings in settings.vendors.items():
         check_vendor(name, vendor_settings)
     check_backend(settings.backend, os.environ)
+
+
+def check_models(settings: AppSettings) -> list[str]:
+    """Return a warning for each model that retires soon; raises ConfigurationError naming the key of a wrong one."""
+    catalogue, today = load_catalogue(), dt.datetime.now(dt.UTC).date()
+    warnings = []
+    for key, service, name in settings.models():
+        try:
+            warnings += catalogue.check([name], today)
+        except ConfigurationError as error:
+            raise ConfigurationError(f"args.{key}: {error.message}", key) from None
+        model = catalogue.get(name)
+        if service not in model.services:
+            raise ConfigurationError(f"args.{key}: {name} answers {', '.join(model.services)}, not {service}.", key)
+        if model.vendor not in settings.vendors:
+            raise ConfigurationError(f"args.vendors: {name} needs a row named {model.vendor}.", "vendors")
+    return list(dict.fromkeys(warnings))
 
 
 def _gateway_settings(settings: AppSettings) -> GatewaySettings:
@@ -73,6 +85,10 @@ def _gateway_settings(settings: AppSettings) -> GatewaySettings:
         rooms=settings.rooms,
         simulated_vendors=frozenset(name for name, vendor in settings.vendors.items() if vendor.simulated),
         intent_grace_s=settings.costs.intent_grace_s,
+        breakers=settings.breakers,
+        retries=settings.retries,
+        hedging=settings.hedging,
+        fairness=settings.fairness,
     )
 
 

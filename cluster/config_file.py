@@ -1,9 +1,9 @@
-"""Reads a Serve configuration as strictly as rayroom reads its own part; Ray drops an unknown key in silence."""
+"""Reads a Serve configuration as strictly as rayroom reads its own part; Ray drops what it does not know in silence."""
 
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Any
+from typing import Any, get_args, get_origin
 
 import yaml
 from pydantic import BaseModel, ValidationError
@@ -13,6 +13,8 @@ from cluster.settings import AppSettings, explain, parse_settings
 from routing.errors import ConfigurationError
 
 IMPORT_PATH = "cluster.app:build"
+HIGHEST_PORT = 65_535
+_LISTENS = ("http_options", "grpc_options")
 _DEPLOYMENTS = {"router", "vision", "llm", "embeddings"}
 
 
@@ -44,11 +46,26 @@ def _read(file: Path) -> dict[str, Any]:
 
 
 def _wrong_values(document: dict[str, Any]) -> list[str]:
+    return [*_refused(ServeDeploySchema, document, ""), *_wrong_ports(document)]
+
+
+def _refused(schema: type[BaseModel], part: dict[str, Any], where: str) -> list[str]:
+    """Return a line for each value that Ray's own schema refuses."""
     try:
-        ServeDeploySchema.model_validate(document)
+        schema.model_validate(part)
     except ValidationError as error:
-        return [line.removeprefix(".") for line in explain(error, "")]
+        return [line.removeprefix(".") for line in explain(error, where)]
     return []
+
+
+def _wrong_ports(document: dict[str, Any]) -> list[str]:
+    """Return a line for each port that no server can listen on: Ray takes any number."""
+    ports = {part: options.get("port") for part in _LISTENS if isinstance(options := document.get(part), dict)}
+    return [
+        f"{part}.port: must be a port (seen: {port}). Allowed here: 1 to {HIGHEST_PORT}."
+        for part, port in ports.items()
+        if isinstance(port, int) and not 1 <= port <= HIGHEST_PORT
+    ]
 
 
 def _check_application(app: dict[str, Any]) -> list[str]:
@@ -77,10 +94,20 @@ def _unknown(schema: type[BaseModel], part: dict[str, Any], where: str) -> list[
         nested = _nested(schema, key)
         if nested is not None and isinstance(value, dict):
             wrong += _unknown(nested, value, path)
+            # Where a bare dict would do as well, Ray looks at what is in it only when it deploys.
+            wrong += _refused(nested, value, path) if _may_be_a_dict(schema, key) else []
     return wrong
 
 
 def _nested(schema: type[BaseModel], key: str) -> type[BaseModel] | None:
+    return next((kind for kind in _kinds(schema, key) if isinstance(kind, type) and issubclass(kind, BaseModel)), None)
+
+
+def _may_be_a_dict(schema: type[BaseModel], key: str) -> bool:
+    return any(kind is dict or get_origin(kind) is dict for kind in _kinds(schema, key))
+
+
+def _kinds(schema: type[BaseModel], key: str) -> list[Any]:
+    """Return the types that a key's value may have."""
     annotation = schema.model_fields[key].annotation
-    kinds = [annotation, *getattr(annotation, "__args__", ())]
-    return next((kind for kind in kinds if isinstance(kind, type) and issubclass(kind, BaseModel)), None)
+    return [annotation, *get_args(annotation)]

@@ -9,18 +9,22 @@ from typing import Annotated, Any, Literal
 from pydantic import Field, ValidationError, model_validator
 
 from deployments.settings import (
-    Count,
     EmbeddingsSettings,
     EnvironmentName,
     RoomSettings,
-    Seconds,
     ServiceSettings,
     Settings,
     SimulationSettings,
     VendorSettings,
     VisionSettings,
 )
+from routing.breaker import BreakerSettings
 from routing.errors import ConfigurationError
+from routing.fairness import FairnessSettings
+from routing.hedge import HedgeSettings
+from routing.knobs import Count, Seconds
+from routing.messages import Service
+from routing.retry import RetrySettings
 
 
 class ScalingSettings(Settings):
@@ -115,11 +119,24 @@ class AppSettings(Settings):
     costs: CostSettings = CostSettings()
     backend: BackendSettings = BackendSettings()
     keys: KeySettings = KeySettings()
+    breakers: BreakerSettings = BreakerSettings()
+    retries: RetrySettings = RetrySettings()
+    hedging: HedgeSettings = HedgeSettings()
+    fairness: FairnessSettings = FairnessSettings()
+
+    def models(self) -> tuple[tuple[str, Service, str], ...]:
+        """Return every model that a request may reach: the key that names it, what it is for, its name."""
+        lists: tuple[tuple[str, Service, tuple[str, ...]], ...] = (
+            ("vision.simple", "vision", self.vision.simple),
+            ("vision.complex", "vision", self.vision.complex),
+            ("llm.simple", "llm", self.llm.simple),
+            ("llm.complex", "llm", self.llm.complex),
+            ("embeddings.models", "embeddings", self.embeddings.models),
+        )
+        return tuple((key, service, name) for key, service, names in lists for name in names)
 
     def model_names(self) -> tuple[str, ...]:
-        """Return every model that a request may reach."""
-        tiers = (self.vision.simple, self.vision.complex, self.llm.simple, self.llm.complex, self.embeddings.models)
-        return tuple(dict.fromkeys(name for tier in tiers for name in tier))
+        return tuple(dict.fromkeys(name for _, _, name in self.models()))
 
     def below(self, root: Path) -> AppSettings:
         """Return the same settings with their relative paths made absolute below `root`."""

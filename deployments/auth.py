@@ -12,7 +12,6 @@ from routing.rooms import RoomName, parse_room
 
 ISSUER = "rayroom"
 ALGORITHM = "HS256"
-LEEWAY_S = 5
 
 
 @dataclass(frozen=True, slots=True)
@@ -74,7 +73,6 @@ def read_token(header: str | None, keys: Keys, room: str | None = None) -> RoomT
             keys.token_secret,
             [ALGORITHM],
             issuer=ISSUER,
-            leeway=LEEWAY_S,
             options={"require": ["exp", "iss", "sub", "tenant", "job"]},
         )
     except jwt.ExpiredSignatureError:

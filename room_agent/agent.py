@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
+import asyncio
 import contextlib
 import math
 import time
 
-import httpx
 import structlog
 from livekit.agents import AgentServer, AutoSubscribe, JobContext, JobProcess, JobRequest
 
@@ -16,7 +16,7 @@ from room_agent.encode import encode
 from room_agent.gate import FrameGate
 from room_agent.planes import Planes
 from room_agent.recording import Recording
-from room_agent.router_client import RouterClient
+from room_agent.router_client import RouterClient, RouterError
 from room_agent.settings import AgentSettings, load_settings
 from routing.errors import RayroomError
 from routing.logs import configure_logs
@@ -75,12 +75,19 @@ async def _take_or_leave(request: JobRequest, server: AgentServer, admission: Ad
 def warm_up(_: JobProcess) -> None:
     """Pay, in a process that has no room yet, for what is imported and set up at its first use."""
     configure_logs()
-    with httpx.Client() as http, contextlib.suppress(httpx.HTTPError):
-        # Refused at once: nothing listens on the discard port. What it costs is httpx's imports and its TLS context.
-        http.get("http://127.0.0.1:9", timeout=0.1)
+    asyncio.run(_ask_nobody())
     blank = Planes.from_i420(bytes(64 * 64 * 3 // 2), 64, 64)
     FrameGate().offer(blank, 0.0)
     encode(blank)
+
+
+async def _ask_nobody() -> None:
+    """Ask a router that is not there: what it costs is the first request's imports and its TLS context."""
+    # Refused at once: nothing listens on the discard port.
+    nobody = RouterClient("http://127.0.0.1:9", "no key", "no room", "no job", "{}")
+    with contextlib.suppress(RouterError):
+        await nobody.open()
+    await nobody.aclose()
 
 
 async def attend(context: JobContext) -> None:

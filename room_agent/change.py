@@ -16,6 +16,9 @@ from room_agent.phash import phash
 from room_agent.planes import Plane, Planes
 from room_agent.spots import MARGIN_PX, Pixels, Spot
 
+BLACK_LUMA = 20
+"""Limited-range black is 16, and a codec adds a little: what WebRTC shows of a source that has nothing to show."""
+
 __all__ = ["ChangeDetector", "ChangeSettings", "Judgement", "Verdict", "phash"]
 
 
@@ -43,16 +46,18 @@ class ChangeDetector:
     def judge(self, planes: Planes) -> Judgement:
         """Return what `planes` is to the last kept frame; changes nothing."""
         means, kept = self._means_for(planes), self._kept
+        grid = means(planes.y)
+        if int(grid.max()) <= BLACK_LUMA:
+            return Judgement(verdict=Verdict.SAME, why="black")
+        self._judged = (planes.y, grid)
         if kept is None:
             return _whole(planes, means, Verdict.NEW, "first frame")
         zoom = kept.zoom(planes, means)
         if zoom is None:
             return _whole(planes, means, Verdict.CHANGED, "size changed")
-        grid = means(planes.y)
         hot = kept.gate.hot(grid, kept.grid)
         if hot.count == 0:
             return Judgement(verdict=Verdict.SAME, why="nothing changed")
-        self._judged = (planes.y, grid)
         if hot.count > self.settings.noise.many_cells:
             return _judgement(changed([_around(hot, means)]), means, planes)
         blobs = find_blobs(hot.indexes, hot.moved_luma, means.shape[1])

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import asyncio
+import ssl
 from collections.abc import Mapping
+from functools import cache
 from typing import Any, TypeVar
 from urllib.parse import quote
 
@@ -75,6 +77,12 @@ class Description(Reply):
 R = TypeVar("R", bound=Reply)
 
 
+@cache
+def tls() -> ssl.SSLContext:
+    """Return the process's one TLS context: to read the certificates holds the loop for a fifth of a second."""
+    return httpx.create_ssl_context()
+
+
 class RouterClient:
     """One room's way to the router. Every call has a deadline and raises RouterError."""
 
@@ -85,6 +93,7 @@ class RouterClient:
         self._token = ""
         self._http = httpx.AsyncClient(
             base_url=url,
+            verify=tls(),
             timeout=httpx.Timeout(FRAME_TIMEOUT_S, connect=CONNECT_TIMEOUT_S),
             limits=httpx.Limits(max_connections=16),
         )

@@ -143,6 +143,9 @@ async def _show(plan: Plan, processes: Processes, seconds: float) -> dict[str, A
                 live.update(table.draw(usages, left_s))
                 await asyncio.sleep(min(1.0, left_s))
             live.update(table.draw(usages, 0.0))
+    if not console.is_terminal:
+        # Into a file rich writes the last picture only, and no line end behind it.
+        console.line()
     return usages
 
 

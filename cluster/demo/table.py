@@ -12,9 +12,7 @@ from rich.text import Text
 
 from cluster.demo.reconcile import dollars
 
-SIMULATED = (
-    "SIMULATED MODELS: the answers and the costs are made up; the rooms, frames, Ray and the bill's way are real."
-)
+SIMULATED = "SIMULATED MODELS: made-up answers and costs; real rooms, frames, Ray and books."
 _COUNTS = ("frames_seen", "frames_kept", "frames_repeated", "frames_shed", "answers")
 
 
@@ -25,7 +23,7 @@ def draw(usages: Mapping[str, Mapping[str, Any]], left_s: float) -> Group:
 
 
 def _rooms(rooms: Iterable[Mapping[str, Any]], left_s: float) -> Table:
-    table = Table(title=f"rooms, {left_s:.0f} s to go", title_justify="left", box=SIMPLE_HEAD, pad_edge=False)
+    table = Table(title=f"rooms, {left_s:.0f} s to go", title_justify="left", box=SIMPLE_HEAD, padding=0)
     table.add_column("room", no_wrap=True)
     for name in ("seen", "kept", "repeats", "shed", "answers", "p50 ms", "p95 ms"):
         table.add_column(name, justify="right")

@@ -69,6 +69,21 @@ def test_a_retired_model_is_refused_and_its_successor_named() -> None:
         check(settings)
 
 
+@pytest.mark.parametrize(
+    ("changes", "said"),
+    [
+        ({"llm__complex": ["gpt-9"]}, "args.llm.complex: the model 'gpt-9' is not in models.toml. Known: "),
+        ({"vision__simple": ["voyage-multimodal-3.5"]}, "args.vision.simple: voyage-multimodal-3.5 answers embeddings"),
+    ],
+)
+def test_a_model_that_is_not_there_or_does_something_else_is_named_with_its_key(
+    changes: dict[str, Any], said: str
+) -> None:
+    with pytest.raises(ConfigurationError) as refused:
+        check(parse_settings(args(**changes)))
+    assert refused.value.message.startswith(said)
+
+
 def test_a_vendor_without_its_key_is_refused_by_the_variables_name(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.delenv("OPENAI_API_KEY", raising=False)
     live = args(vendors__openai={"api": "openai", "api_key_env": "OPENAI_API_KEY", "simulated": False})
@@ -91,6 +106,17 @@ def test_a_model_whose_vendor_has_no_row_is_refused() -> None:
         ("route_prefix: /", "route_prefx: /", "applications.rayroom.route_prefx: unknown key"),
         ("import_path: cluster.app:build", "import_path: cluster.app:biuld", "import_path cluster.app:build (seen: 0)"),
         ("proxy_location: EveryNode", "proxy_location: Nowhere", "proxy_location"),
+        ("port: 8000", "port: 99999", "http_options.port: must be a port (seen: 99999)"),
+        (
+            "import_path:",
+            "deployments: [{name: llm, autoscaling_config: {min: 1}}]\n    import_path:",
+            "config.min: unknown",
+        ),
+        (
+            "import_path:",
+            "deployments: [{name: llm, autoscaling_config: {target_ongoing_requests: -1}}]\n    import_path:",
+            "applications.rayroom.deployments.llm.autoscaling_config.target_ongoing_requests",
+        ),
         ("applications:", "applications: []\nrest:", "applications"),
     ],
 )

@@ -46,6 +46,13 @@ def test_the_first_frame_is_new():
     assert judgement.changed_share == 1.0 and judgement.box_px == (0, 0, 640, 360)
 
 
+def test_black_is_nothing_to_show_whether_it_comes_first_or_later():
+    picture, black = photo((640, 360)), Planes.from_i420(bytes([17]) * (640 * 360 * 3 // 2), 640, 360)
+    detector = ChangeDetector()
+    assert detector.judge(black) == judged(picture, black) == Judgement(verdict=Verdict.SAME, why="black")
+    assert detector.judge(picture).verdict is Verdict.NEW
+
+
 def test_an_identical_frame_is_the_same(desktop):
     judgement = judged(desktop.planes(), desktop.planes())
     assert (judgement.verdict, judgement.cells, judgement.box_px) == (Verdict.SAME, 0, None)
@@ -180,7 +187,7 @@ def test_the_reference_does_not_follow_a_reused_buffer():
     detector = ChangeDetector()
     planes = Desktop().planes().copied()
     detector.keep(planes)
-    planes.y[:] = 16
+    planes.y[:] = 90
     assert detector.judge(planes).verdict is Verdict.CHANGED
     assert detector.judge(Desktop().planes()).verdict is Verdict.SAME
 

@@ -1,0 +1,124 @@
+"""The model deployments behind real Serve handles, in this process: what is answered, given up, cancelled."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncGenerator, Iterator
+from contextlib import aclosing
+
+import pytest
+from ray import serve
+from ray.exceptions import ActorDiedError
+from ray.serve.exceptions import BackPressureError
+from ray.serve.handle import DeploymentHandle
+
+from deployments.embeddings import Embeddings
+from deployments.handles import HandleLeaf, ours, stream_within, within
+from deployments.llm import Llm
+from deployments.vision import Vision
+from routing.errors import Overloaded, ProviderError, ProviderRefused, ProviderTimeout, ReplicaLost
+from routing.messages import Ask, Delta, EmbedAsk, Message
+from tests.integration.world import FAST, SIMULATED
+
+HELLO = (Message(role="user", text="Hello"),)
+ASK = Ask(model="gpt-6-luna", messages=HELLO)
+
+
+@serve.deployment
+class Stuck:
+    """Answers with what became of its earlier calls; `wait` and `drip` never end by themselves."""
+
+    def __init__(self) -> None:
+        self.ended: list[str] = []
+
+    async def wait(self) -> None:
+        try:
+            await asyncio.sleep(3_600)
+        finally:
+            self.ended.append("wait")
+
+    async def drip(self) -> AsyncGenerator[Delta, None]:
+        try:
+            while True:
+                yield Delta(text="drop ")
+                await asyncio.sleep(0.01)
+        finally:
+            self.ended.append("drip")
+
+    async def refuse(self) -> None:
+        raise ProviderRefused("no")
+
+    async def fail(self) -> None:
+        raise KeyError("a bug")
+
+    async def what_ended(self) -> list[str]:
+        return self.ended
+
+
+@pytest.fixture
+def stuck() -> DeploymentHandle:
+    return serve.run(Stuck.bind(), name="stuck", _local_testing_mode=True)
+
+
+@pytest.fixture(params=["vision", "llm"])
+def leaf(request: pytest.FixtureRequest) -> HandleLeaf:
+    deployment = {"vision": Vision, "llm": Llm}[request.param]
+    return HandleLeaf(serve.run(deployment.bind(SIMULATED, FAST), name=request.param, _local_testing_mode=True))
+
+
+@pytest.fixture
+def embeddings() -> Iterator[HandleLeaf]:
+    yield HandleLeaf(serve.run(Embeddings.bind(SIMULATED, FAST), name="embeddings", _local_testing_mode=True))
+
+
+async def test_a_deployment_answers_over_its_handle(leaf: HandleLeaf) -> None:
+    answer = await leaf.answer(ASK)
+    assert answer.model == "simulated/gpt-6-luna" and answer.usage is not None and answer.finish == "stop"
+
+
+async def test_a_deployment_streams_over_its_handle() -> None:
+    leaf = HandleLeaf(serve.run(Llm.bind(SIMULATED, FAST), name="streams", _local_testing_mode=True))
+    deltas = [delta async for delta in leaf.stream(ASK)]
+    whole = await leaf.answer(ASK)
+    assert "".join(delta.text for delta in deltas) == whole.text and deltas[-1].usage == whole.usage
+
+
+async def test_a_deployment_embeds_over_its_handle(embeddings: HandleLeaf) -> None:
+    vectors = (await embeddings.embed(EmbedAsk(model="voyage-multimodal-3.5", inputs=HELLO))).vectors
+    assert len(vectors) == 1 and len(vectors[0]) == 1_024
+
+
+async def test_a_call_that_is_given_up_is_cancelled_where_it_runs(stuck: DeploymentHandle) -> None:
+    with pytest.raises(ProviderTimeout):
+        await within(stuck.wait.remote(), 0.05)
+    waiting = asyncio.create_task(within(stuck.wait.remote(), 60))
+    await asyncio.sleep(0.05)
+    waiting.cancel()
+    await asyncio.wait({waiting})
+    await asyncio.sleep(0.05)
+    assert waiting.cancelled() and await stuck.what_ended.remote() == ["wait", "wait"]
+
+
+async def test_a_stream_is_cancelled_at_its_deadline_and_when_its_reader_leaves(stuck: DeploymentHandle) -> None:
+    streaming = stuck.options(stream=True)
+    with pytest.raises(ProviderTimeout):
+        async with aclosing(stream_within(streaming.drip.remote(), 0.05)) as deltas:
+            heard = [delta async for delta in deltas]
+            assert heard
+    async with aclosing(stream_within(streaming.drip.remote(), 60)) as deltas:
+        assert (await anext(deltas)).text == "drop "
+    await asyncio.sleep(0.05)
+    assert await stuck.what_ended.remote() == ["drip", "drip"]
+
+
+async def test_what_a_replica_raises_is_ours_and_anything_else_is_its_failure(stuck: DeploymentHandle) -> None:
+    with pytest.raises(ProviderRefused, match="no"):
+        await within(stuck.refuse.remote(), 5)
+    with pytest.raises(ProviderError, match="KeyError") as failed:
+        await within(stuck.fail.remote(), 5)
+    assert "a bug" not in str(failed.value)
+
+
+def test_rays_own_errors_say_whether_to_wait_or_to_ask_another_replica() -> None:
+    assert isinstance(ours(BackPressureError(num_queued_requests=9, max_queued_requests=8)), Overloaded)
+    assert isinstance(ours(ActorDiedError()), ReplicaLost)
