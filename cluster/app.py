@@ -85,6 +85,10 @@ def _gateway_settings(settings: AppSettings) -> GatewaySettings:
         rooms=settings.rooms,
         simulated_vendors=frozenset(name for name, vendor in settings.vendors.items() if vendor.simulated),
         intent_grace_s=settings.costs.intent_grace_s,
+        breakers=settings.breakers,
+        retries=settings.retries,
+        hedging=settings.hedging,
+        fairness=settings.fairness,
     )
 
 

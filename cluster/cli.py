@@ -71,6 +71,60 @@ def demo(
     raise typer.Exit(run_demo(seconds=seconds, rooms=rooms, directory=directory))
 
 
+@app.command("route-eval")
+def route_eval(
+    file: Annotated[Path, typer.Argument(help="CSV or JSON lines with prompt, weak_correct, strong_correct.")],
+    share: Annotated[float, typer.Option(min=0.01, max=0.99, help="Share of the strong model to hold.")] = 0.3,
+    as_json: Annotated[bool, typer.Option("--json", help="Print JSON instead of a table.")] = False,
+) -> None:
+    """Measure the complexity scorer on labelled prompts, beside length, chance and the oracle.
+
+    The gap is what the strong model gets right beyond the weak one. APGR: the mean part of the gap recovered over all
+    shares of strong calls (chance: 0.5). CPT50: the smallest share that recovers half of the gap.
+    The oracle knows the labels, so it goes beyond 1: it keeps what only the weak model gets right.
+    """
+    from cluster.route_eval_report import evaluate_file, show
+
+    show(evaluate_file(file, share), Console(), as_json)
+
+
+@app.command()
+def models(as_json: Annotated[bool, typer.Option("--json", help="Print JSON instead of a table.")] = False) -> None:
+    """Show every model of the catalogue: its tier, its price, its last day and its successor."""
+    import datetime as dt
+
+    from cluster.models_report import show
+    from routing.catalogue import load_catalogue
+
+    # A pipe has no width of its own, and a folded name is not one that can be searched for.
+    console = Console() if sys.stdout.isatty() else Console(width=140)
+    show(load_catalogue(), dt.datetime.now(dt.UTC).date(), console, as_json)
+
+
+@app.command()
+def emulate(
+    port: Annotated[int, typer.Option(min=0, max=65_535, help="Where to listen; 0 is any free port.")] = 9100,
+    host: Annotated[str, typer.Option(help="The address to listen on.")] = "127.0.0.1",
+    speed: Annotated[float, typer.Option(min=0, help="How much faster than the vendors; 0 is no waiting.")] = 1.0,
+    seed: Annotated[int, typer.Option(help="The same seed draws the same times and answers.")] = 7,
+    answer_tokens: Annotated[int, typer.Option(min=1, max=32_000, help="How long an answer is.")] = 24,
+    requests_per_minute: Annotated[int | None, typer.Option(min=1, help="For each key and model.")] = None,
+    tokens_per_minute: Annotated[int | None, typer.Option(min=1, help="For each key and model.")] = None,
+    concurrent: Annotated[int | None, typer.Option(min=1, help="At once, for each key and model.")] = None,
+    free: Annotated[int, typer.Option(min=0, help="How many a model serves at full speed.")] = 64,
+    capacity: Annotated[int, typer.Option(min=1, help="How many more double the time it takes.")] = 64,
+    most: Annotated[int | None, typer.Option(min=1, help="How many a model takes before it is overloaded.")] = None,
+) -> None:
+    """Serve the vendors' protocols on this machine, for tests and load without keys."""
+    from cluster.emulate import build_house, run_emulator
+    from deployments.providers.emulator import Limits, Load
+
+    limits = Limits(requests_per_minute=requests_per_minute, tokens_per_minute=tokens_per_minute, concurrent=concurrent)
+    load = Load(free=free, capacity=capacity, most=most)
+    house = build_house(speed=speed, seed=seed, limits=limits, load=load, answer_tokens=answer_tokens)
+    run_emulator(house, host, port, lambda line: print(line, flush=True))
+
+
 def main() -> None:
     """Run the command; an error of ours is a message, not a traceback."""
     # A shell that starts a command in the background has it ignore SIGINT; this one is to hear it all the same.

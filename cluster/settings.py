@@ -9,19 +9,22 @@ from typing import Annotated, Any, Literal
 from pydantic import Field, ValidationError, model_validator
 
 from deployments.settings import (
-    Count,
     EmbeddingsSettings,
     EnvironmentName,
     RoomSettings,
-    Seconds,
     ServiceSettings,
     Settings,
     SimulationSettings,
     VendorSettings,
     VisionSettings,
 )
+from routing.breaker import BreakerSettings
 from routing.errors import ConfigurationError
+from routing.fairness import FairnessSettings
+from routing.hedge import HedgeSettings
+from routing.knobs import Count, Seconds
 from routing.messages import Service
+from routing.retry import RetrySettings
 
 
 class ScalingSettings(Settings):
@@ -116,6 +119,10 @@ class AppSettings(Settings):
     costs: CostSettings = CostSettings()
     backend: BackendSettings = BackendSettings()
     keys: KeySettings = KeySettings()
+    breakers: BreakerSettings = BreakerSettings()
+    retries: RetrySettings = RetrySettings()
+    hedging: HedgeSettings = HedgeSettings()
+    fairness: FairnessSettings = FairnessSettings()
 
     def models(self) -> tuple[tuple[str, Service, str], ...]:
         """Return every model that a request may reach: the key that names it, what it is for, its name."""

@@ -1,21 +1,21 @@
-"""Tries a decision's models in order until one answers, within one deadline; every attempt is billed."""
+"""Has an order answered: attempt by attempt, each one billed before anything of it leaves. Knows no HTTP and no Ray."""
 
 from __future__ import annotations
 
-from collections.abc import AsyncGenerator, Callable, Iterator
-from contextlib import aclosing
-from dataclasses import dataclass, field
+from collections.abc import AsyncGenerator, AsyncIterator, Callable
+from contextlib import aclosing, asynccontextmanager
+from dataclasses import dataclass, field, replace
 from typing import Protocol
 
-from deployments.bill import Meter, Payer
-from deployments.streams import first_within
-from routing.catalogue import Catalogue, Model, estimate_ask, estimate_embed
-from routing.deadline import Deadline
-from routing.errors import ProviderError, ProviderTimeout, ReplicaLost
-from routing.messages import Answer, Ask, Delta, EmbedAsk, Embeddings, Message, Usage
+from deployments.bill import Leg, Meter, Payer
+from deployments.streams import first_within, raced
+from deployments.targets import Run, Targets, Turn
+from routing.catalogue import Catalogue, estimate_ask, estimate_embed
+from routing.errors import ProviderError, RayroomError
+from routing.evidence import needs_stronger
+from routing.hedge import HedgeBudget, HedgeSettings, hedge_after_s
+from routing.messages import Answer, Ask, Delta, EmbedAsk, Embeddings, Message, Tier, Usage
 from routing.policy import Decision
-
-SHORTEST_ATTEMPT_S = 0.2
 
 
 class AnswerLeaf(Protocol):
@@ -35,6 +35,16 @@ class EmbedLeaf(Protocol):
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Timers:
+    """How long an order may take: one attempt, its first token, from piece to piece, and all attempts together."""
+
+    attempt_s: float
+    first_token_s: float
+    between_tokens_s: float
+    total_s: float
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Order:
     """A request as decided: who pays, which models in which order, what is asked of them."""
 
@@ -43,63 +53,73 @@ class Order:
     messages: tuple[Message, ...] = field(repr=False)
     max_output_tokens: int
     temperature: float | None
-    attempt_timeout_s: float
-    first_token_timeout_s: float
-    total_timeout_s: float
+    timers: Timers
+    hedged: bool = False
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Answered:
-    """An answer, what all its attempts cost together, and how many they were."""
+    """An answer, the decision it was given by in the end, and what all its attempts cost together."""
 
     answer: Answer
+    decision: Decision
     cost_nanousd: int
     attempts: int
-
-
-@dataclass(slots=True)
-class _Run:
-    """One request on its way through its targets."""
-
-    models: list[Model]
-    deadline: Deadline
-    cost_nanousd: int = 0
-    attempts: int = 0
-    last_error: ProviderError | None = None
-    repeated: bool = False
-
-    def failed(self, model: Model, error: ProviderError) -> None:
-        self.last_error = error
-        if isinstance(error, ReplicaLost) and not self.repeated:
-            # The model is well, our replica was not: another one may ask it again, once.
-            self.repeated = True
-            self.models.insert(0, model)
 
 
 class Attempts:
     """Carries orders to the leaves. The bill of each attempt is durable before its answer leaves here."""
 
-    def __init__(self, catalogue: Catalogue, meter: Meter, clock: Callable[[], float]) -> None:
+    def __init__(
+        self,
+        catalogue: Catalogue,
+        meter: Meter,
+        targets: Targets,
+        clock: Callable[[], float],
+        hedging: HedgeSettings | None = None,
+    ) -> None:
         self._catalogue = catalogue
         self._meter = meter
+        self._targets = targets
         self._clock = clock
+        self._hedging = hedging or HedgeSettings()
+        self._hedges = HedgeBudget(self._hedging)
 
     async def answer(self, leaf: AnswerLeaf, order: Order) -> Answered:
-        """Return the first answer; raises the last ProviderError, or what the bill or the leaf's queue raised."""
+        """Return the first answer, or a stronger model's where the cheap one's shows that it is needed.
+
+        Raises the last ProviderError, or what the bill or the leaf's queue raised.
+        """
         run = self._run(order)
-        for model, timeout_s in self._next(run, order.attempt_timeout_s):
-            ask = _ask(model, order, timeout_s)
-            leg = self._meter.leg(order.payer, model, estimate_ask(model, ask), run.attempts, timeout_s)
+        answered = await self._answer(leaf, order, run)
+        reason = needs_stronger(answered.answer) if order.decision.stronger else None
+        if reason is None:
+            return answered
+        return await self._escalate(leaf, order, run, answered, reason)
+
+    async def _answer(self, leaf: AnswerLeaf, order: Order, run: Run) -> Answered:
+        while (turn := await self._targets.next(run)) is not None:
             try:
-                async with leg:
+                async with self._attempt(order, run, turn, estimate_ask(turn.model, ask := _ask(order, turn))) as leg:
                     answer = await leaf.answer(ask)
                     leg.answered(answer.usage)
-            except ProviderError as error:
-                run.failed(model, error)
-                run.cost_nanousd += leg.cost_nanousd
+            except RayroomError as error:
+                run.error = error
                 continue
-            return Answered(answer=answer, cost_nanousd=run.cost_nanousd + leg.cost_nanousd, attempts=run.attempts)
-        raise run.last_error or ProviderTimeout()
+            return _answered(answer, order.decision, run)
+        raise run.error or ProviderError()
+
+    async def _escalate(self, leaf: AnswerLeaf, order: Order, run: Run, weak: Answered, reason: str) -> Answered:
+        """Return the strong tier's answer, both billed; the weak one where the strong tier has none in time."""
+        reasons = (*order.decision.reasons, f"escalated: {reason}")
+        targets = order.decision.stronger
+        decision = replace(order.decision, tier=Tier.COMPLEX, targets=targets, stronger=(), reasons=reasons)
+        run.redirect(map(self._catalogue.get, targets))
+        try:
+            return await self._answer(leaf, replace(order, decision=decision), run)
+        except ProviderError as error:
+            kept = replace(order.decision, reasons=(*reasons, f"kept: {error.code}"))
+            return _answered(weak.answer, kept, run)
 
     async def stream(self, leaf: StreamLeaf, order: Order) -> AsyncGenerator[Delta | Answered, None]:
         """Yield the answer as it comes, then an Answered with its whole bill. Falls back before the first delta only.
@@ -107,72 +127,112 @@ class Attempts:
         Raises as `answer` does.
         """
         run = self._run(order)
-        for model, timeout_s in self._next(run, order.attempt_timeout_s):
-            ask = _ask(model, order, timeout_s)
-            leg = self._meter.leg(order.payer, model, estimate_ask(model, ask), run.attempts, timeout_s)
-            said: list[Delta] = []
+        self._hedges.request()
+        while (turn := await self._targets.next(run)) is not None:
             try:
-                async with leg, aclosing(first_within(leaf.stream(ask), order.first_token_timeout_s)) as deltas:
-                    async for delta in deltas:
-                        leg.heard(delta)
-                        said.append(delta)
-                        if delta.text:
-                            yield Delta(text=delta.text, model=self._meter.served_name(model))
-            except ProviderError as error:
-                run.failed(model, error)
-                run.cost_nanousd += leg.cost_nanousd
-                if said:
-                    raise
+                async with aclosing(self._legs(leaf, order, run, turn)) as pieces:
+                    async for piece in pieces:
+                        run.heard = True
+                        yield piece
+            except RayroomError as error:
+                run.error = error
                 continue
-            cost_nanousd = run.cost_nanousd + leg.cost_nanousd
-            yield Answered(answer=self._whole(model, said), cost_nanousd=cost_nanousd, attempts=run.attempts)
             return
-        raise run.last_error or ProviderTimeout()
+        raise run.error or ProviderError()
+
+    def _legs(self, leaf: StreamLeaf, order: Order, run: Run, turn: Turn) -> AsyncGenerator[Delta | Answered, None]:
+        """Return one attempt's pieces, or those of the faster of two where the first is late."""
+        first = self._leg(leaf, order, run, turn)
+        if not order.hedged or not run.targets:
+            return first
+        times, other = self._targets.first_tokens(turn.model), self._targets.first_tokens(run.targets[0])
+        after_s = hedge_after_s(times, other, order.timers.first_token_s, self._hedging)
+        if after_s is None:
+            return first
+
+        def second() -> AsyncGenerator[Delta | Answered, None] | None:
+            another = self._targets.try_now(run) if self._hedges.take() else None
+            return None if another is None else self._leg(leaf, order, run, another)
+
+        return raced(first, second, after_s)
+
+    async def _leg(
+        self, leaf: StreamLeaf, order: Order, run: Run, turn: Turn
+    ) -> AsyncGenerator[Delta | Answered, None]:
+        """Yield one attempt's text, and an Answered once its bill is durable."""
+        ask, said, started_s = _ask(order, turn), list[Delta](), self._clock()
+        model = self._meter.served_name(turn.model)
+        async with (
+            self._attempt(order, run, turn, estimate_ask(turn.model, ask)) as leg,
+            aclosing(first_within(leaf.stream(ask), order.timers.first_token_s)) as deltas,
+        ):
+            async for delta in deltas:
+                if not said:
+                    self._targets.first_tokens(turn.model).add(self._clock() - started_s)
+                leg.heard(delta)
+                said.append(delta)
+                if delta.text:
+                    yield Delta(text=delta.text, model=model)
+        yield _answered(_whole(said, model, self._meter.simulated(turn.model)), order.decision, run)
 
     async def embed(self, leaf: EmbedLeaf, order: Order) -> tuple[Embeddings, int]:
         """Return the vectors and what they cost; raises as `answer` does."""
         run = self._run(order)
-        for model, timeout_s in self._next(run, order.attempt_timeout_s):
-            ask = EmbedAsk(model=model.name, inputs=order.messages, timeout_s=timeout_s)
-            leg = self._meter.leg(order.payer, model, estimate_embed(ask), run.attempts, timeout_s)
+        while (turn := await self._targets.next(run)) is not None:
+            ask = EmbedAsk(model=turn.model.name, inputs=order.messages, timeout_s=turn.timeout_s)
             try:
-                async with leg:
+                async with self._attempt(order, run, turn, estimate_embed(ask)) as leg:
                     embeddings = await leaf.embed(ask)
                     leg.answered(embeddings.usage)
-            except ProviderError as error:
-                run.failed(model, error)
-                run.cost_nanousd += leg.cost_nanousd
+            except RayroomError as error:
+                run.error = error
                 continue
-            return embeddings, run.cost_nanousd + leg.cost_nanousd
-        raise run.last_error or ProviderTimeout()
+            return embeddings, run.cost_nanousd
+        raise run.error or ProviderError()
 
-    def _run(self, order: Order) -> _Run:
+    @asynccontextmanager
+    async def _attempt(self, order: Order, run: Run, turn: Turn, estimate: Usage) -> AsyncIterator[Leg]:
+        """Bill what happens inside, and tell the breaker how it ended, whatever ends it."""
+        leg = self._meter.leg(order.payer, turn.model, estimate, turn.number, turn.timeout_s)
+        started_s = self._clock()
+        ended: BaseException | None = None
+        try:
+            async with leg:
+                yield leg
+        except BaseException as error:
+            ended = error
+            raise
+        finally:
+            run.cost_nanousd += leg.cost_nanousd
+            self._targets.ended(turn, ended, self._clock() - started_s)
+
+    def _run(self, order: Order) -> Run:
         models = [self._catalogue.get(name) for name in order.decision.targets]
-        return _Run(models, Deadline.after(order.total_timeout_s, self._clock()))
-
-    def _next(self, run: _Run, longest_s: float) -> Iterator[tuple[Model, float]]:
-        """Yield the models still to try, each with the time it has, while there is time for one more."""
-        while run.models and run.deadline.allows(SHORTEST_ATTEMPT_S, self._clock()):
-            run.attempts += 1
-            yield run.models.pop(0), min(longest_s, run.deadline.remaining_s(self._clock()))
-
-    def _whole(self, model: Model, said: list[Delta]) -> Answer:
-        usage = sum((delta.usage for delta in said if delta.usage is not None), Usage())
-        return Answer(
-            text="".join(delta.text for delta in said),
-            model=self._meter.served_name(model),
-            finish=said[-1].finish or "stop",
-            usage=usage if any(delta.usage is not None for delta in said) else None,
-            simulated=self._meter.simulated(model),
-        )
+        return self._targets.run(models, order.timers.attempt_s, order.timers.total_s)
 
 
-def _ask(model: Model, order: Order, timeout_s: float) -> Ask:
+def _ask(order: Order, turn: Turn) -> Ask:
     return Ask(
-        model=model.name,
+        model=turn.model.name,
         messages=order.messages,
-        max_output_tokens=min(order.max_output_tokens, model.max_output_tokens),
+        max_output_tokens=min(order.max_output_tokens, turn.model.max_output_tokens),
         temperature=order.temperature,
-        timeout_s=timeout_s,
-        first_token_timeout_s=min(order.first_token_timeout_s, timeout_s),
+        timeout_s=turn.timeout_s,
+        first_token_timeout_s=min(order.timers.first_token_s, turn.timeout_s),
+        between_tokens_timeout_s=order.timers.between_tokens_s,
+    )
+
+
+def _answered(answer: Answer, decision: Decision, run: Run) -> Answered:
+    return Answered(answer=answer, decision=decision, cost_nanousd=run.cost_nanousd, attempts=run.attempts)
+
+
+def _whole(said: list[Delta], model: str, simulated: bool) -> Answer:
+    usages = [delta.usage for delta in said if delta.usage is not None]
+    return Answer(
+        text="".join(delta.text for delta in said),
+        model=model,
+        finish=said[-1].finish or "stop",
+        usage=sum(usages, Usage()) if usages else None,
+        simulated=simulated,
     )

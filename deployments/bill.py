@@ -14,6 +14,7 @@ from routing.catalogue import Catalogue, Model, text_tokens
 from routing.errors import ProviderError
 from routing.messages import Costs, Delta, Intent, Message, Outcome, Service, Settlement, Tenant, Usage
 
+MAX_TENANTS = 50_000
 _EVENTS = uuid.UUID("8f6d2c53-6a0e-5e0b-9a35-7f3f0d6d6c11")
 
 
@@ -28,7 +29,7 @@ class Payer:
 
 
 class Meter:
-    """Opens a leg for each attempt."""
+    """Opens a leg for each attempt, and remembers what the journal last said of each tenant's month."""
 
     def __init__(
         self,
@@ -43,6 +44,13 @@ class Meter:
         self._simulated = simulated
         self._grace_s = grace_s
         self._clock = clock
+        self._committed_nanousd: dict[str, int] = {}
+
+    def budget_used(self, tenant: Tenant) -> float | None:
+        """Return which part of the tenant's budget is spent or set aside, as far as this replica knows."""
+        if tenant.budget_nanousd is None or tenant.tenant_id not in self._committed_nanousd:
+            return None
+        return self._committed_nanousd[tenant.tenant_id] / max(tenant.budget_nanousd, 1)
 
     def simulated(self, model: Model) -> bool:
         return model.vendor in self._simulated
@@ -68,7 +76,13 @@ class Meter:
             opened_at_s=now_s,
             expires_at_s=now_s + timeout_s + self._grace_s,
         )
-        return Leg(self._costs, intent, estimate, price.cost_nanousd, self._clock)
+        return Leg(self._costs, intent, estimate, price.cost_nanousd, self._clock, self._committed)
+
+    def _committed(self, tenant_id: str, nanousd: int) -> None:
+        self._committed_nanousd.pop(tenant_id, None)
+        self._committed_nanousd[tenant_id] = nanousd
+        if len(self._committed_nanousd) > MAX_TENANTS:
+            del self._committed_nanousd[next(iter(self._committed_nanousd))]
 
 
 class Leg:
@@ -84,8 +98,10 @@ class Leg:
         estimate: Usage,
         price: Callable[[Usage], int],
         clock: Callable[[], float],
+        committed: Callable[[str, int], None],
     ) -> None:
         self._costs = costs
+        self._committed = committed
         self._intent = intent
         self._estimate = estimate
         self._price = price
@@ -106,7 +122,7 @@ class Leg:
             self.answered(delta.usage)
 
     async def __aenter__(self) -> Leg:
-        await self._costs.reserve(self._intent)
+        self._committed(self._intent.tenant_id, await self._costs.reserve(self._intent))
         return self
 
     async def __aexit__(

@@ -2,23 +2,32 @@
 
 from __future__ import annotations
 
+import datetime as dt
+import random
 import time
 from collections.abc import AsyncGenerator, Callable, Mapping
+from contextlib import aclosing
 from dataclasses import dataclass, replace
 from typing import Protocol
 
 import structlog
 
-from deployments.attempts import Answered, AnswerLeaf, Attempts, EmbedLeaf, Order, StreamLeaf
+from deployments.attempts import Answered, AnswerLeaf, Attempts, EmbedLeaf, Order, StreamLeaf, Timers
 from deployments.auth import Keys, RoomToken, issue_token
 from deployments.bill import Meter, Payer
 from deployments.jpeg import inspect_jpeg
 from deployments.settings import EmbeddingsSettings, RoomSettings, ServiceSettings, VisionSettings
+from deployments.targets import Targets
 from deployments.wire import ChatRequest, EmbeddingRequest, FrameHeaders, Heartbeat, OpenRoom, to_inputs, to_messages
+from routing.breaker import Breakers, BreakerSettings
 from routing.catalogue import Catalogue
-from routing.complexity import Complexity, score_frame, score_text
+from routing.complexity import Complexity, TurnFeatures, score_frame, score_turn
 from routing.errors import BadInput, TenantSuspended
+from routing.evidence import needs_stronger
+from routing.fairness import FairnessSettings, FairShare
+from routing.hedge import HedgeSettings
 from routing.messages import (
+    Answer,
     Costs,
     Delta,
     Directory,
@@ -31,9 +40,11 @@ from routing.messages import (
     TenantTotals,
     Tier,
 )
-from routing.policy import Decision, ServiceRoutes, choose
+from routing.policy import AUTO, Decision, ServiceRoutes, Standing, choose, fitting
 from routing.ratelimit import TenantLimits
+from routing.retry import RetrySettings
 from routing.rooms import check_metadata, parse_room
+from routing.share import ShareControl, ShareTarget
 
 log = structlog.get_logger()
 
@@ -48,6 +59,10 @@ class GatewaySettings:
     rooms: RoomSettings
     simulated_vendors: frozenset[str]
     intent_grace_s: float
+    breakers: BreakerSettings
+    retries: RetrySettings
+    hedging: HedgeSettings
+    fairness: FairnessSettings
 
 
 class World(Costs, Rooms, Protocol):
@@ -78,7 +93,9 @@ class Gateway:
         world: World,
         directory: Directory,
         clock: Callable[[], float] = time.time,
+        dice: random.Random | None = None,
     ) -> None:
+        dice = dice or random.Random()
         self.settings = settings
         self.catalogue = catalogue
         self.keys = keys
@@ -87,8 +104,12 @@ class Gateway:
         self._directory = directory
         self._clock = clock
         self._limits = TenantLimits()
-        meter = Meter(world, catalogue, settings.simulated_vendors, settings.intent_grace_s, clock)
-        self._attempts = Attempts(catalogue, meter, time.monotonic)
+        self._fair = FairShare(settings.fairness)
+        self._vision = _Service.of("vision", settings.vision, dice)
+        self._llm = _Service.of("llm", settings.llm, dice)
+        self._meter = Meter(world, catalogue, settings.simulated_vendors, settings.intent_grace_s, clock)
+        targets = Targets(settings.retries, Breakers(dice, settings.breakers), dice, time.monotonic)
+        self._attempts = Attempts(catalogue, self._meter, targets, time.monotonic, settings.hedging)
 
     async def open_room(self, request: OpenRoom) -> tuple[RoomToken, Tenant]:
         """Return a token for the room's tenant; raises for a bad name, another tenant's metadata, or no such tenant."""
@@ -114,41 +135,40 @@ class Gateway:
         log.info("room closed", room=token.name.room, job=token.job_id)
         return await self._world.totals(token.tenant_id)
 
-    async def frame(self, token: RoomToken, headers: FrameHeaders, jpeg: bytes) -> tuple[Answered, Decision]:
+    async def frame(self, token: RoomToken, headers: FrameHeaders, jpeg: bytes) -> Answered:
         """Describe a frame."""
         settings = self.settings.vision
         inspect_jpeg(jpeg, settings.max_image_px)
         payer = await self._payer(token, "vision")
-        decision = choose("auto", score_frame(headers.features()), _routes(settings), "vision", self.catalogue)
+        decision = self._decide(self._vision, AUTO, score_frame(headers.features()), payer.tenant)
         messages = (Message(role="user", text=settings.prompt, images=(jpeg,)),)
-        return await self._attempts.answer(self._leaves.vision, _order(payer, decision, messages, settings)), decision
+        return await self._answer(self._vision, self._leaves.vision, _order(payer, decision, messages, settings))
 
-    async def chat(self, token: RoomToken, request: ChatRequest) -> tuple[Answered, Decision]:
-        order = await self._chat_order(token, request)
-        return await self._attempts.answer(self._leaves.llm, order), order.decision
+    async def chat(self, token: RoomToken, request: ChatRequest) -> Answered:
+        return await self._answer(self._llm, self._leaves.llm, await self._chat_order(token, request))
 
-    async def chat_stream(
-        self, token: RoomToken, request: ChatRequest
-    ) -> tuple[AsyncGenerator[Delta | Answered, None], Decision]:
+    async def chat_stream(self, token: RoomToken, request: ChatRequest) -> AsyncGenerator[Delta | Answered, None]:
         order = await self._chat_order(token, request)
-        return self._attempts.stream(self._leaves.llm, order), order.decision
+        return self._in_a_slot(order.payer, self._attempts.stream(self._leaves.llm, order))
 
     async def embed(self, token: RoomToken, request: EmbeddingRequest) -> tuple[Embeddings, int]:
         """Return the inputs' vectors, and what they cost."""
         settings = self.settings.embeddings
         inputs = to_inputs(request, self.settings.vision.max_image_px)
         decision = self._embed_decision(request.model)
+        once_s = settings.attempt_timeout_s
         order = Order(
             payer=await self._payer(token, "embeddings"),
             decision=decision,
             messages=inputs,
             max_output_tokens=0,
             temperature=None,
-            attempt_timeout_s=settings.attempt_timeout_s,
-            first_token_timeout_s=settings.attempt_timeout_s,
-            total_timeout_s=settings.total_timeout_s,
+            timers=Timers(
+                attempt_s=once_s, first_token_s=once_s, between_tokens_s=once_s, total_s=settings.total_timeout_s
+            ),
         )
-        return await self._attempts.embed(self._leaves.embeddings, order)
+        with self._fair.slot(token.tenant_id, self._clock()):
+            return await self._attempts.embed(self._leaves.embeddings, order)
 
     async def usage(self, tenant_id: str) -> tuple[TenantTotals, tuple[RoomBeat, ...]]:
         """Return what a tenant owes so far and the rooms it has open; raises TenantUnknown."""
@@ -162,25 +182,54 @@ class Gateway:
     async def aclose(self) -> None:
         await self._world.aclose()
 
+    async def _answer(self, service: _Service, leaf: AnswerLeaf, order: Order) -> Answered:
+        with self._fair.slot(order.payer.tenant.tenant_id, self._clock()):
+            answered = await self._attempts.answer(leaf, order)
+        if answered.decision.tier is not order.decision.tier:
+            service.share.ruled("escalated", answered.decision.tier)
+        return answered
+
+    async def _in_a_slot(
+        self, payer: Payer, pieces: AsyncGenerator[Delta | Answered, None]
+    ) -> AsyncGenerator[Delta | Answered, None]:
+        with self._fair.slot(payer.tenant.tenant_id, self._clock()):
+            async with aclosing(pieces):
+                async for piece in pieces:
+                    yield piece
+
     async def _chat_order(self, token: RoomToken, request: ChatRequest) -> Order:
         settings = self.settings.llm
         messages = to_messages(request.messages, self.settings.vision.max_image_px)
         turn = next((message for message in reversed(messages) if message.role == "user"), messages[-1])
         if not turn.text.strip() and not turn.images:
             raise BadInput("The last user message is empty.", "messages")
-        complexity = score_text(turn.text, has_image=bool(turn.images))
-        decision = choose(request.model, complexity, _routes(settings), "llm", self.catalogue)
-        order = _order(await self._payer(token, "llm"), decision, messages, settings)
-        return replace(
-            order,
-            max_output_tokens=request.output_tokens(settings.max_output_tokens),
-            temperature=request.temperature,
+        output_tokens = request.output_tokens(settings.max_output_tokens)
+        payer = await self._payer(token, "llm")
+        decision = self._decide(self._llm, request.model, score_turn(_features(turn, messages)), payer.tenant)
+        decision = fitting(decision, self.catalogue, messages, output_tokens, settings.max_input_tokens)
+        order = _order(payer, decision, messages, settings)
+        return replace(order, max_output_tokens=output_tokens, temperature=request.temperature)
+
+    def _decide(self, service: _Service, wanted: str, complexity: Complexity, tenant: Tenant) -> Decision:
+        standing = Standing(plan=tenant.plan, budget_used=self._meter.budget_used(tenant))
+        return choose(
+            wanted,
+            complexity,
+            service.routes,
+            service.name,
+            self.catalogue,
+            share=service.share,
+            standing=standing,
+            today=self._today(),
         )
 
     def _embed_decision(self, wanted: str) -> Decision:
         models = self.settings.embeddings.models
         routes = ServiceRoutes(targets=dict.fromkeys(Tier, models), threshold=1.0, attempts=len(models))
-        return choose(wanted, Complexity(0.0, ()), routes, "embeddings", self.catalogue)
+        return choose(wanted, Complexity(0.0, ()), routes, "embeddings", self.catalogue, today=self._today())
+
+    def _today(self) -> dt.date:
+        return dt.datetime.fromtimestamp(self._clock(), dt.UTC).date()
 
     async def _payer(self, token: RoomToken, service: Service) -> Payer:
         """Return who pays, once the tenant is known to be active and within its rate."""
@@ -205,8 +254,33 @@ class Gateway:
         )
 
 
-def _routes(settings: ServiceSettings) -> ServiceRoutes:
-    return ServiceRoutes(targets=settings.targets(), threshold=settings.threshold, attempts=settings.attempts)
+@dataclass(frozen=True, slots=True)
+class _Service:
+    """One service's models, and the control that holds its share of the strong ones."""
+
+    name: Service
+    routes: ServiceRoutes
+    share: ShareControl
+
+    @classmethod
+    def of(cls, name: Service, settings: ServiceSettings, dice: random.Random) -> _Service:
+        routes = ServiceRoutes(
+            targets=settings.models_of(),
+            threshold=settings.threshold,
+            attempts=settings.targets,
+            plan_tiers=settings.plan_tiers,
+        )
+        target = ShareTarget(service=name, share=settings.complex_share, threshold=settings.threshold)
+        return cls(name, routes, ShareControl(target, dice))
+
+
+def _features(turn: Message, messages: tuple[Message, ...]) -> TurnFeatures:
+    """Return what is known of a turn; an answer before it that says nothing or declines has failed."""
+    last = next((message for message in reversed(messages) if message.role == "assistant"), None)
+    failed = (
+        last is not None and needs_stronger(Answer(text=last.text, model="", finish="stop", usage=None)) is not None
+    )
+    return TurnFeatures(text=turn.text, has_image=bool(turn.images), last_answer_failed=failed)
 
 
 def _order(payer: Payer, decision: Decision, messages: tuple[Message, ...], settings: ServiceSettings) -> Order:
@@ -216,7 +290,11 @@ def _order(payer: Payer, decision: Decision, messages: tuple[Message, ...], sett
         messages=messages,
         max_output_tokens=settings.max_output_tokens,
         temperature=None,
-        attempt_timeout_s=settings.attempt_timeout_s,
-        first_token_timeout_s=settings.first_token_timeout_s,
-        total_timeout_s=settings.total_timeout_s,
+        timers=Timers(
+            attempt_s=settings.attempt_timeout_s,
+            first_token_s=settings.first_token_timeout_s.of(decision.tier),
+            between_tokens_s=settings.between_tokens_timeout_s,
+            total_s=settings.total_timeout_s,
+        ),
+        hedged=settings.hedge,
     )

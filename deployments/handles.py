@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncGenerator, Iterator
+import time
+from collections.abc import AsyncGenerator, Callable, Iterator
 from contextlib import contextmanager
 from typing import Any
 
@@ -11,6 +12,7 @@ from ray.exceptions import RayActorError, RayTaskError
 from ray.serve.exceptions import BackPressureError, DeploymentUnavailableError, RequestCancelledError
 from ray.serve.handle import DeploymentHandle
 
+from routing.deadline import Deadline
 from routing.errors import Overloaded, ProviderError, ProviderTimeout, RayroomError, ReplicaLost
 from routing.messages import Answer, Ask, Delta, EmbedAsk, Embeddings
 
@@ -57,23 +59,30 @@ async def within(response: Any, timeout_s: float) -> Any:
         raise ours(error) from None
 
 
-async def stream_within(responses: Any, timeout_s: float) -> AsyncGenerator[Delta, None]:
-    """Yield a handle's stream, all of it within `timeout_s`; cancels the replica when the reader stops early."""
+async def stream_within(
+    responses: Any, timeout_s: float, clock: Callable[[], float] = time.monotonic
+) -> AsyncGenerator[Delta, None]:
+    """Yield a handle's stream, all of it within `timeout_s`; cancels the replica when the reader stops early.
+
+    Each piece may be asked for by another task, so no timer is open while one is yielded.
+    """
+    deadline = Deadline.after(timeout_s, clock())
     ended = False
     try:
-        async with asyncio.timeout(timeout_s):
-            with _cancelled_as_asyncio_says():
-                async for delta in responses:
-                    yield delta
-        ended = True
-    except TimeoutError:
-        raise ProviderTimeout("The replica did not answer in time.") from None
-    except RayroomError:
-        ended = True
-        raise
-    except Exception as error:
-        ended = True
-        raise ours(error) from None
+        while True:
+            try:
+                async with asyncio.timeout(deadline.remaining_s(clock())):
+                    with _cancelled_as_asyncio_says():
+                        delta = await anext(responses)
+            except StopAsyncIteration:
+                ended = True
+                return
+            except TimeoutError:
+                raise ProviderTimeout("The replica did not answer in time.") from None
+            except Exception as error:
+                ended = True
+                raise ours(error) from None
+            yield delta
     finally:
         if not ended:
             responses.cancel()

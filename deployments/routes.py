@@ -33,7 +33,7 @@ from deployments.wire import (
 )
 from routing.errors import BadInput, NotAJpeg, RayroomError, TooLarge
 from routing.messages import Delta, Usage
-from routing.policy import AUTO, Decision
+from routing.policy import AUTO
 
 MAX_FRAME_BYTES = 2 * 1024 * 1024
 # Below the 4 MB that a handle may carry between replicas.
@@ -115,13 +115,13 @@ def _add_frames(app: FastAPI, gateway: Gateway) -> None:
         if kind != "image/jpeg":
             raise NotAJpeg("The content-type must be image/jpeg, and the body the JPEG itself.", "content-type")
         headers = parse_frame_headers(request.headers)
-        answered, decision = await gateway.frame(token, headers, await _body(request, MAX_FRAME_BYTES))
+        answered = await gateway.frame(token, headers, await _body(request, MAX_FRAME_BYTES))
         return {
             "description": answered.answer.text,
             "model": answered.answer.model,
             "finish": answered.answer.finish,
             "usage": _usage(answered.answer.usage),
-            **_told(answered, decision),
+            **_told(answered),
         }
 
 
@@ -145,13 +145,12 @@ def _add_chat(app: FastAPI, gateway: Gateway) -> None:
         token = _token(request, gateway)
         asked = parse_body(ChatRequest, await _body(request, MAX_JSON_BYTES))
         if not asked.stream:
-            answered, decision = await gateway.chat(token, asked)
-            return JSONResponse(_completion(answered, decision))
-        deltas, decision = await gateway.chat_stream(token, asked)
+            return JSONResponse(_completion(await gateway.chat(token, asked)))
+        deltas = await gateway.chat_stream(token, asked)
         # The first piece is awaited here, so that what fails before it still has a status of its own.
         first = await anext(deltas)
         with_usage = asked.stream_options is not None and asked.stream_options.include_usage
-        events = _events(first, deltas, decision, with_usage)
+        events = _events(first, deltas, with_usage)
         return StreamingResponse(events, media_type="text/event-stream", headers={"cache-control": "no-store"})
 
 
@@ -230,12 +229,13 @@ async def _body(request: Request, limit: int) -> bytes:
     return b"".join(chunks)
 
 
-def _told(answered: Answered, decision: Decision) -> dict[str, Any]:
+def _told(answered: Answered) -> dict[str, Any]:
     """Return what rayroom adds to every answer: tier and why, the whole request's cost, whether it is simulated."""
+    decision = answered.decision
     return {
         "tier": decision.tier,
         "score": decision.score,
-        "threshold": decision.threshold,
+        "threshold": round(decision.threshold, 4),
         "reasons": decision.reasons,
         "cost_nanousd": answered.cost_nanousd,
         "attempts": answered.attempts,
@@ -263,16 +263,16 @@ def _finish(answered: Answered) -> str:
     return {"refusal": "content_filter"}.get(answered.answer.finish, answered.answer.finish)
 
 
-def _completion(answered: Answered, decision: Decision) -> dict[str, Any]:
+def _completion(answered: Answered) -> dict[str, Any]:
     answer = answered.answer
     message = {"role": "assistant", "content": answer.text, "refusal": None}
     choice = {"index": 0, "message": message, "finish_reason": _finish(answered), "logprobs": None}
-    body = {"choices": [choice], "usage": _usage(answer.usage), "rayroom": _told(answered, decision)}
+    body = {"choices": [choice], "usage": _usage(answer.usage), "rayroom": _told(answered)}
     return _head("chat.completion", answer.model) | body
 
 
 async def _events(
-    first: Delta | Answered, rest: AsyncGenerator[Delta | Answered, None], decision: Decision, with_usage: bool
+    first: Delta | Answered, rest: AsyncGenerator[Delta | Answered, None], with_usage: bool
 ) -> AsyncIterator[bytes]:
     """Yield the server-sent events of a streamed completion; a failure after the first one is an event too."""
     head = _head("chat.completion.chunk", "")
@@ -283,7 +283,7 @@ async def _events(
                 if isinstance(piece, Delta):
                     yield _event(head | {"choices": [_choice({"content": piece.text}, None)]})
                     continue
-                yield _event(head | {"choices": [_choice({}, _finish(piece))], "rayroom": _told(piece, decision)})
+                yield _event(head | {"choices": [_choice({}, _finish(piece))], "rayroom": _told(piece)})
                 if with_usage:
                     yield _event(head | {"choices": [], "usage": _usage(piece.answer.usage)})
         except RayroomError as error:

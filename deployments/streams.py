@@ -5,9 +5,13 @@ from __future__ import annotations
 import asyncio
 from collections.abc import AsyncGenerator, Callable
 from contextlib import aclosing
+from typing import TypeVar
 
 from routing.errors import ProviderTimeout
 from routing.messages import Delta
+
+T = TypeVar("T")
+Legs = dict[asyncio.Future[T], AsyncGenerator[T, None]]
 
 WINDOW_S = 0.025
 """Fifty single deltas through a handle cost fifty milliseconds; a reader does not see twenty-five."""
@@ -59,3 +63,50 @@ async def first_within(deltas: AsyncGenerator[Delta, None], timeout_s: float) ->
         yield first
         async for delta in deltas:
             yield delta
+
+
+async def raced(
+    first: AsyncGenerator[T, None], second: Callable[[], AsyncGenerator[T, None] | None], after_s: float
+) -> AsyncGenerator[T, None]:
+    """Yield the pieces of whichever yields first: `first`, or what `second()` starts when nothing came for `after_s`.
+
+    The loser is closed while the winner goes on, and has ended before the winner's second piece is asked for.
+    """
+    legs: Legs[T] = {asyncio.ensure_future(anext(first)): first}
+    try:
+        done, _ = await asyncio.wait(legs, timeout=after_s)
+        if not done and (other := second()) is not None:
+            legs[asyncio.ensure_future(anext(other))] = other
+        winner, piece = await _first_piece(legs)
+        async with aclosing(winner):
+            closing = asyncio.create_task(_close(legs))
+            try:
+                yield piece
+            finally:
+                await asyncio.wait({closing})
+            async for piece in winner:
+                yield piece
+    finally:
+        await _close(legs)
+
+
+async def _first_piece(legs: Legs[T]) -> tuple[AsyncGenerator[T, None], T]:
+    """Return the leg that yielded first, taken out of `legs`, and its piece; raises the last error when all failed."""
+    while True:
+        done, _ = await asyncio.wait(legs, return_when=asyncio.FIRST_COMPLETED)
+        for coming in done:
+            leg = legs.pop(coming)
+            try:
+                return leg, coming.result()
+            except Exception:
+                if not legs:
+                    raise
+
+
+async def _close(legs: Legs[T]) -> None:
+    """End every leg that has not yielded yet, and wait until it has."""
+    while legs:
+        coming, leg = legs.popitem()
+        coming.cancel()
+        await asyncio.wait({coming})
+        await leg.aclose()

@@ -10,7 +10,7 @@ from importlib import resources
 
 from pydantic import BaseModel, ConfigDict, PositiveInt, ValidationError
 
-from routing.errors import ConfigurationError, UnknownModel
+from routing.errors import BadInput, ConfigurationError, RetiredModel, TooLarge, UnknownModel
 from routing.messages import Ask, EmbedAsk, Message, Service, Tier, Usage
 from routing.prices import Price, Prices, load_prices
 
@@ -18,6 +18,8 @@ WARN_DAYS = 60
 # English text runs at about four bytes a token in the vendors' tokenizers; three keeps an estimate from falling short.
 BYTES_PER_TOKEN = 3
 MESSAGE_OVERHEAD_TOKENS = 8
+# What is refused must be too long even for a tokenizer that packs more of a prose text into a token than these do.
+LONGEST_BYTES_PER_TOKEN = 5
 # A frame as the agent sends it: 1024 x 576.
 FRAME_PX = 1024 * 576
 
@@ -38,7 +40,9 @@ class Model(BaseModel):
     image_tokens: PositiveInt | None = None
     image_px_per_token: PositiveInt | None = None
     dimensions: PositiveInt | None = None
+    context_tokens: PositiveInt | None = None
     max_output_tokens: PositiveInt = 8_192
+    limits_source: str | None = None
 
     @property
     def vendor_name(self) -> str:
@@ -72,6 +76,25 @@ class Catalogue:
             raise UnknownModel(f"The model {name[:80]!r} is not in the catalogue.", "model")
         return model
 
+    def serving(self, name: str, today: dt.date) -> Model:
+        """Return a model that its vendor still serves; raises UnknownModel, or RetiredModel naming the successor."""
+        model = self.get(name)
+        if model.retired(today):
+            heir = self.heir(model, today)
+            message = f"The model {name} was retired on {model.retires_on}"
+            raise RetiredModel(
+                f"{message}; use {heir.name}." if heir else f"{message}.", "model", successor=heir and heir.name
+            )
+        return model
+
+    def heir(self, model: Model, today: dt.date) -> Model | None:
+        """Return the first of a model's successors that is not retired itself."""
+        while model.successor is not None:
+            model = self.get(model.successor)
+            if not model.retired(today):
+                return model
+        return None
+
     def price(self, name: str, day: dt.date) -> Price:
         return self.prices.of(name, day)
 
@@ -93,6 +116,34 @@ class Catalogue:
         if left is None or left > WARN_DAYS:
             return None
         return f"{name} retires on {model.retires_on}, in {left} days; its successor is {model.successor}"
+
+
+def check_fits(
+    model: Model, messages: Iterable[Message], output_tokens: int, longest_input_tokens: int | None = None
+) -> None:
+    """Refuse what the model cannot take, before it is asked; `longest_input_tokens` is a bound of our own.
+
+    `output_tokens` is what the caller asks for. Raises BadInput for `max_tokens`, TooLarge for `messages`.
+    """
+    if output_tokens > model.max_output_tokens:
+        raise BadInput(f"{model.name} answers with at most {model.max_output_tokens} tokens.", "max_tokens")
+    limits = [longest_input_tokens, model.context_tokens and model.context_tokens - output_tokens]
+    longest = min((limit for limit in limits if limit is not None), default=None)
+    tokens = _fewest_tokens(model, messages)
+    if longest is not None and tokens > longest:
+        raise TooLarge(
+            f"The messages are at least {tokens} tokens long; with max_tokens {output_tokens}"
+            f" {model.name} takes at most {longest} here.",
+            "messages",
+        )
+
+
+def _fewest_tokens(model: Model, messages: Iterable[Message]) -> int:
+    texts, images = 0, 0
+    for message in messages:
+        texts += len(message.text.encode()) // LONGEST_BYTES_PER_TOKEN
+        images += len(message.images)
+    return texts + images * (model.image_tokens or 0)
 
 
 def estimate_ask(model: Model, ask: Ask) -> Usage:
@@ -123,6 +174,12 @@ def load_catalogue(models_text: str | None = None, prices_text: str | None = Non
     catalogue = Catalogue({model.name: model for model in models}, load_prices(prices_text))
     for model in models:
         _check_successors(catalogue, model)
+    priced = {price.model for price in catalogue.prices.rows}
+    for index, model in enumerate(models):
+        if model.name not in priced:
+            raise ConfigurationError(f"models.toml: row {index + 1} ({model.name}) has no price in prices.toml.")
+        if catalogue.models[model.name] is not model:
+            raise ConfigurationError(f"models.toml: row {index + 1} ({model.name}) has the name of another row.")
     return catalogue
 
 

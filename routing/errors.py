@@ -5,6 +5,7 @@ RayroomError
 │   ├── NotAJpeg             the body is something else                    415
 │   ├── TooLarge             bytes, pixels or tokens beyond the limit      413
 │   ├── UnknownModel         no such row in the catalogue                  404
+│   │   └── RetiredModel     the vendor has ended it; names its successor  410
 │   └── RoomNameInvalid      outside tenant_{tenant_id}_{meeting_id}       422
 ├── Unauthorized             no key or token, or a bad one                 401
 ├── Forbidden                a good token, for something else              403
@@ -24,7 +25,8 @@ RayroomError
 │   ├── ProviderOverloaded   the vendor says 5xx or 529
 │   ├── ProviderRefused      the vendor rejects the request itself
 │   ├── ProviderAuth         the vendor rejects our key
-│   ├── ProviderUnreachable  no connection, or it broke
+│   ├── ProviderUnreachable  the connection broke
+│   │   └── ProviderUnconnected  there was none: nothing was asked
 │   ├── ProviderTruncated    the answer ended without its finish marker
 │   └── ReplicaLost          the replica died with the request in it
 └── ConfigurationError       a knob is wrong: said at start                500
@@ -94,6 +96,13 @@ class UnknownModel(BadInput):
 
     status = 404
     code = "model_not_found"
+
+
+class RetiredModel(UnknownModel):
+    """The vendor has retired this model."""
+
+    status = 410
+    code = "model_retired"
 
 
 class RoomNameInvalid(BadInput):
@@ -189,6 +198,7 @@ class BackendRefused(BackendError):
 class ProviderError(RayroomError):
     """A vendor's attempt failed."""
 
+    # An adapter adds the facts `phase` (connect, first_token, stream, parse), `vendor_status` and `vendor_code`.
     status = 502
     code = "provider_error"
     billable: ClassVar[bool] = True
@@ -247,6 +257,12 @@ class ProviderUnreachable(ProviderError):
 
     code = "provider_unreachable"
     retryable = True
+
+
+class ProviderUnconnected(ProviderUnreachable):
+    """No connection to the vendor was made, so nothing was asked of it."""
+
+    billable = False
 
 
 class ProviderTruncated(ProviderError):

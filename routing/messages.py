@@ -81,7 +81,10 @@ class Usage:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Ask:
-    """One attempt at one model. `model` is the catalogue's name; `timeout_s` covers the whole attempt."""
+    """One attempt at one model. `model` is the catalogue's name; `timeout_s` covers the whole attempt.
+
+    The other two timers are of a stream: until its first text, and from each piece to the next.
+    """
 
     model: str
     messages: tuple[Message, ...] = field(default=(), repr=False)
@@ -89,6 +92,7 @@ class Ask:
     temperature: float | None = None
     timeout_s: float = 30.0
     first_token_timeout_s: float | None = None
+    between_tokens_timeout_s: float | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -222,8 +226,11 @@ class TenantTotals:
 class Costs(Protocol):
     """Where an attempt's price is written before its answer leaves."""
 
-    async def reserve(self, intent: Intent) -> None:
-        """Return once the intent is durable; raises BudgetExceeded or CostsUnavailable."""
+    async def reserve(self, intent: Intent) -> int:
+        """Return, once the intent is durable, the nano-dollars its tenant has spent or set aside this month.
+
+        Raises BudgetExceeded or CostsUnavailable.
+        """
 
     async def settle(self, settlement: Settlement) -> None:
         """Return once the settlement is durable; raises CostsUnavailable."""

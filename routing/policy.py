@@ -2,24 +2,40 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from dataclasses import dataclass
+import datetime as dt
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, replace
 
-from routing.catalogue import Catalogue
+from routing.catalogue import Catalogue, check_fits
 from routing.complexity import Complexity
 from routing.errors import BadInput
-from routing.messages import Service, Tier
+from routing.messages import Message, Service, Tier
+from routing.share import ShareControl
 
 AUTO = "auto"
+NEARLY_SPENT = 0.95
+"""From this part of its budget on, a tenant gets the simple tier: the last cents last longer."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ServiceRoutes:
-    """Where a service's requests may go: models in order for each tier, and the score that makes a turn complex."""
+    """Where a service's requests may go: models in order for each tier, and the score that makes a turn complex.
+
+    `plan_tiers` names the plans whose `auto` requests always get one tier.
+    """
 
     targets: Mapping[Tier, tuple[str, ...]]
     threshold: float
     attempts: int
+    plan_tiers: Mapping[str, Tier] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Standing:
+    """What a tenant's contract says: its plan, and the part of its budget that is spent, None where it has none."""
+
+    plan: str
+    budget_used: float | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -31,28 +47,107 @@ class Decision:
     score: float
     threshold: float
     reasons: tuple[str, ...]
+    stronger: tuple[str, ...] = ()
+    """The strong tier's models, where an answer that shows the cheap one failed may be asked for again."""
 
 
 def choose(
-    wanted: str, complexity: Complexity, routes: ServiceRoutes, service: Service, catalogue: Catalogue
+    wanted: str,
+    complexity: Complexity,
+    routes: ServiceRoutes,
+    service: Service,
+    catalogue: Catalogue,
+    *,
+    share: ShareControl | None = None,
+    standing: Standing | None = None,
+    today: dt.date | None = None,
 ) -> Decision:
     """Return the decision for a request whose `model` is `auto`, a tier's name, or a catalogue name.
 
-    An explicit model is tried alone: who names one wants that one. Raises UnknownModel or BadInput.
+    An explicit model is tried alone: who names one wants that one. Then come a budget nearly spent, an explicit tier
+    and the plan; what no rule decides, `share` does, or the fixed threshold where there is none.
+    Raises UnknownModel, RetiredModel (with `today`) or BadInput.
     """
-    if wanted in (AUTO, *Tier):
-        tier, reasons = _tier(wanted, complexity, routes.threshold)
-        targets = routes.targets[tier][: routes.attempts]
-    else:
-        model = catalogue.get(wanted)
-        if service not in model.services:
-            raise BadInput(f"The model {model.name} does not answer {service} requests.", "model")
-        tier, targets, reasons = model.tier, (model.name,), ("explicit model",)
-    return Decision(tier=tier, targets=targets, score=complexity.score, threshold=routes.threshold, reasons=reasons)
+    if wanted not in (AUTO, *Tier):
+        return _explicit(wanted, complexity, routes, service, catalogue, share, today)
+    rule = _rule(wanted, routes, standing)
+    if rule is not None:
+        tier, reason = rule
+        if share is not None:
+            share.ruled(reason, tier)
+        return _decision(tier, routes, complexity.score, routes.threshold, (reason,))
+    if share is None:
+        tier = Tier.COMPLEX if complexity.score >= routes.threshold else Tier.SIMPLE
+        return _scored(_decision(tier, routes, complexity.score, routes.threshold, complexity.reasons), routes)
+    verdict = share.decide(complexity.score)
+    tier = Tier.COMPLEX if verdict.complex else Tier.SIMPLE
+    if verdict.capped:
+        reasons = (*complexity.reasons, "share spent")
+        return _decision(tier, routes, complexity.score, verdict.threshold, reasons)
+    return _scored(_decision(tier, routes, complexity.score, verdict.threshold, complexity.reasons), routes)
 
 
-def _tier(wanted: str, complexity: Complexity, threshold: float) -> tuple[Tier, tuple[str, ...]]:
+def _scored(decision: Decision, routes: ServiceRoutes) -> Decision:
+    """Let a decision for the cheap tier be changed by what its answer shows: no rule stands above the score there."""
+    if decision.tier is Tier.COMPLEX:
+        return decision
+    return replace(decision, stronger=routes.targets[Tier.COMPLEX][: routes.attempts])
+
+
+def _explicit(
+    wanted: str,
+    complexity: Complexity,
+    routes: ServiceRoutes,
+    service: Service,
+    catalogue: Catalogue,
+    share: ShareControl | None,
+    today: dt.date | None,
+) -> Decision:
+    model = catalogue.get(wanted) if today is None else catalogue.serving(wanted, today)
+    if service not in model.services:
+        raise BadInput(f"The model {model.name} does not answer {service} requests.", "model")
+    if share is not None:
+        share.ruled("explicit model", model.tier)
+    return Decision(
+        tier=model.tier,
+        targets=(model.name,),
+        score=complexity.score,
+        threshold=routes.threshold,
+        reasons=("explicit model",),
+    )
+
+
+def _rule(wanted: str, routes: ServiceRoutes, standing: Standing | None) -> tuple[Tier, str] | None:
+    """Return the tier that a rule above the score gives, and the rule; None where no rule speaks."""
+    if standing is not None and standing.budget_used is not None and standing.budget_used >= NEARLY_SPENT:
+        return Tier.SIMPLE, "budget nearly spent"
     if wanted != AUTO:
-        return Tier(wanted), ("explicit tier",)
-    tier = Tier.COMPLEX if complexity.score >= threshold else Tier.SIMPLE
-    return tier, complexity.reasons
+        return Tier(wanted), "explicit tier"
+    if standing is not None and standing.plan in routes.plan_tiers:
+        return routes.plan_tiers[standing.plan], "plan"
+    return None
+
+
+def _decision(tier: Tier, routes: ServiceRoutes, score: float, threshold: float, reasons: tuple[str, ...]) -> Decision:
+    targets = routes.targets[tier][: routes.attempts]
+    return Decision(tier=tier, targets=targets, score=score, threshold=threshold, reasons=reasons)
+
+
+def fitting(
+    decision: Decision,
+    catalogue: Catalogue,
+    messages: Sequence[Message],
+    output_tokens: int,
+    longest_input_tokens: int | None = None,
+) -> Decision:
+    """Return the decision with only those targets that can take the request; raises BadInput or TooLarge for none."""
+    fits, refusal = [], None
+    for name in decision.targets:
+        try:
+            check_fits(catalogue.get(name), messages, output_tokens, longest_input_tokens)
+            fits.append(name)
+        except BadInput as error:
+            refusal = refusal or error
+    if not fits and refusal is not None:
+        raise refusal
+    return replace(decision, targets=tuple(fits))

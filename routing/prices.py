@@ -8,7 +8,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from importlib import resources
 
-from pydantic import BaseModel, ConfigDict, NonNegativeInt, ValidationError
+from pydantic import BaseModel, ConfigDict, NonNegativeInt, PositiveInt, ValidationError
 
 from routing.errors import ConfigurationError
 from routing.messages import Usage
@@ -16,14 +16,11 @@ from routing.messages import Usage
 PICO_PER_NANO = 1_000
 
 
-class Price(BaseModel):
-    """What one model charges a unit, in pico-dollars. A unit without a price is None: unknown, not free."""
+class Rates(BaseModel):
+    """What each unit costs, in pico-dollars. A unit without a price is None: unknown, not free."""
 
     model_config = ConfigDict(extra="forbid", frozen=True)
 
-    model: str
-    effective_from: dt.date
-    source: str
     input_pico: NonNegativeInt | None = None
     cached_input_pico: NonNegativeInt | None = None
     cache_write_pico: NonNegativeInt | None = None
@@ -32,14 +29,37 @@ class Price(BaseModel):
     audio_ms_pico: NonNegativeInt | None = None
     character_pico: NonNegativeInt | None = None
 
+    def pico(self, unit: str, model: str) -> int:
+        """Return the price of one `unit`; raises ConfigurationError where there is none."""
+        pico: int | None = getattr(self, unit)
+        if pico is None:
+            raise ConfigurationError(f"prices.toml: the row of {model} has no {unit}.", unit)
+        return pico
+
+
+class LongRates(Rates):
+    """What a long prompt costs: the vendors charge all of it at these, not only what is above."""
+
+    above_input_tokens: PositiveInt
+
+
+class Price(Rates):
+    """One row of prices.toml."""
+
+    model: str
+    effective_from: dt.date
+    source: str
+    long: LongRates | None = None
+
     @property
     def version(self) -> str:
         return f"{self.model}@{self.effective_from.isoformat()}"
 
     def cost_nanousd(self, usage: Usage) -> int:
         """Return the price of `usage`; raises ConfigurationError for a unit the row has no price for."""
+        rates = self.rates(usage.input_tokens)
         pico = sum(
-            units * self._pico(unit)
+            units * rates.pico(unit, self.model)
             for unit, units in (
                 ("input_pico", usage.input_tokens - usage.cached_input_tokens - usage.cache_write_tokens),
                 ("cached_input_pico", usage.cached_input_tokens),
@@ -53,11 +73,9 @@ class Price(BaseModel):
         )
         return round_half_even(pico, PICO_PER_NANO)
 
-    def _pico(self, unit: str) -> int:
-        pico: int | None = getattr(self, unit)
-        if pico is None:
-            raise ConfigurationError(f"prices.toml: the row of {self.model} has no {unit}.", unit)
-        return pico
+    def rates(self, input_tokens: int) -> Rates:
+        """Return what a request with so many input tokens is charged by."""
+        return self if self.long is None or input_tokens <= self.long.above_input_tokens else self.long
 
 
 @dataclass(frozen=True, slots=True)

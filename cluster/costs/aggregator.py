@@ -16,7 +16,7 @@ from cluster.backend.connect import connect_backend
 from cluster.costs.client import CostOutbox
 from cluster.costs.flusher import Flusher
 from cluster.costs.journal import Journal
-from cluster.costs.recorder import Entry, Recorder, Refusal
+from cluster.costs.recorder import Entry, Receipt, Recorder
 from cluster.rooms import RoomBook
 from cluster.settings import BackendSettings, CostSettings
 from routing.errors import CostsUnavailable
@@ -51,7 +51,7 @@ class Aggregator:
         self._flushing = asyncio.get_running_loop().create_task(self._flusher.run())
         log.info("aggregator started", journal_id=self._journal.journal_id)
 
-    async def write(self, entries: list[Entry]) -> Sequence[Refusal]:
+    async def write(self, entries: list[Entry]) -> Sequence[Receipt]:
         return await self._recorder.write(entries)
 
     async def totals(self, tenant_id: str) -> TenantTotals:
@@ -103,8 +103,8 @@ class AggregatorClient:
     def __reduce__(self) -> tuple[Any, ...]:
         return AggregatorClient, (self._costs, self._backend)
 
-    async def reserve(self, intent: Intent) -> None:
-        await self._outbox.reserve(intent)
+    async def reserve(self, intent: Intent) -> int:
+        return await self._outbox.reserve(intent)
 
     async def settle(self, settlement: Settlement) -> None:
         await self._outbox.settle(settlement)
@@ -126,9 +126,9 @@ class AggregatorClient:
     async def aclose(self) -> None:
         await self._outbox.aclose()
 
-    async def _send(self, entries: list[Entry]) -> Sequence[Refusal]:
-        refusals: Sequence[Refusal] = await self._ask("write", entries)
-        return refusals
+    async def _send(self, entries: list[Entry]) -> Sequence[Receipt]:
+        receipts: Sequence[Receipt] = await self._ask("write", entries)
+        return receipts
 
     async def _ask(self, method: str, *values: object) -> Any:
         try:

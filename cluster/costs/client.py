@@ -8,11 +8,11 @@ from dataclasses import dataclass
 
 import structlog
 
-from cluster.costs.recorder import Entry, Refusal
-from routing.errors import CostsUnavailable
+from cluster.costs.recorder import Entry, Receipt
+from routing.errors import BudgetExceeded, CostsUnavailable
 from routing.messages import Intent, Outcome, Settlement, Usage
 
-Send = Callable[[list[Entry]], Awaitable[Sequence[Refusal]]]
+Send = Callable[[list[Entry]], Awaitable[Sequence[Receipt]]]
 
 MAX_OUTBOX = 20_000
 MAX_BATCH = 2_000
@@ -26,7 +26,7 @@ log = structlog.get_logger()
 @dataclass(slots=True, eq=False)
 class _Letter:
     entry: Entry
-    done: asyncio.Future[None]
+    done: asyncio.Future[int]
 
 
 class CostOutbox:
@@ -46,11 +46,14 @@ class CostOutbox:
     def waiting(self) -> int:
         return len(self._letters)
 
-    async def reserve(self, intent: Intent) -> None:
-        """Return once the intent is durable; raises BudgetExceeded or CostsUnavailable."""
+    async def reserve(self, intent: Intent) -> int:
+        """Return what its tenant has committed, once the intent is durable.
+
+        Raises BudgetExceeded or CostsUnavailable.
+        """
         letter = self._post(intent)
         try:
-            await self._delivered(letter)
+            return await self._delivered(letter)
         except (CostsUnavailable, asyncio.CancelledError):
             self._withdraw(letter, intent)
             raise
@@ -70,10 +73,10 @@ class CostOutbox:
             self._sender = asyncio.create_task(self._deliver())
         return letter
 
-    async def _delivered(self, letter: _Letter) -> None:
+    async def _delivered(self, letter: _Letter) -> int:
         try:
             async with asyncio.timeout(self._timeout_s):
-                await asyncio.shield(letter.done)
+                return await asyncio.shield(letter.done)
         except TimeoutError:
             raise CostsUnavailable(retry_after_s=1.0) from None
 
@@ -98,7 +101,7 @@ class CostOutbox:
             batch = self._letters[:MAX_BATCH]
             try:
                 async with asyncio.timeout(self._timeout_s):
-                    refusals = await self._send([letter.entry for letter in batch])
+                    receipts = await self._send([letter.entry for letter in batch])
             except Exception as error:
                 # Whatever it was, the entries are kept and go again: that is what this loop is for.
                 self.resends += 1
@@ -107,18 +110,18 @@ class CostOutbox:
                 backoff_s = min(2 * backoff_s, LONGEST_BACKOFF_S)
                 continue
             backoff_s = FIRST_BACKOFF_S
-            self._acknowledge(batch, refusals)
+            self._acknowledge(batch, receipts)
 
-    def _acknowledge(self, batch: list[_Letter], refusals: Sequence[Refusal]) -> None:
+    def _acknowledge(self, batch: list[_Letter], receipts: Sequence[Receipt]) -> None:
         sent = set(map(id, batch))
         self._letters = [letter for letter in self._letters if id(letter) not in sent]
-        for letter, refusal in zip(batch, refusals, strict=True):
+        for letter, receipt in zip(batch, receipts, strict=True):
             if letter.done.done():
                 continue
-            if refusal is None:
-                letter.done.set_result(None)
+            if isinstance(receipt, BudgetExceeded):
+                letter.done.set_exception(receipt)
             else:
-                letter.done.set_exception(refusal)
+                letter.done.set_result(receipt)
 
     async def aclose(self) -> None:
         """Deliver what is left, for a few seconds at most."""

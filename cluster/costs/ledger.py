@@ -17,6 +17,10 @@ class Account:
     spent_nanousd: int = 0
     reserved_nanousd: int = 0
 
+    @property
+    def committed_nanousd(self) -> int:
+        return self.spent_nanousd + self.reserved_nanousd
+
 
 @dataclass(slots=True)
 class Ledger:
@@ -34,7 +38,7 @@ class Ledger:
     def reserve(self, intent: Intent, now_s: float) -> None:
         """Set the estimate aside; raises BudgetExceeded when it no longer fits."""
         account = self.account(intent.tenant_id, now_s)
-        committed = account.spent_nanousd + account.reserved_nanousd
+        committed = account.committed_nanousd
         if intent.budget_nanousd is not None and committed + intent.estimate_nanousd > intent.budget_nanousd:
             raise BudgetExceeded(
                 spent_nanousd=committed, limit_nanousd=intent.budget_nanousd, resets_at=next_month(now_s).isoformat()

@@ -15,7 +15,8 @@ from routing.errors import BudgetExceeded, CostsUnavailable
 from routing.messages import Intent, Settlement, TenantTotals
 
 Entry = Intent | Settlement
-Refusal = BudgetExceeded | None
+Receipt = int | BudgetExceeded
+"""What the tenant has committed this month, in nano-dollars, with the entry in it; or what kept the entry out."""
 T = TypeVar("T")
 
 MAX_WAITING = 50_000
@@ -35,21 +36,21 @@ class Recorder:
         self._clock = clock
         self._ledger = _load_ledger(journal, clock())
         self._thread = ThreadPoolExecutor(1, thread_name_prefix="journal")
-        self._waiting: list[tuple[Sequence[Entry], asyncio.Future[list[Refusal]]]] = []
+        self._waiting: list[tuple[Sequence[Entry], asyncio.Future[list[Receipt]]]] = []
         self._waiting_entries = 0
         self._writer: asyncio.Task[None] | None = None
         self.refused_entries = 0
         self.ignored_settlements = 0
 
-    async def write(self, entries: Sequence[Entry]) -> list[Refusal]:
-        """Return, once all entries are on disk, for each None or the BudgetExceeded that kept it out.
+    async def write(self, entries: Sequence[Entry]) -> list[Receipt]:
+        """Return each entry's receipt, once all of them are on disk.
 
         Raises CostsUnavailable when too many entries wait, or when the disk refuses; then none of them is written.
         """
         if self._waiting_entries + len(entries) > MAX_WAITING:
             self.refused_entries += len(entries)
             raise CostsUnavailable(retry_after_s=1.0)
-        done: asyncio.Future[list[Refusal]] = asyncio.get_running_loop().create_future()
+        done: asyncio.Future[list[Receipt]] = asyncio.get_running_loop().create_future()
         self._waiting.append((entries, done))
         self._waiting_entries += len(entries)
         if self._writer is None or self._writer.done():
@@ -61,13 +62,13 @@ class Recorder:
             batch, self._waiting, self._waiting_entries = self._waiting, [], 0
             entries = [entry for some, _ in batch for entry in some]
             try:
-                refusals = iter(await self.on_disk(lambda entries=entries: self._commit(entries)))  # type: ignore[misc]
+                receipts = iter(await self.on_disk(lambda entries=entries: self._commit(entries)))  # type: ignore[misc]
             except Exception as error:
                 log.error("journal commit failed", entries=len(entries), error=type(error).__name__)
                 _fail(batch, CostsUnavailable(retry_after_s=1.0))
                 continue
             for some, done in batch:
-                result = [next(refusals) for _ in some]
+                result = [next(receipts) for _ in some]
                 if not done.done():
                     done.set_result(result)
 
@@ -75,7 +76,7 @@ class Recorder:
         """Run `call` on the journal's thread."""
         return await asyncio.get_running_loop().run_in_executor(self._thread, call)
 
-    def _commit(self, entries: Sequence[Entry]) -> list[Refusal]:
+    def _commit(self, entries: Sequence[Entry]) -> list[Receipt]:
         try:
             with self._journal.transaction():
                 return [self._apply(entry) for entry in entries]
@@ -83,25 +84,24 @@ class Recorder:
             self._ledger = _load_ledger(self._journal, self._clock())
             raise
 
-    def _apply(self, entry: Entry) -> Refusal:
+    def _apply(self, entry: Entry) -> Receipt:
         if isinstance(entry, Settlement):
-            self._settle(entry)
-            return None
-        if not self._journal.open(entry):
-            return None
-        try:
-            self._ledger.reserve(entry, self._clock())
-        except BudgetExceeded as refusal:
-            self._journal.forget(entry.event_id)
-            return refusal
-        return None
+            return self._settle(entry)
+        if self._journal.open(entry):
+            try:
+                self._ledger.reserve(entry, self._clock())
+            except BudgetExceeded as refusal:
+                self._journal.forget(entry.event_id)
+                return refusal
+        return self._ledger.account(entry.tenant_id, self._clock()).committed_nanousd
 
-    def _settle(self, settlement: Settlement) -> None:
+    def _settle(self, settlement: Settlement) -> int:
         settled = self._journal.settle(settlement)
         if settled is None:
             self.ignored_settlements += 1
-            return
+            return 0
         self._ledger.settle(settled.tenant_id, settled.released_nanousd, settled.added_nanousd, self._clock())
+        return self._ledger.account(settled.tenant_id, self._clock()).committed_nanousd
 
     async def seal(self) -> int:
         """Settle the expired intents, then seal all that is settled; returns how many windows that made."""
@@ -130,7 +130,7 @@ class Recorder:
         self._thread.shutdown()
 
 
-def _fail(batch: Sequence[tuple[Sequence[Entry], asyncio.Future[list[Refusal]]]], error: CostsUnavailable) -> None:
+def _fail(batch: Sequence[tuple[Sequence[Entry], asyncio.Future[list[Receipt]]]], error: CostsUnavailable) -> None:
     for _, done in batch:
         if not done.done():
             done.set_exception(error)

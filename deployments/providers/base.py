@@ -11,6 +11,8 @@ from routing.catalogue import Model
 from routing.errors import ConfigurationError
 from routing.messages import Answer, Ask, Delta, EmbedAsk, Embeddings
 
+THINKING_TOKENS = 1_024
+
 
 class Provider(Protocol):
     """One vendor. Every method makes one attempt, within the ask's time, and raises ProviderError."""
@@ -23,7 +25,7 @@ class Provider(Protocol):
     async def embed(self, model: Model, ask: EmbedAsk) -> Embeddings: ...
 
     def warm_up(self) -> None:
-        """Pay for lazy imports now rather than in the first request."""
+        """Pay now, on the loop the requests will run on, for what the first of them would else wait for."""
 
     async def aclose(self) -> None: ...
 
@@ -34,13 +36,25 @@ def connect(name: str, vendor: VendorSettings, simulation: SimulationSettings) -
         from deployments.providers.simulated import SimulatedProvider
 
         return SimulatedProvider(simulation)
+    return _connect_real(vendor, _key(name, vendor))
+
+
+def _connect_real(vendor: VendorSettings, key: str) -> Provider:
     if vendor.api == "openai":
         from deployments.providers.openai import OpenAIProvider
 
-        return OpenAIProvider(api_key=_key(name, vendor), base_url=vendor.base_url)
-    raise ConfigurationError(
-        f"vendors.{name}: the {vendor.api} adapter is not part of this release; set simulated: true.", f"vendors.{name}"
-    )
+        return OpenAIProvider(key, vendor.base_url, vendor.output_limit_field)
+    if vendor.api == "anthropic":
+        from deployments.providers.anthropic import AnthropicProvider
+
+        return AnthropicProvider(key, vendor.base_url)
+    if vendor.api == "gemini":
+        from deployments.providers.gemini import GeminiProvider
+
+        return GeminiProvider(key, vendor.base_url, vendor.api_version)
+    from deployments.providers.voyage import VoyageProvider
+
+    return VoyageProvider(key, vendor.base_url)
 
 
 def served_name(model: Model, simulated: bool) -> str:
@@ -48,13 +62,20 @@ def served_name(model: Model, simulated: bool) -> str:
     return f"simulated/{model.name}" if simulated else model.name
 
 
+def system_text(ask: Ask) -> str:
+    """Return what an ask's system messages say, for the vendors that take it beside the conversation."""
+    return "\n\n".join(message.text for message in ask.messages if message.role == "system" and message.text)
+
+
+def thinks(ask: Ask) -> bool:
+    """Tell whether an ask leaves room to think: thinking counts against the limit, and eats a short answer whole."""
+    return ask.max_output_tokens >= THINKING_TOKENS
+
+
 def check_vendor(name: str, vendor: VendorSettings) -> None:
     """Raise ConfigurationError for a vendor row that could not be connected."""
-    if vendor.simulated:
-        return
-    if vendor.api != "openai":
-        connect(name, vendor, SimulationSettings())
-    _key(name, vendor)
+    if not vendor.simulated:
+        _key(name, vendor)
 
 
 def _key(name: str, vendor: VendorSettings) -> str:

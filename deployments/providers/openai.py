@@ -2,103 +2,53 @@
 
 from __future__ import annotations
 
-import asyncio
 import base64
-import json
-import time
-from collections.abc import AsyncGenerator, Mapping
+from collections.abc import AsyncGenerator
 from typing import Any
 
 import openai
 from openai.types.chat import ChatCompletion, ChatCompletionChunk
 
-from deployments.providers.base import served_name
+from deployments.providers.base import served_name, thinks
+from deployments.providers.failures import Reply, retry_after_s
+from deployments.providers.timers import CONNECT_TIMEOUT_S, answered, finished, streamed
 from deployments.providers.usage import from_openai
 from routing.catalogue import Model
-from routing.errors import (
-    ProviderAuth,
-    ProviderError,
-    ProviderOverloaded,
-    ProviderQuota,
-    ProviderRateLimited,
-    ProviderRefused,
-    ProviderTimeout,
-    ProviderTruncated,
-    ProviderUnreachable,
-)
+from routing.errors import ProviderRefused, ProviderTruncated
 from routing.messages import Answer, Ask, Delta, EmbedAsk, Embeddings, Finish, Message
 
-CONNECT_TIMEOUT_S = 3.0
-LONGEST_RETRY_AFTER_S = 60.0
-_QUOTA_CODES = {"insufficient_quota", "credit_balance_exhausted", "billing_hard_limit_reached"}
 _FINISH: dict[str, Finish] = {
     "stop": "stop",
     "length": "length",
     "content_filter": "refusal",
     "tool_calls": "tool_calls",
+    "function_call": "tool_calls",
 }
+_REASONING = ("gpt-6",)
+"""Models that think unless told not to; OpenAI's model pages, read 2026-11-25."""
 
 
 class OpenAIProvider:
     """One client, and with it one connection pool, for a replica. Retries are the router's, so the SDK's are off."""
 
-    def __init__(self, api_key: str, base_url: str | None = None) -> None:
+    def __init__(
+        self, api_key: str, base_url: str | None = None, output_limit_field: str = "max_completion_tokens"
+    ) -> None:
+        self._output_limit_field = output_limit_field
         self._client = openai.AsyncOpenAI(
             api_key=api_key, base_url=base_url, max_retries=0, http_client=openai.DefaultAioHttpClient()
         )
 
     async def answer(self, model: Model, ask: Ask) -> Answer:
-        try:
-            async with asyncio.timeout(ask.timeout_s):
-                completion: ChatCompletion = await self._client.chat.completions.create(**_request(model, ask))
-        except Exception as error:
-            raise _ours(error) from None
-        if not completion.choices or completion.choices[0].finish_reason is None:
-            raise ProviderTruncated()
-        choice = completion.choices[0]
-        refusal = choice.message.refusal
-        return Answer(
-            text=choice.message.content or refusal or "",
-            model=served_name(model, False),
-            finish="refusal" if refusal else _FINISH.get(choice.finish_reason, "stop"),
-            usage=from_openai(completion.usage),
-        )
+        return await answered(self._answer(model, ask), ask.timeout_s, _reply)
 
-    async def stream(self, model: Model, ask: Ask) -> AsyncGenerator[Delta, None]:
-        request = _request(model, ask) | {"stream": True, "stream_options": {"include_usage": True}}
-        finish: Finish | None = None
-        started_s = time.monotonic()
-        usage = None
-        try:
-            async with asyncio.timeout(_first_token_s(ask)) as timer:
-                stream = await self._client.chat.completions.create(**request)
-                async with stream:
-                    async for chunk in stream:
-                        timer.reschedule(asyncio.get_running_loop().time() + _left_s(ask, started_s))
-                        usage = from_openai(chunk.usage) or usage
-                        delta = _delta(chunk)
-                        finish = delta.finish or finish
-                        if delta.text:
-                            yield Delta(text=delta.text)
-        except Exception as error:
-            raise _ours(error) from None
-        if finish is None:
-            raise ProviderTruncated()
-        yield Delta(finish=finish, usage=usage)
+    def stream(self, model: Model, ask: Ask) -> AsyncGenerator[Delta, None]:
+        return streamed(self._deltas(model, ask), ask, _reply)
 
     async def embed(self, model: Model, ask: EmbedAsk) -> Embeddings:
         if any(message.images for message in ask.inputs):
             raise ProviderRefused(f"{model.name} embeds text only.", "input")
-        texts = [message.text for message in ask.inputs]
-        try:
-            async with asyncio.timeout(ask.timeout_s):
-                result = await self._client.embeddings.create(
-                    model=model.vendor_name, input=texts, encoding_format="float"
-                )
-        except Exception as error:
-            raise _ours(error) from None
-        vectors = tuple(tuple(row.embedding) for row in result.data)
-        return Embeddings(vectors=vectors, model=served_name(model, False), usage=from_openai(result.usage))
+        return await answered(self._embed(model, ask), ask.timeout_s, _reply)
 
     def warm_up(self) -> None:
         # The SDK imports its resources at their first use: 0.3 s that no room should wait for.
@@ -107,15 +57,64 @@ class OpenAIProvider:
     async def aclose(self) -> None:
         await self._client.close()
 
+    async def _answer(self, model: Model, ask: Ask) -> Answer:
+        completion: ChatCompletion = await self._client.chat.completions.create(**self._request(model, ask))
+        if not completion.choices:
+            raise ProviderTruncated(phase="parse")
+        choice = completion.choices[0]
+        refusal = choice.message.refusal
+        return Answer(
+            text=choice.message.content or refusal or "",
+            model=served_name(model, False),
+            finish=finished("refusal" if refusal else _finish(choice.finish_reason)),
+            usage=from_openai(completion.usage),
+        )
 
-def _request(model: Model, ask: Ask) -> dict[str, Any]:
-    request: dict[str, Any] = {
-        "model": model.vendor_name,
-        "messages": [{"role": message.role, "content": _content(message)} for message in ask.messages],
-        "max_completion_tokens": ask.max_output_tokens,
-        "timeout": openai.Timeout(ask.timeout_s, connect=CONNECT_TIMEOUT_S),
-    }
-    return request if ask.temperature is None else request | {"temperature": ask.temperature}
+    async def _deltas(self, model: Model, ask: Ask) -> AsyncGenerator[Delta, None]:
+        request = self._request(model, ask) | {"stream": True, "stream_options": {"include_usage": True}}
+        refused = False
+        async with await self._client.chat.completions.create(**request) as chunks:
+            async for chunk in chunks:
+                delta = _delta(chunk)
+                refused = refused or _refuses(chunk)
+                yield Delta(
+                    text=delta.text,
+                    finish="refusal" if refused and delta.finish else delta.finish,
+                    usage=from_openai(chunk.usage),
+                )
+
+    async def _embed(self, model: Model, ask: EmbedAsk) -> Embeddings:
+        texts = [message.text for message in ask.inputs]
+        result = await self._client.embeddings.create(
+            model=model.vendor_name, input=texts, encoding_format="float", timeout=_timeout(ask.timeout_s)
+        )
+        rows = sorted(result.data, key=lambda row: row.index)
+        if len(rows) != len(texts):
+            raise ProviderTruncated(phase="parse")
+        vectors = tuple(tuple(row.embedding) for row in rows)
+        return Embeddings(vectors=vectors, model=served_name(model, False), usage=from_openai(result.usage))
+
+    def _request(self, model: Model, ask: Ask) -> dict[str, Any]:
+        return {
+            "model": model.vendor_name,
+            "messages": [{"role": message.role, "content": _content(message)} for message in ask.messages],
+            self._output_limit_field: ask.max_output_tokens,
+            "timeout": _timeout(ask.timeout_s),
+            **_sampling(model, ask),
+        }
+
+
+def _timeout(total_s: float) -> openai.Timeout:
+    return openai.Timeout(total_s, connect=CONNECT_TIMEOUT_S)
+
+
+def _sampling(model: Model, ask: Ask) -> dict[str, Any]:
+    """Return a temperature where the model takes one: a model that thinks does not."""
+    reasons = model.vendor_name.startswith(_REASONING)
+    temperature = {} if ask.temperature is None else {"temperature": ask.temperature}
+    if not reasons:
+        return temperature
+    return {} if thinks(ask) else temperature | {"reasoning_effort": "none"}
 
 
 def _content(message: Message) -> str | list[dict[str, Any]]:
@@ -125,68 +124,32 @@ def _content(message: Message) -> str | list[dict[str, Any]]:
         {"type": "image_url", "image_url": {"url": "data:image/jpeg;base64," + base64.b64encode(image).decode()}}
         for image in message.images
     ]
-    return [{"type": "text", "text": message.text}, *images]
+    return [{"type": "text", "text": message.text}, *images] if message.text else images
 
 
 def _delta(chunk: ChatCompletionChunk) -> Delta:
     if not chunk.choices:
         return Delta()
     choice = chunk.choices[0]
-    finish = _FINISH.get(choice.finish_reason, "stop") if choice.finish_reason else None
-    return Delta(text=choice.delta.content or choice.delta.refusal or "", finish=finish)
+    return Delta(text=choice.delta.content or choice.delta.refusal or "", finish=_finish(choice.finish_reason))
 
 
-def _first_token_s(ask: Ask) -> float:
-    return min(ask.first_token_timeout_s or ask.timeout_s, ask.timeout_s)
+def _refuses(chunk: ChatCompletionChunk) -> bool:
+    return bool(chunk.choices and chunk.choices[0].delta.refusal)
 
 
-def _left_s(ask: Ask, started_s: float) -> float:
-    return max(0.0, started_s + ask.timeout_s - time.monotonic())
+def _finish(reason: str | None) -> Finish | None:
+    return _FINISH.get(reason, "stop") if reason else None
 
 
-def _ours(error: Exception) -> Exception:
-    """Return a vendor's error as ours, by status and code and never by message."""
-    match error:
-        case ProviderError():
-            return error
-        case openai.APIStatusError():
-            return _by_status(error.status_code, str(error.code or error.type or ""), error.response.headers)
-        case openai.APITimeoutError() | TimeoutError():
-            return ProviderTimeout()
-        case openai.APIConnectionError():
-            return ProviderUnreachable()
-        case openai.APIError():
-            return _in_stream(str(error.code or error.type or ""))
-        case json.JSONDecodeError():
-            return ProviderTruncated("The vendor's answer is not JSON.")
-    # The aiohttp transport lets a broken connection through as its own error.
-    return ProviderUnreachable(f"The connection to the vendor failed: {type(error).__name__}.")
-
-
-def _by_status(status: int, code: str, headers: Mapping[str, str]) -> ProviderError:
-    if code in _QUOTA_CODES or status == 402:
-        return ProviderQuota()
-    if status == 429:
-        return ProviderRateLimited(retry_after_s=_retry_after_s(headers))
-    if status in (401, 403):
-        return ProviderAuth()
-    if status == 408:
-        return ProviderTimeout()
-    if status >= 500:
-        return ProviderOverloaded(retry_after_s=_retry_after_s(headers))
-    return ProviderRefused(f"The vendor rejects the request: HTTP {status} {code[:60]}.".replace(" .", "."))
-
-
-def _in_stream(code: str) -> ProviderError:
-    if code in _QUOTA_CODES:
-        return ProviderQuota()
-    return ProviderRateLimited() if code == "rate_limit_exceeded" else ProviderOverloaded()
-
-
-def _retry_after_s(headers: Mapping[str, str]) -> float | None:
-    for name, scale in (("retry-after-ms", 1_000), ("retry-after", 1)):
-        try:
-            return min(max(float(headers[name]) / scale, 0.0), LONGEST_RETRY_AFTER_S)
-        except (KeyError, ValueError):
-            continue
+def _reply(error: Exception) -> Reply | None:
+    if isinstance(error, openai.APIStatusError):
+        return Reply(
+            status=error.status_code,
+            codes=(error.code, error.type),
+            retry_after_s=retry_after_s(error.response.headers),
+        )
+    if isinstance(error, openai.APIError) and not isinstance(error, openai.APIConnectionError):
+        # An error that came inside a stream, after HTTP 200.
+        return Reply(status=None, codes=(error.code, error.type))
     return None

@@ -1,7 +1,12 @@
-"""Turns each vendor's usage into ours. Knows the vendors' field names, not their SDKs."""
+"""Turns each vendor's usage into ours. Knows the vendors' field names, not their SDKs.
+
+Ours counts every input token in `input_tokens` and every billed output token in `output_tokens`; the other fields
+say which of those were cached, written to a cache, of an image, or thought.
+"""
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from typing import Any
 
 from routing.messages import Usage
@@ -9,14 +14,78 @@ from routing.messages import Usage
 
 def from_openai(usage: Any) -> Usage | None:
     """Return OpenAI's usage as ours, or None where there is none; its `prompt_tokens` hold the cached ones already."""
-    if usage is None or usage.prompt_tokens is None:
+    prompt = _told(usage, "prompt_tokens")
+    if prompt is None:
         return None
-    # An embedding's usage has neither details nor completion tokens.
-    prompt = getattr(usage, "prompt_tokens_details", None)
-    completion = getattr(usage, "completion_tokens_details", None)
+    details, said = getattr(usage, "prompt_tokens_details", None), getattr(usage, "completion_tokens_details", None)
+    # Some servers that speak this protocol leave thinking out of `completion_tokens` but never out of the total.
+    output = max(_count(usage, "completion_tokens"), _count(usage, "total_tokens") - prompt)
+    cached, written = _count(details, "cached_tokens"), _count(details, "cache_write_tokens")
     return Usage(
-        input_tokens=usage.prompt_tokens,
-        cached_input_tokens=(prompt and prompt.cached_tokens) or 0,
-        output_tokens=getattr(usage, "completion_tokens", 0) or 0,
-        thinking_tokens=(completion and completion.reasoning_tokens) or 0,
+        # And some leave what was cached out of `prompt_tokens`.
+        input_tokens=max(prompt, cached + written),
+        cached_input_tokens=cached,
+        cache_write_tokens=written,
+        image_tokens=_count(details, "image_tokens"),
+        output_tokens=output,
+        thinking_tokens=_count(said, "reasoning_tokens"),
     )
+
+
+def from_anthropic(usage: Any, earlier: Usage | None = None) -> Usage | None:
+    """Return Anthropic's usage as ours; its `input_tokens` hold neither cache reads nor cache writes.
+
+    A stream tells the input at its start and the output, counted from the start, at its end: `earlier` is what it
+    told before.
+    """
+    if usage is None or (_told(usage, "input_tokens") is None and _told(usage, "output_tokens") is None):
+        return earlier
+    was = earlier or Usage()
+    cached = _told(usage, "cache_read_input_tokens", was.cached_input_tokens)
+    written = _told(usage, "cache_creation_input_tokens", was.cache_write_tokens)
+    fresh = _told(usage, "input_tokens", was.input_tokens - was.cached_input_tokens - was.cache_write_tokens)
+    details = getattr(usage, "output_tokens_details", None)
+    return Usage(
+        input_tokens=(fresh or 0) + (cached or 0) + (written or 0),
+        cached_input_tokens=cached or 0,
+        cache_write_tokens=written or 0,
+        output_tokens=_told(usage, "output_tokens", was.output_tokens) or 0,
+        thinking_tokens=_told(details, "thinking_tokens", was.thinking_tokens) or 0,
+    )
+
+
+def from_gemini(usage: Any) -> Usage | None:
+    """Return Gemini's usage as ours; it counts thinking beside the answer, and what tools read beside the prompt."""
+    prompt = _told(usage, "prompt_token_count")
+    if prompt is None:
+        return None
+    thinking = _count(usage, "thoughts_token_count")
+    return Usage(
+        input_tokens=prompt + _count(usage, "tool_use_prompt_token_count"),
+        cached_input_tokens=_count(usage, "cached_content_token_count"),
+        image_tokens=_of_images(getattr(usage, "prompt_tokens_details", None)),
+        output_tokens=_count(usage, "candidates_token_count") + thinking,
+        thinking_tokens=thinking,
+    )
+
+
+def from_voyage(usage: Any) -> Usage | None:
+    """Return Voyage's usage as ours: text by the token, pictures by the pixel, which `total_tokens` mixes."""
+    text = _told(usage, "text_tokens", _told(usage, "total_tokens"))
+    if text is None:
+        return None
+    return Usage(input_tokens=text, image_px=_count(usage, "image_pixels") + _count(usage, "video_pixels"))
+
+
+def _told(usage: Any, name: str, otherwise: int | None = None) -> int | None:
+    """Return a count of a vendor's usage, or `otherwise` where it is not told."""
+    value = getattr(usage, name, None)
+    return max(int(value), 0) if isinstance(value, int | float) else otherwise
+
+
+def _count(usage: Any, name: str) -> int:
+    return _told(usage, name) or 0
+
+
+def _of_images(details: Iterable[Any] | None) -> int:
+    return sum(_count(row, "token_count") for row in details or () if str(row.modality).endswith("IMAGE"))

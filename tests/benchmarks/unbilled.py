@@ -16,7 +16,8 @@ class Unbilled:
 
     def __init__(self, *_: object) -> None: ...
 
-    async def reserve(self, intent: Intent) -> None: ...
+    async def reserve(self, intent: Intent) -> int:
+        return 0
 
     async def settle(self, settlement: Settlement) -> None: ...
 

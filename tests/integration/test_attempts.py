@@ -13,24 +13,36 @@ from deployments.auth import RoomToken, issue_token
 from deployments.gateway import Gateway
 from deployments.leaf import Leaf
 from deployments.providers.emulator import Emulator, Fault
-from deployments.settings import ServiceSettings, SimulationSettings, VendorSettings
+from deployments.settings import ServiceSettings, SimulationSettings, TierSeconds, VendorSettings
 from deployments.wire import ChatRequest
 from routing.catalogue import load_catalogue
 from routing.errors import (
     Overloaded,
     ProviderAuth,
     ProviderOverloaded,
+    ProviderQuota,
+    ProviderRefused,
     ProviderTimeout,
     ProviderTruncated,
     ReplicaLost,
 )
-from routing.messages import Answer, Ask, Delta, Usage
+from routing.hedge import HedgeSettings
+from routing.messages import Answer, Ask, Delta, Tier, Usage
+from routing.retry import RetrySettings
 from routing.rooms import parse_room
 from tests.integration.world import FAST, SIMULATED, JournalWorld, gateway_in_process
 
-LUNA, FLASH = "gpt-6-luna", "gemini-3.5-flash-lite"
+LUNA, FLASH, SOL = "gpt-6-luna", "gemini-3.5-flash-lite", "gpt-6.1-sol"
 HELLO = ChatRequest.model_validate({"model": "simple", "messages": [{"role": "user", "content": "Hello"}]})
 Steps = list[Exception | str]
+LLM = ServiceSettings(
+    simple=(LUNA, FLASH),
+    complex=(SOL,),
+    attempt_timeout_s=2,
+    first_token_timeout_s=TierSeconds(simple=0.2),
+    total_timeout_s=5,
+)
+ONCE, TWICE = RetrySettings(tries_of_target=1), RetrySettings(tries_of_target=2, first_wait_s=0.01)
 
 
 @pytest.fixture
@@ -82,23 +94,29 @@ class Asked:
 
 @pytest.fixture
 async def asked(tmp_path: Path) -> AsyncIterator[Asked]:
+    """A gateway that asks each target once."""
     leaf = Scripted([])
-    llm = ServiceSettings(
-        simple=(LUNA, FLASH), complex=(LUNA,), attempt_timeout_s=2, first_token_timeout_s=0.2, total_timeout_s=5
-    )
-    async with gateway_in_process(tmp_path, leaf=leaf, llm=llm) as (gateway, world):
+    async with gateway_in_process(tmp_path, leaf=leaf, llm=LLM, retries=ONCE) as (gateway, world):
+        yield Asked(gateway, world, leaf)
+
+
+@pytest.fixture
+async def patient(tmp_path: Path) -> AsyncIterator[Asked]:
+    """A gateway that asks a target twice before it goes to the next."""
+    leaf = Scripted([])
+    async with gateway_in_process(tmp_path, leaf=leaf, llm=LLM, retries=TWICE) as (gateway, world):
         yield Asked(gateway, world, leaf)
 
 
 async def heard(asked: Asked, token: RoomToken) -> list[Delta | Answered]:
-    pieces, _ = await asked.gateway.chat_stream(token, HELLO)
+    pieces = await asked.gateway.chat_stream(token, HELLO)
     return [piece async for piece in pieces]
 
 
 async def test_an_answer_costs_what_its_usage_costs(asked: Asked, token: RoomToken) -> None:
     asked.leaf.steps = ["hello you"]
-    answered, decision = await asked.gateway.chat(token, HELLO)
-    assert (answered.attempts, answered.cost_nanousd, decision.targets) == (1, 2_000, (LUNA, FLASH))
+    answered = await asked.gateway.chat(token, HELLO)
+    assert (answered.attempts, answered.cost_nanousd, answered.decision.targets) == (1, 2_000, (LUNA, FLASH))
     assert await asked.bill() == [("ok", 2_000, 0)]
 
 
@@ -107,7 +125,7 @@ async def test_a_failed_attempt_falls_back_and_is_billed_if_the_vendor_may_have_
     asked: Asked, token: RoomToken, error: ProviderOverloaded
 ) -> None:
     asked.leaf.steps = [error, "hello"]
-    answered, _ = await asked.gateway.chat(token, HELLO)
+    answered = await asked.gateway.chat(token, HELLO)
     failed, succeeded = await asked.bill()
     assert asked.leaf.asked == [LUNA, FLASH] and answered.attempts == 2
     assert failed[0] == "error" and (failed[1] != 0) == (failed[2] == 1) == error.billable
@@ -121,12 +139,99 @@ async def test_when_every_target_failed_the_last_error_is_told(asked: Asked, tok
     assert len(await asked.bill()) == 2
 
 
-async def test_a_lost_replica_is_asked_again_once_and_both_attempts_are_billed(asked: Asked, token: RoomToken) -> None:
-    asked.leaf.steps = [ReplicaLost(), "hello"]
-    await asked.gateway.chat(token, HELLO)
-    lost, answered = await asked.bill()
-    assert asked.leaf.asked == [LUNA, LUNA]
+async def test_a_lost_replica_is_asked_again_once_and_both_attempts_are_billed(
+    patient: Asked, token: RoomToken
+) -> None:
+    patient.leaf.steps = [ReplicaLost(), "hello"]
+    await patient.gateway.chat(token, HELLO)
+    lost, answered = await patient.bill()
+    assert patient.leaf.asked == [LUNA, LUNA]
     assert lost[0] == "error" and lost[2] == 1 and lost[1] and answered == ("ok", 2_000, 0)
+
+
+async def test_a_failing_target_is_asked_again_before_the_next_one(patient: Asked, token: RoomToken) -> None:
+    patient.leaf.steps = [ProviderOverloaded(), ProviderOverloaded(), "hello"]
+    answered = await patient.gateway.chat(token, HELLO)
+    assert patient.leaf.asked == [LUNA, LUNA, FLASH] and answered.attempts == 3
+
+
+@pytest.mark.parametrize("error", [ProviderQuota(), ProviderAuth(), ProviderRefused()])
+async def test_what_will_not_pass_by_waiting_is_not_asked_again(
+    patient: Asked, token: RoomToken, error: ProviderQuota
+) -> None:
+    patient.leaf.steps = [error, "hello"]
+    await patient.gateway.chat(token, HELLO)
+    assert patient.leaf.asked == [LUNA, FLASH]
+
+
+async def test_a_target_that_keeps_failing_is_left_alone_until_its_breaker_lets_a_probe_through(
+    asked: Asked, token: RoomToken
+) -> None:
+    asked.leaf.steps = [step for _ in range(5) for step in (ProviderOverloaded(), "hello")] + ["hello"]
+    for _ in range(6):
+        await asked.gateway.chat(token, HELLO)
+    assert asked.leaf.asked == [LUNA, FLASH] * 5 + [FLASH]
+
+
+async def test_when_every_breaker_is_open_the_caller_is_told_when_to_come_back_and_nothing_is_billed(
+    asked: Asked, token: RoomToken
+) -> None:
+    asked.leaf.steps = [ProviderOverloaded() for _ in range(10)]
+    for _ in range(5):
+        with pytest.raises(ProviderOverloaded):
+            await asked.gateway.chat(token, HELLO)
+    billed = len(await asked.bill())
+    with pytest.raises(ProviderOverloaded) as refused:
+        await asked.gateway.chat(token, HELLO)
+    assert 0 < (refused.value.retry_after_s or 0) <= 6 and refused.value.status == 503
+    assert len(asked.leaf.asked) == len(await asked.bill()) == billed == 10
+
+
+AUTO = ChatRequest.model_validate({"messages": [{"role": "user", "content": "What is on it?"}]})
+
+
+@pytest.mark.parametrize("weak", ["...", "I cannot read the text in this image."])
+async def test_an_answer_that_shows_the_cheap_model_failed_is_given_by_the_strong_one_and_both_are_billed(
+    asked: Asked, token: RoomToken, weak: str
+) -> None:
+    asked.leaf.steps = [weak, "Quarterly figures."]
+    answered = await asked.gateway.chat(token, AUTO)
+    costs = [int(str(cost)) for _, cost, _ in await asked.bill()]
+    assert asked.leaf.asked == [LUNA, SOL] and answered.answer.text == "Quarterly figures. "
+    assert answered.decision.tier is Tier.COMPLEX and answered.decision.reasons[-1].startswith("escalated: ")
+    assert answered.cost_nanousd == sum(costs) and answered.attempts == len(costs) == 2
+
+
+async def test_a_strong_model_that_fails_leaves_the_weak_answer_and_its_own_bill(
+    asked: Asked, token: RoomToken
+) -> None:
+    asked.leaf.steps = ["...", ProviderTimeout()]
+    answered = await asked.gateway.chat(token, AUTO)
+    assert answered.answer.text == "... " and answered.decision.reasons[-1] == "kept: provider_timeout"
+    assert answered.cost_nanousd == sum(int(str(cost)) for _, cost, _ in await asked.bill())
+
+
+async def test_who_asks_for_the_simple_tier_is_not_sent_to_the_strong_one(asked: Asked, token: RoomToken) -> None:
+    asked.leaf.steps = ["..."]
+    answered = await asked.gateway.chat(token, HELLO)
+    assert answered.answer.text == "... " and asked.leaf.asked == [LUNA]
+
+
+async def test_a_late_first_token_starts_a_second_leg_and_both_are_billed(tmp_path: Path, token: RoomToken) -> None:
+    leaf = Scripted(["hello"] * 20 + ["!", "from the second"])
+    hedging = HedgeSettings(fewest_times=20)
+    llm = LLM.model_copy(update={"hedge": True})
+    async with gateway_in_process(tmp_path, leaf=leaf, llm=llm, retries=ONCE, hedging=hedging) as (gateway, world):
+        asked = Asked(gateway, world, leaf)
+        for _ in range(20):
+            await heard(asked, token)
+        pieces = await heard(asked, token)
+        outcomes = (await asked.bill())[20:]
+    answered = pieces[-1]
+    assert isinstance(answered, Answered) and answered.answer.text == "from the second " and answered.attempts == 2
+    assert leaf.asked[20:] == [LUNA, FLASH] and leaf.closed == 22
+    assert sorted(str(outcome) for outcome, _, _ in outcomes) == ["cancelled", "ok"]
+    assert answered.cost_nanousd == sum(int(str(cost)) for _, cost, _ in outcomes)
 
 
 async def test_a_full_queue_is_said_at_once_and_costs_nothing(asked: Asked, token: RoomToken) -> None:
@@ -148,7 +253,7 @@ async def test_usage_the_vendor_did_not_tell_is_estimated_and_never_nothing(
 
 async def test_a_stream_is_durable_before_its_last_piece_leaves(asked: Asked, token: RoomToken) -> None:
     asked.leaf.steps = ["hello you"]
-    pieces, _ = await asked.gateway.chat_stream(token, HELLO)
+    pieces = await asked.gateway.chat_stream(token, HELLO)
     async for piece in pieces:
         settled = [outcome for outcome, _, _ in await asked.bill()]
         assert settled == (["ok"] if isinstance(piece, Answered) else [None])
@@ -191,12 +296,12 @@ async def test_a_real_vendor_is_billed_to_the_unit_it_counted(tmp_path: Path, to
         vendors = {**SIMULATED, "openai": openai}
         price = load_catalogue().prices.rows
         (luna,) = [row for row in price if row.model == LUNA]
-        async with gateway_in_process(tmp_path, vendors=vendors) as (gateway, world):
-            answered, _ = await gateway.chat(token, HELLO)
-            pieces, _ = await gateway.chat_stream(token, HELLO)
+        async with gateway_in_process(tmp_path, vendors=vendors, retries=ONCE) as (gateway, world):
+            answered = await gateway.chat(token, HELLO)
+            pieces = await gateway.chat_stream(token, HELLO)
             streamed = [piece async for piece in pieces][-1]
             emulator.faults.append(Fault(status=503))
-            fallen, _ = await gateway.chat(token, HELLO)
+            fallen = await gateway.chat(token, HELLO)
             events = await world.events()
         expected = [
             luna.cost_nanousd(Usage(input_tokens=seen.prompt_tokens, output_tokens=seen.completion_tokens))
@@ -210,6 +315,6 @@ async def test_a_real_vendor_is_billed_to_the_unit_it_counted(tmp_path: Path, to
 
 async def test_a_simulated_failure_falls_back_too(tmp_path: Path, token: RoomToken) -> None:
     failing = SimulationSettings(seed=7, speed=10_000, failures={LUNA: 1.0})
-    async with gateway_in_process(tmp_path, simulation=failing) as (gateway, _):
-        answered, _ = await gateway.chat(token, HELLO)
+    async with gateway_in_process(tmp_path, simulation=failing, retries=ONCE) as (gateway, _):
+        answered = await gateway.chat(token, HELLO)
     assert answered.answer.model == f"simulated/{FLASH}" and answered.attempts == 2

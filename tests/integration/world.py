@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import io
+import random
 import time
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
+from typing import Any
 
 from PIL import Image, ImageDraw
 
@@ -25,9 +27,13 @@ from deployments.settings import (
     VendorSettings,
     VisionSettings,
 )
+from routing.breaker import BreakerSettings
 from routing.catalogue import load_catalogue
-from routing.errors import TenantUnknown
+from routing.errors import BudgetExceeded, TenantUnknown
+from routing.fairness import FairnessSettings
+from routing.hedge import HedgeSettings
 from routing.messages import Intent, Passage, RoomBeat, Settlement, Tenant, TenantTotals
+from routing.retry import RetrySettings
 
 KEYS = Keys(
     agent=("agent-key-0123456789", "agent-key-next-one-1"), admin=("admin-key-0123456789",), token_secret="s" * 32
@@ -81,10 +87,11 @@ class JournalWorld:
         self.recorder = Recorder(self.journal, time.time)
         self.rooms = RoomBook()
 
-    async def reserve(self, intent: Intent) -> None:
-        (refusal,) = await self.recorder.write([intent])
-        if refusal is not None:
-            raise refusal
+    async def reserve(self, intent: Intent) -> int:
+        (receipt,) = await self.recorder.write([intent])
+        if isinstance(receipt, BudgetExceeded):
+            raise receipt
+        return receipt
 
     async def settle(self, settlement: Settlement) -> None:
         await self.recorder.write([settlement])
@@ -115,8 +122,9 @@ async def gateway_in_process(
     simulation: SimulationSettings = FAST,
     llm: ServiceSettings | None = None,
     leaf: Leaf | None = None,
+    **changes: Any,
 ) -> AsyncIterator[tuple[Gateway, JournalWorld]]:
-    """Yield a gateway and what it writes to."""
+    """Yield a gateway and what it writes to; `changes` are of its GatewaySettings."""
     world = JournalWorld(path / "journal.db")
     leaf = leaf or Leaf(vendors, simulation)
     settings = GatewaySettings(
@@ -126,8 +134,13 @@ async def gateway_in_process(
         rooms=RoomSettings(),
         simulated_vendors=frozenset(name for name, vendor in vendors.items() if vendor.simulated),
         intent_grace_s=60,
+        breakers=BreakerSettings(),
+        retries=RetrySettings(first_wait_s=0.01),
+        hedging=HedgeSettings(),
+        fairness=FairnessSettings(),
     )
     leaves = Leaves(vision=leaf, llm=leaf, embeddings=leaf)
-    yield Gateway(settings, load_catalogue(), KEYS, leaves, world, Tenants()), world
+    settings = replace(settings, **changes)
+    yield Gateway(settings, load_catalogue(), KEYS, leaves, world, Tenants(), dice=random.Random(7)), world
     await leaf.aclose()
     await world.aclose()

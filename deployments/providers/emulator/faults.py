@@ -1,32 +1,108 @@
-"""What the emulator can be told to get wrong, and what it remembers of a request."""
+"""What the emulator can be told to get wrong, and with which request. Knows no protocol."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass, field
+from typing import Literal
+
+from pydantic import ConfigDict
+
+from routing.errors import TooLarge
+
+MAX_PLANNED = 10_000
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Extras:
+    """Tokens a vendor counts beside those of the text and the pictures it was sent."""
+
+    __pydantic_config__ = ConfigDict(extra="forbid")
+
+    cached_tokens: int = 0
+    cache_write_5m_tokens: int = 0
+    cache_write_1h_tokens: int = 0
+    thinking_tokens: int = 0
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Fault:
-    """What goes wrong with one request."""
+    """What goes wrong with one request. A chunk is one piece of text; the frames around it do not count."""
+
+    __pydantic_config__ = ConfigDict(extra="forbid")
 
     status: int | None = None
-    code: str = "server_error"
+    code: str | None = None
+    """The vendor's own code; without it, the one that vendor gives with this status."""
+    message: str | None = None
     headers: dict[str, str] = field(default_factory=dict)
+    retry_after_s: float | None = None
+    """Said as this vendor says it: Retry-After, or Gemini's RetryInfo."""
+    html: bool = False
+    """Answer as a proxy in front of the vendor does: a page of HTML, with status 502 unless `status` says another."""
+    garbage: bool = False
+    """Answer 200 with something that is not JSON."""
     delay_s: float = 0.0
+    """Wait so long before the first byte."""
+    stall_after_chunks: int | None = None
+    stall_s: float = 600.0
     cut_after_chunks: int | None = None
-    """End a stream cleanly after so many chunks, without its finish marker."""
+    """End cleanly after so many chunks, without the finish marker."""
+    overload_after_chunks: int | None = None
+    """Say inside a stream, after HTTP 200, that the vendor is overloaded; an answer that is no stream is refused."""
     reset_after_chunks: int | None = None
     """Break the connection after so many chunks."""
+    reset_after_bytes: int | None = None
+    """Break the connection after so many bytes of the body; at 0, before the status line."""
+    close_code: int | None = None
+    """Close a WebSocket with this code, and `code` as its reason, after `cut_after_chunks`."""
+    refusal: Literal["refused", "filtered"] | None = None
+    """The model declines, or the vendor's filter stops its answer."""
+    empty: bool = False
+    untold_usage: bool = False
+    """Leave the usage out."""
+    answer_tokens: int | None = None
+    """How long the answer is, where it differs from the emulator's setting."""
+    extras: Extras | None = None
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Seen:
-    """One request the emulator got: enough to check a bill by, nothing of its content."""
+@dataclass(slots=True)
+class _Planned:
+    fault: Fault
+    vendor: str | None
+    model: str | None
+    left: int
 
-    path: str
-    model: str
-    stream: bool
-    prompt_tokens: int
-    completion_tokens: int
-    images: int
-    status: int
+    def meets(self, vendor: str, model: str) -> bool:
+        return self.vendor in (None, vendor) and self.model in (None, model)
+
+
+class Faults:
+    """The faults to come. A request takes the oldest one planned for its vendor and model."""
+
+    def __init__(self) -> None:
+        self._planned: list[_Planned] = []
+
+    def plan(self, fault: Fault, *, vendor: str | None = None, model: str | None = None, times: int = 1) -> None:
+        """Have the next `times` requests fail; raises TooLarge when more is planned than is sane."""
+        if len(self._planned) >= MAX_PLANNED:
+            raise TooLarge(f"{MAX_PLANNED} faults are planned already.", "faults")
+        self._planned.append(_Planned(fault, vendor, model, times))
+
+    def append(self, fault: Fault) -> None:
+        self.plan(fault)
+
+    def take(self, vendor: str, model: str) -> Fault:
+        """Return the fault of this request, which may be none: `Fault()`."""
+        planned = next((planned for planned in self._planned if planned.meets(vendor, model)), None)
+        if planned is None:
+            return Fault()
+        planned.left -= 1
+        if planned.left <= 0:
+            self._planned.remove(planned)
+        return planned.fault
+
+    def clear(self) -> None:
+        self._planned.clear()
+
+    def __len__(self) -> int:
+        return sum(planned.left for planned in self._planned)

@@ -1,146 +1,280 @@
-"""Speaks OpenAI's chat and embeddings protocol under /openai/v1."""
+"""Speaks OpenAI's chat and embeddings protocols under /openai/v1."""
 
 from __future__ import annotations
 
-import asyncio
 import json
-import time
-from typing import TYPE_CHECKING, Any
+import uuid
+from collections.abc import Iterable, Iterator
+from typing import Any, Literal
 
 from aiohttp import web
+from pydantic import Field, ValidationError
 
-from deployments.providers.emulator.faults import Fault, Seen
+from deployments.providers.emulator.content import Counted, Part, Said, catalogue_row, measure
+from deployments.providers.emulator.dialect import Frame, Refusal, converse
+from deployments.providers.emulator.exchange import Asked, House
+from deployments.providers.emulator.parsing import (
+    BAD_IMAGE,
+    Lenient,
+    bearer,
+    embedding_asked,
+    first_wrong,
+    picture,
+    vector,
+)
+from deployments.providers.emulator.pressure import Gauge, Standing
 
-if TYPE_CHECKING:
-    from deployments.providers.emulator.server import Emulator
+PREFIX = "/openai/v1"
+DIMENSIONS = 256
+NAME = "openai"
+# A completion says when it was made; nobody reads it, and a fixed second keeps one seed's answers the same.
+CREATED_S = 1_764_000_000
+_QUOTA = ("insufficient_quota", "credit_balance_exhausted", "billing_hard_limit_reached")
+_FINISH = {"stop": "stop", "length": "length", "refused": "stop", "filtered": "content_filter"}
+_REASONS: dict[str, tuple[int, str, str]] = {
+    "no_key": (401, "invalid_api_key", "You didn't provide an API key."),
+    "bad_request": (400, "invalid_value", "The request is not valid."),
+    "unknown_model": (404, "model_not_found", "The model does not exist or you do not have access to it."),
+    "requests": (429, "rate_limit_exceeded", "Rate limit reached on requests per min (RPM)."),
+    "tokens": (429, "rate_limit_exceeded", "Rate limit reached on tokens per min (TPM)."),
+    "concurrent": (429, "slow_down", "Too many requests at once. Slow down."),
+    "overloaded": (503, "server_is_overloaded", "The server is overloaded. Try again later."),
+}
+_CODES = {
+    400: "invalid_value",
+    401: "invalid_api_key",
+    403: "unsupported_country_region_territory",
+    404: "model_not_found",
+    429: "rate_limit_exceeded",
+    503: "server_is_overloaded",
+}
 
-IMAGE_TOKENS = 765
-_SAID = "This is the emulator speaking: it saw the request and answers with a fixed sentence of words".split()
+
+class _Url(Lenient):
+    url: str
 
 
-def openai_routes(emulator: Emulator) -> list[web.RouteDef]:
-    """Return the routes, bound to the emulator that holds their faults and journal."""
-    speaker = _OpenAI(emulator)
-    return [
-        web.post("/openai/v1/chat/completions", speaker.chat),
-        web.post("/openai/v1/embeddings", speaker.embeddings),
-    ]
+class _Part(Lenient):
+    type: Literal["text", "image_url"]
+    text: str = ""
+    image_url: _Url | None = None
+
+
+class _Message(Lenient):
+    role: Literal["system", "developer", "user", "assistant", "tool"]
+    content: str | list[_Part] | None = None
+
+
+class _StreamOptions(Lenient):
+    include_usage: bool = False
+
+
+class _Chat(Lenient):
+    model: str
+    messages: list[_Message] = Field(min_length=1)
+    stream: bool = False
+    stream_options: _StreamOptions | None = None
+    max_tokens: int | None = Field(None, ge=1)
+    max_completion_tokens: int | None = Field(None, ge=1)
+
+    def parts(self) -> Iterator[Part]:
+        for message in self.messages:
+            if isinstance(message.content, str):
+                yield message.content
+                continue
+            for part in message.content or ():
+                yield part.text if part.image_url is None else picture(part.image_url.url)
+
+
+class _Embed(Lenient):
+    model: str
+    input: str | list[str] = Field(min_length=1)
+    encoding_format: Literal["float", "base64"] = "float"
+    dimensions: int | None = Field(None, ge=1, le=4_096)
+
+    def texts(self) -> list[str]:
+        return [self.input] if isinstance(self.input, str) else self.input
+
+
+def openai_routes(house: House) -> list[web.RouteDef]:
+    """Return the routes, bound to what all requests share."""
+
+    async def chat(request: web.Request) -> web.StreamResponse:
+        return await converse(house, OpenAIChat(), request)
+
+    async def embed(request: web.Request) -> web.StreamResponse:
+        return await converse(house, OpenAIEmbeddings(), request)
+
+    return [web.post(f"{PREFIX}/chat/completions", chat), web.post(f"{PREFIX}/embeddings", embed)]
 
 
 class _OpenAI:
-    def __init__(self, emulator: Emulator) -> None:
-        self._emulator = emulator
+    """What both of the protocols share: errors and headers."""
 
-    async def chat(self, request: web.Request) -> web.StreamResponse:
-        body = await request.json()
-        fault = self._emulator.next_fault() or Fault()
-        await asyncio.sleep(fault.delay_s)
-        refused = self._refusal(request, body, fault)
-        if refused is not None:
-            return refused
-        said = _SAID[: body.get("max_completion_tokens") or len(_SAID)]
-        usage = _usage(body, len(said))
-        self._remember(request, body, usage, 200)
-        if body.get("stream"):
-            return await _stream(request, body, said, usage, fault)
-        return web.json_response(_completion(body, said, usage))
+    declines_with: tuple[str, ...] = ("I", "cannot", "help", "with", "that.")
 
-    async def embeddings(self, request: web.Request) -> web.StreamResponse:
-        body = await request.json()
-        fault = self._emulator.next_fault() or Fault()
-        await asyncio.sleep(fault.delay_s)
-        refused = self._refusal(request, body, fault)
-        if refused is not None:
-            return refused
-        inputs = [body["input"]] if isinstance(body["input"], str) else body["input"]
-        tokens = sum(len(text.split()) for text in inputs)
-        self._remember(request, body, {"prompt_tokens": tokens, "completion_tokens": 0}, 200)
-        rows = [{"object": "embedding", "index": i, "embedding": [1.0, 0.0]} for i, _ in enumerate(inputs)]
-        usage = {"prompt_tokens": tokens, "total_tokens": tokens}
-        return web.json_response({"object": "list", "model": body["model"], "data": rows, "usage": usage})
+    def refused(self, refusal: Refusal, asked: Asked, standing: Standing) -> web.Response:
+        status, code, message = _REASONS.get(refusal.reason, (500, "server_error", "The server had an error."))
+        status = refusal.status or status
+        if refusal.reason == "told":
+            code = refusal.code or _CODES.get(status, "server_error")
+        body = error_body(status, code, refusal.message or message, "tokens" if refusal.reason == "tokens" else None)
+        headers = self.headers(standing)
+        if refusal.retry_after_s is not None:
+            headers |= {
+                "retry-after": f"{max(1, round(refusal.retry_after_s))}",
+                "retry-after-ms": f"{refusal.retry_after_s * 1_000:.0f}",
+            }
+        return web.json_response(body, status=status, headers=headers | refusal.headers)
 
-    def _refusal(self, request: web.Request, body: dict[str, Any], fault: Fault) -> web.Response | None:
-        status, code = fault.status, fault.code
-        if not request.headers.get("Authorization", "").startswith("Bearer "):
-            status, code = 401, "invalid_api_key"
-        if status is None:
-            return None
-        self._remember(request, body, {"prompt_tokens": 0, "completion_tokens": 0}, status)
-        error = {"message": f"emulated {status}", "type": code, "code": code, "param": None}
-        return web.json_response({"error": error}, status=status, headers=fault.headers)
+    def headers(self, standing: Standing) -> dict[str, str]:
+        headers = {"x-request-id": f"req_{uuid.uuid4().hex}", "openai-version": "2020-10-01"}
+        for name, gauge in (("requests", standing.requests), ("tokens", standing.tokens)):
+            if gauge is not None:
+                headers |= _rate_headers(name, gauge)
+        return headers
 
-    def _remember(self, request: web.Request, body: dict[str, Any], usage: dict[str, Any], status: int) -> None:
-        self._emulator.journal.append(
-            Seen(
-                path=request.path,
-                model=str(body.get("model")),
-                stream=bool(body.get("stream")),
-                prompt_tokens=usage["prompt_tokens"],
-                completion_tokens=usage["completion_tokens"],
-                images=_images(body),
-                status=status,
-            )
+    def overload(self) -> bytes:
+        status, code, message = _REASONS["overloaded"]
+        return _event(error_body(status, code, message)).data
+
+
+class OpenAIChat(_OpenAI):
+    """Chat completions."""
+
+    def read(self, request: web.Request, body: Any) -> Asked:
+        try:
+            chat = _Chat.model_validate(body)
+            content = measure(chat.parts())
+        except ValidationError as error:
+            return Asked(vendor=NAME, key=bearer(request.headers), wrong=first_wrong(error))
+        if content is None:
+            return Asked(vendor=NAME, model=chat.model, key=bearer(request.headers), wrong=BAD_IMAGE)
+        return Asked(
+            vendor=NAME,
+            model=chat.model,
+            key=bearer(request.headers),
+            stream=chat.stream,
+            content=content,
+            most_tokens=chat.max_completion_tokens or chat.max_tokens,
+            tell_usage=chat.stream_options is not None and chat.stream_options.include_usage,
         )
 
+    def whole(self, asked: Asked, said: Said) -> Any:
+        refusal = said.text if said.end == "refused" else None
+        content = None if refusal is not None or said.end == "filtered" else said.text
+        message: dict[str, Any] = {"role": "assistant", "content": content, "refusal": refusal, "annotations": []}
+        choice = {"index": 0, "message": message, "finish_reason": _finish(said), "logprobs": None}
+        usage = {} if said.untold_usage else {"usage": _usage(said.counted)}
+        return _head("chat.completion", asked) | {"choices": [choice]} | usage
 
-def _parts(body: dict[str, Any]) -> list[dict[str, Any]]:
-    contents = [message["content"] for message in body.get("messages", [])]
-    return [
-        part
-        for content in contents
-        for part in ([{"type": "text", "text": content}] if isinstance(content, str) else content)
-    ]
+    def frames(self, asked: Asked, said: Said) -> Iterable[Frame]:
+        head = _head("chat.completion.chunk", asked)
+        # With usage asked for, every chunk but the last carries it as null.
+        head |= {"usage": None} if asked.tell_usage else {}
+        field = "refusal" if said.end == "refused" else "content"
+        yield _event(head | {"choices": [_choice({"role": "assistant", "content": "", "refusal": None})]})
+        for index, word in enumerate(said.words):
+            yield _event(head | {"choices": [_choice({field: f" {word}" if index else word})]}, tokens=1)
+        yield _event(head | {"choices": [_choice({}, _finish(said))]})
+        if asked.tell_usage and not said.untold_usage:
+            yield _event(head | {"choices": [], "usage": _usage(said.counted)})
+        yield Frame(b"data: [DONE]\n\n")
 
 
-def _images(body: dict[str, Any]) -> int:
-    return sum(part["type"] == "image_url" for part in _parts(body))
+class OpenAIEmbeddings(_OpenAI):
+    """Embeddings of texts."""
+
+    def read(self, request: web.Request, body: Any) -> Asked:
+        try:
+            embed = _Embed.model_validate(body)
+        except ValidationError as error:
+            return Asked(vendor=NAME, key=bearer(request.headers), wrong=first_wrong(error))
+        row = catalogue_row(embed.model)
+        default = (row and row.dimensions) or DIMENSIONS
+        return embedding_asked(
+            NAME,
+            embed.model,
+            bearer(request.headers),
+            [[text] for text in embed.texts()],
+            embed.dimensions or default,
+            embed.encoding_format == "base64",
+        )
+
+    def whole(self, asked: Asked, said: Said) -> Any:
+        rows = [
+            {"object": "embedding", "index": index, "embedding": vector(content, asked.dimensions, asked.as_base64)}
+            for index, content in enumerate(asked.inputs)
+        ]
+        tokens = said.counted.input_tokens
+        usage = {} if said.untold_usage else {"usage": {"prompt_tokens": tokens, "total_tokens": tokens}}
+        return {"object": "list", "model": asked.model, "data": rows} | usage
+
+    def frames(self, asked: Asked, said: Said) -> Iterable[Frame]:
+        # Embeddings are not streamed.
+        return ()
 
 
-def _usage(body: dict[str, Any], said: int) -> dict[str, Any]:
-    words = sum(len(part["text"].split()) for part in _parts(body) if part["type"] == "text")
-    prompt = words + IMAGE_TOKENS * _images(body)
+def error_body(status: int, code: str, message: str, limit: str | None = None) -> dict[str, Any]:
+    """Return OpenAI's error; `type` says what kind it is, and of a rate limit, which one."""
+    kind = "server_error" if status >= 500 else "invalid_request_error"
+    if code in _QUOTA:
+        kind = code
+    elif status == 429:
+        kind = limit or "requests"
+    return {"error": {"message": message, "type": kind, "param": None, "code": code}}
+
+
+def _rate_headers(name: str, gauge: Gauge) -> dict[str, str]:
     return {
-        "prompt_tokens": prompt,
-        "completion_tokens": said,
-        "total_tokens": prompt + said,
-        "prompt_tokens_details": {"cached_tokens": 0, "audio_tokens": 0},
-        "completion_tokens_details": {"reasoning_tokens": 0, "audio_tokens": 0},
+        f"x-ratelimit-limit-{name}": str(gauge.limit),
+        f"x-ratelimit-remaining-{name}": str(gauge.remaining),
+        f"x-ratelimit-reset-{name}": duration(gauge.reset_s),
     }
 
 
-def _completion(body: dict[str, Any], said: list[str], usage: dict[str, Any]) -> dict[str, Any]:
-    message = {"role": "assistant", "content": " ".join(said), "refusal": None}
-    choice = {"index": 0, "message": message, "finish_reason": "stop", "logprobs": None}
-    return _head("chat.completion", body) | {"choices": [choice], "usage": usage}
+def duration(seconds: float) -> str:
+    """Return a time as OpenAI's headers have it: `12ms`, `7.66s`, `6m0s`."""
+    if seconds < 1:
+        return f"{seconds * 1_000:.0f}ms"
+    minutes, rest = divmod(round(seconds, 2), 60)
+    return f"{minutes:.0f}m{rest:g}s" if minutes else f"{rest:g}s"
 
 
-def _head(kind: str, body: dict[str, Any]) -> dict[str, Any]:
-    return {"id": "chatcmpl-emulated", "object": kind, "created": int(time.time()), "model": body["model"]}
+def _usage(counted: Counted) -> dict[str, Any]:
+    """OpenAI's input holds what was cached, and its output what was thought."""
+    extras = counted.extras
+    return {
+        "prompt_tokens": counted.input_tokens,
+        "completion_tokens": counted.output_tokens,
+        "total_tokens": counted.input_tokens + counted.output_tokens,
+        "prompt_tokens_details": {
+            "cached_tokens": extras.cached_tokens,
+            "cache_write_tokens": extras.cache_write_5m_tokens + extras.cache_write_1h_tokens,
+            "image_tokens": counted.image_tokens,
+            "audio_tokens": 0,
+        },
+        "completion_tokens_details": {
+            "reasoning_tokens": extras.thinking_tokens,
+            "audio_tokens": 0,
+            "accepted_prediction_tokens": 0,
+            "rejected_prediction_tokens": 0,
+        },
+    }
 
 
-async def _stream(
-    request: web.Request, body: dict[str, Any], said: list[str], usage: dict[str, Any], fault: Fault
-) -> web.StreamResponse:
-    response = web.StreamResponse(headers={"Content-Type": "text/event-stream"})
-    await response.prepare(request)
-    head = _head("chat.completion.chunk", body)
-    for index, word in enumerate(said):
-        if index == fault.cut_after_chunks:
-            return response
-        if index == fault.reset_after_chunks and request.transport is not None:
-            request.transport.abort()
-            return response
-        await _send(response, head | {"choices": [_choice({"content": word + " "}, None)]})
-    await _send(response, head | {"choices": [_choice({}, "stop")]})
-    if (body.get("stream_options") or {}).get("include_usage"):
-        await _send(response, head | {"choices": [], "usage": usage})
-    await response.write(b"data: [DONE]\n\n")
-    return response
+def _finish(said: Said) -> str | None:
+    return None if said.end is None else _FINISH[said.end]
 
 
-def _choice(delta: dict[str, str], finish: str | None) -> dict[str, Any]:
+def _head(kind: str, asked: Asked) -> dict[str, Any]:
+    number = f"chatcmpl-{asked.content.digest.hex()}"
+    return {"id": number, "object": kind, "created": CREATED_S, "model": asked.model}
+
+
+def _choice(delta: dict[str, Any], finish: str | None = None) -> dict[str, Any]:
     return {"index": 0, "delta": delta, "finish_reason": finish, "logprobs": None}
 
 
-async def _send(response: web.StreamResponse, event: dict[str, Any]) -> None:
-    await response.write(f"data: {json.dumps(event)}\n\n".encode())
+def _event(event: dict[str, Any], tokens: int = 0) -> Frame:
+    return Frame(f"data: {json.dumps(event)}\n\n".encode(), tokens)

@@ -3,37 +3,61 @@
 from __future__ import annotations
 
 import asyncio
-from collections import deque
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 
 from aiohttp import web
 
-from deployments.providers.emulator.faults import Fault, Seen
+from deployments.providers.emulator.admin import admin_routes
+from deployments.providers.emulator.anthropic import anthropic_routes
+from deployments.providers.emulator.deepgram import deepgram_routes
+from deployments.providers.emulator.elevenlabs import elevenlabs_routes
+from deployments.providers.emulator.exchange import House
+from deployments.providers.emulator.faults import Fault
+from deployments.providers.emulator.gemini import gemini_routes
+from deployments.providers.emulator.hearing import Script
 from deployments.providers.emulator.openai import openai_routes
+from deployments.providers.emulator.voyage import voyage_routes
 
+BASE_PATHS = {
+    "openai": "/openai/v1",
+    "anthropic": "/anthropic",
+    "gemini": "/gemini",
+    "voyage": "/voyage/v1",
+    "deepgram": "/deepgram",
+    "elevenlabs": "/elevenlabs",
+}
+"""What follows the root in the `base_url` that each vendor's SDK is given."""
 MAX_BODY_BYTES = 32 * 1024 * 1024
-MAX_REMEMBERED = 100_000
+STOP_S = 0.5
+"""How long answers under way may still take when the server stops."""
 
 
 class Emulator:
-    """The server, its faults to come (first in, first used) and its journal."""
+    """The server. Without a house of its own it takes no time, has no limits and knows every model."""
 
-    def __init__(self, host: str = "127.0.0.1", port: int = 0) -> None:
+    def __init__(self, house: House | None = None, *, host: str = "127.0.0.1", port: int = 0) -> None:
+        self.house = house or House()
+        self.faults, self.journal = self.house.faults, self.house.journal
+        self.script = Script()
         self._host, self._port = host, port
-        self.faults: deque[Fault] = deque()
-        self.journal: deque[Seen] = deque(maxlen=MAX_REMEMBERED)
         self.url = ""
 
-    def next_fault(self) -> Fault | None:
-        return self.faults.popleft() if self.faults else None
+    def plan(self, fault: Fault, *, vendor: str | None = None, model: str | None = None, times: int = 1) -> None:
+        """Have the next `times` requests fail, of this vendor and model where they are given."""
+        self.faults.plan(fault, vendor=vendor, model=model, times=times)
+
+    def base_urls(self) -> dict[str, str]:
+        """Return where each vendor's SDK finds its vendor; known once the server runs."""
+        return {vendor: self.url + path for vendor, path in BASE_PATHS.items()}
 
     @asynccontextmanager
     async def running(self) -> AsyncIterator[Emulator]:
         """Serve until the block ends; `url` is the root of the path prefixes."""
         app = web.Application(client_max_size=MAX_BODY_BYTES)
-        app.add_routes(openai_routes(self))
-        runner = web.AppRunner(app, access_log=None, shutdown_timeout=1.0)
+        app.add_routes(self._routes())
+        # Cancelling the handler of a client that left is how its leaving is noticed at once.
+        runner = web.AppRunner(app, access_log=None, shutdown_timeout=STOP_S, handler_cancellation=True)
         await runner.setup()
         try:
             site = web.TCPSite(runner, self._host, self._port)
@@ -43,3 +67,8 @@ class Emulator:
         finally:
             async with asyncio.timeout(10):
                 await runner.cleanup()
+
+    def _routes(self) -> list[web.RouteDef]:
+        speakers = (admin_routes, openai_routes, anthropic_routes, gemini_routes, voyage_routes)
+        routes = [route for speaker in speakers for route in speaker(self.house)]
+        return [*routes, *deepgram_routes(self.house, self.script), *elevenlabs_routes(self.house)]

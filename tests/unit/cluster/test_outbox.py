@@ -7,7 +7,7 @@ import asyncio
 import pytest
 
 from cluster.costs.client import CostOutbox
-from cluster.costs.recorder import Entry, Refusal
+from cluster.costs.recorder import Entry, Receipt
 from routing.errors import BudgetExceeded, CostsUnavailable
 from routing.messages import Intent, Settlement
 from tests.unit.cluster.money import intent, settlement
@@ -24,7 +24,7 @@ class Aggregator:
         self.open_gate.set()
         self.refuse: set[str] = set()
 
-    async def write(self, entries: list[Entry]) -> list[Refusal]:
+    async def write(self, entries: list[Entry]) -> list[Receipt]:
         await self.open_gate.wait()
         if self.failures:
             self.failures -= 1
@@ -32,7 +32,7 @@ class Aggregator:
                 self.batches.append(entries)
             raise ConnectionResetError
         self.batches.append(entries)
-        return [BudgetExceeded() if entry.event_id in self.refuse else None for entry in entries]
+        return [BudgetExceeded() if entry.event_id in self.refuse else 5 for entry in entries]
 
     def entries(self) -> list[Entry]:
         return [entry for batch in self.batches for entry in batch]
@@ -65,7 +65,7 @@ async def test_a_refusal_reaches_only_the_one_it_is_for(aggregator: Aggregator) 
     aggregator.refuse = {"e2"}
     outbox = CostOutbox(aggregator.write, timeout_s=5)
     results = await asyncio.gather(*(outbox.reserve(intent(f"e{n}")) for n in (1, 2, 3)), return_exceptions=True)
-    assert [type(result) for result in results] == [type(None), BudgetExceeded, type(None)]
+    assert [type(result) for result in results] == [int, BudgetExceeded, int]
 
 
 async def test_an_intent_given_up_is_settled_at_nothing(aggregator: Aggregator) -> None:

@@ -72,6 +72,11 @@ async def test_a_journal_has_one_writer(tmp_path: Path) -> None:
     journal.close()
 
 
+async def test_a_receipt_says_what_the_tenant_has_committed(recorder: Recorder) -> None:
+    receipts = await recorder.write([intent("e1", estimate_nanousd=1_000), settlement("e1"), intent("e2")])
+    assert receipts == [1_000, 700, 1_700]
+
+
 async def test_a_budget_counts_what_is_spent_and_what_is_reserved(recorder: Recorder) -> None:
     await spend(recorder, "e1", 700, budget_nanousd=2_000)
     await recorder.write([intent("e2", estimate_nanousd=1_000, budget_nanousd=2_000)])
@@ -85,7 +90,7 @@ async def test_a_budget_counts_what_is_spent_and_what_is_reserved(recorder: Reco
 async def test_a_budget_starts_again_with_the_month(recorder: Recorder, clock: Clock) -> None:
     await spend(recorder, "e1", 2_000, budget_nanousd=2_000)
     clock.now_s += 32 * 86_400
-    assert await recorder.write([intent("e2", budget_nanousd=2_000)]) == [None]
+    assert await recorder.write([intent("e2", budget_nanousd=2_000)]) == [1_000]
 
 
 async def test_an_intent_nobody_settled_becomes_its_estimate_and_says_so(recorder: Recorder, clock: Clock) -> None:
@@ -125,7 +130,7 @@ async def test_a_disk_that_refuses_fails_the_batch_and_changes_no_account(record
         await recorder.write([intent("e3"), broken])
     totals = await recorder.totals("acme")
     assert (totals.settled_nanousd, totals.reserved_nanousd) == (700, 0)
-    assert await recorder.write([intent("e3")]) == [None]
+    assert await recorder.write([intent("e3")]) == [1_700]
 
 
 async def test_more_entries_than_may_wait_are_refused_and_counted(recorder: Recorder) -> None:

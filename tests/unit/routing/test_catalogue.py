@@ -6,12 +6,23 @@ import datetime as dt
 
 import pytest
 
-from routing.catalogue import FRAME_PX, estimate_ask, load_catalogue
-from routing.errors import ConfigurationError, UnknownModel
+from routing.catalogue import FRAME_PX, check_fits, estimate_ask, load_catalogue
+from routing.errors import BadInput, ConfigurationError, RetiredModel, TooLarge, UnknownModel
 from routing.messages import Ask, Message
 
 DAY = dt.date(2026, 11, 24)
 CATALOGUE = load_catalogue()
+HELLO = (Message(role="user", text="hello"),)
+
+
+def model_row(name: str, more: str = "", year: int = 2099) -> str:
+    row = f'[[model]]\nname = "{name}"\nvendor = "v"\nservices = ["llm"]\ntier = "simple"\nsource = "s"\n'
+    return f"{row}retires_on = {year}-01-01\n{more}\n"
+
+
+def prices(*names: str) -> str:
+    row = '[[price]]\nmodel = "{}"\neffective_from = 2020-01-01\ninput_pico = 1\nsource = "s"\n'
+    return "".join(row.format(name) for name in names)
 
 
 def test_every_model_has_a_price_a_source_and_a_living_successor() -> None:
@@ -48,6 +59,78 @@ def test_successors_that_form_a_cycle_are_refused() -> None:
         load_catalogue(row.format("a", "b") + row.format("b", "a"))
     with pytest.raises(ConfigurationError, match="a names the successor c: no such row"):
         load_catalogue(row.format("a", "c"))
+
+
+def test_a_request_for_a_retired_model_is_told_what_to_ask_instead() -> None:
+    with pytest.raises(RetiredModel, match=r"retired on 2025-10-22; use claude-sonnet-5-5\.") as refused:
+        CATALOGUE.serving("claude-3-5-sonnet", DAY)
+    assert (refused.value.status, refused.value.param) == (410, "model")
+    assert refused.value.envelope()["error"] == {
+        "message": refused.value.message,
+        "type": "invalid_request_error",
+        "code": "model_retired",
+        "param": "model",
+        "successor": "claude-sonnet-5-5",
+    }
+    assert CATALOGUE.serving("gpt-4o", DAY).name == "gpt-4o"
+
+
+def test_an_heir_is_the_first_successor_that_is_still_served() -> None:
+    years = {"a": 2020, "b": 2021, "c": 2099}
+    models = "".join(model_row(name, f"successor = {heir!r}", years[name]) for name, heir in (("a", "b"), ("b", "c")))
+    catalogue = load_catalogue(models + model_row("c", "", years["c"]), prices("a", "b", "c"))
+    heir = catalogue.heir(catalogue.get("a"), DAY)
+    assert heir is not None and heir.name == "c"
+    assert catalogue.heir(catalogue.get("c"), DAY) is None
+
+
+@pytest.mark.parametrize(
+    ("models", "said"),
+    [
+        ("a b", r"row 2 \(b\) has no price in prices\.toml"),
+        ("a a", r"row 1 \(a\) has the name of another row"),
+    ],
+)
+def test_a_row_without_a_price_or_a_name_of_its_own_is_refused(models: str, said: str) -> None:
+    with pytest.raises(ConfigurationError, match=said):
+        load_catalogue("".join(model_row(name) for name in models.split()), prices("a"))
+
+
+def test_every_model_that_talks_says_its_limits_and_who_says_so() -> None:
+    for model in CATALOGUE.models.values():
+        if {"llm", "vision", "embeddings"} & set(model.services):
+            assert model.context_tokens and model.limits_source, model.name
+        if "llm" in model.services:
+            assert "max_output_tokens" in model.model_fields_set, model.name
+
+
+def test_more_output_than_a_model_gives_is_refused_before_it_is_asked() -> None:
+    model = CATALOGUE.get("gpt-4o")
+    check_fits(model, HELLO, 16_384)
+    with pytest.raises(BadInput, match="gpt-4o answers with at most 16384 tokens") as refused:
+        check_fits(model, HELLO, 16_385)
+    assert (refused.value.status, refused.value.param) == (422, "max_tokens")
+
+
+def test_a_conversation_beyond_the_context_is_refused_before_the_model_is_asked() -> None:
+    model, long = CATALOGUE.get("gpt-4o"), (Message(role="user", text="word " * 200_000),)
+    with pytest.raises(TooLarge, match="at least 200000 tokens long") as refused:
+        check_fits(model, long, 300)
+    assert (refused.value.status, refused.value.param) == (413, "messages")
+    check_fits(CATALOGUE.get("gpt-6-luna"), long, 300)
+    with pytest.raises(TooLarge, match="takes at most 100000 here"):
+        check_fits(CATALOGUE.get("gpt-6-luna"), long, 300, longest_input_tokens=100_000)
+
+
+def test_the_answer_and_the_pictures_take_room_in_the_context_too() -> None:
+    model = CATALOGUE.get("gpt-4o")
+    full = (Message(role="user", text="word " * 120_000),)
+    check_fits(model, full, 8_000)
+    with pytest.raises(TooLarge):
+        check_fits(model, full, 8_001)
+    pictures = (Message(role="user", text="word " * 120_000, images=(b"x",) * 10),)
+    with pytest.raises(TooLarge):
+        check_fits(model, pictures, 1_000)
 
 
 def test_an_estimate_is_the_most_an_ask_should_use() -> None:

@@ -47,4 +47,5 @@ def test_facts_are_part_of_the_envelope() -> None:
 
 def test_what_a_vendor_may_have_charged_for_is_billable() -> None:
     free = {kind.__name__ for kind in tree(ProviderError) if not kind.billable}  # type: ignore[attr-defined]
-    assert free == {"ProviderRateLimited", "ProviderQuota", "ProviderOverloaded", "ProviderRefused", "ProviderAuth"}
+    refused = {"ProviderRateLimited", "ProviderQuota", "ProviderOverloaded", "ProviderRefused", "ProviderAuth"}
+    assert free == refused | {"ProviderUnconnected"}

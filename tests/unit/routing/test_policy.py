@@ -2,15 +2,20 @@
 
 from __future__ import annotations
 
+import datetime as dt
+import random
+from dataclasses import replace
+
 import pytest
 
 from routing.catalogue import load_catalogue
-from routing.complexity import Complexity, score_frame, score_text
+from routing.complexity import Complexity
 from routing.deadline import Deadline
-from routing.errors import BadInput, RateLimited, UnknownModel
-from routing.messages import FrameFeatures, Tenant, Tier
-from routing.policy import ServiceRoutes, choose
+from routing.errors import BadInput, RateLimited, RetiredModel, UnknownModel
+from routing.messages import Tenant, Tier
+from routing.policy import ServiceRoutes, Standing, choose
 from routing.ratelimit import TenantLimits
+from routing.share import ShareControl, ShareTarget
 
 CATALOGUE = load_catalogue()
 ROUTES = ServiceRoutes(
@@ -18,6 +23,12 @@ ROUTES = ServiceRoutes(
     threshold=0.5,
     attempts=2,
 )
+
+
+def control() -> ShareControl:
+    return ShareControl(ShareTarget(service="llm", share=0.3), random.Random(7))
+
+
 EASY, HARD = Complexity(0.2, ()), Complexity(0.5, ("code",))
 
 
@@ -44,19 +55,58 @@ def test_a_model_that_is_not_there_or_does_something_else_is_refused() -> None:
         choose("nova-3", EASY, ROUTES, "llm", CATALOGUE)
 
 
-def test_a_greeting_is_simple_and_a_plan_with_code_is_complex() -> None:
-    assert score_text("hi there").score < 0.2
-    hard = score_text("Explain why this fails and plan a fix step by step:\n```\ndef f(): return g()\n```")
-    assert hard.score >= 0.5 and {"code", "steps", "why"} <= set(hard.reasons)
+def test_a_share_decides_in_place_of_the_fixed_threshold() -> None:
+    share = control()
+    decisions = [choose("auto", Complexity(0.2, ("x",)), ROUTES, "llm", CATALOGUE, share=share) for _ in range(300)]
+    complex_ones = [one for one in decisions if one.tier is Tier.COMPLEX]
+    assert 60 <= len(complex_ones) <= 90
+    assert all(one.score >= one.threshold and one.targets == ("gpt-6.1-sol",) for one in complex_ones)
+    assert all(one.reasons == ("x",) for one in decisions)
 
 
-def test_a_repair_turn_is_harder_than_the_same_words_without_it() -> None:
-    assert score_text("No, I meant the second chart").score > score_text("Show me the second chart").score
+def test_a_burst_that_is_spent_is_a_reason() -> None:
+    share = ShareControl(ShareTarget(service="llm", share=0.1, burst=1.0), random.Random(1))
+    choose("auto", HARD, ROUTES, "llm", CATALOGUE, share=share)
+    decision = choose("auto", Complexity(0.9, ("code",)), ROUTES, "llm", CATALOGUE, share=share)
+    assert (decision.tier, decision.reasons) == (Tier.SIMPLE, ("code", "share spent"))
 
 
-def test_a_frame_full_of_new_text_is_harder_than_an_empty_one() -> None:
-    assert score_frame(FrameFeatures()).score == 0.0
-    assert score_frame(FrameFeatures(text_density=1, edge_energy=1, changed_share=1, novelty=1)).score == 1.0
+@pytest.mark.parametrize(
+    ("wanted", "standing", "tier", "reason"),
+    [
+        ("auto", Standing(plan="free"), Tier.SIMPLE, "plan"),
+        ("auto", Standing(plan="gold"), Tier.COMPLEX, "plan"),
+        ("complex", Standing(plan="free"), Tier.COMPLEX, "explicit tier"),
+        ("auto", Standing(plan="gold", budget_used=0.95), Tier.SIMPLE, "budget nearly spent"),
+        ("complex", Standing(plan="pro", budget_used=1.0), Tier.SIMPLE, "budget nearly spent"),
+        ("gpt-6.1-sol", Standing(plan="free", budget_used=1.0), Tier.COMPLEX, "explicit model"),
+        ("simple", None, Tier.SIMPLE, "explicit tier"),
+    ],
+)
+def test_a_rule_above_the_score_wins_and_is_counted(
+    wanted: str, standing: Standing | None, tier: Tier, reason: str
+) -> None:
+    share = control()
+    routes = replace(ROUTES, plan_tiers={"free": Tier.SIMPLE, "gold": Tier.COMPLEX})
+    decision = choose(wanted, HARD, routes, "llm", CATALOGUE, share=share, standing=standing)
+    assert (decision.tier, decision.reasons) == (tier, (reason,))
+    assert share.counts().ruled == {(reason, tier): 1} and share.counts().scored == 0
+
+
+def test_a_tenant_with_money_and_no_special_plan_is_scored() -> None:
+    share = control()
+    decision = choose(
+        "auto", HARD, ROUTES, "llm", CATALOGUE, share=share, standing=Standing(plan="pro", budget_used=0.9)
+    )
+    assert decision.reasons == ("code",) and share.counts().scored == 1
+
+
+def test_a_retired_model_asked_for_by_name_is_refused_on_its_day_and_not_before() -> None:
+    last_day = dt.date(2027, 1, 14)
+    before = choose("gpt-4o", EASY, ROUTES, "llm", CATALOGUE, today=last_day - dt.timedelta(days=1))
+    assert before.targets == ("gpt-4o",)
+    with pytest.raises(RetiredModel, match=r"use gpt-6\.1-sol"):
+        choose("gpt-4o", EASY, ROUTES, "llm", CATALOGUE, today=last_day)
 
 
 def test_a_deadline_is_shared_and_never_negative() -> None:

@@ -17,8 +17,13 @@ PRICES = load_prices()
 @pytest.mark.parametrize(
     ("model", "usage", "nanousd"),
     [
-        # 1,000,000 tokens at 0.10 USD, and 1,000 out at 0.50 USD a million.
-        ("gpt-6-luna", Usage(input_tokens=1_000_000, output_tokens=1_000), 100_000_000 + 500_000),
+        # 100,000 tokens at 0.10 USD a million, and 1,000 out at 0.50 USD.
+        ("gpt-6-luna", Usage(input_tokens=100_000, output_tokens=1_000), 10_000_000 + 500_000),
+        # A prompt beyond 272,000 tokens costs twice as much, all of it, and its answer half as much again.
+        ("gpt-6-luna", Usage(input_tokens=272_000, output_tokens=1_000), 27_200_000 + 500_000),
+        ("gpt-6-luna", Usage(input_tokens=272_001, output_tokens=1_000), 54_400_200 + 750_000),
+        # Claude Haiku beyond 100,000: five times, what is read from the cache too.
+        ("claude-haiku-5-5", Usage(input_tokens=100_001, cached_input_tokens=100_000), 500 + 5_000_000),
         # Cached tokens are part of the input, at a tenth of its price.
         ("gpt-6-luna", Usage(input_tokens=1_000, cached_input_tokens=400), 60_000 + 4_000),
         # Claude: 100 plain, 50 read from the cache, 20 written to it.
@@ -33,6 +38,11 @@ PRICES = load_prices()
 )
 def test_usage_costs_what_the_row_says(model: str, usage: Usage, nanousd: int) -> None:
     assert PRICES.of(model, DAY).cost_nanousd(usage) == nanousd
+
+
+def test_a_long_prompt_without_a_price_for_its_unit_is_an_error_too() -> None:
+    with pytest.raises(ConfigurationError, match="claude-haiku-5-5 has no image_px_pico"):
+        PRICES.of("claude-haiku-5-5", DAY).cost_nanousd(Usage(input_tokens=100_001, image_px=1))
 
 
 def test_thinking_and_image_tokens_are_parts_and_not_charged_twice() -> None:

@@ -1,0 +1,37 @@
+"""`rayroom emulate`: runs the vendors' emulator in the foreground until it is told to stop."""
+
+from __future__ import annotations
+
+import asyncio
+import math
+import random
+import signal
+from collections.abc import Callable
+
+from deployments.providers.emulator import Emulator, House, Limits, Load, Pace
+from routing.errors import ConfigurationError
+
+
+def build_house(*, speed: float, seed: int, limits: Limits, load: Load, answer_tokens: int) -> House:
+    """Return what the emulator's requests share; a speed of 0 stands for no waiting at all."""
+    pace = Pace(random.Random(seed), speed or math.inf)
+    return House(seed=seed, pace=pace, limits=limits, load=load, answer_tokens=answer_tokens)
+
+
+def run_emulator(house: House, host: str, port: int, say: Callable[[str], None]) -> None:
+    """Serve until SIGINT or SIGTERM, after saying where each vendor is; raises ConfigurationError."""
+    asyncio.run(_serve(Emulator(house, host=host, port=port), say))
+
+
+async def _serve(emulator: Emulator, say: Callable[[str], None]) -> None:
+    stop, loop = asyncio.Event(), asyncio.get_running_loop()
+    for number in (signal.SIGINT, signal.SIGTERM):
+        loop.add_signal_handler(number, stop.set)
+    try:
+        async with emulator.running():
+            for vendor, base_url in emulator.base_urls().items():
+                say(f"{vendor:<11} base_url {base_url}")
+            say(f"{'control':<11} {emulator.url}/_emulator/faults, {emulator.url}/_emulator/journal")
+            await stop.wait()
+    except OSError as error:
+        raise ConfigurationError(f"The emulator cannot listen: {error.strerror or error}.", "port") from None

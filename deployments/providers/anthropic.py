@@ -1,0 +1,126 @@
+"""Asks Anthropic's models through the real SDK."""
+
+from __future__ import annotations
+
+import base64
+from collections.abc import AsyncGenerator
+from typing import Any
+
+import anthropic
+from anthropic.types import Message as Said
+from anthropic.types import RawMessageStreamEvent
+
+from deployments.providers.base import served_name, system_text
+from deployments.providers.failures import Reply, retry_after_s
+from deployments.providers.timers import CONNECT_TIMEOUT_S, answered, finished, streamed
+from deployments.providers.usage import from_anthropic
+from routing.catalogue import Model
+from routing.errors import ProviderRefused
+from routing.messages import Answer, Ask, Delta, EmbedAsk, Embeddings, Finish, Message, Usage
+
+_FINISH: dict[str, Finish] = {
+    "end_turn": "stop",
+    "stop_sequence": "stop",
+    "pause_turn": "stop",
+    "max_tokens": "length",
+    "model_context_window_exceeded": "length",
+    "refusal": "refusal",
+    "tool_use": "tool_calls",
+}
+
+
+class AnthropicProvider:
+    """One client, and with it one connection pool, for a replica. Retries are the router's, so the SDK's are off."""
+
+    def __init__(self, api_key: str, base_url: str | None = None) -> None:
+        self._client = anthropic.AsyncAnthropic(
+            # Without a key the SDK would look for one in profiles on this machine's disk.
+            api_key=api_key,
+            base_url=base_url,
+            max_retries=0,
+            http_client=anthropic.DefaultAioHttpClient(),
+        )
+
+    async def answer(self, model: Model, ask: Ask) -> Answer:
+        return await answered(self._answer(model, ask), ask.timeout_s, _reply)
+
+    def stream(self, model: Model, ask: Ask) -> AsyncGenerator[Delta, None]:
+        return streamed(self._deltas(model, ask), ask, _reply)
+
+    async def embed(self, model: Model, ask: EmbedAsk) -> Embeddings:
+        raise ProviderRefused(f"{model.name} makes no embeddings.", "model")
+
+    def warm_up(self) -> None:
+        # The SDK imports its resources at their first use.
+        _ = self._client.messages
+
+    async def aclose(self) -> None:
+        await self._client.close()
+
+    async def _answer(self, model: Model, ask: Ask) -> Answer:
+        said: Said = await self._client.messages.create(**_request(model, ask))
+        return Answer(
+            text="".join(block.text for block in said.content if block.type == "text"),
+            model=served_name(model, False),
+            finish=finished(_finish(said.stop_reason)),
+            usage=from_anthropic(said.usage),
+        )
+
+    async def _deltas(self, model: Model, ask: Ask) -> AsyncGenerator[Delta, None]:
+        usage: Usage | None = None
+        async with await self._client.messages.create(**_request(model, ask), stream=True) as events:
+            async for event in events:
+                delta = _delta(event, usage)
+                usage = delta.usage or usage
+                yield delta
+
+
+def _request(model: Model, ask: Ask) -> dict[str, Any]:
+    """Return the request. API version 2026-10-21 takes no temperature, so an ask's is dropped."""
+    request: dict[str, Any] = {
+        "model": model.vendor_name,
+        "max_tokens": ask.max_output_tokens,
+        "messages": [
+            {"role": message.role, "content": _content(message)} for message in ask.messages if message.role != "system"
+        ],
+        "timeout": anthropic.Timeout(ask.timeout_s, connect=CONNECT_TIMEOUT_S),
+    }
+    system = system_text(ask)
+    return request | {"system": system} if system else request
+
+
+def _content(message: Message) -> list[dict[str, Any]]:
+    # Pictures first: Anthropic says that its models see better so.
+    images = [
+        {
+            "type": "image",
+            "source": {"type": "base64", "media_type": "image/jpeg", "data": base64.b64encode(image).decode()},
+        }
+        for image in message.images
+    ]
+    return [*images, {"type": "text", "text": message.text}] if message.text else images
+
+
+def _delta(event: RawMessageStreamEvent, earlier: Usage | None) -> Delta:
+    if event.type == "message_start":
+        return Delta(usage=from_anthropic(event.message.usage, earlier))
+    if event.type == "content_block_delta" and event.delta.type == "text_delta":
+        return Delta(text=event.delta.text)
+    if event.type == "message_delta":
+        return Delta(finish=_finish(event.delta.stop_reason), usage=from_anthropic(event.usage, earlier))
+    return Delta()
+
+
+def _finish(reason: str | None) -> Finish | None:
+    return _FINISH.get(reason, "stop") if reason else None
+
+
+def _reply(error: Exception) -> Reply | None:
+    # An error inside a stream has status 200 and says its kind in `type`.
+    if isinstance(error, anthropic.APIStatusError):
+        return Reply(
+            status=error.status_code,
+            codes=(error.error_code, error.type),
+            retry_after_s=retry_after_s(error.response.headers),
+        )
+    return None

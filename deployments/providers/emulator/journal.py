@@ -1,0 +1,91 @@
+"""Remembers every request the emulator got: enough to check a bill by to the unit, nothing of its content."""
+
+from __future__ import annotations
+
+from collections import OrderedDict
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, replace
+from typing import Any, overload
+
+MAX_REMEMBERED = 100_000
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Seen:
+    """One request and what the vendor charges for it; times are seconds of the emulator's clock.
+
+    `prompt_tokens` holds every input token, cached, written and image ones too; `completion_tokens` every output
+    token, thinking ones too. A stream that broke is charged what had been produced by then, any other answer whole.
+    """
+
+    path: str
+    vendor: str
+    model: str
+    stream: bool = False
+    status: int = 0
+    """0 until the status line has been sent."""
+    prompt_tokens: int = 0
+    completion_tokens: int = 0
+    cached_tokens: int = 0
+    cache_write_5m_tokens: int = 0
+    cache_write_1h_tokens: int = 0
+    thinking_tokens: int = 0
+    image_tokens: int = 0
+    images: int = 0
+    image_px: int = 0
+    audio_ms: int = 0
+    characters: int = 0
+    sent_tokens: int = 0
+    """How many tokens of text had been written to the connection."""
+    arrived_at_s: float = 0.0
+    answered_at_s: float | None = None
+    ended_at_s: float | None = None
+    disconnected_at_s: float | None = None
+    """When the client was noticed to be gone, if it left before its answer's end."""
+
+    @property
+    def cache_write_tokens(self) -> int:
+        return self.cache_write_5m_tokens + self.cache_write_1h_tokens
+
+
+class Journal(Sequence[Seen]):
+    """The newest requests in order of arrival, those in flight among them."""
+
+    def __init__(self, most: int = MAX_REMEMBERED) -> None:
+        self._most = most
+        self._seen: OrderedDict[int, Seen] = OrderedDict()
+        self._next = 0
+
+    def open(self, seen: Seen) -> int:
+        """Write a line and return its number."""
+        number, self._next = self._next, self._next + 1
+        self._seen[number] = seen
+        if len(self._seen) > self._most:
+            self._seen.popitem(last=False)
+        return number
+
+    def change(self, number: int, **changes: Any) -> None:
+        """Correct a line; one that has been forgotten stays so."""
+        if number in self._seen:
+            self._seen[number] = replace(self._seen[number], **changes)
+
+    def line(self, number: int) -> Seen | None:
+        return self._seen.get(number)
+
+    def clear(self) -> None:
+        self._seen.clear()
+
+    @overload
+    def __getitem__(self, index: int) -> Seen: ...
+
+    @overload
+    def __getitem__(self, index: slice) -> list[Seen]: ...
+
+    def __getitem__(self, index: int | slice) -> Seen | list[Seen]:
+        return list(self._seen.values())[index]
+
+    def __iter__(self) -> Iterator[Seen]:
+        return iter(list(self._seen.values()))
+
+    def __len__(self) -> int:
+        return len(self._seen)

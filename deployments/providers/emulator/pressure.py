@@ -1,0 +1,154 @@
+"""Says whether a vendor has room for one more request, and what it says of its limits. The clock is an argument."""
+
+from __future__ import annotations
+
+from collections import Counter, OrderedDict
+from dataclasses import dataclass, field
+from typing import Literal
+
+MAX_BUCKETS = 10_000
+BUSY_RETRY_S = 1.0
+"""What a vendor without a free place says: when one falls free is not known."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Limits:
+    """What one key may ask of one model; None is no limit."""
+
+    requests_per_minute: int | None = None
+    tokens_per_minute: int | None = None
+    concurrent: int | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Load:
+    """How a vendor fares when many ask at once, each model by itself.
+
+    Up to `free` requests in flight run at full speed; each `capacity` more adds the whole time once again, as a batch
+    that is served in turns does. Beyond `most` the vendor is overloaded.
+    """
+
+    free: int = 64
+    capacity: int = 64
+    most: int | None = None
+
+    def slowdown(self, in_flight: int) -> float:
+        """Return by how much everything takes longer."""
+        return 1 + max(0, in_flight - self.free) / self.capacity
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Gauge:
+    """One limit as it stands now; `reset_s` until it is whole again."""
+
+    limit: int
+    remaining: int
+    reset_s: float
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Standing:
+    """What a vendor knows of a key's limits when it answers."""
+
+    requests: Gauge | None = None
+    tokens: Gauge | None = None
+    in_flight: int = 0
+    concurrent: int | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Pushback:
+    """Why there is no room, and when to ask again."""
+
+    what: Literal["requests", "tokens", "concurrent", "overloaded"]
+    retry_after_s: float
+
+
+@dataclass(frozen=True, slots=True)
+class Place:
+    """Who asks for what: the place a request has among those in flight."""
+
+    vendor: str
+    model: str
+    key: str = field(repr=False)
+
+
+@dataclass(slots=True)
+class _Bucket:
+    """A minute's worth of something, filled evenly."""
+
+    limit: int
+    held: float
+    filled_at_s: float
+
+    def take(self, amount: float, now_s: float) -> float:
+        """Take `amount` if it is there, and return 0; else take nothing, and return the seconds until it is."""
+        self.held = min(self.limit, self.held + (now_s - self.filled_at_s) * self.limit / 60)
+        self.filled_at_s = now_s
+        if self.held < amount:
+            return (amount - self.held) * 60 / self.limit
+        self.held -= amount
+        return 0.0
+
+    def gauge(self) -> Gauge:
+        return Gauge(limit=self.limit, remaining=int(self.held), reset_s=(self.limit - self.held) * 60 / self.limit)
+
+
+class Pressure:
+    """The token buckets of each key and model, and the requests in flight."""
+
+    def __init__(self, limits: Limits | None = None, load: Load | None = None) -> None:
+        self.limits, self.load = limits or Limits(), load or Load()
+        self._buckets: OrderedDict[tuple[Place, str], _Bucket] = OrderedDict()
+        self._of_key: Counter[Place] = Counter()
+        self._of_model: Counter[tuple[str, str]] = Counter()
+
+    def push_back(self, place: Place, tokens: int, now_s: float) -> Pushback | None:
+        """Charge a request to its buckets and return None, or why it may not run. A refused one counts as a request."""
+        wait_s = self._take(place, "requests", 1, now_s)
+        if wait_s:
+            return Pushback(what="requests", retry_after_s=wait_s)
+        wait_s = self._take(place, "tokens", tokens, now_s)
+        if wait_s:
+            return Pushback(what="tokens", retry_after_s=wait_s)
+        if self.limits.concurrent is not None and self._of_key[place] >= self.limits.concurrent:
+            return Pushback(what="concurrent", retry_after_s=BUSY_RETRY_S)
+        if self.load.most is not None and self.in_flight(place) >= self.load.most:
+            return Pushback(what="overloaded", retry_after_s=BUSY_RETRY_S)
+        return None
+
+    def enter(self, place: Place) -> None:
+        self._of_key[place] += 1
+        self._of_model[place.vendor, place.model] += 1
+
+    def leave(self, place: Place) -> None:
+        self._of_key[place] -= 1
+        self._of_model[place.vendor, place.model] -= 1
+        if not self._of_key[place]:
+            # Keys come and go; what reached zero is not kept.
+            del self._of_key[place]
+
+    def in_flight(self, place: Place) -> int:
+        """Return how many requests the model has now, whoever asked."""
+        return self._of_model[place.vendor, place.model]
+
+    def slowdown(self, place: Place) -> float:
+        return self.load.slowdown(self.in_flight(place))
+
+    def standing(self, place: Place) -> Standing:
+        requests, tokens = (self._buckets.get((place, kind)) for kind in ("requests", "tokens"))
+        return Standing(
+            requests=requests.gauge() if requests else None,
+            tokens=tokens.gauge() if tokens else None,
+            in_flight=self._of_key[place],
+            concurrent=self.limits.concurrent,
+        )
+
+    def _take(self, place: Place, kind: str, amount: int, now_s: float) -> float:
+        limit = self.limits.requests_per_minute if kind == "requests" else self.limits.tokens_per_minute
+        if limit is None:
+            return 0.0
+        bucket = self._buckets.setdefault((place, kind), _Bucket(limit, limit, now_s))
+        if len(self._buckets) > MAX_BUCKETS:
+            self._buckets.popitem(last=False)
+        return bucket.take(amount, now_s)

@@ -1,0 +1,71 @@
+"""Writes an answer to its connection, and breaks the connection at the byte it was told to."""
+
+from __future__ import annotations
+
+import asyncio
+import socket
+import struct
+
+from aiohttp import web
+
+# Close at once with a reset, rather than in good order: on, after no seconds.
+_RESET = struct.pack("ii", 1, 0)
+
+
+class Broken(Exception):
+    """The emulator broke this connection because it was told to; caught where the exchange ends."""
+
+
+class Writer:
+    """One answer on its way out. `reset` and every write past the fatal byte raise Broken."""
+
+    def __init__(self, request: web.Request) -> None:
+        self._request = request
+        self._left: int | None = None
+        self.response = web.StreamResponse()
+
+    def break_after(self, body_bytes: int | None) -> None:
+        """Break the connection after so many bytes of the body; at 0, before the status line."""
+        self._left = body_bytes
+
+    async def begin(self, headers: dict[str, str]) -> None:
+        """Send the status line and the headers of a stream."""
+        self.response.headers.update(headers)
+        await self._start()
+
+    async def write(self, data: bytes) -> None:
+        if self._left is None:
+            await self.response.write(data)
+            return
+        part, self._left = data[: self._left], self._left - len(data)
+        if part:
+            await self.response.write(part)
+        if self._left <= 0:
+            await self.reset()
+
+    async def whole(self, response: web.Response) -> web.StreamResponse:
+        """Return an answer to be sent as it is, or send as much of it as the fault lets through."""
+        if self._left is None:
+            return response
+        self.response = web.StreamResponse(status=response.status, headers=response.headers)
+        body = response.body if isinstance(response.body, bytes) else b""
+        self.response.content_length = len(body)
+        await self._start()
+        await self.write(body)
+        return self.response
+
+    async def reset(self) -> None:
+        """Break the connection; what has been written leaves first."""
+        transport = self._request.transport
+        # aiohttp holds the headers back to send them with the first bytes: one turn lets them go.
+        await asyncio.sleep(0)
+        if transport is not None:
+            connection = transport.get_extra_info("socket")
+            connection.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, _RESET)
+            transport.abort()
+        raise Broken
+
+    async def _start(self) -> None:
+        if self._left is not None and self._left <= 0:
+            await self.reset()
+        await self.response.prepare(self._request)

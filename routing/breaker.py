@@ -1,0 +1,159 @@
+"""Says whether a target may be asked now: closed, open or half-open. The clock and the dice come in as arguments."""
+
+from __future__ import annotations
+
+import random
+from collections import OrderedDict, deque
+from dataclasses import dataclass
+from enum import StrEnum
+
+from routing.errors import ProviderError, ProviderRefused, RayroomError, ReplicaLost
+from routing.knobs import STRICT, Count, Seconds, Share
+
+MOST_BREAKERS = 256
+
+
+class State(StrEnum):
+    CLOSED = "closed"
+    OPEN = "open"
+    HALF_OPEN = "half_open"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class BreakerSettings:
+    """When a breaker opens: at so many failures that are so large a share of the last `window_s`; and for how long."""
+
+    __pydantic_config__ = STRICT
+
+    window_s: Seconds = 30.0
+    most_outcomes: Count = 256
+    failures: Count = 5
+    failure_share: Share = 0.5
+    open_s: Seconds = 5.0
+    longest_open_s: Seconds = 60.0
+    jitter_share: Share = 0.2
+    probe_s: Seconds = 30.0
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Permit:
+    """Leave for one attempt. `era` tells an attempt begun before the breaker's last turn from one begun after."""
+
+    era: int
+    probe: bool
+
+
+def counts_against(error: BaseException | None) -> bool | None:
+    """Return whether an attempt's end is the target's failure, its success (False), or says nothing of it (None).
+
+    A cancellation, a request that the vendor refuses and a replica of ours that died say nothing.
+    """
+    if error is None:
+        return False
+    if isinstance(error, ProviderRefused | ReplicaLost) or not isinstance(error, ProviderError):
+        return None
+    return True
+
+
+class Breaker:
+    """One target's breaker, in one replica."""
+
+    def __init__(self, settings: BreakerSettings, dice: random.Random) -> None:
+        self._settings = settings
+        self._dice = dice
+        self._outcomes: deque[tuple[float, bool]] = deque(maxlen=settings.most_outcomes)
+        self._era = 0
+        self._open_until_s: float | None = None
+        self._not_before_s = float("-inf")
+        self._openings = 0
+        self._probe_ends_s: float | None = None
+
+    def state(self, now_s: float) -> State:
+        if self._open_until_s is None:
+            return State.CLOSED
+        return State.OPEN if now_s < self._open_until_s else State.HALF_OPEN
+
+    def ask(self, now_s: float) -> Permit | None:
+        """Return leave for one attempt, or None. Who gets one hands it back with `report`, however the attempt ends."""
+        state = self.state(now_s)
+        if state is State.CLOSED:
+            return Permit(era=self._era, probe=False)
+        # A probe whose end nobody reports must not keep the breaker shut for ever.
+        if state is State.OPEN or (self._probe_ends_s is not None and now_s < self._probe_ends_s):
+            return None
+        self._era += 1
+        self._probe_ends_s = now_s + self._settings.probe_s
+        return Permit(era=self._era, probe=True)
+
+    def report(self, permit: Permit, error: BaseException | None, now_s: float) -> None:
+        """Learn how an attempt ended; `error` is what it raised, a cancellation included."""
+        failed = counts_against(error)
+        if failed and isinstance(error, RayroomError):
+            self._hold_off(error.retry_after_s, now_s)
+        if permit.era != self._era:
+            return
+        if permit.probe:
+            self._probed(failed, now_s)
+        elif self._open_until_s is None and failed is not None:
+            self._outcomes.append((now_s, failed))
+            if failed and self._too_many(now_s):
+                self._open(now_s)
+
+    def opens_again_in_s(self, now_s: float) -> float:
+        """Return how long it is, at the earliest, until an attempt may be made: for who is turned away."""
+        return max(0.0, (self._open_until_s or now_s) - now_s)
+
+    def _probed(self, failed: bool | None, now_s: float) -> None:
+        self._probe_ends_s = None
+        if failed is None:
+            return
+        if failed:
+            self._open(now_s)
+            return
+        self._era += 1
+        self._open_until_s, self._openings = None, 0
+
+    def _hold_off(self, retry_after_s: float | None, now_s: float) -> None:
+        """Lengthen this opening, or the next one, to what the vendor asks; never shorten it."""
+        if retry_after_s is None or not retry_after_s > 0:
+            return
+        self._not_before_s = max(self._not_before_s, now_s + min(retry_after_s, self._settings.longest_open_s))
+        if self.state(now_s) is State.OPEN and self._open_until_s is not None:
+            self._open_until_s = max(self._open_until_s, self._not_before_s)
+
+    def _too_many(self, now_s: float) -> bool:
+        while self._outcomes and self._outcomes[0][0] <= now_s - self._settings.window_s:
+            self._outcomes.popleft()
+        failures = sum(failed for _, failed in self._outcomes)
+        return failures >= self._settings.failures and failures >= self._settings.failure_share * len(self._outcomes)
+
+    def _open(self, now_s: float) -> None:
+        # Jittered, or the replicas of a router would probe a vendor that has just come back all at once.
+        jitter = 1 + self._settings.jitter_share * (2 * self._dice.random() - 1)
+        open_s = min(self._settings.open_s * 2**self._openings, self._settings.longest_open_s) * jitter
+        self._open_until_s = max(now_s + open_s, self._not_before_s)
+        self._openings = min(self._openings + 1, 16)
+        self._era += 1
+        self._outcomes.clear()
+
+
+class Breakers:
+    """A breaker for each (vendor, model) that was asked; the one unasked for longest gives way to a new one."""
+
+    def __init__(self, dice: random.Random, settings: BreakerSettings | None = None, most: int = MOST_BREAKERS) -> None:
+        self._settings = settings or BreakerSettings()
+        self._dice = dice
+        self._most = most
+        self._breakers: OrderedDict[tuple[str, str], Breaker] = OrderedDict()
+
+    def of(self, vendor: str, model: str) -> Breaker:
+        key = (vendor, model)
+        if key not in self._breakers:
+            self._breakers[key] = Breaker(self._settings, self._dice)
+            if len(self._breakers) > self._most:
+                self._breakers.popitem(last=False)
+        self._breakers.move_to_end(key)
+        return self._breakers[key]
+
+    def states(self, now_s: float) -> dict[tuple[str, str], State]:
+        return {key: breaker.state(now_s) for key, breaker in self._breakers.items()}

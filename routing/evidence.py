@@ -1,0 +1,78 @@
+"""Reads an answer of the cheap tier for signs that a stronger model must give it. English; asks no one."""
+
+from __future__ import annotations
+
+import re
+
+from routing.messages import Answer
+
+SHORT_WORDS = 40
+"""A longer answer has said something, whatever it apologises for."""
+UNFINISHED_WORDS = 12
+
+_SENTENCE = re.compile(r"(?<=[.!?:])\s+|\n+")
+_SAYS = re.compile(r"[\w\d]")
+_ENDED = re.compile(r"[.!?:](?:\s|$)|\n")
+
+# How a sentence opens before it comes to its point: "I'm sorry, but", "Unfortunately,", "As an AI model,".
+_OPENING = (
+    r"(?:(?:(?:i'?m|i am) )?(?:so |very |really )?(?:sorry|afraid)(?: that)?,? (?:but )?"
+    r"|unfortunately,? |apologies,? (?:but )?|as an? (?:\w+ )?(?:ai|assistant|model)[^,]*, )?"
+)
+_CANNOT = r"i(?:'m| am)? (?:can'?t|cannot|can not|could not|couldn'?t|not able to|unable to|won'?t)"
+_THING = (
+    r"(?:text|words?|writing|images?|pictures?|screenshots?|screen|frames?|photos?|slides?|labels?|numbers?|values?)"
+)
+# "I can't help with that", "I'm unable to assist", "I won't answer that".
+_REFUSED = re.compile(rf"{_OPENING}{_CANNOT} (?:help|assist|comply|answer|provide|discuss|do that|fulfil+)\b")
+# "I cannot read the text", "I'm unable to make out what is on the screen", "I can't see any image". But not "I can't
+# see any error" or "any text", which may be what there is to say.
+_UNREAD = re.compile(
+    rf"{_OPENING}{_CANNOT} (?:clearly |really |quite )?(?:read|make out|see|view|discern|tell|identify|recogni[sz]e) "
+    rf"(?:(?:the|your|this|that|these|those) (?:\w+ ){{0,2}}?{_THING}\b"
+    r"|(?:an|any|the) (?:image|picture|screenshot)s?\b|what(?:'s| is| it)\b|(?:it|this|that)\b)"
+)
+# "The text is too small to read", "The image is blurry", "The writing appears illegible".
+_UNCLEAR = re.compile(
+    rf"{_OPENING}(?:the|this|your) (?:\w+ ){{0,2}}?{_THING} (?:is|are|appears?|seems?)(?: to be)? "
+    r"(?:too (?:small|blurr(?:y|ed)|dark|low[- ]res(?:olution)?|pixelated)|(?:very )?blurr(?:y|ed)"
+    r"|illegible|unreadable|not (?:legible|readable))(?= to (?:read|make out|see|tell)\b| for me\b|[.!]?$)"
+)
+_IN_PART = re.compile(r"\b(?:but|however|although|though|except|otherwise|only|and)\b")
+_APOLOGY = re.compile(
+    r"(?:(?:i'?m|i am) )?(?:so |very )?sorry(?: about that)?[.!,]?|unfortunately[.,]?|i apologi[sz]e[.!]?"
+)
+
+
+def needs_stronger(answer: Answer) -> str | None:
+    """Return why a stronger model should answer instead, or None where this answer will do.
+
+    "refused"    the vendor said so, or a short answer's first sentence declines
+    "empty"      no letter and no digit
+    "truncated"  the limit was reached before one sentence ended
+    "unreadable" a short answer's first sentence says that the picture cannot be read, and nothing goes on to read it
+    """
+    if answer.finish == "refusal":
+        return "refused"
+    if answer.finish == "tool_calls":
+        return None
+    text = answer.text.strip()
+    if not _SAYS.search(text):
+        return "empty"
+    if answer.finish == "length" and len(text.split()) < UNFINISHED_WORDS and not _ENDED.search(text):
+        return "truncated"
+    return _declined(text) if len(text.split()) <= SHORT_WORDS else None
+
+
+def _declined(text: str) -> str | None:
+    # Only what the answer opens with is the model's own voice: further on it quotes a screen or a user.
+    said = text.replace("\N{RIGHT SINGLE QUOTATION MARK}", "'").lower()
+    sentences = [sentence.strip() for sentence in _SENTENCE.split(said) if sentence.strip()]
+    first, *rest = sentences[1:] if len(sentences) > 1 and _APOLOGY.fullmatch(sentences[0]) else sentences
+    if refused := _REFUSED.match(first):
+        return None if _IN_PART.search(first[refused.end() :]) else "refused"
+    unread = _UNREAD.match(first) or _UNCLEAR.match(first)
+    # One sentence that reads on, or two that follow it, may hold all that was asked for.
+    if unread is None or _IN_PART.search(first[unread.end() :]) or len(rest) > 1:
+        return None
+    return "unreadable"

@@ -1,0 +1,144 @@
+"""Measures how well a score finds the prompts worth a strong model. Knows labels and scores, no model.
+
+A router that sends the share s of the prompts to the strong model recovers a part of the quality gap between always
+weak (0) and always strong (1): the performance gap recovered, PGR(s).
+APGR   the mean of PGR over all shares: 0.5 for a router that knows nothing.
+PGR@s  the gap recovered at one share.
+CPT50  the smallest share that recovers half of the gap.
+Prompts with one score are sent in no order: the curve is straight across them.
+"""
+
+from __future__ import annotations
+
+import random
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from itertools import groupby, pairwise
+from statistics import fmean
+
+from routing.labels import Label
+from routing.share import ShareControl
+
+RANDOM_RUNS = 20
+TRAILING = 500
+
+Point = tuple[float, float]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Quality:
+    """How well one way of choosing does."""
+
+    name: str
+    apgr: float
+    pgr_at_share: float
+    cpt50: float
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Held:
+    """What the share control made of the file's order."""
+
+    share: float
+    trailing_share: float
+    trailing: int
+    capped: int
+    gap_recovered: float
+    first_threshold: float
+    last_threshold: float
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Evaluation:
+    """What a labelled file says of the scorer, beside what needs no scorer."""
+
+    prompts: int
+    weak_correct: float
+    strong_correct: float
+    share: float
+    qualities: tuple[Quality, ...]
+    held: Held
+
+
+def evaluate(
+    labels: Sequence[Label], score: Callable[[str], float], control: ShareControl, dice: random.Random
+) -> Evaluation:
+    """Return how `score` ranks the prompts, beside length, chance and the oracle, and how `control` holds its share."""
+    scores = [score(label.prompt) for label in labels]
+    gains = [label.gain for label in labels]
+    lengths = [float(len(label.prompt.encode())) for label in labels]
+    share = control.target.share
+    return Evaluation(
+        prompts=len(labels),
+        weak_correct=fmean(label.weak_correct for label in labels),
+        strong_correct=fmean(label.strong_correct for label in labels),
+        share=share,
+        qualities=(
+            quality("scorer", curve(scores, gains), share),
+            quality("length", curve(lengths, gains), share),
+            _chance(gains, share, dice),
+            quality("oracle", curve(gains, gains), share),
+        ),
+        held=hold(scores, gains, control),
+    )
+
+
+def curve(scores: Sequence[float], gains: Sequence[float]) -> list[Point]:
+    """Return (share, gap recovered) as prompts go to the strong model from the highest score down."""
+    ranked = sorted(zip(scores, gains, strict=True), key=lambda pair: -pair[0])
+    gap = sum(gains)
+    points, sent, gained = [(0.0, 0.0)], 0, 0.0
+    for _, group in groupby(ranked, key=lambda pair: pair[0]):
+        tied = [gain for _, gain in group]
+        sent, gained = sent + len(tied), gained + sum(tied)
+        points.append((sent / len(gains), gained / gap))
+    return points
+
+
+def quality(name: str, points: Sequence[Point], share: float) -> Quality:
+    return Quality(name=name, apgr=_area(points), pgr_at_share=_at(points, share), cpt50=_share_for(points, 0.5))
+
+
+def hold(scores: Sequence[float], gains: Sequence[float], control: ShareControl) -> Held:
+    """Return what `control` sends to the strong model when the prompts come in this order."""
+    first = control.threshold
+    verdicts = [control.decide(score) for score in scores]
+    sent = [verdict.complex for verdict in verdicts]
+    trailing = sent[-TRAILING:]
+    return Held(
+        share=fmean(sent),
+        trailing_share=fmean(trailing),
+        trailing=len(trailing),
+        capped=sum(verdict.capped for verdict in verdicts),
+        gap_recovered=sum(gain for gain, strong in zip(gains, sent, strict=True) if strong) / sum(gains),
+        first_threshold=first,
+        last_threshold=control.threshold,
+    )
+
+
+def _chance(gains: Sequence[float], share: float, dice: random.Random) -> Quality:
+    runs = [quality("random", curve([dice.random() for _ in gains], gains), share) for _ in range(RANDOM_RUNS)]
+    return Quality(
+        name="random",
+        apgr=fmean(run.apgr for run in runs),
+        pgr_at_share=fmean(run.pgr_at_share for run in runs),
+        cpt50=fmean(run.cpt50 for run in runs),
+    )
+
+
+def _area(points: Sequence[Point]) -> float:
+    return sum((x1 - x0) * (y0 + y1) / 2 for (x0, y0), (x1, y1) in pairwise(points))
+
+
+def _at(points: Sequence[Point], share: float) -> float:
+    for (x0, y0), (x1, y1) in pairwise(points):
+        if share <= x1:
+            return y0 + (y1 - y0) * (share - x0) / (x1 - x0)
+    return points[-1][1]
+
+
+def _share_for(points: Sequence[Point], part: float) -> float:
+    for (x0, y0), (x1, y1) in pairwise(points):
+        if y1 >= part:
+            return x0 + (x1 - x0) * (part - y0) / (y1 - y0)
+    return 1.0

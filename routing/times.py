@@ -1,0 +1,53 @@
+"""Remembers how long a target's last answers took, and tells their quantiles. Reads no clock."""
+
+from __future__ import annotations
+
+from bisect import bisect_left, insort
+from collections import OrderedDict, deque
+from dataclasses import dataclass, field
+
+KEPT = 128
+MOST_TARGETS = 256
+FEWEST = 8
+"""Below so many times a quantile is a guess."""
+
+
+@dataclass(slots=True)
+class RecentTimes:
+    """The last times of one target, in seconds, the oldest forgotten first."""
+
+    kept: int = KEPT
+    _order: deque[float] = field(default_factory=deque)
+    _ranked: list[float] = field(default_factory=list)
+
+    def add(self, seconds: float) -> None:
+        self._order.append(seconds)
+        insort(self._ranked, seconds)
+        if len(self._order) > self.kept:
+            del self._ranked[bisect_left(self._ranked, self._order.popleft())]
+
+    def quantile(self, part: float, fewest: int = FEWEST) -> float | None:
+        """Return the time that `part` of the answers were done in, or None while too few are known."""
+        if len(self._ranked) < max(fewest, 1):
+            return None
+        return self._ranked[min(int(part * len(self._ranked)), len(self._ranked) - 1)]
+
+    def __len__(self) -> int:
+        return len(self._order)
+
+
+class TargetTimes:
+    """The recent times of each target; the one unasked for longest is forgotten first."""
+
+    def __init__(self, kept: int = KEPT, most: int = MOST_TARGETS) -> None:
+        self._kept = kept
+        self._most = most
+        self._times: OrderedDict[str, RecentTimes] = OrderedDict()
+
+    def of(self, model: str) -> RecentTimes:
+        if model not in self._times:
+            self._times[model] = RecentTimes(self._kept)
+            if len(self._times) > self._most:
+                self._times.popitem(last=False)
+        self._times.move_to_end(model)
+        return self._times[model]

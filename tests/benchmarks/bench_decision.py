@@ -1,0 +1,47 @@
+"""What one routing decision costs: score, share and choice, over turns of every length. Asks no one."""
+
+from __future__ import annotations
+
+import random
+import sys
+import time
+from statistics import quantiles
+
+from rich.console import Console
+
+from routing.catalogue import load_catalogue
+from routing.complexity import score_text
+from routing.messages import Tier
+from routing.policy import ServiceRoutes, choose
+from routing.share import ShareControl, ShareTarget
+
+DECISIONS = 20_000
+GOAL_US = 200.0
+WORDS = "show me the second chart and explain why its numbers are lower than those of the last quarter".split()
+
+
+def run() -> list[float]:
+    """Return how long each decision took, in microseconds."""
+    dice = random.Random(7)
+    turns = [" ".join(dice.choices(WORDS, k=dice.choice((3, 12, 40, 200, 5_000)))) for _ in range(200)]
+    catalogue, share = load_catalogue(), ShareControl(ShareTarget(service="llm", share=0.3), dice)
+    routes = ServiceRoutes(
+        targets={Tier.SIMPLE: ("gpt-6-luna",), Tier.COMPLEX: ("gpt-6.1-sol",)}, threshold=0.5, attempts=2
+    )
+    took_us = []
+    for index in range(DECISIONS):
+        began_ns = time.perf_counter_ns()
+        choose("auto", score_text(turns[index % len(turns)]), routes, "llm", catalogue, share=share)
+        took_us.append((time.perf_counter_ns() - began_ns) / 1_000)
+    return took_us
+
+
+def main() -> int:
+    """Print the percentiles; returns 1 where the median misses its goal."""
+    parts = quantiles(run(), n=100)
+    Console().print(f"one decision: p50 {parts[49]:.0f} us, p95 {parts[94]:.0f} us, p99 {parts[98]:.0f} us")
+    return int(parts[49] > GOAL_US)
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,21 @@
+"""The emulator every SDK is run against: it takes no time unless a test says so."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator
+
+import pytest
+
+from deployments.providers.emulator import Emulator, House
+from tests.contract.stall import Stall
+
+
+@pytest.fixture
+def stall() -> Stall:
+    return Stall()
+
+
+@pytest.fixture
+async def emulator(stall: Stall) -> AsyncIterator[Emulator]:
+    async with Emulator(House(sleep=stall)).running() as emulator:
+        yield emulator

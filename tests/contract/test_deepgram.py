@@ -1,0 +1,333 @@
+"""Deepgram's SDK and LiveKit's plugin for it, each against the emulator on a real socket."""
+
+from __future__ import annotations
+
+import asyncio
+import random
+from typing import Any
+
+import httpx
+import pytest
+from deepgram.core.api_error import ApiError
+from livekit import rtc
+from livekit.agents import APIConnectionError, APIConnectOptions, APIStatusError, stt, utils
+from livekit.plugins import deepgram
+from websockets.exceptions import ConnectionClosed, ConnectionClosedError
+
+from deployments.providers.emulator import Emulator, Fault, House, Limits, Pace
+from deployments.providers.emulator.deepgram import deepgram_routes
+from deployments.providers.emulator.hearing import Script
+from tests.contract.speech import RATE_HZ, deepgram_client, pieces, serving, silence, voice, wav
+
+LIVE: dict[str, Any] = {"model": "nova-3", "encoding": "linear16", "sample_rate": RATE_HZ}
+SAID = voice(900) + silence(300)
+
+
+async def told(root: str, sound: bytes, **asked: Any) -> list[Any]:
+    """Return every message of a live socket that is sent `sound` and closed in good order."""
+    async with deepgram_client(root) as client, client.listen.v1.connect(**LIVE | asked) as socket:
+        for piece in pieces(sound):
+            await socket.send_media(piece)
+        await socket.send_close_stream()
+        async with asyncio.timeout(5):
+            return [message async for message in socket]
+
+
+def transcripts(messages: list[Any], final: bool) -> list[str]:
+    results = [message for message in messages if message.type == "Results" and message.is_final == final]
+    texts = [result.channel.alternatives[0].transcript for result in results]
+    return [text for text in texts if text]
+
+
+async def test_recorded_speech_is_its_phrases_and_is_billed_by_the_millisecond(emulator: Emulator) -> None:
+    emulator.script.add("What is on the screen?", "And below?")
+    sound = silence(200) + voice(900) + silence(1_000) + voice(537)
+    async with deepgram_client(emulator.url) as client:
+        answer = await client.listen.v1.media.transcribe_file(request=wav(sound), model="nova-3", smart_format=True)
+    (alternative,) = answer.results.channels[0].alternatives
+    assert alternative.transcript == "What is on the screen? And below?"
+    assert (alternative.words[0].start, alternative.words[-1].word) == (0.2, "below")
+    (seen,) = emulator.journal
+    assert answer.metadata.duration == 2.637 == seen.audio_ms / 1_000
+    assert (seen.vendor, seen.model, seen.status) == ("deepgram", "nova-3", 200)
+
+
+async def test_recorded_silence_has_no_words_and_is_billed_all_the_same(emulator: Emulator) -> None:
+    async with deepgram_client(emulator.url) as client:
+        answer = await client.listen.v1.media.transcribe_file(request=wav(silence(1_500)), model="nova-3")
+    (alternative,) = answer.results.channels[0].alternatives
+    assert (alternative.transcript, alternative.words, alternative.confidence) == ("", [], 0.0)
+    assert emulator.journal[0].audio_ms == 1_500
+
+
+async def test_what_is_no_sound_is_refused_and_not_billed(emulator: Emulator) -> None:
+    async with deepgram_client(emulator.url) as client:
+        with pytest.raises(ApiError) as failed:
+            await client.listen.v1.media.transcribe_file(request=b"ID3 of some other kind", model="nova-3")
+    assert failed.value.status_code == 400 and failed.value.headers is not None
+    assert "dg-request-id" in failed.value.headers
+    assert [(seen.status, seen.audio_ms) for seen in emulator.journal] == [(400, 0)]
+
+
+async def test_live_speech_starts_grows_ends_and_says_what_it_is_billed(emulator: Emulator) -> None:
+    emulator.script.add("What is on the screen?")
+    messages = await told(
+        emulator.url, voice(1_200) + silence(1_500), interim_results=True, vad_events=True, utterance_end_ms=1_000
+    )
+    assert messages[0].type == "SpeechStarted" and messages[0].timestamp == 0
+    assert transcripts(messages, final=False) == ["what is", "what is on the"]
+    assert transcripts(messages, final=True) == ["what is on the screen"]
+    assert [message.type for message in messages[-3:]] == ["UtteranceEnd", "Results", "Metadata"]
+    (seen,) = emulator.journal
+    assert messages[-1].duration == 2.7 == seen.audio_ms / 1_000 and seen.status == 101
+    assert seen.ended_at_s is not None and seen.answered_at_s is not None and seen.ended_at_s > seen.answered_at_s
+
+
+async def test_a_pause_shorter_than_endpointing_is_within_a_phrase(emulator: Emulator) -> None:
+    sound = voice(400) + silence(300) + voice(400) + silence(700)
+    for endpointing, phrases in (("100", 2), ("500", 1)):
+        messages = await told(emulator.url, sound, endpointing=endpointing)
+        assert sum(message.type == "Results" and message.speech_final for message in messages) == phrases
+
+
+async def test_finalize_tells_at_once_what_was_said_so_far(emulator: Emulator) -> None:
+    async with deepgram_client(emulator.url) as client, client.listen.v1.connect(**LIVE) as socket:
+        await socket.send_media(voice(400))
+        await socket.send_finalize()
+        async with asyncio.timeout(2):
+            result = await socket.recv()
+        assert result.is_final and result.from_finalize
+        assert result.channel.alternatives[0].transcript == "simulated transcript 1"
+
+
+async def test_a_silent_client_is_closed_and_one_that_keeps_alive_is_not() -> None:
+    async with serving(deepgram_routes(House(), Script(), idle_s=0.3)) as root, deepgram_client(root) as client:
+        async with client.listen.v1.connect(**LIVE) as socket:
+            for _ in range(6):
+                await socket.send_keep_alive()
+                await asyncio.sleep(0.1)
+            with pytest.raises(ConnectionClosedError) as closed:
+                await asyncio.wait_for(socket.recv(), 2)
+    assert closed.value.rcvd is not None
+    assert (closed.value.rcvd.code, closed.value.rcvd.reason) == (1011, "NET-0001")
+
+
+async def test_a_live_sound_of_no_known_kind_is_closed(emulator: Emulator) -> None:
+    async with deepgram_client(emulator.url) as client, client.listen.v1.connect(model="nova-3") as socket:
+        await socket.send_media(b"\x00\x01" * 800)
+        with pytest.raises(ConnectionClosedError) as closed:
+            await asyncio.wait_for(socket.recv(), 2)
+    assert closed.value.rcvd is not None
+    assert (closed.value.rcvd.code, closed.value.rcvd.reason) == (1008, "DATA-0000")
+
+
+async def test_a_live_wav_names_its_own_format(emulator: Emulator) -> None:
+    async with deepgram_client(emulator.url) as client, client.listen.v1.connect(model="nova-3") as socket:
+        for piece in pieces(wav(SAID)):
+            await socket.send_media(piece)
+        await socket.send_close_stream()
+        messages = [message async for message in socket]
+    assert transcripts(messages, final=True) == ["simulated transcript 1"]
+    assert emulator.journal[0].audio_ms == 1_200
+
+
+async def test_a_call_without_a_sound_costs_nothing(emulator: Emulator) -> None:
+    async with deepgram_client(emulator.url) as client, client.listen.v1.connect(model="nova-3") as socket:
+        await socket.send_close_stream()
+        (metadata,) = [message async for message in socket]
+    assert (metadata.type, metadata.duration, emulator.journal[0].audio_ms) == ("Metadata", 0, 0)
+
+
+@pytest.mark.parametrize("status", [401, 402, 429, 503])
+async def test_a_refusal_keeps_its_status_for_recorded_and_for_live(status: int, emulator: Emulator) -> None:
+    emulator.plan(Fault(status=status, headers={"x-told": "yes"}), vendor="deepgram", times=2)
+    async with deepgram_client(emulator.url) as client:
+        with pytest.raises(ApiError) as recorded:
+            await client.listen.v1.media.transcribe_file(request=wav(SAID), model="nova-3")
+        with pytest.raises(ApiError) as live:
+            async with client.listen.v1.connect(**LIVE):
+                pass
+    assert recorded.value.status_code == live.value.status_code == status
+    assert recorded.value.headers is not None and recorded.value.headers["x-told"] == "yes"
+    # The SDK puts the request's headers where the answer's belong, so what a refused handshake says is lost.
+    assert live.value.headers is not None and "x-told" not in live.value.headers
+    assert [(seen.status, seen.audio_ms) for seen in emulator.journal] == [(status, 0)] * 2
+
+
+async def test_without_a_key_there_is_no_entry(emulator: Emulator) -> None:
+    # The SDK sends nothing without a key, so this is asked without it.
+    async with httpx.AsyncClient() as client:
+        answer = await client.get(f"{emulator.url}/deepgram/v1/projects")
+    assert (answer.status_code, answer.json()["err_code"]) == (401, "INVALID_AUTH")
+    assert answer.headers["dg-request-id"] == answer.json()["request_id"]
+
+
+async def test_one_socket_more_than_the_limit_is_refused_until_another_closes() -> None:
+    async with Emulator(House(limits=Limits(concurrent=1))).running() as emulator:
+        async with deepgram_client(emulator.url) as client:
+            async with client.listen.v1.connect(**LIVE) as first:
+                with pytest.raises(ApiError) as failed:
+                    async with client.listen.v1.connect(**LIVE):
+                        pass
+                await first.send_close_stream()
+                assert [message.type async for message in first] == ["Metadata"]
+            assert failed.value.status_code == 429
+            assert transcripts(await told(emulator.url, SAID), final=True) == ["simulated transcript 1"]
+
+
+@pytest.mark.parametrize(
+    ("fault", "code"),
+    [
+        (Fault(cut_after_chunks=1, close_code=1011, code="NET-0000"), 1011),
+        (Fault(overload_after_chunks=1), 1011),
+        (Fault(reset_after_chunks=1), 1006),
+        (Fault(reset_after_bytes=1_000), 1006),
+    ],
+)
+async def test_a_socket_breaks_where_it_was_told_and_what_was_heard_stays_billed(
+    fault: Fault, code: int, emulator: Emulator
+) -> None:
+    emulator.plan(fault)
+    async with deepgram_client(emulator.url) as client, client.listen.v1.connect(**LIVE) as socket:
+        await socket.send_media(SAID + SAID)
+        assert (await socket.recv()).is_final
+        with pytest.raises(ConnectionClosed) as closed:
+            await asyncio.wait_for(socket.recv(), 2)
+    received = closed.value.rcvd
+    assert (received.code if received else 1006) == code
+    assert emulator.journal[0].audio_ms == 2_400
+
+
+async def test_a_stalled_socket_says_no_more(emulator: Emulator) -> None:
+    emulator.plan(Fault(stall_after_chunks=1))
+    async with deepgram_client(emulator.url) as client, client.listen.v1.connect(**LIVE) as socket:
+        await socket.send_media(SAID + SAID)
+        assert (await socket.recv()).is_final
+        with pytest.raises(TimeoutError):
+            await asyncio.wait_for(socket.recv(), 0.3)
+
+
+async def test_a_key_check_finds_projects_balance_and_models(emulator: Emulator) -> None:
+    async with deepgram_client(emulator.url) as client:
+        projects = await client.manage.v1.projects.list()
+        project_id = projects.projects[0].project_id
+        balances = await client.manage.v1.projects.billing.balances.list(project_id)
+        models = await client.manage.v1.projects.models.list(project_id)
+    assert balances.balances[0].amount > 0
+    assert [model.canonical_name for model in models.stt] == ["nova-3"]
+
+
+def frame(pcm: bytes) -> rtc.AudioFrame:
+    return rtc.AudioFrame(pcm, RATE_HZ, 1, len(pcm) // 2)
+
+
+async def attended(emulator: Emulator, sound: bytes, until: stt.SpeechEventType) -> tuple[list[stt.SpeechEvent], float]:
+    """Return what the plugin says of `sound` up to an event, and the seconds its metrics counted by then."""
+    seconds = 0.0
+
+    def count(metrics: Any) -> None:
+        nonlocal seconds
+        seconds += metrics.audio_duration
+
+    async with utils.http_context.open():
+        ears = deepgram.STT(base_url=f"{emulator.url}/deepgram/v1/listen", api_key="k")
+        ears.on("metrics_collected", count)
+        stream = ears.stream(conn_options=APIConnectOptions(max_retry=0))
+        events = []
+        try:
+            for piece in pieces(sound):
+                stream.push_frame(frame(piece))
+            stream.flush()
+            async with asyncio.timeout(5):
+                async for event in stream:
+                    events.append(event)
+                    if event.type is until:
+                        break
+            return events, seconds
+        finally:
+            await stream.aclose()
+            await ears.aclose()
+
+
+async def test_the_livekit_plugin_hears_interims_and_a_final_and_counts_what_the_journal_counts(
+    emulator: Emulator,
+) -> None:
+    emulator.script.add("What is on the screen?")
+    events, seconds = await attended(emulator, SAID, stt.SpeechEventType.END_OF_SPEECH)
+    kinds = [event.type for event in events if event.type is not stt.SpeechEventType.RECOGNITION_USAGE]
+    assert kinds[0] is stt.SpeechEventType.START_OF_SPEECH and stt.SpeechEventType.INTERIM_TRANSCRIPT in kinds
+    (final,) = [event for event in events if event.type is stt.SpeechEventType.FINAL_TRANSCRIPT]
+    assert final.alternatives[0].text == "What is on the screen?"
+    assert round(1_000 * seconds) == 1_200 == emulator.journal[0].audio_ms
+
+
+@pytest.mark.parametrize(
+    ("fault", "status", "retryable"),
+    [
+        (Fault(status=401), 401, False),
+        (Fault(status=429), 429, True),
+        (Fault(cut_after_chunks=1, close_code=1011, code="NET-0000"), 1011, True),
+    ],
+)
+async def test_the_livekit_plugin_tells_a_refusal_and_a_broken_socket_apart(
+    fault: Fault, status: int, retryable: bool, emulator: Emulator
+) -> None:
+    emulator.plan(fault)
+    with pytest.raises(APIStatusError) as failed:
+        await attended(emulator, SAID + SAID, stt.SpeechEventType.END_OF_SPEECH)
+    assert (failed.value.status_code, failed.value.retryable) == (status, retryable)
+
+
+async def test_the_livekit_plugin_hears_a_recording_but_takes_its_refusal_for_a_lost_connection(
+    emulator: Emulator,
+) -> None:
+    async with utils.http_context.open():
+        ears = deepgram.STT(base_url=f"{emulator.url}/deepgram/v1/listen", api_key="k")
+        heard = await ears.recognize(frame(SAID), conn_options=APIConnectOptions(max_retry=0))
+        assert heard.alternatives[0].text == "simulated transcript 1" and emulator.journal[0].audio_ms == 1_200
+        emulator.plan(Fault(status=401))
+        # It reads the body without a look at the status: recordings of ours go through the SDK.
+        with pytest.raises(APIConnectionError):
+            await ears.recognize(frame(SAID), conn_options=APIConnectOptions(max_retry=0))
+        await ears.aclose()
+
+
+async def test_another_process_plans_what_is_heard(emulator: Emulator) -> None:
+    async with httpx.AsyncClient(base_url=emulator.url) as client:
+        planned = await client.post("/_emulator/phrases", json={"phrases": ["From outside."]})
+        wrong = await client.post("/_emulator/phrases", json={"phrases": "From outside."})
+    assert (planned.status_code, planned.json()) == (200, {"planned": 1})
+    assert (wrong.status_code, wrong.json()["error"]["param"]) == (422, "phrases")
+    assert transcripts(await told(emulator.url, SAID), final=True) == ["from outside"]
+
+
+@pytest.mark.parametrize("asked", [{"encoding": "opus"}, {"endpointing": "soon"}, {"sample_rate": 0}])
+async def test_a_query_that_cannot_be_met_is_refused_at_the_handshake(
+    asked: dict[str, Any], emulator: Emulator
+) -> None:
+    async with deepgram_client(emulator.url) as client:
+        with pytest.raises(ApiError) as failed:
+            async with client.listen.v1.connect(**LIVE | asked):
+                pass
+    assert failed.value.status_code == 400
+
+
+async def test_a_transcript_takes_as_long_as_the_models_profile_says() -> None:
+    slept_s = []
+
+    async def nap(seconds: float) -> None:
+        slept_s.append(seconds)
+        await asyncio.sleep(0)
+
+    def pace() -> Pace:
+        return Pace(random.Random(3), speed=1.0)
+
+    async with Emulator(House(pace=pace(), sleep=nap)).running() as emulator, deepgram_client(emulator.url) as client:
+        await client.listen.v1.media.transcribe_file(request=wav(SAID), model="nova-3")
+    assert slept_s == [0.0, pace().first_token_s("nova-3")]
+
+
+async def test_a_call_whose_usage_is_not_told_ends_without_it(emulator: Emulator) -> None:
+    emulator.plan(Fault(untold_usage=True))
+    messages = await told(emulator.url, SAID)
+    assert {message.type for message in messages} == {"Results"} and emulator.journal[0].audio_ms == 1_200

@@ -1,0 +1,122 @@
+"""What the adapters put on the wire, read by a server on a real socket that keeps each request's body."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator
+from dataclasses import dataclass, field
+from typing import Any
+
+import pytest
+from aiohttp import web
+
+from deployments.providers.base import connect
+from deployments.settings import SimulationSettings, VendorSettings
+from routing.catalogue import Model
+from routing.errors import ProviderError
+from routing.messages import Ask, Message, Tier
+
+
+@dataclass
+class Keeper:
+    """A server that answers 400 and keeps what it was sent."""
+
+    url: str = ""
+    paths: list[str] = field(default_factory=list)
+    bodies: list[dict[str, Any]] = field(default_factory=list)
+    headers: list[dict[str, str]] = field(default_factory=list)
+
+    async def keep(self, request: web.Request) -> web.Response:
+        self.paths.append(request.path)
+        self.bodies.append(await request.json())
+        self.headers.append({name.lower(): value for name, value in request.headers.items()})
+        return web.json_response({"error": {"message": "kept", "type": "invalid_request_error"}}, status=400)
+
+    async def sent(self, row: dict[str, Any], model: str, **ask: Any) -> dict[str, Any]:
+        """Return the body of one ask, made through a vendor's row of the configuration."""
+        provider = connect("it", VendorSettings(**row | {"base_url": self.url}), SimulationSettings())
+        said = (Message(role="system", text="Be short."), Message(role="user", text="Hello?", images=(b"jpeg",)))
+        with pytest.raises(ProviderError):
+            await provider.answer(named(model), Ask(model=model, messages=said, **ask))
+        await provider.aclose()
+        return self.bodies[-1]
+
+
+def named(model: str) -> Model:
+    return Model(name=model, vendor="it", services=("llm",), tier=Tier.SIMPLE, source="a test")
+
+
+@pytest.fixture
+async def keeper() -> AsyncIterator[Keeper]:
+    keeper = Keeper()
+    app = web.Application()
+    app.router.add_route("POST", "/{path:.*}", keeper.keep)
+    runner = web.AppRunner(app, access_log=None)
+    await runner.setup()
+    site = web.TCPSite(runner, "127.0.0.1", 0)
+    await site.start()
+    keeper.url = f"http://127.0.0.1:{runner.addresses[0][1]}"
+    yield keeper
+    await runner.cleanup()
+
+
+async def test_a_server_of_ones_own_needs_no_key_and_may_name_the_limit_its_way(keeper: Keeper) -> None:
+    row = {"api": "openai", "output_limit_field": "max_tokens"}
+    body = await keeper.sent(row, "qwen3-vl", max_output_tokens=77, temperature=0.5)
+    assert body["max_tokens"] == 77 and "max_completion_tokens" not in body and "reasoning_effort" not in body
+    assert (body["model"], body["temperature"]) == ("qwen3-vl", 0.5)
+    assert keeper.paths == ["/chat/completions"]
+
+
+@pytest.mark.parametrize(
+    ("model", "tokens", "sampling"),
+    [
+        ("gpt-4o", 300, {"temperature": 0.5}),
+        ("gpt-6-luna", 300, {"temperature": 0.5, "reasoning_effort": "none"}),
+        # A model that thinks takes no temperature.
+        ("gpt-6-luna", 4_000, {}),
+    ],
+)
+async def test_openais_thinking_models_think_only_where_there_is_room(
+    model: str, tokens: int, sampling: dict[str, Any], keeper: Keeper
+) -> None:
+    body = await keeper.sent({"api": "openai"}, model, max_output_tokens=tokens, temperature=0.5)
+    assert {name: body[name] for name in ("temperature", "reasoning_effort") if name in body} == sampling
+    assert body["max_completion_tokens"] == tokens
+
+
+@pytest.mark.parametrize(
+    ("model", "tokens", "thinking"),
+    [
+        ("gemini-2.5-flash", 150, {"thinking_budget": 0}),
+        ("gemini-2.5-flash", 4_000, None),
+        ("gemini-3.5-flash-lite", 150, None),
+    ],
+)
+async def test_a_short_answer_of_gemini_is_not_eaten_by_thinking(
+    model: str, tokens: int, thinking: dict[str, int] | None, keeper: Keeper
+) -> None:
+    body = await keeper.sent({"api": "gemini", "api_version": "v1beta"}, model, max_output_tokens=tokens)
+    config = body["generationConfig"]
+    assert config.get("thinkingConfig") == thinking and config["maxOutputTokens"] == tokens
+    assert keeper.paths == [f"/v1beta/models/{model}:generateContent"]
+
+
+async def test_anthropic_gets_no_temperature_and_its_system_text_apart(keeper: Keeper) -> None:
+    body = await keeper.sent({"api": "anthropic"}, "claude-sonnet-5-5", max_output_tokens=300, temperature=0.5)
+    assert body["system"] == "Be short." and [message["role"] for message in body["messages"]] == ["user"]
+    assert "temperature" not in body and body["max_tokens"] == 300
+    assert [part["type"] for part in body["messages"][0]["content"]] == ["image", "text"]
+
+
+@pytest.mark.parametrize(
+    ("api", "header"), [("openai", "authorization"), ("anthropic", "authorization"), ("gemini", "x-goog-api-key")]
+)
+async def test_the_key_of_the_row_is_sent_and_no_other(
+    api: str, header: str, keeper: Keeper, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for name in ("OPENAI_API_KEY", "ANTHROPIC_API_KEY", "ANTHROPIC_AUTH_TOKEN", "GOOGLE_API_KEY", "GEMINI_API_KEY"):
+        monkeypatch.setenv(name, "another")
+    monkeypatch.setenv("THE_KEY", "the-key")
+    await keeper.sent({"api": api, "api_key_env": "THE_KEY"}, "m")
+    (headers,) = keeper.headers
+    assert headers[header].endswith("the-key") and "another" not in str(headers)

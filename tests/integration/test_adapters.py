@@ -1,0 +1,424 @@
+"""One contract, asked of every vendor's adapter through its real SDK, against a server that speaks its protocol."""
+
+from __future__ import annotations
+
+import asyncio
+import pickle
+import socket
+import time
+from collections.abc import AsyncIterator, Callable, Iterator
+from contextlib import ExitStack
+from dataclasses import dataclass, field
+
+import pytest
+
+from deployments.providers.base import Provider, connect
+from deployments.providers.emulator import Emulator, Extras, Fault, Seen
+from deployments.providers.timers import CONNECT_TIMEOUT_S
+from deployments.settings import SimulationSettings, VendorSettings
+from routing.catalogue import Model, load_catalogue
+from routing.errors import (
+    ProviderAuth,
+    ProviderError,
+    ProviderOverloaded,
+    ProviderQuota,
+    ProviderRateLimited,
+    ProviderRefused,
+    ProviderTimeout,
+    ProviderTruncated,
+    ProviderUnconnected,
+    ProviderUnreachable,
+)
+from routing.messages import Answer, Ask, Delta, EmbedAsk, Message, Tier, Usage
+from tests.integration.world import jpeg
+
+CATALOGUE = load_catalogue()
+VENDORS = {
+    "openai": ("/openai/v1", "gpt-6-luna"),
+    "anthropic": ("/anthropic", "claude-sonnet-5-5"),
+    "gemini": ("/gemini", "gemini-3.5-flash-lite"),
+}
+ALL = pytest.mark.parametrize("vendor", VENDORS)
+BOTH = pytest.mark.parametrize("how", ["answer", "stream"])
+
+
+@dataclass
+class Desk:
+    """Every vendor's adapter, connected to one emulator."""
+
+    emulator: Emulator
+    providers: dict[str, Provider] = field(default_factory=dict)
+
+    def provider(self, vendor: str, url: str | None = None) -> Provider:
+        if vendor not in self.providers:
+            path = VENDORS[vendor][0] if vendor in VENDORS else "/voyage/v1"
+            row = VendorSettings.model_validate(
+                {"api": vendor, "api_key_env": "VENDOR_KEY", "base_url": url or self.emulator.url + path}
+            )
+            self.providers[vendor] = connect(vendor, row, SimulationSettings())
+            self.providers[vendor].warm_up()
+        return self.providers[vendor]
+
+    async def ask(self, vendor: str, how: str, an_ask: Ask) -> Answer:
+        provider, model = self.provider(vendor), model_of(vendor)
+        if how == "answer":
+            return await provider.answer(model, an_ask)
+        deltas = [delta async for delta in provider.stream(model, an_ask)]
+        return joined(model, deltas)
+
+
+def joined(model: Model, deltas: list[Delta]) -> Answer:
+    *pieces, last = deltas
+    assert last.finish is not None and all(delta.finish is None and delta.text for delta in pieces)
+    return Answer(text="".join(d.text for d in deltas), model=model.name, finish=last.finish, usage=last.usage)
+
+
+def model_of(vendor: str) -> Model:
+    return CATALOGUE.get(VENDORS[vendor][1])
+
+
+def ask(vendor: str, max_output_tokens: int = 64, timeout_s: float = 5.0, between_s: float | None = None) -> Ask:
+    return Ask(
+        model=VENDORS[vendor][1],
+        messages=(
+            Message(role="system", text="Describe what you see."),
+            Message(role="user", text="Look here.", images=(jpeg(), jpeg(320, 180))),
+            Message(role="assistant", text="I see it."),
+            Message(role="user", text="What is on the screen?"),
+        ),
+        max_output_tokens=max_output_tokens,
+        temperature=0.2,
+        timeout_s=timeout_s,
+        between_tokens_timeout_s=between_s,
+    )
+
+
+def charged(seen: Seen) -> Usage:
+    """Return what the emulator charges for a request, as our bill counts it."""
+    return Usage(
+        input_tokens=seen.prompt_tokens,
+        cached_input_tokens=seen.cached_tokens,
+        cache_write_tokens=seen.cache_write_5m_tokens + seen.cache_write_1h_tokens,
+        output_tokens=seen.completion_tokens,
+        thinking_tokens=seen.thinking_tokens,
+    )
+
+
+def billed(usage: Usage | None) -> Usage:
+    """Return a usage without what only informs: of the vendors, Anthropic does not tell images apart."""
+    assert usage is not None
+    return Usage(**usage.nonzero() | {"image_tokens": 0})
+
+
+@pytest.fixture
+async def desk(monkeypatch: pytest.MonkeyPatch) -> AsyncIterator[Desk]:
+    monkeypatch.setenv("VENDOR_KEY", "k")
+    async with Emulator().running() as emulator:
+        desk = Desk(emulator)
+        yield desk
+        for provider in desk.providers.values():
+            await provider.aclose()
+
+
+@pytest.fixture
+def deaf_url() -> Iterator[str]:
+    """Return the address of a port whose queue is full: the kernel leaves whoever comes next without an answer."""
+    with ExitStack() as sockets:
+        server = sockets.enter_context(socket.create_server(("127.0.0.1", 0), backlog=0))
+        for _ in range(8):
+            waiting = sockets.enter_context(socket.socket())
+            waiting.setblocking(False)
+            waiting.connect_ex(server.getsockname())
+        yield f"http://127.0.0.1:{server.getsockname()[1]}"
+
+
+@ALL
+@BOTH
+async def test_an_answer_carries_the_usage_the_vendor_charges(vendor: str, how: str, desk: Desk) -> None:
+    answer = await desk.ask(vendor, how, ask(vendor))
+    (seen,) = desk.emulator.journal
+    assert answer.finish == "stop" and len(answer.text.split()) == seen.completion_tokens > 8
+    assert billed(answer.usage) == charged(seen) and answer.model == VENDORS[vendor][1]
+    assert (seen.images, seen.stream, seen.model, seen.status) == (2, how == "stream", VENDORS[vendor][1], 200)
+
+
+@ALL
+async def test_a_stream_says_what_a_whole_answer_says_and_in_pieces(vendor: str, desk: Desk) -> None:
+    whole = await desk.ask(vendor, "answer", ask(vendor))
+    deltas = [delta async for delta in desk.provider(vendor).stream(model_of(vendor), ask(vendor))]
+    assert joined(model_of(vendor), deltas) == whole and len(deltas) >= 4
+
+
+@ALL
+@BOTH
+async def test_cached_written_and_thought_tokens_are_billed_once_each(vendor: str, how: str, desk: Desk) -> None:
+    # Gemini has no charge for writing its cache.
+    written = 0 if vendor == "gemini" else 40
+    extras = Extras(cached_tokens=300, cache_write_5m_tokens=written, thinking_tokens=17)
+    desk.emulator.plan(Fault(extras=extras))
+    answer = await desk.ask(vendor, how, ask(vendor))
+    (seen,) = desk.emulator.journal
+    assert billed(answer.usage) == charged(seen)
+    assert seen.cached_tokens == 300 and answer.usage is not None and answer.usage.thinking_tokens == 17
+
+
+@ALL
+@BOTH
+async def test_an_answer_that_meets_its_limit_says_so(vendor: str, how: str, desk: Desk) -> None:
+    answer = await desk.ask(vendor, how, ask(vendor, max_output_tokens=8))
+    assert answer.finish == "length" and len(answer.text.split()) == 8
+
+
+@ALL
+@BOTH
+@pytest.mark.parametrize("refusal", ["refused", "filtered"])
+async def test_a_refusal_is_an_answer_and_is_billed(refusal: str, vendor: str, how: str, desk: Desk) -> None:
+    desk.emulator.plan(Fault(refusal=refusal))  # type: ignore[arg-type]
+    answer = await desk.ask(vendor, how, ask(vendor))
+    (seen,) = desk.emulator.journal
+    assert answer.finish == "refusal" and billed(answer.usage) == charged(seen)
+
+
+@ALL
+@BOTH
+async def test_usage_that_is_not_told_is_unknown_and_not_zero(vendor: str, how: str, desk: Desk) -> None:
+    desk.emulator.plan(Fault(untold_usage=True))
+    answer = await desk.ask(vendor, how, ask(vendor))
+    assert answer.usage is None and answer.text and answer.finish == "stop"
+
+
+@dataclass(frozen=True)
+class Case:
+    """A fault, and the error it must become."""
+
+    fault: Fault
+    kind: type[ProviderError]
+    phase: str
+    retry_after_s: float | None = None
+
+
+REFUSED = {
+    "rate limit": Case(Fault(status=429, retry_after_s=7.0), ProviderRateLimited, "first_token", 7.0),
+    "a long wait": Case(Fault(status=429, retry_after_s=7_200.0), ProviderRateLimited, "first_token", 60.0),
+    "bad key": Case(Fault(status=401), ProviderAuth, "first_token"),
+    "not allowed": Case(Fault(status=403), ProviderAuth, "first_token"),
+    "bad request": Case(Fault(status=400), ProviderRefused, "first_token"),
+    "no such model": Case(Fault(status=404), ProviderRefused, "first_token"),
+    "too large": Case(Fault(status=413), ProviderRefused, "first_token"),
+    "server error": Case(Fault(status=500), ProviderOverloaded, "first_token"),
+    "overloaded": Case(Fault(status=503, retry_after_s=3.0), ProviderOverloaded, "first_token", 3.0),
+    "gateway's time": Case(Fault(status=504), ProviderOverloaded, "first_token"),
+    "page of HTML": Case(Fault(html=True), ProviderOverloaded, "first_token"),
+    "no JSON": Case(Fault(garbage=True), ProviderTruncated, "parse"),
+    "silence": Case(Fault(delay_s=5.0), ProviderTimeout, "first_token"),
+    "reset at once": Case(Fault(reset_after_bytes=0), ProviderUnreachable, "first_token"),
+    "reset in the body": Case(Fault(reset_after_bytes=20), ProviderUnreachable, "first_token"),
+    "overload at once": Case(Fault(overload_after_chunks=0), ProviderOverloaded, "first_token"),
+}
+BROKEN = {
+    "cut": Case(Fault(cut_after_chunks=2), ProviderTruncated, "stream"),
+    "cut before a word": Case(Fault(cut_after_chunks=0), ProviderTruncated, "first_token"),
+    "reset": Case(Fault(reset_after_chunks=2), ProviderUnreachable, "stream"),
+    "overload": Case(Fault(overload_after_chunks=2), ProviderOverloaded, "stream"),
+    "stall": Case(Fault(stall_after_chunks=2, stall_s=5.0), ProviderTimeout, "stream"),
+}
+QUOTAS = {
+    "openai": Fault(status=429, code="insufficient_quota", retry_after_s=7.0),
+    "anthropic": Fault(status=429, code="enforced_spend_limit_reached", retry_after_s=7.0),
+    "gemini": Fault(status=429, code="GenerateRequestsPerDayPerProjectPerModel-FreeTier", retry_after_s=7.0),
+}
+
+
+async def failure(desk: Desk, vendor: str, how: str, fault: Fault, an_ask: Ask) -> ProviderError:
+    """Return the error a fault becomes, which no SDK tried twice and which a process boundary does not change."""
+    desk.emulator.plan(fault)
+    with pytest.raises(ProviderError) as failed:
+        await desk.ask(vendor, how, an_ask)
+    again = pickle.loads(pickle.dumps(failed.value))
+    assert type(again) is type(failed.value) and again.facts == failed.value.facts
+    assert len(desk.emulator.journal) == 1
+    return failed.value
+
+
+@ALL
+@BOTH
+@pytest.mark.parametrize("name", REFUSED)
+async def test_what_a_vendor_says_instead_of_an_answer_is_ours(name: str, vendor: str, how: str, desk: Desk) -> None:
+    case = REFUSED[name]
+    error = await failure(desk, vendor, how, case.fault, ask(vendor, timeout_s=0.5 if case.fault.delay_s else 5.0))
+    # Anthropic's SDK passes over what has no event name, so that nothing came is all that can be known.
+    skipped = case.fault.garbage and (vendor, how) == ("anthropic", "stream")
+    assert (type(error), error.facts["phase"]) == (case.kind, "first_token" if skipped else case.phase)
+    assert error.retry_after_s == case.retry_after_s
+    assert error.facts.get("vendor_status") == case.fault.status or case.fault.status is None
+
+
+@ALL
+@pytest.mark.parametrize("name", BROKEN)
+async def test_a_stream_that_breaks_is_an_error_and_never_an_answer(name: str, vendor: str, desk: Desk) -> None:
+    case = BROKEN[name]
+    error = await failure(desk, vendor, "stream", case.fault, ask(vendor, between_s=0.3))
+    assert (type(error), error.facts["phase"]) == (case.kind, case.phase)
+
+
+@ALL
+async def test_a_whole_answer_without_its_finish_marker_is_truncated(vendor: str, desk: Desk) -> None:
+    error = await failure(desk, vendor, "answer", Fault(cut_after_chunks=2), ask(vendor))
+    assert (type(error), error.facts["phase"]) == (ProviderTruncated, "parse")
+
+
+@ALL
+@BOTH
+async def test_spent_credit_is_not_a_rate_limit(vendor: str, how: str, desk: Desk) -> None:
+    error = await failure(desk, vendor, how, QUOTAS[vendor], ask(vendor))
+    assert type(error) is ProviderQuota and not error.retryable and error.facts["vendor_status"] == 429
+
+
+async def test_a_wrong_key_at_google_is_a_wrong_key_though_it_comes_as_400(desk: Desk) -> None:
+    error = await failure(desk, "gemini", "answer", Fault(status=400, code="API_KEY_INVALID"), ask("gemini"))
+    assert type(error) is ProviderAuth and error.facts["vendor_code"] == "API_KEY_INVALID"
+
+
+@ALL
+async def test_a_stream_that_stays_below_its_timers_may_last_longer_than_each(vendor: str, desk: Desk) -> None:
+    desk.emulator.plan(Fault(stall_after_chunks=2, stall_s=0.4))
+    deltas = [delta async for delta in desk.provider(vendor).stream(model_of(vendor), ask(vendor, between_s=1.0))]
+    assert deltas[-1].finish == "stop"
+
+
+@ALL
+@BOTH
+async def test_a_server_that_is_not_there_is_unconnected_at_once_and_costs_nothing(
+    vendor: str, how: str, desk: Desk
+) -> None:
+    desk.provider(vendor, "http://127.0.0.1:9")
+    began_s = time.monotonic()
+    with pytest.raises(ProviderUnconnected) as failed:
+        await desk.ask(vendor, how, ask(vendor))
+    assert failed.value.facts["phase"] == "connect" and not failed.value.billable
+    assert time.monotonic() - began_s < 1.0
+
+
+async def test_a_server_that_does_not_take_the_connection_is_given_up_by_the_connect_timer(
+    desk: Desk, deaf_url: str
+) -> None:
+    """All at once: each takes as long as the timer. It has to ring well before the attempt's own."""
+    for vendor in VENDORS:
+        desk.provider(vendor, deaf_url)
+    began_s = time.monotonic()
+    asked = [desk.ask(vendor, how, ask(vendor, timeout_s=30.0)) for vendor in VENDORS for how in ("answer", "stream")]
+    embedding = desk.provider("voyage", deaf_url).embed(
+        CATALOGUE.get("voyage-3.5"), EmbedAsk(model="voyage-3.5", inputs=INPUTS, timeout_s=30.0)
+    )
+    errors = await asyncio.gather(*asked, embedding, return_exceptions=True)
+    assert [(type(error), error.facts["phase"]) for error in errors if isinstance(error, ProviderError)] == [
+        (ProviderUnconnected, "connect")
+    ] * 7
+    assert CONNECT_TIMEOUT_S <= time.monotonic() - began_s < CONNECT_TIMEOUT_S + 2.0
+
+
+@ALL
+async def test_a_cancelled_answer_leaves_the_vendor_at_once(vendor: str, desk: Desk) -> None:
+    desk.emulator.plan(Fault(delay_s=5.0))
+    asking = asyncio.create_task(desk.ask(vendor, "answer", ask(vendor)))
+    await until(lambda: len(desk.emulator.journal) == 1)
+    left_at_s = time.time()
+    asking.cancel()
+    assert await noticed_s(desk) - left_at_s < 0.2
+    with pytest.raises(asyncio.CancelledError):
+        await asking
+
+
+@ALL
+@pytest.mark.parametrize("moment", ["while it waits", "between two pieces"])
+async def test_a_stream_that_is_left_is_left_at_once(moment: str, vendor: str, desk: Desk) -> None:
+    desk.emulator.plan(Fault(stall_after_chunks=2, stall_s=5.0))
+    deltas = desk.provider(vendor).stream(model_of(vendor), ask(vendor))
+    assert (await anext(deltas)).text
+    left_at_s = time.time()
+    if moment == "while it waits":
+        with pytest.raises(TimeoutError):
+            await asyncio.wait_for(all_of(deltas), 0.05)
+    await deltas.aclose()
+    assert await noticed_s(desk) - left_at_s < 0.2
+
+
+async def all_of(deltas: AsyncIterator[Delta]) -> list[Delta]:
+    return [delta async for delta in deltas]
+
+
+async def noticed_s(desk: Desk) -> float:
+    """Return when the emulator noticed that its client had gone."""
+    await until(lambda: desk.emulator.journal[0].disconnected_at_s is not None)
+    at_s = desk.emulator.journal[0].disconnected_at_s
+    assert at_s is not None
+    return at_s
+
+
+async def until(true: Callable[[], bool]) -> None:
+    async with asyncio.timeout(3):
+        while not true():  # noqa: ASYNC110 the emulator has no event to wait on
+            await asyncio.sleep(0.005)
+
+
+EMBEDDERS = {
+    "text": ("voyage", "voyage-3.5"),
+    "multimodal": ("voyage", "voyage-multimodal-3.5"),
+}
+INPUTS = (Message(role="user", text="one two"), Message(role="user", text="three"))
+
+
+@pytest.mark.parametrize("name", EMBEDDERS)
+async def test_each_text_gets_its_own_vector_and_all_are_billed(name: str, desk: Desk) -> None:
+    vendor, model = EMBEDDERS[name]
+    result = await desk.provider(vendor).embed(CATALOGUE.get(model), EmbedAsk(model=model, inputs=INPUTS))
+    (seen,) = desk.emulator.journal
+    assert len(set(result.vectors)) == 2 and len(result.vectors[0]) == CATALOGUE.get(model).dimensions
+    assert result.usage == Usage(input_tokens=seen.prompt_tokens) and seen.prompt_tokens == 3
+
+
+async def test_a_server_that_speaks_openais_protocol_makes_vectors_too(desk: Desk) -> None:
+    model = Model(name="own", vendor="own", services=("embeddings",), tier=Tier.SIMPLE, source="a test")
+    result = await desk.provider("openai").embed(model, EmbedAsk(model="own", inputs=INPUTS))
+    assert len(set(result.vectors)) == 2 and result.usage == Usage(input_tokens=3)
+
+
+async def test_a_picture_is_billed_by_its_pixels(desk: Desk) -> None:
+    model = "voyage-multimodal-3.5"
+    inputs = (Message(role="user", text="a chart", images=(jpeg(640, 360),)), Message(role="user", text="three"))
+    result = await desk.provider("voyage").embed(CATALOGUE.get(model), EmbedAsk(model=model, inputs=inputs))
+    assert result.usage == Usage(input_tokens=3, image_px=640 * 360) and len(set(result.vectors)) == 2
+
+
+async def test_vectors_without_usage_are_kept_and_their_usage_is_unknown(desk: Desk) -> None:
+    desk.emulator.plan(Fault(untold_usage=True))
+    model = "voyage-multimodal-3.5"
+    result = await desk.provider("voyage").embed(CATALOGUE.get(model), EmbedAsk(model=model, inputs=INPUTS))
+    assert result.usage is None and len(result.vectors) == 2
+
+
+async def test_a_picture_is_not_sent_to_a_model_of_texts(desk: Desk) -> None:
+    inputs = (Message(role="user", text="", images=(jpeg(),)),)
+    with pytest.raises(ProviderRefused, match="text only"):
+        await desk.provider("voyage").embed(CATALOGUE.get("voyage-3.5"), EmbedAsk(model="voyage-3.5", inputs=inputs))
+    assert len(desk.emulator.journal) == 0
+
+
+EMBEDDING_FAULTS = {
+    name: REFUSED[name]
+    for name in ("bad key", "bad request", "server error", "page of HTML", "no JSON", "silence", "reset at once")
+} | {
+    "rate limit": Case(Fault(status=429, headers={"retry-after": "7"}), ProviderRateLimited, "first_token", 7.0),
+    "reset in the body": Case(Fault(reset_after_bytes=20), ProviderUnreachable, "first_token"),
+}
+
+
+@pytest.mark.parametrize("name", EMBEDDING_FAULTS)
+async def test_a_failed_embedding_is_ours(name: str, desk: Desk) -> None:
+    case, model = EMBEDDING_FAULTS[name], "voyage-multimodal-3.5"
+    desk.emulator.plan(case.fault)
+    with pytest.raises(ProviderError) as failed:
+        await desk.provider("voyage").embed(CATALOGUE.get(model), EmbedAsk(model=model, inputs=INPUTS, timeout_s=0.8))
+    error = pickle.loads(pickle.dumps(failed.value))
+    assert (type(error), error.facts["phase"], error.retry_after_s) == (case.kind, case.phase, case.retry_after_s)
+    assert len(desk.emulator.journal) == 1

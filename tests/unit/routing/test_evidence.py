@@ -1,0 +1,94 @@
+"""An answer that says nothing is seen for what it is, and one that says something is left alone."""
+
+from __future__ import annotations
+
+import pytest
+
+from routing.evidence import needs_stronger
+from routing.messages import Answer, Finish
+
+
+def reason(text: str, finish: Finish = "stop") -> str | None:
+    return needs_stronger(Answer(text=text, model="m", finish=finish, usage=None))
+
+
+@pytest.mark.parametrize("text", ["", "  \n", "...", "—"])
+def test_an_answer_without_a_word_is_empty(text: str) -> None:
+    assert reason(text) == "empty"
+    assert reason(text, "tool_calls") is None
+
+
+def test_an_answer_cut_before_its_first_sentence_ended_is_truncated() -> None:
+    assert reason("The chart shows that the", "length") == "truncated"
+    assert reason("The chart shows sales. They rise from", "length") is None
+    assert reason("The chart shows that the", "stop") is None
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "I'm sorry, but I can't help with that.",
+        "I\u2019m sorry, I cannot assist with that request. If there is anything else, let me know.",
+        "I am unable to provide that information.",
+        "As an AI model, I can't answer that.",
+        "Unfortunately, I won't discuss this topic.",
+        "Sorry. I can't comply.",
+    ],
+)
+def test_a_short_answer_that_declines_is_refused(text: str) -> None:
+    assert reason(text) == "refused"
+
+
+def test_what_the_vendor_calls_a_refusal_is_one_whatever_it_says() -> None:
+    assert reason("The slide is blue.", "refusal") == "refused"
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "I can't read the text in this image.",
+        "I'm sorry, but I cannot make out what is on the screen.",
+        "I'm unable to see your screen.",
+        "I can't see any image.",
+        "The text is too small to read.",
+        "The image is blurry.",
+        "Unfortunately, the small text is illegible.",
+        "I\u2019m sorry. I can't read it. Please zoom in.",
+        "This screenshot appears to be too dark to make out any detail.",
+    ],
+)
+def test_a_short_answer_that_cannot_read_is_unreadable(text: str) -> None:
+    assert reason(text) == "unreadable"
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        'The error dialog says "I can\'t read the file" and offers a retry.',
+        "The log line is `cannot read the text segment`; the process then exits with 1.",
+        "The slide says that users can't see the image when they are offline.",
+        "I can't see any errors in this code.",
+        "I can't see any text on this slide.",
+        "I can't read the footer text, but the title is Q3 revenue: 4.2 million.",
+        "The text is too small to read in the sidebar, but the main window shows a terminal.",
+        "The image is blurry on the left and shows a bar chart with three bars on the right.",
+        "I can't help with the login itself, but the button in the top corner resets your password.",
+        "The policy page says the company cannot assist with refunds after 30 days.",
+        "The text is small and lists three bullet points.",
+        "The slide is dark.",
+        "Sorry! is the title of the page, with a picture of a broken robot below it.",
+        "No, the value is 42.",
+        'The dialog says "I can\'t read the image".',
+        "The chat shows I cannot help with that.",
+        "I can't read the text. It is Greek. The title may be Logos.",
+        "> I'm sorry, I can't help with that.\nis the bot's last message.",
+    ],
+)
+def test_an_answer_that_only_mentions_it_is_left_alone(text: str) -> None:
+    assert reason(text) is None
+
+
+def test_a_long_answer_has_said_something_whatever_it_apologises_for() -> None:
+    more = "It lies under a chart that has " + "one more bar of this kind, " * 7
+    assert reason(f"I can't read the text in the footer. {more}") is None
+    assert reason("I can't read the text in the footer. It lies under a chart.") == "unreadable"
