@@ -21,10 +21,12 @@ from deployments.gateway import GatewaySettings
 from deployments.llm import Llm
 from deployments.providers.base import check_vendor
 from deployments.router import Router
+from deployments.settings import VendorSettings
 from deployments.vision import Vision
-from routing.catalogue import load_catalogue
+from routing.catalogue import Catalogue
 from routing.errors import ConfigurationError
 from routing.logs import configure_logs
+from routing.messages import Service
 
 log = structlog.get_logger()
 
@@ -36,17 +38,22 @@ def build(args: dict[str, Any]) -> Application:
     check(settings)
     keys = find_keys(os.environ, Path(settings.keys.file))
     world = AggregatorClient(settings.costs, settings.backend)
-    leaf = (settings.vendors, settings.simulation)
+    catalogue = settings.catalogue()
     scaling = settings.scaling
+
+    def leaf(service: Service) -> tuple[Any, ...]:
+        return _vendors_of(service, settings, catalogue), settings.simulation, catalogue
+
     _say_what_runs(settings)
     router: Application = Router.options(**_options(scaling.router)).bind(  # type: ignore[attr-defined]
         _gateway_settings(settings),
+        catalogue,
         keys,
         world,
         CachedDirectory(settings.backend),
-        Vision.options(**_options(scaling.vision)).bind(*leaf),  # type: ignore[attr-defined]
-        Llm.options(**_options(scaling.llm)).bind(*leaf),  # type: ignore[attr-defined]
-        Embeddings.options(**_options(scaling.embeddings)).bind(*leaf),  # type: ignore[attr-defined]
+        Vision.options(**_options(scaling.vision)).bind(*leaf("vision")),  # type: ignore[attr-defined]
+        Llm.options(**_options(scaling.llm)).bind(*leaf("llm")),  # type: ignore[attr-defined]
+        Embeddings.options(**_options(scaling.embeddings)).bind(*leaf("embeddings")),  # type: ignore[attr-defined]
     )
     return router
 
@@ -62,9 +69,9 @@ def check(settings: AppSettings) -> None:
 
 def check_models(settings: AppSettings) -> list[str]:
     """Return a warning for each model that retires soon; raises ConfigurationError naming the key of a wrong one."""
-    catalogue, today = load_catalogue(), dt.datetime.now(dt.UTC).date()
+    catalogue, today = settings.catalogue(), dt.datetime.now(dt.UTC).date()
     warnings = []
-    for key, service, name in settings.models():
+    for key, service, name in settings.asked():
         try:
             warnings += catalogue.check([name], today)
         except ConfigurationError as error:
@@ -75,6 +82,12 @@ def check_models(settings: AppSettings) -> list[str]:
         if model.vendor not in settings.vendors:
             raise ConfigurationError(f"args.vendors: {name} needs a row named {model.vendor}.", "vendors")
     return list(dict.fromkeys(warnings))
+
+
+def _vendors_of(service: Service, settings: AppSettings, catalogue: Catalogue) -> dict[str, VendorSettings]:
+    """Return the vendors whose models answer a service: no replica imports an SDK that it never uses."""
+    needed = {model.vendor for model in catalogue.models.values() if service in model.services}
+    return {name: vendor for name, vendor in settings.vendors.items() if name in needed}
 
 
 def _gateway_settings(settings: AppSettings) -> GatewaySettings:

@@ -89,16 +89,21 @@ def route_eval(
 
 
 @app.command()
-def models(as_json: Annotated[bool, typer.Option("--json", help="Print JSON instead of a table.")] = False) -> None:
+def models(
+    config: Annotated[Path | None, typer.Option(help="A Serve configuration that has models of its own.")] = None,
+    as_json: Annotated[bool, typer.Option("--json", help="Print JSON instead of a table.")] = False,
+) -> None:
     """Show every model of the catalogue: its tier, its price, its last day and its successor."""
     import datetime as dt
 
+    from cluster.config_file import check_file
     from cluster.models_report import show
     from routing.catalogue import load_catalogue
 
+    catalogue = load_catalogue() if config is None else check_file(config).catalogue()
     # A pipe has no width of its own, and a folded name is not one that can be searched for.
     console = Console() if sys.stdout.isatty() else Console(width=140)
-    show(load_catalogue(), dt.datetime.now(dt.UTC).date(), console, as_json)
+    show(catalogue, dt.datetime.now(dt.UTC).date(), console, as_json)
 
 
 @app.command()

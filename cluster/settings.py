@@ -19,6 +19,7 @@ from deployments.settings import (
     VisionSettings,
 )
 from routing.breaker import BreakerSettings
+from routing.catalogue import Catalogue, OwnModel, load_catalogue
 from routing.errors import ConfigurationError
 from routing.fairness import FairnessSettings
 from routing.hedge import HedgeSettings
@@ -111,6 +112,8 @@ class AppSettings(Settings):
 
     scaling: DeploymentsScaling = DeploymentsScaling()
     vendors: dict[str, VendorSettings]
+    models: tuple[OwnModel, ...] = ()
+    """Models that the shipped catalogue does not know: name, vendor, services, tier, price."""
     simulation: SimulationSettings = SimulationSettings()
     vision: VisionSettings
     llm: ServiceSettings
@@ -124,7 +127,7 @@ class AppSettings(Settings):
     hedging: HedgeSettings = HedgeSettings()
     fairness: FairnessSettings = FairnessSettings()
 
-    def models(self) -> tuple[tuple[str, Service, str], ...]:
+    def asked(self) -> tuple[tuple[str, Service, str], ...]:
         """Return every model that a request may reach: the key that names it, what it is for, its name."""
         lists: tuple[tuple[str, Service, tuple[str, ...]], ...] = (
             ("vision.simple", "vision", self.vision.simple),
@@ -136,7 +139,11 @@ class AppSettings(Settings):
         return tuple((key, service, name) for key, service, names in lists for name in names)
 
     def model_names(self) -> tuple[str, ...]:
-        return tuple(dict.fromkeys(name for _, _, name in self.models()))
+        return tuple(dict.fromkeys(name for _, _, name in self.asked()))
+
+    def catalogue(self) -> Catalogue:
+        """Return the shipped catalogue and the models of one's own; raises ConfigurationError."""
+        return load_catalogue().extended(self.models)
 
     def below(self, root: Path) -> AppSettings:
         """Return the same settings with their relative paths made absolute below `root`."""

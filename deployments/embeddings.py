@@ -6,6 +6,7 @@ from ray import serve
 
 from deployments.leaf import Leaf
 from deployments.settings import SimulationSettings, VendorSettings
+from routing.catalogue import Catalogue
 from routing.messages import EmbedAsk
 from routing.messages import Embeddings as Vectors
 
@@ -14,8 +15,10 @@ from routing.messages import Embeddings as Vectors
 class Embeddings:
     """Turns text and frames into vectors."""
 
-    def __init__(self, vendors: dict[str, VendorSettings], simulation: SimulationSettings) -> None:
-        self._leaf = Leaf(vendors, simulation)
+    def __init__(
+        self, vendors: dict[str, VendorSettings], simulation: SimulationSettings, catalogue: Catalogue
+    ) -> None:
+        self._leaf = Leaf(vendors, simulation, catalogue)
         self._leaf.warm_up()
 
     async def embed(self, ask: EmbedAsk) -> Vectors:

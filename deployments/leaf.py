@@ -8,7 +8,7 @@ from collections.abc import AsyncGenerator
 from deployments.providers.base import Provider, connect
 from deployments.settings import SimulationSettings, VendorSettings
 from deployments.streams import coalesce
-from routing.catalogue import load_catalogue
+from routing.catalogue import Catalogue
 from routing.errors import ConfigurationError
 from routing.logs import configure_logs
 from routing.messages import Answer, Ask, Delta, EmbedAsk, Embeddings
@@ -17,9 +17,11 @@ from routing.messages import Answer, Ask, Delta, EmbedAsk, Embeddings
 class Leaf:
     """The vendors of one deployment, each connected once and for the replica's life."""
 
-    def __init__(self, vendors: dict[str, VendorSettings], simulation: SimulationSettings) -> None:
+    def __init__(
+        self, vendors: dict[str, VendorSettings], simulation: SimulationSettings, catalogue: Catalogue
+    ) -> None:
         configure_logs()
-        self._catalogue = load_catalogue()
+        self._catalogue = catalogue
         self._providers: dict[str, Provider] = {
             name: connect(name, vendor, simulation) for name, vendor in vendors.items()
         }

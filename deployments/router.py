@@ -12,7 +12,7 @@ from deployments.auth import Keys
 from deployments.gateway import Gateway, GatewaySettings, Leaves, World
 from deployments.handles import HandleLeaf
 from deployments.routes import build_routes
-from routing.catalogue import load_catalogue
+from routing.catalogue import Catalogue
 from routing.logs import configure_logs
 from routing.messages import Directory
 
@@ -25,6 +25,7 @@ class Router:
     def __init__(
         self,
         settings: GatewaySettings,
+        catalogue: Catalogue,
         keys: Keys,
         world: World,
         directory: Directory,
@@ -34,7 +35,7 @@ class Router:
     ) -> None:
         configure_logs()
         leaves = Leaves(vision=HandleLeaf(vision), llm=HandleLeaf(llm), embeddings=HandleLeaf(embeddings))
-        self._gateway = Gateway(settings, load_catalogue(), keys, leaves, world, directory)
+        self._gateway = Gateway(settings, catalogue, keys, leaves, world, directory)
 
     def __serve_build_asgi_app__(self) -> FastAPI:
         return build_routes(self._gateway)

@@ -6,6 +6,7 @@ from ray import serve
 
 from deployments.leaf import Leaf
 from deployments.settings import SimulationSettings, VendorSettings
+from routing.catalogue import Catalogue
 from routing.messages import Answer, Ask
 
 
@@ -13,8 +14,10 @@ from routing.messages import Answer, Ask
 class Vision:
     """Describes frames."""
 
-    def __init__(self, vendors: dict[str, VendorSettings], simulation: SimulationSettings) -> None:
-        self._leaf = Leaf(vendors, simulation)
+    def __init__(
+        self, vendors: dict[str, VendorSettings], simulation: SimulationSettings, catalogue: Catalogue
+    ) -> None:
+        self._leaf = Leaf(vendors, simulation, catalogue)
         self._leaf.warm_up()
 
     async def answer(self, ask: Ask) -> Answer:

@@ -12,7 +12,7 @@ from pydantic import BaseModel, ConfigDict, PositiveInt, ValidationError
 
 from routing.errors import BadInput, ConfigurationError, RetiredModel, TooLarge, UnknownModel
 from routing.messages import Ask, EmbedAsk, Message, Service, Tier, Usage
-from routing.prices import Price, Prices, load_prices
+from routing.prices import Price, Prices, Rates, load_prices
 
 WARN_DAYS = 60
 # English text runs at about four bytes a token in the vendors' tokenizers; three keeps an estimate from falling short.
@@ -62,12 +62,38 @@ class Model(BaseModel):
         return -(-px // self.image_px_per_token) if self.image_px_per_token else 0
 
 
+class OwnPrice(Rates):
+    """What a model of one's own costs, from which day."""
+
+    effective_from: dt.date
+
+
+class OwnModel(Model):
+    """A model that the shipped tables do not know, such as one on a company's own server; its price comes with it."""
+
+    source: str = "the configuration"
+    price: OwnPrice
+
+
 @dataclass(frozen=True)
 class Catalogue:
     """The models and their prices."""
 
     models: dict[str, Model]
     prices: Prices
+
+    def extended(self, own: Iterable[OwnModel]) -> Catalogue:
+        """Return the catalogue with models of one's own; raises ConfigurationError for a name that is taken."""
+        models, rows = dict(self.models), list(self.prices.rows)
+        for model in own:
+            if model.name in models:
+                raise ConfigurationError(f"models: the name {model.name} is taken; choose another.", "models")
+            models[model.name] = model
+            rows.append(Price(model=model.name, source=model.source, **model.price.model_dump()))
+        catalogue = Catalogue(models, Prices(tuple(rows)))
+        for name in models:
+            _check_successors(catalogue, models[name])
+        return catalogue
 
     def get(self, name: str) -> Model:
         """Return a model by its name; raises UnknownModel."""

@@ -14,10 +14,14 @@ from routing.errors import ConfigurationError
 from routing.messages import Usage
 
 PICO_PER_NANO = 1_000
+_INPUT_TOKENS = ("cached_input_pico", "cache_write_pico")
 
 
 class Rates(BaseModel):
-    """What each unit costs, in pico-dollars. A unit without a price is None: unknown, not free."""
+    """What each unit costs, in pico-dollars. A unit without a price is None: unknown, not free.
+
+    A cached or a written token without a price of its own costs what any input token costs.
+    """
 
     model_config = ConfigDict(extra="forbid", frozen=True)
 
@@ -32,6 +36,8 @@ class Rates(BaseModel):
     def pico(self, unit: str, model: str) -> int:
         """Return the price of one `unit`; raises ConfigurationError where there is none."""
         pico: int | None = getattr(self, unit)
+        if pico is None and unit in _INPUT_TOKENS:
+            pico = self.input_pico
         if pico is None:
             raise ConfigurationError(f"prices.toml: the row of {model} has no {unit}.", unit)
         return pico

@@ -54,7 +54,7 @@ class Scripted(Leaf):
     """A leaf that does, ask by ask, what its script says: answers, raises, or never ends."""
 
     def __init__(self, steps: Steps) -> None:
-        super().__init__(SIMULATED, FAST)
+        super().__init__(SIMULATED, FAST, load_catalogue())
         self.steps = steps
         self.asked: list[str] = []
         self.closed = 0

@@ -16,10 +16,12 @@ from deployments.embeddings import Embeddings
 from deployments.handles import HandleLeaf, ours, stream_within, within
 from deployments.llm import Llm
 from deployments.vision import Vision
+from routing.catalogue import load_catalogue
 from routing.errors import Overloaded, ProviderError, ProviderRefused, ProviderTimeout, ReplicaLost
 from routing.messages import Ask, Delta, EmbedAsk, Message
 from tests.integration.world import FAST, SIMULATED
 
+BOUND = (SIMULATED, FAST, load_catalogue())
 HELLO = (Message(role="user", text="Hello"),)
 ASK = Ask(model="gpt-6-luna", messages=HELLO)
 
@@ -63,12 +65,12 @@ def stuck() -> DeploymentHandle:
 @pytest.fixture(params=["vision", "llm"])
 def leaf(request: pytest.FixtureRequest) -> HandleLeaf:
     deployment = {"vision": Vision, "llm": Llm}[request.param]
-    return HandleLeaf(serve.run(deployment.bind(SIMULATED, FAST), name=request.param, _local_testing_mode=True))
+    return HandleLeaf(serve.run(deployment.bind(*BOUND), name=request.param, _local_testing_mode=True))
 
 
 @pytest.fixture
 def embeddings() -> Iterator[HandleLeaf]:
-    yield HandleLeaf(serve.run(Embeddings.bind(SIMULATED, FAST), name="embeddings", _local_testing_mode=True))
+    yield HandleLeaf(serve.run(Embeddings.bind(*BOUND), name="embeddings", _local_testing_mode=True))
 
 
 async def test_a_deployment_answers_over_its_handle(leaf: HandleLeaf) -> None:
@@ -77,7 +79,7 @@ async def test_a_deployment_answers_over_its_handle(leaf: HandleLeaf) -> None:
 
 
 async def test_a_deployment_streams_over_its_handle() -> None:
-    leaf = HandleLeaf(serve.run(Llm.bind(SIMULATED, FAST), name="streams", _local_testing_mode=True))
+    leaf = HandleLeaf(serve.run(Llm.bind(*BOUND), name="streams", _local_testing_mode=True))
     deltas = [delta async for delta in leaf.stream(ASK)]
     whole = await leaf.answer(ASK)
     assert "".join(delta.text for delta in deltas) == whole.text and deltas[-1].usage == whole.usage

@@ -126,7 +126,7 @@ async def gateway_in_process(
 ) -> AsyncIterator[tuple[Gateway, JournalWorld]]:
     """Yield a gateway and what it writes to; `changes` are of its GatewaySettings."""
     world = JournalWorld(path / "journal.db")
-    leaf = leaf or Leaf(vendors, simulation)
+    leaf = leaf or Leaf(vendors, simulation, load_catalogue())
     settings = GatewaySettings(
         vision=VisionSettings(simple=("gemini-3.5-flash-lite", "gpt-6-luna"), complex=("claude-sonnet-5-5",)),
         llm=llm or ServiceSettings(simple=("gpt-6-luna", "gemini-3.5-flash-lite"), complex=("gpt-6.1-sol",)),

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+import datetime as dt
 from pathlib import Path
 from typing import Any
 
@@ -13,6 +14,7 @@ from cluster.app import check
 from cluster.config_file import check_file
 from cluster.settings import parse_settings
 from routing.errors import ConfigurationError
+from routing.messages import Usage
 
 ROOT = Path(__file__).parents[3]
 SHIPPED = yaml.safe_load((ROOT / "serve_config.yaml").read_text())
@@ -82,6 +84,40 @@ def test_a_model_that_is_not_there_or_does_something_else_is_named_with_its_key(
     with pytest.raises(ConfigurationError) as refused:
         check(parse_settings(args(**changes)))
     assert refused.value.message.startswith(said)
+
+
+OWN = {
+    "name": "llama-on-our-own",
+    "vendor": "vllm",
+    "services": ["llm"],
+    "tier": "simple",
+    "price": {"input_pico": 0, "output_pico": 0, "effective_from": "2026-01-01"},
+}
+
+
+def test_a_model_of_ones_own_server_is_a_row_of_configuration() -> None:
+    server = {"api": "openai", "base_url": "http://127.0.0.1:8001/v1", "output_limit_field": "max_tokens"}
+    settings = parse_settings(args(models=[OWN], vendors__vllm=server, llm__simple=["llama-on-our-own"]))
+    check(settings)
+    price = settings.catalogue().price("llama-on-our-own", dt.date(2026, 11, 25))
+    assert price.version == "llama-on-our-own@2026-01-01"
+    assert price.cost_nanousd(Usage(input_tokens=9, cached_input_tokens=4, output_tokens=5)) == 0
+
+
+@pytest.mark.parametrize(
+    ("changes", "said"),
+    [
+        ({"price": None}, "args.models.0.price"),
+        ({"price": {"output_pico": 0}}, "args.models.0.price.effective_from"),
+        ({"name": "gpt-4o"}, "the name gpt-4o is taken"),
+        ({"successor": "nobody"}, "names the successor nobody: no such row"),
+        ({"teir": "simple"}, "args.models.0.teir"),
+    ],
+)
+def test_a_wrong_row_of_ones_own_is_named(changes: dict[str, Any], said: str) -> None:
+    with pytest.raises(ConfigurationError) as refused:
+        check(parse_settings(args(models=[OWN | changes])))
+    assert said in refused.value.message
 
 
 def test_a_vendor_without_its_key_is_refused_by_the_variables_name(monkeypatch: pytest.MonkeyPatch) -> None:
