@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import threading
+
 import numpy as np
 
 from room_agent.planes import Planes
@@ -18,6 +20,16 @@ def phash(planes: Planes) -> int:
 
     Hashes of one picture differ by 0 to 2 bits after a codec, those of two pages by 18 to 34.
     """
-    frequencies = _DCT @ LumaScaler(_SIDE, _SIDE)(planes.y) @ _DCT.T
+    frequencies = _DCT @ _thread.scaler(planes.y) @ _DCT.T
     bits = frequencies > np.median(frequencies)
     return int.from_bytes(np.packbits(bits).tobytes(), "big")
+
+
+class _Thread(threading.local):
+    """What each hashing thread keeps: to set a scaler up takes as long as to scale."""
+
+    def __init__(self) -> None:
+        self.scaler = LumaScaler(_SIDE, _SIDE)
+
+
+_thread = _Thread()
