@@ -32,7 +32,8 @@ def peer_command(
         raise ConfigurationError(f"node: version {NODE_MAJOR} or newer is needed; this one is {major.stdout.strip()}.")
     directory = root / PEER
     install(directory)
-    command = [node, str(directory / "server.js"), "--key", key, "--transformer", transformer]
+    # In one word: a random key may begin with a dash, which Node would take for another option.
+    command = [node, str(directory / "server.js"), f"--key={key}", "--transformer", transformer]
     return command if batching else [*command, "--no-batching"]
 
 
