@@ -5,17 +5,21 @@ from __future__ import annotations
 from collections.abc import AsyncGenerator, AsyncIterator, Callable
 from contextlib import aclosing, asynccontextmanager
 from dataclasses import dataclass, field, replace
-from typing import Protocol
+from typing import Protocol, TypeVar
 
 from deployments.bill import Leg, Meter, Payer
+from deployments.providers.base import thinks
 from deployments.streams import first_within, raced
 from deployments.targets import Run, Targets, Turn
 from routing.catalogue import Catalogue, estimate_ask, estimate_embed
-from routing.errors import ProviderError, RayroomError
+from routing.errors import CostsUnavailable, ProviderError, RayroomError
 from routing.evidence import needs_stronger
 from routing.hedge import HedgeBudget, HedgeSettings, hedge_after_s
 from routing.messages import Answer, Ask, Delta, EmbedAsk, Embeddings, Message, Tier, Usage
 from routing.policy import Decision
+from routing.retry import SHORTEST_ATTEMPT_S
+
+A = TypeVar("A", Ask, EmbedAsk)
 
 
 class AnswerLeaf(Protocol):
@@ -101,8 +105,8 @@ class Attempts:
         while (turn := await self._targets.next(run)) is not None:
             try:
                 async with self._attempt(order, run, turn, estimate_ask(turn.model, ask := _ask(order, turn))) as leg:
-                    answer = await leaf.answer(ask)
-                    leg.answered(answer.usage)
+                    answer = await leaf.answer(self._in_time(run, ask))
+                    leg.answered(answer.usage, answer.text)
             except RayroomError as error:
                 run.error = error
                 continue
@@ -110,14 +114,14 @@ class Attempts:
         raise run.error or ProviderError()
 
     async def _escalate(self, leaf: AnswerLeaf, order: Order, run: Run, weak: Answered, reason: str) -> Answered:
-        """Return the strong tier's answer, both billed; the weak one where the strong tier has none in time."""
+        """Return the strong tier's answer, both billed; the weak one where the strong tier has none, for any reason."""
         reasons = (*order.decision.reasons, f"escalated: {reason}")
         targets = order.decision.stronger
         decision = replace(order.decision, tier=Tier.COMPLEX, targets=targets, stronger=(), reasons=reasons)
         run.redirect(map(self._catalogue.get, targets))
         try:
             return await self._answer(leaf, replace(order, decision=decision), run)
-        except ProviderError as error:
+        except RayroomError as error:
             kept = replace(order.decision, reasons=(*reasons, f"kept: {error.code}"))
             return _answered(weak.answer, kept, run)
 
@@ -129,18 +133,25 @@ class Attempts:
         run = self._run(order)
         self._hedges.request()
         while (turn := await self._targets.next(run)) is not None:
+            whole = None
             try:
                 async with aclosing(self._legs(leaf, order, run, turn)) as pieces:
                     async for piece in pieces:
                         run.heard = True
-                        yield piece
+                        if isinstance(piece, Answer):
+                            whole = piece
+                        else:
+                            yield piece
             except RayroomError as error:
                 run.error = error
                 continue
+            if whole is not None:
+                # Not before every leg has ended: a slower one has its cost too.
+                yield _answered(whole, order.decision, run)
             return
         raise run.error or ProviderError()
 
-    def _legs(self, leaf: StreamLeaf, order: Order, run: Run, turn: Turn) -> AsyncGenerator[Delta | Answered, None]:
+    def _legs(self, leaf: StreamLeaf, order: Order, run: Run, turn: Turn) -> AsyncGenerator[Delta | Answer, None]:
         """Return one attempt's pieces, or those of the faster of two where the first is late."""
         first = self._leg(leaf, order, run, turn)
         if not order.hedged or not run.targets:
@@ -150,22 +161,22 @@ class Attempts:
         if after_s is None:
             return first
 
-        def second() -> AsyncGenerator[Delta | Answered, None] | None:
+        def second() -> AsyncGenerator[Delta | Answer, None] | None:
             another = self._targets.try_now(run) if self._hedges.take() else None
             return None if another is None else self._leg(leaf, order, run, another)
 
         return raced(first, second, after_s)
 
-    async def _leg(
-        self, leaf: StreamLeaf, order: Order, run: Run, turn: Turn
-    ) -> AsyncGenerator[Delta | Answered, None]:
-        """Yield one attempt's text, and an Answered once its bill is durable."""
+    async def _leg(self, leaf: StreamLeaf, order: Order, run: Run, turn: Turn) -> AsyncGenerator[Delta | Answer, None]:
+        """Yield one attempt's text, and the whole Answer once its bill is durable."""
         ask, said, started_s = _ask(order, turn), list[Delta](), self._clock()
         model = self._meter.served_name(turn.model)
         async with (
             self._attempt(order, run, turn, estimate_ask(turn.model, ask)) as leg,
-            aclosing(first_within(leaf.stream(ask), order.timers.first_token_s)) as deltas,
+            aclosing(first_within(leaf.stream(self._in_time(run, ask)), ask.first_token_timeout_s)) as deltas,
         ):
+            if not thinks(ask):
+                leg.tells_all()
             async for delta in deltas:
                 if not said:
                     self._targets.first_tokens(turn.model).add(self._clock() - started_s)
@@ -173,7 +184,7 @@ class Attempts:
                 said.append(delta)
                 if delta.text:
                     yield Delta(text=delta.text, model=model)
-        yield _answered(_whole(said, model, self._meter.simulated(turn.model)), order.decision, run)
+        yield _whole(said, model, self._meter.simulated(turn.model))
 
     async def embed(self, leaf: EmbedLeaf, order: Order) -> tuple[Embeddings, int]:
         """Return the vectors and what they cost; raises as `answer` does."""
@@ -182,7 +193,7 @@ class Attempts:
             ask = EmbedAsk(model=turn.model.name, inputs=order.messages, timeout_s=turn.timeout_s)
             try:
                 async with self._attempt(order, run, turn, estimate_embed(ask)) as leg:
-                    embeddings = await leaf.embed(ask)
+                    embeddings = await leaf.embed(self._in_time(run, ask))
                     leg.answered(embeddings.usage)
             except RayroomError as error:
                 run.error = error
@@ -198,13 +209,21 @@ class Attempts:
         ended: BaseException | None = None
         try:
             async with leg:
+                if not run.deadline.allows(SHORTEST_ATTEMPT_S, self._clock()):
+                    # The journal took the time that the vendor was to have.
+                    raise CostsUnavailable(retry_after_s=1.0)
                 yield leg
         except BaseException as error:
             ended = error
             raise
         finally:
             run.cost_nanousd += leg.cost_nanousd
+            run.ended(turn)
             self._targets.ended(turn, ended, self._clock() - started_s)
+
+    def _in_time(self, run: Run, ask: A) -> A:
+        """Return an ask with no more time than its request still has: the journal may have taken some of it."""
+        return replace(ask, timeout_s=min(ask.timeout_s, run.deadline.remaining_s(self._clock())))
 
     def _run(self, order: Order) -> Run:
         models = [self._catalogue.get(name) for name in order.decision.targets]

@@ -6,16 +6,20 @@ import asyncio
 import datetime as dt
 import uuid
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from types import TracebackType
+
+import structlog
 
 from deployments.providers.base import served_name
 from routing.catalogue import Catalogue, Model, text_tokens
-from routing.errors import ProviderError
+from routing.errors import ConfigurationError, ProviderError, RayroomError
 from routing.messages import Costs, Delta, Intent, Message, Outcome, Service, Settlement, Tenant, Usage
 
 MAX_TENANTS = 50_000
 _EVENTS = uuid.UUID("8f6d2c53-6a0e-5e0b-9a35-7f3f0d6d6c11")
+
+log = structlog.get_logger()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -107,17 +111,23 @@ class Leg:
         self._price = price
         self._clock = clock
         self._usage: Usage | None = None
-        self._streamed: list[str] = []
+        self._said: list[str] = []
         self._finished = False
+        self._tells_all = False
         self.cost_nanousd = 0
 
-    def answered(self, usage: Usage | None) -> None:
-        """Take note of a whole answer's usage; None where the vendor did not tell."""
+    def answered(self, usage: Usage | None, text: str = "") -> None:
+        """Take note of a whole answer: its usage, None where the vendor did not tell, and its text."""
         self._usage, self._finished = usage, True
+        self._said.append(text)
+
+    def tells_all(self) -> None:
+        """Take note that the answer is told as it is made, unthought: while nothing was heard, nothing was made."""
+        self._tells_all = True
 
     def heard(self, delta: Delta) -> None:
         """Take note of a piece of a streamed answer."""
-        self._streamed.append(delta.text)
+        self._said.append(delta.text)
         if delta.finish is not None:
             self.answered(delta.usage)
 
@@ -129,7 +139,12 @@ class Leg:
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         usage, estimated = self._charged(error)
-        self.cost_nanousd = self._price(usage)
+        try:
+            self.cost_nanousd = self._price(usage)
+        except ConfigurationError as unpriced:
+            # The vendor told a unit that has no price here: its answer is good, and the reservation stands for it.
+            log.error("unit without a price", model=self._intent.model, unit=unpriced.param)
+            self.cost_nanousd, estimated = self._intent.estimate_nanousd, True
         await self._costs.settle(
             Settlement(
                 event_id=self._intent.event_id,
@@ -145,17 +160,22 @@ class Leg:
         """Return what to bill, and whether it is an estimate: unknown usage is estimated, never zero."""
         if self._usage is not None:
             return self._usage, False
-        if self._finished or any(self._streamed):
-            said = Message(role="assistant", text="".join(self._streamed))
-            return Usage(input_tokens=self._estimate.input_tokens, output_tokens=text_tokens([said])), True
-        if error is None or isinstance(error, asyncio.CancelledError | GeneratorExit):
-            return self._estimate, True
-        if isinstance(error, ProviderError) and error.billable:
-            return self._estimate, True
-        return Usage(), False
+        if self._finished or any(self._said):
+            said = text_tokens([Message(role="assistant", text="".join(self._said))])
+            # No vendor gives more than was asked for, and vectors are no tokens at all.
+            return replace(self._estimate, output_tokens=min(said, self._estimate.output_tokens)), True
+        if error is not None and _left(error) and self._tells_all:
+            return replace(self._estimate, output_tokens=0), True
+        free = isinstance(error, RayroomError) and not (isinstance(error, ProviderError) and error.billable)
+        # What is no error of ours, a caller who left or a bug, may have come at any moment: it is never free.
+        return (Usage(), False) if free else (self._estimate, True)
 
 
 def _outcome(error: BaseException | None) -> Outcome:
     if error is None:
         return Outcome.OK
-    return Outcome.CANCELLED if isinstance(error, asyncio.CancelledError | GeneratorExit) else Outcome.ERROR
+    return Outcome.CANCELLED if _left(error) else Outcome.ERROR
+
+
+def _left(error: BaseException) -> bool:
+    return isinstance(error, asyncio.CancelledError | GeneratorExit)

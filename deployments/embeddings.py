@@ -24,5 +24,8 @@ class Embeddings:
     async def embed(self, ask: EmbedAsk) -> Vectors:
         return await self._leaf.embed(ask)
 
+    async def ready(self) -> None:
+        """Return: whoever hears it knows that a replica is there."""
+
     async def __del__(self) -> None:
         await self._leaf.aclose()

@@ -5,7 +5,7 @@ from __future__ import annotations
 import datetime as dt
 import random
 import time
-from collections.abc import AsyncGenerator, Callable, Mapping
+from collections.abc import AsyncGenerator, Awaitable, Callable, Mapping
 from contextlib import aclosing
 from dataclasses import dataclass, replace
 from typing import Protocol
@@ -40,7 +40,7 @@ from routing.messages import (
     TenantTotals,
     Tier,
 )
-from routing.policy import AUTO, Decision, ServiceRoutes, Standing, choose, fitting
+from routing.policy import AUTO, Decision, ServiceRoutes, Standing, choose, fitting, seeing
 from routing.ratelimit import TenantLimits
 from routing.retry import RetrySettings
 from routing.rooms import check_metadata, parse_room
@@ -79,6 +79,8 @@ class Leaves:
     vision: AnswerLeaf
     llm: StreamLeaf
     embeddings: EmbedLeaf
+    started: Callable[[], Awaitable[None]] | None = None
+    """Returns once all three can answer, where they are elsewhere and take time to come."""
 
 
 class Gateway:
@@ -155,7 +157,7 @@ class Gateway:
         """Return the inputs' vectors, and what they cost."""
         settings = self.settings.embeddings
         inputs = to_inputs(request, self.settings.vision.max_image_px)
-        decision = self._embed_decision(request.model)
+        decision = seeing(self._embed_decision(request.model), self.catalogue, inputs, self._today())
         once_s = settings.attempt_timeout_s
         order = Order(
             payer=await self._payer(token, "embeddings"),
@@ -176,8 +178,10 @@ class Gateway:
         return await self._world.totals(tenant_id), await self._world.of(tenant_id)
 
     async def ready(self) -> None:
-        """Return when the cost journal answers; raises CostsUnavailable."""
+        """Return when the cost journal answers and the leaves are there; raises CostsUnavailable or Overloaded."""
         await self._world.totals("-")
+        if self._leaves.started is not None:
+            await self._leaves.started()
 
     async def aclose(self) -> None:
         await self._world.aclose()

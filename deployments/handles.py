@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import AsyncGenerator, Callable, Iterator
+from collections.abc import AsyncGenerator, Callable, Iterator, Mapping
 from contextlib import contextmanager
 from typing import Any
 
@@ -18,6 +18,7 @@ from routing.messages import Answer, Ask, Delta, EmbedAsk, Embeddings
 
 # A leaf ends its attempt itself; the handle waits this much longer before it takes the replica for stuck.
 GRACE_S = 1.0
+READY_TIMEOUT_S = 1.0
 
 
 class HandleLeaf:
@@ -37,6 +38,24 @@ class HandleLeaf:
 
     def stream(self, ask: Ask) -> AsyncGenerator[Delta, None]:
         return stream_within(self._streaming.stream.remote(ask), ask.timeout_s + GRACE_S)
+
+
+class Started:
+    """Deployments that have yet to answer for the first time. One that did is not asked again: losing a replica is no
+    news of the start, and one that scales to zero may.
+    """
+
+    def __init__(self, handles: Mapping[str, DeploymentHandle[Any]]) -> None:
+        self._waiting = dict(handles)
+
+    async def __call__(self) -> None:
+        """Return once each of them has answered; raises Overloaded."""
+        for name, handle in list(self._waiting.items()):
+            try:
+                await within(handle.ready.remote(), READY_TIMEOUT_S)
+            except ProviderError:
+                raise Overloaded(f"The {name} deployment has no replica yet.", retry_after_s=1.0) from None
+            self._waiting.pop(name, None)
 
 
 async def within(response: Any, timeout_s: float) -> Any:

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-import time
 from collections.abc import AsyncGenerator
+from contextlib import aclosing
 
 from deployments.providers.base import Provider, connect
 from deployments.settings import SimulationSettings, VendorSettings
@@ -36,8 +36,9 @@ class Leaf:
 
     async def stream(self, ask: Ask) -> AsyncGenerator[Delta, None]:
         deltas = self._provider(ask.model).stream(self._catalogue.get(ask.model), ask)
-        async for delta in coalesce(deltas, time.monotonic):
-            yield delta
+        async with aclosing(coalesce(deltas)) as joined:
+            async for delta in joined:
+                yield delta
 
     async def embed(self, ask: EmbedAsk) -> Embeddings:
         return await self._provider(ask.model).embed(self._catalogue.get(ask.model), ask)

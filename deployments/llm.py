@@ -31,5 +31,8 @@ class Llm:
             async for delta in deltas:
                 yield delta
 
+    async def ready(self) -> None:
+        """Return: whoever hears it knows that a replica is there."""
+
     async def __del__(self) -> None:
         await self._leaf.aclose()

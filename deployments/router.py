@@ -10,7 +10,7 @@ from ray.serve.handle import DeploymentHandle
 
 from deployments.auth import Keys
 from deployments.gateway import Gateway, GatewaySettings, Leaves, World
-from deployments.handles import HandleLeaf
+from deployments.handles import HandleLeaf, Started
 from deployments.routes import build_routes
 from routing.catalogue import Catalogue
 from routing.logs import configure_logs
@@ -34,7 +34,12 @@ class Router:
         embeddings: DeploymentHandle[Any],
     ) -> None:
         configure_logs()
-        leaves = Leaves(vision=HandleLeaf(vision), llm=HandleLeaf(llm), embeddings=HandleLeaf(embeddings))
+        leaves = Leaves(
+            vision=HandleLeaf(vision),
+            llm=HandleLeaf(llm),
+            embeddings=HandleLeaf(embeddings),
+            started=Started({"vision": vision, "llm": llm, "embeddings": embeddings}),
+        )
         self._gateway = Gateway(settings, catalogue, keys, leaves, world, directory)
 
     def __serve_build_asgi_app__(self) -> FastAPI:

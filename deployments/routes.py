@@ -67,7 +67,7 @@ def _add_health(app: FastAPI) -> None:
 def _add_rooms(app: FastAPI, gateway: Gateway) -> None:
     @app.get("/readyz")
     async def readyz() -> dict[str, str]:
-        """Say that the cost journal answers too, without which nothing is asked of a vendor."""
+        """Say that the cost journal answers too, and that each model deployment has begun to."""
         await gateway.ready()
         return {"status": "ready"}
 

@@ -17,42 +17,45 @@ WINDOW_S = 0.025
 """Fifty single deltas through a handle cost fifty milliseconds; a reader does not see twenty-five."""
 
 
-async def coalesce(
-    deltas: AsyncGenerator[Delta, None], clock: Callable[[], float], window_s: float = WINDOW_S
-) -> AsyncGenerator[Delta, None]:
-    """Yield `deltas` with those of one window joined; no delta waits longer than `window_s` for the next one."""
+async def coalesce(deltas: AsyncGenerator[Delta, None], window_s: float = WINDOW_S) -> AsyncGenerator[Delta, None]:
+    """Yield `deltas`, the first at once and then those of one window joined; none waits longer than `window_s`.
+
+    What the source gave before it failed comes first: it is heard, and so it is billed. An answer's length bounds
+    what is held for a slow reader.
+    """
     held: list[Delta] = []
-    due_s = clock()
-    async with aclosing(deltas):
-        coming = asyncio.ensure_future(anext(deltas))
-        try:
-            while True:
-                wait_s = max(0.0, due_s - clock()) if held else None
-                done, _ = await asyncio.wait({coming}, timeout=wait_s)
-                if not done:
-                    yield _joined(held)
-                    held, due_s = [], clock() + window_s
-                    continue
-                try:
-                    held.append(coming.result())
-                except StopAsyncIteration:
-                    break
-                coming = asyncio.ensure_future(anext(deltas))
-                if clock() >= due_s:
-                    yield _joined(held)
-                    held, due_s = [], clock() + window_s
+    arrived = asyncio.Event()
+
+    async def pump() -> None:
+        # One task reads the whole source: a task and a timer for each delta would cost more than the delta.
+        async with aclosing(deltas):
+            async for delta in deltas:
+                held.append(delta)
+                arrived.set()
+
+    pumping = asyncio.create_task(pump())
+    pumping.add_done_callback(lambda _: arrived.set())
+    try:
+        while not pumping.done() or held:
+            await arrived.wait()
+            arrived.clear()
             if held:
-                yield _joined(held)
-        finally:
-            coming.cancel()
-            await asyncio.wait({coming})
+                joined = _joined(held)
+                held.clear()
+                yield joined
+                await asyncio.wait({pumping}, timeout=window_s)
+                arrived.set()
+        await pumping
+    finally:
+        pumping.cancel()
+        await _ended(pumping)
 
 
 def _joined(deltas: list[Delta]) -> Delta:
     return Delta(text="".join(delta.text for delta in deltas), finish=deltas[-1].finish, usage=deltas[-1].usage)
 
 
-async def first_within(deltas: AsyncGenerator[Delta, None], timeout_s: float) -> AsyncGenerator[Delta, None]:
+async def first_within(deltas: AsyncGenerator[Delta, None], timeout_s: float | None) -> AsyncGenerator[Delta, None]:
     """Yield `deltas`, the first of them within `timeout_s`; raises ProviderTimeout."""
     async with aclosing(deltas):
         try:
@@ -83,7 +86,7 @@ async def raced(
             try:
                 yield piece
             finally:
-                await asyncio.wait({closing})
+                await _ended(closing)
             async for piece in winner:
                 yield piece
     finally:
@@ -108,5 +111,12 @@ async def _close(legs: Legs[T]) -> None:
     while legs:
         coming, leg = legs.popitem()
         coming.cancel()
-        await asyncio.wait({coming})
+        await _ended(coming)
         await leg.aclose()
+
+
+async def _ended(given_up: asyncio.Future[T]) -> None:
+    """Wait for the end of what nobody wants the result of any more, and take note of how it failed: asyncio asks to."""
+    await asyncio.wait({given_up})
+    if not given_up.cancelled():
+        given_up.exception()

@@ -27,6 +27,8 @@ class Turn:
     model: Model
     permit: Permit
     number: int
+    tries: int
+    """How often its target was asked by now, this time included."""
     timeout_s: float
 
 
@@ -62,7 +64,11 @@ class Run:
         self._tries = self._tries + 1 if model is self._model else 1
         self._model = model
         timeout_s = min(self.attempt_timeout_s, self.deadline.remaining_s(now_s))
-        return Turn(model=model, permit=permit, number=self.attempts, timeout_s=timeout_s)
+        return Turn(model=model, permit=permit, number=self.attempts, tries=self._tries, timeout_s=timeout_s)
+
+    def ended(self, turn: Turn) -> None:
+        """Stand where an attempt ended last: of two at once, what follows is decided by the later end."""
+        self._model, self._tries = turn.model, turn.tries
 
 
 class Targets:

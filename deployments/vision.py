@@ -23,5 +23,8 @@ class Vision:
     async def answer(self, ask: Ask) -> Answer:
         return await self._leaf.answer(ask)
 
+    async def ready(self) -> None:
+        """Return: whoever hears it knows that a replica is there."""
+
     async def __del__(self) -> None:
         await self._leaf.aclose()

@@ -8,13 +8,16 @@ import math
 from collections.abc import Mapping
 from typing import Annotated, Any, Literal, TypeVar
 
-from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationError
+from pydantic import AfterValidator, BaseModel, ConfigDict, Discriminator, Field, Tag, ValidationError, model_validator
+from pydantic_core import PydanticCustomError
 
 from deployments.jpeg import inspect_jpeg
+from deployments.neutral import Neutral, NotPassedOn
 from routing.errors import BadInput
 from routing.messages import FrameFeatures, Message
 
 MAX_TEXT_CHARS = 400_000
+MAX_NAME_CHARS = 64
 MAX_MESSAGES = 512
 MAX_IMAGES = 8
 _DATA_URL = "data:image/jpeg;base64,"
@@ -55,9 +58,14 @@ class Heartbeat(Body):
     ] = {}
 
 
-class TextPart(Body):
-    type: Literal["text"]
-    text: Text
+def _shape(value: Any) -> str | None:
+    """Return a union's tag for a value; in brackets, as no field is named, for an error's path drops it."""
+    tags: dict[type, str] = {str: "(text)", list: "(list)", dict: "(object)"}
+    return tags.get(type(value))
+
+
+def _one_of(what: str) -> Discriminator:
+    return Discriminator(_shape, custom_error_type="shape", custom_error_message=f"Input should be {what}")
 
 
 class ImageUrl(Body):
@@ -65,18 +73,34 @@ class ImageUrl(Body):
     detail: Literal["auto", "low", "high"] = "auto"
 
 
-class ImagePart(Body):
-    type: Literal["image_url"]
-    image_url: ImageUrl
+class Part(Body):
+    """A part of a message: a text, or an image inline."""
+
+    type: Literal["text", "image_url"]
+    text: Text | None = None
+    image_url: ImageUrl | None = None
+
+    @model_validator(mode="after")
+    def _holds_its_type(self) -> Part:
+        if (self.text is None) is (self.type == "text") or (self.image_url is None) is (self.type == "image_url"):
+            raise PydanticCustomError("part", "must hold what its type says, and nothing else")
+        return self
 
 
-Part = Annotated[TextPart | ImagePart, Field(discriminator="type")]
+Words = Annotated[Text, Tag("(text)")]
+Parts = Annotated[list[Part], Field(max_length=64), Tag("(list)")]
 
 
 class ChatMessage(Body):
     role: Literal["system", "developer", "user", "assistant"]
-    content: Text | Annotated[list[Part], Field(max_length=64)]
+    content: Annotated[Words | Parts, _one_of("a text or a list of parts")]
     name: Annotated[str, Field(max_length=256)] | None = None
+    # An answer's message is sent back with the next turn just as it came.
+    refusal: Annotated[Any, Neutral()] = None
+    annotations: Annotated[Any, Neutral([])] = None
+    audio: Annotated[Any, Neutral()] = None
+    tool_calls: Annotated[Any, Neutral([])] = None
+    function_call: Annotated[Any, Neutral()] = None
 
 
 class StreamOptions(Body):
@@ -84,19 +108,20 @@ class StreamOptions(Body):
     include_obfuscation: bool = False
 
 
-class ChatRequest(Body):
+class ChatRequest(NotPassedOn, Body):
     """OpenAI's chat completion request, as far as we pass it on."""
 
     model: Annotated[str, Field(max_length=128)] = "auto"
     messages: Annotated[list[ChatMessage], Field(min_length=1, max_length=MAX_MESSAGES)]
-    stream: bool = False
+    stream: bool | None = None
     stream_options: StreamOptions | None = None
     max_tokens: Annotated[int, Field(ge=1, le=32_000)] | None = None
     max_completion_tokens: Annotated[int, Field(ge=1, le=32_000)] | None = None
     temperature: Annotated[float, Field(ge=0, le=2)] | None = None
-    n: Literal[1] = 1
-    # Accepted because clients send them unasked; they change nothing here.
+    # Who asks and what for is known from the token: these labels are taken and forgotten.
     user: Annotated[str, Field(max_length=256)] | None = None
+    safety_identifier: Annotated[str, Field(max_length=256)] | None = None
+    prompt_cache_key: Annotated[str, Field(max_length=256)] | None = None
     store: bool | None = None
     metadata: dict[str, str] | None = None
 
@@ -104,15 +129,22 @@ class ChatRequest(Body):
         return self.max_completion_tokens or self.max_tokens or default
 
 
+class Item(Body):
+    """What is to be embedded, where it is more than a text."""
+
+    text: Text = ""
+    image: Annotated[str, Field(max_length=4_000_000)] | None = None
+
+
+Input = Annotated[Words | Annotated[Item, Tag("(object)")], _one_of("a text or an object")]
+Inputs = Annotated[list[Input], Field(min_length=1, max_length=128), Tag("(list)")]
+
+
 class EmbeddingRequest(Body):
     """OpenAI's embedding request; an input may also be `{"text": ..., "image": "data:image/jpeg;base64,..."}`."""
 
-    class Item(Body):
-        text: Text = ""
-        image: Annotated[str, Field(max_length=4_000_000)] | None = None
-
     model: Annotated[str, Field(max_length=128)] = "auto"
-    input: Text | Annotated[list[Text | Item], Field(min_length=1, max_length=128)]
+    input: Annotated[Words | Inputs, _one_of("a text or a list of inputs")]
     encoding_format: Literal["float", "base64"] = "float"
     user: Annotated[str, Field(max_length=256)] | None = None
 
@@ -159,7 +191,7 @@ def parse_frame_headers(headers: Mapping[str, str]) -> FrameHeaders:
 def bad_input(error: ValidationError, rename: Any = str) -> BadInput:
     """Return the first wrong field as ours; a value is never repeated, it may be content."""
     first = error.errors(include_url=False, include_context=False, include_input=False)[0]
-    steps = [str(step) for step in first["loc"] if step not in ("text", "image_url", "str") or first["loc"][-1] == step]
+    steps = [str(step)[:MAX_NAME_CHARS] for step in first["loc"] if not str(step).startswith("(")]
     param = rename(".".join(steps)) if steps else "body"
     return BadInput(f"{param}: {first['msg']}.", param)
 
@@ -176,11 +208,11 @@ def _to_message(message: ChatMessage, where: str, max_px: int) -> Message:
     role: Any = "system" if message.role == "developer" else message.role
     if isinstance(message.content, str):
         return Message(role=role, text=message.content)
-    texts = [part.text for part in message.content if isinstance(part, TextPart)]
+    texts = [part.text for part in message.content if part.text is not None]
     images = [
         inline_jpeg(part.image_url.url, f"{where}.{i}.image_url.url", max_px)
         for i, part in enumerate(message.content)
-        if isinstance(part, ImagePart)
+        if part.image_url is not None
     ]
     return Message(role=role, text="\n".join(texts), images=tuple(images))
 
@@ -203,9 +235,9 @@ def to_inputs(request: EmbeddingRequest, max_px: int) -> tuple[Message, ...]:
     return tuple(_to_input(item, f"input.{i}", max_px) for i, item in enumerate(items))
 
 
-def _to_input(item: str | EmbeddingRequest.Item, where: str, max_px: int) -> Message:
+def _to_input(item: str | Item, where: str, max_px: int) -> Message:
     if isinstance(item, str):
-        item = EmbeddingRequest.Item(text=item)
+        item = Item(text=item)
     if not item.text and item.image is None:
         raise BadInput(f"{where}: is empty.", where)
     images = () if item.image is None else (inline_jpeg(item.image, f"{where}.image", max_px),)

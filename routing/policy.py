@@ -133,6 +133,19 @@ def _decision(tier: Tier, routes: ServiceRoutes, score: float, threshold: float,
     return Decision(tier=tier, targets=targets, score=score, threshold=threshold, reasons=reasons)
 
 
+def seeing(decision: Decision, catalogue: Catalogue, messages: Sequence[Message], today: dt.date) -> Decision:
+    """Return the decision with only those targets that embed pictures, where there are any; raises BadInput for none.
+
+    They are those whose pictures have a price.
+    """
+    if not any(message.images for message in messages):
+        return decision
+    seeing = tuple(name for name in decision.targets if catalogue.price(name, today).image_px_pico is not None)
+    if not seeing:
+        raise BadInput(f"{decision.targets[0]} embeds text only.", "input")
+    return replace(decision, targets=seeing)
+
+
 def fitting(
     decision: Decision,
     catalogue: Catalogue,

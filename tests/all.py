@@ -8,7 +8,7 @@ import time
 from pathlib import Path
 
 from cluster.demo.livekit import find_livekit_server
-from cluster.demo.peer import peer_command
+from cluster.demo.peer import install, peer_command
 from routing.errors import ConfigurationError
 
 ROOT = Path(__file__).parents[1]
@@ -31,6 +31,7 @@ def main() -> int:
         # Tests have deadlines: what has to be built takes minutes, and what is missing is said before any of them.
         find_livekit_server(ROOT)
         peer_command(ROOT, key="unused")
+        install(ROOT / "tests/peers/openai_client")
     except ConfigurationError as error:
         print(error.message, file=sys.stderr)
         return 2

@@ -46,7 +46,7 @@ def install(directory: Path) -> None:
         [_tool("npm"), "ci", "--silent"], cwd=directory, capture_output=True, text=True, timeout=INSTALL_TIMEOUT_S
     )
     if result.returncode != 0:
-        raise ConfigurationError(f"npm ci failed in {PEER}:\n{result.stderr[-2_000:]}")
+        raise ConfigurationError(f"npm ci failed in {directory.name}:\n{result.stderr[-2_000:]}")
     stamp.write_bytes(lock.read_bytes())
 
 

@@ -7,7 +7,6 @@ from collections.abc import AsyncGenerator
 from typing import Any
 
 import openai
-from openai.types.chat import ChatCompletion, ChatCompletionChunk
 
 from deployments.providers.base import served_name, thinks
 from deployments.providers.failures import Reply, retry_after_s
@@ -17,6 +16,7 @@ from routing.catalogue import Model
 from routing.errors import ProviderRefused, ProviderTruncated
 from routing.messages import Answer, Ask, Delta, EmbedAsk, Embeddings, Finish, Message
 
+_JSON = dict[str, Any]
 _FINISH: dict[str, Finish] = {
     "stop": "stop",
     "length": "length",
@@ -58,48 +58,57 @@ class OpenAIProvider:
         await self._client.close()
 
     async def _answer(self, model: Model, ask: Ask) -> Answer:
-        completion: ChatCompletion = await self._client.chat.completions.create(**self._request(model, ask))
-        if not completion.choices:
-            raise ProviderTruncated(phase="parse")
-        choice = completion.choices[0]
-        refusal = choice.message.refusal
+        completion = await self._post("/chat/completions", self._request(model, ask), ask.timeout_s)
+        choice = completion["choices"][0]
+        message = choice["message"]
+        refusal = message.get("refusal")
         return Answer(
-            text=choice.message.content or refusal or "",
+            text=message.get("content") or refusal or "",
             model=served_name(model, False),
-            finish=finished("refusal" if refusal else _finish(choice.finish_reason)),
-            usage=from_openai(completion.usage),
+            finish=finished("refusal" if refusal else _finish(choice.get("finish_reason"))),
+            usage=from_openai(completion.get("usage")),
         )
 
     async def _deltas(self, model: Model, ask: Ask) -> AsyncGenerator[Delta, None]:
         request = self._request(model, ask) | {"stream": True, "stream_options": {"include_usage": True}}
         refused = False
-        async with await self._client.chat.completions.create(**request) as chunks:
+        chunks = await self._client.post(
+            "/chat/completions",
+            cast_to=_JSON,
+            body=request,
+            options={"timeout": _timeout(ask.timeout_s)},
+            stream=True,
+            stream_cls=openai.AsyncStream[_JSON],
+        )
+        async with chunks:
             async for chunk in chunks:
                 delta = _delta(chunk)
                 refused = refused or _refuses(chunk)
                 yield Delta(
                     text=delta.text,
                     finish="refusal" if refused and delta.finish else delta.finish,
-                    usage=from_openai(chunk.usage),
+                    usage=from_openai(chunk.get("usage")),
                 )
 
     async def _embed(self, model: Model, ask: EmbedAsk) -> Embeddings:
         texts = [message.text for message in ask.inputs]
-        result = await self._client.embeddings.create(
-            model=model.vendor_name, input=texts, encoding_format="float", timeout=_timeout(ask.timeout_s)
-        )
-        rows = sorted(result.data, key=lambda row: row.index)
+        request = {"model": model.vendor_name, "input": texts, "encoding_format": "float"}
+        result = await self._post("/embeddings", request, ask.timeout_s)
+        rows = sorted(result["data"], key=lambda row: int(row["index"]))
         if len(rows) != len(texts):
             raise ProviderTruncated(phase="parse")
-        vectors = tuple(tuple(row.embedding) for row in rows)
-        return Embeddings(vectors=vectors, model=served_name(model, False), usage=from_openai(result.usage))
+        vectors = tuple(tuple(row["embedding"]) for row in rows)
+        return Embeddings(vectors=vectors, model=served_name(model, False), usage=from_openai(result.get("usage")))
+
+    async def _post(self, path: str, request: dict[str, Any], timeout_s: float) -> dict[str, Any]:
+        """Return an answer as plain JSON: the SDK's typed objects cost as much again as all the rest of a call."""
+        return await self._client.post(path, cast_to=_JSON, body=request, options={"timeout": _timeout(timeout_s)})
 
     def _request(self, model: Model, ask: Ask) -> dict[str, Any]:
         return {
             "model": model.vendor_name,
             "messages": [{"role": message.role, "content": _content(message)} for message in ask.messages],
             self._output_limit_field: ask.max_output_tokens,
-            "timeout": _timeout(ask.timeout_s),
             **_sampling(model, ask),
         }
 
@@ -127,15 +136,16 @@ def _content(message: Message) -> str | list[dict[str, Any]]:
     return [{"type": "text", "text": message.text}, *images] if message.text else images
 
 
-def _delta(chunk: ChatCompletionChunk) -> Delta:
-    if not chunk.choices:
+def _delta(chunk: dict[str, Any]) -> Delta:
+    if not chunk["choices"]:
         return Delta()
-    choice = chunk.choices[0]
-    return Delta(text=choice.delta.content or choice.delta.refusal or "", finish=_finish(choice.finish_reason))
+    choice = chunk["choices"][0]
+    said = choice["delta"]
+    return Delta(text=said.get("content") or said.get("refusal") or "", finish=_finish(choice.get("finish_reason")))
 
 
-def _refuses(chunk: ChatCompletionChunk) -> bool:
-    return bool(chunk.choices and chunk.choices[0].delta.refusal)
+def _refuses(chunk: dict[str, Any]) -> bool:
+    return bool(chunk["choices"] and chunk["choices"][0]["delta"].get("refusal"))
 
 
 def _finish(reason: str | None) -> Finish | None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Awaitable, Callable
 from contextvars import ContextVar
 from typing import TYPE_CHECKING
 
@@ -13,6 +14,8 @@ if TYPE_CHECKING:
     from aiohttp.client_reqrep import ClientRequest
     from aiohttp.connector import Connection
     from aiohttp.tracing import Trace
+
+Check = Callable[[aiohttp.ClientResponse], Awaitable[None]]
 
 
 class _Connector(aiohttp.TCPConnector):
@@ -68,9 +71,13 @@ async def _note(session: aiohttp.ClientSession, context: object, ended: aiohttp.
 
 
 class Session:
-    """One session for a replica's life, opened when first wanted: aiohttp wants a running loop."""
+    """One session for a replica's life, opened when first wanted: aiohttp wants a running loop.
 
-    def __init__(self) -> None:
+    `check` sees each response before the SDK does, and may raise.
+    """
+
+    def __init__(self, check: Check | None = None) -> None:
+        self._check = check
         self._session: aiohttp.ClientSession | None = None
 
     def get(self) -> aiohttp.ClientSession:
@@ -78,7 +85,9 @@ class Session:
             # How many requests run at once is the deployment's to say (max_ongoing_requests), not the pool's.
             trace = aiohttp.TraceConfig()
             trace.on_request_end.append(_note)
-            self._session = aiohttp.ClientSession(connector=_Connector(limit=0), trace_configs=[trace])
+            self._session = aiohttp.ClientSession(
+                connector=_Connector(limit=0), trace_configs=[trace], raise_for_status=self._check or False
+            )
         return self._session
 
     async def aclose(self) -> None:

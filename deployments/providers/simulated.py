@@ -7,6 +7,7 @@ import hashlib
 import math
 import random
 import struct
+import time
 import tomllib
 from collections.abc import AsyncGenerator, Awaitable, Callable
 from functools import cache
@@ -18,6 +19,7 @@ from deployments.jpeg import inspect_jpeg
 from deployments.providers.base import served_name
 from deployments.settings import SimulationSettings
 from routing.catalogue import Model, text_tokens
+from routing.deadline import Deadline
 from routing.errors import BadInput, ProviderOverloaded, ProviderTimeout
 from routing.messages import Answer, Ask, Delta, EmbedAsk, Embeddings, Finish, Message, Usage
 
@@ -73,21 +75,18 @@ class SimulatedProvider:
         profile = load_profiles().get(model.name) or load_profiles()["default"]
         words = [*f"[simulated {model.name}]".split(), *self._words(ask)]
         said = words[: ask.max_output_tokens]
-        try:
-            async with asyncio.timeout(ask.timeout_s):
-                await self._pause(profile.first_token_s(self._dice))
-                self._fail_sometimes(model)
-                for word in said:
-                    yield Delta(text=word + " ")
-                    await self._pause(1 / profile.tokens_per_s)
-        except TimeoutError:
-            raise ProviderTimeout() from None
+        deadline = Deadline.after(ask.timeout_s, time.monotonic())
+        await self._pause(profile.first_token_s(self._dice), deadline)
+        self._fail_sometimes(model)
+        for word in said:
+            yield Delta(text=word + " ")
+            await self._pause(1 / profile.tokens_per_s, deadline)
         finish: Finish = "stop" if len(said) == len(words) else "length"
         yield Delta(finish=finish, usage=_usage(model, ask.messages, output_tokens=len(said)))
 
     async def embed(self, model: Model, ask: EmbedAsk) -> Embeddings:
         profile = load_profiles().get(model.name) or load_profiles()["default"]
-        await self._pause(profile.first_token_s(self._dice))
+        await self._pause(profile.first_token_s(self._dice), Deadline.after(ask.timeout_s, time.monotonic()))
         self._fail_sometimes(model)
         vectors = tuple(_vector(message, model.dimensions or 256) for message in ask.inputs)
         px = sum(_pixels(image) for message in ask.inputs for image in message.images)
@@ -100,8 +99,13 @@ class SimulatedProvider:
     async def aclose(self) -> None:
         return None
 
-    async def _pause(self, seconds: float) -> None:
-        await self._sleep(seconds / self._settings.speed)
+    async def _pause(self, seconds: float, deadline: Deadline) -> None:
+        # Each piece may be asked for by another task, so no timer is open while one is yielded.
+        try:
+            async with asyncio.timeout(deadline.remaining_s(time.monotonic())):
+                await self._sleep(seconds / self._settings.speed)
+        except TimeoutError:
+            raise ProviderTimeout() from None
 
     def _words(self, ask: Ask) -> list[str]:
         """Return an answer's words: the same ask gets the same words under the same seed."""

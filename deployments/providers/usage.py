@@ -6,7 +6,7 @@ say which of those were cached, written to a cache, of an image, or thought.
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from typing import Any
 
 from routing.messages import Usage
@@ -17,7 +17,7 @@ def from_openai(usage: Any) -> Usage | None:
     prompt = _told(usage, "prompt_tokens")
     if prompt is None:
         return None
-    details, said = getattr(usage, "prompt_tokens_details", None), getattr(usage, "completion_tokens_details", None)
+    details, said = _field(usage, "prompt_tokens_details"), _field(usage, "completion_tokens_details")
     # Some servers that speak this protocol leave thinking out of `completion_tokens` but never out of the total.
     output = max(_count(usage, "completion_tokens"), _count(usage, "total_tokens") - prompt)
     cached, written = _count(details, "cached_tokens"), _count(details, "cache_write_tokens")
@@ -77,9 +77,14 @@ def from_voyage(usage: Any) -> Usage | None:
     return Usage(input_tokens=text, image_px=_count(usage, "image_pixels") + _count(usage, "video_pixels"))
 
 
+def _field(usage: Any, name: str) -> Any:
+    """Return a field of an SDK's object, or of the plain JSON that it was read from."""
+    return usage.get(name) if isinstance(usage, Mapping) else getattr(usage, name, None)
+
+
 def _told(usage: Any, name: str, otherwise: int | None = None) -> int | None:
     """Return a count of a vendor's usage, or `otherwise` where it is not told."""
-    value = getattr(usage, name, None)
+    value = _field(usage, name)
     return max(int(value), 0) if isinstance(value, int | float) else otherwise
 
 

@@ -6,11 +6,12 @@ import base64
 from collections.abc import AsyncGenerator
 from typing import Any
 
+import aiohttp
 import voyageai
 from voyageai.api_resources import Embedding, MultimodalEmbedding
 
 from deployments.providers.base import served_name
-from deployments.providers.failures import Reply, retry_after_s
+from deployments.providers.failures import Reply, from_reply, retry_after_s
 from deployments.providers.sessions import Session
 from deployments.providers.timers import CONNECT_TIMEOUT_S, answered
 from deployments.providers.usage import from_voyage
@@ -29,7 +30,7 @@ class VoyageProvider:
 
     def __init__(self, api_key: str, base_url: str | None = None) -> None:
         self._account = {"api_key": api_key, "base_url": base_url}
-        self._session = Session()
+        self._session = Session(_check)
 
     async def answer(self, model: Model, ask: Ask) -> Answer:
         raise ProviderRefused(f"{model.name} makes embeddings only.", "model")
@@ -70,6 +71,13 @@ class VoyageProvider:
             return await _TEXTS.acreate(input=[message.text for message in ask.inputs], **request)
         inputs = [{"content": _content(message)} for message in ask.inputs]
         return await _MIXED.acreate(inputs=inputs, **request)
+
+
+async def _check(response: aiohttp.ClientResponse) -> None:
+    # Of the 5xx the SDK knows four, and takes an error with any other for an answer.
+    if response.status >= 500:
+        response.release()
+        raise from_reply(Reply(status=response.status, retry_after_s=retry_after_s(response.headers)), "first_token")
 
 
 def _sees(model: Model) -> bool:

@@ -290,6 +290,21 @@ async def test_a_caller_who_leaves_ends_the_attempt_and_owes_what_was_produced(
     assert outcome == "cancelled" and cost and estimated == 1
 
 
+async def test_who_leaves_a_stream_before_its_first_word_owes_for_the_question_alone(
+    asked: Asked, token: RoomToken
+) -> None:
+    asked.leaf.steps = ["!", "!"]
+    for asking in (heard(asked, token), asked.gateway.chat(token, HELLO)):
+        call = asyncio.create_task(asking)
+        await asyncio.sleep(0.1)
+        call.cancel()
+        await asyncio.wait({call})
+    (_, streamed, estimated), (_, whole, _) = await asked.bill()
+    (luna,) = [row for row in load_catalogue().prices.rows if row.model == LUNA]
+    answer = luna.cost_nanousd(Usage(output_tokens=LLM.max_output_tokens))
+    assert streamed and int(str(whole)) - int(str(streamed)) == answer and estimated == 1
+
+
 async def test_a_real_vendor_is_billed_to_the_unit_it_counted(tmp_path: Path, token: RoomToken) -> None:
     async with Emulator().running() as emulator:
         openai = VendorSettings(api="openai", base_url=f"{emulator.url}/openai/v1")

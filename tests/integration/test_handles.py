@@ -13,7 +13,7 @@ from ray.serve.exceptions import BackPressureError
 from ray.serve.handle import DeploymentHandle
 
 from deployments.embeddings import Embeddings
-from deployments.handles import HandleLeaf, ours, stream_within, within
+from deployments.handles import HandleLeaf, Started, ours, stream_within, within
 from deployments.llm import Llm
 from deployments.vision import Vision
 from routing.catalogue import load_catalogue
@@ -32,6 +32,16 @@ class Stuck:
 
     def __init__(self) -> None:
         self.ended: list[str] = []
+        self.there = asyncio.Event()
+
+    async def ready(self) -> None:
+        await self.there.wait()
+
+    async def come(self) -> None:
+        self.there.set()
+
+    async def go(self) -> None:
+        self.there.clear()
 
     async def wait(self) -> None:
         try:
@@ -88,6 +98,19 @@ async def test_a_deployment_streams_over_its_handle() -> None:
 async def test_a_deployment_embeds_over_its_handle(embeddings: HandleLeaf) -> None:
     vectors = (await embeddings.embed(EmbedAsk(model="voyage-multimodal-3.5", inputs=HELLO))).vectors
     assert len(vectors) == 1 and len(vectors[0]) == 1_024
+
+
+async def test_deployments_have_started_once_each_has_answered_and_are_not_asked_again(
+    stuck: DeploymentHandle,
+) -> None:
+    llm = serve.run(Llm.bind(SIMULATED, FAST), name="ready", _local_testing_mode=True)
+    late = Started({"llm": llm, "stuck": stuck})
+    with pytest.raises(Overloaded, match="stuck deployment has no replica"):
+        await late()
+    await stuck.come.remote()
+    await late()
+    await stuck.go.remote()
+    await late()
 
 
 async def test_a_call_that_is_given_up_is_cancelled_where_it_runs(stuck: DeploymentHandle) -> None:

@@ -108,7 +108,7 @@ async def test_what_we_do_not_pass_on_is_refused_by_name_and_not_billed(
         ({"n": 2}, openai.UnprocessableEntityError, "n"),
         ({"temperature": 3}, openai.UnprocessableEntityError, "temperature"),
         ({"messages": []}, openai.UnprocessableEntityError, "messages"),
-        ({"tools": []}, openai.UnprocessableEntityError, "tools"),
+        ({"tools": [{"type": "function"}]}, openai.UnprocessableEntityError, "tools"),
         ({"max_tokens": 0}, openai.UnprocessableEntityError, "max_tokens"),
     ]
     for change, kind, param in bad:

@@ -33,29 +33,21 @@ class Words:
             self.closed = True
 
 
-class Clock:
-    """Stands still."""
-
-    def __call__(self) -> float:
-        return 100.0
-
-
 async def test_the_first_delta_goes_alone_and_the_rest_of_its_window_together() -> None:
-    joined = [delta async for delta in coalesce(Words("a", "b", "c")(), Clock(), window_s=FOREVER_S)]
+    joined = [delta async for delta in coalesce(Words("a", 0.0, "b", 0.0, "c")(), window_s=FOREVER_S)]
     assert [delta.text for delta in joined] == ["a", "bc"]
     assert joined[-1].finish == "stop" and joined[-1].usage == Usage(output_tokens=3)
 
 
 async def test_what_is_held_leaves_when_its_window_ends_though_nothing_follows() -> None:
-    clock = asyncio.get_running_loop().time
-    stream = coalesce(Words("a", "b", FOREVER_S)(), clock, window_s=0.01)
+    stream = coalesce(Words("a", 0.0, "b", FOREVER_S)(), window_s=0.01)
     assert [(await anext(stream)).text for _ in range(2)] == ["a", "b"]
     await stream.aclose()
 
 
 async def test_a_reader_who_stops_closes_the_source() -> None:
     words = Words("a", FOREVER_S)
-    stream = coalesce(words(), Clock(), window_s=FOREVER_S)
+    stream = coalesce(words(), window_s=FOREVER_S)
     await anext(stream)
     await stream.aclose()
     assert words.closed
@@ -68,7 +60,7 @@ async def test_an_error_of_the_source_comes_through_after_what_was_said() -> Non
 
     said = []
     with pytest.raises(ProviderTimeout):
-        async for delta in coalesce(broken(), Clock()):
+        async for delta in coalesce(broken()):
             said.append(delta.text)
     assert said == ["a"]
 

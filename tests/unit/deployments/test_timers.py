@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import time
 from collections.abc import AsyncGenerator
 
 import pytest
@@ -67,7 +66,7 @@ async def test_a_timer_rings_though_another_task_asks_for_each_piece() -> None:
     deltas = streamed(saying(Delta(text="a"), Delta(text="b"), 5.0), ask(between_s=0.1), lambda error: None)
     with pytest.raises(ProviderTimeout):
         async with asyncio.timeout(2):
-            async for _ in coalesce(deltas, time.monotonic):
+            async for _ in coalesce(deltas):
                 pass
 
 

@@ -1,0 +1,112 @@
+"""Installs LiteLLM's proxy in a virtualenv of its own, and runs it as a peer: one worker, no database, no callbacks."""
+
+from __future__ import annotations
+
+import fcntl
+import os
+import secrets
+import subprocess
+import sys
+import tempfile
+import time
+import urllib.error
+import urllib.request
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import yaml
+
+from cluster.demo.ports import free_ports
+from tests.benchmarks.cores import Pids, family
+
+VERSION = "1.108.7"
+"""Pinned 2026-11-25: the newest whose parts were all published."""
+INSTALL_TIMEOUT_S = 600.0
+START_TIMEOUT_S = 120.0
+STOP_TIMEOUT_S = 10.0
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class LiteLLM:
+    """A running proxy."""
+
+    url: str
+    key: str = field(repr=False)
+    pid: int
+
+    def pids(self) -> Pids:
+        return (self.pid, *family(self.pid))
+
+
+def install(root: Path) -> Path:
+    """Return the proxy's program below `root`/.tools, put there if it is not; raises CalledProcessError."""
+    home = root / ".tools" / f"litellm-{VERSION}"
+    program, stamp = home / "bin" / "litellm", home / "installed"
+    home.mkdir(parents=True, exist_ok=True)
+    with (home.parent / "lock").open("a") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        if not stamp.exists():
+            print(f"installing litellm {VERSION} into {home.relative_to(root)}", file=sys.stderr, flush=True)
+            _uv("venv", "--quiet", "--clear", "--python", sys.executable, str(home))
+            _uv("pip", "install", "--quiet", "--python", str(home / "bin" / "python"), f"litellm[proxy]=={VERSION}")
+            stamp.touch()
+    return program
+
+
+@contextmanager
+def running_litellm(root: Path, upstream_url: str, model: str) -> Iterator[LiteLLM]:
+    """Yield the proxy in front of one upstream that speaks OpenAI's protocol."""
+    program, (port,), key = install(root), free_ports(1), f"sk-{secrets.token_hex(16)}"
+    with tempfile.TemporaryDirectory(prefix="litellm-") as directory:
+        config, log = Path(directory) / "config.yaml", Path(directory) / "log"
+        config.write_text(yaml.safe_dump(_config(upstream_url, model, key)), "utf-8")
+        where = ["--config", str(config), "--host", "127.0.0.1", "--port", str(port)]
+        command = [str(program), *where, "--num_workers", "1"]
+        with log.open("wb") as out:
+            process = subprocess.Popen(command, cwd=directory, env=_environment(), stdout=out, stderr=out)
+        try:
+            _wait(f"http://127.0.0.1:{port}/health/liveliness", process, log)
+            yield LiteLLM(url=f"http://127.0.0.1:{port}", key=key, pid=process.pid)
+        finally:
+            process.terminate()
+            try:
+                process.wait(STOP_TIMEOUT_S)
+            except subprocess.TimeoutExpired:
+                process.kill()
+                process.wait(STOP_TIMEOUT_S)
+
+
+def _config(upstream_url: str, model: str, key: str) -> dict[str, object]:
+    target = {"model": f"openai/{model}", "api_base": upstream_url, "api_key": "none", "max_retries": 0}
+    return {
+        "model_list": [{"model_name": model, "litellm_params": target}],
+        "litellm_settings": {"num_retries": 0, "telemetry": False},
+        "router_settings": {"num_retries": 0, "disable_cooldowns": True},
+        "general_settings": {"master_key": key},
+    }
+
+
+def _environment() -> dict[str, str]:
+    """Return what its documentation advises for production; nothing is fetched at its start."""
+    own = {"LITELLM_MODE": "PRODUCTION", "LITELLM_LOG": "ERROR", "LITELLM_LOCAL_MODEL_COST_MAP": "True"}
+    without = ("DATABASE_URL", "PYTHONPATH", "VIRTUAL_ENV")
+    return {name: value for name, value in os.environ.items() if name not in without} | own
+
+
+def _uv(*arguments: str) -> None:
+    uv = Path(sys.executable).parent / "uv"
+    environment = {**os.environ, "UV_PYTHON_DOWNLOADS": "never"}
+    subprocess.run([uv, *arguments], env=environment, timeout=INSTALL_TIMEOUT_S, check=True)
+
+
+def _wait(url: str, process: subprocess.Popen[bytes], log: Path) -> None:
+    end_s = time.monotonic() + START_TIMEOUT_S
+    while time.monotonic() < end_s and process.poll() is None:
+        try:
+            with urllib.request.urlopen(url, timeout=2):
+                return
+        except (urllib.error.URLError, OSError):
+            time.sleep(0.25)
+    raise RuntimeError(f"LiteLLM did not start:\n{log.read_text('utf-8', 'replace')[-2_000:]}")

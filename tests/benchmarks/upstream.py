@@ -1,0 +1,107 @@
+"""The cheapest server that speaks OpenAI's chat protocol: bytes made once, so that what is measured is the gateways."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from typing import Any
+
+from aiohttp import web
+
+CHUNKS = 24
+BETWEEN_S = 0.002
+LAST_WORD = "over."
+"""Ends every answer: whoever got it got all of it."""
+STOP_TIMEOUT_S = 5.0
+_WORDS = [f"word{number}" for number in range(1, CHUNKS)] + [LAST_WORD]
+_USAGE = {"prompt_tokens": 40, "completion_tokens": CHUNKS, "total_tokens": 40 + CHUNKS}
+_HEAD = {"id": "chatcmpl-1", "created": 1_764_000_000, "model": "gpt-6-luna"}
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Upstream:
+    """A running server; `url` is the `base_url` that an OpenAI client is given."""
+
+    url: str
+    pid: int
+
+
+@contextmanager
+def running_upstream() -> Iterator[Upstream]:
+    """Yield the server in a process of its own, on the core its caller is on."""
+    command = [sys.executable, "-m", "tests.benchmarks.upstream"]
+    process = subprocess.Popen(command, stdout=subprocess.PIPE, text=True)
+    assert process.stdout is not None
+    try:
+        port = process.stdout.readline().strip()
+        if not port:
+            raise RuntimeError("the upstream did not start; its own output above says why")
+        yield Upstream(url=f"http://127.0.0.1:{port}/v1", pid=process.pid)
+    finally:
+        process.terminate()
+        process.wait(STOP_TIMEOUT_S)
+        process.stdout.close()
+
+
+async def _serve() -> None:
+    # No routes: a request costs what reading and writing it cost.
+    runner = web.ServerRunner(web.Server(_answer, access_log=None))
+    await runner.setup()
+    site = web.TCPSite(runner, "127.0.0.1", 0, backlog=1_024)
+    await site.start()
+    print(runner.addresses[0][1], flush=True)
+    await asyncio.Event().wait()
+
+
+async def _answer(request: web.BaseRequest) -> web.StreamResponse:
+    body = await request.read()
+    if b'"stream":true' in body or b'"stream": true' in body:
+        return await _stream(request)
+    return web.Response(body=WHOLE, content_type="application/json")
+
+
+async def _stream(request: web.BaseRequest) -> web.StreamResponse:
+    """Send a chunk every two milliseconds: by the clock, so that a busy server is not a slower model."""
+    response = web.StreamResponse(headers={"Content-Type": "text/event-stream"})
+    response.enable_chunked_encoding()
+    await response.prepare(request)
+    due_s = time.monotonic()
+    for event in _EVENTS:
+        await asyncio.sleep(max(0.0, due_s - time.monotonic()))
+        await response.write(event)
+        due_s += BETWEEN_S
+    await response.write(_END)
+    return response
+
+
+def _event(choices: list[dict[str, Any]], usage: dict[str, int] | None = None) -> bytes:
+    body = {**_HEAD, "object": "chat.completion.chunk", "choices": choices, "usage": usage}
+    return b"data: " + json.dumps(body).encode() + b"\n\n"
+
+
+def _piece(number: int, word: str) -> bytes:
+    delta = {"role": "assistant", "content": f" {word}" if number else word}
+    return _event([{"index": 0, "delta": delta, "finish_reason": None}])
+
+
+_MESSAGE = {"role": "assistant", "content": " ".join(_WORDS), "refusal": None}
+WHOLE = json.dumps(
+    {
+        **_HEAD,
+        "object": "chat.completion",
+        "choices": [{"index": 0, "message": _MESSAGE, "finish_reason": "stop"}],
+        "usage": _USAGE,
+    }
+).encode()
+_EVENTS = [_piece(number, word) for number, word in enumerate(_WORDS)]
+_END = _event([{"index": 0, "delta": {}, "finish_reason": "stop"}]) + _event([], _USAGE) + b"data: [DONE]\n\n"
+
+
+if __name__ == "__main__":
+    asyncio.run(_serve())

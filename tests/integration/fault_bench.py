@@ -1,0 +1,187 @@
+"""Every vendor's real client at one emulator, a gateway over them, and what a request of it ended in."""
+
+from __future__ import annotations
+
+import random
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from typing import Any
+
+from deployments.attempts import Answered
+from deployments.auth import issue_token
+from deployments.gateway import Gateway, GatewaySettings, Leaves
+from deployments.leaf import Leaf
+from deployments.providers.emulator import Emulator
+from deployments.settings import (
+    EmbeddingsSettings,
+    RoomSettings,
+    ServiceSettings,
+    TierSeconds,
+    VendorSettings,
+    VisionSettings,
+)
+from deployments.wire import ChatRequest, EmbeddingRequest, FrameHeaders
+from routing.breaker import BreakerSettings
+from routing.catalogue import estimate_ask, estimate_embed, load_catalogue
+from routing.errors import ProviderError
+from routing.fairness import FairnessSettings
+from routing.hedge import HedgeSettings
+from routing.messages import Ask, EmbedAsk, Message, Tier, Usage
+from routing.retry import RetrySettings
+from routing.rooms import parse_room
+from tests.integration.fault_table import Case, Route, Timers
+from tests.integration.world import FAST, KEYS, JournalWorld, Tenants, jpeg
+
+CATALOGUE = load_catalogue()
+TOKEN = issue_token(parse_room("tenant_acme_standup"), "job-1", 900, 0.0)
+QUESTION, PICTURE, PROMPT = "What is on the screen?", jpeg(), VisionSettings(simple=("-",), complex=("-",)).prompt
+TEXTS = (QUESTION, "And what is not?")
+CHAT = ChatRequest.model_validate({"model": "simple", "messages": [{"role": "user", "content": QUESTION}]})
+HEADERS = FrameHeaders.model_validate({"captured_at": 1.0, "track": "TR_1"})
+VECTORS = EmbeddingRequest.model_validate({"input": list(TEXTS)})
+MOST_TOKENS = 64
+NOBODY = "http://127.0.0.1:9"
+
+
+@dataclass(frozen=True)
+class Bench:
+    """One emulator, the real clients of its vendors, and a journal on disk: made once for all tests of a file."""
+
+    emulator: Emulator
+    leaf: Leaf
+    world: JournalWorld
+    without: dict[str, Leaf] = field(default_factory=dict)
+
+    @classmethod
+    @asynccontextmanager
+    async def running(cls, path: Path) -> AsyncIterator[Bench]:
+        async with Emulator().running() as emulator:
+            bench = cls(emulator, Leaf(vendors(emulator), FAST, load_catalogue()), JournalWorld(path / "journal.db"))
+            bench.leaf.warm_up()
+            yield bench
+            for leaf in (bench.leaf, *bench.without.values()):
+                await leaf.aclose()
+            await bench.world.aclose()
+
+    def leaf_without(self, vendor: str) -> Leaf:
+        """Return clients of which one vendor's finds nobody at its port."""
+        if vendor not in self.without:
+            self.without[vendor] = Leaf(vendors(self.emulator, **{vendor: NOBODY}), FAST, load_catalogue())
+        return self.without[vendor]
+
+    async def fresh(self) -> Bench:
+        """Return the bench with no fault planned and both journals empty."""
+        self.emulator.faults.clear()
+        self.emulator.journal.clear()
+        await self.world.recorder.on_disk(lambda: self.world.journal.rows("DELETE FROM events"))
+        return self
+
+
+def vendors(emulator: Emulator, **elsewhere: str) -> dict[str, VendorSettings]:
+    """Return every vendor's row, each at the emulator or where `elsewhere` says."""
+    urls = emulator.base_urls() | elsewhere
+    names = ("openai", "anthropic", "gemini", "voyage")
+    return {name: VendorSettings.model_validate({"api": name, "base_url": urls[name]}) for name in names}
+
+
+@asynccontextmanager
+async def gateway(
+    bench: Bench,
+    targets: tuple[str, ...],
+    timers: Timers,
+    leaf: Leaf | None = None,
+    total_timeout_s: float = 5.0,
+    **changes: Any,
+) -> AsyncIterator[tuple[Gateway, JournalWorld]]:
+    """Yield a gateway whose every service has these targets, no stronger ones; `changes` are of its GatewaySettings."""
+    times: dict[str, Any] = {
+        "attempt_timeout_s": timers.attempt_s,
+        "first_token_timeout_s": TierSeconds(simple=timers.first_token_s, complex=timers.first_token_s),
+        "between_tokens_timeout_s": timers.between_tokens_s,
+        "total_timeout_s": total_timeout_s,
+        "max_output_tokens": MOST_TOKENS,
+        "plan_tiers": {"pro": Tier.SIMPLE},
+    }
+    settings = GatewaySettings(
+        llm=ServiceSettings(simple=targets, complex=targets, **times),
+        vision=VisionSettings(simple=targets, complex=targets, **times),
+        embeddings=EmbeddingsSettings(
+            models=targets, attempt_timeout_s=timers.attempt_s, total_timeout_s=total_timeout_s
+        ),
+        rooms=RoomSettings(),
+        simulated_vendors=frozenset(),
+        intent_grace_s=60,
+        breakers=BreakerSettings(),
+        retries=RetrySettings(first_wait_s=0.01),
+        hedging=HedgeSettings(),
+        fairness=FairnessSettings(),
+    )
+    leaf = leaf or bench.leaf
+    leaves = Leaves(vision=leaf, llm=leaf, embeddings=leaf)
+    settings = replace(settings, **changes)
+    yield Gateway(settings, CATALOGUE, KEYS, leaves, bench.world, Tenants(), dice=random.Random(7)), bench.world
+
+
+@asynccontextmanager
+async def faulty(bench: Bench, route: Route, case: Case, *after: str) -> AsyncIterator[tuple[Gateway, JournalWorld]]:
+    """Yield a gateway whose first target has the case's fault for as many calls as the case foresees."""
+    if case.fault is not None:
+        bench.emulator.plan(case.fault, model=route.model, times=case.calls)
+    leaf = bench.leaf if case.fault is not None else bench.leaf_without(route.vendor)
+    async with gateway(bench, (route.model, *after), case.timers, leaf) as both:
+        yield both
+
+
+@dataclass(frozen=True, kw_only=True)
+class Ended:
+    """How a request ended: with which error or finish marker, what was heard, of whom, for how much."""
+
+    how: type[ProviderError] | str
+    text: str = ""
+    model: str | None = None
+    cost_nanousd: int | None = None
+
+
+async def ended(gateway: Gateway, how: str) -> Ended:
+    """Ask and return how it ended."""
+    heard: list[str] = []
+    try:
+        if how == "embedding":
+            embeddings, cost_nanousd = await gateway.embed(TOKEN, VECTORS)
+            assert len(set(embeddings.vectors)) == 2
+            return Ended(how="stop", model=embeddings.model, cost_nanousd=cost_nanousd)
+        answered = await answer(gateway, how, heard)
+    except ProviderError as error:
+        return Ended(how=type(error), text="".join(heard))
+    said = answered.answer
+    return Ended(how=said.finish, text=said.text, model=said.model, cost_nanousd=answered.cost_nanousd)
+
+
+async def answer(gateway: Gateway, how: str, heard: list[str]) -> Answered:
+    """Return the answer; what of a stream is heard before it breaks is in `heard`."""
+    if how == "frame":
+        return await gateway.frame(TOKEN, HEADERS, PICTURE)
+    if how == "whole":
+        return await gateway.chat(TOKEN, CHAT)
+    async for piece in await gateway.chat_stream(TOKEN, CHAT):
+        if isinstance(piece, Answered):
+            assert piece.answer.text == "".join(heard)
+            return piece
+        heard.append(piece.text)
+    raise AssertionError("a stream ended without its bill")
+
+
+def reserved(model: str, how: str) -> Usage:
+    """Return what is set aside for one attempt."""
+    if how == "embedding":
+        return estimate_embed(EmbedAsk(model=model, inputs=tuple(Message(role="user", text=text) for text in TEXTS)))
+    text, images = (PROMPT, (PICTURE,)) if how == "frame" else (QUESTION, ())
+    messages = (Message(role="user", text=text, images=images),)
+    return estimate_ask(CATALOGUE.get(model), Ask(model=model, messages=messages, max_output_tokens=MOST_TOKENS))
+
+
+async def written(world: JournalWorld) -> list[tuple[object, ...]]:
+    """Return what the journal says of each attempt: its model, its cost, and whether that is an estimate."""
+    return [(row["model"], row["cost_nanousd"], row["estimated"]) for row in await world.events()]

@@ -1,0 +1,177 @@
+"""What each fault of a vendor must come to: how the request ends, how often the vendor is asked, what is billed."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from enum import Enum
+
+from deployments.providers.emulator import Fault
+from routing.errors import (
+    ProviderAuth,
+    ProviderError,
+    ProviderOverloaded,
+    ProviderQuota,
+    ProviderRateLimited,
+    ProviderRefused,
+    ProviderTimeout,
+    ProviderTruncated,
+    ProviderUnconnected,
+    ProviderUnreachable,
+)
+from routing.messages import Finish
+
+
+class Bill(Enum):
+    """What an attempt costs, and whether the bill calls it an estimate."""
+
+    NOTHING = "nothing"
+    TOLD = "what the vendor counted"
+    RESERVED = "what was set aside, as an estimate"
+    HEARD = "the input set aside and the text that came, as an estimate"
+
+
+@dataclass(frozen=True, kw_only=True)
+class Timers:
+    """How long an attempt, its first token and the next one may take."""
+
+    attempt_s: float = 5.0
+    first_token_s: float = 5.0
+    between_tokens_s: float = 5.0
+
+
+@dataclass(frozen=True, kw_only=True)
+class Case:
+    """One fault. `calls` is how often the vendor is asked before the request ends or goes to the next target.
+
+    `fault` is None where the vendor's port is closed. `ends` is the error, or the finish marker of an answer.
+    """
+
+    fault: Fault | None
+    ends: type[ProviderError] | Finish
+    bill: Bill
+    calls: int = 1
+    timers: Timers = field(default_factory=Timers)
+
+
+SHORT = Timers(attempt_s=0.3, first_token_s=0.3, between_tokens_s=0.2)
+
+
+def final(fault: Fault, kind: type[ProviderError]) -> Case:
+    """Return the row of a fault that no waiting mends: one call, which costs nothing."""
+    return Case(fault=fault, ends=kind, bill=Bill.NOTHING)
+
+
+def passing(fault: Fault | None, kind: type[ProviderError], bill: Bill, timers: Timers | None = None) -> Case:
+    """Return the row of a fault that may pass: the vendor is asked twice."""
+    return Case(fault=fault, ends=kind, bill=bill, calls=2, timers=timers or Timers())
+
+
+def answer(fault: Fault, finish: Finish, bill: Bill) -> Case:
+    """Return the row of an answer that is odd and an answer all the same: no other target is asked."""
+    return Case(fault=fault, ends=finish, bill=bill)
+
+
+def begun(fault: Fault, kind: type[ProviderError]) -> Case:
+    """Return the row of a stream that breaks after its first piece: nobody else can go on with it."""
+    return Case(fault=fault, ends=kind, bill=Bill.HEARD, timers=SHORT)
+
+
+Table = dict[str, Case]
+
+ALWAYS: Table = {
+    "status 400": final(Fault(status=400), ProviderRefused),
+    "status 401": final(Fault(status=401), ProviderAuth),
+    "status 402": final(Fault(status=402), ProviderQuota),
+    "status 403": final(Fault(status=403), ProviderAuth),
+    "status 404": final(Fault(status=404), ProviderRefused),
+    "status 408": passing(Fault(status=408), ProviderTimeout, Bill.RESERVED),
+    "status 409": passing(Fault(status=409), ProviderOverloaded, Bill.NOTHING),
+    "status 413": final(Fault(status=413), ProviderRefused),
+    "status 429": passing(Fault(status=429), ProviderRateLimited, Bill.NOTHING),
+    "status 500": passing(Fault(status=500), ProviderOverloaded, Bill.NOTHING),
+    "status 502, a page of HTML": passing(Fault(html=True), ProviderOverloaded, Bill.NOTHING),
+    "status 503": passing(Fault(status=503), ProviderOverloaded, Bill.NOTHING),
+    "status 504": passing(Fault(status=504), ProviderOverloaded, Bill.NOTHING),
+    "status 529": passing(Fault(status=529), ProviderOverloaded, Bill.NOTHING),
+    "silence": passing(Fault(delay_s=9.0), ProviderTimeout, Bill.RESERVED, SHORT),
+    "reset before the first byte": passing(Fault(reset_after_bytes=0), ProviderUnreachable, Bill.RESERVED),
+    "reset in the body": passing(Fault(reset_after_bytes=20), ProviderUnreachable, Bill.RESERVED),
+    "no JSON": passing(Fault(garbage=True), ProviderTruncated, Bill.RESERVED),
+    "a closed port": passing(None, ProviderUnconnected, Bill.NOTHING),
+}
+
+# A wait of seven seconds is longer than anyone's patience here, so nobody waits for it.
+LATER: Table = {"status 429, come back later": final(Fault(status=429, retry_after_s=7.0), ProviderRateLimited)}
+
+SPOKEN: Table = (
+    ALWAYS
+    | LATER
+    | {
+        "refusal": answer(Fault(refusal="refused"), "refusal", Bill.TOLD),
+        "the vendor's filter": answer(Fault(refusal="filtered"), "refusal", Bill.TOLD),
+        "an empty answer": answer(Fault(empty=True), "stop", Bill.TOLD),
+        "no usage": answer(Fault(untold_usage=True), "stop", Bill.HEARD),
+        "no usage of an empty answer": answer(Fault(untold_usage=True, empty=True), "stop", Bill.HEARD),
+    }
+)
+
+WHOLE: Table = SPOKEN | {
+    "no finish marker": passing(Fault(cut_after_chunks=2), ProviderTruncated, Bill.RESERVED),
+    "overload": passing(Fault(overload_after_chunks=2), ProviderOverloaded, Bill.NOTHING),
+}
+
+STREAMED: Table = SPOKEN | {
+    "an end before the first word": passing(Fault(cut_after_chunks=0), ProviderTruncated, Bill.RESERVED),
+    "overload before the first word": passing(Fault(overload_after_chunks=0), ProviderOverloaded, Bill.NOTHING),
+    "a stall before the first word": passing(
+        Fault(stall_after_chunks=0, stall_s=9.0), ProviderTimeout, Bill.RESERVED, SHORT
+    ),
+    "a reset before the first word": passing(Fault(reset_after_chunks=0), ProviderUnreachable, Bill.RESERVED),
+    "a stall between words": begun(Fault(stall_after_chunks=2, stall_s=9.0), ProviderTimeout),
+    "a reset between words": begun(Fault(reset_after_chunks=2), ProviderUnreachable),
+    "an end between words": begun(Fault(cut_after_chunks=2), ProviderTruncated),
+    "overload between words": begun(Fault(overload_after_chunks=2), ProviderOverloaded),
+}
+
+# Vectors are not spoken: they have neither words nor a finish marker.
+EMBEDDED: Table = ALWAYS | {
+    "status 429, come back later": final(Fault(status=429, headers={"retry-after": "7"}), ProviderRateLimited),
+    "overload": passing(Fault(overload_after_chunks=2), ProviderOverloaded, Bill.NOTHING),
+    "no usage": answer(Fault(untold_usage=True), "stop", Bill.RESERVED),
+}
+
+
+@dataclass(frozen=True, kw_only=True)
+class Route:
+    """A vendor's model, the one to go to after it, how both are asked, and the vendor's own row or two."""
+
+    vendor: str
+    model: str
+    after: str
+    how: str
+    table: Table
+
+    def __str__(self) -> str:
+        return f"{self.vendor} {self.how}"
+
+
+LUNA, HAIKU, FLASH = "gpt-6-luna", "claude-haiku-5-5", "gemini-3.5-flash-lite"
+OPENAI: Table = {
+    "quota": final(Fault(status=429, code="insufficient_quota"), ProviderQuota),
+    "billing limit": final(Fault(status=429, code="billing_hard_limit_reached"), ProviderQuota),
+}
+ANTHROPIC: Table = {"quota": final(Fault(status=429, code="enforced_spend_limit_reached"), ProviderQuota)}
+GEMINI: Table = {
+    "quota": final(Fault(status=429, code="GenerateRequestsPerDayPerProjectPerModel-FreeTier"), ProviderQuota),
+    "a wrong key, said as 400": final(Fault(status=400, code="API_KEY_INVALID"), ProviderAuth),
+}
+HOWS = {"whole": WHOLE, "streamed": STREAMED, "frame": WHOLE}
+ROUTES = [
+    *(Route(vendor="openai", model=LUNA, after=FLASH, how=how, table=HOWS[how] | OPENAI) for how in HOWS),
+    *(Route(vendor="anthropic", model=HAIKU, after=LUNA, how=how, table=HOWS[how] | ANTHROPIC) for how in HOWS),
+    *(Route(vendor="gemini", model=FLASH, after=HAIKU, how=how, table=HOWS[how] | GEMINI) for how in HOWS),
+    Route(vendor="voyage", model="voyage-multimodal-3.5", after="voyage-3.5", how="embedding", table=EMBEDDED),
+]
+MATRIX = [(route, name) for route in ROUTES for name in route.table]
+# Both of Voyage's models are behind one port: nobody is left when it is closed.
+LEFT = [(route, name) for route, name in MATRIX if (route.vendor, name) != ("voyage", "a closed port")]

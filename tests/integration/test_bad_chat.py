@@ -1,0 +1,268 @@
+"""What a chat request may say and may not: what is refused is refused by name, asks no vendor, and costs nothing."""
+
+from __future__ import annotations
+
+import base64
+import json
+from collections.abc import AsyncIterator
+from pathlib import Path
+from typing import Any
+
+import httpx
+import httpx2
+import openai
+import pytest
+
+from deployments.gateway import Gateway
+from deployments.providers.emulator import Emulator
+from deployments.routes import MAX_JSON_BYTES, build_routes
+from deployments.settings import ServiceSettings, VendorSettings
+from deployments.wire import MAX_IMAGES, MAX_MESSAGES
+from tests.integration.conftest import Bearer, room_token
+from tests.integration.world import JournalWorld, gateway_in_process, jpeg
+
+VENDORS = ("openai", "anthropic", "gemini", "voyage")
+LLM = ServiceSettings(simple=("gpt-6-luna", "gemini-3.5-flash-lite"), complex=("gpt-6.1-sol", "claude-sonnet-5-5"))
+USER = [{"role": "user", "content": "Hello"}]
+JPEG = "data:image/jpeg;base64," + base64.b64encode(jpeg()).decode()
+PNG = "data:image/png;base64," + base64.b64encode(b"\x89PNG\r\n\x1a\n").decode()
+FUNCTION = {"name": "weather", "parameters": {"type": "object", "properties": {}}}
+URL = "messages.0.content.0.image_url.url"
+
+Expected = tuple[int, str, str]
+
+
+@pytest.fixture
+async def emulator() -> AsyncIterator[Emulator]:
+    async with Emulator().running() as emulator:
+        yield emulator
+
+
+@pytest.fixture
+async def gateway_and_world(tmp_path: Path, emulator: Emulator) -> AsyncIterator[tuple[Gateway, JournalWorld]]:
+    """A gateway whose vendors are live, and would be asked if anything were."""
+    urls = emulator.base_urls()
+    live = {name: VendorSettings.model_validate({"api": name, "base_url": urls[name]}) for name in VENDORS}
+    async with gateway_in_process(tmp_path, live, llm=LLM) as both:
+        yield both
+
+
+def said(*parts: Any) -> dict[str, Any]:
+    return {"messages": [{"role": "user", "content": list(parts)}]}
+
+
+def image(url: str) -> dict[str, Any]:
+    return {"type": "image_url", "image_url": {"url": url}}
+
+
+def wrong(param: str, status: int = 422, code: str = "invalid_value") -> Expected:
+    return status, code, param
+
+
+NOT_PASSED_ON: dict[str, dict[str, Any]] = {
+    "two answers": {"n": 2},
+    "true answers": {"n": True},
+    "top_p": {"top_p": 0.5},
+    "frequency_penalty": {"frequency_penalty": 0.1},
+    "presence_penalty": {"presence_penalty": -1},
+    "logit_bias": {"logit_bias": {"50256": -100}},
+    "seed": {"seed": 7},
+    "stop": {"stop": "END"},
+    "several stops": {"stop": ["END"]},
+    "JSON": {"response_format": {"type": "json_object"}},
+    "a schema": {"response_format": {"type": "json_schema", "json_schema": {"name": "x", "schema": {}}}},
+    "sound": {"modalities": ["text", "audio"]},
+    "a voice": {"audio": {"voice": "alloy", "format": "wav"}},
+    "logprobs": {"logprobs": True},
+    "top_logprobs": {"top_logprobs": 5},
+    "verbosity": {"verbosity": "low"},
+    "a tool": {"tools": [{"type": "function", "function": FUNCTION}]},
+    "a forced tool": {"tool_choice": "required"},
+    "a named tool": {"tool_choice": {"type": "function", "function": {"name": "weather"}}},
+    "parallel calls of no sort": {"parallel_tool_calls": 2},
+    "a function": {"functions": [FUNCTION]},
+    "a forced function": {"function_call": {"name": "weather"}},
+    "a search": {"web_search_options": {}},
+    "effort": {"reasoning_effort": "high"},
+    "a prediction": {"prediction": {"type": "content", "content": "x"}},
+    "a faster service": {"service_tier": "priority"},
+    "a longer cache": {"prompt_cache_retention": "24h"},
+}
+
+BAD: dict[str, tuple[dict[str, Any], Expected]] = {
+    **{name: (change, wrong(next(iter(change)))) for name, change in NOT_PASSED_ON.items()},
+    "an unknown parameter": ({"colour": "red"}, wrong("colour")),
+    "a parameter with an endless name": ({"x" * 9_000: 1}, wrong("x" * 64)),
+    "an unknown model": ({"model": "gpt-9"}, wrong("model", 404, "model_not_found")),
+    "a retired model": ({"model": "claude-3-5-sonnet"}, wrong("model", 410, "model_retired")),
+    "a model for embeddings": ({"model": "voyage-multimodal-3.5"}, wrong("model")),
+    "a model of no sort": ({"model": 7}, wrong("model")),
+    "no messages": ({"messages": []}, wrong("messages")),
+    "messages left out": ({"messages": None}, wrong("messages")),
+    "513 messages": ({"messages": USER * (MAX_MESSAGES + 1)}, wrong("messages")),
+    "a message that is a text": ({"messages": ["Hello"]}, wrong("messages.0")),
+    "no content": ({"messages": [{"role": "user"}]}, wrong("messages.0.content")),
+    "null content": ({"messages": [{"role": "user", "content": None}]}, wrong("messages.0.content")),
+    "a number for content": ({"messages": [*USER, {"role": "user", "content": 7}]}, wrong("messages.1.content")),
+    "an empty turn": ({"messages": [{"role": "user", "content": " "}]}, wrong("messages")),
+    "no parts": (said(), wrong("messages")),
+    "65 parts": (said(*[{"type": "text", "text": "x"}] * 65), wrong("messages.0.content")),
+    "no role": ({"messages": [{"content": "Hello"}]}, wrong("messages.0.role")),
+    "an unknown role": ({"messages": [{"role": "robot", "content": "Hello"}]}, wrong("messages.0.role")),
+    "a tool's answer": (
+        {"messages": [*USER, {"role": "tool", "tool_call_id": "call_1", "content": "7"}]},
+        wrong("messages.1.role"),
+    ),
+    "a tool's call": (
+        {"messages": [*USER, {"role": "assistant", "content": "", "tool_calls": [{"id": "call_1"}]}]},
+        wrong("messages.1.tool_calls"),
+    ),
+    "an unknown part": (said({"type": "video_url"}), wrong("messages.0.content.0.type")),
+    "sound in a part": (
+        said({"type": "input_audio", "input_audio": {"data": "", "format": "wav"}}),
+        wrong("messages.0.content.0.type"),
+    ),
+    "a part that is a text": (said("Hello"), wrong("messages.0.content.0")),
+    "a text part without its text": (said({"type": "text"}), wrong("messages.0.content.0")),
+    "an image part without its image": (said({"type": "image_url", "text": "x"}), wrong("messages.0.content.0")),
+    "an image that is its own url": (said({"type": "image_url", "image_url": JPEG}), wrong(URL.removesuffix(".url"))),
+    "an image by http": (said(image("http://example.com/x.jpg")), wrong(URL)),
+    "an image by https": (said(image("https://example.com/x.jpg")), wrong(URL)),
+    "an image from the disk": (said(image("file:///etc/passwd")), wrong(URL)),
+    "an inline PNG": (said(image(PNG)), wrong(URL)),
+    "an image that is no base64": (said(image("data:image/jpeg;base64,?")), wrong(URL)),
+    "nine images": (said(*[image(JPEG)] * (MAX_IMAGES + 1)), wrong("messages")),
+    "200,000 tokens in one text": (
+        {"messages": [{"role": "user", "content": "word " * 200_000}]},
+        wrong("messages.0.content"),
+    ),
+    "200,000 tokens in several": (
+        {"messages": [{"role": "user", "content": "word " * 50_000}] * 4},
+        wrong("messages", 413, "too_large"),
+    ),
+    "no tokens": ({"max_tokens": 0}, wrong("max_tokens")),
+    "fewer than no tokens": ({"max_tokens": -1}, wrong("max_tokens")),
+    "part of a token": ({"max_tokens": 1.5}, wrong("max_tokens")),
+    "no completion tokens": ({"max_completion_tokens": 0}, wrong("max_completion_tokens")),
+    "more tokens than any model has": ({"max_tokens": 1_000_000}, wrong("max_tokens")),
+    "more tokens than this model has": ({"model": "gpt-4o-mini", "max_tokens": 20_000}, wrong("max_tokens")),
+    "too hot": ({"temperature": 2.1}, wrong("temperature")),
+    "too cold": ({"temperature": -0.1}, wrong("temperature")),
+    "a temperature in words": ({"temperature": "hot"}, wrong("temperature")),
+    "an endless temperature": ({"temperature": float("inf")}, wrong("temperature")),
+    "an unknown stream option": ({"stream": True, "stream_options": {"colour": 1}}, wrong("stream_options.colour")),
+}
+
+BODIES: dict[str, tuple[bytes, Expected]] = {
+    "nothing": (b"", wrong("body")),
+    "a text": (b"Hello", wrong("body")),
+    "JSON cut short": (b'{"messages": [', wrong("body")),
+    "JSON that is no object": (b"[]", wrong("body")),
+    "JSON that is null": (b"null", wrong("body")),
+    "JSON in another encoding": (json.dumps({"messages": USER}).encode("utf-16"), wrong("body")),
+    "a form": (b"model=auto&messages=Hello", wrong("body")),
+    "more than the limit": (b" " * (MAX_JSON_BYTES + 1), wrong("body", 413, "too_large")),
+}
+
+
+def assert_refused(response: httpx.Response, expected: Expected) -> None:
+    """Check that an answer is OpenAI's error envelope, and says what is expected."""
+    assert set(response.json()) == {"error"}
+    error = response.json()["error"]
+    assert (response.status_code, error["code"], error["param"]) == expected
+    assert error["type"] == "invalid_request_error" and error["message"]
+
+
+@pytest.mark.parametrize("name", BAD)
+async def test_a_bad_request_is_refused_by_name_asks_no_vendor_and_costs_nothing(
+    name: str, http: httpx.AsyncClient, bearer: Bearer, world: JournalWorld, emulator: Emulator
+) -> None:
+    change, expected = BAD[name]
+    # Not httpx's own JSON, which has no word for infinity.
+    body = json.dumps({"model": "auto", "messages": USER} | change)
+    assert_refused(await http.post("/v1/chat/completions", content=body, headers=bearer()), expected)
+    assert list(emulator.journal) == [] and await world.events() == []
+
+
+@pytest.mark.parametrize("name", BODIES)
+async def test_a_body_that_is_no_request_is_refused_asks_no_vendor_and_costs_nothing(
+    name: str, http: httpx.AsyncClient, bearer: Bearer, world: JournalWorld, emulator: Emulator
+) -> None:
+    body, expected = BODIES[name]
+    assert_refused(await http.post("/v1/chat/completions", content=body, headers=bearer()), expected)
+    assert list(emulator.journal) == [] and await world.events() == []
+
+
+async def test_a_retired_model_is_refused_with_its_successors_name(http: httpx.AsyncClient, bearer: Bearer) -> None:
+    body = {"model": "claude-3-5-sonnet", "messages": USER}
+    error = (await http.post("/v1/chat/completions", json=body, headers=bearer())).json()["error"]
+    assert error["successor"] == "claude-sonnet-5-5" and "claude-sonnet-5-5" in error["message"]
+
+
+async def test_a_refusal_repeats_nothing_of_what_was_said(http: httpx.AsyncClient, bearer: Bearer) -> None:
+    secret = "the launch code is 7291"
+    for change in (said({"type": secret}), said(image(secret)), {"stop": secret}, {"messages": secret}):
+        response = await http.post("/v1/chat/completions", json={"messages": USER} | change, headers=bearer())
+        assert response.status_code == 422 and secret not in response.text
+
+
+NEUTRAL: dict[str, dict[str, Any]] = {
+    "what says how it is anyhow": {
+        "n": 1,
+        "top_p": 1.0,
+        "frequency_penalty": 0,
+        "presence_penalty": 0.0,
+        "logit_bias": {},
+        "stop": [],
+        "response_format": {"type": "text"},
+        "modalities": ["text"],
+        "logprobs": False,
+        "service_tier": "auto",
+        "stream": False,
+    },
+    "tools there are none of": {"tools": [], "tool_choice": "auto", "parallel_tool_calls": True, "functions": []},
+    "null for all that may be null": dict.fromkeys(
+        ("n", "top_p", "seed", "stop", "tools", "response_format", "logit_bias", "stream", "stream_options", "user"),
+        None,
+    )
+    | dict.fromkeys(("max_tokens", "max_completion_tokens", "temperature", "metadata", "store"), None),
+    "labels": {
+        "user": "ann",
+        "safety_identifier": "ann",
+        "prompt_cache_key": "k",
+        "store": False,
+        "metadata": {"a": "b"},
+    },
+}
+
+
+@pytest.mark.parametrize("name", NEUTRAL)
+async def test_what_changes_no_answer_is_taken(
+    name: str, http: httpx.AsyncClient, bearer: Bearer, emulator: Emulator
+) -> None:
+    body = {"model": "auto", "messages": USER} | NEUTRAL[name]
+    response = await http.post("/v1/chat/completions", json=body, headers=bearer())
+    assert response.status_code == 200, response.text
+    assert [seen.prompt_tokens for seen in emulator.journal] == [1]
+
+
+async def test_an_answer_is_sent_back_with_the_next_turn_just_as_it_came(gateway: Gateway, emulator: Emulator) -> None:
+    transport = httpx2.ASGITransport(build_routes(gateway))
+    http = httpx2.AsyncClient(transport=transport, base_url="http://router")
+    messages: list[Any] = [*USER]
+    async with openai.AsyncOpenAI(api_key=room_token(), base_url="http://router/v1", http_client=http) as client:
+        for _ in range(2):
+            answer = await client.chat.completions.create(model="simple", messages=messages)
+            messages += [answer.choices[0].message, *USER]
+    first, second = emulator.journal
+    assert second.prompt_tokens == 2 * first.prompt_tokens + first.completion_tokens
+
+
+@pytest.mark.parametrize(
+    ("value", "param"), [(7, "input"), (["a", 7], "input.1"), ([{"image": JPEG, "text": 7}], "input.0.text")]
+)
+async def test_a_bad_input_to_embed_is_refused_by_its_own_name_too(
+    value: Any, param: str, http: httpx.AsyncClient, bearer: Bearer
+) -> None:
+    response = await http.post("/v1/embeddings", json={"model": "auto", "input": value}, headers=bearer())
+    assert_refused(response, wrong(param))

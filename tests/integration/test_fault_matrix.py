@@ -1,0 +1,121 @@
+"""Every fault of every vendor, through the whole gateway and the real SDKs: how it ends, who is asked, for how much."""
+
+from __future__ import annotations
+
+import base64
+from collections.abc import AsyncIterator
+from dataclasses import replace
+
+import pytest
+import pytest_asyncio
+
+from deployments.providers.emulator import Seen
+from deployments.wire import EmbeddingRequest
+from routing.catalogue import text_tokens
+from routing.errors import BadInput
+from routing.messages import Message, Usage
+from tests.integration.fault_bench import (
+    CATALOGUE,
+    PICTURE,
+    TOKEN,
+    Bench,
+    ended,
+    faulty,
+    gateway,
+    reserved,
+    written,
+)
+from tests.integration.fault_table import LEFT, MATRIX, Bill, Route, Timers
+
+pytestmark = pytest.mark.asyncio(loop_scope="module")
+
+
+def rows(matrix: list[tuple[Route, str]]) -> pytest.MarkDecorator:
+    return pytest.mark.parametrize(("route", "name"), matrix, ids=lambda value: str(value).replace(" ", "_"))
+
+
+EVERY_FAULT, WITH_ONE_LEFT = rows(MATRIX), rows(LEFT)
+
+
+@pytest_asyncio.fixture(scope="module", loop_scope="module")
+async def shared(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[Bench]:
+    async with Bench.running(tmp_path_factory.mktemp("bench")) as bench:
+        yield bench
+
+
+@pytest_asyncio.fixture(loop_scope="module")
+async def bench(shared: Bench) -> Bench:
+    return await shared.fresh()
+
+
+def told(seen: Seen) -> Usage:
+    return Usage(input_tokens=seen.prompt_tokens, output_tokens=seen.completion_tokens)
+
+
+def line(model: str, how: str, bill: Bill, seen: Seen | None, text: str = "") -> tuple[object, ...]:
+    """Return what the journal must say of one attempt: the model, the cost, whether that is an estimate."""
+    usage = {
+        Bill.NOTHING: Usage(),
+        Bill.RESERVED: reserved(model, how),
+        Bill.HEARD: replace(reserved(model, how), output_tokens=text_tokens([Message(role="assistant", text=text)])),
+        Bill.TOLD: told(seen) if seen is not None else Usage(),
+    }[bill]
+    (price,) = [row for row in CATALOGUE.prices.rows if row.model == model]
+    return model, price.cost_nanousd(usage), int(bill in (Bill.RESERVED, Bill.HEARD))
+
+
+@EVERY_FAULT
+async def test_without_another_target_a_fault_ends_as_its_row_says(route: Route, name: str, bench: Bench) -> None:
+    case = route.table[name]
+    async with faulty(bench, route, case) as (gateway, world):
+        end = await ended(gateway, route.how)
+        events, outcomes = await written(world), {str(row["outcome"]) for row in await world.events()}
+    asked = [seen.model for seen in bench.emulator.journal]
+    last = bench.emulator.journal[-1] if asked else None
+    assert end.how == case.ends and outcomes == {"error" if isinstance(case.ends, type) else "ok"}
+    assert asked == [route.model] * (case.calls if case.fault else 0)
+    assert events == [line(route.model, route.how, case.bill, last, end.text)] * case.calls
+    assert end.cost_nanousd in (None, sum(int(str(cost)) for _, cost, _ in events))
+
+
+@WITH_ONE_LEFT
+async def test_another_target_answers_what_the_first_cannot_and_both_are_billed(
+    route: Route, name: str, bench: Bench
+) -> None:
+    case = route.table[name]
+    falls_back = isinstance(case.ends, type) and case.bill is not Bill.HEARD
+    async with faulty(bench, route, case, route.after) as (gateway, world):
+        end = await ended(gateway, route.how)
+        events = await written(world)
+    asked = [seen.model for seen in bench.emulator.journal]
+    last = bench.emulator.journal[-1]
+    first = [line(route.model, route.how, case.bill, last, end.text)] * case.calls
+    if falls_back:
+        assert end.how == "stop" and end.model == route.after
+        assert asked == [route.model] * (case.calls if case.fault else 0) + [route.after]
+        assert events == [*first, line(route.after, route.how, Bill.TOLD, last)]
+        assert end.cost_nanousd == sum(int(str(cost)) for _, cost, _ in events)
+    else:
+        assert (end.how, asked, events) == (case.ends, [route.model] * case.calls, first)
+
+
+def with_a_picture(model: str) -> EmbeddingRequest:
+    url = "data:image/jpeg;base64," + base64.b64encode(PICTURE).decode()
+    return EmbeddingRequest.model_validate({"model": model, "input": [{"text": "a chart", "image": url}]})
+
+
+async def test_a_picture_is_embedded_by_the_target_that_sees_and_is_billed_by_its_pixels(bench: Bench) -> None:
+    async with gateway(bench, ("voyage-3.5", "voyage-multimodal-3.5"), Timers()) as (router, world):
+        embeddings, cost_nanousd = await router.embed(TOKEN, with_a_picture("auto"))
+        events = await written(world)
+    (seen,), (price,) = bench.emulator.journal, [row for row in CATALOGUE.prices.rows if row.model == embeddings.model]
+    charged = price.cost_nanousd(Usage(input_tokens=seen.prompt_tokens, image_px=seen.image_px))
+    assert embeddings.model == "voyage-multimodal-3.5" and seen.image_px == 640 * 360
+    assert events == [(embeddings.model, charged, 0)] and cost_nanousd == charged
+
+
+async def test_a_picture_for_a_model_of_texts_is_the_callers_mistake_and_asks_nobody(bench: Bench) -> None:
+    async with gateway(bench, ("voyage-multimodal-3.5",), Timers()) as (router, world):
+        with pytest.raises(BadInput, match="text only"):
+            await router.embed(TOKEN, with_a_picture("voyage-3.5"))
+        assert len(bench.emulator.journal) == 0 and await written(world) == []

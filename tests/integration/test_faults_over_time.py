@@ -1,0 +1,226 @@
+"""What a vendor's faults and a caller's leaving come to in time: who is left alone, for how long, and who is let go."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager
+
+import aiohttp
+import pytest
+import pytest_asyncio
+import uvicorn
+
+from deployments.attempts import Answered
+from deployments.gateway import Gateway
+from deployments.providers.emulator import Fault
+from deployments.routes import build_routes
+from routing.breaker import BreakerSettings
+from routing.catalogue import text_tokens
+from routing.errors import ProviderTimeout
+from routing.fairness import FairnessSettings
+from routing.messages import Delta, Message
+from routing.retry import RetrySettings
+from tests.integration.conftest import room_token
+from tests.integration.fault_bench import CHAT, QUESTION, TOKEN, Bench, ended, gateway
+from tests.integration.fault_table import ROUTES, SHORT, Route, Timers
+from tests.integration.world import JournalWorld
+
+pytestmark = pytest.mark.asyncio(loop_scope="module")
+
+LONG, ONCE = Timers(), RetrySettings(tries_of_target=1)
+# One for a tenant, one for a tenant that is not here yet.
+ONE_SLOT = FairnessSettings(slots=2)
+AT_ONCE_S = 0.2
+OPEN_S = 0.8
+BREAKERS = BreakerSettings(failures=3, open_s=OPEN_S, jitter_share=0.0)
+
+
+def routes(*hows: str) -> pytest.MarkDecorator:
+    return pytest.mark.parametrize("route", [route for route in ROUTES if route.how in hows], ids=str)
+
+
+@pytest_asyncio.fixture(scope="module", loop_scope="module")
+async def shared(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[Bench]:
+    async with Bench.running(tmp_path_factory.mktemp("bench")) as bench:
+        yield bench
+
+
+@pytest_asyncio.fixture(loop_scope="module")
+async def bench(shared: Bench) -> Bench:
+    return await shared.fresh()
+
+
+async def until(true: Callable[[], bool]) -> None:
+    async with asyncio.timeout(3):
+        while not true():  # noqa: ASYNC110 the emulator has no event to wait on
+            await asyncio.sleep(0.002)
+
+
+async def noticed_after_s(bench: Bench, left_at_s: float) -> float:
+    """Return how long after `left_at_s` the vendor saw its client go."""
+    await until(lambda: bench.emulator.journal[0].disconnected_at_s is not None)
+    gone_at_s = bench.emulator.journal[0].disconnected_at_s
+    assert gone_at_s is not None and len(bench.emulator.journal) == 1
+    return gone_at_s - left_at_s
+
+
+async def bill(world: JournalWorld) -> tuple[object, object, bool]:
+    """Return the one attempt's outcome, whether it is an estimate, and whether it costs anything."""
+    (row,) = await world.events()
+    return row["outcome"], row["estimated"], bool(row["cost_nanousd"])
+
+
+@routes("streamed")
+@pytest.mark.parametrize("how", ["closes", "is cancelled"])
+async def test_a_reader_who_leaves_a_stream_lets_the_vendor_go_and_owes_what_was_heard(
+    how: str, route: Route, bench: Bench
+) -> None:
+    bench.emulator.plan(Fault(stall_after_chunks=1, stall_s=9.0))
+    async with gateway(bench, (route.model, route.after), LONG, fairness=ONE_SLOT) as (asked, world):
+        pieces = await asked.chat_stream(TOKEN, CHAT)
+        first = await anext(pieces)
+        waiting = asyncio.ensure_future(anext(pieces))
+        await asyncio.sleep(0.05)
+        left_at_s = time.time()
+        waiting.cancel()
+        await asyncio.wait({waiting})
+        if how == "closes":
+            await pieces.aclose()
+        assert await noticed_after_s(bench, left_at_s) < AT_ONCE_S
+        (row,) = await world.events()
+        assert (await ended(asked, route.how)).how == "stop"
+    assert isinstance(first, Delta) and (row["outcome"], row["estimated"]) == ("cancelled", 1)
+    said = text_tokens([Message(role="assistant", text=first.text)])
+    assert f'"output_tokens": {said}' in str(row["usage"])
+
+
+@routes("whole", "frame", "embedding")
+async def test_a_caller_who_leaves_lets_the_vendor_go_and_owes_what_was_set_aside(route: Route, bench: Bench) -> None:
+    bench.emulator.plan(Fault(delay_s=9.0))
+    async with gateway(bench, (route.model, route.after), LONG, fairness=ONE_SLOT) as (asked, world):
+        call = asyncio.create_task(ended(asked, route.how))
+        await until(lambda: len(bench.emulator.journal) == 1)
+        left_at_s = time.time()
+        call.cancel()
+        assert await noticed_after_s(bench, left_at_s) < AT_ONCE_S
+        await asyncio.wait({call})
+        assert call.cancelled() and await bill(world) == ("cancelled", 1, True)
+        assert (await ended(asked, route.how)).how == "stop"
+
+
+@asynccontextmanager
+async def served(asked: Gateway) -> AsyncIterator[str]:
+    """Yield the address of the gateway's routes behind a real server."""
+    config = uvicorn.Config(build_routes(asked), port=0, log_config=None, lifespan="off", timeout_graceful_shutdown=1)
+    server = uvicorn.Server(config)
+    running = asyncio.create_task(server.serve())
+    await until(lambda: server.started)
+    try:
+        yield f"http://127.0.0.1:{server.servers[0].sockets[0].getsockname()[1]}"
+    finally:
+        server.should_exit = True
+        await running
+
+
+@routes("streamed")
+async def test_a_connection_that_drops_lets_the_vendor_go(route: Route, bench: Bench) -> None:
+    bench.emulator.plan(Fault(stall_after_chunks=1, stall_s=9.0))
+    body = {"model": "simple", "messages": [{"role": "user", "content": QUESTION}], "stream": True}
+    headers = {"authorization": f"Bearer {room_token()}"}
+    one = gateway(bench, (route.model, route.after), LONG, fairness=ONE_SLOT)
+    async with one as (asked, world), served(asked) as url:
+        async with aiohttp.ClientSession() as session:
+            response = await session.post(f"{url}/v1/chat/completions", json=body, headers=headers)
+            assert (await response.content.readline()).startswith(b"data: ")
+            left_at_s = time.time()
+            response.close()
+        assert await noticed_after_s(bench, left_at_s) < AT_ONCE_S
+        await asyncio.sleep(0.05)
+        assert await bill(world) == ("cancelled", 1, True)
+        assert (await ended(asked, route.how)).how == "stop"
+
+
+def calls(bench: Bench, model: str) -> int:
+    return sum(seen.model == model for seen in bench.emulator.journal)
+
+
+@routes("streamed", "embedding")
+async def test_a_vendor_that_fails_is_left_alone_until_one_probe_finds_it_well(route: Route, bench: Bench) -> None:
+    bench.emulator.plan(Fault(status=503), model=route.model, times=3)
+    bench.emulator.plan(Fault(delay_s=0.2), model=route.model)
+    targets = (route.model, route.after)
+    async with gateway(bench, targets, LONG, breakers=BREAKERS, retries=ONCE) as (asked, _):
+        for _ in range(3):
+            await ended(asked, route.how)
+        meanwhile = [await ended(asked, route.how) for _ in range(5)]
+        assert {end.model for end in meanwhile} == {route.after} and calls(bench, route.model) == 3
+        await asyncio.sleep(OPEN_S)
+        probing = await asyncio.gather(*(ended(asked, route.how) for _ in range(5)))
+        assert sorted(end.model == route.model for end in probing) == [False] * 4 + [True]
+        assert calls(bench, route.model) == 4
+        assert (await ended(asked, route.how)).model == route.model
+
+
+async def test_a_probe_that_fails_doubles_the_time_for_which_the_vendor_is_left_alone(bench: Bench) -> None:
+    route = ROUTES[0]
+    bench.emulator.plan(Fault(status=503), model=route.model, times=4)
+    targets = (route.model, route.after)
+    async with gateway(bench, targets, LONG, breakers=BREAKERS, retries=ONCE) as (asked, _):
+        for wait_s, expected in ((0.0, 1), (0.0, 2), (0.0, 3), (OPEN_S, 4), (OPEN_S, 4), (OPEN_S, 5)):
+            await asyncio.sleep(wait_s)
+            assert (await ended(asked, route.how)).how == "stop"
+            assert calls(bench, route.model) == expected
+
+
+# How each vendor says when to come back, to the tenth of a second.
+LATER = {
+    "openai": Fault(status=429, headers={"retry-after-ms": "300"}),
+    "anthropic": Fault(status=429, headers={"retry-after": "0.3"}),
+    "gemini": Fault(status=429, retry_after_s=0.3),
+    "voyage": Fault(status=429, headers={"retry-after": "0.3"}),
+}
+
+
+@routes("whole", "streamed", "embedding")
+async def test_a_retry_waits_for_as_long_as_the_vendor_asks(route: Route, bench: Bench) -> None:
+    bench.emulator.plan(LATER[route.vendor])
+    async with gateway(bench, (route.model,), LONG) as (asked, _):
+        assert (await ended(asked, route.how)).how == "stop"
+    refused, answered = bench.emulator.journal
+    assert refused.answered_at_s is not None and answered.arrived_at_s - refused.answered_at_s >= 0.3
+
+
+@routes("whole", "embedding")
+async def test_a_breaker_stays_open_for_as_long_as_the_vendor_asks(route: Route, bench: Bench) -> None:
+    brief = BreakerSettings(failures=3, open_s=0.05, jitter_share=0.0)
+    bench.emulator.plan(LATER[route.vendor], model=route.model, times=3)
+    targets = (route.model, route.after)
+    async with gateway(bench, targets, LONG, breakers=brief, retries=ONCE) as (asked, _):
+        for _ in range(3):
+            await ended(asked, route.how)
+        await asyncio.sleep(0.1)
+        assert (await ended(asked, route.how)).model == route.after and calls(bench, route.model) == 3
+        await asyncio.sleep(0.3)
+        assert (await ended(asked, route.how)).model == route.model and calls(bench, route.model) == 4
+
+
+@routes("whole", "streamed", "frame")
+async def test_silent_vendors_keep_a_caller_no_longer_than_the_whole_request_may_take(
+    route: Route, bench: Bench
+) -> None:
+    bench.emulator.plan(Fault(delay_s=9.0), times=9)
+    async with gateway(bench, (route.model, route.after), SHORT, total_timeout_s=0.7) as (asked, _):
+        began_s = time.monotonic()
+        end = await ended(asked, route.how)
+    assert end.how is ProviderTimeout and time.monotonic() - began_s < 0.7 + AT_ONCE_S
+    assert 2 <= len(bench.emulator.journal) <= 3
+
+
+@routes("streamed")
+async def test_a_slow_reader_gets_the_whole_answer(route: Route, bench: Bench) -> None:
+    async with gateway(bench, (route.model,), SHORT) as (asked, world):
+        async for piece in await asked.chat_stream(TOKEN, CHAT):
+            await asyncio.sleep(0 if isinstance(piece, Answered) else 0.05)
+        assert isinstance(piece, Answered) and await bill(world) == ("ok", 0, True)
