@@ -10,6 +10,7 @@ from typing import Protocol
 from deployments.bill import Leg, Meter, Payer
 from deployments.streams import first_within, raced
 from deployments.targets import Run, Targets, Turn
+from deployments.vectors import check_vectors
 from routing.catalogue import Catalogue, estimate_ask, estimate_embed
 from routing.errors import ProviderError, RayroomError
 from routing.evidence import needs_stronger
@@ -184,6 +185,7 @@ class Attempts:
                 async with self._attempt(order, run, turn, estimate_embed(ask)) as leg:
                     embeddings = await leaf.embed(ask)
                     leg.answered(embeddings.usage)
+                    check_vectors(turn.model, embeddings, len(order.messages))
             except RayroomError as error:
                 run.error = error
                 continue

@@ -87,7 +87,11 @@ class SimulatedProvider:
 
     async def embed(self, model: Model, ask: EmbedAsk) -> Embeddings:
         profile = load_profiles().get(model.name) or load_profiles()["default"]
-        await self._pause(profile.first_token_s(self._dice))
+        try:
+            async with asyncio.timeout(ask.timeout_s):
+                await self._pause(profile.first_token_s(self._dice))
+        except TimeoutError:
+            raise ProviderTimeout() from None
         self._fail_sometimes(model)
         vectors = tuple(_vector(message, model.dimensions or 256) for message in ask.inputs)
         px = sum(_pixels(image) for message in ask.inputs for image in message.images)
