@@ -102,6 +102,7 @@ def _gateway_settings(settings: AppSettings) -> GatewaySettings:
         retries=settings.retries,
         hedging=settings.hedging,
         fairness=settings.fairness,
+        knowledge=settings.knowledge,
     )
 
 

@@ -60,6 +60,27 @@ def config_check(file: Annotated[Path, typer.Argument(help="A Serve configuratio
 
 
 @app.command()
+def check(
+    config: Annotated[Path, typer.Argument(help="The Serve configuration.")] = Path(CONFIG),
+    live: Annotated[bool, typer.Option("--live", help="Check simulated vendors as if they were live.")] = False,
+    timeout_s: Annotated[float, typer.Option("--timeout", min=0.1, max=120, help="Seconds for each vendor.")] = 10.0,
+    as_json: Annotated[bool, typer.Option("--json", help="Print JSON instead of a table.")] = False,
+) -> None:
+    """Ask each vendor, with the keys of this environment, whether key, models, voice and quota will do.
+
+    Nothing is bought but one embedding of one word. The exit status is 1 when something that is needed is missing.
+    """
+    import asyncio
+
+    from cluster.check import check_vendors, show
+    from cluster.config_file import check_file
+
+    checked = asyncio.run(check_vendors(check_file(config), os.environ, live, timeout_s))
+    show(checked, Console() if sys.stdout.isatty() else Console(width=200), as_json)
+    raise typer.Exit(1 if any(one.missing for one in checked) else 0)
+
+
+@app.command()
 def demo(
     seconds: Annotated[float, typer.Option(min=5, max=3_600, help="How long the rooms stay open.")] = 45.0,
     rooms: Annotated[int, typer.Option(min=1, max=20, help="How many rooms.")] = 5,

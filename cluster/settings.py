@@ -11,6 +11,7 @@ from pydantic import Field, ValidationError, model_validator
 from deployments.settings import (
     EmbeddingsSettings,
     EnvironmentName,
+    KnowledgeSettings,
     RoomSettings,
     ServiceSettings,
     Settings,
@@ -118,6 +119,7 @@ class AppSettings(Settings):
     vision: VisionSettings
     llm: ServiceSettings
     embeddings: EmbeddingsSettings
+    knowledge: KnowledgeSettings = KnowledgeSettings()
     rooms: RoomSettings = RoomSettings()
     costs: CostSettings = CostSettings()
     backend: BackendSettings = BackendSettings()

@@ -11,6 +11,7 @@ from deployments.bill import Leg, Meter, Payer
 from deployments.providers.base import thinks
 from deployments.streams import first_within, raced
 from deployments.targets import Run, Targets, Turn
+from deployments.vectors import check_vectors
 from routing.catalogue import Catalogue, estimate_ask, estimate_embed
 from routing.errors import CostsUnavailable, ProviderError, RayroomError
 from routing.evidence import needs_stronger
@@ -195,6 +196,7 @@ class Attempts:
                 async with self._attempt(order, run, turn, estimate_embed(ask)) as leg:
                     embeddings = await leaf.embed(self._in_time(run, ask))
                     leg.answered(embeddings.usage)
+                    check_vectors(turn.model, embeddings, len(order.messages))
             except RayroomError as error:
                 run.error = error
                 continue

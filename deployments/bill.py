@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import datetime as dt
 import uuid
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
 from types import TracebackType
 
@@ -32,6 +32,14 @@ class Payer:
     request_id: str = field(default_factory=lambda: uuid.uuid4().hex)
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Budget:
+    """What a tenant has spent or set aside this month, of what it may spend."""
+
+    spent_nanousd: int
+    limit_nanousd: int
+
+
 class Meter:
     """Opens a leg for each attempt, and remembers what the journal last said of each tenant's month."""
 
@@ -55,6 +63,18 @@ class Meter:
         if tenant.budget_nanousd is None or tenant.tenant_id not in self._committed_nanousd:
             return None
         return self._committed_nanousd[tenant.tenant_id] / max(tenant.budget_nanousd, 1)
+
+    def budget(self, tenant: Tenant) -> Budget | None:
+        """Return how the tenant's budget stands; None where it has none, or this replica knows of no spending."""
+        spent_nanousd = self._committed_nanousd.get(tenant.tenant_id)
+        if tenant.budget_nanousd is None or spent_nanousd is None:
+            return None
+        return Budget(spent_nanousd=spent_nanousd, limit_nanousd=tenant.budget_nanousd)
+
+    async def spent(self, tenant_id: str, entries: Sequence[Intent | Settlement]) -> None:
+        """Return once what a tenant has spent already is durable, whatever its budget; raises CostsUnavailable."""
+        if entries:
+            self._committed(tenant_id, await self._costs.record(entries))
 
     def simulated(self, model: Model) -> bool:
         return model.vendor in self._simulated

@@ -7,21 +7,33 @@ import random
 import time
 from collections.abc import AsyncGenerator, Awaitable, Callable, Mapping
 from contextlib import aclosing
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from typing import Protocol
 
 import structlog
 
 from deployments.attempts import Answered, AnswerLeaf, Attempts, EmbedLeaf, Order, StreamLeaf, Timers
 from deployments.auth import Keys, RoomToken, issue_token
-from deployments.bill import Meter, Payer
+from deployments.bill import Budget, Meter, Payer
 from deployments.jpeg import inspect_jpeg
-from deployments.settings import EmbeddingsSettings, RoomSettings, ServiceSettings, VisionSettings
+from deployments.knowledge import Found, cut, find, to_question
+from deployments.settings import EmbeddingsSettings, KnowledgeSettings, RoomSettings, ServiceSettings, VisionSettings
+from deployments.speech_bill import SpeechBill
 from deployments.targets import Targets
-from deployments.wire import ChatRequest, EmbeddingRequest, FrameHeaders, Heartbeat, OpenRoom, to_inputs, to_messages
+from deployments.wire import (
+    ChatRequest,
+    EmbeddingRequest,
+    FrameHeaders,
+    Heartbeat,
+    KnowledgeSearch,
+    OpenRoom,
+    to_inputs,
+    to_messages,
+)
 from routing.breaker import Breakers, BreakerSettings
 from routing.catalogue import Catalogue
 from routing.complexity import Complexity, TurnFeatures, score_frame, score_turn
+from routing.deadline import Deadline
 from routing.errors import BadInput, TenantSuspended
 from routing.evidence import needs_stronger
 from routing.fairness import FairnessSettings, FairShare
@@ -63,6 +75,16 @@ class GatewaySettings:
     retries: RetrySettings
     hedging: HedgeSettings
     fairness: FairnessSettings
+    knowledge: KnowledgeSettings = field(default_factory=KnowledgeSettings)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Beaten:
+    """What an agent hears after a beat: its token, the usage ids that are durable now, how the budget stands."""
+
+    token: RoomToken
+    taken: tuple[str, ...]
+    budget: Budget | None
 
 
 class World(Costs, Rooms, Protocol):
@@ -110,6 +132,7 @@ class Gateway:
         self._vision = _Service.of("vision", settings.vision, dice)
         self._llm = _Service.of("llm", settings.llm, dice)
         self._meter = Meter(world, catalogue, settings.simulated_vendors, settings.intent_grace_s, clock)
+        self._speech = SpeechBill(catalogue, settings.simulated_vendors, settings.intent_grace_s)
         targets = Targets(settings.retries, Breakers(dice, settings.breakers), dice, time.monotonic)
         self._attempts = Attempts(catalogue, self._meter, targets, time.monotonic, settings.hedging)
 
@@ -123,10 +146,18 @@ class Gateway:
         log.info("room opened", room=name.room, job=request.job_id)
         return token, tenant
 
-    async def heartbeat(self, token: RoomToken, beat: Heartbeat) -> RoomToken:
-        """Remember an agent's counters; returns its token, a fresh one when half of its time is over."""
-        await self._active(token.tenant_id)
+    async def heartbeat(self, token: RoomToken, beat: Heartbeat) -> Beaten:
+        """Write an agent's speech usage down and remember its counters; its token is fresh when half its time is over.
+
+        The usage comes first: what is spent is owed, whatever has become of the tenant since.
+        """
+        await self._meter.spent(token.tenant_id, self._speech.entries(token, beat.usage, self._clock()))
+        tenant = await self._active(token.tenant_id)
         await self._world.beat(self._beat(token, beat.counters))
+        taken = tuple(dict.fromkeys(one.id for one in beat.usage))
+        return Beaten(token=self._renewed(token), taken=taken, budget=self._meter.budget(tenant))
+
+    def _renewed(self, token: RoomToken) -> RoomToken:
         ttl_s = self.settings.rooms.token_ttl_s
         if token.expires_at_s - self._clock() > ttl_s / 2:
             return token
@@ -155,22 +186,27 @@ class Gateway:
 
     async def embed(self, token: RoomToken, request: EmbeddingRequest) -> tuple[Embeddings, int]:
         """Return the inputs' vectors, and what they cost."""
-        settings = self.settings.embeddings
         inputs = to_inputs(request, self.settings.vision.max_image_px)
-        decision = seeing(self._embed_decision(request.model), self.catalogue, inputs, self._today())
-        once_s = settings.attempt_timeout_s
-        order = Order(
-            payer=await self._payer(token, "embeddings"),
-            decision=decision,
-            messages=inputs,
-            max_output_tokens=0,
-            temperature=None,
-            timers=Timers(
-                attempt_s=once_s, first_token_s=once_s, between_tokens_s=once_s, total_s=settings.total_timeout_s
-            ),
-        )
+        order = await self._embed_order(token, request.model, inputs, self.settings.embeddings.total_timeout_s)
         with self._fair.slot(token.tenant_id, self._clock()):
             return await self._attempts.embed(self._leaves.embeddings, order)
+
+    async def search(self, token: RoomToken, request: KnowledgeSearch) -> Found:
+        """Return the passages of the token's tenant for a question; raises ProviderError or BackendError."""
+        settings = self.settings.knowledge
+        deadline = Deadline.after(settings.timeout_s, time.monotonic())
+        question = to_question(request, self.settings.vision.max_image_px)
+        order = await self._embed_order(token, AUTO, (question,), settings.timeout_s)
+        with self._fair.slot(token.tenant_id, self._clock()):
+            embeddings, cost_nanousd = await self._attempts.embed(self._leaves.embeddings, order)
+            left_s = deadline.remaining_s(time.monotonic())
+            passages = await find(self._directory, token.tenant_id, request, embeddings, left_s)
+        return Found(
+            passages=cut(passages, request.top_k, settings),
+            model=embeddings.model,
+            cost_nanousd=cost_nanousd,
+            simulated=embeddings.simulated,
+        )
 
     async def usage(self, tenant_id: str) -> tuple[TenantTotals, tuple[RoomBeat, ...]]:
         """Return what a tenant owes so far and the rooms it has open; raises TenantUnknown."""
@@ -225,6 +261,18 @@ class Gateway:
             share=service.share,
             standing=standing,
             today=self._today(),
+        )
+
+    async def _embed_order(self, token: RoomToken, wanted: str, inputs: tuple[Message, ...], total_s: float) -> Order:
+        once_s = min(self.settings.embeddings.attempt_timeout_s, total_s)
+        decision = seeing(self._embed_decision(wanted), self.catalogue, inputs, self._today())
+        return Order(
+            payer=await self._payer(token, "embeddings"),
+            decision=decision,
+            messages=inputs,
+            max_output_tokens=0,
+            temperature=None,
+            timers=Timers(attempt_s=once_s, first_token_s=once_s, between_tokens_s=once_s, total_s=total_s),
         )
 
     def _embed_decision(self, wanted: str) -> Decision:

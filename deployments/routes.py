@@ -27,6 +27,7 @@ from deployments.wire import (
     EmbeddingRequest,
     FrameHeaders,
     Heartbeat,
+    KnowledgeSearch,
     OpenRoom,
     parse_body,
     parse_frame_headers,
@@ -52,6 +53,7 @@ def build_routes(gateway: Gateway) -> FastAPI:
     _add_frames(app, gateway)
     _add_chat(app, gateway)
     _add_embeddings(app, gateway)
+    _add_knowledge(app, gateway)
     _add_usage(app, gateway)
     _describe(app)
     return app
@@ -93,10 +95,19 @@ def _add_rooms(app: FastAPI, gateway: Gateway) -> None:
 
     @app.post("/v1/rooms/{room}/heartbeat", openapi_extra=_json_body(Heartbeat))
     async def heartbeat(request: Request, room: str) -> dict[str, Any]:
-        """Take an agent's counters; the answer carries a fresh token when the old one is half spent."""
+        """Take an agent's counters and speech usage; the token is fresh when the old one is half spent.
+
+        `taken` are the usage ids that are durable: to send one again is harmless, to forget one before is not.
+        """
         token = _token(request, gateway, room)
-        renewed = await gateway.heartbeat(token, parse_body(Heartbeat, await _body(request, MAX_JSON_BYTES)))
-        return {"room": room, "token": sign(renewed, gateway.keys), "expires_at": renewed.expires_at_s}
+        beaten = await gateway.heartbeat(token, parse_body(Heartbeat, await _body(request, MAX_JSON_BYTES)))
+        return {
+            "room": room,
+            "token": sign(beaten.token, gateway.keys),
+            "expires_at": beaten.token.expires_at_s,
+            "taken": beaten.taken,
+            "budget": beaten.budget and asdict(beaten.budget),
+        }
 
     @app.delete("/v1/rooms/{room}")
     async def close_room(request: Request, room: str) -> dict[str, Any]:
@@ -174,6 +185,20 @@ def _add_embeddings(app: FastAPI, gateway: Gateway) -> None:
             "usage": {"prompt_tokens": tokens, "total_tokens": tokens},
             "rayroom": {"cost_nanousd": cost_nanousd, "simulated": result.simulated},
         }
+
+
+def _add_knowledge(app: FastAPI, gateway: Gateway) -> None:
+    @app.post("/v1/knowledge/search", openapi_extra=_json_body(KnowledgeSearch))
+    async def search(request: Request) -> dict[str, Any]:
+        """Return the passages of the token's tenant for a question, and for the frame it is about."""
+        token = _token(request, gateway)
+        found = await gateway.search(token, parse_body(KnowledgeSearch, await _body(request, MAX_JSON_BYTES)))
+        rows = [
+            {"id": passage.passage_id, "source": passage.source, "text": passage.text, "score": passage.score}
+            for passage in found.passages
+        ]
+        told = {"model": found.model, "cost_nanousd": found.cost_nanousd, "simulated": found.simulated}
+        return {"passages": rows, **told}
 
 
 def _add_usage(app: FastAPI, gateway: Gateway) -> None:
@@ -326,7 +351,7 @@ def _describe(app: FastAPI) -> None:
     def openapi() -> dict[str, Any]:
         document = described()
         schemas = document.setdefault("components", {}).setdefault("schemas", {})
-        for kind in (OpenRoom, Heartbeat, ChatRequest, EmbeddingRequest):
+        for kind in (OpenRoom, Heartbeat, ChatRequest, EmbeddingRequest, KnowledgeSearch):
             schemas.update(kind.model_json_schema(ref_template=_REF).get("$defs", {}))
         return document
 

@@ -21,7 +21,8 @@ class Settings(BaseModel):
 class VendorSettings(Settings):
     """One vendor: the protocol it speaks, where it is, and whether a simulation stands in for it."""
 
-    api: Literal["openai", "anthropic", "gemini", "voyage"]
+    api: Literal["openai", "anthropic", "gemini", "voyage", "deepgram", "elevenlabs"]
+    """The last two are asked by the room agent; their rows are for the bill and for `rayroom check`."""
     api_key_env: EnvironmentName | None = None
     base_url: str | None = None
     api_version: str | None = None
@@ -93,6 +94,14 @@ class EmbeddingsSettings(Settings):
     models: Annotated[tuple[str, ...], Field(min_length=1)]
     attempt_timeout_s: Seconds = 10
     total_timeout_s: Seconds = 15
+
+
+class KnowledgeSettings(Settings):
+    """How long a question to the knowledge base may take, embedding included, and how much of an answer passes."""
+
+    timeout_s: Seconds = 2
+    passage_chars: Annotated[int, Field(ge=100, le=32_000)] = 8_000
+    total_chars: Annotated[int, Field(ge=100, le=200_000)] = 32_000
 
 
 class RoomSettings(Settings):

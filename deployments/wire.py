@@ -20,6 +20,9 @@ MAX_TEXT_CHARS = 400_000
 MAX_NAME_CHARS = 64
 MAX_MESSAGES = 512
 MAX_IMAGES = 8
+# Of one event: what could not be told for days is told as one.
+MAX_AUDIO_MS = 1_000_000_000
+MAX_CHARACTERS = 100_000_000
 _DATA_URL = "data:image/jpeg;base64,"
 
 B = TypeVar("B", bound=BaseModel)
@@ -50,9 +53,21 @@ class OpenRoom(Body):
 Finite = Annotated[float, AfterValidator(_finite)]
 
 
-class Heartbeat(Body):
-    """An agent's counters since its job began."""
+class SpeechUsage(Body):
+    """What one piece of listening or speaking used, as the agent counted it. Its id is the same on every resend."""
 
+    id: Annotated[str, Field(min_length=1, max_length=128)]
+    service: Literal["stt", "tts"]
+    model: Annotated[str, Field(min_length=1, max_length=128)]
+    audio_ms: Annotated[int, Field(strict=True, ge=0, le=MAX_AUDIO_MS)] = 0
+    characters: Annotated[int, Field(strict=True, ge=0, le=MAX_CHARACTERS)] = 0
+    occurred_at: Annotated[Finite, Field(ge=0)]
+
+
+class Heartbeat(Body):
+    """An agent's counters since its job began, and the speech usage that no answer has taken yet."""
+
+    usage: Annotated[tuple[SpeechUsage, ...], Field(max_length=256)] = ()
     counters: Annotated[
         dict[Annotated[str, Field(pattern=r"^[a-z][a-z0-9_]{0,63}$")], Finite], Field(max_length=64)
     ] = {}
@@ -147,6 +162,14 @@ class EmbeddingRequest(Body):
     input: Annotated[Words | Inputs, _one_of("a text or a list of inputs")]
     encoding_format: Literal["float", "base64"] = "float"
     user: Annotated[str, Field(max_length=256)] | None = None
+
+
+class KnowledgeSearch(Body):
+    """A question to the tenant's knowledge base, and the frame it is about."""
+
+    query: Annotated[str, Field(min_length=1, max_length=10_000)]
+    image: Annotated[str, Field(max_length=4_000_000)] | None = None
+    top_k: Annotated[int, Field(strict=True, ge=1, le=20)] = 5
 
 
 class FrameHeaders(Body):

@@ -16,13 +16,16 @@ from room_agent.encode import encode
 from room_agent.gate import FrameGate
 from room_agent.planes import Planes
 from room_agent.recording import Recording
+from room_agent.redaction import redact_logs
 from room_agent.router_client import RouterClient, RouterError
 from room_agent.settings import AgentSettings, load_settings
+from room_agent.speech import Speech
 from routing.errors import RayroomError
 from routing.logs import configure_logs
 from routing.rooms import check_metadata, parse_room
 
 REGISTERED = "worker registered"
+ATTENDANCE = "attendance"
 # Ten seconds, the default, are not enough for several job processes that start at once on a small machine.
 INITIALIZE_TIMEOUT_S = 60.0
 
@@ -51,7 +54,7 @@ def build_server(settings: AgentSettings) -> AgentServer:
         await _take_or_leave(request, server, admission)
 
     server.on("worker_registered", lambda worker_id, _: log.info(REGISTERED, worker=worker_id))
-    server.rtc_session(attend, agent_name=settings.agent_name, on_request=on_request)
+    server.rtc_session(attend, agent_name=settings.agent_name, on_request=on_request, on_session_end=tell_last_figures)
     return server
 
 
@@ -90,8 +93,16 @@ async def _ask_nobody() -> None:
     await nobody.aclose()
 
 
+async def tell_last_figures(context: JobContext) -> None:
+    """End the attendance while there is time for it: a shutdown callback has ten seconds, this has five minutes."""
+    attendance = context.proc.userdata.get(ATTENDANCE)
+    if attendance is not None:
+        await attendance.aclose()
+
+
 async def attend(context: JobContext) -> None:
     """Attend one room until it closes or the worker drains."""
+    redact_logs()
     settings = load_settings()
     room = context.job.room.name
     name = parse_room(room)
@@ -99,7 +110,9 @@ async def attend(context: JobContext) -> None:
     structlog.contextvars.bind_contextvars(room=room, job=context.job.id)
     router = RouterClient(settings.router_url, settings.agent_key, room, context.job.id, context.job.metadata)
     recording = Recording(settings.record_dir, room) if settings.record_dir else None
-    attendance = Attendance(context.room, router, settings.max_tracks, recording)
+    speech = Speech(context.room, router, settings.router_url, settings.speech)
+    attendance = Attendance(context.room, router, settings.max_tracks, recording, speech)
+    context.proc.userdata[ATTENDANCE] = attendance
 
     async def leave(reason: str) -> None:
         await attendance.aclose()

@@ -17,14 +17,25 @@ from room_agent.forward import Described, Forwarder
 from room_agent.gate import FrameGate
 from room_agent.pace import Pace
 from room_agent.recording import Recording
-from room_agent.router_client import OpenedRoom, RouterClient, RouterError, RouterRefused, TokenExpired
+from room_agent.router_client import (
+    OpenedRoom,
+    RouterAway,
+    RouterBusy,
+    RouterClient,
+    RouterError,
+    RouterRefused,
+    TokenExpired,
+)
 from room_agent.selection import Candidate, Source, select
+from room_agent.speech import Speech
 from room_agent.watch import Watch, Watched
 
 TOPIC = "rayroom.descriptions"
 """The text stream on which a room's participants get what was seen."""
 SEND_TIMEOUT_S = 5.0
 CLOSE_TIMEOUT_S = 5.0
+LAST_AGAIN_S = 0.5
+CONVERSE_TIMEOUT_S = 30.0
 LONGEST_BACKOFF_S = 15.0
 
 log = structlog.get_logger()
@@ -41,6 +52,7 @@ _ROOM_EVENTS: tuple[EventTypes, ...] = (
     "track_unsubscribed",
     "track_muted",
     "track_unmuted",
+    "participant_connected",
     "participant_disconnected",
     "reconnected",
 )
@@ -50,13 +62,20 @@ class Attendance:
     """One job's work in its room, from `start` to `aclose`; owns every task it starts."""
 
     def __init__(
-        self, room: rtc.Room, router: RouterClient, max_tracks: int, recording: Recording | None = None
+        self,
+        room: rtc.Room,
+        router: RouterClient,
+        max_tracks: int,
+        recording: Recording | None = None,
+        speech: Speech | None = None,
     ) -> None:
         self._room = room
         self._router = router
         self._max_tracks = max_tracks
         self._recording = recording
+        self._speech = speech
         self._opened: OpenedRoom | None = None
+        self._closed = False
         self._watches: dict[str, asyncio.Task[None]] = {}
         self._tasks: set[asyncio.Task[None]] = set()
         self.counters = Counters()
@@ -68,34 +87,75 @@ class Attendance:
         self._own(self._keep_open())
 
     async def aclose(self) -> None:
-        """Stop watching, tell the last counts, close the room at the router."""
+        """Stop watching and speaking, tell the last counts, close the room at the router. Harmless a second time."""
+        if self._closed:
+            return
+        self._closed = True
         for event in _ROOM_EVENTS:
             self._room.off(event, self._on_room_event)
         await _cancel({*self._watches.values(), *self._tasks})
         self._watches.clear()
+        if self._speech is not None:
+            await self._speech.aclose()
         if self._opened is None:
             return
         try:
             async with asyncio.timeout(CLOSE_TIMEOUT_S):
-                await self._router.beat(self.counters.report())
+                await self._tell_last_counts()
                 await self._router.close()
         except (RouterError, TimeoutError) as error:
             log.warning("room not closed at the router", error=type(error).__name__)
+        if self._speech is not None and any(self._speech.usage.unbilled.values()):
+            log.error("speech that is not billed", **self._speech.usage.unbilled)
+
+    async def _tell_last_counts(self) -> None:
+        """Tell the counts, again and again where speech is to be billed: nobody else knows of it."""
+        while True:
+            try:
+                await self._beat()
+            except TokenExpired:
+                await self._router.open()
+            except (RouterAway, RouterBusy):
+                if self._speech is None:
+                    raise
+            if self._speech is None or not any(self._speech.usage.unbilled.values()):
+                return
+            await asyncio.sleep(LAST_AGAIN_S)
 
     async def _keep_open(self) -> None:
         """Open the room at the router, however long that takes, and beat for as long as the job lives."""
         self._opened = await self._open()
         self._follow()
+        await self._converse()
         while True:
             await asyncio.sleep(self._opened.limits.heartbeat_every_s)
             # Not only on events: a watch that failed is taken up again.
             self._follow()
             try:
-                await self._router.beat(self.counters.report())
+                await self._beat()
             except TokenExpired:
                 self._opened = await self._open()
             except RouterError as error:
                 log.warning("heartbeat not taken", error=type(error).__name__, detail=error.message)
+
+    async def _converse(self) -> None:
+        """Take part in the conversation. A room whose agent cannot is still watched, and its heartbeat goes on."""
+        if self._speech is None:
+            return
+        try:
+            async with asyncio.timeout(CONVERSE_TIMEOUT_S):
+                await self._speech.start()
+        except Exception as error:
+            log.error("the agent takes no part in the conversation", error=type(error).__name__)
+
+    async def _beat(self) -> None:
+        """Tell the counts, and what speech has cost since the last time: a crash loses what came after this."""
+        if self._speech is None:
+            await self._router.beat(self.counters.report())
+            return
+        counts = self.counters.report() | self._speech.report()
+        usage = [event.as_json() for event in self._speech.due()]
+        self._speech.beaten(await self._router.beat(counts, usage))
 
     async def _open(self) -> OpenedRoom:
         backoff_s = 0.5
@@ -115,7 +175,9 @@ class Attendance:
             self._follow()
 
     def _follow(self) -> None:
-        """Bring subscriptions and watches in line with the room as it is now."""
+        """Bring subscriptions, watches and microphones in line with the room as it is now."""
+        if self._speech is not None:
+            self._speech.follow()
         videos = self._videos()
         chosen = select([candidate for candidate, _ in videos.values()], self._max_tracks)
         for sid, (_, publication) in videos.items():
@@ -124,6 +186,8 @@ class Attendance:
         live = {sid: publication.track for sid, (_, publication) in videos.items() if sid in chosen}
         for sid in [sid for sid, watch in self._watches.items() if live.get(sid) is None or watch.done()]:
             self._own(_cancel({self._watches.pop(sid)}))
+            if self._speech is not None and live.get(sid) is None:
+                self._speech.no_longer_shown(sid)
         for sid, track in live.items():
             if track is not None and sid not in self._watches:
                 self._watches[sid] = self._watch(sid, chosen[sid], track)
@@ -151,7 +215,8 @@ class Attendance:
         return self._task(watch.run(track), f"watch {sid}")
 
     async def _tell(self, described: Described) -> None:
-        """Send what was seen to the room's participants."""
+        """Send what was seen to the room's participants, and remember it for their questions."""
+        self._remember(described)
         answer = described.answer
         attributes = {
             "model": answer.model,
@@ -169,6 +234,15 @@ class Attendance:
             log.warning("answer not sent to the room", error=type(error).__name__)
         if self._recording is not None:
             await self._recording.add(described)
+
+    def _remember(self, described: Described) -> None:
+        if self._speech is None:
+            return
+        track = described.frame.headers["x-frame-track"]
+        for participant in self._room.remote_participants.values():
+            if track in participant.track_publications:
+                source = _SOURCES.get(participant.track_publications[track].source, "camera")
+                self._speech.shown(described, source, participant.name or participant.identity)
 
     def _own(self, work: Coroutine[Any, Any, None]) -> None:
         task = self._task(work, "attendance")

@@ -3,20 +3,23 @@
 from __future__ import annotations
 
 import asyncio
+import base64
 import ssl
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from functools import cache
 from typing import Any, TypeVar
 from urllib.parse import quote
 
 import httpx
-from pydantic import BaseModel, ConfigDict, ValidationError
+from pydantic import BaseModel, ConfigDict, FiniteFloat, ValidationError
 
 from routing.errors import RayroomError
+from routing.messages import Passage
 
 OPEN_TIMEOUT_S = 10.0
 FRAME_TIMEOUT_S = 40.0
 CONNECT_TIMEOUT_S = 3.0
+MAX_PASSAGE_CHARS = 8_000
 
 
 class RouterError(RayroomError):
@@ -74,6 +77,39 @@ class Description(Reply):
     simulated: bool
 
 
+class Budget(Reply):
+    """What the tenant has spent, and may spend; without a limit it is never spent."""
+
+    spent_nanousd: int
+    limit_nanousd: int | None
+
+    @property
+    def is_spent(self) -> bool:
+        return self.limit_nanousd is not None and self.spent_nanousd >= self.limit_nanousd
+
+
+class Beaten(Reply):
+    """The answer to a heartbeat: which usage events are now billed for good, and what is left to spend."""
+
+    taken: tuple[str, ...] = ()
+    budget: Budget | None = None
+
+
+class FoundPassage(Reply):
+    id: str
+    source: str
+    text: str
+    score: FiniteFloat
+
+    def passage(self) -> Passage:
+        text = self.text[:MAX_PASSAGE_CHARS]
+        return Passage(passage_id=self.id, source=self.source, text=text, score=self.score)
+
+
+class Found(Reply):
+    passages: tuple[FoundPassage, ...]
+
+
 R = TypeVar("R", bound=Reply)
 
 
@@ -108,11 +144,19 @@ class RouterClient:
         self._token = opened.token
         return opened
 
-    async def beat(self, counters: Mapping[str, float]) -> None:
-        """Send the counters; keeps a renewed token."""
-        body = {"counters": dict(counters)}
+    @property
+    def token(self) -> str:
+        """Return the room token as it is now: a heartbeat may renew it."""
+        return self._token
+
+    async def beat(self, counters: Mapping[str, float], usage: Sequence[Mapping[str, Any]] = ()) -> Beaten:
+        """Send the counters and speech usage events; keeps a renewed token. An event may be sent until it is taken."""
+        body: dict[str, Any] = {"counters": dict(counters)}
+        if usage:
+            body["usage"] = [dict(event) for event in usage]
         reply = await self._ask("POST", f"{self._room_path}/heartbeat", self._token, OPEN_TIMEOUT_S, json=body)
         self._token = str(reply.get("token") or self._token)
+        return _read(Beaten, reply)
 
     async def close(self) -> None:
         await self._ask("DELETE", self._room_path, self._token, OPEN_TIMEOUT_S)
@@ -122,6 +166,13 @@ class RouterClient:
         headers = {"content-type": "image/jpeg", **headers}
         reply = await self._ask("POST", "/v1/frames", self._token, FRAME_TIMEOUT_S, content=jpeg, headers=headers)
         return _read(Description, reply)
+
+    async def search(self, query: str, jpeg: bytes | None, top_k: int, timeout_s: float) -> tuple[Passage, ...]:
+        """Return what this room's tenant knows of the question, and of the frame it is about."""
+        image = None if jpeg is None else "data:image/jpeg;base64," + base64.b64encode(jpeg).decode()
+        body = {"query": query, "image": image, "top_k": top_k}
+        reply = await self._ask("POST", "/v1/knowledge/search", self._token, timeout_s, json=body)
+        return tuple(found.passage() for found in _read(Found, reply).passages[:top_k])
 
     async def _ask(
         self,

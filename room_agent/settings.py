@@ -2,13 +2,34 @@
 
 from __future__ import annotations
 
+import datetime as dt
+from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Literal
 
-from pydantic import Field, ValidationError
+from pydantic import AliasChoices, Field, ValidationError
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
 from routing.errors import ConfigurationError
+from routing.prices import load_prices
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SpeechSettings:
+    """How an agent hears and speaks. Models stand in the order they are tried in; without `voice` it only writes."""
+
+    voice: bool
+    deepgram_key: str = field(repr=False)
+    deepgram_url: str
+    eleven_key: str = field(repr=False)
+    eleven_url: str
+    voice_id: str
+    stt_models: tuple[str, ...]
+    tts_models: tuple[str, ...]
+    language: str
+    names: tuple[str, ...]
+    max_microphones: int
+    pause_s: float
 
 
 class AgentSettings(BaseSettings):
@@ -32,16 +53,75 @@ class AgentSettings(BaseSettings):
     """How long running meetings may go on after SIGTERM before their jobs are ended too."""
     http_port: Annotated[int, Field(validation_alias="RAYROOM_AGENT_HTTP_PORT", ge=0, le=65_535)] = 0
 
+    voice: Annotated[Literal["on", "off"], Field(validation_alias="RAYROOM_VOICE")] = "off"
+    """Off, the agent neither hears nor speaks; it still answers what is written in the chat."""
+    deepgram_key: Annotated[str, Field(validation_alias="DEEPGRAM_API_KEY", repr=False)] = ""
+    deepgram_url: Annotated[str, Field(validation_alias="DEEPGRAM_BASE_URL", pattern=r"^https?://\S+$")] = (
+        "https://api.deepgram.com"
+    )
+    eleven_key: Annotated[
+        str, Field(validation_alias=AliasChoices("ELEVEN_API_KEY", "ELEVENLABS_API_KEY"), repr=False)
+    ] = ""
+    eleven_url: Annotated[
+        str, Field(validation_alias=AliasChoices("ELEVEN_BASE_URL", "ELEVENLABS_BASE_URL"), pattern=r"^https?://\S+$")
+    ] = "https://api.elevenlabs.io"
+    voice_id: Annotated[str, Field(validation_alias="RAYROOM_VOICE_ID", min_length=1)] = "hpp4J3VqNfWAUOO0d1Us"
+    stt_models: Annotated[str, Field(validation_alias="RAYROOM_STT_MODELS", min_length=1)] = "nova-3"
+    """Separated by commas, in the order they are tried in; each needs a row in routing/prices.toml, as below."""
+    tts_models: Annotated[str, Field(validation_alias="RAYROOM_TTS_MODELS", min_length=1)] = (
+        "eleven_flash_v2_5,eleven_turbo_v2_5"
+    )
+    language: Annotated[str, Field(validation_alias="RAYROOM_LANGUAGE", min_length=2)] = "en-US"
+    names: Annotated[str, Field(validation_alias="RAYROOM_NAMES", min_length=1)] = "Rayroom,ray room"
+    """What people call the agent, the first as it is written; separated by commas."""
+    max_microphones: Annotated[int, Field(validation_alias="RAYROOM_MAX_MICROPHONES", ge=1, le=64)] = 16
+    pause_s: Annotated[float, Field(validation_alias="RAYROOM_PAUSE_S", ge=0.1, le=3)] = 0.3
+    """How long a voice is silent before what it said is taken as said."""
+
     @property
     def agent_key(self) -> str:
         return self.agent_keys.split(",")[0].strip()
+
+    @property
+    def speech(self) -> SpeechSettings:
+        return SpeechSettings(
+            voice=self.voice == "on",
+            deepgram_key=self.deepgram_key,
+            deepgram_url=self.deepgram_url.rstrip("/"),
+            eleven_key=self.eleven_key,
+            eleven_url=self.eleven_url.rstrip("/"),
+            voice_id=self.voice_id,
+            stt_models=_listed(self.stt_models),
+            tts_models=_listed(self.tts_models),
+            language=self.language,
+            names=_listed(self.names),
+            max_microphones=self.max_microphones,
+            pause_s=self.pause_s,
+        )
 
 
 def load_settings() -> AgentSettings:
     """Return the settings of this process; raises ConfigurationError naming each variable that is missing or wrong."""
     try:
-        return AgentSettings()
+        settings = AgentSettings()
     except ValidationError as error:
         wrong = [f"{one['loc'][0]}: {one['msg']}" for one in error.errors(include_input=False, include_url=False)]
         hint = "The keys of a cluster that made its own: set -a; . .rayroom/keys.env; set +a"
         raise ConfigurationError("\n".join([*wrong, hint]), str(error.errors()[0]["loc"][0])) from None
+    if settings.speech.voice:
+        _check_voice(settings.speech)
+    return settings
+
+
+def _check_voice(speech: SpeechSettings) -> None:
+    """A voice needs both keys, and models that can be billed: the router takes no usage without a price."""
+    for key, name in ((speech.deepgram_key, "DEEPGRAM_API_KEY"), (speech.eleven_key, "ELEVEN_API_KEY")):
+        if not key:
+            raise ConfigurationError(f"{name}: needed by RAYROOM_VOICE=on.", name)
+    prices, today = load_prices(), dt.datetime.now(dt.UTC).date()
+    for model in (*speech.stt_models, *speech.tts_models):
+        prices.of(model, today)
+
+
+def _listed(text: str) -> tuple[str, ...]:
+    return tuple(part.strip() for part in text.split(",") if part.strip())

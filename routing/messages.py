@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, fields
 from enum import StrEnum
 from typing import Any, Literal, Protocol
@@ -234,6 +234,12 @@ class Costs(Protocol):
 
     async def settle(self, settlement: Settlement) -> None:
         """Return once the settlement is durable; raises CostsUnavailable."""
+
+    async def record(self, entries: Sequence[Intent | Settlement]) -> int:
+        """Write what one tenant has spent already, each intent before its settlement; returns as `reserve` does.
+
+        Raises CostsUnavailable, and may still write them later: to record them again is harmless.
+        """
 
     async def totals(self, tenant_id: str) -> TenantTotals: ...
 

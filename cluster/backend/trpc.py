@@ -11,6 +11,7 @@ from typing import Any, Literal
 import httpx
 
 from cluster.backend.base import Tracked
+from cluster.backend.passages import Wanted, encoded, fits, own_passages, question, shortened
 from routing.errors import BackendError, BackendRefused, BackendUnavailable, TenantUnknown
 from routing.messages import FlushRow, Passage, Tenant
 
@@ -18,10 +19,12 @@ NANO = 1_000_000_000
 ROWS_A_BATCH = 25
 """A batch names its procedure once a row in the path, and servers bound a path: this many stay below 600 bytes."""
 LONGEST_RETRY_AFTER_S = 300.0
+MAX_REPLY_BYTES = 2 * 1024 * 1024
+"""More than fifty tenants, twenty long passages or a batch's receipts come to; what is larger is not read."""
 Transformer = Literal["plain", "superjson"]
 # What says that the same call may succeed later; everything else is for good.
 _PASSING = {"TIMEOUT", "TOO_MANY_REQUESTS", "INTERNAL_SERVER_ERROR", "CLIENT_CLOSED_REQUEST"}
-_OUR_FAULT = {"UNAUTHORIZED", "FORBIDDEN", "METHOD_NOT_SUPPORTED"}
+_OUR_FAULT = {"UNAUTHORIZED", "FORBIDDEN"}
 
 
 class TrpcError(BackendError):
@@ -43,6 +46,7 @@ class TrpcBackend:
         self._timeout_s = timeout_s
         self._http: httpx.AsyncClient | None = None
         self._batches = True
+        self._long_queries = True
 
     async def tenant(self, tenant_id: str) -> Tenant:
         try:
@@ -81,20 +85,26 @@ class TrpcBackend:
         return found
 
     async def search(self, tenant_id: str, query: str, embedding: Sequence[float], top_k: int) -> tuple[Passage, ...]:
-        wanted = {"tenantId": tenant_id, "query": query, "embedding": list(embedding), "topK": top_k}
-        data = await self._query("knowledge.search", wanted)
-        rows = data if isinstance(data, list) else []
-        # Another tenant's passage is dropped even when the backend itself sends it.
-        own = [row for row in rows if isinstance(row, dict) and row.get("tenantId", tenant_id) == tenant_id]
-        return tuple(_passage(row) for row in own[:top_k])
+        data = await self._search(question(tenant_id, query, embedding, top_k))
+        return own_passages(tenant_id, data, top_k)
+
+    async def _search(self, wanted: Wanted) -> Any:
+        """Ask by GET, as tRPC does; what is too long for a URL by POST, where the server takes queries so."""
+        if self._long_queries and not fits(self._wrapped(wanted)):
+            try:
+                return await self._mutate("knowledge.search", wanted)
+            except TrpcError as error:
+                if error.reason != "METHOD_NOT_SUPPORTED":
+                    raise
+                self._long_queries = False
+        return await self._query("knowledge.search", shortened(wanted, self._wrapped))
 
     async def aclose(self) -> None:
         if self._http is not None:
             await self._http.aclose()
 
     async def _query(self, procedure: str, value: Mapping[str, Any]) -> Any:
-        params = {"input": json.dumps(self._wrapped(value))}
-        return self._data(*await self._send("GET", procedure, params=params), procedure)
+        return self._data(*await self._send("GET", f"{procedure}?input={encoded(self._wrapped(value))}"), procedure)
 
     async def _mutate(self, procedure: str, value: Mapping[str, Any]) -> Any:
         return self._data(*await self._send("POST", procedure, content=json.dumps(self._wrapped(value))), procedure)
@@ -117,12 +127,13 @@ class TrpcBackend:
         try:
             # httpx counts its timeouts from read to read: only this bounds the whole call.
             async with asyncio.timeout(self._timeout_s):
-                response = await self._client().request(method, f"{self._base_url}/{path}", **request)
+                async with self._client().stream(method, f"{self._base_url}/{path}", **request) as response:
+                    body = await _read(response)
         except (httpx.HTTPError, TimeoutError) as error:
             raise BackendUnavailable(f"The backend did not answer: {type(error).__name__}.") from None
         try:
-            return response, response.json()
-        except ValueError:
+            return response, json.loads(body)
+        except (ValueError, RecursionError):
             raise _not_trpc(response) from None
 
     def _client(self) -> httpx.AsyncClient:
@@ -208,13 +219,14 @@ def _tenant(tenant_id: str, data: Any) -> Tenant:
     )
 
 
-def _passage(row: Mapping[str, Any]) -> Passage:
-    return Passage(
-        passage_id=str(row.get("id", "")),
-        source=str(row.get("source", "")),
-        text=str(row.get("text", "")),
-        score=float(row.get("score", 0.0)),
-    )
+async def _read(response: httpx.Response) -> bytes:
+    """Return the body; raises BackendRefused as soon as it is too large."""
+    body = bytearray()
+    async for chunk in response.aiter_bytes():
+        body += chunk
+        if len(body) > MAX_REPLY_BYTES:
+            raise BackendRefused(f"The backend's answer is larger than {MAX_REPLY_BYTES} bytes.")
+    return bytes(body)
 
 
 def _unavailable(error: TrpcError) -> BackendUnavailable:

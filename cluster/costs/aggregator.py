@@ -109,6 +109,9 @@ class AggregatorClient:
     async def settle(self, settlement: Settlement) -> None:
         await self._outbox.settle(settlement)
 
+    async def record(self, entries: Sequence[Entry]) -> int:
+        return await self._outbox.record(entries)
+
     async def totals(self, tenant_id: str) -> TenantTotals:
         totals: TenantTotals = await self._ask("totals", tenant_id)
         return totals

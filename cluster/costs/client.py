@@ -62,6 +62,18 @@ class CostOutbox:
         """Return once the settlement is durable; raises CostsUnavailable, and still delivers it later."""
         await self._delivered(self._post(settlement))
 
+    async def record(self, entries: Sequence[Entry]) -> int:
+        """Return what their tenant has committed, once all of `entries` are durable; raises CostsUnavailable.
+
+        What they tell is spent already, so none is withdrawn: late ones are delivered like a settlement.
+        """
+        letters = [self._post(entry) for entry in entries]
+        try:
+            async with asyncio.timeout(self._timeout_s):
+                return max([await asyncio.shield(letter.done) for letter in letters], default=0)
+        except TimeoutError:
+            raise CostsUnavailable(retry_after_s=1.0) from None
+
     def _post(self, entry: Entry) -> _Letter:
         if len(self._letters) >= MAX_OUTBOX and isinstance(entry, Intent):
             raise CostsUnavailable(retry_after_s=1.0)

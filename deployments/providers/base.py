@@ -12,6 +12,8 @@ from routing.errors import ConfigurationError
 from routing.messages import Answer, Ask, Delta, EmbedAsk, Embeddings
 
 THINKING_TOKENS = 1_024
+SPEECH = ("deepgram", "elevenlabs")
+"""What the room agent asks, with keys of its own environment."""
 
 
 class Provider(Protocol):
@@ -36,6 +38,8 @@ def connect(name: str, vendor: VendorSettings, simulation: SimulationSettings) -
         from deployments.providers.simulated import SimulatedProvider
 
         return SimulatedProvider(simulation)
+    if vendor.api in SPEECH:
+        raise ConfigurationError(f"vendors.{name}.api: {vendor.api} is asked by the room agent.", f"vendors.{name}.api")
     return _connect_real(vendor, _key(name, vendor))
 
 
@@ -74,7 +78,7 @@ def thinks(ask: Ask) -> bool:
 
 def check_vendor(name: str, vendor: VendorSettings) -> None:
     """Raise ConfigurationError for a vendor row that could not be connected."""
-    if not vendor.simulated:
+    if not vendor.simulated and vendor.api not in SPEECH:
         _key(name, vendor)
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
 
 from ray.serve import Application
@@ -20,6 +21,9 @@ class Unbilled:
         return 0
 
     async def settle(self, settlement: Settlement) -> None: ...
+
+    async def record(self, entries: Sequence[Intent | Settlement]) -> int:
+        return 0
 
     async def totals(self, tenant_id: str) -> TenantTotals:
         return TenantTotals(

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import json
 from collections import deque
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
@@ -28,6 +29,19 @@ class ScriptedRouter:
     opened: int = 0
     closed: int = 0
     tokens: list[str] = field(default_factory=list)
+    passages: list[dict[str, Any]] = field(default_factory=list)
+    search_statuses: deque[int] = field(default_factory=deque)
+    search_delay_s: float = 0.0
+    searches: list[dict[str, Any]] = field(default_factory=list)
+    search_tokens: list[str] = field(default_factory=list)
+    usage: list[dict[str, Any]] = field(default_factory=list)
+    budget: dict[str, int | None] | None = None
+    words: list[str] = field(default_factory=lambda: ["It ", "says ", "forty two."])
+    word_delay_s: float = 0.0
+    chat_statuses: deque[int] = field(default_factory=deque)
+    chats: list[dict[str, Any]] = field(default_factory=list)
+    chat_tokens: list[str] = field(default_factory=list)
+    chats_cut: int = 0
 
     @property
     def url(self) -> str:
@@ -42,9 +56,11 @@ class ScriptedRouter:
                 web.post("/v1/rooms/{room}/heartbeat", self._beat),
                 web.delete("/v1/rooms/{room}", self._close),
                 web.post("/v1/frames", self._frame),
+                web.post("/v1/knowledge/search", self._search),
+                web.post("/v1/chat/completions", self._chat),
             ]
         )
-        runner = web.AppRunner(app, access_log=None, shutdown_timeout=0.5)
+        runner = web.AppRunner(app, access_log=None, shutdown_timeout=0.5, handler_cancellation=True)
         await runner.setup()
         try:
             await web.TCPSite(runner, "127.0.0.1", self.port).start()
@@ -64,8 +80,12 @@ class ScriptedRouter:
     async def _beat(self, request: web.Request) -> web.Response:
         if (status := _next(self.beat_statuses)) != 200:
             return self._refusal(status)
-        self.beats.append((await request.json())["counters"])
-        return web.json_response({"token": request.headers["authorization"].removeprefix("Bearer ")})
+        beat = await request.json()
+        self.beats.append(beat["counters"])
+        self.usage.extend(beat.get("usage", []))
+        token = request.headers["authorization"].removeprefix("Bearer ")
+        taken = [event["id"] for event in beat.get("usage", [])]
+        return web.json_response({"token": token, "taken": taken, "budget": self.budget})
 
     async def _close(self, _: web.Request) -> web.Response:
         self.closed += 1
@@ -81,11 +101,43 @@ class ScriptedRouter:
         body: dict[str, Any] = {"description": "a slide", "model": "simulated/m", "tier": "simple"}
         return web.json_response(body | {"cost_nanousd": 7, "simulated": True})
 
+    async def _search(self, request: web.Request) -> web.Response:
+        self.searches.append(await request.json())
+        self.search_tokens.append(request.headers["authorization"])
+        await asyncio.sleep(self.search_delay_s)
+        if (status := _next(self.search_statuses)) != 200:
+            return self._refusal(status)
+        body: dict[str, Any] = {"passages": self.passages, "model": "simulated/m"}
+        return web.json_response(body | {"cost_nanousd": 7, "simulated": True})
+
+    async def _chat(self, request: web.Request) -> web.StreamResponse:
+        self.chats.append(await request.json())
+        self.chat_tokens.append(request.headers["authorization"].removeprefix("Bearer "))
+        if (status := _next(self.chat_statuses)) != 200:
+            return self._refusal(status)
+        response = web.StreamResponse(headers={"content-type": "text/event-stream"})
+        await response.prepare(request)
+        try:
+            for word in self.words:
+                await asyncio.sleep(self.word_delay_s)
+                await response.write(_chunk({"content": word}, None))
+            await response.write(_chunk({}, "stop") + b"data: [DONE]\n\n")
+        except (ConnectionError, asyncio.CancelledError):
+            self.chats_cut += 1
+            raise
+        return response
+
     def _refusal(self, status: int) -> web.Response:
         if status == 0:
             return web.Response(text="<html>not json</html>", content_type="text/html")
         headers = {"retry-after": self.retry_after_s} if status in (429, 503) else {}
         return web.json_response({"error": {"code": "scripted"}}, status=status, headers=headers)
+
+
+def _chunk(delta: dict[str, str], finish: str | None) -> bytes:
+    choice = {"index": 0, "delta": {"role": "assistant"} | delta, "finish_reason": finish}
+    body = {"id": "c", "object": "chat.completion.chunk", "created": 0, "model": "simulated/m", "choices": [choice]}
+    return b"data: " + json.dumps(body).encode() + b"\n\n"
 
 
 def _next(statuses: deque[int]) -> int:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import io
 import random
 import time
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -32,7 +32,7 @@ from routing.catalogue import load_catalogue
 from routing.errors import BudgetExceeded, TenantUnknown
 from routing.fairness import FairnessSettings
 from routing.hedge import HedgeSettings
-from routing.messages import Intent, Passage, RoomBeat, Settlement, Tenant, TenantTotals
+from routing.messages import Directory, Intent, Passage, RoomBeat, Settlement, Tenant, TenantTotals
 from routing.retry import RetrySettings
 
 KEYS = Keys(
@@ -96,6 +96,9 @@ class JournalWorld:
     async def settle(self, settlement: Settlement) -> None:
         await self.recorder.write([settlement])
 
+    async def record(self, entries: Sequence[Intent | Settlement]) -> int:
+        return max(receipt for receipt in await self.recorder.write(entries) if isinstance(receipt, int))
+
     async def totals(self, tenant_id: str) -> TenantTotals:
         return await self.recorder.totals(tenant_id)
 
@@ -122,6 +125,7 @@ async def gateway_in_process(
     simulation: SimulationSettings = FAST,
     llm: ServiceSettings | None = None,
     leaf: Leaf | None = None,
+    directory: Directory | None = None,
     **changes: Any,
 ) -> AsyncIterator[tuple[Gateway, JournalWorld]]:
     """Yield a gateway and what it writes to; `changes` are of its GatewaySettings."""
@@ -141,6 +145,6 @@ async def gateway_in_process(
     )
     leaves = Leaves(vision=leaf, llm=leaf, embeddings=leaf)
     settings = replace(settings, **changes)
-    yield Gateway(settings, load_catalogue(), KEYS, leaves, world, Tenants(), dice=random.Random(7)), world
+    yield Gateway(settings, load_catalogue(), KEYS, leaves, world, directory or Tenants(), dice=random.Random(7)), world
     await leaf.aclose()
     await world.aclose()

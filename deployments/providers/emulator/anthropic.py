@@ -11,7 +11,7 @@ from typing import Any, Literal
 from aiohttp import web
 from pydantic import Field, ValidationError
 
-from deployments.providers.emulator.content import Counted, Part, Said, measure
+from deployments.providers.emulator.content import Counted, Part, Said, Turn, measure
 from deployments.providers.emulator.dialect import Frame, Refusal, converse
 from deployments.providers.emulator.exchange import Asked, House
 from deployments.providers.emulator.parsing import BAD_IMAGE, Lenient, bearer, first_wrong, from_base64
@@ -75,12 +75,10 @@ class _Request(Lenient):
     system: str | list[_Block] = ""
     stream: bool = False
 
-    def parts(self) -> Iterator[Part]:
-        for content in (self.system, *(message.content for message in self.messages)):
-            if isinstance(content, str):
-                yield content
-            else:
-                yield from (block.part() for block in content)
+    def turns(self) -> Iterator[Turn]:
+        for role, content in (("system", self.system), *((one.role, one.content) for one in self.messages)):
+            parts = (content,) if isinstance(content, str) else tuple(block.part() for block in content)
+            yield Turn(role, parts)
 
 
 def anthropic_routes(house: House) -> list[web.RouteDef]:
@@ -109,7 +107,8 @@ class AnthropicMessages:
             message = _Request.model_validate(body)
         except ValidationError as error:
             return Asked(vendor=NAME, key=key, wrong=wrong or first_wrong(error))
-        parts = list(message.parts())
+        turns = tuple(message.turns())
+        parts = [part for turn in turns for part in turn.parts]
         content = measure(parts)
         if content is None:
             wrong = wrong or BAD_IMAGE
@@ -124,6 +123,7 @@ class AnthropicMessages:
             key=key,
             stream=message.stream,
             content=content,
+            turns=turns,
             most_tokens=message.max_tokens,
             wrong=wrong,
         )

@@ -68,7 +68,7 @@ class Call:
             if pcm is None:
                 return UNDECODABLE
             self._ear, sound = self._ear_for(pcm), pcm.data
-        events = self._ear.hear(sound)
+        events = await self._house.senses.listening(self._ear.hear, sound)
         # Counted before it is told: whoever has read a transcript finds its sound in the journal.
         self._exchange.note(audio_ms=self._ear.audio_ms)
         await self._tell(events, outbox)
@@ -79,9 +79,9 @@ class Call:
             case "KeepAlive":
                 pass
             case "Finalize":
-                await self._tell(self._ear.flush(from_finalize=True) if self._ear else [], outbox)
+                await self._tell(await self._rest(from_finalize=True), outbox)
             case "CloseStream":
-                await self._tell(self._ear.flush() if self._ear else [], outbox)
+                await self._tell(await self._rest(), outbox)
                 if not self._exchange.fault.untold_usage:
                     await outbox.put(self._metadata())
                 return DONE
@@ -93,6 +93,12 @@ class Call:
                 )
         return None
 
+    async def _rest(self, from_finalize: bool = False) -> list[Event]:
+        """Return what is to be told of the sound so far."""
+        if self._ear is None:
+            return []
+        return await self._house.senses.listening(self._ear.flush, from_finalize)
+
     async def _tell(self, events: list[Event], outbox: Outbox) -> None:
         for event in events:
             transcript = isinstance(event, Heard)
@@ -101,7 +107,8 @@ class Call:
 
     def _ear_for(self, pcm: Pcm) -> Ear:
         self._channels = pcm.channels
-        return Ear(pcm.sample_rate_hz, live_manner(self._query), self._script.next, pcm.channels)
+        manner, transcriber = live_manner(self._query), self._house.senses.transcriber
+        return Ear(pcm.sample_rate_hz, manner, self._script.next, pcm.channels, transcriber)
 
     def _metadata(self) -> dict[str, Any]:
         audio_ms = self._ear.audio_ms if self._ear else 0

@@ -25,6 +25,22 @@ Part = str | bytes
 End = Literal["stop", "length", "refused", "filtered"]
 
 
+@dataclass(frozen=True, slots=True)
+class Turn:
+    """One message of a request: text and images as they stand in it."""
+
+    role: str
+    parts: tuple[Part, ...] = field(repr=False)
+
+    @property
+    def text(self) -> str:
+        return "\n".join(part for part in self.parts if isinstance(part, str))
+
+    @property
+    def images(self) -> tuple[bytes, ...]:
+        return tuple(part for part in self.parts if isinstance(part, bytes))
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Content:
     """What a request holds, measured: its text is not kept."""
@@ -130,9 +146,19 @@ class Style:
     declines_with: tuple[str, ...] = ()
 
 
-def compose(content: Content, pictures: int, most: int | None, fault: Fault, style: Style) -> Said:
-    """Return an answer of at most `most` words, and what is charged for it; `pictures` is what the images cost."""
-    end, words = _words(content, most, fault, style)
+def compose(
+    content: Content,
+    pictures: int,
+    most: int | None,
+    fault: Fault,
+    style: Style,
+    thought: tuple[str, ...] | None = None,
+) -> Said:
+    """Return an answer of at most `most` words, and what is charged for it; `pictures` is what the images cost.
+
+    Its words are those that were `thought`, or else made up.
+    """
+    end, words = _words(content, most, fault, style, thought)
     # Who asks for no words asks for vectors, and those are neither cached nor thought about.
     extras = Extras() if most == 0 else fault.extras or style.extras
     hidden = extras.cached_tokens + extras.cache_write_5m_tokens + extras.cache_write_1h_tokens
@@ -148,11 +174,15 @@ def compose(content: Content, pictures: int, most: int | None, fault: Fault, sty
     return Said(words=words, end=None if cut else end, counted=counted, untold_usage=fault.untold_usage)
 
 
-def _words(content: Content, most: int | None, fault: Fault, style: Style) -> tuple[End, tuple[str, ...]]:
+def _words(
+    content: Content, most: int | None, fault: Fault, style: Style, thought: tuple[str, ...] | None
+) -> tuple[End, tuple[str, ...]]:
     if fault.refusal == "refused":
         return "refused", style.declines_with
     if fault.refusal == "filtered" or fault.empty:
         return ("filtered" if fault.refusal else "stop"), ()
+    if thought is not None and fault.answer_tokens is None:
+        return ("stop" if most is None or most >= len(thought) else "length"), thought[:most]
     dice = random.Random(content.digest + b"%d" % style.seed)
     wanted = fault.answer_tokens or style.answer_tokens
     words = [*_OPENING, *dice.choices(_WORDS, k=max(0, wanted - len(_OPENING)))][:wanted]

@@ -6,7 +6,7 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Final
 
-from deployments.providers.emulator.tone import Speech, Voice
+from deployments.providers.emulator.tone import Says, Speech
 from routing.errors import BadInput
 
 CHUNK_SCHEDULE: Final = (120, 160, 250, 290)
@@ -24,17 +24,16 @@ def rate_hz(query: Mapping[str, str]) -> int:
     return RATES_HZ[asked]
 
 
-def chunks(voice: Voice, text: str) -> Iterator[Speech]:
+def chunks(voice: Says, text: str) -> Iterator[Speech]:
     """Yield a text's sound in the pieces it is sent in."""
-    for start in range(0, len(text), CHARACTERS_PER_CHUNK):
-        yield voice.say(text[start : start + CHARACTERS_PER_CHUNK])
+    return voice.pieces(text, CHARACTERS_PER_CHUNK)
 
 
 @dataclass(slots=True, kw_only=True)
 class Context:
     """One text on its way: what is held back and what has been spoken."""
 
-    voice: Voice
+    voice: Says
     at_once: bool
     schedule: tuple[int, ...] = CHUNK_SCHEDULE
     held: str = field(default="", repr=False)

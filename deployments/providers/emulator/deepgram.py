@@ -136,8 +136,9 @@ class _Desk:
             exchange.answered(400)
             return _error(400, "Bad Request", "Bad Request: failed to process audio: corrupt or unsupported data")
         manner = Manner(endpointing_ms=UTTERANCE_SPLIT_MS)
-        ear = Ear(pcm.sample_rate_hz, manner, self._script.next, pcm.channels)
-        events = [*ear.hear(pcm.data), *ear.flush()]
+        senses = self._house.senses
+        ear = Ear(pcm.sample_rate_hz, manner, self._script.next, pcm.channels, senses.transcriber)
+        events = [*await senses.listening(ear.hear, pcm.data), *await senses.listening(ear.flush)]
         exchange.note(audio_ms=ear.audio_ms)
         await exchange.first_token()
         exchange.answered(200)

@@ -136,7 +136,8 @@ async def _answer(house: House, dialect: Dialect, exchange: Exchange, writer: Wr
         answer_tokens=house.answer_tokens, seed=house.seed, extras=house.extras, declines_with=dialect.declines_with
     )
     pictures = image_tokens(asked.vendor, asked.model, asked.content)
-    said = compose(asked.content, pictures, asked.most_tokens, fault, style)
+    thought = await house.senses.answer(asked.turns)
+    said = compose(asked.content, pictures, asked.most_tokens, fault, style, thought)
     exchange.count(said.counted)
     headers = dialect.headers(exchange.standing()) | fault.headers
     await exchange.first_token()

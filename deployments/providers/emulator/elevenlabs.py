@@ -15,7 +15,6 @@ from deployments.providers.emulator.door import turned_away
 from deployments.providers.emulator.exchange import Asked, Exchange, House
 from deployments.providers.emulator.pressure import Standing
 from deployments.providers.emulator.synthesis import Synthesis
-from deployments.providers.emulator.tone import Voice
 from deployments.providers.emulator.writer import Broken, Writer
 from routing.errors import BadInput
 
@@ -121,7 +120,7 @@ class _Desk:
 
     async def _say(self, request: web.Request, exchange: Exchange, text: str, writer: Writer) -> web.StreamResponse:
         exchange.note(characters=len(text))
-        voice = Voice(request.match_info["voice"], rate_hz(request.query))
+        voice = self._house.senses.voice(request.match_info["voice"], rate_hz(request.query))
         fault = exchange.fault
         await exchange.first_token()
         head = {"Content-Type": "audio/pcm", "request-id": str(uuid.uuid4())}

@@ -10,11 +10,12 @@ from dataclasses import dataclass, field
 from types import TracebackType
 from typing import Any
 
-from deployments.providers.emulator.content import Content, Counted, image_tokens
+from deployments.providers.emulator.content import Content, Counted, Turn, image_tokens
 from deployments.providers.emulator.faults import Extras, Fault, Faults
 from deployments.providers.emulator.journal import Journal, Seen
 from deployments.providers.emulator.pace import Pace
 from deployments.providers.emulator.pressure import Limits, Load, Place, Pressure, Pushback, Standing
+from deployments.providers.emulator.senses.seams import Senses
 
 MAX_MODEL_CHARS = 128
 
@@ -31,6 +32,8 @@ class Asked:
     key: str | None = field(default=None, repr=False)
     stream: bool = False
     content: Content = field(default_factory=Content)
+    turns: tuple[Turn, ...] = field(default=(), repr=False)
+    """The messages themselves, for as long as the request lasts."""
     most_tokens: int | None = None
     """How long the answer may be; vectors are asked for with 0."""
     tell_usage: bool = True
@@ -54,6 +57,7 @@ class House:
     """The models there are; None is any."""
     answer_tokens: int = 24
     extras: Extras = field(default_factory=Extras)
+    senses: Senses = field(default_factory=Senses)
     clock: Clock = time.time
     sleep: Sleep = asyncio.sleep
     faults: Faults = field(default_factory=Faults)

@@ -11,7 +11,7 @@ from pydantic import AliasGenerator, ConfigDict, Field, ValidationError
 from pydantic.alias_generators import to_camel
 from pydantic.aliases import AliasChoices
 
-from deployments.providers.emulator.content import Counted, Part, Said, measure
+from deployments.providers.emulator.content import Counted, Part, Said, Turn, measure
 from deployments.providers.emulator.dialect import Frame, Refusal, converse
 from deployments.providers.emulator.exchange import Asked, House
 from deployments.providers.emulator.parsing import BAD_IMAGE, Lenient, first_wrong, from_base64
@@ -81,6 +81,9 @@ class _Content(_Lenient):
     parts: tuple[_Part, ...] = ()
     role: str = "user"
 
+    def turn(self, role: str) -> Turn:
+        return Turn(role, tuple(part.part() for part in self.parts))
+
 
 class _Config(_Lenient):
     max_output_tokens: int | None = Field(None, ge=1, validation_alias=_either("max_output_tokens"))
@@ -91,10 +94,10 @@ class _Request(_Lenient):
     system_instruction: _Content | None = None
     generation_config: _Config = _Config()
 
-    def parts(self) -> Iterator[Part]:
-        for content in (self.system_instruction, *self.contents):
-            if content is not None:
-                yield from (part.part() for part in content.parts)
+    def turns(self) -> Iterator[Turn]:
+        if self.system_instruction is not None:
+            yield self.system_instruction.turn("system")
+        yield from (content.turn(content.role) for content in self.contents)
 
 
 def gemini_routes(house: House) -> list[web.RouteDef]:
@@ -125,7 +128,8 @@ class GeminiContent:
             asked = _Request.model_validate(body)
         except ValidationError as error:
             return Asked(vendor=NAME, model=model, key=key, stream=stream, wrong=wrong or first_wrong(error))
-        content = measure(asked.parts())
+        turns = tuple(asked.turns())
+        content = measure(part for turn in turns for part in turn.parts)
         if content is None:
             return Asked(vendor=NAME, model=model, key=key, stream=stream, wrong=wrong or BAD_IMAGE)
         return Asked(
@@ -134,6 +138,7 @@ class GeminiContent:
             key=key,
             stream=stream,
             content=content,
+            turns=turns,
             most_tokens=asked.generation_config.max_output_tokens,
             wrong=wrong,
         )

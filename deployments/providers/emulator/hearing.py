@@ -1,4 +1,4 @@
-"""Hears words in PCM: its energy says when someone speaks, a script says what. Knows no socket and no clock."""
+"""Hears words in PCM: its energy says when someone speaks, a script or a transcriber says what. Knows no socket."""
 
 from __future__ import annotations
 
@@ -8,7 +8,9 @@ from dataclasses import dataclass, field
 from typing import Final
 
 import numpy as np
+from numpy.typing import NDArray
 
+from deployments.providers.emulator.senses.seams import Transcriber
 from routing.errors import TooLarge
 
 MAX_PHRASES: Final = 10_000
@@ -22,6 +24,11 @@ MS_PER_WORD: Final = 300
 INTERIM_EVERY_MS: Final = 500
 SEGMENT_MS: Final = 5_000
 """The longest stretch without a final result, spoken or not."""
+TRANSCRIBED_PAUSE_MS: Final = 400
+"""A transcriber needs a phrase whole, with its commas."""
+LEAD_MS: Final = 300
+"""How much of the sound before a phrase goes with it: it begins more quietly than it goes on."""
+LONGEST_TRANSCRIBED_MS: Final = 20_000
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -74,6 +81,7 @@ class Ended:
 
 
 Event = Started | Heard | Ended
+Window = NDArray[np.float32]
 
 
 class Script:
@@ -116,11 +124,43 @@ class _Phrase:
         return tuple(_spread(words, self.since_ms, max(self.since_ms, self.loud_until_ms)))
 
 
+class _Tape:
+    """The sound of a phrase and of what led to it, for who can tell the words only when it is over."""
+
+    def __init__(self, transcriber: Transcriber, sample_rate_hz: int, channels: int) -> None:
+        self._transcriber = transcriber
+        self._rate_hz, self._channels = sample_rate_hz, channels
+        self._windows: deque[Window] = deque()
+
+    def roll(self, window: Window, keep: bool) -> None:
+        """Take in a window of sound; without a phrase to keep it for, only the last ones are kept."""
+        self._windows.append(window)
+        while not keep and len(self._windows) > LEAD_MS // WINDOW_MS:
+            self._windows.popleft()
+
+    def words(self) -> list[str]:
+        """Return what was said, and begin anew."""
+        sound = np.concatenate(self._windows).reshape(-1, self._channels).mean(axis=1)
+        self._windows.clear()
+        return self._transcriber(sound.astype("<i2").tobytes(), self._rate_hz).split()
+
+
 class Ear:
     """Listens to one stream of 16-bit PCM."""
 
-    def __init__(self, sample_rate_hz: int, manner: Manner, next_phrase: Callable[[], str], channels: int = 1) -> None:
+    def __init__(
+        self,
+        sample_rate_hz: int,
+        manner: Manner,
+        next_phrase: Callable[[], str],
+        channels: int = 1,
+        transcriber: Transcriber | None = None,
+    ) -> None:
         self._manner = manner
+        self._tape = None if transcriber is None else _Tape(transcriber, sample_rate_hz, channels)
+        self._pause_ms = manner.pause_ms
+        if self._tape is not None and self._pause_ms is not None:
+            self._pause_ms = max(self._pause_ms, TRANSCRIBED_PAUSE_MS)
         self._next_phrase = next_phrase
         self._bytes_per_s = 2 * channels * sample_rate_hz
         # A window holds whole samples of every channel.
@@ -145,7 +185,11 @@ class Ear:
         self._rest = sound[whole:]
         windows = np.frombuffer(sound[:whole], "<i2").reshape(-1, self._window_bytes // 2).astype(np.float32)
         loud = np.sqrt(np.mean(windows**2, axis=1)) >= LOUD_RMS
-        return [event for is_loud in loud for event in self._window(bool(is_loud))]
+        return [
+            event
+            for window, is_loud in zip(windows, loud, strict=True)
+            for event in self._window(window, bool(is_loud))
+        ]
 
     def flush(self, from_finalize: bool = False) -> list[Event]:
         """End the phrase here and tell all that was not told; nothing where no sound came since the last final."""
@@ -153,10 +197,12 @@ class Ear:
             return []
         return [self._final(speech_final=self._phrase is not None, from_finalize=from_finalize)]
 
-    def _window(self, loud: bool) -> Iterator[Event]:
+    def _window(self, window: Window, loud: bool) -> Iterator[Event]:
         self._now_ms += WINDOW_MS
         self._loud_ms = self._loud_ms + WINDOW_MS if loud else 0
         self._quiet_ms = 0 if loud else self._quiet_ms + WINDOW_MS
+        if self._tape is not None:
+            self._tape.roll(window, keep=self._phrase is not None)
         if self._phrase is None:
             yield from self._listen()
         elif loud:
@@ -167,9 +213,8 @@ class Ear:
         if self._loud_ms < SHORTEST_VOICE_MS:
             return
         onset_ms = self._now_ms - self._loud_ms
-        self._phrase = _Phrase(
-            words=self._next_phrase().split(), started_ms=onset_ms, since_ms=onset_ms, loud_until_ms=self._now_ms
-        )
+        words = self._next_phrase().split() if self._tape is None else []
+        self._phrase = _Phrase(words=words, started_ms=onset_ms, since_ms=onset_ms, loud_until_ms=self._now_ms)
         self._interim_ms = onset_ms
         self._word_end_ms = None
         if self._manner.starts:
@@ -177,8 +222,12 @@ class Ear:
 
     def _tell(self) -> Iterator[Event]:
         manner, phrase = self._manner, self._phrase
-        if phrase is not None and manner.pause_ms is not None and self._quiet_ms >= manner.pause_ms:
+        if phrase is not None and self._pause_ms is not None and self._quiet_ms >= self._pause_ms:
             yield self._final(speech_final=True)
+        elif phrase is not None and self._tape is not None:
+            # Nothing can be said of half a phrase.
+            if self._now_ms - phrase.started_ms >= LONGEST_TRANSCRIBED_MS:
+                yield self._final(speech_final=False)
         elif self._now_ms - self._segment_ms >= SEGMENT_MS:
             yield self._segment()
         elif phrase is not None and manner.interim and self._now_ms - self._interim_ms >= INTERIM_EVERY_MS:
@@ -206,6 +255,8 @@ class Ear:
 
     def _final(self, speech_final: bool, from_finalize: bool = False) -> Heard:
         """Return the phrase's last result; the next sound begins another phrase."""
+        if self._phrase and self._tape:
+            self._phrase.words = self._tape.words()
         words = self._phrase.said(whole=True) if self._phrase else ()
         heard = self._heard(words, final=True, speech_final=speech_final, from_finalize=from_finalize)
         if self._phrase:

@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import json
 import uuid
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable
 from typing import Any, Literal
 
 from aiohttp import web
 from pydantic import Field, ValidationError
 
-from deployments.providers.emulator.content import Counted, Part, Said, catalogue_row, measure
+from deployments.providers.emulator.content import Counted, Said, Turn, catalogue_row, measure
 from deployments.providers.emulator.dialect import Frame, Refusal, converse
 from deployments.providers.emulator.exchange import Asked, House
 from deployments.providers.emulator.parsing import (
@@ -64,6 +64,12 @@ class _Message(Lenient):
     role: Literal["system", "developer", "user", "assistant", "tool"]
     content: str | list[_Part] | None = None
 
+    def turn(self) -> Turn:
+        if isinstance(self.content, str):
+            return Turn(self.role, (self.content,))
+        parts = (part.text if part.image_url is None else picture(part.image_url.url) for part in self.content or ())
+        return Turn(self.role, tuple(parts))
+
 
 class _StreamOptions(Lenient):
     include_usage: bool = False
@@ -76,14 +82,6 @@ class _Chat(Lenient):
     stream_options: _StreamOptions | None = None
     max_tokens: int | None = Field(None, ge=1)
     max_completion_tokens: int | None = Field(None, ge=1)
-
-    def parts(self) -> Iterator[Part]:
-        for message in self.messages:
-            if isinstance(message.content, str):
-                yield message.content
-                continue
-            for part in message.content or ():
-                yield part.text if part.image_url is None else picture(part.image_url.url)
 
 
 class _Embed(Lenient):
@@ -145,7 +143,8 @@ class OpenAIChat(_OpenAI):
     def read(self, request: web.Request, body: Any) -> Asked:
         try:
             chat = _Chat.model_validate(body)
-            content = measure(chat.parts())
+            turns = tuple(message.turn() for message in chat.messages)
+            content = measure(part for turn in turns for part in turn.parts)
         except ValidationError as error:
             return Asked(vendor=NAME, key=bearer(request.headers), wrong=first_wrong(error))
         if content is None:
@@ -156,6 +155,7 @@ class OpenAIChat(_OpenAI):
             key=bearer(request.headers),
             stream=chat.stream,
             content=content,
+            turns=turns,
             most_tokens=chat.max_completion_tokens or chat.max_tokens,
             tell_usage=chat.stream_options is not None and chat.stream_options.include_usage,
         )

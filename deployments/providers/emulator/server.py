@@ -16,6 +16,7 @@ from deployments.providers.emulator.exchange import House
 from deployments.providers.emulator.faults import Fault
 from deployments.providers.emulator.gemini import gemini_routes
 from deployments.providers.emulator.hearing import Script
+from deployments.providers.emulator.models import model_routes
 from deployments.providers.emulator.openai import openai_routes
 from deployments.providers.emulator.voyage import voyage_routes
 
@@ -69,6 +70,6 @@ class Emulator:
                 await runner.cleanup()
 
     def _routes(self) -> list[web.RouteDef]:
-        speakers = (admin_routes, openai_routes, anthropic_routes, gemini_routes, voyage_routes)
+        speakers = (admin_routes, openai_routes, anthropic_routes, gemini_routes, voyage_routes, model_routes)
         routes = [route for speaker in speakers for route in speaker(self.house)]
         return [*routes, *deepgram_routes(self.house, self.script), *elevenlabs_routes(self.house)]

@@ -14,7 +14,6 @@ from deployments.providers.emulator.exchange import Exchange, House
 from deployments.providers.emulator.journal import Seen
 from deployments.providers.emulator.outbox import Outbox, sending
 from deployments.providers.emulator.parsing import Lenient
-from deployments.providers.emulator.tone import Voice
 
 MOST_CONTEXTS: Final = 5
 IDLE_S: Final = 20.0
@@ -100,7 +99,7 @@ class Synthesis:
         query = self._request.query
         schedule = message.generation_config.chunk_length_schedule if message.generation_config else CHUNK_SCHEDULE
         self._contexts[name] = Context(
-            voice=Voice(self._request.match_info["voice"], rate_hz(query)),
+            voice=self._house.senses.voice(self._request.match_info["voice"], rate_hz(query)),
             at_once=query.get("auto_mode") == "true",
             schedule=tuple(schedule),
         )

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import hashlib
 import itertools
+from collections.abc import Iterator
 from dataclasses import dataclass
-from typing import Any, Final
+from typing import Any, Final, Protocol
 
 import numpy as np
 
@@ -23,15 +24,23 @@ class Speech:
     text: str
     pcm: bytes
     start_ms: int
+    ms_per_character: float = 1_000 / CHARACTERS_PER_S
 
     def alignment(self) -> dict[str, Any]:
         """Return when each character is said."""
-        starts = [self.start_ms + round(index * 1_000 / CHARACTERS_PER_S) for index in range(len(self.text) + 1)]
+        starts = [self.start_ms + round(index * self.ms_per_character) for index in range(len(self.text) + 1)]
         return {
             "chars": list(self.text),
             "charStartTimesMs": starts[:-1],
             "charDurationsMs": [after - before for before, after in itertools.pairwise(starts)],
         }
+
+
+class Says(Protocol):
+    """Who says one text, piece by piece."""
+
+    def pieces(self, text: str, characters: int) -> Iterator[Speech]:
+        """Yield the sound of more of the text, so many characters of it at a time."""
 
 
 class Voice:
@@ -41,6 +50,11 @@ class Voice:
         self._rate_hz = sample_rate_hz
         self._hz = pitch_hz(voice_id)
         self._characters = 0
+
+    def pieces(self, text: str, characters: int) -> Iterator[Speech]:
+        """Yield the tone of more of the text, so many characters of it at a time."""
+        for start in range(0, len(text), characters):
+            yield self.say(text[start : start + characters])
 
     def say(self, text: str) -> Speech:
         first, self._characters = self._sample(self._characters), self._characters + len(text)

@@ -1,0 +1,88 @@
+"""Puts a question to a knowledge base into a URL, and takes from the answer what is the tenant's. Knows no wire."""
+
+from __future__ import annotations
+
+import json
+import math
+from bisect import bisect_right
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any
+from urllib.parse import quote
+
+import structlog
+
+from routing.errors import BackendRefused
+from routing.messages import Passage
+
+LONGEST_BY_GET = (7_900, 13_000)
+"""What a URL may hold, in bytes: proxies take a request line of 8 KiB, Node one of 16 KiB with all headers."""
+FEWEST_CHARS = 200
+"""What is to be left of a question's words to stay below the first of them."""
+DECIMALS = 4
+"""Of a unit vector's numbers: they turn it by less than a tenth of a degree, and 1,024 of them fit a URL."""
+
+Wanted = dict[str, Any]
+log = structlog.get_logger()
+
+
+def question(tenant_id: str, query: str, embedding: Sequence[float], top_k: int) -> Wanted:
+    """Return what knowledge.search is asked."""
+    numbers = [round(value, DECIMALS) for value in embedding]
+    return {"tenantId": tenant_id, "query": query, "embedding": numbers, "topK": top_k}
+
+
+def encoded(value: Mapping[str, Any]) -> str:
+    """Return a query's input as its URL holds it, with as little escaped as may be."""
+    return quote(json.dumps(value, ensure_ascii=False, separators=(",", ":")), safe=",:")
+
+
+def fits(wanted: Mapping[str, Any]) -> bool:
+    return len(encoded(wanted)) <= LONGEST_BY_GET[0] // 2
+
+
+def shortened(wanted: Wanted, wrapped: Callable[[Wanted], Mapping[str, Any]]) -> Wanted:
+    """Return a question that fits a URL: its words are cut, its vector stays whole, for it was made of all of them."""
+    query: str = wanted["query"]
+
+    def bytes_with(characters: int) -> int:
+        return len(encoded(wrapped(wanted | {"query": query[:characters]})))
+
+    longest = LONGEST_BY_GET[bytes_with(FEWEST_CHARS) > LONGEST_BY_GET[0]]
+    if bytes_with(len(query)) <= longest:
+        return wanted
+    return wanted | {"query": query[: max(0, bisect_right(range(len(query)), longest, key=bytes_with) - 1)]}
+
+
+def own_passages(tenant_id: str, data: Any, top_k: int) -> tuple[Passage, ...]:
+    """Return the tenant's passages of an answer; another's is dropped even when the backend itself sends it.
+
+    Raises BackendRefused for an answer that is something else.
+    """
+    if not isinstance(data, list) or not all(isinstance(row, dict) for row in data):
+        raise BackendRefused("knowledge.search: the answer is not a list of passages.")
+    own = [row for row in data if row.get("tenantId", tenant_id) == tenant_id]
+    if len(own) < len(data):
+        log.error("passage of another tenant dropped", tenant=tenant_id, passages=len(data) - len(own))
+    return tuple(_passage(row) for row in own[:top_k])
+
+
+def _passage(row: Mapping[str, Any]) -> Passage:
+    return Passage(
+        passage_id=_text(row.get("id")),
+        source=_text(row.get("source")),
+        text=_text(row.get("text")),
+        score=_score(row.get("score")),
+    )
+
+
+def _text(value: Any) -> str:
+    """Return a text that can be sent on: JSON may hold halves of characters, which nothing can encode."""
+    return value.encode("utf-8", "replace").decode() if isinstance(value, str) else ""
+
+
+def _score(value: Any) -> float:
+    try:
+        score = float(value)
+    except (TypeError, ValueError, OverflowError):
+        return 0.0
+    return score if math.isfinite(score) else 0.0

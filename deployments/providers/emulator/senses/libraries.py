@@ -1,0 +1,18 @@
+"""Imports a library of the extra `senses` when it is needed, and says what to install where it is not there."""
+
+from __future__ import annotations
+
+from importlib import import_module
+from typing import Any
+
+from routing.errors import ConfigurationError
+
+
+def library(name: str) -> Any:
+    """Return the module `name`. Raises ConfigurationError."""
+    try:
+        return import_module(name)
+    except ImportError:
+        raise ConfigurationError(
+            f"{name} is missing: the emulator's senses need the extra `senses`.", "senses"
+        ) from None

@@ -1,0 +1,32 @@
+"""Tells a vendor's sound vectors from broken ones. Knows no vendor."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+
+from routing.catalogue import Model
+from routing.errors import ProviderError
+from routing.messages import Embeddings
+
+
+def check_vectors(model: Model, embeddings: Embeddings, wanted: int) -> None:
+    """Raise ProviderError unless there are `wanted` vectors of the model's size, all of finite numbers.
+
+    A wrong one would be found nowhere or everywhere, and its tenant would never know why.
+    """
+    if len(embeddings.vectors) != wanted:
+        raise ProviderError(f"{model.name} answered with another number of vectors.", phase="parse")
+    sizes = {len(vector) for vector in embeddings.vectors}
+    if sizes != {model.dimensions} if model.dimensions else 0 in sizes:
+        raise ProviderError(f"{model.name} answered with vectors of another size.", phase="parse")
+    if not all(map(_sound, embeddings.vectors)):
+        raise ProviderError(f"{model.name} answered with vectors that are not numbers.", phase="parse")
+
+
+def _sound(vector: Sequence[float]) -> bool:
+    # One number that is none makes their sum none, in a tenth of the time that it takes to ask each.
+    try:
+        return math.isfinite(sum(vector))
+    except (TypeError, OverflowError):
+        return False

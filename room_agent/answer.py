@@ -1,0 +1,42 @@
+"""Carries one answer to the eyes and the ears of a room as it comes. Knows not where it comes from."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator
+
+from livekit.agents.voice import SpeechHandle
+
+from room_agent.captions import Captions
+from room_agent.mouth import Mouth
+from room_agent.turns import Question
+
+
+class Answer:
+    """The text goes on where the voice fails, and the voice begins before the text is whole."""
+
+    def __init__(self, captions: Captions, question: Question, mouth: Mouth | None) -> None:
+        self.text = ""
+        self.sources: tuple[str, ...] = ()
+        self.handle: SpeechHandle | None = None
+        self._mouth = mouth
+        self._caption = captions.answer(question.identity)
+        self._words: asyncio.Queue[str | None] = asyncio.Queue()
+
+    def add(self, words: str) -> None:
+        if not self.text and self._mouth is not None:
+            self.handle = self._mouth.say(self._spoken())
+        self.text += words
+        self._words.put_nowait(words)
+        self._caption.add(words)
+
+    def said_all(self) -> None:
+        self._words.put_nowait(None)
+
+    def end(self, interrupted: bool) -> None:
+        self.said_all()
+        self._caption.end(self.sources, interrupted)
+
+    async def _spoken(self) -> AsyncIterator[str]:
+        while (words := await self._words.get()) is not None:
+            yield words

@@ -1,0 +1,164 @@
+"""Puts untrusted text before a model as quoted data, which cannot end its own quotation. Knows no model.
+
+A quotation looks so, under a key that is drawn anew for each turn, after all the text in it was written:
+
+    <<<data 5d0c3a91e27b screen
+    | what the text says, each line behind a bar
+    data 5d0c3a91e27b>>>
+
+Three things keep it closed. No line of the text begins a line of the prompt, because of the bar. The key never stands
+in the text. What looks like a mark of ours, or like a control token of a chat template, is spelled differently: a
+server of one's own may read `<|im_start|>` in a text as the token itself.
+"""
+
+from __future__ import annotations
+
+import re
+import unicodedata
+from dataclasses import dataclass
+from functools import lru_cache
+
+from routing.catalogue import BYTES_PER_TOKEN
+
+MAX_QUOTED_CHARS = 40_000
+"""No more of one text is looked at, however long it is."""
+MAX_NAME_CHARS = 64
+NOBODY = "someone"
+LEAST_QUOTE_TOKENS = 16
+"""With less room than this for its text a quotation is left out."""
+CUT = "…"
+LONGEST_WORD_CHARS = 40
+
+_KEY = re.compile(r"[0-9a-z]{12,64}")
+_LABEL = re.compile(r"[a-z][a-z ]{0,30}")
+_LINE_ENDS = re.compile(r"\r\n|[\r\n\v\f\x1c-\x1e\x85\u2028\u2029]")
+_BLANK_LINES = re.compile(r"\n(?:[^\S\n]*\n)+")
+_JOINERS = re.compile("([\ufe0e\ufe0f\u200c\u200d])[\ufe0e\ufe0f\u200c\u200d]+")
+_MARK = re.compile("[<\uff1c\u2039\u00ab\u27e8\u3008\u300a\u226a]{2,}")
+_END_MARK = re.compile("[>\uff1e\u203a\u00bb\u27e9\u3009\u300b\u226b]{2,}")
+_TOKEN_START = re.compile("[<\uff1c](?=[|\uff5c/!A-Za-z_])")
+_TOKEN_END = re.compile("(?<=[|\uff5c])[>\uff1e]")
+_BRACKET_TOKEN = re.compile(r"\[(?=/?g?[A-Z][A-Z_]{2,}\])")
+# Letters that show nothing: a name made of them would be no name.
+_INVISIBLE = frozenset("\u034f\u115f\u1160\u17b4\u17b5\u2800\u3164\uffa0")
+_KEPT_FORMAT = frozenset("\u200c\u200d")
+_EMOJI_STYLES = frozenset("\ufe0e\ufe0f")
+_NAME_MARKS = str.maketrans(dict.fromkeys(':;|"`<>(){}[]', " "))
+
+
+@dataclass(frozen=True, slots=True)
+class Fence:
+    """The quotation marks of one turn."""
+
+    key: str
+
+    def __post_init__(self) -> None:
+        if not _KEY.fullmatch(self.key):
+            raise ValueError("A fence's key is 12 to 64 lower-case letters and digits.")
+
+    def quote(self, label: str, text: str, max_tokens: int) -> str:
+        """Return `text` between this turn's marks, cut to `max_tokens`; nothing where there is no text or no room."""
+        if not _LABEL.fullmatch(label):
+            raise ValueError("A label is ours, in lower-case letters: it stands outside the quotation.")
+        start, end = f"<<<data {self.key} {label}\n", f"data {self.key}>>>"
+        room_bytes = max_tokens * BYTES_PER_TOKEN - len(start) - len(end)
+        if room_bytes < LEAST_QUOTE_TOKENS * BYTES_PER_TOKEN:
+            return ""
+        body = _within(self.inner(text).split("\n"), room_bytes)
+        return f"{start}{body}{end}" if body else ""
+
+    def inner(self, text: str) -> str:
+        """Return a text as it may stand between the marks, or by itself in a message of its sender's."""
+        found = re.sub(re.escape(self.key), CUT, plain(text), flags=re.IGNORECASE)
+        return _without_look_alikes(found)
+
+
+def plain(text: str, max_chars: int = MAX_QUOTED_CHARS) -> str:
+    """Return a text of visible characters in lines, `max_chars` at most; emoji stay whole."""
+    text = unicodedata.normalize("NFC", _LINE_ENDS.sub("\n", text[:max_chars]).replace("\t", " "))
+    if not (text.isascii() and text.isprintable()):
+        text = text.translate({ord(char): None for char in set(text) if _unwanted(char)})
+        text = _JOINERS.sub(lambda run: _joined(run[0]), _without_towers(text))
+    return _BLANK_LINES.sub("\n", text).strip()[:max_chars]
+
+
+def one_line(text: str, max_chars: int) -> str:
+    """Return a text in one line, cut to `max_chars` with a sign that it was."""
+    # A few characters more are read than returned: blanks fall away.
+    line = " ".join(plain(text, 4 * max_chars).split())
+    return line if len(line) <= max_chars else _cut(line[: max_chars - len(CUT)])
+
+
+def clean_name(name: str) -> str:
+    """Return a participant's name fit to stand before what they said; one who has none is someone."""
+    named = one_line(name[: 4 * MAX_NAME_CHARS].translate(_NAME_MARKS), MAX_NAME_CHARS)
+    return named if any(_shows(char) for char in named) else NOBODY
+
+
+def tokens_of(text: str) -> int:
+    """Return about how many tokens a text is, never too few for Latin text."""
+    return -(-len(text.encode("utf-8", "replace")) // BYTES_PER_TOKEN)
+
+
+def _within(lines: list[str], room_bytes: int) -> str:
+    """Return the lines behind bars, as many as there is room for; the last one may be cut."""
+    quoted: list[str] = []
+    for line in lines:
+        room_bytes -= len(line.encode()) + len("| \n")
+        if room_bytes < 0:
+            cut = _cut(line.encode()[: room_bytes - len(CUT.encode())].decode("utf-8", "ignore"))
+            return "".join([*quoted, f"| {cut}\n" if cut != CUT else ""])
+        if line:
+            quoted.append(f"| {line}\n")
+    return "".join(quoted)
+
+
+def _cut(head: str) -> str:
+    """Return the beginning of a text with the sign that it was cut, between words: half a number is a wrong one."""
+    words, _, rest = head.rpartition(" ")
+    return (words if words and len(rest) < LONGEST_WORD_CHARS else head).rstrip("\u200d ") + CUT
+
+
+def _without_look_alikes(text: str) -> str:
+    text = _MARK.sub(lambda run: "\u2039" * len(run[0]), text)
+    text = _END_MARK.sub(lambda run: "\u203a" * len(run[0]), text)
+    text = _TOKEN_END.sub("\u203a", _TOKEN_START.sub("\u2039", text))
+    return _BRACKET_TOKEN.sub("(", text)
+
+
+def _joined(run: str) -> str:
+    """Return one style and one joiner of a run of them, as an emoji has: a longer run is a hidden message."""
+    style = next((char for char in run if char in _EMOJI_STYLES), "")
+    return style + next((char for char in run if char in _KEPT_FORMAT), "")
+
+
+def _without_towers(text: str) -> str:
+    """Return the text with at most four marks over a letter: more are a tower that hides the lines around it."""
+    if not any(_is_mark(char) for char in set(text)):
+        return text
+    kept: list[str] = []
+    height = 0
+    for char in text:
+        height = height + 1 if _is_mark(char) else 0
+        if height <= 4:
+            kept.append(char)
+    return "".join(kept)
+
+
+@lru_cache(maxsize=4_096)
+def _unwanted(char: str) -> bool:
+    if char == "\n" or char in _KEPT_FORMAT or char in _EMOJI_STYLES:
+        return False
+    # Tags and variation selectors can spell a whole hidden message. An unassigned character stays: this Python's
+    # tables are older than some emoji.
+    hidden = 0xE0000 <= ord(char) <= 0xE0FFF or 0xFE00 <= ord(char) <= 0xFE0D or ord(char) & 0xFFFE == 0xFFFE
+    return hidden or char in _INVISIBLE or unicodedata.category(char) in ("Cc", "Cf", "Cs", "Co")
+
+
+@lru_cache(maxsize=4_096)
+def _is_mark(char: str) -> bool:
+    return unicodedata.category(char) in ("Mn", "Me")
+
+
+def _shows(char: str) -> bool:
+    return unicodedata.category(char)[0] in "LNS" or unicodedata.category(char) == "Cn"

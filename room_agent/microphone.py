@@ -1,0 +1,305 @@
+"""Hears one microphone: a local detector says when somebody speaks, and nothing but that is sent and paid for."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator, Callable, Coroutine
+from dataclasses import dataclass, field
+from typing import Any, Protocol
+
+import structlog
+from livekit import rtc
+from livekit.agents.vad import VAD, VADEvent, VADEventType, VADStream
+
+from room_agent.hearing import Ear, Service, Services
+
+RATE_HZ = 16_000
+UNFINISHED_S = 0.5
+"""How much longer than a pause an utterance that does not end like a sentence is waited on."""
+TOLD_TIMEOUT_S = 0.4
+UNTOLD_TIMEOUT_S = 1.5
+"""How long the service may take to tell the rest of an utterance; without a word of it so far, somewhat longer."""
+LEAST_ANSWERED_S = 1.0
+"""Of this much sound with a voice in it, and some silence, a service that is alive has something to say."""
+MEND_S = 0.02
+LONGEST_TELLING_S = 10.0
+"""All services together have no longer than this for one utterance."""
+HOLD_S = 2.0
+"""How long a stream stays open in silence: a socket a sentence would cost a handshake a sentence."""
+LONGEST_S = 60.0
+"""A sound without a pause for longer is music or noise; it is heard again once it has paused."""
+MOST_BEHIND_S = 2.0
+STILL_S = 0.5
+_SILENCE = rtc.AudioFrame(bytes(2 * RATE_HZ // 20), RATE_HZ, 1, RATE_HZ // 20)
+
+log = structlog.get_logger()
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Utterance:
+    """What one person said, from the first word to the pause after the last."""
+
+    identity: str
+    track: str
+    text: str = field(repr=False)
+    spoken_s: float
+    ended_at_s: float
+    """When the voice fell silent, by the clock the microphones are given."""
+
+
+class Listener(Protocol):
+    """Who is told what the microphones hear. Nothing here may wait: the sound goes on."""
+
+    def voiced(self, identity: str, speech_s: float) -> None:
+        """Say that someone has been speaking for so long."""
+
+    def heard(self, utterance: Utterance) -> None: ...
+
+    def hears(self, well: bool) -> None:
+        """Say whether speech is understood, or no service can be reached."""
+
+    def deaf(self) -> bool:
+        """Return whether nothing is to be heard, since nothing could be paid."""
+
+
+@dataclass(slots=True)
+class HearingCounters:
+    """Counts of one room."""
+
+    microphones: int = 0
+    microphones_refused: int = 0
+    utterances: int = 0
+    utterances_lost: int = 0
+    sounds_cut: int = 0
+    audio_dropped_ms: int = 0
+
+
+class Microphone:
+    """One microphone's sound, from its first frame to its last."""
+
+    def __init__(
+        self,
+        identity: str,
+        track: str,
+        services: Services,
+        vad: VAD,
+        listener: Listener,
+        counters: HearingCounters,
+        clock: Callable[[], float],
+    ) -> None:
+        self._identity = identity
+        self._track = track
+        self._services = services
+        self._vad = vad
+        self._listener = listener
+        self._counters = counters
+        self._clock = clock
+        self._ear: Ear | None = None
+        self._sound: list[rtc.AudioFrame] = []
+        self._sound_s = 0.0
+        self._attempts = 0
+        # Positions in the sound, in samples: what the detector was given, has seen, and what an ear was.
+        self._given = self._seen = self._sent = 0
+        self._open = False
+        self._voice_ended_s = 0.0
+        self._ending: asyncio.Task[None] | None = None
+        self._tasks: set[asyncio.Task[None]] = set()
+
+    async def run(self, frames: AsyncIterator[rtc.AudioFrame]) -> None:
+        """Listen until the frames end, or until cancelled."""
+        stream = self._vad.stream()
+        self._own(self._feed(frames, stream))
+        try:
+            async for event in stream:
+                self._on(event)
+            if self._open:
+                self._pause()
+            if self._ending is not None:
+                await asyncio.wait({self._ending}, timeout=UNTOLD_TIMEOUT_S + UNFINISHED_S)
+        finally:
+            for task in self._tasks:
+                task.cancel()
+            self._drop_ear()
+            if self._tasks:
+                await asyncio.wait(self._tasks, timeout=HOLD_S)
+            async with asyncio.timeout(HOLD_S):
+                await stream.aclose()
+
+    async def _feed(self, frames: AsyncIterator[rtc.AudioFrame], stream: VADStream) -> None:
+        """Give the detector what comes, and silence where nothing does: a muted microphone sends no frames."""
+        coming: asyncio.Future[rtc.AudioFrame] | None = None
+        try:
+            while True:
+                coming = coming or asyncio.ensure_future(anext(frames))
+                await asyncio.wait({coming}, timeout=STILL_S)
+                if not coming.done():
+                    if self._open:
+                        self._give(_SILENCE, stream)
+                    continue
+                done, coming = coming, None
+                self._give(done.result(), stream)
+        except StopAsyncIteration:
+            pass
+        finally:
+            if coming is not None:
+                coming.cancel()
+            stream.end_input()
+
+    def _give(self, frame: rtc.AudioFrame, stream: VADStream) -> None:
+        if self._given - self._seen > MOST_BEHIND_S * RATE_HZ:
+            self._counters.audio_dropped_ms += round(1_000 * frame.duration)
+            return
+        self._given += frame.samples_per_channel
+        stream.push_frame(frame)
+
+    def _on(self, event: VADEvent) -> None:
+        self._seen = event.samples_index
+        if event.type == VADEventType.START_OF_SPEECH:
+            self._begin(event)
+        elif event.type == VADEventType.END_OF_SPEECH and self._open:
+            self._voice_ended_s = self._clock() - event.silence_duration
+            self._pause()
+        elif event.type == VADEventType.INFERENCE_DONE and self._open:
+            self._go_on(event)
+
+    def _begin(self, event: VADEvent) -> None:
+        if self._listener.deaf():
+            return
+        if self._ending is not None:
+            # It was a pause within what is being said.
+            self._ending.cancel()
+            self._ending = None
+        elif self._ear is not None:
+            self._ear.forget()
+        self._open = True
+        if self._ear is None:
+            self._ear = self._listen(self._services.in_order()[0])
+        self._hear(_newest(event.frames[0], event.samples_index - self._sent), event.samples_index)
+
+    def _go_on(self, event: VADEvent) -> None:
+        self._hear(event.frames[0], event.samples_index)
+        self._listener.voiced(self._identity, event.speech_duration)
+        if self._sound_s > LONGEST_S:
+            self._counters.sounds_cut += 1
+            self._voice_ended_s = self._clock()
+            self._pause()
+
+    def _hear(self, frame: rtc.AudioFrame, until: int) -> None:
+        self._sent = until
+        self._sound.append(frame)
+        self._sound_s += frame.duration
+        if self._ear is not None:
+            self._ear.hear(frame)
+
+    def _pause(self) -> None:
+        self._open = False
+        if self._ear is not None:
+            self._ear.flush()
+        self._ending = self._own(self._end())
+
+    async def _end(self) -> None:
+        """Tell the utterance once its text is whole, unless it goes on; then keep the ear for the next one, a while."""
+        try:
+            async with asyncio.timeout(LONGEST_TELLING_S):
+                text = await self._told()
+        except TimeoutError:
+            text = self._ear.text if self._ear is not None else ""
+        if text and not text.endswith((".", "?", "!")):
+            await asyncio.sleep(UNFINISHED_S)
+            text = self._ear.text if self._ear is not None else text
+        self._ending = None
+        self._tell(text)
+        await asyncio.sleep(HOLD_S)
+        if not self._open and self._ending is None:
+            self._drop_ear()
+
+    async def _told(self) -> str:
+        """Return the utterance's text once it is whole, or all there is of it when its time is over."""
+        asked: Ear | None = None
+        end_s = 0.0
+        while (ear := self._ear) is not None and not ear.caught_up:
+            if ear.broken:
+                await asyncio.sleep(MEND_S)
+                continue
+            if ear is not asked:
+                asked, end_s = ear, self._clock() + UNTOLD_TIMEOUT_S
+            ear.changed.clear()
+            left_s = end_s - self._clock()
+            try:
+                async with asyncio.timeout(min(left_s, TOLD_TIMEOUT_S) if ear.text else left_s):
+                    await ear.changed.wait()
+            except TimeoutError:
+                if ear.answers or self._sound_s < LEAST_ANSWERED_S:
+                    break
+                ear.give_up()
+        return ear.text if ear is not None else ""
+
+    def _tell(self, text: str) -> None:
+        spoken_s, self._sound, self._sound_s, self._attempts = self._sound_s, [], 0.0, 0
+        if not text:
+            return
+        self._counters.utterances += 1
+        if self._ear is not None:
+            self._services.heard(self._ear.service)
+        self._listener.hears(True)
+        self._listener.heard(
+            Utterance(
+                identity=self._identity,
+                track=self._track,
+                text=text,
+                spoken_s=spoken_s,
+                ended_at_s=self._voice_ended_s,
+            )
+        )
+
+    def _listen(self, service: Service) -> Ear:
+        ear = Ear(service)
+        self._own(self._mend(ear))
+        return ear
+
+    async def _mend(self, ear: Ear) -> None:
+        """Wait until an ear breaks, and say what it was told to the next one."""
+        await ear.until_broken()
+        if ear is not self._ear:
+            return
+        self._services.failed(ear.service)
+        self._drop_ear()
+        self._attempts += 1
+        if not self._sound:
+            return
+        if self._attempts >= self._services.attempts:
+            self._counters.utterances_lost += 1
+            self._sound, self._sound_s, self._attempts, self._open = [], 0.0, 0, False
+            self._listener.hears(False)
+            return
+        self._ear = self._listen(self._services.in_order()[0])
+        for frame in self._sound:
+            self._ear.hear(frame)
+        if not self._open:
+            self._ear.flush()
+
+    def _drop_ear(self) -> None:
+        ear, self._ear = self._ear, None
+        if ear is not None:
+            self._own(ear.aclose())
+
+    def _own(self, work: Coroutine[Any, Any, None]) -> asyncio.Task[None]:
+        task = asyncio.create_task(work, name=f"microphone {self._track}")
+        self._tasks.add(task)
+        task.add_done_callback(self._tasks.discard)
+        task.add_done_callback(say_why_it_ended)
+        return task
+
+
+def _newest(frame: rtc.AudioFrame, samples: int) -> rtc.AudioFrame:
+    """Return a frame's last `samples`: the others have been heard."""
+    if samples >= frame.samples_per_channel:
+        return frame
+    kept = max(0, samples)
+    data = bytes(frame.data)[2 * (frame.samples_per_channel - kept) :]
+    return rtc.AudioFrame(data, frame.sample_rate, 1, kept)
+
+
+def say_why_it_ended(task: asyncio.Task[None]) -> None:
+    if not task.cancelled() and (error := task.exception()) is not None:
+        log.error("a microphone's task failed", task=task.get_name(), error=type(error).__name__)

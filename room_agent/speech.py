@@ -1,0 +1,84 @@
+"""Builds a room's conversation from its settings, counts what it costs, and takes it down again."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+
+import aiohttp
+from livekit import rtc
+
+from room_agent.forward import Described
+from room_agent.hearing import Services
+from room_agent.knowledge import Knowledge
+from room_agent.mind import Mind
+from room_agent.mouth import Mouth
+from room_agent.router_client import Beaten, RouterClient
+from room_agent.selection import Source
+from room_agent.settings import SpeechSettings
+from room_agent.speech_usage import SpeechUsage, UsageEvent, counting_ears, counting_mouths
+from room_agent.thinking import Thinking
+from room_agent.vendors import ears, voices
+from room_agent.voice import Voice
+
+
+class Speech:
+    """One room's conversation, and its bill; `start` once the room is open at the router."""
+
+    def __init__(self, room: rtc.Room, router: RouterClient, router_url: str, settings: SpeechSettings) -> None:
+        self._room = room
+        self._router = router
+        self._router_url = router_url
+        self._settings = settings
+        self._http: list[aiohttp.ClientSession] = []
+        self._thinking: Thinking | None = None
+        self.usage = SpeechUsage(time.time)
+        knowledge = Knowledge(router, time.monotonic)
+        self.mind = Mind(knowledge, settings.names[0], settings.voice, time.time)
+        self.voice: Voice | None = None
+
+    async def start(self) -> None:
+        """Take part in the conversation from now on."""
+        # Reading the certificates holds the loop for a fifth of a second.
+        self._thinking = await asyncio.to_thread(Thinking, self._router, self._router_url)
+        services, mouth = self._vendors() if self._settings.voice else (None, None)
+        self.voice = Voice(
+            self._room, self._settings, self.mind, self._thinking, time.monotonic, services=services, mouth=mouth
+        )
+        await self.voice.start()
+
+    def follow(self) -> None:
+        if self.voice is not None:
+            self.voice.follow()
+
+    def shown(self, described: Described, source: Source, shared_by: str) -> None:
+        self.mind.shown(described, source, shared_by)
+
+    def no_longer_shown(self, track: str) -> None:
+        self.mind.no_longer_shown(track)
+
+    def report(self) -> dict[str, float]:
+        return self.voice.report() if self.voice is not None else {}
+
+    def due(self) -> list[UsageEvent]:
+        return self.usage.due()
+
+    def beaten(self, beaten: Beaten) -> None:
+        self.usage.taken(beaten.taken)
+        if self.voice is not None:
+            self.voice.beaten(beaten)
+
+    async def aclose(self) -> None:
+        """End it; what it cost is whole when this returns."""
+        if self.voice is not None:
+            await self.voice.aclose()
+        if self._thinking is not None:
+            await self._thinking.aclose()
+        for http in self._http:
+            await http.close()
+
+    def _vendors(self) -> tuple[Services, Mouth]:
+        heard, spoken = counting_ears(self.usage), counting_mouths(self.usage)
+        self._http += [heard, spoken]
+        services = Services(ears(self._settings, heard), time.monotonic)
+        return services, Mouth(voices(self._settings, spoken), time.monotonic)

@@ -1,0 +1,66 @@
+"""Keeps the questions that wait for their answer: one of each person, in the order they came. Knows no answer."""
+
+from __future__ import annotations
+
+import asyncio
+from dataclasses import dataclass, field, replace
+
+MOST_WAITING = 16
+_STOP_WORDS = frozenset("stop quiet silence enough shut up be no please thanks thank you okay ok hey now".split())
+_STOPS = frozenset({"stop", "quiet", "silence", "enough", "shut"})
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Question:
+    """What somebody asked the agent."""
+
+    identity: str
+    name: str
+    text: str = field(repr=False)
+    asked_at_s: float
+    """When the asker fell silent or pressed return: what an answer's delay is counted from."""
+
+
+class Turns:
+    """A person's newer question takes the place of the older one, so whoever asks a hundred waits as one."""
+
+    def __init__(self, most: int = MOST_WAITING) -> None:
+        self._most = most
+        self._waiting: dict[str, Question] = {}
+        self._filled = asyncio.Event()
+        self.shed = 0
+
+    def __len__(self) -> int:
+        return len(self._waiting)
+
+    def offer(self, question: Question) -> None:
+        waits = question.identity in self._waiting
+        if waits or len(self._waiting) >= self._most:
+            self.shed += 1
+        if waits or len(self._waiting) < self._most:
+            self._waiting[question.identity] = question
+        self._filled.set()
+
+    def join(self, before: str, question: Question) -> None:
+        """Offer a question that goes on with what its asker had said before."""
+        self.offer(replace(question, text=f"{before} {question.text}"))
+
+    def drop(self, identity: str) -> None:
+        """Forget the question of somebody who left."""
+        self._waiting.pop(identity, None)
+
+    async def next(self) -> Question:
+        """Return the question that has waited longest, once there is one."""
+        while not self._waiting:
+            self._filled.clear()
+            await self._filled.wait()
+        return self._waiting.pop(next(iter(self._waiting)))
+
+
+def asks_to_stop(text: str, names: tuple[str, ...]) -> bool:
+    """Tell whether an utterance says nothing but that the agent should be quiet."""
+    bare = "".join(char if char.isalnum() else " " for char in text.casefold())
+    for name in names:
+        bare = bare.replace(name.casefold(), " ")
+    words = set(bare.split())
+    return bool(words & _STOPS) and words <= _STOP_WORDS

@@ -1,0 +1,268 @@
+"""What agents report of their speech becomes cost events: each id once, durable, whatever else goes wrong."""
+
+from __future__ import annotations
+
+import asyncio
+import datetime as dt
+import json
+import time
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import httpx
+import pytest
+
+from cluster.costs.client import CostOutbox
+from cluster.costs.recorder import Entry, Receipt
+from deployments.auth import issue_token, sign
+from deployments.providers.base import check_vendor, connect
+from deployments.providers.emulator import Emulator
+from deployments.routes import build_routes
+from deployments.settings import SimulationSettings, VendorSettings
+from routing.catalogue import load_catalogue
+from routing.errors import ConfigurationError, CostsUnavailable
+from routing.messages import Outcome, Usage
+from routing.rooms import parse_room
+from tests.contract.speech import deepgram_client, elevenlabs_client, voice, wav
+from tests.integration.conftest import FRAME_HEADERS, Bearer
+from tests.integration.test_routes import ADMIN
+from tests.integration.world import KEYS, SIMULATED, JournalWorld, gateway_in_process, jpeg
+from tests.unit.cluster.money import intent, settlement
+
+SPEECH = SIMULATED | {
+    "deepgram": VendorSettings(api="deepgram", simulated=True),
+    "elevenlabs": VendorSettings(api="elevenlabs", simulated=True),
+}
+
+
+def beat_path(room: str = "tenant_acme_standup") -> str:
+    return f"/v1/rooms/{room}/heartbeat"
+
+
+def heard(name: str = "s1", audio_ms: int = 7_120, **changes: Any) -> dict[str, Any]:
+    event = {"id": name, "service": "stt", "model": "nova-3", "audio_ms": audio_ms, "characters": 0}
+    return event | {"occurred_at": time.time()} | changes
+
+
+def spoken(name: str = "t1", characters: int = 21, **changes: Any) -> dict[str, Any]:
+    event = {"id": name, "service": "tts", "model": "eleven_flash_v2_5", "audio_ms": 0, "characters": characters}
+    return event | {"occurred_at": time.time()} | changes
+
+
+async def beat(http: httpx.AsyncClient, headers: dict[str, str], *usage: dict[str, Any], **more: Any) -> httpx.Response:
+    room = more.pop("room", "tenant_acme_standup")
+    return await http.post(beat_path(room), json={"usage": usage, **more}, headers=headers)
+
+
+async def test_listening_is_priced_by_the_millisecond_and_speaking_by_the_character(
+    http: httpx.AsyncClient, bearer: Bearer, world: JournalWorld
+) -> None:
+    response = await beat(http, bearer(), heard(audio_ms=7_120), spoken(characters=21), counters={"frames_seen": 3})
+    stt, tts = sorted(await world.events(), key=lambda event: str(event["service"]))
+    assert response.status_code == 200 and response.json()["taken"] == ["s1", "t1"]
+    # 0.0048 USD a minute, and 0.04 USD a thousand characters.
+    assert (stt["cost_nanousd"], tts["cost_nanousd"]) == (7_120 * 80, 21 * 40_000)
+    assert (stt["model"], stt["vendor"], stt["tenant_id"]) == ("nova-3", "deepgram", "acme")
+    assert (stt["outcome"], stt["estimated"], stt["simulated"]) == ("ok", 0, 0)
+    assert json.loads(str(tts["usage"])) == {"characters": 21} and tts["room"] == "tenant_acme_standup"
+    assert (await http.get("/v1/tenants/acme/usage", headers=ADMIN)).json()["rooms"][0]["counters"] == {
+        "frames_seen": 3
+    }
+
+
+async def test_the_same_id_is_billed_once_however_often_and_wherever_it_comes(
+    http: httpx.AsyncClient, bearer: Bearer, world: JournalWorld
+) -> None:
+    again = [await beat(http, bearer(), heard(), heard(), heard("s2", 10)) for _ in range(3)]
+    other_room = await beat(http, bearer("tenant_acme_retro"), heard(), room="tenant_acme_retro")
+    assert [response.json()["taken"] for response in again] == [["s1", "s2"]] * 3
+    assert other_room.json()["taken"] == ["s1"]
+    assert [event["cost_nanousd"] for event in await world.events()] == [7_120 * 80, 10 * 80]
+
+
+async def test_two_tenants_and_two_jobs_may_use_one_id(
+    http: httpx.AsyncClient, bearer: Bearer, world: JournalWorld
+) -> None:
+    later = issue_token(parse_room("tenant_acme_standup"), "job-2", 900, time.time())
+    await beat(http, bearer(), heard())
+    await beat(http, {"authorization": f"Bearer {sign(later, KEYS)}"}, heard())
+    await beat(http, bearer("tenant_globex_x"), heard(), room="tenant_globex_x")
+    assert sorted(str(event["tenant_id"]) for event in await world.events()) == ["acme", "acme", "globex"]
+
+
+async def test_the_tenant_is_the_tokens_and_another_rooms_token_bills_nothing(
+    http: httpx.AsyncClient, bearer: Bearer, world: JournalWorld
+) -> None:
+    wrong_room = await beat(http, bearer(), heard(), room="tenant_globex_x")
+    claimed = await beat(http, bearer(), heard(tenant_id="globex"))
+    assert wrong_room.status_code == 403 and claimed.json()["error"]["param"] == "usage.0.tenant_id"
+    assert await world.events() == []
+
+
+BAD_USAGE: dict[str, tuple[dict[str, Any], str]] = {
+    "an unknown model": (heard(model="nova-9"), "usage.1.model"),
+    "a simulated model's name": (heard(model="simulated/nova-3"), "usage.1.model"),
+    "a model that does not hear": (heard(model="eleven_flash_v2_5"), "usage.1.model"),
+    "a model that does neither": (heard(model="gpt-4o"), "usage.1.model"),
+    "another service": (heard(service="llm"), "usage.1.service"),
+    "no id": (heard(id=""), "usage.1.id"),
+    "a long id": (heard(id="x" * 129), "usage.1.id"),
+    "time that runs back": (heard(audio_ms=-1), "usage.1.audio_ms"),
+    "half a millisecond": (heard(audio_ms=0.5), "usage.1.audio_ms"),  # type: ignore[arg-type]
+    "a word for a time": (heard(audio_ms="7"), "usage.1.audio_ms"),  # type: ignore[arg-type]
+    "yes for a time": (heard(audio_ms=True), "usage.1.audio_ms"),
+    "a time beyond any": (heard(audio_ms=10**18), "usage.1.audio_ms"),
+    "heard characters": (heard(characters=3), "usage.1.characters"),
+    "spoken milliseconds": (spoken(audio_ms=3), "usage.1.audio_ms"),
+    "before there was a price": (heard(occurred_at=0.0), "usage.1.occurred_at"),
+    "before the epoch": (heard(occurred_at=-1.0), "usage.1.occurred_at"),
+    "days ahead": (heard(occurred_at=time.time() + 3 * 86_400), "usage.1.occurred_at"),
+    "beyond all days": (heard(occurred_at=1e300), "usage.1.occurred_at"),
+    "no time": ({k: v for k, v in heard().items() if k != "occurred_at"}, "usage.1.occurred_at"),
+    "an unknown key": (heard(text="hello"), "usage.1.text"),
+}
+
+
+@pytest.mark.parametrize("name", BAD_USAGE)
+async def test_a_wrong_event_is_refused_by_name_and_none_of_its_beat_is_written(
+    name: str, http: httpx.AsyncClient, bearer: Bearer, world: JournalWorld
+) -> None:
+    event, param = BAD_USAGE[name]
+    response = await beat(http, bearer(), heard("good"), event)
+    assert (response.status_code, response.json()["error"]["param"]) == (422, param)
+    assert await world.events() == []
+
+
+async def test_a_beat_holds_256_events_at_most(http: httpx.AsyncClient, bearer: Bearer, world: JournalWorld) -> None:
+    many = [heard(f"s{number}", 1) for number in range(257)]
+    assert (await beat(http, bearer(), *many)).status_code == 422
+    assert len((await beat(http, bearer(), *many[:256])).json()["taken"]) == 256
+    assert len(await world.events()) == 256
+
+
+async def test_speech_is_billed_over_a_spent_budget_and_the_answer_says_how_it_stands(
+    http: httpx.AsyncClient, bearer: Bearer, world: JournalWorld
+) -> None:
+    headers = bearer("tenant_poor_x", **FRAME_HEADERS)
+    response = await beat(http, headers, heard(audio_ms=60_000), room="tenant_poor_x")
+    assert response.json()["budget"] == {"spent_nanousd": 4_800_000, "limit_nanousd": 100}
+    frame = await http.post("/v1/frames", content=jpeg(), headers=headers)
+    assert (frame.status_code, frame.json()["error"]["spent_nanousd"]) == (402, 4_800_000)
+    again = await beat(http, headers, heard(audio_ms=60_000), heard("s2", 1), room="tenant_poor_x")
+    assert again.json()["budget"]["spent_nanousd"] == 4_800_080
+    assert (await world.totals("poor")).settled_nanousd == 4_800_080
+
+
+async def test_without_a_limit_there_is_no_budget_to_tell(http: httpx.AsyncClient, bearer: Bearer) -> None:
+    response = await beat(http, bearer(), heard())
+    assert response.json()["budget"] is None and (await beat(http, bearer())).json()["taken"] == []
+
+
+async def test_a_suspended_tenant_owes_what_it_has_spent(
+    http: httpx.AsyncClient, bearer: Bearer, world: JournalWorld
+) -> None:
+    response = await beat(http, bearer("tenant_initech_x"), heard(), room="tenant_initech_x")
+    assert (response.status_code, response.json()["error"]["code"]) == (403, "tenant_suspended")
+    assert (await world.totals("initech")).settled_nanousd == 7_120 * 80
+
+
+async def test_simulated_speech_says_so_in_the_bill(tmp_path: Path, bearer: Bearer) -> None:
+    async with gateway_in_process(tmp_path, vendors={}, simulated_vendors=frozenset(SPEECH)) as (gateway, world):
+        transport = httpx.ASGITransport(build_routes(gateway))
+        async with httpx.AsyncClient(transport=transport, base_url="http://router") as http:
+            await beat(http, bearer(), heard(), spoken())
+        by_model = {row["model"]: row["simulated"] for row in (await world.totals("acme")).by_model}
+    assert by_model == {"simulated/nova-3": True, "simulated/eleven_flash_v2_5": True}
+
+
+async def test_an_event_is_at_the_price_of_its_day_and_counts_when_it_is_written(
+    http: httpx.AsyncClient, bearer: Bearer, world: JournalWorld
+) -> None:
+    month_ago_s = time.time() - 31 * 86_400
+    await beat(http, bearer(), heard(occurred_at=month_ago_s))
+    (event,) = await world.events()
+    assert event["opened_at_s"] == month_ago_s and event["price_version"] == "nova-3@2025-02-12"
+    assert float(str(event["settled_at_s"])) == pytest.approx(time.time(), abs=60)
+
+
+async def test_speech_through_the_emulator_is_billed_as_its_journal_counts(
+    http: httpx.AsyncClient, bearer: Bearer, world: JournalWorld
+) -> None:
+    async with Emulator().running() as emulator:
+        async with deepgram_client(emulator.url) as ears, elevenlabs_client(emulator.url) as mouth:
+            told = await ears.listen.v1.media.transcribe_file(request=wav(voice(1_237)), model="nova-3")
+            text = "On the last Friday of June."
+            _ = [
+                piece
+                async for piece in mouth.text_to_speech.stream(
+                    "v", text=text, model_id="eleven_flash_v2_5", output_format="pcm_24000"
+                )
+            ]
+    await beat(http, bearer(), heard(audio_ms=round(told.metadata.duration * 1_000)), spoken(characters=len(text)))
+    prices = load_catalogue().prices
+    owed = sum(
+        prices.of(seen.model, dt.date.today()).cost_nanousd(Usage(audio_ms=seen.audio_ms, characters=seen.characters))
+        for seen in emulator.journal
+    )
+    assert (await world.totals("acme")).settled_nanousd == owed > 0
+
+
+def test_a_live_speech_vendor_needs_no_key_here_and_is_never_asked_from_here() -> None:
+    row = VendorSettings(api="deepgram", api_key_env="NO_SUCH_KEY")
+    check_vendor("deepgram", row)
+    with pytest.raises(ConfigurationError, match=r"vendors\.ears\.api"):
+        connect("ears", row, SimulationSettings())
+
+
+async def test_what_is_written_survives_a_restart_and_is_not_billed_again(tmp_path: Path, bearer: Bearer) -> None:
+    for _ in range(2):
+        async with gateway_in_process(tmp_path) as (gateway, world):
+            transport = httpx.ASGITransport(build_routes(gateway))
+            async with httpx.AsyncClient(transport=transport, base_url="http://router") as http:
+                assert (await beat(http, bearer(), heard(), spoken())).json()["taken"] == ["s1", "t1"]
+            assert (await world.totals("acme")).settled_nanousd == 7_120 * 80 + 21 * 40_000
+            await world.recorder.seal()
+
+
+async def test_a_crash_between_an_event_and_its_settlement_costs_what_it_said(tmp_path: Path) -> None:
+    world = JournalWorld(tmp_path / "journal.db")
+    opened, settled = intent(estimate_nanousd=7), settlement(cost_nanousd=7, outcome=Outcome.OK, usage=Usage())
+    await world.recorder.write([opened])
+    assert await world.record([opened, settled]) == 7 == await world.record([opened, settled])
+    (event,) = await world.events()
+    assert (event["cost_nanousd"], event["outcome"]) == (7, "ok")
+    await world.aclose()
+
+
+class Far:
+    """The aggregator's side of the outbox: a real recorder that can be out of reach."""
+
+    def __init__(self, world: JournalWorld) -> None:
+        self.world, self.away, self.loses_reply = world, asyncio.Event(), False
+
+    async def write(self, entries: list[Entry]) -> Sequence[Receipt]:
+        if self.away.is_set():
+            raise ConnectionResetError
+        receipts = await self.world.recorder.write(entries)
+        if self.loses_reply:
+            self.loses_reply = False
+            raise ConnectionResetError
+        return receipts
+
+
+async def test_events_given_up_on_are_delivered_late_and_sent_again_are_billed_once(tmp_path: Path) -> None:
+    far = Far(JournalWorld(tmp_path / "journal.db"))
+    outbox = CostOutbox(far.write, timeout_s=0.2)
+    pair = [intent(estimate_nanousd=7), settlement(cost_nanousd=7)]
+    far.away.set()
+    with pytest.raises(CostsUnavailable):
+        await outbox.record(pair)
+    far.away.clear()
+    far.loses_reply = True
+    second = CostOutbox(far.write, timeout_s=5)
+    assert await second.record(pair) == 7
+    await outbox.aclose()
+    assert outbox.waiting == 0 and [event["cost_nanousd"] for event in await far.world.events()] == [7]
+    await second.aclose()
+    await far.world.aclose()

@@ -1,0 +1,26 @@
+"""The settings of an agent whose vendors are an emulator."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from deployments.providers.emulator import Emulator
+from room_agent.settings import SpeechSettings
+
+
+def settings_for(emulator: Emulator, **changed: Any) -> SpeechSettings:
+    told: dict[str, Any] = {
+        "voice": True,
+        "deepgram_key": "k",
+        "deepgram_url": emulator.base_urls()["deepgram"],
+        "eleven_key": "k",
+        "eleven_url": emulator.base_urls()["elevenlabs"],
+        "voice_id": "anna",
+        "stt_models": ("nova-3",),
+        "tts_models": ("eleven_flash_v2_5",),
+        "language": "en-US",
+        "names": ("Rayroom", "ray room"),
+        "max_microphones": 8,
+        "pause_s": 0.3,
+    }
+    return SpeechSettings(**told | changed)

@@ -1,0 +1,306 @@
+"""The emulator's senses: what is drawn is read, what is asked is told apart, what is spoken is heard back."""
+
+from __future__ import annotations
+
+import base64
+import secrets
+import subprocess
+import sys
+from collections.abc import Sequence
+from functools import cache
+from typing import Any
+
+import aiohttp
+import numpy as np
+import pytest
+from PIL import Image, ImageDraw, ImageFont
+
+from deployments.providers.emulator import Emulator, Fault, House
+from deployments.providers.emulator.content import Turn
+from deployments.providers.emulator.hearing import Ear, Event, Heard, Manner, Script
+from deployments.providers.emulator.senses import Senses, all_senses
+from deployments.providers.emulator.senses.ears import DigitEars, Ears
+from deployments.providers.emulator.senses.eyes import NOTHING, Eyes
+from deployments.providers.emulator.senses.libraries import library
+from deployments.providers.emulator.senses.seams import SpokenVoice
+from deployments.providers.emulator.senses.sounds import pcm_of, samples_of
+from deployments.providers.emulator.senses.tongue import Tongue
+from deployments.providers.emulator.senses.wits import Wits
+from room_agent.conversation import Asked, compose
+from room_agent.encode import encode
+from room_agent.memory import Memory
+from room_agent.planes import Planes
+from routing.errors import ConfigurationError
+from routing.messages import Passage
+
+RATE_HZ = 16_000
+QUESTIONS = (
+    "Rayroom, what number is on the slide?",
+    "What number was on the slide before this one?",
+    "What is the budget of project falcon?",
+    "How many people work in the London office?",
+    "What is the code of the meeting room?",
+    "Thank you very much.",
+    "Stop.",
+)
+SPEAKERS = ("en-us", "en-us+f2", "en-us+m3", "en-us+m5", "en-gb-x-rp")
+KEY = "5d0c3a91e27b"
+
+
+@cache
+def eyes() -> Eyes:
+    return Eyes()
+
+
+@cache
+def ears() -> Ears:
+    return Ears(QUESTIONS)
+
+
+def number() -> str:
+    """Return a number of five digits that nobody knows before the test."""
+    return str(10_000 + secrets.randbelow(90_000))
+
+
+def slide(text: str, long_side_px: int = 1_024) -> bytes:
+    """Return a slide as the room agent sends it: I420 of limited range, scaled and encoded."""
+    image = Image.new("YCbCr", (1_280, 720), (235, 128, 128))
+    pen = ImageDraw.Draw(image)
+    pen.text((120, 60), "Quarterly review", fill=(16, 128, 128), font=ImageFont.load_default(50))
+    pen.text((120, 240), text, fill=(16, 128, 128), font=ImageFont.load_default(200))
+    y, u, v = (np.asarray(plane) for plane in image.split())
+    planes = Planes(y=y, u=np.ascontiguousarray(u[::2, ::2]), v=np.ascontiguousarray(v[::2, ::2]))
+    return encode(planes, long_side_px=long_side_px).jpeg
+
+
+def noisy(pcm: bytes, rms: float) -> bytes:
+    samples = samples_of(pcm, RATE_HZ, RATE_HZ)
+    return pcm_of((samples + np.random.default_rng(7).normal(0, rms, samples.size)).astype(np.float32))
+
+
+@pytest.mark.parametrize("long_side_px", [1_024, 640])
+def test_a_number_on_a_slide_is_read_back_whole_and_before_what_is_smaller(long_side_px: int) -> None:
+    drawn = number()
+    first, *others = eyes().read(slide(drawn, long_side_px))
+    assert first.text == drawn and [line.text.replace(" ", "") for line in others] == ["Quarterlyreview"]
+    assert eyes().describe(slide(drawn, long_side_px)).startswith(f"The screen shows {drawn}, ")
+
+
+def test_what_is_no_picture_or_has_no_text_says_so() -> None:
+    blank = encode(Planes.from_i420(bytes([235]) * 320 * 180 + bytes([128]) * (160 * 90 * 2), 320, 180)).jpeg
+    assert [eyes().describe(jpeg) for jpeg in (blank, b"no picture", b"", b"\xff\xd8cut off")] == [NOTHING] * 4
+
+
+@pytest.mark.parametrize("rms", [0, 100, 300])
+@pytest.mark.parametrize("speaker", SPEAKERS)
+def test_each_question_is_told_apart_whoever_asks_it_and_in_noise(speaker: str, rms: int) -> None:
+    voice = Tongue(speaker)
+    heard = [ears().hear(noisy(voice.speak(question, RATE_HZ), rms), RATE_HZ) for question in QUESTIONS]
+    assert heard == list(QUESTIONS)
+
+
+@pytest.mark.parametrize("rate_hz", [8_000, 24_000, 48_000])
+def test_a_question_is_heard_at_any_sample_rate_and_alike_each_time(rate_hz: int) -> None:
+    pcm = Tongue("en-us").speak(QUESTIONS[0], rate_hz)
+    assert [ears().hear(pcm, rate_hz) for _ in range(3)] == [QUESTIONS[0]] * 3
+
+
+def test_silence_noise_a_hum_and_other_talk_are_no_question() -> None:
+    dice = np.random.default_rng(7)
+    hum = 8_000 * np.sin(np.arange(3 * RATE_HZ) * 0.08)
+    noise = dice.normal(0, 1_500, 3 * RATE_HZ)
+    sounds = [pcm_of(sound.astype(np.float32)) for sound in (np.zeros(RATE_HZ), noise, hum, np.zeros(0))]
+    talk = Tongue("en-us").speak("The weather in Paris is nice today.", RATE_HZ)
+    assert [ears().hear(sound, RATE_HZ) for sound in (*sounds, talk)] == [""] * 5
+
+
+def test_ears_need_phrases_and_words_they_know_how_to_hear() -> None:
+    with pytest.raises(ConfigurationError) as failed:
+        Ears(["Ask zyxwvut."])
+    assert "zyxwvut" in failed.value.message
+    assert Ears(["Ask zyxwvut."], {"zyxwvut": "Z IH K"}).hear(b"", RATE_HZ) == ""
+    with pytest.raises(ConfigurationError):
+        Ears([])
+
+
+def test_digits_that_are_spoken_are_heard_back() -> None:
+    voice, listener = Tongue(), DigitEars()
+    said = [number() for _ in range(20)]
+    sounds = [noisy(voice.speak(f"The number on the slide is {one}.", RATE_HZ), 30) for one in said]
+    heard = [listener.hear(sound, RATE_HZ) for sound in sounds]
+    # Each number is random, and no ear is perfect: of 1,500 digits one was misheard, quiet and in noise.
+    assert sum(one in other for one, other in zip(said, heard, strict=True)) >= 19
+    assert listener.hear(bytes(2 * RATE_HZ), RATE_HZ) == ""
+
+
+def test_a_voice_that_is_unknown_is_named_as_the_fault() -> None:
+    with pytest.raises(ConfigurationError) as failed:
+        Tongue("nobody")
+    assert failed.value.param == "voice"
+
+
+def test_a_text_is_spoken_whole_and_cut_into_its_characters_time() -> None:
+    texts: list[str] = []
+
+    def speaker(text: str, rate_hz: int) -> bytes:
+        texts.append(text)
+        return bytes(range(250)) * 8 * (rate_hz // 1_000)
+
+    spoken = SpokenVoice(speaker, 24_000)
+    first = list(spoken.pieces("The number on the slide is 12345.", 20))
+    assert b"".join(piece.pcm for piece in first) == speaker("", 24_000)
+    assert "".join(piece.text for piece in first) == texts[0] == "The number on the slide is 12345."
+    (second,) = spoken.pieces("Thank you.", 20)
+    assert second.start_ms == 1_000 and sum(second.alignment()["charDurationsMs"]) == 1_000
+    assert list(spoken.pieces("", 20)) == []
+
+
+def heard_in(ear: Ear, pcm: bytes, chunk_bytes: int = 1_600) -> list[Event]:
+    chunks = [pcm[start : start + chunk_bytes] for start in range(0, len(pcm), chunk_bytes)]
+    return [event for chunk in chunks for event in ear.hear(chunk)] + ear.flush()
+
+
+def finals(events: list[Event]) -> list[str]:
+    heard = [event for event in events if isinstance(event, Heard) and event.final]
+    return [" ".join(word.text for word in event.words) for event in heard if event.words]
+
+
+def test_an_ear_with_a_transcriber_hears_each_phrase_whole_and_asks_no_script() -> None:
+    voice, script = Tongue("en-us"), Script(["never asked for"])
+    pause = bytes(RATE_HZ * 2)
+    sound = b"".join(pause + voice.speak(question, RATE_HZ) + pause for question in QUESTIONS[:3])
+    ear = Ear(RATE_HZ, Manner(endpointing_ms=25, interim=True, starts=True), script.next, 1, ears().hear)
+    assert finals(heard_in(ear, sound)) == list(QUESTIONS[:3])
+    assert len(script) == 1
+
+
+def test_an_ear_with_a_transcriber_hears_what_was_said_when_it_is_flushed_and_two_channels_as_one() -> None:
+    mono = np.frombuffer(Tongue("en-us").speak(QUESTIONS[2], RATE_HZ), "<i2")
+    ear = Ear(RATE_HZ, Manner(endpointing_ms=None), Script().next, 2, ears().hear)
+    assert finals(heard_in(ear, np.repeat(mono, 2).tobytes(), 3_200)) == [QUESTIONS[2]]
+
+
+def test_music_without_a_pause_is_given_up_on_after_twenty_seconds_and_holds_no_more_memory() -> None:
+    told: list[int] = []
+
+    def transcriber(pcm: bytes, rate_hz: int) -> str:
+        told.append(len(pcm) // 2 // rate_hz)
+        return ""
+
+    music = (8_000 * np.sin(np.arange(45 * RATE_HZ) * 0.1)).astype("<i2").tobytes()
+    events = heard_in(Ear(RATE_HZ, Manner(), Script().next, 1, transcriber), music, 32_000)
+    assert told == [20, 20, 5] and finals(events) == []
+
+
+def asked(text: str, *, jpeg: bytes | None = None, passages: tuple[Passage, ...] = ()) -> list[Turn]:
+    """Return a turn as the room agent composes it, of a room that saw two slides."""
+    memory = Memory()
+    memory.add("TR_1", "The screen shows 111, Plans.", 0.0, shared_by="Ann")
+    memory.add("TR_1", "The screen shows 222, Review.", 60.0, shared_by="Ann")
+    question = Asked(text=text, asker="Bob", now_s=70.0, memory=memory, passages=passages, frame_jpeg=jpeg)
+    turn = compose(question, KEY, 4_000, agent_name="Rayroom")
+    images = (turn.image_jpeg,) if turn.image_jpeg else ()
+    texts = ("system", turn.instructions), ("system", turn.key_note), ("user", turn.context)
+    return [*(Turn(role, (told,)) for role, told in texts), Turn("user", (*images, turn.question))]
+
+
+def passage(text: str) -> Passage:
+    return Passage(passage_id="p", source="handbook.md", text=text, score=0.9)
+
+
+def test_the_rule_reads_the_picture_or_what_is_shown_now_or_what_was_shown_before() -> None:
+    wits, drawn = Wits(eyes().describe), number()
+    assert wits.answer(asked(QUESTIONS[0], jpeg=slide(drawn))) == f"The number on the slide is {drawn}."
+    assert wits.answer(asked(QUESTIONS[0])) == "The number on the slide is 222."
+    assert wits.answer(asked(QUESTIONS[1], jpeg=slide(drawn))) == "The slide before this one showed 111."
+
+
+def test_the_rule_answers_with_the_sentence_that_fits_and_names_what_it_cannot_find() -> None:
+    wits = Wits(eyes().describe)
+    falcon = passage("Project Heron has 300. The budget of project Falcon is 48213 dollars. It began in 2024.")
+    assert wits.answer(asked(QUESTIONS[2], passages=(falcon,))) == "The budget of project Falcon is 48213 dollars."
+    assert wits.answer(asked(QUESTIONS[2])) == "I find nothing about budget project falcon."
+
+
+def test_the_rule_describes_a_picture_that_comes_without_a_question() -> None:
+    drawn = number()
+    turn = Turn("user", (slide(drawn), "Describe what is on this screen."))
+    assert drawn in Wits(eyes().describe).answer([turn])
+
+
+async def test_all_senses_together_see_hear_think_and_speak() -> None:
+    senses, drawn = all_senses(QUESTIONS), number()
+    assert senses.transcriber is not None and senses.speaker is not None
+    question = senses.transcriber(Tongue("en-us").speak(QUESTIONS[0], RATE_HZ), RATE_HZ)
+    words = await senses.answer(asked(question, jpeg=slide(drawn)))
+    assert words is not None and words[-1] == f"{drawn}."
+    assert len(senses.speaker(" ".join(words), RATE_HZ)) > 2 * RATE_HZ
+
+
+async def test_without_senses_everything_is_made_up_as_before() -> None:
+    assert await Senses().answer([Turn("user", ("Hello?",))]) is None
+    assert len(list(Senses().voice("anna", 8_000).pieces("x" * 50, 20))) == 3
+
+
+def bodies(jpeg: bytes) -> list[tuple[str, dict[str, Any]]]:
+    """Return one question with a picture in each vendor's protocol."""
+    data = base64.b64encode(jpeg).decode()
+    picture = {"type": "image_url", "image_url": {"url": f"data:image/jpeg;base64,{data}"}}
+    source = {"type": "image", "source": {"type": "base64", "media_type": "image/jpeg", "data": data}}
+    question = {"type": "text", "text": "And?"}
+    system = {"role": "system", "content": "Be brief."}
+    openai = {"model": "m", "messages": [system, {"role": "user", "content": [picture, question]}]}
+    anthropic = {"model": "m", "max_tokens": 9, "messages": [{"role": "user", "content": [source, question]}]}
+    parts = [{"inlineData": {"mimeType": "image/jpeg", "data": data}}, {"text": "And?"}]
+    gemini = {"contents": [{"role": "user", "parts": parts}], "systemInstruction": {"parts": [{"text": "Be brief."}]}}
+    return [
+        ("/openai/v1/chat/completions", openai),
+        ("/anthropic/v1/messages", anthropic | {"system": "Be brief."}),
+        ("/gemini/v1/models/m:generateContent", gemini),
+    ]
+
+
+async def test_every_vendors_messages_and_pictures_reach_the_answerer_and_its_words_are_billed() -> None:
+    got: list[list[Turn]] = []
+
+    def answerer(turns: Sequence[Turn]) -> str:
+        got.append(list(turns))
+        return "It is 12345."
+
+    headers = {"authorization": "Bearer k", "x-goog-api-key": "k", "anthropic-version": "2026-10-21"}
+    jpeg = slide("7")
+    async with Emulator(House(senses=Senses(answerer=answerer))).running() as emulator, aiohttp.ClientSession() as http:
+        for path, body in bodies(jpeg):
+            async with http.post(emulator.url + path, json=body, headers=headers) as response:
+                assert response.status == 200 and "It is 12345." in await response.text()
+    assert got == [[Turn("system", ("Be brief.",)), Turn("user", (jpeg, "And?"))]] * 3
+    assert [seen.completion_tokens for seen in emulator.journal] == [3, 3, 3]
+
+
+async def test_a_planned_fault_speaks_before_the_answerer_and_a_limit_cuts_its_words() -> None:
+    house = House(senses=Senses(answerer=lambda _: "one two three four"))
+    headers, url = {"authorization": "Bearer k"}, "/openai/v1/chat/completions"
+    body = {"model": "m", "messages": [{"role": "user", "content": "Count."}], "max_tokens": 2}
+    async with Emulator(house).running() as emulator, aiohttp.ClientSession(emulator.url, headers=headers) as http:
+        emulator.plan(Fault(refusal="refused"))
+        said = []
+        for _ in range(2):
+            async with http.post(url, json=body) as response:
+                choice = (await response.json())["choices"][0]
+                said.append((choice["message"]["content"], choice["finish_reason"]))
+    assert said == [(None, "stop"), ("one two", "length")]
+
+
+def test_the_emulator_loads_no_sense_that_it_is_not_given() -> None:
+    heavy = ("rapidocr_onnxruntime", "pocketsphinx", "espeakng_loader", "soxr", "onnxruntime", "cv2")
+    code = (
+        f"import sys, deployments.providers.emulator.senses; print([name for name in {heavy} if name in sys.modules])"
+    )
+    told = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=60, check=True)
+    assert told.stdout.strip() == "[]"
+
+
+def test_a_sense_whose_library_is_missing_names_the_extra() -> None:
+    with pytest.raises(ConfigurationError) as failed:
+        library("no_such_library")
+    assert "`senses`" in failed.value.message

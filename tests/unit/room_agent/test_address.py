@@ -1,0 +1,131 @@
+"""Who is called is answered; people who talk to each other are left alone."""
+
+from __future__ import annotations
+
+import random
+import time
+
+import pytest
+
+from room_agent.address import Address, AddressSettings, Company, Person, address
+from tests.unit.room_agent.nasty import nasty
+
+ANN, BOB, WILL = Person("p-ann", "Ann Lee"), Person("p-bob", "Bob"), Person("p-will", "Will")
+MEETING = Company(people=(ANN, BOB, WILL))
+ALONE = Company(people=(ANN,))
+
+
+def said(text: str, company: Company = MEETING, now_s: float = 100.0) -> Address:
+    return address(text, "p-ann", company, now_s)
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "Rayroom, what is on the slide?",
+        "rayroom what is on the slide",
+        "hey Rayroom what does this mean",
+        "Hey, ray room. What is the number?",
+        "Okay so rayroom can you read that",
+        "Rayroom can you see it",
+        "rayroom is this right",
+        "What is the number, Rayroom?",
+        "what is the number rayroom",
+        "Rayroom?",
+        "Good. Rayroom, go on.",
+        "Well, Rayroom, what now?",
+        "Tell us, Rayroom, what was on the slide before",
+        "RAYROOM: next one",
+        "Rayroom, what did Bob say?",
+        "Bob, thanks. Rayroom, what is the total?",
+        "uh rayroom show me the total",
+    ],
+)
+def test_who_calls_the_agent_by_name_addresses_it(text: str) -> None:
+    assert said(text) == Address(True, "called by name")
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "Bob, what do you think?",
+        "bob what do you think",
+        "hey Will can you take this",
+        "What do you think, Bob?",
+        "Will, are you there?",
+        "Rayroom, thanks. Bob, what do you think?",
+        "Bob, ask rayroom about it",
+    ],
+)
+def test_who_calls_somebody_else_does_not(text: str) -> None:
+    recent = Company(people=MEETING.people, answered="p-ann", answered_at_s=99.0)
+    assert said(text, recent) == Address(False, "another is called")
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "We should ask Rayroom about it",
+        "I think rayroom is great",
+        "Rayroom was wrong about that",
+        "what do you think of rayroom",
+        "Shall we begin?",
+        "will you share the deck",
+        "the arrayroom is down",
+        "Bob was late yesterday",
+        "",
+    ],
+)
+def test_a_name_that_is_only_spoken_of_is_no_call(text: str) -> None:
+    assert not said(text).to_agent
+
+
+def test_with_nobody_else_in_the_room_the_agent_is_meant() -> None:
+    assert said("what is on the slide", ALONE) == Address(True, "nobody else is here")
+    assert said("Will this work?", ALONE).to_agent
+    assert said("what is on the slide").why == "talk among people"
+
+
+@pytest.mark.parametrize("text", ["mm-hmm", "Uh.", "uh huh", "Mhm. Mm.", "...", "", "\U0001f389"])
+def test_a_mumble_asks_for_nothing(text: str) -> None:
+    assert said(text, ALONE) == Address(False, "said nothing")
+
+
+def test_a_follow_up_needs_no_name_for_a_while_and_only_from_who_was_answered() -> None:
+    answered = Company(people=MEETING.people, answered="p-ann", answered_at_s=100.0)
+    assert said("and the year before", answered, 115.0) == Address(True, "follow-up")
+    assert said("and the year before", answered, 115.1).why == "talk among people"
+    assert not address("and the year before", "p-bob", answered, 101.0).to_agent
+
+
+def test_an_everyday_word_that_is_also_a_name_calls_nobody() -> None:
+    answered = Company(people=MEETING.people, answered="p-ann", answered_at_s=100.0)
+    assert said("will you read it out", answered) == Address(True, "follow-up")
+    assert said("Will, you read it out", answered).why == "another is called"
+
+
+def test_a_speaker_who_says_their_own_name_calls_nobody() -> None:
+    assert said("Ann here, what is this", ALONE).to_agent
+
+
+def test_the_agents_names_are_what_it_is_given() -> None:
+    settings = AddressSettings(names=("Zoë Bot", "zoe"))
+    assert address("zoë bot what now", "p-ann", MEETING, 0.0, settings).to_agent
+    assert address("Hey Zoe, what now", "p-ann", MEETING, 0.0, settings).to_agent
+    assert not address("Rayroom, what now", "p-ann", MEETING, 0.0, settings).to_agent
+
+
+def test_names_without_letters_call_nobody() -> None:
+    odd = Company(people=(ANN, Person("p-1", ""), Person("p-2", "\U0001f389"), Person("p-3", "x" * 10_000)))
+    assert said("what is on the slide", odd).why == "talk among people"
+    assert said("Rayroom, what is it", odd).to_agent
+
+
+def test_no_text_and_no_name_takes_long_or_fails() -> None:
+    dice = random.Random(17)
+    started_s = time.perf_counter()
+    for _ in range(300):
+        people = [Person(str(index), nasty(dice, "rayroom12345", 200)) for index in range(20)]
+        verdict = said(nasty(dice, "rayroom, bob", 400), Company(people=(ANN, *people)))
+        assert verdict.to_agent == (verdict.why in ("called by name", "nobody else is here", "follow-up"))
+    assert time.perf_counter() - started_s < 10

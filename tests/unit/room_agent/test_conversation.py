@@ -1,0 +1,200 @@
+"""A turn holds what helps most, within its budget, with all that was read or heard inside quotations."""
+
+from __future__ import annotations
+
+import base64
+import random
+from dataclasses import replace
+
+import pytest
+
+from room_agent.conversation import IMAGE_TOKENS, Asked, Said, asks_about_screen, compose, instructions, with_sources
+from room_agent.memory import Memory
+from routing.catalogue import text_tokens
+from routing.complexity import score_text
+from routing.messages import Message, Passage
+from tests.unit.room_agent.nasty import nasty, quotations
+
+KEY = "5d0c3a91e27b"
+JPEG = b"\xff\xd8a picture\xff\xd9"
+ON_SCREEN = "What is the number on the slide before this one?"
+OF_POLICY = "How many days of leave do I get?"
+
+
+def passage(number: int, text: str, score: float = 0.5, source: str = "") -> Passage:
+    return Passage(passage_id=str(number), source=source or f"handbook.pdf#{number}", text=text, score=score)
+
+
+def memory() -> Memory:
+    memory = Memory()
+    memory.add("TR_1", "Slide 3: revenue was 412.", 0.0)
+    memory.add("TR_1", "Slide 4: costs were 97.", 60.0)
+    return memory
+
+
+ASKED = Asked(
+    text=ON_SCREEN,
+    asker="Ann",
+    now_s=70.0,
+    memory=memory(),
+    passages=(passage(1, "Leave is 30 days.", 0.9), passage(2, "Notice is 3 months.", 0.4)),
+    said=(Said(who="Bob", text="Let us begin.", at_s=5.0), Said(who="rayroom", text="Good morning.", at_s=9.0)),
+    frame_jpeg=JPEG,
+)
+
+
+def labels(asked: Asked, budget_tokens: int = 4_000) -> list[str]:
+    turn = compose(asked, KEY, budget_tokens, agent_name="rayroom")
+    return [quotation.label for quotation in quotations(turn.context, KEY)]
+
+
+def test_a_question_about_the_screen_gets_the_picture_the_memory_and_the_passages() -> None:
+    turn = compose(ASKED, KEY, 4_000, agent_name="rayroom")
+    asker, shown, first, second, said = quotations(turn.context, KEY)
+    assert (asker.label, asker.text) == ("asker", "Ann")
+    assert "shown now, since 10 s ago: Slide 4: costs were 97." in shown.lines[0]
+    assert "Slide 3: revenue was 412." in shown.lines[1]
+    assert first.lines == ("source: handbook.pdf#1", "Leave is 30 days.") and second.lines[1] == "Notice is 3 months."
+    assert said.lines == ("Bob, 65 s ago: Let us begin.", "rayroom, 61 s ago: Good morning.")
+    assert turn.image_jpeg == JPEG and turn.question == ON_SCREEN
+
+
+def test_another_question_gets_no_picture_and_the_passages_first() -> None:
+    asked = replace(ASKED, text=OF_POLICY)
+    assert compose(asked, KEY, 4_000, agent_name="rayroom").image_jpeg is None
+    assert labels(asked) == ["asker", "passage", "passage", "screen", "said"]
+
+
+def test_with_nothing_at_hand_the_question_stands_alone_with_its_asker() -> None:
+    bare = Asked(text=OF_POLICY, asker="", now_s=0.0, memory=Memory())
+    turn = compose(bare, KEY, 4_000, agent_name="rayroom")
+    assert [quotation.text for quotation in quotations(turn.context, KEY)] == ["someone"] and turn.sources == ()
+    assert [message["role"] for message in turn.messages()] == ["system", "system", "user", "user"]
+
+
+def test_the_messages_are_those_of_a_chat_completion_with_the_question_last() -> None:
+    turn = compose(ASKED, KEY, 4_000, agent_name="rayroom")
+    rules, note, context, question = turn.messages()
+    assert rules == {"role": "system", "content": instructions("rayroom", spoken=True)}
+    assert note["role"] == "system" and KEY in note["content"]
+    assert context == {"role": "user", "content": turn.context}
+    image, text = question["content"]
+    assert base64.b64decode(image["image_url"]["url"].removeprefix("data:image/jpeg;base64,")) == JPEG
+    assert text == {"type": "text", "text": ON_SCREEN}
+
+
+def test_the_router_judges_the_question_as_it_was_asked() -> None:
+    """What is at hand must not make a turn look hard, nor hide that it is only a thank-you."""
+    for text in (OF_POLICY, "Thanks!", "No, I meant the other chart"):
+        last = compose(replace(ASKED, text=text), KEY, 4_000, agent_name="rayroom").question
+        assert score_text(last) == score_text(text)
+
+
+def test_the_rules_are_the_same_text_for_every_turn_of_a_room() -> None:
+    turns = [compose(ASKED, key, 4_000, agent_name="rayroom") for key in (KEY, "0123456789ab")]
+    assert turns[0].instructions == turns[1].instructions and KEY not in turns[0].instructions
+    assert turns[0].instructions != instructions("rayroom", spoken=False)
+
+
+def test_sources_are_of_the_passages_that_were_given_best_first_and_once() -> None:
+    passages = (
+        passage(1, "Weak.", 0.1, "weak.pdf"),
+        passage(2, "Good.", 0.9, "good.pdf"),
+        passage(3, "Good too.", 0.8, "good.pdf"),
+        passage(4, "  ", 0.99, "blank.pdf"),
+        passage(5, "Nameless.", 0.7, "\u200b"),
+    )
+    turn = compose(replace(ASKED, passages=passages), KEY, 4_000, agent_name="rayroom")
+    assert turn.sources == ("good.pdf", "weak.pdf")
+    assert with_sources("Thirty.", turn.sources) == "Thirty.\n\nSources: good.pdf; weak.pdf"
+    assert with_sources("Hello.", ()) == "Hello."
+
+
+def test_a_passage_that_found_no_room_is_no_source() -> None:
+    passages = tuple(passage(index, "word " * 400, 1 - index / 10) for index in range(8))
+    turn = compose(replace(ASKED, text=OF_POLICY, passages=passages), KEY, 1_400, agent_name="rayroom")
+    given = [quotation for quotation in quotations(turn.context, KEY) if quotation.label == "passage"]
+    assert 0 < len(given) < 8
+    assert turn.sources == tuple(quotation.lines[0].removeprefix("source: ") for quotation in given)
+
+
+def test_a_turn_is_within_its_budget_whatever_is_at_hand() -> None:
+    dice = random.Random(13)
+    for _ in range(300):
+        remembered = Memory()
+        for index in range(dice.randint(0, 20)):
+            remembered.add("TR_1", nasty(dice, KEY, 60), 10.0 * index, shared_by=nasty(dice, KEY, 5))
+        asked = Asked(
+            text=dice.choice((ON_SCREEN, OF_POLICY)) + nasty(dice, KEY, 10),
+            asker=nasty(dice, KEY),
+            now_s=300.0,
+            memory=remembered,
+            passages=[passage(index, nasty(dice, KEY, 300), dice.random()) for index in range(dice.randint(0, 8))],
+            said=[Said(who=nasty(dice, KEY, 4), text=nasty(dice, KEY), at_s=1.0) for _ in range(dice.randint(0, 30))],
+            frame_jpeg=dice.choice((None, JPEG)),
+        )
+        budget_tokens = dice.randint(1_000, 6_000)
+        turn = compose(asked, KEY, budget_tokens, agent_name="rayroom")
+        texts = (turn.instructions, turn.key_note, turn.context, turn.question)
+        spent = text_tokens(Message(role="user", text=text) for text in texts)
+        spent += IMAGE_TOKENS if turn.image_jpeg else 0
+        assert spent <= turn.tokens <= budget_tokens
+        assert len(turn.question.splitlines()) == 1 and KEY not in turn.question
+        quotations(turn.context, KEY)
+
+
+def test_a_small_budget_leaves_the_picture_out_before_the_words() -> None:
+    rules = len(instructions("rayroom", spoken=True)) // 3
+    turn = compose(ASKED, KEY, rules + 500, agent_name="rayroom")
+    assert turn.image_jpeg is None and "Slide 4" in turn.context
+
+
+def test_a_budget_that_holds_no_question_is_refused() -> None:
+    with pytest.raises(ValueError, match="budget of 100"):
+        compose(ASKED, KEY, 100, agent_name="rayroom")
+    with pytest.raises(ValueError, match="Nothing"):
+        compose(replace(ASKED, text="\x00\u200b"), KEY, 4_000, agent_name="rayroom")
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        ON_SCREEN,
+        "What's on the screen?",
+        "what is this",
+        "What does that mean?",
+        "Can you see my cursor?",
+        "what is she showing",
+        "Read this out, please",
+        "Summarise the chart",
+        "What\u2019s the second bullet?",
+        "which one is the tallest bar in the graph",
+        "what did we just see",
+        "can you read the last line",
+        "What does it say?",
+        "Explain this",
+        "LOOK AT THIS",
+    ],
+)
+def test_a_question_about_what_can_be_seen_is_known_as_such(text: str) -> None:
+    assert asks_about_screen(text)
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        OF_POLICY,
+        "What is our refund policy?",
+        "Who is on call this week?",
+        "What happened this quarter?",
+        "What is the market share of Acme?",
+        "thanks, that helps",
+        "What are the figures for sales?",
+        "How is this week looking?",
+        "I think that we should go on",
+        "what is the number of employees",
+        "",
+    ],
+)
+def test_a_question_about_anything_else_costs_no_picture(text: str) -> None:
+    assert not asks_about_screen(text)

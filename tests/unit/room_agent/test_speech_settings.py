@@ -1,0 +1,53 @@
+"""What a voice needs of its environment, and that a room agent without one needs nothing more than before."""
+
+from __future__ import annotations
+
+import pytest
+
+from room_agent.settings import load_settings
+from routing.errors import ConfigurationError
+
+NEEDED = {
+    "LIVEKIT_URL": "ws://x",
+    "LIVEKIT_API_KEY": "k",
+    "LIVEKIT_API_SECRET": "s",
+    "RAYROOM_AGENT_KEYS": "an-agent-key-of-tests",
+}
+KEYS = {"DEEPGRAM_API_KEY": "deepgram-secret", "ELEVENLABS_API_KEY": "eleven-secret"}
+
+
+@pytest.fixture(autouse=True)
+def environment(monkeypatch: pytest.MonkeyPatch) -> None:
+    for name in (*KEYS, "ELEVEN_API_KEY", "RAYROOM_VOICE"):
+        monkeypatch.delenv(name, raising=False)
+    for name, value in NEEDED.items():
+        monkeypatch.setenv(name, value)
+
+
+def test_without_a_voice_no_vendor_is_needed() -> None:
+    assert not load_settings().speech.voice
+
+
+@pytest.mark.parametrize(("given", "missing"), [([], "DEEPGRAM_API_KEY"), (["DEEPGRAM_API_KEY"], "ELEVEN_API_KEY")])
+def test_a_voice_names_the_key_it_lacks(given: list[str], missing: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("RAYROOM_VOICE", "on")
+    for name in given:
+        monkeypatch.setenv(name, KEYS[name])
+    with pytest.raises(ConfigurationError) as refused:
+        load_settings()
+    assert missing in refused.value.message and "secret" not in refused.value.message
+
+
+def test_a_voice_has_its_models_in_order_and_shows_no_key(monkeypatch: pytest.MonkeyPatch) -> None:
+    for name, value in (KEYS | {"RAYROOM_VOICE": "on", "RAYROOM_NAMES": "Robin, rob in"}).items():
+        monkeypatch.setenv(name, value)
+    speech = load_settings().speech
+    assert speech.tts_models == ("eleven_flash_v2_5", "eleven_turbo_v2_5") and speech.names == ("Robin", "rob in")
+    assert speech.eleven_key == "eleven-secret" and "secret" not in repr(load_settings()) + repr(speech)
+
+
+def test_a_model_that_has_no_price_is_refused_by_its_name(monkeypatch: pytest.MonkeyPatch) -> None:
+    for name, value in (KEYS | {"RAYROOM_VOICE": "on", "RAYROOM_STT_MODELS": "nova-3,nova-99"}).items():
+        monkeypatch.setenv(name, value)
+    with pytest.raises(ConfigurationError, match="nova-99"):
+        load_settings()

@@ -1,0 +1,69 @@
+"""Amounts of speech become events that are billed once, whatever the router takes and when."""
+
+from __future__ import annotations
+
+import random
+
+from room_agent.speech_usage import MOST_EVENTS, HeardBytes, SpeechUsage, SpokenText
+
+
+def usage() -> SpeechUsage:
+    return SpeechUsage(lambda: 1_700_000_000.0, "job-1")
+
+
+def test_an_event_keeps_its_id_and_its_amount_until_it_is_taken() -> None:
+    speech = usage()
+    speech.heard("nova-3", 1_200)
+    speech.spoke("eleven_flash_v2_5", 17)
+    first = speech.due()
+    speech.heard("nova-3", 300)
+    again = speech.due()
+    assert again[:2] == first and [event.audio_ms for event in again] == [1_200, 0, 300]
+    speech.taken([event.id for event in first])
+    assert [event.audio_ms for event in speech.due()] == [300]
+    assert speech.unbilled == {"stt": 300, "tts": 0}
+
+
+def test_two_runs_of_one_job_share_no_id() -> None:
+    speeches = usage(), usage()
+    for speech in speeches:
+        speech.heard("nova-3", 1)
+    assert speeches[0].due()[0].id != speeches[1].due()[0].id
+
+
+def test_nothing_is_dropped_while_nobody_takes_anything() -> None:
+    speech = usage()
+    for _ in range(3 * MOST_EVENTS):
+        speech.heard("nova-3", 20)
+        due = speech.due()
+    assert len(due) == MOST_EVENTS and sum(event.audio_ms for event in due) == MOST_EVENTS * 20
+    speech.taken([event.id for event in due])
+    assert sum(event.audio_ms for event in speech.due()) == 2 * MOST_EVENTS * 20
+
+
+def test_more_than_one_event_may_hold_is_told_in_several() -> None:
+    speech = usage()
+    speech.spoke("eleven_flash_v2_5", 1_500_000)
+    assert [event.characters for event in speech.due()] == [1_000_000]
+    assert [event.characters for event in speech.due()] == [1_000_000, 500_000]
+
+
+def test_nothing_used_is_nothing_told() -> None:
+    speech = usage()
+    speech.heard("nova-3", 0)
+    assert speech.due() == []
+
+
+def test_milliseconds_of_pieces_add_up_to_those_of_the_whole() -> None:
+    dice = random.Random(5)
+    for _ in range(50):
+        heard, sizes = HeardBytes(16_000), [2 * dice.randrange(1, 900) for _ in range(200)]
+        assert sum(heard.add(size) for size in sizes) == round(sum(sizes) * 1_000 / 32_000)
+
+
+def test_characters_of_pieces_add_up_to_the_text_without_the_space_around_it() -> None:
+    dice = random.Random(6)
+    for _ in range(200):
+        pieces = ["".join(dice.choice("ab \n") for _ in range(dice.randrange(6))) for _ in range(8)]
+        text = SpokenText()
+        assert sum(text.add(piece) for piece in pieces) == len("".join(pieces).strip())

@@ -1,0 +1,90 @@
+"""Who waits for an answer, what is told of a failure, and what stays out of the log."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+
+import pytest
+
+from room_agent.redaction import Redaction
+from room_agent.troubles import Trouble, Troubles
+from room_agent.turns import Question, Turns, asks_to_stop
+
+
+def question(identity: str, text: str = "what?") -> Question:
+    return Question(identity=identity, name=identity, text=text, asked_at_s=0.0)
+
+
+async def test_who_asks_a_hundred_times_waits_as_one_and_keeps_their_place() -> None:
+    turns = Turns()
+    turns.offer(question("bob", "0"))
+    turns.offer(question("ann"))
+    for number in range(1, 100):
+        turns.offer(question("bob", str(number)))
+    assert len(turns) == 2 and turns.shed == 99
+    assert [(await turns.next()).text, (await turns.next()).identity] == ["99", "ann"]
+
+
+async def test_more_people_than_can_wait_are_counted() -> None:
+    turns = Turns(most=2)
+    for identity in ("ann", "bob", "cat"):
+        turns.offer(question(identity))
+    assert len(turns) == 2 and turns.shed == 1
+
+
+async def test_the_question_of_who_left_is_not_answered() -> None:
+    turns = Turns()
+    turns.offer(question("ann"))
+    turns.drop("ann")
+    with pytest.raises(TimeoutError):
+        await asyncio.wait_for(turns.next(), 0.01)
+
+
+async def test_what_goes_on_with_a_question_is_one_question_with_it() -> None:
+    turns = Turns()
+    turns.join("What was on", question("ann", "the slide before?"))
+    assert (await turns.next()).text == "What was on the slide before?"
+
+
+def test_a_failure_is_told_once_for_each_time_it_begins() -> None:
+    troubles = Troubles()
+    assert troubles.begin(Trouble.THINKING) and troubles.begin(Trouble.THINKING) is None
+    assert troubles.end(Trouble.THINKING) and not troubles.end(Trouble.THINKING)
+    assert troubles.begin(Trouble.THINKING) and troubles.begun[Trouble.THINKING] == 2
+    assert troubles.begin(Trouble.HEARING) is not None
+
+
+@pytest.mark.parametrize(
+    ("text", "stops"),
+    [
+        ("Rayroom, stop.", True),
+        ("Stop please!", True),
+        ("ray room be quiet", True),
+        ("okay, enough, thank you", True),
+        ("Rayroom, when does the bus stop?", False),
+        ("Rayroom.", False),
+        ("thank you", False),
+    ],
+)
+def test_to_be_quiet_is_asked_for_by_nothing_but_the_asking(text: str, stops: bool) -> None:
+    assert asks_to_stop(text, ("Rayroom", "ray room")) is stops
+
+
+def record(pathname: str) -> logging.LogRecord:
+    error = (ValueError, ValueError("the secret plan"), None)
+    made = logging.LogRecord("livekit.agents", 30, pathname, 7, "no audio for text: %s", ("the secret plan",), error)
+    made.data = {"transcript": "the secret plan"}
+    return made
+
+
+def test_a_line_of_the_speech_pipeline_keeps_its_place_and_nothing_that_was_said() -> None:
+    line = record("/x/livekit/agents/tts/tts.py")
+    assert Redaction().filter(line)
+    shown = logging.Formatter().format(line) + str(vars(line))
+    assert "secret" not in shown and "line 7 ValueError" in shown
+
+
+def test_a_line_of_the_worker_stays_as_it_is() -> None:
+    line = record("/x/livekit/agents/worker.py")
+    assert Redaction().filter(line) and "secret" in line.getMessage()
