@@ -103,7 +103,7 @@ async def test_a_deployment_embeds_over_its_handle(embeddings: HandleLeaf) -> No
 async def test_deployments_have_started_once_each_has_answered_and_are_not_asked_again(
     stuck: DeploymentHandle,
 ) -> None:
-    llm = serve.run(Llm.bind(SIMULATED, FAST), name="ready", _local_testing_mode=True)
+    llm = serve.run(Llm.bind(*BOUND), name="ready", _local_testing_mode=True)
     late = Started({"llm": llm, "stuck": stuck})
     with pytest.raises(Overloaded, match="stuck deployment has no replica"):
         await late()
