@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import contextlib
 import subprocess
 import sys
+import tempfile
 import time
 from pathlib import Path
 
@@ -14,15 +16,18 @@ from routing.errors import ConfigurationError
 ROOT = Path(__file__).parents[1]
 BIN = Path(sys.executable).parent
 
-STEPS: tuple[tuple[str, ...], ...] = (
+CHECKS: tuple[tuple[str, ...], ...] = (
     ("ruff", "check", "."),
     ("ruff", "format", "--check", "."),
     ("mypy",),
     ("coverage", "erase"),
-    ("coverage", "run", "-m", "pytest"),
-    ("coverage", "combine", "--quiet"),
-    ("coverage", "report"),
 )
+# Side by side: the acceptance tests mostly wait for processes and for time to pass.
+LANES: tuple[tuple[str, ...], ...] = (
+    ("tests/acceptance",),
+    ("tests/unit", "tests/contract", "tests/integration"),
+)
+COVERAGE: tuple[tuple[str, ...], ...] = (("coverage", "combine", "--quiet"), ("coverage", "report"))
 
 
 def main() -> int:
@@ -35,14 +40,47 @@ def main() -> int:
     except ConfigurationError as error:
         print(error.message, file=sys.stderr)
         return 2
-    for name, *arguments in STEPS:
+    return _each(CHECKS) or _tests() or _each(COVERAGE)
+
+
+def _each(steps: tuple[tuple[str, ...], ...]) -> int:
+    for name, *arguments in steps:
         started_s = time.monotonic()
         status = subprocess.run([BIN / name, *arguments], cwd=ROOT).returncode
-        print(f"== {name} {' '.join(arguments)}: {'ok' if status == 0 else 'FAILED'}", end=" ")
-        print(f"after {time.monotonic() - started_s:.0f} s", flush=True)
+        _say(" ".join((name, *arguments)), status, started_s)
         if status:
             return status
     return 0
+
+
+def _tests() -> int:
+    """Run the lanes at once, each into a file of its own; what it said is printed when it has ended."""
+    started_s = time.monotonic()
+    print(f"== pytest, {len(LANES)} lanes at once: some ten minutes until they say anything", flush=True)
+    with contextlib.ExitStack() as files:
+        running = [(lane, files.enter_context(tempfile.TemporaryFile("w+"))) for lane in LANES]
+        lanes = [
+            (lane, said, subprocess.Popen(_pytest(lane), cwd=ROOT, stdout=said, stderr=said)) for lane, said in running
+        ]
+        worst = 0
+        try:
+            for lane, said, process in reversed(lanes):
+                worst = max(worst, abs(process.wait()))
+                said.seek(0)
+                print(said.read(), end="")
+                _say(f"pytest {' '.join(lane)}", process.returncode, started_s)
+        finally:
+            for _, _, process in lanes:
+                process.terminate()
+    return worst
+
+
+def _pytest(paths: tuple[str, ...]) -> list[str | Path]:
+    return [BIN / "coverage", "run", "-m", "pytest", *paths]
+
+
+def _say(what: str, status: int, started_s: float) -> None:
+    print(f"== {what}: {'ok' if status == 0 else 'FAILED'} after {time.monotonic() - started_s:.0f} s", flush=True)
 
 
 if __name__ == "__main__":
