@@ -21,9 +21,16 @@ NANO = 1_000_000_000
 
 
 def peer_command(
-    root: Path, key: str, transformer: Literal["plain", "superjson"] = "superjson", batching: bool = True
+    root: Path,
+    key: str,
+    transformer: Literal["plain", "superjson"] = "superjson",
+    batching: bool = True,
+    passages: Path | None = None,
 ) -> list[str]:
-    """Return the command that runs the peer, its packages installed first; raises ConfigurationError without Node."""
+    """Return the command that runs the peer, its packages installed first; raises ConfigurationError without Node.
+
+    `passages` is a file with what its knowledge base holds beside the built-in passages.
+    """
     node = _tool("node")
     major = subprocess.run(
         [node, "-p", "process.versions.node.split('.')[0]"], capture_output=True, text=True, timeout=20
@@ -34,6 +41,8 @@ def peer_command(
     install(directory)
     # In one word: a random key may begin with a dash, which Node would take for another option.
     command = [node, str(directory / "server.js"), f"--key={key}", "--transformer", transformer]
+    if passages is not None:
+        command += ["--passages", str(passages)]
     return command if batching else [*command, "--no-batching"]
 
 

@@ -15,6 +15,9 @@ from cluster.demo.ports import free_ports
 from routing.errors import ConfigurationError
 
 TENANTS = ("acme", "globex")
+VOICE_TENANT = TENANTS[0]
+VOICE_ROOM = f"tenant_{VOICE_TENANT}_demo-voice"
+"""Where somebody speaks, beside the rooms where screens are shared."""
 
 
 def _secret() -> str:
@@ -31,6 +34,7 @@ class Plan:
     http_port: int
     ray_port: int
     livekit_ports: tuple[int, int, int]
+    emulator_port: int
     livekit_key: str = "private"
     livekit_secret: str = field(default_factory=_secret, repr=False)
     agent_key: str = field(default_factory=_secret, repr=False)
@@ -47,6 +51,10 @@ class Plan:
         return f"ws://127.0.0.1:{self.livekit_ports[0]}"
 
     @property
+    def emulator_url(self) -> str:
+        return f"http://127.0.0.1:{self.emulator_port}"
+
+    @property
     def ray_address(self) -> str:
         return f"127.0.0.1:{self.ray_port}"
 
@@ -61,19 +69,20 @@ def planned(root: Path, directory: Path) -> Iterator[Plan]:
     if not (root / "serve_config.yaml").exists():
         raise ConfigurationError("This runs from a checkout of the repository: serve_config.yaml is not here.")
     with _own_directory(directory.resolve()) as own, _temporary() as temp:
-        http_port, ray_port, *livekit_ports = free_ports(5)
+        http_port, ray_port, emulator_port, *livekit_ports = free_ports(6)
         yield Plan(
             root=root,
             directory=own,
             temp=temp,
             http_port=http_port,
             ray_port=ray_port,
+            emulator_port=emulator_port,
             livekit_ports=(livekit_ports[0], livekit_ports[1], livekit_ports[2]),
         )
 
 
 def demo_rooms(count: int) -> dict[str, str]:
-    """Return the rooms of a demo and the tenant of each."""
+    """Return the rooms where a demo shares screens, and the tenant of each."""
     named = [(TENANTS[number % len(TENANTS)], number + 1) for number in range(count)]
     return {f"tenant_{tenant}_demo-{number}": tenant for tenant, number in named}
 

@@ -6,8 +6,6 @@ import asyncio
 import contextlib
 import datetime as dt
 import json
-import os
-import platform
 import signal
 import sys
 import time
@@ -20,10 +18,11 @@ from livekit import api
 from rich.console import Console
 from rich.live import Live
 
-from cluster.demo import reconcile, report, stage, table
+from cluster.demo import speech_books, stage, table, voice_room
+from cluster.demo.conclusion import Run, conclude
 from cluster.demo.livekit import find_livekit_server
 from cluster.demo.peer import BackendPeer
-from cluster.demo.plan import TENANTS, Plan, demo_rooms, planned
+from cluster.demo.plan import TENANTS, VOICE_ROOM, VOICE_TENANT, Plan, demo_rooms, planned
 from cluster.demo.processes import Processes
 from routing.errors import RayroomError
 
@@ -71,40 +70,61 @@ async def _until_signalled(work: Coroutine[Any, Any, int]) -> int:
 async def _demo(plan: Plan, rooms: dict[str, str], seconds: float) -> int:
     started_s = time.monotonic()
     async with Processes(plan.directory / "logs") as processes:
-        peer = await _start(plan, processes)
-        console.print(f"up after {time.monotonic() - started_s:.0f} s; {len(rooms)} rooms for {seconds:.0f} s")
-        usages = await _run_rooms(plan, processes, rooms, seconds)
+        peer = await _start(plan, processes, seconds)
+        console.print(
+            f"up after {time.monotonic() - started_s:.0f} s; {len(rooms)} rooms and one that talks for {seconds:.0f} s"
+        )
+        usages, told = await _run_rooms(plan, processes, rooms, seconds)
         usages = await _settle(plan, processes, usages)
         await processes.stop("serve", STOP_GRACE_S)
         await processes.stop("ray", STOP_GRACE_S)
-        backend = await peer.totals_nanousd()
-    return _conclude(plan, list(rooms), seconds, usages, backend)
+        run = Run(
+            seconds=seconds,
+            rooms=list(rooms),
+            usages=usages,
+            voice=voice_room.conversation(usages, told),
+            vendor_speech=speech_books.vendor_units(await voice_room.emulator_journal(plan)),
+            backend_totals=await peer.totals_nanousd(),
+            backend_speech=speech_books.backend_book(
+                [event for tenant in TENANTS for event in await peer.events(tenant)]
+            ),
+        )
+    return conclude(plan, run, console)
 
 
-async def _start(plan: Plan, processes: Processes) -> BackendPeer:
+async def _start(plan: Plan, processes: Processes, seconds: float) -> BackendPeer:
     binary = await asyncio.to_thread(find_livekit_server, plan.root)
-    console.print("starting livekit-server, the tRPC backend, Ray Serve and the room agent")
+    console.print("starting livekit-server, the tRPC backend, the vendors' emulator, Ray Serve and the room agent")
     await stage.start_livekit(plan, binary, processes)
     peer = await stage.start_backend(plan, processes)
     async with asyncio.TaskGroup() as group:
         group.create_task(stage.start_app(plan, processes, peer), name="app")
-        group.create_task(stage.start_agent(plan, processes), name="agent")
+        group.create_task(stage.start_agent(plan, processes, voice_room.agent_environment(plan)), name="agent")
+        group.create_task(voice_room.start_emulator(plan, processes, seconds), name="emulator")
     return peer
 
 
-async def _run_rooms(plan: Plan, processes: Processes, rooms: dict[str, str], seconds: float) -> dict[str, Any]:
-    """Dispatch an agent to every room, let the publishers share their screens, and show what happens meanwhile."""
+async def _run_rooms(
+    plan: Plan, processes: Processes, rooms: dict[str, str], seconds: float
+) -> tuple[dict[str, Any], dict[str, int]]:
+    """Dispatch an agent to every room, let people share their screens and speak, and show what happens meanwhile.
+
+    Returns what was last shown, and what the one who spoke counted.
+    """
+    attended = rooms | {VOICE_ROOM: VOICE_TENANT}
     async with api.LiveKitAPI(plan.livekit_url, plan.livekit_key, plan.livekit_secret) as lk:
-        for room, tenant in rooms.items():
+        for room, tenant in attended.items():
             await _dispatch(lk, room, tenant)
-        await _start_publisher(plan, processes, list(rooms), seconds)
+        talker = await _start_guest(plan, processes, "talker", [VOICE_ROOM], seconds)
+        await _start_guest(plan, processes, "publisher", list(rooms), seconds, "--fps", str(FRAMES_PER_SECOND))
         usages = await _show(plan, processes, seconds)
+        await processes.stop("talker", STOP_GRACE_S)
         await processes.stop("publisher", STOP_GRACE_S)
-        for room in rooms:
+        for room in attended:
             async with asyncio.timeout(STOP_GRACE_S):
                 await lk.room.delete_room(api.DeleteRoomRequest(room=room))
     await processes.stop("agent", STOP_GRACE_S)
-    return usages
+    return usages, await voice_room.last_words(talker)
 
 
 async def _dispatch(lk: api.LiveKitAPI, room: str, tenant: str) -> None:
@@ -114,20 +134,23 @@ async def _dispatch(lk: api.LiveKitAPI, room: str, tenant: str) -> None:
         await lk.agent_dispatch.create_dispatch(request)
 
 
-async def _start_publisher(plan: Plan, processes: Processes, rooms: list[str], seconds: float) -> None:
-    command = [sys.executable, "-m", "cluster.demo.publisher", "--url", plan.livekit_url, "--tokens-stdin"]
-    command += ["--rooms", ",".join(rooms), "--fps", str(FRAMES_PER_SECOND), "--seconds", str(seconds + 5)]
-    publisher = await processes.start("publisher", command, talks=True)
-    tokens = {room: _participant_token(plan, room) for room in rooms}
-    assert publisher.stdin is not None
-    publisher.stdin.write(json.dumps(tokens).encode() + b"\n")
+async def _start_guest(
+    plan: Plan, processes: Processes, name: str, rooms: list[str], seconds: float, *more: str
+) -> asyncio.subprocess.Process:
+    command = [sys.executable, "-m", f"cluster.demo.{name}", "--url", plan.livekit_url, "--tokens-stdin", *more]
+    command += ["--rooms", ",".join(rooms), "--seconds", str(seconds + 5)]
+    guest = await processes.start(name, command, talks=True)
+    tokens = {room: _participant_token(plan, room, name) for room in rooms}
+    assert guest.stdin is not None
+    guest.stdin.write(json.dumps(tokens).encode() + b"\n")
     async with asyncio.timeout(STOP_GRACE_S):
-        await publisher.stdin.drain()
+        await guest.stdin.drain()
+    return guest
 
 
-def _participant_token(plan: Plan, room: str) -> str:
+def _participant_token(plan: Plan, room: str, name: str) -> str:
     grants = api.VideoGrants(room_join=True, room=room, can_publish=True, can_subscribe=True)
-    token = api.AccessToken(plan.livekit_key, plan.livekit_secret).with_identity(f"presenter-{room}")
+    token = api.AccessToken(plan.livekit_key, plan.livekit_secret).with_identity(f"{name}-{room}")
     return token.with_grants(grants).with_ttl(dt.timedelta(hours=1)).to_jwt()
 
 
@@ -179,39 +202,3 @@ async def _settle(plan: Plan, processes: Processes, shown: dict[str, Any]) -> di
 
 def _unsent(usage: dict[str, Any]) -> bool:
     return bool(usage["reserved_nanousd"]) or usage["settled_nanousd"] != usage["sent_nanousd"]
-
-
-def _conclude(plan: Plan, rooms: list[str], seconds: float, usages: dict[str, Any], backend: dict[str, int]) -> int:
-    """Print the reconciliation, write what the run leaves behind, and return the exit status."""
-    rows = reconcile.reconcile(reconcile.journal_totals(plan.journal), backend)
-    left_open = reconcile.open_intents(plan.journal)
-    equal = bool(rows) and all(row.equal for row in rows) and left_open == 0
-    console.print("reconciliation, in dollars of simulated spend")
-    for row in rows:
-        journal, billed = reconcile.dollars(row.journal_nanousd), reconcile.dollars(row.backend_nanousd)
-        console.print(
-            f"  {row.tenant_id:8} journal {journal}  backend {billed}  {'equal' if row.equal else 'DIFFERENT'}"
-        )
-    if left_open:
-        console.print(f"  {left_open} attempts were never settled")
-    if not rows:
-        console.print("  nothing was billed at all")
-    run = {
-        "at": dt.datetime.now(dt.UTC).isoformat(timespec="seconds"),
-        "machine": {
-            "cpus": len(os.sched_getaffinity(0)),
-            "platform": platform.platform(),
-            "python": platform.python_version(),
-        },
-        "simulated": True,
-        "seconds": seconds,
-        "equal": equal,
-        "reconciliation": [
-            {"tenant": r.tenant_id, "journal_nanousd": r.journal_nanousd, "backend_nanousd": r.backend_nanousd}
-            for r in rows
-        ],
-        "tenants": usages,
-    }
-    sheets = report.write_report(plan.directory, run, rooms)
-    console.print(f"left in {plan.directory}: run.json and {len(sheets)} contact sheets")
-    return 0 if equal else 1

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import sys
 import time
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -38,7 +38,7 @@ async def start_livekit(plan: Plan, binary: Path, processes: Processes) -> None:
     config.touch(0o600)
     config.write_text(livekit_config(port, tcp_port, udp_port, plan.livekit_key, plan.livekit_secret))
     await processes.start("livekit", [binary, "--config", config])
-    await until(lambda: _listens(port), processes, "livekit-server")
+    await until(lambda: listens(port), processes, "livekit-server")
 
 
 async def start_app(
@@ -54,12 +54,13 @@ async def start_app(
     whole = _merged(_args(plan, backend.url), args or {})
     ray_node.write_config(plan.root / "serve_config.yaml", config, plan.http_port, whole, import_path)
     await processes.start("ray", ray_node.start_command(plan.temp, plan.ray_port), environment)
-    await until(lambda: _listens(plan.ray_port), processes, "Ray")
+    await until(lambda: listens(plan.ray_port), processes, "Ray")
     await processes.start("serve", ray_node.serve_command(plan.ray_address, config), environment)
     await until(lambda: _answers(f"{plan.router_url}/readyz"), processes, "the Serve app")
 
 
-async def start_agent(plan: Plan, processes: Processes) -> None:
+async def start_agent(plan: Plan, processes: Processes, more: Mapping[str, str] | None = None) -> None:
+    """Start the room agent, with `more` in its environment."""
     environment = {
         "LIVEKIT_URL": plan.livekit_url,
         "LIVEKIT_API_KEY": plan.livekit_key,
@@ -68,6 +69,7 @@ async def start_agent(plan: Plan, processes: Processes) -> None:
         "RAYROOM_AGENT_KEYS": plan.agent_key,
         "RAYROOM_RECORD_DIR": str(plan.directory / "frames"),
         "RAYROOM_DRAIN_S": "2",
+        **(more or {}),
     }
     await processes.start("agent", [sys.executable, "-m", "room_agent", "start"], environment)
 
@@ -100,6 +102,17 @@ async def until(ready: Callable[[], Awaitable[bool]], processes: Processes, what
     raise StartFailed(f"{what} was not up after {START_TIMEOUT_S:.0f} s.")
 
 
+async def listens(port: int) -> bool:
+    """Tell whether somebody takes connections at a port of this machine."""
+    try:
+        async with asyncio.timeout(1.0):
+            _, writer = await asyncio.open_connection("127.0.0.1", port)
+    except (OSError, TimeoutError):
+        return False
+    writer.close()
+    return True
+
+
 def _args(plan: Plan, backend_url: str) -> Args:
     return {
         "backend": {"url": backend_url, "transformer": "superjson"},
@@ -110,16 +123,6 @@ def _args(plan: Plan, backend_url: str) -> Args:
 
 def _merged(first: Args, second: Args) -> Args:
     return {part: first.get(part, {}) | second.get(part, {}) for part in {**first, **second}}
-
-
-async def _listens(port: int) -> bool:
-    try:
-        async with asyncio.timeout(1.0):
-            _, writer = await asyncio.open_connection("127.0.0.1", port)
-    except (OSError, TimeoutError):
-        return False
-    writer.close()
-    return True
 
 
 async def _answers(url: str) -> bool:

@@ -10,16 +10,20 @@ from rich.console import Group
 from rich.table import Table
 from rich.text import Text
 
+from cluster.demo.plan import VOICE_ROOM
 from cluster.demo.reconcile import dollars
 
 SIMULATED = "SIMULATED MODELS: made-up answers and costs; real rooms, frames, Ray and books."
+_VOICE_COUNTS = ("hearing_utterances", "voice_answers", "voice_interruptions")
 _COUNTS = ("frames_seen", "frames_kept", "frames_repeated", "frames_shed", "answers")
 
 
 def draw(usages: Mapping[str, Mapping[str, Any]], left_s: float) -> Group:
     """Return the picture of one moment: `usages` is each tenant's answer of `/v1/tenants/{id}/usage`."""
     rooms = [room for usage in usages.values() for room in usage.get("rooms", [])]
-    return Group(_rooms(rooms, left_s), _costs(usages), Text(SIMULATED, style="yellow"))
+    screens = [room for room in rooms if room["room"] != VOICE_ROOM]
+    spoken = [room for room in rooms if room["room"] == VOICE_ROOM]
+    return Group(_rooms(screens, left_s), _voice(spoken), _costs(usages), Text(SIMULATED, style="yellow"))
 
 
 def _rooms(rooms: Iterable[Mapping[str, Any]], left_s: float) -> Table:
@@ -31,6 +35,19 @@ def _rooms(rooms: Iterable[Mapping[str, Any]], left_s: float) -> Table:
         counters = room["counters"]
         counts = [str(int(counters.get(name, 0))) for name in _COUNTS]
         table.add_row(str(room["room"]), *counts, *(_ms(counters, name) for name in ("answer_p50_ms", "answer_p95_ms")))
+    return table
+
+
+def _voice(rooms: Iterable[Mapping[str, Any]]) -> Table:
+    table = Table(title="voice room (emulated ears and voice)", title_justify="left", box=SIMPLE_HEAD, padding=0)
+    table.add_column("room", no_wrap=True)
+    for name in ("heard", "answered", "cut", "word p50 ms", "sound p50 ms"):
+        table.add_column(name, justify="right")
+    for room in rooms:
+        counters = room["counters"]
+        counts = [str(int(counters.get(name, 0))) for name in _VOICE_COUNTS]
+        delays = (_ms(counters, name) for name in ("voice_first_word_p50_ms", "voice_first_sound_p50_ms"))
+        table.add_row(str(room["room"]), *counts, *delays)
     return table
 
 

@@ -5,12 +5,13 @@ from __future__ import annotations
 import asyncio
 import dataclasses
 import json
+import os
 import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import AsyncIterator, Callable, Iterator, Mapping, Sequence
+from contextlib import asynccontextmanager, contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -20,9 +21,10 @@ import psutil
 from cluster.config_file import IMPORT_PATH
 from cluster.demo import stage
 from cluster.demo.livekit import find_livekit_server
-from cluster.demo.peer import BackendPeer
+from cluster.demo.peer import BackendPeer, peer_command
 from cluster.demo.plan import Plan, planned
 from cluster.demo.processes import Processes
+from deployments.providers.emulator import Emulator
 from tests.acceptance.livekit_server import LiveKit
 
 ROOT = Path(__file__).parents[2]
@@ -69,6 +71,11 @@ class Stack:
                 await asyncio.sleep(0.2)
         return (await self.backend.totals_nanousd()).get(tenant, 0)
 
+    async def counters(self, room: str) -> dict[str, float]:
+        """Return what a room's agent told with its last heartbeat; nothing once the room is closed."""
+        rooms = (await self.usage(room.split("_")[1]))["rooms"]
+        return next((one["counters"] for one in rooms if one["room"] == room), {})
+
     def processes(self, title: str) -> list[psutil.Process]:
         """Return the running processes whose title begins so, such as `ray::Aggregator`."""
         below = psutil.Process(self.pid).children(recursive=True)
@@ -85,15 +92,29 @@ async def eventually(what: Callable[[], Any], timeout_s: float = 20.0) -> None:
             await asyncio.sleep(0.1)
 
 
+Passages = Sequence[Mapping[str, str]]
+"""What the backend's knowledge base holds beside its own: `id`, `tenantId`, `source` and `text` of each."""
+
+
 @contextmanager
 def running_stack(
-    parts: str = "all", args: stage.Args | None = None, import_path: str | None = None
+    parts: str = "all",
+    args: stage.Args | None = None,
+    import_path: str | None = None,
+    environment: Mapping[str, str] | None = None,
+    passages: Passages = (),
 ) -> Iterator[Stack]:
-    """Yield a running system: `all` of it, or the `app` with its backend alone; another app by its import path."""
+    """Yield a running system: `all` of it, or the `app` with its backend alone; another app by its import path.
+
+    All its processes find `environment` in theirs: it is for the agent, the others look for nothing there.
+    """
     with tempfile.TemporaryDirectory(prefix="stack-") as directory:
         command = [sys.executable, "-m", "tests.acceptance.stack", directory, parts]
-        command += [json.dumps(args or FAST), import_path or IMPORT_PATH]
-        process = subprocess.Popen(command, cwd=ROOT, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
+        command += [json.dumps(args or FAST), import_path or IMPORT_PATH, json.dumps(list(passages))]
+        whole = {**os.environ, **(environment or {})}
+        process = subprocess.Popen(
+            command, cwd=ROOT, env=whole, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
+        )
         assert process.stdin is not None and process.stdout is not None
         try:
             yield _told(process.stdout.readline(), process.pid)
@@ -101,6 +122,29 @@ def running_stack(
             process.stdin.close()
             process.wait(STOP_TIMEOUT_S)
             process.stdout.close()
+
+
+@asynccontextmanager
+async def speaking_stack(
+    emulator: Emulator, args: stage.Args | None = None, passages: Passages = ()
+) -> AsyncIterator[Stack]:
+    """Yield all of a running system, its agent with a voice and every vendor live: an emulator on this loop."""
+    urls = emulator.base_urls()
+    vendors = {name: {"api": name, "base_url": url, "simulated": False} for name, url in urls.items()}
+    environment = {
+        "RAYROOM_VOICE": "on",
+        "DEEPGRAM_API_KEY": "k",
+        "DEEPGRAM_BASE_URL": urls["deepgram"],
+        "ELEVEN_API_KEY": "k",
+        "ELEVEN_BASE_URL": urls["elevenlabs"],
+    }
+    running = running_stack("all", {"vendors": vendors, **(args or {})}, None, environment, passages)
+    stack = await asyncio.to_thread(running.__enter__)
+    try:
+        yield stack
+    finally:
+        # The loop goes on meanwhile: the agent says goodbye to the emulator.
+        await asyncio.to_thread(running.__exit__, None, None, None)
 
 
 def _told(line: str, pid: int) -> Stack:
@@ -122,9 +166,18 @@ def _title(process: psutil.Process) -> str:
         return ""
 
 
-async def _run(plan: Plan, parts: str, args: stage.Args, import_path: str) -> None:
+async def _start_backend(plan: Plan, processes: Processes, passages: str) -> BackendPeer:
+    path = plan.directory / "passages.json"
+    path.write_text(passages, "utf-8")
+    command = await asyncio.to_thread(peer_command, plan.root, plan.backend_key, passages=path)
+    peer = BackendPeer(plan.backend_key)
+    await peer.attach(await processes.start("backend", command, talks=True))
+    return peer
+
+
+async def _run(plan: Plan, parts: str, args: stage.Args, import_path: str, passages: str) -> None:
     async with Processes(plan.directory / "logs") as processes:
-        peer = await stage.start_backend(plan, processes)
+        peer = await _start_backend(plan, processes, passages)
         async with asyncio.timeout(START_TIMEOUT_S), asyncio.TaskGroup() as group:
             group.create_task(stage.start_app(plan, processes, peer, args, import_path))
             if parts == "all":
@@ -140,9 +193,9 @@ async def _run(plan: Plan, parts: str, args: stage.Args, import_path: str) -> No
 
 def main() -> None:
     """Run the stack until stdin ends."""
-    directory, parts, args, import_path = sys.argv[1:]
+    directory, parts, args, import_path, passages = sys.argv[1:]
     with planned(ROOT, Path(directory)) as plan:
-        asyncio.run(_run(plan, parts, json.loads(args), import_path))
+        asyncio.run(_run(plan, parts, json.loads(args), import_path, passages))
 
 
 if __name__ == "__main__":

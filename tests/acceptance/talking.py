@@ -13,9 +13,9 @@ from typing import Any
 import numpy as np
 from livekit import rtc
 
+from cluster.demo.vowels import RATE_HZ, silence, speech
 from room_agent.captions import TOPIC
 from tests.acceptance.livekit_server import LiveKit
-from tests.integration.talker import RATE_HZ, silence, speech
 
 TIMEOUT_S = 20.0
 FRAME_MS = 20

@@ -14,12 +14,12 @@ import pytest
 from livekit import rtc
 from livekit.agents import APIConnectOptions, inference
 
+from cluster.demo.vowels import RATE_HZ, silence, speech
 from deployments.providers.emulator import Emulator, Fault
 from room_agent.hearing import Services
 from room_agent.microphone import HearingCounters, Microphone, Utterance
 from room_agent.speech_usage import SpeechUsage, counting_ears, counting_mouths
 from room_agent.vendors import ears, voices
-from tests.integration.talker import RATE_HZ, silence, speech
 from tests.integration.voiced import settings_for
 
 

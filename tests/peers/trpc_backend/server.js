@@ -1,9 +1,12 @@
 // A company's backend as rayroom expects it: tRPC v11 on Fastify. Prints {"port": N} once it listens.
 //
 //   node server.js --key KEY [--port 0] [--host 127.0.0.1] [--transformer plain|superjson] [--no-batching]
+//                  [--passages FILE]
 //
+// FILE holds a JSON list of passages beside the built-in ones: {"id", "tenantId", "source", "text"}.
 // The key may come as RAYROOM_BACKEND_KEY instead. It ends with its stdin, so that it never outlives who started it.
 
+import { readFileSync } from 'node:fs';
 import { parseArgs } from 'node:util';
 import { fastifyTRPCPlugin } from '@trpc/server/adapters/fastify';
 import Fastify from 'fastify';
@@ -18,6 +21,7 @@ const { values } = parseArgs({
     port: { type: 'string', default: '0' },
     transformer: { type: 'string', default: 'superjson' },
     'no-batching': { type: 'boolean', default: false },
+    passages: { type: 'string' },
   },
 });
 
@@ -26,12 +30,13 @@ if (!values.key || !['plain', 'superjson'].includes(values.transformer)) {
   process.exit(2);
 }
 
+const passages = values.passages ? JSON.parse(readFileSync(values.passages, 'utf8')) : [];
 const faults = new Faults();
 const server = Fastify({ routerOptions: { maxParamLength: 5000 }, bodyLimit: 4 * 1024 * 1024 });
 server.register(fastifyTRPCPlugin, {
   prefix: '/trpc',
   trpcOptions: {
-    router: buildRouter(new Store(), faults, values.transformer),
+    router: buildRouter(new Store(passages), faults, values.transformer),
     createContext: ({ req, res }) => ({ reply: res, authorized: sameKey(req.headers.authorization ?? '', values.key) }),
     allowBatching: !values['no-batching'],
   },

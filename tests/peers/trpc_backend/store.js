@@ -23,10 +23,10 @@ export class Store {
   /** Cost events by their flush id: what makes a repeated flush harmless. */
   #costEvents = new Map();
 
-  constructor(seed = SEED) {
+  constructor(passages = [], seed = SEED) {
     const createdAt = new Date('2026-01-01T00:00:00Z');
     this.#tenants = new Map(seed.tenants.map((tenant) => [tenant.id, { createdAt, ...tenant }]));
-    this.#passages = seed.passages;
+    this.#passages = [...seed.passages, ...passages];
   }
 
   tenant(id) {

@@ -36,7 +36,8 @@ def _vowel(sound: NDArray[np.float64], formants_hz: tuple[int, ...], rate_hz: in
         sound = _resonated(sound, formant_hz, np.exp(-np.pi * band_hz / rate_hz), rate_hz)
     # A softer start and end of each, but never a pause.
     rise = np.minimum(np.arange(sound.size) / 300, (sound.size - np.arange(sound.size)) / 900)
-    return sound / np.abs(sound).max() * np.clip(rise, 0.3, 1.0)
+    shaped: NDArray[np.float64] = sound / np.abs(sound).max() * np.clip(rise, 0.3, 1.0)
+    return shaped
 
 
 def _resonated(sound: NDArray[np.float64], hz: int, pole: float, rate_hz: int) -> NDArray[np.float64]:

@@ -1,0 +1,51 @@
+"""A room with the worker's agent in it: dispatched as a backend does it, and closed with nothing left to tell."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from dataclasses import dataclass
+
+from livekit import api
+
+from tests.acceptance.presenter import dispatch
+from tests.acceptance.stack import Stack
+
+TIMEOUT_S = 60.0
+API_TIMEOUT_S = 20.0
+
+
+@dataclass(frozen=True, slots=True)
+class Meeting:
+    """One room of a running system, and what its agent tells of it."""
+
+    stack: Stack
+    room: str
+
+    async def tells(self, name: str, value: float) -> None:
+        """Wait until the agent's heartbeat says so; raises TimeoutError."""
+        async with asyncio.timeout(TIMEOUT_S):
+            while (await self.stack.counters(self.room)).get(name) != value:
+                await asyncio.sleep(0.1)
+
+    async def hears(self, microphones: int = 1) -> None:
+        await self.tells("hearing_microphones", microphones)
+
+    async def end(self) -> None:
+        """Close the room; returns when its agent has told all there was and left."""
+        livekit = self.stack.livekit
+        async with asyncio.timeout(API_TIMEOUT_S), api.LiveKitAPI(livekit.url, livekit.key, livekit.secret) as lk:
+            await lk.room.delete_room(api.DeleteRoomRequest(room=self.room))
+        async with asyncio.timeout(TIMEOUT_S):
+            while await self.stack.counters(self.room):
+                await asyncio.sleep(0.1)
+
+
+@asynccontextmanager
+async def meeting(stack: Stack, room: str) -> AsyncIterator[Meeting]:
+    """Yield `tenant_<tenant>_<name>` with an agent on its way, closed with the block."""
+    await dispatch(stack.livekit, room, {"tenant_id": room.split("_")[1]})
+    one = Meeting(stack, room)
+    yield one
+    await one.end()

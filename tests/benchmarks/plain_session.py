@@ -1,0 +1,96 @@
+"""A plain livekit-agents session that asks the vendors itself, and a watch on each part of its turns. Knows no rayroom.
+
+What a team writes first: livekit's own turn handling and its plugins, without a router, knowledge or a bill.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections.abc import AsyncIterator
+from contextlib import aclosing, asynccontextmanager
+from dataclasses import dataclass
+from typing import Any
+
+import aiohttp
+from livekit import rtc
+from livekit.agents import Agent, AgentSession, FlushSentinel, ModelSettings, inference, llm
+from livekit.agents.voice.turn import TurnHandlingOptions
+from livekit.plugins import openai
+
+from room_agent.settings import SpeechSettings
+from room_agent.vendors import ears, voices
+
+CLOSE_TIMEOUT_S = 10.0
+INSTRUCTIONS = "You take part in a live meeting. Your answer is spoken: one to three short sentences."
+
+
+@dataclass
+class Stamps:
+    """When each part of one turn began, by `time.monotonic`; the first time counts."""
+
+    taken_s: float = 0.0
+    """The question is whole, and its turn has come."""
+    requested_s: float = 0.0
+    worded_s: float = 0.0
+    """The first word of the answer is there."""
+
+    def begin(self) -> None:
+        self.taken_s = self.requested_s = self.worded_s = 0.0
+
+    def taken(self) -> None:
+        self.taken_s = self.taken_s or time.monotonic()
+
+    def requested(self) -> None:
+        self.requested_s = self.requested_s or time.monotonic()
+
+    def worded(self) -> None:
+        self.worded_s = self.worded_s or time.monotonic()
+
+
+class _Plain(Agent):
+    """livekit's own agent, with a watch on it."""
+
+    def __init__(self, stamps: Stamps) -> None:
+        super().__init__(instructions=INSTRUCTIONS)
+        self._stamps = stamps
+
+    async def on_user_turn_completed(self, turn_ctx: llm.ChatContext, new_message: llm.ChatMessage) -> None:
+        self._stamps.taken()
+
+    async def llm_node(
+        self, chat_ctx: llm.ChatContext, tools: list[llm.Tool], model_settings: ModelSettings
+    ) -> AsyncIterator[llm.ChatChunk | str | FlushSentinel]:
+        self._stamps.requested()
+        async with aclosing(Agent.default.llm_node(self, chat_ctx, tools, model_settings)) as chunks:
+            async for chunk in chunks:
+                if isinstance(chunk, llm.ChatChunk) and chunk.delta is not None and chunk.delta.content:
+                    self._stamps.worded()
+                yield chunk
+
+
+@asynccontextmanager
+async def plain_session(
+    room: rtc.Room, settings: SpeechSettings, model: str, model_url: str, stamps: Stamps, asks_early: bool
+) -> AsyncIterator[None]:
+    """Answer in `room` until the block ends; `asks_early` is livekit's default, to ask before the pause is over."""
+    async with aiohttp.ClientSession() as http:
+        session: AgentSession[Any] = AgentSession(
+            stt=ears(settings, http)[0],
+            llm=openai.LLM(model=model, base_url=model_url, api_key="key"),
+            tts=voices(settings, http)[0],
+            vad=inference.VAD(model="silero", min_silence_duration=settings.pause_s),
+            # Named, not left to their defaults: those ask a cloud.
+            turn_handling=TurnHandlingOptions(
+                turn_detection="vad",
+                endpointing={"min_delay": settings.pause_s},
+                interruption={"mode": "vad"},
+                preemptive_generation={"enabled": asks_early},
+            ),
+        )
+        await session.start(_Plain(stamps), room=room, session_host=False, record=False)
+        try:
+            yield
+        finally:
+            async with asyncio.timeout(CLOSE_TIMEOUT_S):
+                await session.aclose()
