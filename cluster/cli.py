@@ -83,7 +83,7 @@ def check(
 @app.command()
 def demo(
     seconds: Annotated[float, typer.Option(min=5, max=3_600, help="How long the rooms stay open.")] = 45.0,
-    rooms: Annotated[int, typer.Option(min=1, max=20, help="How many rooms.")] = 5,
+    rooms: Annotated[int, typer.Option(min=1, max=20, help="How many share screens; one more talks.")] = 5,
     directory: Annotated[Path, typer.Option(help="Where the run is left to be looked at.")] = Path(".demo"),
 ) -> None:
     """Run real rooms against simulated models on this machine, and reconcile the bill."""
@@ -140,14 +140,25 @@ def emulate(
     free: Annotated[int, typer.Option(min=0, help="How many a model serves at full speed.")] = 64,
     capacity: Annotated[int, typer.Option(min=1, help="How many more double the time it takes.")] = 64,
     most: Annotated[int | None, typer.Option(min=1, help="How many a model takes before it is overloaded.")] = None,
+    senses: Annotated[
+        Path | None,
+        typer.Option(metavar="FILE", help="Read, hear and speak; FILE has the phrases to hear, one a line."),
+    ] = None,
 ) -> None:
     """Serve the vendors' protocols on this machine, for tests and load without keys."""
-    from cluster.emulate import build_house, run_emulator
+    from cluster.emulate import build_house, read_senses, run_emulator
     from deployments.providers.emulator import Limits, Load
 
     limits = Limits(requests_per_minute=requests_per_minute, tokens_per_minute=tokens_per_minute, concurrent=concurrent)
     load = Load(free=free, capacity=capacity, most=most)
-    house = build_house(speed=speed, seed=seed, limits=limits, load=load, answer_tokens=answer_tokens)
+    house = build_house(
+        speed=speed,
+        seed=seed,
+        limits=limits,
+        load=load,
+        answer_tokens=answer_tokens,
+        senses=None if senses is None else read_senses(senses),
+    )
     run_emulator(house, host, port, lambda line: print(line, flush=True))
 
 

@@ -7,15 +7,35 @@ import math
 import random
 import signal
 from collections.abc import Callable
+from pathlib import Path
 
 from deployments.providers.emulator import Emulator, House, Limits, Load, Pace
+from deployments.providers.emulator.senses import Senses, all_senses
 from routing.errors import ConfigurationError
 
 
-def build_house(*, speed: float, seed: int, limits: Limits, load: Load, answer_tokens: int) -> House:
+def build_house(
+    *, speed: float, seed: int, limits: Limits, load: Load, answer_tokens: int, senses: Senses | None = None
+) -> House:
     """Return what the emulator's requests share; a speed of 0 stands for no waiting at all."""
     pace = Pace(random.Random(seed), speed or math.inf)
-    return House(seed=seed, pace=pace, limits=limits, load=load, answer_tokens=answer_tokens)
+    return House(seed=seed, pace=pace, limits=limits, load=load, answer_tokens=answer_tokens, senses=senses or Senses())
+
+
+def read_senses(file: Path) -> Senses:
+    """Return senses whose ears know the phrases of `file`, one a line.
+
+    Raises ConfigurationError for a file that cannot be read or has no phrase, for a word that is in no dictionary, and
+    where the extra `senses` is not installed.
+    """
+    try:
+        phrases = [line for line in map(str.strip, file.read_text("utf-8").splitlines()) if line]
+    except (OSError, UnicodeDecodeError) as error:
+        why = error.strerror if isinstance(error, OSError) else "it is not UTF-8"
+        raise ConfigurationError(f"--senses {file}: cannot be read: {why or type(error).__name__}.", "senses") from None
+    if not phrases:
+        raise ConfigurationError(f"--senses {file}: holds no phrase.", "senses")
+    return all_senses(phrases)
 
 
 def run_emulator(house: House, host: str, port: int, say: Callable[[str], None]) -> None:

@@ -14,8 +14,12 @@ from livekit.agents.vad import VAD, VADEvent, VADEventType, VADStream
 from room_agent.hearing import Ear, Service, Services
 
 RATE_HZ = 16_000
+WINDOW_S = 0.032
+"""The detector judges so much sound at a time."""
 UNFINISHED_S = 0.5
 """How much longer than a pause an utterance that does not end like a sentence is waited on."""
+LIKELY_OVER_S = 0.1
+"""After so much silence one may begin to look up what was said; between two words there is less."""
 TOLD_TIMEOUT_S = 0.4
 UNTOLD_TIMEOUT_S = 1.5
 """How long the service may take to tell the rest of an utterance; without a word of it so far, somewhat longer."""
@@ -52,6 +56,9 @@ class Listener(Protocol):
 
     def voiced(self, identity: str, speech_s: float) -> None:
         """Say that someone has been speaking for so long."""
+
+    def foretold(self, identity: str, text: str) -> None:
+        """Say what someone has said so far and is likely to leave at that; at most once for an utterance."""
 
     def heard(self, utterance: Utterance) -> None: ...
 
@@ -100,7 +107,7 @@ class Microphone:
         self._attempts = 0
         # Positions in the sound, in samples: what the detector was given, has seen, and what an ear was.
         self._given = self._seen = self._sent = 0
-        self._open = False
+        self._open = self._foretold = False
         self._voice_ended_s = 0.0
         self._ending: asyncio.Task[None] | None = None
         self._tasks: set[asyncio.Task[None]] = set()
@@ -179,10 +186,17 @@ class Microphone:
     def _go_on(self, event: VADEvent) -> None:
         self._hear(event.frames[0], event.samples_index)
         self._listener.voiced(self._identity, event.speech_duration)
+        if event.raw_accumulated_silence >= LIKELY_OVER_S:
+            self._foretell()
         if self._sound_s > LONGEST_S:
             self._counters.sounds_cut += 1
             self._voice_ended_s = self._clock()
             self._pause()
+
+    def _foretell(self) -> None:
+        if self._ear is not None and self._ear.caught_up and not self._foretold:
+            self._foretold = True
+            self._listener.foretold(self._identity, self._ear.text)
 
     def _hear(self, frame: rtc.AudioFrame, until: int) -> None:
         self._sent = until
@@ -236,6 +250,7 @@ class Microphone:
 
     def _tell(self, text: str) -> None:
         spoken_s, self._sound, self._sound_s, self._attempts = self._sound_s, [], 0.0, 0
+        self._foretold = False
         if not text:
             return
         self._counters.utterances += 1
@@ -289,6 +304,15 @@ class Microphone:
         task.add_done_callback(self._tasks.discard)
         task.add_done_callback(say_why_it_ended)
         return task
+
+
+def whole_windows_s(pause_s: float) -> float:
+    """Return the silence to set a detector to, so that a voice has been silent for about `pause_s` when it says so.
+
+    It rounds up to whole windows, and is up to three of them late to notice silence; so the last window is not begun.
+    """
+    windows = max(1, int(pause_s / WINDOW_S))
+    return (windows - 0.5) * WINDOW_S
 
 
 def _newest(frame: rtc.AudioFrame, samples: int) -> rtc.AudioFrame:

@@ -13,7 +13,7 @@ from typing import Any
 
 from livekit import rtc
 
-from room_agent.microphone import HOLD_S, RATE_HZ, say_why_it_ended
+from room_agent.microphone import HOLD_S, RATE_HZ, WINDOW_S, say_why_it_ended
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -65,8 +65,11 @@ class Microphones:
 
 
 def frames_of(track: rtc.Track) -> rtc.AudioStream:
-    """Return a track's sound as the detector takes it; with room for two seconds, the newest ones."""
-    return rtc.AudioStream.from_track(track=track, sample_rate=RATE_HZ, num_channels=1, capacity=40, frame_size_ms=50)
+    """Return a track's sound as the detector takes it; one window of it a frame, with room for two seconds."""
+    window_ms = round(1_000 * WINDOW_S)
+    return rtc.AudioStream.from_track(
+        track=track, sample_rate=RATE_HZ, num_channels=1, capacity=round(2 / WINDOW_S), frame_size_ms=window_ms
+    )
 
 
 def _microphones(room: rtc.Room) -> Iterator[Source]:

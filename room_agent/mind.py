@@ -50,9 +50,13 @@ class Mind:
         if text:
             self.said(self._agent_name, f"{text} … (interrupted)" if interrupted else text)
 
+    def foresee(self, question: str) -> None:
+        """Begin to look up what is about to be asked; `turn` goes on with it where it was asked so."""
+        self.knowledge.begin(question, self._frame_for(question))
+
     async def turn(self, question: str, asker: str) -> Turn:
         """Return what is put before the model for `question`; the knowledge base has its deadline and no more."""
-        frame = self._frame[1] if self._frame is not None and asks_about_screen(question) else None
+        frame = self._frame_for(question)
         said = list(self._said)
         search = self.knowledge.finish(question, frame)
         asked = Asked(
@@ -66,3 +70,6 @@ class Mind:
         )
         key = secrets.token_hex(8)
         return compose(asked, key, BUDGET_TOKENS, agent_name=self._agent_name, spoken=self._spoken)
+
+    def _frame_for(self, question: str) -> bytes | None:
+        return self._frame[1] if self._frame is not None and asks_about_screen(question) else None

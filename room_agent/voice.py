@@ -13,7 +13,7 @@ import structlog
 from livekit import rtc
 from livekit.agents import inference
 
-from room_agent.address import AddressSettings, Company, Person, address
+from room_agent.address import Address, AddressSettings, Company, Person, address
 from room_agent.answer import Answer
 from room_agent.captions import Captions
 from room_agent.chat import TOPIC, Chat
@@ -21,7 +21,7 @@ from room_agent.conversation import Turn
 from room_agent.counters import REMEMBERED_ANSWERS, percentile
 from room_agent.fence import clean_name
 from room_agent.hearing import Services
-from room_agent.microphone import HearingCounters, Microphone, Utterance
+from room_agent.microphone import HearingCounters, Microphone, Utterance, whole_windows_s
 from room_agent.microphones import Microphones, Source, frames_of
 from room_agent.mind import Mind
 from room_agent.mouth import Mouth
@@ -68,7 +68,8 @@ class Voice:
         self._clock = clock
         self._services = services
         self.mouth = mouth
-        self._vad = inference.VAD(model="silero", min_silence_duration=settings.pause_s) if services else None
+        silent_s = whole_windows_s(settings.pause_s)
+        self._vad = inference.VAD(model="silero", min_silence_duration=silent_s) if services else None
         self._captions = Captions(room)
         self._chat = Chat()
         self._turns = Turns()
@@ -150,6 +151,11 @@ class Voice:
         if asked is not None and self._begun and asked.identity == identity and speech_s >= INTERRUPTS_S:
             self._interrupt()
 
+    def foretold(self, identity: str, text: str) -> None:
+        """Look up what is about to be asked: the search takes as long as the rest of the pause, or longer."""
+        if self._question is None and not len(self._turns) and self._address(identity, text).to_agent:
+            self._mind.foresee(text)
+
     def heard(self, utterance: Utterance) -> None:
         name = self._name(utterance.identity)
         self._captions.said(utterance.identity, name, utterance.track, utterance.text)
@@ -201,8 +207,7 @@ class Voice:
 
     def _take(self, identity: str, name: str, text: str, at_s: float) -> None:
         """Answer what is said or written to the agent; remember the rest."""
-        company = Company(people=self._people(), answered=self._answered, answered_at_s=self._last_answer_s())
-        verdict = address(text, identity, company, self._clock(), AddressSettings(names=self._settings.names))
+        verdict = self._address(identity, text)
         question = Question(identity=identity, name=name, text=text, asked_at_s=at_s)
         asked = self._question
         mine = asked is not None and asked.identity == identity
@@ -220,6 +225,10 @@ class Voice:
         else:
             self.not_for_us += 1
             self._mind.said(name, text)
+
+    def _address(self, identity: str, text: str) -> Address:
+        company = Company(people=self._people(), answered=self._answered, answered_at_s=self._last_answer_s())
+        return address(text, identity, company, self._clock(), AddressSettings(names=self._settings.names))
 
     async def _answer_all(self) -> None:
         while True:

@@ -38,7 +38,7 @@ def parser(module: str, what: str | None) -> argparse.ArgumentParser:
     options.add_argument(
         "--tokens-stdin", required=True, action="store_true", help="tokens come as JSON on stdin, only"
     )
-    options.add_argument("--seconds", type=_seconds, default=60.0)
+    options.add_argument("--seconds", type=seconds, default=60.0)
     return options
 
 
@@ -116,8 +116,9 @@ async def _closed(stdin: asyncio.StreamReader) -> None:
         pass
 
 
-def _seconds(text: str) -> float:
-    seconds = float(text)
-    if not 0 < seconds < math.inf:
+def seconds(text: str) -> float:
+    """Return how long a visit lasts, of a command line; the parser names this function where it is no number."""
+    parsed = float(text)
+    if not 0 < parsed < math.inf:
         raise argparse.ArgumentTypeError(f"must be above 0, not {text}")
-    return seconds
+    return parsed

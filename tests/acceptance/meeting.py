@@ -7,6 +7,7 @@ from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 
+import psutil
 from livekit import api
 
 from tests.acceptance.presenter import dispatch
@@ -16,12 +17,13 @@ TIMEOUT_S = 60.0
 API_TIMEOUT_S = 20.0
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)
 class Meeting:
     """One room of a running system, and what its agent tells of it."""
 
     stack: Stack
     room: str
+    killed: bool = False
 
     async def tells(self, name: str, value: float) -> None:
         """Wait until the agent's heartbeat says so; raises TimeoutError."""
@@ -32,13 +34,18 @@ class Meeting:
     async def hears(self, microphones: int = 1) -> None:
         await self.tells("hearing_microphones", microphones)
 
+    def kill(self, job: psutil.Process) -> None:
+        """Kill the agent's job: nobody is left who could close the room."""
+        job.kill()
+        self.killed = True
+
     async def end(self) -> None:
-        """Close the room; returns when its agent has told all there was and left."""
+        """Close the room; returns when its agent, if it lives, has told all there was and left."""
         livekit = self.stack.livekit
         async with asyncio.timeout(API_TIMEOUT_S), api.LiveKitAPI(livekit.url, livekit.key, livekit.secret) as lk:
             await lk.room.delete_room(api.DeleteRoomRequest(room=self.room))
         async with asyncio.timeout(TIMEOUT_S):
-            while await self.stack.counters(self.room):
+            while not self.killed and await self.stack.counters(self.room):
                 await asyncio.sleep(0.1)
 
 

@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 import dataclasses
 import json
-import os
 import subprocess
 import sys
 import tempfile
@@ -106,15 +105,12 @@ def running_stack(
 ) -> Iterator[Stack]:
     """Yield a running system: `all` of it, or the `app` with its backend alone; another app by its import path.
 
-    All its processes find `environment` in theirs: it is for the agent, the others look for nothing there.
+    The agent has `environment` in its own.
     """
     with tempfile.TemporaryDirectory(prefix="stack-") as directory:
-        command = [sys.executable, "-m", "tests.acceptance.stack", directory, parts]
-        command += [json.dumps(args or FAST), import_path or IMPORT_PATH, json.dumps(list(passages))]
-        whole = {**os.environ, **(environment or {})}
-        process = subprocess.Popen(
-            command, cwd=ROOT, env=whole, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
-        )
+        command = [sys.executable, "-m", "tests.acceptance.stack", directory, parts, import_path or IMPORT_PATH]
+        command += [json.dumps(one) for one in (args or FAST, environment or {}, list(passages))]
+        process = subprocess.Popen(command, cwd=ROOT, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
         assert process.stdin is not None and process.stdout is not None
         try:
             yield _told(process.stdout.readline(), process.pid)
@@ -166,23 +162,25 @@ def _title(process: psutil.Process) -> str:
         return ""
 
 
-async def _start_backend(plan: Plan, processes: Processes, passages: str) -> BackendPeer:
+async def _start_backend(plan: Plan, processes: Processes, passages: Passages) -> BackendPeer:
     path = plan.directory / "passages.json"
-    path.write_text(passages, "utf-8")
+    path.write_text(json.dumps(passages), "utf-8")
     command = await asyncio.to_thread(peer_command, plan.root, plan.backend_key, passages=path)
     peer = BackendPeer(plan.backend_key)
     await peer.attach(await processes.start("backend", command, talks=True))
     return peer
 
 
-async def _run(plan: Plan, parts: str, args: stage.Args, import_path: str, passages: str) -> None:
+async def _run(
+    plan: Plan, parts: str, import_path: str, args: stage.Args, environment: dict[str, str], passages: Passages
+) -> None:
     async with Processes(plan.directory / "logs") as processes:
         peer = await _start_backend(plan, processes, passages)
         async with asyncio.timeout(START_TIMEOUT_S), asyncio.TaskGroup() as group:
             group.create_task(stage.start_app(plan, processes, peer, args, import_path))
             if parts == "all":
                 await stage.start_livekit(plan, await asyncio.to_thread(find_livekit_server, plan.root), processes)
-                group.create_task(stage.start_agent(plan, processes))
+                group.create_task(stage.start_agent(plan, processes, environment))
         told = {"plan": dataclasses.asdict(plan), "backend_url": peer.url}
         print(json.dumps(told, default=str), flush=True)
         await asyncio.to_thread(sys.stdin.read)
@@ -193,9 +191,10 @@ async def _run(plan: Plan, parts: str, args: stage.Args, import_path: str, passa
 
 def main() -> None:
     """Run the stack until stdin ends."""
-    directory, parts, args, import_path, passages = sys.argv[1:]
+    directory, parts, import_path, *options = sys.argv[1:]
+    args, environment, passages = map(json.loads, options)
     with planned(ROOT, Path(directory)) as plan:
-        asyncio.run(_run(plan, parts, json.loads(args), import_path, passages))
+        asyncio.run(_run(plan, parts, import_path, args, environment, passages))
 
 
 if __name__ == "__main__":

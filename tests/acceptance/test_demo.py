@@ -17,7 +17,7 @@ import psutil
 import pytest
 from PIL import Image
 
-from cluster.demo.plan import demo_rooms
+from cluster.demo.plan import VOICE_ROOM, demo_rooms
 from cluster.demo.ports import free_ports
 from cluster.demo.ray_node import ray_environment, write_config
 
@@ -62,19 +62,30 @@ def demo(directory: Path, *options: str) -> tuple[str, ...]:
 
 
 def test_a_demo_ends_with_frames_kept_repeats_dropped_and_equal_totals(tmp_path: Path) -> None:
-    with command(*demo(tmp_path / "run", "--seconds", "15", "--rooms", "2")) as process:
+    with command(*demo(tmp_path / "run", "--seconds", "25", "--rooms", "2")) as process:
         assert process.stdout is not None
         output = process.stdout.read()
         assert process.wait(30) == 0, output
     run = json.loads((tmp_path / "run" / "run.json").read_text())
     rooms = {room["room"]: room["counters"] for usage in run["tenants"].values() for room in usage["rooms"]}
     assert run["equal"] is True and run["simulated"] is True and "SIMULATED" in output
+    talked = rooms.pop(VOICE_ROOM)
     assert set(rooms) == set(demo_rooms(2))
     assert all(one["frames_kept"] > 0 and one["frames_repeated"] > 0 for one in rooms.values())
     assert all(row["journal_nanousd"] == row["backend_nanousd"] > 0 for row in run["reconciliation"])
     for room in rooms:
         with Image.open(tmp_path / "run" / f"{room}.png") as sheet:
             assert sheet.format == "PNG" and sheet.width > 1_000
+    voice, speech = run["voice"], {row["service"]: row for row in run["speech"]}
+    assert voice["questions_heard"] == talked["hearing_utterances"] > 0 and voice["answers_spoken"] > 0
+    assert voice["voice_heard_ms"] > 500 and min(voice["first_word_p50_ms"], voice["first_sound_p50_ms"]) > 0
+    assert [speech[service]["model"] for service in ("stt", "tts")] == [
+        "simulated/nova-3",
+        "simulated/eleven_flash_v2_5",
+    ]
+    for row in speech.values():
+        assert row["vendor_units"] == row["journal_units"] == row["backend_units"] > 0
+        assert row["journal_nanousd"] == row["backend_nanousd"] > 0
 
 
 @pytest.mark.parametrize(("after_s", "number"), [(1.5, signal.SIGINT), (5.0, signal.SIGTERM), (14.0, signal.SIGINT)])

@@ -178,6 +178,7 @@ async def test_who_interrupts_the_answer_does_not_hear_its_end(scene: Scene) -> 
         await held.tells("voice_interruptions", 1)
 
 
+@pytest.mark.kills
 async def test_without_its_backend_a_question_is_answered_from_what_the_room_shows(scene: Scene) -> None:
     drawn, room = number(), "tenant_acme_alone"
     async with meeting(scene.stack, room) as held, joined(scene.stack.livekit, room, "ann") as ann:

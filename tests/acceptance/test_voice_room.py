@@ -13,6 +13,7 @@ import pytest
 from livekit import rtc
 
 from cluster.demo.processes import Processes
+from cluster.demo.vowels import silence
 from deployments.providers.emulator import Emulator, Fault
 from room_agent.agent import REGISTERED
 from room_agent.attendance import Attendance
@@ -216,6 +217,28 @@ async def test_an_answer_names_the_passages_it_was_given_on_the_text_stream(live
         await asked(room, ann, "What does the handbook say?")
         await eventually(lambda: ann.answers())
         assert ann.answers()[0].sources == ["handbook.md"]
+
+
+async def test_a_question_is_looked_up_once_before_its_pause_is_over_and_talk_among_people_never(
+    livekit: LiveKit,
+) -> None:
+    async with (
+        # With a pause as long as this, what is looked up is looked up within it.
+        scene(livekit, pause_s=1.5) as room,
+        joined(livekit, ROOM, "ann") as ann,
+        joined(livekit, ROOM, "bob") as bob,
+    ):
+        await eventually(lambda: room.speech.report().get("hearing_microphones") == 2)
+        await asked(room, bob, "I think that is wrong.")
+        await bob.play(silence(1_500))
+        await eventually(lambda: ann.lines)
+        room.emulator.script.add("Rayroom, what is it?")
+        await ann.speak(1_200)
+        await eventually(lambda: room.router.searches, 1.0)
+        assert room.router.chats == [] and [line.identity for line in ann.lines] == ["bob"]
+        await ann.play(silence(1_500))
+        await eventually(lambda: ann.answers())
+        assert [search["query"] for search in room.router.searches] == ["Rayroom, what is it?"]
 
 
 async def test_a_router_that_cannot_answer_is_apologised_for_once_and_asked_again(livekit: LiveKit) -> None:

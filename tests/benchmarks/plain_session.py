@@ -1,4 +1,4 @@
-"""A plain livekit-agents session that asks the vendors itself, and a watch on each part of its turns. Knows no rayroom.
+"""A plain livekit-agents session that asks the vendors itself, with a watch on its turns. Knows no router.
 
 What a team writes first: livekit's own turn handling and its plugins, without a router, knowledge or a bill.
 """
@@ -6,10 +6,8 @@ What a team writes first: livekit's own turn handling and its plugins, without a
 from __future__ import annotations
 
 import asyncio
-import time
 from collections.abc import AsyncIterator
 from contextlib import aclosing, asynccontextmanager
-from dataclasses import dataclass
 from typing import Any
 
 import aiohttp
@@ -20,32 +18,10 @@ from livekit.plugins import openai
 
 from room_agent.settings import SpeechSettings
 from room_agent.vendors import ears, voices
+from tests.benchmarks.voice_turn import Stamps
 
 CLOSE_TIMEOUT_S = 10.0
 INSTRUCTIONS = "You take part in a live meeting. Your answer is spoken: one to three short sentences."
-
-
-@dataclass
-class Stamps:
-    """When each part of one turn began, by `time.monotonic`; the first time counts."""
-
-    taken_s: float = 0.0
-    """The question is whole, and its turn has come."""
-    requested_s: float = 0.0
-    worded_s: float = 0.0
-    """The first word of the answer is there."""
-
-    def begin(self) -> None:
-        self.taken_s = self.requested_s = self.worded_s = 0.0
-
-    def taken(self) -> None:
-        self.taken_s = self.taken_s or time.monotonic()
-
-    def requested(self) -> None:
-        self.requested_s = self.requested_s or time.monotonic()
-
-    def worded(self) -> None:
-        self.worded_s = self.worded_s or time.monotonic()
 
 
 class _Plain(Agent):

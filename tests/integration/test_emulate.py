@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import signal
 import subprocess
 import sys
@@ -12,14 +13,17 @@ from pathlib import Path
 import httpx
 import pytest
 
+from deployments.providers.emulator.senses.tongue import Tongue
+
 ROOT = Path(__file__).parents[2]
 CHAT = {"model": "gpt-4o", "messages": [{"role": "user", "content": "one two"}]}
 VENDORS = ["openai", "anthropic", "gemini", "voyage", "deepgram", "elevenlabs"]
 
 
-def start(*options: str) -> subprocess.Popen[str]:
+def start(*options: str, **environment: str) -> subprocess.Popen[str]:
     command = [sys.executable, "-c", "from cluster.cli import main; main()", "emulate", *options]
-    return subprocess.Popen(command, cwd=ROOT, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+    pipe, whole = subprocess.PIPE, {**os.environ, **environment}
+    return subprocess.Popen(command, cwd=ROOT, env=whole, stdout=pipe, stderr=pipe, text=True)
 
 
 @contextmanager
@@ -58,3 +62,43 @@ def test_a_port_that_is_taken_is_said_and_no_traceback() -> None:
         with start("--port", str(port)) as second:
             output, errors = second.communicate(timeout=20)
     assert second.returncode == 2 and "cannot listen" in errors and "Traceback" not in errors and output == ""
+
+
+def test_with_senses_it_hears_which_of_the_files_phrases_was_said(tmp_path: Path) -> None:
+    phrases = tmp_path / "phrases.txt"
+    phrases.write_text("What number is on the slide?\n\nStop please, that is enough.\n")
+    said = Tongue().speak("Stop please, that is enough.", 16_000)
+    sound = {"model": "nova-3", "encoding": "linear16", "sample_rate": "16000", "punctuate": "true"}
+    with emulating("--senses", str(phrases)) as (_, urls):
+        answer = httpx.post(
+            f"{urls['deepgram']}/v1/listen",
+            params=sound,
+            content=said,
+            headers={"Authorization": "Token k"},
+            timeout=20,
+        )
+    (heard,) = answer.json()["results"]["channels"][0]["alternatives"]
+    assert heard["transcript"] == "Stop please, that is enough."
+
+
+@pytest.mark.parametrize(
+    ("content", "wrong"),
+    [(None, "cannot be read: No such file"), (b"\xff\xfe", "not UTF-8"), (b" \n", "no phrase"), (b"Xyzzq?\n", "xyzzq")],
+)
+def test_a_file_of_phrases_that_will_not_do_is_said_and_no_traceback(
+    tmp_path: Path, content: bytes | None, wrong: str
+) -> None:
+    if content is not None:
+        (tmp_path / "phrases.txt").write_bytes(content)
+    with start("--port", "0", "--senses", str(tmp_path / "phrases.txt")) as process:
+        output, errors = process.communicate(timeout=30)
+    assert process.returncode == 2 and wrong in errors and "Traceback" not in errors and output == ""
+
+
+def test_senses_whose_packages_are_missing_name_the_extra(tmp_path: Path) -> None:
+    (tmp_path / "phrases.txt").write_text("Stop please.\n")
+    # It is found first, and is as good as not there.
+    (tmp_path / "rapidocr_onnxruntime.py").write_text("raise ImportError\n")
+    with start("--senses", str(tmp_path / "phrases.txt"), PYTHONPATH=str(tmp_path)) as process:
+        output, errors = process.communicate(timeout=30)
+    assert process.returncode == 2 and "need the extra `senses`" in errors and output == ""

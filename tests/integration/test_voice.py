@@ -13,11 +13,12 @@ import numpy as np
 import pytest
 from livekit import rtc
 from livekit.agents import APIConnectOptions, inference
+from livekit.agents.vad import VADEventType
 
 from cluster.demo.vowels import RATE_HZ, silence, speech
 from deployments.providers.emulator import Emulator, Fault
 from room_agent.hearing import Services
-from room_agent.microphone import HearingCounters, Microphone, Utterance
+from room_agent.microphone import HearingCounters, Microphone, Utterance, whole_windows_s
 from room_agent.speech_usage import SpeechUsage, counting_ears, counting_mouths
 from room_agent.vendors import ears, voices
 from tests.integration.voiced import settings_for
@@ -33,6 +34,8 @@ class Ear:
     plugins: list[Any]
     said: list[Utterance] = field(default_factory=list)
     well: list[bool] = field(default_factory=list)
+    expected: list[tuple[str, int]] = field(default_factory=list)
+    """What was foretold, and how many utterances had been told whole by then."""
     counters: HearingCounters = field(default_factory=HearingCounters)
     is_deaf: bool = False
     voiced_s: float = 0.0
@@ -51,6 +54,9 @@ class Ear:
 
     def voiced(self, identity: str, speech_s: float) -> None:
         self.voiced_s = speech_s
+
+    def foretold(self, identity: str, text: str) -> None:
+        self.expected.append((text, len(self.said)))
 
     def heard(self, utterance: Utterance) -> None:
         self.said.append(utterance)
@@ -119,6 +125,28 @@ async def test_the_pause_before_a_word_is_sent_once(ear: Ear) -> None:
     said = await ear.hear(silence(500), speech(700), silence(420), speech(700), silence(1_500))
     assert said == ["So what is it?"]
     assert ear.usage.audio_ms == ear.charged_ms() < 500 + 700 + 420 + 700 + 500
+
+
+async def test_what_is_likely_whole_is_foretold_before_the_pause_is_over(ear: Ear) -> None:
+    ear.emulator.script.add("What is it?", "And below?")
+    await ear.hear(silence(500), speech(1_200), silence(1_000), speech(900), silence(1_000))
+    assert ear.expected == [("What is it?", 0), ("And below?", 1)]
+
+
+async def test_an_utterance_that_goes_on_is_foretold_once(ear: Ear) -> None:
+    ear.emulator.script.add("So", "what is it?")
+    said = await ear.hear(silence(500), speech(700), silence(420), speech(700), silence(1_500))
+    assert said == ["So what is it?"] and ear.expected == [("So", 0)]
+
+
+@pytest.mark.parametrize("pause_s", [0.1, 0.3, 0.8])
+async def test_the_pause_is_about_as_long_as_it_is_set(pause_s: float) -> None:
+    stream = inference.VAD(model="silero", min_silence_duration=whole_windows_s(pause_s)).stream()
+    async for frame in _frames(silence(500) + speech(1_200) + silence(2_000), speed=100.0):
+        stream.push_frame(frame)
+    stream.end_input()
+    (ended,) = [event async for event in stream if event.type == VADEventType.END_OF_SPEECH]
+    assert -0.04 < ended.samples_index / RATE_HZ - 1.7 - pause_s < 0.1
 
 
 @pytest.mark.parametrize("sound", [silence(3_000), noise(3_000), tone(3_000)])

@@ -1,0 +1,193 @@
+"""What speech costs reaches the backend's rows to the millisecond and character, however a conversation ends."""
+
+from __future__ import annotations
+
+import asyncio
+import datetime as dt
+import signal
+from collections import Counter
+from collections.abc import AsyncIterator, Sequence
+from contextlib import asynccontextmanager
+from dataclasses import dataclass
+from urllib.parse import urlsplit
+
+import psutil
+import pytest
+import pytest_asyncio
+
+from cluster.demo.speech_books import Book, backend_book
+from deployments.providers.emulator import Emulator, Fault, House
+from deployments.providers.emulator.content import Turn
+from deployments.providers.emulator.senses import Senses
+from routing.messages import Usage
+from routing.prices import load_prices
+from tests.acceptance.meeting import Meeting, meeting
+from tests.acceptance.stack import Stack, eventually, speaking_stack
+from tests.acceptance.talking import Talker, joined
+
+pytestmark = pytest.mark.asyncio(loop_scope="module")
+
+TENANT = "acme"
+SENTENCE = "This was said about it."
+SENTENCES = 4
+HEARTBEAT_S = 2
+AWAY_S = 5.0
+LONG_S = 60.0
+BEGUN_MS = 600
+"""How much sound is sent at once when a voice is noticed: what was said before that."""
+
+
+def says_much(_: Sequence[Turn]) -> str:
+    return " ".join([SENTENCE] * SENTENCES)
+
+
+@dataclass(frozen=True, slots=True)
+class Books:
+    """The vendors' book, which is the emulator's journal, and the backend's."""
+
+    emulator: Emulator
+    stack: Stack
+
+    def vendors(self) -> Book:
+        """Return what has been sent to the vendors so far, at the prices in force."""
+        prices, today = load_prices(), dt.datetime.now(dt.UTC).date()
+        book = Book(units=Counter(), nanousd=Counter())
+        for seen in self.emulator.journal:
+            usage = Usage(audio_ms=seen.audio_ms, characters=seen.characters)
+            if amount := usage.audio_ms + usage.characters:
+                service = ("stt" if usage.audio_ms else "tts", seen.model)
+                book.units[service] += amount
+                book.nanousd[service] += prices.of(seen.model, today).cost_nanousd(usage)
+        return book
+
+    async def backend(self) -> Book:
+        """Return what the backend was billed, once it has all that the router knows of."""
+        await self.stack.billed_nanousd(TENANT)
+        return backend_book(await self.stack.backend.events(TENANT))
+
+
+@dataclass(frozen=True, slots=True)
+class Told:
+    """One conversation's part of both books; `vendors` as they stand now."""
+
+    books: Books
+    meeting: Meeting
+    vendors_before: Book
+    backend_before: Book
+
+    def vendors(self) -> Book:
+        return _less(self.books.vendors(), self.vendors_before)
+
+    async def backend(self) -> Book:
+        return _less(await self.books.backend(), self.backend_before)
+
+
+def _less(book: Book, before: Book) -> Book:
+    return Book(units=book.units - before.units, nanousd=book.nanousd - before.nanousd)
+
+
+@pytest_asyncio.fixture(scope="module", loop_scope="module")
+async def books() -> AsyncIterator[Books]:
+    async with Emulator(House(senses=Senses(answerer=says_much))).running() as emulator:
+        async with speaking_stack(emulator, {"rooms": {"heartbeat_every_s": HEARTBEAT_S}}) as stack:
+            yield Books(emulator, stack)
+
+
+@asynccontextmanager
+async def conversation(books: Books, name: str) -> AsyncIterator[tuple[Told, Talker]]:
+    """Yield a room where ann is heard, and its part of the books; when it ends the agent has left."""
+    before = books.vendors(), await books.backend()
+    room = f"tenant_{TENANT}_{name}"
+    async with meeting(books.stack, room) as held, joined(books.stack.livekit, room, "ann") as ann:
+        await held.hears()
+        yield Told(books, held, *before), ann
+
+
+async def ask(books: Books, ann: Talker, text: str = "What was said about it?") -> None:
+    books.emulator.script.add(text)
+    await ann.speak(1_500)
+
+
+async def test_a_conversation_that_ends_is_billed_to_the_millisecond_and_character(books: Books) -> None:
+    async with conversation(books, "ends") as (told, ann):
+        for times in (1, 2):
+            await ask(books, ann)
+            await eventually(lambda times=times: len(ann.answers()) == times, LONG_S)  # type: ignore[misc]
+        assert min(told.vendors().units.values()) > 0
+    vendors = told.vendors()
+    assert await told.backend() == vendors
+    assert vendors.units["tts", "eleven_flash_v2_5"] == 2 * len(says_much(()))
+    assert vendors.nanousd["stt", "nova-3"] == 80 * vendors.units["stt", "nova-3"] > 0
+
+
+async def test_an_interrupted_answer_is_billed_for_what_was_sent_of_it(books: Books) -> None:
+    async with conversation(books, "cut") as (told, ann):
+        # It stands still in the middle, so that there is a rest which is never spoken.
+        books.emulator.plan(Fault(stall_after_chunks=15), vendor="openai")
+        await ask(books, ann)
+        await eventually(lambda: ann.heard_ms > 500, LONG_S)
+        books.emulator.script.add("No, stop.")
+        await ann.speak(1_000)
+        await eventually(lambda: ann.answers(), LONG_S)
+        assert ann.answers()[0].attributes["rayroom.interrupted"] == "true"
+    vendors = told.vendors()
+    assert await told.backend() == vendors
+    assert 0 < vendors.units["tts", "eleven_flash_v2_5"] < len(says_much(()))
+
+
+@pytest.mark.kills
+async def test_a_job_that_is_killed_owes_no_more_than_two_heartbeats(books: Books) -> None:
+    async with conversation(books, "killed") as (told, ann):
+        await ask(books, ann)
+        await eventually(lambda: ann.answers(), LONG_S)
+        speaking = asyncio.create_task(ann.speak(6_000 + 2_000 * HEARTBEAT_S))
+        await eventually(lambda: told.vendors().units["stt", "nova-3"] > 3_000, LONG_S)
+        earlier = told.vendors().units
+        await asyncio.sleep(2 * HEARTBEAT_S)
+        told.meeting.kill(job_of(books))
+        await eventually(lambda: all(seen.ended_at_s for seen in books.emulator.journal), LONG_S)
+        await speaking
+    sent, billed = told.vendors().units, (await told.backend()).units
+    assert earlier <= billed <= sent
+    assert billed["tts", "eleven_flash_v2_5"] == sent["tts", "eleven_flash_v2_5"] == len(says_much(()))
+    lost_ms = sent["stt", "nova-3"] - billed["stt", "nova-3"]
+    assert 0 <= lost_ms <= 2_000 * HEARTBEAT_S + BEGUN_MS
+
+
+@pytest.mark.kills
+async def test_what_was_said_while_the_router_was_out_of_reach_is_billed_when_it_is_back(books: Books) -> None:
+    async with conversation(books, "away") as (told, ann):
+        await ask(books, ann)
+        await eventually(lambda: ann.answers(), LONG_S)
+        ingress = the_ingress(books.stack)
+        for process in ingress:
+            process.send_signal(signal.SIGSTOP)
+        try:
+            before = told.vendors().units["stt", "nova-3"]
+            await ask(books, ann, "And what else?")
+            await asyncio.sleep(AWAY_S)
+            assert told.vendors().units["stt", "nova-3"] > before and len(ann.answers()) == 1
+        finally:
+            for process in ingress:
+                process.send_signal(signal.SIGCONT)
+        await eventually(lambda: len(ann.answers()) == 2, LONG_S)
+    vendors = told.vendors()
+    assert await told.backend() == vendors
+    assert vendors.units["tts", "eleven_flash_v2_5"] == 2 * len(says_much(()))
+
+
+def job_of(books: Books) -> psutil.Process:
+    """Return the agent's process that has a line to the voice's vendor: it is the one that attends the room."""
+    port = urlsplit(books.emulator.url).port
+    below = psutil.Process(books.stack.pid).children(recursive=True)
+    (job,) = (one for one in below if "room_agent.agent" in " ".join(one.cmdline()) and _speaks_to(one, port))
+    return job
+
+
+def _speaks_to(process: psutil.Process, port: int | None) -> bool:
+    return any(line.raddr and line.raddr.port == port for line in process.net_connections("tcp"))
+
+
+def the_ingress(stack: Stack) -> list[psutil.Process]:
+    """Return the processes through which alone the router is reached."""
+    return [one for one in psutil.Process(stack.pid).children(recursive=True) if one.name() == "haproxy"]

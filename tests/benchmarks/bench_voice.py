@@ -1,0 +1,355 @@
+"""Measures from the end of a spoken question to the first sound of its answer, beside a plain livekit-agents session.
+
+Run `python -m tests.benchmarks.bench_voice`. All sit in rooms of one livekit-server, with one emulator in place of the
+vendors, the same detector and the same pause; they are asked in turn. First with vendors that take no time, then with
+their published latencies.
+"""
+
+from __future__ import annotations
+
+import argparse
+import asyncio
+import json
+import math
+import os
+import socket
+import sys
+import tempfile
+import time
+from collections.abc import AsyncIterator, Sequence
+from contextlib import AbstractAsyncContextManager, AsyncExitStack, ExitStack, aclosing, asynccontextmanager
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+from typing import Any
+
+import uvicorn
+from livekit import rtc
+from rich.console import Console
+from rich.table import Table
+
+from cluster.demo.vowels import silence, speech
+from deployments.providers.emulator import Emulator, House
+from deployments.providers.emulator.senses.seams import Senses
+from deployments.routes import build_routes
+from deployments.settings import VendorSettings
+from room_agent.attendance import Attendance
+from room_agent.conversation import Turn
+from room_agent.counters import percentile
+from room_agent.mind import Mind
+from room_agent.router_client import RouterClient
+from room_agent.settings import SpeechSettings
+from room_agent.speech import Speech
+from room_agent.voice import Thinks
+from routing.messages import Passage
+from tests.acceptance.livekit_server import LiveKit, running_livekit
+from tests.acceptance.stack import eventually, running_stack
+from tests.acceptance.talking import Talker, joined
+from tests.benchmarks.plain_session import plain_session
+from tests.benchmarks.voice_turn import STAGES, Row, Stamps, Timekeeper, row_of
+from tests.integration.voiced import settings_for
+from tests.integration.world import KEYS, Tenants, gateway_in_process
+
+MODEL = "gpt-6-luna"
+QUESTION = "What does the second chart say?"
+ANSWER = "The second chart says forty two. It said forty one before."
+SPOKEN_MS = 600
+TURNS, WARM_UP_TURNS = 20, 1
+TURN_TIMEOUT_S = 15.0
+SOUNDS, WARM_UP_MS = 10, 3_000
+QUIET_S = 0.2
+GOAL_OWN_MS = 150.0
+MAX_LOAD_PER_CORE = 0.8
+RAYROOM, PLAIN, EARLY = "rayroom", "plain session", "plain, asks early"
+INSTANT, PUBLISHED = "vendors that take no time", "published latencies"
+SPEEDS = {INSTANT: math.inf, PUBLISHED: 1.0}
+
+
+class Shelf(Tenants):
+    """A directory whose every tenant knows one thing, so that every question is looked up and finds something."""
+
+    async def search(self, tenant_id: str, query: str, embedding: tuple[float, ...], top_k: int) -> tuple[Passage, ...]:
+        return (Passage(passage_id="p", source="charts.md", text="The second chart has two bars. " * 20, score=0.9),)
+
+
+class WatchedMind(Mind):
+    """rayroom's own, with a watch on it."""
+
+    def __init__(self, stamps: Stamps, speech: Speech, names: Sequence[str]) -> None:
+        super().__init__(speech.mind.knowledge, names[0], True, time.time)
+        self._stamps = stamps
+
+    async def turn(self, question: str, asker: str) -> Turn:
+        self._stamps.taken()
+        return await super().turn(question, asker)
+
+
+@dataclass
+class WatchedThinking:
+    """rayroom's own, with a watch on it."""
+
+    stamps: Stamps
+    thinking: Thinks
+
+    async def answer(self, messages: list[dict[str, Any]]) -> AsyncIterator[str]:
+        self.stamps.requested()
+        async with aclosing(self.thinking.answer(messages)) as words:  # type: ignore[type-var]
+            async for some in words:
+                self.stamps.worded()
+                yield some
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Router:
+    """Where rayroom's agent asks."""
+
+    url: str
+    agent_key: str = field(repr=False)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Seat:
+    """A room with a contestant in it, and the one who asks there."""
+
+    talker: Talker
+    stamps: Stamps
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Result:
+    """All that was found: rows by latencies and contestant, and the turns that were never answered."""
+
+    rows: dict[str, dict[str, list[Row]]]
+    lost: int
+    pause_s: float
+    room_ms: float
+    """How long a sound takes from one participant to another, and back: the server, two codecs, two jitter buffers."""
+
+
+async def run(turns: int, pause_s: float, on_ray: bool) -> Result:
+    """Ask every contestant so often, one after the other, first without latencies and then with them."""
+    emulator = Emulator(House(senses=Senses(answerer=lambda _: ANSWER)))
+    rows: dict[str, dict[str, list[Row]]] = {}
+    lost = 0
+    with ExitStack() as processes:
+        livekit = processes.enter_context(running_livekit())
+        async with AsyncExitStack() as stack:
+            await stack.enter_async_context(emulator.running())
+            router = await stack.enter_async_context(_on_ray(emulator) if on_ray else _in_process(emulator))
+            seats = {
+                name: await stack.enter_async_context(seat)
+                for name, seat in _seats(livekit, emulator, router, settings_for(emulator, pause_s=pause_s)).items()
+            }
+            for latencies, speed in SPEEDS.items():
+                print(latencies, file=sys.stderr, flush=True)
+                rows[latencies] = {name: [] for name in seats}
+                for number in range(-WARM_UP_TURNS, turns):
+                    for name, seat in seats.items():
+                        row = await _turn(seat, emulator, Timekeeper(number, speed), pause_s)
+                        lost += row is None
+                        if row is not None and number >= 0:
+                            rows[latencies][name].append(row)
+            room_ms = 2 * 1_000 * await _one_way_s(livekit)
+    return Result(rows=rows, lost=lost, pause_s=pause_s, room_ms=room_ms)
+
+
+async def _turn(seat: Seat, emulator: Emulator, pace: Timekeeper, pause_s: float) -> Row | None:
+    """Ask once; None where nothing was heard in time."""
+    talker = seat.talker
+    await _quiet(talker)
+    emulator.house.pace = pace
+    emulator.script.add(QUESTION)
+    seat.stamps.begin()
+    talker.heard_at_s = None
+    await talker.play(speech(SPOKEN_MS))
+    assert talker._microphone is not None
+    silent_s = time.monotonic() + talker._microphone.queued_duration
+    try:
+        async with asyncio.timeout(TURN_TIMEOUT_S):
+            while talker.heard_at_s is None:
+                await talker.play(silence(60))
+    except TimeoutError:
+        return None
+    return row_of(silent_s, seat.stamps, talker.heard_at_s, pace.drawn, pause_s)
+
+
+async def _one_way_s(livekit: LiveKit) -> float:
+    """Return how long a sound is on its way through a room with nobody in it but the two."""
+    async with joined(livekit, "echo", "agent") as speaker, joined(livekit, "echo", "ann") as listener:
+        # The buffers of a track that has just begun are longer than they stay.
+        await speaker.play(speech(WARM_UP_MS))
+        return percentile(sorted([await _way_s(speaker, listener) for _ in range(SOUNDS)]), 0.5)
+
+
+async def _way_s(speaker: Talker, listener: Talker) -> float:
+    assert speaker._microphone is not None
+    await speaker.play(silence(300))
+    listener.heard_at_s = None
+    said_s = time.monotonic() + speaker._microphone.queued_duration
+    async with asyncio.timeout(TURN_TIMEOUT_S):
+        await speaker.play(speech(200))
+        while listener.heard_at_s is None:
+            await speaker.play(silence(60))
+    return listener.heard_at_s - said_s
+
+
+async def _quiet(talker: Talker) -> None:
+    """Wait until the last answer is over."""
+    heard_ms = -1
+    async with asyncio.timeout(TURN_TIMEOUT_S):
+        while heard_ms != talker.heard_ms:
+            heard_ms = talker.heard_ms
+            await asyncio.sleep(QUIET_S)
+
+
+def _seats(
+    livekit: LiveKit, emulator: Emulator, router: Router, settings: SpeechSettings
+) -> dict[str, AbstractAsyncContextManager[Seat]]:
+    return {
+        RAYROOM: _beside_rayroom(livekit, router, settings),
+        PLAIN: _beside_plain(livekit, emulator, settings, asks_early=False),
+        EARLY: _beside_plain(livekit, emulator, settings, asks_early=True),
+    }
+
+
+@asynccontextmanager
+async def _beside_rayroom(livekit: LiveKit, router: Router, settings: SpeechSettings) -> AsyncIterator[Seat]:
+    name, stamps = "tenant_acme_bench", Stamps()
+    client = RouterClient(router.url, router.agent_key, name, "bench", '{"tenant_id": "acme"}')
+    async with _there(livekit, name) as room, joined(livekit, name, "ann") as talker:
+        spoken = Speech(room, client, router.url, settings)
+        spoken.mind = WatchedMind(stamps, spoken, settings.names)
+        attendance = Attendance(room, client, max_tracks=1, speech=spoken)
+        attendance.start()
+        try:
+            await eventually(lambda: spoken.report().get("hearing_microphones"))
+            assert spoken.voice is not None
+            spoken.voice._thinking = WatchedThinking(stamps, spoken.voice._thinking)
+            yield Seat(talker=talker, stamps=stamps)
+        finally:
+            await attendance.aclose()
+            await client.aclose()
+
+
+@asynccontextmanager
+async def _beside_plain(
+    livekit: LiveKit, emulator: Emulator, settings: SpeechSettings, asks_early: bool
+) -> AsyncIterator[Seat]:
+    name, stamps = f"plain_{asks_early}", Stamps()
+    async with _there(livekit, name) as room, joined(livekit, name, "ann") as talker:
+        async with plain_session(room, settings, MODEL, emulator.base_urls()["openai"], stamps, asks_early):
+            yield Seat(talker=talker, stamps=stamps)
+
+
+@asynccontextmanager
+async def _there(livekit: LiveKit, name: str) -> AsyncIterator[rtc.Room]:
+    room = rtc.Room()
+    await room.connect(livekit.url, livekit.token(name, "agent"))
+    try:
+        yield room
+    finally:
+        await room.disconnect()
+
+
+def _vendors(emulator: Emulator) -> dict[str, dict[str, Any]]:
+    urls = emulator.base_urls()
+    return {name: {"api": name, "base_url": urls[name], "api_key_env": None} for name in ("openai", "voyage")}
+
+
+@asynccontextmanager
+async def _in_process(emulator: Emulator) -> AsyncIterator[Router]:
+    """Serve the gateway from this process, on a socket of its own."""
+    vendors = {name: VendorSettings.model_validate(vendor) for name, vendor in _vendors(emulator).items()}
+    with tempfile.TemporaryDirectory() as path, socket.create_server(("127.0.0.1", 0)) as listener:
+        async with gateway_in_process(Path(path), vendors, directory=Shelf()) as (gateway, _):
+            config = uvicorn.Config(build_routes(gateway), log_level="warning", lifespan="off")
+            server = uvicorn.Server(config)
+            serving = asyncio.create_task(server.serve([listener]))
+            try:
+                await eventually(lambda: server.started or serving.done())
+                yield Router(url=f"http://127.0.0.1:{listener.getsockname()[1]}", agent_key=KEYS.agent[0])
+            finally:
+                server.should_exit = True
+                async with asyncio.timeout(10):
+                    await serving
+
+
+@asynccontextmanager
+async def _on_ray(emulator: Emulator) -> AsyncIterator[Router]:
+    """Run the Serve app. Its backend finds nothing: what is searched still costs the search."""
+    one = {"min_replicas": 1, "max_replicas": 1}
+    args: dict[str, dict[str, Any]] = {
+        "vendors": _vendors(emulator),
+        "llm": {"simple": [MODEL], "complex": [MODEL]},
+        "scaling": {name: one for name in ("router", "vision", "llm", "embeddings")},
+    }
+    with ExitStack() as processes:
+        app = await asyncio.to_thread(processes.enter_context, running_stack("app", args))
+        try:
+            yield Router(url=app.plan.router_url, agent_key=app.plan.agent_key)
+        finally:
+            await asyncio.to_thread(processes.close)
+
+
+def figure(rows: list[Row], stage: str, share: float) -> float:
+    return percentile(sorted(row[stage] for row in rows), share)
+
+
+def goals(result: Result) -> dict[str, bool]:
+    """Return every goal with the figure that was reached, and whether it was met."""
+    found = {}
+    for latencies, by_name in result.rows.items():
+        own_ms = figure(by_name[RAYROOM], "own", 0.5)
+        found[f"{latencies}: own share p50 {own_ms:.0f} ms <= {GOAL_OWN_MS:.0f}"] = own_ms <= GOAL_OWN_MS
+    return found | {f"turns without an answer {result.lost} <= 0": result.lost == 0}
+
+
+def _print(result: Result) -> None:
+    console = Console(width=130)
+    pause_ms = round(1_000 * result.pause_s)
+    for latencies, by_name in result.rows.items():
+        headings = [f"{name}: p50, p95" for name in by_name]
+        table = Table("ms", *headings, title=f"{latencies}; {min(map(len, by_name.values()))} turns each")
+        for column in table.columns[1:]:
+            column.justify = "right"
+        for stage, title in STAGES.items():
+            pairs = ((figure(rows, stage, 0.5), figure(rows, stage, 0.95)) for rows in by_name.values())
+            table.add_row(title, *(f"{p50_ms:.0f} {p95_ms:6.0f}" for p50_ms, p95_ms in pairs))
+            if stage == "heard":
+                table.add_row("  of it the pause, which is a choice", *[str(pause_ms)] * len(by_name))
+        table.add_row("  for comparison: a sound through the room and back", *[f"{result.room_ms:.0f}"] * len(by_name))
+        console.print(table)
+    console.print(
+        f"The pause, {pause_ms} ms of silence that end a question, is a choice (RAYROOM_PAUSE_S), not an overhead."
+        " Before it asks, rayroom looks the question up; the sessions do not."
+    )
+    for goal, met in goals(result).items():
+        console.print(f"{'ok    ' if met else 'MISSED'} {goal}")
+
+
+def _arguments() -> argparse.Namespace:
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--turns", type=int, default=TURNS)
+    parser.add_argument("--pause", type=float, default=0.3, help="seconds of silence that end a question")
+    parser.add_argument("--ray", action="store_true", help="ask the running Serve app, not the gateway in this process")
+    parser.add_argument("--force", action="store_true", help="measure on a busy machine too")
+    parser.add_argument("--json", type=Path, help="write every turn and goal to a file")
+    return parser.parse_args()
+
+
+def main() -> int:
+    """Return 0 when every goal is met, 1 when one is missed, 2 when this machine cannot say."""
+    options = _arguments()
+    busy = os.getloadavg()[0] / (os.cpu_count() or 1)
+    if busy > MAX_LOAD_PER_CORE and not options.force:
+        print(f"The machine is busy: load {busy:.2f} a core, at most {MAX_LOAD_PER_CORE} (--force).", file=sys.stderr)
+        return 2
+    result = asyncio.run(run(options.turns, options.pause, options.ray))
+    _print(result)
+    if options.json is not None:
+        told = {"load_per_core": busy, "on_ray": options.ray, **asdict(result), "goals": goals(result)}
+        options.json.write_text(json.dumps(told, indent=2) + "\n", "utf-8")
+    return 0 if all(goals(result).values()) else 1
+
+
+if __name__ == "__main__":
+    sys.exit(main())
