@@ -5,7 +5,7 @@ from __future__ import annotations
 import subprocess
 import sys
 
-BENCHMARKS = ("bench_frames", "bench_decision", "bench_requests", "bench_gateway")
+BENCHMARKS = ("bench_frames", "bench_decision", "bench_requests", "bench_fairness", "bench_gateway")
 
 
 def main() -> int:
