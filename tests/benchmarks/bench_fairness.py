@@ -10,6 +10,7 @@ import argparse
 import asyncio
 import sys
 from statistics import median, quantiles
+from typing import Any
 
 import aiohttp
 
@@ -22,7 +23,7 @@ RATE_PER_S, TIMES, ROUND_S, ROUNDS = 4.0, 10, 12.0, 3
 GOAL = 1.2
 BODY = {"model": "gpt-6-luna", "messages": [{"role": "user", "content": "Hello"}], "max_tokens": 30}
 ONE = {"min_replicas": 1, "max_replicas": 1}
-ARGS = {
+ARGS: dict[str, dict[str, Any]] = {
     "scaling": {name: ONE for name in ("router", "vision", "llm", "embeddings")},
     "fairness": {"slots": SLOTS},
     "simulation": {"seed": 7, "speed": 1.0},
