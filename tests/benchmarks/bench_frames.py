@@ -8,7 +8,6 @@ from __future__ import annotations
 import argparse
 import io
 import itertools
-import os
 import random
 import statistics
 import sys
@@ -29,12 +28,12 @@ from room_agent.features import features
 from room_agent.gate import FrameGate
 from room_agent.phash import phash
 from room_agent.planes import Planes
+from tests.benchmarks.machine import busy
 from tests.unit.room_agent.screens import Desktop, packed, prose, psnr_db, rgb_of, through_jpeg
 
 SIZE = (1920, 1080)
 LONG_SIDE_PX, QUALITY = 1024, 80
 SENT_PX = (1024, 576)
-MAX_LOAD_PER_CORE = 0.8
 GOALS = {
     "repeat_peer_ratio": (">=", 30.0),
     "repeat_median_ms": ("<=", 1.0),
@@ -193,9 +192,7 @@ def main() -> int:
     parser.add_argument("--rounds", type=int, default=200)
     parser.add_argument("--force", action="store_true", help="measure on a busy machine too")
     options = parser.parse_args()
-    load = os.getloadavg()[0] / (os.cpu_count() or 1)
-    if load > MAX_LOAD_PER_CORE and not options.force:
-        print(f"The machine is busy: load {load:.2f} a core, at most {MAX_LOAD_PER_CORE} (--force).", file=sys.stderr)
+    if busy(options.force):
         return 2
     figures = run(options.rounds)
     _print(figures)

@@ -29,6 +29,7 @@ from tests.acceptance.stack import ROOT, Stack, running_stack
 from tests.benchmarks.cores import Pids, cpu_s, family, move, on_cores, rest, strays, wake
 from tests.benchmarks.litellm_peer import VERSION, running_litellm
 from tests.benchmarks.load import Drive, Load, Seen, load_process
+from tests.benchmarks.machine import busy, load_per_core
 from tests.benchmarks.upstream import Upstream, running_upstream
 from tests.unit.room_agent.screens import Desktop, prose
 
@@ -36,7 +37,6 @@ MODEL = "gpt-6-luna"
 ROUNDS = 3
 WARM_UP_S = 1.0
 SETTLE_S = 0.3
-MAX_LOAD_PER_CORE = 0.8
 MAX_OUR_CORE_SHARE = 0.85
 MAX_OTHERS_SHARE = 0.1
 PATH = "/v1/chat/completions"
@@ -311,8 +311,8 @@ def _print(result: Result) -> None:
     for case_name, by_name in result.figures.items():
         for name, one in sorted(by_name.items()):
             times = (f"{value:.2f}" for value in (one.cpu_ms, one.net_cpu_ms, one.p50_ms, one.p95_ms, one.first_ms))
-            busy = f"{one.our_core_share:.0%}" + ("!" if one.our_core_share > MAX_OUR_CORE_SHARE else "")
-            table.add_row(case_name, name, f"{one.requests_per_s:.0f}", *times, str(one.errors), busy)
+            shown = f"{one.our_core_share:.0%}" + ("!" if one.our_core_share > MAX_OUR_CORE_SHARE else "")
+            table.add_row(case_name, name, f"{one.requests_per_s:.0f}", *times, str(one.errors), shown)
     console = Console(width=130)
     console.print(table)
     shares = ", ".join(f"{name} {share:.1%}" for name, share in result.idle_share.items())
@@ -336,18 +336,16 @@ def _arguments() -> argparse.Namespace:
 def main() -> int:
     """Return 0 when every goal is met, 1 when one is missed, 2 when this machine cannot say."""
     options = _arguments()
-    busy = os.getloadavg()[0] / (os.cpu_count() or 1)
     if len(os.sched_getaffinity(0)) < 2:
         print("Two cores are needed: one for the gateways, one for the load.", file=sys.stderr)
         return 2
-    if busy > MAX_LOAD_PER_CORE and not options.force:
-        print(f"The machine is busy: load {busy:.2f} a core, at most {MAX_LOAD_PER_CORE} (--force).", file=sys.stderr)
+    if busy(options.force):
         return 2
     result = run(options.seconds, options.rounds)
     _print(result)
     if options.json is not None:
         found = [asdict(goal) | {"met": goal.met} for goal in goals(result)]
-        told = {"litellm": VERSION, "load_per_core": busy, **asdict(result), "goals": found}
+        told = {"litellm": VERSION, "load_per_core": load_per_core(), **asdict(result), "goals": found}
         options.json.write_text(json.dumps(told, indent=2) + "\n", "utf-8")
     if (others := others_share(result)) > MAX_OTHERS_SHARE and not options.force:
         print(f"Others took {others:.0%} of the gateways' core: this run says nothing (--force).", file=sys.stderr)

@@ -5,7 +5,6 @@ from __future__ import annotations
 import argparse
 import asyncio
 import multiprocessing
-import os
 import sys
 import time
 from dataclasses import dataclass
@@ -16,12 +15,12 @@ from rich.table import Table
 
 from room_agent.counters import percentile
 from tests.acceptance.stack import Stack, running_stack
+from tests.benchmarks.machine import busy
 from tests.integration.conftest import FRAME_HEADERS
 from tests.integration.world import jpeg
 
 WARM_UP_S = 4.0
 CONNECTIONS = (1, 64)
-MAX_LOAD_PER_CORE = 0.8
 # So fast that the simulated vendor takes no time: what is measured is our own.
 INSTANT = {"simulation": {"seed": 7, "speed": 1_000_000.0}, "vision": {"max_output_tokens": 20}}
 
@@ -85,9 +84,7 @@ def main() -> int:
     parser.add_argument("--seconds", type=float, default=10.0)
     parser.add_argument("--force", action="store_true", help="measure on a busy machine too")
     options = parser.parse_args()
-    busy = os.getloadavg()[0] / (os.cpu_count() or 1)
-    if busy > MAX_LOAD_PER_CORE and not options.force:
-        print(f"The machine is busy: load {busy:.2f} a core, at most {MAX_LOAD_PER_CORE} (--force).", file=sys.stderr)
+    if busy(options.force):
         return 2
     figures = run(options.seconds)
     table = Table("frames, simulated vendor that takes no time", "requests/s", "p50 ms", "p95 ms", "errors")

@@ -1,0 +1,75 @@
+"""How much one tenant at ten times its rate slows another one down: its p95 beside the flood over its p95 alone.
+
+Run `python -m tests.benchmarks.bench_fairness`. A running app with few slots; a vendor that takes as long as
+gpt-6-luna's published first token, so that what is scarce is a place and not this machine's processors.
+"""
+
+from __future__ import annotations
+
+import argparse
+import asyncio
+import sys
+from statistics import median, quantiles
+from typing import Any
+
+import aiohttp
+
+from tests.acceptance.callers import Reply, steadily
+from tests.acceptance.stack import Stack, running_stack
+from tests.benchmarks.machine import busy
+
+SLOTS = 24
+RATE_PER_S, TIMES, ROUND_S, ROUNDS = 4.0, 10, 12.0, 3
+GOAL = 1.2
+BODY = {"model": "gpt-6-luna", "messages": [{"role": "user", "content": "Hello"}], "max_tokens": 30}
+ONE = {"min_replicas": 1, "max_replicas": 1}
+ARGS: dict[str, dict[str, Any]] = {
+    "scaling": {name: ONE for name in ("router", "vision", "llm", "embeddings")},
+    "fairness": {"slots": SLOTS},
+    "simulation": {"seed": 7, "speed": 1.0},
+}
+
+
+async def measure(stack: Stack) -> tuple[list[float], int, int]:
+    """Return each round's ratio, how many of the flood were refused, and how many of the other tenant."""
+    ratios, refused, lost = list[float](), 0, 0
+    tokens = [await stack.open_room(room) for room in ("tenant_globex_small", "tenant_acme_flood")]
+    async with _calling(stack, tokens[0]) as small, _calling(stack, tokens[1]) as large:
+        # In turns, so that what else this machine does falls upon both.
+        for _ in range(ROUNDS):
+            alone = await steadily(small, BODY, RATE_PER_S, ROUND_S)
+            async with asyncio.TaskGroup() as group:
+                flooding = group.create_task(steadily(large, BODY, TIMES * RATE_PER_S, ROUND_S))
+                beside = group.create_task(steadily(small, BODY, RATE_PER_S, ROUND_S))
+            ratios.append(_p95_s(beside.result()) / _p95_s(alone))
+            refused += sum(reply.status != 200 for reply in flooding.result())
+            lost += sum(reply.status != 200 for reply in [*alone, *beside.result()])
+    return ratios, refused, lost
+
+
+def _calling(stack: Stack, token: str) -> aiohttp.ClientSession:
+    headers = {"authorization": f"Bearer {token}"}
+    return aiohttp.ClientSession(f"{stack.plan.router_url}/v1/", headers=headers)
+
+
+def _p95_s(replies: list[Reply]) -> float:
+    return quantiles([reply.took_s for reply in replies], n=20)[-1]
+
+
+def main() -> int:
+    """Return 0 when the goal is met, 1 when it is missed, 2 when the machine is too busy to say."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--force", action="store_true", help="measure on a busy machine too")
+    if busy(parser.parse_args().force):
+        return 2
+    with running_stack("app", ARGS) as stack:
+        ratios, refused, lost = asyncio.run(measure(stack))
+    met = median(ratios) <= GOAL and lost == 0 and refused > 0
+    print(f"p95 beside the flood over p95 alone: {', '.join(f'{ratio:.2f}' for ratio in ratios)}")
+    print(f"refused: {refused} of the flood, {lost} of the other tenant")
+    print(f"{'ok' if met else 'MISSED'} median {median(ratios):.2f} <= {GOAL}, none of the other tenant refused")
+    return 0 if met else 1
+
+
+if __name__ == "__main__":
+    sys.exit(main())
