@@ -11,7 +11,6 @@ import argparse
 import asyncio
 import json
 import math
-import os
 import socket
 import sys
 import tempfile
@@ -44,6 +43,7 @@ from routing.messages import Passage
 from tests.acceptance.livekit_server import LiveKit, running_livekit
 from tests.acceptance.stack import eventually, running_stack
 from tests.acceptance.talking import Talker, joined
+from tests.benchmarks.machine import busy
 from tests.benchmarks.plain_session import plain_session
 from tests.benchmarks.voice_turn import STAGES, Row, Stamps, Timekeeper, row_of
 from tests.integration.voiced import settings_for
@@ -58,7 +58,6 @@ TURN_TIMEOUT_S = 15.0
 SOUNDS, WARM_UP_MS = 10, 3_000
 QUIET_S = 0.2
 GOAL_OWN_MS = 150.0
-MAX_LOAD_PER_CORE = 0.8
 RAYROOM, PLAIN, EARLY = "rayroom", "plain session", "plain, asks early"
 INSTANT, PUBLISHED = "vendors that take no time", "published latencies"
 SPEEDS = {INSTANT: math.inf, PUBLISHED: 1.0}
@@ -316,7 +315,7 @@ def _print(result: Result) -> None:
             table.add_row(title, *(f"{p50_ms:.0f} {p95_ms:6.0f}" for p50_ms, p95_ms in pairs))
             if stage == "heard":
                 table.add_row("  of it the pause, which is a choice", *[str(pause_ms)] * len(by_name))
-        table.add_row("  for comparison: a sound through the room and back", *[f"{result.room_ms:.0f}"] * len(by_name))
+        table.add_row("  beside it: a sound through the room and back", *[f"{result.room_ms:.0f}"] * len(by_name))
         console.print(table)
     console.print(
         f"The pause, {pause_ms} ms of silence that end a question, is a choice (RAYROOM_PAUSE_S), not an overhead."
@@ -339,9 +338,7 @@ def _arguments() -> argparse.Namespace:
 def main() -> int:
     """Return 0 when every goal is met, 1 when one is missed, 2 when this machine cannot say."""
     options = _arguments()
-    busy = os.getloadavg()[0] / (os.cpu_count() or 1)
-    if busy > MAX_LOAD_PER_CORE and not options.force:
-        print(f"The machine is busy: load {busy:.2f} a core, at most {MAX_LOAD_PER_CORE} (--force).", file=sys.stderr)
+    if busy(options.force):
         return 2
     result = asyncio.run(run(options.turns, options.pause, options.ray))
     _print(result)
