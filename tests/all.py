@@ -22,12 +22,12 @@ CHECKS: tuple[tuple[str, ...], ...] = (
     ("mypy",),
     ("coverage", "erase"),
 )
-# What is spoken takes the time it takes to say: those tests go with the quick ones, which leave time.
 SPOKEN = tuple(f"tests/acceptance/{name}.py" for name in ("test_voice_room", "test_voice_bill", "test_pixels_to_sound"))
-# Side by side: the acceptance tests mostly wait for processes and for time to pass.
+# Side by side: the acceptance tests mostly wait for processes, and for what is spoken to be said.
 LANES: tuple[tuple[str, ...], ...] = (
     ("tests/acceptance", *(f"--ignore={file}" for file in SPOKEN)),
-    ("tests/unit", "tests/contract", "tests/integration", *SPOKEN),
+    ("tests/unit", "tests/contract", "tests/integration"),
+    SPOKEN,
 )
 COVERAGE: tuple[tuple[str, ...], ...] = (("coverage", "combine", "--quiet"), ("coverage", "report"))
 

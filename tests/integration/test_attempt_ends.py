@@ -130,7 +130,7 @@ class Vendors:
 
     async def embed(self, ask: EmbedAsk) -> Embeddings:
         self.asks.append(ask)
-        return Embeddings(vectors=((1.0,),), model=ask.model, usage=None)
+        return Embeddings(vectors=((1.0,) * 1_024,), model=ask.model, usage=None)
 
 
 @dataclass
