@@ -21,6 +21,7 @@ class Answer:
         self.handle: SpeechHandle | None = None
         self._mouth = mouth
         self._caption = captions.answer(question.identity)
+        # What the router may say at most (thinking.MOST_CHARS) bounds what can wait here for the voice.
         self._words: asyncio.Queue[str | None] = asyncio.Queue()
 
     def add(self, words: str) -> None:

@@ -10,14 +10,9 @@ from tests.acceptance.presenter import dispatch, presenting
 from tests.acceptance.stack import Stack, eventually
 
 
-async def counters(stack: Stack, room: str) -> dict[str, float]:
-    usage = await stack.usage(room.split("_")[1])
-    return next((one["counters"] for one in usage["rooms"] if one["room"] == room), {})
-
-
 async def watched(stack: Stack, room: str, tracks: int, timeout_s: float = 20.0) -> None:
     async with asyncio.timeout(timeout_s):
-        while (await counters(stack, room)).get("tracks_watched") != tracks:
+        while (await stack.counters(room)).get("tracks_watched") != tracks:
             await asyncio.sleep(0.2)
 
 
@@ -42,9 +37,9 @@ async def test_a_screen_that_stands_still_costs_nothing_more(stack: Stack) -> No
         await eventually(lambda: ann.heard, 40)
         # The encoder sharpens a new picture for some seconds; after that nothing changes any more.
         await asyncio.sleep(4)
-        before = await counters(stack, room)
+        before = await stack.counters(room)
         await asyncio.sleep(5)
-        after = await counters(stack, room)
+        after = await stack.counters(room)
     assert after["frames_seen"] >= before["frames_seen"] + 3
     assert after["frames_kept"] == before["frames_kept"]
     assert after["frames_seen"] == after["frames_kept"] + after["frames_repeated"]
@@ -90,5 +85,5 @@ async def test_an_agent_leaves_with_the_last_participant(stack: Stack) -> None:
         await ann.share()
         await watched(stack, room, 1)
     async with asyncio.timeout(40):
-        while await counters(stack, room):
+        while await stack.counters(room):
             await asyncio.sleep(0.3)
