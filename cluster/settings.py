@@ -6,7 +6,7 @@ import re
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
-from pydantic import Field, ValidationError, model_validator
+from pydantic import BaseModel, Field, ValidationError, model_validator
 
 from deployments.settings import (
     EmbeddingsSettings,
@@ -163,13 +163,13 @@ def parse_settings(args: dict[str, Any]) -> AppSettings:
         raise ConfigurationError("\n".join(explain(error, "args")), "args") from None
 
 
-def explain(error: ValidationError, root: str) -> list[str]:
-    """Return a line for each wrong key: where it is, what was seen, what is allowed."""
+def explain(error: ValidationError, root: str, kind: type[BaseModel] = AppSettings) -> list[str]:
+    """Return a line for each wrong key of a `kind`: where it is, what was seen, what is allowed."""
     lines = []
     for one in error.errors(include_url=False, include_context=False):
         where = ".".join([root, *map(str, one["loc"])])
         seen = "" if one["type"] == "missing" else f" (seen: {_shown(one['input'])})"
-        allowed = f" Allowed here: {_allowed(one['loc'])}." if one["type"] == "extra_forbidden" else ""
+        allowed = f" Allowed here: {_allowed(one['loc'], kind)}." if one["type"] == "extra_forbidden" else ""
         lines.append(f"{where}: {one['msg']}{seen}.{allowed}")
     return lines
 
@@ -179,12 +179,14 @@ def _shown(value: object) -> str:
     return text if len(text) <= 80 else text[:77] + "..."
 
 
-def _allowed(loc: tuple[int | str, ...]) -> str:
+def _allowed(loc: tuple[int | str, ...], root: type[BaseModel]) -> str:
     """Return the keys that are allowed beside the one at `loc`."""
-    kind: Any = AppSettings
+    kind: Any = root
     for step in loc[:-1]:
         kind = _inner(kind, str(step))
-    return ", ".join(sorted(kind.model_fields)) if hasattr(kind, "model_fields") else "see serve_config.yaml"
+    return (
+        ", ".join(sorted(kind.model_fields)) if hasattr(kind, "model_fields") else "see the documentation of its kind"
+    )
 
 
 def _inner(kind: Any, step: str) -> Any:

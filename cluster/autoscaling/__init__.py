@@ -1,0 +1,1 @@
+"""How many replicas: policies, and a simulator that runs Ray's own."""
