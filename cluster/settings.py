@@ -184,9 +184,7 @@ def _allowed(loc: tuple[int | str, ...], root: type[BaseModel]) -> str:
     kind: Any = root
     for step in loc[:-1]:
         kind = _inner(kind, str(step))
-    return (
-        ", ".join(sorted(kind.model_fields)) if hasattr(kind, "model_fields") else "see the documentation of its kind"
-    )
+    return ", ".join(sorted(kind.model_fields)) if hasattr(kind, "model_fields") else "see its documentation"
 
 
 def _inner(kind: Any, step: str) -> Any:
