@@ -17,6 +17,7 @@ from livekit.agents.vad import VADEventType
 
 from cluster.demo.vowels import RATE_HZ, silence, speech
 from deployments.providers.emulator import Emulator, Fault
+from room_agent.hearing import Ear as Stream
 from room_agent.hearing import Services
 from room_agent.microphone import HearingCounters, Microphone, Utterance, whole_windows_s
 from room_agent.speech_usage import SpeechUsage, counting_ears, counting_mouths
@@ -201,6 +202,21 @@ async def test_an_utterance_that_no_service_hears_is_lost_and_the_next_one_is_he
     assert ear.well == [False] and ear.counters.utterances_lost == 1
     assert await ear.hear(silence(500), speech(1_000), silence(1_000)) == ["Now you hear me."]
     assert ear.well == [False, True]
+
+
+@pytest.mark.parametrize("fault", [Fault(status=503), Fault(cut_after_chunks=0, close_code=1011)])
+async def test_an_ear_takes_sound_and_flushes_at_any_moment_of_its_breaking(ear: Ear, fault: Fault) -> None:
+    ear.emulator.plan(fault, vendor="deepgram")
+    broken = Stream(ear.plugins[0])
+    async with asyncio.timeout(60):
+        # At every turn of the loop: the stream has ended before its reader is told.
+        while not broken.broken:
+            broken.hear(rtc.AudioFrame(silence(20), RATE_HZ, 1, RATE_HZ // 50))
+            broken.flush()
+            await asyncio.sleep(0)
+        await broken.until_broken()
+        broken.hear(rtc.AudioFrame(silence(20), RATE_HZ, 1, RATE_HZ // 50))
+        await broken.aclose()
 
 
 async def test_a_microphone_that_stops_in_the_middle_of_a_word_is_heard_to_there(ear: Ear) -> None:
