@@ -241,7 +241,7 @@ async def test_an_interrupted_voice_is_billed_for_what_it_was_sent_though_its_pl
         voice.on("metrics_collected", lambda metrics: figures.append(metrics.characters_count))
         stream = voice.stream(conn_options=APIConnectOptions(max_retry=0))
         stream.push_text("This is the first sentence of it. And this is the second. ")
-        async with asyncio.timeout(5):
+        async with asyncio.timeout(60):
             await anext(stream)
             await stream.aclose()
         await asyncio.sleep(0.2)
@@ -255,7 +255,7 @@ async def test_a_voice_that_ends_is_billed_for_each_text_without_the_space_aroun
     async with counting_mouths(usage) as http:
         (voice,) = voices(settings_for(emulator), http)
         for text in ("Hello there. How are you today? ", "Fine."):
-            async with voice.stream(conn_options=APIConnectOptions(max_retry=0)) as stream, asyncio.timeout(5):
+            async with voice.stream(conn_options=APIConnectOptions(max_retry=0)) as stream, asyncio.timeout(60):
                 stream.push_text(text)
                 stream.end_input()
                 async for _ in stream:
