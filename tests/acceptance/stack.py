@@ -27,7 +27,8 @@ from deployments.providers.emulator import Emulator
 from tests.acceptance.livekit_server import LiveKit
 
 ROOT = Path(__file__).parents[2]
-START_TIMEOUT_S = stage.START_TIMEOUT_S + 30
+# A try after another for Ray, then the rest.
+START_TIMEOUT_S = 2 * stage.START_TIMEOUT_S
 STOP_TIMEOUT_S = 60
 MOST_TOLD = 20_000
 """How many characters of what a stack said belong into an error."""
@@ -188,7 +189,8 @@ async def _run(
         try:
             peer = await _start_backend(plan, processes, passages)
             async with asyncio.timeout(START_TIMEOUT_S), asyncio.TaskGroup() as group:
-                group.create_task(stage.start_app(plan, processes, peer, args, import_path))
+                ray = await stage.start_ray(plan, processes)
+                group.create_task(stage.start_app(plan, processes, peer, ray, args, import_path))
                 if parts == "all":
                     await stage.start_livekit(plan, await asyncio.to_thread(find_livekit_server, plan.root), processes)
                     group.create_task(stage.start_agent(plan, processes, environment))
