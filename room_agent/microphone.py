@@ -11,6 +11,7 @@ import structlog
 from livekit import rtc
 from livekit.agents.vad import VAD, VADEvent, VADEventType, VADStream
 
+from room_agent.foretelling import Foretelling
 from room_agent.hearing import Ear, Service, Services
 
 RATE_HZ = 16_000
@@ -58,7 +59,10 @@ class Listener(Protocol):
         """Say that someone has been speaking for so long."""
 
     def foretold(self, identity: str, text: str) -> None:
-        """Say what someone has said so far and is likely to leave at that; at most once for an utterance."""
+        """Say what someone has said so far and may leave at that; a few times for an utterance, not for each word."""
+
+    def hearing(self, identity: str, track: str, text: str) -> None:
+        """Say what someone has said so far, in another wording than before."""
 
     def heard(self, utterance: Utterance) -> None: ...
 
@@ -107,7 +111,9 @@ class Microphone:
         self._attempts = 0
         # Positions in the sound, in samples: what the detector was given, has seen, and what an ear was.
         self._given = self._seen = self._sent = 0
-        self._open = self._foretold = False
+        self._open = False
+        self._foretelling = Foretelling()
+        self._shown = ""
         self._voice_ended_s = 0.0
         self._ending: asyncio.Task[None] | None = None
         self._tasks: set[asyncio.Task[None]] = set()
@@ -186,6 +192,7 @@ class Microphone:
     def _go_on(self, event: VADEvent) -> None:
         self._hear(event.frames[0], event.samples_index)
         self._listener.voiced(self._identity, event.speech_duration)
+        self._show()
         if event.raw_accumulated_silence >= LIKELY_OVER_S:
             self._foretell()
         if self._sound_s > LONGEST_S:
@@ -194,9 +201,14 @@ class Microphone:
             self._pause()
 
     def _foretell(self) -> None:
-        if self._ear is not None and self._ear.caught_up and not self._foretold:
-            self._foretold = True
-            self._listener.foretold(self._identity, self._ear.text)
+        ear = self._ear
+        if ear is not None and self._foretelling.worth_telling(ear.text, ear.caught_up, self._clock()):
+            self._listener.foretold(self._identity, ear.text)
+
+    def _show(self) -> None:
+        if self._ear is not None and self._ear.text not in ("", self._shown):
+            self._shown = self._ear.text
+            self._listener.hearing(self._identity, self._track, self._shown)
 
     def _hear(self, frame: rtc.AudioFrame, until: int) -> None:
         self._sent = until
@@ -242,6 +254,7 @@ class Microphone:
             try:
                 async with asyncio.timeout(min(left_s, TOLD_TIMEOUT_S) if ear.text else left_s):
                     await ear.changed.wait()
+                self._foretell()
             except TimeoutError:
                 if ear.answers or self._sound_s < LEAST_ANSWERED_S:
                     break
@@ -250,7 +263,8 @@ class Microphone:
 
     def _tell(self, text: str) -> None:
         spoken_s, self._sound, self._sound_s, self._attempts = self._sound_s, [], 0.0, 0
-        self._foretold = False
+        self._foretelling.forget()
+        self._shown = ""
         if not text:
             return
         self._counters.utterances += 1

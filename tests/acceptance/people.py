@@ -199,7 +199,9 @@ class Person:
     async def _read(self, topic: str, reader: rtc.TextStreamReader, sender: str) -> None:
         async with asyncio.timeout(TIMEOUT_S):
             text = await reader.read_all()
-        self.texts.append(Text(topic, sender, text, dict(reader.info.attributes or {})))
+        attributes = dict(reader.info.attributes or {})
+        if attributes.get("lk.transcription_final") != "false":
+            self.texts.append(Text(topic, sender, text, attributes))
 
     def _own(self, work: Coroutine[Any, Any, None]) -> None:
         task = asyncio.create_task(work)

@@ -14,7 +14,7 @@ import numpy as np
 from livekit import rtc
 
 from cluster.demo.vowels import RATE_HZ, silence, speech
-from room_agent.captions import TOPIC
+from room_agent.captions import FINAL, TOPIC
 from tests.acceptance.livekit_server import LiveKit
 
 TIMEOUT_S = 20.0
@@ -36,6 +36,10 @@ class Line:
         return self.attributes["rayroom.identity"]
 
     @property
+    def segment(self) -> str:
+        return self.attributes["lk.segment_id"]
+
+    @property
     def sources(self) -> list[str]:
         return list(json.loads(self.attributes.get("rayroom.sources", "[]")))
 
@@ -46,6 +50,8 @@ class Talker:
 
     room: rtc.Room
     lines: list[Line] = field(default_factory=list)
+    interims: list[Line] = field(default_factory=list)
+    """What was written of somebody's words while they said them."""
     heard_ms: int = 0
     """How much of the agent's voice was loud enough to be heard."""
     heard_at_s: float | None = None
@@ -120,7 +126,8 @@ class Talker:
     async def _read(self, reader: rtc.TextStreamReader) -> None:
         async with asyncio.timeout(TIMEOUT_S):
             text = await reader.read_all()
-        self.lines.append(Line(text, dict(reader.info.attributes or {})))
+        line = Line(text, dict(reader.info.attributes or {}))
+        (self.lines if line.attributes[FINAL] == "true" else self.interims).append(line)
 
     def _own(self, work: Any) -> None:
         task = asyncio.create_task(work)

@@ -198,6 +198,21 @@ async def test_without_its_backend_a_question_is_answered_from_what_the_room_sho
         assert str(scene.budgets["acme"]) in await answered(ann, 3)
 
 
+@pytest.mark.kills
+async def test_a_backend_that_refuses_to_be_asked_takes_no_answer_from_the_room(scene: Scene) -> None:
+    drawn, room = number(), "tenant_acme_refused"
+    async with meeting(scene.stack, room) as held, joined(scene.stack.livekit, room, "ann") as ann:
+        await ann.share(drawn)
+        await held.hears()
+        await eventually(lambda: seen(ann, drawn), LONG_S)
+        # The last test: nobody starts it again.
+        the_backend(scene.stack).kill()
+        await ann.say(KNOWN)
+        await eventually(lambda: answers(ann) == ["I find nothing about budget project falcon."], LONG_S)
+        await ann.say(SEEN)
+        assert str(drawn) in await answered(ann, 2)
+
+
 def the_backend(stack: Stack) -> psutil.Process:
     (backend,) = (one for one in psutil.Process(stack.pid).children() if one.name() == BACKEND)
     return backend
