@@ -23,7 +23,7 @@ from room_agent.settings import SpeechSettings
 from room_agent.speech import Speech
 from room_agent.troubles import SAID, Trouble
 from tests.acceptance.livekit_server import LiveKit, running_livekit
-from tests.acceptance.presenter import dispatch
+from tests.acceptance.meeting import dispatch
 from tests.acceptance.stack import eventually
 from tests.acceptance.talking import Talker, joined
 from tests.integration.scripted_router import ScriptedRouter

@@ -158,17 +158,17 @@ async def _turn(seat: Seat, emulator: Emulator, pace: Timekeeper, pause_s: float
     emulator.house.pace = pace
     emulator.script.add(QUESTION)
     seat.stamps.begin()
-    talker.heard_at_s = None
+    talker.agent().loud_at_s = None
     await talker.play(speech(SPOKEN_MS))
-    assert talker._microphone is not None
-    silent_s = time.monotonic() + talker._microphone.queued_duration
+    assert talker.microphone is not None
+    silent_s = time.monotonic() + talker.microphone.queued_duration
     try:
         async with asyncio.timeout(TURN_TIMEOUT_S):
-            while talker.heard_at_s is None:
+            while talker.agent().loud_at_s is None:
                 await talker.play(silence(60))
     except TimeoutError:
         return None
-    return row_of(silent_s, seat.stamps, talker.heard_at_s, pace.drawn, pause_s)
+    return row_of(silent_s, seat.stamps, talker.agent().loud_at_s, pace.drawn, pause_s)
 
 
 async def _one_way_s(livekit: LiveKit) -> float:
@@ -180,15 +180,15 @@ async def _one_way_s(livekit: LiveKit) -> float:
 
 
 async def _way_s(speaker: Talker, listener: Talker) -> float:
-    assert speaker._microphone is not None
+    assert speaker.microphone is not None
     await speaker.play(silence(300))
-    listener.heard_at_s = None
-    said_s = time.monotonic() + speaker._microphone.queued_duration
+    listener.agent().loud_at_s = None
+    said_s = time.monotonic() + speaker.microphone.queued_duration
     async with asyncio.timeout(TURN_TIMEOUT_S):
         await speaker.play(speech(200))
-        while listener.heard_at_s is None:
+        while listener.agent().loud_at_s is None:
             await speaker.play(silence(60))
-    return listener.heard_at_s - said_s
+    return listener.agent().loud_at_s - said_s
 
 
 async def _quiet(talker: Talker) -> None:
