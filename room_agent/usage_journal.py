@@ -57,7 +57,9 @@ class UsageJournal:
         file = os.open(begun, os.O_CREAT | os.O_EXCL | os.O_APPEND | os.O_WRONLY, 0o600)
         fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
         os.write(file, _line("job", path.stem, asdict(job)))
+        os.fsync(file)
         begun.rename(path)
+        _sync(directory)
         return cls(path, file)
 
     def will(self, socket: int, service: Service, model: str, amount: int) -> None:
@@ -180,6 +182,15 @@ def left(lines: Iterable[bytes]) -> Left:
     for line in lines:
         found.take(line)
     return found
+
+
+def _sync(directory: Path) -> None:
+    """Have the disk know the directory's files by their names."""
+    opened = os.open(directory, os.O_RDONLY)
+    try:
+        os.fsync(opened)
+    finally:
+        os.close(opened)
 
 
 def _line(*facts: Any) -> bytes:

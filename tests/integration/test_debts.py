@@ -5,8 +5,13 @@ from __future__ import annotations
 import asyncio
 import signal
 import sys
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import Any
+
+import pytest
+from aiohttp import web
 
 from room_agent.debts import Debts
 from room_agent.router_client import RouterClient
@@ -29,6 +34,53 @@ for number in range(int(sys.argv[2])):
 ears.will_send(20)
 os.kill(os.getpid(), signal.SIGKILL)
 """
+
+
+SPEAKS = f"""
+import asyncio, sys
+from pathlib import Path
+from room_agent.speech_usage import SpeechUsage, counting_ears
+from room_agent.usage_journal import Job, UsageJournal
+async def main():
+    journal = UsageJournal.create(Path(sys.argv[1]), Job(room="{ROOM}", job_id="AJ_1", metadata="{{}}"))
+    usage = SpeechUsage(lambda: 1_700_000_000.0, journal)
+    async with counting_ears(usage) as http, http.ws_connect(sys.argv[2] + "?model=nova-3") as socket:
+        while True:
+            await socket.send_bytes(bytes(640))
+            await asyncio.sleep(0)
+asyncio.run(main())
+"""
+
+
+class Vendor:
+    """Counts the sound that arrives, as one who charges for it does."""
+
+    def __init__(self, enough_ms: int) -> None:
+        self.heard_ms = 0
+        self.enough, self.left = asyncio.Event(), asyncio.Event()
+        self._enough_ms = enough_ms
+
+    @asynccontextmanager
+    async def running(self) -> AsyncIterator[str]:
+        app = web.Application()
+        app.router.add_get("/", self._listen)
+        runner = web.AppRunner(app)
+        await runner.setup()
+        try:
+            await web.TCPSite(runner, "127.0.0.1", 0).start()
+            yield f"ws://127.0.0.1:{runner.addresses[0][1]}/"
+        finally:
+            await runner.cleanup()
+
+    async def _listen(self, request: web.Request) -> web.WebSocketResponse:
+        socket = web.WebSocketResponse()
+        await socket.prepare(request)
+        async for message in socket:
+            self.heard_ms += len(message.data) // 32
+            if self.heard_ms >= self._enough_ms:
+                self.enough.set()
+        self.left.set()
+        return socket
 
 
 async def killed(directory: Path, pieces: int = 3) -> None:
@@ -59,6 +111,22 @@ async def test_a_killed_job_is_billed_and_its_room_is_closed_again(tmp_path: Pat
         assert await debts(tmp_path, router).pay()
         assert billed(router) == [(50, False)] * 3 + [(20, True)]
         assert (router.opened, router.closed) == (1, 1) and journals(tmp_path) == []
+
+
+@pytest.mark.parametrize("after_ms", [2_000, 3_000, 5_001, 8_003])
+async def test_a_job_killed_while_it_speaks_owes_what_its_vendor_heard(tmp_path: Path, after_ms: int) -> None:
+    vendor, router = Vendor(after_ms), ScriptedRouter()
+    async with vendor.running() as url, router.running(), asyncio.timeout(60):
+        process = await asyncio.create_subprocess_exec(sys.executable, "-c", SPEAKS, str(tmp_path), url)
+        await vendor.enough.wait()
+        process.kill()
+        await process.wait()
+        await vendor.left.wait()
+        assert await debts(tmp_path, router).pay()
+    certain = sum(ms for ms, estimated in billed(router) if not estimated)
+    doubtful = sum(ms for ms, estimated in billed(router) if estimated)
+    # One socket has one piece on its way, unless the kernel has no room for more.
+    assert vendor.heard_ms >= after_ms and certain <= vendor.heard_ms <= certain + doubtful
 
 
 async def test_a_living_job_tells_for_itself(tmp_path: Path) -> None:
