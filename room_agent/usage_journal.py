@@ -1,8 +1,8 @@
 """Writes down what leaves for a speech vendor before it leaves, so that a job that is killed owes nothing unsaid.
 
 One file a job, each line a fact. A line is in the system's memory when its write returns, and a killed process takes
-nothing of that with it: 3 us, where SQLite's commit takes 7 and up to 50 ms when it tidies up, and the voice waits for
-it. For the machine's own end the file is synced ten times a second, beside the voice: a sync takes 3 ms, some 20.
+nothing of that with it. The voice waits for it, so it is no SQLite commit, which takes twice as long and sometimes
+milliseconds (docs/measurements.md). For the machine's own end the file is synced ten times a second, beside the voice.
 """
 
 from __future__ import annotations
