@@ -4,8 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import AsyncIterator, Callable, Coroutine
-from dataclasses import dataclass, field
-from typing import Any, Protocol
+from typing import Any
 
 import structlog
 from livekit import rtc
@@ -13,10 +12,9 @@ from livekit.agents.vad import VAD, VADEvent, VADEventType, VADStream
 
 from room_agent.foretelling import Foretelling
 from room_agent.hearing import Ear, Service, Services
+from room_agent.utterance import HearingCounters, Listener, Utterance
+from room_agent.windows import RATE_HZ, SILENCE, newest
 
-RATE_HZ = 16_000
-WINDOW_S = 0.032
-"""The detector judges so much sound at a time."""
 UNFINISHED_S = 0.5
 """How much longer than a pause an utterance that does not end like a sentence is waited on."""
 LIKELY_OVER_S = 0.1
@@ -35,54 +33,8 @@ LONGEST_S = 60.0
 """A sound without a pause for longer is music or noise; it is heard again once it has paused."""
 MOST_BEHIND_S = 2.0
 STILL_S = 0.5
-_SILENCE = rtc.AudioFrame(bytes(2 * RATE_HZ // 20), RATE_HZ, 1, RATE_HZ // 20)
 
 log = structlog.get_logger()
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Utterance:
-    """What one person said, from the first word to the pause after the last."""
-
-    identity: str
-    track: str
-    text: str = field(repr=False)
-    spoken_s: float
-    ended_at_s: float
-    """When the voice fell silent, by the clock the microphones are given."""
-
-
-class Listener(Protocol):
-    """Who is told what the microphones hear. Nothing here may wait: the sound goes on."""
-
-    def voiced(self, identity: str, speech_s: float) -> None:
-        """Say that someone has been speaking for so long."""
-
-    def foretold(self, identity: str, text: str) -> None:
-        """Say what someone has said so far and may leave at that; a few times for an utterance, not for each word."""
-
-    def hearing(self, identity: str, track: str, text: str) -> None:
-        """Say what someone has said so far, in another wording than before."""
-
-    def heard(self, utterance: Utterance) -> None: ...
-
-    def hears(self, well: bool) -> None:
-        """Say whether speech is understood, or no service can be reached."""
-
-    def deaf(self) -> bool:
-        """Return whether nothing is to be heard, since nothing could be paid."""
-
-
-@dataclass(slots=True)
-class HearingCounters:
-    """Counts of one room."""
-
-    microphones: int = 0
-    microphones_refused: int = 0
-    utterances: int = 0
-    utterances_lost: int = 0
-    sounds_cut: int = 0
-    audio_dropped_ms: int = 0
 
 
 class Microphone:
@@ -147,7 +99,7 @@ class Microphone:
                 await asyncio.wait({coming}, timeout=STILL_S)
                 if not coming.done():
                     if self._open:
-                        self._give(_SILENCE, stream)
+                        self._give(SILENCE, stream)
                     continue
                 done, coming = coming, None
                 self._give(done.result(), stream)
@@ -187,7 +139,7 @@ class Microphone:
         self._open = True
         if self._ear is None:
             self._ear = self._listen(self._services.in_order()[0])
-        self._hear(_newest(event.frames[0], event.samples_index - self._sent), event.samples_index)
+        self._hear(newest(event.frames[0], event.samples_index - self._sent), event.samples_index)
 
     def _go_on(self, event: VADEvent) -> None:
         self._hear(event.frames[0], event.samples_index)
@@ -318,24 +270,6 @@ class Microphone:
         task.add_done_callback(self._tasks.discard)
         task.add_done_callback(say_why_it_ended)
         return task
-
-
-def whole_windows_s(pause_s: float) -> float:
-    """Return the silence to set a detector to, so that a voice has been silent for about `pause_s` when it says so.
-
-    It rounds up to whole windows, and is up to three of them late to notice silence; so the last window is not begun.
-    """
-    windows = max(1, int(pause_s / WINDOW_S))
-    return (windows - 0.5) * WINDOW_S
-
-
-def _newest(frame: rtc.AudioFrame, samples: int) -> rtc.AudioFrame:
-    """Return a frame's last `samples`: the others have been heard."""
-    if samples >= frame.samples_per_channel:
-        return frame
-    kept = max(0, samples)
-    data = bytes(frame.data)[2 * (frame.samples_per_channel - kept) :]
-    return rtc.AudioFrame(data, frame.sample_rate, 1, kept)
 
 
 def say_why_it_ended(task: asyncio.Task[None]) -> None:

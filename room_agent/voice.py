@@ -16,7 +16,7 @@ from room_agent.captions import Captions
 from room_agent.chat import TOPIC, Chat
 from room_agent.complaints import Complaints
 from room_agent.hearing import Services
-from room_agent.microphone import HearingCounters, Microphone, Utterance, whole_windows_s
+from room_agent.microphone import Microphone
 from room_agent.microphones import Microphones, Source, frames_of
 from room_agent.mind import Mind
 from room_agent.mouth import Mouth
@@ -25,6 +25,8 @@ from room_agent.router_client import Beaten
 from room_agent.settings import SpeechSettings
 from room_agent.troubles import Trouble
 from room_agent.turns import Question, asks_to_stop
+from room_agent.utterance import HearingCounters, Utterance
+from room_agent.windows import whole_windows_s
 
 MOST_READING = 32
 CLOSE_TIMEOUT_S = 5.0

@@ -18,9 +18,11 @@ from livekit.agents.vad import VADEventType
 from cluster.demo.vowels import RATE_HZ, silence, speech
 from deployments.providers.emulator import Emulator, Fault
 from room_agent.hearing import Services
-from room_agent.microphone import HearingCounters, Microphone, Utterance, whole_windows_s
+from room_agent.microphone import Microphone
 from room_agent.speech_usage import SpeechUsage, counting_ears, counting_mouths
+from room_agent.utterance import HearingCounters, Utterance
 from room_agent.vendors import ears, voices
+from room_agent.windows import whole_windows_s
 from tests.integration.voiced import settings_for
 
 
