@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from room_agent.wording import says_the_same
 
-STILL_S = 0.06
-"""A text that stood for two looks of the detector is not being written any more."""
+STILL_S = 0.15
+"""A text that is not final has stood for so long when it is looked up: where the final one is late, not before each."""
 MOST_TOLD = 3
 """Of one utterance: every search is paid for."""
 

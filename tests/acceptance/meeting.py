@@ -15,7 +15,7 @@ from tests.acceptance.livekit_server import LiveKit
 from tests.acceptance.stack import Stack
 
 TIMEOUT_S = 60.0
-API_TIMEOUT_S = 20.0
+API_TIMEOUT_S = 60.0
 
 
 @dataclass(slots=True)

@@ -18,7 +18,7 @@ from room_agent.captions import FINAL, IDENTITY, SEGMENT, SOURCES, TO
 from room_agent.captions import TOPIC as CAPTIONS
 from tests.acceptance.livekit_server import LiveKit
 
-TIMEOUT_S: Final = 20.0
+TIMEOUT_S: Final = 60.0
 SIZE_PX: Final = (1280, 720)
 FPS: Final = 5.0
 HEARD_HZ: Final = 16_000
