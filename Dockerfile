@@ -19,7 +19,7 @@ COPY --chown=rayroom serve_config.yaml ./
 RUN mkdir .rayroom && chown rayroom .rayroom
 ENV PATH=/app/.venv/bin:$PATH PYTHONUNBUFFERED=1
 USER rayroom
-# The journal of costs: keep it on a volume that outlives the container.
+# The journals of costs and of speech: keep them on a volume that outlives the container.
 VOLUME /app/.rayroom
 EXPOSE 8000
 CMD ["rayroom", "serve"]

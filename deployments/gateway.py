@@ -245,7 +245,7 @@ class Gateway:
             raise BadInput("The last user message is empty.", "messages")
         output_tokens = request.output_tokens(settings.max_output_tokens)
         payer = await self._payer(token, "llm")
-        decision = self._decide(self._llm, request.model, score_turn(_features(turn, messages)), payer.tenant)
+        decision = self._decide(self._llm, request.model, score_turn(_features(request, turn, messages)), payer.tenant)
         decision = fitting(decision, self.catalogue, messages, output_tokens, settings.max_input_tokens)
         order = _order(payer, decision, messages, settings)
         return replace(order, max_output_tokens=output_tokens, temperature=request.temperature)
@@ -326,10 +326,10 @@ class _Service:
         return cls(name, routes, ShareControl(target, dice))
 
 
-def _features(turn: Message, messages: tuple[Message, ...]) -> TurnFeatures:
-    """Return what is known of a turn; an answer before it that says nothing or declines has failed."""
+def _features(request: ChatRequest, turn: Message, messages: tuple[Message, ...]) -> TurnFeatures:
+    """Return what is known of a turn; an answer before it has failed that says nothing, declines, or is said to."""
     last = next((message for message in reversed(messages) if message.role == "assistant"), None)
-    failed = (
+    failed = request.last_answer_failed or (
         last is not None and needs_stronger(Answer(text=last.text, model="", finish="stop", usage=None)) is not None
     )
     return TurnFeatures(text=turn.text, has_image=bool(turn.images), last_answer_failed=failed)

@@ -46,10 +46,10 @@ async def find(
 
 
 def cut(passages: Iterable[Passage], top_k: int, settings: KnowledgeSettings) -> tuple[Passage, ...]:
-    """Return the first passages, each cut to its limit, until all the room for text is used."""
+    """Return the first passages that are to the point, each cut to its limit, until all the room for text is used."""
     kept: list[Passage] = []
     left = settings.total_chars
-    for passage in tuple(passages)[:top_k]:
+    for passage in [passage for passage in passages if _to_the_point(passage, settings.least_score)][:top_k]:
         if not left:
             break
         text = passage.text[: min(settings.passage_chars, left)]
@@ -59,3 +59,7 @@ def cut(passages: Iterable[Passage], top_k: int, settings: KnowledgeSettings) ->
         source, passage_id = passage.source[:MAX_SOURCE_CHARS], passage.passage_id[:MAX_ID_CHARS]
         kept.append(replace(passage, text=text, source=source, passage_id=passage_id))
     return tuple(kept)
+
+
+def _to_the_point(passage: Passage, least_score: float | None) -> bool:
+    return least_score is None or passage.score is None or passage.score >= least_score

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Annotated, Literal
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import BaseModel, ConfigDict, Field, FiniteFloat
 
 from routing.knobs import Seconds, Share
 from routing.messages import Tier
@@ -102,6 +102,8 @@ class KnowledgeSettings(Settings):
     timeout_s: Seconds = 2
     passage_chars: Annotated[int, Field(ge=100, le=32_000)] = 8_000
     total_chars: Annotated[int, Field(ge=100, le=200_000)] = 32_000
+    least_score: FiniteFloat | None = None
+    """Passages that score lower are dropped; what a score means is the knowledge base's. One without a score stays."""
 
 
 class RoomSettings(Settings):

@@ -20,7 +20,7 @@ _EVENTS = uuid.UUID("5b0f4b0e-3c5d-5c0f-8a55-2b1f4c3f9a27")
 
 
 class SpeechBill:
-    """Prices what agents report. What they report is spent, so no budget is asked and nothing is an estimate."""
+    """Prices what agents report. What they report is spent, so no budget is asked."""
 
     def __init__(self, catalogue: Catalogue, simulated: frozenset[str], grace_s: float) -> None:
         self._catalogue = catalogue
@@ -56,7 +56,7 @@ class SpeechBill:
             event_id=event_id,
             outcome=Outcome.OK,
             cost_nanousd=cost_nanousd,
-            estimated=False,
+            estimated=one.estimated,
             usage=units,
             settled_at_s=now_s,
         )

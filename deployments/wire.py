@@ -62,6 +62,8 @@ class SpeechUsage(Body):
     audio_ms: Annotated[int, Field(strict=True, ge=0, le=MAX_AUDIO_MS)] = 0
     characters: Annotated[int, Field(strict=True, ge=0, le=MAX_CHARACTERS)] = 0
     occurred_at: Annotated[Finite, Field(ge=0)]
+    estimated: bool = False
+    """Whether a job was killed while this was on its way to the vendor, so that it may not have arrived."""
 
 
 class Heartbeat(Body):
@@ -133,12 +135,17 @@ class ChatRequest(NotPassedOn, Body):
     max_tokens: Annotated[int, Field(ge=1, le=32_000)] | None = None
     max_completion_tokens: Annotated[int, Field(ge=1, le=32_000)] | None = None
     temperature: Annotated[float, Field(ge=0, le=2)] | None = None
-    # Who asks and what for is known from the token: these labels are taken and forgotten.
+    # Who asks and what for is known from the token: these labels are taken and forgotten, but for `last_answer`.
     user: Annotated[str, Field(max_length=256)] | None = None
     safety_identifier: Annotated[str, Field(max_length=256)] | None = None
     prompt_cache_key: Annotated[str, Field(max_length=256)] | None = None
     store: bool | None = None
     metadata: dict[str, str] | None = None
+
+    @property
+    def last_answer_failed(self) -> bool:
+        """Whether the caller says that the answer before did not do: `"metadata": {"last_answer": "failed"}`."""
+        return (self.metadata or {}).get("last_answer") == "failed"
 
     def output_tokens(self, default: int) -> int:
         return self.max_completion_tokens or self.max_tokens or default

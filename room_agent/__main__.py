@@ -11,7 +11,10 @@ import structlog
 from livekit.agents import AgentServer
 
 from room_agent.agent import build_server
-from room_agent.settings import load_settings
+from room_agent.debts import Debts
+from room_agent.router_client import RouterClient
+from room_agent.settings import AgentSettings, load_settings
+from room_agent.usage_journal import Job
 from routing.errors import ConfigurationError
 from routing.logs import configure_logs
 
@@ -21,20 +24,33 @@ CLOSE_TIMEOUT_S = 30.0
 log = structlog.get_logger()
 
 
-async def run(server: AgentServer, devmode: bool, drain_s: float) -> None:
+async def run(server: AgentServer, devmode: bool, settings: AgentSettings) -> None:
     """Run the worker; the first signal drains it, a second one ends it at once."""
     stop = asyncio.Event()
     loop = asyncio.get_running_loop()
     for number in (signal.SIGTERM, signal.SIGINT):
         loop.add_signal_handler(number, stop.set)
     running = asyncio.create_task(server.run(devmode=devmode))
+    debts = asyncio.create_task(_debts(settings).run(), name="debts") if settings.speech.voice else None
     stopping = asyncio.create_task(stop.wait())
     await asyncio.wait({running, stopping}, return_when=asyncio.FIRST_COMPLETED)
     stopping.cancel()
     stop.clear()
     if not running.done():
-        await _drain(server, stop, drain_s)
+        await _drain(server, stop, settings.drain_s)
+    if debts is not None:
+        debts.cancel()
+        await asyncio.wait({debts}, timeout=CLOSE_TIMEOUT_S)
     await running
+
+
+def _debts(settings: AgentSettings) -> Debts:
+    """Return what bills the jobs that died, which nobody else would."""
+
+    def router_for(job: Job) -> RouterClient:
+        return RouterClient(settings.router_url, settings.agent_key, job.room, job.job_id, job.metadata)
+
+    return Debts(settings.usage_dir, router_for)
 
 
 async def _drain(server: AgentServer, stop: asyncio.Event, drain_s: float) -> None:
@@ -61,7 +77,7 @@ def main() -> int:
     except ConfigurationError as error:
         print(error.message, file=sys.stderr)
         return 2
-    asyncio.run(run(build_server(settings), mode == "dev", settings.drain_s))
+    asyncio.run(run(build_server(settings), mode == "dev", settings))
     return 0
 
 

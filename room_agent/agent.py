@@ -20,6 +20,7 @@ from room_agent.redaction import redact_logs
 from room_agent.router_client import RouterClient, RouterError
 from room_agent.settings import AgentSettings, load_settings
 from room_agent.speech import Speech
+from room_agent.usage_journal import Job, UsageJournal
 from routing.errors import RayroomError
 from routing.logs import configure_logs
 from routing.rooms import check_metadata, parse_room
@@ -110,7 +111,9 @@ async def attend(context: JobContext) -> None:
     structlog.contextvars.bind_contextvars(room=room, job=context.job.id)
     router = RouterClient(settings.router_url, settings.agent_key, room, context.job.id, context.job.metadata)
     recording = Recording(settings.record_dir, room) if settings.record_dir else None
-    speech = Speech(context.room, router, settings.router_url, settings.speech)
+    job = Job(room=room, job_id=context.job.id, metadata=context.job.metadata)
+    journal = _journal(settings, job) if settings.speech.voice else None
+    speech = Speech(context.room, router, settings.router_url, settings.speech, journal)
     attendance = Attendance(context.room, router, settings.max_tracks, recording, speech)
     context.proc.userdata[ATTENDANCE] = attendance
 
@@ -122,3 +125,12 @@ async def attend(context: JobContext) -> None:
     context.add_shutdown_callback(leave)
     await context.connect(auto_subscribe=AutoSubscribe.AUDIO_ONLY)
     attendance.start()
+
+
+def _journal(settings: AgentSettings, job: Job) -> UsageJournal | None:
+    """Return the job's journal of usage; a full disk is no reason to leave people without an answer."""
+    try:
+        return UsageJournal.create(settings.usage_dir, job)
+    except OSError as error:
+        log.error("usage is not written down; a job that is killed loses some", error=error.strerror)
+        return None

@@ -97,16 +97,20 @@ class Attendance:
         self._watches.clear()
         if self._speech is not None:
             await self._speech.aclose()
-        if self._opened is None:
-            return
+        if self._opened is not None:
+            await self._take_leave()
+        if self._speech is not None:
+            if not self._speech.usage.settled:
+                log.error("speech that is not billed yet", **self._speech.usage.unbilled)
+            await self._speech.leave()
+
+    async def _take_leave(self) -> None:
         try:
             async with asyncio.timeout(CLOSE_TIMEOUT_S):
                 await self._tell_last_counts()
                 await self._router.close()
         except (RouterError, TimeoutError) as error:
             log.warning("room not closed at the router", error=type(error).__name__)
-        if self._speech is not None and any(self._speech.usage.unbilled.values()):
-            log.error("speech that is not billed", **self._speech.usage.unbilled)
 
     async def _tell_last_counts(self) -> None:
         """Tell the counts, again and again where speech is to be billed: nobody else knows of it."""
@@ -118,7 +122,7 @@ class Attendance:
             except (RouterAway, RouterBusy):
                 if self._speech is None:
                     raise
-            if self._speech is None or not any(self._speech.usage.unbilled.values()):
+            if self._speech is None or self._speech.usage.settled:
                 return
             await asyncio.sleep(LAST_AGAIN_S)
 

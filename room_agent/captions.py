@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import asyncio
 import json
+import math
 import uuid
 from collections.abc import Coroutine, Sequence
+from dataclasses import dataclass, field
 from typing import Any, Final
 
 import structlog
@@ -22,10 +24,29 @@ TO: Final = "rayroom.to"
 SOURCES: Final = "rayroom.sources"
 INTERRUPTED: Final = "rayroom.interrupted"
 SEND_TIMEOUT_S: Final = 5.0
+SAYING_EVERY_S: Final = 0.25
+"""How often what somebody is saying is written while they say it."""
 MOST_WAITING: Final = 64
 _END: Final = None
 
 log = structlog.get_logger()
+
+
+def _segment() -> str:
+    return f"SG_{uuid.uuid4().hex[:12]}"
+
+
+@dataclass(slots=True)
+class Segment:
+    """The line that one microphone's utterance is written on; clients replace its text as long as its name stays."""
+
+    name: str = field(default_factory=_segment)
+    written_at_s: float = -math.inf
+    writing: asyncio.Task[None] | None = None
+
+    def may_write(self, now_s: float) -> bool:
+        """Tell whether the last text has been sent, some time ago."""
+        return now_s - self.written_at_s >= SAYING_EVERY_S and (self.writing is None or self.writing.done())
 
 
 class Captions:
@@ -34,15 +55,32 @@ class Captions:
     def __init__(self, room: rtc.Room) -> None:
         self._room = room
         self._tasks: set[asyncio.Task[None]] = set()
+        self._segments: dict[str, Segment] = {}
         self.lost = 0
 
+    def saying(self, identity: str, speaker: str, track: str, text: str, now_s: float) -> None:
+        """Write what a participant has said so far, in place of what stood there; not too often."""
+        segment = self._segments.setdefault(track, Segment())
+        if not segment.may_write(now_s):
+            return
+        segment.written_at_s = now_s
+        attributes = {IDENTITY: identity, SPEAKER: speaker, TRACK: track, SEGMENT: segment.name, FINAL: "false"}
+        segment.writing = self._own(self._send(text, attributes))
+
     def said(self, identity: str, speaker: str, track: str, text: str) -> None:
-        """Write what a participant said, as their words."""
-        self._own(self._send(text, {IDENTITY: identity, SPEAKER: speaker, TRACK: track}))
+        """Write what a participant said, as their words, in place of what was written of it so far."""
+        segment = self._segments.pop(track, None) or Segment()
+        attributes = {IDENTITY: identity, SPEAKER: speaker, TRACK: track, SEGMENT: segment.name, FINAL: "true"}
+        self._own(self._send(text, attributes, after=segment.writing))
+
+    def silent(self, track: str) -> None:
+        """Forget a microphone that is no more."""
+        self._segments.pop(track, None)
 
     def told(self, text: str) -> None:
         """Write a line of the agent's own."""
-        self._own(self._send(text, {IDENTITY: self._room.local_participant.identity}))
+        us = self._room.local_participant.identity
+        self._own(self._send(text, {IDENTITY: us, SEGMENT: _segment(), FINAL: "true"}))
 
     def answer(self, to: str) -> AnswerCaption:
         """Begin an answer's caption, to be written as the answer comes."""
@@ -62,10 +100,13 @@ class Captions:
         except (TimeoutError, OSError, RuntimeError) as error:
             self._lose(error)
 
-    async def _send(self, text: str, attributes: dict[str, str]) -> None:
+    async def _send(self, text: str, attributes: dict[str, str], after: asyncio.Task[None] | None = None) -> None:
+        if after is not None:
+            # Or an older text would take the place of the newer one.
+            await asyncio.wait({after}, timeout=SEND_TIMEOUT_S)
         try:
             async with asyncio.timeout(SEND_TIMEOUT_S):
-                writer = await _open(self._room, attributes | {SEGMENT: _segment(), FINAL: "true"})
+                writer = await _open(self._room, attributes)
                 await writer.write(text)
                 await writer.aclose()
         except (TimeoutError, OSError, RuntimeError) as error:
@@ -75,14 +116,15 @@ class Captions:
         self.lost += 1
         log.warning("a caption was not sent", error=type(error).__name__)
 
-    def _own(self, work: Coroutine[Any, Any, None]) -> None:
+    def _own(self, work: Coroutine[Any, Any, None]) -> asyncio.Task[None] | None:
         if len(self._tasks) >= MOST_WAITING:
             self.lost += 1
             work.close()
-            return
+            return None
         task = asyncio.create_task(work, name="caption")
         self._tasks.add(task)
         task.add_done_callback(self._tasks.discard)
+        return task
 
 
 class AnswerCaption:
@@ -126,7 +168,3 @@ class AnswerCaption:
 
 async def _open(room: rtc.Room, attributes: dict[str, str]) -> rtc.TextStreamWriter:
     return await room.local_participant.stream_text(topic=TOPIC, attributes=attributes)
-
-
-def _segment() -> str:
-    return f"SG_{uuid.uuid4().hex[:12]}"

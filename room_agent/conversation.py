@@ -203,7 +203,7 @@ def _found(asked: Asked, fence: Fence, room: _Room, share: float) -> tuple[list[
     part = _Room(int(room.tokens * share))
     blocks: list[str] = []
     sources: list[str] = []
-    for passage in sorted(asked.passages, key=lambda passage: -passage.score):
+    for passage in sorted(asked.passages, key=lambda passage: -(passage.score or 0.0)):
         source = one_line(passage.source, MAX_SOURCE_CHARS)
         if not passage.text.strip():
             continue

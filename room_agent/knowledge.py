@@ -11,12 +11,15 @@ import structlog
 
 from room_agent.fence import one_line
 from room_agent.router_client import RouterError
+from room_agent.wording import says_the_same
 from routing.messages import Passage
 
 DEADLINE_S = 0.3
 """The first token waits no longer than this for passages, from the end of the question on."""
 LONGEST_S = 3.0
 """A search that began on interim text may run while somebody still speaks, but no longer than this."""
+LONGEST_KEPT_S = 5.0
+"""What was found for a text that was heard so far is old by then: another slide is shown, other words were said."""
 TOP_K = 5
 MAX_QUERY_CHARS = 2_000
 MAX_IMAGE_BYTES = 1_500_000
@@ -55,13 +58,14 @@ class Search:
         self._task = task
         self._counts = counts
         self._clock = clock
-        self._asked_at_s = clock()
+        self._begun_at_s = self._asked_at_s = clock()
         self._used = False
 
     @property
     def usable(self) -> bool:
-        """Tell whether nobody has waited for it or given it up yet."""
-        return not self._used and not self._task.cancelled() and not self._task.cancelling()
+        """Tell whether nobody has waited for it or given it up yet, and it is not too old."""
+        fresh = self._clock() - self._begun_at_s <= LONGEST_KEPT_S
+        return fresh and not self._used and not self._task.cancelled() and not self._task.cancelling()
 
     def final(self) -> None:
         """Count the deadline from now: the question that the search began on is at its end only now."""
@@ -119,7 +123,7 @@ class Knowledge:
     def begin(self, question: str, frame_jpeg: bytes | None = None) -> Search:
         """Begin to look up a question, whole or as far as it was heard; give a frame when it is about the screen.
 
-        Every beginning is paid for: begin on interim text at most once for an utterance, and go on with `finish`.
+        Every beginning is paid for: see `foresee` for interim text, and go on with `finish`.
         """
         if self._search is not None:
             self._search.cancel()
@@ -131,11 +135,17 @@ class Knowledge:
         self._search = Search(task, query, self.counts, self._clock)
         return self._search
 
+    def foresee(self, question: str, frame_jpeg: bytes | None = None) -> None:
+        """Begin to look up what is likely to be asked, unless that is under way."""
+        search = self._search
+        if search is None or not search.usable or not says_the_same(search.query, one_line(question, MAX_QUERY_CHARS)):
+            self.begin(question, frame_jpeg)
+
     def finish(self, question: str, frame_jpeg: bytes | None = None) -> Search:
-        """Return the search for a whole question: the one under way where it says enough of it, or a new one."""
+        """Return the search for a whole question: the one foreseen where it asks for the same, or a new one."""
         search = self._search
         whole = one_line(question, MAX_QUERY_CHARS)
-        if search is not None and search.usable and _says_enough(search.query, whole):
+        if search is not None and search.usable and says_the_same(search.query, whole):
             search.final()
             return search
         return self.begin(question, frame_jpeg)
@@ -157,9 +167,3 @@ class Knowledge:
         # Read here too, or a failure that nobody waited for would be told of as lost.
         if not task.cancelled():
             task.exception()
-
-
-def _says_enough(heard: str, whole: str) -> bool:
-    """Tell whether an interim text is so much of the question that its passages will do."""
-    heard, whole = heard.lower().rstrip(" .?!"), whole.lower().rstrip(" .?!")
-    return whole.startswith(heard) and 5 * len(heard) >= 4 * len(whole)

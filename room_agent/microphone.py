@@ -4,18 +4,17 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import AsyncIterator, Callable, Coroutine
-from dataclasses import dataclass, field
-from typing import Any, Protocol
+from typing import Any
 
 import structlog
 from livekit import rtc
 from livekit.agents.vad import VAD, VADEvent, VADEventType, VADStream
 
+from room_agent.foretelling import Foretelling
 from room_agent.hearing import Ear, Service, Services
+from room_agent.utterance import HearingCounters, Listener, Utterance
+from room_agent.windows import RATE_HZ, SILENCE, newest
 
-RATE_HZ = 16_000
-WINDOW_S = 0.032
-"""The detector judges so much sound at a time."""
 UNFINISHED_S = 0.5
 """How much longer than a pause an utterance that does not end like a sentence is waited on."""
 LIKELY_OVER_S = 0.1
@@ -34,51 +33,8 @@ LONGEST_S = 60.0
 """A sound without a pause for longer is music or noise; it is heard again once it has paused."""
 MOST_BEHIND_S = 2.0
 STILL_S = 0.5
-_SILENCE = rtc.AudioFrame(bytes(2 * RATE_HZ // 20), RATE_HZ, 1, RATE_HZ // 20)
 
 log = structlog.get_logger()
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Utterance:
-    """What one person said, from the first word to the pause after the last."""
-
-    identity: str
-    track: str
-    text: str = field(repr=False)
-    spoken_s: float
-    ended_at_s: float
-    """When the voice fell silent, by the clock the microphones are given."""
-
-
-class Listener(Protocol):
-    """Who is told what the microphones hear. Nothing here may wait: the sound goes on."""
-
-    def voiced(self, identity: str, speech_s: float) -> None:
-        """Say that someone has been speaking for so long."""
-
-    def foretold(self, identity: str, text: str) -> None:
-        """Say what someone has said so far and is likely to leave at that; at most once for an utterance."""
-
-    def heard(self, utterance: Utterance) -> None: ...
-
-    def hears(self, well: bool) -> None:
-        """Say whether speech is understood, or no service can be reached."""
-
-    def deaf(self) -> bool:
-        """Return whether nothing is to be heard, since nothing could be paid."""
-
-
-@dataclass(slots=True)
-class HearingCounters:
-    """Counts of one room."""
-
-    microphones: int = 0
-    microphones_refused: int = 0
-    utterances: int = 0
-    utterances_lost: int = 0
-    sounds_cut: int = 0
-    audio_dropped_ms: int = 0
 
 
 class Microphone:
@@ -107,7 +63,9 @@ class Microphone:
         self._attempts = 0
         # Positions in the sound, in samples: what the detector was given, has seen, and what an ear was.
         self._given = self._seen = self._sent = 0
-        self._open = self._foretold = False
+        self._open = False
+        self._foretelling = Foretelling()
+        self._shown = ""
         self._voice_ended_s = 0.0
         self._ending: asyncio.Task[None] | None = None
         self._tasks: set[asyncio.Task[None]] = set()
@@ -141,7 +99,7 @@ class Microphone:
                 await asyncio.wait({coming}, timeout=STILL_S)
                 if not coming.done():
                     if self._open:
-                        self._give(_SILENCE, stream)
+                        self._give(SILENCE, stream)
                     continue
                 done, coming = coming, None
                 self._give(done.result(), stream)
@@ -181,11 +139,12 @@ class Microphone:
         self._open = True
         if self._ear is None:
             self._ear = self._listen(self._services.in_order()[0])
-        self._hear(_newest(event.frames[0], event.samples_index - self._sent), event.samples_index)
+        self._hear(newest(event.frames[0], event.samples_index - self._sent), event.samples_index)
 
     def _go_on(self, event: VADEvent) -> None:
         self._hear(event.frames[0], event.samples_index)
         self._listener.voiced(self._identity, event.speech_duration)
+        self._show()
         if event.raw_accumulated_silence >= LIKELY_OVER_S:
             self._foretell()
         if self._sound_s > LONGEST_S:
@@ -194,9 +153,14 @@ class Microphone:
             self._pause()
 
     def _foretell(self) -> None:
-        if self._ear is not None and self._ear.caught_up and not self._foretold:
-            self._foretold = True
-            self._listener.foretold(self._identity, self._ear.text)
+        ear = self._ear
+        if ear is not None and self._foretelling.worth_telling(ear.text, ear.caught_up, self._clock()):
+            self._listener.foretold(self._identity, ear.text)
+
+    def _show(self) -> None:
+        if self._ear is not None and self._ear.text not in ("", self._shown):
+            self._shown = self._ear.text
+            self._listener.hearing(self._identity, self._track, self._shown)
 
     def _hear(self, frame: rtc.AudioFrame, until: int) -> None:
         self._sent = until
@@ -242,6 +206,7 @@ class Microphone:
             try:
                 async with asyncio.timeout(min(left_s, TOLD_TIMEOUT_S) if ear.text else left_s):
                     await ear.changed.wait()
+                self._foretell()
             except TimeoutError:
                 if ear.answers or self._sound_s < LEAST_ANSWERED_S:
                     break
@@ -250,7 +215,8 @@ class Microphone:
 
     def _tell(self, text: str) -> None:
         spoken_s, self._sound, self._sound_s, self._attempts = self._sound_s, [], 0.0, 0
-        self._foretold = False
+        self._foretelling.forget()
+        self._shown = ""
         if not text:
             return
         self._counters.utterances += 1
@@ -304,24 +270,6 @@ class Microphone:
         task.add_done_callback(self._tasks.discard)
         task.add_done_callback(say_why_it_ended)
         return task
-
-
-def whole_windows_s(pause_s: float) -> float:
-    """Return the silence to set a detector to, so that a voice has been silent for about `pause_s` when it says so.
-
-    It rounds up to whole windows, and is up to three of them late to notice silence; so the last window is not begun.
-    """
-    windows = max(1, int(pause_s / WINDOW_S))
-    return (windows - 0.5) * WINDOW_S
-
-
-def _newest(frame: rtc.AudioFrame, samples: int) -> rtc.AudioFrame:
-    """Return a frame's last `samples`: the others have been heard."""
-    if samples >= frame.samples_per_channel:
-        return frame
-    kept = max(0, samples)
-    data = bytes(frame.data)[2 * (frame.samples_per_channel - kept) :]
-    return rtc.AudioFrame(data, frame.sample_rate, 1, kept)
 
 
 def say_why_it_ended(task: asyncio.Task[None]) -> None:

@@ -13,7 +13,8 @@ from typing import Any
 
 from livekit import rtc
 
-from room_agent.microphone import HOLD_S, RATE_HZ, WINDOW_S, say_why_it_ended
+from room_agent.microphone import HOLD_S, say_why_it_ended
+from room_agent.windows import RATE_HZ, WINDOW_S
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

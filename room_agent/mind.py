@@ -52,7 +52,7 @@ class Mind:
 
     def foresee(self, question: str) -> None:
         """Begin to look up what is about to be asked; `turn` goes on with it where it was asked so."""
-        self.knowledge.begin(question, self._frame_for(question))
+        self.knowledge.foresee(question, self._frame_for(question))
 
     async def turn(self, question: str, asker: str) -> Turn:
         """Return what is put before the model for `question`; the knowledge base has its deadline and no more."""

@@ -99,7 +99,7 @@ class FoundPassage(Reply):
     id: str
     source: str
     text: str
-    score: FiniteFloat
+    score: FiniteFloat | None = None
 
     def passage(self) -> Passage:
         text = self.text[:MAX_PASSAGE_CHARS]

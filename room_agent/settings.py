@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import datetime as dt
+import tempfile
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Annotated, Literal
@@ -49,6 +50,11 @@ class AgentSettings(BaseSettings):
     max_tracks: Annotated[int, Field(validation_alias="RAYROOM_MAX_TRACKS", ge=1, le=16)] = 4
     record_dir: Annotated[Path | None, Field(validation_alias="RAYROOM_RECORD_DIR")] = None
     """Where kept frames and what they cost are written, for a look at what the agent sends. Off by default."""
+    usage_dir: Annotated[Path, Field(validation_alias="RAYROOM_USAGE_DIR")] = Path(".rayroom/agent")
+    """Where what is heard and spoken is written down before it is sent, so that a job that is killed is still billed.
+
+    Give it a disk that outlives the process: what is left in it is billed by the next worker that starts there.
+    """
     drain_s: Annotated[float, Field(validation_alias="RAYROOM_DRAIN_S", ge=0, le=86_400)] = 30.0
     """How long running meetings may go on after SIGTERM before their jobs are ended too."""
     http_port: Annotated[int, Field(validation_alias="RAYROOM_AGENT_HTTP_PORT", ge=0, le=65_535)] = 0
@@ -110,6 +116,7 @@ def load_settings() -> AgentSettings:
         raise ConfigurationError("\n".join([*wrong, hint]), str(error.errors()[0]["loc"][0])) from None
     if settings.speech.voice:
         _check_voice(settings.speech)
+        _check_directory(settings.usage_dir)
     return settings
 
 
@@ -121,6 +128,16 @@ def _check_voice(speech: SpeechSettings) -> None:
     prices, today = load_prices(), dt.datetime.now(dt.UTC).date()
     for model in (*speech.stt_models, *speech.tts_models):
         prices.of(model, today)
+
+
+def _check_directory(directory: Path) -> None:
+    name = "RAYROOM_USAGE_DIR"
+    try:
+        directory.mkdir(mode=0o700, parents=True, exist_ok=True)
+        with tempfile.TemporaryFile(dir=directory):
+            pass
+    except OSError as error:
+        raise ConfigurationError(f"{name}: {directory} cannot be written to: {error.strerror}.", name) from None
 
 
 def _listed(text: str) -> tuple[str, ...]:

@@ -16,29 +16,44 @@ from room_agent.mouth import Mouth
 from room_agent.router_client import Beaten, RouterClient
 from room_agent.selection import Source
 from room_agent.settings import SpeechSettings
-from room_agent.speech_usage import SpeechUsage, UsageEvent, counting_ears, counting_mouths
+from room_agent.speech_usage import SpeechUsage, counting_ears, counting_mouths
 from room_agent.thinking import Thinking
+from room_agent.usage_events import UsageEvent
+from room_agent.usage_journal import UsageJournal
 from room_agent.vendors import ears, voices
 from room_agent.voice import Voice
+
+SYNC_TIMEOUT_S = 5.0
 
 
 class Speech:
     """One room's conversation, and its bill; `start` once the room is open at the router."""
 
-    def __init__(self, room: rtc.Room, router: RouterClient, router_url: str, settings: SpeechSettings) -> None:
+    def __init__(
+        self,
+        room: rtc.Room,
+        router: RouterClient,
+        router_url: str,
+        settings: SpeechSettings,
+        journal: UsageJournal | None = None,
+    ) -> None:
         self._room = room
         self._router = router
         self._router_url = router_url
         self._settings = settings
         self._http: list[aiohttp.ClientSession] = []
         self._thinking: Thinking | None = None
-        self.usage = SpeechUsage(time.time)
+        self._journal = journal
+        self._syncing: asyncio.Task[None] | None = None
+        self.usage = SpeechUsage(time.time, journal)
         knowledge = Knowledge(router, time.monotonic)
         self.mind = Mind(knowledge, settings.names[0], settings.voice, time.time)
         self.voice: Voice | None = None
 
     async def start(self) -> None:
         """Take part in the conversation from now on."""
+        if self._journal is not None:
+            self._syncing = asyncio.create_task(self._journal.keep_synced(), name="usage journal")
         # Reading the certificates holds the loop for a fifth of a second.
         self._thinking = await asyncio.to_thread(Thinking, self._router, self._router_url)
         services, mouth = self._vendors() if self._settings.voice else (None, None)
@@ -58,7 +73,7 @@ class Speech:
         self.mind.no_longer_shown(track)
 
     def report(self) -> dict[str, float]:
-        return self.voice.report() if self.voice is not None else {}
+        return self.voice.report() | self.usage.report() if self.voice is not None else {}
 
     def due(self) -> list[UsageEvent]:
         return self.usage.due()
@@ -69,13 +84,20 @@ class Speech:
             self.voice.beaten(beaten)
 
     async def aclose(self) -> None:
-        """End it; what it cost is whole when this returns."""
+        """End it; what it cost is whole when this returns, and is told until `leave`."""
         if self.voice is not None:
             await self.voice.aclose()
         if self._thinking is not None:
             await self._thinking.aclose()
         for http in self._http:
             await http.close()
+
+    async def leave(self) -> None:
+        """Put the usage away; what the router has not taken is left to the worker."""
+        if self._syncing is not None:
+            self._syncing.cancel()
+            await asyncio.wait({self._syncing}, timeout=SYNC_TIMEOUT_S)
+        self.usage.aclose()
 
     def _vendors(self) -> tuple[Services, Mouth]:
         heard, spoken = counting_ears(self.usage), counting_mouths(self.usage)

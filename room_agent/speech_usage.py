@@ -11,88 +11,118 @@ import json
 import uuid
 from collections import Counter
 from collections.abc import Callable, Iterable
-from dataclasses import asdict, dataclass
-from typing import Any, Literal
+from dataclasses import dataclass
+from typing import Any
 
 import aiohttp
 
-Service = Literal["stt", "tts"]
-MOST_EVENTS = 256
-"""As many as one heartbeat may carry. Behind them amounts add up, so that nothing is dropped however long it takes."""
-MOST_IN_ONE = {"stt": 86_400_000, "tts": 1_000_000}
-"""What the router takes in one event: a day of sound, a million characters."""
+from room_agent.usage_events import MOST_EVENTS, Service, UsageEvent, pieces, usage_event
+from room_agent.usage_journal import UsageJournal
+
 _BYTES_PER_SAMPLE = 2
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class UsageEvent:
-    """An amount of one model's work; sent again under the same id it is the same amount."""
-
-    id: str
-    service: Service
-    model: str
-    audio_ms: int = 0
-    characters: int = 0
-    occurred_at: float
-
-    def as_json(self) -> dict[str, Any]:
-        return asdict(self)
-
-
 class SpeechUsage:
-    """What a room's speech cost. Events wait until the router says that it has taken them."""
+    """What a room's speech cost. Events wait until the router says that it has taken them.
 
-    def __init__(self, wall_clock: Callable[[], float], job: str = "") -> None:
+    Behind the most events that one heartbeat carries amounts add up, so that nothing is dropped however long it takes.
+    """
+
+    def __init__(self, wall_clock: Callable[[], float], journal: UsageJournal | None = None) -> None:
         self._wall_clock = wall_clock
+        self._journal = journal
         # Two runs of one job never share an id: the second one's amounts would be taken for the first one's.
-        self._name = f"{job or 'speech'}-{uuid.uuid4().hex[:8]}"
+        self._name = f"speech-{uuid.uuid4().hex[:8]}"
         self._pending: Counter[tuple[Service, str]] = Counter()
         self._events: dict[str, UsageEvent] = {}
-        self._sealed = 0
+        self._sealed = self._sockets = 0
         self.audio_ms = 0
         self.characters = 0
 
-    def heard(self, model: str, audio_ms: int) -> None:
-        self.audio_ms += audio_ms
-        self._pending["stt", model] += audio_ms
+    def socket(self, service: Service, model: str) -> SpeechSocket:
+        """Return the count of a socket that was opened to a vendor."""
+        self._sockets += 1
+        return SpeechSocket(self, self._journal, self._sockets, service, model)
 
-    def spoke(self, model: str, characters: int) -> None:
-        self.characters += characters
-        self._pending["tts", model] += characters
+    def count(self, service: Service, model: str, amount: int) -> None:
+        if service == "stt":
+            self.audio_ms += amount
+        else:
+            self.characters += amount
+        self._pending[service, model] += amount
 
     def due(self) -> list[UsageEvent]:
         """Return every event not taken yet, the newest amounts among them."""
         for (service, model), amount in sorted(self._pending.items()):
             if amount and len(self._events) < MOST_EVENTS:
-                self._seal(service, model, min(amount, MOST_IN_ONE[service]))
+                self._seal(service, model, pieces(service, amount)[0])
         return list(self._events.values())
 
     def taken(self, ids: Iterable[str]) -> None:
-        for one in ids:
-            self._events.pop(one, None)
+        gone = [one for one in ids if self._events.pop(one, None)]
+        if self._journal is None:
+            return
+        if gone:
+            self._journal.taken(gone)
+        if self.settled:
+            self._journal.settled()
+
+    @property
+    def settled(self) -> bool:
+        """Whether the router has taken all there was."""
+        return not any(self.unbilled.values())
 
     @property
     def unbilled(self) -> dict[str, int]:
         """How much the router has not taken yet, by service."""
         left = Counter(stt=0, tts=0)
         for event in self._events.values():
-            left[event.service] += event.audio_ms + event.characters
+            left[event.service] += event.amount
         for (service, _), amount in self._pending.items():
             left[service] += amount
         return dict(left)
 
+    def report(self) -> dict[str, float]:
+        return {"usage_unwritten": self._journal.failed if self._journal is not None else 0}
+
+    def aclose(self) -> None:
+        if self._journal is not None:
+            self._journal.close(self.settled)
+
     def _seal(self, service: Service, model: str, amount: int) -> None:
         self._sealed += 1
-        event = UsageEvent(
-            id=f"{self._name}-{self._sealed}",
-            service=service,
-            model=model,
-            audio_ms=amount if service == "stt" else 0,
-            characters=amount if service == "tts" else 0,
-            occurred_at=self._wall_clock(),
-        )
+        event = usage_event(f"{self._name}-{self._sealed}", service, model, amount, self._wall_clock())
+        if self._journal is not None:
+            self._journal.sealed(event)
         self._events[event.id] = event
         self._pending[service, model] -= amount
+
+
+@dataclass(slots=True)
+class SpeechSocket:
+    """One socket's part of the count, told around each send."""
+
+    usage: SpeechUsage
+    journal: UsageJournal | None
+    number: int
+    service: Service
+    model: str
+    _doubtful: bool = False
+
+    def will_send(self, amount: int) -> None:
+        """Count before it is sent: a send that is cancelled while it waits has been written all the same."""
+        if not amount:
+            return
+        if self.journal is not None:
+            self.journal.will(self.number, self.service, self.model, amount)
+            self._doubtful = True
+        self.usage.count(self.service, self.model, amount)
+
+    def sent(self, waiting_bytes: int) -> None:
+        """Note that a send has returned; bytes that wait in this process die with it, so they are no proof."""
+        if self._doubtful and not waiting_bytes and self.journal is not None:
+            self.journal.sent(self.number)
+            self._doubtful = False
 
 
 class HeardBytes:
@@ -130,21 +160,33 @@ class SpokenText:
         return self._characters - before
 
 
+class _CountingSocket(aiohttp.ClientWebSocketResponse):
+    """Sends what there is still somebody to send to, and tells how much of it waits."""
+
+    @property
+    def _waits(self) -> int:
+        return self._writer.transport.get_write_buffer_size()
+
+    @property
+    def _sends(self) -> bool:
+        return not self.closed and not self._writer.transport.is_closing()
+
+
 def counting_ears(usage: SpeechUsage) -> aiohttp.ClientSession:
     """Return a session whose websockets count the sound they send, as Deepgram is asked to take it."""
 
-    class Socket(aiohttp.ClientWebSocketResponse):
+    class Socket(_CountingSocket):
         def __init__(self, *args: Any, **kwargs: Any) -> None:
             super().__init__(*args, **kwargs)
             query = self._response.url.query
-            self._model = query.get("model", "")
+            self._count = usage.socket("stt", query.get("model", ""))
             self._heard = HeardBytes(int(query.get("sample_rate", "16000")), int(query.get("channels", "1")))
 
         async def send_bytes(self, data: bytes, compress: int | None = None) -> None:
-            # Counted before: a send that is cancelled while it waits has been written all the same.
-            if not self.closed:
-                usage.heard(self._model, self._heard.add(len(data)))
+            if self._sends:
+                self._count.will_send(self._heard.add(len(data)))
             await super().send_bytes(data, compress)
+            self._count.sent(self._waits)
 
     return aiohttp.ClientSession(ws_response_class=Socket)
 
@@ -152,24 +194,23 @@ def counting_ears(usage: SpeechUsage) -> aiohttp.ClientSession:
 def counting_mouths(usage: SpeechUsage) -> aiohttp.ClientSession:
     """Return a session whose websockets count the characters they send, as ElevenLabs is asked to speak them."""
 
-    class Socket(aiohttp.ClientWebSocketResponse):
+    class Socket(_CountingSocket):
         def __init__(self, *args: Any, **kwargs: Any) -> None:
             super().__init__(*args, **kwargs)
-            self._model = self._response.url.query.get("model_id", "")
+            self._count = usage.socket("tts", self._response.url.query.get("model_id", ""))
             self._texts: dict[str, SpokenText] = {}
 
         async def send_str(self, data: str, compress: int | None = None) -> None:
-            if not self.closed:
-                self._count(json.loads(data))
+            if self._sends:
+                self._count.will_send(self._characters(json.loads(data)))
             await super().send_str(data, compress)
+            self._count.sent(self._waits)
 
-        def _count(self, message: dict[str, Any]) -> None:
+        def _characters(self, message: dict[str, Any]) -> int:
             context = str(message.get("context_id"))
             if message.get("close_context"):
                 self._texts.pop(context, None)
-                return
-            more = self._texts.setdefault(context, SpokenText()).add(str(message.get("text") or ""))
-            if more:
-                usage.spoke(self._model, more)
+                return 0
+            return self._texts.setdefault(context, SpokenText()).add(str(message.get("text") or ""))
 
     return aiohttp.ClientSession(ws_response_class=Socket)

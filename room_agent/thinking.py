@@ -48,13 +48,16 @@ class Thinking:
             await self._llm.aclose()
             await self._client.close()
 
-    async def answer(self, messages: Sequence[dict[str, Any]]) -> AsyncIterator[str]:
-        """Yield the answer's words as they come; closing the iterator cancels the request. Raises NoAnswer."""
+    async def answer(self, messages: Sequence[dict[str, Any]], failed_before: bool = False) -> AsyncIterator[str]:
+        """Yield the answer's words as they come; closing the iterator cancels the request. Raises NoAnswer.
+
+        `failed_before`: the last answer did not do, which the router counts when it chooses the model.
+        """
         context = _context(messages)
         for last in (False, True):
             begun = False
             try:
-                async for words in self._stream(context):
+                async for words in self._stream(context, failed_before):
                     begun = True
                     yield words
                 return
@@ -64,10 +67,11 @@ class Thinking:
                     raise NoAnswer(Trouble.BUDGET if status == 402 else Trouble.THINKING, status) from None
             await self._before_the_next(status)
 
-    async def _stream(self, context: llm.ChatContext) -> AsyncIterator[str]:
+    async def _stream(self, context: llm.ChatContext, failed_before: bool) -> AsyncIterator[str]:
         options = APIConnectOptions(max_retry=0, timeout=FIRST_WORD_S)
         patience_s, characters = FIRST_WORD_S, 0
-        async with self._llm.chat(chat_ctx=context, conn_options=options) as stream:
+        extra = {"metadata": {"last_answer": "failed"}} if failed_before else {}
+        async with self._llm.chat(chat_ctx=context, conn_options=options, extra_kwargs=extra) as stream:
             while characters < MOST_CHARS:
                 try:
                     async with asyncio.timeout(patience_s):

@@ -91,6 +91,11 @@ def score_turn(turn: TurnFeatures) -> Complexity:
     return Complexity(round(score, 4), _reasons(cues, 0.05))
 
 
+def rejects(text: str) -> bool:
+    """Tell whether a turn begins by saying that the answer before it was wrong."""
+    return _REPAIR.match(_read(text).lower()) is not None
+
+
 def score_frame(features: FrameFeatures) -> Complexity:
     """Score a frame by what the agent measured: dense text and much that is new are hard."""
     signals = (

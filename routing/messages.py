@@ -36,7 +36,8 @@ class Passage:
     passage_id: str
     source: str
     text: str
-    score: float
+    score: float | None
+    """How well it answers, as its knowledge base counts; None where it does not say."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -57,7 +57,7 @@ class LocalBackend:
         scored = [
             Passage(passage_id=row[0], source=row[1], text=row[2], score=_overlap(wanted, row[2])) for row in found
         ]
-        return tuple(sorted((p for p in scored if p.score > 0), key=lambda p: (-p.score, p.passage_id))[:top_k])
+        return tuple(sorted((p for p in scored if p.score), key=lambda p: (-(p.score or 0.0), p.passage_id))[:top_k])
 
     async def add_passages(self, tenant_id: str, passages: Sequence[Passage]) -> None:
         rows = [(passage.passage_id, tenant_id, passage.source, passage.text) for passage in passages]

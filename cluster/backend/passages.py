@@ -80,9 +80,10 @@ def _text(value: Any) -> str:
     return value.encode("utf-8", "replace").decode() if isinstance(value, str) else ""
 
 
-def _score(value: Any) -> float:
+def _score(value: Any) -> float | None:
+    """Return a score as a number; what is none says nothing, and nothing is not the worst."""
     try:
         score = float(value)
     except (TypeError, ValueError, OverflowError):
-        return 0.0
-    return score if math.isfinite(score) else 0.0
+        return None
+    return score if math.isfinite(score) else None

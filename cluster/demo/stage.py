@@ -89,6 +89,7 @@ async def start_agent(plan: Plan, processes: Processes, more: Mapping[str, str] 
         "RAYROOM_URL": plan.router_url,
         "RAYROOM_AGENT_KEYS": plan.agent_key,
         "RAYROOM_RECORD_DIR": str(plan.directory / "frames"),
+        "RAYROOM_USAGE_DIR": str(plan.directory / "usage"),
         "RAYROOM_DRAIN_S": "2",
         **(more or {}),
     }

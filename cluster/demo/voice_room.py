@@ -16,6 +16,7 @@ from cluster.demo import stage
 from cluster.demo.plan import VOICE_ROOM, VOICE_TENANT, Plan
 from cluster.demo.processes import Processes
 from deployments.providers.emulator.server import BASE_PATHS
+from routing.errors import RayroomError
 
 QUESTIONS = (
     "What is the plan for the next quarter?",
@@ -27,6 +28,12 @@ SHORTEST_QUESTION_S = 2.0
 """No two questions are closer together, so that the emulator is told enough of them."""
 EMULATOR_TIMEOUT_S = 10.0
 _EMULATE = [sys.executable, "-c", "from cluster.cli import main; main()", "emulate"]
+
+
+class EmulatorFailed(RayroomError):
+    """The emulator of the vendors did not do what the demo asked of it."""
+
+    code = "emulator_failed"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -52,8 +59,7 @@ async def start_emulator(plan: Plan, processes: Processes, seconds: float) -> No
     await processes.start("emulator", [*_EMULATE, "--port", str(plan.emulator_port)])
     await stage.until(lambda: stage.listens(plan.emulator_port), processes, "the vendors' emulator")
     phrases = list(islice(cycle(QUESTIONS), 1 + int(seconds / SHORTEST_QUESTION_S)))
-    async with httpx.AsyncClient(timeout=EMULATOR_TIMEOUT_S) as http:
-        (await http.post(f"{plan.emulator_url}/_emulator/phrases", json={"phrases": phrases})).raise_for_status()
+    await _ask("POST", f"{plan.emulator_url}/_emulator/phrases", json={"phrases": phrases})
 
 
 def agent_environment(plan: Plan) -> dict[str, str]:
@@ -71,10 +77,19 @@ def agent_environment(plan: Plan) -> dict[str, str]:
 
 async def emulator_journal(plan: Plan) -> list[dict[str, Any]]:
     """Return what the emulator was asked, one line a request."""
-    async with httpx.AsyncClient(timeout=EMULATOR_TIMEOUT_S) as http:
-        answer = (await http.get(f"{plan.emulator_url}/_emulator/journal")).raise_for_status()
-    seen: list[dict[str, Any]] = answer.json()["seen"]
+    seen: list[dict[str, Any]] = (await _ask("GET", f"{plan.emulator_url}/_emulator/journal")).json()["seen"]
     return seen
+
+
+async def _ask(method: str, url: str, **body: Any) -> httpx.Response:
+    """Return what the emulator answers; raises EmulatorFailed."""
+    try:
+        async with httpx.AsyncClient(timeout=EMULATOR_TIMEOUT_S) as http:
+            return (await http.request(method, url, **body)).raise_for_status()
+    except httpx.HTTPStatusError as error:
+        raise EmulatorFailed(f"The vendors' emulator answered {error.response.status_code}.") from None
+    except httpx.HTTPError as error:
+        raise EmulatorFailed(f"The vendors' emulator did not answer: {type(error).__name__}.") from None
 
 
 async def last_words(talker: asyncio.subprocess.Process) -> dict[str, int]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import json
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
@@ -10,7 +11,7 @@ from dataclasses import dataclass
 import psutil
 from livekit import api
 
-from tests.acceptance.presenter import dispatch
+from tests.acceptance.livekit_server import LiveKit
 from tests.acceptance.stack import Stack
 
 TIMEOUT_S = 60.0
@@ -47,6 +48,15 @@ class Meeting:
         async with asyncio.timeout(TIMEOUT_S):
             while not self.killed and await self.stack.counters(self.room):
                 await asyncio.sleep(0.1)
+
+
+async def dispatch(livekit: LiveKit, room: str, metadata: dict[str, str] | str) -> None:
+    """Ask for an agent in `room`, as the company's backend does."""
+    text = metadata if isinstance(metadata, str) else json.dumps(metadata)
+    async with asyncio.timeout(API_TIMEOUT_S), api.LiveKitAPI(livekit.url, livekit.key, livekit.secret) as lk:
+        await lk.agent_dispatch.create_dispatch(
+            api.CreateAgentDispatchRequest(agent_name="rayroom", room=room, metadata=text)
+        )
 
 
 @asynccontextmanager

@@ -53,11 +53,11 @@ async def test_a_slide_is_kept_sent_told_and_recorded(livekit: LiveKit, tmp_path
         ScriptedRouter().running() as router,
         attending(livekit, router.url, Recording(tmp_path, ROOM)) as (attendance, ann),
     ):
-        await eventually(lambda: ann.heard)
+        await eventually(lambda: ann.descriptions)
         headers = router.frames[0]
         assert headers["Content-Type"] == "image/jpeg" and headers["x-frame-source"] == "screen_share"
         assert len(headers["x-frame-phash"]) == 16 and 0 < float(headers["x-frame-text-density"]) <= 1
-        assert ann.heard[0].text == "a slide" and ann.heard[0].attributes["cost_nanousd"] == "7"
+        assert ann.descriptions[0].text == "a slide" and ann.descriptions[0].attributes["cost_nanousd"] == "7"
         assert (tmp_path / ROOM / "00001.jpeg").read_bytes().startswith(b"\xff\xd8")
     assert router.closed == 1 and router.beats[-1]["frames_kept"] == attendance.counters.frames_kept > 0
 
@@ -67,7 +67,7 @@ async def test_a_busy_router_gets_fewer_frames_and_the_lost_slide_later(livekit:
     router.statuses.extend([503, 429, 500])
     async with router.running(), attending(livekit, router.url) as (attendance, ann):
         # Nothing on the screen changes: only because nobody has seen it is the slide sent again.
-        await eventually(lambda: ann.heard)
+        await eventually(lambda: ann.descriptions)
         assert attendance.counters.frames_shed >= 3 and attendance.counters.answers >= 1
 
 
@@ -77,7 +77,7 @@ async def test_a_wait_the_router_asks_for_is_kept(livekit: LiveKit) -> None:
     async with router.running(), attending(livekit, router.url) as (attendance, ann):
         await eventually(lambda: len(router.tokens) == 1)
         refused_s = asyncio.get_running_loop().time()
-        await eventually(lambda: ann.heard)
+        await eventually(lambda: ann.descriptions)
         assert asyncio.get_running_loop().time() - refused_s >= 1.5
         assert attendance.counters.frames_shed > 1
 
@@ -90,11 +90,11 @@ async def test_a_router_that_goes_away_and_comes_back_is_found_again(livekit: Li
         await asyncio.sleep(1.0)
         assert attendance.counters.frames_seen == 0
         async with router.running():
-            await eventually(lambda: ann.heard)
-        ann.slide, before = 2, len(ann.heard)
+            await eventually(lambda: ann.descriptions)
+        ann.slide, before = 2, len(ann.descriptions)
         await eventually(lambda: attendance.counters.frames_shed > 0)
         async with router.running():
-            await eventually(lambda: len(ann.heard) > before)
+            await eventually(lambda: len(ann.descriptions) > before)
         assert router.port == port
 
 
@@ -103,7 +103,7 @@ async def test_a_token_that_is_no_longer_good_opens_the_room_again(livekit: Live
     router.statuses.extend([401])
     router.beat_statuses.extend([401])
     async with router.running(), attending(livekit, router.url) as (_, ann):
-        await eventually(lambda: ann.heard and router.opened >= 3)
+        await eventually(lambda: ann.descriptions and router.opened >= 3)
         assert router.tokens[-1] == f"Bearer token-{router.opened}" != router.tokens[0]
 
 
@@ -119,7 +119,7 @@ async def test_the_pixels_are_worked_on_beside_the_loop(livekit: LiveKit) -> Non
     loop_thread = threading.get_ident()
     seen: set[int] = set()
     async with ScriptedRouter().running() as router, attending(livekit, router.url) as (attendance, ann):
-        await eventually(lambda: ann.heard)
+        await eventually(lambda: ann.descriptions)
         (watch,) = attendance._watches.values()
         frame = watch.get_coro().cr_frame  # type: ignore[union-attr]
         gate = frame.f_locals["self"]._gate

@@ -6,7 +6,8 @@ import asyncio
 
 from livekit import rtc
 
-from tests.acceptance.presenter import dispatch, presenting
+from tests.acceptance.meeting import dispatch
+from tests.acceptance.presenter import presenting
 from tests.acceptance.stack import Stack, eventually
 
 
@@ -21,12 +22,12 @@ async def test_a_shared_slide_is_described_in_its_room(stack: Stack) -> None:
     async with presenting(stack.livekit, room) as ann:
         await dispatch(stack.livekit, room, {"tenant_id": "acme", "meeting_id": "first-slide"})
         sid = await ann.share()
-        await eventually(lambda: ann.heard)
-        first = ann.heard[0]
+        await eventually(lambda: ann.descriptions)
+        first = ann.descriptions[0]
         assert first.text.startswith("[simulated ") and first.attributes["simulated"] == "true"
         assert first.attributes["track"] == sid and int(first.attributes["cost_nanousd"]) > 0
         ann.slide = 2
-        await eventually(lambda: len(ann.heard) > 1)
+        await eventually(lambda: len(ann.descriptions) > 1)
 
 
 async def test_a_screen_that_stands_still_costs_nothing_more(stack: Stack) -> None:
@@ -34,7 +35,7 @@ async def test_a_screen_that_stands_still_costs_nothing_more(stack: Stack) -> No
     async with presenting(stack.livekit, room) as ann:
         await dispatch(stack.livekit, room, {"tenant_id": "acme"})
         await ann.share()
-        await eventually(lambda: ann.heard)
+        await eventually(lambda: ann.descriptions)
         # The encoder sharpens a new picture for some seconds; after that nothing changes any more.
         await asyncio.sleep(4)
         before = await stack.counters(room)
@@ -53,16 +54,16 @@ async def test_tracks_are_followed_as_they_come_mute_and_go(stack: Stack) -> Non
         camera = await ann.share(rtc.TrackSource.SOURCE_CAMERA)
         await watched(stack, room, 1)
         screen = await ann.share()
-        await eventually(lambda: any(one.attributes["track"] == screen for one in ann.heard))
+        await eventually(lambda: any(one.attributes["track"] == screen for one in ann.descriptions))
         await watched(stack, room, 1)
         ann.room.local_participant.track_publications[screen].track.mute()  # type: ignore[union-attr]
         ann.slide = 2
-        await eventually(lambda: ann.heard[-1].attributes["track"] == camera)
+        await eventually(lambda: ann.descriptions[-1].attributes["track"] == camera)
         ann.room.local_participant.track_publications[screen].track.unmute()  # type: ignore[union-attr]
         ann.slide = 3
-        await eventually(lambda: ann.heard[-1].attributes["track"] == screen)
-        await ann.stop_sharing(screen)
-        await ann.stop_sharing(camera)
+        await eventually(lambda: ann.descriptions[-1].attributes["track"] == screen)
+        await ann.stop_sharing()
+        await ann.stop_sharing(rtc.TrackSource.SOURCE_CAMERA)
         await watched(stack, room, 0)
 
 
@@ -73,7 +74,7 @@ async def test_a_participant_who_leaves_and_comes_back_is_seen_again(stack: Stac
         for _ in range(2):
             async with presenting(stack.livekit, room, "ann") as ann:
                 sid = await ann.share()
-                await eventually(lambda sid=sid: any(one.attributes["track"] == sid for one in bob.heard))  # type: ignore[misc]
+                await eventually(lambda sid=sid: any(one.attributes["track"] == sid for one in bob.descriptions))  # type: ignore[misc]
             await watched(stack, room, 0)
 
 

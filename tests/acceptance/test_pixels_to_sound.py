@@ -88,12 +88,11 @@ async def answered(person: Person, times: int = 1) -> str:
 
 def words_of(person: Person, identity: str) -> list[str]:
     """Return what the room was told that somebody said."""
-    texts = person.on("lk.transcription")
-    return [text.text for text in texts if text.attributes["rayroom.identity"] == identity]
+    return [text.text for text in person.on("lk.transcription") if text.identity == identity]
 
 
 def answers(person: Person) -> list[str]:
-    return [text.text for text in person.on("lk.transcription") if "rayroom.to" in text.attributes]
+    return [answer.text for answer in person.answers()]
 
 
 async def test_a_number_on_a_slide_is_asked_for_aloud_and_heard(scene: Scene) -> None:
@@ -132,7 +131,7 @@ async def test_a_number_only_the_knowledge_base_holds_is_heard_and_never_the_oth
         await ann.say(KNOWN)
         digits = await answered(ann)
         assert answers(ann) == [f"The budget of project Falcon is {budget} dollars."]
-        (answer,) = (text for text in ann.on("lk.transcription") if "rayroom.to" in text.attributes)
+        (answer,) = ann.answers()
         assert "plans/budget.md" in answer.attributes["rayroom.sources"]
         assert str(budget) in digits
         for other in scene.others(tenant):
@@ -173,7 +172,7 @@ async def test_who_interrupts_the_answer_does_not_hear_its_end(scene: Scene) -> 
         await eventually(lambda: ann.agent().loud_ms > 300, LONG_S)
         await ann.say(STOP)
         assert str(scene.party) not in await answered(ann)
-        (answer,) = (text for text in ann.on("lk.transcription") if "rayroom.to" in text.attributes)
+        (answer,) = ann.answers()
         assert answer.attributes["rayroom.interrupted"] == "true"
         await held.tells("voice_interruptions", 1)
 
@@ -196,6 +195,21 @@ async def test_without_its_backend_a_question_is_answered_from_what_the_room_sho
             backend.send_signal(signal.SIGCONT)
         await ann.say(KNOWN)
         assert str(scene.budgets["acme"]) in await answered(ann, 3)
+
+
+@pytest.mark.kills
+async def test_a_backend_that_refuses_to_be_asked_takes_no_answer_from_the_room(scene: Scene) -> None:
+    drawn, room = number(), "tenant_acme_refused"
+    async with meeting(scene.stack, room) as held, joined(scene.stack.livekit, room, "ann") as ann:
+        await ann.share(drawn)
+        await held.hears()
+        await eventually(lambda: seen(ann, drawn), LONG_S)
+        # The last test: nobody starts it again.
+        the_backend(scene.stack).kill()
+        await ann.say(KNOWN)
+        await eventually(lambda: answers(ann) == ["I find nothing about budget project falcon."], LONG_S)
+        await ann.say(SEEN)
+        assert str(drawn) in await answered(ann, 2)
 
 
 def the_backend(stack: Stack) -> psutil.Process:

@@ -23,7 +23,7 @@ from room_agent.settings import SpeechSettings
 from room_agent.speech import Speech
 from room_agent.troubles import SAID, Trouble
 from tests.acceptance.livekit_server import LiveKit, running_livekit
-from tests.acceptance.presenter import dispatch
+from tests.acceptance.meeting import dispatch
 from tests.acceptance.stack import eventually
 from tests.acceptance.talking import Talker, joined
 from tests.integration.scripted_router import ScriptedRouter
@@ -97,6 +97,25 @@ async def test_a_spoken_question_is_answered_aloud_and_in_writing(livekit: LiveK
         assert room.router.chats[0]["model"] == "auto" and room.router.chats[0]["stream"]
         assert room.router.chats[0]["messages"][-1]["content"] == "What is on the screen?"
     assert room.billed() == room.charged() and min(room.billed()) > 0
+
+
+async def test_what_is_being_said_is_written_as_it_is_said_and_its_end_takes_its_place(livekit: LiveKit) -> None:
+    async with scene(livekit) as room, joined(livekit, ROOM, "ann") as ann:
+        said = "What is on the screen below the second chart?"
+        await asked(room, ann, said, 3_000)
+        await eventually(lambda: ann.answers())
+        (line,) = (line for line in ann.lines if line.identity == "ann")
+        assert ann.interims and {(one.identity, one.segment) for one in ann.interims} == {("ann", line.segment)}
+        assert line.text == said and all(len(one.text) <= len(said) for one in ann.interims)
+
+
+async def test_an_answer_that_is_rejected_has_the_router_told_so(livekit: LiveKit) -> None:
+    async with scene(livekit, voice=False) as room, joined(livekit, ROOM, "ann") as ann:
+        await eventually(lambda: room.speech.voice is not None)
+        for number, text in enumerate(("What is it?", "No, that's wrong.", "What is it called?"), 1):
+            await ann.write(text)
+            await eventually(lambda number=number: len(ann.answers()) == number)  # type: ignore[misc]
+        assert [chat.get("metadata") for chat in room.router.chats] == [None, {"last_answer": "failed"}, None]
 
 
 async def asked(room: Scene, talker: Talker, text: str, duration_ms: int = 1_200) -> None:
@@ -291,7 +310,7 @@ async def test_without_a_voice_the_whole_answer_is_written_and_the_voice_comes_b
         await asyncio.sleep(REST_S)
         await asked(room, ann, "And now?")
         await eventually(lambda: ann.heard_ms > 500)
-        assert room.speech.voice is not None and Trouble.SPEAKING not in room.speech.voice._troubles
+        assert room.speech.voice is not None and Trouble.SPEAKING not in room.speech.voice.complaints
 
 
 async def test_another_voice_takes_over_where_one_fails(livekit: LiveKit) -> None:
@@ -359,6 +378,7 @@ async def test_a_job_of_the_worker_hears_answers_and_tells_its_last_figures(live
             "RAYROOM_AGENT_KEYS": "an-agent-key-of-tests",
             "RAYROOM_DRAIN_S": "0",
             "RAYROOM_VOICE": "on",
+            "RAYROOM_USAGE_DIR": str(tmp_path / "usage"),
             "DEEPGRAM_API_KEY": "k",
             "DEEPGRAM_BASE_URL": emulator.base_urls()["deepgram"],
             "ELEVENLABS_API_KEY": "k",
@@ -376,6 +396,6 @@ async def test_a_job_of_the_worker_hears_answers_and_tells_its_last_figures(live
         usage = {event["id"]: event for event in router.usage}.values()
         assert sum(event["audio_ms"] for event in usage) == sum(seen.audio_ms for seen in emulator.journal) > 0
         assert sum(event["characters"] for event in usage) == sum(seen.characters for seen in emulator.journal) > 0
-        assert router.closed == 1
+        assert router.closed == 1 and list((tmp_path / "usage").iterdir()) == []
         logged = (tmp_path / "agent.log").read_text("utf-8", "replace")
         assert "secret" not in logged and "forty two" not in logged

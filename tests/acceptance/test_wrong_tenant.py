@@ -6,7 +6,8 @@ import asyncio
 
 import pytest
 
-from tests.acceptance.presenter import dispatch, presenting
+from tests.acceptance.meeting import dispatch
+from tests.acceptance.presenter import presenting
 from tests.acceptance.stack import Stack
 from tests.integration.conftest import FRAME_HEADERS
 from tests.integration.world import jpeg
@@ -31,7 +32,7 @@ async def test_a_dispatch_that_does_not_fit_its_room_brings_no_agent(
         async with asyncio.timeout(60):
             while stack.log("agent").count("job refused") == refused:
                 await asyncio.sleep(0.1)
-        assert ann.agents() == [] and ann.heard == []
+        assert ann.agents() == [] and ann.descriptions == []
 
 
 async def test_a_tenant_the_backend_does_not_know_or_has_suspended_opens_no_room(stack: Stack) -> None:

@@ -31,6 +31,7 @@ from deployments.providers.emulator import Emulator, House
 from deployments.providers.emulator.senses.seams import Senses
 from deployments.routes import build_routes
 from deployments.settings import VendorSettings
+from room_agent.answering import Thinks
 from room_agent.attendance import Attendance
 from room_agent.conversation import Turn
 from room_agent.counters import percentile
@@ -38,7 +39,6 @@ from room_agent.mind import Mind
 from room_agent.router_client import RouterClient
 from room_agent.settings import SpeechSettings
 from room_agent.speech import Speech
-from room_agent.voice import Thinks
 from routing.messages import Passage
 from tests.acceptance.livekit_server import LiveKit, running_livekit
 from tests.acceptance.stack import eventually, running_stack
@@ -89,9 +89,9 @@ class WatchedThinking:
     stamps: Stamps
     thinking: Thinks
 
-    async def answer(self, messages: list[dict[str, Any]]) -> AsyncIterator[str]:
+    async def answer(self, messages: list[dict[str, Any]], failed_before: bool = False) -> AsyncIterator[str]:
         self.stamps.requested()
-        async with aclosing(self.thinking.answer(messages)) as words:  # type: ignore[type-var]
+        async with aclosing(self.thinking.answer(messages, failed_before)) as words:  # type: ignore[type-var]
             async for some in words:
                 self.stamps.worded()
                 yield some
@@ -158,17 +158,17 @@ async def _turn(seat: Seat, emulator: Emulator, pace: Timekeeper, pause_s: float
     emulator.house.pace = pace
     emulator.script.add(QUESTION)
     seat.stamps.begin()
-    talker.heard_at_s = None
+    talker.agent().loud_at_s = None
     await talker.play(speech(SPOKEN_MS))
-    assert talker._microphone is not None
-    silent_s = time.monotonic() + talker._microphone.queued_duration
+    assert talker.microphone is not None
+    silent_s = time.monotonic() + talker.microphone.queued_duration
     try:
         async with asyncio.timeout(TURN_TIMEOUT_S):
-            while talker.heard_at_s is None:
+            while talker.agent().loud_at_s is None:
                 await talker.play(silence(60))
     except TimeoutError:
         return None
-    return row_of(silent_s, seat.stamps, talker.heard_at_s, pace.drawn, pause_s)
+    return row_of(silent_s, seat.stamps, talker.agent().loud_at_s, pace.drawn, pause_s)
 
 
 async def _one_way_s(livekit: LiveKit) -> float:
@@ -180,15 +180,15 @@ async def _one_way_s(livekit: LiveKit) -> float:
 
 
 async def _way_s(speaker: Talker, listener: Talker) -> float:
-    assert speaker._microphone is not None
+    assert speaker.microphone is not None
     await speaker.play(silence(300))
-    listener.heard_at_s = None
-    said_s = time.monotonic() + speaker._microphone.queued_duration
+    listener.agent().loud_at_s = None
+    said_s = time.monotonic() + speaker.microphone.queued_duration
     async with asyncio.timeout(TURN_TIMEOUT_S):
         await speaker.play(speech(200))
-        while listener.heard_at_s is None:
+        while listener.agent().loud_at_s is None:
             await speaker.play(silence(60))
-    return listener.heard_at_s - said_s
+    return listener.agent().loud_at_s - said_s
 
 
 async def _quiet(talker: Talker) -> None:
@@ -222,7 +222,8 @@ async def _beside_rayroom(livekit: LiveKit, router: Router, settings: SpeechSett
         try:
             await eventually(lambda: spoken.report().get("hearing_microphones"))
             assert spoken.voice is not None
-            spoken.voice._thinking = WatchedThinking(stamps, spoken.voice._thinking)
+            answering = spoken.voice.answering
+            answering.thinking = WatchedThinking(stamps, answering.thinking)
             yield Seat(talker=talker, stamps=stamps)
         finally:
             await attendance.aclose()

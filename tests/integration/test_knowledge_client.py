@@ -11,7 +11,7 @@ from typing import Any
 
 import pytest
 
-from room_agent.knowledge import Knowledge
+from room_agent.knowledge import LONGEST_KEPT_S, Knowledge
 from room_agent.router_client import (
     MAX_PASSAGE_CHARS,
     Beaten,
@@ -160,9 +160,30 @@ async def test_a_search_begun_on_interim_text_serves_the_whole_question(
     search = knowledge.finish("how many days of leave do I get?")
     assert search is not early and len(router.searches) <= 1
     assert len(await search.passages(deadline_s=5.0)) == 2
-    early = knowledge.begin("How many days of leave do I")
+    early = knowledge.begin("How many days of leave do")
     assert knowledge.finish("how many days of leave do I get?") is early
     assert len(await early.passages(deadline_s=5.0)) == 2
+
+
+async def test_what_is_foreseen_twice_is_searched_once_and_another_wording_gives_it_up(
+    router: ScriptedRouter, knowledge: Knowledge
+) -> None:
+    for text in ("how much", "how much leave", "How much leave do I get?"):
+        knowledge.foresee(text)
+    assert len(await knowledge.finish("how much leave do I get").passages(deadline_s=5.0)) == 2
+    assert [search["query"] for search in router.searches][-1] == "how much leave"
+    assert len(router.searches) <= 2 and knowledge.counts.cancelled <= 1 and knowledge.counts.found == 1
+
+
+async def test_what_was_foreseen_long_ago_is_searched_again(router: ScriptedRouter, client: RouterClient) -> None:
+    now_s = 100.0
+    knowledge = Knowledge(client, lambda: now_s)
+    early = knowledge.begin("how much leave")
+    now_s += LONGEST_KEPT_S
+    assert early.usable
+    now_s += 0.1
+    assert knowledge.finish("how much leave") is not early
+    await knowledge.aclose()
 
 
 async def test_a_search_serves_one_question_only(router: ScriptedRouter, knowledge: Knowledge) -> None:

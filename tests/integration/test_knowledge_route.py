@@ -214,6 +214,18 @@ async def test_a_long_answer_is_cut_passage_by_passage_and_as_a_whole(
     assert {len(one["source"]) for one in found} == {1_024}
 
 
+async def test_a_passage_that_scores_too_low_is_dropped_and_one_without_a_score_stays(
+    tmp_path: Path, bad: Crooked, bearer: Bearer
+) -> None:
+    scores = {"low": 0.29, "enough": 0.3, "none": None, "negative": -1.0, "good": 0.9}
+    bad.reply = passages(*(row(id=name, score=score) for name, score in scores.items()))
+    async with asking_bad(tmp_path, bad, knowledge=KnowledgeSettings(least_score=0.3)) as (http, _):
+        response = await http.post(SEARCH, json={"query": "all of it", "top_k": 3}, headers=bearer())
+        fewer = await http.post(SEARCH, json={"query": "all of it", "top_k": 1}, headers=bearer())
+    assert {one["id"]: one["score"] for one in response.json()["passages"]} == {"enough": 0.3, "none": None}
+    assert fewer.json()["passages"] == []
+
+
 async def test_no_more_passages_come_back_than_were_asked_for(tmp_path: Path, bad: Crooked, bearer: Bearer) -> None:
     bad.reply = passages(*(row(id=str(n)) for n in range(50)))
     async with asking_bad(tmp_path, bad) as (http, _):
@@ -254,7 +266,7 @@ async def test_odd_rows_are_read_as_far_as_they_can_be(tmp_path: Path, bad: Croo
     async with asking_bad(tmp_path, bad) as (http, _):
         response = await http.post(SEARCH, json={"query": "when?", "top_k": 20}, headers=bearer())
     found = {one["id"]: one["score"] for one in response.json()["passages"]}
-    assert found == {"": 0.0, "b": 0.0, "c": 0.0, "d": 0.25, "half": 0.5, "nan": 0.0}
+    assert found == {"": None, "b": None, "c": None, "d": 0.25, "half": 0.5, "nan": None}
     assert "half a ? face" in response.text
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import json
+import time
 from typing import Any
 
 import httpx
@@ -11,6 +12,7 @@ import jwt
 import pytest
 from PIL import Image
 
+from cluster.rooms import SILENT_S
 from deployments.auth import ISSUER
 from deployments.jpeg import inspect_jpeg
 from tests.integration.conftest import FRAME_HEADERS, Bearer
@@ -158,6 +160,32 @@ async def test_a_room_lives_from_its_opening_to_its_end(http: httpx.AsyncClient)
     closed = (await http.delete("/v1/rooms/tenant_acme_standup", headers=token)).json()
     assert closed["settled_nanousd"] == usage["settled_nanousd"]
     assert (await http.get("/v1/tenants/acme/usage", headers=ADMIN)).json()["rooms"] == []
+
+
+async def test_a_room_whose_agent_is_silent_for_a_minute_is_over_until_it_is_heard_of_again(
+    http: httpx.AsyncClient, bearer: Bearer, world: JournalWorld
+) -> None:
+    async def rooms() -> list[str]:
+        return [room["room"] for room in (await http.get("/v1/tenants/acme/usage", headers=ADMIN)).json()["rooms"]]
+
+    await http.post("/v1/rooms", json=opening(), headers=AGENT)
+    world.clock = lambda: time.time() + SILENT_S - 10
+    assert await rooms() == ["tenant_acme_standup"]
+    world.clock = lambda: time.time() + SILENT_S + 10
+    assert await rooms() == []
+    world.clock = time.time
+    await http.post("/v1/rooms/tenant_acme_standup/heartbeat", json={}, headers=bearer())
+    assert await rooms() == ["tenant_acme_standup"]
+
+
+async def test_a_turn_after_an_answer_that_did_not_do_is_scored_harder(http: httpx.AsyncClient, bearer: Bearer) -> None:
+    body = {"messages": [{"role": "user", "content": "What is on the second chart?"}]}
+    plain, again = [
+        (await http.post("/v1/chat/completions", json=body | told, headers=bearer())).json()["rayroom"]
+        for told in ({"metadata": {"last_answer": "fine"}}, {"metadata": {"last_answer": "failed"}})
+    ]
+    assert again["score"] > plain["score"] + 0.3
+    assert "failed before" in again["reasons"] and "failed before" not in plain["reasons"]
 
 
 async def test_a_heartbeat_renews_a_token_that_is_half_spent(http: httpx.AsyncClient, bearer: Bearer) -> None:

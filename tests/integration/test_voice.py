@@ -19,9 +19,11 @@ from cluster.demo.vowels import RATE_HZ, silence, speech
 from deployments.providers.emulator import Emulator, Fault
 from room_agent.hearing import Ear as Stream
 from room_agent.hearing import Services
-from room_agent.microphone import HearingCounters, Microphone, Utterance, whole_windows_s
+from room_agent.microphone import Microphone
 from room_agent.speech_usage import SpeechUsage, counting_ears, counting_mouths
+from room_agent.utterance import HearingCounters, Utterance
 from room_agent.vendors import ears, voices
+from room_agent.windows import whole_windows_s
 from tests.integration.voiced import settings_for
 
 
@@ -40,6 +42,8 @@ class Ear:
     counters: HearingCounters = field(default_factory=HearingCounters)
     is_deaf: bool = False
     voiced_s: float = 0.0
+    shown: list[str] = field(default_factory=list)
+    """What was told of the utterances while they were being said."""
 
     async def hear(self, *sounds: bytes, speed: float = 1.0) -> list[str]:
         """Play sounds to a new microphone; return what was said in them."""
@@ -58,6 +62,9 @@ class Ear:
 
     def foretold(self, identity: str, text: str) -> None:
         self.expected.append((text, len(self.said)))
+
+    def hearing(self, identity: str, track: str, text: str) -> None:
+        self.shown.append(text)
 
     def heard(self, utterance: Utterance) -> None:
         self.said.append(utterance)
@@ -134,10 +141,16 @@ async def test_what_is_likely_whole_is_foretold_before_the_pause_is_over(ear: Ea
     assert ear.expected == [("What is it?", 0), ("And below?", 1)]
 
 
-async def test_an_utterance_that_goes_on_is_foretold_once(ear: Ear) -> None:
+async def test_an_utterance_that_goes_on_is_foretold_as_far_as_it_is_heard(ear: Ear) -> None:
     ear.emulator.script.add("So", "what is it?")
     said = await ear.hear(silence(500), speech(700), silence(420), speech(700), silence(1_500))
-    assert said == ["So what is it?"] and ear.expected == [("So", 0)]
+    assert said == ["So what is it?"] and ear.expected == [("So", 0), ("So what is it?", 0)]
+
+
+async def test_what_is_being_said_is_told_while_it_is_said(ear: Ear) -> None:
+    ear.emulator.script.add("What is on the screen below the second chart?")
+    (said,) = await ear.hear(silence(500), speech(2_500), silence(1_000))
+    assert ear.shown and all(said.startswith(text.rstrip(".?")) for text in ear.shown) and len(set(ear.shown)) > 1
 
 
 @pytest.mark.parametrize("pause_s", [0.1, 0.3, 0.8])

@@ -83,6 +83,7 @@ class JournalWorld:
     """The costs and rooms of one process: the aggregator without its actor."""
 
     def __init__(self, path: Path) -> None:
+        self.clock = time.time
         self.journal = Journal(path)
         self.recorder = Recorder(self.journal, time.time)
         self.rooms = RoomBook()
@@ -109,7 +110,7 @@ class JournalWorld:
         self.rooms.close(room, job_id)
 
     async def of(self, tenant_id: str) -> tuple[RoomBeat, ...]:
-        return self.rooms.of(tenant_id, time.time())
+        return self.rooms.of(tenant_id, self.clock())
 
     async def aclose(self) -> None:
         await self.recorder.aclose()

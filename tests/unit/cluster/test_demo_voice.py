@@ -17,7 +17,7 @@ from cluster.demo import table
 from cluster.demo.conclusion import Run, conclude
 from cluster.demo.plan import VOICE_ROOM, planned
 from cluster.demo.speech_books import Book, backend_book, compare, journal_book, vendor_units
-from cluster.demo.voice_room import conversation
+from cluster.demo.voice_room import EmulatorFailed, conversation, emulator_journal
 from cluster.demo.vowels import RATE_HZ, silence, speech
 from routing.messages import Usage
 from tests.unit.cluster.money import intent, settlement
@@ -127,6 +127,12 @@ async def test_speech_that_differs_fails_the_run_and_is_said_to_the_unit(tmp_pat
     assert "to the first word 702 ms, to the first sound 1204 ms" in said
     assert left["equal"] is False and left["voice"]["room"] == VOICE_ROOM
     assert left["speech"][0]["vendor_units"] == 1_520
+
+
+async def test_an_emulator_that_is_gone_is_said_in_a_sentence(tmp_path: Path) -> None:
+    with planned(ROOT, tmp_path) as plan:
+        with pytest.raises(EmulatorFailed, match="did not answer: ConnectError"):
+            await emulator_journal(plan)
 
 
 def test_a_voice_is_loud_as_long_as_it_was_asked_for_and_silence_is_not() -> None:

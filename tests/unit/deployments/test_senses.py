@@ -303,4 +303,16 @@ def test_the_emulator_loads_no_sense_that_it_is_not_given() -> None:
 def test_a_sense_whose_library_is_missing_names_the_extra() -> None:
     with pytest.raises(ConfigurationError) as failed:
         library("no_such_library")
-    assert "`senses`" in failed.value.message
+    assert "pip install 'rayroom[senses]'" in failed.value.message
+
+
+def test_senses_that_lack_what_brings_sound_to_a_rate_say_so_before_any_sound_comes() -> None:
+    code = (
+        "import sys; sys.modules['soxr'] = None\n"
+        "from deployments.providers.emulator.senses import all_senses\n"
+        "from routing.errors import ConfigurationError\n"
+        "try:\n    all_senses(['what is it'])\n"
+        "except ConfigurationError as error:\n    print(error.message)"
+    )
+    told = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=60, check=True)
+    assert told.stdout.startswith("soxr is missing")

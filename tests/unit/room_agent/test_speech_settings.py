@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import pytest
 
 from room_agent.settings import load_settings
@@ -17,7 +19,8 @@ KEYS = {"DEEPGRAM_API_KEY": "deepgram-secret", "ELEVENLABS_API_KEY": "eleven-sec
 
 
 @pytest.fixture(autouse=True)
-def environment(monkeypatch: pytest.MonkeyPatch) -> None:
+def environment(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    monkeypatch.setenv("RAYROOM_USAGE_DIR", str(tmp_path / "usage"))
     for name in (*KEYS, "ELEVEN_API_KEY", "RAYROOM_VOICE"):
         monkeypatch.delenv(name, raising=False)
     for name, value in NEEDED.items():
@@ -50,4 +53,14 @@ def test_a_model_that_has_no_price_is_refused_by_its_name(monkeypatch: pytest.Mo
     for name, value in (KEYS | {"RAYROOM_VOICE": "on", "RAYROOM_STT_MODELS": "nova-3,nova-99"}).items():
         monkeypatch.setenv(name, value)
     with pytest.raises(ConfigurationError, match="nova-99"):
+        load_settings()
+
+
+def test_a_voice_needs_a_directory_it_can_write_what_it_uses_into(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    (tmp_path / "file").touch()
+    for name, value in (KEYS | {"RAYROOM_VOICE": "on", "RAYROOM_USAGE_DIR": str(tmp_path / "file" / "usage")}).items():
+        monkeypatch.setenv(name, value)
+    with pytest.raises(ConfigurationError, match="RAYROOM_USAGE_DIR"):
         load_settings()

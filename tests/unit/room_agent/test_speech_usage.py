@@ -4,19 +4,20 @@ from __future__ import annotations
 
 import random
 
-from room_agent.speech_usage import MOST_EVENTS, HeardBytes, SpeechUsage, SpokenText
+from room_agent.speech_usage import HeardBytes, SpeechUsage, SpokenText
+from room_agent.usage_events import MOST_EVENTS
 
 
 def usage() -> SpeechUsage:
-    return SpeechUsage(lambda: 1_700_000_000.0, "job-1")
+    return SpeechUsage(lambda: 1_700_000_000.0)
 
 
 def test_an_event_keeps_its_id_and_its_amount_until_it_is_taken() -> None:
     speech = usage()
-    speech.heard("nova-3", 1_200)
-    speech.spoke("eleven_flash_v2_5", 17)
+    speech.count("stt", "nova-3", 1_200)
+    speech.count("tts", "eleven_flash_v2_5", 17)
     first = speech.due()
-    speech.heard("nova-3", 300)
+    speech.count("stt", "nova-3", 300)
     again = speech.due()
     assert again[:2] == first and [event.audio_ms for event in again] == [1_200, 0, 300]
     speech.taken([event.id for event in first])
@@ -27,14 +28,14 @@ def test_an_event_keeps_its_id_and_its_amount_until_it_is_taken() -> None:
 def test_two_runs_of_one_job_share_no_id() -> None:
     speeches = usage(), usage()
     for speech in speeches:
-        speech.heard("nova-3", 1)
+        speech.count("stt", "nova-3", 1)
     assert speeches[0].due()[0].id != speeches[1].due()[0].id
 
 
 def test_nothing_is_dropped_while_nobody_takes_anything() -> None:
     speech = usage()
     for _ in range(3 * MOST_EVENTS):
-        speech.heard("nova-3", 20)
+        speech.count("stt", "nova-3", 20)
         due = speech.due()
     assert len(due) == MOST_EVENTS and sum(event.audio_ms for event in due) == MOST_EVENTS * 20
     speech.taken([event.id for event in due])
@@ -43,14 +44,14 @@ def test_nothing_is_dropped_while_nobody_takes_anything() -> None:
 
 def test_more_than_one_event_may_hold_is_told_in_several() -> None:
     speech = usage()
-    speech.spoke("eleven_flash_v2_5", 1_500_000)
+    speech.count("tts", "eleven_flash_v2_5", 1_500_000)
     assert [event.characters for event in speech.due()] == [1_000_000]
     assert [event.characters for event in speech.due()] == [1_000_000, 500_000]
 
 
 def test_nothing_used_is_nothing_told() -> None:
     speech = usage()
-    speech.heard("nova-3", 0)
+    speech.count("stt", "nova-3", 0)
     assert speech.due() == []
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 
+from deployments.providers.emulator.senses.libraries import library
 from deployments.providers.emulator.senses.seams import Senses
 
 
@@ -12,6 +13,8 @@ def all_senses(phrases: Iterable[str]) -> Senses:
 
     Raises ConfigurationError where the extra `senses` is not installed, or a phrase has a word that nobody knows.
     """
+    # It is used when the first sound comes, which would be late to hear that it is missing.
+    library("soxr")
     from deployments.providers.emulator.senses.ears import Ears
     from deployments.providers.emulator.senses.eyes import Eyes
     from deployments.providers.emulator.senses.tongue import Tongue

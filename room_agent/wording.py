@@ -1,0 +1,31 @@
+"""Tells whether two wordings ask for the same, so that what was looked up for one serves the other. English."""
+
+from __future__ import annotations
+
+import re
+
+_WORD = re.compile(r"[^\W_]+(?:'[^\W_]+)*")
+# Words that change what is found for a question by nothing, however they are heard. "Not", "without", "from" and "to"
+# are none of them.
+_LIGHT = frozenset(
+    "um uh er erm ah hm hmm mm please thanks thank ok okay hey hi hello so well just actually "
+    "a an the of is are was were be been am do does did i you we it me my our your us get gets got have has had "
+    "can could would will should".split()
+)
+
+
+def says_the_same(heard: str, whole: str) -> bool:
+    """Tell whether a text that was heard so far asks for what the whole question asks for.
+
+    Its words are the same in the same order, but for letter case, signs and light words; without any other word, all.
+    """
+    first, second = _words(heard), _words(whole)
+    return (_weighty(first) or first) == (_weighty(second) or second)
+
+
+def _words(text: str) -> list[str]:
+    return _WORD.findall(text.casefold().replace("\u2019", "'"))
+
+
+def _weighty(words: list[str]) -> list[str]:
+    return [word for word in words if word not in _LIGHT]

@@ -1,0 +1,89 @@
+"""What it costs to write a piece of sound down around its sending: the agent's journal beside SQLite's commits."""
+
+from __future__ import annotations
+
+import os
+import sqlite3
+import sys
+import tempfile
+import time
+from collections.abc import Callable
+from pathlib import Path
+from statistics import quantiles
+
+from rich.console import Console
+
+from room_agent.speech_usage import SpeechUsage
+from room_agent.usage_journal import Job, UsageJournal
+
+PIECES, SYNCED_PIECES = 20_000, 200
+GOAL_US = 100.0
+"""A hundredth of a piece's sound would be 500 us: the voice waits for it on the loop."""
+
+
+def ours(directory: Path) -> Callable[[], None]:
+    journal = UsageJournal.create(directory, Job(room="tenant_acme_bench", job_id="AJ_1", metadata="{}"))
+    socket = SpeechUsage(time.time, journal).socket("stt", "nova-3")
+
+    def piece() -> None:
+        socket.will_send(50)
+        socket.sent(0)
+
+    return piece
+
+
+def sqlite(directory: Path, synchronous: str) -> Callable[[], None]:
+    """Return the same two facts as two commits of a table that holds the sum."""
+    connection = sqlite3.connect(directory / f"{synchronous}.db", isolation_level=None)
+    connection.execute("PRAGMA journal_mode=WAL")
+    connection.execute(f"PRAGMA synchronous={synchronous}")
+    connection.execute("CREATE TABLE amounts (socket INTEGER PRIMARY KEY, amount INTEGER, doubtful INTEGER)")
+    connection.execute("INSERT INTO amounts VALUES (1, 0, 0)")
+
+    def piece() -> None:
+        connection.execute("UPDATE amounts SET amount = amount + ?, doubtful = ? WHERE socket = 1", (50, 50))
+        connection.execute("UPDATE amounts SET doubtful = 0 WHERE socket = 1")
+
+    return piece
+
+
+def synced(directory: Path) -> Callable[[], None]:
+    """Return what a sync of each piece would cost, which is why it is done beside the voice."""
+    file = os.open(directory / "synced", os.O_CREAT | os.O_APPEND | os.O_WRONLY, 0o600)
+
+    def piece() -> None:
+        os.write(file, b'["will",1,"stt","nova-3",50]\n')
+        os.fdatasync(file)
+
+    return piece
+
+
+def took_us(piece: Callable[[], None], times: int) -> tuple[float, float, float]:
+    """Return the median, the 99th percentile and the longest."""
+    each_us = []
+    for _ in range(times):
+        began_ns = time.perf_counter_ns()
+        piece()
+        each_us.append((time.perf_counter_ns() - began_ns) / 1_000)
+    parts = quantiles(each_us, n=100)
+    return parts[49], parts[98], max(each_us)
+
+
+def main() -> int:
+    """Print what each takes; returns 1 where our median misses its goal."""
+    with tempfile.TemporaryDirectory(dir=Path.cwd()) as name:
+        directory, console = Path(name), Console()
+        first = took_us(ours(directory), PIECES)
+        rows = {
+            "the agent's journal": first,
+            "SQLite, WAL, synchronous=NORMAL": took_us(sqlite(directory, "NORMAL"), PIECES),
+            "SQLite, WAL, synchronous=FULL": took_us(sqlite(directory, "FULL"), SYNCED_PIECES),
+            "one write and fdatasync": took_us(synced(directory), SYNCED_PIECES),
+        }
+    for what, (median, late, longest) in rows.items():
+        console.print(f"{what}: p50 {median:.0f} us, p99 {late:.0f} us, longest {longest:.0f} us")
+    return int(first[0] > GOAL_US)
+
+
+if __name__ == "__main__":
+    sys.exit(main())

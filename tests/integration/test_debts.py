@@ -1,0 +1,171 @@
+"""A job that was killed is billed by its worker, once, whether or not its room still stands; a living one is not."""
+
+from __future__ import annotations
+
+import asyncio
+import signal
+import sys
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from pathlib import Path
+from typing import Any
+
+import pytest
+from aiohttp import web
+
+from room_agent.debts import Debts
+from room_agent.router_client import RouterClient
+from room_agent.usage_journal import Job, UsageJournal
+from tests.integration.scripted_router import ScriptedRouter
+
+ROOM = "tenant_acme_standup"
+DIES = f"""
+import os, signal, sys
+from pathlib import Path
+from room_agent.speech_usage import SpeechUsage
+from room_agent.usage_journal import Job, UsageJournal
+journal = UsageJournal.create(Path(sys.argv[1]), Job(room="{ROOM}", job_id="AJ_1", metadata="{{}}"))
+usage = SpeechUsage(lambda: 1_700_000_000.0, journal)
+ears = usage.socket("stt", "nova-3")
+for number in range(int(sys.argv[2])):
+    ears.will_send(50)
+    ears.sent(0)
+    usage.due()
+ears.will_send(20)
+os.kill(os.getpid(), signal.SIGKILL)
+"""
+
+
+SPEAKS = f"""
+import asyncio, sys
+from pathlib import Path
+from room_agent.speech_usage import SpeechUsage, counting_ears
+from room_agent.usage_journal import Job, UsageJournal
+async def main():
+    journal = UsageJournal.create(Path(sys.argv[1]), Job(room="{ROOM}", job_id="AJ_1", metadata="{{}}"))
+    usage = SpeechUsage(lambda: 1_700_000_000.0, journal)
+    async with counting_ears(usage) as http, http.ws_connect(sys.argv[2] + "?model=nova-3") as socket:
+        while True:
+            await socket.send_bytes(bytes(640))
+            await asyncio.sleep(0)
+asyncio.run(main())
+"""
+
+
+class Vendor:
+    """Counts the sound that arrives, as one who charges for it does."""
+
+    def __init__(self, enough_ms: int) -> None:
+        self.heard_ms = 0
+        self.enough, self.left = asyncio.Event(), asyncio.Event()
+        self._enough_ms = enough_ms
+
+    @asynccontextmanager
+    async def running(self) -> AsyncIterator[str]:
+        app = web.Application()
+        app.router.add_get("/", self._listen)
+        runner = web.AppRunner(app)
+        await runner.setup()
+        try:
+            await web.TCPSite(runner, "127.0.0.1", 0).start()
+            yield f"ws://127.0.0.1:{runner.addresses[0][1]}/"
+        finally:
+            await runner.cleanup()
+
+    async def _listen(self, request: web.Request) -> web.WebSocketResponse:
+        socket = web.WebSocketResponse()
+        await socket.prepare(request)
+        async for message in socket:
+            self.heard_ms += len(message.data) // 32
+            if self.heard_ms >= self._enough_ms:
+                self.enough.set()
+        self.left.set()
+        return socket
+
+
+async def killed(directory: Path, pieces: int = 3) -> None:
+    """Run a job to its sudden end."""
+    process = await asyncio.create_subprocess_exec(sys.executable, "-c", DIES, str(directory), str(pieces))
+    assert await process.wait() == -signal.SIGKILL
+
+
+def debts(directory: Path, router: ScriptedRouter) -> Debts:
+    def router_for(job: Job) -> RouterClient:
+        return RouterClient(router.url, "agent-key", job.room, job.job_id, job.metadata)
+
+    return Debts(directory, router_for)
+
+
+def journals(directory: Path) -> list[Path]:
+    return list(directory.iterdir())
+
+
+def billed(router: ScriptedRouter) -> list[tuple[int, bool]]:
+    events: dict[str, dict[str, Any]] = {event["id"]: event for event in router.usage}
+    return [(event["audio_ms"], event["estimated"]) for event in events.values()]
+
+
+async def test_a_killed_job_is_billed_and_its_room_is_closed_again(tmp_path: Path) -> None:
+    async with ScriptedRouter().running() as router:
+        await killed(tmp_path)
+        assert await debts(tmp_path, router).pay()
+        assert billed(router) == [(50, False)] * 3 + [(20, True)]
+        assert (router.opened, router.closed) == (1, 1) and journals(tmp_path) == []
+
+
+@pytest.mark.parametrize("after_ms", [2_000, 3_000, 5_001, 8_003])
+async def test_a_job_killed_while_it_speaks_owes_what_its_vendor_heard(tmp_path: Path, after_ms: int) -> None:
+    vendor, router = Vendor(after_ms), ScriptedRouter()
+    async with vendor.running() as url, router.running(), asyncio.timeout(60):
+        process = await asyncio.create_subprocess_exec(sys.executable, "-c", SPEAKS, str(tmp_path), url)
+        await vendor.enough.wait()
+        process.kill()
+        await process.wait()
+        await vendor.left.wait()
+        assert await debts(tmp_path, router).pay()
+    certain = sum(ms for ms, estimated in billed(router) if not estimated)
+    doubtful = sum(ms for ms, estimated in billed(router) if estimated)
+    # One socket has one piece on its way, unless the kernel has no room for more.
+    assert vendor.heard_ms >= after_ms and certain <= vendor.heard_ms <= certain + doubtful
+
+
+async def test_a_living_job_tells_for_itself(tmp_path: Path) -> None:
+    journal = UsageJournal.create(tmp_path, Job(room=ROOM, job_id="AJ_2", metadata="{}"))
+    journal.will(1, "stt", "nova-3", 50)
+    async with ScriptedRouter().running() as router:
+        assert await debts(tmp_path, router).pay()
+        assert router.opened == 0
+        journal.close(settled=False)
+        assert await debts(tmp_path, router).pay()
+        assert billed(router) == [(50, True)]
+
+
+async def test_what_a_router_does_not_take_is_told_again_under_the_same_ids(tmp_path: Path) -> None:
+    router = ScriptedRouter()
+    router.beat_statuses.extend([200, 503])
+    async with router.running():
+        # More than one heartbeat carries: the second half is refused.
+        await killed(tmp_path, pieces=300)
+        assert not await debts(tmp_path, router).pay()
+        half = len(router.usage)
+        assert await debts(tmp_path, router).pay()
+        assert len(router.usage) == half + len(billed(router)) and sum(ms for ms, _ in billed(router)) == 15_020
+
+
+async def test_a_router_that_is_away_leaves_the_journal_where_it_is(tmp_path: Path) -> None:
+    async with ScriptedRouter().running() as router:
+        pass
+    await killed(tmp_path)
+    assert not await debts(tmp_path, router).pay() and len(journals(tmp_path)) == 1
+
+
+async def test_two_workers_bill_a_dead_job_once(tmp_path: Path) -> None:
+    await killed(tmp_path)
+    async with ScriptedRouter().running() as router:
+        await asyncio.gather(*(debts(tmp_path, router).pay() for _ in range(2)))
+        assert len(router.usage) == 4 and router.opened == 1
+
+
+async def test_where_nobody_died_nothing_is_asked(tmp_path: Path) -> None:
+    async with ScriptedRouter().running() as router:
+        assert await debts(tmp_path / "none", router).pay() and router.opened == 0
