@@ -115,7 +115,7 @@ async def test_a_conversation_that_ends_is_billed_to_the_millisecond_and_charact
         assert min(told.vendors().units.values()) > 0
     vendors = told.vendors()
     assert await told.backend() == vendors
-    # Where one piece of text ends with a space depends on when it comes: the books agree on each, the count does not.
+    # Into how many pieces a text is cut, and so how many spaces are sent, depends on when it comes.
     assert vendors.units["tts", "eleven_flash_v2_5"] >= 2 * len(says_much(()))
     assert vendors.nanousd["stt", "nova-3"] == 80 * vendors.units["stt", "nova-3"] > 0
 
