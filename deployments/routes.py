@@ -295,22 +295,28 @@ def _completion(answered: Answered) -> dict[str, Any]:
 async def _events(
     first: Delta | Answered, rest: AsyncGenerator[Delta | Answered, None], with_usage: bool
 ) -> AsyncIterator[bytes]:
-    """Yield the server-sent events of a streamed completion; a failure after the first one is an event too."""
+    """Yield the server-sent events of a streamed completion; a failure after the first one is an event too.
+
+    The last ones leave as one write: each write passes five layers on its way out.
+    """
     head = _head("chat.completion.chunk", "")
     async with aclosing(rest):
         try:
             async for piece in _prepend(first, rest):
-                head["model"] = piece.model if isinstance(piece, Delta) else piece.answer.model
                 if isinstance(piece, Delta):
-                    yield _event(head | {"choices": [_choice({"content": piece.text}, None)]})
-                    continue
-                yield _event(head | {"choices": [_choice({}, _finish(piece))], "rayroom": _told(piece)})
-                if with_usage:
-                    yield _event(head | {"choices": [], "usage": _usage(piece.answer.usage)})
+                    yield _event(head | {"model": piece.model, "choices": [_choice({"content": piece.text}, None)]})
+                else:
+                    yield _ending(head | {"model": piece.answer.model}, piece, with_usage)
         except RayroomError as error:
             yield _event(error.envelope())
-            return
-    yield b"data: [DONE]\n\n"
+
+
+def _ending(head: dict[str, Any], answered: Answered, with_usage: bool) -> bytes:
+    """Return the events that follow the last text."""
+    ending = _event(head | {"choices": [_choice({}, _finish(answered))], "rayroom": _told(answered)})
+    if with_usage:
+        ending += _event(head | {"choices": [], "usage": _usage(answered.answer.usage)})
+    return ending + b"data: [DONE]\n\n"
 
 
 async def _prepend(
