@@ -8,10 +8,11 @@ from pathlib import Path
 FAST_PATH = {"RAY_SERVE_ENABLE_HA_PROXY": "1", "RAY_SERVE_THROUGHPUT_OPTIMIZED": "1"}
 """Read by Serve when it is imported, on every node: docs/measurements.md has what they bring."""
 
-CALM = {"RAY_SERVE_CONTROL_LOOP_INTERVAL_S": "0.5"}
-"""Five times the pause between two looks at the cluster: Ray's own takes a twentieth of a core while nobody asks.
+CALM = {"RAY_SERVE_CONTROL_LOOP_INTERVAL_S": "0.5", "RAY_SERVE_METRICS_EXPORT_INTERVAL_MS": "1000"}
+"""Longer pauses than Ray's own 0.1 s, between two looks at the cluster and between two sums of its metrics.
 
-The autoscaler decides over seconds, so it decides the same up to 0.4 s later. What the environment says comes first.
+Those take a twentieth of a core and more while nobody asks. The autoscaler, which decides over seconds, decides the
+same up to 0.4 s later. What the environment says comes first.
 """
 
 
