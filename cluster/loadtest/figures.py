@@ -89,8 +89,9 @@ def kept(runs: Sequence[Drawn]) -> Figure | None:
 
 def unanswered(runs: Sequence[Drawn]) -> Figure | None:
     what = (("shed", "shed", ORANGE, series.mean), ("failed", "failed", PURPLE, series.mean))
-    title = "Kept frames that got no answer, a second"
-    return _traffic(runs, title, "how many kept frames a second were shed or failed", what, height_px=100)
+    # Beside another run a colour says whose a line is, so each has one.
+    chosen, title = (what, "got no answer") if len(runs) == 1 else (what[:1], "were shed")
+    return _traffic(runs, f"Kept frames that {title}, a second", f"how many kept frames {title}", chosen, height_px=100)
 
 
 def latency(runs: Sequence[Drawn]) -> Figure | None:

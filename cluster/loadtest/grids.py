@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 import pyarrow as pa
 
@@ -122,6 +122,16 @@ def tenants(rows: Sequence[Spent]) -> Grid | None:
         " A kept frame that got no answer counts for none of them."
     )
     return _grid("Frames and cost by tenant", columns, [_tenant(row) for row in shown], note=note)
+
+
+def steps(ladders: Sequence[Mapping[str, int | None]]) -> Grid | None:
+    """Return the steps of two runs, from every frame to what was spent."""
+    one, other = ladders
+    rows = [
+        (label, dollars(one.get(label)), dollars(other.get(label)), difference(one.get(label), other.get(label)))
+        for label in dict.fromkeys([*one, *other])
+    ]
+    return _grid("From every frame to what was spent", ("step", "A", "B", "B against A"), rows)
 
 
 def events(table: pa.Table, kinds: Sequence[str], title: str) -> Grid | None:

@@ -86,6 +86,20 @@ class Page:
     sections: Sequence[Section]
 
 
+def section(
+    title: str,
+    otherwise: str,
+    texts: Sequence[str] = (),
+    drawn: Sequence[Figure | None] = (),
+    grids: Sequence[Grid | None] = (),
+) -> Section:
+    """Return a section of what there is; one with nothing to show says so in words."""
+    shown = tuple(figure for figure in drawn if figure is not None)
+    tables = tuple(grid for grid in grids if grid is not None)
+    missing = (otherwise,) if not shown and (drawn or not tables) else ()
+    return Section(title=title, texts=missing or tuple(texts), figures=shown, grids=tables)
+
+
 def render(page: Page) -> str:
     """Return the page as HTML; every text in it is escaped but the charts, which the chart library wrote."""
     return _environment().get_template("report.html.j2").render(page=page, colours=palette.COLOURS)

@@ -10,7 +10,7 @@ import yaml
 from cluster.loadtest import figures, grids
 from cluster.loadtest.costs import spent, together
 from cluster.loadtest.figures import Drawn
-from cluster.loadtest.page import Fact, Figure, Grid, Page, Section, write_page
+from cluster.loadtest.page import Fact, Figure, Page, Section, section, write_page
 from cluster.loadtest.record import Kind, Run, Summary
 from cluster.loadtest.words import count, dollars, milliseconds, seconds, share
 
@@ -94,35 +94,35 @@ def _parts(run: Run) -> list[Section]:
     joined = () if time.stretch_s <= 1 else (thinned(time.stretch_s),)
     verdicts = grids.verdicts([run.summary])
     return [
-        _section("Targets", "No targets were set.", grids=[verdicts]),
-        _section(
+        section("Targets", "No targets were set.", grids=[verdicts]),
+        section(
             "Rooms and frames",
             "Not known: no traffic was counted.",
             joined,
             drawn=[figures.rooms(alone), figures.frames(run), figures.unanswered(alone)],
             grids=[grids.totals([run.summary])],
         ),
-        _section(
+        section(
             "Answer times",
             "Not known: no answer's time was measured.",
             drawn=[figures.latency(alone), *quantiles(alone)],
             grids=[grids.quantiles(run.latency)],
         ),
-        _section(
+        section(
             "Replicas against demand",
             "Not known: nobody asked the cluster for its replicas.",
             ("Wanted is the demand over what one replica is to hold, before bounds and delays.",),
             drawn=figures.replicas(alone),
             grids=[grids.replica_seconds([run.summary])],
         ),
-        _section("Queues", "Not known: nobody asked the cluster for its queues.", drawn=queues(alone)),
+        section("Queues", "Not known: nobody asked the cluster for its queues.", drawn=queues(alone)),
         _costs(run),
-        _section(
+        section(
             "What the autoscaler decided, and why",
             "No decision was recorded.",
             grids=[grids.events(run.events, ("scale",), "Decisions")],
         ),
-        _section(
+        section(
             "What else happened",
             "No event of a breaker, a fallback, a fault or a node was recorded.",
             grids=[grids.events(run.events, ("breaker", "fallback", "fault", "node", "note"), "Events")],
@@ -158,27 +158,13 @@ def _costs(run: Run) -> Section:
         " size, to the strong model.",
     )
     ladder = figures.ladder(together("all", rows).ladder()) if rows else None
-    return _section(
+    return section(
         "Cost by tenant",
         "Not known: no tenant's cost was counted.",
         texts,
         drawn=[ladder, figures.tenants(known) if len(known) > 1 else None],
         grids=[grids.tenants(rows)],
     )
-
-
-def _section(
-    title: str,
-    otherwise: str,
-    texts: Sequence[str] = (),
-    drawn: Sequence[Figure | None] = (),
-    grids: Sequence[Grid | None] = (),
-) -> Section:
-    """Return a section of what there is; one with nothing to show says so in words."""
-    shown = tuple(figure for figure in drawn if figure is not None)
-    tables = tuple(grid for grid in grids if grid is not None)
-    missing = (otherwise,) if not shown and (drawn or not tables) else ()
-    return Section(title=title, texts=missing or tuple(texts), figures=shown, grids=tables)
 
 
 def _how(summary: Summary) -> Section:
