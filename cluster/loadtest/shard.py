@@ -14,7 +14,7 @@ import time
 from collections.abc import AsyncIterator, Callable
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import asynccontextmanager
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 
 from cluster.loadtest.app_client import AppClient, connected
@@ -28,6 +28,7 @@ from cluster.loadtest.tally import Counted, Progress, Tally
 from room_agent.pace import Pace
 
 TELL_EVERY_S = 1.0
+READY = "ready"
 # For the last answers and the closing of the rooms.
 GRACE_S = 30.0
 
@@ -188,10 +189,20 @@ def packed_shard(shard: Shard, result: Path) -> bytes:
     return struct.pack(">Q", len(told)) + told
 
 
+def packed_start(starts_at_s: float) -> bytes:
+    """Return what a child that is ready is told: when to begin."""
+    return struct.pack(">d", starts_at_s)
+
+
 def main() -> None:
     """Run the shard that stdin tells of; the end of stdin ends it early. Progress goes to stdout, a line a second."""
     (length,) = struct.unpack(">Q", sys.stdin.buffer.read(8))
     shard, result = pickle.loads(sys.stdin.buffer.read(length))
+    takes = takes_of(shard.behaviour, shard.takes_directory) if shard.replay else None
+    print(READY, flush=True)
+    if len(start := sys.stdin.buffer.read(8)) < 8:
+        return
+    shard = replace(shard, starts_at_s=struct.unpack(">d", start)[0])
 
     def tell(progress: Progress) -> None:
         print(json.dumps(asdict(progress)), flush=True)
@@ -203,7 +214,7 @@ def main() -> None:
 
         threading.Thread(target=watch, daemon=True).start()
 
-    counted = run_in_loop(shard, tell, ending)
+    counted = run_in_loop(shard, tell, ending, takes)
     written = Path(result).with_suffix(".new")
     written.write_bytes(pickle.dumps(counted))
     written.replace(result)
