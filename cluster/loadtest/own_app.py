@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 import sys
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -17,12 +18,11 @@ from cluster.demo.ports import free_ports
 from cluster.demo.processes import Processes
 from cluster.loadtest.arrivals import tenant_name
 from cluster.loadtest.scenario import Scenario
+from cluster.settings import DeploymentsScaling
 from deployments.providers.emulator.server import BASE_PATHS
 from deployments.settings import VendorSettings
 from routing.errors import ConfigurationError
 
-# Ray only counts what is asked of it: a replica that waits for a vendor takes a tenth of one of these.
-LOGICAL_CPUS = 64
 METRICS_EVERY_MS = 1_000
 STOP_GRACE_S = 12.0
 # The emulator's own queue would be one more thing that is measured.
@@ -58,7 +58,7 @@ async def start_app(scenario: Scenario, tenants: int, config: Path, plan: Plan, 
     written = plan.directory / "serve_config.yaml"
     args = _args(scenario, tenants, read_args(config), plan, emulated)
     ray_node.write_config(config, written, plan.http_port, args)
-    head = ray_node.start_command(plan.temp, plan.ray_port, LOGICAL_CPUS, metrics_port)
+    head = ray_node.start_command(plan.temp, plan.ray_port, _logical_cpus(scenario.scaling), metrics_port)
     await processes.start("ray", head, environment)
     await stage.until(lambda: stage.listens(plan.ray_port), processes, "Ray")
     await processes.start("serve", ray_node.serve_command(plan.ray_address, written), environment)
@@ -73,6 +73,12 @@ async def start_app(scenario: Scenario, tenants: int, config: Path, plan: Plan, 
         journal=plan.journal,
         strangers=frozenset() if vendors is None else frozenset({vendors}),
     )
+
+
+def _logical_cpus(scaling: DeploymentsScaling) -> int:
+    """Return as many as the replicas may ask for: Ray only counts them, but starts an idle worker for each."""
+    parts = (scaling.router, scaling.vision, scaling.llm, scaling.embeddings)
+    return max(ray_node.LOGICAL_CPUS, math.ceil(1 + sum(part.max_replicas * part.num_cpus for part in parts)))
 
 
 async def stop_app(processes: Processes) -> None:
