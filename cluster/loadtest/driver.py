@@ -16,8 +16,9 @@ import numpy as np
 
 from cluster.demo.processes import Processes
 from cluster.loadtest.arrivals import Rooms
+from cluster.loadtest.child import READY, packed_shard, packed_start
 from cluster.loadtest.scenario import Scenario
-from cluster.loadtest.shard import GRACE_S, READY, Shard, ShardResult, packed_shard, packed_start
+from cluster.loadtest.shard import GRACE_S, Shard, ShardResult
 from cluster.loadtest.tally import Progress, summed
 from routing.errors import RayroomError
 
@@ -140,7 +141,7 @@ class LocalShards:
     async def _spawn(self, shard: Shard) -> _Child:
         result = self._directory / f"shard-{shard.number}.pickle"
         result.unlink(missing_ok=True)
-        command = [sys.executable, "-m", "cluster.loadtest.shard"]
+        command = [sys.executable, "-m", "cluster.loadtest.child"]
         process = await self._processes.start(_name(shard), command, talks=True)
         child = _Child(shard, process, result)
         await _say(child, packed_shard(shard, result))

@@ -10,7 +10,7 @@ from rich.text import Text
 
 from cluster.loadtest.tally import Progress
 
-PLAIN_EVERY_S = 10.0
+PLAIN_EVERY_S = 5.0
 
 
 class Screen:
@@ -35,7 +35,7 @@ class Screen:
     def show(self, at_s: float, progress: Progress, ending: bool) -> None:
         if self._live is not None:
             self._live.update(self._picture(at_s, progress, ending))
-        elif at_s - self._said_at_s >= PLAIN_EVERY_S:
+        elif at_s >= 0 and at_s - self._said_at_s >= PLAIN_EVERY_S:
             self._said_at_s = at_s
             self._console.print(f"{min(at_s, self._length_s):.0f} of {self._length_s:.0f} s: {line(progress)}")
 

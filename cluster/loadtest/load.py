@@ -255,10 +255,8 @@ async def _bill(app: App, tenants: int) -> dict[str, int] | None:
 
 
 def _details(driven: Driven, bill: dict[str, int] | None) -> dict[str, Any]:
-    late_ms = driven.counted.late_ms
-    quantiles = {f"p{share:g}": round(float(np.percentile(late_ms, share)), 2) for share in (50, 95, 99)}
     return {
-        "driver_late_ms": quantiles if len(late_ms) else None,
+        "driver_late_ms": {f"p{share}": _late_ms(driven, share) for share in (50, 95, 99)},
         "lost_rooms": driven.lost_rooms,
         "settled_nanousd": bill,
         "answers_nanousd": int(driven.counted.frames.cost_nanousd.sum() + driven.counted.questions.cost_nanousd.sum()),
@@ -274,7 +272,7 @@ def notes_of(driven: Driven, replay: bool, app: App) -> tuple[str, ...]:
         if replay
         else "Drawn: each room's screen went through the room agent's own gate and encoder, and slowed down with it.",
     ]
-    late_ms = float(np.percentile(driven.counted.late_ms, 95)) if len(driven.counted.late_ms) else 0.0
+    late_ms = _late_ms(driven, 95)
     if late_ms > LATE_MS:
         notes.append(f"The driver itself was late by {late_ms:.0f} ms at p95: a part of the times is its own.")
     if driven.lost_rooms:
@@ -282,6 +280,11 @@ def notes_of(driven: Driven, replay: bool, app: App) -> tuple[str, ...]:
     if not app.metrics_urls:
         notes.append("Replicas and queues could not be watched: by its address alone an app tells nothing of them.")
     return tuple(notes)
+
+
+def _late_ms(driven: Driven, share: int) -> float:
+    late_ms = driven.counted.late_ms
+    return round(float(np.percentile(late_ms, share)), 2) if len(late_ms) else 0.0
 
 
 def conclude(run: record.Run, page: Path) -> int:

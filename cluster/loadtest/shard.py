@@ -4,17 +4,12 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-import json
 import os
-import pickle
-import struct
-import sys
-import threading
 import time
 from collections.abc import AsyncIterator, Callable
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import asynccontextmanager
-from dataclasses import asdict, dataclass, field, replace
+from dataclasses import dataclass, field
 from pathlib import Path
 
 from cluster.loadtest.app_client import AppClient, connected
@@ -28,7 +23,6 @@ from cluster.loadtest.tally import Counted, Progress, Tally
 from room_agent.pace import Pace
 
 TELL_EVERY_S = 1.0
-READY = "ready"
 # For the last answers and the closing of the rooms.
 GRACE_S = 30.0
 
@@ -181,44 +175,3 @@ def _fast_loop() -> Callable[[], asyncio.AbstractEventLoop] | None:
     except ImportError:
         return None
     return uvloop.new_event_loop
-
-
-def packed_shard(shard: Shard, result: Path) -> bytes:
-    """Return what a child is told on its stdin: the shard, and where it is to leave its result."""
-    told = pickle.dumps((shard, str(result)))
-    return struct.pack(">Q", len(told)) + told
-
-
-def packed_start(starts_at_s: float) -> bytes:
-    """Return what a child that is ready is told: when to begin."""
-    return struct.pack(">d", starts_at_s)
-
-
-def main() -> None:
-    """Run the shard that stdin tells of; the end of stdin ends it early. Progress goes to stdout, a line a second."""
-    (length,) = struct.unpack(">Q", sys.stdin.buffer.read(8))
-    shard, result = pickle.loads(sys.stdin.buffer.read(length))
-    takes = takes_of(shard.behaviour, shard.takes_directory) if shard.replay else None
-    print(READY, flush=True)
-    if len(start := sys.stdin.buffer.read(8)) < 8:
-        return
-    shard = replace(shard, starts_at_s=struct.unpack(">d", start)[0])
-
-    def tell(progress: Progress) -> None:
-        print(json.dumps(asdict(progress)), flush=True)
-
-    def ending(end: Callable[[], None]) -> None:
-        def watch() -> None:
-            sys.stdin.buffer.read()
-            end()
-
-        threading.Thread(target=watch, daemon=True).start()
-
-    counted = run_in_loop(shard, tell, ending, takes)
-    written = Path(result).with_suffix(".new")
-    written.write_bytes(pickle.dumps(counted))
-    written.replace(result)
-
-
-if __name__ == "__main__":
-    main()
