@@ -121,6 +121,9 @@ def load(
     replay: Annotated[
         bool, typer.Option("--replay", help="Send recorded frames: the driver costs next to nothing.")
     ] = False,
+    find_max: Annotated[
+        bool, typer.Option("--find-max", help="Search for the largest number of rooms that holds the targets.")
+    ] = False,
     processes: Annotated[int | None, typer.Option(min=1, max=256, help="Of the driver.")] = None,
     out: Annotated[Path | None, typer.Option(help="Where the report goes; .rayroom/runs/NAME without it.")] = None,
 ) -> None:
@@ -142,6 +145,10 @@ def load(
         processes=processes,
         out=out,
     )
+    if find_max:
+        from cluster.loadtest.search import run_search
+
+        raise typer.Exit(run_search(options))
     raise typer.Exit(run_load(options))
 
 

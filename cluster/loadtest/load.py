@@ -161,7 +161,7 @@ def _first(group: BaseExceptionGroup[RayroomError]) -> RayroomError:
 
 async def _load(options: Options, load: Load, out: Path, signals: Signals) -> int:
     scenario, started_at = load.scenario, dt.datetime.now(dt.UTC)
-    async with _app(options, load, out) as running:
+    async with app_of(options, load, out) as running:
         ended = asyncio.Event()
         how = Drive(
             app=running.app,
@@ -204,7 +204,7 @@ class Running:
 
 
 @asynccontextmanager
-async def _app(options: Options, load: Load, out: Path) -> AsyncIterator[Running]:
+async def app_of(options: Options, load: Load, out: Path) -> AsyncIterator[Running]:
     """Yield the app at the url, checked, or one of our own, which is ended afterwards; raises ConfigurationError."""
     if options.url is not None:
         app = app_at(options.url, options.key_env, options.keys, options.metrics_urls, options.ray_address)
