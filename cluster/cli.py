@@ -125,6 +125,9 @@ def load(
         bool, typer.Option("--find-max", help="Search for the largest number of rooms that holds the targets.")
     ] = False,
     processes: Annotated[int | None, typer.Option(min=1, max=256, help="Of the driver.")] = None,
+    ray_address: Annotated[
+        str | None, typer.Option("--ray", help="Run the driver as tasks on the nodes of that app's Ray cluster.")
+    ] = None,
     out: Annotated[Path | None, typer.Option(help="Where the report goes; .rayroom/runs/NAME without it.")] = None,
 ) -> None:
     """Drive a scenario's rooms at an app, and report what became of their frames.
@@ -143,6 +146,7 @@ def load(
         config=config,
         replay=replay,
         processes=processes,
+        ray_address=ray_address,
         out=out,
     )
     if find_max:

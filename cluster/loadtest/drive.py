@@ -98,6 +98,8 @@ async def drive(
         await _all_ended(running)
     meter.sample()
     results, lost = await running.results()
+    for shard in lost:
+        watched.event(elapsed_s, "node", f"shard {shard.number}", f"lost, with {len(shard.rooms)} rooms")
     return Driven(
         scenario=scenario,
         rooms=_without(rooms, lost),

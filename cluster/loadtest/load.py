@@ -8,7 +8,7 @@ import signal
 import tempfile
 from collections.abc import AsyncIterator, Callable, Coroutine, Iterator
 from contextlib import asynccontextmanager, contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -22,7 +22,7 @@ from cluster.loadtest import record, report
 from cluster.loadtest.app_client import AppError, connected
 from cluster.loadtest.arrivals import Rooms, draw_rooms, tenant_name
 from cluster.loadtest.assemble import Driven, Told, run_of
-from cluster.loadtest.drive import Drive, drive
+from cluster.loadtest.drive import Drive, Shards, drive
 from cluster.loadtest.own_app import App, start_app, stop_app
 from cluster.loadtest.preflight import app_at, check_app
 from cluster.loadtest.scenario import Scenario, load_scenario
@@ -82,6 +82,8 @@ def run_load(options: Options) -> int:
     """Run a load; returns 0 when every target held, 1 when one did not. Raises ConfigurationError before it begins."""
     load = read_load(options.scenario)
     check_file(options.config)
+    if options.ray_address is not None and options.url is None:
+        raise ConfigurationError("--ray needs --url: the address of the app on that cluster.", "ray")
     out = (options.out or RUNS / load.scenario.name).resolve()
     return in_a_loop(lambda signals: _load(options, load, out, signals))
 
@@ -172,7 +174,7 @@ async def _load(options: Options, load: Load, out: Path, signals: Signals) -> in
             directory=running.directory / "shards",
         )
         with signals.end_softly(ended):
-            driven = await drive(how, scenario, load.rooms, load.tenants, running.processes)
+            driven = await drive(how, scenario, load.rooms, load.tenants, running.processes, running.shards())
             bill = await _bill(running.app, load.tenants)
             if running.app.is_ours:
                 await stop_app(running.processes)
@@ -202,6 +204,14 @@ class Running:
     simulated: bool = True
     plan: Plan | None = field(default=None, repr=False)
 
+    def shards(self) -> Shards | None:
+        """Return where the rooms run, if not in processes of this machine."""
+        if self.app.ray_address is None or self.app.is_ours:
+            return None
+        from cluster.loadtest.ray_shards import RayShards
+
+        return RayShards()
+
 
 @asynccontextmanager
 async def app_of(options: Options, load: Load, out: Path) -> AsyncIterator[Running]:
@@ -209,6 +219,8 @@ async def app_of(options: Options, load: Load, out: Path) -> AsyncIterator[Runni
     if options.url is not None:
         app = app_at(options.url, options.key_env, options.keys, options.metrics_urls, options.ray_address)
         simulated = await check_app(app, load.tenants, "l0")
+        if options.ray_address is not None:
+            app = await asyncio.to_thread(_joined, app, options.ray_address)
         if load.scenario.vendors.faults:
             said = "vendors.faults needs an app of its own, which asks the emulator: leave --url out."
             raise ConfigurationError(f"{options.scenario}: {said}", "vendors.faults")
@@ -224,6 +236,14 @@ async def app_of(options: Options, load: Load, out: Path) -> AsyncIterator[Runni
         return
     async with own_app(options, load, out) as running:
         yield running
+
+
+def _joined(app: App, ray_address: str) -> App:
+    """Return the app as it is known to who has joined its cluster."""
+    from cluster.loadtest.ray_shards import join_cluster
+
+    found = join_cluster(ray_address)
+    return replace(app, metrics_urls=app.metrics_urls or found)
 
 
 @asynccontextmanager
