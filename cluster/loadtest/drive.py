@@ -6,6 +6,7 @@ import asyncio
 import math
 import os
 import secrets
+import sys
 import time
 from collections.abc import AsyncIterator, Callable, Coroutine
 from contextlib import asynccontextmanager
@@ -24,6 +25,7 @@ from cluster.loadtest.cpu import CpuMeter
 from cluster.loadtest.driver import Destination, LocalShards, split
 from cluster.loadtest.live import Screen
 from cluster.loadtest.own_app import App
+from cluster.loadtest.replica_watch import RunningReplicas
 from cluster.loadtest.sampling import Watched, Watcher
 from cluster.loadtest.scenario import Scenario
 from cluster.loadtest.shard import Shard, ShardResult
@@ -34,6 +36,8 @@ SHOW_EVERY_S = 0.5
 CPU_EVERY_S = 2.0
 ROOMS_A_PROCESS = 400
 END_TIMEOUT_S = 60.0
+STOP_GRACE_S = 5.0
+REPLICA_WATCH = "replica-watch"
 
 
 class Shards(Protocol):
@@ -83,7 +87,8 @@ async def drive(
     count = how.processes or processes_for(len(rooms), how.replay)
     running = shards or LocalShards(processes, how.directory)
     # Handed over before it is full: what of it is ours is asked again at each look.
-    meter = CpuMeter(lambda: running.pids | how.app.strangers)
+    counting, watching = await _count_replicas(how.app, processes)
+    meter = CpuMeter(lambda: running.pids | how.app.strangers | watching)
     cpu_began_s, watched = time.process_time(), Watched()
     starts_at_s = await running.start(split(scenario, rooms, tenants, where, count))
     zero_s = time.monotonic() + starts_at_s - time.time()
@@ -92,11 +97,13 @@ async def drive(
         return time.monotonic() - zero_s
 
     meter.begin()
-    async with _beside(_beside_of(how, scenario, watched, clock, meter)):
+    watcher = Watcher(how.app.metrics_urls, lambda: counting.counts, watched, clock)
+    async with _beside([watcher.run(), _meter(meter), *_faults(how, scenario, watched, clock)]):
         await _until_over(how, scenario, running, processes, clock)
         elapsed_s = min(scenario.length_s, max(clock(), 1.0))
         await _all_ended(running)
     meter.sample()
+    await processes.stop(REPLICA_WATCH, STOP_GRACE_S)
     results, lost = await running.results()
     for shard in lost:
         watched.event(elapsed_s, "node", f"shard {shard.number}", f"lost, with {len(shard.rooms)} rooms")
@@ -119,14 +126,27 @@ def processes_for(rooms: int, replay: bool) -> int:
     return max(1, min(cpus, math.ceil(rooms / ROOMS_A_PROCESS) if replay else cpus))
 
 
-def _beside_of(
-    how: Drive, scenario: Scenario, watched: Watched, clock: Callable[[], float], meter: CpuMeter
+def _faults(
+    how: Drive, scenario: Scenario, watched: Watched, clock: Callable[[], float]
 ) -> list[Coroutine[Any, Any, None]]:
-    """Return what goes on beside the rooms."""
-    beside: list[Coroutine[Any, Any, None]] = [Watcher(how.app.metrics_urls, watched, clock).run(), _meter(meter)]
-    if how.app.faults_url is not None:
-        beside.append(faults.switch(how.app.faults_url, scenario.vendors.faults, clock, watched))
-    return beside
+    """Return what switches the vendors' bad times on and off, where the app asks the emulator."""
+    if how.app.faults_url is None:
+        return []
+    return [faults.switch(how.app.faults_url, scenario.vendors.faults, clock, watched)]
+
+
+async def _count_replicas(app: App, processes: Processes) -> tuple[RunningReplicas, frozenset[int]]:
+    """Have a process count the app's replicas, where its Ray can be joined; returns its counts and its id."""
+    counting = RunningReplicas()
+    if app.ray_address is None:
+        return counting, frozenset()
+    command = [sys.executable, "-m", "cluster.loadtest.replica_watch", app.ray_address]
+    # Our own Ray asks for no token, whatever this machine has.
+    environment = {"RAY_AUTH_MODE": "disabled"} if app.is_ours else {}
+    process = await processes.start(REPLICA_WATCH, command, environment, talks=True)
+    assert process.stdout is not None
+    counting.reading = asyncio.create_task(counting.read(process.stdout))
+    return counting, frozenset({process.pid})
 
 
 @asynccontextmanager

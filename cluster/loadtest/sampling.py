@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import time
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
@@ -89,9 +88,15 @@ class Watched:
     _targets: dict[str, int] = field(default_factory=dict)
     _signals: dict[tuple[str, str, str], float] | None = None
 
-    def add(self, sample: Sample, at_s: float) -> None:
-        """Take a sample in; what changed since the one before is an event."""
-        rows = sample.rows(at_s)
+    def add(self, sample: Sample, at_s: float, running: Mapping[str, int] | None = None) -> None:
+        """Take a sample in; what changed since the one before is an event.
+
+        `running` is what Serve itself says, which knows a replica at once; its gauge waits for a health check.
+        """
+        rows = [
+            row | {"running_replicas": (running or {}).get(row["deployment"], row["running_replicas"])}
+            for row in sample.rows(at_s)
+        ]
         self.replicas += rows
         for row in rows:
             name, target = row["deployment"], row["target_replicas"]
@@ -117,8 +122,15 @@ class Watched:
 class Watcher:
     """Samples the endpoints until it is cancelled."""
 
-    def __init__(self, endpoints: Sequence[str], watched: Watched, clock: Callable[[], float] = time.monotonic) -> None:
+    def __init__(
+        self,
+        endpoints: Sequence[str],
+        running: Callable[[], Mapping[str, int]],
+        watched: Watched,
+        clock: Callable[[], float],
+    ) -> None:
         self._endpoints = endpoints
+        self._running = running
         self._watched = watched
         self._clock = clock
 
@@ -133,7 +145,7 @@ class Watcher:
                 if texts:
                     # Half a millisecond a thousand lines: away from the loop that the rest of the driver needs.
                     sample = await asyncio.to_thread(read_sample, texts)
-                    self._watched.add(sample, started_s)
+                    self._watched.add(sample, max(0.0, started_s), self._running())
                 await asyncio.sleep(max(0.1, SAMPLE_EVERY_S - (self._clock() - started_s)))
 
 
