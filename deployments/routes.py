@@ -136,7 +136,8 @@ def _add_frames(app: StraightApp, gateway: Gateway) -> None:
                 "finish": answered.answer.finish,
                 "usage": _usage(answered.answer.usage),
                 **_told(answered),
-            }
+            },
+            headers={"server-timing": _timing(answered.vendor_s)},
         )
 
 
@@ -160,13 +161,15 @@ def _add_chat(app: StraightApp, gateway: Gateway) -> None:
         token = _token(request, gateway)
         asked = parse_body(ChatRequest, await _body(request, MAX_JSON_BYTES))
         if not asked.stream:
-            return JSONResponse(_completion(await gateway.chat(token, asked)))
+            answered = await gateway.chat(token, asked)
+            return JSONResponse(_completion(answered), headers={"server-timing": _timing(answered.vendor_s)})
         deltas = await gateway.chat_stream(token, asked)
         # The first piece is awaited here, so that what fails before it still has a status of its own.
         first = await anext(deltas)
         with_usage = asked.stream_options is not None and asked.stream_options.include_usage
         events = _events(first, deltas, with_usage)
-        return StreamingResponse(events, media_type="text/event-stream", headers={"cache-control": "no-store"})
+        told = {"cache-control": "no-store", "server-timing": _timing(first.vendor_s)}
+        return StreamingResponse(events, media_type="text/event-stream", headers=told)
 
 
 def _add_embeddings(app: FastAPI, gateway: Gateway) -> None:
@@ -248,6 +251,11 @@ async def _body(request: Request, limit: int) -> bytes:
             raise TooLarge(f"The body is larger than {limit} bytes.", "body")
         chunks.append(chunk)
     return b"".join(chunks)
+
+
+def _timing(vendor_s: float) -> str:
+    """Return a Server-Timing header: how much of the answer's time was the vendors'."""
+    return f"vendor;dur={1_000 * vendor_s:.1f}"
 
 
 def _told(answered: Answered) -> dict[str, Any]:

@@ -35,8 +35,8 @@ def ray_environment(temp: Path) -> dict[str, str]:
     return {**FAST_PATH, **CALM, **own_ray(temp, ports), "RAY_DISABLE_IMPORT_WARNING": "1", "PYTHONUNBUFFERED": "1"}
 
 
-def start_command(temp: Path, port: int) -> list[str]:
-    """Return the command that runs a head node in the foreground."""
+def start_command(temp: Path, port: int, cpus: int = LOGICAL_CPUS, metrics_port: int | None = None) -> list[str]:
+    """Return the command that runs a head node in the foreground; its metrics are at any port unless one is named."""
     client, agent = free_ports(2)
     return [
         *_module("ray.scripts.scripts"),
@@ -46,7 +46,7 @@ def start_command(temp: Path, port: int) -> list[str]:
         "--node-ip-address=127.0.0.1",
         f"--port={port}",
         f"--temp-dir={temp}",
-        f"--num-cpus={LOGICAL_CPUS}",
+        f"--num-cpus={cpus}",
         f"--object-store-memory={OBJECT_STORE_BYTES}",
         f"--ray-client-server-port={client}",
         f"--dashboard-agent-listen-port={agent}",
@@ -55,6 +55,7 @@ def start_command(temp: Path, port: int) -> list[str]:
         "--max-worker-port=0",
         "--include-dashboard=false",
         "--disable-usage-stats",
+        *([] if metrics_port is None else [f"--metrics-export-port={metrics_port}"]),
     ]
 
 
