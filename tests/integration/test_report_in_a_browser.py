@@ -111,7 +111,7 @@ async def test_a_page_asks_nobody_for_anything_and_nothing_is_complained_of(file
 async def test_every_chart_has_a_size_marks_and_words(whole: Path, width_px: int) -> None:
     async with opened(whole, width_px=width_px) as one:
         charts = await one.page.evaluate(CHARTS)
-    assert len(charts) == 11
+    assert len(charts) == 13
     assert all(chart["width"] > 300 and chart["height"] > 50 for chart in charts), charts
     assert all(chart["marks"] >= 1 and chart["texts"] >= 4 for chart in charts), charts
 
