@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+from functools import cache
 from pathlib import Path
 
 from rich.console import Console
@@ -10,6 +11,7 @@ from typer.testing import CliRunner
 
 from cluster.cli import app
 from cluster.loadtest import comparison, record
+from cluster.loadtest.page import Page
 from tests.unit.cluster import runs
 
 
@@ -18,20 +20,25 @@ def other(**changes: object) -> record.Run:
     return runs.made_up(totals=totals, **changes)
 
 
-def rows(first: record.Run, second: record.Run) -> dict[str, tuple[str, ...]]:
-    (figures,) = [part for part in comparison.page(first, second).sections if part.title == "Figures"]
+@cache
+def whole() -> Page:
+    return comparison.page(runs.made_up(), other())
+
+
+def rows(page: Page) -> dict[str, tuple[str, ...]]:
+    (figures,) = [part for part in page.sections if part.title == "Figures"]
     return {row[0]: row for row in figures.grids[0].rows}
 
 
 def test_a_figure_is_told_of_both_and_by_how_much_it_differs() -> None:
-    found = rows(runs.made_up(), other())
+    found = rows(whole())
     assert found["answer time, p95"] == ("answer time, p95", "2,310 ms", "1,155 ms", "-50.0 %")
     assert found["seen"][-1] == "equal"
     assert found["cost"] == ("cost", "$1.235", "not known", "not known")
 
 
 def test_the_same_charts_are_drawn_with_both_runs_on_one_scale() -> None:
-    parts = {part.title: part for part in comparison.page(runs.made_up(), other()).sections}
+    parts = {part.title: part for part in whole().sections}
     charts = [figure for title in ("Rooms and frames", "Answer times", "Replicas") for figure in parts[title].figures]
     assert len(charts) == 9
     assert all(" A</text>" in figure.wide and " B</text>" in figure.wide for figure in charts)
@@ -39,19 +46,21 @@ def test_the_same_charts_are_drawn_with_both_runs_on_one_scale() -> None:
 
 def test_two_runs_of_one_scenario_and_machine_compare_without_a_warning() -> None:
     assert comparison.warnings(runs.made_up(), other()) == ()
-    assert comparison.page(runs.made_up(), other()).sections[0].title == "Targets"
+    assert whole().sections[0].title == "Targets"
 
 
 def test_runs_of_different_scenarios_are_compared_with_a_warning() -> None:
-    second = other(scenario={**runs.summary().scenario, "seed": 8}, kind="simulate", complete=False)
-    said = comparison.warnings(runs.made_up(), second)
+    first = runs.nothing_known(complete=True)
+    second = runs.nothing_known(scenario={**runs.summary().scenario, "seed": 8}, kind="simulate")
+    said = comparison.warnings(first, second)
     assert said[0] == "The scenarios differ in: seed. A difference may be theirs."
     assert "load run and B a simulate run" in said[1] and said[-1] == "B was stopped before its end."
-    assert comparison.page(runs.made_up(), second).sections[0].texts == said
+    assert comparison.page(first, second).sections[0].texts == said
 
 
 def test_a_run_with_targets_beside_one_without_says_that_it_was_not_asked() -> None:
-    (part,) = [one for one in comparison.page(runs.made_up(), other(verdicts=())).sections if one.title == "Targets"]
+    first = runs.nothing_known(verdicts=runs.summary().verdicts)
+    (part,) = [one for one in comparison.page(first, runs.nothing_known()).sections if one.title == "Targets"]
     assert part.grids[0].rows[0] == ("p95_ms", "3,000 ms", "2,310 ms", "held", "not asked", "")
 
 
@@ -71,8 +80,8 @@ def test_the_terminal_shows_the_figures_and_takes_no_name_for_markup() -> None:
 
 
 def test_the_command_writes_the_file_it_names(tmp_path: Path) -> None:
-    record.save(runs.made_up(), tmp_path / "a")
-    record.save(other(), tmp_path / "b")
+    record.save(runs.nothing_known(), tmp_path / "a")
+    record.save(runs.nothing_known(), tmp_path / "b")
     out = tmp_path / "out" / "ab.html"
     result = CliRunner().invoke(app, ["compare", str(tmp_path / "a"), str(tmp_path / "b"), "--out", str(out)])
     assert result.exit_code == 0, result.output
