@@ -101,8 +101,9 @@ async def _start(plan: Plan, processes: Processes, seconds: float) -> BackendPee
     console.print("starting livekit-server, the tRPC backend, the vendors' emulator, Ray Serve and the room agent")
     await stage.start_livekit(plan, binary, processes)
     peer = await stage.start_backend(plan, processes)
+    environment = await stage.start_ray(plan, processes)
     async with asyncio.TaskGroup() as group:
-        group.create_task(stage.start_app(plan, processes, peer), name="app")
+        group.create_task(stage.start_app(plan, processes, peer, environment), name="app")
         group.create_task(stage.start_agent(plan, processes, voice_room.agent_environment(plan)), name="agent")
         group.create_task(voice_room.start_emulator(plan, processes, seconds), name="emulator")
     return peer

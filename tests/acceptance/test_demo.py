@@ -41,7 +41,7 @@ def command(*words: str, tidy: bool = True, **environment: str) -> Iterator[subp
         left = marked_processes(marked[MARK])
         for one in left:
             one.kill()
-        process.wait(30)
+        process.wait(120)
     assert left == [] or not tidy
 
 
@@ -65,7 +65,7 @@ def test_a_demo_ends_with_frames_kept_repeats_dropped_and_equal_totals(tmp_path:
     with command(*demo(tmp_path / "run", "--seconds", "25", "--rooms", "2")) as process:
         assert process.stdout is not None
         output = process.stdout.read()
-        assert process.wait(30) == 0, output
+        assert process.wait(120) == 0, output
     whole = record.load(tmp_path / "run")
     run = whole.summary.details
     rooms = {room["room"]: room["counters"] for usage in run["tenants"].values() for room in usage["rooms"]}
@@ -103,7 +103,7 @@ def test_a_demo_stopped_at_any_moment_leaves_no_process(tmp_path: Path, after_s:
     with command(*demo(tmp_path / "run", "--rooms", "1")) as process:
         time.sleep(after_s)
         process.send_signal(number)
-        assert process.wait(40) != 0
+        assert process.wait(120) != 0
 
 
 def test_a_demo_that_cannot_start_says_which_tool_is_missing_and_leaves_no_process(tmp_path: Path) -> None:
@@ -111,7 +111,7 @@ def test_a_demo_that_cannot_start_says_which_tool_is_missing_and_leaves_no_proce
     with command(*demo(tmp_path / "run"), PATH=only_python) as process:
         assert process.stdout is not None
         output = process.stdout.read()
-        assert process.wait(40) != 0
+        assert process.wait(120) != 0
     assert "node is missing" in output
 
 
@@ -131,12 +131,12 @@ def test_serve_run_works_by_itself_without_keys_backend_or_fast_path(tmp_path: P
         process.send_signal(signal.SIGTERM)
         assert process.stdout is not None
         output = process.stdout.read()
-        process.wait(60)
+        process.wait(120)
     assert "fast path is off" in output and "SIMULATED" in output and "random ones were made" in output
 
 
 def _wait_until_ready(url: str) -> None:
-    end_s = time.monotonic() + 90
+    end_s = time.monotonic() + 300
     while time.monotonic() < end_s:
         try:
             if httpx.get(url, timeout=2).is_success:
