@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import os
 import signal
 import subprocess
@@ -20,6 +19,7 @@ from PIL import Image
 from cluster.demo.plan import VOICE_ROOM, demo_rooms
 from cluster.demo.ports import free_ports
 from cluster.demo.ray_node import ray_environment, write_config
+from cluster.loadtest import record
 
 ROOT = Path(__file__).parents[2]
 BIN = Path(sys.executable).parent
@@ -66,7 +66,8 @@ def test_a_demo_ends_with_frames_kept_repeats_dropped_and_equal_totals(tmp_path:
         assert process.stdout is not None
         output = process.stdout.read()
         assert process.wait(120) == 0, output
-    run = json.loads((tmp_path / "run" / "run.json").read_text())
+    whole = record.load(tmp_path / "run")
+    run = whole.summary.details
     rooms = {room["room"]: room["counters"] for usage in run["tenants"].values() for room in usage["rooms"]}
     assert run["equal"] is True and run["simulated"] is True and "SIMULATED" in output
     talked = rooms.pop(VOICE_ROOM)
@@ -76,6 +77,10 @@ def test_a_demo_ends_with_frames_kept_repeats_dropped_and_equal_totals(tmp_path:
     for room in rooms:
         with Image.open(tmp_path / "run" / f"{room}.png") as sheet:
             assert sheet.format == "PNG" and sheet.width > 1_000
+    report = tmp_path / "run" / "report.html"
+    assert f"report: {report.as_uri()}" in output and report.read_text("utf-8").count("data:image/jpeg") > 2
+    assert whole.summary.kind == "demo" and whole.summary.totals.cost_nanousd == sum(costs(whole, "cost_nanousd")) > 0
+    assert sum(costs(whole, "every_frame_nanousd")) > sum(costs(whole, "changed_small_nanousd")) > 0
     voice, speech = run["voice"], {row["service"]: row for row in run["speech"]}
     assert voice["questions_heard"] == talked["hearing_utterances"] > 0 and voice["answers_spoken"] > 0
     assert voice["voice_heard_ms"] > 500 and min(voice["first_word_p50_ms"], voice["first_sound_p50_ms"]) > 0
@@ -86,6 +91,11 @@ def test_a_demo_ends_with_frames_kept_repeats_dropped_and_equal_totals(tmp_path:
     for row in speech.values():
         assert row["vendor_units"] == row["journal_units"] == row["backend_units"] > 0
         assert row["journal_nanousd"] == row["backend_nanousd"] > 0
+
+
+def costs(run: record.Run, column: str) -> list[int]:
+    found: list[int] = run.tenants.column(column).to_pylist()
+    return found
 
 
 @pytest.mark.parametrize(("after_s", "number"), [(1.5, signal.SIGINT), (5.0, signal.SIGTERM), (14.0, signal.SIGINT)])
