@@ -11,12 +11,10 @@ import structlog
 from livekit import rtc
 
 from room_agent.counters import Counters
-from room_agent.encode import encode
-from room_agent.features import features
 from room_agent.forward import Forwarder, KeptFrame
-from room_agent.gate import Decision, FrameGate
+from room_agent.gate import FrameGate
 from room_agent.pace import Pace
-from room_agent.phash import phash
+from room_agent.packing import packed
 from room_agent.planes import Planes, rotated
 from room_agent.sampler import MIN_SIDE_PX, Sampler
 from room_agent.selection import Source
@@ -98,23 +96,10 @@ class Watch:
         """Return the frame ready to send, or None when it shows nothing new."""
         planes = rotated(planes_of(event.frame), _DEGREES[cast(int, event.rotation)])
         decision = self._gate.offer(planes, now_s)
-        return self._packed(planes, decision) if decision.keep else None
-
-    def _packed(self, planes: Planes, decision: Decision) -> KeptFrame:
-        measured = features(planes, decision.judgement)
-        captured_at_s = self._wall_clock()
-        headers = {
-            "x-frame-captured-at": f"{captured_at_s:.3f}",
-            "x-frame-track": self._watched.track_sid,
-            "x-frame-source": self._watched.source,
-            "x-frame-phash": f"{phash(planes):016x}",
-            "x-frame-text-density": f"{measured.text_density:.4f}",
-            "x-frame-edge-energy": f"{measured.edge_energy:.4f}",
-            "x-frame-changed-share": f"{measured.changed_share:.4f}",
-            "x-frame-novelty": f"{measured.novelty:.4f}",
-        }
-        jpeg = encode(planes, long_side_px=self._watched.long_side_px).jpeg
-        return KeptFrame(jpeg=jpeg, headers=headers, why=decision.why, captured_at_s=captured_at_s)
+        if not decision.keep:
+            return None
+        watched = self._watched
+        return packed(planes, decision, watched.track_sid, watched.source, watched.long_side_px, self._wall_clock())
 
 
 def planes_of(frame: rtc.VideoFrame) -> Planes:

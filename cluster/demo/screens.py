@@ -24,7 +24,10 @@ TURNS, TURN_S, READ_S, TURN_PX = 3, 1.0, 2.0, 330
 SLIDES, SLIDE_S = 3, 3.0
 POINTER_S = 7.0
 
-SCRIPT: tuple[tuple[Scene, float], ...] = (
+Script = tuple[tuple[Scene, float], ...]
+"""Which scene is on for how many seconds, in order."""
+
+SCRIPT: Script = (
     ("typing", TYPED_LINES * LINE_S),
     ("scrolling", TURNS * (TURN_S + READ_S)),
     ("slides", SLIDES * SLIDE_S),
@@ -32,6 +35,8 @@ SCRIPT: tuple[tuple[Scene, float], ...] = (
     ("still", 6.0),
 )
 SCRIPT_S = sum(seconds for _, seconds in SCRIPT)
+# After so long a scene has shown all it has, and begins again.
+_TURN_S = dict(SCRIPT)
 
 SMALLEST_PX = (640, 480)
 WRITTEN_LINES = 16
@@ -63,17 +68,19 @@ class _View:
 
 
 class ScreenScript:
-    """One room's screen: a script of 45 s that repeats. A seed has a first scene and texts of its own.
+    """One room's screen: a script that repeats, of 45 s unless told otherwise. A seed has a first scene and texts of
+    its own.
 
     Raises ValueError for a side that is odd, or a screen below 640x480.
     """
 
-    def __init__(self, seed: int, width_px: int = 1280, height_px: int = 720) -> None:
+    def __init__(self, seed: int, width_px: int = 1280, height_px: int = 720, script: Script = SCRIPT) -> None:
         if width_px % 2 or height_px % 2 or width_px < SMALLEST_PX[0] or height_px < SMALLEST_PX[1]:
             raise ValueError(f"A screen has even sides and at least 640x480 pixels, not {width_px}x{height_px}.")
         self._size = (width_px, height_px)
         self._seed = seed
-        self._first_s = sum(seconds for _, seconds in SCRIPT[: seed % len(SCRIPT)])
+        self._script, self._script_s = script, sum(seconds for _, seconds in script)
+        self._first_s = sum(seconds for _, seconds in script[: seed % len(script)])
         self._typed = prose(random.Random(f"{seed} typed"), TYPED_LINES, TYPED_LETTERS)
         self._page: tuple[str, Image.Image] | None = None
         self._shown: tuple[_View, Image.Image] | None = None
@@ -93,10 +100,10 @@ class ScreenScript:
 
     def _scene(self, t_s: float) -> tuple[Scene, float]:
         """Return the scene, and the seconds since it began."""
-        into_s = (t_s + self._first_s) % SCRIPT_S
-        for scene, seconds in SCRIPT:
+        into_s = (t_s + self._first_s) % self._script_s
+        for scene, seconds in self._script:
             if into_s < seconds:
-                return scene, into_s
+                return scene, into_s % _TURN_S[scene]
             into_s -= seconds
         raise AssertionError("the remainder lies within the script")
 
