@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 
 import simplejpeg
 
-from room_agent.planes import Planes
+from room_agent.planes import Planes, fitted
 from room_agent.scale import FullRangeScaler
 
 
@@ -32,7 +32,7 @@ def encode(planes: Planes, *, long_side_px: int = 1024, quality: int = 80) -> En
         )
     if max(planes.width_px, planes.height_px) <= long_side_px:
         planes = _even(planes)
-    width_px, height_px = _fitted(planes.width_px, planes.height_px, long_side_px // 2 * 2)
+    width_px, height_px = fitted(planes.width_px, planes.height_px, long_side_px // 2 * 2)
     small = _thread.scaler(planes, width_px, height_px)
     jpeg = simplejpeg.encode_jpeg_yuv_planes(small.y, small.u, small.v, quality=quality)
     return Encoded(jpeg=jpeg, width_px=width_px, height_px=height_px)
@@ -42,12 +42,6 @@ def _even(planes: Planes) -> Planes:
     """Return the picture without an odd last row or column."""
     rows, columns = max(planes.height_px // 2, 1), max(planes.width_px // 2, 1)
     return Planes(y=planes.y[: 2 * rows, : 2 * columns], u=planes.u[:rows, :columns], v=planes.v[:rows, :columns])
-
-
-def _fitted(width_px: int, height_px: int, long_side_px: int) -> tuple[int, int]:
-    """Return the size in even pixels, the longer side at most `long_side_px`."""
-    scale = min(long_side_px / max(width_px, height_px), 1.0)
-    return max(2 * round(width_px * scale / 2), 2), max(2 * round(height_px * scale / 2), 2)
 
 
 class _Thread(threading.local):

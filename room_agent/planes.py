@@ -68,3 +68,9 @@ def rotated(planes: Planes, degrees: int) -> Planes:
         np.ascontiguousarray(np.rot90(plane, _QUARTER_TURNS[degrees])) for plane in (planes.y, planes.u, planes.v)
     )
     return Planes(y=y, u=u, v=v)
+
+
+def fitted(width_px: int, height_px: int, long_side_px: int) -> tuple[int, int]:
+    """Return the size in even pixels, the longer side at most `long_side_px`."""
+    scale = min(long_side_px / max(width_px, height_px), 1.0)
+    return max(2 * round(width_px * scale / 2), 2), max(2 * round(height_px * scale / 2), 2)

@@ -1,0 +1,105 @@
+"""What a tenant's frames cost, and what they would have cost without each of the three savings. Integers, no I/O."""
+
+from __future__ import annotations
+
+import datetime as dt
+from dataclasses import dataclass
+from typing import Any
+
+from deployments.settings import VisionSettings
+from room_agent.planes import fitted
+from routing.catalogue import Catalogue, text_tokens
+from routing.messages import Message
+from routing.prices import PICO_PER_NANO, Price, round_half_even
+
+PUBLISHED_PX = (1280, 720)
+"""The sides of a screen as the publishers of this project share it; a run that knows its real sides says those."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Frames:
+    """One tenant's frames: seen, those of them that were kept because they changed, and the kept that were answered."""
+
+    seen: int
+    kept: int
+    answered: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class StrongFrame:
+    """What one frame is charged as by the strong model: its price, and its tokens at full size and downscaled.
+
+    `answer_tokens` is a mean, so it is a fraction; None where no answer was seen, and then no factor is known.
+    """
+
+    model: str
+    price: Price
+    full_tokens: int
+    small_tokens: int
+    answer_tokens: float | None
+
+    def cost_nanousd(self, frames: int, input_tokens: int) -> int | None:
+        """Return what so many frames cost, rounded once; nothing costs nothing, whatever an answer is."""
+        if not frames:
+            return 0
+        if self.answer_tokens is None:
+            return None
+        rates = self.price.rates(input_tokens)
+        asked = frames * input_tokens * rates.pico("input_pico", self.model)
+        answered = round(frames * self.answer_tokens) * rates.pico("output_pico", self.model)
+        return round_half_even(asked + answered, PICO_PER_NANO)
+
+
+def strong_frame(
+    catalogue: Catalogue,
+    vision: VisionSettings,
+    day: dt.date,
+    *,
+    long_side_px: int,
+    answer_tokens: float | None,
+    sides_px: tuple[int, int] = PUBLISHED_PX,
+) -> StrongFrame:
+    """Return a frame as the first model of the strong tier charges it on `day`; raises ConfigurationError."""
+    model = catalogue.get(vision.complex[0])
+    prompt_tokens = text_tokens([Message(role="user", text=vision.prompt)])
+    small_px = fitted(*sides_px, long_side_px // 2 * 2)
+    return StrongFrame(
+        model=model.name,
+        price=catalogue.price(model.name, day),
+        full_tokens=prompt_tokens + model.image_token_count(sides_px[0] * sides_px[1]),
+        small_tokens=prompt_tokens + model.image_token_count(small_px[0] * small_px[1]),
+        answer_tokens=answer_tokens,
+    )
+
+
+def mean_tokens(output_tokens: int, answers: int) -> float | None:
+    """Return how long an answer was on average; None where there was none."""
+    return output_tokens / answers if answers else None
+
+
+def tenant_row(
+    tenant: str, room_hours: float, frames: Frames, cost_nanousd: int | None, strong: StrongFrame
+) -> dict[str, Any]:
+    """Return a row of record.TENANTS: what was spent, beside what it would have been."""
+    return {
+        "tenant": tenant,
+        "room_hours": room_hours,
+        "seen": frames.seen,
+        "kept": frames.kept,
+        "answered": frames.answered,
+        "cost_nanousd": cost_nanousd,
+        "every_frame_nanousd": strong.cost_nanousd(frames.seen, strong.full_tokens),
+        "changed_only_nanousd": strong.cost_nanousd(frames.kept, strong.full_tokens),
+        "changed_small_nanousd": strong.cost_nanousd(frames.kept, strong.small_tokens),
+    }
+
+
+def price_note(strong: StrongFrame) -> str:
+    """Return the sentence that says what the comparisons were priced by, and where an answer's length comes from."""
+    if strong.answer_tokens is None:
+        return f"The comparisons with {strong.model} are not known: no answer was seen to take its length from."
+    return (
+        f"The comparisons are priced as {strong.price.version}: {strong.full_tokens} input tokens for a frame at full"
+        f" size, {strong.small_tokens} for a downscaled one, and {strong.answer_tokens:.1f} output tokens,"
+        " the mean of the answers of this run."
+    )
