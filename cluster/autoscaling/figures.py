@@ -71,11 +71,11 @@ class Figures:
         """Count what was due in a period."""
         second = self._second(period.from_s)
         self.seconds["rooms"][second] = max(self.seconds["rooms"][second], period.open_rooms)
-        self.seconds["seen"][second] += len(period.seen)
-        self.seconds["repeats"][second] += len(period.seen) - len(period.kept)
+        self.seconds["seen"][second] += period.open_rooms
+        self.seconds["repeats"][second] += period.open_rooms - len(period.kept)
         self.seconds["kept"][second] += len(period.kept)
         self.seconds["questions"][second] += len(period.asked)
-        self._by_tenant("seen", period.seen)
+        self.by_tenant["seen"] += period.seen_by_tenant
         self._by_tenant("kept", period.kept)
 
     def answered(

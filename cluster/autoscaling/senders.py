@@ -29,6 +29,8 @@ class Senders:
         self._vendor_share = np.zeros(len(rooms))
         """How much of a room's last answer was the vendor's time."""
         self._waiting = np.empty(0, dtype=np.int64)
+        """The rooms in which a frame waits; `_listed` says of each whether it is among them."""
+        self._listed = np.zeros(len(rooms), dtype=np.bool_)
         self.lost = np.zeros(len(rooms), dtype=np.bool_)
         """Rooms whose last frame reached nobody: the next one is new whatever it shows."""
 
@@ -70,8 +72,10 @@ class Senders:
 
     def _wait(self, room: Ints, due_s: Floats) -> None:
         self._waits_since_s[room] = due_s
-        if len(room):
-            self._waiting = np.union1d(self._waiting, room)
+        fresh = room[~self._listed[room]]
+        if len(fresh):
+            self._listed[fresh] = True
+            self._waiting = np.concatenate([self._waiting, fresh])
 
     def _release(self, to_s: float) -> tuple[Requests, Requests]:
         """Send what waits in the rooms that are free by `to_s`; who has left sheds it."""
@@ -86,7 +90,8 @@ class Senders:
         shed = Requests(due_s=self._waits_since_s[gone], room=gone, sent_s=self._leave_at_s[gone])
         self._waits_since_s[gone] = np.nan
         sent = self._send(ready[~left])
-        self._waiting = self._waiting[~np.isnan(self._waits_since_s[self._waiting])]
+        self._listed[ready] = False
+        self._waiting = self._waiting[self._listed[self._waiting]]
         return sent, shed
 
     def _send(self, room: Ints) -> Requests:

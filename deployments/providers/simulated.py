@@ -56,11 +56,11 @@ class Profile(BaseModel):
 
     def first_tokens_s(self, dice: np.random.Generator, count: int) -> NDArray[np.float64]:
         """Draw so many times to first token at once, distributed as `first_token_s` draws them."""
-        late = dice.random(count) < self.tail_share
-        sigma = np.where(late, TAIL_SIGMA, self.sigma)
-        # A median of no time at all has no logarithm.
-        median_ms = np.where(late, self.tail_median_ms, self.first_token_ms)
-        return median_ms * np.exp(sigma * dice.standard_normal(count)) / 1_000
+        chances = dice.standard_normal(count)
+        times_ms = self.first_token_ms * np.exp(self.sigma * chances)
+        late = np.flatnonzero(dice.random(count) < self.tail_share)
+        times_ms[late] = self.tail_median_ms * np.exp(TAIL_SIGMA * chances[late])
+        return np.asarray(times_ms / 1_000)
 
 
 @cache
