@@ -92,6 +92,19 @@ def demo(
     raise typer.Exit(run_demo(seconds=seconds, rooms=rooms, directory=directory))
 
 
+@app.command()
+def compare(
+    one: Annotated[Path, typer.Argument(metavar="A", help="The directory of a run.")],
+    other: Annotated[Path, typer.Argument(metavar="B", help="The directory of another.")],
+    out: Annotated[Path, typer.Option(help="Where the comparison is written.")] = Path("comparison.html"),
+) -> None:
+    """Lay two runs side by side, in the terminal and in one HTML file: verdicts, figures with differences, charts."""
+    from cluster.loadtest.comparison import compare as laid_side_by_side
+
+    console = Console(soft_wrap=True) if sys.stdout.isatty() else Console(width=140)
+    print(f"left in {laid_side_by_side(one, other, out, console)}")
+
+
 @app.command("route-eval")
 def route_eval(
     file: Annotated[Path, typer.Argument(help="CSV or JSON lines with prompt, weak_correct, strong_correct.")],

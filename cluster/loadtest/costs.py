@@ -1,0 +1,65 @@
+"""Adds up what tenants spent, and the steps from every frame to that. Unknown is not zero."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+import pyarrow as pa
+
+Ladder = tuple[tuple[str, int | None], ...]
+"""Steps down, each a name and an amount in nano-dollars."""
+_AMOUNTS = ("cost_nanousd", "every_frame_nanousd", "changed_only_nanousd", "changed_small_nanousd")
+_KEYS = ("room_hours", "seen", "kept", "answered", *_AMOUNTS)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Spent:
+    """One tenant's row, or the sum of many."""
+
+    name: str
+    room_hours: float | None
+    seen: int | None
+    kept: int | None
+    answered: int | None
+    cost_nanousd: int | None
+    every_frame_nanousd: int | None
+    changed_only_nanousd: int | None
+    changed_small_nanousd: int | None
+
+    @property
+    def answered_small_nanousd(self) -> int | None:
+        """What the downscaled frames would have cost had only those been asked for that got an answer."""
+        if self.changed_small_nanousd is None or self.answered is None or not self.kept:
+            return self.changed_small_nanousd
+        return round(self.changed_small_nanousd * self.answered / self.kept)
+
+    @property
+    def nanousd_per_room_hour(self) -> float | None:
+        return self.cost_nanousd / self.room_hours if self.cost_nanousd is not None and self.room_hours else None
+
+    def ladder(self) -> Ladder:
+        """Return the steps; that of the unanswered frames only where there were any, for it is no saving."""
+        lost = (("answered ones only", self.answered_small_nanousd),) if self.answered != self.kept else ()
+        return (
+            ("every frame, full size", self.every_frame_nanousd),
+            ("changed frames only", self.changed_only_nanousd),
+            ("and downscaled", self.changed_small_nanousd),
+            *lost,
+            ("what was spent", self.cost_nanousd),
+        )
+
+
+def spent(tenants: pa.Table) -> list[Spent]:
+    """Return the tenants, whoever spent most first; those whose spending is not known come last."""
+    rows = [Spent(name=row["tenant"] or "", **{key: row[key] for key in _KEYS}) for row in tenants.to_pylist()]
+    return sorted(rows, key=lambda row: (row.cost_nanousd is None, -(row.cost_nanousd or 0), row.name))
+
+
+def together(name: str, rows: list[Spent]) -> Spent:
+    """Return the sum of rows; what one of them does not know is not known of all."""
+    return Spent(name=name, **{key: _sum([getattr(row, key) for row in rows]) for key in _KEYS})
+
+
+def _sum(values: list[Any]) -> Any:
+    return None if any(value is None for value in values) else sum(values)
