@@ -153,13 +153,14 @@ def emulate(
     free: Annotated[int, typer.Option(min=0, help="How many a model serves at full speed.")] = 64,
     capacity: Annotated[int, typer.Option(min=1, help="How many more double the time it takes.")] = 64,
     most: Annotated[int | None, typer.Option(min=1, help="How many a model takes before it is overloaded.")] = None,
+    profiles: Annotated[str, typer.Option(metavar="JSON", help="What of a model's latency is otherwise.")] = "{}",
     senses: Annotated[
         Path | None,
         typer.Option(metavar="FILE", help="Read, hear and speak; FILE has the phrases to hear, one a line."),
     ] = None,
 ) -> None:
     """Serve the vendors' protocols on this machine, for tests and load without keys."""
-    from cluster.emulate import build_house, read_senses, run_emulator
+    from cluster.emulate import build_house, read_profiles, read_senses, run_emulator
     from deployments.providers.emulator import Limits, Load
 
     limits = Limits(requests_per_minute=requests_per_minute, tokens_per_minute=tokens_per_minute, concurrent=concurrent)
@@ -170,6 +171,7 @@ def emulate(
         limits=limits,
         load=load,
         answer_tokens=answer_tokens,
+        profiles=read_profiles(profiles),
         senses=None if senses is None else read_senses(senses),
     )
     run_emulator(house, host, port, lambda line: print(line, flush=True))

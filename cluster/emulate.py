@@ -6,19 +6,29 @@ import asyncio
 import math
 import random
 import signal
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from pathlib import Path
+
+from pydantic import TypeAdapter, ValidationError
 
 from deployments.providers.emulator import Emulator, House, Limits, Load, Pace
 from deployments.providers.emulator.senses import Senses, all_senses
+from deployments.settings import ProfileChange
 from routing.errors import ConfigurationError
 
 
 def build_house(
-    *, speed: float, seed: int, limits: Limits, load: Load, answer_tokens: int, senses: Senses | None = None
+    *,
+    speed: float,
+    seed: int,
+    limits: Limits,
+    load: Load,
+    answer_tokens: int,
+    senses: Senses | None = None,
+    profiles: Mapping[str, ProfileChange] | None = None,
 ) -> House:
     """Return what the emulator's requests share; a speed of 0 stands for no waiting at all."""
-    pace = Pace(random.Random(seed), speed or math.inf)
+    pace = Pace(random.Random(seed), speed or math.inf, profiles)
     return House(seed=seed, pace=pace, limits=limits, load=load, answer_tokens=answer_tokens, senses=senses or Senses())
 
 
@@ -36,6 +46,16 @@ def read_senses(file: Path) -> Senses:
     if not phrases:
         raise ConfigurationError(f"--senses {file}: holds no phrase.", "senses")
     return all_senses(phrases)
+
+
+def read_profiles(text: str) -> dict[str, ProfileChange]:
+    """Return what `--profiles` says, JSON as under `simulation.profiles`; raises ConfigurationError."""
+    try:
+        return TypeAdapter(dict[str, ProfileChange]).validate_json(text)
+    except ValidationError as error:
+        first = error.errors(include_url=False, include_input=False)[0]
+        where = ".".join(map(str, first["loc"]))
+        raise ConfigurationError(f"--profiles: {where or 'it'}: {first['msg']}.", "profiles") from None
 
 
 def run_emulator(house: House, host: str, port: int, say: Callable[[str], None]) -> None:

@@ -70,6 +70,8 @@ class Answered:
     decision: Decision
     cost_nanousd: int
     attempts: int
+    vendor_s: float = 0.0
+    """How long vendors were waited for; of a streamed answer until its first piece."""
 
 
 class Attempts:
@@ -107,6 +109,7 @@ class Attempts:
             try:
                 async with self._attempt(order, run, turn, estimate_ask(turn.model, ask := _ask(order, turn))) as leg:
                     answer = await leaf.answer(self._in_time(run, ask))
+                    run.vendor_s += answer.vendor_s
                     leg.answered(answer.usage, answer.text)
             except RayroomError as error:
                 run.error = error
@@ -183,8 +186,9 @@ class Attempts:
                     self._targets.first_tokens(turn.model).add(self._clock() - started_s)
                 leg.heard(delta)
                 said.append(delta)
+                run.vendor_s += delta.vendor_s
                 if delta.text:
-                    yield Delta(text=delta.text, model=model)
+                    yield Delta(text=delta.text, model=model, vendor_s=run.vendor_s)
         yield _whole(said, model, self._meter.simulated(turn.model))
 
     async def embed(self, leaf: EmbedLeaf, order: Order) -> tuple[Embeddings, int]:
@@ -207,16 +211,20 @@ class Attempts:
     async def _attempt(self, order: Order, run: Run, turn: Turn, estimate: Usage) -> AsyncIterator[Leg]:
         """Bill what happens inside, and tell the breaker how it ended, whatever ends it."""
         leg = self._meter.leg(order.payer, turn.model, estimate, turn.number, turn.timeout_s)
-        started_s = self._clock()
+        started_s = asked_s = self._clock()
         ended: BaseException | None = None
         try:
             async with leg:
+                asked_s = self._clock()
                 if not run.deadline.allows(SHORTEST_ATTEMPT_S, self._clock()):
                     # The journal took the time that the vendor was to have.
                     raise CostsUnavailable(retry_after_s=1.0)
                 yield leg
         except BaseException as error:
             ended = error
+            if isinstance(error, ProviderError):
+                # The leaf tells of an answer how long it took; of a failure nobody does.
+                run.vendor_s += self._clock() - asked_s
             raise
         finally:
             run.cost_nanousd += leg.cost_nanousd
@@ -245,7 +253,9 @@ def _ask(order: Order, turn: Turn) -> Ask:
 
 
 def _answered(answer: Answer, decision: Decision, run: Run) -> Answered:
-    return Answered(answer=answer, decision=decision, cost_nanousd=run.cost_nanousd, attempts=run.attempts)
+    return Answered(
+        answer=answer, decision=decision, cost_nanousd=run.cost_nanousd, attempts=run.attempts, vendor_s=run.vendor_s
+    )
 
 
 def _whole(said: list[Delta], model: str, simulated: bool) -> Answer:

@@ -20,6 +20,7 @@ from deployments.knowledge import Found, cut, find, to_question
 from deployments.settings import EmbeddingsSettings, KnowledgeSettings, RoomSettings, ServiceSettings, VisionSettings
 from deployments.speech_bill import SpeechBill
 from deployments.targets import Targets
+from deployments.telemetry import Signals
 from deployments.wire import (
     ChatRequest,
     EmbeddingRequest,
@@ -118,6 +119,7 @@ class Gateway:
         directory: Directory,
         clock: Callable[[], float] = time.time,
         dice: random.Random | None = None,
+        signals: Signals | None = None,
     ) -> None:
         dice = dice or random.Random()
         self.settings = settings
@@ -133,7 +135,7 @@ class Gateway:
         self._llm = _Service.of("llm", settings.llm, dice)
         self._meter = Meter(world, catalogue, settings.simulated_vendors, settings.intent_grace_s, clock)
         self._speech = SpeechBill(catalogue, settings.simulated_vendors, settings.intent_grace_s)
-        targets = Targets(settings.retries, Breakers(dice, settings.breakers), dice, time.monotonic)
+        targets = Targets(settings.retries, Breakers(dice, settings.breakers), dice, time.monotonic, signals)
         self._attempts = Attempts(catalogue, self._meter, targets, time.monotonic, settings.hedging)
 
     async def open_room(self, request: OpenRoom) -> tuple[RoomToken, Tenant]:

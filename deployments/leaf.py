@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncGenerator
+import time
+from collections.abc import AsyncGenerator, Callable
 from contextlib import aclosing
+from dataclasses import replace
 
 from deployments.providers.base import Provider, connect
 from deployments.settings import SimulationSettings, VendorSettings
@@ -18,9 +20,14 @@ class Leaf:
     """The vendors of one deployment, each connected once and for the replica's life."""
 
     def __init__(
-        self, vendors: dict[str, VendorSettings], simulation: SimulationSettings, catalogue: Catalogue
+        self,
+        vendors: dict[str, VendorSettings],
+        simulation: SimulationSettings,
+        catalogue: Catalogue,
+        clock: Callable[[], float] = time.perf_counter,
     ) -> None:
         configure_logs()
+        self._clock = clock
         self._catalogue = catalogue
         self._providers: dict[str, Provider] = {
             name: connect(name, vendor, simulation) for name, vendor in vendors.items()
@@ -32,13 +39,17 @@ class Leaf:
             provider.warm_up()
 
     async def answer(self, ask: Ask) -> Answer:
-        return await self._provider(ask.model).answer(self._catalogue.get(ask.model), ask)
+        asked_s = self._clock()
+        answer = await self._provider(ask.model).answer(self._catalogue.get(ask.model), ask)
+        return replace(answer, vendor_s=self._clock() - asked_s)
 
     async def stream(self, ask: Ask) -> AsyncGenerator[Delta, None]:
+        asked_s, heard = self._clock(), False
         deltas = self._provider(ask.model).stream(self._catalogue.get(ask.model), ask)
         async with aclosing(coalesce(deltas)) as joined:
             async for delta in joined:
-                yield delta
+                yield delta if heard else replace(delta, vendor_s=self._clock() - asked_s)
+                heard = True
 
     async def embed(self, ask: EmbedAsk) -> Embeddings:
         return await self._provider(ask.model).embed(self._catalogue.get(ask.model), ask)

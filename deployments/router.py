@@ -12,6 +12,7 @@ from deployments.auth import Keys
 from deployments.gateway import Gateway, GatewaySettings, Leaves, World
 from deployments.handles import HandleLeaf, Started
 from deployments.routes import build_routes
+from deployments.serve_signals import ServeSignals
 from routing.catalogue import Catalogue
 from routing.logs import configure_logs
 from routing.messages import Directory
@@ -40,7 +41,7 @@ class Router:
             embeddings=HandleLeaf(embeddings),
             started=Started({"vision": vision, "llm": llm, "embeddings": embeddings}),
         )
-        self._gateway = Gateway(settings, catalogue, keys, leaves, world, directory)
+        self._gateway = Gateway(settings, catalogue, keys, leaves, world, directory, signals=ServeSignals())
 
     def __serve_build_asgi_app__(self) -> FastAPI:
         return build_routes(self._gateway)

@@ -119,7 +119,7 @@ def _add_frames(app: FastAPI, gateway: Gateway) -> None:
     image = {"content": {"image/jpeg": {"schema": {"type": "string", "format": "binary"}}}, "required": True}
 
     @app.post("/v1/frames", openapi_extra={"requestBody": image, "parameters": _header_parameters()})
-    async def frame(request: Request) -> dict[str, Any]:
+    async def frame(request: Request, response: Response) -> dict[str, Any]:
         """Describe one frame: a raw JPEG, its metadata in `x-frame-...` headers."""
         token = _token(request, gateway)
         kind = request.headers.get("content-type", "").split(";")[0].strip().lower()
@@ -127,6 +127,7 @@ def _add_frames(app: FastAPI, gateway: Gateway) -> None:
             raise NotAJpeg("The content-type must be image/jpeg, and the body the JPEG itself.", "content-type")
         headers = parse_frame_headers(request.headers)
         answered = await gateway.frame(token, headers, await _body(request, MAX_FRAME_BYTES))
+        response.headers["server-timing"] = _timing(answered.vendor_s)
         return {
             "description": answered.answer.text,
             "model": answered.answer.model,
@@ -156,13 +157,15 @@ def _add_chat(app: FastAPI, gateway: Gateway) -> None:
         token = _token(request, gateway)
         asked = parse_body(ChatRequest, await _body(request, MAX_JSON_BYTES))
         if not asked.stream:
-            return JSONResponse(_completion(await gateway.chat(token, asked)))
+            answered = await gateway.chat(token, asked)
+            return JSONResponse(_completion(answered), headers={"server-timing": _timing(answered.vendor_s)})
         deltas = await gateway.chat_stream(token, asked)
         # The first piece is awaited here, so that what fails before it still has a status of its own.
         first = await anext(deltas)
         with_usage = asked.stream_options is not None and asked.stream_options.include_usage
         events = _events(first, deltas, with_usage)
-        return StreamingResponse(events, media_type="text/event-stream", headers={"cache-control": "no-store"})
+        told = {"cache-control": "no-store", "server-timing": _timing(first.vendor_s)}
+        return StreamingResponse(events, media_type="text/event-stream", headers=told)
 
 
 def _add_embeddings(app: FastAPI, gateway: Gateway) -> None:
@@ -252,6 +255,11 @@ async def _body(request: Request, limit: int) -> bytes:
             raise TooLarge(f"The body is larger than {limit} bytes.", "body")
         chunks.append(chunk)
     return b"".join(chunks)
+
+
+def _timing(vendor_s: float) -> str:
+    """Return a Server-Timing header: how much of the answer's time was the vendors'."""
+    return f"vendor;dur={1_000 * vendor_s:.1f}"
 
 
 def _told(answered: Answered) -> dict[str, Any]:

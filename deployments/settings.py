@@ -32,11 +32,23 @@ class VendorSettings(Settings):
     simulated: bool = False
 
 
+class ProfileChange(Settings):
+    """What of a model's published latency is otherwise."""
+
+    first_token_ms: Annotated[float, Field(ge=0)] | None = None
+    sigma: Annotated[float, Field(ge=0, le=3)] | None = None
+    tail_share: Share | None = None
+    tail_median_ms: Annotated[float, Field(ge=0)] | None = None
+    tokens_per_s: Annotated[float, Field(gt=0)] | None = None
+
+
 class SimulationSettings(Settings):
     """How the simulated vendors behave: the same seed gives the same answers in the same order."""
 
     seed: int = 7
     speed: Annotated[float, Field(gt=0)] = 1.0
+    profiles: dict[str, ProfileChange] = {}
+    """Model name to what of its published latency is otherwise."""
     failures: dict[str, Share] = {}
     """Model name to the share of its attempts that fail as an overloaded vendor would."""
 

@@ -10,6 +10,7 @@ from dataclasses import dataclass, field
 
 import structlog
 
+from deployments.telemetry import NoSignals, Signals
 from routing.breaker import Breaker, Breakers, Permit
 from routing.catalogue import Model
 from routing.deadline import Deadline
@@ -41,6 +42,8 @@ class Run:
     attempt_timeout_s: float
     attempts: int = 0
     cost_nanousd: int = 0
+    vendor_s: float = 0.0
+    """How long vendors were waited for, all attempts together; of a streamed answer until its first piece."""
     heard: bool = False
     error: RayroomError | None = None
     _model: Model | None = field(default=None, repr=False)
@@ -74,11 +77,19 @@ class Run:
 class Targets:
     """What one replica knows of all its targets, and where it sends a request next."""
 
-    def __init__(self, retries: RetrySettings, breakers: Breakers, dice: random.Random, clock: Callable[[], float]):
+    def __init__(
+        self,
+        retries: RetrySettings,
+        breakers: Breakers,
+        dice: random.Random,
+        clock: Callable[[], float],
+        signals: Signals | None = None,
+    ) -> None:
         self._retries = retries
         self._breakers = breakers
         self._dice = dice
         self._clock = clock
+        self._signals = signals or NoSignals()
         self._times = TargetTimes()
         self._first_tokens = TargetTimes()
 
@@ -107,11 +118,15 @@ class Targets:
         if again and run.model is not None:
             run.targets.appendleft(run.model)
         opens_in_s = []
+        given_up = run.model if run.error is not None else None
         while run.targets:
             model = run.targets.popleft()
             permit = self._breaker(model).ask(now_s)
             if permit is not None:
+                if given_up is not None and given_up is not model:
+                    self._signals.fell_back(given_up.name, model.name)
                 return run.begin(model, permit, now_s)
+            given_up = given_up or model
             opens_in_s.append(self._breaker(model).opens_again_in_s(now_s))
         if run.error is None:
             run.error = ProviderOverloaded(
@@ -128,6 +143,7 @@ class Targets:
         if error is None:
             self._times.of(turn.model.name).add(took_s)
         if (after := breaker.state(now_s)) is not before:
+            self._signals.breaker_turned(turn.model.name, after.value)
             log.warning("breaker turned", vendor=turn.model.vendor, model=turn.model.name, state=after.value)
 
     def first_tokens(self, model: Model) -> RecentTimes:

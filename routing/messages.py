@@ -116,6 +116,8 @@ class Answer:
     finish: Finish
     usage: Usage | None
     simulated: bool = False
+    vendor_s: float = 0.0
+    """How long the vendor was waited for; 0 where nobody measured."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -126,6 +128,8 @@ class Delta:
     model: str = ""
     finish: Finish | None = None
     usage: Usage | None = None
+    vendor_s: float = 0.0
+    """Of the first piece: how long the vendor was waited for until it came."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

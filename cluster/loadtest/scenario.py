@@ -10,7 +10,7 @@ from pydantic import Field, ValidationError, model_validator
 
 from cluster.demo.screens import Scene
 from cluster.settings import DeploymentsScaling, explain
-from deployments.settings import Settings
+from deployments.settings import ProfileChange, Settings
 from routing.errors import ConfigurationError
 from routing.knobs import Count, Seconds, Share
 
@@ -105,16 +105,6 @@ class Tenants(Settings):
     count: Annotated[int, Field(ge=1, le=10_000)] = 2
     skew: Annotated[float, Field(ge=0, le=5)] = 0.0
     """Zipf's exponent: 0 gives every tenant as many rooms, 1 gives the first twice as many as the second."""
-
-
-class ProfileChange(Settings):
-    """What of a model's published latency this scenario has otherwise."""
-
-    first_token_ms: Annotated[float, Field(ge=0)] | None = None
-    sigma: Annotated[float, Field(ge=0, le=3)] | None = None
-    tail_share: Share | None = None
-    tail_median_ms: Annotated[float, Field(ge=0)] | None = None
-    tokens_per_s: Annotated[float, Field(gt=0)] | None = None
 
 
 class VendorFault(Settings):

@@ -9,7 +9,7 @@ import random
 import struct
 import time
 import tomllib
-from collections.abc import AsyncGenerator, Awaitable, Callable
+from collections.abc import AsyncGenerator, Awaitable, Callable, Mapping
 from functools import cache
 from importlib import resources
 
@@ -19,7 +19,7 @@ from pydantic import BaseModel, ConfigDict
 
 from deployments.jpeg import inspect_jpeg
 from deployments.providers.base import served_name
-from deployments.settings import SimulationSettings
+from deployments.settings import ProfileChange, SimulationSettings
 from routing.catalogue import Model, text_tokens
 from routing.deadline import Deadline
 from routing.errors import BadInput, ProviderOverloaded, ProviderTimeout
@@ -48,6 +48,10 @@ class Profile(BaseModel):
     tokens_per_s: float
     source: str
 
+    def changed(self, change: ProfileChange | None) -> Profile:
+        """Return the profile with what a change names."""
+        return self if change is None else self.model_copy(update=change.model_dump(exclude_none=True))
+
     def first_token_s(self, dice: random.Random) -> float:
         """Draw a time to first token."""
         if dice.random() < self.tail_share:
@@ -69,6 +73,12 @@ def load_profiles() -> dict[str, Profile]:
     return {name: Profile.model_validate(row) for name, row in tomllib.loads(text).items()}
 
 
+def profile_of(model: str, changes: Mapping[str, ProfileChange]) -> Profile:
+    """Return a model's published profile, or the one that stands for all others, changed where `changes` says so."""
+    profiles = load_profiles()
+    return (profiles.get(model) or profiles["default"]).changed(changes.get(model))
+
+
 class SimulatedProvider:
     """Every vendor's stand-in. Two with one seed, asked the same in the same order, answer the same."""
 
@@ -76,6 +86,7 @@ class SimulatedProvider:
         self._settings = settings
         self._dice = random.Random(settings.seed)
         self._sleep = sleep
+        self._profiles: dict[str, Profile] = {}
 
     async def answer(self, model: Model, ask: Ask) -> Answer:
         text, usage, finish = "", None, None
@@ -84,7 +95,7 @@ class SimulatedProvider:
         return Answer(text=text, model=served_name(model, True), finish=finish or "stop", usage=usage, simulated=True)
 
     async def stream(self, model: Model, ask: Ask) -> AsyncGenerator[Delta, None]:
-        profile = load_profiles().get(model.name) or load_profiles()["default"]
+        profile = self._profile(model)
         words = [*f"[simulated {model.name}]".split(), *self._words(ask)]
         said = words[: ask.max_output_tokens]
         deadline = Deadline.after(ask.timeout_s, time.monotonic())
@@ -97,13 +108,18 @@ class SimulatedProvider:
         yield Delta(finish=finish, usage=_usage(model, ask.messages, output_tokens=len(said)))
 
     async def embed(self, model: Model, ask: EmbedAsk) -> Embeddings:
-        profile = load_profiles().get(model.name) or load_profiles()["default"]
+        profile = self._profile(model)
         await self._pause(profile.first_token_s(self._dice), Deadline.after(ask.timeout_s, time.monotonic()))
         self._fail_sometimes(model)
         vectors = tuple(_vector(message, model.dimensions or 256) for message in ask.inputs)
         px = sum(_pixels(image) for message in ask.inputs for image in message.images)
         usage = Usage(input_tokens=text_tokens(ask.inputs), image_px=px)
         return Embeddings(vectors=vectors, model=served_name(model, True), usage=usage, simulated=True)
+
+    def _profile(self, model: Model) -> Profile:
+        if model.name not in self._profiles:
+            self._profiles[model.name] = profile_of(model.name, self._settings.profiles)
+        return self._profiles[model.name]
 
     def warm_up(self) -> None:
         load_profiles()

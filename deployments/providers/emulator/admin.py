@@ -24,6 +24,7 @@ class PlannedFault(BaseModel):
     vendor: str | None = None
     model: str | None = None
     times: int = Field(1, ge=1, le=1_000_000)
+    share: float = Field(1.0, gt=0, le=1)
 
 
 def admin_routes(house: House) -> list[web.RouteDef]:
@@ -32,7 +33,13 @@ def admin_routes(house: House) -> list[web.RouteDef]:
     async def plan(request: web.Request) -> web.Response:
         try:
             planned = PlannedFault.model_validate_json(await request.read())
-            house.faults.plan(planned.fault, vendor=planned.vendor, model=planned.model, times=planned.times)
+            house.faults.plan(
+                planned.fault,
+                vendor=planned.vendor,
+                model=planned.model,
+                times=planned.times,
+                share=planned.share,
+            )
         except ValidationError as error:
             return _wrong(BadInput(first_wrong(error)))
         except RayroomError as error:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import random
 from dataclasses import dataclass, field
 from typing import Literal
 
@@ -71,29 +72,43 @@ class _Planned:
     vendor: str | None
     model: str | None
     left: int
+    share: float
 
     def meets(self, vendor: str, model: str) -> bool:
         return self.vendor in (None, vendor) and self.model in (None, model)
 
 
 class Faults:
-    """The faults to come. A request takes the oldest one planned for its vendor and model."""
+    """The faults to come. A request takes the oldest one planned for its vendor and model.
 
-    def __init__(self) -> None:
+    One with a share below 1 meets that part of the requests; those it spares may meet the next one planned.
+    """
+
+    def __init__(self, dice: random.Random | None = None) -> None:
+        self._dice = dice or random.Random(7)
         self._planned: list[_Planned] = []
 
-    def plan(self, fault: Fault, *, vendor: str | None = None, model: str | None = None, times: int = 1) -> None:
+    def plan(
+        self,
+        fault: Fault,
+        *,
+        vendor: str | None = None,
+        model: str | None = None,
+        times: int = 1,
+        share: float = 1.0,
+    ) -> None:
         """Have the next `times` requests fail; raises TooLarge when more is planned than is sane."""
         if len(self._planned) >= MAX_PLANNED:
             raise TooLarge(f"{MAX_PLANNED} faults are planned already.", "faults")
-        self._planned.append(_Planned(fault, vendor, model, times))
+        self._planned.append(_Planned(fault, vendor, model, times, share))
 
     def append(self, fault: Fault) -> None:
         self.plan(fault)
 
     def take(self, vendor: str, model: str) -> Fault:
         """Return the fault of this request, which may be none: `Fault()`."""
-        planned = next((planned for planned in self._planned if planned.meets(vendor, model)), None)
+        meeting = (planned for planned in self._planned if planned.meets(vendor, model))
+        planned = next((one for one in meeting if one.share >= 1 or self._dice.random() < one.share), None)
         if planned is None:
             return Fault()
         planned.left -= 1

@@ -4,16 +4,21 @@ from __future__ import annotations
 
 import math
 import random
+from collections.abc import Mapping
 
-from deployments.providers.simulated import Profile, load_profiles
+from deployments.providers.simulated import Profile, profile_of
+from deployments.settings import ProfileChange
 
 
 class Pace:
     """Draws times from profiles.toml. A `speed` of 2 takes half of them, an infinite one none."""
 
-    def __init__(self, dice: random.Random, speed: float = math.inf) -> None:
+    def __init__(
+        self, dice: random.Random, speed: float = math.inf, profiles: Mapping[str, ProfileChange] | None = None
+    ) -> None:
         self._dice = dice
         self._speed = speed
+        self._changes = profiles or {}
 
     def first_token_s(self, model: str, slowdown: float = 1.0) -> float:
         """Draw how long the first token takes, or the first byte of whatever the model gives."""
@@ -24,5 +29,4 @@ class Pace:
         return slowdown / self._profile(model).tokens_per_s / self._speed
 
     def _profile(self, model: str) -> Profile:
-        profiles = load_profiles()
-        return profiles.get(model) or profiles["default"]
+        return profile_of(model, self._changes)

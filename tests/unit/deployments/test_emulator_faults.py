@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import random
+
 import pytest
 
 from deployments.providers.emulator.faults import MAX_PLANNED, Fault, Faults
@@ -36,3 +38,10 @@ def test_more_than_is_sane_is_refused() -> None:
         faults.append(Fault())
     with pytest.raises(TooLarge):
         faults.append(Fault())
+
+
+def test_a_fault_with_a_share_meets_that_part_of_the_requests() -> None:
+    faults = Faults(random.Random(3))
+    faults.plan(Fault(status=503), vendor="openai", times=1_000, share=0.25)
+    met = sum(faults.take("openai", "m").status == 503 for _ in range(1_000))
+    assert 200 < met < 300 and len(faults) == 1_000 - met

@@ -6,8 +6,8 @@ import asyncio
 
 import pytest
 
-from deployments.providers.simulated import SimulatedProvider, load_profiles
-from deployments.settings import SimulationSettings
+from deployments.providers.simulated import SimulatedProvider, load_profiles, profile_of
+from deployments.settings import ProfileChange, SimulationSettings
 from routing.catalogue import load_catalogue
 from routing.errors import ProviderOverloaded, ProviderTimeout
 from routing.messages import Ask, EmbedAsk, Message
@@ -103,3 +103,10 @@ async def test_the_same_content_has_the_same_unit_vector() -> None:
 
 def test_every_profile_names_its_source() -> None:
     assert all(len(profile.source) > 10 for profile in load_profiles().values())
+
+
+def test_a_profile_is_changed_in_what_the_change_names_only() -> None:
+    published = profile_of("gpt-6-luna", {})
+    changed = profile_of("gpt-6-luna", {"gpt-6-luna": ProfileChange(first_token_ms=5.0)})
+    assert changed.first_token_ms == 5.0 and changed.tokens_per_s == published.tokens_per_s
+    assert profile_of("gpt-6.1-sol", {"gpt-6-luna": ProfileChange(sigma=0.0)}).sigma > 0
