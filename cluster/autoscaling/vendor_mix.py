@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 
 from cluster.loadtest.arrivals import Floats, Ints
 from cluster.loadtest.scenario import VendorFault, Vendors
-from deployments.providers.simulated import ANSWER_TOKENS, NAME_WORDS, Profile, load_profiles
+from deployments.providers.simulated import ANSWER_TOKENS, NAME_WORDS, Profile, profile_of
 from deployments.settings import ServiceSettings
 from routing.catalogue import Catalogue
 from routing.messages import Tier, Usage
@@ -139,9 +139,7 @@ class VendorMix:
         self, name: str, input_of: Usage, image_px: int, catalogue: Catalogue, vendors: Vendors, day: dt.date
     ) -> _Target:
         model, price = catalogue.get(name), catalogue.price(name, day)
-        profile = load_profiles().get(name) or load_profiles()["default"]
-        if (change := vendors.profiles.get(name)) is not None:
-            profile = profile.model_copy(update=change.model_dump(exclude_none=True))
+        profile = profile_of(name, vendors.profiles)
         image_tokens = model.image_token_count(image_px) if image_px else 0
         costs = [
             price.cost_nanousd(
