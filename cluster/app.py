@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import datetime as dt
 import os
+import warnings
 from pathlib import Path
 from typing import Any
 
@@ -110,16 +111,19 @@ def _gateway_settings(settings: AppSettings) -> GatewaySettings:
 
 def autoscaling_config(deployment: Deployment, scaling: ScalingSettings) -> AutoscalingConfig:
     """Return how Serve scales one deployment; raises ConfigurationError for a policy that does not import."""
-    return AutoscalingConfig(
-        policy=autoscaling_policy(deployment, scaling),
-        min_replicas=scaling.min_replicas,
-        max_replicas=scaling.max_replicas,
-        target_ongoing_requests=scaling.target_ongoing_requests,
-        metrics_interval_s=scaling.metrics_interval_s,
-        look_back_period_s=scaling.look_back_period_s,
-        upscale_delay_s=scaling.upscale_delay_s,
-        downscale_delay_s=scaling.downscale_delay_s,
-    )
+    with warnings.catch_warnings():
+        # Ray 2.60 calls metrics_interval_s deprecated, and reads nothing of what is to replace it.
+        warnings.simplefilter("ignore", DeprecationWarning)
+        return AutoscalingConfig(
+            policy=autoscaling_policy(deployment, scaling),
+            min_replicas=scaling.min_replicas,
+            max_replicas=scaling.max_replicas,
+            target_ongoing_requests=scaling.target_ongoing_requests,
+            metrics_interval_s=scaling.metrics_interval_s,
+            look_back_period_s=scaling.look_back_period_s,
+            upscale_delay_s=scaling.upscale_delay_s,
+            downscale_delay_s=scaling.downscale_delay_s,
+        )
 
 
 def _options(deployment: Deployment, scaling: ScalingSettings) -> dict[str, Any]:

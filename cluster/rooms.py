@@ -32,7 +32,8 @@ class RoomBook:
             self.traffic.asked(
                 beat.beat_at_s,
                 room_s=max(0.0, beat.beat_at_s - before.beat_at_s),
-                vision=max(0.0, _frames(beat.counters) - _frames(before.counters)),
+                # A room's first frame is no part of its rate: it comes with the join.
+                vision=max(0.0, _frames(beat.counters) - (_frames(before.counters) if before.counters else 1.0)),
                 llm=max(0.0, _questions(beat.counters) - _questions(before.counters)),
             )
 

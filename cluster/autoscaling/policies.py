@@ -90,6 +90,9 @@ def _watch(last: list[tuple[float, RoomSignal]], stop: threading.Event, every_s:
 
     actor: Any = None
     while not stop.wait(every_s):
+        # Outside of a cluster the question itself would start one.
+        if not ray.is_initialized():
+            continue
         try:
             actor = actor or ray.get_actor(NAME, namespace=NAMESPACE)
             asked_at_s = time.monotonic()

@@ -13,6 +13,8 @@ from deployments.settings import Settings
 from routing.knobs import Count, Seconds, Share
 
 Deployment = Literal["router", "vision", "llm", "embeddings"]
+USUAL_ROOM_S = 100.0
+"""So many seconds of a room weigh as much as the usual rate does that was configured."""
 LEARNED_SHARE = 0.02
 """How much of the learned answer time each look at a replica's load makes up: some five seconds at ten looks each."""
 
@@ -20,7 +22,7 @@ LEARNED_SHARE = 0.02
 class RoomsAheadSettings(Settings):
     """What rooms-ahead counts with."""
 
-    ahead_s: Seconds = 4.5
+    ahead_s: Seconds = 3
     """How far ahead it looks: a cold start (1.3 to 1.5 s alone, up to 4.4 s when six start together on four cores, by
     docs/measurements.md)."""
     requests_per_s: Annotated[float, Field(gt=0)] | None = None
@@ -28,13 +30,13 @@ class RoomsAheadSettings(Settings):
     Without it: the target over the time an answer takes, which is learned from what is going on."""
     answer_s: Seconds = 0.8
     """How long an answer takes until that has been learned; the median of the shipped profiles."""
-    headroom: Annotated[float, Field(ge=1, le=10)] = 1.2
-    """How much more than the forecast is kept ready: arrivals are not even."""
+    headroom: Annotated[float, Field(ge=1, le=10)] = 1.0
+    """How much more than the forecast is kept ready, beyond what lies between a replica's target and its limit."""
     requests_per_room_s: Annotated[float, Field(ge=0)] = 0.15
     """What a room asks a second until the rooms have said it: the frames that are kept at one look a second."""
     floor: Count = 1
     """Replicas that are kept while any room is open."""
-    shrink_share: Share = 0.5
+    shrink_share: Share = 0.75
     """The part of the replicas that may go at once; Serve's own downscale_delay_s lies between two such steps."""
     stale_s: Seconds = 10
     """A signal that is older than this is not believed: Ray's own policy decides."""
@@ -49,7 +51,9 @@ class RoomSignal:
     open_rooms: int
     joins_per_s: float
     requests_per_room_s: Mapping[str, float]
-    """By service; one that no room has said anything of is not in it."""
+    """By service, without a room's first frame; a service that no room has said anything of is not in it."""
+    room_s: float = 0.0
+    """The seconds of rooms that this is the mean of."""
     age_s: float = 0.0
 
 
@@ -88,7 +92,7 @@ def decide(
     a_room = requests_of_a_room(signal, deployment, settings)
     if a_room is None:
         return Wanted(replicas=ray_wants, why=f"ray: the rooms say nothing of {deployment}")
-    demand = demand_ahead(signal, a_room, settings)
+    demand = demand_ahead(signal, deployment, a_room, settings)
     need = demand * settings.headroom / capacity(load.target_ongoing, answer_s, settings)
     least = settings.floor if signal.open_rooms else 0
     held = math.floor(load.target_replicas * (1 - settings.shrink_share))
@@ -96,22 +100,24 @@ def decide(
     return Wanted(replicas=max(need, least, held), why=f"rooms-ahead: {rooms}, {demand:.1f} requests/s")
 
 
-def demand_ahead(signal: RoomSignal, a_room: float, settings: RoomsAheadSettings) -> float:
-    """Return the requests a second that the rooms will make `ahead_s` from now, each new room's first frame with them.
+def demand_ahead(signal: RoomSignal, deployment: Deployment, a_room: float, settings: RoomsAheadSettings) -> float:
+    """Return the requests a second that the rooms will make `ahead_s` from now.
 
-    What was said is old: the joins of that time are counted too.
+    What was said is old: the joins of that time are counted too. A room that joins shows its first frame at once.
     """
     rooms = signal.open_rooms + signal.joins_per_s * (settings.ahead_s + signal.age_s)
-    return a_room * rooms + (signal.joins_per_s if a_room else 0.0)
+    return a_room * rooms + (signal.joins_per_s if deployment in ("router", "vision") else 0.0)
 
 
 def requests_of_a_room(signal: RoomSignal, deployment: Deployment, settings: RoomsAheadSettings) -> float | None:
     """Return what a room asks of a deployment a second: the router has all of it. None where nothing is known."""
     said = signal.requests_per_room_s
-    vision = said.get("vision", settings.requests_per_room_s)
-    if deployment == "router":
-        return vision + said.get("llm", 0.0)
-    return vision if deployment == "vision" else said.get(deployment)
+    if deployment in ("llm", "embeddings"):
+        return said.get(deployment)
+    usual = settings.requests_per_room_s
+    known = signal.room_s / (signal.room_s + USUAL_ROOM_S)
+    vision = known * said.get("vision", usual) + (1 - known) * usual
+    return vision if deployment == "vision" else vision + said.get("llm", 0.0)
 
 
 def capacity(target_ongoing: float, answer_s: float, settings: RoomsAheadSettings) -> float:

@@ -316,7 +316,7 @@ class _Signals:
             self._traffic.asked(
                 period.from_s,
                 room_s=said.open_rooms * (said.to_s - said.from_s),
-                vision=len(said.kept),
+                vision=len(said.kept) - said.joined,
                 llm=len(said.asked),
             )
 

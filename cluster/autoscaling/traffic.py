@@ -44,7 +44,7 @@ class RoomTraffic:
         services = {service for one in recent for service in one.asked} if room_s > 0 else set()
         rates = {service: sum(one.asked.get(service, 0.0) for one in recent) / room_s for service in sorted(services)}
         window_s = JOIN_WINDOW_S - 1 + now_s % 1
-        return RoomSignal(open_rooms=open_rooms, joins_per_s=joins / window_s, requests_per_room_s=rates)
+        return RoomSignal(open_rooms=open_rooms, joins_per_s=joins / window_s, requests_per_room_s=rates, room_s=room_s)
 
     def _second(self, at_s: float) -> _Second:
         # A clock that was set back adds to the newest second, so that the order stays.
