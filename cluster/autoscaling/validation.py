@@ -16,6 +16,7 @@ from cluster.autoscaling.assumptions import Assumptions
 from cluster.autoscaling.experiment import Experiment, simulate
 from cluster.loadtest import record
 from cluster.loadtest.scenario import SHIPPED, Scenario
+from cluster.loadtest.takes import Takes
 from cluster.settings import AppSettings, explain
 from routing.errors import ConfigurationError
 
@@ -55,14 +56,14 @@ class Validated:
     """What the simulation took from the live run, and what it assumed."""
 
 
-def validate(directory: Path, app: AppSettings) -> Validated:
+def validate(directory: Path, app: AppSettings, takes: Takes | None = None) -> Validated:
     """Simulate the scenario of the run in a directory; raises ConfigurationError where there is none to be read."""
     live = record.load(directory)
     if live.summary.kind == "simulate":
         raise ConfigurationError(f"{directory}: is a simulation itself; a live run is needed, from `rayroom load`.")
     assumptions, said = measured(live)
     scenario = _scenario(live, directory)
-    experiment = Experiment(scenario=scenario, directory=SHIPPED, app=app, assumptions=assumptions)
+    experiment = Experiment(scenario=scenario, directory=SHIPPED, app=app, assumptions=assumptions, takes=takes)
     simulated = simulate(experiment, command=f"rayroom validate {directory}")
     return Validated(
         name=scenario.name,
