@@ -5,7 +5,15 @@ from __future__ import annotations
 import subprocess
 import sys
 
-BENCHMARKS = ("bench_frames", "bench_decision", "bench_requests", "bench_fairness", "bench_gateway", "bench_voice")
+BENCHMARKS = (
+    "bench_frames",
+    "bench_decision",
+    "bench_simulator",
+    "bench_requests",
+    "bench_fairness",
+    "bench_gateway",
+    "bench_voice",
+)
 
 
 def main() -> int:
