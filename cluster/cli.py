@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import shlex
 import shutil
 import signal
 import sys
@@ -103,6 +104,56 @@ def compare(
 
     console = Console(soft_wrap=True) if sys.stdout.isatty() else Console(width=140)
     print(f"left in {laid_side_by_side(one, other, out, console)}")
+
+
+@app.command()
+def load(
+    scenario: Annotated[str, typer.Argument(help="A scenario file, or the name of a shipped one.")],
+    url: Annotated[str | None, typer.Option(help="An app that runs; without it one is started here.")] = None,
+    key_env: Annotated[
+        str, typer.Option("--agent-key-env", help="The variable with that app's agent key.")
+    ] = "RAYROOM_AGENT_KEYS",
+    keys: Annotated[Path, typer.Option(help="Or the file with its keys.")] = Path(".rayroom/keys.env"),
+    metrics: Annotated[
+        list[str] | None, typer.Option(help="Prometheus endpoints of that app's nodes, to watch its replicas.")
+    ] = None,
+    config: Annotated[Path, typer.Option(help="What the app started here is made from.")] = Path(CONFIG),
+    replay: Annotated[
+        bool, typer.Option("--replay", help="Send recorded frames: the driver costs next to nothing.")
+    ] = False,
+    find_max: Annotated[
+        bool, typer.Option("--find-max", help="Search for the largest number of rooms that holds the targets.")
+    ] = False,
+    processes: Annotated[int | None, typer.Option(min=1, max=256, help="Of the driver.")] = None,
+    ray_address: Annotated[
+        str | None, typer.Option("--ray", help="Run the driver as tasks on the nodes of that app's Ray cluster.")
+    ] = None,
+    out: Annotated[Path | None, typer.Option(help="Where the report goes; .rayroom/runs/NAME without it.")] = None,
+) -> None:
+    """Drive a scenario's rooms at an app, and report what became of their frames.
+
+    The exit status is 0 when every target held, 1 when one did not, 2 when something is wrong before it begins.
+    """
+    from cluster.loadtest.load import Options, run_load
+
+    options = Options(
+        scenario=scenario,
+        command=shlex.join(["rayroom", *sys.argv[1:]]),
+        url=url,
+        key_env=key_env,
+        keys=keys,
+        metrics_urls=tuple(metrics or ()),
+        config=config,
+        replay=replay,
+        processes=processes,
+        ray_address=ray_address,
+        out=out,
+    )
+    if find_max:
+        from cluster.loadtest.search import run_search
+
+        raise typer.Exit(run_search(options))
+    raise typer.Exit(run_load(options))
 
 
 @app.command("route-eval")

@@ -7,7 +7,7 @@ import contextlib
 import ctypes
 import os
 import signal
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from types import TracebackType
@@ -66,10 +66,10 @@ class Processes:
         self._running[name] = process
         return process
 
-    def check(self) -> None:
-        """Raise StartFailed when a process that should run has ended, with the end of its log."""
+    def check(self, names: Collection[str] | None = None) -> None:
+        """Raise StartFailed when a process that should run has ended, with the end of its log; of `names`, or any."""
         for name, process in self._running.items():
-            if process.returncode is not None:
+            if process.returncode is not None and (names is None or name in names):
                 raise StartFailed(f"{name} ended with status {process.returncode}:\n{self.tail(name)}")
 
     def said(self, name: str, phrase: str) -> bool:

@@ -32,8 +32,8 @@ def ray_environment(temp: Path) -> dict[str, str]:
     return {**FAST_PATH, **own_ray(temp, ports), "RAY_DISABLE_IMPORT_WARNING": "1", "PYTHONUNBUFFERED": "1"}
 
 
-def start_command(temp: Path, port: int) -> list[str]:
-    """Return the command that runs a head node in the foreground."""
+def start_command(temp: Path, port: int, cpus: int = LOGICAL_CPUS, metrics_port: int | None = None) -> list[str]:
+    """Return the command that runs a head node in the foreground; its metrics are at any port unless one is named."""
     client, agent = free_ports(2)
     return [
         *_module("ray.scripts.scripts"),
@@ -43,7 +43,7 @@ def start_command(temp: Path, port: int) -> list[str]:
         "--node-ip-address=127.0.0.1",
         f"--port={port}",
         f"--temp-dir={temp}",
-        f"--num-cpus={LOGICAL_CPUS}",
+        f"--num-cpus={cpus}",
         f"--object-store-memory={OBJECT_STORE_BYTES}",
         f"--ray-client-server-port={client}",
         f"--dashboard-agent-listen-port={agent}",
@@ -52,6 +52,7 @@ def start_command(temp: Path, port: int) -> list[str]:
         "--max-worker-port=0",
         "--include-dashboard=false",
         "--disable-usage-stats",
+        *([] if metrics_port is None else [f"--metrics-export-port={metrics_port}"]),
     ]
 
 

@@ -56,7 +56,7 @@ async def start_app(
     await processes.start("ray", ray_node.start_command(plan.temp, plan.ray_port), environment)
     await until(lambda: listens(plan.ray_port), processes, "Ray")
     await processes.start("serve", ray_node.serve_command(plan.ray_address, config), environment)
-    await until(lambda: _answers(f"{plan.router_url}/readyz"), processes, "the Serve app")
+    await until(lambda: answers(f"{plan.router_url}/readyz"), processes, "the Serve app")
 
 
 async def start_agent(plan: Plan, processes: Processes, more: Mapping[str, str] | None = None) -> None:
@@ -125,7 +125,8 @@ def _merged(first: Args, second: Args) -> Args:
     return {part: first.get(part, {}) | second.get(part, {}) for part in {**first, **second}}
 
 
-async def _answers(url: str) -> bool:
+async def answers(url: str) -> bool:
+    """Tell whether somebody answers an address well."""
     try:
         async with httpx.AsyncClient(timeout=2.0) as http:
             return (await http.get(url)).is_success

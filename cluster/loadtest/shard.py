@@ -4,17 +4,12 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-import json
 import os
-import pickle
-import struct
-import sys
-import threading
 import time
 from collections.abc import AsyncIterator, Callable
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import asynccontextmanager
-from dataclasses import asdict, dataclass, field
+from dataclasses import dataclass, field
 from pathlib import Path
 
 from cluster.loadtest.app_client import AppClient, connected
@@ -180,34 +175,3 @@ def _fast_loop() -> Callable[[], asyncio.AbstractEventLoop] | None:
     except ImportError:
         return None
     return uvloop.new_event_loop
-
-
-def packed_shard(shard: Shard, result: Path) -> bytes:
-    """Return what a child is told on its stdin: the shard, and where it is to leave its result."""
-    told = pickle.dumps((shard, str(result)))
-    return struct.pack(">Q", len(told)) + told
-
-
-def main() -> None:
-    """Run the shard that stdin tells of; the end of stdin ends it early. Progress goes to stdout, a line a second."""
-    (length,) = struct.unpack(">Q", sys.stdin.buffer.read(8))
-    shard, result = pickle.loads(sys.stdin.buffer.read(length))
-
-    def tell(progress: Progress) -> None:
-        print(json.dumps(asdict(progress)), flush=True)
-
-    def ending(end: Callable[[], None]) -> None:
-        def watch() -> None:
-            sys.stdin.buffer.read()
-            end()
-
-        threading.Thread(target=watch, daemon=True).start()
-
-    counted = run_in_loop(shard, tell, ending)
-    written = Path(result).with_suffix(".new")
-    written.write_bytes(pickle.dumps(counted))
-    written.replace(result)
-
-
-if __name__ == "__main__":
-    main()

@@ -1,0 +1,187 @@
+"""Drives a load at a running app, from the first room's join to what is left of the last one, and watches both."""
+
+from __future__ import annotations
+
+import asyncio
+import math
+import os
+import secrets
+import time
+from collections.abc import AsyncIterator, Callable, Coroutine
+from contextlib import asynccontextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, Protocol
+
+import numpy as np
+from rich.console import Console
+
+from cluster.demo.processes import Processes
+from cluster.loadtest import faults
+from cluster.loadtest.arrivals import Rooms
+from cluster.loadtest.assemble import Driven
+from cluster.loadtest.cpu import CpuMeter
+from cluster.loadtest.driver import Destination, LocalShards, split
+from cluster.loadtest.live import Screen
+from cluster.loadtest.own_app import App
+from cluster.loadtest.sampling import Watched, Watcher
+from cluster.loadtest.scenario import Scenario
+from cluster.loadtest.shard import Shard, ShardResult
+from cluster.loadtest.takes import CACHE, takes_of
+from cluster.loadtest.tally import Progress, joined
+
+SHOW_EVERY_S = 0.5
+CPU_EVERY_S = 2.0
+ROOMS_A_PROCESS = 400
+END_TIMEOUT_S = 60.0
+
+
+class Shards(Protocol):
+    """Where the rooms run: processes of this machine, or tasks of a cluster."""
+
+    @property
+    def pids(self) -> frozenset[int]: ...
+
+    async def start(self, shards: list[Shard]) -> float: ...
+
+    def progress(self) -> Progress: ...
+
+    def end(self) -> None: ...
+
+    async def wait(self) -> None: ...
+
+    async def results(self) -> tuple[list[ShardResult], list[Shard]]: ...
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Drive:
+    """How a load is to be driven."""
+
+    app: App
+    replay: bool
+    processes: int | None
+    console: Console
+    ended: asyncio.Event
+    """Set when the load is to end early."""
+    directory: Path
+    run_id: str = field(default_factory=lambda: f"l{secrets.token_hex(3)}")
+
+
+async def drive(
+    how: Drive, scenario: Scenario, rooms: Rooms, tenants: int, processes: Processes, shards: Shards | None = None
+) -> Driven:
+    """Return what was counted; raises DriverLost, or StartFailed when a part of the app ended meanwhile."""
+    if how.replay:
+        await asyncio.to_thread(takes_of, scenario.rooms)
+    where = Destination(
+        url=how.app.url,
+        agent_key=how.app.agent_key,
+        run_id=how.run_id,
+        takes_directory=CACHE.resolve(),
+        replay=how.replay,
+    )
+    count = how.processes or processes_for(len(rooms), how.replay)
+    running = shards or LocalShards(processes, how.directory)
+    # Handed over before it is full: what of it is ours is asked again at each look.
+    meter = CpuMeter(lambda: running.pids | how.app.strangers)
+    cpu_began_s, watched = time.process_time(), Watched()
+    starts_at_s = await running.start(split(scenario, rooms, tenants, where, count))
+    zero_s = time.monotonic() + starts_at_s - time.time()
+
+    def clock() -> float:
+        return time.monotonic() - zero_s
+
+    meter.begin()
+    async with _beside(_beside_of(how, scenario, watched, clock, meter)):
+        await _until_over(how, scenario, running, processes, clock)
+        elapsed_s = min(scenario.length_s, max(clock(), 1.0))
+        await _all_ended(running)
+    meter.sample()
+    results, lost = await running.results()
+    for shard in lost:
+        watched.event(elapsed_s, "node", f"shard {shard.number}", f"lost, with {len(shard.rooms)} rooms")
+    return Driven(
+        scenario=scenario,
+        rooms=_without(rooms, lost),
+        tenants=tenants,
+        counted=joined([result.counted for result in results]),
+        watched=watched,
+        elapsed_s=elapsed_s,
+        lost_rooms=sum(len(shard.rooms) for shard in lost),
+        driver_cpu_s=sum(result.cpu_s for result in results) + time.process_time() - cpu_began_s,
+        app_cpu_s=meter.cpu_s if how.app.is_ours else None,
+    )
+
+
+def processes_for(rooms: int, replay: bool) -> int:
+    """Return how many processes drive so many rooms: drawn ones are work, replayed ones are not."""
+    cpus = len(os.sched_getaffinity(0))
+    return max(1, min(cpus, math.ceil(rooms / ROOMS_A_PROCESS) if replay else cpus))
+
+
+def _beside_of(
+    how: Drive, scenario: Scenario, watched: Watched, clock: Callable[[], float], meter: CpuMeter
+) -> list[Coroutine[Any, Any, None]]:
+    """Return what goes on beside the rooms."""
+    beside: list[Coroutine[Any, Any, None]] = [Watcher(how.app.metrics_urls, watched, clock).run(), _meter(meter)]
+    if how.app.faults_url is not None:
+        beside.append(faults.switch(how.app.faults_url, scenario.vendors.faults, clock, watched))
+    return beside
+
+
+@asynccontextmanager
+async def _beside(coroutines: list[Coroutine[Any, Any, None]]) -> AsyncIterator[None]:
+    """Run these while the body runs; what one of them raises ends the body."""
+    async with asyncio.TaskGroup() as group:
+        tasks = [group.create_task(coroutine) for coroutine in coroutines]
+        yield
+        for task in tasks:
+            task.cancel()
+
+
+async def _meter(meter: CpuMeter) -> None:
+    while True:
+        await asyncio.sleep(CPU_EVERY_S)
+        await asyncio.to_thread(meter.sample)
+
+
+async def _until_over(
+    how: Drive, scenario: Scenario, running: Shards, processes: Processes, clock: Callable[[], float]
+) -> None:
+    """Show how it goes until every shard has ended, or the load is to end early."""
+    waiting = asyncio.create_task(running.wait())
+    try:
+        with Screen(how.console, scenario.name, scenario.length_s) as screen:
+            while not waiting.done() and not how.ended.is_set():
+                screen.show(clock(), running.progress(), how.ended.is_set())
+                _check(processes)
+                await asyncio.wait({waiting}, timeout=SHOW_EVERY_S)
+            screen.show(clock(), running.progress(), True)
+    finally:
+        waiting.cancel()
+
+
+def _check(processes: Processes) -> None:
+    """Raise StartFailed when a part of the app has ended; the end of a shard is no failure."""
+    processes.check(("ray", "serve", "emulator", "livekit", "agent"))
+
+
+async def _all_ended(running: Shards) -> None:
+    running.end()
+    async with asyncio.timeout(END_TIMEOUT_S):
+        await running.wait()
+
+
+def _without(rooms: Rooms, lost: list[Shard]) -> Rooms:
+    """Return the rooms whose part of the driver told what it counted."""
+    kept = np.ones(len(rooms), np.bool_)
+    for shard in lost:
+        kept[shard.numbers] = False
+    return Rooms(
+        join_at_s=rooms.join_at_s[kept],
+        leave_at_s=rooms.leave_at_s[kept],
+        tenant=rooms.tenant[kept],
+        take=rooms.take[kept],
+        starts_at=rooms.starts_at[kept],
+        talks=rooms.talks[kept],
+    )

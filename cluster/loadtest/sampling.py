@@ -1,0 +1,145 @@
+"""Watches the app while it runs: replicas, queues, breakers and fallbacks, as its nodes tell Prometheus."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+import aiohttp
+from prometheus_client.parser import text_string_to_metric_families
+
+from deployments.telemetry import BREAKER_TRANSITIONS, FALLBACKS
+
+SAMPLE_EVERY_S = 1.0
+SAMPLE_TIMEOUT_S = 5.0
+
+_TARGET = "ray_serve_autoscaling_target_replicas"
+_WANTED = "ray_serve_autoscaling_total_requests"
+_PER_REPLICA = "ray_serve_autoscaling_target_ongoing_requests"
+_RUNNING = "ray_serve_deployment_replica_healthy"
+_ONGOING = "ray_serve_replica_processing_queries"
+_QUEUED = "ray_serve_deployment_queued_queries"
+_GAUGES = (_TARGET, _WANTED, _PER_REPLICA, _RUNNING, _ONGOING, _QUEUED)
+_TURNED, _FELL_BACK = f"ray_{BREAKER_TRANSITIONS}_total", f"ray_{FALLBACKS}_total"
+# A node exports nearly a megabyte: only these lines are parsed.
+_READ = (*_GAUGES, _TURNED, _FELL_BACK)
+
+Counts = Mapping[tuple[str, str, str], float]
+"""A signal's count by kind, model and what it turned or went to."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Sample:
+    """The app at one moment."""
+
+    gauges: Mapping[str, Mapping[str, float]]
+    """By metric and deployment, summed over replicas and nodes."""
+    signals: Counts
+
+    def rows(self, at_s: float) -> list[dict[str, Any]]:
+        """Return a row of record.REPLICAS for each deployment."""
+        return [self._row(at_s, name) for name in sorted(self.gauges[_TARGET])]
+
+    def _row(self, at_s: float, name: str) -> dict[str, Any]:
+        found = {metric: self.gauges[metric].get(name) for metric in _GAUGES}
+        target, running, requests = found[_TARGET], found[_RUNNING], found[_WANTED]
+        per_replica = found[_PER_REPLICA]
+        return {
+            "at_s": at_s,
+            "deployment": name,
+            "target_replicas": None if target is None else int(target),
+            "running_replicas": None if running is None else int(running),
+            "ongoing": found[_ONGOING],
+            "queued": found[_QUEUED],
+            "wanted_replicas": requests / per_replica if requests is not None and per_replica else None,
+        }
+
+
+def read_sample(texts: Iterable[str]) -> Sample:
+    """Return what the nodes' endpoints told, each text one node's."""
+    gauges: dict[str, dict[str, float]] = {name: {} for name in _GAUGES}
+    signals: dict[tuple[str, str, str], float] = {}
+    kinds = {_TURNED: "breaker", _FELL_BACK: "fallback"}
+    for text in texts:
+        kept = "\n".join(line for line in text.splitlines() if line.startswith(_READ)) + "\n"
+        for family in text_string_to_metric_families(kept):
+            for name, labels, value, *_ in family.samples:
+                if name in gauges:
+                    by_deployment = gauges[name]
+                    # The same for every replica that tells it; all others are each replica's own.
+                    before = 0.0 if name in (_TARGET, _PER_REPLICA) else by_deployment.get(labels["deployment"], 0.0)
+                    by_deployment[labels["deployment"]] = before + value
+                elif name in kinds:
+                    key = kinds[name], labels["model"], labels["to"]
+                    signals[key] = signals.get(key, 0.0) + value
+    return Sample(gauges=gauges, signals=signals)
+
+
+@dataclass(slots=True)
+class Watched:
+    """What was sampled, as rows of record.REPLICAS and record.EVENTS."""
+
+    replicas: list[dict[str, Any]] = field(default_factory=list)
+    events: list[dict[str, Any]] = field(default_factory=list)
+    failed: int = 0
+    """How many samples could not be taken."""
+    _targets: dict[str, int] = field(default_factory=dict)
+    _signals: dict[tuple[str, str, str], float] | None = None
+
+    def add(self, sample: Sample, at_s: float) -> None:
+        """Take a sample in; what changed since the one before is an event."""
+        rows = sample.rows(at_s)
+        self.replicas += rows
+        for row in rows:
+            name, target = row["deployment"], row["target_replicas"]
+            before = self._targets.get(name)
+            if before is not None and before != target:
+                self.event(at_s, "scale", name, f"{before} to {target} replicas")
+            self._targets[name] = target
+        before_counts = self._signals
+        if before_counts is not None:
+            for key, count in sample.signals.items():
+                new = int(count - before_counts.get(key, 0.0))
+                if new > 0:
+                    kind, model, to = key
+                    said = f"{to}, in {new} replicas" if kind == "breaker" else f"to {to}, {new} requests"
+                    self.event(at_s, kind, model, said)
+        # A replica that went takes its counts along: what it counted once is not counted again.
+        self._signals = {key: max(count, (before_counts or {}).get(key, 0.0)) for key, count in sample.signals.items()}
+
+    def event(self, at_s: float, kind: str, where: str, what: str) -> None:
+        self.events.append({"at_s": at_s, "kind": kind, "where": where, "what": what})
+
+
+class Watcher:
+    """Samples the endpoints until it is cancelled."""
+
+    def __init__(self, endpoints: Sequence[str], watched: Watched, clock: Callable[[], float] = time.monotonic) -> None:
+        self._endpoints = endpoints
+        self._watched = watched
+        self._clock = clock
+
+    async def run(self) -> None:
+        timeout = aiohttp.ClientTimeout(total=SAMPLE_TIMEOUT_S)
+        async with aiohttp.ClientSession(timeout=timeout) as http:
+            while self._endpoints:
+                started_s = self._clock()
+                found = await asyncio.gather(*(_text(http, url) for url in self._endpoints))
+                texts = [text for text in found if text is not None]
+                self._watched.failed += len(found) - len(texts)
+                if texts:
+                    # Half a millisecond a thousand lines: away from the loop that the rest of the driver needs.
+                    sample = await asyncio.to_thread(read_sample, texts)
+                    self._watched.add(sample, started_s)
+                await asyncio.sleep(max(0.1, SAMPLE_EVERY_S - (self._clock() - started_s)))
+
+
+async def _text(http: aiohttp.ClientSession, url: str) -> str | None:
+    try:
+        async with http.get(url) as response:
+            return await response.text() if response.ok else None
+    except (aiohttp.ClientError, TimeoutError):
+        return None

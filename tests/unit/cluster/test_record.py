@@ -1,0 +1,57 @@
+"""A run is kept whole: what is read is what was written."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from cluster.loadtest import record
+from routing.errors import ConfigurationError
+
+TOTALS = record.Totals(
+    seconds=10, rooms_peak=2, room_hours=0.5, seen=100, repeats=80, kept=20, answered=17, shed=2, failed=1
+)
+
+
+def run(name: str = "one") -> record.Run:
+    summary = record.Summary(
+        kind="load",
+        name=name,
+        command="rayroom load one",
+        started_at="2026-11-25T00:00:00+00:00",
+        machine=record.this_machine(),
+        scenario={"name": name},
+        totals=TOTALS,
+    )
+    rows = [{"at_s": 1.0, "deployment": "vision", "target_replicas": 2}]
+    tables = {name: record.table(schema) for name, schema in record.SCHEMAS.items()}
+    return record.Run(summary=summary, **tables | {"replicas": record.table(record.REPLICAS, rows)})
+
+
+def test_a_run_is_read_as_it_was_written(tmp_path: Path) -> None:
+    record.save(run(), tmp_path / "run")
+    read = record.load(tmp_path / "run")
+    assert read.summary == run().summary and read.replicas.equals(run().replicas)
+    assert read.replicas["running_replicas"].to_pylist() == [None]
+
+
+def test_a_second_run_takes_the_place_of_the_first_and_leaves_nothing_else(tmp_path: Path) -> None:
+    record.save(run("one"), tmp_path)
+    record.save(run("two"), tmp_path)
+    assert record.load(tmp_path).summary.name == "two"
+    assert {file.name for file in tmp_path.iterdir()} == {"run.json", *(f"{name}.parquet" for name in record.SCHEMAS)}
+
+
+def test_a_directory_without_a_whole_run_is_refused(tmp_path: Path) -> None:
+    record.save(run(), tmp_path)
+    (tmp_path / "traffic.parquet").unlink()
+    with pytest.raises(ConfigurationError, match="holds no run"):
+        record.load(tmp_path)
+
+
+def test_what_was_not_answered_is_the_shed_share_and_nothing_kept_is_unknown() -> None:
+    assert TOTALS.shed_share == pytest.approx(3 / 20)
+    assert TOTALS.model_copy(update={"kept": 0}).shed_share is None
+    assert TOTALS.usd_per_room_hour is None
+    assert TOTALS.model_copy(update={"cost_nanousd": 10**9}).usd_per_room_hour == pytest.approx(2.0)

@@ -1,0 +1,79 @@
+"""A scenario file says what it means, or is refused by key and line before anything runs."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from cluster.loadtest.arrivals import draw_rooms
+from cluster.loadtest.scenario import load_scenario, shipped_scenarios
+from routing.errors import ConfigurationError
+
+GOOD = """\
+name: good
+length_s: 60
+arrivals: {kind: steady, rooms: 5}
+"""
+
+
+def refused(tmp_path: Path, text: str) -> str:
+    file = tmp_path / "one.yaml"
+    file.write_text(text, "utf-8")
+    with pytest.raises(ConfigurationError) as caught:
+        load_scenario(str(file))
+    return caught.value.message
+
+
+def test_a_small_file_is_a_whole_scenario(tmp_path: Path) -> None:
+    (tmp_path / "one.yaml").write_text(GOOD, "utf-8")
+    scenario, directory = load_scenario(str(tmp_path / "one.yaml"))
+    assert scenario.name == "good" and scenario.rooms.frames_per_second == 1.0 and directory == tmp_path
+
+
+@pytest.mark.parametrize(
+    ("added", "line", "named"),
+    [
+        ("colour: red\n", 4, "scenario.colour"),
+        ("rooms: {stay: 4}\n", 4, "scenario.rooms.stay"),
+        ("rooms:\n  frames_per_second: -1\n", 5, "scenario.rooms.frames_per_second"),
+        ("rooms: {screens: {disco: 1}}\n", 4, "disco"),
+        ("rooms: {screens: {still: 0}}\n", 4, "at least one scene"),
+        ("vendors:\n  faults:\n    - {vendor: openai, from_s: 9, to_s: 3}\n", 6, "must be later"),
+        ("warm_up_s: 60\n", 1, "must be less than length_s"),
+        ("scaling: {vision: {min_replicas: 5, max_replicas: 2}}\n", 4, "min_replicas 5"),
+    ],
+)
+def test_a_wrong_key_is_named_with_its_line(tmp_path: Path, added: str, line: int, named: str) -> None:
+    said = refused(tmp_path, GOOD + added)
+    assert f"one.yaml:{line}: " in said and named in said
+
+
+def test_a_negative_rate_of_arrivals_is_refused(tmp_path: Path) -> None:
+    said = refused(tmp_path, GOOD.replace("rooms: 5", "rooms: -5"))
+    assert "one.yaml:3: scenario.arrivals" in said and "-5" in said
+
+
+def test_every_wrong_key_is_named_at_once(tmp_path: Path) -> None:
+    said = refused(tmp_path, GOOD + "colour: red\nlenght_s: 3\n")
+    assert len(said.splitlines()) == 2
+
+
+@pytest.mark.parametrize("text", ["", "- a\n- b\n", "name: [unclosed\n"])
+def test_what_is_no_mapping_is_refused(tmp_path: Path, text: str) -> None:
+    assert "one.yaml" in refused(tmp_path, text)
+
+
+def test_a_name_that_is_not_there_names_those_that_are() -> None:
+    with pytest.raises(ConfigurationError, match="nine-oclock"):
+        load_scenario("ten-oclock")
+
+
+def test_at_least_six_scenarios_are_shipped_and_each_has_rooms_and_targets() -> None:
+    shipped = shipped_scenarios()
+    assert len(shipped) >= 6
+    for path in shipped:
+        scenario, directory = load_scenario(path.stem)
+        assert scenario.name == path.stem and len(draw_rooms(scenario, directory)) and scenario.description
+        assert any(limit is not None for limit in scenario.targets.model_dump().values())
+        assert path.read_text("utf-8").startswith("# ")
