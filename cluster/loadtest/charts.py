@@ -9,6 +9,7 @@ from typing import Any, Literal
 
 import altair as alt
 import vl_convert
+from altair.utils.schemapi import debug_mode
 
 from cluster.loadtest.axes import XAxis, YAxis, axis, log_axis, spread
 from cluster.loadtest.page import Figure, Key
@@ -19,6 +20,8 @@ VEGA_LITE = ".".join(alt.SCHEMA_VERSION.removeprefix("v").split(".")[:2])
 WIDE_PX, NARROW_PX = 720, 358
 LABEL_PX = 11
 PLAIN = ",.6~f"
+# Altair checks each part against its whole schema, which takes longer than the drawing; the compiler refuses it too.
+unchecked = debug_mode(False)
 Mark = Literal["area", "bar", "line", "point", "rule", "text"]
 LONGEST_LABEL_PX = {WIDE_PX: 150, NARROW_PX: 110}
 
@@ -66,6 +69,7 @@ class _Room:
         return self.whole_px - self.left_px - self.right_px
 
 
+@unchecked
 def line_chart(
     title: str,
     about: str,
@@ -97,6 +101,7 @@ def line_chart(
     return Figure(title=title, about=about, wide=draw(WIDE_PX), narrow=draw(NARROW_PX))
 
 
+@unchecked
 def area_chart(title: str, about: str, areas: Sequence[Line], x: XAxis, height_px: int = 150) -> Figure:
     """Return areas one upon the other, the first at the bottom; what their colours mean stands above."""
     sums: dict[float, float] = {}
@@ -122,6 +127,7 @@ def area_chart(title: str, about: str, areas: Sequence[Line], x: XAxis, height_p
     return Figure(title=title, about=about, wide=draw(WIDE_PX), narrow=draw(NARROW_PX), keys=keys)
 
 
+@unchecked
 def bar_chart(title: str, about: str, bars: Sequence[Bar]) -> Figure:
     """Return lying bars from zero, in the order given."""
     # A place of its own for each bar: two of one name stay two.
@@ -219,7 +225,7 @@ def _svg(layers: Sequence[alt.Chart], room: _Room, bottom_px: int = 40) -> str:
     """Return the picture, its colours the palette's light ones and nothing behind it."""
     chart = alt.LayerChart(layer=list(layers), width=room.plot_px, height=room.height_px)
     padding = {"left": room.left_px, "right": room.right_px, "top": 8, "bottom": bottom_px}
-    spec = chart.to_dict() | {
+    spec = chart.to_dict(validate=False) | {
         "background": None,
         "padding": padding,
         "autosize": {"type": "none"},
