@@ -12,9 +12,10 @@ from cluster.autoscaling.assumptions import Assumptions
 from cluster.autoscaling.figures import Figures
 from cluster.autoscaling.simulator import Simulated, fault_events
 from cluster.loadtest import record
-from cluster.loadtest.arrivals import Floats, Rooms, tenant_name
+from cluster.loadtest.arrivals import Rooms, tenant_name
 from cluster.loadtest.factors import Frames, mean_tokens, price_note, strong_frame, tenant_row
-from cluster.loadtest.scenario import Scenario, Targets
+from cluster.loadtest.scenario import Scenario
+from cluster.loadtest.verdicts import missed, room_hours, verdicts
 from cluster.settings import AppSettings
 from routing.catalogue import Catalogue
 
@@ -69,50 +70,16 @@ def run_of(
     )
 
 
-def verdicts(targets: Targets, totals: record.Totals) -> tuple[record.Verdict, ...]:
-    """Return a verdict for each target that is named."""
-    seen = {
-        "p95_ms": totals.p95_ms,
-        "own_p95_ms": totals.own_p95_ms,
-        "shed_share": totals.shed_share,
-        "usd_per_room_hour": totals.usd_per_room_hour,
-    }
-    named = {name: limit for name, limit in targets.model_dump().items() if limit is not None}
-    return tuple(
-        record.Verdict(target=name, limit=limit, seen=at, held=at is not None and at <= limit)
-        for name, limit in named.items()
-        for at in [seen[name]]
-    )
-
-
-def missing_seconds(targets: Targets, figures: Figures, warm_up_s: float) -> int:
-    """Count the seconds after the warm-up in which a percentile or the share of frames lost was beyond its target."""
-    kept, lost = figures.seconds["kept"], figures.seconds["shed"] + figures.seconds["failed"]
-    missed = np.zeros(len(kept), dtype=np.bool_)
-    if targets.shed_share is not None:
-        missed |= lost > targets.shed_share * kept
-    for limit, column in ((targets.p95_ms, 1), (targets.own_p95_ms, 2)):
-        if limit is not None:
-            # A second without an answer has no percentile: it missed if frames were due in it.
-            percentile = figures.percentiles[:, column]
-            missed |= np.where(np.isnan(percentile), lost > 0, percentile > limit)
-    return int(np.count_nonzero(missed[int(warm_up_s) :]))
-
-
-def room_hours(rooms: Rooms, tenants: int, from_s: float, to_s: float) -> Floats:
-    """Return how long the rooms of each tenant were open within a time."""
-    open_s = np.minimum(rooms.leave_at_s, to_s) - np.maximum(rooms.join_at_s, from_s)
-    return np.bincount(rooms.tenant, np.maximum(open_s, 0.0), tenants) / 3_600
-
-
 def _totals(simulated: Simulated, scenario: Scenario, rooms: Rooms) -> record.Totals:
     figures, warm = simulated.figures, int(scenario.warm_up_s)
+    kept, lost = figures.seconds["kept"], figures.seconds["shed"] + figures.seconds["failed"]
+    slow = missed(scenario.targets, kept, lost, figures.percentiles[:, 1], figures.percentiles[:, 2])
     sums = {name: int(counts[warm:].sum()) for name, counts in figures.seconds.items()}
     whole, own = figures.histograms["vision", "whole"], figures.histograms["vision", "own"]
     return record.Totals(
         seconds=scenario.length_s - scenario.warm_up_s,
         rooms_peak=int(figures.seconds["rooms"][warm:].max(initial=0)),
-        room_hours=float(room_hours(rooms, 1, scenario.warm_up_s, scenario.length_s).sum()) if len(rooms) else 0.0,
+        room_hours=float(room_hours(rooms, 1, scenario.warm_up_s, scenario.length_s).sum()),
         **{name: sums[name] for name in ("seen", "repeats", "kept", "answered", "shed", "failed")},
         p50_ms=whole.quantile(0.5),
         p95_ms=whole.quantile(0.95),
@@ -120,7 +87,7 @@ def _totals(simulated: Simulated, scenario: Scenario, rooms: Rooms) -> record.To
         own_p50_ms=own.quantile(0.5),
         own_p95_ms=own.quantile(0.95),
         replica_seconds={name: round(seconds, 1) for name, seconds in simulated.replica_s.items()},
-        slo_missing_s=missing_seconds(scenario.targets, figures, scenario.warm_up_s),
+        slo_missing_s=int(np.count_nonzero(slow[warm:])),
         cost_nanousd=figures.warm_cost_nanousd,
     )
 
