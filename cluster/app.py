@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import datetime as dt
 import os
+import warnings
 from pathlib import Path
 from typing import Any
 
@@ -11,6 +12,8 @@ import structlog
 from ray.serve import Application
 from ray.serve.config import AutoscalingConfig
 
+from cluster.autoscaling.policies import autoscaling_policy
+from cluster.autoscaling.rooms_ahead import Deployment
 from cluster.backend.connect import CachedDirectory, check_backend
 from cluster.costs.aggregator import AggregatorClient
 from cluster.fastpath import fast_path_missing
@@ -45,15 +48,15 @@ def build(args: dict[str, Any]) -> Application:
         return _vendors_of(service, settings, catalogue), settings.simulation, catalogue
 
     _say_what_runs(settings)
-    router: Application = Router.options(**_options(scaling.router)).bind(  # type: ignore[attr-defined]
+    router: Application = Router.options(**_options("router", scaling.router)).bind(  # type: ignore[attr-defined]
         _gateway_settings(settings),
         catalogue,
         keys,
         world,
         CachedDirectory(settings.backend),
-        Vision.options(**_options(scaling.vision)).bind(*leaf("vision")),  # type: ignore[attr-defined]
-        Llm.options(**_options(scaling.llm)).bind(*leaf("llm")),  # type: ignore[attr-defined]
-        Embeddings.options(**_options(scaling.embeddings)).bind(*leaf("embeddings")),  # type: ignore[attr-defined]
+        Vision.options(**_options("vision", scaling.vision)).bind(*leaf("vision")),  # type: ignore[attr-defined]
+        Llm.options(**_options("llm", scaling.llm)).bind(*leaf("llm")),  # type: ignore[attr-defined]
+        Embeddings.options(**_options("embeddings", scaling.embeddings)).bind(*leaf("embeddings")),  # type: ignore[attr-defined]
     )
     return router
 
@@ -106,19 +109,27 @@ def _gateway_settings(settings: AppSettings) -> GatewaySettings:
     )
 
 
-def _options(scaling: ScalingSettings) -> dict[str, Any]:
+def autoscaling_config(deployment: Deployment, scaling: ScalingSettings) -> AutoscalingConfig:
+    """Return how Serve scales one deployment; raises ConfigurationError for a policy that does not import."""
+    with warnings.catch_warnings():
+        # Ray 2.60 calls metrics_interval_s deprecated, and reads nothing of what is to replace it.
+        warnings.simplefilter("ignore", DeprecationWarning)
+        return AutoscalingConfig(
+            policy=autoscaling_policy(deployment, scaling),
+            min_replicas=scaling.min_replicas,
+            max_replicas=scaling.max_replicas,
+            target_ongoing_requests=scaling.target_ongoing_requests,
+            metrics_interval_s=scaling.metrics_interval_s,
+            look_back_period_s=scaling.look_back_period_s,
+            upscale_delay_s=scaling.upscale_delay_s,
+            downscale_delay_s=scaling.downscale_delay_s,
+        )
+
+
+def _options(deployment: Deployment, scaling: ScalingSettings) -> dict[str, Any]:
     """Return one deployment's Serve options."""
-    autoscaling = AutoscalingConfig(
-        min_replicas=scaling.min_replicas,
-        max_replicas=scaling.max_replicas,
-        target_ongoing_requests=scaling.target_ongoing_requests,
-        metrics_interval_s=scaling.metrics_interval_s,
-        look_back_period_s=scaling.look_back_period_s,
-        upscale_delay_s=scaling.upscale_delay_s,
-        downscale_delay_s=scaling.downscale_delay_s,
-    )
     return {
-        "autoscaling_config": autoscaling,
+        "autoscaling_config": autoscaling_config(deployment, scaling),
         "max_ongoing_requests": scaling.max_ongoing_requests,
         "max_queued_requests": scaling.max_queued_requests,
         "ray_actor_options": {"num_cpus": scaling.num_cpus},

@@ -228,6 +228,62 @@ def emulate(
     run_emulator(house, host, port, lambda line: print(line, flush=True))
 
 
+@app.command("simulate")
+def simulate_scenario(
+    scenario: Annotated[str, typer.Argument(help="A scenario file, or the name of a shipped one.")],
+    policy: Annotated[str | None, typer.Option(help="ray, rooms-ahead, or module:attribute of a policy.")] = None,
+    seed: Annotated[int | None, typer.Option(min=0, help="Instead of the scenario's.")] = None,
+    out: Annotated[Path | None, typer.Option(help="Where the run is kept.", show_default=False)] = None,
+    changes: Annotated[list[str] | None, typer.Option("--set", metavar="KEY=VALUE", help="A key otherwise.")] = None,
+    grid: Annotated[
+        list[str] | None, typer.Option("--sweep", metavar="KEY=A..B|A,B,C", help="Try each value; A..B doubles.")
+    ] = None,
+    policies: Annotated[str | None, typer.Option("--compare", metavar="A,B", help="Policies, over --seeds.")] = None,
+    seeds: Annotated[int, typer.Option(min=1, max=1_000, help="How many, for --compare.")] = 5,
+    processes: Annotated[int | None, typer.Option(min=1, help="At once; as many as there are cores.")] = None,
+    config: Annotated[Path, typer.Option(help="The Serve configuration: its models, shares and limits.")] = Path(
+        CONFIG
+    ),
+) -> None:
+    """Run a scenario in virtual time, with Ray's own autoscaler or another policy deciding. Needs no cluster.
+
+    A key is a path in the scenario (arrivals.rooms, scaling.vision.max_replicas), one of `scaling` alone
+    (target_ongoing_requests: for vision and llm), or model.NAME for what the simulation takes for granted.
+    The exit status is 1 when a target was missed.
+    """
+    from cluster.autoscaling.command import Asked, run_simulation
+
+    asked = Asked(
+        scenario=scenario,
+        config=config,
+        command=" ".join(["rayroom", *sys.argv[1:]]),
+        policy=policy,
+        seed=seed,
+        out=out,
+        changes=tuple(changes or ()),
+        grid=tuple(grid or ()),
+        policies=policies,
+        seeds=seeds,
+        processes=processes,
+    )
+    raise typer.Exit(run_simulation(asked, Console() if sys.stdout.isatty() else Console(width=140)))
+
+
+@app.command("validate")
+def validate_runs(
+    directories: Annotated[list[Path], typer.Argument(metavar="RUN_DIR...", help="What `rayroom load` has kept.")],
+    config: Annotated[Path, typer.Option(help="The Serve configuration the runs were made with.")] = Path(CONFIG),
+) -> None:
+    """Simulate what was run live, with the cold start and the overhead it showed, and compare the figures.
+
+    The exit status is 1 when a figure is more than 10 % apart.
+    """
+    from cluster.autoscaling.command import run_validation
+
+    console = Console() if sys.stdout.isatty() else Console(width=140)
+    raise typer.Exit(run_validation(directories, config, console))
+
+
 def main() -> None:
     """Run the command; an error of ours is a message, not a traceback."""
     # A shell that starts a command in the background has it ignore SIGINT; this one is to hear it all the same.

@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 
+from cluster.autoscaling.rooms_ahead import RoomSignal
+from cluster.autoscaling.traffic import RoomTraffic
 from routing.messages import RoomBeat
 
 SILENT_S = 60.0
@@ -16,11 +19,23 @@ class RoomBook:
     """The open rooms by name. A room has one agent: a newer job takes the room over."""
 
     beats: dict[str, RoomBeat] = field(default_factory=dict)
+    traffic: RoomTraffic = field(default_factory=RoomTraffic)
 
     def beat(self, beat: RoomBeat) -> None:
         if len(self.beats) >= MAX_ROOMS and beat.room not in self.beats:
             self.forget_silent(beat.beat_at_s)
+        before = self.beats.get(beat.room)
         self.beats[beat.room] = beat
+        if before is None:
+            self.traffic.joined(beat.beat_at_s)
+        elif before.job_id == beat.job_id:
+            self.traffic.asked(
+                beat.beat_at_s,
+                room_s=max(0.0, beat.beat_at_s - before.beat_at_s),
+                # A room's first frame is no part of its rate: it comes with the join.
+                vision=max(0.0, _frames(beat.counters) - (_frames(before.counters) if before.counters else 1.0)),
+                llm=max(0.0, _questions(beat.counters) - _questions(before.counters)),
+            )
 
     def close(self, room: str, job_id: str) -> None:
         """Forget a room, unless another job has taken it over."""
@@ -31,5 +46,19 @@ class RoomBook:
         self.forget_silent(now_s)
         return tuple(beat for beat in self.beats.values() if beat.tenant_id == tenant_id)
 
+    def signal(self, now_s: float) -> RoomSignal:
+        """Return what a scaling policy is told of all rooms."""
+        self.forget_silent(now_s)
+        return self.traffic.signal(now_s, len(self.beats))
+
     def forget_silent(self, now_s: float) -> None:
         self.beats = {room: beat for room, beat in self.beats.items() if now_s - beat.beat_at_s < SILENT_S}
+
+
+def _frames(counters: Mapping[str, float]) -> float:
+    return counters.get("frames_kept", 0.0)
+
+
+def _questions(counters: Mapping[str, float]) -> float:
+    # An agent that speaks counts what was written among its answers.
+    return counters.get("voice_answers", counters.get("chat_taken", 0.0))

@@ -8,6 +8,7 @@ from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, Field, ValidationError, model_validator
 
+from cluster.autoscaling.rooms_ahead import RoomsAheadSettings
 from deployments.settings import (
     EmbeddingsSettings,
     EnvironmentName,
@@ -28,6 +29,8 @@ from routing.knobs import Count, Seconds
 from routing.messages import Service
 from routing.retry import RetrySettings
 
+POLICY = r"^(ray|rooms-ahead|[A-Za-z_][\w.]*:[A-Za-z_]\w*)$"
+
 
 class ScalingSettings(Settings):
     """How one deployment scales. The defaults are the preset measured for requests that wait for a vendor."""
@@ -42,6 +45,10 @@ class ScalingSettings(Settings):
     look_back_period_s: Seconds = 4
     upscale_delay_s: Annotated[float, Field(ge=0)] = 1
     downscale_delay_s: Annotated[float, Field(ge=0)] = 60
+    policy: Annotated[str, Field(pattern=POLICY)] = "ray"
+    """Who decides: Ray's own policy, `rooms-ahead`, or a policy of one's own as `module:attribute`."""
+    rooms_ahead: RoomsAheadSettings = RoomsAheadSettings()
+    """What `rooms-ahead` counts with."""
 
     @model_validator(mode="after")
     def _bounds(self) -> ScalingSettings:

@@ -13,6 +13,7 @@ import structlog
 from ray.exceptions import ActorDiedError, RayActorError
 from ray.util import get_node_ip_address
 
+from cluster.autoscaling.rooms_ahead import RoomSignal
 from cluster.backend.connect import connect_backend
 from cluster.costs.client import CostOutbox
 from cluster.costs.flusher import Flusher
@@ -76,6 +77,9 @@ class Aggregator:
 
     async def rooms_of(self, tenant_id: str) -> tuple[RoomBeat, ...]:
         return self._rooms.of(tenant_id, time.time())
+
+    async def room_signal(self) -> RoomSignal:
+        return self._rooms.signal(time.time())
 
     async def drain(self) -> int:
         """Seal and send all that is settled; returns how many intents are still open. Raises BackendError."""

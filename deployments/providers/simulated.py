@@ -13,6 +13,8 @@ from collections.abc import AsyncGenerator, Awaitable, Callable, Mapping
 from functools import cache
 from importlib import resources
 
+import numpy as np
+from numpy.typing import NDArray
 from pydantic import BaseModel, ConfigDict
 
 from deployments.jpeg import inspect_jpeg
@@ -25,6 +27,8 @@ from routing.messages import Answer, Ask, Delta, EmbedAsk, Embeddings, Finish, M
 
 TAIL_SIGMA = 0.35
 ANSWER_TOKENS = (20, 60)
+NAME_WORDS = 2
+"""Every answer begins with `[simulated MODEL]`."""
 _WORDS = (
     "a window with text and a chart beside it the title changed and one line is new near the top of the page".split()
 )
@@ -53,6 +57,14 @@ class Profile(BaseModel):
         if dice.random() < self.tail_share:
             return dice.lognormvariate(math.log(self.tail_median_ms), TAIL_SIGMA) / 1_000
         return dice.lognormvariate(math.log(self.first_token_ms), self.sigma) / 1_000
+
+    def first_tokens_s(self, dice: np.random.Generator, count: int) -> NDArray[np.float64]:
+        """Draw so many times to first token at once, distributed as `first_token_s` draws them."""
+        chances = dice.standard_normal(count)
+        times_ms = self.first_token_ms * np.exp(self.sigma * chances)
+        late = np.flatnonzero(dice.random(count) < self.tail_share)
+        times_ms[late] = self.tail_median_ms * np.exp(TAIL_SIGMA * chances[late])
+        return np.asarray(times_ms / 1_000)
 
 
 @cache

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import asyncio
+import random
 
+import numpy as np
 import pytest
 
 from deployments.providers.simulated import SimulatedProvider, load_profiles, profile_of
@@ -119,3 +121,13 @@ def test_a_profile_is_changed_in_what_the_change_names_only() -> None:
     changed = profile_of("gpt-6-luna", {"gpt-6-luna": ProfileChange(first_token_ms=5.0)})
     assert changed.first_token_ms == 5.0 and changed.tokens_per_s == published.tokens_per_s
     assert profile_of("gpt-6.1-sol", {"gpt-6-luna": ProfileChange(sigma=0.0)}).sigma > 0
+
+
+def test_times_drawn_at_once_are_distributed_as_those_drawn_one_by_one() -> None:
+    profile = load_profiles()["gpt-6-luna"].model_copy(update={"tail_share": 0.2})
+    dice = random.Random(3)
+    one_by_one = sorted(profile.first_token_s(dice) for _ in range(40_000))
+    at_once = np.sort(profile.first_tokens_s(np.random.default_rng(3), 40_000))
+    for share in (0.05, 0.25, 0.5, 0.75, 0.9, 0.97):
+        at = int(share * 40_000)
+        assert at_once[at] == pytest.approx(one_by_one[at], rel=0.05)

@@ -1,0 +1,50 @@
+"""A scenario, its screens and the shipped application, small enough to be simulated in a test."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from cluster.autoscaling.experiment import Experiment
+from cluster.autoscaling.overrides import overridden
+from cluster.config_file import check_file
+from cluster.loadtest.arrivals import TAKES
+from cluster.loadtest.scenario import Scenario
+from cluster.loadtest.takes import Takes
+
+ROOT = Path(__file__).parents[3]
+SAMPLES = 60
+KEPT_SHARE = 0.2
+
+
+def screens(samples_per_second: float = 1.0) -> Takes:
+    """Return screens that change now and then; nobody has drawn them."""
+    kept = np.random.default_rng(1).random((TAKES, round(SAMPLES * samples_per_second))) < KEPT_SHARE
+    one = np.array([1])
+    return Takes(
+        samples_per_second=samples_per_second,
+        kept=kept,
+        why=np.zeros(kept.shape, dtype=np.int64),
+        reasons=("changed",),
+        frame=np.zeros(kept.shape, dtype=np.int64),
+        size_bytes=40_000 * one,
+        width_px=1_024 * one,
+        height_px=576 * one,
+        measured=np.zeros((1, 4)),
+        phash=("0" * 16,),
+        jpegs=(),
+    )
+
+
+def experiment(changes: dict[str, Any] | None = None, **parts: Any) -> Experiment:
+    """Return an experiment: `parts` of the scenario as its file has them, `changes` by key."""
+    document = {"name": "test", "length_s": 30, "arrivals": {"kind": "steady", "rooms": 40}} | parts
+    found = Experiment(
+        scenario=Scenario.model_validate(document),
+        directory=ROOT,
+        app=check_file(ROOT / "serve_config.yaml"),
+        takes=screens(document.get("rooms", {}).get("frames_per_second", 1.0)),
+    )
+    return overridden(found, changes or {})

@@ -1,0 +1,188 @@
+"""A simulation loses no request, is the same for the same seed, and scales as a real cluster does."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import pytest
+
+from cluster.autoscaling.assumptions import Assumptions
+from cluster.autoscaling.experiment import simulate
+from cluster.autoscaling.figures import Histogram
+from cluster.autoscaling.overrides import with_policy
+from cluster.autoscaling.pool import NONE, Pool, Requests
+from cluster.autoscaling.replicas import Replicas, start_speed
+from cluster.autoscaling.senders import Senders
+from cluster.loadtest.arrivals import Rooms
+from cluster.loadtest.record import Run
+from routing.errors import ConfigurationError
+from tests.unit.cluster.lab import KEPT_SHARE, experiment
+
+BURST: dict[str, Any] = {
+    "length_s": 140,
+    "warm_up_s": 20,
+    "arrivals": {"kind": "burst", "rooms": 60, "burst_rooms": 400, "at_s": 40, "over_s": 15, "lasts_s": 60},
+    "scaling": {
+        "router": {"min_replicas": 4, "max_replicas": 4},
+        "vision": {
+            "max_replicas": 60,
+            "target_ongoing_requests": 8,
+            "max_ongoing_requests": 10,
+            "max_queued_requests": 10,
+        },
+    },
+    "targets": {"p95_ms": 6_000, "shed_share": 0.1},
+}
+SLOW_START = {"model.cold_start_from_s": 4, "model.cold_start_to_s": 5, "model.starts_at_once": 20}
+
+
+def whole(run: Run, name: str) -> int:
+    return int(np.sum(run.traffic.column(name).to_numpy()))
+
+
+@pytest.mark.parametrize(
+    "parts",
+    [
+        {},
+        BURST,
+        {"rooms": {"frames_per_second": 3.0, "stay_s": 5, "talk_share": 0.5, "question_every_s": 2}},
+        {"vendors": {"faults": [{"vendor": "gemini", "from_s": 5, "to_s": 20, "share": 0.9}]}},
+        {"scaling": {"vision": {"max_replicas": 1, "max_ongoing_requests": 1, "max_queued_requests": 0}}},
+        {"scaling": {"vision": {"max_replicas": 1, "max_ongoing_requests": 1, "max_queued_requests": -1}}},
+    ],
+)
+def test_every_frame_is_a_repeat_answered_shed_or_failed(parts: dict[str, Any]) -> None:
+    run = simulate(experiment(**parts))
+    columns = {name: run.traffic.column(name).to_numpy() for name in run.traffic.column_names}
+    assert whole(run, "seen") > 0
+    assert (columns["seen"] == columns["repeats"] + columns["kept"]).all()
+    assert (columns["kept"] == columns["answered"] + columns["shed"] + columns["failed"]).all()
+    assert sum(run.tenants.column("answered").to_pylist()) == whole(run, "answered")
+    assert sum(run.tenants.column("seen").to_pylist()) == whole(run, "seen")
+
+
+def test_the_same_seed_gives_the_same_run_and_another_one_another() -> None:
+    first, again = simulate(experiment()), simulate(experiment())
+    other = simulate(experiment({"seed": 8}))
+    for name in ("replicas", "traffic", "latency", "tenants", "events"):
+        assert getattr(first, name).equals(getattr(again, name))
+    assert not first.traffic.equals(other.traffic)
+
+
+def test_a_room_is_asked_once_a_second_and_keeps_what_its_screen_changed() -> None:
+    run = simulate(experiment(length_s=200))
+    assert whole(run, "seen") == pytest.approx(40 * 200, rel=0.01)
+    assert whole(run, "kept") / whole(run, "seen") == pytest.approx(KEPT_SHARE, abs=0.03)
+
+
+def test_with_room_for_all_an_answer_takes_what_the_vendors_publish() -> None:
+    totals = simulate(experiment()).summary.totals
+    assert totals.p50_ms == pytest.approx(710, rel=0.1)
+    assert totals.own_p50_ms == pytest.approx(Assumptions().own_ms, rel=0.1)
+
+
+def test_the_queue_of_a_burst_is_read_as_demand_so_that_ray_starts_more_than_it_needs() -> None:
+    run = simulate(experiment(SLOW_START | {"scaling.vision.max_queued_requests": 200}, **BURST))
+    vision = [row for row in run.replicas.to_pylist() if row["deployment"] == "vision"]
+    peak = max(row["target_replicas"] for row in vision)
+    settled = [row["ongoing"] / 8 for row in vision if 80 <= row["at_s"] <= 95]
+    assert peak >= 1.3 * max(settled)
+
+
+def test_rooms_ahead_misses_fewer_seconds_of_a_burst_for_no_more_replicas() -> None:
+    missed, replicas = {}, {}
+    for policy in ("ray", "rooms-ahead"):
+        runs = [simulate(with_policy(experiment(SLOW_START | {"seed": seed}, **BURST), policy)) for seed in (1, 2, 3)]
+        missed[policy] = sum(run.summary.totals.slo_missing_s or 0 for run in runs)
+        replicas[policy] = sum(run.summary.totals.replica_seconds["vision"] for run in runs)
+    assert missed["rooms-ahead"] < missed["ray"]
+    assert replicas["rooms-ahead"] <= replicas["ray"]
+
+
+def test_a_vendors_bad_time_sends_its_requests_to_the_next_model() -> None:
+    fault = {"vendor": "gemini", "from_s": 0, "to_s": 30, "share": 1.0}
+    run = simulate(experiment(vendors={"faults": [fault]}))
+    assert run.summary.details["fell_back"] > 0 and whole(run, "failed") == 0
+    faults = [row["what"] for row in run.events.to_pylist() if row["kind"] == "fault"]
+    assert faults == ["begins: 100% answer 503", "is over"]
+
+
+def test_a_vendor_nobody_has_is_named() -> None:
+    fault = {"vendor": "gemni", "from_s": 0, "to_s": 30}
+    with pytest.raises(ConfigurationError, match=r"vendors\.faults\.0\.vendor: gemni"):
+        simulate(experiment(vendors={"faults": [fault]}))
+
+
+def requests(*sent_s: float) -> Requests:
+    return Requests(due_s=np.array(sent_s), sent_s=np.array(sent_s), room=np.arange(len(sent_s)))
+
+
+def test_a_pool_fills_its_slots_then_its_queue_and_turns_the_last_away() -> None:
+    pool = Pool(slots_of_replica=2, most_queued=1, longest_wait_s=5.0)
+    pool.turn()
+    admitted = pool.admit(requests(0.0, 0.01, 0.02, 0.03), running=1, now_s=0.0)
+    assert (len(admitted.begun), len(pool.queue), len(admitted.shed)) == (2, 1, 1)
+    pool.serve(np.array([0.1, 0.3]), np.zeros(2), now_s=0.1, tick_s=0.1)
+    pool.turn()
+    assert pool.in_service == 1
+    assert len(pool.admit(NONE, running=1, now_s=0.1).begun) == 1
+
+
+def test_a_pool_lets_go_of_who_waited_for_too_long() -> None:
+    pool = Pool(slots_of_replica=1, most_queued=-1, longest_wait_s=5.0)
+    pool.admit(requests(0.0), running=0, now_s=0.0)
+    assert len(pool.admit(NONE, running=1, now_s=5.1).expired) == 1
+
+
+def test_a_replica_that_is_stopped_answers_what_it_has() -> None:
+    pool = Pool(slots_of_replica=10, most_queued=0, longest_wait_s=5.0)
+    pool.turn()
+    begun = pool.admit(requests(*[0.0] * 20), running=2, now_s=0.0).begun
+    pool.serve(np.full(len(begun), 0.5), np.zeros(20), now_s=0.1, tick_s=0.1)
+    pool.stop(stopped=1, running_before=2, dice=np.random.default_rng(1))
+    assert 0 < pool.draining < 20 and pool.load == 20
+    for _ in range(6):
+        pool.turn()
+    assert pool.load == 0
+
+
+def test_of_two_frames_that_wait_in_a_room_the_older_is_shed() -> None:
+    one = np.zeros(1)
+    rooms = Rooms(
+        join_at_s=one,
+        leave_at_s=one + 100,
+        tenant=np.zeros(1, dtype=np.int64),
+        take=np.zeros(1, dtype=np.int64),
+        starts_at=np.zeros(1, dtype=np.int64),
+        talks=np.zeros(1, dtype=np.bool_),
+    )
+    senders = Senders(rooms)
+    first = senders.offer(requests(0.0), to_s=0.1).sent
+    senders.began(first, ends_s=np.array([2.5]), vendor_s=np.array([2.0]))
+    assert len(senders.offer(requests(1.0), to_s=1.1).sent) == 0
+    assert senders.offer(requests(2.0), to_s=2.1).displaced.due_s.tolist() == [1.0]
+    late = senders.offer(NONE, to_s=2.6).sent
+    assert (late.due_s[0], late.sent_s[0]) == (2.0, 2.5)
+    waited_s = senders.began(late, ends_s=np.array([3.0]), vendor_s=np.array([0.4]))
+    assert waited_s[0] == pytest.approx(0.5 * 2.0 / 2.5), "of the wait, the vendors' part is that of the answer before"
+
+
+def test_replicas_that_start_together_share_what_starting_takes() -> None:
+    assumed, dice = Assumptions(cold_start_from_s=1, cold_start_to_s=1, starts_at_once=2), np.random.default_rng(1)
+    replicas = Replicas(running=1)
+    replicas.aim(5, assumed, dice)
+    assert start_speed(4, assumed) == 0.5
+    replicas.move(1.0, start_speed(4, assumed))
+    assert replicas.running == 1
+    replicas.move(1.0, 0.5)
+    assert replicas.running == 5
+    assert replicas.aim(2, assumed, dice) == 3 and replicas.running == 2
+
+
+def test_a_histograms_quantiles_are_right_within_half_a_percent() -> None:
+    values = np.random.default_rng(1).lognormal(6, 0.5, 50_000)
+    histogram = Histogram()
+    histogram.add(values)
+    for share in (0.5, 0.95, 0.99):
+        assert histogram.quantile(share) == pytest.approx(np.quantile(values, share), rel=0.006)
