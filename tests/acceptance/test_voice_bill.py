@@ -147,7 +147,7 @@ async def test_a_job_that_is_killed_is_billed_to_the_unit(books: Books) -> None:
         await eventually(lambda: all(seen.ended_at_s for seen in books.emulator.journal), LONG_S)
         await speaking
         # The room still stands; the worker tells what its job no longer can.
-        await eventually(lambda: not owed(books), LONG_S)
+        await eventually(lambda: not owed(books), 2 * LONG_S)
     vendors = told.vendors()
     assert await told.backend() == vendors
     assert vendors.units["tts", "eleven_flash_v2_5"] >= len(says_much(()))
