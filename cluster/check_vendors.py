@@ -196,6 +196,7 @@ def _elevenlabs() -> Ask:
 
 _LOADERS: dict[str, Callable[[], Ask]] = {
     "openai": _openai,
+    "openai-compatible": _openai,
     "anthropic": _anthropic,
     "gemini": _gemini,
     "voyage": _voyage,

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Annotated, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, FiniteFloat
+from pydantic import BaseModel, ConfigDict, Field, FiniteFloat, model_validator
 
 from routing.knobs import Seconds, Share
 from routing.messages import Tier
@@ -21,8 +21,9 @@ class Settings(BaseModel):
 class VendorSettings(Settings):
     """One vendor: the protocol it speaks, where it is, and whether a simulation stands in for it."""
 
-    api: Literal["openai", "anthropic", "gemini", "voyage", "deepgram", "elevenlabs"]
-    """The last two are asked by the room agent; their rows are for the bill and for `rayroom check`."""
+    api: Literal["openai", "openai-compatible", "anthropic", "gemini", "voyage", "deepgram", "elevenlabs"]
+    """`openai-compatible` is a server of one's own (vLLM, Ollama), asked without OpenAI's SDK. The last two are asked
+    by the room agent; their rows are for the bill and for `rayroom check`."""
     api_key_env: EnvironmentName | None = None
     base_url: str | None = None
     api_version: str | None = None
@@ -30,6 +31,12 @@ class VendorSettings(Settings):
     output_limit_field: Literal["max_completion_tokens", "max_tokens"] = "max_completion_tokens"
     """How an OpenAI server wants the limit named. Ollama ignores the newer name, and its answers then have no end."""
     simulated: bool = False
+
+    @model_validator(mode="after")
+    def _has_an_address(self) -> VendorSettings:
+        if self.api == "openai-compatible" and not self.base_url:
+            raise ValueError("base_url: an openai-compatible server needs its address")
+        return self
 
 
 class ProfileChange(Settings):

@@ -46,8 +46,14 @@ def connect(name: str, vendor: VendorSettings, simulation: SimulationSettings) -
 def _connect_real(vendor: VendorSettings, key: str) -> Provider:
     if vendor.api == "openai":
         from deployments.providers.openai import OpenAIProvider
+        from deployments.providers.openai_sdk import OpenAISdk
 
-        return OpenAIProvider(key, vendor.base_url, vendor.output_limit_field)
+        return OpenAIProvider(OpenAISdk(key, vendor.base_url), vendor.output_limit_field)
+    if vendor.api == "openai-compatible":
+        from deployments.providers.openai import OpenAIProvider
+        from deployments.providers.openai_wire import OpenAIWire
+
+        return OpenAIProvider(OpenAIWire(key, vendor.base_url or ""), vendor.output_limit_field)
     if vendor.api == "anthropic":
         from deployments.providers.anthropic import AnthropicProvider
 

@@ -1,18 +1,15 @@
-"""Asks OpenAI, or any server that speaks its protocol. The SDK says where and as whom; chat goes without it."""
+"""Asks OpenAI, or any server that speaks its protocol: what is asked, and what is read out of the answer."""
 
 from __future__ import annotations
 
 import base64
 from collections.abc import AsyncGenerator
 from contextlib import aclosing
-from typing import Any
-
-import openai
+from typing import Any, Protocol
 
 from deployments.providers.base import served_name, thinks
-from deployments.providers.failures import Reply, retry_after_s
-from deployments.providers.openai_wire import OpenAIWire, Refused
-from deployments.providers.timers import CONNECT_TIMEOUT_S, answered, finished, streamed
+from deployments.providers.failures import Reply
+from deployments.providers.timers import answered, finished, streamed
 from deployments.providers.usage import from_openai
 from routing.catalogue import Model
 from routing.errors import ProviderRefused, ProviderTruncated
@@ -31,43 +28,48 @@ _REASONING = ("gpt-6",)
 """Models that think unless told not to; OpenAI's model pages, read 2026-11-25."""
 
 
+class OpenAITransport(Protocol):
+    """How JSON reaches a server and comes back. What it raises, its `reply` reads."""
+
+    async def post(self, path: str, request: _JSON, timeout_s: float) -> _JSON: ...
+
+    def events(self, path: str, request: _JSON, timeout_s: float) -> AsyncGenerator[list[_JSON], None]:
+        """Yield a stream's events, those that came together in one list."""
+
+    def reply(self, error: Exception) -> Reply | None:
+        """Return what a server said in an error, or None where no server said anything."""
+
+    def warm_up(self) -> None: ...
+
+    async def aclose(self) -> None: ...
+
+
 class OpenAIProvider:
-    """One connection pool for a replica. Retries are the router's, so the SDK's are off.
+    """One transport, and with it one connection pool, for a replica."""
 
-    Chat speaks the protocol itself: through the SDK an answer cost 0.88 ms of CPU instead of 0.19, a stream of 24
-    pieces 2.6 instead of 1.0 (2 shared cores, 16 at once, the upstream of tests/benchmarks, 2026-11-25).
-    """
-
-    def __init__(
-        self, api_key: str, base_url: str | None = None, output_limit_field: str = "max_completion_tokens"
-    ) -> None:
+    def __init__(self, transport: OpenAITransport, output_limit_field: str = "max_completion_tokens") -> None:
         self._output_limit_field = output_limit_field
-        self._client = openai.AsyncOpenAI(
-            api_key=api_key, base_url=base_url, max_retries=0, http_client=openai.DefaultAioHttpClient()
-        )
-        self._wire = OpenAIWire(str(self._client.base_url), _headers(self._client))
+        self._transport = transport
 
     async def answer(self, model: Model, ask: Ask) -> Answer:
-        return await answered(self._answer(model, ask), ask.timeout_s, _reply)
+        return await answered(self._answer(model, ask), ask.timeout_s, self._transport.reply)
 
     def stream(self, model: Model, ask: Ask) -> AsyncGenerator[Delta, None]:
-        return streamed(self._deltas(model, ask), ask, _reply)
+        return streamed(self._deltas(model, ask), ask, self._transport.reply)
 
     async def embed(self, model: Model, ask: EmbedAsk) -> Embeddings:
         if any(message.images for message in ask.inputs):
             raise ProviderRefused(f"{model.name} embeds text only.", "input")
-        return await answered(self._embed(model, ask), ask.timeout_s, _reply)
+        return await answered(self._embed(model, ask), ask.timeout_s, self._transport.reply)
 
     def warm_up(self) -> None:
-        # The SDK imports its resources at their first use: 0.3 s that no room should wait for.
-        _ = self._client.embeddings
+        self._transport.warm_up()
 
     async def aclose(self) -> None:
-        await self._wire.aclose()
-        await self._client.close()
+        await self._transport.aclose()
 
     async def _answer(self, model: Model, ask: Ask) -> Answer:
-        completion = await self._wire.post(CHAT, self._request(model, ask))
+        completion = await self._transport.post(CHAT, self._request(model, ask), ask.timeout_s)
         choice = completion["choices"][0]
         message = choice["message"]
         refusal = message.get("refusal")
@@ -81,7 +83,7 @@ class OpenAIProvider:
     async def _deltas(self, model: Model, ask: Ask) -> AsyncGenerator[Delta, None]:
         request = self._request(model, ask) | {"stream": True, "stream_options": {"include_usage": True}}
         refused = False
-        async with aclosing(self._wire.events(CHAT, request)) as groups:
+        async with aclosing(self._transport.events(CHAT, request, ask.timeout_s)) as groups:
             async for chunks in groups:
                 deltas = [_delta(chunk) for chunk in chunks]
                 refused = refused or any(map(_refuses, chunks))
@@ -96,9 +98,7 @@ class OpenAIProvider:
     async def _embed(self, model: Model, ask: EmbedAsk) -> Embeddings:
         texts = [message.text for message in ask.inputs]
         request = {"model": model.vendor_name, "input": texts, "encoding_format": "float"}
-        result = await self._client.post(
-            "/embeddings", cast_to=_JSON, body=request, options={"timeout": _timeout(ask.timeout_s)}
-        )
+        result = await self._transport.post("/embeddings", request, ask.timeout_s)
         rows = sorted(result["data"], key=lambda row: int(row["index"]))
         if len(rows) != len(texts):
             raise ProviderTruncated(phase="parse")
@@ -112,16 +112,6 @@ class OpenAIProvider:
             self._output_limit_field: ask.max_output_tokens,
             **_sampling(model, ask),
         }
-
-
-def _headers(client: openai.AsyncOpenAI) -> dict[str, str]:
-    """Return who asks; organization and project come from the environment, as the SDK reads it."""
-    account = {"OpenAI-Organization": client.organization, "OpenAI-Project": client.project}
-    return {"authorization": f"Bearer {client.api_key}"} | {name: value for name, value in account.items() if value}
-
-
-def _timeout(total_s: float) -> openai.Timeout:
-    return openai.Timeout(total_s, connect=CONNECT_TIMEOUT_S)
 
 
 def _sampling(model: Model, ask: Ask) -> dict[str, Any]:
@@ -157,15 +147,3 @@ def _refuses(chunk: dict[str, Any]) -> bool:
 
 def _finish(reason: str | None) -> Finish | None:
     return _FINISH.get(reason, "stop") if reason else None
-
-
-def _reply(error: Exception) -> Reply | None:
-    if isinstance(error, Refused):
-        return error.reply
-    if isinstance(error, openai.APIStatusError):
-        return Reply(
-            status=error.status_code,
-            codes=(error.code, error.type),
-            retry_after_s=retry_after_s(error.response.headers),
-        )
-    return None

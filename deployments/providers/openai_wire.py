@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import AsyncGenerator, Iterator, Mapping
+from collections.abc import AsyncGenerator, Iterator
 from contextlib import aclosing
 from typing import Any
 
@@ -28,22 +28,29 @@ class Refused(Exception):
 
 
 class OpenAIWire:
-    """One connection pool to one server."""
+    """One connection pool to one server of one's own, which has no SDK of its own either.
 
-    def __init__(self, base_url: str, headers: Mapping[str, str]) -> None:
+    A chat costs 0.19 ms of CPU where OpenAI's SDK takes 0.88, a stream of 24 pieces 1.0 instead of 2.6 (2 shared cores,
+    16 at once, the upstream of tests/benchmarks, 2026-11-25).
+    """
+
+    def __init__(self, api_key: str, base_url: str) -> None:
         self._base_url = base_url.rstrip("/")
-        self._headers = {**headers, "content-type": "application/json"}
+        self._headers = {"authorization": f"Bearer {api_key}", "content-type": "application/json"}
         self._session = Session()
 
-    async def post(self, path: str, request: _JSON) -> _JSON:
-        """Return a whole answer; raises Refused, an aiohttp.ClientError, or a ValueError where it is no JSON."""
+    async def post(self, path: str, request: _JSON, timeout_s: float) -> _JSON:
+        """Return a whole answer. The timers are the attempt's.
+
+        Raises Refused, an aiohttp.ClientError, or a ValueError where it is no JSON.
+        """
         async with self._asked(path, request) as response:
             body = await response.read()
             if response.status >= 400:
                 raise Refused(_reply(response, body))
             return _object(body)
 
-    async def events(self, path: str, request: _JSON) -> AsyncGenerator[list[_JSON], None]:
+    async def events(self, path: str, request: _JSON, timeout_s: float) -> AsyncGenerator[list[_JSON], None]:
         """Yield a stream's events, those that came together in one list; raises as `post` does."""
         async with self._asked(path, request) as response:
             if response.status >= 400:
@@ -62,6 +69,12 @@ class OpenAIWire:
                         yield found
                     if refusal is not None:
                         raise refusal
+
+    def reply(self, error: Exception) -> Reply | None:
+        return error.reply if isinstance(error, Refused) else None
+
+    def warm_up(self) -> None:
+        return None
 
     async def aclose(self) -> None:
         await self._session.aclose()

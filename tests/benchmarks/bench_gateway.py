@@ -219,7 +219,7 @@ def _ray_pids(stack: Stack) -> Pids:
 
 def _settings(upstream: Upstream) -> dict[str, dict[str, Any]]:
     """Return rayroom's settings: one live vendor, one replica of each deployment, no retries."""
-    live = {"api": "openai", "base_url": upstream.url, "api_key_env": None, "simulated": False}
+    live = {"api": "openai-compatible", "base_url": upstream.url, "api_key_env": None, "simulated": False}
     replica = {"min_replicas": 1, "max_replicas": 1}
     return {
         "vendors": {"openai": live},

@@ -60,7 +60,7 @@ async def keeper() -> AsyncIterator[Keeper]:
 
 
 async def test_a_server_of_ones_own_needs_no_key_and_may_name_the_limit_its_way(keeper: Keeper) -> None:
-    row = {"api": "openai", "output_limit_field": "max_tokens"}
+    row = {"api": "openai-compatible", "output_limit_field": "max_tokens"}
     body = await keeper.sent(row, "qwen3-vl", max_output_tokens=77, temperature=0.5)
     assert body["max_tokens"] == 77 and "max_completion_tokens" not in body and "reasoning_effort" not in body
     assert (body["model"], body["temperature"]) == ("qwen3-vl", 0.5)

@@ -96,7 +96,7 @@ OWN = {
 
 
 def test_a_model_of_ones_own_server_is_a_row_of_configuration() -> None:
-    server = {"api": "openai", "base_url": "http://127.0.0.1:8001/v1", "output_limit_field": "max_tokens"}
+    server = {"api": "openai-compatible", "base_url": "http://127.0.0.1:8001/v1", "output_limit_field": "max_tokens"}
     settings = parse_settings(args(models=[OWN], vendors__vllm=server, llm__simple=["llama-on-our-own"]))
     check(settings)
     price = settings.catalogue().price("llama-on-our-own", dt.date(2026, 11, 25))

@@ -47,13 +47,13 @@ async def server() -> AsyncIterator[Server]:
 
 @pytest.fixture
 async def wire(server: Server) -> AsyncIterator[OpenAIWire]:
-    wire = OpenAIWire(server.url, {"authorization": "Bearer k"})
+    wire = OpenAIWire("k", server.url)
     yield wire
     await wire.aclose()
 
 
 async def events(wire: OpenAIWire) -> list[Any]:
-    return [event["n"] async for group in wire.events("/chat/completions", {}) for event in group]
+    return [event["n"] async for group in wire.events("/chat/completions", {}, 5.0) for event in group]
 
 
 @pytest.mark.parametrize("size", [1, 2, 7, len(EVENTS)])
@@ -71,7 +71,7 @@ async def test_what_was_said_before_an_error_is_heard_first(server: Server, wire
     server.pieces = [b'data: {"n": 1}\n\ndata: {"error": {"code": "slow_down", "type": null}}\n\ndata: {"n": 2}\n\n']
     heard = []
     with pytest.raises(Refused) as refused:
-        async for group in wire.events("/chat/completions", {}):
+        async for group in wire.events("/chat/completions", {}, 5.0):
             heard += group
     assert heard == [{"n": 1}]
     assert refused.value.reply.codes == ("slow_down", None) and refused.value.reply.status is None
@@ -88,4 +88,4 @@ async def test_a_stream_read_to_its_end_leaves_its_connection_for_the_next(serve
 async def test_an_answer_that_is_no_object_is_a_value_error(body: bytes, server: Server, wire: OpenAIWire) -> None:
     server.pieces = [body] if body else []
     with pytest.raises(ValueError):
-        await wire.post("/chat/completions", {})
+        await wire.post("/chat/completions", {}, 5.0)

@@ -1,0 +1,66 @@
+"""Reaches OpenAI through its real SDK, which knows where, as whom, and what an error means."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncGenerator
+from typing import Any
+
+import openai
+
+from deployments.providers.failures import Reply, retry_after_s
+from deployments.providers.timers import CONNECT_TIMEOUT_S
+
+_JSON = dict[str, Any]
+
+
+class OpenAISdk:
+    """One client. Retries are the router's, so the SDK's are off.
+
+    Answers are read as plain JSON: the SDK's typed objects cost as much again as all the rest of a call.
+    """
+
+    def __init__(self, api_key: str, base_url: str | None = None) -> None:
+        self._client = openai.AsyncOpenAI(
+            api_key=api_key, base_url=base_url, max_retries=0, http_client=openai.DefaultAioHttpClient()
+        )
+
+    async def post(self, path: str, request: _JSON, timeout_s: float) -> _JSON:
+        """Return a whole answer; raises the SDK's errors."""
+        return await self._client.post(path, cast_to=_JSON, body=request, options={"timeout": _timeout(timeout_s)})
+
+    async def events(self, path: str, request: _JSON, timeout_s: float) -> AsyncGenerator[list[_JSON], None]:
+        """Yield a stream's events, each in a list of its own; raises as `post` does."""
+        chunks = await self._client.post(
+            path,
+            cast_to=_JSON,
+            body=request,
+            options={"timeout": _timeout(timeout_s)},
+            stream=True,
+            stream_cls=openai.AsyncStream[_JSON],
+        )
+        async with chunks:
+            async for chunk in chunks:
+                yield [chunk]
+
+    def reply(self, error: Exception) -> Reply | None:
+        if isinstance(error, openai.APIStatusError):
+            return Reply(
+                status=error.status_code,
+                codes=(error.code, error.type),
+                retry_after_s=retry_after_s(error.response.headers),
+            )
+        if isinstance(error, openai.APIError) and not isinstance(error, openai.APIConnectionError):
+            # An error that came inside a stream, after HTTP 200.
+            return Reply(status=None, codes=(error.code, error.type))
+        return None
+
+    def warm_up(self) -> None:
+        # The SDK imports its resources at their first use: 0.3 s that no room should wait for.
+        _ = self._client.chat.completions, self._client.embeddings
+
+    async def aclose(self) -> None:
+        await self._client.close()
+
+
+def _timeout(total_s: float) -> openai.Timeout:
+    return openai.Timeout(total_s, connect=CONNECT_TIMEOUT_S)
