@@ -26,22 +26,22 @@ def bill(rows: Sequence[Reconciled], speech: Sequence[SpeechRow], left_open: int
     spoken = tuple(
         (
             f"{one.service}: {one.model}",
-            *(f"{units:,}" for units in (one.vendor_units, one.journal_units, one.backend_units)),
             speech_books.UNITS[one.service],
+            *(f"{units:,}" for units in (one.vendor_units, one.journal_units, one.backend_units)),
             dollars(one.journal_nanousd),
             dollars(one.backend_nanousd),
             verdict(one.equal),
         )
         for one in speech
     )
-    columns = ("model", "vendor's units", "journal's", "backend's", "unit", "journal", "backend", "verdict")
+    columns = ("model", "unit", "vendor", "journal", "backend", "journal, $", "backend, $", "verdict")
     settled = "Every attempt was settled." if not left_open else f"{left_open} attempts were never settled."
     return Section(
         title="The bill",
         texts=(f"What the journal holds and what the backend was billed, in dollars of simulated spend. {settled}",),
         grids=(
             Grid(title="Tenants", columns=("tenant", "journal", "backend", "verdict"), rows=tenants, wordy=_LAST[4]),
-            Grid(title="Speech", columns=columns, rows=spoken, wordy=_LAST[8] | {4}),
+            Grid(title="Speech", columns=columns, rows=spoken, wordy=_LAST[8] | {1}),
         ),
     )
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any, Literal
@@ -104,16 +105,15 @@ def line_chart(
 @unchecked
 def area_chart(title: str, about: str, areas: Sequence[Line], x: XAxis, height_px: int = 150) -> Figure:
     """Return areas one upon the other, the first at the bottom; what their colours mean stands above."""
-    sums: dict[float, float] = {}
-    for area in areas:
-        for at, value in area.points:
-            sums[at] = sums.get(at, 0.0) + (value or 0.0)
-    y = axis(max(sums.values(), default=0.0), whole=False)
+    # Where one of them is not known there is no sum: the areas go straight on to the next that is.
+    unknown = {at for area in areas for at, value in area.points if value is None}
     rows = [
-        {"x": at, "y": value or 0.0, "area": area.label, "order": order}
+        {"x": at, "y": value, "area": area.label, "order": order}
         for order, area in enumerate(areas)
         for at, value in area.points
+        if at not in unknown
     ]
+    y = axis(_highest_sum(areas, unknown), whole=False)
     scale = alt.Scale(domain=[area.label for area in areas], range=[area.colour.light for area in areas])
     colour = alt.Color(field="area", type="nominal", scale=scale, legend=None)
     order = alt.Order(field="order", type="quantitative")
@@ -153,6 +153,13 @@ def bar_chart(title: str, about: str, bars: Sequence[Bar]) -> Figure:
         return _svg([drawn, words, names], room, bottom_px=4)
 
     return Figure(title=title, about=about, wide=draw(WIDE_PX), narrow=draw(NARROW_PX))
+
+
+def _highest_sum(areas: Sequence[Line], unknown: set[float]) -> float:
+    sums: Counter[float] = Counter()
+    for area in areas:
+        sums.update({at: value for at, value in area.points if at not in unknown and value is not None})
+    return max(sums.values(), default=0.0)
 
 
 def _labels(lines: Sequence[Line], levels: Sequence[Level], x: XAxis, y: YAxis, height_px: int) -> alt.Chart:

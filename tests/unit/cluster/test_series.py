@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 import itertools
+from dataclasses import replace
 from typing import Any
 
 from cluster.loadtest import record, series
-from cluster.loadtest.axes import APART_PX, axis, log_axis, spread
+from cluster.loadtest.axes import APART_PX, XAxis, axis, log_axis, spread
+from cluster.loadtest.charts import Line, area_chart
+from cluster.loadtest.palette import PALE_BLUE, PALE_GREY
 from cluster.loadtest.record import table
 
 
@@ -48,6 +51,14 @@ def test_deployments_keep_the_order_in_which_they_were_seen() -> None:
 
 def test_an_empty_table_has_a_clock_all_the_same() -> None:
     assert series.clock(traffic()).last_s == 0.0 and not series.known(traffic(), "rooms")
+
+
+def test_areas_take_a_second_that_nobody_knows_for_a_gap_and_not_for_nothing() -> None:
+    known = Line(label="a", colour=PALE_BLUE, points=((0.0, 40.0), (1.0, 40.0), (2.0, 40.0)))
+    gap = Line(label="b", colour=PALE_GREY, points=((0.0, 40.0), (1.0, None), (2.0, 40.0)))
+    with_gap = area_chart("t", "t", [known, gap], XAxis(title="s", low=0, high=2))
+    two = [replace(line, points=(line.points[0], line.points[2])) for line in (known, gap)]
+    assert with_gap.wide == area_chart("t", "t", two, XAxis(title="s", low=0, high=2)).wide
 
 
 def test_an_axis_begins_at_zero_and_ends_at_a_round_figure() -> None:
