@@ -20,7 +20,7 @@ from tests.integration.world import KEYS, TENANTS, JournalWorld, Tenants, gatewa
 
 ROOT = Path(__file__).parents[2]
 COMMAND = (sys.executable, "-c", "from cluster.cli import main; main()", "load")
-PATIENCE_S = 120.0
+PATIENCE_S = 300.0
 
 
 @asynccontextmanager
