@@ -8,7 +8,9 @@ the whole utterance is said again to whoever takes over.
 from __future__ import annotations
 
 import asyncio
+import contextlib
 from collections.abc import Callable, Sequence
+from contextlib import AbstractContextManager
 from typing import Any
 
 import structlog
@@ -70,13 +72,13 @@ class Ear:
         self._flushed = self._final_since_flush = False
 
     def hear(self, frame: rtc.AudioFrame) -> None:
-        if not self.broken:
+        with self._unless_it_ended():
             self._stream.push_frame(frame)
 
     def flush(self) -> None:
         """Have all that was said so far told at once."""
-        if not self.broken:
-            self._flushed, self._final_since_flush = True, False
+        self._flushed, self._final_since_flush = True, False
+        with self._unless_it_ended():
             self._stream.flush()
 
     def forget(self) -> None:
@@ -112,6 +114,13 @@ class Ear:
                 await self._stream.aclose()
         except TimeoutError:
             log.warning("a speech-to-text stream did not close in time")
+
+    def _unless_it_ended(self) -> AbstractContextManager[None]:
+        """Let the stream refuse what it is given: it ends some turns of the loop before its reader learns of it.
+
+        Whoever listens has the sound of the whole utterance, and is told that this ear broke.
+        """
+        return contextlib.suppress(RuntimeError)
 
     async def _read(self) -> None:
         try:

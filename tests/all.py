@@ -12,6 +12,7 @@ from pathlib import Path
 from cluster.demo.livekit import find_livekit_server
 from cluster.demo.peer import install, peer_command
 from routing.errors import ConfigurationError
+from tests.browser import find_chromium
 
 ROOT = Path(__file__).parents[1]
 BIN = Path(sys.executable).parent
@@ -37,6 +38,7 @@ def main() -> int:
     try:
         # Tests have deadlines: what has to be built takes minutes, and what is missing is said before any of them.
         find_livekit_server(ROOT)
+        find_chromium()
         peer_command(ROOT, key="unused")
         install(ROOT / "tests/peers/openai_client")
     except ConfigurationError as error:

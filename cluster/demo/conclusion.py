@@ -12,9 +12,13 @@ from typing import Any
 
 from rich.console import Console
 
-from cluster.demo import reconcile, report, speech_books
+from cluster.config_file import check_file
+from cluster.demo import chapters, reconcile, report, speech_books
+from cluster.demo.chapters import verdict
+from cluster.demo.outcome import Shown, demo_run, frame_costs
 from cluster.demo.plan import Plan
 from cluster.demo.reconcile import Reconciled, dollars
+from cluster.demo.samples import Sample, screens_of
 from cluster.demo.speech_books import Book, SpeechRow
 from cluster.demo.voice_room import Conversation
 
@@ -23,8 +27,12 @@ from cluster.demo.voice_room import Conversation
 class Run:
     """One run, once all that took part in it but the backend has ended."""
 
+    started_at_s: float
+    """UNIX time, when the rooms were there."""
     seconds: float
-    rooms: Sequence[str]
+    rooms: Mapping[str, str]
+    """Those that share a screen, and the tenant of each."""
+    samples: Sequence[Sample]
     usages: Mapping[str, Any]
     voice: Conversation
     vendor_speech: Counter[speech_books.Service]
@@ -40,9 +48,47 @@ def conclude(plan: Plan, run: Run, console: Console) -> int:
     equal = bool(rows) and all([*(row.equal for row in rows), *(one.equal for one in speech)]) and left_open == 0
     _say_voice(run.voice, console)
     _say_books(rows, speech, left_open, console)
-    sheets = report.write_report(plan.directory, _as_json(run, rows, speech, equal), run.rooms)
-    console.print(f"left in {plan.directory}: run.json and {len(sheets)} contact sheets")
+    left = _leave(plan, run, _Books(rows=rows, speech=speech, left_open=left_open, equal=equal))
+    console.print(f"left in {plan.directory}: run.json and {len(left.sheets)} contact sheets")
+    console.print(f"report: {left.report.as_uri()}")
     return 0 if equal else 1
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Books:
+    """How the books compare."""
+
+    rows: Sequence[Reconciled]
+    speech: Sequence[SpeechRow]
+    left_open: int
+    equal: bool
+
+    @property
+    def apart_nanousd(self) -> int:
+        return sum(abs(row.journal_nanousd - row.backend_nanousd) for row in self.rows)
+
+
+def _leave(plan: Plan, run: Run, books: _Books) -> report.Left:
+    """Write the run, its report and its contact sheets."""
+    frames = {room: report.read_frames(plan.directory / "frames" / room, run.started_at_s) for room in run.rooms}
+    shown = Shown(
+        started_at_s=run.started_at_s,
+        seconds=run.seconds,
+        rooms=run.rooms,
+        samples=run.samples,
+        frames=[frame for kept in frames.values() for frame in kept],
+    )
+    costs, settings = frame_costs(plan.journal), check_file(plan.root / "serve_config.yaml")
+    end_s = run.samples[-1].at_s - run.started_at_s
+    details = _as_json(run, books.rows, books.speech, books.equal)
+    more = [
+        chapters.bill(books.rows, books.speech, books.left_open),
+        chapters.voice(run.voice),
+        chapters.dropped(screens_of(run.usages)),
+        *(chapters.kept(room, kept, end_s) for room, kept in frames.items()),
+    ]
+    whole = demo_run(shown, costs, settings, details, books.apart_nanousd)
+    return report.write_report(plan.directory, whole, frames, more)
 
 
 def _say_voice(voice: Conversation, console: Console) -> None:
@@ -58,11 +104,11 @@ def _say_books(rows: Sequence[Reconciled], speech: Sequence[SpeechRow], left_ope
     console.print("reconciliation, in dollars of simulated spend")
     for row in rows:
         journal, billed = dollars(row.journal_nanousd), dollars(row.backend_nanousd)
-        console.print(f"  {row.tenant_id:8} journal {journal}  backend {billed}  {_verdict(row.equal)}")
+        console.print(f"  {row.tenant_id:8} journal {journal}  backend {billed}  {verdict(row.equal)}")
     for one in speech:
         journal, billed = dollars(one.journal_nanousd), dollars(one.backend_nanousd)
         console.print(
-            f"  {one.service:8} journal {journal}  backend {billed}  {_verdict(one.equal)}: {one.amount} of {one.model}"
+            f"  {one.service:8} journal {journal}  backend {billed}  {verdict(one.equal)}: {one.amount} of {one.model}"
         )
         if not one.equal:
             units = f"vendor {one.vendor_units}, journal {one.journal_units}, backend {one.backend_units}"
@@ -92,10 +138,6 @@ def _as_json(run: Run, rows: Sequence[Reconciled], speech: Sequence[SpeechRow], 
         "voice": run.voice.as_json(),
         "tenants": run.usages,
     }
-
-
-def _verdict(equal: bool) -> str:
-    return "equal" if equal else "DIFFERENT"
 
 
 def _ms(delay_ms: float | None) -> str:

@@ -16,7 +16,7 @@ from routing.errors import ConfigurationError, RayroomError
 PEER = Path("tests/peers/trpc_backend")
 NODE_MAJOR = 20
 INSTALL_TIMEOUT_S = 180
-READY_TIMEOUT_S = 20.0
+READY_TIMEOUT_S = 60.0
 NANO = 1_000_000_000
 
 
@@ -33,7 +33,7 @@ def peer_command(
     """
     node = _tool("node")
     major = subprocess.run(
-        [node, "-p", "process.versions.node.split('.')[0]"], capture_output=True, text=True, timeout=20
+        [node, "-p", "process.versions.node.split('.')[0]"], capture_output=True, text=True, timeout=READY_TIMEOUT_S
     )
     if int(major.stdout.strip() or 0) < NODE_MAJOR:
         raise ConfigurationError(f"node: version {NODE_MAJOR} or newer is needed; this one is {major.stdout.strip()}.")

@@ -1,4 +1,4 @@
-"""Finds ports nobody uses, where the kernel takes none for outgoing connections."""
+"""Finds ports nobody uses or was given, where the kernel takes none for outgoing connections."""
 
 from __future__ import annotations
 
@@ -15,16 +15,76 @@ HIGHEST_PORT = 65_535
 EPHEMERAL_RANGE = Path("/proc/sys/net/ipv4/ip_local_port_range")
 # What Linux has where it is not told otherwise; elsewhere it starts higher.
 _FIRST_EPHEMERAL = 32_768
-_SHORTEST_STRETCH = 4_000
-
-# What this process was given: a port is not yet bound by the server it was asked for when the next one is asked for.
-_given: set[int] = set()
+_SHORTEST_RANGE = 4_000
+# One run needs some four hundred, two hundred in a row twice.
+STRETCH = 500
 
 
 class NoFreePort(RayroomError):
     """There are not enough free ports on this machine."""
 
     code = "no_free_port"
+
+
+class Ports:
+    """Gives each port once, out of stretches that no other process gives any from.
+
+    A port is bound long after it is given, by another process: until then it looks free to whoever starts meanwhile.
+    """
+
+    def __init__(self, ports: Sequence[int], stretch: int = STRETCH) -> None:
+        self._all = ports
+        self._others = [ports[start : start + stretch] for start in range(0, len(ports), stretch)]
+        self._own: list[Sequence[int]] = []
+        self._given: set[int] = set()
+        random.shuffle(self._others)
+
+    def block(self, size: int) -> range:
+        """Return `size` consecutive ports free for TCP and UDP, none of them given before; raises NoFreePort."""
+        block = self._search(size) or self._search_on(size)
+        if block is None:
+            # What was given long ago is bound by now, or free again.
+            self._given.clear()
+            block = self._search(size)
+        if block is None:
+            raise NoFreePort(f"No {size} consecutive free ports between {self._all[0]} and {self._all[-1]}.")
+        self._given.update(block)
+        return block
+
+    def _search(self, size: int) -> range | None:
+        found = (self._run(stretch, size) for stretch in self._own)
+        return next((run for run in found if run is not None), None)
+
+    def _search_on(self, size: int) -> range | None:
+        """Take one more stretch after another for this process, until one has what is asked for."""
+        for stretch in [one for one in self._others if size <= len(one)]:
+            if claim(stretch):
+                self._others.remove(stretch)
+                self._own.append(stretch)
+                if (run := self._run(stretch, size)) is not None:
+                    return run
+        return None
+
+    def _run(self, stretch: Sequence[int], size: int) -> range | None:
+        run: list[int] = []
+        for port in stretch:
+            run = [*run, port] if port not in self._given and is_free(port) else []
+            if len(run) == size:
+                return range(run[0], run[-1] + 1)
+        return None
+
+
+def claim(stretch: Sequence[int]) -> bool:
+    """Take a stretch for this process until it ends; returns False where another process, or this one, has it."""
+    # An abstract name is known where the ports are, in one network namespace, and leaves no file behind.
+    holder = socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM)
+    try:
+        holder.bind(f"\0rayroom-ports-{stretch[0]}-{stretch[-1]}")
+    except OSError:
+        holder.close()
+        return False
+    holder.detach()
+    return True
 
 
 def free_ports(count: int) -> list[int]:
@@ -34,28 +94,7 @@ def free_ports(count: int) -> list[int]:
 
 def free_block(size: int) -> range:
     """Return `size` consecutive ports free for TCP and UDP, none of them given before; raises NoFreePort."""
-    ports = candidates()
-    if (block := _search(ports, size)) is None:
-        # What was given long ago is bound by now, or free again.
-        _given.clear()
-        block = _search(ports, size)
-    if block is None:
-        raise NoFreePort(f"No {size} consecutive free ports between {ports[0]} and {ports[-1]}.")
-    _given.update(block)
-    return block
-
-
-def _search(ports: Sequence[int], size: int) -> range | None:
-    """Go round once from a random start, and on until a run that began before its end is whole."""
-    start = random.randrange(len(ports))
-    run: list[int] = []
-    for offset in range(len(ports) + size):
-        port = ports[(start + offset) % len(ports)]
-        follows = not run or port == run[-1] + 1
-        run = [] if port in _given or not is_free(port) else [*run, port] if follows else [port]
-        if len(run) == size:
-            return range(run[0], run[-1] + 1)
-    return None
+    return _ports.block(size)
 
 
 def candidates(ephemeral: Path = EPHEMERAL_RANGE) -> Sequence[int]:
@@ -64,7 +103,7 @@ def candidates(ephemeral: Path = EPHEMERAL_RANGE) -> Sequence[int]:
         first = int(ephemeral.read_text("ascii").split()[0])
     except (OSError, ValueError, IndexError):
         first = _FIRST_EPHEMERAL
-    if first - LOWEST_PORT < _SHORTEST_STRETCH:
+    if first - LOWEST_PORT < _SHORTEST_RANGE:
         return range(LOWEST_PORT, HIGHEST_PORT + 1)
     return range(LOWEST_PORT, first)
 
@@ -78,3 +117,6 @@ def is_free(port: int) -> bool:
             except OSError:
                 return False
     return True
+
+
+_ports = Ports(candidates())

@@ -16,6 +16,9 @@ from cluster.fastpath import FAST_PATH, own_ray
 # Two cores carry the demo because its replicas wait for (simulated) vendors; Ray only counts what is asked of it.
 LOGICAL_CPUS = 4
 OBJECT_STORE_BYTES = 256 * 1024 * 1024
+RUNS = "Ray runtime started"
+TOO_SLOW = "node timed out during startup"
+"""What `ray start` says when its node is up, and when that did not register in time."""
 
 
 def ray_environment(temp: Path) -> dict[str, str]:

@@ -9,7 +9,7 @@ import json
 import signal
 import sys
 import time
-from collections.abc import Coroutine
+from collections.abc import Coroutine, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -24,6 +24,7 @@ from cluster.demo.livekit import find_livekit_server
 from cluster.demo.peer import BackendPeer
 from cluster.demo.plan import TENANTS, VOICE_ROOM, VOICE_TENANT, Plan, demo_rooms, planned
 from cluster.demo.processes import Processes
+from cluster.demo.samples import Sample
 from routing.errors import RayroomError
 
 SETTLE_TIMEOUT_S = 30.0
@@ -74,13 +75,16 @@ async def _demo(plan: Plan, rooms: dict[str, str], seconds: float) -> int:
         console.print(
             f"up after {time.monotonic() - started_s:.0f} s; {len(rooms)} rooms and one that talks for {seconds:.0f} s"
         )
-        usages, told = await _run_rooms(plan, processes, rooms, seconds)
-        usages = await _settle(plan, processes, usages)
+        started_at_s = time.time()
+        samples, told = await _run_rooms(plan, processes, rooms, seconds)
+        usages = await _settle(plan, processes, samples[-1].usages)
         await processes.stop("serve", STOP_GRACE_S)
         await processes.stop("ray", STOP_GRACE_S)
         run = Run(
+            started_at_s=started_at_s,
             seconds=seconds,
-            rooms=list(rooms),
+            rooms=rooms,
+            samples=samples,
             usages=usages,
             voice=voice_room.conversation(usages, told),
             vendor_speech=speech_books.vendor_units(await voice_room.emulator_journal(plan)),
@@ -97,8 +101,9 @@ async def _start(plan: Plan, processes: Processes, seconds: float) -> BackendPee
     console.print("starting livekit-server, the tRPC backend, the vendors' emulator, Ray Serve and the room agent")
     await stage.start_livekit(plan, binary, processes)
     peer = await stage.start_backend(plan, processes)
+    environment = await stage.start_ray(plan, processes)
     async with asyncio.TaskGroup() as group:
-        group.create_task(stage.start_app(plan, processes, peer), name="app")
+        group.create_task(stage.start_app(plan, processes, peer, environment), name="app")
         group.create_task(stage.start_agent(plan, processes, voice_room.agent_environment(plan)), name="agent")
         group.create_task(voice_room.start_emulator(plan, processes, seconds), name="emulator")
     return peer
@@ -106,10 +111,10 @@ async def _start(plan: Plan, processes: Processes, seconds: float) -> BackendPee
 
 async def _run_rooms(
     plan: Plan, processes: Processes, rooms: dict[str, str], seconds: float
-) -> tuple[dict[str, Any], dict[str, int]]:
+) -> tuple[list[Sample], dict[str, int]]:
     """Dispatch an agent to every room, let people share their screens and speak, and show what happens meanwhile.
 
-    Returns what was last shown, and what the one who spoke counted.
+    Returns what was shown, second by second, and what the one who spoke counted.
     """
     attended = rooms | {VOICE_ROOM: VOICE_TENANT}
     async with api.LiveKitAPI(plan.livekit_url, plan.livekit_key, plan.livekit_secret) as lk:
@@ -117,14 +122,14 @@ async def _run_rooms(
             await dispatch(lk, room, tenant)
         talker = await start_guest(plan, processes, "talker", [VOICE_ROOM], seconds)
         await start_guest(plan, processes, "publisher", list(rooms), seconds, "--fps", str(FRAMES_PER_SECOND))
-        usages = await _show(plan, processes, seconds)
+        samples = await _show(plan, processes, seconds)
         await processes.stop("talker", STOP_GRACE_S)
         await processes.stop("publisher", STOP_GRACE_S)
         for room in attended:
             async with asyncio.timeout(STOP_GRACE_S):
                 await lk.room.delete_room(api.DeleteRoomRequest(room=room))
     await processes.stop("agent", STOP_GRACE_S)
-    return usages, await voice_room.last_words(talker)
+    return samples, await voice_room.last_words(talker)
 
 
 async def dispatch(lk: api.LiveKitAPI, room: str, tenant: str) -> None:
@@ -156,22 +161,24 @@ def _participant_token(plan: Plan, room: str, name: str) -> str:
     return token.with_grants(grants).with_ttl(dt.timedelta(hours=1)).to_jwt()
 
 
-async def _show(plan: Plan, processes: Processes, seconds: float) -> dict[str, Any]:
-    """Draw the table once a second until the time is over; returns what it last showed."""
+async def _show(plan: Plan, processes: Processes, seconds: float) -> list[Sample]:
+    """Draw the table once a second until the time is over; returns what it showed, one picture at the least."""
     usages: dict[str, Any] = {}
+    samples: list[Sample] = []
     end_s = time.monotonic() + seconds
     async with _admin(plan) as http:
         with Live(console=console, refresh_per_second=2, transient=False) as live:
             while (left_s := end_s - time.monotonic()) > 0:
                 processes.check()
                 usages = await _usages(http, usages)
+                samples.append(Sample(at_s=time.time(), usages=usages))
                 live.update(table.draw(usages, left_s))
                 await asyncio.sleep(min(1.0, left_s))
             live.update(table.draw(usages, 0.0))
     if not console.is_terminal:
         # Into a file rich writes the last picture only, and no line end behind it.
         console.line()
-    return usages
+    return samples
 
 
 def _admin(plan: Plan) -> httpx.AsyncClient:
@@ -179,7 +186,7 @@ def _admin(plan: Plan) -> httpx.AsyncClient:
     return httpx.AsyncClient(base_url=plan.router_url, headers=headers, timeout=5.0)
 
 
-async def _usages(http: httpx.AsyncClient, before: dict[str, Any]) -> dict[str, Any]:
+async def _usages(http: httpx.AsyncClient, before: Mapping[str, Any]) -> dict[str, Any]:
     """Return each tenant's usage; a tenant that does not answer now keeps what it showed before."""
     usages = dict(before)
     for tenant in TENANTS:
@@ -190,7 +197,7 @@ async def _usages(http: httpx.AsyncClient, before: dict[str, Any]) -> dict[str, 
     return usages
 
 
-async def _settle(plan: Plan, processes: Processes, shown: dict[str, Any]) -> dict[str, Any]:
+async def _settle(plan: Plan, processes: Processes, shown: Mapping[str, Any]) -> dict[str, Any]:
     """Wait until every settled cost is at the backend; returns the last totals, with the rooms as last shown."""
     end_s = time.monotonic() + SETTLE_TIMEOUT_S
     async with _admin(plan) as http:

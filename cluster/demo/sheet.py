@@ -98,16 +98,17 @@ def _draw_frame(sheet: Image.Image, draw: ImageDraw.ImageDraw, at_px: tuple[int,
     draw.rectangle(
         (x_px - 1, y_px - 1, x_px + width_px, y_px + height_px), fill=(226, 226, 224), outline=(200, 200, 198)
     )
-    thumbnail = _thumbnail(frame.jpeg)
-    if thumbnail is None:
+    small = thumbnail(frame.jpeg)
+    if small is None:
         _write(draw, (x_px + 8, y_px + 8), "this frame cannot be read", 13, _WARNING, width_px)
     else:
-        sheet.paste(thumbnail, (x_px + (width_px - thumbnail.width) // 2, y_px + (height_px - thumbnail.height) // 2))
+        sheet.paste(small, (x_px + (width_px - small.width) // 2, y_px + (height_px - small.height) // 2))
     for line, text in enumerate(caption(frame)):
         _write(draw, (x_px, y_px + height_px + 5 + line * LINE_PX), text, 13, _GREY if line else _INK, width_px)
 
 
-def _thumbnail(jpeg: bytes) -> Image.Image | None:
+def thumbnail(jpeg: bytes) -> Image.Image | None:
+    """Return a small copy of a frame; None where it cannot be read."""
     try:
         with Image.open(io.BytesIO(jpeg), formats=["JPEG"]) as image:
             # Decodes at an eighth to a half of the size already, where that is still larger than the thumbnail.

@@ -19,7 +19,11 @@ from cluster.demo.plan import Plan
 from cluster.demo.processes import Processes, StartFailed
 from room_agent.agent import REGISTERED
 
-START_TIMEOUT_S = 150.0
+# Three at once on two cores take two and a half minutes each; what fails is told when it ends, not by this.
+START_TIMEOUT_S = 300.0
+# A node has thirty seconds to register, which Ray has no setting for; on a busy machine it may need another try.
+RAY_TRIES = 6
+RAY_STOP_S = 10.0
 
 Args = dict[str, dict[str, Any]]
 
@@ -41,20 +45,47 @@ async def start_livekit(plan: Plan, binary: Path, processes: Processes) -> None:
     await until(lambda: listens(port), processes, "livekit-server")
 
 
+async def start_ray(
+    plan: Plan,
+    processes: Processes,
+    cpus: int = ray_node.LOGICAL_CPUS,
+    metrics_port: int | None = None,
+    more: Mapping[str, str] | None = None,
+) -> dict[str, str]:
+    """Start a Ray node before anything else competes with it; returns the environment of what speaks to it.
+
+    It has `more` in its own.
+    """
+    environment = {**app_environment(plan), **(more or {})}
+
+    async def runs() -> bool:
+        return processes.said("ray", ray_node.RUNS)
+
+    for left in reversed(range(RAY_TRIES)):
+        command = ray_node.start_command(plan.temp, plan.ray_port, cpus, metrics_port)
+        await processes.start("ray", command, environment)
+        try:
+            await until(runs, processes, "Ray")
+            break
+        except StartFailed:
+            if not left or not processes.said("ray", ray_node.TOO_SLOW):
+                raise
+            await processes.stop("ray", RAY_STOP_S)
+    return environment
+
+
 async def start_app(
     plan: Plan,
     processes: Processes,
     backend: BackendPeer,
+    environment: Mapping[str, str],
     args: Args | None = None,
     import_path: str = IMPORT_PATH,
 ) -> None:
-    """Start a Ray node and the Serve app of serve_config.yaml on it, `args` laid over its own."""
-    environment = app_environment(plan)
+    """Start the Serve app of serve_config.yaml, `args` laid over its own, on a Ray node of that environment."""
     config = plan.directory / "serve_config.yaml"
     whole = _merged(_args(plan, backend.url), args or {})
     ray_node.write_config(plan.root / "serve_config.yaml", config, plan.http_port, whole, import_path)
-    await processes.start("ray", ray_node.start_command(plan.temp, plan.ray_port), environment)
-    await until(lambda: listens(plan.ray_port), processes, "Ray")
     await processes.start("serve", ray_node.serve_command(plan.ray_address, config), environment)
     await until(lambda: answers(f"{plan.router_url}/readyz"), processes, "the Serve app")
 

@@ -47,7 +47,8 @@ class YAxis:
 
 def axis(high: float, whole: bool) -> YAxis:
     """Return an axis from zero to a round figure that is not below `high`."""
-    step = _round_up((high or 1.0) / _TICKS)
+    high = high or 1.0
+    step = _round_up(high / _TICKS)
     if whole:
         step = max(1.0, math.ceil(step))
     count = max(1, math.ceil(high / step - 1e-9))

@@ -76,6 +76,8 @@ def target(name: str, value: float | None) -> str:
         return share(value)
     if name.startswith("usd_"):
         return UNKNOWN if value is None else dollars(value * NANO)
+    if name.endswith("_nanousd"):
+        return dollars(value)
     return number(value)
 
 

@@ -19,7 +19,7 @@ from cluster.demo.livekit import find_livekit_server, livekit_config
 from cluster.demo.ports import free_ports
 
 ROOT = Path(__file__).parents[2]
-START_TIMEOUT_S = 20.0
+START_TIMEOUT_S = 60.0
 STOP_TIMEOUT_S = 5.0
 
 

@@ -14,7 +14,7 @@ from tests.acceptance.presenter import dispatch
 from tests.acceptance.stack import Stack
 
 TIMEOUT_S = 60.0
-API_TIMEOUT_S = 20.0
+API_TIMEOUT_S = 60.0
 
 
 @dataclass(slots=True)

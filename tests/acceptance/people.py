@@ -18,7 +18,7 @@ from deployments.providers.emulator.senses.tongue import Tongue
 from tests.acceptance.livekit_server import LiveKit
 
 TOPICS: Final = ("lk.transcription", "lk.chat", "rayroom.descriptions")
-TIMEOUT_S: Final = 20.0
+TIMEOUT_S: Final = 60.0
 SIZE_PX: Final = (1280, 720)
 FPS: Final = 5.0
 SPOKEN_HZ: Final = 48_000

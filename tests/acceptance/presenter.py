@@ -19,7 +19,7 @@ from tests.acceptance.livekit_server import LiveKit
 
 SIZE_PX = (1280, 720)
 FPS = 5.0
-TIMEOUT_S = 20.0
+TIMEOUT_S = 60.0
 
 
 @dataclass(frozen=True, slots=True)

@@ -12,7 +12,7 @@ import time
 from collections.abc import AsyncIterator, Callable, Iterator, Mapping, Sequence
 from contextlib import asynccontextmanager, contextmanager
 from pathlib import Path
-from typing import Any
+from typing import IO, Any
 
 import httpx
 import psutil
@@ -27,8 +27,11 @@ from deployments.providers.emulator import Emulator
 from tests.acceptance.livekit_server import LiveKit
 
 ROOT = Path(__file__).parents[2]
-START_TIMEOUT_S = 170
-STOP_TIMEOUT_S = 30
+# A try after another for Ray, then the rest.
+START_TIMEOUT_S = 2 * stage.START_TIMEOUT_S
+STOP_TIMEOUT_S = 60
+MOST_TOLD = 20_000
+"""How many characters of what a stack said belong into an error."""
 # Ten times as fast as the vendors: the tests ask for what happens, not for how long it takes.
 FAST: stage.Args = {"simulation": {"seed": 7, "speed": 10.0}}
 
@@ -47,7 +50,7 @@ class Stack:
 
     def http(self, key: str) -> httpx.AsyncClient:
         return httpx.AsyncClient(
-            base_url=self.plan.router_url, headers={"authorization": f"Bearer {key}"}, timeout=30.0
+            base_url=self.plan.router_url, headers={"authorization": f"Bearer {key}"}, timeout=60.0
         )
 
     async def open_room(self, room: str, tenant: str | None = None) -> str:
@@ -63,7 +66,7 @@ class Stack:
             usage: dict[str, Any] = (await http.get(f"/v1/tenants/{tenant}/usage")).raise_for_status().json()
         return usage
 
-    async def billed_nanousd(self, tenant: str, timeout_s: float = 30.0) -> int:
+    async def billed_nanousd(self, tenant: str, timeout_s: float = 60.0) -> int:
         """Wait until the backend has all that is settled; returns what it was billed."""
         async with asyncio.timeout(timeout_s):
             while (usage := await self.usage(tenant))["sent_nanousd"] != usage["settled_nanousd"]:
@@ -84,7 +87,7 @@ class Stack:
         return (self.plan.directory / "logs" / f"{name}.log").read_text("utf-8", "replace")
 
 
-async def eventually(what: Callable[[], Any], timeout_s: float = 20.0) -> None:
+async def eventually(what: Callable[[], Any], timeout_s: float = 60.0) -> None:
     """Wait until `what()` is true; raises TimeoutError."""
     async with asyncio.timeout(timeout_s):
         while not what():
@@ -110,14 +113,19 @@ def running_stack(
     with tempfile.TemporaryDirectory(prefix="stack-") as directory:
         command = [sys.executable, "-m", "tests.acceptance.stack", directory, parts, import_path or IMPORT_PATH]
         command += [json.dumps(one) for one in (args or FAST, environment or {}, list(passages))]
-        process = subprocess.Popen(command, cwd=ROOT, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
-        assert process.stdin is not None and process.stdout is not None
-        try:
-            yield _told(process.stdout.readline(), process.pid)
-        finally:
-            process.stdin.close()
-            process.wait(STOP_TIMEOUT_S)
-            process.stdout.close()
+        with tempfile.TemporaryFile("w+", errors="replace") as said:
+            process = subprocess.Popen(
+                command, cwd=ROOT, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=said, text=True
+            )
+            assert process.stdin is not None and process.stdout is not None
+            try:
+                yield _told(process.stdout.readline(), process, said)
+            finally:
+                process.stdin.close()
+                process.wait(STOP_TIMEOUT_S)
+                process.stdout.close()
+                said.seek(0)
+                sys.stderr.write(said.read())
 
 
 @asynccontextmanager
@@ -143,16 +151,19 @@ async def speaking_stack(
         await asyncio.to_thread(running.__exit__, None, None, None)
 
 
-def _told(line: str, pid: int) -> Stack:
+def _told(line: str, process: subprocess.Popen[str], said: IO[str]) -> Stack:
     if not line:
-        raise RuntimeError("the stack did not start; its own output above says why")
+        # Its stdout ends before it does: all it has to say is there when it has ended.
+        status = process.wait(STOP_TIMEOUT_S)
+        said.seek(0)
+        raise RuntimeError(f"the stack did not start, status {status}:\n{said.read()[-MOST_TOLD:]}")
     told = json.loads(line)
     paths = {name: Path(told["plan"][name]) for name in ("root", "directory", "temp")}
     ports = {"livekit_ports": tuple(told["plan"]["livekit_ports"])}
     plan = Plan(**(told["plan"] | paths | ports))
     backend = BackendPeer(plan.backend_key)
     backend.url = told["backend_url"]
-    return Stack(plan=plan, backend=backend, pid=pid)
+    return Stack(plan=plan, backend=backend, pid=process.pid)
 
 
 def _title(process: psutil.Process) -> str:
@@ -175,12 +186,18 @@ async def _run(
     plan: Plan, parts: str, import_path: str, args: stage.Args, environment: dict[str, str], passages: Passages
 ) -> None:
     async with Processes(plan.directory / "logs") as processes:
-        peer = await _start_backend(plan, processes, passages)
-        async with asyncio.timeout(START_TIMEOUT_S), asyncio.TaskGroup() as group:
-            group.create_task(stage.start_app(plan, processes, peer, args, import_path))
-            if parts == "all":
-                await stage.start_livekit(plan, await asyncio.to_thread(find_livekit_server, plan.root), processes)
-                group.create_task(stage.start_agent(plan, processes, environment))
+        try:
+            peer = await _start_backend(plan, processes, passages)
+            async with asyncio.timeout(START_TIMEOUT_S), asyncio.TaskGroup() as group:
+                ray = await stage.start_ray(plan, processes)
+                group.create_task(stage.start_app(plan, processes, peer, ray, args, import_path))
+                if parts == "all":
+                    await stage.start_livekit(plan, await asyncio.to_thread(find_livekit_server, plan.root), processes)
+                    group.create_task(stage.start_agent(plan, processes, environment))
+        except BaseException:
+            for log in sorted(processes.logs.glob("*.log")):
+                print(f"== the end of {log.name}\n{processes.tail(log.stem)}", file=sys.stderr)
+            raise
         told = {"plan": dataclasses.asdict(plan), "backend_url": peer.url}
         print(json.dumps(told, default=str), flush=True)
         await asyncio.to_thread(sys.stdin.read)

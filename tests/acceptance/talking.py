@@ -17,7 +17,7 @@ from cluster.demo.vowels import RATE_HZ, silence, speech
 from room_agent.captions import TOPIC
 from tests.acceptance.livekit_server import LiveKit
 
-TIMEOUT_S = 20.0
+TIMEOUT_S = 60.0
 FRAME_MS = 20
 LOUD_RMS = 300.0
 AGENTS = ("agent", "rayroom-")

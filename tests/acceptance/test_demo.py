@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import os
 import signal
 import subprocess
@@ -20,6 +19,7 @@ from PIL import Image
 from cluster.demo.plan import VOICE_ROOM, demo_rooms
 from cluster.demo.ports import free_ports
 from cluster.demo.ray_node import ray_environment, write_config
+from cluster.loadtest import record
 
 ROOT = Path(__file__).parents[2]
 BIN = Path(sys.executable).parent
@@ -41,7 +41,7 @@ def command(*words: str, tidy: bool = True, **environment: str) -> Iterator[subp
         left = marked_processes(marked[MARK])
         for one in left:
             one.kill()
-        process.wait(30)
+        process.wait(120)
     assert left == [] or not tidy
 
 
@@ -65,8 +65,9 @@ def test_a_demo_ends_with_frames_kept_repeats_dropped_and_equal_totals(tmp_path:
     with command(*demo(tmp_path / "run", "--seconds", "25", "--rooms", "2")) as process:
         assert process.stdout is not None
         output = process.stdout.read()
-        assert process.wait(30) == 0, output
-    run = json.loads((tmp_path / "run" / "run.json").read_text())
+        assert process.wait(120) == 0, output
+    whole = record.load(tmp_path / "run")
+    run = whole.summary.details
     rooms = {room["room"]: room["counters"] for usage in run["tenants"].values() for room in usage["rooms"]}
     assert run["equal"] is True and run["simulated"] is True and "SIMULATED" in output
     talked = rooms.pop(VOICE_ROOM)
@@ -76,6 +77,10 @@ def test_a_demo_ends_with_frames_kept_repeats_dropped_and_equal_totals(tmp_path:
     for room in rooms:
         with Image.open(tmp_path / "run" / f"{room}.png") as sheet:
             assert sheet.format == "PNG" and sheet.width > 1_000
+    report = tmp_path / "run" / "report.html"
+    assert f"report: {report.as_uri()}" in output and report.read_text("utf-8").count("data:image/jpeg") > 2
+    assert whole.summary.kind == "demo" and whole.summary.totals.cost_nanousd == sum(costs(whole, "cost_nanousd")) > 0
+    assert sum(costs(whole, "every_frame_nanousd")) > sum(costs(whole, "changed_small_nanousd")) > 0
     voice, speech = run["voice"], {row["service"]: row for row in run["speech"]}
     assert voice["questions_heard"] == talked["hearing_utterances"] > 0 and voice["answers_spoken"] > 0
     assert voice["voice_heard_ms"] > 500 and min(voice["first_word_p50_ms"], voice["first_sound_p50_ms"]) > 0
@@ -88,12 +93,17 @@ def test_a_demo_ends_with_frames_kept_repeats_dropped_and_equal_totals(tmp_path:
         assert row["journal_nanousd"] == row["backend_nanousd"] > 0
 
 
+def costs(run: record.Run, column: str) -> list[int]:
+    found: list[int] = run.tenants.column(column).to_pylist()
+    return found
+
+
 @pytest.mark.parametrize(("after_s", "number"), [(1.5, signal.SIGINT), (5.0, signal.SIGTERM), (14.0, signal.SIGINT)])
 def test_a_demo_stopped_at_any_moment_leaves_no_process(tmp_path: Path, after_s: float, number: signal.Signals) -> None:
     with command(*demo(tmp_path / "run", "--rooms", "1")) as process:
         time.sleep(after_s)
         process.send_signal(number)
-        assert process.wait(40) != 0
+        assert process.wait(120) != 0
 
 
 def test_a_demo_that_cannot_start_says_which_tool_is_missing_and_leaves_no_process(tmp_path: Path) -> None:
@@ -101,7 +111,7 @@ def test_a_demo_that_cannot_start_says_which_tool_is_missing_and_leaves_no_proce
     with command(*demo(tmp_path / "run"), PATH=only_python) as process:
         assert process.stdout is not None
         output = process.stdout.read()
-        assert process.wait(40) != 0
+        assert process.wait(120) != 0
     assert "node is missing" in output
 
 
@@ -121,12 +131,12 @@ def test_serve_run_works_by_itself_without_keys_backend_or_fast_path(tmp_path: P
         process.send_signal(signal.SIGTERM)
         assert process.stdout is not None
         output = process.stdout.read()
-        process.wait(60)
+        process.wait(120)
     assert "fast path is off" in output and "SIMULATED" in output and "random ones were made" in output
 
 
 def _wait_until_ready(url: str) -> None:
-    end_s = time.monotonic() + 90
+    end_s = time.monotonic() + 300
     while time.monotonic() < end_s:
         try:
             if httpx.get(url, timeout=2).is_success:

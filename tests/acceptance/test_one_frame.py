@@ -10,7 +10,7 @@ from tests.acceptance.presenter import dispatch, presenting
 from tests.acceptance.stack import Stack, eventually
 
 
-async def watched(stack: Stack, room: str, tracks: int, timeout_s: float = 20.0) -> None:
+async def watched(stack: Stack, room: str, tracks: int, timeout_s: float = 60.0) -> None:
     async with asyncio.timeout(timeout_s):
         while (await stack.counters(room)).get("tracks_watched") != tracks:
             await asyncio.sleep(0.2)
@@ -21,7 +21,7 @@ async def test_a_shared_slide_is_described_in_its_room(stack: Stack) -> None:
     async with presenting(stack.livekit, room) as ann:
         await dispatch(stack.livekit, room, {"tenant_id": "acme", "meeting_id": "first-slide"})
         sid = await ann.share()
-        await eventually(lambda: ann.heard, 40)
+        await eventually(lambda: ann.heard)
         first = ann.heard[0]
         assert first.text.startswith("[simulated ") and first.attributes["simulated"] == "true"
         assert first.attributes["track"] == sid and int(first.attributes["cost_nanousd"]) > 0
@@ -34,7 +34,7 @@ async def test_a_screen_that_stands_still_costs_nothing_more(stack: Stack) -> No
     async with presenting(stack.livekit, room) as ann:
         await dispatch(stack.livekit, room, {"tenant_id": "acme"})
         await ann.share()
-        await eventually(lambda: ann.heard, 40)
+        await eventually(lambda: ann.heard)
         # The encoder sharpens a new picture for some seconds; after that nothing changes any more.
         await asyncio.sleep(4)
         before = await stack.counters(room)
@@ -49,7 +49,7 @@ async def test_tracks_are_followed_as_they_come_mute_and_go(stack: Stack) -> Non
     room = "tenant_globex_tracks"
     async with presenting(stack.livekit, room) as ann:
         await dispatch(stack.livekit, room, {"tenant_id": "globex"})
-        await eventually(ann.agents, 40)
+        await eventually(ann.agents)
         camera = await ann.share(rtc.TrackSource.SOURCE_CAMERA)
         await watched(stack, room, 1)
         screen = await ann.share()
@@ -73,7 +73,7 @@ async def test_a_participant_who_leaves_and_comes_back_is_seen_again(stack: Stac
         for _ in range(2):
             async with presenting(stack.livekit, room, "ann") as ann:
                 sid = await ann.share()
-                await eventually(lambda sid=sid: any(one.attributes["track"] == sid for one in bob.heard), 40)  # type: ignore[misc]
+                await eventually(lambda sid=sid: any(one.attributes["track"] == sid for one in bob.heard))  # type: ignore[misc]
             await watched(stack, room, 0)
 
 
@@ -81,9 +81,9 @@ async def test_an_agent_leaves_with_the_last_participant(stack: Stack) -> None:
     room = "tenant_acme_leaving"
     async with presenting(stack.livekit, room) as ann:
         await dispatch(stack.livekit, room, {"tenant_id": "acme"})
-        await eventually(ann.agents, 40)
+        await eventually(ann.agents)
         await ann.share()
         await watched(stack, room, 1)
-    async with asyncio.timeout(40):
+    async with asyncio.timeout(60):
         while await stack.counters(room):
             await asyncio.sleep(0.3)

@@ -17,7 +17,7 @@ from room_agent.attendance import TOPIC
 from tests.acceptance.livekit_server import LiveKit, running_livekit
 
 ROOM = "tenant_acme_standup"
-TIMEOUT_S = 20.0
+TIMEOUT_S = 60.0
 
 
 @pytest.fixture(scope="module")

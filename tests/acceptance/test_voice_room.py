@@ -224,19 +224,19 @@ async def test_a_question_is_looked_up_once_before_its_pause_is_over_and_talk_am
 ) -> None:
     async with (
         # With a pause as long as this, what is looked up is looked up within it.
-        scene(livekit, pause_s=1.5) as room,
+        scene(livekit, pause_s=4.0) as room,
         joined(livekit, ROOM, "ann") as ann,
         joined(livekit, ROOM, "bob") as bob,
     ):
         await eventually(lambda: room.speech.report().get("hearing_microphones") == 2)
         await asked(room, bob, "I think that is wrong.")
-        await bob.play(silence(1_500))
+        await bob.play(silence(4_000))
         await eventually(lambda: ann.lines)
         room.emulator.script.add("Rayroom, what is it?")
         await ann.speak(1_200)
-        await eventually(lambda: room.router.searches, 1.0)
+        await eventually(lambda: room.router.searches)
         assert room.router.chats == [] and [line.identity for line in ann.lines] == ["bob"]
-        await ann.play(silence(1_500))
+        await ann.play(silence(4_000))
         await eventually(lambda: ann.answers())
         assert [search["query"] for search in room.router.searches] == ["Rayroom, what is it?"]
 
@@ -267,13 +267,16 @@ async def test_a_token_that_is_no_longer_good_is_renewed_within_the_turn(livekit
 
 async def test_who_cannot_be_heard_is_told_so_once_and_may_write(livekit: LiveKit) -> None:
     async with scene(livekit) as room, joined(livekit, ROOM, "ann") as ann:
-        room.emulator.plan(Fault(status=503), vendor="deepgram", times=4)
+        # Until it is taken back: how often an utterance is tried is not what this asks for.
+        room.emulator.plan(Fault(status=503), vendor="deepgram", times=1_000)
         await asked(room, ann, "Never heard.")
         await eventually(lambda: ann.told())
         await ann.write("Can you read me?")
         await eventually(lambda: ann.answers())
+        lost = room.speech.report()["hearing_utterances_lost"]
         await asked(room, ann, "Never heard either.")
-        await eventually(lambda: room.speech.report()["hearing_utterances_lost"] == 2)
+        await eventually(lambda: room.speech.report()["hearing_utterances_lost"] > lost)
+        room.emulator.faults.clear()
         await asked(room, ann, "And now?")
         await eventually(lambda: len(ann.answers()) == 2)
         assert ann.told() == [SAID[Trouble.HEARING]]

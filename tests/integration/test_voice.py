@@ -17,6 +17,7 @@ from livekit.agents.vad import VADEventType
 
 from cluster.demo.vowels import RATE_HZ, silence, speech
 from deployments.providers.emulator import Emulator, Fault
+from room_agent.hearing import Ear as Stream
 from room_agent.hearing import Services
 from room_agent.microphone import HearingCounters, Microphone, Utterance, whole_windows_s
 from room_agent.speech_usage import SpeechUsage, counting_ears, counting_mouths
@@ -203,6 +204,21 @@ async def test_an_utterance_that_no_service_hears_is_lost_and_the_next_one_is_he
     assert ear.well == [False, True]
 
 
+@pytest.mark.parametrize("fault", [Fault(status=503), Fault(cut_after_chunks=0, close_code=1011)])
+async def test_an_ear_takes_sound_and_flushes_at_any_moment_of_its_breaking(ear: Ear, fault: Fault) -> None:
+    ear.emulator.plan(fault, vendor="deepgram")
+    broken = Stream(ear.plugins[0])
+    async with asyncio.timeout(60):
+        # At every turn of the loop: the stream has ended before its reader is told.
+        while not broken.broken:
+            broken.hear(rtc.AudioFrame(silence(20), RATE_HZ, 1, RATE_HZ // 50))
+            broken.flush()
+            await asyncio.sleep(0)
+        await broken.until_broken()
+        broken.hear(rtc.AudioFrame(silence(20), RATE_HZ, 1, RATE_HZ // 50))
+        await broken.aclose()
+
+
 async def test_a_microphone_that_stops_in_the_middle_of_a_word_is_heard_to_there(ear: Ear) -> None:
     ear.emulator.script.add("What is")
     assert await ear.hear(silence(500), speech(800)) == ["What is"]
@@ -225,7 +241,7 @@ async def test_an_interrupted_voice_is_billed_for_what_it_was_sent_though_its_pl
         voice.on("metrics_collected", lambda metrics: figures.append(metrics.characters_count))
         stream = voice.stream(conn_options=APIConnectOptions(max_retry=0))
         stream.push_text("This is the first sentence of it. And this is the second. ")
-        async with asyncio.timeout(5):
+        async with asyncio.timeout(60):
             await anext(stream)
             await stream.aclose()
         await asyncio.sleep(0.2)
@@ -239,7 +255,7 @@ async def test_a_voice_that_ends_is_billed_for_each_text_without_the_space_aroun
     async with counting_mouths(usage) as http:
         (voice,) = voices(settings_for(emulator), http)
         for text in ("Hello there. How are you today? ", "Fine."):
-            async with voice.stream(conn_options=APIConnectOptions(max_retry=0)) as stream, asyncio.timeout(5):
+            async with voice.stream(conn_options=APIConnectOptions(max_retry=0)) as stream, asyncio.timeout(60):
                 stream.push_text(text)
                 stream.end_input()
                 async for _ in stream:

@@ -119,9 +119,10 @@ def with_tenants(run: Run, *rows: dict[str, Any]) -> Run:
     return replace(run, tenants=table(record.TENANTS, rows))
 
 
-def nothing_known() -> Run:
+def nothing_known(**changes: Any) -> Run:
     """Return a run that ended before anything was seen: five empty tables, and None wherever that may stand."""
     counts = dict.fromkeys(("seen", "repeats", "kept", "answered", "shed", "failed", "rooms_peak"), 0)
     totals = Totals(seconds=0.0, room_hours=0.0, **counts)
     empty = {name: table(schema) for name, schema in record.SCHEMAS.items()}
-    return Run(summary=summary(totals=totals, verdicts=(), notes=(), complete=False), **empty)
+    fields: dict[str, Any] = {"totals": totals, "verdicts": (), "notes": (), "complete": False}
+    return Run(summary=summary(**(fields | changes)), **empty)

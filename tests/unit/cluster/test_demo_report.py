@@ -12,6 +12,8 @@ from rich.console import Console
 
 from cluster.demo import table
 from cluster.demo.report import read_frames, write_report
+from cluster.loadtest import record
+from tests.unit.cluster import runs
 
 ROOM = "tenant_acme_demo-1"
 COUNTERS = {"frames_seen": 45, "frames_kept": 12, "frames_repeated": 33, "frames_shed": 1, "answers": 11}
@@ -42,7 +44,7 @@ def test_a_room_without_an_answer_shows_no_time() -> None:
     assert [ROOM, "1", "0", "0", "0", "0", "-", "-"] in shown({"acme": {"rooms": [room]}})
 
 
-def record(directory: Path, number: int, captured_at_s: float) -> dict[str, Any]:
+def recorded(directory: Path, number: int, captured_at_s: float) -> dict[str, Any]:
     name = f"{number:05}.jpeg"
     Image.new("RGB", (64, 36), "white").save(directory / name)
     told = {"why": "scene changed", "model": "simulated/m", "tier": "simple", "cost_nanousd": 5, "answer_ms": 7.0}
@@ -50,13 +52,15 @@ def record(directory: Path, number: int, captured_at_s: float) -> dict[str, Any]
 
 
 def test_frames_come_in_the_order_they_were_captured(tmp_path: Path) -> None:
-    rows = [record(tmp_path, 1, 103.5), record(tmp_path, 2, 100.0)]
+    rows = [recorded(tmp_path, 1, 103.5), recorded(tmp_path, 2, 100.0)]
     (tmp_path / "frames.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows))
     assert [frame.at_s for frame in read_frames(tmp_path)] == [0.0, 3.5]
+    assert [frame.at_s for frame in read_frames(tmp_path, start_s=98.0)] == [2.0, 5.5]
     assert read_frames(tmp_path / "nothing") == []
 
 
-def test_a_run_leaves_its_json_and_a_sheet_for_every_room(tmp_path: Path) -> None:
-    sheets = write_report(tmp_path, {"equal": True}, [ROOM, "tenant_globex_demo-2"])
-    assert json.loads((tmp_path / "run.json").read_text()) == {"equal": True}
-    assert [sheet.read_bytes()[:8] for sheet in sheets] == [b"\x89PNG\r\n\x1a\n"] * 2
+def test_a_run_leaves_its_tables_a_report_and_a_sheet_for_every_room(tmp_path: Path) -> None:
+    left = write_report(tmp_path, runs.made_up(kind="demo"), {ROOM: [], "tenant_globex_demo-2": []})
+    assert [sheet.read_bytes()[:8] for sheet in left.sheets] == [b"\x89PNG\r\n\x1a\n"] * 2
+    assert record.load(tmp_path).summary.kind == "demo"
+    assert left.report == tmp_path / "report.html" and "demo: nine-oclock" in left.report.read_text("utf-8")

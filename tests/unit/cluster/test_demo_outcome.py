@@ -1,0 +1,145 @@
+"""A demo is a run like any other: its traffic from heartbeats, its waits from frames, its costs from the journal."""
+
+from __future__ import annotations
+
+import datetime as dt
+import io
+from pathlib import Path
+from typing import Any
+
+from PIL import Image
+
+from cluster.config_file import check_file
+from cluster.costs.journal import Journal
+from cluster.demo import chapters
+from cluster.demo.outcome import FrameCosts, Shown, demo_run, frame_costs
+from cluster.demo.plan import VOICE_ROOM
+from cluster.demo.reconcile import Reconciled
+from cluster.demo.samples import Sample, latency_rows, traffic_rows
+from cluster.demo.sheet import SheetFrame
+from cluster.demo.speech_books import SpeechRow
+from cluster.loadtest import record
+from cluster.loadtest.record import Run
+from routing.messages import Usage
+from tests.unit.cluster.money import intent, settlement
+
+ROOT = Path(__file__).parents[3]
+ROOMS = {"tenant_acme_demo-1": "acme", "tenant_globex_demo-2": "globex"}
+START_S = dt.datetime(2026, 11, 25, 9, tzinfo=dt.UTC).timestamp()
+
+
+def beat(at_s: float, seen: int, kept: int, answers: int) -> Sample:
+    """Return a moment at which each room has counted so much, and the one that talks has heard a question a second."""
+    counters = {"frames_seen": seen, "frames_kept": kept, "frames_repeated": seen - kept, "answers": answers}
+    usages: dict[str, Any] = {
+        tenant: {"rooms": [{"room": room, "counters": counters}]} for room, tenant in ROOMS.items()
+    }
+    usages["acme"]["rooms"].append({"room": VOICE_ROOM, "counters": {"hearing_utterances": int(at_s)}})
+    return Sample(at_s=START_S + at_s, usages=usages)
+
+
+def frame(at_s: float, answer_ms: float | None = 700.0, jpeg: bytes = b"") -> SheetFrame:
+    told = {"why": "scene changed", "tier": "simple", "model": "simulated/m", "cost_nanousd": 412_000}
+    return SheetFrame(jpeg=jpeg, at_s=at_s, answer_ms=answer_ms, **told)  # type: ignore[arg-type]
+
+
+SAMPLES = [beat(0.5, 2, 1, 0), beat(1.5, 3, 1, 1), beat(3.5, 9, 2, 2)]
+
+
+def test_a_second_has_what_its_heartbeats_added_in_all_rooms() -> None:
+    rows = traffic_rows(SAMPLES, [frame(3.2), frame(3.4, 900.0)], START_S)
+    assert [row.get("seen") for row in rows] == [4, 2, None, 12]
+    assert [row.get("rooms") for row in rows] == [2, 2, None, 2]
+    assert [row.get("questions") for row in rows] == [0, 1, None, 2]
+    assert (rows[3]["p50_ms"], rows[3]["p95_ms"]) == (700.0, 900.0) and "p50_ms" not in rows[0]
+
+
+def test_a_room_whose_agent_began_anew_takes_nothing_away() -> None:
+    rows = traffic_rows([beat(0.5, 9, 2, 2), beat(1.5, 3, 1, 0)], [], START_S)
+    assert [row["seen"] for row in rows] == [18, 6]
+
+
+def test_only_quantiles_that_so_few_answers_can_tell_are_told() -> None:
+    rows = latency_rows([frame(0.0, float(ms)) for ms in range(1, 41)])
+    assert [row["quantile"] for row in rows] == [0.0, 0.25, 0.5, 0.75, 0.9, 0.95, 1.0]
+    assert rows[-1]["ms"] == 40.0 and latency_rows([frame(0.0, None)]) == []
+
+
+def test_the_journal_tells_what_frames_cost_and_how_long_their_answers_were(tmp_path: Path) -> None:
+    journal = Journal(tmp_path / "journal.db")
+    with journal.transaction():
+        for event_id, service, tokens in (("a", "vision", 40), ("b", "vision", 20), ("c", "llm", 900)):
+            journal.open(intent(event_id, service=service))
+            journal.settle(settlement(event_id, 1_000, usage=Usage(output_tokens=tokens)))
+        journal.open(intent("d"))
+    journal.close()
+    assert frame_costs(tmp_path / "journal.db") == FrameCosts(nanousd={"acme": 2_000}, answers=2, output_tokens=60)
+
+
+def a_run(samples: list[Sample]) -> Run:
+    shown = Shown(started_at_s=START_S, seconds=45, rooms=ROOMS, samples=samples, frames=[frame(1.0), frame(2.0)])
+    costs = FrameCosts(nanousd={"acme": 3_000, "globex": 1_000}, answers=2, output_tokens=60)
+    details = {"equal": True, "simulated": True, "tenants": {}}
+    return demo_run(shown, costs, check_file(ROOT / "serve_config.yaml"), details, apart_nanousd=0)
+
+
+def test_a_demos_totals_are_those_of_the_rooms_that_share_a_screen(tmp_path: Path) -> None:
+    run = a_run(SAMPLES)
+    totals = run.summary.totals
+    assert (totals.rooms_peak, totals.seen, totals.repeats, totals.kept, totals.answered) == (2, 18, 14, 4, 4)
+    assert (totals.cost_nanousd, totals.p50_ms, totals.room_hours) == (4_000, 700.0, 2 * 45 / 3_600)
+    assert run.summary.verdicts[0].held and run.summary.details["equal"] is True
+    record.save(run, tmp_path)
+    assert record.load(tmp_path).summary == run.summary
+
+
+def test_a_tenant_of_a_demo_has_its_three_factors() -> None:
+    rows = {row["tenant"]: row for row in a_run(SAMPLES).tenants.to_pylist()}
+    acme = rows["acme"]
+    assert (acme["seen"], acme["kept"], acme["cost_nanousd"]) == (9, 2, 3_000)
+    assert acme["every_frame_nanousd"] > acme["changed_only_nanousd"] > acme["changed_small_nanousd"] > 3_000
+    assert any("30.0 output tokens" in note for note in a_run(SAMPLES).summary.notes)
+
+
+def test_a_demo_that_heard_of_no_room_is_a_run_all_the_same() -> None:
+    run = a_run([Sample(at_s=START_S + 0.5, usages={})])
+    assert run.summary.totals.kept == 0 and run.summary.totals.shed_share is None
+
+
+def test_the_bill_is_told_to_the_nano_dollar_and_a_difference_is_called_that() -> None:
+    speech = SpeechRow(
+        service="stt",
+        model="simulated/nova-3",
+        vendor_units=1_000,
+        journal_units=1_000,
+        backend_units=999,
+        journal_nanousd=5,
+        backend_nanousd=5,
+    )
+    section = chapters.bill([Reconciled("acme", 1_234_567_891, 1_234_567_891)], [speech], left_open=2)
+    assert section.grids[0].rows == (("acme", "$1.234567891", "$1.234567891", "equal"),)
+    assert section.grids[1].rows[0][-1] == "DIFFERENT" and "2 attempts were never settled" in section.texts[0]
+
+
+def test_what_was_dropped_is_told_by_room() -> None:
+    section = chapters.dropped({"b": {}, "a": {"frames_seen": 40, "frames_repeated": 30, "frames_kept": 10}})
+    assert section.grids[0].rows == (
+        ("a", "40", "30", "75 %", "10", "0", "0"),
+        ("b", "0", "0", "not known", "0", "0", "0"),
+    )
+
+
+def test_a_kept_frame_is_shown_small_with_its_reason_its_price_and_how_long_it_stood() -> None:
+    out = io.BytesIO()
+    Image.new("RGB", (1_024, 576), "teal").save(out, "JPEG")
+    section = chapters.kept("room", [frame(1.0, jpeg=out.getvalue()), frame(4.5, jpeg=b"no jpeg")], end_s=10.0)
+    whole, broken = section.pictures
+    assert whole.lines == (
+        "00:01.0 scene changed",
+        "simulated/m",
+        "tier simple",
+        "$0.000412 after 700 ms",
+        "stood for 3.5 s",
+    )
+    assert whole.source.startswith("data:image/jpeg;base64,") and broken.source == "data:,"
+    assert broken.lines[-1] == "stood for 5.5 s" and "2 frames kept" in section.texts[0]
