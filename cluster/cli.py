@@ -33,11 +33,11 @@ errors = Console(stderr=True, soft_wrap=True, highlight=False)
 def serve(config: Annotated[Path, typer.Argument(help="The Serve configuration.")] = Path(CONFIG)) -> None:
     """Check the configuration, then run it on Ray with Serve's fast path."""
     from cluster.config_file import check_file
-    from cluster.fastpath import FAST_PATH
+    from cluster.fastpath import CALM, FAST_PATH
 
     check_file(config)
     # Serve reads these when it is imported, so they are set before it starts and inherited by all of Ray.
-    os.environ.update({"RAY_AUTH_MODE": os.environ.get("RAY_AUTH_MODE", "disabled")} | FAST_PATH)
+    os.environ.update({"RAY_AUTH_MODE": "disabled"} | CALM | os.environ | FAST_PATH)
     command = shutil.which("serve", path=f"{Path(sys.executable).parent}{os.pathsep}{os.environ.get('PATH', '')}")
     if command is None:
         errors.print("[red]The `serve` command of ray\\[serve] is not installed beside this one.[/red]")

@@ -8,6 +8,13 @@ from pathlib import Path
 FAST_PATH = {"RAY_SERVE_ENABLE_HA_PROXY": "1", "RAY_SERVE_THROUGHPUT_OPTIMIZED": "1"}
 """Read by Serve when it is imported, on every node: docs/measurements.md has what they bring."""
 
+CALM = {"RAY_SERVE_CONTROL_LOOP_INTERVAL_S": "0.5", "RAY_SERVE_METRICS_EXPORT_INTERVAL_MS": "1000"}
+"""Longer pauses than Ray's own 0.1 s, between two looks at the cluster and between two sums of its metrics.
+
+Those take a twentieth of a core and more while nobody asks. The autoscaler, which decides over seconds, decides the
+same up to 0.4 s later. What the environment says comes first.
+"""
+
 
 def fast_path_missing(environment: Mapping[str, str]) -> list[str]:
     """Return the variables of the fast path that `environment` does not set."""

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import hmac
+import time
+from collections.abc import Callable
 from dataclasses import dataclass
 
 import jwt
@@ -12,6 +14,7 @@ from routing.rooms import RoomName, parse_room
 
 ISSUER = "rayroom"
 ALGORITHM = "HS256"
+MAX_TOKENS = 20_000
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,8 +68,39 @@ def sign(token: RoomToken, keys: Keys) -> str:
     return jwt.encode(claims, keys.token_secret, ALGORITHM)
 
 
-def read_token(header: str | None, keys: Keys, room: str | None = None) -> RoomToken:
-    """Return a room token's claims; raises Unauthorized, or Forbidden when it is for another room than `room`."""
+class Tokens:
+    """Reads room tokens, and remembers the good ones until they expire: a room asks with the same one for minutes."""
+
+    def __init__(self, keys: Keys, clock: Callable[[], float] = time.time, limit: int = MAX_TOKENS) -> None:
+        self._keys = keys
+        self._clock = clock
+        self._limit = limit
+        self._known: dict[str, RoomToken] = {}
+
+    def __len__(self) -> int:
+        return len(self._known)
+
+    def read(self, header: str | None, room: str | None = None) -> RoomToken:
+        """Return a token's claims; raises Unauthorized, or Forbidden when it is for another room than `room`."""
+        token = self._known.get(header or "")
+        # Whole seconds, as a token is read: what was good a moment ago is verified anew, and found expired.
+        if token is None or int(token.expires_at_s) <= self._clock():
+            token = self._verified(header or "")
+        if room is not None and room != token.name.room:
+            raise Forbidden("This room token is for another room.", "room")
+        return token
+
+    def _verified(self, header: str) -> RoomToken:
+        self._known.pop(header, None)
+        token = read_token(header, self._keys)
+        if len(self._known) >= self._limit:
+            del self._known[next(iter(self._known))]
+        self._known[header] = token
+        return token
+
+
+def read_token(header: str | None, keys: Keys) -> RoomToken:
+    """Return a room token's claims; raises Unauthorized, or Forbidden when its tenant is not its room's."""
     try:
         claims = jwt.decode(
             bearer(header),
@@ -85,7 +119,7 @@ def read_token(header: str | None, keys: Keys, room: str | None = None) -> RoomT
         opened_at_s=float(claims.get("opened", 0.0)),
         expires_at_s=float(claims["exp"]),
     )
-    if token.tenant_id != claims["tenant"] or (room is not None and room != token.name.room):
+    if token.tenant_id != claims["tenant"]:
         raise Forbidden("This room token is for another room.", "room")
     return token
 

@@ -13,7 +13,7 @@ from typing import Protocol
 import structlog
 
 from deployments.attempts import Answered, AnswerLeaf, Attempts, EmbedLeaf, Order, StreamLeaf, Timers
-from deployments.auth import Keys, RoomToken, issue_token
+from deployments.auth import Keys, RoomToken, Tokens, issue_token
 from deployments.bill import Budget, Meter, Payer
 from deployments.jpeg import inspect_jpeg
 from deployments.knowledge import Found, cut, find, to_question
@@ -125,6 +125,7 @@ class Gateway:
         self.settings = settings
         self.catalogue = catalogue
         self.keys = keys
+        self.tokens = Tokens(keys)
         self._leaves = leaves
         self._world = world
         self._directory = directory

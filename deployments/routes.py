@@ -20,8 +20,9 @@ from pydantic import BaseModel
 from starlette.exceptions import HTTPException
 
 from deployments.attempts import Answered
-from deployments.auth import RoomToken, check_key, read_token, sign
+from deployments.auth import RoomToken, check_key, sign
 from deployments.gateway import Gateway
+from deployments.straight import StraightApp, error_response
 from deployments.wire import (
     ChatRequest,
     EmbeddingRequest,
@@ -46,12 +47,13 @@ log = structlog.get_logger()
 
 def build_routes(gateway: Gateway) -> FastAPI:
     """Return the ASGI app that serves `gateway`."""
-    app = FastAPI(title="rayroom", version="0.1.0", docs_url=None, redoc_url=None)
+    app = StraightApp(title="rayroom", version="0.1.0", docs_url=None, redoc_url=None)
     _handle_errors(app)
+    # Ray looks a request's route up from the first on, so these two are the first.
+    _add_chat(app, gateway)
+    _add_frames(app, gateway)
     _add_health(app)
     _add_rooms(app, gateway)
-    _add_frames(app, gateway)
-    _add_chat(app, gateway)
     _add_embeddings(app, gateway)
     _add_knowledge(app, gateway)
     _add_usage(app, gateway)
@@ -115,11 +117,11 @@ def _add_rooms(app: FastAPI, gateway: Gateway) -> None:
         return asdict(await gateway.close_room(_token(request, gateway, room)))
 
 
-def _add_frames(app: FastAPI, gateway: Gateway) -> None:
+def _add_frames(app: StraightApp, gateway: Gateway) -> None:
     image = {"content": {"image/jpeg": {"schema": {"type": "string", "format": "binary"}}}, "required": True}
 
-    @app.post("/v1/frames", openapi_extra={"requestBody": image, "parameters": _header_parameters()})
-    async def frame(request: Request, response: Response) -> dict[str, Any]:
+    @app.post_straight("/v1/frames", openapi_extra={"requestBody": image, "parameters": _header_parameters()})
+    async def frame(request: Request) -> JSONResponse:
         """Describe one frame: a raw JPEG, its metadata in `x-frame-...` headers."""
         token = _token(request, gateway)
         kind = request.headers.get("content-type", "").split(";")[0].strip().lower()
@@ -127,17 +129,19 @@ def _add_frames(app: FastAPI, gateway: Gateway) -> None:
             raise NotAJpeg("The content-type must be image/jpeg, and the body the JPEG itself.", "content-type")
         headers = parse_frame_headers(request.headers)
         answered = await gateway.frame(token, headers, await _body(request, MAX_FRAME_BYTES))
-        response.headers["server-timing"] = _timing(answered.vendor_s)
-        return {
-            "description": answered.answer.text,
-            "model": answered.answer.model,
-            "finish": answered.answer.finish,
-            "usage": _usage(answered.answer.usage),
-            **_told(answered),
-        }
+        return JSONResponse(
+            {
+                "description": answered.answer.text,
+                "model": answered.answer.model,
+                "finish": answered.answer.finish,
+                "usage": _usage(answered.answer.usage),
+                **_told(answered),
+            },
+            headers={"server-timing": _timing(answered.vendor_s)},
+        )
 
 
-def _add_chat(app: FastAPI, gateway: Gateway) -> None:
+def _add_chat(app: StraightApp, gateway: Gateway) -> None:
     @app.get("/v1/models")
     async def models(request: Request) -> dict[str, Any]:
         """List the models a request may name."""
@@ -151,7 +155,7 @@ def _add_chat(app: FastAPI, gateway: Gateway) -> None:
         ]
         return {"object": "list", "data": rows}
 
-    @app.post("/v1/chat/completions", openapi_extra=_json_body(ChatRequest))
+    @app.post_straight("/v1/chat/completions", openapi_extra=_json_body(ChatRequest))
     async def chat(request: Request) -> Response:
         """Answer a turn, whole or streamed, as OpenAI's chat completions do."""
         token = _token(request, gateway)
@@ -233,17 +237,9 @@ def _handle_errors(app: FastAPI) -> None:
         return error_response(RayroomError())
 
 
-def error_response(error: RayroomError) -> JSONResponse:
-    """Return the error envelope, with `Retry-After` in whole seconds where waiting helps."""
-    headers = {} if error.retry_after_s is None else {"retry-after": str(max(1, -(-error.retry_after_s // 1)))}
-    if error.status in (429, 503):
-        headers.setdefault("retry-after", "1")
-    return JSONResponse(error.envelope(), error.status, {k: v.removesuffix(".0") for k, v in headers.items()})
-
-
 def _token(request: Request, gateway: Gateway, room: str | None = None) -> RoomToken:
     named = room or request.headers.get("x-rayroom-room")
-    return read_token(request.headers.get("authorization"), gateway.keys, named)
+    return gateway.tokens.read(request.headers.get("authorization"), named)
 
 
 async def _body(request: Request, limit: int) -> bytes:
@@ -307,22 +303,28 @@ def _completion(answered: Answered) -> dict[str, Any]:
 async def _events(
     first: Delta | Answered, rest: AsyncGenerator[Delta | Answered, None], with_usage: bool
 ) -> AsyncIterator[bytes]:
-    """Yield the server-sent events of a streamed completion; a failure after the first one is an event too."""
+    """Yield the server-sent events of a streamed completion; a failure after the first one is an event too.
+
+    The last ones leave as one write: each write passes five layers on its way out.
+    """
     head = _head("chat.completion.chunk", "")
     async with aclosing(rest):
         try:
             async for piece in _prepend(first, rest):
-                head["model"] = piece.model if isinstance(piece, Delta) else piece.answer.model
                 if isinstance(piece, Delta):
-                    yield _event(head | {"choices": [_choice({"content": piece.text}, None)]})
-                    continue
-                yield _event(head | {"choices": [_choice({}, _finish(piece))], "rayroom": _told(piece)})
-                if with_usage:
-                    yield _event(head | {"choices": [], "usage": _usage(piece.answer.usage)})
+                    yield _event(head | {"model": piece.model, "choices": [_choice({"content": piece.text}, None)]})
+                else:
+                    yield _ending(head | {"model": piece.answer.model}, piece, with_usage)
         except RayroomError as error:
             yield _event(error.envelope())
-            return
-    yield b"data: [DONE]\n\n"
+
+
+def _ending(head: dict[str, Any], answered: Answered, with_usage: bool) -> bytes:
+    """Return the events that follow the last text."""
+    ending = _event(head | {"choices": [_choice({}, _finish(answered))], "rayroom": _told(answered)})
+    if with_usage:
+        ending += _event(head | {"choices": [], "usage": _usage(answered.answer.usage)})
+    return ending + b"data: [DONE]\n\n"
 
 
 async def _prepend(

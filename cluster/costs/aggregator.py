@@ -10,12 +10,14 @@ from typing import Any
 
 import ray
 import structlog
-from ray.exceptions import RayActorError
+from ray.exceptions import ActorDiedError, RayActorError
+from ray.util import get_node_ip_address
 
 from cluster.backend.connect import connect_backend
 from cluster.costs.client import CostOutbox
 from cluster.costs.flusher import Flusher
 from cluster.costs.journal import Journal
+from cluster.costs.line import Address, CostLine, LineServer
 from cluster.costs.recorder import Entry, Receipt, Recorder
 from cluster.rooms import RoomBook
 from cluster.settings import BackendSettings, CostSettings
@@ -49,7 +51,16 @@ class Aggregator:
             clock=time.time,
         )
         self._flushing = asyncio.get_running_loop().create_task(self._flusher.run())
+        self._server = LineServer(self._recorder.write)
+        self._listening: asyncio.Task[Address] | None = None
         log.info("aggregator started", journal_id=self._journal.journal_id)
+
+    async def address(self) -> Address:
+        """Return where batches are taken without an actor call: a port of this node's Ray address, and of no other."""
+        if self._listening is None:
+            host: str = get_node_ip_address()  # type: ignore[no-untyped-call]
+            self._listening = asyncio.create_task(self._server.listen(host))
+        return await asyncio.shield(self._listening)
 
     async def write(self, entries: list[Entry]) -> Sequence[Receipt]:
         return await self._recorder.write(entries)
@@ -98,7 +109,8 @@ class AggregatorClient:
         self._backend = backend
         self._actor: Any = None
         self._connecting = asyncio.Lock()
-        self._outbox = CostOutbox(self._send, costs.timeout_s)
+        self._line = CostLine(self._find, self._call)
+        self._outbox = CostOutbox(self._line.write, costs.timeout_s)
 
     def __reduce__(self) -> tuple[Any, ...]:
         return AggregatorClient, (self._costs, self._backend)
@@ -128,8 +140,13 @@ class AggregatorClient:
 
     async def aclose(self) -> None:
         await self._outbox.aclose()
+        self._line.close()
 
-    async def _send(self, entries: list[Entry]) -> Sequence[Receipt]:
+    async def _find(self) -> Address:
+        address: Address = await self._ask("address")
+        return address
+
+    async def _call(self, entries: list[Entry]) -> Sequence[Receipt]:
         receipts: Sequence[Receipt] = await self._ask("write", entries)
         return receipts
 
@@ -139,6 +156,9 @@ class AggregatorClient:
                 actor = await self._connected()
                 return await getattr(actor, method).remote(*values)
         except (RayActorError, TimeoutError) as error:
+            if isinstance(error, ActorDiedError):
+                # It will not come back under this handle: the next one to ask starts it again, or finds who did.
+                self._actor = None
             raise CostsUnavailable(retry_after_s=1.0) from error
 
     async def _connected(self) -> Any:

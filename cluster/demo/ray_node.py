@@ -11,7 +11,7 @@ import yaml
 
 from cluster.config_file import IMPORT_PATH
 from cluster.demo.ports import free_block, free_ports
-from cluster.fastpath import FAST_PATH, own_ray
+from cluster.fastpath import CALM, FAST_PATH, own_ray
 
 # Two cores carry the demo because its replicas wait for (simulated) vendors; Ray only counts what is asked of it.
 LOGICAL_CPUS = 4
@@ -32,7 +32,7 @@ def ray_environment(temp: Path) -> dict[str, str]:
         "ingress": free_block(200).start,
         "ingress_grpc": free_block(200).start,
     }
-    return {**FAST_PATH, **own_ray(temp, ports), "RAY_DISABLE_IMPORT_WARNING": "1", "PYTHONUNBUFFERED": "1"}
+    return {**FAST_PATH, **CALM, **own_ray(temp, ports), "RAY_DISABLE_IMPORT_WARNING": "1", "PYTHONUNBUFFERED": "1"}
 
 
 def start_command(temp: Path, port: int, cpus: int = LOGICAL_CPUS, metrics_port: int | None = None) -> list[str]:

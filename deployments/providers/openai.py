@@ -1,21 +1,24 @@
-"""Asks OpenAI, or any server that speaks its protocol, through the real SDK."""
+"""Asks OpenAI, or any server that speaks its protocol. The SDK says where and as whom; chat goes without it."""
 
 from __future__ import annotations
 
 import base64
 from collections.abc import AsyncGenerator
+from contextlib import aclosing
 from typing import Any
 
 import openai
 
 from deployments.providers.base import served_name, thinks
 from deployments.providers.failures import Reply, retry_after_s
+from deployments.providers.openai_wire import OpenAIWire, Refused
 from deployments.providers.timers import CONNECT_TIMEOUT_S, answered, finished, streamed
 from deployments.providers.usage import from_openai
 from routing.catalogue import Model
 from routing.errors import ProviderRefused, ProviderTruncated
 from routing.messages import Answer, Ask, Delta, EmbedAsk, Embeddings, Finish, Message
 
+CHAT = "/chat/completions"
 _JSON = dict[str, Any]
 _FINISH: dict[str, Finish] = {
     "stop": "stop",
@@ -29,7 +32,11 @@ _REASONING = ("gpt-6",)
 
 
 class OpenAIProvider:
-    """One client, and with it one connection pool, for a replica. Retries are the router's, so the SDK's are off."""
+    """One connection pool for a replica. Retries are the router's, so the SDK's are off.
+
+    Chat speaks the protocol itself: through the SDK an answer cost 0.88 ms of CPU instead of 0.19, a stream of 24
+    pieces 2.6 instead of 1.0 (2 shared cores, 16 at once, the upstream of tests/benchmarks, 2026-11-25).
+    """
 
     def __init__(
         self, api_key: str, base_url: str | None = None, output_limit_field: str = "max_completion_tokens"
@@ -38,6 +45,7 @@ class OpenAIProvider:
         self._client = openai.AsyncOpenAI(
             api_key=api_key, base_url=base_url, max_retries=0, http_client=openai.DefaultAioHttpClient()
         )
+        self._wire = OpenAIWire(str(self._client.base_url), _headers(self._client))
 
     async def answer(self, model: Model, ask: Ask) -> Answer:
         return await answered(self._answer(model, ask), ask.timeout_s, _reply)
@@ -52,13 +60,14 @@ class OpenAIProvider:
 
     def warm_up(self) -> None:
         # The SDK imports its resources at their first use: 0.3 s that no room should wait for.
-        _ = self._client.chat.completions, self._client.embeddings
+        _ = self._client.embeddings
 
     async def aclose(self) -> None:
+        await self._wire.aclose()
         await self._client.close()
 
     async def _answer(self, model: Model, ask: Ask) -> Answer:
-        completion = await self._post("/chat/completions", self._request(model, ask), ask.timeout_s)
+        completion = await self._wire.post(CHAT, self._request(model, ask))
         choice = completion["choices"][0]
         message = choice["message"]
         refusal = message.get("refusal")
@@ -72,37 +81,29 @@ class OpenAIProvider:
     async def _deltas(self, model: Model, ask: Ask) -> AsyncGenerator[Delta, None]:
         request = self._request(model, ask) | {"stream": True, "stream_options": {"include_usage": True}}
         refused = False
-        chunks = await self._client.post(
-            "/chat/completions",
-            cast_to=_JSON,
-            body=request,
-            options={"timeout": _timeout(ask.timeout_s)},
-            stream=True,
-            stream_cls=openai.AsyncStream[_JSON],
-        )
-        async with chunks:
-            async for chunk in chunks:
-                delta = _delta(chunk)
-                refused = refused or _refuses(chunk)
+        async with aclosing(self._wire.events(CHAT, request)) as groups:
+            async for chunks in groups:
+                deltas = [_delta(chunk) for chunk in chunks]
+                refused = refused or any(map(_refuses, chunks))
+                finish = next((delta.finish for delta in deltas if delta.finish), None)
+                usage = next((chunk["usage"] for chunk in reversed(chunks) if chunk.get("usage")), None)
                 yield Delta(
-                    text=delta.text,
-                    finish="refusal" if refused and delta.finish else delta.finish,
-                    usage=from_openai(chunk.get("usage")),
+                    text="".join(delta.text for delta in deltas),
+                    finish="refusal" if refused and finish else finish,
+                    usage=from_openai(usage),
                 )
 
     async def _embed(self, model: Model, ask: EmbedAsk) -> Embeddings:
         texts = [message.text for message in ask.inputs]
         request = {"model": model.vendor_name, "input": texts, "encoding_format": "float"}
-        result = await self._post("/embeddings", request, ask.timeout_s)
+        result = await self._client.post(
+            "/embeddings", cast_to=_JSON, body=request, options={"timeout": _timeout(ask.timeout_s)}
+        )
         rows = sorted(result["data"], key=lambda row: int(row["index"]))
         if len(rows) != len(texts):
             raise ProviderTruncated(phase="parse")
         vectors = tuple(tuple(row["embedding"]) for row in rows)
         return Embeddings(vectors=vectors, model=served_name(model, False), usage=from_openai(result.get("usage")))
-
-    async def _post(self, path: str, request: dict[str, Any], timeout_s: float) -> dict[str, Any]:
-        """Return an answer as plain JSON: the SDK's typed objects cost as much again as all the rest of a call."""
-        return await self._client.post(path, cast_to=_JSON, body=request, options={"timeout": _timeout(timeout_s)})
 
     def _request(self, model: Model, ask: Ask) -> dict[str, Any]:
         return {
@@ -111,6 +112,12 @@ class OpenAIProvider:
             self._output_limit_field: ask.max_output_tokens,
             **_sampling(model, ask),
         }
+
+
+def _headers(client: openai.AsyncOpenAI) -> dict[str, str]:
+    """Return who asks; organization and project come from the environment, as the SDK reads it."""
+    account = {"OpenAI-Organization": client.organization, "OpenAI-Project": client.project}
+    return {"authorization": f"Bearer {client.api_key}"} | {name: value for name, value in account.items() if value}
 
 
 def _timeout(total_s: float) -> openai.Timeout:
@@ -153,13 +160,12 @@ def _finish(reason: str | None) -> Finish | None:
 
 
 def _reply(error: Exception) -> Reply | None:
+    if isinstance(error, Refused):
+        return error.reply
     if isinstance(error, openai.APIStatusError):
         return Reply(
             status=error.status_code,
             codes=(error.code, error.type),
             retry_after_s=retry_after_s(error.response.headers),
         )
-    if isinstance(error, openai.APIError) and not isinstance(error, openai.APIConnectionError):
-        # An error that came inside a stream, after HTTP 200.
-        return Reply(status=None, codes=(error.code, error.type))
     return None

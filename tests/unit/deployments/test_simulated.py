@@ -68,6 +68,15 @@ async def test_first_tokens_come_as_the_profile_says() -> None:
     assert median_ms == pytest.approx(load_profiles()[FLASH.name].first_token_ms, rel=0.1)
 
 
+async def test_a_whole_answer_is_the_streams_in_the_same_time() -> None:
+    whole_naps, stream_naps = Naps(), Naps()
+    whole = await SimulatedProvider(SimulationSettings(), whole_naps).answer(FLASH, ask())
+    deltas = [delta async for delta in SimulatedProvider(SimulationSettings(), stream_naps).stream(FLASH, ask())]
+    assert whole.text == "".join(delta.text for delta in deltas)
+    assert (whole.finish, whole.usage) == (deltas[-1].finish, deltas[-1].usage)
+    assert sum(whole_naps.slept_s) == pytest.approx(sum(stream_naps.slept_s)) and len(whole_naps.slept_s) == 2
+
+
 async def test_twice_the_speed_takes_half_the_time() -> None:
     slept = []
     for speed in (1.0, 2.0):

@@ -1,0 +1,63 @@
+"""A room token is verified once, and for no longer than it is good."""
+
+from __future__ import annotations
+
+import time
+
+import pytest
+
+from deployments.auth import Keys, Tokens, issue_token, sign
+from routing.errors import Forbidden, Unauthorized
+from routing.rooms import parse_room
+
+KEYS = Keys(agent=("a" * 20,), admin=("b" * 20,), token_secret="s" * 32)
+
+
+def bearer(room: str = "tenant_acme_standup", ttl_s: float = 900.0, keys: Keys = KEYS, job: str = "job-1") -> str:
+    return "Bearer " + sign(issue_token(parse_room(room), job, ttl_s, time.time()), keys)
+
+
+def test_a_token_is_read_the_same_when_it_is_remembered() -> None:
+    tokens, header = Tokens(KEYS), bearer()
+    first = tokens.read(header)
+    assert tokens.read(header) is first and first.tenant_id == "acme" and first.job_id == "job-1"
+
+
+def test_a_remembered_token_is_verified_anew_once_its_time_is_over() -> None:
+    now_s = time.time()
+    tokens, header = Tokens(KEYS, clock=lambda: now_s), bearer(ttl_s=900.0)
+    first = tokens.read(header)
+    now_s = float(int(first.expires_at_s)) - 0.001
+    assert tokens.read(header) is first
+    now_s += 0.001
+    assert tokens.read(header) is not first and len(tokens) == 1
+
+
+def test_an_expired_token_is_refused() -> None:
+    with pytest.raises(Unauthorized, match="expired"):
+        Tokens(KEYS).read(bearer(ttl_s=-5.0))
+
+
+def test_a_remembered_token_opens_no_other_room() -> None:
+    tokens, header = Tokens(KEYS), bearer()
+    tokens.read(header, "tenant_acme_standup")
+    with pytest.raises(Forbidden):
+        tokens.read(header, "tenant_acme_board")
+
+
+@pytest.mark.parametrize(
+    "header", [None, "", "Bearer", "Bearer x.y.z", "Basic abc", bearer(keys=Keys((), (), "t" * 32))]
+)
+def test_a_bad_token_is_refused_each_time_and_never_remembered(header: str | None) -> None:
+    tokens = Tokens(KEYS)
+    for _ in range(2):
+        with pytest.raises(Unauthorized):
+            tokens.read(header)
+    assert len(tokens) == 0
+
+
+def test_so_many_tokens_are_remembered_and_no_more() -> None:
+    tokens = Tokens(KEYS, limit=2)
+    headers = [bearer(job=f"job-{number}") for number in range(3)]
+    assert [tokens.read(header).job_id for header in headers] == ["job-0", "job-1", "job-2"]
+    assert len(tokens) == 2 and tokens.read(headers[0]).job_id == "job-0"
