@@ -121,6 +121,7 @@ def load(
     replay: Annotated[
         bool, typer.Option("--replay", help="Send recorded frames: the driver costs next to nothing.")
     ] = False,
+    webrtc: Annotated[int, typer.Option(min=0, max=50, help="Real LiveKit rooms beside the synthetic ones.")] = 0,
     find_max: Annotated[
         bool, typer.Option("--find-max", help="Search for the largest number of rooms that holds the targets.")
     ] = False,
@@ -145,6 +146,7 @@ def load(
         metrics_urls=tuple(metrics or ()),
         config=config,
         replay=replay,
+        webrtc=webrtc,
         processes=processes,
         ray_address=ray_address,
         out=out,

@@ -119,9 +119,9 @@ async def _run_rooms(
     attended = rooms | {VOICE_ROOM: VOICE_TENANT}
     async with api.LiveKitAPI(plan.livekit_url, plan.livekit_key, plan.livekit_secret) as lk:
         for room, tenant in attended.items():
-            await _dispatch(lk, room, tenant)
-        talker = await _start_guest(plan, processes, "talker", [VOICE_ROOM], seconds)
-        await _start_guest(plan, processes, "publisher", list(rooms), seconds, "--fps", str(FRAMES_PER_SECOND))
+            await dispatch(lk, room, tenant)
+        talker = await start_guest(plan, processes, "talker", [VOICE_ROOM], seconds)
+        await start_guest(plan, processes, "publisher", list(rooms), seconds, "--fps", str(FRAMES_PER_SECOND))
         samples = await _show(plan, processes, seconds)
         await processes.stop("talker", STOP_GRACE_S)
         await processes.stop("publisher", STOP_GRACE_S)
@@ -132,16 +132,18 @@ async def _run_rooms(
     return samples, await voice_room.last_words(talker)
 
 
-async def _dispatch(lk: api.LiveKitAPI, room: str, tenant: str) -> None:
+async def dispatch(lk: api.LiveKitAPI, room: str, tenant: str) -> None:
+    """Have the room agent sent to a room of a tenant."""
     metadata = json.dumps({"tenant_id": tenant})
     request = api.CreateAgentDispatchRequest(agent_name="rayroom", room=room, metadata=metadata)
     async with asyncio.timeout(STOP_GRACE_S):
         await lk.agent_dispatch.create_dispatch(request)
 
 
-async def _start_guest(
+async def start_guest(
     plan: Plan, processes: Processes, name: str, rooms: list[str], seconds: float, *more: str
 ) -> asyncio.subprocess.Process:
+    """Start one of the demo's guests for some rooms, with a token for each."""
     command = [sys.executable, "-m", f"cluster.demo.{name}", "--url", plan.livekit_url, "--tokens-stdin", *more]
     command += ["--rooms", ",".join(rooms), "--seconds", str(seconds + 5)]
     guest = await processes.start(name, command, talks=True)

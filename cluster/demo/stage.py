@@ -45,15 +45,25 @@ async def start_livekit(plan: Plan, binary: Path, processes: Processes) -> None:
     await until(lambda: listens(port), processes, "livekit-server")
 
 
-async def start_ray(plan: Plan, processes: Processes) -> dict[str, str]:
-    """Start a Ray node before anything else competes with it; returns the environment of what speaks to it."""
-    environment = app_environment(plan)
+async def start_ray(
+    plan: Plan,
+    processes: Processes,
+    cpus: int = ray_node.LOGICAL_CPUS,
+    metrics_port: int | None = None,
+    more: Mapping[str, str] | None = None,
+) -> dict[str, str]:
+    """Start a Ray node before anything else competes with it; returns the environment of what speaks to it.
+
+    It has `more` in its own.
+    """
+    environment = {**app_environment(plan), **(more or {})}
 
     async def runs() -> bool:
         return processes.said("ray", ray_node.RUNS)
 
     for left in reversed(range(RAY_TRIES)):
-        await processes.start("ray", ray_node.start_command(plan.temp, plan.ray_port), environment)
+        command = ray_node.start_command(plan.temp, plan.ray_port, cpus, metrics_port)
+        await processes.start("ray", command, environment)
         try:
             await until(runs, processes, "Ray")
             break

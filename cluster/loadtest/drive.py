@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import math
 import os
 import secrets
@@ -37,6 +38,7 @@ CPU_EVERY_S = 2.0
 ROOMS_A_PROCESS = 400
 END_TIMEOUT_S = 60.0
 STOP_GRACE_S = 5.0
+JOIN_TIMEOUT_S = 60.0
 REPLICA_WATCH = "replica-watch"
 
 
@@ -87,8 +89,8 @@ async def drive(
     count = how.processes or processes_for(len(rooms), how.replay)
     running = shards or LocalShards(processes, how.directory)
     # Handed over before it is full: what of it is ours is asked again at each look.
-    counting, watching = await _count_replicas(how.app, processes)
     meter = CpuMeter(lambda: running.pids | how.app.strangers | watching)
+    counting, watching = await _count_replicas(how.app, processes)
     cpu_began_s, watched = time.process_time(), Watched()
     starts_at_s = await running.start(split(scenario, rooms, tenants, where, count))
     zero_s = time.monotonic() + starts_at_s - time.time()
@@ -146,6 +148,9 @@ async def _count_replicas(app: App, processes: Processes) -> tuple[RunningReplic
     process = await processes.start(REPLICA_WATCH, command, environment, talks=True)
     assert process.stdout is not None
     counting.reading = asyncio.create_task(counting.read(process.stdout))
+    with contextlib.suppress(TimeoutError):
+        async with asyncio.timeout(JOIN_TIMEOUT_S):
+            await counting.told.wait()
     return counting, frozenset({process.pid})
 
 

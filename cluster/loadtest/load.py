@@ -30,6 +30,8 @@ from routing.errors import ConfigurationError, RayroomError
 
 RUNS = Path(".rayroom/runs")
 LATE_MS = 20.0
+# What a publisher stays longer than the scenario: it is there before the synthetic rooms begin.
+STARTING_S = 120.0
 
 console = Console(highlight=False, markup=False, soft_wrap=True)
 
@@ -82,6 +84,8 @@ def run_load(options: Options) -> int:
     """Run a load; returns 0 when every target held, 1 when one did not. Raises ConfigurationError before it begins."""
     load = read_load(options.scenario)
     check_file(options.config)
+    if options.webrtc and options.url is not None:
+        raise ConfigurationError("--webrtc needs an app and a LiveKit server of its own: leave --url out.", "webrtc")
     if options.ray_address is not None and options.url is None:
         raise ConfigurationError("--ray needs --url: the address of the app on that cluster.", "ray")
     out = (options.out or RUNS / load.scenario.name).resolve()
@@ -174,7 +178,8 @@ async def _load(options: Options, load: Load, out: Path, signals: Signals) -> in
             directory=running.directory / "shards",
         )
         with signals.end_softly(ended):
-            driven = await drive(how, scenario, load.rooms, load.tenants, running.processes, running.shards())
+            async with _real_rooms(options, load, running) as real:
+                driven = await drive(how, scenario, load.rooms, load.tenants, running.processes, running.shards())
             bill = await _bill(running.app, load.tenants)
             if running.app.is_ours:
                 await stop_app(running.processes)
@@ -184,8 +189,8 @@ async def _load(options: Options, load: Load, out: Path, signals: Signals) -> in
                 started_at=started_at,
                 complete=not ended.is_set(),
                 simulated=running.simulated,
-                notes=notes_of(driven, options.replay, running.app),
-                details=_details(driven, bill),
+                notes=(*notes_of(driven, options.replay, running.app), *real.said),
+                details=_details(driven, bill) | ({"webrtc": real.counted} if real.counted else {}),
             )
             run = run_of(driven, check_file(running.config), told)
             record.save(run, out)
@@ -211,6 +216,30 @@ class Running:
         from cluster.loadtest.ray_shards import RayShards
 
         return RayShards()
+
+
+@dataclass(slots=True)
+class Real:
+    """What the agents of real rooms counted, and the sentence about it; nothing where there were none."""
+
+    counted: dict[str, float] = field(default_factory=dict)
+    said: tuple[str, ...] = ()
+
+
+@asynccontextmanager
+async def _real_rooms(options: Options, load: Load, running: Running) -> AsyncIterator[Real]:
+    """Run as many real rooms as were asked for while the body runs."""
+    real = Real()
+    if not options.webrtc or running.plan is None:
+        yield real
+        return
+    from cluster.loadtest.webrtc import real_names, real_rooms, said_of
+
+    rooms = real_names(options.webrtc, load.tenants)
+    seconds = load.scenario.length_s + STARTING_S
+    async with real_rooms(running.plan, running.processes, running.app, rooms, seconds) as counted:
+        yield real
+    real.counted, real.said = counted, (said_of(counted, len(rooms)),)
 
 
 @asynccontextmanager

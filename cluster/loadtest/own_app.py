@@ -54,13 +54,11 @@ async def start_app(scenario: Scenario, tenants: int, config: Path, plan: Plan, 
     emulated = bool(scenario.vendors.faults)
     vendors = await _start_emulator(scenario, plan, processes) if emulated else None
     (metrics_port,) = free_ports(1)
-    environment = {**stage.app_environment(plan), "RAY_metrics_report_interval_ms": str(METRICS_EVERY_MS)}
+    often = {"RAY_metrics_report_interval_ms": str(METRICS_EVERY_MS)}
+    environment = await stage.start_ray(plan, processes, _logical_cpus(scenario.scaling), metrics_port, often)
     written = plan.directory / "serve_config.yaml"
     args = _args(scenario, tenants, read_args(config), plan, emulated)
     ray_node.write_config(config, written, plan.http_port, args)
-    head = ray_node.start_command(plan.temp, plan.ray_port, _logical_cpus(scenario.scaling), metrics_port)
-    await processes.start("ray", head, environment)
-    await stage.until(lambda: stage.listens(plan.ray_port), processes, "Ray")
     await processes.start("serve", ray_node.serve_command(plan.ray_address, written), environment)
     await stage.until(lambda: stage.answers(f"{plan.router_url}/readyz"), processes, "the Serve app")
     return App(

@@ -21,6 +21,7 @@ class RunningReplicas:
     """How many replicas ran when a watching process last told; nothing before it did."""
 
     counts: dict[str, int] = field(default_factory=dict)
+    told: asyncio.Event = field(default_factory=asyncio.Event, repr=False)
     reading: asyncio.Task[None] | None = field(default=None, repr=False)
 
     async def read(self, told: asyncio.StreamReader) -> None:
@@ -28,6 +29,9 @@ class RunningReplicas:
         while line := await told.readline():
             with contextlib.suppress(ValueError):
                 self.counts = json.loads(line)
+                self.told.set()
+        # Whoever waits for the first word of a process that has ended waits no longer.
+        self.told.set()
 
 
 def main() -> None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import os
 import sys
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator, Mapping, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import replace
 from pathlib import Path
@@ -20,7 +20,7 @@ from tests.integration.world import KEYS, TENANTS, JournalWorld, Tenants, gatewa
 
 ROOT = Path(__file__).parents[2]
 COMMAND = (sys.executable, "-c", "from cluster.cli import main; main()", "load")
-PATIENCE_S = 120.0
+PATIENCE_S = 300.0
 
 
 @asynccontextmanager
@@ -57,9 +57,12 @@ def scenario(path: Path, **changes: object) -> Path:
 
 
 @asynccontextmanager
-async def loading(*args: object, key: str = KEYS.agent[0]) -> AsyncIterator[asyncio.subprocess.Process]:
+async def loading(
+    *args: object, key: str = KEYS.agent[0], environment: Mapping[str, str] | None = None
+) -> AsyncIterator[asyncio.subprocess.Process]:
     """Yield the running command; whatever it left is killed."""
-    environment = {**os.environ, "RAYROOM_AGENT_KEYS": key, "RAYROOM_ADMIN_KEYS": KEYS.admin[0]}
+    keys = {"RAYROOM_AGENT_KEYS": key, "RAYROOM_ADMIN_KEYS": KEYS.admin[0]}
+    environment = {**os.environ, **keys, **(environment or {})}
     process = await asyncio.create_subprocess_exec(
         *COMMAND,
         *map(str, args),
