@@ -37,10 +37,11 @@ class RoomBook:
                 llm=max(0.0, _questions(beat.counters) - _questions(before.counters)),
             )
 
-    def close(self, room: str, job_id: str) -> None:
+    def close(self, room: str, job_id: str, now_s: float | None = None) -> None:
         """Forget a room, unless another job has taken it over."""
         if room in self.beats and self.beats[room].job_id == job_id:
-            del self.beats[room]
+            left = self.beats.pop(room)
+            self.traffic.left(left.beat_at_s if now_s is None else now_s)
 
     def of(self, tenant_id: str, now_s: float) -> tuple[RoomBeat, ...]:
         self.forget_silent(now_s)
@@ -52,7 +53,10 @@ class RoomBook:
         return self.traffic.signal(now_s, len(self.beats))
 
     def forget_silent(self, now_s: float) -> None:
-        self.beats = {room: beat for room, beat in self.beats.items() if now_s - beat.beat_at_s < SILENT_S}
+        heard = {room: beat for room, beat in self.beats.items() if now_s - beat.beat_at_s < SILENT_S}
+        if len(heard) < len(self.beats):
+            self.traffic.left(now_s, len(self.beats) - len(heard))
+        self.beats = heard
 
 
 def _frames(counters: Mapping[str, float]) -> float:

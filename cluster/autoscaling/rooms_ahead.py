@@ -50,6 +50,8 @@ class RoomSignal:
 
     open_rooms: int
     joins_per_s: float
+    growth_per_s: float
+    """Joins beyond departures."""
     requests_per_room_s: Mapping[str, float]
     """By service, without a room's first frame; a service that no room has said anything of is not in it."""
     room_s: float = 0.0
@@ -96,16 +98,16 @@ def decide(
     need = demand * settings.headroom / capacity(load.target_ongoing, answer_s, settings)
     least = settings.floor if signal.open_rooms else 0
     held = math.floor(load.target_replicas * (1 - settings.shrink_share))
-    rooms = f"{signal.open_rooms} rooms, {signal.joins_per_s:+.1f}/s"
+    rooms = f"{signal.open_rooms} rooms, {signal.growth_per_s:+.1f}/s"
     return Wanted(replicas=max(need, least, held), why=f"rooms-ahead: {rooms}, {demand:.1f} requests/s")
 
 
 def demand_ahead(signal: RoomSignal, deployment: Deployment, a_room: float, settings: RoomsAheadSettings) -> float:
     """Return the requests a second that the rooms will make `ahead_s` from now.
 
-    What was said is old: the joins of that time are counted too. A room that joins shows its first frame at once.
+    What was said is old: the growth of that time is counted too. A room that joins shows its first frame at once.
     """
-    rooms = signal.open_rooms + signal.joins_per_s * (settings.ahead_s + signal.age_s)
+    rooms = signal.open_rooms + signal.growth_per_s * (settings.ahead_s + signal.age_s)
     return a_room * rooms + (signal.joins_per_s if deployment in ("router", "vision") else 0.0)
 
 

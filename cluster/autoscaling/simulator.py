@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import numpy as np
@@ -17,7 +17,7 @@ from cluster.autoscaling.policies import RoomsAhead
 from cluster.autoscaling.pool import NONE, Pool, Requests
 from cluster.autoscaling.ray_private import RayAutoscaler, virtual_time
 from cluster.autoscaling.replicas import Replicas, start_speed
-from cluster.autoscaling.rooms_ahead import Deployment, RoomSignal
+from cluster.autoscaling.rooms_ahead import Deployment, RoomsAheadSettings, RoomSignal
 from cluster.autoscaling.senders import Senders
 from cluster.autoscaling.traffic import RoomTraffic
 from cluster.autoscaling.vendor_mix import Drawn, VendorMix
@@ -30,6 +30,7 @@ from deployments.providers.emulator.pressure import Load as VendorLoad
 
 DRAIN_S = 120.0
 """How long the end waits for what is still in flight; what is left then has failed."""
+POLL_EVERY_S = RoomsAheadSettings().poll_every_s
 SERVICES: tuple[Deployment, ...] = ("vision", "llm")
 MOST_HANDLES = 4
 MOST_BUSY = 0.95
@@ -81,7 +82,7 @@ class Simulator:
         self._senders = Senders(rooms)
         self._done = Simulated(Figures(scenario.length_s, scenario.warm_up_s, rooms.tenant, tenants))
         self._clock = VirtualClock()
-        self._signals = _Signals(self._clock, app.rooms.heartbeat_every_s)
+        self._signals = _Signals(self._clock, rooms, app.rooms.heartbeat_every_s, POLL_EVERY_S)
         self._handles = min(MOST_HANDLES, scenario.scaling.router.min_replicas)
         names: tuple[Deployment, ...] = ("router", *SERVICES)
         self._deployments = {name: self._deployment(name, ray_dice) for name in names}
@@ -143,6 +144,7 @@ class Simulator:
         from_s, tick_s = self._clock.now_s, self._assumptions.tick_s
         self._ticks += 1
         self._clock.now_s = round(self._ticks * tick_s, 9)
+        self._signals.move()
         begun = 0
         for name in SERVICES:
             self._pools[name].turn()
@@ -298,18 +300,18 @@ class Simulator:
 
 
 class _Signals:
-    """What the aggregator would tell a policy: a heartbeat old, and asked for now and then."""
+    """What the aggregator would tell a policy: joins at once, requests a heartbeat later, asked for now and then."""
 
-    def __init__(self, clock: VirtualClock, heartbeat_every_s: float) -> None:
-        self._clock, self._late_s = clock, heartbeat_every_s / 2
+    def __init__(self, clock: VirtualClock, rooms: Rooms, heartbeat_every_s: float, poll_every_s: float) -> None:
+        self._clock, self._late_s, self._poll_every_s = clock, heartbeat_every_s / 2, poll_every_s
+        self._joins_s, self._leaves_s = rooms.join_at_s, np.sort(rooms.leave_at_s)
         self._traffic = RoomTraffic()
-        self._open_rooms = 0
+        self._joined = self._left = 0
         self._beats: list[Period] = []
+        self._last: tuple[float, RoomSignal] | None = None
 
     def hear(self, period: Period) -> None:
-        """Take in a period: its joins at once, what its rooms did when their heartbeats come."""
-        self._open_rooms = period.open_rooms
-        self._traffic.joined(period.from_s, period.joined)
+        """Take in what rooms did in a period, and tell of it when their heartbeats come."""
         self._beats.append(period)
         while self._beats and self._beats[0].to_s + self._late_s <= period.from_s:
             said = self._beats.pop(0)
@@ -320,8 +322,22 @@ class _Signals:
                 llm=len(said.asked),
             )
 
+    def move(self) -> None:
+        """Count who has joined and left by now, and ask when it is time to."""
+        now_s = self._clock.now_s
+        joined = int(np.searchsorted(self._joins_s, now_s))
+        left = int(np.searchsorted(self._leaves_s, now_s))
+        self._traffic.joined(now_s, joined - self._joined)
+        self._traffic.left(now_s, left - self._left)
+        self._joined, self._left = joined, left
+        if self._last is None or now_s - self._last[0] >= self._poll_every_s - 1e-9:
+            self._last = now_s, self._traffic.signal(now_s, joined - left)
+
     def __call__(self) -> RoomSignal | None:
-        return self._traffic.signal(self._clock.now_s, self._open_rooms)
+        if self._last is None:
+            return None
+        at_s, signal = self._last
+        return replace(signal, age_s=self._clock.now_s - at_s)
 
 
 def fault_events(faults: Iterable[VendorFault]) -> list[Mapping[str, Any]]:

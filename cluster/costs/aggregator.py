@@ -73,7 +73,7 @@ class Aggregator:
         self._rooms.beat(beat)
 
     async def close(self, room: str, job_id: str) -> None:
-        self._rooms.close(room, job_id)
+        self._rooms.close(room, job_id, time.time())
 
     async def rooms_of(self, tenant_id: str) -> tuple[RoomBeat, ...]:
         return self._rooms.of(tenant_id, time.time())

@@ -20,14 +20,20 @@ from cluster.autoscaling.rooms_ahead import (
     demand_ahead,
     learn,
 )
-from cluster.autoscaling.traffic import JOIN_WINDOW_S, RoomTraffic
+from cluster.autoscaling.traffic import RoomTraffic
 from cluster.rooms import RoomBook
 from cluster.settings import ScalingSettings
 from routing.errors import ConfigurationError
 from routing.messages import RoomBeat
 
 SETTINGS = RoomsAheadSettings(requests_per_s=10, ahead_s=5)
-QUIET = RoomSignal(open_rooms=100, joins_per_s=0.0, requests_per_room_s={"vision": 0.2, "llm": 0.05}, room_s=1e6)
+QUIET = RoomSignal(
+    open_rooms=100,
+    joins_per_s=0.0,
+    growth_per_s=0.0,
+    requests_per_room_s={"vision": 0.2, "llm": 0.05},
+    room_s=1e6,
+)
 LOAD = Load(target_replicas=2, ongoing=20, queued=0, target_ongoing=16)
 
 
@@ -45,13 +51,13 @@ def test_the_router_gets_what_all_services_are_asked() -> None:
 
 
 def test_rooms_that_join_are_counted_a_cold_start_ahead_each_with_its_first_frame() -> None:
-    joining = replace(QUIET, joins_per_s=10.0)
+    joining = replace(QUIET, joins_per_s=10.0, growth_per_s=10.0)
     assert demand_ahead(joining, "vision", 0.2, SETTINGS) == pytest.approx((100 + 10 * 5) * 0.2 + 10)
     assert demand_ahead(joining, "llm", 0.2, SETTINGS) == pytest.approx((100 + 10 * 5) * 0.2)
 
 
 def test_what_is_old_is_taken_further_ahead() -> None:
-    joining = replace(QUIET, joins_per_s=10.0)
+    joining = replace(QUIET, joins_per_s=10.0, growth_per_s=10.0)
     assert demand_ahead(replace(joining, age_s=2.0), "vision", 0.2, SETTINGS) > demand_ahead(
         joining, "vision", 0.2, SETTINGS
     )
@@ -85,13 +91,27 @@ def test_what_an_answer_takes_is_learned_by_littles_law_but_not_from_a_queue() -
     assert learn(0.8, replace(LOAD, ongoing=400.0, queued=50.0), requests_per_s=20.0) == 0.8
 
 
-def test_joins_count_for_a_few_seconds_and_rates_are_a_mean_over_rooms() -> None:
+def test_rooms_that_come_as_others_go_are_no_growth() -> None:
+    churn = replace(QUIET, joins_per_s=10.0)
+    assert demand_ahead(churn, "llm", 0.2, SETTINGS) == pytest.approx(100 * 0.2)
+
+
+def test_a_burst_is_seen_while_it_lasts_and_one_moment_is_none() -> None:
     traffic = RoomTraffic()
-    traffic.joined(0.5, 50)
+    traffic.joined(0.2, 50)
+    assert traffic.signal(0.6, 50).joins_per_s == 0.0
+    for at_s in (10.0, 10.5, 11.0):
+        traffic.joined(at_s, 20)
+        traffic.left(at_s, 5)
+    seen = traffic.signal(11.5, 100)
+    assert (seen.joins_per_s, seen.growth_per_s) == (40.0, 30.0)
+    assert traffic.signal(13.0, 100).joins_per_s == 0.0
+
+
+def test_what_a_room_asks_is_a_mean_over_rooms_and_seconds() -> None:
+    traffic = RoomTraffic()
     for second in range(1, 10):
         traffic.asked(second, room_s=50, vision=10, llm=1)
-    early, late = traffic.signal(1.0, 50), traffic.signal(float(JOIN_WINDOW_S + 1), 50)
-    assert early.joins_per_s == pytest.approx(50 / (JOIN_WINDOW_S - 1)) and late.joins_per_s == 0.0
     assert traffic.signal(9.0, 50).requests_per_room_s == {"llm": pytest.approx(0.02), "vision": pytest.approx(0.2)}
 
 
@@ -109,6 +129,8 @@ def test_the_room_book_tells_what_its_heartbeats_say_without_a_rooms_first_frame
     signal = book.signal(104.0)
     assert signal.open_rooms == 1 and signal.room_s == 4.0
     assert signal.requests_per_room_s == {"vision": 1.0, "llm": 0.25}
+    book.close("tenant_acme_x", "j1", 105.0)
+    assert book.signal(105.0).open_rooms == 0 and book.traffic.steps[-1].leaves == 1
 
 
 def context(config: AutoscalingConfig, state: dict[str, Any]) -> AutoscalingContext:
