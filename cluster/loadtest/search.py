@@ -29,14 +29,13 @@ from cluster.loadtest.load import (
 from cluster.loadtest.scenario import Scenario, Steady
 from routing.errors import ConfigurationError
 
-FIRST_ROOMS = 100
 MOST_ROOMS = 20_000
 STEP_S = 40.0
 STEP_WARM_UP_S = 15.0
 
 
 def run_search(options: Options) -> int:
-    """Search; returns 0 when some number of rooms holds the targets, 1 when none does."""
+    """Search from the scenario's own number of rooms on; returns 0 when some number holds the targets, 1 when none."""
     load = read_load(options.scenario)
     check_file(options.config)
     if not any(limit is not None for limit in load.scenario.targets.model_dump().values()):
@@ -101,7 +100,7 @@ async def _search(options: Options, load: Load, out: Path, signals: Signals) -> 
         ended = asyncio.Event()
         search = _Search(options, load, running, ended)
         with signals.end_softly(ended):
-            most = await find_max(search.holds, FIRST_ROOMS, MOST_ROOMS)
+            most = await find_max(search.holds, len(load.rooms), MOST_ROOMS)
     if search.best is None:
         return 1
     totals, cpus = search.best.summary.totals, len(os.sched_getaffinity(0))

@@ -110,3 +110,18 @@ async def test_a_wrong_scenario_is_named_with_its_key_and_line(tmp_path: Path) -
     file = scenario(tmp_path, arrivals={"kind": "steady", "rooms": -4})
     said = await refused(file)
     assert f"{file}:3" in said and "arrivals" in said and "-4" in said
+
+
+async def test_a_search_that_finds_no_number_of_rooms_says_what_it_tried(tmp_path: Path) -> None:
+    file = scenario(tmp_path, length_s=5, arrivals={"kind": "steady", "rooms": 2}, targets={"p95_ms": 0.001})
+    async with load_app(tmp_path) as (url, _):
+        async with loading(file, "--url", url, "--find-max", "--out", tmp_path / "run") as process:
+            status, said, complained = await ended(process)
+    assert status == 1, said + complained
+    assert "2 rooms: missed" in said and "1 rooms: missed" in said and "0 rooms hold the targets" in said
+    assert not record.load(tmp_path / "run").summary.verdicts[0].held
+
+
+async def test_a_search_without_a_target_is_refused(tmp_path: Path) -> None:
+    said = await refused(scenario(tmp_path, targets={}), "--url", "http://127.0.0.1:9", "--find-max")
+    assert "needs a target" in said
