@@ -22,7 +22,7 @@ async def test_a_scenario_starts_its_own_app_and_what_it_counts_is_the_bill(tmp_
     async with loading(file, "--replay", "--out", tmp_path / "run") as process:
         assert process.stdout is not None
         async with asyncio.timeout(PATIENCE_S):
-            while b" 4 rooms, " not in (line := await process.stdout.readline()):
+            while b" s: 4 rooms, " not in (line := await process.stdout.readline()):
                 assert line, "the load ended before its rooms were open"
         if stopped:
             process.send_signal(signal.SIGINT)
