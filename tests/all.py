@@ -20,15 +20,16 @@ BIN = Path(sys.executable).parent
 CHECKS: tuple[tuple[str, ...], ...] = (
     ("ruff", "check", "."),
     ("ruff", "format", "--check", "."),
-    ("mypy",),
     ("coverage", "erase"),
 )
 SPOKEN = tuple(f"tests/acceptance/{name}.py" for name in ("test_voice_room", "test_voice_bill", "test_pixels_to_sound"))
+PYTEST = ("coverage", "run", "-m", "pytest")
 # Side by side: the acceptance tests mostly wait for processes, and for what is spoken to be said.
 LANES: tuple[tuple[str, ...], ...] = (
-    ("tests/acceptance", *(f"--ignore={file}" for file in SPOKEN)),
-    ("tests/unit", "tests/contract", "tests/integration"),
-    SPOKEN,
+    (*PYTEST, "tests/acceptance", *(f"--ignore={file}" for file in SPOKEN)),
+    (*PYTEST, "tests/unit", "tests/contract", "tests/integration"),
+    (*PYTEST, *SPOKEN),
+    ("mypy",),
 )
 COVERAGE: tuple[tuple[str, ...], ...] = (("coverage", "combine", "--quiet"), ("coverage", "report"))
 
@@ -44,27 +45,27 @@ def main() -> int:
     except ConfigurationError as error:
         print(error.message, file=sys.stderr)
         return 2
-    return _each(CHECKS) or _tests() or _each(COVERAGE)
+    return _each(CHECKS) or _lanes() or _each(COVERAGE)
 
 
 def _each(steps: tuple[tuple[str, ...], ...]) -> int:
-    for name, *arguments in steps:
+    for step in steps:
         started_s = time.monotonic()
-        status = subprocess.run([BIN / name, *arguments], cwd=ROOT).returncode
-        _say(" ".join((name, *arguments)), status, started_s)
+        status = subprocess.run(_command(step), cwd=ROOT).returncode
+        _say(" ".join(step), status, started_s)
         if status:
             return status
     return 0
 
 
-def _tests() -> int:
+def _lanes() -> int:
     """Run the lanes at once, each into a file of its own; what it said is printed when it has ended."""
     started_s = time.monotonic()
-    print(f"== pytest, {len(LANES)} lanes at once: some ten minutes until they say anything", flush=True)
+    print(f"== mypy and pytest, {len(LANES)} lanes at once: some ten minutes until all have spoken", flush=True)
     with contextlib.ExitStack() as files:
         running = [(lane, files.enter_context(tempfile.TemporaryFile("w+"))) for lane in LANES]
         lanes = [
-            (lane, said, subprocess.Popen(_pytest(lane), cwd=ROOT, stdout=said, stderr=said)) for lane, said in running
+            (lane, said, subprocess.Popen(_command(lane), cwd=ROOT, stdout=said, stderr=said)) for lane, said in running
         ]
         worst = 0
         try:
@@ -72,15 +73,16 @@ def _tests() -> int:
                 worst = max(worst, abs(process.wait()))
                 said.seek(0)
                 print(said.read(), end="")
-                _say(f"pytest {' '.join(lane)}", process.returncode, started_s)
+                _say(" ".join(lane), process.returncode, started_s)
         finally:
             for _, _, process in lanes:
                 process.terminate()
     return worst
 
 
-def _pytest(paths: tuple[str, ...]) -> list[str | Path]:
-    return [BIN / "coverage", "run", "-m", "pytest", *paths]
+def _command(step: tuple[str, ...]) -> list[str | Path]:
+    name, *arguments = step
+    return [BIN / name, *arguments]
 
 
 def _say(what: str, status: int, started_s: float) -> None:
