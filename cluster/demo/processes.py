@@ -72,6 +72,10 @@ class Processes:
             if process.returncode is not None and (names is None or name in names):
                 raise StartFailed(f"{name} ended with status {process.returncode}:\n{self.tail(name)}")
 
+    def pids(self, names: Collection[str]) -> frozenset[int]:
+        """Return the ids of those of `names` that run."""
+        return frozenset(process.pid for name, process in self._running.items() if name in names)
+
     def said(self, name: str, phrase: str) -> bool:
         """Tell whether a process has written `phrase` to its log."""
         return phrase in (self.logs / f"{name}.log").read_text("utf-8", "replace")

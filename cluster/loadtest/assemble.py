@@ -216,9 +216,11 @@ def _replica_seconds(rows: Sequence[Mapping[str, Any]], from_s: float, to_s: flo
 
 def _held(samples: Sequence[tuple[float, int]], from_s: float, to_s: float) -> float:
     ends = [at_s for at_s, _ in samples[1:]] + [to_s]
+    # The first sample may come late on a busy machine: what it saw stands for the time before it.
+    begins = [from_s, *ends[:-1]]
     return sum(
-        running * max(0.0, min(end_s, to_s) - max(at_s, from_s))
-        for (at_s, running), end_s in zip(samples, ends, strict=True)
+        running * max(0.0, min(end_s, to_s) - max(begin_s, from_s))
+        for (_, running), begin_s, end_s in zip(samples, begins, ends, strict=True)
     )
 
 

@@ -40,6 +40,8 @@ END_TIMEOUT_S = 60.0
 STOP_GRACE_S = 5.0
 JOIN_TIMEOUT_S = 60.0
 REPLICA_WATCH = "replica-watch"
+# What runs for real rooms is not the app's either.
+GUESTS = ("livekit", "agent", "publisher")
 
 
 class Shards(Protocol):
@@ -89,7 +91,7 @@ async def drive(
     count = how.processes or processes_for(len(rooms), how.replay)
     running = shards or LocalShards(processes, how.directory)
     # Handed over before it is full: what of it is ours is asked again at each look.
-    meter = CpuMeter(lambda: running.pids | how.app.strangers | watching)
+    meter = CpuMeter(lambda: running.pids | how.app.strangers | watching | processes.pids(GUESTS))
     counting, watching = await _count_replicas(how.app, processes)
     cpu_began_s, watched = time.process_time(), Watched()
     starts_at_s = await running.start(split(scenario, rooms, tenants, where, count))
