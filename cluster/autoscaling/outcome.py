@@ -3,18 +3,18 @@
 from __future__ import annotations
 
 import datetime as dt
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from typing import Any
 
 import numpy as np
 
 from cluster.autoscaling.assumptions import Assumptions
 from cluster.autoscaling.figures import Figures
-from cluster.autoscaling.simulator import Simulated, fault_events
+from cluster.autoscaling.simulator import Simulated
 from cluster.loadtest import record
 from cluster.loadtest.arrivals import Rooms, tenant_name
 from cluster.loadtest.factors import Frames, mean_tokens, price_note, strong_frame, tenant_row
-from cluster.loadtest.scenario import Scenario
+from cluster.loadtest.scenario import Scenario, VendorFault
 from cluster.loadtest.verdicts import missed, room_hours, verdicts
 from cluster.settings import AppSettings
 from routing.catalogue import Catalogue
@@ -59,7 +59,7 @@ def run_of(
             "decisions": len(simulated.events),
         },
     )
-    events = sorted([*simulated.events, *fault_events(scenario.vendors.faults)], key=lambda event: event["at_s"])
+    events = sorted([*simulated.events, *_fault_events(scenario.vendors.faults)], key=lambda event: event["at_s"])
     return record.Run(
         summary=summary,
         replicas=record.table(record.REPLICAS, simulated.replica_rows),
@@ -120,3 +120,13 @@ def _tenants(
         for index in range(len(sums["seen"]))
     ]
     return rows, price_note(strong)
+
+
+def _fault_events(faults: Iterable[VendorFault]) -> list[Mapping[str, Any]]:
+    """Return the begin and the end of each vendor's bad time."""
+    events: list[Mapping[str, Any]] = []
+    for fault in faults:
+        how = f"{fault.share:.0%} answer {fault.status}" if fault.status else f"{fault.slower_by_s:g} s slower"
+        events.append({"at_s": fault.from_s, "kind": "fault", "where": fault.vendor, "what": f"begins: {how}"})
+        events.append({"at_s": fault.to_s, "kind": "fault", "where": fault.vendor, "what": "is over"})
+    return events

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping
-from dataclasses import dataclass, field, replace
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
@@ -17,12 +17,12 @@ from cluster.autoscaling.policies import RoomsAhead
 from cluster.autoscaling.pool import NONE, Pool, Requests
 from cluster.autoscaling.ray_private import RayAutoscaler, virtual_time
 from cluster.autoscaling.replicas import Replicas, start_speed
-from cluster.autoscaling.rooms_ahead import Deployment, RoomsAheadSettings, RoomSignal
+from cluster.autoscaling.rooms_ahead import Deployment, RoomsAheadSettings
 from cluster.autoscaling.senders import Senders
-from cluster.autoscaling.traffic import RoomTraffic
+from cluster.autoscaling.signals import RoomSignals
 from cluster.autoscaling.vendor_mix import Drawn, VendorMix
 from cluster.loadtest.arrivals import Floats, Rooms
-from cluster.loadtest.scenario import Scenario, VendorFault
+from cluster.loadtest.scenario import Scenario
 from cluster.loadtest.takes import Takes
 from cluster.settings import AppSettings, ScalingSettings
 from deployments.handles import GRACE_S
@@ -30,7 +30,6 @@ from deployments.providers.emulator.pressure import Load as VendorLoad
 
 DRAIN_S = 120.0
 """How long the end waits for what is still in flight; what is left then has failed."""
-POLL_EVERY_S = RoomsAheadSettings().poll_every_s
 SERVICES: tuple[Deployment, ...] = ("vision", "llm")
 MOST_HANDLES = 4
 MOST_BUSY = 0.95
@@ -82,7 +81,7 @@ class Simulator:
         self._senders = Senders(rooms)
         self._done = Simulated(Figures(scenario.length_s, scenario.warm_up_s, rooms.tenant, tenants))
         self._clock = VirtualClock()
-        self._signals = _Signals(self._clock, rooms, app.rooms.heartbeat_every_s, POLL_EVERY_S)
+        self._signals = RoomSignals(self._clock, rooms, app.rooms.heartbeat_every_s, RoomsAheadSettings().poll_every_s)
         self._handles = min(MOST_HANDLES, scenario.scaling.router.min_replicas)
         names: tuple[Deployment, ...] = ("router", *SERVICES)
         self._deployments = {name: self._deployment(name, ray_dice) for name in names}
@@ -297,54 +296,3 @@ class Simulator:
             self._done.left_over += len(pool.queue)
             self._lose(name, "failed", pool.queue)
         self._done.figures.close(float("inf"))
-
-
-class _Signals:
-    """What the aggregator would tell a policy: joins at once, requests a heartbeat later, asked for now and then."""
-
-    def __init__(self, clock: VirtualClock, rooms: Rooms, heartbeat_every_s: float, poll_every_s: float) -> None:
-        self._clock, self._late_s, self._poll_every_s = clock, heartbeat_every_s / 2, poll_every_s
-        self._joins_s, self._leaves_s = rooms.join_at_s, np.sort(rooms.leave_at_s)
-        self._traffic = RoomTraffic()
-        self._joined = self._left = 0
-        self._beats: list[Period] = []
-        self._last: tuple[float, RoomSignal] | None = None
-
-    def hear(self, period: Period) -> None:
-        """Take in what rooms did in a period, and tell of it when their heartbeats come."""
-        self._beats.append(period)
-        while self._beats and self._beats[0].to_s + self._late_s <= period.from_s:
-            said = self._beats.pop(0)
-            self._traffic.asked(
-                period.from_s,
-                room_s=said.open_rooms * (said.to_s - said.from_s),
-                vision=len(said.kept) - said.joined,
-                llm=len(said.asked),
-            )
-
-    def move(self) -> None:
-        """Count who has joined and left by now, and ask when it is time to."""
-        now_s = self._clock.now_s
-        joined = int(np.searchsorted(self._joins_s, now_s))
-        left = int(np.searchsorted(self._leaves_s, now_s))
-        self._traffic.joined(now_s, joined - self._joined)
-        self._traffic.left(now_s, left - self._left)
-        self._joined, self._left = joined, left
-        if self._last is None or now_s - self._last[0] >= self._poll_every_s - 1e-9:
-            self._last = now_s, self._traffic.signal(now_s, joined - left)
-
-    def __call__(self) -> RoomSignal | None:
-        if self._last is None:
-            return None
-        at_s, signal = self._last
-        return replace(signal, age_s=self._clock.now_s - at_s)
-
-
-def fault_events(faults: Iterable[VendorFault]) -> list[Mapping[str, Any]]:
-    """Return the begin and the end of each vendor's bad time."""
-    events: list[Mapping[str, Any]] = []
-    for fault in faults:
-        how = f"{fault.share:.0%} answer {fault.status}" if fault.status else f"{fault.slower_by_s:g} s slower"
-        events.append({"at_s": fault.from_s, "kind": "fault", "where": fault.vendor, "what": f"begins: {how}"})
-        events.append({"at_s": fault.to_s, "kind": "fault", "where": fault.vendor, "what": "is over"})
-    return events
