@@ -23,8 +23,8 @@ class RoomsAheadSettings(Settings):
     """What rooms-ahead counts with."""
 
     ahead_s: Seconds = 3
-    """How far ahead it looks: a cold start (1.3 to 1.5 s alone, up to 4.4 s when six start together on four cores, by
-    docs/measurements.md)."""
+    """How far ahead it looks: a cold start (1.3 to 1.5 s alone, up to 4.4 s when six start together, measured on four
+    cores with Ray 2.60)."""
     requests_per_s: Annotated[float, Field(gt=0)] | None = None
     """What one replica answers a second at its target of ongoing requests, as `rayroom load --find-max` measures it.
     Without it: the target over the time an answer takes, which is learned from what is going on."""
