@@ -31,14 +31,17 @@ class Processes:
     """The processes of one run, each with a log of its own, stopped in reverse order.
 
     Ray's daemons leave their parent: as the subreaper this process inherits them, so that it can end them too.
+    What ran below this process before is not theirs, and stays.
     """
 
     logs: Path
     _running: dict[str, asyncio.subprocess.Process] = field(default_factory=dict)
+    _others: Collection[psutil.Process] = ()
 
     async def __aenter__(self) -> Processes:
         self.logs.mkdir(parents=True, exist_ok=True)
         ctypes.CDLL(None, use_errno=True).prctl(_PR_SET_CHILD_SUBREAPER, 1, 0, 0, 0)
+        self._others = frozenset(psutil.Process().children())
         return self
 
     async def __aexit__(
@@ -103,7 +106,7 @@ class Processes:
     async def _end_all(self) -> None:
         for name in reversed(list(self._running)):
             await self.stop(name, grace_s=3.0)
-        await asyncio.to_thread(_end_descendants)
+        await asyncio.to_thread(_end_descendants, self._others)
 
 
 def _kill_group(pid: int) -> None:
@@ -111,10 +114,10 @@ def _kill_group(pid: int) -> None:
         os.killpg(pid, signal.SIGKILL)
 
 
-def _end_descendants() -> None:
-    """Kill whatever is left below this process, inherited orphans and what they start meanwhile included."""
+def _end_descendants(others: Collection[psutil.Process]) -> None:
+    """Kill whatever is left below this process but `others`: inherited orphans too, and what they start meanwhile."""
     for _ in range(50):
-        left = psutil.Process().children(recursive=True)
+        left = _below(others)
         if not left:
             return
         for process in left:
@@ -124,6 +127,16 @@ def _end_descendants() -> None:
                 continue
         psutil.wait_procs(left, timeout=0.5)
         _reap()
+
+
+def _below(others: Collection[psutil.Process]) -> list[psutil.Process]:
+    left = []
+    for child in psutil.Process().children():
+        if child not in others:
+            with contextlib.suppress(psutil.NoSuchProcess):
+                left += child.children(recursive=True)
+            left.append(child)
+    return left
 
 
 def _reap() -> None:

@@ -53,6 +53,8 @@ def running_livekit(root: Path = ROOT) -> Iterator[LiveKit]:
         try:
             _wait_until_it_listens(process, port, log)
             yield livekit
+            if process.poll() is not None:
+                raise RuntimeError(f"livekit-server ended by itself, status {process.returncode}:\n{_tail(log)}")
         finally:
             _stop(process)
 
@@ -64,7 +66,11 @@ def _wait_until_it_listens(process: subprocess.Popen[bytes], port: int, log: Pat
             if probe.connect_ex(("127.0.0.1", port)) == 0:
                 return
         time.sleep(0.05)
-    raise RuntimeError(f"livekit-server did not start:\n{log.read_text('utf-8', 'replace')[-2_000:]}")
+    raise RuntimeError(f"livekit-server did not start:\n{_tail(log)}")
+
+
+def _tail(log: Path) -> str:
+    return log.read_text("utf-8", "replace")[-2_000:]
 
 
 def _stop(process: subprocess.Popen[bytes]) -> None:
