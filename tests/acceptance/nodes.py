@@ -40,7 +40,15 @@ class Nodes:
         assert self.process.stdin is not None and self.process.stdout is not None
         self.process.stdin.write(b"kill\n")
         async with asyncio.timeout(PATIENCE_S):
-            assert json.loads(await self.process.stdout.readline()) == {"killed": True}
+            assert await told(self.process.stdout) == {"killed": True}
+
+
+async def told(stdout: asyncio.StreamReader) -> dict[str, Any]:
+    """Return the next thing the cluster tells, past what Ray prints beside it."""
+    while not (line := await stdout.readline()).startswith(b"{"):
+        assert line, "the cluster ended; its own output says why"
+    said: dict[str, Any] = json.loads(line)
+    return said
 
 
 @asynccontextmanager
@@ -59,10 +67,8 @@ async def three_nodes(environment: dict[str, str]) -> AsyncIterator[Nodes]:
         assert process.stdin is not None and process.stdout is not None
         try:
             async with asyncio.timeout(PATIENCE_S):
-                while not (line := await process.stdout.readline()).startswith(b"{"):
-                    assert line, "the cluster did not start; its own output says why"
-            told = json.loads(line)
-            yield Nodes(url=told["url"], address=told["address"], journal=Path(told["journal"]), process=process)
+                up = await told(process.stdout)
+            yield Nodes(url=up["url"], address=up["address"], journal=Path(up["journal"]), process=process)
         finally:
             process.stdin.close()
             async with asyncio.timeout(PATIENCE_S):
@@ -113,8 +119,8 @@ def main() -> None:
         # One proxy: nodes of one machine share its ports.
         serve.start(proxy_location="HeadOnly", http_options={"host": "127.0.0.1", "port": port})
         serve.run(build(_args(directory)), name="rayroom")
-        told = {"url": f"http://127.0.0.1:{port}", "address": cluster.address, "journal": str(directory / "journal.db")}
-        print(json.dumps(told), flush=True)
+        up = {"url": f"http://127.0.0.1:{port}", "address": cluster.address, "journal": str(directory / "journal.db")}
+        print(json.dumps(up), flush=True)
         for _ in sys.stdin:
             cluster.remove_node(workers.pop(), allow_graceful=False)
             print(json.dumps({"killed": True}), flush=True)

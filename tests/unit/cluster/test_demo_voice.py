@@ -16,6 +16,7 @@ from cluster.costs.recorder import Recorder
 from cluster.demo import table
 from cluster.demo.conclusion import Run, conclude
 from cluster.demo.plan import VOICE_ROOM, planned
+from cluster.demo.samples import Sample
 from cluster.demo.speech_books import Book, backend_book, compare, journal_book, vendor_units
 from cluster.demo.voice_room import EmulatorFailed, conversation, emulator_journal
 from cluster.demo.vowels import RATE_HZ, silence, speech
@@ -113,8 +114,10 @@ async def test_speech_that_differs_fails_the_run_and_is_said_to_the_unit(tmp_pat
         await recorder.write([settlement(cost_nanousd=90, usage=Usage(audio_ms=1_500))])
         await recorder.aclose()
         run = Run(
+            started_at_s=1_795_000_000.0,
             seconds=1,
             rooms=[],
+            samples=[Sample(at_s=1_795_000_001.0, usages=USAGES)],
             usages=USAGES,
             voice=conversation(USAGES, TOLD),
             vendor_speech=vendor_units([seen("nova-3", audio_ms=1_520)]),
@@ -122,7 +125,7 @@ async def test_speech_that_differs_fails_the_run_and_is_said_to_the_unit(tmp_pat
             backend_speech=book(),
         )
         assert conclude(plan, run, console) == 1
-    said, left = console.export_text(), json.loads((tmp_path / "run.json").read_text())
+    said, left = console.export_text(), json.loads((tmp_path / "run.json").read_text())["details"]
     assert "DIFFERENT" in said and "audio_ms: vendor 1520, journal 1500, backend 1500" in said
     assert "to the first word 702 ms, to the first sound 1204 ms" in said
     assert left["equal"] is False and left["voice"]["room"] == VOICE_ROOM
