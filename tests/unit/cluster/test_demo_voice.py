@@ -116,7 +116,7 @@ async def test_speech_that_differs_fails_the_run_and_is_said_to_the_unit(tmp_pat
         run = Run(
             started_at_s=1_795_000_000.0,
             seconds=1,
-            rooms=[],
+            rooms={},
             samples=[Sample(at_s=1_795_000_001.0, usages=USAGES)],
             usages=USAGES,
             voice=conversation(USAGES, TOLD),
