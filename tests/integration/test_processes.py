@@ -14,7 +14,8 @@ from cluster.demo.processes import Processes, StartFailed
 SLEEPS = [sys.executable, "-c", "import time; time.sleep(600)"]
 LEAVES_ONE = (
     "import subprocess, sys;"
-    "print(subprocess.Popen([sys.executable, '-c', 'import time; time.sleep(600)'], start_new_session=True).pid)"
+    "print(subprocess.Popen([sys.executable, '-c', 'import time; time.sleep(600)'], stdout=subprocess.DEVNULL,"
+    " start_new_session=True).pid, flush=True)"
 )
 
 
