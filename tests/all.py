@@ -22,13 +22,21 @@ CHECKS: tuple[tuple[str, ...], ...] = (
     ("ruff", "format", "--check", "."),
     ("coverage", "erase"),
 )
-SPOKEN = tuple(f"tests/acceptance/{name}.py" for name in ("test_voice_room", "test_voice_bill", "test_pixels_to_sound"))
+SPOKEN, SEPARATE = (
+    tuple(f"tests/acceptance/test_{name}.py" for name in names)
+    for names in (
+        ("voice_room", "voice_bill", "pixels_to_sound"),
+        ("demo", "load", "load_nodes", "rooms_ahead", "stack"),
+    )
+)
 PYTEST = ("coverage", "run", "-m", "pytest")
-# Side by side: the acceptance tests mostly wait for processes, and for what is spoken to be said.
+# Side by side: most of them wait, for processes to start and for what is spoken to be said.
 LANES: tuple[tuple[str, ...], ...] = (
-    (*PYTEST, "tests/acceptance", *(f"--ignore={file}" for file in SPOKEN)),
-    (*PYTEST, "tests/unit", "tests/contract", "tests/integration"),
+    (*PYTEST, "tests/acceptance", *(f"--ignore={file}" for file in (*SPOKEN, *SEPARATE))),
+    (*PYTEST, *SEPARATE),
     (*PYTEST, *SPOKEN),
+    (*PYTEST, "tests/unit", "tests/contract"),
+    (*PYTEST, "tests/integration"),
     ("mypy",),
 )
 COVERAGE: tuple[tuple[str, ...], ...] = (("coverage", "combine", "--quiet"), ("coverage", "report"))
