@@ -13,37 +13,22 @@ from cluster.autoscaling.assumptions import Assumptions
 from cluster.autoscaling.experiment import Experiment, simulate
 from cluster.config_file import check_file
 from cluster.loadtest.record import Run
-from cluster.loadtest.scenario import Scenario
+from cluster.loadtest.scenario import load_scenario
 from cluster.loadtest.takes import takes_of
 from tests.benchmarks.machine import busy
 
 ROOT = Path(__file__).parents[2]
 GOAL_S = 60.0
-# A frame a second, of which the screens keep about as many as a meeting does: 15 %.
-SCENARIO = Scenario.model_validate(
-    {
-        "name": "hundred-thousand",
-        "length_s": 3_600,
-        "warm_up_s": 60,
-        "arrivals": {"kind": "ramp", "to_rooms": 100_000, "over_s": 300},
-        "rooms": {"talk_share": 0.1, "screens": {"typing": 1, "scrolling": 1, "slides": 1, "pointer": 2, "still": 3}},
-        "tenants": {"count": 200, "skew": 1.0},
-        "scaling": {
-            "router": {"min_replicas": 4, "max_replicas": 400},
-            "vision": {"max_replicas": 2_000},
-            "llm": {"max_replicas": 200},
-        },
-        "targets": {"p95_ms": 3_000},
-    }
-)
+SCENARIO = ROOT / "docs/hundred-thousand.yaml"
 
 
 def run() -> tuple[Run, float]:
     """Return the simulated hour and the seconds of CPU it took; the screens are drawn before."""
     app = check_file(ROOT / "serve_config.yaml")
-    takes = takes_of(SCENARIO.rooms)
+    scenario, directory = load_scenario(str(SCENARIO))
+    takes = takes_of(scenario.rooms)
     experiment = Experiment(
-        scenario=SCENARIO, directory=ROOT, app=app, takes=takes, assumptions=Assumptions(starts_at_once=100)
+        scenario=scenario, directory=directory, app=app, takes=takes, assumptions=Assumptions(starts_at_once=100)
     )
     began_s = time.process_time()
     return simulate(experiment), time.process_time() - began_s
