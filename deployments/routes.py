@@ -2,13 +2,6 @@
 
 from __future__ import annotations
 
-import base64
-import json
-import struct
-import time
-import uuid
-from collections.abc import AsyncGenerator, AsyncIterator
-from contextlib import aclosing
 from dataclasses import asdict
 from typing import Any
 
@@ -16,17 +9,16 @@ import structlog
 from fastapi import FastAPI, Request, Response
 from fastapi.exceptions import RequestValidationError
 from fastapi.responses import JSONResponse, StreamingResponse
-from pydantic import BaseModel
 from starlette.exceptions import HTTPException
 
-from deployments.attempts import Answered
+from deployments import completions
 from deployments.auth import RoomToken, check_key, sign
 from deployments.gateway import Gateway
+from deployments.openapi import describe, header_parameters, json_body
 from deployments.straight import StraightApp, error_response
 from deployments.wire import (
     ChatRequest,
     EmbeddingRequest,
-    FrameHeaders,
     Heartbeat,
     KnowledgeSearch,
     OpenRoom,
@@ -34,13 +26,11 @@ from deployments.wire import (
     parse_frame_headers,
 )
 from routing.errors import BadInput, NotAJpeg, RayroomError, TooLarge
-from routing.messages import Delta, Usage
 from routing.policy import AUTO
 
 MAX_FRAME_BYTES = 2 * 1024 * 1024
 # Below the 4 MB that a handle may carry between replicas.
 MAX_JSON_BYTES = 3_500_000
-_REF = "#/components/schemas/{model}"
 
 log = structlog.get_logger()
 
@@ -57,7 +47,7 @@ def build_routes(gateway: Gateway) -> FastAPI:
     _add_embeddings(app, gateway)
     _add_knowledge(app, gateway)
     _add_usage(app, gateway)
-    _describe(app)
+    describe(app)
     return app
 
 
@@ -75,7 +65,7 @@ def _add_rooms(app: FastAPI, gateway: Gateway) -> None:
         await gateway.ready()
         return {"status": "ready"}
 
-    @app.post("/v1/rooms", openapi_extra=_json_body(OpenRoom))
+    @app.post("/v1/rooms", openapi_extra=json_body(OpenRoom))
     async def open_room(request: Request) -> dict[str, Any]:
         """Open a room for its agent: agent key in, tenant, limits and a room token out."""
         check_key(request.headers.get("authorization"), gateway.keys.agent, "agent")
@@ -95,7 +85,7 @@ def _add_rooms(app: FastAPI, gateway: Gateway) -> None:
             },
         }
 
-    @app.post("/v1/rooms/{room}/heartbeat", openapi_extra=_json_body(Heartbeat))
+    @app.post("/v1/rooms/{room}/heartbeat", openapi_extra=json_body(Heartbeat))
     async def heartbeat(request: Request, room: str) -> dict[str, Any]:
         """Take an agent's counters and speech usage; the token is fresh when the old one is half spent.
 
@@ -120,7 +110,7 @@ def _add_rooms(app: FastAPI, gateway: Gateway) -> None:
 def _add_frames(app: StraightApp, gateway: Gateway) -> None:
     image = {"content": {"image/jpeg": {"schema": {"type": "string", "format": "binary"}}}, "required": True}
 
-    @app.post_straight("/v1/frames", openapi_extra={"requestBody": image, "parameters": _header_parameters()})
+    @app.post_straight("/v1/frames", openapi_extra={"requestBody": image, "parameters": header_parameters()})
     async def frame(request: Request) -> JSONResponse:
         """Describe one frame: a raw JPEG, its metadata in `x-frame-...` headers."""
         token = _token(request, gateway)
@@ -134,8 +124,8 @@ def _add_frames(app: StraightApp, gateway: Gateway) -> None:
                 "description": answered.answer.text,
                 "model": answered.answer.model,
                 "finish": answered.answer.finish,
-                "usage": _usage(answered.answer.usage),
-                **_told(answered),
+                "usage": completions.usage(answered.answer.usage),
+                **completions.told(answered),
             },
             headers={"server-timing": _timing(answered.vendor_s)},
         )
@@ -155,25 +145,25 @@ def _add_chat(app: StraightApp, gateway: Gateway) -> None:
         ]
         return {"object": "list", "data": rows}
 
-    @app.post_straight("/v1/chat/completions", openapi_extra=_json_body(ChatRequest))
+    @app.post_straight("/v1/chat/completions", openapi_extra=json_body(ChatRequest))
     async def chat(request: Request) -> Response:
         """Answer a turn, whole or streamed, as OpenAI's chat completions do."""
         token = _token(request, gateway)
         asked = parse_body(ChatRequest, await _body(request, MAX_JSON_BYTES))
         if not asked.stream:
             answered = await gateway.chat(token, asked)
-            return JSONResponse(_completion(answered), headers={"server-timing": _timing(answered.vendor_s)})
+            return JSONResponse(completions.completion(answered), headers={"server-timing": _timing(answered.vendor_s)})
         deltas = await gateway.chat_stream(token, asked)
         # The first piece is awaited here, so that what fails before it still has a status of its own.
         first = await anext(deltas)
         with_usage = asked.stream_options is not None and asked.stream_options.include_usage
-        events = _events(first, deltas, with_usage)
+        events = completions.events(first, deltas, with_usage)
         told = {"cache-control": "no-store", "server-timing": _timing(first.vendor_s)}
         return StreamingResponse(events, media_type="text/event-stream", headers=told)
 
 
 def _add_embeddings(app: FastAPI, gateway: Gateway) -> None:
-    @app.post("/v1/embeddings", openapi_extra=_json_body(EmbeddingRequest))
+    @app.post("/v1/embeddings", openapi_extra=json_body(EmbeddingRequest))
     async def embeddings(request: Request) -> dict[str, Any]:
         """Embed text and images, as OpenAI's embeddings do."""
         token = _token(request, gateway)
@@ -181,7 +171,7 @@ def _add_embeddings(app: FastAPI, gateway: Gateway) -> None:
         result, cost_nanousd = await gateway.embed(token, asked)
         packed = asked.encoding_format == "base64"
         rows = [
-            {"object": "embedding", "index": index, "embedding": _packed(vector) if packed else vector}
+            {"object": "embedding", "index": index, "embedding": completions.packed(vector) if packed else vector}
             for index, vector in enumerate(result.vectors)
         ]
         tokens = result.usage.input_tokens if result.usage else 0
@@ -195,7 +185,7 @@ def _add_embeddings(app: FastAPI, gateway: Gateway) -> None:
 
 
 def _add_knowledge(app: FastAPI, gateway: Gateway) -> None:
-    @app.post("/v1/knowledge/search", openapi_extra=_json_body(KnowledgeSearch))
+    @app.post("/v1/knowledge/search", openapi_extra=json_body(KnowledgeSearch))
     async def search(request: Request) -> dict[str, Any]:
         """Return the passages of the token's tenant for a question, and for the frame it is about."""
         token = _token(request, gateway)
@@ -256,126 +246,3 @@ async def _body(request: Request, limit: int) -> bytes:
 def _timing(vendor_s: float) -> str:
     """Return a Server-Timing header: how much of the answer's time was the vendors'."""
     return f"vendor;dur={1_000 * vendor_s:.1f}"
-
-
-def _told(answered: Answered) -> dict[str, Any]:
-    """Return what rayroom adds to every answer: tier and why, the whole request's cost, whether it is simulated."""
-    decision = answered.decision
-    return {
-        "tier": decision.tier,
-        "score": decision.score,
-        "threshold": round(decision.threshold, 4),
-        "reasons": decision.reasons,
-        "cost_nanousd": answered.cost_nanousd,
-        "attempts": answered.attempts,
-        "simulated": answered.answer.simulated,
-    }
-
-
-def _usage(usage: Usage | None) -> dict[str, Any] | None:
-    if usage is None:
-        return None
-    return {
-        "prompt_tokens": usage.input_tokens,
-        "completion_tokens": usage.output_tokens,
-        "total_tokens": usage.input_tokens + usage.output_tokens,
-        "prompt_tokens_details": {"cached_tokens": usage.cached_input_tokens},
-        "completion_tokens_details": {"reasoning_tokens": usage.thinking_tokens},
-    }
-
-
-def _head(kind: str, model: str) -> dict[str, Any]:
-    return {"id": f"chatcmpl-{uuid.uuid4().hex}", "object": kind, "created": int(time.time()), "model": model}
-
-
-def _finish(answered: Answered) -> str:
-    return {"refusal": "content_filter"}.get(answered.answer.finish, answered.answer.finish)
-
-
-def _completion(answered: Answered) -> dict[str, Any]:
-    answer = answered.answer
-    message = {"role": "assistant", "content": answer.text, "refusal": None}
-    choice = {"index": 0, "message": message, "finish_reason": _finish(answered), "logprobs": None}
-    body = {"choices": [choice], "usage": _usage(answer.usage), "rayroom": _told(answered)}
-    return _head("chat.completion", answer.model) | body
-
-
-async def _events(
-    first: Delta | Answered, rest: AsyncGenerator[Delta | Answered, None], with_usage: bool
-) -> AsyncIterator[bytes]:
-    """Yield the server-sent events of a streamed completion; a failure after the first one is an event too.
-
-    The last ones leave as one write: each write passes five layers on its way out.
-    """
-    head = _head("chat.completion.chunk", "")
-    async with aclosing(rest):
-        try:
-            async for piece in _prepend(first, rest):
-                if isinstance(piece, Delta):
-                    yield _event(head | {"model": piece.model, "choices": [_choice({"content": piece.text}, None)]})
-                else:
-                    yield _ending(head | {"model": piece.answer.model}, piece, with_usage)
-        except RayroomError as error:
-            yield _event(error.envelope())
-
-
-def _ending(head: dict[str, Any], answered: Answered, with_usage: bool) -> bytes:
-    """Return the events that follow the last text."""
-    ending = _event(head | {"choices": [_choice({}, _finish(answered))], "rayroom": _told(answered)})
-    if with_usage:
-        ending += _event(head | {"choices": [], "usage": _usage(answered.answer.usage)})
-    return ending + b"data: [DONE]\n\n"
-
-
-async def _prepend(
-    first: Delta | Answered, rest: AsyncGenerator[Delta | Answered, None]
-) -> AsyncIterator[Delta | Answered]:
-    yield first
-    async for piece in rest:
-        yield piece
-
-
-def _choice(delta: dict[str, str], finish: str | None) -> dict[str, Any]:
-    return {"index": 0, "delta": {"role": "assistant"} | delta, "finish_reason": finish, "logprobs": None}
-
-
-def _event(body: dict[str, Any]) -> bytes:
-    return b"data: " + json.dumps(body, separators=(",", ":")).encode() + b"\n\n"
-
-
-def _packed(vector: tuple[float, ...]) -> str:
-    return base64.b64encode(struct.pack(f"<{len(vector)}f", *vector)).decode()
-
-
-def _json_body(kind: type[BaseModel]) -> dict[str, Any]:
-    """Return a route's OpenAPI for a body that the route reads itself, so that its size is bounded."""
-    schema = kind.model_json_schema(ref_template=_REF)
-    schema.pop("$defs", None)
-    return {"requestBody": {"content": {"application/json": {"schema": schema}}, "required": True}}
-
-
-def _describe(app: FastAPI) -> None:
-    """Have the OpenAPI document carry the schemas that the bodies refer to."""
-    described = app.openapi
-
-    def openapi() -> dict[str, Any]:
-        document = described()
-        schemas = document.setdefault("components", {}).setdefault("schemas", {})
-        for kind in (OpenRoom, Heartbeat, ChatRequest, EmbeddingRequest, KnowledgeSearch):
-            schemas.update(kind.model_json_schema(ref_template=_REF).get("$defs", {}))
-        return document
-
-    app.openapi = openapi  # type: ignore[method-assign]
-
-
-def _header_parameters() -> list[dict[str, Any]]:
-    schema = FrameHeaders.model_json_schema()
-    return [
-        {
-            "name": "x-frame-" + name.replace("_", "-"),
-            "in": "header",
-            "required": name in schema["required"],
-            "schema": field,
-        }
-        for name, field in schema["properties"].items()
-    ]
