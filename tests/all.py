@@ -22,21 +22,28 @@ CHECKS: tuple[tuple[str, ...], ...] = (
     ("ruff", "format", "--check", "."),
     ("coverage", "erase"),
 )
-SPOKEN, SEPARATE = (
-    tuple(f"tests/acceptance/test_{name}.py" for name in names)
-    for names in (
-        ("voice_room", "voice_bill", "pixels_to_sound"),
-        ("demo", "load", "load_nodes", "rooms_ahead", "stack"),
-    )
-)
-PYTEST = ("coverage", "run", "-m", "pytest")
-# Side by side: most of them wait, for processes to start and for what is spoken to be said.
+
+
+def _files(floor: str, *names: str) -> tuple[str, ...]:
+    return tuple(f"tests/{floor}/test_{name}.py" for name in names)
+
+
+def _but(files: tuple[str, ...]) -> tuple[str, ...]:
+    return tuple(f"--ignore={file}" for file in files)
+
+
+SPOKEN = _files("acceptance", "voice_room", "voice_bill", "pixels_to_sound")
+SEPARATE = _files("acceptance", "demo", "load", "load_nodes", "rooms_ahead")
+SLOW = _files("integration", "load", "voice", "debts")
+COVERED = ("coverage", "run", "-m", "pytest")
+# Side by side, for most of them wait: for processes to start, and for what is spoken to be said. Coverage is counted
+# where the code runs in the test's own process.
 LANES: tuple[tuple[str, ...], ...] = (
-    (*PYTEST, "tests/acceptance", *(f"--ignore={file}" for file in (*SPOKEN, *SEPARATE))),
-    (*PYTEST, *SEPARATE),
-    (*PYTEST, *SPOKEN),
-    (*PYTEST, "tests/unit", "tests/contract"),
-    (*PYTEST, "tests/integration"),
+    ("pytest", *SEPARATE),
+    ("pytest", "tests/acceptance", *_but((*SPOKEN, *SEPARATE))),
+    (*COVERED, *SPOKEN),
+    (*COVERED, *SLOW),
+    (*COVERED, "tests/unit", "tests/contract", "tests/integration", *_but(SLOW)),
     ("mypy",),
 )
 COVERAGE: tuple[tuple[str, ...], ...] = (("coverage", "combine", "--quiet"), ("coverage", "report"))
