@@ -5,7 +5,7 @@ STAMP := $(VENV)/.synced
 RUN := $(VENV)/bin
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test check serve bench unit clean
+.PHONY: help demo test check nodes serve bench unit clean
 
 help: ## Show what can be made
 	@grep -E '^[a-z]+:.*## ' $(MAKEFILE_LIST) | awk -F':.*## ' '{printf "  make %-8s %s\n", $$1, $$2}'
@@ -21,6 +21,9 @@ check: $(STAMP) ## Lint, types, imports: what takes seconds
 
 unit: $(STAMP) ## The tests that need nothing running
 	$(RUN)/pytest tests/unit
+
+nodes: $(STAMP) ## The tests on Ray clusters of their own, of several nodes too
+	$(RUN)/pytest tests/nodes
 
 serve: $(STAMP) ## Serve serve_config.yaml with Ray's fast path
 	@$(RUN)/rayroom serve

@@ -33,7 +33,7 @@ def _but(files: tuple[str, ...]) -> tuple[str, ...]:
 
 
 SPOKEN = _files("acceptance", "voice_room", "voice_bill", "pixels_to_sound")
-SEPARATE = _files("acceptance", "demo", "load", "load_nodes", "rooms_ahead")
+SEPARATE = _files("acceptance", "demo", "load")
 SLOW = _files("integration", "load", "voice", "debts")
 COVERED = ("coverage", "run", "-m", "pytest")
 # Side by side, for most of them wait: for processes to start, and for what is spoken to be said. Coverage is counted
@@ -60,7 +60,9 @@ def main() -> int:
     except ConfigurationError as error:
         print(error.message, file=sys.stderr)
         return 2
-    return _each(CHECKS) or _lanes() or _each(COVERAGE)
+    status = _each(CHECKS) or _lanes() or _each(COVERAGE)
+    print("== not run here, for it takes minutes more: `make nodes`, on clusters of several nodes")
+    return status
 
 
 def _each(steps: tuple[tuple[str, ...], ...]) -> int:

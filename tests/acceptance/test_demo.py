@@ -98,7 +98,7 @@ def costs(run: record.Run, column: str) -> list[int]:
     return found
 
 
-@pytest.mark.parametrize(("after_s", "number"), [(1.5, signal.SIGINT), (5.0, signal.SIGTERM), (14.0, signal.SIGINT)])
+@pytest.mark.parametrize(("after_s", "number"), [(1.5, signal.SIGINT), (12.0, signal.SIGTERM)])
 def test_a_demo_stopped_at_any_moment_leaves_no_process(tmp_path: Path, after_s: float, number: signal.Signals) -> None:
     with command(*demo(tmp_path / "run", "--rooms", "1")) as process:
         time.sleep(after_s)

@@ -40,6 +40,7 @@ VENDORS = {
     "gemini": ("/gemini", "gemini-3.5-flash-lite"),
 }
 ALL = pytest.mark.parametrize("vendor", VENDORS)
+ATTEMPT_S = 30.0
 BOTH = pytest.mark.parametrize("how", ["answer", "stream"])
 
 
@@ -308,7 +309,9 @@ async def test_a_server_that_does_not_take_the_connection_is_given_up_by_the_con
     for vendor in VENDORS:
         desk.provider(vendor, deaf_url)
     began_s = time.monotonic()
-    asked = [desk.ask(vendor, how, ask(vendor, timeout_s=30.0)) for vendor in VENDORS for how in ("answer", "stream")]
+    asked = [
+        desk.ask(vendor, how, ask(vendor, timeout_s=ATTEMPT_S)) for vendor in VENDORS for how in ("answer", "stream")
+    ]
     embedding = desk.provider("voyage", deaf_url).embed(
         CATALOGUE.get("voyage-3.5"), EmbedAsk(model="voyage-3.5", inputs=INPUTS, timeout_s=30.0)
     )
@@ -316,7 +319,7 @@ async def test_a_server_that_does_not_take_the_connection_is_given_up_by_the_con
     assert [(type(error), error.facts["phase"]) for error in errors if isinstance(error, ProviderError)] == [
         (ProviderUnconnected, "connect")
     ] * (2 * len(VENDORS) + 1)
-    assert CONNECT_TIMEOUT_S <= time.monotonic() - began_s < CONNECT_TIMEOUT_S + 2.0
+    assert CONNECT_TIMEOUT_S <= time.monotonic() - began_s < ATTEMPT_S
 
 
 @ALL

@@ -57,7 +57,7 @@ async def three_nodes(environment: dict[str, str]) -> AsyncIterator[Nodes]:
         process = await asyncio.create_subprocess_exec(
             sys.executable,
             "-m",
-            "tests.acceptance.nodes",
+            "tests.nodes.cluster",
             directory,
             cwd=ROOT,
             env=environment,

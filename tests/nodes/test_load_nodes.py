@@ -13,8 +13,8 @@ import yaml
 from cluster.demo import ray_node
 from cluster.keys import AGENT
 from cluster.loadtest import record
-from tests.acceptance.nodes import KEYS, ROOT, three_nodes
 from tests.integration.load_app import ended, loading
+from tests.nodes.cluster import KEYS, ROOT, three_nodes
 
 SCENARIO = {
     "name": "three-nodes",
