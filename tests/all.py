@@ -43,7 +43,8 @@ LANES: tuple[tuple[str, ...], ...] = (
     ("pytest", "tests/acceptance", *_but((*SPOKEN, *SEPARATE))),
     (*COVERED, *SPOKEN),
     (*COVERED, *SLOW),
-    (*COVERED, "tests/unit", "tests/contract", "tests/integration", *_but(SLOW)),
+    (*COVERED, "tests/unit", "tests/contract"),
+    (*COVERED, "tests/integration", *_but(SLOW)),
     ("mypy",),
 )
 COVERAGE: tuple[tuple[str, ...], ...] = (("coverage", "combine", "--quiet"), ("coverage", "report"))
