@@ -49,11 +49,16 @@ def main() -> None:
     threading.Thread(target=watch, daemon=True).start()
     while not ended.wait(EVERY_S):
         counts = {
-            name: sum(count for state, count in deployment.replica_states.items() if state.value == RUNNING)
+            name: sum(count for state, count in deployment.replica_states.items() if _is_running(state))
             for application in serve.status().applications.values()
             for name, deployment in application.deployments.items()
         }
         print(json.dumps(counts), flush=True)
+
+
+def _is_running(state: object) -> bool:
+    """Tell it of a state or of its value: Serve's model is annotated with the one and holds the other."""
+    return getattr(state, "value", state) == RUNNING
 
 
 if __name__ == "__main__":
