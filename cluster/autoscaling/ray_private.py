@@ -45,7 +45,6 @@ NAMES = (
     f"{_CONFIG}:DeploymentConfig",
     f"{_CONFIG}:ReplicaConfig.create",
     f"{_INFO}:DeploymentInfo",
-    f"{_CONSTANTS}:CONTROL_LOOP_INTERVAL_S",
     f"{_CONSTANTS}:RAY_SERVE_AUTOSCALING_METRIC_RECORD_INTERVAL_FACTOR",
 )
 """What is used here, so that a test can name the one that an upgrade has moved."""
@@ -61,11 +60,6 @@ def find(name: str) -> Any:
     except (ImportError, AttributeError):
         raise ConfigurationError(f"Ray {ray.__version__} has no {name}, which the simulator drives.", "ray") from None
     return found
-
-
-def control_loop_s() -> float:
-    """Return how often Serve's controller decides."""
-    return float(find(f"{_CONSTANTS}:CONTROL_LOOP_INTERVAL_S"))
 
 
 @contextmanager

@@ -24,7 +24,6 @@ from routing.errors import RayroomError
 
 START_TIMEOUT_S = 120.0
 LEAD_S = 0.5
-LINE_BYTES = 1 << 20
 
 
 class DriverLost(RayroomError):
