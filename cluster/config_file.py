@@ -7,12 +7,10 @@ from typing import Any, get_args, get_origin
 
 import yaml
 from pydantic import BaseModel, ValidationError
-from ray.serve.schema import DeploymentSchema, ServeApplicationSchema, ServeDeploySchema
 
-from cluster.settings import AppSettings, explain, parse_settings
+from cluster.settings import IMPORT_PATH, AppSettings, explain, parse_settings
 from routing.errors import ConfigurationError
 
-IMPORT_PATH = "cluster.app:build"
 HIGHEST_PORT = 65_535
 _LISTENS = ("http_options", "grpc_options")
 _DEPLOYMENTS = {"router", "vision", "llm", "embeddings"}
@@ -21,7 +19,14 @@ _DEPLOYMENTS = {"router", "vision", "llm", "embeddings"}
 def check_file(file: Path) -> AppSettings:
     """Return rayroom's settings in `file`; raises ConfigurationError naming every wrong key of any part of it."""
     document = _read(file)
-    wrong = [*_unknown(ServeDeploySchema, document, ""), *_wrong_values(document)]
+    # Here, for Serve takes two seconds to import: what is wrong before it is said without them.
+    from ray.serve.schema import ServeDeploySchema
+
+    wrong = [
+        *_unknown(ServeDeploySchema, document, ""),
+        *_refused(ServeDeploySchema, document, ""),
+        *_wrong_ports(document),
+    ]
     applications = [app for app in document.get("applications") or [] if isinstance(app, dict)]
     ours = [app for app in applications if app.get("import_path") == IMPORT_PATH]
     for app in applications:
@@ -45,10 +50,6 @@ def _read(file: Path) -> dict[str, Any]:
     return document
 
 
-def _wrong_values(document: dict[str, Any]) -> list[str]:
-    return [*_refused(ServeDeploySchema, document, ""), *_wrong_ports(document)]
-
-
 def _refused(schema: type[BaseModel], part: dict[str, Any], where: str) -> list[str]:
     """Return a line for each value that Ray's own schema refuses."""
     try:
@@ -69,6 +70,8 @@ def _wrong_ports(document: dict[str, Any]) -> list[str]:
 
 
 def _check_application(app: dict[str, Any]) -> list[str]:
+    from ray.serve.schema import DeploymentSchema, ServeApplicationSchema
+
     name = f"applications.{app.get('name', '?')}"
     wrong = list(_unknown(ServeApplicationSchema, app, name))
     for deployment in app.get("deployments") or []:

@@ -29,6 +29,8 @@ from routing.knobs import Count, Seconds
 from routing.messages import Service
 from routing.retry import RetrySettings
 
+IMPORT_PATH = "cluster.app:build"
+"""The application, as a Serve configuration names it."""
 POLICY = r"^(ray|rooms-ahead|[A-Za-z_][\w.]*:[A-Za-z_]\w*)$"
 
 

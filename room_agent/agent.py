@@ -18,14 +18,13 @@ from room_agent.planes import Planes
 from room_agent.recording import Recording
 from room_agent.redaction import redact_logs
 from room_agent.router_client import RouterClient, RouterError
-from room_agent.settings import AgentSettings, load_settings
+from room_agent.settings import REGISTERED, AgentSettings, load_settings
 from room_agent.speech import Speech
 from room_agent.usage_journal import Job, UsageJournal
 from routing.errors import RayroomError
 from routing.logs import configure_logs
 from routing.rooms import check_metadata, parse_room
 
-REGISTERED = "worker registered"
 ATTENDANCE = "attendance"
 # Ten seconds, the default, are not enough for several job processes that start at once on a small machine.
 INITIALIZE_TIMEOUT_S = 60.0

@@ -98,7 +98,7 @@ class BackendPeer:
         return events
 
     async def set_faults(self, **faults: int) -> None:
-        """Plan faults: failBefore, loseReply, rateLimit, retryAfterS, delayMs."""
+        """Plan faults: failBefore, loseReply, failSearch, rateLimit, retryAfterS, delayMs."""
         await self._ask("POST", "faults.set", faults)
 
     async def _ask(self, method: str, procedure: str, value: dict[str, Any] | None = None) -> Any:

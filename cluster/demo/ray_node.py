@@ -9,9 +9,9 @@ from typing import Any
 
 import yaml
 
-from cluster.config_file import IMPORT_PATH
 from cluster.demo.ports import free_block, free_ports
 from cluster.fastpath import CALM, FAST_PATH, own_ray
+from cluster.settings import IMPORT_PATH
 
 # Two cores carry the demo because its replicas wait for (simulated) vendors; Ray only counts what is asked of it.
 LOGICAL_CPUS = 4

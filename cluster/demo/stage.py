@@ -11,13 +11,13 @@ from typing import Any
 
 import httpx
 
-from cluster.config_file import IMPORT_PATH
 from cluster.demo import ray_node
 from cluster.demo.livekit import livekit_config
 from cluster.demo.peer import BackendPeer, peer_command
 from cluster.demo.plan import Plan
 from cluster.demo.processes import Processes, StartFailed
-from room_agent.agent import REGISTERED
+from cluster.settings import IMPORT_PATH
+from room_agent.settings import REGISTERED
 
 # Three at once on two cores take two and a half minutes each; what fails is told when it ends, not by this.
 START_TIMEOUT_S = 300.0

@@ -1,23 +1,28 @@
-"""One running system for all tests that leave it whole, and one more for those that break parts of it."""
+"""Two running systems for all tests: one with simulated models, one whose vendors are live and whose agent speaks.
+
+A test that kills a part of one waits until it is whole again.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import AsyncIterator, Iterator
 
 import pytest
+import pytest_asyncio
 
-from tests.acceptance.stack import Stack, running_stack
+from tests.acceptance.stack import Stack, System, running_stack, speaking_system
 
 
 @pytest.fixture(scope="session")
 def stack() -> Iterator[Stack]:
     """livekit-server, Ray Serve on the fast path, the tRPC backend and the room agent."""
-    with running_stack("all") as stack:
+    # Replicas are killed while they answer, so answers take half the time that real ones do.
+    with running_stack("all", {"simulation": {"seed": 7, "speed": 2.0}}) as stack:
         yield stack
 
 
-@pytest.fixture(scope="module")
-def breakable() -> Iterator[Stack]:
-    """Ray Serve and the tRPC backend, to be broken; its vendors take about as long as real ones."""
-    with running_stack("app", {"simulation": {"seed": 7, "speed": 2.0}}) as stack:
-        yield stack
+@pytest_asyncio.fixture(scope="session", loop_scope="session")
+async def system() -> AsyncIterator[System]:
+    """The same with a voice, its vendors an emulator on the loop of the tests."""
+    async with speaking_system() as system:
+        yield system

@@ -17,13 +17,14 @@ from typing import IO, Any
 import httpx
 import psutil
 
-from cluster.config_file import IMPORT_PATH
 from cluster.demo import stage
 from cluster.demo.livekit import find_livekit_server
 from cluster.demo.peer import BackendPeer, peer_command
 from cluster.demo.plan import Plan, planned
 from cluster.demo.processes import Processes
+from cluster.settings import IMPORT_PATH
 from deployments.providers.emulator import Emulator
+from tests.acceptance.facts import Facts
 from tests.acceptance.livekit_server import LiveKit
 
 ROOT = Path(__file__).parents[2]
@@ -34,6 +35,14 @@ MOST_TOLD = 20_000
 """How many characters of what a stack said belong into an error."""
 # Ten times as fast as the vendors: the tests ask for what happens, not for how long it takes.
 FAST: stage.Args = {"simulation": {"seed": 7, "speed": 10.0}}
+SLOTS = 24
+ONE = {"min_replicas": 1, "max_replicas": 1}
+# Whoever floods meets one replica: another that starts meanwhile would take its time and its slots.
+SPEAKING: stage.Args = {
+    "rooms": {"heartbeat_every_s": 1},
+    "scaling": {name: ONE for name in ("router", "vision", "llm", "embeddings")},
+    "fairness": {"slots": SLOTS},
+}
 
 
 @dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
@@ -128,27 +137,35 @@ def running_stack(
                 sys.stderr.write(said.read())
 
 
+@dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
+class System:
+    """All of a running system, its agent with a voice, and what lies beyond it: its vendors, and what is true."""
+
+    stack: Stack
+    emulator: Emulator
+    facts: Facts
+
+
 @asynccontextmanager
-async def speaking_stack(
-    emulator: Emulator, args: stage.Args | None = None, passages: Passages = ()
-) -> AsyncIterator[Stack]:
-    """Yield all of a running system, its agent with a voice and every vendor live: an emulator on this loop."""
-    urls = emulator.base_urls()
-    vendors = {name: {"api": name, "base_url": url, "simulated": False} for name, url in urls.items()}
-    environment = {
-        "RAYROOM_VOICE": "on",
-        "DEEPGRAM_API_KEY": "k",
-        "DEEPGRAM_BASE_URL": urls["deepgram"],
-        "ELEVEN_API_KEY": "k",
-        "ELEVEN_BASE_URL": urls["elevenlabs"],
-    }
-    running = running_stack("all", {"vendors": vendors, **(args or {})}, None, environment, passages)
-    stack = await asyncio.to_thread(running.__enter__)
-    try:
-        yield stack
-    finally:
-        # The loop goes on meanwhile: the agent says goodbye to the emulator.
-        await asyncio.to_thread(running.__exit__, None, None, None)
+async def speaking_system() -> AsyncIterator[System]:
+    """Yield a system whose vendors are all live: an emulator on this loop."""
+    async with Emulator().running() as emulator:
+        urls, facts = emulator.base_urls(), Facts()
+        vendors = {name: {"api": name, "base_url": url, "simulated": False} for name, url in urls.items()}
+        environment = {
+            "RAYROOM_VOICE": "on",
+            "DEEPGRAM_API_KEY": "k",
+            "DEEPGRAM_BASE_URL": urls["deepgram"],
+            "ELEVEN_API_KEY": "k",
+            "ELEVEN_BASE_URL": urls["elevenlabs"],
+        }
+        running = running_stack("all", {"vendors": vendors, **SPEAKING}, None, environment, facts.passages())
+        stack = await asyncio.to_thread(running.__enter__)
+        try:
+            yield System(stack=stack, emulator=emulator, facts=facts)
+        finally:
+            # The loop goes on meanwhile: the agent says goodbye to the emulator.
+            await asyncio.to_thread(running.__exit__, None, None, None)
 
 
 def _told(line: str, process: subprocess.Popen[str], said: IO[str]) -> Stack:

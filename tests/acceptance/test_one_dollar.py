@@ -80,27 +80,27 @@ async def kill_in_the_middle(stack: Stack, title: str) -> list[dict[str, Any]]:
 
 @pytest.mark.kills
 @pytest.mark.parametrize("title", [AGGREGATOR, VISION])
-async def test_a_process_killed_in_the_middle_loses_and_doubles_no_cost(breakable: Stack, title: str) -> None:
-    before = await breakable.billed_nanousd("acme")
-    answers = await kill_in_the_middle(breakable, title)
-    billed = await breakable.billed_nanousd("acme") - before
+async def test_a_process_killed_in_the_middle_loses_and_doubles_no_cost(stack: Stack, title: str) -> None:
+    before = await stack.billed_nanousd("acme")
+    answers = await kill_in_the_middle(stack, title)
+    billed = await stack.billed_nanousd("acme") - before
     assert len(answers) == 96
     assert billed == sum(answer["cost_nanousd"] for answer in answers)
-    assert journal_totals(breakable.plan.journal)["acme"] == before + billed
+    assert journal_totals(stack.plan.journal)["acme"] == before + billed
 
 
 @pytest.mark.kills
-async def test_what_a_lost_replica_was_asked_is_billed_at_its_estimate_and_flagged(breakable: Stack) -> None:
-    before = (await breakable.usage("acme"))["estimated_requests"]
-    answers = await kill_in_the_middle(breakable, VISION)
+async def test_what_a_lost_replica_was_asked_is_billed_at_its_estimate_and_flagged(stack: Stack) -> None:
+    before = (await stack.usage("acme"))["estimated_requests"]
+    answers = await kill_in_the_middle(stack, VISION)
     repeated = [answer for answer in answers if answer["attempts"] > 1]
-    after = (await breakable.usage("acme"))["estimated_requests"]
+    after = (await stack.usage("acme"))["estimated_requests"]
     assert repeated and after - before == sum(answer["attempts"] - 1 for answer in repeated)
 
 
 @pytest.mark.kills
-async def test_a_backend_that_loses_replies_bills_every_cost_once(breakable: Stack) -> None:
-    await breakable.backend.set_faults(loseReply=2, failBefore=2)
-    before = await breakable.billed_nanousd("acme")
-    answers = await ask(breakable, await breakable.open_room("tenant_acme_faults"), 5)
-    assert await breakable.billed_nanousd("acme", 60) - before == sum(answer["cost_nanousd"] for answer in answers)
+async def test_a_backend_that_loses_replies_bills_every_cost_once(stack: Stack) -> None:
+    await stack.backend.set_faults(loseReply=2, failBefore=2)
+    before = await stack.billed_nanousd("acme")
+    answers = await ask(stack, await stack.open_room("tenant_acme_faults"), 5)
+    assert await stack.billed_nanousd("acme", 60) - before == sum(answer["cost_nanousd"] for answer in answers)

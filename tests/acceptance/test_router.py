@@ -9,7 +9,7 @@ import os
 import random
 import shutil
 import time
-from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
+from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from itertools import pairwise
@@ -19,25 +19,22 @@ from typing import Any
 import aiohttp
 import openai
 import pytest
-import pytest_asyncio
 from livekit.agents import llm
 from livekit.plugins import openai as livekit_openai
 
 from cluster.demo.peer import install
-from deployments.providers.emulator import Emulator, Fault, House, Pace, Seen
+from deployments.providers.emulator import Emulator, Fault, Pace, Seen
 from deployments.providers.emulator.content import catalogue_row
 from routing.catalogue import load_catalogue
 from routing.messages import Usage
 from tests.acceptance.callers import Reply, ask, steadily
-from tests.acceptance.stack import ROOT, Stack, running_stack
+from tests.acceptance.stack import ROOT, Stack, System
 
 # The emulator runs on the loop of the tests, so that one clock tells when a client left and when its vendor knew.
-pytestmark = pytest.mark.asyncio(loop_scope="module")
+pytestmark = pytest.mark.asyncio(loop_scope="session")
 
 QUESTION = "What does the chart on the third slide say about the spring quarter?"
 NODE_CLIENT = ROOT / "tests" / "peers" / "openai_client"
-VENDORS = ("openai", "anthropic", "gemini", "voyage")
-SLOTS = 24
 
 
 class Metronome(Pace):
@@ -89,32 +86,14 @@ def price_nanousd(seen: Seen) -> int:
     return price.cost_nanousd(Usage(input_tokens=seen.prompt_tokens, output_tokens=seen.completion_tokens))
 
 
-@pytest_asyncio.fixture(scope="module", loop_scope="module")
-async def emulator() -> AsyncIterator[Emulator]:
-    async with Emulator(House(pace=Metronome())).running() as emulator:
-        yield emulator
-
-
-@pytest.fixture(scope="module")
-def app(emulator: Emulator) -> Iterator[Stack]:
-    urls, one = emulator.base_urls(), {"min_replicas": 1, "max_replicas": 1}
-    args = {
-        "vendors": {name: {"api": name, "base_url": urls[name], "api_key_env": None} for name in VENDORS},
-        # What is measured here is one replica: another one that starts meanwhile would take its time and its slots.
-        "scaling": {name: one for name in ("router", "vision", "llm", "embeddings")},
-        "fairness": {"slots": SLOTS},
-    }
-    with running_stack("app", args) as stack:
-        yield stack
-
-
 @pytest.fixture
-def live(app: Stack, emulator: Emulator) -> Live:
-    emulator.faults.clear()
-    emulator.journal.clear()
-    live = Live(app, emulator)
-    live.pace()
-    return live
+def live(system: System, monkeypatch: pytest.MonkeyPatch) -> Live:
+    house = system.emulator.house
+    monkeypatch.setattr(house, "pace", Metronome())
+    monkeypatch.setattr(house, "answer_tokens", 24)
+    house.faults.clear()
+    house.journal.clear()
+    return Live(system.stack, system.emulator)
 
 
 @dataclass(frozen=True, slots=True)

@@ -6,7 +6,7 @@ import asyncio
 import datetime as dt
 import signal
 from collections import Counter
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator, Iterator, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -14,24 +14,22 @@ from urllib.parse import urlsplit
 
 import psutil
 import pytest
-import pytest_asyncio
 
 from cluster.demo.speech_books import Book, backend_book
-from deployments.providers.emulator import Emulator, Fault, House
+from deployments.providers.emulator import Emulator, Fault
 from deployments.providers.emulator.content import Turn
 from deployments.providers.emulator.senses import Senses
 from routing.messages import Usage
 from routing.prices import load_prices
 from tests.acceptance.meeting import Meeting, meeting
-from tests.acceptance.stack import Stack, eventually, speaking_stack
+from tests.acceptance.stack import Stack, System, eventually
 from tests.acceptance.talking import Talker, joined
 
-pytestmark = pytest.mark.asyncio(loop_scope="module")
+pytestmark = pytest.mark.asyncio(loop_scope="session")
 
 TENANT = "acme"
 SENTENCE = "This was said about it."
 SENTENCES = 4
-HEARTBEAT_S = 2
 AWAY_S = 5.0
 LONG_S = 60.0
 
@@ -85,11 +83,11 @@ def _less(book: Book, before: Book) -> Book:
     return Book(units=book.units - before.units, nanousd=book.nanousd - before.nanousd)
 
 
-@pytest_asyncio.fixture(scope="module", loop_scope="module")
-async def books() -> AsyncIterator[Books]:
-    async with Emulator(House(senses=Senses(answerer=says_much))).running() as emulator:
-        async with speaking_stack(emulator, {"rooms": {"heartbeat_every_s": HEARTBEAT_S}}) as stack:
-            yield Books(emulator, stack)
+@pytest.fixture(scope="module")
+def books(system: System) -> Iterator[Books]:
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(system.emulator.house, "senses", Senses(answerer=says_much))
+        yield Books(system.emulator, system.stack)
 
 
 @asynccontextmanager
@@ -141,7 +139,7 @@ async def test_a_job_that_is_killed_is_billed_to_the_unit(books: Books) -> None:
     async with conversation(books, "killed") as (told, ann):
         await ask(books, ann)
         await eventually(lambda: ann.answers(), LONG_S)
-        speaking = asyncio.create_task(ann.speak(6_000 + 2_000 * HEARTBEAT_S))
+        speaking = asyncio.create_task(ann.speak(10_000))
         await eventually(lambda: told.vendors().units["stt", "nova-3"] > 3_000, LONG_S)
         told.meeting.kill(job_of(books))
         await eventually(lambda: all(seen.ended_at_s for seen in books.emulator.journal), LONG_S)

@@ -17,11 +17,10 @@ from livekit import rtc
 from cluster.demo.processes import Processes
 from cluster.demo.vowels import silence
 from deployments.providers.emulator import Emulator, Fault
-from room_agent.agent import REGISTERED
 from room_agent.attendance import Attendance
 from room_agent.mouth import REST_S
 from room_agent.router_client import RouterClient
-from room_agent.settings import SpeechSettings
+from room_agent.settings import REGISTERED, SpeechSettings
 from room_agent.speech import Speech
 from room_agent.troubles import SAID, Trouble
 from tests.acceptance.livekit_server import LiveKit, running_livekit

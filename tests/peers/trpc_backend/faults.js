@@ -6,6 +6,8 @@ export class Faults {
   /** Calls of trackCost that fail before anything is kept, and after it was kept but before the reply. */
   failBefore = 0;
   loseReply = 0;
+  /** Calls of knowledge.search that fail. */
+  failSearch = 0;
   /** Calls answered with 429 and this many seconds in Retry-After. */
   rateLimit = 0;
   retryAfterS = 1;

@@ -22,6 +22,7 @@ const search = z.object({
 const faults = z.object({
   failBefore: z.int().min(0),
   loseReply: z.int().min(0),
+  failSearch: z.int().min(0),
   rateLimit: z.int().min(0),
   retryAfterS: z.number().min(0),
   delayMs: z.int().min(0),
@@ -66,6 +67,7 @@ export function buildRouter(store, planned, transformer) {
     }),
     knowledge: t.router({
       search: authed.input(search).query(({ input }) => {
+        if (planned.take('failSearch')) throw new TRPCError({ code: 'INTERNAL_SERVER_ERROR', message: 'search failed' });
         known(input.tenantId);
         return store.search(input.tenantId, input.query, input.topK);
       }),
