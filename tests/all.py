@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-import contextlib
 import subprocess
 import sys
 import tempfile
 import time
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 from cluster.demo.livekit import find_livekit_server
@@ -16,8 +16,9 @@ from tests.browser import find_chromium
 
 ROOT = Path(__file__).parents[1]
 BIN = Path(sys.executable).parent
+Step = tuple[str, ...]
 
-CHECKS: tuple[tuple[str, ...], ...] = (
+CHECKS: tuple[Step, ...] = (
     ("ruff", "check", "."),
     ("ruff", "format", "--check", "."),
     ("coverage", "erase"),
@@ -35,19 +36,15 @@ def _but(files: tuple[str, ...]) -> tuple[str, ...]:
 SIMULATED = _files("acceptance", "demo", "load", "one_dollar", "one_frame", "wrong_tenant")
 LIVE = _files("acceptance", "pixels_to_sound", "router", "voice_bill")
 COVERED = ("coverage", "run", "-m", "pytest")
-# What needs the processor and no clock gives way to what starts Ray, which gives a node thirty seconds.
-PATIENT = ("nice", "-n", "10")
-# Side by side, for most of them wait: for processes to start, and for what is spoken to be said. More of them at once
-# take no less time, and Ray's starts fail. Coverage is counted where the code runs in the test's own process.
-LANES: tuple[tuple[str, ...], ...] = (
-    ("pytest", *SIMULATED),
-    ("pytest", *LIVE),
-    (*COVERED, "tests/acceptance", *_but((*SIMULATED, *LIVE))),
-    (*COVERED, "tests/integration"),
-    (*PATIENT, *COVERED, "tests/unit", "tests/contract"),
-    (*PATIENT, "mypy"),
+# Three at once, each step after the one before it: the first two mostly wait, for processes to start and for what is
+# spoken to be said, and the third fills the time between. More at once take no less time, and starts of Ray fail.
+# Coverage is counted where the code runs in the test's own process.
+LANES: tuple[tuple[Step, ...], ...] = (
+    (("pytest", *SIMULATED),),
+    (("pytest", *LIVE), (*COVERED, "tests/acceptance", *_but((*SIMULATED, *LIVE)))),
+    ((*COVERED, "tests/unit", "tests/contract"), (*COVERED, "tests/integration"), ("mypy",)),
 )
-COVERAGE: tuple[tuple[str, ...], ...] = (("coverage", "combine", "--quiet"), ("coverage", "report"))
+COVERAGE: tuple[Step, ...] = (("coverage", "combine", "--quiet"), ("coverage", "report"))
 
 
 def main() -> int:
@@ -66,45 +63,48 @@ def main() -> int:
     return status
 
 
-def _each(steps: tuple[tuple[str, ...], ...]) -> int:
+def _each(steps: tuple[Step, ...]) -> int:
     for step in steps:
         started_s = time.monotonic()
         status = subprocess.run(_command(step), cwd=ROOT).returncode
-        _say(" ".join(step), status, started_s)
+        _say(step, status, started_s)
         if status:
             return status
     return 0
 
 
 def _lanes() -> int:
-    """Run the lanes at once, each into a file of its own; what it said is printed when it has ended."""
-    started_s = time.monotonic()
-    print(f"== mypy and pytest, {len(LANES)} lanes at once: some ten minutes until all have ended", flush=True)
-    with contextlib.ExitStack() as files:
-        running = [(lane, files.enter_context(tempfile.TemporaryFile("w+"))) for lane in LANES]
-        lanes = [
-            (lane, said, subprocess.Popen(_command(lane), cwd=ROOT, stdout=said, stderr=said)) for lane, said in running
-        ]
-        worst = 0
+    """Run the lanes at once; what a step said is printed when it has ended, and none hides what fails after it."""
+    print("== pytest and mypy, three at once: some ten minutes until all have ended", flush=True)
+    running: set[subprocess.Popen[str]] = set()
+
+    def run(step: Step) -> int:
+        started_s = time.monotonic()
+        with tempfile.TemporaryFile("w+") as said:
+            with subprocess.Popen(_command(step), cwd=ROOT, stdout=said, stderr=said, text=True) as process:
+                running.add(process)
+            running.discard(process)
+            said.seek(0)
+            print(said.read(), end="")
+        _say(step, process.returncode, started_s)
+        return abs(process.returncode)
+
+    with ThreadPoolExecutor(len(LANES)) as pool:
+        lanes = [pool.submit(lambda lane=lane: max([run(step) for step in lane])) for lane in LANES]  # type: ignore[misc]
         try:
-            for lane, said, process in reversed(lanes):
-                worst = max(worst, abs(process.wait()))
-                said.seek(0)
-                print(said.read(), end="")
-                _say(" ".join(lane), process.returncode, started_s)
+            return max(lane.result() for lane in lanes)
         finally:
-            for _, _, process in lanes:
+            for process in running:
                 process.terminate()
-    return worst
 
 
-def _command(step: tuple[str, ...]) -> list[str | Path]:
-    before = PATIENT if step[: len(PATIENT)] == PATIENT else ()
-    name, *arguments = step[len(before) :]
-    return [*before, BIN / name, *arguments]
+def _command(step: Step) -> list[str | Path]:
+    name, *arguments = step
+    return [BIN / name, *arguments]
 
 
-def _say(what: str, status: int, started_s: float) -> None:
+def _say(step: Step, status: int, started_s: float) -> None:
+    what = " ".join(step)
     print(f"== {what}: {'ok' if status == 0 else 'FAILED'} after {time.monotonic() - started_s:.0f} s", flush=True)
 
 

@@ -26,6 +26,9 @@ PACKAGE = f"github.com/livekit/livekit-server/cmd/server@{VERSION}"
 OLDEST_GO = (1, 26)
 BUILD_TIMEOUT_S = 900.0
 SHORTEST_SECRET_BYTES = 32
+# A room is dispatched before its first guest is there. On a busy machine guests take their time, and a room that ended
+# meanwhile would come back without its agent.
+EMPTY_TIMEOUT_S = 300
 _GET_GO = "install it from https://go.dev/dl/, or put a livekit-server on the PATH"
 
 
@@ -68,7 +71,7 @@ def livekit_config(port: int, tcp_port: int, udp_port: int, key: str, secret: st
                 "enable_loopback_candidate": True,
                 "interfaces": {"includes": ["lo"]},
             },
-            "room": {"auto_create": True, "empty_timeout": 30, "departure_timeout": 5},
+            "room": {"auto_create": True, "empty_timeout": EMPTY_TIMEOUT_S, "departure_timeout": 5},
             "logging": {"level": "warn"},
         },
         sort_keys=False,

@@ -46,7 +46,7 @@ def scenario(path: Path, **changes: object) -> Path:
     """Write a scenario of some seconds and return its file."""
     whole: dict[str, object] = {
         "name": "some-seconds",
-        "length_s": 6,
+        "length_s": 5,
         "arrivals": {"kind": "steady", "rooms": 4},
         "rooms": {"screens": {"slides": 1, "still": 1}, "talk_share": 0.5, "question_every_s": 2},
         "targets": {"shed_share": 0.9},
