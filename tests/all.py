@@ -36,13 +36,14 @@ def _but(files: tuple[str, ...]) -> tuple[str, ...]:
 SIMULATED = _files("acceptance", "demo", "load", "one_dollar", "one_frame", "wrong_tenant")
 LIVE = _files("acceptance", "pixels_to_sound", "router", "voice_bill")
 COVERED = ("coverage", "run", "-m", "pytest")
-# Three at once, each step after the one before it: the first two mostly wait, for processes to start and for what is
-# spoken to be said, and the third fills the time between. More at once take no less time, and starts of Ray fail.
+# Four at once, each step after the one before it: the first two mostly wait, for processes to start and for what is
+# spoken to be said, and the others fill the time between. More at once take no less time, and starts of Ray fail.
 # Coverage is counted where the code runs in the test's own process.
 LANES: tuple[tuple[Step, ...], ...] = (
-    (("pytest", *SIMULATED),),
+    (("pytest", *SIMULATED), ("mypy",)),
     (("pytest", *LIVE), (*COVERED, "tests/acceptance", *_but((*SIMULATED, *LIVE)))),
-    ((*COVERED, "tests/unit", "tests/contract"), (*COVERED, "tests/integration"), ("mypy",)),
+    ((*COVERED, "tests/integration"),),
+    ((*COVERED, "tests/unit", "tests/contract"),),
 )
 COVERAGE: tuple[Step, ...] = (("coverage", "combine", "--quiet"), ("coverage", "report"))
 
@@ -75,7 +76,7 @@ def _each(steps: tuple[Step, ...]) -> int:
 
 def _lanes() -> int:
     """Run the lanes at once; what a step said is printed when it has ended, and none hides what fails after it."""
-    print("== pytest and mypy, three at once: some ten minutes until all have ended", flush=True)
+    print("== pytest and mypy, four at once: some ten minutes until all have ended", flush=True)
     running: set[subprocess.Popen[str]] = set()
 
     def run(step: Step) -> int:

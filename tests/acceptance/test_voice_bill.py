@@ -87,6 +87,7 @@ def _less(book: Book, before: Book) -> Book:
 def books(system: System) -> Iterator[Books]:
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(system.emulator.house, "senses", Senses(answerer=says_much))
+        patch.setattr(system.emulator.script, "ends", True)
         yield Books(system.emulator, system.stack)
 
 

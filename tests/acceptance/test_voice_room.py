@@ -70,6 +70,8 @@ async def scene(
     The agent opens its voice's socket before it has anything to say, so that socket's fault is planned before it comes.
     """
     async with Emulator().running() as emulator, (router or ScriptedRouter()).running() as router:
+        # Where the machine is busy a sound may come with a gap in it: what follows is more of the same, and no new words.
+        emulator.script.ends = True
         if voice_fault is not None:
             emulator.plan(voice_fault, vendor="elevenlabs")
         settings: SpeechSettings = settings_for(emulator, **changed)
@@ -159,12 +161,12 @@ async def test_of_three_people_the_one_who_calls_the_agent_is_answered(livekit: 
         await asked(room, ann, "Rayroom, what is on the screen?")
         await eventually(lambda: bob.answers() and cat.heard_ms > 500)
         assert [line.attributes["rayroom.to"] for line in bob.answers()] == ["ann"]
-        for talker, said in (
-            ("ann", "Rayroom, what is on the screen?"),
-            ("bob", "I think that is wrong."),
-            ("cat", "Me too, Bob."),
-        ):
-            assert any(line.text.startswith(said) for line in cat.lines if line.identity == talker)
+        told = {line.identity: line.text for line in cat.lines if line.identity != "agent"}
+        assert told == {
+            "ann": "Rayroom, what is on the screen?",
+            "bob": "I think that is wrong.",
+            "cat": "Me too, Bob.",
+        }
         # What the others said is at hand, as quoted data, though it was not said to the agent.
         (context,) = [m["content"] for m in room.router.chats[0]["messages"] if "that is wrong" in str(m["content"])]
         assert context.startswith("<<<data ")

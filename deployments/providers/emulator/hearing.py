@@ -85,10 +85,14 @@ Window = NDArray[np.float32]
 
 
 class Script:
-    """The phrases to be heard, in order; after the last one "simulated transcript 1" and so on."""
+    """The phrases to be heard, in order; after the last one "simulated transcript 1" and so on.
 
-    def __init__(self, phrases: Iterable[str] = ()) -> None:
+    One that `ends` has nothing after its last phrase: there is a sound then, and no word in it.
+    """
+
+    def __init__(self, phrases: Iterable[str] = (), ends: bool = False) -> None:
         self._phrases = deque(phrases)
+        self.ends = ends
         self._invented = 0
 
     def add(self, *phrases: str) -> None:
@@ -100,6 +104,8 @@ class Script:
     def next(self) -> str:
         if self._phrases:
             return self._phrases.popleft()
+        if self.ends:
+            return ""
         self._invented += 1
         return f"simulated transcript {self._invented}"
 

@@ -52,6 +52,13 @@ def test_each_stretch_of_voice_is_the_scripts_next_phrase() -> None:
     assert sum(isinstance(event, Started) for event in events) == 3
 
 
+def test_behind_the_end_of_a_script_there_is_sound_without_words() -> None:
+    sound = silence(200) + voice(900) + silence(300) + voice(400) + silence(300)
+    events = heard_in(Ear(RATE_HZ, LIVE, Script(["Thank you."], ends=True).next), sound)
+    assert finals(events) == ["Thank you."]
+    assert sum(isinstance(event, Started) for event in events) == 2
+
+
 @pytest.mark.parametrize("chunk_bytes", [321, 1_600, 1_000_000])
 def test_how_the_sound_is_cut_changes_nothing_that_is_heard(chunk_bytes: int) -> None:
     sound = silence(200) + voice(900) + silence(300)
