@@ -70,7 +70,7 @@ async def scene(
     The agent opens its voice's socket before it has anything to say, so that socket's fault is planned before it comes.
     """
     async with Emulator().running() as emulator, (router or ScriptedRouter()).running() as router:
-        # Where the machine is busy a sound may come with a gap in it: what follows is more of the same, and no new words.
+        # On a busy machine a sound may come with a gap in it: what follows is more of the same, and no new words.
         emulator.script.ends = True
         if voice_fault is not None:
             emulator.plan(voice_fault, vendor="elevenlabs")
