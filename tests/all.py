@@ -35,6 +35,7 @@ def _but(files: tuple[str, ...]) -> tuple[str, ...]:
 
 SIMULATED = _files("acceptance", "demo", "load", "one_dollar", "one_frame", "wrong_tenant")
 LIVE = _files("acceptance", "pixels_to_sound", "router", "voice_bill")
+COMMANDS = _files("integration", "check", "emulate", "load", "report_in_a_browser")
 COVERED = ("coverage", "run", "-m", "pytest")
 # Four at once, each step after the one before it: the first two mostly wait, for processes to start and for what is
 # spoken to be said, and the others fill the time between. More at once take no less time, and starts of Ray fail.
@@ -42,8 +43,8 @@ COVERED = ("coverage", "run", "-m", "pytest")
 LANES: tuple[tuple[Step, ...], ...] = (
     (("pytest", *SIMULATED), ("mypy",)),
     (("pytest", *LIVE), (*COVERED, "tests/acceptance", *_but((*SIMULATED, *LIVE)))),
-    ((*COVERED, "tests/integration"),),
-    ((*COVERED, "tests/unit", "tests/contract"),),
+    ((*COVERED, "tests/integration", *_but(COMMANDS)),),
+    ((*COVERED, "tests/unit", "tests/contract"), (*COVERED, *COMMANDS)),
 )
 COVERAGE: tuple[Step, ...] = (("coverage", "combine", "--quiet"), ("coverage", "report"))
 
