@@ -58,7 +58,7 @@ def _add_health(app: FastAPI) -> None:
         return {"status": "ok"}
 
 
-def _add_rooms(app: FastAPI, gateway: Gateway) -> None:
+def _add_rooms(app: StraightApp, gateway: Gateway) -> None:
     @app.get("/readyz")
     async def readyz() -> dict[str, str]:
         """Say that the cost journal answers too, and that each model deployment has begun to."""
@@ -85,21 +85,23 @@ def _add_rooms(app: FastAPI, gateway: Gateway) -> None:
             },
         }
 
-    @app.post("/v1/rooms/{room}/heartbeat", openapi_extra=json_body(Heartbeat))
-    async def heartbeat(request: Request, room: str) -> dict[str, Any]:
+    @app.post_straight("/v1/rooms/{room}/heartbeat", openapi_extra=json_body(Heartbeat))
+    async def heartbeat(request: Request, room: str) -> JSONResponse:
         """Take an agent's counters and speech usage; the token is fresh when the old one is half spent.
 
         `taken` are the usage ids that are durable: to send one again is harmless, to forget one before is not.
         """
         token = _token(request, gateway, room)
         beaten = await gateway.heartbeat(token, parse_body(Heartbeat, await _body(request, MAX_JSON_BYTES)))
-        return {
-            "room": room,
-            "token": sign(beaten.token, gateway.keys),
-            "expires_at": beaten.token.expires_at_s,
-            "taken": beaten.taken,
-            "budget": beaten.budget and asdict(beaten.budget),
-        }
+        return JSONResponse(
+            {
+                "room": room,
+                "token": sign(beaten.token, gateway.keys),
+                "expires_at": beaten.token.expires_at_s,
+                "taken": beaten.taken,
+                "budget": beaten.budget and asdict(beaten.budget),
+            }
+        )
 
     @app.delete("/v1/rooms/{room}")
     async def close_room(request: Request, room: str) -> dict[str, Any]:

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable
+import re
+from collections.abc import Awaitable, Callable, Mapping
 from typing import Any
 
 from fastapi import FastAPI, Request, Response
@@ -11,7 +12,8 @@ from starlette.types import Receive, Scope, Send
 
 from routing.errors import RayroomError
 
-Endpoint = Callable[[Request], Awaitable[Response]]
+Endpoint = Callable[..., Awaitable[Response]]
+"""It takes the request, and the parameters in its path by their names, each one segment of it."""
 
 
 class StraightApp(FastAPI):
@@ -22,25 +24,29 @@ class StraightApp(FastAPI):
 
     def __init__(self, **settings: Any) -> None:
         super().__init__(**settings)
-        self._straight: dict[tuple[str, str], Endpoint] = {}
+        self._straight: dict[str, Endpoint] = {}
+        self._patterns: list[tuple[re.Pattern[str], Endpoint]] = []
 
     def post_straight(self, path: str, **description: Any) -> Callable[[Endpoint], Endpoint]:
-        """Register a POST route without parameters in its path."""
+        """Register a POST route."""
 
         def register(endpoint: Endpoint) -> Endpoint:
             self.post(path, **description)(endpoint)
-            self._straight["POST", path] = endpoint
+            if "{" in path:
+                self._patterns.append((re.compile(re.sub(r"{(\w+)}", r"(?P<\1>[^/]+)", path)), endpoint))
+            else:
+                self._straight[path] = endpoint
             return endpoint
 
         return register
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        endpoint = self._straight.get((scope.get("method", ""), scope.get("path", "")))
+        endpoint, parameters = self._find(scope)
         if endpoint is None:
             await super().__call__(scope, receive, send)
             return
         try:
-            response = await endpoint(Request(scope, receive))
+            response = await endpoint(Request(scope, receive), **parameters)
         except RayroomError as error:
             response = error_response(error)
         except Exception:
@@ -48,6 +54,15 @@ class StraightApp(FastAPI):
             # The server writes a bug down, as it does for the other routes.
             raise
         await response(scope, receive, send)
+
+    def _find(self, scope: Scope) -> tuple[Endpoint | None, Mapping[str, str]]:
+        if scope.get("method") != "POST":
+            return None, {}
+        path = scope["path"]
+        if endpoint := self._straight.get(path):
+            return endpoint, {}
+        found = ((pattern.fullmatch(path), endpoint) for pattern, endpoint in self._patterns)
+        return next(((endpoint, match.groupdict()) for match, endpoint in found if match), (None, {}))
 
 
 def error_response(error: RayroomError) -> JSONResponse:

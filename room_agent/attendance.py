@@ -131,8 +131,11 @@ class Attendance:
         self._opened = await self._open()
         self._follow()
         await self._converse()
+        # Rooms that open at once, at nine or when the router is back, do not beat at once from then on.
+        pause_s = random.uniform(0.0, self._opened.limits.heartbeat_every_s)
         while True:
-            await asyncio.sleep(self._opened.limits.heartbeat_every_s)
+            await asyncio.sleep(pause_s)
+            pause_s = self._opened.limits.heartbeat_every_s
             # Not only on events: a watch that failed is taken up again.
             self._follow()
             try:

@@ -15,6 +15,7 @@ from ray.util import get_node_ip_address
 
 from cluster.autoscaling.rooms_ahead import RoomSignal
 from cluster.backend.connect import connect_backend
+from cluster.beats import Beats
 from cluster.costs.client import CostOutbox
 from cluster.costs.flusher import Flusher
 from cluster.costs.journal import Journal
@@ -69,8 +70,9 @@ class Aggregator:
     async def totals(self, tenant_id: str) -> TenantTotals:
         return await self._recorder.totals(tenant_id)
 
-    async def beat(self, beat: RoomBeat) -> None:
-        self._rooms.beat(beat)
+    async def beat(self, beats: list[RoomBeat]) -> None:
+        for beat in beats:
+            self._rooms.beat(beat)
 
     async def close(self, room: str, job_id: str) -> None:
         self._rooms.close(room, job_id, time.time())
@@ -115,6 +117,7 @@ class AggregatorClient:
         self._connecting = asyncio.Lock()
         self._line = CostLine(self._find, self._call)
         self._outbox = CostOutbox(self._line.write, costs.timeout_s)
+        self._beats = Beats(self._send_beats)
 
     def __reduce__(self) -> tuple[Any, ...]:
         return AggregatorClient, (self._costs, self._backend)
@@ -133,9 +136,10 @@ class AggregatorClient:
         return totals
 
     async def beat(self, beat: RoomBeat) -> None:
-        await self._ask("beat", beat)
+        await self._beats.beat(beat)
 
     async def close(self, room: str, job_id: str) -> None:
+        self._beats.drop(room, job_id)
         await self._ask("close", room, job_id)
 
     async def of(self, tenant_id: str) -> tuple[RoomBeat, ...]:
@@ -143,8 +147,12 @@ class AggregatorClient:
         return beats
 
     async def aclose(self) -> None:
+        await self._beats.aclose()
         await self._outbox.aclose()
         self._line.close()
+
+    async def _send_beats(self, beats: list[RoomBeat]) -> None:
+        await self._ask("beat", beats)
 
     async def _find(self) -> Address:
         address: Address = await self._ask("address")

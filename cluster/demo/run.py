@@ -30,6 +30,8 @@ from routing.errors import RayroomError
 SETTLE_TIMEOUT_S = 30.0
 STOP_GRACE_S = 12.0
 FRAMES_PER_SECOND = 5
+# The table is drawn from what the agents tell, and somebody watches it.
+ARGS: stage.Args = {"rooms": {"heartbeat_every_s": 2}}
 
 console = Console(highlight=False, markup=False, soft_wrap=True)
 
@@ -103,7 +105,7 @@ async def _start(plan: Plan, processes: Processes, seconds: float) -> BackendPee
     peer = await stage.start_backend(plan, processes)
     environment = await stage.start_ray(plan, processes)
     async with asyncio.TaskGroup() as group:
-        group.create_task(stage.start_app(plan, processes, peer, environment), name="app")
+        group.create_task(stage.start_app(plan, processes, peer, environment, ARGS), name="app")
         group.create_task(stage.start_agent(plan, processes, voice_room.agent_environment(plan)), name="agent")
         group.create_task(voice_room.start_emulator(plan, processes, seconds), name="emulator")
     return peer

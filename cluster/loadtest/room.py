@@ -177,11 +177,13 @@ class SyntheticRoom:
     async def _attend(self) -> None:
         await self._until(self._place.join_at_s)
         beat_every_s = await self._open()
+        # Rooms that join at once do not beat at once: their joins' parts of a second are random.
+        await asyncio.sleep(self._place.join_at_s % 1.0 * beat_every_s)
         while True:
-            await asyncio.sleep(beat_every_s)
             with contextlib.suppress(AppError):
                 answer = await self._app.beat(self._token, self._place.room, self._counters.report())
                 self._token = str(answer.get("token") or self._token)
+            await asyncio.sleep(beat_every_s)
 
     async def _open(self) -> float:
         """Open the room, again and again until the app does; returns how often it wants to hear of it."""

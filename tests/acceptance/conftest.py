@@ -17,7 +17,7 @@ from tests.acceptance.stack import Stack, System, running_stack, speaking_system
 def stack() -> Iterator[Stack]:
     """livekit-server, Ray Serve on the fast path, the tRPC backend and the room agent."""
     # Replicas are killed while they answer, so answers take half the time that real ones do.
-    with running_stack("all", {"simulation": {"seed": 7, "speed": 2.0}}) as stack:
+    with running_stack("all", {"simulation": {"seed": 7, "speed": 2.0}, "rooms": {"heartbeat_every_s": 1}}) as stack:
         yield stack
 
 

@@ -27,6 +27,10 @@ async def http() -> AsyncIterator[httpx.AsyncClient]:
             raise KeyError("content that must not leave")
         return JSONResponse({"bytes": len(body)})
 
+    @app.post_straight("/rooms/{room}/count")
+    async def count_in(request: Request, room: str) -> JSONResponse:
+        return JSONResponse({"room": room, "bytes": len(await request.body())})
+
     transport = httpx.ASGITransport(app, raise_app_exceptions=False)
     async with httpx.AsyncClient(transport=transport, base_url="http://it") as client:
         yield client
@@ -34,6 +38,13 @@ async def http() -> AsyncIterator[httpx.AsyncClient]:
 
 async def test_an_endpoint_reads_its_request_and_answers(http: httpx.AsyncClient) -> None:
     assert (await http.post("/count", content=b"four")).json() == {"bytes": 4}
+
+
+async def test_a_parameter_is_one_segment_of_the_path_as_it_was_meant(http: httpx.AsyncClient) -> None:
+    assert (await http.post("/rooms/a%20b/count", content=b"four")).json() == {"room": "a b", "bytes": 4}
+    assert [(await http.post(path)).status_code for path in ("/rooms//count", "/rooms/a/b/count")] == [404, 404]
+    parameters = (await http.get("/openapi.json")).json()["paths"]["/rooms/{room}/count"]["post"]["parameters"]
+    assert [(one["name"], one["in"], one["required"]) for one in parameters] == [("room", "path", True)]
 
 
 async def test_an_error_of_ours_is_its_envelope_and_says_when_to_come_back(http: httpx.AsyncClient) -> None:
