@@ -9,6 +9,7 @@ from deployments.settings import SimulationSettings, VendorSettings
 from routing.catalogue import Catalogue
 from routing.messages import EmbedAsk
 from routing.messages import Embeddings as Vectors
+from routing.pauses import spare_what_stays
 
 
 @serve.deployment(name="embeddings")
@@ -20,6 +21,7 @@ class Embeddings:
     ) -> None:
         self._leaf = Leaf(vendors, simulation, catalogue)
         self._leaf.warm_up()
+        spare_what_stays()
 
     async def embed(self, ask: EmbedAsk) -> Vectors:
         return await self._leaf.embed(ask)

@@ -11,6 +11,7 @@ from deployments.leaf import Leaf
 from deployments.settings import SimulationSettings, VendorSettings
 from routing.catalogue import Catalogue
 from routing.messages import Answer, Ask, Delta
+from routing.pauses import spare_what_stays
 
 
 @serve.deployment(name="llm")
@@ -22,6 +23,7 @@ class Llm:
     ) -> None:
         self._leaf = Leaf(vendors, simulation, catalogue)
         self._leaf.warm_up()
+        spare_what_stays()
 
     async def answer(self, ask: Ask) -> Answer:
         return await self._leaf.answer(ask)

@@ -16,6 +16,7 @@ from deployments.serve_signals import ServeSignals
 from routing.catalogue import Catalogue
 from routing.logs import configure_logs
 from routing.messages import Directory
+from routing.pauses import spare_what_stays
 
 
 @serve.deployment(name="router")
@@ -42,6 +43,7 @@ class Router:
             started=Started({"vision": vision, "llm": llm, "embeddings": embeddings}),
         )
         self._gateway = Gateway(settings, catalogue, keys, leaves, world, directory, signals=ServeSignals())
+        spare_what_stays()
 
     def __serve_build_asgi_app__(self) -> FastAPI:
         return build_routes(self._gateway)

@@ -8,6 +8,7 @@ from deployments.leaf import Leaf
 from deployments.settings import SimulationSettings, VendorSettings
 from routing.catalogue import Catalogue
 from routing.messages import Answer, Ask
+from routing.pauses import spare_what_stays
 
 
 @serve.deployment(name="vision")
@@ -19,6 +20,7 @@ class Vision:
     ) -> None:
         self._leaf = Leaf(vendors, simulation, catalogue)
         self._leaf.warm_up()
+        spare_what_stays()
 
     async def answer(self, ask: Ask) -> Answer:
         return await self._leaf.answer(ask)

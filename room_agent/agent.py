@@ -23,6 +23,7 @@ from room_agent.speech import Speech
 from room_agent.usage_journal import Job, UsageJournal
 from routing.errors import RayroomError
 from routing.logs import configure_logs
+from routing.pauses import spare_what_stays
 from routing.rooms import check_metadata, parse_room
 
 ATTENDANCE = "attendance"
@@ -82,6 +83,7 @@ def warm_up(_: JobProcess) -> None:
     blank = Planes.from_i420(bytes(64 * 64 * 3 // 2), 64, 64)
     FrameGate().offer(blank, 0.0)
     encode(blank)
+    spare_what_stays()
 
 
 async def _ask_nobody() -> None:

@@ -26,6 +26,7 @@ from cluster.settings import BackendSettings, CostSettings
 from routing.errors import CostsUnavailable
 from routing.logs import configure_logs
 from routing.messages import Intent, RoomBeat, Settlement, TenantTotals
+from routing.pauses import spare_what_stays
 
 NAME = "rayroom-aggregator"
 NAMESPACE = "rayroom"
@@ -55,6 +56,7 @@ class Aggregator:
         self._flushing = asyncio.get_running_loop().create_task(self._flusher.run())
         self._server = LineServer(self._recorder.write)
         self._listening: asyncio.Task[Address] | None = None
+        spare_what_stays()
         log.info("aggregator started", journal_id=self._journal.journal_id)
 
     async def address(self) -> Address:

@@ -14,6 +14,7 @@ from pathlib import Path
 from cluster.loadtest.shard import Shard, run_in_loop
 from cluster.loadtest.takes import takes_of
 from cluster.loadtest.tally import Progress
+from routing.pauses import spare_what_stays
 
 READY = "ready"
 
@@ -34,6 +35,7 @@ def main() -> None:
     (length,) = struct.unpack(">Q", sys.stdin.buffer.read(8))
     shard, result = pickle.loads(sys.stdin.buffer.read(length))
     takes = takes_of(shard.behaviour, shard.takes_directory) if shard.replay else None
+    spare_what_stays()
     print(READY, flush=True)
     if len(start := sys.stdin.buffer.read(8)) < 8:
         return

@@ -32,6 +32,9 @@ class Place:
     leave_at_s: float
     frames_per_second: float
     questions_at_s: Sequence[float] = ()
+    closes_after_s: float = 0.0
+    """How long after its leave it is closed: where the load ends all leave at once, and that is no part of what is
+    measured."""
 
 
 class SyntheticRoom:
@@ -86,6 +89,8 @@ class SyntheticRoom:
         try:
             await asyncio.wait({self._watching})
             await self._drain()
+            if not self._over:
+                await self._until(self._place.leave_at_s + self._place.closes_after_s)
         finally:
             for task in (self._watching, attending, asking, self._sending, *self._asking):
                 if task is not None:

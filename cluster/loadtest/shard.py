@@ -23,6 +23,8 @@ from cluster.loadtest.tally import Counted, Progress, Tally
 from room_agent.pace import Pace
 
 TELL_EVERY_S = 1.0
+# What is asked in the last second is answered by then.
+CLOSES_AFTER_S = 1.5
 # For the last answers and the closing of the rooms.
 GRACE_S = 30.0
 
@@ -109,6 +111,8 @@ def _room(
         leave_at_s=leave_at_s,
         frames_per_second=behaviour.frames_per_second,
         questions_at_s=questions,
+        # Spread as the joins are, which are random within their second.
+        closes_after_s=CLOSES_AFTER_S * (1 + join_at_s % 1.0) if leave_at_s >= shard.length_s else 0.0,
     )
     pace = None if shard.replay else Pace(behaviour.frames_per_second)
     return SyntheticRoom(place, screen, app, shard.agent_key, tally, clock, time.time, pace)
