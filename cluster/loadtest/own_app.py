@@ -23,7 +23,7 @@ from deployments.providers.emulator.server import BASE_PATHS
 from deployments.settings import VendorSettings
 from routing.errors import ConfigurationError
 
-METRICS_EVERY_MS = 1_000
+METRICS_EVERY_MS = 2_000
 STOP_GRACE_S = 12.0
 # The emulator's own queue would be one more thing that is measured.
 _UNCROWDED = ("--free", "1000000")

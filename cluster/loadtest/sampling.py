@@ -12,7 +12,7 @@ from prometheus_client.parser import text_string_to_metric_families
 
 from deployments.telemetry import BREAKER_TRANSITIONS, FALLBACKS
 
-SAMPLE_EVERY_S = 1.0
+SAMPLE_EVERY_S = 2.0
 SAMPLE_TIMEOUT_S = 5.0
 
 _TARGET = "ray_serve_autoscaling_target_replicas"
