@@ -249,7 +249,9 @@ class Gateway:
         output_tokens = request.output_tokens(settings.max_output_tokens)
         payer = await self._payer(token, "llm")
         decision = self._decide(self._llm, request.model, score_turn(_features(request, turn, messages)), payer.tenant)
-        decision = fitting(decision, self.catalogue, messages, output_tokens, settings.max_input_tokens)
+        decision = fitting(
+            decision, self.catalogue, messages, output_tokens, settings.max_input_tokens, request.output_field
+        )
         order = _order(payer, decision, messages, settings)
         return replace(order, max_output_tokens=output_tokens, temperature=request.temperature)
 

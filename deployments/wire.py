@@ -150,6 +150,11 @@ class ChatRequest(NotPassedOn, Body):
     def output_tokens(self, default: int) -> int:
         return self.max_completion_tokens or self.max_tokens or default
 
+    @property
+    def output_field(self) -> str:
+        """The field that says how long the answer may be, as its caller named it."""
+        return "max_completion_tokens" if self.max_completion_tokens else "max_tokens"
+
 
 class Item(Body):
     """What is to be embedded, where it is more than a text."""

@@ -145,20 +145,25 @@ class Catalogue:
 
 
 def check_fits(
-    model: Model, messages: Iterable[Message], output_tokens: int, longest_input_tokens: int | None = None
+    model: Model,
+    messages: Iterable[Message],
+    output_tokens: int,
+    longest_input_tokens: int | None = None,
+    output_field: str = "max_tokens",
 ) -> None:
     """Refuse what the model cannot take, before it is asked; `longest_input_tokens` is a bound of our own.
 
-    `output_tokens` is what the caller asks for. Raises BadInput for `max_tokens`, TooLarge for `messages`.
+    `output_tokens` is what the caller asks for, in the field of that name. Raises BadInput for it, TooLarge for
+    `messages`.
     """
     if output_tokens > model.max_output_tokens:
-        raise BadInput(f"{model.name} answers with at most {model.max_output_tokens} tokens.", "max_tokens")
+        raise BadInput(f"{model.name} answers with at most {model.max_output_tokens} tokens.", output_field)
     limits = [longest_input_tokens, model.context_tokens and model.context_tokens - output_tokens]
     longest = min((limit for limit in limits if limit is not None), default=None)
     tokens = _fewest_tokens(model, messages)
     if longest is not None and tokens > longest:
         raise TooLarge(
-            f"The messages are at least {tokens} tokens long; with max_tokens {output_tokens}"
+            f"The messages are at least {tokens} tokens long; with {output_field} {output_tokens}"
             f" {model.name} takes at most {longest} here.",
             "messages",
         )

@@ -152,12 +152,13 @@ def fitting(
     messages: Sequence[Message],
     output_tokens: int,
     longest_input_tokens: int | None = None,
+    output_field: str = "max_tokens",
 ) -> Decision:
     """Return the decision with only those targets that can take the request; raises BadInput or TooLarge for none."""
     fits, refusal = [], None
     for name in decision.targets:
         try:
-            check_fits(catalogue.get(name), messages, output_tokens, longest_input_tokens)
+            check_fits(catalogue.get(name), messages, output_tokens, longest_input_tokens, output_field)
             fits.append(name)
         except BadInput as error:
             refusal = refusal or error

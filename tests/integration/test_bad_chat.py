@@ -146,6 +146,10 @@ BAD: dict[str, tuple[dict[str, Any], Expected]] = {
     "no completion tokens": ({"max_completion_tokens": 0}, wrong("max_completion_tokens")),
     "more tokens than any model has": ({"max_tokens": 1_000_000}, wrong("max_tokens")),
     "more tokens than this model has": ({"model": "gpt-4o-mini", "max_tokens": 20_000}, wrong("max_tokens")),
+    "more tokens than this model has, in OpenAI's newer field": (
+        {"model": "gpt-4o-mini", "max_completion_tokens": 20_000},
+        wrong("max_completion_tokens"),
+    ),
     "too hot": ({"temperature": 2.1}, wrong("temperature")),
     "too cold": ({"temperature": -0.1}, wrong("temperature")),
     "a temperature in words": ({"temperature": "hot"}, wrong("temperature")),
