@@ -150,11 +150,6 @@ def asks_about_screen(text: str) -> bool:
     return _ABOUT_SCREEN.search(" ".join(text[:MAX_QUESTION_CHARS].lower().replace("\u2019", "'").split())) is not None
 
 
-def with_sources(answer: str, sources: Sequence[str]) -> str:
-    """Return an answer as the text stream carries it. The sources are those that were given, not what a model names."""
-    return f"{answer}\n\nSources: {'; '.join(sources)}" if sources else answer
-
-
 class _Room:
     """How many tokens are left."""
 

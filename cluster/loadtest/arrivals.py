@@ -36,9 +36,6 @@ class Rooms:
     def __len__(self) -> int:
         return len(self.join_at_s)
 
-    def open_at(self, t_s: float) -> int:
-        return int(np.count_nonzero((self.join_at_s <= t_s) & (t_s < self.leave_at_s)))
-
 
 def tenant_name(index: int) -> str:
     return f"load-{index + 1}"

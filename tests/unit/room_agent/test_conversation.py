@@ -8,7 +8,7 @@ from dataclasses import replace
 
 import pytest
 
-from room_agent.conversation import IMAGE_TOKENS, Asked, Said, asks_about_screen, compose, instructions, with_sources
+from room_agent.conversation import IMAGE_TOKENS, Asked, Said, asks_about_screen, compose, instructions
 from room_agent.memory import Memory
 from routing.catalogue import text_tokens
 from routing.complexity import score_text
@@ -106,8 +106,6 @@ def test_sources_are_of_the_passages_that_were_given_best_first_and_once() -> No
     )
     turn = compose(replace(ASKED, passages=passages), KEY, 4_000, agent_name="rayroom")
     assert turn.sources == ("good.pdf", "weak.pdf")
-    assert with_sources("Thirty.", turn.sources) == "Thirty.\n\nSources: good.pdf; weak.pdf"
-    assert with_sources("Hello.", ()) == "Hello."
 
 
 def test_a_passage_that_found_no_room_is_no_source() -> None:
