@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import signal
 import subprocess
 import sys
 import tempfile
+import threading
 import time
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
@@ -79,8 +81,11 @@ def _lanes() -> int:
     """Run the lanes at once; what a step said is printed when it has ended, and none hides what fails after it."""
     print("== pytest and mypy, four at once: some ten minutes until all have ended", flush=True)
     running: set[subprocess.Popen[str]] = set()
+    stopped = threading.Event()
 
     def run(step: Step) -> int:
+        if stopped.is_set():
+            return 1
         started_s = time.monotonic()
         with tempfile.TemporaryFile("w+") as said:
             with subprocess.Popen(_command(step), cwd=ROOT, stdout=said, stderr=said, text=True) as process:
@@ -96,8 +101,10 @@ def _lanes() -> int:
         try:
             return max(lane.result() for lane in lanes)
         finally:
-            for process in running:
-                process.terminate()
+            stopped.set()
+            for process in list(running):
+                # Not SIGTERM: pytest would leave what its fixtures have started.
+                process.send_signal(signal.SIGINT)
 
 
 def _command(step: Step) -> list[str | Path]:
