@@ -20,16 +20,20 @@ class Beats:
         self._send = send
         self._gather_s = gather_s
         self._waiting: dict[str, RoomBeat] = {}
-        self._sending: asyncio.Task[None] | None = None
+        self._next: asyncio.Task[None] | None = None
+        """What will carry them."""
+        self._sending: set[asyncio.Task[None]] = set()
+        """It, and those whose calls are under way."""
 
     async def beat(self, beat: RoomBeat) -> None:
         """Return when the aggregator has it; raises what the call raised."""
         self._waiting[beat.room] = beat
-        if self._sending is None:
-            self._sending = asyncio.create_task(self._send_soon(), name="beats")
-            self._sending.add_done_callback(_seen)
+        if self._next is None:
+            self._next = asyncio.create_task(self._send_soon(), name="beats")
+            self._sending.add(self._next)
+            self._next.add_done_callback(self._sent)
         # Whoever stops waiting takes nobody else's heartbeat along.
-        await asyncio.shield(self._sending)
+        await asyncio.shield(self._next)
 
     def drop(self, room: str, job_id: str) -> None:
         """Forget what a job has still to say of its room: it is closed, and nothing may open it again."""
@@ -37,18 +41,19 @@ class Beats:
             del self._waiting[room]
 
     async def aclose(self) -> None:
-        if self._sending is not None:
-            await asyncio.wait({self._sending})
+        """Let what is on its way arrive; each call has the deadline of whoever makes it."""
+        if self._sending:
+            await asyncio.wait(self._sending)
 
     async def _send_soon(self) -> None:
         await asyncio.sleep(self._gather_s)
         # Whoever comes from here on needs a call of their own.
-        beats, self._waiting, self._sending = list(self._waiting.values()), {}, None
+        beats, self._waiting, self._next = list(self._waiting.values()), {}, None
         if beats:
             await self._send(beats)
 
-
-def _seen(sending: asyncio.Task[None]) -> None:
-    """Look at a failure that nobody is left to hear of."""
-    if not sending.cancelled():
-        sending.exception()
+    def _sent(self, sending: asyncio.Task[None]) -> None:
+        self._sending.discard(sending)
+        # Looked at, for nobody may be left to hear of a failure.
+        if not sending.cancelled():
+            sending.exception()

@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Collection
 from dataclasses import dataclass, field
 
+REGISTERED = "worker registered"
+"""What a worker logs when the SFU knows it, and may offer it rooms: whoever starts one waits for this line."""
 STARTING_S = 60.0
 """An accepted job that has not started by then was given to another worker, or died on the way."""
 

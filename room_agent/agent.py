@@ -10,7 +10,7 @@ import time
 import structlog
 from livekit.agents import AgentServer, AutoSubscribe, JobContext, JobProcess, JobRequest
 
-from room_agent.admission import Admission
+from room_agent.admission import REGISTERED, Admission
 from room_agent.attendance import Attendance
 from room_agent.encode import encode
 from room_agent.gate import FrameGate
@@ -18,7 +18,7 @@ from room_agent.planes import Planes
 from room_agent.recording import Recording
 from room_agent.redaction import redact_logs
 from room_agent.router_client import RouterClient, RouterError
-from room_agent.settings import REGISTERED, AgentSettings, load_settings
+from room_agent.settings import AgentSettings, load_settings
 from room_agent.speech import Speech
 from room_agent.usage_journal import Job, UsageJournal
 from routing.errors import RayroomError

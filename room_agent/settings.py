@@ -14,9 +14,6 @@ from pydantic_settings import BaseSettings, SettingsConfigDict
 from routing.errors import ConfigurationError
 from routing.prices import load_prices
 
-REGISTERED = "worker registered"
-"""What a worker logs when the SFU knows it: whoever starts one waits for this line."""
-
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class SpeechSettings:

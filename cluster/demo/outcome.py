@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from cluster.demo import samples
+from cluster.demo.plan import HEARTBEAT_S
 from cluster.demo.samples import Sample
 from cluster.demo.sheet import SheetFrame
 from cluster.loadtest import factors, record
@@ -127,7 +128,7 @@ def _tenants(shown: Shown, costs: FrameCosts, strong: StrongFrame) -> list[dict[
 
 def _notes(shown: Shown, strong: StrongFrame) -> tuple[str, ...]:
     return (
-        "A second's counts are those that came with the rooms' heartbeats, one every two seconds.",
+        f"A second's counts are those that came with the rooms' heartbeats, one every {HEARTBEAT_S} seconds.",
         "An answer's time is what the room agent waited, from sending a frame to its description.",
         "The cost is that of the frames; questions and speech are in the bill. A frame that was on its way when the"
         " rooms last told their counts is kept, and neither answered nor shed.",

@@ -17,6 +17,8 @@ from routing.errors import ConfigurationError
 TENANTS = ("acme", "globex")
 VOICE_TENANT = TENANTS[0]
 VOICE_ROOM = f"tenant_{VOICE_TENANT}_demo-voice"
+HEARTBEAT_S = 2
+"""The table is drawn from what the agents tell, and somebody watches it."""
 """Where somebody speaks, beside the rooms where screens are shared."""
 
 

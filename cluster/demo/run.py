@@ -22,7 +22,7 @@ from cluster.demo import speech_books, stage, table, voice_room
 from cluster.demo.conclusion import Run, conclude
 from cluster.demo.livekit import find_livekit_server
 from cluster.demo.peer import BackendPeer
-from cluster.demo.plan import TENANTS, VOICE_ROOM, VOICE_TENANT, Plan, demo_rooms, planned
+from cluster.demo.plan import HEARTBEAT_S, TENANTS, VOICE_ROOM, VOICE_TENANT, Plan, demo_rooms, planned
 from cluster.demo.processes import Processes
 from cluster.demo.samples import Sample
 from routing.errors import RayroomError
@@ -30,8 +30,7 @@ from routing.errors import RayroomError
 SETTLE_TIMEOUT_S = 30.0
 STOP_GRACE_S = 12.0
 FRAMES_PER_SECOND = 5
-# The table is drawn from what the agents tell, and somebody watches it.
-ARGS: stage.Args = {"rooms": {"heartbeat_every_s": 2}}
+ARGS: stage.Args = {"rooms": {"heartbeat_every_s": HEARTBEAT_S}}
 
 console = Console(highlight=False, markup=False, soft_wrap=True)
 

@@ -17,7 +17,7 @@ from cluster.demo.peer import BackendPeer, peer_command
 from cluster.demo.plan import Plan
 from cluster.demo.processes import Processes, StartFailed
 from cluster.settings import IMPORT_PATH
-from room_agent.settings import REGISTERED
+from room_agent.admission import REGISTERED
 
 # Three at once on two cores take two and a half minutes each; what fails is told when it ends, not by this.
 START_TIMEOUT_S = 300.0

@@ -17,13 +17,13 @@ from cluster.demo.plan import Plan
 from cluster.demo.ports import free_ports
 from cluster.demo.processes import Processes
 from cluster.loadtest.arrivals import tenant_name
+from cluster.loadtest.sampling import SAMPLE_EVERY_S
 from cluster.loadtest.scenario import Scenario
 from cluster.settings import DeploymentsScaling
 from deployments.providers.emulator.server import BASE_PATHS
 from deployments.settings import VendorSettings
 from routing.errors import ConfigurationError
 
-METRICS_EVERY_MS = 2_000
 STOP_GRACE_S = 12.0
 # The emulator's own queue would be one more thing that is measured.
 _UNCROWDED = ("--free", "1000000")
@@ -54,7 +54,7 @@ async def start_app(scenario: Scenario, tenants: int, config: Path, plan: Plan, 
     emulated = bool(scenario.vendors.faults)
     vendors = await _start_emulator(scenario, plan, processes) if emulated else None
     (metrics_port,) = free_ports(1)
-    often = {"RAY_metrics_report_interval_ms": str(METRICS_EVERY_MS)}
+    often = {"RAY_metrics_report_interval_ms": f"{1_000 * SAMPLE_EVERY_S:.0f}"}
     environment = await stage.start_ray(plan, processes, _logical_cpus(scenario.scaling), metrics_port, often)
     written = plan.directory / "serve_config.yaml"
     args = _args(scenario, tenants, read_args(config), plan, emulated)

@@ -1,4 +1,4 @@
-"""Two running systems for all tests: one with simulated models, one whose vendors are live and whose agent speaks.
+"""A livekit-server for a file; two running systems for all: simulated models, and live vendors with a speaking agent.
 
 A test that kills a part of one waits until it is whole again.
 """
@@ -10,7 +10,15 @@ from collections.abc import AsyncIterator, Iterator
 import pytest
 import pytest_asyncio
 
+from tests.acceptance.livekit_server import LiveKit, running_livekit
 from tests.acceptance.stack import Stack, System, running_stack, speaking_system
+
+
+@pytest.fixture(scope="module")
+def livekit() -> Iterator[LiveKit]:
+    """A livekit-server alone."""
+    with running_livekit() as livekit:
+        yield livekit
 
 
 @pytest.fixture(scope="session")

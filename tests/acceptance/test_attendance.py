@@ -4,28 +4,21 @@ from __future__ import annotations
 
 import asyncio
 import threading
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from pathlib import Path
 
-import pytest
 from livekit import rtc
 
 from room_agent.attendance import Attendance
 from room_agent.recording import Recording
 from room_agent.router_client import RouterClient
-from tests.acceptance.livekit_server import LiveKit, running_livekit
+from tests.acceptance.livekit_server import LiveKit
 from tests.acceptance.presenter import Presenter, presenting
 from tests.acceptance.stack import eventually
 from tests.integration.scripted_router import ScriptedRouter
 
 ROOM = "tenant_acme_attended"
-
-
-@pytest.fixture(scope="module")
-def livekit() -> Iterator[LiveKit]:
-    with running_livekit() as livekit:
-        yield livekit
 
 
 @asynccontextmanager

@@ -6,7 +6,7 @@ import asyncio
 import json
 import os
 import sys
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from typing import Any
 
@@ -14,16 +14,10 @@ import pytest
 from livekit import rtc
 
 from room_agent.attendance import TOPIC
-from tests.acceptance.livekit_server import LiveKit, running_livekit
+from tests.acceptance.livekit_server import LiveKit
 
 ROOM = "tenant_acme_standup"
 TIMEOUT_S = 60.0
-
-
-@pytest.fixture(scope="module")
-def livekit() -> Iterator[LiveKit]:
-    with running_livekit() as livekit:
-        yield livekit
 
 
 @asynccontextmanager

@@ -1,0 +1,89 @@
+"""A job of the worker hears, answers and is billed, ended or killed."""
+
+from __future__ import annotations
+
+import asyncio
+import sys
+from pathlib import Path
+from urllib.parse import urlsplit
+
+import psutil
+import pytest
+
+from cluster.demo.processes import Processes
+from deployments.providers.emulator import Emulator
+from room_agent.admission import REGISTERED
+from tests.acceptance.livekit_server import LiveKit
+from tests.acceptance.meeting import dispatch
+from tests.acceptance.stack import eventually
+from tests.acceptance.talking import joined
+from tests.integration.scripted_router import ScriptedRouter
+
+
+def worker_environment(livekit: LiveKit, router: ScriptedRouter, emulator: Emulator, path: Path) -> dict[str, str]:
+    return {
+        "LIVEKIT_URL": livekit.url,
+        "LIVEKIT_API_KEY": livekit.key,
+        "LIVEKIT_API_SECRET": livekit.secret,
+        "RAYROOM_URL": router.url,
+        "RAYROOM_AGENT_KEYS": "an-agent-key-of-tests",
+        "RAYROOM_DRAIN_S": "0",
+        "RAYROOM_VOICE": "on",
+        "RAYROOM_USAGE_DIR": str(path / "usage"),
+        "DEEPGRAM_API_KEY": "k",
+        "DEEPGRAM_BASE_URL": emulator.base_urls()["deepgram"],
+        "ELEVENLABS_API_KEY": "k",
+        "ELEVENLABS_BASE_URL": emulator.base_urls()["elevenlabs"],
+    }
+
+
+async def test_a_job_of_the_worker_hears_answers_and_tells_its_last_figures(livekit: LiveKit, tmp_path: Path) -> None:
+    room = "tenant_acme_job"
+    async with Emulator().running() as emulator, ScriptedRouter().running() as router:
+        environment = worker_environment(livekit, router, emulator, tmp_path)
+        async with Processes(tmp_path) as processes, joined(livekit, room, "ann") as ann:
+            await processes.start("agent", [sys.executable, "-m", "room_agent", "start"], environment)
+            await eventually(lambda: processes.said("agent", REGISTERED), 60.0)
+            await dispatch(livekit, room, {"tenant_id": "acme"})
+            await eventually(lambda: router.beats and router.beats[-1].get("hearing_microphones") == 1, 60.0)
+            emulator.script.add("What is the secret word?")
+            await ann.speak(1_500)
+            await eventually(lambda: ann.heard_ms > 500 and ann.answers())
+            await processes.stop("agent", 20.0)
+        usage = {event["id"]: event for event in router.usage}.values()
+        assert sum(event["audio_ms"] for event in usage) == sum(seen.audio_ms for seen in emulator.journal) > 0
+        assert sum(event["characters"] for event in usage) == sum(seen.characters for seen in emulator.journal) > 0
+        assert router.closed == 1 and list((tmp_path / "usage").iterdir()) == []
+        logged = (tmp_path / "agent.log").read_text("utf-8", "replace")
+        assert "secret" not in logged and "forty two" not in logged
+
+
+@pytest.mark.kills
+async def test_a_job_that_is_killed_is_billed_by_its_worker_to_the_unit(livekit: LiveKit, tmp_path: Path) -> None:
+    room = "tenant_acme_killed"
+    async with Emulator().running() as emulator, ScriptedRouter().running() as router:
+        environment = worker_environment(livekit, router, emulator, tmp_path)
+        async with Processes(tmp_path) as processes, joined(livekit, room, "ann") as ann:
+            agent = await processes.start("agent", [sys.executable, "-m", "room_agent", "start"], environment)
+            await eventually(lambda: processes.said("agent", REGISTERED), 120.0)
+            await dispatch(livekit, room, {"tenant_id": "acme"})
+            await eventually(lambda: router.beats and router.beats[-1].get("hearing_microphones") == 1, 120.0)
+            speaking = asyncio.create_task(ann.speak(6_000))
+            await eventually(lambda: sum(seen.audio_ms for seen in emulator.journal) > 2_000, 60.0)
+            the_job(agent.pid, urlsplit(emulator.url).port).kill()
+            await eventually(lambda: processes.said("agent", "billed a dead job"), 120.0)
+            await speaking
+        usage = {event["id"]: event for event in router.usage}.values()
+        sent_ms = sum(seen.audio_ms for seen in emulator.journal)
+        certain_ms = sum(event["audio_ms"] for event in usage if not event["estimated"])
+        assert certain_ms <= sent_ms <= sum(event["audio_ms"] for event in usage) <= certain_ms + 50
+
+
+def the_job(worker: int, port: int | None) -> psutil.Process:
+    """Return the worker's process that has a line to the vendors: it is the one that attends the room."""
+    (job,) = (
+        one
+        for one in psutil.Process(worker).children(recursive=True)
+        if any(line.raddr and line.raddr.port == port for line in one.net_connections("tcp"))
+    )
+    return job
