@@ -8,8 +8,9 @@ from typing import Any
 
 import structlog
 from livekit import rtc
-from livekit.agents.vad import VAD, VADEvent, VADEventType, VADStream
+from livekit.agents.vad import VADEvent, VADEventType
 
+from room_agent.detector import Detector
 from room_agent.foretelling import Foretelling
 from room_agent.hearing import Ear, Service, Services
 from room_agent.utterance import HearingCounters, Listener, Utterance
@@ -45,7 +46,7 @@ class Microphone:
         identity: str,
         track: str,
         services: Services,
-        vad: VAD,
+        detector: Detector,
         listener: Listener,
         counters: HearingCounters,
         clock: Callable[[], float],
@@ -53,7 +54,7 @@ class Microphone:
         self._identity = identity
         self._track = track
         self._services = services
-        self._vad = vad
+        self._detector = detector
         self._listener = listener
         self._counters = counters
         self._clock = clock
@@ -72,10 +73,9 @@ class Microphone:
 
     async def run(self, frames: AsyncIterator[rtc.AudioFrame]) -> None:
         """Listen until the frames end, or until cancelled."""
-        stream = self._vad.stream()
-        self._own(self._feed(frames, stream))
+        self._own(self._feed(frames))
         try:
-            async for event in stream:
+            async for event in self._detector.events():
                 self._on(event)
             if self._open:
                 self._pause()
@@ -88,9 +88,9 @@ class Microphone:
             if self._tasks:
                 await asyncio.wait(self._tasks, timeout=HOLD_S)
             async with asyncio.timeout(HOLD_S):
-                await stream.aclose()
+                await self._detector.aclose()
 
-    async def _feed(self, frames: AsyncIterator[rtc.AudioFrame], stream: VADStream) -> None:
+    async def _feed(self, frames: AsyncIterator[rtc.AudioFrame]) -> None:
         """Give the detector what comes, and silence where nothing does: a muted microphone sends no frames."""
         coming: asyncio.Future[rtc.AudioFrame] | None = None
         try:
@@ -99,30 +99,30 @@ class Microphone:
                 await asyncio.wait({coming}, timeout=STILL_S)
                 if not coming.done():
                     if self._open:
-                        self._give(SILENCE, stream)
+                        self._give(SILENCE)
                     continue
                 done, coming = coming, None
-                self._give(done.result(), stream)
+                self._give(done.result())
         except StopAsyncIteration:
             pass
         finally:
             if coming is not None:
                 coming.cancel()
-            stream.end_input()
+            self._detector.end_input()
 
-    def _give(self, frame: rtc.AudioFrame, stream: VADStream) -> None:
+    def _give(self, frame: rtc.AudioFrame) -> None:
         if self._given - self._seen > MOST_BEHIND_S * RATE_HZ:
             self._counters.audio_dropped_ms += round(1_000 * frame.duration)
             return
         self._given += frame.samples_per_channel
-        stream.push_frame(frame)
+        self._detector.push(frame)
 
     def _on(self, event: VADEvent) -> None:
         self._seen = event.samples_index
         if event.type == VADEventType.START_OF_SPEECH:
             self._begin(event)
         elif event.type == VADEventType.END_OF_SPEECH and self._open:
-            self._voice_ended_s = self._clock() - event.silence_duration
+            self._voice_ended_s = self._clock() - self._detector.silent_s
             self._pause()
         elif event.type == VADEventType.INFERENCE_DONE and self._open:
             self._go_on(event)
@@ -145,7 +145,7 @@ class Microphone:
         self._hear(event.frames[0], event.samples_index)
         self._listener.voiced(self._identity, event.speech_duration)
         self._show()
-        if event.raw_accumulated_silence >= LIKELY_OVER_S:
+        if self._detector.silent_s >= LIKELY_OVER_S:
             self._foretell()
         if self._sound_s > LONGEST_S:
             self._counters.sounds_cut += 1

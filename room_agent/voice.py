@@ -8,13 +8,13 @@ from dataclasses import asdict
 from typing import Any
 
 from livekit import rtc
-from livekit.agents import inference
 
 from room_agent.address import Address, AddressSettings, Company, address
 from room_agent.answering import Answering, Thinks, say_why_it_failed
 from room_agent.captions import Captions
 from room_agent.chat import TOPIC, Chat
 from room_agent.complaints import Complaints
+from room_agent.detector import Detector
 from room_agent.hearing import Services
 from room_agent.microphone import Microphone
 from room_agent.microphones import Microphones, Source, frames_of
@@ -26,7 +26,6 @@ from room_agent.settings import SpeechSettings
 from room_agent.troubles import Trouble
 from room_agent.turns import Question, asks_to_stop
 from room_agent.utterance import HearingCounters, Utterance
-from room_agent.windows import whole_windows_s
 
 MOST_READING = 32
 CLOSE_TIMEOUT_S = 5.0
@@ -51,8 +50,6 @@ class Voice:
         self._clock = clock
         self._services = services
         self.mouth = mouth
-        silent_s = whole_windows_s(settings.pause_s)
-        self._vad = inference.VAD(model="silero", min_silence_duration=silent_s) if services else None
         self._people = People(room)
         self._captions = Captions(room)
         self._chat = Chat()
@@ -125,8 +122,8 @@ class Voice:
 
     def heard(self, utterance: Utterance) -> None:
         name = self._people.name(utterance.identity)
-        self._captions.said(utterance.identity, name, utterance.track, utterance.text)
         self._take(utterance.identity, name, utterance.text, utterance.ended_at_s)
+        self._captions.said(utterance.identity, name, utterance.track, utterance.text)
 
     def hears(self, well: bool) -> None:
         self.complaints.tell(Trouble.HEARING, well)
@@ -141,11 +138,10 @@ class Voice:
         self.complaints.tell(Trouble.SPEAKING, well)
 
     async def _listen(self, source: Source) -> None:
-        assert self._services is not None and self._vad is not None
+        assert self._services is not None
         stream = frames_of(source.track)
-        microphone = Microphone(
-            source.identity, source.sid, self._services, self._vad, self, self._hearing, self._clock
-        )
+        detector = Detector(self._settings.pause_s)
+        microphone = Microphone(source.identity, source.sid, self._services, detector, self, self._hearing, self._clock)
         try:
             await microphone.run(event.frame async for event in stream)
         finally:

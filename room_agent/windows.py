@@ -11,15 +11,6 @@ SILENCE = rtc.AudioFrame(bytes(2 * RATE_HZ // 20), RATE_HZ, 1, RATE_HZ // 20)
 """What a microphone that sends nothing sounds like."""
 
 
-def whole_windows_s(pause_s: float) -> float:
-    """Return the silence to set a detector to, so that a voice has been silent for about `pause_s` when it says so.
-
-    It rounds up to whole windows, and is up to three of them late to notice silence; so the last window is not begun.
-    """
-    windows = max(1, int(pause_s / WINDOW_S))
-    return (windows - 0.5) * WINDOW_S
-
-
 def newest(frame: rtc.AudioFrame, samples: int) -> rtc.AudioFrame:
     """Return a frame's last `samples`: the others have been heard."""
     if samples >= frame.samples_per_channel:
