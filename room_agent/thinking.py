@@ -6,11 +6,12 @@ import asyncio
 from collections.abc import AsyncIterator, Sequence
 from typing import Any
 
+import httpx2
 import openai
 from livekit.agents import APIConnectOptions, APIError, APIStatusError, llm
 from livekit.plugins import openai as livekit_openai
 
-from room_agent.router_client import RouterClient, RouterError
+from room_agent.router_client import KEPT_S, RouterClient, RouterError, tls
 from room_agent.troubles import Trouble
 from routing.errors import RayroomError
 
@@ -39,7 +40,11 @@ class Thinking:
     def __init__(self, router: RouterClient, url: str) -> None:
         self._router = router
         self._client = openai.AsyncClient(
-            base_url=f"{url.rstrip('/')}/v1", api_key=self._token, max_retries=0, timeout=FIRST_WORD_S
+            base_url=f"{url.rstrip('/')}/v1",
+            api_key=self._token,
+            max_retries=0,
+            timeout=FIRST_WORD_S,
+            http_client=openai.DefaultAsyncHttpxClient(verify=tls(), limits=httpx2.Limits(keepalive_expiry=KEPT_S)),
         )
         self._llm = livekit_openai.LLM(model=MODEL, client=self._client, max_retries=0)
 

@@ -12,6 +12,7 @@ from anthropic.types import RawMessageStreamEvent
 
 from deployments.providers.base import served_name, system_text
 from deployments.providers.failures import Reply, retry_after_s
+from deployments.providers.sessions import LIMITS
 from deployments.providers.timers import CONNECT_TIMEOUT_S, answered, finished, streamed
 from deployments.providers.usage import from_anthropic
 from routing.catalogue import Model
@@ -38,7 +39,7 @@ class AnthropicProvider:
             api_key=api_key,
             base_url=base_url,
             max_retries=0,
-            http_client=anthropic.DefaultAioHttpClient(),
+            http_client=anthropic.DefaultAioHttpClient(limits=LIMITS),
         )
 
     async def answer(self, model: Model, ask: Ask) -> Answer:

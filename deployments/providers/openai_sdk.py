@@ -8,6 +8,7 @@ from typing import Any
 import openai
 
 from deployments.providers.failures import Reply, retry_after_s
+from deployments.providers.sessions import LIMITS
 from deployments.providers.timers import CONNECT_TIMEOUT_S
 
 _JSON = dict[str, Any]
@@ -21,7 +22,7 @@ class OpenAISdk:
 
     def __init__(self, api_key: str, base_url: str | None = None) -> None:
         self._client = openai.AsyncOpenAI(
-            api_key=api_key, base_url=base_url, max_retries=0, http_client=openai.DefaultAioHttpClient()
+            api_key=api_key, base_url=base_url, max_retries=0, http_client=openai.DefaultAioHttpClient(limits=LIMITS)
         )
 
     async def post(self, path: str, request: _JSON, timeout_s: float) -> _JSON:

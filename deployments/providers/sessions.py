@@ -1,4 +1,4 @@
-"""Opens the aiohttp session that a vendor's SDK is given, with a timer on connecting. Knows no vendor."""
+"""Opens the aiohttp session that a vendor's SDK is given: bounds the connecting, keeps connections. Knows no vendor."""
 
 from __future__ import annotations
 
@@ -7,13 +7,17 @@ from contextvars import ContextVar
 from typing import TYPE_CHECKING
 
 import aiohttp
+import httpx2
 
-from deployments.providers.timers import CONNECT_TIMEOUT_S
+from deployments.providers.timers import CONNECT_TIMEOUT_S, KEPT_S
 
 if TYPE_CHECKING:
     from aiohttp.client_reqrep import ClientRequest
     from aiohttp.connector import Connection
     from aiohttp.tracing import Trace
+
+LIMITS = httpx2.Limits(max_connections=1_000, keepalive_expiry=KEPT_S)
+"""For an SDK that opens its own session: more at once than a replica is let ask. None would be 100 there."""
 
 Check = Callable[[aiohttp.ClientResponse], Awaitable[None]]
 
@@ -86,7 +90,9 @@ class Session:
             trace = aiohttp.TraceConfig()
             trace.on_request_end.append(_note)
             self._session = aiohttp.ClientSession(
-                connector=_Connector(limit=0), trace_configs=[trace], raise_for_status=self._check or False
+                connector=_Connector(limit=0, keepalive_timeout=KEPT_S),
+                trace_configs=[trace],
+                raise_for_status=self._check or False,
             )
         return self._session
 

@@ -14,6 +14,9 @@ from routing.errors import ProviderTruncated
 from routing.messages import Ask, Delta, Finish
 
 CONNECT_TIMEOUT_S = 3.0
+KEPT_S = 45.0
+"""How long an idle connection is kept: rooms ask less often than every 5 or 15 s, the libraries' own, and to connect
+anew costs two or three ways to the vendor. Load balancers close idle ones after 60 s or later."""
 
 T = TypeVar("T")
 ReplyOf = Callable[[Exception], Reply | None]

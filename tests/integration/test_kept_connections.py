@@ -1,0 +1,79 @@
+"""That one who is asked now and then is asked over one connection; real SDKs, a relay that counts what is connected."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from urllib.parse import urlsplit
+
+import pytest
+
+from deployments.providers.emulator import Emulator
+from room_agent.router_client import RouterClient
+from room_agent.thinking import Thinking
+from tests.integration.desk import VENDORS, Desk, ask, connected_desk
+
+SILENT_S = 16.0
+"""Longer than the 5 and 15 s that the libraries under the SDKs keep a connection for."""
+
+
+class Relay:
+    """Passes bytes on to one server."""
+
+    def __init__(self, to: str) -> None:
+        self._to = urlsplit(to)
+        self.url = ""
+        self.connections = 0
+
+    @asynccontextmanager
+    async def running(self) -> AsyncIterator[Relay]:
+        async with await asyncio.start_server(self._pass, "127.0.0.1", 0) as server:
+            self.url = f"http://127.0.0.1:{server.sockets[0].getsockname()[1]}{self._to.path}"
+            yield self
+
+    async def _pass(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        self.connections += 1
+        there, back = await asyncio.open_connection(self._to.hostname, self._to.port)
+        await asyncio.gather(_pour(reader, back), _pour(there, writer))
+
+
+async def _pour(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+    with contextlib.suppress(ConnectionError):
+        while some := await reader.read(65_536):
+            writer.write(some)
+            await writer.drain()
+    writer.close()
+
+
+async def _twice(desk: Desk, vendor: str) -> int:
+    async with Relay(desk.emulator.url + VENDORS[vendor][0]).running() as relay:
+        desk.provider(vendor, relay.url)
+        await desk.ask(vendor, "stream", ask(vendor))
+        await asyncio.sleep(SILENT_S)
+        await desk.ask(vendor, "stream", ask(vendor))
+        await desk.providers.pop(vendor).aclose()
+        return relay.connections
+
+
+async def test_a_vendor_is_asked_over_one_connection_though_nobody_asked_for_a_while(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setenv("VENDOR_KEY", "k")
+    async with connected_desk() as desk:
+        connections = await asyncio.gather(*(_twice(desk, vendor) for vendor in VENDORS))
+    assert dict(zip(VENDORS, connections, strict=True)) == dict.fromkeys(VENDORS, 1)
+
+
+async def test_a_room_asks_the_router_over_one_connection_though_nobody_asked_for_a_while() -> None:
+    async with Emulator().running() as emulator, Relay(f"{emulator.url}/openai").running() as relay:
+        router = RouterClient(relay.url, "k" * 32, "tenant_acme_m", "j", "")
+        router._token = "k"
+        thinking = Thinking(router, relay.url)
+        for pause_s in (SILENT_S, 0):
+            assert [words async for words in thinking.answer([{"role": "user", "content": "Hello?"}])]
+            await asyncio.sleep(pause_s)
+        await thinking.aclose()
+        await router.aclose()
+        assert relay.connections == 1
