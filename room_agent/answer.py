@@ -24,9 +24,13 @@ class Answer:
         # What the router may say at most (thinking.MOST_CHARS) bounds what can wait here for the voice.
         self._words: asyncio.Queue[str | None] = asyncio.Queue()
 
-    def add(self, words: str) -> None:
-        if not self.text and self._mouth is not None:
+    def begin(self) -> None:
+        """Have the voice ready for the first word: it connects while the model thinks."""
+        if self._mouth is not None and self.handle is None:
             self.handle = self._mouth.say(self._spoken())
+
+    def add(self, words: str) -> None:
+        self.begin()
         self.text += words
         self._words.put_nowait(words)
         self._caption.add(words)
@@ -36,6 +40,9 @@ class Answer:
 
     def end(self, interrupted: bool) -> None:
         self.said_all()
+        if not self.text and self.handle is not None:
+            # Nothing came to be said: the next speech does not wait for an empty one.
+            self.handle.interrupt(force=True)
         self._caption.end(self.sources, interrupted)
 
     async def _spoken(self) -> AsyncIterator[str]:

@@ -178,6 +178,7 @@ class Answering:
 
     async def _speak(self, turn: Turn, answer: Answer, question: Question) -> None:
         answer.sources = turn.sources
+        answer.begin()
         words = self.thinking.answer(turn.messages(), failed_before(self._last, question))
         async with aclosing(words):  # type: ignore[type-var]
             async for some in words:
