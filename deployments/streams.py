@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
+import re
 from collections.abc import AsyncGenerator, Callable
 from contextlib import aclosing
 from typing import TypeVar
@@ -15,26 +17,39 @@ Legs = dict[asyncio.Future[T], AsyncGenerator[T, None]]
 
 WINDOW_S = 0.025
 """Fifty single deltas through a handle cost fifty milliseconds; a reader does not see twenty-five."""
+_NEXT_SENTENCE = re.compile(r"[.!?][\"')]*\s+\S")
+_ENDING_CHARS = 8
 
 
 async def coalesce(deltas: AsyncGenerator[Delta, None], window_s: float = WINDOW_S) -> AsyncGenerator[Delta, None]:
     """Yield `deltas`, the first at once and then those of one window joined; none waits longer than `window_s`.
 
+    A sentence leaves as soon as the next one begins: a voice that reads it aloud waits for that and no more.
     What the source gave before it failed comes first: it is heard, and so it is billed. An answer's length bounds
     what is held for a slow reader.
     """
     held: list[Delta] = []
-    arrived = asyncio.Event()
+    arrived, hurried = asyncio.Event(), asyncio.Event()
 
     async def pump() -> None:
         # One task reads the whole source: a task and a timer for each delta would cost more than the delta.
+        ending = ""
         async with aclosing(deltas):
             async for delta in deltas:
                 held.append(delta)
                 arrived.set()
+                ending += delta.text
+                if _NEXT_SENTENCE.search(ending):
+                    hurried.set()
+                    ending = ""
+                ending = ending[-_ENDING_CHARS:]
+
+    def ended(_: asyncio.Task[None]) -> None:
+        arrived.set()
+        hurried.set()
 
     pumping = asyncio.create_task(pump())
-    pumping.add_done_callback(lambda _: arrived.set())
+    pumping.add_done_callback(ended)
     try:
         while not pumping.done() or held:
             await arrived.wait()
@@ -42,8 +57,12 @@ async def coalesce(deltas: AsyncGenerator[Delta, None], window_s: float = WINDOW
             if held:
                 joined = _joined(held)
                 held.clear()
+                hurried.clear()
                 yield joined
-                await asyncio.wait({pumping}, timeout=window_s)
+                if not pumping.done():
+                    with contextlib.suppress(TimeoutError):
+                        async with asyncio.timeout(window_s):
+                            await hurried.wait()
                 arrived.set()
         await pumping
     finally:

@@ -45,6 +45,12 @@ async def test_what_is_held_leaves_when_its_window_ends_though_nothing_follows()
     await stream.aclose()
 
 
+async def test_a_sentence_leaves_when_the_next_one_begins() -> None:
+    stream = coalesce(Words("It", 0.0, " says 3.5", " in all.", " And", 0.0, " then", FOREVER_S)(), window_s=FOREVER_S)
+    assert [(await anext(stream)).text for _ in range(2)] == ["It", " says 3.5 in all. And"]
+    await stream.aclose()
+
+
 async def test_a_reader_who_stops_closes_the_source() -> None:
     words = Words("a", FOREVER_S)
     stream = coalesce(words(), window_s=FOREVER_S)
