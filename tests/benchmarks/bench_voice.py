@@ -1,8 +1,9 @@
 """Measures from the end of a spoken question to the first sound of its answer, beside a plain livekit-agents session.
 
-Run `python -m tests.benchmarks.bench_voice`. All sit in rooms of one livekit-server, with one emulator in place of the
-vendors, the same detector and the same pause; they are asked in turn. First with vendors that take no time, then with
-their published latencies.
+Run `python -m tests.benchmarks.bench_voice`. All sit in rooms of one livekit-server, each in a process of its own,
+with one emulator in place of the vendors, the same detector and the same pause. They are asked in turn, and sit down
+anew after every five turns: how long a sound is on its way is settled, by up to 20 ms, when a track begins. First with
+vendors that take no time, then with their published latencies.
 """
 
 from __future__ import annotations
@@ -11,18 +12,17 @@ import argparse
 import asyncio
 import json
 import math
-import socket
 import sys
 import tempfile
 import time
-from collections.abc import AsyncIterator, Sequence
-from contextlib import AbstractAsyncContextManager, AsyncExitStack, ExitStack, aclosing, asynccontextmanager
+from collections.abc import AsyncIterator
+from contextlib import AsyncExitStack, ExitStack, asynccontextmanager
 from dataclasses import asdict, dataclass, field
+from itertools import product
 from pathlib import Path
 from typing import Any
 
 import uvicorn
-from livekit import rtc
 from rich.console import Console
 from rich.table import Table
 
@@ -31,21 +31,14 @@ from deployments.providers.emulator import Emulator, House
 from deployments.providers.emulator.senses.seams import Senses
 from deployments.routes import build_routes
 from deployments.settings import VendorSettings
-from room_agent.answering import Thinks
-from room_agent.attendance import Attendance
-from room_agent.conversation import Turn
 from room_agent.counters import percentile
-from room_agent.mind import Mind
-from room_agent.router_client import RouterClient
-from room_agent.settings import SpeechSettings
-from room_agent.speech import Speech
 from routing.messages import Passage
 from tests.acceptance.livekit_server import LiveKit, running_livekit
 from tests.acceptance.stack import eventually, running_stack
 from tests.acceptance.talking import Talker, joined
 from tests.benchmarks.machine import busy, load_per_core
-from tests.benchmarks.plain_session import plain_session
-from tests.benchmarks.voice_turn import STAGES, Row, Stamps, Timekeeper, row_of
+from tests.benchmarks.voice_contestants import RAYROOM, ROOMS, Contestant, Places
+from tests.benchmarks.voice_turn import STAGES, Row, Timekeeper, row_of
 from tests.integration.voiced import settings_for
 from tests.integration.world import KEYS, Tenants, gateway_in_process
 
@@ -53,12 +46,12 @@ MODEL = "gpt-6-luna"
 QUESTION = "What does the second chart say?"
 ANSWER = "The second chart says forty two. It said forty one before."
 SPOKEN_MS = 600
-TURNS, WARM_UP_TURNS = 20, 1
+TURNS, TURNS_A_SITTING, WARM_UP_TURNS = 20, 5, 1
 TURN_TIMEOUT_S = 15.0
 SOUNDS, WARM_UP_MS = 10, 3_000
 QUIET_S = 0.2
+SERVE_KEEPS_S = 90
 GOAL_OWN_MS = 150.0
-RAYROOM, PLAIN, EARLY = "rayroom", "plain session", "plain, asks early"
 INSTANT, PUBLISHED = "vendors that take no time", "published latencies"
 SPEEDS = {INSTANT: math.inf, PUBLISHED: 1.0}
 
@@ -68,33 +61,6 @@ class Shelf(Tenants):
 
     async def search(self, tenant_id: str, query: str, embedding: tuple[float, ...], top_k: int) -> tuple[Passage, ...]:
         return (Passage(passage_id="p", source="charts.md", text="The second chart has two bars. " * 20, score=0.9),)
-
-
-class WatchedMind(Mind):
-    """rayroom's own, with a watch on it."""
-
-    def __init__(self, stamps: Stamps, speech: Speech, names: Sequence[str]) -> None:
-        super().__init__(speech.mind.knowledge, names[0], True, time.time)
-        self._stamps = stamps
-
-    async def turn(self, question: str, asker: str) -> Turn:
-        self._stamps.taken()
-        return await super().turn(question, asker)
-
-
-@dataclass
-class WatchedThinking:
-    """rayroom's own, with a watch on it."""
-
-    stamps: Stamps
-    thinking: Thinks
-
-    async def answer(self, messages: list[dict[str, Any]], failed_before: bool = False) -> AsyncIterator[str]:
-        self.stamps.requested()
-        async with aclosing(self.thinking.answer(messages, failed_before)) as words:  # type: ignore[type-var]
-            async for some in words:
-                self.stamps.worded()
-                yield some
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -110,7 +76,7 @@ class Seat:
     """A room with a contestant in it, and the one who asks there."""
 
     talker: Talker
-    stamps: Stamps
+    contestant: Contestant
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -134,19 +100,20 @@ async def run(turns: int, pause_s: float, on_ray: bool) -> Result:
         async with AsyncExitStack() as stack:
             await stack.enter_async_context(emulator.running())
             router = await stack.enter_async_context(_on_ray(emulator) if on_ray else _in_process(emulator))
-            seats = {
-                name: await stack.enter_async_context(seat)
-                for name, seat in _seats(livekit, emulator, router, settings_for(emulator, pause_s=pause_s)).items()
-            }
+            contestants = {name: Contestant(name, _places(name, livekit, emulator, router, pause_s)) for name in ROOMS}
+            for contestant in contestants.values():
+                processes.callback(contestant.close)
             for latencies, speed in SPEEDS.items():
                 print(latencies, file=sys.stderr, flush=True)
-                rows[latencies] = {name: [] for name in seats}
-                for number in range(-WARM_UP_TURNS, turns):
-                    for name, seat in seats.items():
-                        row = await _turn(seat, emulator, Timekeeper(number, speed), pause_s)
-                        lost += row is None
-                        if row is not None and number >= 0:
-                            rows[latencies][name].append(row)
+                rows[latencies] = {name: [] for name in ROOMS}
+                for begin in range(0, turns, TURNS_A_SITTING):
+                    numbers = range(begin - WARM_UP_TURNS, min(begin + TURNS_A_SITTING, turns))
+                    async with _seated(livekit, contestants) as seats:
+                        for number, (name, seat) in product(numbers, seats.items()):
+                            row = await _turn(seat, emulator, Timekeeper(number, speed), pause_s)
+                            lost += row is None
+                            if row is not None and number >= begin:
+                                rows[latencies][name].append(row)
             room_ms = 2 * 1_000 * await _one_way_s(livekit)
     return Result(rows=rows, lost=lost, pause_s=pause_s, room_ms=room_ms)
 
@@ -157,7 +124,7 @@ async def _turn(seat: Seat, emulator: Emulator, pace: Timekeeper, pause_s: float
     await _quiet(talker)
     emulator.house.pace = pace
     emulator.script.add(QUESTION)
-    seat.stamps.begin()
+    await seat.contestant.told("begin")
     talker.agent().loud_at_s = None
     await talker.play(speech(SPOKEN_MS))
     assert talker.microphone is not None
@@ -168,7 +135,8 @@ async def _turn(seat: Seat, emulator: Emulator, pace: Timekeeper, pause_s: float
                 await talker.play(silence(60))
     except TimeoutError:
         return None
-    return row_of(silent_s, seat.stamps, talker.agent().loud_at_s, pace.drawn, pause_s)
+    stamps = await seat.contestant.told("tell")
+    return row_of(silent_s, stamps, talker.agent().loud_at_s, pace.drawn, pause_s)
 
 
 async def _one_way_s(livekit: LiveKit) -> float:
@@ -200,54 +168,27 @@ async def _quiet(talker: Talker) -> None:
             await asyncio.sleep(QUIET_S)
 
 
-def _seats(
-    livekit: LiveKit, emulator: Emulator, router: Router, settings: SpeechSettings
-) -> dict[str, AbstractAsyncContextManager[Seat]]:
-    return {
-        RAYROOM: _beside_rayroom(livekit, router, settings),
-        PLAIN: _beside_plain(livekit, emulator, settings, asks_early=False),
-        EARLY: _beside_plain(livekit, emulator, settings, asks_early=True),
-    }
-
-
 @asynccontextmanager
-async def _beside_rayroom(livekit: LiveKit, router: Router, settings: SpeechSettings) -> AsyncIterator[Seat]:
-    name, stamps = "tenant_acme_bench", Stamps()
-    client = RouterClient(router.url, router.agent_key, name, "bench", '{"tenant_id": "acme"}')
-    async with _there(livekit, name) as room, joined(livekit, name, "ann") as talker:
-        spoken = Speech(room, client, router.url, settings)
-        spoken.mind = WatchedMind(stamps, spoken, settings.names)
-        attendance = Attendance(room, client, max_tracks=1, speech=spoken)
-        attendance.start()
-        try:
-            await eventually(lambda: spoken.report().get("hearing_microphones"))
-            assert spoken.voice is not None
-            answering = spoken.voice.answering
-            answering.thinking = WatchedThinking(stamps, answering.thinking)
-            yield Seat(talker=talker, stamps=stamps)
-        finally:
-            await attendance.aclose()
-            await client.aclose()
+async def _seated(livekit: LiveKit, contestants: dict[str, Contestant]) -> AsyncIterator[dict[str, Seat]]:
+    async with AsyncExitStack() as stack:
+        seats = {}
+        for name, contestant in contestants.items():
+            talker = await stack.enter_async_context(joined(livekit, ROOMS[name], "ann"))
+            await stack.enter_async_context(contestant.seated())
+            seats[name] = Seat(talker=talker, contestant=contestant)
+        yield seats
 
 
-@asynccontextmanager
-async def _beside_plain(
-    livekit: LiveKit, emulator: Emulator, settings: SpeechSettings, asks_early: bool
-) -> AsyncIterator[Seat]:
-    name, stamps = f"plain_{asks_early}", Stamps()
-    async with _there(livekit, name) as room, joined(livekit, name, "ann") as talker:
-        async with plain_session(room, settings, MODEL, emulator.base_urls()["openai"], stamps, asks_early):
-            yield Seat(talker=talker, stamps=stamps)
-
-
-@asynccontextmanager
-async def _there(livekit: LiveKit, name: str) -> AsyncIterator[rtc.Room]:
-    room = rtc.Room()
-    await room.connect(livekit.url, livekit.token(name, "agent"))
-    try:
-        yield room
-    finally:
-        await room.disconnect()
+def _places(name: str, livekit: LiveKit, emulator: Emulator, router: Router, pause_s: float) -> Places:
+    return Places(
+        livekit_url=livekit.url,
+        livekit_token=livekit.token(ROOMS[name], "agent"),
+        router_url=router.url,
+        agent_key=router.agent_key,
+        model=MODEL,
+        model_url=emulator.base_urls()["openai"],
+        speech=settings_for(emulator, pause_s=pause_s),
+    )
 
 
 def _vendors(emulator: Emulator) -> dict[str, dict[str, Any]]:
@@ -259,14 +200,19 @@ def _vendors(emulator: Emulator) -> dict[str, dict[str, Any]]:
 async def _in_process(emulator: Emulator) -> AsyncIterator[Router]:
     """Serve the gateway from this process, on a socket of its own."""
     vendors = {name: VendorSettings.model_validate(vendor) for name, vendor in _vendors(emulator).items()}
-    with tempfile.TemporaryDirectory() as path, socket.create_server(("127.0.0.1", 0)) as listener:
+    with tempfile.TemporaryDirectory() as path:
         async with gateway_in_process(Path(path), vendors, directory=Shelf()) as (gateway, _):
-            config = uvicorn.Config(build_routes(gateway), log_level="warning", lifespan="off")
-            server = uvicorn.Server(config)
-            serving = asyncio.create_task(server.serve([listener]))
+            # Connections are kept as long as Serve keeps them. A socket of ours would be served with Nagle's delay.
+            server = uvicorn.Server(
+                uvicorn.Config(
+                    build_routes(gateway), port=0, log_level="warning", lifespan="off", timeout_keep_alive=SERVE_KEEPS_S
+                )
+            )
+            serving = asyncio.create_task(server.serve())
             try:
                 await eventually(lambda: server.started or serving.done())
-                yield Router(url=f"http://127.0.0.1:{listener.getsockname()[1]}", agent_key=KEYS.agent[0])
+                host, port = server.servers[0].sockets[0].getsockname()
+                yield Router(url=f"http://{host}:{port}", agent_key=KEYS.agent[0])
             finally:
                 server.should_exit = True
                 async with asyncio.timeout(10):
