@@ -69,11 +69,11 @@ class Detector:
 
 
 def late_by_s(quiet_s: float, noticed_s: float) -> float:
-    """Return how late the model noticed a silence that the level says is `quiet_s` long; 0 where it is not quiet."""
+    """Return how late the model noticed a silence, `quiet_s` long by the level; the usual where that hears none."""
     return min(max(quiet_s - noticed_s, EARLIEST_S), LATEST_S) if quiet_s > 0 else USUALLY_LATE_S
 
 
 def whole_windows_s(silent_s: float) -> float:
-    """Return what to set the model to, so that it has noticed about `silent_s` of silence: it rounds up."""
+    """Return what to set the model to, so that it has noticed about `silent_s` of silence; it counts whole windows."""
     windows = max(1, round(silent_s / WINDOW_S))
     return (windows - 0.5) * WINDOW_S

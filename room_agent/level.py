@@ -19,7 +19,7 @@ _RISES, _RISES_BY = 1.01, 0.5
 
 
 class Level:
-    """One microphone's, in blocks of 8 ms. The thresholds were found on 60 voices under noise of up to -30 dBFS."""
+    """One microphone's, in blocks of 8 ms. The thresholds were found on 60 voices under noise of up to -40 dBFS."""
 
     def __init__(self) -> None:
         self.quiet_s = 0.0
