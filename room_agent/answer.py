@@ -30,7 +30,8 @@ class Answer:
             self.handle = self._mouth.say(self._spoken())
 
     def add(self, words: str) -> None:
-        self.begin()
+        if not self.text:
+            self.begin()
         self.text += words
         self._words.put_nowait(words)
         self._caption.add(words)

@@ -30,6 +30,7 @@ class Detector:
             deactivation_threshold=NO_VOICE,
         )
         self._stream = self._vad.stream()
+        self._noticed_s = pause_s
         self._level = Level()
         self.silent_s = 0.0
         """How long the voice has been silent; 0 while it speaks."""
@@ -65,7 +66,10 @@ class Detector:
         self._notice(self._pause_s - late_s)
 
     def _notice(self, silent_s: float) -> None:
-        self._vad.update_options(min_silence_duration=whole_windows_s(silent_s))
+        # While somebody speaks, and in a long silence, it stays the same from window to window.
+        if silent_s != self._noticed_s:
+            self._noticed_s = silent_s
+            self._vad.update_options(min_silence_duration=whole_windows_s(silent_s))
 
 
 def late_by_s(quiet_s: float, noticed_s: float) -> float:

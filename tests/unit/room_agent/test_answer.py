@@ -78,3 +78,12 @@ async def test_a_voice_that_could_not_be_had_is_asked_for_again_with_the_first_w
     voice.able = True
     answer.add("It is a chart.")
     assert len(voice.speeches) == 1
+
+
+async def test_a_voice_that_comes_back_in_the_middle_of_an_answer_does_not_begin_it_late() -> None:
+    voice = Voice(able=False)
+    answer = answer_by(voice)
+    answer.add("It is ")
+    voice.able = True
+    answer.add("a chart.")
+    assert voice.speeches == []
