@@ -90,6 +90,11 @@ class Microphone:
             async with asyncio.timeout(HOLD_S):
                 await self._detector.aclose()
 
+    @property
+    def behind_s(self) -> float:
+        """How much sound the detector has not seen yet."""
+        return (self._given - self._seen) / RATE_HZ
+
     async def _feed(self, frames: AsyncIterator[rtc.AudioFrame]) -> None:
         """Give the detector what comes, and silence where nothing does: a muted microphone sends no frames."""
         coming: asyncio.Future[rtc.AudioFrame] | None = None
@@ -111,7 +116,7 @@ class Microphone:
             self._detector.end_input()
 
     def _give(self, frame: rtc.AudioFrame) -> None:
-        if self._given - self._seen > MOST_BEHIND_S * RATE_HZ:
+        if self.behind_s > MOST_BEHIND_S:
             self._counters.audio_dropped_ms += round(1_000 * frame.duration)
             return
         self._given += frame.samples_per_channel

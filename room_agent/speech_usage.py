@@ -124,6 +124,12 @@ class SpeechSocket:
             self.journal.sent(self.number)
             self._doubtful = False
 
+    def refused(self, amount: int) -> None:
+        """Take back what was not sent after all: the vendor was gone."""
+        if self.journal is not None:
+            self.journal.will(self.number, self.service, self.model, -amount)
+        self.usage.count(self.service, self.model, -amount)
+
 
 class HeardBytes:
     """How much sound one socket was sent, told in whole milliseconds that add up to the whole."""
@@ -161,15 +167,21 @@ class SpokenText:
 
 
 class _CountingSocket(aiohttp.ClientWebSocketResponse):
-    """Sends what there is still somebody to send to, and tells how much of it waits."""
+    """Counts what there is still somebody to send to."""
 
-    @property
-    def _waits(self) -> int:
-        return self._writer.transport.get_write_buffer_size()
+    _count: SpeechSocket
 
     @property
     def _sends(self) -> bool:
         return not self.closed and not self._writer.transport.is_closing()
+
+    def _returned(self, amount: int) -> None:
+        """Note that a send has returned. The socket it found broken closes at once, and took none of it."""
+        transport = self._writer.transport
+        if amount and transport.is_closing():
+            self._count.refused(amount)
+        else:
+            self._count.sent(transport.get_write_buffer_size())
 
 
 def counting_ears(usage: SpeechUsage) -> aiohttp.ClientSession:
@@ -183,10 +195,10 @@ def counting_ears(usage: SpeechUsage) -> aiohttp.ClientSession:
             self._heard = HeardBytes(int(query.get("sample_rate", "16000")), int(query.get("channels", "1")))
 
         async def send_bytes(self, data: bytes, compress: int | None = None) -> None:
-            if self._sends:
-                self._count.will_send(self._heard.add(len(data)))
+            amount = self._heard.add(len(data)) if self._sends else 0
+            self._count.will_send(amount)
             await super().send_bytes(data, compress)
-            self._count.sent(self._waits)
+            self._returned(amount)
 
     return aiohttp.ClientSession(ws_response_class=Socket)
 
@@ -201,10 +213,10 @@ def counting_mouths(usage: SpeechUsage) -> aiohttp.ClientSession:
             self._texts: dict[str, SpokenText] = {}
 
         async def send_str(self, data: str, compress: int | None = None) -> None:
-            if self._sends:
-                self._count.will_send(self._characters(json.loads(data)))
+            amount = self._characters(json.loads(data)) if self._sends else 0
+            self._count.will_send(amount)
             await super().send_str(data, compress)
-            self._count.sent(self._waits)
+            self._returned(amount)
 
         def _characters(self, message: dict[str, Any]) -> int:
             context = str(message.get("context_id"))

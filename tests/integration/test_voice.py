@@ -50,7 +50,7 @@ class Ear:
         detector = Detector(0.3)
         microphone = Microphone("ann", "TR_1", self.services, detector, self, self.counters, time.monotonic)
         async with asyncio.timeout(60):
-            await microphone.run(_frames(b"".join(sounds), speed))
+            await microphone.run(_frames(b"".join(sounds), speed, microphone))
         return [utterance.text for utterance in self.said[before:]]
 
     def charged_ms(self) -> int:
@@ -75,10 +75,12 @@ class Ear:
         return self.is_deaf
 
 
-async def _frames(pcm: bytes, speed: float) -> AsyncIterator[rtc.AudioFrame]:
+async def _frames(pcm: bytes, speed: float, microphone: Microphone) -> AsyncIterator[rtc.AudioFrame]:
+    """Yield the sound so many times faster than it was said, or as fast as this machine detects a voice in it."""
     begun_s, step = time.monotonic(), RATE_HZ // 10
     for start in range(0, len(pcm), step):
         await asyncio.sleep(max(0.0, begun_s + start / (2 * RATE_HZ * speed) - time.monotonic()))
+        await asyncio.sleep(max(0.0, microphone.behind_s - 1) if speed > 1 else 0.0)
         piece = pcm[start : start + step]
         yield rtc.AudioFrame(piece, RATE_HZ, 1, len(piece) // 2)
 

@@ -9,6 +9,7 @@ from contextlib import asynccontextmanager
 from typing import Any, Final
 
 from aiohttp import web
+from aiohttp.http_websocket import WebSocketWriter
 
 from deployments.providers.emulator.dialect import GARBAGE
 from deployments.providers.emulator.exchange import House
@@ -80,7 +81,10 @@ class Outbox:
             await self._close(fault.close_code or ORDERLY_CODE, fault.code or "")
 
     async def _close(self, code: int, reason: str) -> None:
-        await self._socket.close(code=code, message=reason.encode())
+        # Not the socket's own close, which throws away what comes before the client has answered it: it was sent.
+        transport = self._request.transport
+        if transport is not None:
+            await WebSocketWriter(self._request.protocol, transport).close(code, reason)
         raise Broken
 
 

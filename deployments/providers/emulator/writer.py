@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import asyncio
+import os
+import select
 import socket
 import struct
 
@@ -10,6 +12,8 @@ from aiohttp import web
 
 # Close at once with a reset, rather than in good order: on, after no seconds.
 _RESET = struct.pack("ii", 1, 0)
+_MOST_TURNS = 100
+"""A sender that never stops is not waited for."""
 
 
 class Broken(Exception):
@@ -55,17 +59,37 @@ class Writer:
         return self.response
 
     async def reset(self) -> None:
-        """Break the connection; what has been written leaves first."""
+        """Break the connection; what has been written leaves first, and what has come is taken."""
         transport = self._request.transport
         # aiohttp holds the headers back to send them with the first bytes: one turn lets them go.
         await asyncio.sleep(0)
-        if transport is not None:
-            connection = transport.get_extra_info("socket")
-            connection.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, _RESET)
-            transport.abort()
+        if transport is not None and not transport.is_closing():
+            await _all_taken(transport)
+            _reset(transport)
         raise Broken
 
     async def _start(self) -> None:
         if self._left is not None and self._left <= 0:
             await self.reset()
         await self.response.prepare(self._request)
+
+
+async def _all_taken(transport: asyncio.Transport) -> None:
+    """Wait until the reader has what has come: a vendor charges for the sound that reached it."""
+    came = select.poll()
+    came.register(transport.get_extra_info("socket"), select.POLLIN)
+    for _ in range(_MOST_TURNS):
+        if transport.is_closing() or not came.poll(0):
+            return
+        await asyncio.sleep(0)
+
+
+def _reset(transport: asyncio.Transport) -> None:
+    """Close at once, under the transport, which does so a turn later: what came in between would be nobody's."""
+    if transport.is_closing():
+        return
+    connection = transport.get_extra_info("socket")
+    connection.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, _RESET)
+    transport.abort()
+    with socket.socket() as spare:
+        os.dup2(spare.fileno(), connection.fileno())

@@ -67,6 +67,16 @@ def test_what_still_waits_in_the_process_is_not_known_to_have_left(tmp_path: Pat
     assert amounts(read(tmp_path)) == [(100, False)]
 
 
+def test_what_a_broken_socket_did_not_take_is_owed_by_nobody(tmp_path: Path, journal: UsageJournal) -> None:
+    usage = speech(journal)
+    ears = usage.socket("stt", "nova-3")
+    ears.will_send(50)
+    ears.sent(0)
+    ears.will_send(20)
+    ears.refused(20)
+    assert amounts(read(tmp_path)) == [(50, False)] and usage.unbilled == {"stt": 50, "tts": 0}
+
+
 def test_what_a_heartbeat_carried_keeps_its_id_and_is_owed_until_it_is_taken(
     tmp_path: Path, journal: UsageJournal
 ) -> None:
