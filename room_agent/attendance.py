@@ -13,7 +13,7 @@ from livekit import rtc
 from livekit.rtc.room import EventTypes
 
 from room_agent.counters import Counters
-from room_agent.forward import Described, Forwarder
+from room_agent.forward import Described, Forwarder, KeptFrame
 from room_agent.gate import FrameGate
 from room_agent.pace import Pace
 from room_agent.recording import Recording
@@ -217,20 +217,21 @@ class Attendance:
         pace, gate = Pace(limits.frames_per_second), FrameGate()
         forwarder = Forwarder(self._router, pace, self.counters, self._tell, gate.forget, time.monotonic)
         watched = Watched(track_sid=sid, source=source, long_side_px=limits.image_long_side_px)
-        watch = Watch(watched, gate, pace, forwarder, self.counters, time.monotonic, time.time)
+        watch = Watch(watched, gate, pace, forwarder, self._kept, self.counters, time.monotonic, time.time)
         log.info("watching", track=sid, source=source)
         return self._task(watch.run(track), f"watch {sid}")
 
     async def _tell(self, described: Described) -> None:
         """Send what was seen to the room's participants, and remember it for their questions."""
-        self._remember(described)
+        if self._speech is not None and (shared := self._shared(described.frame.track)) is not None:
+            self._speech.shown(described, *shared)
         answer = described.answer
         attributes = {
             "model": answer.model,
             "tier": answer.tier,
             "simulated": str(answer.simulated).lower(),
             "cost_nanousd": str(answer.cost_nanousd),
-            "track": described.frame.headers["x-frame-track"],
+            "track": described.frame.track,
             "captured_at": described.frame.headers["x-frame-captured-at"],
         }
         try:
@@ -242,14 +243,17 @@ class Attendance:
         if self._recording is not None:
             await self._recording.add(described)
 
-    def _remember(self, described: Described) -> None:
-        if self._speech is None:
-            return
-        track = described.frame.headers["x-frame-track"]
+    def _kept(self, frame: KeptFrame) -> None:
+        if self._speech is not None and (shared := self._shared(frame.track)) is not None:
+            self._speech.kept(frame, *shared)
+
+    def _shared(self, track: str) -> tuple[Source, str] | None:
+        """Return what a track is and whose, while it is there."""
         for participant in self._room.remote_participants.values():
             if track in participant.track_publications:
                 source = _SOURCES.get(participant.track_publications[track].source, "camera")
-                self._speech.shown(described, source, participant.name or participant.identity)
+                return source, participant.name or participant.identity
+        return None
 
     def _own(self, work: Coroutine[Any, Any, None]) -> None:
         task = self._task(work, "attendance")

@@ -24,6 +24,10 @@ class KeptFrame:
     why: str
     captured_at_s: float
 
+    @property
+    def track(self) -> str:
+        return self.headers["x-frame-track"]
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Described:

@@ -63,13 +63,22 @@ class Shown:
         return sum(map(len, self.texts))
 
 
+@dataclass(frozen=True, slots=True)
+class _Undescribed:
+    """When a track changed last, and since when it shows another picture than the one described, if it does."""
+
+    at_s: float
+    new_s: float | None
+
+
 class Memory:
     """One room's memory, oldest first."""
 
     def __init__(self, settings: MemorySettings | None = None) -> None:
         self._settings = settings or MemorySettings()
         self._shown: list[Shown] = []
-        self._labels = 0
+        self._labels: dict[str, str] = {}
+        self._undescribed: dict[str, _Undescribed] = {}
 
     def __len__(self) -> int:
         return len(self._shown)
@@ -92,18 +101,37 @@ class Memory:
         text = one_line(text, self._settings.max_entry_chars)
         last = self._last(track)
         at_s = at_s if last is None else max(at_s, last.until_s or last.from_s)
+        edited = not self._is_new(track, at_s) and edited
         if not text or (last is not None and last.until_s is None and last.texts == (text,)):
             return
         self._close(track, at_s)
         picture = 1 if last is None else last.picture + (not edited or last.until_s is not None)
-        label = self._label(source, shared_by) if last is None else last.label
+        label = self.label(track, source, shared_by)
         self._shown.append(Shown(track=track, label=label, picture=picture, texts=(text,), from_s=at_s))
         self._age(at_s)
         self._shrink()
 
+    def changed(self, track: str, at_s: float, *, edited: bool = False) -> None:
+        """Note that a track shows what nobody has described yet, until `add` tells of it or of something later."""
+        before = self._undescribed.get(track)
+        new_s = before.new_s if before is not None else None
+        self._undescribed[track] = _Undescribed(at_s, at_s if new_s is None and not edited else new_s)
+
     def end(self, track: str, at_s: float) -> None:
         """Remember that a track shows nothing more."""
+        self._undescribed.pop(track, None)
         self._close(track, at_s)
+
+    def label(self, track: str, source: Source = "screen_share", shared_by: str = "") -> str:
+        """Return what a track is called here, from the first time on that it is asked for."""
+        if track not in self._labels:
+            named = f"{'screen' if source == 'screen_share' else 'camera'} {len(self._labels) + 1}"
+            self._labels[track] = f"{named} of {clean_name(shared_by)}" if shared_by else named
+        return self._labels[track]
+
+    def shown_now(self) -> list[str]:
+        """Return what is said of everything that is shown now."""
+        return [" ".join(shown.texts) for shown in self._shown if shown.until_s is None]
 
     def recall(self, now_s: float, budget_tokens: int) -> str:
         """Return what is shown now, what was shown just before, and then the rest backward, a line each.
@@ -113,9 +141,9 @@ class Memory:
         self._age(now_s)
         lines: list[str] = []
         for shown in self._by_use():
-            line = _line(shown, now_s)
+            line = self._line(shown, now_s)
             if tokens_of(line) >= budget_tokens:
-                line = _line(_to_sentence(shown), now_s)
+                line = self._line(_to_sentence(shown), now_s)
             if tokens_of(line) >= budget_tokens:
                 break
             lines.append(line)
@@ -132,10 +160,21 @@ class Memory:
             for shown in self._shown
         ]
 
-    def _label(self, source: Source, shared_by: str) -> str:
-        self._labels += 1
-        label = f"{'screen' if source == 'screen_share' else 'camera'} {self._labels}"
-        return f"{label} of {clean_name(shared_by)}" if shared_by else label
+    def _is_new(self, track: str, at_s: float) -> bool:
+        """Take note of a description; tell whether it is the first one of a picture whose own frame was passed over."""
+        waiting = self._undescribed.get(track)
+        if waiting is None:
+            return False
+        is_new = waiting.new_s is not None and waiting.new_s <= at_s
+        if waiting.at_s <= at_s:
+            del self._undescribed[track]
+        elif is_new:
+            self._undescribed[track] = replace(waiting, new_s=None)
+        return is_new
+
+    def _line(self, shown: Shown, now_s: float) -> str:
+        waiting = self._undescribed.get(shown.track) if shown.until_s is None else None
+        return _line(shown, now_s, None if waiting is None else waiting.at_s)
 
     def _age(self, now_s: float) -> None:
         """Shorten what is old, then merge what is older by the minute."""
@@ -163,14 +202,24 @@ class Memory:
 
 
 def _newest(entries: list[Shown], settings: MemorySettings) -> list[Shown]:
-    """Return the last state of each track's newest pictures: first all the newest ones, then all those before."""
-    pictures: dict[str, dict[int, Shown]] = {}
+    """Return the last state of each track's newest pictures, and the state before: first all the newest, then the rest.
+
+    The state before, for slides of one template look like one slide that is edited.
+    """
+    states: dict[str, list[Shown]] = {}
     for shown in reversed(entries):
-        if shown.track in pictures or len(pictures) < settings.tracks:
-            pictures.setdefault(shown.track, {}).setdefault(shown.picture, shown)
-    ranks = range(settings.pictures)
-    tracks = [list(of_track.values()) for of_track in pictures.values()]
-    return [of_track[rank] for rank in ranks for of_track in tracks if rank < len(of_track)]
+        if shown.track in states or len(states) < settings.tracks:
+            states.setdefault(shown.track, []).append(shown)
+    tracks = [_last_states(of_track, settings.pictures) for of_track in states.values()]
+    return [of_track[rank] for rank in range(settings.pictures + 1) for of_track in tracks if rank < len(of_track)]
+
+
+def _last_states(newest_first: list[Shown], pictures: int) -> list[Shown]:
+    of_pictures: dict[int, Shown] = {}
+    for shown in newest_first:
+        of_pictures.setdefault(shown.picture, shown)
+    last = list(of_pictures.values())[:pictures]
+    return last + [shown for shown in newest_first[1:2] if shown not in last]
 
 
 def _to_sentence(shown: Shown) -> Shown:
@@ -213,9 +262,11 @@ def first_sentence(text: str) -> str:
     return one_line(text, MAX_SENTENCE_CHARS)
 
 
-def _line(shown: Shown, now_s: float) -> str:
+def _line(shown: Shown, now_s: float, changed_s: float | None) -> str:
     since = ago(now_s - shown.from_s)
     when = f"shown now, since {since} ago" if shown.until_s is None else f"from {since} to {_end(shown, now_s)}"
+    if changed_s is not None:
+        when += f", but changed {ago(now_s - changed_s)} ago and not described anew"
     what = f"picture {shown.picture}"
     if shown.times > 1:
         what = f"{shown.times} pictures from {what} on"

@@ -6,11 +6,13 @@ import secrets
 from collections import deque
 from collections.abc import Callable
 
-from room_agent.conversation import Asked, Said, Turn, asks_about_screen, compose
-from room_agent.forward import Described
+from room_agent.conversation import Asked, Said, Turn, compose
+from room_agent.forward import Described, KeptFrame
 from room_agent.knowledge import Knowledge
 from room_agent.memory import EDITS, Memory
+from room_agent.pictures import Picture, Pictures
 from room_agent.selection import Source
+from room_agent.sight import asks_about_screen
 
 BUDGET_TOKENS = 6_000
 MOST_SAID = 60
@@ -26,21 +28,31 @@ class Mind:
         self._wall_clock = wall_clock
         self._memory = Memory()
         self._said: deque[Said] = deque(maxlen=MOST_SAID)
-        self._frame: tuple[str, bytes] | None = None
+        self._pictures = Pictures()
+
+    def kept(self, frame: KeptFrame, source: Source, shared_by: str) -> None:
+        """Take a frame that shows something new: what it shows may be asked before it is described."""
+        picture = Picture(
+            track=frame.track,
+            label=self._memory.label(frame.track, source, shared_by),
+            source=source,
+            shared_by=shared_by,
+            jpeg=frame.jpeg,
+            captured_at_s=frame.captured_at_s,
+        )
+        self._pictures.kept(picture)
+        self._memory.changed(frame.track, frame.captured_at_s, edited=frame.why in EDITS)
 
     def shown(self, described: Described, source: Source, shared_by: str) -> None:
-        """Remember a frame and what was seen on it."""
+        """Remember what was seen on a frame."""
         frame = described.frame
-        track = frame.headers["x-frame-track"]
-        self._frame = (track, frame.jpeg)
         edited = frame.why in EDITS
         text, at_s = described.answer.description, frame.captured_at_s
-        self._memory.add(track, text, at_s, source=source, shared_by=shared_by, edited=edited)
+        self._memory.add(frame.track, text, at_s, source=source, shared_by=shared_by, edited=edited)
 
     def no_longer_shown(self, track: str) -> None:
         self._memory.end(track, self._wall_clock())
-        if self._frame is not None and self._frame[0] == track:
-            self._frame = None
+        self._pictures.end(track)
 
     def said(self, who: str, text: str) -> None:
         """Remember what somebody said, or what the agent answered."""
@@ -52,13 +64,15 @@ class Mind:
 
     def foresee(self, question: str) -> None:
         """Begin to look up what is about to be asked; `turn` goes on with it where it was asked so."""
-        self.knowledge.foresee(question, self._frame_for(question))
+        picture = self._picture_for(question)
+        self.knowledge.foresee(question, picture.jpeg if picture is not None else None)
 
     async def turn(self, question: str, asker: str) -> Turn:
         """Return what is put before the model for `question`; the knowledge base has its deadline and no more."""
-        frame = self._frame_for(question)
+        picture = self._picture_for(question)
+        jpeg, label = (picture.jpeg, picture.label) if picture is not None else (None, "")
         said = list(self._said)
-        search = self.knowledge.finish(question, frame)
+        search = self.knowledge.finish(question, jpeg)
         asked = Asked(
             text=question,
             asker=asker,
@@ -66,10 +80,12 @@ class Mind:
             memory=self._memory,
             passages=await search.passages(),
             said=said,
-            frame_jpeg=frame,
+            frame_jpeg=jpeg,
+            frame_of=label,
         )
         key = secrets.token_hex(8)
         return compose(asked, key, BUDGET_TOKENS, agent_name=self._agent_name, spoken=self._spoken)
 
-    def _frame_for(self, question: str) -> bytes | None:
-        return self._frame[1] if self._frame is not None and asks_about_screen(question) else None
+    def _picture_for(self, question: str) -> Picture | None:
+        about_screen = asks_about_screen(question, self._memory.shown_now())
+        return self._pictures.of(question) if about_screen else None

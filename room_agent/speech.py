@@ -8,7 +8,7 @@ import time
 import aiohttp
 from livekit import rtc
 
-from room_agent.forward import Described
+from room_agent.forward import Described, KeptFrame
 from room_agent.hearing import Services
 from room_agent.knowledge import Knowledge
 from room_agent.mind import Mind
@@ -65,6 +65,9 @@ class Speech:
     def follow(self) -> None:
         if self.voice is not None:
             self.voice.follow()
+
+    def kept(self, frame: KeptFrame, source: Source, shared_by: str) -> None:
+        self.mind.kept(frame, source, shared_by)
 
     def shown(self, described: Described, source: Source, shared_by: str) -> None:
         self.mind.shown(described, source, shared_by)

@@ -50,6 +50,7 @@ class Watch:
         gate: FrameGate,
         pace: Pace,
         forwarder: Forwarder,
+        on_kept: Callable[[KeptFrame], None],
         counters: Counters,
         clock: Callable[[], float],
         wall_clock: Callable[[], float],
@@ -58,6 +59,7 @@ class Watch:
         self._gate = gate
         self._pace = pace
         self._forwarder = forwarder
+        self._on_kept = on_kept
         self._counters = counters
         self._clock = clock
         self._wall_clock = wall_clock
@@ -90,6 +92,7 @@ class Watch:
             self._counters.frames_repeated += 1
             return
         self._counters.frames_kept += 1
+        self._on_kept(frame)
         self._forwarder.offer(frame)
 
     def _decide(self, event: rtc.VideoFrameEvent, now_s: float) -> KeptFrame | None:

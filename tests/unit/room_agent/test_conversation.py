@@ -8,7 +8,7 @@ from dataclasses import replace
 
 import pytest
 
-from room_agent.conversation import IMAGE_TOKENS, Asked, Said, asks_about_screen, compose, instructions
+from room_agent.conversation import IMAGE_TOKENS, Asked, Said, compose, instructions
 from room_agent.memory import Memory
 from routing.catalogue import text_tokens
 from routing.complexity import score_text
@@ -147,52 +147,21 @@ def test_a_small_budget_leaves_the_picture_out_before_the_words() -> None:
     assert turn.image_jpeg is None and "Slide 4" in turn.context
 
 
+def test_a_picture_says_whose_it_is_in_a_quotation() -> None:
+    asked = replace(ASKED, frame_of="screen 1 of Ann")
+    turn = compose(asked, KEY, 4_000, agent_name="rayroom")
+    first = quotations(turn.context, KEY)[0]
+    assert first.label == "picture" and "screen 1 of Ann" in first.text
+    assert labels(replace(asked, frame_jpeg=None))[0] == "asker"
+
+
+def test_what_is_asked_after_a_long_paste_is_asked() -> None:
+    turn = compose(replace(ASKED, text="a line of a log " * 400 + OF_POLICY), KEY, 6_000, agent_name="rayroom")
+    assert turn.question.endswith(OF_POLICY)
+
+
 def test_a_budget_that_holds_no_question_is_refused() -> None:
     with pytest.raises(ValueError, match="budget of 100"):
         compose(ASKED, KEY, 100, agent_name="rayroom")
     with pytest.raises(ValueError, match="Nothing"):
         compose(replace(ASKED, text="\x00\u200b"), KEY, 4_000, agent_name="rayroom")
-
-
-@pytest.mark.parametrize(
-    "text",
-    [
-        ON_SCREEN,
-        "What's on the screen?",
-        "what is this",
-        "What does that mean?",
-        "Can you see my cursor?",
-        "what is she showing",
-        "Read this out, please",
-        "Summarise the chart",
-        "What\u2019s the second bullet?",
-        "which one is the tallest bar in the graph",
-        "what did we just see",
-        "can you read the last line",
-        "What does it say?",
-        "Explain this",
-        "LOOK AT THIS",
-    ],
-)
-def test_a_question_about_what_can_be_seen_is_known_as_such(text: str) -> None:
-    assert asks_about_screen(text)
-
-
-@pytest.mark.parametrize(
-    "text",
-    [
-        OF_POLICY,
-        "What is our refund policy?",
-        "Who is on call this week?",
-        "What happened this quarter?",
-        "What is the market share of Acme?",
-        "thanks, that helps",
-        "What are the figures for sales?",
-        "How is this week looking?",
-        "I think that we should go on",
-        "what is the number of employees",
-        "",
-    ],
-)
-def test_a_question_about_anything_else_costs_no_picture(text: str) -> None:
-    assert not asks_about_screen(text)

@@ -47,6 +47,45 @@ def test_writing_on_a_picture_makes_no_new_one() -> None:
     assert told[0].endswith("Notes: one, two.") and told[1].endswith("Agenda.")
 
 
+def test_what_changed_since_it_was_described_says_so_until_it_is_described_anew() -> None:
+    memory = Memory()
+    memory.add("TR_1", "Slide 3: revenue was 412.", 0.0)
+    memory.changed("TR_1", 8.0)
+    assert lines(memory, 10.0) == [
+        "screen 1, picture 1, shown now, since 10 s ago, but changed 2 s ago and not described anew: "
+        "Slide 3: revenue was 412."
+    ]
+    memory.add("TR_1", "Slide 4: costs were 97.", 8.0)
+    assert "not described" not in memory.recall(10.0, 4_000)
+
+
+def test_a_description_of_a_frame_that_is_not_the_newest_does_not_hide_the_change() -> None:
+    memory = Memory()
+    memory.changed("TR_1", 1.0)
+    memory.changed("TR_1", 2.0, edited=True)
+    memory.add("TR_1", "Slide 3.", 1.0)
+    assert "changed 8 s ago" in memory.recall(10.0, 4_000)
+
+
+def test_an_edit_that_is_the_first_told_of_a_new_picture_is_the_new_picture() -> None:
+    memory = Memory()
+    memory.changed("TR_1", 0.0)
+    memory.add("TR_1", "Agenda.", 0.0)
+    memory.changed("TR_1", 5.0)
+    memory.changed("TR_1", 6.0, edited=True)
+    memory.add("TR_1", "Notes: one.", 6.0, edited=True)
+    assert ["picture 2" in line for line in lines(memory, 10.0)] == [True, False]
+
+
+def test_slides_of_one_template_that_look_edited_keep_the_one_before_whole() -> None:
+    memory = Memory()
+    memory.add("TR_1", LONG, 0.0)
+    memory.add("TR_1", LONG.replace("north", "south"), 10.0, edited=True)
+    memory.add("TR_1", LONG.replace("north", "west"), 20.0, edited=True)
+    now, before, oldest = lines(memory, 1_000.0)
+    assert "west" in now and "south" in before and before.endswith("March.") and not oldest.endswith("March.")
+
+
 def test_the_same_description_again_is_the_same_picture_still() -> None:
     memory = Memory()
     for second in range(5):

@@ -1,0 +1,60 @@
+"""Holds the newest picture of each track, and says which of them a question is about. Knows no network."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable
+from dataclasses import dataclass, field
+
+from room_agent.selection import Source
+
+MAX_TRACKS = 16
+"""Of the tracks beyond these the longest unchanged one has no picture; an agent watches fewer."""
+_OF_A_CAMERA = re.compile(r"\b(?:camera|webcam|wearing|face|holding|behind (?:me|him|her|them|us))\b")
+_NAME = re.compile(r"\w{2,}")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Picture:
+    """A kept frame, and whose track it is of; `label` is the memory's name for the track."""
+
+    track: str
+    label: str
+    source: Source
+    shared_by: str
+    jpeg: bytes = field(repr=False)
+    captured_at_s: float
+
+
+class Pictures:
+    """One room's."""
+
+    def __init__(self) -> None:
+        self._newest: dict[str, Picture] = {}
+
+    def kept(self, picture: Picture) -> None:
+        self._newest.pop(picture.track, None)
+        self._newest[picture.track] = picture
+        if len(self._newest) > MAX_TRACKS:
+            self._newest.pop(next(iter(self._newest)))
+
+    def end(self, track: str) -> None:
+        """Forget a track that shows nothing more."""
+        self._newest.pop(track, None)
+
+    def of(self, question: str) -> Picture | None:
+        """Return the picture for a question about what can be seen."""
+        return chosen(question, self._newest.values())
+
+
+def chosen(question: str, pictures: Iterable[Picture]) -> Picture | None:
+    """Return the picture of whom the question names, of what it asks for, a share before a camera; else the newest."""
+    asked = question.casefold()
+    words = set(_NAME.findall(asked))
+    camera = _OF_A_CAMERA.search(asked) is not None
+
+    def fitness(picture: Picture) -> tuple[bool, bool, float]:
+        named = not words.isdisjoint(_NAME.findall(picture.shared_by.casefold()))
+        return named, (picture.source == "camera") is camera, picture.captured_at_s
+
+    return max(pictures, key=fitness, default=None)

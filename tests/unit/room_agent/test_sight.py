@@ -1,0 +1,88 @@
+"""What is asked about the screen gets its picture; what is asked about anything else costs none."""
+
+from __future__ import annotations
+
+import pytest
+
+from room_agent.sight import asks_about_screen
+
+SEEN = """
+What is the number on the slide before this one?
+What's on the screen?
+what is this
+What does that mean?
+Can you see my cursor?
+what is she showing
+Read this out, please
+Summarise the chart
+What\u2019s the second bullet?
+which one is the tallest bar in the graph
+what did we just see
+can you read the last line
+What does it say?
+Explain this
+LOOK AT THIS
+What's on the monitor?
+What is Bob sharing?
+What am I pointing at?
+What's the error message?
+What's the total at the bottom?
+What does the third point say?
+What's written there?
+What's highlighted?
+Summarise this
+Is this correct?
+What was there before?
+And the one before that?
+What did it say a minute ago?
+What's wrong here?
+Who wrote this?
+What number is that?
+Why is this red?
+How many rows are there?
+Was steht auf dem Bildschirm?
+Que dit cette diapositive ?
+"""
+UNSEEN = """
+How many days of leave do I get?
+What is our refund policy?
+Who is on call this week?
+What happened this quarter?
+What is the market share of Acme?
+thanks, that helps
+What are the figures for sales?
+How is this week looking?
+I think that we should go on
+what is the number of employees
+What is the budget of project falcon?
+What did the board decide?
+Who is presenting tomorrow?
+Is Bob here?
+Is that right?
+What is the bottom line?
+Do these rules apply to contractors?
+What was decided earlier?
+"""
+
+
+@pytest.mark.parametrize("text", SEEN.strip().split("\n"))
+def test_a_question_about_what_can_be_seen_is_known_as_such(text: str) -> None:
+    assert asks_about_screen(text)
+
+
+@pytest.mark.parametrize("text", [*UNSEEN.strip().split("\n"), ""])
+def test_a_question_about_anything_else_costs_no_picture(text: str) -> None:
+    assert not asks_about_screen(text)
+
+
+def test_a_question_in_the_words_of_what_is_shown_is_about_it() -> None:
+    shown = ["A table of revenue by quarter: Q1 412, Q2 97."]
+    assert asks_about_screen("Which quarter has the highest revenue?", shown)
+    assert asks_about_screen("Welches quarter hat die revenue?", shown)
+    assert not asks_about_screen("When does the next quarter begin?", shown)
+    assert not asks_about_screen("Which quarter has the highest revenue?")
+
+
+@pytest.mark.parametrize("pasted", ["{paste} What does the last line mean?", "Explain this: {paste}"])
+def test_a_question_is_found_before_and_after_what_is_pasted(pasted: str) -> None:
+    assert asks_about_screen(pasted.format(paste="lorem ipsum " * 1_000))
