@@ -135,7 +135,7 @@ class Memory:
     def _label(self, source: Source, shared_by: str) -> str:
         self._labels += 1
         label = f"{'screen' if source == 'screen_share' else 'camera'} {self._labels}"
-        return f"{label} of {clean_name(shared_by)}" if shared_by else label
+        return f'{label} of "{clean_name(shared_by)}"' if shared_by else label
 
     def _age(self, now_s: float) -> None:
         """Shorten what is old, then merge what is older by the minute."""
