@@ -8,7 +8,8 @@ A quotation looks so, under a key that is drawn anew for each turn, after all th
 
 Three things keep it closed. No line of the text begins a line of the prompt, because of the bar. The key never stands
 in the text. What looks like a mark of ours, or like a control token of a chat template, is spelled differently: a
-server of one's own may read `<|im_start|>` in a text as the token itself.
+server of one's own may read `<|im_start|>` in a text as the token itself. Before they are looked for, what shows
+nothing is taken out from between plain letters and signs, since a model may read on as if it were not there.
 """
 
 from __future__ import annotations
@@ -28,22 +29,32 @@ LEAST_QUOTE_TOKENS = 16
 """With less room than this for its text a quotation is left out."""
 CUT = "…"
 LONGEST_WORD_CHARS = 40
+MOST_MARKS = 4
 
 _KEY = re.compile(r"[0-9a-z]{12,64}")
 _LABEL = re.compile(r"[a-z][a-z ]{0,30}")
 _LINE_ENDS = re.compile(r"\r\n|[\r\n\v\f\x1c-\x1e\x85\u2028\u2029]")
 _BLANK_LINES = re.compile(r"\n(?:[^\S\n]*\n)+")
-_JOINERS = re.compile("([\ufe0e\ufe0f\u200c\u200d])[\ufe0e\ufe0f\u200c\u200d]+")
-_MARK = re.compile("[<\uff1c\u2039\u00ab\u27e8\u3008\u300a\u226a]{2,}")
-_END_MARK = re.compile("[>\uff1e\u203a\u00bb\u27e9\u3009\u300b\u226b]{2,}")
-_TOKEN_START = re.compile("[<\uff1c](?=[|\uff5c/!A-Za-z_])")
-_TOKEN_END = re.compile("(?<=[|\uff5c])[>\uff1e]")
+_JOINERS = re.compile("[\ufe0e\ufe0f\u200c\u200d]+")
+_OPENING = "<\uff1c\ufe64\u02c2\u1438\u2039\u00ab\u276e\u2770\u27e8\u27ea\u3008\u300a\u226a\u22d8\u2aa1"
+_CLOSING = ">\uff1e\ufe65\u02c3\u1433\u203a\u00bb\u276f\u2771\u27e9\u27eb\u3009\u300b\u226b\u22d9\u2aa2"
+_MARK = re.compile(f"[{_OPENING}]{{2,}}")
+_END_MARK = re.compile(f"[{_CLOSING}]{{2,}}")
+_TOKEN_START = re.compile("[<\uff1c\ufe64](?=[|\uff5c/\uff0f!A-Za-z_])")
+_TOKEN_END = re.compile("(?<=[|\uff5c])[>\uff1e\ufe65]")
 _BRACKET_TOKEN = re.compile(r"\[(?=/?g?[A-Z][A-Z_]{2,}\])")
 # Letters that show nothing: a name made of them would be no name.
-_INVISIBLE = frozenset("\u034f\u115f\u1160\u17b4\u17b5\u2800\u3164\uffa0")
+_INVISIBLE = frozenset("\u034f\u115f\u1160\u17b4\u17b5\u180b\u180c\u180d\u180f\u2065\u2800\u3164\uffa0")
 _KEPT_FORMAT = frozenset("\u200c\u200d")
 _EMOJI_STYLES = frozenset("\ufe0e\ufe0f")
-_NAME_MARKS = str.maketrans(dict.fromkeys(':;|"`<>(){}[]', " "))
+# What ends a name where names are listed, and what surrounds one.
+_NAME_ENDS = frozenset(',:;|"`<>(){}[]')
+# Letters and symbols, by their category, that look like a colon, a comma or a quotation mark.
+_LIKE_NAME_ENDS = frozenset(
+    "\u00b8\u02ba\u02cc\u02d0\u02d1\u02ee\u02f8\u0375\u2223\u2236\u2237\u2502\u2982\ua4f9\ua4fa\ua4fc\ua4fd\ua789\ufe30"
+)
+# The punctuation beyond ASCII that names are written with.
+_OF_NAMES = frozenset("\u00b7\u05f3\u05f4\u2018\u2019\u201b\u2027\u3002\u30fb")
 
 
 @dataclass(frozen=True, slots=True)
@@ -69,16 +80,17 @@ class Fence:
 
     def inner(self, text: str) -> str:
         """Return a text as it may stand between the marks, or by itself in a message of its sender's."""
-        found = re.sub(re.escape(self.key), CUT, plain(text), flags=re.IGNORECASE)
-        return _without_look_alikes(found)
+        return _without_look_alikes(_without_key(plain(text), self.key))
 
 
 def plain(text: str, max_chars: int = MAX_QUOTED_CHARS) -> str:
     """Return a text of visible characters in lines, `max_chars` at most; emoji stay whole."""
-    text = unicodedata.normalize("NFC", _LINE_ENDS.sub("\n", text[:max_chars]).replace("\t", " "))
+    text = _LINE_ENDS.sub("\n", text[:max_chars]).replace("\t", " ")
     if not (text.isascii() and text.isprintable()):
         text = text.translate({ord(char): None for char in set(text) if _unwanted(char)})
-        text = _JOINERS.sub(lambda run: _joined(run[0]), _without_towers(text))
+        # Only without towers: to put a run of marks in order takes the square of its length.
+        text = unicodedata.normalize("NFC", _without_towers(text))
+        text = _JOINERS.sub(_joined, text)
     return _BLANK_LINES.sub("\n", text).strip()[:max_chars]
 
 
@@ -90,8 +102,13 @@ def one_line(text: str, max_chars: int) -> str:
 
 
 def clean_name(name: str) -> str:
-    """Return a participant's name fit to stand before what they said; one who has none is someone."""
-    named = one_line(name[: 4 * MAX_NAME_CHARS].translate(_NAME_MARKS), MAX_NAME_CHARS)
+    """Return a participant's name fit to stand before what they said; one who has none is someone.
+
+    It holds nothing that ends a name in a list, nor a bracket or a double quotation mark, nor what looks like one.
+    """
+    # Looked at after `plain`, which may spell a Greek question mark as a semicolon.
+    fit = "".join(" " if _ends_name(char) else char for char in plain(name, 4 * MAX_NAME_CHARS))
+    named = one_line(fit, MAX_NAME_CHARS)
     return named if any(_shows(char) for char in named) else NOBODY
 
 
@@ -119,6 +136,17 @@ def _cut(head: str) -> str:
     return (words if words and len(rest) < LONGEST_WORD_CHARS else head).rstrip("\u200d ") + CUT
 
 
+def _without_key(text: str, key: str) -> str:
+    """Return the text with a sign for each key, in full-width or mathematical letters too: some models read them so."""
+    folded = text.lower() if text.isascii() else "".join(map(_folded, text))
+    pieces: list[str] = []
+    at = 0
+    for found in re.finditer(key, folded):
+        pieces.append(text[at : found.start()])
+        at = found.end()
+    return CUT.join([*pieces, text[at:]])
+
+
 def _without_look_alikes(text: str) -> str:
     text = _MARK.sub(lambda run: "\u2039" * len(run[0]), text)
     text = _END_MARK.sub(lambda run: "\u203a" * len(run[0]), text)
@@ -126,10 +154,20 @@ def _without_look_alikes(text: str) -> str:
     return _BRACKET_TOKEN.sub("(", text)
 
 
-def _joined(run: str) -> str:
-    """Return one style and one joiner of a run of them, as an emoji has: a longer run is a hidden message."""
-    style = next((char for char in run if char in _EMOJI_STYLES), "")
-    return style + next((char for char in run if char in _KEPT_FORMAT), "")
+def _joined(run: re.Match[str]) -> str:
+    """Return one style and one joiner of a run of them, as an emoji has: a longer run is a hidden message.
+
+    Between plain letters and signs they do nothing but hide a word from who looks for it.
+    """
+    beside = run.string[max(0, run.start() - 1) : run.start()] + run.string[run.end() : run.end() + 1]
+    if not any(_joins(char) for char in beside):
+        return ""
+    style = next((char for char in run[0] if char in _EMOJI_STYLES), "")
+    return style + next((char for char in run[0] if char in _KEPT_FORMAT), "")
+
+
+def _joins(char: str) -> bool:
+    return not (_folded(char).isascii() or char.isspace() or char in _OPENING or char in _CLOSING)
 
 
 def _without_towers(text: str) -> str:
@@ -139,8 +177,10 @@ def _without_towers(text: str) -> str:
     kept: list[str] = []
     height = 0
     for char in text:
-        height = height + 1 if _is_mark(char) else 0
-        if height <= 4:
+        # A joiner between two marks makes no new letter.
+        if char not in _KEPT_FORMAT:
+            height = height + 1 if _is_mark(char) else 0
+        if height <= MOST_MARKS:
             kept.append(char)
     return "".join(kept)
 
@@ -152,12 +192,29 @@ def _unwanted(char: str) -> bool:
     # Tags and variation selectors can spell a whole hidden message. An unassigned character stays: this Python's
     # tables are older than some emoji.
     hidden = 0xE0000 <= ord(char) <= 0xE0FFF or 0xFE00 <= ord(char) <= 0xFE0D or ord(char) & 0xFFFE == 0xFFFE
+    hidden = hidden or 0xFFF0 <= ord(char) <= 0xFFF8
     return hidden or char in _INVISIBLE or unicodedata.category(char) in ("Cc", "Cf", "Cs", "Co")
 
 
 @lru_cache(maxsize=4_096)
 def _is_mark(char: str) -> bool:
-    return unicodedata.category(char) in ("Mn", "Me")
+    return unicodedata.category(char) in ("Mn", "Me") or unicodedata.combining(char) > 0
+
+
+@lru_cache(maxsize=4_096)
+def _folded(char: str) -> str:
+    """Return the plain small letter or sign that a character is a form of, or else the character."""
+    form = unicodedata.normalize("NFKC", char).lower()
+    return form if len(form) == 1 and form.isascii() else char
+
+
+@lru_cache(maxsize=4_096)
+def _ends_name(char: str) -> bool:
+    form = unicodedata.normalize("NFKC", char)
+    if form.isascii():
+        return not _NAME_ENDS.isdisjoint(form)
+    punctuation = unicodedata.category(char) in ("Po", "Ps", "Pe", "Pi", "Pf")
+    return char in _LIKE_NAME_ENDS or (punctuation and form not in _OF_NAMES)
 
 
 def _shows(char: str) -> bool:

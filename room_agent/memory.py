@@ -6,23 +6,14 @@ remembered alike, however often somebody asks.
 
 from __future__ import annotations
 
-import re
-from collections.abc import Iterable
 from dataclasses import dataclass, replace
-from typing import Literal
 
 from room_agent.fence import clean_name, one_line, tokens_of
 from room_agent.selection import Source
+from room_agent.shown import Shown, last_states, line, merged, replaces, to_minute, to_sentence
 
 EDITS = frozenset(("text changed", "small spot changed"))
 """Why a frame was kept when it still shows the picture before it, with something written or moved."""
-MAX_SENTENCE_CHARS = 200
-SENTENCES_A_MINUTE = 3
-
-_SENTENCE_END = re.compile("(?<=[.!?])\\s|(?<=[\u3002\uff01\uff1f])")
-_SHORTEST_SENTENCE_CHARS = 24
-
-Detail = Literal["whole", "sentence", "minute"]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -40,27 +31,6 @@ class MemorySettings:
     max_entries: int = 200
     max_chars: int = 24_000
     max_entry_chars: int = 2_000
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Shown:
-    """What one track showed for some time; `until_s` is None while it still does.
-
-    A picture that is written on keeps its number. `times` counts the descriptions that were merged into this one.
-    """
-
-    track: str
-    label: str
-    picture: int
-    texts: tuple[str, ...]
-    from_s: float
-    until_s: float | None = None
-    detail: Detail = "whole"
-    times: int = 1
-
-    @property
-    def chars(self) -> int:
-        return sum(map(len, self.texts))
 
 
 @dataclass(frozen=True, slots=True)
@@ -101,7 +71,7 @@ class Memory:
         text = one_line(text, self._settings.max_entry_chars)
         last = self._last(track)
         at_s = at_s if last is None else max(at_s, last.until_s or last.from_s)
-        edited = not self._is_new(track, at_s) and edited
+        edited = not self._is_new(track, at_s) and edited and not (last and replaces(text, last.texts[0]))
         if not text or (last is not None and last.until_s is None and last.texts == (text,)):
             return
         self._close(track, at_s)
@@ -126,7 +96,7 @@ class Memory:
         """Return what a track is called here, from the first time on that it is asked for."""
         if track not in self._labels:
             named = f"{'screen' if source == 'screen_share' else 'camera'} {len(self._labels) + 1}"
-            self._labels[track] = f"{named} of {clean_name(shared_by)}" if shared_by else named
+            self._labels[track] = f'{named} of "{clean_name(shared_by)}"' if shared_by else named
         return self._labels[track]
 
     def shown_now(self) -> list[str]:
@@ -141,14 +111,14 @@ class Memory:
         self._age(now_s)
         lines: list[str] = []
         for shown in self._by_use():
-            line = self._line(shown, now_s)
-            if tokens_of(line) >= budget_tokens:
-                line = self._line(_to_sentence(shown), now_s)
-            if tokens_of(line) >= budget_tokens:
+            told = self._line(shown, now_s)
+            if tokens_of(told) >= budget_tokens:
+                told = self._line(to_sentence(shown), now_s)
+            if tokens_of(told) >= budget_tokens:
                 break
-            lines.append(line)
+            lines.append(told)
             # One more for the line's end.
-            budget_tokens -= tokens_of(line) + 1
+            budget_tokens -= tokens_of(told) + 1
         return "\n".join(lines)
 
     def _last(self, track: str) -> Shown | None:
@@ -174,7 +144,7 @@ class Memory:
 
     def _line(self, shown: Shown, now_s: float) -> str:
         waiting = self._undescribed.get(shown.track) if shown.until_s is None else None
-        return _line(shown, now_s, None if waiting is None else waiting.at_s)
+        return line(shown, now_s, None if waiting is None else waiting.at_s)
 
     def _age(self, now_s: float) -> None:
         """Shorten what is old, then merge what is older by the minute."""
@@ -183,9 +153,9 @@ class Memory:
         for shown in self._shown:
             age_s = now_s - shown.from_s
             if id(shown) not in fresh and shown.until_s is not None and age_s > self._settings.whole_s:
-                shown = _to_sentence(shown) if age_s <= self._settings.sentence_s else _to_minute(shown)
+                shown = to_sentence(shown) if age_s <= self._settings.sentence_s else to_minute(shown)
             aged.append(shown)
-        self._shown = _merged(aged)
+        self._shown = merged(aged)
 
     def _shrink(self) -> None:
         """Forget the oldest until the bounds hold; what is shown now goes last."""
@@ -210,78 +180,5 @@ def _newest(entries: list[Shown], settings: MemorySettings) -> list[Shown]:
     for shown in reversed(entries):
         if shown.track in states or len(states) < settings.tracks:
             states.setdefault(shown.track, []).append(shown)
-    tracks = [_last_states(of_track, settings.pictures) for of_track in states.values()]
+    tracks = [last_states(of_track, settings.pictures) for of_track in states.values()]
     return [of_track[rank] for rank in range(settings.pictures + 1) for of_track in tracks if rank < len(of_track)]
-
-
-def _last_states(newest_first: list[Shown], pictures: int) -> list[Shown]:
-    of_pictures: dict[int, Shown] = {}
-    for shown in newest_first:
-        of_pictures.setdefault(shown.picture, shown)
-    last = list(of_pictures.values())[:pictures]
-    return last + [shown for shown in newest_first[1:2] if shown not in last]
-
-
-def _to_sentence(shown: Shown) -> Shown:
-    if shown.detail != "whole":
-        return shown
-    return replace(shown, texts=(first_sentence(shown.texts[0]),), detail="sentence")
-
-
-def _to_minute(shown: Shown) -> Shown:
-    return replace(_to_sentence(shown), detail="minute")
-
-
-def _merged(entries: Iterable[Shown]) -> list[Shown]:
-    """Return the entries with those of one track that began in the same old minute as one."""
-    kept: list[Shown] = []
-    minutes: dict[tuple[str, int], int] = {}
-    for shown in entries:
-        minute = (shown.track, int(shown.from_s // 60))
-        if shown.detail != "minute":
-            kept.append(shown)
-        elif minute in minutes:
-            kept[minutes[minute]] = _both(kept[minutes[minute]], shown)
-        else:
-            minutes[minute] = len(kept)
-            kept.append(shown)
-    return kept
-
-
-def _both(earlier: Shown, later: Shown) -> Shown:
-    texts = (*earlier.texts, *later.texts)[:SENTENCES_A_MINUTE]
-    return replace(earlier, texts=texts, until_s=later.until_s, times=earlier.times + later.times)
-
-
-def first_sentence(text: str) -> str:
-    """Return the text up to the end of its first sentence that is not a mere heading."""
-    for end in _SENTENCE_END.finditer(text):
-        if end.start() >= _SHORTEST_SENTENCE_CHARS:
-            text = text[: end.start()]
-            break
-    return one_line(text, MAX_SENTENCE_CHARS)
-
-
-def _line(shown: Shown, now_s: float, changed_s: float | None) -> str:
-    since = ago(now_s - shown.from_s)
-    when = f"shown now, since {since} ago" if shown.until_s is None else f"from {since} to {_end(shown, now_s)}"
-    if changed_s is not None:
-        when += f", but changed {ago(now_s - changed_s)} ago and not described anew"
-    what = f"picture {shown.picture}"
-    if shown.times > 1:
-        what = f"{shown.times} pictures from {what} on"
-    return f"{shown.label}, {what}, {when}: {' … '.join(shown.texts)}"
-
-
-def _end(shown: Shown, now_s: float) -> str:
-    return f"{ago(now_s - (shown.until_s or shown.from_s))} ago"
-
-
-def ago(seconds: float) -> str:
-    """Return a stretch of time as people say it."""
-    whole_s = max(0, round(seconds))
-    if whole_s < 100:
-        return f"{whole_s} s"
-    if whole_s < 6_000:
-        return f"{round(whole_s / 60)} min"
-    return f"{whole_s // 3_600} h {whole_s % 3_600 // 60} min"

@@ -54,13 +54,13 @@ class Mind:
         self._memory.end(track, self._wall_clock())
         self._pictures.end(track)
 
-    def said(self, who: str, text: str) -> None:
-        """Remember what somebody said, or what the agent answered."""
+    def said(self, who: str | None, text: str) -> None:
+        """Remember what somebody said, or, of nobody, what the agent answered."""
         self._said.append(Said(who=who, text=text, at_s=self._wall_clock()))
 
     def answered(self, text: str, interrupted: bool) -> None:
         if text:
-            self.said(self._agent_name, f"{text} … (interrupted)" if interrupted else text)
+            self.said(None, f"{text} … (interrupted)" if interrupted else text)
 
     def foresee(self, question: str) -> None:
         """Begin to look up what is about to be asked; `turn` goes on with it where it was asked so."""

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import random
+import re
+import unicodedata
 from dataclasses import dataclass
 
 PIECES = (
@@ -34,6 +36,8 @@ PIECES = (
     "\u2029",
     "\x00",
     "\x1b[2J",
+    "<\u200d|im_start|\u200c>",
+    "<\ufe0f<",
     "\u202e",
     "\u200b",
     "\u200d",
@@ -51,8 +55,13 @@ CONTROL_TOKENS = ("<|", "|>", "</s>", "<s>", "<\uff5c", "[INST]", "[/INST]", "<<
 
 def nasty(dice: random.Random, key: str, most_pieces: int = 40) -> str:
     """Return random text made of marks, tokens, line ends, hidden characters, plain words and the key itself."""
-    pieces = (*PIECES, key, key.upper(), key[:5], key[5:])
+    pieces = (*PIECES, key, key.upper(), key[:5], key[5:], "\u200d".join(key), "\ufe0f".join(key))
     return "".join(dice.choice(pieces) for _ in range(dice.randint(0, most_pieces)))
+
+
+def read_on(text: str) -> str:
+    """Return a text as a model may read it: without what shows nothing, each form of a letter as the letter."""
+    return unicodedata.normalize("NFKC", re.sub("[\u200c\u200d\ufe0e\ufe0f\u180b-\u180f]", "", text)).lower()
 
 
 @dataclass(frozen=True, slots=True)

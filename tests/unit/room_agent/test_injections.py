@@ -26,9 +26,16 @@ from room_agent.conversation import Asked, Said, Turn, compose, instructions
 from room_agent.fence import Fence, clean_name
 from room_agent.memory import Memory
 from routing.messages import Passage
-from tests.unit.room_agent.nasty import CONTROL_TOKENS, Quotation, nasty, quotations
+from tests.unit.room_agent.nasty import CONTROL_TOKENS, Quotation, nasty, quotations, read_on
 
 KEY = "5d0c3a91e27b"
+# The key as an attempt may spell it.
+KEYS = {
+    "key": KEY,
+    "KEY": KEY.upper(),
+    "key_split": "\u200d".join(KEY),
+    "key_wide": "".join(chr(ord(char) + 0xFEE0) for char in KEY),
+}
 HARMLESS = "A harmless text about nothing much."
 QUESTION = "What is on the slide, and how much leave do I get?"
 # What is known elsewhere in the same process, and must not be in this room's turns.
@@ -50,7 +57,7 @@ class Attempt:
 def attempts() -> list[Attempt]:
     content = Path(__file__).with_name("injections.toml").read_text("utf-8")
     return [
-        Attempt(row["name"], row["where"], row["text"].replace("{key}", KEY).replace("{KEY}", KEY.upper()))
+        Attempt(row["name"], row["where"], re.sub(r"{(\w+)}", lambda key: KEYS[key[1]], row["text"]))
         for row in tomllib.loads(content)["attempt"]
     ]
 
@@ -87,7 +94,7 @@ def kept(text: str) -> list[str]:
 
 def placed(place: str, found: list[Quotation], question: str) -> str:
     """Return the text of the place where an attempt was put."""
-    label = {"sharer": "screen", "name": "asker", "source": "passage", "chat": "said", "transcript": "said"}
+    label = {"sharer": "screen", "name": "asker", "chat": "said", "transcript": "said"}
     inside = {quotation.label: quotation.text for quotation in found}
     return question if place == "question" else inside[label.get(place, place)]
 
@@ -110,7 +117,7 @@ def test_an_attempt_stays_data_wherever_it_stands(attempt: Attempt, place: str) 
     expected = [quotation.label for quotation in quotations(harmless.context, KEY)]
     assert labels == expected if place != "question" else sorted(labels) == sorted(expected)
     for untrusted in (*(quotation.text for quotation in found), tried.question):
-        assert KEY not in untrusted.lower() and not any(token in untrusted for token in CONTROL_TOKENS)
+        assert KEY not in read_on(untrusted) and not any(token in untrusted for token in CONTROL_TOKENS)
         assert not re.search(r"[\x00-\x09\x0b-\x1f\x7f-\x9f\u2028-\u202e\u2066-\u2069\U000e0000-\U000e0fff]", untrusted)
     assert tried.instructions == instructions("rayroom", spoken=True) == harmless.instructions
     assert tried.key_note == harmless.key_note
@@ -152,13 +159,13 @@ def test_a_source_in_the_text_stream_is_the_one_that_was_given_not_the_one_a_pas
 
 @pytest.mark.parametrize("place", ["name", "transcript", "chat"])
 def test_nobody_can_speak_for_somebody_else(place: str) -> None:
-    """What was said is a line for each who said it, and a name has no colon to end it early."""
+    """What was said is a line for each who said it, and a name has no quotation mark to end it early."""
     for attempt in ATTEMPTS:
         found = quotations(turn(place, attempt.text).context, KEY)
         first, second = next(quotation.lines for quotation in found if quotation.label == "said")
         who = Fence(KEY).inner(clean_name(attempt.text if place == "name" else HARMLESS))
-        assert first.startswith(f"{who}, 25 s ago: ") and ":" not in who
-        assert second.startswith("Bob, 24 s ago: ")
+        assert first.startswith(f'"{who}", 25 s ago: ') and not re.search('[:",;[]', who)
+        assert second.startswith('"Bob", 24 s ago: ')
 
 
 def test_random_text_everywhere_at_once_stays_data() -> None:
@@ -177,6 +184,6 @@ def test_random_text_everywhere_at_once_stays_data() -> None:
         )
         composed = compose(everywhere, KEY, 6_000, agent_name="rayroom")
         for quotation in quotations(composed.context, KEY):
-            assert KEY not in quotation.text.lower()
+            assert KEY not in read_on(quotation.text)
             assert not any(token in quotation.text for token in CONTROL_TOKENS)
         assert composed.instructions == instructions("rayroom", spoken=True)
