@@ -1,10 +1,9 @@
-"""Attends one room: opens it at the router, watches its tracks, tells what it sees, and closes it."""
+"""Attends one room: opens it at the router, follows it, tells what it sees, and closes it."""
 
 from __future__ import annotations
 
 import asyncio
 import random
-import time
 from collections.abc import Coroutine
 from typing import Any
 
@@ -13,9 +12,7 @@ from livekit import rtc
 from livekit.rtc.room import EventTypes
 
 from room_agent.counters import Counters
-from room_agent.forward import Described, Forwarder, KeptFrame
-from room_agent.gate import FrameGate
-from room_agent.pace import Pace
+from room_agent.forward import Described, KeptFrame
 from room_agent.recording import Recording
 from room_agent.router_client import (
     OpenedRoom,
@@ -26,9 +23,9 @@ from room_agent.router_client import (
     RouterRefused,
     TokenExpired,
 )
-from room_agent.selection import Candidate, Source, select
+from room_agent.selection import Source
 from room_agent.speech import Speech
-from room_agent.watch import Watch, Watched
+from room_agent.tracks import Tracks, say_why_it_ended
 
 TOPIC = "rayroom.descriptions"
 """The text stream on which a room's participants get what was seen."""
@@ -40,10 +37,6 @@ LONGEST_BACKOFF_S = 15.0
 
 log = structlog.get_logger()
 
-_SOURCES: dict[int, Source] = {
-    rtc.TrackSource.SOURCE_SCREENSHARE: "screen_share",
-    rtc.TrackSource.SOURCE_CAMERA: "camera",
-}
 # A change of any of these may change which tracks are watched.
 _ROOM_EVENTS: tuple[EventTypes, ...] = (
     "track_published",
@@ -71,14 +64,13 @@ class Attendance:
     ) -> None:
         self._room = room
         self._router = router
-        self._max_tracks = max_tracks
         self._recording = recording
         self._speech = speech
         self._opened: OpenedRoom | None = None
         self._closed = False
-        self._watches: dict[str, asyncio.Task[None]] = {}
         self._tasks: set[asyncio.Task[None]] = set()
         self.counters = Counters()
+        self._tracks = Tracks(room, router, self.counters, self, max_tracks)
 
     def start(self) -> None:
         """Follow the room from now on."""
@@ -93,8 +85,8 @@ class Attendance:
         self._closed = True
         for event in _ROOM_EVENTS:
             self._room.off(event, self._on_room_event)
-        await _cancel({*self._watches.values(), *self._tasks})
-        self._watches.clear()
+        await _cancel(self._tasks)
+        await self._tracks.aclose()
         if self._speech is not None:
             await self._speech.aclose()
         if self._opened is not None:
@@ -182,49 +174,24 @@ class Attendance:
             self._follow()
 
     def _follow(self) -> None:
-        """Bring subscriptions, watches and microphones in line with the room as it is now."""
+        """Bring what is watched and heard in line with the room as it is now."""
         if self._speech is not None:
             self._speech.follow()
-        videos = self._videos()
-        chosen = select([candidate for candidate, _ in videos.values()], self._max_tracks)
-        for sid, (_, publication) in videos.items():
-            if publication.subscribed != (sid in chosen):
-                publication.set_subscribed(sid in chosen)
-        live = {sid: publication.track for sid, (_, publication) in videos.items() if sid in chosen}
-        for sid in [sid for sid, watch in self._watches.items() if live.get(sid) is None or watch.done()]:
-            self._own(_cancel({self._watches.pop(sid)}))
-            if self._speech is not None and live.get(sid) is None:
-                self._speech.no_longer_shown(sid)
-        for sid, track in live.items():
-            if track is not None and sid not in self._watches:
-                self._watches[sid] = self._watch(sid, chosen[sid], track)
-        self.counters.tracks_watched = len(self._watches)
+        if self._opened is not None:
+            self._tracks.follow(self._opened.limits)
 
-    def _videos(self) -> dict[str, tuple[Candidate, rtc.RemoteTrackPublication]]:
-        return {
-            publication.sid: (
-                Candidate(track_sid=publication.sid, source=_SOURCES[publication.source], muted=publication.muted),
-                publication,
-            )
-            for participant in self._room.remote_participants.values()
-            for publication in participant.track_publications.values()
-            if publication.kind == rtc.TrackKind.KIND_VIDEO and publication.source in _SOURCES
-        }
+    def kept(self, frame: KeptFrame, source: Source, shared_by: str) -> None:
+        if self._speech is not None:
+            self._speech.kept(frame, source, shared_by)
 
-    def _watch(self, sid: str, source: Source, track: rtc.Track) -> asyncio.Task[None]:
-        assert self._opened is not None
-        limits = self._opened.limits
-        pace, gate = Pace(limits.frames_per_second), FrameGate()
-        forwarder = Forwarder(self._router, pace, self.counters, self._tell, gate.forget, time.monotonic)
-        watched = Watched(track_sid=sid, source=source, long_side_px=limits.image_long_side_px)
-        watch = Watch(watched, gate, pace, forwarder, self._kept, self.counters, time.monotonic, time.time)
-        log.info("watching", track=sid, source=source)
-        return self._task(watch.run(track), f"watch {sid}")
+    def no_longer_shown(self, track: str) -> None:
+        if self._speech is not None:
+            self._speech.no_longer_shown(track)
 
-    async def _tell(self, described: Described) -> None:
+    async def described(self, described: Described, source: Source, shared_by: str) -> None:
         """Send what was seen to the room's participants, and remember it for their questions."""
-        if self._speech is not None and (shared := self._shared(described.frame.track)) is not None:
-            self._speech.shown(described, *shared)
+        if self._speech is not None:
+            self._speech.shown(described, source, shared_by)
         answer = described.answer
         attributes = {
             "model": answer.model,
@@ -243,32 +210,11 @@ class Attendance:
         if self._recording is not None:
             await self._recording.add(described)
 
-    def _kept(self, frame: KeptFrame) -> None:
-        if self._speech is not None and (shared := self._shared(frame.track)) is not None:
-            self._speech.kept(frame, *shared)
-
-    def _shared(self, track: str) -> tuple[Source, str] | None:
-        """Return what a track is and whose, while it is there."""
-        for participant in self._room.remote_participants.values():
-            if track in participant.track_publications:
-                source = _SOURCES.get(participant.track_publications[track].source, "camera")
-                return source, participant.name or participant.identity
-        return None
-
     def _own(self, work: Coroutine[Any, Any, None]) -> None:
-        task = self._task(work, "attendance")
+        task = asyncio.create_task(work, name="attendance")
+        task.add_done_callback(say_why_it_ended)
         self._tasks.add(task)
         task.add_done_callback(self._tasks.discard)
-
-    def _task(self, work: Coroutine[Any, Any, None], name: str) -> asyncio.Task[None]:
-        task = asyncio.create_task(work, name=name)
-        task.add_done_callback(_say_why_it_ended)
-        return task
-
-
-def _say_why_it_ended(task: asyncio.Task[None]) -> None:
-    if not task.cancelled() and (error := task.exception()) is not None:
-        log.error("a task of the room failed", task=task.get_name(), error=type(error).__name__, exc_info=error)
 
 
 async def _cancel(tasks: set[asyncio.Task[None]]) -> None:

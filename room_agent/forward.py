@@ -61,6 +61,7 @@ class Forwarder:
         self._clock = clock
         self._slot: KeptFrame | None = None
         self._filled = asyncio.Event()
+        self._ended = False
 
     def offer(self, frame: KeptFrame) -> None:
         """Put a frame in the slot; what was in it is shed."""
@@ -69,12 +70,20 @@ class Forwarder:
         self._slot = frame
         self._filled.set()
 
+    def end(self) -> None:
+        """Let `run` return once the frames that it has are answered."""
+        self._ended = True
+        self._filled.set()
+
     async def run(self) -> None:
-        """Send for as long as the track is watched."""
+        """Send until the end, or until cancelled."""
         while True:
             await self._filled.wait()
-            self._filled.clear()
             frame, self._slot = self._slot, None
+            if frame is None and self._ended:
+                return
+            if not self._ended:
+                self._filled.clear()
             if frame is None:
                 continue
             if self._pace.open(self._clock()):

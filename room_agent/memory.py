@@ -7,6 +7,7 @@ remembered alike, however often somebody asks.
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
+from typing import Any
 
 from room_agent.fence import clean_name, one_line, tokens_of
 from room_agent.selection import Source
@@ -33,6 +34,10 @@ class MemorySettings:
     max_entry_chars: int = 2_000
 
 
+MAX_TRACKS = 256
+"""Of so many tracks something is known besides what they showed."""
+
+
 @dataclass(frozen=True, slots=True)
 class _Undescribed:
     """When a track changed last, and since when it shows another picture than the one described, if it does."""
@@ -48,7 +53,9 @@ class Memory:
         self._settings = settings or MemorySettings()
         self._shown: list[Shown] = []
         self._labels: dict[str, str] = {}
+        self._labelled = 0
         self._undescribed: dict[str, _Undescribed] = {}
+        self._ended_s: dict[str, float] = {}
 
     def __len__(self) -> int:
         return len(self._shown)
@@ -77,7 +84,11 @@ class Memory:
         self._close(track, at_s)
         picture = 1 if last is None else last.picture + (not edited or last.until_s is not None)
         label = self.label(track, source, shared_by)
-        self._shown.append(Shown(track=track, label=label, picture=picture, texts=(text,), from_s=at_s))
+        # What was under way when its track ended is told of late.
+        ended_s = self._ended_s.get(track)
+        until_s = ended_s if ended_s is not None and ended_s >= at_s else None
+        shown = Shown(track=track, label=label, picture=picture, texts=(text,), from_s=at_s, until_s=until_s)
+        self._shown.append(shown)
         self._age(at_s)
         self._shrink()
 
@@ -85,18 +96,20 @@ class Memory:
         """Note that a track shows what nobody has described yet, until `add` tells of it or of something later."""
         before = self._undescribed.get(track)
         new_s = before.new_s if before is not None else None
-        self._undescribed[track] = _Undescribed(at_s, at_s if new_s is None and not edited else new_s)
+        _put(self._undescribed, track, _Undescribed(at_s, at_s if new_s is None and not edited else new_s))
 
     def end(self, track: str, at_s: float) -> None:
         """Remember that a track shows nothing more."""
         self._undescribed.pop(track, None)
+        _put(self._ended_s, track, at_s)
         self._close(track, at_s)
 
     def label(self, track: str, source: Source = "screen_share", shared_by: str = "") -> str:
         """Return what a track is called here, from the first time on that it is asked for."""
         if track not in self._labels:
-            named = f"{'screen' if source == 'screen_share' else 'camera'} {len(self._labels) + 1}"
-            self._labels[track] = f'{named} of "{clean_name(shared_by)}"' if shared_by else named
+            self._labelled += 1
+            named = f"{'screen' if source == 'screen_share' else 'camera'} {self._labelled}"
+            _put(self._labels, track, f'{named} of "{clean_name(shared_by)}"' if shared_by else named)
         return self._labels[track]
 
     def shown_now(self) -> list[str]:
@@ -169,6 +182,14 @@ class Memory:
         fresh = {id(shown): rank for rank, shown in enumerate(_newest(self._shown, self._settings))}
         newest_first = sorted(self._shown, key=lambda shown: -shown.from_s)
         return sorted(newest_first, key=lambda shown: (shown.until_s is not None, fresh.get(id(shown), len(fresh))))
+
+
+def _put(known: dict[str, Any], track: str, value: Any) -> None:
+    """Note something of a track; of the most tracks the oldest one is forgotten."""
+    known.pop(track, None)
+    known[track] = value
+    if len(known) > MAX_TRACKS:
+        known.pop(next(iter(known)))
 
 
 def _newest(entries: list[Shown], settings: MemorySettings) -> list[Shown]:

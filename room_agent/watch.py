@@ -69,14 +69,11 @@ class Watch:
         """Watch until the track ends, or until cancelled."""
         # With room for one frame the stream holds the newest; without a bound, 1080p30 grows by 90 MB a second.
         stream = rtc.VideoStream.from_track(track=track, capacity=1)
-        sending = asyncio.create_task(self._forwarder.run())
         try:
             async for event in stream:
                 await self._look(event)
                 await asyncio.sleep(max(0.0, self._sampler.next_due_s(self._clock()) - self._clock()))
         finally:
-            sending.cancel()
-            await asyncio.wait({sending})
             async with asyncio.timeout(FRAME_TIMEOUT_S):
                 await stream.aclose()
 

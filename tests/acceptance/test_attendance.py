@@ -64,6 +64,18 @@ async def test_a_busy_router_gets_fewer_frames_and_the_lost_slide_later(livekit:
         assert attendance.counters.frames_shed >= 3 and attendance.counters.answers >= 1
 
 
+async def test_a_slide_that_is_gone_before_it_is_answered_is_told_all_the_same(livekit: LiveKit) -> None:
+    async with (
+        ScriptedRouter(answer_delay_s=2.0).running() as router,
+        attending(livekit, router.url) as (attendance, ann),
+    ):
+        await eventually(lambda: router.frames)
+        await ann.stop_sharing()
+        await eventually(lambda: attendance.counters.tracks_watched == 0)
+        assert not ann.descriptions
+        await eventually(lambda: ann.descriptions)
+
+
 async def test_a_wait_the_router_asks_for_is_kept(livekit: LiveKit) -> None:
     router = ScriptedRouter(retry_after_s="2")
     router.statuses.extend([503])
@@ -113,8 +125,8 @@ async def test_the_pixels_are_worked_on_beside_the_loop(livekit: LiveKit) -> Non
     seen: set[int] = set()
     async with ScriptedRouter().running() as router, attending(livekit, router.url) as (attendance, ann):
         await eventually(lambda: ann.descriptions)
-        (watch,) = attendance._watches.values()
-        frame = watch.get_coro().cr_frame  # type: ignore[union-attr]
+        (watching,) = attendance._tracks._watched.values()
+        frame = watching.watch.get_coro().cr_frame  # type: ignore[union-attr]
         gate = frame.f_locals["self"]._gate
         offer = gate.offer
         gate.offer = lambda *values: seen.add(threading.get_ident()) or offer(*values)

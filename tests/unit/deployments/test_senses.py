@@ -215,6 +215,16 @@ def test_the_rule_reads_the_picture_or_what_is_shown_now_or_what_was_shown_befor
     assert wits.answer(asked(QUESTIONS[1], jpeg=slide(drawn))) == "The slide before this one showed 111."
 
 
+@pytest.mark.parametrize("number", ["00417", "73.25", "1,234,567", "1'250", "12 345 678", "7"])
+def test_a_number_is_taken_whole_from_what_is_shown(number: str) -> None:
+    memory = Memory()
+    memory.add("TR_1", f"Q3 revenue {number} dollars", 0.0)
+    question = Asked(text=QUESTIONS[0], asker="Ann", now_s=1.0, memory=memory)
+    turns = compose(question, "5d0c3a91e27b", 4_000, agent_name="rayroom")
+    told = Wits(eyes().describe).answer([Turn("user", (turns.context,)), Turn("user", (turns.question,))])
+    assert told == f"The number on the slide is {number}."
+
+
 def test_the_rule_answers_with_the_sentence_that_fits_and_names_what_it_cannot_find() -> None:
     wits = Wits(eyes().describe)
     falcon = passage("Project Heron has 300. The budget of project Falcon is 48213 dollars. It began in 2024.")

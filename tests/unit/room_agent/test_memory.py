@@ -87,6 +87,16 @@ def test_slides_of_one_template_that_look_edited_keep_the_one_before_whole() -> 
     assert "west" in now and "south" in before and before.endswith("March.") and not oldest.endswith("March.")
 
 
+def test_what_is_described_after_its_track_ended_is_not_shown_now() -> None:
+    memory = Memory()
+    memory.changed("TR_1", 5.0)
+    memory.end("TR_1", 6.0)
+    memory.add("TR_1", "A slide.", 5.0)
+    assert lines(memory, 10.0) == ["screen 1, picture 1, from 5 s to 4 s ago: A slide."]
+    memory.add("TR_1", "Another one.", 8.0)
+    assert "shown now, since 2 s ago: Another one." in memory.recall(10.0, 4_000)
+
+
 def test_the_same_description_again_is_the_same_picture_still() -> None:
     memory = Memory()
     for second in range(5):

@@ -23,7 +23,7 @@ _UTF8: Final = 1
 _RATE: Final = 1
 # espeak-ng keeps its data's path in 160 characters and checks nothing.
 _MAX_PATH_CHARS: Final = 140
-_NUMBER: Final = re.compile(r"(\d{2,})")
+_NUMBER: Final = re.compile(r"(\d(?:[.,'\u2019 ]?\d)+)")
 _SAMPLES: Final = ctypes.CFUNCTYPE(ctypes.c_int, ctypes.POINTER(ctypes.c_short), ctypes.c_int, ctypes.c_void_p)
 
 
@@ -46,7 +46,7 @@ class Tongue:
             if number % 2 == 0:
                 yield self._say(part) if _sounds(part) else b""
                 continue
-            for digit in part:
+            for digit in filter(str.isdigit, part):
                 yield pause + self._digit(digit)
             yield pause
 

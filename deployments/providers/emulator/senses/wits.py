@@ -17,7 +17,7 @@ from deployments.providers.emulator.content import Turn
 LEAST_OVERLAP: Final = 0.6
 """How many of a question's words a sentence must hold to be its answer."""
 _WORD: Final = re.compile(r"[a-z0-9']+")
-_NUMBER: Final = re.compile(r"\d+(?:[.,]\d+)*")
+_NUMBER: Final = re.compile(r"(?<![a-z0-9])\d+(?:[.,'\u2019]\d+| \d{3}(?!\d))*", re.IGNORECASE)
 _SENTENCE_END: Final = re.compile(r"(?<=[.!?])\s+")
 _QUOTATION: Final = re.compile(r"^<<<data \w+ (?P<label>[a-z]+)\n(?P<body>.*?)^data \w+>>>$", re.DOTALL | re.MULTILINE)
 _SHOWN: Final = re.compile(
@@ -76,8 +76,8 @@ def _sentence(words: set[str], quotations: Sequence[_Quotation]) -> str:
     """Return the sentence that holds most of the question's words and a number, passages before all else."""
     wanted = words - _SMALL
     best, most = "", LEAST_OVERLAP
-    # The room's own words hold the question itself.
-    for quotation in sorted((one for one in quotations if one.label != "said"), key=lambda one: one.label != "passage"):
+    told = (one for one in quotations if one.label in ("passage", "screen"))
+    for quotation in sorted(told, key=lambda one: one.label != "passage"):
         for sentence in (part for line in quotation.lines for part in _SENTENCE_END.split(line)):
             held = len(wanted & _words(sentence)) / max(1, len(wanted))
             if held > most or (held == most and not best):
