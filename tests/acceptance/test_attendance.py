@@ -66,10 +66,10 @@ async def test_a_busy_router_gets_fewer_frames_and_the_lost_slide_later(livekit:
 
 async def test_a_slide_that_is_gone_before_it_is_answered_is_told_all_the_same(livekit: LiveKit) -> None:
     async with (
-        ScriptedRouter(answer_delay_s=2.0).running() as router,
+        ScriptedRouter(answer_delay_s=3.0).running() as router,
         attending(livekit, router.url) as (attendance, ann),
     ):
-        await eventually(lambda: router.frames)
+        await eventually(lambda: attendance.counters.frames_kept)
         await ann.stop_sharing()
         await eventually(lambda: attendance.counters.tracks_watched == 0)
         assert not ann.descriptions
