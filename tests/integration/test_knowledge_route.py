@@ -18,7 +18,8 @@ from structlog.testing import capture_logs
 
 from cluster.backend.base import Backend
 from cluster.backend.local import LocalBackend
-from cluster.backend.trpc import MAX_REPLY_BYTES, TrpcBackend
+from cluster.backend.replies import MAX_REPLY_BYTES
+from cluster.backend.trpc import TrpcBackend
 from deployments.providers.emulator import Emulator, Fault
 from deployments.routes import build_routes
 from deployments.settings import KnowledgeSettings, VendorSettings
@@ -205,7 +206,7 @@ async def test_another_tenants_passage_is_dropped_and_alarmed_without_its_words(
 async def test_a_long_answer_is_cut_passage_by_passage_and_as_a_whole(
     tmp_path: Path, bad: Crooked, bearer: Bearer
 ) -> None:
-    bad.reply = passages(*(row("x" * 9_000, id=str(n), source="s" * 5_000) for n in range(9)))
+    bad.reply = passages(*(row(str(n) * 9_000, id=str(n), source="s" * 5_000) for n in range(9)))
     limits = KnowledgeSettings(passage_chars=8_000, total_chars=20_000)
     async with asking_bad(tmp_path, bad, knowledge=limits) as (http, _):
         response = await http.post(SEARCH, json={"query": "all of it", "top_k": 7}, headers=bearer())
@@ -218,7 +219,7 @@ async def test_a_passage_that_scores_too_low_is_dropped_and_one_without_a_score_
     tmp_path: Path, bad: Crooked, bearer: Bearer
 ) -> None:
     scores = {"low": 0.29, "enough": 0.3, "none": None, "negative": -1.0, "good": 0.9}
-    bad.reply = passages(*(row(id=name, score=score) for name, score in scores.items()))
+    bad.reply = passages(*(row(name, id=name, score=score) for name, score in scores.items()))
     async with asking_bad(tmp_path, bad, knowledge=KnowledgeSettings(least_score=0.3)) as (http, _):
         response = await http.post(SEARCH, json={"query": "all of it", "top_k": 3}, headers=bearer())
         fewer = await http.post(SEARCH, json={"query": "all of it", "top_k": 1}, headers=bearer())
@@ -227,7 +228,7 @@ async def test_a_passage_that_scores_too_low_is_dropped_and_one_without_a_score_
 
 
 async def test_no_more_passages_come_back_than_were_asked_for(tmp_path: Path, bad: Crooked, bearer: Bearer) -> None:
-    bad.reply = passages(*(row(id=str(n)) for n in range(50)))
+    bad.reply = passages(*(row(f"Rule {n}.", id=str(n)) for n in range(50)))
     async with asking_bad(tmp_path, bad) as (http, _):
         response = await http.post(SEARCH, json={"query": "all of it", "top_k": 3}, headers=bearer())
     assert [one["id"] for one in response.json()["passages"]] == ["0", "1", "2"]
@@ -260,7 +261,8 @@ async def test_a_wrong_answer_is_refused_and_the_next_question_is_answered(
 
 
 async def test_odd_rows_are_read_as_far_as_they_can_be(tmp_path: Path, bad: Crooked, bearer: Bearer) -> None:
-    rows = [row(score=score, id=number) for number, score in ((1, "high"), ("b", None), ("c", 10**400), ("d", "0.25"))]
+    scores = ((1, "high"), ("b", None), ("c", 10**400), ("d", "0.25"))
+    rows = [row(f"Rule {number}.", score=score, id=number) for number, score in scores]
     rows += [row("", id="empty"), row(None, id="none"), row(["x"], id="list"), row("half a \ud83d face", id="half")]
     bad.reply = json.dumps(passages(*rows, row(score=math.nan, id="nan"))).encode()
     async with asking_bad(tmp_path, bad) as (http, _):
