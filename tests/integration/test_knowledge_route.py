@@ -180,6 +180,28 @@ async def test_a_tenant_that_may_not_ask_is_told_why(
     assert error_of(response)[:2] == expected and await world.events() == []
 
 
+CHAT = {"model": "auto", "messages": [{"role": "user", "content": "which Friday?"}]}
+
+
+async def test_searches_never_take_the_answers_place_and_a_flood_of_them_is_refused(
+    http: httpx.AsyncClient, bearer: Bearer, world: JournalWorld
+) -> None:
+    headers = bearer("tenant_slow_x")
+    searches = [await http.post(SEARCH, json={"query": "which Friday?"}, headers=headers) for _ in range(12)]
+    answer = await http.post("/v1/chat/completions", json=CHAT, headers=headers)
+    refused = [search for search in searches if search.status_code == 429]
+    assert {search.status_code for search in searches[:4]} == {200} and len(refused) >= 5
+    assert 1 <= int(refused[-1].headers["retry-after"]) <= 3
+    assert answer.status_code == 200 and len(await world.events()) == 13 - len(refused)
+
+
+async def test_answers_take_no_searches_place(http: httpx.AsyncClient, bearer: Bearer) -> None:
+    headers = bearer("tenant_slow_x")
+    answers = [await http.post("/v1/chat/completions", json=CHAT, headers=headers) for _ in range(2)]
+    assert [answer.status_code for answer in answers] == [200, 429]
+    assert (await http.post(SEARCH, json={"query": "which Friday?"}, headers=headers)).status_code == 200
+
+
 async def test_without_a_token_nothing_is_asked(http: httpx.AsyncClient, world: JournalWorld) -> None:
     assert error_of(await http.post(SEARCH, json={"query": "q"})) == (401, "invalid_api_key", "authorization")
     assert await world.events() == []
