@@ -319,9 +319,9 @@ async def test_a_late_embedding_is_given_up_at_the_same_deadline_and_no_backend_
     assert (event["outcome"], event["estimated"]) == ("error", 1)
 
 
-def vectors(*rows: Any) -> bytes:
+def vectors(*rows: Any, tokens: int = 7) -> bytes:
     data = [{"object": "embedding", "embedding": row, "index": index} for index, row in enumerate(rows)]
-    usage = {"text_tokens": 7, "image_pixels": 0, "video_pixels": 0, "total_tokens": 7}
+    usage = {"text_tokens": tokens, "image_pixels": 0, "video_pixels": 0, "total_tokens": tokens}
     return json.dumps({"object": "list", "data": data, "model": "m", "usage": usage}).encode()
 
 
@@ -331,6 +331,10 @@ WRONG_VECTORS = {
     "a number that is none": vectors([0.1] * 1_023 + [math.nan]),
     "a number without end": vectors([math.inf] + [0.1] * 1_023),
     "words": vectors(["a"] * 1_024),
+    "booleans": vectors([True] * 1_024),
+    "one boolean": vectors([0.1] * 1_023 + [False]),
+    "zeros": vectors([0.0] * 1_024),
+    "an integer too large": vectors([10**400] + [0.1] * 1_023),
 }
 
 
@@ -348,6 +352,19 @@ async def test_a_wrong_vector_is_a_vendors_error_that_is_paid_for_and_never_sear
     assert [(event["outcome"], event["cost_nanousd"], event["estimated"]) for event in events] == [
         ("error", 840, 0)
     ] * 2
+
+
+async def test_a_vendor_that_counts_below_zero_is_paid_its_estimate_and_flagged(
+    tmp_path: Path, bad: Crooked, bearer: Bearer
+) -> None:
+    bad.reply = passages(row())
+    async with crooked("/v1/multimodalembeddings", reply=vectors([0.1] * 1_024, tokens=-7)) as vendor:
+        voyage = VendorSettings(api="voyage", base_url=f"{vendor.url}/v1")
+        async with asking_bad(tmp_path, bad, vendors=SIMULATED | {"voyage": voyage}) as (http, world):
+            response = await http.post(SEARCH, json={"query": "when?"}, headers=bearer())
+            (event,) = await world.events()
+    assert response.status_code == 200 and (event["outcome"], event["estimated"]) == ("ok", 1)
+    assert event["cost_nanousd"] == response.json()["cost_nanousd"] > 0
 
 
 async def test_a_real_trpc_server_is_asked_with_a_whole_vector_and_ten_thousand_characters(
