@@ -59,6 +59,9 @@ from routing.retry import RetrySettings
 from routing.rooms import check_metadata, parse_room
 from routing.share import ShareControl, ShareTarget
 
+SEARCHES_A_REQUEST = 4.0
+"""An agent looks up what it foresees of a question, up to three times, and then what was asked."""
+
 log = structlog.get_logger()
 
 
@@ -131,6 +134,8 @@ class Gateway:
         self._directory = directory
         self._clock = clock
         self._limits = TenantLimits()
+        # Of their own: a search that is made while somebody still speaks must not take the place of the answer.
+        self._search_limits = TenantLimits(times=SEARCHES_A_REQUEST)
         self._fair = FairShare(settings.fairness)
         self._vision = _Service.of("vision", settings.vision, dice)
         self._llm = _Service.of("llm", settings.llm, dice)
@@ -175,7 +180,7 @@ class Gateway:
         """Describe a frame."""
         settings = self.settings.vision
         inspect_jpeg(jpeg, settings.max_image_px)
-        payer = await self._payer(token, "vision")
+        payer = await self._payer(token, "vision", self._limits)
         decision = self._decide(self._vision, AUTO, score_frame(headers.features()), payer.tenant)
         messages = (Message(role="user", text=settings.prompt, images=(jpeg,)),)
         return await self._answer(self._vision, self._leaves.vision, _order(payer, decision, messages, settings))
@@ -190,7 +195,8 @@ class Gateway:
     async def embed(self, token: RoomToken, request: EmbeddingRequest) -> tuple[Embeddings, int]:
         """Return the inputs' vectors, and what they cost."""
         inputs = to_inputs(request, self.settings.vision.max_image_px)
-        order = await self._embed_order(token, request.model, inputs, self.settings.embeddings.total_timeout_s)
+        total_s = self.settings.embeddings.total_timeout_s
+        order = await self._embed_order(token, request.model, inputs, total_s, self._limits)
         with self._fair.slot(token.tenant_id, self._clock()):
             return await self._attempts.embed(self._leaves.embeddings, order)
 
@@ -199,7 +205,7 @@ class Gateway:
         settings = self.settings.knowledge
         deadline = Deadline.after(settings.timeout_s, time.monotonic())
         question = to_question(request, self.settings.vision.max_image_px)
-        order = await self._embed_order(token, AUTO, (question,), settings.timeout_s)
+        order = await self._embed_order(token, AUTO, (question,), settings.timeout_s, self._search_limits)
         with self._fair.slot(token.tenant_id, self._clock()):
             embeddings, cost_nanousd = await self._attempts.embed(self._leaves.embeddings, order)
             left_s = deadline.remaining_s(time.monotonic())
@@ -247,7 +253,7 @@ class Gateway:
         if not turn.text.strip() and not turn.images:
             raise BadInput("The last user message is empty.", "messages")
         output_tokens = request.output_tokens(settings.max_output_tokens)
-        payer = await self._payer(token, "llm")
+        payer = await self._payer(token, "llm", self._limits)
         decision = self._decide(self._llm, request.model, score_turn(_features(request, turn, messages)), payer.tenant)
         decision = fitting(
             decision, self.catalogue, messages, output_tokens, settings.max_input_tokens, request.output_field
@@ -268,11 +274,13 @@ class Gateway:
             today=self._today(),
         )
 
-    async def _embed_order(self, token: RoomToken, wanted: str, inputs: tuple[Message, ...], total_s: float) -> Order:
+    async def _embed_order(
+        self, token: RoomToken, wanted: str, inputs: tuple[Message, ...], total_s: float, limits: TenantLimits
+    ) -> Order:
         once_s = min(self.settings.embeddings.attempt_timeout_s, total_s)
         decision = seeing(self._embed_decision(wanted), self.catalogue, inputs, self._today())
         return Order(
-            payer=await self._payer(token, "embeddings"),
+            payer=await self._payer(token, "embeddings", limits),
             decision=decision,
             messages=inputs,
             max_output_tokens=0,
@@ -288,10 +296,10 @@ class Gateway:
     def _today(self) -> dt.date:
         return dt.datetime.fromtimestamp(self._clock(), dt.UTC).date()
 
-    async def _payer(self, token: RoomToken, service: Service) -> Payer:
+    async def _payer(self, token: RoomToken, service: Service, limits: TenantLimits) -> Payer:
         """Return who pays, once the tenant is known to be active and within its rate."""
         tenant = await self._active(token.tenant_id)
-        self._limits.take(tenant, self._clock())
+        limits.take(tenant, self._clock())
         return Payer(tenant=tenant, room=token.name.room, service=service)
 
     async def _active(self, tenant_id: str) -> Tenant:

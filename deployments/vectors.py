@@ -11,7 +11,7 @@ from routing.messages import Embeddings
 
 
 def check_vectors(model: Model, embeddings: Embeddings, wanted: int) -> None:
-    """Raise ProviderError unless there are `wanted` vectors of the model's size, all of finite numbers.
+    """Raise ProviderError unless there are `wanted` vectors of the model's size, of finite numbers and not all zero.
 
     A wrong one would be found nowhere or everywhere, and its tenant would never know why.
     """
@@ -21,12 +21,15 @@ def check_vectors(model: Model, embeddings: Embeddings, wanted: int) -> None:
     if sizes != {model.dimensions} if model.dimensions else 0 in sizes:
         raise ProviderError(f"{model.name} answered with vectors of another size.", phase="parse")
     if not all(map(_sound, embeddings.vectors)):
-        raise ProviderError(f"{model.name} answered with vectors that are not numbers.", phase="parse")
+        raise ProviderError(f"{model.name} answered with vectors that cannot be searched with.", phase="parse")
 
 
 def _sound(vector: Sequence[float]) -> bool:
+    # JSON's true is Python's one, and a sum takes it for that.
+    if not set(map(type, vector)) <= {int, float} or not any(vector):
+        return False
     # One number that is none makes their sum none, in a tenth of the time that it takes to ask each.
     try:
         return math.isfinite(sum(vector))
-    except (TypeError, OverflowError):
+    except OverflowError:
         return False

@@ -63,9 +63,13 @@ class Search:
 
     @property
     def usable(self) -> bool:
-        """Tell whether nobody has waited for it or given it up yet, and it is not too old."""
+        """Tell whether nobody has waited for it or given it up yet, and it neither failed nor is too old."""
         fresh = self._clock() - self._begun_at_s <= LONGEST_KEPT_S
-        return fresh and not self._used and not self._task.cancelled() and not self._task.cancelling()
+        return fresh and not self._used and not self._task.cancelling() and not self._failed
+
+    @property
+    def _failed(self) -> bool:
+        return self._task.done() and (self._task.cancelled() or self._task.exception() is not None)
 
     def final(self) -> None:
         """Count the deadline from now: the question that the search began on is at its end only now."""

@@ -21,13 +21,15 @@ class _Bucket:
 class TenantLimits:
     """A token bucket for each tenant that has a rate; one router replica's view of it."""
 
+    times: float = 1.0
+    """How many times its rate a tenant may ask here."""
     buckets: dict[str, _Bucket] = field(default_factory=dict)
 
     def take(self, tenant: Tenant, now_s: float) -> None:
         """Take one request from the tenant's bucket; raises RateLimited with the time until the next."""
         if tenant.requests_per_minute is None:
             return
-        rate = tenant.requests_per_minute / 60
+        rate = self.times * tenant.requests_per_minute / 60
         capacity = max(1.0, rate * BURST_S)
         bucket = self.buckets.setdefault(tenant.tenant_id, _Bucket(capacity, now_s))
         bucket.tokens = min(capacity, bucket.tokens + rate * (now_s - bucket.filled_at_s))

@@ -30,6 +30,9 @@ class Backend(Protocol):
         """Keep each flush id once, however often it comes; raises BackendError when nothing could be said of any."""
 
     async def search(self, tenant_id: str, query: str, embedding: Sequence[float], top_k: int) -> tuple[Passage, ...]:
-        """Return the tenant's own passages, best first; raises BackendError."""
+        """Return the tenant's own passages, best first; raises BackendError.
+
+        The backend is asked for one tenant, so a passage that names none is taken as that tenant's.
+        """
 
     async def aclose(self) -> None: ...

@@ -4,13 +4,15 @@ from __future__ import annotations
 
 import json
 import math
+import unicodedata
 from bisect import bisect_right
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any
 from urllib.parse import quote
 
 import structlog
 
+from cluster.backend.records import sendable
 from routing.errors import BackendRefused
 from routing.messages import Passage
 
@@ -20,6 +22,9 @@ FEWEST_CHARS = 200
 """What is to be left of a question's words to stay below the first of them."""
 DECIMALS = 4
 """Of a unit vector's numbers: they turn it by less than a tenth of a degree, and 1,024 of them fit a URL."""
+
+TENANT_KEYS = ("tenantId", "tenant_id")
+"""Of a passage or its `metadata`; `tenant`, a text or an object with an `id`, says it too."""
 
 Wanted = dict[str, Any]
 log = structlog.get_logger()
@@ -54,16 +59,42 @@ def shortened(wanted: Wanted, wrapped: Callable[[Wanted], Mapping[str, Any]]) ->
 
 
 def own_passages(tenant_id: str, data: Any, top_k: int) -> tuple[Passage, ...]:
-    """Return the tenant's passages of an answer; another's is dropped even when the backend itself sends it.
+    """Return the first `top_k` of an answer's passages that say something, each once, and all of them the tenant's.
 
-    Raises BackendRefused for an answer that is something else.
+    Another tenant's is dropped even when the backend itself sends it. Raises BackendRefused for an answer that is
+    something else.
     """
-    if not isinstance(data, list) or not all(isinstance(row, dict) for row in data):
+    rows = [row for row in data if isinstance(row, dict)] if isinstance(data, list) else []
+    if not isinstance(data, list) or (data and not rows):
         raise BackendRefused("knowledge.search: the answer is not a list of passages.")
-    own = [row for row in data if row.get("tenantId", tenant_id) == tenant_id]
-    if len(own) < len(data):
-        log.error("passage of another tenant dropped", tenant=tenant_id, passages=len(data) - len(own))
-    return tuple(_passage(row) for row in own[:top_k])
+    own = [row for row in rows if all(name == tenant_id for name in _tenants(row))]
+    if len(own) < len(rows):
+        log.error("passage of another tenant dropped", tenant=tenant_id, passages=len(rows) - len(own))
+    found = _each_once(map(_passage, own))
+    useless = len(data) - len(rows) + len(own) - len(found)
+    if useless:
+        log.warning("passages without a use dropped", tenant=tenant_id, passages=useless)
+    return found[:top_k]
+
+
+def _tenants(row: Mapping[str, Any]) -> list[Any]:
+    """Return everything that a row says of whose it is; a row that says nothing is of the tenant that was asked for."""
+    tenant = row.get("tenant")
+    said = [*_values(row, TENANT_KEYS), *_values(row.get("metadata"), TENANT_KEYS), *_values(tenant, ("id",))]
+    return said if "tenant" not in row or isinstance(tenant, dict) else [*said, tenant]
+
+
+def _values(place: Any, keys: Iterable[str]) -> list[Any]:
+    return [place[key] for key in keys if key in place] if isinstance(place, dict) else []
+
+
+def _each_once(passages: Iterable[Passage]) -> tuple[Passage, ...]:
+    """Return the passages that can be read; the same words of the same source are one, the first."""
+    found: dict[tuple[str, str], Passage] = {}
+    for passage in passages:
+        if any(unicodedata.category(char)[0] in "LNPS" for char in passage.text):
+            found.setdefault((passage.source, passage.text), passage)
+    return tuple(found.values())
 
 
 def _passage(row: Mapping[str, Any]) -> Passage:
@@ -76,8 +107,7 @@ def _passage(row: Mapping[str, Any]) -> Passage:
 
 
 def _text(value: Any) -> str:
-    """Return a text that can be sent on: JSON may hold halves of characters, which nothing can encode."""
-    return value.encode("utf-8", "replace").decode() if isinstance(value, str) else ""
+    return sendable(value) if isinstance(value, str) else ""
 
 
 def _score(value: Any) -> float | None:

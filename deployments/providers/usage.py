@@ -1,11 +1,13 @@
 """Turns each vendor's usage into ours. Knows the vendors' field names, not their SDKs.
 
 Ours counts every input token in `input_tokens` and every billed output token in `output_tokens`; the other fields
-say which of those were cached, written to a cache, of an image, or thought.
+say which of those were cached, written to a cache, of an image, or thought. A count that is none, such as one below
+zero, leaves the usage unknown, and what is unknown is billed as its estimate.
 """
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterable, Mapping
 from typing import Any
 
@@ -15,7 +17,7 @@ from routing.messages import Usage
 def from_openai(usage: Any) -> Usage | None:
     """Return OpenAI's usage as ours, or None where there is none; its `prompt_tokens` hold the cached ones already."""
     prompt = _told(usage, "prompt_tokens")
-    if prompt is None:
+    if prompt is None or _broken(usage, "completion_tokens", "total_tokens"):
         return None
     details, said = _field(usage, "prompt_tokens_details"), _field(usage, "completion_tokens_details")
     # Some servers that speak this protocol leave thinking out of `completion_tokens` but never out of the total.
@@ -38,7 +40,10 @@ def from_anthropic(usage: Any, earlier: Usage | None = None) -> Usage | None:
     A stream tells the input at its start and the output, counted from the start, at its end: `earlier` is what it
     told before.
     """
-    if usage is None or (_told(usage, "input_tokens") is None and _told(usage, "output_tokens") is None):
+    if _broken(usage, "input_tokens", "output_tokens", "cache_read_input_tokens", "cache_creation_input_tokens"):
+        return None
+    told, made = _told(usage, "input_tokens"), _told(usage, "output_tokens")
+    if told is None and (made is None or earlier is None):
         return earlier
     was = earlier or Usage()
     cached = _told(usage, "cache_read_input_tokens", was.cached_input_tokens)
@@ -57,7 +62,8 @@ def from_anthropic(usage: Any, earlier: Usage | None = None) -> Usage | None:
 def from_gemini(usage: Any) -> Usage | None:
     """Return Gemini's usage as ours; it counts thinking beside the answer, and what tools read beside the prompt."""
     prompt = _told(usage, "prompt_token_count")
-    if prompt is None:
+    parts = ("tool_use_prompt_token_count", "candidates_token_count", "thoughts_token_count")
+    if prompt is None or _broken(usage, *parts):
         return None
     thinking = _count(usage, "thoughts_token_count")
     return Usage(
@@ -72,7 +78,7 @@ def from_gemini(usage: Any) -> Usage | None:
 def from_voyage(usage: Any) -> Usage | None:
     """Return Voyage's usage as ours: text by the token, pictures by the pixel, which `total_tokens` mixes."""
     text = _told(usage, "text_tokens", _told(usage, "total_tokens"))
-    if text is None:
+    if text is None or _broken(usage, "text_tokens", "image_pixels", "video_pixels"):
         return None
     return Usage(input_tokens=text, image_px=_count(usage, "image_pixels") + _count(usage, "video_pixels"))
 
@@ -85,7 +91,17 @@ def _field(usage: Any, name: str) -> Any:
 def _told(usage: Any, name: str, otherwise: int | None = None) -> int | None:
     """Return a count of a vendor's usage, or `otherwise` where it is not told."""
     value = _field(usage, name)
-    return max(int(value), 0) if isinstance(value, int | float) else otherwise
+    return int(value) if _is_count(value) else otherwise
+
+
+def _broken(usage: Any, *names: str) -> bool:
+    """Tell whether a number was told that counts nothing: what it stands for is unknown, and not zero."""
+    told = (_field(usage, name) for name in names)
+    return any(isinstance(value, int | float) and not _is_count(value) for value in told)
+
+
+def _is_count(value: Any) -> bool:
+    return isinstance(value, int | float) and not isinstance(value, bool) and 0 <= value < math.inf
 
 
 def _count(usage: Any, name: str) -> int:

@@ -18,22 +18,26 @@ class Crooked:
 
     path: str
     reply: Any = None
+    status: int = 200
+    headers: dict[str, str] = field(default_factory=dict)
     delay_s: float = 0.0
     takes_long_queries: bool = True
     asked: list[dict[str, Any]] = field(default_factory=list)
     methods: list[str] = field(default_factory=list)
+    asked_encodings: set[str] = field(default_factory=set)
     url: str = ""
 
     async def answer(self, request: web.Request) -> web.Response:
         self.methods.append(request.method)
+        self.asked_encodings.add(request.headers.get("accept-encoding", ""))
         if request.method == "POST" and not self.takes_long_queries:
             error = {"message": "no", "code": -32005, "data": {"code": "METHOD_NOT_SUPPORTED", "httpStatus": 405}}
             return web.json_response({"error": error}, status=405)
         self.asked.append(json.loads(request.query.get("input") or await request.text()))
         await asyncio.sleep(self.delay_s)
-        if isinstance(self.reply, bytes):
-            return web.Response(body=self.reply, content_type="application/json")
-        return web.json_response(self.reply)
+        body = self.reply if isinstance(self.reply, bytes) else json.dumps(self.reply).encode()
+        headers = {"content-type": "application/json"} | self.headers
+        return web.Response(body=body, status=self.status, headers=headers)
 
 
 @asynccontextmanager

@@ -34,6 +34,11 @@ def found(number: int, **changes: Any) -> dict[str, Any]:
     return {"id": f"p{number}", "source": f"handbook.pdf#{number}", "text": "Leave is 30 days.", "score": 0.5} | changes
 
 
+async def over() -> None:
+    """Wait until every search that is under way has ended, however it ends."""
+    await asyncio.wait([task for task in asyncio.all_tasks() if task.get_name() == "knowledge"], timeout=5)
+
+
 @pytest.fixture
 async def router() -> AsyncIterator[ScriptedRouter]:
     async with ScriptedRouter(passages=[found(1), found(2)]).running() as router:
@@ -184,6 +189,25 @@ async def test_what_was_foreseen_long_ago_is_searched_again(router: ScriptedRout
     now_s += 0.1
     assert knowledge.finish("how much leave") is not early
     await knowledge.aclose()
+
+
+@pytest.mark.parametrize("status", [0, 429, 503])
+async def test_what_was_foreseen_and_failed_is_searched_again_within_the_deadline(
+    router: ScriptedRouter, knowledge: Knowledge, status: int
+) -> None:
+    router.search_statuses.append(status)
+    early = knowledge.begin("how much leave")
+    await over()
+    search = knowledge.finish("How much leave?")
+    assert search is not early and len(await search.passages()) == 2
+    assert (knowledge.counts.found, knowledge.counts.failed, knowledge.counts.cancelled) == (1, 0, 0)
+
+
+async def test_what_was_foreseen_and_found_is_not_searched_again(router: ScriptedRouter, knowledge: Knowledge) -> None:
+    early = knowledge.begin("how much leave")
+    await over()
+    assert knowledge.finish("how much leave") is early and len(await early.passages()) == 2
+    assert len(router.searches) == 1
 
 
 async def test_a_search_serves_one_question_only(router: ScriptedRouter, knowledge: Knowledge) -> None:

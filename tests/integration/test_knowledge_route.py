@@ -18,7 +18,8 @@ from structlog.testing import capture_logs
 
 from cluster.backend.base import Backend
 from cluster.backend.local import LocalBackend
-from cluster.backend.trpc import MAX_REPLY_BYTES, TrpcBackend
+from cluster.backend.replies import MAX_REPLY_BYTES
+from cluster.backend.trpc import TrpcBackend
 from deployments.providers.emulator import Emulator, Fault
 from deployments.routes import build_routes
 from deployments.settings import KnowledgeSettings, VendorSettings
@@ -179,6 +180,28 @@ async def test_a_tenant_that_may_not_ask_is_told_why(
     assert error_of(response)[:2] == expected and await world.events() == []
 
 
+CHAT = {"model": "auto", "messages": [{"role": "user", "content": "which Friday?"}]}
+
+
+async def test_searches_never_take_the_answers_place_and_a_flood_of_them_is_refused(
+    http: httpx.AsyncClient, bearer: Bearer, world: JournalWorld
+) -> None:
+    headers = bearer("tenant_slow_x")
+    searches = [await http.post(SEARCH, json={"query": "which Friday?"}, headers=headers) for _ in range(12)]
+    answer = await http.post("/v1/chat/completions", json=CHAT, headers=headers)
+    refused = [search for search in searches if search.status_code == 429]
+    assert {search.status_code for search in searches[:4]} == {200} and len(refused) >= 5
+    assert 1 <= int(refused[-1].headers["retry-after"]) <= 3
+    assert answer.status_code == 200 and len(await world.events()) == 13 - len(refused)
+
+
+async def test_answers_take_no_searches_place(http: httpx.AsyncClient, bearer: Bearer) -> None:
+    headers = bearer("tenant_slow_x")
+    answers = [await http.post("/v1/chat/completions", json=CHAT, headers=headers) for _ in range(2)]
+    assert [answer.status_code for answer in answers] == [200, 429]
+    assert (await http.post(SEARCH, json={"query": "which Friday?"}, headers=headers)).status_code == 200
+
+
 async def test_without_a_token_nothing_is_asked(http: httpx.AsyncClient, world: JournalWorld) -> None:
     assert error_of(await http.post(SEARCH, json={"query": "q"})) == (401, "invalid_api_key", "authorization")
     assert await world.events() == []
@@ -205,7 +228,7 @@ async def test_another_tenants_passage_is_dropped_and_alarmed_without_its_words(
 async def test_a_long_answer_is_cut_passage_by_passage_and_as_a_whole(
     tmp_path: Path, bad: Crooked, bearer: Bearer
 ) -> None:
-    bad.reply = passages(*(row("x" * 9_000, id=str(n), source="s" * 5_000) for n in range(9)))
+    bad.reply = passages(*(row(str(n) * 9_000, id=str(n), source="s" * 5_000) for n in range(9)))
     limits = KnowledgeSettings(passage_chars=8_000, total_chars=20_000)
     async with asking_bad(tmp_path, bad, knowledge=limits) as (http, _):
         response = await http.post(SEARCH, json={"query": "all of it", "top_k": 7}, headers=bearer())
@@ -218,7 +241,7 @@ async def test_a_passage_that_scores_too_low_is_dropped_and_one_without_a_score_
     tmp_path: Path, bad: Crooked, bearer: Bearer
 ) -> None:
     scores = {"low": 0.29, "enough": 0.3, "none": None, "negative": -1.0, "good": 0.9}
-    bad.reply = passages(*(row(id=name, score=score) for name, score in scores.items()))
+    bad.reply = passages(*(row(name, id=name, score=score) for name, score in scores.items()))
     async with asking_bad(tmp_path, bad, knowledge=KnowledgeSettings(least_score=0.3)) as (http, _):
         response = await http.post(SEARCH, json={"query": "all of it", "top_k": 3}, headers=bearer())
         fewer = await http.post(SEARCH, json={"query": "all of it", "top_k": 1}, headers=bearer())
@@ -227,7 +250,7 @@ async def test_a_passage_that_scores_too_low_is_dropped_and_one_without_a_score_
 
 
 async def test_no_more_passages_come_back_than_were_asked_for(tmp_path: Path, bad: Crooked, bearer: Bearer) -> None:
-    bad.reply = passages(*(row(id=str(n)) for n in range(50)))
+    bad.reply = passages(*(row(f"Rule {n}.", id=str(n)) for n in range(50)))
     async with asking_bad(tmp_path, bad) as (http, _):
         response = await http.post(SEARCH, json={"query": "all of it", "top_k": 3}, headers=bearer())
     assert [one["id"] for one in response.json()["passages"]] == ["0", "1", "2"]
@@ -260,7 +283,8 @@ async def test_a_wrong_answer_is_refused_and_the_next_question_is_answered(
 
 
 async def test_odd_rows_are_read_as_far_as_they_can_be(tmp_path: Path, bad: Crooked, bearer: Bearer) -> None:
-    rows = [row(score=score, id=number) for number, score in ((1, "high"), ("b", None), ("c", 10**400), ("d", "0.25"))]
+    scores = ((1, "high"), ("b", None), ("c", 10**400), ("d", "0.25"))
+    rows = [row(f"Rule {number}.", score=score, id=number) for number, score in scores]
     rows += [row("", id="empty"), row(None, id="none"), row(["x"], id="list"), row("half a \ud83d face", id="half")]
     bad.reply = json.dumps(passages(*rows, row(score=math.nan, id="nan"))).encode()
     async with asking_bad(tmp_path, bad) as (http, _):
@@ -295,9 +319,9 @@ async def test_a_late_embedding_is_given_up_at_the_same_deadline_and_no_backend_
     assert (event["outcome"], event["estimated"]) == ("error", 1)
 
 
-def vectors(*rows: Any) -> bytes:
+def vectors(*rows: Any, tokens: int = 7) -> bytes:
     data = [{"object": "embedding", "embedding": row, "index": index} for index, row in enumerate(rows)]
-    usage = {"text_tokens": 7, "image_pixels": 0, "video_pixels": 0, "total_tokens": 7}
+    usage = {"text_tokens": tokens, "image_pixels": 0, "video_pixels": 0, "total_tokens": tokens}
     return json.dumps({"object": "list", "data": data, "model": "m", "usage": usage}).encode()
 
 
@@ -307,6 +331,10 @@ WRONG_VECTORS = {
     "a number that is none": vectors([0.1] * 1_023 + [math.nan]),
     "a number without end": vectors([math.inf] + [0.1] * 1_023),
     "words": vectors(["a"] * 1_024),
+    "booleans": vectors([True] * 1_024),
+    "one boolean": vectors([0.1] * 1_023 + [False]),
+    "zeros": vectors([0.0] * 1_024),
+    "an integer too large": vectors([10**400] + [0.1] * 1_023),
 }
 
 
@@ -324,6 +352,19 @@ async def test_a_wrong_vector_is_a_vendors_error_that_is_paid_for_and_never_sear
     assert [(event["outcome"], event["cost_nanousd"], event["estimated"]) for event in events] == [
         ("error", 840, 0)
     ] * 2
+
+
+async def test_a_vendor_that_counts_below_zero_is_paid_its_estimate_and_flagged(
+    tmp_path: Path, bad: Crooked, bearer: Bearer
+) -> None:
+    bad.reply = passages(row())
+    async with crooked("/v1/multimodalembeddings", reply=vectors([0.1] * 1_024, tokens=-7)) as vendor:
+        voyage = VendorSettings(api="voyage", base_url=f"{vendor.url}/v1")
+        async with asking_bad(tmp_path, bad, vendors=SIMULATED | {"voyage": voyage}) as (http, world):
+            response = await http.post(SEARCH, json={"query": "when?"}, headers=bearer())
+            (event,) = await world.events()
+    assert response.status_code == 200 and (event["outcome"], event["estimated"]) == ("ok", 1)
+    assert event["cost_nanousd"] == response.json()["cost_nanousd"] > 0
 
 
 async def test_a_real_trpc_server_is_asked_with_a_whole_vector_and_ten_thousand_characters(

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import datetime as dt
 import json
+import math
 from collections.abc import Callable
 from functools import partial
 from pathlib import Path
@@ -83,3 +84,39 @@ def test_a_part_that_a_server_counts_twice_is_not_billed_below_zero() -> None:
     told = {"prompt_tokens": 10, "completion_tokens": 1, "prompt_tokens_details": {"cached_tokens": 64}}
     usage = from_openai(CompletionUsage.construct(**told))
     assert usage is not None and usage.input_tokens - usage.cached_input_tokens - usage.cache_write_tokens >= 0
+
+
+BROKEN: dict[str, list[dict[str, Any]]] = {
+    "openai": [
+        {"prompt_tokens": -7},
+        {"prompt_tokens": 7, "completion_tokens": -1},
+        {"prompt_tokens": 7, "completion_tokens": math.nan},
+    ],
+    "anthropic": [
+        {"input_tokens": -7, "output_tokens": 3},
+        {"input_tokens": 7, "output_tokens": -3},
+        {"input_tokens": 7, "output_tokens": 3, "cache_read_input_tokens": -1},
+    ],
+    "gemini": [
+        {"prompt_token_count": -7},
+        {"prompt_token_count": 7, "candidates_token_count": -1},
+        {"prompt_token_count": 7, "thoughts_token_count": -1},
+    ],
+    "voyage": [
+        {"text_tokens": -7, "image_pixels": -1, "total_tokens": -7},
+        {"text_tokens": -7, "total_tokens": 7},
+        {"text_tokens": 7, "image_pixels": -1, "total_tokens": 7},
+        {"total_tokens": math.inf},
+        {"total_tokens": True},
+    ],
+}
+
+
+@pytest.mark.parametrize(("vendor", "told"), [(vendor, told) for vendor, all_ in BROKEN.items() for told in all_])
+def test_a_count_below_zero_or_without_end_is_unknown_and_not_nothing(vendor: str, told: dict[str, Any]) -> None:
+    earlier = Usage(input_tokens=7, output_tokens=1) if vendor == "anthropic" else None
+    assert OURS[vendor](PARSED[vendor](told), earlier) is None
+
+
+def test_a_stream_that_never_told_its_input_has_told_nothing() -> None:
+    assert from_anthropic(MessageDeltaUsage.construct(output_tokens=40), None) is None

@@ -129,6 +129,15 @@ def test_a_tenant_may_spend_ten_seconds_of_its_rate_at_once_and_then_waits() -> 
     limits.take(tenant(60), 101.0)
 
 
+def test_what_may_be_asked_more_often_fills_as_much_faster() -> None:
+    limits = TenantLimits(times=4)
+    for _ in range(4):
+        limits.take(tenant(6), 100.0)
+    with pytest.raises(RateLimited) as refused:
+        limits.take(tenant(6), 100.0)
+    assert refused.value.retry_after_s == pytest.approx(2.5)
+
+
 def test_a_tenant_without_a_rate_never_waits() -> None:
     limits = TenantLimits()
     for _ in range(1_000):
