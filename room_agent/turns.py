@@ -3,11 +3,17 @@
 from __future__ import annotations
 
 import asyncio
+import re
+import unicodedata
 from dataclasses import dataclass, field, replace
 
 MOST_WAITING = 16
-_STOP_WORDS = frozenset("stop quiet silence enough shut up be no please thanks thank you okay ok hey now".split())
-_STOPS = frozenset({"stop", "quiet", "silence", "enough", "shut"})
+_STOP = (
+    "stop(?: (?:it|that|this|there|right there|talking|speaking|answering))?|cancel(?: (?:it|that|this))?|"
+    "(?:that's |thats |that is )?enough|(?:be |keep )?(?:quiet|silent)|silence|hush|shut up|never ?mind"
+)
+_POLITE = "be|no|please|thanks|thank you|okay|ok|hey|now|just|sorry"
+_STOPS = re.compile(rf"(?:(?:{_POLITE}) )*(?:{_STOP}) (?:(?:{_STOP}|{_POLITE}) )*")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -59,8 +65,13 @@ class Turns:
 
 def asks_to_stop(text: str, names: tuple[str, ...]) -> bool:
     """Tell whether an utterance says nothing but that the agent should be quiet."""
-    bare = "".join(char if char.isalnum() else " " for char in text.casefold())
+    bare = _bare(text)
     for name in names:
-        bare = bare.replace(name.casefold(), " ")
-    words = set(bare.split())
-    return bool(words & _STOPS) and words <= _STOP_WORDS
+        bare = bare.replace(f" {_bare(name).strip()} ", " ")
+    return _STOPS.fullmatch(bare.lstrip()) is not None
+
+
+def _bare(text: str) -> str:
+    """Return the words in lower case, a space around each."""
+    words = re.findall(r"[\w']+", unicodedata.normalize("NFKC", text).casefold().replace("\u2019", "'"))
+    return f" {' '.join(words)} "
