@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import re
 import unicodedata
+from collections.abc import Container
 from dataclasses import dataclass, field, replace
 
 MOST_WAITING = 16
@@ -51,16 +52,25 @@ class Turns:
         """Offer a question that goes on with what its asker had said before."""
         self.offer(replace(question, text=f"{before} {question.text}"))
 
+    @property
+    def waiting(self) -> set[str]:
+        """Return who waits."""
+        return set(self._waiting)
+
     def drop(self, identity: str) -> None:
         """Forget the question of somebody who left."""
         self._waiting.pop(identity, None)
 
-    async def next(self) -> Question:
-        """Return the question that has waited longest, once there is one."""
-        while not self._waiting:
+    def look(self) -> None:
+        """Have `next` look anew at who is there."""
+        self._filled.set()
+
+    async def next(self, people: Container[str]) -> Question:
+        """Return the question that has waited longest of those whose asker is among `people`, once there is one."""
+        while (first := next((one for one in self._waiting if one in people), None)) is None:
             self._filled.clear()
             await self._filled.wait()
-        return self._waiting.pop(next(iter(self._waiting)))
+        return self._waiting.pop(first)
 
 
 def asks_to_stop(text: str, names: tuple[str, ...]) -> bool:
