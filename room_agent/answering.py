@@ -195,10 +195,12 @@ class Answering:
         words = self.thinking.answer(turn.messages(), failed_before(self._last, question))
         async with aclosing(words):  # type: ignore[type-var]
             async for some in words:
-                if not self.begun:
+                answer.add(some)
+                if answer.text and not self.begun:
                     self.begun = True
                     self._word_s.append(self._clock() - question.asked_at_s)
-                answer.add(some)
+        if not answer.text:
+            raise NoAnswer(Trouble.THINKING, None)
         answer.said_all()
         self.answers += 1
         self._complaints.works(Trouble.THINKING)
