@@ -30,6 +30,10 @@ class Answer:
             self.handle = self._mouth.say(self._spoken())
 
     def add(self, words: str) -> None:
+        """Carry some words on; the blanks before the first are none."""
+        words = words if self.text else words.lstrip()
+        if not words:
+            return
         if not self.text:
             self.begin()
         self.text += words

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections import deque
-from collections.abc import AsyncIterator, Callable, Iterable
+from collections.abc import AsyncIterator, Callable, Container, Iterable
 from contextlib import aclosing
 from typing import Any, Protocol
 
@@ -47,6 +47,7 @@ class Answering:
         complaints: Complaints,
         mouth: Mouth | None,
         clock: Callable[[], float],
+        people: Container[str],
     ) -> None:
         self._mind = mind
         self.thinking = thinking
@@ -54,6 +55,7 @@ class Answering:
         self._complaints = complaints
         self._mouth = mouth
         self._clock = clock
+        self._people = people
         self._turns = Turns()
         self.question: Question | None = None
         """What is being answered."""
@@ -70,10 +72,11 @@ class Answering:
     async def run(self) -> None:
         """Answer question after question, until cancelled."""
         while True:
-            question = await self._turns.next()
+            question = await self._turns.next(self._people)
             if Trouble.BUDGET in self._complaints:
                 continue
             self.question, self.begun = question, False
+            self._answered = question.identity
             self._answering = asyncio.create_task(self._answer(question), name="answer")
             try:
                 await asyncio.wait({self._answering}, timeout=LONGEST_ANSWER_S)
@@ -115,9 +118,10 @@ class Answering:
             # They went on speaking before a word was answered: it is one question.
             self._turns.join(asked.text, question)
 
-    def goes_on(self, identity: str) -> bool:
-        """Tell whether somebody who says more goes on with a question that no word was answered of yet."""
-        return self.question is not None and self.question.identity == identity and not self.begun
+    @property
+    def askers(self) -> set[str]:
+        """Return who waits for an answer, or is being given one."""
+        return self._turns.waiting | ({self.question.identity} if self.question is not None else set())
 
     def voiced(self, identity: str, speech_s: float) -> None:
         """Take in that somebody has been speaking for so long."""
@@ -131,8 +135,18 @@ class Answering:
             self._sound_s.append(self._clock() - self.question.asked_at_s)
 
     def forget(self, identity: str) -> None:
-        """Drop the question of somebody who left, or asks for silence."""
+        """Drop the question of somebody who asks for silence."""
         self._turns.drop(identity)
+
+    def left(self, identity: str) -> None:
+        """Drop the question of somebody who left, and stop the answer to it."""
+        self.forget(identity)
+        if self.question is not None and self.question.identity == identity:
+            self.interrupt()
+
+    def look(self) -> None:
+        """Take in that people came or left: a question whose asker is back is answered now."""
+        self._turns.look()
 
     def interrupt(self) -> None:
         if self._answering is not None and not self._answering.done() and self.question is not None:
@@ -152,7 +166,6 @@ class Answering:
         return counts | delays
 
     async def _answer(self, question: Question) -> None:
-        self._answered = question.identity
         answer = Answer(self._captions, question, self._mouth)
         interrupted, failed = True, False
         try:
@@ -182,10 +195,12 @@ class Answering:
         words = self.thinking.answer(turn.messages(), failed_before(self._last, question))
         async with aclosing(words):  # type: ignore[type-var]
             async for some in words:
-                if not self.begun:
+                answer.add(some)
+                if answer.text and not self.begun:
                     self.begun = True
                     self._word_s.append(self._clock() - question.asked_at_s)
-                answer.add(some)
+        if not answer.text:
+            raise NoAnswer(Trouble.THINKING, None)
         answer.said_all()
         self.answers += 1
         self._complaints.works(Trouble.THINKING)

@@ -2,10 +2,15 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
+
 from livekit import rtc
 
 from room_agent.address import Person
 from room_agent.fence import clean_name
+
+LEFT_S = 10.0
+"""How long somebody is missing until they count as gone: a connection that is set up anew is no leave."""
 
 
 class People:
@@ -14,14 +19,33 @@ class People:
     def __init__(self, room: rtc.Room) -> None:
         self._room = room
 
-    def __contains__(self, identity: str) -> bool:
+    def __contains__(self, identity: object) -> bool:
         return identity in self._room.remote_participants
 
+    def missing(self, wanted: Iterable[str]) -> set[str]:
+        """Return who of those is not there; nobody while the agent itself is away, since then it sees none."""
+        if self._room.connection_state != rtc.ConnectionState.CONN_CONNECTED:
+            return set()
+        return {one for one in wanted if one not in self}
+
     def all(self) -> list[Person]:
+        """Return them; who has no name is called, as shown, by their identity."""
         agent = rtc.ParticipantKind.PARTICIPANT_KIND_AGENT
         people = [one for one in self._room.remote_participants.values() if one.kind != agent]
-        return [Person(identity=one.identity, name=one.name) for one in people]
+        return [Person(identity=one.identity, name=one.name or one.identity) for one in people]
 
     def name(self, identity: str) -> str:
         participant = self._room.remote_participants.get(identity)
         return clean_name((participant.name if participant is not None else "") or identity)
+
+
+class Absences:
+    """Tells who left from who will be back in a moment."""
+
+    def __init__(self) -> None:
+        self._since_s: dict[str, float] = {}
+
+    def left(self, missing: set[str], now_s: float) -> set[str]:
+        """Take in who is missing now; return who has been for so long that they count as gone."""
+        self._since_s = {one: self._since_s.get(one, now_s) for one in missing}
+        return {one for one, since_s in self._since_s.items() if now_s - since_s >= LEFT_S}

@@ -3,11 +3,18 @@
 from __future__ import annotations
 
 import asyncio
+import re
+import unicodedata
+from collections.abc import Container
 from dataclasses import dataclass, field, replace
 
 MOST_WAITING = 16
-_STOP_WORDS = frozenset("stop quiet silence enough shut up be no please thanks thank you okay ok hey now".split())
-_STOPS = frozenset({"stop", "quiet", "silence", "enough", "shut"})
+_STOP = (
+    "stop(?: (?:it|that|this|there|right there|talking|speaking|answering))?|cancel(?: (?:it|that|this))?|"
+    "(?:that's |thats |that is )?enough|(?:be |keep )?(?:quiet|silent)|silence|hush|shut up|never ?mind"
+)
+_POLITE = "be|no|please|thanks|thank you|okay|ok|hey|now|just|sorry"
+_STOPS = re.compile(rf"(?:(?:{_POLITE}) )*(?:{_STOP}) (?:(?:{_STOP}|{_POLITE}) )*")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -45,22 +52,36 @@ class Turns:
         """Offer a question that goes on with what its asker had said before."""
         self.offer(replace(question, text=f"{before} {question.text}"))
 
+    @property
+    def waiting(self) -> set[str]:
+        """Return who waits."""
+        return set(self._waiting)
+
     def drop(self, identity: str) -> None:
         """Forget the question of somebody who left."""
         self._waiting.pop(identity, None)
 
-    async def next(self) -> Question:
-        """Return the question that has waited longest, once there is one."""
-        while not self._waiting:
+    def look(self) -> None:
+        """Have `next` look anew at who is there."""
+        self._filled.set()
+
+    async def next(self, people: Container[str]) -> Question:
+        """Return the question that has waited longest of those whose asker is among `people`, once there is one."""
+        while (first := next((one for one in self._waiting if one in people), None)) is None:
             self._filled.clear()
             await self._filled.wait()
-        return self._waiting.pop(next(iter(self._waiting)))
+        return self._waiting.pop(first)
 
 
 def asks_to_stop(text: str, names: tuple[str, ...]) -> bool:
     """Tell whether an utterance says nothing but that the agent should be quiet."""
-    bare = "".join(char if char.isalnum() else " " for char in text.casefold())
+    bare = _bare(text)
     for name in names:
-        bare = bare.replace(name.casefold(), " ")
-    words = set(bare.split())
-    return bool(words & _STOPS) and words <= _STOP_WORDS
+        bare = bare.replace(f" {_bare(name).strip()} ", " ")
+    return _STOPS.fullmatch(bare.lstrip()) is not None
+
+
+def _bare(text: str) -> str:
+    """Return the words in lower case, a space around each."""
+    words = re.findall(r"[\w']+", unicodedata.normalize("NFKC", text).casefold().replace("\u2019", "'"))
+    return f" {' '.join(words)} "

@@ -20,7 +20,7 @@ from room_agent.microphone import Microphone
 from room_agent.microphones import Microphones, Source, frames_of
 from room_agent.mind import Mind
 from room_agent.mouth import Mouth
-from room_agent.people import People
+from room_agent.people import Absences, People
 from room_agent.router_client import Beaten
 from room_agent.settings import SpeechSettings
 from room_agent.troubles import Trouble
@@ -28,6 +28,8 @@ from room_agent.turns import Question, asks_to_stop
 from room_agent.utterance import HearingCounters, Utterance
 
 MOST_READING = 32
+LOOKS_EVERY_S = 1.0
+"""How often it is looked who left: nothing else may happen in the room when somebody has been away for too long."""
 CLOSE_TIMEOUT_S = 5.0
 
 
@@ -50,11 +52,11 @@ class Voice:
         self._clock = clock
         self._services = services
         self.mouth = mouth
-        self._people = People(room)
+        self._people, self._absences = People(room), Absences()
         self._captions = Captions(room)
         self._chat = Chat()
         self.complaints = Complaints(self._captions, mouth, clock)
-        self.answering = Answering(mind, thinking, self._captions, self.complaints, mouth, clock)
+        self.answering = Answering(mind, thinking, self._captions, self.complaints, mouth, clock, self._people)
         self._hearing = HearingCounters()
         self._microphones = Microphones(settings.max_microphones, self._listen)
         self._tasks: set[asyncio.Task[None]] = set()
@@ -67,16 +69,14 @@ class Voice:
             await self.mouth.start(self._room)
         self._room.register_text_stream_handler(TOPIC, self._on_chat)
         self._own(self.answering.run())
+        self._own(self._look_again())
         self.follow()
 
     def follow(self) -> None:
-        """Bring the microphones in line with the room as it is now."""
+        """Bring the microphones and the questions in line with the room as it is now."""
         if self._services is not None:
             self._microphones.follow(self._room)
-        asked = self.answering.question
-        if asked is not None and asked.identity not in self._people:
-            self.answering.forget(asked.identity)
-            self.answering.interrupt()
+        self._look()
 
     async def aclose(self) -> None:
         """Stop hearing, then speaking; what was sent to a vendor until then is counted when this returns."""
@@ -160,13 +160,25 @@ class Voice:
         if verdict.taken:
             self._take(identity, self._people.name(identity), verdict.text, self._clock())
 
+    async def _look_again(self) -> None:
+        while True:
+            await asyncio.sleep(LOOKS_EVERY_S)
+            self._look()
+
+    def _look(self) -> None:
+        """Drop what somebody asked who left; who is only missing may come back to it."""
+        for identity in self._absences.left(self._people.missing(self.answering.askers), self._clock()):
+            self.answering.left(identity)
+        self.answering.look()
+
     def _take(self, identity: str, name: str, text: str, at_s: float) -> None:
         """Answer what is said or written to the agent; remember the rest."""
+        # Whoever waits for an answer's first word follows up what they asked; to call another or to mumble does not.
         to_agent = self._address(identity, text).to_agent
         if to_agent and asks_to_stop(text, self._settings.names):
             self.answering.forget(identity)
             self.answering.interrupt()
-        elif to_agent or self.answering.goes_on(identity):
+        elif to_agent:
             self.answering.take(Question(identity=identity, name=name, text=text, asked_at_s=at_s))
         else:
             self.not_for_us += 1

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import asyncio
 
+import pytest
+
 from deployments.providers.emulator import Fault
 from room_agent.mouth import REST_S
 from room_agent.troubles import SAID, Trouble
@@ -29,6 +31,20 @@ async def test_a_router_that_cannot_answer_is_apologised_for_once_and_asked_agai
         await eventually(lambda: ann.answers())
         assert ann.told() == [SAID[Trouble.THINKING]] and ann.answers()[0].text == "It says forty two."
     assert room.billed() == room.charged()
+
+
+@pytest.mark.parametrize("words", [[], [" ", "\n"]])
+async def test_an_answer_of_nothing_but_blanks_is_apologised_for_as_none(livekit: LiveKit, words: list[str]) -> None:
+    router = ScriptedRouter(words=words)
+    async with scene(livekit, router) as room, joined(livekit, ROOM, "ann") as ann:
+        await asked(room, ann, "What is it?")
+        await eventually(lambda: ann.heard_ms > 500 and ann.told())
+        router.words = ["It says forty two."]
+        await asked(room, ann, "And now?")
+        await eventually(lambda: ann.answers())
+        assert [answer.text for answer in ann.answers()] == ["It says forty two."]
+        assert ann.told() == [SAID[Trouble.THINKING]] and room.speech.report()["voice_answers"] == 1
+        assert [chat.get("metadata") for chat in router.chats] == [None, {"last_answer": "failed"}]
 
 
 async def test_a_token_that_is_no_longer_good_is_renewed_within_the_turn(livekit: LiveKit) -> None:

@@ -38,6 +38,22 @@ def said(text: str, company: Company = MEETING, now_s: float = 100.0) -> Address
         "Rayroom, what did Bob say?",
         "Bob, thanks. Rayroom, what is the total?",
         "uh rayroom show me the total",
+        "Excuse me Rayroom, what is it?",
+        "excuse me rayroom what is it",
+        "Good morning Rayroom, what's on the slide?",
+        "Sorry Rayroom, what was that?",
+        "Quick question Rayroom: what is it?",
+        "Let's ask: Rayroom, what is it?",
+        "What is on the screen now, Rayroom please?",
+        "what is it rayroom please",
+        "I have a question for you Rayroom",
+        "what's the number @rayroom",
+        "Could @Rayroom look that up",
+        "Hi everyone\nRayroom, what is it?",
+        "Rayroom is the total forty two?",
+        "\uff32\uff41\uff59\uff52\uff4f\uff4f\uff4d what is it",
+        "Bob what do you make of it, Rayroom?",
+        "I say Rayroom! What is it?",
     ],
 )
 def test_who_calls_the_agent_by_name_addresses_it(text: str) -> None:
@@ -54,6 +70,11 @@ def test_who_calls_the_agent_by_name_addresses_it(text: str) -> None:
         "Will, are you there?",
         "Rayroom, thanks. Bob, what do you think?",
         "Bob, ask rayroom about it",
+        "Rayroom's answer was wrong, Bob",
+        "Excuse me Bob, is that right",
+        "Hey Bob, what do you make of Rayroom?",
+        "I have a question for you Bob",
+        "what do you think @bob",
     ],
 )
 def test_who_calls_somebody_else_does_not(text: str) -> None:
@@ -72,6 +93,16 @@ def test_who_calls_somebody_else_does_not(text: str) -> None:
         "will you share the deck",
         "the arrayroom is down",
         "Bob was late yesterday",
+        "we asked Rayroom yesterday",
+        "We asked Rayroom, and it knew",
+        "Yesterday I used Rayroom!",
+        "With Rayroom, nothing is lost",
+        "Everybody loves Rayroom!",
+        "It was called Rayroom, I think",
+        "Sorry Rayroom is down",
+        "That's Rayroom!",
+        "Mail it to info@rayroom, not to me",
+        "A new Rayroom-based tool",
         "",
     ],
 )
@@ -101,6 +132,23 @@ def test_an_everyday_word_that_is_also_a_name_calls_nobody() -> None:
     answered = Company(people=MEETING.people, answered="p-ann", answered_at_s=100.0)
     assert said("will you read it out", answered) == Address(True, "follow-up")
     assert said("Will, you read it out", answered).why == "another is called"
+
+
+@pytest.mark.parametrize("name", ["What is", "Can", "Can you", "Why", "It", "How's", "My iPhone", "Explain Bear"])
+@pytest.mark.parametrize("text", ["{} on the screen", "okay {} it so", "{} it", "{}, on the screen, Rayroom?"])
+def test_a_name_made_of_grammar_swallows_no_question(name: str, text: str) -> None:
+    company = Company(people=(ANN, Person("p-1", name)), answered="p-ann", answered_at_s=100.0)
+    assert said(text.format(name), company).to_agent
+
+
+def test_what_begins_with_another_unmarked_name_is_for_the_agent_that_it_calls() -> None:
+    assert said("bob can show it, Rayroom?").to_agent and not said("Bob, can you show it to Rayroom?").to_agent
+    assert not said("Hey Bob can you show me, Rayroom?").to_agent
+
+
+def test_of_the_last_line_and_of_the_one_before_the_last_call_counts() -> None:
+    assert said("Rayroom, thanks\nBob, what now?").why == "another is called"
+    assert said("Bob, what now?\r\n@rayroom go on").why == "called by name"
 
 
 def test_a_speaker_who_says_their_own_name_calls_nobody() -> None:

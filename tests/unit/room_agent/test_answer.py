@@ -38,18 +38,22 @@ class Voice:
 
 
 class Written:
-    """Captions that are read by nobody."""
+    """Captions that are read by nobody but the test."""
+
+    def __init__(self) -> None:
+        self.words: list[str] = []
 
     def answer(self, to: str) -> Written:
         return self
 
-    def add(self, words: str) -> None: ...
+    def add(self, words: str) -> None:
+        self.words.append(words)
 
     def end(self, sources: Sequence[str], interrupted: bool) -> None: ...
 
 
-def answer_by(voice: Voice) -> Answer:
-    return Answer(cast(Captions, Written()), QUESTION, cast(Mouth, cast(Any, voice)))
+def answer_by(voice: Voice, written: Written | None = None) -> Answer:
+    return Answer(cast(Captions, written or Written()), QUESTION, cast(Mouth, cast(Any, voice)))
 
 
 async def test_the_voice_is_ready_before_the_first_word_and_asked_for_once() -> None:
@@ -69,6 +73,14 @@ async def test_an_answer_without_a_word_does_not_keep_the_next_speech_waiting() 
     answer.begin()
     answer.end(interrupted=False)
     assert voice.speeches == [Handle(interrupted=True)]
+
+
+async def test_blanks_before_the_first_word_are_neither_written_nor_said() -> None:
+    voice, written = Voice(), Written()
+    answer = answer_by(voice, written)
+    for words in (" ", "\n\n", "\n It is ", "a chart.", "\n"):
+        answer.add(words)
+    assert written.words == ["It is ", "a chart.", "\n"] and answer.text == "It is a chart.\n"
 
 
 async def test_a_voice_that_could_not_be_had_is_asked_for_again_with_the_first_word() -> None:

@@ -11,6 +11,8 @@ from room_agent.redaction import Redaction
 from room_agent.troubles import Trouble, Troubles
 from room_agent.turns import Question, Turns, asks_to_stop
 
+EVERYBODY = {"ann", "bob", "cat"}
+
 
 def question(identity: str, text: str = "what?") -> Question:
     return Question(identity=identity, name=identity, text=text, asked_at_s=0.0)
@@ -23,7 +25,7 @@ async def test_who_asks_a_hundred_times_waits_as_one_and_keeps_their_place() -> 
     for number in range(1, 100):
         turns.offer(question("bob", str(number)))
     assert len(turns) == 2 and turns.shed == 99
-    assert [(await turns.next()).text, (await turns.next()).identity] == ["99", "ann"]
+    assert [(await turns.next(EVERYBODY)).text, (await turns.next(EVERYBODY)).identity] == ["99", "ann"]
 
 
 async def test_more_people_than_can_wait_are_counted() -> None:
@@ -38,13 +40,27 @@ async def test_the_question_of_who_left_is_not_answered() -> None:
     turns.offer(question("ann"))
     turns.drop("ann")
     with pytest.raises(TimeoutError):
-        await asyncio.wait_for(turns.next(), 0.01)
+        await asyncio.wait_for(turns.next(EVERYBODY), 0.01)
+
+
+async def test_a_question_waits_for_its_asker_and_keeps_nobody_else_waiting() -> None:
+    turns, people = Turns(), {"bob"}
+    turns.offer(question("ann"))
+    turns.offer(question("bob"))
+    assert (await turns.next(people)).identity == "bob" and turns.waiting == {"ann"}
+    with pytest.raises(TimeoutError):
+        await asyncio.wait_for(turns.next(people), 0.01)
+    waits = asyncio.create_task(turns.next(people))
+    await asyncio.sleep(0)
+    people.add("ann")
+    turns.look()
+    assert (await asyncio.wait_for(waits, 1.0)).identity == "ann"
 
 
 async def test_what_goes_on_with_a_question_is_one_question_with_it() -> None:
     turns = Turns()
     turns.join("What was on", question("ann", "the slide before?"))
-    assert (await turns.next()).text == "What was on the slide before?"
+    assert (await turns.next(EVERYBODY)).text == "What was on the slide before?"
 
 
 def test_a_failure_is_told_once_for_each_time_it_begins() -> None:
@@ -62,7 +78,21 @@ def test_a_failure_is_told_once_for_each_time_it_begins() -> None:
         ("Stop please!", True),
         ("ray room be quiet", True),
         ("okay, enough, thank you", True),
+        ("Rayroom, stop talking.", True),
+        ("Rayroom, stop it.", True),
+        ("That\u2019s enough, Rayroom.", True),
+        ("Rayroom, please stop now.", True),
+        ("Quiet please, Rayroom!", True),
+        ("Rayroom, shut up!", True),
+        ("Never mind, Rayroom.", True),
+        ("no no, Rayroom, cancel that", True),
         ("Rayroom, when does the bus stop?", False),
+        ("Rayroom, stop the recording policy, what is it?", False),
+        ("Rayroom, stop talking about what?", False),
+        ("Rayroom, never mind the chart, what is the total?", False),
+        ("Rayroom, is that enough?", False),
+        ("Rayroom, cancel", True),
+        ("Rayroom, now please", False),
         ("Rayroom.", False),
         ("thank you", False),
     ],

@@ -1,0 +1,111 @@
+"""What becomes of a question, and of its answer, while the one who asked is away or the agent itself is."""
+
+from __future__ import annotations
+
+import asyncio
+
+import pytest
+from livekit import rtc
+
+from room_agent.people import LEFT_S
+from tests.acceptance.livekit_server import LiveKit
+from tests.acceptance.stack import eventually
+from tests.acceptance.talking import Talker, joined
+from tests.acceptance.voice_scene import ROOM, Scene, asked, scene
+from tests.integration.scripted_router import ScriptedRouter
+
+
+async def present(room: Scene, *people: Talker) -> None:
+    """Wait until what is written reaches the agent: what is sent to one that has only just come may be lost."""
+    await eventually(lambda: room.speech.voice is not None and all(one.agents() for one in people))
+    await eventually(lambda: len(room.router.beats) > 5)
+
+
+@pytest.mark.parametrize("who", ["ann", "agent"])
+@pytest.mark.parametrize("begun", [False, True])
+async def test_an_answer_outlives_a_connection_that_is_set_up_anew(livekit: LiveKit, who: str, begun: bool) -> None:
+    router = ScriptedRouter(words=["Well, let me see. "] * 8, word_delay_s=1.0)
+    async with scene(livekit, router) as room, joined(livekit, ROOM, "ann") as ann:
+        await asked(room, ann, "What is it?")
+        await eventually(lambda: ann.heard_ms > 300 if begun else router.chats)
+        lost = ann.room if who == "ann" else room.attendance._room
+        await lost.simulate_scenario(rtc.SimulateScenarioKind.SIMULATE_FULL_RECONNECT)
+        await eventually(lambda: room.speech.report().get("voice_answers") == 1)
+        heard_ms = ann.heard_ms
+        await eventually(lambda: ann.heard_ms > heard_ms + 300)
+        assert len(router.chats) == 1 and router.chats_cut == 0
+        assert room.speech.report()["voice_interruptions"] == 0
+    assert room.billed() == room.charged()
+
+
+async def test_the_answer_to_somebody_who_left_ends_after_a_while_though_nothing_else_happens(
+    livekit: LiveKit, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    router = ScriptedRouter(words=["Well, let me see. "] * 400, word_delay_s=0.1)
+    async with scene(livekit, router, voice=False) as room, joined(livekit, ROOM, "ann") as ann:
+        async with joined(livekit, ROOM, "bob") as bob:
+            await present(room, ann, bob)
+            await bob.write("Rayroom, tell me everything.")
+            await eventually(lambda: router.chats)
+            # Neither an event nor a heartbeat tells of it.
+            monkeypatch.setattr(room.speech, "follow", lambda: None)
+        await asyncio.sleep(LEFT_S / 2)
+        assert router.chats_cut == 0
+        await eventually(lambda: router.chats_cut == 1, 2 * LEFT_S)
+        await eventually(lambda: ann.answers())
+        assert ann.answers()[0].attributes["rayroom.interrupted"] == "true"
+        assert room.speech.report()["voice_interruptions"] == 1 and len(router.chats) == 1
+
+
+async def test_a_question_that_waited_when_its_asker_left_is_not_asked(livekit: LiveKit) -> None:
+    router = ScriptedRouter(words=["Well, let me see. "] * 20, word_delay_s=0.1)
+    async with scene(livekit, router, voice=False) as room, joined(livekit, ROOM, "ann") as ann:
+        async with joined(livekit, ROOM, "bob") as bob:
+            await present(room, ann, bob)
+            await ann.write("Rayroom, tell me everything.")
+            await eventually(lambda: router.chats)
+            await bob.write("Rayroom, what is my salary?")
+            await eventually(lambda: len(room.speech.voice.answering.askers) == 2)  # type: ignore[union-attr]
+        await eventually(lambda: ann.answers())
+        router.words = ["Yes."]
+        await ann.write("And is it so?")
+        await eventually(lambda: len(ann.answers()) == 2)
+        await eventually(lambda: not room.speech.voice.answering.askers)  # type: ignore[union-attr]
+        asks = [chat["messages"][-1]["content"] for chat in router.chats]
+        assert asks == ["Rayroom, tell me everything.", "And is it so?"]
+
+
+async def test_what_is_said_to_another_while_an_answer_is_awaited_is_not_sent_with_the_question(
+    livekit: LiveKit,
+) -> None:
+    router = ScriptedRouter(words=["Yes."], word_delay_s=2.5)
+    async with (
+        scene(livekit, router, voice=False) as room,
+        joined(livekit, ROOM, "ann") as ann,
+        joined(livekit, ROOM, "bob") as bob,
+    ):
+        await present(room, ann, bob)
+        await ann.write("Rayroom, what is it?")
+        await eventually(lambda: router.chats)
+        await ann.write("Bob, my password is hunter two.")
+        await ann.write("mm-hmm")
+        await eventually(lambda: room.speech.report()["voice_not_for_us"] == 2)
+        await eventually(lambda: ann.answers())
+        assert [chat["messages"][-1]["content"] for chat in router.chats] == ["Rayroom, what is it?"]
+        assert router.chats_cut == 0
+
+
+async def test_what_goes_on_with_a_question_before_a_word_of_the_answer_is_asked_with_it(livekit: LiveKit) -> None:
+    router = ScriptedRouter(words=["Yes."], word_delay_s=2.0)
+    async with (
+        scene(livekit, router, voice=False) as room,
+        joined(livekit, ROOM, "ann") as ann,
+        joined(livekit, ROOM, "bob") as bob,
+    ):
+        await present(room, ann, bob)
+        await ann.write("Rayroom, what is it?")
+        await eventually(lambda: router.chats)
+        await ann.write("The one below, I mean.")
+        await eventually(lambda: ann.answers())
+        assert router.chats[-1]["messages"][-1]["content"] == "Rayroom, what is it? The one below, I mean."
+        assert len(router.chats) == 2 and router.chats_cut == 1
