@@ -46,6 +46,7 @@ WRONG = {
     "a router at zero": ({"scaling__router__min_replicas": 0}, "args.scaling.router.min_replicas", "0"),
     "bounds crossed": ({"scaling__vision__max_replicas": 1, "scaling__vision__min_replicas": 3}, "vision", "3"),
     "a backend that is no URL": ({"backend__url": "localhost"}, "args.backend.url", "'localhost'"),
+    "a vendor that is no URL": ({"vendors__openai__base_url": "api.x.com"}, "vendors.openai.base_url", "'api.x.com'"),
     "a negative time": ({"costs__flush_every_s": -1}, "args.costs.flush_every_s", "-1"),
     "a word for a number": ({"llm__attempts": "two"}, "args.llm.attempts", "'two'"),
 }
