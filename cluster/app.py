@@ -72,6 +72,16 @@ def check(settings: AppSettings) -> None:
 
 def check_models(settings: AppSettings) -> list[str]:
     """Return a warning for each model that retires soon; raises ConfigurationError naming the key of a wrong one."""
+    catalogue, warnings = settings.catalogue(), check_named(settings)
+    for name in settings.model_names():
+        vendor = catalogue.get(name).vendor
+        if vendor not in settings.vendors:
+            raise ConfigurationError(f"args.vendors: {name} needs a row named {vendor}.", "vendors")
+    return warnings
+
+
+def check_named(settings: AppSettings) -> list[str]:
+    """Check as `check_models` does, whether or not the models' vendors have rows."""
     catalogue, today = settings.catalogue(), dt.datetime.now(dt.UTC).date()
     warnings = []
     for key, service, name in settings.asked():
@@ -82,8 +92,6 @@ def check_models(settings: AppSettings) -> list[str]:
         model = catalogue.get(name)
         if service not in model.services:
             raise ConfigurationError(f"args.{key}: {name} answers {', '.join(model.services)}, not {service}.", key)
-        if model.vendor not in settings.vendors:
-            raise ConfigurationError(f"args.vendors: {name} needs a row named {model.vendor}.", "vendors")
     return list(dict.fromkeys(warnings))
 
 

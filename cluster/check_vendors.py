@@ -3,111 +3,90 @@
 from __future__ import annotations
 
 import asyncio
-import time
-from collections.abc import Awaitable, Callable, Iterable, Iterator
-from dataclasses import dataclass, field
+from collections.abc import Awaitable, Callable, Iterator
 from typing import Any
 
+from cluster.check_account import Account, Ask, Said, Watch, status_of
+from cluster.check_speech import deepgram, elevenlabs
 from deployments.providers.failures import Reply, to_ours
+from deployments.providers.sessions import LIMITS, Session
 from deployments.vectors import check_vectors
 from routing.catalogue import Model
-from routing.errors import ProviderError, ProviderRefused
+from routing.errors import ProviderRefused, ProviderTruncated
 from routing.messages import EmbedAsk, Message
 
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Account:
-    """Whom to ask, with which key, and what the configuration will want of it."""
-
-    api: str
-    key: str = field(repr=False)
-    base_url: str | None = None
-    api_version: str | None = None
-    models: tuple[Model, ...] = ()
-    voices: tuple[str, ...] = ()
+UNREADABLE = "The vendor's answer cannot be read:"
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Said:
-    """What a vendor said: which models and voices it knows, and what is left to spend where it tells."""
-
-    models: dict[str, bool]
-    voices: dict[str, bool] = field(default_factory=dict)
-    left: float | None = None
-    unit: str = ""
-
-
-@dataclass(slots=True)
-class Watch:
-    """Takes the time of a vendor's first answer: later ones go over a connection that is open."""
-
-    clock: Callable[[], float] = time.monotonic
-    started_s: float = field(init=False)
-    first_s: float | None = None
-
-    def __post_init__(self) -> None:
-        self.started_s = self.clock()
-
-    def answered(self) -> None:
-        if self.first_s is None:
-            self.first_s = self.clock() - self.started_s
-
-
-Ask = Callable[[Account, Watch], Awaitable[Said]]
-
-
-async def ask(asked: Ask, account: Account, watch: Watch, timeout_s: float) -> Said:
+async def ask(asked: Ask, watch: Watch, timeout_s: float) -> Said:
     """Return what the vendor says within `timeout_s`; raises ProviderError, which holds nothing of its answer."""
+    watch.start()
     try:
         async with asyncio.timeout(timeout_s):
-            return await asked(account, watch)
+            return await asked(watch)
     except Exception as error:
         ours = to_ours(error, "connect", _reply)
-        if "vendor_status" in ours.facts:
+        if "vendor_status" in ours.facts or isinstance(ours, ProviderTruncated):
             watch.answered()
         raise ours from None
 
 
-def load(api: str) -> Ask:
-    """Return what asks a vendor, its SDK imported, which takes seconds; raises ImportError without it."""
-    return _LOADERS[api]()
+def load(account: Account) -> Ask:
+    """Return what asks a vendor, its client made, whose SDK takes seconds to import.
+
+    Raises ImportError without the SDK, ProviderError where no client can be made for the account.
+    """
+    make = _LOADERS[account.api]
+    try:
+        return make(account)
+    except ImportError:
+        raise
+    except Exception as error:
+        raise to_ours(error, "connect", _reply) from None
 
 
-def _openai() -> Ask:
+def _openai(account: Account) -> Ask:
     import openai
 
-    async def asked(account: Account, watch: Watch) -> Said:
-        async with openai.AsyncOpenAI(api_key=account.key, base_url=account.base_url, max_retries=0) as client:
-            return await _one_by_one(account, watch, client.models.retrieve, client.models.list)
+    http = openai.DefaultAioHttpClient(limits=LIMITS, follow_redirects=False)
+    client = openai.AsyncOpenAI(api_key=account.key, base_url=account.base_url, max_retries=0, http_client=http)
+    models = client.models
+
+    async def asked(watch: Watch) -> Said:
+        async with client:
+            return await _one_by_one(account, watch, models.retrieve, models.list)
 
     return asked
 
 
-def _anthropic() -> Ask:
+def _anthropic(account: Account) -> Ask:
     import anthropic
 
-    async def asked(account: Account, watch: Watch) -> Said:
-        async with anthropic.AsyncAnthropic(api_key=account.key, base_url=account.base_url, max_retries=0) as client:
-            return await _one_by_one(account, watch, client.models.retrieve, client.models.list)
+    http = anthropic.DefaultAioHttpClient(limits=LIMITS, follow_redirects=False)
+    client = anthropic.AsyncAnthropic(api_key=account.key, base_url=account.base_url, max_retries=0, http_client=http)
+    models = client.models
+
+    async def asked(watch: Watch) -> Said:
+        async with client:
+            return await _one_by_one(account, watch, models.retrieve, models.list)
 
     return asked
 
 
-def _gemini() -> Ask:
+def _gemini(account: Account) -> Ask:
     from google import genai
     from google.genai import types
 
-    from deployments.providers.sessions import Session
+    session = Session()
+    options = types.HttpOptions(
+        base_url=account.base_url,
+        api_version=account.api_version,
+        retry_options=types.HttpRetryOptions(attempts=1),
+        aiohttp_client=session.get(),
+    )
+    models = genai.Client(api_key=account.key, vertexai=False, http_options=options).aio.models
 
-    async def asked(account: Account, watch: Watch) -> Said:
-        session = Session()
-        options = types.HttpOptions(
-            base_url=account.base_url,
-            api_version=account.api_version,
-            retry_options=types.HttpRetryOptions(attempts=1),
-            aiohttp_client=session.get(),
-        )
-        models = genai.Client(api_key=account.key, http_options=options).aio.models
+    async def asked(watch: Watch) -> Said:
         try:
             return await _one_by_one(account, watch, lambda name: models.get(model=name), models.list)
         finally:
@@ -116,92 +95,42 @@ def _gemini() -> Ask:
     return asked
 
 
-def _voyage() -> Ask:
+def _voyage(account: Account) -> Ask:
     from deployments.providers.voyage import VoyageProvider
 
-    async def asked(account: Account, watch: Watch) -> Said:
-        provider = VoyageProvider(account.key, account.base_url)
+    provider = VoyageProvider(account.key, account.base_url)
 
-        async def embeds(model: Model) -> bool:
-            asked = EmbedAsk(model=model.name, inputs=(Message(role="user", text="ping"),))
-            try:
-                vectors = await provider.embed(model, asked)
-            except ProviderRefused:
-                watch.answered()
-                return False
-            watch.answered()
-            check_vectors(model, vectors, 1)
-            return True
-
+    async def embeds(model: Model, watch: Watch) -> bool:
+        asked = EmbedAsk(model=model.name, inputs=(Message(role="user", text="ping"),))
         try:
-            return Said(models={model.name: await embeds(model) for model in account.models})
+            vectors = await provider.embed(model, asked)
+        except ProviderRefused as error:
+            # Voyage answers so for a model it does not know; nothing else of this request can be wrong.
+            if error.facts.get("vendor_status") != 400:
+                raise
+            watch.answered()
+            return False
+        watch.answered()
+        check_vectors(model, vectors, 1)
+        return True
+
+    async def asked(watch: Watch) -> Said:
+        try:
+            return Said(models={model.name: await embeds(model, watch) for model in account.models})
         finally:
             await provider.aclose()
 
     return asked
 
 
-def _deepgram() -> Ask:
-    import httpx
-    from deepgram import AsyncDeepgramClient
-    from deepgram.environment import DeepgramClientEnvironment
-
-    async def asked(account: Account, watch: Watch) -> Said:
-        root = account.base_url or "https://api.deepgram.com"
-        places = DeepgramClientEnvironment(base=root, production=root.replace("http", "ws", 1), agent="", agent_rest="")
-        async with httpx.AsyncClient() as http:
-            client = AsyncDeepgramClient(api_key=account.key, environment=places, httpx_client=http, max_retries=0)
-            projects = (await client.manage.v1.projects.list()).projects or []
-            watch.answered()
-            if not projects:
-                raise ProviderError("The key belongs to no project.")
-            project = str(projects[0].project_id)
-            models = await client.manage.v1.projects.models.list(project)
-            balances = await _if_allowed(client.manage.v1.projects.billing.balances.list(project))
-        names = {str(name) for row in models.stt or [] for name in (row.canonical_name, row.name) if name}
-        rows = [row for row in (balances and balances.balances) or [] if row.amount is not None]
-        left = sum(row.amount for row in rows) if rows else None
-        known = _among(names, account.models)
-        return Said(models=known, left=left, unit=str(rows[0].units) if rows else "")
-
-    return asked
-
-
-def _elevenlabs() -> Ask:
-    import httpx
-    from elevenlabs.client import AsyncElevenLabs
-    from elevenlabs.core.request_options import RequestOptions
-
-    once = RequestOptions(max_retries=0)
-
-    async def asked(account: Account, watch: Watch) -> Said:
-        root = account.base_url or "https://api.elevenlabs.io"
-        async with httpx.AsyncClient() as http:
-            client = AsyncElevenLabs(api_key=account.key, base_url=root, httpx_client=http)
-            models = await client.models.list(request_options=once)
-            watch.answered()
-            voices = await client.voices.get_all(request_options=once)
-            # A key may be made for speech alone.
-            plan = await _if_allowed(client.user.subscription.get(request_options=once))
-        voice_ids = {voice.voice_id for voice in voices.voices}
-        return Said(
-            models=_among({model.model_id for model in models if model.can_do_text_to_speech}, account.models),
-            voices={voice: voice in voice_ids for voice in account.voices},
-            left=None if plan is None else plan.character_limit - plan.character_count,
-            unit="characters",
-        )
-
-    return asked
-
-
-_LOADERS: dict[str, Callable[[], Ask]] = {
+_LOADERS: dict[str, Callable[[Account], Ask]] = {
     "openai": _openai,
     "openai-compatible": _openai,
     "anthropic": _anthropic,
     "gemini": _gemini,
     "voyage": _voyage,
-    "deepgram": _deepgram,
-    "elevenlabs": _elevenlabs,
+    "deepgram": deepgram,
+    "elevenlabs": elevenlabs,
 }
 
 
@@ -213,42 +142,43 @@ async def _one_by_one(
 ) -> Said:
     """Ask for each model by its name, for a list knows no aliases; where none is wanted, ask for the list."""
     if not account.models:
-        await every()
+        listing = await every()
         watch.answered()
-    return Said(models={model.name: await _is_there(get, model.vendor_name, watch) for model in account.models})
+        if not _named(listing):
+            raise ProviderTruncated(f"{UNREADABLE} it names no model.", phase="parse")
+    return Said(models={model.name: await _is_there(get, every, model.vendor_name, watch) for model in account.models})
 
 
-async def _is_there(get: Callable[[str], Awaitable[Any]], name: str, watch: Watch) -> bool:
+async def _is_there(
+    get: Callable[[str], Awaitable[Any]], every: Callable[[], Awaitable[Any]], name: str, watch: Watch
+) -> bool:
     try:
-        await get(name)
+        answer = await get(name)
     except Exception as error:
         if status_of(error) != 404:
             raise
         watch.answered()
-        return False
+        # A wrong path is not found either, and its list is not; some servers of one's own have a list only.
+        return name in _named(await every())
     watch.answered()
+    _name_of(answer)
     return True
 
 
-async def _if_allowed(call: Awaitable[Any]) -> Any:
-    """Return what `call` returns, or None where the key may not ask it."""
-    try:
-        return await call
-    except Exception as error:
-        if status_of(error) not in (401, 403):
-            raise
-        return None
+def _named(listing: Any) -> list[str]:
+    """Return the names in a vendor's list of models, or in its first page; raises ProviderTruncated."""
+    rows = getattr(listing, "data", None) if hasattr(listing, "data") else getattr(listing, "page", None)
+    if not isinstance(rows, list):
+        raise ProviderTruncated(f"{UNREADABLE} it is no list of models.", phase="parse")
+    return [_name_of(row).removeprefix("models/") for row in rows]
 
 
-def _among(names: Iterable[str], models: Iterable[Model]) -> dict[str, bool]:
-    known = set(names)
-    return {model.name: model.vendor_name in known for model in models}
-
-
-def status_of(error: BaseException) -> int | None:
-    """Return the HTTP status in an error of any of the SDKs, or None where there is none."""
-    values = (getattr(error, name, None) for name in ("status_code", "http_status", "code"))
-    return next((value for value in values if isinstance(value, int) and not isinstance(value, bool)), None)
+def _name_of(answer: Any) -> str:
+    """Return the name a vendor gives a model; raises ProviderTruncated: an SDK takes a page of HTML for a model too."""
+    name = getattr(answer, "id", None) or getattr(answer, "name", None)
+    if not isinstance(name, str) or not name:
+        raise ProviderTruncated(f"{UNREADABLE} it names no model.", phase="parse")
+    return name
 
 
 def _reply(error: Exception) -> Reply | None:

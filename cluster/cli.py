@@ -13,6 +13,7 @@ from typing import Annotated
 import typer
 from rich.console import Console
 
+from cluster.plain import labelled
 from routing.errors import RayroomError
 from routing.logs import configure_logs
 
@@ -53,7 +54,7 @@ def config_check(file: Annotated[Path, typer.Argument(help="A Serve configuratio
 
     settings = check_file(file)
     for warning in check_models(settings):
-        errors.print(f"[yellow]retires soon[/yellow]: {warning}")
+        errors.print(labelled("retires soon", "yellow", warning))
     simulated = sorted(name for name, vendor in settings.vendors.items() if vendor.simulated)
     print(
         f"{file}: ok; models: {', '.join(settings.model_names())}; simulated vendors: {', '.join(simulated) or 'none'}"
@@ -71,12 +72,10 @@ def check(
 
     Nothing is bought but one embedding of one word. The exit status is 1 when something that is needed is missing.
     """
-    import asyncio
-
-    from cluster.check import check_vendors, show
+    from cluster.check import check_all, show
     from cluster.config_file import check_file
 
-    checked = asyncio.run(check_vendors(check_file(config), os.environ, live, timeout_s))
+    checked = check_all(check_file(config), os.environ, live, timeout_s)
     show(checked, Console() if sys.stdout.isatty() else Console(width=200), as_json)
     raise typer.Exit(1 if any(one.missing for one in checked) else 0)
 
@@ -294,5 +293,5 @@ def main() -> None:
     try:
         app()
     except RayroomError as error:
-        errors.print(f"[red]{error.code}[/red]: {error.message}")
+        errors.print(labelled(error.code, "red", error.message))
         sys.exit(2)

@@ -43,11 +43,20 @@ def _read(file: Path) -> dict[str, Any]:
         document = yaml.safe_load(file.read_text("utf-8"))
     except FileNotFoundError:
         raise ConfigurationError(f"{file}: there is no such file.") from None
-    except (yaml.YAMLError, UnicodeDecodeError) as error:
-        raise ConfigurationError(f"{file}: is not YAML: {error}") from None
+    except OSError as error:
+        raise ConfigurationError(f"{file}: cannot be read: {error.strerror}.") from None
+    except (yaml.YAMLError, ValueError, RecursionError) as error:
+        raise ConfigurationError(f"{file}: is not YAML: {_wrong_yaml(error)}.") from None
     if not isinstance(document, dict):
         raise ConfigurationError(f"{file}: must be a mapping with `applications`, as `serve run` reads it.")
     return document
+
+
+def _wrong_yaml(error: Exception) -> str:
+    """Return what is wrong and where, without the line itself: a key may stand in it."""
+    if not isinstance(error, yaml.MarkedYAMLError) or error.problem_mark is None:
+        return type(error).__name__
+    return f"line {error.problem_mark.line + 1}, column {error.problem_mark.column + 1}: {error.problem}"
 
 
 def _refused(schema: type[BaseModel], part: dict[str, Any], where: str) -> list[str]:

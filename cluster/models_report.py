@@ -10,7 +10,9 @@ from typing import Any
 from rich import box
 from rich.console import Console
 from rich.table import Table
+from rich.text import Text
 
+from cluster.plain import plain
 from routing.catalogue import Catalogue, Model
 
 # Each unit's field in prices.toml, its name in the JSON and its short one in the table.
@@ -41,7 +43,7 @@ def show(catalogue: Catalogue, today: dt.date, console: Console, as_json: bool) 
     for name in ("model", "vendor", "tier", "services", "price", "retires on", "days left", "successor"):
         table.add_column(name, justify="right" if name == "days left" else "left", overflow="fold")
     for row in rows:
-        table.add_row(*_cells(row), style="red" if row["retired"] else None)
+        table.add_row(*map(Text, map(plain, _cells(row))), style="red" if row["retired"] else None)
     console.print(table)
 
 

@@ -31,6 +31,10 @@ from routing.retry import RetrySettings
 
 IMPORT_PATH = "cluster.app:build"
 """The application, as a Serve configuration names it."""
+HIDDEN = "(hidden)"
+_SECRET = re.compile(r"key|secret|token|password|credential", re.IGNORECASE)
+_KEY = re.compile(r"sk[-_]|pa-|AIza|[0-9a-f]{32,}$")
+"""How the vendors' keys begin, or look: one may be pasted where another value belongs."""
 POLICY = r"^(ray|rooms-ahead|[A-Za-z_][\w.]*:[A-Za-z_]\w*)$"
 
 
@@ -173,19 +177,39 @@ def parse_settings(args: dict[str, Any]) -> AppSettings:
 
 
 def explain(error: ValidationError, root: str, kind: type[BaseModel] = AppSettings) -> list[str]:
-    """Return a line for each wrong key of a `kind`: where it is, what was seen, what is allowed."""
+    """Return a line for each wrong key of a `kind`: where it is, what was seen (no secret), what is allowed."""
     lines = []
     for one in error.errors(include_url=False, include_context=False):
         where = ".".join([root, *map(str, one["loc"])])
-        seen = "" if one["type"] == "missing" else f" (seen: {_shown(one['input'])})"
+        name = next((step for step in reversed(one["loc"]) if isinstance(step, str)), "")
+        shown = HIDDEN if one["type"] == "missing" else _shown(name, one["input"])
+        seen = "" if shown == HIDDEN else f" (seen: {shown})"
+        hint = " Put the key in the environment; write its variable's name here." if _pasted(name, one["type"]) else ""
         allowed = f" Allowed here: {_allowed(one['loc'], kind)}." if one["type"] == "extra_forbidden" else ""
-        lines.append(f"{where}: {one['msg']}{seen}.{allowed}")
+        lines.append(f"{where}: {one['msg']}{seen}.{hint}{allowed}")
     return lines
 
 
-def _shown(value: object) -> str:
-    text = re.sub(r"\s+", " ", repr(value))
+def _pasted(name: str, wrong: str) -> bool:
+    return bool(_SECRET.search(name)) and (name.endswith("_env") or wrong == "extra_forbidden")
+
+
+def _shown(name: str, value: object) -> str:
+    hidden = _hidden(name, value)
+    text = HIDDEN if hidden == HIDDEN else re.sub(r"\s+", " ", repr(hidden))
     return text if len(text) <= 80 else text[:77] + "..."
+
+
+def _hidden(name: str, value: object) -> object:
+    """Return a value without what may be a secret, by its key's name or by its own looks."""
+    if isinstance(value, dict):
+        return {key: _hidden(str(key), inner) for key, inner in value.items()}
+    if isinstance(value, list | tuple):
+        return [_hidden(name, inner) for inner in value]
+    # A number under `max_output_tokens` is a limit.
+    number = isinstance(value, int | float) and "token" in name.lower()
+    looks_so = isinstance(value, str) and _KEY.match(value.strip("'\" "))
+    return HIDDEN if looks_so or (_SECRET.search(name) and not number) else value
 
 
 def _allowed(loc: tuple[int | str, ...], root: type[BaseModel]) -> str:

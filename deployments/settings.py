@@ -6,7 +6,7 @@ from typing import Annotated, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, FiniteFloat, model_validator
 
-from routing.knobs import Seconds, Share
+from routing.knobs import HttpUrl, Seconds, Share
 from routing.messages import Tier
 
 EnvironmentName = Annotated[str, Field(pattern=r"^[A-Z][A-Z0-9_]*$")]
@@ -25,7 +25,7 @@ class VendorSettings(Settings):
     """`openai-compatible` is a server of one's own (vLLM, Ollama), asked without OpenAI's SDK. The last two are asked
     by the room agent; their rows are for the bill and for `rayroom check`."""
     api_key_env: EnvironmentName | None = None
-    base_url: str | None = None
+    base_url: HttpUrl | None = None
     api_version: str | None = None
     """Gemini's; its SDK asks /v1 unless told otherwise."""
     output_limit_field: Literal["max_completion_tokens", "max_tokens"] = "max_completion_tokens"

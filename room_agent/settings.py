@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import datetime as dt
+import os
 import tempfile
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -13,6 +14,10 @@ from pydantic_settings import BaseSettings, SettingsConfigDict
 
 from routing.errors import ConfigurationError
 from routing.prices import load_prices
+from routing.vendor_keys import read_key
+
+LISTED = r"[^,\s]"
+"""What is more than commas and blanks."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -36,7 +41,7 @@ class SpeechSettings:
 class AgentSettings(BaseSettings):
     """The environment of `python -m room_agent`."""
 
-    model_config = SettingsConfigDict(frozen=True, populate_by_name=True)
+    model_config = SettingsConfigDict(frozen=True, populate_by_name=True, env_ignore_empty=True)
 
     livekit_url: Annotated[str, Field(validation_alias="LIVEKIT_URL", pattern=r"^wss?://\S+$")]
     livekit_api_key: Annotated[str, Field(validation_alias="LIVEKIT_API_KEY", min_length=1)]
@@ -72,9 +77,9 @@ class AgentSettings(BaseSettings):
         str, Field(validation_alias=AliasChoices("ELEVEN_BASE_URL", "ELEVENLABS_BASE_URL"), pattern=r"^https?://\S+$")
     ] = "https://api.elevenlabs.io"
     voice_id: Annotated[str, Field(validation_alias="RAYROOM_VOICE_ID", min_length=1)] = "hpp4J3VqNfWAUOO0d1Us"
-    stt_models: Annotated[str, Field(validation_alias="RAYROOM_STT_MODELS", min_length=1)] = "nova-3"
+    stt_models: Annotated[str, Field(validation_alias="RAYROOM_STT_MODELS", pattern=LISTED)] = "nova-3"
     """Separated by commas, in the order they are tried in; each needs a row in routing/prices.toml, as below."""
-    tts_models: Annotated[str, Field(validation_alias="RAYROOM_TTS_MODELS", min_length=1)] = (
+    tts_models: Annotated[str, Field(validation_alias="RAYROOM_TTS_MODELS", pattern=LISTED)] = (
         "eleven_flash_v2_5,eleven_turbo_v2_5"
     )
     language: Annotated[str, Field(validation_alias="RAYROOM_LANGUAGE", min_length=2)] = "en-US"
@@ -97,13 +102,24 @@ class AgentSettings(BaseSettings):
             eleven_key=self.eleven_key,
             eleven_url=self.eleven_url.rstrip("/"),
             voice_id=self.voice_id,
-            stt_models=_listed(self.stt_models),
-            tts_models=_listed(self.tts_models),
+            stt_models=listed(self.stt_models),
+            tts_models=listed(self.tts_models),
             language=self.language,
-            names=_listed(self.names),
+            names=listed(self.names),
             max_microphones=self.max_microphones,
             pause_s=self.pause_s,
         )
+
+
+def variables(field_name: str) -> tuple[str, ...]:
+    """Return the names under which the environment may hold a field, the first that is looked for first."""
+    alias = AgentSettings.model_fields[field_name].validation_alias
+    return tuple(map(str, alias.choices)) if isinstance(alias, AliasChoices) else (str(alias),)
+
+
+def listed(text: str) -> tuple[str, ...]:
+    """Return what a variable lists, separated by commas."""
+    return tuple(part.strip() for part in text.split(",") if part.strip())
 
 
 def load_settings() -> AgentSettings:
@@ -115,19 +131,25 @@ def load_settings() -> AgentSettings:
         hint = "The keys of a cluster that made its own: set -a; . .rayroom/keys.env; set +a"
         raise ConfigurationError("\n".join([*wrong, hint]), str(error.errors()[0]["loc"][0])) from None
     if settings.speech.voice:
+        settings = settings.model_copy(update={name: _key(name) for name in ("deepgram_key", "eleven_key")})
         _check_voice(settings.speech)
         _check_directory(settings.usage_dir)
     return settings
 
 
 def _check_voice(speech: SpeechSettings) -> None:
-    """A voice needs both keys, and models that can be billed: the router takes no usage without a price."""
-    for key, name in ((speech.deepgram_key, "DEEPGRAM_API_KEY"), (speech.eleven_key, "ELEVEN_API_KEY")):
-        if not key:
-            raise ConfigurationError(f"{name}: needed by RAYROOM_VOICE=on.", name)
+    """A voice needs models that can be billed: the router takes no usage without a price."""
     prices, today = load_prices(), dt.datetime.now(dt.UTC).date()
     for model in (*speech.stt_models, *speech.tts_models):
         prices.of(model, today)
+
+
+def _key(field_name: str) -> str:
+    names = variables(field_name)
+    key = read_key(os.environ, *names)
+    if not key:
+        raise ConfigurationError(f"{names[0]}: needed by RAYROOM_VOICE=on.", names[0])
+    return key
 
 
 def _check_directory(directory: Path) -> None:
@@ -138,7 +160,3 @@ def _check_directory(directory: Path) -> None:
             pass
     except OSError as error:
         raise ConfigurationError(f"{name}: {directory} cannot be written to: {error.strerror}.", name) from None
-
-
-def _listed(text: str) -> tuple[str, ...]:
-    return tuple(part.strip() for part in text.split(",") if part.strip())

@@ -184,6 +184,21 @@ class _CountingSocket(aiohttp.ClientWebSocketResponse):
             self._count.sent(transport.get_write_buffer_size())
 
 
+async def _stay(session: object, context: object, redirected: aiohttp.TraceRequestRedirectParams) -> None:
+    # aiohttp would follow with all headers but `authorization`, and ElevenLabs' key is in another.
+    response = redirected.response
+    response.close()
+    raise aiohttp.WSServerHandshakeError(
+        response.request_info, response.history, status=response.status, message="The vendor redirects."
+    )
+
+
+def _session(socket: type[_CountingSocket]) -> aiohttp.ClientSession:
+    trace = aiohttp.TraceConfig()
+    trace.on_request_redirect.append(_stay)
+    return aiohttp.ClientSession(ws_response_class=socket, trace_configs=[trace])
+
+
 def counting_ears(usage: SpeechUsage) -> aiohttp.ClientSession:
     """Return a session whose websockets count the sound they send, as Deepgram is asked to take it."""
 
@@ -200,7 +215,7 @@ def counting_ears(usage: SpeechUsage) -> aiohttp.ClientSession:
             await super().send_bytes(data, compress)
             self._returned(amount)
 
-    return aiohttp.ClientSession(ws_response_class=Socket)
+    return _session(Socket)
 
 
 def counting_mouths(usage: SpeechUsage) -> aiohttp.ClientSession:
@@ -225,4 +240,4 @@ def counting_mouths(usage: SpeechUsage) -> aiohttp.ClientSession:
                 return 0
             return self._texts.setdefault(context, SpokenText()).add(str(message.get("text") or ""))
 
-    return aiohttp.ClientSession(ws_response_class=Socket)
+    return _session(Socket)

@@ -1,4 +1,4 @@
-"""The kinds of numbers that a deployer may set, checked where they are read. Holds no values."""
+"""The kinds of values that a deployer may set, checked where they are read. Holds no values."""
 
 from __future__ import annotations
 
@@ -12,3 +12,4 @@ STRICT = ConfigDict(extra="forbid")
 Seconds = Annotated[float, Field(gt=0, le=86_400)]
 Share = Annotated[float, Field(ge=0, le=1)]
 Count = Annotated[int, Field(ge=1)]
+HttpUrl = Annotated[str, Field(pattern=r"^https?://[^\s/]\S*$")]

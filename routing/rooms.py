@@ -49,7 +49,7 @@ def check_metadata(name: RoomName, metadata: str) -> None:
 def _object(metadata: str) -> dict[str, Any]:
     try:
         claimed = json.loads(metadata)
-    except ValueError:
+    except (ValueError, RecursionError):
         claimed = None
     if not isinstance(claimed, dict):
         raise BadInput('The metadata must be a JSON object such as {"tenant_id": "acme"}.', "metadata")

@@ -57,7 +57,7 @@ def run_validation(directories: Sequence[Path], config: Path, console: Console) 
     console.print(tables.validations(validated))
     for one in validated:
         for said in one.said:
-            console.print(f"{one.name}: {said}")
+            console.print(f"{one.name}: {said}", markup=False)
     return 0 if all(row.near for one in validated for row in one.differences) else 1
 
 
@@ -78,10 +78,10 @@ def _simulate(asked: Asked, experiment: Experiment, console: Console) -> int:
         task = progress.add_task(experiment.scenario.name, total=length_s)
         run = simulate(experiment, asked.command, lambda now_s: progress.update(task, completed=now_s))
     for line in tables.run_lines(run.summary):
-        console.print(line, highlight=False)
+        console.print(line, highlight=False, markup=False)
     directory = _directory(asked, experiment)
     record.save(run, directory)
-    console.print(f"report: {report.write(run, directory)}", highlight=False)
+    console.print(f"report: {report.write(run, directory)}", highlight=False, markup=False)
     return 0 if all(verdict.held for verdict in run.summary.verdicts) else 1
 
 
@@ -90,7 +90,7 @@ def _sweep(asked: Asked, experiment: Experiment, console: Console) -> int:
     console.print(tables.frontier(points))
     directory = _directory(asked, experiment)
     save_sweep(directory, experiment.scenario.name, asked.command, points)
-    console.print(f"kept: {directory / 'sweep.json'}", highlight=False)
+    console.print(f"kept: {directory / 'sweep.json'}", highlight=False, markup=False)
     return 0
 
 
@@ -100,7 +100,7 @@ def _compare(asked: Asked, experiment: Experiment, console: Console) -> int:
     console.print(tables.policies(compared, asked.seeds))
     directory = _directory(asked, experiment)
     save_comparison(directory, experiment.scenario.name, asked.command, asked.seeds, compared)
-    console.print(f"kept: {directory / 'compare.json'}", highlight=False)
+    console.print(f"kept: {directory / 'compare.json'}", highlight=False, markup=False)
     return 0
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from rich.table import Table
+from rich.text import Text
 
 from cluster.autoscaling.comparison import Compared
 from cluster.autoscaling.sweep import Point, replica_hours
@@ -37,7 +38,7 @@ def frontier(points: Sequence[Point]) -> Table:
         table.add_column(name, justify="right")
     for point in points:
         table.add_row(
-            *map(str, point.values.values()),
+            *(Text(str(value)) for value in point.values.values()),
             f"{point.replica_hours:.3f}",
             _number(point.usd, 2),
             _number(point.p95_ms),
@@ -54,7 +55,7 @@ def policies(compared: Sequence[Compared], seeds: int) -> Table:
         table.add_column(name, justify="left" if name == "policy" else "right")
     for one in compared:
         figures = (one.slo_missing_s, one.replica_hours, one.p95_ms, one.shed_percent)
-        table.add_row(one.policy, *(UNKNOWN if figure is None else str(figure) for figure in figures))
+        table.add_row(Text(one.policy), *(UNKNOWN if figure is None else str(figure) for figure in figures))
     return table
 
 
@@ -65,7 +66,7 @@ def validations(validated: Sequence[Validated]) -> Table:
     for one in validated:
         for row in one.differences:
             table.add_row(
-                one.name, row.figure, _number(row.live, 2), _number(row.simulated, 2), _apart(row), _near(row)
+                Text(one.name), row.figure, _number(row.live, 2), _number(row.simulated, 2), _apart(row), _near(row)
             )
     return table
 

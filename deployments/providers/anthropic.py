@@ -39,7 +39,7 @@ class AnthropicProvider:
             api_key=api_key,
             base_url=base_url,
             max_retries=0,
-            http_client=anthropic.DefaultAioHttpClient(limits=LIMITS),
+            http_client=anthropic.DefaultAioHttpClient(limits=LIMITS, follow_redirects=False),
         )
 
     async def answer(self, model: Model, ask: Ask) -> Answer:

@@ -10,6 +10,7 @@ from deployments.settings import SimulationSettings, VendorSettings
 from routing.catalogue import Model
 from routing.errors import ConfigurationError
 from routing.messages import Answer, Ask, Delta, EmbedAsk, Embeddings
+from routing.vendor_keys import read_key
 
 THINKING_TOKENS = 1_024
 SPEECH = ("deepgram", "elevenlabs")
@@ -89,7 +90,7 @@ def check_vendor(name: str, vendor: VendorSettings) -> None:
 
 
 def _key(name: str, vendor: VendorSettings) -> str:
-    key = os.environ.get(vendor.api_key_env or "", "")
+    key = read_key(os.environ, vendor.api_key_env) if vendor.api_key_env else ""
     if not key and vendor.api_key_env is not None:
         raise ConfigurationError(
             f"vendors.{name}.api_key_env: the environment has no {vendor.api_key_env}."

@@ -23,6 +23,7 @@ from routing.errors import (
 )
 
 LONGEST_RETRY_AFTER_S = 60.0
+REDIRECTED = "The vendor redirects: set base_url."
 
 Phase = Literal["connect", "first_token", "stream", "parse"]
 
@@ -106,11 +107,18 @@ def to_ours(error: Exception, phase: Phase, reply_of: Callable[[Exception], Repl
 def from_reply(reply: Reply, phase: Phase) -> ProviderError:
     """Return what a vendor said as our error."""
     codes = [code for code in map(_clean, reply.codes) if code]
-    status = reply.status if reply.status is not None and reply.status >= 400 else _status_of(codes)
+    if reply.status is not None and 200 <= reply.status < 300 and not codes:
+        return ProviderTruncated("The vendor's answer cannot be read.", phase="parse")
+    status = reply.status if reply.status is not None and reply.status >= 300 else _status_of(codes)
     facts: dict[str, Any] = {"phase": phase, "vendor_status": status, "vendor_code": next(iter(codes), None)}
     kind = next((_BY_CODE[code] for code in codes if code in _BY_CODE), _by_status(status))
     known = {name: fact for name, fact in facts.items() if fact is not None}
-    return kind(None, None, _capped(reply.retry_after_s), **known)
+    return kind(REDIRECTED if redirects(status) else None, None, _capped(reply.retry_after_s), **known)
+
+
+def redirects(status: int | None) -> bool:
+    """Tell whether a vendor is asked where it is not. It is not followed there: the key is for nobody else."""
+    return status is not None and 300 <= status < 400
 
 
 def retry_after_s(headers: Mapping[str, str], *also_s: float | None) -> float | None:

@@ -22,7 +22,10 @@ class OpenAISdk:
 
     def __init__(self, api_key: str, base_url: str | None = None) -> None:
         self._client = openai.AsyncOpenAI(
-            api_key=api_key, base_url=base_url, max_retries=0, http_client=openai.DefaultAioHttpClient(limits=LIMITS)
+            api_key=api_key,
+            base_url=base_url,
+            max_retries=0,
+            http_client=openai.DefaultAioHttpClient(limits=LIMITS, follow_redirects=False),
         )
 
     async def post(self, path: str, request: _JSON, timeout_s: float) -> _JSON:

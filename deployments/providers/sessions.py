@@ -1,4 +1,4 @@
-"""Opens the aiohttp session that a vendor's SDK is given: bounds the connecting, keeps connections. Knows no vendor."""
+"""Opens the aiohttp session that a vendor's SDK is given: bounds the connecting, keeps connections, follows nowhere."""
 
 from __future__ import annotations
 
@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 import aiohttp
 import httpx2
 
+from deployments.providers.failures import Reply, from_reply
 from deployments.providers.timers import CONNECT_TIMEOUT_S, KEPT_S
 
 if TYPE_CHECKING:
@@ -74,6 +75,12 @@ async def _note(session: aiohttp.ClientSession, context: object, ended: aiohttp.
         watching.opened(ended.response)
 
 
+async def _stay(session: object, context: object, redirected: aiohttp.TraceRequestRedirectParams) -> None:
+    # aiohttp would follow, and of the headers leave out `authorization` alone: Google's key is in another.
+    redirected.response.close()
+    raise from_reply(Reply(status=redirected.response.status), "first_token")
+
+
 class Session:
     """One session for a replica's life, opened when first wanted: aiohttp wants a running loop.
 
@@ -89,6 +96,7 @@ class Session:
             # How many requests run at once is the deployment's to say (max_ongoing_requests), not the pool's.
             trace = aiohttp.TraceConfig()
             trace.on_request_end.append(_note)
+            trace.on_request_redirect.append(_stay)
             self._session = aiohttp.ClientSession(
                 connector=_Connector(limit=0, keepalive_timeout=KEPT_S),
                 trace_configs=[trace],

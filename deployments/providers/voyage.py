@@ -29,7 +29,8 @@ class VoyageProvider:
     """One session for a replica. Retries are the router's: the SDK's resources, unlike its client, make none."""
 
     def __init__(self, api_key: str, base_url: str | None = None) -> None:
-        self._account = {"api_key": api_key, "base_url": base_url}
+        # The SDK adds its path with a slash of its own, and two are another path.
+        self._account = {"api_key": api_key, "base_url": base_url and base_url.rstrip("/")}
         self._session = Session(_check)
 
     async def answer(self, model: Model, ask: Ask) -> Answer:

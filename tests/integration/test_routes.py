@@ -205,6 +205,7 @@ BAD_ROOMS: dict[str, tuple[dict[str, str], tuple[int, str, str | None]]] = {
     "a tenant id with _": (opening("tenant_ac_me_x", tenant="ac_me"), (403, "forbidden", "metadata.tenant_id")),
     "no metadata": (opening() | {"metadata": ""}, (422, "invalid_value", "metadata")),
     "metadata that is a list": (opening() | {"metadata": "[]"}, (422, "invalid_value", "metadata")),
+    "metadata without an end": (opening() | {"metadata": "[" * 16_000}, (422, "invalid_value", "metadata")),
     "an unknown tenant": (opening("tenant_nobody_x", "nobody"), (404, "tenant_not_found", "tenant_id")),
     "a suspended tenant": (opening("tenant_initech_x", "initech"), (403, "tenant_suspended", "tenant_id")),
     "an unknown key": (opening() | {"tenant": "acme"}, (422, "invalid_value", "tenant")),

@@ -46,6 +46,7 @@ WRONG = {
     "a router at zero": ({"scaling__router__min_replicas": 0}, "args.scaling.router.min_replicas", "0"),
     "bounds crossed": ({"scaling__vision__max_replicas": 1, "scaling__vision__min_replicas": 3}, "vision", "3"),
     "a backend that is no URL": ({"backend__url": "localhost"}, "args.backend.url", "'localhost'"),
+    "a vendor that is no URL": ({"vendors__openai__base_url": "api.x.com"}, "vendors.openai.base_url", "'api.x.com'"),
     "a negative time": ({"costs__flush_every_s": -1}, "args.costs.flush_every_s", "-1"),
     "a word for a number": ({"llm__attempts": "two"}, "args.llm.attempts", "'two'"),
 }
@@ -57,6 +58,34 @@ def test_a_wrong_knob_is_named(name: str) -> None:
     with pytest.raises(ConfigurationError) as refused:
         parse_settings(args(**changes))
     assert key in refused.value.message and said in refused.value.message
+
+
+PASTED: dict[str, dict[str, Any]] = {
+    "a key of its own": {"vendors__openai__api_key": "sk-live-123456"},
+    "in the variable's place": {"vendors__openai__api_key_env": "sk-live-123456"},
+    "under a name that says nothing": {"vendors__openai__api": "sk-live-123456"},
+    "deep in a row that is not known": {"vendorz": {"openai": {"api_key": "live-123456"}}},
+    "as a row": {"vendors__openai": "sk-live-123456"},
+    "a password": {"backend__password": "live-123456"},
+}
+
+
+@pytest.mark.parametrize("name", PASTED)
+def test_a_key_that_was_pasted_into_the_file_is_not_shown(name: str) -> None:
+    with pytest.raises(ConfigurationError) as refused:
+        parse_settings(args(**PASTED[name]))
+    assert "live-123456" not in refused.value.message and refused.value.message.startswith("args.")
+
+
+@pytest.mark.parametrize("key", ["api_key", "api_key_env"])
+def test_where_a_key_was_pasted_its_place_is_said(key: str) -> None:
+    with pytest.raises(ConfigurationError, match="Put the key in the environment; write its variable's name here"):
+        parse_settings(args(**{f"vendors__openai__{key}": "sk-live-123456"}))
+
+
+def test_a_limit_of_tokens_is_no_secret() -> None:
+    with pytest.raises(ConfigurationError, match=r"max_output_tokens.*\(seen: 99999\)"):
+        parse_settings(args(llm__max_output_tokens=99_999))
 
 
 def test_every_wrong_knob_is_named_at_once() -> None:
@@ -164,6 +193,19 @@ def test_what_ray_would_drop_in_silence_is_named_too(tmp_path: Path, old: str, n
     with pytest.raises(ConfigurationError) as refused:
         check_file(file)
     assert said in refused.value.message
+
+
+def test_what_is_no_yaml_is_told_by_its_place_without_its_line(tmp_path: Path) -> None:
+    file = tmp_path / "serve_config.yaml"
+    file.write_text("a: [\n  api_key: live-123456\n}: ")
+    with pytest.raises(ConfigurationError, match="is not YAML: line 3, column 1") as refused:
+        check_file(file)
+    assert "live-123456" not in refused.value.message
+
+
+def test_a_directory_is_no_file(tmp_path: Path) -> None:
+    with pytest.raises(ConfigurationError, match="cannot be read: Is a directory"):
+        check_file(tmp_path)
 
 
 @pytest.mark.parametrize(

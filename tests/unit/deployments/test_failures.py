@@ -39,6 +39,7 @@ REPLIES: dict[str, tuple[Reply, type[ProviderError], int | None]] = {
     "a rate limit inside a stream": (Reply(status=None, codes=("rate_limit_exceeded",)), ProviderRateLimited, 429),
     "a status as its code": (Reply(status=None, codes=(400, "BadRequestError")), ProviderRefused, 400),
     "a code nobody knows": (Reply(status=None, codes=("novel",)), ProviderOverloaded, None),
+    "another place": (Reply(status=307), ProviderRefused, 307),
     "a status nobody knows": (Reply(status=418), ProviderRefused, 418),
 }
 
@@ -48,6 +49,11 @@ def test_a_reply_is_classed_by_its_codes_and_then_its_status(name: str) -> None:
     reply, kind, status = REPLIES[name]
     error = from_reply(reply, "stream")
     assert type(error) is kind and error.facts["phase"] == "stream" and error.facts.get("vendor_status") == status
+
+
+def test_an_answer_that_says_nothing_is_one_that_cannot_be_read() -> None:
+    error = from_reply(Reply(status=200, codes=(None, "<html>")), "first_token")
+    assert type(error) is ProviderTruncated and error.facts == {"phase": "parse"}
 
 
 def test_a_sentence_in_the_place_of_a_code_is_not_kept() -> None:

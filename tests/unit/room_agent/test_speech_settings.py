@@ -49,6 +49,32 @@ def test_a_voice_has_its_models_in_order_and_shows_no_key(monkeypatch: pytest.Mo
     assert speech.eleven_key == "eleven-secret" and "secret" not in repr(load_settings()) + repr(speech)
 
 
+def test_keys_and_models_are_read_without_what_was_left_around_them(monkeypatch: pytest.MonkeyPatch) -> None:
+    left = {"DEEPGRAM_API_KEY": "deepgram-secret\n", "ELEVEN_API_KEY": " ", "RAYROOM_STT_MODELS": "nova-3,"}
+    for name, value in (KEYS | left | {"RAYROOM_VOICE": "on"}).items():
+        monkeypatch.setenv(name, value)
+    speech = load_settings().speech
+    assert (speech.deepgram_key, speech.eleven_key) == ("deepgram-secret", "eleven-secret")
+    assert speech.stt_models == ("nova-3",)
+
+
+@pytest.mark.parametrize(
+    ("name", "value"), [("DEEPGRAM_API_KEY", '"deepgram-secret"'), ("ELEVENLABS_API_KEY", "eleven secret")]
+)
+def test_a_key_that_is_none_is_refused_by_its_name(name: str, value: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    for key, given in (KEYS | {"RAYROOM_VOICE": "on", name: value}).items():
+        monkeypatch.setenv(key, given)
+    with pytest.raises(ConfigurationError, match=f"{name} holds a character no key has") as refused:
+        load_settings()
+    assert "secret" not in refused.value.message
+
+
+def test_a_list_of_no_models_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("RAYROOM_TTS_MODELS", " , ")
+    with pytest.raises(ConfigurationError, match="RAYROOM_TTS_MODELS"):
+        load_settings()
+
+
 def test_a_model_that_has_no_price_is_refused_by_its_name(monkeypatch: pytest.MonkeyPatch) -> None:
     for name, value in (KEYS | {"RAYROOM_VOICE": "on", "RAYROOM_STT_MODELS": "nova-3,nova-99"}).items():
         monkeypatch.setenv(name, value)

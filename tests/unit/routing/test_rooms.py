@@ -47,6 +47,7 @@ def test_metadata_that_names_the_rooms_tenant_is_taken(claimed: dict[str, object
         ("", BadInput),
         ("acme", BadInput),
         ('["acme"]', BadInput),
+        ("[" * 20_000, BadInput),
         ("{}", Forbidden),
         ('{"tenant_id": null}', Forbidden),
         ('{"tenant_id": "globex"}', Forbidden),
