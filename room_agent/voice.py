@@ -149,8 +149,8 @@ class Voice:
                 await stream.aclose()
 
     def _take(self, identity: str, name: str, text: str, at_s: float) -> None:
-        """Answer what is said or written to the agent; remember the rest."""
-        to_agent = self._address(identity, text).to_agent
+        """Answer what is said or written to the agent; remember the rest, and what other agents say."""
+        to_agent = not self._people.is_agent(identity) and self._address(identity, text).to_agent
         if to_agent and asks_to_stop(text, self._settings.names):
             self.answering.forget(identity)
             self.answering.interrupt()

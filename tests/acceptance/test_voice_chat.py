@@ -5,6 +5,8 @@ from __future__ import annotations
 import asyncio
 from contextlib import AsyncExitStack
 
+from livekit import rtc
+
 from tests.acceptance.livekit_server import LiveKit
 from tests.acceptance.seat import Seat, seated
 from tests.acceptance.stack import eventually
@@ -74,3 +76,17 @@ async def test_who_writes_what_is_not_read_is_told_so_and_nobody_else_is(livekit
             "Your message was not read: it is longer than 8192 bytes. Please write a shorter one.",
         ]
         assert lines(ann) == [] and room.speech.report()["chat_too_long"] >= 5
+
+
+async def test_what_another_agent_writes_is_remembered_and_not_answered(livekit: LiveKit) -> None:
+    bot = rtc.Room()
+    async with scene(livekit, voice=False) as room, seated(Seat(), livekit, ROOM, "ann") as ann:
+        await bot.connect(livekit.url, livekit.token(ROOM, "bot", agent=True))
+        await eventually(lambda: room.speech.voice is not None and len(ann.agents()) == 2)
+        await bot.local_participant.send_text("Rayroom, the number is 4711.", topic="lk.chat")
+        await eventually(lambda: room.speech.report()["voice_not_for_us"] == 1)
+        assert room.router.chats == []
+        await ann.write("What is it?")
+        await eventually(lambda: ann.answers())
+        assert "4711" in str(room.router.chats) and room.speech.report()["voice_answers"] == 1
+        await bot.disconnect()
