@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import asyncio
 import math
+import re
+import unicodedata
 from collections.abc import AsyncIterator
 from dataclasses import asdict, dataclass
 from typing import Literal, Protocol
@@ -14,6 +16,13 @@ TOPIC = "lk.chat"
 """LiveKit's topic for text from participants."""
 
 Why = Literal["taken", "too often", "too many at once", "too long", "empty", "not whole", "too early"]
+
+# Colours, links and titles of a terminal, whole: without its first character the rest would be text.
+_ESCAPES = re.compile(
+    r"(?:\x1b\[|\x9b)[0-?]*[ -/]*[@-~]"
+    r"|(?:\x1b[\]PX^_]|[\x90\x98\x9d-\x9f])[^\x07\x1b\x9c]*(?:\x07|\x1b\\|\x9c)"
+    r"|\x1b[ -/]*[0-~]"
+)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -151,8 +160,8 @@ def judged(message: str, settings: ChatSettings) -> Verdict:
     """Return what becomes of a message that is whole."""
     if len(message.encode("utf-8", "replace")) > settings.max_bytes:
         return Verdict("too long")
-    text = plain(message, settings.max_bytes)
-    return Verdict("taken", text) if text else Verdict("empty")
+    text = plain(_ESCAPES.sub("", message), settings.max_bytes)
+    return Verdict("taken", text) if any(_shows(char) for char in text) else Verdict("empty")
 
 
 def refusal(why: Why, settings: ChatSettings) -> str:
@@ -166,3 +175,8 @@ def refusal(why: Why, settings: ChatSettings) -> str:
         "too early": f"more than {settings.most_early} came before I was ready. Please write it again.",
     }.get(why)
     return f"Your message was not read: {because}" if because else ""
+
+
+def _shows(char: str) -> bool:
+    # An unassigned character may be an emoji that this Python's tables are too old for.
+    return unicodedata.category(char)[0] in "LNPS" or unicodedata.category(char) == "Cn"

@@ -43,10 +43,42 @@ def test_a_message_is_taken_without_its_control_characters() -> None:
 
 @pytest.mark.parametrize(
     "message",
-    ["", "  \n", "\x00\x1b\x07" * 100, "\u200b\u202e\ufeff"],
+    ["", "  \n", "\x00\x1b\x07" * 100, "\u200b\u202e\ufeff", "\u200d", "\u200c\u200d" * 40, "\ufe0e\u200d \u200c"],
 )
 def test_a_message_that_shows_nothing_is_empty(message: str) -> None:
     assert judged(message, SETTINGS) == Verdict("empty")
+
+
+@pytest.mark.parametrize(
+    "message", ["\ufe0f", "\u0301", "\u0301" * 9, "\u20e3", "\u2800\u3164", "\x00\x01\x1b[31m" * 50]
+)
+def test_marks_and_colours_without_a_letter_are_empty(message: str) -> None:
+    assert judged(message, SETTINGS) == Verdict("empty")
+
+
+@pytest.mark.parametrize("message", ["?!", "\u2026", "\U0001f44d", "e\u0301", "\ufffd", "7", "\u2764\ufe0f"])
+def test_a_message_that_shows_anything_is_taken(message: str) -> None:
+    assert judged(message, SETTINGS).taken
+
+
+@pytest.mark.parametrize(
+    ("message", "text"),
+    [
+        ("\x1b[1;31mred\x1b[0m alert", "red alert"),
+        ("\x9b31mred", "red"),
+        ("see \x1b]8;;https://example.com\x1b\\this\x1b]8;;\x07 page", "see this page"),
+        ("\x1bP1$rq\x1b\\done", "done"),
+        ("\x1b(Bplain \x1b7text", "plain text"),
+        ("an array[31m] stays", "an array[31m] stays"),
+    ],
+)
+def test_a_terminals_escapes_are_taken_out_whole(message: str, text: str) -> None:
+    assert judged(message, SETTINGS).text == text
+
+
+def test_an_escape_that_does_not_end_hides_nothing_of_what_follows() -> None:
+    assert judged("\x1b]what is it?", SETTINGS).text == "what is it?"
+    assert judged("\x1b]x" * 2_000, SETTINGS).text == "x" * 2_000
 
 
 def test_a_message_that_is_too_long_is_not_taken_in_part() -> None:
