@@ -77,10 +77,10 @@ class Captions:
         """Forget a microphone that is no more."""
         self._segments.pop(track, None)
 
-    def told(self, text: str) -> None:
-        """Write a line of the agent's own."""
+    def told(self, text: str, only_to: str | None = None) -> None:
+        """Write a line of the agent's own, to everybody or to one participant."""
         us = self._room.local_participant.identity
-        self._own(self._send(text, {IDENTITY: us, SEGMENT: _segment(), FINAL: "true"}))
+        self._own(self._send(text, {IDENTITY: us, SEGMENT: _segment(), FINAL: "true"}, only_to=only_to))
 
     def answer(self, to: str) -> AnswerCaption:
         """Begin an answer's caption, to be written as the answer comes."""
@@ -100,13 +100,19 @@ class Captions:
         except (TimeoutError, OSError, RuntimeError) as error:
             self._lose(error)
 
-    async def _send(self, text: str, attributes: dict[str, str], after: asyncio.Task[None] | None = None) -> None:
+    async def _send(
+        self,
+        text: str,
+        attributes: dict[str, str],
+        after: asyncio.Task[None] | None = None,
+        only_to: str | None = None,
+    ) -> None:
         if after is not None:
             # Or an older text would take the place of the newer one.
             await asyncio.wait({after}, timeout=SEND_TIMEOUT_S)
         try:
             async with asyncio.timeout(SEND_TIMEOUT_S):
-                writer = await _open(self._room, attributes)
+                writer = await _open(self._room, attributes, only_to)
                 await writer.write(text)
                 await writer.aclose()
         except (TimeoutError, OSError, RuntimeError) as error:
@@ -166,5 +172,6 @@ class AnswerCaption:
         return "".join(word for word in words if word is not None), _END not in words
 
 
-async def _open(room: rtc.Room, attributes: dict[str, str]) -> rtc.TextStreamWriter:
-    return await room.local_participant.stream_text(topic=TOPIC, attributes=attributes)
+async def _open(room: rtc.Room, attributes: dict[str, str], only_to: str | None = None) -> rtc.TextStreamWriter:
+    to = [only_to] if only_to is not None else None
+    return await room.local_participant.stream_text(topic=TOPIC, attributes=attributes, destination_identities=to)

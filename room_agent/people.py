@@ -34,6 +34,10 @@ class People:
         people = [one for one in self._room.remote_participants.values() if one.kind != agent]
         return [Person(identity=one.identity, name=one.name or one.identity) for one in people]
 
+    def is_agent(self, identity: str) -> bool:
+        participant = self._room.remote_participants.get(identity)
+        return participant is not None and participant.kind == rtc.ParticipantKind.PARTICIPANT_KIND_AGENT
+
     def name(self, identity: str) -> str:
         participant = self._room.remote_participants.get(identity)
         return clean_name((participant.name if participant is not None else "") or identity)

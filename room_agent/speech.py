@@ -8,8 +8,10 @@ import time
 import aiohttp
 from livekit import rtc
 
+from room_agent.captions import Captions
 from room_agent.forward import Described, KeptFrame
 from room_agent.hearing import Services
+from room_agent.inbox import Inbox
 from room_agent.knowledge import Knowledge
 from room_agent.mind import Mind
 from room_agent.mouth import Mouth
@@ -27,7 +29,10 @@ SYNC_TIMEOUT_S = 5.0
 
 
 class Speech:
-    """One room's conversation, and its bill; `start` once the room is open at the router."""
+    """One room's conversation, and its bill; `start` once the room is open at the router.
+
+    What is written before that waits: made before the agent joins, it misses nothing.
+    """
 
     def __init__(
         self,
@@ -48,6 +53,8 @@ class Speech:
         self.usage = SpeechUsage(time.time, journal)
         knowledge = Knowledge(router, time.monotonic)
         self.mind = Mind(knowledge, settings.names[0], settings.voice, time.time)
+        self._refusals = Captions(room)
+        self.inbox = Inbox(room, self._refusals.told, time.monotonic)
         self.voice: Voice | None = None
 
     async def start(self) -> None:
@@ -61,6 +68,7 @@ class Speech:
             self._room, self._settings, self.mind, self._thinking, time.monotonic, services=services, mouth=mouth
         )
         await self.voice.start()
+        self.inbox.deliver(self.voice.written)
 
     def follow(self) -> None:
         if self.voice is not None:
@@ -76,7 +84,8 @@ class Speech:
         self.mind.no_longer_shown(track)
 
     def report(self) -> dict[str, float]:
-        return self.voice.report() | self.usage.report() if self.voice is not None else {}
+        chat = self.inbox.counts.report() | {"chat_refusals_lost": self._refusals.lost}
+        return chat | (self.voice.report() | self.usage.report() if self.voice is not None else {})
 
     def due(self) -> list[UsageEvent]:
         return self.usage.due()
@@ -88,6 +97,8 @@ class Speech:
 
     async def aclose(self) -> None:
         """End it; what it cost is whole when this returns, and is told until `leave`."""
+        await self.inbox.aclose()
+        await self._refusals.aclose()
         if self.voice is not None:
             await self.voice.aclose()
         if self._thinking is not None:

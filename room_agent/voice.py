@@ -12,10 +12,10 @@ from livekit import rtc
 from room_agent.address import Address, AddressSettings, Company, address
 from room_agent.answering import Answering, Thinks, say_why_it_failed
 from room_agent.captions import Captions
-from room_agent.chat import TOPIC, Chat
 from room_agent.complaints import Complaints
 from room_agent.detector import Detector
 from room_agent.hearing import Services
+from room_agent.inbox import Written
 from room_agent.microphone import Microphone
 from room_agent.microphones import Microphones, Source, frames_of
 from room_agent.mind import Mind
@@ -27,7 +27,6 @@ from room_agent.troubles import Trouble
 from room_agent.turns import Question, asks_to_stop
 from room_agent.utterance import HearingCounters, Utterance
 
-MOST_READING = 32
 LOOKS_EVERY_S = 1.0
 """How often it is looked who left: nothing else may happen in the room when somebody has been away for too long."""
 CLOSE_TIMEOUT_S = 5.0
@@ -54,7 +53,6 @@ class Voice:
         self.mouth = mouth
         self._people, self._absences = People(room), Absences()
         self._captions = Captions(room)
-        self._chat = Chat()
         self.complaints = Complaints(self._captions, mouth, clock)
         self.answering = Answering(mind, thinking, self._captions, self.complaints, mouth, clock, self._people)
         self._hearing = HearingCounters()
@@ -67,7 +65,6 @@ class Voice:
         if self.mouth is not None:
             self.mouth.on_speaks = self.speaks
             await self.mouth.start(self._room)
-        self._room.register_text_stream_handler(TOPIC, self._on_chat)
         self._own(self.answering.run())
         self._own(self._look_again())
         self.follow()
@@ -80,7 +77,6 @@ class Voice:
 
     async def aclose(self) -> None:
         """Stop hearing, then speaking; what was sent to a vendor until then is counted when this returns."""
-        self._room.unregister_text_stream_handler(TOPIC)
         await self._microphones.aclose()
         for task in self._tasks:
             task.cancel()
@@ -105,7 +101,7 @@ class Voice:
         }
         hearing = {f"hearing_{name}": count for name, count in asdict(self._hearing).items()}
         counts |= self.answering.report() | hearing | self.complaints.report()
-        return counts | self._chat.counts.report() | self._mind.knowledge.counts.report()
+        return counts | self._mind.knowledge.counts.report()
 
     # What the microphones tell; see microphone.Listener.
 
@@ -124,6 +120,9 @@ class Voice:
         name = self._people.name(utterance.identity)
         self._take(utterance.identity, name, utterance.text, utterance.ended_at_s)
         self._captions.said(utterance.identity, name, utterance.track, utterance.text)
+
+    def written(self, message: Written) -> None:
+        self._take(message.identity, self._people.name(message.identity), message.text, message.at_s)
 
     def hears(self, well: bool) -> None:
         self.complaints.tell(Trouble.HEARING, well)
@@ -149,17 +148,6 @@ class Voice:
             async with asyncio.timeout(CLOSE_TIMEOUT_S):
                 await stream.aclose()
 
-    def _on_chat(self, reader: rtc.TextStreamReader, identity: str) -> None:
-        if len(self._tasks) > MOST_READING:
-            reader.close()
-            return
-        self._own(self._read(reader, identity))
-
-    async def _read(self, reader: rtc.TextStreamReader, identity: str) -> None:
-        verdict = await self._chat.receive(reader, identity, self._clock())
-        if verdict.taken:
-            self._take(identity, self._people.name(identity), verdict.text, self._clock())
-
     async def _look_again(self) -> None:
         while True:
             await asyncio.sleep(LOOKS_EVERY_S)
@@ -172,9 +160,9 @@ class Voice:
         self.answering.look()
 
     def _take(self, identity: str, name: str, text: str, at_s: float) -> None:
-        """Answer what is said or written to the agent; remember the rest."""
+        """Answer what is said or written to the agent; remember the rest, and what other agents say."""
         # Whoever waits for an answer's first word follows up what they asked; to call another or to mumble does not.
-        to_agent = self._address(identity, text).to_agent
+        to_agent = not self._people.is_agent(identity) and self._address(identity, text).to_agent
         if to_agent and asks_to_stop(text, self._settings.names):
             self.answering.forget(identity)
             self.answering.interrupt()

@@ -31,10 +31,11 @@ class LiveKit:
     key: str
     secret: str = field(repr=False)
 
-    def token(self, room: str, identity: str) -> str:
-        """Return a token with which `identity` joins `room`, to publish and to subscribe."""
-        grants = api.VideoGrants(room_join=True, room=room)
+    def token(self, room: str, identity: str, agent: bool = False) -> str:
+        """Return a token with which `identity` joins `room`, to publish and to subscribe, as a person or an agent."""
+        grants = api.VideoGrants(room_join=True, room=room, agent=agent)
         token = api.AccessToken(self.key, self.secret).with_identity(identity).with_grants(grants)
+        token = token.with_kind("agent" if agent else "standard")
         return token.with_ttl(dt.timedelta(minutes=10)).to_jwt()
 
 
