@@ -143,7 +143,7 @@ class Voice:
         detector = Detector(self._settings.pause_s)
         microphone = Microphone(source.identity, source.sid, self._services, detector, self, self._hearing, self._clock)
         try:
-            await microphone.run(event.frame async for event in stream)
+            await microphone.run((event.frame async for event in stream), source.gone)
         finally:
             self._captions.silent(source.sid)
             async with asyncio.timeout(CLOSE_TIMEOUT_S):
@@ -161,12 +161,12 @@ class Voice:
             self._take(identity, self._people.name(identity), verdict.text, self._clock())
 
     def _take(self, identity: str, name: str, text: str, at_s: float) -> None:
-        """Answer what is said or written to the agent; remember the rest."""
+        """Answer what is said or written to the agent by somebody who is still there; remember the rest."""
         to_agent = self._address(identity, text).to_agent
         if to_agent and asks_to_stop(text, self._settings.names):
             self.answering.forget(identity)
             self.answering.interrupt()
-        elif to_agent or self.answering.goes_on(identity):
+        elif (to_agent or self.answering.goes_on(identity)) and identity in self._people:
             self.answering.take(Question(identity=identity, name=name, text=text, asked_at_s=at_s))
         else:
             self.not_for_us += 1
