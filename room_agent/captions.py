@@ -7,7 +7,7 @@ import json
 import math
 import uuid
 from collections.abc import Coroutine, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import Any, Final
 
 import structlog
@@ -40,13 +40,18 @@ def _segment() -> str:
 class Segment:
     """The line that one microphone's utterance is written on; clients replace its text as long as its name stays."""
 
-    name: str = field(default_factory=_segment)
+    attributes: dict[str, str]
+    """Whose words it is, and its name."""
     written_at_s: float = -math.inf
     writing: asyncio.Task[None] | None = None
 
     def may_write(self, now_s: float) -> bool:
         """Tell whether the last text has been sent, some time ago."""
         return now_s - self.written_at_s >= SAYING_EVERY_S and (self.writing is None or self.writing.done())
+
+
+def _line(identity: str, speaker: str, track: str) -> Segment:
+    return Segment({IDENTITY: identity, SPEAKER: speaker, TRACK: track, SEGMENT: _segment()})
 
 
 class Captions:
@@ -59,23 +64,24 @@ class Captions:
         self.lost = 0
 
     def saying(self, identity: str, speaker: str, track: str, text: str, now_s: float) -> None:
-        """Write what a participant has said so far, in place of what stood there; not too often."""
-        segment = self._segments.setdefault(track, Segment())
-        if not segment.may_write(now_s):
+        """Write what a participant has said so far, in place of what stood there; not too often. Nothing ends it."""
+        if not text:
+            self.silent(track)
             return
-        segment.written_at_s = now_s
-        attributes = {IDENTITY: identity, SPEAKER: speaker, TRACK: track, SEGMENT: segment.name, FINAL: "false"}
-        segment.writing = self._own(self._send(text, attributes))
+        segment = self._segments.setdefault(track, _line(identity, speaker, track))
+        if segment.may_write(now_s):
+            segment.written_at_s = now_s
+            segment.writing = self._own(self._send(text, segment.attributes | {FINAL: "false"}))
 
     def said(self, identity: str, speaker: str, track: str, text: str) -> None:
         """Write what a participant said, as their words, in place of what was written of it so far."""
-        segment = self._segments.pop(track, None) or Segment()
-        attributes = {IDENTITY: identity, SPEAKER: speaker, TRACK: track, SEGMENT: segment.name, FINAL: "true"}
-        self._own(self._send(text, attributes, after=segment.writing))
+        segment = self._segments.pop(track, None)
+        self._end(segment or _line(identity, speaker, track), text)
 
     def silent(self, track: str) -> None:
-        """Forget a microphone that is no more."""
-        self._segments.pop(track, None)
+        """Take back what was written of an utterance that came to nothing; a microphone that is no more says none."""
+        if (segment := self._segments.pop(track, None)) is not None:
+            self._end(segment, "")
 
     def told(self, text: str, only_to: str | None = None) -> None:
         """Write a line of the agent's own, to everybody or to one participant."""
@@ -93,6 +99,9 @@ class Captions:
             _, late = await asyncio.wait(self._tasks, timeout=SEND_TIMEOUT_S)
             for task in late:
                 task.cancel()
+
+    def _end(self, segment: Segment, text: str) -> None:
+        self._own(self._send(text, segment.attributes | {FINAL: "true"}, after=segment.writing))
 
     async def _run(self, caption: AnswerCaption) -> None:
         try:

@@ -17,6 +17,8 @@ import structlog
 from livekit import rtc
 from livekit.agents import APIConnectOptions, APIError, stt
 
+from room_agent.pulse import felt_by
+
 REST_S = 10.0
 """How long a service that failed stands behind the others."""
 CONNECT_TIMEOUT_S = 4.0
@@ -63,13 +65,14 @@ class Ear:
         self.changed = asyncio.Event()
         self.broken = False
         self.answers = False
-        """Whether the service has said anything at all; of a voice it says at least that there is one."""
-        self._stream = service.stream(conn_options=APIConnectOptions(max_retry=0, timeout=CONNECT_TIMEOUT_S))
+        """Whether anything came from the service, be it that it hears no word."""
+        with felt_by(self._feel):
+            self._stream = service.stream(conn_options=APIConnectOptions(max_retry=0, timeout=CONNECT_TIMEOUT_S))
         self._reading = asyncio.create_task(self._read(), name="ear")
         self._finals: list[str] = []
         self._interim = ""
         self._speaking = False
-        self._flushed = self._final_since_flush = False
+        self._flushed = self._final_since_flush = self._felt_since = False
 
     def hear(self, frame: rtc.AudioFrame) -> None:
         with self._unless_it_ended():
@@ -77,13 +80,14 @@ class Ear:
 
     def flush(self) -> None:
         """Have all that was said so far told at once."""
-        self._flushed, self._final_since_flush = True, False
+        self._flushed, self._final_since_flush, self._felt_since = True, False, False
         with self._unless_it_ended():
             self._stream.flush()
 
     def forget(self) -> None:
         """Begin another utterance."""
-        self._finals, self._interim, self._flushed = [], "", False
+        self._finals, self._interim, self.answers = [], "", False
+        self._flushed = self._final_since_flush = False
         self.changed.clear()
 
     @property
@@ -95,6 +99,17 @@ class Ear:
     def caught_up(self) -> bool:
         """Whether nothing more is to come of what was said until the flush."""
         return bool(self._finals) and not self._interim and (not self._speaking or self._final_since_flush)
+
+    @property
+    def half_heard(self) -> bool:
+        """Whether its last words are not final yet."""
+        return bool(self._interim)
+
+    @property
+    def silent(self) -> bool:
+        """Whether nothing shows that the service lives: after the flush, and after each interim text, it owes more."""
+        owes = self._interim or (self._speaking and not self._final_since_flush)
+        return not (self._felt_since if owes else self.answers)
 
     def give_up(self) -> None:
         """Take the service for broken."""
@@ -122,6 +137,10 @@ class Ear:
         """
         return contextlib.suppress(RuntimeError)
 
+    def _feel(self) -> None:
+        self.answers = self._felt_since = True
+        self.changed.set()
+
     async def _read(self) -> None:
         try:
             async for event in self._stream:
@@ -137,16 +156,15 @@ class Ear:
 
     def _take(self, event: stt.SpeechEvent) -> None:
         kind = stt.SpeechEventType
-        self.answers = self.answers or event.type != kind.RECOGNITION_USAGE
+        if event.type == kind.RECOGNITION_USAGE:
+            return
+        self._feel()
         if event.type == kind.START_OF_SPEECH:
             self._speaking = True
         elif event.type == kind.END_OF_SPEECH:
             self._speaking = False
         elif event.type == kind.INTERIM_TRANSCRIPT:
-            self._interim = event.alternatives[0].text
+            self._interim, self._felt_since = event.alternatives[0].text, False
         elif event.type == kind.FINAL_TRANSCRIPT:
             self._finals.append(event.alternatives[0].text)
             self._interim, self._final_since_flush = "", self._flushed
-        else:
-            return
-        self.changed.set()

@@ -11,10 +11,11 @@ from livekit import rtc
 from livekit.agents.vad import VADEvent, VADEventType
 
 from room_agent.detector import Detector
-from room_agent.foretelling import Foretelling
 from room_agent.hearing import Ear, Service, Services
-from room_agent.utterance import HearingCounters, Listener, Utterance
-from room_agent.windows import RATE_HZ, SILENCE, newest
+from room_agent.inlet import Inlet
+from room_agent.telling import Telling
+from room_agent.utterance import HearingCounters, Listener
+from room_agent.windows import newest
 
 UNFINISHED_S = 0.5
 """How much longer than a pause an utterance that does not end like a sentence is waited on."""
@@ -22,18 +23,18 @@ LIKELY_OVER_S = 0.1
 """After so much silence one may begin to look up what was said; between two words there is less."""
 TOLD_TIMEOUT_S = 0.4
 UNTOLD_TIMEOUT_S = 1.5
-"""How long the service may take to tell the rest of an utterance; without a word of it so far, somewhat longer."""
+"""How long a service may take to tell the rest of an utterance; while no word of it is final, somewhat longer."""
 LEAST_ANSWERED_S = 1.0
 """Of this much sound with a voice in it, and some silence, a service that is alive has something to say."""
 MEND_S = 0.02
 LONGEST_TELLING_S = 10.0
 """All services together have no longer than this for one utterance."""
+LAST_TELLING_S = 3.0
+"""What was being said when the microphone went has no longer than this to be told."""
 HOLD_S = 2.0
 """How long a stream stays open in silence: a socket a sentence would cost a handshake a sentence."""
 LONGEST_S = 60.0
 """A sound without a pause for longer is music or noise; it is heard again once it has paused."""
-MOST_BEHIND_S = 2.0
-STILL_S = 0.5
 
 log = structlog.get_logger()
 
@@ -51,7 +52,6 @@ class Microphone:
         counters: HearingCounters,
         clock: Callable[[], float],
     ) -> None:
-        self._identity = identity
         self._track = track
         self._services = services
         self._detector = detector
@@ -62,26 +62,31 @@ class Microphone:
         self._sound: list[rtc.AudioFrame] = []
         self._sound_s = 0.0
         self._attempts = 0
-        # Positions in the sound, in samples: what the detector was given, has seen, and what an ear was.
-        self._given = self._seen = self._sent = 0
+        self._inlet = Inlet(detector, counters)
+        self._sent = 0
+        """Up to which of the detector's samples the ears were given them."""
         self._open = False
-        self._foretelling = Foretelling()
-        self._shown = ""
+        self._half = ""
+        self._telling = Telling(identity, track, listener, counters, clock)
         self._voice_ended_s = 0.0
         self._ending: asyncio.Task[None] | None = None
         self._tasks: set[asyncio.Task[None]] = set()
 
-    async def run(self, frames: AsyncIterator[rtc.AudioFrame]) -> None:
-        """Listen until the frames end, or until cancelled."""
-        self._own(self._feed(frames))
+    async def run(self, frames: AsyncIterator[rtc.AudioFrame], gone: asyncio.Event | None = None) -> None:
+        """Listen until the frames end or the microphone is gone, and tell what was said by then; or until cancelled."""
+        self._own(self._inlet.run(frames, gone or asyncio.Event(), lambda: self._open))
         try:
             async for event in self._detector.events():
                 self._on(event)
             if self._open:
-                self._pause()
+                self._over()
             if self._ending is not None:
-                await asyncio.wait({self._ending}, timeout=UNTOLD_TIMEOUT_S + UNFINISHED_S)
+                await asyncio.wait({self._ending}, timeout=LAST_TELLING_S)
+            if self._sound and self._text():
+                self._tell(self._text())
         finally:
+            if self._sound:
+                self._telling.lost()
             for task in self._tasks:
                 task.cancel()
             self._drop_ear()
@@ -93,42 +98,14 @@ class Microphone:
     @property
     def behind_s(self) -> float:
         """How much sound the detector has not seen yet."""
-        return (self._given - self._seen) / RATE_HZ
-
-    async def _feed(self, frames: AsyncIterator[rtc.AudioFrame]) -> None:
-        """Give the detector what comes, and silence where nothing does: a muted microphone sends no frames."""
-        coming: asyncio.Future[rtc.AudioFrame] | None = None
-        try:
-            while True:
-                coming = coming or asyncio.ensure_future(anext(frames))
-                await asyncio.wait({coming}, timeout=STILL_S)
-                if not coming.done():
-                    if self._open:
-                        self._give(SILENCE)
-                    continue
-                done, coming = coming, None
-                self._give(done.result())
-        except StopAsyncIteration:
-            pass
-        finally:
-            if coming is not None:
-                coming.cancel()
-            self._detector.end_input()
-
-    def _give(self, frame: rtc.AudioFrame) -> None:
-        if self.behind_s > MOST_BEHIND_S:
-            self._counters.audio_dropped_ms += round(1_000 * frame.duration)
-            return
-        self._given += frame.samples_per_channel
-        self._detector.push(frame)
+        return self._inlet.behind_s
 
     def _on(self, event: VADEvent) -> None:
-        self._seen = event.samples_index
+        self._inlet.seen = event.samples_index
         if event.type == VADEventType.START_OF_SPEECH:
             self._begin(event)
         elif event.type == VADEventType.END_OF_SPEECH and self._open:
-            self._voice_ended_s = self._clock() - self._detector.silent_s
-            self._pause()
+            self._over()
         elif event.type == VADEventType.INFERENCE_DONE and self._open:
             self._go_on(event)
 
@@ -139,8 +116,11 @@ class Microphone:
             # It was a pause within what is being said.
             self._ending.cancel()
             self._ending = None
-        elif self._ear is not None:
+        elif self._ear is not None and self._ear.caught_up:
             self._ear.forget()
+        else:
+            # What it still has to tell of the utterance before would be taken for words of this one.
+            self._drop_ear()
         self._open = True
         if self._ear is None:
             self._ear = self._listen(self._services.in_order()[0])
@@ -148,8 +128,9 @@ class Microphone:
 
     def _go_on(self, event: VADEvent) -> None:
         self._hear(event.frames[0], event.samples_index)
-        self._listener.voiced(self._identity, event.speech_duration)
-        self._show()
+        self._telling.voiced(event.speech_duration, self._detector.silent_s)
+        if self._ear is not None:
+            self._telling.show(self._ear.text)
         if self._detector.silent_s >= LIKELY_OVER_S:
             self._foretell()
         if self._sound_s > LONGEST_S:
@@ -158,14 +139,8 @@ class Microphone:
             self._pause()
 
     def _foretell(self) -> None:
-        ear = self._ear
-        if ear is not None and self._foretelling.worth_telling(ear.text, ear.caught_up, self._clock()):
-            self._listener.foretold(self._identity, ear.text)
-
-    def _show(self) -> None:
-        if self._ear is not None and self._ear.text not in ("", self._shown):
-            self._shown = self._ear.text
-            self._listener.hearing(self._identity, self._track, self._shown)
+        if self._ear is not None:
+            self._telling.foretell(self._ear.text, self._ear.caught_up)
 
     def _hear(self, frame: rtc.AudioFrame, until: int) -> None:
         self._sent = until
@@ -173,6 +148,10 @@ class Microphone:
         self._sound_s += frame.duration
         if self._ear is not None:
             self._ear.hear(frame)
+
+    def _over(self) -> None:
+        self._voice_ended_s = self._clock() - self._detector.silent_s
+        self._pause()
 
     def _pause(self) -> None:
         self._open = False
@@ -189,9 +168,12 @@ class Microphone:
             text = self._ear.text if self._ear is not None else ""
         if text and not text.endswith((".", "?", "!")):
             await asyncio.sleep(UNFINISHED_S)
-            text = self._ear.text if self._ear is not None else text
+            text = self._text() or text
         self._ending = None
         self._tell(text)
+        self._own(self._hold())
+
+    async def _hold(self) -> None:
         await asyncio.sleep(HOLD_S)
         if not self._open and self._ending is None:
             self._drop_ear()
@@ -208,35 +190,49 @@ class Microphone:
                 asked, end_s = ear, self._clock() + UNTOLD_TIMEOUT_S
             ear.changed.clear()
             left_s = end_s - self._clock()
+            soon = bool(ear.text) and not (ear.half_heard or ear.silent)
             try:
-                async with asyncio.timeout(min(left_s, TOLD_TIMEOUT_S) if ear.text else left_s):
+                async with asyncio.timeout(min(left_s, TOLD_TIMEOUT_S) if soon else left_s):
                     await ear.changed.wait()
                 self._foretell()
             except TimeoutError:
-                if ear.answers or self._sound_s < LEAST_ANSWERED_S:
+                if not self._gives_up(ear):
                     break
                 ear.give_up()
-        return ear.text if ear is not None else ""
+        return self._text()
+
+    def _gives_up(self, ear: Ear) -> bool:
+        """Tell whether another service is to hear it all, for this one is silent; the last one's half is kept."""
+        if not ear.silent or not (ear.answers or self._sound_s >= LEAST_ANSWERED_S):
+            return False
+        return self._attempts + 1 < self._services.attempts or not self._text()
+
+    def _text(self) -> str:
+        """Return what is heard of the utterance, or was by a service that then fell silent."""
+        return (self._ear.text if self._ear is not None else "") or self._half
 
     def _tell(self, text: str) -> None:
-        spoken_s, self._sound, self._sound_s, self._attempts = self._sound_s, [], 0.0, 0
-        self._foretelling.forget()
-        self._shown = ""
+        spoken_s = self._sound_s
+        self._forget()
         if not text:
+            self._telling.wordless()
             return
-        self._counters.utterances += 1
-        if self._ear is not None:
+        if self._ear is not None and not self._ear.silent:
             self._services.heard(self._ear.service)
-        self._listener.hears(True)
-        self._listener.heard(
-            Utterance(
-                identity=self._identity,
-                track=self._track,
-                text=text,
-                spoken_s=spoken_s,
-                ended_at_s=self._voice_ended_s,
-            )
-        )
+            self._listener.hears(True)
+        elif self._ear is not None:
+            self._services.failed(self._ear.service)
+        self._telling.told(text, spoken_s, self._voice_ended_s)
+
+    def _lose(self) -> None:
+        self._open = False
+        self._forget()
+        self._telling.lost()
+        self._listener.hears(False)
+
+    def _forget(self) -> None:
+        """Have nothing more of the utterance to say again."""
+        self._sound, self._sound_s, self._attempts, self._half = [], 0.0, 0, ""
 
     def _listen(self, service: Service) -> Ear:
         ear = Ear(service)
@@ -249,14 +245,15 @@ class Microphone:
         if ear is not self._ear:
             return
         self._services.failed(ear.service)
+        self._half = ear.text or self._half
         self._drop_ear()
         self._attempts += 1
         if not self._sound:
             return
         if self._attempts >= self._services.attempts:
-            self._counters.utterances_lost += 1
-            self._sound, self._sound_s, self._attempts, self._open = [], 0.0, 0, False
-            self._listener.hears(False)
+            # What the silent ones half heard is told all the same, where somebody waits to tell it.
+            if self._open or not self._half:
+                self._lose()
             return
         self._ear = self._listen(self._services.in_order()[0])
         for frame in self._sound:

@@ -8,61 +8,74 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable, Coroutine, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 from livekit import rtc
 
+from room_agent import places
 from room_agent.microphone import HOLD_S, say_why_it_ended
 from room_agent.windows import RATE_HZ, WINDOW_S
 
+LEAVING_S = 3.5
+"""How long a microphone that went is still listened to for what was just said into it."""
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Source:
-    """A participant's microphone, as the room knows it."""
+class Source(places.Microphone):
+    """A participant's microphone, and its sound."""
 
-    sid: str
-    identity: str
-    muted: bool
     track: rtc.Track
+    gone: asyncio.Event = field(default_factory=asyncio.Event)
+    """Set once there is nothing more to come of it."""
 
 
 class Microphones:
-    """The microphones of one room, at most so many at once; the first to be on are heard."""
+    """The microphones of one room, at most so many at once, shared among those who have one."""
 
     def __init__(self, most: int, listen: Callable[[Source], Coroutine[Any, Any, None]]) -> None:
         self._most = most
         self._listen = listen
-        self._tasks: dict[str, asyncio.Task[None]] = {}
+        self._heard: dict[str, tuple[Source, asyncio.Task[None]]] = {}
+        self._leaving: dict[asyncio.Task[None], asyncio.TimerHandle] = {}
         self.refused = 0
 
     def __len__(self) -> int:
-        return len(self._tasks)
+        return len(self._heard)
 
     def follow(self, room: rtc.Room) -> None:
         """Bring what is heard in line with the room as it is now.
 
         A muted microphone is kept for as long as its place is not needed: who presses to talk has just asked something.
         """
-        live = {one.sid: one for one in _microphones(room)}
-        for sid in [sid for sid, task in self._tasks.items() if sid not in live or task.done()]:
-            self._tasks.pop(sid).cancel()
-        waiting = [one for one in live.values() if not one.muted and one.sid not in self._tasks]
-        muted = [sid for sid in self._tasks if live[sid].muted]
-        for one in waiting:
-            if len(self._tasks) >= self._most and muted:
-                self._tasks.pop(muted.pop(0)).cancel()
-            if len(self._tasks) < self._most:
-                self._tasks[one.sid] = asyncio.create_task(self._listen(one), name=f"microphone {one.sid}")
-                self._tasks[one.sid].add_done_callback(say_why_it_ended)
-        self.refused = sum(one.sid not in self._tasks for one in waiting)
+        live = list(_microphones(room))
+        chosen = {one.sid: one for one in places.share(live, self._heard, self._most)}
+        for sid in [sid for sid, (_, task) in self._heard.items() if sid not in chosen or task.done()]:
+            self._let_go(*self._heard.pop(sid))
+        for sid, one in chosen.items():
+            if sid not in self._heard:
+                task = asyncio.create_task(self._listen(one), name=f"microphone {sid}")
+                task.add_done_callback(say_why_it_ended)
+                self._heard[sid] = one, task
+        self.refused = sum(not one.muted and one.sid not in chosen for one in live)
 
     async def aclose(self) -> None:
-        tasks, self._tasks = set(self._tasks.values()), {}
+        tasks = {*(task for _, task in self._heard.values()), *self._leaving}
+        self._heard = {}
         for task in tasks:
             task.cancel()
         if tasks:
             await asyncio.wait(tasks, timeout=2 * HOLD_S)
+
+    def _let_go(self, source: Source, task: asyncio.Task[None]) -> None:
+        """Have a microphone tell what was just said into it, within its time, and with at most so many others."""
+        source.gone.set()
+        if task.done():
+            return
+        if len(self._leaving) >= self._most:
+            next(iter(self._leaving)).cancel()
+        self._leaving[task] = asyncio.get_running_loop().call_later(LEAVING_S, task.cancel)
+        task.add_done_callback(lambda task: self._leaving.pop(task).cancel())
 
 
 def frames_of(track: rtc.Track) -> rtc.AudioStream:

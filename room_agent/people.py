@@ -1,4 +1,4 @@
-"""Knows the people in a room: who is there, and what each is called. Agents are none."""
+"""Knows the people in a room: who is there, and what each is or was called. Agents are none."""
 
 from __future__ import annotations
 
@@ -11,13 +11,16 @@ from room_agent.fence import clean_name
 
 LEFT_S = 10.0
 """How long somebody is missing until they count as gone: a connection that is set up anew is no leave."""
+MOST_GONE = 64
 
 
 class People:
-    """Those of one room, as it is now."""
+    """Those of one room, as it is now; of those who have just left their names, for what they said is told later."""
 
     def __init__(self, room: rtc.Room) -> None:
         self._room = room
+        self._gone: dict[str, str] = {}
+        room.on("participant_disconnected", self._leaves)
 
     def __contains__(self, identity: object) -> bool:
         return identity in self._room.remote_participants
@@ -40,7 +43,14 @@ class People:
 
     def name(self, identity: str) -> str:
         participant = self._room.remote_participants.get(identity)
-        return clean_name((participant.name if participant is not None else "") or identity)
+        name = participant.name if participant is not None else self._gone.get(identity)
+        return clean_name(name or identity)
+
+    def _leaves(self, participant: rtc.RemoteParticipant) -> None:
+        self._gone.pop(participant.identity, None)
+        self._gone[participant.identity] = participant.name
+        if len(self._gone) > MOST_GONE:
+            del self._gone[next(iter(self._gone))]
 
 
 class Absences:

@@ -16,6 +16,7 @@ from typing import Any
 
 import aiohttp
 
+from room_agent.pulse import who_feels
 from room_agent.usage_events import MOST_EVENTS, Service, UsageEvent, pieces, usage_event
 from room_agent.usage_journal import UsageJournal
 
@@ -208,6 +209,13 @@ def counting_ears(usage: SpeechUsage) -> aiohttp.ClientSession:
             query = self._response.url.query
             self._count = usage.socket("stt", query.get("model", ""))
             self._heard = HeardBytes(int(query.get("sample_rate", "16000")), int(query.get("channels", "1")))
+            self._feel = who_feels()
+
+        async def receive(self, *args: Any, **kwargs: Any) -> Any:
+            message = await super().receive(*args, **kwargs)
+            if self._feel is not None and message.type is aiohttp.WSMsgType.TEXT:
+                self._feel()
+            return message
 
         async def send_bytes(self, data: bytes, compress: int | None = None) -> None:
             amount = self._heard.add(len(data)) if self._sends else 0

@@ -28,7 +28,7 @@ class Listener(Protocol):
         """Say what someone has said so far and may leave at that; a few times for an utterance, not for each word."""
 
     def hearing(self, identity: str, track: str, text: str) -> None:
-        """Say what someone has said so far, in another wording than before."""
+        """Say what someone has said so far, in another wording than before; nothing, where it came to nothing."""
 
     def heard(self, utterance: Utterance) -> None: ...
 
@@ -47,5 +47,7 @@ class HearingCounters:
     microphones_refused: int = 0
     utterances: int = 0
     utterances_lost: int = 0
+    utterances_wordless: int = 0
+    """Voices in which no service heard a word."""
     sounds_cut: int = 0
     audio_dropped_ms: int = 0

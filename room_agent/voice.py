@@ -142,7 +142,7 @@ class Voice:
         detector = Detector(self._settings.pause_s)
         microphone = Microphone(source.identity, source.sid, self._services, detector, self, self._hearing, self._clock)
         try:
-            await microphone.run(event.frame async for event in stream)
+            await microphone.run((event.frame async for event in stream), source.gone)
         finally:
             self._captions.silent(source.sid)
             async with asyncio.timeout(CLOSE_TIMEOUT_S):
@@ -160,13 +160,13 @@ class Voice:
         self.answering.look()
 
     def _take(self, identity: str, name: str, text: str, at_s: float) -> None:
-        """Answer what is said or written to the agent; remember the rest, and what other agents say."""
+        """Answer what people who are still there say or write to the agent; remember the rest."""
         # Whoever waits for an answer's first word follows up what they asked; to call another or to mumble does not.
         to_agent = not self._people.is_agent(identity) and self._address(identity, text).to_agent
         if to_agent and asks_to_stop(text, self._settings.names):
             self.answering.forget(identity)
             self.answering.interrupt()
-        elif to_agent:
+        elif to_agent and not self._people.missing({identity}):
             self.answering.take(Question(identity=identity, name=name, text=text, asked_at_s=at_s))
         else:
             self.not_for_us += 1
