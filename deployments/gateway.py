@@ -145,13 +145,17 @@ class Gateway:
         self._attempts = Attempts(catalogue, self._meter, targets, time.monotonic, settings.hedging)
 
     async def open_room(self, request: OpenRoom) -> tuple[RoomToken, Tenant]:
-        """Return a token for the room's tenant; raises for a bad name, another tenant's metadata, or no such tenant."""
+        """Return a token for the room's tenant; raises for a bad name, another tenant's metadata, or no such tenant.
+
+        A dead job may tell what it used whatever has become of its tenant: all that costs asks for that again.
+        """
         name = parse_room(request.room)
         check_metadata(name, request.metadata)
-        tenant = await self._active(name.tenant_id)
+        tenant = await self._active(name.tenant_id, request.ended)
         token = issue_token(name, request.job_id, self.settings.rooms.token_ttl_s, self._clock())
-        await self._world.beat(self._beat(token, {}))
-        log.info("room opened", room=name.room, job=request.job_id)
+        if not request.ended:
+            await self._world.beat(self._beat(token, {}))
+            log.info("room opened", room=name.room, job=request.job_id)
         return token, tenant
 
     async def heartbeat(self, token: RoomToken, beat: Heartbeat) -> Beaten:
@@ -160,8 +164,9 @@ class Gateway:
         The usage comes first: what is spent is owed, whatever has become of the tenant since.
         """
         await self._meter.spent(token.tenant_id, self._speech.entries(token, beat.usage, self._clock()))
-        tenant = await self._active(token.tenant_id)
-        await self._world.beat(self._beat(token, beat.counters))
+        tenant = await self._active(token.tenant_id, beat.ended)
+        if not beat.ended:
+            await self._world.beat(self._beat(token, beat.counters))
         taken = tuple(dict.fromkeys(one.id for one in beat.usage))
         return Beaten(token=self._renewed(token), taken=taken, budget=self._meter.budget(tenant))
 
@@ -302,9 +307,9 @@ class Gateway:
         limits.take(tenant, self._clock())
         return Payer(tenant=tenant, room=token.name.room, service=service)
 
-    async def _active(self, tenant_id: str) -> Tenant:
+    async def _active(self, tenant_id: str, ended: bool = False) -> Tenant:
         tenant = await self._directory.tenant(tenant_id)
-        if not tenant.active:
+        if not tenant.active and not ended:
             raise TenantSuspended(param="tenant_id")
         return tenant
 

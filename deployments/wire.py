@@ -48,6 +48,8 @@ class OpenRoom(Body):
     room: Annotated[str, Field(max_length=1_024)]
     job_id: Annotated[str, Field(min_length=1, max_length=128)]
     metadata: Annotated[str, Field(max_length=16_384)]
+    ended: bool = False
+    """Whether the job is dead and this is about its bill only, which a suspended tenant owes too."""
 
 
 Finite = Annotated[float, AfterValidator(_finite)]
@@ -73,6 +75,8 @@ class Heartbeat(Body):
     counters: Annotated[
         dict[Annotated[str, Field(pattern=r"^[a-z][a-z0-9_]{0,63}$")], Finite], Field(max_length=64)
     ] = {}
+    ended: bool = False
+    """Whether the job is dead: what it used is all it has to say."""
 
 
 def _shape(value: Any) -> str | None:

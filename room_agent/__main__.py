@@ -48,7 +48,8 @@ def _debts(settings: AgentSettings) -> Debts:
     """Return what bills the jobs that died, which nobody else would."""
 
     def router_for(job: Job) -> RouterClient:
-        return RouterClient(settings.router_url, settings.agent_key, job.room, job.job_id, job.metadata)
+        url, key = settings.router_url, settings.agent_key
+        return RouterClient(url, key, job.room, job.job_id, job.metadata, ended=True)
 
     return Debts(settings.usage_dir, router_for)
 

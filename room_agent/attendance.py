@@ -121,7 +121,7 @@ class Attendance:
     async def _keep_open(self) -> None:
         """Open the room at the router, however long that takes, and beat for as long as the job lives."""
         self._opened = await self._open()
-        self._follow()
+        self._follow_on()
         await self._converse()
         # Rooms that open at once, at nine or when the router is back, do not beat at once from then on.
         pause_s = random.uniform(0.0, self._opened.limits.heartbeat_every_s)
@@ -129,13 +129,26 @@ class Attendance:
             await asyncio.sleep(pause_s)
             pause_s = self._opened.limits.heartbeat_every_s
             # Not only on events: a watch that failed is taken up again.
+            self._follow_on()
+            await self._beat_on()
+
+    def _follow_on(self) -> None:
+        try:
             self._follow()
+        except Exception as error:
+            log.error("the room is not followed by a fault of ours", error=type(error).__name__, exc_info=error)
+
+    async def _beat_on(self) -> None:
+        """Beat, or open the room again; whatever goes wrong with it, the next beat comes."""
+        try:
             try:
                 await self._beat()
             except TokenExpired:
                 self._opened = await self._open()
-            except RouterError as error:
-                log.warning("heartbeat not taken", error=type(error).__name__, detail=error.message)
+        except RouterError as error:
+            log.warning("heartbeat not taken", error=type(error).__name__, detail=error.message)
+        except Exception as error:
+            log.error("a heartbeat failed by a fault of ours", error=type(error).__name__, exc_info=error)
 
     async def _converse(self) -> None:
         """Take part in the conversation. A room whose agent cannot is still watched, and its heartbeat goes on."""

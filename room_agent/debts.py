@@ -57,11 +57,18 @@ class Debts:
         """Look after the directory until cancelled; less often while the router does not take what is owed."""
         wait_s = LOOK_EVERY_S
         while True:
-            try:
-                wait_s = LOOK_EVERY_S if await self.pay() else min(2 * wait_s, LONGEST_WAIT_S)
-            except OSError as error:
-                log.error("the usage of dead jobs cannot be read", error=error.strerror)
+            wait_s = LOOK_EVERY_S if await self._paid() else min(2 * wait_s, LONGEST_WAIT_S)
             await asyncio.sleep(wait_s)
+
+    async def _paid(self) -> bool:
+        """Pay; whatever goes wrong with it is told, and it is tried again."""
+        try:
+            return await self.pay()
+        except OSError as error:
+            log.error("the usage of dead jobs cannot be read", error=error.strerror)
+        except Exception as error:
+            log.error("dead jobs are not billed by a fault of ours", error=type(error).__name__, exc_info=error)
+        return False
 
     async def pay(self) -> bool:
         """Bill every dead job; return whether nothing is left. What the router does not take stays. Raises OSError."""
@@ -78,6 +85,17 @@ class Debts:
         return all_paid
 
     async def _tell(self, debt: Debt) -> bool:
+        """Return whether all of a dead job's usage was taken; one that cannot be told keeps none of the others back."""
+        try:
+            return await self._bill(debt)
+        except RouterError as error:
+            log.warning("a dead job's usage is not billed yet", job=debt.job.job_id, detail=error.message)
+        except Exception as error:
+            told = {"job": debt.job.job_id, "error": type(error).__name__}
+            log.error("a dead job's usage is not billed by a fault of ours", **told, exc_info=error)
+        return False
+
+    async def _bill(self, debt: Debt) -> bool:
         """Tell a dead job's usage as the job would have, though its room may be gone; return whether all was taken."""
         router = self._router_for(debt.job)
         try:
@@ -87,9 +105,6 @@ class Debts:
                 for taken in (await router.beat({}, [event.as_json() for event in some])).taken:
                     untold.pop(taken, None)
             await router.close()
-        except RouterError as error:
-            log.warning("a dead job's usage is not billed yet", job=debt.job.job_id, detail=error.message)
-            return False
         finally:
             await router.aclose()
         doubtful = sum(event.estimated for event in debt.events)

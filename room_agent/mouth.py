@@ -33,10 +33,16 @@ class _Speaker(Agent):
 
     async def tts_node(self, text: AsyncIterable[str], model_settings: ModelSettings) -> AsyncIterator[rtc.AudioFrame]:
         try:
-            async for frame in Agent.default.tts_node(self, text, model_settings):
+            async for frame in Agent.default.tts_node(self, _encodable(text), model_settings):
                 yield frame
         except APIError:
             return
+
+
+async def _encodable(text: AsyncIterable[str]) -> AsyncIterator[str]:
+    """Yield the text without lone surrogates: no vendor can be sent one, and its count would not be ours."""
+    async for piece in text:
+        yield piece.encode(errors="ignore").decode()
 
 
 class Mouth:

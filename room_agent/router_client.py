@@ -124,9 +124,11 @@ def tls() -> ssl.SSLContext:
 class RouterClient:
     """One room's way to the router. Every call has a deadline and raises RouterError."""
 
-    def __init__(self, url: str, agent_key: str, room: str, job_id: str, metadata: str) -> None:
+    def __init__(self, url: str, agent_key: str, room: str, job_id: str, metadata: str, *, ended: bool = False) -> None:
         self._agent_key = agent_key
-        self._opening = {"room": room, "job_id": job_id, "metadata": metadata}
+        # Told only where it is so: a router that does not know it yet still opens rooms.
+        self._ended = {"ended": True} if ended else {}
+        self._opening = {"room": room, "job_id": job_id, "metadata": metadata, **self._ended}
         self._room_path = f"/v1/rooms/{quote(room, safe='')}"
         self._token = ""
         self._http = httpx.AsyncClient(
@@ -153,7 +155,7 @@ class RouterClient:
 
     async def beat(self, counters: Mapping[str, float], usage: Sequence[Mapping[str, Any]] = ()) -> Beaten:
         """Send the counters and speech usage events; keeps a renewed token. An event may be sent until it is taken."""
-        body: dict[str, Any] = {"counters": dict(counters)}
+        body: dict[str, Any] = {"counters": dict(counters), **self._ended}
         if usage:
             body["usage"] = [dict(event) for event in usage]
         reply = await self._ask("POST", f"{self._room_path}/heartbeat", self._token, OPEN_TIMEOUT_S, json=body)
@@ -189,7 +191,7 @@ class RouterClient:
         try:
             async with asyncio.timeout(timeout_s):
                 response = await self._http.request(method, path, headers=headers, **body)
-        except (httpx.TransportError, TimeoutError) as error:
+        except (httpx.HTTPError, TimeoutError) as error:
             raise RouterAway(f"The router did not answer: {type(error).__name__}.") from None
         if response.is_success:
             return _json(response)

@@ -7,10 +7,11 @@ measured in tests/integration/test_voice.py). What a vendor charges for is what 
 
 from __future__ import annotations
 
+import asyncio
 import json
 import uuid
 from collections import Counter
-from collections.abc import Callable, Iterable
+from collections.abc import Awaitable, Callable, Iterable
 from dataclasses import dataclass
 from typing import Any
 
@@ -55,7 +56,7 @@ class SpeechUsage:
     def due(self) -> list[UsageEvent]:
         """Return every event not taken yet, the newest amounts among them."""
         for (service, model), amount in sorted(self._pending.items()):
-            if amount and len(self._events) < MOST_EVENTS:
+            if amount > 0 and len(self._events) < MOST_EVENTS:
                 self._seal(service, model, pieces(service, amount)[0])
         return list(self._events.values())
 
@@ -80,7 +81,8 @@ class SpeechUsage:
         for event in self._events.values():
             left[event.service] += event.amount
         for (service, _), amount in self._pending.items():
-            left[service] += amount
+            # Less than none, for it was taken back after it had been sealed, is set against what comes.
+            left[service] += max(amount, 0)
         return dict(left)
 
     def report(self) -> dict[str, float]:
@@ -176,13 +178,21 @@ class _CountingSocket(aiohttp.ClientWebSocketResponse):
     def _sends(self) -> bool:
         return not self.closed and not self._writer.transport.is_closing()
 
-    def _returned(self, amount: int) -> None:
-        """Note that a send has returned. The socket it found broken closes at once, and took none of it."""
-        transport = self._writer.transport
-        if amount and transport.is_closing():
-            self._count.refused(amount)
-        else:
+    async def _counted(self, amount: int, sending: Awaitable[None]) -> None:
+        """Send, and count it. The socket that a send finds broken closes at once, and took none of it.
+
+        Where it closed while the send waited, the piece may have left before: that stays on the bill.
+        """
+        transport, waited = self._writer.transport, asyncio.Event()
+        self._count.will_send(amount)
+        # The loop turns, and sets it, only if the send waits.
+        turn = asyncio.get_running_loop().call_soon(waited.set)
+        await sending
+        turn.cancel()
+        if not transport.is_closing():
             self._count.sent(transport.get_write_buffer_size())
+        elif amount and not waited.is_set():
+            self._count.refused(amount)
 
 
 async def _stay(session: object, context: object, redirected: aiohttp.TraceRequestRedirectParams) -> None:
@@ -219,9 +229,7 @@ def counting_ears(usage: SpeechUsage) -> aiohttp.ClientSession:
 
         async def send_bytes(self, data: bytes, compress: int | None = None) -> None:
             amount = self._heard.add(len(data)) if self._sends else 0
-            self._count.will_send(amount)
-            await super().send_bytes(data, compress)
-            self._returned(amount)
+            await self._counted(amount, super().send_bytes(data, compress))
 
     return _session(Socket)
 
@@ -237,9 +245,7 @@ def counting_mouths(usage: SpeechUsage) -> aiohttp.ClientSession:
 
         async def send_str(self, data: str, compress: int | None = None) -> None:
             amount = self._characters(json.loads(data)) if self._sends else 0
-            self._count.will_send(amount)
-            await super().send_str(data, compress)
-            self._returned(amount)
+            await self._counted(amount, super().send_str(data, compress))
 
         def _characters(self, message: dict[str, Any]) -> int:
             context = str(message.get("context_id"))

@@ -14,9 +14,11 @@ import pytest
 from aiohttp import web
 
 from room_agent.debts import Debts
-from room_agent.router_client import RouterClient
+from room_agent.router_client import RouterClient, RouterRefused
 from room_agent.usage_journal import Job, UsageJournal
+from tests.acceptance.stack import eventually
 from tests.integration.scripted_router import ScriptedRouter
+from tests.integration.world import KEYS, gateway_in_process, served
 
 ROOM = "tenant_acme_standup"
 DIES = f"""
@@ -90,10 +92,19 @@ async def killed(directory: Path, pieces: int = 3) -> None:
 
 
 def debts(directory: Path, router: ScriptedRouter) -> Debts:
-    def router_for(job: Job) -> RouterClient:
-        return RouterClient(router.url, "agent-key", job.room, job.job_id, job.metadata)
+    return Debts(directory, lambda job: router_of(router.url, job))
 
-    return Debts(directory, router_for)
+
+def router_of(url: str, job: Job, key: str = "agent-key") -> RouterClient:
+    return RouterClient(url, key, job.room, job.job_id, job.metadata, ended=True)
+
+
+def died(directory: Path, name: str, room: str = ROOM) -> None:
+    """Leave the journal of a job that heard 50 ms."""
+    tenant = room.split("_")[1]
+    journal = UsageJournal.create(directory, Job(room=room, job_id=name, metadata=f'{{"tenant_id": "{tenant}"}}'))
+    journal.will(1, "stt", "nova-3", 50)
+    journal.close(settled=False)
 
 
 def journals(directory: Path) -> list[Path]:
@@ -164,6 +175,48 @@ async def test_two_workers_bill_a_dead_job_once(tmp_path: Path) -> None:
     async with ScriptedRouter().running() as router:
         await asyncio.gather(*(debts(tmp_path, router).pay() for _ in range(2)))
         assert len(router.usage) == 4 and router.opened == 1
+
+
+async def test_a_job_that_cannot_be_told_of_keeps_no_other_back(tmp_path: Path) -> None:
+    for name in ("AJ_1", "AJ_2", "AJ_3"):
+        died(tmp_path, name)
+    router = ScriptedRouter()
+
+    def faulty(job: Job) -> RouterClient:
+        if job.job_id == "AJ_2":
+            raise IndexError
+        return router_of(router.url, job)
+
+    async with router.running():
+        assert not await Debts(tmp_path, faulty).pay()
+        assert billed(router) == [(50, True)] * 2 and len(journals(tmp_path)) == 1
+
+
+async def test_the_look_after_debts_outlives_a_fault_of_ours(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("room_agent.debts.LOOK_EVERY_S", 0.05)
+    died(tmp_path, "AJ_1")
+    async with ScriptedRouter().running() as router:
+        looking = debts(tmp_path, router)
+        looking._directory = None  # type: ignore[assignment]
+        running = asyncio.create_task(looking.run())
+        await asyncio.sleep(0.2)
+        looking._directory = tmp_path
+        await eventually(lambda: journals(tmp_path) == [])
+        running.cancel()
+    assert billed(router) == [(50, True)]
+
+
+async def test_a_suspended_tenants_dead_job_is_billed_and_its_token_opens_nothing_else(tmp_path: Path) -> None:
+    room, usage = "tenant_initech_x", tmp_path / "usage"
+    died(usage, "AJ_1", room)
+    async with gateway_in_process(tmp_path) as (gateway, world), served(gateway) as url:
+        assert await Debts(usage, lambda job: router_of(url, job, KEYS.agent[0])).pay() and journals(usage) == []
+        assert (await world.totals("initech")).settled_nanousd == 50 * 80 and await world.of("initech") == ()
+        client = router_of(url, Job(room=room, job_id="AJ_1", metadata='{"tenant_id": "initech"}'), KEYS.agent[0])
+        await client.open()
+        with pytest.raises(RouterRefused, match="403 tenant_suspended"):
+            await client.search("What is it?", None, top_k=1, timeout_s=5)
+        await client.aclose()
 
 
 async def test_where_nobody_died_nothing_is_asked(tmp_path: Path) -> None:

@@ -5,18 +5,14 @@ from __future__ import annotations
 import asyncio
 import time
 from collections.abc import AsyncIterator, Callable
-from contextlib import asynccontextmanager
 from dataclasses import replace
 
 import aiohttp
 import pytest
 import pytest_asyncio
-import uvicorn
 
 from deployments.attempts import Answered
-from deployments.gateway import Gateway
 from deployments.providers.emulator import Fault
-from deployments.routes import build_routes
 from routing.breaker import BreakerSettings
 from routing.catalogue import text_tokens
 from routing.errors import ProviderTimeout
@@ -26,7 +22,7 @@ from routing.retry import RetrySettings
 from tests.integration.conftest import room_token
 from tests.integration.fault_bench import CHAT, QUESTION, TOKEN, Bench, ended, gateway
 from tests.integration.fault_table import ROUTES, SHORT, Route, Timers
-from tests.integration.world import JournalWorld
+from tests.integration.world import JournalWorld, served
 
 pytestmark = pytest.mark.asyncio(loop_scope="module")
 
@@ -109,20 +105,6 @@ async def test_a_caller_who_leaves_lets_the_vendor_go_and_owes_what_was_set_asid
         await asyncio.wait({call})
         assert call.cancelled() and await bill(world) == ("cancelled", 1, True)
         assert (await ended(asked, route.how)).how == "stop"
-
-
-@asynccontextmanager
-async def served(asked: Gateway) -> AsyncIterator[str]:
-    """Yield the address of the gateway's routes behind a real server."""
-    config = uvicorn.Config(build_routes(asked), port=0, log_config=None, lifespan="off", timeout_graceful_shutdown=1)
-    server = uvicorn.Server(config)
-    running = asyncio.create_task(server.serve())
-    await until(lambda: server.started)
-    try:
-        yield f"http://127.0.0.1:{server.servers[0].sockets[0].getsockname()[1]}"
-    finally:
-        server.should_exit = True
-        await running
 
 
 @routes("streamed")

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import AsyncIterator
 
 import pytest
+from aiohttp import web
 
 from room_agent.router_client import (
     RouterAway,
@@ -76,6 +77,16 @@ async def test_how_long_to_wait_is_heard_and_bounded(
     with pytest.raises(RouterBusy) as refused:
         await client.describe(b"jpeg", {})
     assert refused.value.retry_after_s == waited
+
+
+async def test_a_router_whose_answer_cannot_be_unpacked_is_away(router: ScriptedRouter, client: RouterClient) -> None:
+    def packed(status: int) -> web.Response:
+        return web.Response(body=b"<html>no</html>", status=status, headers={"content-encoding": "gzip"})
+
+    router._refusal = packed  # type: ignore[method-assign]
+    router.beat_statuses.append(502)
+    with pytest.raises(RouterAway):
+        await client.beat({})
 
 
 async def test_a_router_that_is_not_there_is_away() -> None:

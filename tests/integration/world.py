@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import io
 import random
 import time
@@ -11,6 +12,7 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
+import uvicorn
 from PIL import Image, ImageDraw
 
 from cluster.costs.journal import Journal
@@ -19,6 +21,7 @@ from cluster.rooms import RoomBook
 from deployments.auth import Keys
 from deployments.gateway import Gateway, GatewaySettings, Leaves
 from deployments.leaf import Leaf
+from deployments.routes import build_routes
 from deployments.settings import (
     EmbeddingsSettings,
     RoomSettings,
@@ -149,3 +152,18 @@ async def gateway_in_process(
     yield Gateway(settings, load_catalogue(), KEYS, leaves, world, directory or Tenants(), dice=random.Random(7)), world
     await leaf.aclose()
     await world.aclose()
+
+
+@asynccontextmanager
+async def served(asked: Gateway) -> AsyncIterator[str]:
+    """Yield the address of the gateway's routes behind a real server."""
+    config = uvicorn.Config(build_routes(asked), port=0, log_config=None, lifespan="off", timeout_graceful_shutdown=1)
+    server = uvicorn.Server(config)
+    running = asyncio.create_task(server.serve())
+    while not server.started:  # noqa: ASYNC110 the server has no event to wait on
+        await asyncio.sleep(0.02)
+    try:
+        yield f"http://127.0.0.1:{server.servers[0].sockets[0].getsockname()[1]}"
+    finally:
+        server.should_exit = True
+        await running

@@ -49,6 +49,18 @@ def test_more_than_one_event_may_hold_is_told_in_several() -> None:
     assert [event.characters for event in speech.due()] == [1_000_000, 500_000]
 
 
+def test_what_is_taken_back_after_it_was_told_is_set_against_what_comes() -> None:
+    speech = usage()
+    speech.count("stt", "nova-3", 50)
+    told = speech.due()
+    speech.count("stt", "nova-3", -50)
+    assert speech.due() == told and not speech.settled and speech.unbilled == {"stt": 50, "tts": 0}
+    speech.taken([event.id for event in told])
+    assert speech.due() == [] and speech.settled
+    speech.count("stt", "nova-3", 70)
+    assert [event.audio_ms for event in speech.due()] == [20]
+
+
 def test_nothing_used_is_nothing_told() -> None:
     speech = usage()
     speech.count("stt", "nova-3", 0)

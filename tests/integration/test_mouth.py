@@ -1,0 +1,124 @@
+"""A room's voice at its vendor's bad moments, through livekit's session and the emulator on real sockets; no room."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from dataclasses import dataclass, field
+
+import pytest
+from livekit import rtc
+from livekit.agents.voice.io import AudioOutput, AudioOutputCapabilities
+
+from deployments.providers.emulator import Emulator, Fault
+from room_agent.mouth import REST_S, Mouth
+from room_agent.speech_usage import SpeechUsage, counting_mouths
+from room_agent.vendors import voices
+from tests.integration.voiced import settings_for
+
+FLASH, TURBO = "eleven_flash_v2_5", "eleven_turbo_v2_5"
+
+
+class Loudspeaker(AudioOutput):
+    """Plays what it is given at once, and knows how long it was."""
+
+    def __init__(self) -> None:
+        super().__init__(label="loudspeaker", capabilities=AudioOutputCapabilities(pause=False), sample_rate=24_000)
+        self.played_s = self._playing_s = 0.0
+
+    async def capture_frame(self, frame: rtc.AudioFrame) -> None:
+        await super().capture_frame(frame)
+        self._playing_s += frame.duration
+
+    def flush(self) -> None:
+        super().flush()
+        self.clear_buffer()
+
+    def clear_buffer(self) -> None:
+        if self._playing_s:
+            played_s, self._playing_s = self._playing_s, 0.0
+            self.played_s += played_s
+            self.on_playback_finished(playback_position=played_s, interrupted=False)
+
+
+@dataclass
+class Speaker:
+    """A mouth, what it says heard and counted."""
+
+    emulator: Emulator
+    usage: SpeechUsage
+    mouth: Mouth
+    loudspeaker: Loudspeaker
+    told: list[bool] = field(default_factory=list)
+
+    async def say(self, *words: str) -> float:
+        """Say an answer whose words come as they are; return how long it sounded."""
+
+        async def coming() -> AsyncIterator[str]:
+            for word in words:
+                yield word
+
+        before_s = self.loudspeaker.played_s
+        handle = self.mouth.say(coming())
+        assert handle is not None
+        async with asyncio.timeout(60):
+            await self.mouth.finished(handle)
+        return self.loudspeaker.played_s - before_s
+
+    def charged(self) -> int:
+        return sum(seen.characters for seen in self.emulator.journal)
+
+
+@asynccontextmanager
+async def speaking(emulator: Emulator, *models: str) -> AsyncIterator[Speaker]:
+    """Yield a mouth whose rest after a failure is over at once."""
+    usage, asked = SpeechUsage(time.time), iter(range(10_000))
+    async with counting_mouths(usage) as http:
+        plugins = voices(settings_for(emulator, tts_models=models), http)
+        mouth = Mouth(plugins, lambda: next(asked) * REST_S)
+        await mouth.start(None)
+        mouth.session.output.audio = loudspeaker = Loudspeaker()
+        speaker = Speaker(emulator, usage, mouth, loudspeaker)
+        mouth.on_speaks = speaker.told.append
+        yield speaker
+        await mouth.aclose()
+
+
+@pytest.fixture
+async def emulator() -> AsyncIterator[Emulator]:
+    async with Emulator().running() as emulator:
+        yield emulator
+
+
+@pytest.mark.parametrize("after_chunks", [0, 1])
+async def test_after_an_answer_that_a_silent_socket_swallowed_the_next_one_sounds(
+    emulator: Emulator, after_chunks: int
+) -> None:
+    emulator.plan(Fault(stall_after_chunks=after_chunks, stall_s=60), vendor="elevenlabs")
+    async with speaking(emulator, FLASH) as speaker:
+        swallowed_s = await speaker.say("The first answer has a second half. ", "This is it.")
+        assert [await speaker.say("The second answer is heard.") > 1 for _ in range(3)] == [True] * 3
+        assert swallowed_s < 2 and speaker.told.count(False) == 1
+        # The silent socket is closed, and every text that was begun in it.
+        assert emulator.journal[0].ended_at_s is not None and emulator.journal[1].ended_at_s is not None
+        assert speaker.usage.characters == speaker.charged()
+
+
+async def test_where_one_voice_is_silent_the_next_one_says_it_and_the_first_gets_a_new_socket(
+    emulator: Emulator,
+) -> None:
+    emulator.plan(Fault(stall_after_chunks=0, stall_s=60), vendor="elevenlabs")
+    async with speaking(emulator, FLASH, TURBO) as speaker:
+        assert await speaker.say("The first answer.") > 0.5 and speaker.told.count(False) == 0
+        begun_s = time.monotonic()
+        assert await speaker.say("The second answer.") > 0.5 and time.monotonic() - begun_s < 2
+        assert emulator.journal[0].model == FLASH and emulator.journal[0].ended_at_s is not None
+    assert speaker.usage.characters == speaker.charged()
+
+
+async def test_half_a_character_of_a_models_is_not_sent_and_what_is_around_it_sounds(emulator: Emulator) -> None:
+    async with speaking(emulator, FLASH) as speaker:
+        assert await speaker.say("It is \ud83d", "fine\udc00.") > 0.3
+        assert speaker.usage.characters == speaker.charged() == len("It is fine.")
