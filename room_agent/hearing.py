@@ -60,8 +60,10 @@ class Services:
 class Ear:
     """One stream to one service. What it says so far can be read at any time; `changed` tells when it said more."""
 
-    def __init__(self, service: Service) -> None:
+    def __init__(self, service: Service, late: bool = False) -> None:
         self.service = service
+        self.late = late
+        """Whether it is told at once what was said for a while: the end of a part of it is then no end of all."""
         self.changed = asyncio.Event()
         self.broken = False
         self.answers = False
@@ -86,7 +88,7 @@ class Ear:
 
     def forget(self) -> None:
         """Begin another utterance."""
-        self._finals, self._interim, self.answers = [], "", False
+        self._finals, self._interim, self.answers, self.late = [], "", False, False
         self._flushed = self._final_since_flush = False
         self.changed.clear()
 
@@ -97,7 +99,9 @@ class Ear:
 
     @property
     def caught_up(self) -> bool:
-        """Whether nothing more is to come of what was said until the flush."""
+        """Whether nothing more is to come of what was said until the flush; never known of a late one."""
+        if self.late:
+            return False
         return bool(self._finals) and not self._interim and (not self._speaking or self._final_since_flush)
 
     @property
@@ -108,8 +112,12 @@ class Ear:
     @property
     def silent(self) -> bool:
         """Whether nothing shows that the service lives: after the flush, and after each interim text, it owes more."""
-        owes = self._interim or (self._speaking and not self._final_since_flush)
-        return not (self._felt_since if owes else self.answers)
+        return not (self._felt_since if self.owes else self.answers)
+
+    @property
+    def owes(self) -> bool:
+        """Whether it has begun to tell something that it has not told to the end."""
+        return bool(self._interim) or (self._speaking and (self.late or not self._final_since_flush))
 
     def give_up(self) -> None:
         """Take the service for broken."""

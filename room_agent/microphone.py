@@ -187,13 +187,15 @@ class Microphone:
                 await asyncio.sleep(MEND_S)
                 continue
             if ear is not asked:
-                asked, end_s = ear, self._clock() + UNTOLD_TIMEOUT_S
+                asked, end_s = ear, self._clock() + _patience_s(ear)
             ear.changed.clear()
             left_s = end_s - self._clock()
-            soon = bool(ear.text) and not (ear.half_heard or ear.silent)
+            soon = bool(ear.text) and not (ear.half_heard or ear.silent or (ear.late and ear.owes))
             try:
                 async with asyncio.timeout(min(left_s, TOLD_TIMEOUT_S) if soon else left_s):
                     await ear.changed.wait()
+                if ear.late:
+                    end_s = self._clock() + _patience_s(ear)
                 self._foretell()
             except TimeoutError:
                 if not self._gives_up(ear):
@@ -234,8 +236,8 @@ class Microphone:
         """Have nothing more of the utterance to say again."""
         self._sound, self._sound_s, self._attempts, self._half = [], 0.0, 0, ""
 
-    def _listen(self, service: Service) -> Ear:
-        ear = Ear(service)
+    def _listen(self, service: Service, late: bool = False) -> Ear:
+        ear = Ear(service, late)
         self._own(self._mend(ear))
         return ear
 
@@ -255,7 +257,7 @@ class Microphone:
             if self._open or not self._half:
                 self._lose()
             return
-        self._ear = self._listen(self._services.in_order()[0])
+        self._ear = self._listen(self._services.in_order()[0], late=True)
         for frame in self._sound:
             self._ear.hear(frame)
         if not self._open:
@@ -272,6 +274,11 @@ class Microphone:
         task.add_done_callback(self._tasks.discard)
         task.add_done_callback(say_why_it_ended)
         return task
+
+
+def _patience_s(ear: Ear) -> float:
+    """Return how long a service may say nothing; who is told all at once has more to tell of."""
+    return 2 * UNTOLD_TIMEOUT_S if ear.late else UNTOLD_TIMEOUT_S
 
 
 def say_why_it_ended(task: asyncio.Task[None]) -> None:

@@ -163,6 +163,8 @@ async def test_who_interrupts_the_answer_does_not_hear_its_end(scene: Scene) -> 
         (answer,) = ann.answers()
         assert answer.attributes["rayroom.interrupted"] == "true"
         await held.tells("voice_interruptions", 1)
+        # To ask for quiet is no question: nothing more is said.
+        assert len(ann.answers()) == 1
 
 
 @pytest.mark.kills
