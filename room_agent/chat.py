@@ -36,6 +36,8 @@ class ChatSettings:
     most_open: int = 5
     """So many of one sender's messages may be on their way in: as many as the burst, which may come all at once."""
     most_open_in_all: int = 64
+    known_within_s: float = 5.0
+    """How long a message waits for the news of who its sender is: it may overtake that by seconds."""
     most_early: int = 16
     """So many messages wait while the agent is not ready yet."""
     told_every_s: float = 10.0

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 from collections import Counter, deque
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
+from typing import Any
 
 from livekit import rtc
 
@@ -46,6 +48,8 @@ class Inbox:
         self._reading: dict[asyncio.Task[None], str] = {}
         self._tasks: set[asyncio.Task[None]] = set()
         self.counts = ChatCounts()
+        self._somebody_came = asyncio.Event()
+        room.on("participant_connected", self._on_newcomer)
         room.register_text_stream_handler(TOPIC, self._on_stream)
 
     def deliver(self, take: Callable[[Written], None]) -> None:
@@ -57,6 +61,7 @@ class Inbox:
     async def aclose(self) -> None:
         """Receive no more; what was not read, or not taken by anybody, is counted when this returns."""
         self._room.unregister_text_stream_handler(TOPIC)
+        self._room.off("participant_connected", self._on_newcomer)
         for task in [*self._reading]:
             self._stop(task, "not whole")
         for _ in self._early:
@@ -82,10 +87,23 @@ class Inbox:
 
     async def _read(self, reader: Reader, identity: str) -> None:
         verdict = await read(reader, self._settings)
-        if verdict.taken:
-            self._give(Written(identity, verdict.text, self._clock()))
-        else:
+        if not verdict.taken:
             self._refuse(verdict.why, identity)
+            return
+        written = Written(identity, verdict.text, self._clock())
+        await self._until_known(identity)
+        self._give(written)
+
+    def _on_newcomer(self, *_: Any) -> None:
+        self._somebody_came.set()
+        self._somebody_came = asyncio.Event()
+
+    async def _until_known(self, identity: str) -> None:
+        """Wait until the room says who somebody is, but not for ever: they may have left."""
+        with contextlib.suppress(TimeoutError):
+            async with asyncio.timeout(self._settings.known_within_s):
+                while identity not in self._people:
+                    await self._somebody_came.wait()
 
     def _give(self, written: Written) -> None:
         if self._take is not None:

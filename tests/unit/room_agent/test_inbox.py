@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import asyncio
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
+from typing import Any
 
 from livekit import rtc
 
@@ -17,13 +18,15 @@ class Desk:
     """An inbox in a room that nobody has joined, and what came out of it."""
 
     settings: ChatSettings
+    known_within_s: float = 0.0
     now_s: float = 0.0
     told: list[tuple[str, str]] = field(default_factory=list)
     taken: list[Written] = field(default_factory=list)
 
     def __post_init__(self) -> None:
         self.room = rtc.Room()
-        self.inbox = Inbox(self.room, lambda text, to: self.told.append((to, text)), lambda: self.now_s, self.settings)
+        settings = replace(self.settings, known_within_s=self.known_within_s)
+        self.inbox = Inbox(self.room, lambda text, to: self.told.append((to, text)), lambda: self.now_s, settings)
 
     def send(self, sender: str, *pieces: str, then: str = "end") -> Stream:
         stream = Stream(*pieces, then=then)
@@ -107,6 +110,22 @@ async def test_a_flood_is_not_read_is_counted_and_is_told_of_once_in_ten_seconds
     for _ in range(9):
         desk.send("mallory", "spam")
     assert len(desk.told) == 2
+
+
+async def test_a_message_that_overtakes_the_news_of_its_sender_waits_for_it_and_not_for_ever() -> None:
+    desk = Desk(ChatSettings(), known_within_s=0.2)
+    desk.inbox.deliver(desk.taken.append)
+    newcomer: Any = object()
+    for sender, text in (("ann", "one"), ("ann", "two"), ("gone", "three")):
+        desk.send(sender, text)
+    await settled()
+    assert desk.taken == []
+    desk.room._remote_participants["ann"] = newcomer
+    desk.room.emit("participant_connected", newcomer)
+    await settled()
+    assert [one.text for one in desk.taken] == ["one", "two"]
+    await asyncio.sleep(0.3)
+    assert [one.text for one in desk.taken] == ["one", "two", "three"]
 
 
 async def test_an_empty_message_is_counted_and_needs_no_word() -> None:
