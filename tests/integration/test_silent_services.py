@@ -51,10 +51,10 @@ async def test_half_a_question_is_told_where_every_service_fails(emulator: Emula
 
 
 async def test_what_comes_after_an_utterance_was_told_is_not_taken_for_the_next_one(emulator: Emulator) -> None:
-    emulator.plan(Fault(stall_after_chunks=1, stall_s=3.0), vendor="deepgram", times=2)
+    emulator.plan(Fault(stall_after_chunks=1, stall_s=4.0), vendor="deepgram", times=2)
     emulator.script.add(WHOLE, WHOLE, "And now?")
     async with listening(emulator) as ear:
-        said = await ear.hear(silence(300), speech(1_500), silence(4_400), speech(900), silence(1_000))
+        said = await ear.hear(silence(300), speech(1_500), silence(5_500), speech(900), silence(1_000))
         assert WHOLE.startswith(said[0]) and said[1:] == ["And now?"]
 
 
