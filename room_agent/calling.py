@@ -6,6 +6,8 @@ import re
 import unicodedata
 from dataclasses import dataclass
 
+from room_agent.wording import both_ends
+
 READ_CHARS = 2_000
 
 _WORD = re.compile(r"(?P<before>[^\w']*)(?P<word>[\w']+)(?=(?P<after>[^\w']*))")
@@ -66,7 +68,7 @@ Name = tuple[str, ...]
 def sentences(text: str) -> list[list[Word]]:
     """Return the words of each sentence or line."""
     # Compatibility forms are letters too: chat clients send full-width ones. One character may become eighteen.
-    plain = unicodedata.normalize("NFKC", text[:READ_CHARS])[:READ_CHARS]
+    plain = unicodedata.normalize("NFKC", both_ends(text, READ_CHARS))[: 2 * READ_CHARS]
     return [found for part in _SENTENCE_END.split(plain) if (found := words(part))]
 
 

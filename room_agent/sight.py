@@ -8,8 +8,9 @@ from __future__ import annotations
 import re
 from collections.abc import Iterable
 
-READ_CHARS = 1_000
-"""A question longer than twice this is looked at from both ends: it stands before or after what is pasted."""
+from room_agent.wording import both_ends
+
+READ_CHARS = 2_000
 LEAST_SHARED = 2
 """Of so many words with what is shown now, a question is about it; one alone may be chance."""
 
@@ -84,8 +85,7 @@ def asks_about_screen(text: str, shown: Iterable[str] = ()) -> bool:
     It names a thing on a screen or a place on it, speaks of seeing or showing, points with a "this" that is no stretch
     of time, or says what `shown`, the descriptions of what is shown now, say too.
     """
-    ends = text if len(text) <= 2 * READ_CHARS else f"{text[:READ_CHARS]} {text[-READ_CHARS:]}"
-    asked = " ".join(ends.lower().replace("\u2019", "'").split())
+    asked = " ".join(both_ends(text, READ_CHARS).lower().replace("\u2019", "'").split())
     return _ABOUT.search(asked) is not None or any(_share(asked, one) for one in shown)
 
 

@@ -1,4 +1,7 @@
-"""Tells whether two wordings ask for the same, so that what was looked up for one serves the other. English."""
+"""Tells whether two wordings ask for the same, so that what was looked up for one serves the other. English.
+
+Tells too where in a long text to look for what is asked.
+"""
 
 from __future__ import annotations
 
@@ -29,3 +32,9 @@ def _words(text: str) -> list[str]:
 
 def _weighty(words: list[str]) -> list[str]:
     return [word for word in words if word not in _LIGHT]
+
+
+def both_ends(text: str, most_chars: int) -> str:
+    """Return a text's beginning and end: what is asked stands before or after what is pasted."""
+    half = most_chars // 2
+    return text if len(text) <= most_chars else f"{text[:half]}\n{text[-half:]}"

@@ -110,6 +110,11 @@ def test_a_name_that_is_only_spoken_of_is_no_call(text: str) -> None:
     assert not said(text).to_agent
 
 
+@pytest.mark.parametrize("text", ["{log} Rayroom, what is it?", "Rayroom, what is this?\n{log}"])
+def test_a_call_is_heard_before_and_after_what_is_pasted(text: str) -> None:
+    assert said(text.format(log="a line of a log " * 300)).to_agent
+
+
 def test_with_nobody_else_in_the_room_the_agent_is_meant() -> None:
     assert said("what is on the slide", ALONE) == Address(True, "nobody else is here")
     assert said("Will this work?", ALONE).to_agent
