@@ -49,26 +49,27 @@ def _openai(account: Account) -> Ask:
     import openai
 
     http = openai.DefaultAioHttpClient(limits=LIMITS, follow_redirects=False)
-    client = openai.AsyncOpenAI(api_key=account.key, base_url=account.base_url, max_retries=0, http_client=http)
-    models = client.models
-
-    async def asked(watch: Watch) -> Said:
-        async with client:
-            return await _one_by_one(account, watch, models.retrieve, models.list)
-
-    return asked
+    return _by_sdk(
+        account, openai.AsyncOpenAI(api_key=account.key, base_url=account.base_url, max_retries=0, http_client=http)
+    )
 
 
 def _anthropic(account: Account) -> Ask:
     import anthropic
 
     http = anthropic.DefaultAioHttpClient(limits=LIMITS, follow_redirects=False)
-    client = anthropic.AsyncAnthropic(api_key=account.key, base_url=account.base_url, max_retries=0, http_client=http)
-    models = client.models
+    return _by_sdk(
+        account,
+        anthropic.AsyncAnthropic(api_key=account.key, base_url=account.base_url, max_retries=0, http_client=http),
+    )
+
+
+def _by_sdk(account: Account, client: Any) -> Ask:
+    """Ask through a client of OpenAI's or Anthropic's, which are made alike."""
 
     async def asked(watch: Watch) -> Said:
         async with client:
-            return await _one_by_one(account, watch, models.retrieve, models.list)
+            return await _one_by_one(account, watch, client.models.retrieve, client.models.list)
 
     return asked
 

@@ -18,6 +18,7 @@ from room_agent.counters import REMEMBERED_ANSWERS, percentile
 from room_agent.mind import Mind
 from room_agent.mouth import Mouth
 from room_agent.repair import LastAnswer, failed_before
+from room_agent.tasks import say_why_it_ended
 from room_agent.thinking import NoAnswer
 from room_agent.troubles import Trouble
 from room_agent.turns import Question, Turns
@@ -83,7 +84,7 @@ class Answering:
             finally:
                 self._answering.cancel()
             await asyncio.wait({self._answering}, timeout=CLOSE_TIMEOUT_S)
-            say_why_it_failed(self._answering)
+            say_why_it_ended(self._answering)
             self.question = None
 
     async def aclose(self) -> None:
@@ -213,8 +214,3 @@ def _percentiles(name: str, delays_s: Iterable[float]) -> dict[str, float]:
     if not ordered:
         return {}
     return {f"{name}_p50_ms": 1_000 * percentile(ordered, 0.5), f"{name}_p95_ms": 1_000 * percentile(ordered, 0.95)}
-
-
-def say_why_it_failed(task: asyncio.Task[None]) -> None:
-    if task.done() and not task.cancelled() and (error := task.exception()) is not None:
-        log.error("a task of the conversation failed", task=task.get_name(), error=type(error).__name__)

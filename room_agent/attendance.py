@@ -25,7 +25,8 @@ from room_agent.router_client import (
 )
 from room_agent.selection import Source
 from room_agent.speech import Speech
-from room_agent.tracks import Tracks, say_why_it_ended
+from room_agent.tasks import cancel, say_where_it_failed
+from room_agent.tracks import Tracks
 
 TOPIC = "rayroom.descriptions"
 """The text stream on which a room's participants get what was seen."""
@@ -85,7 +86,7 @@ class Attendance:
         self._closed = True
         for event in _ROOM_EVENTS:
             self._room.off(event, self._on_room_event)
-        await _cancel(self._tasks)
+        await cancel(self._tasks, CLOSE_TIMEOUT_S)
         await self._tracks.aclose()
         if self._speech is not None:
             await self._speech.aclose()
@@ -225,15 +226,6 @@ class Attendance:
 
     def _own(self, work: Coroutine[Any, Any, None]) -> None:
         task = asyncio.create_task(work, name="attendance")
-        task.add_done_callback(say_why_it_ended)
+        task.add_done_callback(say_where_it_failed)
         self._tasks.add(task)
         task.add_done_callback(self._tasks.discard)
-
-
-async def _cancel(tasks: set[asyncio.Task[None]]) -> None:
-    """Cancel tasks and wait until they have ended."""
-    tasks = {task for task in tasks if task is not asyncio.current_task()}
-    for task in tasks:
-        task.cancel()
-    if tasks:
-        await asyncio.wait(tasks, timeout=CLOSE_TIMEOUT_S)

@@ -11,9 +11,9 @@ from typing import Any
 
 from livekit import rtc
 
-from room_agent.answering import say_why_it_failed
 from room_agent.chat import TOPIC, Chat, ChatCounts, ChatSettings, Reader, Why, read, refusal
 from room_agent.people import People
+from room_agent.tasks import say_why_it_ended
 
 CLOSE_TIMEOUT_S = 5.0
 
@@ -135,7 +135,7 @@ class Inbox:
         reader.close()
         self._reading.pop(task, None)
         self._tasks.discard(task)
-        say_why_it_failed(task)
+        say_why_it_ended(task)
 
     def _refuse(self, why: Why, identity: str) -> None:
         self.counts.count(why)

@@ -6,13 +6,13 @@ import asyncio
 from collections.abc import AsyncIterator, Callable, Coroutine
 from typing import Any
 
-import structlog
 from livekit import rtc
 from livekit.agents.vad import VADEvent, VADEventType
 
 from room_agent.detector import Detector
 from room_agent.hearing import Ear, Service, Services
 from room_agent.inlet import Inlet
+from room_agent.tasks import say_why_it_ended
 from room_agent.telling import Telling
 from room_agent.utterance import HearingCounters, Listener
 from room_agent.windows import newest
@@ -35,8 +35,6 @@ HOLD_S = 2.0
 """How long a stream stays open in silence: a socket a sentence would cost a handshake a sentence."""
 LONGEST_S = 60.0
 """A sound without a pause for longer is music or noise; it is heard again once it has paused."""
-
-log = structlog.get_logger()
 
 
 class Microphone:
@@ -279,8 +277,3 @@ class Microphone:
 def _patience_s(ear: Ear) -> float:
     """Return how long a service may say nothing; who is told all at once has more to tell of."""
     return 2 * UNTOLD_TIMEOUT_S if ear.late else UNTOLD_TIMEOUT_S
-
-
-def say_why_it_ended(task: asyncio.Task[None]) -> None:
-    if not task.cancelled() and (error := task.exception()) is not None:
-        log.error("a microphone's task failed", task=task.get_name(), error=type(error).__name__)

@@ -14,7 +14,8 @@ from typing import Any
 from livekit import rtc
 
 from room_agent import places
-from room_agent.microphone import HOLD_S, say_why_it_ended
+from room_agent.microphone import HOLD_S
+from room_agent.tasks import say_why_it_ended
 from room_agent.windows import RATE_HZ, WINDOW_S
 
 LEAVING_S = 3.5

@@ -18,6 +18,7 @@ from room_agent.gate import FrameGate
 from room_agent.pace import Pace
 from room_agent.router_client import Limits, RouterClient
 from room_agent.selection import Candidate, Source, select
+from room_agent.tasks import cancel, say_where_it_failed
 from room_agent.watch import Watch, Watched
 
 LAST_ANSWER_S = 10.0
@@ -93,7 +94,7 @@ class Tracks:
         """Stop at once."""
         watched = list(self._watched.values())
         self._watched.clear()
-        await _cancel({task for one in watched for task in (one.watch, one.sending)} | self._endings)
+        await cancel({task for one in watched for task in (one.watch, one.sending)} | self._endings, END_TIMEOUT_S)
 
     def _videos(self) -> dict[str, tuple[Candidate, rtc.RemoteTrackPublication, str]]:
         return {
@@ -120,7 +121,7 @@ class Tracks:
 
     async def _end(self, watching: _Watching) -> None:
         """End a track's watch, and its forwarder once what is under way is answered."""
-        await _cancel({watching.watch})
+        await cancel({watching.watch}, END_TIMEOUT_S)
         watching.forwarder.end()
         try:
             await asyncio.wait({watching.sending}, timeout=LAST_ANSWER_S)
@@ -142,18 +143,5 @@ def _telling(onlooker: Onlooker, shared: Shared) -> Callable[[Described], Awaita
 
 def _task(work: Coroutine[Any, Any, None], name: str) -> asyncio.Task[None]:
     task = asyncio.create_task(work, name=name)
-    task.add_done_callback(say_why_it_ended)
+    task.add_done_callback(say_where_it_failed)
     return task
-
-
-def say_why_it_ended(task: asyncio.Task[None]) -> None:
-    if not task.cancelled() and (error := task.exception()) is not None:
-        log.error("a task of the room failed", task=task.get_name(), error=type(error).__name__, exc_info=error)
-
-
-async def _cancel(tasks: set[asyncio.Task[None]]) -> None:
-    """Cancel tasks and wait until they have ended."""
-    for task in tasks:
-        task.cancel()
-    if tasks:
-        await asyncio.wait(tasks, timeout=END_TIMEOUT_S)

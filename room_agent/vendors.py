@@ -83,7 +83,7 @@ class _Voice(elevenlabs.TTS):
     async def aclose(self) -> None:
         await super().aclose()
         if self._hanging_up:
-            await asyncio.wait(self._hanging_up)
+            await asyncio.wait(self._hanging_up, timeout=2 * HANG_UP_TIMEOUT_S)
 
     def _failed(self, error: tts.TTSError) -> None:
         if error.recoverable:

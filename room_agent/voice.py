@@ -10,7 +10,7 @@ from typing import Any
 from livekit import rtc
 
 from room_agent.address import Address, AddressSettings, Company, address
-from room_agent.answering import Answering, Thinks, say_why_it_failed
+from room_agent.answering import Answering, Thinks
 from room_agent.captions import Captions
 from room_agent.complaints import Complaints
 from room_agent.detector import Detector
@@ -23,6 +23,7 @@ from room_agent.mouth import Mouth
 from room_agent.people import Absences, People
 from room_agent.router_client import Beaten
 from room_agent.settings import SpeechSettings
+from room_agent.tasks import say_why_it_ended
 from room_agent.troubles import Trouble
 from room_agent.turns import Question, asks_to_stop
 from room_agent.utterance import HearingCounters, Utterance
@@ -181,4 +182,4 @@ class Voice:
         task = asyncio.create_task(work, name="voice")
         self._tasks.add(task)
         task.add_done_callback(self._tasks.discard)
-        task.add_done_callback(say_why_it_failed)
+        task.add_done_callback(say_why_it_ended)
