@@ -5,7 +5,7 @@ STAMP := $(VENV)/.synced
 RUN := $(VENV)/bin
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test check nodes serve bench unit clean
+.PHONY: help demo test check coverage nodes serve bench unit clean
 
 help: ## Show what can be made
 	@grep -E '^[a-z]+:.*## ' $(MAKEFILE_LIST) | awk -F':.*## ' '{printf "  make %-8s %s\n", $$1, $$2}'
@@ -21,6 +21,11 @@ check: $(STAMP) ## Lint, types, imports: what takes seconds
 
 unit: $(STAMP) ## The tests that need nothing running
 	$(RUN)/pytest tests/unit
+
+coverage: $(STAMP) ## Tell which lines the tests below the acceptance tests leave out
+	$(RUN)/coverage erase
+	$(RUN)/coverage run -m pytest tests/unit tests/contract tests/integration
+	$(RUN)/coverage combine --quiet && $(RUN)/coverage report
 
 nodes: $(STAMP) ## The tests on Ray clusters of their own, of several nodes too
 	$(RUN)/pytest tests/nodes

@@ -1,4 +1,4 @@
-"""`make test`: every check and every test, the quick ones first, with the coverage of the four packages."""
+"""`make test`: every check and every test, the quick ones first."""
 
 from __future__ import annotations
 
@@ -23,7 +23,6 @@ Step = tuple[str, ...]
 CHECKS: tuple[Step, ...] = (
     ("ruff", "check", "."),
     ("ruff", "format", "--check", "."),
-    ("coverage", "erase"),
 )
 
 
@@ -38,17 +37,16 @@ def _but(files: tuple[str, ...]) -> tuple[str, ...]:
 SIMULATED = _files("acceptance", "demo", "load", "one_dollar", "one_frame", "wrong_tenant")
 LIVE = _files("acceptance", "pixels_to_sound", "router", "voice_bill")
 COMMANDS = _files("integration", "check", "emulate", "load", "report_in_a_browser")
-COVERED = ("coverage", "run", "-m", "pytest")
-# Four at once, each step after the one before it: the first two mostly wait, for processes to start and for what is
-# spoken to be said, and the others fill the time between. More at once take no less time, and starts of Ray fail.
-# Coverage is counted where the code runs in the test's own process.
+# Whoever waited in vain on a machine with four busy processes to a core is asked once more, and it is told; what is
+# wrong at once, a bill above all, is asked once.
+ONCE_MORE = ("--reruns", "1", "--only-rerun", "TimeoutError", "--rerun-show-tracebacks")
+# Three at once, each step after the one before it: the first two mostly wait, for processes to start and for what is
+# spoken to be said, and the third fills the time between. More at once take no less time, and starts of Ray fail.
 LANES: tuple[tuple[Step, ...], ...] = (
-    (("pytest", *SIMULATED), ("mypy",)),
-    (("pytest", *LIVE), (*COVERED, "tests/acceptance", *_but((*SIMULATED, *LIVE)))),
-    ((*COVERED, "tests/integration", *_but(COMMANDS)),),
-    ((*COVERED, "tests/unit", "tests/contract"), (*COVERED, *COMMANDS)),
+    (("pytest", *ONCE_MORE, *SIMULATED), ("pytest", *COMMANDS)),
+    (("pytest", *ONCE_MORE, *LIVE), ("pytest", *ONCE_MORE, "tests/acceptance", *_but((*SIMULATED, *LIVE)))),
+    (("pytest", "tests/integration", *_but(COMMANDS)), ("pytest", "tests/unit", "tests/contract"), ("mypy",)),
 )
-COVERAGE: tuple[Step, ...] = (("coverage", "combine", "--quiet"), ("coverage", "report"))
 
 
 def main() -> int:
@@ -62,7 +60,7 @@ def main() -> int:
     except ConfigurationError as error:
         print(error.message, file=sys.stderr)
         return 2
-    status = _each(CHECKS) or _lanes() or _each(COVERAGE)
+    status = _each(CHECKS) or _lanes()
     print("== not run here, for it takes minutes more: `make nodes`, on clusters of several nodes")
     return status
 
@@ -79,7 +77,7 @@ def _each(steps: tuple[Step, ...]) -> int:
 
 def _lanes() -> int:
     """Run the lanes at once; what a step said is printed when it has ended, and none hides what fails after it."""
-    print("== pytest and mypy, four at once: some ten minutes until all have ended", flush=True)
+    print("== pytest and mypy, three at once: some ten minutes until all have ended", flush=True)
     running: set[subprocess.Popen[str]] = set()
     stopped = threading.Event()
 
