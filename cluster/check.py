@@ -6,7 +6,7 @@ import asyncio
 import json
 import re
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, fields
 from itertools import groupby
 from typing import Any
 
@@ -16,13 +16,14 @@ from rich.table import Table
 from rich.text import Text
 
 from cluster.app import check_named
-from cluster.check_account import Ask, Said, Watch
+from cluster.check_account import Ask, Known, Said, Watch
 from cluster.check_rows import Row, rows, unserved
 from cluster.check_vendors import ask, load
 from cluster.plain import plain
 from cluster.settings import AppSettings
 from deployments.providers.failures import redirects
 from routing.errors import (
+    ConfigurationError,
     ProviderAuth,
     ProviderError,
     ProviderQuota,
@@ -30,6 +31,7 @@ from routing.errors import (
     ProviderTruncated,
     ProviderUnreachable,
 )
+from routing.vendor_keys import hide_keys, keys_in
 
 TIMEOUT_S = 10.0
 
@@ -44,20 +46,26 @@ class Checked:
     key_present: bool
     reachable: bool | None = None
     latency_ms: float | None = None
-    models: dict[str, bool] = field(default_factory=dict)
-    voices: dict[str, bool] = field(default_factory=dict)
+    models: Known = field(default_factory=dict)
+    voices: Known = field(default_factory=dict)
     quota_left: float | None = None
     quota_unit: str = ""
     missing: tuple[str, ...] = ()
+    untold: tuple[str, ...] = ()
+    """What the key may not ask; speech may work all the same."""
 
 
 def check_all(
     settings: AppSettings, environment: Mapping[str, str], live: bool = False, timeout_s: float = TIMEOUT_S
 ) -> list[Checked]:
     """Check every vendor, and that every model that is asked for has one; raises ConfigurationError."""
-    check_named(settings)
-    checked = asyncio.run(check_vendors(settings, environment, live, timeout_s))
-    return [*checked, *_without_a_row(settings, environment)]
+    keys = _keys(settings, environment)
+    try:
+        check_named(settings)
+        checked = asyncio.run(check_vendors(settings, environment, live, timeout_s))
+        return [*checked, *(_hidden(one, keys) for one in _without_a_row(settings, environment))]
+    except ConfigurationError as error:
+        raise ConfigurationError(hide_keys(error.message, keys), error.param) from None
 
 
 async def check_vendors(
@@ -66,7 +74,8 @@ async def check_vendors(
     """Ask every vendor that has a key, all at once; with `live`, a simulated one is to have a key as well."""
     # To import an SDK holds the loop for seconds, to make its client a tenth of one: both before anyone's time runs.
     checks = [_check(row, _load(row), timeout_s) for row in rows(settings, environment, live)]
-    return list(await asyncio.gather(*checks))
+    keys = _keys(settings, environment)
+    return [_hidden(one, keys) for one in await asyncio.gather(*checks)]
 
 
 def show(checked: Sequence[Checked], console: Console, as_json: bool) -> None:
@@ -81,8 +90,26 @@ def show(checked: Sequence[Checked], console: Console, as_json: bool) -> None:
         table.add_row(*map(Text, map(plain, _cells(one))), style="red" if one.missing else None)
     console.print(table)
     for one in checked:
-        for line in one.missing:
+        for line in (*one.missing, *one.untold):
             console.print(Text(plain(f"{one.vendor}: {line}")), soft_wrap=True)
+
+
+def _keys(settings: AppSettings, environment: Mapping[str, str]) -> list[str]:
+    named = (vendor.api_key_env for vendor in settings.vendors.values())
+    return keys_in(environment, [name for name in (*named, settings.backend.key_env) if name])
+
+
+def _hidden(one: Checked, keys: Sequence[str]) -> Checked:
+    """Return a check without a key: one may be pasted where a voice, a model or an address belongs."""
+    return Checked(**{each.name: _without(getattr(one, each.name), keys) for each in fields(one)})
+
+
+def _without(value: Any, keys: Sequence[str]) -> Any:
+    if isinstance(value, str):
+        return hide_keys(value, keys)
+    if isinstance(value, Mapping):
+        return {hide_keys(name, keys): inner for name, inner in value.items()}
+    return tuple(_without(one, keys) for one in value) if isinstance(value, tuple) else value
 
 
 def _without_a_row(settings: AppSettings, environment: Mapping[str, str]) -> Iterator[Checked]:
@@ -107,31 +134,33 @@ def _load(row: Row) -> Ask | str:
 
 async def _check(row: Row, asked: Ask | str, timeout_s: float) -> Checked:
     if isinstance(asked, str):
-        return _checked(row, missing=(asked,) if asked else ())
+        return _checked(row, (asked,) if asked else ())
     watch = Watch()
     try:
         said = await ask(asked, watch, timeout_s)
     except ProviderError as error:
         failed = _failed(row, error, timeout_s)
-        return _checked(row, reachable=watch.first_s is not None, latency_ms=_ms(watch), missing=(failed,))
+        return _checked(row, (failed,), reachable=watch.first_s is not None, latency_ms=_ms(watch))
     return _checked(
         row,
+        tuple(_lacks(said)),
         reachable=True,
         latency_ms=_ms(watch),
         models=said.models,
         voices=said.voices,
         quota_left=said.left,
         quota_unit=said.unit,
-        missing=tuple(_lacks(said)),
+        untold=tuple(_untold(said)),
     )
 
 
-def _checked(row: Row, **found: Any) -> Checked:
+def _checked(row: Row, missing: tuple[str, ...], **found: Any) -> Checked:
     return Checked(
         vendor=row.name,
         simulated=row.settings.simulated,
         key_env=" or ".join(row.key_names) or None,
         key_present=bool(row.key_names and row.account.key),
+        missing=(*row.differs, *missing),
         **found,
     )
 
@@ -165,20 +194,27 @@ def _told(row: Row, error: ProviderError) -> str:
 
 
 def _doubt(row: Row) -> str:
-    """Return a question after the address, where it is not the vendor's own."""
-    url = re.sub(r"//[^/@]*@", "//", row.account.base_url or "")
+    """Return a question after the address, where it is not the vendor's own: its scheme, host and path."""
+    # A password may hold an @, a slash or a question mark, and a query a key.
+    url = re.split(r"[?#]", re.sub(r"//.*@", "//", row.account.base_url or ""))[0]
     return f"Is {row.address} right (seen: {url!r})?" if row.address else ""
 
 
 def _lacks(said: Said) -> Iterator[str]:
     for name, known in said.models.items():
-        if not known:
+        if known is False:
             yield f"the account knows no model {name}: ask the vendor for it, or configure another."
     for voice, known in said.voices.items():
-        if not known:
+        if known is False:
             yield f"the account has no voice {voice}: add it there, or set RAYROOM_VOICE_ID to another."
     if said.left is not None and said.left <= 0:
         yield f"no {said.unit} are left: add to the account."
+
+
+def _untold(said: Said) -> Iterator[str]:
+    for what, names in (("models", said.models), ("voices", said.voices)):
+        if None in names.values():
+            yield f"the key may not read {what}: speech may work all the same. Let it, to have them checked."
 
 
 def _ms(watch: Watch) -> float | None:
@@ -194,5 +230,6 @@ def _cells(one: Checked) -> tuple[str, ...]:
     return one.vendor, key, answers, latency, _known(one.models), _known(one.voices), left
 
 
-def _known(names: Mapping[str, bool]) -> str:
-    return ", ".join(name if known else f"{name} (unknown)" for name, known in names.items())
+def _known(names: Known) -> str:
+    said = {True: "", False: " (unknown)", None: " (not told)"}
+    return ", ".join(f"{name}{said[known]}" for name, known in names.items())

@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass, field
 
 from routing.catalogue import Model
+
+Known = Mapping[str, bool | None]
+"""Whether each name is known; None where the key may not ask."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -25,8 +28,8 @@ class Account:
 class Said:
     """What a vendor said: which models and voices it knows, and what is left to spend where it tells."""
 
-    models: dict[str, bool]
-    voices: dict[str, bool] = field(default_factory=dict)
+    models: Known
+    voices: Known = field(default_factory=dict)
     left: float | None = None
     unit: str = ""
 

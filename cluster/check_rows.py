@@ -42,10 +42,12 @@ class Row:
     """Where its base_url is set, if it is."""
     needed: bool
     wrong: str = ""
+    differs: tuple[str, ...] = ()
+    """What of the row the room agent does not read, where it asks the vendor itself."""
 
     @property
     def keys_at(self) -> str:
-        return "" if self.settings.base_url else f" Keys are made at {_KEYS_AT[self.settings.api]}."
+        return "" if self.address else f" Keys are made at {_KEYS_AT[self.settings.api]}."
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -90,23 +92,39 @@ def unserved(settings: AppSettings, environment: Mapping[str, str]) -> Iterator[
 
 
 def _row(name: str, vendor: VendorSettings, models: list[Model], environment: Mapping[str, str], live: bool) -> Row:
-    told = _Told(environment)
-    own = variables(_KEY_OF[vendor.api]) if vendor.api in _KEY_OF else ()
-    names = tuple(dict.fromkeys(key_name for key_name in (vendor.api_key_env, *own) if key_name))
+    told, needed = _Told(environment), live or not vendor.simulated
+    names = _key_names(vendor)
     key, wrong = _key(environment, names)
     base_url, address = _address(name, vendor, told)
-    account = Account(
+    its_own = tuple(dict.fromkeys(model for model in models if model.vendor == name))
+    return Row(
+        name=name,
+        settings=vendor,
+        key_names=names,
+        account=_account(vendor, key, base_url, its_own, told),
+        address=address,
+        needed=needed,
+        wrong=wrong,
+        differs=tuple(_differing(name, vendor, told)) if needed else (),
+    )
+
+
+def _account(vendor: VendorSettings, key: str, base_url: str | None, models: tuple[Model, ...], told: _Told) -> Account:
+    return Account(
         api=vendor.api,
         key=key,
         base_url=base_url,
         api_version=vendor.api_version,
-        models=tuple(dict.fromkeys(model for model in models if model.vendor == name)),
+        models=models,
         voices=(told.of("voice_id"),) if vendor.api == "elevenlabs" else (),
     )
-    needed = live or not vendor.simulated
-    return Row(
-        name=name, settings=vendor, key_names=names, account=account, address=address, needed=needed, wrong=wrong
-    )
+
+
+def _key_names(vendor: VendorSettings) -> tuple[str, ...]:
+    """Return the variables that the key is looked for in: the room agent reads its own, whatever stands in the row."""
+    if vendor.api in _KEY_OF:
+        return variables(_KEY_OF[vendor.api])
+    return (vendor.api_key_env,) if vendor.api_key_env else ()
 
 
 def _key(environment: Mapping[str, str], names: tuple[str, ...]) -> tuple[str, str]:
@@ -119,12 +137,28 @@ def _key(environment: Mapping[str, str], names: tuple[str, ...]) -> tuple[str, s
 
 
 def _address(name: str, vendor: VendorSettings, told: _Told) -> tuple[str | None, str]:
-    """Return the vendor's base_url, and where it is set."""
-    if vendor.base_url:
-        return vendor.base_url, f"vendors.{name}.base_url"
-    if vendor.api not in _URL_OF:
-        return None, ""
-    return told.of(_URL_OF[vendor.api]), told.where(_URL_OF[vendor.api])
+    """Return the vendor's base_url, and where it is set: the room agent reads its own environment only."""
+    if vendor.api in _URL_OF:
+        return told.of(_URL_OF[vendor.api]), told.where(_URL_OF[vendor.api])
+    return vendor.base_url, f"vendors.{name}.base_url" if vendor.base_url else ""
+
+
+def _differing(name: str, vendor: VendorSettings, told: _Told) -> Iterator[str]:
+    """Yield what a row says of a vendor's key and address that the room agent, which asks it, does not know."""
+    if vendor.api not in _KEY_OF:
+        return
+    keys, url = variables(_KEY_OF[vendor.api]), _URL_OF[vendor.api]
+    if vendor.api_key_env and vendor.api_key_env not in keys:
+        yield (
+            f"vendors.{name}.api_key_env is {vendor.api_key_env}, and the room agent reads {' or '.join(keys)} only:"
+            " export the key there, and write that name in the row."
+        )
+    if vendor.base_url and vendor.base_url.rstrip("/") != told.of(url).rstrip("/"):
+        variable = told.where(url) or variables(url)[0]
+        yield (
+            f"vendors.{name}.base_url is not where the room agent asks: it reads {variable} only."
+            " Export the address there, or take it out of the row."
+        )
 
 
 class _Told:

@@ -4,10 +4,16 @@ from __future__ import annotations
 
 from collections.abc import Awaitable, Iterable
 from typing import Any
+from urllib.parse import quote
 
 from cluster.check_account import Account, Ask, Said, Watch, status_of
 from routing.catalogue import Model
-from routing.errors import ProviderError
+from routing.errors import ProviderError, ProviderTruncated
+from routing.vendor_keys import hide_keys
+
+# ElevenLabs' words in the `detail` of an error; the first is what a key for speech alone gets, with a bad key's 401.
+_NOT_PERMITTED = "missing_permissions"
+_NO_SUCH_VOICE = frozenset({"voice_not_found", "voice_does_not_exist", "invalid_uid"})
 
 
 def deepgram(account: Account) -> Ask:
@@ -30,7 +36,7 @@ def deepgram(account: Account) -> Ask:
             project = str(projects[0].project_id)
             models = await manage.models.list(project)
             balances = await _if_allowed(manage.billing.balances.list(project))
-        names = {str(name) for row in models.stt or [] for name in (row.canonical_name, row.name) if name}
+        names = {name for row in models.stt or [] for name in _names(row)}
         rows = [row for row in (balances and balances.balances) or [] if row.amount is not None]
         left = sum(row.amount for row in rows) if rows else None
         known = _among(names, account.models)
@@ -53,20 +59,68 @@ def elevenlabs(account: Account) -> Ask:
 
     async def asked(watch: Watch) -> Said:
         async with http:
-            models = await client.models.list(request_options=once)
+            models = await _if_permitted(client.models.list(request_options=once))
             watch.answered()
-            voices = await client.voices.get_all(request_options=once)
-            # A key may be made for speech alone.
-            plan = await _if_allowed(client.user.subscription.get(request_options=once))
-        voice_ids = {voice.voice_id for voice in voices.voices}
+            # Their list leaves some out: legacy voices, and all of an account that has very many.
+            voices = {voice: await _has(client, voice, once) for voice in account.voices}
+            plan = await _if_permitted(client.user.subscription.get(request_options=once))
         return Said(
-            models=_among({model.model_id for model in models if model.can_do_text_to_speech}, account.models),
-            voices={voice: voice in voice_ids for voice in account.voices},
+            models=_speaking(models, account.models),
+            voices=voices,
             left=None if plan is None else plan.character_limit - plan.character_count,
             unit="characters",
         )
 
     return asked
+
+
+def _names(row: Any) -> set[str]:
+    """Return what one may call a model of Deepgram's: its general kind goes by the name of the architecture too."""
+    names = {row.name, row.canonical_name, row.architecture, str(row.canonical_name or "").removesuffix("-general")}
+    return {str(name) for name in names if name}
+
+
+def _speaking(models: Any, wanted: Iterable[Model]) -> dict[str, bool | None]:
+    if models is None:
+        return {model.name: None for model in wanted}
+    return dict(_among({model.model_id for model in models if model.can_do_text_to_speech}, wanted))
+
+
+async def _has(client: Any, voice: str, once: Any) -> bool | None:
+    """Tell whether an account has a voice, or return None where its key may not ask."""
+    if hide_keys(voice) != voice:
+        # A key that was pasted in a voice's place may be another vendor's.
+        return False
+    try:
+        found = await _if_permitted(client.voices.get(quote(voice, safe=""), request_options=once))
+    except Exception as error:
+        if status_of(error) not in (400, 404) or _NO_SUCH_VOICE.isdisjoint(_detail(error)):
+            raise
+        return False
+    if found is not None and getattr(found, "voice_id", None) != voice:
+        raise ProviderTruncated("The vendor's answer cannot be read: it names no voice.", phase="parse")
+    return None if found is None else True
+
+
+async def _if_permitted(call: Awaitable[Any]) -> Any:
+    """Return what `call` returns, or None where ElevenLabs takes the key, but not for that."""
+    try:
+        answer = await call
+    except Exception as error:
+        if _NOT_PERMITTED not in _detail(error):
+            raise
+        return None
+    if answer is None:
+        raise ProviderTruncated("The vendor's answer cannot be read: it is empty.", phase="parse")
+    return answer
+
+
+def _detail(error: Exception) -> tuple[str, ...]:
+    """Return the words for what is wrong, in an error of ElevenLabs' SDK."""
+    body = getattr(error, "body", None)
+    detail = body.get("detail") if isinstance(body, dict) else None
+    found = (detail.get("status"), detail.get("code")) if isinstance(detail, dict) else ()
+    return tuple(word for word in found if isinstance(word, str))
 
 
 async def _if_allowed(call: Awaitable[Any]) -> Any:

@@ -13,7 +13,7 @@ from typing import Annotated
 import typer
 from rich.console import Console
 
-from cluster.plain import labelled
+from cluster.plain import keyless, labelled
 from routing.errors import RayroomError
 from routing.logs import configure_logs
 
@@ -56,9 +56,8 @@ def config_check(file: Annotated[Path, typer.Argument(help="A Serve configuratio
     for warning in check_models(settings):
         errors.print(labelled("retires soon", "yellow", warning))
     simulated = sorted(name for name, vendor in settings.vendors.items() if vendor.simulated)
-    print(
-        f"{file}: ok; models: {', '.join(settings.model_names())}; simulated vendors: {', '.join(simulated) or 'none'}"
-    )
+    names = f"models: {', '.join(settings.model_names())}; simulated vendors: {', '.join(simulated) or 'none'}"
+    print(keyless(f"{file}: ok; {names}"))
 
 
 @app.command()

@@ -28,13 +28,11 @@ from routing.hedge import HedgeSettings
 from routing.knobs import Count, Seconds
 from routing.messages import Service
 from routing.retry import RetrySettings
+from routing.vendor_keys import HIDDEN, hide_keys
 
 IMPORT_PATH = "cluster.app:build"
 """The application, as a Serve configuration names it."""
-HIDDEN = "(hidden)"
 _SECRET = re.compile(r"key|secret|token|password|credential", re.IGNORECASE)
-_KEY = re.compile(r"sk[-_]|pa-|AIza|[0-9a-f]{32,}$")
-"""How the vendors' keys begin, or look: one may be pasted where another value belongs."""
 POLICY = r"^(ray|rooms-ahead|[A-Za-z_][\w.]*:[A-Za-z_]\w*)$"
 
 
@@ -186,7 +184,7 @@ def explain(error: ValidationError, root: str, kind: type[BaseModel] = AppSettin
         seen = "" if shown == HIDDEN else f" (seen: {shown})"
         hint = " Put the key in the environment; write its variable's name here." if _pasted(name, one["type"]) else ""
         allowed = f" Allowed here: {_allowed(one['loc'], kind)}." if one["type"] == "extra_forbidden" else ""
-        lines.append(f"{where}: {one['msg']}{seen}.{hint}{allowed}")
+        lines.append(hide_keys(f"{where}: {one['msg']}{seen}.{hint}{allowed}"))
     return lines
 
 
@@ -196,7 +194,7 @@ def _pasted(name: str, wrong: str) -> bool:
 
 def _shown(name: str, value: object) -> str:
     hidden = _hidden(name, value)
-    text = HIDDEN if hidden == HIDDEN else re.sub(r"\s+", " ", repr(hidden))
+    text = HIDDEN if hidden == HIDDEN else hide_keys(re.sub(r"\s+", " ", repr(hidden)))
     return text if len(text) <= 80 else text[:77] + "..."
 
 
@@ -208,7 +206,7 @@ def _hidden(name: str, value: object) -> object:
         return [_hidden(name, inner) for inner in value]
     # A number under `max_output_tokens` is a limit.
     number = isinstance(value, int | float) and "token" in name.lower()
-    looks_so = isinstance(value, str) and _KEY.match(value.strip("'\" "))
+    looks_so = isinstance(value, str) and hide_keys(value) != value
     return HIDDEN if looks_so or (_SECRET.search(name) and not number) else value
 
 

@@ -13,6 +13,7 @@ from pydantic import BaseModel, ConfigDict, PositiveInt, ValidationError
 from routing.errors import BadInput, ConfigurationError, RetiredModel, TooLarge, UnknownModel
 from routing.messages import Ask, EmbedAsk, Message, Service, Tier, Usage
 from routing.prices import Price, Prices, Rates, load_prices
+from routing.vendor_keys import hide_keys
 
 WARN_DAYS = 60
 # English text runs at about four bytes a token in the vendors' tokenizers; three keeps an estimate from falling short.
@@ -132,7 +133,7 @@ class Catalogue:
         model = self.models.get(name)
         if model is None:
             known = ", ".join(sorted(self.models))
-            raise ConfigurationError(f"the model {name!r} is not in models.toml. Known: {known}.", name)
+            raise ConfigurationError(f"the model {hide_keys(name)!r} is not in models.toml. Known: {known}.", name)
         self.price(name, today)
         if model.retired(today):
             raise ConfigurationError(

@@ -214,7 +214,7 @@ async def test_a_key_check_finds_projects_balance_and_models(emulator: Emulator)
         balances = await client.manage.v1.projects.billing.balances.list(project_id)
         models = await client.manage.v1.projects.models.list(project_id)
     assert balances.balances[0].amount > 0
-    assert [model.canonical_name for model in models.stt] == ["nova-3"]
+    assert [model.canonical_name for model in models.stt] == ["nova-3-general"]
 
 
 def frame(pcm: bytes) -> rtc.AudioFrame:

@@ -123,6 +123,17 @@ async def test_a_key_check_finds_voices_models_and_what_is_left(emulator: Emulat
     assert account.status == "active" and account.character_count == 0
 
 
+async def test_a_voice_is_known_by_its_id_a_legacy_one_too_and_any_other_is_not(emulator: Emulator) -> None:
+    async with elevenlabs_client(emulator.url) as client:
+        listed = {voice.voice_id for voice in (await client.voices.get_all()).voices}
+        legacy = {voice.voice_id for voice in (await client.voices.get_all(show_legacy=True)).voices} - listed
+        names = [(await client.voices.get(voice)).name for voice in (*sorted(listed), *legacy)]
+        with pytest.raises(ApiError) as failed:
+            await client.voices.get("nobody")
+    assert len(legacy) == 1 and names == ["Sarah", "Bella", "Rachel"]
+    assert (failed.value.status_code, failed.value.body["detail"]["status"]) == (404, "voice_not_found")
+
+
 class Mouth:
     """LiveKit's plugin, and how many characters it has counted."""
 

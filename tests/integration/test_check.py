@@ -7,13 +7,13 @@ import io
 import json
 import re
 import time
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
 import httpx
 import pytest
 import yaml
-from aiohttp import web
 from rich.console import Console
 from typer.testing import CliRunner
 
@@ -21,11 +21,9 @@ from cluster.check import Checked, check_vendors, show
 from cluster.cli import app
 from cluster.settings import AppSettings, parse_settings
 from deployments.providers.emulator import Emulator, Fault, House
-from deployments.providers.emulator.elevenlabs import elevenlabs_routes
 from deployments.settings import VendorSettings
 from room_agent.settings import AgentSettings
 from routing.catalogue import load_catalogue
-from tests.contract.speech import serving
 
 ROOT = Path(__file__).parents[2]
 KEYS = {
@@ -37,6 +35,7 @@ KEYS = {
     "ELEVEN_API_KEY": "eleven-secret-6",
 }
 VENDORS = ["gemini", "anthropic", "openai", "voyage", "deepgram", "elevenlabs"]
+SPEECH_URLS = {"DEEPGRAM_BASE_URL": "deepgram", "ELEVEN_BASE_URL": "elevenlabs"}
 VOICE = AgentSettings.model_fields["voice_id"].default
 
 
@@ -48,11 +47,17 @@ def document(urls: dict[str, str], simulated: bool = False) -> dict[str, Any]:
     return shipped
 
 
+def told(urls: Mapping[str, str], environment: Mapping[str, str] = KEYS) -> dict[str, str]:
+    """Return an environment in which the room agent asks the same addresses."""
+    return {name: urls[vendor] for name, vendor in SPEECH_URLS.items()} | dict(environment)
+
+
 def settings(emulator: Emulator, simulated: bool = False) -> AppSettings:
     return parse_settings(document(emulator.base_urls(), simulated)["applications"][0]["args"])
 
 
 async def checked(emulator: Emulator, environment: dict[str, str] = KEYS, **asked: Any) -> dict[str, Checked]:
+    environment = told(emulator.base_urls(), environment)
     found = await check_vendors(settings(emulator, asked.pop("simulated", False)), environment, **asked)
     return {one.vendor: one for one in found}
 
@@ -156,7 +161,7 @@ async def test_a_vendor_that_fails_is_told_by_its_status_and_not_asked_twice(emu
 
 async def test_vendors_that_are_not_there_are_unreachable(emulator: Emulator) -> None:
     away = dict.fromkeys(VENDORS, "http://127.0.0.1:9")
-    found = await check_vendors(parse_settings(document(away)["applications"][0]["args"]), KEYS)
+    found = await check_vendors(parse_settings(document(away)["applications"][0]["args"]), told(away))
     assert all(one.reachable is False and one.latency_ms is None and len(one.missing) == 1 for one in found)
 
 
@@ -192,29 +197,8 @@ async def test_the_emulator_lists_its_vendors_models_and_no_others(api: str, emu
     assert names == {model.vendor_name for model in load_catalogue().models.values() if model.vendor == api}
 
 
-async def test_a_spent_quota_is_missing() -> None:
-    async with serving(elevenlabs_routes(House(), characters=0)) as root:
-        live = parse_settings(document(dict.fromkeys(VENDORS, root + "/elevenlabs"))["applications"][0]["args"])
-        only = live.model_copy(update={"vendors": {"elevenlabs": live.vendors["elevenlabs"]}})
-        (found,) = await check_vendors(only, KEYS)
-    assert found.quota_left == 0 and found.missing == ("no characters are left: add to the account.",)
-
-
-async def test_a_key_for_speech_alone_is_good_without_its_quota() -> None:
-    async def forbidden(_: web.Request) -> web.Response:
-        return web.json_response({"detail": {"status": "missing_permissions", "message": "no"}}, status=401)
-
-    path = "/elevenlabs/v1/user/subscription"
-    routes = [route for route in elevenlabs_routes(House()) if route.path != path]
-    async with serving([*routes, web.get(path, forbidden)]) as root:
-        live = parse_settings(document(dict.fromkeys(VENDORS, root + "/elevenlabs"))["applications"][0]["args"])
-        only = live.model_copy(update={"vendors": {"elevenlabs": live.vendors["elevenlabs"]}})
-        (found,) = await check_vendors(only, KEYS)
-    assert found.missing == () and found.quota_left is None and found.voices == {VOICE: True}
-
-
 async def run(file: Path, *options: str, **environment: str) -> Any:
-    clean = dict.fromkeys((*KEYS, "ELEVENLABS_API_KEY"))
+    clean = dict.fromkeys((*KEYS, *SPEECH_URLS, "ELEVENLABS_API_KEY", "ELEVENLABS_BASE_URL"))
     return await asyncio.to_thread(CliRunner().invoke, app, ["check", str(file), *options], env=clean | environment)
 
 
@@ -222,9 +206,9 @@ async def test_the_command_shows_every_vendor_and_never_a_key(emulator: Emulator
     file = tmp_path / "config.yaml"
     file.write_text(yaml.safe_dump(document(emulator.base_urls()), sort_keys=False))
     emulator.plan(Fault(status=401, message="Incorrect key: sk-openai-secret-1"), vendor="openai", times=9)
-    table = await run(file, **KEYS)
+    table = await run(file, **told(emulator.base_urls()))
     emulator.plan(Fault(status=401, message="Incorrect key: sk-openai-secret-1"), vendor="openai", times=9)
-    as_json = await run(file, "--json", **KEYS)
+    as_json = await run(file, "--json", **told(emulator.base_urls()))
     assert table.exit_code == as_json.exit_code == 1, table.output
     rows = json.loads(as_json.stdout)
     assert [row["vendor"] for row in rows] == VENDORS == [one for one in VENDORS if one in table.output]
@@ -238,7 +222,11 @@ async def test_the_commands_exit_status_is_whether_all_that_is_needed_is_there(
     file = tmp_path / "config.yaml"
     file.write_text(yaml.safe_dump(document(emulator.base_urls()), sort_keys=False))
     shipped = ROOT / "serve_config.yaml"
-    codes = [(await run(file, **KEYS)).exit_code, (await run(file)).exit_code, (await run(shipped)).exit_code]
+    codes = [
+        (await run(file, **told(emulator.base_urls()))).exit_code,
+        (await run(file, **told(emulator.base_urls(), {}))).exit_code,
+        (await run(shipped)).exit_code,
+    ]
     assert codes == [0, 1, 0] and (await run(shipped, "--live")).exit_code == 1
 
 

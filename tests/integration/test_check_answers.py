@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 import time
 from collections.abc import Mapping
 from pathlib import Path
@@ -11,17 +10,16 @@ from typing import Any
 import pytest
 import yaml
 from aiohttp import web
-from typer.testing import CliRunner
 
 from cluster.check import Checked, check_vendors
 from cluster.check_account import Account, Ask
 from cluster.check_vendors import load
-from cluster.cli import app, main
+from cluster.cli import main
 from cluster.settings import parse_settings
 from deployments.providers.emulator import Emulator, Fault
 from deployments.settings import VendorSettings
 from tests.contract.speech import serving
-from tests.integration.test_check import KEYS, VENDORS, document, run, settings
+from tests.integration.test_check import KEYS, SPEECH_URLS, VENDORS, document, run, settings, told
 
 BY_ID = ["openai", "anthropic", "gemini"]
 
@@ -33,10 +31,12 @@ async def at(answer: web.Response, environment: Mapping[str, str] = KEYS) -> dic
         return web.Response(status=answer.status, body=answer.body, headers=answer.headers)
 
     async with serving([web.route("*", "/{path:.*}", say)]) as root:
-        live = parse_settings(document(dict.fromkeys(VENDORS, root))["applications"][0]["args"])
-        return {one.vendor: one for one in await check_vendors(live, environment)}
+        urls = dict.fromkeys(VENDORS, root)
+        live = parse_settings(document(urls)["applications"][0]["args"])
+        return {one.vendor: one for one in await check_vendors(live, told(urls, environment))}
 
 
+WHERE = {name: f"vendors.{name}.base_url" for name in VENDORS} | {url: name for name, url in SPEECH_URLS.items()}
 NO_ANSWERS = {
     "a page": web.Response(text="<html>the hotel's network</html>", content_type="text/html"),
     "an empty object": web.json_response({}),
@@ -67,18 +67,16 @@ async def test_nor_is_a_list_that_names_none(api: str, name: str) -> None:
     assert "cannot be read" in found.missing[0]
 
 
-@pytest.mark.parametrize(
-    ("status", "said"), [(404, "no such path (HTTP 404)"), (307, "redirects (HTTP 307): set vendors.")]
-)
+@pytest.mark.parametrize(("status", "said"), [(404, "no such path (HTTP 404)"), (307, "redirects (HTTP 307): set ")])
 async def test_a_wrong_address_is_named_with_its_key(status: int, said: str) -> None:
     found = await at(web.Response(status=status, text="<html>", headers={"location": "http://localhost:9/"}))
-    assert all(said in one.missing[0] and f"vendors.{one.vendor}.base_url" in one.missing[0] for one in found.values())
+    assert all(said in one.missing[0] and WHERE[one.vendor] in one.missing[0] for one in found.values())
 
 
 async def test_an_address_where_nobody_listens_is_named_with_its_key() -> None:
-    away = parse_settings(document(dict.fromkeys(VENDORS, "http://u:secret@127.0.0.1:9"))["applications"][0]["args"])
-    for one in await check_vendors(away, KEYS):
-        assert f"Is vendors.{one.vendor}.base_url right (seen: 'http://127.0.0.1:9')?" in one.missing[0]
+    urls = dict.fromkeys(VENDORS, "http://127.0.0.1:9/v1")
+    for one in await check_vendors(parse_settings(document(urls)["applications"][0]["args"]), told(urls)):
+        assert f"Is {WHERE[one.vendor]} right (seen: 'http://127.0.0.1:9/v1')?" in one.missing[0]
 
 
 async def test_a_server_that_has_a_list_only_is_asked_for_that() -> None:
@@ -103,7 +101,7 @@ async def test_a_vendor_that_wants_a_key_of_a_row_without_one_is_told_so() -> No
 async def test_a_key_that_can_be_none_is_asked_of_nobody() -> None:
     async with Emulator().running() as emulator:
         keys = KEYS | {"OPENAI_API_KEY": "sk-1\u200b", "GEMINI_API_KEY": "gemini-secret-3\n"}
-        found = {one.vendor: one for one in await check_vendors(settings(emulator), keys)}
+        found = {one.vendor: one for one in await check_vendors(settings(emulator), told(emulator.base_urls(), keys))}
         assert not any(seen.vendor == "openai" for seen in emulator.journal)
     assert found["openai"].missing == ("OPENAI_API_KEY holds a character no key has (position 5): export it again.",)
     assert found["gemini"].missing == ()
@@ -115,9 +113,9 @@ async def test_the_first_answer_does_not_wait_for_the_other_vendors_clients(monk
         return load(account)
 
     async with Emulator().running() as emulator:
-        await check_vendors(settings(emulator), KEYS)
+        await check_vendors(settings(emulator), told(emulator.base_urls()))
         monkeypatch.setattr("cluster.check.load", slow)
-        found = await check_vendors(settings(emulator), KEYS)
+        found = await check_vendors(settings(emulator), told(emulator.base_urls()))
     assert all(one.latency_ms is not None and one.latency_ms < 1_000 for one in found)
 
 
@@ -141,14 +139,15 @@ async def file_of(emulator: Emulator, directory: Path, *without: str) -> Path:
 )
 async def test_a_model_whose_vendor_has_no_row_is_missing(vendor: str, said: str, tmp_path: Path) -> None:
     async with Emulator().running() as emulator:
-        shown = await run(await file_of(emulator, tmp_path, vendor), **KEYS)
+        shown = await run(await file_of(emulator, tmp_path, vendor), **told(emulator.base_urls()))
     assert shown.exit_code == 1 and said in shown.output
 
 
 async def test_models_of_a_voice_are_nothing_to_those_who_only_write(tmp_path: Path) -> None:
     async with Emulator().running() as emulator:
         file = await file_of(emulator, tmp_path, "deepgram", "elevenlabs")
-        codes = [(await run(file, **KEYS | {"RAYROOM_VOICE": voice})).exit_code for voice in ("off", "on")]
+        keys = told(emulator.base_urls())
+        codes = [(await run(file, **keys | {"RAYROOM_VOICE": voice})).exit_code for voice in ("off", "on")]
     assert codes == [0, 1]
 
 
@@ -163,14 +162,15 @@ async def test_a_model_of_a_voice_that_nobody_knows_is_named_by_its_variable(
     changes: dict[str, str], said: str, tmp_path: Path
 ) -> None:
     async with Emulator().running() as emulator:
-        shown = await run(await file_of(emulator, tmp_path), **KEYS | changes)
+        shown = await run(await file_of(emulator, tmp_path), **told(emulator.base_urls()) | changes)
     assert said in str(shown.exception) and "models.toml has no model" in str(shown.exception)
 
 
 @pytest.mark.parametrize("voice", ["[/b]", "[bold]x", "voice\nbelow", "\x1b[31mred", "voice,"])
 async def test_what_the_environment_says_is_shown_as_it_is_and_moves_nothing(voice: str, tmp_path: Path) -> None:
     async with Emulator().running() as emulator:
-        shown = await run(await file_of(emulator, tmp_path), **KEYS | {"RAYROOM_VOICE_ID": voice})
+        keys = told(emulator.base_urls()) | {"RAYROOM_VOICE_ID": voice}
+        shown = await run(await file_of(emulator, tmp_path), **keys)
     plain = voice.replace("\n", " ").replace("\x1b", " ")
     assert f"the account has no voice {plain}: add it" in shown.output and "\x1b" not in shown.output
 
@@ -188,5 +188,5 @@ async def test_a_trailing_comma_is_read_as_the_agent_reads_it(tmp_path: Path) ->
     async with Emulator().running() as emulator:
         file = await file_of(emulator, tmp_path)
         listed = {"RAYROOM_STT_MODELS": "nova-3,", "RAYROOM_TTS_MODELS": " eleven_flash_v2_5 , "}
-        shown = await asyncio.to_thread(CliRunner().invoke, app, ["check", str(file)], env=KEYS | listed)
+        shown = await run(file, **told(emulator.base_urls()) | listed)
     assert shown.exit_code == 0, shown.output

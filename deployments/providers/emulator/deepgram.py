@@ -104,7 +104,7 @@ class _Desk:
         return await self._told(request, {"balances": [balance]})
 
     async def models(self, request: web.Request) -> web.StreamResponse:
-        nova: dict[str, Any] = {"name": "general", "canonical_name": "nova-3", "architecture": "nova-3"}
+        nova: dict[str, Any] = {"name": "general", "canonical_name": "nova-3-general", "architecture": "nova-3"}
         nova |= {"languages": ["en", "en-US"], "version": "emulated", "uuid": MODEL_ID}
         nova |= {"batch": True, "streaming": True, "formatted_output": True}
         return await self._told(request, {"stt": [nova], "tts": []})

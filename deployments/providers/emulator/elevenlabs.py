@@ -24,6 +24,8 @@ DEFAULT_MODEL: Final = "eleven_multilingual_v2"
 """Where a request names no model; assumed, since the vendor's SDK names this one in its examples."""
 MODELS: Final = ("eleven_turbo_v2_5", "eleven_flash_v2_5", DEFAULT_MODEL)
 VOICES: Final = {"hpp4J3VqNfWAUOO0d1Us": "Bella", "EXAVITQu4vr4xnSDxMaL": "Sarah"}
+LEGACY_VOICES: Final = {"21m00Tcm4TlvDq8ikWAM": "Rachel"}
+"""Known by their ids, and in the list only of who asks for them."""
 PLENTY: Final = 1_000_000_000
 """Characters enough for any load test."""
 _REASONS: Final[dict[str, tuple[int, str, str]]] = {
@@ -49,6 +51,7 @@ def elevenlabs_routes(house: House, characters: int = PLENTY) -> list[web.RouteD
         web.get(f"{speech}/multi-stream-input", desk.multi_stream_input),
         web.get(f"{PREFIX}/v1/voices", desk.voices),
         web.get(f"{PREFIX}/v2/voices", desk.voices),
+        web.get(f"{PREFIX}/v1/voices/{{voice}}", desk.voice),
         web.get(f"{PREFIX}/v1/models", desk.models),
         web.get(f"{PREFIX}/v1/user/subscription", desk.subscription),
     ]
@@ -79,9 +82,15 @@ class _Desk:
         return await self._socket(request, multi=True)
 
     async def voices(self, request: web.Request) -> web.StreamResponse:
-        rows = [{"voice_id": key, "name": name, "category": "premade"} for key, name in VOICES.items()]
+        legacy = LEGACY_VOICES if request.query.get("show_legacy") == "true" else {}
+        rows = [_voice(key, name) for key, name in (VOICES | legacy).items()]
         paging = {"has_more": False, "total_count": len(rows), "next_page_token": None}
         return await self._told(request, {"voices": rows} | paging)
+
+    async def voice(self, request: web.Request) -> web.StreamResponse:
+        voice = request.match_info["voice"]
+        name = (VOICES | LEGACY_VOICES).get(voice)
+        return await self._told(request, None if name is None else _voice(voice, name))
 
     async def models(self, request: web.Request) -> web.StreamResponse:
         english = [{"language_id": "en", "name": "English"}]
@@ -104,13 +113,14 @@ class _Desk:
             return synthesis.socket
 
     async def _told(self, request: web.Request, body: Any) -> web.StreamResponse:
-        """Answer what is asked of an account."""
+        """Answer what is asked of an account; None is a voice that it does not have."""
         asked = Asked(vendor=VENDOR, key=request.headers.get("xi-api-key"))
         async with self._house.exchange(request.path, asked) as exchange:
             refused = await turned_away(exchange, _refused)
             if refused is None:
-                exchange.answered(200)
-            return refused or web.json_response(body)
+                exchange.answered(404 if body is None else 200)
+            missing = _error(404, "voice_not_found", "A voice with this id was not found") if body is None else None
+            return refused or missing or web.json_response(body)
 
     def _over_quota(self, exchange: Exchange, text: str) -> web.Response | None:
         if self._account.spend(len(text)):
@@ -138,6 +148,10 @@ class _Desk:
                 await exchange.next_tokens(len(speech.text))
             await writer.write(speech.pcm)
         return writer.response
+
+
+def _voice(voice: str, name: str) -> dict[str, str]:
+    return {"voice_id": voice, "name": name, "category": "premade"}
 
 
 def _text(body: Any) -> str:

@@ -1,11 +1,11 @@
-"""A key is read in one way, and one that cannot be a key is refused by its variable's name; it is never shown."""
+"""A key is read in one way, one that cannot be a key is refused by its variable's name; none is ever shown."""
 
 from __future__ import annotations
 
 import pytest
 
 from routing.errors import ConfigurationError
-from routing.vendor_keys import read_key
+from routing.vendor_keys import hide_keys, keys_in, read_key
 
 
 def test_blanks_around_a_key_are_no_part_of_it() -> None:
@@ -26,3 +26,35 @@ def test_a_character_no_key_has_is_told_by_its_place(key: str, position: int) ->
         read_key({"SOME_API_KEY": key}, "SOME_API_KEY")
     said = refused.value.message
     assert said == f"SOME_API_KEY holds a character no key has (position {position}): export it again."
+
+
+HELD = {"A_API_KEY": "tiger-in-a-tank", "SOME_KEYS": "lion-and-lamb, wolf-and-hare", "MINE": "'quoted-bear'"}
+
+
+@pytest.mark.parametrize("key", ["tiger-in-a-tank", "lion-and-lamb", "wolf-and-hare", "quoted-bear"])
+def test_the_environments_keys_are_hidden_wherever_they_stand(key: str) -> None:
+    assert hide_keys(f"no voice {key}: add it", keys_in(HELD, ["MINE"])) == "no voice (hidden): add it"
+
+
+def test_the_longer_of_two_keys_is_hidden_whole() -> None:
+    keys = keys_in({"ONE_KEY": "tiger-in-a-tank", "OTHER_KEY": "tiger-in-a-tank-and-more"})
+    assert hide_keys("tiger-in-a-tank-and-more", keys) == "(hidden)"
+
+
+def test_what_is_no_key_is_shown() -> None:
+    plain = {"HOME": "/home/somebody", "KEYBOARD": "qwertz-layout", "LIVEKIT_API_KEY": "devkey"}
+    said = "/home/somebody qwertz-layout devkey task-force spa-town mask_of nova-3 hpp4J3VqNfWAUOO0d1Us https://a.b/c"
+    assert keys_in(plain) == [] and hide_keys(said, keys_in(plain)) == said
+
+
+@pytest.mark.parametrize(
+    ("text", "shown"),
+    [
+        ("https://u:p@w@host/v1", "https://(hidden)@host/v1"),
+        ("https://host/v1?a=b&api_key=tiger", "https://host/v1?a=b&api_key=(hidden)"),
+        ("'AQ.Ab8RN6Jk3-_x'", "'(hidden)'"),
+        ("Authorization: Bearer tigerlily", "Authorization: (hidden)"),
+    ],
+)
+def test_what_looks_like_a_key_is_hidden(text: str, shown: str) -> None:
+    assert hide_keys(text) == shown
