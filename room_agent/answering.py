@@ -170,7 +170,7 @@ class Answering:
         answer = Answer(self._captions, question, self._mouth)
         interrupted, failed = True, False
         try:
-            turn = await self._mind.turn(question.text, question.name)
+            turn = await self._mind.turn(question.text, question.name, question.identity)
             self._mind.said(question.name, question.text)
             await self._speak(turn, answer, question)
             interrupted = False

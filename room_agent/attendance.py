@@ -194,9 +194,9 @@ class Attendance:
         if self._opened is not None:
             self._tracks.follow(self._opened.limits)
 
-    def kept(self, frame: KeptFrame, source: Source, shared_by: str) -> None:
+    def kept(self, frame: KeptFrame, source: Source, shared_by: str, identity: str) -> None:
         if self._speech is not None:
-            self._speech.kept(frame, source, shared_by)
+            self._speech.kept(frame, source, shared_by, identity)
 
     def no_longer_shown(self, track: str) -> None:
         if self._speech is not None:

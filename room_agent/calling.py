@@ -36,11 +36,11 @@ _VERBS = frozenset(
     "won't can't couldn't wouldn't shouldn't thinks thought knows knew told gave got and or".split()
 )
 _PRONOUNS = frozenset("you it this that there these those we i they he she".split())
-_EVERYDAY = frozenset(
+EVERYDAY = frozenset(
     "will may mark art grant bill rich sue june april august hope faith joy grace rose dawn pat drew chase max frank "
     "mike guest user host admin speaker room screen one everyone someone nobody".split()
 )
-_GRAMMAR = (_LEAD_INS | _OPENERS | _SPOKEN_OF | _VERBS | _PRONOUNS | {"me", "us", "them"}) - {"will", "may"}
+GRAMMAR = (_LEAD_INS | _OPENERS | _SPOKEN_OF | _VERBS | _PRONOUNS | {"me", "us", "them"}) - {"will", "may"}
 _MARKS = (",", ":", "!", "?")
 _DASHES = ("-", "\u2013", "\u2014")
 
@@ -98,7 +98,7 @@ def find_call(sentence: list[Word], name: Name, ours: bool) -> Call | None:
 
 
 def _is_grammar(word: str) -> bool:
-    return word in _GRAMMAR or word.split("'")[0] in _GRAMMAR
+    return word in GRAMMAR or word.split("'")[0] in GRAMMAR
 
 
 def _leads_in(before: list[Word]) -> bool:
@@ -108,7 +108,7 @@ def _leads_in(before: list[Word]) -> bool:
 def _is_opening(sentence: list[Word], start: int, end: int, ours: bool) -> bool:
     """Tell whether a name at the start is a call; an everyday word is one where something sets it off."""
     name = [word.word for word in sentence[start:end]]
-    if " ".join(name) in _EVERYDAY:
+    if " ".join(name) in EVERYDAY:
         return _is_marked(sentence, start, end)
     if not ours and _is_grammar(name[0]):
         return _is_set_off(sentence[end - 1])

@@ -70,6 +70,8 @@ class Asked:
     frame_jpeg: bytes | None = field(default=None, repr=False)
     frame_of: str = field(default="", repr=False)
     """What the frame is of, as the memory calls it."""
+    follows_screen: bool = False
+    """Whether the question before it was about the screen."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -113,7 +115,7 @@ def compose(asked: Asked, key: str, budget_tokens: int, *, agent_name: str, spok
         raise ValueError("Nothing was asked.")
     if not room.take(question):
         raise ValueError(f"A budget of {budget_tokens} tokens does not hold the rules and the question.")
-    about_screen = asks_about_screen(asked.text, asked.memory.shown_now())
+    about_screen = asks_about_screen(asked.text, asked.memory.shown_now(), asked.follows_screen)
     image = asked.frame_jpeg if about_screen and room.take_tokens(IMAGE_TOKENS, left=0.5) else None
     pictured = _quoted(fence, room, "picture", asked.frame_of, 0.2) if image is not None else []
     blocks, sources = _blocks(asked, fence, room, about_screen)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import secrets
 from collections import deque
 from collections.abc import Callable
+from dataclasses import dataclass
 
 from room_agent.conversation import Asked, Said, Turn, compose
 from room_agent.forward import Described, KeptFrame
@@ -16,6 +17,17 @@ from room_agent.sight import asks_about_screen
 
 BUDGET_TOKENS = 6_000
 MOST_SAID = 60
+FOLLOWS_WITHIN_S = 120.0
+"""So long after a question about the screen "And in March?" is about it too."""
+
+
+@dataclass(frozen=True, slots=True)
+class _Looked:
+    """Who asked the last question, if it had a picture, and which track's."""
+
+    by: str
+    track: str
+    at_s: float
 
 
 class Mind:
@@ -29,14 +41,16 @@ class Mind:
         self._memory = Memory()
         self._said: deque[Said] = deque(maxlen=MOST_SAID)
         self._pictures = Pictures()
+        self._looked: _Looked | None = None
 
-    def kept(self, frame: KeptFrame, source: Source, shared_by: str) -> None:
+    def kept(self, frame: KeptFrame, source: Source, shared_by: str, identity: str) -> None:
         """Take a frame that shows something new: what it shows may be asked before it is described."""
         picture = Picture(
             track=frame.track,
             label=self._memory.label(frame.track, source, shared_by),
             source=source,
             shared_by=shared_by,
+            identity=identity,
             jpeg=frame.jpeg,
             captured_at_s=frame.captured_at_s,
         )
@@ -62,20 +76,22 @@ class Mind:
         if text:
             self.said(None, f"{text} … (interrupted)" if interrupted else text)
 
-    def foresee(self, question: str) -> None:
+    def foresee(self, question: str, identity: str) -> None:
         """Begin to look up what is about to be asked; `turn` goes on with it where it was asked so."""
-        picture = self._picture_for(question)
+        picture = self._picture_for(question, identity)
         self.knowledge.foresee(question, picture.jpeg if picture is not None else None)
 
-    async def turn(self, question: str, asker: str) -> Turn:
+    async def turn(self, question: str, asker: str, identity: str) -> Turn:
         """Return what is put before the model for `question`; the knowledge base has its deadline and no more."""
-        picture = self._picture_for(question)
+        follows, picture = self._follows(identity), self._picture_for(question, identity)
+        self._looked = _Looked(identity, picture.track, self._wall_clock()) if picture is not None else None
         jpeg, label = (picture.jpeg, picture.label) if picture is not None else (None, "")
         said = list(self._said)
         search = self.knowledge.finish(question, jpeg)
         asked = Asked(
             text=question,
             asker=asker,
+            follows_screen=follows,
             now_s=self._wall_clock(),
             memory=self._memory,
             passages=await search.passages(),
@@ -86,6 +102,15 @@ class Mind:
         key = secrets.token_hex(8)
         return compose(asked, key, BUDGET_TOKENS, agent_name=self._agent_name, spoken=self._spoken)
 
-    def _picture_for(self, question: str) -> Picture | None:
-        about_screen = asks_about_screen(question, self._memory.shown_now())
-        return self._pictures.of(question) if about_screen else None
+    def _picture_for(self, question: str, identity: str) -> Picture | None:
+        shown = self._memory.shown_now()
+        if asks_about_screen(question, shown):
+            return self._pictures.of(question, identity)
+        if self._looked is None or not asks_about_screen(question, shown, self._follows(identity)):
+            return None
+        return self._pictures.of(question, identity, self._looked.track)
+
+    def _follows(self, identity: str) -> bool:
+        """Tell whether the question before was about the screen, lately, and of the same person."""
+        before = self._looked
+        return before is not None and before.by == identity and self._wall_clock() - before.at_s <= FOLLOWS_WITHIN_S

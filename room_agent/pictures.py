@@ -6,12 +6,12 @@ import re
 from collections.abc import Iterable
 from dataclasses import dataclass, field
 
+from room_agent.owner import is_askers_own, names, words_of
 from room_agent.selection import Source
 
 MAX_TRACKS = 16
 """Of the tracks beyond these the longest unchanged one has no picture; an agent watches fewer."""
 _OF_A_CAMERA = re.compile(r"\b(?:camera|webcam|wearing|face|holding|behind (?:me|him|her|them|us))\b")
-_NAME = re.compile(r"\w{2,}")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -22,6 +22,8 @@ class Picture:
     label: str
     source: Source
     shared_by: str
+    """What they call themselves; `identity` is who they are."""
+    identity: str
     jpeg: bytes = field(repr=False)
     captured_at_s: float
 
@@ -42,19 +44,25 @@ class Pictures:
         """Forget a track that shows nothing more."""
         self._newest.pop(track, None)
 
-    def of(self, question: str) -> Picture | None:
-        """Return the picture for a question about what can be seen."""
-        return chosen(question, self._newest.values())
+    def of(self, question: str, asker: str, before: str = "") -> Picture | None:
+        """Return the picture for a question about what can be seen, asked by who has the identity `asker`.
+
+        A question that goes on from one about the track `before` stays with it.
+        """
+        return chosen(question, self._newest.values(), asker, before)
 
 
-def chosen(question: str, pictures: Iterable[Picture]) -> Picture | None:
-    """Return the picture of whom the question names, of what it asks for, a share before a camera; else the newest."""
-    asked = question.casefold()
-    words = set(_NAME.findall(asked))
-    camera = _OF_A_CAMERA.search(asked) is not None
+def chosen(question: str, pictures: Iterable[Picture], asker: str, before: str = "") -> Picture | None:
+    """Return the picture of whom the question names, the asker's own for "my screen", a share before a camera.
 
-    def fitness(picture: Picture) -> tuple[bool, bool, float]:
-        named = not words.isdisjoint(_NAME.findall(picture.shared_by.casefold()))
-        return named, (picture.source == "camera") is camera, picture.captured_at_s
+    Of several the newest.
+    """
+    words, mine = words_of(question), is_askers_own(question)
+    camera = _OF_A_CAMERA.search(question.casefold()) is not None
+
+    def fitness(picture: Picture) -> tuple[bool, bool, bool, bool, float]:
+        fits = (picture.source == "camera") is camera
+        own = mine and fits and picture.identity == asker
+        return names(words, picture.shared_by), own, picture.track == before, fits, picture.captured_at_s
 
     return max(pictures, key=fitness, default=None)

@@ -74,8 +74,8 @@ class Speech:
         if self.voice is not None:
             self.voice.follow()
 
-    def kept(self, frame: KeptFrame, source: Source, shared_by: str) -> None:
-        self.mind.kept(frame, source, shared_by)
+    def kept(self, frame: KeptFrame, source: Source, shared_by: str, identity: str) -> None:
+        self.mind.kept(frame, source, shared_by, identity)
 
     def shown(self, described: Described, source: Source, shared_by: str) -> None:
         self.mind.shown(described, source, shared_by)

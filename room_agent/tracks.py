@@ -39,12 +39,13 @@ class Shared:
     sid: str
     source: Source
     shared_by: str
+    identity: str
 
 
 class Onlooker(Protocol):
     """Who is told of the tracks."""
 
-    def kept(self, frame: KeptFrame, source: Source, shared_by: str) -> None: ...
+    def kept(self, frame: KeptFrame, source: Source, shared_by: str, identity: str) -> None: ...
 
     async def described(self, described: Described, source: Source, shared_by: str) -> None: ...
 
@@ -87,7 +88,7 @@ class Tracks:
                 self._onlooker.no_longer_shown(sid)
         for sid, track in live.items():
             if track is not None and sid not in self._watched:
-                self._watched[sid] = self._watch(Shared(sid, chosen[sid], videos[sid][2]), track, limits)
+                self._watched[sid] = self._watch(_shared(sid, chosen[sid], videos[sid][2]), track, limits)
         self._counters.tracks_watched = len(self._watched)
 
     async def aclose(self) -> None:
@@ -96,12 +97,12 @@ class Tracks:
         self._watched.clear()
         await cancel({task for one in watched for task in (one.watch, one.sending)} | self._endings, END_TIMEOUT_S)
 
-    def _videos(self) -> dict[str, tuple[Candidate, rtc.RemoteTrackPublication, str]]:
+    def _videos(self) -> dict[str, tuple[Candidate, rtc.RemoteTrackPublication, rtc.RemoteParticipant]]:
         return {
             publication.sid: (
                 Candidate(track_sid=publication.sid, source=SOURCES[publication.source], muted=publication.muted),
                 publication,
-                participant.name or participant.identity,
+                participant,
             )
             for participant in self._room.remote_participants.values()
             for publication in participant.track_publications.values()
@@ -113,7 +114,7 @@ class Tracks:
         tell = _telling(self._onlooker, shared)
         forwarder = Forwarder(self._router, pace, self._counters, tell, gate.forget, time.monotonic)
         watched = Watched(track_sid=shared.sid, source=shared.source, long_side_px=limits.image_long_side_px)
-        kept = partial(self._onlooker.kept, source=shared.source, shared_by=shared.shared_by)
+        kept = partial(self._onlooker.kept, source=shared.source, shared_by=shared.shared_by, identity=shared.identity)
         watch = Watch(watched, gate, pace, forwarder, kept, self._counters, time.monotonic, time.time)
         log.info("watching", track=shared.sid, source=shared.source)
         running = _task(watch.run(track), f"watch {shared.sid}")
@@ -132,6 +133,10 @@ class Tracks:
         task = _task(work, "ending of a watch")
         self._endings.add(task)
         task.add_done_callback(self._endings.discard)
+
+
+def _shared(sid: str, source: Source, by: rtc.RemoteParticipant) -> Shared:
+    return Shared(sid, source, by.name or by.identity, by.identity)
 
 
 def _telling(onlooker: Onlooker, shared: Shared) -> Callable[[Described], Awaitable[None]]:

@@ -115,7 +115,7 @@ class Voice:
     def foretold(self, identity: str, text: str) -> None:
         """Look up what is about to be asked: the search takes as long as the rest of the pause, or longer."""
         if self.answering.free and self._address(identity, text).to_agent:
-            self._mind.foresee(text)
+            self._mind.foresee(text, identity)
 
     def heard(self, utterance: Utterance) -> None:
         name = self._people.name(utterance.identity)

@@ -113,9 +113,9 @@ class _WatchedMind(Mind):
         super().__init__(speech.mind.knowledge, names[0], True, time.time)
         self._stamps = stamps
 
-    async def turn(self, question: str, asker: str) -> Turn:
+    async def turn(self, question: str, asker: str, identity: str) -> Turn:
         self._stamps.taken()
-        return await super().turn(question, asker)
+        return await super().turn(question, asker, identity)
 
 
 @dataclass

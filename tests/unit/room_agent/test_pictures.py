@@ -8,9 +8,17 @@ from room_agent.pictures import MAX_TRACKS, Picture, Pictures
 from room_agent.selection import Source
 
 
-def picture(track: str, shared_by: str, at_s: float, source: Source = "screen_share") -> Picture:
+def picture(track: str, shared_by: str, at_s: float, source: Source = "screen_share", identity: str = "") -> Picture:
     label = f"{source} of {shared_by}"
-    return Picture(track=track, label=label, source=source, shared_by=shared_by, jpeg=b"", captured_at_s=at_s)
+    return Picture(
+        track=track,
+        label=label,
+        source=source,
+        shared_by=shared_by,
+        identity=identity or shared_by,
+        jpeg=b"",
+        captured_at_s=at_s,
+    )
 
 
 @pytest.fixture
@@ -34,27 +42,58 @@ def pictures() -> Pictures:
     ],
 )
 def test_a_question_gets_the_picture_it_is_about(pictures: Pictures, question: str, track: str) -> None:
-    chosen = pictures.of(question)
+    chosen = pictures.of(question, "dana")
     assert chosen is not None and chosen.track == track
+
+
+@pytest.mark.parametrize(
+    ("question", "track"),
+    [
+        ("What is the error on my screen?", "TR_1"),
+        ("Can you see my slide?", "TR_1"),
+        ("What number is on the slide I am sharing?", "TR_1"),
+        ("What am I pointing at?", "TR_1"),
+        ("What does Ann's slide say of my team?", "TR_2"),
+        ("What is on the slide?", "TR_2"),
+    ],
+)
+def test_my_screen_is_the_askers_own(pictures: Pictures, question: str, track: str) -> None:
+    chosen = pictures.of(question, "Bob Baker")
+    assert chosen is not None and chosen.track == track
+
+
+def test_my_slide_is_no_picture_of_the_askers_face(pictures: Pictures) -> None:
+    pictures.kept(picture("TR_face", "Cat", 9.0, "camera"))
+    slide, face = pictures.of("What does my slide say?", "Cat"), pictures.of("Is my camera on?", "Cat")
+    assert slide is not None and slide.track == "TR_2"
+    assert face is not None and face.track == "TR_face"
+
+
+def test_two_of_one_name_are_told_apart_by_who_asks() -> None:
+    pictures = Pictures()
+    pictures.kept(picture("TR_1", "Ann", 1.0, identity="ann-1"))
+    pictures.kept(picture("TR_2", "Ann", 2.0, identity="ann-2"))
+    chosen = pictures.of("What is the error on my screen?", "ann-1")
+    assert chosen is not None and chosen.track == "TR_1"
 
 
 def test_a_share_that_ends_takes_its_own_picture_only(pictures: Pictures) -> None:
     pictures.end("TR_2")
-    left = pictures.of("What is on the slide?")
+    left = pictures.of("What is on the slide?", "dana")
     assert left is not None and left.track == "TR_1"
     for track in ("TR_1", "TR_3"):
         pictures.end(track)
-    assert pictures.of("What is on the slide?") is None
+    assert pictures.of("What is on the slide?", "dana") is None
 
 
 def test_a_newer_picture_of_a_track_takes_the_place_of_the_one_before(pictures: Pictures) -> None:
     pictures.kept(picture("TR_1", "Bob Baker", 9.0))
-    chosen = pictures.of("What is on the slide?")
+    chosen = pictures.of("What is on the slide?", "dana")
     assert chosen is not None and (chosen.track, chosen.captured_at_s) == ("TR_1", 9.0)
 
 
 def test_so_many_tracks_have_a_picture_and_no_more(pictures: Pictures) -> None:
     for number in range(MAX_TRACKS):
         pictures.kept(picture(f"TR_more_{number}", "Cat", 10.0 + number))
-    gone = pictures.of("What is on Bob's slide?")
+    gone = pictures.of("What is on Bob's slide?", "dana")
     assert gone is not None and gone.shared_by == "Cat"

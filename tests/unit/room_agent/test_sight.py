@@ -83,6 +83,28 @@ def test_a_question_in_the_words_of_what_is_shown_is_about_it() -> None:
     assert not asks_about_screen("Which quarter has the highest revenue?")
 
 
+@pytest.mark.parametrize(
+    "text", ["And in March?", "What about the red one?", "Rayroom, and Germany?", "okay, and why?"]
+)
+def test_a_short_question_that_goes_on_is_about_the_screen_after_one_that_was(text: str) -> None:
+    assert asks_about_screen(text, follows=True)
+    assert asks_about_screen("And in March?") is False
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "And what's our travel policy?",
+        "What about lunch?",
+        "And thanks!",
+        "Who is the CEO?",
+        "And could somebody tell me how many days of leave a person gets?",
+    ],
+)
+def test_a_question_with_a_subject_of_its_own_goes_on_from_none(text: str) -> None:
+    assert not asks_about_screen(text, follows=True)
+
+
 @pytest.mark.parametrize("pasted", ["{paste} What does the last line mean?", "Explain this: {paste}"])
 def test_a_question_is_found_before_and_after_what_is_pasted(pasted: str) -> None:
     assert asks_about_screen(pasted.format(paste="lorem ipsum " * 1_000))
