@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import base64
 import random
+import re
 from dataclasses import replace
 
 import pytest
@@ -176,6 +177,19 @@ def test_a_picture_says_whose_it_is_in_a_quotation() -> None:
 def test_what_is_asked_after_a_long_paste_is_asked() -> None:
     turn = compose(replace(ASKED, text="a line of a log " * 400 + OF_POLICY), KEY, 6_000, agent_name="rayroom")
     assert turn.question.endswith(OF_POLICY)
+
+
+@pytest.mark.parametrize(
+    "paste", ["A clause of 30,000 euros. ", "Пункт договора. ", "合同的第一条款。", "अनुबंध का खंड। ", "<< "]
+)
+def test_what_is_asked_after_several_long_pastes_is_asked_in_every_script(paste: str) -> None:
+    pasted = (paste * 8_000).encode()[:8_000].decode("utf-8", "ignore")
+    for times in (1, 3, 12):
+        text = " ".join([f"Read it, please: {pasted}"] * times)
+        turn = compose(replace(ASKED, text=f"{text} {ON_SCREEN}"), KEY, 6_000, agent_name="rayroom")
+        assert turn.question.startswith("Read it, please: ") and turn.question.endswith(ON_SCREEN)
+        assert turn.tokens <= 6_000 and "Slide 4: costs were 97." in turn.context
+        assert set(re.findall(r"\d\S*", turn.question)) <= set(re.findall(r"\d\S*", text))
 
 
 def test_a_budget_that_holds_no_question_is_refused() -> None:
