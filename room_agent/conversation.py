@@ -155,7 +155,7 @@ class _Room:
 
 
 def _blocks(asked: Asked, fence: Fence, room: _Room, about_screen: bool) -> tuple[list[str], tuple[str, ...]]:
-    """Return the quotations, the most useful first. None takes all that is left, but for the last."""
+    """Return the quotations, the most useful first. None takes all that is left, but for the last and the screen's."""
     asker = _quoted(fence, room, "asker", clean_name(asked.asker), 0.2)
     if about_screen:
         shown = _shown(asked, fence, room, 0.6)
@@ -164,6 +164,10 @@ def _blocks(asked: Asked, fence: Fence, room: _Room, about_screen: bool) -> tupl
         found, sources = _found(asked, fence, room, 0.7)
         shown = _shown(asked, fence, room, 0.5)
     said = _said(asked, fence, room)
+    if about_screen:
+        # What the others left: the memory knows more than its share mostly holds.
+        room.tokens += sum(tokens_of(block) + 1 for block in shown)
+        shown = _shown(asked, fence, room, 1.0)
     blocks = [*asker, *shown, *found, *said] if about_screen else [*asker, *found, *shown, *said]
     return blocks, sources
 
@@ -175,7 +179,7 @@ def _quoted(fence: Fence, room: _Room, label: str, text: str, share: float) -> l
 
 def _shown(asked: Asked, fence: Fence, room: _Room, share: float) -> list[str]:
     # The marks and bars need room too.
-    recalled = asked.memory.recall(asked.now_s, int(room.tokens * share * 0.9) - 24)
+    recalled = asked.memory.recall(asked.now_s, int(room.tokens * share * 0.9) - 24, asked.text)
     return _quoted(fence, room, "screen", recalled, share)
 
 

@@ -160,6 +160,16 @@ def test_a_turn_is_within_its_budget_whatever_is_at_hand() -> None:
         quotations(turn.context, KEY)
 
 
+def test_the_screen_is_told_of_with_all_that_the_others_leave() -> None:
+    remembered = Memory()
+    for index in range(150):
+        remembered.add("TR_1", f"Slide number {index} is a chart of one region. And more of it.", 60.0 * index)
+    turn = compose(replace(ASKED, memory=remembered, now_s=9_000.0), KEY, 6_000, agent_name="rayroom")
+    assert 5_400 < turn.tokens <= 6_000 and turn.sources == ("handbook.pdf#1", "handbook.pdf#2")
+    _, shown, *_, said = quotations(turn.context, KEY)
+    assert shown.label == "screen" and len(shown.lines) > 50 and len(said.lines) == 2
+
+
 def test_a_small_budget_leaves_the_picture_out_before_the_words() -> None:
     rules = len(instructions("rayroom", spoken=True)) // 3
     turn = compose(ASKED, KEY, rules + 500, agent_name="rayroom")
