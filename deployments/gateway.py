@@ -53,7 +53,7 @@ from routing.messages import (
     TenantTotals,
     Tier,
 )
-from routing.policy import AUTO, Decision, ServiceRoutes, Standing, choose, fitting, seeing
+from routing.policy import AUTO, Decision, ServiceRoutes, Standing, choose, fitting, seeing, seen
 from routing.ratelimit import TenantLimits
 from routing.retry import RetrySettings
 from routing.rooms import check_metadata, parse_room
@@ -209,7 +209,8 @@ class Gateway:
         """Return the passages of the token's tenant for a question; raises ProviderError or BackendError."""
         settings = self.settings.knowledge
         deadline = Deadline.after(settings.timeout_s, time.monotonic())
-        question = to_question(request, self.settings.vision.max_image_px)
+        asked = to_question(request, self.settings.vision.max_image_px)
+        question = seen(self._embed_decision(AUTO), self.catalogue, asked, self._today())
         order = await self._embed_order(token, AUTO, (question,), settings.timeout_s, self._search_limits)
         with self._fair.slot(token.tenant_id, self._clock()):
             embeddings, cost_nanousd = await self._attempts.embed(self._leaves.embeddings, order)

@@ -178,6 +178,11 @@ class Answering:
             interrupted, failed = False, True
             log.warning("no answer", trouble=str(error.trouble), status=error.answered_with)
             self._complaints.fails(error.trouble)
+        except Exception:
+            # Whatever it was, who asked must not wait for nothing; `run` logs it.
+            interrupted, failed = False, True
+            self._complaints.fails(Trouble.THINKING)
+            raise
         finally:
             answer.end(interrupted)
             self._mind.answered(answer.text, interrupted)

@@ -12,17 +12,18 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-from room_agent.fence import Fence, clean_name, one_line, tokens_of
+from room_agent.fence import MAX_QUOTED_CHARS, Fence, clean_name, one_line, tokens_of
 from room_agent.memory import Memory
 from room_agent.shown import ago
 from room_agent.sight import asks_about_screen
+from room_agent.wording import both_ends, ends_within
 from routing.catalogue import MESSAGE_OVERHEAD_TOKENS
 from routing.messages import Passage
 
 IMAGE_TOKENS = 1_200
 """About what a frame of 1024 x 576 comes to, at the dearest of the vendors' ways to count."""
-MAX_QUESTION_CHARS = 8_192
-"""As much as a chat message holds: what is asked may stand at the end of what is pasted."""
+MAX_QUESTION_BYTES = 8_192
+"""As much as a chat message holds. Of several that are one question the beginning and the end stay."""
 MAX_SOURCE_CHARS = 200
 MAX_SAID_CHARS = 500
 YOU = "[you]"
@@ -110,7 +111,7 @@ def compose(asked: Asked, key: str, budget_tokens: int, *, agent_name: str, spok
     fence = Fence(key)
     rules, note = instructions(agent_name, spoken=spoken), f"This turn's key is {key}."
     room = _Room(budget_tokens - tokens_of(rules) - tokens_of(note) - 4 * MESSAGE_OVERHEAD_TOKENS)
-    question = one_line(fence.inner(asked.text), MAX_QUESTION_CHARS)
+    question = _question(fence, asked.text)
     if not question:
         raise ValueError("Nothing was asked.")
     if not room.take(question):
@@ -128,6 +129,13 @@ def compose(asked: Asked, key: str, budget_tokens: int, *, agent_name: str, spok
         sources=sources,
         tokens=budget_tokens - room.tokens,
     )
+
+
+def _question(fence: Fence, text: str) -> str:
+    """Return what is asked in one line; it stands before or after what is pasted, so of too much the middle goes."""
+    line = one_line(fence.inner(both_ends(text, MAX_QUOTED_CHARS - 1)), MAX_QUOTED_CHARS)
+    # In bytes, which are what tokens are counted by: a line of Chinese has three times as many as it has characters.
+    return ends_within(line, MAX_QUESTION_BYTES)
 
 
 class _Room:
@@ -149,7 +157,7 @@ class _Room:
 
 
 def _blocks(asked: Asked, fence: Fence, room: _Room, about_screen: bool) -> tuple[list[str], tuple[str, ...]]:
-    """Return the quotations, the most useful first. None takes all that is left, but for the last."""
+    """Return the quotations, the most useful first. None takes all that is left, but for the last and the screen's."""
     asker = _quoted(fence, room, "asker", clean_name(asked.asker), 0.2)
     if about_screen:
         shown = _shown(asked, fence, room, 0.6)
@@ -158,6 +166,10 @@ def _blocks(asked: Asked, fence: Fence, room: _Room, about_screen: bool) -> tupl
         found, sources = _found(asked, fence, room, 0.7)
         shown = _shown(asked, fence, room, 0.5)
     said = _said(asked, fence, room)
+    if about_screen:
+        # What the others left: the memory knows more than its share mostly holds.
+        room.tokens += sum(tokens_of(block) + 1 for block in shown)
+        shown = _shown(asked, fence, room, 1.0)
     blocks = [*asker, *shown, *found, *said] if about_screen else [*asker, *found, *shown, *said]
     return blocks, sources
 
@@ -169,7 +181,7 @@ def _quoted(fence: Fence, room: _Room, label: str, text: str, share: float) -> l
 
 def _shown(asked: Asked, fence: Fence, room: _Room, share: float) -> list[str]:
     # The marks and bars need room too.
-    recalled = asked.memory.recall(asked.now_s, int(room.tokens * share * 0.9) - 24)
+    recalled = asked.memory.recall(asked.now_s, int(room.tokens * share * 0.9) - 24, asked.text)
     return _quoted(fence, room, "screen", recalled, share)
 
 

@@ -11,7 +11,7 @@ import structlog
 
 from room_agent.fence import one_line
 from room_agent.router_client import RouterError
-from room_agent.wording import says_the_same
+from room_agent.wording import both_ends, says_the_same
 from routing.messages import Passage
 
 DEADLINE_S = 0.3
@@ -131,7 +131,7 @@ class Knowledge:
         """
         if self._search is not None:
             self._search.cancel()
-        query = one_line(question, MAX_QUERY_CHARS)
+        query = _query(question)
         jpeg = frame_jpeg if frame_jpeg is not None and len(frame_jpeg) <= MAX_IMAGE_BYTES else None
         task = asyncio.create_task(self._ask(query, jpeg), name="knowledge")
         self._tasks.add(task)
@@ -142,13 +142,13 @@ class Knowledge:
     def foresee(self, question: str, frame_jpeg: bytes | None = None) -> None:
         """Begin to look up what is likely to be asked, unless that is under way."""
         search = self._search
-        if search is None or not search.usable or not says_the_same(search.query, one_line(question, MAX_QUERY_CHARS)):
+        if search is None or not search.usable or not says_the_same(search.query, _query(question)):
             self.begin(question, frame_jpeg)
 
     def finish(self, question: str, frame_jpeg: bytes | None = None) -> Search:
         """Return the search for a whole question: the one foreseen where it asks for the same, or a new one."""
         search = self._search
-        whole = one_line(question, MAX_QUERY_CHARS)
+        whole = _query(question)
         if search is not None and search.usable and says_the_same(search.query, whole):
             search.final()
             return search
@@ -171,3 +171,8 @@ class Knowledge:
         # Read here too, or a failure that nobody waited for would be told of as lost.
         if not task.cancelled():
             task.exception()
+
+
+def _query(question: str) -> str:
+    # Twice as many, for what is spelled with more characters in normal form must not cost the end, which asks.
+    return one_line(both_ends(question, MAX_QUERY_CHARS), 2 * MAX_QUERY_CHARS)

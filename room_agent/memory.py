@@ -9,31 +9,14 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 from typing import Any
 
+from room_agent.ageing import MemorySettings, aged, newest, shrunk
 from room_agent.fence import clean_name, one_line, tokens_of
+from room_agent.recalling import tellings
 from room_agent.selection import Source
-from room_agent.shown import Shown, last_states, line, merged, replaces, to_minute, to_sentence
+from room_agent.shown import Shown, brief, line, replaces
 
 EDITS = frozenset(("text changed", "small spot changed"))
 """Why a frame was kept when it still shows the picture before it, with something written or moved."""
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class MemorySettings:
-    """How long a description stays whole and then by itself, and how much is kept at all.
-
-    The newest two pictures of the four newest tracks stay whole however old they are: a slide may stand for an hour,
-    and the one before it is still asked for.
-    """
-
-    whole_s: float = 180.0
-    sentence_s: float = 900.0
-    pictures: int = 2
-    tracks: int = 4
-    max_entries: int = 200
-    max_chars: int = 24_000
-    max_entry_chars: int = 2_000
-
-
 MAX_TRACKS = 256
 """Of so many tracks something is known besides what they showed."""
 
@@ -82,15 +65,13 @@ class Memory:
         if not text or (last is not None and last.until_s is None and last.texts == (text,)):
             return
         self._close(track, at_s)
-        picture = 1 if last is None else last.picture + (not edited or last.until_s is not None)
+        picture = 1 if last is None else last.picture + last.pictures - 1 + (not edited or last.until_s is not None)
         label = self.label(track, source, shared_by)
         # What was under way when its track ended is told of late.
         ended_s = self._ended_s.get(track)
         until_s = ended_s if ended_s is not None and ended_s >= at_s else None
         shown = Shown(track=track, label=label, picture=picture, texts=(text,), from_s=at_s, until_s=until_s)
-        self._shown.append(shown)
-        self._age(at_s)
-        self._shrink()
+        self._shown = shrunk(aged([*self._shown, shown], self._settings, at_s), self._settings, at_s)
 
     def changed(self, track: str, at_s: float, *, edited: bool = False) -> None:
         """Note that a track shows what nobody has described yet, until `add` tells of it or of something later."""
@@ -116,23 +97,32 @@ class Memory:
         """Return what is said of everything that is shown now."""
         return [" ".join(shown.texts) for shown in self._shown if shown.until_s is None]
 
-    def recall(self, now_s: float, budget_tokens: int) -> str:
-        """Return what is shown now, what was shown just before, and then the rest backward, a line each.
+    def recall(self, now_s: float, budget_tokens: int, question: str = "") -> str:
+        """Return what is shown now, what the question asks for, and then the rest backward, a line each.
 
         The lines hold text from screens: they go into a prompt only inside a fence.
         """
-        self._age(now_s)
+        self._shown = aged(self._shown, self._settings, now_s)
         lines: list[str] = []
-        for shown in self._by_use():
+        for telling in tellings(self._shown, newest(self._shown, self._settings), question):
+            lines = self._lines(telling, now_s, budget_tokens)
+            if len(lines) == len(telling):
+                break
+        return "\n".join(lines)
+
+    def _lines(self, telling: list[Shown], now_s: float, budget_tokens: int) -> list[str]:
+        """Return a line of each entry, one of its first sentence where it is too long, until the budget is used."""
+        lines: list[str] = []
+        for shown in telling:
             told = self._line(shown, now_s)
             if tokens_of(told) >= budget_tokens:
-                told = self._line(to_sentence(shown), now_s)
+                told = self._line(brief(shown), now_s)
             if tokens_of(told) >= budget_tokens:
                 break
             lines.append(told)
             # One more for the line's end.
             budget_tokens -= tokens_of(told) + 1
-        return "\n".join(lines)
+        return lines
 
     def _last(self, track: str) -> Shown | None:
         return next((shown for shown in reversed(self._shown) if shown.track == track), None)
@@ -159,30 +149,6 @@ class Memory:
         waiting = self._undescribed.get(shown.track) if shown.until_s is None else None
         return line(shown, now_s, None if waiting is None else waiting.at_s)
 
-    def _age(self, now_s: float) -> None:
-        """Shorten what is old, then merge what is older by the minute."""
-        fresh = {id(shown) for shown in _newest(self._shown, self._settings)}
-        aged: list[Shown] = []
-        for shown in self._shown:
-            age_s = now_s - shown.from_s
-            if id(shown) not in fresh and shown.until_s is not None and age_s > self._settings.whole_s:
-                shown = to_sentence(shown) if age_s <= self._settings.sentence_s else to_minute(shown)
-            aged.append(shown)
-        self._shown = merged(aged)
-
-    def _shrink(self) -> None:
-        """Forget the oldest until the bounds hold; what is shown now goes last."""
-        settings = self._settings
-        chars = self.chars
-        while len(self._shown) > settings.max_entries or chars > settings.max_chars:
-            ended = (index for index, shown in enumerate(self._shown) if shown.until_s is not None)
-            chars -= self._shown.pop(next(ended, 0)).chars
-
-    def _by_use(self) -> list[Shown]:
-        fresh = {id(shown): rank for rank, shown in enumerate(_newest(self._shown, self._settings))}
-        newest_first = sorted(self._shown, key=lambda shown: -shown.from_s)
-        return sorted(newest_first, key=lambda shown: (shown.until_s is not None, fresh.get(id(shown), len(fresh))))
-
 
 def _put(known: dict[str, Any], track: str, value: Any) -> None:
     """Note something of a track; of the most tracks the oldest one is forgotten."""
@@ -190,16 +156,3 @@ def _put(known: dict[str, Any], track: str, value: Any) -> None:
     known[track] = value
     if len(known) > MAX_TRACKS:
         known.pop(next(iter(known)))
-
-
-def _newest(entries: list[Shown], settings: MemorySettings) -> list[Shown]:
-    """Return the last state of each track's newest pictures, and the state before: first all the newest, then the rest.
-
-    The state before, for slides of one template look like one slide that is edited.
-    """
-    states: dict[str, list[Shown]] = {}
-    for shown in reversed(entries):
-        if shown.track in states or len(states) < settings.tracks:
-            states.setdefault(shown.track, []).append(shown)
-    tracks = [last_states(of_track, settings.pictures) for of_track in states.values()]
-    return [of_track[rank] for rank in range(settings.pictures + 1) for of_track in tracks if rank < len(of_track)]

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass, replace
 from typing import Literal
 
@@ -26,7 +26,7 @@ Detail = Literal["whole", "sentence", "minute"]
 class Shown:
     """What one track showed for some time; `until_s` is None while it still does.
 
-    A picture that is written on keeps its number. `times` counts the descriptions that were merged into this one.
+    A picture that is written on keeps its number. `pictures` counts those that were merged into this one.
     """
 
     track: str
@@ -36,7 +36,7 @@ class Shown:
     from_s: float
     until_s: float | None = None
     detail: Detail = "whole"
-    times: int = 1
+    pictures: int = 1
 
     @property
     def chars(self) -> int:
@@ -77,34 +77,68 @@ def to_minute(shown: Shown) -> Shown:
     return replace(to_sentence(shown), detail="minute")
 
 
-def merged(entries: Iterable[Shown]) -> list[Shown]:
-    """Return the entries with those of one track that began in the same old minute as one."""
+def brief(shown: Shown) -> Shown:
+    """Return what was shown in one sentence, whatever was merged into it."""
+    one = to_sentence(shown)
+    return replace(one, texts=one.texts[:1])
+
+
+def collapsed(entries: Iterable[Shown], may: Callable[[Shown], bool]) -> list[Shown]:
+    """Return the entries with the last alone of a picture's states that began in one minute, of those that `may`."""
     kept: list[Shown] = []
-    minutes: dict[tuple[str, int], int] = {}
+    states: dict[tuple[str, int, int], int] = {}
     for shown in entries:
-        minute = (shown.track, int(shown.from_s // 60))
-        if shown.detail != "minute":
+        state = (shown.track, shown.picture, int(shown.from_s // 60))
+        if shown.detail == "minute" or not may(shown):
             kept.append(shown)
-        elif minute in minutes:
-            kept[minutes[minute]] = _both(kept[minutes[minute]], shown)
+        elif state in states:
+            kept[states[state]] = replace(shown, from_s=kept[states[state]].from_s)
         else:
-            minutes[minute] = len(kept)
+            states[state] = len(kept)
+            kept.append(shown)
+    return kept
+
+
+def by_span(entries: Iterable[Shown], may: Callable[[Shown], bool], span_s: float) -> list[Shown]:
+    """Return the entries with those that `may` in sentences, and as one where a track's began in the same span."""
+    return merged((to_minute(shown) if may(shown) else shown for shown in entries), may, span_s)
+
+
+def merged(
+    entries: Iterable[Shown], may: Callable[[Shown], bool] = lambda _: True, span_s: float = 60.0
+) -> list[Shown]:
+    """Return the entries with those of one track that began in the same old minute, or longer span, as one."""
+    kept: list[Shown] = []
+    spans: dict[tuple[str, int], int] = {}
+    for shown in entries:
+        span = (shown.track, int(shown.from_s // span_s))
+        if shown.detail != "minute" or not may(shown):
+            kept.append(shown)
+        elif span in spans:
+            kept[spans[span]] = _both(kept[spans[span]], shown)
+        else:
+            spans[span] = len(kept)
             kept.append(shown)
     return kept
 
 
 def _both(earlier: Shown, later: Shown) -> Shown:
-    texts = (*earlier.texts, *later.texts)[:SENTENCES_A_MINUTE]
-    return replace(earlier, texts=texts, until_s=later.until_s, times=earlier.times + later.times)
+    same = earlier.texts[-1:] == later.texts[:1]
+    texts = (*earlier.texts, *later.texts[same:])
+    # The last one too, which says how it ended.
+    texts = texts if len(texts) <= SENTENCES_A_MINUTE else (*texts[: SENTENCES_A_MINUTE - 1], texts[-1])
+    goes_on = later.picture == earlier.picture + earlier.pictures - 1
+    pictures = earlier.pictures + later.pictures - goes_on
+    return replace(earlier, texts=texts, until_s=later.until_s, pictures=pictures)
 
 
 def first_sentence(text: str) -> str:
-    """Return the text up to the end of its first sentence that is not a mere heading."""
+    """Return a line up to the end of its first sentence that is not a mere heading."""
     for end in _SENTENCE_END.finditer(text):
         if end.start() >= _SHORTEST_SENTENCE_CHARS:
             text = text[: end.start()]
             break
-    return one_line(text, MAX_SENTENCE_CHARS)
+    return text if len(text) <= MAX_SENTENCE_CHARS else one_line(text, MAX_SENTENCE_CHARS)
 
 
 def line(shown: Shown, now_s: float, changed_s: float | None = None) -> str:
@@ -114,8 +148,8 @@ def line(shown: Shown, now_s: float, changed_s: float | None = None) -> str:
     if changed_s is not None:
         when += f", but changed {ago(now_s - changed_s)} ago and not described anew"
     what = f"picture {shown.picture}"
-    if shown.times > 1:
-        what = f"{shown.times} pictures from {what} on"
+    if shown.pictures > 1:
+        what = f"{shown.pictures} pictures from {what} on"
     return f"{shown.label}, {what}, {when}: {' … '.join(shown.texts)}"
 
 

@@ -134,16 +134,23 @@ def _decision(tier: Tier, routes: ServiceRoutes, score: float, threshold: float,
 
 
 def seeing(decision: Decision, catalogue: Catalogue, messages: Sequence[Message], today: dt.date) -> Decision:
-    """Return the decision with only those targets that embed pictures, where there are any; raises BadInput for none.
-
-    They are those whose pictures have a price.
-    """
+    """Return the decision with those targets only that embed pictures, where there are any; raises BadInput."""
     if not any(message.images for message in messages):
         return decision
-    seeing = tuple(name for name in decision.targets if catalogue.price(name, today).image_px_pico is not None)
+    seeing = _with_eyes(decision, catalogue, today)
     if not seeing:
         raise BadInput(f"{decision.targets[0]} embeds text only.", "input")
     return replace(decision, targets=seeing)
+
+
+def seen(decision: Decision, catalogue: Catalogue, message: Message, today: dt.date) -> Message:
+    """Return what the targets embed of a message: no picture where none of them takes one."""
+    return message if _with_eyes(decision, catalogue, today) else replace(message, images=())
+
+
+def _with_eyes(decision: Decision, catalogue: Catalogue, today: dt.date) -> tuple[str, ...]:
+    """Return the targets that embed pictures: those whose pictures have a price."""
+    return tuple(name for name in decision.targets if catalogue.price(name, today).image_px_pico is not None)
 
 
 def fitting(

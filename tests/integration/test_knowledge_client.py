@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import base64
 import tomllib
+import unicodedata
 from collections.abc import AsyncIterator
 from pathlib import Path
 from typing import Any
@@ -219,6 +220,17 @@ async def test_a_search_serves_one_question_only(router: ScriptedRouter, knowled
 async def test_a_question_without_words_asks_nobody(router: ScriptedRouter, knowledge: Knowledge) -> None:
     assert await knowledge.begin("\x00 \u200b").passages(deadline_s=5.0) == ()
     assert router.searches == []
+
+
+async def test_what_is_asked_before_or_after_a_long_paste_is_searched(
+    router: ScriptedRouter, knowledge: Knowledge
+) -> None:
+    for asked in ("What is our notice period?", "\u0928\u094b\u091f\u093f\u0938 \u0958\u092c?"):
+        for paste in ("The supplier shall deliver within thirty days. " * 60, "\u0958\u0932\u092e " * 700):
+            for text in (f"{asked} {paste}", f"{paste} {asked}"):
+                await knowledge.finish(text).passages(deadline_s=5.0)
+                query = router.searches[-1]["query"]
+                assert unicodedata.normalize("NFC", asked) in query and len(query) <= 4_000
 
 
 async def test_who_interrupts_gives_the_search_up(router: ScriptedRouter, knowledge: Knowledge) -> None:

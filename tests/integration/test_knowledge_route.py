@@ -22,7 +22,7 @@ from cluster.backend.replies import MAX_REPLY_BYTES
 from cluster.backend.trpc import TrpcBackend
 from deployments.providers.emulator import Emulator, Fault
 from deployments.routes import build_routes
-from deployments.settings import KnowledgeSettings, VendorSettings
+from deployments.settings import EmbeddingsSettings, KnowledgeSettings, VendorSettings
 from routing.messages import Passage
 from tests.integration.conftest import Bearer
 from tests.integration.crooked import Crooked, crooked
@@ -138,6 +138,22 @@ async def test_a_frame_is_embedded_with_its_question_and_billed_as_the_vendor_co
     usage = json.loads(str(event["usage"]))
     assert usage == {"image_px": seen.image_px, "input_tokens": seen.prompt_tokens}
     assert event["cost_nanousd"] == seen.prompt_tokens * 120 + seen.image_px * 600 // 1_000
+
+
+async def test_where_no_model_embeds_pictures_the_words_are_searched_and_billed_alone(
+    tmp_path: Path, local: LocalBackend, bearer: Bearer
+) -> None:
+    blind = EmbeddingsSettings(models=("voyage-4",))
+    async with asking(tmp_path, local, embeddings=blind) as (http, world):
+        asked = {"query": "which Friday is that?", "image": data_url(jpeg())}
+        answers = [
+            await http.post(SEARCH, json=asked | {"image": one}, headers=bearer()) for one in (asked["image"], None)
+        ]
+        broken = await http.post(SEARCH, json=asked | {"image": data_url(b"hello")}, headers=bearer())
+        seen, unseen = await world.events()
+    assert [[found["id"] for found in one.json()["passages"]] for one in answers] == [["a"], ["a"]]
+    assert "image_px" not in json.loads(str(seen["usage"])) and seen["cost_nanousd"] == unseen["cost_nanousd"] > 0
+    assert error_of(broken)[0] == 415
 
 
 BAD_QUESTIONS: dict[str, tuple[dict[str, Any], tuple[int, str, str]]] = {

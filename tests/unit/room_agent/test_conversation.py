@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import base64
 import random
+import re
 from dataclasses import replace
 
 import pytest
@@ -159,6 +160,16 @@ def test_a_turn_is_within_its_budget_whatever_is_at_hand() -> None:
         quotations(turn.context, KEY)
 
 
+def test_the_screen_is_told_of_with_all_that_the_others_leave() -> None:
+    remembered = Memory()
+    for index in range(150):
+        remembered.add("TR_1", f"Slide number {index} is a chart of one region. And more of it.", 60.0 * index)
+    turn = compose(replace(ASKED, memory=remembered, now_s=9_000.0), KEY, 6_000, agent_name="rayroom")
+    assert 5_400 < turn.tokens <= 6_000 and turn.sources == ("handbook.pdf#1", "handbook.pdf#2")
+    _, shown, *_, said = quotations(turn.context, KEY)
+    assert shown.label == "screen" and len(shown.lines) > 50 and len(said.lines) == 2
+
+
 def test_a_small_budget_leaves_the_picture_out_before_the_words() -> None:
     rules = len(instructions("rayroom", spoken=True)) // 3
     turn = compose(ASKED, KEY, rules + 500, agent_name="rayroom")
@@ -176,6 +187,19 @@ def test_a_picture_says_whose_it_is_in_a_quotation() -> None:
 def test_what_is_asked_after_a_long_paste_is_asked() -> None:
     turn = compose(replace(ASKED, text="a line of a log " * 400 + OF_POLICY), KEY, 6_000, agent_name="rayroom")
     assert turn.question.endswith(OF_POLICY)
+
+
+@pytest.mark.parametrize(
+    "paste", ["A clause of 30,000 euros. ", "Пункт договора. ", "合同的第一条款。", "अनुबंध का खंड। ", "<< "]
+)
+def test_what_is_asked_after_several_long_pastes_is_asked_in_every_script(paste: str) -> None:
+    pasted = (paste * 8_000).encode()[:8_000].decode("utf-8", "ignore")
+    for times in (1, 3, 12):
+        text = " ".join([f"Read it, please: {pasted}"] * times)
+        turn = compose(replace(ASKED, text=f"{text} {ON_SCREEN}"), KEY, 6_000, agent_name="rayroom")
+        assert turn.question.startswith("Read it, please: ") and turn.question.endswith(ON_SCREEN)
+        assert turn.tokens <= 6_000 and "Slide 4: costs were 97." in turn.context
+        assert set(re.findall(r"\d\S*", turn.question)) <= set(re.findall(r"\d\S*", text))
 
 
 def test_a_budget_that_holds_no_question_is_refused() -> None:

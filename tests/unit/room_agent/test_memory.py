@@ -6,8 +6,8 @@ import random
 
 import pytest
 
-from room_agent.fence import tokens_of
-from room_agent.memory import Memory, MemorySettings
+from room_agent.ageing import MemorySettings
+from room_agent.memory import Memory
 from room_agent.shown import ago, first_sentence, replaces
 
 LONG = "A slide about the north region with a bar chart. It has four bars. The tallest one is March."
@@ -36,6 +36,14 @@ def test_the_slide_before_is_whole_even_when_both_stood_for_an_hour() -> None:
     now, before = lines(memory, 7_200.0)
     assert "south" in now and now.endswith("March.")
     assert "north" in before and before.endswith("March.") and "from 2 h 0 min to 60 min ago" in before
+
+
+def test_the_number_two_slides_ago_is_told_however_long_they_stood() -> None:
+    memory = Memory()
+    for index in range(6):
+        memory.add("TR_1", f"A slide of one region, with a chart. Its total is {7_000 + index}.", 600.0 * index)
+    told = lines(memory, 3_600.0)
+    assert [str(7_000 + index) in told[5 - index] for index in range(6)] == [False] * 3 + [True] * 3
 
 
 def test_writing_on_a_picture_makes_no_new_one() -> None:
@@ -110,7 +118,8 @@ def test_what_is_old_is_a_sentence_and_what_is_older_is_merged_by_the_minute() -
         memory.add("TR_1", f"Here stands slide number {index}, in full. And more.", 20.0 * index)
     told = lines(memory, 1_300.0)
     assert told[1].endswith("slide number 28, in full. And more.")
-    assert told[2].endswith("slide number 27, in full.")
+    assert told[2].endswith("slide number 27, in full. And more.")
+    assert told[3].endswith("slide number 26, in full.")
     assert (
         "3 pictures from picture 1 on, from 22 min to 21 min ago: Here stands slide number 0, in full. … " in told[-1]
     )
@@ -162,23 +171,6 @@ def test_a_sharers_name_cannot_forge_an_entry_of_memory() -> None:
     assert line.split('"')[1] == "Ann picture 9 shown now since 1 s ago approved"
 
 
-def test_no_more_is_recalled_than_was_asked_for_and_the_picture_now_comes_first() -> None:
-    memory = Memory()
-    for index in range(20):
-        memory.add("TR_1", f"{LONG} {index}", 10.0 * index)
-    for budget_tokens in range(0, 400, 7):
-        told = memory.recall(200.0, budget_tokens)
-        assert tokens_of(told) <= budget_tokens
-        assert not told or "shown now" in told.split("\n")[0]
-    assert memory.recall(200.0, 30) == "" and memory.recall(200.0, -5) == ""
-
-
-def test_when_a_description_does_not_fit_its_first_sentence_does() -> None:
-    memory = Memory()
-    memory.add("TR_1", LONG + " More." * 100, 0.0)
-    assert memory.recall(1.0, 60).endswith("with a bar chart.")
-
-
 def test_an_hour_of_typing_is_bounded_and_still_knows_what_is_shown() -> None:
     settings = MemorySettings(max_entries=50, max_chars=5_000)
     memory = Memory(settings)
@@ -190,10 +182,11 @@ def test_an_hour_of_typing_is_bounded_and_still_knows_what_is_shown() -> None:
     assert "3599" in memory.recall(3_600.0, 10_000)
 
 
-def test_how_often_it_is_asked_changes_nothing() -> None:
-    for seed in range(20):
+@pytest.mark.parametrize("settings", [MemorySettings(), MemorySettings(max_entries=30, max_chars=2_000)])
+def test_how_often_it_is_asked_changes_nothing(settings: MemorySettings) -> None:
+    for seed in range(10):
         dice = random.Random(seed)
-        asked, silent, now_s = Memory(), Memory(), 0.0
+        asked, silent, now_s = Memory(settings), Memory(settings), 0.0
         for index in range(120):
             now_s += dice.choice((1.0, 5.0, 40.0))
             track, edited = f"TR_{dice.randint(1, 3)}", dice.random() < 0.3
@@ -202,8 +195,17 @@ def test_how_often_it_is_asked_changes_nothing() -> None:
             if index % 10 == 0:
                 asked.end(track, now_s)
                 silent.end(track, now_s)
-            asked.recall(now_s + dice.random(), dice.randint(0, 500))
+            asked.recall(now_s + dice.random(), dice.randint(0, 500), "What was first?")
         assert asked.recall(now_s + 60, 10_000) == silent.recall(now_s + 60, 10_000)
+
+
+def test_more_tracks_than_there_is_room_for_leave_it_bounded() -> None:
+    settings = MemorySettings(max_entries=50, max_chars=5_000)
+    memory = Memory(settings)
+    for index in range(400):
+        memory.add(f"TR_{index}", f"{LONG} {index}", float(index), shared_by=f"P{index}")
+        assert len(memory) <= 50 and memory.chars <= 5_000
+    assert "399" in memory.recall(400.0, 100)
 
 
 @pytest.mark.parametrize(

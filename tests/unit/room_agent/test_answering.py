@@ -1,0 +1,47 @@
+"""Who asked something hears of it when the answer fails, whatever it fails by."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from typing import Any, cast
+
+from room_agent.answering import Answering
+from room_agent.captions import Captions
+from room_agent.complaints import Complaints
+from room_agent.knowledge import Knowledge
+from room_agent.mind import Mind
+from room_agent.router_client import RouterClient
+from room_agent.thinking import Thinking
+from room_agent.troubles import SAID, Trouble
+from room_agent.turns import Question
+from tests.unit.room_agent.test_answer import Written
+
+NOWHERE = "http://127.0.0.1:9"
+
+
+class Told(Written):
+    """Captions whose lines of the agent's own are read by the test."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.lines: asyncio.Queue[str] = asyncio.Queue()
+
+    def told(self, text: str) -> None:
+        self.lines.put_nowait(text)
+
+
+async def test_who_asks_is_told_when_the_answer_fails_by_a_fault_of_ours() -> None:
+    told = Told()
+    captions = cast(Captions, cast(Any, told))
+    router = RouterClient(NOWHERE, "k", "tenant_acme_standup", "job-1", "{}")
+    mind = Mind(Knowledge(router, time.monotonic), "Rayroom", False, time.time)
+    complaints = Complaints(captions, None, time.monotonic)
+    answering = Answering(mind, Thinking(router, NOWHERE), captions, complaints, None, time.monotonic, {"ann"})
+    running = asyncio.create_task(answering.run())
+    # Of nothing that shows no turn can be made.
+    answering.take(Question(identity="ann", name="Ann", text="\u200b", asked_at_s=0.0))
+    assert await asyncio.wait_for(told.lines.get(), 5.0) == SAID[Trouble.THINKING]
+    running.cancel()
+    await answering.aclose()
+    await router.aclose()
