@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Mapping
 
 from routing.messages import RoomBeat
 
 GATHER_S = 0.02
 """An actor call costs about a millisecond on both sides; nobody waits for a heartbeat's answer."""
 
-Send = Callable[[list[RoomBeat]], Awaitable[None]]
+Spent = Mapping[str, int]
+"""What each tenant has spent this month, in nano-dollars."""
+Send = Callable[[list[RoomBeat]], Awaitable[Spent]]
 
 
 class Beats:
@@ -20,20 +22,20 @@ class Beats:
         self._send = send
         self._gather_s = gather_s
         self._waiting: dict[str, RoomBeat] = {}
-        self._next: asyncio.Task[None] | None = None
+        self._next: asyncio.Task[Spent] | None = None
         """What will carry them."""
-        self._sending: set[asyncio.Task[None]] = set()
+        self._sending: set[asyncio.Task[Spent]] = set()
         """It, and those whose calls are under way."""
 
-    async def beat(self, beat: RoomBeat) -> None:
-        """Return when the aggregator has it; raises what the call raised."""
+    async def beat(self, beat: RoomBeat) -> int | None:
+        """Return, once the aggregator has it, what that said its tenant has spent; raises what the call raised."""
         self._waiting[beat.room] = beat
         if self._next is None:
             self._next = asyncio.create_task(self._send_soon(), name="beats")
             self._sending.add(self._next)
             self._next.add_done_callback(self._sent)
         # Whoever stops waiting takes nobody else's heartbeat along.
-        await asyncio.shield(self._next)
+        return (await asyncio.shield(self._next)).get(beat.tenant_id)
 
     def drop(self, room: str, job_id: str) -> None:
         """Forget what a job has still to say of its room: it is closed, and nothing may open it again."""
@@ -45,14 +47,13 @@ class Beats:
         if self._sending:
             await asyncio.wait(self._sending)
 
-    async def _send_soon(self) -> None:
+    async def _send_soon(self) -> Spent:
         await asyncio.sleep(self._gather_s)
         # Whoever comes from here on needs a call of their own.
         beats, self._waiting, self._next = list(self._waiting.values()), {}, None
-        if beats:
-            await self._send(beats)
+        return await self._send(beats) if beats else {}
 
-    def _sent(self, sending: asyncio.Task[None]) -> None:
+    def _sent(self, sending: asyncio.Task[Spent]) -> None:
         self._sending.discard(sending)
         # Looked at, for nobody may be left to hear of a failure.
         if not sending.cancelled():

@@ -34,10 +34,17 @@ class Payer:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Budget:
-    """What a tenant has spent or set aside this month, of what it may spend."""
+    """What a tenant has spent this month, of what it may spend. What is only set aside may come back."""
 
     spent_nanousd: int
     limit_nanousd: int
+
+
+def budget_of(tenant: Tenant, spent_nanousd: int | None) -> Budget | None:
+    """Return how a tenant's budget stands; None where it has none, or nobody knows what is spent of it."""
+    if tenant.budget_nanousd is None or spent_nanousd is None:
+        return None
+    return Budget(spent_nanousd=spent_nanousd, limit_nanousd=tenant.budget_nanousd)
 
 
 class Meter:
@@ -63,13 +70,6 @@ class Meter:
         if tenant.budget_nanousd is None or tenant.tenant_id not in self._committed_nanousd:
             return None
         return self._committed_nanousd[tenant.tenant_id] / max(tenant.budget_nanousd, 1)
-
-    def budget(self, tenant: Tenant) -> Budget | None:
-        """Return how the tenant's budget stands; None where it has none, or this replica knows of no spending."""
-        spent_nanousd = self._committed_nanousd.get(tenant.tenant_id)
-        if tenant.budget_nanousd is None or spent_nanousd is None:
-            return None
-        return Budget(spent_nanousd=spent_nanousd, limit_nanousd=tenant.budget_nanousd)
 
     async def spent(self, tenant_id: str, entries: Sequence[Intent | Settlement]) -> None:
         """Return once what a tenant has spent already is durable, whatever its budget; raises CostsUnavailable."""

@@ -14,7 +14,7 @@ import structlog
 
 from deployments.attempts import Answered, AnswerLeaf, Attempts, EmbedLeaf, Order, StreamLeaf, Timers
 from deployments.auth import Keys, RoomToken, Tokens, issue_token
-from deployments.bill import Budget, Meter, Payer
+from deployments.bill import Budget, Meter, Payer, budget_of
 from deployments.jpeg import inspect_jpeg
 from deployments.knowledge import Found, cut, find, to_question
 from deployments.settings import EmbeddingsSettings, KnowledgeSettings, RoomSettings, ServiceSettings, VisionSettings
@@ -165,10 +165,10 @@ class Gateway:
         """
         await self._meter.spent(token.tenant_id, self._speech.entries(token, beat.usage, self._clock()))
         tenant = await self._active(token.tenant_id, beat.ended)
-        if not beat.ended:
-            await self._world.beat(self._beat(token, beat.counters))
+        # What is spent only the one ledger knows: what this replica last heard may be a part, or of another month.
+        spent_nanousd = None if beat.ended else await self._world.beat(self._beat(token, beat.counters))
         taken = tuple(dict.fromkeys(one.id for one in beat.usage))
-        return Beaten(token=self._renewed(token), taken=taken, budget=self._meter.budget(tenant))
+        return Beaten(token=self._renewed(token), taken=taken, budget=budget_of(tenant, spent_nanousd))
 
     def _renewed(self, token: RoomToken) -> RoomToken:
         ttl_s = self.settings.rooms.token_ttl_s

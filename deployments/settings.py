@@ -129,6 +129,7 @@ class RoomSettings(Settings):
     """What a room's agent is told when it opens a room."""
 
     token_ttl_s: Annotated[float, Field(ge=30, le=86_400)] = 900
-    heartbeat_every_s: Seconds = 5
+    heartbeat_every_s: Annotated[float, Field(gt=0, le=20)] = 5
+    """An agent that has not been answered for a minute hears nobody, and its room counts as closed."""
     frames_per_second: Annotated[float, Field(gt=0, le=5)] = 1.0
     image_long_side_px: Annotated[int, Field(ge=256, le=2_048)] = 1_024

@@ -8,12 +8,12 @@ import structlog
 
 from room_agent.captions import Captions
 from room_agent.mouth import Mouth
+from room_agent.purse import Purse
 from room_agent.router_client import Beaten
 from room_agent.troubles import ALOUD, Trouble, Troubles
 
 UNBILLED_S = 60.0
 """Without a heartbeat for so long nothing more is heard: its bill would come too late to keep to a budget."""
-BUDGET_AGAIN_S = 60.0
 
 log = structlog.get_logger()
 
@@ -26,8 +26,8 @@ class Complaints:
         self._mouth = mouth
         self._clock = clock
         self._troubles = Troubles()
+        self._purse = Purse(clock)
         self._beaten_at_s = clock()
-        self._spent_at_s: float | None = None
 
     def __contains__(self, trouble: Trouble) -> bool:
         return trouble in self._troubles
@@ -41,10 +41,8 @@ class Complaints:
 
     def fails(self, trouble: Trouble) -> None:
         said = self._troubles.begin(trouble)
-        if said is None:
+        if said is None or (trouble is Trouble.BUDGET and not self._purse.empty()):
             return
-        if trouble is Trouble.BUDGET:
-            self._spent_at_s = self._clock()
         self._captions.told(said)
         if trouble in ALOUD and self._mouth is not None:
             self._mouth.say(said)
@@ -52,14 +50,16 @@ class Complaints:
     def works(self, trouble: Trouble) -> None:
         if self._troubles.end(trouble):
             log.info("works again", part=str(trouble))
+        if trouble is Trouble.THINKING:
+            self._purse.paid()
 
     def beaten(self, beaten: Beaten) -> None:
         """Take in what the router answered to a heartbeat."""
         self._beaten_at_s = self._clock()
-        if beaten.budget is not None and beaten.budget.is_spent:
-            self.fails(Trouble.BUDGET)
-        elif beaten.budget is not None or self._waited_for_budget():
+        if self._purse.pays_again(beaten.budget):
             self.works(Trouble.BUDGET)
+        elif beaten.budget is not None and beaten.budget.is_spent:
+            self.fails(Trouble.BUDGET)
 
     def unpaid(self) -> bool:
         """Return whether nothing is to be heard, since nobody would pay for it."""
@@ -70,7 +70,3 @@ class Complaints:
 
     def report(self) -> dict[str, float]:
         return {f"trouble_{trouble}": times for trouble, times in self._troubles.begun.items()}
-
-    def _waited_for_budget(self) -> bool:
-        """Whether a budget that only a refusal told of has rested long enough to be asked for again."""
-        return self._spent_at_s is not None and self._clock() - self._spent_at_s > BUDGET_AGAIN_S

@@ -252,7 +252,11 @@ class Costs(Protocol):
 class Rooms(Protocol):
     """Who is in which room, as the agents say."""
 
-    async def beat(self, beat: RoomBeat) -> None: ...
+    async def beat(self, beat: RoomBeat) -> int | None:
+        """Return the nano-dollars the room's tenant has spent this month, without what is only set aside.
+
+        None where that is not known; raises CostsUnavailable.
+        """
 
     async def close(self, room: str, job_id: str) -> None: ...
 

@@ -72,9 +72,11 @@ class Aggregator:
     async def totals(self, tenant_id: str) -> TenantTotals:
         return await self._recorder.totals(tenant_id)
 
-    async def beat(self, beats: list[RoomBeat]) -> None:
+    async def beat(self, beats: list[RoomBeat]) -> dict[str, int]:
+        """Return what the tenants of these rooms have spent this month, in nano-dollars."""
         for beat in beats:
             self._rooms.beat(beat)
+        return self._recorder.spent_nanousd({beat.tenant_id for beat in beats})
 
     async def close(self, room: str, job_id: str) -> None:
         self._rooms.close(room, job_id, time.time())
@@ -137,8 +139,8 @@ class AggregatorClient:
         totals: TenantTotals = await self._ask("totals", tenant_id)
         return totals
 
-    async def beat(self, beat: RoomBeat) -> None:
-        await self._beats.beat(beat)
+    async def beat(self, beat: RoomBeat) -> int | None:
+        return await self._beats.beat(beat)
 
     async def close(self, room: str, job_id: str) -> None:
         self._beats.drop(room, job_id)
@@ -153,8 +155,10 @@ class AggregatorClient:
         await self._outbox.aclose()
         self._line.close()
 
-    async def _send_beats(self, beats: list[RoomBeat]) -> None:
-        await self._ask("beat", beats)
+    async def _send_beats(self, beats: list[RoomBeat]) -> dict[str, int]:
+        spent_nanousd: dict[str, int] | None = await self._ask("beat", beats)
+        # An aggregator outlives its routers: one that was started by older ones says nothing.
+        return spent_nanousd or {}
 
     async def _find(self) -> Address:
         address: Address = await self._ask("address")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import datetime as dt
+from collections.abc import Iterable
 from dataclasses import dataclass, field
 
 from routing.errors import BudgetExceeded
@@ -32,8 +33,15 @@ class Ledger:
         """Return the tenant's account, opened anew when the month has turned."""
         account = self.accounts.setdefault(tenant_id, Account())
         if account.month != (month := month_of(now_s)):
-            account.month, account.spent_nanousd = month, 0
+            # In this order: `spent_nanousd` may look between the two.
+            account.spent_nanousd, account.month = 0, month
         return account
+
+    def spent_nanousd(self, tenant_ids: Iterable[str], now_s: float) -> dict[str, int]:
+        """Return what each tenant has spent this month. Changes nothing, so that any thread may ask."""
+        month = month_of(now_s)
+        found = {tenant_id: self.accounts.get(tenant_id) for tenant_id in tenant_ids}
+        return {name: one.spent_nanousd if one and one.month == month else 0 for name, one in found.items()}
 
     def reserve(self, intent: Intent, now_s: float) -> None:
         """Set the estimate aside; raises BudgetExceeded when it no longer fits."""

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from typing import TypeVar
 
@@ -28,7 +28,7 @@ log = structlog.get_logger()
 class Recorder:
     """Commits all entries that arrived while the last commit ran, each batch as one transaction.
 
-    Every call of the journal runs on one thread of its own. The ledger is touched on that thread only.
+    Every call of the journal runs on one thread of its own. The ledger is changed on that thread only.
     """
 
     def __init__(self, journal: Journal, clock: Callable[[], float]) -> None:
@@ -118,6 +118,10 @@ class Recorder:
 
     async def totals(self, tenant_id: str) -> TenantTotals:
         return await self.on_disk(lambda: _totals(self._journal, tenant_id))
+
+    def spent_nanousd(self, tenant_ids: Iterable[str]) -> dict[str, int]:
+        """Return what each tenant has spent this month, at once: a heartbeat waits for no commit."""
+        return self._ledger.spent_nanousd(tenant_ids, self._clock())
 
     async def open_intents(self) -> int:
         query = "SELECT count(*) AS n FROM events WHERE outcome IS NULL"

@@ -100,7 +100,8 @@ async def test_another_voice_takes_over_where_one_fails(livekit: LiveKit) -> Non
 
 
 async def test_a_spent_budget_is_told_once_and_silence_kept_until_there_is_more(livekit: LiveKit) -> None:
-    router = ScriptedRouter()
+    # Nearly spent: an answer could cost more than what is left.
+    router = ScriptedRouter(budget={"spent_nanousd": 9, "limit_nanousd": 10})
     router.chat_statuses.extend([402])
     async with scene(livekit, router) as room, joined(livekit, ROOM, "ann") as ann:
         await asked(room, ann, "What is it?")
@@ -110,7 +111,7 @@ async def test_a_spent_budget_is_told_once_and_silence_kept_until_there_is_more(
         await ann.write("Hello?")
         await asyncio.sleep(1.0)
         assert room.charged() == charged and len(room.router.chats) == 1 and ann.heard_ms == 0
-        room.router.budget = {"spent_nanousd": 1, "limit_nanousd": 2}
+        room.router.budget = {"spent_nanousd": 9, "limit_nanousd": 20}
         await asyncio.sleep(0.5)
         await ann.speak(1_200)
         await eventually(lambda: ann.heard_ms > 500)

@@ -88,7 +88,7 @@ class JournalWorld:
     def __init__(self, path: Path) -> None:
         self.clock = time.time
         self.journal = Journal(path)
-        self.recorder = Recorder(self.journal, time.time)
+        self.recorder = Recorder(self.journal, lambda: self.clock())
         self.rooms = RoomBook()
 
     async def reserve(self, intent: Intent) -> int:
@@ -106,8 +106,9 @@ class JournalWorld:
     async def totals(self, tenant_id: str) -> TenantTotals:
         return await self.recorder.totals(tenant_id)
 
-    async def beat(self, beat: RoomBeat) -> None:
+    async def beat(self, beat: RoomBeat) -> int:
         self.rooms.beat(beat)
+        return self.recorder.spent_nanousd([beat.tenant_id])[beat.tenant_id]
 
     async def close(self, room: str, job_id: str) -> None:
         self.rooms.close(room, job_id)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from collections import Counter
 
 import pytest
 
@@ -12,16 +13,17 @@ from routing.messages import RoomBeat
 
 
 class Aggregator:
-    """Takes calls, or fails them."""
+    """Takes calls, or fails them; says of each tenant how often it was told of it."""
 
     def __init__(self) -> None:
         self.calls: list[list[RoomBeat]] = []
         self.fails = False
 
-    async def beat(self, beats: list[RoomBeat]) -> None:
+    async def beat(self, beats: list[RoomBeat]) -> dict[str, int]:
         if self.fails:
             raise CostsUnavailable
         self.calls.append(beats)
+        return dict(Counter(beat.tenant_id for beat in beats))
 
     def rooms(self) -> list[str]:
         return [beat.room for call in self.calls for beat in call]
@@ -37,9 +39,9 @@ def beats(aggregator: Aggregator) -> Beats:
     return Beats(aggregator.beat, gather_s=0.0)
 
 
-def of(room: str, kept: float = 0.0) -> RoomBeat:
+def of(room: str, kept: float = 0.0, tenant: str = "acme") -> RoomBeat:
     counters = {"frames_kept": kept}
-    return RoomBeat(room=room, tenant_id="acme", job_id="job-1", beat_at_s=1.0, opened_at_s=0.0, counters=counters)
+    return RoomBeat(room=room, tenant_id=tenant, job_id="job-1", beat_at_s=1.0, opened_at_s=0.0, counters=counters)
 
 
 async def test_beats_of_one_moment_are_one_call(aggregator: Aggregator, beats: Beats) -> None:
@@ -47,6 +49,12 @@ async def test_beats_of_one_moment_are_one_call(aggregator: Aggregator, beats: B
     assert len(aggregator.calls) == 1 and len(set(aggregator.rooms())) == 50
     await beats.beat(of("room-51"))
     assert len(aggregator.calls) == 2
+
+
+async def test_each_beat_hears_what_was_said_of_its_own_tenant(aggregator: Aggregator, beats: Beats) -> None:
+    rooms = [of("a"), of("b", tenant="globex"), of("c"), of("d", tenant="globex"), of("e")]
+    assert await asyncio.gather(*(beats.beat(one) for one in rooms)) == [3, 2, 3, 2, 3]
+    assert len(aggregator.calls) == 1
 
 
 async def test_of_a_rooms_beats_the_newest_goes(aggregator: Aggregator, beats: Beats) -> None:
@@ -80,6 +88,6 @@ async def test_a_room_that_its_job_closes_is_not_opened_again_by_a_beat_that_wai
     beating = asyncio.create_task(beats.beat(of("room")))
     await asyncio.sleep(0)
     beats.drop("room", job_id)
-    await beating
+    assert await beating == (1 if told else None)
     assert aggregator.rooms() == told
     await beats.aclose()

@@ -93,6 +93,18 @@ async def test_a_budget_starts_again_with_the_month(recorder: Recorder, clock: C
     assert await recorder.write([intent("e2", budget_nanousd=2_000)]) == [1_000]
 
 
+async def test_what_is_spent_is_known_without_waiting_and_is_nothing_in_a_new_month(
+    recorder: Recorder, clock: Clock
+) -> None:
+    await spend(recorder, "e1", 700)
+    await recorder.write([intent("e2", estimate_nanousd=1_000)])
+    assert recorder.spent_nanousd(["acme", "globex"]) == {"acme": 700, "globex": 0}
+    clock.now_s += 32 * 86_400
+    assert recorder.spent_nanousd(["acme"]) == {"acme": 0}
+    await recorder.write([settlement("e2", 300)])
+    assert recorder.spent_nanousd(["acme"]) == {"acme": 300}
+
+
 async def test_an_intent_nobody_settled_becomes_its_estimate_and_says_so(recorder: Recorder, clock: Clock) -> None:
     await recorder.write([intent(expires_at_s=160.0)])
     assert await recorder.seal() == 0

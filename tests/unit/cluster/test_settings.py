@@ -47,6 +47,8 @@ WRONG = {
     "bounds crossed": ({"scaling__vision__max_replicas": 1, "scaling__vision__min_replicas": 3}, "vision", "3"),
     "a backend that is no URL": ({"backend__url": "localhost"}, "args.backend.url", "'localhost'"),
     "a vendor that is no URL": ({"vendors__openai__base_url": "api.x.com"}, "vendors.openai.base_url", "'api.x.com'"),
+    "a heartbeat too rare": ({"rooms__heartbeat_every_s": 20.5}, "args.rooms.heartbeat_every_s", "20.5"),
+    "no heartbeat": ({"rooms__heartbeat_every_s": 0}, "args.rooms.heartbeat_every_s", "0"),
     "a negative time": ({"costs__flush_every_s": -1}, "args.costs.flush_every_s", "-1"),
     "a word for a number": ({"llm__attempts": "two"}, "args.llm.attempts", "'two'"),
 }

@@ -1,0 +1,87 @@
+"""What a room is told of its tenant's budget is what the one ledger says, whichever router is asked, and when."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import AsyncIterator
+from contextlib import AsyncExitStack
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+import httpx
+import pytest
+
+from deployments.gateway import Gateway
+from deployments.routes import build_routes
+from routing.catalogue import load_catalogue
+from tests.integration.conftest import Bearer
+from tests.integration.test_speech_bill import beat, heard
+from tests.integration.world import KEYS, JournalWorld, Tenants, gateway_in_process
+from tests.unit.cluster.money import intent, settlement
+
+LIMIT_NANOUSD = 10_000_000
+MS_NANOUSD = 80
+
+
+@dataclass
+class Routers:
+    """Two routers of one cluster, and what they share."""
+
+    world: JournalWorld
+    directory: Tenants
+    clients: list[httpx.AsyncClient]
+    headers: dict[str, str]
+
+    async def told(self, *usage: dict[str, Any], router: int = 0) -> tuple[int, int]:
+        budget = (await beat(self.clients[router], self.headers, *usage)).json()["budget"]
+        return budget["spent_nanousd"], budget["limit_nanousd"]
+
+
+@pytest.fixture
+async def routers(tmp_path: Path, bearer: Bearer) -> AsyncIterator[Routers]:
+    directory = Tenants()
+    directory.tenants["acme"] = replace(directory.tenants["acme"], budget_nanousd=LIMIT_NANOUSD)
+    async with AsyncExitStack() as stack:
+        one, world = await stack.enter_async_context(gateway_in_process(tmp_path, directory=directory))
+        other = Gateway(one.settings, load_catalogue(), KEYS, one._leaves, world, directory)
+        ways = [httpx.ASGITransport(build_routes(gateway)) for gateway in (one, other)]
+        clients = [httpx.AsyncClient(transport=way, base_url="http://router") for way in ways]
+        for client in clients:
+            await stack.enter_async_context(client)
+        yield Routers(world, directory, clients, bearer())
+
+
+async def test_a_budget_that_is_spent_is_there_again_when_the_month_turns(routers: Routers) -> None:
+    assert await routers.told(heard(audio_ms=200_000)) == (200_000 * MS_NANOUSD, LIMIT_NANOUSD)
+    assert await routers.told() == (200_000 * MS_NANOUSD, LIMIT_NANOUSD)
+    routers.world.clock = lambda: time.time() + 40 * 86_400
+    # Nothing is asked and nothing reported: whoever was told to be quiet does neither.
+    assert await routers.told() == (0, LIMIT_NANOUSD)
+
+
+async def test_two_routers_tell_a_room_the_same(routers: Routers) -> None:
+    await routers.told(heard("s0", 1_000), router=0)
+    await routers.told(heard("s1", 200_000), router=1)
+    told = [await routers.told(router=number % 2) for number in range(4)]
+    assert told == [(201_000 * MS_NANOUSD, LIMIT_NANOUSD)] * 4
+
+
+async def test_a_router_that_has_just_started_knows_what_is_spent(routers: Routers) -> None:
+    await routers.told(heard(audio_ms=200_000), router=0)
+    assert await routers.told(router=1) == (200_000 * MS_NANOUSD, LIMIT_NANOUSD)
+
+
+async def test_what_an_answer_may_cost_is_not_told_as_spent(routers: Routers) -> None:
+    await routers.told(heard("s0", 80_000))
+    await routers.world.reserve(intent(estimate_nanousd=3_000_000))
+    assert await routers.told(heard("s1", 10_000)) == (90_000 * MS_NANOUSD, LIMIT_NANOUSD)
+    await routers.world.settle(settlement(cost_nanousd=100_000))
+    assert await routers.told() == (90_000 * MS_NANOUSD + 100_000, LIMIT_NANOUSD)
+
+
+async def test_a_limit_that_is_raised_is_told_with_the_next_heartbeat(routers: Routers) -> None:
+    await routers.told(heard(audio_ms=200_000))
+    acme = routers.directory.tenants["acme"]
+    routers.directory.tenants["acme"] = replace(acme, budget_nanousd=2 * LIMIT_NANOUSD)
+    assert await routers.told() == (200_000 * MS_NANOUSD, 2 * LIMIT_NANOUSD)
