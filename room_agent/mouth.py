@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import sys
-from collections.abc import AsyncIterable, AsyncIterator, Callable, Sequence
+from collections.abc import AsyncIterable, AsyncIterator, Awaitable, Callable, Sequence
 from typing import Any
 
 import structlog
@@ -18,6 +18,8 @@ from livekit.agents.voice import SpeechHandle, room_io
 from livekit.agents.voice.agent_session import SessionConnectOptions
 from livekit.agents.voice.events import AgentStateChangedEvent, CloseEvent
 from livekit.agents.voice.turn import TurnHandlingOptions
+
+from room_agent.audience import Audience
 
 VOICE_TIMEOUT_S = 5.0
 REST_S = 10.0
@@ -31,7 +33,13 @@ log = structlog.get_logger()
 class _Speaker(Agent):
     """Lets a failure end the speech and no more: the voice's own event tells of it, and its message quotes the text."""
 
+    def __init__(self, is_heard: Callable[[], Awaitable[bool]]) -> None:
+        super().__init__(instructions="")
+        self._is_heard = is_heard
+
     async def tts_node(self, text: AsyncIterable[str], model_settings: ModelSettings) -> AsyncIterator[rtc.AudioFrame]:
+        if not await self._is_heard():
+            return
         try:
             async for frame in Agent.default.tts_node(self, _encodable(text), model_settings):
                 yield frame
@@ -56,9 +64,10 @@ class Mouth:
         )
         self.on_speaks: Callable[[bool], None] = lambda _: None
         self._clock = clock
-        self._rests_until_s = -1.0
+        self._rests_until_s = self._mends_from_s = -1.0
         self._session: AgentSession[None] | None = None
         self._room: rtc.Room | None = None
+        self._audience: Audience | None = None
         self._voice.on("error", self._failed)
 
     async def start(self, room: rtc.Room | None) -> None:
@@ -82,12 +91,27 @@ class Mouth:
         session.on("agent_state_changed", self._changed)
         session.on("close", self._closed)
         self._session = session
-        agent = _Speaker(instructions="")
+        agent = _Speaker(self._is_heard)
         if room is None:
             await session.start(agent, session_host=False, record=False)
             return
         # A session host would let anybody in the room read the session and drive it.
         await session.start(agent, room=room, room_options=_OUTPUT_ONLY, session_host=False, record=False)
+        self._audience = Audience(session.room_io, room, self._clock)
+
+    async def mend(self) -> None:
+        """Begin anew where the voice's track could not be published."""
+        if self._audience is None or not self._audience.lost or self._clock() < self._mends_from_s:
+            return
+        log.warning("the voice's track was not published")
+        self._mends_from_s = self._clock() + REST_S
+        self.on_speaks(False)
+        try:
+            async with asyncio.timeout(CLOSE_TIMEOUT_S):
+                await self._end()
+        except TimeoutError:
+            log.warning("the voice's session did not close in time")
+        await self.start(self._room)
 
     @property
     def session(self) -> AgentSession[None]:
@@ -96,7 +120,9 @@ class Mouth:
 
     @property
     def able(self) -> bool:
-        return self._session is not None and self._clock() >= self._rests_until_s
+        if self._session is None or self._clock() < self._rests_until_s:
+            return False
+        return self._room is None or (self._audience is not None and self._audience.may_hear)
 
     def say(self, text: str | AsyncIterator[str]) -> SpeechHandle | None:
         """Begin to say `text` after what is being said; None where there is no voice now."""
@@ -126,16 +152,24 @@ class Mouth:
                 pass
 
     async def aclose(self) -> None:
-        session, self._session = self._session, None
         try:
             async with asyncio.timeout(CLOSE_TIMEOUT_S):
-                if session is not None:
-                    session.off("close", self._closed)
-                    await session.aclose()
+                await self._end()
                 for voice in {self._voice, *self._voices}:
                     await voice.aclose()
         except TimeoutError:
             log.warning("the voice did not close in time")
+
+    async def _end(self) -> None:
+        """End the session; nothing more is said by it from now on, and it is ended again where this was cut short."""
+        self._audience = None
+        if self._session is not None:
+            self._session.off("close", self._closed)
+            await self._session.aclose()
+            self._session = None
+
+    async def _is_heard(self) -> bool:
+        return self._room is None or (self._audience is not None and await self._audience.comes())
 
     def _failed(self, error: tts.TTSError) -> None:
         if error.recoverable:

@@ -18,6 +18,7 @@ from typing import Any
 import aiohttp
 
 from room_agent.pulse import who_feels
+from room_agent.spoken import SpokenTexts
 from room_agent.usage_events import MOST_EVENTS, Service, UsageEvent, pieces, usage_event
 from room_agent.usage_journal import UsageJournal
 
@@ -128,7 +129,7 @@ class SpeechSocket:
             self._doubtful = False
 
     def refused(self, amount: int) -> None:
-        """Take back what was not sent after all: the vendor was gone."""
+        """Take back what is not charged after all: the vendor was gone, or says so."""
         if self.journal is not None:
             self.journal.will(self.number, self.service, self.model, -amount)
         self.usage.count(self.service, self.model, -amount)
@@ -149,26 +150,6 @@ class HeardBytes:
         return more_ms
 
 
-class SpokenText:
-    """How many characters of one text are billed so far: the space around it is not. Keeps none of the text."""
-
-    def __init__(self) -> None:
-        self._characters = self._trailing = 0
-
-    def add(self, text: str) -> int:
-        """Count `text`; return the characters to be told because of it."""
-        before = self._characters
-        if not self._characters:
-            text = text.lstrip()
-        bare = text.rstrip()
-        if bare:
-            self._characters += self._trailing + len(bare)
-            self._trailing = len(text) - len(bare)
-        elif self._characters:
-            self._trailing += len(text)
-        return self._characters - before
-
-
 class _CountingSocket(aiohttp.ClientWebSocketResponse):
     """Counts what there is still somebody to send to."""
 
@@ -178,10 +159,11 @@ class _CountingSocket(aiohttp.ClientWebSocketResponse):
     def _sends(self) -> bool:
         return not self.closed and not self._writer.transport.is_closing()
 
-    async def _counted(self, amount: int, sending: Awaitable[None]) -> None:
-        """Send, and count it. The socket that a send finds broken closes at once, and took none of it.
+    async def _counted(self, amount: int, sending: Awaitable[None]) -> bool:
+        """Send, and count it; return whether it stays counted.
 
-        Where it closed while the send waited, the piece may have left before: that stays on the bill.
+        The socket that a send finds broken closes at once, and took none of it. Where it closed while the send waited,
+        the piece may have left before: that stays on the bill.
         """
         transport, waited = self._writer.transport, asyncio.Event()
         self._count.will_send(amount)
@@ -193,6 +175,8 @@ class _CountingSocket(aiohttp.ClientWebSocketResponse):
             self._count.sent(transport.get_write_buffer_size())
         elif amount and not waited.is_set():
             self._count.refused(amount)
+            return False
+        return True
 
 
 async def _stay(session: object, context: object, redirected: aiohttp.TraceRequestRedirectParams) -> None:
@@ -241,17 +225,17 @@ def counting_mouths(usage: SpeechUsage) -> aiohttp.ClientSession:
         def __init__(self, *args: Any, **kwargs: Any) -> None:
             super().__init__(*args, **kwargs)
             self._count = usage.socket("tts", self._response.url.query.get("model_id", ""))
-            self._texts: dict[str, SpokenText] = {}
+            self._texts = SpokenTexts()
+
+        async def receive(self, *args: Any, **kwargs: Any) -> Any:
+            message = await super().receive(*args, **kwargs)
+            if message.type is aiohttp.WSMsgType.TEXT and (refused := self._texts.receive(message.data)):
+                self._count.refused(refused)
+            return message
 
         async def send_str(self, data: str, compress: int | None = None) -> None:
-            amount = self._characters(json.loads(data)) if self._sends else 0
-            await self._counted(amount, super().send_str(data, compress))
-
-        def _characters(self, message: dict[str, Any]) -> int:
-            context = str(message.get("context_id"))
-            if message.get("close_context"):
-                self._texts.pop(context, None)
-                return 0
-            return self._texts.setdefault(context, SpokenText()).add(str(message.get("text") or ""))
+            amount = self._texts.send(json.loads(data)) if self._sends else 0
+            if not await self._counted(amount, super().send_str(data, compress)):
+                self._texts.unsent(amount)
 
     return _session(Socket)

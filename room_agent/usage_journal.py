@@ -137,7 +137,8 @@ class Left:
         """Return all of it as events: the same ones however often a dead job's journal is read."""
         rest: list[UsageEvent] = []
         for (service, model), amount in sorted(self.amounts.items()):
-            doubt = min(amount, sum(one[service, model] for one in self.doubtful.values()))
+            # What a vendor refused after it had left makes the sum less than none.
+            doubt = max(0, min(amount, sum(one[service, model] for one in self.doubtful.values())))
             for part, estimated in ((amount - doubt, False), (doubt, True)):
                 for piece in pieces(service, part):
                     name = f"{self.name}-rest-{len(rest)}"

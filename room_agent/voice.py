@@ -66,6 +66,7 @@ class Voice:
         if self.mouth is not None:
             self.mouth.on_speaks = self.speaks
             await self.mouth.start(self._room)
+            self._own(self._mend(self.mouth))
         self._own(self.answering.run())
         self._own(self._look_again())
         self.follow()
@@ -153,6 +154,11 @@ class Voice:
         while True:
             await asyncio.sleep(LOOKS_EVERY_S)
             self._look()
+
+    async def _mend(self, mouth: Mouth) -> None:
+        while True:
+            await asyncio.sleep(LOOKS_EVERY_S)
+            await mouth.mend()
 
     def _look(self) -> None:
         """Drop what somebody asked who left; who is only missing may come back to it."""

@@ -87,6 +87,7 @@ class Seat:
     interims: list[Text] = field(default_factory=list)
     """What was written of somebody's words while they said them."""
     heard: dict[str, Recording] = field(default_factory=dict)
+    options: rtc.RoomOptions = field(default_factory=rtc.RoomOptions)
     _published: dict[str, str] = field(default_factory=dict)
     _tasks: set[asyncio.Task[None]] = field(default_factory=set)
 
@@ -163,7 +164,7 @@ class Seat:
                 topic, lambda reader, _, topic=topic: self.own(self._read(topic, reader))
             )
         async with asyncio.timeout(TIMEOUT_S):
-            await self.room.connect(livekit.url, livekit.token(room, identity))
+            await self.room.connect(livekit.url, livekit.token(room, identity), self.options)
 
 
 S = TypeVar("S", bound=Seat)

@@ -122,3 +122,18 @@ async def test_half_a_character_of_a_models_is_not_sent_and_what_is_around_it_so
     async with speaking(emulator, FLASH) as speaker:
         assert await speaker.say("It is \ud83d", "fine\udc00.") > 0.3
         assert speaker.usage.characters == speaker.charged() == len("It is fine.")
+
+
+@pytest.mark.parametrize(
+    ("quota", "models", "charged"),
+    [(25, [FLASH], 18), (25, [FLASH, TURBO], 18), (0, [FLASH, TURBO], 0), (70, [FLASH], 65), (70, [FLASH, TURBO], 65)],
+)
+async def test_what_a_vendor_refuses_since_its_quota_is_used_up_is_on_nobodys_bill(
+    quota: int, models: list[str], charged: int
+) -> None:
+    async with Emulator(characters=quota).running() as emulator, speaking(emulator, *models) as speaker:
+        for _ in range(2):
+            await speaker.say("It says forty two.")
+        await speaker.say("This is the first half of it. ", "And this is the second half, which is too long.")
+        await asyncio.sleep(0.3)
+        assert speaker.usage.characters == speaker.charged() == charged

@@ -11,7 +11,7 @@ from aiohttp import web
 from deployments.providers.emulator.admin import admin_routes
 from deployments.providers.emulator.anthropic import anthropic_routes
 from deployments.providers.emulator.deepgram import deepgram_routes
-from deployments.providers.emulator.elevenlabs import elevenlabs_routes
+from deployments.providers.emulator.elevenlabs import PLENTY, elevenlabs_routes
 from deployments.providers.emulator.exchange import House
 from deployments.providers.emulator.faults import Fault
 from deployments.providers.emulator.gemini import gemini_routes
@@ -35,13 +35,18 @@ STOP_S = 0.5
 
 
 class Emulator:
-    """The server. Without a house of its own it takes no time, has no limits and knows every model."""
+    """The server. Without a house of its own it takes no time, has no limits and knows every model.
 
-    def __init__(self, house: House | None = None, *, host: str = "127.0.0.1", port: int = 0) -> None:
+    `characters` is how many an ElevenLabs account may have spoken.
+    """
+
+    def __init__(
+        self, house: House | None = None, *, host: str = "127.0.0.1", port: int = 0, characters: int = PLENTY
+    ) -> None:
         self.house = house or House()
         self.faults, self.journal = self.house.faults, self.house.journal
         self.script = Script()
-        self._host, self._port = host, port
+        self._host, self._port, self._characters = host, port, characters
         self.url = ""
 
     def plan(self, fault: Fault, *, vendor: str | None = None, model: str | None = None, times: int = 1) -> None:
@@ -72,4 +77,5 @@ class Emulator:
     def _routes(self) -> list[web.RouteDef]:
         speakers = (admin_routes, openai_routes, anthropic_routes, gemini_routes, voyage_routes, model_routes)
         routes = [route for speaker in speakers for route in speaker(self.house)]
-        return [*routes, *deepgram_routes(self.house, self.script), *elevenlabs_routes(self.house)]
+        speech = [*deepgram_routes(self.house, self.script), *elevenlabs_routes(self.house, self._characters)]
+        return [*routes, *speech]

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import random
 
-from room_agent.speech_usage import HeardBytes, SpeechUsage, SpokenText
+from room_agent.speech_usage import HeardBytes, SpeechUsage
+from room_agent.spoken import SpokenText
 from room_agent.usage_events import MOST_EVENTS
 
 

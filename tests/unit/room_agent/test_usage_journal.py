@@ -77,6 +77,15 @@ def test_what_a_broken_socket_did_not_take_is_owed_by_nobody(tmp_path: Path, jou
     assert amounts(read(tmp_path)) == [(50, False)] and usage.unbilled == {"stt": 50, "tts": 0}
 
 
+def test_what_a_vendor_refused_after_it_had_left_is_owed_by_nobody(tmp_path: Path, journal: UsageJournal) -> None:
+    usage = speech(journal)
+    mouth = usage.socket("tts", "eleven_flash_v2_5")
+    mouth.will_send(50)
+    mouth.sent(0)
+    mouth.refused(20)
+    assert amounts(read(tmp_path)) == [(30, False)] and usage.unbilled == {"stt": 0, "tts": 30}
+
+
 def test_what_a_heartbeat_carried_keeps_its_id_and_is_owed_until_it_is_taken(
     tmp_path: Path, journal: UsageJournal
 ) -> None:
