@@ -6,9 +6,10 @@ The rules, the first that holds decides:
 2. Somebody is called by name, the agent or another participant: that one is addressed, the last one called if several.
    A call is a name at the start ("Rayroom, ...", "hey Rayroom ..."), after a comma ("what is it, Rayroom?"), at the
    end of a question, or "@Rayroom"; the agent's with a mark behind it, too ("good day to you Rayroom, ..."). A name
-   that is only spoken of ("we should ask Rayroom", "Rayroom was wrong") is no call.
+   that is only spoken of ("we should ask Rayroom", "Rayroom was wrong") is no call. Nothing but the agent's name and a
+   wish for quiet ("stop Rayroom") is one.
 3. Nobody else is in the room: the agent is addressed.
-4. The agent has just answered this speaker: the agent is addressed.
+4. The agent has just answered this speaker, who says more than "okay, thank you": the agent is addressed.
 5. Otherwise people talk to each other.
 
 Speech recognition often leaves commas out, so a name at the start is a call even without one, and the agent's call in
@@ -22,6 +23,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Literal
 
+from room_agent.asides import acknowledges, asks_us_to_stop
 from room_agent.calling import FILLERS, Call, Name, Word, find_call, is_callable, sentences, words
 
 READ_PEOPLE = 64
@@ -73,13 +75,15 @@ def address(
     said = sentences(text)
     if all(word.word in FILLERS for sentence in said for word in sentence):
         return Address(False, "said nothing")
+    if asks_us_to_stop(text, settings.names):
+        return Address(True, "called by name")
     others = [person for person in company.people if person.identity != speaker]
     called = _last_called(said, settings, others)
     if called is not None:
         return Address(called == "agent", "called by name" if called == "agent" else "another is called")
     if not others:
         return Address(True, "nobody else is here")
-    if _follows_up(speaker, company, now_s, settings):
+    if _follows_up(speaker, company, now_s, settings) and not acknowledges(text):
         return Address(True, "follow-up")
     return Address(False, "talk among people")
 

@@ -3,18 +3,10 @@
 from __future__ import annotations
 
 import asyncio
-import re
-import unicodedata
 from collections.abc import Container
 from dataclasses import dataclass, field, replace
 
 MOST_WAITING = 16
-_STOP = (
-    "stop(?: (?:it|that|this|there|right there|talking|speaking|answering))?|cancel(?: (?:it|that|this))?|"
-    "(?:that's |thats |that is )?enough|(?:be |keep )?(?:quiet|silent)|silence|hush|shut up|never ?mind"
-)
-_POLITE = "be|no|please|thanks|thank you|okay|ok|hey|now|just|sorry"
-_STOPS = re.compile(rf"(?:(?:{_POLITE}) )*(?:{_STOP}) (?:(?:{_STOP}|{_POLITE}) )*")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -71,17 +63,3 @@ class Turns:
             self._filled.clear()
             await self._filled.wait()
         return self._waiting.pop(first)
-
-
-def asks_to_stop(text: str, names: tuple[str, ...]) -> bool:
-    """Tell whether an utterance says nothing but that the agent should be quiet."""
-    bare = _bare(text)
-    for name in names:
-        bare = bare.replace(f" {_bare(name).strip()} ", " ")
-    return _STOPS.fullmatch(bare.lstrip()) is not None
-
-
-def _bare(text: str) -> str:
-    """Return the words in lower case, a space around each."""
-    words = re.findall(r"[\w']+", unicodedata.normalize("NFKC", text).casefold().replace("\u2019", "'"))
-    return f" {' '.join(words)} "

@@ -11,6 +11,7 @@ from livekit import rtc
 
 from room_agent.address import Address, AddressSettings, Company, address
 from room_agent.answering import Answering, Thinks
+from room_agent.asides import asks_to_stop
 from room_agent.captions import Captions
 from room_agent.complaints import Complaints
 from room_agent.detector import Detector
@@ -25,7 +26,7 @@ from room_agent.router_client import Beaten
 from room_agent.settings import SpeechSettings
 from room_agent.tasks import say_why_it_ended
 from room_agent.troubles import Trouble
-from room_agent.turns import Question, asks_to_stop
+from room_agent.turns import Question
 from room_agent.utterance import HearingCounters, Utterance
 
 LOOKS_EVERY_S = 1.0

@@ -133,6 +133,13 @@ def test_a_follow_up_needs_no_name_for_a_while_and_only_from_who_was_answered() 
     assert not address("and the year before", "p-bob", answered, 101.0).to_agent
 
 
+def test_thanks_for_an_answer_are_no_follow_up_and_a_reply_is() -> None:
+    answered = Company(people=MEETING.people, answered="p-ann", answered_at_s=100.0)
+    assert said("Okay, thank you.", answered, 101.0).why == "talk among people"
+    assert said("Great, and the year before?", answered, 101.0).why == said("Yes.", answered, 101.0).why == "follow-up"
+    assert said("Okay.", ALONE).to_agent and said("Stop Rayroom").why == "called by name"
+
+
 def test_an_everyday_word_that_is_also_a_name_calls_nobody() -> None:
     answered = Company(people=MEETING.people, answered="p-ann", answered_at_s=100.0)
     assert said("will you read it out", answered) == Address(True, "follow-up")
