@@ -162,13 +162,16 @@ class Voice:
         self.answering.look()
 
     def _take(self, identity: str, name: str, text: str, at_s: float) -> None:
-        """Answer what people who are still there say or write to the agent; remember the rest."""
+        """Answer what people say or write to the agent, who is away once they are back; remember the rest."""
         # Whoever waits for an answer's first word follows up what they asked; to call another or to mumble does not.
         to_agent = not self._people.is_agent(identity) and self._address(identity, text).to_agent
         if to_agent and asks_to_stop(text, self._settings.names):
             self.answering.forget(identity)
             self.answering.interrupt()
-        elif to_agent and not self._people.missing({identity}):
+        elif to_agent:
+            if self._people.missing({identity}):
+                # They may not be back to be answered; what they asked is known to the others' answers either way.
+                self._mind.said(name, text)
             self.answering.take(Question(identity=identity, name=name, text=text, asked_at_s=at_s))
         else:
             self.not_for_us += 1

@@ -7,6 +7,7 @@ import asyncio
 import pytest
 from livekit import rtc
 
+from cluster.demo.vowels import speech
 from room_agent.people import LEFT_S
 from tests.acceptance.livekit_server import LiveKit
 from tests.acceptance.stack import eventually
@@ -36,6 +37,19 @@ async def test_an_answer_outlives_a_connection_that_is_set_up_anew(livekit: Live
         assert len(router.chats) == 1 and router.chats_cut == 0
         assert room.speech.report()["voice_interruptions"] == 0
     assert room.billed() == room.charged()
+
+
+async def test_a_question_that_is_taken_as_said_while_its_asker_is_away_is_answered_once_they_are_back(
+    livekit: LiveKit,
+) -> None:
+    async with scene(livekit) as room, joined(livekit, ROOM, "ann") as ann, joined(livekit, ROOM, "bob") as bob:
+        await eventually(lambda: room.speech.report().get("hearing_microphones") == 2)
+        room.emulator.script.add("Rayroom, what is it?")
+        await ann.play(speech(1_500))
+        await ann.room.simulate_scenario(rtc.SimulateScenarioKind.SIMULATE_FULL_RECONNECT)
+        await eventually(lambda: bob.answers())
+        assert [chat["messages"][-1]["content"] for chat in room.router.chats] == ["Rayroom, what is it?"]
+        assert room.speech.report()["voice_not_for_us"] == 0
 
 
 async def test_the_answer_to_somebody_who_left_ends_after_a_while_though_nothing_else_happens(
