@@ -12,9 +12,10 @@ The rules, the first that holds decides:
 4. The agent has just answered this speaker, who says more than "okay, thank you": the agent is addressed.
 5. Otherwise people talk to each other.
 
-Speech recognition often leaves commas out, so a name at the start is a call even without one, and the agent's call in
-the same sentence counts for more. Where a participant's name is an everyday word ("Will", "May"), it is a call only
-with a comma or a greeting; a name of nothing but grammar ("Can you", "It") calls nobody.
+Speech recognition often leaves commas out, so a name at the start is a call even without one, unless it is told of
+("Bob needs it"). The agent's call in the same sentence counts for more then, and so does one with a comma in a sentence
+before ("Rayroom, what is it? Bob may know"). Where a participant's name is an everyday word ("Will", "May"), it is a
+call only with a comma or a greeting; a name of nothing but grammar ("Can you", "It") calls nobody.
 """
 
 from __future__ import annotations
@@ -93,13 +94,15 @@ def _last_called(
 ) -> Literal["agent", "another"] | None:
     ours = {_name(name) for name in settings.names} - {()}
     theirs = {name for person in others[:READ_PEOPLE] for name in _names_of(person.name)} - ours
+    perhaps: Literal["another"] | None = None
     for sentence in reversed(said):
         agent, another = _first_call(sentence, ours, ours=True), _first_call(sentence, theirs, ours=False)
         if agent is not None and (another is None or not another.marked or agent.at <= another.at):
-            return "agent"
-        if another is not None:
+            return "agent" if perhaps is None or agent.marked else perhaps
+        if another is not None and another.marked:
             return "another"
-    return None
+        perhaps = "another" if another is not None else perhaps
+    return perhaps
 
 
 def _first_call(sentence: list[Word], names: set[Name], ours: bool) -> Call | None:

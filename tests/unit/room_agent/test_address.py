@@ -54,6 +54,18 @@ def said(text: str, company: Company = MEETING, now_s: float = 100.0) -> Address
         "\uff32\uff41\uff59\uff52\uff4f\uff4f\uff4d what is it",
         "Bob what do you make of it, Rayroom?",
         "I say Rayroom! What is it?",
+        "Can you read that Rayroom?",
+        "whats the budget rayroom",
+        "okay and what's the budget rayroom",
+        "Go ahead Rayroom",
+        "What do you have Rayroom?",
+        "I didn't get that Rayroom, go on",
+        "rayroom just tell me the total",
+        "rayroom left column please",
+        "Rayroom, what's the total? Bob needs it.",
+        "Rayroom, who is right? Bob says forty. Will claims fifty.",
+        "Rayroom, can you check? Bob might know.",
+        "Rayroom. Bob and I disagree, who is right?",
     ],
 )
 def test_who_calls_the_agent_by_name_addresses_it(text: str) -> None:
@@ -75,6 +87,10 @@ def test_who_calls_the_agent_by_name_addresses_it(text: str) -> None:
         "Hey Bob, what do you make of Rayroom?",
         "I have a question for you Bob",
         "what do you think @bob",
+        "can you read that Bob",
+        "Rayroom, thanks. Hey Bob what do you think?",
+        "rayroom is slow. bob what do you think",
+        "Bob just say it",
     ],
 )
 def test_who_calls_somebody_else_does_not(text: str) -> None:
@@ -103,6 +119,17 @@ def test_who_calls_somebody_else_does_not(text: str) -> None:
         "That's Rayroom!",
         "Mail it to info@rayroom, not to me",
         "A new Rayroom-based tool",
+        "Rayroom seems slow today.",
+        "Rayroom went quiet.",
+        "Rayroom just answered that",
+        "Okay, Rayroom seems slow today.",
+        "Well, Rayroom got that wrong.",
+        "Rayroom said fifty, is that right?",
+        "Can we mute Rayroom?",
+        "Do we have Rayroom?",
+        "Is it Rayroom?",
+        "Let me introduce Rayroom, our new assistant.",
+        "I installed Rayroom, it works fine.",
         "",
     ],
 )
@@ -144,6 +171,12 @@ def test_an_everyday_word_that_is_also_a_name_calls_nobody() -> None:
     answered = Company(people=MEETING.people, answered="p-ann", answered_at_s=100.0)
     assert said("will you read it out", answered) == Address(True, "follow-up")
     assert said("Will, you read it out", answered).why == "another is called"
+
+
+@pytest.mark.parametrize("text", ["Bob needs the one for March too.", "Bob said fifty, is that right?", "And Bob's?"])
+def test_what_tells_of_somebody_else_may_be_a_follow_up(text: str) -> None:
+    answered = Company(people=MEETING.people, answered="p-ann", answered_at_s=100.0)
+    assert said(text, answered) == Address(True, "follow-up")
 
 
 @pytest.mark.parametrize("name", ["What is", "Can", "Can you", "Why", "It", "How's", "My iPhone", "Explain Bear"])
