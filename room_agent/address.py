@@ -9,7 +9,8 @@ The rules, the first that holds decides:
    that is only spoken of ("we should ask Rayroom", "Rayroom was wrong") is no call. Nothing but the agent's name and a
    wish for quiet ("stop Rayroom") is one.
 3. Nobody else is in the room: the agent is addressed.
-4. The agent has just answered this speaker, who says more than "okay, thank you": the agent is addressed.
+4. The agent has just answered this speaker, or they asked it a moment ago and wait for others' answers, and they say
+   more than "okay, thank you": the agent is addressed.
 5. Otherwise people talk to each other.
 
 Speech recognition often leaves commas out, so a name at the start is a call even without one, unless it is told of
@@ -53,11 +54,15 @@ class Person:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Company:
-    """Who is in the room, the speaker too, and whom the agent answered last; `answered_at_s` is its answer's end."""
+    """Who is in the room, the speaker too, and whom the agent answered last; `answered_at_s` is its answer's end.
+
+    `waits_since_s` is when the speaker asked what has still to be answered, if they did.
+    """
 
     people: Sequence[Person]
     answered: str | None = None
     answered_at_s: float | None = None
+    waits_since_s: float | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -125,6 +130,6 @@ def _names_of(name: str) -> list[Name]:
 
 
 def _follows_up(speaker: str, company: Company, now_s: float, settings: AddressSettings) -> bool:
-    if company.answered != speaker or company.answered_at_s is None:
-        return False
-    return now_s - company.answered_at_s <= settings.follow_up_s
+    answered_at_s = company.answered_at_s if company.answered == speaker else None
+    since_s = [at_s for at_s in (answered_at_s, company.waits_since_s) if at_s is not None]
+    return any(now_s - at_s <= settings.follow_up_s for at_s in since_s)

@@ -7,6 +7,8 @@ from collections.abc import Container
 from dataclasses import dataclass, field, replace
 
 MOST_WAITING = 16
+MOST_CHARS = 8_192
+"""Of all that somebody asks while they wait: what does not fit takes the place of what was asked before."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -21,7 +23,7 @@ class Question:
 
 
 class Turns:
-    """A person's newer question takes the place of the older one, so whoever asks a hundred waits as one."""
+    """A person's newer question goes on with the older one in its place, so whoever asks a hundred waits as one."""
 
     def __init__(self, most: int = MOST_WAITING) -> None:
         self._most = most
@@ -33,21 +35,35 @@ class Turns:
         return len(self._waiting)
 
     def offer(self, question: Question) -> None:
-        waits = question.identity in self._waiting
-        if waits or len(self._waiting) >= self._most:
-            self.shed += 1
-        if waits or len(self._waiting) < self._most:
+        before = self._waiting.get(question.identity)
+        if before is not None:
+            self._waiting[question.identity] = self._joined(before.text, question)
+        elif len(self._waiting) < self._most:
             self._waiting[question.identity] = question
+        else:
+            self.shed += 1
         self._filled.set()
 
     def join(self, before: str, question: Question) -> None:
         """Offer a question that goes on with what its asker had said before."""
-        self.offer(replace(question, text=f"{before} {question.text}"))
+        self.offer(self._joined(before, question))
+
+    def _joined(self, before: str, question: Question) -> Question:
+        text = f"{before} {question.text}"
+        if len(text) <= MOST_CHARS:
+            return replace(question, text=text)
+        self.shed += 1
+        return question
 
     @property
     def waiting(self) -> set[str]:
         """Return who waits."""
         return set(self._waiting)
+
+    def asked_at_s(self, identity: str) -> float | None:
+        """Return when the question of somebody who waits was asked."""
+        question = self._waiting.get(identity)
+        return question.asked_at_s if question is not None else None
 
     def drop(self, identity: str) -> None:
         """Forget the question of somebody who left."""

@@ -164,10 +164,10 @@ class Voice:
     def _take(self, identity: str, name: str, text: str, at_s: float) -> None:
         """Answer what people say or write to the agent, who is away once they are back; remember the rest."""
         # Whoever waits for an answer's first word follows up what they asked; to call another or to mumble does not.
-        to_agent = not self._people.is_agent(identity) and self._address(identity, text).to_agent
+        verdict = self._address(identity, text)
+        to_agent = not self._people.is_agent(identity) and verdict.to_agent
         if to_agent and asks_to_stop(text, self._settings.names):
-            self.answering.forget(identity)
-            self.answering.interrupt()
+            self._be_quiet(identity, verdict.why == "called by name")
         elif to_agent:
             if self._people.missing({identity}):
                 # They may not be back to be answered; what they asked is known to the others' answers either way.
@@ -177,9 +177,21 @@ class Voice:
             self.not_for_us += 1
             self._mind.said(name, text)
 
+    def _be_quiet(self, identity: str, called: bool) -> None:
+        """Stop for somebody. Who only waits for their turn, and did not call the agent, has that dropped, no more."""
+        waited = self.answering.waits_since_s(identity) is not None
+        self.answering.forget(identity)
+        if called or not waited:
+            self.answering.interrupt()
+
     def _address(self, identity: str, text: str) -> Address:
         answered, answered_at_s = self.answering.answered
-        company = Company(people=self._people.all(), answered=answered, answered_at_s=answered_at_s)
+        company = Company(
+            people=self._people.all(),
+            answered=answered,
+            answered_at_s=answered_at_s,
+            waits_since_s=self.answering.waits_since_s(identity),
+        )
         return address(text, identity, company, self._clock(), AddressSettings(names=self._settings.names))
 
     def _own(self, work: Coroutine[Any, Any, None]) -> None:

@@ -123,3 +123,37 @@ async def test_what_goes_on_with_a_question_before_a_word_of_the_answer_is_asked
         await eventually(lambda: ann.answers())
         assert router.chats[-1]["messages"][-1]["content"] == "Rayroom, what is it? The one below, I mean."
         assert len(router.chats) == 2 and router.chats_cut == 1
+
+
+async def test_what_goes_on_with_a_question_while_another_is_answered_is_asked_with_it(livekit: LiveKit) -> None:
+    router = ScriptedRouter(words=["Well, let me see. "] * 8, word_delay_s=0.5)
+    async with (
+        scene(livekit, router, voice=False) as room,
+        joined(livekit, ROOM, "ann") as ann,
+        joined(livekit, ROOM, "bob") as bob,
+    ):
+        await present(room, ann, bob)
+        await ann.write("Rayroom, tell me everything.")
+        await eventually(lambda: router.chats)
+        for text in ("Rayroom?", "What is the total?", "Rayroom, for March!", "Okay."):
+            await bob.write(text)
+        await eventually(lambda: len(router.chats) == 2)
+        assert router.chats[-1]["messages"][-1]["content"] == "Rayroom? What is the total? Rayroom, for March!"
+        assert router.chats_cut == 0
+
+
+async def test_who_waits_and_never_minds_stops_nobody_elses_answer(livekit: LiveKit) -> None:
+    router = ScriptedRouter(words=["Well, let me see. "] * 8, word_delay_s=0.5)
+    async with (
+        scene(livekit, router, voice=False) as room,
+        joined(livekit, ROOM, "ann") as ann,
+        joined(livekit, ROOM, "bob") as bob,
+    ):
+        await present(room, ann, bob)
+        await ann.write("Rayroom, tell me everything.")
+        await eventually(lambda: router.chats)
+        await bob.write("Rayroom, what is it?")
+        await bob.write("Never mind.")
+        await eventually(lambda: room.speech.report().get("voice_answers") == 1)
+        assert len(router.chats) == 1 and router.chats_cut == 0
+        assert room.speech.voice is not None and not room.speech.voice.answering.askers - {"ann"}

@@ -160,6 +160,13 @@ def test_a_follow_up_needs_no_name_for_a_while_and_only_from_who_was_answered() 
     assert not address("and the year before", "p-bob", answered, 101.0).to_agent
 
 
+def test_who_waits_for_others_answers_goes_on_with_their_question_for_a_while() -> None:
+    waiting = Company(people=MEETING.people, answered="p-bob", answered_at_s=100.0, waits_since_s=100.0)
+    assert said("What is the total on the second slide?", waiting, 115.0) == Address(True, "follow-up")
+    assert said("What is the total on the second slide?", waiting, 115.1).why == "talk among people"
+    assert said("Okay.", waiting, 101.0).why == "talk among people"
+
+
 def test_thanks_for_an_answer_are_no_follow_up_and_a_reply_is() -> None:
     answered = Company(people=MEETING.people, answered="p-ann", answered_at_s=100.0)
     assert said("Okay, thank you.", answered, 101.0).why == "talk among people"

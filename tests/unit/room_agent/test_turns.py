@@ -9,7 +9,7 @@ import pytest
 
 from room_agent.redaction import Redaction
 from room_agent.troubles import Trouble, Troubles
-from room_agent.turns import Question, Turns
+from room_agent.turns import MOST_CHARS, Question, Turns
 
 EVERYBODY = {"ann", "bob", "cat"}
 
@@ -24,8 +24,16 @@ async def test_who_asks_a_hundred_times_waits_as_one_and_keeps_their_place() -> 
     turns.offer(question("ann"))
     for number in range(1, 100):
         turns.offer(question("bob", str(number)))
-    assert len(turns) == 2 and turns.shed == 99
-    assert [(await turns.next(EVERYBODY)).text, (await turns.next(EVERYBODY)).identity] == ["99", "ann"]
+    assert len(turns) == 2 and turns.shed == 0
+    everything = " ".join(map(str, range(100)))
+    assert [(await turns.next(EVERYBODY)).text, (await turns.next(EVERYBODY)).identity] == [everything, "ann"]
+
+
+async def test_what_is_too_long_to_go_on_with_a_question_takes_its_place_and_is_counted() -> None:
+    turns = Turns()
+    turns.offer(question("bob", "x" * MOST_CHARS))
+    turns.offer(question("bob", "and the total?"))
+    assert turns.shed == 1 and (await turns.next(EVERYBODY)).text == "and the total?"
 
 
 async def test_more_people_than_can_wait_are_counted() -> None:
