@@ -3,11 +3,11 @@
 The rules, the first that holds decides:
 
 1. It says nothing but "mm" and "uh-huh": nobody is addressed.
-2. Somebody is called by name, the agent or another participant: that one is addressed, the last one called if several.
-   A call is a name at the start ("Rayroom, ...", "hey Rayroom ..."), after a comma ("what is it, Rayroom?"), at the
-   end of a question, or "@Rayroom"; the agent's with a mark behind it, too ("good day to you Rayroom, ..."). A name
-   that is only spoken of ("we should ask Rayroom", "Rayroom was wrong") is no call. Nothing but the agent's name and a
-   wish for quiet ("stop Rayroom") is one.
+2. Somebody is called by name, the agent or another participant, though they have just left: that one is addressed, the
+   last one called if several. A call is a name at the start ("Rayroom, ...", "hey Rayroom ..."), after a comma ("what
+   is it, Rayroom?"), at the end of a question, or "@Rayroom"; the agent's with a mark behind it, too ("good day to you
+   Rayroom, ..."). A name that is only spoken of ("we should ask Rayroom", "Rayroom was wrong") is no call. Nothing but
+   the agent's name and a wish for quiet ("stop Rayroom") is one.
 3. Nobody else is in the room: the agent is addressed.
 4. The agent has just answered this speaker, or they asked it a moment ago and wait for others' answers, and they say
    more than "okay, thank you": the agent is addressed.
@@ -56,10 +56,12 @@ class Person:
 class Company:
     """Who is in the room, the speaker too, and whom the agent answered last; `answered_at_s` is its answer's end.
 
-    `waits_since_s` is when the speaker asked what has still to be answered, if they did.
+    Who has just `gone` is not here and may still be called. `waits_since_s` is when the speaker asked what has still to
+    be answered, if they did.
     """
 
     people: Sequence[Person]
+    gone: Sequence[Person] = ()
     answered: str | None = None
     answered_at_s: float | None = None
     waits_since_s: float | None = None
@@ -83,15 +85,18 @@ def address(
         return Address(False, "said nothing")
     if asks_us_to_stop(text, settings.names):
         return Address(True, "called by name")
-    others = [person for person in company.people if person.identity != speaker]
-    called = _last_called(said, settings, others)
+    called = _last_called(said, settings, _without(speaker, [*company.people, *company.gone]))
     if called is not None:
         return Address(called == "agent", "called by name" if called == "agent" else "another is called")
-    if not others:
+    if not _without(speaker, company.people):
         return Address(True, "nobody else is here")
     if _follows_up(speaker, company, now_s, settings) and not acknowledges(text):
         return Address(True, "follow-up")
     return Address(False, "talk among people")
+
+
+def _without(speaker: str, people: Sequence[Person]) -> list[Person]:
+    return [person for person in people if person.identity != speaker]
 
 
 def _last_called(

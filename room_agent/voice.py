@@ -53,7 +53,7 @@ class Voice:
         self._clock = clock
         self._services = services
         self.mouth = mouth
-        self._people, self._absences = People(room), Absences()
+        self._people, self._absences = People(room, clock), Absences()
         self._captions = Captions(room)
         self.complaints = Complaints(self._captions, mouth, clock)
         self.answering = Answering(mind, thinking, self._captions, self.complaints, mouth, clock, self._people)
@@ -188,6 +188,7 @@ class Voice:
         answered, answered_at_s = self.answering.answered
         company = Company(
             people=self._people.all(),
+            gone=self._people.gone(),
             answered=answered,
             answered_at_s=answered_at_s,
             waits_since_s=self.answering.waits_since_s(identity),

@@ -157,3 +157,15 @@ async def test_who_waits_and_never_minds_stops_nobody_elses_answer(livekit: Live
         await eventually(lambda: room.speech.report().get("voice_answers") == 1)
         assert len(router.chats) == 1 and router.chats_cut == 0
         assert room.speech.voice is not None and not room.speech.voice.answering.askers - {"ann"}
+
+
+async def test_who_dropped_out_unnoticed_is_called_and_the_agent_does_not_answer_for_them(livekit: LiveKit) -> None:
+    async with scene(livekit, voice=False) as room, joined(livekit, ROOM, "ann") as ann:
+        async with joined(livekit, ROOM, "bob") as bob:
+            await present(room, ann, bob)
+        await eventually(lambda: "bob" not in room.attendance._room.remote_participants)
+        await ann.write("Bob, are you still there?")
+        await eventually(lambda: room.speech.report()["voice_not_for_us"] == 1)
+        await ann.write("What is it?")
+        await eventually(lambda: ann.answers())
+        assert [chat["messages"][-1]["content"] for chat in room.router.chats] == ["What is it?"]

@@ -148,6 +148,13 @@ def test_with_nobody_else_in_the_room_the_agent_is_meant() -> None:
     assert said("what is on the slide").why == "talk among people"
 
 
+def test_who_has_just_gone_can_be_called_and_is_nobody_who_is_here() -> None:
+    alone_again = Company(people=(ANN,), gone=(BOB,))
+    assert said("Bob, are you still there?", alone_again) == Address(False, "another is called")
+    assert said("What did Bob say?", alone_again) == Address(True, "nobody else is here")
+    assert said("Rayroom, where is Bob?", alone_again).why == "called by name"
+
+
 @pytest.mark.parametrize("text", ["mm-hmm", "Uh.", "uh huh", "Mhm. Mm.", "...", "", "\U0001f389"])
 def test_a_mumble_asks_for_nothing(text: str) -> None:
     assert said(text, ALONE) == Address(False, "said nothing")
