@@ -17,7 +17,9 @@ FILLERS = frozenset("mm mmm mhm mmhmm hm hmm uh um uhm er ah oh huh".split())
 _GREETINGS = frozenset("hey hi hello ok okay yo dear thanks morning afternoon evening".split())
 _LED = frozenset("so well and but now right alright please yes yeah no thank you good sorry".split())
 _LEAD_INS = _GREETINGS | FILLERS | _LED
-_LED_IN = re.compile(rf"(?:(?:excuse me|pardon me|(?:quick|one) question|{'|'.join(sorted(_LEAD_INS))})(?: |$))*")
+_LED_IN = re.compile(
+    rf"(?:(?:excuse me|pardon me|hold on|hang on|(?:quick|one) question|{'|'.join(sorted(_LEAD_INS))})(?: |$))*"
+)
 _LEAD_OUTS = frozenset("please thanks".split())
 _WHAT = frozenset("what whats how hows".split())
 _OPENERS = _WHAT | frozenset(

@@ -58,6 +58,7 @@ def said(text: str, company: Company = MEETING, now_s: float = 100.0) -> Address
         "whats the budget rayroom",
         "okay and what's the budget rayroom",
         "Go ahead Rayroom",
+        "Hold on Rayroom, which one?",
         "What do you have Rayroom?",
         "I didn't get that Rayroom, go on",
         "rayroom just tell me the total",
