@@ -3,17 +3,20 @@
 The rules, the first that holds decides:
 
 1. It says nothing but "mm" and "uh-huh": nobody is addressed.
-2. Somebody is called by name, the agent or another participant: that one is addressed, the last one called if several.
-   A call is a name at the start ("Rayroom, ...", "hey Rayroom ..."), after a comma ("what is it, Rayroom?"), at the
-   end of a question, or "@Rayroom"; the agent's with a mark behind it, too ("good day to you Rayroom, ..."). A name
-   that is only spoken of ("we should ask Rayroom", "Rayroom was wrong") is no call.
+2. Somebody is called by name, the agent or another participant, though they have just left: that one is addressed, the
+   last one called if several. A call is a name at the start ("Rayroom, ...", "hey Rayroom ..."), after a comma ("what
+   is it, Rayroom?"), at the end of a question, or "@Rayroom"; the agent's with a mark behind it, too ("good day to you
+   Rayroom, ..."). A name that is only spoken of ("we should ask Rayroom", "Rayroom was wrong") is no call. Nothing but
+   the agent's name and a wish for quiet ("stop Rayroom") is one.
 3. Nobody else is in the room: the agent is addressed.
-4. The agent has just answered this speaker: the agent is addressed.
+4. The agent has just answered this speaker, or they asked it a moment ago and wait for others' answers, and they say
+   more than "okay, thank you": the agent is addressed.
 5. Otherwise people talk to each other.
 
-Speech recognition often leaves commas out, so a name at the start is a call even without one, and the agent's call in
-the same sentence counts for more. Where a participant's name is an everyday word ("Will", "May"), it is a call only
-with a comma or a greeting; a name of nothing but grammar ("Can you", "It") calls nobody.
+Speech recognition often leaves commas out, so a name at the start is a call even without one, unless it is told of
+("Bob needs it"). The agent's call in the same sentence counts for more then, and so does one with a comma in a sentence
+before ("Rayroom, what is it? Bob may know"). Where a participant's name is an everyday word ("Will", "May"), it is a
+call only with a comma or a greeting; a name of nothing but grammar ("Can you", "It") calls nobody.
 """
 
 from __future__ import annotations
@@ -22,6 +25,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Literal
 
+from room_agent.asides import acknowledges, asks_us_to_stop
 from room_agent.calling import FILLERS, Call, Name, Word, find_call, is_callable, sentences, words
 
 READ_PEOPLE = 64
@@ -50,11 +54,17 @@ class Person:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Company:
-    """Who is in the room, the speaker too, and whom the agent answered last; `answered_at_s` is its answer's end."""
+    """Who is in the room, the speaker too, and whom the agent answered last; `answered_at_s` is its answer's end.
+
+    Who has just `gone` is not here and may still be called. `waits_since_s` is when the speaker asked what has still to
+    be answered, if they did.
+    """
 
     people: Sequence[Person]
+    gone: Sequence[Person] = ()
     answered: str | None = None
     answered_at_s: float | None = None
+    waits_since_s: float | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -73,15 +83,20 @@ def address(
     said = sentences(text)
     if all(word.word in FILLERS for sentence in said for word in sentence):
         return Address(False, "said nothing")
-    others = [person for person in company.people if person.identity != speaker]
-    called = _last_called(said, settings, others)
+    if asks_us_to_stop(text, settings.names):
+        return Address(True, "called by name")
+    called = _last_called(said, settings, _without(speaker, [*company.people, *company.gone]))
     if called is not None:
         return Address(called == "agent", "called by name" if called == "agent" else "another is called")
-    if not others:
+    if not _without(speaker, company.people):
         return Address(True, "nobody else is here")
-    if _follows_up(speaker, company, now_s, settings):
+    if _follows_up(speaker, company, now_s, settings) and not acknowledges(text):
         return Address(True, "follow-up")
     return Address(False, "talk among people")
+
+
+def _without(speaker: str, people: Sequence[Person]) -> list[Person]:
+    return [person for person in people if person.identity != speaker]
 
 
 def _last_called(
@@ -89,13 +104,15 @@ def _last_called(
 ) -> Literal["agent", "another"] | None:
     ours = {_name(name) for name in settings.names} - {()}
     theirs = {name for person in others[:READ_PEOPLE] for name in _names_of(person.name)} - ours
+    perhaps: Literal["another"] | None = None
     for sentence in reversed(said):
         agent, another = _first_call(sentence, ours, ours=True), _first_call(sentence, theirs, ours=False)
         if agent is not None and (another is None or not another.marked or agent.at <= another.at):
-            return "agent"
-        if another is not None:
+            return "agent" if perhaps is None or agent.marked else perhaps
+        if another is not None and another.marked:
             return "another"
-    return None
+        perhaps = "another" if another is not None else perhaps
+    return perhaps
 
 
 def _first_call(sentence: list[Word], names: set[Name], ours: bool) -> Call | None:
@@ -118,6 +135,6 @@ def _names_of(name: str) -> list[Name]:
 
 
 def _follows_up(speaker: str, company: Company, now_s: float, settings: AddressSettings) -> bool:
-    if company.answered != speaker or company.answered_at_s is None:
-        return False
-    return now_s - company.answered_at_s <= settings.follow_up_s
+    answered_at_s = company.answered_at_s if company.answered == speaker else None
+    since_s = [at_s for at_s in (answered_at_s, company.waits_since_s) if at_s is not None]
+    return any(now_s - at_s <= settings.follow_up_s for at_s in since_s)

@@ -105,6 +105,10 @@ class Answering:
             return None, None
         return self._answered, self._clock() if self.question is not None else self._answered_at_s
 
+    def waits_since_s(self, identity: str) -> float | None:
+        """Return since when somebody's question has been waiting for the answer to another's."""
+        return self._turns.asked_at_s(identity)
+
     def take(self, question: Question) -> None:
         """Answer a question in its turn; a newer one of the same person stops the answer to the older one."""
         asked = self.question

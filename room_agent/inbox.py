@@ -38,7 +38,7 @@ class Inbox:
         settings: ChatSettings | None = None,
     ) -> None:
         self._room = room
-        self._people = People(room)
+        self._people = People(room, clock)
         self._tell = tell
         self._clock = clock
         self._settings = settings or ChatSettings()

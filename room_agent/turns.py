@@ -3,18 +3,12 @@
 from __future__ import annotations
 
 import asyncio
-import re
-import unicodedata
 from collections.abc import Container
 from dataclasses import dataclass, field, replace
 
 MOST_WAITING = 16
-_STOP = (
-    "stop(?: (?:it|that|this|there|right there|talking|speaking|answering))?|cancel(?: (?:it|that|this))?|"
-    "(?:that's |thats |that is )?enough|(?:be |keep )?(?:quiet|silent)|silence|hush|shut up|never ?mind"
-)
-_POLITE = "be|no|please|thanks|thank you|okay|ok|hey|now|just|sorry"
-_STOPS = re.compile(rf"(?:(?:{_POLITE}) )*(?:{_STOP}) (?:(?:{_STOP}|{_POLITE}) )*")
+MOST_CHARS = 8_192
+"""Of all that somebody asks while they wait: what does not fit takes the place of what was asked before."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -29,7 +23,7 @@ class Question:
 
 
 class Turns:
-    """A person's newer question takes the place of the older one, so whoever asks a hundred waits as one."""
+    """A person's newer question goes on with the older one in its place, so whoever asks a hundred waits as one."""
 
     def __init__(self, most: int = MOST_WAITING) -> None:
         self._most = most
@@ -41,21 +35,35 @@ class Turns:
         return len(self._waiting)
 
     def offer(self, question: Question) -> None:
-        waits = question.identity in self._waiting
-        if waits or len(self._waiting) >= self._most:
-            self.shed += 1
-        if waits or len(self._waiting) < self._most:
+        before = self._waiting.get(question.identity)
+        if before is not None:
+            self._waiting[question.identity] = self._joined(before.text, question)
+        elif len(self._waiting) < self._most:
             self._waiting[question.identity] = question
+        else:
+            self.shed += 1
         self._filled.set()
 
     def join(self, before: str, question: Question) -> None:
         """Offer a question that goes on with what its asker had said before."""
-        self.offer(replace(question, text=f"{before} {question.text}"))
+        self.offer(self._joined(before, question))
+
+    def _joined(self, before: str, question: Question) -> Question:
+        text = f"{before} {question.text}"
+        if len(text) <= MOST_CHARS:
+            return replace(question, text=text)
+        self.shed += 1
+        return question
 
     @property
     def waiting(self) -> set[str]:
         """Return who waits."""
         return set(self._waiting)
+
+    def asked_at_s(self, identity: str) -> float | None:
+        """Return when the question of somebody who waits was asked."""
+        question = self._waiting.get(identity)
+        return question.asked_at_s if question is not None else None
 
     def drop(self, identity: str) -> None:
         """Forget the question of somebody who left."""
@@ -71,17 +79,3 @@ class Turns:
             self._filled.clear()
             await self._filled.wait()
         return self._waiting.pop(first)
-
-
-def asks_to_stop(text: str, names: tuple[str, ...]) -> bool:
-    """Tell whether an utterance says nothing but that the agent should be quiet."""
-    bare = _bare(text)
-    for name in names:
-        bare = bare.replace(f" {_bare(name).strip()} ", " ")
-    return _STOPS.fullmatch(bare.lstrip()) is not None
-
-
-def _bare(text: str) -> str:
-    """Return the words in lower case, a space around each."""
-    words = re.findall(r"[\w']+", unicodedata.normalize("NFKC", text).casefold().replace("\u2019", "'"))
-    return f" {' '.join(words)} "

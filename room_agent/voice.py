@@ -11,6 +11,7 @@ from livekit import rtc
 
 from room_agent.address import Address, AddressSettings, Company, address
 from room_agent.answering import Answering, Thinks
+from room_agent.asides import asks_to_stop
 from room_agent.captions import Captions
 from room_agent.complaints import Complaints
 from room_agent.detector import Detector
@@ -25,7 +26,7 @@ from room_agent.router_client import Beaten
 from room_agent.settings import SpeechSettings
 from room_agent.tasks import say_why_it_ended
 from room_agent.troubles import Trouble
-from room_agent.turns import Question, asks_to_stop
+from room_agent.turns import Question
 from room_agent.utterance import HearingCounters, Utterance
 
 LOOKS_EVERY_S = 1.0
@@ -52,7 +53,7 @@ class Voice:
         self._clock = clock
         self._services = services
         self.mouth = mouth
-        self._people, self._absences = People(room), Absences()
+        self._people, self._absences = People(room, clock), Absences()
         self._captions = Captions(room)
         self.complaints = Complaints(self._captions, mouth, clock)
         self.answering = Answering(mind, thinking, self._captions, self.complaints, mouth, clock, self._people)
@@ -167,21 +168,37 @@ class Voice:
         self.answering.look()
 
     def _take(self, identity: str, name: str, text: str, at_s: float) -> None:
-        """Answer what people who are still there say or write to the agent; remember the rest."""
+        """Answer what people say or write to the agent, who is away once they are back; remember the rest."""
         # Whoever waits for an answer's first word follows up what they asked; to call another or to mumble does not.
-        to_agent = not self._people.is_agent(identity) and self._address(identity, text).to_agent
+        verdict = self._address(identity, text)
+        to_agent = not self._people.is_agent(identity) and verdict.to_agent
         if to_agent and asks_to_stop(text, self._settings.names):
-            self.answering.forget(identity)
-            self.answering.interrupt()
-        elif to_agent and not self._people.missing({identity}):
+            self._be_quiet(identity, verdict.why == "called by name")
+        elif to_agent:
+            if self._people.missing({identity}):
+                # They may not be back to be answered; what they asked is known to the others' answers either way.
+                self._mind.said(name, text)
             self.answering.take(Question(identity=identity, name=name, text=text, asked_at_s=at_s))
         else:
             self.not_for_us += 1
             self._mind.said(name, text)
 
+    def _be_quiet(self, identity: str, called: bool) -> None:
+        """Stop for somebody. Who only waits for their turn, and did not call the agent, has that dropped, no more."""
+        waited = self.answering.waits_since_s(identity) is not None
+        self.answering.forget(identity)
+        if called or not waited:
+            self.answering.interrupt()
+
     def _address(self, identity: str, text: str) -> Address:
         answered, answered_at_s = self.answering.answered
-        company = Company(people=self._people.all(), answered=answered, answered_at_s=answered_at_s)
+        company = Company(
+            people=self._people.all(),
+            gone=self._people.gone(),
+            answered=answered,
+            answered_at_s=answered_at_s,
+            waits_since_s=self.answering.waits_since_s(identity),
+        )
         return address(text, identity, company, self._clock(), AddressSettings(names=self._settings.names))
 
     def _own(self, work: Coroutine[Any, Any, None]) -> None:

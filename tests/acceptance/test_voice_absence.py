@@ -7,6 +7,7 @@ import asyncio
 import pytest
 from livekit import rtc
 
+from cluster.demo.vowels import speech
 from room_agent.people import LEFT_S
 from tests.acceptance.livekit_server import LiveKit
 from tests.acceptance.stack import eventually
@@ -36,6 +37,19 @@ async def test_an_answer_outlives_a_connection_that_is_set_up_anew(livekit: Live
         assert len(router.chats) == 1 and router.chats_cut == 0
         assert room.speech.report()["voice_interruptions"] == 0
     assert room.billed() == room.charged()
+
+
+async def test_a_question_that_is_taken_as_said_while_its_asker_is_away_is_answered_once_they_are_back(
+    livekit: LiveKit,
+) -> None:
+    async with scene(livekit) as room, joined(livekit, ROOM, "ann") as ann, joined(livekit, ROOM, "bob") as bob:
+        await eventually(lambda: room.speech.report().get("hearing_microphones") == 2)
+        room.emulator.script.add("Rayroom, what is it?")
+        await ann.play(speech(1_500))
+        await ann.room.simulate_scenario(rtc.SimulateScenarioKind.SIMULATE_FULL_RECONNECT)
+        await eventually(lambda: bob.answers())
+        assert [chat["messages"][-1]["content"] for chat in room.router.chats] == ["Rayroom, what is it?"]
+        assert room.speech.report()["voice_not_for_us"] == 0
 
 
 async def test_the_answer_to_somebody_who_left_ends_after_a_while_though_nothing_else_happens(
@@ -109,3 +123,49 @@ async def test_what_goes_on_with_a_question_before_a_word_of_the_answer_is_asked
         await eventually(lambda: ann.answers())
         assert router.chats[-1]["messages"][-1]["content"] == "Rayroom, what is it? The one below, I mean."
         assert len(router.chats) == 2 and router.chats_cut == 1
+
+
+async def test_what_goes_on_with_a_question_while_another_is_answered_is_asked_with_it(livekit: LiveKit) -> None:
+    router = ScriptedRouter(words=["Well, let me see. "] * 8, word_delay_s=0.5)
+    async with (
+        scene(livekit, router, voice=False) as room,
+        joined(livekit, ROOM, "ann") as ann,
+        joined(livekit, ROOM, "bob") as bob,
+    ):
+        await present(room, ann, bob)
+        await ann.write("Rayroom, tell me everything.")
+        await eventually(lambda: router.chats)
+        for text in ("Rayroom?", "What is the total?", "Rayroom, for March!", "Okay."):
+            await bob.write(text)
+        await eventually(lambda: len(router.chats) == 2)
+        assert router.chats[-1]["messages"][-1]["content"] == "Rayroom? What is the total? Rayroom, for March!"
+        assert router.chats_cut == 0
+
+
+async def test_who_waits_and_never_minds_stops_nobody_elses_answer(livekit: LiveKit) -> None:
+    router = ScriptedRouter(words=["Well, let me see. "] * 8, word_delay_s=0.5)
+    async with (
+        scene(livekit, router, voice=False) as room,
+        joined(livekit, ROOM, "ann") as ann,
+        joined(livekit, ROOM, "bob") as bob,
+    ):
+        await present(room, ann, bob)
+        await ann.write("Rayroom, tell me everything.")
+        await eventually(lambda: router.chats)
+        await bob.write("Rayroom, what is it?")
+        await bob.write("Never mind.")
+        await eventually(lambda: room.speech.report().get("voice_answers") == 1)
+        assert len(router.chats) == 1 and router.chats_cut == 0
+        assert room.speech.voice is not None and not room.speech.voice.answering.askers - {"ann"}
+
+
+async def test_who_dropped_out_unnoticed_is_called_and_the_agent_does_not_answer_for_them(livekit: LiveKit) -> None:
+    async with scene(livekit, voice=False) as room, joined(livekit, ROOM, "ann") as ann:
+        async with joined(livekit, ROOM, "bob") as bob:
+            await present(room, ann, bob)
+        await eventually(lambda: "bob" not in room.attendance._room.remote_participants)
+        await ann.write("Bob, are you still there?")
+        await eventually(lambda: room.speech.report()["voice_not_for_us"] == 1)
+        await ann.write("What is it?")
+        await eventually(lambda: ann.answers())
+        assert [chat["messages"][-1]["content"] for chat in room.router.chats] == ["What is it?"]

@@ -54,6 +54,19 @@ def said(text: str, company: Company = MEETING, now_s: float = 100.0) -> Address
         "\uff32\uff41\uff59\uff52\uff4f\uff4f\uff4d what is it",
         "Bob what do you make of it, Rayroom?",
         "I say Rayroom! What is it?",
+        "Can you read that Rayroom?",
+        "whats the budget rayroom",
+        "okay and what's the budget rayroom",
+        "Go ahead Rayroom",
+        "Hold on Rayroom, which one?",
+        "What do you have Rayroom?",
+        "I didn't get that Rayroom, go on",
+        "rayroom just tell me the total",
+        "rayroom left column please",
+        "Rayroom, what's the total? Bob needs it.",
+        "Rayroom, who is right? Bob says forty. Will claims fifty.",
+        "Rayroom, can you check? Bob might know.",
+        "Rayroom. Bob and I disagree, who is right?",
     ],
 )
 def test_who_calls_the_agent_by_name_addresses_it(text: str) -> None:
@@ -75,6 +88,10 @@ def test_who_calls_the_agent_by_name_addresses_it(text: str) -> None:
         "Hey Bob, what do you make of Rayroom?",
         "I have a question for you Bob",
         "what do you think @bob",
+        "can you read that Bob",
+        "Rayroom, thanks. Hey Bob what do you think?",
+        "rayroom is slow. bob what do you think",
+        "Bob just say it",
     ],
 )
 def test_who_calls_somebody_else_does_not(text: str) -> None:
@@ -103,6 +120,17 @@ def test_who_calls_somebody_else_does_not(text: str) -> None:
         "That's Rayroom!",
         "Mail it to info@rayroom, not to me",
         "A new Rayroom-based tool",
+        "Rayroom seems slow today.",
+        "Rayroom went quiet.",
+        "Rayroom just answered that",
+        "Okay, Rayroom seems slow today.",
+        "Well, Rayroom got that wrong.",
+        "Rayroom said fifty, is that right?",
+        "Can we mute Rayroom?",
+        "Do we have Rayroom?",
+        "Is it Rayroom?",
+        "Let me introduce Rayroom, our new assistant.",
+        "I installed Rayroom, it works fine.",
         "",
     ],
 )
@@ -121,6 +149,13 @@ def test_with_nobody_else_in_the_room_the_agent_is_meant() -> None:
     assert said("what is on the slide").why == "talk among people"
 
 
+def test_who_has_just_gone_can_be_called_and_is_nobody_who_is_here() -> None:
+    alone_again = Company(people=(ANN,), gone=(BOB,))
+    assert said("Bob, are you still there?", alone_again) == Address(False, "another is called")
+    assert said("What did Bob say?", alone_again) == Address(True, "nobody else is here")
+    assert said("Rayroom, where is Bob?", alone_again).why == "called by name"
+
+
 @pytest.mark.parametrize("text", ["mm-hmm", "Uh.", "uh huh", "Mhm. Mm.", "...", "", "\U0001f389"])
 def test_a_mumble_asks_for_nothing(text: str) -> None:
     assert said(text, ALONE) == Address(False, "said nothing")
@@ -133,10 +168,30 @@ def test_a_follow_up_needs_no_name_for_a_while_and_only_from_who_was_answered() 
     assert not address("and the year before", "p-bob", answered, 101.0).to_agent
 
 
+def test_who_waits_for_others_answers_goes_on_with_their_question_for_a_while() -> None:
+    waiting = Company(people=MEETING.people, answered="p-bob", answered_at_s=100.0, waits_since_s=100.0)
+    assert said("What is the total on the second slide?", waiting, 115.0) == Address(True, "follow-up")
+    assert said("What is the total on the second slide?", waiting, 115.1).why == "talk among people"
+    assert said("Okay.", waiting, 101.0).why == "talk among people"
+
+
+def test_thanks_for_an_answer_are_no_follow_up_and_a_reply_is() -> None:
+    answered = Company(people=MEETING.people, answered="p-ann", answered_at_s=100.0)
+    assert said("Okay, thank you.", answered, 101.0).why == "talk among people"
+    assert said("Great, and the year before?", answered, 101.0).why == said("Yes.", answered, 101.0).why == "follow-up"
+    assert said("Okay.", ALONE).to_agent and said("Stop Rayroom").why == "called by name"
+
+
 def test_an_everyday_word_that_is_also_a_name_calls_nobody() -> None:
     answered = Company(people=MEETING.people, answered="p-ann", answered_at_s=100.0)
     assert said("will you read it out", answered) == Address(True, "follow-up")
     assert said("Will, you read it out", answered).why == "another is called"
+
+
+@pytest.mark.parametrize("text", ["Bob needs the one for March too.", "Bob said fifty, is that right?", "And Bob's?"])
+def test_what_tells_of_somebody_else_may_be_a_follow_up(text: str) -> None:
+    answered = Company(people=MEETING.people, answered="p-ann", answered_at_s=100.0)
+    assert said(text, answered) == Address(True, "follow-up")
 
 
 @pytest.mark.parametrize("name", ["What is", "Can", "Can you", "Why", "It", "How's", "My iPhone", "Explain Bear"])

@@ -9,7 +9,7 @@ import pytest
 
 from room_agent.redaction import Redaction
 from room_agent.troubles import Trouble, Troubles
-from room_agent.turns import Question, Turns, asks_to_stop
+from room_agent.turns import MOST_CHARS, Question, Turns
 
 EVERYBODY = {"ann", "bob", "cat"}
 
@@ -24,8 +24,16 @@ async def test_who_asks_a_hundred_times_waits_as_one_and_keeps_their_place() -> 
     turns.offer(question("ann"))
     for number in range(1, 100):
         turns.offer(question("bob", str(number)))
-    assert len(turns) == 2 and turns.shed == 99
-    assert [(await turns.next(EVERYBODY)).text, (await turns.next(EVERYBODY)).identity] == ["99", "ann"]
+    assert len(turns) == 2 and turns.shed == 0
+    everything = " ".join(map(str, range(100)))
+    assert [(await turns.next(EVERYBODY)).text, (await turns.next(EVERYBODY)).identity] == [everything, "ann"]
+
+
+async def test_what_is_too_long_to_go_on_with_a_question_takes_its_place_and_is_counted() -> None:
+    turns = Turns()
+    turns.offer(question("bob", "x" * MOST_CHARS))
+    turns.offer(question("bob", "and the total?"))
+    assert turns.shed == 1 and (await turns.next(EVERYBODY)).text == "and the total?"
 
 
 async def test_more_people_than_can_wait_are_counted() -> None:
@@ -69,36 +77,6 @@ def test_a_failure_is_told_once_for_each_time_it_begins() -> None:
     assert troubles.end(Trouble.THINKING) and not troubles.end(Trouble.THINKING)
     assert troubles.begin(Trouble.THINKING) and troubles.begun[Trouble.THINKING] == 2
     assert troubles.begin(Trouble.HEARING) is not None
-
-
-@pytest.mark.parametrize(
-    ("text", "stops"),
-    [
-        ("Rayroom, stop.", True),
-        ("Stop please!", True),
-        ("ray room be quiet", True),
-        ("okay, enough, thank you", True),
-        ("Rayroom, stop talking.", True),
-        ("Rayroom, stop it.", True),
-        ("That\u2019s enough, Rayroom.", True),
-        ("Rayroom, please stop now.", True),
-        ("Quiet please, Rayroom!", True),
-        ("Rayroom, shut up!", True),
-        ("Never mind, Rayroom.", True),
-        ("no no, Rayroom, cancel that", True),
-        ("Rayroom, when does the bus stop?", False),
-        ("Rayroom, stop the recording policy, what is it?", False),
-        ("Rayroom, stop talking about what?", False),
-        ("Rayroom, never mind the chart, what is the total?", False),
-        ("Rayroom, is that enough?", False),
-        ("Rayroom, cancel", True),
-        ("Rayroom, now please", False),
-        ("Rayroom.", False),
-        ("thank you", False),
-    ],
-)
-def test_to_be_quiet_is_asked_for_by_nothing_but_the_asking(text: str, stops: bool) -> None:
-    assert asks_to_stop(text, ("Rayroom", "ray room")) is stops
 
 
 def record(pathname: str) -> logging.LogRecord:
