@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import signal
 import subprocess
 import sys
@@ -41,17 +40,13 @@ COMMANDS = _files("integration", "check", "emulate", "load", "report_in_a_browse
 # Whoever waited in vain on a machine with four busy processes to a core is asked once more, and it is told; what is
 # wrong at once, a bill above all, is asked once.
 ONCE_MORE = ("--reruns", "1", "--only-rerun", "TimeoutError", "--rerun-show-tracebacks")
-TYPES: Step = ("mypy",)
-# Each step after the one before it: the first two lanes mostly wait, for processes to start and for what is spoken to
-# be said, and the third fills the time between. More at once take no less time, and starts of Ray fail. What has no
-# deadline takes the time that they leave.
+# Three at once, each step after the one before it: the first two mostly wait, for processes to start and for what is
+# spoken to be said, and the third fills the time between. More at once take no less time, and starts of Ray fail.
 LANES: tuple[tuple[Step, ...], ...] = (
-    (("pytest", *ONCE_MORE, *SIMULATED), ("pytest", "tests/unit", "tests/contract")),
+    (("pytest", *ONCE_MORE, *SIMULATED), ("pytest", "tests/unit", "tests/contract"), ("mypy",)),
     (("pytest", *ONCE_MORE, *LIVE), ("pytest", *ONCE_MORE, "tests/acceptance", *_but((*SIMULATED, *LIVE)))),
     (("pytest", "tests/integration", *_but(COMMANDS)), ("pytest", *COMMANDS)),
-    (TYPES,),
 )
-PATIENT = 19
 
 
 def main() -> int:
@@ -92,8 +87,6 @@ def _lanes() -> int:
         started_s = time.monotonic()
         with tempfile.TemporaryFile("w+") as said:
             with subprocess.Popen(_command(step), cwd=ROOT, stdout=said, stderr=said, text=True) as process:
-                if step == TYPES:
-                    os.setpriority(os.PRIO_PROCESS, process.pid, PATIENT)
                 running.add(process)
             running.discard(process)
             said.seek(0)
