@@ -4,6 +4,9 @@ VENV := .venv
 STAMP := $(VENV)/.synced
 RUN := $(VENV)/bin
 
+# Some images set it, and each of a run's hundred processes then compiles all that it imports, for three seconds.
+unexport PYTHONDONTWRITEBYTECODE
+
 .DEFAULT_GOAL := help
 .PHONY: help demo test check coverage nodes serve bench unit clean
 
