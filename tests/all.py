@@ -77,7 +77,7 @@ def _each(steps: tuple[Step, ...]) -> int:
 
 def _lanes() -> int:
     """Run the lanes at once; what a step said is printed when it has ended, and none hides what fails after it."""
-    print("== pytest and mypy, three at once: some ten minutes until all have ended", flush=True)
+    print("== pytest and mypy, three at once: some eleven minutes until all have ended", flush=True)
     running: set[subprocess.Popen[str]] = set()
     stopped = threading.Event()
 
