@@ -9,6 +9,7 @@ from __future__ import annotations
 import asyncio
 import sys
 from collections.abc import AsyncIterable, AsyncIterator, Awaitable, Callable, Sequence
+from functools import partial
 from typing import Any
 
 import structlog
@@ -106,12 +107,12 @@ class Mouth:
         log.warning("the voice's track was not published")
         self._mends_from_s = self._clock() + REST_S
         self.on_speaks(False)
-        try:
-            async with asyncio.timeout(CLOSE_TIMEOUT_S):
-                await self._end()
-        except TimeoutError:
-            log.warning("the voice's session did not close in time")
-        await self.start(self._room)
+        for step in (self._end, partial(self.start, self._room)):
+            try:
+                async with asyncio.timeout(CLOSE_TIMEOUT_S):
+                    await step()
+            except TimeoutError:
+                log.warning("the voice's session did not end, or begin anew, in time")
 
     @property
     def session(self) -> AgentSession[None]:

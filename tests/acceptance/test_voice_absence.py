@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import asyncio
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
 
 import pytest
 from livekit import rtc
@@ -20,6 +22,21 @@ async def present(room: Scene, *people: Talker) -> None:
     """Wait until what is written reaches the agent: what is sent to one that has only just come may be lost."""
     await eventually(lambda: room.speech.voice is not None and all(one.agents() for one in people))
     await eventually(lambda: len(room.router.beats) > 5)
+
+
+@asynccontextmanager
+async def while_ann_is_answered(livekit: LiveKit) -> AsyncIterator[tuple[Scene, Talker]]:
+    """Yield a room, and bob in it, while ann's question is answered for some seconds."""
+    router = ScriptedRouter(words=["Well, let me see. "] * 8, word_delay_s=0.5)
+    async with (
+        scene(livekit, router, voice=False) as room,
+        joined(livekit, ROOM, "ann") as ann,
+        joined(livekit, ROOM, "bob") as bob,
+    ):
+        await present(room, ann, bob)
+        await ann.write("Rayroom, tell me everything.")
+        await eventually(lambda: router.chats)
+        yield room, bob
 
 
 @pytest.mark.parametrize("who", ["ann", "agent"])
@@ -126,36 +143,20 @@ async def test_what_goes_on_with_a_question_before_a_word_of_the_answer_is_asked
 
 
 async def test_what_goes_on_with_a_question_while_another_is_answered_is_asked_with_it(livekit: LiveKit) -> None:
-    router = ScriptedRouter(words=["Well, let me see. "] * 8, word_delay_s=0.5)
-    async with (
-        scene(livekit, router, voice=False) as room,
-        joined(livekit, ROOM, "ann") as ann,
-        joined(livekit, ROOM, "bob") as bob,
-    ):
-        await present(room, ann, bob)
-        await ann.write("Rayroom, tell me everything.")
-        await eventually(lambda: router.chats)
+    async with while_ann_is_answered(livekit) as (room, bob):
         for text in ("Rayroom?", "What is the total?", "Rayroom, for March!", "Okay."):
             await bob.write(text)
-        await eventually(lambda: len(router.chats) == 2)
-        assert router.chats[-1]["messages"][-1]["content"] == "Rayroom? What is the total? Rayroom, for March!"
-        assert router.chats_cut == 0
+        await eventually(lambda: len(room.router.chats) == 2)
+        assert room.router.chats[-1]["messages"][-1]["content"] == "Rayroom? What is the total? Rayroom, for March!"
+        assert room.router.chats_cut == 0
 
 
 async def test_who_waits_and_never_minds_stops_nobody_elses_answer(livekit: LiveKit) -> None:
-    router = ScriptedRouter(words=["Well, let me see. "] * 8, word_delay_s=0.5)
-    async with (
-        scene(livekit, router, voice=False) as room,
-        joined(livekit, ROOM, "ann") as ann,
-        joined(livekit, ROOM, "bob") as bob,
-    ):
-        await present(room, ann, bob)
-        await ann.write("Rayroom, tell me everything.")
-        await eventually(lambda: router.chats)
+    async with while_ann_is_answered(livekit) as (room, bob):
         await bob.write("Rayroom, what is it?")
         await bob.write("Never mind.")
         await eventually(lambda: room.speech.report().get("voice_answers") == 1)
-        assert len(router.chats) == 1 and router.chats_cut == 0
+        assert len(room.router.chats) == 1 and room.router.chats_cut == 0
         assert room.speech.voice is not None and not room.speech.voice.answering.askers - {"ann"}
 
 
