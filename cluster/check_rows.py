@@ -9,7 +9,7 @@ from cluster.check_account import Account
 from cluster.settings import AppSettings
 from deployments.providers.base import SPEECH
 from deployments.settings import VendorSettings
-from room_agent.settings import AgentSettings, listed, variables
+from room_agent.core.settings import AgentSettings, listed, variables
 from routing.catalogue import Model
 from routing.errors import ConfigurationError
 from routing.messages import Service

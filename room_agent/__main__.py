@@ -10,11 +10,11 @@ import sys
 import structlog
 from livekit.agents import AgentServer
 
-from room_agent.agent import build_server
-from room_agent.debts import Debts
-from room_agent.router_client import RouterClient
-from room_agent.settings import AgentSettings, load_settings
-from room_agent.usage_journal import Job
+from room_agent.core.router_client import RouterClient
+from room_agent.core.settings import AgentSettings, load_settings
+from room_agent.usage.journal import Job
+from room_agent.usage.recovery import Debts
+from room_agent.worker import build_server
 from routing.errors import ConfigurationError
 from routing.logs import configure_logs
 

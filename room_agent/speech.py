@@ -8,22 +8,22 @@ import time
 import aiohttp
 from livekit import rtc
 
-from room_agent.captions import Captions
-from room_agent.forward import Described, KeptFrame
-from room_agent.hearing import Services
-from room_agent.inbox import Inbox
-from room_agent.knowledge import Knowledge
-from room_agent.mind import Mind
-from room_agent.mouth import Mouth
-from room_agent.router_client import Beaten, RouterClient
-from room_agent.selection import Source
-from room_agent.settings import SpeechSettings
-from room_agent.speech_usage import SpeechUsage, counting_ears, counting_mouths
-from room_agent.thinking import Thinking
-from room_agent.usage_events import UsageEvent
-from room_agent.usage_journal import UsageJournal
-from room_agent.vendors import ears, voices
-from room_agent.voice import Voice
+from room_agent.audio.plugins import ears, voices
+from room_agent.audio.stt_stream import Services
+from room_agent.audio.tts import Mouth
+from room_agent.context.context import Mind
+from room_agent.context.retrieval import Knowledge
+from room_agent.conversation.chat import Inbox
+from room_agent.conversation.llm import Thinking
+from room_agent.conversation.manager import Voice
+from room_agent.conversation.transcription import Captions
+from room_agent.core.router_client import Beaten, RouterClient
+from room_agent.core.settings import SpeechSettings
+from room_agent.usage.events import UsageEvent
+from room_agent.usage.journal import UsageJournal
+from room_agent.usage.meter import SpeechUsage, counting_ears, counting_mouths
+from room_agent.video.forward import Described, KeptFrame
+from room_agent.video.selection import Source
 
 SYNC_TIMEOUT_S = 5.0
 

@@ -17,7 +17,7 @@ from cluster.demo.sheet import SheetFrame
 from cluster.loadtest import factors, record
 from cluster.loadtest.factors import Frames, StrongFrame
 from cluster.settings import AppSettings
-from room_agent.counters import percentile
+from room_agent.core.counters import percentile
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -15,7 +15,7 @@ from livekit.rtc.participant import PublishTrackError
 
 from cluster.demo.guest import CONNECT_TIMEOUT_S, DISCONNECT_TIMEOUT_S, VisitFailed, parser, run_visit, say
 from cluster.demo.screens import ScreenScript
-from room_agent.attendance import TOPIC
+from room_agent.session import TOPIC
 
 WIDTH_PX, HEIGHT_PX = 1280, 720
 MOST_BITS_PER_SECOND = 2_000_000

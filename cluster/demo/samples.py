@@ -10,7 +10,7 @@ from typing import Any
 
 from cluster.demo.plan import VOICE_ROOM
 from cluster.demo.sheet import SheetFrame
-from room_agent.counters import percentile
+from room_agent.core.counters import percentile
 
 Usages = Mapping[str, Mapping[str, Any]]
 Counters = Mapping[str, float]

@@ -14,7 +14,7 @@ from urllib.parse import quote
 
 import aiohttp
 
-from room_agent.router_client import CONNECT_TIMEOUT_S, FRAME_TIMEOUT_S, OPEN_TIMEOUT_S
+from room_agent.core.router_client import CONNECT_TIMEOUT_S, FRAME_TIMEOUT_S, OPEN_TIMEOUT_S
 from routing.errors import RayroomError
 
 TURNED_AWAY = frozenset({402, 429, 503})

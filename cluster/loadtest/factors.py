@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from deployments.settings import VisionSettings
-from room_agent.planes import fitted
+from room_agent.frames.i420 import fitted
 from routing.catalogue import Catalogue, text_tokens
 from routing.messages import Message
 from routing.prices import PICO_PER_NANO, Price, round_half_even

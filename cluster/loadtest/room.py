@@ -11,8 +11,8 @@ from cluster.loadtest.app_client import AppClient, AppError, Reply
 from cluster.loadtest.schedule import Beat, DueFrame, Exchange, Slot, own_s
 from cluster.loadtest.screen import Screen
 from cluster.loadtest.tally import Outcome, Tally, Timed
-from room_agent.counters import Counters
-from room_agent.pace import Pace
+from room_agent.core.counters import Counters
+from room_agent.video.rate_control import Pace
 
 OPEN_AGAIN_S = 1.0
 DRAIN_S = 10.0

@@ -6,7 +6,7 @@ from dataclasses import dataclass, field
 
 import numpy as np
 
-from room_agent.forward import KeptFrame
+from room_agent.video.forward import KeptFrame
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -9,10 +9,10 @@ from typing import Protocol
 
 from cluster.demo.screens import ScreenScript, Script
 from cluster.loadtest.takes import SCREEN_PX, TRACK, Takes
-from room_agent.forward import KeptFrame
-from room_agent.gate import FrameGate
-from room_agent.packing import packed
-from room_agent.planes import Planes
+from room_agent.frames.i420 import Planes
+from room_agent.video.forward import KeptFrame
+from room_agent.video.frame_gate import FrameGate
+from room_agent.video.uploader import packed
 
 
 class Screen(Protocol):

@@ -20,7 +20,7 @@ from cluster.loadtest.schedule import question_times
 from cluster.loadtest.screen import Drawing, DrawnScreen, ReplayedScreen, Screen
 from cluster.loadtest.takes import LONG_SIDE_PX, Takes, script_of, takes_of
 from cluster.loadtest.tally import Counted, Progress, Tally
-from room_agent.pace import Pace
+from room_agent.video.rate_control import Pace
 
 TELL_EVERY_S = 1.0
 # What is asked in the last second is answered by then.

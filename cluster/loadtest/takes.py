@@ -20,11 +20,12 @@ from cluster.demo.screens import Scene, ScreenScript, Script
 from cluster.loadtest.arrivals import TAKES, Floats, Ints
 from cluster.loadtest.scenario import RoomBehaviour
 from deployments.jpeg import inspect_jpeg
-from room_agent import change, encode, features, forward, gate, judgement, packing, phash, scale
-from room_agent.forward import KeptFrame
-from room_agent.gate import FrameGate
-from room_agent.packing import packed
-from room_agent.planes import Planes
+from room_agent.frames import detector, encoder, features, phash, scale, verdict
+from room_agent.frames.i420 import Planes
+from room_agent.video import forward, frame_gate, uploader
+from room_agent.video.forward import KeptFrame
+from room_agent.video.frame_gate import FrameGate
+from room_agent.video.uploader import packed
 from routing.messages import FrameFeatures
 
 LAP_S = 60
@@ -37,7 +38,7 @@ TRACK = "TR_load"
 CACHE = Path(".rayroom/takes")
 
 _MEASURED = ("text-density", "edge-energy", "changed-share", "novelty")
-_MADE_BY = (screens, change, encode, features, forward, gate, judgement, packing, phash, scale)
+_MADE_BY = (screens, detector, encoder, features, forward, frame_gate, verdict, uploader, phash, scale)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)

@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 
 from cluster.loadtest.arrivals import Floats, Ints
-from room_agent.counters import percentile
+from room_agent.core.counters import percentile
 
 RECENT_ANSWERS = 512
 

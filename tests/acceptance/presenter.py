@@ -10,7 +10,7 @@ import numpy as np
 from livekit import rtc
 from PIL import Image, ImageDraw, ImageFont
 
-from room_agent.attendance import TOPIC
+from room_agent.session import TOPIC
 from tests.acceptance.livekit_server import LiveKit
 from tests.acceptance.seat import SIZE_PX, Seat, Text, seated
 

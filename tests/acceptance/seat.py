@@ -13,9 +13,9 @@ from typing import Any, Final, TypeVar
 import numpy as np
 from livekit import rtc
 
-from room_agent.attendance import TOPIC as DESCRIPTIONS
-from room_agent.captions import FINAL, IDENTITY, SEGMENT, SOURCES, TO
-from room_agent.captions import TOPIC as CAPTIONS
+from room_agent.conversation.transcription import FINAL, IDENTITY, SEGMENT, SOURCES, TO
+from room_agent.conversation.transcription import TOPIC as CAPTIONS
+from room_agent.session import TOPIC as DESCRIPTIONS
 from tests.acceptance.livekit_server import LiveKit
 
 TIMEOUT_S: Final = 60.0

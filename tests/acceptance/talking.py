@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from livekit import rtc
 
 from cluster.demo.vowels import RATE_HZ, silence, speech
-from room_agent.captions import TO, TOPIC
+from room_agent.conversation.transcription import TO, TOPIC
 from tests.acceptance.livekit_server import LiveKit
 from tests.acceptance.seat import AGENTS, FRAME_MS, Seat, Text, seated
 

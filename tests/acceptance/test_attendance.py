@@ -10,9 +10,9 @@ from pathlib import Path
 
 from livekit import rtc
 
-from room_agent.attendance import Attendance
-from room_agent.recording import Recording
-from room_agent.router_client import RouterClient
+from room_agent.core.router_client import RouterClient
+from room_agent.session import Attendance
+from room_agent.video.recorder import Recording
 from tests.acceptance.livekit_server import LiveKit
 from tests.acceptance.presenter import Presenter, presenting
 from tests.acceptance.stack import eventually

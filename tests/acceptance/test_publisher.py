@@ -13,7 +13,7 @@ from typing import Any
 import pytest
 from livekit import rtc
 
-from room_agent.attendance import TOPIC
+from room_agent.session import TOPIC
 from tests.acceptance.livekit_server import LiveKit
 
 ROOM = "tenant_acme_standup"

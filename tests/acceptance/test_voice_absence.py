@@ -10,7 +10,7 @@ import pytest
 from livekit import rtc
 
 from cluster.demo.vowels import speech
-from room_agent.people import LEFT_S
+from room_agent.core.participants import LEFT_S
 from tests.acceptance.livekit_server import LiveKit
 from tests.acceptance.stack import eventually
 from tests.acceptance.talking import Talker, joined

@@ -179,7 +179,7 @@ def job_of(books: Books) -> psutil.Process:
     """Return the agent's process that has a line to the voice's vendor: it is the one that attends the room."""
     port = urlsplit(books.emulator.url).port
     below = psutil.Process(books.stack.pid).children(recursive=True)
-    (job,) = (one for one in below if "room_agent.agent" in " ".join(one.cmdline()) and _speaks_to(one, port))
+    (job,) = (one for one in below if "room_agent.worker" in " ".join(one.cmdline()) and _speaks_to(one, port))
     return job
 
 

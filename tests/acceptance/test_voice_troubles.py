@@ -7,8 +7,8 @@ import asyncio
 import pytest
 
 from deployments.providers.emulator import Fault
-from room_agent.mouth import REST_S
-from room_agent.troubles import SAID, Trouble
+from room_agent.audio.tts import REST_S
+from room_agent.conversation.troubles import SAID, Trouble
 from tests.acceptance.livekit_server import LiveKit
 from tests.acceptance.stack import eventually
 from tests.acceptance.talking import joined

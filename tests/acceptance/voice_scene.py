@@ -9,9 +9,9 @@ from dataclasses import dataclass
 from livekit import rtc
 
 from deployments.providers.emulator import Emulator, Fault
-from room_agent.attendance import Attendance
-from room_agent.router_client import RouterClient
-from room_agent.settings import SpeechSettings
+from room_agent.core.router_client import RouterClient
+from room_agent.core.settings import SpeechSettings
+from room_agent.session import Attendance
 from room_agent.speech import Speech
 from tests.acceptance.livekit_server import LiveKit
 from tests.acceptance.stack import eventually

@@ -23,11 +23,11 @@ from PIL import Image
 from rich.console import Console
 from rich.table import Table
 
-from room_agent.encode import encode
-from room_agent.features import features
-from room_agent.gate import FrameGate
-from room_agent.phash import phash
-from room_agent.planes import Planes
+from room_agent.frames.encoder import encode
+from room_agent.frames.features import features
+from room_agent.frames.i420 import Planes
+from room_agent.frames.phash import phash
+from room_agent.video.frame_gate import FrameGate
 from tests.benchmarks.machine import busy
 from tests.unit.room_agent.screens import Desktop, packed, prose, psnr_db, rgb_of, through_jpeg
 

@@ -24,7 +24,7 @@ from typing import Any, TypeVar
 from rich.console import Console
 from rich.table import Table
 
-from room_agent.encode import encode
+from room_agent.frames.encoder import encode
 from tests.acceptance.stack import ROOT, Stack, running_stack
 from tests.benchmarks.cores import Pids, cpu_s, family, move, on_cores, rest, strays, wake
 from tests.benchmarks.litellm_peer import VERSION, running_litellm

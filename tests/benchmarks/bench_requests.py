@@ -13,7 +13,7 @@ import aiohttp
 from rich.console import Console
 from rich.table import Table
 
-from room_agent.counters import percentile
+from room_agent.core.counters import percentile
 from tests.acceptance.stack import Stack, running_stack
 from tests.benchmarks.machine import busy
 from tests.integration.conftest import FRAME_HEADERS

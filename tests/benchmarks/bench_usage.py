@@ -13,8 +13,8 @@ from statistics import quantiles
 
 from rich.console import Console
 
-from room_agent.speech_usage import SpeechUsage
-from room_agent.usage_journal import Job, UsageJournal
+from room_agent.usage.journal import Job, UsageJournal
+from room_agent.usage.meter import SpeechUsage
 
 PIECES, SYNCED_PIECES = 20_000, 200
 GOAL_US = 100.0

@@ -31,7 +31,7 @@ from deployments.providers.emulator import Emulator, House
 from deployments.providers.emulator.senses.seams import Senses
 from deployments.routes import build_routes
 from deployments.settings import VendorSettings
-from room_agent.counters import percentile
+from room_agent.core.counters import percentile
 from routing.messages import Passage
 from tests.acceptance.livekit_server import LiveKit, running_livekit
 from tests.acceptance.stack import eventually, running_stack

@@ -16,8 +16,8 @@ from livekit.agents import Agent, AgentSession, FlushSentinel, ModelSettings, in
 from livekit.agents.voice.turn import TurnHandlingOptions
 from livekit.plugins import openai
 
-from room_agent.settings import SpeechSettings
-from room_agent.vendors import ears, voices
+from room_agent.audio.plugins import ears, voices
+from room_agent.core.settings import SpeechSettings
 from tests.benchmarks.voice_turn import Stamps
 
 CLOSE_TIMEOUT_S = 10.0

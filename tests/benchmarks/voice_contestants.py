@@ -16,12 +16,12 @@ from typing import Any, Literal
 
 from livekit import rtc
 
-from room_agent.answering import Thinks
-from room_agent.attendance import Attendance
-from room_agent.conversation import Turn
-from room_agent.mind import Mind
-from room_agent.router_client import RouterClient
-from room_agent.settings import SpeechSettings
+from room_agent.context.context import Mind
+from room_agent.context.prompt import Turn
+from room_agent.conversation.responder import Thinks
+from room_agent.core.router_client import RouterClient
+from room_agent.core.settings import SpeechSettings
+from room_agent.session import Attendance
 from room_agent.speech import Speech
 from tests.acceptance.stack import eventually
 from tests.benchmarks.plain_session import plain_session

@@ -13,12 +13,12 @@ from livekit import rtc
 
 from cluster.demo.vowels import RATE_HZ
 from deployments.providers.emulator import Emulator
-from room_agent.detector import Detector
-from room_agent.hearing import Services
-from room_agent.microphone import Microphone
-from room_agent.speech_usage import SpeechUsage, counting_ears
-from room_agent.utterance import HearingCounters, Utterance
-from room_agent.vendors import ears
+from room_agent.audio.microphone import Microphone
+from room_agent.audio.plugins import ears
+from room_agent.audio.stt_stream import Services
+from room_agent.audio.utterance import HearingCounters, Utterance
+from room_agent.audio.vad import Detector
+from room_agent.usage.meter import SpeechUsage, counting_ears
 from tests.integration.voiced import settings_for
 
 

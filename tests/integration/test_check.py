@@ -22,7 +22,7 @@ from cluster.cli import app
 from cluster.settings import AppSettings, parse_settings
 from deployments.providers.emulator import Emulator, Fault, House
 from deployments.settings import VendorSettings
-from room_agent.settings import AgentSettings
+from room_agent.core.settings import AgentSettings
 from routing.catalogue import load_catalogue
 
 ROOT = Path(__file__).parents[2]

@@ -13,9 +13,9 @@ from typing import Any
 import pytest
 from aiohttp import web
 
-from room_agent.debts import Debts
-from room_agent.router_client import RouterClient, RouterRefused
-from room_agent.usage_journal import Job, UsageJournal
+from room_agent.core.router_client import RouterClient, RouterRefused
+from room_agent.usage.journal import Job, UsageJournal
+from room_agent.usage.recovery import Debts
 from tests.acceptance.stack import eventually
 from tests.integration.scripted_router import ScriptedRouter
 from tests.integration.world import KEYS, gateway_in_process, served
@@ -24,8 +24,8 @@ ROOM = "tenant_acme_standup"
 DIES = f"""
 import os, signal, sys
 from pathlib import Path
-from room_agent.speech_usage import SpeechUsage
-from room_agent.usage_journal import Job, UsageJournal
+from room_agent.usage.meter import SpeechUsage
+from room_agent.usage.journal import Job, UsageJournal
 journal = UsageJournal.create(Path(sys.argv[1]), Job(room="{ROOM}", job_id="AJ_1", metadata="{{}}"))
 usage = SpeechUsage(lambda: 1_700_000_000.0, journal)
 ears = usage.socket("stt", "nova-3")
@@ -41,8 +41,8 @@ os.kill(os.getpid(), signal.SIGKILL)
 SPEAKS = f"""
 import asyncio, sys
 from pathlib import Path
-from room_agent.speech_usage import SpeechUsage, counting_ears
-from room_agent.usage_journal import Job, UsageJournal
+from room_agent.usage.meter import SpeechUsage, counting_ears
+from room_agent.usage.journal import Job, UsageJournal
 async def main():
     journal = UsageJournal.create(Path(sys.argv[1]), Job(room="{ROOM}", job_id="AJ_1", metadata="{{}}"))
     usage = SpeechUsage(lambda: 1_700_000_000.0, journal)
@@ -193,7 +193,7 @@ async def test_a_job_that_cannot_be_told_of_keeps_no_other_back(tmp_path: Path) 
 
 
 async def test_the_look_after_debts_outlives_a_fault_of_ours(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("room_agent.debts.LOOK_EVERY_S", 0.05)
+    monkeypatch.setattr("room_agent.usage.recovery.LOOK_EVERY_S", 0.05)
     died(tmp_path, "AJ_1")
     async with ScriptedRouter().running() as router:
         looking = debts(tmp_path, router)

@@ -9,8 +9,8 @@ from typing import Any
 from aiohttp import web
 from livekit import rtc
 
-from room_agent.attendance import Attendance
-from room_agent.router_client import Beaten, RouterClient
+from room_agent.core.router_client import Beaten, RouterClient
+from room_agent.session import Attendance
 from tests.acceptance.stack import eventually
 from tests.integration.scripted_router import ScriptedRouter
 

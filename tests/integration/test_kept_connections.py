@@ -11,8 +11,8 @@ from urllib.parse import urlsplit
 import pytest
 
 from deployments.providers.emulator import Emulator
-from room_agent.router_client import RouterClient
-from room_agent.thinking import Thinking
+from room_agent.conversation.llm import Thinking
+from room_agent.core.router_client import RouterClient
 from tests.integration.desk import VENDORS, Desk, ask, connected_desk
 
 SILENT_S = 16.0

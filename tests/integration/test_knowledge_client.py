@@ -12,8 +12,8 @@ from typing import Any
 
 import pytest
 
-from room_agent.knowledge import LONGEST_KEPT_S, Knowledge
-from room_agent.router_client import (
+from room_agent.context.retrieval import LONGEST_KEPT_S, Knowledge
+from room_agent.core.router_client import (
     MAX_PASSAGE_CHARS,
     Beaten,
     Budget,

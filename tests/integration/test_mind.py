@@ -8,10 +8,10 @@ from collections.abc import AsyncIterator
 
 import pytest
 
-from room_agent.forward import KeptFrame
-from room_agent.knowledge import Knowledge
-from room_agent.mind import FOLLOWS_WITHIN_S, Mind
-from room_agent.router_client import RouterClient
+from room_agent.context.context import FOLLOWS_WITHIN_S, Mind
+from room_agent.context.retrieval import Knowledge
+from room_agent.core.router_client import RouterClient
+from room_agent.video.forward import KeptFrame
 from tests.integration.scripted_router import ScriptedRouter
 
 

@@ -13,9 +13,9 @@ from livekit import rtc
 from livekit.agents.voice.io import AudioOutput, AudioOutputCapabilities
 
 from deployments.providers.emulator import Emulator, Fault
-from room_agent.mouth import REST_S, Mouth
-from room_agent.speech_usage import SpeechUsage, counting_mouths
-from room_agent.vendors import voices
+from room_agent.audio.plugins import voices
+from room_agent.audio.tts import REST_S, Mouth
+from room_agent.usage.meter import SpeechUsage, counting_mouths
 from tests.integration.voiced import settings_for
 
 FLASH, TURBO = "eleven_flash_v2_5", "eleven_turbo_v2_5"

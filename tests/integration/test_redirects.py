@@ -11,7 +11,7 @@ from aiohttp import web
 
 from deployments.providers.base import connect
 from deployments.settings import SimulationSettings, VendorSettings
-from room_agent.speech_usage import SpeechUsage, counting_ears, counting_mouths
+from room_agent.usage.meter import SpeechUsage, counting_ears, counting_mouths
 from routing.errors import ProviderError, ProviderRefused
 from routing.messages import EmbedAsk, Message
 from tests.contract.speech import serving

@@ -7,7 +7,7 @@ from collections.abc import AsyncIterator
 import pytest
 from aiohttp import web
 
-from room_agent.router_client import (
+from room_agent.core.router_client import (
     RouterAway,
     RouterBusy,
     RouterClient,

@@ -11,7 +11,7 @@ from contextlib import asynccontextmanager, suppress
 
 import aiohttp
 
-from room_agent.speech_usage import SpeechUsage, counting_ears
+from room_agent.usage.meter import SpeechUsage, counting_ears
 
 PIECE_BYTES = 1_600
 FRAME_BYTES = PIECE_BYTES + 8

@@ -13,9 +13,9 @@ from livekit.agents import APIConnectOptions
 
 from cluster.demo.vowels import RATE_HZ, silence, speech
 from deployments.providers.emulator import Emulator, Fault
-from room_agent.hearing import Ear as Stream
-from room_agent.speech_usage import SpeechUsage, counting_mouths
-from room_agent.vendors import voices
+from room_agent.audio.plugins import voices
+from room_agent.audio.stt_stream import Ear as Stream
+from room_agent.usage.meter import SpeechUsage, counting_mouths
 from tests.integration.table import Ear, listening
 from tests.integration.voiced import settings_for
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from deployments.providers.emulator import Emulator
-from room_agent.settings import SpeechSettings
+from room_agent.core.settings import SpeechSettings
 
 
 def settings_for(emulator: Emulator, **changed: Any) -> SpeechSettings:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from cluster.loadtest.schedule import Beat, DueFrame, Exchange, Slot, own_s, question_times
-from room_agent.forward import KeptFrame
+from room_agent.video.forward import KeptFrame
 
 
 def due(at_s: float) -> DueFrame:

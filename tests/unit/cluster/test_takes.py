@@ -13,8 +13,8 @@ from cluster.loadtest.arrivals import TAKES
 from cluster.loadtest.scenario import RoomBehaviour
 from cluster.loadtest.takes import LAP_S, SCREEN_PX, Takes, draw_takes, script_of, takes_of
 from deployments.wire import parse_frame_headers
-from room_agent.gate import FrameGate
-from room_agent.planes import Planes
+from room_agent.frames.i420 import Planes
+from room_agent.video.frame_gate import FrameGate
 
 # Slides that rest for minutes are drawn in a moment.
 CALM = RoomBehaviour(frames_per_second=0.2, screens={"slides": 1, "still": 1})

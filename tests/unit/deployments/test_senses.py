@@ -26,10 +26,10 @@ from deployments.providers.emulator.senses.seams import SpokenVoice
 from deployments.providers.emulator.senses.sounds import pcm_of, samples_of
 from deployments.providers.emulator.senses.tongue import Tongue
 from deployments.providers.emulator.senses.wits import Wits
-from room_agent.conversation import Asked, compose
-from room_agent.encode import encode
-from room_agent.memory import Memory
-from room_agent.planes import Planes
+from room_agent.context.prompt import Asked, compose
+from room_agent.context.screen_memory import Memory
+from room_agent.frames.encoder import encode
+from room_agent.frames.i420 import Planes
 from routing.errors import ConfigurationError
 from routing.messages import Passage
 

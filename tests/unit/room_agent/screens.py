@@ -14,7 +14,7 @@ import numpy.typing as npt
 from av.video.frame import PictureType
 from PIL import Image, ImageDraw, ImageFont
 
-from room_agent.planes import Planes
+from room_agent.frames.i420 import Planes
 
 Size = tuple[int, int]
 Point = tuple[int, int]

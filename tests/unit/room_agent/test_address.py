@@ -6,7 +6,7 @@ import random
 
 import pytest
 
-from room_agent.address import Address, AddressSettings, Company, Person, address
+from room_agent.intent.addressee import Address, AddressSettings, Company, Person, address
 from tests.unit.room_agent.nasty import nasty
 
 ANN, BOB, WILL = Person("p-ann", "Ann Lee"), Person("p-bob", "Bob"), Person("p-will", "Will")

@@ -6,10 +6,10 @@ from collections.abc import AsyncIterator, Sequence
 from dataclasses import dataclass, field
 from typing import Any, cast
 
-from room_agent.answer import Answer
-from room_agent.captions import Captions
-from room_agent.mouth import Mouth
-from room_agent.turns import Question
+from room_agent.audio.tts import Mouth
+from room_agent.conversation.answer import Answer
+from room_agent.conversation.question_queue import Question
+from room_agent.conversation.transcription import Captions
 
 QUESTION = Question(identity="ann", name="Ann", text="What is it?", asked_at_s=0.0)
 

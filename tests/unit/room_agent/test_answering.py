@@ -6,15 +6,15 @@ import asyncio
 import time
 from typing import Any, cast
 
-from room_agent.answering import Answering
-from room_agent.captions import Captions
-from room_agent.complaints import Complaints
-from room_agent.knowledge import Knowledge
-from room_agent.mind import Mind
-from room_agent.router_client import RouterClient
-from room_agent.thinking import Thinking
-from room_agent.troubles import SAID, Trouble
-from room_agent.turns import Question
+from room_agent.context.context import Mind
+from room_agent.context.retrieval import Knowledge
+from room_agent.conversation.llm import Thinking
+from room_agent.conversation.notices import Complaints
+from room_agent.conversation.question_queue import Question
+from room_agent.conversation.responder import Answering
+from room_agent.conversation.transcription import Captions
+from room_agent.conversation.troubles import SAID, Trouble
+from room_agent.core.router_client import RouterClient
 from tests.unit.room_agent.test_answer import Written
 
 NOWHERE = "http://127.0.0.1:9"

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from room_agent.asides import acknowledges, asks_to_stop, asks_us_to_stop
+from room_agent.intent.stop_words import acknowledges, asks_to_stop, asks_us_to_stop
 
 NAMES = ("Rayroom", "ray room")
 

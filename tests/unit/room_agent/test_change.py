@@ -2,8 +2,8 @@
 
 import pytest
 
-from room_agent.change import ChangeDetector, Judgement, Verdict
-from room_agent.planes import Planes
+from room_agent.frames.detector import ChangeDetector, Judgement, Verdict
+from room_agent.frames.i420 import Planes
 from tests.unit.room_agent.screens import (
     Desktop,
     brightened,

@@ -8,7 +8,7 @@ from collections.abc import AsyncIterator
 
 import pytest
 
-from room_agent.chat import Chat, ChatCounts, ChatSettings, Verdict, Why, judged, read, refusal
+from room_agent.conversation.chat_limits import Chat, ChatCounts, ChatSettings, Verdict, Why, judged, read, refusal
 from tests.unit.room_agent.nasty import nasty
 
 SETTINGS = ChatSettings()

@@ -5,11 +5,11 @@ from __future__ import annotations
 import pytest
 from livekit import rtc
 
-from room_agent.captions import Captions
-from room_agent.complaints import Complaints
-from room_agent.purse import BUDGET_AGAIN_S
-from room_agent.router_client import Beaten, Budget
-from room_agent.troubles import SAID, Trouble
+from room_agent.conversation.notices import Complaints
+from room_agent.conversation.purse import BUDGET_AGAIN_S
+from room_agent.conversation.transcription import Captions
+from room_agent.conversation.troubles import SAID, Trouble
+from room_agent.core.router_client import Beaten, Budget
 
 LIMIT = 1_000
 

@@ -9,8 +9,8 @@ from dataclasses import replace
 
 import pytest
 
-from room_agent.conversation import IMAGE_TOKENS, Asked, Said, compose, instructions
-from room_agent.memory import Memory
+from room_agent.context.prompt import IMAGE_TOKENS, Asked, Said, compose, instructions
+from room_agent.context.screen_memory import Memory
 from routing.catalogue import text_tokens
 from routing.complexity import score_text
 from routing.messages import Message, Passage

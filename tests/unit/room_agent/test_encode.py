@@ -7,8 +7,8 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from room_agent.encode import Encoded, encode
-from room_agent.planes import Planes, rotated
+from room_agent.frames.encoder import Encoded, encode
+from room_agent.frames.i420 import Planes, rotated
 from tests.unit.room_agent.screens import Desktop, photo, planes_of, psnr_db, rgb_of
 
 BOX = Image.Resampling.BOX

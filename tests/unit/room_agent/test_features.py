@@ -4,8 +4,8 @@ from dataclasses import astuple
 
 import pytest
 
-from room_agent.change import ChangeDetector, Judgement, Verdict
-from room_agent.features import features
+from room_agent.frames.detector import ChangeDetector, Judgement, Verdict
+from room_agent.frames.features import features
 from tests.unit.room_agent.screens import Desktop, photo, prose, slide
 
 FIRST = Judgement(verdict=Verdict.NEW, why="first frame", changed_share=1.0, cells=1, box_px=None)

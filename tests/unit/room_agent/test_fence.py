@@ -9,7 +9,7 @@ from typing import Literal
 
 import pytest
 
-from room_agent.fence import MAX_NAME_CHARS, NOBODY, Fence, clean_name, one_line, plain, tokens_of
+from room_agent.text.quoting import MAX_NAME_CHARS, NOBODY, Fence, clean_name, one_line, plain, tokens_of
 from tests.unit.room_agent.nasty import CONTROL_TOKENS, Quotation, nasty, quotations, read_on
 
 KEY = "5d0c3a91e27b"

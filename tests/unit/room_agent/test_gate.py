@@ -4,8 +4,8 @@ from collections.abc import Iterable
 
 import pytest
 
-from room_agent.change import Verdict
-from room_agent.gate import Decision, FrameGate, GateSettings
+from room_agent.frames.detector import Verdict
+from room_agent.video.frame_gate import Decision, FrameGate, GateSettings
 from tests.unit.room_agent.screens import Desktop, prose, slide
 
 DESK = Desktop()

@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from room_agent.grid import BlockMeans
+from room_agent.frames.grid import BlockMeans
 from tests.unit.room_agent.screens import Desktop, photo
 
 

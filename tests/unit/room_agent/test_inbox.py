@@ -8,8 +8,8 @@ from typing import Any
 
 from livekit import rtc
 
-from room_agent.chat import TOPIC, ChatSettings
-from room_agent.inbox import Inbox, Written, most_present
+from room_agent.conversation.chat import Inbox, Written, most_present
+from room_agent.conversation.chat_limits import TOPIC, ChatSettings
 from tests.unit.room_agent.test_chat import Stream
 
 

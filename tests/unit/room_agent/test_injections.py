@@ -22,9 +22,9 @@ from pathlib import Path
 
 import pytest
 
-from room_agent.conversation import Asked, Said, Turn, compose, instructions
-from room_agent.fence import Fence, clean_name
-from room_agent.memory import Memory
+from room_agent.context.prompt import Asked, Said, Turn, compose, instructions
+from room_agent.context.screen_memory import Memory
+from room_agent.text.quoting import Fence, clean_name
 from routing.messages import Passage
 from tests.unit.room_agent.nasty import CONTROL_TOKENS, Quotation, nasty, quotations, read_on
 

@@ -6,9 +6,9 @@ import random
 
 import pytest
 
-from room_agent.ageing import MemorySettings
-from room_agent.memory import Memory
-from room_agent.shown import ago, first_sentence, replaces
+from room_agent.context.compaction import MemorySettings
+from room_agent.context.screen_entry import ago, first_sentence, replaces
+from room_agent.context.screen_memory import Memory
 
 LONG = "A slide about the north region with a bar chart. It has four bars. The tallest one is March."
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from room_agent.owner import is_askers_own, names, words_of
+from room_agent.intent.screen_owner import is_askers_own, names, words_of
 
 ANYBODYS = (
     "What does it say?",

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from room_agent.pace import GOOD_TO_RECOVER, SLOW_ANSWER_S, Pace
+from room_agent.video.rate_control import GOOD_TO_RECOVER, SLOW_ANSWER_S, Pace
 
 
 def test_trouble_slows_a_track_down_step_by_step_and_not_to_nothing() -> None:

@@ -2,7 +2,7 @@
 
 import pytest
 
-from room_agent.phash import phash
+from room_agent.frames.phash import phash
 from tests.unit.room_agent.screens import Desktop, brightened, photo, prose, slide, through_jpeg
 
 

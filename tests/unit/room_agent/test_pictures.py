@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import pytest
 
-from room_agent.pictures import MAX_TRACKS, Picture, Pictures
-from room_agent.selection import Source
+from room_agent.context.latest_frames import MAX_TRACKS, Picture, Pictures
+from room_agent.video.selection import Source
 
 
 def picture(track: str, shared_by: str, at_s: float, source: Source = "screen_share", identity: str = "") -> Picture:

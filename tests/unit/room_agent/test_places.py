@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from room_agent.places import Microphone, share
+from room_agent.audio.places import Microphone, share
 
 
 def microphone(sid: str, muted: bool = False) -> Microphone:

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 from livekit import rtc
 
-from room_agent.planes import Planes, rotated
+from room_agent.frames.i420 import Planes, rotated
 from tests.unit.room_agent.screens import Desktop, packed, photo
 
 

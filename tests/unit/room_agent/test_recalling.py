@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import pytest
 
-from room_agent.fence import tokens_of
-from room_agent.memory import Memory
+from room_agent.context.screen_memory import Memory
+from room_agent.text.quoting import tokens_of
 from tests.unit.room_agent.test_memory import LONG, lines
 
 

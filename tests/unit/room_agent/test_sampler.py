@@ -4,7 +4,7 @@ from itertools import pairwise
 
 import pytest
 
-from room_agent.sampler import Sampler
+from room_agent.video.sampler import Sampler
 
 
 def taken(sampler: Sampler, *times_s: float) -> list[float]:

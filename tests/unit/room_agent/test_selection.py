@@ -8,14 +8,14 @@ from pathlib import Path
 
 import pytest
 
-from room_agent import recording
 from room_agent.admission import STARTING_S, Admission
-from room_agent.counters import Counters, percentile
-from room_agent.forward import Described, KeptFrame
-from room_agent.recording import Recording
-from room_agent.router_client import Description
-from room_agent.selection import Candidate, Source, select
-from room_agent.settings import load_settings
+from room_agent.core.counters import Counters, percentile
+from room_agent.core.router_client import Description
+from room_agent.core.settings import load_settings
+from room_agent.video import recorder
+from room_agent.video.forward import Described, KeptFrame
+from room_agent.video.recorder import Recording
+from room_agent.video.selection import Candidate, Source, select
 from routing.errors import ConfigurationError
 
 
@@ -80,7 +80,7 @@ def described() -> Described:
 async def test_a_recording_keeps_the_picture_and_its_price_and_ends_at_its_limit(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(recording, "MAX_FRAMES", 2)
+    monkeypatch.setattr(recorder, "MAX_FRAMES", 2)
     room = Recording(tmp_path, "tenant_acme_x")
     await asyncio.gather(*(room.add(described()) for _ in range(3)))
     lines = [json.loads(line) for line in (tmp_path / "tenant_acme_x" / "frames.jsonl").read_text().splitlines()]

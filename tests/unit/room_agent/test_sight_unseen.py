@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from room_agent.sight import asks_about_screen
+from room_agent.intent.screen_question import asks_about_screen
 
 UNSEEN = """
 What's the per diem for Paris?

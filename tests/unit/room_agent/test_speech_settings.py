@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from room_agent.settings import load_settings
+from room_agent.core.settings import load_settings
 from routing.errors import ConfigurationError
 
 NEEDED = {

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import random
 
-from room_agent.speech_usage import HeardBytes, SpeechUsage
-from room_agent.spoken import SpokenText
-from room_agent.usage_events import MOST_EVENTS
+from room_agent.usage.events import MOST_EVENTS
+from room_agent.usage.meter import HeardBytes, SpeechUsage
+from room_agent.usage.tts_characters import SpokenText
 
 
 def usage() -> SpeechUsage:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 from typing import Any
 
-from room_agent.spoken import SpokenTexts
+from room_agent.usage.tts_characters import SpokenTexts
 
 REFUSED = json.dumps({"message": "This request exceeds your quota.", "error": "quota_exceeded", "code": 1008})
 

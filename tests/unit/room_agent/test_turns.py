@@ -7,9 +7,9 @@ import logging
 
 import pytest
 
-from room_agent.redaction import Redaction
-from room_agent.troubles import Trouble, Troubles
-from room_agent.turns import MOST_CHARS, Question, Turns
+from room_agent.conversation.question_queue import MOST_CHARS, Question, Turns
+from room_agent.conversation.troubles import Trouble, Troubles
+from room_agent.log_redaction import Redaction
 
 EVERYBODY = {"ann", "bob", "cat"}
 

@@ -9,9 +9,9 @@ from pathlib import Path
 
 import pytest
 
-from room_agent.speech_usage import SpeechUsage
-from room_agent.usage_events import MOST_IN_ONE
-from room_agent.usage_journal import Job, Left, UsageJournal, left
+from room_agent.usage.events import MOST_IN_ONE
+from room_agent.usage.journal import Job, Left, UsageJournal, left
+from room_agent.usage.meter import SpeechUsage
 
 JOB = Job(room="tenant_acme_standup", job_id="AJ_1", metadata='{"tenant_id":"acme"}')
 NOW_S = 1_700_000_000.0

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import pytest
 
-from room_agent.foretelling import MOST_TOLD, STILL_S, Foretelling
-from room_agent.wording import says_the_same
+from room_agent.audio.foretelling import MOST_TOLD, STILL_S, Foretelling
+from room_agent.text.normalize import says_the_same
 
 
 @pytest.mark.parametrize(

@@ -1,0 +1,1 @@
+"""One microphone in, transcripts out; text in, speech out."""

@@ -1,0 +1,83 @@
+"""Says when a voice begins and ends: a model says that it is one, the sound's level since when it is silent."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator
+
+from livekit import rtc
+from livekit.agents import inference
+from livekit.agents.vad import VADEvent, VADEventType
+
+from room_agent.audio.level import Level
+from room_agent.audio.pcm import WINDOW_S
+
+VOICE, NO_VOICE = 0.5, 0.35
+"""Of what probability a voice begins, and ends; livekit's defaults."""
+USUALLY_LATE_S = 0.064
+EARLIEST_S, LATEST_S = -WINDOW_S, 4 * WINDOW_S
+"""How late the model notices silence: it goes on hearing a voice for 0 to 110 ms, in a noisy room for longer."""
+
+
+class Detector:
+    """One microphone's. How late the model is, is measured at each silence and taken off the rest of the pause."""
+
+    def __init__(self, pause_s: float) -> None:
+        self._pause_s = pause_s
+        self._vad = inference.VAD(
+            model="silero",
+            min_silence_duration=whole_windows_s(pause_s),
+            activation_threshold=VOICE,
+            deactivation_threshold=NO_VOICE,
+        )
+        self._stream = self._vad.stream()
+        self._noticed_s = pause_s
+        self._level = Level()
+        self.silent_s = 0.0
+        """How long the voice has been silent; 0 while it speaks."""
+
+    def push(self, frame: rtc.AudioFrame) -> None:
+        self._stream.push_frame(frame)
+
+    def end_input(self) -> None:
+        self._stream.end_input()
+
+    async def events(self) -> AsyncIterator[VADEvent]:
+        """Yield what the model says, window by window, until the input has ended."""
+        async for event in self._stream:
+            if event.type == VADEventType.START_OF_SPEECH:
+                self._level.begin()
+            elif event.type == VADEventType.INFERENCE_DONE:
+                self._judge(event)
+            yield event
+
+    async def aclose(self) -> None:
+        await self._stream.aclose()
+
+    def _judge(self, event: VADEvent) -> None:
+        self._level.hear(event.frames[0])
+        if event.probability > NO_VOICE:
+            self.silent_s = 0.0
+            self._notice(self._pause_s)
+            return
+        # What the event carries does not count its own window yet.
+        noticed_s = event.raw_accumulated_silence + WINDOW_S
+        late_s = late_by_s(self._level.quiet_s, noticed_s)
+        self.silent_s = noticed_s + late_s
+        self._notice(self._pause_s - late_s)
+
+    def _notice(self, silent_s: float) -> None:
+        # While somebody speaks, and in a long silence, it stays the same from window to window.
+        if silent_s != self._noticed_s:
+            self._noticed_s = silent_s
+            self._vad.update_options(min_silence_duration=whole_windows_s(silent_s))
+
+
+def late_by_s(quiet_s: float, noticed_s: float) -> float:
+    """Return how late the model noticed a silence, `quiet_s` long by the level; the usual where that hears none."""
+    return min(max(quiet_s - noticed_s, EARLIEST_S), LATEST_S) if quiet_s > 0 else USUALLY_LATE_S
+
+
+def whole_windows_s(silent_s: float) -> float:
+    """Return what to set the model to, so that it has noticed about `silent_s` of silence; it counts whole windows."""
+    windows = max(1, round(silent_s / WINDOW_S))
+    return (windows - 0.5) * WINDOW_S

@@ -1,0 +1,1 @@
+"""Everything that a prompt is made of."""

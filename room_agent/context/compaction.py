@@ -1,0 +1,110 @@
+"""Shortens what was shown as it ages, and all of it further where it grows too much. Knows no clock of its own."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from functools import partial
+
+from room_agent.context.screen_entry import Shown, by_span, collapsed, last_states, merged, to_minute, to_sentence
+
+MINUTE_S, PART_S, HOUR_S = 60.0, 600.0, 3_600.0
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class MemorySettings:
+    """How long a description stays whole and then by itself, and how much is kept at all.
+
+    The newest three pictures of the four newest tracks stay whole however old they are: a slide may stand for an hour,
+    and the two before it are still asked for.
+    """
+
+    whole_s: float = 180.0
+    sentence_s: float = 900.0
+    pictures: int = 3
+    tracks: int = 4
+    max_entries: int = 200
+    max_chars: int = 24_000
+    max_entry_chars: int = 2_000
+
+
+def aged(entries: list[Shown], settings: MemorySettings, now_s: float) -> list[Shown]:
+    """Shorten what is old, then merge what is older by the minute."""
+    fresh = {id(shown) for shown in newest(entries, settings)}
+    shorter: list[Shown] = []
+    for shown in entries:
+        age_s = now_s - shown.from_s
+        if id(shown) not in fresh and shown.until_s is not None and age_s > settings.whole_s:
+            shown = to_sentence(shown) if age_s <= settings.sentence_s else to_minute(shown)
+        shorter.append(shown)
+    return merged(shorter)
+
+
+def newest(entries: list[Shown], settings: MemorySettings) -> list[Shown]:
+    """Return the last state of each track's newest pictures, and the state before: first all the newest, then the rest.
+
+    The state before, for slides of one template look like one slide that is edited.
+    """
+    states: dict[str, list[Shown]] = {}
+    for shown in reversed(entries):
+        if shown.track in states or len(states) < settings.tracks:
+            states.setdefault(shown.track, []).append(shown)
+    tracks = [last_states(of_track, settings.pictures) for of_track in states.values()]
+    return [of_track[rank] for rank in range(settings.pictures + 1) for of_track in tracks if rank < len(of_track)]
+
+
+def firsts(entries: list[Shown]) -> list[Shown]:
+    """Return what each track showed first, as far as it is remembered, the oldest track first."""
+    first: dict[str, Shown] = {}
+    for shown in entries:
+        first.setdefault(shown.track, shown)
+    return list(first.values())
+
+
+def shrunk(entries: list[Shown], settings: MemorySettings, now_s: float) -> list[Shown]:
+    """Return the entries within their bounds, told shorter step by step; what cannot be shorter is forgotten last."""
+    for step in _steps(entries, settings, now_s):
+        if _fits(entries, settings):
+            return entries
+        entries = step(entries)
+    return _within(entries, settings)
+
+
+def _steps(entries: list[Shown], settings: MemorySettings, now_s: float) -> list[Callable[[list[Shown]], list[Shown]]]:
+    fresh = {id(shown) for shown in newest(entries, settings)}
+
+    def older(least_s: float, least_pictures: int = 1) -> Callable[[Shown], bool]:
+        return lambda shown: (
+            shown.until_s is not None
+            and id(shown) not in fresh
+            and now_s - shown.from_s >= least_s
+            and shown.pictures >= least_pictures
+        )
+
+    return [
+        partial(collapsed, may=older(0.0)),
+        partial(by_span, may=older(MINUTE_S), span_s=MINUTE_S),
+        # A slide that stood for its minutes is by itself still when a busy screen is a line for ten of them.
+        partial(by_span, may=older(settings.sentence_s, least_pictures=2), span_s=PART_S),
+        partial(by_span, may=older(0.0), span_s=MINUTE_S),
+        partial(by_span, may=older(0.0), span_s=PART_S),
+        partial(by_span, may=older(0.0), span_s=HOUR_S),
+        lambda kept: [*map(to_sentence, kept[:-1]), *kept[-1:]],
+    ]
+
+
+def _fits(entries: list[Shown], settings: MemorySettings) -> bool:
+    return len(entries) <= settings.max_entries and sum(shown.chars for shown in entries) <= settings.max_chars
+
+
+def _within(entries: list[Shown], settings: MemorySettings) -> list[Shown]:
+    """Forget the oldest until the bounds hold; first pictures and the newest go late, what is shown now goes last."""
+    spared = {id(shown) for shown in [*firsts(entries), *newest(entries, settings)]}
+    order = sorted(entries, key=lambda shown: (shown.until_s is None, id(shown) in spared))
+    chars, gone = sum(shown.chars for shown in entries), set[int]()
+    for shown in order:
+        if len(entries) - len(gone) <= settings.max_entries and chars <= settings.max_chars:
+            break
+        gone.add(id(shown))
+        chars -= shown.chars
+    return [shown for shown in entries if id(shown) not in gone]

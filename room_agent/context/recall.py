@@ -1,0 +1,79 @@
+"""Decides what of the memory a question is told first, and how long the rest of it may be. Knows no clock."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable, Iterator
+
+from room_agent.context.compaction import MINUTE_S, firsts
+from room_agent.context.screen_entry import Shown, brief, by_span
+from room_agent.text.normalize import both_ends
+
+READ_CHARS = 2_000
+MOMENT_S = 10.0
+MOST_EARLY = 12
+"""So many of the oldest are told first where a question is about the beginning."""
+MOST_FIRSTS = 8
+
+_EARLY = re.compile(
+    r"(?<!\w)(?:first|second(?! ago)|third|fourth|fifth|beginning|begin|began|start|started|opening|initially|"
+    r"originally|earliest|early on|erste[nrs]?|anfangs?|premiers?|première|début|primer[ao]?|principio|inicio)(?!\w)"
+)
+_NAME = re.compile(r"\w{2,}")
+
+
+def tellings(entries: list[Shown], fresh: list[Shown], question: str) -> Iterator[list[Shown]]:
+    """Yield what may be told of the entries, the most useful first: as it is, and then shorter and shorter.
+
+    First comes what is shown now; then the oldest, where the question is about the beginning; then whatever was shown
+    by whom it names; then the newest pictures and the rest backward.
+    """
+    asked = both_ends(question, READ_CHARS).casefold()
+    named = _named(entries, asked)
+    ended = [shown for shown in entries if shown.until_s is not None]
+    early = _oldest([shown for shown in ended if shown.label in named] or ended) if _EARLY.search(asked) else []
+    head = _once([*_now(entries, fresh), *early])
+    before = _without((shown for shown in fresh if shown.until_s is not None), head)
+    for form in _forms(before, _without(ended, [*head, *before])):
+        yield [*head, *sorted(form, key=lambda shown: shown.label not in named)]
+
+
+def _forms(before: list[Shown], rest: list[Shown]) -> Iterator[list[Shown]]:
+    yield [*before, *_backward(rest)]
+    # There is no room for all; how each track began is told all the same.
+    some = [*before, *firsts(rest)[:MOST_FIRSTS]]
+    others = _without(rest, some)
+    yield [*some, *_backward(by_span(others, lambda _: True, MOMENT_S))]
+    minutes = _backward(by_span(others, lambda _: True, MINUTE_S))
+    yield [*some, *minutes]
+    yield [*some, *map(brief, minutes)]
+
+
+def _named(entries: Iterable[Shown], asked: str) -> set[str]:
+    """Return the labels of the tracks whose sharer is named."""
+    words = set(_NAME.findall(asked))
+    labels = {shown.label for shown in entries}
+    return {label for label in labels if not words.isdisjoint(_NAME.findall(label.partition(" of ")[2].casefold()))}
+
+
+def _now(entries: list[Shown], fresh: list[Shown]) -> list[Shown]:
+    return [shown for shown in _once([*fresh, *_backward(entries)]) if shown.until_s is None]
+
+
+def _oldest(entries: list[Shown]) -> list[Shown]:
+    oldest = _once([*entries[:MOST_EARLY], *firsts(entries)[:MOST_FIRSTS]])
+    return sorted(oldest, key=lambda shown: shown.from_s)
+
+
+def _backward(entries: list[Shown]) -> list[Shown]:
+    return sorted(entries, key=lambda shown: -shown.from_s)
+
+
+def _once(entries: Iterable[Shown]) -> list[Shown]:
+    # By identity: two tracks may show the same at the same time.
+    return list({id(shown): shown for shown in entries}.values())
+
+
+def _without(entries: Iterable[Shown], others: Iterable[Shown]) -> list[Shown]:
+    told = {id(shown) for shown in others}
+    return [shown for shown in _once(entries) if id(shown) not in told]

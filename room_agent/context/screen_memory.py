@@ -1,0 +1,158 @@
+"""Remembers what each track showed and when: whole while it is recent, in a sentence or by the minute as it ages.
+
+Everything is decided by rule and by the clock that comes in, so the same descriptions at the same times are always
+remembered alike, however often somebody asks.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from typing import Any
+
+from room_agent.context.compaction import MemorySettings, aged, newest, shrunk
+from room_agent.context.recall import tellings
+from room_agent.context.screen_entry import Shown, brief, line, replaces
+from room_agent.text.quoting import clean_name, one_line, tokens_of
+from room_agent.video.selection import Source
+
+EDITS = frozenset(("text changed", "small spot changed"))
+"""Why a frame was kept when it still shows the picture before it, with something written or moved."""
+MAX_TRACKS = 256
+"""Of so many tracks something is known besides what they showed."""
+
+
+@dataclass(frozen=True, slots=True)
+class _Undescribed:
+    """When a track changed last, and since when it shows another picture than the one described, if it does."""
+
+    at_s: float
+    new_s: float | None
+
+
+class Memory:
+    """One room's memory, oldest first."""
+
+    def __init__(self, settings: MemorySettings | None = None) -> None:
+        self._settings = settings or MemorySettings()
+        self._shown: list[Shown] = []
+        self._labels: dict[str, str] = {}
+        self._labelled = 0
+        self._undescribed: dict[str, _Undescribed] = {}
+        self._ended_s: dict[str, float] = {}
+
+    def __len__(self) -> int:
+        return len(self._shown)
+
+    @property
+    def chars(self) -> int:
+        return sum(shown.chars for shown in self._shown)
+
+    def add(
+        self,
+        track: str,
+        text: str,
+        at_s: float,
+        *,
+        source: Source = "screen_share",
+        shared_by: str = "",
+        edited: bool = False,
+    ) -> None:
+        """Remember what a track shows from `at_s` on; a description that says nothing new is no new one."""
+        text = one_line(text, self._settings.max_entry_chars)
+        last = self._last(track)
+        at_s = at_s if last is None else max(at_s, last.until_s or last.from_s)
+        edited = not self._is_new(track, at_s) and edited and not (last and replaces(text, last.texts[0]))
+        if not text or (last is not None and last.until_s is None and last.texts == (text,)):
+            return
+        self._close(track, at_s)
+        picture = 1 if last is None else last.picture + last.pictures - 1 + (not edited or last.until_s is not None)
+        label = self.label(track, source, shared_by)
+        # What was under way when its track ended is told of late.
+        ended_s = self._ended_s.get(track)
+        until_s = ended_s if ended_s is not None and ended_s >= at_s else None
+        shown = Shown(track=track, label=label, picture=picture, texts=(text,), from_s=at_s, until_s=until_s)
+        self._shown = shrunk(aged([*self._shown, shown], self._settings, at_s), self._settings, at_s)
+
+    def changed(self, track: str, at_s: float, *, edited: bool = False) -> None:
+        """Note that a track shows what nobody has described yet, until `add` tells of it or of something later."""
+        before = self._undescribed.get(track)
+        new_s = before.new_s if before is not None else None
+        _put(self._undescribed, track, _Undescribed(at_s, at_s if new_s is None and not edited else new_s))
+
+    def end(self, track: str, at_s: float) -> None:
+        """Remember that a track shows nothing more."""
+        self._undescribed.pop(track, None)
+        _put(self._ended_s, track, at_s)
+        self._close(track, at_s)
+
+    def label(self, track: str, source: Source = "screen_share", shared_by: str = "") -> str:
+        """Return what a track is called here, from the first time on that it is asked for."""
+        if track not in self._labels:
+            self._labelled += 1
+            named = f"{'screen' if source == 'screen_share' else 'camera'} {self._labelled}"
+            _put(self._labels, track, f'{named} of "{clean_name(shared_by)}"' if shared_by else named)
+        return self._labels[track]
+
+    def shown_now(self) -> list[str]:
+        """Return what is said of everything that is shown now."""
+        return [" ".join(shown.texts) for shown in self._shown if shown.until_s is None]
+
+    def recall(self, now_s: float, budget_tokens: int, question: str = "") -> str:
+        """Return what is shown now, what the question asks for, and then the rest backward, a line each.
+
+        The lines hold text from screens: they go into a prompt only inside a fence.
+        """
+        self._shown = aged(self._shown, self._settings, now_s)
+        lines: list[str] = []
+        for telling in tellings(self._shown, newest(self._shown, self._settings), question):
+            lines = self._lines(telling, now_s, budget_tokens)
+            if len(lines) == len(telling):
+                break
+        return "\n".join(lines)
+
+    def _lines(self, telling: list[Shown], now_s: float, budget_tokens: int) -> list[str]:
+        """Return a line of each entry, one of its first sentence where it is too long, until the budget is used."""
+        lines: list[str] = []
+        for shown in telling:
+            told = self._line(shown, now_s)
+            if tokens_of(told) >= budget_tokens:
+                told = self._line(brief(shown), now_s)
+            if tokens_of(told) >= budget_tokens:
+                break
+            lines.append(told)
+            # One more for the line's end.
+            budget_tokens -= tokens_of(told) + 1
+        return lines
+
+    def _last(self, track: str) -> Shown | None:
+        return next((shown for shown in reversed(self._shown) if shown.track == track), None)
+
+    def _close(self, track: str, at_s: float) -> None:
+        self._shown = [
+            replace(shown, until_s=max(at_s, shown.from_s)) if shown.track == track and shown.until_s is None else shown
+            for shown in self._shown
+        ]
+
+    def _is_new(self, track: str, at_s: float) -> bool:
+        """Take note of a description; tell whether it is the first one of a picture whose own frame was passed over."""
+        waiting = self._undescribed.get(track)
+        if waiting is None:
+            return False
+        is_new = waiting.new_s is not None and waiting.new_s <= at_s
+        if waiting.at_s <= at_s:
+            del self._undescribed[track]
+        elif is_new:
+            self._undescribed[track] = replace(waiting, new_s=None)
+        return is_new
+
+    def _line(self, shown: Shown, now_s: float) -> str:
+        waiting = self._undescribed.get(shown.track) if shown.until_s is None else None
+        return line(shown, now_s, None if waiting is None else waiting.at_s)
+
+
+def _put(known: dict[str, Any], track: str, value: Any) -> None:
+    """Note something of a track; of the most tracks the oldest one is forgotten."""
+    known.pop(track, None)
+    known[track] = value
+    if len(known) > MAX_TRACKS:
+        known.pop(next(iter(known)))

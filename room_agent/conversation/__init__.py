@@ -1,0 +1,1 @@
+"""Decide who is answered, when and how, and answer them."""

@@ -1,0 +1,1 @@
+"""Settings, the router client, participants and tasks that every part of the agent uses."""

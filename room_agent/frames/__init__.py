@@ -1,0 +1,1 @@
+"""Pictures as arrays: compare, classify, hash, scale and encode them."""

@@ -1,0 +1,85 @@
+"""Joins changed grid cells into blobs. Knows nothing of what they mean."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+import numpy.typing as npt
+
+from room_agent.frames.i420 import Plane
+
+BRIDGE_CELLS = 3
+"""Cells this far apart belong together: the strokes of a letter, the letters of a word."""
+
+Indexes = npt.NDArray[np.intp]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Blob:
+    """Neighbouring cells that changed: rows [top, bottom) and columns [left, right) of the grid.
+
+    `weight_luma` sums how far each cell moved, in luma levels.
+    """
+
+    top: int
+    bottom: int
+    left: int
+    right: int
+    cells: int
+    weight_luma: int
+
+    @property
+    def height(self) -> int:
+        return self.bottom - self.top
+
+    @property
+    def width(self) -> int:
+        return self.right - self.left
+
+
+def find_blobs(cells: Indexes, moved_luma: Plane, columns: int) -> list[Blob]:
+    """Return the blobs of `cells`, ascending flat indexes into a grid of `columns` columns, and how far each moved.
+
+    Takes time with the square of the number of runs, so the caller bounds the cells (320: about 0.3 ms).
+    """
+    rows, lefts = np.divmod(cells, columns)
+    starts = _run_starts(cells, rows)
+    tops, lefts, rights = rows[starts], lefts[starts], lefts[np.append(starts[1:], cells.size) - 1] + 1
+    counts = np.diff(np.append(starts, cells.size))
+    sums = np.add.reduceat(moved_luma, starts, dtype=np.intp)
+    labels = _joined(tops, lefts, rights)
+    blobs = []
+    for label in np.unique(labels):
+        own = labels == label
+        blobs.append(
+            Blob(
+                top=int(tops[own].min()),
+                bottom=int(tops[own].max()) + 1,
+                left=int(lefts[own].min()),
+                right=int(rights[own].max()),
+                cells=int(counts[own].sum()),
+                weight_luma=int(sums[own].sum()),
+            )
+        )
+    return blobs
+
+
+def _run_starts(cells: Indexes, rows: Indexes) -> Indexes:
+    """Return where a new run begins: another row, or a gap wider than the bridge."""
+    breaks = (np.diff(cells) > BRIDGE_CELLS + 1) | (np.diff(rows) > 0)
+    return np.append(0, np.flatnonzero(breaks) + 1)
+
+
+def _joined(tops: Indexes, lefts: Indexes, rights: Indexes) -> Indexes:
+    """Return a label for each run, equal for runs that touch directly or through others."""
+    near = np.abs(tops[:, None] - tops) <= BRIDGE_CELLS + 1
+    near &= lefts[:, None] <= rights + BRIDGE_CELLS
+    near &= rights[:, None] >= lefts - BRIDGE_CELLS
+    labels = np.arange(tops.size)
+    while True:
+        lowest = np.where(near, labels, tops.size).min(axis=1)
+        lowest = lowest[lowest]
+        if np.array_equal(lowest, labels):
+            return labels
+        labels = lowest

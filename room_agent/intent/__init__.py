@@ -1,0 +1,1 @@
+"""Decide who is addressed and whether a question is about the screen."""

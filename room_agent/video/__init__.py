@@ -1,0 +1,1 @@
+"""One video track in, kept frames out."""
