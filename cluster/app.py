@@ -19,12 +19,12 @@ from cluster.costs.aggregator import AggregatorClient
 from cluster.fastpath import fast_path_missing
 from cluster.keys import find_keys
 from cluster.settings import AppSettings, ScalingSettings, parse_settings
+from deployments.common.settings import VendorSettings
 from deployments.embeddings import Embeddings
-from deployments.gateway import GatewaySettings
+from deployments.gateway.service import GatewaySettings
 from deployments.llm import Llm
 from deployments.providers.base import check_vendor
 from deployments.router import Router
-from deployments.settings import VendorSettings
 from deployments.vision import Vision
 from routing.catalogue import Catalogue
 from routing.errors import ConfigurationError

@@ -21,7 +21,7 @@ from cluster.check_rows import Row, rows, unserved
 from cluster.check_vendors import ask, load
 from cluster.plain import plain
 from cluster.settings import AppSettings
-from deployments.providers.failures import redirects
+from deployments.providers.errors import redirects
 from routing.errors import (
     ConfigurationError,
     ProviderAuth,

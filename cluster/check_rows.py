@@ -7,8 +7,8 @@ from dataclasses import dataclass
 
 from cluster.check_account import Account
 from cluster.settings import AppSettings
+from deployments.common.settings import VendorSettings
 from deployments.providers.base import SPEECH
-from deployments.settings import VendorSettings
 from room_agent.core.settings import AgentSettings, listed, variables
 from routing.catalogue import Model
 from routing.errors import ConfigurationError

@@ -8,9 +8,9 @@ from typing import Any
 
 from cluster.check_account import Account, Ask, Said, Watch, status_of
 from cluster.check_speech import deepgram, elevenlabs
-from deployments.providers.failures import Reply, to_ours
-from deployments.providers.sessions import LIMITS, Session
-from deployments.vectors import check_vectors
+from deployments.providers.embedding_check import check_vectors
+from deployments.providers.errors import Reply, to_ours
+from deployments.providers.http_session import LIMITS, Session
 from routing.catalogue import Model
 from routing.errors import ProviderRefused, ProviderTruncated
 from routing.messages import EmbedAsk, Message

@@ -212,7 +212,7 @@ def emulate(
 ) -> None:
     """Serve the vendors' protocols on this machine, for tests and load without keys."""
     from cluster.emulate import build_house, read_profiles, read_senses, run_emulator
-    from deployments.providers.emulator import Limits, Load
+    from cluster.lab.emulator import Limits, Load
 
     limits = Limits(requests_per_minute=requests_per_minute, tokens_per_minute=tokens_per_minute, concurrent=concurrent)
     load = Load(free=free, capacity=capacity, most=most)

@@ -11,9 +11,9 @@ from pathlib import Path
 
 from pydantic import TypeAdapter, ValidationError
 
-from deployments.providers.emulator import Emulator, House, Limits, Load, Pace
-from deployments.providers.emulator.senses import Senses, all_senses
-from deployments.settings import ProfileChange
+from cluster.lab.emulator import Emulator, House, Limits, Load, Pace
+from cluster.lab.emulator.engines import Senses, all_senses
+from deployments.common.settings import ProfileChange
 from routing.errors import ConfigurationError
 
 

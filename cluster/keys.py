@@ -11,7 +11,7 @@ from pathlib import Path
 
 import structlog
 
-from deployments.auth import Keys
+from deployments.api.auth import Keys
 from routing.errors import ConfigurationError
 
 AGENT, ADMIN, SECRET = "RAYROOM_AGENT_KEYS", "RAYROOM_ADMIN_KEYS", "RAYROOM_TOKEN_SECRET"

@@ -9,7 +9,7 @@ from typing import Annotated, Any, Literal
 from pydantic import BaseModel, Field, ValidationError, model_validator
 
 from cluster.autoscaling.rooms_ahead import RoomsAheadSettings
-from deployments.settings import (
+from deployments.common.settings import (
     EmbeddingsSettings,
     EnvironmentName,
     KnowledgeSettings,

@@ -8,11 +8,11 @@ from fastapi import FastAPI
 from ray import serve
 from ray.serve.handle import DeploymentHandle
 
-from deployments.auth import Keys
-from deployments.gateway import Gateway, GatewaySettings, Leaves, World
+from deployments.api.auth import Keys
+from deployments.gateway.serve_signals import ServeSignals
+from deployments.gateway.service import Gateway, GatewaySettings, Leaves, World
 from deployments.handles import HandleLeaf, Started
 from deployments.routes import build_routes
-from deployments.serve_signals import ServeSignals
 from routing.catalogue import Catalogue
 from routing.logs import configure_logs
 from routing.messages import Directory

@@ -11,12 +11,9 @@ from fastapi.exceptions import RequestValidationError
 from fastapi.responses import JSONResponse, StreamingResponse
 from starlette.exceptions import HTTPException
 
-from deployments import completions
-from deployments.auth import RoomToken, check_key, sign
-from deployments.gateway import Gateway
-from deployments.openapi import describe, header_parameters, json_body
-from deployments.straight import StraightApp, error_response
-from deployments.wire import (
+from deployments.api.auth import RoomToken, check_key, sign
+from deployments.api.openapi import describe, header_parameters, json_body
+from deployments.api.schemas import (
     ChatRequest,
     EmbeddingRequest,
     Heartbeat,
@@ -25,6 +22,8 @@ from deployments.wire import (
     parse_body,
     parse_frame_headers,
 )
+from deployments.gateway.service import Gateway, openai_format
+from deployments.straight import StraightApp, error_response
 from routing.errors import BadInput, NotAJpeg, RayroomError, TooLarge
 from routing.policy import AUTO
 
@@ -126,8 +125,8 @@ def _add_frames(app: StraightApp, gateway: Gateway) -> None:
                 "description": answered.answer.text,
                 "model": answered.answer.model,
                 "finish": answered.answer.finish,
-                "usage": completions.usage(answered.answer.usage),
-                **completions.told(answered),
+                "usage": openai_format.usage(answered.answer.usage),
+                **openai_format.told(answered),
             },
             headers={"server-timing": _timing(answered.vendor_s)},
         )
@@ -154,12 +153,14 @@ def _add_chat(app: StraightApp, gateway: Gateway) -> None:
         asked = parse_body(ChatRequest, await _body(request, MAX_JSON_BYTES))
         if not asked.stream:
             answered = await gateway.chat(token, asked)
-            return JSONResponse(completions.completion(answered), headers={"server-timing": _timing(answered.vendor_s)})
+            return JSONResponse(
+                openai_format.completion(answered), headers={"server-timing": _timing(answered.vendor_s)}
+            )
         deltas = await gateway.chat_stream(token, asked)
         # The first piece is awaited here, so that what fails before it still has a status of its own.
         first = await anext(deltas)
         with_usage = asked.stream_options is not None and asked.stream_options.include_usage
-        events = completions.events(first, deltas, with_usage)
+        events = openai_format.events(first, deltas, with_usage)
         told = {"cache-control": "no-store", "server-timing": _timing(first.vendor_s)}
         return StreamingResponse(events, media_type="text/event-stream", headers=told)
 
@@ -173,7 +174,7 @@ def _add_embeddings(app: FastAPI, gateway: Gateway) -> None:
         result, cost_nanousd = await gateway.embed(token, asked)
         packed = asked.encoding_format == "base64"
         rows = [
-            {"object": "embedding", "index": index, "embedding": completions.packed(vector) if packed else vector}
+            {"object": "embedding", "index": index, "embedding": openai_format.packed(vector) if packed else vector}
             for index, vector in enumerate(result.vectors)
         ]
         tokens = result.usage.input_tokens if result.usage else 0

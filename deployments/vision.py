@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from ray import serve
 
-from deployments.leaf import Leaf
-from deployments.settings import SimulationSettings, VendorSettings
+from deployments.common.settings import SimulationSettings, VendorSettings
+from deployments.model_replica import Leaf
 from routing.catalogue import Catalogue
 from routing.messages import Answer, Ask
 from routing.pauses import spare_what_stays

@@ -6,7 +6,7 @@ from typing import Annotated
 
 from pydantic import Field, model_validator
 
-from deployments.settings import Settings
+from deployments.common.settings import Settings
 from routing.knobs import Seconds
 
 Milliseconds = Annotated[float, Field(ge=0, le=60_000)]

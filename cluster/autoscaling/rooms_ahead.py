@@ -9,7 +9,7 @@ from typing import Annotated, Literal
 
 from pydantic import Field
 
-from deployments.settings import Settings
+from deployments.common.settings import Settings
 from routing.knobs import Count, Seconds, Share
 
 Deployment = Literal["router", "vision", "llm", "embeddings"]

@@ -21,12 +21,12 @@ from cluster.autoscaling.rooms_ahead import Deployment, RoomsAheadSettings
 from cluster.autoscaling.senders import Senders
 from cluster.autoscaling.signals import RoomSignals
 from cluster.autoscaling.vendor_mix import Drawn, VendorMix
+from cluster.lab.emulator.core.capacity import Load as VendorLoad
 from cluster.loadtest.arrivals import Floats, Rooms
 from cluster.loadtest.scenario import Scenario
 from cluster.loadtest.takes import Takes
 from cluster.settings import AppSettings, ScalingSettings
 from deployments.handles import GRACE_S
-from deployments.providers.emulator.pressure import Load as VendorLoad
 
 DRAIN_S = 120.0
 """How long the end waits for what is still in flight; what is left then has failed."""

@@ -11,8 +11,8 @@ from numpy.typing import NDArray
 
 from cluster.loadtest.arrivals import Floats, Ints
 from cluster.loadtest.scenario import VendorFault, Vendors
+from deployments.common.settings import ServiceSettings
 from deployments.providers.simulated import ANSWER_TOKENS, NAME_WORDS, Profile, profile_of
-from deployments.settings import ServiceSettings
 from routing.catalogue import Catalogue
 from routing.messages import Tier, Usage
 from routing.retry import RetrySettings

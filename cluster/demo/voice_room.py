@@ -15,7 +15,7 @@ import httpx
 from cluster.demo import stage
 from cluster.demo.plan import VOICE_ROOM, VOICE_TENANT, Plan
 from cluster.demo.processes import Processes
-from deployments.providers.emulator.server import BASE_PATHS
+from cluster.lab.emulator.server import BASE_PATHS
 from routing.errors import RayroomError
 
 QUESTIONS = (

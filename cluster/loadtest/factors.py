@@ -6,7 +6,7 @@ import datetime as dt
 from dataclasses import dataclass
 from typing import Any
 
-from deployments.settings import VisionSettings
+from deployments.common.settings import VisionSettings
 from room_agent.frames.i420 import fitted
 from routing.catalogue import Catalogue, text_tokens
 from routing.messages import Message

@@ -16,12 +16,12 @@ from cluster.demo import ray_node, stage
 from cluster.demo.plan import Plan
 from cluster.demo.ports import free_ports
 from cluster.demo.processes import Processes
+from cluster.lab.emulator.server import BASE_PATHS
 from cluster.loadtest.arrivals import tenant_name
 from cluster.loadtest.sampling import SAMPLE_EVERY_S
 from cluster.loadtest.scenario import Scenario
 from cluster.settings import DeploymentsScaling
-from deployments.providers.emulator.server import BASE_PATHS
-from deployments.settings import VendorSettings
+from deployments.common.settings import VendorSettings
 from routing.errors import ConfigurationError
 
 STOP_GRACE_S = 12.0

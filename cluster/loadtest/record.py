@@ -17,7 +17,7 @@ import pyarrow as pa
 from pyarrow import parquet
 from pydantic import Field, ValidationError
 
-from deployments.settings import Settings
+from deployments.common.settings import Settings
 from routing.errors import ConfigurationError
 
 Kind = Literal["load", "replay", "webrtc", "simulate", "demo"]

@@ -10,7 +10,7 @@ from pydantic import Field, ValidationError, model_validator
 
 from cluster.demo.screens import Scene
 from cluster.settings import DeploymentsScaling, explain
-from deployments.settings import ProfileChange, Settings
+from deployments.common.settings import ProfileChange, Settings
 from routing.errors import ConfigurationError
 from routing.knobs import Count, Seconds, Share
 

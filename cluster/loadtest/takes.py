@@ -19,7 +19,7 @@ from cluster.demo import screens
 from cluster.demo.screens import Scene, ScreenScript, Script
 from cluster.loadtest.arrivals import TAKES, Floats, Ints
 from cluster.loadtest.scenario import RoomBehaviour
-from deployments.jpeg import inspect_jpeg
+from deployments.api.jpeg import inspect_jpeg
 from room_agent.frames import detector, encoder, features, phash, scale, verdict
 from room_agent.frames.i420 import Planes
 from room_agent.video import forward, frame_gate, uploader

@@ -11,9 +11,9 @@ from anthropic.types import Message as Said
 from anthropic.types import RawMessageStreamEvent
 
 from deployments.providers.base import served_name, system_text
-from deployments.providers.failures import Reply, retry_after_s
-from deployments.providers.sessions import LIMITS
-from deployments.providers.timers import CONNECT_TIMEOUT_S, answered, finished, streamed
+from deployments.providers.errors import Reply, retry_after_s
+from deployments.providers.http_session import LIMITS
+from deployments.providers.timeouts import CONNECT_TIMEOUT_S, answered, finished, streamed
 from deployments.providers.usage import from_anthropic
 from routing.catalogue import Model
 from routing.errors import ProviderRefused

@@ -6,7 +6,7 @@ import os
 from collections.abc import AsyncGenerator
 from typing import Protocol
 
-from deployments.settings import SimulationSettings, VendorSettings
+from deployments.common.settings import SimulationSettings, VendorSettings
 from routing.catalogue import Model
 from routing.errors import ConfigurationError
 from routing.messages import Answer, Ask, Delta, EmbedAsk, Embeddings
@@ -52,7 +52,7 @@ def _connect_real(vendor: VendorSettings, key: str) -> Provider:
         return OpenAIProvider(OpenAISdk(key, vendor.base_url), vendor.output_limit_field)
     if vendor.api == "openai-compatible":
         from deployments.providers.openai import OpenAIProvider
-        from deployments.providers.openai_wire import OpenAIWire
+        from deployments.providers.openai_http import OpenAIWire
 
         return OpenAIProvider(OpenAIWire(key, vendor.base_url or ""), vendor.output_limit_field)
     if vendor.api == "anthropic":

@@ -9,9 +9,9 @@ from google import genai
 from google.genai import errors, types
 
 from deployments.providers.base import served_name, system_text, thinks
-from deployments.providers.failures import Reply, retry_after_s
-from deployments.providers.sessions import Responses, Session
-from deployments.providers.timers import answered, finished, streamed
+from deployments.providers.errors import Reply, retry_after_s
+from deployments.providers.http_session import Responses, Session
+from deployments.providers.timeouts import answered, finished, streamed
 from deployments.providers.usage import from_gemini
 from routing.catalogue import Model
 from routing.errors import ProviderRefused

@@ -8,8 +8,8 @@ from contextlib import aclosing
 from typing import Any, Protocol
 
 from deployments.providers.base import served_name, thinks
-from deployments.providers.failures import Reply
-from deployments.providers.timers import answered, finished, streamed
+from deployments.providers.errors import Reply
+from deployments.providers.timeouts import answered, finished, streamed
 from deployments.providers.usage import from_openai
 from routing.catalogue import Model
 from routing.errors import ProviderRefused, ProviderTruncated

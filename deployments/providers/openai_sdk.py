@@ -7,9 +7,9 @@ from typing import Any
 
 import openai
 
-from deployments.providers.failures import Reply, retry_after_s
-from deployments.providers.sessions import LIMITS
-from deployments.providers.timers import CONNECT_TIMEOUT_S
+from deployments.providers.errors import Reply, retry_after_s
+from deployments.providers.http_session import LIMITS
+from deployments.providers.timeouts import CONNECT_TIMEOUT_S
 
 _JSON = dict[str, Any]
 

@@ -17,9 +17,9 @@ import numpy as np
 from numpy.typing import NDArray
 from pydantic import BaseModel, ConfigDict
 
-from deployments.jpeg import inspect_jpeg
+from deployments.api.jpeg import inspect_jpeg
+from deployments.common.settings import ProfileChange, SimulationSettings
 from deployments.providers.base import served_name
-from deployments.settings import ProfileChange, SimulationSettings
 from routing.catalogue import Model, text_tokens
 from routing.deadline import Deadline
 from routing.errors import BadInput, ProviderOverloaded, ProviderTimeout

@@ -11,9 +11,9 @@ import voyageai
 from voyageai.api_resources import Embedding, MultimodalEmbedding
 
 from deployments.providers.base import served_name
-from deployments.providers.failures import Reply, from_reply, retry_after_s
-from deployments.providers.sessions import Session
-from deployments.providers.timers import CONNECT_TIMEOUT_S, answered
+from deployments.providers.errors import Reply, from_reply, retry_after_s
+from deployments.providers.http_session import Session
+from deployments.providers.timeouts import CONNECT_TIMEOUT_S, answered
 from deployments.providers.usage import from_voyage
 from routing.catalogue import Model
 from routing.errors import ProviderRefused, ProviderTruncated

@@ -12,8 +12,8 @@ import numpy as np
 from livekit import rtc
 from PIL import Image, ImageDraw, ImageFont
 
-from deployments.providers.emulator.senses.ears import DigitEars
-from deployments.providers.emulator.senses.tongue import Tongue
+from cluster.lab.emulator.engines.asr import DigitEars
+from cluster.lab.emulator.engines.tts import Tongue
 from tests.acceptance.livekit_server import LiveKit
 from tests.acceptance.seat import FRAME_MS, HEARD_HZ, MOST_HEARD_S, SIZE_PX, Seat, seated
 

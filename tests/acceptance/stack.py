@@ -22,8 +22,8 @@ from cluster.demo.livekit import find_livekit_server
 from cluster.demo.peer import BackendPeer, peer_command
 from cluster.demo.plan import Plan, planned
 from cluster.demo.processes import Processes
+from cluster.lab.emulator import Emulator
 from cluster.settings import IMPORT_PATH
-from deployments.providers.emulator import Emulator
 from tests.acceptance.facts import Facts
 from tests.acceptance.livekit_server import LiveKit
 

@@ -14,8 +14,8 @@ from dataclasses import dataclass
 import psutil
 import pytest
 
-from deployments.providers.emulator.senses import all_senses
-from deployments.providers.emulator.senses.tongue import Tongue
+from cluster.lab.emulator.engines import all_senses
+from cluster.lab.emulator.engines.tts import Tongue
 from tests.acceptance.facts import Facts, number
 from tests.acceptance.meeting import meeting
 from tests.acceptance.people import Person, joined

@@ -23,8 +23,8 @@ from livekit.agents import llm
 from livekit.plugins import openai as livekit_openai
 
 from cluster.demo.peer import install
-from deployments.providers.emulator import Emulator, Fault, Pace, Seen
-from deployments.providers.emulator.content import catalogue_row
+from cluster.lab.emulator import Emulator, Fault, Pace, Seen
+from cluster.lab.emulator.core.content import catalogue_row
 from routing.catalogue import load_catalogue
 from routing.messages import Usage
 from tests.acceptance.callers import Reply, ask, steadily

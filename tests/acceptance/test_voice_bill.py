@@ -16,9 +16,9 @@ import psutil
 import pytest
 
 from cluster.demo.speech_books import Book, backend_book
-from deployments.providers.emulator import Emulator, Fault
-from deployments.providers.emulator.content import Turn
-from deployments.providers.emulator.senses import Senses
+from cluster.lab.emulator import Emulator, Fault
+from cluster.lab.emulator.core.content import Turn
+from cluster.lab.emulator.engines import Senses
 from routing.messages import Usage
 from routing.prices import load_prices
 from tests.acceptance.meeting import Meeting, meeting

@@ -11,7 +11,7 @@ import psutil
 import pytest
 
 from cluster.demo.processes import Processes
-from deployments.providers.emulator import Emulator
+from cluster.lab.emulator import Emulator
 from room_agent.admission import REGISTERED
 from tests.acceptance.livekit_server import LiveKit
 from tests.acceptance.meeting import dispatch

@@ -6,7 +6,7 @@ import asyncio
 
 import pytest
 
-from deployments.providers.emulator import Fault
+from cluster.lab.emulator import Fault
 from room_agent.audio.tts import REST_S
 from room_agent.conversation.troubles import SAID, Trouble
 from tests.acceptance.livekit_server import LiveKit

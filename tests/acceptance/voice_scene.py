@@ -8,7 +8,7 @@ from dataclasses import dataclass
 
 from livekit import rtc
 
-from deployments.providers.emulator import Emulator, Fault
+from cluster.lab.emulator import Emulator, Fault
 from room_agent.core.router_client import RouterClient
 from room_agent.core.settings import SpeechSettings
 from room_agent.session import Attendance

@@ -27,10 +27,10 @@ from rich.console import Console
 from rich.table import Table
 
 from cluster.demo.vowels import silence, speech
-from deployments.providers.emulator import Emulator, House
-from deployments.providers.emulator.senses.seams import Senses
+from cluster.lab.emulator import Emulator, House
+from cluster.lab.emulator.core.engines import Senses
+from deployments.common.settings import VendorSettings
 from deployments.routes import build_routes
-from deployments.settings import VendorSettings
 from room_agent.core.counters import percentile
 from routing.messages import Passage
 from tests.acceptance.livekit_server import LiveKit, running_livekit

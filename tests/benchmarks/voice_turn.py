@@ -7,7 +7,7 @@ import time
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
-from deployments.providers.emulator import Pace
+from cluster.lab.emulator import Pace
 
 LLM, STT, TTS, SEARCH = "model", "hearing", "voice", "search"
 VENDOR_OF = {"nova": STT, "eleven": TTS, "voyage": SEARCH}

@@ -6,7 +6,7 @@ from collections.abc import AsyncIterator
 
 import pytest
 
-from deployments.providers.emulator import Emulator, House
+from cluster.lab.emulator import Emulator, House
 from tests.contract.stall import Stall
 
 

@@ -12,7 +12,7 @@ from typing import Any
 import anthropic
 import pytest
 
-from deployments.providers.emulator import Emulator, Extras, Fault, House, Limits, Load
+from cluster.lab.emulator import Emulator, Extras, Fault, House, Limits, Load
 from tests.contract.pictures import jpeg
 from tests.contract.stall import Stall
 

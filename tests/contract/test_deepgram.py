@@ -14,9 +14,9 @@ from livekit.agents import APIConnectionError, APIConnectOptions, APIStatusError
 from livekit.plugins import deepgram
 from websockets.exceptions import ConnectionClosed, ConnectionClosedError
 
-from deployments.providers.emulator import Emulator, Fault, House, Limits, Pace
-from deployments.providers.emulator.deepgram import deepgram_routes
-from deployments.providers.emulator.hearing import Script
+from cluster.lab.emulator import Emulator, Fault, House, Limits, Pace
+from cluster.lab.emulator.speech.deepgram import deepgram_routes
+from cluster.lab.emulator.speech.recognizer import Script
 from tests.contract.speech import RATE_HZ, deepgram_client, pieces, serving, silence, voice, wav
 
 LIVE: dict[str, Any] = {"model": "nova-3", "encoding": "linear16", "sample_rate": RATE_HZ}

@@ -16,9 +16,9 @@ from livekit.agents import APIConnectOptions, APIStatusError, utils
 from livekit.agents.types import USERDATA_TIMED_TRANSCRIPT
 from livekit.plugins import elevenlabs
 
-from deployments.providers.emulator import Emulator, Fault, House, Limits, Pace
-from deployments.providers.emulator.elevenlabs import elevenlabs_routes
-from deployments.providers.emulator.tone import pitch_hz
+from cluster.lab.emulator import Emulator, Fault, House, Limits, Pace
+from cluster.lab.emulator.core.tone import pitch_hz
+from cluster.lab.emulator.speech.elevenlabs import elevenlabs_routes
 from tests.contract.speech import elevenlabs_client, say_live, serving
 
 TEXT = "Hello there, you two."

@@ -13,7 +13,7 @@ import pytest
 from google import genai
 from google.genai import errors, types
 
-from deployments.providers.emulator import Emulator, Extras, Fault, House, Limits
+from cluster.lab.emulator import Emulator, Extras, Fault, House, Limits
 from tests.contract.pictures import jpeg
 from tests.contract.stall import Stall
 

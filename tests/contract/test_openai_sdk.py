@@ -13,7 +13,7 @@ import openai
 import pytest
 from openai.types.chat import ChatCompletionChunk
 
-from deployments.providers.emulator import Emulator, Extras, Fault, House, Limits
+from cluster.lab.emulator import Emulator, Extras, Fault, House, Limits
 from tests.contract.pictures import jpeg
 from tests.contract.stall import Stall
 

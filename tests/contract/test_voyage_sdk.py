@@ -10,7 +10,7 @@ import pytest
 import voyageai
 from PIL import Image
 
-from deployments.providers.emulator import Emulator, Fault, House, Limits
+from cluster.lab.emulator import Emulator, Fault, House, Limits
 from tests.contract.pictures import jpeg
 
 MODEL = "voyage-multimodal-3.5"

@@ -8,8 +8,8 @@ from pathlib import Path
 import httpx
 import pytest
 
-from deployments.auth import issue_token, sign
-from deployments.gateway import Gateway
+from deployments.api.auth import issue_token, sign
+from deployments.gateway.service import Gateway
 from deployments.routes import build_routes
 from routing.rooms import parse_room
 from tests.integration.world import KEYS, JournalWorld, gateway_in_process

@@ -9,9 +9,9 @@ from dataclasses import dataclass, field
 
 import pytest
 
+from cluster.lab.emulator import Emulator, Fault, Seen
+from deployments.common.settings import SimulationSettings, VendorSettings
 from deployments.providers.base import Provider, connect
-from deployments.providers.emulator import Emulator, Fault, Seen
-from deployments.settings import SimulationSettings, VendorSettings
 from routing.catalogue import Model, load_catalogue
 from routing.errors import (
     ProviderAuth,

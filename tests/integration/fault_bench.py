@@ -9,12 +9,10 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
-from deployments.attempts import Answered
-from deployments.auth import issue_token
-from deployments.gateway import Gateway, GatewaySettings, Leaves
-from deployments.leaf import Leaf
-from deployments.providers.emulator import Emulator
-from deployments.settings import (
+from cluster.lab.emulator import Emulator
+from deployments.api.auth import issue_token
+from deployments.api.schemas import ChatRequest, EmbeddingRequest, FrameHeaders
+from deployments.common.settings import (
     EmbeddingsSettings,
     RoomSettings,
     ServiceSettings,
@@ -22,7 +20,9 @@ from deployments.settings import (
     VendorSettings,
     VisionSettings,
 )
-from deployments.wire import ChatRequest, EmbeddingRequest, FrameHeaders
+from deployments.gateway.failover import Answered
+from deployments.gateway.service import Gateway, GatewaySettings, Leaves
+from deployments.model_replica import Leaf
 from routing.breaker import BreakerSettings
 from routing.catalogue import estimate_ask, estimate_embed, load_catalogue
 from routing.errors import ProviderError

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from enum import Enum
 
-from deployments.providers.emulator import Fault
+from cluster.lab.emulator import Fault
 from routing.errors import (
     ProviderAuth,
     ProviderError,

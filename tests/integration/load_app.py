@@ -14,8 +14,8 @@ import psutil
 import uvicorn
 import yaml
 
+from deployments.common.settings import SimulationSettings
 from deployments.routes import build_routes
-from deployments.settings import SimulationSettings
 from tests.integration.world import KEYS, TENANTS, JournalWorld, Tenants, gateway_in_process
 
 ROOT = Path(__file__).parents[2]

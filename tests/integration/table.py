@@ -12,7 +12,7 @@ from typing import Any
 from livekit import rtc
 
 from cluster.demo.vowels import RATE_HZ
-from deployments.providers.emulator import Emulator
+from cluster.lab.emulator import Emulator
 from room_agent.audio.microphone import Microphone
 from room_agent.audio.plugins import ears
 from room_agent.audio.stt_stream import Services

@@ -9,8 +9,8 @@ from typing import Any
 import pytest
 from aiohttp import web
 
+from deployments.common.settings import SimulationSettings, VendorSettings
 from deployments.providers.base import connect
-from deployments.settings import SimulationSettings, VendorSettings
 from routing.catalogue import Model
 from routing.errors import ProviderError
 from routing.messages import Ask, Message, Tier

@@ -11,8 +11,8 @@ from contextlib import ExitStack
 
 import pytest
 
-from deployments.providers.emulator import Extras, Fault
-from deployments.providers.timers import CONNECT_TIMEOUT_S
+from cluster.lab.emulator import Extras, Fault
+from deployments.providers.timeouts import CONNECT_TIMEOUT_S
 from routing.errors import (
     ProviderAuth,
     ProviderError,

@@ -13,13 +13,13 @@ from typing import Any
 
 import pytest
 
-from deployments.attempts import Answered, Attempts, Order, Timers
-from deployments.bill import Meter, Payer
-from deployments.leaf import Leaf
+from deployments.common.settings import SimulationSettings
+from deployments.common.streaming import coalesce
+from deployments.gateway.failover import Answered, Attempts, Order, Timers
+from deployments.gateway.metering import Meter, Payer
+from deployments.gateway.targets import Targets
+from deployments.model_replica import Leaf
 from deployments.providers.simulated import SimulatedProvider
-from deployments.settings import SimulationSettings
-from deployments.streams import coalesce
-from deployments.targets import Targets
 from routing.breaker import Breakers, BreakerSettings
 from routing.catalogue import estimate_embed, load_catalogue, text_tokens
 from routing.errors import (

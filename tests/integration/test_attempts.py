@@ -8,13 +8,13 @@ from pathlib import Path
 
 import pytest
 
-from deployments.attempts import Answered
-from deployments.auth import RoomToken, issue_token
-from deployments.gateway import Gateway
-from deployments.leaf import Leaf
-from deployments.providers.emulator import Emulator, Fault
-from deployments.settings import ServiceSettings, SimulationSettings, TierSeconds, VendorSettings
-from deployments.wire import ChatRequest
+from cluster.lab.emulator import Emulator, Fault
+from deployments.api.auth import RoomToken, issue_token
+from deployments.api.schemas import ChatRequest
+from deployments.common.settings import ServiceSettings, SimulationSettings, TierSeconds, VendorSettings
+from deployments.gateway.failover import Answered
+from deployments.gateway.service import Gateway
+from deployments.model_replica import Leaf
 from routing.catalogue import load_catalogue
 from routing.errors import (
     Overloaded,

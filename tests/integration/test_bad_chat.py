@@ -13,11 +13,11 @@ import httpx2
 import openai
 import pytest
 
-from deployments.gateway import Gateway
-from deployments.providers.emulator import Emulator
+from cluster.lab.emulator import Emulator
+from deployments.api.schemas import MAX_IMAGES, MAX_MESSAGES
+from deployments.common.settings import ServiceSettings, VendorSettings
+from deployments.gateway.service import Gateway
 from deployments.routes import MAX_JSON_BYTES, build_routes
-from deployments.settings import ServiceSettings, VendorSettings
-from deployments.wire import MAX_IMAGES, MAX_MESSAGES
 from tests.integration.conftest import Bearer, room_token
 from tests.integration.world import JournalWorld, gateway_in_process, jpeg
 

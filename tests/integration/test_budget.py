@@ -12,7 +12,7 @@ from typing import Any
 import httpx
 import pytest
 
-from deployments.gateway import Gateway
+from deployments.gateway.service import Gateway
 from deployments.routes import build_routes
 from routing.catalogue import load_catalogue
 from tests.integration.conftest import Bearer

@@ -19,9 +19,9 @@ from typer.testing import CliRunner
 
 from cluster.check import Checked, check_vendors, show
 from cluster.cli import app
+from cluster.lab.emulator import Emulator, Fault, House
 from cluster.settings import AppSettings, parse_settings
-from deployments.providers.emulator import Emulator, Fault, House
-from deployments.settings import VendorSettings
+from deployments.common.settings import VendorSettings
 from room_agent.core.settings import AgentSettings
 from routing.catalogue import load_catalogue
 

@@ -15,9 +15,9 @@ from cluster.check import Checked, check_vendors
 from cluster.check_account import Account, Ask
 from cluster.check_vendors import load
 from cluster.cli import main
+from cluster.lab.emulator import Emulator, Fault
 from cluster.settings import parse_settings
-from deployments.providers.emulator import Emulator, Fault
-from deployments.settings import VendorSettings
+from deployments.common.settings import VendorSettings
 from tests.contract.speech import serving
 from tests.integration.test_check import KEYS, SPEECH_URLS, VENDORS, document, run, settings, told
 

@@ -11,8 +11,8 @@ import yaml
 
 from cluster.check import check_vendors
 from cluster.cli import main
+from cluster.lab.emulator import Emulator
 from cluster.settings import parse_settings
-from deployments.providers.emulator import Emulator
 from tests.integration.test_check import KEYS, VENDORS, document, run, told
 
 PASTED = {

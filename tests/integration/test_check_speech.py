@@ -9,9 +9,9 @@ import pytest
 from aiohttp import web
 
 from cluster.check import Checked, check_vendors
+from cluster.lab.emulator import Emulator, Fault, House
+from cluster.lab.emulator.speech.elevenlabs import LEGACY_VOICES, elevenlabs_routes
 from cluster.settings import parse_settings
-from deployments.providers.emulator import Emulator, Fault, House
-from deployments.providers.emulator.elevenlabs import LEGACY_VOICES, elevenlabs_routes
 from tests.contract.speech import serving
 from tests.integration.test_check import KEYS, VENDORS, VOICE, document, told
 

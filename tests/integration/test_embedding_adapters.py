@@ -7,7 +7,7 @@ from collections.abc import AsyncIterator
 
 import pytest
 
-from deployments.providers.emulator import Fault
+from cluster.lab.emulator import Fault
 from routing.catalogue import Model
 from routing.errors import (
     ProviderError,

@@ -13,7 +13,7 @@ from pathlib import Path
 import httpx
 import pytest
 
-from deployments.providers.emulator.senses.tongue import Tongue
+from cluster.lab.emulator.engines.tts import Tongue
 
 ROOT = Path(__file__).parents[2]
 CHAT = {"model": "gpt-4o", "messages": [{"role": "user", "content": "one two"}]}

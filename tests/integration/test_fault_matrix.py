@@ -9,8 +9,8 @@ from dataclasses import replace
 import pytest
 import pytest_asyncio
 
-from deployments.providers.emulator import Seen
-from deployments.wire import EmbeddingRequest
+from cluster.lab.emulator import Seen
+from deployments.api.schemas import EmbeddingRequest
 from routing.catalogue import text_tokens
 from routing.errors import BadInput
 from routing.messages import Message, Usage

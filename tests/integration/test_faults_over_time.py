@@ -11,8 +11,8 @@ import aiohttp
 import pytest
 import pytest_asyncio
 
-from deployments.attempts import Answered
-from deployments.providers.emulator import Fault
+from cluster.lab.emulator import Fault
+from deployments.gateway.failover import Answered
 from routing.breaker import BreakerSettings
 from routing.catalogue import text_tokens
 from routing.errors import ProviderTimeout

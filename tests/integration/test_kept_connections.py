@@ -10,7 +10,7 @@ from urllib.parse import urlsplit
 
 import pytest
 
-from deployments.providers.emulator import Emulator
+from cluster.lab.emulator import Emulator
 from room_agent.conversation.llm import Thinking
 from room_agent.core.router_client import RouterClient
 from tests.integration.desk import VENDORS, Desk, ask, connected_desk

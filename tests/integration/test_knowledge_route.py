@@ -20,9 +20,9 @@ from cluster.backend.base import Backend
 from cluster.backend.local import LocalBackend
 from cluster.backend.replies import MAX_REPLY_BYTES
 from cluster.backend.trpc import TrpcBackend
-from deployments.providers.emulator import Emulator, Fault
+from cluster.lab.emulator import Emulator, Fault
+from deployments.common.settings import EmbeddingsSettings, KnowledgeSettings, VendorSettings
 from deployments.routes import build_routes
-from deployments.settings import EmbeddingsSettings, KnowledgeSettings, VendorSettings
 from routing.messages import Passage
 from tests.integration.conftest import Bearer
 from tests.integration.crooked import Crooked, crooked

@@ -12,8 +12,8 @@ from typing import Any
 import httpx
 import pytest
 
+from deployments.common.settings import SimulationSettings, VendorSettings
 from deployments.providers.base import Provider, connect
-from deployments.settings import SimulationSettings, VendorSettings
 from routing.catalogue import Model, load_catalogue
 from routing.errors import (
     ProviderAuth,

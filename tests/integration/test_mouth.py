@@ -12,7 +12,7 @@ import pytest
 from livekit import rtc
 from livekit.agents.voice.io import AudioOutput, AudioOutputCapabilities
 
-from deployments.providers.emulator import Emulator, Fault
+from cluster.lab.emulator import Emulator, Fault
 from room_agent.audio.plugins import voices
 from room_agent.audio.tts import REST_S, Mouth
 from room_agent.usage.meter import SpeechUsage, counting_mouths

@@ -8,7 +8,7 @@ import httpx2
 import openai
 import pytest
 
-from deployments.gateway import Gateway
+from deployments.gateway.service import Gateway
 from deployments.routes import build_routes
 from tests.integration.conftest import room_token
 from tests.integration.world import JournalWorld, jpeg

@@ -9,8 +9,8 @@ import aiohttp
 import pytest
 from aiohttp import web
 
+from deployments.common.settings import SimulationSettings, VendorSettings
 from deployments.providers.base import connect
-from deployments.settings import SimulationSettings, VendorSettings
 from room_agent.usage.meter import SpeechUsage, counting_ears, counting_mouths
 from routing.errors import ProviderError, ProviderRefused
 from routing.messages import EmbedAsk, Message

@@ -13,8 +13,8 @@ import pytest
 from PIL import Image
 
 from cluster.rooms import SILENT_S
-from deployments.auth import ISSUER
-from deployments.jpeg import inspect_jpeg
+from deployments.api.auth import ISSUER
+from deployments.api.jpeg import inspect_jpeg
 from tests.integration.conftest import FRAME_HEADERS, Bearer
 from tests.integration.world import KEYS, JournalWorld, jpeg
 

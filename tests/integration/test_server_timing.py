@@ -10,10 +10,10 @@ from pathlib import Path
 import httpx
 import pytest
 
-from deployments.leaf import Leaf
+from deployments.common.settings import SimulationSettings
+from deployments.gateway.targets import Targets
+from deployments.model_replica import Leaf
 from deployments.routes import build_routes
-from deployments.settings import SimulationSettings
-from deployments.targets import Targets
 from routing.breaker import Breakers, BreakerSettings
 from routing.catalogue import load_catalogue
 from routing.errors import ProviderOverloaded

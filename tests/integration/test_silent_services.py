@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from cluster.demo.vowels import silence, speech
-from deployments.providers.emulator import Emulator, Fault
+from cluster.lab.emulator import Emulator, Fault
 from tests.integration.table import listening
 
 WHOLE = "What is on the screen below?"

@@ -15,11 +15,11 @@ import pytest
 
 from cluster.costs.client import CostOutbox
 from cluster.costs.recorder import Entry, Receipt
-from deployments.auth import issue_token, sign
+from cluster.lab.emulator import Emulator
+from deployments.api.auth import issue_token, sign
+from deployments.common.settings import SimulationSettings, VendorSettings
 from deployments.providers.base import check_vendor, connect
-from deployments.providers.emulator import Emulator
 from deployments.routes import build_routes
-from deployments.settings import SimulationSettings, VendorSettings
 from routing.catalogue import load_catalogue
 from routing.errors import ConfigurationError, CostsUnavailable
 from routing.messages import Outcome, Usage

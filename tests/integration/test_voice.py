@@ -12,7 +12,7 @@ from livekit import rtc
 from livekit.agents import APIConnectOptions
 
 from cluster.demo.vowels import RATE_HZ, silence, speech
-from deployments.providers.emulator import Emulator, Fault
+from cluster.lab.emulator import Emulator, Fault
 from room_agent.audio.plugins import voices
 from room_agent.audio.stt_stream import Ear as Stream
 from room_agent.usage.meter import SpeechUsage, counting_mouths

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from deployments.providers.emulator import Emulator
+from cluster.lab.emulator import Emulator
 from room_agent.core.settings import SpeechSettings
 
 

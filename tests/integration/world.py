@@ -18,11 +18,8 @@ from PIL import Image, ImageDraw
 from cluster.costs.journal import Journal
 from cluster.costs.recorder import Recorder
 from cluster.rooms import RoomBook
-from deployments.auth import Keys
-from deployments.gateway import Gateway, GatewaySettings, Leaves
-from deployments.leaf import Leaf
-from deployments.routes import build_routes
-from deployments.settings import (
+from deployments.api.auth import Keys
+from deployments.common.settings import (
     EmbeddingsSettings,
     RoomSettings,
     ServiceSettings,
@@ -30,6 +27,9 @@ from deployments.settings import (
     VendorSettings,
     VisionSettings,
 )
+from deployments.gateway.service import Gateway, GatewaySettings, Leaves
+from deployments.model_replica import Leaf
+from deployments.routes import build_routes
 from routing.breaker import BreakerSettings
 from routing.catalogue import load_catalogue
 from routing.errors import BudgetExceeded, TenantUnknown

@@ -9,7 +9,7 @@ import pytest
 
 from cluster.loadtest import record
 from cluster.loadtest.factors import Frames, StrongFrame, mean_tokens, price_note, strong_frame, tenant_row
-from deployments.settings import VisionSettings
+from deployments.common.settings import VisionSettings
 from routing.catalogue import load_catalogue, text_tokens
 from routing.errors import UnknownModel
 from routing.messages import Message, Usage

@@ -12,7 +12,7 @@ from cluster.demo.screens import ScreenScript
 from cluster.loadtest.arrivals import TAKES
 from cluster.loadtest.scenario import RoomBehaviour
 from cluster.loadtest.takes import LAP_S, SCREEN_PX, Takes, draw_takes, script_of, takes_of
-from deployments.wire import parse_frame_headers
+from deployments.api.schemas import parse_frame_headers
 from room_agent.frames.i420 import Planes
 from room_agent.video.frame_gate import FrameGate
 

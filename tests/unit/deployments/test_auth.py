@@ -6,7 +6,7 @@ import time
 
 import pytest
 
-from deployments.auth import Keys, Tokens, issue_token, sign
+from deployments.api.auth import Keys, Tokens, issue_token, sign
 from routing.errors import Forbidden, Unauthorized
 from routing.rooms import parse_room
 

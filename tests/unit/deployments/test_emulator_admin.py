@@ -9,7 +9,7 @@ from typing import Any
 import aiohttp
 import pytest
 
-from deployments.providers.emulator import Emulator, House, Load, Pace
+from cluster.lab.emulator import Emulator, House, Load, Pace
 
 CHAT: dict[str, Any] = {"model": "m", "messages": [{"role": "user", "content": "one secret word"}]}
 KEY = {"Authorization": "Bearer very-secret"}

@@ -6,7 +6,7 @@ import random
 
 import pytest
 
-from deployments.providers.emulator.faults import MAX_PLANNED, Fault, Faults
+from cluster.lab.emulator.core.faults import MAX_PLANNED, Fault, Faults
 from routing.errors import TooLarge
 
 

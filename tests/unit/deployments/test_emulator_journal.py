@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from deployments.providers.emulator.journal import Journal, Seen
+from cluster.lab.emulator.core.request_log import Journal, Seen
 
 
 def seen(model: str) -> Seen:

@@ -6,7 +6,7 @@ import random
 
 import pytest
 
-from deployments.providers.emulator.pace import Pace
+from cluster.lab.emulator.core.latency import Pace
 from deployments.providers.simulated import load_profiles
 
 MODEL = "gpt-4o"

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from deployments.providers.emulator.pressure import Limits, Load, Place, Pressure
+from cluster.lab.emulator.core.capacity import Limits, Load, Place, Pressure
 
 ALICE = Place("openai", "gpt-4o", "alice")
 BOB = Place("openai", "gpt-4o", "bob")

@@ -7,7 +7,7 @@ from collections.abc import Mapping
 import aiohttp
 import pytest
 
-from deployments.providers.failures import Reply, from_reply, retry_after_s, to_ours
+from deployments.providers.errors import Reply, from_reply, retry_after_s, to_ours
 from routing.errors import (
     ProviderError,
     ProviderOverloaded,

@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 from aiohttp import web
 
-from deployments.providers.openai_wire import OpenAIWire, Refused
+from deployments.providers.openai_http import OpenAIWire, Refused
 
 EVENTS = b': hello\r\n\r\ndata: {"n": 1}\r\n\r\ndata:{"n": 2}\n\nevent: x\ndata: {"n": "\xc3\xa9"}\n\ndata: [DONE]\n\n'
 

@@ -15,17 +15,17 @@ import numpy as np
 import pytest
 from PIL import Image, ImageDraw, ImageFont
 
-from deployments.providers.emulator import Emulator, Fault, House
-from deployments.providers.emulator.content import Turn
-from deployments.providers.emulator.hearing import Ear, Event, Heard, Manner, Script
-from deployments.providers.emulator.senses import Senses, all_senses
-from deployments.providers.emulator.senses.ears import DigitEars, Ears
-from deployments.providers.emulator.senses.eyes import NOTHING, Eyes
-from deployments.providers.emulator.senses.libraries import library
-from deployments.providers.emulator.senses.seams import SpokenVoice
-from deployments.providers.emulator.senses.sounds import pcm_of, samples_of
-from deployments.providers.emulator.senses.tongue import Tongue
-from deployments.providers.emulator.senses.wits import Wits
+from cluster.lab.emulator import Emulator, Fault, House
+from cluster.lab.emulator.core.content import Turn
+from cluster.lab.emulator.core.engines import SpokenVoice
+from cluster.lab.emulator.engines import Senses, all_senses
+from cluster.lab.emulator.engines.answerer import Wits
+from cluster.lab.emulator.engines.asr import DigitEars, Ears
+from cluster.lab.emulator.engines.library import library
+from cluster.lab.emulator.engines.ocr import NOTHING, Eyes
+from cluster.lab.emulator.engines.pcm import pcm_of, samples_of
+from cluster.lab.emulator.engines.tts import Tongue
+from cluster.lab.emulator.speech.recognizer import Ear, Event, Heard, Manner, Script
 from room_agent.context.prompt import Asked, compose
 from room_agent.context.screen_memory import Memory
 from room_agent.frames.encoder import encode
@@ -303,9 +303,7 @@ async def test_a_planned_fault_speaks_before_the_answerer_and_a_limit_cuts_its_w
 
 def test_the_emulator_loads_no_sense_that_it_is_not_given() -> None:
     heavy = ("rapidocr_onnxruntime", "pocketsphinx", "espeakng_loader", "soxr", "onnxruntime", "cv2")
-    code = (
-        f"import sys, deployments.providers.emulator.senses; print([name for name in {heavy} if name in sys.modules])"
-    )
+    code = f"import sys, cluster.lab.emulator.engines; print([name for name in {heavy} if name in sys.modules])"
     told = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=60, check=True)
     assert told.stdout.strip() == "[]"
 
@@ -319,7 +317,7 @@ def test_a_sense_whose_library_is_missing_names_the_extra() -> None:
 def test_senses_that_lack_what_brings_sound_to_a_rate_say_so_before_any_sound_comes() -> None:
     code = (
         "import sys; sys.modules['soxr'] = None\n"
-        "from deployments.providers.emulator.senses import all_senses\n"
+        "from cluster.lab.emulator.engines import all_senses\n"
         "from routing.errors import ConfigurationError\n"
         "try:\n    all_senses(['what is it'])\n"
         "except ConfigurationError as error:\n    print(error.message)"

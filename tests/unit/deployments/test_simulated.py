@@ -8,8 +8,8 @@ import random
 import numpy as np
 import pytest
 
+from deployments.common.settings import ProfileChange, SimulationSettings
 from deployments.providers.simulated import SimulatedProvider, load_profiles, profile_of
-from deployments.settings import ProfileChange, SimulationSettings
 from routing.catalogue import load_catalogue
 from routing.errors import ProviderOverloaded, ProviderTimeout
 from routing.messages import Ask, EmbedAsk, Message

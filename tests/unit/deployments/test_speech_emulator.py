@@ -5,11 +5,11 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from deployments.providers.emulator.contexts import Account, Context, rate_hz
-from deployments.providers.emulator.hearing import MAX_PHRASES, Ear, Ended, Event, Heard, Manner, Script, Started
-from deployments.providers.emulator.synthesis import idle_limit_s
-from deployments.providers.emulator.tone import Voice, pitch_hz
-from deployments.providers.emulator.transcripts import live_manner, read_wav
+from cluster.lab.emulator.core.tone import Voice, pitch_hz
+from cluster.lab.emulator.speech.contexts import Account, Context, rate_hz
+from cluster.lab.emulator.speech.deepgram_format import live_manner, read_wav
+from cluster.lab.emulator.speech.elevenlabs_live import idle_limit_s
+from cluster.lab.emulator.speech.recognizer import MAX_PHRASES, Ear, Ended, Event, Heard, Manner, Script, Started
 from routing.errors import BadInput, TooLarge
 
 RATE_HZ = 16_000

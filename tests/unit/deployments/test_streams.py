@@ -7,7 +7,7 @@ from collections.abc import AsyncGenerator
 
 import pytest
 
-from deployments.streams import coalesce, first_within
+from deployments.common.streaming import coalesce, first_within
 from routing.errors import ProviderTimeout
 from routing.messages import Delta, Usage
 

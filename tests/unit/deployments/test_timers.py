@@ -7,8 +7,8 @@ from collections.abc import AsyncGenerator
 
 import pytest
 
-from deployments.providers.timers import streamed
-from deployments.streams import coalesce
+from deployments.common.streaming import coalesce
+from deployments.providers.timeouts import streamed
 from routing.errors import ProviderTimeout, ProviderTruncated, ProviderUnreachable
 from routing.messages import Ask, Delta, Usage
 

@@ -1,0 +1,1 @@
+"""The wire protocols of the chat and embedding vendors."""

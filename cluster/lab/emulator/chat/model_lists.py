@@ -1,0 +1,107 @@
+"""Says which models a vendor has, as OpenAI, Anthropic and Gemini list them. Charges nothing."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from typing import Any
+
+from aiohttp import web
+
+from cluster.lab.emulator.chat import anthropic, gemini, openai
+from cluster.lab.emulator.core.admission import turned_away
+from cluster.lab.emulator.core.content import catalogue_row
+from cluster.lab.emulator.core.parsing import bearer
+from cluster.lab.emulator.core.protocol import Dialect
+from cluster.lab.emulator.core.request import Asked, House
+from routing.catalogue import load_catalogue
+
+Row = dict[str, Any]
+# When a model was made is told by the vendors and read by nobody.
+CREATED_AT = "2025-11-24T16:00:00Z"
+
+
+def model_routes(house: House) -> list[web.RouteDef]:
+    """Return the routes: every model of a vendor, and one by its name."""
+    desks = (
+        (openai.PREFIX, _Desk(house, openai.NAME, openai.OpenAIChat(), _openai, _openai_list)),
+        (
+            anthropic.PREFIX,
+            _Desk(house, anthropic.NAME, anthropic.AnthropicMessages(house.clock), _anthropic, _anthropic_list),
+        ),
+        (gemini.PREFIX, _Desk(house, gemini.NAME, gemini.GeminiContent(), _gemini, _gemini_list)),
+    )
+    return [
+        route
+        for prefix, desk in desks
+        for route in (web.get(f"{prefix}/models", desk.every), web.get(f"{prefix}/models/{{model}}", desk.one))
+    ]
+
+
+class _Desk:
+    """One vendor's models: those of the house, or those of the catalogue where the house knows any."""
+
+    def __init__(
+        self,
+        house: House,
+        vendor: str,
+        dialect: Dialect,
+        row: Callable[[str], Row],
+        listed: Callable[[list[Row]], Row],
+    ) -> None:
+        self._house, self._vendor, self._dialect = house, vendor, dialect
+        self._row, self._listed = row, listed
+
+    async def every(self, request: web.Request) -> web.StreamResponse:
+        return await self._told(request, "", self._listed([self._row(name) for name in self._names()]))
+
+    async def one(self, request: web.Request) -> web.StreamResponse:
+        model = request.match_info["model"]
+        return await self._told(request, model, self._row(model))
+
+    async def _told(self, request: web.Request, model: str, body: Row) -> web.StreamResponse:
+        asked = Asked(vendor=self._vendor, model=model, key=_key(request), most_tokens=0)
+        async with self._house.exchange(request.path, asked) as exchange:
+            refused = await turned_away(exchange, self._dialect.refused)
+            if refused is None:
+                exchange.answered(200)
+            return refused or web.json_response(body, headers=self._dialect.headers(exchange.standing()))
+
+    def _names(self) -> Iterator[str]:
+        names = self._house.models
+        for name in sorted(row.vendor_name for row in load_catalogue().models.values()) if names is None else names:
+            row = catalogue_row(name)
+            if row is not None and row.vendor == self._vendor:
+                yield name
+
+
+def _key(request: web.Request) -> str | None:
+    """Return the key in whichever of the three places it is."""
+    headers = request.headers
+    named = headers.get("x-api-key") or headers.get("x-goog-api-key") or request.query.get("key")
+    return bearer(headers) or named or None
+
+
+def _openai(name: str) -> Row:
+    return {"id": name, "object": "model", "created": openai.CREATED_S, "owned_by": "emulated"}
+
+
+def _openai_list(rows: list[Row]) -> Row:
+    return {"object": "list", "data": rows}
+
+
+def _anthropic(name: str) -> Row:
+    return {"type": "model", "id": name, "display_name": name, "created_at": CREATED_AT}
+
+
+def _anthropic_list(rows: list[Row]) -> Row:
+    ids = [row["id"] for row in rows] or [None]
+    return {"data": rows, "has_more": False, "first_id": ids[0], "last_id": ids[-1]}
+
+
+def _gemini(name: str) -> Row:
+    methods = ["generateContent", "countTokens"]
+    return {"name": f"models/{name}", "displayName": name, "version": "emulated", "supportedGenerationMethods": methods}
+
+
+def _gemini_list(rows: list[Row]) -> Row:
+    return {"models": rows}

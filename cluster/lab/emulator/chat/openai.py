@@ -1,0 +1,280 @@
+"""Speaks OpenAI's chat and embeddings protocols under /openai/v1."""
+
+from __future__ import annotations
+
+import json
+import uuid
+from collections.abc import Iterable
+from typing import Any, Literal
+
+from aiohttp import web
+from pydantic import Field, ValidationError
+
+from cluster.lab.emulator.core.capacity import Gauge, Standing
+from cluster.lab.emulator.core.content import Counted, Said, Turn, catalogue_row, measure
+from cluster.lab.emulator.core.parsing import (
+    BAD_IMAGE,
+    Lenient,
+    bearer,
+    embedding_asked,
+    first_wrong,
+    picture,
+    vector,
+)
+from cluster.lab.emulator.core.protocol import Frame, Refusal, converse
+from cluster.lab.emulator.core.request import Asked, House
+
+PREFIX = "/openai/v1"
+DIMENSIONS = 256
+NAME = "openai"
+# A completion says when it was made; nobody reads it, and a fixed second keeps one seed's answers the same.
+CREATED_S = 1_764_000_000
+_QUOTA = ("insufficient_quota", "credit_balance_exhausted", "billing_hard_limit_reached")
+_FINISH = {"stop": "stop", "length": "length", "refused": "stop", "filtered": "content_filter"}
+_REASONS: dict[str, tuple[int, str, str]] = {
+    "no_key": (401, "invalid_api_key", "You didn't provide an API key."),
+    "bad_request": (400, "invalid_value", "The request is not valid."),
+    "unknown_model": (404, "model_not_found", "The model does not exist or you do not have access to it."),
+    "requests": (429, "rate_limit_exceeded", "Rate limit reached on requests per min (RPM)."),
+    "tokens": (429, "rate_limit_exceeded", "Rate limit reached on tokens per min (TPM)."),
+    "concurrent": (429, "slow_down", "Too many requests at once. Slow down."),
+    "overloaded": (503, "server_is_overloaded", "The server is overloaded. Try again later."),
+}
+_CODES = {
+    400: "invalid_value",
+    401: "invalid_api_key",
+    403: "unsupported_country_region_territory",
+    404: "model_not_found",
+    429: "rate_limit_exceeded",
+    503: "server_is_overloaded",
+}
+
+
+class _Url(Lenient):
+    url: str
+
+
+class _Part(Lenient):
+    type: Literal["text", "image_url"]
+    text: str = ""
+    image_url: _Url | None = None
+
+
+class _Message(Lenient):
+    role: Literal["system", "developer", "user", "assistant", "tool"]
+    content: str | list[_Part] | None = None
+
+    def turn(self) -> Turn:
+        if isinstance(self.content, str):
+            return Turn(self.role, (self.content,))
+        parts = (part.text if part.image_url is None else picture(part.image_url.url) for part in self.content or ())
+        return Turn(self.role, tuple(parts))
+
+
+class _StreamOptions(Lenient):
+    include_usage: bool = False
+
+
+class _Chat(Lenient):
+    model: str
+    messages: list[_Message] = Field(min_length=1)
+    stream: bool = False
+    stream_options: _StreamOptions | None = None
+    max_tokens: int | None = Field(None, ge=1)
+    max_completion_tokens: int | None = Field(None, ge=1)
+
+
+class _Embed(Lenient):
+    model: str
+    input: str | list[str] = Field(min_length=1)
+    encoding_format: Literal["float", "base64"] = "float"
+    dimensions: int | None = Field(None, ge=1, le=4_096)
+
+    def texts(self) -> list[str]:
+        return [self.input] if isinstance(self.input, str) else self.input
+
+
+def openai_routes(house: House) -> list[web.RouteDef]:
+    """Return the routes, bound to what all requests share."""
+
+    async def chat(request: web.Request) -> web.StreamResponse:
+        return await converse(house, OpenAIChat(), request)
+
+    async def embed(request: web.Request) -> web.StreamResponse:
+        return await converse(house, OpenAIEmbeddings(), request)
+
+    return [web.post(f"{PREFIX}/chat/completions", chat), web.post(f"{PREFIX}/embeddings", embed)]
+
+
+class _OpenAI:
+    """What both of the protocols share: errors and headers."""
+
+    declines_with: tuple[str, ...] = ("I", "cannot", "help", "with", "that.")
+
+    def refused(self, refusal: Refusal, asked: Asked, standing: Standing) -> web.Response:
+        status, code, message = _REASONS.get(refusal.reason, (500, "server_error", "The server had an error."))
+        status = refusal.status or status
+        if refusal.reason == "told":
+            code = refusal.code or _CODES.get(status, "server_error")
+        body = error_body(status, code, refusal.message or message, "tokens" if refusal.reason == "tokens" else None)
+        headers = self.headers(standing)
+        if refusal.retry_after_s is not None:
+            headers |= {
+                "retry-after": f"{max(1, round(refusal.retry_after_s))}",
+                "retry-after-ms": f"{refusal.retry_after_s * 1_000:.0f}",
+            }
+        return web.json_response(body, status=status, headers=headers | refusal.headers)
+
+    def headers(self, standing: Standing) -> dict[str, str]:
+        headers = {"x-request-id": f"req_{uuid.uuid4().hex}", "openai-version": "2020-10-01"}
+        for name, gauge in (("requests", standing.requests), ("tokens", standing.tokens)):
+            if gauge is not None:
+                headers |= _rate_headers(name, gauge)
+        return headers
+
+    def overload(self) -> bytes:
+        status, code, message = _REASONS["overloaded"]
+        return _event(error_body(status, code, message)).data
+
+
+class OpenAIChat(_OpenAI):
+    """Chat completions."""
+
+    def read(self, request: web.Request, body: Any) -> Asked:
+        try:
+            chat = _Chat.model_validate(body)
+            turns = tuple(message.turn() for message in chat.messages)
+            content = measure(part for turn in turns for part in turn.parts)
+        except ValidationError as error:
+            return Asked(vendor=NAME, key=bearer(request.headers), wrong=first_wrong(error))
+        if content is None:
+            return Asked(vendor=NAME, model=chat.model, key=bearer(request.headers), wrong=BAD_IMAGE)
+        return Asked(
+            vendor=NAME,
+            model=chat.model,
+            key=bearer(request.headers),
+            stream=chat.stream,
+            content=content,
+            turns=turns,
+            most_tokens=chat.max_completion_tokens or chat.max_tokens,
+            tell_usage=chat.stream_options is not None and chat.stream_options.include_usage,
+        )
+
+    def whole(self, asked: Asked, said: Said) -> Any:
+        refusal = said.text if said.end == "refused" else None
+        content = None if refusal is not None or said.end == "filtered" else said.text
+        message: dict[str, Any] = {"role": "assistant", "content": content, "refusal": refusal, "annotations": []}
+        choice = {"index": 0, "message": message, "finish_reason": _finish(said), "logprobs": None}
+        usage = {} if said.untold_usage else {"usage": _usage(said.counted)}
+        return _head("chat.completion", asked) | {"choices": [choice]} | usage
+
+    def frames(self, asked: Asked, said: Said) -> Iterable[Frame]:
+        head = _head("chat.completion.chunk", asked)
+        # With usage asked for, every chunk but the last carries it as null.
+        head |= {"usage": None} if asked.tell_usage else {}
+        field = "refusal" if said.end == "refused" else "content"
+        yield _event(head | {"choices": [_choice({"role": "assistant", "content": "", "refusal": None})]})
+        for index, word in enumerate(said.words):
+            yield _event(head | {"choices": [_choice({field: f" {word}" if index else word})]}, tokens=1)
+        yield _event(head | {"choices": [_choice({}, _finish(said))]})
+        if asked.tell_usage and not said.untold_usage:
+            yield _event(head | {"choices": [], "usage": _usage(said.counted)})
+        yield Frame(b"data: [DONE]\n\n")
+
+
+class OpenAIEmbeddings(_OpenAI):
+    """Embeddings of texts."""
+
+    def read(self, request: web.Request, body: Any) -> Asked:
+        try:
+            embed = _Embed.model_validate(body)
+        except ValidationError as error:
+            return Asked(vendor=NAME, key=bearer(request.headers), wrong=first_wrong(error))
+        row = catalogue_row(embed.model)
+        default = (row and row.dimensions) or DIMENSIONS
+        return embedding_asked(
+            NAME,
+            embed.model,
+            bearer(request.headers),
+            [[text] for text in embed.texts()],
+            embed.dimensions or default,
+            embed.encoding_format == "base64",
+        )
+
+    def whole(self, asked: Asked, said: Said) -> Any:
+        rows = [
+            {"object": "embedding", "index": index, "embedding": vector(content, asked.dimensions, asked.as_base64)}
+            for index, content in enumerate(asked.inputs)
+        ]
+        tokens = said.counted.input_tokens
+        usage = {} if said.untold_usage else {"usage": {"prompt_tokens": tokens, "total_tokens": tokens}}
+        return {"object": "list", "model": asked.model, "data": rows} | usage
+
+    def frames(self, asked: Asked, said: Said) -> Iterable[Frame]:
+        # Embeddings are not streamed.
+        return ()
+
+
+def error_body(status: int, code: str, message: str, limit: str | None = None) -> dict[str, Any]:
+    """Return OpenAI's error; `type` says what kind it is, and of a rate limit, which one."""
+    kind = "server_error" if status >= 500 else "invalid_request_error"
+    if code in _QUOTA:
+        kind = code
+    elif status == 429:
+        kind = limit or "requests"
+    return {"error": {"message": message, "type": kind, "param": None, "code": code}}
+
+
+def _rate_headers(name: str, gauge: Gauge) -> dict[str, str]:
+    return {
+        f"x-ratelimit-limit-{name}": str(gauge.limit),
+        f"x-ratelimit-remaining-{name}": str(gauge.remaining),
+        f"x-ratelimit-reset-{name}": duration(gauge.reset_s),
+    }
+
+
+def duration(seconds: float) -> str:
+    """Return a time as OpenAI's headers have it: `12ms`, `7.66s`, `6m0s`."""
+    if seconds < 1:
+        return f"{seconds * 1_000:.0f}ms"
+    minutes, rest = divmod(round(seconds, 2), 60)
+    return f"{minutes:.0f}m{rest:g}s" if minutes else f"{rest:g}s"
+
+
+def _usage(counted: Counted) -> dict[str, Any]:
+    """OpenAI's input holds what was cached, and its output what was thought."""
+    extras = counted.extras
+    return {
+        "prompt_tokens": counted.input_tokens,
+        "completion_tokens": counted.output_tokens,
+        "total_tokens": counted.input_tokens + counted.output_tokens,
+        "prompt_tokens_details": {
+            "cached_tokens": extras.cached_tokens,
+            "cache_write_tokens": extras.cache_write_5m_tokens + extras.cache_write_1h_tokens,
+            "image_tokens": counted.image_tokens,
+            "audio_tokens": 0,
+        },
+        "completion_tokens_details": {
+            "reasoning_tokens": extras.thinking_tokens,
+            "audio_tokens": 0,
+            "accepted_prediction_tokens": 0,
+            "rejected_prediction_tokens": 0,
+        },
+    }
+
+
+def _finish(said: Said) -> str | None:
+    return None if said.end is None else _FINISH[said.end]
+
+
+def _head(kind: str, asked: Asked) -> dict[str, Any]:
+    number = f"chatcmpl-{asked.content.digest.hex()}"
+    return {"id": number, "object": kind, "created": CREATED_S, "model": asked.model}
+
+
+def _choice(delta: dict[str, Any], finish: str | None = None) -> dict[str, Any]:
+    return {"index": 0, "delta": delta, "finish_reason": finish, "logprobs": None}
+
+
+def _event(event: dict[str, Any], tokens: int = 0) -> Frame:
+    return Frame(f"data: {json.dumps(event)}\n\n".encode(), tokens)

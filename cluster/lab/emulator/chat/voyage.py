@@ -1,0 +1,128 @@
+"""Speaks Voyage's embeddings protocols, of texts and of pictures, under /voyage/v1."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from typing import Any, Literal
+
+from aiohttp import web
+from pydantic import Field, ValidationError
+
+from cluster.lab.emulator.core.capacity import Standing
+from cluster.lab.emulator.core.content import Counted, Part, Said, catalogue_row
+from cluster.lab.emulator.core.parsing import Lenient, bearer, embedding_asked, first_wrong, picture, vector
+from cluster.lab.emulator.core.protocol import Frame, Refusal, converse
+from cluster.lab.emulator.core.request import Asked, House
+
+PREFIX = "/voyage/v1"
+NAME = "voyage"
+DIMENSIONS = 1_024
+PX_A_TOKEN = 560
+"""How `total_tokens` counts pictures; they are billed by the pixel all the same. Voyage's pricing page, 2026-11-22."""
+_REASONS: dict[str, tuple[int, str]] = {
+    "no_key": (401, "Provided API key is invalid."),
+    "bad_request": (400, "The request is not valid."),
+    "unknown_model": (400, "Model is not supported."),
+    "requests": (429, "You have exceeded your requests per minute (RPM) limit."),
+    "tokens": (429, "You have exceeded your tokens per minute (TPM) limit."),
+    "concurrent": (429, "Too many requests at once."),
+    "overloaded": (503, "The service is overloaded."),
+}
+
+
+class _Texts(Lenient):
+    model: str
+    input: str | list[str] = Field(min_length=1)
+    encoding_format: Literal["base64"] | None = None
+    output_dimension: int | None = Field(None, ge=1, le=4_096)
+
+    def inputs(self) -> list[list[Part]]:
+        return [[text] for text in ([self.input] if isinstance(self.input, str) else self.input)]
+
+
+class _Part(Lenient):
+    type: Literal["text", "image_base64", "image_url"]
+    text: str = ""
+    image_base64: str = ""
+    image_url: str = ""
+
+    def part(self) -> Part:
+        return self.text if self.type == "text" else picture(self.image_base64 or self.image_url)
+
+
+class _Input(Lenient):
+    content: list[_Part] = Field(min_length=1)
+
+
+class _Mixed(Lenient):
+    model: str
+    inputs_: list[_Input] = Field(alias="inputs", min_length=1)
+    encoding_format: Literal["base64"] | None = Field(None, alias="output_encoding")
+    output_dimension: int | None = Field(None, ge=1, le=4_096)
+
+    def inputs(self) -> list[list[Part]]:
+        return [[part.part() for part in item.content] for item in self.inputs_]
+
+
+def voyage_routes(house: House) -> list[web.RouteDef]:
+    """Return the routes, bound to what all requests share."""
+    texts, mixed = VoyageEmbeddings(_Texts), VoyageEmbeddings(_Mixed)
+
+    async def embed(request: web.Request) -> web.StreamResponse:
+        return await converse(house, texts, request)
+
+    async def embed_mixed(request: web.Request) -> web.StreamResponse:
+        return await converse(house, mixed, request)
+
+    return [web.post(f"{PREFIX}/embeddings", embed), web.post(f"{PREFIX}/multimodalembeddings", embed_mixed)]
+
+
+class VoyageEmbeddings:
+    """Embeddings, of texts alone or of texts and pictures together."""
+
+    declines_with: tuple[str, ...] = ()
+
+    def __init__(self, body: type[_Texts | _Mixed]) -> None:
+        self._body = body
+
+    def read(self, request: web.Request, body: Any) -> Asked:
+        key = bearer(request.headers)
+        try:
+            embed = self._body.model_validate(body)
+        except ValidationError as error:
+            return Asked(vendor=NAME, key=key, wrong=first_wrong(error))
+        row = catalogue_row(embed.model)
+        dimensions = embed.output_dimension or (row and row.dimensions) or DIMENSIONS
+        as_base64 = embed.encoding_format == "base64"
+        return embedding_asked(NAME, embed.model, key, embed.inputs(), dimensions, as_base64)
+
+    def refused(self, refusal: Refusal, asked: Asked, standing: Standing) -> web.Response:
+        status, message = _REASONS.get(refusal.reason, (500, "Internal server error."))
+        # Voyage's errors have no code, and do not say when to come back.
+        body = {"detail": refusal.message or message}
+        return web.json_response(body, status=refusal.status or status, headers=refusal.headers)
+
+    def headers(self, standing: Standing) -> dict[str, str]:
+        return {}
+
+    def whole(self, asked: Asked, said: Said) -> Any:
+        rows = [
+            {"object": "embedding", "embedding": vector(content, asked.dimensions, asked.as_base64), "index": index}
+            for index, content in enumerate(asked.inputs)
+        ]
+        usage = {} if said.untold_usage else {"usage": self._usage(said.counted)}
+        return {"object": "list", "data": rows, "model": asked.model} | usage
+
+    def frames(self, asked: Asked, said: Said) -> Iterable[Frame]:
+        # Embeddings are not streamed.
+        return ()
+
+    def overload(self) -> bytes:
+        return b""
+
+    def _usage(self, counted: Counted) -> dict[str, int]:
+        text = counted.input_tokens - counted.image_tokens
+        total = text + -(-counted.image_px // PX_A_TOKEN)
+        if self._body is _Texts:
+            return {"total_tokens": total}
+        return {"text_tokens": text, "image_pixels": counted.image_px, "video_pixels": 0, "total_tokens": total}

@@ -1,0 +1,73 @@
+"""Lets another process plan faults and read the journal, under /_emulator."""
+
+from __future__ import annotations
+
+from dataclasses import asdict
+
+from aiohttp import web
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
+
+from cluster.lab.emulator.core.faults import Fault
+from cluster.lab.emulator.core.parsing import first_wrong
+from cluster.lab.emulator.core.request import House
+from routing.errors import BadInput, RayroomError
+
+PREFIX = "/_emulator"
+
+
+class PlannedFault(BaseModel):
+    """The body of `POST /_emulator/faults`."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    fault: Fault
+    vendor: str | None = None
+    model: str | None = None
+    times: int = Field(1, ge=1, le=1_000_000)
+    share: float = Field(1.0, gt=0, le=1)
+
+
+def admin_routes(house: House) -> list[web.RouteDef]:
+    """Return the routes, bound to the faults and the journal they show."""
+
+    async def plan(request: web.Request) -> web.Response:
+        try:
+            planned = PlannedFault.model_validate_json(await request.read())
+            house.faults.plan(
+                planned.fault,
+                vendor=planned.vendor,
+                model=planned.model,
+                times=planned.times,
+                share=planned.share,
+            )
+        except ValidationError as error:
+            return _wrong(BadInput(first_wrong(error)))
+        except RayroomError as error:
+            return _wrong(error)
+        return web.json_response({"planned": len(house.faults)})
+
+    async def planned(request: web.Request) -> web.Response:
+        return web.json_response({"planned": len(house.faults)})
+
+    async def read(request: web.Request) -> web.Response:
+        return web.json_response({"seen": [asdict(seen) for seen in house.journal]})
+
+    async def forget_faults(request: web.Request) -> web.Response:
+        house.faults.clear()
+        return web.Response(status=204)
+
+    async def forget_journal(request: web.Request) -> web.Response:
+        house.journal.clear()
+        return web.Response(status=204)
+
+    return [
+        web.post(f"{PREFIX}/faults", plan),
+        web.get(f"{PREFIX}/faults", planned),
+        web.delete(f"{PREFIX}/faults", forget_faults),
+        web.get(f"{PREFIX}/journal", read),
+        web.delete(f"{PREFIX}/journal", forget_journal),
+    ]
+
+
+def _wrong(error: RayroomError) -> web.Response:
+    return web.json_response(error.envelope(), status=error.status)

@@ -1,0 +1,1 @@
+"""Vendor-independent parts of the emulator: faults, latency, capacity, content."""

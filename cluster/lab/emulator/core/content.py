@@ -1,0 +1,197 @@
+"""Counts what was asked, and makes up what is said. The same question gets the same words under the same seed."""
+
+from __future__ import annotations
+
+import hashlib
+import io
+import math
+import random
+from collections.abc import Iterable
+from dataclasses import dataclass, field, replace
+from functools import cache
+from typing import Literal
+
+from PIL import Image, UnidentifiedImageError
+
+from cluster.lab.emulator.core.faults import Extras, Fault
+from routing.catalogue import FRAME_PX, Catalogue, Model, load_catalogue
+
+# A client may send a picture that unpacks to gigabytes; only its header is read, and this many pixels are believed.
+MAX_IMAGE_PX = 100_000_000
+_OPENING = "This is the emulator speaking:".split()
+_WORDS = "it saw a window with text and a chart beside it where one line is new near the top of the page".split()
+
+Part = str | bytes
+End = Literal["stop", "length", "refused", "filtered"]
+
+
+@dataclass(frozen=True, slots=True)
+class Turn:
+    """One message of a request: text and images as they stand in it."""
+
+    role: str
+    parts: tuple[Part, ...] = field(repr=False)
+
+    @property
+    def text(self) -> str:
+        return "\n".join(part for part in self.parts if isinstance(part, str))
+
+    @property
+    def images(self) -> tuple[bytes, ...]:
+        return tuple(part for part in self.parts if isinstance(part, bytes))
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Content:
+    """What a request holds, measured: its text is not kept."""
+
+    text_tokens: int = 0
+    characters: int = 0
+    image_px: tuple[int, ...] = ()
+    digest: bytes = field(default=b"", repr=False)
+
+    @classmethod
+    def of_all(cls, contents: Iterable[Content]) -> Content:
+        """Return what several inputs of one request come to."""
+        contents = tuple(contents)
+        return cls(
+            text_tokens=sum(content.text_tokens for content in contents),
+            characters=sum(content.characters for content in contents),
+            image_px=tuple(px for content in contents for px in content.image_px),
+            digest=b"".join(content.digest for content in contents),
+        )
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Counted:
+    """What the vendor charges: `input_tokens` and `output_tokens` hold all the others."""
+
+    input_tokens: int = 0
+    output_tokens: int = 0
+    image_tokens: int = 0
+    image_px: int = 0
+    extras: Extras = field(default_factory=Extras)
+
+    def with_output(self, tokens: int) -> Counted:
+        """Return what had been charged when so many tokens had been given."""
+        return replace(self, output_tokens=tokens)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Said:
+    """An answer, whole: its words are its tokens."""
+
+    words: tuple[str, ...] = field(repr=False)
+    end: End | None
+    counted: Counted
+    untold_usage: bool = False
+
+    @property
+    def text(self) -> str:
+        return " ".join(self.words)
+
+
+def measure(parts: Iterable[Part]) -> Content | None:
+    """Return what `parts` come to, or None where an image is none. Text is charged by the word."""
+    digest = hashlib.blake2b(digest_size=16)
+    tokens, characters, px = 0, 0, []
+    for part in parts:
+        digest.update(part.encode() if isinstance(part, str) else part)
+        if isinstance(part, str):
+            tokens, characters = tokens + len(part.split()), characters + len(part)
+            continue
+        size = image_px(part)
+        if size is None:
+            return None
+        px.append(size)
+    return Content(text_tokens=tokens, characters=characters, image_px=tuple(px), digest=digest.digest())
+
+
+def image_px(data: bytes) -> int | None:
+    """Return how many pixels an image has, by its header. A web address is not fetched: it counts as a frame."""
+    if data.startswith((b"http://", b"https://", b"gs://")):
+        return FRAME_PX
+    try:
+        with Image.open(io.BytesIO(data)) as image:
+            px = image.width * image.height
+    except (UnidentifiedImageError, OSError, ValueError, Image.DecompressionBombError):
+        return None
+    return px if px <= MAX_IMAGE_PX else None
+
+
+def image_tokens(vendor: str, model: str, content: Content) -> int:
+    """Return the input tokens of the images by the vendor's rule for the model, or for its newest one."""
+    rows = [row for row in _catalogue().models.values() if row.vendor == vendor]
+    row = catalogue_row(model) or (rows[-1] if rows else None)
+    return sum(row.image_token_count(px) for px in content.image_px) if row is not None else 0
+
+
+def catalogue_row(model: str) -> Model | None:
+    """Return the catalogue's row of the model a vendor calls so."""
+    return next((row for row in _catalogue().models.values() if row.vendor_name == model), None)
+
+
+@cache
+def _catalogue() -> Catalogue:
+    return load_catalogue()
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Style:
+    """How answers are made up: how long, of which seed, with what counted beside, and in which words one declines."""
+
+    answer_tokens: int
+    seed: int
+    extras: Extras
+    declines_with: tuple[str, ...] = ()
+
+
+def compose(
+    content: Content,
+    pictures: int,
+    most: int | None,
+    fault: Fault,
+    style: Style,
+    thought: tuple[str, ...] | None = None,
+) -> Said:
+    """Return an answer of at most `most` words, and what is charged for it; `pictures` is what the images cost.
+
+    Its words are those that were `thought`, or else made up.
+    """
+    end, words = _words(content, most, fault, style, thought)
+    # Who asks for no words asks for vectors, and those are neither cached nor thought about.
+    extras = Extras() if most == 0 else fault.extras or style.extras
+    hidden = extras.cached_tokens + extras.cache_write_5m_tokens + extras.cache_write_1h_tokens
+    counted = Counted(
+        input_tokens=content.text_tokens + pictures + hidden,
+        output_tokens=len(words) + extras.thinking_tokens,
+        image_tokens=pictures,
+        image_px=sum(content.image_px),
+        extras=extras,
+    )
+    # An answer that is no stream cannot be cut short and still be one: it lacks its finish marker instead.
+    cut = fault.cut_after_chunks is not None
+    return Said(words=words, end=None if cut else end, counted=counted, untold_usage=fault.untold_usage)
+
+
+def _words(
+    content: Content, most: int | None, fault: Fault, style: Style, thought: tuple[str, ...] | None
+) -> tuple[End, tuple[str, ...]]:
+    if fault.refusal == "refused":
+        return "refused", style.declines_with
+    if fault.refusal == "filtered" or fault.empty:
+        return ("filtered" if fault.refusal else "stop"), ()
+    if thought is not None and fault.answer_tokens is None:
+        return ("stop" if most is None or most >= len(thought) else "length"), thought[:most]
+    dice = random.Random(content.digest + b"%d" % style.seed)
+    wanted = fault.answer_tokens or style.answer_tokens
+    words = [*_OPENING, *dice.choices(_WORDS, k=max(0, wanted - len(_OPENING)))][:wanted]
+    return ("stop" if most is None or most >= wanted else "length"), tuple(words[:most])
+
+
+def unit_vector(content: Content, dimensions: int) -> list[float]:
+    """Return a vector of length one that only the same content gives."""
+    dice = random.Random(content.digest)
+    values = [dice.gauss(0, 1) for _ in range(dimensions)]
+    length = math.hypot(*values)
+    return [value / length for value in values]

@@ -1,0 +1,72 @@
+"""Where the emulator may be given senses. Loads none: without one it makes up what it sees, hears or says."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+from typing import ParamSpec, TypeVar
+
+from cluster.lab.emulator.core.content import Turn
+from cluster.lab.emulator.core.tone import Says, Speech, Voice
+
+Answerer = Callable[[Sequence[Turn]], str]
+"""Returns the answer to the messages of a request; their pictures are in them."""
+Transcriber = Callable[[bytes, int], str]
+"""Returns what is said in 16-bit PCM of one channel, given its samples a second; nothing where nothing is."""
+Speaker = Callable[[str, int], bytes]
+"""Returns the sound of a text as 16-bit PCM of so many samples a second."""
+
+P = ParamSpec("P")
+R = TypeVar("R")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Senses:
+    """Those there are. They take processor time, so they work in threads; each sees to it that this is safe."""
+
+    answerer: Answerer | None = None
+    transcriber: Transcriber | None = None
+    speaker: Speaker | None = None
+
+    async def answer(self, turns: Sequence[Turn]) -> tuple[str, ...] | None:
+        """Return an answer's words, or None where they are to be made up."""
+        if self.answerer is None or not turns:
+            return None
+        return tuple((await asyncio.to_thread(self.answerer, turns)).split())
+
+    async def listening(self, listen: Callable[P, R], *args: P.args, **kwargs: P.kwargs) -> R:
+        """Return what `listen` does, in a thread where there is somebody who really listens."""
+        if self.transcriber is None:
+            return listen(*args, **kwargs)
+        return await asyncio.to_thread(listen, *args, **kwargs)
+
+    def voice(self, voice_id: str, sample_rate_hz: int) -> Says:
+        """Return who says one text: the speaker, or a tone."""
+        if self.speaker is None:
+            return Voice(voice_id, sample_rate_hz)
+        return SpokenVoice(self.speaker, sample_rate_hz)
+
+
+class SpokenVoice:
+    """Says one text by a speaker: a piece is spoken whole, then cut up, for half a word cannot be said."""
+
+    def __init__(self, speaker: Speaker, sample_rate_hz: int) -> None:
+        self._speaker = speaker
+        self._rate_hz = sample_rate_hz
+        self._samples = 0
+
+    def pieces(self, text: str, characters: int) -> Iterator[Speech]:
+        """Yield a text's sound, so many characters of it at a time."""
+        pcm = self._speaker(text, self._rate_hz)
+        samples = len(pcm) // 2
+        for start in range(0, len(text), characters):
+            said = text[start : start + characters]
+            first, last = (samples * at // len(text) for at in (start, start + len(said)))
+            yield Speech(
+                text=said,
+                pcm=pcm[2 * first : 2 * last],
+                start_ms=round((self._samples + first) * 1_000 / self._rate_hz),
+                ms_per_character=(last - first) * 1_000 / self._rate_hz / len(said),
+            )
+        self._samples += samples

@@ -1,0 +1,32 @@
+"""Says how long a model takes, from its published figures. The dice come in as an argument."""
+
+from __future__ import annotations
+
+import math
+import random
+from collections.abc import Mapping
+
+from deployments.common.settings import ProfileChange
+from deployments.providers.simulated import Profile, profile_of
+
+
+class Pace:
+    """Draws times from profiles.toml. A `speed` of 2 takes half of them, an infinite one none."""
+
+    def __init__(
+        self, dice: random.Random, speed: float = math.inf, profiles: Mapping[str, ProfileChange] | None = None
+    ) -> None:
+        self._dice = dice
+        self._speed = speed
+        self._changes = profiles or {}
+
+    def first_token_s(self, model: str, slowdown: float = 1.0) -> float:
+        """Draw how long the first token takes, or the first byte of whatever the model gives."""
+        return self._profile(model).first_token_s(self._dice) * slowdown / self._speed
+
+    def next_token_s(self, model: str, slowdown: float = 1.0) -> float:
+        """Return the time between two tokens."""
+        return slowdown / self._profile(model).tokens_per_s / self._speed
+
+    def _profile(self, model: str) -> Profile:
+        return profile_of(model, self._changes)

@@ -1,0 +1,71 @@
+"""Reads what the vendors' requests have in common: keys, pictures, and what is wrong. Knows no one vendor."""
+
+from __future__ import annotations
+
+import base64
+import binascii
+import struct
+from collections.abc import Mapping, Sequence
+
+from pydantic import BaseModel, ConfigDict, ValidationError
+
+from cluster.lab.emulator.core.content import Content, Part, measure, unit_vector
+from cluster.lab.emulator.core.request import Asked
+
+BAD_IMAGE = "The image could not be read."
+
+
+class Lenient(BaseModel):
+    """A part of a request; what the emulator does not need may be anything."""
+
+    model_config = ConfigDict(extra="ignore", frozen=True)
+
+
+def bearer(headers: Mapping[str, str]) -> str | None:
+    """Return the key of `Authorization: Bearer`, or None."""
+    scheme, _, key = headers.get("Authorization", "").partition(" ")
+    return key.strip() or None if scheme.lower() == "bearer" else None
+
+
+def picture(url: str) -> bytes:
+    """Return the bytes of a data URL; of any other URL, the URL itself."""
+    head, comma, data = url.partition(",")
+    return from_base64(data) if comma and head.startswith("data:") else url.encode()
+
+
+def from_base64(data: str) -> bytes:
+    """Return the bytes of either alphabet, or none where it is neither: then it is no picture."""
+    try:
+        return base64.urlsafe_b64decode(data + "=" * (-len(data) % 4))
+    except (binascii.Error, ValueError):
+        return b""
+
+
+def first_wrong(error: ValidationError) -> str:
+    """Return which field is wrong first, and never its value: it may be content."""
+    first = error.errors(include_url=False, include_context=False, include_input=False)[0]
+    return f"{'.'.join(map(str, first['loc'])) or 'body'}: {first['msg']}"
+
+
+def embedding_asked(
+    vendor: str, model: str, key: str | None, inputs: Sequence[Sequence[Part]], dimensions: int, as_base64: bool
+) -> Asked:
+    """Return a request for one vector for each of `inputs`."""
+    measured = [content for parts in inputs if (content := measure(parts)) is not None]
+    return Asked(
+        vendor=vendor,
+        model=model,
+        key=key,
+        content=Content.of_all(measured),
+        most_tokens=0,
+        inputs=tuple(measured),
+        dimensions=dimensions,
+        as_base64=as_base64,
+        wrong=None if len(measured) == len(inputs) else BAD_IMAGE,
+    )
+
+
+def vector(content: Content, dimensions: int, as_base64: bool) -> list[float] | str:
+    """Return a vector as it was asked for: as numbers, or as base64 of 32-bit floats."""
+    values = unit_vector(content, dimensions)
+    return base64.b64encode(struct.pack(f"<{dimensions}f", *values)).decode() if as_base64 else values

@@ -1,0 +1,186 @@
+"""What every vendor's protocol must be able to say, and how a request goes through any of them."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+from collections.abc import Iterable
+from dataclasses import dataclass, field
+from typing import Any, Literal, Protocol
+
+from aiohttp import web
+
+from cluster.lab.emulator.core.capacity import Standing
+from cluster.lab.emulator.core.content import Said, Style, compose, image_tokens
+from cluster.lab.emulator.core.faults import Fault
+from cluster.lab.emulator.core.request import Asked, Exchange, House
+from cluster.lab.emulator.core.response_writer import Broken, Writer
+
+BODY_TIMEOUT_S = 30.0
+LONGEST_EXCHANGE_S = 3_600.0
+HTML = "<html><head><title>502 Bad Gateway</title></head><body><center><h1>502 Bad Gateway</h1></center></body></html>"
+GARBAGE = b'{"id": "emulated", "choi'
+
+Reason = Literal["no_key", "bad_request", "unknown_model", "requests", "tokens", "concurrent", "overloaded", "told"]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Refusal:
+    """Why there is no answer; each vendor has its own status, headers and body for it.
+
+    Statuses, types and codes are the vendors' documented ones, read 2026-11-22; the sentences only resemble theirs.
+    """
+
+    reason: Reason
+    status: int | None = None
+    code: str | None = None
+    message: str | None = None
+    retry_after_s: float | None = None
+    headers: dict[str, str] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True)
+class Frame:
+    """A piece of a stream as it goes over the wire, with the tokens of text in it."""
+
+    data: bytes
+    tokens: int = 0
+
+
+class Dialect(Protocol):
+    """One vendor's protocol. Decides every byte; sends none."""
+
+    declines_with: tuple[str, ...]
+    """What a model of this vendor says when it will not answer, where it says so in words."""
+
+    def read(self, request: web.Request, body: Any) -> Asked:
+        """Return a request as asked, or as what is wrong with it."""
+
+    def refused(self, refusal: Refusal, asked: Asked, standing: Standing) -> web.Response: ...
+
+    def headers(self, standing: Standing) -> dict[str, str]:
+        """Return what this vendor's good answers say of its limits."""
+
+    def whole(self, asked: Asked, said: Said) -> Any: ...
+
+    def frames(self, asked: Asked, said: Said) -> Iterable[Frame]: ...
+
+    def overload(self) -> bytes:
+        """Return what a stream that has begun says when the vendor is overloaded."""
+
+
+async def converse(house: House, dialect: Dialect, request: web.Request) -> web.StreamResponse:
+    """Answer one request as the vendor would, or fail as its fault says."""
+    asked, writer = dialect.read(request, await read_json(request)), Writer(request)
+    try:
+        async with house.exchange(request.path, asked) as exchange, asyncio.timeout(LONGEST_EXCHANGE_S):
+            writer.break_after(exchange.fault.reset_after_bytes)
+            await exchange.pause(exchange.fault.delay_s)
+            refusal = refusal_of(exchange)
+            if refusal is not None:
+                return await _refuse(dialect, exchange, refusal, writer)
+            return await _answer(house, dialect, exchange, writer)
+    except (Broken, ConnectionError):
+        return writer.response
+
+
+async def read_json(request: web.Request) -> Any:
+    """Return a request's body, or None where it is not JSON."""
+    async with asyncio.timeout(BODY_TIMEOUT_S):
+        try:
+            return json.loads(await request.read())
+        except ValueError:
+            return None
+
+
+def refusal_of(exchange: Exchange) -> Refusal | None:
+    """Return why a request gets no answer, if it gets none: what its vendor would look at first comes first."""
+    asked, fault = exchange.asked, exchange.fault
+    if asked.key is None:
+        return Refusal(reason="no_key")
+    if asked.wrong is not None:
+        return Refusal(reason="bad_request", message=asked.wrong)
+    if not exchange.knows_model():
+        return Refusal(reason="unknown_model")
+    if exchange.pushback is not None:
+        return Refusal(reason=exchange.pushback.what, retry_after_s=exchange.pushback.retry_after_s)
+    return _told(fault, asked.stream)
+
+
+def _told(fault: Fault, stream: bool) -> Refusal | None:
+    if fault.overload_after_chunks is not None and not stream:
+        return Refusal(reason="overloaded", retry_after_s=fault.retry_after_s, headers=fault.headers)
+    if fault.status is None and not fault.html:
+        return None
+    return Refusal(
+        reason="told",
+        status=fault.status or 502,
+        code=fault.code,
+        message=fault.message,
+        retry_after_s=fault.retry_after_s,
+        headers=fault.headers,
+    )
+
+
+async def _refuse(dialect: Dialect, exchange: Exchange, refusal: Refusal, writer: Writer) -> web.StreamResponse:
+    response = dialect.refused(refusal, exchange.asked, exchange.standing())
+    if exchange.fault.html:
+        response = web.Response(status=response.status, text=HTML, content_type="text/html", headers=refusal.headers)
+    exchange.answered(response.status)
+    return await writer.whole(response)
+
+
+async def _answer(house: House, dialect: Dialect, exchange: Exchange, writer: Writer) -> web.StreamResponse:
+    asked, fault = exchange.asked, exchange.fault
+    style = Style(
+        answer_tokens=house.answer_tokens, seed=house.seed, extras=house.extras, declines_with=dialect.declines_with
+    )
+    pictures = image_tokens(asked.vendor, asked.model, asked.content)
+    thought = await house.senses.answer(asked.turns)
+    said = compose(asked.content, pictures, asked.most_tokens, fault, style, thought)
+    exchange.count(said.counted)
+    headers = dialect.headers(exchange.standing()) | fault.headers
+    await exchange.first_token()
+    if asked.stream:
+        return await _stream(dialect, exchange, said, writer, headers)
+    await exchange.next_tokens(len(said.words))
+    body = GARBAGE if fault.garbage else json.dumps(dialect.whole(asked, said)).encode()
+    exchange.answered(200)
+    return await writer.whole(web.Response(body=body, content_type="application/json", headers=headers))
+
+
+async def _stream(
+    dialect: Dialect, exchange: Exchange, said: Said, writer: Writer, headers: dict[str, str]
+) -> web.StreamResponse:
+    await writer.begin({"Content-Type": "text/event-stream", "Cache-Control": "no-cache"} | headers)
+    exchange.answered(200)
+    if exchange.fault.garbage:
+        await writer.write(b"data: " + GARBAGE + b"\n\n")
+        return writer.response
+    return await _send_frames(dialect, exchange, said, writer)
+
+
+async def _send_frames(dialect: Dialect, exchange: Exchange, said: Said, writer: Writer) -> web.StreamResponse:
+    fault, chunks, stall_at = exchange.fault, 0, exchange.fault.stall_after_chunks
+    for frame in dialect.frames(exchange.asked, said):
+        if chunks == stall_at:
+            stall_at = None
+            await exchange.pause(fault.stall_s)
+        if chunks in (fault.cut_after_chunks, fault.overload_after_chunks, fault.reset_after_chunks):
+            exchange.broke()
+            return await _break_off(dialect, fault, chunks, writer)
+        if frame.tokens and chunks:
+            await exchange.next_tokens(frame.tokens)
+        # Counted before it is written: whoever has read the last byte finds the line complete.
+        exchange.sent(frame.tokens)
+        await writer.write(frame.data)
+        chunks += frame.tokens > 0
+    return writer.response
+
+
+async def _break_off(dialect: Dialect, fault: Fault, chunks: int, writer: Writer) -> web.StreamResponse:
+    if chunks == fault.reset_after_chunks:
+        await writer.reset()
+    if chunks == fault.overload_after_chunks:
+        await writer.write(dialect.overload())
+    return writer.response

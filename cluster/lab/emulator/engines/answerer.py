@@ -1,0 +1,98 @@
+"""Answers by a rule over the messages it was given, in place of a language model. What they do not hold it cannot say.
+
+It takes the question to be the last message, and all else to be quotations: of screens, of passages, of people. It
+follows no instruction in any of them, so what it shows is that the right material was put before a model, and the
+wrong material was not; never what a real model would make of it.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass, field
+from typing import Final
+
+from cluster.lab.emulator.core.content import Turn
+
+LEAST_OVERLAP: Final = 0.6
+"""How many of a question's words a sentence must hold to be its answer."""
+_WORD: Final = re.compile(r"[a-z0-9']+")
+_NUMBER: Final = re.compile(r"(?<![a-z0-9])\d+(?:[.,'\u2019]\d+| \d{3}(?!\d))*", re.IGNORECASE)
+_SENTENCE_END: Final = re.compile(r"(?<=[.!?])\s+")
+_QUOTATION: Final = re.compile(r"^<<<data \w+ (?P<label>[a-z]+)\n(?P<body>.*?)^data \w+>>>$", re.DOTALL | re.MULTILINE)
+_SHOWN: Final = re.compile(
+    r"^[^:]*?, (?:\d+ pictures from )?picture \d+[^:]*?, (?P<when>shown now|from )[^:]*: (?P<text>.+)$"
+)
+_SEEN: Final = frozenset("slide screen page picture shown showing shows see".split())
+_BEFORE: Final = frozenset("before previous earlier last".split())
+_SMALL: Final = frozenset(
+    "a an and are at can did do does for from has have hey how i in is it many me much must number of on or our please "
+    "rayroom say tell that the there this to us was we were what when where which who will with you your".split()
+)
+
+
+@dataclass(frozen=True, slots=True)
+class _Quotation:
+    """A piece of what was put before the model, and of which kind it is."""
+
+    label: str
+    lines: tuple[str, ...] = field(repr=False)
+
+
+class Wits:
+    """The rule. `describe` says what a picture shows."""
+
+    def __init__(self, describe: Callable[[bytes], str]) -> None:
+        self._describe = describe
+
+    def answer(self, turns: Sequence[Turn]) -> str:
+        """Return the answer to the last message: a description, a number from the screen, or a sentence that fits."""
+        asked = turns[-1]
+        if len(turns) == 1 and asked.images and "?" not in asked.text:
+            return self._describe(asked.images[-1])
+        quotations = [quotation for turn in turns[:-1] for quotation in _quotations(turn)]
+        words = _words(asked.text)
+        if words & _SEEN:
+            return self._of_screen(words, asked, quotations)
+        return _sentence(words, quotations) or f"I find nothing about {_subject(asked.text)}."
+
+    def _of_screen(self, words: set[str], asked: Turn, quotations: Sequence[_Quotation]) -> str:
+        shown = [match for quotation in quotations for line in quotation.lines if (match := _SHOWN.match(line))]
+        now = [match["text"] for match in shown if match["when"] == "shown now"]
+        earlier = [match["text"] for match in shown if match["when"] != "shown now"]
+        if words & _BEFORE:
+            number = _number(earlier[0] if earlier else "")
+            return f"The slide before this one showed {number}." if number else "I saw no slide before this one."
+        number = _number(self._describe(asked.images[-1]) if asked.images else next(iter(now), ""))
+        return f"The number on the slide is {number}." if number else "I see no number on the slide."
+
+
+def _quotations(turn: Turn) -> Iterator[_Quotation]:
+    for found in _QUOTATION.finditer(turn.text):
+        yield _Quotation(found["label"], tuple(line.removeprefix("| ") for line in found["body"].splitlines()))
+
+
+def _sentence(words: set[str], quotations: Sequence[_Quotation]) -> str:
+    """Return the sentence that holds most of the question's words and a number, passages before all else."""
+    wanted = words - _SMALL
+    best, most = "", LEAST_OVERLAP
+    told = (one for one in quotations if one.label in ("passage", "screen"))
+    for quotation in sorted(told, key=lambda one: one.label != "passage"):
+        for sentence in (part for line in quotation.lines for part in _SENTENCE_END.split(line)):
+            held = len(wanted & _words(sentence)) / max(1, len(wanted))
+            if held > most or (held == most and not best):
+                best, most = (sentence, held) if _NUMBER.search(sentence) else (best, most)
+    return best
+
+
+def _words(text: str) -> set[str]:
+    return set(_WORD.findall(text.lower()))
+
+
+def _number(text: str) -> str:
+    found = _NUMBER.search(text)
+    return found[0] if found else ""
+
+
+def _subject(text: str) -> str:
+    return " ".join(word for word in _WORD.findall(text.lower()) if word not in _SMALL) or "that"

@@ -1,0 +1,73 @@
+"""Reads the text in a picture, the largest first. Knows no request."""
+
+from __future__ import annotations
+
+import hashlib
+import io
+import threading
+from collections import OrderedDict
+from dataclasses import dataclass, field
+from typing import Any, Final
+
+import numpy as np
+from PIL import Image
+
+from cluster.lab.emulator.core.content import image_px
+from cluster.lab.emulator.engines.library import library
+
+MAX_REMEMBERED: Final = 256
+LEAST_CONFIDENCE: Final = 0.7
+NOTHING: Final = "The screen shows no text."
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Line:
+    """A line of text in a picture, without its spaces as a rule, and how high its letters are."""
+
+    text: str = field(repr=False)
+    height_px: float
+
+
+class Eyes:
+    """Reads JPEGs and remembers what it read: the same frame comes as a frame, and again with a question about it."""
+
+    def __init__(self) -> None:
+        # Frames stand upright; one thread, for the tests' other processes need the other cores.
+        self._read_text: Any = library("rapidocr_onnxruntime").RapidOCR(
+            use_cls=False, intra_op_num_threads=1, inter_op_num_threads=1
+        )
+        self._lock = threading.Lock()
+        self._remembered: OrderedDict[bytes, tuple[Line, ...]] = OrderedDict()
+
+    def read(self, jpeg: bytes) -> tuple[Line, ...]:
+        """Return the lines, the largest first; none where there are none, or `jpeg` is no picture."""
+        digest = hashlib.blake2b(jpeg, digest_size=16).digest()
+        with self._lock:
+            if digest not in self._remembered:
+                self._remembered[digest] = self._look(jpeg)
+                if len(self._remembered) > MAX_REMEMBERED:
+                    self._remembered.popitem(last=False)
+            return self._remembered[digest]
+
+    def describe(self, jpeg: bytes) -> str:
+        """Return what a picture shows, as a vision model would say it."""
+        lines = [line.text for line in self.read(jpeg)]
+        return f"The screen shows {', '.join(lines)}." if lines else NOTHING
+
+    def _look(self, jpeg: bytes) -> tuple[Line, ...]:
+        if image_px(jpeg) is None:
+            return ()
+        try:
+            with Image.open(io.BytesIO(jpeg)) as image:
+                # Blue first: the reader's models were made with OpenCV.
+                pixels = np.asarray(image.convert("RGB"))[:, :, ::-1]
+        except (OSError, ValueError):
+            return ()
+        found, _ = self._read_text(pixels)
+        # Each row: the corners, clockwise from the upper left; the text; how sure it is.
+        lines = [
+            Line(text=text, height_px=corners[3][1] - corners[0][1])
+            for corners, text, confidence in found or ()
+            if float(confidence) >= LEAST_CONFIDENCE
+        ]
+        return tuple(sorted(lines, key=lambda line: -line.height_px))

@@ -1,0 +1,81 @@
+"""Serves the vendors' protocols on a socket, fails when told to, and remembers what it was asked."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+
+from aiohttp import web
+
+from cluster.lab.emulator.chat.anthropic import anthropic_routes
+from cluster.lab.emulator.chat.gemini import gemini_routes
+from cluster.lab.emulator.chat.model_lists import model_routes
+from cluster.lab.emulator.chat.openai import openai_routes
+from cluster.lab.emulator.chat.voyage import voyage_routes
+from cluster.lab.emulator.control_api import admin_routes
+from cluster.lab.emulator.core.faults import Fault
+from cluster.lab.emulator.core.request import House
+from cluster.lab.emulator.speech.deepgram import deepgram_routes
+from cluster.lab.emulator.speech.elevenlabs import PLENTY, elevenlabs_routes
+from cluster.lab.emulator.speech.recognizer import Script
+
+BASE_PATHS = {
+    "openai": "/openai/v1",
+    "anthropic": "/anthropic",
+    "gemini": "/gemini",
+    "voyage": "/voyage/v1",
+    "deepgram": "/deepgram",
+    "elevenlabs": "/elevenlabs",
+}
+"""What follows the root in the `base_url` that each vendor's SDK is given."""
+MAX_BODY_BYTES = 32 * 1024 * 1024
+STOP_S = 0.5
+"""How long answers under way may still take when the server stops."""
+
+
+class Emulator:
+    """The server. Without a house of its own it takes no time, has no limits and knows every model.
+
+    `characters` is how many an ElevenLabs account may have spoken.
+    """
+
+    def __init__(
+        self, house: House | None = None, *, host: str = "127.0.0.1", port: int = 0, characters: int = PLENTY
+    ) -> None:
+        self.house = house or House()
+        self.faults, self.journal = self.house.faults, self.house.journal
+        self.script = Script()
+        self._host, self._port, self._characters = host, port, characters
+        self.url = ""
+
+    def plan(self, fault: Fault, *, vendor: str | None = None, model: str | None = None, times: int = 1) -> None:
+        """Have the next `times` requests fail, of this vendor and model where they are given."""
+        self.faults.plan(fault, vendor=vendor, model=model, times=times)
+
+    def base_urls(self) -> dict[str, str]:
+        """Return where each vendor's SDK finds its vendor; known once the server runs."""
+        return {vendor: self.url + path for vendor, path in BASE_PATHS.items()}
+
+    @asynccontextmanager
+    async def running(self) -> AsyncIterator[Emulator]:
+        """Serve until the block ends; `url` is the root of the path prefixes."""
+        app = web.Application(client_max_size=MAX_BODY_BYTES)
+        app.add_routes(self._routes())
+        # Cancelling the handler of a client that left is how its leaving is noticed at once.
+        runner = web.AppRunner(app, access_log=None, shutdown_timeout=STOP_S, handler_cancellation=True)
+        await runner.setup()
+        try:
+            site = web.TCPSite(runner, self._host, self._port)
+            await site.start()
+            self.url = f"http://{self._host}:{runner.addresses[0][1]}"
+            yield self
+        finally:
+            async with asyncio.timeout(10):
+                await runner.cleanup()
+
+    def _routes(self) -> list[web.RouteDef]:
+        speakers = (admin_routes, openai_routes, anthropic_routes, gemini_routes, voyage_routes, model_routes)
+        routes = [route for speaker in speakers for route in speaker(self.house)]
+        speech = [*deepgram_routes(self.house, self.script), *elevenlabs_routes(self.house, self._characters)]
+        return [*routes, *speech]

@@ -1,0 +1,182 @@
+"""Speaks Deepgram's protocol under /deepgram: recorded and live speech, and what a key check asks."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import uuid
+from collections.abc import Mapping
+from dataclasses import replace
+from typing import Any, Final
+
+from aiohttp import web
+from pydantic import BaseModel, ConfigDict, ValidationError
+
+from cluster.lab.emulator.core.admission import turned_away
+from cluster.lab.emulator.core.capacity import Standing
+from cluster.lab.emulator.core.protocol import BODY_TIMEOUT_S, GARBAGE, LONGEST_EXCHANGE_S, Refusal
+from cluster.lab.emulator.core.request import Asked, Exchange, House
+from cluster.lab.emulator.core.response_writer import Broken, Writer
+from cluster.lab.emulator.speech.deepgram_format import (
+    MODEL_ID,
+    UTTERANCE_SPLIT_MS,
+    live_manner,
+    raw_format,
+    read_wav,
+    recorded,
+)
+from cluster.lab.emulator.speech.deepgram_live import Call
+from cluster.lab.emulator.speech.recognizer import Ear, Heard, Manner, Script
+from routing.errors import BadInput, TooLarge
+
+VENDOR: Final = "deepgram"
+DEFAULT_MODEL: Final = "base"
+"""Where a query names no model, from memory: the vendor's SDK always names one."""
+PROJECT_ID: Final = "00000000-0000-4000-8000-000000000001"
+IDLE_S: Final = 10.0
+# The statuses are those its SDK and LiveKit's plugin were run with; the codes are from memory of its error page.
+_TOO_MANY: Final = (429, "TOO_MANY_REQUESTS", "Too many requests. Please try again later.")
+_REFUSALS: Final[dict[str, tuple[int, str, str]]] = {
+    "no_key": (401, "INVALID_AUTH", "Invalid credentials."),
+    "bad_request": (400, "INVALID_QUERY_PARAMETER", "Bad Request."),
+    "unknown_model": (400, "INVALID_QUERY_PARAMETER", "No such model/language/tier combination found."),
+    "overloaded": (503, "SERVICE_UNAVAILABLE", "Please try again later."),
+}
+_CODES: Final = {401: "INVALID_AUTH", 402: "ASR_PAYMENT_REQUIRED", 403: "INSUFFICIENT_PERMISSIONS", 429: _TOO_MANY[1]}
+
+
+class Phrases(BaseModel):
+    """The body of `POST /_emulator/phrases`."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    phrases: tuple[str, ...]
+
+
+def deepgram_routes(house: House, script: Script, idle_s: float = IDLE_S) -> list[web.RouteDef]:
+    """Return the routes: voices say what is in `script`, a live socket that is sent nothing for `idle_s` is closed."""
+    desk = _Desk(house, script, idle_s)
+    project = "/deepgram/v1/projects/{project_id}"
+    return [
+        web.post("/deepgram/v1/listen", desk.recorded),
+        web.get("/deepgram/v1/listen", desk.live),
+        web.get("/deepgram/v1/projects", desk.projects),
+        web.get(f"{project}/balances", desk.balances),
+        web.get(f"{project}/models", desk.models),
+        web.get("/deepgram/v1/models", desk.models),
+        web.post("/_emulator/phrases", desk.phrases),
+    ]
+
+
+class _Desk:
+    def __init__(self, house: House, script: Script, idle_s: float) -> None:
+        self._house, self._script, self._idle_s = house, script, idle_s
+
+    async def recorded(self, request: web.Request) -> web.StreamResponse:
+        async with asyncio.timeout(BODY_TIMEOUT_S):
+            body = await request.read()
+        writer = Writer(request)
+        try:
+            async with self._house.exchange(request.path, _asked(request, stream=False)) as exchange:
+                writer.break_after(exchange.fault.reset_after_bytes)
+                refused = await turned_away(exchange, _refused)
+                return await writer.whole(refused or await self._transcribe(request, exchange, body))
+        except Broken:
+            return writer.response
+
+    async def live(self, request: web.Request) -> web.StreamResponse:
+        asked = _asked(request, stream=True)
+        async with asyncio.timeout(LONGEST_EXCHANGE_S):
+            async with self._house.exchange(request.path, asked) as exchange:
+                refused = await turned_away(exchange, _refused)
+                if refused is not None:
+                    return refused
+                call = Call(self._house, self._script, request, exchange)
+                code, reason = await call.run(self._idle_s)
+            await call.socket.close(code=code, message=reason.encode())
+            return call.socket
+
+    async def projects(self, request: web.Request) -> web.StreamResponse:
+        return await self._told(request, {"projects": [{"project_id": PROJECT_ID, "name": "emulated"}]})
+
+    async def balances(self, request: web.Request) -> web.StreamResponse:
+        balance = {"balance_id": PROJECT_ID, "amount": 200.0, "units": "usd", "purchase_order_id": PROJECT_ID}
+        return await self._told(request, {"balances": [balance]})
+
+    async def models(self, request: web.Request) -> web.StreamResponse:
+        nova: dict[str, Any] = {"name": "general", "canonical_name": "nova-3-general", "architecture": "nova-3"}
+        nova |= {"languages": ["en", "en-US"], "version": "emulated", "uuid": MODEL_ID}
+        nova |= {"batch": True, "streaming": True, "formatted_output": True}
+        return await self._told(request, {"stt": [nova], "tts": []})
+
+    async def phrases(self, request: web.Request) -> web.Response:
+        """Let another process say what is heard next."""
+        try:
+            planned = Phrases.model_validate_json(await request.read())
+            self._script.add(*planned.phrases)
+        except (ValidationError, TooLarge) as error:
+            wrong = BadInput("A list of phrases is needed.", "phrases") if isinstance(error, ValidationError) else error
+            return web.json_response(wrong.envelope(), status=wrong.status)
+        return web.json_response({"planned": len(self._script)})
+
+    async def _told(self, request: web.Request, body: dict[str, Any]) -> web.StreamResponse:
+        """Answer what is asked of an account."""
+        asked = Asked(vendor=VENDOR, key=_key(request))
+        async with self._house.exchange(request.path, asked) as exchange:
+            refused = await turned_away(exchange, _refused)
+            if refused is None:
+                exchange.answered(200)
+            return refused or web.json_response(body, headers={"dg-request-id": str(uuid.uuid4())})
+
+    async def _transcribe(self, request: web.Request, exchange: Exchange, body: bytes) -> web.Response:
+        query, request_id = request.query, str(uuid.uuid4())
+        named = raw_format(query)
+        pcm = read_wav(body) if named is None else replace(named, data=body)
+        if pcm is None:
+            exchange.answered(400)
+            return _error(400, "Bad Request", "Bad Request: failed to process audio: corrupt or unsupported data")
+        manner = Manner(endpointing_ms=UTTERANCE_SPLIT_MS)
+        senses = self._house.senses
+        ear = Ear(pcm.sample_rate_hz, manner, self._script.next, pcm.channels, senses.transcriber)
+        events = [*await senses.listening(ear.hear, pcm.data), *await senses.listening(ear.flush)]
+        exchange.note(audio_ms=ear.audio_ms)
+        await exchange.first_token()
+        exchange.answered(200)
+        words = [word for event in events if isinstance(event, Heard) for word in event.words]
+        answer = recorded(words, query, request_id, body, ear.audio_ms)
+        text = GARBAGE.decode() if exchange.fault.garbage else json.dumps(answer)
+        return web.Response(text=text, content_type="application/json", headers={"dg-request-id": request_id})
+
+
+def _asked(request: web.Request, stream: bool) -> Asked:
+    wrong = None
+    try:
+        raw_format(request.query)
+        live_manner(request.query)
+    except BadInput as error:
+        wrong = error.message
+    model = request.query.get("model", DEFAULT_MODEL)
+    return Asked(vendor=VENDOR, model=model, key=_key(request), stream=stream, wrong=wrong)
+
+
+def _key(request: web.Request) -> str | None:
+    scheme, _, key = request.headers.get("Authorization", "").partition(" ")
+    return key.strip() or None if scheme.lower() in ("token", "bearer") else None
+
+
+def _refused(refusal: Refusal, asked: Asked, standing: Standing) -> web.Response:
+    status, code, text = _REFUSALS.get(refusal.reason, _TOO_MANY)
+    if refusal.reason == "told":
+        status = refusal.status or 500
+        code, text = _CODES.get(status, "INTERNAL_SERVER_ERROR"), f"emulated {status}"
+    headers = dict(refusal.headers)
+    # Deepgram names no time to wait, so only a fault does.
+    if refusal.reason == "told" and refusal.retry_after_s is not None:
+        headers["Retry-After"] = f"{refusal.retry_after_s:g}"
+    return _error(status, refusal.code or code, refusal.message or text, headers)
+
+
+def _error(status: int, code: str, text: str, headers: Mapping[str, str] | None = None) -> web.Response:
+    request_id = str(uuid.uuid4())
+    body = {"err_code": code, "err_msg": text, "request_id": request_id}
+    return web.json_response(body, status=status, headers={"dg-request-id": request_id} | dict(headers or {}))

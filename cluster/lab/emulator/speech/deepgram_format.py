@@ -1,0 +1,151 @@
+"""Reads what a Deepgram query asks for, and writes what was heard as Deepgram writes it. Knows no socket."""
+
+from __future__ import annotations
+
+import hashlib
+import io
+import wave
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+from typing import Any, Final
+
+from cluster.lab.emulator.speech.recognizer import Event, Heard, Manner, Started, Word
+from routing.errors import BadInput
+
+MODEL_ID: Final = "00000000-0000-4000-8000-000000000003"
+CONFIDENCE: Final = 0.98
+ENDPOINTING_MS: Final = 10
+"""Deepgram's default, as its documentation says; read 2026-11-25."""
+UTTERANCE_SPLIT_MS: Final = 800
+"""The pause that parts the phrases of recorded speech: Deepgram's default `utt_split`."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Pcm:
+    """16-bit sound, and how to read it."""
+
+    data: bytes = field(default=b"", repr=False)
+    sample_rate_hz: int
+    channels: int
+
+
+def raw_format(query: Mapping[str, str]) -> Pcm | None:
+    """Return the format a query names, or None where the sound has to name its own. Raises BadInput."""
+    if "encoding" not in query:
+        return None
+    if query["encoding"] != "linear16":
+        raise BadInput("The emulator decodes linear16 and WAV only.", "encoding")
+    return Pcm(sample_rate_hz=_count(query, "sample_rate", 16_000), channels=_count(query, "channels", 1))
+
+
+def read_wav(data: bytes) -> Pcm | None:
+    """Return the sound of a WAV file, or of its beginning; None where it is not one of 16-bit PCM."""
+    try:
+        with wave.open(io.BytesIO(data)) as file:
+            if file.getsampwidth() != 2 or not file.getframerate():
+                return None
+            sound = file.readframes(file.getnframes())
+            return Pcm(data=sound, sample_rate_hz=file.getframerate(), channels=file.getnchannels())
+    except (wave.Error, EOFError):
+        return None
+
+
+def live_manner(query: Mapping[str, str]) -> Manner:
+    """Return what a live query asks to be told. Raises BadInput."""
+    return Manner(
+        endpointing_ms=_endpointing_ms(query),
+        utterance_end_ms=_count(query, "utterance_end_ms", 1_000) if "utterance_end_ms" in query else None,
+        interim=query.get("interim_results") == "true",
+        starts=query.get("vad_events") == "true",
+    )
+
+
+def alternative(words: Sequence[Word], query: Mapping[str, str]) -> dict[str, Any]:
+    """Return what was said: bare words, and punctuated ones where the query asks for them."""
+    formatted = "true" in (query.get("punctuate"), query.get("smart_format"))
+    rows = [_word(word, formatted) for word in words]
+    return {
+        "transcript": " ".join(row["punctuated_word" if formatted else "word"] for row in rows),
+        "confidence": CONFIDENCE if rows else 0.0,
+        "words": rows,
+    }
+
+
+def message(event: Event, query: Mapping[str, str], request_id: str) -> dict[str, Any]:
+    """Return the live message that tells an event."""
+    if isinstance(event, Started):
+        return {"type": "SpeechStarted", "channel": [0], "timestamp": event.at_ms / 1_000}
+    if isinstance(event, Heard):
+        return _results(event, query, request_id)
+    return {"type": "UtteranceEnd", "channel": [0, 1], "last_word_end": event.last_word_end_ms / 1_000}
+
+
+def metadata(request_id: str, digest: str, audio_ms: int, channels: int, model: str) -> dict[str, Any]:
+    """Return what a request ends with: how much sound it is billed for."""
+    return {
+        "transaction_key": "deprecated",
+        "request_id": request_id,
+        "sha256": digest,
+        "created": datetime.now(UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z"),
+        "duration": audio_ms / 1_000,
+        "channels": channels,
+        "models": [MODEL_ID],
+        "model_info": {MODEL_ID: _model_info(model)},
+    }
+
+
+def recorded(
+    words: Sequence[Word], query: Mapping[str, str], request_id: str, sound: bytes, audio_ms: int
+) -> dict[str, Any]:
+    """Return the answer to recorded speech; its channels are heard as one."""
+    digest = hashlib.sha256(sound).hexdigest()
+    return {
+        "metadata": metadata(request_id, digest, audio_ms, 1, query.get("model", "")),
+        "results": {"channels": [{"alternatives": [alternative(words, query)]}]},
+    }
+
+
+def _results(heard: Heard, query: Mapping[str, str], request_id: str) -> dict[str, Any]:
+    return {
+        "type": "Results",
+        "channel_index": [0, 1],
+        "start": heard.start_ms / 1_000,
+        "duration": (heard.end_ms - heard.start_ms) / 1_000,
+        "is_final": heard.final,
+        "speech_final": heard.speech_final,
+        "from_finalize": heard.from_finalize,
+        "channel": {"alternatives": [alternative(heard.words, query)]},
+        "metadata": {
+            "request_id": request_id,
+            "model_info": _model_info(query.get("model", "")),
+            "model_uuid": MODEL_ID,
+        },
+    }
+
+
+def _word(word: Word, formatted: bool) -> dict[str, Any]:
+    bare = "".join(letter for letter in word.text.lower() if letter.isalnum() or letter in "'-") or word.text
+    row = {"word": bare, "start": word.start_ms / 1_000, "end": word.end_ms / 1_000, "confidence": CONFIDENCE}
+    return row | {"punctuated_word": word.text} if formatted else row
+
+
+def _model_info(model: str) -> dict[str, str]:
+    return {"name": model, "version": "emulated", "arch": model}
+
+
+def _endpointing_ms(query: Mapping[str, str]) -> int | None:
+    asked = query.get("endpointing", "true")
+    if asked == "false":
+        return None
+    return ENDPOINTING_MS if asked == "true" else _count(query, "endpointing", ENDPOINTING_MS)
+
+
+def _count(query: Mapping[str, str], name: str, default: int) -> int:
+    try:
+        value = int(query.get(name, default))
+    except ValueError:
+        value = 0
+    if not 1 <= value <= 192_000:
+        raise BadInput(f"{name} must be a whole number from 1 to 192000.", name)
+    return value

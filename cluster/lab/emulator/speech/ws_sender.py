@@ -1,0 +1,107 @@
+"""Sends one websocket's messages, each when it is due, and breaks off where a fault says so. Knows no vendor."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from typing import Any, Final
+
+from aiohttp import web
+from aiohttp.http_websocket import WebSocketWriter
+
+from cluster.lab.emulator.core.faults import Fault
+from cluster.lab.emulator.core.protocol import GARBAGE
+from cluster.lab.emulator.core.request import House
+from cluster.lab.emulator.core.response_writer import Broken, Writer
+
+MAX_WAITING: Final = 10_000
+"""More than an hour of speech has results."""
+OVERLOADED_CODE: Final = 1011
+ORDERLY_CODE: Final = 1000
+
+Message = dict[str, Any]
+
+
+class Outbox:
+    """The messages to come, in order. Those with content are a fault's chunks; the others do not count."""
+
+    def __init__(self, house: House, request: web.Request, socket: web.WebSocketResponse, fault: Fault) -> None:
+        self._house, self._request, self._socket, self._fault = house, request, socket, fault
+        self._waiting: asyncio.Queue[tuple[float, Message, bool] | None] = asyncio.Queue(MAX_WAITING)
+        self._chunks = self._bytes = 0
+        self._stalled = False
+
+    async def put(self, message: Message, delay_s: float = 0.0, chunk: bool = False) -> None:
+        """Send `message` after `delay_s` and after all before it; not at all once the socket is broken."""
+        await self._waiting.put((self._house.clock() + delay_s, message, chunk))
+
+    async def run(self) -> None:
+        """Send what comes until the end is put, or the socket breaks."""
+        while (waiting := await self._waiting.get()) is not None:
+            due_s, message, chunk = waiting
+            await self._house.sleep(max(0.0, due_s - self._house.clock()))
+            try:
+                text = GARBAGE.decode() if self._fault.garbage else json.dumps(message)
+                self._bytes += len(text)
+                await self._strike()
+                await self._socket.send_str(text)
+            except (Broken, ConnectionError):
+                return
+            self._chunks += chunk
+
+    async def drain(self, task: asyncio.Task[None]) -> None:
+        """Wait until all is sent, or the client has gone."""
+        await self._waiting.put(None)
+        left = asyncio.create_task(self._client_left())
+        try:
+            await asyncio.wait({task, left}, return_when=asyncio.FIRST_COMPLETED)
+        finally:
+            left.cancel()
+            await asyncio.wait({left})
+
+    async def _client_left(self) -> None:
+        async for _ in self._socket:
+            pass
+
+    async def _strike(self) -> None:
+        """Do what the fault says of this place; raises Broken where that ends the socket."""
+        fault = self._fault
+        if self._chunks == fault.stall_after_chunks and not self._stalled:
+            self._stalled = True
+            await self._house.sleep(fault.stall_s)
+        # A message leaves whole or not at all, so the one with the fatal byte does not.
+        fatal = fault.reset_after_bytes is not None and self._bytes > fault.reset_after_bytes
+        if fatal or self._chunks == fault.reset_after_chunks:
+            await Writer(self._request).reset()
+        if self._chunks == fault.overload_after_chunks:
+            await self._close(OVERLOADED_CODE, "overloaded")
+        if self._chunks == fault.cut_after_chunks:
+            await self._close(fault.close_code or ORDERLY_CODE, fault.code or "")
+
+    async def _close(self, code: int, reason: str) -> None:
+        # Not the socket's own close, which throws away what comes before the client has answered it: it was sent.
+        transport = self._request.transport
+        if transport is not None:
+            await WebSocketWriter(self._request.protocol, transport).close(code, reason)
+        raise Broken
+
+
+@asynccontextmanager
+async def sending(
+    house: House, request: web.Request, socket: web.WebSocketResponse, fault: Fault
+) -> AsyncIterator[Outbox]:
+    """Yield an outbox; when the block ends all that is due has been sent, if the client is still there."""
+    outbox = Outbox(house, request, socket, fault)
+    task = asyncio.create_task(outbox.run())
+    try:
+        yield outbox
+        if not socket.closed:
+            await outbox.drain(task)
+    finally:
+        task.cancel()
+        await asyncio.wait({task})
+    if not task.cancelled():
+        # A bug of the sender's own is the handler's.
+        task.result()

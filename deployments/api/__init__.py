@@ -1,0 +1,1 @@
+"""The HTTP schemas, authentication and request checks of the application."""

@@ -1,0 +1,1 @@
+"""Settings and streaming helpers that every deployment uses."""

@@ -1,0 +1,1 @@
+"""Serve one request: decide, fail over, meter, retrieve and format."""

@@ -1,0 +1,269 @@
+"""Has an order answered: attempt by attempt, each one billed before anything of it leaves. Knows no HTTP and no Ray."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncGenerator, AsyncIterator, Callable
+from contextlib import aclosing, asynccontextmanager
+from dataclasses import dataclass, field, replace
+from typing import Protocol, TypeVar
+
+from deployments.common.streaming import first_within, raced
+from deployments.gateway.metering import Leg, Meter, Payer
+from deployments.gateway.targets import Run, Targets, Turn
+from deployments.providers.base import thinks
+from deployments.providers.embedding_check import check_vectors
+from routing.catalogue import Catalogue, estimate_ask, estimate_embed
+from routing.errors import CostsUnavailable, ProviderError, RayroomError
+from routing.evidence import needs_stronger
+from routing.hedge import HedgeBudget, HedgeSettings, hedge_after_s
+from routing.messages import Answer, Ask, Delta, EmbedAsk, Embeddings, Message, Tier, Usage
+from routing.policy import Decision
+from routing.retry import SHORTEST_ATTEMPT_S
+
+A = TypeVar("A", Ask, EmbedAsk)
+
+
+class AnswerLeaf(Protocol):
+    """What answers one ask: a deployment behind its handle, or the same class in this process."""
+
+    async def answer(self, ask: Ask) -> Answer: ...
+
+
+class StreamLeaf(AnswerLeaf, Protocol):
+    """What also answers piece by piece."""
+
+    def stream(self, ask: Ask) -> AsyncGenerator[Delta, None]: ...
+
+
+class EmbedLeaf(Protocol):
+    async def embed(self, ask: EmbedAsk) -> Embeddings: ...
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Timers:
+    """How long an order may take: one attempt, its first token, from piece to piece, and all attempts together."""
+
+    attempt_s: float
+    first_token_s: float
+    between_tokens_s: float
+    total_s: float
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Order:
+    """A request as decided: who pays, which models in which order, what is asked of them."""
+
+    payer: Payer
+    decision: Decision
+    messages: tuple[Message, ...] = field(repr=False)
+    max_output_tokens: int
+    temperature: float | None
+    timers: Timers
+    hedged: bool = False
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Answered:
+    """An answer, the decision it was given by in the end, and what all its attempts cost together."""
+
+    answer: Answer
+    decision: Decision
+    cost_nanousd: int
+    attempts: int
+    vendor_s: float = 0.0
+    """How long vendors were waited for; of a streamed answer until its first piece."""
+
+
+class Attempts:
+    """Carries orders to the leaves. The bill of each attempt is durable before its answer leaves here."""
+
+    def __init__(
+        self,
+        catalogue: Catalogue,
+        meter: Meter,
+        targets: Targets,
+        clock: Callable[[], float],
+        hedging: HedgeSettings | None = None,
+    ) -> None:
+        self._catalogue = catalogue
+        self._meter = meter
+        self._targets = targets
+        self._clock = clock
+        self._hedging = hedging or HedgeSettings()
+        self._hedges = HedgeBudget(self._hedging)
+
+    async def answer(self, leaf: AnswerLeaf, order: Order) -> Answered:
+        """Return the first answer, or a stronger model's where the cheap one's shows that it is needed.
+
+        Raises the last ProviderError, or what the bill or the leaf's queue raised.
+        """
+        run = self._run(order)
+        answered = await self._answer(leaf, order, run)
+        reason = needs_stronger(answered.answer) if order.decision.stronger else None
+        if reason is None:
+            return answered
+        return await self._escalate(leaf, order, run, answered, reason)
+
+    async def _answer(self, leaf: AnswerLeaf, order: Order, run: Run) -> Answered:
+        while (turn := await self._targets.next(run)) is not None:
+            try:
+                async with self._attempt(order, run, turn, estimate_ask(turn.model, ask := _ask(order, turn))) as leg:
+                    answer = await leaf.answer(self._in_time(run, ask))
+                    run.vendor_s += answer.vendor_s
+                    leg.answered(answer.usage, answer.text)
+            except RayroomError as error:
+                run.error = error
+                continue
+            return _answered(answer, order.decision, run)
+        raise run.error or ProviderError()
+
+    async def _escalate(self, leaf: AnswerLeaf, order: Order, run: Run, weak: Answered, reason: str) -> Answered:
+        """Return the strong tier's answer, both billed; the weak one where the strong tier has none, for any reason."""
+        reasons = (*order.decision.reasons, f"escalated: {reason}")
+        targets = order.decision.stronger
+        decision = replace(order.decision, tier=Tier.COMPLEX, targets=targets, stronger=(), reasons=reasons)
+        run.redirect(map(self._catalogue.get, targets))
+        try:
+            return await self._answer(leaf, replace(order, decision=decision), run)
+        except RayroomError as error:
+            kept = replace(order.decision, reasons=(*reasons, f"kept: {error.code}"))
+            return _answered(weak.answer, kept, run)
+
+    async def stream(self, leaf: StreamLeaf, order: Order) -> AsyncGenerator[Delta | Answered, None]:
+        """Yield the answer as it comes, then an Answered with its whole bill. Falls back before the first delta only.
+
+        Raises as `answer` does.
+        """
+        run = self._run(order)
+        self._hedges.request()
+        while (turn := await self._targets.next(run)) is not None:
+            whole = None
+            try:
+                async with aclosing(self._legs(leaf, order, run, turn)) as pieces:
+                    async for piece in pieces:
+                        run.heard = True
+                        if isinstance(piece, Answer):
+                            whole = piece
+                        else:
+                            yield piece
+            except RayroomError as error:
+                run.error = error
+                continue
+            if whole is not None:
+                # Not before every leg has ended: a slower one has its cost too.
+                yield _answered(whole, order.decision, run)
+            return
+        raise run.error or ProviderError()
+
+    def _legs(self, leaf: StreamLeaf, order: Order, run: Run, turn: Turn) -> AsyncGenerator[Delta | Answer, None]:
+        """Return one attempt's pieces, or those of the faster of two where the first is late."""
+        first = self._leg(leaf, order, run, turn)
+        if not order.hedged or not run.targets:
+            return first
+        times, other = self._targets.first_tokens(turn.model), self._targets.first_tokens(run.targets[0])
+        after_s = hedge_after_s(times, other, order.timers.first_token_s, self._hedging)
+        if after_s is None:
+            return first
+
+        def second() -> AsyncGenerator[Delta | Answer, None] | None:
+            another = self._targets.try_now(run) if self._hedges.take() else None
+            return None if another is None else self._leg(leaf, order, run, another)
+
+        return raced(first, second, after_s)
+
+    async def _leg(self, leaf: StreamLeaf, order: Order, run: Run, turn: Turn) -> AsyncGenerator[Delta | Answer, None]:
+        """Yield one attempt's text, and the whole Answer once its bill is durable."""
+        ask, said, started_s = _ask(order, turn), list[Delta](), self._clock()
+        model = self._meter.served_name(turn.model)
+        async with (
+            self._attempt(order, run, turn, estimate_ask(turn.model, ask)) as leg,
+            aclosing(first_within(leaf.stream(self._in_time(run, ask)), ask.first_token_timeout_s)) as deltas,
+        ):
+            if not thinks(ask):
+                leg.tells_all()
+            async for delta in deltas:
+                if not said:
+                    self._targets.first_tokens(turn.model).add(self._clock() - started_s)
+                leg.heard(delta)
+                said.append(delta)
+                run.vendor_s += delta.vendor_s
+                if delta.text:
+                    yield Delta(text=delta.text, model=model, vendor_s=run.vendor_s)
+        yield _whole(said, model, self._meter.simulated(turn.model))
+
+    async def embed(self, leaf: EmbedLeaf, order: Order) -> tuple[Embeddings, int]:
+        """Return the vectors and what they cost; raises as `answer` does."""
+        run = self._run(order)
+        while (turn := await self._targets.next(run)) is not None:
+            ask = EmbedAsk(model=turn.model.name, inputs=order.messages, timeout_s=turn.timeout_s)
+            try:
+                async with self._attempt(order, run, turn, estimate_embed(ask)) as leg:
+                    embeddings = await leaf.embed(self._in_time(run, ask))
+                    leg.answered(embeddings.usage)
+                    check_vectors(turn.model, embeddings, len(order.messages))
+            except RayroomError as error:
+                run.error = error
+                continue
+            return embeddings, run.cost_nanousd
+        raise run.error or ProviderError()
+
+    @asynccontextmanager
+    async def _attempt(self, order: Order, run: Run, turn: Turn, estimate: Usage) -> AsyncIterator[Leg]:
+        """Bill what happens inside, and tell the breaker how it ended, whatever ends it."""
+        leg = self._meter.leg(order.payer, turn.model, estimate, turn.number, turn.timeout_s)
+        started_s = asked_s = self._clock()
+        ended: BaseException | None = None
+        try:
+            async with leg:
+                asked_s = self._clock()
+                if not run.deadline.allows(SHORTEST_ATTEMPT_S, self._clock()):
+                    # The journal took the time that the vendor was to have.
+                    raise CostsUnavailable(retry_after_s=1.0)
+                yield leg
+        except BaseException as error:
+            ended = error
+            if isinstance(error, ProviderError):
+                # The leaf tells of an answer how long it took; of a failure nobody does.
+                run.vendor_s += self._clock() - asked_s
+            raise
+        finally:
+            run.cost_nanousd += leg.cost_nanousd
+            run.ended(turn)
+            self._targets.ended(turn, ended, self._clock() - started_s)
+
+    def _in_time(self, run: Run, ask: A) -> A:
+        """Return an ask with no more time than its request still has: the journal may have taken some of it."""
+        return replace(ask, timeout_s=min(ask.timeout_s, run.deadline.remaining_s(self._clock())))
+
+    def _run(self, order: Order) -> Run:
+        models = [self._catalogue.get(name) for name in order.decision.targets]
+        return self._targets.run(models, order.timers.attempt_s, order.timers.total_s)
+
+
+def _ask(order: Order, turn: Turn) -> Ask:
+    return Ask(
+        model=turn.model.name,
+        messages=order.messages,
+        max_output_tokens=min(order.max_output_tokens, turn.model.max_output_tokens),
+        temperature=order.temperature,
+        timeout_s=turn.timeout_s,
+        first_token_timeout_s=min(order.timers.first_token_s, turn.timeout_s),
+        between_tokens_timeout_s=order.timers.between_tokens_s,
+    )
+
+
+def _answered(answer: Answer, decision: Decision, run: Run) -> Answered:
+    return Answered(
+        answer=answer, decision=decision, cost_nanousd=run.cost_nanousd, attempts=run.attempts, vendor_s=run.vendor_s
+    )
+
+
+def _whole(said: list[Delta], model: str, simulated: bool) -> Answer:
+    usages = [delta.usage for delta in said if delta.usage is not None]
+    return Answer(
+        text="".join(delta.text for delta in said),
+        model=model,
+        finish=said[-1].finish or "stop",
+        usage=sum(usages, Usage()) if usages else None,
+        simulated=simulated,
+    )

@@ -1,0 +1,65 @@
+"""Asks a tenant's knowledge base within a deadline, and takes no more of its answer than fits. Bills nothing."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Iterable
+from dataclasses import dataclass, replace
+
+from deployments.api.schemas import KnowledgeSearch, inline_jpeg
+from deployments.common.settings import KnowledgeSettings
+from routing.errors import BackendUnavailable, BadInput
+from routing.messages import Directory, Embeddings, Message, Passage
+
+MAX_ID_CHARS = 256
+MAX_SOURCE_CHARS = 1_024
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Found:
+    """What the knowledge base holds on a question, the best first, and what it cost to ask."""
+
+    passages: tuple[Passage, ...]
+    model: str
+    cost_nanousd: int
+    simulated: bool
+
+
+def to_question(request: KnowledgeSearch, max_px: int) -> Message:
+    """Return what is to be embedded; raises BadInput."""
+    if not request.query.strip():
+        raise BadInput("query: is empty.", "query")
+    images = () if request.image is None else (inline_jpeg(request.image, "image", max_px),)
+    return Message(role="user", text=request.query, images=images)
+
+
+async def find(
+    directory: Directory, tenant_id: str, request: KnowledgeSearch, embeddings: Embeddings, timeout_s: float
+) -> tuple[Passage, ...]:
+    """Return the tenant's passages for a question that is embedded already; raises BackendError."""
+    (vector,) = embeddings.vectors
+    try:
+        async with asyncio.timeout(timeout_s):
+            return await directory.search(tenant_id, request.query, vector, request.top_k)
+    except TimeoutError:
+        raise BackendUnavailable("The knowledge base did not answer in time.", retry_after_s=1.0) from None
+
+
+def cut(passages: Iterable[Passage], top_k: int, settings: KnowledgeSettings) -> tuple[Passage, ...]:
+    """Return the first passages that are to the point, each cut to its limit, until all the room for text is used."""
+    kept: list[Passage] = []
+    left = settings.total_chars
+    for passage in [passage for passage in passages if _to_the_point(passage, settings.least_score)][:top_k]:
+        if not left:
+            break
+        text = passage.text[: min(settings.passage_chars, left)]
+        if not text.strip():
+            continue
+        left -= len(text)
+        source, passage_id = passage.source[:MAX_SOURCE_CHARS], passage.passage_id[:MAX_ID_CHARS]
+        kept.append(replace(passage, text=text, source=source, passage_id=passage_id))
+    return tuple(kept)
+
+
+def _to_the_point(passage: Passage, least_score: float | None) -> bool:
+    return least_score is None or passage.score is None or passage.score >= least_score

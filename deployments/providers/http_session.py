@@ -1,0 +1,109 @@
+"""Opens the aiohttp session that a vendor's SDK is given: bounds the connecting, keeps connections, follows nowhere."""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable
+from contextvars import ContextVar
+from typing import TYPE_CHECKING
+
+import aiohttp
+import httpx2
+
+from deployments.providers.errors import Reply, from_reply
+from deployments.providers.timeouts import CONNECT_TIMEOUT_S, KEPT_S
+
+if TYPE_CHECKING:
+    from aiohttp.client_reqrep import ClientRequest
+    from aiohttp.connector import Connection
+    from aiohttp.tracing import Trace
+
+LIMITS = httpx2.Limits(max_connections=1_000, keepalive_expiry=KEPT_S)
+"""For an SDK that opens its own session: more at once than a replica is let ask. None would be 100 there."""
+
+Check = Callable[[aiohttp.ClientResponse], Awaitable[None]]
+
+
+class _Connector(aiohttp.TCPConnector):
+    """Bounds the connecting alone: the SDKs of Google and Voyage pass aiohttp a timeout for the whole request only."""
+
+    async def connect(
+        self,
+        req: ClientRequest,
+        traces: list[Trace],
+        timeout: aiohttp.ClientTimeout,  # noqa: ASYNC109 aiohttp's signature
+    ) -> Connection:
+        bounded = aiohttp.ClientTimeout(
+            total=timeout.total,
+            connect=timeout.connect,
+            sock_read=timeout.sock_read,
+            sock_connect=CONNECT_TIMEOUT_S,
+        )
+        return await super().connect(req, traces, bounded)
+
+
+class Responses:
+    """The responses to one request, to be closed by hand.
+
+    Google's SDK ties a stream's response into a cycle, and a stream that is left early would stay connected, and
+    billed, until the garbage collector comes by.
+    """
+
+    def __init__(self) -> None:
+        self._open: list[aiohttp.ClientResponse] = []
+        self._closed = False
+
+    def watch(self) -> None:
+        """Hold what this task's next request opens."""
+        _watching.set(self)
+
+    def close(self) -> None:
+        self._closed = True
+        for response in self._open:
+            response.close()
+
+    def opened(self, response: aiohttp.ClientResponse) -> None:
+        if not self._closed:
+            self._open.append(response)
+
+
+_watching: ContextVar[Responses | None] = ContextVar("watching", default=None)
+
+
+async def _note(session: aiohttp.ClientSession, context: object, ended: aiohttp.TraceRequestEndParams) -> None:
+    watching = _watching.get()
+    if watching is not None:
+        watching.opened(ended.response)
+
+
+async def _stay(session: object, context: object, redirected: aiohttp.TraceRequestRedirectParams) -> None:
+    # aiohttp would follow, and of the headers leave out `authorization` alone: Google's key is in another.
+    redirected.response.close()
+    raise from_reply(Reply(status=redirected.response.status), "first_token")
+
+
+class Session:
+    """One session for a replica's life, opened when first wanted: aiohttp wants a running loop.
+
+    `check` sees each response before the SDK does, and may raise.
+    """
+
+    def __init__(self, check: Check | None = None) -> None:
+        self._check = check
+        self._session: aiohttp.ClientSession | None = None
+
+    def get(self) -> aiohttp.ClientSession:
+        if self._session is None:
+            # How many requests run at once is the deployment's to say (max_ongoing_requests), not the pool's.
+            trace = aiohttp.TraceConfig()
+            trace.on_request_end.append(_note)
+            trace.on_request_redirect.append(_stay)
+            self._session = aiohttp.ClientSession(
+                connector=_Connector(limit=0, keepalive_timeout=KEPT_S),
+                trace_configs=[trace],
+                raise_for_status=self._check or False,
+            )
+        return self._session
+
+    async def aclose(self) -> None:
+        if self._session is not None:
+            await self._session.close()
