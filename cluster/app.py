@@ -12,13 +12,13 @@ import structlog
 from ray.serve import Application
 from ray.serve.config import AutoscalingConfig
 
-from cluster.autoscaling.policies import autoscaling_policy
-from cluster.autoscaling.rooms_ahead import Deployment
-from cluster.backend.connect import CachedDirectory, check_backend
-from cluster.costs.aggregator import AggregatorClient
-from cluster.fastpath import fast_path_missing
-from cluster.keys import find_keys
-from cluster.settings import AppSettings, ScalingSettings, parse_settings
+from cluster.aggregator.actor import AggregatorClient
+from cluster.aggregator.autoscaling_policy import autoscaling_policy
+from cluster.backend.factory import CachedDirectory, check_backend
+from cluster.config.keys import find_keys
+from cluster.config.serve_env import fast_path_missing
+from cluster.config.settings import AppSettings, ScalingSettings, parse_settings
+from cluster.rooms.forecast import Deployment
 from deployments.common.settings import VendorSettings
 from deployments.embeddings import Embeddings
 from deployments.gateway.service import GatewaySettings

@@ -11,8 +11,8 @@ import time
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
-from cluster.demo.livekit import find_livekit_server
-from cluster.demo.peer import install, peer_command
+from cluster.lab.stack.backend_peer import install, peer_command
+from cluster.lab.stack.livekit_server import find_livekit_server
 from routing.errors import ConfigurationError
 from tests.browser import find_chromium
 

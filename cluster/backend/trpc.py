@@ -10,9 +10,9 @@ from typing import Any
 import httpx
 
 from cluster.backend.base import Tracked
-from cluster.backend.passages import Wanted, encoded, fits, own_passages, question, shortened
-from cluster.backend.records import cost_event, to_tenant
-from cluster.backend.replies import PASSING, Transformer, TrpcError, outcome, read, unavailable
+from cluster.backend.knowledge import Wanted, encoded, fits, own_passages, question, shortened
+from cluster.backend.serialization import cost_event, to_tenant
+from cluster.backend.trpc_response import PASSING, Transformer, TrpcError, outcome, read, unavailable
 from routing.errors import BackendRefused, BackendUnavailable, TenantUnknown
 from routing.messages import FlushRow, Passage, Tenant
 

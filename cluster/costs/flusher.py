@@ -10,8 +10,8 @@ from typing import Protocol
 
 import structlog
 
+from cluster.costs.commit_log import Recorder
 from cluster.costs.journal import Journal
-from cluster.costs.recorder import Recorder
 from routing.errors import BackendError, RayroomError
 from routing.messages import FlushRow
 

@@ -1,1 +1,1 @@
-"""The laboratory: emulator, load tests, simulator and demo. Only cluster.cli imports it."""
+"""The laboratory: emulator, load tests, simulator and demo. Only cluster.cli.main imports it."""

@@ -15,8 +15,8 @@ from pathlib import Path
 
 from livekit import api
 
-from cluster.demo.livekit import find_livekit_server, livekit_config
-from cluster.demo.ports import free_ports
+from cluster.lab.stack.livekit_server import find_livekit_server, livekit_config
+from cluster.lab.stack.ports import free_ports
 
 ROOT = Path(__file__).parents[2]
 START_TIMEOUT_S = 60.0

@@ -17,28 +17,28 @@ from typing import IO, Any
 import httpx
 import psutil
 
-from cluster.demo import stage
-from cluster.demo.livekit import find_livekit_server
-from cluster.demo.peer import BackendPeer, peer_command
-from cluster.demo.plan import Plan, planned
-from cluster.demo.processes import Processes
+from cluster.config.settings import IMPORT_PATH
 from cluster.lab.emulator import Emulator
-from cluster.settings import IMPORT_PATH
+from cluster.lab.stack import startup
+from cluster.lab.stack.backend_peer import BackendPeer, peer_command
+from cluster.lab.stack.livekit_server import find_livekit_server
+from cluster.lab.stack.plan import Plan, planned
+from cluster.lab.stack.processes import Processes
 from tests.acceptance.facts import Facts
 from tests.acceptance.livekit_server import LiveKit
 
 ROOT = Path(__file__).parents[2]
 # A try after another for Ray, then the rest.
-START_TIMEOUT_S = 2 * stage.START_TIMEOUT_S
+START_TIMEOUT_S = 2 * startup.START_TIMEOUT_S
 STOP_TIMEOUT_S = 60
 MOST_TOLD = 20_000
 """How many characters of what a stack said belong into an error."""
 # Ten times as fast as the vendors: the tests ask for what happens, not for how long it takes.
-FAST: stage.Args = {"simulation": {"seed": 7, "speed": 10.0}}
+FAST: startup.Args = {"simulation": {"seed": 7, "speed": 10.0}}
 SLOTS = 24
 ONE = {"min_replicas": 1, "max_replicas": 1}
 # Whoever floods meets one replica: another that starts meanwhile would take its time and its slots.
-SPEAKING: stage.Args = {
+SPEAKING: startup.Args = {
     "rooms": {"heartbeat_every_s": 1},
     "scaling": {name: ONE for name in ("router", "vision", "llm", "embeddings")},
     "fairness": {"slots": SLOTS},
@@ -110,7 +110,7 @@ Passages = Sequence[Mapping[str, str]]
 @contextmanager
 def running_stack(
     parts: str = "all",
-    args: stage.Args | None = None,
+    args: startup.Args | None = None,
     import_path: str | None = None,
     environment: Mapping[str, str] | None = None,
     passages: Passages = (),
@@ -200,17 +200,19 @@ async def _start_backend(plan: Plan, processes: Processes, passages: Passages) -
 
 
 async def _run(
-    plan: Plan, parts: str, import_path: str, args: stage.Args, environment: dict[str, str], passages: Passages
+    plan: Plan, parts: str, import_path: str, args: startup.Args, environment: dict[str, str], passages: Passages
 ) -> None:
     async with Processes(plan.directory / "logs") as processes:
         try:
             peer = await _start_backend(plan, processes, passages)
             async with asyncio.timeout(START_TIMEOUT_S), asyncio.TaskGroup() as group:
-                ray = await stage.start_ray(plan, processes)
-                group.create_task(stage.start_app(plan, processes, peer, ray, args, import_path))
+                ray = await startup.start_ray(plan, processes)
+                group.create_task(startup.start_app(plan, processes, peer, ray, args, import_path))
                 if parts == "all":
-                    await stage.start_livekit(plan, await asyncio.to_thread(find_livekit_server, plan.root), processes)
-                    group.create_task(stage.start_agent(plan, processes, environment))
+                    await startup.start_livekit(
+                        plan, await asyncio.to_thread(find_livekit_server, plan.root), processes
+                    )
+                    group.create_task(startup.start_agent(plan, processes, environment))
         except BaseException:
             for log in sorted(processes.logs.glob("*.log")):
                 print(f"== the end of {log.name}\n{processes.tail(log.stem)}", file=sys.stderr)

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 
 from livekit import rtc
 
-from cluster.demo.vowels import RATE_HZ, silence, speech
+from cluster.lab.demo.speech_synth import RATE_HZ, silence, speech
 from room_agent.conversation.transcription import TO, TOPIC
 from tests.acceptance.livekit_server import LiveKit
 from tests.acceptance.seat import AGENTS, FRAME_MS, Seat, Text, seated

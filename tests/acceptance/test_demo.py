@@ -16,10 +16,10 @@ import psutil
 import pytest
 from PIL import Image
 
-from cluster.demo.plan import VOICE_ROOM, demo_rooms
-from cluster.demo.ports import free_ports
-from cluster.demo.ray_node import ray_environment, write_config
-from cluster.loadtest import record
+from cluster.lab.results import record
+from cluster.lab.stack.plan import VOICE_ROOM, demo_rooms
+from cluster.lab.stack.ports import free_ports
+from cluster.lab.stack.ray_node import ray_environment, write_config
 
 ROOT = Path(__file__).parents[2]
 BIN = Path(sys.executable).parent

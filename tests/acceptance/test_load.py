@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from cluster.loadtest import record
+from cluster.lab.results import record
 from tests.integration.load_app import children, ended, loading, scenario
 
 PATIENCE_S = 300

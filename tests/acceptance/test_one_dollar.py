@@ -8,7 +8,7 @@ from typing import Any
 import openai
 import pytest
 
-from cluster.demo.reconcile import journal_totals
+from cluster.costs.reconcile import journal_totals
 from tests.acceptance.stack import Stack, eventually
 from tests.integration.conftest import FRAME_HEADERS
 from tests.integration.world import jpeg

@@ -23,7 +23,7 @@ TIMEOUT_S = 60.0
 @asynccontextmanager
 async def publisher(url: str, tokens: dict[str, str], rooms: str = ROOM) -> AsyncIterator[asyncio.subprocess.Process]:
     """Run a publisher in a group of its own, of which nothing may be left."""
-    command = ["-m", "cluster.demo.publisher", "--url", url, "--rooms", rooms, "--tokens-stdin"]
+    command = ["-m", "cluster.lab.stack.screen_publisher", "--url", url, "--rooms", rooms, "--tokens-stdin"]
     pipe = asyncio.subprocess.PIPE
     process = await asyncio.create_subprocess_exec(
         sys.executable, *command, stdin=pipe, stdout=pipe, stderr=pipe, start_new_session=True

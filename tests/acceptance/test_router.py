@@ -22,9 +22,9 @@ import pytest
 from livekit.agents import llm
 from livekit.plugins import openai as livekit_openai
 
-from cluster.demo.peer import install
 from cluster.lab.emulator import Emulator, Fault, Pace, Seen
 from cluster.lab.emulator.core.content import catalogue_row
+from cluster.lab.stack.backend_peer import install
 from routing.catalogue import load_catalogue
 from routing.messages import Usage
 from tests.acceptance.callers import Reply, ask, steadily

@@ -9,7 +9,7 @@ from contextlib import asynccontextmanager
 import pytest
 from livekit import rtc
 
-from cluster.demo.vowels import speech
+from cluster.lab.demo.speech_synth import speech
 from room_agent.core.participants import LEFT_S
 from tests.acceptance.livekit_server import LiveKit
 from tests.acceptance.stack import eventually

@@ -15,7 +15,7 @@ from urllib.parse import urlsplit
 import psutil
 import pytest
 
-from cluster.demo.speech_books import Book, backend_book
+from cluster.costs.speech_books import Book, backend_book
 from cluster.lab.emulator import Emulator, Fault
 from cluster.lab.emulator.core.content import Turn
 from cluster.lab.emulator.engines import Senses

@@ -10,8 +10,8 @@ from urllib.parse import urlsplit
 import psutil
 import pytest
 
-from cluster.demo.processes import Processes
 from cluster.lab.emulator import Emulator
+from cluster.lab.stack.processes import Processes
 from room_agent.admission import REGISTERED
 from tests.acceptance.livekit_server import LiveKit
 from tests.acceptance.meeting import dispatch

@@ -8,7 +8,7 @@ import json
 
 from livekit import api
 
-from cluster.demo.vowels import speech
+from cluster.lab.demo.speech_synth import speech
 from tests.acceptance.livekit_server import LiveKit
 from tests.acceptance.stack import eventually
 from tests.acceptance.talking import Talker, joined

@@ -7,7 +7,7 @@ import asyncio
 import pytest
 from livekit import rtc
 
-from cluster.demo.vowels import silence
+from cluster.lab.demo.speech_synth import silence
 from tests.acceptance.livekit_server import LiveKit
 from tests.acceptance.stack import eventually
 from tests.acceptance.talking import joined

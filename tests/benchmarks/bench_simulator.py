@@ -9,12 +9,12 @@ from pathlib import Path
 
 from rich.console import Console
 
-from cluster.autoscaling.assumptions import Assumptions
-from cluster.autoscaling.experiment import Experiment, simulate
-from cluster.config_file import check_file
-from cluster.loadtest.record import Run
-from cluster.loadtest.scenario import load_scenario
-from cluster.loadtest.takes import takes_of
+from cluster.config.validate import check_file
+from cluster.lab.results.record import Run
+from cluster.lab.scenario.recorded_screens import takes_of
+from cluster.lab.scenario.scenario import load_scenario
+from cluster.lab.simulator.assumptions import Assumptions
+from cluster.lab.simulator.experiment import Experiment, simulate
 from tests.benchmarks.machine import busy
 
 ROOT = Path(__file__).parents[2]

@@ -26,7 +26,7 @@ import uvicorn
 from rich.console import Console
 from rich.table import Table
 
-from cluster.demo.vowels import silence, speech
+from cluster.lab.demo.speech_synth import silence, speech
 from cluster.lab.emulator import Emulator, House
 from cluster.lab.emulator.core.engines import Senses
 from deployments.common.settings import VendorSettings

@@ -18,7 +18,7 @@ from pathlib import Path
 
 import yaml
 
-from cluster.demo.ports import free_ports
+from cluster.lab.stack.ports import free_ports
 from tests.benchmarks.cores import Pids, family
 
 VERSION = "1.108.7"

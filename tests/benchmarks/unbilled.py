@@ -8,7 +8,7 @@ from typing import Any
 from ray.serve import Application
 
 from cluster import app
-from cluster.backend.connect import CachedDirectory
+from cluster.backend.factory import CachedDirectory
 from routing.messages import Intent, RoomBeat, Settlement, TenantTotals
 
 

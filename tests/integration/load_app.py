@@ -19,7 +19,7 @@ from deployments.routes import build_routes
 from tests.integration.world import KEYS, TENANTS, JournalWorld, Tenants, gateway_in_process
 
 ROOT = Path(__file__).parents[2]
-COMMAND = (sys.executable, "-c", "from cluster.cli import main; main()", "load")
+COMMAND = (sys.executable, "-c", "from cluster.cli.main import main; main()", "load")
 PATIENCE_S = 300.0
 
 

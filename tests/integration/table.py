@@ -11,7 +11,7 @@ from typing import Any
 
 from livekit import rtc
 
-from cluster.demo.vowels import RATE_HZ
+from cluster.lab.demo.speech_synth import RATE_HZ
 from cluster.lab.emulator import Emulator
 from room_agent.audio.microphone import Microphone
 from room_agent.audio.plugins import ears

@@ -12,9 +12,9 @@ from typing import Any
 import pytest
 
 from cluster.backend.base import Backend
-from cluster.backend.local import LocalBackend
+from cluster.backend.sqlite import LocalBackend
 from cluster.backend.trpc import ROWS_A_BATCH, TrpcBackend
-from cluster.demo.peer import BackendPeer
+from cluster.lab.stack.backend_peer import BackendPeer
 from routing.errors import BackendRefused, BackendUnavailable, TenantUnknown
 from routing.messages import FlushRow, Passage, Tenant
 from tests.peers.backend import running_backend

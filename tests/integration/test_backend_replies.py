@@ -10,9 +10,9 @@ from typing import Any
 
 import pytest
 
-from cluster.backend.replies import TrpcError
-from cluster.backend.tenants import TenantCache
+from cluster.backend.tenant_cache import TenantCache
 from cluster.backend.trpc import TrpcBackend
+from cluster.backend.trpc_response import TrpcError
 from routing.errors import BackendError, BackendRefused, BackendUnavailable
 from tests.integration.crooked import Crooked, crooked
 from tests.integration.test_backend_contract import row

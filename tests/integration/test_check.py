@@ -17,10 +17,10 @@ import yaml
 from rich.console import Console
 from typer.testing import CliRunner
 
-from cluster.check import Checked, check_vendors, show
-from cluster.cli import app
+from cluster.check.command import Checked, check_vendors, show
+from cluster.cli.main import app
+from cluster.config.settings import AppSettings, parse_settings
 from cluster.lab.emulator import Emulator, Fault, House
-from cluster.settings import AppSettings, parse_settings
 from deployments.common.settings import VendorSettings
 from room_agent.core.settings import AgentSettings
 from routing.catalogue import load_catalogue

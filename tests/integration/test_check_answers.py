@@ -11,12 +11,12 @@ import pytest
 import yaml
 from aiohttp import web
 
-from cluster.check import Checked, check_vendors
-from cluster.check_account import Account, Ask
-from cluster.check_vendors import load
-from cluster.cli import main
+from cluster.check.command import Checked, check_vendors
+from cluster.check.model_probes import load
+from cluster.check.types import Account, Ask
+from cluster.cli.main import main
+from cluster.config.settings import parse_settings
 from cluster.lab.emulator import Emulator, Fault
-from cluster.settings import parse_settings
 from deployments.common.settings import VendorSettings
 from tests.contract.speech import serving
 from tests.integration.test_check import KEYS, SPEECH_URLS, VENDORS, document, run, settings, told
@@ -114,7 +114,7 @@ async def test_the_first_answer_does_not_wait_for_the_other_vendors_clients(monk
 
     async with Emulator().running() as emulator:
         await check_vendors(settings(emulator), told(emulator.base_urls()))
-        monkeypatch.setattr("cluster.check.load", slow)
+        monkeypatch.setattr("cluster.check.command.load", slow)
         found = await check_vendors(settings(emulator), told(emulator.base_urls()))
     assert all(one.latency_ms is not None and one.latency_ms < 1_000 for one in found)
 

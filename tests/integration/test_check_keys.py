@@ -9,10 +9,10 @@ from typing import Any
 import pytest
 import yaml
 
-from cluster.check import check_vendors
-from cluster.cli import main
+from cluster.check.command import check_vendors
+from cluster.cli.main import main
+from cluster.config.settings import parse_settings
 from cluster.lab.emulator import Emulator
-from cluster.settings import parse_settings
 from tests.integration.test_check import KEYS, VENDORS, document, run, told
 
 PASTED = {

@@ -8,10 +8,10 @@ from typing import Any
 import pytest
 from aiohttp import web
 
-from cluster.check import Checked, check_vendors
+from cluster.check.command import Checked, check_vendors
+from cluster.config.settings import parse_settings
 from cluster.lab.emulator import Emulator, Fault, House
 from cluster.lab.emulator.speech.elevenlabs import LEGACY_VOICES, elevenlabs_routes
-from cluster.settings import parse_settings
 from tests.contract.speech import serving
 from tests.integration.test_check import KEYS, VENDORS, VOICE, document, told
 

@@ -9,7 +9,7 @@ import pytest
 from livekit import rtc
 from livekit.agents.vad import VADEventType
 
-from cluster.demo.vowels import RATE_HZ, speech
+from cluster.lab.demo.speech_synth import RATE_HZ, speech
 from room_agent.audio.level import BLOCK_S
 from room_agent.audio.pcm import WINDOW_S
 from room_agent.audio.vad import Detector

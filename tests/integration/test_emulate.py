@@ -21,7 +21,7 @@ VENDORS = ["openai", "anthropic", "gemini", "voyage", "deepgram", "elevenlabs"]
 
 
 def start(*options: str, **environment: str) -> subprocess.Popen[str]:
-    command = [sys.executable, "-c", "from cluster.cli import main; main()", "emulate", *options]
+    command = [sys.executable, "-c", "from cluster.cli.main import main; main()", "emulate", *options]
     pipe, whole = subprocess.PIPE, {**os.environ, **environment}
     return subprocess.Popen(command, cwd=ROOT, env=whole, stdout=pipe, stderr=pipe, text=True)
 

@@ -17,9 +17,9 @@ import pytest
 from structlog.testing import capture_logs
 
 from cluster.backend.base import Backend
-from cluster.backend.local import LocalBackend
-from cluster.backend.replies import MAX_REPLY_BYTES
+from cluster.backend.sqlite import LocalBackend
 from cluster.backend.trpc import TrpcBackend
+from cluster.backend.trpc_response import MAX_REPLY_BYTES
 from cluster.lab.emulator import Emulator, Fault
 from deployments.common.settings import EmbeddingsSettings, KnowledgeSettings, VendorSettings
 from deployments.routes import build_routes

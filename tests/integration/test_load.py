@@ -10,7 +10,7 @@ import psutil
 import pyarrow.compute as pc
 import pytest
 
-from cluster.loadtest import record
+from cluster.lab.results import record
 from tests.integration.load_app import PATIENCE_S, children, ended, load_app, loading, scenario
 
 

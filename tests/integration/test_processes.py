@@ -9,7 +9,7 @@ from pathlib import Path
 import psutil
 import pytest
 
-from cluster.demo.processes import Processes, StartFailed
+from cluster.lab.stack.processes import Processes, StartFailed
 
 SLEEPS = [sys.executable, "-c", "import time; time.sleep(600)"]
 LEAVES_ONE = (

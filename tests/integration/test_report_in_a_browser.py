@@ -13,9 +13,9 @@ import pytest
 from PIL import Image, ImageStat
 from pypdf import PdfReader
 
-from cluster.loadtest import comparison, report
-from cluster.loadtest.page import Page, Picture, Section, write_page
-from cluster.loadtest.palette import PAPER, contrast
+from cluster.lab.report import comparison, report
+from cluster.lab.report.page import Page, Picture, Section, write_page
+from cluster.lab.report.palette import PAPER, contrast
 from routing.errors import ConfigurationError
 from tests.browser import Opened, find_chromium, opened
 from tests.unit.cluster import runs

@@ -12,7 +12,7 @@ import jwt
 import pytest
 from PIL import Image
 
-from cluster.rooms import SILENT_S
+from cluster.rooms.registry import SILENT_S
 from deployments.api.auth import ISSUER
 from deployments.api.jpeg import inspect_jpeg
 from tests.integration.conftest import FRAME_HEADERS, Bearer

@@ -7,7 +7,7 @@ from collections.abc import AsyncIterator
 import numpy as np
 import pytest
 
-from cluster.demo.vowels import silence, speech
+from cluster.lab.demo.speech_synth import silence, speech
 from cluster.lab.emulator import Emulator, Fault
 from tests.integration.table import listening
 

@@ -13,8 +13,8 @@ from typing import Any
 import httpx
 import pytest
 
-from cluster.costs.client import CostOutbox
-from cluster.costs.recorder import Entry, Receipt
+from cluster.aggregator.outbox import CostOutbox
+from cluster.costs.commit_log import Entry, Receipt
 from cluster.lab.emulator import Emulator
 from deployments.api.auth import issue_token, sign
 from deployments.common.settings import SimulationSettings, VendorSettings

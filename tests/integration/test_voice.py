@@ -11,7 +11,7 @@ import pytest
 from livekit import rtc
 from livekit.agents import APIConnectOptions
 
-from cluster.demo.vowels import RATE_HZ, silence, speech
+from cluster.lab.demo.speech_synth import RATE_HZ, silence, speech
 from cluster.lab.emulator import Emulator, Fault
 from room_agent.audio.plugins import voices
 from room_agent.audio.stt_stream import Ear as Stream

@@ -15,9 +15,9 @@ from typing import Any
 import uvicorn
 from PIL import Image, ImageDraw
 
+from cluster.costs.commit_log import Recorder
 from cluster.costs.journal import Journal
-from cluster.costs.recorder import Recorder
-from cluster.rooms import RoomBook
+from cluster.rooms.registry import RoomBook
 from deployments.api.auth import Keys
 from deployments.common.settings import (
     EmbeddingsSettings,

@@ -104,7 +104,7 @@ def main() -> None:
     from ray.cluster_utils import Cluster
 
     from cluster.app import build
-    from cluster.demo.ports import free_ports
+    from cluster.lab.stack.ports import free_ports
 
     directory, (port,) = Path(sys.argv[1]), free_ports(1)
     # The head has room for all but the replicas that must be elsewhere.

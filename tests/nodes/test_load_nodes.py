@@ -10,9 +10,9 @@ from pathlib import Path
 import pytest
 import yaml
 
-from cluster.demo import ray_node
-from cluster.keys import AGENT
-from cluster.loadtest import record
+from cluster.config.keys import AGENT
+from cluster.lab.results import record
+from cluster.lab.stack import ray_node
 from tests.integration.load_app import ended, loading
 from tests.nodes.cluster import KEYS, ROOT, three_nodes
 

@@ -8,7 +8,7 @@ from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import Literal
 
-from cluster.demo.peer import BackendPeer, peer_command
+from cluster.lab.stack.backend_peer import BackendPeer, peer_command
 
 ROOT = Path(__file__).parents[2]
 

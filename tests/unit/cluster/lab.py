@@ -7,12 +7,12 @@ from typing import Any
 
 import numpy as np
 
-from cluster.autoscaling.experiment import Experiment
-from cluster.autoscaling.overrides import overridden
-from cluster.config_file import check_file
-from cluster.loadtest.arrivals import TAKES
-from cluster.loadtest.scenario import Scenario
-from cluster.loadtest.takes import Takes
+from cluster.config.validate import check_file
+from cluster.lab.scenario.arrivals import TAKES
+from cluster.lab.scenario.recorded_screens import Takes
+from cluster.lab.scenario.scenario import Scenario
+from cluster.lab.simulator.experiment import Experiment
+from cluster.lab.simulator.overrides import overridden
 
 ROOT = Path(__file__).parents[3]
 SAMPLES = 60

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import Any
 
-from cluster.costs.recorder import Recorder
+from cluster.costs.commit_log import Recorder
 from routing.messages import FlushRow, Intent, Outcome, Settlement, Usage
 
 

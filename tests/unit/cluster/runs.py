@@ -6,8 +6,8 @@ import math
 from dataclasses import replace
 from typing import Any
 
-from cluster.loadtest import record
-from cluster.loadtest.record import Machine, Run, Summary, Totals, Verdict, table
+from cluster.lab.results import record
+from cluster.lab.results.record import Machine, Run, Summary, Totals, Verdict, table
 
 LENGTH_S = 180
 DEPLOYMENTS = ("router", "vision", "llm")

@@ -8,8 +8,8 @@ from typing import Any
 import numpy as np
 import pytest
 
-from cluster.loadtest.arrivals import Rooms, draw_rooms
-from cluster.loadtest.scenario import Scenario
+from cluster.lab.scenario.arrivals import Rooms, draw_rooms
+from cluster.lab.scenario.scenario import Scenario
 
 
 def drawn(arrivals: dict[str, Any], directory: Path = Path(), **more: Any) -> Rooms:

@@ -7,7 +7,7 @@ from collections import Counter
 
 import pytest
 
-from cluster.beats import Beats
+from cluster.rooms.heartbeat_batcher import Beats
 from routing.errors import CostsUnavailable
 from routing.messages import RoomBeat
 

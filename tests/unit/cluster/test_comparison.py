@@ -9,9 +9,10 @@ from pathlib import Path
 from rich.console import Console
 from typer.testing import CliRunner
 
-from cluster.cli import app
-from cluster.loadtest import comparison, record
-from cluster.loadtest.page import Page
+from cluster.cli.main import app
+from cluster.lab.report import comparison
+from cluster.lab.report.page import Page
+from cluster.lab.results import record
 from tests.unit.cluster import runs
 
 

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 import yaml
 
-from cluster.demo.livekit import find_livekit_server, livekit_config
+from cluster.lab.stack.livekit_server import find_livekit_server, livekit_config
 from routing.errors import ConfigurationError
 
 SECRET = "a secret of more than thirty-two bytes"

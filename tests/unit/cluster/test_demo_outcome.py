@@ -9,17 +9,17 @@ from typing import Any
 
 from PIL import Image
 
-from cluster.config_file import check_file
+from cluster.config.validate import check_file
 from cluster.costs.journal import Journal
-from cluster.demo import chapters
-from cluster.demo.outcome import FrameCosts, Shown, demo_run, frame_costs
-from cluster.demo.plan import VOICE_ROOM
-from cluster.demo.reconcile import Reconciled
-from cluster.demo.samples import Sample, latency_rows, traffic_rows
-from cluster.demo.sheet import SheetFrame
-from cluster.demo.speech_books import SpeechRow
-from cluster.loadtest import record
-from cluster.loadtest.record import Run
+from cluster.costs.reconcile import Reconciled
+from cluster.costs.speech_books import SpeechRow
+from cluster.lab.demo import report_sections
+from cluster.lab.demo.contact_sheet import SheetFrame
+from cluster.lab.demo.outcome import FrameCosts, Shown, demo_run, frame_costs
+from cluster.lab.demo.samples import Sample, latency_rows, traffic_rows
+from cluster.lab.results import record
+from cluster.lab.results.record import Run
+from cluster.lab.stack.plan import VOICE_ROOM
 from routing.messages import Usage
 from tests.unit.cluster.money import intent, settlement
 
@@ -116,13 +116,13 @@ def test_the_bill_is_told_to_the_nano_dollar_and_a_difference_is_called_that() -
         journal_nanousd=5,
         backend_nanousd=5,
     )
-    section = chapters.bill([Reconciled("acme", 1_234_567_891, 1_234_567_891)], [speech], left_open=2)
+    section = report_sections.bill([Reconciled("acme", 1_234_567_891, 1_234_567_891)], [speech], left_open=2)
     assert section.grids[0].rows == (("acme", "$1.234567891", "$1.234567891", "equal"),)
     assert section.grids[1].rows[0][-1] == "DIFFERENT" and "2 attempts were never settled" in section.texts[0]
 
 
 def test_what_was_dropped_is_told_by_room() -> None:
-    section = chapters.dropped({"b": {}, "a": {"frames_seen": 40, "frames_repeated": 30, "frames_kept": 10}})
+    section = report_sections.dropped({"b": {}, "a": {"frames_seen": 40, "frames_repeated": 30, "frames_kept": 10}})
     assert section.grids[0].rows == (
         ("a", "40", "30", "75 %", "10", "0", "0"),
         ("b", "0", "0", "not known", "0", "0", "0"),
@@ -132,7 +132,7 @@ def test_what_was_dropped_is_told_by_room() -> None:
 def test_a_kept_frame_is_shown_small_with_its_reason_its_price_and_how_long_it_stood() -> None:
     out = io.BytesIO()
     Image.new("RGB", (1_024, 576), "teal").save(out, "JPEG")
-    section = chapters.kept("room", [frame(1.0, jpeg=out.getvalue()), frame(4.5, jpeg=b"no jpeg")], end_s=10.0)
+    section = report_sections.kept("room", [frame(1.0, jpeg=out.getvalue()), frame(4.5, jpeg=b"no jpeg")], end_s=10.0)
     whole, broken = section.pictures
     assert whole.lines == (
         "00:01.0 scene changed",

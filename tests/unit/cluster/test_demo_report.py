@@ -10,9 +10,9 @@ from typing import Any
 from PIL import Image
 from rich.console import Console
 
-from cluster.demo import table
-from cluster.demo.report import read_frames, write_report
-from cluster.loadtest import record
+from cluster.lab.demo import live_table
+from cluster.lab.demo.results import read_frames, write_report
+from cluster.lab.results import record
 from tests.unit.cluster import runs
 
 ROOM = "tenant_acme_demo-1"
@@ -28,7 +28,7 @@ USAGE: dict[str, Any] = {
 def shown(usages: dict[str, Any], width: int = 80) -> list[list[str]]:
     """Return the words of each line of the table on a terminal of this width."""
     console = Console(width=width, record=True, file=io.StringIO())
-    console.print(table.draw(usages, left_s=12.4))
+    console.print(live_table.draw(usages, left_s=12.4))
     return [line.split() for line in console.export_text().splitlines()]
 
 

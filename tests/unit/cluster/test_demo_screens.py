@@ -7,7 +7,7 @@ import numpy.typing as npt
 import pytest
 from PIL import Image
 
-from cluster.demo.screens import I420, SCRIPT, SCRIPT_S, Scene, ScreenScript
+from cluster.lab.scenario.synthetic_screens import I420, SCRIPT, SCRIPT_S, Scene, ScreenScript
 
 LUMA = 1280 * 720
 

@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 from PIL import Image
 
-from cluster.demo.sheet import SIMULATED, SheetFrame, caption, header, write_sheet
+from cluster.lab.demo.contact_sheet import SIMULATED, SheetFrame, caption, header, write_sheet
 
 
 def jpeg(colour: tuple[int, int, int]) -> bytes:

@@ -11,15 +11,15 @@ from typing import Any
 import pytest
 from rich.console import Console
 
+from cluster.costs.commit_log import Recorder
 from cluster.costs.journal import Journal
-from cluster.costs.recorder import Recorder
-from cluster.demo import table
-from cluster.demo.conclusion import Run, conclude
-from cluster.demo.plan import VOICE_ROOM, planned
-from cluster.demo.samples import Sample
-from cluster.demo.speech_books import Book, backend_book, compare, journal_book, vendor_units
-from cluster.demo.voice_room import EmulatorFailed, conversation, emulator_journal
-from cluster.demo.vowels import RATE_HZ, silence, speech
+from cluster.costs.speech_books import Book, backend_book, compare, journal_book, vendor_units
+from cluster.lab.demo import live_table
+from cluster.lab.demo.samples import Sample
+from cluster.lab.demo.speech_synth import RATE_HZ, silence, speech
+from cluster.lab.demo.summary import Run, conclude
+from cluster.lab.demo.voice_room import EmulatorFailed, conversation, emulator_journal
+from cluster.lab.stack.plan import VOICE_ROOM, planned
 from routing.messages import Usage
 from tests.unit.cluster.money import intent, settlement
 
@@ -50,7 +50,7 @@ def book(audio_ms: int = 1_500, nanousd: int = 90) -> Book:
 
 def test_the_table_shows_the_voice_room_by_itself() -> None:
     console = Console(width=80, record=True, file=io.StringIO())
-    console.print(table.draw(USAGES, left_s=12.4))
+    console.print(live_table.draw(USAGES, left_s=12.4))
     lines = [line.split() for line in console.export_text().splitlines()]
     assert [line for line in lines if VOICE_ROOM in line] == [[VOICE_ROOM, "5", "4", "3", "702", "1204"]]
 

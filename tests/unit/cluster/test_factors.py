@@ -7,8 +7,8 @@ from dataclasses import replace
 
 import pytest
 
-from cluster.loadtest import record
-from cluster.loadtest.factors import Frames, StrongFrame, mean_tokens, price_note, strong_frame, tenant_row
+from cluster.lab.results import record
+from cluster.lab.results.savings import Frames, StrongFrame, mean_tokens, price_note, strong_frame, tenant_row
 from deployments.common.settings import VisionSettings
 from routing.catalogue import load_catalogue, text_tokens
 from routing.errors import UnknownModel

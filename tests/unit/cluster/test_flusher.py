@@ -8,9 +8,9 @@ from pathlib import Path
 
 import pytest
 
+from cluster.costs.commit_log import Recorder
 from cluster.costs.flusher import ROWS_A_CALL, Flusher
 from cluster.costs.journal import Journal
-from cluster.costs.recorder import Recorder
 from routing.errors import BackendUnavailable
 from tests.unit.cluster.money import BackendInMemory, intent, spend
 

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from cluster.keys import ADMIN, AGENT, SECRET, find_keys, read_keys_file
+from cluster.config.keys import ADMIN, AGENT, SECRET, find_keys, read_keys_file
 from routing.errors import ConfigurationError
 
 WHOLE = {AGENT: "agent-key-0123456789,agent-key-next-one-1", ADMIN: "admin-key-0123456789", SECRET: "s" * 32}

@@ -10,11 +10,11 @@ from pathlib import Path
 import pytest
 from structlog.testing import capture_logs
 
-from cluster.costs.client import CostOutbox
-from cluster.costs.frames import BadFrame, Frames, framed, pack_entries, unpack_entries
+from cluster.aggregator.frames import BadFrame, Frames, framed, pack_entries, unpack_entries
+from cluster.aggregator.outbox import CostOutbox
+from cluster.aggregator.transport import FIRST_RETRY_S, Address, CostLine, LineServer
+from cluster.costs.commit_log import Entry, Receipt, Recorder
 from cluster.costs.journal import Journal
-from cluster.costs.line import FIRST_RETRY_S, Address, CostLine, LineServer
-from cluster.costs.recorder import Entry, Receipt, Recorder
 from routing.errors import BudgetExceeded, CostsUnavailable
 from routing.messages import Outcome, Usage
 from tests.unit.cluster.money import intent, settlement

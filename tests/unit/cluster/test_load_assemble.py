@@ -8,14 +8,14 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from cluster.config_file import check_file
-from cluster.loadtest import record
-from cluster.loadtest.arrivals import draw_rooms
-from cluster.loadtest.assemble import Driven, Told, run_of
-from cluster.loadtest.driver import Destination, split
-from cluster.loadtest.sampling import Watched
-from cluster.loadtest.scenario import Scenario
-from cluster.loadtest.tally import Counted, Outcome, Tally, Timed, joined, summed
+from cluster.config.validate import check_file
+from cluster.lab.load.local_shards import Destination, split
+from cluster.lab.load.prometheus import Watched
+from cluster.lab.load.results import Driven, Told, run_of
+from cluster.lab.load.tally import Counted, Outcome, Tally, Timed, joined, summed
+from cluster.lab.results import record
+from cluster.lab.scenario.arrivals import draw_rooms
+from cluster.lab.scenario.scenario import Scenario
 
 ROOT = Path(__file__).parents[3]
 SCENARIO = Scenario.model_validate(

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import pytest
 
-from cluster.loadtest.faults import changes, planned
-from cluster.loadtest.find_max import find_max
-from cluster.loadtest.sampling import Watched, read_sample
-from cluster.loadtest.scenario import VendorFault
+from cluster.lab.load.faults import changes, planned
+from cluster.lab.load.find_max import find_max
+from cluster.lab.load.prometheus import Watched, read_sample
+from cluster.lab.scenario.scenario import VendorFault
 
 
 @pytest.mark.parametrize(("limit", "found"), [(1_000, 1_000), (137, 137), (7, 7), (1, 1), (0, 0), (10**9, 20_000)])

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from cluster.loadtest.schedule import Beat, DueFrame, Exchange, Slot, own_s, question_times
+from cluster.lab.load.schedule import Beat, DueFrame, Exchange, Slot, own_s, question_times
 from room_agent.video.forward import KeptFrame
 
 

@@ -10,10 +10,11 @@ from pathlib import Path
 
 import pytest
 
-from cluster.loadtest import record, report
-from cluster.loadtest.costs import spent, together
-from cluster.loadtest.page import Page, Section, render, write_page
-from cluster.loadtest.record import table
+from cluster.lab.report import report
+from cluster.lab.report.cost_breakdown import spent, together
+from cluster.lab.report.page import Page, Section, render, write_page
+from cluster.lab.results import record
+from cluster.lab.results.record import table
 from tests.unit.cluster import runs
 
 

@@ -6,8 +6,8 @@ import asyncio
 
 import pytest
 
-from cluster.costs.client import CostOutbox
-from cluster.costs.recorder import Entry, Receipt
+from cluster.aggregator.outbox import CostOutbox
+from cluster.costs.commit_log import Entry, Receipt
 from routing.errors import BudgetExceeded, CostsUnavailable
 from routing.messages import Intent, Settlement
 from tests.unit.cluster.money import intent, settlement

@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 from structlog.testing import capture_logs
 
-from cluster.backend.passages import own_passages
+from cluster.backend.knowledge import own_passages
 
 SECRET = "the vault opens at noon"
 

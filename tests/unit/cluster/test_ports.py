@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from cluster.demo.ports import LOWEST_PORT, STRETCH, NoFreePort, Ports, candidates, free_block, free_ports, is_free
+from cluster.lab.stack.ports import LOWEST_PORT, STRETCH, NoFreePort, Ports, candidates, free_block, free_ports, is_free
 
 
 def test_a_free_port_can_be_bound_for_tcp_and_udp() -> None:
@@ -61,7 +61,7 @@ def test_two_who_start_at_once_are_given_different_ports_though_none_is_bound() 
 
 
 def test_another_process_is_given_none_of_the_ports_of_this_one() -> None:
-    ask = "from cluster.demo.ports import free_ports; print(*free_ports(50))"
+    ask = "from cluster.lab.stack.ports import free_ports; print(*free_ports(50))"
     mine = free_ports(50)
     told = subprocess.run([sys.executable, "-c", ask], capture_output=True, text=True, timeout=60, check=True)
     theirs = [int(port) for port in told.stdout.split()]
@@ -70,7 +70,7 @@ def test_another_process_is_given_none_of_the_ports_of_this_one() -> None:
 
 def test_what_a_process_held_is_given_to_others_once_it_has_ended() -> None:
     among = free_block(20)
-    taken = f"from cluster.demo.ports import claim; assert claim(range({among[0]}, {among[-1] + 1}))"
+    taken = f"from cluster.lab.stack.ports import claim; assert claim(range({among[0]}, {among[-1] + 1}))"
     subprocess.run([sys.executable, "-c", taken], timeout=60, check=True)
     assert Ports(among, stretch=20).block(20) == among
 

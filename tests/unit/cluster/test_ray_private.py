@@ -10,10 +10,10 @@ import ray.serve._private.autoscaling_state as ray_state
 import ray.serve.autoscaling_policy as ray_policy
 
 from cluster.app import autoscaling_config
-from cluster.autoscaling import ray_private
-from cluster.autoscaling.clock import VirtualClock
-from cluster.autoscaling.ray_private import RayAutoscaler, virtual_time
-from cluster.settings import ScalingSettings
+from cluster.config.settings import ScalingSettings
+from cluster.lab.simulator import ray_private
+from cluster.lab.simulator.ray_autoscaler import VirtualClock
+from cluster.lab.simulator.ray_private import RayAutoscaler, virtual_time
 from routing.errors import ConfigurationError
 
 CONFIG = autoscaling_config(

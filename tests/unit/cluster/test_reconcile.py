@@ -6,10 +6,10 @@ from pathlib import Path
 
 import pytest
 
+from cluster.costs.commit_log import Recorder
 from cluster.costs.journal import Journal
-from cluster.costs.recorder import Recorder
-from cluster.demo.reconcile import dollars, journal_totals, open_intents, reconcile
-from cluster.rooms import SILENT_S, RoomBook
+from cluster.costs.reconcile import dollars, journal_totals, open_intents, reconcile
+from cluster.rooms.registry import SILENT_S, RoomBook
 from routing.messages import RoomBeat
 from tests.unit.cluster.money import intent, spend
 

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from cluster.loadtest import record
+from cluster.lab.results import record
 from routing.errors import ConfigurationError
 
 TOTALS = record.Totals(

@@ -9,8 +9,8 @@ from pathlib import Path
 
 import pytest
 
+from cluster.costs.commit_log import MAX_WAITING, Recorder
 from cluster.costs.journal import Journal, JournalBusy
-from cluster.costs.recorder import MAX_WAITING, Recorder
 from routing.errors import BudgetExceeded, CostsUnavailable
 from routing.messages import Outcome
 from tests.unit.cluster.money import intent, settlement, spend

@@ -11,8 +11,7 @@ import pytest
 from rich.console import Console
 from typer.testing import CliRunner
 
-from cluster import models_report, route_eval_report
-from cluster.cli import app
+from cluster.cli.main import app, models, route_eval
 from routing.catalogue import load_catalogue
 from routing.errors import BadInput
 
@@ -30,7 +29,7 @@ def labels(tmp_path: Path) -> Path:
 
 
 def test_a_model_is_shown_with_its_price_its_last_day_and_its_successor() -> None:
-    rows = {row["model"]: row for row in models_report.report(load_catalogue(), DAY)}
+    rows = {row["model"]: row for row in models.report(load_catalogue(), DAY)}
     mini = rows["gpt-4o-mini"]
     assert mini["usd_per_million"] == {"input_tokens": 0.15, "output_tokens": 0.6, "cached_input_tokens": 0.075}
     assert (mini["vendor"], mini["tier"], mini["services"]) == ("openai", "simple", ["vision", "llm"])
@@ -40,7 +39,7 @@ def test_a_model_is_shown_with_its_price_its_last_day_and_its_successor() -> Non
 
 def test_the_table_has_a_line_for_every_model() -> None:
     out = io.StringIO()
-    models_report.show(load_catalogue(), DAY, Console(file=out, width=140), as_json=False)
+    models.show(load_catalogue(), DAY, Console(file=out, width=140), as_json=False)
     lines = out.getvalue().splitlines()
     for name in load_catalogue().models:
         assert sum(line.split()[:1] == [name] for line in lines) == 1, name
@@ -66,7 +65,7 @@ def test_route_eval_as_json_holds_every_measure(labels: Path) -> None:
 
 def test_the_table_of_route_eval_ranks_four_ways_and_tells_the_held_share(labels: Path) -> None:
     out = io.StringIO()
-    route_eval_report.show(route_eval_report.evaluate_file(labels, 0.3), Console(file=out, width=120), as_json=False)
+    route_eval.show(route_eval.evaluate_file(labels, 0.3), Console(file=out, width=120), as_json=False)
     firsts = [line.split()[0] for line in out.getvalue().splitlines() if line.split()]
     assert [name for name in firsts if name in ("scorer", "length", "random", "oracle")] == firsts[3:7]
     assert "with 30% to hold" in out.getvalue()
@@ -76,7 +75,7 @@ def test_a_file_that_cannot_be_used_is_an_error_of_ours(tmp_path: Path) -> None:
     file = tmp_path / "labels.csv"
     file.write_text("prompt,weak_correct,strong_correct\na,1,1\n", "utf-8")
     with pytest.raises(BadInput, match=r"labels\.csv: the strong model is right no more often"):
-        route_eval_report.evaluate_file(file, 0.3)
+        route_eval.evaluate_file(file, 0.3)
 
 
 def test_the_help_of_route_eval_states_its_measures() -> None:

@@ -8,9 +8,10 @@ from typing import Any
 import pytest
 from ray.serve.config import AutoscalingConfig, AutoscalingContext
 
+from cluster.aggregator.autoscaling_policy import RoomsAhead, imported_policy
 from cluster.app import autoscaling_config
-from cluster.autoscaling.policies import RoomsAhead, imported_policy
-from cluster.autoscaling.rooms_ahead import (
+from cluster.config.settings import ScalingSettings
+from cluster.rooms.forecast import (
     Deployment,
     Load,
     RoomsAheadSettings,
@@ -20,9 +21,8 @@ from cluster.autoscaling.rooms_ahead import (
     demand_ahead,
     learn,
 )
-from cluster.autoscaling.traffic import RoomTraffic
-from cluster.rooms import RoomBook
-from cluster.settings import ScalingSettings
+from cluster.rooms.rates import RoomTraffic
+from cluster.rooms.registry import RoomBook
 from routing.errors import ConfigurationError
 from routing.messages import RoomBeat
 
@@ -172,7 +172,7 @@ def test_what_was_learned_travels_in_serves_policy_state_and_its_loss_is_a_fresh
 
 
 @pytest.mark.parametrize(
-    "path", ["no.such.module:Policy", "cluster.autoscaling.policies:NoSuch", "cluster.rooms:SILENT_S"]
+    "path", ["no.such.module:Policy", "cluster.aggregator.autoscaling_policy:NoSuch", "cluster.rooms.registry:SILENT_S"]
 )
 def test_a_policy_that_does_not_import_is_named_before_anything_starts(path: str) -> None:
     with pytest.raises(ConfigurationError) as refused:

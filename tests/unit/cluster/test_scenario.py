@@ -6,8 +6,8 @@ from pathlib import Path
 
 import pytest
 
-from cluster.loadtest.arrivals import draw_rooms
-from cluster.loadtest.scenario import load_scenario, shipped_scenarios
+from cluster.lab.scenario.arrivals import draw_rooms
+from cluster.lab.scenario.scenario import load_scenario, shipped_scenarios
 from routing.errors import ConfigurationError
 
 GOOD = """\

@@ -11,8 +11,8 @@ import pytest
 import yaml
 
 from cluster.app import check
-from cluster.config_file import check_file
-from cluster.settings import parse_settings
+from cluster.config.settings import parse_settings
+from cluster.config.validate import check_file
 from routing.errors import ConfigurationError
 from routing.messages import Usage
 

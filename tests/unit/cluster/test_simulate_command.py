@@ -10,13 +10,13 @@ import pytest
 from pyarrow import parquet
 from rich.console import Console
 
-from cluster.autoscaling.command import Asked, read_experiment, run_simulation
-from cluster.autoscaling.comparison import compare, interval
-from cluster.autoscaling.experiment import simulate
-from cluster.autoscaling.overrides import overridden, parse_assignments, with_policy
-from cluster.autoscaling.sweep import Point, mark, parse_grid, save_sweep, sweep
-from cluster.autoscaling.validation import differences, measured, start_times, validate
-from cluster.loadtest import record
+from cluster.lab.results import record
+from cluster.lab.simulator.command import Asked, read_experiment, run_simulation
+from cluster.lab.simulator.comparison import compare, interval
+from cluster.lab.simulator.experiment import simulate
+from cluster.lab.simulator.overrides import overridden, parse_assignments, with_policy
+from cluster.lab.simulator.sweep import Point, mark, parse_grid, save_sweep, sweep
+from cluster.lab.simulator.validation import differences, measured, start_times, validate
 from routing.errors import ConfigurationError
 from tests.unit.cluster.lab import ROOT, experiment, screens
 

@@ -7,15 +7,15 @@ from typing import Any
 import numpy as np
 import pytest
 
-from cluster.autoscaling.assumptions import Assumptions
-from cluster.autoscaling.experiment import simulate
-from cluster.autoscaling.figures import Histogram
-from cluster.autoscaling.overrides import with_policy
-from cluster.autoscaling.pool import NONE, Pool, Requests
-from cluster.autoscaling.replicas import Replicas, start_speed
-from cluster.autoscaling.senders import Senders
-from cluster.loadtest.arrivals import Rooms
-from cluster.loadtest.record import Run
+from cluster.lab.results.record import Run
+from cluster.lab.scenario.arrivals import Rooms
+from cluster.lab.simulator.assumptions import Assumptions
+from cluster.lab.simulator.experiment import simulate
+from cluster.lab.simulator.metrics import Histogram
+from cluster.lab.simulator.overrides import with_policy
+from cluster.lab.simulator.replicas import Replicas, start_speed
+from cluster.lab.simulator.request_queue import NONE, Pool, Requests
+from cluster.lab.simulator.room_uploads import Senders
 from routing.errors import ConfigurationError
 from tests.unit.cluster.lab import KEPT_SHARE, experiment
 

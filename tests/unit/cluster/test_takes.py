@@ -8,10 +8,10 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from cluster.demo.screens import ScreenScript
-from cluster.loadtest.arrivals import TAKES
-from cluster.loadtest.scenario import RoomBehaviour
-from cluster.loadtest.takes import LAP_S, SCREEN_PX, Takes, draw_takes, script_of, takes_of
+from cluster.lab.scenario.arrivals import TAKES
+from cluster.lab.scenario.recorded_screens import LAP_S, SCREEN_PX, Takes, draw_takes, script_of, takes_of
+from cluster.lab.scenario.scenario import RoomBehaviour
+from cluster.lab.scenario.synthetic_screens import ScreenScript
 from deployments.api.schemas import parse_frame_headers
 from room_agent.frames.i420 import Planes
 from room_agent.video.frame_gate import FrameGate

@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 
 import pytest
 
-from cluster.backend.tenants import UNKNOWN_TTL_S, TenantCache
+from cluster.backend.tenant_cache import UNKNOWN_TTL_S, TenantCache
 from routing.errors import BackendUnavailable, TenantUnknown
 from routing.messages import Tenant
 

@@ -8,7 +8,7 @@ import pyarrow as pa
 import pytest
 from pyarrow import parquet
 
-from cluster.loadtest.trace import read_trace
+from cluster.lab.scenario.trace import read_trace
 from routing.errors import ConfigurationError
 
 

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import pytest
 
-from cluster.loadtest import words
-from cluster.loadtest.palette import COLOURS, INK, LINES, PANEL, PAPER, QUIET, contrast
+from cluster.lab.report import words
+from cluster.lab.report.palette import COLOURS, INK, LINES, PANEL, PAPER, QUIET, contrast
 
 
 @pytest.mark.parametrize(

@@ -1,0 +1,1 @@
+"""The cost aggregator actor and the client that each replica uses."""

@@ -1,0 +1,128 @@
+"""The policies that `args.scaling` can name, as Serve's controller runs them. The deciding is in `rooms_ahead`."""
+
+from __future__ import annotations
+
+import threading
+import time
+import weakref
+from collections.abc import Callable
+from dataclasses import replace
+from typing import Any, cast
+
+import ray
+from ray.serve.autoscaling_policy import default_autoscaling_policy
+from ray.serve.config import AutoscalingConfig, AutoscalingContext, AutoscalingPolicy
+
+from cluster.config.settings import ScalingSettings
+from cluster.rooms.forecast import (
+    Deployment,
+    Load,
+    RoomsAheadSettings,
+    RoomSignal,
+    Wanted,
+    decide,
+    learn,
+    requests_of_a_room,
+)
+from routing.errors import ConfigurationError
+
+ROOMS_AHEAD = "cluster.aggregator.autoscaling_policy:RoomsAhead"
+ANSWER_S = "rooms_ahead_answer_s"
+WHY = "why"
+
+Signals = Callable[[], RoomSignal | None]
+
+
+class RoomsAhead:
+    """Serve makes one for each deployment, in its controller, and calls it in its control loop: it never waits.
+
+    What it has learned travels in Serve's policy state. A controller that restarts loses that and the last signal:
+    until the next one comes Ray's policy decides, and nothing shrinks before a whole downscale_delay_s has passed.
+    """
+
+    def __init__(self, deployment: Deployment, settings: dict[str, Any], signals: Signals | None = None) -> None:
+        self._deployment = deployment
+        self._settings = RoomsAheadSettings.model_validate(settings)
+        self._signals = signals or RoomWatch(self._settings.poll_every_s)
+
+    def __call__(self, ctx: AutoscalingContext) -> tuple[float, dict[str, Any]]:
+        signal, config = self._signals(), cast(AutoscalingConfig, ctx.config)
+        load = Load(
+            target_replicas=ctx.target_num_replicas,
+            ongoing=ctx.total_num_requests or 0.0,
+            queued=ctx.total_queued_requests or 0.0,
+            target_ongoing=config.get_target_ongoing_requests(),
+        )
+        answer_s = self._answer_s(ctx, signal, load)
+        ray_wants, _ = default_autoscaling_policy(ctx)
+        wanted: Wanted = decide(signal, self._deployment, load, answer_s, ray_wants, self._settings)
+        return wanted.replicas, {ANSWER_S: answer_s, WHY: wanted.why}
+
+    def _answer_s(self, ctx: AutoscalingContext, signal: RoomSignal | None, load: Load) -> float:
+        known: float = (ctx.policy_state or {}).get(ANSWER_S, self._settings.answer_s)
+        if signal is None or signal.age_s > self._settings.stale_s:
+            return known
+        a_room = requests_of_a_room(signal, self._deployment, self._settings)
+        return known if a_room is None else learn(known, load, a_room * signal.open_rooms)
+
+
+class RoomWatch:
+    """Asks the aggregator for its signal, again and again, in a thread of its own; the last one is there at once."""
+
+    def __init__(self, every_s: float) -> None:
+        self._last: list[tuple[float, RoomSignal]] = []
+        self._stop = threading.Event()
+        thread = threading.Thread(target=_watch, args=(self._last, self._stop, every_s), daemon=True, name="room-watch")
+        thread.start()
+        # Serve drops a policy without a word when its configuration changes; its thread goes with it.
+        weakref.finalize(self, self._stop.set)
+
+    def __call__(self) -> RoomSignal | None:
+        if not self._last:
+            return None
+        heard_at_s, signal = self._last[0]
+        return replace(signal, age_s=time.monotonic() - heard_at_s)
+
+
+def _watch(last: list[tuple[float, RoomSignal]], stop: threading.Event, every_s: float) -> None:
+    # Imported here: the aggregator's module knows the rooms, and the rooms this package.
+    from cluster.aggregator.actor import NAME, NAMESPACE
+
+    actor: Any = None
+    while not stop.wait(every_s):
+        # Outside of a cluster the question itself would start one.
+        if not ray.is_initialized():
+            continue
+        try:
+            actor = actor or ray.get_actor(NAME, namespace=NAMESPACE)
+            asked_at_s = time.monotonic()
+            last[:] = [(asked_at_s, ray.get(actor.room_signal.remote(), timeout=max(1.0, every_s)))]
+        except Exception:
+            # Whatever it was, there is no signal now: the one there was grows stale, and Ray's own policy decides.
+            actor = None
+
+
+def autoscaling_policy(deployment: Deployment, scaling: ScalingSettings) -> AutoscalingPolicy:
+    """Return what Serve is given as the policy; raises ConfigurationError for a path that does not import."""
+    if scaling.policy == "ray":
+        return _policy()
+    if scaling.policy == "rooms-ahead":
+        kwargs = {"deployment": deployment, "settings": scaling.rooms_ahead.model_dump()}
+        return _policy(policy_function=ROOMS_AHEAD, policy_kwargs=kwargs)
+    return imported_policy(scaling.policy)
+
+
+def imported_policy(path: str) -> AutoscalingPolicy:
+    """Return a policy by its path `module:attribute`; raises ConfigurationError naming it."""
+    try:
+        policy = _policy(policy_function=path)
+    except Exception as error:
+        # Importing runs what others wrote, which may raise anything.
+        raise ConfigurationError(f"policy: {path} does not import: {type(error).__name__}: {error}", "policy") from None
+    if not callable(policy.get_policy()):
+        raise ConfigurationError(f"policy: {path} is nothing that can be called.", "policy")
+    return policy
+
+
+def _policy(**fields: Any) -> AutoscalingPolicy:
+    return AutoscalingPolicy(**fields)  # type: ignore[no-untyped-call]

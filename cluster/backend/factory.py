@@ -1,0 +1,72 @@
+"""Connects the backend that the configuration names: the company's tRPC server, or SQLite in its place."""
+
+from __future__ import annotations
+
+import os
+import time
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from cluster.backend.base import Backend
+from cluster.backend.sqlite import LocalBackend
+from cluster.backend.tenant_cache import TenantCache
+from cluster.backend.trpc import TrpcBackend
+from cluster.config.settings import BackendSettings
+from routing.errors import ConfigurationError
+from routing.messages import Passage, Tenant
+
+NANO = 1_000_000_000
+
+
+def check_backend(settings: BackendSettings, environment: Mapping[str, str]) -> None:
+    """Raise ConfigurationError when a backend is named whose key the environment does not have."""
+    if settings.url is not None and not environment.get(settings.key_env):
+        raise ConfigurationError(
+            f"backend.key_env: the environment has no {settings.key_env}, which {settings.url} needs.",
+            "backend.key_env",
+        )
+
+
+def connect_backend(settings: BackendSettings) -> Backend:
+    """Return the backend; asks nothing of it yet."""
+    if settings.url is None:
+        return LocalBackend(Path(settings.local_path), _local_tenants(settings))
+    return TrpcBackend(
+        url=settings.url,
+        key=os.environ.get(settings.key_env, ""),
+        transformer=settings.transformer,
+        timeout_s=settings.timeout_s,
+    )
+
+
+class CachedDirectory:
+    """Who a tenant is and what it knows, from the backend, with the tenants remembered. Connects where it is used."""
+
+    def __init__(self, settings: BackendSettings) -> None:
+        self._settings = settings
+        self._backend = connect_backend(settings)
+        self._tenants = TenantCache(self._backend, settings.tenant_ttl_s, settings.tenant_stale_s, time.monotonic)
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        return CachedDirectory, (self._settings,)
+
+    async def tenant(self, tenant_id: str) -> Tenant:
+        return await self._tenants.tenant(tenant_id)
+
+    async def search(self, tenant_id: str, query: str, embedding: tuple[float, ...], top_k: int) -> tuple[Passage, ...]:
+        return await self._backend.search(tenant_id, query, embedding, top_k)
+
+
+def _local_tenants(settings: BackendSettings) -> tuple[Tenant, ...]:
+    return tuple(
+        Tenant(
+            tenant_id=tenant_id,
+            name=tenant.name,
+            plan=tenant.plan,
+            active=tenant.active,
+            budget_nanousd=None if tenant.budget_usd is None else round(tenant.budget_usd * NANO),
+            requests_per_minute=tenant.requests_per_minute,
+        )
+        for tenant_id, tenant in settings.local_tenants.items()
+    )

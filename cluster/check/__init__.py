@@ -1,0 +1,1 @@
+"""`rayroom check`: probe every vendor with the configured keys."""

@@ -1,0 +1,138 @@
+"""Asks the vendors of speech what an account may use, through their own SDKs. Decides nothing and prints nothing."""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Iterable
+from typing import Any
+from urllib.parse import quote
+
+from cluster.check.types import Account, Ask, Said, Watch, status_of
+from routing.catalogue import Model
+from routing.errors import ProviderError, ProviderTruncated
+from routing.vendor_keys import hide_keys
+
+# ElevenLabs' words in the `detail` of an error; the first is what a key for speech alone gets, with a bad key's 401.
+_NOT_PERMITTED = "missing_permissions"
+_NO_SUCH_VOICE = frozenset({"voice_not_found", "voice_does_not_exist", "invalid_uid"})
+
+
+def deepgram(account: Account) -> Ask:
+    import httpx
+    from deepgram import AsyncDeepgramClient
+    from deepgram.environment import DeepgramClientEnvironment
+
+    root = account.base_url or "https://api.deepgram.com"
+    places = DeepgramClientEnvironment(base=root, production=root.replace("http", "ws", 1), agent="", agent_rest="")
+    http = httpx.AsyncClient()
+    client = AsyncDeepgramClient(api_key=account.key, environment=places, httpx_client=http, max_retries=0)
+    manage = client.manage.v1.projects
+
+    async def asked(watch: Watch) -> Said:
+        async with http:
+            projects = (await manage.list()).projects or []
+            watch.answered()
+            if not projects:
+                raise ProviderError("The key belongs to no project.")
+            project = str(projects[0].project_id)
+            models = await manage.models.list(project)
+            balances = await _if_allowed(manage.billing.balances.list(project))
+        names = {name for row in models.stt or [] for name in _names(row)}
+        rows = [row for row in (balances and balances.balances) or [] if row.amount is not None]
+        left = sum(row.amount for row in rows) if rows else None
+        known = _among(names, account.models)
+        return Said(models=known, left=left, unit=str(rows[0].units) if rows else "")
+
+    return asked
+
+
+def elevenlabs(account: Account) -> Ask:
+    import httpx
+    from elevenlabs.client import AsyncElevenLabs
+    from elevenlabs.core.request_options import RequestOptions
+
+    once = RequestOptions(max_retries=0)
+    http = httpx.AsyncClient()
+    root = account.base_url or "https://api.elevenlabs.io"
+    client = AsyncElevenLabs(api_key=account.key, base_url=root, httpx_client=http)
+    # The SDK imports its resources at their first use.
+    _ = client.models, client.voices, client.user.subscription
+
+    async def asked(watch: Watch) -> Said:
+        async with http:
+            models = await _if_permitted(client.models.list(request_options=once))
+            watch.answered()
+            # Their list leaves some out: legacy voices, and all of an account that has very many.
+            voices = {voice: await _has(client, voice, once) for voice in account.voices}
+            plan = await _if_permitted(client.user.subscription.get(request_options=once))
+        return Said(
+            models=_speaking(models, account.models),
+            voices=voices,
+            left=None if plan is None else plan.character_limit - plan.character_count,
+            unit="characters",
+        )
+
+    return asked
+
+
+def _names(row: Any) -> set[str]:
+    """Return what one may call a model of Deepgram's: its general kind goes by the name of the architecture too."""
+    names = {row.name, row.canonical_name, row.architecture, str(row.canonical_name or "").removesuffix("-general")}
+    return {str(name) for name in names if name}
+
+
+def _speaking(models: Any, wanted: Iterable[Model]) -> dict[str, bool | None]:
+    if models is None:
+        return {model.name: None for model in wanted}
+    return dict(_among({model.model_id for model in models if model.can_do_text_to_speech}, wanted))
+
+
+async def _has(client: Any, voice: str, once: Any) -> bool | None:
+    """Tell whether an account has a voice, or return None where its key may not ask."""
+    if hide_keys(voice) != voice:
+        # A key that was pasted in a voice's place may be another vendor's.
+        return False
+    try:
+        found = await _if_permitted(client.voices.get(quote(voice, safe=""), request_options=once))
+    except Exception as error:
+        if status_of(error) not in (400, 404) or _NO_SUCH_VOICE.isdisjoint(_detail(error)):
+            raise
+        return False
+    if found is not None and getattr(found, "voice_id", None) != voice:
+        raise ProviderTruncated("The vendor's answer cannot be read: it names no voice.", phase="parse")
+    return None if found is None else True
+
+
+async def _if_permitted(call: Awaitable[Any]) -> Any:
+    """Return what `call` returns, or None where ElevenLabs takes the key, but not for that."""
+    try:
+        answer = await call
+    except Exception as error:
+        if _NOT_PERMITTED not in _detail(error):
+            raise
+        return None
+    if answer is None:
+        raise ProviderTruncated("The vendor's answer cannot be read: it is empty.", phase="parse")
+    return answer
+
+
+def _detail(error: Exception) -> tuple[str, ...]:
+    """Return the words for what is wrong, in an error of ElevenLabs' SDK."""
+    body = getattr(error, "body", None)
+    detail = body.get("detail") if isinstance(body, dict) else None
+    found = (detail.get("status"), detail.get("code")) if isinstance(detail, dict) else ()
+    return tuple(word for word in found if isinstance(word, str))
+
+
+async def _if_allowed(call: Awaitable[Any]) -> Any:
+    """Return what `call` returns, or None where the key may not ask it."""
+    try:
+        return await call
+    except Exception as error:
+        if status_of(error) not in (401, 403):
+            raise
+        return None
+
+
+def _among(names: Iterable[str], models: Iterable[Model]) -> dict[str, bool]:
+    known = set(names)
+    return {model.name: model.vendor_name in known for model in models}

@@ -1,0 +1,1 @@
+"""Read and validate serve_config.yaml, keys and the environment of Serve."""

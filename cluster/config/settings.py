@@ -1,0 +1,227 @@
+"""Every knob a deployer turns, typed: the `args` of serve_config.yaml. Reads no environment."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+from typing import Annotated, Any, Literal
+
+from pydantic import BaseModel, Field, ValidationError, model_validator
+
+from cluster.rooms.forecast import RoomsAheadSettings
+from deployments.common.settings import (
+    EmbeddingsSettings,
+    EnvironmentName,
+    KnowledgeSettings,
+    RoomSettings,
+    ServiceSettings,
+    Settings,
+    SimulationSettings,
+    VendorSettings,
+    VisionSettings,
+)
+from routing.breaker import BreakerSettings
+from routing.catalogue import Catalogue, OwnModel, load_catalogue
+from routing.errors import ConfigurationError
+from routing.fairness import FairnessSettings
+from routing.hedge import HedgeSettings
+from routing.knobs import Count, Seconds
+from routing.messages import Service
+from routing.retry import RetrySettings
+from routing.vendor_keys import HIDDEN, hide_keys
+
+IMPORT_PATH = "cluster.app:build"
+"""The application, as a Serve configuration names it."""
+_SECRET = re.compile(r"key|secret|token|password|credential", re.IGNORECASE)
+POLICY = r"^(ray|rooms-ahead|[A-Za-z_][\w.]*:[A-Za-z_]\w*)$"
+
+
+class ScalingSettings(Settings):
+    """How one deployment scales. The defaults are the preset measured for requests that wait for a vendor."""
+
+    min_replicas: Annotated[int, Field(ge=0)] = 1
+    max_replicas: Count = 2
+    target_ongoing_requests: Annotated[float, Field(gt=0)] = 16
+    max_ongoing_requests: Count = 64
+    max_queued_requests: Annotated[int, Field(ge=-1)] = 64
+    num_cpus: Annotated[float, Field(gt=0)] = 0.1
+    metrics_interval_s: Seconds = 1
+    look_back_period_s: Seconds = 4
+    upscale_delay_s: Annotated[float, Field(ge=0)] = 1
+    downscale_delay_s: Annotated[float, Field(ge=0)] = 60
+    policy: Annotated[str, Field(pattern=POLICY)] = "ray"
+    """Who decides: Ray's own policy, `rooms-ahead`, or a policy of one's own as `module:attribute`."""
+    rooms_ahead: RoomsAheadSettings = RoomsAheadSettings()
+    """What `rooms-ahead` counts with."""
+
+    @model_validator(mode="after")
+    def _bounds(self) -> ScalingSettings:
+        if self.min_replicas > self.max_replicas:
+            raise ValueError(f"min_replicas {self.min_replicas} is more than max_replicas {self.max_replicas}")
+        return self
+
+
+class RouterScaling(ScalingSettings):
+    """The router never scales to zero: it is the address that everyone knows."""
+
+    min_replicas: Count = 1
+    target_ongoing_requests: Annotated[float, Field(gt=0)] = 64
+    max_ongoing_requests: Count = 512
+
+
+class CostSettings(Settings):
+    """Where the journal lies and how often sealed totals leave."""
+
+    journal_path: str = ".rayroom/journal.db"
+    flush_every_s: Seconds = 10
+    flush_longest_backoff_s: Seconds = 60
+    timeout_s: Seconds = 10
+    intent_grace_s: Seconds = 60
+
+
+class LocalTenant(Settings):
+    """A tenant of the embedded backend, for a deployment without a backend of its own."""
+
+    name: str
+    plan: str = "free"
+    active: bool = True
+    budget_usd: Annotated[float, Field(ge=0)] | None = None
+    requests_per_minute: Count | None = None
+
+
+class BackendSettings(Settings):
+    """The company's tRPC backend; without a `url`, SQLite stands in and knows the `local_tenants`."""
+
+    url: Annotated[str, Field(pattern=r"^https?://\S+$")] | None = None
+    key_env: EnvironmentName = "RAYROOM_BACKEND_KEY"
+    transformer: Literal["plain", "superjson"] = "superjson"
+    timeout_s: Seconds = 5
+    tenant_ttl_s: Seconds = 30
+    tenant_stale_s: Seconds = 600
+    local_path: str = ".rayroom/backend.db"
+    local_tenants: dict[str, LocalTenant] = Field(
+        default={"acme": LocalTenant(name="Acme", plan="pro"), "globex": LocalTenant(name="Globex")}
+    )
+
+
+class KeySettings(Settings):
+    """Where the keys that the builder makes are written; keys in the environment come before them."""
+
+    file: str = ".rayroom/keys.env"
+
+
+class DeploymentsScaling(Settings):
+    """The four deployments, each with bounds of its own."""
+
+    router: RouterScaling = RouterScaling()
+    vision: ScalingSettings = ScalingSettings()
+    llm: ScalingSettings = ScalingSettings()
+    embeddings: ScalingSettings = ScalingSettings()
+
+
+class AppSettings(Settings):
+    """The whole tree under the application's `args`."""
+
+    scaling: DeploymentsScaling = DeploymentsScaling()
+    vendors: dict[str, VendorSettings]
+    models: tuple[OwnModel, ...] = ()
+    """Models that the shipped catalogue does not know: name, vendor, services, tier, price."""
+    simulation: SimulationSettings = SimulationSettings()
+    vision: VisionSettings
+    llm: ServiceSettings
+    embeddings: EmbeddingsSettings
+    knowledge: KnowledgeSettings = KnowledgeSettings()
+    rooms: RoomSettings = RoomSettings()
+    costs: CostSettings = CostSettings()
+    backend: BackendSettings = BackendSettings()
+    keys: KeySettings = KeySettings()
+    breakers: BreakerSettings = BreakerSettings()
+    retries: RetrySettings = RetrySettings()
+    hedging: HedgeSettings = HedgeSettings()
+    fairness: FairnessSettings = FairnessSettings()
+
+    def asked(self) -> tuple[tuple[str, Service, str], ...]:
+        """Return every model that a request may reach: the key that names it, what it is for, its name."""
+        lists: tuple[tuple[str, Service, tuple[str, ...]], ...] = (
+            ("vision.simple", "vision", self.vision.simple),
+            ("vision.complex", "vision", self.vision.complex),
+            ("llm.simple", "llm", self.llm.simple),
+            ("llm.complex", "llm", self.llm.complex),
+            ("embeddings.models", "embeddings", self.embeddings.models),
+        )
+        return tuple((key, service, name) for key, service, names in lists for name in names)
+
+    def model_names(self) -> tuple[str, ...]:
+        return tuple(dict.fromkeys(name for _, _, name in self.asked()))
+
+    def catalogue(self) -> Catalogue:
+        """Return the shipped catalogue and the models of one's own; raises ConfigurationError."""
+        return load_catalogue().extended(self.models)
+
+    def below(self, root: Path) -> AppSettings:
+        """Return the same settings with their relative paths made absolute below `root`."""
+        costs = self.costs.model_copy(update={"journal_path": str(root / self.costs.journal_path)})
+        backend = self.backend.model_copy(update={"local_path": str(root / self.backend.local_path)})
+        keys = self.keys.model_copy(update={"file": str(root / self.keys.file)})
+        return self.model_copy(update={"costs": costs, "backend": backend, "keys": keys})
+
+
+def parse_settings(args: dict[str, Any]) -> AppSettings:
+    """Return the typed settings; raises ConfigurationError naming each wrong key, its value and what is allowed."""
+    try:
+        return AppSettings.model_validate(args)
+    except ValidationError as error:
+        raise ConfigurationError("\n".join(explain(error, "args")), "args") from None
+
+
+def explain(error: ValidationError, root: str, kind: type[BaseModel] = AppSettings) -> list[str]:
+    """Return a line for each wrong key of a `kind`: where it is, what was seen (no secret), what is allowed."""
+    lines = []
+    for one in error.errors(include_url=False, include_context=False):
+        where = ".".join([root, *map(str, one["loc"])])
+        name = next((step for step in reversed(one["loc"]) if isinstance(step, str)), "")
+        shown = HIDDEN if one["type"] == "missing" else _shown(name, one["input"])
+        seen = "" if shown == HIDDEN else f" (seen: {shown})"
+        hint = " Put the key in the environment; write its variable's name here." if _pasted(name, one["type"]) else ""
+        allowed = f" Allowed here: {_allowed(one['loc'], kind)}." if one["type"] == "extra_forbidden" else ""
+        lines.append(hide_keys(f"{where}: {one['msg']}{seen}.{hint}{allowed}"))
+    return lines
+
+
+def _pasted(name: str, wrong: str) -> bool:
+    return bool(_SECRET.search(name)) and (name.endswith("_env") or wrong == "extra_forbidden")
+
+
+def _shown(name: str, value: object) -> str:
+    hidden = _hidden(name, value)
+    text = HIDDEN if hidden == HIDDEN else hide_keys(re.sub(r"\s+", " ", repr(hidden)))
+    return text if len(text) <= 80 else text[:77] + "..."
+
+
+def _hidden(name: str, value: object) -> object:
+    """Return a value without what may be a secret, by its key's name or by its own looks."""
+    if isinstance(value, dict):
+        return {key: _hidden(str(key), inner) for key, inner in value.items()}
+    if isinstance(value, list | tuple):
+        return [_hidden(name, inner) for inner in value]
+    # A number under `max_output_tokens` is a limit.
+    number = isinstance(value, int | float) and "token" in name.lower()
+    looks_so = isinstance(value, str) and hide_keys(value) != value
+    return HIDDEN if looks_so or (_SECRET.search(name) and not number) else value
+
+
+def _allowed(loc: tuple[int | str, ...], root: type[BaseModel]) -> str:
+    """Return the keys that are allowed beside the one at `loc`."""
+    kind: Any = root
+    for step in loc[:-1]:
+        kind = _inner(kind, str(step))
+    return ", ".join(sorted(kind.model_fields)) if hasattr(kind, "model_fields") else "see its documentation"
+
+
+def _inner(kind: Any, step: str) -> Any:
+    fields = getattr(kind, "model_fields", None)
+    if fields is None or step not in fields:
+        return kind
+    annotation = fields[step].annotation
+    inner = [kind for kind in getattr(annotation, "__args__", ()) if hasattr(kind, "model_fields")]
+    return inner[0] if inner else annotation

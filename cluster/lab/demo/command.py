@@ -1,0 +1,216 @@
+"""`rayroom demo`: starts the whole system, lets rooms run, stops it, and reconciles the bill."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import datetime as dt
+import json
+import signal
+import sys
+import time
+from collections.abc import Coroutine, Mapping
+from pathlib import Path
+from typing import Any
+
+import httpx
+from livekit import api
+from rich.console import Console
+from rich.live import Live
+
+from cluster.costs import speech_books
+from cluster.lab.demo import live_table, voice_room
+from cluster.lab.demo.samples import Sample
+from cluster.lab.demo.summary import Run, conclude
+from cluster.lab.stack import startup
+from cluster.lab.stack.backend_peer import BackendPeer
+from cluster.lab.stack.livekit_server import find_livekit_server
+from cluster.lab.stack.plan import HEARTBEAT_S, TENANTS, VOICE_ROOM, VOICE_TENANT, Plan, demo_rooms, planned
+from cluster.lab.stack.processes import Processes
+from routing.errors import RayroomError
+
+SETTLE_TIMEOUT_S = 30.0
+STOP_GRACE_S = 12.0
+FRAMES_PER_SECOND = 5
+ARGS: startup.Args = {"rooms": {"heartbeat_every_s": HEARTBEAT_S}}
+
+console = Console(highlight=False, markup=False, soft_wrap=True)
+
+
+def run_demo(seconds: float, rooms: int, directory: Path) -> int:
+    """Run the demo; returns 0 when the journal and the backend agree, 1 when not or when something did not start."""
+    with planned(Path.cwd(), directory) as plan:
+        try:
+            return asyncio.run(_until_signalled(_demo(plan, demo_rooms(rooms), seconds)))
+        except* RayroomError as errors:
+            for error in errors.exceptions:
+                console.print(f"{getattr(error, 'code', 'error')}: {error}", style="red")
+            console.print(f"The logs are in {plan.directory / 'logs'}")
+    return 1
+
+
+async def _until_signalled(work: Coroutine[Any, Any, int]) -> int:
+    """Run the demo, or end it in good order at the first signal; later ones change nothing."""
+    demo = asyncio.create_task(work)
+    loop = asyncio.get_running_loop()
+    signalled: list[signal.Signals] = []
+
+    def end(number: signal.Signals) -> None:
+        if not signalled:
+            signalled.append(number)
+            demo.cancel()
+
+    for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
+        loop.add_signal_handler(number, end, number)
+    try:
+        return await demo
+    except asyncio.CancelledError:
+        if not signalled:
+            raise
+        console.print(f"stopped by {signalled[0].name}: everything that was started has been ended")
+        return 128 + signalled[0]
+
+
+async def _demo(plan: Plan, rooms: dict[str, str], seconds: float) -> int:
+    started_s = time.monotonic()
+    async with Processes(plan.directory / "logs") as processes:
+        peer = await _start(plan, processes, seconds)
+        console.print(
+            f"up after {time.monotonic() - started_s:.0f} s; {len(rooms)} rooms and one that talks for {seconds:.0f} s"
+        )
+        started_at_s = time.time()
+        samples, told = await _run_rooms(plan, processes, rooms, seconds)
+        usages = await _settle(plan, processes, samples[-1].usages)
+        await processes.stop("serve", STOP_GRACE_S)
+        await processes.stop("ray", STOP_GRACE_S)
+        run = Run(
+            started_at_s=started_at_s,
+            seconds=seconds,
+            rooms=rooms,
+            samples=samples,
+            usages=usages,
+            voice=voice_room.conversation(usages, told),
+            vendor_speech=speech_books.vendor_units(await voice_room.emulator_journal(plan)),
+            backend_totals=await peer.totals_nanousd(),
+            backend_speech=speech_books.backend_book(
+                [event for tenant in TENANTS for event in await peer.events(tenant)]
+            ),
+        )
+    return conclude(plan, run, console)
+
+
+async def _start(plan: Plan, processes: Processes, seconds: float) -> BackendPeer:
+    binary = await asyncio.to_thread(find_livekit_server, plan.root)
+    console.print("starting livekit-server, the tRPC backend, the vendors' emulator, Ray Serve and the room agent")
+    await startup.start_livekit(plan, binary, processes)
+    peer = await startup.start_backend(plan, processes)
+    environment = await startup.start_ray(plan, processes)
+    async with asyncio.TaskGroup() as group:
+        group.create_task(startup.start_app(plan, processes, peer, environment, ARGS), name="app")
+        group.create_task(startup.start_agent(plan, processes, voice_room.agent_environment(plan)), name="agent")
+        group.create_task(voice_room.start_emulator(plan, processes, seconds), name="emulator")
+    return peer
+
+
+async def _run_rooms(
+    plan: Plan, processes: Processes, rooms: dict[str, str], seconds: float
+) -> tuple[list[Sample], dict[str, int]]:
+    """Dispatch an agent to every room, let people share their screens and speak, and show what happens meanwhile.
+
+    Returns what was shown, second by second, and what the one who spoke counted.
+    """
+    attended = rooms | {VOICE_ROOM: VOICE_TENANT}
+    async with api.LiveKitAPI(plan.livekit_url, plan.livekit_key, plan.livekit_secret) as lk:
+        for room, tenant in attended.items():
+            await dispatch(lk, room, tenant)
+        talker = await start_guest(plan, processes, "talker", [VOICE_ROOM], seconds)
+        await start_guest(plan, processes, "publisher", list(rooms), seconds, "--fps", str(FRAMES_PER_SECOND))
+        samples = await _show(plan, processes, seconds)
+        await processes.stop("talker", STOP_GRACE_S)
+        await processes.stop("publisher", STOP_GRACE_S)
+        for room in attended:
+            async with asyncio.timeout(STOP_GRACE_S):
+                await lk.room.delete_room(api.DeleteRoomRequest(room=room))
+    await processes.stop("agent", STOP_GRACE_S)
+    return samples, await voice_room.last_words(talker)
+
+
+async def dispatch(lk: api.LiveKitAPI, room: str, tenant: str) -> None:
+    """Have the room agent sent to a room of a tenant."""
+    metadata = json.dumps({"tenant_id": tenant})
+    request = api.CreateAgentDispatchRequest(agent_name="rayroom", room=room, metadata=metadata)
+    async with asyncio.timeout(STOP_GRACE_S):
+        await lk.agent_dispatch.create_dispatch(request)
+
+
+async def start_guest(
+    plan: Plan, processes: Processes, name: str, rooms: list[str], seconds: float, *more: str
+) -> asyncio.subprocess.Process:
+    """Start one of the demo's guests for some rooms, with a token for each."""
+    command = [sys.executable, "-m", f"cluster.lab.demo.{name}", "--url", plan.livekit_url, "--tokens-stdin", *more]
+    command += ["--rooms", ",".join(rooms), "--seconds", str(seconds + 5)]
+    guest = await processes.start(name, command, talks=True)
+    tokens = {room: _participant_token(plan, room, name) for room in rooms}
+    assert guest.stdin is not None
+    guest.stdin.write(json.dumps(tokens).encode() + b"\n")
+    async with asyncio.timeout(STOP_GRACE_S):
+        await guest.stdin.drain()
+    return guest
+
+
+def _participant_token(plan: Plan, room: str, name: str) -> str:
+    grants = api.VideoGrants(room_join=True, room=room, can_publish=True, can_subscribe=True)
+    token = api.AccessToken(plan.livekit_key, plan.livekit_secret).with_identity(f"{name}-{room}")
+    return token.with_grants(grants).with_ttl(dt.timedelta(hours=1)).to_jwt()
+
+
+async def _show(plan: Plan, processes: Processes, seconds: float) -> list[Sample]:
+    """Draw the table once a second until the time is over; returns what it showed, one picture at the least."""
+    usages: dict[str, Any] = {}
+    samples: list[Sample] = []
+    end_s = time.monotonic() + seconds
+    async with _admin(plan) as http:
+        with Live(console=console, refresh_per_second=2, transient=False) as live:
+            while (left_s := end_s - time.monotonic()) > 0:
+                processes.check()
+                usages = await _usages(http, usages)
+                samples.append(Sample(at_s=time.time(), usages=usages))
+                live.update(live_table.draw(usages, left_s))
+                await asyncio.sleep(min(1.0, left_s))
+            live.update(live_table.draw(usages, 0.0))
+    if not console.is_terminal:
+        # Into a file rich writes the last picture only, and no line end behind it.
+        console.line()
+    return samples
+
+
+def _admin(plan: Plan) -> httpx.AsyncClient:
+    headers = {"authorization": f"Bearer {plan.admin_key}"}
+    return httpx.AsyncClient(base_url=plan.router_url, headers=headers, timeout=5.0)
+
+
+async def _usages(http: httpx.AsyncClient, before: Mapping[str, Any]) -> dict[str, Any]:
+    """Return each tenant's usage; a tenant that does not answer now keeps what it showed before."""
+    usages = dict(before)
+    for tenant in TENANTS:
+        with contextlib.suppress(httpx.HTTPError):
+            response = await http.get(f"/v1/tenants/{tenant}/usage")
+            if response.is_success:
+                usages[tenant] = response.json()
+    return usages
+
+
+async def _settle(plan: Plan, processes: Processes, shown: Mapping[str, Any]) -> dict[str, Any]:
+    """Wait until every settled cost is at the backend; returns the last totals, with the rooms as last shown."""
+    end_s = time.monotonic() + SETTLE_TIMEOUT_S
+    async with _admin(plan) as http:
+        usages = await _usages(http, shown)
+        while time.monotonic() < end_s and any(_unsent(usage) for usage in usages.values()):
+            processes.check()
+            await asyncio.sleep(0.5)
+            usages = await _usages(http, usages)
+    return {tenant: usage | {"rooms": shown.get(tenant, {}).get("rooms", [])} for tenant, usage in usages.items()}
+
+
+def _unsent(usage: dict[str, Any]) -> bool:
+    return bool(usage["reserved_nanousd"]) or usage["settled_nanousd"] != usage["sent_nanousd"]

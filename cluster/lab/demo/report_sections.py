@@ -1,0 +1,103 @@
+"""The demo's own parts of its report: the bill in its books, the room that talked, what was dropped, what was kept."""
+
+from __future__ import annotations
+
+import base64
+import io
+from collections.abc import Mapping, Sequence
+
+from cluster.costs import speech_books
+from cluster.costs.reconcile import Reconciled, dollars
+from cluster.costs.speech_books import SpeechRow
+from cluster.lab.demo.contact_sheet import MOST_DRAWN, SheetFrame, caption, header, thumbnail
+from cluster.lab.demo.samples import Counters
+from cluster.lab.demo.voice_room import Conversation
+from cluster.lab.report.page import Grid, Picture, Section
+from cluster.lab.report.words import count, milliseconds, share
+
+THUMBNAIL_QUALITY = 75
+
+
+def bill(rows: Sequence[Reconciled], speech: Sequence[SpeechRow], left_open: int) -> Section:
+    """Return the books side by side, to the nano-dollar."""
+    tenants = tuple(
+        (row.tenant_id, dollars(row.journal_nanousd), dollars(row.backend_nanousd), verdict(row.equal)) for row in rows
+    )
+    spoken = tuple(
+        (
+            f"{one.service}: {one.model}",
+            speech_books.UNITS[one.service],
+            *(f"{units:,}" for units in (one.vendor_units, one.journal_units, one.backend_units)),
+            dollars(one.journal_nanousd),
+            dollars(one.backend_nanousd),
+            verdict(one.equal),
+        )
+        for one in speech
+    )
+    columns = ("model", "unit", "vendor", "journal", "backend", "journal, $", "backend, $", "verdict")
+    settled = "Every attempt was settled." if not left_open else f"{left_open} attempts were never settled."
+    return Section(
+        title="The bill",
+        texts=(f"What the journal holds and what the backend was billed, in dollars of simulated spend. {settled}",),
+        grids=(
+            Grid(title="Tenants", columns=("tenant", "journal", "backend", "verdict"), rows=tenants, wordy=_LAST[4]),
+            Grid(title="Speech", columns=columns, rows=spoken, wordy=_LAST[8] | {1}),
+        ),
+    )
+
+
+_LAST = {size: frozenset({size - 1}) for size in (4, 8)}
+
+
+def voice(told: Conversation) -> Section:
+    rows = (
+        ("questions asked aloud", count(told.questions_asked)),
+        ("questions heard", count(told.questions_heard)),
+        ("answers spoken", count(told.answers_spoken)),
+        ("answers interrupted", count(told.interruptions)),
+        ("the agent was heard for", milliseconds(told.voice_heard_ms)),
+        ("from the end of a question to the first word, p50", milliseconds(told.first_word_p50_ms)),
+        ("from the end of a question to the first sound, p50", milliseconds(told.first_sound_p50_ms)),
+    )
+    return Section(title="The room that talked", grids=(Grid(title="Voice", columns=("what", "seen"), rows=rows),))
+
+
+def dropped(rooms: Mapping[str, Counters]) -> Section:
+    """Return what was dropped as a repeat in each room, and so never sent or paid for."""
+    rows = []
+    for room, told in sorted(rooms.items()):
+        seen, repeats = int(told.get("frames_seen", 0)), int(told.get("frames_repeated", 0))
+        counts = (count(int(told.get(name, 0))) for name in ("frames_kept", "answers", "frames_shed"))
+        rows.append((room, count(seen), count(repeats), share(repeats / seen if seen else None), *counts))
+    columns = ("room", "seen", "repeats", "dropped", "kept", "answered", "shed")
+    return Section(
+        title="What was dropped",
+        texts=("A repeat shows what the last kept frame showed: a moved pointer, a caret, a clock, codec noise.",),
+        grids=(Grid(title="Repeats by room", columns=columns, rows=tuple(rows)),),
+    )
+
+
+def kept(room: str, frames: Sequence[SheetFrame], end_s: float) -> Section:
+    """Return a room's contact sheet: each kept frame, why it was kept, its price, and how long it stood."""
+    drawn = frames[:MOST_DRAWN]
+    ends_s = [*(frame.at_s for frame in frames[1:]), end_s][: len(drawn)]
+    pictures = tuple(_picture(frame, until_s) for frame, until_s in zip(drawn, ends_s, strict=True))
+    return Section(title=f"Kept in {room}", texts=tuple(header(room, frames)[1:]), pictures=pictures)
+
+
+def verdict(equal: bool) -> str:
+    return "equal" if equal else "DIFFERENT"
+
+
+def _picture(frame: SheetFrame, until_s: float) -> Picture:
+    stood = f"stood for {max(until_s - frame.at_s, 0.0):.1f} s"
+    return Picture(source=_source(frame.jpeg), lines=(*caption(frame), stood))
+
+
+def _source(jpeg: bytes) -> str:
+    """Return a small copy as a data address; for a frame that cannot be read, one of nothing."""
+    small, out = thumbnail(jpeg), io.BytesIO()
+    if small is None:
+        return "data:,"
+    small.save(out, "JPEG", quality=THUMBNAIL_QUALITY)
+    return f"data:image/jpeg;base64,{base64.b64encode(out.getvalue()).decode()}"

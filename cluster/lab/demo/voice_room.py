@@ -1,0 +1,118 @@
+"""The demo's room where somebody speaks: emulated ears and voice, who asks in it, and what was heard and answered."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import sys
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass
+from itertools import cycle, islice
+from typing import Any
+
+import httpx
+
+from cluster.lab.emulator.server import BASE_PATHS
+from cluster.lab.stack import startup
+from cluster.lab.stack.plan import VOICE_ROOM, VOICE_TENANT, Plan
+from cluster.lab.stack.processes import Processes
+from routing.errors import RayroomError
+
+QUESTIONS = (
+    "What is the plan for the next quarter?",
+    "Who owns the budget for it?",
+    "When does support read the changes?",
+    "What are the open questions and risks?",
+)
+SHORTEST_QUESTION_S = 2.0
+"""No two questions are closer together, so that the emulator is told enough of them."""
+EMULATOR_TIMEOUT_S = 10.0
+_EMULATE = [sys.executable, "-c", "from cluster.cli.main import main; main()", "emulate"]
+
+
+class EmulatorFailed(RayroomError):
+    """The emulator of the vendors did not do what the demo asked of it."""
+
+    code = "emulator_failed"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Conversation:
+    """What was asked, heard and answered in the room; None is unknown, never zero."""
+
+    questions_asked: int
+    questions_heard: int
+    answers_spoken: int
+    answers_heard: int
+    """By the one who asked."""
+    voice_heard_ms: int
+    interruptions: int
+    first_word_p50_ms: float | None
+    first_sound_p50_ms: float | None
+
+    def as_json(self) -> dict[str, Any]:
+        return {"room": VOICE_ROOM, **asdict(self)}
+
+
+async def start_emulator(plan: Plan, processes: Processes, seconds: float) -> None:
+    """Start the emulator, and tell it what will be said in as many seconds."""
+    await processes.start("emulator", [*_EMULATE, "--port", str(plan.emulator_port)])
+    await startup.until(lambda: startup.listens(plan.emulator_port), processes, "the vendors' emulator")
+    phrases = list(islice(cycle(QUESTIONS), 1 + int(seconds / SHORTEST_QUESTION_S)))
+    await _ask("POST", f"{plan.emulator_url}/_emulator/phrases", json={"phrases": phrases})
+
+
+def agent_environment(plan: Plan) -> dict[str, str]:
+    """Return what has an agent hear and speak, by the emulator and by nobody else."""
+    return {
+        "RAYROOM_VOICE": "on",
+        "RAYROOM_STT_MODELS": "nova-3",
+        "RAYROOM_TTS_MODELS": "eleven_flash_v2_5",
+        "DEEPGRAM_API_KEY": "emulated",
+        "DEEPGRAM_BASE_URL": plan.emulator_url + BASE_PATHS["deepgram"],
+        "ELEVEN_API_KEY": "emulated",
+        "ELEVEN_BASE_URL": plan.emulator_url + BASE_PATHS["elevenlabs"],
+    }
+
+
+async def emulator_journal(plan: Plan) -> list[dict[str, Any]]:
+    """Return what the emulator was asked, one line a request."""
+    seen: list[dict[str, Any]] = (await _ask("GET", f"{plan.emulator_url}/_emulator/journal")).json()["seen"]
+    return seen
+
+
+async def _ask(method: str, url: str, **body: Any) -> httpx.Response:
+    """Return what the emulator answers; raises EmulatorFailed."""
+    try:
+        async with httpx.AsyncClient(timeout=EMULATOR_TIMEOUT_S) as http:
+            return (await http.request(method, url, **body)).raise_for_status()
+    except httpx.HTTPStatusError as error:
+        raise EmulatorFailed(f"The vendors' emulator answered {error.response.status_code}.") from None
+    except httpx.HTTPError as error:
+        raise EmulatorFailed(f"The vendors' emulator did not answer: {type(error).__name__}.") from None
+
+
+async def last_words(talker: asyncio.subprocess.Process) -> dict[str, int]:
+    """Return the counts of a talker that has ended; none where it ended without a word."""
+    assert talker.stdout is not None
+    async with asyncio.timeout(EMULATOR_TIMEOUT_S):
+        lines = (await talker.stdout.read()).splitlines()
+    told = json.loads(lines[-1]) if lines else {}
+    counts: dict[str, int] = told.get("rooms", {}).get(VOICE_ROOM, {})
+    return counts
+
+
+def conversation(usages: Mapping[str, Mapping[str, Any]], told: Mapping[str, int]) -> Conversation:
+    """Put together what the agent counted, as the app last said it, and what its counterpart did."""
+    rooms = usages.get(VOICE_TENANT, {}).get("rooms", [])
+    counters: Mapping[str, float] = next((room["counters"] for room in rooms if room["room"] == VOICE_ROOM), {})
+    return Conversation(
+        questions_asked=told.get("asked", 0),
+        questions_heard=int(counters.get("hearing_utterances", 0)),
+        answers_spoken=int(counters.get("voice_answers", 0)),
+        answers_heard=told.get("answered", 0),
+        voice_heard_ms=told.get("heard_ms", 0),
+        interruptions=int(counters.get("voice_interruptions", 0)),
+        first_word_p50_ms=counters.get("voice_first_word_p50_ms"),
+        first_sound_p50_ms=counters.get("voice_first_sound_p50_ms"),
+    )

@@ -1,0 +1,134 @@
+"""Starts the app that a load is to be sent to: on this machine, on ports and in directories of its own."""
+
+from __future__ import annotations
+
+import json
+import math
+import sys
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+from cluster.config.settings import DeploymentsScaling
+from cluster.lab.emulator.server import BASE_PATHS
+from cluster.lab.load.prometheus import SAMPLE_EVERY_S
+from cluster.lab.scenario.arrivals import tenant_name
+from cluster.lab.scenario.scenario import Scenario
+from cluster.lab.stack import ray_node, startup
+from cluster.lab.stack.plan import Plan
+from cluster.lab.stack.ports import free_ports
+from cluster.lab.stack.processes import Processes
+from deployments.common.settings import VendorSettings
+from routing.errors import ConfigurationError
+
+STOP_GRACE_S = 12.0
+# The emulator's own queue would be one more thing that is measured.
+_UNCROWDED = ("--free", "1000000")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class App:
+    """A running app: where it is, what opens it, and where it tells of itself."""
+
+    url: str
+    agent_key: str = field(repr=False)
+    admin_key: str | None = field(default=None, repr=False)
+    metrics_urls: tuple[str, ...] = ()
+    ray_address: str | None = None
+    faults_url: str | None = None
+    """Where the emulator takes its faults; None where the app asks others."""
+    journal: Path | None = None
+    strangers: frozenset[int] = frozenset()
+    """Processes of ours that are not the app's: its vendors."""
+
+    @property
+    def is_ours(self) -> bool:
+        return self.journal is not None
+
+
+async def start_app(scenario: Scenario, tenants: int, config: Path, plan: Plan, processes: Processes) -> App:
+    """Start a Ray node with the app of `config` on it, as the scenario wants both; raises StartFailed."""
+    emulated = bool(scenario.vendors.faults)
+    vendors = await _start_emulator(scenario, plan, processes) if emulated else None
+    (metrics_port,) = free_ports(1)
+    often = {"RAY_metrics_report_interval_ms": f"{1_000 * SAMPLE_EVERY_S:.0f}"}
+    environment = await startup.start_ray(plan, processes, _logical_cpus(scenario.scaling), metrics_port, often)
+    written = plan.directory / "serve_config.yaml"
+    args = _args(scenario, tenants, read_args(config), plan, emulated)
+    ray_node.write_config(config, written, plan.http_port, args)
+    await processes.start("serve", ray_node.serve_command(plan.ray_address, written), environment)
+    await startup.until(lambda: startup.answers(f"{plan.router_url}/readyz"), processes, "the Serve app")
+    return App(
+        url=plan.router_url,
+        agent_key=plan.agent_key,
+        admin_key=plan.admin_key,
+        metrics_urls=(f"http://127.0.0.1:{metrics_port}/metrics",),
+        ray_address=plan.ray_address,
+        faults_url=f"{plan.emulator_url}/_emulator/faults" if emulated else None,
+        journal=plan.journal,
+        strangers=frozenset() if vendors is None else frozenset({vendors}),
+    )
+
+
+def _logical_cpus(scaling: DeploymentsScaling) -> int:
+    """Return as many as the replicas may ask for: Ray only counts them, but starts an idle worker for each."""
+    parts = (scaling.router, scaling.vision, scaling.llm, scaling.embeddings)
+    return max(ray_node.LOGICAL_CPUS, math.ceil(1 + sum(part.max_replicas * part.num_cpus for part in parts)))
+
+
+async def stop_app(processes: Processes) -> None:
+    """Stop the app in good order: what it still has to write down is written."""
+    for name in ("serve", "ray", "emulator"):
+        await processes.stop(name, STOP_GRACE_S)
+
+
+def read_args(config: Path) -> dict[str, Any]:
+    """Return the application's args in a Serve configuration; raises ConfigurationError."""
+    try:
+        (application,) = yaml.safe_load(config.read_text("utf-8"))["applications"]
+        return dict(application["args"])
+    except (OSError, yaml.YAMLError, KeyError, TypeError, ValueError):
+        raise ConfigurationError(f"{config}: is no Serve configuration with one application.", "config") from None
+
+
+def _args(scenario: Scenario, tenants: int, shipped: Mapping[str, Any], plan: Plan, emulated: bool) -> startup.Args:
+    vendors = scenario.vendors
+    names = [tenant_name(index) for index in range(tenants)]
+    profiles = {name: change.model_dump(exclude_none=True) for name, change in vendors.profiles.items()}
+    args: startup.Args = {
+        "scaling": scenario.scaling.model_dump(mode="json"),
+        "simulation": {"speed": vendors.speed, "profiles": profiles},
+        "backend": {
+            "url": None,
+            "local_path": str(plan.directory / "backend.db"),
+            # Without a budget and without a rate: what is measured is the app, not what a tenant may.
+            "local_tenants": {name: {"name": name, "plan": "pro"} for name in names},
+        },
+        "costs": {"journal_path": str(plan.journal), "flush_every_s": 2},
+        "keys": {"file": str(plan.directory / "keys.env")},
+    }
+    return args | ({"vendors": _emulated(shipped["vendors"], plan)} if emulated else {})
+
+
+def _emulated(vendors: Mapping[str, Mapping[str, Any]], plan: Plan) -> dict[str, Any]:
+    """Return the same vendors, asked over their own SDKs, but at the emulator."""
+    emulated = {}
+    for name, vendor in vendors.items():
+        settings = VendorSettings.model_validate(vendor)
+        url = plan.emulator_url + BASE_PATHS[settings.api]
+        emulated[name] = {"api": settings.api, "base_url": url, "simulated": False}
+    return emulated
+
+
+async def _start_emulator(scenario: Scenario, plan: Plan, processes: Processes) -> int:
+    """Start it, and return its process id."""
+    profiles = {name: change.model_dump(exclude_none=True) for name, change in scenario.vendors.profiles.items()}
+    command = [sys.executable, "-c", "from cluster.cli.main import main; main()", "emulate"]
+    command += ["--port", str(plan.emulator_port), "--speed", str(scenario.vendors.speed), *_UNCROWDED]
+    command += ["--seed", str(scenario.seed), "--profiles", json.dumps(profiles)]
+    process = await processes.start("emulator", command)
+    await startup.until(lambda: startup.listens(plan.emulator_port), processes, "the vendors' emulator")
+    return process.pid

@@ -1,0 +1,355 @@
+"""`rayroom load`: drives a scenario at an app that runs, or at one of its own, and writes the report."""
+
+from __future__ import annotations
+
+import asyncio
+import datetime as dt
+import signal
+import tempfile
+from collections.abc import AsyncIterator, Callable, Coroutine, Iterator
+from contextlib import asynccontextmanager, contextmanager
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from rich.console import Console
+
+from cluster.config.validate import check_file
+from cluster.lab.load.app_under_test import App, start_app, stop_app
+from cluster.lab.load.http_client import AppError, connected
+from cluster.lab.load.preflight import app_at, check_app
+from cluster.lab.load.results import Driven, Told, run_of
+from cluster.lab.load.runner import Drive, Shards, drive
+from cluster.lab.report import report
+from cluster.lab.results import record
+from cluster.lab.scenario.arrivals import Rooms, draw_rooms, tenant_name
+from cluster.lab.scenario.scenario import Scenario, load_scenario
+from cluster.lab.stack.plan import Plan, planned
+from cluster.lab.stack.processes import Processes
+from routing.errors import ConfigurationError, RayroomError
+
+RUNS = Path(".rayroom/runs")
+LATE_MS = 20.0
+# What a publisher stays longer than the scenario: it is there before the synthetic rooms begin.
+STARTING_S = 120.0
+
+console = Console(highlight=False, markup=False, soft_wrap=True)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Options:
+    """What the command was told."""
+
+    scenario: str
+    command: str
+    url: str | None = None
+    key_env: str = "RAYROOM_AGENT_KEYS"
+    keys: Path = Path(".rayroom/keys.env")
+    metrics_urls: tuple[str, ...] = ()
+    config: Path = Path("serve_config.yaml")
+    replay: bool = False
+    webrtc: int = 0
+    processes: int | None = None
+    out: Path | None = None
+    ray_address: str | None = None
+
+    @property
+    def kind(self) -> record.Kind:
+        return "webrtc" if self.webrtc else "replay" if self.replay else "load"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Load:
+    """A scenario and the rooms drawn from it."""
+
+    scenario: Scenario
+    rooms: Rooms
+
+    @property
+    def tenants(self) -> int:
+        """Return how many tenants there are; a trace may name more than the scenario does."""
+        return max(self.scenario.tenants.count, int(self.rooms.tenant.max(initial=0)) + 1)
+
+
+def read_load(name: str) -> Load:
+    """Return a scenario's load; raises ConfigurationError for whatever is wrong with it."""
+    scenario, directory = load_scenario(name)
+    rooms = draw_rooms(scenario, directory)
+    if not len(rooms):
+        raise ConfigurationError(f"{name}: no room ever joins: raise the rooms under `arrivals`.", "arrivals")
+    return Load(scenario=scenario, rooms=rooms)
+
+
+def run_load(options: Options) -> int:
+    """Run a load; returns 0 when every target held, 1 when one did not. Raises ConfigurationError before it begins."""
+    load = read_load(options.scenario)
+    check_file(options.config)
+    if options.webrtc and options.url is not None:
+        raise ConfigurationError("--webrtc needs an app and a LiveKit server of its own: leave --url out.", "webrtc")
+    if options.ray_address is not None and options.url is None:
+        raise ConfigurationError("--ray needs --url: the address of the app on that cluster.", "ray")
+    out = (options.out or RUNS / load.scenario.name).resolve()
+    return in_a_loop(lambda signals: _load(options, load, out, signals))
+
+
+class Signals:
+    """The first Ctrl-C ends what can be ended in good order, and the report is written; the next one ends everything.
+
+    While there is nothing to end in good order, the first one ends everything.
+    """
+
+    def __init__(self, work: asyncio.Task[int]) -> None:
+        self._work = work
+        self._ended: asyncio.Event | None = None
+        self.seen: signal.Signals | None = None
+
+    @contextmanager
+    def end_softly(self, ended: asyncio.Event) -> Iterator[None]:
+        """Within this a signal sets `ended` first."""
+        self._ended = ended
+        try:
+            yield
+        finally:
+            self._ended = None
+
+    def came(self, number: signal.Signals) -> None:
+        self.seen = number
+        if self._ended is not None and not self._ended.is_set():
+            self._ended.set()
+        else:
+            self._work.cancel()
+
+
+def in_a_loop(work: Callable[[Signals], Coroutine[Any, Any, int]]) -> int:
+    """Run the work until it ends or is ended by signals; raises what it raises."""
+    return asyncio.run(_signalled(work))
+
+
+async def _signalled(work: Callable[[Signals], Coroutine[Any, Any, int]]) -> int:
+    loop, coming = asyncio.get_running_loop(), loop_future()
+    task = asyncio.create_task(_with(coming, work))
+    signals = Signals(task)
+    coming.set_result(signals)
+    for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
+        loop.add_signal_handler(number, signals.came, number)
+    try:
+        return await task
+    except asyncio.CancelledError:
+        if signals.seen is None:
+            raise
+        console.print(
+            f"stopped by {signals.seen.name}: everything that was started has been ended, and no report written"
+        )
+        return 128 + signals.seen
+    except BaseExceptionGroup as group:
+        # Of what goes on at once the first to fail says why.
+        ours, others = group.split(RayroomError)
+        if ours is None or others is not None:
+            raise
+        raise _first(ours) from None
+
+
+def loop_future() -> asyncio.Future[Signals]:
+    return asyncio.get_running_loop().create_future()
+
+
+async def _with(coming: asyncio.Future[Signals], work: Callable[[Signals], Coroutine[Any, Any, int]]) -> int:
+    return await work(await coming)
+
+
+def _first(group: BaseExceptionGroup[RayroomError]) -> RayroomError:
+    error: BaseException = group
+    while isinstance(error, BaseExceptionGroup):
+        error = error.exceptions[0]
+    assert isinstance(error, RayroomError)
+    return error
+
+
+async def _load(options: Options, load: Load, out: Path, signals: Signals) -> int:
+    scenario, started_at = load.scenario, dt.datetime.now(dt.UTC)
+    async with app_of(options, load, out) as running:
+        ended = asyncio.Event()
+        how = Drive(
+            app=running.app,
+            replay=options.replay,
+            processes=options.processes,
+            console=console,
+            ended=ended,
+            directory=running.directory / "shards",
+        )
+        with signals.end_softly(ended):
+            async with _real_rooms(options, load, running) as real:
+                driven = await drive(how, scenario, load.rooms, load.tenants, running.processes, running.shards())
+            bill = await _bill(running.app, load.tenants)
+            if running.app.is_ours:
+                await stop_app(running.processes)
+            told = Told(
+                kind=options.kind,
+                command=options.command,
+                started_at=started_at,
+                complete=not ended.is_set(),
+                simulated=running.simulated,
+                notes=(*notes_of(driven, options.replay, running.app), *real.said),
+                details=_details(driven, bill) | ({"webrtc": real.counted} if real.counted else {}),
+            )
+            run = run_of(driven, check_file(running.config), told)
+            record.save(run, out)
+            page = report.write(run, out)
+    return conclude(run, page)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Running:
+    """An app and what runs for it."""
+
+    app: App
+    processes: Processes
+    directory: Path
+    config: Path
+    simulated: bool = True
+    plan: Plan | None = field(default=None, repr=False)
+
+    def shards(self) -> Shards | None:
+        """Return where the rooms run, if not in processes of this machine."""
+        if self.app.ray_address is None or self.app.is_ours:
+            return None
+        from cluster.lab.load.ray_shards import RayShards
+
+        return RayShards()
+
+
+@dataclass(slots=True)
+class Real:
+    """What the agents of real rooms counted, and the sentence about it; nothing where there were none."""
+
+    counted: dict[str, float] = field(default_factory=dict)
+    said: tuple[str, ...] = ()
+
+
+@asynccontextmanager
+async def _real_rooms(options: Options, load: Load, running: Running) -> AsyncIterator[Real]:
+    """Run as many real rooms as were asked for while the body runs."""
+    real = Real()
+    if not options.webrtc or running.plan is None:
+        yield real
+        return
+    from cluster.lab.load.webrtc_rooms import real_names, real_rooms, said_of
+
+    rooms = real_names(options.webrtc, load.tenants)
+    seconds = load.scenario.length_s + STARTING_S
+    async with real_rooms(running.plan, running.processes, running.app, rooms, seconds) as counted:
+        yield real
+    real.counted, real.said = counted, (said_of(counted, len(rooms)),)
+
+
+@asynccontextmanager
+async def app_of(options: Options, load: Load, out: Path) -> AsyncIterator[Running]:
+    """Yield the app at the url, checked, or one of our own, which is ended afterwards; raises ConfigurationError."""
+    if options.url is not None:
+        app = app_at(options.url, options.key_env, options.keys, options.metrics_urls, options.ray_address)
+        simulated = await check_app(app, load.tenants, "l0")
+        if options.ray_address is not None:
+            app = await asyncio.to_thread(_joined, app, options.ray_address)
+        if load.scenario.vendors.faults:
+            said = "vendors.faults needs an app of its own, which asks the emulator: leave --url out."
+            raise ConfigurationError(f"{options.scenario}: {said}", "vendors.faults")
+        with tempfile.TemporaryDirectory(prefix="rayroom-load-") as temporary:
+            async with Processes(Path(temporary) / "logs") as processes:
+                yield Running(
+                    app=app,
+                    processes=processes,
+                    directory=Path(temporary),
+                    config=options.config,
+                    simulated=simulated,
+                )
+        return
+    async with own_app(options, load, out) as running:
+        yield running
+
+
+def _joined(app: App, ray_address: str) -> App:
+    """Return the app as it is known to who has joined its cluster."""
+    from cluster.lab.load.ray_shards import join_cluster
+
+    found = join_cluster(ray_address)
+    return replace(app, metrics_urls=app.metrics_urls or found)
+
+
+@asynccontextmanager
+async def own_app(options: Options, load: Load, out: Path) -> AsyncIterator[Running]:
+    """Yield an app of our own; its logs and its journal stay below `out`."""
+    with planned(Path.cwd(), out / "app") as plan:
+        async with Processes(plan.directory / "logs") as processes:
+            console.print(f"starting an app for {load.scenario.name}: {len(load.rooms)} rooms, {load.tenants} tenants")
+            app = await start_app(load.scenario, load.tenants, options.config, plan, processes)
+            yield Running(
+                app=app,
+                processes=processes,
+                directory=plan.directory,
+                config=plan.directory / "serve_config.yaml",
+                plan=plan,
+            )
+
+
+async def _bill(app: App, tenants: int) -> dict[str, int] | None:
+    """Return what the app says each tenant owes; None where nobody may ask."""
+    if app.admin_key is None:
+        return None
+    async with connected(app.url) as client:
+        try:
+            usages = {name: await client.usage(app.admin_key, name) for name in map(tenant_name, range(tenants))}
+        except AppError:
+            return None
+    return {name: int(usage["settled_nanousd"]) for name, usage in usages.items()}
+
+
+def _details(driven: Driven, bill: dict[str, int] | None) -> dict[str, Any]:
+    return {
+        "driver_late_ms": {f"p{share}": _late_ms(driven, share) for share in (50, 95, 99)},
+        "lost_rooms": driven.lost_rooms,
+        "settled_nanousd": bill,
+        "answers_nanousd": int(driven.counted.frames.cost_nanousd.sum() + driven.counted.questions.cost_nanousd.sum()),
+    }
+
+
+def notes_of(driven: Driven, replay: bool, app: App) -> tuple[str, ...]:
+    """Return what a reader must know of how the load was driven."""
+    notes = [
+        "Frames are due at moments fixed in advance, and their times count from there: a late driver, a room that is"
+        " not yet open and a slot that is still taken are all in them.",
+        "Replayed: frames as recorded from the real frame path, offered at their full rate whatever the app answers."
+        if replay
+        else "Drawn: each room's screen went through the room agent's own gate and encoder, and slowed down with it.",
+    ]
+    late_ms = _late_ms(driven, 95)
+    if late_ms > LATE_MS:
+        notes.append(f"The driver itself was late by {late_ms:.0f} ms at p95: a part of the times is its own.")
+    if driven.lost_rooms:
+        notes.append(f"{driven.lost_rooms} rooms were lost with their part of the driver; no table counts them.")
+    if not app.metrics_urls:
+        notes.append("Replicas and queues could not be watched: by its address alone an app tells nothing of them.")
+    return tuple(notes)
+
+
+def _late_ms(driven: Driven, share: int) -> float:
+    late_ms = driven.counted.late_ms
+    return round(float(np.percentile(late_ms, share)), 2) if len(late_ms) else 0.0
+
+
+def conclude(run: record.Run, page: Path) -> int:
+    """Say what came of a run; returns 0 when every target held."""
+    totals, verdicts = run.summary.totals, run.summary.verdicts
+    console.print(
+        f"{totals.seen} frames seen, {totals.kept} kept, {totals.answered} answered, {totals.shed} shed,"
+        f" {totals.failed} failed; p95 {_ms(totals.p95_ms)}, own p95 {_ms(totals.own_p95_ms)}"
+    )
+    for one in verdicts:
+        seen = "unknown" if one.seen is None else f"{one.seen:.4g}"
+        console.print(f"{'held' if one.held else 'MISSED'}: {one.target} {seen}, limit {one.limit:g}")
+    console.print(f"The report: {page}")
+    return 0 if all(one.held for one in verdicts) else 1
+
+
+def _ms(value: float | None) -> str:
+    return "unknown" if value is None else f"{value:.0f} ms"

@@ -1,0 +1,178 @@
+"""Runs a load's rooms in processes of this machine, and gathers what they counted."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import json
+import pickle
+import sys
+import time
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import numpy as np
+
+from cluster.lab.load.shard import GRACE_S, Shard, ShardResult
+from cluster.lab.load.shard_process import READY, packed_shard, packed_start
+from cluster.lab.load.tally import Progress, summed
+from cluster.lab.scenario.arrivals import Rooms
+from cluster.lab.scenario.scenario import Scenario
+from cluster.lab.stack.processes import Processes
+from routing.errors import RayroomError
+
+START_TIMEOUT_S = 120.0
+LEAD_S = 0.5
+
+
+class DriverLost(RayroomError):
+    """Every process of the load's driver ended before it had anything to tell."""
+
+    code = "driver_lost"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Destination:
+    """Where the rooms go, and what they are called there."""
+
+    url: str
+    agent_key: str = field(repr=False)
+    run_id: str
+    takes_directory: Path
+    replay: bool
+
+
+def split(scenario: Scenario, rooms: Rooms, tenants: int, destination: Destination, count: int) -> list[Shard]:
+    """Deal the rooms out to `count` shards, one after the other, so that each has its part of every moment."""
+    return [
+        Shard(
+            number=number,
+            url=destination.url,
+            agent_key=destination.agent_key,
+            run_id=destination.run_id,
+            starts_at_s=0.0,
+            length_s=scenario.length_s,
+            seed=scenario.seed,
+            behaviour=scenario.rooms,
+            tenants=tenants,
+            rooms=part_of(rooms, number, count),
+            numbers=np.arange(number, len(rooms), count),
+            replay=destination.replay,
+            takes_directory=destination.takes_directory,
+        )
+        for number in range(count)
+    ]
+
+
+def part_of(rooms: Rooms, number: int, count: int) -> Rooms:
+    """Return every `count`th room from `number` on."""
+    return Rooms(
+        join_at_s=rooms.join_at_s[number::count],
+        leave_at_s=rooms.leave_at_s[number::count],
+        tenant=rooms.tenant[number::count],
+        take=rooms.take[number::count],
+        starts_at=rooms.starts_at[number::count],
+        talks=rooms.talks[number::count],
+    )
+
+
+@dataclass(slots=True)
+class _Child:
+    shard: Shard
+    process: asyncio.subprocess.Process
+    result: Path
+    progress: Progress = field(default_factory=Progress)
+    reading: asyncio.Task[None] | None = None
+
+
+class LocalShards:
+    """Shards as child processes, each with a loop of its own."""
+
+    def __init__(self, processes: Processes, directory: Path) -> None:
+        self._processes = processes
+        self._directory = directory
+        self._children: list[_Child] = []
+
+    @property
+    def pids(self) -> frozenset[int]:
+        return frozenset(child.process.pid for child in self._children)
+
+    async def start(self, shards: Sequence[Shard]) -> float:
+        """Start the processes, wait until all are ready, and return when, by the wall clock, they begin."""
+        self._directory.mkdir(parents=True, exist_ok=True)
+        for shard in shards:
+            self._children.append(await self._spawn(shard))
+        async with asyncio.timeout(START_TIMEOUT_S):
+            await asyncio.gather(*(_ready(child) for child in self._children))
+        starts_at_s = time.time() + LEAD_S
+        for child in self._children:
+            await _say(child, packed_start(starts_at_s))
+            child.reading = asyncio.create_task(_read(child))
+        return starts_at_s
+
+    def progress(self) -> Progress:
+        return summed([child.progress for child in self._children])
+
+    def end(self) -> None:
+        """Ask every shard to end now: what is in flight there still has its time."""
+        for child in self._children:
+            if child.process.stdin is not None:
+                child.process.stdin.close()
+
+    async def wait(self) -> None:
+        """Return when every process has ended, in whatever way."""
+        await asyncio.gather(*(child.process.wait() for child in self._children))
+
+    async def results(self) -> tuple[list[ShardResult], list[Shard]]:
+        """Return what the shards counted, and those shards that were lost; raises DriverLost when all were."""
+        found, lost = [], []
+        for child in self._children:
+            await self._stop(child)
+            try:
+                found.append(pickle.loads(child.result.read_bytes()))
+            except OSError:
+                lost.append(child.shard)
+        if not found:
+            raise DriverLost(f"The load's processes ended early:\n{self._processes.tail(_name(lost[0]))}")
+        return found, lost
+
+    async def _spawn(self, shard: Shard) -> _Child:
+        result = self._directory / f"shard-{shard.number}.pickle"
+        result.unlink(missing_ok=True)
+        command = [sys.executable, "-m", "cluster.lab.load.shard_process"]
+        process = await self._processes.start(_name(shard), command, talks=True)
+        child = _Child(shard, process, result)
+        await _say(child, packed_shard(shard, result))
+        return child
+
+    async def _stop(self, child: _Child) -> None:
+        await self._processes.stop(_name(child.shard), GRACE_S)
+        if child.reading is not None:
+            await asyncio.wait({child.reading})
+
+
+def _name(shard: Shard) -> str:
+    return f"shard-{shard.number}"
+
+
+async def _say(child: _Child, told: bytes) -> None:
+    assert child.process.stdin is not None
+    child.process.stdin.write(told)
+    # One that has ended hears nothing; that it has is seen when its result is missing.
+    with contextlib.suppress(ConnectionError):
+        await child.process.stdin.drain()
+
+
+async def _ready(child: _Child) -> None:
+    assert child.process.stdout is not None
+    while (line := await child.process.stdout.readline()) and line.decode().strip() != READY:
+        continue
+
+
+async def _read(child: _Child) -> None:
+    """Keep what a shard last told, until it ends."""
+    assert child.process.stdout is not None
+    while line := await child.process.stdout.readline():
+        with contextlib.suppress(ValueError, TypeError):
+            child.progress = Progress(**json.loads(line))

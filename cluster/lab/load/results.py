@@ -1,0 +1,251 @@
+"""Turns what a load counted into a run: its tables, its totals, its verdicts. Asks nobody."""
+
+from __future__ import annotations
+
+import datetime as dt
+import math
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+
+from cluster.config.settings import AppSettings
+from cluster.lab.load.prometheus import Watched
+from cluster.lab.load.tally import Counted, Outcome, Rows
+from cluster.lab.results import record
+from cluster.lab.results.savings import Frames, mean_tokens, price_note, strong_frame, tenant_row
+from cluster.lab.results.targets import missed, room_hours, verdicts
+from cluster.lab.scenario.arrivals import Floats, Ints, Rooms, tenant_name
+from cluster.lab.scenario.scenario import Scenario
+
+QUANTILES = (0.5, 0.75, 0.9, 0.95, 0.99, 0.999)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
+class Driven:
+    """A load that was driven, as far as it came."""
+
+    scenario: Scenario
+    rooms: Rooms
+    tenants: int
+    counted: Counted
+    watched: Watched
+    elapsed_s: float
+    """How much of the scenario was run."""
+    lost_rooms: int = 0
+    """Rooms whose part of the driver was lost; what they counted went with it."""
+    driver_cpu_s: float | None = None
+    app_cpu_s: float | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Told:
+    """What is told of a run beside its figures."""
+
+    kind: record.Kind
+    command: str
+    started_at: dt.datetime
+    complete: bool = True
+    simulated: bool = True
+    notes: tuple[str, ...] = ()
+    details: Mapping[str, Any] = field(default_factory=dict)
+
+
+def run_of(driven: Driven, app: AppSettings, told: Told) -> record.Run:
+    """Return the run as `rayroom load` keeps it."""
+    seconds = _Seconds(driven)
+    totals = _totals(driven, seconds)
+    tenants, price_said = _tenants(driven, app, told.started_at.date())
+    summary = record.Summary(
+        kind=told.kind,
+        name=driven.scenario.name,
+        command=told.command,
+        started_at=told.started_at.isoformat(timespec="seconds"),
+        complete=told.complete,
+        simulated=told.simulated,
+        machine=record.this_machine(),
+        scenario=driven.scenario.model_dump(mode="json"),
+        totals=totals,
+        verdicts=verdicts(driven.scenario.targets, totals),
+        notes=(*told.notes, price_said),
+        details=dict(told.details),
+    )
+    events = sorted(driven.watched.events, key=lambda event: float(event["at_s"]))
+    return record.Run(
+        summary=summary,
+        replicas=record.table(record.REPLICAS, driven.watched.replicas),
+        traffic=record.table(record.TRAFFIC, seconds.rows()),
+        latency=record.table(record.LATENCY, _latency(driven)),
+        tenants=record.table(record.TENANTS, tenants),
+        events=record.table(record.EVENTS, events),
+    )
+
+
+class _Seconds:
+    """A load second by second."""
+
+    def __init__(self, driven: Driven) -> None:
+        counted = driven.counted
+        self.count = max(1, math.ceil(min(driven.elapsed_s, driven.scenario.length_s)))
+        at_s = np.arange(self.count, dtype=np.float64)
+        self.rooms = _open_at(driven.rooms, at_s)
+        self.seen = _by_second(counted.seen.sum(axis=1), self.count)
+        self.repeats = _by_second(counted.repeats.sum(axis=1), self.count)
+        frames = counted.frames
+        self.ended = {
+            outcome: np.bincount(_second(frames, self.count)[frames.outcome == outcome], minlength=self.count)
+            for outcome in Outcome
+        }
+        self.questions = np.bincount(_second(counted.questions, self.count), minlength=self.count)
+        self.p50_ms, self.p95_ms = self._percentiles(frames, frames.whole_ms, (50, 95))
+        (self.own_p95_ms,) = self._percentiles(frames, frames.own_ms, (95,))
+
+    @property
+    def kept(self) -> Ints:
+        return np.asarray(self.seen - self.repeats, dtype=np.int64)
+
+    @property
+    def lost(self) -> Ints:
+        return np.asarray(self.ended[Outcome.SHED] + self.ended[Outcome.FAILED], dtype=np.int64)
+
+    def rows(self) -> list[dict[str, Any]]:
+        return [
+            {
+                "at_s": float(second),
+                "rooms": int(self.rooms[second]),
+                "seen": int(self.seen[second]),
+                "repeats": int(self.repeats[second]),
+                "kept": int(self.kept[second]),
+                "answered": int(self.ended[Outcome.ANSWERED][second]),
+                "shed": int(self.ended[Outcome.SHED][second]),
+                "failed": int(self.ended[Outcome.FAILED][second]),
+                "questions": int(self.questions[second]),
+                "p50_ms": _known(self.p50_ms[second]),
+                "p95_ms": _known(self.p95_ms[second]),
+                "own_p95_ms": _known(self.own_p95_ms[second]),
+            }
+            for second in range(self.count)
+        ]
+
+    def _percentiles(self, frames: Rows, times_ms: Floats, shares: Sequence[int]) -> list[Floats]:
+        """Return percentiles of the answers by the second they were due in; NaN where there was none."""
+        answered = frames.outcome == Outcome.ANSWERED
+        second, times_ms = _second(frames, self.count)[answered], times_ms[answered]
+        order = np.argsort(second, kind="stable")
+        parts = np.split(times_ms[order], np.searchsorted(second[order], np.arange(1, self.count)))
+        return [np.array([np.percentile(part, share) if len(part) else np.nan for part in parts]) for share in shares]
+
+
+def _totals(driven: Driven, seconds: _Seconds) -> record.Totals:
+    scenario = driven.scenario
+    # What was stopped within its warm-up has nothing else to tell of.
+    warm = int(scenario.warm_up_s) if scenario.warm_up_s < driven.elapsed_s else 0
+    frames, questions = driven.counted.frames, driven.counted.questions
+    answered = (frames.outcome == Outcome.ANSWERED) & (frames.due_s >= warm)
+    whole, own = frames.whole_ms[answered], frames.own_ms[answered]
+    cost_nanousd = frames.cost_nanousd[answered].sum() + questions.cost_nanousd[questions.due_s >= warm].sum()
+    slow = missed(scenario.targets, seconds.kept, seconds.lost, seconds.p95_ms, seconds.own_p95_ms)
+    end_s = min(driven.elapsed_s, scenario.length_s)
+    return record.Totals(
+        seconds=end_s - warm,
+        rooms_peak=int(seconds.rooms[warm:].max(initial=0)),
+        room_hours=float(room_hours(driven.rooms, driven.tenants, warm, end_s).sum()),
+        seen=int(seconds.seen[warm:].sum()),
+        repeats=int(seconds.repeats[warm:].sum()),
+        kept=int(seconds.kept[warm:].sum()),
+        answered=int(seconds.ended[Outcome.ANSWERED][warm:].sum()),
+        shed=int(seconds.ended[Outcome.SHED][warm:].sum()),
+        failed=int(seconds.ended[Outcome.FAILED][warm:].sum()),
+        p50_ms=_percentile(whole, 0.5),
+        p95_ms=_percentile(whole, 0.95),
+        p99_ms=_percentile(whole, 0.99),
+        own_p50_ms=_percentile(own, 0.5),
+        own_p95_ms=_percentile(own, 0.95),
+        replica_seconds=_replica_seconds(driven.watched.replicas, warm, end_s),
+        slo_missing_s=int(np.count_nonzero(slow[warm:])),
+        cost_nanousd=int(cost_nanousd),
+        driver_cpu_s=driven.driver_cpu_s,
+        app_cpu_s=driven.app_cpu_s,
+    )
+
+
+def _latency(driven: Driven) -> list[dict[str, Any]]:
+    rows = []
+    for service, answers in (("vision", driven.counted.frames), ("llm", driven.counted.questions)):
+        warm = (answers.outcome == Outcome.ANSWERED) & (answers.due_s >= driven.scenario.warm_up_s)
+        for part, times_ms in (("whole", answers.whole_ms[warm]), ("own", answers.own_ms[warm])):
+            told = ((quantile, _percentile(times_ms, quantile)) for quantile in QUANTILES)
+            rows += [{"service": service, "part": part, "quantile": q, "ms": ms} for q, ms in told if ms is not None]
+    return rows
+
+
+def _tenants(driven: Driven, app: AppSettings, day: dt.date) -> tuple[list[dict[str, Any]], str]:
+    """Return a row for each tenant, of the whole run, and what the comparisons were priced by."""
+    counted, frames = driven.counted, driven.counted.frames
+    answered = frames.outcome == Outcome.ANSWERED
+    tokens = mean_tokens(int(frames.output_tokens.sum()), int(answered.sum()))
+    long_side_px = app.rooms.image_long_side_px
+    strong = strong_frame(app.catalogue(), app.vision, day, long_side_px=long_side_px, answer_tokens=tokens)
+    hours = room_hours(driven.rooms, driven.tenants, 0.0, driven.elapsed_s)
+    seen, repeats = counted.seen.sum(axis=0), counted.repeats.sum(axis=0)
+    answers = np.bincount(frames.tenant[answered], minlength=driven.tenants)
+    costs = np.zeros(driven.tenants, np.int64)
+    np.add.at(costs, frames.tenant, frames.cost_nanousd)
+    rows = [
+        tenant_row(
+            tenant_name(index),
+            float(hours[index]),
+            Frames(seen=int(seen[index]), kept=int(seen[index] - repeats[index]), answered=int(answers[index])),
+            int(costs[index]),
+            strong,
+        )
+        for index in range(driven.tenants)
+    ]
+    return rows, price_note(strong)
+
+
+def _replica_seconds(rows: Sequence[Mapping[str, Any]], from_s: float, to_s: float) -> dict[str, float]:
+    """Return how long replicas ran, by deployment: what a sample saw holds until the next one."""
+    samples: dict[str, list[tuple[float, int]]] = {}
+    for row in rows:
+        if row["running_replicas"] is not None:
+            samples.setdefault(row["deployment"], []).append((float(row["at_s"]), int(row["running_replicas"])))
+    return {name: round(_held(told, from_s, to_s), 1) for name, told in samples.items()}
+
+
+def _held(samples: Sequence[tuple[float, int]], from_s: float, to_s: float) -> float:
+    ends = [at_s for at_s, _ in samples[1:]] + [to_s]
+    # The first sample may come late on a busy machine: what it saw stands for the time before it.
+    begins = [from_s, *ends[:-1]]
+    return sum(
+        running * max(0.0, min(end_s, to_s) - max(begin_s, from_s))
+        for (_, running), begin_s, end_s in zip(samples, begins, ends, strict=True)
+    )
+
+
+def _open_at(rooms: Rooms, at_s: Floats) -> Ints:
+    """Return how many rooms are open at each moment; a room that joins within a second is there in it."""
+    joined = np.searchsorted(np.sort(rooms.join_at_s), at_s + 1, side="left")
+    left = np.searchsorted(np.sort(rooms.leave_at_s), at_s, side="right")
+    return np.asarray(joined - left, dtype=np.int64)
+
+
+def _by_second(counts: Ints, seconds: int) -> Ints:
+    """Return counts by second, what lies beyond the last one within it."""
+    cut = np.zeros(seconds, np.int64)
+    cut[: len(counts)] = counts[:seconds]
+    cut[-1] += counts[seconds:].sum()
+    return cut
+
+
+def _second(rows: Rows, seconds: int) -> Ints:
+    return np.minimum(rows.due_s.astype(np.int64), seconds - 1)
+
+
+def _percentile(times_ms: Floats, share: float) -> float | None:
+    return float(np.quantile(times_ms, share)) if len(times_ms) else None
+
+
+def _known(value: float) -> float | None:
+    return None if math.isnan(value) else float(value)

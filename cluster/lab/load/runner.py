@@ -1,0 +1,214 @@
+"""Drives a load at a running app, from the first room's join to what is left of the last one, and watches both."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import math
+import os
+import secrets
+import sys
+import time
+from collections.abc import AsyncIterator, Callable, Coroutine
+from contextlib import asynccontextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, Protocol
+
+import numpy as np
+from rich.console import Console
+
+from cluster.lab.load import faults
+from cluster.lab.load.app_under_test import App
+from cluster.lab.load.cpu import CpuMeter
+from cluster.lab.load.local_shards import Destination, LocalShards, split
+from cluster.lab.load.progress import Screen
+from cluster.lab.load.prometheus import Watched, Watcher
+from cluster.lab.load.replica_counter import RunningReplicas
+from cluster.lab.load.results import Driven
+from cluster.lab.load.shard import Shard, ShardResult
+from cluster.lab.load.tally import Progress, joined
+from cluster.lab.scenario.arrivals import Rooms
+from cluster.lab.scenario.recorded_screens import CACHE, takes_of
+from cluster.lab.scenario.scenario import Scenario
+from cluster.lab.stack.processes import Processes
+
+SHOW_EVERY_S = 0.5
+CPU_EVERY_S = 2.0
+ROOMS_A_PROCESS = 400
+END_TIMEOUT_S = 60.0
+STOP_GRACE_S = 5.0
+JOIN_TIMEOUT_S = 60.0
+REPLICA_WATCH = "replica-watch"
+# What runs for real rooms is not the app's either.
+GUESTS = ("livekit", "agent", "publisher")
+
+
+class Shards(Protocol):
+    """Where the rooms run: processes of this machine, or tasks of a cluster."""
+
+    @property
+    def pids(self) -> frozenset[int]: ...
+
+    async def start(self, shards: list[Shard]) -> float: ...
+
+    def progress(self) -> Progress: ...
+
+    def end(self) -> None: ...
+
+    async def wait(self) -> None: ...
+
+    async def results(self) -> tuple[list[ShardResult], list[Shard]]: ...
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Drive:
+    """How a load is to be driven."""
+
+    app: App
+    replay: bool
+    processes: int | None
+    console: Console
+    ended: asyncio.Event
+    """Set when the load is to end early."""
+    directory: Path
+    run_id: str = field(default_factory=lambda: f"l{secrets.token_hex(3)}")
+
+
+async def drive(
+    how: Drive, scenario: Scenario, rooms: Rooms, tenants: int, processes: Processes, shards: Shards | None = None
+) -> Driven:
+    """Return what was counted; raises DriverLost, or StartFailed when a part of the app ended meanwhile."""
+    if how.replay:
+        await asyncio.to_thread(takes_of, scenario.rooms)
+    where = Destination(
+        url=how.app.url,
+        agent_key=how.app.agent_key,
+        run_id=how.run_id,
+        takes_directory=CACHE.resolve(),
+        replay=how.replay,
+    )
+    count = how.processes or processes_for(len(rooms), how.replay)
+    running = shards or LocalShards(processes, how.directory)
+    # Handed over before it is full: what of it is ours is asked again at each look.
+    meter = CpuMeter(lambda: running.pids | how.app.strangers | watching | processes.pids(GUESTS))
+    counting, watching = await _count_replicas(how.app, processes)
+    cpu_began_s, watched = time.process_time(), Watched()
+    starts_at_s = await running.start(split(scenario, rooms, tenants, where, count))
+    zero_s = time.monotonic() + starts_at_s - time.time()
+
+    def clock() -> float:
+        return time.monotonic() - zero_s
+
+    meter.begin()
+    watcher = Watcher(how.app.metrics_urls, lambda: counting.counts, watched, clock)
+    async with _beside([watcher.run(), _meter(meter), *_faults(how, scenario, watched, clock)]):
+        await _until_over(how, scenario, running, processes, clock)
+        elapsed_s = min(scenario.length_s, max(clock(), 1.0))
+        await _all_ended(running)
+    meter.sample()
+    await processes.stop(REPLICA_WATCH, STOP_GRACE_S)
+    results, lost = await running.results()
+    for shard in lost:
+        watched.event(elapsed_s, "node", f"shard {shard.number}", f"lost, with {len(shard.rooms)} rooms")
+    return Driven(
+        scenario=scenario,
+        rooms=_without(rooms, lost),
+        tenants=tenants,
+        counted=joined([result.counted for result in results]),
+        watched=watched,
+        elapsed_s=elapsed_s,
+        lost_rooms=sum(len(shard.rooms) for shard in lost),
+        driver_cpu_s=sum(result.cpu_s for result in results) + time.process_time() - cpu_began_s,
+        app_cpu_s=meter.cpu_s if how.app.is_ours else None,
+    )
+
+
+def processes_for(rooms: int, replay: bool) -> int:
+    """Return how many processes drive so many rooms: drawn ones are work, replayed ones are not."""
+    cpus = len(os.sched_getaffinity(0))
+    return max(1, min(cpus, math.ceil(rooms / ROOMS_A_PROCESS) if replay else cpus))
+
+
+def _faults(
+    how: Drive, scenario: Scenario, watched: Watched, clock: Callable[[], float]
+) -> list[Coroutine[Any, Any, None]]:
+    """Return what switches the vendors' bad times on and off, where the app asks the emulator."""
+    if how.app.faults_url is None:
+        return []
+    return [faults.switch(how.app.faults_url, scenario.vendors.faults, clock, watched)]
+
+
+async def _count_replicas(app: App, processes: Processes) -> tuple[RunningReplicas, frozenset[int]]:
+    """Have a process count the app's replicas, where its Ray can be joined; returns its counts and its id."""
+    counting = RunningReplicas()
+    if app.ray_address is None:
+        return counting, frozenset()
+    command = [sys.executable, "-m", "cluster.lab.load.replica_counter", app.ray_address]
+    # Our own Ray asks for no token, whatever this machine has.
+    environment = {"RAY_AUTH_MODE": "disabled"} if app.is_ours else {}
+    process = await processes.start(REPLICA_WATCH, command, environment, talks=True)
+    assert process.stdout is not None
+    counting.reading = asyncio.create_task(counting.read(process.stdout))
+    with contextlib.suppress(TimeoutError):
+        async with asyncio.timeout(JOIN_TIMEOUT_S):
+            await counting.told.wait()
+    return counting, frozenset({process.pid})
+
+
+@asynccontextmanager
+async def _beside(coroutines: list[Coroutine[Any, Any, None]]) -> AsyncIterator[None]:
+    """Run these while the body runs; what one of them raises ends the body."""
+    async with asyncio.TaskGroup() as group:
+        tasks = [group.create_task(coroutine) for coroutine in coroutines]
+        yield
+        for task in tasks:
+            task.cancel()
+
+
+async def _meter(meter: CpuMeter) -> None:
+    while True:
+        await asyncio.sleep(CPU_EVERY_S)
+        await asyncio.to_thread(meter.sample)
+
+
+async def _until_over(
+    how: Drive, scenario: Scenario, running: Shards, processes: Processes, clock: Callable[[], float]
+) -> None:
+    """Show how it goes until every shard has ended, or the load is to end early."""
+    waiting = asyncio.create_task(running.wait())
+    try:
+        with Screen(how.console, scenario.name, scenario.length_s) as screen:
+            while not waiting.done() and not how.ended.is_set():
+                screen.show(clock(), running.progress(), how.ended.is_set())
+                _check(processes)
+                await asyncio.wait({waiting}, timeout=SHOW_EVERY_S)
+            screen.show(clock(), running.progress(), True)
+    finally:
+        waiting.cancel()
+
+
+def _check(processes: Processes) -> None:
+    """Raise StartFailed when a part of the app has ended; the end of a shard is no failure."""
+    processes.check(("ray", "serve", "emulator", "livekit", "agent"))
+
+
+async def _all_ended(running: Shards) -> None:
+    running.end()
+    async with asyncio.timeout(END_TIMEOUT_S):
+        await running.wait()
+
+
+def _without(rooms: Rooms, lost: list[Shard]) -> Rooms:
+    """Return the rooms whose part of the driver told what it counted."""
+    kept = np.ones(len(rooms), np.bool_)
+    for shard in lost:
+        kept[shard.numbers] = False
+    return Rooms(
+        join_at_s=rooms.join_at_s[kept],
+        leave_at_s=rooms.leave_at_s[kept],
+        tenant=rooms.tenant[kept],
+        take=rooms.take[kept],
+        starts_at=rooms.starts_at[kept],
+        talks=rooms.talks[kept],
+    )

@@ -1,0 +1,181 @@
+"""A part of a load's rooms, run in one process: by a loop of its own, as a child of the driver or as a Ray task."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import os
+import time
+from collections.abc import AsyncIterator, Callable
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import asynccontextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from cluster.lab.load.http_client import AppClient, connected
+from cluster.lab.load.schedule import question_times
+from cluster.lab.load.screen import Drawing, DrawnScreen, ReplayedScreen, Screen
+from cluster.lab.load.synthetic_room import Place, SyntheticRoom
+from cluster.lab.load.tally import Counted, Progress, Tally
+from cluster.lab.scenario.arrivals import Ints, Rooms, tenant_name
+from cluster.lab.scenario.recorded_screens import LONG_SIDE_PX, Takes, script_of, takes_of
+from cluster.lab.scenario.scenario import RoomBehaviour
+from room_agent.video.rate_control import Pace
+
+TELL_EVERY_S = 1.0
+# What is asked in the last second is answered by then.
+CLOSES_AFTER_S = 1.5
+# For the last answers and the closing of the rooms.
+GRACE_S = 30.0
+
+
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
+class Shard:
+    """What one process is to do. `starts_at_s` is by the wall clock, the same for all shards."""
+
+    number: int
+    url: str
+    agent_key: str = field(repr=False)
+    run_id: str
+    """Part of every room's name, so that two loads never share a room."""
+    starts_at_s: float
+    length_s: float
+    seed: int
+    behaviour: RoomBehaviour
+    tenants: int
+    rooms: Rooms
+    numbers: Ints
+    """Each room's number among all of the load."""
+    replay: bool
+    takes_directory: Path
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ShardResult:
+    """What a shard counted, and what counting it cost."""
+
+    number: int
+    counted: Counted
+    cpu_s: float
+    complete: bool
+
+
+Tell = Callable[[Progress], None]
+
+
+async def run_shard(shard: Shard, ended: asyncio.Event, tell: Tell, takes: Takes | None = None) -> ShardResult:
+    """Run a shard's rooms to the end of the load, or until `ended`; what is in flight then has time to end."""
+    started_cpu_s = time.process_time()
+    # The wall clock says when to begin; after that only a clock that nobody sets.
+    zero_s = time.monotonic() + shard.starts_at_s - time.time()
+    tally = Tally(shard.length_s, shard.tenants)
+
+    def clock() -> float:
+        return time.monotonic() - zero_s
+
+    async with connected(shard.url, clock) as app, _screens(shard, takes) as screen_of:
+        rooms = [_room(shard, index, screen_of(index), app, tally, clock) for index in range(len(shard.rooms))]
+        running = [asyncio.create_task(room.run()) for room in rooms]
+        telling = asyncio.create_task(_keep_telling(tally, tell))
+        try:
+            await _all_or(running, ended)
+            complete = not ended.is_set()
+            for room in rooms:
+                room.end()
+            if running:
+                await asyncio.wait(running, timeout=GRACE_S)
+        finally:
+            telling.cancel()
+            for task in running:
+                task.cancel()
+            await asyncio.gather(*running, telling, return_exceptions=True)
+    tell(tally.progress())
+    cpu_s = time.process_time() - started_cpu_s
+    return ShardResult(number=shard.number, counted=tally.counted(), cpu_s=cpu_s, complete=complete)
+
+
+def _room(
+    shard: Shard, index: int, screen: Screen, app: AppClient, tally: Tally, clock: Callable[[], float]
+) -> SyntheticRoom:
+    rooms, number = shard.rooms, int(shard.numbers[index])
+    behaviour, tenant = shard.behaviour, int(rooms.tenant[index])
+    join_at_s, leave_at_s = float(rooms.join_at_s[index]), float(rooms.leave_at_s[index])
+    every_s = behaviour.question_every_s
+    questions = question_times(join_at_s, leave_at_s, every_s, (shard.seed, number)) if rooms.talks[index] else []
+    place = Place(
+        room=f"tenant_{tenant_name(tenant)}_{shard.run_id}-{number}",
+        tenant=tenant,
+        tenant_id=tenant_name(tenant),
+        job_id=f"{shard.run_id}-{number}",
+        join_at_s=join_at_s,
+        leave_at_s=leave_at_s,
+        frames_per_second=behaviour.frames_per_second,
+        questions_at_s=questions,
+        # Spread as the joins are, which are random within their second.
+        closes_after_s=CLOSES_AFTER_S * (1 + join_at_s % 1.0) if leave_at_s >= shard.length_s else 0.0,
+    )
+    pace = None if shard.replay else Pace(behaviour.frames_per_second)
+    return SyntheticRoom(place, screen, app, shard.agent_key, tally, clock, time.time, pace)
+
+
+@asynccontextmanager
+async def _screens(shard: Shard, takes: Takes | None) -> AsyncIterator[Callable[[int], Screen]]:
+    """Yield what makes a room's screen by its index."""
+    rooms = shard.rooms
+    if shard.replay:
+        shown = takes or takes_of(shard.behaviour, shard.takes_directory)
+        yield lambda index: ReplayedScreen(shown, int(rooms.take[index]), int(rooms.starts_at[index]))
+        return
+    with ThreadPoolExecutor(max_workers=max(2, len(os.sched_getaffinity(0)))) as executor:
+        drawing = Drawing(script=script_of(shard.behaviour.screens), long_side_px=LONG_SIDE_PX, executor=executor)
+        yield lambda index: DrawnScreen(drawing, int(rooms.take[index]), int(rooms.starts_at[index]))
+
+
+async def _all_or(running: list[asyncio.Task[None]], ended: asyncio.Event) -> None:
+    """Return when every room has left, or when the load is to end early."""
+    waiting = asyncio.create_task(ended.wait())
+    # Cancelled below, this ends the waiting, not the rooms.
+    everyone = asyncio.create_task(_everyone(running))
+    await asyncio.wait({waiting, everyone}, return_when=asyncio.FIRST_COMPLETED)
+    waiting.cancel()
+    everyone.cancel()
+
+
+async def _everyone(running: list[asyncio.Task[None]]) -> None:
+    if running:
+        await asyncio.wait(running)
+
+
+async def _keep_telling(tally: Tally, tell: Tell) -> None:
+    while True:
+        tell(tally.progress())
+        await asyncio.sleep(TELL_EVERY_S)
+
+
+def run_in_loop(
+    shard: Shard, tell: Tell, ending: Callable[[Callable[[], None]], None], takes: Takes | None = None
+) -> ShardResult:
+    """Run a shard in a new loop; `ending` is handed what ends it early, to be called from any thread."""
+
+    async def run() -> ShardResult:
+        ended, loop = asyncio.Event(), asyncio.get_running_loop()
+
+        def end() -> None:
+            # The loop may be closed by the time somebody asks it to end.
+            with contextlib.suppress(RuntimeError):
+                loop.call_soon_threadsafe(ended.set)
+
+        ending(end)
+        return await run_shard(shard, ended, tell, takes)
+
+    with asyncio.Runner(loop_factory=_fast_loop()) as runner:
+        return runner.run(run())
+
+
+def _fast_loop() -> Callable[[], asyncio.AbstractEventLoop] | None:
+    """Return uvloop's loop where it is installed, which halves what the driver itself costs."""
+    try:
+        import uvloop
+    except ImportError:
+        return None
+    return uvloop.new_event_loop

@@ -1,0 +1,61 @@
+"""Run one shard as a child process: `python -m cluster.lab.load.shard_process`. It ends when its stdin closes."""
+
+from __future__ import annotations
+
+import json
+import pickle
+import struct
+import sys
+import threading
+from collections.abc import Callable
+from dataclasses import asdict, replace
+from pathlib import Path
+
+from cluster.lab.load.shard import Shard, run_in_loop
+from cluster.lab.load.tally import Progress
+from cluster.lab.scenario.recorded_screens import takes_of
+from routing.pauses import spare_what_stays
+
+READY = "ready"
+
+
+def packed_shard(shard: Shard, result: Path) -> bytes:
+    """Return what a child is told on its stdin: the shard, and where it is to leave its result."""
+    told = pickle.dumps((shard, str(result)))
+    return struct.pack(">Q", len(told)) + told
+
+
+def packed_start(starts_at_s: float) -> bytes:
+    """Return what a child that is ready is told: when to begin."""
+    return struct.pack(">d", starts_at_s)
+
+
+def main() -> None:
+    """Run the shard that stdin tells of; the end of stdin ends it early. Progress goes to stdout, a line a second."""
+    (length,) = struct.unpack(">Q", sys.stdin.buffer.read(8))
+    shard, result = pickle.loads(sys.stdin.buffer.read(length))
+    takes = takes_of(shard.behaviour, shard.takes_directory) if shard.replay else None
+    spare_what_stays()
+    print(READY, flush=True)
+    if len(start := sys.stdin.buffer.read(8)) < 8:
+        return
+    shard = replace(shard, starts_at_s=struct.unpack(">d", start)[0])
+
+    def tell(progress: Progress) -> None:
+        print(json.dumps(asdict(progress)), flush=True)
+
+    def ending(end: Callable[[], None]) -> None:
+        def watch() -> None:
+            sys.stdin.buffer.read()
+            end()
+
+        threading.Thread(target=watch, daemon=True).start()
+
+    counted = run_in_loop(shard, tell, ending, takes)
+    written = Path(result).with_suffix(".new")
+    written.write_bytes(pickle.dumps(counted))
+    written.replace(result)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,244 @@
+"""One synthetic room: opens, beats, shows its screen, asks, closes. As its agent would, but for WebRTC."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+
+from cluster.lab.load.http_client import AppClient, AppError, Reply
+from cluster.lab.load.schedule import Beat, DueFrame, Exchange, Slot, own_s
+from cluster.lab.load.screen import Screen
+from cluster.lab.load.tally import Outcome, Tally, Timed
+from room_agent.core.counters import Counters
+from room_agent.video.rate_control import Pace
+
+OPEN_AGAIN_S = 1.0
+DRAIN_S = 10.0
+MAX_QUESTIONS = 4
+QUESTION = "What is on the screen now, and what changed a minute ago?"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Place:
+    """Which room it is, and when what it does is due, in seconds from the start of the load."""
+
+    room: str
+    tenant: int
+    tenant_id: str
+    job_id: str
+    join_at_s: float
+    leave_at_s: float
+    frames_per_second: float
+    questions_at_s: Sequence[float] = ()
+    closes_after_s: float = 0.0
+    """How long after its leave it is closed: where the load ends all leave at once, and that is no part of what is
+    measured."""
+
+
+class SyntheticRoom:
+    """A room from its join to its leave. What it does is counted, and raises nothing.
+
+    With a `pace` it slows down as an agent does when the app turns it away; without one it offers what is due (open
+    loop), so that a slow app is not asked less.
+    """
+
+    def __init__(
+        self,
+        place: Place,
+        screen: Screen,
+        app: AppClient,
+        agent_key: str,
+        tally: Tally,
+        clock: Callable[[], float],
+        wall_clock: Callable[[], float],
+        pace: Pace | None = None,
+    ) -> None:
+        self._place = place
+        self._screen = screen
+        self._app = app
+        self._agent_key = agent_key
+        self._tally = tally
+        self._clock = clock
+        self._wall_clock = wall_clock
+        self._pace = pace
+        self._slot = Slot()
+        self._counters = Counters(tracks_watched=1)
+        self._token = ""
+        self._opened = asyncio.Event()
+        self._before: Exchange | None = None
+        self._sending: asyncio.Task[None] | None = None
+        self._watching: asyncio.Task[None] | None = None
+        self._over = False
+        self._asking: set[asyncio.Task[None]] = set()
+
+    def end(self) -> None:
+        """Leave now instead of when it was planned."""
+        self._over = True
+        if self._watching is not None:
+            self._watching.cancel()
+
+    async def run(self) -> None:
+        """Attend; returns once what was in flight at the leave has ended, and the room is closed."""
+        if self._over:
+            return
+        self._watching = asyncio.create_task(self._watch())
+        attending = asyncio.create_task(self._attend())
+        asking = asyncio.create_task(self._ask_questions())
+        try:
+            await asyncio.wait({self._watching})
+            await self._drain()
+            if not self._over:
+                await self._until(self._place.leave_at_s + self._place.closes_after_s)
+        finally:
+            for task in (self._watching, attending, asking, self._sending, *self._asking):
+                if task is not None:
+                    task.cancel()
+            await self._close()
+
+    async def _watch(self) -> None:
+        place = self._place
+        await self._until(place.join_at_s)
+        self._tally.rooms += 1
+        try:
+            beat = Beat(place.join_at_s)
+            while beat.due_s < place.leave_at_s:
+                due_s = beat.next(self._pace.fps if self._pace else place.frames_per_second)
+                await self._until(due_s)
+                await self._look(due_s)
+            await self._until(place.leave_at_s)
+        finally:
+            self._tally.rooms -= 1
+
+    async def _look(self, due_s: float) -> None:
+        late_s = self._clock() - due_s
+        frame = await self._screen.look(due_s - self._place.join_at_s, self._wall_clock())
+        self._counters.frames_seen += 1
+        self._tally.saw(due_s, self._place.tenant, frame is None, late_s)
+        if frame is None:
+            self._counters.frames_repeated += 1
+            return
+        self._counters.frames_kept += 1
+        displaced = self._slot.offer(DueFrame(due_s=due_s, sent=frame))
+        if displaced is not None:
+            self._shed(displaced, Outcome.SHED)
+        if self._sending is None or self._sending.done():
+            self._sending = asyncio.create_task(self._send())
+
+    async def _send(self) -> None:
+        await self._opened.wait()
+        while (frame := self._slot.take()) is not None:
+            if self._pace is not None and not self._pace.open(self._clock()):
+                self._lose(frame, Outcome.SHED)
+                continue
+            await self._describe(frame)
+
+    async def _describe(self, frame: DueFrame) -> None:
+        started_s, ended = self._clock(), False
+        try:
+            reply = await self._app.describe(self._token, frame.sent.jpeg, frame.sent.headers)
+            self._answered(frame, started_s, reply)
+            ended = True
+        except AppError as error:
+            ended = True
+            await self._refused(frame, error)
+        finally:
+            if not ended:
+                self._shed(frame, Outcome.FAILED)
+
+    def _answered(self, frame: DueFrame, started_s: float, reply: Reply) -> None:
+        exchange = Exchange(started_s=started_s, ended_s=self._clock(), vendor_s=reply.vendor_s)
+        answer = Timed(
+            whole_s=exchange.ended_s - frame.due_s,
+            own_s=own_s(frame.due_s, exchange, self._before),
+            cost_nanousd=reply.cost_nanousd,
+            output_tokens=reply.output_tokens,
+        )
+        self._before = exchange
+        self._tally.frame(frame.due_s, self._place.tenant, Outcome.ANSWERED, answer)
+        took_s = exchange.ended_s - started_s
+        self._counters.answered(took_s)
+        if self._pace is not None:
+            self._pace.answered(took_s)
+
+    async def _refused(self, frame: DueFrame, error: AppError) -> None:
+        if self._pace is not None:
+            self._pace.refused(self._clock(), error.retry_after_s)
+        self._lose(frame, Outcome.SHED if error.turned_away else Outcome.FAILED)
+        self._before = None
+        if error.http_status == 401:
+            self._opened.clear()
+            await self._open()
+
+    def _lose(self, frame: DueFrame, outcome: Outcome) -> None:
+        self._shed(frame, outcome)
+        self._screen.forget()
+
+    def _shed(self, frame: DueFrame, outcome: Outcome) -> None:
+        self._counters.frames_shed += 1
+        self._tally.frame(frame.due_s, self._place.tenant, outcome)
+
+    async def _attend(self) -> None:
+        await self._until(self._place.join_at_s)
+        beat_every_s = await self._open()
+        # Rooms that join at once do not beat at once: their joins' parts of a second are random.
+        await asyncio.sleep(self._place.join_at_s % 1.0 * beat_every_s)
+        while True:
+            with contextlib.suppress(AppError):
+                answer = await self._app.beat(self._token, self._place.room, self._counters.report())
+                self._token = str(answer.get("token") or self._token)
+            await asyncio.sleep(beat_every_s)
+
+    async def _open(self) -> float:
+        """Open the room, again and again until the app does; returns how often it wants to hear of it."""
+        place = self._place
+        while True:
+            try:
+                opened = await self._app.open(self._agent_key, place.room, place.tenant_id, place.job_id)
+                self._token = str(opened["token"])
+                beat_every_s = float(opened["limits"]["heartbeat_every_s"])
+            except (AppError, KeyError, TypeError, ValueError):
+                await asyncio.sleep(OPEN_AGAIN_S)
+                continue
+            self._opened.set()
+            return beat_every_s
+
+    async def _ask_questions(self) -> None:
+        for due_s in self._place.questions_at_s:
+            await self._until(due_s)
+            if len(self._asking) >= MAX_QUESTIONS:
+                self._tally.question(due_s, self._place.tenant, Outcome.SHED)
+                continue
+            asking = asyncio.create_task(self._ask(due_s))
+            self._asking.add(asking)
+            asking.add_done_callback(self._asking.discard)
+
+    async def _ask(self, due_s: float) -> None:
+        await self._opened.wait()
+        try:
+            reply = await self._app.ask(self._token, QUESTION)
+        except AppError as error:
+            outcome = Outcome.SHED if error.turned_away else Outcome.FAILED
+            self._tally.question(due_s, self._place.tenant, outcome)
+            return
+        whole_s = reply.first_at_s - due_s
+        answer = Timed(whole_s=whole_s, own_s=max(0.0, whole_s - reply.vendor_s), cost_nanousd=reply.cost_nanousd)
+        self._tally.question(due_s, self._place.tenant, Outcome.ANSWERED, answer)
+
+    async def _drain(self) -> None:
+        """Let what is in flight end; what still waits is shed, for nobody is there to see it."""
+        waiting = self._slot.take()
+        if waiting is not None:
+            self._shed(waiting, Outcome.SHED)
+        pending = {task for task in (self._sending, *self._asking) if task is not None and not task.done()}
+        if pending and self._opened.is_set():
+            await asyncio.wait(pending, timeout=DRAIN_S)
+
+    async def _close(self) -> None:
+        if self._opened.is_set():
+            with contextlib.suppress(AppError):
+                await self._app.close(self._token, self._place.room)
+
+    async def _until(self, at_s: float) -> None:
+        await asyncio.sleep(max(0.0, at_s - self._clock()))

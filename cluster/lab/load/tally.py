@@ -1,0 +1,198 @@
+"""Counts what became of the frames and questions of synthetic rooms, second by second. Asks nobody."""
+
+from __future__ import annotations
+
+import math
+from collections import deque
+from collections.abc import Sequence
+from dataclasses import dataclass, field, fields
+from enum import IntEnum
+from typing import Any
+
+import numpy as np
+
+from cluster.lab.scenario.arrivals import Floats, Ints
+from room_agent.core.counters import percentile
+
+RECENT_ANSWERS = 512
+
+
+class Outcome(IntEnum):
+    """What becomes of a kept frame: `SHED` was displaced by a newer one or turned away, `FAILED` is every other end."""
+
+    ANSWERED = 0
+    SHED = 1
+    FAILED = 2
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Timed:
+    """An answer: how long it took from the moment it was due, how much of that was not the vendor's, what it cost."""
+
+    whole_s: float
+    own_s: float
+    cost_nanousd: int = 0
+    output_tokens: int = 0
+
+
+NO_ANSWER = Timed(whole_s=math.nan, own_s=math.nan)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
+class Rows:
+    """Frames, or questions, one a row. Times are NaN where there was no answer."""
+
+    due_s: Floats
+    outcome: Ints
+    tenant: Ints
+    whole_ms: Floats
+    own_ms: Floats
+    cost_nanousd: Ints
+    output_tokens: Ints
+
+    def __len__(self) -> int:
+        return len(self.due_s)
+
+    @classmethod
+    def joined(cls, parts: Sequence[Rows]) -> Rows:
+        return cls(**{one.name: np.concatenate([getattr(part, one.name) for part in parts]) for one in fields(cls)})
+
+
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
+class Counted:
+    """All that was counted: frames seen and repeated by second and tenant, and a row for each kept one."""
+
+    seen: Ints
+    """By second and tenant."""
+    repeats: Ints
+    frames: Rows
+    questions: Rows
+    late_ms: Floats
+    """How late the driver itself was, of each frame."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Progress:
+    """Where a shard is, for those who watch."""
+
+    rooms: int = 0
+    seen: int = 0
+    kept: int = 0
+    answered: int = 0
+    shed: int = 0
+    failed: int = 0
+    questions: int = 0
+    p50_ms: float | None = None
+    p95_ms: float | None = None
+    own_p95_ms: float | None = None
+
+
+@dataclass(slots=True)
+class _Columns:
+    due_s: list[float] = field(default_factory=list)
+    outcome: list[int] = field(default_factory=list)
+    tenant: list[int] = field(default_factory=list)
+    whole_ms: list[float] = field(default_factory=list)
+    own_ms: list[float] = field(default_factory=list)
+    cost_nanousd: list[int] = field(default_factory=list)
+    output_tokens: list[int] = field(default_factory=list)
+
+    def add(self, due_s: float, tenant: int, outcome: Outcome, answer: Timed) -> None:
+        self.due_s.append(due_s)
+        self.tenant.append(tenant)
+        self.outcome.append(outcome)
+        self.whole_ms.append(1_000 * answer.whole_s)
+        self.own_ms.append(1_000 * answer.own_s)
+        self.cost_nanousd.append(answer.cost_nanousd)
+        self.output_tokens.append(answer.output_tokens)
+
+    def rows(self) -> Rows:
+        return Rows(
+            due_s=np.array(self.due_s, np.float64),
+            outcome=np.array(self.outcome, np.int64),
+            tenant=np.array(self.tenant, np.int64),
+            whole_ms=np.array(self.whole_ms, np.float64),
+            own_ms=np.array(self.own_ms, np.float64),
+            cost_nanousd=np.array(self.cost_nanousd, np.int64),
+            output_tokens=np.array(self.output_tokens, np.int64),
+        )
+
+
+class Tally:
+    """The counts of one shard."""
+
+    def __init__(self, length_s: float, tenants: int) -> None:
+        shape = (math.ceil(length_s) + 1, tenants)
+        self._seen = np.zeros(shape, np.int64)
+        self._repeats = np.zeros(shape, np.int64)
+        self._frames = _Columns()
+        self._questions = _Columns()
+        self._late_ms: list[float] = []
+        self._recent: deque[tuple[float, float]] = deque(maxlen=RECENT_ANSWERS)
+        self._outcomes = [0, 0, 0]
+        self.rooms = 0
+
+    def saw(self, due_s: float, tenant: int, repeat: bool, late_s: float) -> None:
+        """Count a frame that was looked at."""
+        second = min(int(due_s), len(self._seen) - 1)
+        self._seen[second, tenant] += 1
+        if repeat:
+            self._repeats[second, tenant] += 1
+        self._late_ms.append(1_000 * late_s)
+
+    def frame(self, due_s: float, tenant: int, outcome: Outcome, answer: Timed | None = None) -> None:
+        """Count what became of a kept frame."""
+        self._outcomes[outcome] += 1
+        if answer is not None:
+            self._recent.append((1_000 * answer.whole_s, 1_000 * answer.own_s))
+        self._frames.add(due_s, tenant, outcome, answer or NO_ANSWER)
+
+    def question(self, due_s: float, tenant: int, outcome: Outcome, answer: Timed | None = None) -> None:
+        self._questions.add(due_s, tenant, outcome, answer or NO_ANSWER)
+
+    def progress(self) -> Progress:
+        seen, repeats = int(self._seen.sum()), int(self._repeats.sum())
+        answered, shed, failed = self._outcomes
+        whole, own = (sorted(times) for times in zip(*self._recent, strict=True)) if self._recent else ([], [])
+        return Progress(
+            rooms=self.rooms,
+            seen=seen,
+            kept=seen - repeats,
+            answered=answered,
+            shed=shed,
+            failed=failed,
+            questions=len(self._questions.due_s),
+            p50_ms=percentile(whole, 0.5) if whole else None,
+            p95_ms=percentile(whole, 0.95) if whole else None,
+            own_p95_ms=percentile(own, 0.95) if own else None,
+        )
+
+    def counted(self) -> Counted:
+        return Counted(
+            seen=self._seen,
+            repeats=self._repeats,
+            frames=self._frames.rows(),
+            questions=self._questions.rows(),
+            late_ms=np.array(self._late_ms, np.float64),
+        )
+
+
+def joined(parts: Sequence[Counted]) -> Counted:
+    """Return the counts of several shards as one."""
+    return Counted(
+        seen=np.sum([part.seen for part in parts], axis=0),
+        repeats=np.sum([part.repeats for part in parts], axis=0),
+        frames=Rows.joined([part.frames for part in parts]),
+        questions=Rows.joined([part.questions for part in parts]),
+        late_ms=np.concatenate([part.late_ms for part in parts]),
+    )
+
+
+def summed(parts: Sequence[Progress]) -> Progress:
+    """Return the progress of several shards as one; of their times the worst."""
+    names = [one.name for one in fields(Progress)]
+    counts = {name: sum(getattr(part, name) for part in parts) for name in names if not name.endswith("_ms")}
+    times = {name: [getattr(part, name) for part in parts] for name in names if name.endswith("_ms")}
+    worst = {name: max((one for one in some if one is not None), default=None) for name, some in times.items()}
+    told: dict[str, Any] = {**counts, **worst}
+    return Progress(**told)

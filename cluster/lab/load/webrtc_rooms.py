@@ -1,0 +1,75 @@
+"""Real LiveKit rooms beside the synthetic ones: publishers over WebRTC, and the room agent's own jobs."""
+
+from __future__ import annotations
+
+import asyncio
+from collections import Counter
+from collections.abc import AsyncIterator, Mapping
+from contextlib import asynccontextmanager
+from typing import Any
+
+from livekit import api
+
+from cluster.lab.demo.command import STOP_GRACE_S, dispatch, start_guest
+from cluster.lab.load.app_under_test import App
+from cluster.lab.load.http_client import AppError, connected
+from cluster.lab.scenario.arrivals import tenant_name
+from cluster.lab.stack import startup
+from cluster.lab.stack.livekit_server import find_livekit_server
+from cluster.lab.stack.plan import Plan
+from cluster.lab.stack.processes import Processes
+
+FRAMES_PER_SECOND = 5
+COUNTED = ("frames_seen", "frames_repeated", "frames_kept", "answers", "frames_shed")
+
+
+def real_names(count: int, tenants: int) -> dict[str, str]:
+    """Return the names of so many rooms, and the tenant of each, dealt out one after the other."""
+    owners = [tenant_name(number % tenants) for number in range(count)]
+    return {f"tenant_{owner}_webrtc-{number + 1}": owner for number, owner in enumerate(owners)}
+
+
+@asynccontextmanager
+async def real_rooms(
+    plan: Plan, processes: Processes, app: App, rooms: Mapping[str, str], seconds: float
+) -> AsyncIterator[dict[str, float]]:
+    """Run rooms while the body runs; afterwards what is yielded holds what their agents counted."""
+    counted: dict[str, float] = {}
+    binary = await asyncio.to_thread(find_livekit_server, plan.root)
+    await startup.start_livekit(plan, binary, processes)
+    await startup.start_agent(plan, processes)
+    async with api.LiveKitAPI(plan.livekit_url, plan.livekit_key, plan.livekit_secret) as lk:
+        for room, tenant in rooms.items():
+            await dispatch(lk, room, tenant)
+        await start_guest(plan, processes, "publisher", list(rooms), seconds, "--fps", str(FRAMES_PER_SECOND))
+        yield counted
+        counted |= await _counters(app, rooms)
+        await processes.stop("publisher", STOP_GRACE_S)
+        for room in rooms:
+            async with asyncio.timeout(STOP_GRACE_S):
+                await lk.room.delete_room(api.DeleteRoomRequest(room=room))
+    await processes.stop("agent", STOP_GRACE_S)
+    await processes.stop("livekit", STOP_GRACE_S)
+
+
+def said_of(counted: Mapping[str, float], rooms: int) -> str:
+    """Return the sentence that a report has of the real rooms."""
+    told = ", ".join(f"{counted.get(name, 0):.0f} {name.replace('_', ' ')}" for name in COUNTED)
+    return f"{rooms} real LiveKit rooms ran beside the synthetic ones, which alone are in the tables: {told}."
+
+
+async def _counters(app: App, rooms: Mapping[str, str]) -> dict[str, float]:
+    """Return what the agents of the real rooms last told, all together; of their times the worst."""
+    told: list[Mapping[str, Any]] = []
+    async with connected(app.url) as client:
+        for tenant in sorted(set(rooms.values())):
+            try:
+                usage = await client.usage(app.admin_key or "", tenant)
+            except AppError:
+                continue
+            told += [room["counters"] for room in usage["rooms"] if room["room"] in rooms]
+    sums = Counter[str]()
+    for counters in told:
+        sums.update({name: int(counters.get(name, 0)) for name in COUNTED})
+    worst_ms = max((float(counters.get("answer_p95_ms", 0.0)) for counters in told), default=0.0)
+    return {**sums, "rooms_told": len(told), "answer_p95_ms": worst_ms}

@@ -1,0 +1,1 @@
+"""Draw and write the HTML report of a run."""

@@ -1,0 +1,126 @@
+"""Holds a page of a report and renders it: one HTML file that asks nobody for anything."""
+
+from __future__ import annotations
+
+import os
+import tempfile
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from functools import cache
+from pathlib import Path
+
+from jinja2 import Environment, PackageLoader, StrictUndefined
+
+from cluster.lab.report import palette
+from cluster.lab.report.palette import Colour
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Fact:
+    """One figure of the headline. `good` is None where nobody asked for anything."""
+
+    label: str
+    value: str
+    note: str = ""
+    good: bool | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Key:
+    """What a colour of a chart stands for."""
+
+    label: str
+    colour: Colour
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Figure:
+    """One chart, as SVG for a desk and for a phone; `about` says in words what is drawn."""
+
+    title: str
+    about: str
+    wide: str = field(repr=False)
+    narrow: str = field(repr=False)
+    keys: tuple[Key, ...] = ()
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Grid:
+    """One table: its first column names the row, the `wordy` ones hold words, all others figures."""
+
+    title: str
+    columns: tuple[str, ...]
+    rows: tuple[tuple[str, ...], ...]
+    wordy: frozenset[int] = frozenset()
+    note: str = ""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Picture:
+    """One picture, as a data address, and its lines of caption."""
+
+    source: str = field(repr=False)
+    lines: tuple[str, ...]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Section:
+    """A part of a page: sentences first, then charts, tables, words as typed, pictures."""
+
+    title: str
+    texts: tuple[str, ...] = ()
+    figures: tuple[Figure, ...] = ()
+    grids: tuple[Grid, ...] = ()
+    typed: str = ""
+    pictures: tuple[Picture, ...] = ()
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Page:
+    """A whole report."""
+
+    title: str
+    about: str
+    badges: tuple[str, ...]
+    facts: tuple[Fact, ...]
+    sections: Sequence[Section]
+
+
+def section(
+    title: str,
+    otherwise: str,
+    texts: Sequence[str] = (),
+    drawn: Sequence[Figure | None] = (),
+    grids: Sequence[Grid | None] = (),
+) -> Section:
+    """Return a section of what there is; one with nothing to show says so in words."""
+    shown = tuple(figure for figure in drawn if figure is not None)
+    tables = tuple(grid for grid in grids if grid is not None)
+    missing = (otherwise,) if not shown and (drawn or not tables) else ()
+    return Section(title=title, texts=missing or tuple(texts), figures=shown, grids=tables)
+
+
+def render(page: Page) -> str:
+    """Return the page as HTML; every text in it is escaped but the charts, which the chart library wrote."""
+    return _environment().get_template("report.html.j2").render(page=page, colours=palette.COLOURS)
+
+
+def write_page(page: Page, file: Path) -> Path:
+    """Write the page whole or not at all; raises OSError."""
+    file.parent.mkdir(parents=True, exist_ok=True)
+    with tempfile.TemporaryDirectory(prefix=".writing-", dir=file.parent) as writing:
+        beside = Path(writing) / file.name
+        beside.write_text(render(page), "utf-8")
+        os.replace(beside, file)
+    return file
+
+
+@cache
+def _environment() -> Environment:
+    return Environment(
+        loader=PackageLoader("cluster.lab.report"),
+        autoescape=True,
+        undefined=StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+    )

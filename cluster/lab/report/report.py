@@ -1,0 +1,177 @@
+"""Writes a run's report: one HTML file that a reader can keep, send and print."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+
+import yaml
+
+from cluster.lab.report import figures, tables
+from cluster.lab.report.cost_breakdown import spent, together
+from cluster.lab.report.figures import Drawn
+from cluster.lab.report.page import Fact, Figure, Page, Section, section, write_page
+from cluster.lab.report.words import count, dollars, milliseconds, seconds, share
+from cluster.lab.results.record import Kind, Run, Summary
+
+FILE = "report.html"
+SIMULATED = "SIMULATED"
+MOST_BARS = 12
+_KINDS: dict[Kind, str] = {
+    "load": "Synthetic rooms against a real cluster",
+    "replay": "Recorded frames against a real cluster",
+    "webrtc": "Real rooms over WebRTC, and synthetic ones, against a real cluster",
+    "simulate": "A cluster simulated in virtual time, scaled by the real policy code",
+    "demo": "Real rooms over WebRTC against a real cluster",
+}
+
+
+def write(run: Run, directory: Path, more: Sequence[Section] = ()) -> Path:
+    """Write `report.html`, whole or not at all, with sections of one's own before the last; raises OSError."""
+    return write_page(page(run, more), directory / FILE)
+
+
+def page(run: Run, more: Sequence[Section] = ()) -> Page:
+    """Return the report's page; the same run gives the same page."""
+    summary = run.summary
+    return Page(
+        title=f"{summary.kind}: {summary.name}",
+        about=about(summary),
+        badges=badges(summary),
+        facts=_facts(summary),
+        sections=[*_parts(run), *more, _how(summary)],
+    )
+
+
+def about(summary: Summary) -> str:
+    """Return the sentence below a report's title."""
+    made_up = " No real vendor was asked: answers, their times and costs are simulated." if summary.simulated else ""
+    return f"{_KINDS[summary.kind]}, for {seconds(summary.totals.seconds)}, begun {summary.started_at}.{made_up}"
+
+
+def badges(summary: Summary) -> tuple[str, ...]:
+    return ((SIMULATED,) if summary.simulated else ()) + (() if summary.complete else ("STOPPED EARLY",))
+
+
+def targets(summary: Summary) -> Fact:
+    held, asked = sum(one.held for one in summary.verdicts), len(summary.verdicts)
+    if not asked:
+        return Fact(label="Targets", value="none set")
+    missed = ", ".join(one.target for one in summary.verdicts if not one.held)
+    value = "all held" if held == asked else f"{asked - held} of {asked} missed"
+    return Fact(label="Targets", value=value, note=missed and f"missed: {missed}", good=held == asked)
+
+
+def _facts(summary: Summary) -> tuple[Fact, ...]:
+    totals = summary.totals
+    per_hour = totals.usd_per_room_hour
+    repeated = totals.repeats / totals.seen if totals.seen else None
+    return (
+        targets(summary),
+        Fact(label="Rooms at most", value=count(totals.rooms_peak), note=f"{totals.room_hours:,.2f} room-hours"),
+        Fact(
+            label="Answer time, p95",
+            value=milliseconds(totals.p95_ms),
+            note=f"without the vendor: {milliseconds(totals.own_p95_ms)}",
+        ),
+        Fact(
+            label="Kept, not answered",
+            value=share(totals.shed_share),
+            note=f"{count(totals.shed)} shed, {count(totals.failed)} failed of {count(totals.kept)}",
+        ),
+        Fact(label="Repeats dropped", value=share(repeated), note=f"of {count(totals.seen)} frames seen"),
+        Fact(
+            label="Cost",
+            value=dollars(totals.cost_nanousd),
+            note="a room-hour: " + dollars(None if per_hour is None else per_hour * 1e9),
+        ),
+    )
+
+
+def _parts(run: Run) -> list[Section]:
+    alone = [Drawn(run=run)]
+    time = figures.clock_of(alone)
+    joined = () if time.stretch_s <= 1 else (thinned(time.stretch_s),)
+    verdicts = tables.verdicts([run.summary])
+    return [
+        section("Targets", "No targets were set.", grids=[verdicts]),
+        section(
+            "Rooms and frames",
+            "Not known: no traffic was counted.",
+            joined,
+            drawn=[figures.rooms(alone), figures.frames(run), figures.unanswered(alone)],
+            grids=[tables.totals([run.summary])],
+        ),
+        section(
+            "Answer times",
+            "Not known: no answer's time was measured.",
+            drawn=[figures.latency(alone), *quantiles(alone)],
+            grids=[tables.quantiles(run.latency)],
+        ),
+        section(
+            "Replicas against demand",
+            "Not known: nobody asked the cluster for its replicas.",
+            ("Wanted is the demand over what one replica is to hold, before bounds and delays.",),
+            drawn=figures.replicas(alone),
+            grids=[tables.replica_seconds([run.summary])],
+        ),
+        section("Queues", "Not known: nobody asked the cluster for its queues.", drawn=queues(alone)),
+        _costs(run),
+        section(
+            "What the autoscaler decided, and why",
+            "No decision was recorded.",
+            grids=[tables.events(run.events, ("scale",), "Decisions")],
+        ),
+        section(
+            "What else happened",
+            "No event of a breaker, a fallback, a fault or a node was recorded.",
+            grids=[tables.events(run.events, ("breaker", "fallback", "fault", "node", "note"), "Events")],
+        ),
+    ]
+
+
+def thinned(stretch_s: float) -> str:
+    return (
+        f"A point of a chart stands for {seconds(stretch_s)}: counts are means, p95 is the worst second,"
+        " p50 the middle one."
+    )
+
+
+def quantiles(runs: Sequence[Drawn]) -> list[Figure | None]:
+    services = dict.fromkeys(name for one in runs for name in one.run.latency.column("service").to_pylist())
+    return [figures.quantiles(runs, str(service)) for service in services]
+
+
+def queues(runs: Sequence[Drawn]) -> list[Figure | None]:
+    return [
+        figures.waiting(runs, "queued", "Requests that waited for a replica", "Over time, each deployment's queue."),
+        figures.waiting(runs, "ongoing", "Requests in work", "Over time, each deployment's ongoing requests."),
+    ]
+
+
+def _costs(run: Run) -> Section:
+    rows = spent(run.tenants)
+    known = [(row.name, row.cost_nanousd) for row in rows[:MOST_BARS] if row.cost_nanousd is not None]
+    texts = (
+        "Three savings, each a step: frames that did not change are never sent, those that did are sent smaller,"
+        " and the cheap model answers where it can. What they are compared with is every frame that was seen, at full"
+        " size, to the strong model.",
+    )
+    ladder = figures.ladder(together("all", rows).ladder()) if rows else None
+    return section(
+        "Cost by tenant",
+        "Not known: no tenant's cost was counted.",
+        texts,
+        drawn=[ladder, figures.tenants(known) if len(known) > 1 else None],
+        grids=[tables.tenants(rows)],
+    )
+
+
+def _how(summary: Summary) -> Section:
+    scenario = yaml.safe_dump(summary.scenario, sort_keys=False, allow_unicode=True)
+    return Section(
+        title="How it was run",
+        texts=summary.notes,
+        grids=(tables.machines([summary]),),
+        typed=f"{summary.command}\n\n{scenario}".strip(),
+    )

@@ -1,0 +1,1 @@
+"""Scenarios: who joins when, and what the rooms do and show."""

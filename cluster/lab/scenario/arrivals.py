@@ -1,0 +1,122 @@
+"""Draws who is in a room when: a scenario's rooms as arrays, the same for the same seed."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+
+from cluster.lab.scenario.scenario import Burst, Day, Ramp, Scenario, Steady, Step, Tenants
+from cluster.lab.scenario.trace import read_trace
+
+Floats = NDArray[np.float64]
+Ints = NDArray[np.int64]
+
+TAKES = 16
+"""How many different screens there are; a room shows one of them."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Rooms:
+    """Every meeting of a scenario, in the order of joining; times in seconds from the start."""
+
+    join_at_s: Floats
+    leave_at_s: Floats
+    tenant: Ints
+    """Index from 0."""
+    take: Ints
+    """Which of the `TAKES` screens it shows."""
+    starts_at: Ints
+    """The second of the take with which it begins."""
+    talks: NDArray[np.bool_]
+
+    def __len__(self) -> int:
+        return len(self.join_at_s)
+
+
+def tenant_name(index: int) -> str:
+    return f"load-{index + 1}"
+
+
+def draw_rooms(scenario: Scenario, directory: Path) -> Rooms:
+    """Return the rooms of a scenario whose file lies in `directory`; raises ConfigurationError for a wrong trace."""
+    dice = np.random.default_rng(scenario.seed)
+    if scenario.arrivals.kind == "trace":
+        join_at_s, leave_at_s, tenant = read_trace(directory / scenario.arrivals.file, scenario.length_s)
+    else:
+        join_at_s, leave_at_s = _follow(_curve(scenario), dice, scenario.length_s)
+        tenant = None
+    if scenario.rooms.stay_s is not None:
+        if tenant is None:
+            join_at_s, leave_at_s = _churn(join_at_s, leave_at_s, scenario.rooms.stay_s, dice)
+    order = np.argsort(join_at_s, kind="stable")
+    count = len(order)
+    return Rooms(
+        join_at_s=join_at_s[order],
+        leave_at_s=leave_at_s[order],
+        tenant=_tenants(scenario.tenants, count, dice) if tenant is None else tenant[order],
+        take=dice.integers(0, TAKES, count),
+        starts_at=dice.integers(0, 3_600, count),
+        talks=dice.random(count) < scenario.rooms.talk_share,
+    )
+
+
+def _curve(scenario: Scenario) -> Ints:
+    """Return how many rooms are open in each second of the scenario."""
+    t_s = np.arange(math.ceil(scenario.length_s), dtype=np.float64)
+    match scenario.arrivals:
+        case Steady(rooms=rooms):
+            wanted = np.full_like(t_s, rooms)
+        case Ramp() as ramp:
+            wanted = np.interp(t_s, [ramp.from_s, ramp.from_s + ramp.over_s], [ramp.from_rooms, ramp.to_rooms])
+        case Step() as step:
+            wanted = np.where(t_s < step.at_s, step.from_rooms, step.to_rooms).astype(np.float64)
+        case Burst() as burst:
+            wanted = _burst(burst, t_s)
+        case Day() as day:
+            turn = t_s / (day.day_s or scenario.length_s)
+            wanted = day.low_rooms + (day.high_rooms - day.low_rooms) * (1 - np.cos(2 * math.pi * turn)) / 2
+        case _:
+            raise AssertionError("a trace has no curve")
+    return np.rint(wanted).astype(np.int64)
+
+
+def _burst(burst: Burst, t_s: Floats) -> Floats:
+    times, rooms = [burst.at_s, burst.at_s + burst.over_s], [burst.rooms, burst.rooms + burst.burst_rooms]
+    if burst.lasts_s is not None:
+        gone_s = max(burst.at_s + burst.lasts_s, times[-1])
+        times += [gone_s, gone_s + burst.over_s]
+        rooms += [rooms[-1], burst.rooms]
+    return np.interp(t_s, times, rooms)
+
+
+def _follow(open_rooms: Ints, dice: np.random.Generator, length_s: float) -> tuple[Floats, Floats]:
+    """Return joins and departures that keep so many rooms open; who came first goes first."""
+    change = np.diff(open_rooms, prepend=0)
+    seconds = np.arange(len(open_rooms), dtype=np.float64)
+    joins = np.repeat(seconds, np.maximum(change, 0))
+    leaves = np.repeat(seconds, np.maximum(-change, 0))
+    join_at_s = np.sort(joins + dice.random(len(joins)))
+    leave_at_s = np.full(len(joins), length_s)
+    leave_at_s[: len(leaves)] = np.maximum(np.sort(leaves + dice.random(len(leaves))), join_at_s[: len(leaves)])
+    return np.minimum(join_at_s, length_s), np.minimum(leave_at_s, length_s)
+
+
+def _churn(join_at_s: Floats, leave_at_s: Floats, stay_s: float, dice: np.random.Generator) -> tuple[Floats, Floats]:
+    """Cut each stretch into meetings of an exponential length; the next begins as one ends."""
+    joins, leaves = [], []
+    while len(join_at_s):
+        ends_s = np.minimum(join_at_s + dice.exponential(stay_s, len(join_at_s)), leave_at_s)
+        joins.append(join_at_s)
+        leaves.append(ends_s)
+        goes_on = ends_s < leave_at_s
+        join_at_s, leave_at_s = ends_s[goes_on], leave_at_s[goes_on]
+    return np.concatenate(joins), np.concatenate(leaves)
+
+
+def _tenants(tenants: Tenants, count: int, dice: np.random.Generator) -> Ints:
+    weights = 1.0 / np.arange(1, tenants.count + 1) ** tenants.skew
+    return dice.choice(tenants.count, size=count, p=weights / weights.sum())

@@ -1,0 +1,212 @@
+"""What the real frame path makes of the scripted screens: which frames are kept, why, and their JPEGs."""
+
+from __future__ import annotations
+
+import hashlib
+import io
+import os
+import tempfile
+import zipfile
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from functools import cache
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+
+from cluster.lab.scenario import synthetic_screens
+from cluster.lab.scenario.arrivals import TAKES, Floats, Ints
+from cluster.lab.scenario.scenario import RoomBehaviour
+from cluster.lab.scenario.synthetic_screens import Scene, ScreenScript, Script
+from deployments.api.jpeg import inspect_jpeg
+from room_agent.frames import detector, encoder, features, phash, scale, verdict
+from room_agent.frames.i420 import Planes
+from room_agent.video import forward, frame_gate, uploader
+from room_agent.video.forward import KeptFrame
+from room_agent.video.frame_gate import FrameGate
+from room_agent.video.uploader import packed
+from routing.messages import FrameFeatures
+
+LAP_S = 60
+"""How long a take is; a room that stays longer sees it again."""
+# The gate comes to rest before the first lap, so that the lap's end goes over into its beginning.
+SETTLE_S = 16
+SCREEN_PX = (1_280, 720)
+LONG_SIDE_PX = 1_024
+TRACK = "TR_load"
+CACHE = Path(".rayroom/takes")
+
+_MEASURED = ("text-density", "edge-energy", "changed-share", "novelty")
+_MADE_BY = (synthetic_screens, detector, encoder, features, forward, frame_gate, verdict, uploader, phash, scale)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
+class Takes:
+    """The `TAKES` screens for one lap each, a column a sample; a sample after the last one is the first again."""
+
+    samples_per_second: float
+    kept: NDArray[np.bool_]
+    """By take and sample. The first frame that a room shows is kept whatever stands here: its agent knows no other."""
+    why: Ints
+    """By take and sample: an index of `reasons`."""
+    reasons: tuple[str, ...]
+    frame: Ints
+    """By take and sample: the kept frame that shows it, an index of what follows."""
+    size_bytes: Ints
+    width_px: Ints
+    height_px: Ints
+    measured: Floats
+    """By frame: text density, edge energy, changed share and novelty, as its headers tell them."""
+    phash: tuple[str, ...]
+    jpegs: tuple[bytes, ...] = field(repr=False)
+
+    @property
+    def samples(self) -> int:
+        return int(self.kept.shape[1])
+
+    def sample(self, starts_at: int, number: int) -> int:
+        """Return the column of a room's frame by its number, from 0; `starts_at` is a second, as `Rooms` has it."""
+        return (round(starts_at * self.samples_per_second) + number) % self.samples
+
+    def features(self, frame: int) -> FrameFeatures:
+        density, energy, changed, novelty = map(float, self.measured[frame])
+        return FrameFeatures(text_density=density, edge_energy=energy, changed_share=changed, novelty=novelty)
+
+    def headers(self, frame: int, captured_at_s: float) -> dict[str, str]:
+        """Return what an agent sends with a frame."""
+        told = {f"x-frame-{name}": f"{self.measured[frame, column]:.4f}" for column, name in enumerate(_MEASURED)}
+        return told | {
+            "x-frame-captured-at": f"{captured_at_s:.3f}",
+            "x-frame-track": TRACK,
+            "x-frame-source": "screen_share",
+            "x-frame-phash": self.phash[frame],
+        }
+
+
+def takes_of(rooms: RoomBehaviour, cache_directory: Path = CACHE, long_side_px: int = LONG_SIDE_PX) -> Takes:
+    """Return what rooms that behave so show: as kept on disk, or drawn now, which takes some seconds."""
+    file = cache_directory / f"{_key(rooms, long_side_px)}.npz"
+    if (found := _read(file)) is not None:
+        return found
+    drawn = draw_takes(rooms, long_side_px)
+    _write(drawn, file)
+    return drawn
+
+
+def draw_takes(rooms: RoomBehaviour, long_side_px: int = LONG_SIDE_PX) -> Takes:
+    """Draw every take and put it through the gate and the encoder of the room agent."""
+    samples = samples_of(rooms)
+    script = script_of(rooms.screens)
+    laps = [_lap(ScreenScript(take, *SCREEN_PX, script), samples, long_side_px) for take in range(TAKES)]
+    kept = np.array([[frame is not None for _, frame in lap] for lap in laps])
+    frames = [frame for lap in laps for _, frame in lap if frame is not None]
+    said = [[why for why, _ in lap] for lap in laps]
+    reasons = tuple(sorted({why for lap in said for why in lap}))
+    sizes = [inspect_jpeg(frame.jpeg) for frame in frames]
+    return Takes(
+        samples_per_second=samples / LAP_S,
+        kept=kept,
+        why=np.array([[reasons.index(why) for why in lap] for lap in said], dtype=np.int64),
+        reasons=reasons,
+        frame=_shown(kept),
+        size_bytes=np.array([len(frame.jpeg) for frame in frames], dtype=np.int64),
+        width_px=np.array([size.width_px for size in sizes], dtype=np.int64),
+        height_px=np.array([size.height_px for size in sizes], dtype=np.int64),
+        measured=np.array([_told(frame.headers) for frame in frames], dtype=np.float64),
+        phash=tuple(frame.headers["x-frame-phash"] for frame in frames),
+        jpegs=tuple(frame.jpeg for frame in frames),
+    )
+
+
+def script_of(shares: Mapping[Scene, float]) -> Script:
+    """Return a script of one lap in which each scene has its share of the time."""
+    whole = sum(shares.values())
+    return tuple((scene, LAP_S * share / whole) for scene, share in shares.items() if share > 0)
+
+
+def samples_of(rooms: RoomBehaviour) -> int:
+    """Return how many samples a lap has: a whole number, so that laps are alike."""
+    return max(1, round(LAP_S * rooms.frames_per_second))
+
+
+def _lap(screen: ScreenScript, samples: int, long_side_px: int) -> list[tuple[str, KeptFrame | None]]:
+    """Return, for each sample of a lap, what the gate said of it, and the frame where it is kept."""
+    judge, period_s = FrameGate(), LAP_S / samples
+    lap: list[tuple[str, KeptFrame | None]] = []
+    for number in range(-max(1, round(SETTLE_S / period_s)), samples):
+        at_s = number * period_s
+        planes = Planes.from_i420(screen.i420(at_s), *SCREEN_PX)
+        decision = judge.offer(planes, at_s)
+        if number >= 0:
+            frame = packed(planes, decision, TRACK, "screen_share", long_side_px, at_s) if decision.keep else None
+            lap.append((decision.why, frame))
+    return lap if any(frame for _, frame in lap) else _first_kept(screen, lap, long_side_px)
+
+
+def _first_kept(
+    screen: ScreenScript, lap: list[tuple[str, KeptFrame | None]], long_side_px: int
+) -> list[tuple[str, KeptFrame | None]]:
+    """Keep the first frame of a lap on which nothing ever changes, as an agent does that comes to it."""
+    planes = Planes.from_i420(screen.i420(0.0), *SCREEN_PX)
+    decision = FrameGate().offer(planes, 0.0)
+    return [(decision.why, packed(planes, decision, TRACK, "screen_share", long_side_px, 0.0)), *lap[1:]]
+
+
+def _shown(kept: NDArray[np.bool_]) -> Ints:
+    """Return for each sample the number of the frame kept at it or last before it, around the lap's end."""
+    numbers = np.cumsum(kept.ravel()).reshape(kept.shape) - 1
+    before_any = np.cumsum(kept, axis=1) == 0
+    return np.where(before_any, numbers[:, -1:], numbers).astype(np.int64)
+
+
+def _told(headers: Mapping[str, str]) -> list[float]:
+    return [float(headers[f"x-frame-{name}"]) for name in _MEASURED]
+
+
+def _key(rooms: RoomBehaviour, long_side_px: int) -> str:
+    """Return a name that changes with whatever the takes depend on, the code that makes them included."""
+    asked = (script_of(rooms.screens), samples_of(rooms), TAKES, LAP_S, SETTLE_S, SCREEN_PX, long_side_px)
+    return hashlib.blake2b(repr(asked).encode() + _code(), digest_size=12).hexdigest()
+
+
+@cache
+def _code() -> bytes:
+    files = [Path(__file__), *(Path(module.__file__) for module in _MADE_BY if module.__file__)]
+    return hashlib.blake2b(b"".join(file.read_bytes() for file in files)).digest()
+
+
+def _write(takes: Takes, file: Path) -> None:
+    """Keep takes on disk; a reader, or another writer, never sees half of them."""
+    arrays = {
+        name: getattr(takes, name)
+        for name in ("kept", "why", "frame", "size_bytes", "width_px", "height_px", "measured")
+    }
+    arrays |= {name: np.array(getattr(takes, name)) for name in ("samples_per_second", "reasons", "phash")}
+    arrays["jpegs"] = np.frombuffer(b"".join(takes.jpegs), np.uint8)
+    packed_bytes = io.BytesIO()
+    np.savez(packed_bytes, **arrays)
+    file.parent.mkdir(parents=True, exist_ok=True)
+    number, written = tempfile.mkstemp(prefix=".writing-", dir=file.parent)
+    with os.fdopen(number, "wb") as out:
+        out.write(packed_bytes.getvalue())
+    os.replace(written, file)
+
+
+def _read(file: Path) -> Takes | None:
+    """Return the takes of a file; None where there is none that can be read."""
+    try:
+        # Opened here: of a file that is cut short numpy forgets to close its own.
+        with file.open("rb") as opened, np.load(opened, allow_pickle=False) as found:
+            arrays = {name: found[name] for name in found.files}
+        joined, ends = arrays.pop("jpegs").tobytes(), np.cumsum(arrays["size_bytes"])
+        cuts = zip(ends - arrays["size_bytes"], ends, strict=True)
+        return Takes(
+            samples_per_second=float(arrays.pop("samples_per_second")),
+            reasons=tuple(map(str, arrays.pop("reasons"))),
+            phash=tuple(map(str, arrays.pop("phash"))),
+            jpegs=tuple(joined[start:end] for start, end in cuts),
+            **arrays,
+        )
+    except (OSError, ValueError, KeyError, TypeError, zipfile.BadZipFile):
+        return None

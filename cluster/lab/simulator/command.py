@@ -1,0 +1,109 @@
+"""What `rayroom simulate` and `rayroom validate` do: read, simulate, show, keep."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from rich.console import Console
+from rich.progress import Progress
+
+from cluster.config.validate import check_file
+from cluster.lab.report import report
+from cluster.lab.results import record
+from cluster.lab.scenario.scenario import load_scenario
+from cluster.lab.simulator import tables
+from cluster.lab.simulator.comparison import compare, save_comparison
+from cluster.lab.simulator.experiment import Experiment, simulate
+from cluster.lab.simulator.overrides import overridden, parse_assignments, parse_value, with_policy
+from cluster.lab.simulator.sweep import parse_grid, save_sweep, sweep
+from cluster.lab.simulator.validation import validate
+from routing.errors import ConfigurationError
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Asked:
+    """What the command line said."""
+
+    scenario: str
+    config: Path
+    command: str
+    policy: str | None = None
+    seed: int | None = None
+    out: Path | None = None
+    changes: Sequence[str] = ()
+    grid: Sequence[str] = ()
+    policies: str | None = None
+    seeds: int = 5
+    processes: int | None = None
+
+
+def run_simulation(asked: Asked, console: Console) -> int:
+    """Do what was asked; returns 0 when the targets held. Raises ConfigurationError before anything starts."""
+    if asked.grid and asked.policies:
+        raise ConfigurationError("--sweep and --compare: ask for one of them at a time.", "compare")
+    experiment = read_experiment(asked)
+    if asked.grid:
+        return _sweep(asked, experiment, console)
+    if asked.policies:
+        return _compare(asked, experiment, console)
+    return _simulate(asked, experiment, console)
+
+
+def run_validation(directories: Sequence[Path], config: Path, console: Console) -> int:
+    """Validate live runs; returns 0 when every figure is within the goal."""
+    app = check_file(config)
+    validated = [validate(directory, app) for directory in directories]
+    console.print(tables.validations(validated))
+    for one in validated:
+        for said in one.said:
+            console.print(f"{one.name}: {said}", markup=False)
+    return 0 if all(row.near for one in validated for row in one.differences) else 1
+
+
+def read_experiment(asked: Asked) -> Experiment:
+    """Return what is to be simulated; raises ConfigurationError naming the key that is wrong."""
+    scenario, directory = load_scenario(asked.scenario)
+    experiment = Experiment(scenario=scenario, directory=directory, app=check_file(asked.config))
+    changes = {key: parse_value(text) for key, text in parse_assignments(asked.changes, "--set").items()}
+    if asked.seed is not None:
+        changes["seed"] = asked.seed
+    experiment = overridden(experiment, changes)
+    return with_policy(experiment, asked.policy) if asked.policy else experiment
+
+
+def _simulate(asked: Asked, experiment: Experiment, console: Console) -> int:
+    length_s = experiment.scenario.length_s
+    with Progress(console=console, transient=True, disable=not console.is_terminal) as progress:
+        task = progress.add_task(experiment.scenario.name, total=length_s)
+        run = simulate(experiment, asked.command, lambda now_s: progress.update(task, completed=now_s))
+    for line in tables.run_lines(run.summary):
+        console.print(line, highlight=False, markup=False)
+    directory = _directory(asked, experiment)
+    record.save(run, directory)
+    console.print(f"report: {report.write(run, directory)}", highlight=False, markup=False)
+    return 0 if all(verdict.held for verdict in run.summary.verdicts) else 1
+
+
+def _sweep(asked: Asked, experiment: Experiment, console: Console) -> int:
+    points = sweep(experiment, parse_grid(asked.grid), asked.processes)
+    console.print(tables.frontier(points))
+    directory = _directory(asked, experiment)
+    save_sweep(directory, experiment.scenario.name, asked.command, points)
+    console.print(f"kept: {directory / 'sweep.json'}", highlight=False, markup=False)
+    return 0
+
+
+def _compare(asked: Asked, experiment: Experiment, console: Console) -> int:
+    names = [name.strip() for name in (asked.policies or "").split(",") if name.strip()]
+    compared = compare(experiment, names, asked.seeds, asked.processes)
+    console.print(tables.policies(compared, asked.seeds))
+    directory = _directory(asked, experiment)
+    save_comparison(directory, experiment.scenario.name, asked.command, asked.seeds, compared)
+    console.print(f"kept: {directory / 'compare.json'}", highlight=False, markup=False)
+    return 0
+
+
+def _directory(asked: Asked, experiment: Experiment) -> Path:
+    return asked.out or Path(".rayroom") / "simulate" / experiment.scenario.name

@@ -1,0 +1,87 @@
+"""Compares policies over the same seeds: the mean of each figure, and how far it may be off."""
+
+from __future__ import annotations
+
+import json
+import math
+import statistics
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass
+from pathlib import Path
+
+from cluster.lab.results.record import Summary
+from cluster.lab.simulator.experiment import Experiment
+from cluster.lab.simulator.overrides import overridden, with_policy
+from cluster.lab.simulator.parallel import run_all
+from cluster.lab.simulator.sweep import replica_hours
+
+STUDENT = (12.706, 4.303, 3.182, 2.776, 2.571, 2.447, 2.365, 2.306, 2.262, 2.228)
+"""Student's t for a 95 % interval, by degrees of freedom from 1; beyond these the normal's is near enough."""
+NORMAL = 1.96
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Figure:
+    """A mean over the seeds; `within` is half the 95 % interval, None of a single seed."""
+
+    mean: float
+    within: float | None
+
+    def __str__(self) -> str:
+        return f"{self.mean:,.2f}" if self.within is None else f"{self.mean:,.2f} ± {self.within:,.2f}"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Compared:
+    """One policy over all seeds. A figure that a seed did not have is None."""
+
+    policy: str
+    slo_missing_s: Figure | None
+    replica_hours: Figure | None
+    p95_ms: Figure | None
+    shed_percent: Figure | None
+
+
+def compare(
+    experiment: Experiment, policies: Sequence[str], seeds: int, processes: int | None = None
+) -> list[Compared]:
+    """Return each policy's figures over the scenario's seed and those after it; raises ConfigurationError."""
+    numbers = range(experiment.scenario.seed, experiment.scenario.seed + seeds)
+    experiments = [
+        overridden(under, {"seed": seed})
+        for policy in policies
+        for under in [with_policy(experiment, policy)]
+        for seed in numbers
+    ]
+    summaries = list(run_all(experiments, processes))
+    return [_compared(policy, summaries[at * seeds : (at + 1) * seeds]) for at, policy in enumerate(policies)]
+
+
+def save_comparison(directory: Path, scenario: str, command: str, seeds: int, compared: Sequence[Compared]) -> None:
+    """Write `compare.json`."""
+    directory.mkdir(parents=True, exist_ok=True)
+    document = {"scenario": scenario, "command": command, "seeds": seeds, "policies": [asdict(one) for one in compared]}
+    (directory / "compare.json").write_text(json.dumps(document, indent=2), "utf-8")
+
+
+def interval(values: Sequence[float | None]) -> Figure | None:
+    """Return the mean and half its 95 % interval."""
+    known = [value for value in values if value is not None]
+    if not known or len(known) < len(values):
+        return None
+    if len(known) == 1:
+        return Figure(mean=known[0], within=None)
+    freedom = len(known) - 1
+    factor = STUDENT[freedom - 1] if freedom <= len(STUDENT) else NORMAL
+    return Figure(mean=statistics.fmean(known), within=factor * statistics.stdev(known) / math.sqrt(len(known)))
+
+
+def _compared(policy: str, summaries: Sequence[Summary]) -> Compared:
+    totals = [summary.totals for summary in summaries]
+    return Compared(
+        policy=policy,
+        slo_missing_s=interval([one.slo_missing_s for one in totals]),
+        replica_hours=interval([replica_hours(summary) for summary in summaries]),
+        p95_ms=interval([one.p95_ms for one in totals]),
+        shed_percent=interval([None if one.shed_share is None else 100 * one.shed_share for one in totals]),
+    )

@@ -1,0 +1,78 @@
+"""Makes one simulated run of a scenario, from what a caller has to say about it."""
+
+from __future__ import annotations
+
+import datetime as dt
+import time
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from cluster.config.settings import AppSettings
+from cluster.lab.results import record
+from cluster.lab.scenario.arrivals import draw_rooms
+from cluster.lab.scenario.recorded_screens import Takes, takes_of
+from cluster.lab.scenario.scenario import Scenario
+from cluster.lab.simulator.assumptions import Assumptions
+from cluster.lab.simulator.results import run_of
+from cluster.lab.simulator.simulator import Simulator
+from cluster.lab.simulator.vendor_model import VendorMix
+from routing.catalogue import Catalogue, text_tokens
+from routing.errors import ConfigurationError
+from routing.messages import Message, Usage
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Experiment:
+    """A scenario, the directory its trace lies in, the application it meets, and what is taken for granted."""
+
+    scenario: Scenario
+    directory: Path
+    app: AppSettings
+    assumptions: Assumptions = field(default_factory=Assumptions)
+    takes: Takes | None = None
+    """Without them they are drawn, or read from where they were kept."""
+
+
+def simulate(experiment: Experiment, command: str = "", watch: Callable[[float], None] = lambda _: None) -> record.Run:
+    """Run an experiment; raises ConfigurationError for a trace, a model or a policy that is not there."""
+    started_at, began_s = dt.datetime.now(dt.UTC), time.perf_counter()
+    scenario, app = experiment.scenario, experiment.app
+    takes = experiment.takes or takes_of(scenario.rooms, long_side_px=app.rooms.image_long_side_px)
+    rooms = draw_rooms(scenario, experiment.directory)
+    mixes = mixes_of(scenario, app, experiment.assumptions, takes, started_at.date())
+    simulated = Simulator(scenario, rooms, takes, app, mixes, experiment.assumptions).run(watch)
+    return run_of(
+        simulated,
+        scenario,
+        rooms,
+        app,
+        experiment.assumptions,
+        command=command,
+        started_at=started_at,
+        took_s=time.perf_counter() - began_s,
+    )
+
+
+def mixes_of(
+    scenario: Scenario, app: AppSettings, assumptions: Assumptions, takes: Takes, day: dt.date
+) -> dict[str, VendorMix]:
+    """Return the vendors of each service; raises ConfigurationError for a vendor or a model nobody knows."""
+    catalogue = app.catalogue()
+    _check_names(scenario, catalogue, app)
+    prompt = Usage(input_tokens=text_tokens([Message(role="user", text=app.vision.prompt)]))
+    frame_px = int((takes.width_px * takes.height_px).mean())
+    question = Usage(input_tokens=assumptions.question_tokens)
+    vision = VendorMix(app.vision, prompt, catalogue, scenario.vendors, app.retries, day, frame_px)
+    return {"vision": vision, "llm": VendorMix(app.llm, question, catalogue, scenario.vendors, app.retries, day)}
+
+
+def _check_names(scenario: Scenario, catalogue: Catalogue, app: AppSettings) -> None:
+    for number, fault in enumerate(scenario.vendors.faults):
+        if fault.vendor not in app.vendors:
+            key = f"scenario.vendors.faults.{number}.vendor"
+            raise ConfigurationError(f"{key}: {fault.vendor} is not one of {', '.join(sorted(app.vendors))}.", key)
+    for name in scenario.vendors.profiles:
+        if name not in catalogue.models:
+            key = f"scenario.vendors.profiles.{name}"
+            raise ConfigurationError(f"{key}: there is no such model; `rayroom models` shows them.", key)

@@ -1,0 +1,95 @@
+"""Changes single keys of an experiment, as `--set`, `--policy` and `--sweep` name them."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
+from typing import Any
+
+import yaml
+from pydantic import ValidationError
+
+from cluster.aggregator.autoscaling_policy import imported_policy
+from cluster.config.settings import ScalingSettings, explain
+from cluster.lab.scenario.scenario import Scenario
+from cluster.lab.simulator.assumptions import Assumptions
+from cluster.lab.simulator.experiment import Experiment
+from routing.errors import ConfigurationError
+
+SCALED = ("vision", "llm")
+"""What a key of `scaling` without its deployment is meant for: the deployments whose replicas ask the vendors."""
+POLICIES = ("ray", "rooms-ahead")
+MODEL = "model."
+
+
+def overridden(experiment: Experiment, changes: Mapping[str, Any]) -> Experiment:
+    """Return the experiment with these keys otherwise; raises ConfigurationError naming the key that is wrong."""
+    document, assumed = experiment.scenario.model_dump(mode="json"), experiment.assumptions.model_dump()
+    for key, value in changes.items():
+        if key.startswith(MODEL):
+            assumed[key.removeprefix(MODEL)] = value
+            continue
+        for path in paths_of(key):
+            _put(document, key, path, value)
+    return replace(
+        experiment,
+        scenario=_checked(Scenario, document, "scenario"),
+        assumptions=_checked(Assumptions, assumed, "model"),
+    )
+
+
+def with_policy(experiment: Experiment, policy: str) -> Experiment:
+    """Return the experiment under another policy: `ray`, `rooms-ahead` or a path; raises ConfigurationError."""
+    if policy not in POLICIES:
+        if ":" not in policy:
+            raise ConfigurationError(f"policy: {policy} is none of {', '.join(POLICIES)}, nor a module:attribute.")
+        imported_policy(policy)
+    return overridden(experiment, {f"scaling.{name}.policy": policy for name in ("router", *SCALED)})
+
+
+def paths_of(key: str) -> list[list[str]]:
+    """Return where a key stands in a scenario; one of a deployment alone stands in each that is scaled."""
+    if key in ScalingSettings.model_fields:
+        return [["scaling", name, key] for name in SCALED]
+    return [key.split(".")]
+
+
+def parse_assignments(said: Sequence[str], option: str) -> dict[str, str]:
+    """Return `key=value` pairs; raises ConfigurationError for one that is none."""
+    pairs = {}
+    for one in said:
+        key, sign, value = one.partition("=")
+        if not sign or not key.strip() or not value.strip():
+            raise ConfigurationError(f"{option} {one}: must be KEY=VALUE.", option)
+        pairs[key.strip()] = value.strip()
+    return pairs
+
+
+def parse_value(text: str) -> Any:
+    """Return a value as YAML reads it."""
+    try:
+        return yaml.safe_load(text)
+    except yaml.YAMLError:
+        raise ConfigurationError(f"{text}: is not a value that YAML can read.") from None
+
+
+def _put(document: dict[str, Any], key: str, path: Sequence[str], value: Any) -> None:
+    *parents, last = path
+    inner: Any = document
+    for step in parents:
+        inner = inner.get(step) if isinstance(inner, dict) else None
+    if not isinstance(inner, dict):
+        bare = ", ".join(sorted(ScalingSettings.model_fields))
+        raise ConfigurationError(
+            f"{key}: a scenario has no such key. A path such as arrivals.rooms, scaling.vision.max_replicas or"
+            f" model.own_ms is allowed, or one of: {bare}.",
+            key,
+        )
+    inner[last] = value
+
+
+def _checked(kind: Any, document: dict[str, Any], root: str) -> Any:
+    try:
+        return kind.model_validate(document)
+    except ValidationError as error:
+        raise ConfigurationError("\n".join(explain(error, root, kind)), root) from None

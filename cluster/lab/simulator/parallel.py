@@ -1,0 +1,43 @@
+"""Runs many experiments in parallel processes, in the order they were given."""
+
+from __future__ import annotations
+
+import multiprocessing
+import os
+from collections.abc import Iterable, Iterator
+from concurrent.futures import ProcessPoolExecutor
+from dataclasses import replace
+
+from cluster.lab.results.record import Summary
+from cluster.lab.scenario.recorded_screens import takes_of
+from cluster.lab.simulator.experiment import Experiment, simulate
+
+Summaries = Iterator[Summary]
+
+
+def run_all(experiments: Iterable[Experiment], processes: int | None = None) -> Summaries:
+    """Yield the summary of each; the rooms' screens are drawn once, before any process starts."""
+    ready = [_with_takes(experiment) for experiment in experiments]
+    workers = min(processes or len(os.sched_getaffinity(0)), len(ready))
+    if workers <= 1:
+        yield from map(summary_of, ready)
+        return
+    # Spawned, not forked: Ray's threads would not come along.
+    with ProcessPoolExecutor(workers, multiprocessing.get_context("spawn")) as pool:
+        try:
+            yield from pool.map(summary_of, ready)
+        except BaseException:
+            pool.shutdown(wait=False, cancel_futures=True)
+            raise
+
+
+def summary_of(experiment: Experiment) -> Summary:
+    return simulate(experiment).summary
+
+
+def _with_takes(experiment: Experiment) -> Experiment:
+    takes = experiment.takes or takes_of(
+        experiment.scenario.rooms, long_side_px=experiment.app.rooms.image_long_side_px
+    )
+    # Nobody looks at a picture in a simulation.
+    return replace(experiment, takes=replace(takes, jpegs=()))

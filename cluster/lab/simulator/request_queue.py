@@ -1,0 +1,117 @@
+"""One deployment's slots and the queue before them, tick by tick. A request is a number in an array, not an object."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from cluster.lab.scenario.arrivals import Floats, Ints
+
+LONGEST_TICKS = 4_096
+"""The calendar of finish times goes around after so many ticks; nothing takes longer than that."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Requests:
+    """Some requests: when each was due, when it was sent, and by which room."""
+
+    due_s: Floats
+    sent_s: Floats
+    room: Ints
+
+    def __len__(self) -> int:
+        return len(self.due_s)
+
+    def part(self, which: slice | Ints | NDArray[np.bool_]) -> Requests:
+        return Requests(due_s=self.due_s[which], sent_s=self.sent_s[which], room=self.room[which])
+
+    def cut(self, at: int) -> tuple[Requests, Requests]:
+        """Return the first `at`, and the rest."""
+        return self.part(slice(None, at)), self.part(slice(at, None))
+
+    def then(self, later: Requests) -> Requests:
+        if not len(self):
+            return later
+        if not len(later):
+            return self
+        return Requests(
+            due_s=np.concatenate([self.due_s, later.due_s]),
+            sent_s=np.concatenate([self.sent_s, later.sent_s]),
+            room=np.concatenate([self.room, later.room]),
+        )
+
+    def ordered(self) -> Requests:
+        """Return them in the order of sending."""
+        return self.part(np.argsort(self.sent_s, kind="stable"))
+
+
+NONE = Requests(due_s=np.empty(0), sent_s=np.empty(0), room=np.empty(0, dtype=np.int64))
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Admitted:
+    """What became of the requests of one tick: some begin, some are turned away, some waited for too long."""
+
+    begun: Requests
+    shed: Requests
+    expired: Requests
+
+
+class Pool:
+    """The slots of all running replicas as one: Serve's router finds a free one wherever it is."""
+
+    def __init__(self, slots_of_replica: int, most_queued: int, longest_wait_s: float) -> None:
+        """`most_queued` is of all handles together; negative, and the queue has no bound."""
+        self._slots = slots_of_replica
+        self._most_queued, self._longest_wait_s = most_queued, longest_wait_s
+        self._calendar = np.zeros(LONGEST_TICKS, dtype=np.int64)
+        self._tick = 0
+        self.queue = NONE
+        self.in_service = 0
+        """At replicas that take requests."""
+        self.draining = 0
+        """At replicas that are being stopped: they answer, and their slots are gone."""
+        self._leaving = np.zeros(LONGEST_TICKS, dtype=np.int64)
+
+    @property
+    def load(self) -> int:
+        return self.in_service + self.draining + len(self.queue)
+
+    def turn(self) -> None:
+        """Go on to the next tick: what ends in it gives its slot back."""
+        self._tick += 1
+        at = self._tick % LONGEST_TICKS
+        self.in_service -= int(self._calendar[at])
+        self.draining -= int(self._leaving[at])
+        self._calendar[at] = self._leaving[at] = 0
+
+    def stop(self, stopped: int, running_before: int, dice: np.random.Generator) -> None:
+        """Take away replicas: each has its even part of what is in service."""
+        moved = dice.binomial(self._calendar, min(1.0, stopped / running_before))
+        self._calendar -= moved
+        self._leaving += moved
+        count = int(moved.sum())
+        self.in_service, self.draining = self.in_service - count, self.draining + count
+
+    def admit(self, arrived: Requests, running: int, now_s: float) -> Admitted:
+        """Fill the free slots from the queue, then from what arrived; queue the rest as far as that may be."""
+        waited_out = int(np.searchsorted(self.queue.sent_s, now_s - self._longest_wait_s))
+        expired, waiting = self.queue.cut(waited_out)
+        free = max(0, running * self._slots - self.in_service)
+        begun, queue = waiting.then(arrived).cut(free)
+        shed = NONE
+        if 0 <= self._most_queued < len(queue):
+            # Who waits already keeps its place; who comes last is turned away.
+            queue, shed = queue.cut(max(self._most_queued, len(waiting) - len(begun)))
+        self.queue = queue
+        return Admitted(begun=begun, shed=shed, expired=expired)
+
+    def serve(self, lasts_s: Floats, begins_s: Floats, now_s: float, tick_s: float) -> None:
+        """Write down when those that begin will end. A slot is given back at the nearest tick."""
+        ticks = np.rint((begins_s + lasts_s - now_s) / tick_s).astype(np.int64)
+        ticks = np.clip(ticks, 1, LONGEST_TICKS - 1)
+        counts = np.bincount((self._tick + ticks) % LONGEST_TICKS, minlength=LONGEST_TICKS)
+        self._calendar += counts
+        self.in_service += len(ticks)

@@ -1,0 +1,54 @@
+"""Tells a simulated policy of the simulated rooms, as late as the aggregator would."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import numpy as np
+
+from cluster.lab.scenario.arrivals import Rooms
+from cluster.lab.simulator.ray_autoscaler import VirtualClock
+from cluster.lab.simulator.workload import Period
+from cluster.rooms.forecast import RoomSignal
+from cluster.rooms.rates import RoomTraffic
+
+
+class RoomSignals:
+    """What the aggregator would tell a policy: joins at once, requests a heartbeat later, asked for now and then."""
+
+    def __init__(self, clock: VirtualClock, rooms: Rooms, heartbeat_every_s: float, poll_every_s: float) -> None:
+        self._clock, self._late_s, self._poll_every_s = clock, heartbeat_every_s / 2, poll_every_s
+        self._joins_s, self._leaves_s = rooms.join_at_s, np.sort(rooms.leave_at_s)
+        self._traffic = RoomTraffic()
+        self._joined = self._left = 0
+        self._beats: list[Period] = []
+        self._last: tuple[float, RoomSignal] | None = None
+
+    def hear(self, period: Period) -> None:
+        """Take in what rooms did in a period, and tell of it when their heartbeats come."""
+        self._beats.append(period)
+        while self._beats and self._beats[0].to_s + self._late_s <= period.from_s:
+            said = self._beats.pop(0)
+            self._traffic.asked(
+                period.from_s,
+                room_s=said.open_rooms * (said.to_s - said.from_s),
+                vision=len(said.kept) - said.joined,
+                llm=len(said.asked),
+            )
+
+    def move(self) -> None:
+        """Count who has joined and left by now, and ask when it is time to."""
+        now_s = self._clock.now_s
+        joined = int(np.searchsorted(self._joins_s, now_s))
+        left = int(np.searchsorted(self._leaves_s, now_s))
+        self._traffic.joined(now_s, joined - self._joined)
+        self._traffic.left(now_s, left - self._left)
+        self._joined, self._left = joined, left
+        if self._last is None or now_s - self._last[0] >= self._poll_every_s - 1e-9:
+            self._last = now_s, self._traffic.signal(now_s, joined - left)
+
+    def __call__(self) -> RoomSignal | None:
+        if self._last is None:
+            return None
+        at_s, signal = self._last
+        return replace(signal, age_s=self._clock.now_s - at_s)

@@ -1,0 +1,149 @@
+"""Simulates what was run on a live cluster, with what that run measured, and says how far apart the two are."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pyarrow.compute as pc
+from pydantic import ValidationError
+
+from cluster.config.settings import AppSettings, explain
+from cluster.lab.results import record
+from cluster.lab.scenario.recorded_screens import Takes
+from cluster.lab.scenario.scenario import SHIPPED, Scenario
+from cluster.lab.simulator.assumptions import Assumptions
+from cluster.lab.simulator.experiment import Experiment, simulate
+from routing.errors import ConfigurationError
+
+GOAL_PERCENT = 10.0
+P95_SIGMAS = 1.645
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Difference:
+    """One figure of both. `apart` is in percent of the live one; of a share, in points."""
+
+    figure: str
+    live: float | None
+    simulated: float | None
+
+    @property
+    def apart(self) -> float | None:
+        if self.live is None or self.simulated is None:
+            return None
+        if self.figure == "shed_percent":
+            return self.simulated - self.live
+        return None if not self.live else 100 * (self.simulated / self.live - 1)
+
+    @property
+    def near(self) -> bool:
+        return self.apart is not None and abs(self.apart) <= GOAL_PERCENT
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Validated:
+    """A live run and its simulation side by side."""
+
+    name: str
+    directory: Path
+    differences: tuple[Difference, ...]
+    said: tuple[str, ...]
+    """What the simulation took from the live run, and what it assumed."""
+
+
+def validate(directory: Path, app: AppSettings, takes: Takes | None = None) -> Validated:
+    """Simulate the scenario of the run in a directory; raises ConfigurationError where there is none to be read."""
+    live = record.load(directory)
+    if live.summary.kind == "simulate":
+        raise ConfigurationError(f"{directory}: is a simulation itself; a live run is needed, from `rayroom load`.")
+    assumptions, said = measured(live)
+    scenario = _scenario(live, directory)
+    experiment = Experiment(scenario=scenario, directory=SHIPPED, app=app, assumptions=assumptions, takes=takes)
+    simulated = simulate(experiment, command=f"rayroom validate {directory}")
+    return Validated(
+        name=scenario.name,
+        directory=directory,
+        differences=differences(live.summary.totals, simulated.summary.totals),
+        said=said,
+    )
+
+
+def measured(live: record.Run) -> tuple[Assumptions, tuple[str, ...]]:
+    """Return what a live run says of the machine and the application, and a sentence on each part of it."""
+    assumed = Assumptions().model_dump()
+    own, said_own = _own(live)
+    cold, said_cold = _cold_start(live)
+    return Assumptions.model_validate(assumed | own | cold), (said_own, said_cold)
+
+
+def differences(live: record.Totals, simulated: record.Totals) -> tuple[Difference, ...]:
+    """Return the figures that both have, those of the deployments first."""
+    both = [name for name in live.replica_seconds if name in simulated.replica_seconds]
+    rows = [
+        Difference(
+            figure=f"replica-seconds {name}",
+            live=live.replica_seconds[name],
+            simulated=simulated.replica_seconds[name],
+        )
+        for name in both
+    ]
+    shares = [None if one.shed_share is None else 100 * one.shed_share for one in (live, simulated)]
+    rows.append(Difference(figure="p95_ms", live=live.p95_ms, simulated=simulated.p95_ms))
+    rows.append(Difference(figure="shed_percent", live=shares[0], simulated=shares[1]))
+    return tuple(rows)
+
+
+def start_times(rows: Sequence[dict[str, Any]]) -> list[float]:
+    """Return how long after each rise of the target as many replicas ran, of one deployment's samples in order."""
+    times, asked = [], list[tuple[float, int]]()
+    target = rows[0]["target_replicas"] if rows else None
+    for row in rows:
+        wanted, running = row["target_replicas"], row["running_replicas"]
+        if wanted is None or running is None:
+            continue
+        if target is not None and wanted > target:
+            asked.append((row["at_s"], wanted))
+        target = wanted
+        # A target that was lowered in the meantime is never reached.
+        asked = [(at_s, many) for at_s, many in asked if many <= wanted]
+        times += [row["at_s"] - at_s for at_s, many in asked if running >= many]
+        asked = [(at_s, many) for at_s, many in asked if running < many]
+    return times
+
+
+def _own(live: record.Run) -> tuple[dict[str, float], str]:
+    """Return the application's own time: its median, and its spread in the usual second, which has no queue."""
+    p50_ms = live.summary.totals.own_p50_ms
+    p95s_ms = live.traffic.column("own_p95_ms").drop_null().to_numpy()
+    if not p50_ms or not len(p95s_ms):
+        return {}, f"own time assumed: {Assumptions().own_ms:g} ms; the run has none."
+    sigma = max(0.0, math.log(max(float(np.median(p95s_ms)), p50_ms) / p50_ms) / P95_SIGMAS)
+    values = {"own_ms": p50_ms, "own_sigma": min(sigma, 3.0), "request_cpu_ms": 0.0, "replica_cpu_ms": 0.0}
+    return values, f"own time measured: p50 {p50_ms:.1f} ms, sigma {sigma:.2f}."
+
+
+def _cold_start(live: record.Run) -> tuple[dict[str, float], str]:
+    times: list[float] = []
+    for name in pc.unique(live.replicas.column("deployment")).to_pylist():
+        rows = live.replicas.filter(pc.field("deployment") == name).sort_by("at_s").to_pylist()
+        times += start_times(rows)
+    usual = Assumptions()
+    if not times:
+        return {}, f"cold start assumed: {usual.cold_start_from_s:g} to {usual.cold_start_to_s:g} s; none was seen."
+    from_s, to_s = max(0.1, min(times)), max(0.1, *times)
+    # What was seen has the others' starting in it already.
+    values = {"cold_start_from_s": from_s, "cold_start_to_s": to_s, "starts_at_once": 1e6}
+    return values, f"cold start measured: {from_s:.1f} to {to_s:.1f} s, {len(times)} times."
+
+
+def _scenario(live: record.Run, directory: Path) -> Scenario:
+    try:
+        return Scenario.model_validate(live.summary.scenario)
+    except ValidationError as error:
+        lines = explain(error, "scenario", Scenario)
+        raise ConfigurationError("\n".join([f"{directory}/run.json:", *lines])) from None

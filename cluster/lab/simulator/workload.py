@@ -1,0 +1,135 @@
+"""What the rooms of a scenario ask, second by second: frames and questions, as arrays. Knows no replicas."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from cluster.lab.scenario.arrivals import Floats, Ints, Rooms
+from cluster.lab.scenario.recorded_screens import Takes
+from cluster.lab.scenario.scenario import RoomBehaviour
+
+LOOK_AHEAD = 64
+"""For so many periods the rooms that may be open are chosen at once."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Period:
+    """What all rooms do between two frames of one room. Times are ordered."""
+
+    from_s: float
+    to_s: float
+    open_rooms: int
+    joined: int
+    seen_by_tenant: Ints
+    """Frames that were due."""
+    kept_at_s: Floats
+    kept: Ints
+    """The rooms of the kept frames."""
+    asked_at_s: Floats
+    asked: Ints
+    """The rooms of the questions."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Near:
+    """The rooms that may be open in the next periods, in the order of their phase."""
+
+    room: Ints
+    phase_s: Floats
+    first: Ints
+    """The period in which each shows its first frame."""
+    leave_at_s: Floats
+    row: Ints
+    column: Ints
+    tenant: Ints
+    talking: Ints
+    """Those of them that ask, as indices of the columns above."""
+    by_tenant: Ints
+
+    def part(self, which: NDArray[np.bool_]) -> _Near:
+        """Return some of them."""
+        columns = {name: getattr(self, name)[which] for name in _COLUMNS}
+        talks = np.zeros(len(self.room), dtype=np.bool_)
+        talks[self.talking] = True
+        counts = np.bincount(columns["tenant"], minlength=len(self.by_tenant))
+        return _Near(**columns, talking=np.flatnonzero(talks[which]), by_tenant=counts)
+
+
+_COLUMNS = ("room", "phase_s", "first", "leave_at_s", "row", "column", "tenant")
+
+
+class Demand:
+    """Draws the periods of a scenario in their order."""
+
+    def __init__(self, rooms: Rooms, behaviour: RoomBehaviour, takes: Takes, dice: np.random.Generator) -> None:
+        self._behaviour, self._dice, self._samples = behaviour, dice, takes.samples
+        self._kept = takes.kept.ravel()
+        self._period_s = 1 / behaviour.frames_per_second
+        phase_s = rooms.join_at_s % self._period_s
+        # In the order of their phase the frames of every period are in the order of time.
+        order = np.argsort(phase_s, kind="stable")
+        first = np.floor(rooms.join_at_s[order] / self._period_s).astype(np.int64)
+        starts = np.rint(rooms.starts_at[order] * takes.samples_per_second).astype(np.int64)
+        self._rooms = _Near(
+            room=order,
+            phase_s=phase_s[order],
+            first=first,
+            leave_at_s=rooms.leave_at_s[order],
+            row=rooms.take[order] * takes.samples,
+            column=(starts - first) % takes.samples,
+            tenant=rooms.tenant[order],
+            talking=np.flatnonzero(rooms.talks[order]),
+            by_tenant=np.bincount(rooms.tenant),
+        )
+
+    def periods(self, length_s: float, lost: NDArray[np.bool_]) -> Iterator[Period]:
+        """Yield them one by one; a room that is marked as `lost` keeps its next frame, and is marked no more."""
+        near = self._rooms
+        for number in range(math.ceil(length_s / self._period_s)):
+            from_s = number * self._period_s
+            if number % LOOK_AHEAD == 0:
+                coming = (self._rooms.first < number + LOOK_AHEAD) & (self._rooms.leave_at_s > from_s)
+                near = self._rooms.part(coming)
+            yield self._period(number, near, from_s, min(from_s + self._period_s, length_s), lost)
+
+    def _period(self, number: int, near: _Near, from_s: float, to_s: float, lost: NDArray[np.bool_]) -> Period:
+        due_at_s = from_s + near.phase_s
+        is_open = (near.first <= number) & (due_at_s < np.minimum(near.leave_at_s, to_s))
+        column = near.column + number % self._samples
+        column -= self._samples * (column >= self._samples)
+        begins = near.first == number
+        kept = self._kept[near.row + column] | begins
+        if lost.any():
+            kept |= lost[near.room]
+            lost[near.room[is_open]] = False
+        kept &= is_open
+        chosen = np.flatnonzero(kept)
+        seen = int(np.count_nonzero(is_open))
+        asked_at_s, asked = self._questions(near, is_open, from_s, to_s)
+        everyone = seen == len(is_open)
+        return Period(
+            from_s=from_s,
+            to_s=to_s,
+            open_rooms=seen,
+            joined=int(np.count_nonzero(begins & is_open)),
+            seen_by_tenant=near.by_tenant
+            if everyone
+            else np.bincount(near.tenant[is_open], minlength=len(near.by_tenant)),
+            kept_at_s=due_at_s[chosen],
+            kept=near.room[chosen],
+            asked_at_s=asked_at_s,
+            asked=asked,
+        )
+
+    def _questions(self, near: _Near, is_open: NDArray[np.bool_], from_s: float, to_s: float) -> tuple[Floats, Ints]:
+        """Draw the questions of the rooms that talk: those of many are a Poisson process, as those of one are."""
+        talking = near.talking[is_open[near.talking]]
+        mean = len(talking) * (to_s - from_s) / self._behaviour.question_every_s
+        count = int(self._dice.poisson(mean)) if mean else 0
+        at_s = np.sort(self._dice.uniform(from_s, to_s, count))
+        return at_s, near.room[self._dice.choice(talking, count)] if count else np.empty(0, dtype=np.int64)

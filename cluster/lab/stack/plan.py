@@ -1,0 +1,114 @@
+"""What one run is: where it leaves things, its rooms, and the keys, ports and directories that are its own."""
+
+from __future__ import annotations
+
+import contextlib
+import fcntl
+import secrets
+import shutil
+import tempfile
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from cluster.lab.stack.ports import free_ports
+from routing.errors import ConfigurationError
+
+TENANTS = ("acme", "globex")
+VOICE_TENANT = TENANTS[0]
+VOICE_ROOM = f"tenant_{VOICE_TENANT}_demo-voice"
+HEARTBEAT_S = 2
+"""The table is drawn from what the agents tell, and somebody watches it."""
+"""Where somebody speaks, beside the rooms where screens are shared."""
+
+
+def _secret() -> str:
+    return secrets.token_urlsafe(32)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Plan:
+    """One run on this machine; nothing in it is shared with another run."""
+
+    root: Path
+    directory: Path
+    temp: Path
+    http_port: int
+    ray_port: int
+    livekit_ports: tuple[int, int, int]
+    emulator_port: int
+    livekit_key: str = "private"
+    livekit_secret: str = field(default_factory=_secret, repr=False)
+    agent_key: str = field(default_factory=_secret, repr=False)
+    admin_key: str = field(default_factory=_secret, repr=False)
+    token_secret: str = field(default_factory=_secret, repr=False)
+    backend_key: str = field(default_factory=_secret, repr=False)
+
+    @property
+    def router_url(self) -> str:
+        return f"http://127.0.0.1:{self.http_port}"
+
+    @property
+    def livekit_url(self) -> str:
+        return f"ws://127.0.0.1:{self.livekit_ports[0]}"
+
+    @property
+    def emulator_url(self) -> str:
+        return f"http://127.0.0.1:{self.emulator_port}"
+
+    @property
+    def ray_address(self) -> str:
+        return f"127.0.0.1:{self.ray_port}"
+
+    @property
+    def journal(self) -> Path:
+        return self.directory / "journal.db"
+
+
+@contextlib.contextmanager
+def planned(root: Path, directory: Path) -> Iterator[Plan]:
+    """Yield a plan whose directory is empty and its own; raises ConfigurationError while another run holds it."""
+    if not (root / "serve_config.yaml").exists():
+        raise ConfigurationError("This runs from a checkout of the repository: serve_config.yaml is not here.")
+    with _own_directory(directory.resolve()) as own, _temporary() as temp:
+        http_port, ray_port, emulator_port, *livekit_ports = free_ports(6)
+        yield Plan(
+            root=root,
+            directory=own,
+            temp=temp,
+            http_port=http_port,
+            ray_port=ray_port,
+            emulator_port=emulator_port,
+            livekit_ports=(livekit_ports[0], livekit_ports[1], livekit_ports[2]),
+        )
+
+
+def demo_rooms(count: int) -> dict[str, str]:
+    """Return the rooms where a demo shares screens, and the tenant of each."""
+    named = [(TENANTS[number % len(TENANTS)], number + 1) for number in range(count)]
+    return {f"tenant_{tenant}_demo-{number}": tenant for tenant, number in named}
+
+
+@contextlib.contextmanager
+def _own_directory(directory: Path) -> Iterator[Path]:
+    """Yield the run's directory, emptied of an earlier run; raises ConfigurationError while another run holds it."""
+    directory.mkdir(parents=True, exist_ok=True)
+    with (directory / "lock").open("w") as lock:
+        try:
+            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except OSError:
+            raise ConfigurationError(f"Another demo runs in {directory}; give this one its own: --directory") from None
+        for old in directory.iterdir():
+            if old.name != "lock":
+                shutil.rmtree(old) if old.is_dir() else old.unlink()
+        yield directory
+
+
+@contextlib.contextmanager
+def _temporary() -> Iterator[Path]:
+    # Short, wherever TMPDIR points: Ray and HAProxy put Unix sockets below it, whose paths are bounded.
+    temp = Path(tempfile.mkdtemp(prefix="rr-", dir="/tmp"))
+    try:
+        yield temp
+    finally:
+        shutil.rmtree(temp, ignore_errors=True)

@@ -1,0 +1,166 @@
+"""Starts the parts of the system on this machine, each waited for: SFU, backend, Ray, the Serve app, the room agent."""
+
+from __future__ import annotations
+
+import asyncio
+import sys
+import time
+from collections.abc import Awaitable, Callable, Mapping
+from pathlib import Path
+from typing import Any
+
+import httpx
+
+from cluster.config.settings import IMPORT_PATH
+from cluster.lab.stack import ray_node
+from cluster.lab.stack.backend_peer import BackendPeer, peer_command
+from cluster.lab.stack.livekit_server import livekit_config
+from cluster.lab.stack.plan import Plan
+from cluster.lab.stack.processes import Processes, StartFailed
+from room_agent.admission import REGISTERED
+
+# Three at once on two cores take two and a half minutes each; what fails is told when it ends, not by this.
+START_TIMEOUT_S = 300.0
+# A node has thirty seconds to register, which Ray has no setting for; on a busy machine it may need another try.
+RAY_TRIES = 6
+RAY_STOP_S = 10.0
+
+Args = dict[str, dict[str, Any]]
+
+
+async def start_backend(plan: Plan, processes: Processes) -> BackendPeer:
+    """Start the tRPC backend; raises ConfigurationError when Node is missing."""
+    command = await asyncio.to_thread(peer_command, plan.root, plan.backend_key)
+    peer = BackendPeer(plan.backend_key)
+    await peer.attach(await processes.start("backend", command, talks=True))
+    return peer
+
+
+async def start_livekit(plan: Plan, binary: Path, processes: Processes) -> None:
+    config = plan.directory / "livekit.yaml"
+    port, tcp_port, udp_port = plan.livekit_ports
+    config.touch(0o600)
+    config.write_text(livekit_config(port, tcp_port, udp_port, plan.livekit_key, plan.livekit_secret))
+    await processes.start("livekit", [binary, "--config", config])
+    await until(lambda: listens(port), processes, "livekit-server")
+
+
+async def start_ray(
+    plan: Plan,
+    processes: Processes,
+    cpus: int = ray_node.LOGICAL_CPUS,
+    metrics_port: int | None = None,
+    more: Mapping[str, str] | None = None,
+) -> dict[str, str]:
+    """Start a Ray node before anything else competes with it; returns the environment of what speaks to it.
+
+    It has `more` in its own.
+    """
+    environment = {**app_environment(plan), **(more or {})}
+
+    async def runs() -> bool:
+        return processes.said("ray", ray_node.RUNS)
+
+    for left in reversed(range(RAY_TRIES)):
+        command = ray_node.start_command(plan.temp, plan.ray_port, cpus, metrics_port)
+        await processes.start("ray", command, environment)
+        try:
+            await until(runs, processes, "Ray")
+            break
+        except StartFailed:
+            if not left or not processes.said("ray", ray_node.TOO_SLOW):
+                raise
+            await processes.stop("ray", RAY_STOP_S)
+    return environment
+
+
+async def start_app(
+    plan: Plan,
+    processes: Processes,
+    backend: BackendPeer,
+    environment: Mapping[str, str],
+    args: Args | None = None,
+    import_path: str = IMPORT_PATH,
+) -> None:
+    """Start the Serve app of serve_config.yaml, `args` laid over its own, on a Ray node of that environment."""
+    config = plan.directory / "serve_config.yaml"
+    whole = _merged(_args(plan, backend.url), args or {})
+    ray_node.write_config(plan.root / "serve_config.yaml", config, plan.http_port, whole, import_path)
+    await processes.start("serve", ray_node.serve_command(plan.ray_address, config), environment)
+    await until(lambda: answers(f"{plan.router_url}/readyz"), processes, "the Serve app")
+
+
+async def start_agent(plan: Plan, processes: Processes, more: Mapping[str, str] | None = None) -> None:
+    """Start the room agent, with `more` in its environment."""
+    environment = {
+        "LIVEKIT_URL": plan.livekit_url,
+        "LIVEKIT_API_KEY": plan.livekit_key,
+        "LIVEKIT_API_SECRET": plan.livekit_secret,
+        "RAYROOM_URL": plan.router_url,
+        "RAYROOM_AGENT_KEYS": plan.agent_key,
+        "RAYROOM_RECORD_DIR": str(plan.directory / "frames"),
+        "RAYROOM_USAGE_DIR": str(plan.directory / "usage"),
+        "RAYROOM_DRAIN_S": "2",
+        **(more or {}),
+    }
+    await processes.start("agent", [sys.executable, "-m", "room_agent", "start"], environment)
+
+    async def registered() -> bool:
+        return processes.said("agent", REGISTERED)
+
+    # The SFU offers a job once: a room that is dispatched before a worker is there stays without an agent.
+    await until(registered, processes, "the room agent")
+
+
+def app_environment(plan: Plan) -> dict[str, str]:
+    """Return what the app's processes find in their environment."""
+    return {
+        **ray_node.ray_environment(plan.temp),
+        "RAYROOM_AGENT_KEYS": plan.agent_key,
+        "RAYROOM_ADMIN_KEYS": plan.admin_key,
+        "RAYROOM_TOKEN_SECRET": plan.token_secret,
+        "RAYROOM_BACKEND_KEY": plan.backend_key,
+    }
+
+
+async def until(ready: Callable[[], Awaitable[bool]], processes: Processes, what: str) -> None:
+    """Wait until `ready()` is true; raises StartFailed when it is not in time, or when a process ends meanwhile."""
+    end_s = time.monotonic() + START_TIMEOUT_S
+    while time.monotonic() < end_s:
+        processes.check()
+        if await ready():
+            return
+        await asyncio.sleep(0.25)
+    raise StartFailed(f"{what} was not up after {START_TIMEOUT_S:.0f} s.")
+
+
+async def listens(port: int) -> bool:
+    """Tell whether somebody takes connections at a port of this machine."""
+    try:
+        async with asyncio.timeout(1.0):
+            _, writer = await asyncio.open_connection("127.0.0.1", port)
+    except (OSError, TimeoutError):
+        return False
+    writer.close()
+    return True
+
+
+def _args(plan: Plan, backend_url: str) -> Args:
+    return {
+        "backend": {"url": backend_url, "transformer": "superjson"},
+        "costs": {"journal_path": str(plan.journal), "flush_every_s": 2},
+        "keys": {"file": str(plan.directory / "keys.env")},
+    }
+
+
+def _merged(first: Args, second: Args) -> Args:
+    return {part: first.get(part, {}) | second.get(part, {}) for part in {**first, **second}}
+
+
+async def answers(url: str) -> bool:
+    """Tell whether somebody answers an address well."""
+    try:
+        async with httpx.AsyncClient(timeout=2.0) as http:
+            return (await http.get(url)).is_success
+    except httpx.HTTPError:
+        return False

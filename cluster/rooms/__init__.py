@@ -1,0 +1,1 @@
+"""Track the open rooms and forecast the replicas that they need."""
