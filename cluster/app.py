@@ -29,7 +29,7 @@ from deployments.vision import Vision
 from routing.catalogue import Catalogue
 from routing.errors import ConfigurationError
 from routing.logs import configure_logs
-from routing.messages import Service
+from routing.models import Service
 
 log = structlog.get_logger()
 

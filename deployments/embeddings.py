@@ -7,9 +7,9 @@ from ray import serve
 from deployments.common.settings import SimulationSettings, VendorSettings
 from deployments.model_replica import Leaf
 from routing.catalogue import Catalogue
-from routing.messages import EmbedAsk
-from routing.messages import Embeddings as Vectors
-from routing.pauses import spare_what_stays
+from routing.gc_freeze import spare_what_stays
+from routing.models import EmbedAsk
+from routing.models import Embeddings as Vectors
 
 
 @serve.deployment(name="embeddings")

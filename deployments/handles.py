@@ -14,7 +14,7 @@ from ray.serve.handle import DeploymentHandle
 
 from routing.deadline import Deadline
 from routing.errors import Overloaded, ProviderError, ProviderTimeout, RayroomError, ReplicaLost
-from routing.messages import Answer, Ask, Delta, EmbedAsk, Embeddings
+from routing.models import Answer, Ask, Delta, EmbedAsk, Embeddings
 
 # A leaf ends its attempt itself; the handle waits this much longer before it takes the replica for stuck.
 GRACE_S = 1.0

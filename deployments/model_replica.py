@@ -13,7 +13,7 @@ from deployments.providers.base import Provider, connect
 from routing.catalogue import Catalogue
 from routing.errors import ConfigurationError
 from routing.logs import configure_logs
-from routing.messages import Answer, Ask, Delta, EmbedAsk, Embeddings
+from routing.models import Answer, Ask, Delta, EmbedAsk, Embeddings
 
 
 class Leaf:

@@ -14,9 +14,9 @@ from deployments.gateway.service import Gateway, GatewaySettings, Leaves, World
 from deployments.handles import HandleLeaf, Started
 from deployments.routes import build_routes
 from routing.catalogue import Catalogue
+from routing.gc_freeze import spare_what_stays
 from routing.logs import configure_logs
-from routing.messages import Directory
-from routing.pauses import spare_what_stays
+from routing.models import Directory
 
 
 @serve.deployment(name="router")

@@ -7,8 +7,8 @@ from ray import serve
 from deployments.common.settings import SimulationSettings, VendorSettings
 from deployments.model_replica import Leaf
 from routing.catalogue import Catalogue
-from routing.messages import Answer, Ask
-from routing.pauses import spare_what_stays
+from routing.gc_freeze import spare_what_stays
+from routing.models import Answer, Ask
 
 
 @serve.deployment(name="vision")

@@ -22,8 +22,8 @@ from room_agent.usage.journal import Job, UsageJournal
 from room_agent.video.frame_gate import FrameGate
 from room_agent.video.recorder import Recording
 from routing.errors import RayroomError
+from routing.gc_freeze import spare_what_stays
 from routing.logs import configure_logs
-from routing.pauses import spare_what_stays
 from routing.rooms import check_metadata, parse_room
 
 ATTENDANCE = "attendance"

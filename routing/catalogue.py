@@ -11,7 +11,7 @@ from importlib import resources
 from pydantic import BaseModel, ConfigDict, PositiveInt, ValidationError
 
 from routing.errors import BadInput, ConfigurationError, RetiredModel, TooLarge, UnknownModel
-from routing.messages import Ask, EmbedAsk, Message, Service, Tier, Usage
+from routing.models import Ask, EmbedAsk, Message, Service, Tier, Usage
 from routing.prices import Price, Prices, Rates, load_prices
 from routing.vendor_keys import hide_keys
 

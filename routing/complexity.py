@@ -7,7 +7,7 @@ import re
 import string
 from dataclasses import dataclass, field
 
-from routing.messages import FrameFeatures
+from routing.models import FrameFeatures
 
 # Length carries the score and the cues adjust it: length alone ranks turns better than most keyword scorers do.
 # Its letters count, not its digits and signs. On RouteLLM's labels (2026-11-25; GSM8K 1,307 and MMLU 14,037 prompts)

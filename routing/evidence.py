@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 
-from routing.messages import Answer
+from routing.models import Answer
 
 SHORT_WORDS = 40
 """A longer answer has said something, whatever it apologises for."""

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from routing.knobs import STRICT, Count, Share
-from routing.times import RecentTimes
+from routing.latency import RecentTimes
+from routing.setting_types import STRICT, Count, Share
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

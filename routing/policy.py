@@ -9,7 +9,7 @@ from dataclasses import dataclass, field, replace
 from routing.catalogue import Catalogue, check_fits
 from routing.complexity import Complexity
 from routing.errors import BadInput
-from routing.messages import Message, Service, Tier
+from routing.models import Message, Service, Tier
 from routing.share import ShareControl
 
 AUTO = "auto"

@@ -11,7 +11,7 @@ from importlib import resources
 from pydantic import BaseModel, ConfigDict, NonNegativeInt, PositiveInt, ValidationError
 
 from routing.errors import ConfigurationError
-from routing.messages import Usage
+from routing.models import Usage
 
 PICO_PER_NANO = 1_000
 _INPUT_TOKENS = ("cached_input_pico", "cache_write_pico")

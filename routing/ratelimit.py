@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 
 from routing.errors import RateLimited
-from routing.messages import Tenant
+from routing.models import Tenant
 
 BURST_S = 10.0
 """A tenant may spend ten seconds of its rate at once: a join of several rooms is not a flood."""

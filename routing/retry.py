@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import Literal
 
 from routing.errors import ProviderError, RayroomError, ReplicaLost
-from routing.knobs import STRICT, Count, Seconds
+from routing.setting_types import STRICT, Count, Seconds
 
 SHORTEST_ATTEMPT_S = 0.2
 """A target of which nothing is known is given at least so long."""

@@ -8,7 +8,7 @@ from collections import Counter
 from dataclasses import dataclass
 
 from routing.errors import ConfigurationError
-from routing.messages import Tier
+from routing.models import Tier
 
 STEP = 0.1
 """How far one decision moves the threshold, in standard deviations of the scores."""

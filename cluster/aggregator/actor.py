@@ -24,9 +24,9 @@ from cluster.rooms.forecast import RoomSignal
 from cluster.rooms.heartbeat_batcher import Beats
 from cluster.rooms.registry import RoomBook
 from routing.errors import CostsUnavailable
+from routing.gc_freeze import spare_what_stays
 from routing.logs import configure_logs
-from routing.messages import Intent, RoomBeat, Settlement, TenantTotals
-from routing.pauses import spare_what_stays
+from routing.models import Intent, RoomBeat, Settlement, TenantTotals
 
 NAME = "rayroom-aggregator"
 NAMESPACE = "rayroom"

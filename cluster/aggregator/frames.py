@@ -10,7 +10,7 @@ from typing import Any, TypeVar
 
 from cluster.costs.commit_log import Entry, Receipt
 from routing.errors import BudgetExceeded, CostsUnavailable
-from routing.messages import Intent, Outcome, Settlement, Usage
+from routing.models import Intent, Outcome, Settlement, Usage
 
 T = TypeVar("T")
 

@@ -10,7 +10,7 @@ import structlog
 
 from cluster.costs.commit_log import Entry, Receipt
 from routing.errors import BudgetExceeded, CostsUnavailable
-from routing.messages import Intent, Outcome, Settlement, Usage
+from routing.models import Intent, Outcome, Settlement, Usage
 
 Send = Callable[[list[Entry]], Awaitable[Sequence[Receipt]]]
 

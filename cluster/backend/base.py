@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Protocol
 
-from routing.messages import FlushRow, Passage, Tenant
+from routing.models import FlushRow, Passage, Tenant
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

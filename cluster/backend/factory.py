@@ -14,7 +14,7 @@ from cluster.backend.tenant_cache import TenantCache
 from cluster.backend.trpc import TrpcBackend
 from cluster.config.settings import BackendSettings
 from routing.errors import ConfigurationError
-from routing.messages import Passage, Tenant
+from routing.models import Passage, Tenant
 
 NANO = 1_000_000_000
 

@@ -14,7 +14,7 @@ import structlog
 
 from cluster.backend.serialization import sendable
 from routing.errors import BackendRefused
-from routing.messages import Passage
+from routing.models import Passage
 
 LONGEST_BY_GET = (7_900, 13_000)
 """What a URL may hold, in bytes: proxies take a request line of 8 KiB, Node one of 16 KiB with all headers."""

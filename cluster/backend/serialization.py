@@ -7,7 +7,7 @@ import math
 from typing import Any
 
 from routing.errors import BackendRefused
-from routing.messages import FlushRow, Tenant
+from routing.models import FlushRow, Tenant
 
 NANO = 1_000_000_000
 

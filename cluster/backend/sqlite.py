@@ -12,7 +12,7 @@ from typing import TypeVar
 
 from cluster.backend.base import Tracked
 from routing.errors import TenantUnknown
-from routing.messages import FlushRow, Passage, Tenant
+from routing.models import FlushRow, Passage, Tenant
 
 BUSY_TIMEOUT_S = 5.0
 T = TypeVar("T")

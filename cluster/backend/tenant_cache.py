@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from typing import Protocol
 
 from routing.errors import BackendError, TenantUnknown
-from routing.messages import Tenant
+from routing.models import Tenant
 
 UNKNOWN_TTL_S = 5.0
 MAX_REMEMBERED = 50_000

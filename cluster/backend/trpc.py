@@ -14,7 +14,7 @@ from cluster.backend.knowledge import Wanted, encoded, fits, own_passages, quest
 from cluster.backend.serialization import cost_event, to_tenant
 from cluster.backend.trpc_response import PASSING, Transformer, TrpcError, outcome, read, unavailable
 from routing.errors import BackendRefused, BackendUnavailable, TenantUnknown
-from routing.messages import FlushRow, Passage, Tenant
+from routing.models import FlushRow, Passage, Tenant
 
 ROWS_A_BATCH = 25
 """A batch names its procedure once a row in the path, and servers bound a path: this many stay below 600 bytes."""

@@ -13,7 +13,7 @@ from deployments.providers.errors import Reply, to_ours
 from deployments.providers.http_session import LIMITS, Session
 from routing.catalogue import Model
 from routing.errors import ProviderRefused, ProviderTruncated
-from routing.messages import EmbedAsk, Message
+from routing.models import EmbedAsk, Message
 
 UNREADABLE = "The vendor's answer cannot be read:"
 

@@ -12,7 +12,7 @@ from deployments.providers.base import SPEECH
 from room_agent.core.settings import AgentSettings, listed, variables
 from routing.catalogue import Model
 from routing.errors import ConfigurationError
-from routing.messages import Service
+from routing.models import Service
 from routing.vendor_keys import read_key
 
 # Where an account's keys are made; the vendors' own pages, from memory.

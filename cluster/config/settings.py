@@ -25,9 +25,9 @@ from routing.catalogue import Catalogue, OwnModel, load_catalogue
 from routing.errors import ConfigurationError
 from routing.fairness import FairnessSettings
 from routing.hedge import HedgeSettings
-from routing.knobs import Count, Seconds
-from routing.messages import Service
+from routing.models import Service
 from routing.retry import RetrySettings
+from routing.setting_types import Count, Seconds
 from routing.vendor_keys import HIDDEN, hide_keys
 
 IMPORT_PATH = "cluster.app:build"

@@ -12,7 +12,7 @@ import structlog
 from cluster.costs.journal import Journal
 from cluster.costs.ledger import Account, Ledger, month_of, month_start_s
 from routing.errors import BudgetExceeded, CostsUnavailable
-from routing.messages import Intent, Settlement, TenantTotals
+from routing.models import Intent, Settlement, TenantTotals
 
 Entry = Intent | Settlement
 Receipt = int | BudgetExceeded

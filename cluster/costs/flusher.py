@@ -13,7 +13,7 @@ import structlog
 from cluster.costs.commit_log import Recorder
 from cluster.costs.journal import Journal
 from routing.errors import BackendError, RayroomError
-from routing.messages import FlushRow
+from routing.models import FlushRow
 
 ROWS_A_CALL = 50
 FIRST_BACKOFF_S = 0.5

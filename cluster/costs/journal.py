@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import IO
 
 from routing.errors import ConfigurationError
-from routing.messages import FlushRow, Intent, Outcome, Settlement, Usage
+from routing.models import FlushRow, Intent, Outcome, Settlement, Usage
 
 _SCHEMA = """
 CREATE TABLE IF NOT EXISTS journal (one INTEGER PRIMARY KEY CHECK (one = 1), journal_id TEXT NOT NULL);

@@ -7,7 +7,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass, field
 
 from routing.errors import BudgetExceeded
-from routing.messages import Intent
+from routing.models import Intent
 
 
 @dataclass(slots=True)

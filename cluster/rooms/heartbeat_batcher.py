@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Awaitable, Callable, Mapping
 
-from routing.messages import RoomBeat
+from routing.models import RoomBeat
 
 GATHER_S = 0.02
 """An actor call costs about a millisecond on both sides; nobody waits for a heartbeat's answer."""

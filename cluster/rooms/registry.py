@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 
 from cluster.rooms.forecast import RoomSignal
 from cluster.rooms.rates import RoomTraffic
-from routing.messages import RoomBeat
+from routing.models import RoomBeat
 
 SILENT_S = 60.0
 """An agent beats every few seconds; after a minute without one its room is no longer counted as open."""

@@ -14,7 +14,7 @@ from pydantic_core import PydanticCustomError
 from deployments.api.jpeg import inspect_jpeg
 from deployments.api.openai_params import Neutral, NotPassedOn
 from routing.errors import BadInput
-from routing.messages import FrameFeatures, Message
+from routing.models import FrameFeatures, Message
 
 MAX_TEXT_CHARS = 400_000
 MAX_NAME_CHARS = 64

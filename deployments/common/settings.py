@@ -6,8 +6,8 @@ from typing import Annotated, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, FiniteFloat, model_validator
 
-from routing.knobs import HttpUrl, Seconds, Share
-from routing.messages import Tier
+from routing.models import Tier
+from routing.setting_types import HttpUrl, Seconds, Share
 
 EnvironmentName = Annotated[str, Field(pattern=r"^[A-Z][A-Z0-9_]*$")]
 

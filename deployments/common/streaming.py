@@ -10,7 +10,7 @@ from contextlib import aclosing
 from typing import TypeVar
 
 from routing.errors import ProviderTimeout
-from routing.messages import Delta
+from routing.models import Delta
 
 T = TypeVar("T")
 Legs = dict[asyncio.Future[T], AsyncGenerator[T, None]]

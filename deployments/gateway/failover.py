@@ -16,7 +16,7 @@ from routing.catalogue import Catalogue, estimate_ask, estimate_embed
 from routing.errors import CostsUnavailable, ProviderError, RayroomError
 from routing.evidence import needs_stronger
 from routing.hedge import HedgeBudget, HedgeSettings, hedge_after_s
-from routing.messages import Answer, Ask, Delta, EmbedAsk, Embeddings, Message, Tier, Usage
+from routing.models import Answer, Ask, Delta, EmbedAsk, Embeddings, Message, Tier, Usage
 from routing.policy import Decision
 from routing.retry import SHORTEST_ATTEMPT_S
 

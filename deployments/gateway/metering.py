@@ -14,7 +14,7 @@ import structlog
 from deployments.providers.base import served_name
 from routing.catalogue import Catalogue, Model, text_tokens
 from routing.errors import ConfigurationError, ProviderError, RayroomError
-from routing.messages import Costs, Delta, Intent, Message, Outcome, Service, Settlement, Tenant, Usage
+from routing.models import Costs, Delta, Intent, Message, Outcome, Service, Settlement, Tenant, Usage
 
 MAX_TENANTS = 50_000
 _EVENTS = uuid.UUID("8f6d2c53-6a0e-5e0b-9a35-7f3f0d6d6c11")

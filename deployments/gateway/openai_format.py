@@ -13,7 +13,7 @@ from typing import Any
 
 from deployments.gateway.failover import Answered
 from routing.errors import RayroomError
-from routing.messages import Delta, Usage
+from routing.models import Delta, Usage
 
 
 def told(answered: Answered) -> dict[str, Any]:

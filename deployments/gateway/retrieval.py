@@ -9,7 +9,7 @@ from dataclasses import dataclass, replace
 from deployments.api.schemas import KnowledgeSearch, inline_jpeg
 from deployments.common.settings import KnowledgeSettings
 from routing.errors import BackendUnavailable, BadInput
-from routing.messages import Directory, Embeddings, Message, Passage
+from routing.models import Directory, Embeddings, Message, Passage
 
 MAX_ID_CHARS = 256
 MAX_SOURCE_CHARS = 1_024

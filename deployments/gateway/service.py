@@ -45,7 +45,7 @@ from routing.errors import BadInput, TenantSuspended
 from routing.evidence import needs_stronger
 from routing.fairness import FairnessSettings, FairShare
 from routing.hedge import HedgeSettings
-from routing.messages import (
+from routing.models import (
     Answer,
     Costs,
     Delta,

@@ -11,7 +11,7 @@ from deployments.api.schemas import SpeechUsage
 from deployments.providers.base import served_name
 from routing.catalogue import Catalogue, Model
 from routing.errors import BadInput, ConfigurationError
-from routing.messages import Intent, Outcome, Settlement, Usage
+from routing.models import Intent, Outcome, Settlement, Usage
 from routing.prices import Price
 
 FUTURE_S = 86_400.0

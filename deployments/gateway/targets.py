@@ -15,8 +15,8 @@ from routing.breaker import Breaker, Breakers, Permit
 from routing.catalogue import Model
 from routing.deadline import Deadline
 from routing.errors import ProviderOverloaded, ProviderTimeout, RayroomError
+from routing.latency import RecentTimes, TargetTimes
 from routing.retry import SHORTEST_ATTEMPT_S, Failed, RetrySettings, Step, next_step
-from routing.times import RecentTimes, TargetTimes
 
 log = structlog.get_logger()
 

@@ -17,7 +17,7 @@ from deployments.providers.timeouts import CONNECT_TIMEOUT_S, answered, finished
 from deployments.providers.usage import from_anthropic
 from routing.catalogue import Model
 from routing.errors import ProviderRefused
-from routing.messages import Answer, Ask, Delta, EmbedAsk, Embeddings, Finish, Message, Usage
+from routing.models import Answer, Ask, Delta, EmbedAsk, Embeddings, Finish, Message, Usage
 
 _FINISH: dict[str, Finish] = {
     "end_turn": "stop",

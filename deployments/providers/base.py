@@ -9,7 +9,7 @@ from typing import Protocol
 from deployments.common.settings import SimulationSettings, VendorSettings
 from routing.catalogue import Model
 from routing.errors import ConfigurationError
-from routing.messages import Answer, Ask, Delta, EmbedAsk, Embeddings
+from routing.models import Answer, Ask, Delta, EmbedAsk, Embeddings
 from routing.vendor_keys import read_key
 
 THINKING_TOKENS = 1_024

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 
 from routing.catalogue import Model
 from routing.errors import ProviderError
-from routing.messages import Embeddings
+from routing.models import Embeddings
 
 
 def check_vectors(model: Model, embeddings: Embeddings, wanted: int) -> None:

@@ -15,7 +15,7 @@ from deployments.providers.timeouts import answered, finished, streamed
 from deployments.providers.usage import from_gemini
 from routing.catalogue import Model
 from routing.errors import ProviderRefused
-from routing.messages import Answer, Ask, Delta, EmbedAsk, Embeddings, Finish, Message
+from routing.models import Answer, Ask, Delta, EmbedAsk, Embeddings, Finish, Message
 
 # A reason that is not here is one of the many that say the vendor's filters stopped the answer.
 _FINISH: dict[str, Finish | None] = {

@@ -13,7 +13,7 @@ from deployments.providers.timeouts import answered, finished, streamed
 from deployments.providers.usage import from_openai
 from routing.catalogue import Model
 from routing.errors import ProviderRefused, ProviderTruncated
-from routing.messages import Answer, Ask, Delta, EmbedAsk, Embeddings, Finish, Message
+from routing.models import Answer, Ask, Delta, EmbedAsk, Embeddings, Finish, Message
 
 CHAT = "/chat/completions"
 _JSON = dict[str, Any]

@@ -23,7 +23,7 @@ from deployments.providers.base import served_name
 from routing.catalogue import Model, text_tokens
 from routing.deadline import Deadline
 from routing.errors import BadInput, ProviderOverloaded, ProviderTimeout
-from routing.messages import Answer, Ask, Delta, EmbedAsk, Embeddings, Finish, Message, Usage
+from routing.models import Answer, Ask, Delta, EmbedAsk, Embeddings, Finish, Message, Usage
 
 TAIL_SIGMA = 0.35
 ANSWER_TOKENS = (20, 60)

@@ -11,7 +11,7 @@ from typing import TypeVar
 from deployments.providers.errors import Phase, Reply, to_ours
 from routing.deadline import Deadline
 from routing.errors import ProviderTruncated
-from routing.messages import Ask, Delta, Finish
+from routing.models import Ask, Delta, Finish
 
 CONNECT_TIMEOUT_S = 3.0
 KEPT_S = 45.0

@@ -11,7 +11,7 @@ import math
 from collections.abc import Iterable, Mapping
 from typing import Any
 
-from routing.messages import Usage
+from routing.models import Usage
 
 
 def from_openai(usage: Any) -> Usage | None:

@@ -17,7 +17,7 @@ from deployments.providers.timeouts import CONNECT_TIMEOUT_S, answered
 from deployments.providers.usage import from_voyage
 from routing.catalogue import Model
 from routing.errors import ProviderRefused, ProviderTruncated
-from routing.messages import Answer, Ask, Delta, EmbedAsk, Embeddings, Message
+from routing.models import Answer, Ask, Delta, EmbedAsk, Embeddings, Message
 
 # The SDK costs 0.5 ms of CPU a call more than a bare request would (2 shared cores, 2026-11-25): little beside the
 # vendor's own tenth of a second. Its resources have no types.

@@ -18,7 +18,7 @@ from room_agent.intent.screen_question import asks_about_screen
 from room_agent.text.normalize import both_ends, ends_within
 from room_agent.text.quoting import MAX_QUOTED_CHARS, Fence, clean_name, one_line, tokens_of
 from routing.catalogue import MESSAGE_OVERHEAD_TOKENS
-from routing.messages import Passage
+from routing.models import Passage
 
 IMAGE_TOKENS = 1_200
 """About what a frame of 1024 x 576 comes to, at the dearest of the vendors' ways to count."""

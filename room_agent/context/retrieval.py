@@ -12,7 +12,7 @@ import structlog
 from room_agent.core.router_client import RouterError
 from room_agent.text.normalize import both_ends, says_the_same
 from room_agent.text.quoting import one_line
-from routing.messages import Passage
+from routing.models import Passage
 
 DEADLINE_S = 0.3
 """The first token waits no longer than this for passages, from the end of the question on."""

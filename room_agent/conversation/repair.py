@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from room_agent.conversation.question_queue import Question
 from routing.complexity import rejects
 from routing.evidence import needs_stronger
-from routing.messages import Answer
+from routing.models import Answer
 
 REMEMBERED_S = 120.0
 """What somebody asks later than that is about something else."""

@@ -14,7 +14,7 @@ import httpx
 from pydantic import BaseModel, ConfigDict, FiniteFloat, ValidationError
 
 from routing.errors import RayroomError
-from routing.messages import Passage
+from routing.models import Passage
 
 OPEN_TIMEOUT_S = 10.0
 FRAME_TIMEOUT_S = 40.0

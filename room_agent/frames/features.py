@@ -6,7 +6,7 @@ import numpy as np
 
 from room_agent.frames.i420 import Planes
 from room_agent.frames.verdict import Box, Judgement
-from routing.messages import FrameFeatures
+from routing.models import FrameFeatures
 
 _ROW_STEP = 8
 _TILE_PX = 64

@@ -26,7 +26,7 @@ from cluster.lab.emulator import Emulator, Fault, Pace, Seen
 from cluster.lab.emulator.core.content import catalogue_row
 from cluster.lab.stack.backend_peer import install
 from routing.catalogue import load_catalogue
-from routing.messages import Usage
+from routing.models import Usage
 from tests.acceptance.callers import Reply, ask, steadily
 from tests.acceptance.stack import ROOT, Stack, System
 

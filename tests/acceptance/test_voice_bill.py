@@ -19,7 +19,7 @@ from cluster.costs.speech_books import Book, backend_book
 from cluster.lab.emulator import Emulator, Fault
 from cluster.lab.emulator.core.content import Turn
 from cluster.lab.emulator.engines import Senses
-from routing.messages import Usage
+from routing.models import Usage
 from routing.prices import load_prices
 from tests.acceptance.meeting import Meeting, meeting
 from tests.acceptance.stack import Stack, System, eventually

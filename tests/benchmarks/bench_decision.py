@@ -11,7 +11,7 @@ from rich.console import Console
 
 from routing.catalogue import load_catalogue
 from routing.complexity import score_text
-from routing.messages import Tier
+from routing.models import Tier
 from routing.policy import ServiceRoutes, choose
 from routing.share import ShareControl, ShareTarget
 

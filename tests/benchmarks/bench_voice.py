@@ -32,7 +32,7 @@ from cluster.lab.emulator.core.engines import Senses
 from deployments.common.settings import VendorSettings
 from deployments.routes import build_routes
 from room_agent.core.counters import percentile
-from routing.messages import Passage
+from routing.models import Passage
 from tests.acceptance.livekit_server import LiveKit, running_livekit
 from tests.acceptance.stack import eventually, running_stack
 from tests.acceptance.talking import Talker, joined

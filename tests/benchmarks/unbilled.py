@@ -9,7 +9,7 @@ from ray.serve import Application
 
 from cluster import app
 from cluster.backend.factory import CachedDirectory
-from routing.messages import Intent, RoomBeat, Settlement, TenantTotals
+from routing.models import Intent, RoomBeat, Settlement, TenantTotals
 
 
 class Unbilled:

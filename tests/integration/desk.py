@@ -23,7 +23,7 @@ from routing.errors import (
     ProviderTruncated,
     ProviderUnreachable,
 )
-from routing.messages import Answer, Ask, Delta, Message, Usage
+from routing.models import Answer, Ask, Delta, Message, Usage
 from tests.integration.world import jpeg
 
 CATALOGUE = load_catalogue()

@@ -28,7 +28,7 @@ from routing.catalogue import estimate_ask, estimate_embed, load_catalogue
 from routing.errors import ProviderError
 from routing.fairness import FairnessSettings
 from routing.hedge import HedgeSettings
-from routing.messages import Ask, EmbedAsk, Message, Tier, Usage
+from routing.models import Ask, EmbedAsk, Message, Tier, Usage
 from routing.retry import RetrySettings
 from routing.rooms import parse_room
 from tests.integration.fault_table import Case, Route, Timers

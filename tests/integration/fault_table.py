@@ -18,7 +18,7 @@ from routing.errors import (
     ProviderUnconnected,
     ProviderUnreachable,
 )
-from routing.messages import Finish
+from routing.models import Finish
 
 
 class Bill(Enum):

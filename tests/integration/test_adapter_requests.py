@@ -13,7 +13,7 @@ from deployments.common.settings import SimulationSettings, VendorSettings
 from deployments.providers.base import connect
 from routing.catalogue import Model
 from routing.errors import ProviderError
-from routing.messages import Ask, Message, Tier
+from routing.models import Ask, Message, Tier
 
 
 @dataclass

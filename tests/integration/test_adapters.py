@@ -23,7 +23,7 @@ from routing.errors import (
     ProviderUnconnected,
     ProviderUnreachable,
 )
-from routing.messages import Ask, EmbedAsk
+from routing.models import Ask, EmbedAsk
 from tests.integration.desk import (
     ALL,
     ATTEMPT_S,

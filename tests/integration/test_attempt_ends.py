@@ -33,7 +33,7 @@ from routing.errors import (
     RayroomError,
 )
 from routing.hedge import HedgeSettings
-from routing.messages import (
+from routing.models import (
     Answer,
     Ask,
     Delta,

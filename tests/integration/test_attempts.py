@@ -27,7 +27,7 @@ from routing.errors import (
     ReplicaLost,
 )
 from routing.hedge import HedgeSettings
-from routing.messages import Answer, Ask, Delta, Tier, Usage
+from routing.models import Answer, Ask, Delta, Tier, Usage
 from routing.retry import RetrySettings
 from routing.rooms import parse_room
 from tests.integration.world import FAST, SIMULATED, JournalWorld, gateway_in_process

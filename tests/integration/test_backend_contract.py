@@ -16,7 +16,7 @@ from cluster.backend.sqlite import LocalBackend
 from cluster.backend.trpc import ROWS_A_BATCH, TrpcBackend
 from cluster.lab.stack.backend_peer import BackendPeer
 from routing.errors import BackendRefused, BackendUnavailable, TenantUnknown
-from routing.messages import FlushRow, Passage, Tenant
+from routing.models import FlushRow, Passage, Tenant
 from tests.peers.backend import running_backend
 
 LOCAL_TENANTS = (

@@ -15,7 +15,7 @@ from routing.errors import (
     ProviderRefused,
     ProviderUnreachable,
 )
-from routing.messages import EmbedAsk, Message, Tier, Usage
+from routing.models import EmbedAsk, Message, Tier, Usage
 from tests.integration.desk import (
     CATALOGUE,
     INPUTS,

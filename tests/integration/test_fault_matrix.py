@@ -13,7 +13,7 @@ from cluster.lab.emulator import Seen
 from deployments.api.schemas import EmbeddingRequest
 from routing.catalogue import text_tokens
 from routing.errors import BadInput
-from routing.messages import Message, Usage
+from routing.models import Message, Usage
 from tests.integration.fault_bench import (
     CATALOGUE,
     PICTURE,

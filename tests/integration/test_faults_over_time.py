@@ -17,7 +17,7 @@ from routing.breaker import BreakerSettings
 from routing.catalogue import text_tokens
 from routing.errors import ProviderTimeout
 from routing.fairness import FairnessSettings
-from routing.messages import Delta, Message
+from routing.models import Delta, Message
 from routing.retry import RetrySettings
 from tests.integration.conftest import room_token
 from tests.integration.fault_bench import CHAT, QUESTION, TOKEN, Bench, ended, gateway

@@ -18,7 +18,7 @@ from deployments.llm import Llm
 from deployments.vision import Vision
 from routing.catalogue import load_catalogue
 from routing.errors import Overloaded, ProviderError, ProviderRefused, ProviderTimeout, ReplicaLost
-from routing.messages import Ask, Delta, EmbedAsk, Message
+from routing.models import Ask, Delta, EmbedAsk, Message
 from tests.integration.world import FAST, SIMULATED
 
 BOUND = (SIMULATED, FAST, load_catalogue())

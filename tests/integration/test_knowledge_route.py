@@ -23,7 +23,7 @@ from cluster.backend.trpc_response import MAX_REPLY_BYTES
 from cluster.lab.emulator import Emulator, Fault
 from deployments.common.settings import EmbeddingsSettings, KnowledgeSettings, VendorSettings
 from deployments.routes import build_routes
-from routing.messages import Passage
+from routing.models import Passage
 from tests.integration.conftest import Bearer
 from tests.integration.crooked import Crooked, crooked
 from tests.integration.world import SIMULATED, TENANTS, JournalWorld, Tenants, gateway_in_process, jpeg

@@ -25,7 +25,7 @@ from routing.errors import (
     ProviderTruncated,
     ProviderUnreachable,
 )
-from routing.messages import Answer, Ask, Delta, Message
+from routing.models import Answer, Ask, Delta, Message
 from tests.integration.world import jpeg
 
 START_S = 30.0

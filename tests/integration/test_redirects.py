@@ -13,7 +13,7 @@ from deployments.common.settings import SimulationSettings, VendorSettings
 from deployments.providers.base import connect
 from room_agent.usage.meter import SpeechUsage, counting_ears, counting_mouths
 from routing.errors import ProviderError, ProviderRefused
-from routing.messages import EmbedAsk, Message
+from routing.models import EmbedAsk, Message
 from tests.contract.speech import serving
 from tests.integration.desk import BOTH, CATALOGUE, VENDORS, ask, model_of
 

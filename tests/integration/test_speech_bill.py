@@ -22,7 +22,7 @@ from deployments.providers.base import check_vendor, connect
 from deployments.routes import build_routes
 from routing.catalogue import load_catalogue
 from routing.errors import ConfigurationError, CostsUnavailable
-from routing.messages import Outcome, Usage
+from routing.models import Outcome, Usage
 from routing.rooms import parse_room
 from tests.contract.speech import deepgram_client, elevenlabs_client, voice, wav
 from tests.integration.conftest import FRAME_HEADERS, Bearer

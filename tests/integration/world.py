@@ -35,7 +35,7 @@ from routing.catalogue import load_catalogue
 from routing.errors import BudgetExceeded, TenantUnknown
 from routing.fairness import FairnessSettings
 from routing.hedge import HedgeSettings
-from routing.messages import Directory, Intent, Passage, RoomBeat, Settlement, Tenant, TenantTotals
+from routing.models import Directory, Intent, Passage, RoomBeat, Settlement, Tenant, TenantTotals
 from routing.retry import RetrySettings
 
 KEYS = Keys(

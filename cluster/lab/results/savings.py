@@ -9,7 +9,7 @@ from typing import Any
 from deployments.common.settings import VisionSettings
 from room_agent.frames.i420 import fitted
 from routing.catalogue import Catalogue, text_tokens
-from routing.messages import Message
+from routing.models import Message
 from routing.prices import PICO_PER_NANO, Price, round_half_even
 
 PUBLISHED_PX = (1280, 720)

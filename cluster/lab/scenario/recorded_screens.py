@@ -26,7 +26,7 @@ from room_agent.video import forward, frame_gate, uploader
 from room_agent.video.forward import KeptFrame
 from room_agent.video.frame_gate import FrameGate
 from room_agent.video.uploader import packed
-from routing.messages import FrameFeatures
+from routing.models import FrameFeatures
 
 LAP_S = 60
 """How long a take is; a room that stays longer sees it again."""

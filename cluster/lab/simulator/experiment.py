@@ -19,7 +19,7 @@ from cluster.lab.simulator.simulator import Simulator
 from cluster.lab.simulator.vendor_model import VendorMix
 from routing.catalogue import Catalogue, text_tokens
 from routing.errors import ConfigurationError
-from routing.messages import Message, Usage
+from routing.models import Message, Usage
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -14,7 +14,7 @@ from cluster.lab.scenario.scenario import VendorFault, Vendors
 from deployments.common.settings import ServiceSettings
 from deployments.providers.simulated import ANSWER_TOKENS, NAME_WORDS, Profile, profile_of
 from routing.catalogue import Catalogue
-from routing.messages import Tier, Usage
+from routing.models import Tier, Usage
 from routing.retry import RetrySettings
 
 RETRIED = frozenset({408, 429, *range(500, 600)})

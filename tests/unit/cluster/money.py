@@ -6,7 +6,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from cluster.costs.commit_log import Recorder
-from routing.messages import FlushRow, Intent, Outcome, Settlement, Usage
+from routing.models import FlushRow, Intent, Outcome, Settlement, Usage
 
 
 def intent(event_id: str = "e1", **changes: Any) -> Intent:

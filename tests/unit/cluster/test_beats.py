@@ -9,7 +9,7 @@ import pytest
 
 from cluster.rooms.heartbeat_batcher import Beats
 from routing.errors import CostsUnavailable
-from routing.messages import RoomBeat
+from routing.models import RoomBeat
 
 
 class Aggregator:

@@ -20,7 +20,7 @@ from cluster.lab.demo.samples import Sample, latency_rows, traffic_rows
 from cluster.lab.results import record
 from cluster.lab.results.record import Run
 from cluster.lab.stack.plan import VOICE_ROOM
-from routing.messages import Usage
+from routing.models import Usage
 from tests.unit.cluster.money import intent, settlement
 
 ROOT = Path(__file__).parents[3]

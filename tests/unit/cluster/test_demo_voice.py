@@ -20,7 +20,7 @@ from cluster.lab.demo.speech_synth import RATE_HZ, silence, speech
 from cluster.lab.demo.summary import Run, conclude
 from cluster.lab.demo.voice_room import EmulatorFailed, conversation, emulator_journal
 from cluster.lab.stack.plan import VOICE_ROOM, planned
-from routing.messages import Usage
+from routing.models import Usage
 from tests.unit.cluster.money import intent, settlement
 
 ROOT = Path(__file__).parents[3]

@@ -12,7 +12,7 @@ from cluster.lab.results.savings import Frames, StrongFrame, mean_tokens, price_
 from deployments.common.settings import VisionSettings
 from routing.catalogue import load_catalogue, text_tokens
 from routing.errors import UnknownModel
-from routing.messages import Message, Usage
+from routing.models import Message, Usage
 
 DAY = dt.date(2026, 11, 25)
 VISION = VisionSettings(simple=("gpt-6-luna",), complex=("claude-sonnet-5-5",))

@@ -16,7 +16,7 @@ from cluster.aggregator.transport import FIRST_RETRY_S, Address, CostLine, LineS
 from cluster.costs.commit_log import Entry, Receipt, Recorder
 from cluster.costs.journal import Journal
 from routing.errors import BudgetExceeded, CostsUnavailable
-from routing.messages import Outcome, Usage
+from routing.models import Outcome, Usage
 from tests.unit.cluster.money import intent, settlement
 
 HOST = "127.0.0.1"

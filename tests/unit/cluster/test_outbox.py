@@ -9,7 +9,7 @@ import pytest
 from cluster.aggregator.outbox import CostOutbox
 from cluster.costs.commit_log import Entry, Receipt
 from routing.errors import BudgetExceeded, CostsUnavailable
-from routing.messages import Intent, Settlement
+from routing.models import Intent, Settlement
 from tests.unit.cluster.money import intent, settlement
 
 

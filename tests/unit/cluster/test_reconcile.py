@@ -10,7 +10,7 @@ from cluster.costs.commit_log import Recorder
 from cluster.costs.journal import Journal
 from cluster.costs.reconcile import dollars, journal_totals, open_intents, reconcile
 from cluster.rooms.registry import SILENT_S, RoomBook
-from routing.messages import RoomBeat
+from routing.models import RoomBeat
 from tests.unit.cluster.money import intent, spend
 
 

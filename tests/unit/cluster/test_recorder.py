@@ -12,7 +12,7 @@ import pytest
 from cluster.costs.commit_log import MAX_WAITING, Recorder
 from cluster.costs.journal import Journal, JournalBusy
 from routing.errors import BudgetExceeded, CostsUnavailable
-from routing.messages import Outcome
+from routing.models import Outcome
 from tests.unit.cluster.money import intent, settlement, spend
 
 

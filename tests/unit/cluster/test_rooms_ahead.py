@@ -24,7 +24,7 @@ from cluster.rooms.forecast import (
 from cluster.rooms.rates import RoomTraffic
 from cluster.rooms.registry import RoomBook
 from routing.errors import ConfigurationError
-from routing.messages import RoomBeat
+from routing.models import RoomBeat
 
 SETTINGS = RoomsAheadSettings(requests_per_s=10, ahead_s=5)
 QUIET = RoomSignal(

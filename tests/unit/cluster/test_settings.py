@@ -14,7 +14,7 @@ from cluster.app import check
 from cluster.config.settings import parse_settings
 from cluster.config.validate import check_file
 from routing.errors import ConfigurationError
-from routing.messages import Usage
+from routing.models import Usage
 
 ROOT = Path(__file__).parents[3]
 SHIPPED = yaml.safe_load((ROOT / "serve_config.yaml").read_text())

@@ -9,7 +9,7 @@ import pytest
 
 from cluster.backend.tenant_cache import UNKNOWN_TTL_S, TenantCache
 from routing.errors import BackendUnavailable, TenantUnknown
-from routing.messages import Tenant
+from routing.models import Tenant
 
 
 @dataclass

@@ -31,7 +31,7 @@ from room_agent.context.screen_memory import Memory
 from room_agent.frames.encoder import encode
 from room_agent.frames.i420 import Planes
 from routing.errors import ConfigurationError
-from routing.messages import Passage
+from routing.models import Passage
 
 RATE_HZ = 16_000
 QUESTIONS = (

@@ -12,7 +12,7 @@ from deployments.common.settings import ProfileChange, SimulationSettings
 from deployments.providers.simulated import SimulatedProvider, load_profiles, profile_of
 from routing.catalogue import load_catalogue
 from routing.errors import ProviderOverloaded, ProviderTimeout
-from routing.messages import Ask, EmbedAsk, Message
+from routing.models import Ask, EmbedAsk, Message
 from tests.integration.world import jpeg
 
 CATALOGUE = load_catalogue()

@@ -9,7 +9,7 @@ import pytest
 
 from deployments.common.streaming import coalesce, first_within
 from routing.errors import ProviderTimeout
-from routing.messages import Delta, Usage
+from routing.models import Delta, Usage
 
 FOREVER_S = 3_600.0
 

@@ -10,7 +10,7 @@ import pytest
 from deployments.common.streaming import coalesce
 from deployments.providers.timeouts import streamed
 from routing.errors import ProviderTimeout, ProviderTruncated, ProviderUnreachable
-from routing.messages import Ask, Delta, Usage
+from routing.models import Ask, Delta, Usage
 
 END = Delta(finish="stop", usage=Usage(output_tokens=2))
 

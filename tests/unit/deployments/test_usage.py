@@ -18,7 +18,7 @@ from openai.types import CompletionUsage
 from voyageai.api_resources import VoyageResponse
 
 from deployments.providers.usage import from_anthropic, from_gemini, from_openai, from_voyage
-from routing.messages import Usage
+from routing.models import Usage
 from routing.prices import Price
 
 FIXTURES = sorted(Path(__file__).with_name("usage_fixtures").glob("*.json"))

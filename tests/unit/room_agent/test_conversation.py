@@ -13,7 +13,7 @@ from room_agent.context.prompt import IMAGE_TOKENS, Asked, Said, compose, instru
 from room_agent.context.screen_memory import Memory
 from routing.catalogue import text_tokens
 from routing.complexity import score_text
-from routing.messages import Message, Passage
+from routing.models import Message, Passage
 from tests.unit.room_agent.nasty import nasty, quotations
 
 KEY = "5d0c3a91e27b"

@@ -25,7 +25,7 @@ import pytest
 from room_agent.context.prompt import Asked, Said, Turn, compose, instructions
 from room_agent.context.screen_memory import Memory
 from room_agent.text.quoting import Fence, clean_name
-from routing.messages import Passage
+from routing.models import Passage
 from tests.unit.room_agent.nasty import CONTROL_TOKENS, Quotation, nasty, quotations, read_on
 
 KEY = "5d0c3a91e27b"

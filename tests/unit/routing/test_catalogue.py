@@ -8,7 +8,7 @@ import pytest
 
 from routing.catalogue import FRAME_PX, check_fits, estimate_ask, load_catalogue
 from routing.errors import BadInput, ConfigurationError, RetiredModel, TooLarge, UnknownModel
-from routing.messages import Ask, Message
+from routing.models import Ask, Message
 
 DAY = dt.date(2026, 11, 24)
 CATALOGUE = load_catalogue()

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from routing.complexity import TurnFeatures, score_frame, score_text, score_turn
-from routing.messages import FrameFeatures
+from routing.models import FrameFeatures
 
 QUESTION = "Show me the numbers on the second chart"
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from routing.evidence import needs_stronger
-from routing.messages import Answer, Finish
+from routing.models import Answer, Finish
 
 
 def reason(text: str, finish: Finish = "stop") -> str | None:

@@ -8,7 +8,7 @@ from statistics import quantiles
 import pytest
 
 from routing.hedge import HedgeBudget, HedgeSettings, hedge_after_s
-from routing.times import RecentTimes, TargetTimes
+from routing.latency import RecentTimes, TargetTimes
 
 SETTINGS = HedgeSettings(quantile=0.95, fewest_times=20, most_share=0.1, burst=3.0)
 

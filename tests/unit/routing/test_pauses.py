@@ -5,7 +5,7 @@ from __future__ import annotations
 import subprocess
 import sys
 
-from routing.pauses import spare_what_stays
+from routing.gc_freeze import spare_what_stays
 
 # In a process of its own: what is frozen stays so.
 PROGRAM = f"""

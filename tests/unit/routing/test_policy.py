@@ -12,7 +12,7 @@ from routing.catalogue import load_catalogue
 from routing.complexity import Complexity
 from routing.deadline import Deadline
 from routing.errors import BadInput, RateLimited, RetiredModel, UnknownModel
-from routing.messages import Tenant, Tier
+from routing.models import Tenant, Tier
 from routing.policy import ServiceRoutes, Standing, choose
 from routing.ratelimit import TenantLimits
 from routing.share import ShareControl, ShareTarget

@@ -10,7 +10,7 @@ from genai_prices import Usage as TheirUsage
 from genai_prices import calc_price
 
 from routing.catalogue import load_catalogue
-from routing.messages import Usage
+from routing.models import Usage
 
 DAY = dt.date(2026, 11, 25)
 CATALOGUE = load_catalogue()

@@ -7,7 +7,7 @@ import datetime as dt
 import pytest
 
 from routing.errors import ConfigurationError
-from routing.messages import Usage
+from routing.models import Usage
 from routing.prices import load_prices, round_half_even
 
 DAY = dt.date(2026, 11, 24)

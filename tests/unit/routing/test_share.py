@@ -10,7 +10,7 @@ from statistics import fmean
 import pytest
 
 from routing.errors import ConfigurationError
-from routing.messages import Tier
+from routing.models import Tier
 from routing.share import ShareControl, ShareTarget
 
 Draw = Callable[[random.Random], float]
