@@ -5,11 +5,10 @@ from __future__ import annotations
 from ray import serve
 
 from deployments.common.settings import SimulationSettings, VendorSettings
-from deployments.model_replica import Leaf
+from deployments.model_replica import ModelReplica
 from routing.catalogue import Catalogue
-from routing.gc_freeze import spare_what_stays
-from routing.models import EmbedAsk
-from routing.models import Embeddings as Vectors
+from routing.gc_freeze import freeze_startup_objects
+from routing.models import EmbeddingResult, EmbedRequest
 
 
 @serve.deployment(name="embeddings")
@@ -19,11 +18,11 @@ class Embeddings:
     def __init__(
         self, vendors: dict[str, VendorSettings], simulation: SimulationSettings, catalogue: Catalogue
     ) -> None:
-        self._leaf = Leaf(vendors, simulation, catalogue)
+        self._leaf = ModelReplica(vendors, simulation, catalogue)
         self._leaf.warm_up()
-        spare_what_stays()
+        freeze_startup_objects()
 
-    async def embed(self, ask: EmbedAsk) -> Vectors:
+    async def embed(self, ask: EmbedRequest) -> EmbeddingResult:
         return await self._leaf.embed(ask)
 
     async def ready(self) -> None:

@@ -14,14 +14,14 @@ from ray.serve.handle import DeploymentHandle
 
 from routing.deadline import Deadline
 from routing.errors import Overloaded, ProviderError, ProviderTimeout, RayroomError, ReplicaLost
-from routing.models import Answer, Ask, Delta, EmbedAsk, Embeddings
+from routing.models import Answer, Delta, EmbeddingResult, EmbedRequest, ModelRequest
 
 # A leaf ends its attempt itself; the handle waits this much longer before it takes the replica for stuck.
 GRACE_S = 1.0
 READY_TIMEOUT_S = 1.0
 
 
-class HandleLeaf:
+class ModelHandle:
     """A deployment seen as plain async calls: every error that leaves here is ours."""
 
     def __init__(self, handle: DeploymentHandle[Any]) -> None:
@@ -32,19 +32,19 @@ class HandleLeaf:
         self._embed = plain.options(method_name="embed")
         self._stream = plain.options(method_name="stream", stream=True)
 
-    async def answer(self, ask: Ask) -> Answer:
+    async def answer(self, ask: ModelRequest) -> Answer:
         answer: Answer = await within(self._answer.remote(ask), ask.timeout_s + GRACE_S)
         return answer
 
-    async def embed(self, ask: EmbedAsk) -> Embeddings:
-        embeddings: Embeddings = await within(self._embed.remote(ask), ask.timeout_s + GRACE_S)
+    async def embed(self, ask: EmbedRequest) -> EmbeddingResult:
+        embeddings: EmbeddingResult = await within(self._embed.remote(ask), ask.timeout_s + GRACE_S)
         return embeddings
 
-    def stream(self, ask: Ask) -> AsyncGenerator[Delta, None]:
+    def stream(self, ask: ModelRequest) -> AsyncGenerator[Delta, None]:
         return stream_within(self._stream.remote(ask), ask.timeout_s + GRACE_S)
 
 
-class Started:
+class StartupCheck:
     """Deployments that have yet to answer for the first time. One that did is not asked again: losing a replica is no
     news of the start, and one that scales to zero may.
     """

@@ -8,10 +8,10 @@ from contextlib import aclosing
 from ray import serve
 
 from deployments.common.settings import SimulationSettings, VendorSettings
-from deployments.model_replica import Leaf
+from deployments.model_replica import ModelReplica
 from routing.catalogue import Catalogue
-from routing.gc_freeze import spare_what_stays
-from routing.models import Answer, Ask, Delta
+from routing.gc_freeze import freeze_startup_objects
+from routing.models import Answer, Delta, ModelRequest
 
 
 @serve.deployment(name="llm")
@@ -21,14 +21,14 @@ class Llm:
     def __init__(
         self, vendors: dict[str, VendorSettings], simulation: SimulationSettings, catalogue: Catalogue
     ) -> None:
-        self._leaf = Leaf(vendors, simulation, catalogue)
+        self._leaf = ModelReplica(vendors, simulation, catalogue)
         self._leaf.warm_up()
-        spare_what_stays()
+        freeze_startup_objects()
 
-    async def answer(self, ask: Ask) -> Answer:
+    async def answer(self, ask: ModelRequest) -> Answer:
         return await self._leaf.answer(ask)
 
-    async def stream(self, ask: Ask) -> AsyncGenerator[Delta, None]:
+    async def stream(self, ask: ModelRequest) -> AsyncGenerator[Delta, None]:
         async with aclosing(self._leaf.stream(ask)) as deltas:
             async for delta in deltas:
                 yield delta

@@ -13,10 +13,10 @@ from deployments.providers.base import Provider, connect
 from routing.catalogue import Catalogue
 from routing.errors import ConfigurationError
 from routing.logs import configure_logs
-from routing.models import Answer, Ask, Delta, EmbedAsk, Embeddings
+from routing.models import Answer, Delta, EmbeddingResult, EmbedRequest, ModelRequest
 
 
-class Leaf:
+class ModelReplica:
     """The vendors of one deployment, each connected once and for the replica's life."""
 
     def __init__(
@@ -38,12 +38,12 @@ class Leaf:
         for provider in self._providers.values():
             provider.warm_up()
 
-    async def answer(self, ask: Ask) -> Answer:
+    async def answer(self, ask: ModelRequest) -> Answer:
         asked_s = self._clock()
         answer = await self._provider(ask.model).answer(self._catalogue.get(ask.model), ask)
         return replace(answer, vendor_s=self._clock() - asked_s)
 
-    async def stream(self, ask: Ask) -> AsyncGenerator[Delta, None]:
+    async def stream(self, ask: ModelRequest) -> AsyncGenerator[Delta, None]:
         asked_s, heard = self._clock(), False
         deltas = self._provider(ask.model).stream(self._catalogue.get(ask.model), ask)
         async with aclosing(coalesce(deltas)) as joined:
@@ -51,7 +51,7 @@ class Leaf:
                 yield delta if heard else replace(delta, vendor_s=self._clock() - asked_s)
                 heard = True
 
-    async def embed(self, ask: EmbedAsk) -> Embeddings:
+    async def embed(self, ask: EmbedRequest) -> EmbeddingResult:
         return await self._provider(ask.model).embed(self._catalogue.get(ask.model), ask)
 
     async def aclose(self) -> None:

@@ -9,12 +9,12 @@ from ray import serve
 from ray.serve.handle import DeploymentHandle
 
 from deployments.api.auth import Keys
-from deployments.gateway.serve_signals import ServeSignals
-from deployments.gateway.service import Gateway, GatewaySettings, Leaves, World
-from deployments.handles import HandleLeaf, Started
+from deployments.gateway.serve_signals import ServeMetrics
+from deployments.gateway.service import ClusterClient, Gateway, GatewaySettings, ModelHandles
+from deployments.handles import ModelHandle, StartupCheck
 from deployments.routes import build_routes
 from routing.catalogue import Catalogue
-from routing.gc_freeze import spare_what_stays
+from routing.gc_freeze import freeze_startup_objects
 from routing.logs import configure_logs
 from routing.models import Directory
 
@@ -29,21 +29,21 @@ class Router:
         settings: GatewaySettings,
         catalogue: Catalogue,
         keys: Keys,
-        world: World,
+        world: ClusterClient,
         directory: Directory,
         vision: DeploymentHandle[Any],
         llm: DeploymentHandle[Any],
         embeddings: DeploymentHandle[Any],
     ) -> None:
         configure_logs()
-        leaves = Leaves(
-            vision=HandleLeaf(vision),
-            llm=HandleLeaf(llm),
-            embeddings=HandleLeaf(embeddings),
-            started=Started({"vision": vision, "llm": llm, "embeddings": embeddings}),
+        leaves = ModelHandles(
+            vision=ModelHandle(vision),
+            llm=ModelHandle(llm),
+            embeddings=ModelHandle(embeddings),
+            started=StartupCheck({"vision": vision, "llm": llm, "embeddings": embeddings}),
         )
-        self._gateway = Gateway(settings, catalogue, keys, leaves, world, directory, signals=ServeSignals())
-        spare_what_stays()
+        self._gateway = Gateway(settings, catalogue, keys, leaves, world, directory, signals=ServeMetrics())
+        freeze_startup_objects()
 
     def __serve_build_asgi_app__(self) -> FastAPI:
         return build_routes(self._gateway)

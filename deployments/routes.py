@@ -22,7 +22,8 @@ from deployments.api.schemas import (
     parse_body,
     parse_frame_headers,
 )
-from deployments.gateway.service import Gateway, openai_format
+from deployments.gateway import openai_format
+from deployments.gateway.service import Gateway
 from deployments.straight import StraightApp, error_response
 from routing.errors import BadInput, NotAJpeg, RayroomError, TooLarge
 from routing.policy import AUTO

@@ -5,10 +5,10 @@ from __future__ import annotations
 from ray import serve
 
 from deployments.common.settings import SimulationSettings, VendorSettings
-from deployments.model_replica import Leaf
+from deployments.model_replica import ModelReplica
 from routing.catalogue import Catalogue
-from routing.gc_freeze import spare_what_stays
-from routing.models import Answer, Ask
+from routing.gc_freeze import freeze_startup_objects
+from routing.models import Answer, ModelRequest
 
 
 @serve.deployment(name="vision")
@@ -18,11 +18,11 @@ class Vision:
     def __init__(
         self, vendors: dict[str, VendorSettings], simulation: SimulationSettings, catalogue: Catalogue
     ) -> None:
-        self._leaf = Leaf(vendors, simulation, catalogue)
+        self._leaf = ModelReplica(vendors, simulation, catalogue)
         self._leaf.warm_up()
-        spare_what_stays()
+        freeze_startup_objects()
 
-    async def answer(self, ask: Ask) -> Answer:
+    async def answer(self, ask: ModelRequest) -> Answer:
         return await self._leaf.answer(ask)
 
     async def ready(self) -> None:

@@ -12,8 +12,8 @@ from livekit.agents import AgentServer
 
 from room_agent.core.router_client import RouterClient
 from room_agent.core.settings import AgentSettings, load_settings
-from room_agent.usage.journal import Job
-from room_agent.usage.recovery import Debts
+from room_agent.usage.journal import JournaledJob
+from room_agent.usage.recovery import UsageRecovery
 from room_agent.worker import build_server
 from routing.errors import ConfigurationError
 from routing.logs import configure_logs
@@ -44,14 +44,14 @@ async def run(server: AgentServer, devmode: bool, settings: AgentSettings) -> No
     await running
 
 
-def _debts(settings: AgentSettings) -> Debts:
+def _debts(settings: AgentSettings) -> UsageRecovery:
     """Return what bills the jobs that died, which nobody else would."""
 
-    def router_for(job: Job) -> RouterClient:
+    def router_for(job: JournaledJob) -> RouterClient:
         url, key = settings.router_url, settings.agent_key
         return RouterClient(url, key, job.room, job.job_id, job.metadata, ended=True)
 
-    return Debts(settings.usage_dir, router_for)
+    return UsageRecovery(settings.usage_dir, router_for)
 
 
 async def _drain(server: AgentServer, stop: asyncio.Event, drain_s: float) -> None:

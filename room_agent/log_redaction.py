@@ -18,7 +18,7 @@ _SILENT_ABOUT_PEOPLE = ("/agents/worker.py", "/agents/job.py", "/agents/ipc/", "
 _PLAIN = frozenset(vars(logging.makeLogRecord({})))
 
 
-class Redaction(logging.Filter):
+class RedactionFilter(logging.Filter):
     """Leaves of a line where it stands in the code, and the name of its error."""
 
     def filter(self, record: logging.LogRecord) -> bool:
@@ -36,5 +36,5 @@ def redact_logs() -> None:
     """Have this process log nothing that was said, written or shown; harmless a second time."""
     for name in _LOGGERS:
         logger = logging.getLogger(name)
-        if not any(isinstance(one, Redaction) for one in logger.filters):
-            logger.addFilter(Redaction())
+        if not any(isinstance(one, RedactionFilter) for one in logger.filters):
+            logger.addFilter(RedactionFilter())

@@ -22,11 +22,11 @@ from room_agent.core.router_client import (
     TokenExpired,
 )
 from room_agent.core.tasks import cancel, say_where_it_failed
-from room_agent.speech import Speech
-from room_agent.video.forward import Described, KeptFrame
-from room_agent.video.recorder import Recording
+from room_agent.speech import RoomSpeech
+from room_agent.video.forward import DescribedFrame, KeptFrame
+from room_agent.video.recorder import FrameRecorder
 from room_agent.video.selection import Source
-from room_agent.video.tracks import Tracks
+from room_agent.video.tracks import VideoTracks
 
 TOPIC = "rayroom.descriptions"
 """The text stream on which a room's participants get what was seen."""
@@ -52,7 +52,7 @@ _ROOM_EVENTS: tuple[EventTypes, ...] = (
 )
 
 
-class Attendance:
+class RoomSession:
     """One job's work in its room, from `start` to `aclose`; owns every task it starts."""
 
     def __init__(
@@ -60,8 +60,8 @@ class Attendance:
         room: rtc.Room,
         router: RouterClient,
         max_tracks: int,
-        recording: Recording | None = None,
-        speech: Speech | None = None,
+        recording: FrameRecorder | None = None,
+        speech: RoomSpeech | None = None,
     ) -> None:
         self._room = room
         self._router = router
@@ -71,7 +71,7 @@ class Attendance:
         self._closed = False
         self._tasks: set[asyncio.Task[None]] = set()
         self.counters = Counters()
-        self._tracks = Tracks(room, router, self.counters, self, max_tracks)
+        self._tracks = VideoTracks(room, router, self.counters, self, max_tracks)
 
     def start(self) -> None:
         """Follow the room from now on."""
@@ -202,7 +202,7 @@ class Attendance:
         if self._speech is not None:
             self._speech.no_longer_shown(track)
 
-    async def described(self, described: Described, source: Source, shared_by: str) -> None:
+    async def described(self, described: DescribedFrame, source: Source, shared_by: str) -> None:
         """Send what was seen to the room's participants, and remember it for their questions."""
         if self._speech is not None:
             self._speech.shown(described, source, shared_by)

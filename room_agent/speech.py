@@ -9,26 +9,26 @@ import aiohttp
 from livekit import rtc
 
 from room_agent.audio.plugins import ears, voices
-from room_agent.audio.stt_stream import Services
-from room_agent.audio.tts import Mouth
-from room_agent.context.context import Mind
-from room_agent.context.retrieval import Knowledge
-from room_agent.conversation.chat import Inbox
-from room_agent.conversation.llm import Thinking
-from room_agent.conversation.manager import Voice
-from room_agent.conversation.transcription import Captions
-from room_agent.core.router_client import Beaten, RouterClient
+from room_agent.audio.stt_stream import SttServices
+from room_agent.audio.tts import SpeechOutput
+from room_agent.context.context import ContextBuilder
+from room_agent.context.retrieval import KnowledgeRetrieval
+from room_agent.conversation.chat import ChatInbox
+from room_agent.conversation.llm import RouterLlm
+from room_agent.conversation.manager import ConversationManager
+from room_agent.conversation.transcription import Transcription
+from room_agent.core.router_client import HeartbeatResult, RouterClient
 from room_agent.core.settings import SpeechSettings
 from room_agent.usage.events import UsageEvent
 from room_agent.usage.journal import UsageJournal
-from room_agent.usage.meter import SpeechUsage, counting_ears, counting_mouths
-from room_agent.video.forward import Described, KeptFrame
+from room_agent.usage.meter import SpeechMeter, counting_ears, counting_mouths
+from room_agent.video.forward import DescribedFrame, KeptFrame
 from room_agent.video.selection import Source
 
 SYNC_TIMEOUT_S = 5.0
 
 
-class Speech:
+class RoomSpeech:
     """One room's conversation, and its bill; `start` once the room is open at the router.
 
     What is written before that waits: made before the agent joins, it misses nothing.
@@ -47,24 +47,24 @@ class Speech:
         self._router_url = router_url
         self._settings = settings
         self._http: list[aiohttp.ClientSession] = []
-        self._thinking: Thinking | None = None
+        self._thinking: RouterLlm | None = None
         self._journal = journal
         self._syncing: asyncio.Task[None] | None = None
-        self.usage = SpeechUsage(time.time, journal)
-        knowledge = Knowledge(router, time.monotonic)
-        self.mind = Mind(knowledge, settings.names[0], settings.voice, time.time)
-        self._refusals = Captions(room)
-        self.inbox = Inbox(room, self._refusals.told, time.monotonic)
-        self.voice: Voice | None = None
+        self.usage = SpeechMeter(time.time, journal)
+        knowledge = KnowledgeRetrieval(router, time.monotonic)
+        self.mind = ContextBuilder(knowledge, settings.names[0], settings.voice, time.time)
+        self._refusals = Transcription(room)
+        self.inbox = ChatInbox(room, self._refusals.told, time.monotonic)
+        self.voice: ConversationManager | None = None
 
     async def start(self) -> None:
         """Take part in the conversation from now on."""
         if self._journal is not None:
             self._syncing = asyncio.create_task(self._journal.keep_synced(), name="usage journal")
         # Reading the certificates holds the loop for a fifth of a second.
-        self._thinking = await asyncio.to_thread(Thinking, self._router, self._router_url)
+        self._thinking = await asyncio.to_thread(RouterLlm, self._router, self._router_url)
         services, mouth = self._vendors() if self._settings.voice else (None, None)
-        self.voice = Voice(
+        self.voice = ConversationManager(
             self._room, self._settings, self.mind, self._thinking, time.monotonic, services=services, mouth=mouth
         )
         await self.voice.start()
@@ -77,7 +77,7 @@ class Speech:
     def kept(self, frame: KeptFrame, source: Source, shared_by: str, identity: str) -> None:
         self.mind.kept(frame, source, shared_by, identity)
 
-    def shown(self, described: Described, source: Source, shared_by: str) -> None:
+    def shown(self, described: DescribedFrame, source: Source, shared_by: str) -> None:
         self.mind.shown(described, source, shared_by)
 
     def no_longer_shown(self, track: str) -> None:
@@ -90,7 +90,7 @@ class Speech:
     def due(self) -> list[UsageEvent]:
         return self.usage.due()
 
-    def beaten(self, beaten: Beaten) -> None:
+    def beaten(self, beaten: HeartbeatResult) -> None:
         self.usage.taken(beaten.taken)
         if self.voice is not None:
             self.voice.beaten(beaten)
@@ -113,8 +113,8 @@ class Speech:
             await asyncio.wait({self._syncing}, timeout=SYNC_TIMEOUT_S)
         self.usage.aclose()
 
-    def _vendors(self) -> tuple[Services, Mouth]:
+    def _vendors(self) -> tuple[SttServices, SpeechOutput]:
         heard, spoken = counting_ears(self.usage), counting_mouths(self.usage)
         self._http += [heard, spoken]
-        services = Services(ears(self._settings, heard), time.monotonic)
-        return services, Mouth(voices(self._settings, spoken), time.monotonic)
+        services = SttServices(ears(self._settings, heard), time.monotonic)
+        return services, SpeechOutput(voices(self._settings, spoken), time.monotonic)

@@ -16,13 +16,13 @@ from room_agent.core.settings import AgentSettings, load_settings
 from room_agent.frames.encoder import encode
 from room_agent.frames.i420 import Planes
 from room_agent.log_redaction import redact_logs
-from room_agent.session import Attendance
-from room_agent.speech import Speech
-from room_agent.usage.journal import Job, UsageJournal
+from room_agent.session import RoomSession
+from room_agent.speech import RoomSpeech
+from room_agent.usage.journal import JournaledJob, UsageJournal
 from room_agent.video.frame_gate import FrameGate
-from room_agent.video.recorder import Recording
+from room_agent.video.recorder import FrameRecorder
 from routing.errors import RayroomError
-from routing.gc_freeze import spare_what_stays
+from routing.gc_freeze import freeze_startup_objects
 from routing.logs import configure_logs
 from routing.rooms import check_metadata, parse_room
 
@@ -83,7 +83,7 @@ def warm_up(_: JobProcess) -> None:
     blank = Planes.from_i420(bytes(64 * 64 * 3 // 2), 64, 64)
     FrameGate().offer(blank, 0.0)
     encode(blank)
-    spare_what_stays()
+    freeze_startup_objects()
 
 
 async def _ask_nobody() -> None:
@@ -111,11 +111,11 @@ async def attend(context: JobContext) -> None:
     check_metadata(name, context.job.metadata)
     structlog.contextvars.bind_contextvars(room=room, job=context.job.id)
     router = RouterClient(settings.router_url, settings.agent_key, room, context.job.id, context.job.metadata)
-    recording = Recording(settings.record_dir, room) if settings.record_dir else None
-    job = Job(room=room, job_id=context.job.id, metadata=context.job.metadata)
+    recording = FrameRecorder(settings.record_dir, room) if settings.record_dir else None
+    job = JournaledJob(room=room, job_id=context.job.id, metadata=context.job.metadata)
     journal = _journal(settings, job) if settings.speech.voice else None
-    speech = Speech(context.room, router, settings.router_url, settings.speech, journal)
-    attendance = Attendance(context.room, router, settings.max_tracks, recording, speech)
+    speech = RoomSpeech(context.room, router, settings.router_url, settings.speech, journal)
+    attendance = RoomSession(context.room, router, settings.max_tracks, recording, speech)
     context.proc.userdata[ATTENDANCE] = attendance
 
     async def leave(reason: str) -> None:
@@ -128,7 +128,7 @@ async def attend(context: JobContext) -> None:
     attendance.start()
 
 
-def _journal(settings: AgentSettings, job: Job) -> UsageJournal | None:
+def _journal(settings: AgentSettings, job: JournaledJob) -> UsageJournal | None:
     """Return the job's journal of usage; a full disk is no reason to leave people without an answer."""
     try:
         return UsageJournal.create(settings.usage_dir, job)

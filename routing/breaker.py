@@ -13,7 +13,7 @@ from routing.setting_types import STRICT, Count, Seconds, Share
 MOST_BREAKERS = 256
 
 
-class State(StrEnum):
+class BreakerState(StrEnum):
     CLOSED = "closed"
     OPEN = "open"
     HALF_OPEN = "half_open"
@@ -58,9 +58,9 @@ def counts_against(error: BaseException | None) -> bool | None:
 class Breaker:
     """One target's breaker, in one replica."""
 
-    def __init__(self, settings: BreakerSettings, dice: random.Random) -> None:
+    def __init__(self, settings: BreakerSettings, rng: random.Random) -> None:
         self._settings = settings
-        self._dice = dice
+        self._rng = rng
         self._outcomes: deque[tuple[float, bool]] = deque(maxlen=settings.most_outcomes)
         self._era = 0
         self._open_until_s: float | None = None
@@ -68,18 +68,18 @@ class Breaker:
         self._openings = 0
         self._probe_ends_s: float | None = None
 
-    def state(self, now_s: float) -> State:
+    def state(self, now_s: float) -> BreakerState:
         if self._open_until_s is None:
-            return State.CLOSED
-        return State.OPEN if now_s < self._open_until_s else State.HALF_OPEN
+            return BreakerState.CLOSED
+        return BreakerState.OPEN if now_s < self._open_until_s else BreakerState.HALF_OPEN
 
     def ask(self, now_s: float) -> Permit | None:
         """Return leave for one attempt, or None. Who gets one hands it back with `report`, however the attempt ends."""
         state = self.state(now_s)
-        if state is State.CLOSED:
+        if state is BreakerState.CLOSED:
             return Permit(era=self._era, probe=False)
         # A probe whose end nobody reports must not keep the breaker shut for ever.
-        if state is State.OPEN or (self._probe_ends_s is not None and now_s < self._probe_ends_s):
+        if state is BreakerState.OPEN or (self._probe_ends_s is not None and now_s < self._probe_ends_s):
             return None
         self._era += 1
         self._probe_ends_s = now_s + self._settings.probe_s
@@ -118,7 +118,7 @@ class Breaker:
         if retry_after_s is None or not retry_after_s > 0:
             return
         self._not_before_s = max(self._not_before_s, now_s + min(retry_after_s, self._settings.longest_open_s))
-        if self.state(now_s) is State.OPEN and self._open_until_s is not None:
+        if self.state(now_s) is BreakerState.OPEN and self._open_until_s is not None:
             self._open_until_s = max(self._open_until_s, self._not_before_s)
 
     def _too_many(self, now_s: float) -> bool:
@@ -129,7 +129,7 @@ class Breaker:
 
     def _open(self, now_s: float) -> None:
         # Jittered, or the replicas of a router would probe a vendor that has just come back all at once.
-        jitter = 1 + self._settings.jitter_share * (2 * self._dice.random() - 1)
+        jitter = 1 + self._settings.jitter_share * (2 * self._rng.random() - 1)
         open_s = min(self._settings.open_s * 2**self._openings, self._settings.longest_open_s) * jitter
         self._open_until_s = max(now_s + open_s, self._not_before_s)
         self._openings = min(self._openings + 1, 16)
@@ -140,20 +140,20 @@ class Breaker:
 class Breakers:
     """A breaker for each (vendor, model) that was asked; the one unasked for longest gives way to a new one."""
 
-    def __init__(self, dice: random.Random, settings: BreakerSettings | None = None, most: int = MOST_BREAKERS) -> None:
+    def __init__(self, rng: random.Random, settings: BreakerSettings | None = None, most: int = MOST_BREAKERS) -> None:
         self._settings = settings or BreakerSettings()
-        self._dice = dice
+        self._rng = rng
         self._most = most
         self._breakers: OrderedDict[tuple[str, str], Breaker] = OrderedDict()
 
     def of(self, vendor: str, model: str) -> Breaker:
         key = (vendor, model)
         if key not in self._breakers:
-            self._breakers[key] = Breaker(self._settings, self._dice)
+            self._breakers[key] = Breaker(self._settings, self._rng)
             if len(self._breakers) > self._most:
                 self._breakers.popitem(last=False)
         self._breakers.move_to_end(key)
         return self._breakers[key]
 
-    def states(self, now_s: float) -> dict[tuple[str, str], State]:
+    def states(self, now_s: float) -> dict[tuple[str, str], BreakerState]:
         return {key: breaker.state(now_s) for key, breaker in self._breakers.items()}

@@ -11,7 +11,7 @@ from importlib import resources
 from pydantic import BaseModel, ConfigDict, PositiveInt, ValidationError
 
 from routing.errors import BadInput, ConfigurationError, RetiredModel, TooLarge, UnknownModel
-from routing.models import Ask, EmbedAsk, Message, Service, Tier, Usage
+from routing.models import EmbedRequest, Message, ModelRequest, Service, Tier, Usage
 from routing.prices import Price, Prices, Rates, load_prices
 from routing.vendor_keys import hide_keys
 
@@ -178,7 +178,7 @@ def _fewest_tokens(model: Model, messages: Iterable[Message]) -> int:
     return texts + images * (model.image_tokens or 0)
 
 
-def estimate_ask(model: Model, ask: Ask) -> Usage:
+def estimate_ask(model: Model, ask: ModelRequest) -> Usage:
     """Return the most that `ask` should use: its whole input, and every output token it allows."""
     images = sum(len(message.images) for message in ask.messages)
     image_tokens = images * model.image_token_count(FRAME_PX)
@@ -189,7 +189,7 @@ def estimate_ask(model: Model, ask: Ask) -> Usage:
     )
 
 
-def estimate_embed(ask: EmbedAsk) -> Usage:
+def estimate_embed(ask: EmbedRequest) -> Usage:
     images = sum(len(message.images) for message in ask.inputs)
     return Usage(input_tokens=text_tokens(ask.inputs), image_px=images * FRAME_PX)
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import gc
 
 
-def spare_what_stays() -> None:
+def freeze_startup_objects() -> None:
     """Take all there is now for what stays as long as the process; called once, when it is ready to serve.
 
     With Serve and the vendors' SDKs imported a full collection looks at 350,000 objects and stops everything for

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from routing.latency import RecentTimes
+from routing.latency import RecentLatencies
 from routing.setting_types import STRICT, Count, Share
 
 
@@ -21,7 +21,7 @@ class HedgeSettings:
 
 
 def hedge_after_s(
-    first_tokens: RecentTimes, second_first_tokens: RecentTimes, left_s: float, settings: HedgeSettings
+    first_tokens: RecentLatencies, second_first_tokens: RecentLatencies, left_s: float, settings: HedgeSettings
 ) -> float | None:
     """Return how long to wait for the first token before a second leg starts, or None where it could not help.
 

@@ -16,7 +16,7 @@ _WORDS = {"true": 1.0, "yes": 1.0, "false": 0.0, "no": 0.0}
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Label:
+class LabelledPrompt:
     """One prompt, and how right each model's answer to it was: 0 wrong, 1 right."""
 
     prompt: str = field(repr=False)
@@ -29,7 +29,7 @@ class Label:
         return self.strong_correct - self.weak_correct
 
 
-def read_labels(file: Path) -> list[Label]:
+def read_labels(file: Path) -> list[LabelledPrompt]:
     """Return the rows of a CSV (`.csv`) or JSON lines file; raises BadInput naming the file, the row and the column."""
     try:
         text = file.read_text("utf-8-sig")
@@ -67,12 +67,12 @@ def _json_rows(file: Path, text: str) -> Iterator[tuple[int, dict[str, Any]]]:
         yield number, row
 
 
-def _label(where: str, row: dict[str, Any]) -> Label:
+def _label(where: str, row: dict[str, Any]) -> LabelledPrompt:
     prompt = row.get("prompt")
     if not isinstance(prompt, str) or not prompt.strip():
         raise BadInput(f"{where}: column 'prompt': must be a text that is not empty.", "prompt")
     weak, strong = (_correct(where, column, row.get(column)) for column in COLUMNS[1:])
-    return Label(prompt=prompt, weak_correct=weak, strong_correct=strong)
+    return LabelledPrompt(prompt=prompt, weak_correct=weak, strong_correct=strong)
 
 
 def _correct(where: str, column: str, value: object) -> float:
@@ -89,7 +89,7 @@ def _correct(where: str, column: str, value: object) -> float:
     return number
 
 
-def _check(file: Path, labels: Iterable[Label]) -> None:
+def _check(file: Path, labels: Iterable[LabelledPrompt]) -> None:
     gains = [label.gain for label in labels]
     if not gains:
         raise BadInput(f"{file}: has no rows.", "file")

@@ -13,7 +13,7 @@ FEWEST = 8
 
 
 @dataclass(slots=True)
-class RecentTimes:
+class RecentLatencies:
     """The last times of one target, in seconds, the oldest forgotten first."""
 
     kept: int = KEPT
@@ -36,17 +36,17 @@ class RecentTimes:
         return len(self._order)
 
 
-class TargetTimes:
+class TargetLatencies:
     """The recent times of each target; the one unasked for longest is forgotten first."""
 
     def __init__(self, kept: int = KEPT, most: int = MOST_TARGETS) -> None:
         self._kept = kept
         self._most = most
-        self._times: OrderedDict[str, RecentTimes] = OrderedDict()
+        self._times: OrderedDict[str, RecentLatencies] = OrderedDict()
 
-    def of(self, model: str) -> RecentTimes:
+    def of(self, model: str) -> RecentLatencies:
         if model not in self._times:
-            self._times[model] = RecentTimes(self._kept)
+            self._times[model] = RecentLatencies(self._kept)
             if len(self._times) > self._most:
                 self._times.popitem(last=False)
         self._times.move_to_end(model)

@@ -81,7 +81,7 @@ class Usage:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Ask:
+class ModelRequest:
     """One attempt at one model. `model` is the catalogue's name; `timeout_s` covers the whole attempt.
 
     The other two timers are of a stream: until its first text, and from each piece to the next.
@@ -97,7 +97,7 @@ class Ask:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class EmbedAsk:
+class EmbedRequest:
     """One attempt at an embedding model: each input is text, a JPEG, or both."""
 
     model: str
@@ -134,7 +134,7 @@ class Delta:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Embeddings:
+class EmbeddingResult:
     """One vector for each input, in order."""
 
     vectors: tuple[tuple[float, ...], ...] = field(repr=False)
@@ -204,7 +204,7 @@ class FlushRow:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class RoomBeat:
+class RoomHeartbeat:
     """What an agent last said of its room: counters since the job began, and times of the last answers."""
 
     room: str
@@ -252,7 +252,7 @@ class Costs(Protocol):
 class Rooms(Protocol):
     """Who is in which room, as the agents say."""
 
-    async def beat(self, beat: RoomBeat) -> int | None:
+    async def beat(self, beat: RoomHeartbeat) -> int | None:
         """Return the nano-dollars the room's tenant has spent this month, without what is only set aside.
 
         None where that is not known; raises CostsUnavailable.
@@ -260,7 +260,7 @@ class Rooms(Protocol):
 
     async def close(self, room: str, job_id: str) -> None: ...
 
-    async def of(self, tenant_id: str) -> tuple[RoomBeat, ...]: ...
+    async def of(self, tenant_id: str) -> tuple[RoomHeartbeat, ...]: ...
 
 
 class Directory(Protocol):

@@ -31,7 +31,7 @@ class ServiceRoutes:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Standing:
+class TenantStanding:
     """What a tenant's contract says: its plan, and the part of its budget that is spent, None where it has none."""
 
     plan: str
@@ -59,7 +59,7 @@ def choose(
     catalogue: Catalogue,
     *,
     share: ShareControl | None = None,
-    standing: Standing | None = None,
+    standing: TenantStanding | None = None,
     today: dt.date | None = None,
 ) -> Decision:
     """Return the decision for a request whose `model` is `auto`, a tier's name, or a catalogue name.
@@ -117,7 +117,7 @@ def _explicit(
     )
 
 
-def _rule(wanted: str, routes: ServiceRoutes, standing: Standing | None) -> tuple[Tier, str] | None:
+def _rule(wanted: str, routes: ServiceRoutes, standing: TenantStanding | None) -> tuple[Tier, str] | None:
     """Return the tier that a rule above the score gives, and the rule; None where no rule speaks."""
     if standing is not None and standing.budget_used is not None and standing.budget_used >= NEARLY_SPENT:
         return Tier.SIMPLE, "budget nearly spent"

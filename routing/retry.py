@@ -27,7 +27,7 @@ class RetrySettings:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Failed:
+class FailedAttempt:
     """One attempt's failure, and where its request stands. `usual_s` is the target's p50, None where unknown."""
 
     error: RayroomError
@@ -39,7 +39,7 @@ class Failed:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Step:
+class RetryStep:
     """What to do now, and why; `wait_s` comes before it."""
 
     kind: Literal["again", "next", "stop"]
@@ -47,37 +47,37 @@ class Step:
     wait_s: float = 0.0
 
 
-def next_step(failed: Failed, settings: RetrySettings, dice: random.Random) -> Step:
+def next_step(failed: FailedAttempt, settings: RetrySettings, rng: random.Random) -> RetryStep:
     """Return what follows a failed attempt; every path ends within `left_s`."""
     if failed.heard:
-        return Step(kind="stop", reason="the answer has begun")
+        return RetryStep(kind="stop", reason="the answer has begun")
     if not isinstance(failed.error, ProviderError):
         # Our own refusal (no room, no budget, a bad request): true for any target, and the caller's to hear.
-        return Step(kind="stop", reason="not a vendor's failure")
-    again = _again(failed, settings, dice)
+        return RetryStep(kind="stop", reason="not a vendor's failure")
+    again = _again(failed, settings, rng)
     if again is not None:
         return again
     if failed.targets_left == 0:
-        return Step(kind="stop", reason="no target is left")
+        return RetryStep(kind="stop", reason="no target is left")
     if failed.left_s < SHORTEST_ATTEMPT_S:
-        return Step(kind="stop", reason="no time is left")
-    return Step(kind="next", reason=failed.error.code)
+        return RetryStep(kind="stop", reason="no time is left")
+    return RetryStep(kind="next", reason=failed.error.code)
 
 
-def _again(failed: Failed, settings: RetrySettings, dice: random.Random) -> Step | None:
+def _again(failed: FailedAttempt, settings: RetrySettings, rng: random.Random) -> RetryStep | None:
     """Return the step back to the same target, or None where it is not worth its time."""
     if not failed.error.retryable or failed.tries >= settings.tries_of_target:
         return None
-    wait_s = 0.0 if isinstance(failed.error, ReplicaLost) else _wait_s(failed, settings, dice)
+    wait_s = 0.0 if isinstance(failed.error, ReplicaLost) else _wait_s(failed, settings, rng)
     needed_s = failed.usual_s if failed.usual_s is not None else SHORTEST_ATTEMPT_S
     if wait_s + max(needed_s, SHORTEST_ATTEMPT_S) > failed.left_s:
         return None
     if failed.targets_left and (failed.error.retry_after_s or 0.0) > settings.patience_s:
         return None
-    return Step(kind="again", reason=failed.error.code, wait_s=wait_s)
+    return RetryStep(kind="again", reason=failed.error.code, wait_s=wait_s)
 
 
-def _wait_s(failed: Failed, settings: RetrySettings, dice: random.Random) -> float:
+def _wait_s(failed: FailedAttempt, settings: RetrySettings, rng: random.Random) -> float:
     """Return a wait with full jitter, no shorter than what the vendor asks for."""
     longest_s = min(settings.longest_wait_s, settings.first_wait_s * 2 ** (failed.tries - 1))
-    return max(dice.uniform(0.0, longest_s), failed.error.retry_after_s or 0.0)
+    return max(rng.uniform(0.0, longest_s), failed.error.retry_after_s or 0.0)

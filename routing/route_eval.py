@@ -16,7 +16,7 @@ from dataclasses import dataclass
 from itertools import groupby, pairwise
 from statistics import fmean
 
-from routing.labels import Label
+from routing.labels import LabelledPrompt
 from routing.share import ShareControl
 
 RANDOM_RUNS = 20
@@ -36,7 +36,7 @@ class Quality:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Held:
+class HeldShare:
     """What the share control made of the file's order."""
 
     share: float
@@ -57,11 +57,11 @@ class Evaluation:
     strong_correct: float
     share: float
     qualities: tuple[Quality, ...]
-    held: Held
+    held: HeldShare
 
 
 def evaluate(
-    labels: Sequence[Label], score: Callable[[str], float], control: ShareControl, dice: random.Random
+    labels: Sequence[LabelledPrompt], score: Callable[[str], float], control: ShareControl, rng: random.Random
 ) -> Evaluation:
     """Return how `score` ranks the prompts, beside length, chance and the oracle, and how `control` holds its share."""
     scores = [score(label.prompt) for label in labels]
@@ -76,7 +76,7 @@ def evaluate(
         qualities=(
             quality("scorer", curve(scores, gains), share),
             quality("length", curve(lengths, gains), share),
-            _chance(gains, share, dice),
+            _chance(gains, share, rng),
             quality("oracle", curve(gains, gains), share),
         ),
         held=hold(scores, gains, control),
@@ -99,13 +99,13 @@ def quality(name: str, points: Sequence[Point], share: float) -> Quality:
     return Quality(name=name, apgr=_area(points), pgr_at_share=_at(points, share), cpt50=_share_for(points, 0.5))
 
 
-def hold(scores: Sequence[float], gains: Sequence[float], control: ShareControl) -> Held:
+def hold(scores: Sequence[float], gains: Sequence[float], control: ShareControl) -> HeldShare:
     """Return what `control` sends to the strong model when the prompts come in this order."""
     first = control.threshold
     verdicts = [control.decide(score) for score in scores]
     sent = [verdict.complex for verdict in verdicts]
     trailing = sent[-TRAILING:]
-    return Held(
+    return HeldShare(
         share=fmean(sent),
         trailing_share=fmean(trailing),
         trailing=len(trailing),
@@ -116,8 +116,8 @@ def hold(scores: Sequence[float], gains: Sequence[float], control: ShareControl)
     )
 
 
-def _chance(gains: Sequence[float], share: float, dice: random.Random) -> Quality:
-    runs = [quality("random", curve([dice.random() for _ in gains], gains), share) for _ in range(RANDOM_RUNS)]
+def _chance(gains: Sequence[float], share: float, rng: random.Random) -> Quality:
+    runs = [quality("random", curve([rng.random() for _ in gains], gains), share) for _ in range(RANDOM_RUNS)]
     return Quality(
         name="random",
         apgr=fmean(run.apgr for run in runs),

@@ -49,7 +49,7 @@ class ShareTarget:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Verdict:
+class ShareVerdict:
     """Where one score goes. `capped` says that it reached the threshold, and that the burst was spent."""
 
     complex: bool
@@ -86,10 +86,10 @@ class ShareControl:
     threshold: a tenant that names the strong model must not take it from the others.
     """
 
-    def __init__(self, target: ShareTarget, dice: random.Random) -> None:
+    def __init__(self, target: ShareTarget, rng: random.Random) -> None:
         self.target = target
         self.threshold = target.threshold
-        self._dice = dice
+        self._rng = rng
         self._spare = target.spare
         self._recent_share = target.share
         self._mean = target.threshold
@@ -97,10 +97,10 @@ class ShareControl:
         self._scored = self._complex = self._capped = 0
         self._ruled: Counter[tuple[str, Tier]] = Counter()
 
-    def decide(self, score: float) -> Verdict:
+    def decide(self, score: float) -> ShareVerdict:
         """Return where `score` goes, and learn from it."""
         # Dice within a step of the threshold: traffic that repeats must not fall in step with the control.
-        threshold = self.threshold + self._step() * (self._dice.random() - 0.5)
+        threshold = self.threshold + self._step() * (self._rng.random() - 0.5)
         wanted = score >= threshold
         self._learn(score, wanted)
         self._spare = min(self._spare + self.target.share, self.target.spare + self.target.share)
@@ -108,7 +108,7 @@ class ShareControl:
         sent = wanted and not capped
         self._spare -= sent
         self._scored, self._complex, self._capped = self._scored + 1, self._complex + sent, self._capped + capped
-        return Verdict(complex=sent, threshold=threshold, capped=capped)
+        return ShareVerdict(complex=sent, threshold=threshold, capped=capped)
 
     def ruled(self, rule: str, tier: Tier) -> None:
         """Count a request that `rule` sent to `tier`; `rule` is one of a few fixed phrases."""

@@ -14,19 +14,19 @@ from ray.exceptions import ActorDiedError, RayActorError
 from ray.util import get_node_ip_address
 
 from cluster.aggregator.outbox import CostOutbox
-from cluster.aggregator.transport import Address, CostLine, LineServer
+from cluster.aggregator.transport import CostTransport, TransportAddress, TransportServer
 from cluster.backend.factory import connect_backend
 from cluster.config.settings import BackendSettings, CostSettings
-from cluster.costs.commit_log import Entry, Receipt, Recorder
+from cluster.costs.commit_log import CommitLog, Entry, Receipt
 from cluster.costs.flusher import Flusher
 from cluster.costs.journal import Journal
 from cluster.rooms.forecast import RoomSignal
-from cluster.rooms.heartbeat_batcher import Beats
-from cluster.rooms.registry import RoomBook
+from cluster.rooms.heartbeat_batcher import HeartbeatBatcher
+from cluster.rooms.registry import RoomRegistry
 from routing.errors import CostsUnavailable
-from routing.gc_freeze import spare_what_stays
+from routing.gc_freeze import freeze_startup_objects
 from routing.logs import configure_logs
-from routing.models import Intent, RoomBeat, Settlement, TenantTotals
+from routing.models import Intent, RoomHeartbeat, Settlement, TenantTotals
 
 NAME = "rayroom-aggregator"
 NAMESPACE = "rayroom"
@@ -41,8 +41,8 @@ class Aggregator:
     def __init__(self, costs: CostSettings, backend: BackendSettings) -> None:
         configure_logs()
         self._journal = Journal(Path(costs.journal_path))
-        self._recorder = Recorder(self._journal, time.time)
-        self._rooms = RoomBook()
+        self._recorder = CommitLog(self._journal, time.time)
+        self._rooms = RoomRegistry()
         self._backend = connect_backend(backend)
         self._flusher = Flusher(
             recorder=self._recorder,
@@ -54,12 +54,12 @@ class Aggregator:
             clock=time.time,
         )
         self._flushing = asyncio.get_running_loop().create_task(self._flusher.run())
-        self._server = LineServer(self._recorder.write)
-        self._listening: asyncio.Task[Address] | None = None
-        spare_what_stays()
+        self._server = TransportServer(self._recorder.write)
+        self._listening: asyncio.Task[TransportAddress] | None = None
+        freeze_startup_objects()
         log.info("aggregator started", journal_id=self._journal.journal_id)
 
-    async def address(self) -> Address:
+    async def address(self) -> TransportAddress:
         """Return where batches are taken without an actor call: a port of this node's Ray address, and of no other."""
         if self._listening is None:
             host: str = get_node_ip_address()  # type: ignore[no-untyped-call]
@@ -72,7 +72,7 @@ class Aggregator:
     async def totals(self, tenant_id: str) -> TenantTotals:
         return await self._recorder.totals(tenant_id)
 
-    async def beat(self, beats: list[RoomBeat]) -> dict[str, int]:
+    async def beat(self, beats: list[RoomHeartbeat]) -> dict[str, int]:
         """Return what the tenants of these rooms have spent this month, in nano-dollars."""
         for beat in beats:
             self._rooms.beat(beat)
@@ -81,7 +81,7 @@ class Aggregator:
     async def close(self, room: str, job_id: str) -> None:
         self._rooms.close(room, job_id, time.time())
 
-    async def rooms_of(self, tenant_id: str) -> tuple[RoomBeat, ...]:
+    async def rooms_of(self, tenant_id: str) -> tuple[RoomHeartbeat, ...]:
         return self._rooms.of(tenant_id, time.time())
 
     async def room_signal(self) -> RoomSignal:
@@ -119,9 +119,9 @@ class AggregatorClient:
         self._backend = backend
         self._actor: Any = None
         self._connecting = asyncio.Lock()
-        self._line = CostLine(self._find, self._call)
+        self._line = CostTransport(self._find, self._call)
         self._outbox = CostOutbox(self._line.write, costs.timeout_s)
-        self._beats = Beats(self._send_beats)
+        self._beats = HeartbeatBatcher(self._send_beats)
 
     def __reduce__(self) -> tuple[Any, ...]:
         return AggregatorClient, (self._costs, self._backend)
@@ -139,15 +139,15 @@ class AggregatorClient:
         totals: TenantTotals = await self._ask("totals", tenant_id)
         return totals
 
-    async def beat(self, beat: RoomBeat) -> int | None:
+    async def beat(self, beat: RoomHeartbeat) -> int | None:
         return await self._beats.beat(beat)
 
     async def close(self, room: str, job_id: str) -> None:
         self._beats.drop(room, job_id)
         await self._ask("close", room, job_id)
 
-    async def of(self, tenant_id: str) -> tuple[RoomBeat, ...]:
-        beats: tuple[RoomBeat, ...] = await self._ask("rooms_of", tenant_id)
+    async def of(self, tenant_id: str) -> tuple[RoomHeartbeat, ...]:
+        beats: tuple[RoomHeartbeat, ...] = await self._ask("rooms_of", tenant_id)
         return beats
 
     async def aclose(self) -> None:
@@ -155,13 +155,13 @@ class AggregatorClient:
         await self._outbox.aclose()
         self._line.close()
 
-    async def _send_beats(self, beats: list[RoomBeat]) -> dict[str, int]:
+    async def _send_beats(self, beats: list[RoomHeartbeat]) -> dict[str, int]:
         spent_nanousd: dict[str, int] | None = await self._ask("beat", beats)
         # An aggregator outlives its routers: one that was started by older ones says nothing.
         return spent_nanousd or {}
 
-    async def _find(self) -> Address:
-        address: Address = await self._ask("address")
+    async def _find(self) -> TransportAddress:
+        address: TransportAddress = await self._ask("address")
         return address
 
     async def _call(self, entries: list[Entry]) -> Sequence[Receipt]:

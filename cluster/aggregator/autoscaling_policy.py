@@ -16,10 +16,10 @@ from ray.serve.config import AutoscalingConfig, AutoscalingContext, AutoscalingP
 from cluster.config.settings import ScalingSettings
 from cluster.rooms.forecast import (
     Deployment,
-    Load,
+    DeploymentLoad,
     RoomsAheadSettings,
     RoomSignal,
-    Wanted,
+    WantedReplicas,
     decide,
     learn,
     requests_of_a_room,
@@ -47,7 +47,7 @@ class RoomsAhead:
 
     def __call__(self, ctx: AutoscalingContext) -> tuple[float, dict[str, Any]]:
         signal, config = self._signals(), cast(AutoscalingConfig, ctx.config)
-        load = Load(
+        load = DeploymentLoad(
             target_replicas=ctx.target_num_replicas,
             ongoing=ctx.total_num_requests or 0.0,
             queued=ctx.total_queued_requests or 0.0,
@@ -55,10 +55,10 @@ class RoomsAhead:
         )
         answer_s = self._answer_s(ctx, signal, load)
         ray_wants, _ = default_autoscaling_policy(ctx)
-        wanted: Wanted = decide(signal, self._deployment, load, answer_s, ray_wants, self._settings)
+        wanted: WantedReplicas = decide(signal, self._deployment, load, answer_s, ray_wants, self._settings)
         return wanted.replicas, {ANSWER_S: answer_s, WHY: wanted.why}
 
-    def _answer_s(self, ctx: AutoscalingContext, signal: RoomSignal | None, load: Load) -> float:
+    def _answer_s(self, ctx: AutoscalingContext, signal: RoomSignal | None, load: DeploymentLoad) -> float:
         known: float = (ctx.policy_state or {}).get(ANSWER_S, self._settings.answer_s)
         if signal is None or signal.age_s > self._settings.stale_s:
             return known

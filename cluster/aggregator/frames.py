@@ -23,7 +23,7 @@ _of_intent, _of_settlement = attrgetter(*_INTENT), attrgetter(*_SETTLEMENT)
 _dump = json.JSONEncoder(separators=(",", ":"), check_circular=False).encode
 
 
-class BadFrame(ValueError):
+class BadMessage(ValueError):
     """What arrived is no frame of ours. Says nothing of what was in it."""
 
 
@@ -51,7 +51,7 @@ def unpack_receipts(frame: bytes) -> list[Receipt]:
     return _read(frame, _receipts)
 
 
-class Frames:
+class MessageReader:
     """Cuts a stream of bytes into its frames, each with its length before it."""
 
     def __init__(self, max_bytes: int) -> None:
@@ -67,7 +67,7 @@ class Frames:
             return None
         size = int.from_bytes(self._held[:LENGTH_BYTES])
         if size > self.max_bytes:
-            raise BadFrame("a frame is longer than it may be")
+            raise BadMessage("a frame is longer than it may be")
         end = LENGTH_BYTES + size
         if len(self._held) < end:
             return None
@@ -103,4 +103,4 @@ def _read(frame: bytes, of: Callable[[Any], T]) -> T:
     try:
         return of(json.loads(frame))
     except (ValueError, TypeError, LookupError, AttributeError):
-        raise BadFrame("a frame cannot be read") from None
+        raise BadMessage("a frame cannot be read") from None

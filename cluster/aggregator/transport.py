@@ -14,8 +14,8 @@ import structlog
 
 from cluster.aggregator.frames import (
     MAX_FRAME_BYTES,
-    BadFrame,
-    Frames,
+    BadMessage,
+    MessageReader,
     framed,
     pack_entries,
     pack_receipts,
@@ -38,7 +38,7 @@ log = structlog.get_logger()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Address:
+class TransportAddress:
     """Where the aggregator listens, and what a caller has to say first. Both are new whenever it starts."""
 
     host: str
@@ -46,7 +46,7 @@ class Address:
     secret: bytes = field(repr=False)
 
 
-class LineServer:
+class TransportServer:
     """Takes batches from whoever knows the secret, and answers each when it is durable."""
 
     def __init__(self, write: Write) -> None:
@@ -55,12 +55,12 @@ class LineServer:
         self._server: asyncio.Server | None = None
         self._callers: set[_Caller] = set()
 
-    async def listen(self, host: str) -> Address:
+    async def listen(self, host: str) -> TransportAddress:
         """Open a port on this one address; returns where it is."""
         loop = asyncio.get_running_loop()
         self._server = await loop.create_server(lambda: _Caller(self._write, self._secret, self._callers), host, 0)
         port: int = self._server.sockets[0].getsockname()[1]
-        return Address(host=host, port=port, secret=self._secret)
+        return TransportAddress(host=host, port=port, secret=self._secret)
 
     def close(self) -> None:
         if self._server is not None:
@@ -69,14 +69,14 @@ class LineServer:
             caller.abort()
 
 
-class CostLine:
+class CostTransport:
     """Sends batches over a connection that is made anew when it breaks, or by `call` while none can be made.
 
     `find` asks the aggregator itself where it is: it may have started again elsewhere.
     """
 
     def __init__(
-        self, find: Callable[[], Awaitable[Address]], call: Write, clock: Callable[[], float] = time.monotonic
+        self, find: Callable[[], Awaitable[TransportAddress]], call: Write, clock: Callable[[], float] = time.monotonic
     ) -> None:
         self._find = find
         self._call = call
@@ -127,7 +127,7 @@ class _Peer(asyncio.Protocol):
     """One end of a connection, frame by frame. What cannot be read ends it."""
 
     def __init__(self, max_bytes: int) -> None:
-        self._frames = Frames(max_bytes)
+        self._frames = MessageReader(max_bytes)
         self._transport: asyncio.Transport | None = None
 
     @property
@@ -143,7 +143,7 @@ class _Peer(asyncio.Protocol):
         try:
             while self.open and (frame := self._frames.next()) is not None:
                 self.received(frame)
-        except BadFrame as error:
+        except BadMessage as error:
             log.warning("a connection of the cost line was cut", error=str(error))
             self.abort()
 
@@ -184,12 +184,12 @@ class _Caller(_Peer):
     def received(self, frame: bytes) -> None:
         if not self._greeted:
             if not hmac.compare_digest(frame, self._secret):
-                raise BadFrame("the secret is wrong")
+                raise BadMessage("the secret is wrong")
             self._greeted, self._frames.max_bytes = True, MAX_FRAME_BYTES
             self._quiet()
             return
         if self._writing is not None and not self._writing.done():
-            raise BadFrame("a batch came before the last one was answered")
+            raise BadMessage("a batch came before the last one was answered")
         self._writing = asyncio.get_running_loop().create_task(self._answer(unpack_entries(frame)))
 
     async def _answer(self, entries: list[Entry]) -> None:
@@ -218,13 +218,13 @@ class _Link(_Peer):
         self.send(pack_entries(entries))
         try:
             return unpack_receipts(await self._asked)
-        except (asyncio.CancelledError, BadFrame):
+        except (asyncio.CancelledError, BadMessage):
             self.abort()
             raise
 
     def received(self, frame: bytes) -> None:
         if self._asked is None or self._asked.done():
-            raise BadFrame("an answer came that nobody waits for")
+            raise BadMessage("an answer came that nobody waits for")
         self._asked.set_result(frame)
 
     def connection_lost(self, exc: Exception | None) -> None:
@@ -232,7 +232,7 @@ class _Link(_Peer):
             self._asked.set_exception(ConnectionResetError("the cost line broke"))
 
 
-async def _dial(address: Address) -> _Link:
+async def _dial(address: TransportAddress) -> _Link:
     """Return a connection that has said the secret; raises OSError."""
     async with asyncio.timeout(CONNECT_TIMEOUT_S):
         _, link = await asyncio.get_running_loop().create_connection(_Link, address.host, address.port)

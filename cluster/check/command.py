@@ -17,9 +17,9 @@ from rich.text import Text
 
 from cluster.app import check_named
 from cluster.check.model_probes import ask, load
-from cluster.check.plan import Row, rows, unserved
+from cluster.check.plan import VendorCheck, rows, unserved
 from cluster.check.terminal import plain
-from cluster.check.types import Ask, Known, Said, Watch
+from cluster.check.types import Ask, Known, ProbeResult, ProbeTimer
 from cluster.config.settings import AppSettings
 from deployments.providers.errors import redirects
 from routing.errors import (
@@ -37,7 +37,7 @@ TIMEOUT_S = 10.0
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Checked:
+class CheckedVendor:
     """What became of one vendor's check. `key_env` is where its key is looked for; the key itself is nowhere here."""
 
     vendor: str
@@ -57,7 +57,7 @@ class Checked:
 
 def check_all(
     settings: AppSettings, environment: Mapping[str, str], live: bool = False, timeout_s: float = TIMEOUT_S
-) -> list[Checked]:
+) -> list[CheckedVendor]:
     """Check every vendor, and that every model that is asked for has one; raises ConfigurationError."""
     keys = _keys(settings, environment)
     try:
@@ -70,7 +70,7 @@ def check_all(
 
 async def check_vendors(
     settings: AppSettings, environment: Mapping[str, str], live: bool = False, timeout_s: float = TIMEOUT_S
-) -> list[Checked]:
+) -> list[CheckedVendor]:
     """Ask every vendor that has a key, all at once; with `live`, a simulated one is to have a key as well."""
     # To import an SDK holds the loop for seconds, to make its client a tenth of one: both before anyone's time runs.
     checks = [_check(row, _load(row), timeout_s) for row in rows(settings, environment, live)]
@@ -78,7 +78,7 @@ async def check_vendors(
     return [_hidden(one, keys) for one in await asyncio.gather(*checks)]
 
 
-def show(checked: Sequence[Checked], console: Console, as_json: bool) -> None:
+def show(checked: Sequence[CheckedVendor], console: Console, as_json: bool) -> None:
     """Print the checks, and below them what is missing."""
     if as_json:
         print(json.dumps([asdict(one) for one in checked], indent=2))
@@ -99,9 +99,9 @@ def _keys(settings: AppSettings, environment: Mapping[str, str]) -> list[str]:
     return keys_in(environment, [name for name in (*named, settings.backend.key_env) if name])
 
 
-def _hidden(one: Checked, keys: Sequence[str]) -> Checked:
+def _hidden(one: CheckedVendor, keys: Sequence[str]) -> CheckedVendor:
     """Return a check without a key: one may be pasted where a voice, a model or an address belongs."""
-    return Checked(**{each.name: _without(getattr(one, each.name), keys) for each in fields(one)})
+    return CheckedVendor(**{each.name: _without(getattr(one, each.name), keys) for each in fields(one)})
 
 
 def _without(value: Any, keys: Sequence[str]) -> Any:
@@ -112,13 +112,13 @@ def _without(value: Any, keys: Sequence[str]) -> Any:
     return tuple(_without(one, keys) for one in value) if isinstance(value, tuple) else value
 
 
-def _without_a_row(settings: AppSettings, environment: Mapping[str, str]) -> Iterator[Checked]:
+def _without_a_row(settings: AppSettings, environment: Mapping[str, str]) -> Iterator[CheckedVendor]:
     for vendor, missing in groupby(unserved(settings, environment), key=lambda pair: pair[0]):
         lines = tuple(line for _, line in missing)
-        yield Checked(vendor=vendor, simulated=False, key_env=None, key_present=False, missing=lines)
+        yield CheckedVendor(vendor=vendor, simulated=False, key_env=None, key_present=False, missing=lines)
 
 
-def _load(row: Row) -> Ask | str:
+def _load(row: VendorCheck) -> Ask | str:
     """Return what asks the row's vendor, or what is missing to ask it; an empty string where nothing is asked."""
     if row.wrong:
         return row.wrong
@@ -132,10 +132,10 @@ def _load(row: Row) -> Ask | str:
         return _failed(row, error, 0)
 
 
-async def _check(row: Row, asked: Ask | str, timeout_s: float) -> Checked:
+async def _check(row: VendorCheck, asked: Ask | str, timeout_s: float) -> CheckedVendor:
     if isinstance(asked, str):
         return _checked(row, (asked,) if asked else ())
-    watch = Watch()
+    watch = ProbeTimer()
     try:
         said = await ask(asked, watch, timeout_s)
     except ProviderError as error:
@@ -154,8 +154,8 @@ async def _check(row: Row, asked: Ask | str, timeout_s: float) -> Checked:
     )
 
 
-def _checked(row: Row, missing: tuple[str, ...], **found: Any) -> Checked:
-    return Checked(
+def _checked(row: VendorCheck, missing: tuple[str, ...], **found: Any) -> CheckedVendor:
+    return CheckedVendor(
         vendor=row.name,
         simulated=row.settings.simulated,
         key_env=" or ".join(row.key_names) or None,
@@ -165,7 +165,7 @@ def _checked(row: Row, missing: tuple[str, ...], **found: Any) -> Checked:
     )
 
 
-def _failed(row: Row, error: ProviderError, timeout_s: float) -> str:
+def _failed(row: VendorCheck, error: ProviderError, timeout_s: float) -> str:
     match error:
         case ProviderAuth() if not row.key_names:
             return f"the vendor wants a key: set vendors.{row.name}.api_key_env to its variable's name."
@@ -182,7 +182,7 @@ def _failed(row: Row, error: ProviderError, timeout_s: float) -> str:
     return _told(row, error)
 
 
-def _told(row: Row, error: ProviderError) -> str:
+def _told(row: VendorCheck, error: ProviderError) -> str:
     """Return what a vendor's status says."""
     status = error.facts.get("vendor_status")
     if redirects(status):
@@ -193,14 +193,14 @@ def _told(row: Row, error: ProviderError) -> str:
     return error.message if status is None else f"{error.message} (HTTP {status})"
 
 
-def _doubt(row: Row) -> str:
+def _doubt(row: VendorCheck) -> str:
     """Return a question after the address, where it is not the vendor's own: its scheme, host and path."""
     # A password may hold an @, a slash or a question mark, and a query a key.
     url = re.split(r"[?#]", re.sub(r"//.*@", "//", row.account.base_url or ""))[0]
     return f"Is {row.address} right (seen: {url!r})?" if row.address else ""
 
 
-def _lacks(said: Said) -> Iterator[str]:
+def _lacks(said: ProbeResult) -> Iterator[str]:
     for name, known in said.models.items():
         if known is False:
             yield f"the account knows no model {name}: ask the vendor for it, or configure another."
@@ -211,17 +211,17 @@ def _lacks(said: Said) -> Iterator[str]:
         yield f"no {said.unit} are left: add to the account."
 
 
-def _untold(said: Said) -> Iterator[str]:
+def _untold(said: ProbeResult) -> Iterator[str]:
     for what, names in (("models", said.models), ("voices", said.voices)):
         if None in names.values():
             yield f"the key may not read {what}: speech may work all the same. Let it, to have them checked."
 
 
-def _ms(watch: Watch) -> float | None:
+def _ms(watch: ProbeTimer) -> float | None:
     return None if watch.first_s is None else round(watch.first_s * 1_000, 1)
 
 
-def _cells(one: Checked) -> tuple[str, ...]:
+def _cells(one: CheckedVendor) -> tuple[str, ...]:
     answers = {True: "yes", False: "no", None: "simulated" if one.simulated else "not asked"}[one.reachable]
     left = "" if one.quota_left is None else f"{one.quota_left:,.10g} {one.quota_unit}"
     keyless = "" if one.reachable is None else "none needed"

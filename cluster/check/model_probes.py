@@ -7,18 +7,18 @@ from collections.abc import Awaitable, Callable, Iterator
 from typing import Any
 
 from cluster.check.speech_probes import deepgram, elevenlabs
-from cluster.check.types import Account, Ask, Said, Watch, status_of
+from cluster.check.types import Ask, ProbeResult, ProbeTimer, VendorAccount, status_of
 from deployments.providers.embedding_check import check_vectors
-from deployments.providers.errors import Reply, to_ours
+from deployments.providers.errors import VendorResponse, to_ours
 from deployments.providers.http_session import LIMITS, Session
 from routing.catalogue import Model
 from routing.errors import ProviderRefused, ProviderTruncated
-from routing.models import EmbedAsk, Message
+from routing.models import EmbedRequest, Message
 
 UNREADABLE = "The vendor's answer cannot be read:"
 
 
-async def ask(asked: Ask, watch: Watch, timeout_s: float) -> Said:
+async def ask(asked: Ask, watch: ProbeTimer, timeout_s: float) -> ProbeResult:
     """Return what the vendor says within `timeout_s`; raises ProviderError, which holds nothing of its answer."""
     watch.start()
     try:
@@ -31,7 +31,7 @@ async def ask(asked: Ask, watch: Watch, timeout_s: float) -> Said:
         raise ours from None
 
 
-def load(account: Account) -> Ask:
+def load(account: VendorAccount) -> Ask:
     """Return what asks a vendor, its client made, whose SDK takes seconds to import.
 
     Raises ImportError without the SDK, ProviderError where no client can be made for the account.
@@ -45,7 +45,7 @@ def load(account: Account) -> Ask:
         raise to_ours(error, "connect", _reply) from None
 
 
-def _openai(account: Account) -> Ask:
+def _openai(account: VendorAccount) -> Ask:
     import openai
 
     http = openai.DefaultAioHttpClient(limits=LIMITS, follow_redirects=False)
@@ -54,7 +54,7 @@ def _openai(account: Account) -> Ask:
     )
 
 
-def _anthropic(account: Account) -> Ask:
+def _anthropic(account: VendorAccount) -> Ask:
     import anthropic
 
     http = anthropic.DefaultAioHttpClient(limits=LIMITS, follow_redirects=False)
@@ -64,17 +64,17 @@ def _anthropic(account: Account) -> Ask:
     )
 
 
-def _by_sdk(account: Account, client: Any) -> Ask:
+def _by_sdk(account: VendorAccount, client: Any) -> Ask:
     """Ask through a client of OpenAI's or Anthropic's, which are made alike."""
 
-    async def asked(watch: Watch) -> Said:
+    async def asked(watch: ProbeTimer) -> ProbeResult:
         async with client:
             return await _one_by_one(account, watch, client.models.retrieve, client.models.list)
 
     return asked
 
 
-def _gemini(account: Account) -> Ask:
+def _gemini(account: VendorAccount) -> Ask:
     from google import genai
     from google.genai import types
 
@@ -87,7 +87,7 @@ def _gemini(account: Account) -> Ask:
     )
     models = genai.Client(api_key=account.key, vertexai=False, http_options=options).aio.models
 
-    async def asked(watch: Watch) -> Said:
+    async def asked(watch: ProbeTimer) -> ProbeResult:
         try:
             return await _one_by_one(account, watch, lambda name: models.get(model=name), models.list)
         finally:
@@ -96,13 +96,13 @@ def _gemini(account: Account) -> Ask:
     return asked
 
 
-def _voyage(account: Account) -> Ask:
+def _voyage(account: VendorAccount) -> Ask:
     from deployments.providers.voyage import VoyageProvider
 
     provider = VoyageProvider(account.key, account.base_url)
 
-    async def embeds(model: Model, watch: Watch) -> bool:
-        asked = EmbedAsk(model=model.name, inputs=(Message(role="user", text="ping"),))
+    async def embeds(model: Model, watch: ProbeTimer) -> bool:
+        asked = EmbedRequest(model=model.name, inputs=(Message(role="user", text="ping"),))
         try:
             vectors = await provider.embed(model, asked)
         except ProviderRefused as error:
@@ -115,16 +115,16 @@ def _voyage(account: Account) -> Ask:
         check_vectors(model, vectors, 1)
         return True
 
-    async def asked(watch: Watch) -> Said:
+    async def asked(watch: ProbeTimer) -> ProbeResult:
         try:
-            return Said(models={model.name: await embeds(model, watch) for model in account.models})
+            return ProbeResult(models={model.name: await embeds(model, watch) for model in account.models})
         finally:
             await provider.aclose()
 
     return asked
 
 
-_LOADERS: dict[str, Callable[[Account], Ask]] = {
+_LOADERS: dict[str, Callable[[VendorAccount], Ask]] = {
     "openai": _openai,
     "openai-compatible": _openai,
     "anthropic": _anthropic,
@@ -136,22 +136,24 @@ _LOADERS: dict[str, Callable[[Account], Ask]] = {
 
 
 async def _one_by_one(
-    account: Account,
-    watch: Watch,
+    account: VendorAccount,
+    watch: ProbeTimer,
     get: Callable[[str], Awaitable[Any]],
     every: Callable[[], Awaitable[Any]],
-) -> Said:
+) -> ProbeResult:
     """Ask for each model by its name, for a list knows no aliases; where none is wanted, ask for the list."""
     if not account.models:
         listing = await every()
         watch.answered()
         if not _named(listing):
             raise ProviderTruncated(f"{UNREADABLE} it names no model.", phase="parse")
-    return Said(models={model.name: await _is_there(get, every, model.vendor_name, watch) for model in account.models})
+    return ProbeResult(
+        models={model.name: await _is_there(get, every, model.vendor_name, watch) for model in account.models}
+    )
 
 
 async def _is_there(
-    get: Callable[[str], Awaitable[Any]], every: Callable[[], Awaitable[Any]], name: str, watch: Watch
+    get: Callable[[str], Awaitable[Any]], every: Callable[[], Awaitable[Any]], name: str, watch: ProbeTimer
 ) -> bool:
     try:
         answer = await get(name)
@@ -182,9 +184,11 @@ def _name_of(answer: Any) -> str:
     return name
 
 
-def _reply(error: Exception) -> Reply | None:
+def _reply(error: Exception) -> VendorResponse | None:
     status = status_of(error)
-    return None if status is None else Reply(status=status, codes=(*_reasons(getattr(error, "details", None)),))
+    return (
+        None if status is None else VendorResponse(status=status, codes=(*_reasons(getattr(error, "details", None)),))
+    )
 
 
 def _reasons(details: Any) -> Iterator[str]:

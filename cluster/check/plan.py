@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 
-from cluster.check.types import Account
+from cluster.check.types import VendorAccount
 from cluster.config.settings import AppSettings
 from deployments.common.settings import VendorSettings
 from deployments.providers.base import SPEECH
@@ -31,13 +31,13 @@ _SPOKEN: tuple[tuple[Service, str], ...] = (("stt", "stt_models"), ("tts", "tts_
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Row:
+class VendorCheck:
     """One vendor's row as it is to be checked. `wrong` says why its key is none."""
 
     name: str
     settings: VendorSettings
     key_names: tuple[str, ...]
-    account: Account
+    account: VendorAccount
     address: str
     """Where its base_url is set, if it is."""
     needed: bool
@@ -51,23 +51,23 @@ class Row:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Wanted:
+class PlannedModel:
     """A model that the configuration, or the room agent, asks for, and the key or variable that names it."""
 
     where: str
     model: Model
 
 
-def rows(settings: AppSettings, environment: Mapping[str, str], live: bool) -> list[Row]:
+def rows(settings: AppSettings, environment: Mapping[str, str], live: bool) -> list[VendorCheck]:
     """Return a row for each vendor; raises ConfigurationError for a model that nobody knows."""
     models = [one.model for one in wanted(settings, environment)]
     return [_row(name, vendor, models, environment, live) for name, vendor in settings.vendors.items()]
 
 
-def wanted(settings: AppSettings, environment: Mapping[str, str]) -> list[Wanted]:
+def wanted(settings: AppSettings, environment: Mapping[str, str]) -> list[PlannedModel]:
     """Return the models that are asked for. Those of a voice count where a vendor of speech has a row, or it is on."""
     catalogue, told = settings.catalogue(), _Told(environment)
-    found = [Wanted(where=f"args.{key}", model=catalogue.get(name)) for key, _, name in settings.asked()]
+    found = [PlannedModel(where=f"args.{key}", model=catalogue.get(name)) for key, _, name in settings.asked()]
     if told.of("voice") != "on" and not any(vendor.api in SPEECH for vendor in settings.vendors.values()):
         return found
     for service, field_name in _SPOKEN:
@@ -76,7 +76,7 @@ def wanted(settings: AppSettings, environment: Mapping[str, str]) -> list[Wanted
             if model is None or service not in model.services:
                 where = variables(field_name)[0]
                 raise ConfigurationError(f"{where}: models.toml has no model {name!r} for {service}.", where)
-            found.append(Wanted(where=variables(field_name)[0], model=model))
+            found.append(PlannedModel(where=variables(field_name)[0], model=model))
     return found
 
 
@@ -91,13 +91,15 @@ def unserved(settings: AppSettings, environment: Mapping[str, str]) -> Iterator[
             yield vendor, f"{', '.join(places)}: {name} needs a row named {vendor} under args.vendors."
 
 
-def _row(name: str, vendor: VendorSettings, models: list[Model], environment: Mapping[str, str], live: bool) -> Row:
+def _row(
+    name: str, vendor: VendorSettings, models: list[Model], environment: Mapping[str, str], live: bool
+) -> VendorCheck:
     told, needed = _Told(environment), live or not vendor.simulated
     names = _key_names(vendor)
     key, wrong = _key(environment, names)
     base_url, address = _address(name, vendor, told)
     its_own = tuple(dict.fromkeys(model for model in models if model.vendor == name))
-    return Row(
+    return VendorCheck(
         name=name,
         settings=vendor,
         key_names=names,
@@ -109,8 +111,10 @@ def _row(name: str, vendor: VendorSettings, models: list[Model], environment: Ma
     )
 
 
-def _account(vendor: VendorSettings, key: str, base_url: str | None, models: tuple[Model, ...], told: _Told) -> Account:
-    return Account(
+def _account(
+    vendor: VendorSettings, key: str, base_url: str | None, models: tuple[Model, ...], told: _Told
+) -> VendorAccount:
+    return VendorAccount(
         api=vendor.api,
         key=key,
         base_url=base_url,

@@ -6,7 +6,7 @@ from collections.abc import Awaitable, Iterable
 from typing import Any
 from urllib.parse import quote
 
-from cluster.check.types import Account, Ask, Said, Watch, status_of
+from cluster.check.types import Ask, ProbeResult, ProbeTimer, VendorAccount, status_of
 from routing.catalogue import Model
 from routing.errors import ProviderError, ProviderTruncated
 from routing.vendor_keys import hide_keys
@@ -16,7 +16,7 @@ _NOT_PERMITTED = "missing_permissions"
 _NO_SUCH_VOICE = frozenset({"voice_not_found", "voice_does_not_exist", "invalid_uid"})
 
 
-def deepgram(account: Account) -> Ask:
+def deepgram(account: VendorAccount) -> Ask:
     import httpx
     from deepgram import AsyncDeepgramClient
     from deepgram.environment import DeepgramClientEnvironment
@@ -27,7 +27,7 @@ def deepgram(account: Account) -> Ask:
     client = AsyncDeepgramClient(api_key=account.key, environment=places, httpx_client=http, max_retries=0)
     manage = client.manage.v1.projects
 
-    async def asked(watch: Watch) -> Said:
+    async def asked(watch: ProbeTimer) -> ProbeResult:
         async with http:
             projects = (await manage.list()).projects or []
             watch.answered()
@@ -40,12 +40,12 @@ def deepgram(account: Account) -> Ask:
         rows = [row for row in (balances and balances.balances) or [] if row.amount is not None]
         left = sum(row.amount for row in rows) if rows else None
         known = _among(names, account.models)
-        return Said(models=known, left=left, unit=str(rows[0].units) if rows else "")
+        return ProbeResult(models=known, left=left, unit=str(rows[0].units) if rows else "")
 
     return asked
 
 
-def elevenlabs(account: Account) -> Ask:
+def elevenlabs(account: VendorAccount) -> Ask:
     import httpx
     from elevenlabs.client import AsyncElevenLabs
     from elevenlabs.core.request_options import RequestOptions
@@ -57,14 +57,14 @@ def elevenlabs(account: Account) -> Ask:
     # The SDK imports its resources at their first use.
     _ = client.models, client.voices, client.user.subscription
 
-    async def asked(watch: Watch) -> Said:
+    async def asked(watch: ProbeTimer) -> ProbeResult:
         async with http:
             models = await _if_permitted(client.models.list(request_options=once))
             watch.answered()
             # Their list leaves some out: legacy voices, and all of an account that has very many.
             voices = {voice: await _has(client, voice, once) for voice in account.voices}
             plan = await _if_permitted(client.user.subscription.get(request_options=once))
-        return Said(
+        return ProbeResult(
             models=_speaking(models, account.models),
             voices=voices,
             left=None if plan is None else plan.character_limit - plan.character_count,

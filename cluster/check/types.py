@@ -13,7 +13,7 @@ Known = Mapping[str, bool | None]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Account:
+class VendorAccount:
     """Whom to ask, with which key, and what the configuration will want of it."""
 
     api: str
@@ -25,7 +25,7 @@ class Account:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Said:
+class ProbeResult:
     """What a vendor said: which models and voices it knows, and what is left to spend where it tells."""
 
     models: Known
@@ -35,7 +35,7 @@ class Said:
 
 
 @dataclass(slots=True)
-class Watch:
+class ProbeTimer:
     """Takes the time of a vendor's first answer: later ones go over a connection that is open."""
 
     clock: Callable[[], float] = time.monotonic
@@ -50,7 +50,7 @@ class Watch:
             self.first_s = self.clock() - self.started_s
 
 
-Ask = Callable[[Watch], Awaitable[Said]]
+Ask = Callable[[ProbeTimer], Awaitable[ProbeResult]]
 
 
 def status_of(error: BaseException) -> int | None:

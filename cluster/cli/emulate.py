@@ -11,8 +11,8 @@ from pathlib import Path
 
 from pydantic import TypeAdapter, ValidationError
 
-from cluster.lab.emulator import Emulator, House, Limits, Load, Pace
-from cluster.lab.emulator.engines import Senses, all_senses
+from cluster.lab.emulator import Emulator, EmulatorState, LatencyModel, RateLimits, VendorLoad
+from cluster.lab.emulator.engines import Engines, load_engines
 from deployments.common.settings import ProfileChange
 from routing.errors import ConfigurationError
 
@@ -21,18 +21,20 @@ def build_house(
     *,
     speed: float,
     seed: int,
-    limits: Limits,
-    load: Load,
+    limits: RateLimits,
+    load: VendorLoad,
     answer_tokens: int,
-    senses: Senses | None = None,
+    senses: Engines | None = None,
     profiles: Mapping[str, ProfileChange] | None = None,
-) -> House:
+) -> EmulatorState:
     """Return what the emulator's requests share; a speed of 0 stands for no waiting at all."""
-    pace = Pace(random.Random(seed), speed or math.inf, profiles)
-    return House(seed=seed, pace=pace, limits=limits, load=load, answer_tokens=answer_tokens, senses=senses or Senses())
+    pace = LatencyModel(random.Random(seed), speed or math.inf, profiles)
+    return EmulatorState(
+        seed=seed, pace=pace, limits=limits, load=load, answer_tokens=answer_tokens, senses=senses or Engines()
+    )
 
 
-def read_senses(file: Path) -> Senses:
+def read_senses(file: Path) -> Engines:
     """Return senses whose ears know the phrases of `file`, one a line.
 
     Raises ConfigurationError for a file that cannot be read or has no phrase, for a word that is in no dictionary, and
@@ -45,7 +47,7 @@ def read_senses(file: Path) -> Senses:
         raise ConfigurationError(f"--senses {file}: cannot be read: {why or type(error).__name__}.", "senses") from None
     if not phrases:
         raise ConfigurationError(f"--senses {file}: holds no phrase.", "senses")
-    return all_senses(phrases)
+    return load_engines(phrases)
 
 
 def read_profiles(text: str) -> dict[str, ProfileChange]:
@@ -58,7 +60,7 @@ def read_profiles(text: str) -> dict[str, ProfileChange]:
         raise ConfigurationError(f"--profiles: {where or 'it'}: {first['msg']}.", "profiles") from None
 
 
-def run_emulator(house: House, host: str, port: int, say: Callable[[str], None]) -> None:
+def run_emulator(house: EmulatorState, host: str, port: int, say: Callable[[str], None]) -> None:
     """Serve until SIGINT or SIGTERM, after saying where each vendor is; raises ConfigurationError."""
     asyncio.run(_serve(Emulator(house, host=host, port=port), say))
 

@@ -133,9 +133,9 @@ def load(
 
     The exit status is 0 when every target held, 1 when one did not, 2 when something is wrong before it begins.
     """
-    from cluster.lab.load.command import Options, run_load
+    from cluster.lab.load.command import LoadOptions, run_load
 
-    options = Options(
+    options = LoadOptions(
         scenario=scenario,
         command=shlex.join(["rayroom", *sys.argv[1:]]),
         url=url,
@@ -212,10 +212,12 @@ def emulate(
 ) -> None:
     """Serve the vendors' protocols on this machine, for tests and load without keys."""
     from cluster.cli.emulate import build_house, read_profiles, read_senses, run_emulator
-    from cluster.lab.emulator import Limits, Load
+    from cluster.lab.emulator import RateLimits, VendorLoad
 
-    limits = Limits(requests_per_minute=requests_per_minute, tokens_per_minute=tokens_per_minute, concurrent=concurrent)
-    load = Load(free=free, capacity=capacity, most=most)
+    limits = RateLimits(
+        requests_per_minute=requests_per_minute, tokens_per_minute=tokens_per_minute, concurrent=concurrent
+    )
+    load = VendorLoad(free=free, capacity=capacity, most=most)
     house = build_house(
         speed=speed,
         seed=seed,
@@ -251,9 +253,9 @@ def simulate_scenario(
     (target_ongoing_requests: for vision and llm), or model.NAME for what the simulation takes for granted.
     The exit status is 1 when a target was missed.
     """
-    from cluster.lab.simulator.command import Asked, run_simulation
+    from cluster.lab.simulator.command import SimulateOptions, run_simulation
 
-    asked = Asked(
+    asked = SimulateOptions(
         scenario=scenario,
         config=config,
         command=" ".join(["rayroom", *sys.argv[1:]]),

@@ -25,7 +25,7 @@ MAX_WAITING = 50_000
 log = structlog.get_logger()
 
 
-class Recorder:
+class CommitLog:
     """Commits all entries that arrived while the last commit ran, each batch as one transaction.
 
     Every call of the journal runs on one thread of its own. The ledger is changed on that thread only.

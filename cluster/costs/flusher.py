@@ -10,7 +10,7 @@ from typing import Protocol
 
 import structlog
 
-from cluster.costs.commit_log import Recorder
+from cluster.costs.commit_log import CommitLog
 from cluster.costs.journal import Journal
 from routing.errors import BackendError, RayroomError
 from routing.models import FlushRow
@@ -39,14 +39,14 @@ class CostBackend(Protocol):
 class Flusher:
     """Seals and sends on a timer; what failed goes again, the same rows with the same ids."""
 
-    recorder: Recorder
+    recorder: CommitLog
     journal: Journal
     backend: CostBackend
     every_s: float
     longest_backoff_s: float
     call_timeout_s: float
     clock: Callable[[], float]
-    dice: random.Random = field(default_factory=random.Random)
+    rng: random.Random = field(default_factory=random.Random)
     failures: int = 0
 
     async def run(self) -> None:
@@ -90,4 +90,4 @@ class Flusher:
 
     def _backoff_s(self, error: RayroomError) -> float:
         ceiling = min(self.longest_backoff_s, FIRST_BACKOFF_S * 2 ** min(self.failures, 16))
-        return max(self.dice.uniform(0, ceiling), error.retry_after_s or 0.0)
+        return max(self.rng.uniform(0, ceiling), error.retry_after_s or 0.0)

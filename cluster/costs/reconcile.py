@@ -11,7 +11,7 @@ NANO = 1_000_000_000
 
 
 @dataclass(frozen=True, slots=True)
-class Reconciled:
+class ReconciledTenant:
     """One tenant's two totals, in nano-dollars."""
 
     tenant_id: str
@@ -42,10 +42,11 @@ def open_intents(path: Path) -> int:
         db.close()
 
 
-def reconcile(journal: Mapping[str, int], backend: Mapping[str, int]) -> list[Reconciled]:
+def reconcile(journal: Mapping[str, int], backend: Mapping[str, int]) -> list[ReconciledTenant]:
     """Return every tenant that either side knows money of."""
     return [
-        Reconciled(tenant, journal.get(tenant, 0), backend.get(tenant, 0)) for tenant in sorted({*journal, *backend})
+        ReconciledTenant(tenant, journal.get(tenant, 0), backend.get(tenant, 0))
+        for tenant in sorted({*journal, *backend})
     ]
 
 

@@ -46,14 +46,14 @@ class SpeechRow:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Book:
+class SpeechUsageTotals:
     """What one side knows of each model."""
 
     units: Counter[Service]
     nanousd: Counter[Service]
 
 
-def journal_book(path: Path) -> Book:
+def journal_book(path: Path) -> SpeechUsageTotals:
     """Return what the journal has settled; raises sqlite3.Error for a file that is no journal."""
     db = sqlite3.connect(f"file:{path}?mode=ro", uri=True)
     try:
@@ -64,7 +64,7 @@ def journal_book(path: Path) -> Book:
     return _book(rows)
 
 
-def backend_book(events: Iterable[Mapping[str, Any]]) -> Book:
+def backend_book(events: Iterable[Mapping[str, Any]]) -> SpeechUsageTotals:
     """Return what the backend was told, by its own cost events."""
     return _book(
         (one["service"], one["metadata"]["model"], one["metadata"]["usage"], round(one["costUsd"] * NANO))
@@ -82,7 +82,7 @@ def vendor_units(seen: Iterable[Mapping[str, Any]]) -> Counter[Service]:
     return units
 
 
-def compare(vendor: Counter[Service], journal: Book, backend: Book) -> list[SpeechRow]:
+def compare(vendor: Counter[Service], journal: SpeechUsageTotals, backend: SpeechUsageTotals) -> list[SpeechRow]:
     """Return a row for each model that any side knows of."""
     # The bill says that a model was simulated; who was asked goes by its plain name.
     plain = {service: (service[0], service[1].removeprefix(_SIMULATED)) for service in journal.units + backend.units}
@@ -101,8 +101,8 @@ def compare(vendor: Counter[Service], journal: Book, backend: Book) -> list[Spee
     ]
 
 
-def _book(rows: Iterable[tuple[str, str, Mapping[str, int], int]]) -> Book:
-    book = Book(units=Counter(), nanousd=Counter())
+def _book(rows: Iterable[tuple[str, str, Mapping[str, int], int]]) -> SpeechUsageTotals:
+    book = SpeechUsageTotals(units=Counter(), nanousd=Counter())
     for service, model, usage, cost_nanousd in rows:
         if service in UNITS:
             book.units[service, model] += usage.get(UNITS[service], 0)

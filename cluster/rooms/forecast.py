@@ -60,7 +60,7 @@ class RoomSignal:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Load:
+class DeploymentLoad:
     """A deployment as Ray's metrics show it."""
 
     target_replicas: int
@@ -71,7 +71,7 @@ class Load:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Wanted:
+class WantedReplicas:
     """The replicas that are wanted, before Serve's bounds and delays, and why."""
 
     replicas: float
@@ -81,25 +81,25 @@ class Wanted:
 def decide(
     signal: RoomSignal | None,
     deployment: Deployment,
-    load: Load,
+    load: DeploymentLoad,
     answer_s: float,
     ray_wants: float,
     settings: RoomsAheadSettings,
-) -> Wanted:
+) -> WantedReplicas:
     """Return what is wanted: Ray's own answer where the signal is missing or stale, or says nothing of this one."""
     if signal is None:
-        return Wanted(replicas=ray_wants, why="ray: no signal")
+        return WantedReplicas(replicas=ray_wants, why="ray: no signal")
     if signal.age_s > settings.stale_s:
-        return Wanted(replicas=ray_wants, why=f"ray: the signal is {signal.age_s:.0f} s old")
+        return WantedReplicas(replicas=ray_wants, why=f"ray: the signal is {signal.age_s:.0f} s old")
     a_room = requests_of_a_room(signal, deployment, settings)
     if a_room is None:
-        return Wanted(replicas=ray_wants, why=f"ray: the rooms say nothing of {deployment}")
+        return WantedReplicas(replicas=ray_wants, why=f"ray: the rooms say nothing of {deployment}")
     demand = demand_ahead(signal, deployment, a_room, settings)
     need = demand * settings.headroom / capacity(load.target_ongoing, answer_s, settings)
     least = settings.floor if signal.open_rooms else 0
     held = math.floor(load.target_replicas * (1 - settings.shrink_share))
     rooms = f"{signal.open_rooms} rooms, {signal.growth_per_s:+.1f}/s"
-    return Wanted(replicas=max(need, least, held), why=f"rooms-ahead: {rooms}, {demand:.1f} requests/s")
+    return WantedReplicas(replicas=max(need, least, held), why=f"rooms-ahead: {rooms}, {demand:.1f} requests/s")
 
 
 def demand_ahead(signal: RoomSignal, deployment: Deployment, a_room: float, settings: RoomsAheadSettings) -> float:
@@ -127,7 +127,7 @@ def capacity(target_ongoing: float, answer_s: float, settings: RoomsAheadSetting
     return settings.requests_per_s or target_ongoing / answer_s
 
 
-def learn(answer_s: float, load: Load, requests_per_s: float) -> float:
+def learn(answer_s: float, load: DeploymentLoad, requests_per_s: float) -> float:
     """Return the time an answer takes, by Little's law, moved a little towards what is going on.
 
     A queue would make demand of itself, so nothing is learned while there is one.

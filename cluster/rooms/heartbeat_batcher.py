@@ -5,29 +5,29 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Awaitable, Callable, Mapping
 
-from routing.models import RoomBeat
+from routing.models import RoomHeartbeat
 
 GATHER_S = 0.02
 """An actor call costs about a millisecond on both sides; nobody waits for a heartbeat's answer."""
 
 Spent = Mapping[str, int]
 """What each tenant has spent this month, in nano-dollars."""
-Send = Callable[[list[RoomBeat]], Awaitable[Spent]]
+Send = Callable[[list[RoomHeartbeat]], Awaitable[Spent]]
 
 
-class Beats:
+class HeartbeatBatcher:
     """The heartbeats of one replica that are on their way. Of a room only the newest is: its counters are sums."""
 
     def __init__(self, send: Send, gather_s: float = GATHER_S) -> None:
         self._send = send
         self._gather_s = gather_s
-        self._waiting: dict[str, RoomBeat] = {}
+        self._waiting: dict[str, RoomHeartbeat] = {}
         self._next: asyncio.Task[Spent] | None = None
         """What will carry them."""
         self._sending: set[asyncio.Task[Spent]] = set()
         """It, and those whose calls are under way."""
 
-    async def beat(self, beat: RoomBeat) -> int | None:
+    async def beat(self, beat: RoomHeartbeat) -> int | None:
         """Return, once the aggregator has it, what that said its tenant has spent; raises what the call raised."""
         self._waiting[beat.room] = beat
         if self._next is None:

@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 
 from cluster.rooms.forecast import RoomSignal
 from cluster.rooms.rates import RoomTraffic
-from routing.models import RoomBeat
+from routing.models import RoomHeartbeat
 
 SILENT_S = 60.0
 """An agent beats every few seconds; after a minute without one its room is no longer counted as open."""
@@ -15,13 +15,13 @@ MAX_ROOMS = 200_000
 
 
 @dataclass(slots=True)
-class RoomBook:
+class RoomRegistry:
     """The open rooms by name. A room has one agent: a newer job takes the room over."""
 
-    beats: dict[str, RoomBeat] = field(default_factory=dict)
+    beats: dict[str, RoomHeartbeat] = field(default_factory=dict)
     traffic: RoomTraffic = field(default_factory=RoomTraffic)
 
-    def beat(self, beat: RoomBeat) -> None:
+    def beat(self, beat: RoomHeartbeat) -> None:
         if len(self.beats) >= MAX_ROOMS and beat.room not in self.beats:
             self.forget_silent(beat.beat_at_s)
         before = self.beats.get(beat.room)
@@ -43,7 +43,7 @@ class RoomBook:
             left = self.beats.pop(room)
             self.traffic.left(left.beat_at_s if now_s is None else now_s)
 
-    def of(self, tenant_id: str, now_s: float) -> tuple[RoomBeat, ...]:
+    def of(self, tenant_id: str, now_s: float) -> tuple[RoomHeartbeat, ...]:
         self.forget_silent(now_s)
         return tuple(beat for beat in self.beats.values() if beat.tenant_id == tenant_id)
 

@@ -55,7 +55,7 @@ class OpenRoom(Body):
 Finite = Annotated[float, AfterValidator(_finite)]
 
 
-class SpeechUsage(Body):
+class SpeechUsageItem(Body):
     """What one piece of listening or speaking used, as the agent counted it. Its id is the same on every resend."""
 
     id: Annotated[str, Field(min_length=1, max_length=128)]
@@ -71,7 +71,7 @@ class SpeechUsage(Body):
 class Heartbeat(Body):
     """An agent's counters since its job began, and the speech usage that no answer has taken yet."""
 
-    usage: Annotated[tuple[SpeechUsage, ...], Field(max_length=256)] = ()
+    usage: Annotated[tuple[SpeechUsageItem, ...], Field(max_length=256)] = ()
     counters: Annotated[
         dict[Annotated[str, Field(pattern=r"^[a-z][a-z0-9_]{0,63}$")], Finite], Field(max_length=64)
     ] = {}

@@ -8,39 +8,39 @@ from dataclasses import dataclass, field, replace
 from typing import Protocol, TypeVar
 
 from deployments.common.streaming import first_within, raced
-from deployments.gateway.metering import Leg, Meter, Payer
-from deployments.gateway.targets import Run, Targets, Turn
+from deployments.gateway.metering import BillingContext, Meter, MeteredAttempt
+from deployments.gateway.targets import Candidate, CandidateQueue, FailoverState
 from deployments.providers.base import thinks
 from deployments.providers.embedding_check import check_vectors
 from routing.catalogue import Catalogue, estimate_ask, estimate_embed
 from routing.errors import CostsUnavailable, ProviderError, RayroomError
 from routing.evidence import needs_stronger
 from routing.hedge import HedgeBudget, HedgeSettings, hedge_after_s
-from routing.models import Answer, Ask, Delta, EmbedAsk, Embeddings, Message, Tier, Usage
+from routing.models import Answer, Delta, EmbeddingResult, EmbedRequest, Message, ModelRequest, Tier, Usage
 from routing.policy import Decision
 from routing.retry import SHORTEST_ATTEMPT_S
 
-A = TypeVar("A", Ask, EmbedAsk)
+A = TypeVar("A", ModelRequest, EmbedRequest)
 
 
-class AnswerLeaf(Protocol):
+class AnswerHandle(Protocol):
     """What answers one ask: a deployment behind its handle, or the same class in this process."""
 
-    async def answer(self, ask: Ask) -> Answer: ...
+    async def answer(self, ask: ModelRequest) -> Answer: ...
 
 
-class StreamLeaf(AnswerLeaf, Protocol):
+class StreamHandle(AnswerHandle, Protocol):
     """What also answers piece by piece."""
 
-    def stream(self, ask: Ask) -> AsyncGenerator[Delta, None]: ...
+    def stream(self, ask: ModelRequest) -> AsyncGenerator[Delta, None]: ...
 
 
-class EmbedLeaf(Protocol):
-    async def embed(self, ask: EmbedAsk) -> Embeddings: ...
+class EmbedHandle(Protocol):
+    async def embed(self, ask: EmbedRequest) -> EmbeddingResult: ...
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Timers:
+class AttemptTimeouts:
     """How long an order may take: one attempt, its first token, from piece to piece, and all attempts together."""
 
     attempt_s: float
@@ -50,20 +50,20 @@ class Timers:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Order:
+class RoutedRequest:
     """A request as decided: who pays, which models in which order, what is asked of them."""
 
-    payer: Payer
+    payer: BillingContext
     decision: Decision
     messages: tuple[Message, ...] = field(repr=False)
     max_output_tokens: int
     temperature: float | None
-    timers: Timers
+    timers: AttemptTimeouts
     hedged: bool = False
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Answered:
+class RoutedAnswer:
     """An answer, the decision it was given by in the end, and what all its attempts cost together."""
 
     answer: Answer
@@ -74,14 +74,14 @@ class Answered:
     """How long vendors were waited for; of a streamed answer until its first piece."""
 
 
-class Attempts:
+class Failover:
     """Carries orders to the leaves. The bill of each attempt is durable before its answer leaves here."""
 
     def __init__(
         self,
         catalogue: Catalogue,
         meter: Meter,
-        targets: Targets,
+        targets: CandidateQueue,
         clock: Callable[[], float],
         hedging: HedgeSettings | None = None,
     ) -> None:
@@ -92,7 +92,7 @@ class Attempts:
         self._hedging = hedging or HedgeSettings()
         self._hedges = HedgeBudget(self._hedging)
 
-    async def answer(self, leaf: AnswerLeaf, order: Order) -> Answered:
+    async def answer(self, leaf: AnswerHandle, order: RoutedRequest) -> RoutedAnswer:
         """Return the first answer, or a stronger model's where the cheap one's shows that it is needed.
 
         Raises the last ProviderError, or what the bill or the leaf's queue raised.
@@ -104,7 +104,7 @@ class Attempts:
             return answered
         return await self._escalate(leaf, order, run, answered, reason)
 
-    async def _answer(self, leaf: AnswerLeaf, order: Order, run: Run) -> Answered:
+    async def _answer(self, leaf: AnswerHandle, order: RoutedRequest, run: FailoverState) -> RoutedAnswer:
         while (turn := await self._targets.next(run)) is not None:
             try:
                 async with self._attempt(order, run, turn, estimate_ask(turn.model, ask := _ask(order, turn))) as leg:
@@ -117,7 +117,9 @@ class Attempts:
             return _answered(answer, order.decision, run)
         raise run.error or ProviderError()
 
-    async def _escalate(self, leaf: AnswerLeaf, order: Order, run: Run, weak: Answered, reason: str) -> Answered:
+    async def _escalate(
+        self, leaf: AnswerHandle, order: RoutedRequest, run: FailoverState, weak: RoutedAnswer, reason: str
+    ) -> RoutedAnswer:
         """Return the strong tier's answer, both billed; the weak one where the strong tier has none, for any reason."""
         reasons = (*order.decision.reasons, f"escalated: {reason}")
         targets = order.decision.stronger
@@ -129,7 +131,7 @@ class Attempts:
             kept = replace(order.decision, reasons=(*reasons, f"kept: {error.code}"))
             return _answered(weak.answer, kept, run)
 
-    async def stream(self, leaf: StreamLeaf, order: Order) -> AsyncGenerator[Delta | Answered, None]:
+    async def stream(self, leaf: StreamHandle, order: RoutedRequest) -> AsyncGenerator[Delta | RoutedAnswer, None]:
         """Yield the answer as it comes, then an Answered with its whole bill. Falls back before the first delta only.
 
         Raises as `answer` does.
@@ -155,7 +157,9 @@ class Attempts:
             return
         raise run.error or ProviderError()
 
-    def _legs(self, leaf: StreamLeaf, order: Order, run: Run, turn: Turn) -> AsyncGenerator[Delta | Answer, None]:
+    def _legs(
+        self, leaf: StreamHandle, order: RoutedRequest, run: FailoverState, turn: Candidate
+    ) -> AsyncGenerator[Delta | Answer, None]:
         """Return one attempt's pieces, or those of the faster of two where the first is late."""
         first = self._leg(leaf, order, run, turn)
         if not order.hedged or not run.targets:
@@ -171,7 +175,9 @@ class Attempts:
 
         return raced(first, second, after_s)
 
-    async def _leg(self, leaf: StreamLeaf, order: Order, run: Run, turn: Turn) -> AsyncGenerator[Delta | Answer, None]:
+    async def _leg(
+        self, leaf: StreamHandle, order: RoutedRequest, run: FailoverState, turn: Candidate
+    ) -> AsyncGenerator[Delta | Answer, None]:
         """Yield one attempt's text, and the whole Answer once its bill is durable."""
         ask, said, started_s = _ask(order, turn), list[Delta](), self._clock()
         model = self._meter.served_name(turn.model)
@@ -191,11 +197,11 @@ class Attempts:
                     yield Delta(text=delta.text, model=model, vendor_s=run.vendor_s)
         yield _whole(said, model, self._meter.simulated(turn.model))
 
-    async def embed(self, leaf: EmbedLeaf, order: Order) -> tuple[Embeddings, int]:
+    async def embed(self, leaf: EmbedHandle, order: RoutedRequest) -> tuple[EmbeddingResult, int]:
         """Return the vectors and what they cost; raises as `answer` does."""
         run = self._run(order)
         while (turn := await self._targets.next(run)) is not None:
-            ask = EmbedAsk(model=turn.model.name, inputs=order.messages, timeout_s=turn.timeout_s)
+            ask = EmbedRequest(model=turn.model.name, inputs=order.messages, timeout_s=turn.timeout_s)
             try:
                 async with self._attempt(order, run, turn, estimate_embed(ask)) as leg:
                     embeddings = await leaf.embed(self._in_time(run, ask))
@@ -208,7 +214,9 @@ class Attempts:
         raise run.error or ProviderError()
 
     @asynccontextmanager
-    async def _attempt(self, order: Order, run: Run, turn: Turn, estimate: Usage) -> AsyncIterator[Leg]:
+    async def _attempt(
+        self, order: RoutedRequest, run: FailoverState, turn: Candidate, estimate: Usage
+    ) -> AsyncIterator[MeteredAttempt]:
         """Bill what happens inside, and tell the breaker how it ended, whatever ends it."""
         leg = self._meter.leg(order.payer, turn.model, estimate, turn.number, turn.timeout_s)
         started_s = asked_s = self._clock()
@@ -231,17 +239,17 @@ class Attempts:
             run.ended(turn)
             self._targets.ended(turn, ended, self._clock() - started_s)
 
-    def _in_time(self, run: Run, ask: A) -> A:
+    def _in_time(self, run: FailoverState, ask: A) -> A:
         """Return an ask with no more time than its request still has: the journal may have taken some of it."""
         return replace(ask, timeout_s=min(ask.timeout_s, run.deadline.remaining_s(self._clock())))
 
-    def _run(self, order: Order) -> Run:
+    def _run(self, order: RoutedRequest) -> FailoverState:
         models = [self._catalogue.get(name) for name in order.decision.targets]
         return self._targets.run(models, order.timers.attempt_s, order.timers.total_s)
 
 
-def _ask(order: Order, turn: Turn) -> Ask:
-    return Ask(
+def _ask(order: RoutedRequest, turn: Candidate) -> ModelRequest:
+    return ModelRequest(
         model=turn.model.name,
         messages=order.messages,
         max_output_tokens=min(order.max_output_tokens, turn.model.max_output_tokens),
@@ -252,8 +260,8 @@ def _ask(order: Order, turn: Turn) -> Ask:
     )
 
 
-def _answered(answer: Answer, decision: Decision, run: Run) -> Answered:
-    return Answered(
+def _answered(answer: Answer, decision: Decision, run: FailoverState) -> RoutedAnswer:
+    return RoutedAnswer(
         answer=answer, decision=decision, cost_nanousd=run.cost_nanousd, attempts=run.attempts, vendor_s=run.vendor_s
     )
 

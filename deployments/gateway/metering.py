@@ -23,7 +23,7 @@ log = structlog.get_logger()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Payer:
+class BillingContext:
     """Who pays for a request, and which request it is. `request_id` is ours, never the caller's."""
 
     tenant: Tenant
@@ -33,18 +33,18 @@ class Payer:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Budget:
+class BudgetStatus:
     """What a tenant has spent this month, of what it may spend. What is only set aside may come back."""
 
     spent_nanousd: int
     limit_nanousd: int
 
 
-def budget_of(tenant: Tenant, spent_nanousd: int | None) -> Budget | None:
+def budget_of(tenant: Tenant, spent_nanousd: int | None) -> BudgetStatus | None:
     """Return how a tenant's budget stands; None where it has none, or nobody knows what is spent of it."""
     if tenant.budget_nanousd is None or spent_nanousd is None:
         return None
-    return Budget(spent_nanousd=spent_nanousd, limit_nanousd=tenant.budget_nanousd)
+    return BudgetStatus(spent_nanousd=spent_nanousd, limit_nanousd=tenant.budget_nanousd)
 
 
 class Meter:
@@ -82,7 +82,9 @@ class Meter:
     def served_name(self, model: Model) -> str:
         return served_name(model, self.simulated(model))
 
-    def leg(self, payer: Payer, model: Model, estimate: Usage, attempt: int, timeout_s: float) -> Leg:
+    def leg(
+        self, payer: BillingContext, model: Model, estimate: Usage, attempt: int, timeout_s: float
+    ) -> MeteredAttempt:
         """Return the bill of one attempt, to be entered before the vendor is asked."""
         now_s = self._clock()
         price = self._catalogue.price(model.name, dt.datetime.fromtimestamp(now_s, dt.UTC).date())
@@ -100,7 +102,7 @@ class Meter:
             opened_at_s=now_s,
             expires_at_s=now_s + timeout_s + self._grace_s,
         )
-        return Leg(self._costs, intent, estimate, price.cost_nanousd, self._clock, self._committed)
+        return MeteredAttempt(self._costs, intent, estimate, price.cost_nanousd, self._clock, self._committed)
 
     def _committed(self, tenant_id: str, nanousd: int) -> None:
         self._committed_nanousd.pop(tenant_id, None)
@@ -109,7 +111,7 @@ class Meter:
             del self._committed_nanousd[next(iter(self._committed_nanousd))]
 
 
-class Leg:
+class MeteredAttempt:
     """One attempt's bill: an async context that is durable before its body runs and again when it has ended.
 
     Raises BudgetExceeded or CostsUnavailable on entry, CostsUnavailable on exit.
@@ -151,7 +153,7 @@ class Leg:
         if delta.finish is not None:
             self.answered(delta.usage)
 
-    async def __aenter__(self) -> Leg:
+    async def __aenter__(self) -> MeteredAttempt:
         self._committed(self._intent.tenant_id, await self._costs.reserve(self._intent))
         return self
 

@@ -8,7 +8,7 @@ BREAKER_TRANSITIONS = "rayroom_breaker_transitions"
 FALLBACKS = "rayroom_fallbacks"
 
 
-class Signals(Protocol):
+class GatewayMetrics(Protocol):
     """Takes note of what happens to requests, by model; never by room, tenant or key."""
 
     def breaker_turned(self, model: str, to: str) -> None: ...
@@ -16,7 +16,7 @@ class Signals(Protocol):
     def fell_back(self, model: str, to: str) -> None: ...
 
 
-class NoSignals:
+class NoMetrics:
     """Takes note of nothing: for a gateway that no cluster watches."""
 
     def breaker_turned(self, model: str, to: str) -> None:

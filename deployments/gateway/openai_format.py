@@ -11,12 +11,12 @@ from collections.abc import AsyncGenerator, AsyncIterator
 from contextlib import aclosing
 from typing import Any
 
-from deployments.gateway.failover import Answered
+from deployments.gateway.failover import RoutedAnswer
 from routing.errors import RayroomError
 from routing.models import Delta, Usage
 
 
-def told(answered: Answered) -> dict[str, Any]:
+def told(answered: RoutedAnswer) -> dict[str, Any]:
     """Return what rayroom adds to every answer: tier and why, the whole request's cost, whether it is simulated."""
     decision = answered.decision
     return {
@@ -46,11 +46,11 @@ def _head(kind: str, model: str) -> dict[str, Any]:
     return {"id": f"chatcmpl-{uuid.uuid4().hex}", "object": kind, "created": int(time.time()), "model": model}
 
 
-def _finish(answered: Answered) -> str:
+def _finish(answered: RoutedAnswer) -> str:
     return {"refusal": "content_filter"}.get(answered.answer.finish, answered.answer.finish)
 
 
-def completion(answered: Answered) -> dict[str, Any]:
+def completion(answered: RoutedAnswer) -> dict[str, Any]:
     answer = answered.answer
     message = {"role": "assistant", "content": answer.text, "refusal": None}
     choice = {"index": 0, "message": message, "finish_reason": _finish(answered), "logprobs": None}
@@ -59,7 +59,7 @@ def completion(answered: Answered) -> dict[str, Any]:
 
 
 async def events(
-    first: Delta | Answered, rest: AsyncGenerator[Delta | Answered, None], with_usage: bool
+    first: Delta | RoutedAnswer, rest: AsyncGenerator[Delta | RoutedAnswer, None], with_usage: bool
 ) -> AsyncIterator[bytes]:
     """Yield the server-sent events of a streamed completion; a failure after the first one is an event too.
 
@@ -77,7 +77,7 @@ async def events(
             yield _event(error.envelope())
 
 
-def _ending(head: dict[str, Any], answered: Answered, with_usage: bool) -> bytes:
+def _ending(head: dict[str, Any], answered: RoutedAnswer, with_usage: bool) -> bytes:
     """Return the events that follow the last text."""
     ending = _event(head | {"choices": [_choice({}, _finish(answered))], "rayroom": told(answered)})
     if with_usage:
@@ -86,8 +86,8 @@ def _ending(head: dict[str, Any], answered: Answered, with_usage: bool) -> bytes
 
 
 async def _prepend(
-    first: Delta | Answered, rest: AsyncGenerator[Delta | Answered, None]
-) -> AsyncIterator[Delta | Answered]:
+    first: Delta | RoutedAnswer, rest: AsyncGenerator[Delta | RoutedAnswer, None]
+) -> AsyncIterator[Delta | RoutedAnswer]:
     yield first
     async for piece in rest:
         yield piece

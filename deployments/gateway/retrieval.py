@@ -9,14 +9,14 @@ from dataclasses import dataclass, replace
 from deployments.api.schemas import KnowledgeSearch, inline_jpeg
 from deployments.common.settings import KnowledgeSettings
 from routing.errors import BackendUnavailable, BadInput
-from routing.models import Directory, Embeddings, Message, Passage
+from routing.models import Directory, EmbeddingResult, Message, Passage
 
 MAX_ID_CHARS = 256
 MAX_SOURCE_CHARS = 1_024
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Found:
+class SearchResult:
     """What the knowledge base holds on a question, the best first, and what it cost to ask."""
 
     passages: tuple[Passage, ...]
@@ -34,7 +34,7 @@ def to_question(request: KnowledgeSearch, max_px: int) -> Message:
 
 
 async def find(
-    directory: Directory, tenant_id: str, request: KnowledgeSearch, embeddings: Embeddings, timeout_s: float
+    directory: Directory, tenant_id: str, request: KnowledgeSearch, embeddings: EmbeddingResult, timeout_s: float
 ) -> tuple[Passage, ...]:
     """Return the tenant's passages for a question that is embedded already; raises BackendError."""
     (vector,) = embeddings.vectors

@@ -7,7 +7,7 @@ from ray.serve import metrics
 from deployments.gateway.metrics import BREAKER_TRANSITIONS, FALLBACKS
 
 
-class ServeSignals:
+class ServeMetrics:
     """Counts in this replica; Ray adds deployment and replica to the labels."""
 
     def __init__(self) -> None:

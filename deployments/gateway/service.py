@@ -31,12 +31,20 @@ from deployments.common.settings import (
     ServiceSettings,
     VisionSettings,
 )
-from deployments.gateway.failover import Answered, AnswerLeaf, Attempts, EmbedLeaf, Order, StreamLeaf, Timers
-from deployments.gateway.metering import Budget, Meter, Payer, budget_of
-from deployments.gateway.metrics import Signals
-from deployments.gateway.retrieval import Found, cut, find, to_question
-from deployments.gateway.speech_metering import SpeechBill
-from deployments.gateway.targets import Targets
+from deployments.gateway.failover import (
+    AnswerHandle,
+    AttemptTimeouts,
+    EmbedHandle,
+    Failover,
+    RoutedAnswer,
+    RoutedRequest,
+    StreamHandle,
+)
+from deployments.gateway.metering import BillingContext, BudgetStatus, Meter, budget_of
+from deployments.gateway.metrics import GatewayMetrics
+from deployments.gateway.retrieval import SearchResult, cut, find, to_question
+from deployments.gateway.speech_metering import SpeechMetering
+from deployments.gateway.targets import CandidateQueue
 from routing.breaker import Breakers, BreakerSettings
 from routing.catalogue import Catalogue
 from routing.complexity import Complexity, TurnFeatures, score_frame, score_turn
@@ -50,16 +58,16 @@ from routing.models import (
     Costs,
     Delta,
     Directory,
-    Embeddings,
+    EmbeddingResult,
     Message,
-    RoomBeat,
+    RoomHeartbeat,
     Rooms,
     Service,
     Tenant,
     TenantTotals,
     Tier,
 )
-from routing.policy import AUTO, Decision, ServiceRoutes, Standing, choose, fitting, seeing, seen
+from routing.policy import AUTO, Decision, ServiceRoutes, TenantStanding, choose, fitting, seeing, seen
 from routing.ratelimit import TenantLimits
 from routing.retry import RetrySettings
 from routing.rooms import check_metadata, parse_room
@@ -89,15 +97,15 @@ class GatewaySettings:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Beaten:
+class HeartbeatReply:
     """What an agent hears after a beat: its token, the usage ids that are durable now, how the budget stands."""
 
     token: RoomToken
     taken: tuple[str, ...]
-    budget: Budget | None
+    budget: BudgetStatus | None
 
 
-class World(Costs, Rooms, Protocol):
+class ClusterClient(Costs, Rooms, Protocol):
     """The costs and the rooms of the whole cluster."""
 
     async def aclose(self) -> None:
@@ -105,12 +113,12 @@ class World(Costs, Rooms, Protocol):
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Leaves:
+class ModelHandles:
     """The deployments that ask the vendors."""
 
-    vision: AnswerLeaf
-    llm: StreamLeaf
-    embeddings: EmbedLeaf
+    vision: AnswerHandle
+    llm: StreamHandle
+    embeddings: EmbedHandle
     started: Callable[[], Awaitable[None]] | None = None
     """Returns once all three can answer, where they are elsewhere and take time to come."""
 
@@ -123,14 +131,14 @@ class Gateway:
         settings: GatewaySettings,
         catalogue: Catalogue,
         keys: Keys,
-        leaves: Leaves,
-        world: World,
+        leaves: ModelHandles,
+        world: ClusterClient,
         directory: Directory,
         clock: Callable[[], float] = time.time,
-        dice: random.Random | None = None,
-        signals: Signals | None = None,
+        rng: random.Random | None = None,
+        signals: GatewayMetrics | None = None,
     ) -> None:
-        dice = dice or random.Random()
+        rng = rng or random.Random()
         self.settings = settings
         self.catalogue = catalogue
         self.keys = keys
@@ -143,12 +151,12 @@ class Gateway:
         # Of their own: a search that is made while somebody still speaks must not take the place of the answer.
         self._search_limits = TenantLimits(times=SEARCHES_A_REQUEST)
         self._fair = FairShare(settings.fairness)
-        self._vision = _Service.of("vision", settings.vision, dice)
-        self._llm = _Service.of("llm", settings.llm, dice)
+        self._vision = _Service.of("vision", settings.vision, rng)
+        self._llm = _Service.of("llm", settings.llm, rng)
         self._meter = Meter(world, catalogue, settings.simulated_vendors, settings.intent_grace_s, clock)
-        self._speech = SpeechBill(catalogue, settings.simulated_vendors, settings.intent_grace_s)
-        targets = Targets(settings.retries, Breakers(dice, settings.breakers), dice, time.monotonic, signals)
-        self._attempts = Attempts(catalogue, self._meter, targets, time.monotonic, settings.hedging)
+        self._speech = SpeechMetering(catalogue, settings.simulated_vendors, settings.intent_grace_s)
+        targets = CandidateQueue(settings.retries, Breakers(rng, settings.breakers), rng, time.monotonic, signals)
+        self._attempts = Failover(catalogue, self._meter, targets, time.monotonic, settings.hedging)
 
     async def open_room(self, request: OpenRoom) -> tuple[RoomToken, Tenant]:
         """Return a token for the room's tenant; raises for a bad name, another tenant's metadata, or no such tenant.
@@ -164,7 +172,7 @@ class Gateway:
             log.info("room opened", room=name.room, job=request.job_id)
         return token, tenant
 
-    async def heartbeat(self, token: RoomToken, beat: Heartbeat) -> Beaten:
+    async def heartbeat(self, token: RoomToken, beat: Heartbeat) -> HeartbeatReply:
         """Write an agent's speech usage down and remember its counters; its token is fresh when half its time is over.
 
         The usage comes first: what is spent is owed, whatever has become of the tenant since.
@@ -174,7 +182,7 @@ class Gateway:
         # What is spent only the one ledger knows: what this replica last heard may be a part, or of another month.
         spent_nanousd = None if beat.ended else await self._world.beat(self._beat(token, beat.counters))
         taken = tuple(dict.fromkeys(one.id for one in beat.usage))
-        return Beaten(token=self._renewed(token), taken=taken, budget=budget_of(tenant, spent_nanousd))
+        return HeartbeatReply(token=self._renewed(token), taken=taken, budget=budget_of(tenant, spent_nanousd))
 
     def _renewed(self, token: RoomToken) -> RoomToken:
         ttl_s = self.settings.rooms.token_ttl_s
@@ -187,7 +195,7 @@ class Gateway:
         log.info("room closed", room=token.name.room, job=token.job_id)
         return await self._world.totals(token.tenant_id)
 
-    async def frame(self, token: RoomToken, headers: FrameHeaders, jpeg: bytes) -> Answered:
+    async def frame(self, token: RoomToken, headers: FrameHeaders, jpeg: bytes) -> RoutedAnswer:
         """Describe a frame."""
         settings = self.settings.vision
         inspect_jpeg(jpeg, settings.max_image_px)
@@ -196,14 +204,14 @@ class Gateway:
         messages = (Message(role="user", text=settings.prompt, images=(jpeg,)),)
         return await self._answer(self._vision, self._leaves.vision, _order(payer, decision, messages, settings))
 
-    async def chat(self, token: RoomToken, request: ChatRequest) -> Answered:
+    async def chat(self, token: RoomToken, request: ChatRequest) -> RoutedAnswer:
         return await self._answer(self._llm, self._leaves.llm, await self._chat_order(token, request))
 
-    async def chat_stream(self, token: RoomToken, request: ChatRequest) -> AsyncGenerator[Delta | Answered, None]:
+    async def chat_stream(self, token: RoomToken, request: ChatRequest) -> AsyncGenerator[Delta | RoutedAnswer, None]:
         order = await self._chat_order(token, request)
         return self._in_a_slot(order.payer, self._attempts.stream(self._leaves.llm, order))
 
-    async def embed(self, token: RoomToken, request: EmbeddingRequest) -> tuple[Embeddings, int]:
+    async def embed(self, token: RoomToken, request: EmbeddingRequest) -> tuple[EmbeddingResult, int]:
         """Return the inputs' vectors, and what they cost."""
         inputs = to_inputs(request, self.settings.vision.max_image_px)
         total_s = self.settings.embeddings.total_timeout_s
@@ -211,7 +219,7 @@ class Gateway:
         with self._fair.slot(token.tenant_id, self._clock()):
             return await self._attempts.embed(self._leaves.embeddings, order)
 
-    async def search(self, token: RoomToken, request: KnowledgeSearch) -> Found:
+    async def search(self, token: RoomToken, request: KnowledgeSearch) -> SearchResult:
         """Return the passages of the token's tenant for a question; raises ProviderError or BackendError."""
         settings = self.settings.knowledge
         deadline = Deadline.after(settings.timeout_s, time.monotonic())
@@ -222,14 +230,14 @@ class Gateway:
             embeddings, cost_nanousd = await self._attempts.embed(self._leaves.embeddings, order)
             left_s = deadline.remaining_s(time.monotonic())
             passages = await find(self._directory, token.tenant_id, request, embeddings, left_s)
-        return Found(
+        return SearchResult(
             passages=cut(passages, request.top_k, settings),
             model=embeddings.model,
             cost_nanousd=cost_nanousd,
             simulated=embeddings.simulated,
         )
 
-    async def usage(self, tenant_id: str) -> tuple[TenantTotals, tuple[RoomBeat, ...]]:
+    async def usage(self, tenant_id: str) -> tuple[TenantTotals, tuple[RoomHeartbeat, ...]]:
         """Return what a tenant owes so far and the rooms it has open; raises TenantUnknown."""
         await self._directory.tenant(tenant_id)
         return await self._world.totals(tenant_id), await self._world.of(tenant_id)
@@ -243,7 +251,7 @@ class Gateway:
     async def aclose(self) -> None:
         await self._world.aclose()
 
-    async def _answer(self, service: _Service, leaf: AnswerLeaf, order: Order) -> Answered:
+    async def _answer(self, service: _Service, leaf: AnswerHandle, order: RoutedRequest) -> RoutedAnswer:
         with self._fair.slot(order.payer.tenant.tenant_id, self._clock()):
             answered = await self._attempts.answer(leaf, order)
         if answered.decision.tier is not order.decision.tier:
@@ -251,14 +259,14 @@ class Gateway:
         return answered
 
     async def _in_a_slot(
-        self, payer: Payer, pieces: AsyncGenerator[Delta | Answered, None]
-    ) -> AsyncGenerator[Delta | Answered, None]:
+        self, payer: BillingContext, pieces: AsyncGenerator[Delta | RoutedAnswer, None]
+    ) -> AsyncGenerator[Delta | RoutedAnswer, None]:
         with self._fair.slot(payer.tenant.tenant_id, self._clock()):
             async with aclosing(pieces):
                 async for piece in pieces:
                     yield piece
 
-    async def _chat_order(self, token: RoomToken, request: ChatRequest) -> Order:
+    async def _chat_order(self, token: RoomToken, request: ChatRequest) -> RoutedRequest:
         settings = self.settings.llm
         messages = to_messages(request.messages, self.settings.vision.max_image_px)
         turn = next((message for message in reversed(messages) if message.role == "user"), messages[-1])
@@ -274,7 +282,7 @@ class Gateway:
         return replace(order, max_output_tokens=output_tokens, temperature=request.temperature)
 
     def _decide(self, service: _Service, wanted: str, complexity: Complexity, tenant: Tenant) -> Decision:
-        standing = Standing(plan=tenant.plan, budget_used=self._meter.budget_used(tenant))
+        standing = TenantStanding(plan=tenant.plan, budget_used=self._meter.budget_used(tenant))
         return choose(
             wanted,
             complexity,
@@ -288,16 +296,16 @@ class Gateway:
 
     async def _embed_order(
         self, token: RoomToken, wanted: str, inputs: tuple[Message, ...], total_s: float, limits: TenantLimits
-    ) -> Order:
+    ) -> RoutedRequest:
         once_s = min(self.settings.embeddings.attempt_timeout_s, total_s)
         decision = seeing(self._embed_decision(wanted), self.catalogue, inputs, self._today())
-        return Order(
+        return RoutedRequest(
             payer=await self._payer(token, "embeddings", limits),
             decision=decision,
             messages=inputs,
             max_output_tokens=0,
             temperature=None,
-            timers=Timers(attempt_s=once_s, first_token_s=once_s, between_tokens_s=once_s, total_s=total_s),
+            timers=AttemptTimeouts(attempt_s=once_s, first_token_s=once_s, between_tokens_s=once_s, total_s=total_s),
         )
 
     def _embed_decision(self, wanted: str) -> Decision:
@@ -308,11 +316,11 @@ class Gateway:
     def _today(self) -> dt.date:
         return dt.datetime.fromtimestamp(self._clock(), dt.UTC).date()
 
-    async def _payer(self, token: RoomToken, service: Service, limits: TenantLimits) -> Payer:
+    async def _payer(self, token: RoomToken, service: Service, limits: TenantLimits) -> BillingContext:
         """Return who pays, once the tenant is known to be active and within its rate."""
         tenant = await self._active(token.tenant_id)
         limits.take(tenant, self._clock())
-        return Payer(tenant=tenant, room=token.name.room, service=service)
+        return BillingContext(tenant=tenant, room=token.name.room, service=service)
 
     async def _active(self, tenant_id: str, ended: bool = False) -> Tenant:
         tenant = await self._directory.tenant(tenant_id)
@@ -320,8 +328,8 @@ class Gateway:
             raise TenantSuspended(param="tenant_id")
         return tenant
 
-    def _beat(self, token: RoomToken, counters: Mapping[str, float]) -> RoomBeat:
-        return RoomBeat(
+    def _beat(self, token: RoomToken, counters: Mapping[str, float]) -> RoomHeartbeat:
+        return RoomHeartbeat(
             room=token.name.room,
             tenant_id=token.tenant_id,
             job_id=token.job_id,
@@ -340,7 +348,7 @@ class _Service:
     share: ShareControl
 
     @classmethod
-    def of(cls, name: Service, settings: ServiceSettings, dice: random.Random) -> _Service:
+    def of(cls, name: Service, settings: ServiceSettings, rng: random.Random) -> _Service:
         routes = ServiceRoutes(
             targets=settings.models_of(),
             threshold=settings.threshold,
@@ -348,7 +356,7 @@ class _Service:
             plan_tiers=settings.plan_tiers,
         )
         target = ShareTarget(service=name, share=settings.complex_share, threshold=settings.threshold)
-        return cls(name, routes, ShareControl(target, dice))
+        return cls(name, routes, ShareControl(target, rng))
 
 
 def _features(request: ChatRequest, turn: Message, messages: tuple[Message, ...]) -> TurnFeatures:
@@ -360,14 +368,16 @@ def _features(request: ChatRequest, turn: Message, messages: tuple[Message, ...]
     return TurnFeatures(text=turn.text, has_image=bool(turn.images), last_answer_failed=failed)
 
 
-def _order(payer: Payer, decision: Decision, messages: tuple[Message, ...], settings: ServiceSettings) -> Order:
-    return Order(
+def _order(
+    payer: BillingContext, decision: Decision, messages: tuple[Message, ...], settings: ServiceSettings
+) -> RoutedRequest:
+    return RoutedRequest(
         payer=payer,
         decision=decision,
         messages=messages,
         max_output_tokens=settings.max_output_tokens,
         temperature=None,
-        timers=Timers(
+        timers=AttemptTimeouts(
             attempt_s=settings.attempt_timeout_s,
             first_token_s=settings.first_token_timeout_s.of(decision.tier),
             between_tokens_s=settings.between_tokens_timeout_s,

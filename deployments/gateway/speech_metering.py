@@ -7,7 +7,7 @@ import uuid
 from collections.abc import Sequence
 
 from deployments.api.auth import RoomToken
-from deployments.api.schemas import SpeechUsage
+from deployments.api.schemas import SpeechUsageItem
 from deployments.providers.base import served_name
 from routing.catalogue import Catalogue, Model
 from routing.errors import BadInput, ConfigurationError
@@ -19,7 +19,7 @@ FUTURE_S = 86_400.0
 _EVENTS = uuid.UUID("5b0f4b0e-3c5d-5c0f-8a55-2b1f4c3f9a27")
 
 
-class SpeechBill:
+class SpeechMetering:
     """Prices what agents report. What they report is spent, so no budget is asked."""
 
     def __init__(self, catalogue: Catalogue, simulated: frozenset[str], grace_s: float) -> None:
@@ -27,13 +27,15 @@ class SpeechBill:
         self._simulated = simulated
         self._grace_s = grace_s
 
-    def entries(self, token: RoomToken, usage: Sequence[SpeechUsage], now_s: float) -> tuple[Intent | Settlement, ...]:
+    def entries(
+        self, token: RoomToken, usage: Sequence[SpeechUsageItem], now_s: float
+    ) -> tuple[Intent | Settlement, ...]:
         """Return an intent and its settlement for each event; raises BadInput naming the first wrong field of any."""
         return tuple(
             entry for index, one in enumerate(usage) for entry in self._pair(token, one, f"usage.{index}", now_s)
         )
 
-    def _pair(self, token: RoomToken, one: SpeechUsage, where: str, now_s: float) -> tuple[Intent, Settlement]:
+    def _pair(self, token: RoomToken, one: SpeechUsageItem, where: str, now_s: float) -> tuple[Intent, Settlement]:
         model, units = self._model(one, f"{where}.model"), _units(one, where)
         price = self._price(model, one, f"{where}.occurred_at", now_s)
         cost_nanousd, simulated = price.cost_nanousd(units), model.vendor in self._simulated
@@ -62,7 +64,7 @@ class SpeechBill:
         )
         return intent, settlement
 
-    def _model(self, one: SpeechUsage, where: str) -> Model:
+    def _model(self, one: SpeechUsageItem, where: str) -> Model:
         # A retired one too: it has answered, so it is owed.
         model = self._catalogue.models.get(one.model)
         if model is None or one.service not in model.services:
@@ -70,7 +72,7 @@ class SpeechBill:
             raise BadInput(f"{where}: is no {one.service} model of the catalogue. Known: {', '.join(known)}.", where)
         return model
 
-    def _price(self, model: Model, one: SpeechUsage, where: str, now_s: float) -> Price:
+    def _price(self, model: Model, one: SpeechUsageItem, where: str, now_s: float) -> Price:
         if one.occurred_at > now_s + FUTURE_S:
             raise BadInput(f"{where}: lies in the future.", where)
         try:
@@ -79,7 +81,7 @@ class SpeechBill:
             raise BadInput(f"{where}: {model.name} had no price on that day.", where) from None
 
 
-def _units(one: SpeechUsage, where: str) -> Usage:
+def _units(one: SpeechUsageItem, where: str) -> Usage:
     """Return what is charged: listening by the millisecond, speaking by the character, and nothing by both."""
     other = "characters" if one.service == "stt" else "audio_ms"
     if getattr(one, other):

@@ -10,19 +10,19 @@ from dataclasses import dataclass, field
 
 import structlog
 
-from deployments.gateway.metrics import NoSignals, Signals
+from deployments.gateway.metrics import GatewayMetrics, NoMetrics
 from routing.breaker import Breaker, Breakers, Permit
 from routing.catalogue import Model
 from routing.deadline import Deadline
 from routing.errors import ProviderOverloaded, ProviderTimeout, RayroomError
-from routing.latency import RecentTimes, TargetTimes
-from routing.retry import SHORTEST_ATTEMPT_S, Failed, RetrySettings, Step, next_step
+from routing.latency import RecentLatencies, TargetLatencies
+from routing.retry import SHORTEST_ATTEMPT_S, FailedAttempt, RetrySettings, RetryStep, next_step
 
 log = structlog.get_logger()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Turn:
+class Candidate:
     """One attempt about to be made: at which model, with what leave, for how long at most."""
 
     model: Model
@@ -34,7 +34,7 @@ class Turn:
 
 
 @dataclass(slots=True, kw_only=True)
-class Run:
+class FailoverState:
     """One request on its way: the targets still to try, and how its last attempt ended."""
 
     targets: deque[Model]
@@ -62,42 +62,42 @@ class Run:
         """Send the rest of the request elsewhere; its deadline, its attempts and its bill go on."""
         self.targets, self.error, self._model = deque(models), None, None
 
-    def begin(self, model: Model, permit: Permit, now_s: float) -> Turn:
+    def begin(self, model: Model, permit: Permit, now_s: float) -> Candidate:
         self.attempts += 1
         self._tries = self._tries + 1 if model is self._model else 1
         self._model = model
         timeout_s = min(self.attempt_timeout_s, self.deadline.remaining_s(now_s))
-        return Turn(model=model, permit=permit, number=self.attempts, tries=self._tries, timeout_s=timeout_s)
+        return Candidate(model=model, permit=permit, number=self.attempts, tries=self._tries, timeout_s=timeout_s)
 
-    def ended(self, turn: Turn) -> None:
+    def ended(self, turn: Candidate) -> None:
         """Stand where an attempt ended last: of two at once, what follows is decided by the later end."""
         self._model, self._tries = turn.model, turn.tries
 
 
-class Targets:
+class CandidateQueue:
     """What one replica knows of all its targets, and where it sends a request next."""
 
     def __init__(
         self,
         retries: RetrySettings,
         breakers: Breakers,
-        dice: random.Random,
+        rng: random.Random,
         clock: Callable[[], float],
-        signals: Signals | None = None,
+        signals: GatewayMetrics | None = None,
     ) -> None:
         self._retries = retries
         self._breakers = breakers
-        self._dice = dice
+        self._rng = rng
         self._clock = clock
-        self._signals = signals or NoSignals()
-        self._times = TargetTimes()
-        self._first_tokens = TargetTimes()
+        self._signals = signals or NoMetrics()
+        self._times = TargetLatencies()
+        self._first_tokens = TargetLatencies()
 
-    def run(self, models: Iterable[Model], attempt_timeout_s: float, total_timeout_s: float) -> Run:
+    def run(self, models: Iterable[Model], attempt_timeout_s: float, total_timeout_s: float) -> FailoverState:
         deadline = Deadline.after(total_timeout_s, self._clock())
-        return Run(targets=deque(models), deadline=deadline, attempt_timeout_s=attempt_timeout_s)
+        return FailoverState(targets=deque(models), deadline=deadline, attempt_timeout_s=attempt_timeout_s)
 
-    async def next(self, run: Run) -> Turn | None:
+    async def next(self, run: FailoverState) -> Candidate | None:
         """Return the next attempt, once the wait before it is over; None when the request is to end with its error."""
         again = False
         if run.error is not None:
@@ -109,7 +109,7 @@ class Targets:
                 await asyncio.sleep(step.wait_s)
         return self.try_now(run, again)
 
-    def try_now(self, run: Run, again: bool = False) -> Turn | None:
+    def try_now(self, run: FailoverState, again: bool = False) -> Candidate | None:
         """Return the first attempt that a breaker gives leave for, the present target first with `again`."""
         now_s = self._clock()
         if not run.deadline.allows(SHORTEST_ATTEMPT_S, now_s):
@@ -135,7 +135,7 @@ class Targets:
             )
         return None
 
-    def ended(self, turn: Turn, error: BaseException | None, took_s: float) -> None:
+    def ended(self, turn: Candidate, error: BaseException | None, took_s: float) -> None:
         """Learn how an attempt ended."""
         breaker, now_s = self._breaker(turn.model), self._clock()
         before = breaker.state(now_s)
@@ -146,13 +146,13 @@ class Targets:
             self._signals.breaker_turned(turn.model.name, after.value)
             log.warning("breaker turned", vendor=turn.model.vendor, model=turn.model.name, state=after.value)
 
-    def first_tokens(self, model: Model) -> RecentTimes:
+    def first_tokens(self, model: Model) -> RecentLatencies:
         return self._first_tokens.of(model.name)
 
-    def _follows(self, run: Run, error: RayroomError) -> Step:
+    def _follows(self, run: FailoverState, error: RayroomError) -> RetryStep:
         model = run.model
         usual_s = None if model is None else self._times.of(model.name).quantile(0.5)
-        failed = Failed(
+        failed = FailedAttempt(
             error=error,
             tries=run.tries,
             targets_left=len(run.targets),
@@ -160,7 +160,7 @@ class Targets:
             usual_s=usual_s,
             heard=run.heard,
         )
-        step = next_step(failed, self._retries, self._dice)
+        step = next_step(failed, self._retries, self._rng)
         log.warning("attempt failed", model=model and model.name, error=error.code, then=step.kind, reason=step.reason)
         return step
 

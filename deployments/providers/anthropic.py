@@ -11,13 +11,13 @@ from anthropic.types import Message as Said
 from anthropic.types import RawMessageStreamEvent
 
 from deployments.providers.base import served_name, system_text
-from deployments.providers.errors import Reply, retry_after_s
+from deployments.providers.errors import VendorResponse, retry_after_s
 from deployments.providers.http_session import LIMITS
 from deployments.providers.timeouts import CONNECT_TIMEOUT_S, answered, finished, streamed
 from deployments.providers.usage import from_anthropic
 from routing.catalogue import Model
 from routing.errors import ProviderRefused
-from routing.models import Answer, Ask, Delta, EmbedAsk, Embeddings, Finish, Message, Usage
+from routing.models import Answer, Delta, EmbeddingResult, EmbedRequest, Finish, Message, ModelRequest, Usage
 
 _FINISH: dict[str, Finish] = {
     "end_turn": "stop",
@@ -42,13 +42,13 @@ class AnthropicProvider:
             http_client=anthropic.DefaultAioHttpClient(limits=LIMITS, follow_redirects=False),
         )
 
-    async def answer(self, model: Model, ask: Ask) -> Answer:
+    async def answer(self, model: Model, ask: ModelRequest) -> Answer:
         return await answered(self._answer(model, ask), ask.timeout_s, _reply)
 
-    def stream(self, model: Model, ask: Ask) -> AsyncGenerator[Delta, None]:
+    def stream(self, model: Model, ask: ModelRequest) -> AsyncGenerator[Delta, None]:
         return streamed(self._deltas(model, ask), ask, _reply)
 
-    async def embed(self, model: Model, ask: EmbedAsk) -> Embeddings:
+    async def embed(self, model: Model, ask: EmbedRequest) -> EmbeddingResult:
         raise ProviderRefused(f"{model.name} makes no embeddings.", "model")
 
     def warm_up(self) -> None:
@@ -58,7 +58,7 @@ class AnthropicProvider:
     async def aclose(self) -> None:
         await self._client.close()
 
-    async def _answer(self, model: Model, ask: Ask) -> Answer:
+    async def _answer(self, model: Model, ask: ModelRequest) -> Answer:
         said: Said = await self._client.messages.create(**_request(model, ask))
         return Answer(
             text="".join(block.text for block in said.content if block.type == "text"),
@@ -67,7 +67,7 @@ class AnthropicProvider:
             usage=from_anthropic(said.usage),
         )
 
-    async def _deltas(self, model: Model, ask: Ask) -> AsyncGenerator[Delta, None]:
+    async def _deltas(self, model: Model, ask: ModelRequest) -> AsyncGenerator[Delta, None]:
         usage: Usage | None = None
         async with await self._client.messages.create(**_request(model, ask), stream=True) as events:
             async for event in events:
@@ -76,7 +76,7 @@ class AnthropicProvider:
                 yield delta
 
 
-def _request(model: Model, ask: Ask) -> dict[str, Any]:
+def _request(model: Model, ask: ModelRequest) -> dict[str, Any]:
     """Return the request. API version 2026-10-21 takes no temperature, so an ask's is dropped."""
     request: dict[str, Any] = {
         "model": model.vendor_name,
@@ -116,10 +116,10 @@ def _finish(reason: str | None) -> Finish | None:
     return _FINISH.get(reason, "stop") if reason else None
 
 
-def _reply(error: Exception) -> Reply | None:
+def _reply(error: Exception) -> VendorResponse | None:
     # An error inside a stream has status 200 and says its kind in `type`.
     if isinstance(error, anthropic.APIStatusError):
-        return Reply(
+        return VendorResponse(
             status=error.status_code,
             codes=(error.error_code, error.type),
             retry_after_s=retry_after_s(error.response.headers),

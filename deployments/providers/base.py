@@ -9,7 +9,7 @@ from typing import Protocol
 from deployments.common.settings import SimulationSettings, VendorSettings
 from routing.catalogue import Model
 from routing.errors import ConfigurationError
-from routing.models import Answer, Ask, Delta, EmbedAsk, Embeddings
+from routing.models import Answer, Delta, EmbeddingResult, EmbedRequest, ModelRequest
 from routing.vendor_keys import read_key
 
 THINKING_TOKENS = 1_024
@@ -20,12 +20,12 @@ SPEECH = ("deepgram", "elevenlabs")
 class Provider(Protocol):
     """One vendor. Every method makes one attempt, within the ask's time, and raises ProviderError."""
 
-    async def answer(self, model: Model, ask: Ask) -> Answer: ...
+    async def answer(self, model: Model, ask: ModelRequest) -> Answer: ...
 
-    def stream(self, model: Model, ask: Ask) -> AsyncGenerator[Delta, None]:
+    def stream(self, model: Model, ask: ModelRequest) -> AsyncGenerator[Delta, None]:
         """Yield the answer as it comes; the last delta carries `finish`, and `usage` where the vendor told."""
 
-    async def embed(self, model: Model, ask: EmbedAsk) -> Embeddings: ...
+    async def embed(self, model: Model, ask: EmbedRequest) -> EmbeddingResult: ...
 
     def warm_up(self) -> None:
         """Pay now, on the loop the requests will run on, for what the first of them would else wait for."""
@@ -73,12 +73,12 @@ def served_name(model: Model, simulated: bool) -> str:
     return f"simulated/{model.name}" if simulated else model.name
 
 
-def system_text(ask: Ask) -> str:
+def system_text(ask: ModelRequest) -> str:
     """Return what an ask's system messages say, for the vendors that take it beside the conversation."""
     return "\n\n".join(message.text for message in ask.messages if message.role == "system" and message.text)
 
 
-def thinks(ask: Ask) -> bool:
+def thinks(ask: ModelRequest) -> bool:
     """Tell whether an ask leaves room to think: thinking counts against the limit, and eats a short answer whole."""
     return ask.max_output_tokens >= THINKING_TOKENS
 

@@ -7,10 +7,10 @@ from collections.abc import Sequence
 
 from routing.catalogue import Model
 from routing.errors import ProviderError
-from routing.models import Embeddings
+from routing.models import EmbeddingResult
 
 
-def check_vectors(model: Model, embeddings: Embeddings, wanted: int) -> None:
+def check_vectors(model: Model, embeddings: EmbeddingResult, wanted: int) -> None:
     """Raise ProviderError unless there are `wanted` vectors of the model's size, of finite numbers and not all zero.
 
     A wrong one would be found nowhere or everywhere, and its tenant would never know why.

@@ -85,7 +85,7 @@ _UNREADABLE = (ValueError, LookupError, AttributeError, TypeError)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Reply:
+class VendorResponse:
     """What a vendor said when it did not answer: no prose, for that may repeat the prompt."""
 
     status: int | None
@@ -94,7 +94,7 @@ class Reply:
     retry_after_s: float | None = None
 
 
-def to_ours(error: Exception, phase: Phase, reply_of: Callable[[Exception], Reply | None]) -> ProviderError:
+def to_ours(error: Exception, phase: Phase, reply_of: Callable[[Exception], VendorResponse | None]) -> ProviderError:
     """Return any error of an attempt as ours; `reply_of` finds what the vendor said in an error of its SDK."""
     if isinstance(error, ProviderError):
         return error
@@ -104,7 +104,7 @@ def to_ours(error: Exception, phase: Phase, reply_of: Callable[[Exception], Repl
     return _from_transport(error, phase)
 
 
-def from_reply(reply: Reply, phase: Phase) -> ProviderError:
+def from_reply(reply: VendorResponse, phase: Phase) -> ProviderError:
     """Return what a vendor said as our error."""
     codes = [code for code in map(_clean, reply.codes) if code]
     if reply.status is not None and 200 <= reply.status < 300 and not codes:

@@ -9,13 +9,13 @@ from google import genai
 from google.genai import errors, types
 
 from deployments.providers.base import served_name, system_text, thinks
-from deployments.providers.errors import Reply, retry_after_s
+from deployments.providers.errors import VendorResponse, retry_after_s
 from deployments.providers.http_session import Responses, Session
 from deployments.providers.timeouts import answered, finished, streamed
 from deployments.providers.usage import from_gemini
 from routing.catalogue import Model
 from routing.errors import ProviderRefused
-from routing.models import Answer, Ask, Delta, EmbedAsk, Embeddings, Finish, Message
+from routing.models import Answer, Delta, EmbeddingResult, EmbedRequest, Finish, Message, ModelRequest
 
 # A reason that is not here is one of the many that say the vendor's filters stopped the answer.
 _FINISH: dict[str, Finish | None] = {
@@ -43,13 +43,13 @@ class GeminiProvider:
         self._session = Session()
         self._made: genai.Client | None = None
 
-    async def answer(self, model: Model, ask: Ask) -> Answer:
+    async def answer(self, model: Model, ask: ModelRequest) -> Answer:
         return await answered(self._answer(model, ask), ask.timeout_s, _reply)
 
-    def stream(self, model: Model, ask: Ask) -> AsyncGenerator[Delta, None]:
+    def stream(self, model: Model, ask: ModelRequest) -> AsyncGenerator[Delta, None]:
         return streamed(self._deltas(model, ask), ask, _reply)
 
-    async def embed(self, model: Model, ask: EmbedAsk) -> Embeddings:
+    async def embed(self, model: Model, ask: EmbedRequest) -> EmbeddingResult:
         raise ProviderRefused(f"{model.name} makes no embeddings.", "model")
 
     def warm_up(self) -> None:
@@ -72,14 +72,14 @@ class GeminiProvider:
             self._made = genai.Client(api_key=self._api_key, vertexai=False, http_options=options)
         return self._made
 
-    async def _answer(self, model: Model, ask: Ask) -> Answer:
+    async def _answer(self, model: Model, ask: ModelRequest) -> Answer:
         response = await self._client().aio.models.generate_content(**_request(model, ask))
         delta = _delta(response)
         return Answer(
             text=delta.text, model=served_name(model, False), finish=finished(delta.finish), usage=delta.usage
         )
 
-    async def _deltas(self, model: Model, ask: Ask) -> AsyncGenerator[Delta, None]:
+    async def _deltas(self, model: Model, ask: ModelRequest) -> AsyncGenerator[Delta, None]:
         opened = Responses()
         opened.watch()
         try:
@@ -89,7 +89,7 @@ class GeminiProvider:
             opened.close()
 
 
-def _request(model: Model, ask: Ask) -> dict[str, Any]:
+def _request(model: Model, ask: ModelRequest) -> dict[str, Any]:
     contents = [
         types.Content(role=_ROLES[message.role], parts=list(_parts(message)))
         for message in ask.messages
@@ -106,7 +106,7 @@ def _parts(message: Message) -> Iterator[types.Part]:
         yield types.Part.from_text(text=message.text)
 
 
-def _config(model: Model, ask: Ask) -> types.GenerateContentConfig:
+def _config(model: Model, ask: ModelRequest) -> types.GenerateContentConfig:
     stops_thinking = model.vendor_name.startswith(_THINKING) and not thinks(ask)
     return types.GenerateContentConfig(
         system_instruction=system_text(ask) or None,
@@ -136,13 +136,13 @@ def _finish(reason: types.FinishReason | None) -> Finish | None:
     return _FINISH.get(reason.value, "refusal") if reason else None
 
 
-def _reply(error: Exception) -> Reply | None:
+def _reply(error: Exception) -> VendorResponse | None:
     if not isinstance(error, errors.APIError):
         return None
     details = list(_details(error))
     waits = [_delay_s(row.get("retryDelay")) for row in details]
     headers = getattr(error.response, "headers", None) or {}
-    return Reply(
+    return VendorResponse(
         status=error.code,
         codes=(*_reasons(details), error.status),
         retry_after_s=retry_after_s(headers, *waits),

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 import aiohttp
 import httpx2
 
-from deployments.providers.errors import Reply, from_reply
+from deployments.providers.errors import VendorResponse, from_reply
 from deployments.providers.timeouts import CONNECT_TIMEOUT_S, KEPT_S
 
 if TYPE_CHECKING:
@@ -78,7 +78,7 @@ async def _note(session: aiohttp.ClientSession, context: object, ended: aiohttp.
 async def _stay(session: object, context: object, redirected: aiohttp.TraceRequestRedirectParams) -> None:
     # aiohttp would follow, and of the headers leave out `authorization` alone: Google's key is in another.
     redirected.response.close()
-    raise from_reply(Reply(status=redirected.response.status), "first_token")
+    raise from_reply(VendorResponse(status=redirected.response.status), "first_token")
 
 
 class Session:

@@ -8,12 +8,12 @@ from contextlib import aclosing
 from typing import Any, Protocol
 
 from deployments.providers.base import served_name, thinks
-from deployments.providers.errors import Reply
+from deployments.providers.errors import VendorResponse
 from deployments.providers.timeouts import answered, finished, streamed
 from deployments.providers.usage import from_openai
 from routing.catalogue import Model
 from routing.errors import ProviderRefused, ProviderTruncated
-from routing.models import Answer, Ask, Delta, EmbedAsk, Embeddings, Finish, Message
+from routing.models import Answer, Delta, EmbeddingResult, EmbedRequest, Finish, Message, ModelRequest
 
 CHAT = "/chat/completions"
 _JSON = dict[str, Any]
@@ -36,7 +36,7 @@ class OpenAITransport(Protocol):
     def events(self, path: str, request: _JSON, timeout_s: float) -> AsyncGenerator[list[_JSON], None]:
         """Yield a stream's events, those that came together in one list."""
 
-    def reply(self, error: Exception) -> Reply | None:
+    def reply(self, error: Exception) -> VendorResponse | None:
         """Return what a server said in an error, or None where no server said anything."""
 
     def warm_up(self) -> None: ...
@@ -51,13 +51,13 @@ class OpenAIProvider:
         self._output_limit_field = output_limit_field
         self._transport = transport
 
-    async def answer(self, model: Model, ask: Ask) -> Answer:
+    async def answer(self, model: Model, ask: ModelRequest) -> Answer:
         return await answered(self._answer(model, ask), ask.timeout_s, self._transport.reply)
 
-    def stream(self, model: Model, ask: Ask) -> AsyncGenerator[Delta, None]:
+    def stream(self, model: Model, ask: ModelRequest) -> AsyncGenerator[Delta, None]:
         return streamed(self._deltas(model, ask), ask, self._transport.reply)
 
-    async def embed(self, model: Model, ask: EmbedAsk) -> Embeddings:
+    async def embed(self, model: Model, ask: EmbedRequest) -> EmbeddingResult:
         if any(message.images for message in ask.inputs):
             raise ProviderRefused(f"{model.name} embeds text only.", "input")
         return await answered(self._embed(model, ask), ask.timeout_s, self._transport.reply)
@@ -68,7 +68,7 @@ class OpenAIProvider:
     async def aclose(self) -> None:
         await self._transport.aclose()
 
-    async def _answer(self, model: Model, ask: Ask) -> Answer:
+    async def _answer(self, model: Model, ask: ModelRequest) -> Answer:
         completion = await self._transport.post(CHAT, self._request(model, ask), ask.timeout_s)
         choice = completion["choices"][0]
         message = choice["message"]
@@ -80,7 +80,7 @@ class OpenAIProvider:
             usage=from_openai(completion.get("usage")),
         )
 
-    async def _deltas(self, model: Model, ask: Ask) -> AsyncGenerator[Delta, None]:
+    async def _deltas(self, model: Model, ask: ModelRequest) -> AsyncGenerator[Delta, None]:
         request = self._request(model, ask) | {"stream": True, "stream_options": {"include_usage": True}}
         refused = False
         async with aclosing(self._transport.events(CHAT, request, ask.timeout_s)) as groups:
@@ -95,7 +95,7 @@ class OpenAIProvider:
                     usage=from_openai(usage),
                 )
 
-    async def _embed(self, model: Model, ask: EmbedAsk) -> Embeddings:
+    async def _embed(self, model: Model, ask: EmbedRequest) -> EmbeddingResult:
         texts = [message.text for message in ask.inputs]
         request = {"model": model.vendor_name, "input": texts, "encoding_format": "float"}
         result = await self._transport.post("/embeddings", request, ask.timeout_s)
@@ -103,9 +103,9 @@ class OpenAIProvider:
         if len(rows) != len(texts):
             raise ProviderTruncated(phase="parse")
         vectors = tuple(tuple(row["embedding"]) for row in rows)
-        return Embeddings(vectors=vectors, model=served_name(model, False), usage=from_openai(result.get("usage")))
+        return EmbeddingResult(vectors=vectors, model=served_name(model, False), usage=from_openai(result.get("usage")))
 
-    def _request(self, model: Model, ask: Ask) -> dict[str, Any]:
+    def _request(self, model: Model, ask: ModelRequest) -> dict[str, Any]:
         return {
             "model": model.vendor_name,
             "messages": [{"role": message.role, "content": _content(message)} for message in ask.messages],
@@ -114,7 +114,7 @@ class OpenAIProvider:
         }
 
 
-def _sampling(model: Model, ask: Ask) -> dict[str, Any]:
+def _sampling(model: Model, ask: ModelRequest) -> dict[str, Any]:
     """Return a temperature where the model takes one: a model that thinks does not."""
     reasons = model.vendor_name.startswith(_REASONING)
     temperature = {} if ask.temperature is None else {"temperature": ask.temperature}

@@ -9,7 +9,7 @@ from typing import Any
 
 import aiohttp
 
-from deployments.providers.errors import Reply, retry_after_s
+from deployments.providers.errors import VendorResponse, retry_after_s
 from deployments.providers.http_session import Session
 
 MAX_EVENT_BYTES = 8 * 1024 * 1024
@@ -22,7 +22,7 @@ _NO_TIMER = aiohttp.ClientTimeout(total=None)
 class Refused(Exception):
     """The server answered with an error: in place of an answer, or inside a stream that had begun."""
 
-    def __init__(self, reply: Reply) -> None:
+    def __init__(self, reply: VendorResponse) -> None:
         super().__init__()
         self.reply = reply
 
@@ -70,7 +70,7 @@ class OpenAIWire:
                     if refusal is not None:
                         raise refusal
 
-    def reply(self, error: Exception) -> Reply | None:
+    def reply(self, error: Exception) -> VendorResponse | None:
         return error.reply if isinstance(error, Refused) else None
 
     def warm_up(self) -> None:
@@ -111,7 +111,7 @@ def _object(body: bytes) -> _JSON:
     return value
 
 
-def _reply(response: aiohttp.ClientResponse, body: bytes) -> Reply:
+def _reply(response: aiohttp.ClientResponse, body: bytes) -> VendorResponse:
     try:
         error = _object(body).get("error")
     except ValueError:
@@ -119,6 +119,6 @@ def _reply(response: aiohttp.ClientResponse, body: bytes) -> Reply:
     return _told(response.status, error, retry_after_s(response.headers))
 
 
-def _told(status: int | None, error: Any, after_s: float | None = None) -> Reply:
+def _told(status: int | None, error: Any, after_s: float | None = None) -> VendorResponse:
     error = error if isinstance(error, dict) else {}
-    return Reply(status=status, codes=(error.get("code"), error.get("type")), retry_after_s=after_s)
+    return VendorResponse(status=status, codes=(error.get("code"), error.get("type")), retry_after_s=after_s)

@@ -7,7 +7,7 @@ from typing import Any
 
 import openai
 
-from deployments.providers.errors import Reply, retry_after_s
+from deployments.providers.errors import VendorResponse, retry_after_s
 from deployments.providers.http_session import LIMITS
 from deployments.providers.timeouts import CONNECT_TIMEOUT_S
 
@@ -46,16 +46,16 @@ class OpenAISdk:
             async for chunk in chunks:
                 yield [chunk]
 
-    def reply(self, error: Exception) -> Reply | None:
+    def reply(self, error: Exception) -> VendorResponse | None:
         if isinstance(error, openai.APIStatusError):
-            return Reply(
+            return VendorResponse(
                 status=error.status_code,
                 codes=(error.code, error.type),
                 retry_after_s=retry_after_s(error.response.headers),
             )
         if isinstance(error, openai.APIError) and not isinstance(error, openai.APIConnectionError):
             # An error that came inside a stream, after HTTP 200.
-            return Reply(status=None, codes=(error.code, error.type))
+            return VendorResponse(status=None, codes=(error.code, error.type))
         return None
 
     def warm_up(self) -> None:

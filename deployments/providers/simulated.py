@@ -23,7 +23,7 @@ from deployments.providers.base import served_name
 from routing.catalogue import Model, text_tokens
 from routing.deadline import Deadline
 from routing.errors import BadInput, ProviderOverloaded, ProviderTimeout
-from routing.models import Answer, Ask, Delta, EmbedAsk, Embeddings, Finish, Message, Usage
+from routing.models import Answer, Delta, EmbeddingResult, EmbedRequest, Finish, Message, ModelRequest, Usage
 
 TAIL_SIGMA = 0.35
 ANSWER_TOKENS = (20, 60)
@@ -52,17 +52,17 @@ class Profile(BaseModel):
         """Return the profile with what a change names."""
         return self if change is None else self.model_copy(update=change.model_dump(exclude_none=True))
 
-    def first_token_s(self, dice: random.Random) -> float:
+    def first_token_s(self, rng: random.Random) -> float:
         """Draw a time to first token."""
-        if dice.random() < self.tail_share:
-            return dice.lognormvariate(math.log(self.tail_median_ms), TAIL_SIGMA) / 1_000
-        return dice.lognormvariate(math.log(self.first_token_ms), self.sigma) / 1_000
+        if rng.random() < self.tail_share:
+            return rng.lognormvariate(math.log(self.tail_median_ms), TAIL_SIGMA) / 1_000
+        return rng.lognormvariate(math.log(self.first_token_ms), self.sigma) / 1_000
 
-    def first_tokens_s(self, dice: np.random.Generator, count: int) -> NDArray[np.float64]:
+    def first_tokens_s(self, rng: np.random.Generator, count: int) -> NDArray[np.float64]:
         """Draw so many times to first token at once, distributed as `first_token_s` draws them."""
-        chances = dice.standard_normal(count)
+        chances = rng.standard_normal(count)
         times_ms = self.first_token_ms * np.exp(self.sigma * chances)
-        late = np.flatnonzero(dice.random(count) < self.tail_share)
+        late = np.flatnonzero(rng.random(count) < self.tail_share)
         times_ms[late] = self.tail_median_ms * np.exp(TAIL_SIGMA * chances[late])
         return np.asarray(times_ms / 1_000)
 
@@ -84,15 +84,15 @@ class SimulatedProvider:
 
     def __init__(self, settings: SimulationSettings, sleep: Sleep = asyncio.sleep) -> None:
         self._settings = settings
-        self._dice = random.Random(settings.seed)
+        self._rng = random.Random(settings.seed)
         self._sleep = sleep
         self._profiles: dict[str, Profile] = {}
 
-    async def answer(self, model: Model, ask: Ask) -> Answer:
+    async def answer(self, model: Model, ask: ModelRequest) -> Answer:
         """Answer as `stream` does, in one nap: a timer for each word would cost more than the rest of a request."""
         profile, deadline = self._profile(model), Deadline.after(ask.timeout_s, time.monotonic())
         said, finish = self._said(model, ask)
-        await self._pause(profile.first_token_s(self._dice), deadline)
+        await self._pause(profile.first_token_s(self._rng), deadline)
         self._fail_sometimes(model)
         await self._pause(len(said) / profile.tokens_per_s, deadline)
         return Answer(
@@ -103,24 +103,24 @@ class SimulatedProvider:
             simulated=True,
         )
 
-    async def stream(self, model: Model, ask: Ask) -> AsyncGenerator[Delta, None]:
+    async def stream(self, model: Model, ask: ModelRequest) -> AsyncGenerator[Delta, None]:
         profile, deadline = self._profile(model), Deadline.after(ask.timeout_s, time.monotonic())
         said, finish = self._said(model, ask)
-        await self._pause(profile.first_token_s(self._dice), deadline)
+        await self._pause(profile.first_token_s(self._rng), deadline)
         self._fail_sometimes(model)
         for word in said:
             yield Delta(text=word + " ")
             await self._pause(1 / profile.tokens_per_s, deadline)
         yield Delta(finish=finish, usage=_usage(model, ask.messages, output_tokens=len(said)))
 
-    async def embed(self, model: Model, ask: EmbedAsk) -> Embeddings:
+    async def embed(self, model: Model, ask: EmbedRequest) -> EmbeddingResult:
         deadline = Deadline.after(ask.timeout_s, time.monotonic())
-        await self._pause(self._profile(model).first_token_s(self._dice), deadline)
+        await self._pause(self._profile(model).first_token_s(self._rng), deadline)
         self._fail_sometimes(model)
         vectors = tuple(_vector(message, model.dimensions or 256) for message in ask.inputs)
         px = sum(_pixels(image) for message in ask.inputs for image in message.images)
         usage = Usage(input_tokens=text_tokens(ask.inputs), image_px=px)
-        return Embeddings(vectors=vectors, model=served_name(model, True), usage=usage, simulated=True)
+        return EmbeddingResult(vectors=vectors, model=served_name(model, True), usage=usage, simulated=True)
 
     def _profile(self, model: Model) -> Profile:
         if model.name not in self._profiles:
@@ -141,21 +141,21 @@ class SimulatedProvider:
         except TimeoutError:
             raise ProviderTimeout() from None
 
-    def _said(self, model: Model, ask: Ask) -> tuple[list[str], Finish]:
+    def _said(self, model: Model, ask: ModelRequest) -> tuple[list[str], Finish]:
         """Return what an ask is answered, and whether that is all of it."""
         words = [*f"[simulated {model.name}]".split(), *self._words(ask)]
         said = words[: ask.max_output_tokens]
         return said, "stop" if len(said) == len(words) else "length"
 
-    def _words(self, ask: Ask) -> list[str]:
+    def _words(self, ask: ModelRequest) -> list[str]:
         """Return an answer's words: the same ask gets the same words under the same seed."""
         content = "\n".join(message.text for message in ask.messages).encode()
         images = b"".join(image for message in ask.messages for image in message.images)
-        dice = random.Random(hashlib.blake2b(content + images, digest_size=8, key=b"%d" % self._settings.seed).digest())
-        return dice.choices(_WORDS, k=dice.randint(*ANSWER_TOKENS))
+        rng = random.Random(hashlib.blake2b(content + images, digest_size=8, key=b"%d" % self._settings.seed).digest())
+        return rng.choices(_WORDS, k=rng.randint(*ANSWER_TOKENS))
 
     def _fail_sometimes(self, model: Model) -> None:
-        if self._dice.random() < self._settings.failures.get(model.name, 0.0):
+        if self._rng.random() < self._settings.failures.get(model.name, 0.0):
             raise ProviderOverloaded(
                 f"The simulated {model.name} is overloaded, as its configured share of failures asks."
             )

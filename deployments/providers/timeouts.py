@@ -8,10 +8,10 @@ from collections.abc import AsyncGenerator, Awaitable, Callable
 from contextlib import aclosing
 from typing import TypeVar
 
-from deployments.providers.errors import Phase, Reply, to_ours
+from deployments.providers.errors import Phase, VendorResponse, to_ours
 from routing.deadline import Deadline
 from routing.errors import ProviderTruncated
-from routing.models import Ask, Delta, Finish
+from routing.models import Delta, Finish, ModelRequest
 
 CONNECT_TIMEOUT_S = 3.0
 KEPT_S = 45.0
@@ -19,7 +19,7 @@ KEPT_S = 45.0
 anew costs two or three ways to the vendor. Load balancers close idle ones after 60 s or later."""
 
 T = TypeVar("T")
-ReplyOf = Callable[[Exception], Reply | None]
+ReplyOf = Callable[[Exception], VendorResponse | None]
 
 
 async def answered(call: Awaitable[T], timeout_s: float, reply_of: ReplyOf) -> T:
@@ -32,7 +32,10 @@ async def answered(call: Awaitable[T], timeout_s: float, reply_of: ReplyOf) -> T
 
 
 async def streamed(
-    deltas: AsyncGenerator[Delta, None], ask: Ask, reply_of: ReplyOf, clock: Callable[[], float] = time.monotonic
+    deltas: AsyncGenerator[Delta, None],
+    ask: ModelRequest,
+    reply_of: ReplyOf,
+    clock: Callable[[], float] = time.monotonic,
 ) -> AsyncGenerator[Delta, None]:
     """Yield a vendor's `deltas` and, last, one with `finish` and the usage it told last; raises ProviderError.
 
@@ -72,7 +75,7 @@ def finished(finish: Finish | None) -> Finish:
 class _Watch:
     """Which timer of an attempt runs, and how long it still has."""
 
-    def __init__(self, ask: Ask, now_s: float) -> None:
+    def __init__(self, ask: ModelRequest, now_s: float) -> None:
         self.phase: Phase = "first_token"
         self._total = Deadline.after(ask.timeout_s, now_s)
         self._first = Deadline.after(ask.first_token_timeout_s or ask.timeout_s, now_s)

@@ -11,13 +11,13 @@ import voyageai
 from voyageai.api_resources import Embedding, MultimodalEmbedding
 
 from deployments.providers.base import served_name
-from deployments.providers.errors import Reply, from_reply, retry_after_s
+from deployments.providers.errors import VendorResponse, from_reply, retry_after_s
 from deployments.providers.http_session import Session
 from deployments.providers.timeouts import CONNECT_TIMEOUT_S, answered
 from deployments.providers.usage import from_voyage
 from routing.catalogue import Model
 from routing.errors import ProviderRefused, ProviderTruncated
-from routing.models import Answer, Ask, Delta, EmbedAsk, Embeddings, Message
+from routing.models import Answer, Delta, EmbeddingResult, EmbedRequest, Message, ModelRequest
 
 # The SDK costs 0.5 ms of CPU a call more than a bare request would (2 shared cores, 2026-11-25): little beside the
 # vendor's own tenth of a second. Its resources have no types.
@@ -33,14 +33,14 @@ class VoyageProvider:
         self._account = {"api_key": api_key, "base_url": base_url and base_url.rstrip("/")}
         self._session = Session(_check)
 
-    async def answer(self, model: Model, ask: Ask) -> Answer:
+    async def answer(self, model: Model, ask: ModelRequest) -> Answer:
         raise ProviderRefused(f"{model.name} makes embeddings only.", "model")
 
-    async def stream(self, model: Model, ask: Ask) -> AsyncGenerator[Delta, None]:
+    async def stream(self, model: Model, ask: ModelRequest) -> AsyncGenerator[Delta, None]:
         raise ProviderRefused(f"{model.name} makes embeddings only.", "model")
         yield
 
-    async def embed(self, model: Model, ask: EmbedAsk) -> Embeddings:
+    async def embed(self, model: Model, ask: EmbedRequest) -> EmbeddingResult:
         if not _sees(model) and any(message.images for message in ask.inputs):
             raise ProviderRefused(f"{model.name} embeds text only.", "input")
         return await answered(self._embed(model, ask), ask.timeout_s, _reply)
@@ -51,7 +51,7 @@ class VoyageProvider:
     async def aclose(self) -> None:
         await self._session.aclose()
 
-    async def _embed(self, model: Model, ask: EmbedAsk) -> Embeddings:
+    async def _embed(self, model: Model, ask: EmbedRequest) -> EmbeddingResult:
         # Without a session here the SDK would open one, and with it a connection, for each call.
         token = voyageai.aiosession.set(self._session.get())
         try:
@@ -63,9 +63,9 @@ class VoyageProvider:
             raise ProviderTruncated(phase="parse")
         vectors = tuple(tuple(row.embedding) for row in rows)
         usage = from_voyage(getattr(result, "usage", None))
-        return Embeddings(vectors=vectors, model=served_name(model, False), usage=usage)
+        return EmbeddingResult(vectors=vectors, model=served_name(model, False), usage=usage)
 
-    async def _asked(self, model: Model, ask: EmbedAsk) -> Any:
+    async def _asked(self, model: Model, ask: EmbedRequest) -> Any:
         # The SDK's client refuses vectors that come without their usage; they are paid for all the same.
         request = self._account | {"model": model.vendor_name, "request_timeout": (CONNECT_TIMEOUT_S, ask.timeout_s)}
         if not _sees(model):
@@ -78,7 +78,9 @@ async def _check(response: aiohttp.ClientResponse) -> None:
     # Of the 5xx the SDK knows four, and takes an error with any other for an answer.
     if response.status >= 500:
         response.release()
-        raise from_reply(Reply(status=response.status, retry_after_s=retry_after_s(response.headers)), "first_token")
+        raise from_reply(
+            VendorResponse(status=response.status, retry_after_s=retry_after_s(response.headers)), "first_token"
+        )
 
 
 def _sees(model: Model) -> bool:
@@ -95,8 +97,8 @@ def _content(message: Message) -> list[dict[str, str]]:
     return [*text, *images]
 
 
-def _reply(error: Exception) -> Reply | None:
+def _reply(error: Exception) -> VendorResponse | None:
     status = getattr(error, "http_status", None)
     if not isinstance(error, voyageai.error.VoyageError) or status is None or status < 400:
         return None
-    return Reply(status=status, codes=(error.code,), retry_after_s=retry_after_s(error.headers))
+    return VendorResponse(status=status, codes=(error.code,), retry_after_s=retry_after_s(error.headers))

@@ -12,7 +12,7 @@ COMES_WITHIN_S = 3.0
 """How long the first words wait for the first subscriber: who has just joined has not subscribed yet."""
 
 
-class Audience:
+class VoiceSubscribers:
     """Those who hear one session's track. What is said to nobody would wait for somebody, and be paid for."""
 
     def __init__(self, io: RoomIO, room: rtc.Room, clock: Callable[[], float]) -> None:

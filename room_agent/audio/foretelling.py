@@ -10,7 +10,7 @@ MOST_TOLD = 3
 """Of one utterance: every search is paid for."""
 
 
-class Foretelling:
+class StablePartial:
     """One utterance's texts as they come; `forget` begins the next."""
 
     def __init__(self) -> None:

@@ -9,16 +9,16 @@ from livekit import rtc
 
 from room_agent.audio.pcm import RATE_HZ, SILENCE
 from room_agent.audio.utterance import HearingCounters
-from room_agent.audio.vad import Detector
+from room_agent.audio.vad import SpeechDetector
 
 MOST_BEHIND_S = 2.0
 STILL_S = 0.5
 
 
-class Inlet:
+class AudioBuffer:
     """From a microphone's first frame to its last."""
 
-    def __init__(self, detector: Detector, counters: HearingCounters) -> None:
+    def __init__(self, detector: SpeechDetector, counters: HearingCounters) -> None:
         self._detector = detector
         self._counters = counters
         self._given = 0

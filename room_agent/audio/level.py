@@ -18,7 +18,7 @@ _FADES = 0.998
 _RISES, _RISES_BY = 1.01, 0.5
 
 
-class Level:
+class SignalLevel:
     """One microphone's, in blocks of 8 ms. The thresholds were found on 60 voices under noise of up to -40 dBFS."""
 
     def __init__(self) -> None:

@@ -9,12 +9,12 @@ from typing import Any
 from livekit import rtc
 from livekit.agents.vad import VADEvent, VADEventType
 
-from room_agent.audio.inlet import Inlet
+from room_agent.audio.inlet import AudioBuffer
 from room_agent.audio.pcm import newest
-from room_agent.audio.stt_stream import Ear, Service, Services
-from room_agent.audio.transcripts import Telling
-from room_agent.audio.utterance import HearingCounters, Listener
-from room_agent.audio.vad import Detector
+from room_agent.audio.stt_stream import Service, SttServices, SttStream
+from room_agent.audio.transcripts import TranscriptReporter
+from room_agent.audio.utterance import HearingCounters, TranscriptListener
+from room_agent.audio.vad import SpeechDetector
 from room_agent.core.tasks import say_why_it_ended
 
 UNFINISHED_S = 0.5
@@ -37,16 +37,16 @@ LONGEST_S = 60.0
 """A sound without a pause for longer is music or noise; it is heard again once it has paused."""
 
 
-class Microphone:
+class MicrophoneStream:
     """One microphone's sound, from its first frame to its last."""
 
     def __init__(
         self,
         identity: str,
         track: str,
-        services: Services,
-        detector: Detector,
-        listener: Listener,
+        services: SttServices,
+        detector: SpeechDetector,
+        listener: TranscriptListener,
         counters: HearingCounters,
         clock: Callable[[], float],
     ) -> None:
@@ -56,16 +56,16 @@ class Microphone:
         self._listener = listener
         self._counters = counters
         self._clock = clock
-        self._ear: Ear | None = None
+        self._ear: SttStream | None = None
         self._sound: list[rtc.AudioFrame] = []
         self._sound_s = 0.0
         self._attempts = 0
-        self._inlet = Inlet(detector, counters)
+        self._inlet = AudioBuffer(detector, counters)
         self._sent = 0
         """Up to which of the detector's samples the ears were given them."""
         self._open = False
         self._half = ""
-        self._telling = Telling(identity, track, listener, counters, clock)
+        self._telling = TranscriptReporter(identity, track, listener, counters, clock)
         self._voice_ended_s = 0.0
         self._ending: asyncio.Task[None] | None = None
         self._tasks: set[asyncio.Task[None]] = set()
@@ -178,7 +178,7 @@ class Microphone:
 
     async def _told(self) -> str:
         """Return the utterance's text once it is whole, or all there is of it when its time is over."""
-        asked: Ear | None = None
+        asked: SttStream | None = None
         end_s = 0.0
         while (ear := self._ear) is not None and not ear.caught_up:
             if ear.broken:
@@ -201,7 +201,7 @@ class Microphone:
                 ear.give_up()
         return self._text()
 
-    def _gives_up(self, ear: Ear) -> bool:
+    def _gives_up(self, ear: SttStream) -> bool:
         """Tell whether another service is to hear it all, for this one is silent; the last one's half is kept."""
         if not ear.silent or not (ear.answers or self._sound_s >= LEAST_ANSWERED_S):
             return False
@@ -234,12 +234,12 @@ class Microphone:
         """Have nothing more of the utterance to say again."""
         self._sound, self._sound_s, self._attempts, self._half = [], 0.0, 0, ""
 
-    def _listen(self, service: Service, late: bool = False) -> Ear:
-        ear = Ear(service, late)
+    def _listen(self, service: Service, late: bool = False) -> SttStream:
+        ear = SttStream(service, late)
         self._own(self._mend(ear))
         return ear
 
-    async def _mend(self, ear: Ear) -> None:
+    async def _mend(self, ear: SttStream) -> None:
         """Wait until an ear breaks, and say what it was told to the next one."""
         await ear.until_broken()
         if ear is not self._ear:
@@ -274,6 +274,6 @@ class Microphone:
         return task
 
 
-def _patience_s(ear: Ear) -> float:
+def _patience_s(ear: SttStream) -> float:
     """Return how long a service may say nothing; who is told all at once has more to tell of."""
     return 2 * UNTOLD_TIMEOUT_S if ear.late else UNTOLD_TIMEOUT_S

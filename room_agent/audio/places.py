@@ -9,7 +9,7 @@ from typing import TypeVar
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Microphone:
+class PublishedMicrophone:
     """A participant's microphone, as the room tells of it."""
 
     sid: str
@@ -17,7 +17,7 @@ class Microphone:
     muted: bool
 
 
-M = TypeVar("M", bound=Microphone)
+M = TypeVar("M", bound=PublishedMicrophone)
 
 
 def share(live: Iterable[M], heard: Container[str], most: int) -> list[M]:

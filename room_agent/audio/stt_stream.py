@@ -29,7 +29,7 @@ Service = stt.STT[Any]
 log = structlog.get_logger()
 
 
-class Services:
+class SttServices:
     """The services in the order they are configured in; one that failed stands last until it has rested."""
 
     def __init__(self, services: Sequence[Service], clock: Callable[[], float]) -> None:
@@ -57,7 +57,7 @@ class Services:
         return list(zip(self._services, self._rests_until_s, strict=True))
 
 
-class Ear:
+class SttStream:
     """One stream to one service. What it says so far can be read at any time; `changed` tells when it said more."""
 
     def __init__(self, service: Service, late: bool = False) -> None:

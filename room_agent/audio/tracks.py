@@ -23,7 +23,7 @@ LEAVING_S = 3.5
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Source(places.Microphone):
+class Source(places.PublishedMicrophone):
     """A participant's microphone, and its sound."""
 
     track: rtc.Track
@@ -31,7 +31,7 @@ class Source(places.Microphone):
     """Set once there is nothing more to come of it."""
 
 
-class Microphones:
+class MicrophoneTracks:
     """The microphones of one room, at most so many at once, shared among those who have one."""
 
     def __init__(self, most: int, listen: Callable[[Source], Coroutine[Any, Any, None]]) -> None:

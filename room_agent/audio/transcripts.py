@@ -4,25 +4,30 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
-from room_agent.audio.foretelling import Foretelling
-from room_agent.audio.utterance import HearingCounters, Listener, Utterance
+from room_agent.audio.foretelling import StablePartial
+from room_agent.audio.utterance import HearingCounters, TranscriptListener, Utterance
 
 LEAST_VOICE_S = 0.3
 """A cough is shorter; a voice that is longer and has no word in it is counted."""
 
 
-class Telling:
+class TranscriptReporter:
     """One microphone's. Whatever was shown of an utterance has an end: what was said, or that it came to nothing."""
 
     def __init__(
-        self, identity: str, track: str, listener: Listener, counters: HearingCounters, clock: Callable[[], float]
+        self,
+        identity: str,
+        track: str,
+        listener: TranscriptListener,
+        counters: HearingCounters,
+        clock: Callable[[], float],
     ) -> None:
         self._identity = identity
         self._track = track
         self._listener = listener
         self._counters = counters
         self._clock = clock
-        self._foretelling = Foretelling()
+        self._foretelling = StablePartial()
         self._shown = ""
         self._voice_s = 0.0
 

@@ -20,7 +20,7 @@ from livekit.agents.voice.agent_session import SessionConnectOptions
 from livekit.agents.voice.events import AgentStateChangedEvent, CloseEvent
 from livekit.agents.voice.turn import TurnHandlingOptions
 
-from room_agent.audio.audience import Audience
+from room_agent.audio.audience import VoiceSubscribers
 
 VOICE_TIMEOUT_S = 5.0
 REST_S = 10.0
@@ -54,7 +54,7 @@ async def _encodable(text: AsyncIterable[str]) -> AsyncIterator[str]:
         yield piece.encode(errors="ignore").decode()
 
 
-class Mouth:
+class SpeechOutput:
     """One room's voice, from `start` to `aclose`."""
 
     def __init__(self, voices: Sequence[tts.TTS[Any]], clock: Callable[[], float]) -> None:
@@ -68,7 +68,7 @@ class Mouth:
         self._rests_until_s = self._mends_from_s = -1.0
         self._session: AgentSession[None] | None = None
         self._room: rtc.Room | None = None
-        self._audience: Audience | None = None
+        self._audience: VoiceSubscribers | None = None
         self._voice.on("error", self._failed)
 
     async def start(self, room: rtc.Room | None) -> None:
@@ -98,7 +98,7 @@ class Mouth:
             return
         # A session host would let anybody in the room read the session and drive it.
         await session.start(agent, room=room, room_options=_OUTPUT_ONLY, session_host=False, record=False)
-        self._audience = Audience(session.room_io, room, self._clock)
+        self._audience = VoiceSubscribers(session.room_io, room, self._clock)
 
     async def mend(self) -> None:
         """Begin anew where the voice's track could not be published."""

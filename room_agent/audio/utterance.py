@@ -18,7 +18,7 @@ class Utterance:
     """When the voice fell silent, by the clock the microphones are given."""
 
 
-class Listener(Protocol):
+class TranscriptListener(Protocol):
     """Who is told what the microphones hear. Nothing here may wait: the sound goes on."""
 
     def voiced(self, identity: str, speech_s: float) -> None:

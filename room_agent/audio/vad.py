@@ -8,7 +8,7 @@ from livekit import rtc
 from livekit.agents import inference
 from livekit.agents.vad import VADEvent, VADEventType
 
-from room_agent.audio.level import Level
+from room_agent.audio.level import SignalLevel
 from room_agent.audio.pcm import WINDOW_S
 
 VOICE, NO_VOICE = 0.5, 0.35
@@ -18,7 +18,7 @@ EARLIEST_S, LATEST_S = -WINDOW_S, 4 * WINDOW_S
 """How late the model notices silence: it goes on hearing a voice for 0 to 110 ms, in a noisy room for longer."""
 
 
-class Detector:
+class SpeechDetector:
     """One microphone's. How late the model is, is measured at each silence and taken off the rest of the pause."""
 
     def __init__(self, pause_s: float) -> None:
@@ -31,7 +31,7 @@ class Detector:
         )
         self._stream = self._vad.stream()
         self._noticed_s = pause_s
-        self._level = Level()
+        self._level = SignalLevel()
         self.silent_s = 0.0
         """How long the voice has been silent; 0 while it speaks."""
 

@@ -6,7 +6,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from functools import partial
 
-from room_agent.context.screen_entry import Shown, by_span, collapsed, last_states, merged, to_minute, to_sentence
+from room_agent.context.screen_entry import ScreenEntry, by_span, collapsed, last_states, merged, to_minute, to_sentence
 
 MINUTE_S, PART_S, HOUR_S = 60.0, 600.0, 3_600.0
 
@@ -28,10 +28,10 @@ class MemorySettings:
     max_entry_chars: int = 2_000
 
 
-def aged(entries: list[Shown], settings: MemorySettings, now_s: float) -> list[Shown]:
+def aged(entries: list[ScreenEntry], settings: MemorySettings, now_s: float) -> list[ScreenEntry]:
     """Shorten what is old, then merge what is older by the minute."""
     fresh = {id(shown) for shown in newest(entries, settings)}
-    shorter: list[Shown] = []
+    shorter: list[ScreenEntry] = []
     for shown in entries:
         age_s = now_s - shown.from_s
         if id(shown) not in fresh and shown.until_s is not None and age_s > settings.whole_s:
@@ -40,12 +40,12 @@ def aged(entries: list[Shown], settings: MemorySettings, now_s: float) -> list[S
     return merged(shorter)
 
 
-def newest(entries: list[Shown], settings: MemorySettings) -> list[Shown]:
+def newest(entries: list[ScreenEntry], settings: MemorySettings) -> list[ScreenEntry]:
     """Return the last state of each track's newest pictures, and the state before: first all the newest, then the rest.
 
     The state before, for slides of one template look like one slide that is edited.
     """
-    states: dict[str, list[Shown]] = {}
+    states: dict[str, list[ScreenEntry]] = {}
     for shown in reversed(entries):
         if shown.track in states or len(states) < settings.tracks:
             states.setdefault(shown.track, []).append(shown)
@@ -53,15 +53,15 @@ def newest(entries: list[Shown], settings: MemorySettings) -> list[Shown]:
     return [of_track[rank] for rank in range(settings.pictures + 1) for of_track in tracks if rank < len(of_track)]
 
 
-def firsts(entries: list[Shown]) -> list[Shown]:
+def firsts(entries: list[ScreenEntry]) -> list[ScreenEntry]:
     """Return what each track showed first, as far as it is remembered, the oldest track first."""
-    first: dict[str, Shown] = {}
+    first: dict[str, ScreenEntry] = {}
     for shown in entries:
         first.setdefault(shown.track, shown)
     return list(first.values())
 
 
-def shrunk(entries: list[Shown], settings: MemorySettings, now_s: float) -> list[Shown]:
+def shrunk(entries: list[ScreenEntry], settings: MemorySettings, now_s: float) -> list[ScreenEntry]:
     """Return the entries within their bounds, told shorter step by step; what cannot be shorter is forgotten last."""
     for step in _steps(entries, settings, now_s):
         if _fits(entries, settings):
@@ -70,10 +70,12 @@ def shrunk(entries: list[Shown], settings: MemorySettings, now_s: float) -> list
     return _within(entries, settings)
 
 
-def _steps(entries: list[Shown], settings: MemorySettings, now_s: float) -> list[Callable[[list[Shown]], list[Shown]]]:
+def _steps(
+    entries: list[ScreenEntry], settings: MemorySettings, now_s: float
+) -> list[Callable[[list[ScreenEntry]], list[ScreenEntry]]]:
     fresh = {id(shown) for shown in newest(entries, settings)}
 
-    def older(least_s: float, least_pictures: int = 1) -> Callable[[Shown], bool]:
+    def older(least_s: float, least_pictures: int = 1) -> Callable[[ScreenEntry], bool]:
         return lambda shown: (
             shown.until_s is not None
             and id(shown) not in fresh
@@ -93,11 +95,11 @@ def _steps(entries: list[Shown], settings: MemorySettings, now_s: float) -> list
     ]
 
 
-def _fits(entries: list[Shown], settings: MemorySettings) -> bool:
+def _fits(entries: list[ScreenEntry], settings: MemorySettings) -> bool:
     return len(entries) <= settings.max_entries and sum(shown.chars for shown in entries) <= settings.max_chars
 
 
-def _within(entries: list[Shown], settings: MemorySettings) -> list[Shown]:
+def _within(entries: list[ScreenEntry], settings: MemorySettings) -> list[ScreenEntry]:
     """Forget the oldest until the bounds hold; first pictures and the newest go late, what is shown now goes last."""
     spared = {id(shown) for shown in [*firsts(entries), *newest(entries, settings)]}
     order = sorted(entries, key=lambda shown: (shown.until_s is None, id(shown) in spared))

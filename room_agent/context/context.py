@@ -7,12 +7,12 @@ from collections import deque
 from collections.abc import Callable
 from dataclasses import dataclass
 
-from room_agent.context.latest_frames import Picture, Pictures
-from room_agent.context.prompt import Asked, Said, Turn, compose
-from room_agent.context.retrieval import Knowledge
-from room_agent.context.screen_memory import EDITS, Memory
+from room_agent.context.latest_frames import LatestFrame, LatestFrames
+from room_agent.context.prompt import PromptQuestion, Remark, Turn, compose
+from room_agent.context.retrieval import KnowledgeRetrieval
+from room_agent.context.screen_memory import EDITS, ScreenMemory
 from room_agent.intent.screen_question import asks_about_screen
-from room_agent.video.forward import Described, KeptFrame
+from room_agent.video.forward import DescribedFrame, KeptFrame
 from room_agent.video.selection import Source
 
 BUDGET_TOKENS = 6_000
@@ -30,22 +30,24 @@ class _Looked:
     at_s: float
 
 
-class Mind:
+class ContextBuilder:
     """One room's."""
 
-    def __init__(self, knowledge: Knowledge, agent_name: str, spoken: bool, wall_clock: Callable[[], float]) -> None:
+    def __init__(
+        self, knowledge: KnowledgeRetrieval, agent_name: str, spoken: bool, wall_clock: Callable[[], float]
+    ) -> None:
         self.knowledge = knowledge
         self._agent_name = agent_name
         self._spoken = spoken
         self._wall_clock = wall_clock
-        self._memory = Memory()
-        self._said: deque[Said] = deque(maxlen=MOST_SAID)
-        self._pictures = Pictures()
+        self._memory = ScreenMemory()
+        self._said: deque[Remark] = deque(maxlen=MOST_SAID)
+        self._pictures = LatestFrames()
         self._looked: _Looked | None = None
 
     def kept(self, frame: KeptFrame, source: Source, shared_by: str, identity: str) -> None:
         """Take a frame that shows something new: what it shows may be asked before it is described."""
-        picture = Picture(
+        picture = LatestFrame(
             track=frame.track,
             label=self._memory.label(frame.track, source, shared_by),
             source=source,
@@ -57,7 +59,7 @@ class Mind:
         self._pictures.kept(picture)
         self._memory.changed(frame.track, frame.captured_at_s, edited=frame.why in EDITS)
 
-    def shown(self, described: Described, source: Source, shared_by: str) -> None:
+    def shown(self, described: DescribedFrame, source: Source, shared_by: str) -> None:
         """Remember what was seen on a frame."""
         frame = described.frame
         edited = frame.why in EDITS
@@ -70,7 +72,7 @@ class Mind:
 
     def said(self, who: str | None, text: str) -> None:
         """Remember what somebody said, or, of nobody, what the agent answered."""
-        self._said.append(Said(who=who, text=text, at_s=self._wall_clock()))
+        self._said.append(Remark(who=who, text=text, at_s=self._wall_clock()))
 
     def answered(self, text: str, interrupted: bool) -> None:
         if text:
@@ -88,7 +90,7 @@ class Mind:
         jpeg, label = (picture.jpeg, picture.label) if picture is not None else (None, "")
         said = list(self._said)
         search = self.knowledge.finish(question, jpeg)
-        asked = Asked(
+        asked = PromptQuestion(
             text=question,
             asker=asker,
             follows_screen=follows,
@@ -102,7 +104,7 @@ class Mind:
         key = secrets.token_hex(8)
         return compose(asked, key, BUDGET_TOKENS, agent_name=self._agent_name, spoken=self._spoken)
 
-    def _picture_for(self, question: str, identity: str) -> Picture | None:
+    def _picture_for(self, question: str, identity: str) -> LatestFrame | None:
         shown = self._memory.shown_now()
         if asks_about_screen(question, shown):
             return self._pictures.of(question, identity)

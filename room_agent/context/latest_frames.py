@@ -15,7 +15,7 @@ _OF_A_CAMERA = re.compile(r"\b(?:camera|webcam|wearing|face|holding|behind (?:me
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Picture:
+class LatestFrame:
     """A kept frame, and whose track it is of; `label` is the memory's name for the track."""
 
     track: str
@@ -28,13 +28,13 @@ class Picture:
     captured_at_s: float
 
 
-class Pictures:
+class LatestFrames:
     """One room's."""
 
     def __init__(self) -> None:
-        self._newest: dict[str, Picture] = {}
+        self._newest: dict[str, LatestFrame] = {}
 
-    def kept(self, picture: Picture) -> None:
+    def kept(self, picture: LatestFrame) -> None:
         self._newest.pop(picture.track, None)
         self._newest[picture.track] = picture
         if len(self._newest) > MAX_TRACKS:
@@ -44,7 +44,7 @@ class Pictures:
         """Forget a track that shows nothing more."""
         self._newest.pop(track, None)
 
-    def of(self, question: str, asker: str, before: str = "") -> Picture | None:
+    def of(self, question: str, asker: str, before: str = "") -> LatestFrame | None:
         """Return the picture for a question about what can be seen, asked by who has the identity `asker`.
 
         A question that goes on from one about the track `before` stays with it.
@@ -52,7 +52,7 @@ class Pictures:
         return chosen(question, self._newest.values(), asker, before)
 
 
-def chosen(question: str, pictures: Iterable[Picture], asker: str, before: str = "") -> Picture | None:
+def chosen(question: str, pictures: Iterable[LatestFrame], asker: str, before: str = "") -> LatestFrame | None:
     """Return the picture of whom the question names, the asker's own for "my screen", a share before a camera.
 
     Of several the newest.
@@ -60,7 +60,7 @@ def chosen(question: str, pictures: Iterable[Picture], asker: str, before: str =
     words, mine = words_of(question), is_askers_own(question)
     camera = _OF_A_CAMERA.search(question.casefold()) is not None
 
-    def fitness(picture: Picture) -> tuple[bool, bool, bool, bool, float]:
+    def fitness(picture: LatestFrame) -> tuple[bool, bool, bool, bool, float]:
         fits = (picture.source == "camera") is camera
         own = mine and fits and picture.identity == asker
         return names(words, picture.shared_by), own, picture.track == before, fits, picture.captured_at_s

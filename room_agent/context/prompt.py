@@ -13,7 +13,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from room_agent.context.screen_entry import ago
-from room_agent.context.screen_memory import Memory
+from room_agent.context.screen_memory import ScreenMemory
 from room_agent.intent.screen_question import asks_about_screen
 from room_agent.text.normalize import both_ends, ends_within
 from room_agent.text.quoting import MAX_QUOTED_CHARS, Fence, clean_name, one_line, tokens_of
@@ -50,7 +50,7 @@ WRITTEN = "Your answer is read: a few short sentences, no markup but plain line 
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Said:
+class Remark:
     """What somebody said or wrote in the room lately; without a `who` it is what the agent answered."""
 
     who: str | None
@@ -59,15 +59,15 @@ class Said:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Asked:
+class PromptQuestion:
     """A question, and what is at hand to answer it. But for the clock and the JPEG it is all untrusted text."""
 
     text: str = field(repr=False)
     asker: str
     now_s: float
-    memory: Memory
+    memory: ScreenMemory
     passages: Sequence[Passage] = field(default=(), repr=False)
-    said: Sequence[Said] = field(default=(), repr=False)
+    said: Sequence[Remark] = field(default=(), repr=False)
     frame_jpeg: bytes | None = field(default=None, repr=False)
     frame_of: str = field(default="", repr=False)
     """What the frame is of, as the memory calls it."""
@@ -103,7 +103,7 @@ def instructions(agent_name: str, *, spoken: bool) -> str:
     return RULES.format(name=clean_name(agent_name), manner=SPOKEN if spoken else WRITTEN)
 
 
-def compose(asked: Asked, key: str, budget_tokens: int, *, agent_name: str, spoken: bool = True) -> Turn:
+def compose(asked: PromptQuestion, key: str, budget_tokens: int, *, agent_name: str, spoken: bool = True) -> Turn:
     """Return the turn, within `budget_tokens`: question, picture, then what helps most with this kind of question.
 
     Raises ValueError for an empty question, or a budget that the rules and the question do not fit into.
@@ -156,7 +156,7 @@ class _Room:
         return True
 
 
-def _blocks(asked: Asked, fence: Fence, room: _Room, about_screen: bool) -> tuple[list[str], tuple[str, ...]]:
+def _blocks(asked: PromptQuestion, fence: Fence, room: _Room, about_screen: bool) -> tuple[list[str], tuple[str, ...]]:
     """Return the quotations, the most useful first. None takes all that is left, but for the last and the screen's."""
     asker = _quoted(fence, room, "asker", clean_name(asked.asker), 0.2)
     if about_screen:
@@ -179,13 +179,13 @@ def _quoted(fence: Fence, room: _Room, label: str, text: str, share: float) -> l
     return [quoted] if quoted and room.take(quoted) else []
 
 
-def _shown(asked: Asked, fence: Fence, room: _Room, share: float) -> list[str]:
+def _shown(asked: PromptQuestion, fence: Fence, room: _Room, share: float) -> list[str]:
     # The marks and bars need room too.
     recalled = asked.memory.recall(asked.now_s, int(room.tokens * share * 0.9) - 24, asked.text)
     return _quoted(fence, room, "screen", recalled, share)
 
 
-def _found(asked: Asked, fence: Fence, room: _Room, share: float) -> tuple[list[str], tuple[str, ...]]:
+def _found(asked: PromptQuestion, fence: Fence, room: _Room, share: float) -> tuple[list[str], tuple[str, ...]]:
     """Return the passages, the best first, each with half of what is left for them at most; and their sources."""
     part = _Room(int(room.tokens * share))
     blocks: list[str] = []
@@ -207,7 +207,7 @@ def _with_source(fence: Fence, most_tokens: int, source: str, text: str) -> str:
     return f"{named}\n{quoted}" if named and quoted else ""
 
 
-def _said(asked: Asked, fence: Fence, room: _Room) -> list[str]:
+def _said(asked: PromptQuestion, fence: Fence, room: _Room) -> list[str]:
     """Return what was said lately, the newest that there is room for, in the order it was said."""
     lines: list[str] = []
     left = room.tokens - 40

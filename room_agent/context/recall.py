@@ -6,7 +6,7 @@ import re
 from collections.abc import Iterable, Iterator
 
 from room_agent.context.compaction import MINUTE_S, firsts
-from room_agent.context.screen_entry import Shown, brief, by_span
+from room_agent.context.screen_entry import ScreenEntry, brief, by_span
 from room_agent.text.normalize import both_ends
 
 READ_CHARS = 2_000
@@ -22,7 +22,7 @@ _EARLY = re.compile(
 _NAME = re.compile(r"\w{2,}")
 
 
-def tellings(entries: list[Shown], fresh: list[Shown], question: str) -> Iterator[list[Shown]]:
+def tellings(entries: list[ScreenEntry], fresh: list[ScreenEntry], question: str) -> Iterator[list[ScreenEntry]]:
     """Yield what may be told of the entries, the most useful first: as it is, and then shorter and shorter.
 
     First comes what is shown now; then the oldest, where the question is about the beginning; then whatever was shown
@@ -38,7 +38,7 @@ def tellings(entries: list[Shown], fresh: list[Shown], question: str) -> Iterato
         yield [*head, *sorted(form, key=lambda shown: shown.label not in named)]
 
 
-def _forms(before: list[Shown], rest: list[Shown]) -> Iterator[list[Shown]]:
+def _forms(before: list[ScreenEntry], rest: list[ScreenEntry]) -> Iterator[list[ScreenEntry]]:
     yield [*before, *_backward(rest)]
     # There is no room for all; how each track began is told all the same.
     some = [*before, *firsts(rest)[:MOST_FIRSTS]]
@@ -49,31 +49,31 @@ def _forms(before: list[Shown], rest: list[Shown]) -> Iterator[list[Shown]]:
     yield [*some, *map(brief, minutes)]
 
 
-def _named(entries: Iterable[Shown], asked: str) -> set[str]:
+def _named(entries: Iterable[ScreenEntry], asked: str) -> set[str]:
     """Return the labels of the tracks whose sharer is named."""
     words = set(_NAME.findall(asked))
     labels = {shown.label for shown in entries}
     return {label for label in labels if not words.isdisjoint(_NAME.findall(label.partition(" of ")[2].casefold()))}
 
 
-def _now(entries: list[Shown], fresh: list[Shown]) -> list[Shown]:
+def _now(entries: list[ScreenEntry], fresh: list[ScreenEntry]) -> list[ScreenEntry]:
     return [shown for shown in _once([*fresh, *_backward(entries)]) if shown.until_s is None]
 
 
-def _oldest(entries: list[Shown]) -> list[Shown]:
+def _oldest(entries: list[ScreenEntry]) -> list[ScreenEntry]:
     oldest = _once([*entries[:MOST_EARLY], *firsts(entries)[:MOST_FIRSTS]])
     return sorted(oldest, key=lambda shown: shown.from_s)
 
 
-def _backward(entries: list[Shown]) -> list[Shown]:
+def _backward(entries: list[ScreenEntry]) -> list[ScreenEntry]:
     return sorted(entries, key=lambda shown: -shown.from_s)
 
 
-def _once(entries: Iterable[Shown]) -> list[Shown]:
+def _once(entries: Iterable[ScreenEntry]) -> list[ScreenEntry]:
     # By identity: two tracks may show the same at the same time.
     return list({id(shown): shown for shown in entries}.values())
 
 
-def _without(entries: Iterable[Shown], others: Iterable[Shown]) -> list[Shown]:
+def _without(entries: Iterable[ScreenEntry], others: Iterable[ScreenEntry]) -> list[ScreenEntry]:
     told = {id(shown) for shown in others}
     return [shown for shown in _once(entries) if id(shown) not in told]

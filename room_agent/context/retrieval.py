@@ -27,7 +27,7 @@ MAX_IMAGE_BYTES = 1_500_000
 log = structlog.get_logger()
 
 
-class Searches(Protocol):
+class SearchClient(Protocol):
     """The router, as far as a search needs it."""
 
     async def search(self, query: str, jpeg: bytes | None, top_k: int, timeout_s: float) -> tuple[Passage, ...]: ...
@@ -48,7 +48,7 @@ class KnowledgeCounts:
         return {f"knowledge_{name}": count for name, count in asdict(self).items()}
 
 
-class Search:
+class PendingSearch:
     """One question's search, under way. Who began it waits for it once, or cancels it."""
 
     def __init__(
@@ -113,18 +113,18 @@ class Search:
         return ()
 
 
-class Knowledge:
+class KnowledgeRetrieval:
     """One room's searches, one at a time: the next question gives the last one's up."""
 
-    def __init__(self, router: Searches, clock: Callable[[], float], top_k: int = TOP_K) -> None:
+    def __init__(self, router: SearchClient, clock: Callable[[], float], top_k: int = TOP_K) -> None:
         self._router = router
         self._clock = clock
         self._top_k = top_k
-        self._search: Search | None = None
+        self._search: PendingSearch | None = None
         self._tasks: set[asyncio.Task[tuple[Passage, ...]]] = set()
         self.counts = KnowledgeCounts()
 
-    def begin(self, question: str, frame_jpeg: bytes | None = None) -> Search:
+    def begin(self, question: str, frame_jpeg: bytes | None = None) -> PendingSearch:
         """Begin to look up a question, whole or as far as it was heard; give a frame when it is about the screen.
 
         Every beginning is paid for: see `foresee` for interim text, and go on with `finish`.
@@ -136,7 +136,7 @@ class Knowledge:
         task = asyncio.create_task(self._ask(query, jpeg), name="knowledge")
         self._tasks.add(task)
         task.add_done_callback(self._forget)
-        self._search = Search(task, query, self.counts, self._clock)
+        self._search = PendingSearch(task, query, self.counts, self._clock)
         return self._search
 
     def foresee(self, question: str, frame_jpeg: bytes | None = None) -> None:
@@ -145,7 +145,7 @@ class Knowledge:
         if search is None or not search.usable or not says_the_same(search.query, _query(question)):
             self.begin(question, frame_jpeg)
 
-    def finish(self, question: str, frame_jpeg: bytes | None = None) -> Search:
+    def finish(self, question: str, frame_jpeg: bytes | None = None) -> PendingSearch:
         """Return the search for a whole question: the one foreseen where it asks for the same, or a new one."""
         search = self._search
         whole = _query(question)

@@ -23,7 +23,7 @@ Detail = Literal["whole", "sentence", "minute"]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Shown:
+class ScreenEntry:
     """What one track showed for some time; `until_s` is None while it still does.
 
     A picture that is written on keeps its number. `pictures` counts those that were merged into this one.
@@ -56,36 +56,36 @@ def _kept(kind: re.Pattern[str], new: str, old: str) -> float:
     return len(before & set(kind.findall(new.casefold()))) / len(before) if before else 1.0
 
 
-def last_states(newest_first: list[Shown], pictures: int) -> list[Shown]:
+def last_states(newest_first: list[ScreenEntry], pictures: int) -> list[ScreenEntry]:
     """Return the last state of a track's newest pictures, and the state before, which may be a slide much like it."""
-    of_pictures: dict[int, Shown] = {}
+    of_pictures: dict[int, ScreenEntry] = {}
     for shown in newest_first:
         of_pictures.setdefault(shown.picture, shown)
     last = list(of_pictures.values())[:pictures]
     return last + [shown for shown in newest_first[1:2] if shown not in last]
 
 
-def to_sentence(shown: Shown) -> Shown:
+def to_sentence(shown: ScreenEntry) -> ScreenEntry:
     """Return what was shown with the first sentence of its description."""
     if shown.detail != "whole":
         return shown
     return replace(shown, texts=(first_sentence(shown.texts[0]),), detail="sentence")
 
 
-def to_minute(shown: Shown) -> Shown:
+def to_minute(shown: ScreenEntry) -> ScreenEntry:
     """Return what was shown fit to be merged with the rest of its minute."""
     return replace(to_sentence(shown), detail="minute")
 
 
-def brief(shown: Shown) -> Shown:
+def brief(shown: ScreenEntry) -> ScreenEntry:
     """Return what was shown in one sentence, whatever was merged into it."""
     one = to_sentence(shown)
     return replace(one, texts=one.texts[:1])
 
 
-def collapsed(entries: Iterable[Shown], may: Callable[[Shown], bool]) -> list[Shown]:
+def collapsed(entries: Iterable[ScreenEntry], may: Callable[[ScreenEntry], bool]) -> list[ScreenEntry]:
     """Return the entries with the last alone of a picture's states that began in one minute, of those that `may`."""
-    kept: list[Shown] = []
+    kept: list[ScreenEntry] = []
     states: dict[tuple[str, int, int], int] = {}
     for shown in entries:
         state = (shown.track, shown.picture, int(shown.from_s // 60))
@@ -99,16 +99,16 @@ def collapsed(entries: Iterable[Shown], may: Callable[[Shown], bool]) -> list[Sh
     return kept
 
 
-def by_span(entries: Iterable[Shown], may: Callable[[Shown], bool], span_s: float) -> list[Shown]:
+def by_span(entries: Iterable[ScreenEntry], may: Callable[[ScreenEntry], bool], span_s: float) -> list[ScreenEntry]:
     """Return the entries with those that `may` in sentences, and as one where a track's began in the same span."""
     return merged((to_minute(shown) if may(shown) else shown for shown in entries), may, span_s)
 
 
 def merged(
-    entries: Iterable[Shown], may: Callable[[Shown], bool] = lambda _: True, span_s: float = 60.0
-) -> list[Shown]:
+    entries: Iterable[ScreenEntry], may: Callable[[ScreenEntry], bool] = lambda _: True, span_s: float = 60.0
+) -> list[ScreenEntry]:
     """Return the entries with those of one track that began in the same old minute, or longer span, as one."""
-    kept: list[Shown] = []
+    kept: list[ScreenEntry] = []
     spans: dict[tuple[str, int], int] = {}
     for shown in entries:
         span = (shown.track, int(shown.from_s // span_s))
@@ -122,7 +122,7 @@ def merged(
     return kept
 
 
-def _both(earlier: Shown, later: Shown) -> Shown:
+def _both(earlier: ScreenEntry, later: ScreenEntry) -> ScreenEntry:
     same = earlier.texts[-1:] == later.texts[:1]
     texts = (*earlier.texts, *later.texts[same:])
     # The last one too, which says how it ended.
@@ -141,7 +141,7 @@ def first_sentence(text: str) -> str:
     return text if len(text) <= MAX_SENTENCE_CHARS else one_line(text, MAX_SENTENCE_CHARS)
 
 
-def line(shown: Shown, now_s: float, changed_s: float | None = None) -> str:
+def line(shown: ScreenEntry, now_s: float, changed_s: float | None = None) -> str:
     """Return one entry as a line; `changed_s` is since when it is no longer what is shown."""
     since = ago(now_s - shown.from_s)
     when = f"shown now, since {since} ago" if shown.until_s is None else f"from {since} to {_end(shown, now_s)}"
@@ -153,7 +153,7 @@ def line(shown: Shown, now_s: float, changed_s: float | None = None) -> str:
     return f"{shown.label}, {what}, {when}: {' … '.join(shown.texts)}"
 
 
-def _end(shown: Shown, now_s: float) -> str:
+def _end(shown: ScreenEntry, now_s: float) -> str:
     return f"{ago(now_s - (shown.until_s or shown.from_s))} ago"
 
 

@@ -11,7 +11,7 @@ from typing import Any
 
 from room_agent.context.compaction import MemorySettings, aged, newest, shrunk
 from room_agent.context.recall import tellings
-from room_agent.context.screen_entry import Shown, brief, line, replaces
+from room_agent.context.screen_entry import ScreenEntry, brief, line, replaces
 from room_agent.text.quoting import clean_name, one_line, tokens_of
 from room_agent.video.selection import Source
 
@@ -29,12 +29,12 @@ class _Undescribed:
     new_s: float | None
 
 
-class Memory:
+class ScreenMemory:
     """One room's memory, oldest first."""
 
     def __init__(self, settings: MemorySettings | None = None) -> None:
         self._settings = settings or MemorySettings()
-        self._shown: list[Shown] = []
+        self._shown: list[ScreenEntry] = []
         self._labels: dict[str, str] = {}
         self._labelled = 0
         self._undescribed: dict[str, _Undescribed] = {}
@@ -70,7 +70,7 @@ class Memory:
         # What was under way when its track ended is told of late.
         ended_s = self._ended_s.get(track)
         until_s = ended_s if ended_s is not None and ended_s >= at_s else None
-        shown = Shown(track=track, label=label, picture=picture, texts=(text,), from_s=at_s, until_s=until_s)
+        shown = ScreenEntry(track=track, label=label, picture=picture, texts=(text,), from_s=at_s, until_s=until_s)
         self._shown = shrunk(aged([*self._shown, shown], self._settings, at_s), self._settings, at_s)
 
     def changed(self, track: str, at_s: float, *, edited: bool = False) -> None:
@@ -110,7 +110,7 @@ class Memory:
                 break
         return "\n".join(lines)
 
-    def _lines(self, telling: list[Shown], now_s: float, budget_tokens: int) -> list[str]:
+    def _lines(self, telling: list[ScreenEntry], now_s: float, budget_tokens: int) -> list[str]:
         """Return a line of each entry, one of its first sentence where it is too long, until the budget is used."""
         lines: list[str] = []
         for shown in telling:
@@ -124,7 +124,7 @@ class Memory:
             budget_tokens -= tokens_of(told) + 1
         return lines
 
-    def _last(self, track: str) -> Shown | None:
+    def _last(self, track: str) -> ScreenEntry | None:
         return next((shown for shown in reversed(self._shown) if shown.track == track), None)
 
     def _close(self, track: str, at_s: float) -> None:
@@ -145,7 +145,7 @@ class Memory:
             self._undescribed[track] = replace(waiting, new_s=None)
         return is_new
 
-    def _line(self, shown: Shown, now_s: float) -> str:
+    def _line(self, shown: ScreenEntry, now_s: float) -> str:
         waiting = self._undescribed.get(shown.track) if shown.until_s is None else None
         return line(shown, now_s, None if waiting is None else waiting.at_s)
 

@@ -7,15 +7,15 @@ from collections.abc import AsyncIterator
 
 from livekit.agents.voice import SpeechHandle
 
-from room_agent.audio.tts import Mouth
+from room_agent.audio.tts import SpeechOutput
 from room_agent.conversation.question_queue import Question
-from room_agent.conversation.transcription import Captions
+from room_agent.conversation.transcription import Transcription
 
 
-class Answer:
+class PendingAnswer:
     """The text goes on where the voice fails, and the voice begins before the text is whole."""
 
-    def __init__(self, captions: Captions, question: Question, mouth: Mouth | None) -> None:
+    def __init__(self, captions: Transcription, question: Question, mouth: SpeechOutput | None) -> None:
         self.text = ""
         self.sources: tuple[str, ...] = ()
         self.handle: SpeechHandle | None = None

@@ -11,15 +11,24 @@ from typing import Any
 
 from livekit import rtc
 
-from room_agent.conversation.chat_limits import TOPIC, Chat, ChatCounts, ChatSettings, Reader, Why, read, refusal
-from room_agent.core.participants import People
+from room_agent.conversation.chat_limits import (
+    TOPIC,
+    ChatCounts,
+    ChatLimits,
+    ChatSettings,
+    StreamReader,
+    Why,
+    read,
+    refusal,
+)
+from room_agent.core.participants import Participants
 from room_agent.core.tasks import say_why_it_ended
 
 CLOSE_TIMEOUT_S = 5.0
 
 
 @dataclass(frozen=True, slots=True)
-class Written:
+class ChatMessageRead:
     """A message that is read, and when it was whole."""
 
     identity: str
@@ -27,7 +36,7 @@ class Written:
     at_s: float
 
 
-class Inbox:
+class ChatInbox:
     """One room's chat, from its making to `aclose`; owns every task it starts. Whose message is not read is told so."""
 
     def __init__(
@@ -38,13 +47,13 @@ class Inbox:
         settings: ChatSettings | None = None,
     ) -> None:
         self._room = room
-        self._people = People(room, clock)
+        self._people = Participants(room, clock)
         self._tell = tell
         self._clock = clock
         self._settings = settings or ChatSettings()
-        self._chat = Chat(self._settings)
-        self._take: Callable[[Written], None] | None = None
-        self._early: deque[Written] = deque()
+        self._chat = ChatLimits(self._settings)
+        self._take: Callable[[ChatMessageRead], None] | None = None
+        self._early: deque[ChatMessageRead] = deque()
         self._reading: dict[asyncio.Task[None], str] = {}
         self._tasks: set[asyncio.Task[None]] = set()
         self.counts = ChatCounts()
@@ -52,7 +61,7 @@ class Inbox:
         room.on("participant_connected", self._on_newcomer)
         room.register_text_stream_handler(TOPIC, self._on_stream)
 
-    def deliver(self, take: Callable[[Written], None]) -> None:
+    def deliver(self, take: Callable[[ChatMessageRead], None]) -> None:
         """Hand over what has been written so far, in its order, and from now on each message as it comes."""
         self._take = take
         while self._early:
@@ -70,7 +79,7 @@ class Inbox:
         if self._tasks:
             await asyncio.wait(self._tasks, timeout=CLOSE_TIMEOUT_S)
 
-    def _on_stream(self, reader: Reader, identity: str) -> None:
+    def _on_stream(self, reader: StreamReader, identity: str) -> None:
         open_now = sum(sender == identity for sender in self._reading.values())
         why = self._chat.refused(identity, open_now, self._clock())
         if why is not None:
@@ -85,12 +94,12 @@ class Inbox:
         # Also where it is stopped before it begins.
         task.add_done_callback(lambda task: self._done(task, reader))
 
-    async def _read(self, reader: Reader, identity: str) -> None:
+    async def _read(self, reader: StreamReader, identity: str) -> None:
         verdict = await read(reader, self._settings)
         if not verdict.taken:
             self._refuse(verdict.why, identity)
             return
-        written = Written(identity, verdict.text, self._clock())
+        written = ChatMessageRead(identity, verdict.text, self._clock())
         await self._until_known(identity)
         self._give(written)
 
@@ -105,7 +114,7 @@ class Inbox:
                 while identity not in self._people:
                     await self._somebody_came.wait()
 
-    def _give(self, written: Written) -> None:
+    def _give(self, written: ChatMessageRead) -> None:
         if self._take is not None:
             self.counts.count("taken")
             self._take(written)
@@ -131,7 +140,7 @@ class Inbox:
             self.counts.count(why)
         return stopped
 
-    def _done(self, task: asyncio.Task[None], reader: Reader) -> None:
+    def _done(self, task: asyncio.Task[None], reader: StreamReader) -> None:
         reader.close()
         self._reading.pop(task, None)
         self._tasks.discard(task)

@@ -68,7 +68,7 @@ class ChatCounts:
 
 
 @dataclass(frozen=True, slots=True)
-class Verdict:
+class MessageVerdict:
     """What becomes of a message; `text` is what is left of it to read, empty unless it is taken."""
 
     why: Why
@@ -79,7 +79,7 @@ class Verdict:
         return self.why == "taken"
 
 
-class Reader(Protocol):
+class StreamReader(Protocol):
     """A text stream on its way in, such as LiveKit's."""
 
     def __aiter__(self) -> AsyncIterator[str]: ...
@@ -94,7 +94,7 @@ class _Bucket:
     told_at_s: float = -math.inf
 
 
-class Chat:
+class ChatLimits:
     """One room's messages. Each participant spends from a bucket of their own, so a flood costs its sender alone.
 
     A bucket outlives its participant: to leave and come back fills nothing. A sender is an identity, which no
@@ -135,19 +135,19 @@ class Chat:
         return True
 
 
-async def read(reader: Reader, settings: ChatSettings) -> Verdict:
+async def read(reader: StreamReader, settings: ChatSettings) -> MessageVerdict:
     """Read a message off its stream, no further than it may be long, and return what becomes of it."""
     try:
         async with asyncio.timeout(settings.read_timeout_s):
             return judged(await _pieces(reader, settings.max_bytes), settings)
     except (TimeoutError, ConnectionError):
         # A stream that stops, is broken off or is refused by the SDK ends as a ConnectionError.
-        return Verdict("not whole")
+        return MessageVerdict("not whole")
     finally:
         reader.close()
 
 
-async def _pieces(reader: Reader, max_bytes: int) -> str:
+async def _pieces(reader: StreamReader, max_bytes: int) -> str:
     pieces: list[str] = []
     size_bytes = 0
     async for piece in reader:
@@ -158,12 +158,12 @@ async def _pieces(reader: Reader, max_bytes: int) -> str:
     return "".join(pieces)
 
 
-def judged(message: str, settings: ChatSettings) -> Verdict:
+def judged(message: str, settings: ChatSettings) -> MessageVerdict:
     """Return what becomes of a message that is whole."""
     if len(message.encode("utf-8", "replace")) > settings.max_bytes:
-        return Verdict("too long")
+        return MessageVerdict("too long")
     text = plain(_ESCAPES.sub("", message), settings.max_bytes)
-    return Verdict("taken", text) if any(_shows(char) for char in text) else Verdict("empty")
+    return MessageVerdict("taken", text) if any(_shows(char) for char in text) else MessageVerdict("empty")
 
 
 def refusal(why: Why, settings: ChatSettings) -> str:

@@ -34,7 +34,7 @@ class NoAnswer(RayroomError):
         self.answered_with = status
 
 
-class Thinking:
+class RouterLlm:
     """One room's way to the router's chat completions, always with the token the room has now."""
 
     def __init__(self, router: RouterClient, url: str) -> None:

@@ -9,24 +9,24 @@ from typing import Any
 
 from livekit import rtc
 
-from room_agent.audio.microphone import Microphone
-from room_agent.audio.stt_stream import Services
-from room_agent.audio.tracks import Microphones, Source, frames_of
-from room_agent.audio.tts import Mouth
+from room_agent.audio.microphone import MicrophoneStream
+from room_agent.audio.stt_stream import SttServices
+from room_agent.audio.tracks import MicrophoneTracks, Source, frames_of
+from room_agent.audio.tts import SpeechOutput
 from room_agent.audio.utterance import HearingCounters, Utterance
-from room_agent.audio.vad import Detector
-from room_agent.context.context import Mind
-from room_agent.conversation.chat import Written
-from room_agent.conversation.notices import Complaints
+from room_agent.audio.vad import SpeechDetector
+from room_agent.context.context import ContextBuilder
+from room_agent.conversation.chat import ChatMessageRead
+from room_agent.conversation.notices import Notices
 from room_agent.conversation.question_queue import Question
-from room_agent.conversation.responder import Answering, Thinks
-from room_agent.conversation.transcription import Captions
+from room_agent.conversation.responder import AnswerSource, Responder
+from room_agent.conversation.transcription import Transcription
 from room_agent.conversation.troubles import Trouble
-from room_agent.core.participants import Absences, People
-from room_agent.core.router_client import Beaten
+from room_agent.core.participants import AbsenceTracker, Participants
+from room_agent.core.router_client import HeartbeatResult
 from room_agent.core.settings import SpeechSettings
 from room_agent.core.tasks import say_why_it_ended
-from room_agent.intent.addressee import Address, AddressSettings, Company, address
+from room_agent.intent.addressee import Addressee, AddresseeSettings, RoomCompany, address
 from room_agent.intent.stop_words import asks_to_stop
 
 LOOKS_EVERY_S = 1.0
@@ -34,18 +34,18 @@ LOOKS_EVERY_S = 1.0
 CLOSE_TIMEOUT_S = 5.0
 
 
-class Voice:
+class ConversationManager:
     """One room's conversation, from `start` to `aclose`; owns every task it starts. Without a mouth it writes only."""
 
     def __init__(
         self,
         room: rtc.Room,
         settings: SpeechSettings,
-        mind: Mind,
-        thinking: Thinks,
+        mind: ContextBuilder,
+        thinking: AnswerSource,
         clock: Callable[[], float],
-        services: Services | None = None,
-        mouth: Mouth | None = None,
+        services: SttServices | None = None,
+        mouth: SpeechOutput | None = None,
     ) -> None:
         self._room = room
         self._settings = settings
@@ -53,12 +53,12 @@ class Voice:
         self._clock = clock
         self._services = services
         self.mouth = mouth
-        self._people, self._absences = People(room, clock), Absences()
-        self._captions = Captions(room)
-        self.complaints = Complaints(self._captions, mouth, clock)
-        self.answering = Answering(mind, thinking, self._captions, self.complaints, mouth, clock, self._people)
+        self._people, self._absences = Participants(room, clock), AbsenceTracker()
+        self._captions = Transcription(room)
+        self.complaints = Notices(self._captions, mouth, clock)
+        self.answering = Responder(mind, thinking, self._captions, self.complaints, mouth, clock, self._people)
         self._hearing = HearingCounters()
-        self._microphones = Microphones(settings.max_microphones, self._listen)
+        self._microphones = MicrophoneTracks(settings.max_microphones, self._listen)
         self._tasks: set[asyncio.Task[None]] = set()
         self.not_for_us = 0
 
@@ -91,7 +91,7 @@ class Voice:
         await self._mind.knowledge.aclose()
         await self._captions.aclose()
 
-    def beaten(self, beaten: Beaten) -> None:
+    def beaten(self, beaten: HeartbeatResult) -> None:
         self.complaints.beaten(beaten)
 
     def report(self) -> dict[str, float]:
@@ -124,7 +124,7 @@ class Voice:
         self._take(utterance.identity, name, utterance.text, utterance.ended_at_s)
         self._captions.said(utterance.identity, name, utterance.track, utterance.text)
 
-    def written(self, message: Written) -> None:
+    def written(self, message: ChatMessageRead) -> None:
         self._take(message.identity, self._people.name(message.identity), message.text, message.at_s)
 
     def hears(self, well: bool) -> None:
@@ -142,8 +142,10 @@ class Voice:
     async def _listen(self, source: Source) -> None:
         assert self._services is not None
         stream = frames_of(source.track)
-        detector = Detector(self._settings.pause_s)
-        microphone = Microphone(source.identity, source.sid, self._services, detector, self, self._hearing, self._clock)
+        detector = SpeechDetector(self._settings.pause_s)
+        microphone = MicrophoneStream(
+            source.identity, source.sid, self._services, detector, self, self._hearing, self._clock
+        )
         try:
             await microphone.run((event.frame async for event in stream), source.gone)
         finally:
@@ -156,7 +158,7 @@ class Voice:
             await asyncio.sleep(LOOKS_EVERY_S)
             self._look()
 
-    async def _mend(self, mouth: Mouth) -> None:
+    async def _mend(self, mouth: SpeechOutput) -> None:
         while True:
             await asyncio.sleep(LOOKS_EVERY_S)
             await mouth.mend()
@@ -190,16 +192,16 @@ class Voice:
         if called or not waited:
             self.answering.interrupt()
 
-    def _address(self, identity: str, text: str) -> Address:
+    def _address(self, identity: str, text: str) -> Addressee:
         answered, answered_at_s = self.answering.answered
-        company = Company(
+        company = RoomCompany(
             people=self._people.all(),
             gone=self._people.gone(),
             answered=answered,
             answered_at_s=answered_at_s,
             waits_since_s=self.answering.waits_since_s(identity),
         )
-        return address(text, identity, company, self._clock(), AddressSettings(names=self._settings.names))
+        return address(text, identity, company, self._clock(), AddresseeSettings(names=self._settings.names))
 
     def _own(self, work: Coroutine[Any, Any, None]) -> None:
         task = asyncio.create_task(work, name="voice")

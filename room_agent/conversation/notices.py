@@ -6,11 +6,11 @@ from collections.abc import Callable
 
 import structlog
 
-from room_agent.audio.tts import Mouth
-from room_agent.conversation.purse import Purse
-from room_agent.conversation.transcription import Captions
+from room_agent.audio.tts import SpeechOutput
+from room_agent.conversation.purse import BudgetNotice
+from room_agent.conversation.transcription import Transcription
 from room_agent.conversation.troubles import ALOUD, Trouble, Troubles
-from room_agent.core.router_client import Beaten
+from room_agent.core.router_client import HeartbeatResult
 
 UNBILLED_S = 60.0
 """Without a heartbeat for so long nothing more is heard: its bill would come too late to keep to a budget."""
@@ -18,15 +18,15 @@ UNBILLED_S = 60.0
 log = structlog.get_logger()
 
 
-class Complaints:
+class Notices:
     """One room's, in writing and by voice where there is one."""
 
-    def __init__(self, captions: Captions, mouth: Mouth | None, clock: Callable[[], float]) -> None:
+    def __init__(self, captions: Transcription, mouth: SpeechOutput | None, clock: Callable[[], float]) -> None:
         self._captions = captions
         self._mouth = mouth
         self._clock = clock
         self._troubles = Troubles()
-        self._purse = Purse(clock)
+        self._purse = BudgetNotice(clock)
         self._beaten_at_s = clock()
 
     def __contains__(self, trouble: Trouble) -> bool:
@@ -53,7 +53,7 @@ class Complaints:
         if trouble is Trouble.THINKING:
             self._purse.paid()
 
-    def beaten(self, beaten: Beaten) -> None:
+    def beaten(self, beaten: HeartbeatResult) -> None:
         """Take in what the router answered to a heartbeat."""
         self._beaten_at_s = self._clock()
         if self._purse.pays_again(beaten.budget):

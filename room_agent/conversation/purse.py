@@ -4,18 +4,18 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
-from room_agent.core.router_client import Budget
+from room_agent.core.router_client import TenantBudget
 
 BUDGET_AGAIN_S = 60.0
 """An answer is refused before the budget is spent, where it may cost more than is left; another may cost less."""
 
 
-class Purse:
+class BudgetNotice:
     """What one room's answers are paid from."""
 
     def __init__(self, clock: Callable[[], float]) -> None:
         self._clock = clock
-        self._heard: Budget | None = None
+        self._heard: TenantBudget | None = None
         self._empty_at_s = clock()
         self._told = False
 
@@ -29,7 +29,7 @@ class Purse:
         """Take in that an answer was given: the next refusal is news."""
         self._told = False
 
-    def pays_again(self, budget: Budget | None) -> bool:
+    def pays_again(self, budget: TenantBudget | None) -> bool:
         """Take in what a heartbeat was told, if anything; returns whether answers are to be asked for again."""
         if budget is not None and budget.is_spent:
             self._heard = budget
@@ -41,7 +41,7 @@ class Purse:
         return self._clock() - self._empty_at_s > BUDGET_AGAIN_S
 
 
-def _has_more(budget: Budget, before: Budget) -> bool:
+def _has_more(budget: TenantBudget, before: TenantBudget) -> bool:
     """Whether spending began anew, with a month, or the limit was raised."""
     if budget.limit_nanousd is None or before.limit_nanousd is None:
         return before.limit_nanousd is not None

@@ -22,7 +22,7 @@ class Question:
     """When the asker fell silent or pressed return: what an answer's delay is counted from."""
 
 
-class Turns:
+class QuestionQueue:
     """A person's newer question goes on with the older one in its place, so whoever asks a hundred waits as one."""
 
     def __init__(self, most: int = MOST_WAITING) -> None:

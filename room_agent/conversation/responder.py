@@ -10,15 +10,15 @@ from typing import Any, Protocol
 
 import structlog
 
-from room_agent.audio.tts import Mouth
-from room_agent.context.context import Mind
+from room_agent.audio.tts import SpeechOutput
+from room_agent.context.context import ContextBuilder
 from room_agent.context.prompt import Turn
-from room_agent.conversation.answer import Answer
+from room_agent.conversation.answer import PendingAnswer
 from room_agent.conversation.llm import NoAnswer
-from room_agent.conversation.notices import Complaints
-from room_agent.conversation.question_queue import Question, Turns
+from room_agent.conversation.notices import Notices
+from room_agent.conversation.question_queue import Question, QuestionQueue
 from room_agent.conversation.repair import LastAnswer, failed_before
-from room_agent.conversation.transcription import Captions
+from room_agent.conversation.transcription import Transcription
 from room_agent.conversation.troubles import Trouble
 from room_agent.core.counters import REMEMBERED_ANSWERS, percentile
 from room_agent.core.tasks import say_why_it_ended
@@ -31,22 +31,22 @@ CLOSE_TIMEOUT_S = 5.0
 log = structlog.get_logger()
 
 
-class Thinks(Protocol):
+class AnswerSource(Protocol):
     """Who finds the words."""
 
     def answer(self, messages: list[dict[str, Any]], failed_before: bool = False) -> AsyncIterator[str]: ...
 
 
-class Answering:
+class Responder:
     """One room's answers, from `run` to `aclose`. Without a mouth they are written only."""
 
     def __init__(
         self,
-        mind: Mind,
-        thinking: Thinks,
-        captions: Captions,
-        complaints: Complaints,
-        mouth: Mouth | None,
+        mind: ContextBuilder,
+        thinking: AnswerSource,
+        captions: Transcription,
+        complaints: Notices,
+        mouth: SpeechOutput | None,
         clock: Callable[[], float],
         people: Container[str],
     ) -> None:
@@ -57,7 +57,7 @@ class Answering:
         self._mouth = mouth
         self._clock = clock
         self._people = people
-        self._turns = Turns()
+        self._turns = QuestionQueue()
         self.question: Question | None = None
         """What is being answered."""
         self.begun = False
@@ -171,7 +171,7 @@ class Answering:
         return counts | delays
 
     async def _answer(self, question: Question) -> None:
-        answer = Answer(self._captions, question, self._mouth)
+        answer = PendingAnswer(self._captions, question, self._mouth)
         interrupted, failed = True, False
         try:
             turn = await self._mind.turn(question.text, question.name, question.identity)
@@ -199,7 +199,7 @@ class Answering:
                 ended_at_s=self._answered_at_s,
             )
 
-    async def _speak(self, turn: Turn, answer: Answer, question: Question) -> None:
+    async def _speak(self, turn: Turn, answer: PendingAnswer, question: Question) -> None:
         answer.sources = turn.sources
         answer.begin()
         words = self.thinking.answer(turn.messages(), failed_before(self._last, question))

@@ -37,7 +37,7 @@ def _segment() -> str:
 
 
 @dataclass(slots=True)
-class Segment:
+class TranscriptSegment:
     """The line that one microphone's utterance is written on; clients replace its text as long as its name stays."""
 
     attributes: dict[str, str]
@@ -50,17 +50,17 @@ class Segment:
         return now_s - self.written_at_s >= SAYING_EVERY_S and (self.writing is None or self.writing.done())
 
 
-def _line(identity: str, speaker: str, track: str) -> Segment:
-    return Segment({IDENTITY: identity, SPEAKER: speaker, TRACK: track, SEGMENT: _segment()})
+def _line(identity: str, speaker: str, track: str) -> TranscriptSegment:
+    return TranscriptSegment({IDENTITY: identity, SPEAKER: speaker, TRACK: track, SEGMENT: _segment()})
 
 
-class Captions:
+class Transcription:
     """One room's text stream. What cannot be sent in time is dropped and counted; nobody waits for it."""
 
     def __init__(self, room: rtc.Room) -> None:
         self._room = room
         self._tasks: set[asyncio.Task[None]] = set()
-        self._segments: dict[str, Segment] = {}
+        self._segments: dict[str, TranscriptSegment] = {}
         self.lost = 0
 
     def saying(self, identity: str, speaker: str, track: str, text: str, now_s: float) -> None:
@@ -88,9 +88,9 @@ class Captions:
         us = self._room.local_participant.identity
         self._own(self._send(text, {IDENTITY: us, SEGMENT: _segment(), FINAL: "true"}, only_to=only_to))
 
-    def answer(self, to: str) -> AnswerCaption:
+    def answer(self, to: str) -> AnswerTranscript:
         """Begin an answer's caption, to be written as the answer comes."""
-        caption = AnswerCaption(self._room, to)
+        caption = AnswerTranscript(self._room, to)
         self._own(self._run(caption))
         return caption
 
@@ -100,10 +100,10 @@ class Captions:
             for task in late:
                 task.cancel()
 
-    def _end(self, segment: Segment, text: str) -> None:
+    def _end(self, segment: TranscriptSegment, text: str) -> None:
         self._own(self._send(text, segment.attributes | {FINAL: "true"}, after=segment.writing))
 
-    async def _run(self, caption: AnswerCaption) -> None:
+    async def _run(self, caption: AnswerTranscript) -> None:
         try:
             await caption.run()
         except (TimeoutError, OSError, RuntimeError) as error:
@@ -142,7 +142,7 @@ class Captions:
         return task
 
 
-class AnswerCaption:
+class AnswerTranscript:
     """The caption of one answer: opened with its first words, closed with what it rests on."""
 
     def __init__(self, room: rtc.Room, to: str) -> None:

@@ -16,13 +16,13 @@ CALLED_S = 60.0
 MOST_GONE = 64
 
 
-class People:
+class Participants:
     """Those of one room, as it is now; of those who have just left their names, for what they said is told later."""
 
     def __init__(self, room: rtc.Room, clock: Callable[[], float]) -> None:
         self._room = room
         self._clock = clock
-        self._gone = Gone()
+        self._gone = FormerParticipants()
         room.on("participant_disconnected", self._leaves)
 
     def __contains__(self, identity: object) -> bool:
@@ -60,7 +60,7 @@ class People:
             self._gone.add(participant.identity, participant.name, self._clock())
 
 
-class Absences:
+class AbsenceTracker:
     """Tells who left from who will be back in a moment."""
 
     def __init__(self) -> None:
@@ -72,7 +72,7 @@ class Absences:
         return {one for one, since_s in self._since_s.items() if now_s - since_s >= LEFT_S}
 
 
-class Gone:
+class FormerParticipants:
     """Remembers what those who left were called, the last of them, and when they left."""
 
     def __init__(self) -> None:

@@ -50,26 +50,26 @@ class RouterRefused(RouterError):
     """The router refuses this room, or this frame."""
 
 
-class Reply(BaseModel):
+class RouterReply(BaseModel):
     """What the router sends: fields we do not read may be added to it at any time."""
 
     model_config = ConfigDict(extra="ignore", frozen=True)
 
 
-class Limits(Reply):
+class RoomLimits(RouterReply):
     frames_per_second: float
     image_long_side_px: int
     heartbeat_every_s: float
 
 
-class OpenedRoom(Reply):
+class OpenedRoom(RouterReply):
     token: str
     expires_at: float
     simulated: bool
-    limits: Limits
+    limits: RoomLimits
 
 
-class Description(Reply):
+class Description(RouterReply):
     """The answer to a frame."""
 
     description: str
@@ -79,7 +79,7 @@ class Description(Reply):
     simulated: bool
 
 
-class Budget(Reply):
+class TenantBudget(RouterReply):
     """What the tenant has spent, and may spend; without a limit it is never spent."""
 
     spent_nanousd: int
@@ -90,14 +90,14 @@ class Budget(Reply):
         return self.limit_nanousd is not None and self.spent_nanousd >= self.limit_nanousd
 
 
-class Beaten(Reply):
+class HeartbeatResult(RouterReply):
     """The answer to a heartbeat: which usage events are now billed for good, and what is left to spend."""
 
     taken: tuple[str, ...] = ()
-    budget: Budget | None = None
+    budget: TenantBudget | None = None
 
 
-class FoundPassage(Reply):
+class FoundPassage(RouterReply):
     id: str
     source: str
     text: str
@@ -108,11 +108,11 @@ class FoundPassage(Reply):
         return Passage(passage_id=self.id, source=self.source, text=text, score=self.score)
 
 
-class Found(Reply):
+class SearchPassages(RouterReply):
     passages: tuple[FoundPassage, ...]
 
 
-R = TypeVar("R", bound=Reply)
+R = TypeVar("R", bound=RouterReply)
 
 
 @cache
@@ -153,14 +153,14 @@ class RouterClient:
         """Return the room token as it is now: a heartbeat may renew it."""
         return self._token
 
-    async def beat(self, counters: Mapping[str, float], usage: Sequence[Mapping[str, Any]] = ()) -> Beaten:
+    async def beat(self, counters: Mapping[str, float], usage: Sequence[Mapping[str, Any]] = ()) -> HeartbeatResult:
         """Send the counters and speech usage events; keeps a renewed token. An event may be sent until it is taken."""
         body: dict[str, Any] = {"counters": dict(counters), **self._ended}
         if usage:
             body["usage"] = [dict(event) for event in usage]
         reply = await self._ask("POST", f"{self._room_path}/heartbeat", self._token, OPEN_TIMEOUT_S, json=body)
         self._token = str(reply.get("token") or self._token)
-        return _read(Beaten, reply)
+        return _read(HeartbeatResult, reply)
 
     async def close(self) -> None:
         await self._ask("DELETE", self._room_path, self._token, OPEN_TIMEOUT_S)
@@ -176,7 +176,7 @@ class RouterClient:
         image = None if jpeg is None else "data:image/jpeg;base64," + base64.b64encode(jpeg).decode()
         body = {"query": query, "image": image, "top_k": top_k}
         reply = await self._ask("POST", "/v1/knowledge/search", self._token, timeout_s, json=body)
-        return tuple(found.passage() for found in _read(Found, reply).passages[:top_k])
+        return tuple(found.passage() for found in _read(SearchPassages, reply).passages[:top_k])
 
     async def _ask(
         self,

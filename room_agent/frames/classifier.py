@@ -6,12 +6,12 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from enum import Enum, auto
 
-from room_agent.frames.cursors import Spot, has_moved, has_shifted, is_caret, is_flat
-from room_agent.frames.regions import Blob
+from room_agent.frames.cursors import RegionPixels, has_moved, has_shifted, is_caret, is_flat
+from room_agent.frames.regions import Region
 from room_agent.frames.verdict import LARGE_CELLS, Verdict
 
 Size = tuple[int, int]
-SpotOf = Callable[[Blob], Spot]
+SpotOf = Callable[[Region], RegionPixels]
 
 LONG_SIDE_CELLS = 480
 """The grid of a 1080p picture, for which sizes are given; they grow and shrink with the grid."""
@@ -46,7 +46,7 @@ class Explanation:
 
     verdict: Verdict
     why: str
-    blobs: Sequence[Blob] = ()
+    blobs: Sequence[Region] = ()
 
 
 class _Kind(Enum):
@@ -56,14 +56,14 @@ class _Kind(Enum):
     NEWS = auto()
 
 
-def explain(blobs: Sequence[Blob], spot_of: SpotOf, shape: Size, settings: ExplainSettings) -> Explanation:
+def explain(blobs: Sequence[Region], spot_of: SpotOf, shape: Size, settings: ExplainSettings) -> Explanation:
     """Return what the blobs of a grid of `shape` (rows, columns) amount to; only small ones are asked for pixels."""
     specks = _specks(blobs, settings)
     faint_text = _faint_text(specks, settings)
     if faint_text:
         return changed(faint_text)
     rest = [blob for blob in blobs if blob not in specks]
-    kinds: dict[_Kind, list[Blob]] = {kind: [] for kind in _Kind}
+    kinds: dict[_Kind, list[Region]] = {kind: [] for kind in _Kind}
     # The largest first: it is the likeliest news, and news ends the search.
     for blob in sorted(rest, key=lambda blob: blob.cells, reverse=True):
         found = kinds[_kind(blob, spot_of, shape, settings)]
@@ -76,13 +76,13 @@ def explain(blobs: Sequence[Blob], spot_of: SpotOf, shape: Size, settings: Expla
     return Explanation(verdict=Verdict.SAME, why=why)
 
 
-def changed(blobs: Sequence[Blob]) -> Explanation:
+def changed(blobs: Sequence[Region]) -> Explanation:
     """Return that nothing explains `blobs`."""
     large = sum(blob.cells for blob in blobs) >= LARGE_CELLS
     return Explanation(verdict=Verdict.CHANGED, why="scene changed" if large else "text changed", blobs=blobs)
 
 
-def _kind(blob: Blob, spot_of: SpotOf, shape: Size, settings: ExplainSettings) -> _Kind:
+def _kind(blob: Region, spot_of: SpotOf, shape: Size, settings: ExplainSettings) -> _Kind:
     scale = max(shape) / LONG_SIDE_CELLS
     if _fits(blob, settings.clock_cells, scale) and _in_clock_zone(blob, shape, settings):
         return _Kind.CLOCK
@@ -98,7 +98,7 @@ def _kind(blob: Blob, spot_of: SpotOf, shape: Size, settings: ExplainSettings) -
     return _Kind.NEWS
 
 
-def _pointers(blobs: Sequence[Blob], spot_of: SpotOf, settings: ExplainSettings) -> Explanation:
+def _pointers(blobs: Sequence[Region], spot_of: SpotOf, settings: ExplainSettings) -> Explanation:
     """Decide on one or two blobs of a pointer's size."""
     spots = [spot_of(blob) for blob in blobs]
     if len(blobs) == 1:
@@ -112,13 +112,13 @@ def _pointers(blobs: Sequence[Blob], spot_of: SpotOf, settings: ExplainSettings)
     return Explanation(verdict=Verdict.MAYBE, why="small spot changed", blobs=blobs) if unsure else changed(blobs)
 
 
-def _one_edit(one: Blob, other: Blob, settings: ExplainSettings) -> bool:
+def _one_edit(one: Region, other: Region, settings: ExplainSettings) -> bool:
     """Return whether two blobs stand close on one row of text."""
     gap = max(one.left, other.left) - min(one.right, other.right)
     return one.top < other.bottom and other.top < one.bottom and gap <= settings.edit_gap_cells
 
 
-def _specks(blobs: Sequence[Blob], settings: ExplainSettings) -> list[Blob]:
+def _specks(blobs: Sequence[Region], settings: ExplainSettings) -> list[Region]:
     """Return the blobs too small and faint to mean anything; where they are many the noise is stronger."""
     few = [blob for blob in blobs if blob.cells <= settings.speck_cells and blob.weight_luma < settings.speck_luma]
     if len(few) <= settings.few_specks:
@@ -127,7 +127,7 @@ def _specks(blobs: Sequence[Blob], settings: ExplainSettings) -> list[Blob]:
     return [blob for blob in blobs if blob.cells <= cells and blob.weight_luma < luma]
 
 
-def _faint_text(specks: Sequence[Blob], settings: ExplainSettings) -> Sequence[Blob]:
+def _faint_text(specks: Sequence[Region], settings: ExplainSettings) -> Sequence[Region]:
     """Return specks that stand close on one row, unless there are many: pale grey text leaves no more than that."""
     if not settings.faint_text_specks <= len(specks) <= settings.few_specks:
         return ()
@@ -135,15 +135,15 @@ def _faint_text(specks: Sequence[Blob], settings: ExplainSettings) -> Sequence[B
     return next((row for row in rows if len(row) >= settings.faint_text_specks), ())
 
 
-def _follows(speck: Blob, other: Blob, settings: ExplainSettings) -> bool:
+def _follows(speck: Region, other: Region, settings: ExplainSettings) -> bool:
     return abs(other.top - speck.top) <= 2 and 0 <= other.left - speck.left <= settings.edit_gap_cells
 
 
-def _fits(blob: Blob, size_cells: Size, scale: float) -> bool:
+def _fits(blob: Region, size_cells: Size, scale: float) -> bool:
     return blob.width <= size_cells[0] * scale and blob.height <= size_cells[1] * scale
 
 
-def _in_clock_zone(blob: Blob, shape: Size, settings: ExplainSettings) -> bool:
+def _in_clock_zone(blob: Region, shape: Size, settings: ExplainSettings) -> bool:
     """Return whether the blob lies where desktops put the time: in the top or bottom bar, right or in the middle."""
     rows, columns = shape
     middle = (blob.left + blob.right) / 2 / columns

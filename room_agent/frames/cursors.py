@@ -32,7 +32,7 @@ _NOWHERE = 1000
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
-class Spot:
+class RegionPixels:
     """The luma around one blob in both pictures, and which of the blob's pixels changed clearly."""
 
     before: Pixels
@@ -40,7 +40,7 @@ class Spot:
     changed: Mask
 
     @classmethod
-    def of(cls, before: Pixels, after: Pixels, core: tuple[slice, slice]) -> Spot:
+    def of(cls, before: Pixels, after: Pixels, core: tuple[slice, slice]) -> RegionPixels:
         """Return the spot of two crops of one place whose blob fills `core`."""
         moved = np.abs(after[core] - before[core])
         changed = np.zeros(before.shape, np.bool_)
@@ -49,7 +49,7 @@ class Spot:
         return cls(before=before, after=after, changed=changed)
 
 
-def is_caret(spot: Spot) -> bool:
+def is_caret(spot: RegionPixels) -> bool:
     """Return whether a solid upright bar or block came or went: letters and digits leave holes."""
     rows, columns = _extent(spot.changed)
     height_px, width_px = rows.stop - rows.start, columns.stop - columns.start
@@ -57,12 +57,12 @@ def is_caret(spot: Spot) -> bool:
     return bool(height_px >= max(1.5 * width_px, _CARET_HEIGHT_PX) and filled >= _CARET_FILL)
 
 
-def is_flat(spot: Spot) -> bool:
+def is_flat(spot: RegionPixels) -> bool:
     """Return whether one of the two pictures shows nothing at all there."""
     return any(float(np.ptp(np.percentile(side, (3, 97)))) <= _FLAT_LUMA for side in (spot.before, spot.after))
 
 
-def has_shifted(spot: Spot) -> bool:
+def has_shifted(spot: RegionPixels) -> bool:
     """Return whether the same thing stands in both pictures a few pixels apart, whatever lies behind it.
 
     At the right shift each changed pixel is where it was (and is found further on) or where it is (and is found
@@ -80,7 +80,7 @@ def has_shifted(spot: Spot) -> bool:
     return bool(((went | came).mean(axis=0)[both_ways] >= _SHIFTED_SHARE).any())
 
 
-def has_moved(origin: Spot, goal: Spot) -> bool:
+def has_moved(origin: RegionPixels, goal: RegionPixels) -> bool:
     """Return whether what stood at `origin` stands, pixel for pixel, at `goal`."""
     there = _found(origin.before, origin.changed, goal.after, goal.changed)
     # Asked the other way round too, because blank paper is found wherever something new appears on it.

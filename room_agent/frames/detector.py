@@ -8,12 +8,12 @@ from dataclasses import dataclass, field
 import numpy as np
 
 from room_agent.frames.classifier import ExplainSettings, Explanation, changed, explain
-from room_agent.frames.cursors import MARGIN_PX, Pixels, Spot
+from room_agent.frames.cursors import MARGIN_PX, Pixels, RegionPixels
 from room_agent.frames.grid import BlockMeans
 from room_agent.frames.i420 import Plane, Planes
 from room_agent.frames.noise import HotCells, NoiseGate, NoiseSettings
 from room_agent.frames.phash import phash
-from room_agent.frames.regions import Blob, find_blobs
+from room_agent.frames.regions import Region, find_blobs
 from room_agent.frames.verdict import Box, Judgement, Verdict
 
 BLACK_LUMA = 20
@@ -96,7 +96,7 @@ class _Kept:
         same_picture = self.luma.shape == (planes.height_px * zoom, planes.width_px * zoom)
         return zoom if same_picture and self.grid.shape == means.shape else None
 
-    def spot(self, blob: Blob, luma: Plane, zoom: int) -> Spot:
+    def spot(self, blob: Region, luma: Plane, zoom: int) -> RegionPixels:
         """Return the pixels around a blob in the kept frame and in `luma`, both at the kept frame's size."""
         top, left = (max(edge * self._cell_px - MARGIN_PX, 0) for edge in (blob.top, blob.left))
         bottom, right = (edge * self._cell_px + MARGIN_PX for edge in (blob.bottom, blob.right))
@@ -107,7 +107,7 @@ class _Kept:
             slice(blob.top * self._cell_px - top, blob.bottom * self._cell_px - top),
             slice(blob.left * self._cell_px - left, blob.right * self._cell_px - left),
         )
-        return Spot.of(before, after, core)
+        return RegionPixels.of(before, after, core)
 
 
 def _whole(planes: Planes, means: BlockMeans, verdict: Verdict, why: str) -> Judgement:
@@ -115,10 +115,10 @@ def _whole(planes: Planes, means: BlockMeans, verdict: Verdict, why: str) -> Jud
     return Judgement(verdict=verdict, why=why, changed_share=1.0, cells=means.cells, box_px=box)
 
 
-def _around(hot: HotCells, means: BlockMeans) -> Blob:
+def _around(hot: HotCells, means: BlockMeans) -> Region:
     """Return one blob around all hot cells."""
     rows, columns = np.divmod(hot.indexes, means.shape[1])
-    return Blob(
+    return Region(
         top=int(rows.min()),
         bottom=int(rows.max()) + 1,
         left=int(columns.min()),
@@ -139,7 +139,7 @@ def _judgement(found: Explanation, means: BlockMeans, planes: Planes) -> Judgeme
     )
 
 
-def _box_px(blobs: Sequence[Blob], cell_px: int, planes: Planes) -> Box:
+def _box_px(blobs: Sequence[Region], cell_px: int, planes: Planes) -> Box:
     return (
         min(blob.left for blob in blobs) * cell_px,
         min(blob.top for blob in blobs) * cell_px,

@@ -16,7 +16,7 @@ Indexes = npt.NDArray[np.intp]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Blob:
+class Region:
     """Neighbouring cells that changed: rows [top, bottom) and columns [left, right) of the grid.
 
     `weight_luma` sums how far each cell moved, in luma levels.
@@ -38,7 +38,7 @@ class Blob:
         return self.right - self.left
 
 
-def find_blobs(cells: Indexes, moved_luma: Plane, columns: int) -> list[Blob]:
+def find_blobs(cells: Indexes, moved_luma: Plane, columns: int) -> list[Region]:
     """Return the blobs of `cells`, ascending flat indexes into a grid of `columns` columns, and how far each moved.
 
     Takes time with the square of the number of runs, so the caller bounds the cells (320: about 0.3 ms).
@@ -53,7 +53,7 @@ def find_blobs(cells: Indexes, moved_luma: Plane, columns: int) -> list[Blob]:
     for label in np.unique(labels):
         own = labels == label
         blobs.append(
-            Blob(
+            Region(
                 top=int(tops[own].min()),
                 bottom=int(tops[own].max()) + 1,
                 left=int(lefts[own].min()),

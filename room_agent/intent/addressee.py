@@ -25,7 +25,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Literal
 
-from room_agent.intent.calling import FILLERS, Call, Name, Word, find_call, is_callable, sentences, words
+from room_agent.intent.calling import FILLERS, Name, NameCall, SpokenWord, find_call, is_callable, sentences, words
 from room_agent.intent.stop_words import acknowledges, asks_us_to_stop
 
 READ_PEOPLE = 64
@@ -37,7 +37,7 @@ Why = Literal[
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class AddressSettings:
+class AddresseeSettings:
     """What the agent is called, as recognition may write it, and how long its answer invites the next turn."""
 
     names: tuple[str, ...] = ("rayroom", "ray room")
@@ -53,7 +53,7 @@ class Person:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Company:
+class RoomCompany:
     """Who is in the room, the speaker too, and whom the agent answered last; `answered_at_s` is its answer's end.
 
     Who has just `gone` is not here and may still be called. `waits_since_s` is when the speaker asked what has still to
@@ -68,7 +68,7 @@ class Company:
 
 
 @dataclass(frozen=True, slots=True)
-class Address:
+class Addressee:
     """Whether the agent is addressed, and by which rule."""
 
     to_agent: bool
@@ -76,23 +76,23 @@ class Address:
 
 
 def address(
-    text: str, speaker: str, company: Company, now_s: float, settings: AddressSettings | None = None
-) -> Address:
+    text: str, speaker: str, company: RoomCompany, now_s: float, settings: AddresseeSettings | None = None
+) -> Addressee:
     """Return whether `text`, said by the participant with the identity `speaker`, is for the agent."""
-    settings = settings or AddressSettings()
+    settings = settings or AddresseeSettings()
     said = sentences(text)
     if all(word.word in FILLERS for sentence in said for word in sentence):
-        return Address(False, "said nothing")
+        return Addressee(False, "said nothing")
     if asks_us_to_stop(text, settings.names):
-        return Address(True, "called by name")
+        return Addressee(True, "called by name")
     called = _last_called(said, settings, _without(speaker, [*company.people, *company.gone]))
     if called is not None:
-        return Address(called == "agent", "called by name" if called == "agent" else "another is called")
+        return Addressee(called == "agent", "called by name" if called == "agent" else "another is called")
     if not _without(speaker, company.people):
-        return Address(True, "nobody else is here")
+        return Addressee(True, "nobody else is here")
     if _follows_up(speaker, company, now_s, settings) and not acknowledges(text):
-        return Address(True, "follow-up")
-    return Address(False, "talk among people")
+        return Addressee(True, "follow-up")
+    return Addressee(False, "talk among people")
 
 
 def _without(speaker: str, people: Sequence[Person]) -> list[Person]:
@@ -100,7 +100,7 @@ def _without(speaker: str, people: Sequence[Person]) -> list[Person]:
 
 
 def _last_called(
-    said: list[list[Word]], settings: AddressSettings, others: Sequence[Person]
+    said: list[list[SpokenWord]], settings: AddresseeSettings, others: Sequence[Person]
 ) -> Literal["agent", "another"] | None:
     ours = {_name(name) for name in settings.names} - {()}
     theirs = {name for person in others[:READ_PEOPLE] for name in _names_of(person.name)} - ours
@@ -115,7 +115,7 @@ def _last_called(
     return perhaps
 
 
-def _first_call(sentence: list[Word], names: set[Name], ours: bool) -> Call | None:
+def _first_call(sentence: list[SpokenWord], names: set[Name], ours: bool) -> NameCall | None:
     """Return the first call of any of the names: "Rayroom, what did Ann say, Bob?" hardly occurs.
 
     Of those at one place the marked one counts.
@@ -134,7 +134,7 @@ def _names_of(name: str) -> list[Name]:
     return [called for called in {whole, whole[:1]} if is_callable(called)]
 
 
-def _follows_up(speaker: str, company: Company, now_s: float, settings: AddressSettings) -> bool:
+def _follows_up(speaker: str, company: RoomCompany, now_s: float, settings: AddresseeSettings) -> bool:
     answered_at_s = company.answered_at_s if company.answered == speaker else None
     since_s = [at_s for at_s in (answered_at_s, company.waits_since_s) if at_s is not None]
     return any(now_s - at_s <= settings.follow_up_s for at_s in since_s)

@@ -64,7 +64,7 @@ _DASHES = ("-", "\u2013", "\u2014")
 
 
 @dataclass(frozen=True, slots=True)
-class Word:
+class SpokenWord:
     """A word in lower case, and the marks around it."""
 
     word: str
@@ -73,7 +73,7 @@ class Word:
 
 
 @dataclass(frozen=True, slots=True, order=True)
-class Call:
+class NameCall:
     """Where in a sentence a name is called, and whether more than its place says so: a comma, a greeting."""
 
     at: int
@@ -83,16 +83,16 @@ class Call:
 Name = tuple[str, ...]
 
 
-def sentences(text: str) -> list[list[Word]]:
+def sentences(text: str) -> list[list[SpokenWord]]:
     """Return the words of each sentence or line."""
     # Compatibility forms are letters too: chat clients send full-width ones. One character may become eighteen.
     plain = unicodedata.normalize("NFKC", both_ends(text, READ_CHARS))[: 2 * READ_CHARS]
     return [found for part in _SENTENCE_END.split(plain) if (found := words(part))]
 
 
-def words(text: str) -> list[Word]:
+def words(text: str) -> list[SpokenWord]:
     found = _WORD.finditer(unicodedata.normalize("NFKC", text).casefold().replace("\u2019", "'"))
-    return [Word(match["word"].strip("'"), match["before"], match["after"]) for match in found]
+    return [SpokenWord(match["word"].strip("'"), match["before"], match["after"]) for match in found]
 
 
 def is_callable(name: Name) -> bool:
@@ -100,7 +100,7 @@ def is_callable(name: Name) -> bool:
     return len("".join(name)) > 1 and not all(map(_is_grammar, name))
 
 
-def find_call(sentence: list[Word], name: Name, ours: bool) -> Call | None:
+def find_call(sentence: list[SpokenWord], name: Name, ours: bool) -> NameCall | None:
     """Return where in a sentence a name is called, None where it is not, or is only spoken of.
 
     A name of `ours` is called by a mark behind it in the middle of a sentence too; others are rather spoken of there.
@@ -111,7 +111,7 @@ def find_call(sentence: list[Word], name: Name, ours: bool) -> Call | None:
             opens = _leads_in(sentence[:at])
             if _is_tagged(sentence, at) or (_is_opening if opens else _is_call)(sentence, at, end, ours):
                 marked = not opens or _is_marked(sentence, at, end) or (ours and len(sentence) == len(name))
-                return Call(at, marked and (ours or not _is_grammar(name[0])))
+                return NameCall(at, marked and (ours or not _is_grammar(name[0])))
     return None
 
 
@@ -119,11 +119,11 @@ def _is_grammar(word: str) -> bool:
     return word in GRAMMAR or word.split("'")[0] in GRAMMAR
 
 
-def _leads_in(before: list[Word]) -> bool:
+def _leads_in(before: list[SpokenWord]) -> bool:
     return _LED_IN.fullmatch(" ".join(word.word for word in before)) is not None
 
 
-def _is_opening(sentence: list[Word], start: int, end: int, ours: bool) -> bool:
+def _is_opening(sentence: list[SpokenWord], start: int, end: int, ours: bool) -> bool:
     """Tell whether a name at the start is a call; an everyday word is one where something sets it off."""
     name = [word.word for word in sentence[start:end]]
     if " ".join(name) in EVERYDAY:
@@ -135,7 +135,7 @@ def _is_opening(sentence: list[Word], start: int, end: int, ours: bool) -> bool:
     return not _tells_of(sentence, end) and (_is_marked(sentence, start, end) or not _is_spoken_of(sentence, end))
 
 
-def _is_call(sentence: list[Word], start: int, end: int, ours: bool) -> bool:
+def _is_call(sentence: list[SpokenWord], start: int, end: int, ours: bool) -> bool:
     before, last = sentence[:start], sentence[end - 1]
     ends = all(word.word in _LEAD_OUTS for word in sentence[end:])
     if "," in sentence[start].before:
@@ -146,12 +146,12 @@ def _is_call(sentence: list[Word], start: int, end: int, ours: bool) -> bool:
     return ends and (asks or before[-1].word in _ASKED)
 
 
-def _opener(before: list[Word]) -> str:
+def _opener(before: list[SpokenWord]) -> str:
     """Return the first word that is more than a greeting: "what" of "okay, what's the total"."""
     return next((word.word.split("'")[0] for word in before if word.word not in _LEAD_INS), "")
 
 
-def _leads_to(before: list[Word]) -> bool:
+def _leads_to(before: list[SpokenWord]) -> bool:
     """Tell whether the next word's name is only spoken of: "ask Rayroom", "that's Rayroom"."""
     last = before[-1].word
     if last in ("this", "that", "it"):
@@ -162,25 +162,25 @@ def _leads_to(before: list[Word]) -> bool:
     return last in _SPOKEN_OF or last.endswith(("'s", "'re"))
 
 
-def _is_mail(sentence: list[Word], start: int) -> bool:
+def _is_mail(sentence: list[SpokenWord], start: int) -> bool:
     """Tell whether a name is a part of an address as "info@rayroom"."""
     return start > 0 and sentence[start].before == "@"
 
 
-def _is_tagged(sentence: list[Word], start: int) -> bool:
+def _is_tagged(sentence: list[SpokenWord], start: int) -> bool:
     return sentence[start].before.endswith("@")
 
 
-def _is_marked(sentence: list[Word], start: int, end: int) -> bool:
+def _is_marked(sentence: list[SpokenWord], start: int, end: int) -> bool:
     greeted = start > 0 and sentence[start - 1].word in _GREETINGS
     return greeted or _is_set_off(sentence[end - 1]) or _is_tagged(sentence, start)
 
 
-def _is_set_off(last: Word, marks: tuple[str, ...] = (*_MARKS, *_DASHES)) -> bool:
+def _is_set_off(last: SpokenWord, marks: tuple[str, ...] = (*_MARKS, *_DASHES)) -> bool:
     return last.after.lstrip()[:1] in marks
 
 
-def _is_spoken_of(sentence: list[Word], end: int) -> bool:
+def _is_spoken_of(sentence: list[SpokenWord], end: int) -> bool:
     """Tell whether the sentence goes on about who it names: "Ann is late", but not "Ann can you hear me"."""
     after = _without_adverbs(sentence, end)
     if not after or "?" in sentence[-1].after:
@@ -188,7 +188,7 @@ def _is_spoken_of(sentence: list[Word], end: int) -> bool:
     return after[0] == "got" or (after[0] in _VERBS and (len(after) < 2 or after[1] not in _PRONOUNS))
 
 
-def _tells_of(sentence: list[Word], end: int) -> bool:
+def _tells_of(sentence: list[SpokenWord], end: int) -> bool:
     """Tell whether it does so beyond doubt: "Ann needs it, is that so?"."""
     after = _without_adverbs(sentence, end)
     if not after or after[-1] == "please":
@@ -196,5 +196,5 @@ def _tells_of(sentence: list[Word], end: int) -> bool:
     return _TELLS.fullmatch(after[0]) is not None or after[:2] == ["and", "i"]
 
 
-def _without_adverbs(sentence: list[Word], end: int) -> list[str]:
+def _without_adverbs(sentence: list[SpokenWord], end: int) -> list[str]:
     return list(dropwhile(_ADVERBS.__contains__, (word.word for word in sentence[end:])))

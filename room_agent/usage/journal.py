@@ -29,7 +29,7 @@ log = structlog.get_logger()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Job:
+class JournaledJob:
     """Whose usage a journal holds: what the router is told when the room is opened."""
 
     room: str
@@ -49,7 +49,7 @@ class UsageJournal:
         self.failed = 0
 
     @classmethod
-    def create(cls, directory: Path, job: Job) -> UsageJournal:
+    def create(cls, directory: Path, job: JournaledJob) -> UsageJournal:
         """Begin a job's journal; whoever holds its lock is alive. Raises OSError."""
         directory.mkdir(mode=0o700, parents=True, exist_ok=True)
         path = directory / f"{uuid.uuid4().hex}{SUFFIX}"
@@ -120,11 +120,11 @@ class UsageJournal:
 
 
 @dataclass(slots=True)
-class Left:
+class UnbilledUsage:
     """What a journal says is not billed yet."""
 
     name: str = ""
-    job: Job | None = None
+    job: JournaledJob | None = None
     events: dict[str, UsageEvent] = field(default_factory=dict)
     amounts: Counter[tuple[Service, str]] = field(default_factory=Counter)
     """Of each service's model, what no event tells of yet."""
@@ -155,7 +155,7 @@ class Left:
     def _take(self, facts: list[Any]) -> None:
         match facts:
             case ["job", name, dict(job)]:
-                self.name, self.job = str(name), Job(**job)
+                self.name, self.job = str(name), JournaledJob(**job)
             case ["will", int(socket), "stt" | "tts" as service, str(model), int(amount)]:
                 self._will(socket, service, model, amount)
             case ["sent", int(socket)]:
@@ -177,9 +177,9 @@ class Left:
         self.amounts[event.service, event.model] -= event.amount
 
 
-def left(lines: Iterable[bytes]) -> Left:
+def left(lines: Iterable[bytes]) -> UnbilledUsage:
     """Return what a journal's lines leave to be billed."""
-    found = Left()
+    found = UnbilledUsage()
     for line in lines:
         found.take(line)
     return found

@@ -20,12 +20,12 @@ import aiohttp
 from room_agent.audio.pulse import who_feels
 from room_agent.usage.events import MOST_EVENTS, Service, UsageEvent, pieces, usage_event
 from room_agent.usage.journal import UsageJournal
-from room_agent.usage.tts_characters import SpokenTexts
+from room_agent.usage.tts_characters import TtsCharacterCounts
 
 _BYTES_PER_SAMPLE = 2
 
 
-class SpeechUsage:
+class SpeechMeter:
     """What a room's speech cost. Events wait until the router says that it has taken them.
 
     Behind the most events that one heartbeat carries amounts add up, so that nothing is dropped however long it takes.
@@ -106,7 +106,7 @@ class SpeechUsage:
 class SpeechSocket:
     """One socket's part of the count, told around each send."""
 
-    usage: SpeechUsage
+    usage: SpeechMeter
     journal: UsageJournal | None
     number: int
     service: Service
@@ -194,7 +194,7 @@ def _session(socket: type[_CountingSocket]) -> aiohttp.ClientSession:
     return aiohttp.ClientSession(ws_response_class=socket, trace_configs=[trace])
 
 
-def counting_ears(usage: SpeechUsage) -> aiohttp.ClientSession:
+def counting_ears(usage: SpeechMeter) -> aiohttp.ClientSession:
     """Return a session whose websockets count the sound they send, as Deepgram is asked to take it."""
 
     class Socket(_CountingSocket):
@@ -218,14 +218,14 @@ def counting_ears(usage: SpeechUsage) -> aiohttp.ClientSession:
     return _session(Socket)
 
 
-def counting_mouths(usage: SpeechUsage) -> aiohttp.ClientSession:
+def counting_mouths(usage: SpeechMeter) -> aiohttp.ClientSession:
     """Return a session whose websockets count the characters they send, as ElevenLabs is asked to speak them."""
 
     class Socket(_CountingSocket):
         def __init__(self, *args: Any, **kwargs: Any) -> None:
             super().__init__(*args, **kwargs)
             self._count = usage.socket("tts", self._response.url.query.get("model_id", ""))
-            self._texts = SpokenTexts()
+            self._texts = TtsCharacterCounts()
 
         async def receive(self, *args: Any, **kwargs: Any) -> Any:
             message = await super().receive(*args, **kwargs)

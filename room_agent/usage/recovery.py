@@ -16,9 +16,9 @@ from typing import BinaryIO, Protocol
 
 import structlog
 
-from room_agent.core.router_client import Beaten, OpenedRoom, RouterError
+from room_agent.core.router_client import HeartbeatResult, OpenedRoom, RouterError
 from room_agent.usage.events import MOST_EVENTS, UsageEvent
-from room_agent.usage.journal import SUFFIX, Job, Left, left
+from room_agent.usage.journal import SUFFIX, JournaledJob, UnbilledUsage, left
 
 LOOK_EVERY_S = 5.0
 LONGEST_WAIT_S = 120.0
@@ -26,12 +26,12 @@ LONGEST_WAIT_S = 120.0
 log = structlog.get_logger()
 
 
-class Router(Protocol):
+class RecoveryRouter(Protocol):
     """The router, as far as one dead job's bill needs it."""
 
     async def open(self) -> OpenedRoom: ...
 
-    async def beat(self, counters: dict[str, float], usage: Sequence[dict[str, object]] = ()) -> Beaten: ...
+    async def beat(self, counters: dict[str, float], usage: Sequence[dict[str, object]] = ()) -> HeartbeatResult: ...
 
     async def close(self) -> None: ...
 
@@ -39,17 +39,17 @@ class Router(Protocol):
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Debt:
+class UnbilledJob:
     """What a dead job has used and nobody has told."""
 
-    job: Job
+    job: JournaledJob
     events: Sequence[UsageEvent]
 
 
-class Debts:
+class UsageRecovery:
     """One directory's. Two workers may look after the same one: the lock and the events' ids keep the bill right."""
 
-    def __init__(self, directory: Path, router_for: Callable[[Job], Router]) -> None:
+    def __init__(self, directory: Path, router_for: Callable[[JournaledJob], RecoveryRouter]) -> None:
         self._directory = directory
         self._router_for = router_for
 
@@ -84,7 +84,7 @@ class Debts:
                     all_paid = False
         return all_paid
 
-    async def _tell(self, debt: Debt) -> bool:
+    async def _tell(self, debt: UnbilledJob) -> bool:
         """Return whether all of a dead job's usage was taken; one that cannot be told keeps none of the others back."""
         try:
             return await self._bill(debt)
@@ -95,7 +95,7 @@ class Debts:
             log.error("a dead job's usage is not billed by a fault of ours", **told, exc_info=error)
         return False
 
-    async def _bill(self, debt: Debt) -> bool:
+    async def _bill(self, debt: UnbilledJob) -> bool:
         """Tell a dead job's usage as the job would have, though its room may be gone; return whether all was taken."""
         router = self._router_for(debt.job)
         try:
@@ -112,13 +112,13 @@ class Debts:
         return not untold
 
 
-def _debt(found: Left, at_s: float) -> Debt | None:
+def _debt(found: UnbilledUsage, at_s: float) -> UnbilledJob | None:
     if found.unread:
         log.warning("lines of a job's usage could not be read", lines=found.unread)
     events = found.owed(at_s)
     if found.job is None or not events:
         return None
-    return Debt(job=found.job, events=events)
+    return UnbilledJob(job=found.job, events=events)
 
 
 def _batches(events: Sequence[UsageEvent]) -> Iterator[Sequence[UsageEvent]]:

@@ -13,7 +13,7 @@ UNCHARGED: Final = frozenset({"quota_exceeded", "max_active_conversations"})
 """What ElevenLabs refuses with, and then closes the socket: what it has not said by then it does not say."""
 
 
-class SpokenText:
+class TtsCharacterCount:
     """How many characters of one text are billed so far: the space around it is not. Keeps none of the text."""
 
     def __init__(self) -> None:
@@ -35,15 +35,15 @@ class SpokenText:
 
 @dataclass(slots=True)
 class _Context:
-    sent: SpokenText = field(default_factory=SpokenText)
-    said: SpokenText = field(default_factory=SpokenText)
+    sent: TtsCharacterCount = field(default_factory=TtsCharacterCount)
+    said: TtsCharacterCount = field(default_factory=TtsCharacterCount)
 
     @property
     def unsaid(self) -> int:
         return max(0, self.sent.characters - self.said.characters)
 
 
-class SpokenTexts:
+class TtsCharacterCounts:
     """The texts of one socket, each until the vendor has said the last of it."""
 
     def __init__(self) -> None:

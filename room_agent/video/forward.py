@@ -10,7 +10,7 @@ import structlog
 
 from room_agent.core.counters import Counters
 from room_agent.core.router_client import Description, RouterClient, RouterError, TokenExpired
-from room_agent.video.rate_control import Pace
+from room_agent.video.rate_control import RateControl
 
 log = structlog.get_logger()
 
@@ -30,7 +30,7 @@ class KeptFrame:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Described:
+class DescribedFrame:
     """A frame and what the router said of it."""
 
     frame: KeptFrame
@@ -38,16 +38,16 @@ class Described:
     took_s: float
 
 
-OnDescribed = Callable[[Described], Awaitable[None]]
+OnDescribed = Callable[[DescribedFrame], Awaitable[None]]
 
 
-class Forwarder:
+class FrameUploader:
     """One track's slot of one frame. A newer frame takes the place of one that still waits."""
 
     def __init__(
         self,
         router: RouterClient,
-        pace: Pace,
+        pace: RateControl,
         counters: Counters,
         on_described: OnDescribed,
         on_lost: Callable[[], None],
@@ -103,7 +103,7 @@ class Forwarder:
         took_s = self._clock() - started_s
         self._pace.answered(took_s)
         self._counters.answered(took_s)
-        await self._on_described(Described(frame=frame, answer=answer, took_s=took_s))
+        await self._on_described(DescribedFrame(frame=frame, answer=answer, took_s=took_s))
 
     async def _describe(self, frame: KeptFrame) -> Description:
         try:

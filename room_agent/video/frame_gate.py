@@ -26,7 +26,7 @@ class GateSettings:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Decision:
+class GateDecision:
     """Whether to send a frame, why (a fixed phrase), and the judgement behind it."""
 
     keep: bool
@@ -51,7 +51,7 @@ class FrameGate:
         """Take the next sample as new: the last kept one reached nobody. May be called from another thread."""
         self._lost = True
 
-    def offer(self, planes: Planes, now_s: float) -> Decision:
+    def offer(self, planes: Planes, now_s: float) -> GateDecision:
         """Return whether `planes` is to be sent; if so it is what the next samples are compared with."""
         if self._lost:
             self._lost = False
@@ -62,7 +62,7 @@ class FrameGate:
             self._kept.keep(planes)
             self._kept_at_s = now_s
             self._rest()
-        return Decision(keep=keep, why=why, judgement=judgement)
+        return GateDecision(keep=keep, why=why, judgement=judgement)
 
     def _decide(self, judgement: Judgement, planes: Planes, now_s: float) -> tuple[bool, str]:
         settings = self.settings

@@ -12,7 +12,7 @@ SLOW_ANSWER_S = 8.0
 
 
 @dataclass(slots=True)
-class Pace:
+class RateControl:
     """A track's rate: down a step on trouble, up a step after some good answers."""
 
     full_fps: float

@@ -6,27 +6,27 @@ import asyncio
 import json
 from pathlib import Path
 
-from room_agent.video.forward import Described
+from room_agent.video.forward import DescribedFrame
 
 MAX_FRAMES = 10_000
 """A recording ends there: it is for looking at a run, not for keeping one."""
 
 
-class Recording:
+class FrameRecorder:
     """One room's recorded frames: NNNNN.jpeg files and one JSON line a frame in frames.jsonl."""
 
     def __init__(self, directory: Path, room: str) -> None:
         self._directory = directory / room
         self._frames = 0
 
-    async def add(self, described: Described) -> None:
+    async def add(self, described: DescribedFrame) -> None:
         """Write one frame, off the event loop."""
         if self._frames >= MAX_FRAMES:
             return
         self._frames += 1
         await asyncio.to_thread(self._write, self._frames, described)
 
-    def _write(self, number: int, described: Described) -> None:
+    def _write(self, number: int, described: DescribedFrame) -> None:
         self._directory.mkdir(parents=True, exist_ok=True)
         name = f"{number:05}.jpeg"
         (self._directory / name).write_bytes(described.frame.jpeg)

@@ -6,7 +6,7 @@ MIN_SIDE_PX = 64
 """Frames with a shorter side are no picture: LiveKit delivers one of 8x8 when a track ends."""
 
 
-class Sampler:
+class SampleClock:
     """Takes `fps` samples a second of a stream that is offered more often.
 
     The beat is kept: a sample that comes late by less than half a period does not move the next one. After a

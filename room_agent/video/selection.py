@@ -10,7 +10,7 @@ Source = Literal["screen_share", "camera"]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Candidate:
+class TrackCandidate:
     """A published video track, as the SFU tells of it."""
 
     track_sid: str
@@ -18,7 +18,7 @@ class Candidate:
     muted: bool
 
 
-def select(candidates: Iterable[Candidate], max_tracks: int) -> dict[str, Source]:
+def select(candidates: Iterable[TrackCandidate], max_tracks: int) -> dict[str, Source]:
     """Return the tracks to watch, by id: the screen shares, or the cameras where nobody shares; `max_tracks` at most.
 
     A muted track counts as absent. The oldest ids of the room win, so that a newcomer displaces nobody.

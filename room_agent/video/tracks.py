@@ -13,13 +13,13 @@ import structlog
 from livekit import rtc
 
 from room_agent.core.counters import Counters
-from room_agent.core.router_client import Limits, RouterClient
+from room_agent.core.router_client import RoomLimits, RouterClient
 from room_agent.core.tasks import cancel, say_where_it_failed
-from room_agent.video.forward import Described, Forwarder, KeptFrame
+from room_agent.video.forward import DescribedFrame, FrameUploader, KeptFrame
 from room_agent.video.frame_gate import FrameGate
-from room_agent.video.rate_control import Pace
-from room_agent.video.selection import Candidate, Source, select
-from room_agent.video.watch import Watch, Watched
+from room_agent.video.rate_control import RateControl
+from room_agent.video.selection import Source, TrackCandidate, select
+from room_agent.video.watch import SampledTrack, TrackSampler
 
 LAST_ANSWER_S = 10.0
 """What a track showed at its end is waited for so long: a slide shown for a second is asked for all the same."""
@@ -33,7 +33,7 @@ log = structlog.get_logger()
 
 
 @dataclass(frozen=True, slots=True)
-class Shared:
+class SharedTrack:
     """Whose a track is, and what it shows."""
 
     sid: str
@@ -42,12 +42,12 @@ class Shared:
     identity: str
 
 
-class Onlooker(Protocol):
+class VideoListener(Protocol):
     """Who is told of the tracks."""
 
     def kept(self, frame: KeptFrame, source: Source, shared_by: str, identity: str) -> None: ...
 
-    async def described(self, described: Described, source: Source, shared_by: str) -> None: ...
+    async def described(self, described: DescribedFrame, source: Source, shared_by: str) -> None: ...
 
     def no_longer_shown(self, track: str) -> None: ...
 
@@ -55,15 +55,15 @@ class Onlooker(Protocol):
 @dataclass(frozen=True, slots=True)
 class _Watching:
     watch: asyncio.Task[None]
-    forwarder: Forwarder
+    forwarder: FrameUploader
     sending: asyncio.Task[None]
 
 
-class Tracks:
+class VideoTracks:
     """One room's, from the first `follow` to `aclose`; owns every task it starts."""
 
     def __init__(
-        self, room: rtc.Room, router: RouterClient, counters: Counters, onlooker: Onlooker, max_tracks: int
+        self, room: rtc.Room, router: RouterClient, counters: Counters, onlooker: VideoListener, max_tracks: int
     ) -> None:
         self._room = room
         self._router = router
@@ -73,7 +73,7 @@ class Tracks:
         self._watched: dict[str, _Watching] = {}
         self._endings: set[asyncio.Task[None]] = set()
 
-    def follow(self, limits: Limits) -> None:
+    def follow(self, limits: RoomLimits) -> None:
         """Bring subscriptions and watches in line with the room as it is now."""
         videos = self._videos()
         chosen = select([candidate for candidate, _, _ in videos.values()], self._max_tracks)
@@ -97,10 +97,10 @@ class Tracks:
         self._watched.clear()
         await cancel({task for one in watched for task in (one.watch, one.sending)} | self._endings, END_TIMEOUT_S)
 
-    def _videos(self) -> dict[str, tuple[Candidate, rtc.RemoteTrackPublication, rtc.RemoteParticipant]]:
+    def _videos(self) -> dict[str, tuple[TrackCandidate, rtc.RemoteTrackPublication, rtc.RemoteParticipant]]:
         return {
             publication.sid: (
-                Candidate(track_sid=publication.sid, source=SOURCES[publication.source], muted=publication.muted),
+                TrackCandidate(track_sid=publication.sid, source=SOURCES[publication.source], muted=publication.muted),
                 publication,
                 participant,
             )
@@ -109,13 +109,13 @@ class Tracks:
             if publication.kind == rtc.TrackKind.KIND_VIDEO and publication.source in SOURCES
         }
 
-    def _watch(self, shared: Shared, track: rtc.Track, limits: Limits) -> _Watching:
-        pace, gate = Pace(limits.frames_per_second), FrameGate()
+    def _watch(self, shared: SharedTrack, track: rtc.Track, limits: RoomLimits) -> _Watching:
+        pace, gate = RateControl(limits.frames_per_second), FrameGate()
         tell = _telling(self._onlooker, shared)
-        forwarder = Forwarder(self._router, pace, self._counters, tell, gate.forget, time.monotonic)
-        watched = Watched(track_sid=shared.sid, source=shared.source, long_side_px=limits.image_long_side_px)
+        forwarder = FrameUploader(self._router, pace, self._counters, tell, gate.forget, time.monotonic)
+        watched = SampledTrack(track_sid=shared.sid, source=shared.source, long_side_px=limits.image_long_side_px)
         kept = partial(self._onlooker.kept, source=shared.source, shared_by=shared.shared_by, identity=shared.identity)
-        watch = Watch(watched, gate, pace, forwarder, kept, self._counters, time.monotonic, time.time)
+        watch = TrackSampler(watched, gate, pace, forwarder, kept, self._counters, time.monotonic, time.time)
         log.info("watching", track=shared.sid, source=shared.source)
         running = _task(watch.run(track), f"watch {shared.sid}")
         return _Watching(running, forwarder, _task(forwarder.run(), f"send {shared.sid}"))
@@ -135,12 +135,12 @@ class Tracks:
         task.add_done_callback(self._endings.discard)
 
 
-def _shared(sid: str, source: Source, by: rtc.RemoteParticipant) -> Shared:
-    return Shared(sid, source, by.name or by.identity, by.identity)
+def _shared(sid: str, source: Source, by: rtc.RemoteParticipant) -> SharedTrack:
+    return SharedTrack(sid, source, by.name or by.identity, by.identity)
 
 
-def _telling(onlooker: Onlooker, shared: Shared) -> Callable[[Described], Awaitable[None]]:
-    async def tell(described: Described) -> None:
+def _telling(onlooker: VideoListener, shared: SharedTrack) -> Callable[[DescribedFrame], Awaitable[None]]:
+    async def tell(described: DescribedFrame) -> None:
         await onlooker.described(described, shared.source, shared.shared_by)
 
     return tell

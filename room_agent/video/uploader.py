@@ -7,12 +7,12 @@ from room_agent.frames.features import features
 from room_agent.frames.i420 import Planes
 from room_agent.frames.phash import phash
 from room_agent.video.forward import KeptFrame
-from room_agent.video.frame_gate import Decision
+from room_agent.video.frame_gate import GateDecision
 from room_agent.video.selection import Source
 
 
 def packed(
-    planes: Planes, decision: Decision, track_sid: str, source: Source, long_side_px: int, captured_at_s: float
+    planes: Planes, decision: GateDecision, track_sid: str, source: Source, long_side_px: int, captured_at_s: float
 ) -> KeptFrame:
     """Return a frame that the gate keeps, as the router is sent it."""
     measured = features(planes, decision.judgement)

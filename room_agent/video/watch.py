@@ -12,10 +12,10 @@ from livekit import rtc
 
 from room_agent.core.counters import Counters
 from room_agent.frames.i420 import Planes, rotated
-from room_agent.video.forward import Forwarder, KeptFrame
+from room_agent.video.forward import FrameUploader, KeptFrame
 from room_agent.video.frame_gate import FrameGate
-from room_agent.video.rate_control import Pace
-from room_agent.video.sampler import MIN_SIDE_PX, Sampler
+from room_agent.video.rate_control import RateControl
+from room_agent.video.sampler import MIN_SIDE_PX, SampleClock
 from room_agent.video.selection import Source
 from room_agent.video.uploader import packed
 
@@ -33,7 +33,7 @@ log = structlog.get_logger()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Watched:
+class SampledTrack:
     """What a watch is of: the track's id, what it shows, and the size that its pictures are sent in."""
 
     track_sid: str
@@ -41,15 +41,15 @@ class Watched:
     long_side_px: int
 
 
-class Watch:
+class TrackSampler:
     """One track, from its first frame to its end."""
 
     def __init__(
         self,
-        watched: Watched,
+        watched: SampledTrack,
         gate: FrameGate,
-        pace: Pace,
-        forwarder: Forwarder,
+        pace: RateControl,
+        forwarder: FrameUploader,
         on_kept: Callable[[KeptFrame], None],
         counters: Counters,
         clock: Callable[[], float],
@@ -63,7 +63,7 @@ class Watch:
         self._counters = counters
         self._clock = clock
         self._wall_clock = wall_clock
-        self._sampler = Sampler(pace.fps)
+        self._sampler = SampleClock(pace.fps)
 
     async def run(self, track: rtc.Track) -> None:
         """Watch until the track ends, or until cancelled."""

@@ -12,8 +12,8 @@ import numpy as np
 from livekit import rtc
 from PIL import Image, ImageDraw, ImageFont
 
-from cluster.lab.emulator.engines.asr import DigitEars
-from cluster.lab.emulator.engines.tts import Tongue
+from cluster.lab.emulator.engines.asr import DigitRecognizer
+from cluster.lab.emulator.engines.tts import SpeechEngine
 from tests.acceptance.livekit_server import LiveKit
 from tests.acceptance.seat import FRAME_MS, HEARD_HZ, MOST_HEARD_S, SIZE_PX, Seat, seated
 
@@ -54,7 +54,7 @@ class Microphone:
 class Person(Seat):
     """A participant. `slide` is the number on the screen that is shared; None is a slide without one."""
 
-    voice: Tongue = field(default_factory=Tongue)
+    voice: SpeechEngine = field(default_factory=SpeechEngine)
     slide: int | None = None
     _microphone: Microphone | None = None
 
@@ -98,9 +98,11 @@ class Slides:
 
 
 @asynccontextmanager
-async def joined(livekit: LiveKit, room: str, identity: str, voice: Tongue | None = None) -> AsyncIterator[Person]:
+async def joined(
+    livekit: LiveKit, room: str, identity: str, voice: SpeechEngine | None = None
+) -> AsyncIterator[Person]:
     """Yield a participant of `room` with a microphone, gone with the block."""
-    person = Person(voice=voice or await asyncio.to_thread(Tongue))
+    person = Person(voice=voice or await asyncio.to_thread(SpeechEngine))
     async with seated(person, livekit, room, identity):
         await person.unmute()
         yield person
@@ -117,11 +119,11 @@ def slide(number: int | None, look: int) -> bytes:
     return np.asarray(image).tobytes()
 
 
-_EARS: list[DigitEars] = []
+_EARS: list[DigitRecognizer] = []
 
 
-def _digit_ears() -> DigitEars:
+def _digit_ears() -> DigitRecognizer:
     """Return the process's one pair: to load the model takes a second."""
     if not _EARS:
-        _EARS.append(DigitEars())
+        _EARS.append(DigitRecognizer())
     return _EARS[0]

@@ -11,8 +11,8 @@ from pathlib import Path
 from livekit import rtc
 
 from room_agent.core.router_client import RouterClient
-from room_agent.session import Attendance
-from room_agent.video.recorder import Recording
+from room_agent.session import RoomSession
+from room_agent.video.recorder import FrameRecorder
 from tests.acceptance.livekit_server import LiveKit
 from tests.acceptance.presenter import Presenter, presenting
 from tests.acceptance.stack import eventually
@@ -23,15 +23,15 @@ ROOM = "tenant_acme_attended"
 
 @asynccontextmanager
 async def attending(
-    livekit: LiveKit, router_url: str, recording: Recording | None = None
-) -> AsyncIterator[tuple[Attendance, Presenter]]:
+    livekit: LiveKit, router_url: str, recording: FrameRecorder | None = None
+) -> AsyncIterator[tuple[RoomSession, Presenter]]:
     """Yield an attendance of the room, and a presenter who already shares a screen."""
     room = rtc.Room()
     client = RouterClient(router_url, "agent-key", ROOM, "job-1", "{}")
     async with presenting(livekit, ROOM) as ann:
         await ann.share()
         await room.connect(livekit.url, livekit.token(ROOM, "agent"), rtc.RoomOptions(auto_subscribe=False))
-        attendance = Attendance(room, client, max_tracks=4, recording=recording)
+        attendance = RoomSession(room, client, max_tracks=4, recording=recording)
         attendance.start()
         try:
             yield attendance, ann
@@ -44,7 +44,7 @@ async def attending(
 async def test_a_slide_is_kept_sent_told_and_recorded(livekit: LiveKit, tmp_path: Path) -> None:
     async with (
         ScriptedRouter().running() as router,
-        attending(livekit, router.url, Recording(tmp_path, ROOM)) as (attendance, ann),
+        attending(livekit, router.url, FrameRecorder(tmp_path, ROOM)) as (attendance, ann),
     ):
         await eventually(lambda: ann.descriptions)
         headers = router.frames[0]

@@ -14,8 +14,8 @@ from dataclasses import dataclass
 import psutil
 import pytest
 
-from cluster.lab.emulator.engines import all_senses
-from cluster.lab.emulator.engines.tts import Tongue
+from cluster.lab.emulator.engines import load_engines
+from cluster.lab.emulator.engines.tts import SpeechEngine
 from tests.acceptance.facts import Facts, number
 from tests.acceptance.meeting import meeting
 from tests.acceptance.people import Person, joined
@@ -49,7 +49,7 @@ class Scene:
 @pytest.fixture(scope="module")
 def scene(system: System) -> Iterator[Scene]:
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(system.emulator.house, "senses", all_senses(PHRASES))
+        patch.setattr(system.emulator.house, "senses", load_engines(PHRASES))
         yield Scene(system.stack, system.facts)
 
 
@@ -146,8 +146,8 @@ async def test_of_three_who_speak_the_one_who_calls_the_agent_is_answered(scene:
     room, livekit = "tenant_acme_three", scene.stack.livekit
     async with (
         meeting(scene.stack, room) as held,
-        joined(livekit, room, "ann", Tongue("en-us+f2")) as ann,
-        joined(livekit, room, "bob", Tongue("en-us+m3")) as bob,
+        joined(livekit, room, "ann", SpeechEngine("en-us+f2")) as ann,
+        joined(livekit, room, "bob", SpeechEngine("en-us+m3")) as bob,
         joined(livekit, room, "cat") as cat,
     ):
         await held.hears(3)

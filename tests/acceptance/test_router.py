@@ -22,7 +22,7 @@ import pytest
 from livekit.agents import llm
 from livekit.plugins import openai as livekit_openai
 
-from cluster.lab.emulator import Emulator, Fault, Pace, Seen
+from cluster.lab.emulator import Emulator, Fault, LatencyModel, LoggedRequest
 from cluster.lab.emulator.core.content import catalogue_row
 from cluster.lab.stack.backend_peer import install
 from routing.catalogue import load_catalogue
@@ -37,7 +37,7 @@ QUESTION = "What does the chart on the third slide say about the spring quarter?
 NODE_CLIENT = ROOT / "tests" / "peers" / "openai_client"
 
 
-class Metronome(Pace):
+class Metronome(LatencyModel):
     """A model that always takes the same time."""
 
     def __init__(self, first_s: float = 0.0, token_s: float = 0.0) -> None:
@@ -70,7 +70,7 @@ class Live:
         """Return what the vendors charge for all they were asked."""
         return sum(price_nanousd(seen) for seen in self.emulator.journal)
 
-    async def seen(self, told: Callable[[Seen], object]) -> Seen:
+    async def seen(self, told: Callable[[LoggedRequest], object]) -> LoggedRequest:
         """Return the one request the vendors got, once its line says `told`."""
         async with asyncio.timeout(60):
             while not any(told(seen) for seen in self.emulator.journal):
@@ -79,7 +79,7 @@ class Live:
         return seen
 
 
-def price_nanousd(seen: Seen) -> int:
+def price_nanousd(seen: LoggedRequest) -> int:
     row = catalogue_row(seen.model)
     assert row is not None
     price = load_catalogue().price(row.name, dt.datetime.now(dt.UTC).date())
@@ -251,7 +251,7 @@ class Leaving:
 
 
 WHOLE_NANOUSD = price_nanousd(
-    Seen(path="", vendor="openai", model="gpt-6-luna", prompt_tokens=13, completion_tokens=200)
+    LoggedRequest(path="", vendor="openai", model="gpt-6-luna", prompt_tokens=13, completion_tokens=200)
 )
 BEFORE_A_WORD, MID_STREAM, BEFORE_THE_WHOLE = Leaving(), Leaving(lines=6), Leaving(stream=False)
 

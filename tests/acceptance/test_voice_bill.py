@@ -15,10 +15,10 @@ from urllib.parse import urlsplit
 import psutil
 import pytest
 
-from cluster.costs.speech_books import Book, backend_book
+from cluster.costs.speech_books import SpeechUsageTotals, backend_book
 from cluster.lab.emulator import Emulator, Fault
-from cluster.lab.emulator.core.content import Turn
-from cluster.lab.emulator.engines import Senses
+from cluster.lab.emulator.core.content import RequestMessage
+from cluster.lab.emulator.engines import Engines
 from routing.models import Usage
 from routing.prices import load_prices
 from tests.acceptance.meeting import Meeting, meeting
@@ -34,7 +34,7 @@ AWAY_S = 5.0
 LONG_S = 60.0
 
 
-def says_much(_: Sequence[Turn]) -> str:
+def says_much(_: Sequence[RequestMessage]) -> str:
     return " ".join([SENTENCE] * SENTENCES)
 
 
@@ -45,10 +45,10 @@ class Books:
     emulator: Emulator
     stack: Stack
 
-    def vendors(self) -> Book:
+    def vendors(self) -> SpeechUsageTotals:
         """Return what has been sent to the vendors so far, at the prices in force."""
         prices, today = load_prices(), dt.datetime.now(dt.UTC).date()
-        book = Book(units=Counter(), nanousd=Counter())
+        book = SpeechUsageTotals(units=Counter(), nanousd=Counter())
         for seen in self.emulator.journal:
             usage = Usage(audio_ms=seen.audio_ms, characters=seen.characters)
             if amount := usage.audio_ms + usage.characters:
@@ -57,7 +57,7 @@ class Books:
                 book.nanousd[service] += prices.of(seen.model, today).cost_nanousd(usage)
         return book
 
-    async def backend(self) -> Book:
+    async def backend(self) -> SpeechUsageTotals:
         """Return what the backend was billed, once it has all that the router knows of."""
         await self.stack.billed_nanousd(TENANT)
         return backend_book(await self.stack.backend.events(TENANT))
@@ -69,24 +69,24 @@ class Told:
 
     books: Books
     meeting: Meeting
-    vendors_before: Book
-    backend_before: Book
+    vendors_before: SpeechUsageTotals
+    backend_before: SpeechUsageTotals
 
-    def vendors(self) -> Book:
+    def vendors(self) -> SpeechUsageTotals:
         return _less(self.books.vendors(), self.vendors_before)
 
-    async def backend(self) -> Book:
+    async def backend(self) -> SpeechUsageTotals:
         return _less(await self.books.backend(), self.backend_before)
 
 
-def _less(book: Book, before: Book) -> Book:
-    return Book(units=book.units - before.units, nanousd=book.nanousd - before.nanousd)
+def _less(book: SpeechUsageTotals, before: SpeechUsageTotals) -> SpeechUsageTotals:
+    return SpeechUsageTotals(units=book.units - before.units, nanousd=book.nanousd - before.nanousd)
 
 
 @pytest.fixture(scope="module")
 def books(system: System) -> Iterator[Books]:
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(system.emulator.house, "senses", Senses(answerer=says_much))
+        patch.setattr(system.emulator.house, "senses", Engines(answerer=says_much))
         patch.setattr(system.emulator.script, "ends", True)
         yield Books(system.emulator, system.stack)
 

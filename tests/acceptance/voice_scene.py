@@ -11,8 +11,8 @@ from livekit import rtc
 from cluster.lab.emulator import Emulator, Fault
 from room_agent.core.router_client import RouterClient
 from room_agent.core.settings import SpeechSettings
-from room_agent.session import Attendance
-from room_agent.speech import Speech
+from room_agent.session import RoomSession
+from room_agent.speech import RoomSpeech
 from tests.acceptance.livekit_server import LiveKit
 from tests.acceptance.stack import eventually
 from tests.acceptance.talking import Talker
@@ -29,8 +29,8 @@ class Scene:
     livekit: LiveKit
     emulator: Emulator
     router: ScriptedRouter
-    speech: Speech
-    attendance: Attendance
+    speech: RoomSpeech
+    attendance: RoomSession
 
     def billed(self) -> tuple[int, int]:
         """Return the milliseconds and characters that the router was told of."""
@@ -59,8 +59,8 @@ async def scene(
         settings: SpeechSettings = settings_for(emulator, **changed)
         room, client = rtc.Room(), RouterClient(router.url, "agent-key", ROOM, "job-1", "{}")
         await room.connect(livekit.url, livekit.token(ROOM, "agent"))
-        speech = Speech(room, client, router.url, settings)
-        attendance = Attendance(room, client, max_tracks=4, speech=speech)
+        speech = RoomSpeech(room, client, router.url, settings)
+        attendance = RoomSession(room, client, max_tracks=4, speech=speech)
         attendance.start()
         try:
             yield Scene(livekit, emulator, router, speech, attendance)

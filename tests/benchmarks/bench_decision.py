@@ -22,9 +22,9 @@ WORDS = "show me the second chart and explain why its numbers are lower than tho
 
 def run() -> list[float]:
     """Return how long each decision took, in microseconds."""
-    dice = random.Random(7)
-    turns = [" ".join(dice.choices(WORDS, k=dice.choice((3, 12, 40, 200, 5_000)))) for _ in range(200)]
-    catalogue, share = load_catalogue(), ShareControl(ShareTarget(service="llm", share=0.3), dice)
+    rng = random.Random(7)
+    turns = [" ".join(rng.choices(WORDS, k=rng.choice((3, 12, 40, 200, 5_000)))) for _ in range(200)]
+    catalogue, share = load_catalogue(), ShareControl(ShareTarget(service="llm", share=0.3), rng)
     routes = ServiceRoutes(
         targets={Tier.SIMPLE: ("gpt-6-luna",), Tier.COMPLEX: ("gpt-6.1-sol",)}, threshold=0.5, attempts=2
     )

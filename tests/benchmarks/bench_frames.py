@@ -134,12 +134,12 @@ def _peer_changed(frame: rtc.VideoFrame) -> None:
     livekit_encode(frame, _LIVEKIT_OPTIONS)
 
 
-def _interleaved(contestants: dict[str, Contestant], rounds: int, dice: random.Random) -> dict[str, list[float]]:
+def _interleaved(contestants: dict[str, Contestant], rounds: int, rng: random.Random) -> dict[str, list[float]]:
     times_ms: dict[str, list[float]] = {name: [] for name in contestants}
     for contestant in [*contestants.values()] * 4:
         contestant.time_ms()
     turns = [*contestants] * rounds
-    dice.shuffle(turns)
+    rng.shuffle(turns)
     for name in turns:
         times_ms[name].append(contestants[name].time_ms())
     return times_ms

@@ -135,7 +135,7 @@ def _body(content: object, **more: Any) -> bytes:
 def run(seconds: float, rounds: int = ROUNDS, seed: int = 1) -> Result:
     """Return the medians over all rounds; in each, the contenders take turns at each case in random order."""
     gateway_core, load_core = sorted(os.sched_getaffinity(0))[:2]
-    dice = random.Random(seed)
+    rng = random.Random(seed)
     seen: dict[tuple[str, str], list[Seen]] = {}
     idle: dict[str, list[float]] = {}
     with on_cores(load_core), load_process() as drive, contenders(gateway_core, load_core) as (upstream, found):
@@ -145,7 +145,7 @@ def run(seconds: float, rounds: int = ROUNDS, seed: int = 1) -> Result:
                 if one.rests:
                     idle.setdefault(one.name, []).append(_idle_share(one, seconds))
             for case in cases():
-                for one in dice.sample(found, len(found)):
+                for one in rng.sample(found, len(found)):
                     if one.name != ALONE or case.of_ray:
                         seen.setdefault((case.name, one.name), []).append(_turn(drive, case, one, upstream, seconds))
     idle_share = {name: median(shares) for name, shares in idle.items()}

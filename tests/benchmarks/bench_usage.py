@@ -13,8 +13,8 @@ from statistics import quantiles
 
 from rich.console import Console
 
-from room_agent.usage.journal import Job, UsageJournal
-from room_agent.usage.meter import SpeechUsage
+from room_agent.usage.journal import JournaledJob, UsageJournal
+from room_agent.usage.meter import SpeechMeter
 
 PIECES, SYNCED_PIECES = 20_000, 200
 GOAL_US = 100.0
@@ -22,8 +22,8 @@ GOAL_US = 100.0
 
 
 def ours(directory: Path) -> Callable[[], None]:
-    journal = UsageJournal.create(directory, Job(room="tenant_acme_bench", job_id="AJ_1", metadata="{}"))
-    socket = SpeechUsage(time.time, journal).socket("stt", "nova-3")
+    journal = UsageJournal.create(directory, JournaledJob(room="tenant_acme_bench", job_id="AJ_1", metadata="{}"))
+    socket = SpeechMeter(time.time, journal).socket("stt", "nova-3")
 
     def piece() -> None:
         socket.will_send(50)

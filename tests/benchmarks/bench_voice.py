@@ -27,8 +27,8 @@ from rich.console import Console
 from rich.table import Table
 
 from cluster.lab.demo.speech_synth import silence, speech
-from cluster.lab.emulator import Emulator, House
-from cluster.lab.emulator.core.engines import Senses
+from cluster.lab.emulator import Emulator, EmulatorState
+from cluster.lab.emulator.core.engines import Engines
 from deployments.common.settings import VendorSettings
 from deployments.routes import build_routes
 from room_agent.core.counters import percentile
@@ -92,7 +92,7 @@ class Result:
 
 async def run(turns: int, pause_s: float, on_ray: bool) -> Result:
     """Ask every contestant so often, one after the other, first without latencies and then with them."""
-    emulator = Emulator(House(senses=Senses(answerer=lambda _: ANSWER)))
+    emulator = Emulator(EmulatorState(senses=Engines(answerer=lambda _: ANSWER)))
     rows: dict[str, dict[str, list[Row]]] = {}
     lost = 0
     with ExitStack() as processes:

@@ -9,7 +9,7 @@ from ray.serve import Application
 
 from cluster import app
 from cluster.backend.factory import CachedDirectory
-from routing.models import Intent, RoomBeat, Settlement, TenantTotals
+from routing.models import Intent, RoomHeartbeat, Settlement, TenantTotals
 
 
 class Unbilled:
@@ -36,12 +36,12 @@ class Unbilled:
             by_model=(),
         )
 
-    async def beat(self, beat: RoomBeat) -> int:
+    async def beat(self, beat: RoomHeartbeat) -> int:
         return 0
 
     async def close(self, room: str, job_id: str) -> None: ...
 
-    async def of(self, tenant_id: str) -> tuple[RoomBeat, ...]:
+    async def of(self, tenant_id: str) -> tuple[RoomHeartbeat, ...]:
         return ()
 
     async def aclose(self) -> None: ...

@@ -16,13 +16,13 @@ from typing import Any, Literal
 
 from livekit import rtc
 
-from room_agent.context.context import Mind
+from room_agent.context.context import ContextBuilder
 from room_agent.context.prompt import Turn
-from room_agent.conversation.responder import Thinks
+from room_agent.conversation.responder import AnswerSource
 from room_agent.core.router_client import RouterClient
 from room_agent.core.settings import SpeechSettings
-from room_agent.session import Attendance
-from room_agent.speech import Speech
+from room_agent.session import RoomSession
+from room_agent.speech import RoomSpeech
 from tests.acceptance.stack import eventually
 from tests.benchmarks.plain_session import plain_session
 from tests.benchmarks.voice_turn import Stamps
@@ -106,10 +106,10 @@ def _seat(name: str, places: Places, stamps: Stamps) -> AbstractAsyncContextMana
     return _plain(places, stamps, asks_early=name == EARLY)
 
 
-class _WatchedMind(Mind):
+class _WatchedMind(ContextBuilder):
     """rayroom's own, with a watch on it."""
 
-    def __init__(self, stamps: Stamps, speech: Speech, names: Sequence[str]) -> None:
+    def __init__(self, stamps: Stamps, speech: RoomSpeech, names: Sequence[str]) -> None:
         super().__init__(speech.mind.knowledge, names[0], True, time.time)
         self._stamps = stamps
 
@@ -123,7 +123,7 @@ class _WatchedThinking:
     """rayroom's own, with a watch on it."""
 
     stamps: Stamps
-    thinking: Thinks
+    thinking: AnswerSource
 
     async def answer(self, messages: list[dict[str, Any]], failed_before: bool = False) -> AsyncIterator[str]:
         self.stamps.requested()
@@ -137,9 +137,9 @@ class _WatchedThinking:
 async def _rayroom(places: Places, stamps: Stamps) -> AsyncIterator[None]:
     client = RouterClient(places.router_url, places.agent_key, ROOMS[RAYROOM], "bench", '{"tenant_id": "acme"}')
     async with _there(places) as room:
-        spoken = Speech(room, client, places.router_url, places.speech)
+        spoken = RoomSpeech(room, client, places.router_url, places.speech)
         spoken.mind = _WatchedMind(stamps, spoken, places.speech.names)
-        attendance = Attendance(room, client, max_tracks=1, speech=spoken)
+        attendance = RoomSession(room, client, max_tracks=1, speech=spoken)
         attendance.start()
         try:
             await eventually(lambda: spoken.report().get("hearing_microphones"))

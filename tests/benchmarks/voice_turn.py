@@ -7,7 +7,7 @@ import time
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
-from cluster.lab.emulator import Pace
+from cluster.lab.emulator import LatencyModel
 
 LLM, STT, TTS, SEARCH = "model", "hearing", "voice", "search"
 VENDOR_OF = {"nova": STT, "eleven": TTS, "voyage": SEARCH}
@@ -64,7 +64,7 @@ class Drawn:
         return self.at_s + self.takes_s
 
 
-class Timekeeper(Pace):
+class Timekeeper(LatencyModel):
     """Remembers every time it drew, and when. Of one `turn` every contestant gets the same times."""
 
     def __init__(self, turn: int, speed: float) -> None:
@@ -73,7 +73,7 @@ class Timekeeper(Pace):
         self.drawn: list[Drawn] = []
 
     def first_token_s(self, model: str, slowdown: float = 1.0) -> float:
-        self._dice = self._dice_of[_vendor_of(model)]
+        self._rng = self._dice_of[_vendor_of(model)]
         return self._keep(model, super().first_token_s(model, slowdown), True)
 
     def next_token_s(self, model: str, slowdown: float = 1.0) -> float:

@@ -6,7 +6,7 @@ from collections.abc import AsyncIterator
 
 import pytest
 
-from cluster.lab.emulator import Emulator, House
+from cluster.lab.emulator import Emulator, EmulatorState
 from tests.contract.stall import Stall
 
 
@@ -17,5 +17,5 @@ def stall() -> Stall:
 
 @pytest.fixture
 async def emulator(stall: Stall) -> AsyncIterator[Emulator]:
-    async with Emulator(House(sleep=stall)).running() as emulator:
+    async with Emulator(EmulatorState(sleep=stall)).running() as emulator:
         yield emulator

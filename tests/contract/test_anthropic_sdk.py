@@ -12,7 +12,7 @@ from typing import Any
 import anthropic
 import pytest
 
-from cluster.lab.emulator import Emulator, Extras, Fault, House, Limits, Load
+from cluster.lab.emulator import Emulator, EmulatorState, Extras, Fault, RateLimits, VendorLoad
 from tests.contract.pictures import jpeg
 from tests.contract.stall import Stall
 
@@ -150,7 +150,7 @@ async def test_a_spend_limit_is_a_detail_of_a_rate_limit(client: anthropic.Async
 
 async def test_a_spent_rate_says_when_it_is_whole_again() -> None:
     now = dt.datetime(2026, 11, 25, 12, 0, tzinfo=dt.UTC)
-    house = House(limits=Limits(requests_per_minute=2), clock=now.timestamp)
+    house = EmulatorState(limits=RateLimits(requests_per_minute=2), clock=now.timestamp)
     async with Emulator(house).running() as emulator, connect(emulator) as client:
         await whole(client)
         await whole(client)
@@ -163,7 +163,7 @@ async def test_a_spent_rate_says_when_it_is_whole_again() -> None:
 
 async def test_too_many_in_flight_overload_the_model_for_everyone() -> None:
     stall = Stall()
-    house = House(load=Load(most=1), sleep=stall)
+    house = EmulatorState(load=VendorLoad(most=1), sleep=stall)
     async with Emulator(house).running() as emulator, connect(emulator) as client:
         emulator.plan(Fault(stall_after_chunks=0))
         first = asyncio.create_task(streamed(client))

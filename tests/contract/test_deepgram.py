@@ -14,9 +14,9 @@ from livekit.agents import APIConnectionError, APIConnectOptions, APIStatusError
 from livekit.plugins import deepgram
 from websockets.exceptions import ConnectionClosed, ConnectionClosedError
 
-from cluster.lab.emulator import Emulator, Fault, House, Limits, Pace
+from cluster.lab.emulator import Emulator, EmulatorState, Fault, LatencyModel, RateLimits
 from cluster.lab.emulator.speech.deepgram import deepgram_routes
-from cluster.lab.emulator.speech.recognizer import Script
+from cluster.lab.emulator.speech.recognizer import PhraseScript
 from tests.contract.speech import RATE_HZ, deepgram_client, pieces, serving, silence, voice, wav
 
 LIVE: dict[str, Any] = {"model": "nova-3", "encoding": "linear16", "sample_rate": RATE_HZ}
@@ -101,7 +101,10 @@ async def test_finalize_tells_at_once_what_was_said_so_far(emulator: Emulator) -
 
 
 async def test_a_silent_client_is_closed_and_one_that_keeps_alive_is_not() -> None:
-    async with serving(deepgram_routes(House(), Script(), idle_s=0.3)) as root, deepgram_client(root) as client:
+    async with (
+        serving(deepgram_routes(EmulatorState(), PhraseScript(), idle_s=0.3)) as root,
+        deepgram_client(root) as client,
+    ):
         async with client.listen.v1.connect(**LIVE) as socket:
             for _ in range(6):
                 await socket.send_keep_alive()
@@ -163,7 +166,7 @@ async def test_without_a_key_there_is_no_entry(emulator: Emulator) -> None:
 
 
 async def test_one_socket_more_than_the_limit_is_refused_until_another_closes() -> None:
-    async with Emulator(House(limits=Limits(concurrent=1))).running() as emulator:
+    async with Emulator(EmulatorState(limits=RateLimits(concurrent=1))).running() as emulator:
         async with deepgram_client(emulator.url) as client:
             async with client.listen.v1.connect(**LIVE) as first:
                 with pytest.raises(ApiError) as failed:
@@ -319,10 +322,13 @@ async def test_a_transcript_takes_as_long_as_the_models_profile_says() -> None:
         slept_s.append(seconds)
         await asyncio.sleep(0)
 
-    def pace() -> Pace:
-        return Pace(random.Random(3), speed=1.0)
+    def pace() -> LatencyModel:
+        return LatencyModel(random.Random(3), speed=1.0)
 
-    async with Emulator(House(pace=pace(), sleep=nap)).running() as emulator, deepgram_client(emulator.url) as client:
+    async with (
+        Emulator(EmulatorState(pace=pace(), sleep=nap)).running() as emulator,
+        deepgram_client(emulator.url) as client,
+    ):
         await client.listen.v1.media.transcribe_file(request=wav(SAID), model="nova-3")
     assert slept_s == [0.0, pace().first_token_s("nova-3")]
 

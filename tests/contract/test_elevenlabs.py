@@ -16,7 +16,7 @@ from livekit.agents import APIConnectOptions, APIStatusError, utils
 from livekit.agents.types import USERDATA_TIMED_TRANSCRIPT
 from livekit.plugins import elevenlabs
 
-from cluster.lab.emulator import Emulator, Fault, House, Limits, Pace
+from cluster.lab.emulator import Emulator, EmulatorState, Fault, LatencyModel, RateLimits
 from cluster.lab.emulator.core.tone import pitch_hz
 from cluster.lab.emulator.speech.elevenlabs import elevenlabs_routes
 from tests.contract.speech import elevenlabs_client, say_live, serving
@@ -72,7 +72,7 @@ async def test_a_refusal_keeps_its_status_and_code_and_is_not_billed(
 
 
 async def test_one_request_more_than_the_plan_allows_says_how_many_it_allows() -> None:
-    async with Emulator(House(limits=Limits(concurrent=1))).running() as emulator:
+    async with Emulator(EmulatorState(limits=RateLimits(concurrent=1))).running() as emulator:
         emulator.plan(Fault(stall_after_chunks=1))
         async with elevenlabs_client(emulator.url) as client:
             slow = client.text_to_speech.stream("anna", text=TEXT * 3, **SPEECH)
@@ -86,7 +86,7 @@ async def test_one_request_more_than_the_plan_allows_says_how_many_it_allows() -
 
 
 async def test_a_spent_quota_is_said_over_http_and_over_the_websocket() -> None:
-    async with serving(elevenlabs_routes(House(), characters=30)) as root:
+    async with serving(elevenlabs_routes(EmulatorState(), characters=30)) as root:
         await said(root)
         with pytest.raises(ApiError) as recorded:
             await said(root)
@@ -247,10 +247,10 @@ async def test_the_first_sound_of_a_piece_takes_as_long_as_the_models_profile_sa
         slept_s.append(seconds)
         await asyncio.sleep(0)
 
-    def pace() -> Pace:
-        return Pace(random.Random(3), speed=1.0)
+    def pace() -> LatencyModel:
+        return LatencyModel(random.Random(3), speed=1.0)
 
-    house = House(pace=pace(), sleep=nap, clock=lambda: 0.0)
+    house = EmulatorState(pace=pace(), sleep=nap, clock=lambda: 0.0)
     async with Emulator(house).running() as emulator:
         await asyncio.to_thread(say_live, emulator.url, ["Hello there, you two."])
     assert slept_s[1] == pace().first_token_s("eleven_turbo_v2_5")

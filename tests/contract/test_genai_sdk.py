@@ -13,7 +13,7 @@ import pytest
 from google import genai
 from google.genai import errors, types
 
-from cluster.lab.emulator import Emulator, Extras, Fault, House, Limits
+from cluster.lab.emulator import Emulator, EmulatorState, Extras, Fault, RateLimits
 from tests.contract.pictures import jpeg
 from tests.contract.stall import Stall
 
@@ -131,7 +131,7 @@ async def test_a_missing_key_is_forbidden(emulator: Emulator) -> None:
 
 
 async def test_a_spent_rate_names_its_quota_and_when_to_come_back() -> None:
-    house = House(limits=Limits(requests_per_minute=1), clock=lambda: 1_000.0)
+    house = EmulatorState(limits=RateLimits(requests_per_minute=1), clock=lambda: 1_000.0)
     async with Emulator(house).running() as emulator:
         client = connect(emulator)
         await whole(client)

@@ -13,7 +13,7 @@ import openai
 import pytest
 from openai.types.chat import ChatCompletionChunk
 
-from cluster.lab.emulator import Emulator, Extras, Fault, House, Limits
+from cluster.lab.emulator import Emulator, EmulatorState, Extras, Fault, RateLimits
 from tests.contract.pictures import jpeg
 from tests.contract.stall import Stall
 
@@ -121,7 +121,7 @@ async def test_an_error_is_the_vendors_own(name: str, client: openai.AsyncOpenAI
 
 
 async def test_a_spent_rate_says_what_is_left_and_when_to_come_back() -> None:
-    house = House(limits=Limits(requests_per_minute=1), clock=lambda: 1_000.0)
+    house = EmulatorState(limits=RateLimits(requests_per_minute=1), clock=lambda: 1_000.0)
     async with Emulator(house).running() as emulator, connect(emulator) as client:
         good = await client.chat.completions.with_raw_response.create(model=MODEL, messages=QUESTION)
         with pytest.raises(openai.RateLimitError) as failed:
@@ -133,7 +133,7 @@ async def test_a_spent_rate_says_what_is_left_and_when_to_come_back() -> None:
 
 
 async def test_tokens_are_limited_by_the_longest_answer_asked_for() -> None:
-    async with Emulator(House(limits=Limits(tokens_per_minute=100))).running() as emulator:
+    async with Emulator(EmulatorState(limits=RateLimits(tokens_per_minute=100))).running() as emulator:
         async with connect(emulator) as client:
             with pytest.raises(openai.RateLimitError) as failed:
                 await client.chat.completions.create(model=MODEL, messages=QUESTION, max_completion_tokens=96)
@@ -141,7 +141,7 @@ async def test_tokens_are_limited_by_the_longest_answer_asked_for() -> None:
 
 
 async def test_a_model_the_emulator_was_not_told_of_is_not_found() -> None:
-    async with Emulator(House(models=frozenset({"other"}))).running() as emulator, connect(emulator) as client:
+    async with Emulator(EmulatorState(models=frozenset({"other"}))).running() as emulator, connect(emulator) as client:
         with pytest.raises(openai.NotFoundError) as failed:
             await client.chat.completions.create(model=MODEL, messages=QUESTION)
     assert failed.value.code == "model_not_found"

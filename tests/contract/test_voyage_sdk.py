@@ -10,7 +10,7 @@ import pytest
 import voyageai
 from PIL import Image
 
-from cluster.lab.emulator import Emulator, Fault, House, Limits
+from cluster.lab.emulator import Emulator, EmulatorState, Fault, RateLimits
 from tests.contract.pictures import jpeg
 
 MODEL = "voyage-multimodal-3.5"
@@ -73,7 +73,7 @@ async def test_an_error_is_the_vendors_own(name: str, client: voyageai.AsyncClie
 
 
 async def test_a_spent_rate_says_nothing_of_when_to_come_back() -> None:
-    async with Emulator(House(limits=Limits(requests_per_minute=1))).running() as emulator:
+    async with Emulator(EmulatorState(limits=RateLimits(requests_per_minute=1))).running() as emulator:
         client = connect(emulator)
         await client.multimodal_embed([["x"]], model=MODEL)
         with pytest.raises(voyageai.error.RateLimitError) as failed:

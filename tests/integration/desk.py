@@ -9,7 +9,7 @@ from dataclasses import dataclass, field
 
 import pytest
 
-from cluster.lab.emulator import Emulator, Fault, Seen
+from cluster.lab.emulator import Emulator, Fault, LoggedRequest
 from deployments.common.settings import SimulationSettings, VendorSettings
 from deployments.providers.base import Provider, connect
 from routing.catalogue import Model, load_catalogue
@@ -23,7 +23,7 @@ from routing.errors import (
     ProviderTruncated,
     ProviderUnreachable,
 )
-from routing.models import Answer, Ask, Delta, Message, Usage
+from routing.models import Answer, Delta, Message, ModelRequest, Usage
 from tests.integration.world import jpeg
 
 CATALOGUE = load_catalogue()
@@ -55,7 +55,7 @@ class Desk:
             self.providers[vendor].warm_up()
         return self.providers[vendor]
 
-    async def ask(self, vendor: str, how: str, an_ask: Ask) -> Answer:
+    async def ask(self, vendor: str, how: str, an_ask: ModelRequest) -> Answer:
         provider, model = self.provider(vendor), model_of(vendor)
         if how == "answer":
             return await provider.answer(model, an_ask)
@@ -73,8 +73,10 @@ def model_of(vendor: str) -> Model:
     return CATALOGUE.get(VENDORS[vendor][1])
 
 
-def ask(vendor: str, max_output_tokens: int = 64, timeout_s: float = 5.0, between_s: float | None = None) -> Ask:
-    return Ask(
+def ask(
+    vendor: str, max_output_tokens: int = 64, timeout_s: float = 5.0, between_s: float | None = None
+) -> ModelRequest:
+    return ModelRequest(
         model=VENDORS[vendor][1],
         messages=(
             Message(role="system", text="Describe what you see."),
@@ -89,7 +91,7 @@ def ask(vendor: str, max_output_tokens: int = 64, timeout_s: float = 5.0, betwee
     )
 
 
-def charged(seen: Seen) -> Usage:
+def charged(seen: LoggedRequest) -> Usage:
     """Return what the emulator charges for a request, as our bill counts it."""
     return Usage(
         input_tokens=seen.prompt_tokens,

@@ -20,15 +20,15 @@ from deployments.common.settings import (
     VendorSettings,
     VisionSettings,
 )
-from deployments.gateway.failover import Answered
-from deployments.gateway.service import Gateway, GatewaySettings, Leaves
-from deployments.model_replica import Leaf
+from deployments.gateway.failover import RoutedAnswer
+from deployments.gateway.service import Gateway, GatewaySettings, ModelHandles
+from deployments.model_replica import ModelReplica
 from routing.breaker import BreakerSettings
 from routing.catalogue import estimate_ask, estimate_embed, load_catalogue
 from routing.errors import ProviderError
 from routing.fairness import FairnessSettings
 from routing.hedge import HedgeSettings
-from routing.models import Ask, EmbedAsk, Message, Tier, Usage
+from routing.models import EmbedRequest, Message, ModelRequest, Tier, Usage
 from routing.retry import RetrySettings
 from routing.rooms import parse_room
 from tests.integration.fault_table import Case, Route, Timers
@@ -50,25 +50,27 @@ class Bench:
     """One emulator, the real clients of its vendors, and a journal on disk: made once for all tests of a file."""
 
     emulator: Emulator
-    leaf: Leaf
+    leaf: ModelReplica
     world: JournalWorld
-    without: dict[str, Leaf] = field(default_factory=dict)
+    without: dict[str, ModelReplica] = field(default_factory=dict)
 
     @classmethod
     @asynccontextmanager
     async def running(cls, path: Path) -> AsyncIterator[Bench]:
         async with Emulator().running() as emulator:
-            bench = cls(emulator, Leaf(vendors(emulator), FAST, load_catalogue()), JournalWorld(path / "journal.db"))
+            bench = cls(
+                emulator, ModelReplica(vendors(emulator), FAST, load_catalogue()), JournalWorld(path / "journal.db")
+            )
             bench.leaf.warm_up()
             yield bench
             for leaf in (bench.leaf, *bench.without.values()):
                 await leaf.aclose()
             await bench.world.aclose()
 
-    def leaf_without(self, vendor: str) -> Leaf:
+    def leaf_without(self, vendor: str) -> ModelReplica:
         """Return clients of which one vendor's finds nobody at its port."""
         if vendor not in self.without:
-            self.without[vendor] = Leaf(vendors(self.emulator, **{vendor: NOBODY}), FAST, load_catalogue())
+            self.without[vendor] = ModelReplica(vendors(self.emulator, **{vendor: NOBODY}), FAST, load_catalogue())
         return self.without[vendor]
 
     async def fresh(self) -> Bench:
@@ -91,7 +93,7 @@ async def gateway(
     bench: Bench,
     targets: tuple[str, ...],
     timers: Timers,
-    leaf: Leaf | None = None,
+    leaf: ModelReplica | None = None,
     total_timeout_s: float = 5.0,
     **changes: Any,
 ) -> AsyncIterator[tuple[Gateway, JournalWorld]]:
@@ -119,9 +121,9 @@ async def gateway(
         fairness=FairnessSettings(),
     )
     leaf = leaf or bench.leaf
-    leaves = Leaves(vision=leaf, llm=leaf, embeddings=leaf)
+    leaves = ModelHandles(vision=leaf, llm=leaf, embeddings=leaf)
     settings = replace(settings, **changes)
-    yield Gateway(settings, CATALOGUE, KEYS, leaves, bench.world, Tenants(), dice=random.Random(7)), bench.world
+    yield Gateway(settings, CATALOGUE, KEYS, leaves, bench.world, Tenants(), rng=random.Random(7)), bench.world
 
 
 @asynccontextmanager
@@ -159,14 +161,14 @@ async def ended(gateway: Gateway, how: str) -> Ended:
     return Ended(how=said.finish, text=said.text, model=said.model, cost_nanousd=answered.cost_nanousd)
 
 
-async def answer(gateway: Gateway, how: str, heard: list[str]) -> Answered:
+async def answer(gateway: Gateway, how: str, heard: list[str]) -> RoutedAnswer:
     """Return the answer; what of a stream is heard before it breaks is in `heard`."""
     if how == "frame":
         return await gateway.frame(TOKEN, HEADERS, PICTURE)
     if how == "whole":
         return await gateway.chat(TOKEN, CHAT)
     async for piece in await gateway.chat_stream(TOKEN, CHAT):
-        if isinstance(piece, Answered):
+        if isinstance(piece, RoutedAnswer):
             assert piece.answer.text == "".join(heard)
             return piece
         heard.append(piece.text)
@@ -176,10 +178,14 @@ async def answer(gateway: Gateway, how: str, heard: list[str]) -> Answered:
 def reserved(model: str, how: str) -> Usage:
     """Return what is set aside for one attempt."""
     if how == "embedding":
-        return estimate_embed(EmbedAsk(model=model, inputs=tuple(Message(role="user", text=text) for text in TEXTS)))
+        return estimate_embed(
+            EmbedRequest(model=model, inputs=tuple(Message(role="user", text=text) for text in TEXTS))
+        )
     text, images = (PROMPT, (PICTURE,)) if how == "frame" else (QUESTION, ())
     messages = (Message(role="user", text=text, images=images),)
-    return estimate_ask(CATALOGUE.get(model), Ask(model=model, messages=messages, max_output_tokens=MOST_TOKENS))
+    return estimate_ask(
+        CATALOGUE.get(model), ModelRequest(model=model, messages=messages, max_output_tokens=MOST_TOKENS)
+    )
 
 
 async def written(world: JournalWorld) -> list[tuple[object, ...]]:

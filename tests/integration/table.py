@@ -13,12 +13,12 @@ from livekit import rtc
 
 from cluster.lab.demo.speech_synth import RATE_HZ
 from cluster.lab.emulator import Emulator
-from room_agent.audio.microphone import Microphone
+from room_agent.audio.microphone import MicrophoneStream
 from room_agent.audio.plugins import ears
-from room_agent.audio.stt_stream import Services
+from room_agent.audio.stt_stream import SttServices
 from room_agent.audio.utterance import HearingCounters, Utterance
-from room_agent.audio.vad import Detector
-from room_agent.usage.meter import SpeechUsage, counting_ears
+from room_agent.audio.vad import SpeechDetector
+from room_agent.usage.meter import SpeechMeter, counting_ears
 from tests.integration.voiced import settings_for
 
 
@@ -27,8 +27,8 @@ class Ear:
     """A microphone on a table, and what was heard through it."""
 
     emulator: Emulator
-    usage: SpeechUsage
-    services: Services
+    usage: SpeechMeter
+    services: SttServices
     plugins: list[Any]
     said: list[Utterance] = field(default_factory=list)
     well: list[bool] = field(default_factory=list)
@@ -43,8 +43,8 @@ class Ear:
     async def hear(self, *sounds: bytes, speed: float = 1.0) -> list[str]:
         """Play sounds to a new microphone; return what was said in them."""
         before = len(self.said)
-        detector = Detector(0.3)
-        microphone = Microphone("ann", "TR_1", self.services, detector, self, self.counters, time.monotonic)
+        detector = SpeechDetector(0.3)
+        microphone = MicrophoneStream("ann", "TR_1", self.services, detector, self, self.counters, time.monotonic)
         async with asyncio.timeout(60):
             await microphone.run(_frames(b"".join(sounds), speed, microphone))
         return [utterance.text for utterance in self.said[before:]]
@@ -71,7 +71,7 @@ class Ear:
         return self.is_deaf
 
 
-async def _frames(pcm: bytes, speed: float, microphone: Microphone) -> AsyncIterator[rtc.AudioFrame]:
+async def _frames(pcm: bytes, speed: float, microphone: MicrophoneStream) -> AsyncIterator[rtc.AudioFrame]:
     """Yield the sound so many times faster than it was said, or as fast as this machine detects a voice in it."""
     begun_s, step = time.monotonic(), RATE_HZ // 10
     for start in range(0, len(pcm), step):
@@ -83,7 +83,7 @@ async def _frames(pcm: bytes, speed: float, microphone: Microphone) -> AsyncIter
 
 @asynccontextmanager
 async def listening(emulator: Emulator, **changed: Any) -> AsyncIterator[Ear]:
-    usage = SpeechUsage(time.time)
+    usage = SpeechMeter(time.time)
     async with counting_ears(usage) as http:
         plugins = ears(settings_for(emulator, **changed), http)
-        yield Ear(emulator, usage, Services(plugins, time.monotonic), plugins)
+        yield Ear(emulator, usage, SttServices(plugins, time.monotonic), plugins)

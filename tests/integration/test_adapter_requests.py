@@ -13,7 +13,7 @@ from deployments.common.settings import SimulationSettings, VendorSettings
 from deployments.providers.base import connect
 from routing.catalogue import Model
 from routing.errors import ProviderError
-from routing.models import Ask, Message, Tier
+from routing.models import Message, ModelRequest, Tier
 
 
 @dataclass
@@ -36,7 +36,7 @@ class Keeper:
         provider = connect("it", VendorSettings(**row | {"base_url": self.url}), SimulationSettings())
         said = (Message(role="system", text="Be short."), Message(role="user", text="Hello?", images=(b"jpeg",)))
         with pytest.raises(ProviderError):
-            await provider.answer(named(model), Ask(model=model, messages=said, **ask))
+            await provider.answer(named(model), ModelRequest(model=model, messages=said, **ask))
         await provider.aclose()
         return self.bodies[-1]
 

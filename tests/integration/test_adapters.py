@@ -23,7 +23,7 @@ from routing.errors import (
     ProviderUnconnected,
     ProviderUnreachable,
 )
-from routing.models import Ask, EmbedAsk
+from routing.models import EmbedRequest, ModelRequest
 from tests.integration.desk import (
     ALL,
     ATTEMPT_S,
@@ -135,7 +135,7 @@ QUOTAS = {
 }
 
 
-async def failure(desk: Desk, vendor: str, how: str, fault: Fault, an_ask: Ask) -> ProviderError:
+async def failure(desk: Desk, vendor: str, how: str, fault: Fault, an_ask: ModelRequest) -> ProviderError:
     """Return the error a fault becomes, which no SDK tried twice and which a process boundary does not change."""
     desk.emulator.plan(fault)
     with pytest.raises(ProviderError) as failed:
@@ -216,7 +216,7 @@ async def test_a_server_that_does_not_take_the_connection_is_given_up_by_the_con
         desk.ask(vendor, how, ask(vendor, timeout_s=ATTEMPT_S)) for vendor in VENDORS for how in ("answer", "stream")
     ]
     embedding = desk.provider("voyage", deaf_url).embed(
-        CATALOGUE.get("voyage-3.5"), EmbedAsk(model="voyage-3.5", inputs=INPUTS, timeout_s=30.0)
+        CATALOGUE.get("voyage-3.5"), EmbedRequest(model="voyage-3.5", inputs=INPUTS, timeout_s=30.0)
     )
     errors = await asyncio.gather(*asked, embedding, return_exceptions=True)
     assert [(type(error), error.facts["phase"]) for error in errors if isinstance(error, ProviderError)] == [

@@ -15,10 +15,10 @@ import pytest
 
 from deployments.common.settings import SimulationSettings
 from deployments.common.streaming import coalesce
-from deployments.gateway.failover import Answered, Attempts, Order, Timers
-from deployments.gateway.metering import Meter, Payer
-from deployments.gateway.targets import Targets
-from deployments.model_replica import Leaf
+from deployments.gateway.failover import AttemptTimeouts, Failover, RoutedAnswer, RoutedRequest
+from deployments.gateway.metering import BillingContext, Meter
+from deployments.gateway.targets import CandidateQueue
+from deployments.model_replica import ModelReplica
 from deployments.providers.simulated import SimulatedProvider
 from routing.breaker import Breakers, BreakerSettings
 from routing.catalogue import estimate_embed, load_catalogue, text_tokens
@@ -35,12 +35,12 @@ from routing.errors import (
 from routing.hedge import HedgeSettings
 from routing.models import (
     Answer,
-    Ask,
     Delta,
-    EmbedAsk,
-    Embeddings,
+    EmbeddingResult,
+    EmbedRequest,
     Intent,
     Message,
+    ModelRequest,
     Outcome,
     Settlement,
     Tenant,
@@ -56,7 +56,7 @@ CATALOGUE = load_catalogue()
 LUNA, FLASH, SOL, MIXED = "gpt-6-luna", "gemini-3.5-flash-lite", "gpt-6.1-sol", "voyage-multimodal-3.5"
 ASKED = (Message(role="user", text="What is on the screen?"),)
 TOLD = Usage(input_tokens=10, output_tokens=2)
-TIMERS = Timers(attempt_s=5.0, first_token_s=5.0, between_tokens_s=5.0, total_s=5.0)
+TIMERS = AttemptTimeouts(attempt_s=5.0, first_token_s=5.0, between_tokens_s=5.0, total_s=5.0)
 Plan = tuple[str | float | Exception | Usage | None, ...]
 """What a vendor does: words, waits and a failure; a usage, or None for one untold, ends the answer."""
 
@@ -100,19 +100,19 @@ class Vendors:
     """Models that do what is planned for them, and count who is still being answered."""
 
     plans: dict[str, list[Plan]]
-    asks: list[Ask | EmbedAsk] = field(default_factory=list)
+    asks: list[ModelRequest | EmbedRequest] = field(default_factory=list)
     open: int = 0
 
     @property
     def asked(self) -> list[str]:
         return [ask.model for ask in self.asks]
 
-    async def answer(self, ask: Ask) -> Answer:
+    async def answer(self, ask: ModelRequest) -> Answer:
         deltas = [delta async for delta in self.stream(ask)]
         text = "".join(delta.text for delta in deltas)
         return Answer(text=text, model=ask.model, finish="stop", usage=deltas[-1].usage)
 
-    async def stream(self, ask: Ask) -> AsyncGenerator[Delta, None]:
+    async def stream(self, ask: ModelRequest) -> AsyncGenerator[Delta, None]:
         self.asks.append(ask)
         self.open += 1
         try:
@@ -128,9 +128,9 @@ class Vendors:
         finally:
             self.open -= 1
 
-    async def embed(self, ask: EmbedAsk) -> Embeddings:
+    async def embed(self, ask: EmbedRequest) -> EmbeddingResult:
         self.asks.append(ask)
-        return Embeddings(vectors=((1.0,) * 1_024,), model=ask.model, usage=None)
+        return EmbeddingResult(vectors=((1.0,) * 1_024,), model=ask.model, usage=None)
 
 
 @dataclass
@@ -141,27 +141,29 @@ class Desk:
     book: Book = field(default_factory=Book)
     retries: RetrySettings = field(default_factory=lambda: RetrySettings(first_wait_s=1e-6))
     breakers: BreakerSettings = field(default_factory=BreakerSettings)
-    attempts: Attempts = field(init=False)
+    attempts: Failover = field(init=False)
 
     def __post_init__(self) -> None:
-        dice = random.Random(7)
-        self.targets = Targets(self.retries, Breakers(dice, self.breakers), dice, time.monotonic)
+        rng = random.Random(7)
+        self.targets = CandidateQueue(self.retries, Breakers(rng, self.breakers), rng, time.monotonic)
         meter = Meter(self.book, CATALOGUE, frozenset(), 60.0, time.time)
         hedging = HedgeSettings(fewest_times=1)
-        self.attempts = Attempts(CATALOGUE, meter, self.targets, time.monotonic, hedging)
+        self.attempts = Failover(CATALOGUE, meter, self.targets, time.monotonic, hedging)
 
     def hedges_after(self, seconds: float) -> Desk:
         self.targets.first_tokens(CATALOGUE.get(LUNA)).add(seconds)
         return self
 
-    async def heard(self, order: Order) -> list[Delta | Answered]:
+    async def heard(self, order: RoutedRequest) -> list[Delta | RoutedAnswer]:
         return [piece async for piece in self.attempts.stream(self.vendors, order)]
 
 
-def order(*targets: str, stronger: tuple[str, ...] = (), hedged: bool = False, timers: Timers = TIMERS) -> Order:
+def order(
+    *targets: str, stronger: tuple[str, ...] = (), hedged: bool = False, timers: AttemptTimeouts = TIMERS
+) -> RoutedRequest:
     tenant: Tenant = TENANTS[0]
-    return Order(
-        payer=Payer(tenant=tenant, room="tenant_acme_standup", service="llm"),
+    return RoutedRequest(
+        payer=BillingContext(tenant=tenant, room="tenant_acme_standup", service="llm"),
         decision=Decision(
             tier=Tier.SIMPLE, targets=targets, score=0.1, threshold=0.5, reasons=("short",), stronger=stronger
         ),
@@ -246,7 +248,7 @@ async def test_a_probe_whose_caller_leaves_makes_room_for_another() -> None:
     await asyncio.sleep(0.02)
     with pytest.raises(TimeoutError):
         await asyncio.wait_for(desk.heard(order(LUNA)), 0.05)
-    assert isinstance((await desk.heard(order(LUNA)))[-1], Answered)
+    assert isinstance((await desk.heard(order(LUNA)))[-1], RoutedAnswer)
 
 
 async def test_when_both_legs_fail_what_follows_is_decided_by_the_one_that_failed_last() -> None:
@@ -254,21 +256,21 @@ async def test_when_both_legs_fail_what_follows_is_decided_by_the_one_that_faile
     desk = Desk(Vendors(plans)).hedges_after(0.0)
     answered = (await desk.heard(order(LUNA, FLASH, SOL, hedged=True)))[-1]
     assert desk.vendors.asked == [LUNA, FLASH, LUNA]
-    assert isinstance(answered, Answered) and answered.attempts == 3 and len(desk.book.lines()) == 3
+    assert isinstance(answered, RoutedAnswer) and answered.attempts == 3 and len(desk.book.lines()) == 3
 
 
 async def test_an_answer_without_a_word_that_wins_a_race_carries_the_losers_cost_too() -> None:
     desk = Desk(Vendors({LUNA: [(9.0,)], FLASH: [(TOLD,)]})).hedges_after(0.0)
     (answered,) = await desk.heard(order(LUNA, FLASH, hedged=True))
     costs = [nanousd for _, nanousd, _ in desk.book.lines()]
-    assert isinstance(answered, Answered) and answered.cost_nanousd == sum(costs) and 0 not in costs
+    assert isinstance(answered, RoutedAnswer) and answered.cost_nanousd == sum(costs) and 0 not in costs
 
 
 async def test_a_loser_whose_bill_comes_late_does_not_break_the_winners_answer() -> None:
     desk = Desk(Vendors({LUNA: [(9.0,)], FLASH: [("hello", TOLD)]}), Book(loses=Outcome.CANCELLED)).hedges_after(0.0)
     with nothing_unheard():
         heard = await desk.heard(order(LUNA, FLASH, hedged=True))
-    assert isinstance(heard[-1], Answered) and heard[-1].answer.text == "hello" and nothing_goes_on(desk)
+    assert isinstance(heard[-1], RoutedAnswer) and heard[-1].answer.text == "hello" and nothing_goes_on(desk)
 
 
 async def test_a_journal_that_takes_the_whole_time_leaves_none_to_ask_a_vendor_in() -> None:
@@ -314,7 +316,7 @@ async def test_vectors_without_usage_are_billed_by_the_text_and_the_pixels_that_
     desk = Desk(Vendors({}))
     asked = replace(order(MIXED), messages=(Message(role="user", text="a chart", images=(jpeg(),)),))
     _, cost_nanousd = await desk.attempts.embed(desk.vendors, asked)
-    expected = cost(MIXED, estimate_embed(EmbedAsk(model=MIXED, inputs=asked.messages)))
+    expected = cost(MIXED, estimate_embed(EmbedRequest(model=MIXED, inputs=asked.messages)))
     assert desk.book.lines() == [(MIXED, expected, True)] and cost_nanousd == expected > 300_000
 
 
@@ -336,7 +338,7 @@ async def test_an_attempt_that_ends_in_a_bug_of_ours_is_not_free() -> None:
 async def test_what_came_before_a_stream_failed_is_heard() -> None:
     vendors, heard = Vendors({LUNA: [("a", "b", "c", ProviderTruncated())]}), []
     with pytest.raises(ProviderTruncated):
-        async for delta in coalesce(vendors.stream(Ask(model=LUNA)), window_s=9.0):
+        async for delta in coalesce(vendors.stream(ModelRequest(model=LUNA)), window_s=9.0):
             heard.append(delta.text)
     assert "".join(heard) == "abc"
 
@@ -357,8 +359,8 @@ async def test_a_vendor_that_fails_while_it_is_let_go_troubles_nobody() -> None:
 
 
 async def test_a_leaf_whose_stream_is_closed_has_closed_its_vendors() -> None:
-    leaf = Leaf(SIMULATED, SimulationSettings(speed=50), CATALOGUE)
-    deltas = leaf.stream(Ask(model=LUNA, messages=ASKED))
+    leaf = ModelReplica(SIMULATED, SimulationSettings(speed=50), CATALOGUE)
+    deltas = leaf.stream(ModelRequest(model=LUNA, messages=ASKED))
     await anext(deltas)
     await deltas.aclose()
     assert asyncio.all_tasks() == {asyncio.current_task()}
@@ -367,7 +369,7 @@ async def test_a_leaf_whose_stream_is_closed_has_closed_its_vendors() -> None:
 
 async def test_a_simulated_stream_ends_with_its_time_though_each_piece_has_a_task_of_its_own() -> None:
     vendor = SimulatedProvider(SimulationSettings(speed=1_000))
-    deltas = vendor.stream(CATALOGUE.get(LUNA), Ask(model=LUNA, messages=ASKED, timeout_s=0.1))
+    deltas = vendor.stream(CATALOGUE.get(LUNA), ModelRequest(model=LUNA, messages=ASKED, timeout_s=0.1))
     assert (await asyncio.create_task(anext(deltas))).text
     await asyncio.sleep(0.15)
     with pytest.raises(ProviderTimeout):

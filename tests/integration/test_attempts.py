@@ -12,9 +12,9 @@ from cluster.lab.emulator import Emulator, Fault
 from deployments.api.auth import RoomToken, issue_token
 from deployments.api.schemas import ChatRequest
 from deployments.common.settings import ServiceSettings, SimulationSettings, TierSeconds, VendorSettings
-from deployments.gateway.failover import Answered
+from deployments.gateway.failover import RoutedAnswer
 from deployments.gateway.service import Gateway
-from deployments.model_replica import Leaf
+from deployments.model_replica import ModelReplica
 from routing.catalogue import load_catalogue
 from routing.errors import (
     Overloaded,
@@ -27,7 +27,7 @@ from routing.errors import (
     ReplicaLost,
 )
 from routing.hedge import HedgeSettings
-from routing.models import Answer, Ask, Delta, Tier, Usage
+from routing.models import Answer, Delta, ModelRequest, Tier, Usage
 from routing.retry import RetrySettings
 from routing.rooms import parse_room
 from tests.integration.world import FAST, SIMULATED, JournalWorld, gateway_in_process
@@ -50,7 +50,7 @@ def token() -> RoomToken:
     return issue_token(parse_room("tenant_acme_standup"), "job-1", 900, 0.0)
 
 
-class Scripted(Leaf):
+class Scripted(ModelReplica):
     """A leaf that does, ask by ask, what its script says: answers, raises, or never ends."""
 
     def __init__(self, steps: Steps) -> None:
@@ -59,12 +59,12 @@ class Scripted(Leaf):
         self.asked: list[str] = []
         self.closed = 0
 
-    async def answer(self, ask: Ask) -> Answer:
+    async def answer(self, ask: ModelRequest) -> Answer:
         deltas = [delta async for delta in self.stream(ask)]
         text = "".join(delta.text for delta in deltas)
         return Answer(text=text, model=ask.model, finish="stop", usage=deltas[-1].usage, simulated=True)
 
-    async def stream(self, ask: Ask) -> AsyncGenerator[Delta, None]:
+    async def stream(self, ask: ModelRequest) -> AsyncGenerator[Delta, None]:
         self.asked.append(ask.model)
         step = self.steps.pop(0)
         if isinstance(step, Exception):
@@ -108,7 +108,7 @@ async def patient(tmp_path: Path) -> AsyncIterator[Asked]:
         yield Asked(gateway, world, leaf)
 
 
-async def heard(asked: Asked, token: RoomToken) -> list[Delta | Answered]:
+async def heard(asked: Asked, token: RoomToken) -> list[Delta | RoutedAnswer]:
     pieces = await asked.gateway.chat_stream(token, HELLO)
     return [piece async for piece in pieces]
 
@@ -228,7 +228,7 @@ async def test_a_late_first_token_starts_a_second_leg_and_both_are_billed(tmp_pa
         pieces = await heard(asked, token)
         outcomes = (await asked.bill())[20:]
     answered = pieces[-1]
-    assert isinstance(answered, Answered) and answered.answer.text == "from the second " and answered.attempts == 2
+    assert isinstance(answered, RoutedAnswer) and answered.answer.text == "from the second " and answered.attempts == 2
     assert leaf.asked[20:] == [LUNA, FLASH] and leaf.closed == 22
     assert sorted(str(outcome) for outcome, _, _ in outcomes) == ["cancelled", "ok"]
     assert answered.cost_nanousd == sum(int(str(cost)) for _, cost, _ in outcomes)
@@ -256,12 +256,12 @@ async def test_a_stream_is_durable_before_its_last_piece_leaves(asked: Asked, to
     pieces = await asked.gateway.chat_stream(token, HELLO)
     async for piece in pieces:
         settled = [outcome for outcome, _, _ in await asked.bill()]
-        assert settled == (["ok"] if isinstance(piece, Answered) else [None])
+        assert settled == (["ok"] if isinstance(piece, RoutedAnswer) else [None])
 
 
 async def test_a_stream_falls_back_before_its_first_piece_and_never_after(asked: Asked, token: RoomToken) -> None:
     asked.leaf.steps = [ProviderOverloaded(), "hello"]
-    assert isinstance((await heard(asked, token))[-1], Answered)
+    assert isinstance((await heard(asked, token))[-1], RoutedAnswer)
     asked.leaf.steps = ["cut", "hello"]
     with pytest.raises(ProviderTruncated):
         await heard(asked, token)
@@ -272,7 +272,7 @@ async def test_a_stream_falls_back_before_its_first_piece_and_never_after(asked:
 async def test_a_first_piece_that_does_not_come_in_time_falls_back(asked: Asked, token: RoomToken) -> None:
     asked.leaf.steps = ["!", "hello"]
     answered = (await heard(asked, token))[-1]
-    assert isinstance(answered, Answered) and answered.attempts == 2
+    assert isinstance(answered, RoutedAnswer) and answered.attempts == 2
     assert asked.leaf.asked == [LUNA, FLASH] and asked.leaf.closed == 2
 
 
@@ -324,7 +324,7 @@ async def test_a_real_vendor_is_billed_to_the_unit_it_counted(tmp_path: Path, to
         ]
     assert [row["cost_nanousd"] for row in events if row["vendor"] == "openai"] == expected
     assert answered.answer.model == LUNA and not answered.answer.simulated
-    assert isinstance(streamed, Answered) and streamed.cost_nanousd == expected[1] and expected[2] == 0
+    assert isinstance(streamed, RoutedAnswer) and streamed.cost_nanousd == expected[1] and expected[2] == 0
     assert fallen.answer.simulated and [row["simulated"] for row in events] == [0, 0, 0, 1]
 
 

@@ -100,8 +100,8 @@ async def test_a_row_is_kept_once_however_often_it_comes(asked: Asked) -> None:
 
 
 async def test_a_thousand_odd_amounts_add_up_to_the_nano_dollar(asked: Asked) -> None:
-    dice = random.Random(5)
-    rows = [row(dice.randrange(10 ** dice.randrange(1, 14))) for _ in range(1_000)]
+    rng = random.Random(5)
+    rows = [row(rng.randrange(10 ** rng.randrange(1, 14))) for _ in range(1_000)]
     assert len((await asked.backend.track_costs(rows)).taken) == 1_000
     assert await asked.totals_nanousd() == {"acme": sum(one.cost_nanousd for one in rows)}
 

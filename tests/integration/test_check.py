@@ -17,10 +17,10 @@ import yaml
 from rich.console import Console
 from typer.testing import CliRunner
 
-from cluster.check.command import Checked, check_vendors, show
+from cluster.check.command import CheckedVendor, check_vendors, show
 from cluster.cli.main import app
 from cluster.config.settings import AppSettings, parse_settings
-from cluster.lab.emulator import Emulator, Fault, House
+from cluster.lab.emulator import Emulator, EmulatorState, Fault
 from deployments.common.settings import VendorSettings
 from room_agent.core.settings import AgentSettings
 from routing.catalogue import load_catalogue
@@ -56,7 +56,7 @@ def settings(emulator: Emulator, simulated: bool = False) -> AppSettings:
     return parse_settings(document(emulator.base_urls(), simulated)["applications"][0]["args"])
 
 
-async def checked(emulator: Emulator, environment: dict[str, str] = KEYS, **asked: Any) -> dict[str, Checked]:
+async def checked(emulator: Emulator, environment: dict[str, str] = KEYS, **asked: Any) -> dict[str, CheckedVendor]:
     environment = told(emulator.base_urls(), environment)
     found = await check_vendors(settings(emulator, asked.pop("simulated", False)), environment, **asked)
     return {one.vendor: one for one in found}
@@ -167,7 +167,7 @@ async def test_vendors_that_are_not_there_are_unreachable(emulator: Emulator) ->
 
 async def test_a_model_or_voice_the_account_lacks_is_named() -> None:
     known = frozenset({"gpt-6-luna", "voyage-3.5"})
-    async with Emulator(House(models=known)).running() as emulator:
+    async with Emulator(EmulatorState(models=known)).running() as emulator:
         environment = KEYS | {"RAYROOM_VOICE_ID": "nobody", "RAYROOM_TTS_MODELS": "eleven_flash_v2_5"}
         found = await checked(emulator, environment)
     assert found["openai"].models == {"gpt-6-luna": True, "gpt-6.1-sol": False}
@@ -231,7 +231,7 @@ async def test_the_commands_exit_status_is_whether_all_that_is_needed_is_there(
 
 
 def test_a_red_line_tells_the_models_the_account_lacks() -> None:
-    one = Checked(
+    one = CheckedVendor(
         vendor="openai",
         simulated=False,
         key_env="OPENAI_API_KEY",

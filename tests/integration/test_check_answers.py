@@ -11,9 +11,9 @@ import pytest
 import yaml
 from aiohttp import web
 
-from cluster.check.command import Checked, check_vendors
+from cluster.check.command import CheckedVendor, check_vendors
 from cluster.check.model_probes import load
-from cluster.check.types import Account, Ask
+from cluster.check.types import Ask, VendorAccount
 from cluster.cli.main import main
 from cluster.config.settings import parse_settings
 from cluster.lab.emulator import Emulator, Fault
@@ -24,7 +24,7 @@ from tests.integration.test_check import KEYS, SPEECH_URLS, VENDORS, document, r
 BY_ID = ["openai", "anthropic", "gemini"]
 
 
-async def at(answer: web.Response, environment: Mapping[str, str] = KEYS) -> dict[str, Checked]:
+async def at(answer: web.Response, environment: Mapping[str, str] = KEYS) -> dict[str, CheckedVendor]:
     """Check every vendor where each request gets one answer."""
 
     async def say(_: web.Request) -> web.Response:
@@ -108,7 +108,7 @@ async def test_a_key_that_can_be_none_is_asked_of_nobody() -> None:
 
 
 async def test_the_first_answer_does_not_wait_for_the_other_vendors_clients(monkeypatch: pytest.MonkeyPatch) -> None:
-    def slow(account: Account) -> Ask:
+    def slow(account: VendorAccount) -> Ask:
         time.sleep(1)
         return load(account)
 

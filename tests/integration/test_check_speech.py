@@ -8,15 +8,15 @@ from typing import Any
 import pytest
 from aiohttp import web
 
-from cluster.check.command import Checked, check_vendors
+from cluster.check.command import CheckedVendor, check_vendors
 from cluster.config.settings import parse_settings
-from cluster.lab.emulator import Emulator, Fault, House
+from cluster.lab.emulator import Emulator, EmulatorState, Fault
 from cluster.lab.emulator.speech.elevenlabs import LEGACY_VOICES, elevenlabs_routes
 from tests.contract.speech import serving
 from tests.integration.test_check import KEYS, VENDORS, VOICE, document, told
 
 
-async def one(vendor: str, urls: Mapping[str, str], row: Mapping[str, Any], **environment: str) -> Checked:
+async def one(vendor: str, urls: Mapping[str, str], row: Mapping[str, Any], **environment: str) -> CheckedVendor:
     """Check one vendor, with changes to its row of the configuration and to the agent's environment."""
     args = document(dict(urls))["applications"][0]["args"]
     args["vendors"] = {vendor: args["vendors"][vendor] | row}
@@ -31,7 +31,7 @@ async def emulator() -> Any:
 
 
 async def test_a_spent_quota_is_missing() -> None:
-    async with serving(elevenlabs_routes(House(), characters=0)) as root:
+    async with serving(elevenlabs_routes(EmulatorState(), characters=0)) as root:
         found = await one("elevenlabs", dict.fromkeys(VENDORS, root + "/elevenlabs"), {})
     assert found.quota_left == 0 and found.missing == ("no characters are left: add to the account.",)
 
@@ -53,7 +53,7 @@ async def test_a_bad_key_is_one_at_each_of_the_three_questions(path: str) -> Non
     async def refuse(_: web.Request) -> web.Response:
         return web.json_response({"detail": {"status": "invalid_api_key", "message": "no"}}, status=401)
 
-    others = [route for route in elevenlabs_routes(House()) if route.path != f"/elevenlabs{path}"]
+    others = [route for route in elevenlabs_routes(EmulatorState()) if route.path != f"/elevenlabs{path}"]
     async with serving([*others, web.get(f"/elevenlabs{path}", refuse)]) as root:
         found = await one("elevenlabs", dict.fromkeys(VENDORS, root + "/elevenlabs"), {})
     assert "rejects the key" in found.missing[0]
@@ -70,7 +70,7 @@ async def test_a_voice_the_vendor_does_not_know_is_missing_with_either_status(co
     async def refuse(_: web.Request) -> web.Response:
         return web.json_response({"detail": {"status": code, "message": "no"}}, status=400)
 
-    routes = [route for route in elevenlabs_routes(House()) if not route.path.endswith("/v1/voices/{voice}")]
+    routes = [route for route in elevenlabs_routes(EmulatorState()) if not route.path.endswith("/v1/voices/{voice}")]
     async with serving([*routes, web.get("/elevenlabs/v1/voices/{voice}", refuse)]) as root:
         found = await one("elevenlabs", dict.fromkeys(VENDORS, root + "/elevenlabs"), {})
     assert found.voices == {VOICE: False} and f"the account has no voice {VOICE}" in found.missing[0]

@@ -14,8 +14,8 @@ import pytest
 from aiohttp import web
 
 from room_agent.core.router_client import RouterClient, RouterRefused
-from room_agent.usage.journal import Job, UsageJournal
-from room_agent.usage.recovery import Debts
+from room_agent.usage.journal import JournaledJob, UsageJournal
+from room_agent.usage.recovery import UsageRecovery
 from tests.acceptance.stack import eventually
 from tests.integration.scripted_router import ScriptedRouter
 from tests.integration.world import KEYS, gateway_in_process, served
@@ -91,18 +91,20 @@ async def killed(directory: Path, pieces: int = 3) -> None:
     assert await process.wait() == -signal.SIGKILL
 
 
-def debts(directory: Path, router: ScriptedRouter) -> Debts:
-    return Debts(directory, lambda job: router_of(router.url, job))
+def debts(directory: Path, router: ScriptedRouter) -> UsageRecovery:
+    return UsageRecovery(directory, lambda job: router_of(router.url, job))
 
 
-def router_of(url: str, job: Job, key: str = "agent-key") -> RouterClient:
+def router_of(url: str, job: JournaledJob, key: str = "agent-key") -> RouterClient:
     return RouterClient(url, key, job.room, job.job_id, job.metadata, ended=True)
 
 
 def died(directory: Path, name: str, room: str = ROOM) -> None:
     """Leave the journal of a job that heard 50 ms."""
     tenant = room.split("_")[1]
-    journal = UsageJournal.create(directory, Job(room=room, job_id=name, metadata=f'{{"tenant_id": "{tenant}"}}'))
+    journal = UsageJournal.create(
+        directory, JournaledJob(room=room, job_id=name, metadata=f'{{"tenant_id": "{tenant}"}}')
+    )
     journal.will(1, "stt", "nova-3", 50)
     journal.close(settled=False)
 
@@ -141,7 +143,7 @@ async def test_a_job_killed_while_it_speaks_owes_what_its_vendor_heard(tmp_path:
 
 
 async def test_a_living_job_tells_for_itself(tmp_path: Path) -> None:
-    journal = UsageJournal.create(tmp_path, Job(room=ROOM, job_id="AJ_2", metadata="{}"))
+    journal = UsageJournal.create(tmp_path, JournaledJob(room=ROOM, job_id="AJ_2", metadata="{}"))
     journal.will(1, "stt", "nova-3", 50)
     async with ScriptedRouter().running() as router:
         assert await debts(tmp_path, router).pay()
@@ -182,13 +184,13 @@ async def test_a_job_that_cannot_be_told_of_keeps_no_other_back(tmp_path: Path) 
         died(tmp_path, name)
     router = ScriptedRouter()
 
-    def faulty(job: Job) -> RouterClient:
+    def faulty(job: JournaledJob) -> RouterClient:
         if job.job_id == "AJ_2":
             raise IndexError
         return router_of(router.url, job)
 
     async with router.running():
-        assert not await Debts(tmp_path, faulty).pay()
+        assert not await UsageRecovery(tmp_path, faulty).pay()
         assert billed(router) == [(50, True)] * 2 and len(journals(tmp_path)) == 1
 
 
@@ -210,9 +212,13 @@ async def test_a_suspended_tenants_dead_job_is_billed_and_its_token_opens_nothin
     room, usage = "tenant_initech_x", tmp_path / "usage"
     died(usage, "AJ_1", room)
     async with gateway_in_process(tmp_path) as (gateway, world), served(gateway) as url:
-        assert await Debts(usage, lambda job: router_of(url, job, KEYS.agent[0])).pay() and journals(usage) == []
+        assert (
+            await UsageRecovery(usage, lambda job: router_of(url, job, KEYS.agent[0])).pay() and journals(usage) == []
+        )
         assert (await world.totals("initech")).settled_nanousd == 50 * 80 and await world.of("initech") == ()
-        client = router_of(url, Job(room=room, job_id="AJ_1", metadata='{"tenant_id": "initech"}'), KEYS.agent[0])
+        client = router_of(
+            url, JournaledJob(room=room, job_id="AJ_1", metadata='{"tenant_id": "initech"}'), KEYS.agent[0]
+        )
         await client.open()
         with pytest.raises(RouterRefused, match="403 tenant_suspended"):
             await client.search("What is it?", None, top_k=1, timeout_s=5)

@@ -12,7 +12,7 @@ from livekit.agents.vad import VADEventType
 from cluster.lab.demo.speech_synth import RATE_HZ, speech
 from room_agent.audio.level import BLOCK_S
 from room_agent.audio.pcm import WINDOW_S
-from room_agent.audio.vad import Detector
+from room_agent.audio.vad import SpeechDetector
 
 WINDOW = round(WINDOW_S * RATE_HZ)
 VOICES = [(before, pitch_hz) for before, pitch_hz in zip(range(8_000, 8_512, 64), range(100, 180, 10), strict=True)]
@@ -29,7 +29,7 @@ def sound_of(before: int, pitch_hz: int, hiss: float = 0.0, buzz: float = 0.0) -
 
 async def paused_s(sound: np.ndarray, end_s: float, pause_s: float) -> float:
     """Return how long after its end a voice is taken to be silent."""
-    detector = Detector(pause_s)
+    detector = SpeechDetector(pause_s)
     events = detector.events()
     try:
         for start in range(0, sound.size - WINDOW, WINDOW):

@@ -15,7 +15,7 @@ from routing.errors import (
     ProviderRefused,
     ProviderUnreachable,
 )
-from routing.models import EmbedAsk, Message, Tier, Usage
+from routing.models import EmbedRequest, Message, Tier, Usage
 from tests.integration.desk import (
     CATALOGUE,
     INPUTS,
@@ -43,7 +43,7 @@ EMBEDDERS = {
 @pytest.mark.parametrize("name", EMBEDDERS)
 async def test_each_text_gets_its_own_vector_and_all_are_billed(name: str, desk: Desk) -> None:
     vendor, model = EMBEDDERS[name]
-    result = await desk.provider(vendor).embed(CATALOGUE.get(model), EmbedAsk(model=model, inputs=INPUTS))
+    result = await desk.provider(vendor).embed(CATALOGUE.get(model), EmbedRequest(model=model, inputs=INPUTS))
     (seen,) = desk.emulator.journal
     assert len(set(result.vectors)) == 2 and len(result.vectors[0]) == CATALOGUE.get(model).dimensions
     assert result.usage == Usage(input_tokens=seen.prompt_tokens) and seen.prompt_tokens == 3
@@ -51,28 +51,30 @@ async def test_each_text_gets_its_own_vector_and_all_are_billed(name: str, desk:
 
 async def test_a_server_that_speaks_openais_protocol_makes_vectors_too(desk: Desk) -> None:
     model = Model(name="own", vendor="own", services=("embeddings",), tier=Tier.SIMPLE, source="a test")
-    result = await desk.provider("openai").embed(model, EmbedAsk(model="own", inputs=INPUTS))
+    result = await desk.provider("openai").embed(model, EmbedRequest(model="own", inputs=INPUTS))
     assert len(set(result.vectors)) == 2 and result.usage == Usage(input_tokens=3)
 
 
 async def test_a_picture_is_billed_by_its_pixels(desk: Desk) -> None:
     model = "voyage-multimodal-3.5"
     inputs = (Message(role="user", text="a chart", images=(jpeg(640, 360),)), Message(role="user", text="three"))
-    result = await desk.provider("voyage").embed(CATALOGUE.get(model), EmbedAsk(model=model, inputs=inputs))
+    result = await desk.provider("voyage").embed(CATALOGUE.get(model), EmbedRequest(model=model, inputs=inputs))
     assert result.usage == Usage(input_tokens=3, image_px=640 * 360) and len(set(result.vectors)) == 2
 
 
 async def test_vectors_without_usage_are_kept_and_their_usage_is_unknown(desk: Desk) -> None:
     desk.emulator.plan(Fault(untold_usage=True))
     model = "voyage-multimodal-3.5"
-    result = await desk.provider("voyage").embed(CATALOGUE.get(model), EmbedAsk(model=model, inputs=INPUTS))
+    result = await desk.provider("voyage").embed(CATALOGUE.get(model), EmbedRequest(model=model, inputs=INPUTS))
     assert result.usage is None and len(result.vectors) == 2
 
 
 async def test_a_picture_is_not_sent_to_a_model_of_texts(desk: Desk) -> None:
     inputs = (Message(role="user", text="", images=(jpeg(),)),)
     with pytest.raises(ProviderRefused, match="text only"):
-        await desk.provider("voyage").embed(CATALOGUE.get("voyage-3.5"), EmbedAsk(model="voyage-3.5", inputs=inputs))
+        await desk.provider("voyage").embed(
+            CATALOGUE.get("voyage-3.5"), EmbedRequest(model="voyage-3.5", inputs=inputs)
+        )
     assert len(desk.emulator.journal) == 0
 
 
@@ -90,7 +92,9 @@ async def test_a_failed_embedding_is_ours(name: str, desk: Desk) -> None:
     case, model = EMBEDDING_FAULTS[name], "voyage-multimodal-3.5"
     desk.emulator.plan(case.fault)
     with pytest.raises(ProviderError) as failed:
-        await desk.provider("voyage").embed(CATALOGUE.get(model), EmbedAsk(model=model, inputs=INPUTS, timeout_s=0.8))
+        await desk.provider("voyage").embed(
+            CATALOGUE.get(model), EmbedRequest(model=model, inputs=INPUTS, timeout_s=0.8)
+        )
     error = pickle.loads(pickle.dumps(failed.value))
     assert (type(error), error.facts["phase"], error.retry_after_s) == (case.kind, case.phase, case.retry_after_s)
     assert len(desk.emulator.journal) == 1

@@ -13,7 +13,7 @@ from pathlib import Path
 import httpx
 import pytest
 
-from cluster.lab.emulator.engines.tts import Tongue
+from cluster.lab.emulator.engines.tts import SpeechEngine
 
 ROOT = Path(__file__).parents[2]
 CHAT = {"model": "gpt-4o", "messages": [{"role": "user", "content": "one two"}]}
@@ -67,7 +67,7 @@ def test_a_port_that_is_taken_is_said_and_no_traceback() -> None:
 def test_with_senses_it_hears_which_of_the_files_phrases_was_said(tmp_path: Path) -> None:
     phrases = tmp_path / "phrases.txt"
     phrases.write_text("What number is on the slide?\n\nStop please, that is enough.\n")
-    said = Tongue().speak("Stop please, that is enough.", 16_000)
+    said = SpeechEngine().speak("Stop please, that is enough.", 16_000)
     sound = {"model": "nova-3", "encoding": "linear16", "sample_rate": "16000", "punctuate": "true"}
     with emulating("--senses", str(phrases)) as (_, urls):
         answer = httpx.post(

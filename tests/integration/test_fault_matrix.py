@@ -9,7 +9,7 @@ from dataclasses import replace
 import pytest
 import pytest_asyncio
 
-from cluster.lab.emulator import Seen
+from cluster.lab.emulator import LoggedRequest
 from deployments.api.schemas import EmbeddingRequest
 from routing.catalogue import text_tokens
 from routing.errors import BadInput
@@ -48,11 +48,11 @@ async def bench(shared: Bench) -> Bench:
     return await shared.fresh()
 
 
-def told(seen: Seen) -> Usage:
+def told(seen: LoggedRequest) -> Usage:
     return Usage(input_tokens=seen.prompt_tokens, output_tokens=seen.completion_tokens)
 
 
-def line(model: str, how: str, bill: Bill, seen: Seen | None, text: str = "") -> tuple[object, ...]:
+def line(model: str, how: str, bill: Bill, seen: LoggedRequest | None, text: str = "") -> tuple[object, ...]:
     """Return what the journal must say of one attempt: the model, the cost, whether that is an estimate."""
     usage = {
         Bill.NOTHING: Usage(),

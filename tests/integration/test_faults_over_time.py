@@ -12,7 +12,7 @@ import pytest
 import pytest_asyncio
 
 from cluster.lab.emulator import Fault
-from deployments.gateway.failover import Answered
+from deployments.gateway.failover import RoutedAnswer
 from routing.breaker import BreakerSettings
 from routing.catalogue import text_tokens
 from routing.errors import ProviderTimeout
@@ -206,5 +206,5 @@ async def test_silent_vendors_keep_a_caller_no_longer_than_the_whole_request_may
 async def test_a_slow_reader_gets_the_whole_answer(route: Route, bench: Bench) -> None:
     async with gateway(bench, (route.model,), SHORT) as (asked, world):
         async for piece in await asked.chat_stream(TOKEN, CHAT):
-            await asyncio.sleep(0 if isinstance(piece, Answered) else 0.05)
-        assert isinstance(piece, Answered) and await bill(world) == ("ok", 0, True)
+            await asyncio.sleep(0 if isinstance(piece, RoutedAnswer) else 0.05)
+        assert isinstance(piece, RoutedAnswer) and await bill(world) == ("ok", 0, True)

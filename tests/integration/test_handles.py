@@ -13,17 +13,17 @@ from ray.serve.exceptions import BackPressureError
 from ray.serve.handle import DeploymentHandle
 
 from deployments.embeddings import Embeddings
-from deployments.handles import HandleLeaf, Started, ours, stream_within, within
+from deployments.handles import ModelHandle, StartupCheck, ours, stream_within, within
 from deployments.llm import Llm
 from deployments.vision import Vision
 from routing.catalogue import load_catalogue
 from routing.errors import Overloaded, ProviderError, ProviderRefused, ProviderTimeout, ReplicaLost
-from routing.models import Ask, Delta, EmbedAsk, Message
+from routing.models import Delta, EmbedRequest, Message, ModelRequest
 from tests.integration.world import FAST, SIMULATED
 
 BOUND = (SIMULATED, FAST, load_catalogue())
 HELLO = (Message(role="user", text="Hello"),)
-ASK = Ask(model="gpt-6-luna", messages=HELLO)
+ASK = ModelRequest(model="gpt-6-luna", messages=HELLO)
 
 
 @serve.deployment
@@ -73,30 +73,30 @@ def stuck() -> DeploymentHandle:
 
 
 @pytest.fixture(params=["vision", "llm"])
-def leaf(request: pytest.FixtureRequest) -> HandleLeaf:
+def leaf(request: pytest.FixtureRequest) -> ModelHandle:
     deployment = {"vision": Vision, "llm": Llm}[request.param]
-    return HandleLeaf(serve.run(deployment.bind(*BOUND), name=request.param, _local_testing_mode=True))
+    return ModelHandle(serve.run(deployment.bind(*BOUND), name=request.param, _local_testing_mode=True))
 
 
 @pytest.fixture
-def embeddings() -> Iterator[HandleLeaf]:
-    yield HandleLeaf(serve.run(Embeddings.bind(*BOUND), name="embeddings", _local_testing_mode=True))
+def embeddings() -> Iterator[ModelHandle]:
+    yield ModelHandle(serve.run(Embeddings.bind(*BOUND), name="embeddings", _local_testing_mode=True))
 
 
-async def test_a_deployment_answers_over_its_handle(leaf: HandleLeaf) -> None:
+async def test_a_deployment_answers_over_its_handle(leaf: ModelHandle) -> None:
     answer = await leaf.answer(ASK)
     assert answer.model == "simulated/gpt-6-luna" and answer.usage is not None and answer.finish == "stop"
 
 
 async def test_a_deployment_streams_over_its_handle() -> None:
-    leaf = HandleLeaf(serve.run(Llm.bind(*BOUND), name="streams", _local_testing_mode=True))
+    leaf = ModelHandle(serve.run(Llm.bind(*BOUND), name="streams", _local_testing_mode=True))
     deltas = [delta async for delta in leaf.stream(ASK)]
     whole = await leaf.answer(ASK)
     assert "".join(delta.text for delta in deltas) == whole.text and deltas[-1].usage == whole.usage
 
 
-async def test_a_deployment_embeds_over_its_handle(embeddings: HandleLeaf) -> None:
-    vectors = (await embeddings.embed(EmbedAsk(model="voyage-multimodal-3.5", inputs=HELLO))).vectors
+async def test_a_deployment_embeds_over_its_handle(embeddings: ModelHandle) -> None:
+    vectors = (await embeddings.embed(EmbedRequest(model="voyage-multimodal-3.5", inputs=HELLO))).vectors
     assert len(vectors) == 1 and len(vectors[0]) == 1_024
 
 
@@ -104,7 +104,7 @@ async def test_deployments_have_started_once_each_has_answered_and_are_not_asked
     stuck: DeploymentHandle,
 ) -> None:
     llm = serve.run(Llm.bind(*BOUND), name="ready", _local_testing_mode=True)
-    late = Started({"llm": llm, "stuck": stuck})
+    late = StartupCheck({"llm": llm, "stuck": stuck})
     with pytest.raises(Overloaded, match="stuck deployment has no replica"):
         await late()
     await stuck.come.remote()

@@ -9,8 +9,8 @@ from typing import Any
 from aiohttp import web
 from livekit import rtc
 
-from room_agent.core.router_client import Beaten, RouterClient
-from room_agent.session import Attendance
+from room_agent.core.router_client import HeartbeatResult, RouterClient
+from room_agent.session import RoomSession
 from tests.acceptance.stack import eventually
 from tests.integration.scripted_router import ScriptedRouter
 
@@ -29,7 +29,7 @@ class Faulty(RouterClient):
 
     beats = 0
 
-    async def beat(self, counters: Mapping[str, float], usage: Sequence[Mapping[str, Any]] = ()) -> Beaten:
+    async def beat(self, counters: Mapping[str, float], usage: Sequence[Mapping[str, Any]] = ()) -> HeartbeatResult:
         self.beats += 1
         if self.beats == 1:
             raise IndexError
@@ -37,9 +37,9 @@ class Faulty(RouterClient):
 
 
 @asynccontextmanager
-async def attended(url: str, kind: type[RouterClient] = RouterClient) -> AsyncIterator[Attendance]:
+async def attended(url: str, kind: type[RouterClient] = RouterClient) -> AsyncIterator[RoomSession]:
     client = kind(url, "agent-key", ROOM, "job-1", "{}")
-    attendance = Attendance(rtc.Room(), client, max_tracks=1)
+    attendance = RoomSession(rtc.Room(), client, max_tracks=1)
     attendance.start()
     yield attendance
     await attendance.aclose()

@@ -11,7 +11,7 @@ from urllib.parse import urlsplit
 import pytest
 
 from cluster.lab.emulator import Emulator
-from room_agent.conversation.llm import Thinking
+from room_agent.conversation.llm import RouterLlm
 from room_agent.core.router_client import RouterClient
 from tests.integration.desk import VENDORS, Desk, ask, connected_desk
 
@@ -70,7 +70,7 @@ async def test_a_room_asks_the_router_over_one_connection_though_nobody_asked_fo
     async with Emulator().running() as emulator, Relay(f"{emulator.url}/openai").running() as relay:
         router = RouterClient(relay.url, "k" * 32, "tenant_acme_m", "j", "")
         router._token = "k"
-        thinking = Thinking(router, relay.url)
+        thinking = RouterLlm(router, relay.url)
         for pause_s in (SILENT_S, 0):
             assert [words async for words in thinking.answer([{"role": "user", "content": "Hello?"}])]
             await asyncio.sleep(pause_s)

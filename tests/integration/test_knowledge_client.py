@@ -12,16 +12,16 @@ from typing import Any
 
 import pytest
 
-from room_agent.context.retrieval import LONGEST_KEPT_S, Knowledge
+from room_agent.context.retrieval import LONGEST_KEPT_S, KnowledgeRetrieval
 from room_agent.core.router_client import (
     MAX_PASSAGE_CHARS,
-    Beaten,
-    Budget,
+    HeartbeatResult,
     RouterAway,
     RouterBusy,
     RouterClient,
     RouterError,
     RouterRefused,
+    TenantBudget,
     TokenExpired,
 )
 from tests.integration.scripted_router import ScriptedRouter
@@ -55,8 +55,8 @@ async def client(router: ScriptedRouter) -> AsyncIterator[RouterClient]:
 
 
 @pytest.fixture
-async def knowledge(client: RouterClient) -> AsyncIterator[Knowledge]:
-    knowledge = Knowledge(client, asyncio.get_running_loop().time)
+async def knowledge(client: RouterClient) -> AsyncIterator[KnowledgeRetrieval]:
+    knowledge = KnowledgeRetrieval(client, asyncio.get_running_loop().time)
     yield knowledge
     await knowledge.aclose()
 
@@ -109,7 +109,7 @@ async def test_a_search_has_the_deadline_it_is_given(router: ScriptedRouter, cli
 
 
 async def test_passages_that_come_in_time_are_found_and_an_empty_base_is_empty(
-    router: ScriptedRouter, knowledge: Knowledge
+    router: ScriptedRouter, knowledge: KnowledgeRetrieval
 ) -> None:
     assert len(await knowledge.begin("how much leave").passages(deadline_s=5.0)) == 2
     router.passages = []
@@ -118,7 +118,7 @@ async def test_passages_that_come_in_time_are_found_and_an_empty_base_is_empty(
 
 
 async def test_a_late_search_keeps_nobody_waiting_beyond_its_deadline(
-    router: ScriptedRouter, knowledge: Knowledge
+    router: ScriptedRouter, knowledge: KnowledgeRetrieval
 ) -> None:
     clock = asyncio.get_running_loop().time
     router.search_delay_s = 5.0
@@ -130,7 +130,7 @@ async def test_a_late_search_keeps_nobody_waiting_beyond_its_deadline(
 
 
 async def test_the_deadline_runs_from_the_questions_end_not_from_when_somebody_waits(
-    router: ScriptedRouter, knowledge: Knowledge
+    router: ScriptedRouter, knowledge: KnowledgeRetrieval
 ) -> None:
     clock = asyncio.get_running_loop().time
     router.search_delay_s = 5.0
@@ -143,7 +143,7 @@ async def test_the_deadline_runs_from_the_questions_end_not_from_when_somebody_w
 
 @pytest.mark.parametrize("status", [0, 401, 402, 429, 500, 503])
 async def test_a_search_that_fails_is_no_passages_and_counted(
-    router: ScriptedRouter, knowledge: Knowledge, status: int
+    router: ScriptedRouter, knowledge: KnowledgeRetrieval, status: int
 ) -> None:
     router.search_statuses.append(status)
     assert await knowledge.begin("how much leave").passages(deadline_s=5.0) == ()
@@ -153,14 +153,14 @@ async def test_a_search_that_fails_is_no_passages_and_counted(
 
 async def test_without_a_router_there_are_no_passages() -> None:
     client = RouterClient("http://127.0.0.1:9", AGENT_KEY, ROOM, "job-1", "{}")
-    knowledge = Knowledge(client, asyncio.get_running_loop().time)
+    knowledge = KnowledgeRetrieval(client, asyncio.get_running_loop().time)
     assert await knowledge.begin("how much leave").passages(deadline_s=5.0) == ()
     assert knowledge.counts.failed == 1
     await client.aclose()
 
 
 async def test_a_search_begun_on_interim_text_serves_the_whole_question(
-    router: ScriptedRouter, knowledge: Knowledge
+    router: ScriptedRouter, knowledge: KnowledgeRetrieval
 ) -> None:
     early = knowledge.begin("How many days")
     search = knowledge.finish("how many days of leave do I get?")
@@ -172,7 +172,7 @@ async def test_a_search_begun_on_interim_text_serves_the_whole_question(
 
 
 async def test_what_is_foreseen_twice_is_searched_once_and_another_wording_gives_it_up(
-    router: ScriptedRouter, knowledge: Knowledge
+    router: ScriptedRouter, knowledge: KnowledgeRetrieval
 ) -> None:
     for text in ("how much", "how much leave", "How much leave do I get?"):
         knowledge.foresee(text)
@@ -183,7 +183,7 @@ async def test_what_is_foreseen_twice_is_searched_once_and_another_wording_gives
 
 async def test_what_was_foreseen_long_ago_is_searched_again(router: ScriptedRouter, client: RouterClient) -> None:
     now_s = 100.0
-    knowledge = Knowledge(client, lambda: now_s)
+    knowledge = KnowledgeRetrieval(client, lambda: now_s)
     early = knowledge.begin("how much leave")
     now_s += LONGEST_KEPT_S
     assert early.usable
@@ -194,7 +194,7 @@ async def test_what_was_foreseen_long_ago_is_searched_again(router: ScriptedRout
 
 @pytest.mark.parametrize("status", [0, 429, 503])
 async def test_what_was_foreseen_and_failed_is_searched_again_within_the_deadline(
-    router: ScriptedRouter, knowledge: Knowledge, status: int
+    router: ScriptedRouter, knowledge: KnowledgeRetrieval, status: int
 ) -> None:
     router.search_statuses.append(status)
     early = knowledge.begin("how much leave")
@@ -204,26 +204,28 @@ async def test_what_was_foreseen_and_failed_is_searched_again_within_the_deadlin
     assert (knowledge.counts.found, knowledge.counts.failed, knowledge.counts.cancelled) == (1, 0, 0)
 
 
-async def test_what_was_foreseen_and_found_is_not_searched_again(router: ScriptedRouter, knowledge: Knowledge) -> None:
+async def test_what_was_foreseen_and_found_is_not_searched_again(
+    router: ScriptedRouter, knowledge: KnowledgeRetrieval
+) -> None:
     early = knowledge.begin("how much leave")
     await over()
     assert knowledge.finish("how much leave") is early and len(await early.passages()) == 2
     assert len(router.searches) == 1
 
 
-async def test_a_search_serves_one_question_only(router: ScriptedRouter, knowledge: Knowledge) -> None:
+async def test_a_search_serves_one_question_only(router: ScriptedRouter, knowledge: KnowledgeRetrieval) -> None:
     first = knowledge.begin("how much leave")
     await first.passages(deadline_s=5.0)
     assert knowledge.finish("how much leave") is not first
 
 
-async def test_a_question_without_words_asks_nobody(router: ScriptedRouter, knowledge: Knowledge) -> None:
+async def test_a_question_without_words_asks_nobody(router: ScriptedRouter, knowledge: KnowledgeRetrieval) -> None:
     assert await knowledge.begin("\x00 \u200b").passages(deadline_s=5.0) == ()
     assert router.searches == []
 
 
 async def test_what_is_asked_before_or_after_a_long_paste_is_searched(
-    router: ScriptedRouter, knowledge: Knowledge
+    router: ScriptedRouter, knowledge: KnowledgeRetrieval
 ) -> None:
     for asked in ("What is our notice period?", "\u0928\u094b\u091f\u093f\u0938 \u0958\u092c?"):
         for paste in ("The supplier shall deliver within thirty days. " * 60, "\u0958\u0932\u092e " * 700):
@@ -233,7 +235,7 @@ async def test_what_is_asked_before_or_after_a_long_paste_is_searched(
                 assert unicodedata.normalize("NFC", asked) in query and len(query) <= 4_000
 
 
-async def test_who_interrupts_gives_the_search_up(router: ScriptedRouter, knowledge: Knowledge) -> None:
+async def test_who_interrupts_gives_the_search_up(router: ScriptedRouter, knowledge: KnowledgeRetrieval) -> None:
     router.search_delay_s = 5.0
     waiting = asyncio.create_task(knowledge.begin("how much leave").passages(deadline_s=5.0))
     await asyncio.sleep(0.05)
@@ -245,14 +247,18 @@ async def test_who_interrupts_gives_the_search_up(router: ScriptedRouter, knowle
     assert await search.passages(deadline_s=5.0) == () and knowledge.counts.cancelled == 2
 
 
-async def test_the_next_question_gives_the_last_ones_search_up(router: ScriptedRouter, knowledge: Knowledge) -> None:
+async def test_the_next_question_gives_the_last_ones_search_up(
+    router: ScriptedRouter, knowledge: KnowledgeRetrieval
+) -> None:
     router.search_delay_s = 0.3
     first, second = knowledge.begin("how much leave"), knowledge.begin("how much notice")
     assert len(await second.passages(deadline_s=5.0)) == 2
     assert await first.passages(deadline_s=5.0) == () and knowledge.counts.cancelled == 1
 
 
-async def test_whatever_is_asked_is_one_field_and_carries_no_key(router: ScriptedRouter, knowledge: Knowledge) -> None:
+async def test_whatever_is_asked_is_one_field_and_carries_no_key(
+    router: ScriptedRouter, knowledge: KnowledgeRetrieval
+) -> None:
     attempts = tomllib.loads(INJECTIONS.read_text("utf-8"))["attempt"]
     for attempt in attempts:
         await knowledge.begin(attempt["text"]).passages(deadline_s=5.0)
@@ -274,10 +280,10 @@ async def test_usage_is_told_of_with_a_beat_until_it_is_taken(router: ScriptedRo
 
 
 async def test_a_router_that_takes_no_usage_yet_takes_a_beat(router: ScriptedRouter, client: RouterClient) -> None:
-    assert await client.beat({"frames_seen": 1}) == Beaten(taken=(), budget=None)
+    assert await client.beat({"frames_seen": 1}) == HeartbeatResult(taken=(), budget=None)
     assert router.usage == []
 
 
 @pytest.mark.parametrize(("spent", "limit", "is_spent"), [(89, 90, False), (91, 90, True), (10**15, None, False)])
 def test_a_budget_is_spent_at_its_limit(spent: int, limit: int | None, is_spent: bool) -> None:
-    assert Budget(spent_nanousd=spent, limit_nanousd=limit).is_spent is is_spent
+    assert TenantBudget(spent_nanousd=spent, limit_nanousd=limit).is_spent is is_spent

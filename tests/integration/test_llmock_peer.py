@@ -25,7 +25,7 @@ from routing.errors import (
     ProviderTruncated,
     ProviderUnreachable,
 )
-from routing.models import Answer, Ask, Delta, Message
+from routing.models import Answer, Delta, Message, ModelRequest
 from tests.integration.world import jpeg
 
 START_S = 30.0
@@ -77,12 +77,12 @@ async def asked(request: pytest.FixtureRequest, llmock_url: str, monkeypatch: py
     await provider.aclose()
 
 
-def ask(model: Model, timeout_s: float = 5.0) -> Ask:
+def ask(model: Model, timeout_s: float = 5.0) -> ModelRequest:
     messages = (
         Message(role="system", text="Be short."),
         Message(role="user", text="What is on the screen?", images=(jpeg(),)),
     )
-    return Ask(model=model.name, messages=messages, max_output_tokens=64, timeout_s=timeout_s)
+    return ModelRequest(model=model.name, messages=messages, max_output_tokens=64, timeout_s=timeout_s)
 
 
 async def said(provider: Provider, model: Model, how: str, timeout_s: float = 5.0) -> Answer:

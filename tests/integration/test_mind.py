@@ -8,8 +8,8 @@ from collections.abc import AsyncIterator
 
 import pytest
 
-from room_agent.context.context import FOLLOWS_WITHIN_S, Mind
-from room_agent.context.retrieval import Knowledge
+from room_agent.context.context import FOLLOWS_WITHIN_S, ContextBuilder
+from room_agent.context.retrieval import KnowledgeRetrieval
 from room_agent.core.router_client import RouterClient
 from room_agent.video.forward import KeptFrame
 from tests.integration.scripted_router import ScriptedRouter
@@ -40,11 +40,11 @@ def wall() -> Wall:
 
 
 @pytest.fixture
-async def mind(router: ScriptedRouter, wall: Wall) -> AsyncIterator[Mind]:
+async def mind(router: ScriptedRouter, wall: Wall) -> AsyncIterator[ContextBuilder]:
     """One of a room where Bob and Carol share, and Carol's screen changed last."""
     client = RouterClient(router.url, "agent-key-that-opens-rooms", "tenant_acme_standup", "job-1", "{}")
     await client.open()
-    mind = Mind(Knowledge(client, asyncio.get_running_loop().time), "Rayroom", False, wall)
+    mind = ContextBuilder(KnowledgeRetrieval(client, asyncio.get_running_loop().time), "Rayroom", False, wall)
     mind.kept(frame("TR_b", b"BOB", 940.0), "screen_share", "Bob", "bob-1")
     mind.kept(frame("TR_c", b"CAROL", 999.0), "screen_share", "Carol", "carol-1")
     yield mind
@@ -52,32 +52,40 @@ async def mind(router: ScriptedRouter, wall: Wall) -> AsyncIterator[Mind]:
     await client.aclose()
 
 
-async def test_my_screen_is_the_askers_for_the_model_and_for_the_search(router: ScriptedRouter, mind: Mind) -> None:
+async def test_my_screen_is_the_askers_for_the_model_and_for_the_search(
+    router: ScriptedRouter, mind: ContextBuilder
+) -> None:
     turn = await mind.turn("What is the error on my screen?", "Bob", "bob-1")
     assert turn.image_jpeg == b"BOB" and 'of "Bob"' in turn.context
     assert router.searches[-1]["image"].endswith(base64.b64encode(b"BOB").decode())
     assert (await mind.turn("What is the error on my screen?", "Carol", "carol-1")).image_jpeg == b"CAROL"
 
 
-async def test_a_search_begun_while_bob_asks_is_with_bobs_picture_too(router: ScriptedRouter, mind: Mind) -> None:
+async def test_a_search_begun_while_bob_asks_is_with_bobs_picture_too(
+    router: ScriptedRouter, mind: ContextBuilder
+) -> None:
     mind.foresee("What number is on the slide I am sharing?", "bob-1")
     await mind.turn("What number is on the slide I am sharing?", "Bob", "bob-1")
     assert [one["image"] for one in router.searches] == ["data:image/jpeg;base64," + base64.b64encode(b"BOB").decode()]
 
 
-async def test_a_question_that_goes_on_has_the_picture_of_the_one_before(mind: Mind) -> None:
+async def test_a_question_that_goes_on_has_the_picture_of_the_one_before(mind: ContextBuilder) -> None:
     assert (await mind.turn("And in March?", "Bob", "bob-1")).image_jpeg is None
     for question in ("What does the chart show?", "And in March?", "What about Germany?"):
         assert (await mind.turn(question, "Bob", "bob-1")).image_jpeg == b"CAROL"
     assert (await mind.turn("And in May?", "Carol", "carol-1")).image_jpeg is None
 
 
-async def test_a_question_that_goes_on_stays_with_the_same_persons_screen_unless_it_names_another(mind: Mind) -> None:
+async def test_a_question_that_goes_on_stays_with_the_same_persons_screen_unless_it_names_another(
+    mind: ContextBuilder,
+) -> None:
     for question, jpeg in (("What is Bob showing?", b"BOB"), ("And in March?", b"BOB"), ("And Carol's?", b"CAROL")):
         assert (await mind.turn(question, "Dana", "dana-1")).image_jpeg == jpeg
 
 
-async def test_a_question_goes_on_from_none_that_was_long_ago_or_of_something_else(mind: Mind, wall: Wall) -> None:
+async def test_a_question_goes_on_from_none_that_was_long_ago_or_of_something_else(
+    mind: ContextBuilder, wall: Wall
+) -> None:
     await mind.turn("What does the chart show?", "Bob", "bob-1")
     wall.now_s += FOLLOWS_WITHIN_S + 1.0
     assert (await mind.turn("And in March?", "Bob", "bob-1")).image_jpeg is None

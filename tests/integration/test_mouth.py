@@ -14,8 +14,8 @@ from livekit.agents.voice.io import AudioOutput, AudioOutputCapabilities
 
 from cluster.lab.emulator import Emulator, Fault
 from room_agent.audio.plugins import voices
-from room_agent.audio.tts import REST_S, Mouth
-from room_agent.usage.meter import SpeechUsage, counting_mouths
+from room_agent.audio.tts import REST_S, SpeechOutput
+from room_agent.usage.meter import SpeechMeter, counting_mouths
 from tests.integration.voiced import settings_for
 
 FLASH, TURBO = "eleven_flash_v2_5", "eleven_turbo_v2_5"
@@ -48,8 +48,8 @@ class Speaker:
     """A mouth, what it says heard and counted."""
 
     emulator: Emulator
-    usage: SpeechUsage
-    mouth: Mouth
+    usage: SpeechMeter
+    mouth: SpeechOutput
     loudspeaker: Loudspeaker
     told: list[bool] = field(default_factory=list)
 
@@ -74,10 +74,10 @@ class Speaker:
 @asynccontextmanager
 async def speaking(emulator: Emulator, *models: str) -> AsyncIterator[Speaker]:
     """Yield a mouth whose rest after a failure is over at once."""
-    usage, asked = SpeechUsage(time.time), iter(range(10_000))
+    usage, asked = SpeechMeter(time.time), iter(range(10_000))
     async with counting_mouths(usage) as http:
         plugins = voices(settings_for(emulator, tts_models=models), http)
-        mouth = Mouth(plugins, lambda: next(asked) * REST_S)
+        mouth = SpeechOutput(plugins, lambda: next(asked) * REST_S)
         await mouth.start(None)
         mouth.session.output.audio = loudspeaker = Loudspeaker()
         speaker = Speaker(emulator, usage, mouth, loudspeaker)

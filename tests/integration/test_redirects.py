@@ -11,9 +11,9 @@ from aiohttp import web
 
 from deployments.common.settings import SimulationSettings, VendorSettings
 from deployments.providers.base import connect
-from room_agent.usage.meter import SpeechUsage, counting_ears, counting_mouths
+from room_agent.usage.meter import SpeechMeter, counting_ears, counting_mouths
 from routing.errors import ProviderError, ProviderRefused
-from routing.models import EmbedAsk, Message
+from routing.models import EmbedRequest, Message
 from tests.contract.speech import serving
 from tests.integration.desk import BOTH, CATALOGUE, VENDORS, ask, model_of
 
@@ -65,16 +65,16 @@ async def test_nor_does_the_adapter_for_embeddings(moved: Moved) -> None:
     provider = connect("voyage", VendorSettings.model_validate(row), SimulationSettings())
     inputs = (Message(role="user", text="ping"),)
     with pytest.raises(ProviderRefused, match="redirects"):
-        await provider.embed(CATALOGUE.get("voyage-multimodal-3.5"), EmbedAsk(model="v", inputs=inputs))
+        await provider.embed(CATALOGUE.get("voyage-multimodal-3.5"), EmbedRequest(model="v", inputs=inputs))
     await provider.aclose()
     assert moved.elsewhere == []
 
 
 @pytest.mark.parametrize("session", [counting_ears, counting_mouths])
 async def test_nor_do_the_sessions_of_speech(
-    session: Callable[[SpeechUsage], aiohttp.ClientSession], moved: Moved
+    session: Callable[[SpeechMeter], aiohttp.ClientSession], moved: Moved
 ) -> None:
-    async with session(SpeechUsage(lambda: 0.0)) as http:
+    async with session(SpeechMeter(lambda: 0.0)) as http:
         with pytest.raises(aiohttp.WSServerHandshakeError):
             await http.ws_connect(moved.url, headers={"xi-api-key": "k"})
     assert moved.elsewhere == []

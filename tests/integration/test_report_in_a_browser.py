@@ -14,7 +14,7 @@ from PIL import Image, ImageStat
 from pypdf import PdfReader
 
 from cluster.lab.report import comparison, report
-from cluster.lab.report.page import Page, Picture, Section, write_page
+from cluster.lab.report.page import EmbeddedImage, Page, Section, write_page
 from cluster.lab.report.palette import PAPER, contrast
 from routing.errors import ConfigurationError
 from tests.browser import Opened, find_chromium, opened
@@ -55,7 +55,9 @@ def a_page() -> Page:
     out = io.BytesIO()
     Image.new("RGB", (32, 18), "teal").save(out, "PNG")
     source = f"data:image/png;base64,{base64.b64encode(out.getvalue()).decode()}"
-    kept = Section(title="Kept frames", pictures=(Picture(source=source, lines=("0:00:01.0 first frame", "$0.0004")),))
+    kept = Section(
+        title="Kept frames", pictures=(EmbeddedImage(source=source, lines=("0:00:01.0 first frame", "$0.0004")),)
+    )
     return report.page(runs.made_up(), [kept])
 
 

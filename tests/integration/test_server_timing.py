@@ -11,8 +11,8 @@ import httpx
 import pytest
 
 from deployments.common.settings import SimulationSettings
-from deployments.gateway.targets import Targets
-from deployments.model_replica import Leaf
+from deployments.gateway.targets import CandidateQueue
+from deployments.model_replica import ModelReplica
 from deployments.routes import build_routes
 from routing.breaker import Breakers, BreakerSettings
 from routing.catalogue import load_catalogue
@@ -24,10 +24,10 @@ from tests.integration.world import FAST, SIMULATED, gateway_in_process, jpeg
 HELLO = {"model": "simple", "messages": [{"role": "user", "content": "Hello"}]}
 
 
-def quarters() -> Leaf:
+def quarters() -> ModelReplica:
     """A leaf whose clock is a quarter of a second later at each look."""
     ticks = count()
-    return Leaf(SIMULATED, FAST, load_catalogue(), clock=lambda: next(ticks) / 4)
+    return ModelReplica(SIMULATED, FAST, load_catalogue(), clock=lambda: next(ticks) / 4)
 
 
 @pytest.fixture
@@ -54,7 +54,7 @@ async def test_a_turn_says_how_long_its_vendor_took_to_its_first_piece(
 
 async def test_the_time_of_a_vendor_that_failed_counts_too(tmp_path: Path, bearer: Bearer) -> None:
     fails = SimulationSettings(seed=7, speed=100, failures={"gpt-6-luna": 1.0})
-    leaf = Leaf(SIMULATED, fails, load_catalogue(), clock=lambda: 0.0)
+    leaf = ModelReplica(SIMULATED, fails, load_catalogue(), clock=lambda: 0.0)
     async with gateway_in_process(tmp_path, leaf=leaf, retries=RetrySettings(tries_of_target=1)) as (gateway, _):
         transport = httpx.ASGITransport(build_routes(gateway))
         async with httpx.AsyncClient(transport=transport, base_url="http://router") as client:
@@ -78,10 +78,10 @@ class Heard:
 
 
 async def test_a_fallback_and_a_turn_of_a_breaker_are_signals() -> None:
-    heard, dice, catalogue = Heard(), random.Random(7), load_catalogue()
+    heard, rng, catalogue = Heard(), random.Random(7), load_catalogue()
     weak, other = catalogue.get("gpt-6-luna"), catalogue.get("gemini-3.5-flash-lite")
-    breakers = Breakers(dice, BreakerSettings(failures=1))
-    targets = Targets(RetrySettings(tries_of_target=1), breakers, dice, lambda: 0.0, heard)
+    breakers = Breakers(rng, BreakerSettings(failures=1))
+    targets = CandidateQueue(RetrySettings(tries_of_target=1), breakers, rng, lambda: 0.0, heard)
     run = targets.run([weak, other], 5, 30)
     first = await targets.next(run)
     assert first is not None

@@ -15,9 +15,9 @@ from typing import Any
 import uvicorn
 from PIL import Image, ImageDraw
 
-from cluster.costs.commit_log import Recorder
+from cluster.costs.commit_log import CommitLog
 from cluster.costs.journal import Journal
-from cluster.rooms.registry import RoomBook
+from cluster.rooms.registry import RoomRegistry
 from deployments.api.auth import Keys
 from deployments.common.settings import (
     EmbeddingsSettings,
@@ -27,15 +27,15 @@ from deployments.common.settings import (
     VendorSettings,
     VisionSettings,
 )
-from deployments.gateway.service import Gateway, GatewaySettings, Leaves
-from deployments.model_replica import Leaf
+from deployments.gateway.service import Gateway, GatewaySettings, ModelHandles
+from deployments.model_replica import ModelReplica
 from deployments.routes import build_routes
 from routing.breaker import BreakerSettings
 from routing.catalogue import load_catalogue
 from routing.errors import BudgetExceeded, TenantUnknown
 from routing.fairness import FairnessSettings
 from routing.hedge import HedgeSettings
-from routing.models import Directory, Intent, Passage, RoomBeat, Settlement, Tenant, TenantTotals
+from routing.models import Directory, Intent, Passage, RoomHeartbeat, Settlement, Tenant, TenantTotals
 from routing.retry import RetrySettings
 
 KEYS = Keys(
@@ -88,8 +88,8 @@ class JournalWorld:
     def __init__(self, path: Path) -> None:
         self.clock = time.time
         self.journal = Journal(path)
-        self.recorder = Recorder(self.journal, lambda: self.clock())
-        self.rooms = RoomBook()
+        self.recorder = CommitLog(self.journal, lambda: self.clock())
+        self.rooms = RoomRegistry()
 
     async def reserve(self, intent: Intent) -> int:
         (receipt,) = await self.recorder.write([intent])
@@ -106,14 +106,14 @@ class JournalWorld:
     async def totals(self, tenant_id: str) -> TenantTotals:
         return await self.recorder.totals(tenant_id)
 
-    async def beat(self, beat: RoomBeat) -> int:
+    async def beat(self, beat: RoomHeartbeat) -> int:
         self.rooms.beat(beat)
         return self.recorder.spent_nanousd([beat.tenant_id])[beat.tenant_id]
 
     async def close(self, room: str, job_id: str) -> None:
         self.rooms.close(room, job_id)
 
-    async def of(self, tenant_id: str) -> tuple[RoomBeat, ...]:
+    async def of(self, tenant_id: str) -> tuple[RoomHeartbeat, ...]:
         return self.rooms.of(tenant_id, self.clock())
 
     async def aclose(self) -> None:
@@ -129,13 +129,13 @@ async def gateway_in_process(
     vendors: dict[str, VendorSettings] = SIMULATED,
     simulation: SimulationSettings = FAST,
     llm: ServiceSettings | None = None,
-    leaf: Leaf | None = None,
+    leaf: ModelReplica | None = None,
     directory: Directory | None = None,
     **changes: Any,
 ) -> AsyncIterator[tuple[Gateway, JournalWorld]]:
     """Yield a gateway and what it writes to; `changes` are of its GatewaySettings."""
     world = JournalWorld(path / "journal.db")
-    leaf = leaf or Leaf(vendors, simulation, load_catalogue())
+    leaf = leaf or ModelReplica(vendors, simulation, load_catalogue())
     settings = GatewaySettings(
         vision=VisionSettings(simple=("gemini-3.5-flash-lite", "gpt-6-luna"), complex=("claude-sonnet-5-5",)),
         llm=llm or ServiceSettings(simple=("gpt-6-luna", "gemini-3.5-flash-lite"), complex=("gpt-6.1-sol",)),
@@ -148,9 +148,9 @@ async def gateway_in_process(
         hedging=HedgeSettings(),
         fairness=FairnessSettings(),
     )
-    leaves = Leaves(vision=leaf, llm=leaf, embeddings=leaf)
+    leaves = ModelHandles(vision=leaf, llm=leaf, embeddings=leaf)
     settings = replace(settings, **changes)
-    yield Gateway(settings, load_catalogue(), KEYS, leaves, world, directory or Tenants(), dice=random.Random(7)), world
+    yield Gateway(settings, load_catalogue(), KEYS, leaves, world, directory or Tenants(), rng=random.Random(7)), world
     await leaf.aclose()
     await world.aclose()
 

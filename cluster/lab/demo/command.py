@@ -20,8 +20,8 @@ from rich.live import Live
 
 from cluster.costs import speech_books
 from cluster.lab.demo import live_table, voice_room
-from cluster.lab.demo.samples import Sample
-from cluster.lab.demo.summary import Run, conclude
+from cluster.lab.demo.samples import UsageSample
+from cluster.lab.demo.summary import DemoRun, conclude
 from cluster.lab.stack import startup
 from cluster.lab.stack.backend_peer import BackendPeer
 from cluster.lab.stack.livekit_server import find_livekit_server
@@ -83,7 +83,7 @@ async def _demo(plan: Plan, rooms: dict[str, str], seconds: float) -> int:
         usages = await _settle(plan, processes, samples[-1].usages)
         await processes.stop("serve", STOP_GRACE_S)
         await processes.stop("ray", STOP_GRACE_S)
-        run = Run(
+        run = DemoRun(
             started_at_s=started_at_s,
             seconds=seconds,
             rooms=rooms,
@@ -114,7 +114,7 @@ async def _start(plan: Plan, processes: Processes, seconds: float) -> BackendPee
 
 async def _run_rooms(
     plan: Plan, processes: Processes, rooms: dict[str, str], seconds: float
-) -> tuple[list[Sample], dict[str, int]]:
+) -> tuple[list[UsageSample], dict[str, int]]:
     """Dispatch an agent to every room, let people share their screens and speak, and show what happens meanwhile.
 
     Returns what was shown, second by second, and what the one who spoke counted.
@@ -164,17 +164,17 @@ def _participant_token(plan: Plan, room: str, name: str) -> str:
     return token.with_grants(grants).with_ttl(dt.timedelta(hours=1)).to_jwt()
 
 
-async def _show(plan: Plan, processes: Processes, seconds: float) -> list[Sample]:
+async def _show(plan: Plan, processes: Processes, seconds: float) -> list[UsageSample]:
     """Draw the table once a second until the time is over; returns what it showed, one picture at the least."""
     usages: dict[str, Any] = {}
-    samples: list[Sample] = []
+    samples: list[UsageSample] = []
     end_s = time.monotonic() + seconds
     async with _admin(plan) as http:
         with Live(console=console, refresh_per_second=2, transient=False) as live:
             while (left_s := end_s - time.monotonic()) > 0:
                 processes.check()
                 usages = await _usages(http, usages)
-                samples.append(Sample(at_s=time.time(), usages=usages))
+                samples.append(UsageSample(at_s=time.time(), usages=usages))
                 live.update(live_table.draw(usages, left_s))
                 await asyncio.sleep(min(1.0, left_s))
             live.update(live_table.draw(usages, 0.0))

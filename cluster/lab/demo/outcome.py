@@ -13,9 +13,9 @@ from typing import Any
 from cluster.config.settings import AppSettings
 from cluster.lab.demo import samples
 from cluster.lab.demo.contact_sheet import SheetFrame
-from cluster.lab.demo.samples import Sample
+from cluster.lab.demo.samples import UsageSample
 from cluster.lab.results import record, savings
-from cluster.lab.results.savings import Frames, StrongFrame
+from cluster.lab.results.savings import FrameCounts, StrongFrame
 from cluster.lab.stack.plan import HEARTBEAT_S
 from room_agent.core.counters import percentile
 
@@ -30,7 +30,7 @@ class FrameCosts:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Shown:
+class FrameEvidence:
     """What was seen of the rooms that share a screen: their tenants, their samples, their answered frames."""
 
     started_at_s: float
@@ -38,7 +38,7 @@ class Shown:
     seconds: float
     rooms: Mapping[str, str]
     """Each room's tenant."""
-    samples: Sequence[Sample]
+    samples: Sequence[UsageSample]
     frames: Sequence[SheetFrame]
 
 
@@ -59,11 +59,11 @@ def frame_costs(journal: Path) -> FrameCosts:
 
 
 def demo_run(
-    shown: Shown, costs: FrameCosts, settings: AppSettings, details: Mapping[str, Any], apart_nanousd: int
+    shown: FrameEvidence, costs: FrameCosts, settings: AppSettings, details: Mapping[str, Any], apart_nanousd: int
 ) -> record.Run:
     """Return the demo as a run; `apart_nanousd` is by how much the books differ, and none of it is what is wanted."""
     strong = _strong(shown, costs, settings)
-    verdict = record.Verdict(
+    verdict = record.TargetVerdict(
         target="books_apart_nanousd", limit=0.0, seen=float(apart_nanousd), held=bool(details["equal"])
     )
     summary = record.Summary(
@@ -89,7 +89,7 @@ def demo_run(
     )
 
 
-def _strong(shown: Shown, costs: FrameCosts, settings: AppSettings) -> StrongFrame:
+def _strong(shown: FrameEvidence, costs: FrameCosts, settings: AppSettings) -> StrongFrame:
     return savings.strong_frame(
         settings.catalogue(),
         settings.vision,
@@ -99,7 +99,7 @@ def _strong(shown: Shown, costs: FrameCosts, settings: AppSettings) -> StrongFra
     )
 
 
-def _totals(shown: Shown, costs: FrameCosts) -> record.Totals:
+def _totals(shown: FrameEvidence, costs: FrameCosts) -> record.Totals:
     last = samples.screens_of(shown.samples[-1].usages) if shown.samples else {}
     waits_ms = sorted(frame.answer_ms for frame in shown.frames if frame.answer_ms is not None)
     p50_ms, p95_ms = (percentile(waits_ms, share) if waits_ms else None for share in (0.5, 0.95))
@@ -115,18 +115,18 @@ def _totals(shown: Shown, costs: FrameCosts) -> record.Totals:
     )
 
 
-def _tenants(shown: Shown, costs: FrameCosts, strong: StrongFrame) -> list[dict[str, Any]]:
+def _tenants(shown: FrameEvidence, costs: FrameCosts, strong: StrongFrame) -> list[dict[str, Any]]:
     last = samples.screens_of(shown.samples[-1].usages) if shown.samples else {}
     rows = []
     for tenant in dict.fromkeys(shown.rooms.values()):
         rooms = {room: counters for room, counters in last.items() if shown.rooms.get(room) == tenant}
-        frames = Frames(**{name: samples.count(rooms, name) for name in ("seen", "kept", "answered")})
+        frames = FrameCounts(**{name: samples.count(rooms, name) for name in ("seen", "kept", "answered")})
         room_hours = len(rooms) * shown.seconds / 3_600
         rows.append(savings.tenant_row(tenant, room_hours, frames, costs.nanousd.get(tenant, 0), strong))
     return rows
 
 
-def _notes(shown: Shown, strong: StrongFrame) -> tuple[str, ...]:
+def _notes(shown: FrameEvidence, strong: StrongFrame) -> tuple[str, ...]:
     return (
         f"A second's counts are those that came with the rooms' heartbeats, one every {HEARTBEAT_S} seconds.",
         "An answer's time is what the room agent waited, from sending a frame to its description.",

@@ -7,18 +7,18 @@ import io
 from collections.abc import Mapping, Sequence
 
 from cluster.costs import speech_books
-from cluster.costs.reconcile import Reconciled, dollars
+from cluster.costs.reconcile import ReconciledTenant, dollars
 from cluster.costs.speech_books import SpeechRow
 from cluster.lab.demo.contact_sheet import MOST_DRAWN, SheetFrame, caption, header, thumbnail
 from cluster.lab.demo.samples import Counters
 from cluster.lab.demo.voice_room import Conversation
-from cluster.lab.report.page import Grid, Picture, Section
+from cluster.lab.report.page import EmbeddedImage, ReportTable, Section
 from cluster.lab.report.words import count, milliseconds, share
 
 THUMBNAIL_QUALITY = 75
 
 
-def bill(rows: Sequence[Reconciled], speech: Sequence[SpeechRow], left_open: int) -> Section:
+def bill(rows: Sequence[ReconciledTenant], speech: Sequence[SpeechRow], left_open: int) -> Section:
     """Return the books side by side, to the nano-dollar."""
     tenants = tuple(
         (row.tenant_id, dollars(row.journal_nanousd), dollars(row.backend_nanousd), verdict(row.equal)) for row in rows
@@ -40,8 +40,10 @@ def bill(rows: Sequence[Reconciled], speech: Sequence[SpeechRow], left_open: int
         title="The bill",
         texts=(f"What the journal holds and what the backend was billed, in dollars of simulated spend. {settled}",),
         grids=(
-            Grid(title="Tenants", columns=("tenant", "journal", "backend", "verdict"), rows=tenants, wordy=_LAST[4]),
-            Grid(title="Speech", columns=columns, rows=spoken, wordy=_LAST[8] | {1}),
+            ReportTable(
+                title="Tenants", columns=("tenant", "journal", "backend", "verdict"), rows=tenants, wordy=_LAST[4]
+            ),
+            ReportTable(title="Speech", columns=columns, rows=spoken, wordy=_LAST[8] | {1}),
         ),
     )
 
@@ -59,7 +61,9 @@ def voice(told: Conversation) -> Section:
         ("from the end of a question to the first word, p50", milliseconds(told.first_word_p50_ms)),
         ("from the end of a question to the first sound, p50", milliseconds(told.first_sound_p50_ms)),
     )
-    return Section(title="The room that talked", grids=(Grid(title="Voice", columns=("what", "seen"), rows=rows),))
+    return Section(
+        title="The room that talked", grids=(ReportTable(title="Voice", columns=("what", "seen"), rows=rows),)
+    )
 
 
 def dropped(rooms: Mapping[str, Counters]) -> Section:
@@ -73,7 +77,7 @@ def dropped(rooms: Mapping[str, Counters]) -> Section:
     return Section(
         title="What was dropped",
         texts=("A repeat shows what the last kept frame showed: a moved pointer, a caret, a clock, codec noise.",),
-        grids=(Grid(title="Repeats by room", columns=columns, rows=tuple(rows)),),
+        grids=(ReportTable(title="Repeats by room", columns=columns, rows=tuple(rows)),),
     )
 
 
@@ -89,9 +93,9 @@ def verdict(equal: bool) -> str:
     return "equal" if equal else "DIFFERENT"
 
 
-def _picture(frame: SheetFrame, until_s: float) -> Picture:
+def _picture(frame: SheetFrame, until_s: float) -> EmbeddedImage:
     stood = f"stood for {max(until_s - frame.at_s, 0.0):.1f} s"
-    return Picture(source=_source(frame.jpeg), lines=(*caption(frame), stood))
+    return EmbeddedImage(source=_source(frame.jpeg), lines=(*caption(frame), stood))
 
 
 def _source(jpeg: bytes) -> str:

@@ -14,7 +14,7 @@ from cluster.lab.results import record
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Left:
+class WrittenReport:
     """What was written."""
 
     report: Path
@@ -23,7 +23,7 @@ class Left:
 
 def write_report(
     directory: Path, run: record.Run, frames: Mapping[str, Sequence[SheetFrame]], more: Sequence[Section] = ()
-) -> Left:
+) -> WrittenReport:
     """Write the run, one PNG for each room of `frames`, and the report with `more` sections of the demo's own."""
     record.save(run, directory)
     sheets = []
@@ -31,7 +31,7 @@ def write_report(
         sheet = directory / f"{room}.png"
         write_sheet(sheet, room, kept)
         sheets.append(sheet)
-    return Left(report=report.write(run, directory, more), sheets=tuple(sheets))
+    return WrittenReport(report=report.write(run, directory, more), sheets=tuple(sheets))
 
 
 def read_frames(directory: Path, start_s: float | None = None) -> list[SheetFrame]:

@@ -25,7 +25,7 @@ _QUANTILES = (0.0, 0.25, 0.5, 0.75, 0.9, 0.95, 0.98, 0.99, 0.995, 0.999)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Sample:
+class UsageSample:
     """Each tenant's usage as the app told it at one moment, in UNIX time."""
 
     at_s: float
@@ -46,7 +46,7 @@ def count(counters: Mapping[str, Counters], name: str) -> int:
     return sum(int(room.get(_COUNTS[name], 0)) for room in counters.values())
 
 
-def traffic_rows(samples: Sequence[Sample], frames: Sequence[SheetFrame], start_s: float) -> list[dict[str, Any]]:
+def traffic_rows(samples: Sequence[UsageSample], frames: Sequence[SheetFrame], start_s: float) -> list[dict[str, Any]]:
     """Return a row a second of record.TRAFFIC; a second's counts are what came with the heartbeats of it.
 
     `frames` are those that were answered, in seconds from `start_s`.

@@ -36,7 +36,7 @@ PATIENCE_S = 10.0
 TICK_S = 0.1
 
 
-class Talker:
+class Speaker:
     """Somebody with a microphone in one room, until cancelled."""
 
     def __init__(self, name: str) -> None:
@@ -132,7 +132,7 @@ class Talker:
 
 async def talk(url: str, tokens: Mapping[str, str]) -> None:
     """Talk in every room of `tokens` until cancelled; the first that fails ends all, with VisitFailed."""
-    talkers = {room: Talker(room) for room in tokens}
+    talkers = {room: Speaker(room) for room in tokens}
     try:
         async with asyncio.TaskGroup() as rooms:
             for room, talker in talkers.items():

@@ -14,18 +14,18 @@ from rich.console import Console
 
 from cluster.config.validate import check_file
 from cluster.costs import reconcile, speech_books
-from cluster.costs.reconcile import Reconciled, dollars
-from cluster.costs.speech_books import Book, SpeechRow
+from cluster.costs.reconcile import ReconciledTenant, dollars
+from cluster.costs.speech_books import SpeechRow, SpeechUsageTotals
 from cluster.lab.demo import report_sections, results
-from cluster.lab.demo.outcome import Shown, demo_run, frame_costs
+from cluster.lab.demo.outcome import FrameEvidence, demo_run, frame_costs
 from cluster.lab.demo.report_sections import verdict
-from cluster.lab.demo.samples import Sample, screens_of
+from cluster.lab.demo.samples import UsageSample, screens_of
 from cluster.lab.demo.voice_room import Conversation
 from cluster.lab.stack.plan import Plan
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Run:
+class DemoRun:
     """One run, once all that took part in it but the backend has ended."""
 
     started_at_s: float
@@ -33,15 +33,15 @@ class Run:
     seconds: float
     rooms: Mapping[str, str]
     """Those that share a screen, and the tenant of each."""
-    samples: Sequence[Sample]
+    samples: Sequence[UsageSample]
     usages: Mapping[str, Any]
     voice: Conversation
     vendor_speech: Counter[speech_books.Service]
     backend_totals: Mapping[str, int]
-    backend_speech: Book
+    backend_speech: SpeechUsageTotals
 
 
-def conclude(plan: Plan, run: Run, console: Console) -> int:
+def conclude(plan: Plan, run: DemoRun, console: Console) -> int:
     """Print the reconciliation, write what the run leaves behind, and return the exit status."""
     rows = reconcile.reconcile(reconcile.journal_totals(plan.journal), run.backend_totals)
     speech = speech_books.compare(run.vendor_speech, speech_books.journal_book(plan.journal), run.backend_speech)
@@ -59,7 +59,7 @@ def conclude(plan: Plan, run: Run, console: Console) -> int:
 class _Books:
     """How the books compare."""
 
-    rows: Sequence[Reconciled]
+    rows: Sequence[ReconciledTenant]
     speech: Sequence[SpeechRow]
     left_open: int
     equal: bool
@@ -69,10 +69,10 @@ class _Books:
         return sum(abs(row.journal_nanousd - row.backend_nanousd) for row in self.rows)
 
 
-def _leave(plan: Plan, run: Run, books: _Books) -> results.Left:
+def _leave(plan: Plan, run: DemoRun, books: _Books) -> results.WrittenReport:
     """Write the run, its report and its contact sheets."""
     frames = {room: results.read_frames(plan.directory / "frames" / room, run.started_at_s) for room in run.rooms}
-    shown = Shown(
+    shown = FrameEvidence(
         started_at_s=run.started_at_s,
         seconds=run.seconds,
         rooms=run.rooms,
@@ -101,7 +101,7 @@ def _say_voice(voice: Conversation, console: Console) -> None:
     )
 
 
-def _say_books(rows: Sequence[Reconciled], speech: Sequence[SpeechRow], left_open: int, console: Console) -> None:
+def _say_books(rows: Sequence[ReconciledTenant], speech: Sequence[SpeechRow], left_open: int, console: Console) -> None:
     console.print("reconciliation, in dollars of simulated spend")
     for row in rows:
         journal, billed = dollars(row.journal_nanousd), dollars(row.backend_nanousd)
@@ -120,7 +120,9 @@ def _say_books(rows: Sequence[Reconciled], speech: Sequence[SpeechRow], left_ope
         console.print("  nothing was billed at all")
 
 
-def _as_json(run: Run, rows: Sequence[Reconciled], speech: Sequence[SpeechRow], equal: bool) -> dict[str, Any]:
+def _as_json(
+    run: DemoRun, rows: Sequence[ReconciledTenant], speech: Sequence[SpeechRow], equal: bool
+) -> dict[str, Any]:
     return {
         "at": dt.datetime.now(dt.UTC).isoformat(timespec="seconds"),
         "machine": {

@@ -1,10 +1,10 @@
 """A local server that speaks the vendors' wire protocols, so that the real SDKs are run without keys."""
 
-from cluster.lab.emulator.core.capacity import Limits, Load
+from cluster.lab.emulator.core.capacity import RateLimits, VendorLoad
 from cluster.lab.emulator.core.faults import Extras, Fault
-from cluster.lab.emulator.core.latency import Pace
-from cluster.lab.emulator.core.request import House
-from cluster.lab.emulator.core.request_log import Seen
+from cluster.lab.emulator.core.latency import LatencyModel
+from cluster.lab.emulator.core.request import EmulatorState
+from cluster.lab.emulator.core.request_log import LoggedRequest
 from cluster.lab.emulator.server import Emulator
 
-__all__ = ["Emulator", "Extras", "Fault", "House", "Limits", "Load", "Pace", "Seen"]
+__all__ = ["Emulator", "EmulatorState", "Extras", "Fault", "LatencyModel", "LoggedRequest", "RateLimits", "VendorLoad"]

@@ -9,7 +9,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from cluster.lab.emulator.core.faults import Fault
 from cluster.lab.emulator.core.parsing import first_wrong
-from cluster.lab.emulator.core.request import House
+from cluster.lab.emulator.core.request import EmulatorState
 from routing.errors import BadInput, RayroomError
 
 PREFIX = "/_emulator"
@@ -27,7 +27,7 @@ class PlannedFault(BaseModel):
     share: float = Field(1.0, gt=0, le=1)
 
 
-def admin_routes(house: House) -> list[web.RouteDef]:
+def admin_routes(house: EmulatorState) -> list[web.RouteDef]:
     """Return the routes, bound to the faults and the journal they show."""
 
     async def plan(request: web.Request) -> web.Response:

@@ -15,10 +15,10 @@ from cluster.lab.emulator.chat.openai import openai_routes
 from cluster.lab.emulator.chat.voyage import voyage_routes
 from cluster.lab.emulator.control_api import admin_routes
 from cluster.lab.emulator.core.faults import Fault
-from cluster.lab.emulator.core.request import House
+from cluster.lab.emulator.core.request import EmulatorState
 from cluster.lab.emulator.speech.deepgram import deepgram_routes
 from cluster.lab.emulator.speech.elevenlabs import PLENTY, elevenlabs_routes
-from cluster.lab.emulator.speech.recognizer import Script
+from cluster.lab.emulator.speech.recognizer import PhraseScript
 
 BASE_PATHS = {
     "openai": "/openai/v1",
@@ -41,11 +41,11 @@ class Emulator:
     """
 
     def __init__(
-        self, house: House | None = None, *, host: str = "127.0.0.1", port: int = 0, characters: int = PLENTY
+        self, house: EmulatorState | None = None, *, host: str = "127.0.0.1", port: int = 0, characters: int = PLENTY
     ) -> None:
-        self.house = house or House()
+        self.house = house or EmulatorState()
         self.faults, self.journal = self.house.faults, self.house.journal
-        self.script = Script()
+        self.script = PhraseScript()
         self._host, self._port, self._characters = host, port, characters
         self.url = ""
 

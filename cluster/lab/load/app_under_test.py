@@ -30,7 +30,7 @@ _UNCROWDED = ("--free", "1000000")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class App:
+class AppUnderTest:
     """A running app: where it is, what opens it, and where it tells of itself."""
 
     url: str
@@ -49,7 +49,7 @@ class App:
         return self.journal is not None
 
 
-async def start_app(scenario: Scenario, tenants: int, config: Path, plan: Plan, processes: Processes) -> App:
+async def start_app(scenario: Scenario, tenants: int, config: Path, plan: Plan, processes: Processes) -> AppUnderTest:
     """Start a Ray node with the app of `config` on it, as the scenario wants both; raises StartFailed."""
     emulated = bool(scenario.vendors.faults)
     vendors = await _start_emulator(scenario, plan, processes) if emulated else None
@@ -61,7 +61,7 @@ async def start_app(scenario: Scenario, tenants: int, config: Path, plan: Plan, 
     ray_node.write_config(config, written, plan.http_port, args)
     await processes.start("serve", ray_node.serve_command(plan.ray_address, written), environment)
     await startup.until(lambda: startup.answers(f"{plan.router_url}/readyz"), processes, "the Serve app")
-    return App(
+    return AppUnderTest(
         url=plan.router_url,
         agent_key=plan.agent_key,
         admin_key=plan.admin_key,

@@ -16,14 +16,14 @@ import numpy as np
 from rich.console import Console
 
 from cluster.config.validate import check_file
-from cluster.lab.load.app_under_test import App, start_app, stop_app
+from cluster.lab.load.app_under_test import AppUnderTest, start_app, stop_app
 from cluster.lab.load.http_client import AppError, connected
 from cluster.lab.load.preflight import app_at, check_app
-from cluster.lab.load.results import Driven, Told, run_of
-from cluster.lab.load.runner import Drive, Shards, drive
+from cluster.lab.load.results import DrivenLoad, RunNotes, run_of
+from cluster.lab.load.runner import DriveOptions, Shards, drive
 from cluster.lab.report import report
 from cluster.lab.results import record
-from cluster.lab.scenario.arrivals import Rooms, draw_rooms, tenant_name
+from cluster.lab.scenario.arrivals import ScheduledRooms, draw_rooms, tenant_name
 from cluster.lab.scenario.scenario import Scenario, load_scenario
 from cluster.lab.stack.plan import Plan, planned
 from cluster.lab.stack.processes import Processes
@@ -38,7 +38,7 @@ console = Console(highlight=False, markup=False, soft_wrap=True)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Options:
+class LoadOptions:
     """What the command was told."""
 
     scenario: str
@@ -60,11 +60,11 @@ class Options:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Load:
+class ScenarioLoad:
     """A scenario and the rooms drawn from it."""
 
     scenario: Scenario
-    rooms: Rooms
+    rooms: ScheduledRooms
 
     @property
     def tenants(self) -> int:
@@ -72,16 +72,16 @@ class Load:
         return max(self.scenario.tenants.count, int(self.rooms.tenant.max(initial=0)) + 1)
 
 
-def read_load(name: str) -> Load:
+def read_load(name: str) -> ScenarioLoad:
     """Return a scenario's load; raises ConfigurationError for whatever is wrong with it."""
     scenario, directory = load_scenario(name)
     rooms = draw_rooms(scenario, directory)
     if not len(rooms):
         raise ConfigurationError(f"{name}: no room ever joins: raise the rooms under `arrivals`.", "arrivals")
-    return Load(scenario=scenario, rooms=rooms)
+    return ScenarioLoad(scenario=scenario, rooms=rooms)
 
 
-def run_load(options: Options) -> int:
+def run_load(options: LoadOptions) -> int:
     """Run a load; returns 0 when every target held, 1 when one did not. Raises ConfigurationError before it begins."""
     load = read_load(options.scenario)
     check_file(options.config)
@@ -93,7 +93,7 @@ def run_load(options: Options) -> int:
     return in_a_loop(lambda signals: _load(options, load, out, signals))
 
 
-class Signals:
+class InterruptSignals:
     """The first Ctrl-C ends what can be ended in good order, and the report is written; the next one ends everything.
 
     While there is nothing to end in good order, the first one ends everything.
@@ -121,15 +121,15 @@ class Signals:
             self._work.cancel()
 
 
-def in_a_loop(work: Callable[[Signals], Coroutine[Any, Any, int]]) -> int:
+def in_a_loop(work: Callable[[InterruptSignals], Coroutine[Any, Any, int]]) -> int:
     """Run the work until it ends or is ended by signals; raises what it raises."""
     return asyncio.run(_signalled(work))
 
 
-async def _signalled(work: Callable[[Signals], Coroutine[Any, Any, int]]) -> int:
+async def _signalled(work: Callable[[InterruptSignals], Coroutine[Any, Any, int]]) -> int:
     loop, coming = asyncio.get_running_loop(), loop_future()
     task = asyncio.create_task(_with(coming, work))
-    signals = Signals(task)
+    signals = InterruptSignals(task)
     coming.set_result(signals)
     for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
         loop.add_signal_handler(number, signals.came, number)
@@ -150,11 +150,13 @@ async def _signalled(work: Callable[[Signals], Coroutine[Any, Any, int]]) -> int
         raise _first(ours) from None
 
 
-def loop_future() -> asyncio.Future[Signals]:
+def loop_future() -> asyncio.Future[InterruptSignals]:
     return asyncio.get_running_loop().create_future()
 
 
-async def _with(coming: asyncio.Future[Signals], work: Callable[[Signals], Coroutine[Any, Any, int]]) -> int:
+async def _with(
+    coming: asyncio.Future[InterruptSignals], work: Callable[[InterruptSignals], Coroutine[Any, Any, int]]
+) -> int:
     return await work(await coming)
 
 
@@ -166,11 +168,11 @@ def _first(group: BaseExceptionGroup[RayroomError]) -> RayroomError:
     return error
 
 
-async def _load(options: Options, load: Load, out: Path, signals: Signals) -> int:
+async def _load(options: LoadOptions, load: ScenarioLoad, out: Path, signals: InterruptSignals) -> int:
     scenario, started_at = load.scenario, dt.datetime.now(dt.UTC)
     async with app_of(options, load, out) as running:
         ended = asyncio.Event()
-        how = Drive(
+        how = DriveOptions(
             app=running.app,
             replay=options.replay,
             processes=options.processes,
@@ -184,7 +186,7 @@ async def _load(options: Options, load: Load, out: Path, signals: Signals) -> in
             bill = await _bill(running.app, load.tenants)
             if running.app.is_ours:
                 await stop_app(running.processes)
-            told = Told(
+            told = RunNotes(
                 kind=options.kind,
                 command=options.command,
                 started_at=started_at,
@@ -200,10 +202,10 @@ async def _load(options: Options, load: Load, out: Path, signals: Signals) -> in
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Running:
+class RunningApp:
     """An app and what runs for it."""
 
-    app: App
+    app: AppUnderTest
     processes: Processes
     directory: Path
     config: Path
@@ -220,7 +222,7 @@ class Running:
 
 
 @dataclass(slots=True)
-class Real:
+class WebrtcCounts:
     """What the agents of real rooms counted, and the sentence about it; nothing where there were none."""
 
     counted: dict[str, float] = field(default_factory=dict)
@@ -228,9 +230,9 @@ class Real:
 
 
 @asynccontextmanager
-async def _real_rooms(options: Options, load: Load, running: Running) -> AsyncIterator[Real]:
+async def _real_rooms(options: LoadOptions, load: ScenarioLoad, running: RunningApp) -> AsyncIterator[WebrtcCounts]:
     """Run as many real rooms as were asked for while the body runs."""
-    real = Real()
+    real = WebrtcCounts()
     if not options.webrtc or running.plan is None:
         yield real
         return
@@ -244,7 +246,7 @@ async def _real_rooms(options: Options, load: Load, running: Running) -> AsyncIt
 
 
 @asynccontextmanager
-async def app_of(options: Options, load: Load, out: Path) -> AsyncIterator[Running]:
+async def app_of(options: LoadOptions, load: ScenarioLoad, out: Path) -> AsyncIterator[RunningApp]:
     """Yield the app at the url, checked, or one of our own, which is ended afterwards; raises ConfigurationError."""
     if options.url is not None:
         app = app_at(options.url, options.key_env, options.keys, options.metrics_urls, options.ray_address)
@@ -256,7 +258,7 @@ async def app_of(options: Options, load: Load, out: Path) -> AsyncIterator[Runni
             raise ConfigurationError(f"{options.scenario}: {said}", "vendors.faults")
         with tempfile.TemporaryDirectory(prefix="rayroom-load-") as temporary:
             async with Processes(Path(temporary) / "logs") as processes:
-                yield Running(
+                yield RunningApp(
                     app=app,
                     processes=processes,
                     directory=Path(temporary),
@@ -268,7 +270,7 @@ async def app_of(options: Options, load: Load, out: Path) -> AsyncIterator[Runni
         yield running
 
 
-def _joined(app: App, ray_address: str) -> App:
+def _joined(app: AppUnderTest, ray_address: str) -> AppUnderTest:
     """Return the app as it is known to who has joined its cluster."""
     from cluster.lab.load.ray_shards import join_cluster
 
@@ -277,13 +279,13 @@ def _joined(app: App, ray_address: str) -> App:
 
 
 @asynccontextmanager
-async def own_app(options: Options, load: Load, out: Path) -> AsyncIterator[Running]:
+async def own_app(options: LoadOptions, load: ScenarioLoad, out: Path) -> AsyncIterator[RunningApp]:
     """Yield an app of our own; its logs and its journal stay below `out`."""
     with planned(Path.cwd(), out / "app") as plan:
         async with Processes(plan.directory / "logs") as processes:
             console.print(f"starting an app for {load.scenario.name}: {len(load.rooms)} rooms, {load.tenants} tenants")
             app = await start_app(load.scenario, load.tenants, options.config, plan, processes)
-            yield Running(
+            yield RunningApp(
                 app=app,
                 processes=processes,
                 directory=plan.directory,
@@ -292,7 +294,7 @@ async def own_app(options: Options, load: Load, out: Path) -> AsyncIterator[Runn
             )
 
 
-async def _bill(app: App, tenants: int) -> dict[str, int] | None:
+async def _bill(app: AppUnderTest, tenants: int) -> dict[str, int] | None:
     """Return what the app says each tenant owes; None where nobody may ask."""
     if app.admin_key is None:
         return None
@@ -304,7 +306,7 @@ async def _bill(app: App, tenants: int) -> dict[str, int] | None:
     return {name: int(usage["settled_nanousd"]) for name, usage in usages.items()}
 
 
-def _details(driven: Driven, bill: dict[str, int] | None) -> dict[str, Any]:
+def _details(driven: DrivenLoad, bill: dict[str, int] | None) -> dict[str, Any]:
     return {
         "driver_late_ms": {f"p{share}": _late_ms(driven, share) for share in (50, 95, 99)},
         "lost_rooms": driven.lost_rooms,
@@ -313,7 +315,7 @@ def _details(driven: Driven, bill: dict[str, int] | None) -> dict[str, Any]:
     }
 
 
-def notes_of(driven: Driven, replay: bool, app: App) -> tuple[str, ...]:
+def notes_of(driven: DrivenLoad, replay: bool, app: AppUnderTest) -> tuple[str, ...]:
     """Return what a reader must know of how the load was driven."""
     notes = [
         "Frames are due at moments fixed in advance, and their times count from there: a late driver, a room that is"
@@ -332,7 +334,7 @@ def notes_of(driven: Driven, replay: bool, app: App) -> tuple[str, ...]:
     return tuple(notes)
 
 
-def _late_ms(driven: Driven, share: int) -> float:
+def _late_ms(driven: DrivenLoad, share: int) -> float:
     late_ms = driven.counted.late_ms
     return round(float(np.percentile(late_ms, share)), 2) if len(late_ms) else 0.0
 

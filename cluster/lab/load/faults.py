@@ -8,7 +8,7 @@ from typing import Any
 
 import aiohttp
 
-from cluster.lab.load.prometheus import Watched
+from cluster.lab.load.prometheus import AppSamples
 from cluster.lab.scenario.scenario import VendorFault
 from routing.errors import RayroomError
 
@@ -43,7 +43,7 @@ def told(fault: VendorFault) -> str:
     return f"{fault.share:.0%} of the requests: {', '.join([*status, *slower]) or 'nothing'}"
 
 
-async def switch(url: str, faults: Sequence[VendorFault], clock: Callable[[], float], watched: Watched) -> None:
+async def switch(url: str, faults: Sequence[VendorFault], clock: Callable[[], float], watched: AppSamples) -> None:
     """Set the faults as the time goes on; raises FaultsNotSet."""
     timeout, on = aiohttp.ClientTimeout(total=TIMEOUT_S), set[VendorFault]()
     async with aiohttp.ClientSession(timeout=timeout) as http:

@@ -35,7 +35,7 @@ class AppError(RayroomError):
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Reply:
+class TimedResponse:
     """A whole answer: its body, how much of its time was the vendor's, and when its first text came."""
 
     body: Mapping[str, Any] = field(repr=False)
@@ -51,7 +51,7 @@ class Reply:
         return int((self.body.get("usage") or {}).get("completion_tokens") or 0)
 
 
-class AppClient:
+class LoadClient:
     """The app's routes. Every call has a deadline and raises AppError."""
 
     def __init__(self, http: aiohttp.ClientSession, url: str, clock: Callable[[], float]) -> None:
@@ -70,11 +70,11 @@ class AppClient:
     async def close(self, token: str, room: str) -> None:
         await self._ask("DELETE", f"/v1/rooms/{quote(room, safe='')}", token, OPEN_TIMEOUT_S)
 
-    async def describe(self, token: str, jpeg: bytes, headers: Mapping[str, str]) -> Reply:
+    async def describe(self, token: str, jpeg: bytes, headers: Mapping[str, str]) -> TimedResponse:
         headers = {"content-type": "image/jpeg", **headers}
         return await self._ask("POST", "/v1/frames", token, FRAME_TIMEOUT_S, data=jpeg, headers=headers)
 
-    async def ask(self, token: str, question: str) -> Reply:
+    async def ask(self, token: str, question: str) -> TimedResponse:
         """Have a question answered as a stream; `first_at_s` is when its first text came."""
         body = {"model": "auto", "stream": True, "messages": [{"role": "user", "content": question}]}
         async with self._answer("POST", "/v1/chat/completions", token, FRAME_TIMEOUT_S, json=body) as response:
@@ -88,7 +88,7 @@ class AppClient:
                 last = json.loads(line[6:])["rayroom"]
             if not done:
                 raise AppError("The answer ended without its marker.", response.status)
-            return Reply(body=last, vendor_s=_vendor_s(response), first_at_s=first_at_s)
+            return TimedResponse(body=last, vendor_s=_vendor_s(response), first_at_s=first_at_s)
 
     async def usage(self, admin_key: str, tenant: str) -> Mapping[str, Any]:
         path = f"/v1/tenants/{quote(tenant, safe='')}/usage"
@@ -97,14 +97,14 @@ class AppClient:
     async def ready(self) -> None:
         await self._ask("GET", "/readyz", "none", OPEN_TIMEOUT_S)
 
-    async def _ask(self, method: str, path: str, credential: str, timeout_s: float, **sent: Any) -> Reply:
+    async def _ask(self, method: str, path: str, credential: str, timeout_s: float, **sent: Any) -> TimedResponse:
         async with self._answer(method, path, credential, timeout_s, **sent) as response:
             try:
                 body = json.loads(await response.read())
             except ValueError:
                 raise AppError("The app's answer is not JSON.", response.status) from None
             body = body if isinstance(body, dict) else {}
-            return Reply(body=body, vendor_s=_vendor_s(response), first_at_s=self._clock())
+            return TimedResponse(body=body, vendor_s=_vendor_s(response), first_at_s=self._clock())
 
     @asynccontextmanager
     async def _answer(
@@ -131,7 +131,7 @@ class AppClient:
 
 
 @asynccontextmanager
-async def connected(url: str, clock: Callable[[], float] = time.monotonic) -> AsyncIterator[AppClient]:
+async def connected(url: str, clock: Callable[[], float] = time.monotonic) -> AsyncIterator[LoadClient]:
     """Yield a client of the app at `url`, for as many rooms as there are."""
     # Without a limit: a room that waits for a connection of ours would be the driver's fault, not the app's.
     connector = aiohttp.TCPConnector(limit=0, ttl_dns_cache=300)
@@ -139,7 +139,7 @@ async def connected(url: str, clock: Callable[[], float] = time.monotonic) -> As
     async with aiohttp.ClientSession(
         connector=connector, timeout=timeout, cookie_jar=aiohttp.DummyCookieJar()
     ) as session:
-        yield AppClient(session, url, clock)
+        yield LoadClient(session, url, clock)
 
 
 async def _refusal(response: aiohttp.ClientResponse) -> AppError:

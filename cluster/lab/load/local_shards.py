@@ -17,7 +17,7 @@ import numpy as np
 from cluster.lab.load.shard import GRACE_S, Shard, ShardResult
 from cluster.lab.load.shard_process import READY, packed_shard, packed_start
 from cluster.lab.load.tally import Progress, summed
-from cluster.lab.scenario.arrivals import Rooms
+from cluster.lab.scenario.arrivals import ScheduledRooms
 from cluster.lab.scenario.scenario import Scenario
 from cluster.lab.stack.processes import Processes
 from routing.errors import RayroomError
@@ -26,14 +26,14 @@ START_TIMEOUT_S = 120.0
 LEAD_S = 0.5
 
 
-class DriverLost(RayroomError):
+class DriverFailed(RayroomError):
     """Every process of the load's driver ended before it had anything to tell."""
 
     code = "driver_lost"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Destination:
+class RoomTarget:
     """Where the rooms go, and what they are called there."""
 
     url: str
@@ -43,7 +43,7 @@ class Destination:
     replay: bool
 
 
-def split(scenario: Scenario, rooms: Rooms, tenants: int, destination: Destination, count: int) -> list[Shard]:
+def split(scenario: Scenario, rooms: ScheduledRooms, tenants: int, destination: RoomTarget, count: int) -> list[Shard]:
     """Deal the rooms out to `count` shards, one after the other, so that each has its part of every moment."""
     return [
         Shard(
@@ -65,9 +65,9 @@ def split(scenario: Scenario, rooms: Rooms, tenants: int, destination: Destinati
     ]
 
 
-def part_of(rooms: Rooms, number: int, count: int) -> Rooms:
+def part_of(rooms: ScheduledRooms, number: int, count: int) -> ScheduledRooms:
     """Return every `count`th room from `number` on."""
-    return Rooms(
+    return ScheduledRooms(
         join_at_s=rooms.join_at_s[number::count],
         leave_at_s=rooms.leave_at_s[number::count],
         tenant=rooms.tenant[number::count],
@@ -134,7 +134,7 @@ class LocalShards:
             except OSError:
                 lost.append(child.shard)
         if not found:
-            raise DriverLost(f"The load's processes ended early:\n{self._processes.tail(_name(lost[0]))}")
+            raise DriverFailed(f"The load's processes ended early:\n{self._processes.tail(_name(lost[0]))}")
         return found, lost
 
     async def _spawn(self, shard: Shard) -> _Child:

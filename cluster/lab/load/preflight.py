@@ -8,15 +8,15 @@ from collections.abc import Mapping
 from pathlib import Path
 
 from cluster.config.keys import ADMIN, AGENT, read_keys_file
-from cluster.lab.load.app_under_test import App
-from cluster.lab.load.http_client import AppClient, AppError, connected
+from cluster.lab.load.app_under_test import AppUnderTest
+from cluster.lab.load.http_client import AppError, LoadClient, connected
 from cluster.lab.scenario.arrivals import tenant_name
 from routing.errors import ConfigurationError
 
 AT_ONCE = 16
 
 
-def app_at(url: str, key_env: str, keys: Path, metrics_urls: tuple[str, ...], ray_address: str | None) -> App:
+def app_at(url: str, key_env: str, keys: Path, metrics_urls: tuple[str, ...], ray_address: str | None) -> AppUnderTest:
     """Return the app at `url` with the keys of the environment, or else of a keys file.
 
     Raises ConfigurationError where there is no agent key.
@@ -26,10 +26,12 @@ def app_at(url: str, key_env: str, keys: Path, metrics_urls: tuple[str, ...], ra
         said = f"There is no agent key: export {key_env}, or name a file that has {AGENT} with --keys (seen: {keys})."
         raise ConfigurationError(said, "keys")
     admin_key = _first_key(ADMIN, os.environ) or _first_key(ADMIN, read_keys_file(keys))
-    return App(url=url, agent_key=agent_key, admin_key=admin_key, metrics_urls=metrics_urls, ray_address=ray_address)
+    return AppUnderTest(
+        url=url, agent_key=agent_key, admin_key=admin_key, metrics_urls=metrics_urls, ray_address=ray_address
+    )
 
 
-async def check_app(app: App, tenants: int, run_id: str) -> bool:
+async def check_app(app: AppUnderTest, tenants: int, run_id: str) -> bool:
     """Return whether the app's vendors are simulated; raises ConfigurationError for what would fail in every room."""
     async with connected(app.url) as client:
         try:
@@ -50,7 +52,7 @@ async def check_app(app: App, tenants: int, run_id: str) -> bool:
     return any(check.result() for check in checks)
 
 
-async def _check_tenant(client: AppClient, app: App, tenant: str, run_id: str) -> bool:
+async def _check_tenant(client: LoadClient, app: AppUnderTest, tenant: str, run_id: str) -> bool:
     room = f"tenant_{tenant}_{run_id}-check"
     try:
         opened = await client.open(app.agent_key, room, tenant, f"{run_id}-check")

@@ -13,7 +13,7 @@ from cluster.lab.load.tally import Progress
 PLAIN_EVERY_S = 5.0
 
 
-class Screen:
+class ProgressDisplay:
     """One picture drawn again and again on a terminal; elsewhere a line now and then."""
 
     def __init__(self, console: Console, name: str, length_s: float) -> None:
@@ -23,7 +23,7 @@ class Screen:
         self._live = Live(console=console, refresh_per_second=4, transient=True) if console.is_terminal else None
         self._said_at_s = float("-inf")
 
-    def __enter__(self) -> Screen:
+    def __enter__(self) -> ProgressDisplay:
         if self._live is not None:
             self._live.start()
         return self

@@ -31,7 +31,7 @@ Counts = Mapping[tuple[str, str, str], float]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Sample:
+class AppSample:
     """The app at one moment."""
 
     gauges: Mapping[str, Mapping[str, float]]
@@ -57,7 +57,7 @@ class Sample:
         }
 
 
-def read_sample(texts: Iterable[str]) -> Sample:
+def read_sample(texts: Iterable[str]) -> AppSample:
     """Return what the nodes' endpoints told, each text one node's."""
     gauges: dict[str, dict[str, float]] = {name: {} for name in _GAUGES}
     signals: dict[tuple[str, str, str], float] = {}
@@ -74,11 +74,11 @@ def read_sample(texts: Iterable[str]) -> Sample:
                 elif name in kinds:
                     key = kinds[name], labels["model"], labels["to"]
                     signals[key] = signals.get(key, 0.0) + value
-    return Sample(gauges=gauges, signals=signals)
+    return AppSample(gauges=gauges, signals=signals)
 
 
 @dataclass(slots=True)
-class Watched:
+class AppSamples:
     """What was sampled, as rows of record.REPLICAS and record.EVENTS."""
 
     replicas: list[dict[str, Any]] = field(default_factory=list)
@@ -88,7 +88,7 @@ class Watched:
     _targets: dict[str, int] = field(default_factory=dict)
     _signals: dict[tuple[str, str, str], float] | None = None
 
-    def add(self, sample: Sample, at_s: float, running: Mapping[str, int] | None = None) -> None:
+    def add(self, sample: AppSample, at_s: float, running: Mapping[str, int] | None = None) -> None:
         """Take a sample in; what changed since the one before is an event.
 
         `running` is what Serve itself says, which knows a replica at once; its gauge waits for a health check.
@@ -119,14 +119,14 @@ class Watched:
         self.events.append({"at_s": at_s, "kind": kind, "where": where, "what": what})
 
 
-class Watcher:
+class PrometheusWatcher:
     """Samples the endpoints until it is cancelled."""
 
     def __init__(
         self,
         endpoints: Sequence[str],
         running: Callable[[], Mapping[str, int]],
-        watched: Watched,
+        watched: AppSamples,
         clock: Callable[[], float],
     ) -> None:
         self._endpoints = endpoints

@@ -14,10 +14,10 @@ import ray
 from ray.exceptions import RayError
 from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
 
-from cluster.lab.load.local_shards import START_TIMEOUT_S, DriverLost
+from cluster.lab.load.local_shards import START_TIMEOUT_S, DriverFailed
 from cluster.lab.load.shard import Shard, ShardResult, run_in_loop
 from cluster.lab.load.tally import Progress, summed
-from cluster.lab.scenario.recorded_screens import Takes, takes_of
+from cluster.lab.scenario.recorded_screens import RecordedScreens, takes_of
 from routing.errors import ConfigurationError
 
 LEAD_S = 1.0
@@ -25,7 +25,7 @@ LOOK_EVERY_S = 1.0
 CPUS_A_SHARD = 0.5
 
 
-class Board:
+class ShardBoard:
     """Where the shards of one load tell how far they are, and read when to begin and whether to end."""
 
     def __init__(self) -> None:
@@ -54,7 +54,7 @@ class Board:
         return self._progress
 
 
-def run_task(shard: Shard, takes: Takes | None, board: Any) -> ShardResult:
+def run_task(shard: Shard, takes: RecordedScreens | None, board: Any) -> ShardResult:
     """Run a shard in this worker, when the board says so."""
     while (starts_at_s := ray.get(board.ready.remote(shard.number))) is None:
         if ray.get(board.ended.remote()):
@@ -111,7 +111,7 @@ class RayShards:
         # On the driver's own node: with that one everything ends anyway.
         here = NodeAffinitySchedulingStrategy(ray.get_runtime_context().get_node_id(), soft=False)
         remote: Any = ray.remote
-        self._board = remote(num_cpus=0, scheduling_strategy=here)(Board).remote()
+        self._board = remote(num_cpus=0, scheduling_strategy=here)(ShardBoard).remote()
         takes = await asyncio.to_thread(_shared_takes, shards[0]) if shards[0].replay else None
         # Not tried again: a shard that begins anew in the middle would offer everything a second time.
         task = remote(num_cpus=CPUS_A_SHARD, max_retries=0, scheduling_strategy="SPREAD")(run_task)
@@ -141,7 +141,7 @@ class RayShards:
         lost = [shard for shard, task in self._tasks.items() if task.exception() is not None]
         if not found:
             why = type(next(iter(self._tasks.values())).exception()).__name__
-            raise DriverLost(f"Every part of the driver was lost: {why}.")
+            raise DriverFailed(f"Every part of the driver was lost: {why}.")
         return found, lost
 
     async def _all_ready(self, count: int) -> None:
@@ -174,4 +174,4 @@ def _shared_takes(shard: Shard) -> Any:
 def _raise_early(tasks: Any) -> None:
     for task in tasks:
         if task.done() and task.exception() is not None:
-            raise DriverLost(f"A part of the driver did not begin: {type(task.exception()).__name__}.") from None
+            raise DriverFailed(f"A part of the driver did not begin: {type(task.exception()).__name__}.") from None

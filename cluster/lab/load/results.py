@@ -11,26 +11,26 @@ from typing import Any
 import numpy as np
 
 from cluster.config.settings import AppSettings
-from cluster.lab.load.prometheus import Watched
-from cluster.lab.load.tally import Counted, Outcome, Rows
+from cluster.lab.load.prometheus import AppSamples
+from cluster.lab.load.tally import FrameOutcome, Rows, ShardCounts
 from cluster.lab.results import record
-from cluster.lab.results.savings import Frames, mean_tokens, price_note, strong_frame, tenant_row
+from cluster.lab.results.savings import FrameCounts, mean_tokens, price_note, strong_frame, tenant_row
 from cluster.lab.results.targets import missed, room_hours, verdicts
-from cluster.lab.scenario.arrivals import Floats, Ints, Rooms, tenant_name
+from cluster.lab.scenario.arrivals import Floats, Ints, ScheduledRooms, tenant_name
 from cluster.lab.scenario.scenario import Scenario
 
 QUANTILES = (0.5, 0.75, 0.9, 0.95, 0.99, 0.999)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
-class Driven:
+class DrivenLoad:
     """A load that was driven, as far as it came."""
 
     scenario: Scenario
-    rooms: Rooms
+    rooms: ScheduledRooms
     tenants: int
-    counted: Counted
-    watched: Watched
+    counted: ShardCounts
+    watched: AppSamples
     elapsed_s: float
     """How much of the scenario was run."""
     lost_rooms: int = 0
@@ -40,7 +40,7 @@ class Driven:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Told:
+class RunNotes:
     """What is told of a run beside its figures."""
 
     kind: record.Kind
@@ -52,7 +52,7 @@ class Told:
     details: Mapping[str, Any] = field(default_factory=dict)
 
 
-def run_of(driven: Driven, app: AppSettings, told: Told) -> record.Run:
+def run_of(driven: DrivenLoad, app: AppSettings, told: RunNotes) -> record.Run:
     """Return the run as `rayroom load` keeps it."""
     seconds = _Seconds(driven)
     totals = _totals(driven, seconds)
@@ -85,7 +85,7 @@ def run_of(driven: Driven, app: AppSettings, told: Told) -> record.Run:
 class _Seconds:
     """A load second by second."""
 
-    def __init__(self, driven: Driven) -> None:
+    def __init__(self, driven: DrivenLoad) -> None:
         counted = driven.counted
         self.count = max(1, math.ceil(min(driven.elapsed_s, driven.scenario.length_s)))
         at_s = np.arange(self.count, dtype=np.float64)
@@ -95,7 +95,7 @@ class _Seconds:
         frames = counted.frames
         self.ended = {
             outcome: np.bincount(_second(frames, self.count)[frames.outcome == outcome], minlength=self.count)
-            for outcome in Outcome
+            for outcome in FrameOutcome
         }
         self.questions = np.bincount(_second(counted.questions, self.count), minlength=self.count)
         self.p50_ms, self.p95_ms = self._percentiles(frames, frames.whole_ms, (50, 95))
@@ -107,7 +107,7 @@ class _Seconds:
 
     @property
     def lost(self) -> Ints:
-        return np.asarray(self.ended[Outcome.SHED] + self.ended[Outcome.FAILED], dtype=np.int64)
+        return np.asarray(self.ended[FrameOutcome.SHED] + self.ended[FrameOutcome.FAILED], dtype=np.int64)
 
     def rows(self) -> list[dict[str, Any]]:
         return [
@@ -117,9 +117,9 @@ class _Seconds:
                 "seen": int(self.seen[second]),
                 "repeats": int(self.repeats[second]),
                 "kept": int(self.kept[second]),
-                "answered": int(self.ended[Outcome.ANSWERED][second]),
-                "shed": int(self.ended[Outcome.SHED][second]),
-                "failed": int(self.ended[Outcome.FAILED][second]),
+                "answered": int(self.ended[FrameOutcome.ANSWERED][second]),
+                "shed": int(self.ended[FrameOutcome.SHED][second]),
+                "failed": int(self.ended[FrameOutcome.FAILED][second]),
                 "questions": int(self.questions[second]),
                 "p50_ms": _known(self.p50_ms[second]),
                 "p95_ms": _known(self.p95_ms[second]),
@@ -130,19 +130,19 @@ class _Seconds:
 
     def _percentiles(self, frames: Rows, times_ms: Floats, shares: Sequence[int]) -> list[Floats]:
         """Return percentiles of the answers by the second they were due in; NaN where there was none."""
-        answered = frames.outcome == Outcome.ANSWERED
+        answered = frames.outcome == FrameOutcome.ANSWERED
         second, times_ms = _second(frames, self.count)[answered], times_ms[answered]
         order = np.argsort(second, kind="stable")
         parts = np.split(times_ms[order], np.searchsorted(second[order], np.arange(1, self.count)))
         return [np.array([np.percentile(part, share) if len(part) else np.nan for part in parts]) for share in shares]
 
 
-def _totals(driven: Driven, seconds: _Seconds) -> record.Totals:
+def _totals(driven: DrivenLoad, seconds: _Seconds) -> record.Totals:
     scenario = driven.scenario
     # What was stopped within its warm-up has nothing else to tell of.
     warm = int(scenario.warm_up_s) if scenario.warm_up_s < driven.elapsed_s else 0
     frames, questions = driven.counted.frames, driven.counted.questions
-    answered = (frames.outcome == Outcome.ANSWERED) & (frames.due_s >= warm)
+    answered = (frames.outcome == FrameOutcome.ANSWERED) & (frames.due_s >= warm)
     whole, own = frames.whole_ms[answered], frames.own_ms[answered]
     cost_nanousd = frames.cost_nanousd[answered].sum() + questions.cost_nanousd[questions.due_s >= warm].sum()
     slow = missed(scenario.targets, seconds.kept, seconds.lost, seconds.p95_ms, seconds.own_p95_ms)
@@ -154,9 +154,9 @@ def _totals(driven: Driven, seconds: _Seconds) -> record.Totals:
         seen=int(seconds.seen[warm:].sum()),
         repeats=int(seconds.repeats[warm:].sum()),
         kept=int(seconds.kept[warm:].sum()),
-        answered=int(seconds.ended[Outcome.ANSWERED][warm:].sum()),
-        shed=int(seconds.ended[Outcome.SHED][warm:].sum()),
-        failed=int(seconds.ended[Outcome.FAILED][warm:].sum()),
+        answered=int(seconds.ended[FrameOutcome.ANSWERED][warm:].sum()),
+        shed=int(seconds.ended[FrameOutcome.SHED][warm:].sum()),
+        failed=int(seconds.ended[FrameOutcome.FAILED][warm:].sum()),
         p50_ms=_percentile(whole, 0.5),
         p95_ms=_percentile(whole, 0.95),
         p99_ms=_percentile(whole, 0.99),
@@ -170,20 +170,20 @@ def _totals(driven: Driven, seconds: _Seconds) -> record.Totals:
     )
 
 
-def _latency(driven: Driven) -> list[dict[str, Any]]:
+def _latency(driven: DrivenLoad) -> list[dict[str, Any]]:
     rows = []
     for service, answers in (("vision", driven.counted.frames), ("llm", driven.counted.questions)):
-        warm = (answers.outcome == Outcome.ANSWERED) & (answers.due_s >= driven.scenario.warm_up_s)
+        warm = (answers.outcome == FrameOutcome.ANSWERED) & (answers.due_s >= driven.scenario.warm_up_s)
         for part, times_ms in (("whole", answers.whole_ms[warm]), ("own", answers.own_ms[warm])):
             told = ((quantile, _percentile(times_ms, quantile)) for quantile in QUANTILES)
             rows += [{"service": service, "part": part, "quantile": q, "ms": ms} for q, ms in told if ms is not None]
     return rows
 
 
-def _tenants(driven: Driven, app: AppSettings, day: dt.date) -> tuple[list[dict[str, Any]], str]:
+def _tenants(driven: DrivenLoad, app: AppSettings, day: dt.date) -> tuple[list[dict[str, Any]], str]:
     """Return a row for each tenant, of the whole run, and what the comparisons were priced by."""
     counted, frames = driven.counted, driven.counted.frames
-    answered = frames.outcome == Outcome.ANSWERED
+    answered = frames.outcome == FrameOutcome.ANSWERED
     tokens = mean_tokens(int(frames.output_tokens.sum()), int(answered.sum()))
     long_side_px = app.rooms.image_long_side_px
     strong = strong_frame(app.catalogue(), app.vision, day, long_side_px=long_side_px, answer_tokens=tokens)
@@ -196,7 +196,7 @@ def _tenants(driven: Driven, app: AppSettings, day: dt.date) -> tuple[list[dict[
         tenant_row(
             tenant_name(index),
             float(hours[index]),
-            Frames(seen=int(seen[index]), kept=int(seen[index] - repeats[index]), answered=int(answers[index])),
+            FrameCounts(seen=int(seen[index]), kept=int(seen[index] - repeats[index]), answered=int(answers[index])),
             int(costs[index]),
             strong,
         )
@@ -224,7 +224,7 @@ def _held(samples: Sequence[tuple[float, int]], from_s: float, to_s: float) -> f
     )
 
 
-def _open_at(rooms: Rooms, at_s: Floats) -> Ints:
+def _open_at(rooms: ScheduledRooms, at_s: Floats) -> Ints:
     """Return how many rooms are open at each moment; a room that joins within a second is there in it."""
     joined = np.searchsorted(np.sort(rooms.join_at_s), at_s + 1, side="left")
     left = np.searchsorted(np.sort(rooms.leave_at_s), at_s, side="right")

@@ -19,16 +19,16 @@ import numpy as np
 from rich.console import Console
 
 from cluster.lab.load import faults
-from cluster.lab.load.app_under_test import App
+from cluster.lab.load.app_under_test import AppUnderTest
 from cluster.lab.load.cpu import CpuMeter
-from cluster.lab.load.local_shards import Destination, LocalShards, split
-from cluster.lab.load.progress import Screen
-from cluster.lab.load.prometheus import Watched, Watcher
+from cluster.lab.load.local_shards import LocalShards, RoomTarget, split
+from cluster.lab.load.progress import ProgressDisplay
+from cluster.lab.load.prometheus import AppSamples, PrometheusWatcher
 from cluster.lab.load.replica_counter import RunningReplicas
-from cluster.lab.load.results import Driven
+from cluster.lab.load.results import DrivenLoad
 from cluster.lab.load.shard import Shard, ShardResult
 from cluster.lab.load.tally import Progress, joined
-from cluster.lab.scenario.arrivals import Rooms
+from cluster.lab.scenario.arrivals import ScheduledRooms
 from cluster.lab.scenario.recorded_screens import CACHE, takes_of
 from cluster.lab.scenario.scenario import Scenario
 from cluster.lab.stack.processes import Processes
@@ -62,10 +62,10 @@ class Shards(Protocol):
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Drive:
+class DriveOptions:
     """How a load is to be driven."""
 
-    app: App
+    app: AppUnderTest
     replay: bool
     processes: int | None
     console: Console
@@ -76,12 +76,17 @@ class Drive:
 
 
 async def drive(
-    how: Drive, scenario: Scenario, rooms: Rooms, tenants: int, processes: Processes, shards: Shards | None = None
-) -> Driven:
+    how: DriveOptions,
+    scenario: Scenario,
+    rooms: ScheduledRooms,
+    tenants: int,
+    processes: Processes,
+    shards: Shards | None = None,
+) -> DrivenLoad:
     """Return what was counted; raises DriverLost, or StartFailed when a part of the app ended meanwhile."""
     if how.replay:
         await asyncio.to_thread(takes_of, scenario.rooms)
-    where = Destination(
+    where = RoomTarget(
         url=how.app.url,
         agent_key=how.app.agent_key,
         run_id=how.run_id,
@@ -93,7 +98,7 @@ async def drive(
     # Handed over before it is full: what of it is ours is asked again at each look.
     meter = CpuMeter(lambda: running.pids | how.app.strangers | watching | processes.pids(GUESTS))
     counting, watching = await _count_replicas(how.app, processes)
-    cpu_began_s, watched = time.process_time(), Watched()
+    cpu_began_s, watched = time.process_time(), AppSamples()
     starts_at_s = await running.start(split(scenario, rooms, tenants, where, count))
     zero_s = time.monotonic() + starts_at_s - time.time()
 
@@ -101,7 +106,7 @@ async def drive(
         return time.monotonic() - zero_s
 
     meter.begin()
-    watcher = Watcher(how.app.metrics_urls, lambda: counting.counts, watched, clock)
+    watcher = PrometheusWatcher(how.app.metrics_urls, lambda: counting.counts, watched, clock)
     async with _beside([watcher.run(), _meter(meter), *_faults(how, scenario, watched, clock)]):
         await _until_over(how, scenario, running, processes, clock)
         elapsed_s = min(scenario.length_s, max(clock(), 1.0))
@@ -111,7 +116,7 @@ async def drive(
     results, lost = await running.results()
     for shard in lost:
         watched.event(elapsed_s, "node", f"shard {shard.number}", f"lost, with {len(shard.rooms)} rooms")
-    return Driven(
+    return DrivenLoad(
         scenario=scenario,
         rooms=_without(rooms, lost),
         tenants=tenants,
@@ -131,7 +136,7 @@ def processes_for(rooms: int, replay: bool) -> int:
 
 
 def _faults(
-    how: Drive, scenario: Scenario, watched: Watched, clock: Callable[[], float]
+    how: DriveOptions, scenario: Scenario, watched: AppSamples, clock: Callable[[], float]
 ) -> list[Coroutine[Any, Any, None]]:
     """Return what switches the vendors' bad times on and off, where the app asks the emulator."""
     if how.app.faults_url is None:
@@ -139,7 +144,7 @@ def _faults(
     return [faults.switch(how.app.faults_url, scenario.vendors.faults, clock, watched)]
 
 
-async def _count_replicas(app: App, processes: Processes) -> tuple[RunningReplicas, frozenset[int]]:
+async def _count_replicas(app: AppUnderTest, processes: Processes) -> tuple[RunningReplicas, frozenset[int]]:
     """Have a process count the app's replicas, where its Ray can be joined; returns its counts and its id."""
     counting = RunningReplicas()
     if app.ray_address is None:
@@ -173,12 +178,12 @@ async def _meter(meter: CpuMeter) -> None:
 
 
 async def _until_over(
-    how: Drive, scenario: Scenario, running: Shards, processes: Processes, clock: Callable[[], float]
+    how: DriveOptions, scenario: Scenario, running: Shards, processes: Processes, clock: Callable[[], float]
 ) -> None:
     """Show how it goes until every shard has ended, or the load is to end early."""
     waiting = asyncio.create_task(running.wait())
     try:
-        with Screen(how.console, scenario.name, scenario.length_s) as screen:
+        with ProgressDisplay(how.console, scenario.name, scenario.length_s) as screen:
             while not waiting.done() and not how.ended.is_set():
                 screen.show(clock(), running.progress(), how.ended.is_set())
                 _check(processes)
@@ -199,12 +204,12 @@ async def _all_ended(running: Shards) -> None:
         await running.wait()
 
 
-def _without(rooms: Rooms, lost: list[Shard]) -> Rooms:
+def _without(rooms: ScheduledRooms, lost: list[Shard]) -> ScheduledRooms:
     """Return the rooms whose part of the driver told what it counted."""
     kept = np.ones(len(rooms), np.bool_)
     for shard in lost:
         kept[shard.numbers] = False
-    return Rooms(
+    return ScheduledRooms(
         join_at_s=rooms.join_at_s[kept],
         leave_at_s=rooms.leave_at_s[kept],
         tenant=rooms.tenant[kept],

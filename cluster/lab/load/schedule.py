@@ -18,7 +18,7 @@ class DueFrame:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Exchange:
+class TimedRequest:
     """One request: when it was sent, when its answer was whole, and how much of that was the vendor's."""
 
     started_s: float
@@ -32,7 +32,7 @@ class Exchange:
 
 
 @dataclass(slots=True)
-class Slot:
+class UploadSlot:
     """One frame waits while one is in flight; a newer frame takes its place, as in the room agent's forwarder."""
 
     waiting: DueFrame | None = None
@@ -48,7 +48,7 @@ class Slot:
 
 
 @dataclass(slots=True)
-class Beat:
+class FrameSchedule:
     """When a room's next frame is due: fixed by its join and its rate, whatever becomes of the frames before."""
 
     due_s: float
@@ -62,14 +62,14 @@ class Beat:
 
 def question_times(join_at_s: float, leave_at_s: float, every_s: float, seed: tuple[int, int]) -> list[float]:
     """Return when a room's questions are due: exponential, and the same for the same seed."""
-    dice = np.random.default_rng(seed)
+    rng = np.random.default_rng(seed)
     times, at_s = [], join_at_s
-    while (at_s := at_s + float(dice.exponential(every_s))) < leave_at_s:
+    while (at_s := at_s + float(rng.exponential(every_s))) < leave_at_s:
         times.append(at_s)
     return times
 
 
-def own_s(due_s: float, exchange: Exchange, before: Exchange | None) -> float:
+def own_s(due_s: float, exchange: TimedRequest, before: TimedRequest | None) -> float:
     """Return how much of an answer's time, counted from the moment the frame was due, was not the vendor's.
 
     Of the time it waited for the answer before it, as large a share is the vendor's as of that answer's time.

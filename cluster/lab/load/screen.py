@@ -7,7 +7,7 @@ from concurrent.futures import Executor
 from dataclasses import dataclass
 from typing import Protocol
 
-from cluster.lab.scenario.recorded_screens import SCREEN_PX, TRACK, Takes
+from cluster.lab.scenario.recorded_screens import SCREEN_PX, TRACK, RecordedScreens
 from cluster.lab.scenario.synthetic_screens import ScreenScript, Script
 from room_agent.frames.i420 import Planes
 from room_agent.video.forward import KeptFrame
@@ -15,7 +15,7 @@ from room_agent.video.frame_gate import FrameGate
 from room_agent.video.uploader import packed
 
 
-class Screen(Protocol):
+class RoomScreen(Protocol):
     """One room's shared screen, seen through its agent's gate."""
 
     async def look(self, since_join_s: float, wall_s: float) -> KeptFrame | None:
@@ -28,7 +28,7 @@ class Screen(Protocol):
 class ReplayedScreen:
     """A screen whose frames were judged and encoded when its take was drawn: looking costs nothing."""
 
-    def __init__(self, takes: Takes, take: int, starts_at: int) -> None:
+    def __init__(self, takes: RecordedScreens, take: int, starts_at: int) -> None:
         self._takes = takes
         self._take = take
         self._starts_at = starts_at
@@ -51,7 +51,7 @@ class ReplayedScreen:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Drawing:
+class ScreenRenderer:
     """What the drawn screens of one process share."""
 
     script: Script
@@ -62,7 +62,7 @@ class Drawing:
 class DrawnScreen:
     """A screen that is drawn, judged and encoded as it is looked at, by the room agent's own functions."""
 
-    def __init__(self, drawing: Drawing, take: int, starts_at: int) -> None:
+    def __init__(self, drawing: ScreenRenderer, take: int, starts_at: int) -> None:
         self._drawing = drawing
         self._starts_at = starts_at
         self._script = ScreenScript(take, *SCREEN_PX, drawing.script)

@@ -10,10 +10,10 @@ from pathlib import Path
 from cluster.config.validate import check_file
 from cluster.lab.load.command import (
     RUNS,
-    Load,
-    Options,
-    Running,
-    Signals,
+    InterruptSignals,
+    LoadOptions,
+    RunningApp,
+    ScenarioLoad,
     app_of,
     conclude,
     console,
@@ -22,8 +22,8 @@ from cluster.lab.load.command import (
     read_load,
 )
 from cluster.lab.load.find_max import find_max
-from cluster.lab.load.results import Driven, Told, run_of
-from cluster.lab.load.runner import Drive, drive
+from cluster.lab.load.results import DrivenLoad, RunNotes, run_of
+from cluster.lab.load.runner import DriveOptions, drive
 from cluster.lab.report import report
 from cluster.lab.results import record
 from cluster.lab.scenario.arrivals import draw_rooms
@@ -35,7 +35,7 @@ STEP_S = 40.0
 STEP_WARM_UP_S = 15.0
 
 
-def run_search(options: Options) -> int:
+def run_search(options: LoadOptions) -> int:
     """Search from the scenario's own number of rooms on; returns 0 when some number holds the targets, 1 when none."""
     load = read_load(options.scenario)
     check_file(options.config)
@@ -55,7 +55,7 @@ def with_rooms(scenario: Scenario, rooms: int) -> Scenario:
 class _Search:
     """The runs of one search, against one app."""
 
-    def __init__(self, options: Options, load: Load, running: Running, ended: asyncio.Event) -> None:
+    def __init__(self, options: LoadOptions, load: ScenarioLoad, running: RunningApp, ended: asyncio.Event) -> None:
         self._options = options
         self._load = load
         self._running = running
@@ -67,7 +67,7 @@ class _Search:
         if self._ended.is_set():
             return False
         scenario = with_rooms(self._load.scenario, rooms)
-        how = Drive(
+        how = DriveOptions(
             app=self._running.app,
             replay=True,
             processes=self._options.processes,
@@ -85,8 +85,8 @@ class _Search:
             self.best = run
         return held
 
-    def _run(self, driven: Driven, started_at: dt.datetime) -> record.Run:
-        told = Told(
+    def _run(self, driven: DrivenLoad, started_at: dt.datetime) -> record.Run:
+        told = RunNotes(
             kind="replay",
             command=self._options.command,
             started_at=started_at,
@@ -96,7 +96,7 @@ class _Search:
         return run_of(driven, check_file(self._running.config), told)
 
 
-async def _search(options: Options, load: Load, out: Path, signals: Signals) -> int:
+async def _search(options: LoadOptions, load: ScenarioLoad, out: Path, signals: InterruptSignals) -> int:
     async with app_of(options, load, out) as running:
         ended = asyncio.Event()
         search = _Search(options, load, running, ended)

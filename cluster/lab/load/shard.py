@@ -12,15 +12,15 @@ from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from cluster.lab.load.http_client import AppClient, connected
+from cluster.lab.load.http_client import LoadClient, connected
 from cluster.lab.load.schedule import question_times
-from cluster.lab.load.screen import Drawing, DrawnScreen, ReplayedScreen, Screen
-from cluster.lab.load.synthetic_room import Place, SyntheticRoom
-from cluster.lab.load.tally import Counted, Progress, Tally
-from cluster.lab.scenario.arrivals import Ints, Rooms, tenant_name
-from cluster.lab.scenario.recorded_screens import LONG_SIDE_PX, Takes, script_of, takes_of
+from cluster.lab.load.screen import DrawnScreen, ReplayedScreen, RoomScreen, ScreenRenderer
+from cluster.lab.load.synthetic_room import RoomPlan, SyntheticRoom
+from cluster.lab.load.tally import Progress, ShardCounts, Tally
+from cluster.lab.scenario.arrivals import Ints, ScheduledRooms, tenant_name
+from cluster.lab.scenario.recorded_screens import LONG_SIDE_PX, RecordedScreens, script_of, takes_of
 from cluster.lab.scenario.scenario import RoomBehaviour
-from room_agent.video.rate_control import Pace
+from room_agent.video.rate_control import RateControl
 
 TELL_EVERY_S = 1.0
 # What is asked in the last second is answered by then.
@@ -43,7 +43,7 @@ class Shard:
     seed: int
     behaviour: RoomBehaviour
     tenants: int
-    rooms: Rooms
+    rooms: ScheduledRooms
     numbers: Ints
     """Each room's number among all of the load."""
     replay: bool
@@ -55,7 +55,7 @@ class ShardResult:
     """What a shard counted, and what counting it cost."""
 
     number: int
-    counted: Counted
+    counted: ShardCounts
     cpu_s: float
     complete: bool
 
@@ -63,7 +63,9 @@ class ShardResult:
 Tell = Callable[[Progress], None]
 
 
-async def run_shard(shard: Shard, ended: asyncio.Event, tell: Tell, takes: Takes | None = None) -> ShardResult:
+async def run_shard(
+    shard: Shard, ended: asyncio.Event, tell: Tell, takes: RecordedScreens | None = None
+) -> ShardResult:
     """Run a shard's rooms to the end of the load, or until `ended`; what is in flight then has time to end."""
     started_cpu_s = time.process_time()
     # The wall clock says when to begin; after that only a clock that nobody sets.
@@ -95,14 +97,14 @@ async def run_shard(shard: Shard, ended: asyncio.Event, tell: Tell, takes: Takes
 
 
 def _room(
-    shard: Shard, index: int, screen: Screen, app: AppClient, tally: Tally, clock: Callable[[], float]
+    shard: Shard, index: int, screen: RoomScreen, app: LoadClient, tally: Tally, clock: Callable[[], float]
 ) -> SyntheticRoom:
     rooms, number = shard.rooms, int(shard.numbers[index])
     behaviour, tenant = shard.behaviour, int(rooms.tenant[index])
     join_at_s, leave_at_s = float(rooms.join_at_s[index]), float(rooms.leave_at_s[index])
     every_s = behaviour.question_every_s
     questions = question_times(join_at_s, leave_at_s, every_s, (shard.seed, number)) if rooms.talks[index] else []
-    place = Place(
+    place = RoomPlan(
         room=f"tenant_{tenant_name(tenant)}_{shard.run_id}-{number}",
         tenant=tenant,
         tenant_id=tenant_name(tenant),
@@ -114,12 +116,12 @@ def _room(
         # Spread as the joins are, which are random within their second.
         closes_after_s=CLOSES_AFTER_S * (1 + join_at_s % 1.0) if leave_at_s >= shard.length_s else 0.0,
     )
-    pace = None if shard.replay else Pace(behaviour.frames_per_second)
+    pace = None if shard.replay else RateControl(behaviour.frames_per_second)
     return SyntheticRoom(place, screen, app, shard.agent_key, tally, clock, time.time, pace)
 
 
 @asynccontextmanager
-async def _screens(shard: Shard, takes: Takes | None) -> AsyncIterator[Callable[[int], Screen]]:
+async def _screens(shard: Shard, takes: RecordedScreens | None) -> AsyncIterator[Callable[[int], RoomScreen]]:
     """Yield what makes a room's screen by its index."""
     rooms = shard.rooms
     if shard.replay:
@@ -127,7 +129,9 @@ async def _screens(shard: Shard, takes: Takes | None) -> AsyncIterator[Callable[
         yield lambda index: ReplayedScreen(shown, int(rooms.take[index]), int(rooms.starts_at[index]))
         return
     with ThreadPoolExecutor(max_workers=max(2, len(os.sched_getaffinity(0)))) as executor:
-        drawing = Drawing(script=script_of(shard.behaviour.screens), long_side_px=LONG_SIDE_PX, executor=executor)
+        drawing = ScreenRenderer(
+            script=script_of(shard.behaviour.screens), long_side_px=LONG_SIDE_PX, executor=executor
+        )
         yield lambda index: DrawnScreen(drawing, int(rooms.take[index]), int(rooms.starts_at[index]))
 
 
@@ -153,7 +157,7 @@ async def _keep_telling(tally: Tally, tell: Tell) -> None:
 
 
 def run_in_loop(
-    shard: Shard, tell: Tell, ending: Callable[[Callable[[], None]], None], takes: Takes | None = None
+    shard: Shard, tell: Tell, ending: Callable[[Callable[[], None]], None], takes: RecordedScreens | None = None
 ) -> ShardResult:
     """Run a shard in a new loop; `ending` is handed what ends it early, to be called from any thread."""
 

@@ -14,7 +14,7 @@ from pathlib import Path
 from cluster.lab.load.shard import Shard, run_in_loop
 from cluster.lab.load.tally import Progress
 from cluster.lab.scenario.recorded_screens import takes_of
-from routing.gc_freeze import spare_what_stays
+from routing.gc_freeze import freeze_startup_objects
 
 READY = "ready"
 
@@ -35,7 +35,7 @@ def main() -> None:
     (length,) = struct.unpack(">Q", sys.stdin.buffer.read(8))
     shard, result = pickle.loads(sys.stdin.buffer.read(length))
     takes = takes_of(shard.behaviour, shard.takes_directory) if shard.replay else None
-    spare_what_stays()
+    freeze_startup_objects()
     print(READY, flush=True)
     if len(start := sys.stdin.buffer.read(8)) < 8:
         return

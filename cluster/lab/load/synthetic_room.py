@@ -7,12 +7,12 @@ import contextlib
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
-from cluster.lab.load.http_client import AppClient, AppError, Reply
-from cluster.lab.load.schedule import Beat, DueFrame, Exchange, Slot, own_s
-from cluster.lab.load.screen import Screen
-from cluster.lab.load.tally import Outcome, Tally, Timed
+from cluster.lab.load.http_client import AppError, LoadClient, TimedResponse
+from cluster.lab.load.schedule import DueFrame, FrameSchedule, TimedRequest, UploadSlot, own_s
+from cluster.lab.load.screen import RoomScreen
+from cluster.lab.load.tally import FrameOutcome, Tally, Timed
 from room_agent.core.counters import Counters
-from room_agent.video.rate_control import Pace
+from room_agent.video.rate_control import RateControl
 
 OPEN_AGAIN_S = 1.0
 DRAIN_S = 10.0
@@ -21,7 +21,7 @@ QUESTION = "What is on the screen now, and what changed a minute ago?"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Place:
+class RoomPlan:
     """Which room it is, and when what it does is due, in seconds from the start of the load."""
 
     room: str
@@ -46,14 +46,14 @@ class SyntheticRoom:
 
     def __init__(
         self,
-        place: Place,
-        screen: Screen,
-        app: AppClient,
+        place: RoomPlan,
+        screen: RoomScreen,
+        app: LoadClient,
         agent_key: str,
         tally: Tally,
         clock: Callable[[], float],
         wall_clock: Callable[[], float],
-        pace: Pace | None = None,
+        pace: RateControl | None = None,
     ) -> None:
         self._place = place
         self._screen = screen
@@ -63,11 +63,11 @@ class SyntheticRoom:
         self._clock = clock
         self._wall_clock = wall_clock
         self._pace = pace
-        self._slot = Slot()
+        self._slot = UploadSlot()
         self._counters = Counters(tracks_watched=1)
         self._token = ""
         self._opened = asyncio.Event()
-        self._before: Exchange | None = None
+        self._before: TimedRequest | None = None
         self._sending: asyncio.Task[None] | None = None
         self._watching: asyncio.Task[None] | None = None
         self._over = False
@@ -102,7 +102,7 @@ class SyntheticRoom:
         await self._until(place.join_at_s)
         self._tally.rooms += 1
         try:
-            beat = Beat(place.join_at_s)
+            beat = FrameSchedule(place.join_at_s)
             while beat.due_s < place.leave_at_s:
                 due_s = beat.next(self._pace.fps if self._pace else place.frames_per_second)
                 await self._until(due_s)
@@ -122,7 +122,7 @@ class SyntheticRoom:
         self._counters.frames_kept += 1
         displaced = self._slot.offer(DueFrame(due_s=due_s, sent=frame))
         if displaced is not None:
-            self._shed(displaced, Outcome.SHED)
+            self._shed(displaced, FrameOutcome.SHED)
         if self._sending is None or self._sending.done():
             self._sending = asyncio.create_task(self._send())
 
@@ -130,7 +130,7 @@ class SyntheticRoom:
         await self._opened.wait()
         while (frame := self._slot.take()) is not None:
             if self._pace is not None and not self._pace.open(self._clock()):
-                self._lose(frame, Outcome.SHED)
+                self._lose(frame, FrameOutcome.SHED)
                 continue
             await self._describe(frame)
 
@@ -145,10 +145,10 @@ class SyntheticRoom:
             await self._refused(frame, error)
         finally:
             if not ended:
-                self._shed(frame, Outcome.FAILED)
+                self._shed(frame, FrameOutcome.FAILED)
 
-    def _answered(self, frame: DueFrame, started_s: float, reply: Reply) -> None:
-        exchange = Exchange(started_s=started_s, ended_s=self._clock(), vendor_s=reply.vendor_s)
+    def _answered(self, frame: DueFrame, started_s: float, reply: TimedResponse) -> None:
+        exchange = TimedRequest(started_s=started_s, ended_s=self._clock(), vendor_s=reply.vendor_s)
         answer = Timed(
             whole_s=exchange.ended_s - frame.due_s,
             own_s=own_s(frame.due_s, exchange, self._before),
@@ -156,7 +156,7 @@ class SyntheticRoom:
             output_tokens=reply.output_tokens,
         )
         self._before = exchange
-        self._tally.frame(frame.due_s, self._place.tenant, Outcome.ANSWERED, answer)
+        self._tally.frame(frame.due_s, self._place.tenant, FrameOutcome.ANSWERED, answer)
         took_s = exchange.ended_s - started_s
         self._counters.answered(took_s)
         if self._pace is not None:
@@ -165,17 +165,17 @@ class SyntheticRoom:
     async def _refused(self, frame: DueFrame, error: AppError) -> None:
         if self._pace is not None:
             self._pace.refused(self._clock(), error.retry_after_s)
-        self._lose(frame, Outcome.SHED if error.turned_away else Outcome.FAILED)
+        self._lose(frame, FrameOutcome.SHED if error.turned_away else FrameOutcome.FAILED)
         self._before = None
         if error.http_status == 401:
             self._opened.clear()
             await self._open()
 
-    def _lose(self, frame: DueFrame, outcome: Outcome) -> None:
+    def _lose(self, frame: DueFrame, outcome: FrameOutcome) -> None:
         self._shed(frame, outcome)
         self._screen.forget()
 
-    def _shed(self, frame: DueFrame, outcome: Outcome) -> None:
+    def _shed(self, frame: DueFrame, outcome: FrameOutcome) -> None:
         self._counters.frames_shed += 1
         self._tally.frame(frame.due_s, self._place.tenant, outcome)
 
@@ -208,7 +208,7 @@ class SyntheticRoom:
         for due_s in self._place.questions_at_s:
             await self._until(due_s)
             if len(self._asking) >= MAX_QUESTIONS:
-                self._tally.question(due_s, self._place.tenant, Outcome.SHED)
+                self._tally.question(due_s, self._place.tenant, FrameOutcome.SHED)
                 continue
             asking = asyncio.create_task(self._ask(due_s))
             self._asking.add(asking)
@@ -219,18 +219,18 @@ class SyntheticRoom:
         try:
             reply = await self._app.ask(self._token, QUESTION)
         except AppError as error:
-            outcome = Outcome.SHED if error.turned_away else Outcome.FAILED
+            outcome = FrameOutcome.SHED if error.turned_away else FrameOutcome.FAILED
             self._tally.question(due_s, self._place.tenant, outcome)
             return
         whole_s = reply.first_at_s - due_s
         answer = Timed(whole_s=whole_s, own_s=max(0.0, whole_s - reply.vendor_s), cost_nanousd=reply.cost_nanousd)
-        self._tally.question(due_s, self._place.tenant, Outcome.ANSWERED, answer)
+        self._tally.question(due_s, self._place.tenant, FrameOutcome.ANSWERED, answer)
 
     async def _drain(self) -> None:
         """Let what is in flight end; what still waits is shed, for nobody is there to see it."""
         waiting = self._slot.take()
         if waiting is not None:
-            self._shed(waiting, Outcome.SHED)
+            self._shed(waiting, FrameOutcome.SHED)
         pending = {task for task in (self._sending, *self._asking) if task is not None and not task.done()}
         if pending and self._opened.is_set():
             await asyncio.wait(pending, timeout=DRAIN_S)

@@ -17,7 +17,7 @@ from room_agent.core.counters import percentile
 RECENT_ANSWERS = 512
 
 
-class Outcome(IntEnum):
+class FrameOutcome(IntEnum):
     """What becomes of a kept frame: `SHED` was displaced by a newer one or turned away, `FAILED` is every other end."""
 
     ANSWERED = 0
@@ -59,7 +59,7 @@ class Rows:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
-class Counted:
+class ShardCounts:
     """All that was counted: frames seen and repeated by second and tenant, and a row for each kept one."""
 
     seen: Ints
@@ -97,7 +97,7 @@ class _Columns:
     cost_nanousd: list[int] = field(default_factory=list)
     output_tokens: list[int] = field(default_factory=list)
 
-    def add(self, due_s: float, tenant: int, outcome: Outcome, answer: Timed) -> None:
+    def add(self, due_s: float, tenant: int, outcome: FrameOutcome, answer: Timed) -> None:
         self.due_s.append(due_s)
         self.tenant.append(tenant)
         self.outcome.append(outcome)
@@ -140,14 +140,14 @@ class Tally:
             self._repeats[second, tenant] += 1
         self._late_ms.append(1_000 * late_s)
 
-    def frame(self, due_s: float, tenant: int, outcome: Outcome, answer: Timed | None = None) -> None:
+    def frame(self, due_s: float, tenant: int, outcome: FrameOutcome, answer: Timed | None = None) -> None:
         """Count what became of a kept frame."""
         self._outcomes[outcome] += 1
         if answer is not None:
             self._recent.append((1_000 * answer.whole_s, 1_000 * answer.own_s))
         self._frames.add(due_s, tenant, outcome, answer or NO_ANSWER)
 
-    def question(self, due_s: float, tenant: int, outcome: Outcome, answer: Timed | None = None) -> None:
+    def question(self, due_s: float, tenant: int, outcome: FrameOutcome, answer: Timed | None = None) -> None:
         self._questions.add(due_s, tenant, outcome, answer or NO_ANSWER)
 
     def progress(self) -> Progress:
@@ -167,8 +167,8 @@ class Tally:
             own_p95_ms=percentile(own, 0.95) if own else None,
         )
 
-    def counted(self) -> Counted:
-        return Counted(
+    def counted(self) -> ShardCounts:
+        return ShardCounts(
             seen=self._seen,
             repeats=self._repeats,
             frames=self._frames.rows(),
@@ -177,9 +177,9 @@ class Tally:
         )
 
 
-def joined(parts: Sequence[Counted]) -> Counted:
+def joined(parts: Sequence[ShardCounts]) -> ShardCounts:
     """Return the counts of several shards as one."""
-    return Counted(
+    return ShardCounts(
         seen=np.sum([part.seen for part in parts], axis=0),
         repeats=np.sum([part.repeats for part in parts], axis=0),
         frames=Rows.joined([part.frames for part in parts]),

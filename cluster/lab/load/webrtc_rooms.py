@@ -11,7 +11,7 @@ from typing import Any
 from livekit import api
 
 from cluster.lab.demo.command import STOP_GRACE_S, dispatch, start_guest
-from cluster.lab.load.app_under_test import App
+from cluster.lab.load.app_under_test import AppUnderTest
 from cluster.lab.load.http_client import AppError, connected
 from cluster.lab.scenario.arrivals import tenant_name
 from cluster.lab.stack import startup
@@ -31,7 +31,7 @@ def real_names(count: int, tenants: int) -> dict[str, str]:
 
 @asynccontextmanager
 async def real_rooms(
-    plan: Plan, processes: Processes, app: App, rooms: Mapping[str, str], seconds: float
+    plan: Plan, processes: Processes, app: AppUnderTest, rooms: Mapping[str, str], seconds: float
 ) -> AsyncIterator[dict[str, float]]:
     """Run rooms while the body runs; afterwards what is yielded holds what their agents counted."""
     counted: dict[str, float] = {}
@@ -58,7 +58,7 @@ def said_of(counted: Mapping[str, float], rooms: int) -> str:
     return f"{rooms} real LiveKit rooms ran beside the synthetic ones, which alone are in the tables: {told}."
 
 
-async def _counters(app: App, rooms: Mapping[str, str]) -> dict[str, float]:
+async def _counters(app: AppUnderTest, rooms: Mapping[str, str]) -> dict[str, float]:
     """Return what the agents of the real rooms last told, all together; of their times the worst."""
     told: list[Mapping[str, Any]] = []
     async with connected(app.url) as client:

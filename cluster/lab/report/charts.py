@@ -14,7 +14,7 @@ from altair.utils.schemapi import debug_mode
 
 from cluster.lab.report.axes import XAxis, YAxis, axis, log_axis, spread
 from cluster.lab.report.downsampling import Points
-from cluster.lab.report.page import Figure, Key
+from cluster.lab.report.page import Figure, LegendKey
 from cluster.lab.report.palette import GREY, INK, QUIET, RULE, Colour
 
 VEGA_LITE = ".".join(alt.SCHEMA_VERSION.removeprefix("v").split(".")[:2])
@@ -28,7 +28,7 @@ LONGEST_LABEL_PX = {WIDE_PX: 150, NARROW_PX: 110}
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Line:
+class ChartLine:
     """A line and the name that stands at its end; the line breaks where a value is not known."""
 
     label: str
@@ -39,7 +39,7 @@ class Line:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Level:
+class TargetLine:
     """A straight line across: what must hold."""
 
     label: str
@@ -74,10 +74,10 @@ class _Room:
 def line_chart(
     title: str,
     about: str,
-    lines: Sequence[Line],
+    lines: Sequence[ChartLine],
     x: XAxis,
     *,
-    levels: Sequence[Level] = (),
+    levels: Sequence[TargetLine] = (),
     moments: Sequence[float] = (),
     whole: bool = False,
     log: bool = False,
@@ -103,7 +103,7 @@ def line_chart(
 
 
 @unchecked
-def area_chart(title: str, about: str, areas: Sequence[Line], x: XAxis, height_px: int = 150) -> Figure:
+def area_chart(title: str, about: str, areas: Sequence[ChartLine], x: XAxis, height_px: int = 150) -> Figure:
     """Return areas one upon the other, the first at the bottom; what their colours mean stands above."""
     # Where one of them is not known there is no sum: the areas go straight on to the next that is.
     unknown = {at for area in areas for at, value in area.points if value is None}
@@ -123,7 +123,7 @@ def area_chart(title: str, about: str, areas: Sequence[Line], x: XAxis, height_p
         room = _Room(whole_px=whole_px, height_px=height_px, left_px=52, right_px=16)
         return _svg([layer.encode(x=_across(x, room), y=_upright(y))], room)
 
-    keys = tuple(Key(label=area.label, colour=area.colour) for area in areas)
+    keys = tuple(LegendKey(label=area.label, colour=area.colour) for area in areas)
     return Figure(title=title, about=about, wide=draw(WIDE_PX), narrow=draw(NARROW_PX), keys=keys)
 
 
@@ -155,14 +155,14 @@ def bar_chart(title: str, about: str, bars: Sequence[Bar]) -> Figure:
     return Figure(title=title, about=about, wide=draw(WIDE_PX), narrow=draw(NARROW_PX))
 
 
-def _highest_sum(areas: Sequence[Line], unknown: set[float]) -> float:
+def _highest_sum(areas: Sequence[ChartLine], unknown: set[float]) -> float:
     sums: Counter[float] = Counter()
     for area in areas:
         sums.update({at: value for at, value in area.points if at not in unknown and value is not None})
     return max(sums.values(), default=0.0)
 
 
-def _labels(lines: Sequence[Line], levels: Sequence[Level], x: XAxis, y: YAxis, height_px: int) -> alt.Chart:
+def _labels(lines: Sequence[ChartLine], levels: Sequence[TargetLine], x: XAxis, y: YAxis, height_px: int) -> alt.Chart:
     """Return the names at the right: each in its line's colour, at the height where the line ends."""
     named = [(line.label, line.colour, _last(line.points)) for line in lines]
     named += [(level.label, GREY, level.value) for level in levels]
@@ -181,7 +181,7 @@ def _last(points: Points) -> float | None:
     return next((y for _, y in reversed(points) if y is not None), None)
 
 
-def _line(line: Line, x: XAxis, y: YAxis) -> alt.Chart:
+def _line(line: ChartLine, x: XAxis, y: YAxis) -> alt.Chart:
     # What is below a logarithmic axis stands at its foot.
     rows = [{"x": at, "y": None if value is None else max(value, y.low)} for at, value in line.points]
     if line.steps and rows:
@@ -193,7 +193,7 @@ def _line(line: Line, x: XAxis, y: YAxis) -> alt.Chart:
     return _marks(rows, "line", interpolate=shape, stroke=line.colour.light, strokeWidth=1.75, strokeDash=dash)
 
 
-def _level(level: Level, x: XAxis) -> alt.Chart:
+def _level(level: TargetLine, x: XAxis) -> alt.Chart:
     rows = [{"x": x.low, "y": level.value}, {"x": x.high, "y": level.value}]
     return _marks(rows, "line", stroke=GREY.light, strokeWidth=1, strokeDash=[2, 3])
 

@@ -11,8 +11,8 @@ from rich.text import Text
 
 from cluster.lab.report import figures, report, tables
 from cluster.lab.report.cost_breakdown import spent, together
-from cluster.lab.report.figures import Drawn
-from cluster.lab.report.page import Fact, Grid, Page, Section, section, write_page
+from cluster.lab.report.figures import DrawnRun
+from cluster.lab.report.page import Fact, Page, ReportTable, Section, section, write_page
 from cluster.lab.report.palette import BLUE, ORANGE
 from cluster.lab.report.words import count, difference, dollars, milliseconds, share
 from cluster.lab.results.record import Run, load
@@ -64,7 +64,7 @@ def show(first: Run, second: Run, console: Console) -> None:
             console.print(_table(grid))
 
 
-def _table(grid: Grid) -> Table:
+def _table(grid: ReportTable) -> Table:
     table = Table(title=Text(grid.title), title_justify="left", box=SIMPLE_HEAD, pad_edge=False)
     for number, column in enumerate(grid.columns):
         table.add_column(Text(column), justify="left" if number == 0 or number in grid.wordy else "right")
@@ -91,7 +91,7 @@ def _facts(first: Run, second: Run) -> tuple[Fact, ...]:
 
 
 def _sections(first: Run, second: Run) -> list[Section]:
-    both = (Drawn(run=first, name="A", colour=BLUE), Drawn(run=second, name="B", colour=ORANGE, dash=(6, 3)))
+    both = (DrawnRun(run=first, name="A", colour=BLUE), DrawnRun(run=second, name="B", colour=ORANGE, dash=(6, 3)))
     summaries = [first.summary, second.summary]
     time = figures.clock_of(both)
     thinned = (report.thinned(time.stretch_s),) if time.stretch_s > 1 else ()

@@ -14,7 +14,7 @@ _KEYS = ("room_hours", "seen", "kept", "answered", *_AMOUNTS)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Spent:
+class TenantSpend:
     """One tenant's row, or the sum of many."""
 
     name: str
@@ -50,15 +50,15 @@ class Spent:
         )
 
 
-def spent(tenants: pa.Table) -> list[Spent]:
+def spent(tenants: pa.Table) -> list[TenantSpend]:
     """Return the tenants, whoever spent most first; those whose spending is not known come last."""
-    rows = [Spent(name=row["tenant"] or "", **{key: row[key] for key in _KEYS}) for row in tenants.to_pylist()]
+    rows = [TenantSpend(name=row["tenant"] or "", **{key: row[key] for key in _KEYS}) for row in tenants.to_pylist()]
     return sorted(rows, key=lambda row: (row.cost_nanousd is None, -(row.cost_nanousd or 0), row.name))
 
 
-def together(name: str, rows: list[Spent]) -> Spent:
+def together(name: str, rows: list[TenantSpend]) -> TenantSpend:
     """Return the sum of rows; what one of them does not know is not known of all."""
-    return Spent(name=name, **{key: _sum([getattr(row, key) for row in rows]) for key in _KEYS})
+    return TenantSpend(name=name, **{key: _sum([getattr(row, key) for row in rows]) for key in _KEYS})
 
 
 def _sum(values: list[Any]) -> Any:

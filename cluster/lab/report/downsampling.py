@@ -17,7 +17,7 @@ Points = tuple[tuple[float, float | None], ...]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Clock:
+class TimeAxis:
     """How a run's time is drawn: how long a stretch is, and in which unit an axis counts."""
 
     last_s: float
@@ -26,12 +26,12 @@ class Clock:
     unit_s: float
 
 
-def clock(*tables: pa.Table) -> Clock:
+def clock(*tables: pa.Table) -> TimeAxis:
     """Return the clock of all these tables together, so that charts of one page share one axis."""
     last_s = max((float(np.max(at)) for at in (column(table, "at_s") for table in tables) if len(at)), default=0.0)
     fitting = (stretch_s for stretch_s in _STRETCHES_S if last_s / stretch_s <= MOST_POINTS)
     unit, unit_s = ("seconds", 1.0) if last_s < 600 else ("minutes", 60.0) if last_s < 4 * 3_600 else ("hours", 3_600.0)
-    return Clock(last_s=last_s, stretch_s=next(fitting, last_s / MOST_POINTS), unit=unit, unit_s=unit_s)
+    return TimeAxis(last_s=last_s, stretch_s=next(fitting, last_s / MOST_POINTS), unit=unit, unit_s=unit_s)
 
 
 def column(table: pa.Table, name: str) -> Floats:
@@ -67,7 +67,7 @@ def last(values: Floats) -> float:
     return float(values[-1])
 
 
-def points(table: pa.Table, name: str, time: Clock, join: Callable[[Floats], float]) -> Points:
+def points(table: pa.Table, name: str, time: TimeAxis, join: Callable[[Floats], float]) -> Points:
     """Return a column over time in the clock's unit: each stretch is one point, joined from what is known in it."""
     at_s, values = column(table, "at_s"), column(table, name)
     order = np.argsort(at_s, kind="stable")

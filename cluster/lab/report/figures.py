@@ -10,9 +10,9 @@ import pyarrow as pa
 
 from cluster.lab.report import downsampling
 from cluster.lab.report.axes import XAxis
-from cluster.lab.report.charts import Bar, Level, Line, area_chart, bar_chart, line_chart
+from cluster.lab.report.charts import Bar, ChartLine, TargetLine, area_chart, bar_chart, line_chart
 from cluster.lab.report.cost_breakdown import Ladder
-from cluster.lab.report.downsampling import Clock, Floats
+from cluster.lab.report.downsampling import Floats, TimeAxis
 from cluster.lab.report.page import Figure
 from cluster.lab.report.palette import BLUE, GREY, LINES, ORANGE, PALE_BLUE, PALE_GREY, PURPLE, TEAL, Colour
 from cluster.lab.report.words import dollars, milliseconds, times
@@ -30,7 +30,7 @@ _NEARLY_ALL = 0.999_999
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Drawn:
+class DrawnRun:
     """One run of a picture: what its lines are called beside another's, nothing where it is alone, and their looks."""
 
     run: Run
@@ -44,28 +44,28 @@ class Drawn:
         colour: Colour,
         table: pa.Table,
         column: str,
-        time: Clock,
+        time: TimeAxis,
         join: Callable[[Floats], float],
         *,
         dash: tuple[int, ...] = (),
         steps: bool = False,
-    ) -> Line:
+    ) -> ChartLine:
         found = downsampling.points(table, column, time, join)
         named = f"{label} {self.name}".strip()
-        return Line(
+        return ChartLine(
             label=named, colour=self.colour or colour, points=found, dash=self.dash if self.name else dash, steps=steps
         )
 
 
-def clock_of(runs: Sequence[Drawn]) -> Clock:
+def clock_of(runs: Sequence[DrawnRun]) -> TimeAxis:
     return downsampling.clock(*(table for one in runs for table in (one.run.traffic, one.run.replicas)))
 
 
-def time_axis(time: Clock) -> XAxis:
+def time_axis(time: TimeAxis) -> XAxis:
     return XAxis(title=f"{time.unit} from the start", low=0.0, high=max(time.last_s, 1.0) / time.unit_s)
 
 
-def rooms(runs: Sequence[Drawn]) -> Figure | None:
+def rooms(runs: Sequence[DrawnRun]) -> Figure | None:
     return _traffic(
         runs, "Open rooms", "how many rooms were open", (("rooms", "rooms", BLUE, downsampling.mean),), whole=True
     )
@@ -73,34 +73,34 @@ def rooms(runs: Sequence[Drawn]) -> Figure | None:
 
 def frames(run: Run) -> Figure | None:
     """Return what became of the frames seen; a frame is exactly one of the four."""
-    time = clock_of([Drawn(run=run)])
+    time = clock_of([DrawnRun(run=run)])
     parts = (("repeats", PALE_GREY), ("answered", PALE_BLUE), ("shed", ORANGE), ("failed", PURPLE))
     if not all(downsampling.known(run.traffic, name) for name, _ in parts):
         return None
-    one = Drawn(run=run)
+    one = DrawnRun(run=run)
     areas = [one.line(name, colour, run.traffic, name, time, downsampling.mean) for name, colour in parts]
     about = "Over time, how many frames a second were repeats, answered, shed and failed."
     return area_chart("Frames a second, and what became of them", about, areas, time_axis(time))
 
 
-def kept(runs: Sequence[Drawn]) -> Figure | None:
+def kept(runs: Sequence[DrawnRun]) -> Figure | None:
     return _traffic(runs, "Kept frames a second", "how many frames a second were kept", (_KEPT,))
 
 
-def unanswered(runs: Sequence[Drawn]) -> Figure | None:
+def unanswered(runs: Sequence[DrawnRun]) -> Figure | None:
     what = (("shed", "shed", ORANGE, downsampling.mean), ("failed", "failed", PURPLE, downsampling.mean))
     # Beside another run a colour says whose a line is, so each has one.
     chosen, title = (what, "got no answer") if len(runs) == 1 else (what[:1], "were shed")
     return _traffic(runs, f"Kept frames that {title}, a second", f"how many kept frames {title}", chosen, height_px=100)
 
 
-def latency(runs: Sequence[Drawn]) -> Figure | None:
+def latency(runs: Sequence[DrawnRun]) -> Figure | None:
     """Return the percentiles of each second, what they are held to, and when something was broken."""
     what = (("p95_ms", "p95", ORANGE, downsampling.highest), ("p50_ms", "p50", BLUE, downsampling.middle))
     own = (("own_p95_ms", "own p95", TEAL, downsampling.highest),)
     run = runs[0].run
     limits = {one.target: one.limit for one in run.summary.verdicts if one.target in ("p95_ms", "own_p95_ms")}
-    levels = [Level(label=f"target {milliseconds(limit)}", value=limit) for limit in limits.values()]
+    levels = [TargetLine(label=f"target {milliseconds(limit)}", value=limit) for limit in limits.values()]
     broken = [
         at_s
         for at_s, kind in zip(run.events["at_s"].to_pylist(), run.events["kind"].to_pylist(), strict=True)
@@ -111,7 +111,7 @@ def latency(runs: Sequence[Drawn]) -> Figure | None:
     return _traffic(runs, title, about, chosen, levels=levels, moments=broken if len(runs) == 1 else (), height_px=190)
 
 
-def quantiles(runs: Sequence[Drawn], service: str) -> Figure | None:
+def quantiles(runs: Sequence[DrawnRun], service: str) -> Figure | None:
     """Return the whole distribution of one service's answer time; each step to the right is a tenth of the rest."""
     lines, furthest = [], 0.0
     for one in runs:
@@ -125,7 +125,7 @@ def quantiles(runs: Sequence[Drawn], service: str) -> Figure | None:
             if points:
                 furthest = max(furthest, points[-1][0])
                 label = f"{part} {one.name}".strip()
-                lines.append(Line(label=label, colour=one.colour or colour, points=points, dash=dash))
+                lines.append(ChartLine(label=label, colour=one.colour or colour, points=points, dash=dash))
     if not lines or not furthest:
         return None
     names = tuple((_place(quantile), name) for quantile, name in _NAMED_QUANTILES if _place(quantile) <= furthest)
@@ -136,7 +136,7 @@ def quantiles(runs: Sequence[Drawn], service: str) -> Figure | None:
     )
 
 
-def replicas(runs: Sequence[Drawn]) -> tuple[Figure, ...]:
+def replicas(runs: Sequence[DrawnRun]) -> tuple[Figure, ...]:
     """Return a chart for each deployment: what ran, what was asked for, what the demand would have had."""
     time, drawn = clock_of(runs), []
     for name in _deployments(runs):
@@ -156,7 +156,7 @@ def replicas(runs: Sequence[Drawn]) -> tuple[Figure, ...]:
     return tuple(drawn)
 
 
-def waiting(runs: Sequence[Drawn], column: str, title: str, about: str) -> Figure | None:
+def waiting(runs: Sequence[DrawnRun], column: str, title: str, about: str) -> Figure | None:
     """Return one column of every deployment's load over time."""
     time, lines = clock_of(runs), []
     for one in runs:
@@ -165,7 +165,7 @@ def waiting(runs: Sequence[Drawn], column: str, title: str, about: str) -> Figur
                 colour = LINES[number % len(LINES)]
                 points = downsampling.points(table, column, time, downsampling.highest)
                 label = f"{name} {one.name}".strip()
-                lines.append(Line(label=label, colour=colour, points=points, dash=one.dash))
+                lines.append(ChartLine(label=label, colour=colour, points=points, dash=one.dash))
     return line_chart(title, about, lines, time_axis(time)) if lines else None
 
 
@@ -199,13 +199,13 @@ _KEPT: _What = ("kept", "kept", BLUE, downsampling.mean)
 
 
 def _traffic(
-    runs: Sequence[Drawn],
+    runs: Sequence[DrawnRun],
     title: str,
     about: str,
     what: Sequence[_What],
     *,
     whole: bool = False,
-    levels: Sequence[Level] = (),
+    levels: Sequence[TargetLine] = (),
     moments: Sequence[float] = (),
     height_px: int = 150,
 ) -> Figure | None:
@@ -232,7 +232,7 @@ def _traffic(
     )
 
 
-def _deployments(runs: Sequence[Drawn]) -> tuple[str, ...]:
+def _deployments(runs: Sequence[DrawnRun]) -> tuple[str, ...]:
     return tuple(dict.fromkeys(name for one in runs for name in downsampling.deployments(one.run.replicas)))
 
 

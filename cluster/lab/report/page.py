@@ -26,7 +26,7 @@ class Fact:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Key:
+class LegendKey:
     """What a colour of a chart stands for."""
 
     label: str
@@ -41,11 +41,11 @@ class Figure:
     about: str
     wide: str = field(repr=False)
     narrow: str = field(repr=False)
-    keys: tuple[Key, ...] = ()
+    keys: tuple[LegendKey, ...] = ()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Grid:
+class ReportTable:
     """One table: its first column names the row, the `wordy` ones hold words, all others figures."""
 
     title: str
@@ -56,7 +56,7 @@ class Grid:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Picture:
+class EmbeddedImage:
     """One picture, as a data address, and its lines of caption."""
 
     source: str = field(repr=False)
@@ -70,9 +70,9 @@ class Section:
     title: str
     texts: tuple[str, ...] = ()
     figures: tuple[Figure, ...] = ()
-    grids: tuple[Grid, ...] = ()
+    grids: tuple[ReportTable, ...] = ()
     typed: str = ""
-    pictures: tuple[Picture, ...] = ()
+    pictures: tuple[EmbeddedImage, ...] = ()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -91,7 +91,7 @@ def section(
     otherwise: str,
     texts: Sequence[str] = (),
     drawn: Sequence[Figure | None] = (),
-    grids: Sequence[Grid | None] = (),
+    grids: Sequence[ReportTable | None] = (),
 ) -> Section:
     """Return a section of what there is; one with nothing to show says so in words."""
     shown = tuple(figure for figure in drawn if figure is not None)

@@ -9,7 +9,7 @@ import yaml
 
 from cluster.lab.report import figures, tables
 from cluster.lab.report.cost_breakdown import spent, together
-from cluster.lab.report.figures import Drawn
+from cluster.lab.report.figures import DrawnRun
 from cluster.lab.report.page import Fact, Figure, Page, Section, section, write_page
 from cluster.lab.report.words import count, dollars, milliseconds, seconds, share
 from cluster.lab.results.record import Kind, Run, Summary
@@ -89,7 +89,7 @@ def _facts(summary: Summary) -> tuple[Fact, ...]:
 
 
 def _parts(run: Run) -> list[Section]:
-    alone = [Drawn(run=run)]
+    alone = [DrawnRun(run=run)]
     time = figures.clock_of(alone)
     joined = () if time.stretch_s <= 1 else (thinned(time.stretch_s),)
     verdicts = tables.verdicts([run.summary])
@@ -137,12 +137,12 @@ def thinned(stretch_s: float) -> str:
     )
 
 
-def quantiles(runs: Sequence[Drawn]) -> list[Figure | None]:
+def quantiles(runs: Sequence[DrawnRun]) -> list[Figure | None]:
     services = dict.fromkeys(name for one in runs for name in one.run.latency.column("service").to_pylist())
     return [figures.quantiles(runs, str(service)) for service in services]
 
 
-def queues(runs: Sequence[Drawn]) -> list[Figure | None]:
+def queues(runs: Sequence[DrawnRun]) -> list[Figure | None]:
     return [
         figures.waiting(runs, "queued", "Requests that waited for a replica", "Over time, each deployment's queue."),
         figures.waiting(runs, "ongoing", "Requests in work", "Over time, each deployment's ongoing requests."),

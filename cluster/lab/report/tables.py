@@ -7,8 +7,8 @@ from collections.abc import Mapping, Sequence
 
 import pyarrow as pa
 
-from cluster.lab.report.cost_breakdown import Spent, together
-from cluster.lab.report.page import Grid
+from cluster.lab.report.cost_breakdown import TenantSpend, together
+from cluster.lab.report.page import ReportTable
 from cluster.lab.report.words import (
     UNKNOWN,
     count,
@@ -29,7 +29,7 @@ MOST_EVENTS = 100
 _QUANTILES = (0.5, 0.9, 0.95, 0.99, 0.999, 1.0)
 
 
-def verdicts(runs: Sequence[Summary], names: Sequence[str] = ("",)) -> Grid | None:
+def verdicts(runs: Sequence[Summary], names: Sequence[str] = ("",)) -> ReportTable | None:
     """Return each target, its limit and what was seen, of one run or of two beside each other."""
     found = [{one.target: one for one in run.verdicts} for run in runs]
     rows = []
@@ -71,12 +71,12 @@ def figures_of(totals: Totals) -> list[tuple[str, float | None, str]]:
 _COUNTS = ("seen", "repeats", "kept", "answered", "shed", "failed")
 
 
-def totals(runs: Sequence[Summary]) -> Grid:
+def totals(runs: Sequence[Summary]) -> ReportTable:
     rows = [(name, words) for name, _, words in figures_of(runs[0].totals)]
-    return Grid(title="The whole run, after its warm-up", columns=("figure", "total"), rows=tuple(rows))
+    return ReportTable(title="The whole run, after its warm-up", columns=("figure", "total"), rows=tuple(rows))
 
 
-def compared(one: Totals, other: Totals) -> Grid:
+def compared(one: Totals, other: Totals) -> ReportTable:
     """Return two runs' figures beside each other, and by how much the second differs from the first."""
     rows = [
         (name, words, other_words, difference(value, other_value))
@@ -86,17 +86,17 @@ def compared(one: Totals, other: Totals) -> Grid:
         (f"replica-seconds of {name}", number(first), number(second), difference(first, second))
         for name, (first, second) in _replica_seconds(one, other).items()
     ]
-    return Grid(
+    return ReportTable(
         title="The whole runs, after their warm-up", columns=("figure", "A", "B", "B against A"), rows=tuple(rows)
     )
 
 
-def replica_seconds(runs: Sequence[Summary]) -> Grid | None:
+def replica_seconds(runs: Sequence[Summary]) -> ReportTable | None:
     rows = [(name, number(value)) for name, value in runs[0].totals.replica_seconds.items()]
     return _grid("What ran", ("deployment", "replica-seconds"), rows)
 
 
-def quantiles(latency: pa.Table) -> Grid | None:
+def quantiles(latency: pa.Table) -> ReportTable | None:
     """Return each service's percentiles, whole and own."""
     found: dict[tuple[str, str], dict[float, float]] = {}
     for row in latency.to_pylist():
@@ -109,7 +109,7 @@ def quantiles(latency: pa.Table) -> Grid | None:
     return _grid("Answer times after the warm-up, ms", ("service", "part", *names, "longest"), rows, wordy=(1,))
 
 
-def tenants(rows: Sequence[Spent]) -> Grid | None:
+def tenants(rows: Sequence[TenantSpend]) -> ReportTable | None:
     """Return what each tenant spent and its three factors; from some number on, those who spent least together."""
     shown = list(rows[:MOST_TENANTS])
     if len(rows) > MOST_TENANTS:
@@ -124,7 +124,7 @@ def tenants(rows: Sequence[Spent]) -> Grid | None:
     return _grid("Frames and cost by tenant", columns, [_tenant(row) for row in shown], note=note)
 
 
-def steps(ladders: Sequence[Mapping[str, int | None]]) -> Grid | None:
+def steps(ladders: Sequence[Mapping[str, int | None]]) -> ReportTable | None:
     """Return the steps of two runs, from every frame to what was spent."""
     one, other = ladders
     rows = [
@@ -134,7 +134,7 @@ def steps(ladders: Sequence[Mapping[str, int | None]]) -> Grid | None:
     return _grid("From every frame to what was spent", ("step", "A", "B", "B against A"), rows)
 
 
-def events(table: pa.Table, kinds: Sequence[str], title: str) -> Grid | None:
+def events(table: pa.Table, kinds: Sequence[str], title: str) -> ReportTable | None:
     found = [row for row in table.to_pylist() if row["kind"] in kinds]
     found.sort(key=lambda row: -math.inf if row["at_s"] is None else float(row["at_s"]))
     rows = [
@@ -147,7 +147,7 @@ def events(table: pa.Table, kinds: Sequence[str], title: str) -> Grid | None:
     return _grid(title, columns, rows, wordy=(1, 2, 3), note=note)
 
 
-def machines(runs: Sequence[Summary]) -> Grid:
+def machines(runs: Sequence[Summary]) -> ReportTable:
     """Return where the runs were made, and with what."""
     found = [run.machine for run in runs]
     versions = dict.fromkeys(name for machine in found for name in machine.versions)
@@ -159,10 +159,10 @@ def machines(runs: Sequence[Summary]) -> Grid:
         *((name, *(machine.versions.get(name, "not there") for machine in found)) for name in versions),
     ]
     columns = ("part", "A", "B") if len(found) > 1 else ("part", "here")
-    return Grid(title="Machine and versions", columns=columns, rows=tuple(rows), wordy=frozenset({1, 2}))
+    return ReportTable(title="Machine and versions", columns=columns, rows=tuple(rows), wordy=frozenset({1, 2}))
 
 
-def _tenant(row: Spent) -> tuple[str, ...]:
+def _tenant(row: TenantSpend) -> tuple[str, ...]:
     return (
         row.name,
         UNKNOWN if row.room_hours is None else f"{row.room_hours:,.2f}",
@@ -186,5 +186,7 @@ def _near(values: dict[float, float], quantile: float) -> str:
 
 def _grid(
     title: str, columns: tuple[str, ...], rows: Sequence[tuple[str, ...]], wordy: Sequence[int] = (), note: str = ""
-) -> Grid | None:
-    return Grid(title=title, columns=columns, rows=tuple(rows), wordy=frozenset(wordy), note=note) if rows else None
+) -> ReportTable | None:
+    return (
+        ReportTable(title=title, columns=columns, rows=tuple(rows), wordy=frozenset(wordy), note=note) if rows else None
+    )

@@ -90,7 +90,7 @@ class Machine(Settings):
     versions: dict[str, str]
 
 
-class Verdict(Settings):
+class TargetVerdict(Settings):
     """One target, what was seen, and whether it held; what was not seen did not hold."""
 
     target: str
@@ -149,7 +149,7 @@ class Summary(Settings):
     machine: Machine
     scenario: dict[str, Any]
     totals: Totals
-    verdicts: tuple[Verdict, ...] = ()
+    verdicts: tuple[TargetVerdict, ...] = ()
     notes: tuple[str, ...] = ()
     """What a reader must know beside the figures, one sentence each."""
     details: dict[str, Any] = Field(default={})

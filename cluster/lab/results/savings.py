@@ -17,7 +17,7 @@ PUBLISHED_PX = (1280, 720)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Frames:
+class FrameCounts:
     """One tenant's frames: seen, those of them that were kept because they changed, and the kept that were answered."""
 
     seen: int
@@ -78,7 +78,7 @@ def mean_tokens(output_tokens: int, answers: int) -> float | None:
 
 
 def tenant_row(
-    tenant: str, room_hours: float, frames: Frames, cost_nanousd: int | None, strong: StrongFrame
+    tenant: str, room_hours: float, frames: FrameCounts, cost_nanousd: int | None, strong: StrongFrame
 ) -> dict[str, Any]:
     """Return a row of record.TENANTS: what was spent, beside what it would have been."""
     return {

@@ -6,11 +6,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from cluster.lab.results import record
-from cluster.lab.scenario.arrivals import Floats, Ints, Rooms
+from cluster.lab.scenario.arrivals import Floats, Ints, ScheduledRooms
 from cluster.lab.scenario.scenario import Targets
 
 
-def verdicts(targets: Targets, totals: record.Totals) -> tuple[record.Verdict, ...]:
+def verdicts(targets: Targets, totals: record.Totals) -> tuple[record.TargetVerdict, ...]:
     """Return a verdict for each target that is named."""
     seen = {
         "p95_ms": totals.p95_ms,
@@ -20,7 +20,7 @@ def verdicts(targets: Targets, totals: record.Totals) -> tuple[record.Verdict, .
     }
     named = {name: limit for name, limit in targets.model_dump().items() if limit is not None}
     return tuple(
-        record.Verdict(target=name, limit=limit, seen=at, held=at is not None and at <= limit)
+        record.TargetVerdict(target=name, limit=limit, seen=at, held=at is not None and at <= limit)
         for name, limit in named.items()
         for at in [seen[name]]
     )
@@ -40,7 +40,7 @@ def missed(targets: Targets, kept: Ints, lost: Ints, p95_ms: Floats, own_p95_ms:
     return missing
 
 
-def room_hours(rooms: Rooms, tenants: int, from_s: float, to_s: float) -> Floats:
+def room_hours(rooms: ScheduledRooms, tenants: int, from_s: float, to_s: float) -> Floats:
     """Return how long the rooms of each tenant were open within a time."""
     open_s = np.minimum(rooms.leave_at_s, to_s) - np.maximum(rooms.join_at_s, from_s)
     return np.asarray(np.bincount(rooms.tenant, np.maximum(open_s, 0.0), tenants) / 3_600, dtype=np.float64)

@@ -20,7 +20,7 @@ TAKES = 16
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Rooms:
+class ScheduledRooms:
     """Every meeting of a scenario, in the order of joining; times in seconds from the start."""
 
     join_at_s: Floats
@@ -41,26 +41,26 @@ def tenant_name(index: int) -> str:
     return f"load-{index + 1}"
 
 
-def draw_rooms(scenario: Scenario, directory: Path) -> Rooms:
+def draw_rooms(scenario: Scenario, directory: Path) -> ScheduledRooms:
     """Return the rooms of a scenario whose file lies in `directory`; raises ConfigurationError for a wrong trace."""
-    dice = np.random.default_rng(scenario.seed)
+    rng = np.random.default_rng(scenario.seed)
     if scenario.arrivals.kind == "trace":
         join_at_s, leave_at_s, tenant = read_trace(directory / scenario.arrivals.file, scenario.length_s)
     else:
-        join_at_s, leave_at_s = _follow(_curve(scenario), dice, scenario.length_s)
+        join_at_s, leave_at_s = _follow(_curve(scenario), rng, scenario.length_s)
         tenant = None
     if scenario.rooms.stay_s is not None:
         if tenant is None:
-            join_at_s, leave_at_s = _churn(join_at_s, leave_at_s, scenario.rooms.stay_s, dice)
+            join_at_s, leave_at_s = _churn(join_at_s, leave_at_s, scenario.rooms.stay_s, rng)
     order = np.argsort(join_at_s, kind="stable")
     count = len(order)
-    return Rooms(
+    return ScheduledRooms(
         join_at_s=join_at_s[order],
         leave_at_s=leave_at_s[order],
-        tenant=_tenants(scenario.tenants, count, dice) if tenant is None else tenant[order],
-        take=dice.integers(0, TAKES, count),
-        starts_at=dice.integers(0, 3_600, count),
-        talks=dice.random(count) < scenario.rooms.talk_share,
+        tenant=_tenants(scenario.tenants, count, rng) if tenant is None else tenant[order],
+        take=rng.integers(0, TAKES, count),
+        starts_at=rng.integers(0, 3_600, count),
+        talks=rng.random(count) < scenario.rooms.talk_share,
     )
 
 
@@ -93,23 +93,23 @@ def _burst(burst: Burst, t_s: Floats) -> Floats:
     return np.interp(t_s, times, rooms)
 
 
-def _follow(open_rooms: Ints, dice: np.random.Generator, length_s: float) -> tuple[Floats, Floats]:
+def _follow(open_rooms: Ints, rng: np.random.Generator, length_s: float) -> tuple[Floats, Floats]:
     """Return joins and departures that keep so many rooms open; who came first goes first."""
     change = np.diff(open_rooms, prepend=0)
     seconds = np.arange(len(open_rooms), dtype=np.float64)
     joins = np.repeat(seconds, np.maximum(change, 0))
     leaves = np.repeat(seconds, np.maximum(-change, 0))
-    join_at_s = np.sort(joins + dice.random(len(joins)))
+    join_at_s = np.sort(joins + rng.random(len(joins)))
     leave_at_s = np.full(len(joins), length_s)
-    leave_at_s[: len(leaves)] = np.maximum(np.sort(leaves + dice.random(len(leaves))), join_at_s[: len(leaves)])
+    leave_at_s[: len(leaves)] = np.maximum(np.sort(leaves + rng.random(len(leaves))), join_at_s[: len(leaves)])
     return np.minimum(join_at_s, length_s), np.minimum(leave_at_s, length_s)
 
 
-def _churn(join_at_s: Floats, leave_at_s: Floats, stay_s: float, dice: np.random.Generator) -> tuple[Floats, Floats]:
+def _churn(join_at_s: Floats, leave_at_s: Floats, stay_s: float, rng: np.random.Generator) -> tuple[Floats, Floats]:
     """Cut each stretch into meetings of an exponential length; the next begins as one ends."""
     joins, leaves = [], []
     while len(join_at_s):
-        ends_s = np.minimum(join_at_s + dice.exponential(stay_s, len(join_at_s)), leave_at_s)
+        ends_s = np.minimum(join_at_s + rng.exponential(stay_s, len(join_at_s)), leave_at_s)
         joins.append(join_at_s)
         leaves.append(ends_s)
         goes_on = ends_s < leave_at_s
@@ -117,6 +117,6 @@ def _churn(join_at_s: Floats, leave_at_s: Floats, stay_s: float, dice: np.random
     return np.concatenate(joins), np.concatenate(leaves)
 
 
-def _tenants(tenants: Tenants, count: int, dice: np.random.Generator) -> Ints:
+def _tenants(tenants: Tenants, count: int, rng: np.random.Generator) -> Ints:
     weights = 1.0 / np.arange(1, tenants.count + 1) ** tenants.skew
-    return dice.choice(tenants.count, size=count, p=weights / weights.sum())
+    return rng.choice(tenants.count, size=count, p=weights / weights.sum())

@@ -42,7 +42,7 @@ _MADE_BY = (synthetic_screens, detector, encoder, features, forward, frame_gate,
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
-class Takes:
+class RecordedScreens:
     """The `TAKES` screens for one lap each, a column a sample; a sample after the last one is the first again."""
 
     samples_per_second: float
@@ -84,7 +84,7 @@ class Takes:
         }
 
 
-def takes_of(rooms: RoomBehaviour, cache_directory: Path = CACHE, long_side_px: int = LONG_SIDE_PX) -> Takes:
+def takes_of(rooms: RoomBehaviour, cache_directory: Path = CACHE, long_side_px: int = LONG_SIDE_PX) -> RecordedScreens:
     """Return what rooms that behave so show: as kept on disk, or drawn now, which takes some seconds."""
     file = cache_directory / f"{_key(rooms, long_side_px)}.npz"
     if (found := _read(file)) is not None:
@@ -94,7 +94,7 @@ def takes_of(rooms: RoomBehaviour, cache_directory: Path = CACHE, long_side_px: 
     return drawn
 
 
-def draw_takes(rooms: RoomBehaviour, long_side_px: int = LONG_SIDE_PX) -> Takes:
+def draw_takes(rooms: RoomBehaviour, long_side_px: int = LONG_SIDE_PX) -> RecordedScreens:
     """Draw every take and put it through the gate and the encoder of the room agent."""
     samples = samples_of(rooms)
     script = script_of(rooms.screens)
@@ -104,7 +104,7 @@ def draw_takes(rooms: RoomBehaviour, long_side_px: int = LONG_SIDE_PX) -> Takes:
     said = [[why for why, _ in lap] for lap in laps]
     reasons = tuple(sorted({why for lap in said for why in lap}))
     sizes = [inspect_jpeg(frame.jpeg) for frame in frames]
-    return Takes(
+    return RecordedScreens(
         samples_per_second=samples / LAP_S,
         kept=kept,
         why=np.array([[reasons.index(why) for why in lap] for lap in said], dtype=np.int64),
@@ -176,7 +176,7 @@ def _code() -> bytes:
     return hashlib.blake2b(b"".join(file.read_bytes() for file in files)).digest()
 
 
-def _write(takes: Takes, file: Path) -> None:
+def _write(takes: RecordedScreens, file: Path) -> None:
     """Keep takes on disk; a reader, or another writer, never sees half of them."""
     arrays = {
         name: getattr(takes, name)
@@ -193,7 +193,7 @@ def _write(takes: Takes, file: Path) -> None:
     os.replace(written, file)
 
 
-def _read(file: Path) -> Takes | None:
+def _read(file: Path) -> RecordedScreens | None:
     """Return the takes of a file; None where there is none that can be read."""
     try:
         # Opened here: of a file that is cut short numpy forgets to close its own.
@@ -201,7 +201,7 @@ def _read(file: Path) -> Takes | None:
             arrays = {name: found[name] for name in found.files}
         joined, ends = arrays.pop("jpegs").tobytes(), np.cumsum(arrays["size_bytes"])
         cuts = zip(ends - arrays["size_bytes"], ends, strict=True)
-        return Takes(
+        return RecordedScreens(
             samples_per_second=float(arrays.pop("samples_per_second")),
             reasons=tuple(map(str, arrays.pop("reasons"))),
             phash=tuple(map(str, arrays.pop("phash"))),

@@ -84,7 +84,7 @@ class ScreenScript:
         self._typed = prose(random.Random(f"{seed} typed"), TYPED_LINES, TYPED_LETTERS)
         self._page: tuple[str, Image.Image] | None = None
         self._shown: tuple[_View, Image.Image] | None = None
-        self._i420 = I420(self._size)
+        self._i420 = I420Converter(self._size)
 
     def scene_at(self, t_s: float) -> Scene:
         """Return the name of the scene `t_s` seconds after the start."""
@@ -155,7 +155,7 @@ class ScreenScript:
         return picture
 
 
-class I420:
+class I420Converter:
     """Converts pictures of one size, each time only the part that differs from the picture before."""
 
     def __init__(self, size: Size) -> None:
@@ -190,25 +190,25 @@ class I420:
         self._v[chroma] = np.asarray(halved.convert("L", _V))
 
 
-def prose(dice: random.Random, lines: int, letters: int) -> list[str]:
+def prose(rng: random.Random, lines: int, letters: int) -> list[str]:
     """Return lines of at most `letters`, always the same for the same dice."""
-    words = " ".join(dice.choices(_WORDS, k=lines * letters // 4))
+    words = " ".join(rng.choices(_WORDS, k=lines * letters // 4))
     return textwrap.wrap(words, letters)[:lines]
 
 
 def _page(name: str, seed: int, size: Size) -> Image.Image:
     """Draw a page without what moves on it; a page to be scrolled is higher than the screen."""
-    dice = random.Random(f"{seed} {name}")
+    rng = random.Random(f"{seed} {name}")
     width_px, height_px = size
     page = Image.new("RGB", (width_px, height_px + (TURNS * TURN_PX if name == "report" else 0)), _PAPER)
     draw = ImageDraw.Draw(page)
     if name == "figures":
-        _figures(draw, dice, size)
+        _figures(draw, rng, size)
     elif name.startswith("slide"):
-        _slide(draw, dice, size)
+        _slide(draw, rng, size)
     else:
         lines = WRITTEN_LINES if name == "notes" else page.height // LINE_PX
-        _lines(draw, prose(dice, lines, LINE_LETTERS), numbered=name == "notes")
+        _lines(draw, prose(rng, lines, LINE_LETTERS), numbered=name == "notes")
     return page
 
 
@@ -223,25 +223,25 @@ def _lines(draw: ImageDraw.ImageDraw, lines: Sequence[str], numbered: bool) -> N
         draw.text((MARGIN_PX - 40, _line_top_px(number)), str(number + 1), fill=_GREY, font=_font(14))
 
 
-def _slide(draw: ImageDraw.ImageDraw, dice: random.Random, size: Size) -> None:
+def _slide(draw: ImageDraw.ImageDraw, rng: random.Random, size: Size) -> None:
     width_px, height_px = size
-    colour = tuple(dice.randrange(40, 160) for _ in range(3))
+    colour = tuple(rng.randrange(40, 160) for _ in range(3))
     draw.rectangle((0, BAR_PX, width_px, BAR_PX + height_px // 6), fill=colour)
     draw.text(
-        (MARGIN_PX, BAR_PX + height_px // 18), prose(dice, 1, TITLE_LETTERS)[0].title(), fill=_PAPER, font=_font(34)
+        (MARGIN_PX, BAR_PX + height_px // 18), prose(rng, 1, TITLE_LETTERS)[0].title(), fill=_PAPER, font=_font(34)
     )
-    for number, text in enumerate(prose(dice, dice.randrange(3, 6), LINE_LETTERS // 2)):
+    for number, text in enumerate(prose(rng, rng.randrange(3, 6), LINE_LETTERS // 2)):
         y_px = BAR_PX + height_px // 4 + number * 56
         draw.ellipse((MARGIN_PX, y_px + 6, MARGIN_PX + 10, y_px + 16), fill=colour)
         draw.text((MARGIN_PX + 30, y_px), text, fill=_INK, font=_font(22))
 
 
-def _figures(draw: ImageDraw.ImageDraw, dice: random.Random, size: Size) -> None:
+def _figures(draw: ImageDraw.ImageDraw, rng: random.Random, size: Size) -> None:
     width_px, height_px = size
     bottom_px, step_px = height_px - 90, (width_px - 2 * MARGIN_PX) // 8
-    draw.text((MARGIN_PX, BAR_PX + 24), prose(dice, 1, TYPED_LETTERS)[0], fill=_INK, font=_font(16))
+    draw.text((MARGIN_PX, BAR_PX + 24), prose(rng, 1, TYPED_LETTERS)[0], fill=_INK, font=_font(16))
     for number in range(8):
-        value = dice.randrange(20, 100)
+        value = rng.randrange(20, 100)
         left_px, top_px = MARGIN_PX + number * step_px, bottom_px - value * (bottom_px - 160) // 100
         draw.rectangle((left_px, top_px, left_px + step_px * 2 // 3, bottom_px), fill=_BLUE)
         draw.text((left_px, top_px - 22), f"{value} %", fill=_INK, font=_font(14))

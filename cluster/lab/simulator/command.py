@@ -23,7 +23,7 @@ from routing.errors import ConfigurationError
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Asked:
+class SimulateOptions:
     """What the command line said."""
 
     scenario: str
@@ -39,7 +39,7 @@ class Asked:
     processes: int | None = None
 
 
-def run_simulation(asked: Asked, console: Console) -> int:
+def run_simulation(asked: SimulateOptions, console: Console) -> int:
     """Do what was asked; returns 0 when the targets held. Raises ConfigurationError before anything starts."""
     if asked.grid and asked.policies:
         raise ConfigurationError("--sweep and --compare: ask for one of them at a time.", "compare")
@@ -62,7 +62,7 @@ def run_validation(directories: Sequence[Path], config: Path, console: Console) 
     return 0 if all(row.near for one in validated for row in one.differences) else 1
 
 
-def read_experiment(asked: Asked) -> Experiment:
+def read_experiment(asked: SimulateOptions) -> Experiment:
     """Return what is to be simulated; raises ConfigurationError naming the key that is wrong."""
     scenario, directory = load_scenario(asked.scenario)
     experiment = Experiment(scenario=scenario, directory=directory, app=check_file(asked.config))
@@ -73,7 +73,7 @@ def read_experiment(asked: Asked) -> Experiment:
     return with_policy(experiment, asked.policy) if asked.policy else experiment
 
 
-def _simulate(asked: Asked, experiment: Experiment, console: Console) -> int:
+def _simulate(asked: SimulateOptions, experiment: Experiment, console: Console) -> int:
     length_s = experiment.scenario.length_s
     with Progress(console=console, transient=True, disable=not console.is_terminal) as progress:
         task = progress.add_task(experiment.scenario.name, total=length_s)
@@ -86,7 +86,7 @@ def _simulate(asked: Asked, experiment: Experiment, console: Console) -> int:
     return 0 if all(verdict.held for verdict in run.summary.verdicts) else 1
 
 
-def _sweep(asked: Asked, experiment: Experiment, console: Console) -> int:
+def _sweep(asked: SimulateOptions, experiment: Experiment, console: Console) -> int:
     points = sweep(experiment, parse_grid(asked.grid), asked.processes)
     console.print(tables.frontier(points))
     directory = _directory(asked, experiment)
@@ -95,7 +95,7 @@ def _sweep(asked: Asked, experiment: Experiment, console: Console) -> int:
     return 0
 
 
-def _compare(asked: Asked, experiment: Experiment, console: Console) -> int:
+def _compare(asked: SimulateOptions, experiment: Experiment, console: Console) -> int:
     names = [name.strip() for name in (asked.policies or "").split(",") if name.strip()]
     compared = compare(experiment, names, asked.seeds, asked.processes)
     console.print(tables.policies(compared, asked.seeds))
@@ -105,5 +105,5 @@ def _compare(asked: Asked, experiment: Experiment, console: Console) -> int:
     return 0
 
 
-def _directory(asked: Asked, experiment: Experiment) -> Path:
+def _directory(asked: SimulateOptions, experiment: Experiment) -> Path:
     return asked.out or Path(".rayroom") / "simulate" / experiment.scenario.name

@@ -21,7 +21,7 @@ NORMAL = 1.96
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Figure:
+class ComparedFigure:
     """A mean over the seeds; `within` is half the 95 % interval, None of a single seed."""
 
     mean: float
@@ -32,19 +32,19 @@ class Figure:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Compared:
+class PolicyResult:
     """One policy over all seeds. A figure that a seed did not have is None."""
 
     policy: str
-    slo_missing_s: Figure | None
-    replica_hours: Figure | None
-    p95_ms: Figure | None
-    shed_percent: Figure | None
+    slo_missing_s: ComparedFigure | None
+    replica_hours: ComparedFigure | None
+    p95_ms: ComparedFigure | None
+    shed_percent: ComparedFigure | None
 
 
 def compare(
     experiment: Experiment, policies: Sequence[str], seeds: int, processes: int | None = None
-) -> list[Compared]:
+) -> list[PolicyResult]:
     """Return each policy's figures over the scenario's seed and those after it; raises ConfigurationError."""
     numbers = range(experiment.scenario.seed, experiment.scenario.seed + seeds)
     experiments = [
@@ -57,28 +57,28 @@ def compare(
     return [_compared(policy, summaries[at * seeds : (at + 1) * seeds]) for at, policy in enumerate(policies)]
 
 
-def save_comparison(directory: Path, scenario: str, command: str, seeds: int, compared: Sequence[Compared]) -> None:
+def save_comparison(directory: Path, scenario: str, command: str, seeds: int, compared: Sequence[PolicyResult]) -> None:
     """Write `compare.json`."""
     directory.mkdir(parents=True, exist_ok=True)
     document = {"scenario": scenario, "command": command, "seeds": seeds, "policies": [asdict(one) for one in compared]}
     (directory / "compare.json").write_text(json.dumps(document, indent=2), "utf-8")
 
 
-def interval(values: Sequence[float | None]) -> Figure | None:
+def interval(values: Sequence[float | None]) -> ComparedFigure | None:
     """Return the mean and half its 95 % interval."""
     known = [value for value in values if value is not None]
     if not known or len(known) < len(values):
         return None
     if len(known) == 1:
-        return Figure(mean=known[0], within=None)
+        return ComparedFigure(mean=known[0], within=None)
     freedom = len(known) - 1
     factor = STUDENT[freedom - 1] if freedom <= len(STUDENT) else NORMAL
-    return Figure(mean=statistics.fmean(known), within=factor * statistics.stdev(known) / math.sqrt(len(known)))
+    return ComparedFigure(mean=statistics.fmean(known), within=factor * statistics.stdev(known) / math.sqrt(len(known)))
 
 
-def _compared(policy: str, summaries: Sequence[Summary]) -> Compared:
+def _compared(policy: str, summaries: Sequence[Summary]) -> PolicyResult:
     totals = [summary.totals for summary in summaries]
-    return Compared(
+    return PolicyResult(
         policy=policy,
         slo_missing_s=interval([one.slo_missing_s for one in totals]),
         replica_hours=interval([replica_hours(summary) for summary in summaries]),

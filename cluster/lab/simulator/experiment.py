@@ -11,12 +11,12 @@ from pathlib import Path
 from cluster.config.settings import AppSettings
 from cluster.lab.results import record
 from cluster.lab.scenario.arrivals import draw_rooms
-from cluster.lab.scenario.recorded_screens import Takes, takes_of
+from cluster.lab.scenario.recorded_screens import RecordedScreens, takes_of
 from cluster.lab.scenario.scenario import Scenario
 from cluster.lab.simulator.assumptions import Assumptions
 from cluster.lab.simulator.results import run_of
 from cluster.lab.simulator.simulator import Simulator
-from cluster.lab.simulator.vendor_model import VendorMix
+from cluster.lab.simulator.vendor_model import VendorModel
 from routing.catalogue import Catalogue, text_tokens
 from routing.errors import ConfigurationError
 from routing.models import Message, Usage
@@ -30,7 +30,7 @@ class Experiment:
     directory: Path
     app: AppSettings
     assumptions: Assumptions = field(default_factory=Assumptions)
-    takes: Takes | None = None
+    takes: RecordedScreens | None = None
     """Without them they are drawn, or read from where they were kept."""
 
 
@@ -55,16 +55,16 @@ def simulate(experiment: Experiment, command: str = "", watch: Callable[[float],
 
 
 def mixes_of(
-    scenario: Scenario, app: AppSettings, assumptions: Assumptions, takes: Takes, day: dt.date
-) -> dict[str, VendorMix]:
+    scenario: Scenario, app: AppSettings, assumptions: Assumptions, takes: RecordedScreens, day: dt.date
+) -> dict[str, VendorModel]:
     """Return the vendors of each service; raises ConfigurationError for a vendor or a model nobody knows."""
     catalogue = app.catalogue()
     _check_names(scenario, catalogue, app)
     prompt = Usage(input_tokens=text_tokens([Message(role="user", text=app.vision.prompt)]))
     frame_px = int((takes.width_px * takes.height_px).mean())
     question = Usage(input_tokens=assumptions.question_tokens)
-    vision = VendorMix(app.vision, prompt, catalogue, scenario.vendors, app.retries, day, frame_px)
-    return {"vision": vision, "llm": VendorMix(app.llm, question, catalogue, scenario.vendors, app.retries, day)}
+    vision = VendorModel(app.vision, prompt, catalogue, scenario.vendors, app.retries, day, frame_px)
+    return {"vision": vision, "llm": VendorModel(app.llm, question, catalogue, scenario.vendors, app.retries, day)}
 
 
 def _check_names(scenario: Scenario, catalogue: Catalogue, app: AppSettings) -> None:

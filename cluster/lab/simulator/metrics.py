@@ -10,8 +10,8 @@ from typing import Any
 import numpy as np
 
 from cluster.lab.scenario.arrivals import Floats, Ints
-from cluster.lab.simulator.request_queue import Requests
-from cluster.lab.simulator.workload import Period
+from cluster.lab.simulator.request_queue import QueuedRequests
+from cluster.lab.simulator.workload import WorkloadPeriod
 
 STEP = 1.005
 """A bin of the histogram is half a percent wide: no quantile is further off than that."""
@@ -48,7 +48,7 @@ class _Open:
     own_ms: list[Floats] = field(default_factory=list)
 
 
-class Figures:
+class SimulatorMetrics:
     """The sums of one run. A frame belongs to the second it was due in, whenever it is answered."""
 
     def __init__(self, length_s: float, warm_up_s: float, tenant_of_room: Ints, tenants: int) -> None:
@@ -67,7 +67,7 @@ class Figures:
         self.questions_lost = 0
         self._open: dict[int, _Open] = {}
 
-    def period(self, period: Period) -> None:
+    def period(self, period: WorkloadPeriod) -> None:
         """Count what was due in a period."""
         second = self._second(period.from_s)
         self.seconds["rooms"][second] = max(self.seconds["rooms"][second], period.open_rooms)
@@ -79,7 +79,7 @@ class Figures:
         self._by_tenant("kept", period.kept)
 
     def answered(
-        self, service: str, requests: Requests, whole_s: Floats, own_s: Floats, cost_nanousd: Ints, tokens: Ints
+        self, service: str, requests: QueuedRequests, whole_s: Floats, own_s: Floats, cost_nanousd: Ints, tokens: Ints
     ) -> None:
         """Count answers."""
         # A frame that waited in its room is sent after some that were due after it.
@@ -103,7 +103,7 @@ class Figures:
             found.whole_ms.append(whole_ms[part])
             found.own_ms.append(own_ms[part])
 
-    def lost(self, service: str, how: str, requests: Requests) -> None:
+    def lost(self, service: str, how: str, requests: QueuedRequests) -> None:
         """Count requests without an answer: `how` is shed or failed."""
         if service != "vision":
             self.questions_lost += len(requests)
@@ -126,7 +126,7 @@ class Figures:
             if (ms := histogram.quantile(share)) is not None
         ]
 
-    def _parts(self, requests: Requests) -> list[tuple[int, slice]]:
+    def _parts(self, requests: QueuedRequests) -> list[tuple[int, slice]]:
         """Return the seconds that requests were due in, and where those of each lie."""
         if not len(requests):
             return []

@@ -100,7 +100,7 @@ class RayAutoscaler:
         name: str,
         config: AutoscalingConfig,
         clock: VirtualClock,
-        dice: np.random.Generator,
+        rng: np.random.Generator,
         *,
         replicas: int,
         handles: int = 1,
@@ -116,7 +116,7 @@ class RayAutoscaler:
             self._state._policy = find(f"{_POLICY}:_apply_autoscaling_config")(policy)
         factor = find(f"{_CONSTANTS}:RAY_SERVE_AUTOSCALING_METRIC_RECORD_INTERVAL_FACTOR")
         self._sample_every_s = min(factor * config.look_back_period_s, config.metrics_interval_s)
-        phases_s = dice.random((handles, 2)) * (self._sample_every_s, config.metrics_interval_s)
+        phases_s = rng.random((handles, 2)) * (self._sample_every_s, config.metrics_interval_s)
         self._handles = [_Handle(f"handle-{at}", sample, push) for at, (sample, push) in enumerate(phases_s.tolist())]
         self._ids: list[Any] = []
         self._newest_since_s = 0.0

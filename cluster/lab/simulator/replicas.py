@@ -18,11 +18,11 @@ class Replicas:
     starting_s: Floats = field(default_factory=lambda: np.empty(0))
     """The seconds that each of those that start still needs at full speed."""
 
-    def aim(self, target: int, assumptions: Assumptions, dice: np.random.Generator) -> int:
+    def aim(self, target: int, assumptions: Assumptions, rng: np.random.Generator) -> int:
         """Start or stop as many as the target asks for; returns how many that ran were stopped."""
         missing = target - self.running - len(self.starting_s)
         if missing > 0:
-            begun = dice.uniform(assumptions.cold_start_from_s, assumptions.cold_start_to_s, missing)
+            begun = rng.uniform(assumptions.cold_start_from_s, assumptions.cold_start_to_s, missing)
             self.starting_s = np.concatenate([self.starting_s, begun])
         elif missing < 0:
             # What has not begun to serve goes first, as in Serve.

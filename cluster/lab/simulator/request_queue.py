@@ -14,7 +14,7 @@ LONGEST_TICKS = 4_096
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Requests:
+class QueuedRequests:
     """Some requests: when each was due, when it was sent, and by which room."""
 
     due_s: Floats
@@ -24,42 +24,42 @@ class Requests:
     def __len__(self) -> int:
         return len(self.due_s)
 
-    def part(self, which: slice | Ints | NDArray[np.bool_]) -> Requests:
-        return Requests(due_s=self.due_s[which], sent_s=self.sent_s[which], room=self.room[which])
+    def part(self, which: slice | Ints | NDArray[np.bool_]) -> QueuedRequests:
+        return QueuedRequests(due_s=self.due_s[which], sent_s=self.sent_s[which], room=self.room[which])
 
-    def cut(self, at: int) -> tuple[Requests, Requests]:
+    def cut(self, at: int) -> tuple[QueuedRequests, QueuedRequests]:
         """Return the first `at`, and the rest."""
         return self.part(slice(None, at)), self.part(slice(at, None))
 
-    def then(self, later: Requests) -> Requests:
+    def then(self, later: QueuedRequests) -> QueuedRequests:
         if not len(self):
             return later
         if not len(later):
             return self
-        return Requests(
+        return QueuedRequests(
             due_s=np.concatenate([self.due_s, later.due_s]),
             sent_s=np.concatenate([self.sent_s, later.sent_s]),
             room=np.concatenate([self.room, later.room]),
         )
 
-    def ordered(self) -> Requests:
+    def ordered(self) -> QueuedRequests:
         """Return them in the order of sending."""
         return self.part(np.argsort(self.sent_s, kind="stable"))
 
 
-NONE = Requests(due_s=np.empty(0), sent_s=np.empty(0), room=np.empty(0, dtype=np.int64))
+NONE = QueuedRequests(due_s=np.empty(0), sent_s=np.empty(0), room=np.empty(0, dtype=np.int64))
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Admitted:
+class AdmittedRequests:
     """What became of the requests of one tick: some begin, some are turned away, some waited for too long."""
 
-    begun: Requests
-    shed: Requests
-    expired: Requests
+    begun: QueuedRequests
+    shed: QueuedRequests
+    expired: QueuedRequests
 
 
-class Pool:
+class RequestQueue:
     """The slots of all running replicas as one: Serve's router finds a free one wherever it is."""
 
     def __init__(self, slots_of_replica: int, most_queued: int, longest_wait_s: float) -> None:
@@ -87,15 +87,15 @@ class Pool:
         self.draining -= int(self._leaving[at])
         self._calendar[at] = self._leaving[at] = 0
 
-    def stop(self, stopped: int, running_before: int, dice: np.random.Generator) -> None:
+    def stop(self, stopped: int, running_before: int, rng: np.random.Generator) -> None:
         """Take away replicas: each has its even part of what is in service."""
-        moved = dice.binomial(self._calendar, min(1.0, stopped / running_before))
+        moved = rng.binomial(self._calendar, min(1.0, stopped / running_before))
         self._calendar -= moved
         self._leaving += moved
         count = int(moved.sum())
         self.in_service, self.draining = self.in_service - count, self.draining + count
 
-    def admit(self, arrived: Requests, running: int, now_s: float) -> Admitted:
+    def admit(self, arrived: QueuedRequests, running: int, now_s: float) -> AdmittedRequests:
         """Fill the free slots from the queue, then from what arrived; queue the rest as far as that may be."""
         waited_out = int(np.searchsorted(self.queue.sent_s, now_s - self._longest_wait_s))
         expired, waiting = self.queue.cut(waited_out)
@@ -106,7 +106,7 @@ class Pool:
             # Who waits already keeps its place; who comes last is turned away.
             queue, shed = queue.cut(max(self._most_queued, len(waiting) - len(begun)))
         self.queue = queue
-        return Admitted(begun=begun, shed=shed, expired=expired)
+        return AdmittedRequests(begun=begun, shed=shed, expired=expired)
 
     def serve(self, lasts_s: Floats, begins_s: Floats, now_s: float, tick_s: float) -> None:
         """Write down when those that begin will end. A slot is given back at the nearest tick."""

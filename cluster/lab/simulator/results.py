@@ -10,13 +10,13 @@ import numpy as np
 
 from cluster.config.settings import AppSettings
 from cluster.lab.results import record
-from cluster.lab.results.savings import Frames, mean_tokens, price_note, strong_frame, tenant_row
+from cluster.lab.results.savings import FrameCounts, mean_tokens, price_note, strong_frame, tenant_row
 from cluster.lab.results.targets import missed, room_hours, verdicts
-from cluster.lab.scenario.arrivals import Rooms, tenant_name
+from cluster.lab.scenario.arrivals import ScheduledRooms, tenant_name
 from cluster.lab.scenario.scenario import Scenario, VendorFault
 from cluster.lab.simulator.assumptions import Assumptions
-from cluster.lab.simulator.metrics import Figures
-from cluster.lab.simulator.simulator import Simulated
+from cluster.lab.simulator.metrics import SimulatorMetrics
+from cluster.lab.simulator.simulator import SimulationResult
 from routing.catalogue import Catalogue
 
 NOTES = (
@@ -26,9 +26,9 @@ NOTES = (
 
 
 def run_of(
-    simulated: Simulated,
+    simulated: SimulationResult,
     scenario: Scenario,
-    rooms: Rooms,
+    rooms: ScheduledRooms,
     app: AppSettings,
     assumptions: Assumptions,
     *,
@@ -70,7 +70,7 @@ def run_of(
     )
 
 
-def _totals(simulated: Simulated, scenario: Scenario, rooms: Rooms) -> record.Totals:
+def _totals(simulated: SimulationResult, scenario: Scenario, rooms: ScheduledRooms) -> record.Totals:
     figures, warm = simulated.figures, int(scenario.warm_up_s)
     kept, lost = figures.seconds["kept"], figures.seconds["shed"] + figures.seconds["failed"]
     slow = missed(scenario.targets, kept, lost, figures.percentiles[:, 1], figures.percentiles[:, 2])
@@ -92,7 +92,7 @@ def _totals(simulated: Simulated, scenario: Scenario, rooms: Rooms) -> record.To
     )
 
 
-def _traffic(figures: Figures) -> list[Mapping[str, Any]]:
+def _traffic(figures: SimulatorMetrics) -> list[Mapping[str, Any]]:
     rows: list[Mapping[str, Any]] = []
     for second in range(len(figures.percentiles)):
         counts = {name: int(values[second]) for name, values in figures.seconds.items()}
@@ -102,7 +102,12 @@ def _traffic(figures: Figures) -> list[Mapping[str, Any]]:
 
 
 def _tenants(
-    figures: Figures, scenario: Scenario, rooms: Rooms, app: AppSettings, catalogue: Catalogue, day: dt.date
+    figures: SimulatorMetrics,
+    scenario: Scenario,
+    rooms: ScheduledRooms,
+    app: AppSettings,
+    catalogue: Catalogue,
+    day: dt.date,
 ) -> tuple[list[Mapping[str, Any]], str]:
     """Return a row for each tenant, of the whole run, and what the comparisons were priced by."""
     sums = figures.by_tenant
@@ -113,7 +118,7 @@ def _tenants(
         tenant_row(
             tenant_name(index),
             float(hours[index]),
-            Frames(**{name: int(sums[name][index]) for name in ("seen", "kept", "answered")}),
+            FrameCounts(**{name: int(sums[name][index]) for name in ("seen", "kept", "answered")}),
             int(sums["cost_nanousd"][index]),
             strong,
         )

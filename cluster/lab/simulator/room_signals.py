@@ -6,9 +6,9 @@ from dataclasses import replace
 
 import numpy as np
 
-from cluster.lab.scenario.arrivals import Rooms
+from cluster.lab.scenario.arrivals import ScheduledRooms
 from cluster.lab.simulator.ray_autoscaler import VirtualClock
-from cluster.lab.simulator.workload import Period
+from cluster.lab.simulator.workload import WorkloadPeriod
 from cluster.rooms.forecast import RoomSignal
 from cluster.rooms.rates import RoomTraffic
 
@@ -16,15 +16,17 @@ from cluster.rooms.rates import RoomTraffic
 class RoomSignals:
     """What the aggregator would tell a policy: joins at once, requests a heartbeat later, asked for now and then."""
 
-    def __init__(self, clock: VirtualClock, rooms: Rooms, heartbeat_every_s: float, poll_every_s: float) -> None:
+    def __init__(
+        self, clock: VirtualClock, rooms: ScheduledRooms, heartbeat_every_s: float, poll_every_s: float
+    ) -> None:
         self._clock, self._late_s, self._poll_every_s = clock, heartbeat_every_s / 2, poll_every_s
         self._joins_s, self._leaves_s = rooms.join_at_s, np.sort(rooms.leave_at_s)
         self._traffic = RoomTraffic()
         self._joined = self._left = 0
-        self._beats: list[Period] = []
+        self._beats: list[WorkloadPeriod] = []
         self._last: tuple[float, RoomSignal] | None = None
 
-    def hear(self, period: Period) -> None:
+    def hear(self, period: WorkloadPeriod) -> None:
         """Take in what rooms did in a period, and tell of it when their heartbeats come."""
         self._beats.append(period)
         while self._beats and self._beats[0].to_s + self._late_s <= period.from_s:

@@ -6,22 +6,22 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from cluster.lab.scenario.arrivals import Floats, Ints, Rooms
-from cluster.lab.simulator.request_queue import NONE, Requests
+from cluster.lab.scenario.arrivals import Floats, Ints, ScheduledRooms
+from cluster.lab.simulator.request_queue import NONE, QueuedRequests
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Offered:
+class OfferedFrames:
     """What the rooms send now, in the order of sending, and what they shed for something newer or because they left."""
 
-    sent: Requests
-    displaced: Requests
+    sent: QueuedRequests
+    displaced: QueuedRequests
 
 
-class Senders:
+class RoomUploads:
     """The forwarders of all rooms, as `room_agent.video.forward` has one. A room's frames come one a tick at most."""
 
-    def __init__(self, rooms: Rooms) -> None:
+    def __init__(self, rooms: ScheduledRooms) -> None:
         self._leave_at_s = rooms.leave_at_s
         self._free_at_s = np.zeros(len(rooms))
         """When what is in flight ends; infinite while that is not known."""
@@ -39,7 +39,7 @@ class Senders:
         """When the oldest frame that waits in its room was due; infinite where none does."""
         return float(self._waits_since_s[self._waiting].min(initial=np.inf))
 
-    def offer(self, frames: Requests, to_s: float) -> Offered:
+    def offer(self, frames: QueuedRequests, to_s: float) -> OfferedFrames:
         """Take the frames of a tick, and those that waited for an answer which has come in it."""
         room, due_s = frames.room, frames.due_s
         free, waits = self._free_at_s[room] <= due_s, ~np.isnan(self._waits_since_s[room])
@@ -47,24 +47,24 @@ class Senders:
         displaced, displaced_s = room[waits & ~free], self._waits_since_s[room[waits & ~free]]
         before = self._send(first)
         at_once = ~waits & free
-        now = Requests(due_s=due_s[at_once], room=room[at_once], sent_s=due_s[at_once])
+        now = QueuedRequests(due_s=due_s[at_once], room=room[at_once], sent_s=due_s[at_once])
         self._free_at_s[now.room] = np.inf
         self._wait(room[~at_once], due_s[~at_once])
         late, gone = self._release(to_s)
         sent = before.then(now).then(late)
-        return Offered(
+        return OfferedFrames(
             sent=sent.ordered(),
-            displaced=Requests(due_s=displaced_s, room=displaced, sent_s=displaced_s).then(gone).ordered(),
+            displaced=QueuedRequests(due_s=displaced_s, room=displaced, sent_s=displaced_s).then(gone).ordered(),
         )
 
-    def began(self, sent: Requests, ends_s: Floats, vendor_s: Floats) -> Floats:
+    def began(self, sent: QueuedRequests, ends_s: Floats, vendor_s: Floats) -> Floats:
         """Note when what was sent will end; returns the vendors' part of the time that it waited in its room before."""
         waited_s = (sent.sent_s - sent.due_s) * self._vendor_share[sent.room]
         self._free_at_s[sent.room] = ends_s
         self._vendor_share[sent.room] = vendor_s / np.maximum(ends_s - sent.sent_s, 1e-9)
         return np.asarray(waited_s)
 
-    def refused(self, requests: Requests, at_s: float) -> None:
+    def refused(self, requests: QueuedRequests, at_s: float) -> None:
         """Note what ended without an answer."""
         self._free_at_s[requests.room] = np.maximum(requests.sent_s, at_s)
         self._vendor_share[requests.room] = 0.0
@@ -77,7 +77,7 @@ class Senders:
             self._listed[fresh] = True
             self._waiting = np.concatenate([self._waiting, fresh])
 
-    def _release(self, to_s: float) -> tuple[Requests, Requests]:
+    def _release(self, to_s: float) -> tuple[QueuedRequests, QueuedRequests]:
         """Send what waits in the rooms that are free by `to_s`; who has left sheds it."""
         if not len(self._waiting):
             return NONE, NONE
@@ -87,16 +87,16 @@ class Senders:
             return NONE, NONE
         left = self._free_at_s[ready] >= self._leave_at_s[ready]
         gone = ready[left]
-        shed = Requests(due_s=self._waits_since_s[gone], room=gone, sent_s=self._leave_at_s[gone])
+        shed = QueuedRequests(due_s=self._waits_since_s[gone], room=gone, sent_s=self._leave_at_s[gone])
         self._waits_since_s[gone] = np.nan
         sent = self._send(ready[~left])
         self._listed[ready] = False
         self._waiting = self._waiting[self._listed[self._waiting]]
         return sent, shed
 
-    def _send(self, room: Ints) -> Requests:
+    def _send(self, room: Ints) -> QueuedRequests:
         """Send the frames that wait in these rooms, each at the moment its room became free."""
-        sent = Requests(due_s=self._waits_since_s[room], room=room, sent_s=self._free_at_s[room])
+        sent = QueuedRequests(due_s=self._waits_since_s[room], room=room, sent_s=self._free_at_s[room])
         self._waits_since_s[room] = np.nan
         self._free_at_s[room] = np.inf
         return sent

@@ -11,20 +11,20 @@ import numpy as np
 from cluster.aggregator.autoscaling_policy import RoomsAhead
 from cluster.app import autoscaling_config
 from cluster.config.settings import AppSettings, ScalingSettings
-from cluster.lab.emulator.core.capacity import Load as VendorLoad
-from cluster.lab.scenario.arrivals import Floats, Rooms
-from cluster.lab.scenario.recorded_screens import Takes
+from cluster.lab.emulator.core.capacity import VendorLoad as VendorLoad
+from cluster.lab.scenario.arrivals import Floats, ScheduledRooms
+from cluster.lab.scenario.recorded_screens import RecordedScreens
 from cluster.lab.scenario.scenario import Scenario
 from cluster.lab.simulator.assumptions import Assumptions
-from cluster.lab.simulator.metrics import Figures
+from cluster.lab.simulator.metrics import SimulatorMetrics
 from cluster.lab.simulator.ray_autoscaler import VirtualClock
 from cluster.lab.simulator.ray_private import RayAutoscaler, virtual_time
 from cluster.lab.simulator.replicas import Replicas, start_speed
-from cluster.lab.simulator.request_queue import NONE, Pool, Requests
+from cluster.lab.simulator.request_queue import NONE, QueuedRequests, RequestQueue
 from cluster.lab.simulator.room_signals import RoomSignals
-from cluster.lab.simulator.room_uploads import Senders
-from cluster.lab.simulator.vendor_model import Drawn, VendorMix
-from cluster.lab.simulator.workload import Demand, Period
+from cluster.lab.simulator.room_uploads import RoomUploads
+from cluster.lab.simulator.vendor_model import VendorDraw, VendorModel
+from cluster.lab.simulator.workload import Workload, WorkloadPeriod
 from cluster.rooms.forecast import Deployment, RoomsAheadSettings
 from deployments.handles import GRACE_S
 
@@ -47,10 +47,10 @@ class _Deployment:
 
 
 @dataclass(slots=True)
-class Simulated:
+class SimulationResult:
     """What a simulation leaves."""
 
-    figures: Figures
+    figures: SimulatorMetrics
     replica_rows: list[Mapping[str, Any]] = field(default_factory=list)
     events: list[Mapping[str, Any]] = field(default_factory=list)
     replica_s: dict[str, float] = field(default_factory=dict)
@@ -66,32 +66,32 @@ class Simulator:
     def __init__(
         self,
         scenario: Scenario,
-        rooms: Rooms,
-        takes: Takes,
+        rooms: ScheduledRooms,
+        takes: RecordedScreens,
         app: AppSettings,
-        mixes: Mapping[str, VendorMix],
+        mixes: Mapping[str, VendorModel],
         assumptions: Assumptions,
     ) -> None:
-        dice = np.random.default_rng(scenario.seed)
+        rng = np.random.default_rng(scenario.seed)
         # A stream of chances for each part: one policy's choices do not change what the rooms do.
-        self._fleet_dice, self._vendor_dice, rooms_dice, ray_dice = dice.spawn(4)
+        self._fleet_dice, self._vendor_dice, rooms_dice, ray_dice = rng.spawn(4)
         self._scenario, self._app, self._mixes, self._assumptions = scenario, app, mixes, assumptions
-        self._demand = Demand(rooms, scenario.rooms, takes, rooms_dice)
+        self._demand = Workload(rooms, scenario.rooms, takes, rooms_dice)
         tenants = int(rooms.tenant.max(initial=-1)) + 1
-        self._senders = Senders(rooms)
-        self._done = Simulated(Figures(scenario.length_s, scenario.warm_up_s, rooms.tenant, tenants))
+        self._senders = RoomUploads(rooms)
+        self._done = SimulationResult(SimulatorMetrics(scenario.length_s, scenario.warm_up_s, rooms.tenant, tenants))
         self._clock = VirtualClock()
         self._signals = RoomSignals(self._clock, rooms, app.rooms.heartbeat_every_s, RoomsAheadSettings().poll_every_s)
         self._handles = min(MOST_HANDLES, scenario.scaling.router.min_replicas)
         names: tuple[Deployment, ...] = ("router", *SERVICES)
         self._deployments = {name: self._deployment(name, ray_dice) for name in names}
         self._pools = {name: self._pool(name) for name in SERVICES}
-        self._waiting: dict[str, Requests] = dict.fromkeys(SERVICES, NONE)
+        self._waiting: dict[str, QueuedRequests] = dict.fromkeys(SERVICES, NONE)
         self._ticks = 0
         self._rate = 0.0
         """Requests a second, lately: what keeps the machine busy."""
 
-    def run(self, watch: Callable[[float], None] = lambda _: None) -> Simulated:
+    def run(self, watch: Callable[[float], None] = lambda _: None) -> SimulationResult:
         """Return what became of the scenario; `watch` hears the moment that has been reached."""
         tick_s = self._assumptions.tick_s
         periods = self._demand.periods(self._scenario.length_s, self._senders.lost)
@@ -106,7 +106,7 @@ class Simulator:
             self._drain()
         return self._done
 
-    def _deployment(self, name: Deployment, dice: np.random.Generator) -> _Deployment:
+    def _deployment(self, name: Deployment, rng: np.random.Generator) -> _Deployment:
         scaling: ScalingSettings = getattr(self._scenario.scaling, name)
         ahead = scaling.policy == "rooms-ahead"
         shown = scaling.model_copy(update={"policy": "ray"}) if ahead else scaling
@@ -116,27 +116,27 @@ class Simulator:
                 name,
                 autoscaling_config(name, shown),
                 self._clock,
-                dice,
+                rng,
                 replicas=scaling.min_replicas,
                 handles=self._handles,
                 policy=policy,
             )
         return _Deployment(name, scaling, autoscaler, Replicas(autoscaler.replicas))
 
-    def _pool(self, name: Deployment) -> Pool:
+    def _pool(self, name: Deployment) -> RequestQueue:
         scaling, service = self._deployments[name].scaling, getattr(self._app, name)
         most = scaling.max_queued_requests
-        return Pool(
+        return RequestQueue(
             scaling.max_ongoing_requests,
             most * self._handles if most > 0 else most,
             service.attempt_timeout_s + GRACE_S,
         )
 
-    def _take_in(self, period: Period) -> None:
+    def _take_in(self, period: WorkloadPeriod) -> None:
         self._done.figures.period(period)
         self._signals.hear(period)
-        frames = Requests(due_s=period.kept_at_s, sent_s=period.kept_at_s, room=period.kept)
-        questions = Requests(due_s=period.asked_at_s, sent_s=period.asked_at_s, room=period.asked)
+        frames = QueuedRequests(due_s=period.kept_at_s, sent_s=period.kept_at_s, room=period.kept)
+        questions = QueuedRequests(due_s=period.asked_at_s, sent_s=period.asked_at_s, room=period.asked)
         self._waiting = {"vision": self._waiting["vision"].then(frames), "llm": self._waiting["llm"].then(questions)}
 
     def _tick(self) -> None:
@@ -152,7 +152,7 @@ class Simulator:
         self._scale(tick_s)
         self._sample(from_s, tick_s)
 
-    def _arrivals(self, name: str) -> Requests:
+    def _arrivals(self, name: str) -> QueuedRequests:
         """Return what is due by now and finds a place in a router; the rest is turned away."""
         waiting = self._waiting[name]
         arrived, self._waiting[name] = waiting.cut(int(np.searchsorted(waiting.due_s, self._clock.now_s)))
@@ -166,7 +166,7 @@ class Simulator:
         self._lose(name, "shed", shed)
         return let_in
 
-    def _answer(self, name: Deployment, arrived: Requests, from_s: float, tick_s: float) -> int:
+    def _answer(self, name: Deployment, arrived: QueuedRequests, from_s: float, tick_s: float) -> int:
         """Let begin what finds a slot, and count what becomes of it; returns how many began."""
         pool = self._pools[name]
         admitted = pool.admit(arrived, self._deployments[name].replicas.running, from_s)
@@ -191,7 +191,9 @@ class Simulator:
             self._count(name, begun, own_s + drawn.first_s, own_s, drawn)
         return len(begun)
 
-    def _count(self, name: Deployment, begun: Requests, whole_s: Floats, own_s: Floats, drawn: Drawn) -> None:
+    def _count(
+        self, name: Deployment, begun: QueuedRequests, whole_s: Floats, own_s: Floats, drawn: VendorDraw
+    ) -> None:
         figures, cost, tokens = self._done.figures, drawn.cost_nanousd, drawn.tokens
         if drawn.failed.any():
             self._lose(name, "failed", begun.part(drawn.failed), in_flight=True)
@@ -199,7 +201,7 @@ class Simulator:
             begun, whole_s, own_s, cost, tokens = begun.part(ok), whole_s[ok], own_s[ok], cost[ok], tokens[ok]
         figures.answered(name, begun, whole_s, own_s, cost, tokens)
 
-    def _lose(self, name: str, how: str, requests: Requests, in_flight: bool = False) -> None:
+    def _lose(self, name: str, how: str, requests: QueuedRequests, in_flight: bool = False) -> None:
         """Count what got no answer; a room that was told so sends its next frame whatever it shows."""
         if not len(requests):
             return
@@ -218,7 +220,7 @@ class Simulator:
         spread = np.exp(assumed.own_sigma * self._vendor_dice.standard_normal(count))
         return np.asarray(assumed.own_ms / 1_000 * spread / idle)
 
-    def _vendor_slowdown(self, pool: Pool) -> float:
+    def _vendor_slowdown(self, pool: RequestQueue) -> float:
         assumed = self._assumptions
         if assumed.vendor_free is None:
             return 1.0

@@ -22,7 +22,7 @@ MOST_POINTS = 1_000
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Point:
+class SweepPoint:
     """One combination, and what it came to after the warm-up."""
 
     values: dict[str, Any]
@@ -51,7 +51,7 @@ def parse_grid(said: Sequence[str]) -> dict[str, list[Any]]:
     return grid
 
 
-def sweep(experiment: Experiment, grid: Mapping[str, Sequence[Any]], processes: int | None = None) -> list[Point]:
+def sweep(experiment: Experiment, grid: Mapping[str, Sequence[Any]], processes: int | None = None) -> list[SweepPoint]:
     """Return a point for every combination, in order; raises ConfigurationError before the first one runs."""
     combinations = [dict(zip(grid, values, strict=True)) for values in itertools.product(*grid.values())]
     experiments = [overridden(experiment, values) for values in combinations]
@@ -59,12 +59,12 @@ def sweep(experiment: Experiment, grid: Mapping[str, Sequence[Any]], processes: 
     return mark([_point(values, one) for values, one in zip(combinations, summaries, strict=True)])
 
 
-def mark(points: Sequence[Point]) -> list[Point]:
+def mark(points: Sequence[SweepPoint]) -> list[SweepPoint]:
     """Return the points, those marked that none other beats."""
-    return [Point(**{**_fields(one), "pareto": not any(_beats(other, one) for other in points)}) for one in points]
+    return [SweepPoint(**{**_fields(one), "pareto": not any(_beats(other, one) for other in points)}) for one in points]
 
 
-def save_sweep(directory: Path, scenario: str, command: str, points: Sequence[Point]) -> None:
+def save_sweep(directory: Path, scenario: str, command: str, points: Sequence[SweepPoint]) -> None:
     """Write `sweep.json` and `sweep.parquet`."""
     directory.mkdir(parents=True, exist_ok=True)
     rows = [point.row() for point in points]
@@ -77,9 +77,9 @@ def replica_hours(summary: Summary) -> float:
     return sum(summary.totals.replica_seconds.values()) / 3_600
 
 
-def _point(values: dict[str, Any], summary: Summary) -> Point:
+def _point(values: dict[str, Any], summary: Summary) -> SweepPoint:
     totals = summary.totals
-    return Point(
+    return SweepPoint(
         values=values,
         replica_hours=round(replica_hours(summary), 4),
         usd=None if totals.cost_nanousd is None else totals.cost_nanousd / 1e9,
@@ -90,12 +90,12 @@ def _point(values: dict[str, Any], summary: Summary) -> Point:
     )
 
 
-def _beats(other: Point, one: Point) -> bool:
+def _beats(other: SweepPoint, one: SweepPoint) -> bool:
     theirs, ours = _prices(other), _prices(one)
     return theirs != ours and all(a <= b for a, b in zip(theirs, ours, strict=True))
 
 
-def _prices(point: Point) -> tuple[float, float, float]:
+def _prices(point: SweepPoint) -> tuple[float, float, float]:
     """Return what is to be small; what is not known is as bad as can be."""
     unknown = float("inf")
     return (
@@ -105,8 +105,8 @@ def _prices(point: Point) -> tuple[float, float, float]:
     )
 
 
-def _fields(point: Point) -> dict[str, Any]:
-    return {name: getattr(point, name) for name in Point.__dataclass_fields__}
+def _fields(point: SweepPoint) -> dict[str, Any]:
+    return {name: getattr(point, name) for name in SweepPoint.__dataclass_fields__}
 
 
 def _values(key: str, text: str) -> list[Any]:

@@ -8,9 +8,9 @@ from rich.table import Table
 from rich.text import Text
 
 from cluster.lab.results.record import Summary
-from cluster.lab.simulator.comparison import Compared
-from cluster.lab.simulator.sweep import Point, replica_hours
-from cluster.lab.simulator.validation import GOAL_PERCENT, Difference, Validated
+from cluster.lab.simulator.comparison import PolicyResult
+from cluster.lab.simulator.sweep import SweepPoint, replica_hours
+from cluster.lab.simulator.validation import GOAL_PERCENT, FigureDifference, ValidatedRun
 
 UNKNOWN = "-"
 
@@ -31,7 +31,7 @@ def run_lines(summary: Summary) -> list[str]:
     return lines
 
 
-def frontier(points: Sequence[Point]) -> Table:
+def frontier(points: Sequence[SweepPoint]) -> Table:
     """Return every point of a sweep; those that nothing beats are marked."""
     table = Table(title="Cost and latency; * marks the points that no other beats")
     for name in (*points[0].values, "replica-hours", "vendors' USD", "p95 ms", "s beyond targets", "lost %", ""):
@@ -49,7 +49,7 @@ def frontier(points: Sequence[Point]) -> Table:
     return table
 
 
-def policies(compared: Sequence[Compared], seeds: int) -> Table:
+def policies(compared: Sequence[PolicyResult], seeds: int) -> Table:
     table = Table(title=f"Mean and 95 % interval over {seeds} seeds")
     for name in ("policy", "s beyond targets", "replica-hours", "p95 ms", "lost %"):
         table.add_column(name, justify="left" if name == "policy" else "right")
@@ -59,7 +59,7 @@ def policies(compared: Sequence[Compared], seeds: int) -> Table:
     return table
 
 
-def validations(validated: Sequence[Validated]) -> Table:
+def validations(validated: Sequence[ValidatedRun]) -> Table:
     table = Table(title=f"Live and simulated; the goal is {GOAL_PERCENT:g} % (of lost frames: points)")
     for name in ("scenario", "figure", "live", "simulated", "apart", ""):
         table.add_column(name, justify="left" if name in ("scenario", "figure") else "right")
@@ -71,13 +71,13 @@ def validations(validated: Sequence[Validated]) -> Table:
     return table
 
 
-def _apart(row: Difference) -> str:
+def _apart(row: FigureDifference) -> str:
     if row.apart is None:
         return UNKNOWN
     return f"{row.apart:+.2f} points" if row.figure == "shed_percent" else f"{row.apart:+.1f} %"
 
 
-def _near(row: Difference) -> str:
+def _near(row: FigureDifference) -> str:
     return UNKNOWN if row.apart is None else "within" if row.near else "BEYOND"
 
 

@@ -14,7 +14,7 @@ from pydantic import ValidationError
 
 from cluster.config.settings import AppSettings, explain
 from cluster.lab.results import record
-from cluster.lab.scenario.recorded_screens import Takes
+from cluster.lab.scenario.recorded_screens import RecordedScreens
 from cluster.lab.scenario.scenario import SHIPPED, Scenario
 from cluster.lab.simulator.assumptions import Assumptions
 from cluster.lab.simulator.experiment import Experiment, simulate
@@ -25,7 +25,7 @@ P95_SIGMAS = 1.645
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Difference:
+class FigureDifference:
     """One figure of both. `apart` is in percent of the live one; of a share, in points."""
 
     figure: str
@@ -46,17 +46,17 @@ class Difference:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Validated:
+class ValidatedRun:
     """A live run and its simulation side by side."""
 
     name: str
     directory: Path
-    differences: tuple[Difference, ...]
+    differences: tuple[FigureDifference, ...]
     said: tuple[str, ...]
     """What the simulation took from the live run, and what it assumed."""
 
 
-def validate(directory: Path, app: AppSettings, takes: Takes | None = None) -> Validated:
+def validate(directory: Path, app: AppSettings, takes: RecordedScreens | None = None) -> ValidatedRun:
     """Simulate the scenario of the run in a directory; raises ConfigurationError where there is none to be read."""
     live = record.load(directory)
     if live.summary.kind == "simulate":
@@ -65,7 +65,7 @@ def validate(directory: Path, app: AppSettings, takes: Takes | None = None) -> V
     scenario = _scenario(live, directory)
     experiment = Experiment(scenario=scenario, directory=SHIPPED, app=app, assumptions=assumptions, takes=takes)
     simulated = simulate(experiment, command=f"rayroom validate {directory}")
-    return Validated(
+    return ValidatedRun(
         name=scenario.name,
         directory=directory,
         differences=differences(live.summary.totals, simulated.summary.totals),
@@ -81,11 +81,11 @@ def measured(live: record.Run) -> tuple[Assumptions, tuple[str, ...]]:
     return Assumptions.model_validate(assumed | own | cold), (said_own, said_cold)
 
 
-def differences(live: record.Totals, simulated: record.Totals) -> tuple[Difference, ...]:
+def differences(live: record.Totals, simulated: record.Totals) -> tuple[FigureDifference, ...]:
     """Return the figures that both have, those of the deployments first."""
     both = [name for name in live.replica_seconds if name in simulated.replica_seconds]
     rows = [
-        Difference(
+        FigureDifference(
             figure=f"replica-seconds {name}",
             live=live.replica_seconds[name],
             simulated=simulated.replica_seconds[name],
@@ -93,8 +93,8 @@ def differences(live: record.Totals, simulated: record.Totals) -> tuple[Differen
         for name in both
     ]
     shares = [None if one.shed_share is None else 100 * one.shed_share for one in (live, simulated)]
-    rows.append(Difference(figure="p95_ms", live=live.p95_ms, simulated=simulated.p95_ms))
-    rows.append(Difference(figure="shed_percent", live=shares[0], simulated=shares[1]))
+    rows.append(FigureDifference(figure="p95_ms", live=live.p95_ms, simulated=simulated.p95_ms))
+    rows.append(FigureDifference(figure="shed_percent", live=shares[0], simulated=shares[1]))
     return tuple(rows)
 
 

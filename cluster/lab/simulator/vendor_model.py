@@ -22,7 +22,7 @@ RETRIED = frozenset({408, 429, *range(500, 600)})
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Drawn:
+class VendorDraw:
     """So many requests' fates, one an index."""
 
     vendor_s: Floats
@@ -43,7 +43,7 @@ class _Target:
     """By output tokens."""
 
 
-class VendorMix:
+class VendorModel:
     """One service's models in the order they are tried, with their published latency and their price."""
 
     def __init__(
@@ -65,13 +65,11 @@ class VendorMix:
             for tier, names in settings.models_of().items()
         }
 
-    def draw(self, dice: np.random.Generator, at_s: float, count: int, slowdown: float = 1.0) -> Drawn:
+    def draw(self, rng: np.random.Generator, at_s: float, count: int, slowdown: float = 1.0) -> VendorDraw:
         """Draw so many requests that are asked at one moment."""
-        hard = dice.random(count) < self._settings.complex_share
-        tokens = np.minimum(
-            dice.integers(ANSWER_TOKENS[0], ANSWER_TOKENS[1] + 1, count) + NAME_WORDS, self._most_tokens
-        )
-        drawn = Drawn(
+        hard = rng.random(count) < self._settings.complex_share
+        tokens = np.minimum(rng.integers(ANSWER_TOKENS[0], ANSWER_TOKENS[1] + 1, count) + NAME_WORDS, self._most_tokens)
+        drawn = VendorDraw(
             vendor_s=np.zeros(count),
             first_s=np.zeros(count),
             cost_nanousd=np.zeros(count, dtype=np.int64),
@@ -81,15 +79,15 @@ class VendorMix:
         )
         fell_back = 0
         for tier, among in ((Tier.SIMPLE, np.flatnonzero(~hard)), (Tier.COMPLEX, np.flatnonzero(hard))):
-            fell_back += self._try(self._tiers[tier], among, drawn, dice, at_s, slowdown)
+            fell_back += self._try(self._tiers[tier], among, drawn, rng, at_s, slowdown)
         return replace(drawn, fell_back=fell_back)
 
     def _try(
         self,
         targets: Sequence[_Target],
         left: Ints,
-        drawn: Drawn,
-        dice: np.random.Generator,
+        drawn: VendorDraw,
+        rng: np.random.Generator,
         at_s: float,
         slowdown: float,
     ) -> int:
@@ -102,10 +100,10 @@ class VendorMix:
                 if not len(left):
                     return first_failed
                 if attempt:
-                    waited_s = dice.uniform(0, self._retries.first_wait_s, len(left))
+                    waited_s = rng.uniform(0, self._retries.first_wait_s, len(left))
                     drawn.vendor_s[left] += waited_s
                     drawn.first_s[left] += waited_s
-                left = self._ask(target, fault, left, drawn, dice, slowdown)
+                left = self._ask(target, fault, left, drawn, rng, slowdown)
             first_failed = first_failed or len(left)
         return first_failed
 
@@ -114,19 +112,19 @@ class VendorMix:
         target: _Target,
         fault: VendorFault | None,
         asked: Ints,
-        drawn: Drawn,
-        dice: np.random.Generator,
+        drawn: VendorDraw,
+        rng: np.random.Generator,
         slowdown: float,
     ) -> Ints:
         """Ask one model once; returns those that it failed."""
         tokens = drawn.tokens[asked]
         longest_s, slower = self._settings.attempt_timeout_s, slowdown / self._speed
-        first_s = target.profile.first_tokens_s(dice, len(asked)) * slower + (fault.slower_by_s if fault else 0.0)
+        first_s = target.profile.first_tokens_s(rng, len(asked)) * slower + (fault.slower_by_s if fault else 0.0)
         took_s = first_s + tokens / target.profile.tokens_per_s * slower
         late = took_s > longest_s
         refused = np.zeros(len(asked), dtype=np.bool_)
         if fault is not None and fault.status is not None:
-            refused = dice.random(len(asked)) < fault.share
+            refused = rng.random(len(asked)) < fault.share
         # A refusal comes at once; one who is late is waited for as long as an attempt may take.
         drawn.vendor_s[asked] += np.where(refused, 0.0, np.minimum(took_s, longest_s))
         drawn.first_s[asked] += np.where(refused, 0.0, np.where(late, longest_s, first_s))

@@ -9,8 +9,8 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from cluster.lab.scenario.arrivals import Floats, Ints, Rooms
-from cluster.lab.scenario.recorded_screens import Takes
+from cluster.lab.scenario.arrivals import Floats, Ints, ScheduledRooms
+from cluster.lab.scenario.recorded_screens import RecordedScreens
 from cluster.lab.scenario.scenario import RoomBehaviour
 
 LOOK_AHEAD = 64
@@ -18,7 +18,7 @@ LOOK_AHEAD = 64
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Period:
+class WorkloadPeriod:
     """What all rooms do between two frames of one room. Times are ordered."""
 
     from_s: float
@@ -63,11 +63,13 @@ class _Near:
 _COLUMNS = ("room", "phase_s", "first", "leave_at_s", "row", "column", "tenant")
 
 
-class Demand:
+class Workload:
     """Draws the periods of a scenario in their order."""
 
-    def __init__(self, rooms: Rooms, behaviour: RoomBehaviour, takes: Takes, dice: np.random.Generator) -> None:
-        self._behaviour, self._dice, self._samples = behaviour, dice, takes.samples
+    def __init__(
+        self, rooms: ScheduledRooms, behaviour: RoomBehaviour, takes: RecordedScreens, rng: np.random.Generator
+    ) -> None:
+        self._behaviour, self._rng, self._samples = behaviour, rng, takes.samples
         self._kept = takes.kept.ravel()
         self._period_s = 1 / behaviour.frames_per_second
         phase_s = rooms.join_at_s % self._period_s
@@ -87,7 +89,7 @@ class Demand:
             by_tenant=np.bincount(rooms.tenant),
         )
 
-    def periods(self, length_s: float, lost: NDArray[np.bool_]) -> Iterator[Period]:
+    def periods(self, length_s: float, lost: NDArray[np.bool_]) -> Iterator[WorkloadPeriod]:
         """Yield them one by one; a room that is marked as `lost` keeps its next frame, and is marked no more."""
         near = self._rooms
         for number in range(math.ceil(length_s / self._period_s)):
@@ -97,7 +99,7 @@ class Demand:
                 near = self._rooms.part(coming)
             yield self._period(number, near, from_s, min(from_s + self._period_s, length_s), lost)
 
-    def _period(self, number: int, near: _Near, from_s: float, to_s: float, lost: NDArray[np.bool_]) -> Period:
+    def _period(self, number: int, near: _Near, from_s: float, to_s: float, lost: NDArray[np.bool_]) -> WorkloadPeriod:
         due_at_s = from_s + near.phase_s
         is_open = (near.first <= number) & (due_at_s < np.minimum(near.leave_at_s, to_s))
         column = near.column + number % self._samples
@@ -112,7 +114,7 @@ class Demand:
         seen = int(np.count_nonzero(is_open))
         asked_at_s, asked = self._questions(near, is_open, from_s, to_s)
         everyone = seen == len(is_open)
-        return Period(
+        return WorkloadPeriod(
             from_s=from_s,
             to_s=to_s,
             open_rooms=seen,
@@ -130,6 +132,6 @@ class Demand:
         """Draw the questions of the rooms that talk: those of many are a Poisson process, as those of one are."""
         talking = near.talking[is_open[near.talking]]
         mean = len(talking) * (to_s - from_s) / self._behaviour.question_every_s
-        count = int(self._dice.poisson(mean)) if mean else 0
-        at_s = np.sort(self._dice.uniform(from_s, to_s, count))
-        return at_s, near.room[self._dice.choice(talking, count)] if count else np.empty(0, dtype=np.int64)
+        count = int(self._rng.poisson(mean)) if mean else 0
+        at_s = np.sort(self._rng.uniform(from_s, to_s, count))
+        return at_s, near.room[self._rng.choice(talking, count)] if count else np.empty(0, dtype=np.int64)

@@ -1,4 +1,4 @@
-"""Share a scripted screen in rooms over WebRTC: `python -m cluster.lab.stack.screen_publisher`. Ends with its parent."""
+"""Share a scripted screen over WebRTC: `python -m cluster.lab.stack.screen_publisher`. It ends with its parent."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ WIDTH_PX, HEIGHT_PX = 1280, 720
 MOST_BITS_PER_SECOND = 2_000_000
 
 
-class Sharer:
+class ScreenPublisher:
     """Shares one screen in one room until it is cancelled; counts the answers that come back, unread."""
 
     def __init__(self, room: str, seed: int, fps: float) -> None:
@@ -83,7 +83,7 @@ class Sharer:
 
 async def share_screens(url: str, tokens: Mapping[str, str], fps: float, seed: int) -> None:
     """Share a screen in every room of `tokens` until cancelled; the first that fails ends all, with VisitFailed."""
-    sharers = {room: Sharer(room, seed + number, fps) for number, room in enumerate(tokens)}
+    sharers = {room: ScreenPublisher(room, seed + number, fps) for number, room in enumerate(tokens)}
     try:
         async with asyncio.TaskGroup() as rooms:
             for room, sharer in sharers.items():

@@ -9,7 +9,7 @@ import numpy as np
 
 from cluster.config.validate import check_file
 from cluster.lab.scenario.arrivals import TAKES
-from cluster.lab.scenario.recorded_screens import Takes
+from cluster.lab.scenario.recorded_screens import RecordedScreens
 from cluster.lab.scenario.scenario import Scenario
 from cluster.lab.simulator.experiment import Experiment
 from cluster.lab.simulator.overrides import overridden
@@ -19,11 +19,11 @@ SAMPLES = 60
 KEPT_SHARE = 0.2
 
 
-def screens(samples_per_second: float = 1.0) -> Takes:
+def screens(samples_per_second: float = 1.0) -> RecordedScreens:
     """Return screens that change now and then; nobody has drawn them."""
     kept = np.random.default_rng(1).random((TAKES, round(SAMPLES * samples_per_second))) < KEPT_SHARE
     one = np.array([1])
-    return Takes(
+    return RecordedScreens(
         samples_per_second=samples_per_second,
         kept=kept,
         why=np.zeros(kept.shape, dtype=np.int64),

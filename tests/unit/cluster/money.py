@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import Any
 
-from cluster.costs.commit_log import Recorder
+from cluster.costs.commit_log import CommitLog
 from routing.models import FlushRow, Intent, Outcome, Settlement, Usage
 
 
@@ -39,7 +39,7 @@ def settlement(event_id: str = "e1", cost_nanousd: int = 700, **changes: Any) ->
     return Settlement(**(values | changes))
 
 
-async def spend(recorder: Recorder, event_id: str, cost_nanousd: int, **changes: Any) -> None:
+async def spend(recorder: CommitLog, event_id: str, cost_nanousd: int, **changes: Any) -> None:
     """Open and settle one event."""
     await recorder.write([intent(event_id, **changes)])
     await recorder.write([settlement(event_id, cost_nanousd)])

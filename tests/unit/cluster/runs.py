@@ -7,7 +7,7 @@ from dataclasses import replace
 from typing import Any
 
 from cluster.lab.results import record
-from cluster.lab.results.record import Machine, Run, Summary, Totals, Verdict, table
+from cluster.lab.results.record import Machine, Run, Summary, TargetVerdict, Totals, table
 
 LENGTH_S = 180
 DEPLOYMENTS = ("router", "vision", "llm")
@@ -95,8 +95,8 @@ def summary(**changes: Any) -> Summary:
         "scenario": {"name": "nine-oclock", "seed": 7, "arrivals": {"kind": "burst", "rooms": 20, "burst_rooms": 180}},
         "totals": totals,
         "verdicts": (
-            Verdict(target="p95_ms", limit=3_000, seen=2_310.0, held=True),
-            Verdict(target="shed_share", limit=0.01, seen=0.0223, held=False),
+            TargetVerdict(target="p95_ms", limit=3_000, seen=2_310.0, held=True),
+            TargetVerdict(target="shed_share", limit=0.01, seen=0.0223, held=False),
         ),
         "notes": ("The driver took 30 % of the processor time of this machine.",),
     }

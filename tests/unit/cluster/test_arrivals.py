@@ -8,16 +8,16 @@ from typing import Any
 import numpy as np
 import pytest
 
-from cluster.lab.scenario.arrivals import Rooms, draw_rooms
+from cluster.lab.scenario.arrivals import ScheduledRooms, draw_rooms
 from cluster.lab.scenario.scenario import Scenario
 
 
-def drawn(arrivals: dict[str, Any], directory: Path = Path(), **more: Any) -> Rooms:
+def drawn(arrivals: dict[str, Any], directory: Path = Path(), **more: Any) -> ScheduledRooms:
     whole = {"name": "one", "length_s": 100, "arrivals": arrivals, **more}
     return draw_rooms(Scenario.model_validate(whole), directory)
 
 
-def open_at(rooms: Rooms, t_s: float) -> int:
+def open_at(rooms: ScheduledRooms, t_s: float) -> int:
     return int(np.count_nonzero((rooms.join_at_s <= t_s) & (t_s < rooms.leave_at_s)))
 
 

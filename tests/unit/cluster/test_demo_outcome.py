@@ -11,12 +11,12 @@ from PIL import Image
 
 from cluster.config.validate import check_file
 from cluster.costs.journal import Journal
-from cluster.costs.reconcile import Reconciled
+from cluster.costs.reconcile import ReconciledTenant
 from cluster.costs.speech_books import SpeechRow
 from cluster.lab.demo import report_sections
 from cluster.lab.demo.contact_sheet import SheetFrame
-from cluster.lab.demo.outcome import FrameCosts, Shown, demo_run, frame_costs
-from cluster.lab.demo.samples import Sample, latency_rows, traffic_rows
+from cluster.lab.demo.outcome import FrameCosts, FrameEvidence, demo_run, frame_costs
+from cluster.lab.demo.samples import UsageSample, latency_rows, traffic_rows
 from cluster.lab.results import record
 from cluster.lab.results.record import Run
 from cluster.lab.stack.plan import VOICE_ROOM
@@ -28,14 +28,14 @@ ROOMS = {"tenant_acme_demo-1": "acme", "tenant_globex_demo-2": "globex"}
 START_S = dt.datetime(2026, 11, 25, 9, tzinfo=dt.UTC).timestamp()
 
 
-def beat(at_s: float, seen: int, kept: int, answers: int) -> Sample:
+def beat(at_s: float, seen: int, kept: int, answers: int) -> UsageSample:
     """Return a moment at which each room has counted so much, and the one that talks has heard a question a second."""
     counters = {"frames_seen": seen, "frames_kept": kept, "frames_repeated": seen - kept, "answers": answers}
     usages: dict[str, Any] = {
         tenant: {"rooms": [{"room": room, "counters": counters}]} for room, tenant in ROOMS.items()
     }
     usages["acme"]["rooms"].append({"room": VOICE_ROOM, "counters": {"hearing_utterances": int(at_s)}})
-    return Sample(at_s=START_S + at_s, usages=usages)
+    return UsageSample(at_s=START_S + at_s, usages=usages)
 
 
 def frame(at_s: float, answer_ms: float | None = 700.0, jpeg: bytes = b"") -> SheetFrame:
@@ -76,8 +76,10 @@ def test_the_journal_tells_what_frames_cost_and_how_long_their_answers_were(tmp_
     assert frame_costs(tmp_path / "journal.db") == FrameCosts(nanousd={"acme": 2_000}, answers=2, output_tokens=60)
 
 
-def a_run(samples: list[Sample]) -> Run:
-    shown = Shown(started_at_s=START_S, seconds=45, rooms=ROOMS, samples=samples, frames=[frame(1.0), frame(2.0)])
+def a_run(samples: list[UsageSample]) -> Run:
+    shown = FrameEvidence(
+        started_at_s=START_S, seconds=45, rooms=ROOMS, samples=samples, frames=[frame(1.0), frame(2.0)]
+    )
     costs = FrameCosts(nanousd={"acme": 3_000, "globex": 1_000}, answers=2, output_tokens=60)
     details = {"equal": True, "simulated": True, "tenants": {}}
     return demo_run(shown, costs, check_file(ROOT / "serve_config.yaml"), details, apart_nanousd=0)
@@ -102,7 +104,7 @@ def test_a_tenant_of_a_demo_has_its_three_factors() -> None:
 
 
 def test_a_demo_that_heard_of_no_room_is_a_run_all_the_same() -> None:
-    run = a_run([Sample(at_s=START_S + 0.5, usages={})])
+    run = a_run([UsageSample(at_s=START_S + 0.5, usages={})])
     assert run.summary.totals.kept == 0 and run.summary.totals.shed_share is None
 
 
@@ -116,7 +118,7 @@ def test_the_bill_is_told_to_the_nano_dollar_and_a_difference_is_called_that() -
         journal_nanousd=5,
         backend_nanousd=5,
     )
-    section = report_sections.bill([Reconciled("acme", 1_234_567_891, 1_234_567_891)], [speech], left_open=2)
+    section = report_sections.bill([ReconciledTenant("acme", 1_234_567_891, 1_234_567_891)], [speech], left_open=2)
     assert section.grids[0].rows == (("acme", "$1.234567891", "$1.234567891", "equal"),)
     assert section.grids[1].rows[0][-1] == "DIFFERENT" and "2 attempts were never settled" in section.texts[0]
 

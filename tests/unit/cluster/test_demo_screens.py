@@ -7,7 +7,7 @@ import numpy.typing as npt
 import pytest
 from PIL import Image
 
-from cluster.lab.scenario.synthetic_screens import I420, SCRIPT, SCRIPT_S, Scene, ScreenScript
+from cluster.lab.scenario.synthetic_screens import SCRIPT, SCRIPT_S, I420Converter, Scene, ScreenScript
 
 LUMA = 1280 * 720
 
@@ -99,7 +99,7 @@ def test_converting_only_what_changed_gives_what_converting_all_gives() -> None:
     script = ScreenScript(2)
     for second in range(45):
         shown = script.draw(second + 0.3)
-        assert script.i420(second + 0.3) == I420(shown.size)(shown), script.scene_at(second + 0.3)
+        assert script.i420(second + 0.3) == I420Converter(shown.size)(shown), script.scene_at(second + 0.3)
 
 
 def test_a_receiver_of_the_planes_sees_the_drawn_screen() -> None:
@@ -114,17 +114,17 @@ def test_a_receiver_of_the_planes_sees_the_drawn_screen() -> None:
     ("colour", "yuv"), [("white", (235, 128, 128)), ("black", (16, 128, 128)), ("red", (81, 90, 240))]
 )
 def test_planes_are_limited_range_bt601(colour: str, yuv: tuple[int, int, int]) -> None:
-    planes = I420((1280, 720))(Image.new("RGB", (1280, 720), colour))
+    planes = I420Converter((1280, 720))(Image.new("RGB", (1280, 720), colour))
     assert (planes[0], planes[LUMA], planes[LUMA * 5 // 4]) == yuv
 
 
 def test_a_picture_that_turns_grey_in_one_pixel_is_converted_to_whole_chroma_samples() -> None:
-    convert = I420((1280, 720))
+    convert = I420Converter((1280, 720))
     picture = Image.new("RGB", (1280, 720), "white")
     convert(picture)
     dotted = picture.copy()
     dotted.putpixel((1279, 719), (0, 0, 0))
-    assert convert(dotted) == I420((1280, 720))(dotted)
+    assert convert(dotted) == I420Converter((1280, 720))(dotted)
 
 
 @pytest.mark.parametrize("size", [(1281, 720), (1280, 721), (320, 240)])

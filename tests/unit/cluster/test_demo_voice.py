@@ -11,13 +11,13 @@ from typing import Any
 import pytest
 from rich.console import Console
 
-from cluster.costs.commit_log import Recorder
+from cluster.costs.commit_log import CommitLog
 from cluster.costs.journal import Journal
-from cluster.costs.speech_books import Book, backend_book, compare, journal_book, vendor_units
+from cluster.costs.speech_books import SpeechUsageTotals, backend_book, compare, journal_book, vendor_units
 from cluster.lab.demo import live_table
-from cluster.lab.demo.samples import Sample
+from cluster.lab.demo.samples import UsageSample
 from cluster.lab.demo.speech_synth import RATE_HZ, silence, speech
-from cluster.lab.demo.summary import Run, conclude
+from cluster.lab.demo.summary import DemoRun, conclude
 from cluster.lab.demo.voice_room import EmulatorFailed, conversation, emulator_journal
 from cluster.lab.stack.plan import VOICE_ROOM, planned
 from routing.models import Usage
@@ -44,8 +44,8 @@ def event(service: str, model: str, cost_usd: float, **usage: int) -> dict[str, 
     return {"service": service, "costUsd": cost_usd, "metadata": {"model": model, "usage": usage}}
 
 
-def book(audio_ms: int = 1_500, nanousd: int = 90) -> Book:
-    return Book(units=Counter({EARS: audio_ms}), nanousd=Counter({EARS: nanousd}))
+def book(audio_ms: int = 1_500, nanousd: int = 90) -> SpeechUsageTotals:
+    return SpeechUsageTotals(units=Counter({EARS: audio_ms}), nanousd=Counter({EARS: nanousd}))
 
 
 def test_the_table_shows_the_voice_room_by_itself() -> None:
@@ -64,7 +64,7 @@ def test_the_conversation_is_what_the_agent_counted_and_what_its_counterpart_did
 
 
 async def test_the_journals_speech_is_what_was_settled_and_no_other_service(tmp_path: Path) -> None:
-    recorder = Recorder(Journal(tmp_path / "journal.db"), lambda: 120.0)
+    recorder = CommitLog(Journal(tmp_path / "journal.db"), lambda: 120.0)
     for number, (service, model) in enumerate((EARS, EARS, ("vision", "simulated/m"))):
         await recorder.write([intent(f"e{number}", service=service, model=model)])
         await recorder.write([settlement(f"e{number}", 7, usage=Usage(audio_ms=100 + number))])
@@ -95,13 +95,15 @@ def test_speech_is_equal_when_vendor_journal_and_backend_say_the_same() -> None:
         (1_500, book(), book(1_500, 91)),
     ],
 )
-def test_a_millisecond_or_a_nanodollar_is_a_difference(sent_ms: int, journal: Book, backend: Book) -> None:
+def test_a_millisecond_or_a_nanodollar_is_a_difference(
+    sent_ms: int, journal: SpeechUsageTotals, backend: SpeechUsageTotals
+) -> None:
     (row,) = compare(vendor_units([seen("nova-3", audio_ms=sent_ms)]), journal, backend)
     assert not row.equal
 
 
 def test_speech_that_nobody_billed_is_a_difference() -> None:
-    nothing = Book(units=Counter(), nanousd=Counter())
+    nothing = SpeechUsageTotals(units=Counter(), nanousd=Counter())
     (row,) = compare(vendor_units([seen("nova-3", audio_ms=20)]), nothing, nothing)
     assert (row.vendor_units, row.equal) == (20, False)
 
@@ -109,15 +111,15 @@ def test_speech_that_nobody_billed_is_a_difference() -> None:
 async def test_speech_that_differs_fails_the_run_and_is_said_to_the_unit(tmp_path: Path) -> None:
     console = Console(record=True, file=io.StringIO(), width=200)
     with planned(ROOT, tmp_path) as plan:
-        recorder = Recorder(Journal(plan.journal), lambda: 120.0)
+        recorder = CommitLog(Journal(plan.journal), lambda: 120.0)
         await recorder.write([intent(service=EARS[0], model=EARS[1])])
         await recorder.write([settlement(cost_nanousd=90, usage=Usage(audio_ms=1_500))])
         await recorder.aclose()
-        run = Run(
+        run = DemoRun(
             started_at_s=1_795_000_000.0,
             seconds=1,
             rooms={},
-            samples=[Sample(at_s=1_795_000_001.0, usages=USAGES)],
+            samples=[UsageSample(at_s=1_795_000_001.0, usages=USAGES)],
             usages=USAGES,
             voice=conversation(USAGES, TOLD),
             vendor_speech=vendor_units([seen("nova-3", audio_ms=1_520)]),

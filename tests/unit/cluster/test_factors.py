@@ -8,7 +8,7 @@ from dataclasses import replace
 import pytest
 
 from cluster.lab.results import record
-from cluster.lab.results.savings import Frames, StrongFrame, mean_tokens, price_note, strong_frame, tenant_row
+from cluster.lab.results.savings import FrameCounts, StrongFrame, mean_tokens, price_note, strong_frame, tenant_row
 from deployments.common.settings import VisionSettings
 from routing.catalogue import load_catalogue, text_tokens
 from routing.errors import UnknownModel
@@ -17,7 +17,7 @@ from routing.models import Message, Usage
 DAY = dt.date(2026, 11, 25)
 VISION = VisionSettings(simple=("gpt-6-luna",), complex=("claude-sonnet-5-5",))
 PROMPT_TOKENS = text_tokens([Message(role="user", text=VISION.prompt)])
-FRAMES = Frames(seen=1_000, kept=150, answered=148)
+FRAMES = FrameCounts(seen=1_000, kept=150, answered=148)
 
 
 def strong(
@@ -67,7 +67,7 @@ def test_no_answer_seen_is_unknown_and_not_free() -> None:
 
 
 def test_a_tenant_that_showed_nothing_would_have_cost_nothing() -> None:
-    row = tenant_row("acme", 0.0, Frames(seen=0, kept=0, answered=0), 0, strong(answer_tokens=None))
+    row = tenant_row("acme", 0.0, FrameCounts(seen=0, kept=0, answered=0), 0, strong(answer_tokens=None))
     assert row["every_frame_nanousd"] == row["changed_small_nanousd"] == 0
 
 

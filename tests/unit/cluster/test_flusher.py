@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from cluster.costs.commit_log import Recorder
+from cluster.costs.commit_log import CommitLog
 from cluster.costs.flusher import ROWS_A_CALL, Flusher
 from cluster.costs.journal import Journal
 from routing.errors import BackendUnavailable
@@ -23,7 +23,7 @@ def backend() -> BackendInMemory:
 @pytest.fixture
 async def flusher(tmp_path: Path, backend: BackendInMemory) -> AsyncIterator[Flusher]:
     journal = Journal(tmp_path / "journal.db")
-    recorder = Recorder(journal, lambda: 120.0)
+    recorder = CommitLog(journal, lambda: 120.0)
     yield Flusher(
         recorder=recorder,
         journal=journal,
@@ -32,7 +32,7 @@ async def flusher(tmp_path: Path, backend: BackendInMemory) -> AsyncIterator[Flu
         longest_backoff_s=60,
         call_timeout_s=5,
         clock=lambda: 120.0,
-        dice=random.Random(1),
+        rng=random.Random(1),
     )
     await recorder.aclose()
 

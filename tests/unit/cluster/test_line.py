@@ -10,10 +10,10 @@ from pathlib import Path
 import pytest
 from structlog.testing import capture_logs
 
-from cluster.aggregator.frames import BadFrame, Frames, framed, pack_entries, unpack_entries
+from cluster.aggregator.frames import BadMessage, MessageReader, framed, pack_entries, unpack_entries
 from cluster.aggregator.outbox import CostOutbox
-from cluster.aggregator.transport import FIRST_RETRY_S, Address, CostLine, LineServer
-from cluster.costs.commit_log import Entry, Receipt, Recorder
+from cluster.aggregator.transport import FIRST_RETRY_S, CostTransport, TransportAddress, TransportServer
+from cluster.costs.commit_log import CommitLog, Entry, Receipt
 from cluster.costs.journal import Journal
 from routing.errors import BudgetExceeded, CostsUnavailable
 from routing.models import Outcome, Usage
@@ -26,16 +26,16 @@ class Aggregator:
     """A real recorder behind a real port, which may start again at another one."""
 
     def __init__(self, path: Path) -> None:
-        self.recorder = Recorder(Journal(path / "journal.db"), lambda: 120.0)
-        self.server = LineServer(self.write)
-        self.address: Address | None = None
+        self.recorder = CommitLog(Journal(path / "journal.db"), lambda: 120.0)
+        self.server = TransportServer(self.write)
+        self.address: TransportAddress | None = None
         self.batches: list[int] = []
         self.calls = 0
         self.came = asyncio.Event()
         self.slow = asyncio.Event()
         self.slow.set()
 
-    async def find(self) -> Address:
+    async def find(self) -> TransportAddress:
         if self.address is None:
             self.address = await self.server.listen(HOST)
         return self.address
@@ -53,7 +53,7 @@ class Aggregator:
 
     def restart(self) -> None:
         self.server.close()
-        self.server, self.address = LineServer(self.write), None
+        self.server, self.address = TransportServer(self.write), None
 
 
 @pytest.fixture
@@ -65,8 +65,8 @@ async def aggregator(tmp_path: Path) -> AsyncIterator[Aggregator]:
 
 
 @pytest.fixture
-async def line(aggregator: Aggregator) -> AsyncIterator[CostLine]:
-    line = CostLine(aggregator.find, aggregator.call)
+async def line(aggregator: Aggregator) -> AsyncIterator[CostTransport]:
+    line = CostTransport(aggregator.find, aggregator.call)
     yield line
     line.close()
 
@@ -82,12 +82,12 @@ def test_a_frame_that_is_none_of_ours_is_refused_without_repeating_it(frame: byt
     if frame == b"{}":
         assert unpack_entries(frame) == []
         return
-    with pytest.raises(BadFrame, match="cannot be read"):
+    with pytest.raises(BadMessage, match="cannot be read"):
         unpack_entries(frame)
 
 
 def test_frames_are_whole_however_their_bytes_arrive() -> None:
-    frames, sent = Frames(max_bytes=100), [b"one", b"", b"three" * 20]
+    frames, sent = MessageReader(max_bytes=100), [b"one", b"", b"three" * 20]
     found = []
     for byte in b"".join(map(framed, sent)):
         frames.feed(bytes([byte]))
@@ -95,25 +95,25 @@ def test_frames_are_whole_however_their_bytes_arrive() -> None:
             found.append(frame)
     assert found == sent
     frames.feed(framed(b"x" * 101)[:4])
-    with pytest.raises(BadFrame, match="longer"):
+    with pytest.raises(BadMessage, match="longer"):
         frames.next()
 
 
-async def test_a_batch_is_durable_when_its_receipts_come_back(aggregator: Aggregator, line: CostLine) -> None:
+async def test_a_batch_is_durable_when_its_receipts_come_back(aggregator: Aggregator, line: CostTransport) -> None:
     receipts = await line.write([intent("e1"), settlement("e1", 700), intent("e2")])
     assert list(receipts) == [1_000, 700, 1_700]
     assert (await aggregator.recorder.totals("acme")).settled_nanousd == 700
     assert aggregator.calls == 0
 
 
-async def test_a_refusal_crosses_the_line_with_its_facts(line: CostLine) -> None:
+async def test_a_refusal_crosses_the_line_with_its_facts(line: CostTransport) -> None:
     first, refusal = await line.write([intent("e1", budget_nanousd=1_500), intent("e2", budget_nanousd=1_500)])
     assert first == 1_000 and isinstance(refusal, BudgetExceeded)
     assert refusal.facts["spent_nanousd"] == 1_000 and refusal.facts["limit_nanousd"] == 1_500
     assert refusal.facts["resets_at"].startswith("1970-02-01")
 
 
-async def test_a_disk_that_refuses_is_told_as_it_is_in_an_actor_call(line: CostLine) -> None:
+async def test_a_disk_that_refuses_is_told_as_it_is_in_an_actor_call(line: CostTransport) -> None:
     with pytest.raises(CostsUnavailable) as refused:
         await line.write([intent(estimate_nanousd=2**63)])
     assert refused.value.retry_after_s == 1.0
@@ -121,7 +121,7 @@ async def test_a_disk_that_refuses_is_told_as_it_is_in_an_actor_call(line: CostL
 
 
 async def test_a_line_that_breaks_is_made_anew_where_the_aggregator_is_now(aggregator: Aggregator) -> None:
-    line = CostLine(aggregator.find, aggregator.call)
+    line = CostTransport(aggregator.find, aggregator.call)
     outbox = CostOutbox(line.write, timeout_s=20)
     await outbox.reserve(intent("e1"))
     aggregator.restart()
@@ -133,7 +133,7 @@ async def test_a_line_that_breaks_is_made_anew_where_the_aggregator_is_now(aggre
 
 
 async def test_what_was_written_when_the_line_broke_is_billed_once(aggregator: Aggregator) -> None:
-    line = CostLine(aggregator.find, aggregator.call)
+    line = CostTransport(aggregator.find, aggregator.call)
     outbox = CostOutbox(line.write, timeout_s=20)
     aggregator.slow.clear()
     waiting = asyncio.create_task(outbox.record([intent("e1"), settlement("e1", 700)]))
@@ -146,7 +146,7 @@ async def test_what_was_written_when_the_line_broke_is_billed_once(aggregator: A
 
 
 async def test_an_answer_that_nobody_waited_for_is_never_taken_for_the_next(
-    aggregator: Aggregator, line: CostLine
+    aggregator: Aggregator, line: CostTransport
 ) -> None:
     aggregator.slow.clear()
     given_up = asyncio.create_task(line.write([intent("e1", estimate_nanousd=1)]))
@@ -163,10 +163,10 @@ async def test_costs_go_by_actor_calls_while_the_port_cannot_be_reached_and_it_i
     now_s = 0.0
     nowhere = dataclasses.replace(await aggregator.find(), port=1)
 
-    async def find() -> Address:
+    async def find() -> TransportAddress:
         return nowhere if now_s < FIRST_RETRY_S else await aggregator.find()
 
-    line = CostLine(find, aggregator.call, lambda: now_s)
+    line = CostTransport(find, aggregator.call, lambda: now_s)
     with capture_logs() as logs:
         assert list(await line.write([intent("e1")])) == [1_000]
         assert list(await line.write([settlement("e1", 700)])) == [700]

@@ -9,10 +9,10 @@ import numpy as np
 import pytest
 
 from cluster.config.validate import check_file
-from cluster.lab.load.local_shards import Destination, split
-from cluster.lab.load.prometheus import Watched
-from cluster.lab.load.results import Driven, Told, run_of
-from cluster.lab.load.tally import Counted, Outcome, Tally, Timed, joined, summed
+from cluster.lab.load.local_shards import RoomTarget, split
+from cluster.lab.load.prometheus import AppSamples
+from cluster.lab.load.results import DrivenLoad, RunNotes, run_of
+from cluster.lab.load.tally import FrameOutcome, ShardCounts, Tally, Timed, joined, summed
 from cluster.lab.results import record
 from cluster.lab.scenario.arrivals import draw_rooms
 from cluster.lab.scenario.scenario import Scenario
@@ -30,29 +30,32 @@ SCENARIO = Scenario.model_validate(
 ROOMS = draw_rooms(SCENARIO, Path())
 
 
-def counted(shard: int) -> Counted:
+def counted(shard: int) -> ShardCounts:
     """Three frames a second of one tenant: a repeat, an answer that takes 100 ms, and one that is shed or fails."""
     tally = Tally(SCENARIO.length_s, 2)
     for second in range(10):
         for number in range(3):
             tally.saw(second + number / 4, shard, repeat=number == 0, late_s=0.001)
         tally.frame(
-            second + 0.25, shard, Outcome.ANSWERED, Timed(whole_s=0.1, own_s=0.02, cost_nanousd=5, output_tokens=30)
+            second + 0.25,
+            shard,
+            FrameOutcome.ANSWERED,
+            Timed(whole_s=0.1, own_s=0.02, cost_nanousd=5, output_tokens=30),
         )
-        tally.frame(second + 0.5, shard, Outcome.SHED if shard else Outcome.FAILED)
-    tally.question(5.0, shard, Outcome.ANSWERED, Timed(whole_s=0.9, own_s=0.1, cost_nanousd=7))
+        tally.frame(second + 0.5, shard, FrameOutcome.SHED if shard else FrameOutcome.FAILED)
+    tally.question(5.0, shard, FrameOutcome.ANSWERED, Timed(whole_s=0.9, own_s=0.1, cost_nanousd=7))
     return tally.counted()
 
 
 def made(elapsed_s: float = 10.0) -> record.Run:
-    watched = Watched()
+    watched = AppSamples()
     watched.replicas += [
         {"at_s": at_s, "deployment": "vision", "running_replicas": running}
         for at_s, running in ((0, 1), (4, 3), (8, 2))
     ]
     both = joined([counted(0), counted(1)])
-    driven = Driven(scenario=SCENARIO, rooms=ROOMS, tenants=2, counted=both, watched=watched, elapsed_s=elapsed_s)
-    told = Told(kind="replay", command="rayroom load one", started_at=dt.datetime(2026, 11, 25, tzinfo=dt.UTC))
+    driven = DrivenLoad(scenario=SCENARIO, rooms=ROOMS, tenants=2, counted=both, watched=watched, elapsed_s=elapsed_s)
+    told = RunNotes(kind="replay", command="rayroom load one", started_at=dt.datetime(2026, 11, 25, tzinfo=dt.UTC))
     return run_of(driven, check_file(ROOT / "serve_config.yaml"), told)
 
 
@@ -105,7 +108,7 @@ def test_a_load_that_was_stopped_tells_of_the_seconds_it_had() -> None:
 
 
 def test_every_room_is_in_one_shard() -> None:
-    where = Destination(url="http://x", agent_key="k", run_id="r", takes_directory=Path(), replay=True)
+    where = RoomTarget(url="http://x", agent_key="k", run_id="r", takes_directory=Path(), replay=True)
     shards = split(SCENARIO, ROOMS, 2, where, 4)
     numbers = np.concatenate([shard.numbers for shard in shards])
     assert sorted(numbers) == list(range(len(ROOMS)))
@@ -115,6 +118,6 @@ def test_every_room_is_in_one_shard() -> None:
 def test_the_progress_of_shards_is_summed_and_their_times_are_the_worst() -> None:
     tally = Tally(5, 1)
     tally.saw(0.0, 0, repeat=False, late_s=0.0)
-    tally.frame(0.0, 0, Outcome.ANSWERED, Timed(whole_s=0.3, own_s=0.1))
+    tally.frame(0.0, 0, FrameOutcome.ANSWERED, Timed(whole_s=0.3, own_s=0.1))
     both = summed([tally.progress(), Tally(5, 1).progress()])
     assert (both.seen, both.kept, both.answered) == (1, 1, 1) and both.p95_ms == pytest.approx(300)

@@ -6,7 +6,7 @@ import pytest
 
 from cluster.lab.load.faults import changes, planned
 from cluster.lab.load.find_max import find_max
-from cluster.lab.load.prometheus import Watched, read_sample
+from cluster.lab.load.prometheus import AppSamples, read_sample
 from cluster.lab.scenario.scenario import VendorFault
 
 
@@ -67,7 +67,7 @@ def test_a_sample_is_summed_over_replicas_and_says_what_is_wanted() -> None:
 
 
 def test_what_changes_from_sample_to_sample_is_an_event() -> None:
-    watched = Watched()
+    watched = AppSamples()
     for at_s, (target, opened) in enumerate([(1, 4), (1, 4), (3, 6), (3, 6)]):
         watched.add(read_sample([told(target=target, running=1, opened=opened)]), float(at_s))
     assert [(event["at_s"], event["kind"], event["where"], event["what"]) for event in watched.events] == [

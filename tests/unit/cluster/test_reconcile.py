@@ -6,16 +6,16 @@ from pathlib import Path
 
 import pytest
 
-from cluster.costs.commit_log import Recorder
+from cluster.costs.commit_log import CommitLog
 from cluster.costs.journal import Journal
 from cluster.costs.reconcile import dollars, journal_totals, open_intents, reconcile
-from cluster.rooms.registry import SILENT_S, RoomBook
-from routing.models import RoomBeat
+from cluster.rooms.registry import SILENT_S, RoomRegistry
+from routing.models import RoomHeartbeat
 from tests.unit.cluster.money import intent, spend
 
 
 async def test_the_journals_totals_are_what_was_settled(tmp_path: Path) -> None:
-    recorder = Recorder(Journal(tmp_path / "journal.db"), lambda: 120.0)
+    recorder = CommitLog(Journal(tmp_path / "journal.db"), lambda: 120.0)
     await spend(recorder, "e1", 700)
     await spend(recorder, "e2", 1, tenant_id="globex")
     await recorder.write([intent("e3")])
@@ -37,12 +37,14 @@ def test_dollars_lose_no_digit(nanousd: int, said: str) -> None:
     assert dollars(nanousd) == said
 
 
-def beat(room: str = "tenant_acme_x", at_s: float = 0.0, job: str = "j1") -> RoomBeat:
-    return RoomBeat(room=room, tenant_id=room.split("_")[1], job_id=job, beat_at_s=at_s, opened_at_s=0.0, counters={})
+def beat(room: str = "tenant_acme_x", at_s: float = 0.0, job: str = "j1") -> RoomHeartbeat:
+    return RoomHeartbeat(
+        room=room, tenant_id=room.split("_")[1], job_id=job, beat_at_s=at_s, opened_at_s=0.0, counters={}
+    )
 
 
 def test_a_room_is_open_while_its_agent_beats() -> None:
-    book = RoomBook()
+    book = RoomRegistry()
     book.beat(beat())
     book.beat(beat("tenant_globex_y"))
     assert [one.room for one in book.of("acme", now_s=1.0)] == ["tenant_acme_x"]
@@ -50,7 +52,7 @@ def test_a_room_is_open_while_its_agent_beats() -> None:
 
 
 def test_an_agent_that_was_replaced_does_not_close_its_successors_room() -> None:
-    book = RoomBook()
+    book = RoomRegistry()
     book.beat(beat(job="j1"))
     book.beat(beat(job="j2"))
     book.close("tenant_acme_x", "j1")

@@ -13,18 +13,18 @@ from cluster.app import autoscaling_config
 from cluster.config.settings import ScalingSettings
 from cluster.rooms.forecast import (
     Deployment,
-    Load,
+    DeploymentLoad,
     RoomsAheadSettings,
     RoomSignal,
-    Wanted,
+    WantedReplicas,
     decide,
     demand_ahead,
     learn,
 )
 from cluster.rooms.rates import RoomTraffic
-from cluster.rooms.registry import RoomBook
+from cluster.rooms.registry import RoomRegistry
 from routing.errors import ConfigurationError
-from routing.models import RoomBeat
+from routing.models import RoomHeartbeat
 
 SETTINGS = RoomsAheadSettings(requests_per_s=10, ahead_s=5)
 QUIET = RoomSignal(
@@ -34,10 +34,12 @@ QUIET = RoomSignal(
     requests_per_room_s={"vision": 0.2, "llm": 0.05},
     room_s=1e6,
 )
-LOAD = Load(target_replicas=2, ongoing=20, queued=0, target_ongoing=16)
+LOAD = DeploymentLoad(target_replicas=2, ongoing=20, queued=0, target_ongoing=16)
 
 
-def decided(signal: RoomSignal | None, deployment: Deployment = "vision", load: Load = LOAD) -> Wanted:
+def decided(
+    signal: RoomSignal | None, deployment: Deployment = "vision", load: DeploymentLoad = LOAD
+) -> WantedReplicas:
     return decide(signal, deployment, load, answer_s=0.8, ray_wants=7.0, settings=SETTINGS)
 
 
@@ -115,14 +117,14 @@ def test_what_a_room_asks_is_a_mean_over_rooms_and_seconds() -> None:
     assert traffic.signal(9.0, 50).requests_per_room_s == {"llm": pytest.approx(0.02), "vision": pytest.approx(0.2)}
 
 
-def beat(at_s: float, counters: dict[str, float]) -> RoomBeat:
-    return RoomBeat(
+def beat(at_s: float, counters: dict[str, float]) -> RoomHeartbeat:
+    return RoomHeartbeat(
         room="tenant_acme_x", tenant_id="acme", job_id="j1", beat_at_s=at_s, opened_at_s=0.0, counters=counters
     )
 
 
 def test_the_room_book_tells_what_its_heartbeats_say_without_a_rooms_first_frame() -> None:
-    book = RoomBook()
+    book = RoomRegistry()
     book.beat(beat(100.0, {}))
     book.beat(beat(102.0, {"frames_kept": 3.0, "voice_answers": 1.0}))
     book.beat(beat(104.0, {"frames_kept": 5.0, "voice_answers": 1.0}))

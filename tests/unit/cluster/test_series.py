@@ -8,7 +8,7 @@ from typing import Any
 
 from cluster.lab.report import downsampling
 from cluster.lab.report.axes import APART_PX, XAxis, axis, log_axis, spread
-from cluster.lab.report.charts import Line, area_chart
+from cluster.lab.report.charts import ChartLine, area_chart
 from cluster.lab.report.palette import PALE_BLUE, PALE_GREY
 from cluster.lab.results import record
 from cluster.lab.results.record import table
@@ -61,8 +61,8 @@ def test_an_empty_table_has_a_clock_all_the_same() -> None:
 
 
 def test_areas_take_a_second_that_nobody_knows_for_a_gap_and_not_for_nothing() -> None:
-    known = Line(label="a", colour=PALE_BLUE, points=((0.0, 40.0), (1.0, 40.0), (2.0, 40.0)))
-    gap = Line(label="b", colour=PALE_GREY, points=((0.0, 40.0), (1.0, None), (2.0, 40.0)))
+    known = ChartLine(label="a", colour=PALE_BLUE, points=((0.0, 40.0), (1.0, 40.0), (2.0, 40.0)))
+    gap = ChartLine(label="b", colour=PALE_GREY, points=((0.0, 40.0), (1.0, None), (2.0, 40.0)))
     with_gap = area_chart("t", "t", [known, gap], XAxis(title="s", low=0, high=2))
     two = [replace(line, points=(line.points[0], line.points[2])) for line in (known, gap)]
     assert with_gap.wide == area_chart("t", "t", two, XAxis(title="s", low=0, high=2)).wide

@@ -11,11 +11,11 @@ from pyarrow import parquet
 from rich.console import Console
 
 from cluster.lab.results import record
-from cluster.lab.simulator.command import Asked, read_experiment, run_simulation
+from cluster.lab.simulator.command import SimulateOptions, read_experiment, run_simulation
 from cluster.lab.simulator.comparison import compare, interval
 from cluster.lab.simulator.experiment import simulate
 from cluster.lab.simulator.overrides import overridden, parse_assignments, with_policy
-from cluster.lab.simulator.sweep import Point, mark, parse_grid, save_sweep, sweep
+from cluster.lab.simulator.sweep import SweepPoint, mark, parse_grid, save_sweep, sweep
 from cluster.lab.simulator.validation import differences, measured, start_times, validate
 from routing.errors import ConfigurationError
 from tests.unit.cluster.lab import ROOT, experiment, screens
@@ -71,8 +71,8 @@ def test_a_range_that_leads_nowhere_or_too_far_is_refused(text: str) -> None:
         parse_grid([text])
 
 
-def point(hours: float, p95_ms: float | None) -> Point:
-    return Point(
+def point(hours: float, p95_ms: float | None) -> SweepPoint:
+    return SweepPoint(
         values={"at": hours}, replica_hours=hours, usd=None, p95_ms=p95_ms, slo_missing_s=0, shed_share=0, held=True
     )
 
@@ -112,7 +112,7 @@ def test_policies_are_compared_on_the_same_seeds() -> None:
 def test_a_scenario_is_simulated_kept_and_reported(tmp_path: Path) -> None:
     file = tmp_path / "small.yaml"
     file.write_text("{name: small, length_s: 20, arrivals: {kind: steady, rooms: 5}, targets: {shed_share: 0.5}}")
-    asked = Asked(
+    asked = SimulateOptions(
         scenario=str(file), config=ROOT / "serve_config.yaml", command="rayroom simulate", out=tmp_path / "out"
     )
     assert run_simulation(asked, Console(quiet=True)) == 0
@@ -123,20 +123,22 @@ def test_a_scenario_is_simulated_kept_and_reported(tmp_path: Path) -> None:
 def test_a_target_that_was_missed_is_told_by_the_exit_status(tmp_path: Path) -> None:
     file = tmp_path / "small.yaml"
     file.write_text("{name: small, length_s: 20, arrivals: {kind: steady, rooms: 5}, targets: {p95_ms: 1}}")
-    asked = Asked(
+    asked = SimulateOptions(
         scenario=str(file), config=ROOT / "serve_config.yaml", command="rayroom simulate", out=tmp_path / "out"
     )
     assert run_simulation(asked, Console(quiet=True)) == 1
 
 
 def test_a_sweep_and_a_comparison_at_once_are_refused() -> None:
-    asked = Asked(scenario="nine-oclock", config=Path("-"), command="", grid=("a=1",), policies="ray")
+    asked = SimulateOptions(scenario="nine-oclock", config=Path("-"), command="", grid=("a=1",), policies="ray")
     with pytest.raises(ConfigurationError, match="one of them at a time"):
         run_simulation(asked, Console(quiet=True))
 
 
 def test_the_command_lines_seed_comes_first() -> None:
-    asked = Asked(scenario="nine-oclock", config=ROOT / "serve_config.yaml", command="", seed=99, changes=("seed=3",))
+    asked = SimulateOptions(
+        scenario="nine-oclock", config=ROOT / "serve_config.yaml", command="", seed=99, changes=("seed=3",)
+    )
     assert read_experiment(asked).scenario.seed == 99
 
 

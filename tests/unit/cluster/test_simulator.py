@@ -8,14 +8,14 @@ import numpy as np
 import pytest
 
 from cluster.lab.results.record import Run
-from cluster.lab.scenario.arrivals import Rooms
+from cluster.lab.scenario.arrivals import ScheduledRooms
 from cluster.lab.simulator.assumptions import Assumptions
 from cluster.lab.simulator.experiment import simulate
 from cluster.lab.simulator.metrics import Histogram
 from cluster.lab.simulator.overrides import with_policy
 from cluster.lab.simulator.replicas import Replicas, start_speed
-from cluster.lab.simulator.request_queue import NONE, Pool, Requests
-from cluster.lab.simulator.room_uploads import Senders
+from cluster.lab.simulator.request_queue import NONE, QueuedRequests, RequestQueue
+from cluster.lab.simulator.room_uploads import RoomUploads
 from routing.errors import ConfigurationError
 from tests.unit.cluster.lab import KEPT_SHARE, experiment
 
@@ -119,12 +119,12 @@ def test_a_vendor_nobody_has_is_named() -> None:
         simulate(experiment(vendors={"faults": [fault]}))
 
 
-def requests(*sent_s: float) -> Requests:
-    return Requests(due_s=np.array(sent_s), sent_s=np.array(sent_s), room=np.arange(len(sent_s)))
+def requests(*sent_s: float) -> QueuedRequests:
+    return QueuedRequests(due_s=np.array(sent_s), sent_s=np.array(sent_s), room=np.arange(len(sent_s)))
 
 
 def test_a_pool_fills_its_slots_then_its_queue_and_turns_the_last_away() -> None:
-    pool = Pool(slots_of_replica=2, most_queued=1, longest_wait_s=5.0)
+    pool = RequestQueue(slots_of_replica=2, most_queued=1, longest_wait_s=5.0)
     pool.turn()
     admitted = pool.admit(requests(0.0, 0.01, 0.02, 0.03), running=1, now_s=0.0)
     assert (len(admitted.begun), len(pool.queue), len(admitted.shed)) == (2, 1, 1)
@@ -135,17 +135,17 @@ def test_a_pool_fills_its_slots_then_its_queue_and_turns_the_last_away() -> None
 
 
 def test_a_pool_lets_go_of_who_waited_for_too_long() -> None:
-    pool = Pool(slots_of_replica=1, most_queued=-1, longest_wait_s=5.0)
+    pool = RequestQueue(slots_of_replica=1, most_queued=-1, longest_wait_s=5.0)
     pool.admit(requests(0.0), running=0, now_s=0.0)
     assert len(pool.admit(NONE, running=1, now_s=5.1).expired) == 1
 
 
 def test_a_replica_that_is_stopped_answers_what_it_has() -> None:
-    pool = Pool(slots_of_replica=10, most_queued=0, longest_wait_s=5.0)
+    pool = RequestQueue(slots_of_replica=10, most_queued=0, longest_wait_s=5.0)
     pool.turn()
     begun = pool.admit(requests(*[0.0] * 20), running=2, now_s=0.0).begun
     pool.serve(np.full(len(begun), 0.5), np.zeros(20), now_s=0.1, tick_s=0.1)
-    pool.stop(stopped=1, running_before=2, dice=np.random.default_rng(1))
+    pool.stop(stopped=1, running_before=2, rng=np.random.default_rng(1))
     assert 0 < pool.draining < 20 and pool.load == 20
     for _ in range(6):
         pool.turn()
@@ -154,7 +154,7 @@ def test_a_replica_that_is_stopped_answers_what_it_has() -> None:
 
 def test_of_two_frames_that_wait_in_a_room_the_older_is_shed() -> None:
     one = np.zeros(1)
-    rooms = Rooms(
+    rooms = ScheduledRooms(
         join_at_s=one,
         leave_at_s=one + 100,
         tenant=np.zeros(1, dtype=np.int64),
@@ -162,7 +162,7 @@ def test_of_two_frames_that_wait_in_a_room_the_older_is_shed() -> None:
         starts_at=np.zeros(1, dtype=np.int64),
         talks=np.zeros(1, dtype=np.bool_),
     )
-    senders = Senders(rooms)
+    senders = RoomUploads(rooms)
     first = senders.offer(requests(0.0), to_s=0.1).sent
     senders.began(first, ends_s=np.array([2.5]), vendor_s=np.array([2.0]))
     assert len(senders.offer(requests(1.0), to_s=1.1).sent) == 0
@@ -174,15 +174,15 @@ def test_of_two_frames_that_wait_in_a_room_the_older_is_shed() -> None:
 
 
 def test_replicas_that_start_together_share_what_starting_takes() -> None:
-    assumed, dice = Assumptions(cold_start_from_s=1, cold_start_to_s=1, starts_at_once=2), np.random.default_rng(1)
+    assumed, rng = Assumptions(cold_start_from_s=1, cold_start_to_s=1, starts_at_once=2), np.random.default_rng(1)
     replicas = Replicas(running=1)
-    replicas.aim(5, assumed, dice)
+    replicas.aim(5, assumed, rng)
     assert start_speed(4, assumed) == 0.5
     replicas.move(1.0, start_speed(4, assumed))
     assert replicas.running == 1
     replicas.move(1.0, 0.5)
     assert replicas.running == 5
-    assert replicas.aim(2, assumed, dice) == 3 and replicas.running == 2
+    assert replicas.aim(2, assumed, rng) == 3 and replicas.running == 2
 
 
 def test_a_histograms_quantiles_are_right_within_half_a_percent() -> None:

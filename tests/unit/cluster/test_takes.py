@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 from cluster.lab.scenario.arrivals import TAKES
-from cluster.lab.scenario.recorded_screens import LAP_S, SCREEN_PX, Takes, draw_takes, script_of, takes_of
+from cluster.lab.scenario.recorded_screens import LAP_S, SCREEN_PX, RecordedScreens, draw_takes, script_of, takes_of
 from cluster.lab.scenario.scenario import RoomBehaviour
 from cluster.lab.scenario.synthetic_screens import ScreenScript
 from deployments.api.schemas import parse_frame_headers
@@ -21,11 +21,11 @@ CALM = RoomBehaviour(frames_per_second=0.2, screens={"slides": 1, "still": 1})
 
 
 @pytest.fixture(scope="module")
-def takes() -> Takes:
+def takes() -> RecordedScreens:
     return draw_takes(CALM)
 
 
-def test_a_take_keeps_what_the_gate_keeps(takes: Takes) -> None:
+def test_a_take_keeps_what_the_gate_keeps(takes: RecordedScreens) -> None:
     screen, judge = ScreenScript(3, *SCREEN_PX, script_of(CALM.screens)), FrameGate()
     lap = [Planes.from_i420(screen.i420(number * 5.0), *SCREEN_PX) for number in range(takes.samples)]
     # The second lap is compared: on the first one nothing was seen before.
@@ -35,7 +35,7 @@ def test_a_take_keeps_what_the_gate_keeps(takes: Takes) -> None:
     assert 0 < takes.kept[3].sum() < takes.samples
 
 
-def test_a_repeat_is_shown_by_the_frame_kept_last_around_the_end_of_the_lap(takes: Takes) -> None:
+def test_a_repeat_is_shown_by_the_frame_kept_last_around_the_end_of_the_lap(takes: RecordedScreens) -> None:
     for take in range(TAKES):
         expected = takes.frame[take, takes.kept[take]][-1]
         for sample in range(takes.samples):
@@ -45,7 +45,7 @@ def test_a_repeat_is_shown_by_the_frame_kept_last_around_the_end_of_the_lap(take
     assert sorted(takes.frame[takes.kept]) == list(range(len(takes.jpegs)))
 
 
-def test_what_is_sent_is_what_the_router_takes(takes: Takes) -> None:
+def test_what_is_sent_is_what_the_router_takes(takes: RecordedScreens) -> None:
     headers = parse_frame_headers(takes.headers(0, 12.5))
     assert headers.captured_at == 12.5
     assert headers.features().text_density == pytest.approx(takes.features(0).text_density)
@@ -66,12 +66,12 @@ def test_a_screen_on_which_nothing_changes_has_one_frame_to_show() -> None:
     assert (still.frame == np.arange(TAKES)[:, None]).all()
 
 
-def test_a_room_begins_at_its_own_second_and_sees_its_take_again(takes: Takes) -> None:
+def test_a_room_begins_at_its_own_second_and_sees_its_take_again(takes: RecordedScreens) -> None:
     assert [takes.sample(starts_at=10, number=number) for number in (0, 1, takes.samples)] == [2, 3, 2]
     assert takes.sample(starts_at=3_599, number=0) == 0
 
 
-def test_takes_are_drawn_once_and_read_as_they_were_written(tmp_path: Path, takes: Takes) -> None:
+def test_takes_are_drawn_once_and_read_as_they_were_written(tmp_path: Path, takes: RecordedScreens) -> None:
     with ThreadPoolExecutor(3) as pool:
         drawn = list(pool.map(lambda _: takes_of(CALM, tmp_path), range(3)))
     (file,) = tmp_path.iterdir()
@@ -83,7 +83,7 @@ def test_takes_are_drawn_once_and_read_as_they_were_written(tmp_path: Path, take
         assert (one.frame == takes.frame).all() and (one.why == takes.why).all()
 
 
-def test_a_file_that_was_cut_short_is_drawn_anew(tmp_path: Path, takes: Takes) -> None:
+def test_a_file_that_was_cut_short_is_drawn_anew(tmp_path: Path, takes: RecordedScreens) -> None:
     takes_of(CALM, tmp_path)
     (file,) = tmp_path.iterdir()
     file.write_bytes(file.read_bytes()[:-100])

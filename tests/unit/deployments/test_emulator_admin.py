@@ -9,7 +9,7 @@ from typing import Any
 import aiohttp
 import pytest
 
-from cluster.lab.emulator import Emulator, House, Load, Pace
+from cluster.lab.emulator import Emulator, EmulatorState, LatencyModel, VendorLoad
 
 CHAT: dict[str, Any] = {"model": "m", "messages": [{"role": "user", "content": "one secret word"}]}
 KEY = {"Authorization": "Bearer very-secret"}
@@ -73,7 +73,9 @@ async def test_time_is_taken_from_the_profile_and_grows_with_the_crowd() -> None
     async def nap(seconds: float) -> None:
         slept_s.append(seconds)
 
-    house = House(pace=Pace(random.Random(1), speed=1.0), load=Load(free=0, capacity=1), sleep=nap, answer_tokens=12)
+    house = EmulatorState(
+        pace=LatencyModel(random.Random(1), speed=1.0), load=VendorLoad(free=0, capacity=1), sleep=nap, answer_tokens=12
+    )
     async with Emulator(house).running() as emulator, aiohttp.ClientSession(emulator.url, headers=KEY) as http:
         await chat(http)
     delay_s, first_s, rest_s = slept_s

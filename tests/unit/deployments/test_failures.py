@@ -7,7 +7,7 @@ from collections.abc import Mapping
 import aiohttp
 import pytest
 
-from deployments.providers.errors import Reply, from_reply, retry_after_s, to_ours
+from deployments.providers.errors import VendorResponse, from_reply, retry_after_s, to_ours
 from routing.errors import (
     ProviderError,
     ProviderOverloaded,
@@ -32,15 +32,19 @@ def raised_from(cause: Exception) -> Exception:
         return error
 
 
-REPLIES: dict[str, tuple[Reply, type[ProviderError], int | None]] = {
-    "status alone": (Reply(status=429), ProviderRateLimited, 429),
-    "a code that overrules it": (Reply(status=429, codes=("insufficient_quota",)), ProviderQuota, 429),
-    "an error inside a stream": (Reply(status=200, codes=(None, "overloaded_error")), ProviderOverloaded, 529),
-    "a rate limit inside a stream": (Reply(status=None, codes=("rate_limit_exceeded",)), ProviderRateLimited, 429),
-    "a status as its code": (Reply(status=None, codes=(400, "BadRequestError")), ProviderRefused, 400),
-    "a code nobody knows": (Reply(status=None, codes=("novel",)), ProviderOverloaded, None),
-    "another place": (Reply(status=307), ProviderRefused, 307),
-    "a status nobody knows": (Reply(status=418), ProviderRefused, 418),
+REPLIES: dict[str, tuple[VendorResponse, type[ProviderError], int | None]] = {
+    "status alone": (VendorResponse(status=429), ProviderRateLimited, 429),
+    "a code that overrules it": (VendorResponse(status=429, codes=("insufficient_quota",)), ProviderQuota, 429),
+    "an error inside a stream": (VendorResponse(status=200, codes=(None, "overloaded_error")), ProviderOverloaded, 529),
+    "a rate limit inside a stream": (
+        VendorResponse(status=None, codes=("rate_limit_exceeded",)),
+        ProviderRateLimited,
+        429,
+    ),
+    "a status as its code": (VendorResponse(status=None, codes=(400, "BadRequestError")), ProviderRefused, 400),
+    "a code nobody knows": (VendorResponse(status=None, codes=("novel",)), ProviderOverloaded, None),
+    "another place": (VendorResponse(status=307), ProviderRefused, 307),
+    "a status nobody knows": (VendorResponse(status=418), ProviderRefused, 418),
 }
 
 
@@ -52,12 +56,14 @@ def test_a_reply_is_classed_by_its_codes_and_then_its_status(name: str) -> None:
 
 
 def test_an_answer_that_says_nothing_is_one_that_cannot_be_read() -> None:
-    error = from_reply(Reply(status=200, codes=(None, "<html>")), "first_token")
+    error = from_reply(VendorResponse(status=200, codes=(None, "<html>")), "first_token")
     assert type(error) is ProviderTruncated and error.facts == {"phase": "parse"}
 
 
 def test_a_sentence_in_the_place_of_a_code_is_not_kept() -> None:
-    error = from_reply(Reply(status=400, codes=("you wrote: my password is hunter2", "bad_request")), "first_token")
+    error = from_reply(
+        VendorResponse(status=400, codes=("you wrote: my password is hunter2", "bad_request")), "first_token"
+    )
     assert error.facts["vendor_code"] == "bad_request" and "hunter2" not in str(error.envelope())
 
 
@@ -103,4 +109,4 @@ def test_of_all_waits_a_vendor_asks_for_the_longest_counts(
 
 
 def test_a_wait_is_capped_at_a_minute() -> None:
-    assert from_reply(Reply(status=429, retry_after_s=7_200.0), "first_token").retry_after_s == 60.0
+    assert from_reply(VendorResponse(status=429, retry_after_s=7_200.0), "first_token").retry_after_s == 60.0

@@ -15,19 +15,25 @@ import numpy as np
 import pytest
 from PIL import Image, ImageDraw, ImageFont
 
-from cluster.lab.emulator import Emulator, Fault, House
-from cluster.lab.emulator.core.content import Turn
+from cluster.lab.emulator import Emulator, EmulatorState, Fault
+from cluster.lab.emulator.core.content import RequestMessage
 from cluster.lab.emulator.core.engines import SpokenVoice
-from cluster.lab.emulator.engines import Senses, all_senses
-from cluster.lab.emulator.engines.answerer import Wits
-from cluster.lab.emulator.engines.asr import DigitEars, Ears
+from cluster.lab.emulator.engines import Engines, load_engines
+from cluster.lab.emulator.engines.answerer import Answerer
+from cluster.lab.emulator.engines.asr import DigitRecognizer, PhraseRecognizer
 from cluster.lab.emulator.engines.library import library
-from cluster.lab.emulator.engines.ocr import NOTHING, Eyes
+from cluster.lab.emulator.engines.ocr import NOTHING, OcrEngine
 from cluster.lab.emulator.engines.pcm import pcm_of, samples_of
-from cluster.lab.emulator.engines.tts import Tongue
-from cluster.lab.emulator.speech.recognizer import Ear, Event, Heard, Manner, Script
-from room_agent.context.prompt import Asked, compose
-from room_agent.context.screen_memory import Memory
+from cluster.lab.emulator.engines.tts import SpeechEngine
+from cluster.lab.emulator.speech.recognizer import (
+    Event,
+    PhraseScript,
+    RecognitionOptions,
+    RecognizedSpeech,
+    StreamRecognizer,
+)
+from room_agent.context.prompt import PromptQuestion, compose
+from room_agent.context.screen_memory import ScreenMemory
 from room_agent.frames.encoder import encode
 from room_agent.frames.i420 import Planes
 from routing.errors import ConfigurationError
@@ -48,13 +54,13 @@ KEY = "5d0c3a91e27b"
 
 
 @cache
-def eyes() -> Eyes:
-    return Eyes()
+def eyes() -> OcrEngine:
+    return OcrEngine()
 
 
 @cache
-def ears() -> Ears:
-    return Ears(QUESTIONS)
+def ears() -> PhraseRecognizer:
+    return PhraseRecognizer(QUESTIONS)
 
 
 def number() -> str:
@@ -94,37 +100,37 @@ def test_what_is_no_picture_or_has_no_text_says_so() -> None:
 @pytest.mark.parametrize("rms", [0, 100, 300])
 @pytest.mark.parametrize("speaker", SPEAKERS)
 def test_each_question_is_told_apart_whoever_asks_it_and_in_noise(speaker: str, rms: int) -> None:
-    voice = Tongue(speaker)
+    voice = SpeechEngine(speaker)
     heard = [ears().hear(noisy(voice.speak(question, RATE_HZ), rms), RATE_HZ) for question in QUESTIONS]
     assert heard == list(QUESTIONS)
 
 
 @pytest.mark.parametrize("rate_hz", [8_000, 24_000, 48_000])
 def test_a_question_is_heard_at_any_sample_rate_and_alike_each_time(rate_hz: int) -> None:
-    pcm = Tongue("en-us").speak(QUESTIONS[0], rate_hz)
+    pcm = SpeechEngine("en-us").speak(QUESTIONS[0], rate_hz)
     assert [ears().hear(pcm, rate_hz) for _ in range(3)] == [QUESTIONS[0]] * 3
 
 
 def test_silence_noise_a_hum_and_other_talk_are_no_question() -> None:
-    dice = np.random.default_rng(7)
+    rng = np.random.default_rng(7)
     hum = 8_000 * np.sin(np.arange(3 * RATE_HZ) * 0.08)
-    noise = dice.normal(0, 1_500, 3 * RATE_HZ)
+    noise = rng.normal(0, 1_500, 3 * RATE_HZ)
     sounds = [pcm_of(sound.astype(np.float32)) for sound in (np.zeros(RATE_HZ), noise, hum, np.zeros(0))]
-    talk = Tongue("en-us").speak("The weather in Paris is nice today.", RATE_HZ)
+    talk = SpeechEngine("en-us").speak("The weather in Paris is nice today.", RATE_HZ)
     assert [ears().hear(sound, RATE_HZ) for sound in (*sounds, talk)] == [""] * 5
 
 
 def test_ears_need_phrases_and_words_they_know_how_to_hear() -> None:
     with pytest.raises(ConfigurationError) as failed:
-        Ears(["Ask zyxwvut."])
+        PhraseRecognizer(["Ask zyxwvut."])
     assert "zyxwvut" in failed.value.message
-    assert Ears(["Ask zyxwvut."], {"zyxwvut": "Z IH K"}).hear(b"", RATE_HZ) == ""
+    assert PhraseRecognizer(["Ask zyxwvut."], {"zyxwvut": "Z IH K"}).hear(b"", RATE_HZ) == ""
     with pytest.raises(ConfigurationError):
-        Ears([])
+        PhraseRecognizer([])
 
 
 def test_digits_that_are_spoken_are_heard_back() -> None:
-    voice, listener = Tongue(), DigitEars()
+    voice, listener = SpeechEngine(), DigitRecognizer()
     said = [number() for _ in range(20)]
     sounds = [noisy(voice.speak(f"The number on the slide is {one}.", RATE_HZ), 30) for one in said]
     heard = [listener.hear(sound, RATE_HZ) for sound in sounds]
@@ -135,7 +141,7 @@ def test_digits_that_are_spoken_are_heard_back() -> None:
 
 def test_a_voice_that_is_unknown_is_named_as_the_fault() -> None:
     with pytest.raises(ConfigurationError) as failed:
-        Tongue("nobody")
+        SpeechEngine("nobody")
     assert failed.value.param == "voice"
 
 
@@ -155,28 +161,30 @@ def test_a_text_is_spoken_whole_and_cut_into_its_characters_time() -> None:
     assert list(spoken.pieces("", 20)) == []
 
 
-def heard_in(ear: Ear, pcm: bytes, chunk_bytes: int = 1_600) -> list[Event]:
+def heard_in(ear: StreamRecognizer, pcm: bytes, chunk_bytes: int = 1_600) -> list[Event]:
     chunks = [pcm[start : start + chunk_bytes] for start in range(0, len(pcm), chunk_bytes)]
     return [event for chunk in chunks for event in ear.hear(chunk)] + ear.flush()
 
 
 def finals(events: list[Event]) -> list[str]:
-    heard = [event for event in events if isinstance(event, Heard) and event.final]
+    heard = [event for event in events if isinstance(event, RecognizedSpeech) and event.final]
     return [" ".join(word.text for word in event.words) for event in heard if event.words]
 
 
 def test_an_ear_with_a_transcriber_hears_each_phrase_whole_and_asks_no_script() -> None:
-    voice, script = Tongue("en-us"), Script(["never asked for"])
+    voice, script = SpeechEngine("en-us"), PhraseScript(["never asked for"])
     pause = bytes(RATE_HZ * 2)
     sound = b"".join(pause + voice.speak(question, RATE_HZ) + pause for question in QUESTIONS[:3])
-    ear = Ear(RATE_HZ, Manner(endpointing_ms=25, interim=True, starts=True), script.next, 1, ears().hear)
+    ear = StreamRecognizer(
+        RATE_HZ, RecognitionOptions(endpointing_ms=25, interim=True, starts=True), script.next, 1, ears().hear
+    )
     assert finals(heard_in(ear, sound)) == list(QUESTIONS[:3])
     assert len(script) == 1
 
 
 def test_an_ear_with_a_transcriber_hears_what_was_said_when_it_is_flushed_and_two_channels_as_one() -> None:
-    mono = np.frombuffer(Tongue("en-us").speak(QUESTIONS[2], RATE_HZ), "<i2")
-    ear = Ear(RATE_HZ, Manner(endpointing_ms=None), Script().next, 2, ears().hear)
+    mono = np.frombuffer(SpeechEngine("en-us").speak(QUESTIONS[2], RATE_HZ), "<i2")
+    ear = StreamRecognizer(RATE_HZ, RecognitionOptions(endpointing_ms=None), PhraseScript().next, 2, ears().hear)
     assert finals(heard_in(ear, np.repeat(mono, 2).tobytes(), 3_200)) == [QUESTIONS[2]]
 
 
@@ -188,20 +196,22 @@ def test_music_without_a_pause_is_given_up_on_after_twenty_seconds_and_holds_no_
         return ""
 
     music = (8_000 * np.sin(np.arange(45 * RATE_HZ) * 0.1)).astype("<i2").tobytes()
-    events = heard_in(Ear(RATE_HZ, Manner(), Script().next, 1, transcriber), music, 32_000)
+    events = heard_in(
+        StreamRecognizer(RATE_HZ, RecognitionOptions(), PhraseScript().next, 1, transcriber), music, 32_000
+    )
     assert told == [20, 20, 5] and finals(events) == []
 
 
-def asked(text: str, *, jpeg: bytes | None = None, passages: tuple[Passage, ...] = ()) -> list[Turn]:
+def asked(text: str, *, jpeg: bytes | None = None, passages: tuple[Passage, ...] = ()) -> list[RequestMessage]:
     """Return a turn as the room agent composes it, of a room that saw two slides."""
-    memory = Memory()
+    memory = ScreenMemory()
     memory.add("TR_1", "The screen shows 111, Plans.", 0.0, shared_by="Ann")
     memory.add("TR_1", "The screen shows 222, Review.", 60.0, shared_by="Ann")
-    question = Asked(text=text, asker="Bob", now_s=70.0, memory=memory, passages=passages, frame_jpeg=jpeg)
+    question = PromptQuestion(text=text, asker="Bob", now_s=70.0, memory=memory, passages=passages, frame_jpeg=jpeg)
     turn = compose(question, KEY, 4_000, agent_name="Rayroom")
     images = (turn.image_jpeg,) if turn.image_jpeg else ()
     texts = ("system", turn.instructions), ("system", turn.key_note), ("user", turn.context)
-    return [*(Turn(role, (told,)) for role, told in texts), Turn("user", (*images, turn.question))]
+    return [*(RequestMessage(role, (told,)) for role, told in texts), RequestMessage("user", (*images, turn.question))]
 
 
 def passage(text: str) -> Passage:
@@ -209,7 +219,7 @@ def passage(text: str) -> Passage:
 
 
 def test_the_rule_reads_the_picture_or_what_is_shown_now_or_what_was_shown_before() -> None:
-    wits, drawn = Wits(eyes().describe), number()
+    wits, drawn = Answerer(eyes().describe), number()
     assert wits.answer(asked(QUESTIONS[0], jpeg=slide(drawn))) == f"The number on the slide is {drawn}."
     assert wits.answer(asked(QUESTIONS[0])) == "The number on the slide is 222."
     assert wits.answer(asked(QUESTIONS[1], jpeg=slide(drawn))) == "The slide before this one showed 111."
@@ -217,16 +227,18 @@ def test_the_rule_reads_the_picture_or_what_is_shown_now_or_what_was_shown_befor
 
 @pytest.mark.parametrize("number", ["00417", "73.25", "1,234,567", "1'250", "12 345 678", "7"])
 def test_a_number_is_taken_whole_from_what_is_shown(number: str) -> None:
-    memory = Memory()
+    memory = ScreenMemory()
     memory.add("TR_1", f"Q3 revenue {number} dollars", 0.0)
-    question = Asked(text=QUESTIONS[0], asker="Ann", now_s=1.0, memory=memory)
+    question = PromptQuestion(text=QUESTIONS[0], asker="Ann", now_s=1.0, memory=memory)
     turns = compose(question, "5d0c3a91e27b", 4_000, agent_name="rayroom")
-    told = Wits(eyes().describe).answer([Turn("user", (turns.context,)), Turn("user", (turns.question,))])
+    told = Answerer(eyes().describe).answer(
+        [RequestMessage("user", (turns.context,)), RequestMessage("user", (turns.question,))]
+    )
     assert told == f"The number on the slide is {number}."
 
 
 def test_the_rule_answers_with_the_sentence_that_fits_and_names_what_it_cannot_find() -> None:
-    wits = Wits(eyes().describe)
+    wits = Answerer(eyes().describe)
     falcon = passage("Project Heron has 300. The budget of project Falcon is 48213 dollars. It began in 2024.")
     assert wits.answer(asked(QUESTIONS[2], passages=(falcon,))) == "The budget of project Falcon is 48213 dollars."
     assert wits.answer(asked(QUESTIONS[2])) == "I find nothing about budget project falcon."
@@ -234,22 +246,22 @@ def test_the_rule_answers_with_the_sentence_that_fits_and_names_what_it_cannot_f
 
 def test_the_rule_describes_a_picture_that_comes_without_a_question() -> None:
     drawn = number()
-    turn = Turn("user", (slide(drawn), "Describe what is on this screen."))
-    assert drawn in Wits(eyes().describe).answer([turn])
+    turn = RequestMessage("user", (slide(drawn), "Describe what is on this screen."))
+    assert drawn in Answerer(eyes().describe).answer([turn])
 
 
 async def test_all_senses_together_see_hear_think_and_speak() -> None:
-    senses, drawn = all_senses(QUESTIONS), number()
+    senses, drawn = load_engines(QUESTIONS), number()
     assert senses.transcriber is not None and senses.speaker is not None
-    question = senses.transcriber(Tongue("en-us").speak(QUESTIONS[0], RATE_HZ), RATE_HZ)
+    question = senses.transcriber(SpeechEngine("en-us").speak(QUESTIONS[0], RATE_HZ), RATE_HZ)
     words = await senses.answer(asked(question, jpeg=slide(drawn)))
     assert words is not None and words[-1] == f"{drawn}."
     assert len(senses.speaker(" ".join(words), RATE_HZ)) > 2 * RATE_HZ
 
 
 async def test_without_senses_everything_is_made_up_as_before() -> None:
-    assert await Senses().answer([Turn("user", ("Hello?",))]) is None
-    assert len(list(Senses().voice("anna", 8_000).pieces("x" * 50, 20))) == 3
+    assert await Engines().answer([RequestMessage("user", ("Hello?",))]) is None
+    assert len(list(Engines().voice("anna", 8_000).pieces("x" * 50, 20))) == 3
 
 
 def bodies(jpeg: bytes) -> list[tuple[str, dict[str, Any]]]:
@@ -271,24 +283,27 @@ def bodies(jpeg: bytes) -> list[tuple[str, dict[str, Any]]]:
 
 
 async def test_every_vendors_messages_and_pictures_reach_the_answerer_and_its_words_are_billed() -> None:
-    got: list[list[Turn]] = []
+    got: list[list[RequestMessage]] = []
 
-    def answerer(turns: Sequence[Turn]) -> str:
+    def answerer(turns: Sequence[RequestMessage]) -> str:
         got.append(list(turns))
         return "It is 12345."
 
     headers = {"authorization": "Bearer k", "x-goog-api-key": "k", "anthropic-version": "2026-10-21"}
     jpeg = slide("7")
-    async with Emulator(House(senses=Senses(answerer=answerer))).running() as emulator, aiohttp.ClientSession() as http:
+    async with (
+        Emulator(EmulatorState(senses=Engines(answerer=answerer))).running() as emulator,
+        aiohttp.ClientSession() as http,
+    ):
         for path, body in bodies(jpeg):
             async with http.post(emulator.url + path, json=body, headers=headers) as response:
                 assert response.status == 200 and "It is 12345." in await response.text()
-    assert got == [[Turn("system", ("Be brief.",)), Turn("user", (jpeg, "And?"))]] * 3
+    assert got == [[RequestMessage("system", ("Be brief.",)), RequestMessage("user", (jpeg, "And?"))]] * 3
     assert [seen.completion_tokens for seen in emulator.journal] == [3, 3, 3]
 
 
 async def test_a_planned_fault_speaks_before_the_answerer_and_a_limit_cuts_its_words() -> None:
-    house = House(senses=Senses(answerer=lambda _: "one two three four"))
+    house = EmulatorState(senses=Engines(answerer=lambda _: "one two three four"))
     headers, url = {"authorization": "Bearer k"}, "/openai/v1/chat/completions"
     body = {"model": "m", "messages": [{"role": "user", "content": "Count."}], "max_tokens": 2}
     async with Emulator(house).running() as emulator, aiohttp.ClientSession(emulator.url, headers=headers) as http:

@@ -12,7 +12,7 @@ from deployments.common.settings import ProfileChange, SimulationSettings
 from deployments.providers.simulated import SimulatedProvider, load_profiles, profile_of
 from routing.catalogue import load_catalogue
 from routing.errors import ProviderOverloaded, ProviderTimeout
-from routing.models import Ask, EmbedAsk, Message
+from routing.models import EmbedRequest, Message, ModelRequest
 from tests.integration.world import jpeg
 
 CATALOGUE = load_catalogue()
@@ -29,9 +29,9 @@ class Naps:
         self.slept_s.append(seconds)
 
 
-def ask(text: str = "Describe", images: tuple[bytes, ...] = (), max_output_tokens: int = 300) -> Ask:
+def ask(text: str = "Describe", images: tuple[bytes, ...] = (), max_output_tokens: int = 300) -> ModelRequest:
     message = Message(role="user", text=text, images=images)
-    return Ask(model=FLASH.name, messages=(message,), max_output_tokens=max_output_tokens)
+    return ModelRequest(model=FLASH.name, messages=(message,), max_output_tokens=max_output_tokens)
 
 
 async def test_an_answer_says_that_it_is_simulated_wherever_it_is_shown() -> None:
@@ -98,7 +98,7 @@ async def test_a_model_told_to_fail_fails_and_the_others_do_not() -> None:
 
 async def test_an_attempt_ends_with_its_time() -> None:
     provider = SimulatedProvider(SimulationSettings(speed=0.01), asyncio.sleep)
-    late = Ask(model=FLASH.name, messages=(Message(role="user", text="x"),), timeout_s=0.02)
+    late = ModelRequest(model=FLASH.name, messages=(Message(role="user", text="x"),), timeout_s=0.02)
     with pytest.raises(ProviderTimeout):
         await provider.answer(FLASH, late)
 
@@ -107,7 +107,7 @@ async def test_the_same_content_has_the_same_unit_vector() -> None:
     voyage = CATALOGUE.get("voyage-multimodal-3.5")
     inputs = tuple(Message(role="user", text=text) for text in ("a", "b", "a"))
     provider = SimulatedProvider(SimulationSettings(), Naps())
-    result = await provider.embed(voyage, EmbedAsk(model=voyage.name, inputs=inputs))
+    result = await provider.embed(voyage, EmbedRequest(model=voyage.name, inputs=inputs))
     assert result.vectors[0] == result.vectors[2] != result.vectors[1]
     assert sum(value**2 for value in result.vectors[0]) == pytest.approx(1.0)
 
@@ -125,8 +125,8 @@ def test_a_profile_is_changed_in_what_the_change_names_only() -> None:
 
 def test_times_drawn_at_once_are_distributed_as_those_drawn_one_by_one() -> None:
     profile = load_profiles()["gpt-6-luna"].model_copy(update={"tail_share": 0.2})
-    dice = random.Random(3)
-    one_by_one = sorted(profile.first_token_s(dice) for _ in range(40_000))
+    rng = random.Random(3)
+    one_by_one = sorted(profile.first_token_s(rng) for _ in range(40_000))
     at_once = np.sort(profile.first_tokens_s(np.random.default_rng(3), 40_000))
     for share in (0.05, 0.25, 0.5, 0.75, 0.9, 0.97):
         at = int(share * 40_000)

@@ -5,15 +5,24 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from cluster.lab.emulator.core.tone import Voice, pitch_hz
-from cluster.lab.emulator.speech.contexts import Account, Context, rate_hz
+from cluster.lab.emulator.core.tone import ToneVoice, pitch_hz
+from cluster.lab.emulator.speech.contexts import CharacterQuota, SpeechContext, rate_hz
 from cluster.lab.emulator.speech.deepgram_format import live_manner, read_wav
 from cluster.lab.emulator.speech.elevenlabs_live import idle_limit_s
-from cluster.lab.emulator.speech.recognizer import MAX_PHRASES, Ear, Ended, Event, Heard, Manner, Script, Started
+from cluster.lab.emulator.speech.recognizer import (
+    MAX_PHRASES,
+    Event,
+    PhraseScript,
+    RecognitionOptions,
+    RecognizedSpeech,
+    SpeechStarted,
+    StreamRecognizer,
+    UtteranceEnded,
+)
 from routing.errors import BadInput, TooLarge
 
 RATE_HZ = 16_000
-LIVE = Manner(endpointing_ms=100, interim=True, starts=True)
+LIVE = RecognitionOptions(endpointing_ms=100, interim=True, starts=True)
 
 
 def voice(duration_ms: int) -> bytes:
@@ -25,50 +34,52 @@ def silence(duration_ms: int) -> bytes:
     return bytes(2 * RATE_HZ * duration_ms // 1_000)
 
 
-def heard_in(ear: Ear, sound: bytes, chunk_bytes: int = 1_600) -> list[Event]:
+def heard_in(ear: StreamRecognizer, sound: bytes, chunk_bytes: int = 1_600) -> list[Event]:
     """Return all that is told of a sound that comes as livekit sends it, 50 ms at a time, and then ends."""
     chunks = [sound[start : start + chunk_bytes] for start in range(0, len(sound), chunk_bytes)]
     return [event for chunk in chunks for event in ear.hear(chunk)] + ear.flush()
 
 
 def finals(events: list[Event]) -> list[str]:
-    heard = [event for event in events if isinstance(event, Heard) and event.final]
+    heard = [event for event in events if isinstance(event, RecognizedSpeech) and event.final]
     return [" ".join(word.text for word in event.words) for event in heard if event.words]
 
 
 def test_silence_has_no_words_and_noise_below_a_voice_neither() -> None:
-    dice = np.random.default_rng(7)
-    noise = dice.normal(0, 100, RATE_HZ).astype("<i2").tobytes()
+    rng = np.random.default_rng(7)
+    noise = rng.normal(0, 100, RATE_HZ).astype("<i2").tobytes()
     for sound in (silence(1_000), noise):
-        events = heard_in(Ear(RATE_HZ, LIVE, Script(["never said"]).next), sound)
-        assert finals(events) == [] and not any(isinstance(event, Started) for event in events)
+        events = heard_in(StreamRecognizer(RATE_HZ, LIVE, PhraseScript(["never said"]).next), sound)
+        assert finals(events) == [] and not any(isinstance(event, SpeechStarted) for event in events)
 
 
 def test_each_stretch_of_voice_is_the_scripts_next_phrase() -> None:
-    script = Script(["What is on the screen?", "Thank you."])
+    script = PhraseScript(["What is on the screen?", "Thank you."])
     sound = silence(200) + voice(900) + silence(300) + voice(400) + silence(300) + voice(400)
-    events = heard_in(Ear(RATE_HZ, LIVE, script.next), sound)
+    events = heard_in(StreamRecognizer(RATE_HZ, LIVE, script.next), sound)
     assert finals(events) == ["What is on the screen?", "Thank you.", "simulated transcript 1"]
-    assert sum(isinstance(event, Started) for event in events) == 3
+    assert sum(isinstance(event, SpeechStarted) for event in events) == 3
 
 
 def test_behind_the_end_of_a_script_there_is_sound_without_words() -> None:
     sound = silence(200) + voice(900) + silence(300) + voice(400) + silence(300)
-    events = heard_in(Ear(RATE_HZ, LIVE, Script(["Thank you."], ends=True).next), sound)
+    events = heard_in(StreamRecognizer(RATE_HZ, LIVE, PhraseScript(["Thank you."], ends=True).next), sound)
     assert finals(events) == ["Thank you."]
-    assert sum(isinstance(event, Started) for event in events) == 2
+    assert sum(isinstance(event, SpeechStarted) for event in events) == 2
 
 
 @pytest.mark.parametrize("chunk_bytes", [321, 1_600, 1_000_000])
 def test_how_the_sound_is_cut_changes_nothing_that_is_heard(chunk_bytes: int) -> None:
     sound = silence(200) + voice(900) + silence(300)
-    expected = heard_in(Ear(RATE_HZ, LIVE, Script(["a b c"]).next), sound)
-    assert heard_in(Ear(RATE_HZ, LIVE, Script(["a b c"]).next), sound, chunk_bytes) == expected
+    expected = heard_in(StreamRecognizer(RATE_HZ, LIVE, PhraseScript(["a b c"]).next), sound)
+    assert heard_in(StreamRecognizer(RATE_HZ, LIVE, PhraseScript(["a b c"]).next), sound, chunk_bytes) == expected
 
 
 def test_interims_grow_with_the_voice_and_the_final_has_all_words_in_the_voices_time() -> None:
-    events = heard_in(Ear(RATE_HZ, LIVE, Script(["one two three four five six"]).next), voice(1_800) + silence(200))
-    results = [event for event in events if isinstance(event, Heard)]
+    events = heard_in(
+        StreamRecognizer(RATE_HZ, LIVE, PhraseScript(["one two three four five six"]).next), voice(1_800) + silence(200)
+    )
+    results = [event for event in events if isinstance(event, RecognizedSpeech)]
     assert [len(event.words) for event in results if not event.final] == [2, 4, 6]
     last = next(event for event in results if event.final)
     assert last.speech_final and len(last.words) == 6
@@ -79,47 +90,54 @@ def test_a_pause_ends_a_phrase_only_when_it_is_as_long_as_asked() -> None:
     sound = voice(400) + silence(300) + voice(400) + silence(700)
     counts = []
     for endpointing_ms in (25, 500, None):
-        ear = Ear(RATE_HZ, Manner(endpointing_ms=endpointing_ms), Script().next)
-        counts.append(sum(isinstance(e, Heard) and e.speech_final for e in heard_in(ear, sound)))
+        ear = StreamRecognizer(RATE_HZ, RecognitionOptions(endpointing_ms=endpointing_ms), PhraseScript().next)
+        counts.append(sum(isinstance(e, RecognizedSpeech) and e.speech_final for e in heard_in(ear, sound)))
     assert counts == [2, 1, 1]
 
 
 def test_gaps_between_words_do_not_end_a_phrase_however_short_endpointing_is() -> None:
     sound = (voice(200) + silence(60)) * 4 + silence(200)
-    events = heard_in(Ear(RATE_HZ, Manner(endpointing_ms=10), Script(["four short words here"]).next), sound)
+    events = heard_in(
+        StreamRecognizer(RATE_HZ, RecognitionOptions(endpointing_ms=10), PhraseScript(["four short words here"]).next),
+        sound,
+    )
     assert finals(events) == ["four short words here"]
 
 
 def test_an_utterance_ends_once_after_its_own_silence() -> None:
-    manner = Manner(endpointing_ms=100, utterance_end_ms=1_000)
-    events = heard_in(Ear(RATE_HZ, manner, Script().next), voice(400) + silence(3_000))
-    assert [event.last_word_end_ms for event in events if isinstance(event, Ended)] == [400]
+    manner = RecognitionOptions(endpointing_ms=100, utterance_end_ms=1_000)
+    events = heard_in(StreamRecognizer(RATE_HZ, manner, PhraseScript().next), voice(400) + silence(3_000))
+    assert [event.last_word_end_ms for event in events if isinstance(event, UtteranceEnded)] == [400]
 
 
 def test_a_long_speech_comes_in_finals_that_join_to_the_whole() -> None:
     phrase = " ".join(f"w{number}" for number in range(40))
-    events = heard_in(Ear(RATE_HZ, LIVE, Script([phrase]).next), voice(12_000) + silence(200))
+    events = heard_in(StreamRecognizer(RATE_HZ, LIVE, PhraseScript([phrase]).next), voice(12_000) + silence(200))
     assert len(finals(events)) == 3 and " ".join(finals(events)) == phrase
-    assert [e.speech_final for e in events if isinstance(e, Heard) and e.final and e.words] == [False, False, True]
+    assert [e.speech_final for e in events if isinstance(e, RecognizedSpeech) and e.final and e.words] == [
+        False,
+        False,
+        True,
+    ]
 
 
 def test_a_flush_tells_what_was_said_so_far_and_says_so() -> None:
-    ear = Ear(RATE_HZ, LIVE, Script(["cut short"]).next)
-    assert ear.hear(voice(400)) == [Started(at_ms=0)]
+    ear = StreamRecognizer(RATE_HZ, LIVE, PhraseScript(["cut short"]).next)
+    assert ear.hear(voice(400)) == [SpeechStarted(at_ms=0)]
     (flushed,) = ear.flush(from_finalize=True)
-    assert isinstance(flushed, Heard) and flushed.from_finalize and len(flushed.words) == 2
+    assert isinstance(flushed, RecognizedSpeech) and flushed.from_finalize and len(flushed.words) == 2
     assert ear.flush(from_finalize=True) == []
 
 
 def test_the_sound_that_came_in_is_counted_to_the_millisecond() -> None:
-    ear = Ear(48_000, LIVE, Script().next, channels=2)
+    ear = StreamRecognizer(48_000, LIVE, PhraseScript().next, channels=2)
     for _ in range(7):
         ear.hear(bytes(4 * 48 * 13))
     assert ear.audio_ms == 91
 
 
 def test_a_text_sounds_for_as_long_as_it_takes_to_say_and_every_character_has_its_time() -> None:
-    speech = Voice("anna", 24_000).say("Hello there, you two.")
+    speech = ToneVoice("anna", 24_000).say("Hello there, you two.")
     alignment = speech.alignment()
     assert len(speech.pcm) == 2 * 24_000 * 21 // 15
     assert "".join(alignment["chars"]) == "Hello there, you two."
@@ -127,15 +145,17 @@ def test_a_text_sounds_for_as_long_as_it_takes_to_say_and_every_character_has_it
 
 
 def test_a_text_said_in_pieces_sounds_as_if_said_at_once() -> None:
-    pieces = Voice("anna", 16_000)
+    pieces = ToneVoice("anna", 16_000)
     first, second = pieces.say("Hello there. "), pieces.say("How are you?")
-    assert first.pcm + second.pcm == Voice("anna", 16_000).say("Hello there. How are you?").pcm
+    assert first.pcm + second.pcm == ToneVoice("anna", 16_000).say("Hello there. How are you?").pcm
     assert second.alignment()["charStartTimesMs"][0] == second.start_ms == round(13_000 / 15)
 
 
 def test_what_the_voice_says_the_ear_hears() -> None:
-    sound = Voice("anna", RATE_HZ).say("Is anybody there?").pcm + silence(300)
-    assert finals(heard_in(Ear(RATE_HZ, LIVE, Script(["Is anybody there?"]).next), sound)) == ["Is anybody there?"]
+    sound = ToneVoice("anna", RATE_HZ).say("Is anybody there?").pcm + silence(300)
+    assert finals(heard_in(StreamRecognizer(RATE_HZ, LIVE, PhraseScript(["Is anybody there?"]).next), sound)) == [
+        "Is anybody there?"
+    ]
 
 
 def test_a_voice_keeps_its_pitch_and_another_has_another() -> None:
@@ -143,8 +163,8 @@ def test_a_voice_keeps_its_pitch_and_another_has_another() -> None:
     assert all(110 <= pitch_hz(f"voice {number}") <= 290 for number in range(100))
 
 
-def context(at_once: bool = False) -> Context:
-    return Context(voice=Voice("anna", RATE_HZ), at_once=at_once, schedule=(10, 20))
+def context(at_once: bool = False) -> SpeechContext:
+    return SpeechContext(voice=ToneVoice("anna", RATE_HZ), at_once=at_once, schedule=(10, 20))
 
 
 def test_text_is_held_back_until_a_piece_is_long_enough_and_each_piece_by_its_own_measure() -> None:
@@ -167,13 +187,13 @@ def test_what_is_billed_is_the_text_without_the_space_around_it() -> None:
 
 
 def test_an_account_spends_up_to_its_limit_and_counts_nothing_beyond() -> None:
-    account = Account(10)
+    account = CharacterQuota(10)
     assert [account.spend(6), account.spend(6), account.spend(4)] == [True, False, True]
     assert account.used == 10
 
 
 def test_the_script_has_an_end_to_what_it_holds() -> None:
-    script = Script(["one"])
+    script = PhraseScript(["one"])
     with pytest.raises(TooLarge):
         script.add(*["more"] * MAX_PHRASES)
     assert len(script) == 1

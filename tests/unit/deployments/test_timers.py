@@ -10,7 +10,7 @@ import pytest
 from deployments.common.streaming import coalesce
 from deployments.providers.timeouts import streamed
 from routing.errors import ProviderTimeout, ProviderTruncated, ProviderUnreachable
-from routing.models import Ask, Delta, Usage
+from routing.models import Delta, ModelRequest, Usage
 
 END = Delta(finish="stop", usage=Usage(output_tokens=2))
 
@@ -26,11 +26,11 @@ async def saying(*deltas: Delta | float | Exception) -> AsyncGenerator[Delta, No
             yield delta
 
 
-def ask(total_s: float = 5.0, first_s: float | None = None, between_s: float | None = None) -> Ask:
-    return Ask(model="m", timeout_s=total_s, first_token_timeout_s=first_s, between_tokens_timeout_s=between_s)
+def ask(total_s: float = 5.0, first_s: float | None = None, between_s: float | None = None) -> ModelRequest:
+    return ModelRequest(model="m", timeout_s=total_s, first_token_timeout_s=first_s, between_tokens_timeout_s=between_s)
 
 
-async def heard(deltas: AsyncGenerator[Delta, None], an_ask: Ask) -> list[Delta]:
+async def heard(deltas: AsyncGenerator[Delta, None], an_ask: ModelRequest) -> list[Delta]:
     return [delta async for delta in streamed(deltas, an_ask, lambda error: None)]
 
 
@@ -49,7 +49,7 @@ async def test_only_text_and_one_end_come_through() -> None:
     ],
 )
 async def test_each_timer_ends_the_attempt_in_its_phase(
-    deltas: tuple[Delta | float, ...], limits: Ask, phase: str
+    deltas: tuple[Delta | float, ...], limits: ModelRequest, phase: str
 ) -> None:
     with pytest.raises(ProviderTimeout) as failed:
         await heard(saying(*deltas), limits)

@@ -53,10 +53,10 @@ PIECES = (
 CONTROL_TOKENS = ("<|", "|>", "</s>", "<s>", "<\uff5c", "[INST]", "[/INST]", "<<", "<start_of_turn>")
 
 
-def nasty(dice: random.Random, key: str, most_pieces: int = 40) -> str:
+def nasty(rng: random.Random, key: str, most_pieces: int = 40) -> str:
     """Return random text made of marks, tokens, line ends, hidden characters, plain words and the key itself."""
     pieces = (*PIECES, key, key.upper(), key[:5], key[5:], "\u200d".join(key), "\ufe0f".join(key))
-    return "".join(dice.choice(pieces) for _ in range(dice.randint(0, most_pieces)))
+    return "".join(rng.choice(pieces) for _ in range(rng.randint(0, most_pieces)))
 
 
 def read_on(text: str) -> str:

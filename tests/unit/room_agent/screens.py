@@ -27,8 +27,8 @@ _WORDS = "the room agent keeps a frame when text has changed and drops every rep
 
 def prose(lines: int, seed: int = 1, words: int = 9) -> tuple[str, ...]:
     """Return `lines` lines of text, always the same for a seed."""
-    dice = random.Random(seed)
-    return tuple(" ".join(dice.choices(_WORDS, k=words)) for _ in range(lines))
+    rng = random.Random(seed)
+    return tuple(" ".join(rng.choices(_WORDS, k=words)) for _ in range(lines))
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -6,15 +6,15 @@ import random
 
 import pytest
 
-from room_agent.intent.addressee import Address, AddressSettings, Company, Person, address
+from room_agent.intent.addressee import Addressee, AddresseeSettings, Person, RoomCompany, address
 from tests.unit.room_agent.nasty import nasty
 
 ANN, BOB, WILL = Person("p-ann", "Ann Lee"), Person("p-bob", "Bob"), Person("p-will", "Will")
-MEETING = Company(people=(ANN, BOB, WILL))
-ALONE = Company(people=(ANN,))
+MEETING = RoomCompany(people=(ANN, BOB, WILL))
+ALONE = RoomCompany(people=(ANN,))
 
 
-def said(text: str, company: Company = MEETING, now_s: float = 100.0) -> Address:
+def said(text: str, company: RoomCompany = MEETING, now_s: float = 100.0) -> Addressee:
     return address(text, "p-ann", company, now_s)
 
 
@@ -70,7 +70,7 @@ def said(text: str, company: Company = MEETING, now_s: float = 100.0) -> Address
     ],
 )
 def test_who_calls_the_agent_by_name_addresses_it(text: str) -> None:
-    assert said(text) == Address(True, "called by name")
+    assert said(text) == Addressee(True, "called by name")
 
 
 @pytest.mark.parametrize(
@@ -95,8 +95,8 @@ def test_who_calls_the_agent_by_name_addresses_it(text: str) -> None:
     ],
 )
 def test_who_calls_somebody_else_does_not(text: str) -> None:
-    recent = Company(people=MEETING.people, answered="p-ann", answered_at_s=99.0)
-    assert said(text, recent) == Address(False, "another is called")
+    recent = RoomCompany(people=MEETING.people, answered="p-ann", answered_at_s=99.0)
+    assert said(text, recent) == Addressee(False, "another is called")
 
 
 @pytest.mark.parametrize(
@@ -144,60 +144,60 @@ def test_a_call_is_heard_before_and_after_what_is_pasted(text: str) -> None:
 
 
 def test_with_nobody_else_in_the_room_the_agent_is_meant() -> None:
-    assert said("what is on the slide", ALONE) == Address(True, "nobody else is here")
+    assert said("what is on the slide", ALONE) == Addressee(True, "nobody else is here")
     assert said("Will this work?", ALONE).to_agent
     assert said("what is on the slide").why == "talk among people"
 
 
 def test_who_has_just_gone_can_be_called_and_is_nobody_who_is_here() -> None:
-    alone_again = Company(people=(ANN,), gone=(BOB,))
-    assert said("Bob, are you still there?", alone_again) == Address(False, "another is called")
-    assert said("What did Bob say?", alone_again) == Address(True, "nobody else is here")
+    alone_again = RoomCompany(people=(ANN,), gone=(BOB,))
+    assert said("Bob, are you still there?", alone_again) == Addressee(False, "another is called")
+    assert said("What did Bob say?", alone_again) == Addressee(True, "nobody else is here")
     assert said("Rayroom, where is Bob?", alone_again).why == "called by name"
 
 
 @pytest.mark.parametrize("text", ["mm-hmm", "Uh.", "uh huh", "Mhm. Mm.", "...", "", "\U0001f389"])
 def test_a_mumble_asks_for_nothing(text: str) -> None:
-    assert said(text, ALONE) == Address(False, "said nothing")
+    assert said(text, ALONE) == Addressee(False, "said nothing")
 
 
 def test_a_follow_up_needs_no_name_for_a_while_and_only_from_who_was_answered() -> None:
-    answered = Company(people=MEETING.people, answered="p-ann", answered_at_s=100.0)
-    assert said("and the year before", answered, 115.0) == Address(True, "follow-up")
+    answered = RoomCompany(people=MEETING.people, answered="p-ann", answered_at_s=100.0)
+    assert said("and the year before", answered, 115.0) == Addressee(True, "follow-up")
     assert said("and the year before", answered, 115.1).why == "talk among people"
     assert not address("and the year before", "p-bob", answered, 101.0).to_agent
 
 
 def test_who_waits_for_others_answers_goes_on_with_their_question_for_a_while() -> None:
-    waiting = Company(people=MEETING.people, answered="p-bob", answered_at_s=100.0, waits_since_s=100.0)
-    assert said("What is the total on the second slide?", waiting, 115.0) == Address(True, "follow-up")
+    waiting = RoomCompany(people=MEETING.people, answered="p-bob", answered_at_s=100.0, waits_since_s=100.0)
+    assert said("What is the total on the second slide?", waiting, 115.0) == Addressee(True, "follow-up")
     assert said("What is the total on the second slide?", waiting, 115.1).why == "talk among people"
     assert said("Okay.", waiting, 101.0).why == "talk among people"
 
 
 def test_thanks_for_an_answer_are_no_follow_up_and_a_reply_is() -> None:
-    answered = Company(people=MEETING.people, answered="p-ann", answered_at_s=100.0)
+    answered = RoomCompany(people=MEETING.people, answered="p-ann", answered_at_s=100.0)
     assert said("Okay, thank you.", answered, 101.0).why == "talk among people"
     assert said("Great, and the year before?", answered, 101.0).why == said("Yes.", answered, 101.0).why == "follow-up"
     assert said("Okay.", ALONE).to_agent and said("Stop Rayroom").why == "called by name"
 
 
 def test_an_everyday_word_that_is_also_a_name_calls_nobody() -> None:
-    answered = Company(people=MEETING.people, answered="p-ann", answered_at_s=100.0)
-    assert said("will you read it out", answered) == Address(True, "follow-up")
+    answered = RoomCompany(people=MEETING.people, answered="p-ann", answered_at_s=100.0)
+    assert said("will you read it out", answered) == Addressee(True, "follow-up")
     assert said("Will, you read it out", answered).why == "another is called"
 
 
 @pytest.mark.parametrize("text", ["Bob needs the one for March too.", "Bob said fifty, is that right?", "And Bob's?"])
 def test_what_tells_of_somebody_else_may_be_a_follow_up(text: str) -> None:
-    answered = Company(people=MEETING.people, answered="p-ann", answered_at_s=100.0)
-    assert said(text, answered) == Address(True, "follow-up")
+    answered = RoomCompany(people=MEETING.people, answered="p-ann", answered_at_s=100.0)
+    assert said(text, answered) == Addressee(True, "follow-up")
 
 
 @pytest.mark.parametrize("name", ["What is", "Can", "Can you", "Why", "It", "How's", "My iPhone", "Explain Bear"])
 @pytest.mark.parametrize("text", ["{} on the screen", "okay {} it so", "{} it", "{}, on the screen, Rayroom?"])
 def test_a_name_made_of_grammar_swallows_no_question(name: str, text: str) -> None:
-    company = Company(people=(ANN, Person("p-1", name)), answered="p-ann", answered_at_s=100.0)
+    company = RoomCompany(people=(ANN, Person("p-1", name)), answered="p-ann", answered_at_s=100.0)
     assert said(text.format(name), company).to_agent
 
 
@@ -216,21 +216,21 @@ def test_a_speaker_who_says_their_own_name_calls_nobody() -> None:
 
 
 def test_the_agents_names_are_what_it_is_given() -> None:
-    settings = AddressSettings(names=("Zoë Bot", "zoe"))
+    settings = AddresseeSettings(names=("Zoë Bot", "zoe"))
     assert address("zoë bot what now", "p-ann", MEETING, 0.0, settings).to_agent
     assert address("Hey Zoe, what now", "p-ann", MEETING, 0.0, settings).to_agent
     assert not address("Rayroom, what now", "p-ann", MEETING, 0.0, settings).to_agent
 
 
 def test_names_without_letters_call_nobody() -> None:
-    odd = Company(people=(ANN, Person("p-1", ""), Person("p-2", "\U0001f389"), Person("p-3", "x" * 10_000)))
+    odd = RoomCompany(people=(ANN, Person("p-1", ""), Person("p-2", "\U0001f389"), Person("p-3", "x" * 10_000)))
     assert said("what is on the slide", odd).why == "talk among people"
     assert said("Rayroom, what is it", odd).to_agent
 
 
 def test_no_text_and_no_name_is_too_nasty_for_a_verdict() -> None:
-    dice = random.Random(17)
+    rng = random.Random(17)
     for _ in range(100):
-        people = [Person(str(index), nasty(dice, "rayroom12345", 200)) for index in range(20)]
-        verdict = said(nasty(dice, "rayroom, bob", 400), Company(people=(ANN, *people)))
+        people = [Person(str(index), nasty(rng, "rayroom12345", 200)) for index in range(20)]
+        verdict = said(nasty(rng, "rayroom, bob", 400), RoomCompany(people=(ANN, *people)))
         assert verdict.to_agent == (verdict.why in ("called by name", "nobody else is here", "follow-up"))

@@ -6,10 +6,10 @@ from collections.abc import AsyncIterator, Sequence
 from dataclasses import dataclass, field
 from typing import Any, cast
 
-from room_agent.audio.tts import Mouth
-from room_agent.conversation.answer import Answer
+from room_agent.audio.tts import SpeechOutput
+from room_agent.conversation.answer import PendingAnswer
 from room_agent.conversation.question_queue import Question
-from room_agent.conversation.transcription import Captions
+from room_agent.conversation.transcription import Transcription
 
 QUESTION = Question(identity="ann", name="Ann", text="What is it?", asked_at_s=0.0)
 
@@ -52,8 +52,8 @@ class Written:
     def end(self, sources: Sequence[str], interrupted: bool) -> None: ...
 
 
-def answer_by(voice: Voice, written: Written | None = None) -> Answer:
-    return Answer(cast(Captions, written or Written()), QUESTION, cast(Mouth, cast(Any, voice)))
+def answer_by(voice: Voice, written: Written | None = None) -> PendingAnswer:
+    return PendingAnswer(cast(Transcription, written or Written()), QUESTION, cast(SpeechOutput, cast(Any, voice)))
 
 
 async def test_the_voice_is_ready_before_the_first_word_and_asked_for_once() -> None:

@@ -6,13 +6,13 @@ import asyncio
 import time
 from typing import Any, cast
 
-from room_agent.context.context import Mind
-from room_agent.context.retrieval import Knowledge
-from room_agent.conversation.llm import Thinking
-from room_agent.conversation.notices import Complaints
+from room_agent.context.context import ContextBuilder
+from room_agent.context.retrieval import KnowledgeRetrieval
+from room_agent.conversation.llm import RouterLlm
+from room_agent.conversation.notices import Notices
 from room_agent.conversation.question_queue import Question
-from room_agent.conversation.responder import Answering
-from room_agent.conversation.transcription import Captions
+from room_agent.conversation.responder import Responder
+from room_agent.conversation.transcription import Transcription
 from room_agent.conversation.troubles import SAID, Trouble
 from room_agent.core.router_client import RouterClient
 from tests.unit.room_agent.test_answer import Written
@@ -33,11 +33,11 @@ class Told(Written):
 
 async def test_who_asks_is_told_when_the_answer_fails_by_a_fault_of_ours() -> None:
     told = Told()
-    captions = cast(Captions, cast(Any, told))
+    captions = cast(Transcription, cast(Any, told))
     router = RouterClient(NOWHERE, "k", "tenant_acme_standup", "job-1", "{}")
-    mind = Mind(Knowledge(router, time.monotonic), "Rayroom", False, time.time)
-    complaints = Complaints(captions, None, time.monotonic)
-    answering = Answering(mind, Thinking(router, NOWHERE), captions, complaints, None, time.monotonic, {"ann"})
+    mind = ContextBuilder(KnowledgeRetrieval(router, time.monotonic), "Rayroom", False, time.time)
+    complaints = Notices(captions, None, time.monotonic)
+    answering = Responder(mind, RouterLlm(router, NOWHERE), captions, complaints, None, time.monotonic, {"ann"})
     running = asyncio.create_task(answering.run())
     # Of nothing that shows no turn can be made.
     answering.take(Question(identity="ann", name="Ann", text="\u200b", asked_at_s=0.0))

@@ -5,16 +5,16 @@ from __future__ import annotations
 import pytest
 from livekit import rtc
 
-from room_agent.conversation.notices import Complaints
+from room_agent.conversation.notices import Notices
 from room_agent.conversation.purse import BUDGET_AGAIN_S
-from room_agent.conversation.transcription import Captions
+from room_agent.conversation.transcription import Transcription
 from room_agent.conversation.troubles import SAID, Trouble
-from room_agent.core.router_client import Beaten, Budget
+from room_agent.core.router_client import HeartbeatResult, TenantBudget
 
 LIMIT = 1_000
 
 
-class Page(Captions):
+class Page(Transcription):
     """Keeps what it is told to write."""
 
     def __init__(self) -> None:
@@ -31,7 +31,7 @@ class Scene:
     def __init__(self) -> None:
         self.now_s = 0.0
         self.page = Page()
-        self.complaints = Complaints(self.page, None, lambda: self.now_s)
+        self.complaints = Notices(self.page, None, lambda: self.now_s)
 
     @property
     def told(self) -> int:
@@ -41,8 +41,8 @@ class Scene:
     def beaten(self, spent: int | None, limit: int | None = LIMIT, after_s: float = 5.0) -> bool:
         """Take a heartbeat's answer; returns whether questions are answered then."""
         self.now_s += after_s
-        budget = None if spent is None else Budget(spent_nanousd=spent, limit_nanousd=limit)
-        self.complaints.beaten(Beaten(budget=budget))
+        budget = None if spent is None else TenantBudget(spent_nanousd=spent, limit_nanousd=limit)
+        self.complaints.beaten(HeartbeatResult(budget=budget))
         return not self.complaints.unpaid()
 
     def refused(self) -> None:

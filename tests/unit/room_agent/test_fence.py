@@ -22,9 +22,9 @@ def test_a_text_is_quoted_line_by_line_between_marks_with_the_key() -> None:
 
 
 def test_whatever_a_text_holds_it_stays_inside_and_forges_nothing() -> None:
-    dice = random.Random(7)
+    rng = random.Random(7)
     for _ in range(2_000):
-        quoted = FENCE.quote("screen", nasty(dice, KEY), 10_000)
+        quoted = FENCE.quote("screen", nasty(rng, KEY), 10_000)
         for quotation in quotations(quoted, KEY):
             assert quotation.label == "screen"
             assert KEY not in read_on(quotation.text)
@@ -35,10 +35,10 @@ def test_whatever_a_text_holds_it_stays_inside_and_forges_nothing() -> None:
 
 
 def test_a_quotation_never_takes_more_than_its_tokens() -> None:
-    dice = random.Random(11)
+    rng = random.Random(11)
     for _ in range(2_000):
-        most_tokens = dice.randint(-5, 300)
-        assert tokens_of(FENCE.quote("passage", nasty(dice, KEY, 120), most_tokens)) <= max(0, most_tokens)
+        most_tokens = rng.randint(-5, 300)
+        assert tokens_of(FENCE.quote("passage", nasty(rng, KEY, 120), most_tokens)) <= max(0, most_tokens)
 
 
 def test_a_text_too_long_is_cut_and_says_so() -> None:
@@ -182,7 +182,7 @@ def test_five_megabytes_are_looked_at_only_as_far_as_they_are_kept() -> None:
 
 
 def test_one_line_is_one_line() -> None:
-    dice = random.Random(3)
+    rng = random.Random(3)
     for _ in range(500):
-        line = one_line(nasty(dice, KEY), 50)
+        line = one_line(nasty(rng, KEY), 50)
         assert len(line) <= 50 and len(line.splitlines()) <= 1 and line == line.strip()

@@ -5,19 +5,19 @@ from collections.abc import Iterable
 import pytest
 
 from room_agent.frames.detector import Verdict
-from room_agent.video.frame_gate import Decision, FrameGate, GateSettings
+from room_agent.video.frame_gate import FrameGate, GateDecision, GateSettings
 from tests.unit.room_agent.screens import Desktop, prose, slide
 
 DESK = Desktop()
 
 
-def watched(screens: Iterable[Desktop], gate: FrameGate | None = None, start_s: float = 0.0) -> list[Decision]:
+def watched(screens: Iterable[Desktop], gate: FrameGate | None = None, start_s: float = 0.0) -> list[GateDecision]:
     """Offer one screen a second."""
     gate = gate or FrameGate()
     return [gate.offer(screen.planes(), start_s + second) for second, screen in enumerate(screens)]
 
 
-def kept(decisions: list[Decision]) -> list[int]:
+def kept(decisions: list[GateDecision]) -> list[int]:
     return [second for second, decision in enumerate(decisions) if decision.keep]
 
 

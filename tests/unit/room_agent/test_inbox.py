@@ -8,7 +8,7 @@ from typing import Any
 
 from livekit import rtc
 
-from room_agent.conversation.chat import Inbox, Written, most_present
+from room_agent.conversation.chat import ChatInbox, ChatMessageRead, most_present
 from room_agent.conversation.chat_limits import TOPIC, ChatSettings
 from tests.unit.room_agent.test_chat import Stream
 
@@ -21,12 +21,12 @@ class Desk:
     known_within_s: float = 0.0
     now_s: float = 0.0
     told: list[tuple[str, str]] = field(default_factory=list)
-    taken: list[Written] = field(default_factory=list)
+    taken: list[ChatMessageRead] = field(default_factory=list)
 
     def __post_init__(self) -> None:
         self.room = rtc.Room()
         settings = replace(self.settings, known_within_s=self.known_within_s)
-        self.inbox = Inbox(self.room, lambda text, to: self.told.append((to, text)), lambda: self.now_s, settings)
+        self.inbox = ChatInbox(self.room, lambda text, to: self.told.append((to, text)), lambda: self.now_s, settings)
 
     def send(self, sender: str, *pieces: str, then: str = "end") -> Stream:
         stream = Stream(*pieces, then=then)

@@ -22,8 +22,8 @@ from pathlib import Path
 
 import pytest
 
-from room_agent.context.prompt import Asked, Said, Turn, compose, instructions
-from room_agent.context.screen_memory import Memory
+from room_agent.context.prompt import PromptQuestion, Remark, Turn, compose, instructions
+from room_agent.context.screen_memory import ScreenMemory
 from room_agent.text.quoting import Fence, clean_name
 from routing.models import Passage
 from tests.unit.room_agent.nasty import CONTROL_TOKENS, Quotation, nasty, quotations, read_on
@@ -66,19 +66,19 @@ ATTEMPTS = attempts()
 PLACES = ("screen", "sharer", "name", "passage", "source", "chat", "transcript", "question")
 
 
-def asked(place: str, text: str) -> Asked:
+def asked(place: str, text: str) -> PromptQuestion:
     """Return a turn of Acme's room with `text` in one place, and harmless text in the others."""
     at = dict.fromkeys(PLACES, HARMLESS) | {"question": QUESTION, place: text}
-    memory = Memory()
+    memory = ScreenMemory()
     memory.add("TR_1", at["screen"], 10.0, shared_by=at["sharer"])
     memory.add("TR_1", "Slide 5: what is shown now.", 20.0)
-    return Asked(
+    return PromptQuestion(
         text=at["question"],
         asker=at["name"],
         now_s=30.0,
         memory=memory,
         passages=(Passage(passage_id="p1", source=at["source"], text=at["passage"], score=0.9),),
-        said=(Said(who=at["name"], text=at["transcript"], at_s=5.0), Said(who="Bob", text=at["chat"], at_s=6.0)),
+        said=(Remark(who=at["name"], text=at["transcript"], at_s=5.0), Remark(who="Bob", text=at["chat"], at_s=6.0)),
         frame_jpeg=b"\xff\xd8 a picture \xff\xd9",
     )
 
@@ -145,7 +145,7 @@ def test_an_attempt_makes_no_message_and_takes_no_role(attempt: Attempt, place: 
 @pytest.mark.parametrize("attempt", ATTEMPTS, ids=lambda attempt: attempt.name)
 def test_nothing_of_another_tenant_and_no_key_is_in_what_is_sent(attempt: Attempt, place: str) -> None:
     """The neighbour's room is at work in the same process: what it remembers is not reached from this one."""
-    neighbour = replace(asked("screen", SECRETS[0]), said=(Said(who="Eve", text=SECRETS[0], at_s=1.0),))
+    neighbour = replace(asked("screen", SECRETS[0]), said=(Remark(who="Eve", text=SECRETS[0], at_s=1.0),))
     assert SECRETS[0] in json.dumps(compose(neighbour, KEY, 6_000, agent_name="rayroom").messages())
     sent = json.dumps(turn(place, attempt.text).messages(), ensure_ascii=False)
     # An attempt may name the other tenant's room: those are its own words.
@@ -170,17 +170,17 @@ def test_nobody_can_speak_for_somebody_else(place: str) -> None:
 
 def test_random_text_everywhere_at_once_stays_data() -> None:
     for seed in range(150):
-        dice = random.Random(seed)
-        memory = Memory()
+        rng = random.Random(seed)
+        memory = ScreenMemory()
         for index in range(4):
-            memory.add("TR_1", nasty(dice, KEY), 10.0 * index, shared_by=nasty(dice, KEY))
-        everywhere = Asked(
-            text=QUESTION + nasty(dice, KEY),
-            asker=nasty(dice, KEY),
+            memory.add("TR_1", nasty(rng, KEY), 10.0 * index, shared_by=nasty(rng, KEY))
+        everywhere = PromptQuestion(
+            text=QUESTION + nasty(rng, KEY),
+            asker=nasty(rng, KEY),
             now_s=60.0,
             memory=memory,
-            passages=[Passage(passage_id="p", source=nasty(dice, KEY), text=nasty(dice, KEY), score=dice.random())],
-            said=[Said(who=nasty(dice, KEY), text=nasty(dice, KEY), at_s=1.0)],
+            passages=[Passage(passage_id="p", source=nasty(rng, KEY), text=nasty(rng, KEY), score=rng.random())],
+            said=[Remark(who=nasty(rng, KEY), text=nasty(rng, KEY), at_s=1.0)],
         )
         composed = compose(everywhere, KEY, 6_000, agent_name="rayroom")
         for quotation in quotations(composed.context, KEY):

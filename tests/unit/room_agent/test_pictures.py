@@ -4,13 +4,15 @@ from __future__ import annotations
 
 import pytest
 
-from room_agent.context.latest_frames import MAX_TRACKS, Picture, Pictures
+from room_agent.context.latest_frames import MAX_TRACKS, LatestFrame, LatestFrames
 from room_agent.video.selection import Source
 
 
-def picture(track: str, shared_by: str, at_s: float, source: Source = "screen_share", identity: str = "") -> Picture:
+def picture(
+    track: str, shared_by: str, at_s: float, source: Source = "screen_share", identity: str = ""
+) -> LatestFrame:
     label = f"{source} of {shared_by}"
-    return Picture(
+    return LatestFrame(
         track=track,
         label=label,
         source=source,
@@ -22,8 +24,8 @@ def picture(track: str, shared_by: str, at_s: float, source: Source = "screen_sh
 
 
 @pytest.fixture
-def pictures() -> Pictures:
-    pictures = Pictures()
+def pictures() -> LatestFrames:
+    pictures = LatestFrames()
     pictures.kept(picture("TR_1", "Bob Baker", 1.0))
     pictures.kept(picture("TR_2", "Ann", 2.0))
     pictures.kept(picture("TR_3", "Ann", 3.0, "camera"))
@@ -41,7 +43,7 @@ def pictures() -> Pictures:
         ("Who is on camera?", "TR_3"),
     ],
 )
-def test_a_question_gets_the_picture_it_is_about(pictures: Pictures, question: str, track: str) -> None:
+def test_a_question_gets_the_picture_it_is_about(pictures: LatestFrames, question: str, track: str) -> None:
     chosen = pictures.of(question, "dana")
     assert chosen is not None and chosen.track == track
 
@@ -57,12 +59,12 @@ def test_a_question_gets_the_picture_it_is_about(pictures: Pictures, question: s
         ("What is on the slide?", "TR_2"),
     ],
 )
-def test_my_screen_is_the_askers_own(pictures: Pictures, question: str, track: str) -> None:
+def test_my_screen_is_the_askers_own(pictures: LatestFrames, question: str, track: str) -> None:
     chosen = pictures.of(question, "Bob Baker")
     assert chosen is not None and chosen.track == track
 
 
-def test_my_slide_is_no_picture_of_the_askers_face(pictures: Pictures) -> None:
+def test_my_slide_is_no_picture_of_the_askers_face(pictures: LatestFrames) -> None:
     pictures.kept(picture("TR_face", "Cat", 9.0, "camera"))
     slide, face = pictures.of("What does my slide say?", "Cat"), pictures.of("Is my camera on?", "Cat")
     assert slide is not None and slide.track == "TR_2"
@@ -70,14 +72,14 @@ def test_my_slide_is_no_picture_of_the_askers_face(pictures: Pictures) -> None:
 
 
 def test_two_of_one_name_are_told_apart_by_who_asks() -> None:
-    pictures = Pictures()
+    pictures = LatestFrames()
     pictures.kept(picture("TR_1", "Ann", 1.0, identity="ann-1"))
     pictures.kept(picture("TR_2", "Ann", 2.0, identity="ann-2"))
     chosen = pictures.of("What is the error on my screen?", "ann-1")
     assert chosen is not None and chosen.track == "TR_1"
 
 
-def test_a_share_that_ends_takes_its_own_picture_only(pictures: Pictures) -> None:
+def test_a_share_that_ends_takes_its_own_picture_only(pictures: LatestFrames) -> None:
     pictures.end("TR_2")
     left = pictures.of("What is on the slide?", "dana")
     assert left is not None and left.track == "TR_1"
@@ -86,13 +88,13 @@ def test_a_share_that_ends_takes_its_own_picture_only(pictures: Pictures) -> Non
     assert pictures.of("What is on the slide?", "dana") is None
 
 
-def test_a_newer_picture_of_a_track_takes_the_place_of_the_one_before(pictures: Pictures) -> None:
+def test_a_newer_picture_of_a_track_takes_the_place_of_the_one_before(pictures: LatestFrames) -> None:
     pictures.kept(picture("TR_1", "Bob Baker", 9.0))
     chosen = pictures.of("What is on the slide?", "dana")
     assert chosen is not None and (chosen.track, chosen.captured_at_s) == ("TR_1", 9.0)
 
 
-def test_so_many_tracks_have_a_picture_and_no_more(pictures: Pictures) -> None:
+def test_so_many_tracks_have_a_picture_and_no_more(pictures: LatestFrames) -> None:
     for number in range(MAX_TRACKS):
         pictures.kept(picture(f"TR_more_{number}", "Cat", 10.0 + number))
     gone = pictures.of("What is on Bob's slide?", "dana")

@@ -2,15 +2,15 @@
 
 from __future__ import annotations
 
-from room_agent.audio.places import Microphone, share
+from room_agent.audio.places import PublishedMicrophone, share
 
 
-def microphone(sid: str, muted: bool = False) -> Microphone:
+def microphone(sid: str, muted: bool = False) -> PublishedMicrophone:
     """Return one of the participant that its id begins with."""
-    return Microphone(sid=sid, identity=sid[0], muted=muted)
+    return PublishedMicrophone(sid=sid, identity=sid[0], muted=muted)
 
 
-def heard(live: list[Microphone], already: str = "", most: int = 4) -> str:
+def heard(live: list[PublishedMicrophone], already: str = "", most: int = 4) -> str:
     return " ".join(sorted(one.sid for one in share(live, already.split(), most)))
 
 

@@ -4,14 +4,14 @@ from __future__ import annotations
 
 import pytest
 
-from room_agent.context.screen_memory import Memory
+from room_agent.context.screen_memory import ScreenMemory
 from room_agent.text.quoting import tokens_of
 from tests.unit.room_agent.test_memory import LONG, lines
 
 
 @pytest.mark.parametrize(("every_s", "minutes"), [(1.5, 3), (1.5, 90), (5.0, 15), (5.0, 360), (10.0, 30)])
 def test_a_busy_screen_pushes_out_no_slide_that_was_shown_before_it(every_s: float, minutes: int) -> None:
-    memory = Memory()
+    memory = ScreenMemory()
     for index in range(5):
         memory.add("TR_a", f"The slide is titled Topic {index} and has a chart. More.", 60.0 * index, shared_by="Ann")
     memory.end("TR_a", 300.0)
@@ -24,7 +24,7 @@ def test_a_busy_screen_pushes_out_no_slide_that_was_shown_before_it(every_s: flo
 
 
 def test_what_was_shown_by_whom_the_question_names_comes_before_the_rest() -> None:
-    memory = Memory()
+    memory = ScreenMemory()
     for index in range(40):
         who = "Ann" if index % 2 else "Bob"
         memory.add(f"TR_{who}", f"Slide {index} of {who}, with a chart. And more.", 100.0 * index, shared_by=who)
@@ -34,7 +34,7 @@ def test_what_was_shown_by_whom_the_question_names_comes_before_the_rest() -> No
 
 
 def test_a_question_about_the_beginning_is_told_the_oldest_first_after_what_is_shown_now() -> None:
-    memory = Memory()
+    memory = ScreenMemory()
     for index in range(100):
         memory.add("TR_1", f"Slide number {index} has a chart of a region. And more.", 60.0 * index)
     told = memory.recall(6_000.0, 600, "What was on the third slide?").split("\n")
@@ -44,7 +44,7 @@ def test_a_question_about_the_beginning_is_told_the_oldest_first_after_what_is_s
 
 
 def test_what_there_is_no_room_for_line_by_line_is_told_by_the_minute() -> None:
-    memory = Memory()
+    memory = ScreenMemory()
     for index in range(60):
         memory.add("TR_1", f"Here stands slide number {index}, in full. And more.", 5.0 * index)
     told = lines(memory, 300.0, 900)
@@ -54,7 +54,7 @@ def test_what_there_is_no_room_for_line_by_line_is_told_by_the_minute() -> None:
 
 
 def test_no_more_is_recalled_than_was_asked_for_and_the_picture_now_comes_first() -> None:
-    memory = Memory()
+    memory = ScreenMemory()
     for index in range(20):
         memory.add("TR_1", f"{LONG} {index}", 10.0 * index)
     for budget_tokens in range(0, 400, 7):
@@ -65,13 +65,13 @@ def test_no_more_is_recalled_than_was_asked_for_and_the_picture_now_comes_first(
 
 
 def test_when_a_description_does_not_fit_its_first_sentence_does() -> None:
-    memory = Memory()
+    memory = ScreenMemory()
     memory.add("TR_1", LONG + " More." * 100, 0.0)
     assert memory.recall(1.0, 60).endswith("with a bar chart.")
 
 
 def test_what_is_written_on_one_picture_is_told_as_one_picture_by_the_minute() -> None:
-    memory = Memory()
+    memory = ScreenMemory()
     for index in range(60):
         memory.add("TR_1", f"Notes on the budget are being written. {LONG} {'x' * index}", 5.0 * index, edited=True)
     told = lines(memory, 300.0, 400)

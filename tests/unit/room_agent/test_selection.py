@@ -13,14 +13,14 @@ from room_agent.core.counters import Counters, percentile
 from room_agent.core.router_client import Description
 from room_agent.core.settings import load_settings
 from room_agent.video import recorder
-from room_agent.video.forward import Described, KeptFrame
-from room_agent.video.recorder import Recording
-from room_agent.video.selection import Candidate, Source, select
+from room_agent.video.forward import DescribedFrame, KeptFrame
+from room_agent.video.recorder import FrameRecorder
+from room_agent.video.selection import Source, TrackCandidate, select
 from routing.errors import ConfigurationError
 
 
-def candidate(sid: str, source: Source = "screen_share", muted: bool = False) -> Candidate:
-    return Candidate(track_sid=sid, source=source, muted=muted)
+def candidate(sid: str, source: Source = "screen_share", muted: bool = False) -> TrackCandidate:
+    return TrackCandidate(track_sid=sid, source=source, muted=muted)
 
 
 def test_a_screen_share_is_watched_before_any_camera() -> None:
@@ -71,17 +71,17 @@ def test_a_report_has_answer_times_once_there_are_answers() -> None:
     assert counters.report()["answer_p50_ms"] == pytest.approx(200) and counters.report()["answers"] == 3
 
 
-def described() -> Described:
+def described() -> DescribedFrame:
     frame = KeptFrame(jpeg=b"\xff\xd8", headers={}, why="text changed", captured_at_s=10.0)
     answer = Description(description="secret", model="simulated/m", tier="simple", cost_nanousd=7, simulated=True)
-    return Described(frame=frame, answer=answer, took_s=0.25)
+    return DescribedFrame(frame=frame, answer=answer, took_s=0.25)
 
 
 async def test_a_recording_keeps_the_picture_and_its_price_and_ends_at_its_limit(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(recorder, "MAX_FRAMES", 2)
-    room = Recording(tmp_path, "tenant_acme_x")
+    room = FrameRecorder(tmp_path, "tenant_acme_x")
     await asyncio.gather(*(room.add(described()) for _ in range(3)))
     lines = [json.loads(line) for line in (tmp_path / "tenant_acme_x" / "frames.jsonl").read_text().splitlines()]
     assert len(lines) == 2 and {line["cost_nanousd"] for line in lines} == {7}

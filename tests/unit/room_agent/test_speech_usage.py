@@ -5,12 +5,12 @@ from __future__ import annotations
 import random
 
 from room_agent.usage.events import MOST_EVENTS
-from room_agent.usage.meter import HeardBytes, SpeechUsage
-from room_agent.usage.tts_characters import SpokenText
+from room_agent.usage.meter import HeardBytes, SpeechMeter
+from room_agent.usage.tts_characters import TtsCharacterCount
 
 
-def usage() -> SpeechUsage:
-    return SpeechUsage(lambda: 1_700_000_000.0)
+def usage() -> SpeechMeter:
+    return SpeechMeter(lambda: 1_700_000_000.0)
 
 
 def test_an_event_keeps_its_id_and_its_amount_until_it_is_taken() -> None:
@@ -69,15 +69,15 @@ def test_nothing_used_is_nothing_told() -> None:
 
 
 def test_milliseconds_of_pieces_add_up_to_those_of_the_whole() -> None:
-    dice = random.Random(5)
+    rng = random.Random(5)
     for _ in range(50):
-        heard, sizes = HeardBytes(16_000), [2 * dice.randrange(1, 900) for _ in range(200)]
+        heard, sizes = HeardBytes(16_000), [2 * rng.randrange(1, 900) for _ in range(200)]
         assert sum(heard.add(size) for size in sizes) == round(sum(sizes) * 1_000 / 32_000)
 
 
 def test_characters_of_pieces_add_up_to_the_text_without_the_space_around_it() -> None:
-    dice = random.Random(6)
+    rng = random.Random(6)
     for _ in range(200):
-        pieces = ["".join(dice.choice("ab \n") for _ in range(dice.randrange(6))) for _ in range(8)]
-        text = SpokenText()
+        pieces = ["".join(rng.choice("ab \n") for _ in range(rng.randrange(6))) for _ in range(8)]
+        text = TtsCharacterCount()
         assert sum(text.add(piece) for piece in pieces) == len("".join(pieces).strip())

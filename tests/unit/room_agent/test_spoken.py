@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 from typing import Any
 
-from room_agent.usage.tts_characters import SpokenTexts
+from room_agent.usage.tts_characters import TtsCharacterCounts
 
 REFUSED = json.dumps({"message": "This request exceeds your quota.", "error": "quota_exceeded", "code": 1008})
 
@@ -15,9 +15,9 @@ def sound(text: str | None, name: str = "one", **more: Any) -> str:
     return json.dumps({"audio": "AAAA", "alignment": alignment, "contextId": name} | more)
 
 
-def sent(*texts: str) -> SpokenTexts:
+def sent(*texts: str) -> TtsCharacterCounts:
     """Return a socket's texts after so many pieces of one, which is then closed."""
-    socket = SpokenTexts()
+    socket = TtsCharacterCounts()
     for text in (" ", *texts):
         socket.send({"text": text, "context_id": "one"})
     socket.send({"context_id": "one", "close_context": True})

@@ -7,9 +7,9 @@ import logging
 
 import pytest
 
-from room_agent.conversation.question_queue import MOST_CHARS, Question, Turns
+from room_agent.conversation.question_queue import MOST_CHARS, Question, QuestionQueue
 from room_agent.conversation.troubles import Trouble, Troubles
-from room_agent.log_redaction import Redaction
+from room_agent.log_redaction import RedactionFilter
 
 EVERYBODY = {"ann", "bob", "cat"}
 
@@ -19,7 +19,7 @@ def question(identity: str, text: str = "what?") -> Question:
 
 
 async def test_who_asks_a_hundred_times_waits_as_one_and_keeps_their_place() -> None:
-    turns = Turns()
+    turns = QuestionQueue()
     turns.offer(question("bob", "0"))
     turns.offer(question("ann"))
     for number in range(1, 100):
@@ -30,21 +30,21 @@ async def test_who_asks_a_hundred_times_waits_as_one_and_keeps_their_place() -> 
 
 
 async def test_what_is_too_long_to_go_on_with_a_question_takes_its_place_and_is_counted() -> None:
-    turns = Turns()
+    turns = QuestionQueue()
     turns.offer(question("bob", "x" * MOST_CHARS))
     turns.offer(question("bob", "and the total?"))
     assert turns.shed == 1 and (await turns.next(EVERYBODY)).text == "and the total?"
 
 
 async def test_more_people_than_can_wait_are_counted() -> None:
-    turns = Turns(most=2)
+    turns = QuestionQueue(most=2)
     for identity in ("ann", "bob", "cat"):
         turns.offer(question(identity))
     assert len(turns) == 2 and turns.shed == 1
 
 
 async def test_the_question_of_who_left_is_not_answered() -> None:
-    turns = Turns()
+    turns = QuestionQueue()
     turns.offer(question("ann"))
     turns.drop("ann")
     with pytest.raises(TimeoutError):
@@ -52,7 +52,7 @@ async def test_the_question_of_who_left_is_not_answered() -> None:
 
 
 async def test_a_question_waits_for_its_asker_and_keeps_nobody_else_waiting() -> None:
-    turns, people = Turns(), {"bob"}
+    turns, people = QuestionQueue(), {"bob"}
     turns.offer(question("ann"))
     turns.offer(question("bob"))
     assert (await turns.next(people)).identity == "bob" and turns.waiting == {"ann"}
@@ -66,7 +66,7 @@ async def test_a_question_waits_for_its_asker_and_keeps_nobody_else_waiting() ->
 
 
 async def test_what_goes_on_with_a_question_is_one_question_with_it() -> None:
-    turns = Turns()
+    turns = QuestionQueue()
     turns.join("What was on", question("ann", "the slide before?"))
     assert (await turns.next(EVERYBODY)).text == "What was on the slide before?"
 
@@ -88,11 +88,11 @@ def record(pathname: str) -> logging.LogRecord:
 
 def test_a_line_of_the_speech_pipeline_keeps_its_place_and_nothing_that_was_said() -> None:
     line = record("/x/livekit/agents/tts/tts.py")
-    assert Redaction().filter(line)
+    assert RedactionFilter().filter(line)
     shown = logging.Formatter().format(line) + str(vars(line))
     assert "secret" not in shown and "line 7 ValueError" in shown
 
 
 def test_a_line_of_the_worker_stays_as_it_is() -> None:
     line = record("/x/livekit/agents/worker.py")
-    assert Redaction().filter(line) and "secret" in line.getMessage()
+    assert RedactionFilter().filter(line) and "secret" in line.getMessage()

@@ -10,10 +10,10 @@ from pathlib import Path
 import pytest
 
 from room_agent.usage.events import MOST_IN_ONE
-from room_agent.usage.journal import Job, Left, UsageJournal, left
-from room_agent.usage.meter import SpeechUsage
+from room_agent.usage.journal import JournaledJob, UnbilledUsage, UsageJournal, left
+from room_agent.usage.meter import SpeechMeter
 
-JOB = Job(room="tenant_acme_standup", job_id="AJ_1", metadata='{"tenant_id":"acme"}')
+JOB = JournaledJob(room="tenant_acme_standup", job_id="AJ_1", metadata='{"tenant_id":"acme"}')
 NOW_S = 1_700_000_000.0
 
 
@@ -22,17 +22,17 @@ def journal(tmp_path: Path) -> UsageJournal:
     return UsageJournal.create(tmp_path, JOB)
 
 
-def speech(journal: UsageJournal) -> SpeechUsage:
-    return SpeechUsage(lambda: NOW_S, journal)
+def speech(journal: UsageJournal) -> SpeechMeter:
+    return SpeechMeter(lambda: NOW_S, journal)
 
 
-def read(directory: Path) -> Left:
+def read(directory: Path) -> UnbilledUsage:
     (path,) = directory.glob("*.jsonl")
     with path.open("rb") as file:
         return left(file)
 
 
-def amounts(found: Left) -> list[tuple[int, bool]]:
+def amounts(found: UnbilledUsage) -> list[tuple[int, bool]]:
     return [(event.amount, event.estimated) for event in found.owed(NOW_S)]
 
 
@@ -131,18 +131,18 @@ def test_what_is_not_taken_at_the_end_stays(tmp_path: Path, journal: UsageJourna
 def test_wherever_a_job_is_killed_the_bill_is_what_was_sent_or_the_last_piece_more(
     tmp_path: Path, journal: UsageJournal
 ) -> None:
-    dice, usage, sent, taken = random.Random(3), speech(journal), 0, 0
+    rng, usage, sent, taken = random.Random(3), speech(journal), 0, 0
     ears = usage.socket("stt", "nova-3")
     (path,) = tmp_path.glob("*.jsonl")
     for _ in range(500):
-        piece = dice.randrange(1, 60)
+        piece = rng.randrange(1, 60)
         ears.will_send(piece)
         owed = read(tmp_path).owed(NOW_S)
         assert sum(event.amount for event in owed if not event.estimated) == sent - taken
         assert sum(event.amount for event in owed) == sent + piece - taken
         sent += piece
         ears.sent(0)
-        if dice.random() < 0.1:
+        if rng.random() < 0.1:
             events = usage.due()
             taken += sum(event.amount for event in events)
             usage.taken([event.id for event in events])
@@ -175,4 +175,4 @@ def test_a_journal_that_cannot_be_written_is_counted_and_the_count_goes_on(journ
 def test_the_header_says_what_the_router_is_to_be_told(tmp_path: Path, journal: UsageJournal) -> None:
     (path,) = tmp_path.glob("*.jsonl")
     what, name, job = json.loads(path.read_text())
-    assert (what, name) == ("job", path.stem) and Job(**job) == JOB
+    assert (what, name) == ("job", path.stem) and JournaledJob(**job) == JOB

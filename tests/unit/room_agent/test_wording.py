@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from room_agent.audio.foretelling import MOST_TOLD, STILL_S, Foretelling
+from room_agent.audio.foretelling import MOST_TOLD, STILL_S, StablePartial
 from room_agent.text.normalize import says_the_same
 
 
@@ -38,7 +38,7 @@ def test_another_word_asks_for_something_else(heard: str, whole: str) -> None:
 
 
 def test_a_text_is_told_once_it_stands_still() -> None:
-    foretelling = Foretelling()
+    foretelling = StablePartial()
     assert not foretelling.worth_telling("how much", False, 1.0)
     assert not foretelling.worth_telling("how much leave", False, 1.0 + STILL_S)
     assert foretelling.worth_telling("how much leave", False, 1.0 + 2 * STILL_S)
@@ -46,13 +46,13 @@ def test_a_text_is_told_once_it_stands_still() -> None:
 
 
 def test_a_final_text_need_not_stand_still_and_none_is_not_told() -> None:
-    foretelling = Foretelling()
+    foretelling = StablePartial()
     assert not foretelling.worth_telling("", True, 1.0)
     assert foretelling.worth_telling("how much leave", True, 1.0)
 
 
 def test_an_utterance_that_changes_again_and_again_is_told_a_few_times() -> None:
-    foretelling = Foretelling()
+    foretelling = StablePartial()
     told = [foretelling.worth_telling(f"how much for number {number}", True, 1.0) for number in range(20)]
     assert sum(told) == MOST_TOLD
     foretelling.forget()

@@ -7,7 +7,7 @@ import random
 
 import pytest
 
-from routing.breaker import Breaker, Breakers, BreakerSettings, Permit, State, counts_against
+from routing.breaker import Breaker, Breakers, BreakerSettings, BreakerState, Permit, counts_against
 from routing.errors import (
     BadInput,
     BudgetExceeded,
@@ -37,7 +37,7 @@ def opened(settings: BreakerSettings = SETTINGS) -> Breaker:
     one = breaker(settings)
     for _ in range(settings.failures):
         attempt(one, 0.0, ProviderOverloaded())
-    assert one.state(0.0) is State.OPEN
+    assert one.state(0.0) is BreakerState.OPEN
     return one
 
 
@@ -47,27 +47,27 @@ def test_a_breaker_opens_by_count_and_by_share() -> None:
         attempt(one, 0.0)
     for _ in range(3):
         attempt(one, 1.0, ProviderTimeout())
-    assert one.state(1.0) is State.CLOSED  # three of seven
+    assert one.state(1.0) is BreakerState.CLOSED  # three of seven
     attempt(one, 1.0, ProviderTimeout())
-    assert one.state(1.0) is State.OPEN and one.ask(4.9) is None
+    assert one.state(1.0) is BreakerState.OPEN and one.ask(4.9) is None
 
 
 def test_failures_outside_of_the_window_are_forgotten() -> None:
     one = breaker()
     for now_s in (0.0, 0.0, 10.0, 10.0):
         attempt(one, now_s, ProviderOverloaded())
-    assert one.state(10.0) is State.CLOSED
+    assert one.state(10.0) is BreakerState.CLOSED
     attempt(one, 10.1, ProviderOverloaded())
-    assert one.state(10.1) is State.OPEN
+    assert one.state(10.1) is BreakerState.OPEN
 
 
 def test_one_probe_goes_through_and_its_success_closes() -> None:
     one = opened()
     probe = one.ask(4.0)
-    assert probe is not None and probe.probe and one.state(4.0) is State.HALF_OPEN
+    assert probe is not None and probe.probe and one.state(4.0) is BreakerState.HALF_OPEN
     assert one.ask(4.0) is None and one.ask(5.0) is None
     one.report(probe, None, 5.0)
-    assert one.state(5.0) is State.CLOSED and one.ask(5.0) is not None
+    assert one.state(5.0) is BreakerState.CLOSED and one.ask(5.0) is not None
 
 
 def test_a_probe_that_fails_opens_for_twice_as_long_up_to_the_longest() -> None:
@@ -83,9 +83,9 @@ def test_a_probe_that_fails_opens_for_twice_as_long_up_to_the_longest() -> None:
 def test_a_probe_that_says_nothing_frees_its_slot(error: BaseException) -> None:
     one = opened()
     attempt(one, 4.0, error)
-    assert one.state(4.0) is State.HALF_OPEN
+    assert one.state(4.0) is BreakerState.HALF_OPEN
     attempt(one, 4.0)
-    assert one.state(4.0) is State.CLOSED
+    assert one.state(4.0) is BreakerState.CLOSED
 
 
 def test_a_probe_that_nobody_reports_is_followed_by_another() -> None:
@@ -95,9 +95,9 @@ def test_a_probe_that_nobody_reports_is_followed_by_another() -> None:
     again = one.ask(34.0)
     assert again is not None
     one.report(lost, ProviderOverloaded(), 34.5)
-    assert one.state(34.5) is State.HALF_OPEN
+    assert one.state(34.5) is BreakerState.HALF_OPEN
     one.report(again, None, 35.0)
-    assert one.state(35.0) is State.CLOSED
+    assert one.state(35.0) is BreakerState.CLOSED
 
 
 def test_a_retry_after_only_lengthens_and_no_further_than_the_longest() -> None:
@@ -119,15 +119,15 @@ def test_an_attempt_from_before_the_opening_lengthens_it_and_nothing_else() -> N
     probe = one.ask(11.0)
     assert probe is not None
     one.report(early, None, 11.0)
-    assert one.state(11.0) is State.HALF_OPEN
+    assert one.state(11.0) is BreakerState.HALF_OPEN
 
 
 def test_open_times_are_jittered_within_their_share() -> None:
     settings = BreakerSettings(failures=1, open_s=10, jitter_share=0.2)
-    dice = random.Random(5)
+    rng = random.Random(5)
     lengths = set()
     for _ in range(50):
-        one = Breaker(settings, dice)
+        one = Breaker(settings, rng)
         attempt(one, 0.0, ProviderOverloaded())
         lengths.add(one.opens_again_in_s(0.0))
     assert len(lengths) > 40 and min(lengths) >= 8 and max(lengths) <= 12 and max(lengths) - min(lengths) > 3
@@ -186,11 +186,11 @@ class Naive:
 
 @pytest.mark.parametrize("seed", range(40))
 def test_any_order_of_events_ends_where_the_description_says(seed: int) -> None:
-    dice, real, naive = random.Random(seed), breaker(), Naive()
+    rng, real, naive = random.Random(seed), breaker(), Naive()
     now_s, running, closings = 0.0, list[tuple[Permit, int]](), 0
     for _ in range(400):
-        now_s += dice.choice((0.0, 0.1, 1.0, 5.0))
-        if dice.random() < 0.5 or not running:
+        now_s += rng.choice((0.0, 0.1, 1.0, 5.0))
+        if rng.random() < 0.5 or not running:
             permit = real.ask(now_s)
             assert (permit is not None) == naive.may_ask(now_s)
             if permit is not None:
@@ -198,11 +198,11 @@ def test_any_order_of_events_ends_where_the_description_says(seed: int) -> None:
                 naive.probe = (now_s, permit) if permit.probe else naive.probe
                 running.append((permit, closings))
             continue
-        permit, since = running.pop(dice.randrange(len(running)))
-        error = dice.choice(
+        permit, since = running.pop(rng.randrange(len(running)))
+        error = rng.choice(
             [
                 *(None, ProviderOverloaded(), ProviderTimeout(), ProviderRefused(), asyncio.CancelledError()),
-                ProviderRateLimited(retry_after_s=dice.choice((1.0, 7.0, 100.0))),
+                ProviderRateLimited(retry_after_s=rng.choice((1.0, 7.0, 100.0))),
             ]
         )
         was_closed = naive.until_s is None
@@ -210,13 +210,13 @@ def test_any_order_of_events_ends_where_the_description_says(seed: int) -> None:
         naive.report(permit, was_closed and since == closings, error, now_s)
         closings += was_closed != (naive.until_s is None)
         assert real.opens_again_in_s(now_s) == max(0.0, (naive.until_s or now_s) - now_s)
-        assert (real.state(now_s) is State.CLOSED) == (naive.until_s is None)
+        assert (real.state(now_s) is BreakerState.CLOSED) == (naive.until_s is None)
 
 
 def test_the_book_has_one_breaker_a_target_and_forgets_the_one_unasked_for_longest() -> None:
     book = Breakers(random.Random(1), SETTINGS, most=2)
     for _ in range(3):
         attempt(book.of("openai", "a"), 0.0, ProviderOverloaded())
-    assert book.states(0.0) == {("openai", "a"): State.OPEN}
+    assert book.states(0.0) == {("openai", "a"): BreakerState.OPEN}
     book.of("gemini", "b"), book.of("openai", "a"), book.of("gemini", "c")
-    assert book.states(0.0) == {("openai", "a"): State.OPEN, ("gemini", "c"): State.CLOSED}
+    assert book.states(0.0) == {("openai", "a"): BreakerState.OPEN, ("gemini", "c"): BreakerState.CLOSED}

@@ -8,7 +8,7 @@ import pytest
 
 from routing.catalogue import FRAME_PX, check_fits, estimate_ask, load_catalogue
 from routing.errors import BadInput, ConfigurationError, RetiredModel, TooLarge, UnknownModel
-from routing.models import Ask, Message
+from routing.models import Message, ModelRequest
 
 DAY = dt.date(2026, 11, 24)
 CATALOGUE = load_catalogue()
@@ -135,7 +135,9 @@ def test_the_answer_and_the_pictures_take_room_in_the_context_too() -> None:
 
 def test_an_estimate_is_the_most_an_ask_should_use() -> None:
     model = CATALOGUE.get("claude-sonnet-5-5")
-    ask = Ask(model=model.name, messages=(Message(role="user", text="a" * 300, images=(b"x",)),), max_output_tokens=150)
+    ask = ModelRequest(
+        model=model.name, messages=(Message(role="user", text="a" * 300, images=(b"x",)),), max_output_tokens=150
+    )
     estimate = estimate_ask(model, ask)
     assert estimate.output_tokens == 150
     assert estimate.image_tokens == -(-FRAME_PX // 750)

@@ -90,11 +90,11 @@ def test_only_those_in_flight_and_the_last_refused_are_remembered() -> None:
 
 def p95_s(rates_per_s: dict[str, float], take: Callable[[str, float], None], release: Callable[[str], None]) -> float:
     """Return the p95 time until the tenant "small" is answered; refused, it comes again half a second later."""
-    dice, order = random.Random(3), count()
+    rng, order = random.Random(3), count()
     events: list[tuple[float, int, str, float | None]] = []
     for tenant, rate in rates_per_s.items():
         at_s = 0.0
-        while (at_s := at_s + dice.expovariate(rate)) < RUN_S:
+        while (at_s := at_s + rng.expovariate(rate)) < RUN_S:
             heapq.heappush(events, (at_s, next(order), tenant, at_s))
     waits: list[float] = []
     while events:
@@ -108,7 +108,7 @@ def p95_s(rates_per_s: dict[str, float], take: Callable[[str, float], None], rel
             if tenant == "small":
                 heapq.heappush(events, (now_s + 0.5, next(order), tenant, asked_at_s))
             continue
-        ends_at_s = now_s + dice.lognormvariate(0.0, 0.3)
+        ends_at_s = now_s + rng.lognormvariate(0.0, 0.3)
         heapq.heappush(events, (ends_at_s, next(order), tenant, None))
         if tenant == "small":
             waits.append(ends_at_s - asked_at_s)

@@ -8,21 +8,21 @@ from statistics import quantiles
 import pytest
 
 from routing.hedge import HedgeBudget, HedgeSettings, hedge_after_s
-from routing.latency import RecentTimes, TargetTimes
+from routing.latency import RecentLatencies, TargetLatencies
 
 SETTINGS = HedgeSettings(quantile=0.95, fewest_times=20, most_share=0.1, burst=3.0)
 
 
-def times(*seconds: float) -> RecentTimes:
-    recent = RecentTimes()
+def times(*seconds: float) -> RecentLatencies:
+    recent = RecentLatencies()
     for one in seconds:
         recent.add(one)
     return recent
 
 
 def test_a_quantile_is_of_the_last_times_only() -> None:
-    dice, recent = random.Random(1), RecentTimes(kept=50)
-    drawn = [dice.lognormvariate(-1, 0.5) for _ in range(500)]
+    rng, recent = random.Random(1), RecentLatencies(kept=50)
+    drawn = [rng.lognormvariate(-1, 0.5) for _ in range(500)]
     for one in drawn:
         recent.add(one)
     kept = sorted(drawn[-50:])
@@ -33,11 +33,11 @@ def test_a_quantile_is_of_the_last_times_only() -> None:
 
 def test_too_few_times_tell_nothing() -> None:
     assert times(*[0.1] * 7).quantile(0.5) is None and times(*[0.1] * 8).quantile(0.5) == 0.1
-    assert RecentTimes().quantile(0.5, fewest=0) is None
+    assert RecentLatencies().quantile(0.5, fewest=0) is None
 
 
 def test_the_target_unasked_for_longest_is_forgotten() -> None:
-    book = TargetTimes(most=2)
+    book = TargetLatencies(most=2)
     for name in ("a", "b", "a", "c"):
         book.of(name).add(1.0)
     assert (len(book.of("a")), len(book.of("b"))) == (2, 0)
@@ -45,8 +45,8 @@ def test_the_target_unasked_for_longest_is_forgotten() -> None:
 
 def test_a_second_leg_waits_for_the_first_ones_p95() -> None:
     usual = times(*[0.4] * 19, 0.9)
-    assert hedge_after_s(usual, RecentTimes(), 3.0, SETTINGS) == 0.9
-    assert hedge_after_s(times(*[0.4] * 19), RecentTimes(), 3.0, SETTINGS) is None
+    assert hedge_after_s(usual, RecentLatencies(), 3.0, SETTINGS) == 0.9
+    assert hedge_after_s(times(*[0.4] * 19), RecentLatencies(), 3.0, SETTINGS) is None
 
 
 def test_a_second_leg_that_would_come_too_late_is_not_begun() -> None:

@@ -5,15 +5,15 @@ from __future__ import annotations
 import subprocess
 import sys
 
-from routing.gc_freeze import spare_what_stays
+from routing.gc_freeze import freeze_startup_objects
 
 # In a process of its own: what is frozen stays so.
 PROGRAM = f"""
 import gc, weakref
-from {spare_what_stays.__module__} import spare_what_stays
+from {freeze_startup_objects.__module__} import freeze_startup_objects
 class Ring:
     def __init__(self): self.me = self
-spare_what_stays()
+freeze_startup_objects()
 frozen, looked_at = gc.get_freeze_count(), len(gc.get_objects())
 ring = weakref.ref(Ring())
 gc.collect()

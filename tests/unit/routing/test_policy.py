@@ -13,7 +13,7 @@ from routing.complexity import Complexity
 from routing.deadline import Deadline
 from routing.errors import BadInput, RateLimited, RetiredModel, UnknownModel
 from routing.models import Tenant, Tier
-from routing.policy import ServiceRoutes, Standing, choose
+from routing.policy import ServiceRoutes, TenantStanding, choose
 from routing.ratelimit import TenantLimits
 from routing.share import ShareControl, ShareTarget
 
@@ -74,17 +74,17 @@ def test_a_burst_that_is_spent_is_a_reason() -> None:
 @pytest.mark.parametrize(
     ("wanted", "standing", "tier", "reason"),
     [
-        ("auto", Standing(plan="free"), Tier.SIMPLE, "plan"),
-        ("auto", Standing(plan="gold"), Tier.COMPLEX, "plan"),
-        ("complex", Standing(plan="free"), Tier.COMPLEX, "explicit tier"),
-        ("auto", Standing(plan="gold", budget_used=0.95), Tier.SIMPLE, "budget nearly spent"),
-        ("complex", Standing(plan="pro", budget_used=1.0), Tier.SIMPLE, "budget nearly spent"),
-        ("gpt-6.1-sol", Standing(plan="free", budget_used=1.0), Tier.COMPLEX, "explicit model"),
+        ("auto", TenantStanding(plan="free"), Tier.SIMPLE, "plan"),
+        ("auto", TenantStanding(plan="gold"), Tier.COMPLEX, "plan"),
+        ("complex", TenantStanding(plan="free"), Tier.COMPLEX, "explicit tier"),
+        ("auto", TenantStanding(plan="gold", budget_used=0.95), Tier.SIMPLE, "budget nearly spent"),
+        ("complex", TenantStanding(plan="pro", budget_used=1.0), Tier.SIMPLE, "budget nearly spent"),
+        ("gpt-6.1-sol", TenantStanding(plan="free", budget_used=1.0), Tier.COMPLEX, "explicit model"),
         ("simple", None, Tier.SIMPLE, "explicit tier"),
     ],
 )
 def test_a_rule_above_the_score_wins_and_is_counted(
-    wanted: str, standing: Standing | None, tier: Tier, reason: str
+    wanted: str, standing: TenantStanding | None, tier: Tier, reason: str
 ) -> None:
     share = control()
     routes = replace(ROUTES, plan_tiers={"free": Tier.SIMPLE, "gold": Tier.COMPLEX})
@@ -96,7 +96,7 @@ def test_a_rule_above_the_score_wins_and_is_counted(
 def test_a_tenant_with_money_and_no_special_plan_is_scored() -> None:
     share = control()
     decision = choose(
-        "auto", HARD, ROUTES, "llm", CATALOGUE, share=share, standing=Standing(plan="pro", budget_used=0.9)
+        "auto", HARD, ROUTES, "llm", CATALOGUE, share=share, standing=TenantStanding(plan="pro", budget_used=0.9)
     )
     assert decision.reasons == ("code",) and share.counts().scored == 1
 

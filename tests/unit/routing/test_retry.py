@@ -20,14 +20,14 @@ from routing.errors import (
     RayroomError,
     ReplicaLost,
 )
-from routing.retry import Failed, RetrySettings, Step, next_step
+from routing.retry import FailedAttempt, RetrySettings, RetryStep, next_step
 
 SETTINGS = RetrySettings(tries_of_target=3, first_wait_s=0.1, longest_wait_s=0.3, patience_s=0.5)
 
 
-def step(error: RayroomError, seed: int = 1, **more: object) -> Step:
+def step(error: RayroomError, seed: int = 1, **more: object) -> RetryStep:
     facts: dict[str, object] = {"tries": 1, "targets_left": 1, "left_s": 10.0} | more
-    return next_step(Failed(error=error, **facts), SETTINGS, random.Random(seed))  # type: ignore[arg-type]
+    return next_step(FailedAttempt(error=error, **facts), SETTINGS, random.Random(seed))  # type: ignore[arg-type]
 
 
 def test_a_passing_failure_is_tried_again_after_a_jittered_wait_that_grows_to_a_bound() -> None:
@@ -41,32 +41,32 @@ def test_a_passing_failure_is_tried_again_after_a_jittered_wait_that_grows_to_a_
 
 def test_a_target_is_asked_so_many_times_and_then_the_next_one() -> None:
     assert step(ProviderOverloaded(), tries=2).kind == "again"
-    assert step(ProviderOverloaded(), tries=3) == Step(kind="next", reason="provider_overloaded")
+    assert step(ProviderOverloaded(), tries=3) == RetryStep(kind="next", reason="provider_overloaded")
 
 
 @pytest.mark.parametrize("error", [ProviderQuota(), ProviderAuth(), ProviderRefused(), ProviderError()])
 def test_what_will_not_pass_goes_to_the_next_target_at_once(error: RayroomError) -> None:
     assert (step(error).kind, step(error).wait_s) == ("next", 0.0)
-    assert step(error, targets_left=0) == Step(kind="stop", reason="no target is left")
+    assert step(error, targets_left=0) == RetryStep(kind="stop", reason="no target is left")
 
 
 @pytest.mark.parametrize("error", [Overloaded(), BudgetExceeded(), CostsUnavailable(), BadInput()])
 def test_our_own_refusal_is_answered_and_not_tried_again(error: RayroomError) -> None:
-    assert step(error) == Step(kind="stop", reason="not a vendor's failure")
+    assert step(error) == RetryStep(kind="stop", reason="not a vendor's failure")
 
 
 def test_an_answer_that_has_begun_is_not_begun_again() -> None:
-    assert step(ProviderOverloaded(), heard=True) == Step(kind="stop", reason="the answer has begun")
+    assert step(ProviderOverloaded(), heard=True) == RetryStep(kind="stop", reason="the answer has begun")
 
 
 def test_a_target_that_usually_takes_longer_than_is_left_gives_way_to_the_next() -> None:
     assert step(ProviderOverloaded(), left_s=1.5, usual_s=1.2).kind == "again"
     assert step(ProviderOverloaded(), left_s=1.5, usual_s=1.6).kind == "next"
-    assert step(ProviderOverloaded(), left_s=0.1, usual_s=0.05) == Step(kind="stop", reason="no time is left")
+    assert step(ProviderOverloaded(), left_s=0.1, usual_s=0.05) == RetryStep(kind="stop", reason="no time is left")
 
 
 def test_a_short_retry_after_is_waited_for_and_a_long_one_makes_the_next_target_better() -> None:
-    assert step(ProviderRateLimited(retry_after_s=0.4)) == Step(
+    assert step(ProviderRateLimited(retry_after_s=0.4)) == RetryStep(
         kind="again", reason="provider_rate_limited", wait_s=0.4
     )
     assert step(ProviderRateLimited(retry_after_s=3.0)).kind == "next"
@@ -78,17 +78,17 @@ def test_a_long_retry_after_is_waited_for_where_there_is_no_other_target_and_tim
 
 
 def test_a_lost_replica_is_no_reason_to_wait() -> None:
-    assert step(ReplicaLost()) == Step(kind="again", reason="replica_lost", wait_s=0.0)
+    assert step(ReplicaLost()) == RetryStep(kind="again", reason="replica_lost", wait_s=0.0)
 
 
 @pytest.mark.parametrize("seed", range(50))
 def test_every_path_ends_within_its_deadline(seed: int) -> None:
     """Attempts take what they take; waits and steps never begin what cannot end."""
-    dice, left_s, tries, targets = random.Random(seed), 5.0, 1, 2
+    rng, left_s, tries, targets = random.Random(seed), 5.0, 1, 2
     for steps in range(100):
-        retry_after_s = dice.choice((None, 0.2, 2.0))
-        error = dice.choice((ProviderOverloaded(retry_after_s=retry_after_s), ReplicaLost(), ProviderQuota()))
-        left_s -= dice.uniform(0.0, min(left_s, 1.0))
+        retry_after_s = rng.choice((None, 0.2, 2.0))
+        error = rng.choice((ProviderOverloaded(retry_after_s=retry_after_s), ReplicaLost(), ProviderQuota()))
+        left_s -= rng.uniform(0.0, min(left_s, 1.0))
         now = step(error, seed + steps, tries=tries, targets_left=targets, left_s=left_s, usual_s=0.4)
         if now.kind == "stop":
             break

@@ -7,7 +7,7 @@ import random
 import pytest
 
 from routing.complexity import score_text
-from routing.labels import Label
+from routing.labels import LabelledPrompt
 from routing.route_eval import curve, evaluate, hold, quality
 from routing.share import ShareControl, ShareTarget
 
@@ -16,8 +16,8 @@ def control(share: float = 0.3) -> ShareControl:
     return ShareControl(ShareTarget(service="llm", share=share), random.Random(7))
 
 
-def label(prompt: str, weak: float, strong: float) -> Label:
-    return Label(prompt=prompt, weak_correct=weak, strong_correct=strong)
+def label(prompt: str, weak: float, strong: float) -> LabelledPrompt:
+    return LabelledPrompt(prompt=prompt, weak_correct=weak, strong_correct=strong)
 
 
 def test_a_ranking_is_counted_by_hand() -> None:
@@ -43,10 +43,10 @@ def test_prompts_with_one_score_are_in_no_order() -> None:
 
 def test_the_scorer_is_measured_beside_length_chance_and_the_oracle() -> None:
     """Long prompts need the strong model here, short ones do not: length and the scorer know, chance does not."""
-    dice = random.Random(3)
-    labels = [label("word " * dice.randint(1, 30), 1, 1) for _ in range(400)]
-    labels += [label("word " * dice.randint(25, 90), 0, 1) for _ in range(100)]
-    dice.shuffle(labels)
+    rng = random.Random(3)
+    labels = [label("word " * rng.randint(1, 30), 1, 1) for _ in range(400)]
+    labels += [label("word " * rng.randint(25, 90), 0, 1) for _ in range(100)]
+    rng.shuffle(labels)
     result = evaluate(labels, lambda prompt: score_text(prompt).score, control(), random.Random(1))
     by_name = {one.name: one for one in result.qualities}
     assert list(by_name) == ["scorer", "length", "random", "oracle"]
@@ -58,8 +58,8 @@ def test_the_scorer_is_measured_beside_length_chance_and_the_oracle() -> None:
 
 
 def test_the_held_share_is_that_of_the_files_order() -> None:
-    dice = random.Random(5)
-    scores = [dice.random() for _ in range(2_000)]
+    rng = random.Random(5)
+    scores = [rng.random() for _ in range(2_000)]
     held = hold(scores, [float(score > 0.7) for score in scores], control(0.3))
     assert held.share == pytest.approx(0.3, abs=0.02) and held.trailing == 500
     assert held.gap_recovered > 0.85

@@ -16,24 +16,24 @@ from routing.share import ShareControl, ShareTarget
 Draw = Callable[[random.Random], float]
 
 
-def easy(dice: random.Random) -> float:
-    return dice.betavariate(2, 6)
+def easy(rng: random.Random) -> float:
+    return rng.betavariate(2, 6)
 
 
-def hard(dice: random.Random) -> float:
-    return dice.betavariate(6, 2)
+def hard(rng: random.Random) -> float:
+    return rng.betavariate(6, 2)
 
 
-def nothing(dice: random.Random) -> float:
+def nothing(rng: random.Random) -> float:
     return 0.0
 
 
-def everything(dice: random.Random) -> float:
+def everything(rng: random.Random) -> float:
     return 1.0
 
 
-def two_kinds(dice: random.Random) -> float:
-    return dice.choice((0.05, 0.9))
+def two_kinds(rng: random.Random) -> float:
+    return rng.choice((0.05, 0.9))
 
 
 def control(share: float, seed: int = 7) -> ShareControl:
@@ -41,8 +41,8 @@ def control(share: float, seed: int = 7) -> ShareControl:
 
 
 def send(control: ShareControl, draw: Draw, decisions: int, seed: int = 1) -> list[bool]:
-    dice = random.Random(seed)
-    return [control.decide(draw(dice)).complex for _ in range(decisions)]
+    rng = random.Random(seed)
+    return [control.decide(draw(rng)).complex for _ in range(decisions)]
 
 
 @pytest.mark.parametrize("share", [0.30, 0.15])
@@ -60,8 +60,8 @@ def test_the_share_is_held_after_the_scores_drift(share: float, seed: int, befor
 
 
 def test_what_goes_strong_is_the_hardest() -> None:
-    held, dice = control(0.3), random.Random(2)
-    verdicts = [(score, held.decide(score).complex) for score in (easy(dice) for _ in range(3_000))]
+    held, rng = control(0.3), random.Random(2)
+    verdicts = [(score, held.decide(score).complex) for score in (easy(rng) for _ in range(3_000))]
     strong = [score for score, sent in verdicts[500:] if sent]
     weak = [score for score, sent in verdicts[500:] if not sent]
     assert fmean(strong) > fmean(weak) + 0.2
@@ -70,11 +70,11 @@ def test_what_goes_strong_is_the_hardest() -> None:
 @pytest.mark.parametrize("seed", range(10))
 def test_no_window_ever_holds_more_than_its_burst(seed: int) -> None:
     """Hard turns come in floods of every length, and the threshold is still where the easy ones left it."""
-    dice, target = random.Random(seed), ShareTarget(service="llm", share=0.2, burst=1.5, window=100)
+    rng, target = random.Random(seed), ShareTarget(service="llm", share=0.2, burst=1.5, window=100)
     held = ShareControl(target, random.Random(seed))
     sent: list[bool] = []
     while len(sent) < 3_000:
-        sent += send(held, dice.choice((easy, hard, everything, nothing)), dice.randrange(1, 200), dice.randrange(999))
+        sent += send(held, rng.choice((easy, hard, everything, nothing)), rng.randrange(1, 200), rng.randrange(999))
     totals = [0, *accumulate(sent)]
     most = max(late - early for early, late in zip(totals, totals[target.window :], strict=False))
     assert most <= target.share * target.burst * target.window

@@ -11,11 +11,11 @@ from typing import Any, Literal
 from aiohttp import web
 from pydantic import Field, ValidationError
 
-from cluster.lab.emulator.core.capacity import Gauge, Standing
-from cluster.lab.emulator.core.content import Counted, Part, Said, Turn, measure
+from cluster.lab.emulator.core.capacity import LimitGauge, LimitStatus
+from cluster.lab.emulator.core.content import GeneratedAnswer, Part, RequestMessage, TokenCounts, measure
 from cluster.lab.emulator.core.parsing import BAD_IMAGE, Lenient, bearer, first_wrong, from_base64
-from cluster.lab.emulator.core.protocol import Frame, Refusal, converse
-from cluster.lab.emulator.core.request import Asked, House
+from cluster.lab.emulator.core.protocol import StreamFrame, VendorRefusal, converse
+from cluster.lab.emulator.core.request import EmulatorState, ParsedRequest
 
 PREFIX = "/anthropic/v1"
 NAME = "anthropic"
@@ -75,13 +75,13 @@ class _Request(Lenient):
     system: str | list[_Block] = ""
     stream: bool = False
 
-    def turns(self) -> Iterator[Turn]:
+    def turns(self) -> Iterator[RequestMessage]:
         for role, content in (("system", self.system), *((one.role, one.content) for one in self.messages)):
             parts = (content,) if isinstance(content, str) else tuple(block.part() for block in content)
-            yield Turn(role, parts)
+            yield RequestMessage(role, parts)
 
 
-def anthropic_routes(house: House) -> list[web.RouteDef]:
+def anthropic_routes(house: EmulatorState) -> list[web.RouteDef]:
     """Return the routes, bound to what all requests share."""
     dialect = AnthropicMessages(house.clock)
 
@@ -100,13 +100,13 @@ class AnthropicMessages:
     def __init__(self, clock: Callable[[], float]) -> None:
         self._clock = clock
 
-    def read(self, request: web.Request, body: Any) -> Asked:
+    def read(self, request: web.Request, body: Any) -> ParsedRequest:
         key = bearer(request.headers) or request.headers.get("x-api-key") or None
         wrong = _wrong(request, body)
         try:
             message = _Request.model_validate(body)
         except ValidationError as error:
-            return Asked(vendor=NAME, key=key, wrong=wrong or first_wrong(error))
+            return ParsedRequest(vendor=NAME, key=key, wrong=wrong or first_wrong(error))
         turns = tuple(message.turns())
         parts = [part for turn in turns for part in turn.parts]
         content = measure(parts)
@@ -114,10 +114,10 @@ class AnthropicMessages:
             wrong = wrong or BAD_IMAGE
         if any(isinstance(part, bytes) and len(part) > MAX_IMAGE_BYTES for part in parts):
             wrong = wrong or "image exceeds 5 MB maximum"
-        asked = Asked(vendor=NAME, model=message.model, key=key, stream=message.stream, wrong=wrong)
+        asked = ParsedRequest(vendor=NAME, model=message.model, key=key, stream=message.stream, wrong=wrong)
         if content is None:
             return asked
-        return Asked(
+        return ParsedRequest(
             vendor=NAME,
             model=message.model,
             key=key,
@@ -128,7 +128,7 @@ class AnthropicMessages:
             wrong=wrong,
         )
 
-    def refused(self, refusal: Refusal, asked: Asked, standing: Standing) -> web.Response:
+    def refused(self, refusal: VendorRefusal, asked: ParsedRequest, standing: LimitStatus) -> web.Response:
         status, message = _REASONS.get(refusal.reason, (500, "Internal server error"))
         status = refusal.status or status
         if refusal.reason == "unknown_model":
@@ -139,19 +139,19 @@ class AnthropicMessages:
         body = error_body(status, refusal.code, refusal.message or message) | {"request_id": headers["request-id"]}
         return web.json_response(body, status=status, headers=headers | refusal.headers)
 
-    def headers(self, standing: Standing) -> dict[str, str]:
+    def headers(self, standing: LimitStatus) -> dict[str, str]:
         headers = {"request-id": f"req_{uuid.uuid4().hex}"}
         for name, gauge in (("requests", standing.requests), ("tokens", standing.tokens)):
             if gauge is not None:
                 headers |= self._limit(name, gauge)
         return headers
 
-    def whole(self, asked: Asked, said: Said) -> Any:
+    def whole(self, asked: ParsedRequest, said: GeneratedAnswer) -> Any:
         text = [{"type": "text", "text": said.text, "citations": None}] if said.words else []
         usage = {} if said.untold_usage else {"usage": _usage(said.counted)}
         return _message(asked, text) | _stopped(said) | usage
 
-    def frames(self, asked: Asked, said: Said) -> Iterable[Frame]:
+    def frames(self, asked: ParsedRequest, said: GeneratedAnswer) -> Iterable[StreamFrame]:
         # The input is known when the stream begins; the output is told at its end, counted from the beginning.
         begun = {} if said.untold_usage else {"usage": _usage(said.counted) | {"output_tokens": 1}}
         yield _event(
@@ -171,7 +171,7 @@ class AnthropicMessages:
     def overload(self) -> bytes:
         return _event("error", **error_body(529, None, "Overloaded")).data
 
-    def _limit(self, name: str, gauge: Gauge) -> dict[str, str]:
+    def _limit(self, name: str, gauge: LimitGauge) -> dict[str, str]:
         whole_at = dt.datetime.fromtimestamp(self._clock() + gauge.reset_s, dt.UTC)
         prefix = f"anthropic-ratelimit-{name}"
         return {
@@ -198,7 +198,7 @@ def error_body(status: int, code: str | None, message: str) -> dict[str, Any]:
     return {"type": "error", "error": {"type": kind, "message": message} | details}
 
 
-def _usage(counted: Counted) -> dict[str, Any]:
+def _usage(counted: TokenCounts) -> dict[str, Any]:
     """Anthropic's input holds neither what was cached nor what is now; its output holds what was thought."""
     extras = counted.extras
     written = extras.cache_write_5m_tokens + extras.cache_write_1h_tokens
@@ -216,17 +216,17 @@ def _usage(counted: Counted) -> dict[str, Any]:
     }
 
 
-def _message(asked: Asked, content: list[dict[str, Any]]) -> dict[str, Any]:
+def _message(asked: ParsedRequest, content: list[dict[str, Any]]) -> dict[str, Any]:
     number = f"msg_{asked.content.digest.hex()}"
     return {"id": number, "type": "message", "role": "assistant", "model": asked.model, "content": content}
 
 
-def _stopped(said: Said) -> dict[str, Any]:
+def _stopped(said: GeneratedAnswer) -> dict[str, Any]:
     reason = None if said.end is None else _STOP[said.end]
     details = {"type": "refusal", "category": None, "explanation": None} if reason == "refusal" else None
     return {"stop_reason": reason, "stop_sequence": None, "stop_details": details}
 
 
-def _event(kind: str, tokens: int = 0, **fields: Any) -> Frame:
+def _event(kind: str, tokens: int = 0, **fields: Any) -> StreamFrame:
     data = json.dumps({"type": kind} | fields)
-    return Frame(f"event: {kind}\ndata: {data}\n\n".encode(), tokens)
+    return StreamFrame(f"event: {kind}\ndata: {data}\n\n".encode(), tokens)

@@ -11,11 +11,11 @@ from pydantic import AliasGenerator, ConfigDict, Field, ValidationError
 from pydantic.alias_generators import to_camel
 from pydantic.aliases import AliasChoices
 
-from cluster.lab.emulator.core.capacity import Standing
-from cluster.lab.emulator.core.content import Counted, Part, Said, Turn, measure
+from cluster.lab.emulator.core.capacity import LimitStatus
+from cluster.lab.emulator.core.content import GeneratedAnswer, Part, RequestMessage, TokenCounts, measure
 from cluster.lab.emulator.core.parsing import BAD_IMAGE, Lenient, first_wrong, from_base64
-from cluster.lab.emulator.core.protocol import Frame, Refusal, converse
-from cluster.lab.emulator.core.request import Asked, House
+from cluster.lab.emulator.core.protocol import StreamFrame, VendorRefusal, converse
+from cluster.lab.emulator.core.request import EmulatorState, ParsedRequest
 
 PREFIX = "/gemini/{version:v1|v1beta}"
 NAME = "gemini"
@@ -81,8 +81,8 @@ class _Content(_Lenient):
     parts: tuple[_Part, ...] = ()
     role: str = "user"
 
-    def turn(self, role: str) -> Turn:
-        return Turn(role, tuple(part.part() for part in self.parts))
+    def turn(self, role: str) -> RequestMessage:
+        return RequestMessage(role, tuple(part.part() for part in self.parts))
 
 
 class _Config(_Lenient):
@@ -94,13 +94,13 @@ class _Request(_Lenient):
     system_instruction: _Content | None = None
     generation_config: _Config = _Config()
 
-    def turns(self) -> Iterator[Turn]:
+    def turns(self) -> Iterator[RequestMessage]:
         if self.system_instruction is not None:
             yield self.system_instruction.turn("system")
         yield from (content.turn(content.role) for content in self.contents)
 
 
-def gemini_routes(house: House) -> list[web.RouteDef]:
+def gemini_routes(house: EmulatorState) -> list[web.RouteDef]:
     """Return the routes, bound to what all requests share."""
     dialect = GeminiContent()
 
@@ -116,7 +116,7 @@ class GeminiContent:
     # A prompt that is blocked has no candidates: it has feedback.
     declines_with: tuple[str, ...] = ()
 
-    def read(self, request: web.Request, body: Any) -> Asked:
+    def read(self, request: web.Request, body: Any) -> ParsedRequest:
         model, stream = request.match_info["model"], request.match_info["method"] == "streamGenerateContent"
         key = request.headers.get("x-goog-api-key") or request.query.get("key") or None
         wrong = (
@@ -127,12 +127,12 @@ class GeminiContent:
         try:
             asked = _Request.model_validate(body)
         except ValidationError as error:
-            return Asked(vendor=NAME, model=model, key=key, stream=stream, wrong=wrong or first_wrong(error))
+            return ParsedRequest(vendor=NAME, model=model, key=key, stream=stream, wrong=wrong or first_wrong(error))
         turns = tuple(asked.turns())
         content = measure(part for turn in turns for part in turn.parts)
         if content is None:
-            return Asked(vendor=NAME, model=model, key=key, stream=stream, wrong=wrong or BAD_IMAGE)
-        return Asked(
+            return ParsedRequest(vendor=NAME, model=model, key=key, stream=stream, wrong=wrong or BAD_IMAGE)
+        return ParsedRequest(
             vendor=NAME,
             model=model,
             key=key,
@@ -143,7 +143,7 @@ class GeminiContent:
             wrong=wrong,
         )
 
-    def refused(self, refusal: Refusal, asked: Asked, standing: Standing) -> web.Response:
+    def refused(self, refusal: VendorRefusal, asked: ParsedRequest, standing: LimitStatus) -> web.Response:
         status, message = _REASONS.get(refusal.reason, (500, "An internal error has occurred."))
         status = refusal.status or status
         body = error_body(status, refusal.code, refusal.message or message)
@@ -152,14 +152,14 @@ class GeminiContent:
             body["error"]["details"] = details
         return web.json_response(body, status=status, headers=refusal.headers)
 
-    def headers(self, standing: Standing) -> dict[str, str]:
+    def headers(self, standing: LimitStatus) -> dict[str, str]:
         # Google says nothing of its limits until they are reached.
         return {}
 
-    def whole(self, asked: Asked, said: Said) -> Any:
+    def whole(self, asked: ParsedRequest, said: GeneratedAnswer) -> Any:
         return _response(asked, said, said.text, _finish(said), said.counted)
 
-    def frames(self, asked: Asked, said: Said) -> Iterable[Frame]:
+    def frames(self, asked: ParsedRequest, said: GeneratedAnswer) -> Iterable[StreamFrame]:
         extras = said.counted.extras
         for start in range(0, len(said.words), WORDS_A_CHUNK):
             words = said.words[start : start + WORDS_A_CHUNK]
@@ -183,7 +183,7 @@ def error_body(status: int, code: str | None, message: str) -> dict[str, Any]:
     return {"error": {"code": status, "message": message, "status": name}}
 
 
-def _details(refusal: Refusal, status: int, asked: Asked, standing: Standing) -> list[dict[str, Any]]:
+def _details(refusal: VendorRefusal, status: int, asked: ParsedRequest, standing: LimitStatus) -> list[dict[str, Any]]:
     details = []
     if status == 429:
         details.append(_quota_failure(refusal, asked, standing))
@@ -196,7 +196,7 @@ def _details(refusal: Refusal, status: int, asked: Asked, standing: Standing) ->
     return details
 
 
-def _quota_failure(refusal: Refusal, asked: Asked, standing: Standing) -> dict[str, Any]:
+def _quota_failure(refusal: VendorRefusal, asked: ParsedRequest, standing: LimitStatus) -> dict[str, Any]:
     """Say which quota is spent; a fault's code names one, such as that of a whole day."""
     metric, quota = _QUOTAS["tokens" if refusal.reason == "tokens" else "requests"]
     if refusal.code is not None and refusal.code not in _STATUSES.values():
@@ -211,7 +211,9 @@ def _quota_failure(refusal: Refusal, asked: Asked, standing: Standing) -> dict[s
     return {"@type": "type.googleapis.com/google.rpc.QuotaFailure", "violations": [violation | value]}
 
 
-def _response(asked: Asked, said: Said, text: str, finish: str | None, counted: Counted) -> dict[str, Any]:
+def _response(
+    asked: ParsedRequest, said: GeneratedAnswer, text: str, finish: str | None, counted: TokenCounts
+) -> dict[str, Any]:
     head = {"modelVersion": asked.model, "responseId": asked.content.digest.hex()}
     usage = {} if said.untold_usage else {"usageMetadata": _usage(counted)}
     if said.end == "refused":
@@ -224,11 +226,11 @@ def _response(asked: Asked, said: Said, text: str, finish: str | None, counted: 
     return {"candidates": [candidate]} | usage | head
 
 
-def _finish(said: Said) -> str | None:
+def _finish(said: GeneratedAnswer) -> str | None:
     return None if said.end is None else _FINISH.get(said.end)
 
 
-def _usage(counted: Counted) -> dict[str, Any]:
+def _usage(counted: TokenCounts) -> dict[str, Any]:
     """Gemini's prompt holds what was cached; its candidates do not hold what was thought. What is zero is left out."""
     thoughts = counted.extras.thinking_tokens
     counts = {
@@ -243,5 +245,5 @@ def _usage(counted: Counted) -> dict[str, Any]:
     return {name: count for name, count in counts.items() if count} | {"promptTokensDetails": details}
 
 
-def _event(event: dict[str, Any], tokens: int = 0) -> Frame:
-    return Frame(f"data: {json.dumps(event)}\r\n\r\n".encode(), tokens)
+def _event(event: dict[str, Any], tokens: int = 0) -> StreamFrame:
+    return StreamFrame(f"data: {json.dumps(event)}\r\n\r\n".encode(), tokens)

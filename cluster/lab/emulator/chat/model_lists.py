@@ -11,8 +11,8 @@ from cluster.lab.emulator.chat import anthropic, gemini, openai
 from cluster.lab.emulator.core.admission import turned_away
 from cluster.lab.emulator.core.content import catalogue_row
 from cluster.lab.emulator.core.parsing import bearer
-from cluster.lab.emulator.core.protocol import Dialect
-from cluster.lab.emulator.core.request import Asked, House
+from cluster.lab.emulator.core.protocol import VendorProtocol
+from cluster.lab.emulator.core.request import EmulatorState, ParsedRequest
 from routing.catalogue import load_catalogue
 
 Row = dict[str, Any]
@@ -20,7 +20,7 @@ Row = dict[str, Any]
 CREATED_AT = "2025-11-24T16:00:00Z"
 
 
-def model_routes(house: House) -> list[web.RouteDef]:
+def model_routes(house: EmulatorState) -> list[web.RouteDef]:
     """Return the routes: every model of a vendor, and one by its name."""
     desks = (
         (openai.PREFIX, _Desk(house, openai.NAME, openai.OpenAIChat(), _openai, _openai_list)),
@@ -42,9 +42,9 @@ class _Desk:
 
     def __init__(
         self,
-        house: House,
+        house: EmulatorState,
         vendor: str,
-        dialect: Dialect,
+        dialect: VendorProtocol,
         row: Callable[[str], Row],
         listed: Callable[[list[Row]], Row],
     ) -> None:
@@ -59,7 +59,7 @@ class _Desk:
         return await self._told(request, model, self._row(model))
 
     async def _told(self, request: web.Request, model: str, body: Row) -> web.StreamResponse:
-        asked = Asked(vendor=self._vendor, model=model, key=_key(request), most_tokens=0)
+        asked = ParsedRequest(vendor=self._vendor, model=model, key=_key(request), most_tokens=0)
         async with self._house.exchange(request.path, asked) as exchange:
             refused = await turned_away(exchange, self._dialect.refused)
             if refused is None:

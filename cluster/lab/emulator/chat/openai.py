@@ -10,8 +10,8 @@ from typing import Any, Literal
 from aiohttp import web
 from pydantic import Field, ValidationError
 
-from cluster.lab.emulator.core.capacity import Gauge, Standing
-from cluster.lab.emulator.core.content import Counted, Said, Turn, catalogue_row, measure
+from cluster.lab.emulator.core.capacity import LimitGauge, LimitStatus
+from cluster.lab.emulator.core.content import GeneratedAnswer, RequestMessage, TokenCounts, catalogue_row, measure
 from cluster.lab.emulator.core.parsing import (
     BAD_IMAGE,
     Lenient,
@@ -21,8 +21,8 @@ from cluster.lab.emulator.core.parsing import (
     picture,
     vector,
 )
-from cluster.lab.emulator.core.protocol import Frame, Refusal, converse
-from cluster.lab.emulator.core.request import Asked, House
+from cluster.lab.emulator.core.protocol import StreamFrame, VendorRefusal, converse
+from cluster.lab.emulator.core.request import EmulatorState, ParsedRequest
 
 PREFIX = "/openai/v1"
 DIMENSIONS = 256
@@ -64,11 +64,11 @@ class _Message(Lenient):
     role: Literal["system", "developer", "user", "assistant", "tool"]
     content: str | list[_Part] | None = None
 
-    def turn(self) -> Turn:
+    def turn(self) -> RequestMessage:
         if isinstance(self.content, str):
-            return Turn(self.role, (self.content,))
+            return RequestMessage(self.role, (self.content,))
         parts = (part.text if part.image_url is None else picture(part.image_url.url) for part in self.content or ())
-        return Turn(self.role, tuple(parts))
+        return RequestMessage(self.role, tuple(parts))
 
 
 class _StreamOptions(Lenient):
@@ -94,7 +94,7 @@ class _Embed(Lenient):
         return [self.input] if isinstance(self.input, str) else self.input
 
 
-def openai_routes(house: House) -> list[web.RouteDef]:
+def openai_routes(house: EmulatorState) -> list[web.RouteDef]:
     """Return the routes, bound to what all requests share."""
 
     async def chat(request: web.Request) -> web.StreamResponse:
@@ -111,7 +111,7 @@ class _OpenAI:
 
     declines_with: tuple[str, ...] = ("I", "cannot", "help", "with", "that.")
 
-    def refused(self, refusal: Refusal, asked: Asked, standing: Standing) -> web.Response:
+    def refused(self, refusal: VendorRefusal, asked: ParsedRequest, standing: LimitStatus) -> web.Response:
         status, code, message = _REASONS.get(refusal.reason, (500, "server_error", "The server had an error."))
         status = refusal.status or status
         if refusal.reason == "told":
@@ -125,7 +125,7 @@ class _OpenAI:
             }
         return web.json_response(body, status=status, headers=headers | refusal.headers)
 
-    def headers(self, standing: Standing) -> dict[str, str]:
+    def headers(self, standing: LimitStatus) -> dict[str, str]:
         headers = {"x-request-id": f"req_{uuid.uuid4().hex}", "openai-version": "2020-10-01"}
         for name, gauge in (("requests", standing.requests), ("tokens", standing.tokens)):
             if gauge is not None:
@@ -140,16 +140,16 @@ class _OpenAI:
 class OpenAIChat(_OpenAI):
     """Chat completions."""
 
-    def read(self, request: web.Request, body: Any) -> Asked:
+    def read(self, request: web.Request, body: Any) -> ParsedRequest:
         try:
             chat = _Chat.model_validate(body)
             turns = tuple(message.turn() for message in chat.messages)
             content = measure(part for turn in turns for part in turn.parts)
         except ValidationError as error:
-            return Asked(vendor=NAME, key=bearer(request.headers), wrong=first_wrong(error))
+            return ParsedRequest(vendor=NAME, key=bearer(request.headers), wrong=first_wrong(error))
         if content is None:
-            return Asked(vendor=NAME, model=chat.model, key=bearer(request.headers), wrong=BAD_IMAGE)
-        return Asked(
+            return ParsedRequest(vendor=NAME, model=chat.model, key=bearer(request.headers), wrong=BAD_IMAGE)
+        return ParsedRequest(
             vendor=NAME,
             model=chat.model,
             key=bearer(request.headers),
@@ -160,7 +160,7 @@ class OpenAIChat(_OpenAI):
             tell_usage=chat.stream_options is not None and chat.stream_options.include_usage,
         )
 
-    def whole(self, asked: Asked, said: Said) -> Any:
+    def whole(self, asked: ParsedRequest, said: GeneratedAnswer) -> Any:
         refusal = said.text if said.end == "refused" else None
         content = None if refusal is not None or said.end == "filtered" else said.text
         message: dict[str, Any] = {"role": "assistant", "content": content, "refusal": refusal, "annotations": []}
@@ -168,7 +168,7 @@ class OpenAIChat(_OpenAI):
         usage = {} if said.untold_usage else {"usage": _usage(said.counted)}
         return _head("chat.completion", asked) | {"choices": [choice]} | usage
 
-    def frames(self, asked: Asked, said: Said) -> Iterable[Frame]:
+    def frames(self, asked: ParsedRequest, said: GeneratedAnswer) -> Iterable[StreamFrame]:
         head = _head("chat.completion.chunk", asked)
         # With usage asked for, every chunk but the last carries it as null.
         head |= {"usage": None} if asked.tell_usage else {}
@@ -179,17 +179,17 @@ class OpenAIChat(_OpenAI):
         yield _event(head | {"choices": [_choice({}, _finish(said))]})
         if asked.tell_usage and not said.untold_usage:
             yield _event(head | {"choices": [], "usage": _usage(said.counted)})
-        yield Frame(b"data: [DONE]\n\n")
+        yield StreamFrame(b"data: [DONE]\n\n")
 
 
 class OpenAIEmbeddings(_OpenAI):
     """Embeddings of texts."""
 
-    def read(self, request: web.Request, body: Any) -> Asked:
+    def read(self, request: web.Request, body: Any) -> ParsedRequest:
         try:
             embed = _Embed.model_validate(body)
         except ValidationError as error:
-            return Asked(vendor=NAME, key=bearer(request.headers), wrong=first_wrong(error))
+            return ParsedRequest(vendor=NAME, key=bearer(request.headers), wrong=first_wrong(error))
         row = catalogue_row(embed.model)
         default = (row and row.dimensions) or DIMENSIONS
         return embedding_asked(
@@ -201,7 +201,7 @@ class OpenAIEmbeddings(_OpenAI):
             embed.encoding_format == "base64",
         )
 
-    def whole(self, asked: Asked, said: Said) -> Any:
+    def whole(self, asked: ParsedRequest, said: GeneratedAnswer) -> Any:
         rows = [
             {"object": "embedding", "index": index, "embedding": vector(content, asked.dimensions, asked.as_base64)}
             for index, content in enumerate(asked.inputs)
@@ -210,7 +210,7 @@ class OpenAIEmbeddings(_OpenAI):
         usage = {} if said.untold_usage else {"usage": {"prompt_tokens": tokens, "total_tokens": tokens}}
         return {"object": "list", "model": asked.model, "data": rows} | usage
 
-    def frames(self, asked: Asked, said: Said) -> Iterable[Frame]:
+    def frames(self, asked: ParsedRequest, said: GeneratedAnswer) -> Iterable[StreamFrame]:
         # Embeddings are not streamed.
         return ()
 
@@ -225,7 +225,7 @@ def error_body(status: int, code: str, message: str, limit: str | None = None) -
     return {"error": {"message": message, "type": kind, "param": None, "code": code}}
 
 
-def _rate_headers(name: str, gauge: Gauge) -> dict[str, str]:
+def _rate_headers(name: str, gauge: LimitGauge) -> dict[str, str]:
     return {
         f"x-ratelimit-limit-{name}": str(gauge.limit),
         f"x-ratelimit-remaining-{name}": str(gauge.remaining),
@@ -241,7 +241,7 @@ def duration(seconds: float) -> str:
     return f"{minutes:.0f}m{rest:g}s" if minutes else f"{rest:g}s"
 
 
-def _usage(counted: Counted) -> dict[str, Any]:
+def _usage(counted: TokenCounts) -> dict[str, Any]:
     """OpenAI's input holds what was cached, and its output what was thought."""
     extras = counted.extras
     return {
@@ -263,11 +263,11 @@ def _usage(counted: Counted) -> dict[str, Any]:
     }
 
 
-def _finish(said: Said) -> str | None:
+def _finish(said: GeneratedAnswer) -> str | None:
     return None if said.end is None else _FINISH[said.end]
 
 
-def _head(kind: str, asked: Asked) -> dict[str, Any]:
+def _head(kind: str, asked: ParsedRequest) -> dict[str, Any]:
     number = f"chatcmpl-{asked.content.digest.hex()}"
     return {"id": number, "object": kind, "created": CREATED_S, "model": asked.model}
 
@@ -276,5 +276,5 @@ def _choice(delta: dict[str, Any], finish: str | None = None) -> dict[str, Any]:
     return {"index": 0, "delta": delta, "finish_reason": finish, "logprobs": None}
 
 
-def _event(event: dict[str, Any], tokens: int = 0) -> Frame:
-    return Frame(f"data: {json.dumps(event)}\n\n".encode(), tokens)
+def _event(event: dict[str, Any], tokens: int = 0) -> StreamFrame:
+    return StreamFrame(f"data: {json.dumps(event)}\n\n".encode(), tokens)

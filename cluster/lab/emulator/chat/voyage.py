@@ -8,11 +8,11 @@ from typing import Any, Literal
 from aiohttp import web
 from pydantic import Field, ValidationError
 
-from cluster.lab.emulator.core.capacity import Standing
-from cluster.lab.emulator.core.content import Counted, Part, Said, catalogue_row
+from cluster.lab.emulator.core.capacity import LimitStatus
+from cluster.lab.emulator.core.content import GeneratedAnswer, Part, TokenCounts, catalogue_row
 from cluster.lab.emulator.core.parsing import Lenient, bearer, embedding_asked, first_wrong, picture, vector
-from cluster.lab.emulator.core.protocol import Frame, Refusal, converse
-from cluster.lab.emulator.core.request import Asked, House
+from cluster.lab.emulator.core.protocol import StreamFrame, VendorRefusal, converse
+from cluster.lab.emulator.core.request import EmulatorState, ParsedRequest
 
 PREFIX = "/voyage/v1"
 NAME = "voyage"
@@ -64,7 +64,7 @@ class _Mixed(Lenient):
         return [[part.part() for part in item.content] for item in self.inputs_]
 
 
-def voyage_routes(house: House) -> list[web.RouteDef]:
+def voyage_routes(house: EmulatorState) -> list[web.RouteDef]:
     """Return the routes, bound to what all requests share."""
     texts, mixed = VoyageEmbeddings(_Texts), VoyageEmbeddings(_Mixed)
 
@@ -85,27 +85,27 @@ class VoyageEmbeddings:
     def __init__(self, body: type[_Texts | _Mixed]) -> None:
         self._body = body
 
-    def read(self, request: web.Request, body: Any) -> Asked:
+    def read(self, request: web.Request, body: Any) -> ParsedRequest:
         key = bearer(request.headers)
         try:
             embed = self._body.model_validate(body)
         except ValidationError as error:
-            return Asked(vendor=NAME, key=key, wrong=first_wrong(error))
+            return ParsedRequest(vendor=NAME, key=key, wrong=first_wrong(error))
         row = catalogue_row(embed.model)
         dimensions = embed.output_dimension or (row and row.dimensions) or DIMENSIONS
         as_base64 = embed.encoding_format == "base64"
         return embedding_asked(NAME, embed.model, key, embed.inputs(), dimensions, as_base64)
 
-    def refused(self, refusal: Refusal, asked: Asked, standing: Standing) -> web.Response:
+    def refused(self, refusal: VendorRefusal, asked: ParsedRequest, standing: LimitStatus) -> web.Response:
         status, message = _REASONS.get(refusal.reason, (500, "Internal server error."))
         # Voyage's errors have no code, and do not say when to come back.
         body = {"detail": refusal.message or message}
         return web.json_response(body, status=refusal.status or status, headers=refusal.headers)
 
-    def headers(self, standing: Standing) -> dict[str, str]:
+    def headers(self, standing: LimitStatus) -> dict[str, str]:
         return {}
 
-    def whole(self, asked: Asked, said: Said) -> Any:
+    def whole(self, asked: ParsedRequest, said: GeneratedAnswer) -> Any:
         rows = [
             {"object": "embedding", "embedding": vector(content, asked.dimensions, asked.as_base64), "index": index}
             for index, content in enumerate(asked.inputs)
@@ -113,14 +113,14 @@ class VoyageEmbeddings:
         usage = {} if said.untold_usage else {"usage": self._usage(said.counted)}
         return {"object": "list", "data": rows, "model": asked.model} | usage
 
-    def frames(self, asked: Asked, said: Said) -> Iterable[Frame]:
+    def frames(self, asked: ParsedRequest, said: GeneratedAnswer) -> Iterable[StreamFrame]:
         # Embeddings are not streamed.
         return ()
 
     def overload(self) -> bytes:
         return b""
 
-    def _usage(self, counted: Counted) -> dict[str, int]:
+    def _usage(self, counted: TokenCounts) -> dict[str, int]:
         text = counted.input_tokens - counted.image_tokens
         total = text + -(-counted.image_px // PX_A_TOKEN)
         if self._body is _Texts:

@@ -6,14 +6,14 @@ from collections.abc import Callable
 
 from aiohttp import web
 
-from cluster.lab.emulator.core.capacity import Place, Standing
-from cluster.lab.emulator.core.protocol import HTML, Refusal, refusal_of
-from cluster.lab.emulator.core.request import Asked, Exchange, House
+from cluster.lab.emulator.core.capacity import InFlightSlot, LimitStatus
+from cluster.lab.emulator.core.protocol import HTML, VendorRefusal, refusal_of
+from cluster.lab.emulator.core.request import EmulatedRequest, EmulatorState, ParsedRequest
 
-Refuse = Callable[[Refusal, Asked, Standing], web.Response]
+Refuse = Callable[[VendorRefusal, ParsedRequest, LimitStatus], web.Response]
 
 
-async def turned_away(exchange: Exchange, refuse: Refuse) -> web.Response | None:
+async def turned_away(exchange: EmulatedRequest, refuse: Refuse) -> web.Response | None:
     """Return the answer to a request that may not go on, once its fault's delay is over; None where it may."""
     await exchange.pause(exchange.fault.delay_s)
     refusal = refusal_of(exchange)
@@ -26,7 +26,7 @@ async def turned_away(exchange: Exchange, refuse: Refuse) -> web.Response | None
     return response
 
 
-def first_byte_s(house: House, asked: Asked) -> float:
+def first_byte_s(house: EmulatorState, asked: ParsedRequest) -> float:
     """Draw how long the vendor takes until it has something to send: the longer, the more it has to do."""
-    place = Place(asked.vendor, asked.model, asked.key or "")
+    place = InFlightSlot(asked.vendor, asked.model, asked.key or "")
     return house.pace.first_token_s(asked.model, house.pressure.slowdown(place))

@@ -12,7 +12,7 @@ BUSY_RETRY_S = 1.0
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Limits:
+class RateLimits:
     """What one key may ask of one model; None is no limit."""
 
     requests_per_minute: int | None = None
@@ -21,7 +21,7 @@ class Limits:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Load:
+class VendorLoad:
     """How a vendor fares when many ask at once, each model by itself.
 
     Up to `free` requests in flight run at full speed; each `capacity` more adds the whole time once again, as a batch
@@ -38,7 +38,7 @@ class Load:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Gauge:
+class LimitGauge:
     """One limit as it stands now; `reset_s` until it is whole again."""
 
     limit: int
@@ -47,17 +47,17 @@ class Gauge:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Standing:
+class LimitStatus:
     """What a vendor knows of a key's limits when it answers."""
 
-    requests: Gauge | None = None
-    tokens: Gauge | None = None
+    requests: LimitGauge | None = None
+    tokens: LimitGauge | None = None
     in_flight: int = 0
     concurrent: int | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Pushback:
+class LoadRejection:
     """Why there is no room, and when to ask again."""
 
     what: Literal["requests", "tokens", "concurrent", "overloaded"]
@@ -65,7 +65,7 @@ class Pushback:
 
 
 @dataclass(frozen=True, slots=True)
-class Place:
+class InFlightSlot:
     """Who asks for what: the place a request has among those in flight."""
 
     vendor: str
@@ -90,61 +90,63 @@ class _Bucket:
         self.held -= amount
         return 0.0
 
-    def gauge(self) -> Gauge:
-        return Gauge(limit=self.limit, remaining=int(self.held), reset_s=(self.limit - self.held) * 60 / self.limit)
+    def gauge(self) -> LimitGauge:
+        return LimitGauge(
+            limit=self.limit, remaining=int(self.held), reset_s=(self.limit - self.held) * 60 / self.limit
+        )
 
 
-class Pressure:
+class Capacity:
     """The token buckets of each key and model, and the requests in flight."""
 
-    def __init__(self, limits: Limits | None = None, load: Load | None = None) -> None:
-        self.limits, self.load = limits or Limits(), load or Load()
-        self._buckets: OrderedDict[tuple[Place, str], _Bucket] = OrderedDict()
-        self._of_key: Counter[Place] = Counter()
+    def __init__(self, limits: RateLimits | None = None, load: VendorLoad | None = None) -> None:
+        self.limits, self.load = limits or RateLimits(), load or VendorLoad()
+        self._buckets: OrderedDict[tuple[InFlightSlot, str], _Bucket] = OrderedDict()
+        self._of_key: Counter[InFlightSlot] = Counter()
         self._of_model: Counter[tuple[str, str]] = Counter()
 
-    def push_back(self, place: Place, tokens: int, now_s: float) -> Pushback | None:
+    def push_back(self, place: InFlightSlot, tokens: int, now_s: float) -> LoadRejection | None:
         """Charge a request to its buckets and return None, or why it may not run. A refused one counts as a request."""
         wait_s = self._take(place, "requests", 1, now_s)
         if wait_s:
-            return Pushback(what="requests", retry_after_s=wait_s)
+            return LoadRejection(what="requests", retry_after_s=wait_s)
         wait_s = self._take(place, "tokens", tokens, now_s)
         if wait_s:
-            return Pushback(what="tokens", retry_after_s=wait_s)
+            return LoadRejection(what="tokens", retry_after_s=wait_s)
         if self.limits.concurrent is not None and self._of_key[place] >= self.limits.concurrent:
-            return Pushback(what="concurrent", retry_after_s=BUSY_RETRY_S)
+            return LoadRejection(what="concurrent", retry_after_s=BUSY_RETRY_S)
         if self.load.most is not None and self.in_flight(place) >= self.load.most:
-            return Pushback(what="overloaded", retry_after_s=BUSY_RETRY_S)
+            return LoadRejection(what="overloaded", retry_after_s=BUSY_RETRY_S)
         return None
 
-    def enter(self, place: Place) -> None:
+    def enter(self, place: InFlightSlot) -> None:
         self._of_key[place] += 1
         self._of_model[place.vendor, place.model] += 1
 
-    def leave(self, place: Place) -> None:
+    def leave(self, place: InFlightSlot) -> None:
         self._of_key[place] -= 1
         self._of_model[place.vendor, place.model] -= 1
         if not self._of_key[place]:
             # Keys come and go; what reached zero is not kept.
             del self._of_key[place]
 
-    def in_flight(self, place: Place) -> int:
+    def in_flight(self, place: InFlightSlot) -> int:
         """Return how many requests the model has now, whoever asked."""
         return self._of_model[place.vendor, place.model]
 
-    def slowdown(self, place: Place) -> float:
+    def slowdown(self, place: InFlightSlot) -> float:
         return self.load.slowdown(self.in_flight(place))
 
-    def standing(self, place: Place) -> Standing:
+    def standing(self, place: InFlightSlot) -> LimitStatus:
         requests, tokens = (self._buckets.get((place, kind)) for kind in ("requests", "tokens"))
-        return Standing(
+        return LimitStatus(
             requests=requests.gauge() if requests else None,
             tokens=tokens.gauge() if tokens else None,
             in_flight=self._of_key[place],
             concurrent=self.limits.concurrent,
         )
 
-    def _take(self, place: Place, kind: str, amount: int, now_s: float) -> float:
+    def _take(self, place: InFlightSlot, kind: str, amount: int, now_s: float) -> float:
         limit = self.limits.requests_per_minute if kind == "requests" else self.limits.tokens_per_minute
         if limit is None:
             return 0.0

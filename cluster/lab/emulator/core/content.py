@@ -26,7 +26,7 @@ End = Literal["stop", "length", "refused", "filtered"]
 
 
 @dataclass(frozen=True, slots=True)
-class Turn:
+class RequestMessage:
     """One message of a request: text and images as they stand in it."""
 
     role: str
@@ -42,7 +42,7 @@ class Turn:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Content:
+class RequestContent:
     """What a request holds, measured: its text is not kept."""
 
     text_tokens: int = 0
@@ -51,7 +51,7 @@ class Content:
     digest: bytes = field(default=b"", repr=False)
 
     @classmethod
-    def of_all(cls, contents: Iterable[Content]) -> Content:
+    def of_all(cls, contents: Iterable[RequestContent]) -> RequestContent:
         """Return what several inputs of one request come to."""
         contents = tuple(contents)
         return cls(
@@ -63,7 +63,7 @@ class Content:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Counted:
+class TokenCounts:
     """What the vendor charges: `input_tokens` and `output_tokens` hold all the others."""
 
     input_tokens: int = 0
@@ -72,18 +72,18 @@ class Counted:
     image_px: int = 0
     extras: Extras = field(default_factory=Extras)
 
-    def with_output(self, tokens: int) -> Counted:
+    def with_output(self, tokens: int) -> TokenCounts:
         """Return what had been charged when so many tokens had been given."""
         return replace(self, output_tokens=tokens)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Said:
+class GeneratedAnswer:
     """An answer, whole: its words are its tokens."""
 
     words: tuple[str, ...] = field(repr=False)
     end: End | None
-    counted: Counted
+    counted: TokenCounts
     untold_usage: bool = False
 
     @property
@@ -91,7 +91,7 @@ class Said:
         return " ".join(self.words)
 
 
-def measure(parts: Iterable[Part]) -> Content | None:
+def measure(parts: Iterable[Part]) -> RequestContent | None:
     """Return what `parts` come to, or None where an image is none. Text is charged by the word."""
     digest = hashlib.blake2b(digest_size=16)
     tokens, characters, px = 0, 0, []
@@ -104,7 +104,7 @@ def measure(parts: Iterable[Part]) -> Content | None:
         if size is None:
             return None
         px.append(size)
-    return Content(text_tokens=tokens, characters=characters, image_px=tuple(px), digest=digest.digest())
+    return RequestContent(text_tokens=tokens, characters=characters, image_px=tuple(px), digest=digest.digest())
 
 
 def image_px(data: bytes) -> int | None:
@@ -119,7 +119,7 @@ def image_px(data: bytes) -> int | None:
     return px if px <= MAX_IMAGE_PX else None
 
 
-def image_tokens(vendor: str, model: str, content: Content) -> int:
+def image_tokens(vendor: str, model: str, content: RequestContent) -> int:
     """Return the input tokens of the images by the vendor's rule for the model, or for its newest one."""
     rows = [row for row in _catalogue().models.values() if row.vendor == vendor]
     row = catalogue_row(model) or (rows[-1] if rows else None)
@@ -137,7 +137,7 @@ def _catalogue() -> Catalogue:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Style:
+class AnswerStyle:
     """How answers are made up: how long, of which seed, with what counted beside, and in which words one declines."""
 
     answer_tokens: int
@@ -147,13 +147,13 @@ class Style:
 
 
 def compose(
-    content: Content,
+    content: RequestContent,
     pictures: int,
     most: int | None,
     fault: Fault,
-    style: Style,
+    style: AnswerStyle,
     thought: tuple[str, ...] | None = None,
-) -> Said:
+) -> GeneratedAnswer:
     """Return an answer of at most `most` words, and what is charged for it; `pictures` is what the images cost.
 
     Its words are those that were `thought`, or else made up.
@@ -162,7 +162,7 @@ def compose(
     # Who asks for no words asks for vectors, and those are neither cached nor thought about.
     extras = Extras() if most == 0 else fault.extras or style.extras
     hidden = extras.cached_tokens + extras.cache_write_5m_tokens + extras.cache_write_1h_tokens
-    counted = Counted(
+    counted = TokenCounts(
         input_tokens=content.text_tokens + pictures + hidden,
         output_tokens=len(words) + extras.thinking_tokens,
         image_tokens=pictures,
@@ -171,11 +171,11 @@ def compose(
     )
     # An answer that is no stream cannot be cut short and still be one: it lacks its finish marker instead.
     cut = fault.cut_after_chunks is not None
-    return Said(words=words, end=None if cut else end, counted=counted, untold_usage=fault.untold_usage)
+    return GeneratedAnswer(words=words, end=None if cut else end, counted=counted, untold_usage=fault.untold_usage)
 
 
 def _words(
-    content: Content, most: int | None, fault: Fault, style: Style, thought: tuple[str, ...] | None
+    content: RequestContent, most: int | None, fault: Fault, style: AnswerStyle, thought: tuple[str, ...] | None
 ) -> tuple[End, tuple[str, ...]]:
     if fault.refusal == "refused":
         return "refused", style.declines_with
@@ -183,15 +183,15 @@ def _words(
         return ("filtered" if fault.refusal else "stop"), ()
     if thought is not None and fault.answer_tokens is None:
         return ("stop" if most is None or most >= len(thought) else "length"), thought[:most]
-    dice = random.Random(content.digest + b"%d" % style.seed)
+    rng = random.Random(content.digest + b"%d" % style.seed)
     wanted = fault.answer_tokens or style.answer_tokens
-    words = [*_OPENING, *dice.choices(_WORDS, k=max(0, wanted - len(_OPENING)))][:wanted]
+    words = [*_OPENING, *rng.choices(_WORDS, k=max(0, wanted - len(_OPENING)))][:wanted]
     return ("stop" if most is None or most >= wanted else "length"), tuple(words[:most])
 
 
-def unit_vector(content: Content, dimensions: int) -> list[float]:
+def unit_vector(content: RequestContent, dimensions: int) -> list[float]:
     """Return a vector of length one that only the same content gives."""
-    dice = random.Random(content.digest)
-    values = [dice.gauss(0, 1) for _ in range(dimensions)]
+    rng = random.Random(content.digest)
+    values = [rng.gauss(0, 1) for _ in range(dimensions)]
     length = math.hypot(*values)
     return [value / length for value in values]

@@ -7,10 +7,10 @@ from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import ParamSpec, TypeVar
 
-from cluster.lab.emulator.core.content import Turn
-from cluster.lab.emulator.core.tone import Says, Speech, Voice
+from cluster.lab.emulator.core.content import RequestMessage
+from cluster.lab.emulator.core.tone import SpeechSource, ToneSpeech, ToneVoice
 
-Answerer = Callable[[Sequence[Turn]], str]
+Answerer = Callable[[Sequence[RequestMessage]], str]
 """Returns the answer to the messages of a request; their pictures are in them."""
 Transcriber = Callable[[bytes, int], str]
 """Returns what is said in 16-bit PCM of one channel, given its samples a second; nothing where nothing is."""
@@ -22,14 +22,14 @@ R = TypeVar("R")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Senses:
+class Engines:
     """Those there are. They take processor time, so they work in threads; each sees to it that this is safe."""
 
     answerer: Answerer | None = None
     transcriber: Transcriber | None = None
     speaker: Speaker | None = None
 
-    async def answer(self, turns: Sequence[Turn]) -> tuple[str, ...] | None:
+    async def answer(self, turns: Sequence[RequestMessage]) -> tuple[str, ...] | None:
         """Return an answer's words, or None where they are to be made up."""
         if self.answerer is None or not turns:
             return None
@@ -41,10 +41,10 @@ class Senses:
             return listen(*args, **kwargs)
         return await asyncio.to_thread(listen, *args, **kwargs)
 
-    def voice(self, voice_id: str, sample_rate_hz: int) -> Says:
+    def voice(self, voice_id: str, sample_rate_hz: int) -> SpeechSource:
         """Return who says one text: the speaker, or a tone."""
         if self.speaker is None:
-            return Voice(voice_id, sample_rate_hz)
+            return ToneVoice(voice_id, sample_rate_hz)
         return SpokenVoice(self.speaker, sample_rate_hz)
 
 
@@ -56,14 +56,14 @@ class SpokenVoice:
         self._rate_hz = sample_rate_hz
         self._samples = 0
 
-    def pieces(self, text: str, characters: int) -> Iterator[Speech]:
+    def pieces(self, text: str, characters: int) -> Iterator[ToneSpeech]:
         """Yield a text's sound, so many characters of it at a time."""
         pcm = self._speaker(text, self._rate_hz)
         samples = len(pcm) // 2
         for start in range(0, len(text), characters):
             said = text[start : start + characters]
             first, last = (samples * at // len(text) for at in (start, start + len(said)))
-            yield Speech(
+            yield ToneSpeech(
                 text=said,
                 pcm=pcm[2 * first : 2 * last],
                 start_ms=round((self._samples + first) * 1_000 / self._rate_hz),

@@ -84,8 +84,8 @@ class Faults:
     One with a share below 1 meets that part of the requests; those it spares may meet the next one planned.
     """
 
-    def __init__(self, dice: random.Random | None = None) -> None:
-        self._dice = dice or random.Random(7)
+    def __init__(self, rng: random.Random | None = None) -> None:
+        self._rng = rng or random.Random(7)
         self._planned: list[_Planned] = []
 
     def plan(
@@ -108,7 +108,7 @@ class Faults:
     def take(self, vendor: str, model: str) -> Fault:
         """Return the fault of this request, which may be none: `Fault()`."""
         meeting = (planned for planned in self._planned if planned.meets(vendor, model))
-        planned = next((one for one in meeting if one.share >= 1 or self._dice.random() < one.share), None)
+        planned = next((one for one in meeting if one.share >= 1 or self._rng.random() < one.share), None)
         if planned is None:
             return Fault()
         planned.left -= 1

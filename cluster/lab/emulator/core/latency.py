@@ -10,19 +10,19 @@ from deployments.common.settings import ProfileChange
 from deployments.providers.simulated import Profile, profile_of
 
 
-class Pace:
+class LatencyModel:
     """Draws times from profiles.toml. A `speed` of 2 takes half of them, an infinite one none."""
 
     def __init__(
-        self, dice: random.Random, speed: float = math.inf, profiles: Mapping[str, ProfileChange] | None = None
+        self, rng: random.Random, speed: float = math.inf, profiles: Mapping[str, ProfileChange] | None = None
     ) -> None:
-        self._dice = dice
+        self._rng = rng
         self._speed = speed
         self._changes = profiles or {}
 
     def first_token_s(self, model: str, slowdown: float = 1.0) -> float:
         """Draw how long the first token takes, or the first byte of whatever the model gives."""
-        return self._profile(model).first_token_s(self._dice) * slowdown / self._speed
+        return self._profile(model).first_token_s(self._rng) * slowdown / self._speed
 
     def next_token_s(self, model: str, slowdown: float = 1.0) -> float:
         """Return the time between two tokens."""

@@ -9,8 +9,8 @@ from collections.abc import Mapping, Sequence
 
 from pydantic import BaseModel, ConfigDict, ValidationError
 
-from cluster.lab.emulator.core.content import Content, Part, measure, unit_vector
-from cluster.lab.emulator.core.request import Asked
+from cluster.lab.emulator.core.content import Part, RequestContent, measure, unit_vector
+from cluster.lab.emulator.core.request import ParsedRequest
 
 BAD_IMAGE = "The image could not be read."
 
@@ -49,14 +49,14 @@ def first_wrong(error: ValidationError) -> str:
 
 def embedding_asked(
     vendor: str, model: str, key: str | None, inputs: Sequence[Sequence[Part]], dimensions: int, as_base64: bool
-) -> Asked:
+) -> ParsedRequest:
     """Return a request for one vector for each of `inputs`."""
     measured = [content for parts in inputs if (content := measure(parts)) is not None]
-    return Asked(
+    return ParsedRequest(
         vendor=vendor,
         model=model,
         key=key,
-        content=Content.of_all(measured),
+        content=RequestContent.of_all(measured),
         most_tokens=0,
         inputs=tuple(measured),
         dimensions=dimensions,
@@ -65,7 +65,7 @@ def embedding_asked(
     )
 
 
-def vector(content: Content, dimensions: int, as_base64: bool) -> list[float] | str:
+def vector(content: RequestContent, dimensions: int, as_base64: bool) -> list[float] | str:
     """Return a vector as it was asked for: as numbers, or as base64 of 32-bit floats."""
     values = unit_vector(content, dimensions)
     return base64.b64encode(struct.pack(f"<{dimensions}f", *values)).decode() if as_base64 else values

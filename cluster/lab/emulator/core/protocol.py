@@ -10,11 +10,11 @@ from typing import Any, Literal, Protocol
 
 from aiohttp import web
 
-from cluster.lab.emulator.core.capacity import Standing
-from cluster.lab.emulator.core.content import Said, Style, compose, image_tokens
+from cluster.lab.emulator.core.capacity import LimitStatus
+from cluster.lab.emulator.core.content import AnswerStyle, GeneratedAnswer, compose, image_tokens
 from cluster.lab.emulator.core.faults import Fault
-from cluster.lab.emulator.core.request import Asked, Exchange, House
-from cluster.lab.emulator.core.response_writer import Broken, Writer
+from cluster.lab.emulator.core.request import EmulatedRequest, EmulatorState, ParsedRequest
+from cluster.lab.emulator.core.response_writer import ConnectionBroken, ResponseWriter
 
 BODY_TIMEOUT_S = 30.0
 LONGEST_EXCHANGE_S = 3_600.0
@@ -25,7 +25,7 @@ Reason = Literal["no_key", "bad_request", "unknown_model", "requests", "tokens",
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Refusal:
+class VendorRefusal:
     """Why there is no answer; each vendor has its own status, headers and body for it.
 
     Statuses, types and codes are the vendors' documented ones, read 2026-11-22; the sentences only resemble theirs.
@@ -40,38 +40,38 @@ class Refusal:
 
 
 @dataclass(frozen=True, slots=True)
-class Frame:
+class StreamFrame:
     """A piece of a stream as it goes over the wire, with the tokens of text in it."""
 
     data: bytes
     tokens: int = 0
 
 
-class Dialect(Protocol):
+class VendorProtocol(Protocol):
     """One vendor's protocol. Decides every byte; sends none."""
 
     declines_with: tuple[str, ...]
     """What a model of this vendor says when it will not answer, where it says so in words."""
 
-    def read(self, request: web.Request, body: Any) -> Asked:
+    def read(self, request: web.Request, body: Any) -> ParsedRequest:
         """Return a request as asked, or as what is wrong with it."""
 
-    def refused(self, refusal: Refusal, asked: Asked, standing: Standing) -> web.Response: ...
+    def refused(self, refusal: VendorRefusal, asked: ParsedRequest, standing: LimitStatus) -> web.Response: ...
 
-    def headers(self, standing: Standing) -> dict[str, str]:
+    def headers(self, standing: LimitStatus) -> dict[str, str]:
         """Return what this vendor's good answers say of its limits."""
 
-    def whole(self, asked: Asked, said: Said) -> Any: ...
+    def whole(self, asked: ParsedRequest, said: GeneratedAnswer) -> Any: ...
 
-    def frames(self, asked: Asked, said: Said) -> Iterable[Frame]: ...
+    def frames(self, asked: ParsedRequest, said: GeneratedAnswer) -> Iterable[StreamFrame]: ...
 
     def overload(self) -> bytes:
         """Return what a stream that has begun says when the vendor is overloaded."""
 
 
-async def converse(house: House, dialect: Dialect, request: web.Request) -> web.StreamResponse:
+async def converse(house: EmulatorState, dialect: VendorProtocol, request: web.Request) -> web.StreamResponse:
     """Answer one request as the vendor would, or fail as its fault says."""
-    asked, writer = dialect.read(request, await read_json(request)), Writer(request)
+    asked, writer = dialect.read(request, await read_json(request)), ResponseWriter(request)
     try:
         async with house.exchange(request.path, asked) as exchange, asyncio.timeout(LONGEST_EXCHANGE_S):
             writer.break_after(exchange.fault.reset_after_bytes)
@@ -80,7 +80,7 @@ async def converse(house: House, dialect: Dialect, request: web.Request) -> web.
             if refusal is not None:
                 return await _refuse(dialect, exchange, refusal, writer)
             return await _answer(house, dialect, exchange, writer)
-    except (Broken, ConnectionError):
+    except (ConnectionBroken, ConnectionError):
         return writer.response
 
 
@@ -93,26 +93,26 @@ async def read_json(request: web.Request) -> Any:
             return None
 
 
-def refusal_of(exchange: Exchange) -> Refusal | None:
+def refusal_of(exchange: EmulatedRequest) -> VendorRefusal | None:
     """Return why a request gets no answer, if it gets none: what its vendor would look at first comes first."""
     asked, fault = exchange.asked, exchange.fault
     if asked.key is None:
-        return Refusal(reason="no_key")
+        return VendorRefusal(reason="no_key")
     if asked.wrong is not None:
-        return Refusal(reason="bad_request", message=asked.wrong)
+        return VendorRefusal(reason="bad_request", message=asked.wrong)
     if not exchange.knows_model():
-        return Refusal(reason="unknown_model")
+        return VendorRefusal(reason="unknown_model")
     if exchange.pushback is not None:
-        return Refusal(reason=exchange.pushback.what, retry_after_s=exchange.pushback.retry_after_s)
+        return VendorRefusal(reason=exchange.pushback.what, retry_after_s=exchange.pushback.retry_after_s)
     return _told(fault, asked.stream)
 
 
-def _told(fault: Fault, stream: bool) -> Refusal | None:
+def _told(fault: Fault, stream: bool) -> VendorRefusal | None:
     if fault.overload_after_chunks is not None and not stream:
-        return Refusal(reason="overloaded", retry_after_s=fault.retry_after_s, headers=fault.headers)
+        return VendorRefusal(reason="overloaded", retry_after_s=fault.retry_after_s, headers=fault.headers)
     if fault.status is None and not fault.html:
         return None
-    return Refusal(
+    return VendorRefusal(
         reason="told",
         status=fault.status or 502,
         code=fault.code,
@@ -122,7 +122,9 @@ def _told(fault: Fault, stream: bool) -> Refusal | None:
     )
 
 
-async def _refuse(dialect: Dialect, exchange: Exchange, refusal: Refusal, writer: Writer) -> web.StreamResponse:
+async def _refuse(
+    dialect: VendorProtocol, exchange: EmulatedRequest, refusal: VendorRefusal, writer: ResponseWriter
+) -> web.StreamResponse:
     response = dialect.refused(refusal, exchange.asked, exchange.standing())
     if exchange.fault.html:
         response = web.Response(status=response.status, text=HTML, content_type="text/html", headers=refusal.headers)
@@ -130,9 +132,11 @@ async def _refuse(dialect: Dialect, exchange: Exchange, refusal: Refusal, writer
     return await writer.whole(response)
 
 
-async def _answer(house: House, dialect: Dialect, exchange: Exchange, writer: Writer) -> web.StreamResponse:
+async def _answer(
+    house: EmulatorState, dialect: VendorProtocol, exchange: EmulatedRequest, writer: ResponseWriter
+) -> web.StreamResponse:
     asked, fault = exchange.asked, exchange.fault
-    style = Style(
+    style = AnswerStyle(
         answer_tokens=house.answer_tokens, seed=house.seed, extras=house.extras, declines_with=dialect.declines_with
     )
     pictures = image_tokens(asked.vendor, asked.model, asked.content)
@@ -150,7 +154,11 @@ async def _answer(house: House, dialect: Dialect, exchange: Exchange, writer: Wr
 
 
 async def _stream(
-    dialect: Dialect, exchange: Exchange, said: Said, writer: Writer, headers: dict[str, str]
+    dialect: VendorProtocol,
+    exchange: EmulatedRequest,
+    said: GeneratedAnswer,
+    writer: ResponseWriter,
+    headers: dict[str, str],
 ) -> web.StreamResponse:
     await writer.begin({"Content-Type": "text/event-stream", "Cache-Control": "no-cache"} | headers)
     exchange.answered(200)
@@ -160,7 +168,9 @@ async def _stream(
     return await _send_frames(dialect, exchange, said, writer)
 
 
-async def _send_frames(dialect: Dialect, exchange: Exchange, said: Said, writer: Writer) -> web.StreamResponse:
+async def _send_frames(
+    dialect: VendorProtocol, exchange: EmulatedRequest, said: GeneratedAnswer, writer: ResponseWriter
+) -> web.StreamResponse:
     fault, chunks, stall_at = exchange.fault, 0, exchange.fault.stall_after_chunks
     for frame in dialect.frames(exchange.asked, said):
         if chunks == stall_at:
@@ -178,7 +188,7 @@ async def _send_frames(dialect: Dialect, exchange: Exchange, said: Said, writer:
     return writer.response
 
 
-async def _break_off(dialect: Dialect, fault: Fault, chunks: int, writer: Writer) -> web.StreamResponse:
+async def _break_off(dialect: VendorProtocol, fault: Fault, chunks: int, writer: ResponseWriter) -> web.StreamResponse:
     if chunks == fault.reset_after_chunks:
         await writer.reset()
     if chunks == fault.overload_after_chunks:

@@ -10,12 +10,19 @@ from dataclasses import dataclass, field
 from types import TracebackType
 from typing import Any
 
-from cluster.lab.emulator.core.capacity import Limits, Load, Place, Pressure, Pushback, Standing
-from cluster.lab.emulator.core.content import Content, Counted, Turn, image_tokens
-from cluster.lab.emulator.core.engines import Senses
+from cluster.lab.emulator.core.capacity import (
+    Capacity,
+    InFlightSlot,
+    LimitStatus,
+    LoadRejection,
+    RateLimits,
+    VendorLoad,
+)
+from cluster.lab.emulator.core.content import RequestContent, RequestMessage, TokenCounts, image_tokens
+from cluster.lab.emulator.core.engines import Engines
 from cluster.lab.emulator.core.faults import Extras, Fault, Faults
-from cluster.lab.emulator.core.latency import Pace
-from cluster.lab.emulator.core.request_log import Journal, Seen
+from cluster.lab.emulator.core.latency import LatencyModel
+from cluster.lab.emulator.core.request_log import LoggedRequest, RequestLog
 
 MAX_MODEL_CHARS = 128
 
@@ -24,21 +31,21 @@ Sleep = Callable[[float], Awaitable[None]]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Asked:
+class ParsedRequest:
     """A request as read: who asks which model for what. A request that is wrong carries what its vendor says of it."""
 
     vendor: str
     model: str = ""
     key: str | None = field(default=None, repr=False)
     stream: bool = False
-    content: Content = field(default_factory=Content)
-    turns: tuple[Turn, ...] = field(default=(), repr=False)
+    content: RequestContent = field(default_factory=RequestContent)
+    turns: tuple[RequestMessage, ...] = field(default=(), repr=False)
     """The messages themselves, for as long as the request lasts."""
     most_tokens: int | None = None
     """How long the answer may be; vectors are asked for with 0."""
     tell_usage: bool = True
     """Whether a stream ends with its usage."""
-    inputs: tuple[Content, ...] = ()
+    inputs: tuple[RequestContent, ...] = ()
     """What is to be embedded, one vector each."""
     dimensions: int = 0
     as_base64: bool = False
@@ -46,50 +53,50 @@ class Asked:
 
 
 @dataclass(kw_only=True)
-class House:
+class EmulatorState:
     """What all requests share."""
 
     seed: int = 7
-    pace: Pace = field(default_factory=lambda: Pace(random.Random(7)))
-    limits: Limits = field(default_factory=Limits)
-    load: Load = field(default_factory=Load)
+    pace: LatencyModel = field(default_factory=lambda: LatencyModel(random.Random(7)))
+    limits: RateLimits = field(default_factory=RateLimits)
+    load: VendorLoad = field(default_factory=VendorLoad)
     models: frozenset[str] | None = None
     """The models there are; None is any."""
     answer_tokens: int = 24
     extras: Extras = field(default_factory=Extras)
-    senses: Senses = field(default_factory=Senses)
+    senses: Engines = field(default_factory=Engines)
     clock: Clock = time.time
     sleep: Sleep = asyncio.sleep
     faults: Faults = field(default_factory=Faults)
-    journal: Journal = field(default_factory=Journal)
-    pressure: Pressure = field(init=False)
+    journal: RequestLog = field(default_factory=RequestLog)
+    pressure: Capacity = field(init=False)
 
     def __post_init__(self) -> None:
-        self.pressure = Pressure(self.limits, self.load)
+        self.pressure = Capacity(self.limits, self.load)
 
-    def exchange(self, path: str, asked: Asked) -> Exchange:
-        return Exchange(self, path, asked)
+    def exchange(self, path: str, asked: ParsedRequest) -> EmulatedRequest:
+        return EmulatedRequest(self, path, asked)
 
 
-class Exchange:
+class EmulatedRequest:
     """One request, from its arrival to its end: an async context.
 
     The server cancels the handler of a client that left, so the journal says when that was.
     """
 
-    def __init__(self, house: House, path: str, asked: Asked) -> None:
+    def __init__(self, house: EmulatorState, path: str, asked: ParsedRequest) -> None:
         self._house = house
         self._path = path
         self.asked = asked
         self.fault = Fault()
-        self.pushback: Pushback | None = None
-        self._place = Place(asked.vendor, asked.model, asked.key or "")
+        self.pushback: LoadRejection | None = None
+        self._place = InFlightSlot(asked.vendor, asked.model, asked.key or "")
         self._number = -1
 
-    async def __aenter__(self) -> Exchange:
+    async def __aenter__(self) -> EmulatedRequest:
         asked, house = self.asked, self._house
         self._number = house.journal.open(
-            Seen(
+            LoggedRequest(
                 path=self._path,
                 vendor=asked.vendor,
                 model=asked.model[:MAX_MODEL_CHARS],
@@ -116,7 +123,7 @@ class Exchange:
             self.note(disconnected_at_s=self._house.clock())
         self.note(ended_at_s=self._house.clock())
 
-    def standing(self) -> Standing:
+    def standing(self) -> LimitStatus:
         return self._house.pressure.standing(self._place)
 
     def knows_model(self) -> bool:
@@ -136,7 +143,7 @@ class Exchange:
         # Even no time at all lets the others run, and lets a client's leaving be noticed.
         await self._house.sleep(seconds)
 
-    def count(self, counted: Counted) -> None:
+    def count(self, counted: TokenCounts) -> None:
         """Write down what the vendor charges for the whole answer."""
         extras = counted.extras
         self.note(

@@ -11,7 +11,7 @@ MAX_REMEMBERED = 100_000
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Seen:
+class LoggedRequest:
     """One request and what the vendor charges for it; times are seconds of the emulator's clock.
 
     `prompt_tokens` holds every input token, cached, written and image ones too; `completion_tokens` every output
@@ -48,15 +48,15 @@ class Seen:
         return self.cache_write_5m_tokens + self.cache_write_1h_tokens
 
 
-class Journal(Sequence[Seen]):
+class RequestLog(Sequence[LoggedRequest]):
     """The newest requests in order of arrival, those in flight among them."""
 
     def __init__(self, most: int = MAX_REMEMBERED) -> None:
         self._most = most
-        self._seen: OrderedDict[int, Seen] = OrderedDict()
+        self._seen: OrderedDict[int, LoggedRequest] = OrderedDict()
         self._next = 0
 
-    def open(self, seen: Seen) -> int:
+    def open(self, seen: LoggedRequest) -> int:
         """Write a line and return its number."""
         number, self._next = self._next, self._next + 1
         self._seen[number] = seen
@@ -69,22 +69,22 @@ class Journal(Sequence[Seen]):
         if number in self._seen:
             self._seen[number] = replace(self._seen[number], **changes)
 
-    def line(self, number: int) -> Seen | None:
+    def line(self, number: int) -> LoggedRequest | None:
         return self._seen.get(number)
 
     def clear(self) -> None:
         self._seen.clear()
 
     @overload
-    def __getitem__(self, index: int) -> Seen: ...
+    def __getitem__(self, index: int) -> LoggedRequest: ...
 
     @overload
-    def __getitem__(self, index: slice) -> list[Seen]: ...
+    def __getitem__(self, index: slice) -> list[LoggedRequest]: ...
 
-    def __getitem__(self, index: int | slice) -> Seen | list[Seen]:
+    def __getitem__(self, index: int | slice) -> LoggedRequest | list[LoggedRequest]:
         return list(self._seen.values())[index]
 
-    def __iter__(self) -> Iterator[Seen]:
+    def __iter__(self) -> Iterator[LoggedRequest]:
         return iter(list(self._seen.values()))
 
     def __len__(self) -> int:

@@ -16,11 +16,11 @@ _MOST_TURNS = 100
 """A sender that never stops is not waited for."""
 
 
-class Broken(Exception):
+class ConnectionBroken(Exception):
     """The emulator broke this connection because it was told to; caught where the exchange ends."""
 
 
-class Writer:
+class ResponseWriter:
     """One answer on its way out. `reset` and every write past the fatal byte raise Broken."""
 
     def __init__(self, request: web.Request) -> None:
@@ -66,7 +66,7 @@ class Writer:
         if transport is not None and not transport.is_closing():
             await _all_taken(transport)
             _reset(transport)
-        raise Broken
+        raise ConnectionBroken
 
     async def _start(self) -> None:
         if self._left is not None and self._left <= 0:

@@ -18,7 +18,7 @@ HIGHEST_HZ: Final = 290
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Speech:
+class ToneSpeech:
     """A piece of a text as sound, beginning `start_ms` into the whole."""
 
     text: str
@@ -36,14 +36,14 @@ class Speech:
         }
 
 
-class Says(Protocol):
+class SpeechSource(Protocol):
     """Who says one text, piece by piece."""
 
-    def pieces(self, text: str, characters: int) -> Iterator[Speech]:
+    def pieces(self, text: str, characters: int) -> Iterator[ToneSpeech]:
         """Yield the sound of more of the text, so many characters of it at a time."""
 
 
-class Voice:
+class ToneVoice:
     """Says one text, piece by piece: the tone runs on from piece to piece without a click."""
 
     def __init__(self, voice_id: str, sample_rate_hz: int) -> None:
@@ -51,16 +51,16 @@ class Voice:
         self._hz = pitch_hz(voice_id)
         self._characters = 0
 
-    def pieces(self, text: str, characters: int) -> Iterator[Speech]:
+    def pieces(self, text: str, characters: int) -> Iterator[ToneSpeech]:
         """Yield the tone of more of the text, so many characters of it at a time."""
         for start in range(0, len(text), characters):
             yield self.say(text[start : start + characters])
 
-    def say(self, text: str) -> Speech:
+    def say(self, text: str) -> ToneSpeech:
         first, self._characters = self._sample(self._characters), self._characters + len(text)
         at = np.arange(first, self._sample(self._characters))
         wave = AMPLITUDE * np.sin(2 * np.pi * self._hz * at / self._rate_hz)
-        return Speech(text=text, pcm=wave.astype("<i2").tobytes(), start_ms=round(first * 1_000 / self._rate_hz))
+        return ToneSpeech(text=text, pcm=wave.astype("<i2").tobytes(), start_ms=round(first * 1_000 / self._rate_hz))
 
     def _sample(self, character: int) -> int:
         return character * self._rate_hz // CHARACTERS_PER_S

@@ -12,7 +12,7 @@ from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 from typing import Final
 
-from cluster.lab.emulator.core.content import Turn
+from cluster.lab.emulator.core.content import RequestMessage
 
 LEAST_OVERLAP: Final = 0.6
 """How many of a question's words a sentence must hold to be its answer."""
@@ -39,13 +39,13 @@ class _Quotation:
     lines: tuple[str, ...] = field(repr=False)
 
 
-class Wits:
+class Answerer:
     """The rule. `describe` says what a picture shows."""
 
     def __init__(self, describe: Callable[[bytes], str]) -> None:
         self._describe = describe
 
-    def answer(self, turns: Sequence[Turn]) -> str:
+    def answer(self, turns: Sequence[RequestMessage]) -> str:
         """Return the answer to the last message: a description, a number from the screen, or a sentence that fits."""
         asked = turns[-1]
         if len(turns) == 1 and asked.images and "?" not in asked.text:
@@ -56,7 +56,7 @@ class Wits:
             return self._of_screen(words, asked, quotations)
         return _sentence(words, quotations) or f"I find nothing about {_subject(asked.text)}."
 
-    def _of_screen(self, words: set[str], asked: Turn, quotations: Sequence[_Quotation]) -> str:
+    def _of_screen(self, words: set[str], asked: RequestMessage, quotations: Sequence[_Quotation]) -> str:
         shown = [match for quotation in quotations for line in quotation.lines if (match := _SHOWN.match(line))]
         now = [match["text"] for match in shown if match["when"] == "shown now"]
         earlier = [match["text"] for match in shown if match["when"] != "shown now"]
@@ -67,7 +67,7 @@ class Wits:
         return f"The number on the slide is {number}." if number else "I see no number on the slide."
 
 
-def _quotations(turn: Turn) -> Iterator[_Quotation]:
+def _quotations(turn: RequestMessage) -> Iterator[_Quotation]:
     for found in _QUOTATION.finditer(turn.text):
         yield _Quotation(found["label"], tuple(line.removeprefix("| ") for line in found["body"].splitlines()))
 

@@ -26,7 +26,7 @@ PRONOUNCED: Final = {"rayroom": "R EY R UW M", "niner": "N AY N ER"}
 """What no dictionary has."""
 
 
-class Ears:
+class PhraseRecognizer:
     """Tells phrases apart by a grammar of them. What is none of them is nothing, or is mistaken for one."""
 
     def __init__(self, phrases: Iterable[str], pronounced: Mapping[str, str] | None = None) -> None:
@@ -54,11 +54,11 @@ class Ears:
         return self._phrases.get(heard.hypstr, "") if heard is not None else ""
 
 
-class DigitEars:
+class DigitRecognizer:
     """Hears digits that are said one by one; of any other short word it takes one digit or another to be meant."""
 
     def __init__(self) -> None:
-        self._ears = Ears(DIGITS)
+        self._ears = PhraseRecognizer(DIGITS)
 
     def hear(self, pcm: bytes, rate_hz: int) -> str:
         """Return the digits in a sound, in order; a space stands for anything longer than a digit."""

@@ -4,20 +4,24 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 
-from cluster.lab.emulator.core.engines import Senses
+from cluster.lab.emulator.core.engines import Engines
 from cluster.lab.emulator.engines.library import library
 
 
-def all_senses(phrases: Iterable[str]) -> Senses:
+def load_engines(phrases: Iterable[str]) -> Engines:
     """Return eyes, ears that know `phrases`, a tongue, and the rule that answers.
 
     Raises ConfigurationError where the extra `senses` is not installed, or a phrase has a word that nobody knows.
     """
     # It is used when the first sound comes, which would be late to hear that it is missing.
     library("soxr")
-    from cluster.lab.emulator.engines.answerer import Wits
-    from cluster.lab.emulator.engines.asr import Ears
-    from cluster.lab.emulator.engines.ocr import Eyes
-    from cluster.lab.emulator.engines.tts import Tongue
+    from cluster.lab.emulator.engines.answerer import Answerer
+    from cluster.lab.emulator.engines.asr import PhraseRecognizer
+    from cluster.lab.emulator.engines.ocr import OcrEngine
+    from cluster.lab.emulator.engines.tts import SpeechEngine
 
-    return Senses(answerer=Wits(Eyes().describe).answer, transcriber=Ears(phrases).hear, speaker=Tongue().speak)
+    return Engines(
+        answerer=Answerer(OcrEngine().describe).answer,
+        transcriber=PhraseRecognizer(phrases).hear,
+        speaker=SpeechEngine().speak,
+    )

@@ -21,14 +21,14 @@ NOTHING: Final = "The screen shows no text."
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Line:
+class TextLine:
     """A line of text in a picture, without its spaces as a rule, and how high its letters are."""
 
     text: str = field(repr=False)
     height_px: float
 
 
-class Eyes:
+class OcrEngine:
     """Reads JPEGs and remembers what it read: the same frame comes as a frame, and again with a question about it."""
 
     def __init__(self) -> None:
@@ -37,9 +37,9 @@ class Eyes:
             use_cls=False, intra_op_num_threads=1, inter_op_num_threads=1
         )
         self._lock = threading.Lock()
-        self._remembered: OrderedDict[bytes, tuple[Line, ...]] = OrderedDict()
+        self._remembered: OrderedDict[bytes, tuple[TextLine, ...]] = OrderedDict()
 
-    def read(self, jpeg: bytes) -> tuple[Line, ...]:
+    def read(self, jpeg: bytes) -> tuple[TextLine, ...]:
         """Return the lines, the largest first; none where there are none, or `jpeg` is no picture."""
         digest = hashlib.blake2b(jpeg, digest_size=16).digest()
         with self._lock:
@@ -54,7 +54,7 @@ class Eyes:
         lines = [line.text for line in self.read(jpeg)]
         return f"The screen shows {', '.join(lines)}." if lines else NOTHING
 
-    def _look(self, jpeg: bytes) -> tuple[Line, ...]:
+    def _look(self, jpeg: bytes) -> tuple[TextLine, ...]:
         if image_px(jpeg) is None:
             return ()
         try:
@@ -66,7 +66,7 @@ class Eyes:
         found, _ = self._read_text(pixels)
         # Each row: the corners, clockwise from the upper left; the text; how sure it is.
         lines = [
-            Line(text=text, height_px=corners[3][1] - corners[0][1])
+            TextLine(text=text, height_px=corners[3][1] - corners[0][1])
             for corners, text, confidence in found or ()
             if float(confidence) >= LEAST_CONFIDENCE
         ]

@@ -27,7 +27,7 @@ _NUMBER: Final = re.compile(r"(\d(?:[.,'\u2019 ]?\d)+)")
 _SAMPLES: Final = ctypes.CFUNCTYPE(ctypes.c_int, ctypes.POINTER(ctypes.c_short), ctypes.c_int, ctypes.c_void_p)
 
 
-class Tongue:
+class SpeechEngine:
     """One voice at one speed."""
 
     def __init__(self, voice: str = VOICE, words_per_minute: int = WORDS_PER_MINUTE) -> None:

@@ -6,7 +6,7 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Final
 
-from cluster.lab.emulator.core.tone import Says, Speech
+from cluster.lab.emulator.core.tone import SpeechSource, ToneSpeech
 from routing.errors import BadInput
 
 CHUNK_SCHEDULE: Final = (120, 160, 250, 290)
@@ -24,16 +24,16 @@ def rate_hz(query: Mapping[str, str]) -> int:
     return RATES_HZ[asked]
 
 
-def chunks(voice: Says, text: str) -> Iterator[Speech]:
+def chunks(voice: SpeechSource, text: str) -> Iterator[ToneSpeech]:
     """Yield a text's sound in the pieces it is sent in."""
     return voice.pieces(text, CHARACTERS_PER_CHUNK)
 
 
 @dataclass(slots=True, kw_only=True)
-class Context:
+class SpeechContext:
     """One text on its way: what is held back and what has been spoken."""
 
-    voice: Says
+    voice: SpeechSource
     at_once: bool
     schedule: tuple[int, ...] = CHUNK_SCHEDULE
     held: str = field(default="", repr=False)
@@ -59,7 +59,7 @@ class Context:
         return piece
 
 
-class Account:
+class CharacterQuota:
     """How many characters a key has left."""
 
     def __init__(self, limit: int) -> None:

@@ -13,10 +13,10 @@ from aiohttp import web
 from pydantic import BaseModel, ConfigDict, ValidationError
 
 from cluster.lab.emulator.core.admission import turned_away
-from cluster.lab.emulator.core.capacity import Standing
-from cluster.lab.emulator.core.protocol import BODY_TIMEOUT_S, GARBAGE, LONGEST_EXCHANGE_S, Refusal
-from cluster.lab.emulator.core.request import Asked, Exchange, House
-from cluster.lab.emulator.core.response_writer import Broken, Writer
+from cluster.lab.emulator.core.capacity import LimitStatus
+from cluster.lab.emulator.core.protocol import BODY_TIMEOUT_S, GARBAGE, LONGEST_EXCHANGE_S, VendorRefusal
+from cluster.lab.emulator.core.request import EmulatedRequest, EmulatorState, ParsedRequest
+from cluster.lab.emulator.core.response_writer import ConnectionBroken, ResponseWriter
 from cluster.lab.emulator.speech.deepgram_format import (
     MODEL_ID,
     UTTERANCE_SPLIT_MS,
@@ -25,8 +25,8 @@ from cluster.lab.emulator.speech.deepgram_format import (
     read_wav,
     recorded,
 )
-from cluster.lab.emulator.speech.deepgram_live import Call
-from cluster.lab.emulator.speech.recognizer import Ear, Heard, Manner, Script
+from cluster.lab.emulator.speech.deepgram_live import LiveTranscription
+from cluster.lab.emulator.speech.recognizer import PhraseScript, RecognitionOptions, RecognizedSpeech, StreamRecognizer
 from routing.errors import BadInput, TooLarge
 
 VENDOR: Final = "deepgram"
@@ -45,7 +45,7 @@ _REFUSALS: Final[dict[str, tuple[int, str, str]]] = {
 _CODES: Final = {401: "INVALID_AUTH", 402: "ASR_PAYMENT_REQUIRED", 403: "INSUFFICIENT_PERMISSIONS", 429: _TOO_MANY[1]}
 
 
-class Phrases(BaseModel):
+class PlannedPhrases(BaseModel):
     """The body of `POST /_emulator/phrases`."""
 
     model_config = ConfigDict(extra="forbid", frozen=True)
@@ -53,7 +53,7 @@ class Phrases(BaseModel):
     phrases: tuple[str, ...]
 
 
-def deepgram_routes(house: House, script: Script, idle_s: float = IDLE_S) -> list[web.RouteDef]:
+def deepgram_routes(house: EmulatorState, script: PhraseScript, idle_s: float = IDLE_S) -> list[web.RouteDef]:
     """Return the routes: voices say what is in `script`, a live socket that is sent nothing for `idle_s` is closed."""
     desk = _Desk(house, script, idle_s)
     project = "/deepgram/v1/projects/{project_id}"
@@ -69,19 +69,19 @@ def deepgram_routes(house: House, script: Script, idle_s: float = IDLE_S) -> lis
 
 
 class _Desk:
-    def __init__(self, house: House, script: Script, idle_s: float) -> None:
+    def __init__(self, house: EmulatorState, script: PhraseScript, idle_s: float) -> None:
         self._house, self._script, self._idle_s = house, script, idle_s
 
     async def recorded(self, request: web.Request) -> web.StreamResponse:
         async with asyncio.timeout(BODY_TIMEOUT_S):
             body = await request.read()
-        writer = Writer(request)
+        writer = ResponseWriter(request)
         try:
             async with self._house.exchange(request.path, _asked(request, stream=False)) as exchange:
                 writer.break_after(exchange.fault.reset_after_bytes)
                 refused = await turned_away(exchange, _refused)
                 return await writer.whole(refused or await self._transcribe(request, exchange, body))
-        except Broken:
+        except ConnectionBroken:
             return writer.response
 
     async def live(self, request: web.Request) -> web.StreamResponse:
@@ -91,7 +91,7 @@ class _Desk:
                 refused = await turned_away(exchange, _refused)
                 if refused is not None:
                     return refused
-                call = Call(self._house, self._script, request, exchange)
+                call = LiveTranscription(self._house, self._script, request, exchange)
                 code, reason = await call.run(self._idle_s)
             await call.socket.close(code=code, message=reason.encode())
             return call.socket
@@ -112,7 +112,7 @@ class _Desk:
     async def phrases(self, request: web.Request) -> web.Response:
         """Let another process say what is heard next."""
         try:
-            planned = Phrases.model_validate_json(await request.read())
+            planned = PlannedPhrases.model_validate_json(await request.read())
             self._script.add(*planned.phrases)
         except (ValidationError, TooLarge) as error:
             wrong = BadInput("A list of phrases is needed.", "phrases") if isinstance(error, ValidationError) else error
@@ -121,34 +121,34 @@ class _Desk:
 
     async def _told(self, request: web.Request, body: dict[str, Any]) -> web.StreamResponse:
         """Answer what is asked of an account."""
-        asked = Asked(vendor=VENDOR, key=_key(request))
+        asked = ParsedRequest(vendor=VENDOR, key=_key(request))
         async with self._house.exchange(request.path, asked) as exchange:
             refused = await turned_away(exchange, _refused)
             if refused is None:
                 exchange.answered(200)
             return refused or web.json_response(body, headers={"dg-request-id": str(uuid.uuid4())})
 
-    async def _transcribe(self, request: web.Request, exchange: Exchange, body: bytes) -> web.Response:
+    async def _transcribe(self, request: web.Request, exchange: EmulatedRequest, body: bytes) -> web.Response:
         query, request_id = request.query, str(uuid.uuid4())
         named = raw_format(query)
         pcm = read_wav(body) if named is None else replace(named, data=body)
         if pcm is None:
             exchange.answered(400)
             return _error(400, "Bad Request", "Bad Request: failed to process audio: corrupt or unsupported data")
-        manner = Manner(endpointing_ms=UTTERANCE_SPLIT_MS)
+        manner = RecognitionOptions(endpointing_ms=UTTERANCE_SPLIT_MS)
         senses = self._house.senses
-        ear = Ear(pcm.sample_rate_hz, manner, self._script.next, pcm.channels, senses.transcriber)
+        ear = StreamRecognizer(pcm.sample_rate_hz, manner, self._script.next, pcm.channels, senses.transcriber)
         events = [*await senses.listening(ear.hear, pcm.data), *await senses.listening(ear.flush)]
         exchange.note(audio_ms=ear.audio_ms)
         await exchange.first_token()
         exchange.answered(200)
-        words = [word for event in events if isinstance(event, Heard) for word in event.words]
+        words = [word for event in events if isinstance(event, RecognizedSpeech) for word in event.words]
         answer = recorded(words, query, request_id, body, ear.audio_ms)
         text = GARBAGE.decode() if exchange.fault.garbage else json.dumps(answer)
         return web.Response(text=text, content_type="application/json", headers={"dg-request-id": request_id})
 
 
-def _asked(request: web.Request, stream: bool) -> Asked:
+def _asked(request: web.Request, stream: bool) -> ParsedRequest:
     wrong = None
     try:
         raw_format(request.query)
@@ -156,7 +156,7 @@ def _asked(request: web.Request, stream: bool) -> Asked:
     except BadInput as error:
         wrong = error.message
     model = request.query.get("model", DEFAULT_MODEL)
-    return Asked(vendor=VENDOR, model=model, key=_key(request), stream=stream, wrong=wrong)
+    return ParsedRequest(vendor=VENDOR, model=model, key=_key(request), stream=stream, wrong=wrong)
 
 
 def _key(request: web.Request) -> str | None:
@@ -164,7 +164,7 @@ def _key(request: web.Request) -> str | None:
     return key.strip() or None if scheme.lower() in ("token", "bearer") else None
 
 
-def _refused(refusal: Refusal, asked: Asked, standing: Standing) -> web.Response:
+def _refused(refusal: VendorRefusal, asked: ParsedRequest, standing: LimitStatus) -> web.Response:
     status, code, text = _REFUSALS.get(refusal.reason, _TOO_MANY)
     if refusal.reason == "told":
         status = refusal.status or 500

@@ -10,7 +10,13 @@ from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from typing import Any, Final
 
-from cluster.lab.emulator.speech.recognizer import Event, Heard, Manner, Started, Word
+from cluster.lab.emulator.speech.recognizer import (
+    Event,
+    RecognitionOptions,
+    RecognizedSpeech,
+    RecognizedWord,
+    SpeechStarted,
+)
 from routing.errors import BadInput
 
 MODEL_ID: Final = "00000000-0000-4000-8000-000000000003"
@@ -22,7 +28,7 @@ UTTERANCE_SPLIT_MS: Final = 800
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Pcm:
+class PcmFormat:
     """16-bit sound, and how to read it."""
 
     data: bytes = field(default=b"", repr=False)
@@ -30,30 +36,30 @@ class Pcm:
     channels: int
 
 
-def raw_format(query: Mapping[str, str]) -> Pcm | None:
+def raw_format(query: Mapping[str, str]) -> PcmFormat | None:
     """Return the format a query names, or None where the sound has to name its own. Raises BadInput."""
     if "encoding" not in query:
         return None
     if query["encoding"] != "linear16":
         raise BadInput("The emulator decodes linear16 and WAV only.", "encoding")
-    return Pcm(sample_rate_hz=_count(query, "sample_rate", 16_000), channels=_count(query, "channels", 1))
+    return PcmFormat(sample_rate_hz=_count(query, "sample_rate", 16_000), channels=_count(query, "channels", 1))
 
 
-def read_wav(data: bytes) -> Pcm | None:
+def read_wav(data: bytes) -> PcmFormat | None:
     """Return the sound of a WAV file, or of its beginning; None where it is not one of 16-bit PCM."""
     try:
         with wave.open(io.BytesIO(data)) as file:
             if file.getsampwidth() != 2 or not file.getframerate():
                 return None
             sound = file.readframes(file.getnframes())
-            return Pcm(data=sound, sample_rate_hz=file.getframerate(), channels=file.getnchannels())
+            return PcmFormat(data=sound, sample_rate_hz=file.getframerate(), channels=file.getnchannels())
     except (wave.Error, EOFError):
         return None
 
 
-def live_manner(query: Mapping[str, str]) -> Manner:
+def live_manner(query: Mapping[str, str]) -> RecognitionOptions:
     """Return what a live query asks to be told. Raises BadInput."""
-    return Manner(
+    return RecognitionOptions(
         endpointing_ms=_endpointing_ms(query),
         utterance_end_ms=_count(query, "utterance_end_ms", 1_000) if "utterance_end_ms" in query else None,
         interim=query.get("interim_results") == "true",
@@ -61,7 +67,7 @@ def live_manner(query: Mapping[str, str]) -> Manner:
     )
 
 
-def alternative(words: Sequence[Word], query: Mapping[str, str]) -> dict[str, Any]:
+def alternative(words: Sequence[RecognizedWord], query: Mapping[str, str]) -> dict[str, Any]:
     """Return what was said: bare words, and punctuated ones where the query asks for them."""
     formatted = "true" in (query.get("punctuate"), query.get("smart_format"))
     rows = [_word(word, formatted) for word in words]
@@ -74,9 +80,9 @@ def alternative(words: Sequence[Word], query: Mapping[str, str]) -> dict[str, An
 
 def message(event: Event, query: Mapping[str, str], request_id: str) -> dict[str, Any]:
     """Return the live message that tells an event."""
-    if isinstance(event, Started):
+    if isinstance(event, SpeechStarted):
         return {"type": "SpeechStarted", "channel": [0], "timestamp": event.at_ms / 1_000}
-    if isinstance(event, Heard):
+    if isinstance(event, RecognizedSpeech):
         return _results(event, query, request_id)
     return {"type": "UtteranceEnd", "channel": [0, 1], "last_word_end": event.last_word_end_ms / 1_000}
 
@@ -96,7 +102,7 @@ def metadata(request_id: str, digest: str, audio_ms: int, channels: int, model: 
 
 
 def recorded(
-    words: Sequence[Word], query: Mapping[str, str], request_id: str, sound: bytes, audio_ms: int
+    words: Sequence[RecognizedWord], query: Mapping[str, str], request_id: str, sound: bytes, audio_ms: int
 ) -> dict[str, Any]:
     """Return the answer to recorded speech; its channels are heard as one."""
     digest = hashlib.sha256(sound).hexdigest()
@@ -106,7 +112,7 @@ def recorded(
     }
 
 
-def _results(heard: Heard, query: Mapping[str, str], request_id: str) -> dict[str, Any]:
+def _results(heard: RecognizedSpeech, query: Mapping[str, str], request_id: str) -> dict[str, Any]:
     return {
         "type": "Results",
         "channel_index": [0, 1],
@@ -124,7 +130,7 @@ def _results(heard: Heard, query: Mapping[str, str], request_id: str) -> dict[st
     }
 
 
-def _word(word: Word, formatted: bool) -> dict[str, Any]:
+def _word(word: RecognizedWord, formatted: bool) -> dict[str, Any]:
     bare = "".join(letter for letter in word.text.lower() if letter.isalnum() or letter in "'-") or word.text
     row = {"word": bare, "start": word.start_ms / 1_000, "end": word.end_ms / 1_000, "confidence": CONFIDENCE}
     return row | {"punctuated_word": word.text} if formatted else row

@@ -10,10 +10,10 @@ from typing import Any, Final
 from aiohttp import WSMessage, WSMsgType, web
 
 from cluster.lab.emulator.core.admission import first_byte_s
-from cluster.lab.emulator.core.request import Exchange, House
-from cluster.lab.emulator.speech.deepgram_format import Pcm, live_manner, message, metadata, raw_format, read_wav
-from cluster.lab.emulator.speech.recognizer import Ear, Event, Heard, Script
-from cluster.lab.emulator.speech.ws_sender import Outbox, sending
+from cluster.lab.emulator.core.request import EmulatedRequest, EmulatorState
+from cluster.lab.emulator.speech.deepgram_format import PcmFormat, live_manner, message, metadata, raw_format, read_wav
+from cluster.lab.emulator.speech.recognizer import Event, PhraseScript, RecognizedSpeech, StreamRecognizer
+from cluster.lab.emulator.speech.ws_sender import WsSender, sending
 
 CLOSE_TIMEOUT_S: Final = 2.0
 MAX_MESSAGE_BYTES: Final = 1024 * 1024
@@ -25,10 +25,12 @@ SILENT: Final[Close] = (1011, "NET-0001")
 UNDECODABLE: Final[Close] = (1008, "DATA-0000")
 
 
-class Call:
+class LiveTranscription:
     """One live socket: what comes in is heard, what is heard goes out when the model would have it ready."""
 
-    def __init__(self, house: House, script: Script, request: web.Request, exchange: Exchange) -> None:
+    def __init__(
+        self, house: EmulatorState, script: PhraseScript, request: web.Request, exchange: EmulatedRequest
+    ) -> None:
         self._house, self._script, self._request, self._exchange = house, script, request, exchange
         self._query = request.query
         self._id = str(uuid.uuid4())
@@ -53,14 +55,14 @@ class Call:
                 if close is not None:
                     return close
 
-    async def _take(self, got: WSMessage, outbox: Outbox) -> Close | None:
+    async def _take(self, got: WSMessage, outbox: WsSender) -> Close | None:
         if got.type is WSMsgType.BINARY:
             return await self._hear(got.data, outbox)
         if got.type is WSMsgType.TEXT:
             return await self._obey(got.data, outbox)
         return LEFT
 
-    async def _hear(self, sound: bytes, outbox: Outbox) -> Close | None:
+    async def _hear(self, sound: bytes, outbox: WsSender) -> Close | None:
         self._digest.update(sound)
         if self._ear is None:
             # Without an encoding in the query the sound names its own.
@@ -74,7 +76,7 @@ class Call:
         await self._tell(events, outbox)
         return None
 
-    async def _obey(self, text: str, outbox: Outbox) -> Close | None:
+    async def _obey(self, text: str, outbox: WsSender) -> Close | None:
         match _type(text):
             case "KeepAlive":
                 pass
@@ -99,16 +101,16 @@ class Call:
             return []
         return await self._house.senses.listening(self._ear.flush, from_finalize)
 
-    async def _tell(self, events: list[Event], outbox: Outbox) -> None:
+    async def _tell(self, events: list[Event], outbox: WsSender) -> None:
         for event in events:
-            transcript = isinstance(event, Heard)
+            transcript = isinstance(event, RecognizedSpeech)
             delay_s = first_byte_s(self._house, self._exchange.asked) if transcript else 0.0
             await outbox.put(message(event, self._query, self._id), delay_s, chunk=transcript)
 
-    def _ear_for(self, pcm: Pcm) -> Ear:
+    def _ear_for(self, pcm: PcmFormat) -> StreamRecognizer:
         self._channels = pcm.channels
         manner, transcriber = live_manner(self._query), self._house.senses.transcriber
-        return Ear(pcm.sample_rate_hz, manner, self._script.next, pcm.channels, transcriber)
+        return StreamRecognizer(pcm.sample_rate_hz, manner, self._script.next, pcm.channels, transcriber)
 
     def _metadata(self) -> dict[str, Any]:
         audio_ms = self._ear.audio_ms if self._ear else 0

@@ -9,12 +9,12 @@ from typing import Any, Final
 from aiohttp import web
 
 from cluster.lab.emulator.core.admission import turned_away
-from cluster.lab.emulator.core.capacity import Standing
-from cluster.lab.emulator.core.content import Content
-from cluster.lab.emulator.core.protocol import LONGEST_EXCHANGE_S, Refusal, read_json
-from cluster.lab.emulator.core.request import Asked, Exchange, House
-from cluster.lab.emulator.core.response_writer import Broken, Writer
-from cluster.lab.emulator.speech.contexts import Account, chunks, rate_hz
+from cluster.lab.emulator.core.capacity import LimitStatus
+from cluster.lab.emulator.core.content import RequestContent
+from cluster.lab.emulator.core.protocol import LONGEST_EXCHANGE_S, VendorRefusal, read_json
+from cluster.lab.emulator.core.request import EmulatedRequest, EmulatorState, ParsedRequest
+from cluster.lab.emulator.core.response_writer import ConnectionBroken, ResponseWriter
+from cluster.lab.emulator.speech.contexts import CharacterQuota, chunks, rate_hz
 from cluster.lab.emulator.speech.elevenlabs_live import Synthesis
 from routing.errors import BadInput
 
@@ -40,9 +40,9 @@ _REASONS: Final[dict[str, tuple[int, str, str]]] = {
 _CODES: Final = {401: "invalid_api_key", 403: "missing_permissions", 404: "voice_not_found", 429: "system_busy"}
 
 
-def elevenlabs_routes(house: House, characters: int = PLENTY) -> list[web.RouteDef]:
+def elevenlabs_routes(house: EmulatorState, characters: int = PLENTY) -> list[web.RouteDef]:
     """Return the routes of an account that has so many characters to spend."""
-    desk = _Desk(house, Account(characters))
+    desk = _Desk(house, CharacterQuota(characters))
     speech = f"{PREFIX}/v1/text-to-speech/{{voice}}"
     return [
         web.post(speech, desk.speech),
@@ -58,12 +58,12 @@ def elevenlabs_routes(house: House, characters: int = PLENTY) -> list[web.RouteD
 
 
 class _Desk:
-    def __init__(self, house: House, account: Account) -> None:
+    def __init__(self, house: EmulatorState, account: CharacterQuota) -> None:
         self._house, self._account = house, account
 
     async def speech(self, request: web.Request) -> web.StreamResponse:
         body = await read_json(request)
-        text, writer = _text(body), Writer(request)
+        text, writer = _text(body), ResponseWriter(request)
         try:
             async with asyncio.timeout(LONGEST_EXCHANGE_S):
                 async with self._house.exchange(request.path, _asked(request, body, text)) as exchange:
@@ -72,7 +72,7 @@ class _Desk:
                     if refused is not None:
                         return await writer.whole(refused)
                     return await self._say(request, exchange, text, writer)
-        except (Broken, ConnectionError):
+        except (ConnectionBroken, ConnectionError):
             return writer.response
 
     async def stream_input(self, request: web.Request) -> web.StreamResponse:
@@ -114,7 +114,7 @@ class _Desk:
 
     async def _told(self, request: web.Request, body: Any) -> web.StreamResponse:
         """Answer what is asked of an account; None is a voice that it does not have."""
-        asked = Asked(vendor=VENDOR, key=request.headers.get("xi-api-key"))
+        asked = ParsedRequest(vendor=VENDOR, key=request.headers.get("xi-api-key"))
         async with self._house.exchange(request.path, asked) as exchange:
             refused = await turned_away(exchange, _refused)
             if refused is None:
@@ -122,13 +122,15 @@ class _Desk:
             missing = _error(404, "voice_not_found", "A voice with this id was not found") if body is None else None
             return refused or missing or web.json_response(body)
 
-    def _over_quota(self, exchange: Exchange, text: str) -> web.Response | None:
+    def _over_quota(self, exchange: EmulatedRequest, text: str) -> web.Response | None:
         if self._account.spend(len(text)):
             return None
         exchange.answered(401)
         return _error(401, "quota_exceeded", self._account.refusal())
 
-    async def _say(self, request: web.Request, exchange: Exchange, text: str, writer: Writer) -> web.StreamResponse:
+    async def _say(
+        self, request: web.Request, exchange: EmulatedRequest, text: str, writer: ResponseWriter
+    ) -> web.StreamResponse:
         exchange.note(characters=len(text))
         voice = self._house.senses.voice(request.match_info["voice"], rate_hz(request.query))
         fault = exchange.fault
@@ -159,7 +161,7 @@ def _text(body: Any) -> str:
     return text if isinstance(text, str) else ""
 
 
-def _asked(request: web.Request, body: Any, text: str) -> Asked:
+def _asked(request: web.Request, body: Any, text: str) -> ParsedRequest:
     wrong = None
     try:
         rate_hz(request.query)
@@ -168,17 +170,17 @@ def _asked(request: web.Request, body: Any, text: str) -> Asked:
     except BadInput as error:
         wrong = error.message
     model = (body.get("model_id") if isinstance(body, dict) else None) or DEFAULT_MODEL
-    return Asked(
+    return ParsedRequest(
         vendor=VENDOR,
         model=str(model),
         key=request.headers.get("xi-api-key") or None,
         stream=not request.path.endswith(request.match_info["voice"]),
-        content=Content(characters=len(text)),
+        content=RequestContent(characters=len(text)),
         wrong=wrong,
     )
 
 
-def _refused(refusal: Refusal, asked: Asked, standing: Standing) -> web.Response:
+def _refused(refusal: VendorRefusal, asked: ParsedRequest, standing: LimitStatus) -> web.Response:
     if refusal.reason == "told":
         status = refusal.status or 500
         code, text = _CODES.get(status, "internal_server_error"), f"emulated {status}"
@@ -195,14 +197,14 @@ def _error(status: int, code: str, text: str, headers: dict[str, str] | None = N
     return web.json_response({"detail": {"status": code, "message": text}}, status=status, headers=headers)
 
 
-def _standing(standing: Standing) -> dict[str, str]:
+def _standing(standing: LimitStatus) -> dict[str, str]:
     if standing.concurrent is None:
         return {}
     current = min(standing.in_flight, standing.concurrent)
     return {"current-concurrent-requests": str(current), "maximum-concurrent-requests": str(standing.concurrent)}
 
 
-def _subscription(account: Account) -> dict[str, Any]:
+def _subscription(account: CharacterQuota) -> dict[str, Any]:
     """Return what the vendor says of an account; its SDK reads every field."""
     slots = dict.fromkeys(("voice_slots_used", "professional_voice_slots_used", "voice_add_edit_counter"), 0)
     slots |= {"professional_voice_slots_used_in_workspace": 0, "voice_limit": 10, "professional_voice_limit": 0}

@@ -10,10 +10,10 @@ from pydantic import Field, ValidationError
 
 from cluster.lab.emulator.core.admission import first_byte_s
 from cluster.lab.emulator.core.parsing import Lenient
-from cluster.lab.emulator.core.request import Exchange, House
-from cluster.lab.emulator.core.request_log import Seen
-from cluster.lab.emulator.speech.contexts import CHUNK_SCHEDULE, Account, Context, chunks, rate_hz
-from cluster.lab.emulator.speech.ws_sender import Outbox, sending
+from cluster.lab.emulator.core.request import EmulatedRequest, EmulatorState
+from cluster.lab.emulator.core.request_log import LoggedRequest
+from cluster.lab.emulator.speech.contexts import CHUNK_SCHEDULE, CharacterQuota, SpeechContext, chunks, rate_hz
+from cluster.lab.emulator.speech.ws_sender import WsSender, sending
 
 MOST_CONTEXTS: Final = 5
 IDLE_S: Final = 20.0
@@ -44,10 +44,17 @@ class _Message(Lenient):
 class Synthesis:
     """One socket and its contexts; a socket that is not `multi` has one context, without a name."""
 
-    def __init__(self, house: House, account: Account, request: web.Request, exchange: Exchange, multi: bool) -> None:
+    def __init__(
+        self,
+        house: EmulatorState,
+        account: CharacterQuota,
+        request: web.Request,
+        exchange: EmulatedRequest,
+        multi: bool,
+    ) -> None:
         self._house, self._account, self._request, self._exchange = house, account, request, exchange
         self._multi = multi
-        self._contexts: dict[str | None, Context] = {}
+        self._contexts: dict[str | None, SpeechContext] = {}
         self._lines: dict[str | None, int] = {}
         self.socket = web.WebSocketResponse(timeout=CLOSE_TIMEOUT_S, max_msg_size=MAX_MESSAGE_BYTES)
 
@@ -63,7 +70,7 @@ class Synthesis:
             for name in list(self._lines):
                 self._note(name, ended_at_s=self._house.clock())
 
-    async def _converse(self, outbox: Outbox, idle_s: float) -> Close:
+    async def _converse(self, outbox: WsSender, idle_s: float) -> Close:
         while True:
             try:
                 got = await self.socket.receive(timeout=idle_s)
@@ -79,7 +86,7 @@ class Synthesis:
             if close is not None:
                 return close
 
-    async def _take(self, message: _Message, outbox: Outbox) -> Close | None:
+    async def _take(self, message: _Message, outbox: WsSender) -> Close | None:
         name = message.context_id if self._multi else None
         if message.close_socket or (not self._multi and message.text == ""):
             return await self._finish_all(outbox)
@@ -98,7 +105,7 @@ class Synthesis:
     def _open(self, name: str | None, message: _Message) -> None:
         query = self._request.query
         schedule = message.generation_config.chunk_length_schedule if message.generation_config else CHUNK_SCHEDULE
-        self._contexts[name] = Context(
+        self._contexts[name] = SpeechContext(
             voice=self._house.senses.voice(self._request.match_info["voice"], rate_hz(query)),
             at_once=query.get("auto_mode") == "true",
             schedule=tuple(schedule),
@@ -106,7 +113,7 @@ class Synthesis:
         # Each context is a line of its own beside the socket's, which counts no characters.
         asked, now_s = self._exchange.asked, self._house.clock()
         self._lines[name] = self._house.journal.open(
-            Seen(
+            LoggedRequest(
                 path=self._request.path,
                 vendor=asked.vendor,
                 model=asked.model,
@@ -117,7 +124,7 @@ class Synthesis:
             )
         )
 
-    async def _speak(self, name: str | None, text: str, flush: bool, outbox: Outbox) -> Close | None:
+    async def _speak(self, name: str | None, text: str, flush: bool, outbox: WsSender) -> Close | None:
         context = self._contexts[name]
         billed = context.characters
         piece = context.take(text, flush)
@@ -128,7 +135,7 @@ class Synthesis:
             await self._send(name, piece, outbox)
         return None
 
-    async def _send(self, name: str | None, piece: str, outbox: Outbox) -> None:
+    async def _send(self, name: str | None, piece: str, outbox: WsSender) -> None:
         asked, delay_s = self._exchange.asked, first_byte_s(self._house, self._exchange.asked)
         for speech in chunks(self._contexts[name].voice, piece):
             alignment = speech.alignment()
@@ -139,7 +146,7 @@ class Synthesis:
             await outbox.put(sound | self._named(name), delay_s, chunk=True)
             delay_s += len(speech.text) * self._house.pace.next_token_s(asked.model)
 
-    async def _finish(self, name: str | None, outbox: Outbox) -> Close | None:
+    async def _finish(self, name: str | None, outbox: WsSender) -> Close | None:
         if name not in self._contexts:
             return None
         close = await self._speak(name, "", True, outbox)
@@ -150,7 +157,7 @@ class Synthesis:
         del self._contexts[name], self._lines[name]
         return None
 
-    async def _finish_all(self, outbox: Outbox) -> Close:
+    async def _finish_all(self, outbox: WsSender) -> Close:
         for name in list(self._contexts):
             close = await self._finish(name, outbox)
             if close is not None:
@@ -172,6 +179,6 @@ def idle_limit_s(asked: str | None) -> float:
         return IDLE_S
 
 
-async def _fail(outbox: Outbox, error: str, text: str) -> Close:
+async def _fail(outbox: WsSender, error: str, text: str) -> Close:
     await outbox.put({"message": text, "error": error, "code": REFUSED_CODE})
     return REFUSED_CODE, error

@@ -32,7 +32,7 @@ LONGEST_TRANSCRIBED_MS: Final = 20_000
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Manner:
+class RecognitionOptions:
     """What of the sound is told, and how long a silence ends a phrase (None: no silence does)."""
 
     endpointing_ms: int | None = 10
@@ -46,7 +46,7 @@ class Manner:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Word:
+class RecognizedWord:
     """One word and when it was said."""
 
     text: str = field(repr=False)
@@ -55,17 +55,17 @@ class Word:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Started:
+class SpeechStarted:
     """Someone began to speak."""
 
     at_ms: int
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Heard:
+class RecognizedSpeech:
     """What was said in a stretch of the sound; only a final stretch is never told again."""
 
-    words: tuple[Word, ...]
+    words: tuple[RecognizedWord, ...]
     start_ms: int
     end_ms: int
     final: bool
@@ -74,17 +74,17 @@ class Heard:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Ended:
+class UtteranceEnded:
     """Nothing was said for as long as an utterance may pause."""
 
     last_word_end_ms: int
 
 
-Event = Started | Heard | Ended
+Event = SpeechStarted | RecognizedSpeech | UtteranceEnded
 Window = NDArray[np.float32]
 
 
-class Script:
+class PhraseScript:
     """The phrases to be heard, in order; after the last one "simulated transcript 1" and so on.
 
     One that `ends` has nothing after its last phrase: there is a sound then, and no word in it.
@@ -123,7 +123,7 @@ class _Phrase:
     loud_until_ms: int
     told: int = 0
 
-    def said(self, whole: bool) -> tuple[Word, ...]:
+    def said(self, whole: bool) -> tuple[RecognizedWord, ...]:
         """Return the words not told yet: all of them once the phrase is over, else those there was time for."""
         count = 1 + (self.loud_until_ms - self.started_ms) // MS_PER_WORD
         words = self.words[self.told :] if whole else self.words[self.told : count]
@@ -151,13 +151,13 @@ class _Tape:
         return self._transcriber(sound.astype("<i2").tobytes(), self._rate_hz).split()
 
 
-class Ear:
+class StreamRecognizer:
     """Listens to one stream of 16-bit PCM."""
 
     def __init__(
         self,
         sample_rate_hz: int,
-        manner: Manner,
+        manner: RecognitionOptions,
         next_phrase: Callable[[], str],
         channels: int = 1,
         transcriber: Transcriber | None = None,
@@ -224,7 +224,7 @@ class Ear:
         self._interim_ms = onset_ms
         self._word_end_ms = None
         if self._manner.starts:
-            yield Started(at_ms=onset_ms)
+            yield SpeechStarted(at_ms=onset_ms)
 
     def _tell(self) -> Iterator[Event]:
         manner, phrase = self._manner, self._phrase
@@ -246,10 +246,10 @@ class Ear:
         if self._phrase is not None:
             yield self._final(speech_final=False)
         if self._word_end_ms is not None:
-            yield Ended(last_word_end_ms=self._word_end_ms)
+            yield UtteranceEnded(last_word_end_ms=self._word_end_ms)
             self._word_end_ms = None
 
-    def _segment(self) -> Heard:
+    def _segment(self) -> RecognizedSpeech:
         """Return a final result in the middle of a phrase, or of a silence."""
         words = self._phrase.said(whole=False) if self._phrase else ()
         heard = self._heard(words, final=True)
@@ -259,7 +259,7 @@ class Ear:
             self._phrase.since_ms = self._now_ms
         return heard
 
-    def _final(self, speech_final: bool, from_finalize: bool = False) -> Heard:
+    def _final(self, speech_final: bool, from_finalize: bool = False) -> RecognizedSpeech:
         """Return the phrase's last result; the next sound begins another phrase."""
         if self._phrase and self._tape:
             self._phrase.words = self._tape.words()
@@ -271,9 +271,9 @@ class Ear:
         return heard
 
     def _heard(
-        self, words: tuple[Word, ...], final: bool, speech_final: bool = False, from_finalize: bool = False
-    ) -> Heard:
-        return Heard(
+        self, words: tuple[RecognizedWord, ...], final: bool, speech_final: bool = False, from_finalize: bool = False
+    ) -> RecognizedSpeech:
+        return RecognizedSpeech(
             words=words,
             start_ms=self._segment_ms,
             end_ms=self._now_ms,
@@ -283,10 +283,10 @@ class Ear:
         )
 
 
-def _spread(words: list[str], start_ms: int, end_ms: int) -> Iterator[Word]:
+def _spread(words: list[str], start_ms: int, end_ms: int) -> Iterator[RecognizedWord]:
     """Yield `words` said evenly between two moments."""
     step_ms = (end_ms - start_ms) / max(1, len(words))
     for index, word in enumerate(words):
-        yield Word(
+        yield RecognizedWord(
             text=word, start_ms=start_ms + round(index * step_ms), end_ms=start_ms + round((index + 1) * step_ms)
         )

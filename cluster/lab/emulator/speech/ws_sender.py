@@ -13,8 +13,8 @@ from aiohttp.http_websocket import WebSocketWriter
 
 from cluster.lab.emulator.core.faults import Fault
 from cluster.lab.emulator.core.protocol import GARBAGE
-from cluster.lab.emulator.core.request import House
-from cluster.lab.emulator.core.response_writer import Broken, Writer
+from cluster.lab.emulator.core.request import EmulatorState
+from cluster.lab.emulator.core.response_writer import ConnectionBroken, ResponseWriter
 
 MAX_WAITING: Final = 10_000
 """More than an hour of speech has results."""
@@ -24,10 +24,10 @@ ORDERLY_CODE: Final = 1000
 Message = dict[str, Any]
 
 
-class Outbox:
+class WsSender:
     """The messages to come, in order. Those with content are a fault's chunks; the others do not count."""
 
-    def __init__(self, house: House, request: web.Request, socket: web.WebSocketResponse, fault: Fault) -> None:
+    def __init__(self, house: EmulatorState, request: web.Request, socket: web.WebSocketResponse, fault: Fault) -> None:
         self._house, self._request, self._socket, self._fault = house, request, socket, fault
         self._waiting: asyncio.Queue[tuple[float, Message, bool] | None] = asyncio.Queue(MAX_WAITING)
         self._chunks = self._bytes = 0
@@ -47,7 +47,7 @@ class Outbox:
                 self._bytes += len(text)
                 await self._strike()
                 await self._socket.send_str(text)
-            except (Broken, ConnectionError):
+            except (ConnectionBroken, ConnectionError):
                 return
             self._chunks += chunk
 
@@ -74,7 +74,7 @@ class Outbox:
         # A message leaves whole or not at all, so the one with the fatal byte does not.
         fatal = fault.reset_after_bytes is not None and self._bytes > fault.reset_after_bytes
         if fatal or self._chunks == fault.reset_after_chunks:
-            await Writer(self._request).reset()
+            await ResponseWriter(self._request).reset()
         if self._chunks == fault.overload_after_chunks:
             await self._close(OVERLOADED_CODE, "overloaded")
         if self._chunks == fault.cut_after_chunks:
@@ -85,15 +85,15 @@ class Outbox:
         transport = self._request.transport
         if transport is not None:
             await WebSocketWriter(self._request.protocol, transport).close(code, reason)
-        raise Broken
+        raise ConnectionBroken
 
 
 @asynccontextmanager
 async def sending(
-    house: House, request: web.Request, socket: web.WebSocketResponse, fault: Fault
-) -> AsyncIterator[Outbox]:
+    house: EmulatorState, request: web.Request, socket: web.WebSocketResponse, fault: Fault
+) -> AsyncIterator[WsSender]:
     """Yield an outbox; when the block ends all that is due has been sent, if the client is still there."""
-    outbox = Outbox(house, request, socket, fault)
+    outbox = WsSender(house, request, socket, fault)
     task = asyncio.create_task(outbox.run())
     try:
         yield outbox
