@@ -9,7 +9,7 @@ from ray import serve
 from ray.serve.handle import DeploymentHandle
 
 from deployments.api.auth import Keys
-from deployments.gateway.serve_signals import ServeMetrics
+from deployments.gateway.metrics import ServeMetrics
 from deployments.gateway.service import ClusterClient, Gateway, GatewaySettings, ModelHandles
 from deployments.handles import ModelHandle, StartupCheck
 from deployments.routes import build_routes

@@ -6,18 +6,18 @@ import asyncio
 import contextlib
 import math
 import time
+from collections.abc import Collection
+from dataclasses import dataclass, field
 
 import structlog
 from livekit.agents import AgentServer, AutoSubscribe, JobContext, JobProcess, JobRequest
 
-from room_agent.admission import REGISTERED, Admission
 from room_agent.core.router_client import RouterClient, RouterError
 from room_agent.core.settings import AgentSettings, load_settings
 from room_agent.frames.encoder import encode
 from room_agent.frames.i420 import Planes
 from room_agent.log_redaction import redact_logs
-from room_agent.session import RoomSession
-from room_agent.speech import RoomSpeech
+from room_agent.session import RoomSession, RoomSpeech
 from room_agent.usage.journal import JournaledJob, UsageJournal
 from room_agent.video.frame_gate import FrameGate
 from room_agent.video.recorder import FrameRecorder
@@ -26,11 +26,38 @@ from routing.gc_freeze import freeze_startup_objects
 from routing.logs import configure_logs
 from routing.rooms import check_metadata, parse_room
 
+log = structlog.get_logger()
+
+REGISTERED = "worker registered"
+"""What a worker logs when the SFU knows it, and may offer it rooms: whoever starts one waits for this line."""
+STARTING_S = 60.0
+"""An accepted job that has not started by then was given to another worker, or died on the way."""
+
+
+@dataclass(slots=True)
+class Admission:
+    """The rooms of one worker: those that run, and those it has said yes to.
+
+    livekit-agents guesses the load of a job that it has accepted; with few jobs its guess fills a worker too early.
+    """
+
+    max_rooms: int
+    accepted_at_s: dict[str, float] = field(default_factory=dict)
+
+    def admit(self, job_id: str, running: Collection[str], now_s: float) -> bool:
+        """Return whether there is room for the job, and count it if so."""
+        self.accepted_at_s = {
+            job: at_s for job, at_s in self.accepted_at_s.items() if job not in running and now_s - at_s < STARTING_S
+        }
+        if len(running) + len(self.accepted_at_s) >= self.max_rooms:
+            return False
+        self.accepted_at_s[job_id] = now_s
+        return True
+
+
 ATTENDANCE = "attendance"
 # Ten seconds, the default, are not enough for several job processes that start at once on a small machine.
 INITIALIZE_TIMEOUT_S = 60.0
-
-log = structlog.get_logger()
 
 
 def build_server(settings: AgentSettings) -> AgentServer:

@@ -150,7 +150,7 @@ def load(
         out=out,
     )
     if find_max:
-        from cluster.lab.load.search import run_search
+        from cluster.lab.load.find_max import run_search
 
         raise typer.Exit(run_search(options))
     raise typer.Exit(run_load(options))

@@ -12,8 +12,7 @@ from rich.console import Console
 from rich.table import Table
 
 from routing.complexity import score_text
-from routing.labels import read_labels
-from routing.route_eval import Evaluation, evaluate
+from routing.route_eval import Evaluation, evaluate, read_labels
 from routing.share import ShareControl, ShareTarget
 
 SEED = 7

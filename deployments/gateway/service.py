@@ -34,6 +34,7 @@ from deployments.common.settings import (
 from deployments.gateway.failover import (
     AnswerHandle,
     AttemptTimeouts,
+    CandidateQueue,
     EmbedHandle,
     Failover,
     RoutedAnswer,
@@ -44,7 +45,6 @@ from deployments.gateway.metering import BillingContext, BudgetStatus, Meter, bu
 from deployments.gateway.metrics import GatewayMetrics
 from deployments.gateway.retrieval import SearchResult, cut, find, to_question
 from deployments.gateway.speech_metering import SpeechMetering
-from deployments.gateway.targets import CandidateQueue
 from routing.breaker import Breakers, BreakerSettings
 from routing.catalogue import Catalogue
 from routing.complexity import Complexity, TurnFeatures, score_frame, score_turn

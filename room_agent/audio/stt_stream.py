@@ -9,15 +9,33 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-from collections.abc import Callable, Sequence
-from contextlib import AbstractContextManager
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import AbstractContextManager, contextmanager
+from contextvars import ContextVar
 from typing import Any
 
 import structlog
 from livekit import rtc
 from livekit.agents import APIConnectOptions, APIError, stt
 
-from room_agent.audio.pulse import felt_by
+log = structlog.get_logger()
+
+_FELT: ContextVar[Callable[[], None] | None] = ContextVar("pulse", default=None)
+
+
+@contextmanager
+def felt_by(feel: Callable[[], None]) -> Iterator[None]:
+    """Have `feel` called for each message to a socket of the streams that are begun within the block."""
+    token = _FELT.set(feel)
+    try:
+        yield
+    finally:
+        _FELT.reset(token)
+
+
+def who_feels() -> Callable[[], None] | None:
+    return _FELT.get()
+
 
 REST_S = 10.0
 """How long a service that failed stands behind the others."""
@@ -25,8 +43,6 @@ CONNECT_TIMEOUT_S = 4.0
 CLOSE_TIMEOUT_S = 3.0
 
 Service = stt.STT[Any]
-
-log = structlog.get_logger()
 
 
 class SttServices:

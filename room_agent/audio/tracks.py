@@ -7,13 +7,13 @@ in a meeting the second voice would be unheard. So each microphone has its own h
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Coroutine, Iterator
+from collections import Counter
+from collections.abc import Callable, Container, Coroutine, Iterable, Iterator
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, TypeVar
 
 from livekit import rtc
 
-from room_agent.audio import places
 from room_agent.audio.microphone import HOLD_S
 from room_agent.audio.pcm import RATE_HZ, WINDOW_S
 from room_agent.core.tasks import say_why_it_ended
@@ -23,7 +23,34 @@ LEAVING_S = 3.5
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Source(places.PublishedMicrophone):
+class PublishedMicrophone:
+    """A participant's microphone, as the room tells of it."""
+
+    sid: str
+    identity: str
+    muted: bool
+
+
+M = TypeVar("M", bound=PublishedMicrophone)
+
+
+def share(live: Iterable[M], heard: Container[str], most: int) -> list[M]:
+    """Return which to hear: one microphone of each participant, then a second one of each, and so on.
+
+    Among equals those `heard` already stay, then the first ones come. A muted one stays where a place is left over.
+    """
+    wanted = [one for one in live if not one.muted or one.sid in heard]
+    wanted.sort(key=lambda one: (one.muted, one.sid not in heard))
+    rounds: Counter[str] = Counter()
+    ranked: list[tuple[bool, int, int]] = []
+    for at, one in enumerate(wanted):
+        ranked.append((one.muted, rounds[one.identity], at))
+        rounds[one.identity] += 1
+    return [wanted[at] for _, _, at in sorted(ranked)[:most]]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Source(PublishedMicrophone):
     """A participant's microphone, and its sound."""
 
     track: rtc.Track
@@ -50,7 +77,7 @@ class MicrophoneTracks:
         A muted microphone is kept for as long as its place is not needed: who presses to talk has just asked something.
         """
         live = list(_microphones(room))
-        chosen = {one.sid: one for one in places.share(live, self._heard, self._most)}
+        chosen = {one.sid: one for one in share(live, self._heard, self._most)}
         for sid in [sid for sid, (_, task) in self._heard.items() if sid not in chosen or task.done()]:
             self._let_go(*self._heard.pop(sid))
         for sid, one in chosen.items():

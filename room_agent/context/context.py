@@ -12,8 +12,8 @@ from room_agent.context.prompt import PromptQuestion, Remark, Turn, compose
 from room_agent.context.retrieval import KnowledgeRetrieval
 from room_agent.context.screen_memory import EDITS, ScreenMemory
 from room_agent.intent.screen_question import asks_about_screen
-from room_agent.video.forward import DescribedFrame, KeptFrame
 from room_agent.video.selection import Source
+from room_agent.video.uploader import DescribedFrame, KeptFrame
 
 BUDGET_TOKENS = 6_000
 MOST_SAID = 60

@@ -11,7 +11,7 @@ import openai
 from livekit.agents import APIConnectOptions, APIError, APIStatusError, llm
 from livekit.plugins import openai as livekit_openai
 
-from room_agent.conversation.troubles import Trouble
+from room_agent.conversation.notices import Trouble
 from room_agent.core.router_client import KEPT_S, RouterClient, RouterError, tls
 from routing.errors import RayroomError
 

@@ -12,16 +12,15 @@ from livekit import rtc
 from room_agent.audio.microphone import MicrophoneStream
 from room_agent.audio.stt_stream import SttServices
 from room_agent.audio.tracks import MicrophoneTracks, Source, frames_of
+from room_agent.audio.transcripts import HearingCounters, Utterance
 from room_agent.audio.tts import SpeechOutput
-from room_agent.audio.utterance import HearingCounters, Utterance
 from room_agent.audio.vad import SpeechDetector
 from room_agent.context.context import ContextBuilder
 from room_agent.conversation.chat import ChatMessageRead
-from room_agent.conversation.notices import Notices
+from room_agent.conversation.notices import Notices, Trouble
 from room_agent.conversation.question_queue import Question
 from room_agent.conversation.responder import AnswerSource, Responder
 from room_agent.conversation.transcription import Transcription
-from room_agent.conversation.troubles import Trouble
 from room_agent.core.participants import AbsenceTracker, Participants
 from room_agent.core.router_client import HeartbeatResult
 from room_agent.core.settings import SpeechSettings

@@ -6,29 +6,104 @@ import asyncio
 from collections import deque
 from collections.abc import AsyncIterator, Callable, Container, Iterable
 from contextlib import aclosing
+from dataclasses import dataclass, field
 from typing import Any, Protocol
 
 import structlog
+from livekit.agents.voice import SpeechHandle
 
 from room_agent.audio.tts import SpeechOutput
 from room_agent.context.context import ContextBuilder
 from room_agent.context.prompt import Turn
-from room_agent.conversation.answer import PendingAnswer
 from room_agent.conversation.llm import NoAnswer
-from room_agent.conversation.notices import Notices
+from room_agent.conversation.notices import Notices, Trouble
 from room_agent.conversation.question_queue import Question, QuestionQueue
-from room_agent.conversation.repair import LastAnswer, failed_before
 from room_agent.conversation.transcription import Transcription
-from room_agent.conversation.troubles import Trouble
 from room_agent.core.counters import REMEMBERED_ANSWERS, percentile
 from room_agent.core.tasks import say_why_it_ended
+from routing.complexity import rejects
+from routing.evidence import needs_stronger
+from routing.models import Answer
+
+log = structlog.get_logger()
+
+
+class PendingAnswer:
+    """The text goes on where the voice fails, and the voice begins before the text is whole."""
+
+    def __init__(self, captions: Transcription, question: Question, mouth: SpeechOutput | None) -> None:
+        self.text = ""
+        self.sources: tuple[str, ...] = ()
+        self.handle: SpeechHandle | None = None
+        self._mouth = mouth
+        self._caption = captions.answer(question.identity)
+        # What the router may say at most (thinking.MOST_CHARS) bounds what can wait here for the voice.
+        self._words: asyncio.Queue[str | None] = asyncio.Queue()
+
+    def begin(self) -> None:
+        """Have the voice ready for the first word: it connects while the model thinks."""
+        if self._mouth is not None and self.handle is None:
+            self.handle = self._mouth.say(self._spoken())
+
+    def add(self, words: str) -> None:
+        """Carry some words on; the blanks before the first are none."""
+        words = words if self.text else words.lstrip()
+        if not words:
+            return
+        if not self.text:
+            self.begin()
+        self.text += words
+        self._words.put_nowait(words)
+        self._caption.add(words)
+
+    def said_all(self) -> None:
+        self._words.put_nowait(None)
+
+    def end(self, interrupted: bool) -> None:
+        self.said_all()
+        if not self.text and self.handle is not None:
+            # Nothing came to be said: the next speech does not wait for an empty one.
+            self.handle.interrupt(force=True)
+        self._caption.end(self.sources, interrupted)
+
+    async def _spoken(self) -> AsyncIterator[str]:
+        while (words := await self._words.get()) is not None:
+            yield words
+
+
+REMEMBERED_S = 120.0
+"""What somebody asks later than that is about something else."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class LastAnswer:
+    """How the room's last answer ended."""
+
+    to: str
+    text: str = field(repr=False)
+    failed: bool
+    """No answer came, or it broke off by itself."""
+    interrupted: bool
+    ended_at_s: float
+
+
+def failed_before(last: LastAnswer | None, question: Question) -> bool:
+    """Tell whether a question comes after an answer to the same person that did not do.
+
+    None came, it declined, or the question begins by rejecting it. Who only interrupts an answer has not judged it.
+    """
+    if last is None or last.to != question.identity or question.asked_at_s - last.ended_at_s > REMEMBERED_S:
+        return False
+    if last.failed or rejects(question.text):
+        return True
+    answer = Answer(text=last.text, model="", finish="stop", usage=None)
+    return not last.interrupted and needs_stronger(answer) is not None
+
 
 LONGEST_ANSWER_S = 180.0
 INTERRUPTS_S = 0.4
 """How long the person who is being answered has to speak to stop the answer: a cough is shorter."""
 CLOSE_TIMEOUT_S = 5.0
-
-log = structlog.get_logger()
 
 
 class AnswerSource(Protocol):

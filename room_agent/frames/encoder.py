@@ -7,8 +7,7 @@ from dataclasses import dataclass, field
 
 import simplejpeg
 
-from room_agent.frames.i420 import Planes, fitted
-from room_agent.frames.scale import FullRangeScaler
+from room_agent.frames.i420 import FullRangeScaler, Planes, fitted
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

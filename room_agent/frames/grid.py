@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from room_agent.frames.i420 import Plane
-from room_agent.frames.scale import LumaScaler
+from room_agent.frames.i420 import LumaScaler, Plane
 
 # Codecs work in blocks of four pixels, so a 4x4 mean is what survives them best. Both simulcast layers of a 1080p
 # share land on one grid: half the pixels, cells of half the side.

@@ -6,8 +6,7 @@ import threading
 
 import numpy as np
 
-from room_agent.frames.i420 import Planes
-from room_agent.frames.scale import LumaScaler
+from room_agent.frames.i420 import LumaScaler, Planes
 
 _SIDE = 32
 _BITS_SIDE = 8

@@ -10,7 +10,7 @@ import re
 import unicodedata
 from collections.abc import Iterable
 
-from room_agent.intent.calling import EVERYDAY, GRAMMAR
+from room_agent.intent.addressee import EVERYDAY, GRAMMAR
 from room_agent.text.normalize import both_ends
 
 READ_CHARS = 2_000

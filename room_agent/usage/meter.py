@@ -17,7 +17,7 @@ from typing import Any
 
 import aiohttp
 
-from room_agent.audio.pulse import who_feels
+from room_agent.audio.stt_stream import who_feels
 from room_agent.usage.events import MOST_EVENTS, Service, UsageEvent, pieces, usage_event
 from room_agent.usage.journal import UsageJournal
 from room_agent.usage.tts_characters import TtsCharacterCounts

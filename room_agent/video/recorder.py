@@ -6,7 +6,7 @@ import asyncio
 import json
 from pathlib import Path
 
-from room_agent.video.forward import DescribedFrame
+from room_agent.video.uploader import DescribedFrame
 
 MAX_FRAMES = 10_000
 """A recording ends there: it is for looking at a run, not for keeping one."""

@@ -15,11 +15,11 @@ from livekit import rtc
 from room_agent.core.counters import Counters
 from room_agent.core.router_client import RoomLimits, RouterClient
 from room_agent.core.tasks import cancel, say_where_it_failed
-from room_agent.video.forward import DescribedFrame, FrameUploader, KeptFrame
 from room_agent.video.frame_gate import FrameGate
 from room_agent.video.rate_control import RateControl
+from room_agent.video.sampler import SampledTrack, TrackSampler
 from room_agent.video.selection import Source, TrackCandidate, select
-from room_agent.video.watch import SampledTrack, TrackSampler
+from room_agent.video.uploader import DescribedFrame, FrameUploader, KeptFrame
 
 LAST_ANSWER_S = 10.0
 """What a track showed at its end is waited for so long: a slide shown for a second is asked for all the same."""

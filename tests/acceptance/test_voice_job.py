@@ -12,7 +12,7 @@ import pytest
 
 from cluster.lab.emulator import Emulator
 from cluster.lab.stack.processes import Processes
-from room_agent.admission import REGISTERED
+from room_agent.worker import REGISTERED
 from tests.acceptance.livekit_server import LiveKit
 from tests.acceptance.meeting import dispatch
 from tests.acceptance.stack import eventually

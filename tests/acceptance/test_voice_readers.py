@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from livekit import api, rtc
 
-from room_agent.conversation.troubles import SAID, Trouble
+from room_agent.conversation.notices import SAID, Trouble
 from tests.acceptance.livekit_server import LiveKit
 from tests.acceptance.seat import Seat, seated
 from tests.acceptance.stack import eventually

@@ -8,7 +8,7 @@ import pytest
 
 from cluster.lab.emulator import Fault
 from room_agent.audio.tts import REST_S
-from room_agent.conversation.troubles import SAID, Trouble
+from room_agent.conversation.notices import SAID, Trouble
 from tests.acceptance.livekit_server import LiveKit
 from tests.acceptance.stack import eventually
 from tests.acceptance.talking import joined

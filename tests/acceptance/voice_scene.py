@@ -11,8 +11,7 @@ from livekit import rtc
 from cluster.lab.emulator import Emulator, Fault
 from room_agent.core.router_client import RouterClient
 from room_agent.core.settings import SpeechSettings
-from room_agent.session import RoomSession
-from room_agent.speech import RoomSpeech
+from room_agent.session import RoomSession, RoomSpeech
 from tests.acceptance.livekit_server import LiveKit
 from tests.acceptance.stack import eventually
 from tests.acceptance.talking import Talker

@@ -21,8 +21,7 @@ from room_agent.context.prompt import Turn
 from room_agent.conversation.responder import AnswerSource
 from room_agent.core.router_client import RouterClient
 from room_agent.core.settings import SpeechSettings
-from room_agent.session import RoomSession
-from room_agent.speech import RoomSpeech
+from room_agent.session import RoomSession, RoomSpeech
 from tests.acceptance.stack import eventually
 from tests.benchmarks.plain_session import plain_session
 from tests.benchmarks.voice_turn import Stamps

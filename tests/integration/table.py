@@ -16,7 +16,7 @@ from cluster.lab.emulator import Emulator
 from room_agent.audio.microphone import MicrophoneStream
 from room_agent.audio.plugins import ears
 from room_agent.audio.stt_stream import SttServices
-from room_agent.audio.utterance import HearingCounters, Utterance
+from room_agent.audio.transcripts import HearingCounters, Utterance
 from room_agent.audio.vad import SpeechDetector
 from room_agent.usage.meter import SpeechMeter, counting_ears
 from tests.integration.voiced import settings_for

@@ -15,9 +15,8 @@ import pytest
 
 from deployments.common.settings import SimulationSettings
 from deployments.common.streaming import coalesce
-from deployments.gateway.failover import AttemptTimeouts, Failover, RoutedAnswer, RoutedRequest
+from deployments.gateway.failover import AttemptTimeouts, CandidateQueue, Failover, RoutedAnswer, RoutedRequest
 from deployments.gateway.metering import BillingContext, Meter
-from deployments.gateway.targets import CandidateQueue
 from deployments.model_replica import ModelReplica
 from deployments.providers.simulated import SimulatedProvider
 from routing.breaker import Breakers, BreakerSettings

@@ -10,9 +10,8 @@ from livekit import rtc
 from livekit.agents.vad import VADEventType
 
 from cluster.lab.demo.speech_synth import RATE_HZ, speech
-from room_agent.audio.level import BLOCK_S
 from room_agent.audio.pcm import WINDOW_S
-from room_agent.audio.vad import SpeechDetector
+from room_agent.audio.vad import BLOCK_S, SpeechDetector
 
 WINDOW = round(WINDOW_S * RATE_HZ)
 VOICES = [(before, pitch_hz) for before, pitch_hz in zip(range(8_000, 8_512, 64), range(100, 180, 10), strict=True)]

@@ -11,7 +11,7 @@ import pytest
 from room_agent.context.context import FOLLOWS_WITHIN_S, ContextBuilder
 from room_agent.context.retrieval import KnowledgeRetrieval
 from room_agent.core.router_client import RouterClient
-from room_agent.video.forward import KeptFrame
+from room_agent.video.uploader import KeptFrame
 from tests.integration.scripted_router import ScriptedRouter
 
 

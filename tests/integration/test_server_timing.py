@@ -11,7 +11,7 @@ import httpx
 import pytest
 
 from deployments.common.settings import SimulationSettings
-from deployments.gateway.targets import CandidateQueue
+from deployments.gateway.failover import CandidateQueue
 from deployments.model_replica import ModelReplica
 from deployments.routes import build_routes
 from routing.breaker import Breakers, BreakerSettings

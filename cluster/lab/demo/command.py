@@ -18,7 +18,7 @@ from livekit import api
 from rich.console import Console
 from rich.live import Live
 
-from cluster.costs import speech_books
+from cluster.costs import reconcile
 from cluster.lab.demo import live_table, voice_room
 from cluster.lab.demo.samples import UsageSample
 from cluster.lab.demo.summary import DemoRun, conclude
@@ -90,11 +90,9 @@ async def _demo(plan: Plan, rooms: dict[str, str], seconds: float) -> int:
             samples=samples,
             usages=usages,
             voice=voice_room.conversation(usages, told),
-            vendor_speech=speech_books.vendor_units(await voice_room.emulator_journal(plan)),
+            vendor_speech=reconcile.vendor_units(await voice_room.emulator_journal(plan)),
             backend_totals=await peer.totals_nanousd(),
-            backend_speech=speech_books.backend_book(
-                [event for tenant in TENANTS for event in await peer.events(tenant)]
-            ),
+            backend_speech=reconcile.backend_book([event for tenant in TENANTS for event in await peer.events(tenant)]),
         )
     return conclude(plan, run, console)
 

@@ -6,9 +6,8 @@ import base64
 import io
 from collections.abc import Mapping, Sequence
 
-from cluster.costs import speech_books
-from cluster.costs.reconcile import ReconciledTenant, dollars
-from cluster.costs.speech_books import SpeechRow
+from cluster.costs import reconcile
+from cluster.costs.reconcile import ReconciledTenant, SpeechRow, dollars
 from cluster.lab.demo.contact_sheet import MOST_DRAWN, SheetFrame, caption, header, thumbnail
 from cluster.lab.demo.samples import Counters
 from cluster.lab.demo.voice_room import Conversation
@@ -26,7 +25,7 @@ def bill(rows: Sequence[ReconciledTenant], speech: Sequence[SpeechRow], left_ope
     spoken = tuple(
         (
             f"{one.service}: {one.model}",
-            speech_books.UNITS[one.service],
+            reconcile.UNITS[one.service],
             *(f"{units:,}" for units in (one.vendor_units, one.journal_units, one.backend_units)),
             dollars(one.journal_nanousd),
             dollars(one.backend_nanousd),

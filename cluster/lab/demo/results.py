@@ -2,15 +2,24 @@
 
 from __future__ import annotations
 
+import datetime as dt
 import json
+import sqlite3
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
+from cluster.config.settings import AppSettings
+from cluster.lab.demo import samples
 from cluster.lab.demo.contact_sheet import SheetFrame, write_sheet
+from cluster.lab.demo.samples import UsageSample
 from cluster.lab.report import report
 from cluster.lab.report.page import Section
-from cluster.lab.results import record
+from cluster.lab.results import record, savings
+from cluster.lab.results.savings import FrameCounts, StrongFrame
+from cluster.lab.stack.plan import HEARTBEAT_S
+from room_agent.core.counters import percentile
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -57,3 +66,119 @@ def read_frames(directory: Path, start_s: float | None = None) -> list[SheetFram
         )
         for row in rows
     ]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class FrameCosts:
+    """What the journal has of the frames: each tenant's sum, and how long the answers were."""
+
+    nanousd: Mapping[str, int]
+    answers: int
+    output_tokens: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class FrameEvidence:
+    """What was seen of the rooms that share a screen: their tenants, their samples, their answered frames."""
+
+    started_at_s: float
+    """UNIX time; the frames count from here."""
+    seconds: float
+    rooms: Mapping[str, str]
+    """Each room's tenant."""
+    samples: Sequence[UsageSample]
+    frames: Sequence[SheetFrame]
+
+
+def frame_costs(journal: Path) -> FrameCosts:
+    """Return what the journal has settled of vision; raises sqlite3.Error for a file that is no journal."""
+    db = sqlite3.connect(f"file:{journal}?mode=ro", uri=True)
+    try:
+        settled = "outcome IS NOT NULL AND service = 'vision'"
+        rows = db.execute(f"SELECT tenant_id, cost_nanousd, usage, outcome FROM events WHERE {settled}").fetchall()
+    finally:
+        db.close()
+    nanousd: dict[str, int] = {}
+    for tenant, cost_nanousd, _, _ in rows:
+        nanousd[tenant] = nanousd.get(tenant, 0) + cost_nanousd
+    answered = [json.loads(usage or "{}") for _, _, usage, outcome in rows if outcome == "ok"]
+    output_tokens = sum(usage.get("output_tokens", 0) for usage in answered)
+    return FrameCosts(nanousd=nanousd, answers=len(answered), output_tokens=output_tokens)
+
+
+def demo_run(
+    shown: FrameEvidence, costs: FrameCosts, settings: AppSettings, details: Mapping[str, Any], apart_nanousd: int
+) -> record.Run:
+    """Return the demo as a run; `apart_nanousd` is by how much the books differ, and none of it is what is wanted."""
+    strong = _strong(shown, costs, settings)
+    verdict = record.TargetVerdict(
+        target="books_apart_nanousd", limit=0.0, seen=float(apart_nanousd), held=bool(details["equal"])
+    )
+    summary = record.Summary(
+        kind="demo",
+        name="rooms and a voice",
+        command=f"rayroom demo --seconds {shown.seconds:g} --rooms {len(shown.rooms)}",
+        started_at=dt.datetime.fromtimestamp(shown.started_at_s, dt.UTC).isoformat(timespec="seconds"),
+        simulated=bool(details["simulated"]),
+        machine=record.this_machine(),
+        scenario={"rooms": dict(shown.rooms), "seconds": shown.seconds},
+        totals=_totals(shown, costs),
+        verdicts=(verdict,),
+        notes=_notes(shown, strong),
+        details=dict(details),
+    )
+    return record.Run(
+        summary=summary,
+        replicas=record.table(record.REPLICAS),
+        traffic=record.table(record.TRAFFIC, samples.traffic_rows(shown.samples, shown.frames, shown.started_at_s)),
+        latency=record.table(record.LATENCY, samples.latency_rows(shown.frames)),
+        tenants=record.table(record.TENANTS, _tenants(shown, costs, strong)),
+        events=record.table(record.EVENTS),
+    )
+
+
+def _strong(shown: FrameEvidence, costs: FrameCosts, settings: AppSettings) -> StrongFrame:
+    return savings.strong_frame(
+        settings.catalogue(),
+        settings.vision,
+        dt.datetime.fromtimestamp(shown.started_at_s, dt.UTC).date(),
+        long_side_px=settings.rooms.image_long_side_px,
+        answer_tokens=savings.mean_tokens(costs.output_tokens, costs.answers),
+    )
+
+
+def _totals(shown: FrameEvidence, costs: FrameCosts) -> record.Totals:
+    last = samples.screens_of(shown.samples[-1].usages) if shown.samples else {}
+    waits_ms = sorted(frame.answer_ms for frame in shown.frames if frame.answer_ms is not None)
+    p50_ms, p95_ms = (percentile(waits_ms, share) if waits_ms else None for share in (0.5, 0.95))
+    return record.Totals(
+        seconds=shown.seconds,
+        rooms_peak=len(last),
+        room_hours=len(last) * shown.seconds / 3_600,
+        **{name: samples.count(last, name) for name in ("seen", "repeats", "kept", "answered", "shed")},
+        failed=0,
+        p50_ms=p50_ms,
+        p95_ms=p95_ms,
+        cost_nanousd=sum(costs.nanousd.values()),
+    )
+
+
+def _tenants(shown: FrameEvidence, costs: FrameCosts, strong: StrongFrame) -> list[dict[str, Any]]:
+    last = samples.screens_of(shown.samples[-1].usages) if shown.samples else {}
+    rows = []
+    for tenant in dict.fromkeys(shown.rooms.values()):
+        rooms = {room: counters for room, counters in last.items() if shown.rooms.get(room) == tenant}
+        frames = FrameCounts(**{name: samples.count(rooms, name) for name in ("seen", "kept", "answered")})
+        room_hours = len(rooms) * shown.seconds / 3_600
+        rows.append(savings.tenant_row(tenant, room_hours, frames, costs.nanousd.get(tenant, 0), strong))
+    return rows
+
+
+def _notes(shown: FrameEvidence, strong: StrongFrame) -> tuple[str, ...]:
+    return (
+        f"A second's counts are those that came with the rooms' heartbeats, one every {HEARTBEAT_S} seconds.",
+        "An answer's time is what the room agent waited, from sending a frame to its description.",
+        "The cost is that of the frames; questions and speech are in the bill. A frame that was on its way when the"
+        " rooms last told their counts is kept, and neither answered nor shed.",
+        savings.price_note(strong),
+    )

@@ -13,12 +13,11 @@ from typing import Any
 from rich.console import Console
 
 from cluster.config.validate import check_file
-from cluster.costs import reconcile, speech_books
-from cluster.costs.reconcile import ReconciledTenant, dollars
-from cluster.costs.speech_books import SpeechRow, SpeechUsageTotals
+from cluster.costs import reconcile
+from cluster.costs.reconcile import ReconciledTenant, SpeechRow, SpeechUsageTotals, dollars
 from cluster.lab.demo import report_sections, results
-from cluster.lab.demo.outcome import FrameEvidence, demo_run, frame_costs
 from cluster.lab.demo.report_sections import verdict
+from cluster.lab.demo.results import FrameEvidence, demo_run, frame_costs
 from cluster.lab.demo.samples import UsageSample, screens_of
 from cluster.lab.demo.voice_room import Conversation
 from cluster.lab.stack.plan import Plan
@@ -36,7 +35,7 @@ class DemoRun:
     samples: Sequence[UsageSample]
     usages: Mapping[str, Any]
     voice: Conversation
-    vendor_speech: Counter[speech_books.Service]
+    vendor_speech: Counter[reconcile.Service]
     backend_totals: Mapping[str, int]
     backend_speech: SpeechUsageTotals
 
@@ -44,7 +43,7 @@ class DemoRun:
 def conclude(plan: Plan, run: DemoRun, console: Console) -> int:
     """Print the reconciliation, write what the run leaves behind, and return the exit status."""
     rows = reconcile.reconcile(reconcile.journal_totals(plan.journal), run.backend_totals)
-    speech = speech_books.compare(run.vendor_speech, speech_books.journal_book(plan.journal), run.backend_speech)
+    speech = reconcile.compare(run.vendor_speech, reconcile.journal_book(plan.journal), run.backend_speech)
     left_open = reconcile.open_intents(plan.journal)
     equal = bool(rows) and all([*(row.equal for row in rows), *(one.equal for one in speech)]) and left_open == 0
     _say_voice(run.voice, console)
@@ -113,7 +112,7 @@ def _say_books(rows: Sequence[ReconciledTenant], speech: Sequence[SpeechRow], le
         )
         if not one.equal:
             units = f"vendor {one.vendor_units}, journal {one.journal_units}, backend {one.backend_units}"
-            console.print(f"           {speech_books.UNITS[one.service]}: {units}")
+            console.print(f"           {reconcile.UNITS[one.service]}: {units}")
     if left_open:
         console.print(f"  {left_open} attempts were never settled")
     if not rows:

@@ -16,9 +16,8 @@ import numpy as np
 from rich.console import Console
 
 from cluster.config.validate import check_file
-from cluster.lab.load.app_under_test import AppUnderTest, start_app, stop_app
+from cluster.lab.load.app_under_test import AppUnderTest, app_at, check_app, start_app, stop_app
 from cluster.lab.load.http_client import AppError, connected
-from cluster.lab.load.preflight import app_at, check_app
 from cluster.lab.load.results import DrivenLoad, RunNotes, run_of
 from cluster.lab.load.runner import DriveOptions, Shards, drive
 from cluster.lab.report import report

@@ -2,7 +2,33 @@
 
 from __future__ import annotations
 
+import asyncio
+import datetime as dt
+import os
 from collections.abc import Awaitable, Callable
+from pathlib import Path
+
+from cluster.config.validate import check_file
+from cluster.lab.load.command import (
+    RUNS,
+    InterruptSignals,
+    LoadOptions,
+    RunningApp,
+    ScenarioLoad,
+    app_of,
+    conclude,
+    console,
+    in_a_loop,
+    notes_of,
+    read_load,
+)
+from cluster.lab.load.results import DrivenLoad, RunNotes, run_of
+from cluster.lab.load.runner import DriveOptions, drive
+from cluster.lab.report import report
+from cluster.lab.results import record
+from cluster.lab.scenario.arrivals import draw_rooms
+from cluster.lab.scenario.scenario import Scenario, Steady
+from routing.errors import ConfigurationError
 
 CLOSE_ENOUGH = 1.06
 """The search ends when the next number to try is so close that two runs of one number differ as much."""
@@ -40,3 +66,100 @@ async def _bracket(holds: Holds, start: int, most: int) -> tuple[int, int | None
         if not await holds(rooms):
             return held, rooms
     return rooms, None
+
+
+MOST_ROOMS = 20_000
+STEP_S = 40.0
+STEP_WARM_UP_S = 15.0
+
+
+def run_search(options: LoadOptions) -> int:
+    """Search from the scenario's own number of rooms on; returns 0 when some number holds the targets, 1 when none."""
+    load = read_load(options.scenario)
+    check_file(options.config)
+    if not any(limit is not None for limit in load.scenario.targets.model_dump().values()):
+        raise ConfigurationError(f"{options.scenario}: --find-max needs a target to hold: name one under `targets`.")
+    out = (options.out or RUNS / f"{load.scenario.name}-max").resolve()
+    return in_a_loop(lambda signals: _search(options, load, out, signals))
+
+
+def with_rooms(scenario: Scenario, rooms: int) -> Scenario:
+    """Return the scenario with so many rooms from its start to its end, as short as a step of the search is."""
+    length_s = min(scenario.length_s, STEP_S)
+    steady = {"arrivals": Steady(kind="steady", rooms=rooms), "length_s": length_s}
+    return scenario.model_copy(update=steady | {"warm_up_s": min(STEP_WARM_UP_S, length_s / 2)})
+
+
+class _Search:
+    """The runs of one search, against one app."""
+
+    def __init__(self, options: LoadOptions, load: ScenarioLoad, running: RunningApp, ended: asyncio.Event) -> None:
+        self._options = options
+        self._load = load
+        self._running = running
+        self._ended = ended
+        self.best: record.Run | None = None
+
+    async def holds(self, rooms: int) -> bool:
+        """Run so many rooms; returns whether every target held. Nothing holds any more once the search is to end."""
+        if self._ended.is_set():
+            return False
+        scenario = with_rooms(self._load.scenario, rooms)
+        how = DriveOptions(
+            app=self._running.app,
+            replay=True,
+            processes=self._options.processes,
+            console=console,
+            ended=self._ended,
+            directory=self._running.directory / "shards",
+        )
+        started_at = dt.datetime.now(dt.UTC)
+        drawn = draw_rooms(scenario, Path())
+        driven = await drive(how, scenario, drawn, self._load.tenants, self._running.processes)
+        run = self._run(driven, started_at)
+        held = not self._ended.is_set() and all(one.held for one in run.summary.verdicts)
+        console.print(f"{rooms} rooms: {'held' if held else 'missed'}; {figures(run.summary.totals)}")
+        if held or self.best is None:
+            self.best = run
+        return held
+
+    def _run(self, driven: DrivenLoad, started_at: dt.datetime) -> record.Run:
+        told = RunNotes(
+            kind="replay",
+            command=self._options.command,
+            started_at=started_at,
+            simulated=self._running.simulated,
+            notes=notes_of(driven, True, self._running.app),
+        )
+        return run_of(driven, check_file(self._running.config), told)
+
+
+async def _search(options: LoadOptions, load: ScenarioLoad, out: Path, signals: InterruptSignals) -> int:
+    async with app_of(options, load, out) as running:
+        ended = asyncio.Event()
+        search = _Search(options, load, running, ended)
+        with signals.end_softly(ended):
+            most = await find_max(search.holds, len(load.rooms), MOST_ROOMS)
+    if search.best is None:
+        return 1
+    totals, cpus = search.best.summary.totals, len(os.sched_getaffinity(0))
+    record.save(search.best, out)
+    page = report.write(search.best, out)
+    console.print(f"{most} rooms hold the targets: {most / cpus:.0f} a core, {cpus} cores; {cpu_shares(totals)}")
+    return conclude(search.best, page) if most else 1
+
+
+def figures(totals: record.Totals) -> str:
+    """Return what a step of the search showed, in one line."""
+    own = "unknown" if totals.own_p95_ms is None else f"{totals.own_p95_ms:.0f} ms"
+    shed = "unknown" if totals.shed_share is None else f"{totals.shed_share:.2%}"
+    return f"own p95 {own}, shed {shed}, {cpu_shares(totals)}"
+
+
+def cpu_shares(totals: record.Totals) -> str:
+    """Return how much of the CPU that both used was the driver's."""
+    if totals.driver_cpu_s is None or totals.app_cpu_s is None:
+        return "the driver's share of the CPU is not known"
+    both_s = totals.driver_cpu_s + totals.app_cpu_s
+    share = totals.driver_cpu_s / both_s if both_s else 0.0
+    return f"the driver took {share:.0%} of the CPU ({totals.driver_cpu_s:.0f} of {both_s:.0f} s)"

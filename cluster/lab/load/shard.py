@@ -13,9 +13,15 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from cluster.lab.load.http_client import LoadClient, connected
-from cluster.lab.load.schedule import question_times
-from cluster.lab.load.screen import DrawnScreen, ReplayedScreen, RoomScreen, ScreenRenderer
-from cluster.lab.load.synthetic_room import RoomPlan, SyntheticRoom
+from cluster.lab.load.synthetic_room import (
+    DrawnScreen,
+    ReplayedScreen,
+    RoomPlan,
+    RoomScreen,
+    ScreenRenderer,
+    SyntheticRoom,
+    question_times,
+)
 from cluster.lab.load.tally import Progress, ShardCounts, Tally
 from cluster.lab.scenario.arrivals import Ints, ScheduledRooms, tenant_name
 from cluster.lab.scenario.recorded_screens import LONG_SIDE_PX, RecordedScreens, script_of, takes_of

@@ -5,14 +5,162 @@ from __future__ import annotations
 import asyncio
 import contextlib
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from concurrent.futures import Executor
+from dataclasses import dataclass, field
+from typing import Protocol
+
+import numpy as np
 
 from cluster.lab.load.http_client import AppError, LoadClient, TimedResponse
-from cluster.lab.load.schedule import DueFrame, FrameSchedule, TimedRequest, UploadSlot, own_s
-from cluster.lab.load.screen import RoomScreen
 from cluster.lab.load.tally import FrameOutcome, Tally, Timed
+from cluster.lab.scenario.recorded_screens import SCREEN_PX, TRACK, RecordedScreens
+from cluster.lab.scenario.synthetic_screens import ScreenScript, Script
 from room_agent.core.counters import Counters
+from room_agent.frames.i420 import Planes
+from room_agent.video.frame_gate import FrameGate
 from room_agent.video.rate_control import RateControl
+from room_agent.video.uploader import KeptFrame, packed
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class DueFrame:
+    """A kept frame, and the moment it was due: its latency counts from there, whenever it was really sent."""
+
+    due_s: float
+    sent: KeptFrame = field(repr=False)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class TimedRequest:
+    """One request: when it was sent, when its answer was whole, and how much of that was the vendor's."""
+
+    started_s: float
+    ended_s: float
+    vendor_s: float = 0.0
+
+    @property
+    def vendor_share(self) -> float:
+        took_s = self.ended_s - self.started_s
+        return min(self.vendor_s / took_s, 1.0) if took_s > 0 else 0.0
+
+
+@dataclass(slots=True)
+class UploadSlot:
+    """One frame waits while one is in flight; a newer frame takes its place, as in the room agent's forwarder."""
+
+    waiting: DueFrame | None = None
+
+    def offer(self, frame: DueFrame) -> DueFrame | None:
+        """Put a frame in; returns the one it displaced, which is shed."""
+        displaced, self.waiting = self.waiting, frame
+        return displaced
+
+    def take(self) -> DueFrame | None:
+        frame, self.waiting = self.waiting, None
+        return frame
+
+
+@dataclass(slots=True)
+class FrameSchedule:
+    """When a room's next frame is due: fixed by its join and its rate, whatever becomes of the frames before."""
+
+    due_s: float
+
+    def next(self, frames_per_second: float) -> float:
+        """Return when a frame is due; the one after it is a period later, however late this one is looked at."""
+        due_s = self.due_s
+        self.due_s += 1 / frames_per_second
+        return due_s
+
+
+def question_times(join_at_s: float, leave_at_s: float, every_s: float, seed: tuple[int, int]) -> list[float]:
+    """Return when a room's questions are due: exponential, and the same for the same seed."""
+    rng = np.random.default_rng(seed)
+    times, at_s = [], join_at_s
+    while (at_s := at_s + float(rng.exponential(every_s))) < leave_at_s:
+        times.append(at_s)
+    return times
+
+
+def own_s(due_s: float, exchange: TimedRequest, before: TimedRequest | None) -> float:
+    """Return how much of an answer's time, counted from the moment the frame was due, was not the vendor's.
+
+    Of the time it waited for the answer before it, as large a share is the vendor's as of that answer's time.
+    """
+    vendor_s = exchange.vendor_s
+    if before is not None:
+        waited_s = min(before.ended_s, exchange.started_s) - max(due_s, before.started_s)
+        vendor_s += max(0.0, waited_s) * before.vendor_share
+    return max(0.0, exchange.ended_s - due_s - vendor_s)
+
+
+class RoomScreen(Protocol):
+    """One room's shared screen, seen through its agent's gate."""
+
+    async def look(self, since_join_s: float, wall_s: float) -> KeptFrame | None:
+        """Return the frame of a moment, or None where it shows nothing new."""
+
+    def forget(self) -> None:
+        """Take the next frame as new: the last kept one reached nobody."""
+
+
+class ReplayedScreen:
+    """A screen whose frames were judged and encoded when its take was drawn: looking costs nothing."""
+
+    def __init__(self, takes: RecordedScreens, take: int, starts_at: int) -> None:
+        self._takes = takes
+        self._take = take
+        self._starts_at = starts_at
+        # To an agent that has just come the first frame is new, whatever it shows.
+        self._lost = True
+
+    async def look(self, since_join_s: float, wall_s: float) -> KeptFrame | None:
+        takes = self._takes
+        sample = takes.sample(self._starts_at, round(since_join_s * takes.samples_per_second))
+        if not self._lost and not takes.kept[self._take, sample]:
+            return None
+        self._lost = False
+        frame = int(takes.frame[self._take, sample])
+        why = takes.reasons[int(takes.why[self._take, sample])]
+        headers = takes.headers(frame, wall_s)
+        return KeptFrame(jpeg=takes.jpegs[frame], headers=headers, why=why, captured_at_s=wall_s)
+
+    def forget(self) -> None:
+        self._lost = True
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ScreenRenderer:
+    """What the drawn screens of one process share."""
+
+    script: Script
+    long_side_px: int
+    executor: Executor
+
+
+class DrawnScreen:
+    """A screen that is drawn, judged and encoded as it is looked at, by the room agent's own functions."""
+
+    def __init__(self, drawing: ScreenRenderer, take: int, starts_at: int) -> None:
+        self._drawing = drawing
+        self._starts_at = starts_at
+        self._script = ScreenScript(take, *SCREEN_PX, drawing.script)
+        self._gate = FrameGate()
+
+    async def look(self, since_join_s: float, wall_s: float) -> KeptFrame | None:
+        loop = asyncio.get_running_loop()
+        return await loop.run_in_executor(self._drawing.executor, self._look, since_join_s, wall_s)
+
+    def forget(self) -> None:
+        self._gate.forget()
+
+    def _look(self, since_join_s: float, wall_s: float) -> KeptFrame | None:
+        planes = Planes.from_i420(self._script.i420(self._starts_at + since_join_s), *SCREEN_PX)
+        decision = self._gate.offer(planes, since_join_s)
+        if not decision.keep:
+            return None
+        return packed(planes, decision, TRACK, "screen_share", self._drawing.long_side_px, wall_s)
+
 
 OPEN_AGAIN_S = 1.0
 DRAIN_S = 10.0

@@ -9,8 +9,7 @@ from dataclasses import dataclass
 import pyarrow as pa
 
 from cluster.lab.report import downsampling
-from cluster.lab.report.axes import XAxis
-from cluster.lab.report.charts import Bar, ChartLine, TargetLine, area_chart, bar_chart, line_chart
+from cluster.lab.report.charts import Bar, ChartLine, TargetLine, XAxis, area_chart, bar_chart, line_chart
 from cluster.lab.report.cost_breakdown import Ladder
 from cluster.lab.report.downsampling import Floats, TimeAxis
 from cluster.lab.report.page import Figure

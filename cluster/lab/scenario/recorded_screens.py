@@ -20,12 +20,11 @@ from cluster.lab.scenario.arrivals import TAKES, Floats, Ints
 from cluster.lab.scenario.scenario import RoomBehaviour
 from cluster.lab.scenario.synthetic_screens import Scene, ScreenScript, Script
 from deployments.api.jpeg import inspect_jpeg
-from room_agent.frames import detector, encoder, features, phash, scale, verdict
+from room_agent.frames import detector, encoder, features, i420, phash, verdict
 from room_agent.frames.i420 import Planes
-from room_agent.video import forward, frame_gate, uploader
-from room_agent.video.forward import KeptFrame
+from room_agent.video import frame_gate, uploader
 from room_agent.video.frame_gate import FrameGate
-from room_agent.video.uploader import packed
+from room_agent.video.uploader import KeptFrame, packed
 from routing.models import FrameFeatures
 
 LAP_S = 60
@@ -38,7 +37,7 @@ TRACK = "TR_load"
 CACHE = Path(".rayroom/takes")
 
 _MEASURED = ("text-density", "edge-energy", "changed-share", "novelty")
-_MADE_BY = (synthetic_screens, detector, encoder, features, forward, frame_gate, verdict, uploader, phash, scale)
+_MADE_BY = (synthetic_screens, detector, encoder, features, frame_gate, i420, phash, uploader, verdict)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)

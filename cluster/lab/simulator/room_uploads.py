@@ -19,7 +19,7 @@ class OfferedFrames:
 
 
 class RoomUploads:
-    """The forwarders of all rooms, as `room_agent.video.forward` has one. A room's frames come one a tick at most."""
+    """The forwarders of all rooms, as `room_agent.video.uploader` has one. A room's frames come one a tick at most."""
 
     def __init__(self, rooms: ScheduledRooms) -> None:
         self._leave_at_s = rooms.leave_at_s

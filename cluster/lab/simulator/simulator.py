@@ -17,8 +17,7 @@ from cluster.lab.scenario.recorded_screens import RecordedScreens
 from cluster.lab.scenario.scenario import Scenario
 from cluster.lab.simulator.assumptions import Assumptions
 from cluster.lab.simulator.metrics import SimulatorMetrics
-from cluster.lab.simulator.ray_autoscaler import VirtualClock
-from cluster.lab.simulator.ray_private import RayAutoscaler, virtual_time
+from cluster.lab.simulator.ray_autoscaler import RayAutoscaler, VirtualClock, virtual_time
 from cluster.lab.simulator.replicas import Replicas, start_speed
 from cluster.lab.simulator.request_queue import NONE, QueuedRequests, RequestQueue
 from cluster.lab.simulator.room_signals import RoomSignals

@@ -17,7 +17,7 @@ from cluster.lab.stack.backend_peer import BackendPeer, peer_command
 from cluster.lab.stack.livekit_server import livekit_config
 from cluster.lab.stack.plan import Plan
 from cluster.lab.stack.processes import Processes, StartFailed
-from room_agent.admission import REGISTERED
+from room_agent.worker import REGISTERED
 
 # Three at once on two cores take two and a half minutes each; what fails is told when it ends, not by this.
 START_TIMEOUT_S = 300.0

@@ -11,11 +11,10 @@ from PIL import Image
 
 from cluster.config.validate import check_file
 from cluster.costs.journal import Journal
-from cluster.costs.reconcile import ReconciledTenant
-from cluster.costs.speech_books import SpeechRow
+from cluster.costs.reconcile import ReconciledTenant, SpeechRow
 from cluster.lab.demo import report_sections
 from cluster.lab.demo.contact_sheet import SheetFrame
-from cluster.lab.demo.outcome import FrameCosts, FrameEvidence, demo_run, frame_costs
+from cluster.lab.demo.results import FrameCosts, FrameEvidence, demo_run, frame_costs
 from cluster.lab.demo.samples import UsageSample, latency_rows, traffic_rows
 from cluster.lab.results import record
 from cluster.lab.results.record import Run

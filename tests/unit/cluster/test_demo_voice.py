@@ -13,7 +13,7 @@ from rich.console import Console
 
 from cluster.costs.commit_log import CommitLog
 from cluster.costs.journal import Journal
-from cluster.costs.speech_books import SpeechUsageTotals, backend_book, compare, journal_book, vendor_units
+from cluster.costs.reconcile import SpeechUsageTotals, backend_book, compare, journal_book, vendor_units
 from cluster.lab.demo import live_table
 from cluster.lab.demo.samples import UsageSample
 from cluster.lab.demo.speech_synth import RATE_HZ, silence, speech

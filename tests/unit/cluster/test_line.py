@@ -10,9 +10,18 @@ from pathlib import Path
 import pytest
 from structlog.testing import capture_logs
 
-from cluster.aggregator.frames import BadMessage, MessageReader, framed, pack_entries, unpack_entries
 from cluster.aggregator.outbox import CostOutbox
-from cluster.aggregator.transport import FIRST_RETRY_S, CostTransport, TransportAddress, TransportServer
+from cluster.aggregator.transport import (
+    FIRST_RETRY_S,
+    BadMessage,
+    CostTransport,
+    MessageReader,
+    TransportAddress,
+    TransportServer,
+    framed,
+    pack_entries,
+    unpack_entries,
+)
 from cluster.costs.commit_log import CommitLog, Entry, Receipt
 from cluster.costs.journal import Journal
 from routing.errors import BudgetExceeded, CostsUnavailable

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import pytest
 
-from cluster.lab.load.schedule import DueFrame, FrameSchedule, TimedRequest, UploadSlot, own_s, question_times
-from room_agent.video.forward import KeptFrame
+from cluster.lab.load.synthetic_room import DueFrame, FrameSchedule, TimedRequest, UploadSlot, own_s, question_times
+from room_agent.video.uploader import KeptFrame
 
 
 def due(at_s: float) -> DueFrame:

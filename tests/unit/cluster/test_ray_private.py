@@ -11,9 +11,8 @@ import ray.serve.autoscaling_policy as ray_policy
 
 from cluster.app import autoscaling_config
 from cluster.config.settings import ScalingSettings
-from cluster.lab.simulator import ray_private
-from cluster.lab.simulator.ray_autoscaler import VirtualClock
-from cluster.lab.simulator.ray_private import RayAutoscaler, virtual_time
+from cluster.lab.simulator import ray_autoscaler
+from cluster.lab.simulator.ray_autoscaler import RayAutoscaler, VirtualClock, virtual_time
 from routing.errors import ConfigurationError
 
 CONFIG = autoscaling_config(
@@ -21,14 +20,14 @@ CONFIG = autoscaling_config(
 )
 
 
-@pytest.mark.parametrize("name", ray_private.NAMES)
+@pytest.mark.parametrize("name", ray_autoscaler.NAMES)
 def test_ray_still_has(name: str) -> None:
-    assert ray_private.find(name) is not None
+    assert ray_autoscaler.find(name) is not None
 
 
 def test_a_name_that_ray_has_moved_is_told_by_its_name() -> None:
     with pytest.raises(ConfigurationError, match=r"ray\.serve\._private\.common:NoSuchThing"):
-        ray_private.find("ray.serve._private.common:NoSuchThing")
+        ray_autoscaler.find("ray.serve._private.common:NoSuchThing")
 
 
 def test_the_machines_clock_is_back_even_after_an_error() -> None:

@@ -11,7 +11,8 @@ import pytest
 from rich.console import Console
 from typer.testing import CliRunner
 
-from cluster.cli.main import app, models, route_eval
+from cluster.cli import models, route_eval
+from cluster.cli.main import app
 from routing.catalogue import load_catalogue
 from routing.errors import BadInput
 

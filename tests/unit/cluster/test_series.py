@@ -7,8 +7,7 @@ from dataclasses import replace
 from typing import Any
 
 from cluster.lab.report import downsampling
-from cluster.lab.report.axes import APART_PX, XAxis, axis, log_axis, spread
-from cluster.lab.report.charts import ChartLine, area_chart
+from cluster.lab.report.charts import APART_PX, ChartLine, XAxis, area_chart, axis, log_axis, spread
 from cluster.lab.report.palette import PALE_BLUE, PALE_GREY
 from cluster.lab.results import record
 from cluster.lab.results.record import table

@@ -6,9 +6,8 @@ import numpy as np
 import pytest
 
 from cluster.lab.emulator.core.tone import ToneVoice, pitch_hz
-from cluster.lab.emulator.speech.contexts import CharacterQuota, SpeechContext, rate_hz
 from cluster.lab.emulator.speech.deepgram_format import live_manner, read_wav
-from cluster.lab.emulator.speech.elevenlabs_live import idle_limit_s
+from cluster.lab.emulator.speech.elevenlabs_live import CharacterQuota, SpeechContext, idle_limit_s, rate_hz
 from cluster.lab.emulator.speech.recognizer import (
     MAX_PHRASES,
     Event,

@@ -9,7 +9,7 @@ import pytest
 from fastapi import Request
 from fastapi.responses import JSONResponse
 
-from deployments.straight import StraightApp
+from deployments.routes import StraightApp
 from routing.errors import RateLimited
 
 

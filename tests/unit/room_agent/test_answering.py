@@ -9,11 +9,10 @@ from typing import Any, cast
 from room_agent.context.context import ContextBuilder
 from room_agent.context.retrieval import KnowledgeRetrieval
 from room_agent.conversation.llm import RouterLlm
-from room_agent.conversation.notices import Notices
+from room_agent.conversation.notices import SAID, Notices, Trouble
 from room_agent.conversation.question_queue import Question
 from room_agent.conversation.responder import Responder
 from room_agent.conversation.transcription import Transcription
-from room_agent.conversation.troubles import SAID, Trouble
 from room_agent.core.router_client import RouterClient
 from tests.unit.room_agent.test_answer import Written
 

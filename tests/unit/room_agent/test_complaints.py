@@ -5,10 +5,8 @@ from __future__ import annotations
 import pytest
 from livekit import rtc
 
-from room_agent.conversation.notices import Notices
-from room_agent.conversation.purse import BUDGET_AGAIN_S
+from room_agent.conversation.notices import BUDGET_AGAIN_S, SAID, Notices, Trouble
 from room_agent.conversation.transcription import Transcription
-from room_agent.conversation.troubles import SAID, Trouble
 from room_agent.core.router_client import HeartbeatResult, TenantBudget
 
 LIMIT = 1_000

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from room_agent.audio.places import PublishedMicrophone, share
+from room_agent.audio.tracks import PublishedMicrophone, share
 
 
 def microphone(sid: str, muted: bool = False) -> PublishedMicrophone:

@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 from room_agent.conversation.question_queue import Question
-from room_agent.conversation.repair import REMEMBERED_S, LastAnswer, failed_before
+from room_agent.conversation.responder import REMEMBERED_S, LastAnswer, failed_before
 
 
 def last(**changes: Any) -> LastAnswer:

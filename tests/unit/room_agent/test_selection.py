@@ -8,14 +8,14 @@ from pathlib import Path
 
 import pytest
 
-from room_agent.admission import STARTING_S, Admission
 from room_agent.core.counters import Counters, percentile
 from room_agent.core.router_client import Description
 from room_agent.core.settings import load_settings
 from room_agent.video import recorder
-from room_agent.video.forward import DescribedFrame, KeptFrame
 from room_agent.video.recorder import FrameRecorder
 from room_agent.video.selection import Source, TrackCandidate, select
+from room_agent.video.uploader import DescribedFrame, KeptFrame
+from room_agent.worker import STARTING_S, Admission
 from routing.errors import ConfigurationError
 
 

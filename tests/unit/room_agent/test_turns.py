@@ -7,8 +7,8 @@ import logging
 
 import pytest
 
+from room_agent.conversation.notices import Trouble, Troubles
 from room_agent.conversation.question_queue import MOST_CHARS, Question, QuestionQueue
-from room_agent.conversation.troubles import Trouble, Troubles
 from room_agent.log_redaction import RedactionFilter
 
 EVERYBODY = {"ann", "bob", "cat"}

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from room_agent.audio.foretelling import MOST_TOLD, STILL_S, StablePartial
+from room_agent.audio.transcripts import MOST_TOLD, STILL_S, StablePartial
 from room_agent.text.normalize import says_the_same
 
 

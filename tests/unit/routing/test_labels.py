@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from routing.errors import BadInput
-from routing.labels import read_labels
+from routing.route_eval import read_labels
 
 HEAD = "prompt,weak_correct,strong_correct\n"
 

@@ -7,8 +7,7 @@ import random
 import pytest
 
 from routing.complexity import score_text
-from routing.labels import LabelledPrompt
-from routing.route_eval import curve, evaluate, hold, quality
+from routing.route_eval import LabelledPrompt, curve, evaluate, hold, quality
 from routing.share import ShareControl, ShareTarget
 
 

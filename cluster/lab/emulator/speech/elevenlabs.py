@@ -14,8 +14,7 @@ from cluster.lab.emulator.core.content import RequestContent
 from cluster.lab.emulator.core.protocol import LONGEST_EXCHANGE_S, VendorRefusal, read_json
 from cluster.lab.emulator.core.request import EmulatedRequest, EmulatorState, ParsedRequest
 from cluster.lab.emulator.core.response_writer import ConnectionBroken, ResponseWriter
-from cluster.lab.emulator.speech.contexts import CharacterQuota, chunks, rate_hz
-from cluster.lab.emulator.speech.elevenlabs_live import Synthesis
+from cluster.lab.emulator.speech.elevenlabs_live import CharacterQuota, Synthesis, chunks, rate_hz
 from routing.errors import BadInput
 
 VENDOR: Final = "elevenlabs"
