@@ -40,7 +40,7 @@ bench: $(STAMP) ## Measure against named peers on this machine
 	@$(RUN)/python -m tests.benchmarks
 
 clean: ## Remove what was installed and what runs left behind
-	rm -rf $(VENV) .tools .demo .rayroom tests/peers/*/node_modules
+	rm -rf $(VENV) .tools .demo .rayroom examples/*/node_modules tests/support/*/node_modules
 
 $(STAMP): pyproject.toml uv.lock
 	@$(PYTHON) -c 'import sys; v = sys.version_info; sys.exit(0 if v >= (3, 11) else "Python 3.11 or newer is needed; this is %d.%d. Install it, or name it: make PYTHON=python3.12" % v[:2])'

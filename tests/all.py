@@ -14,7 +14,7 @@ from pathlib import Path
 from cluster.lab.stack.backend_peer import install, peer_command
 from cluster.lab.stack.livekit_server import find_livekit_server
 from routing.errors import ConfigurationError
-from tests.browser import find_chromium
+from tests.support.browser import find_chromium
 
 ROOT = Path(__file__).parents[1]
 BIN = Path(sys.executable).parent
@@ -56,7 +56,7 @@ def main() -> int:
         find_livekit_server(ROOT)
         find_chromium()
         peer_command(ROOT, key="unused")
-        install(ROOT / "tests/peers/openai_client")
+        install(ROOT / "tests/support/openai_client")
     except ConfigurationError as error:
         print(error.message, file=sys.stderr)
         return 2

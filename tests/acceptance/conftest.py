@@ -10,8 +10,8 @@ from collections.abc import AsyncIterator, Iterator
 import pytest
 import pytest_asyncio
 
-from tests.acceptance.livekit_server import LiveKit, running_livekit
-from tests.acceptance.stack import Stack, System, running_stack, speaking_system
+from tests.support.livekit_server import LiveKit, running_livekit
+from tests.support.stack import Stack, System, running_stack, speaking_system
 
 
 @pytest.fixture(scope="module")

@@ -13,10 +13,10 @@ from livekit import rtc
 from room_agent.core.router_client import RouterClient
 from room_agent.session import RoomSession
 from room_agent.video.recorder import FrameRecorder
-from tests.acceptance.livekit_server import LiveKit
-from tests.acceptance.presenter import Presenter, presenting
-from tests.acceptance.stack import eventually
-from tests.integration.scripted_router import ScriptedRouter
+from tests.support.livekit_server import LiveKit
+from tests.support.presenter import Presenter, presenting
+from tests.support.scripted_router import ScriptedRouter
+from tests.support.stack import eventually
 
 ROOM = "tenant_acme_attended"
 

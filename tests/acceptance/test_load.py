@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from cluster.lab.results import record
-from tests.integration.load_app import children, ended, loading, scenario
+from tests.support.load_app import children, ended, loading, scenario
 
 PATIENCE_S = 300
 

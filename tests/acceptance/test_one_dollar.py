@@ -9,9 +9,9 @@ import openai
 import pytest
 
 from cluster.costs.reconcile import journal_totals
-from tests.acceptance.stack import Stack, eventually
-from tests.integration.conftest import FRAME_HEADERS
-from tests.integration.world import jpeg
+from tests.support.credentials import FRAME_HEADERS
+from tests.support.gateway import jpeg
+from tests.support.stack import Stack, eventually
 
 AGGREGATOR = "ray::Aggregator"
 VISION = "ray::ServeReplica:rayroom:vision"

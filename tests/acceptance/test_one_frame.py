@@ -6,9 +6,9 @@ import asyncio
 
 from livekit import rtc
 
-from tests.acceptance.meeting import dispatch
-from tests.acceptance.presenter import presenting
-from tests.acceptance.stack import Stack, eventually
+from tests.support.meeting import dispatch
+from tests.support.presenter import presenting
+from tests.support.stack import Stack, eventually
 
 
 async def watched(stack: Stack, room: str, tracks: int, timeout_s: float = 60.0) -> None:

@@ -16,10 +16,10 @@ import pytest
 
 from cluster.lab.emulator.engines import load_engines
 from cluster.lab.emulator.engines.tts import SpeechEngine
-from tests.acceptance.facts import Facts, number
-from tests.acceptance.meeting import meeting
-from tests.acceptance.people import Person, joined
-from tests.acceptance.stack import Stack, System, eventually
+from tests.support.facts import Facts, number
+from tests.support.meeting import meeting
+from tests.support.people import Person, joined
+from tests.support.stack import Stack, System, eventually
 
 pytestmark = pytest.mark.asyncio(loop_scope="session")
 

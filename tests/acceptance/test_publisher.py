@@ -14,7 +14,7 @@ import pytest
 from livekit import rtc
 
 from room_agent.session import TOPIC
-from tests.acceptance.livekit_server import LiveKit
+from tests.support.livekit_server import LiveKit
 
 ROOM = "tenant_acme_standup"
 TIMEOUT_S = 60.0

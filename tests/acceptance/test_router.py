@@ -27,14 +27,14 @@ from cluster.lab.emulator.core.content import catalogue_row
 from cluster.lab.stack.backend_peer import install
 from routing.catalogue import load_catalogue
 from routing.models import Usage
-from tests.acceptance.callers import Reply, ask, steadily
-from tests.acceptance.stack import ROOT, Stack, System
+from tests.support.callers import Reply, ask, steadily
+from tests.support.stack import ROOT, Stack, System
 
 # The emulator runs on the loop of the tests, so that one clock tells when a client left and when its vendor knew.
 pytestmark = pytest.mark.asyncio(loop_scope="session")
 
 QUESTION = "What does the chart on the third slide say about the spring quarter?"
-NODE_CLIENT = ROOT / "tests" / "peers" / "openai_client"
+NODE_CLIENT = ROOT / "tests" / "support" / "openai_client"
 
 
 class Metronome(LatencyModel):

@@ -11,11 +11,11 @@ from livekit import rtc
 
 from cluster.lab.demo.speech_synth import speech
 from room_agent.core.participants import LEFT_S
-from tests.acceptance.livekit_server import LiveKit
-from tests.acceptance.stack import eventually
-from tests.acceptance.talking import Talker, joined
 from tests.acceptance.voice_scene import ROOM, Scene, asked, scene
-from tests.integration.scripted_router import ScriptedRouter
+from tests.support.livekit_server import LiveKit
+from tests.support.scripted_router import ScriptedRouter
+from tests.support.stack import eventually
+from tests.support.talking import Talker, joined
 
 
 async def present(room: Scene, *people: Talker) -> None:

@@ -21,9 +21,9 @@ from cluster.lab.emulator.core.content import RequestMessage
 from cluster.lab.emulator.engines import Engines
 from routing.models import Usage
 from routing.prices import load_prices
-from tests.acceptance.meeting import Meeting, meeting
-from tests.acceptance.stack import Stack, System, eventually
-from tests.acceptance.talking import Talker, joined
+from tests.support.meeting import Meeting, meeting
+from tests.support.stack import Stack, System, eventually
+from tests.support.talking import Talker, joined
 
 pytestmark = pytest.mark.asyncio(loop_scope="session")
 

@@ -7,11 +7,11 @@ from contextlib import AsyncExitStack
 
 from livekit import rtc
 
-from tests.acceptance.livekit_server import LiveKit
-from tests.acceptance.seat import Seat, seated
-from tests.acceptance.stack import eventually
 from tests.acceptance.voice_scene import ROOM, scene
-from tests.integration.scripted_router import ScriptedRouter
+from tests.support.livekit_server import LiveKit
+from tests.support.scripted_router import ScriptedRouter
+from tests.support.seat import Seat, seated
+from tests.support.stack import eventually
 
 
 def answered(seat: Seat, identity: str) -> bool:

@@ -13,11 +13,11 @@ import pytest
 from cluster.lab.emulator import Emulator
 from cluster.lab.stack.processes import Processes
 from room_agent.worker import REGISTERED
-from tests.acceptance.livekit_server import LiveKit
-from tests.acceptance.meeting import dispatch
-from tests.acceptance.stack import eventually
-from tests.acceptance.talking import joined
-from tests.integration.scripted_router import ScriptedRouter
+from tests.support.livekit_server import LiveKit
+from tests.support.meeting import dispatch
+from tests.support.scripted_router import ScriptedRouter
+from tests.support.stack import eventually
+from tests.support.talking import joined
 
 
 def worker_environment(livekit: LiveKit, router: ScriptedRouter, emulator: Emulator, path: Path) -> dict[str, str]:

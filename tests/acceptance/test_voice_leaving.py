@@ -9,10 +9,10 @@ import json
 from livekit import api
 
 from cluster.lab.demo.speech_synth import speech
-from tests.acceptance.livekit_server import LiveKit
-from tests.acceptance.stack import eventually
-from tests.acceptance.talking import Talker, joined
 from tests.acceptance.voice_scene import ROOM, Scene, asked, scene
+from tests.support.livekit_server import LiveKit
+from tests.support.stack import eventually
+from tests.support.talking import Talker, joined
 
 
 class Named(LiveKit):

@@ -5,11 +5,11 @@ from __future__ import annotations
 from livekit import api, rtc
 
 from room_agent.conversation.notices import SAID, Trouble
-from tests.acceptance.livekit_server import LiveKit
-from tests.acceptance.seat import Seat, seated
-from tests.acceptance.stack import eventually
-from tests.acceptance.talking import joined
 from tests.acceptance.voice_scene import ROOM, asked, scene
+from tests.support.livekit_server import LiveKit
+from tests.support.seat import Seat, seated
+from tests.support.stack import eventually
+from tests.support.talking import joined
 
 HEARS_NOTHING = rtc.RoomOptions(auto_subscribe=False)
 

@@ -8,11 +8,11 @@ import pytest
 from livekit import rtc
 
 from cluster.lab.demo.speech_synth import silence
-from tests.acceptance.livekit_server import LiveKit
-from tests.acceptance.stack import eventually
-from tests.acceptance.talking import joined
 from tests.acceptance.voice_scene import ROOM, asked, scene
-from tests.integration.scripted_router import ScriptedRouter
+from tests.support.livekit_server import LiveKit
+from tests.support.scripted_router import ScriptedRouter
+from tests.support.stack import eventually
+from tests.support.talking import joined
 
 
 async def test_a_spoken_question_is_answered_aloud_and_in_writing(livekit: LiveKit) -> None:

@@ -9,11 +9,11 @@ import pytest
 from cluster.lab.emulator import Fault
 from room_agent.audio.tts import REST_S
 from room_agent.conversation.notices import SAID, Trouble
-from tests.acceptance.livekit_server import LiveKit
-from tests.acceptance.stack import eventually
-from tests.acceptance.talking import joined
 from tests.acceptance.voice_scene import ROOM, asked, scene
-from tests.integration.scripted_router import ScriptedRouter
+from tests.support.livekit_server import LiveKit
+from tests.support.scripted_router import ScriptedRouter
+from tests.support.stack import eventually
+from tests.support.talking import joined
 
 BROKEN = Fault(cut_after_chunks=0, close_code=1011, code="internal_error")
 

@@ -6,11 +6,11 @@ import asyncio
 
 import pytest
 
-from tests.acceptance.meeting import dispatch
-from tests.acceptance.presenter import presenting
-from tests.acceptance.stack import Stack
-from tests.integration.conftest import FRAME_HEADERS
-from tests.integration.world import jpeg
+from tests.support.credentials import FRAME_HEADERS
+from tests.support.gateway import jpeg
+from tests.support.meeting import dispatch
+from tests.support.presenter import presenting
+from tests.support.stack import Stack
 
 
 @pytest.mark.parametrize(

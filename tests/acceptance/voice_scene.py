@@ -12,11 +12,11 @@ from cluster.lab.emulator import Emulator, Fault
 from room_agent.core.router_client import RouterClient
 from room_agent.core.settings import SpeechSettings
 from room_agent.session import RoomSession, RoomSpeech
-from tests.acceptance.livekit_server import LiveKit
-from tests.acceptance.stack import eventually
-from tests.acceptance.talking import Talker
-from tests.integration.scripted_router import ScriptedRouter
-from tests.integration.voiced import settings_for
+from tests.support.livekit_server import LiveKit
+from tests.support.scripted_router import ScriptedRouter
+from tests.support.speech_settings import settings_for
+from tests.support.stack import eventually
+from tests.support.talking import Talker
 
 ROOM = "tenant_acme_spoken"
 

@@ -14,9 +14,9 @@ from typing import Any
 
 import aiohttp
 
-from tests.acceptance.callers import Reply, steadily
-from tests.acceptance.stack import Stack, running_stack
 from tests.benchmarks.machine import busy
+from tests.support.callers import Reply, steadily
+from tests.support.stack import Stack, running_stack
 
 SLOTS = 24
 RATE_PER_S, TIMES, ROUND_S, ROUNDS = 4.0, 10, 12.0, 3

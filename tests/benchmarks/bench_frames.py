@@ -29,7 +29,7 @@ from room_agent.frames.i420 import Planes
 from room_agent.frames.phash import phash
 from room_agent.video.frame_gate import FrameGate
 from tests.benchmarks.machine import busy
-from tests.unit.room_agent.screens import Desktop, packed, prose, psnr_db, rgb_of, through_jpeg
+from tests.support.screens import Desktop, packed, prose, psnr_db, rgb_of, through_jpeg
 
 SIZE = (1920, 1080)
 LONG_SIDE_PX, QUALITY = 1024, 80

@@ -25,13 +25,13 @@ from rich.console import Console
 from rich.table import Table
 
 from room_agent.frames.encoder import encode
-from tests.acceptance.stack import ROOT, Stack, running_stack
 from tests.benchmarks.cores import Pids, cpu_s, family, move, on_cores, rest, strays, wake
 from tests.benchmarks.litellm_peer import VERSION, running_litellm
 from tests.benchmarks.load import Drive, Load, Seen, load_process
 from tests.benchmarks.machine import busy, load_per_core
 from tests.benchmarks.upstream import Upstream, running_upstream
-from tests.unit.room_agent.screens import Desktop, prose
+from tests.support.screens import Desktop, prose
+from tests.support.stack import ROOT, Stack, running_stack
 
 MODEL = "gpt-6-luna"
 ROUNDS = 3

@@ -14,10 +14,10 @@ from rich.console import Console
 from rich.table import Table
 
 from room_agent.core.counters import percentile
-from tests.acceptance.stack import Stack, running_stack
 from tests.benchmarks.machine import busy
-from tests.integration.conftest import FRAME_HEADERS
-from tests.integration.world import jpeg
+from tests.support.credentials import FRAME_HEADERS
+from tests.support.gateway import jpeg
+from tests.support.stack import Stack, running_stack
 
 WARM_UP_S = 4.0
 CONNECTIONS = (1, 64)

@@ -33,14 +33,14 @@ from deployments.common.settings import VendorSettings
 from deployments.routes import build_routes
 from room_agent.core.counters import percentile
 from routing.models import Passage
-from tests.acceptance.livekit_server import LiveKit, running_livekit
-from tests.acceptance.stack import eventually, running_stack
-from tests.acceptance.talking import Talker, joined
 from tests.benchmarks.machine import busy, load_per_core
 from tests.benchmarks.voice_contestants import RAYROOM, ROOMS, Contestant, Places
 from tests.benchmarks.voice_turn import STAGES, Row, Timekeeper, row_of
-from tests.integration.voiced import settings_for
-from tests.integration.world import KEYS, Tenants, gateway_in_process
+from tests.support.gateway import KEYS, Tenants, gateway_in_process
+from tests.support.livekit_server import LiveKit, running_livekit
+from tests.support.speech_settings import settings_for
+from tests.support.stack import eventually, running_stack
+from tests.support.talking import Talker, joined
 
 MODEL = "gpt-6-luna"
 QUESTION = "What does the second chart say?"

@@ -22,9 +22,9 @@ from room_agent.conversation.responder import AnswerSource
 from room_agent.core.router_client import RouterClient
 from room_agent.core.settings import SpeechSettings
 from room_agent.session import RoomSession, RoomSpeech
-from tests.acceptance.stack import eventually
 from tests.benchmarks.plain_session import plain_session
 from tests.benchmarks.voice_turn import Stamps
+from tests.support.stack import eventually
 
 RAYROOM, PLAIN, EARLY = "rayroom", "plain session", "plain, asks early"
 ROOMS = {RAYROOM: "tenant_acme_bench", PLAIN: "plain", EARLY: "plain_early"}

@@ -7,7 +7,7 @@ from collections.abc import AsyncIterator
 import pytest
 
 from cluster.lab.emulator import Emulator, EmulatorState
-from tests.contract.stall import Stall
+from tests.support.stall import Stall
 
 
 @pytest.fixture

@@ -13,8 +13,8 @@ import anthropic
 import pytest
 
 from cluster.lab.emulator import Emulator, EmulatorState, Extras, Fault, RateLimits, VendorLoad
-from tests.contract.pictures import jpeg
-from tests.contract.stall import Stall
+from tests.support.pictures import jpeg
+from tests.support.stall import Stall
 
 MODEL = "claude-sonnet-5-5"
 QUESTION: list[Any] = [{"role": "user", "content": "what is on the screen"}]

@@ -17,7 +17,7 @@ from websockets.exceptions import ConnectionClosed, ConnectionClosedError
 from cluster.lab.emulator import Emulator, EmulatorState, Fault, LatencyModel, RateLimits
 from cluster.lab.emulator.speech.deepgram import deepgram_routes
 from cluster.lab.emulator.speech.recognizer import PhraseScript
-from tests.contract.speech import RATE_HZ, deepgram_client, pieces, serving, silence, voice, wav
+from tests.support.speech_clients import RATE_HZ, deepgram_client, pieces, serving, silence, voice, wav
 
 LIVE: dict[str, Any] = {"model": "nova-3", "encoding": "linear16", "sample_rate": RATE_HZ}
 SAID = voice(900) + silence(300)

@@ -19,7 +19,7 @@ from livekit.plugins import elevenlabs
 from cluster.lab.emulator import Emulator, EmulatorState, Fault, LatencyModel, RateLimits
 from cluster.lab.emulator.core.tone import pitch_hz
 from cluster.lab.emulator.speech.elevenlabs import elevenlabs_routes
-from tests.contract.speech import elevenlabs_client, say_live, serving
+from tests.support.speech_clients import elevenlabs_client, say_live, serving
 
 TEXT = "Hello there, you two."
 SPEECH: dict[str, Any] = {"model_id": "eleven_turbo_v2_5", "output_format": "pcm_24000"}

@@ -14,8 +14,8 @@ from google import genai
 from google.genai import errors, types
 
 from cluster.lab.emulator import Emulator, EmulatorState, Extras, Fault, RateLimits
-from tests.contract.pictures import jpeg
-from tests.contract.stall import Stall
+from tests.support.pictures import jpeg
+from tests.support.stall import Stall
 
 MODEL = "gemini-2.5-flash"
 QUESTION = "what is on the screen"

@@ -14,8 +14,8 @@ import pytest
 from openai.types.chat import ChatCompletionChunk
 
 from cluster.lab.emulator import Emulator, EmulatorState, Extras, Fault, RateLimits
-from tests.contract.pictures import jpeg
-from tests.contract.stall import Stall
+from tests.support.pictures import jpeg
+from tests.support.stall import Stall
 
 MODEL = "gpt-6-luna"
 QUESTION: list[Any] = [{"role": "user", "content": "what is on the screen"}]

@@ -11,7 +11,7 @@ import voyageai
 from PIL import Image
 
 from cluster.lab.emulator import Emulator, EmulatorState, Fault, RateLimits
-from tests.contract.pictures import jpeg
+from tests.support.pictures import jpeg
 
 MODEL = "voyage-multimodal-3.5"
 

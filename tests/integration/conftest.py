@@ -2,20 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator
 from pathlib import Path
 
 import httpx
 import pytest
 
-from deployments.api.auth import issue_token, sign
 from deployments.gateway.service import Gateway
 from deployments.routes import build_routes
-from routing.rooms import parse_room
-from tests.integration.world import KEYS, JournalWorld, gateway_in_process
-
-FRAME_HEADERS = {"content-type": "image/jpeg", "x-frame-captured-at": "1700000000.5", "x-frame-track": "TR_1"}
-Bearer = Callable[..., dict[str, str]]
+from tests.support.credentials import Bearer, room_token
+from tests.support.gateway import JournalWorld, gateway_in_process
 
 
 @pytest.fixture
@@ -39,12 +35,6 @@ async def http(gateway: Gateway) -> AsyncIterator[httpx.AsyncClient]:
     transport = httpx.ASGITransport(build_routes(gateway))
     async with httpx.AsyncClient(transport=transport, base_url="http://router") as client:
         yield client
-
-
-def room_token(room: str = "tenant_acme_standup", ttl_s: float = 900) -> str:
-    import time
-
-    return sign(issue_token(parse_room(room), "job-1", ttl_s, time.time()), KEYS)
 
 
 @pytest.fixture

@@ -24,7 +24,7 @@ from routing.errors import (
     ProviderUnreachable,
 )
 from routing.models import Answer, Delta, Message, ModelRequest, Usage
-from tests.integration.world import jpeg
+from tests.support.gateway import jpeg
 
 CATALOGUE = load_catalogue()
 VENDORS = {

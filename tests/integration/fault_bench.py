@@ -32,7 +32,7 @@ from routing.models import EmbedRequest, Message, ModelRequest, Tier, Usage
 from routing.retry import RetrySettings
 from routing.rooms import parse_room
 from tests.integration.fault_table import Case, Route, Timers
-from tests.integration.world import FAST, KEYS, JournalWorld, Tenants, jpeg
+from tests.support.gateway import FAST, KEYS, JournalWorld, Tenants, jpeg
 
 CATALOGUE = load_catalogue()
 TOKEN = issue_token(parse_room("tenant_acme_standup"), "job-1", 900, 0.0)

@@ -19,7 +19,7 @@ from room_agent.audio.stt_stream import SttServices
 from room_agent.audio.transcripts import HearingCounters, Utterance
 from room_agent.audio.vad import SpeechDetector
 from room_agent.usage.meter import SpeechMeter, counting_ears
-from tests.integration.voiced import settings_for
+from tests.support.speech_settings import settings_for
 
 
 @dataclass

@@ -49,7 +49,7 @@ from routing.models import (
 )
 from routing.policy import Decision
 from routing.retry import RetrySettings
-from tests.integration.world import SIMULATED, TENANTS, jpeg
+from tests.support.gateway import SIMULATED, TENANTS, jpeg
 
 CATALOGUE = load_catalogue()
 LUNA, FLASH, SOL, MIXED = "gpt-6-luna", "gemini-3.5-flash-lite", "gpt-6.1-sol", "voyage-multimodal-3.5"

@@ -30,7 +30,7 @@ from routing.hedge import HedgeSettings
 from routing.models import Answer, Delta, ModelRequest, Tier, Usage
 from routing.retry import RetrySettings
 from routing.rooms import parse_room
-from tests.integration.world import FAST, SIMULATED, JournalWorld, gateway_in_process
+from tests.support.gateway import FAST, SIMULATED, JournalWorld, gateway_in_process
 
 LUNA, FLASH, SOL = "gpt-6-luna", "gemini-3.5-flash-lite", "gpt-6.1-sol"
 HELLO = ChatRequest.model_validate({"model": "simple", "messages": [{"role": "user", "content": "Hello"}]})

@@ -17,7 +17,7 @@ from cluster.backend.trpc import ROWS_A_BATCH, TrpcBackend
 from cluster.lab.stack.backend_peer import BackendPeer
 from routing.errors import BackendRefused, BackendUnavailable, TenantUnknown
 from routing.models import FlushRow, Passage, Tenant
-from tests.peers.backend import running_backend
+from tests.support.trpc_backend import running_backend
 
 LOCAL_TENANTS = (
     Tenant(tenant_id="acme", name="Acme", plan="pro", active=True, budget_nanousd=None, requests_per_minute=None),

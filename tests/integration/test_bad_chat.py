@@ -18,8 +18,8 @@ from deployments.api.schemas import MAX_IMAGES, MAX_MESSAGES
 from deployments.common.settings import ServiceSettings, VendorSettings
 from deployments.gateway.service import Gateway
 from deployments.routes import MAX_JSON_BYTES, build_routes
-from tests.integration.conftest import Bearer, room_token
-from tests.integration.world import JournalWorld, gateway_in_process, jpeg
+from tests.support.credentials import Bearer, room_token
+from tests.support.gateway import JournalWorld, gateway_in_process, jpeg
 
 VENDORS = ("openai", "anthropic", "gemini", "voyage")
 LLM = ServiceSettings(simple=("gpt-6-luna", "gemini-3.5-flash-lite"), complex=("gpt-6.1-sol", "claude-sonnet-5-5"))

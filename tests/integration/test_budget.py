@@ -15,10 +15,10 @@ import pytest
 from deployments.gateway.service import Gateway
 from deployments.routes import build_routes
 from routing.catalogue import load_catalogue
-from tests.integration.conftest import Bearer
 from tests.integration.test_speech_bill import beat, heard
-from tests.integration.world import KEYS, JournalWorld, Tenants, gateway_in_process
-from tests.unit.cluster.money import intent, settlement
+from tests.support.cost_entries import intent, settlement
+from tests.support.credentials import Bearer
+from tests.support.gateway import KEYS, JournalWorld, Tenants, gateway_in_process
 
 LIMIT_NANOUSD = 10_000_000
 MS_NANOUSD = 80

@@ -18,8 +18,8 @@ from cluster.cli.main import main
 from cluster.config.settings import parse_settings
 from cluster.lab.emulator import Emulator, Fault
 from deployments.common.settings import VendorSettings
-from tests.contract.speech import serving
 from tests.integration.test_check import KEYS, SPEECH_URLS, VENDORS, document, run, settings, told
+from tests.support.speech_clients import serving
 
 BY_ID = ["openai", "anthropic", "gemini"]
 

@@ -16,9 +16,9 @@ from aiohttp import web
 from room_agent.core.router_client import RouterClient, RouterRefused
 from room_agent.usage.journal import JournaledJob, UsageJournal
 from room_agent.usage.recovery import UsageRecovery
-from tests.acceptance.stack import eventually
-from tests.integration.scripted_router import ScriptedRouter
-from tests.integration.world import KEYS, gateway_in_process, served
+from tests.support.gateway import KEYS, gateway_in_process, served
+from tests.support.scripted_router import ScriptedRouter
+from tests.support.stack import eventually
 
 ROOM = "tenant_acme_standup"
 DIES = f"""

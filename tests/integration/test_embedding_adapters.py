@@ -24,7 +24,7 @@ from tests.integration.desk import (
     Desk,
     connected_desk,
 )
-from tests.integration.world import jpeg
+from tests.support.gateway import jpeg
 
 
 @pytest.fixture

@@ -19,7 +19,7 @@ from deployments.vision import Vision
 from routing.catalogue import load_catalogue
 from routing.errors import Overloaded, ProviderError, ProviderRefused, ProviderTimeout, ReplicaLost
 from routing.models import Delta, EmbedRequest, Message, ModelRequest
-from tests.integration.world import FAST, SIMULATED
+from tests.support.gateway import FAST, SIMULATED
 
 BOUND = (SIMULATED, FAST, load_catalogue())
 HELLO = (Message(role="user", text="Hello"),)

@@ -11,8 +11,8 @@ from livekit import rtc
 
 from room_agent.core.router_client import HeartbeatResult, RouterClient
 from room_agent.session import RoomSession
-from tests.acceptance.stack import eventually
-from tests.integration.scripted_router import ScriptedRouter
+from tests.support.scripted_router import ScriptedRouter
+from tests.support.stack import eventually
 
 ROOM = "tenant_acme_standup"
 

@@ -24,7 +24,7 @@ from room_agent.core.router_client import (
     TenantBudget,
     TokenExpired,
 )
-from tests.integration.scripted_router import ScriptedRouter
+from tests.support.scripted_router import ScriptedRouter
 
 ROOM = "tenant_acme_standup"
 AGENT_KEY = "agent-key-that-opens-rooms"

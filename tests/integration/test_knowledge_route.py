@@ -24,10 +24,10 @@ from cluster.lab.emulator import Emulator, Fault
 from deployments.common.settings import EmbeddingsSettings, KnowledgeSettings, VendorSettings
 from deployments.routes import build_routes
 from routing.models import Passage
-from tests.integration.conftest import Bearer
 from tests.integration.crooked import Crooked, crooked
-from tests.integration.world import SIMULATED, TENANTS, JournalWorld, Tenants, gateway_in_process, jpeg
-from tests.peers.backend import running_backend
+from tests.support.credentials import Bearer
+from tests.support.gateway import SIMULATED, TENANTS, JournalWorld, Tenants, gateway_in_process, jpeg
+from tests.support.trpc_backend import running_backend
 
 SEARCH = "/v1/knowledge/search"
 SECRET = "the vault opens at noon"

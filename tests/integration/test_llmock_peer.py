@@ -26,7 +26,7 @@ from routing.errors import (
     ProviderUnreachable,
 )
 from routing.models import Answer, Delta, Message, ModelRequest
-from tests.integration.world import jpeg
+from tests.support.gateway import jpeg
 
 START_S = 30.0
 # llmock serves Gemini's API at /v1beta only; Google's SDK asks /v1 unless told otherwise.

@@ -11,7 +11,7 @@ import pyarrow.compute as pc
 import pytest
 
 from cluster.lab.results import record
-from tests.integration.load_app import PATIENCE_S, children, ended, load_app, loading, scenario
+from tests.support.load_app import PATIENCE_S, children, ended, load_app, loading, scenario
 
 
 @pytest.mark.parametrize("how", ["--replay", "--processes=2"])

@@ -12,7 +12,7 @@ from room_agent.context.context import FOLLOWS_WITHIN_S, ContextBuilder
 from room_agent.context.retrieval import KnowledgeRetrieval
 from room_agent.core.router_client import RouterClient
 from room_agent.video.uploader import KeptFrame
-from tests.integration.scripted_router import ScriptedRouter
+from tests.support.scripted_router import ScriptedRouter
 
 
 class Wall:

@@ -16,7 +16,7 @@ from cluster.lab.emulator import Emulator, Fault
 from room_agent.audio.plugins import voices
 from room_agent.audio.tts import REST_S, SpeechOutput
 from room_agent.usage.meter import SpeechMeter, counting_mouths
-from tests.integration.voiced import settings_for
+from tests.support.speech_settings import settings_for
 
 FLASH, TURBO = "eleven_flash_v2_5", "eleven_turbo_v2_5"
 

@@ -10,8 +10,8 @@ import pytest
 
 from deployments.gateway.service import Gateway
 from deployments.routes import build_routes
-from tests.integration.conftest import room_token
-from tests.integration.world import JournalWorld, jpeg
+from tests.support.credentials import room_token
+from tests.support.gateway import JournalWorld, jpeg
 
 
 @pytest.fixture

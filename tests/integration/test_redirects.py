@@ -14,8 +14,8 @@ from deployments.providers.base import connect
 from room_agent.usage.meter import SpeechMeter, counting_ears, counting_mouths
 from routing.errors import ProviderError, ProviderRefused
 from routing.models import EmbedRequest, Message
-from tests.contract.speech import serving
 from tests.integration.desk import BOTH, CATALOGUE, VENDORS, ask, model_of
+from tests.support.speech_clients import serving
 
 
 @dataclass

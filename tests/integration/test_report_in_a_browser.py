@@ -17,8 +17,8 @@ from cluster.lab.report import comparison, report
 from cluster.lab.report.page import EmbeddedImage, Page, Section, write_page
 from cluster.lab.report.palette import PAPER, contrast
 from routing.errors import ConfigurationError
-from tests.browser import Opened, find_chromium, opened
-from tests.unit.cluster import runs
+from tests.support import runs
+from tests.support.browser import Opened, find_chromium, opened
 
 HOSTILE = "<script>alert('x')</script>"
 LEAST_CONTRAST = 4.5

@@ -15,7 +15,7 @@ from room_agent.core.router_client import (
     RouterRefused,
     TokenExpired,
 )
-from tests.integration.scripted_router import ScriptedRouter
+from tests.support.scripted_router import ScriptedRouter
 
 ROOM = "tenant_acme_standup"
 

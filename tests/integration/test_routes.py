@@ -15,8 +15,8 @@ from PIL import Image
 from cluster.rooms.registry import SILENT_S
 from deployments.api.auth import ISSUER
 from deployments.api.jpeg import inspect_jpeg
-from tests.integration.conftest import FRAME_HEADERS, Bearer
-from tests.integration.world import KEYS, JournalWorld, jpeg
+from tests.support.credentials import FRAME_HEADERS, Bearer
+from tests.support.gateway import KEYS, JournalWorld, jpeg
 
 ADMIN = {"authorization": f"Bearer {KEYS.admin[0]}"}
 AGENT = {"authorization": f"Bearer {KEYS.agent[0]}"}

@@ -18,8 +18,8 @@ from routing.breaker import Breakers, BreakerSettings
 from routing.catalogue import load_catalogue
 from routing.errors import ProviderOverloaded
 from routing.retry import RetrySettings
-from tests.integration.conftest import FRAME_HEADERS, Bearer
-from tests.integration.world import FAST, SIMULATED, gateway_in_process, jpeg
+from tests.support.credentials import FRAME_HEADERS, Bearer
+from tests.support.gateway import FAST, SIMULATED, gateway_in_process, jpeg
 
 HELLO = {"model": "simple", "messages": [{"role": "user", "content": "Hello"}]}
 

@@ -24,11 +24,11 @@ from routing.catalogue import load_catalogue
 from routing.errors import ConfigurationError, CostsUnavailable
 from routing.models import Outcome, Usage
 from routing.rooms import parse_room
-from tests.contract.speech import deepgram_client, elevenlabs_client, voice, wav
-from tests.integration.conftest import FRAME_HEADERS, Bearer
 from tests.integration.test_routes import ADMIN
-from tests.integration.world import KEYS, SIMULATED, JournalWorld, gateway_in_process, jpeg
-from tests.unit.cluster.money import intent, settlement
+from tests.support.cost_entries import intent, settlement
+from tests.support.credentials import FRAME_HEADERS, Bearer
+from tests.support.gateway import KEYS, SIMULATED, JournalWorld, gateway_in_process, jpeg
+from tests.support.speech_clients import deepgram_client, elevenlabs_client, voice, wav
 
 SPEECH = SIMULATED | {
     "deepgram": VendorSettings(api="deepgram", simulated=True),

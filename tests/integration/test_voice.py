@@ -17,7 +17,7 @@ from room_agent.audio.plugins import voices
 from room_agent.audio.stt_stream import SttStream as Stream
 from room_agent.usage.meter import SpeechMeter, counting_mouths
 from tests.integration.table import SttStream, listening
-from tests.integration.voiced import settings_for
+from tests.support.speech_settings import settings_for
 
 
 @pytest.fixture

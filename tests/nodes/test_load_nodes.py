@@ -13,8 +13,8 @@ import yaml
 from cluster.config.keys import AGENT
 from cluster.lab.results import record
 from cluster.lab.stack import ray_node
-from tests.integration.load_app import ended, loading
 from tests.nodes.cluster import KEYS, ROOT, three_nodes
+from tests.support.load_app import ended, loading
 
 SCENARIO = {
     "name": "three-nodes",

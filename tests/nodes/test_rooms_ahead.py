@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from tests.acceptance.stack import FAST, eventually, running_stack
+from tests.support.stack import FAST, eventually, running_stack
 
 REPLICAS_TIMEOUT_S = 90.0
 ROOMS = 20

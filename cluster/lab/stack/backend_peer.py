@@ -13,7 +13,7 @@ import httpx
 
 from routing.errors import ConfigurationError, RayroomError
 
-PEER = Path("tests/peers/trpc_backend")
+PEER = Path("examples/trpc_backend")
 NODE_MAJOR = 20
 INSTALL_TIMEOUT_S = 180
 READY_TIMEOUT_S = 60.0

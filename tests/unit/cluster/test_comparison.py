@@ -13,7 +13,7 @@ from cluster.cli.main import app
 from cluster.lab.report import comparison
 from cluster.lab.report.page import Page
 from cluster.lab.results import record
-from tests.unit.cluster import runs
+from tests.support import runs
 
 
 def other(**changes: object) -> record.Run:

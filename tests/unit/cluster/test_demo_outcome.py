@@ -20,7 +20,7 @@ from cluster.lab.results import record
 from cluster.lab.results.record import Run
 from cluster.lab.stack.plan import VOICE_ROOM
 from routing.models import Usage
-from tests.unit.cluster.money import intent, settlement
+from tests.support.cost_entries import intent, settlement
 
 ROOT = Path(__file__).parents[3]
 ROOMS = {"tenant_acme_demo-1": "acme", "tenant_globex_demo-2": "globex"}

@@ -13,7 +13,7 @@ from rich.console import Console
 from cluster.lab.demo import live_table
 from cluster.lab.demo.results import read_frames, write_report
 from cluster.lab.results import record
-from tests.unit.cluster import runs
+from tests.support import runs
 
 ROOM = "tenant_acme_demo-1"
 COUNTERS = {"frames_seen": 45, "frames_kept": 12, "frames_repeated": 33, "frames_shed": 1, "answers": 11}

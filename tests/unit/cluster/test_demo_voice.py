@@ -21,7 +21,7 @@ from cluster.lab.demo.summary import DemoRun, conclude
 from cluster.lab.demo.voice_room import EmulatorFailed, conversation, emulator_journal
 from cluster.lab.stack.plan import VOICE_ROOM, planned
 from routing.models import Usage
-from tests.unit.cluster.money import intent, settlement
+from tests.support.cost_entries import intent, settlement
 
 ROOT = Path(__file__).parents[3]
 EARS, VOICE = ("stt", "simulated/nova-3"), ("tts", "simulated/eleven_flash_v2_5")

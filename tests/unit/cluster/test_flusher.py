@@ -12,7 +12,7 @@ from cluster.costs.commit_log import CommitLog
 from cluster.costs.flusher import ROWS_A_CALL, Flusher
 from cluster.costs.journal import Journal
 from routing.errors import BackendUnavailable
-from tests.unit.cluster.money import BackendInMemory, intent, spend
+from tests.support.cost_entries import BackendInMemory, intent, spend
 
 
 @pytest.fixture

@@ -26,7 +26,7 @@ from cluster.costs.commit_log import CommitLog, Entry, Receipt
 from cluster.costs.journal import Journal
 from routing.errors import BudgetExceeded, CostsUnavailable
 from routing.models import Outcome, Usage
-from tests.unit.cluster.money import intent, settlement
+from tests.support.cost_entries import intent, settlement
 
 HOST = "127.0.0.1"
 

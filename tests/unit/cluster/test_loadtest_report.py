@@ -15,7 +15,7 @@ from cluster.lab.report.cost_breakdown import spent, together
 from cluster.lab.report.page import Page, Section, render, write_page
 from cluster.lab.results import record
 from cluster.lab.results.record import table
-from tests.unit.cluster import runs
+from tests.support import runs
 
 
 @cache

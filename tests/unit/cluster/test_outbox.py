@@ -10,7 +10,7 @@ from cluster.aggregator.outbox import CostOutbox
 from cluster.costs.commit_log import Entry, Receipt
 from routing.errors import BudgetExceeded, CostsUnavailable
 from routing.models import Intent, Settlement
-from tests.unit.cluster.money import intent, settlement
+from tests.support.cost_entries import intent, settlement
 
 
 class Aggregator:

@@ -11,7 +11,7 @@ from cluster.costs.journal import Journal
 from cluster.costs.reconcile import dollars, journal_totals, open_intents, reconcile
 from cluster.rooms.registry import SILENT_S, RoomRegistry
 from routing.models import RoomHeartbeat
-from tests.unit.cluster.money import intent, spend
+from tests.support.cost_entries import intent, spend
 
 
 async def test_the_journals_totals_are_what_was_settled(tmp_path: Path) -> None:

@@ -13,7 +13,7 @@ from cluster.costs.commit_log import MAX_WAITING, CommitLog
 from cluster.costs.journal import Journal, JournalBusy
 from routing.errors import BudgetExceeded, CostsUnavailable
 from routing.models import Outcome
-from tests.unit.cluster.money import intent, settlement, spend
+from tests.support.cost_entries import intent, settlement, spend
 
 
 class Clock:

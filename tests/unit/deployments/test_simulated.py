@@ -13,7 +13,7 @@ from deployments.providers.simulated import SimulatedProvider, load_profiles, pr
 from routing.catalogue import load_catalogue
 from routing.errors import ProviderOverloaded, ProviderTimeout
 from routing.models import EmbedRequest, Message, ModelRequest
-from tests.integration.world import jpeg
+from tests.support.gateway import jpeg
 
 CATALOGUE = load_catalogue()
 FLASH = CATALOGUE.get("gemini-3.5-flash-lite")

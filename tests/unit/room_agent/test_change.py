@@ -4,7 +4,7 @@ import pytest
 
 from room_agent.frames.detector import ChangeDetector, Judgement, Verdict
 from room_agent.frames.i420 import Planes
-from tests.unit.room_agent.screens import (
+from tests.support.screens import (
     Desktop,
     brightened,
     photo,

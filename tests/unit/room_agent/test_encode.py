@@ -9,7 +9,7 @@ from PIL import Image
 
 from room_agent.frames.encoder import Encoded, encode
 from room_agent.frames.i420 import Planes, rotated
-from tests.unit.room_agent.screens import Desktop, photo, planes_of, psnr_db, rgb_of
+from tests.support.screens import Desktop, photo, planes_of, psnr_db, rgb_of
 
 BOX = Image.Resampling.BOX
 

@@ -6,7 +6,7 @@ import pytest
 
 from room_agent.frames.detector import ChangeDetector, Judgement, Verdict
 from room_agent.frames.features import features
-from tests.unit.room_agent.screens import Desktop, photo, prose, slide
+from tests.support.screens import Desktop, photo, prose, slide
 
 FIRST = Judgement(verdict=Verdict.NEW, why="first frame", changed_share=1.0, cells=1, box_px=None)
 

@@ -6,7 +6,7 @@ import pytest
 
 from room_agent.frames.detector import Verdict
 from room_agent.video.frame_gate import FrameGate, GateDecision, GateSettings
-from tests.unit.room_agent.screens import Desktop, prose, slide
+from tests.support.screens import Desktop, prose, slide
 
 DESK = Desktop()
 

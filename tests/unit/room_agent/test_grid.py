@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from room_agent.frames.grid import BlockMeans
-from tests.unit.room_agent.screens import Desktop, photo
+from tests.support.screens import Desktop, photo
 
 
 @pytest.mark.parametrize(("size", "cell_px"), [((320, 180), 1), ((1280, 720), 2), ((1920, 1080), 4), ((3840, 2160), 8)])

@@ -3,7 +3,7 @@
 import pytest
 
 from room_agent.frames.phash import phash
-from tests.unit.room_agent.screens import Desktop, brightened, photo, prose, slide, through_jpeg
+from tests.support.screens import Desktop, brightened, photo, prose, slide, through_jpeg
 
 
 def bits_between(one, other) -> int:

@@ -5,7 +5,7 @@ import pytest
 from livekit import rtc
 
 from room_agent.frames.i420 import Planes, rotated
-from tests.unit.room_agent.screens import Desktop, packed, photo
+from tests.support.screens import Desktop, packed, photo
 
 
 def test_planes_share_the_buffer_they_were_made_from():

@@ -11,8 +11,8 @@ from livekit import rtc
 from PIL import Image, ImageDraw, ImageFont
 
 from room_agent.session import TOPIC
-from tests.acceptance.livekit_server import LiveKit
-from tests.acceptance.seat import SIZE_PX, Seat, Text, seated
+from tests.support.livekit_server import LiveKit
+from tests.support.seat import SIZE_PX, Seat, Text, seated
 
 
 @dataclass

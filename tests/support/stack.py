@@ -24,8 +24,8 @@ from cluster.lab.stack.backend_peer import BackendPeer, peer_command
 from cluster.lab.stack.livekit_server import find_livekit_server
 from cluster.lab.stack.plan import Plan, planned
 from cluster.lab.stack.processes import Processes
-from tests.acceptance.facts import Facts
-from tests.acceptance.livekit_server import LiveKit
+from tests.support.facts import Facts
+from tests.support.livekit_server import LiveKit
 
 ROOT = Path(__file__).parents[2]
 # A try after another for Ray, then the rest.
@@ -120,7 +120,7 @@ def running_stack(
     The agent has `environment` in its own.
     """
     with tempfile.TemporaryDirectory(prefix="stack-") as directory:
-        command = [sys.executable, "-m", "tests.acceptance.stack", directory, parts, import_path or IMPORT_PATH]
+        command = [sys.executable, "-m", "tests.support.stack", directory, parts, import_path or IMPORT_PATH]
         command += [json.dumps(one) for one in (args or FAST, environment or {}, list(passages))]
         with tempfile.TemporaryFile("w+", errors="replace") as said:
             process = subprocess.Popen(

@@ -161,7 +161,7 @@ async def served(asked: Gateway) -> AsyncIterator[str]:
     config = uvicorn.Config(build_routes(asked), port=0, log_config=None, lifespan="off", timeout_graceful_shutdown=1)
     server = uvicorn.Server(config)
     running = asyncio.create_task(server.serve())
-    while not server.started:  # noqa: ASYNC110 the server has no event to wait on
+    while not server.started:
         await asyncio.sleep(0.02)
     try:
         yield f"http://127.0.0.1:{server.servers[0].sockets[0].getsockname()[1]}"

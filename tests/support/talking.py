@@ -11,8 +11,8 @@ from livekit import rtc
 
 from cluster.lab.demo.speech_synth import RATE_HZ, silence, speech
 from room_agent.conversation.transcription import TO, TOPIC
-from tests.acceptance.livekit_server import LiveKit
-from tests.acceptance.seat import AGENTS, FRAME_MS, Seat, Text, seated
+from tests.support.livekit_server import LiveKit
+from tests.support.seat import AGENTS, FRAME_MS, Seat, Text, seated
 
 
 @dataclass

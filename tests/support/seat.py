@@ -16,7 +16,7 @@ from livekit import rtc
 from room_agent.conversation.transcription import FINAL, IDENTITY, SEGMENT, SOURCES, TO
 from room_agent.conversation.transcription import TOPIC as CAPTIONS
 from room_agent.session import TOPIC as DESCRIPTIONS
-from tests.acceptance.livekit_server import LiveKit
+from tests.support.livekit_server import LiveKit
 
 TIMEOUT_S: Final = 60.0
 SIZE_PX: Final = (1280, 720)

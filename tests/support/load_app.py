@@ -16,7 +16,7 @@ import yaml
 
 from deployments.common.settings import SimulationSettings
 from deployments.routes import build_routes
-from tests.integration.world import KEYS, TENANTS, JournalWorld, Tenants, gateway_in_process
+from tests.support.gateway import KEYS, TENANTS, JournalWorld, Tenants, gateway_in_process
 
 ROOT = Path(__file__).parents[2]
 COMMAND = (sys.executable, "-c", "from cluster.cli.main import main; main()", "load")
@@ -33,7 +33,7 @@ async def load_app(path: Path, tenants: int = 2, speed: float = 50.0) -> AsyncIt
         config = uvicorn.Config(build_routes(gateway), port=0, log_config=None, lifespan="off")
         server = uvicorn.Server(config)
         running = asyncio.create_task(server.serve())
-        while not server.started:  # noqa: ASYNC110 the server has no event to wait on
+        while not server.started:
             await asyncio.sleep(0.02)
         try:
             yield f"http://127.0.0.1:{server.servers[0].sockets[0].getsockname()[1]}", world

@@ -14,8 +14,8 @@ from PIL import Image, ImageDraw, ImageFont
 
 from cluster.lab.emulator.engines.asr import DigitRecognizer
 from cluster.lab.emulator.engines.tts import SpeechEngine
-from tests.acceptance.livekit_server import LiveKit
-from tests.acceptance.seat import FRAME_MS, HEARD_HZ, MOST_HEARD_S, SIZE_PX, Seat, seated
+from tests.support.livekit_server import LiveKit
+from tests.support.seat import FRAME_MS, HEARD_HZ, MOST_HEARD_S, SIZE_PX, Seat, seated
 
 SPOKEN_HZ: Final = 48_000
 QUEUE_MS: Final = 100

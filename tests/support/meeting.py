@@ -11,8 +11,8 @@ from dataclasses import dataclass
 import psutil
 from livekit import api
 
-from tests.acceptance.livekit_server import LiveKit
-from tests.acceptance.stack import Stack
+from tests.support.livekit_server import LiveKit
+from tests.support.stack import Stack
 
 TIMEOUT_S = 60.0
 API_TIMEOUT_S = 60.0
