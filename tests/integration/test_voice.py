@@ -14,9 +14,9 @@ from livekit.agents import APIConnectOptions
 from cluster.lab.demo.speech_synth import RATE_HZ, silence, speech
 from cluster.lab.emulator import Emulator, Fault
 from room_agent.audio.plugins import voices
-from room_agent.audio.stt_stream import SttStream as Stream
+from room_agent.audio.stt_stream import Ear as Stream
 from room_agent.usage.meter import SpeechMeter, counting_mouths
-from tests.integration.table import SttStream, listening
+from tests.integration.table import Ear, listening
 from tests.support.speech_settings import settings_for
 
 
@@ -27,7 +27,7 @@ async def emulator() -> AsyncIterator[Emulator]:
 
 
 @pytest.fixture
-async def ear(emulator: Emulator) -> AsyncIterator[SttStream]:
+async def ear(emulator: Emulator) -> AsyncIterator[Ear]:
     async with listening(emulator) as ear:
         yield ear
 
@@ -42,7 +42,7 @@ def tone(duration_ms: int) -> bytes:
     return bytes((8_000 * np.sin(2 * np.pi * 440 * at)).astype("<i2").tobytes())
 
 
-async def test_what_is_said_is_told_with_its_time_and_billed_to_the_millisecond(ear: SttStream) -> None:
+async def test_what_is_said_is_told_with_its_time_and_billed_to_the_millisecond(ear: Ear) -> None:
     ear.emulator.script.add("What is on the screen?", "And below?")
     assert await ear.hear(silence(500), speech(1_200), silence(1_000), speech(900), silence(1_000)) == [
         "What is on the screen?",
@@ -55,7 +55,7 @@ async def test_what_is_said_is_told_with_its_time_and_billed_to_the_millisecond(
     assert ear.said[0].identity == "ann" and ear.well == [True, True]
 
 
-async def test_the_pause_before_a_word_is_sent_once(ear: SttStream) -> None:
+async def test_the_pause_before_a_word_is_sent_once(ear: Ear) -> None:
     ear.emulator.script.add("So", "what is it?")
     # The second word begins within what the detector keeps from before it.
     said = await ear.hear(silence(500), speech(700), silence(420), speech(700), silence(1_500))
@@ -63,44 +63,44 @@ async def test_the_pause_before_a_word_is_sent_once(ear: SttStream) -> None:
     assert ear.usage.audio_ms == ear.charged_ms() < 500 + 700 + 420 + 700 + 500
 
 
-async def test_what_is_likely_whole_is_foretold_before_the_pause_is_over(ear: SttStream) -> None:
+async def test_what_is_likely_whole_is_foretold_before_the_pause_is_over(ear: Ear) -> None:
     ear.emulator.script.add("What is it?", "And below?")
     await ear.hear(silence(500), speech(1_200), silence(1_000), speech(900), silence(1_000))
     assert ear.expected == [("What is it?", 0), ("And below?", 1)]
 
 
-async def test_an_utterance_that_goes_on_is_foretold_as_far_as_it_is_heard(ear: SttStream) -> None:
+async def test_an_utterance_that_goes_on_is_foretold_as_far_as_it_is_heard(ear: Ear) -> None:
     ear.emulator.script.add("So", "what is it?")
     said = await ear.hear(silence(500), speech(700), silence(420), speech(700), silence(1_500))
     assert said == ["So what is it?"] and ear.expected == [("So", 0), ("So what is it?", 0)]
 
 
-async def test_what_is_being_said_is_told_while_it_is_said(ear: SttStream) -> None:
+async def test_what_is_being_said_is_told_while_it_is_said(ear: Ear) -> None:
     ear.emulator.script.add("What is on the screen below the second chart?")
     (said,) = await ear.hear(silence(500), speech(2_500), silence(1_000))
     assert ear.shown and all(said.startswith(text.rstrip(".?")) for text in ear.shown) and len(set(ear.shown)) > 1
 
 
 @pytest.mark.parametrize("sound", [silence(3_000), noise(3_000), tone(3_000)])
-async def test_silence_noise_and_a_tone_are_neither_sent_nor_paid_for(ear: SttStream, sound: bytes) -> None:
+async def test_silence_noise_and_a_tone_are_neither_sent_nor_paid_for(ear: Ear, sound: bytes) -> None:
     assert await ear.hear(silence(500), sound, speed=4.0) == []
     assert list(ear.emulator.journal) == []
 
 
-async def test_nobody_is_heard_where_nothing_can_be_paid(ear: SttStream) -> None:
+async def test_nobody_is_heard_where_nothing_can_be_paid(ear: Ear) -> None:
     ear.is_deaf = True
     assert await ear.hear(silence(500), speech(1_000), silence(800), speed=4.0) == []
     assert list(ear.emulator.journal) == []
 
 
-async def test_forty_seconds_without_a_pause_are_one_utterance(ear: SttStream) -> None:
+async def test_forty_seconds_without_a_pause_are_one_utterance(ear: Ear) -> None:
     ear.emulator.script.add("a very long story")
     assert await ear.hear(silence(500), speech(40_000), silence(1_500), speed=10.0) == ["a very long story"]
     assert ear.said[0].spoken_s > 39 and ear.counters.sounds_cut == 0
     assert ear.usage.audio_ms == ear.charged_ms()
 
 
-async def test_a_sound_that_does_not_pause_for_a_minute_is_cut_and_no_longer_paid_for(ear: SttStream) -> None:
+async def test_a_sound_that_does_not_pause_for_a_minute_is_cut_and_no_longer_paid_for(ear: Ear) -> None:
     await ear.hear(silence(500), speech(80_000), silence(1_500), speed=10.0)
     assert ear.counters.sounds_cut == 1 and ear.charged_ms() < 62_000
 
@@ -126,7 +126,7 @@ async def test_the_whole_utterance_is_said_again_to_the_next_service(fault: Faul
         assert [service.model for service in ear.services.in_order()] == ["nova-2", "nova-3"]
 
 
-async def test_an_utterance_that_no_service_hears_is_lost_and_the_next_one_is_heard(ear: SttStream) -> None:
+async def test_an_utterance_that_no_service_hears_is_lost_and_the_next_one_is_heard(ear: Ear) -> None:
     ear.emulator.plan(Fault(status=503), vendor="deepgram", times=2)
     ear.emulator.script.add("Now you hear me.")
     assert await ear.hear(silence(500), speech(1_000), silence(1_000)) == []
@@ -136,7 +136,7 @@ async def test_an_utterance_that_no_service_hears_is_lost_and_the_next_one_is_he
 
 
 @pytest.mark.parametrize("fault", [Fault(status=503), Fault(cut_after_chunks=0, close_code=1011)])
-async def test_an_ear_takes_sound_and_flushes_at_any_moment_of_its_breaking(ear: SttStream, fault: Fault) -> None:
+async def test_an_ear_takes_sound_and_flushes_at_any_moment_of_its_breaking(ear: Ear, fault: Fault) -> None:
     ear.emulator.plan(fault, vendor="deepgram")
     broken = Stream(ear.plugins[0])
     async with asyncio.timeout(60):
@@ -150,12 +150,12 @@ async def test_an_ear_takes_sound_and_flushes_at_any_moment_of_its_breaking(ear:
         await broken.aclose()
 
 
-async def test_a_microphone_that_stops_in_the_middle_of_a_word_is_heard_to_there(ear: SttStream) -> None:
+async def test_a_microphone_that_stops_in_the_middle_of_a_word_is_heard_to_there(ear: Ear) -> None:
     ear.emulator.script.add("What is")
     assert await ear.hear(silence(500), speech(800)) == ["What is"]
 
 
-async def test_the_plugins_own_figure_of_heard_sound_is_not_what_is_charged(ear: SttStream) -> None:
+async def test_the_plugins_own_figure_of_heard_sound_is_not_what_is_charged(ear: Ear) -> None:
     figures_s: list[float] = []
     ear.plugins[0].on("metrics_collected", lambda metrics: figures_s.append(metrics.audio_duration))
     await ear.hear(silence(500), speech(1_000), silence(4_000))

@@ -250,7 +250,7 @@ def test_the_rule_describes_a_picture_that_comes_without_a_question() -> None:
     assert drawn in Answerer(eyes().describe).answer([turn])
 
 
-async def test_all_senses_together_see_hear_think_and_speak() -> None:
+async def test_load_engines_together_see_hear_think_and_speak() -> None:
     senses, drawn = load_engines(QUESTIONS), number()
     assert senses.transcriber is not None and senses.speaker is not None
     question = senses.transcriber(SpeechEngine("en-us").speak(QUESTIONS[0], RATE_HZ), RATE_HZ)
@@ -332,9 +332,9 @@ def test_a_sense_whose_library_is_missing_names_the_extra() -> None:
 def test_senses_that_lack_what_brings_sound_to_a_rate_say_so_before_any_sound_comes() -> None:
     code = (
         "import sys; sys.modules['soxr'] = None\n"
-        "from cluster.lab.emulator.engines import all_senses\n"
+        "from cluster.lab.emulator.engines import load_engines\n"
         "from routing.errors import ConfigurationError\n"
-        "try:\n    all_senses(['what is it'])\n"
+        "try:\n    load_engines(['what is it'])\n"
         "except ConfigurationError as error:\n    print(error.message)"
     )
     told = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=60, check=True)
