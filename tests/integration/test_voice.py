@@ -14,7 +14,7 @@ from livekit.agents import APIConnectOptions
 from cluster.lab.demo.speech_synth import RATE_HZ, silence, speech
 from cluster.lab.emulator import Emulator, Fault
 from room_agent.audio.plugins import voices
-from room_agent.audio.stt_stream import Ear as Stream
+from room_agent.audio.stt_stream import SttStream as Stream
 from room_agent.usage.meter import SpeechMeter, counting_mouths
 from tests.integration.table import Ear, listening
 from tests.support.speech_settings import settings_for
