@@ -38,5 +38,5 @@ def system_text(ask: ModelRequest) -> str:
 
 
 def thinks(ask: ModelRequest) -> bool:
-    """Return whether the output limit leaves room for thinking, which counts against it and can consume a short answer."""
+    """Return whether the output limit leaves room for thinking, which can consume a short answer."""
     return ask.max_output_tokens >= THINKING_TOKENS
