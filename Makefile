@@ -1,4 +1,4 @@
-# Everything here installs what it needs by itself: `make demo` and `make test` run on a fresh machine.
+# Every target installs its dependencies: `make demo` and `make test` run on a fresh machine.
 PYTHON ?= python3
 VENV := .venv
 STAMP := $(VENV)/.synced
@@ -10,7 +10,7 @@ unexport PYTHONDONTWRITEBYTECODE
 .DEFAULT_GOAL := help
 .PHONY: help demo test check coverage nodes serve bench unit clean
 
-help: ## Show what can be made
+help: ## List the targets
 	@grep -E '^[a-z]+:.*## ' $(MAKEFILE_LIST) | awk -F':.*## ' '{printf "  make %-8s %s\n", $$1, $$2}'
 
 demo: $(STAMP) ## Run real rooms against simulated models, and reconcile the bill
