@@ -34,7 +34,7 @@ from room_agent.core.router_client import (
     TokenExpired,
 )
 from room_agent.core.settings import SpeechSettings
-from room_agent.core.tasks import cancel, say_where_it_failed
+from room_agent.core.tasks import cancel, log_task_traceback
 from room_agent.usage.events import UsageEvent
 from room_agent.usage.journal import UsageJournal
 from room_agent.usage.meter import SpeechMeter, counting_ears, counting_mouths
@@ -337,6 +337,6 @@ class RoomSession:
 
     def _own(self, work: Coroutine[Any, Any, None]) -> None:
         task = asyncio.create_task(work, name="attendance")
-        task.add_done_callback(say_where_it_failed)
+        task.add_done_callback(log_task_traceback)
         self._tasks.add(task)
         task.add_done_callback(self._tasks.discard)

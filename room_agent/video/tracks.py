@@ -14,7 +14,7 @@ from livekit import rtc
 
 from room_agent.core.counters import Counters
 from room_agent.core.router_client import RoomLimits, RouterClient
-from room_agent.core.tasks import cancel, say_where_it_failed
+from room_agent.core.tasks import cancel, log_task_traceback
 from room_agent.video.frame_gate import FrameGate
 from room_agent.video.rate_control import RateControl
 from room_agent.video.sampler import SampledTrack, TrackSampler
@@ -148,5 +148,5 @@ def _telling(onlooker: VideoListener, shared: SharedTrack) -> Callable[[Describe
 
 def _task(work: Coroutine[Any, Any, None], name: str) -> asyncio.Task[None]:
     task = asyncio.create_task(work, name=name)
-    task.add_done_callback(say_where_it_failed)
+    task.add_done_callback(log_task_traceback)
     return task
