@@ -1,4 +1,4 @@
-"""What a viewer would call new is CHANGED; a pointer, a caret, a clock and a codec's noise are not."""
+"""New content is CHANGED; a pointer, a caret, a clock and codec noise are not."""
 
 import pytest
 
@@ -32,7 +32,7 @@ def edited(desktop: Desktop, row: int, old: str, new: str) -> Desktop:
 
 
 def line_end(desktop: Desktop, row: int) -> tuple[int, int]:
-    """A point behind the longest line there could be, level with a row."""
+    """Return a point behind the longest possible line, level with a row."""
     return 760, 70 + 22 * row
 
 
@@ -47,7 +47,7 @@ def test_the_first_frame_is_new():
     assert judgement.changed_share == 1.0 and judgement.box_px == (0, 0, 640, 360)
 
 
-def test_black_is_nothing_to_show_whether_it_comes_first_or_later():
+def test_a_black_frame_is_the_same_first_or_later():
     picture, black = photo((640, 360)), Planes.from_i420(bytes([17]) * (640 * 360 * 3 // 2), 640, 360)
     detector = ChangeDetector()
     assert detector.judge(black) == judged(picture, black) == Judgement(verdict=Verdict.SAME, why="black")
@@ -101,7 +101,7 @@ def test_a_clock_that_ticks_is_the_same(desktop):
     assert (judgement.verdict, judgement.why) == (Verdict.SAME, "clock ticked")
 
 
-def test_a_pointer_that_left_blank_paper_is_unsure(desktop):
+def test_a_pointer_that_left_blank_paper_may_be_a_change(desktop):
     blank = desktop.but(lines=(), pointer=(800, 400))
     assert judged(blank.planes(), blank.but(pointer=None).planes()).verdict is Verdict.MAYBE
 

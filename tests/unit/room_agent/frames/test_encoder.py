@@ -1,4 +1,4 @@
-"""A kept frame becomes a small JPEG that looks like the frame, whatever its size and turn."""
+"""A kept frame becomes a small JPEG that looks like the frame, at any size and rotation."""
 
 import io
 from concurrent.futures import ThreadPoolExecutor
@@ -71,7 +71,7 @@ def test_a_picture_that_fits_loses_an_odd_edge_but_no_sharpness(size):
 
 @pytest.mark.parametrize("colour", [(0, 0, 0), (255, 255, 255), (200, 30, 30), (20, 180, 60), (40, 60, 220)])
 @pytest.mark.parametrize("size", [(640, 360), (1921, 1081)])
-def test_colours_and_black_and_white_stay_what_they_were(colour, size):
+def test_colours_and_black_and_white_are_preserved(colour, size):
     seen = np.asarray(opened(encode(painted(colour, size)))).reshape(-1, 3)
     assert np.abs(seen - np.array(colour, np.int16)).max() <= 5
 
@@ -92,7 +92,7 @@ def test_lower_quality_costs_fewer_bytes():
     assert len(encode(planes, quality=50).jpeg) < len(encode(planes, quality=80).jpeg) < 120_000
 
 
-def test_threads_do_not_share_what_they_scale_in():
+def test_threads_do_not_share_a_scaler():
     pictures = [photo((1280, 720), seed) for seed in range(6)] + [photo((1367, 769), seed) for seed in range(6)]
     alone = [encode(picture).jpeg for picture in pictures]
     with ThreadPoolExecutor(4) as threads:

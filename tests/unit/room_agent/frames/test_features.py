@@ -1,4 +1,4 @@
-"""The cheap features order pictures as a reader would: pages of text above slides above walls."""
+"""The features order pictures by how much text they hold: pages above slides above walls."""
 
 from dataclasses import astuple
 

@@ -1,4 +1,4 @@
-"""The grid holds means of square cells, rounded to a level."""
+"""The grid holds the means of square cells, rounded to a luma level."""
 
 import numpy as np
 import pytest

@@ -1,4 +1,4 @@
-"""Planes are views until somebody asks for a copy, and odd sizes round their chroma up."""
+"""Planes are views into their buffer unless copied, and odd sizes round their chroma up."""
 
 import numpy as np
 import pytest
@@ -18,7 +18,7 @@ def test_planes_share_the_buffer_they_were_made_from():
 
 
 @pytest.mark.parametrize("size", [(64, 48), (65, 48), (64, 49), (641, 361), (1, 1)])
-def test_every_size_comes_back_as_it_was_packed(size):
+def test_every_size_round_trips(size):
     picture = photo(size)
     planes = Planes.from_i420(packed(picture), *size)
     assert planes.u.shape == ((size[1] + 1) // 2, (size[0] + 1) // 2)
@@ -67,7 +67,7 @@ def test_a_turn_is_clockwise(degrees, corner):
         assert plane[corner] == 255 and plane.sum() == 255 and plane.flags.c_contiguous
 
 
-def test_four_quarter_turns_are_none_at_all():
+def test_four_quarter_turns_restore_the_picture():
     turned = start = Desktop(size=(641, 361)).planes()
     for _ in range(4):
         turned = rotated(turned, 90)

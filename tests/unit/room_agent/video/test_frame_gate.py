@@ -1,18 +1,20 @@
-"""New scenes are sent at once, edits when they rest, doubts when they last, repeats never."""
+"""New scenes are sent at once, edits once they settle, uncertain changes if they last, repeats never."""
 
 from collections.abc import Iterable
 
 import pytest
 
-from room_agent.frames.detector import Verdict
-from room_agent.video.frame_gate import FrameGate, GateDecision, GateSettings
+from room_agent.frames.phash import phash
+from room_agent.frames.verdict import Verdict
+from room_agent.video import frame_gate
+from room_agent.video.frame_gate import FrameGate, GateDecision, pack_frame
 from tests.support.screens import Desktop, prose, slide
 
 DESK = Desktop()
 
 
 def watched(screens: Iterable[Desktop], gate: FrameGate | None = None, start_s: float = 0.0) -> list[GateDecision]:
-    """Offer one screen a second."""
+    """Offer one screen a second, and return the decisions."""
     gate = gate or FrameGate()
     return [gate.offer(screen.planes(), start_s + second) for second, screen in enumerate(screens)]
 
@@ -22,7 +24,7 @@ def kept(decisions: list[GateDecision]) -> list[int]:
 
 
 def typed(letters: int) -> Desktop:
-    """The desk with a part of one more line on it."""
+    """Return the desktop with the first letters of one more line."""
     return DESK.but(lines=(*DESK.lines, prose(1, seed=5)[0][:letters]))
 
 
@@ -59,17 +61,19 @@ def test_a_moving_pointer_does_not_disturb_the_rest():
     assert kept(watched(screens)) == [0, 3]
 
 
-def test_typing_without_a_rest_is_sent_every_eight_seconds():
+def test_typing_without_a_rest_is_sent_every_eight_seconds(monkeypatch: pytest.MonkeyPatch):
+    # Twenty lines at once would count as a new scene.
+    monkeypatch.setattr(frame_gate, "LARGE_CELLS", 10**9)
     lines = prose(40, seed=5, words=2)
     screens = [DESK.but(lines=lines[: 1 + second % 20]) for second in range(20)]
-    assert kept(watched(screens, FrameGate(GateSettings(large_cells=10**9))))[:3] == [0, 9, 18]
+    assert kept(watched(screens))[:3] == [0, 9, 18]
 
 
 def test_an_edit_taken_back_is_never_sent():
     assert kept(watched([DESK, typed(20), DESK, DESK, typed(20), DESK, DESK, DESK])) == [0]
 
 
-def test_a_doubt_is_sent_when_it_lasts():
+def test_an_uncertain_change_is_sent_if_it_lasts():
     blank = DESK.but(lines=(), pointer=(800, 400))
     gone = blank.but(pointer=None)
     decisions = watched([blank, gone, gone, gone, gone])
@@ -77,23 +81,29 @@ def test_a_doubt_is_sent_when_it_lasts():
     assert kept(decisions) == [0, 3]
 
 
-def test_a_doubt_that_passes_is_not_sent():
+def test_an_uncertain_change_that_passes_is_not_sent():
     blank = DESK.but(lines=(), pointer=(800, 400))
     gone = blank.but(pointer=None)
     assert kept(watched([blank, gone, gone, blank, gone, gone, blank])) == [0]
 
 
-def test_a_heartbeat_sends_even_a_still_screen():
-    gate = FrameGate(GateSettings(heartbeat_s=10.0))
-    decisions = watched([DESK] * 25, gate)
-    assert kept(decisions) == [0, 10, 20]
-    assert decisions[10].why == "heartbeat"
+def test_a_frame_that_was_lost_is_kept_again():
+    gate = FrameGate()
+    assert kept(watched([DESK, DESK], gate)) == [0]
+    gate.forget()
+    decision = gate.offer(DESK.planes(), 2.0)
+    assert (decision.keep, decision.why) == (True, "first frame")
+    assert not gate.offer(DESK.planes(), 3.0).keep
 
 
-@pytest.mark.parametrize("quiet_samples", [1, 3])
-def test_the_wait_is_a_setting(quiet_samples):
-    gate = FrameGate(GateSettings(quiet_samples=quiet_samples))
-    assert kept(watched([DESK, *[typed(30)] * 8], gate)) == [0, 1 + quiet_samples]
+def test_a_packed_frame_carries_its_measurements_in_headers():
+    planes = DESK.planes()
+    frame = pack_frame(planes, FrameGate().offer(planes, 0.0), "TR_1", "screen_share", 640, 1_700_000_000.25)
+    assert frame.jpeg.startswith(b"\xff\xd8") and (frame.why, frame.captured_at_s) == ("first frame", 1_700_000_000.25)
+    assert frame.headers["x-frame-captured-at"] == "1700000000.250" and frame.headers["x-frame-track"] == "TR_1"
+    assert frame.headers["x-frame-source"] == "screen_share" and frame.headers["x-frame-novelty"] == "1.0000"
+    assert int(frame.headers["x-frame-phash"], 16) == phash(planes)
+    assert 0 < float(frame.headers["x-frame-text-density"]) < 1
 
 
 def test_a_minute_of_work_costs_a_few_frames_and_misses_no_line():

@@ -1,4 +1,4 @@
-"""A sampler keeps its beat, never bursts, and takes its rate from whoever sees the router struggle."""
+"""A sample clock keeps its beat and never bursts; a track sampler uploads the frames that the gate keeps."""
 
 from itertools import pairwise
 
@@ -7,8 +7,8 @@ import pytest
 from room_agent.video.sampler import SampleClock
 
 
-def taken(sampler: SampleClock, *times_s: float) -> list[float]:
-    return [now_s for now_s in times_s if sampler.due(now_s)]
+def taken(clock: SampleClock, *times_s: float) -> list[float]:
+    return [now_s for now_s in times_s if clock.due(now_s)]
 
 
 def frames(start_s: float, end_s: float, fps: float = 30) -> list[float]:
@@ -31,49 +31,49 @@ def test_late_frames_do_not_move_the_beat():
     assert times_s[-1] - times_s[0] == pytest.approx(99, abs=0.2)
 
 
-def test_a_pause_is_not_made_up_for():
-    sampler = SampleClock(1)
-    before = taken(sampler, *frames(0, 3))
-    after = taken(sampler, *frames(50.9, 54))
+def test_a_pause_is_not_caught_up():
+    clock = SampleClock(1)
+    before = taken(clock, *frames(0, 3))
+    after = taken(clock, *frames(50.9, 54))
     assert len(before) == 3
     assert after[0] == 50.9
     assert min(later - earlier for earlier, later in pairwise(after)) >= 0.99
 
 
 def test_two_samples_are_never_closer_than_half_a_period():
-    sampler = SampleClock(1)
-    times_s = taken(sampler, *[number * 0.73 for number in range(500)])
+    clock = SampleClock(1)
+    times_s = taken(clock, *[number * 0.73 for number in range(500)])
     assert min(later - earlier for earlier, later in pairwise(times_s)) >= 0.5
 
 
 def test_the_rate_falls_at_run_time():
-    sampler = SampleClock(1)
-    sampler.due(0.0)
-    sampler.fps = 0.2
-    assert sampler.next_due_s(1.0) == 5.0
-    assert taken(sampler, 1.0, 4.9, 5.0, 9.9, 10.0) == [5.0, 10.0]
-    assert sampler.fps == pytest.approx(0.2)
+    clock = SampleClock(1)
+    clock.due(0.0)
+    clock.fps = 0.2
+    assert clock.next_due_s(1.0) == 5.0
+    assert taken(clock, 1.0, 4.9, 5.0, 9.9, 10.0) == [5.0, 10.0]
+    assert clock.fps == pytest.approx(0.2)
 
 
 def test_the_rate_rises_at_run_time_without_waiting_for_the_old_period():
-    sampler = SampleClock(0.2)
-    sampler.due(0.0)
-    sampler.fps = 1
-    assert taken(sampler, 0.5, 1.0, 1.5, 2.0, 3.0) == [1.0, 2.0, 3.0]
+    clock = SampleClock(0.2)
+    clock.due(0.0)
+    clock.fps = 1
+    assert taken(clock, 0.5, 1.0, 1.5, 2.0, 3.0) == [1.0, 2.0, 3.0]
 
 
 def test_a_sample_that_was_missed_is_due_now():
-    sampler = SampleClock(0.5)
-    assert sampler.next_due_s(7.0) == 7.0
-    sampler.due(7.0)
-    assert sampler.next_due_s(7.5) == 9.0
-    assert sampler.next_due_s(30.0) == 30.0
+    clock = SampleClock(0.5)
+    assert clock.next_due_s(7.0) == 7.0
+    clock.due(7.0)
+    assert clock.next_due_s(7.5) == 9.0
+    assert clock.next_due_s(30.0) == 30.0
 
 
 @pytest.mark.parametrize("fps", [0, -1, float("nan")])
-def test_a_rate_that_is_none_is_refused(fps):
+def test_a_rate_of_zero_or_less_is_refused(fps):
     with pytest.raises(ValueError, match="above 0"):
         SampleClock(fps)
-    sampler = SampleClock(1)
+    clock = SampleClock(1)
     with pytest.raises(ValueError, match="above 0"):
-        sampler.fps = fps
+        clock.fps = fps
