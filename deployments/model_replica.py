@@ -9,7 +9,8 @@ from dataclasses import replace
 
 from deployments.common.settings import SimulationSettings, VendorSettings
 from deployments.common.streaming import coalesce
-from deployments.providers.base import Provider, connect
+from deployments.providers.base import Provider
+from deployments.providers.registry import connect
 from routing.catalogue import Catalogue
 from routing.errors import ConfigurationError
 from routing.logs import configure_logs
