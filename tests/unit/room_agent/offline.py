@@ -33,7 +33,7 @@ class Clock:
 
 
 class OfflineRouter:
-    """A real RouterClient whose transport answers in this process. Statuses are used up in order; then all succeed."""
+    """A real RouterClient with a transport in this process. Statuses are used up in order; then all is well."""
 
     def __init__(self) -> None:
         self.open_statuses: deque[int] = deque()

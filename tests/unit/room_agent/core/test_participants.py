@@ -1,4 +1,4 @@
-"""Participants who left are told apart from those who reconnect, and their names are kept for a while."""
+"""A leave is distinguished from a reconnect, and the names of former participants are kept for a while."""
 
 from __future__ import annotations
 

@@ -28,20 +28,20 @@ def typed(letters: int) -> Desktop:
     return DESK.but(lines=(*DESK.lines, prose(1, seed=5)[0][:letters]))
 
 
-def test_a_still_screen_is_sent_once():
+def test_a_still_screen_is_sent_once() -> None:
     decisions = watched([DESK] * 20)
     assert kept(decisions) == [0]
     assert (decisions[0].why, decisions[1].why) == ("first frame", "nothing changed")
 
 
-def test_a_busy_pointer_and_a_caret_cost_nothing():
+def test_a_busy_pointer_and_a_caret_cost_nothing() -> None:
     screens = [
         DESK.but(pointer=(300 + 37 * second, 500), caret=(760, 158) if second % 2 else None) for second in range(20)
     ]
     assert kept(watched(screens)) == [0]
 
 
-def test_a_new_scene_is_sent_at_once():
+def test_a_new_scene_is_sent_at_once() -> None:
     gate = FrameGate()
     watched([DESK, DESK], gate)
     decision = gate.offer(slide("Goals", prose(3)), 2.0)
@@ -49,19 +49,19 @@ def test_a_new_scene_is_sent_at_once():
     assert not gate.offer(slide("Goals", prose(3)), 3.0).keep
 
 
-def test_a_typed_line_is_sent_once_it_rests():
+def test_a_typed_line_is_sent_once_it_rests() -> None:
     screens = [DESK, typed(12), typed(24), typed(36), *[typed(36)] * 10]
     decisions = watched(screens)
     assert kept(decisions) == [0, 5]
     assert decisions[5].why == "text changed"
 
 
-def test_a_moving_pointer_does_not_disturb_the_rest():
+def test_a_moving_pointer_does_not_disturb_the_rest() -> None:
     screens = [DESK, *[typed(36).but(pointer=(300 + 50 * second, 600)) for second in range(6)]]
     assert kept(watched(screens)) == [0, 3]
 
 
-def test_typing_without_a_rest_is_sent_every_eight_seconds(monkeypatch: pytest.MonkeyPatch):
+def test_typing_without_a_rest_is_sent_every_eight_seconds(monkeypatch: pytest.MonkeyPatch) -> None:
     # Twenty lines at once would count as a new scene.
     monkeypatch.setattr(frame_gate, "LARGE_CELLS", 10**9)
     lines = prose(40, seed=5, words=2)
@@ -69,11 +69,11 @@ def test_typing_without_a_rest_is_sent_every_eight_seconds(monkeypatch: pytest.M
     assert kept(watched(screens))[:3] == [0, 9, 18]
 
 
-def test_an_edit_taken_back_is_never_sent():
+def test_an_edit_taken_back_is_never_sent() -> None:
     assert kept(watched([DESK, typed(20), DESK, DESK, typed(20), DESK, DESK, DESK])) == [0]
 
 
-def test_an_uncertain_change_is_sent_if_it_lasts():
+def test_an_uncertain_change_is_sent_if_it_lasts() -> None:
     blank = DESK.but(lines=(), pointer=(800, 400))
     gone = blank.but(pointer=None)
     decisions = watched([blank, gone, gone, gone, gone])
@@ -81,13 +81,13 @@ def test_an_uncertain_change_is_sent_if_it_lasts():
     assert kept(decisions) == [0, 3]
 
 
-def test_an_uncertain_change_that_passes_is_not_sent():
+def test_an_uncertain_change_that_passes_is_not_sent() -> None:
     blank = DESK.but(lines=(), pointer=(800, 400))
     gone = blank.but(pointer=None)
     assert kept(watched([blank, gone, gone, blank, gone, gone, blank])) == [0]
 
 
-def test_a_frame_that_was_lost_is_kept_again():
+def test_a_frame_that_was_lost_is_kept_again() -> None:
     gate = FrameGate()
     assert kept(watched([DESK, DESK], gate)) == [0]
     gate.forget()
@@ -96,7 +96,7 @@ def test_a_frame_that_was_lost_is_kept_again():
     assert not gate.offer(DESK.planes(), 3.0).keep
 
 
-def test_a_packed_frame_carries_its_measurements_in_headers():
+def test_a_packed_frame_carries_its_measurements_in_headers() -> None:
     planes = DESK.planes()
     frame = pack_frame(planes, FrameGate().offer(planes, 0.0), "TR_1", "screen_share", 640, 1_700_000_000.25)
     assert frame.jpeg.startswith(b"\xff\xd8") and (frame.why, frame.captured_at_s) == ("first frame", 1_700_000_000.25)
@@ -106,7 +106,7 @@ def test_a_packed_frame_carries_its_measurements_in_headers():
     assert 0 < float(frame.headers["x-frame-text-density"]) < 1
 
 
-def test_a_minute_of_work_costs_a_few_frames_and_misses_no_line():
+def test_a_minute_of_work_costs_a_few_frames_and_misses_no_line() -> None:
     lines, screens = DESK.lines, []
     for second in range(60):
         if second % 15 == 7:

@@ -31,23 +31,23 @@ def frames(start_s: float, end_s: float, fps: float = 30) -> list[float]:
     return [start_s + number / fps for number in range(int((end_s - start_s) * fps))]
 
 
-def test_the_first_frame_is_taken_at_once():
+def test_the_first_frame_is_taken_at_once() -> None:
     assert SampleClock(1).due(1000.0)
 
 
-def test_thirty_frames_a_second_become_one():
+def test_thirty_frames_a_second_become_one() -> None:
     times_s = taken(SampleClock(1), *frames(0, 60))
     assert len(times_s) == 60
 
 
-def test_late_frames_do_not_move_the_beat():
+def test_late_frames_do_not_move_the_beat() -> None:
     # Each frame comes a seventh of a second after its beat; drift would lose one sample in seven.
     times_s = taken(SampleClock(1), *[0.0, *frames(1 / 7, 100, fps=7)])
     assert len(times_s) == 100
     assert times_s[-1] - times_s[0] == pytest.approx(99, abs=0.2)
 
 
-def test_a_pause_is_not_caught_up():
+def test_a_pause_is_not_caught_up() -> None:
     clock = SampleClock(1)
     before = taken(clock, *frames(0, 3))
     after = taken(clock, *frames(50.9, 54))
@@ -56,13 +56,13 @@ def test_a_pause_is_not_caught_up():
     assert min(later - earlier for earlier, later in pairwise(after)) >= 0.99
 
 
-def test_two_samples_are_never_closer_than_half_a_period():
+def test_two_samples_are_never_closer_than_half_a_period() -> None:
     clock = SampleClock(1)
     times_s = taken(clock, *[number * 0.73 for number in range(500)])
     assert min(later - earlier for earlier, later in pairwise(times_s)) >= 0.5
 
 
-def test_the_rate_falls_at_run_time():
+def test_the_rate_falls_at_run_time() -> None:
     clock = SampleClock(1)
     clock.due(0.0)
     clock.fps = 0.2
@@ -71,14 +71,14 @@ def test_the_rate_falls_at_run_time():
     assert clock.fps == pytest.approx(0.2)
 
 
-def test_the_rate_rises_at_run_time_without_waiting_for_the_old_period():
+def test_the_rate_rises_at_run_time_without_waiting_for_the_old_period() -> None:
     clock = SampleClock(0.2)
     clock.due(0.0)
     clock.fps = 1
     assert taken(clock, 0.5, 1.0, 1.5, 2.0, 3.0) == [1.0, 2.0, 3.0]
 
 
-def test_a_sample_that_was_missed_is_due_now():
+def test_a_sample_that_was_missed_is_due_now() -> None:
     clock = SampleClock(0.5)
     assert clock.next_due_s(7.0) == 7.0
     clock.due(7.0)
@@ -87,7 +87,7 @@ def test_a_sample_that_was_missed_is_due_now():
 
 
 @pytest.mark.parametrize("fps", [0, -1, float("nan")])
-def test_a_rate_of_zero_or_less_is_refused(fps):
+def test_a_rate_of_zero_or_less_is_refused(fps: float) -> None:
     with pytest.raises(ValueError, match="above 0"):
         SampleClock(fps)
     clock = SampleClock(1)
