@@ -10,7 +10,7 @@ from dataclasses import replace
 from deployments.common.settings import SimulationSettings, VendorSettings
 from deployments.common.streaming import coalesce
 from deployments.providers.base import Provider, connect
-from routing.catalogue import Catalogue
+from routing.catalogue import Catalogue, Model
 from routing.errors import ConfigurationError
 from routing.gc_freeze import freeze_startup_objects
 from routing.logs import configure_logs
@@ -42,32 +42,36 @@ class ModelReplica:
     async def answer(self, request: ModelRequest) -> Answer:
         """Return a whole answer with the seconds that its vendor took; raises ProviderError."""
         started_s = self._clock()
-        answer = await self._provider(request.model).answer(self._catalogue.get(request.model), request)
+        provider, model = self._at(request.model)
+        answer = await provider.answer(model, request)
         return replace(answer, vendor_s=self._clock() - started_s)
 
     async def stream(self, request: ModelRequest) -> AsyncGenerator[Delta, None]:
         """Yield an answer's deltas, the first with the seconds until it came; raises ProviderError."""
         started_s, begun = self._clock(), False
-        deltas = self._provider(request.model).stream(self._catalogue.get(request.model), request)
+        provider, model = self._at(request.model)
         # Closed here, not when it is collected: a reader who leaves must end the vendor's call at once.
-        async with aclosing(coalesce(deltas)) as joined:
+        async with aclosing(coalesce(provider.stream(model, request))) as joined:
             async for delta in joined:
                 yield delta if begun else replace(delta, vendor_s=self._clock() - started_s)
                 begun = True
 
     async def embed(self, request: EmbedRequest) -> EmbeddingResult:
         """Return one vector for each input; raises ProviderError."""
-        return await self._provider(request.model).embed(self._catalogue.get(request.model), request)
+        provider, model = self._at(request.model)
+        return await provider.embed(model, request)
 
     async def aclose(self) -> None:
         for provider in self._providers.values():
             await provider.aclose()
 
-    def _provider(self, model: str) -> Provider:
-        vendor = self._catalogue.get(model).vendor
-        if vendor not in self._providers:
-            raise ConfigurationError(f"vendors: {model} needs a row for {vendor}.", f"vendors.{vendor}")
-        return self._providers[vendor]
+    def _at(self, name: str) -> tuple[Provider, Model]:
+        """Return the vendor of a model, and the model; raises UnknownModel or ConfigurationError."""
+        model = self._catalogue.get(name)
+        if model.vendor not in self._providers:
+            vendor = model.vendor
+            raise ConfigurationError(f"vendors: {name} needs a row for {vendor}.", f"vendors.{vendor}")
+        return self._providers[model.vendor], model
 
 
 class ServedReplica(ModelReplica):

@@ -38,7 +38,7 @@ async def _first_answer(handle: AnswerHandle, run: FailoverRun, decision: Decisi
     async for candidate in run:
         request = _model_request(run.request, candidate)
         async with candidate.attempt(estimate_ask(candidate.model, request)) as attempt:
-            answer = await handle.answer(candidate.in_time(request))
+            answer = await handle.answer(replace(request, timeout_s=candidate.timeout_s))
             run.vendor_s += answer.vendor_s
             attempt.record_answer(answer.usage, answer.text)
         if not candidate.failed:
@@ -73,9 +73,8 @@ async def stream(
         async with candidate.attempt(estimate_ask(candidate.model, model_request)) as attempt:
             if not thinks(model_request):
                 attempt.record_no_thinking()
-            arriving = first_within(
-                handle.stream(candidate.in_time(model_request)), model_request.first_token_timeout_s
-            )
+            model_request = replace(model_request, timeout_s=candidate.timeout_s)
+            arriving = first_within(handle.stream(model_request), model_request.first_token_timeout_s)
             async with aclosing(arriving):
                 async for delta in arriving:
                     attempt.record_delta(delta)
@@ -96,7 +95,7 @@ async def embed(failover: Failover, handle: EmbedHandle, request: RoutedRequest)
     async for candidate in run:
         inputs = EmbedRequest(model=candidate.model.name, inputs=request.messages, timeout_s=candidate.timeout_s)
         async with candidate.attempt(estimate_embed(inputs)) as attempt:
-            embeddings = await handle.embed(candidate.in_time(inputs))
+            embeddings = await handle.embed(replace(inputs, timeout_s=candidate.timeout_s))
             attempt.record_answer(embeddings.usage)
             check_vectors(candidate.model, embeddings, len(request.messages))
         if not candidate.failed:

@@ -7,8 +7,7 @@ import random
 from collections import deque
 from collections.abc import AsyncIterator, Callable, Iterable
 from contextlib import asynccontextmanager
-from dataclasses import dataclass, field, replace
-from typing import TypeVar
+from dataclasses import dataclass, field
 
 import structlog
 
@@ -19,12 +18,10 @@ from routing.breaker import Breaker, Breakers, Permit
 from routing.catalogue import Catalogue, Model
 from routing.errors import CostsUnavailable, ProviderError, ProviderOverloaded, ProviderTimeout, RayroomError
 from routing.latency import ModelLatencies
-from routing.models import EmbedRequest, ModelRequest, Usage
+from routing.models import Usage
 from routing.retry import SHORTEST_ATTEMPT_S, FailedAttempt, RetrySettings, RetryStep, next_step
 
 log = structlog.get_logger()
-
-R = TypeVar("R", ModelRequest, EmbedRequest)
 
 
 class Failover:
@@ -178,12 +175,9 @@ class Candidate:
     breaker: Breaker = field(repr=False)
     permit: Permit
     timeout_s: float
+    """The most seconds for the vendor; inside the attempt, without the time that the reservation took."""
     failed: bool = False
     """Whether the attempt ended in an error; it was suppressed, for another attempt may follow."""
-
-    def in_time(self, request: R) -> R:
-        """Return a vendor call with no more time than its request has left: the journal may have taken some of it."""
-        return replace(request, timeout_s=min(request.timeout_s, self.run.left_s()))
 
     @asynccontextmanager
     async def attempt(self, estimate: Usage) -> AsyncIterator[MeteredAttempt]:
@@ -197,8 +191,8 @@ class Candidate:
         ended: BaseException | None = None
         try:
             async with metered:
-                called_s = failover.clock()
-                if run.left_s() < SHORTEST_ATTEMPT_S:
+                called_s, self.timeout_s = failover.clock(), min(self.timeout_s, run.left_s())
+                if self.timeout_s < SHORTEST_ATTEMPT_S:
                     # The reservation took the time that was left for the vendor.
                     raise CostsUnavailable(retry_after_s=1.0)
                 yield metered

@@ -74,7 +74,7 @@ async def test_an_unknown_path_or_method_is_an_error_in_the_envelope(http: httpx
     for method, path, status in (("GET", "/count", 405), ("GET", "/rooms/a/count", 405), ("POST", "/nothing", 404)):
         refused = await http.request(method, path)
         assert (refused.status_code, refused.json()["error"]["code"]) == (status, "no_such_route")
-        assert refused.headers.get("allow") == ("POST" if status == 405 else None)
+        assert ("POST" in refused.headers.get("allow", "")) == (status == 405)
 
 
 async def test_two_methods_share_a_path_with_a_parameter(http: httpx.AsyncClient) -> None:
