@@ -12,7 +12,7 @@ import structlog
 from livekit import rtc
 from livekit.rtc.room import EventTypes
 
-from room_agent.audio.plugins import ears, voices
+from room_agent.audio.plugins import stt_plugins, tts_plugins
 from room_agent.audio.stt_stream import SttServices
 from room_agent.audio.tts import SpeechOutput
 from room_agent.context.context import ContextBuilder
@@ -36,7 +36,7 @@ from room_agent.core.router_client import (
 from room_agent.core.settings import SpeechSettings
 from room_agent.core.tasks import OwnedTasks, log_task_end, log_task_traceback
 from room_agent.usage.journal import UsageJournal
-from room_agent.usage.meter import SpeechMeter, counting_ears, counting_mouths
+from room_agent.usage.meter import SpeechMeter, metered_stt_session, metered_tts_session
 from room_agent.video.events import FrameEvents
 from room_agent.video.recorder import FrameRecorder
 from room_agent.video.tracks import VideoTracks
@@ -145,10 +145,10 @@ class RoomSpeech:
         self.usage.aclose()
 
     def _vendors(self) -> tuple[SttServices, SpeechOutput]:
-        stt_http, tts_http = counting_ears(self.usage), counting_mouths(self.usage)
+        stt_http, tts_http = metered_stt_session(self.usage), metered_tts_session(self.usage)
         self._http += [stt_http, tts_http]
-        services = SttServices(ears(self._settings, stt_http), time.monotonic)
-        return services, SpeechOutput(voices(self._settings, tts_http), time.monotonic)
+        services = SttServices(stt_plugins(self._settings, stt_http), time.monotonic)
+        return services, SpeechOutput(tts_plugins(self._settings, tts_http), time.monotonic)
 
 
 class RoomSession:

@@ -234,7 +234,7 @@ class Responder:
             self.question = None
             self._answering.cancel()
             if self._mouth is not None:
-                self._mouth.hush()
+                self._mouth.interrupt()
 
     def report(self) -> dict[str, float]:
         counts: dict[str, float] = {
@@ -290,7 +290,7 @@ class Responder:
         self.answers += 1
         self._complaints.works(Trouble.THINKING)
         if answer.handle is not None and self._mouth is not None:
-            await self._mouth.finished(answer.handle)
+            await self._mouth.wait_until_played(answer.handle)
 
 
 def _percentiles(name: str, delays_s: Iterable[float]) -> dict[str, float]:
