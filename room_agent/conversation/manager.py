@@ -11,8 +11,8 @@ from livekit import rtc
 
 from room_agent.audio.microphone import MicrophoneStream
 from room_agent.audio.stt_stream import SttServices
-from room_agent.audio.tracks import MicrophoneTracks, Source, frames_of
-from room_agent.audio.transcripts import HearingCounters, Utterance
+from room_agent.audio.tracks import MicrophoneTrack, MicrophoneTracks, audio_stream
+from room_agent.audio.transcripts import SttCounters, Utterance
 from room_agent.audio.tts import SpeechOutput
 from room_agent.audio.vad import SpeechDetector
 from room_agent.context.context import ContextBuilder
@@ -24,7 +24,7 @@ from room_agent.conversation.transcription import Transcription
 from room_agent.core.participants import AbsenceTracker, Participants
 from room_agent.core.router_client import HeartbeatResult
 from room_agent.core.settings import SpeechSettings
-from room_agent.core.tasks import say_why_it_ended
+from room_agent.core.tasks import log_task_end
 from room_agent.intent.addressee import Addressee, AddresseeSettings, RoomCompany, address
 from room_agent.intent.stop_words import asks_to_stop
 
@@ -56,7 +56,7 @@ class ConversationManager:
         self._captions = Transcription(room)
         self.complaints = Notices(self._captions, mouth, clock)
         self.answering = Responder(mind, thinking, self._captions, self.complaints, mouth, clock, self._people)
-        self._hearing = HearingCounters()
+        self._hearing = SttCounters()
         self._microphones = MicrophoneTracks(settings.max_microphones, self._listen)
         self._tasks: set[asyncio.Task[None]] = set()
         self.not_for_us = 0
@@ -64,7 +64,7 @@ class ConversationManager:
     async def start(self) -> None:
         """Take part from now on."""
         if self.mouth is not None:
-            self.mouth.on_speaks = self.speaks
+            self.mouth.on_available = self.speaks
             await self.mouth.start(self._room)
             self._own(self._mend(self.mouth))
         self._own(self.answering.run())
@@ -105,20 +105,20 @@ class ConversationManager:
         counts |= self.answering.report() | hearing | self.complaints.report()
         return counts | self._mind.knowledge.counts.report()
 
-    # What the microphones tell; see microphone.Listener.
+    # What the microphones tell; see transcripts.TranscriptListener.
 
-    def voiced(self, identity: str, speech_s: float) -> None:
+    def on_speech(self, identity: str, speech_s: float) -> None:
         self.answering.voiced(identity, speech_s)
 
-    def hearing(self, identity: str, track: str, text: str) -> None:
+    def on_partial(self, identity: str, track: str, text: str) -> None:
         self._captions.saying(identity, self._people.name(identity), track, text, self._clock())
 
-    def foretold(self, identity: str, text: str) -> None:
+    def on_stable_partial(self, identity: str, text: str) -> None:
         """Look up what is about to be asked: the search takes as long as the rest of the pause, or longer."""
         if self.answering.free and self._address(identity, text).to_agent:
             self._mind.foresee(text, identity)
 
-    def heard(self, utterance: Utterance) -> None:
+    def on_final(self, utterance: Utterance) -> None:
         name = self._people.name(utterance.identity)
         self._take(utterance.identity, name, utterance.text, utterance.ended_at_s)
         self._captions.said(utterance.identity, name, utterance.track, utterance.text)
@@ -126,10 +126,10 @@ class ConversationManager:
     def written(self, message: ChatMessageRead) -> None:
         self._take(message.identity, self._people.name(message.identity), message.text, message.at_s)
 
-    def hears(self, well: bool) -> None:
-        self.complaints.tell(Trouble.HEARING, well)
+    def on_stt_available(self, available: bool) -> None:
+        self.complaints.tell(Trouble.HEARING, available)
 
-    def deaf(self) -> bool:
+    def is_stt_paused(self) -> bool:
         return self.complaints.unpaid()
 
     def speaks(self, well: bool) -> None:
@@ -138,15 +138,15 @@ class ConversationManager:
             self.answering.sounds()
         self.complaints.tell(Trouble.SPEAKING, well)
 
-    async def _listen(self, source: Source) -> None:
+    async def _listen(self, source: MicrophoneTrack) -> None:
         assert self._services is not None
-        stream = frames_of(source.track)
+        stream = audio_stream(source.track)
         detector = SpeechDetector(self._settings.pause_s)
         microphone = MicrophoneStream(
             source.identity, source.sid, self._services, detector, self, self._hearing, self._clock
         )
         try:
-            await microphone.run((event.frame async for event in stream), source.gone)
+            await microphone.run((event.frame async for event in stream), source.ended)
         finally:
             self._captions.silent(source.sid)
             async with asyncio.timeout(CLOSE_TIMEOUT_S):
@@ -160,7 +160,7 @@ class ConversationManager:
     async def _mend(self, mouth: SpeechOutput) -> None:
         while True:
             await asyncio.sleep(LOOKS_EVERY_S)
-            await mouth.mend()
+            await mouth.restart_if_unpublished()
 
     def _look(self) -> None:
         """Drop what somebody asked who left; who is only missing may come back to it."""
@@ -206,4 +206,4 @@ class ConversationManager:
         task = asyncio.create_task(work, name="voice")
         self._tasks.add(task)
         task.add_done_callback(self._tasks.discard)
-        task.add_done_callback(say_why_it_ended)
+        task.add_done_callback(log_task_end)

@@ -20,7 +20,7 @@ from room_agent.conversation.notices import Notices, Trouble
 from room_agent.conversation.question_queue import Question, QuestionQueue
 from room_agent.conversation.transcription import Transcription
 from room_agent.core.counters import REMEMBERED_ANSWERS, percentile
-from room_agent.core.tasks import say_why_it_ended
+from room_agent.core.tasks import log_task_end
 from routing.complexity import rejects
 from routing.evidence import needs_stronger
 from routing.models import Answer
@@ -159,7 +159,7 @@ class Responder:
             finally:
                 self._answering.cancel()
             await asyncio.wait({self._answering}, timeout=CLOSE_TIMEOUT_S)
-            say_why_it_ended(self._answering)
+            log_task_end(self._answering)
             self.question = None
 
     async def aclose(self) -> None:
@@ -234,7 +234,7 @@ class Responder:
             self.question = None
             self._answering.cancel()
             if self._mouth is not None:
-                self._mouth.hush()
+                self._mouth.interrupt()
 
     def report(self) -> dict[str, float]:
         counts: dict[str, float] = {
@@ -290,7 +290,7 @@ class Responder:
         self.answers += 1
         self._complaints.works(Trouble.THINKING)
         if answer.handle is not None and self._mouth is not None:
-            await self._mouth.finished(answer.handle)
+            await self._mouth.wait_until_played(answer.handle)
 
 
 def _percentiles(name: str, delays_s: Iterable[float]) -> dict[str, float]:

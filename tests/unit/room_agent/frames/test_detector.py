@@ -2,8 +2,9 @@
 
 import pytest
 
-from room_agent.frames.detector import ChangeDetector, Judgement, Verdict
+from room_agent.frames.detector import ChangeDetector
 from room_agent.frames.i420 import Planes
+from room_agent.frames.verdict import Judgement, Verdict
 from tests.support.screens import (
     Desktop,
     brightened,

@@ -4,8 +4,9 @@ from dataclasses import astuple
 
 import pytest
 
-from room_agent.frames.detector import ChangeDetector, Judgement, Verdict
+from room_agent.frames.detector import ChangeDetector
 from room_agent.frames.features import features
+from room_agent.frames.verdict import Judgement, Verdict
 from tests.support.screens import Desktop, photo, prose, slide
 
 FIRST = Judgement(verdict=Verdict.NEW, why="first frame", changed_share=1.0, cells=1, box_px=None)

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
+from room_agent.core.models import Person
 from room_agent.core.participants import LEFT_S, MOST_GONE, AbsenceTracker, FormerParticipants
-from room_agent.intent.addressee import Person
 
 
 def test_who_is_missing_for_long_has_left_and_who_comes_back_in_time_has_not() -> None:
