@@ -253,7 +253,7 @@ class RoomSession:
             log.error("room update failed", error=type(error).__name__, exc_info=error)
 
     async def _heartbeat_safely(self) -> None:
-        """Send a heartbeat; open the room again where its token expired. Errors are logged, and the next one follows."""
+        """Send a heartbeat; open the room again where its token expired. Errors are logged; the next one follows."""
         try:
             try:
                 await self._heartbeat()
