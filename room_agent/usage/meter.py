@@ -194,7 +194,7 @@ def _session(socket: type[_CountingSocket]) -> aiohttp.ClientSession:
     return aiohttp.ClientSession(ws_response_class=socket, trace_configs=[trace])
 
 
-def counting_ears(usage: SpeechMeter) -> aiohttp.ClientSession:
+def metered_stt_session(usage: SpeechMeter) -> aiohttp.ClientSession:
     """Return a session whose websockets count the sound they send, as Deepgram is asked to take it."""
 
     class Socket(_CountingSocket):
@@ -218,7 +218,7 @@ def counting_ears(usage: SpeechMeter) -> aiohttp.ClientSession:
     return _session(Socket)
 
 
-def counting_mouths(usage: SpeechMeter) -> aiohttp.ClientSession:
+def metered_tts_session(usage: SpeechMeter) -> aiohttp.ClientSession:
     """Return a session whose websockets count the characters they send, as ElevenLabs is asked to speak them."""
 
     class Socket(_CountingSocket):

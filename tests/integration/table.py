@@ -14,11 +14,11 @@ from livekit import rtc
 from cluster.lab.demo.speech_synth import RATE_HZ
 from cluster.lab.emulator import Emulator
 from room_agent.audio.microphone import MicrophoneStream
-from room_agent.audio.plugins import ears
+from room_agent.audio.plugins import stt_plugins
 from room_agent.audio.stt_stream import SttServices
 from room_agent.audio.transcripts import HearingCounters, Utterance
 from room_agent.audio.vad import SpeechDetector
-from room_agent.usage.meter import SpeechMeter, counting_ears
+from room_agent.usage.meter import SpeechMeter, metered_stt_session
 from tests.support.speech_settings import settings_for
 
 
@@ -84,6 +84,6 @@ async def _frames(pcm: bytes, speed: float, microphone: MicrophoneStream) -> Asy
 @asynccontextmanager
 async def listening(emulator: Emulator, **changed: Any) -> AsyncIterator[Ear]:
     usage = SpeechMeter(time.time)
-    async with counting_ears(usage) as http:
-        plugins = ears(settings_for(emulator, **changed), http)
+    async with metered_stt_session(usage) as http:
+        plugins = stt_plugins(settings_for(emulator, **changed), http)
         yield Ear(emulator, usage, SttServices(plugins, time.monotonic), plugins)

@@ -41,12 +41,12 @@ os.kill(os.getpid(), signal.SIGKILL)
 SPEAKS = f"""
 import asyncio, sys
 from pathlib import Path
-from room_agent.usage.meter import SpeechMeter, counting_ears
+from room_agent.usage.meter import SpeechMeter, metered_stt_session
 from room_agent.usage.journal import JournaledJob, UsageJournal
 async def main():
     journal = UsageJournal.create(Path(sys.argv[1]), JournaledJob(room="{ROOM}", job_id="AJ_1", metadata="{{}}"))
     usage = SpeechMeter(lambda: 1_700_000_000.0, journal)
-    async with counting_ears(usage) as http, http.ws_connect(sys.argv[2] + "?model=nova-3") as socket:
+    async with metered_stt_session(usage) as http, http.ws_connect(sys.argv[2] + "?model=nova-3") as socket:
         while True:
             await socket.send_bytes(bytes(640))
             await asyncio.sleep(0)

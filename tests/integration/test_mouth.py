@@ -13,9 +13,9 @@ from livekit import rtc
 from livekit.agents.voice.io import AudioOutput, AudioOutputCapabilities
 
 from cluster.lab.emulator import Emulator, Fault
-from room_agent.audio.plugins import voices
+from room_agent.audio.plugins import tts_plugins
 from room_agent.audio.tts import REST_S, SpeechOutput
-from room_agent.usage.meter import SpeechMeter, counting_mouths
+from room_agent.usage.meter import SpeechMeter, metered_tts_session
 from tests.support.speech_settings import settings_for
 
 FLASH, TURBO = "eleven_flash_v2_5", "eleven_turbo_v2_5"
@@ -75,8 +75,8 @@ class Speaker:
 async def speaking(emulator: Emulator, *models: str) -> AsyncIterator[Speaker]:
     """Yield a mouth whose rest after a failure is over at once."""
     usage, asked = SpeechMeter(time.time), iter(range(10_000))
-    async with counting_mouths(usage) as http:
-        plugins = voices(settings_for(emulator, tts_models=models), http)
+    async with metered_tts_session(usage) as http:
+        plugins = tts_plugins(settings_for(emulator, tts_models=models), http)
         mouth = SpeechOutput(plugins, lambda: next(asked) * REST_S)
         await mouth.start(None)
         mouth.session.output.audio = loudspeaker = Loudspeaker()

@@ -13,9 +13,9 @@ from livekit.agents import APIConnectOptions
 
 from cluster.lab.demo.speech_synth import RATE_HZ, silence, speech
 from cluster.lab.emulator import Emulator, Fault
-from room_agent.audio.plugins import voices
+from room_agent.audio.plugins import tts_plugins
 from room_agent.audio.stt_stream import SttStream as Stream
-from room_agent.usage.meter import SpeechMeter, counting_mouths
+from room_agent.usage.meter import SpeechMeter, metered_tts_session
 from tests.integration.table import Ear, listening
 from tests.support.speech_settings import settings_for
 
@@ -167,8 +167,8 @@ async def test_an_interrupted_voice_is_billed_for_what_it_was_sent_though_its_pl
     emulator: Emulator,
 ) -> None:
     usage, figures = SpeechMeter(time.time), []
-    async with counting_mouths(usage) as http:
-        (voice,) = voices(settings_for(emulator), http)
+    async with metered_tts_session(usage) as http:
+        (voice,) = tts_plugins(settings_for(emulator), http)
         voice.on("metrics_collected", lambda metrics: figures.append(metrics.characters_count))
         stream = voice.stream(conn_options=APIConnectOptions(max_retry=0))
         stream.push_text("This is the first sentence of it. And this is the second. ")
@@ -183,8 +183,8 @@ async def test_an_interrupted_voice_is_billed_for_what_it_was_sent_though_its_pl
 
 async def test_a_voice_that_ends_is_billed_for_each_text_without_the_space_around_it(emulator: Emulator) -> None:
     usage = SpeechMeter(time.time)
-    async with counting_mouths(usage) as http:
-        (voice,) = voices(settings_for(emulator), http)
+    async with metered_tts_session(usage) as http:
+        (voice,) = tts_plugins(settings_for(emulator), http)
         for text in ("Hello there. How are you today? ", "Fine."):
             async with voice.stream(conn_options=APIConnectOptions(max_retry=0)) as stream, asyncio.timeout(60):
                 stream.push_text(text)
