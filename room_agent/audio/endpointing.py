@@ -18,9 +18,7 @@ MAX_WAIT_S = 10.0
 """The limit for one utterance, across all services."""
 
 
-async def final_text(
-    utterance: UtteranceStream, on_transcript: Callable[[], None], clock: Callable[[], float]
-) -> str:
+async def final_text(utterance: UtteranceStream, on_transcript: Callable[[], None], clock: Callable[[], float]) -> str:
     """Return the utterance's transcript once it is complete, or all there is after the time limits.
 
     `on_transcript` is called for each message of the service. Cancel this when the speaker goes on.
