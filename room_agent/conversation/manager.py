@@ -116,7 +116,7 @@ class ConversationManager:
     def on_stable_partial(self, identity: str, text: str) -> None:
         """Look up what is about to be asked: the search takes as long as the rest of the pause, or longer."""
         if self.answering.free and self._address(identity, text).to_agent:
-            self._mind.foresee(text, identity)
+            self._mind.prefetch(text, identity)
 
     def on_final(self, utterance: Utterance) -> None:
         name = self._people.name(utterance.identity)

@@ -124,7 +124,7 @@ class SpeechSocket:
         self.meter.count(self.service, self.model, amount)
 
     def sent(self, waiting_bytes: int) -> None:
-        """Note that a send has returned. Bytes still buffered in this process do not count as sent: they die with it."""
+        """Note that a send has returned. Bytes still buffered in this process do not count as sent."""
         if self._doubtful and not waiting_bytes and self.journal is not None:
             self.journal.sent(self.number)
             self._doubtful = False
