@@ -1,10 +1,10 @@
-"""A search begun on interim text serves a question that asks for the same, and no other; and it is begun in time."""
+"""Check which partial transcripts are searched, and which wordings ask for the same."""
 
 from __future__ import annotations
 
 import pytest
 
-from room_agent.audio.transcripts import MOST_TOLD, STILL_S, StablePartial
+from room_agent.audio.transcripts import MAX_REPORTS, STABLE_S, StablePartial
 from room_agent.text.normalize import says_the_same
 
 
@@ -37,23 +37,23 @@ def test_another_word_asks_for_something_else(heard: str, whole: str) -> None:
     assert not says_the_same(heard, whole)
 
 
-def test_a_text_is_told_once_it_stands_still() -> None:
-    foretelling = StablePartial()
-    assert not foretelling.worth_telling("how much", False, 1.0)
-    assert not foretelling.worth_telling("how much leave", False, 1.0 + STILL_S)
-    assert foretelling.worth_telling("how much leave", False, 1.0 + 2 * STILL_S)
-    assert not foretelling.worth_telling("How much leave?", False, 9.0)
+def test_a_text_is_reported_once_it_is_stable() -> None:
+    stable = StablePartial()
+    assert not stable.should_report("how much", False, 1.0)
+    assert not stable.should_report("how much leave", False, 1.0 + STABLE_S)
+    assert stable.should_report("how much leave", False, 1.0 + 2 * STABLE_S)
+    assert not stable.should_report("How much leave?", False, 9.0)
 
 
-def test_a_final_text_need_not_stand_still_and_none_is_not_told() -> None:
-    foretelling = StablePartial()
-    assert not foretelling.worth_telling("", True, 1.0)
-    assert foretelling.worth_telling("how much leave", True, 1.0)
+def test_a_final_text_need_not_be_stable_and_an_empty_one_is_not_reported() -> None:
+    stable = StablePartial()
+    assert not stable.should_report("", True, 1.0)
+    assert stable.should_report("how much leave", True, 1.0)
 
 
-def test_an_utterance_that_changes_again_and_again_is_told_a_few_times() -> None:
-    foretelling = StablePartial()
-    told = [foretelling.worth_telling(f"how much for number {number}", True, 1.0) for number in range(20)]
-    assert sum(told) == MOST_TOLD
-    foretelling.forget()
-    assert foretelling.worth_telling("how much", True, 2.0)
+def test_an_utterance_that_keeps_changing_is_reported_a_few_times() -> None:
+    stable = StablePartial()
+    reported = [stable.should_report(f"how much for number {number}", True, 1.0) for number in range(20)]
+    assert sum(reported) == MAX_REPORTS
+    stable.reset()
+    assert stable.should_report("how much", True, 2.0)
