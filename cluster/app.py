@@ -12,8 +12,8 @@ import structlog
 from ray.serve import Application
 from ray.serve.config import AutoscalingConfig
 
-from cluster.aggregator.actor import AggregatorClient
 from cluster.aggregator.autoscaling_policy import autoscaling_policy
+from cluster.aggregator.client import AggregatorClient
 from cluster.backend.factory import CachedDirectory, check_backend
 from cluster.config.keys import find_keys
 from cluster.config.serve_env import fast_path_missing

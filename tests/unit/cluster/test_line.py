@@ -22,8 +22,9 @@ from cluster.aggregator.transport import (
     pack_entries,
     unpack_entries,
 )
-from cluster.costs.commit_log import CommitLog, Entry, Receipt
+from cluster.costs.commit_log import CommitLog
 from cluster.costs.journal import Journal
+from cluster.costs.models import Entry, Receipt
 from routing.errors import BudgetExceeded, CostsUnavailable
 from routing.models import Outcome, Usage
 from tests.support.cost_entries import intent, settlement
@@ -91,7 +92,7 @@ def test_a_frame_that_is_none_of_ours_is_refused_without_repeating_it(frame: byt
     if frame == b"{}":
         assert unpack_entries(frame) == []
         return
-    with pytest.raises(BadMessage, match="cannot be read"):
+    with pytest.raises(BadMessage, match="cannot be decoded"):
         unpack_entries(frame)
 
 
