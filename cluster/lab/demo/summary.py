@@ -36,7 +36,7 @@ class DemoRun:
     samples: Sequence[UsageSample]
     usages: Mapping[str, Any]
     voice: Conversation
-    vendor_speech: Counter[reconcile.Service]
+    vendor_speech: Counter[reconcile.BilledModel]
     backend_totals: Mapping[str, int]
     backend_speech: SpeechUsageTotals
 

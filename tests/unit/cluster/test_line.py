@@ -183,7 +183,7 @@ async def test_costs_go_by_actor_calls_while_the_port_cannot_be_reached_and_it_i
         now_s = FIRST_RETRY_S
         assert list(await line.write([intent("e2")])) == [1_700]
     assert aggregator.calls == 2 and aggregator.batches == [1]
-    assert len(logs) == 1 and "actor calls" in logs[0]["event"]
+    assert len(logs) == 1 and logs[0]["event"] == "aggregator port unreached"
     line.close()
 
 

@@ -72,7 +72,7 @@ def test_without_a_signal_or_with_a_stale_one_ray_decides() -> None:
 
 
 def test_of_a_deployment_that_the_rooms_say_nothing_of_ray_decides() -> None:
-    assert decided(QUIET, "embeddings").why == "ray: the rooms say nothing of embeddings"
+    assert decided(QUIET, "embeddings").why == "ray: no requests reported for embeddings"
 
 
 def test_a_floor_stands_while_any_room_is_open_and_no_longer() -> None:
