@@ -74,7 +74,7 @@ async def test_an_error_says_its_code_and_its_procedure_and_not_the_backends_wor
     bad.reply, bad.status = error(code), 400
     with pytest.raises(TrpcError) as told:
         await trpc.search("acme", "when?", [0.1], 5)
-    assert told.value.message == f"knowledge.search: the backend answered {code}." and told.value.reason == code
+    assert told.value.message == f"knowledge.search: the backend returned {code}." and told.value.reason == code
     assert SECRET not in str(told.value.envelope())
 
 
