@@ -13,8 +13,8 @@ from deployments.providers.base import Provider
 from deployments.providers.registry import connect
 from routing.catalogue import Catalogue
 from routing.errors import ConfigurationError
-from routing.logs import configure_logs
 from routing.models import Answer, Delta, EmbeddingResult, EmbedRequest, ModelRequest
+from routing.process import configure_logs
 
 
 class ModelReplica:

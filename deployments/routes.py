@@ -29,6 +29,7 @@ from deployments.gateway import openai_format
 from deployments.gateway.service import Gateway
 from routing.errors import BadInput, NotAJpeg, RayroomError, TooLarge
 from routing.policy import AUTO
+from routing.validation import first_error
 
 log = structlog.get_logger()
 
@@ -281,8 +282,8 @@ def _handle_errors(app: FastAPI) -> None:
 
     @app.exception_handler(RequestValidationError)
     async def invalid(_: Request, error: RequestValidationError) -> Response:
-        where = ".".join(map(str, error.errors()[0]["loc"]))
-        return error_response(BadInput(f"{where}: {error.errors()[0]['msg']}.", where))
+        where, problem = first_error(error)
+        return error_response(BadInput(f"{where}: {problem}.", where))
 
     @app.exception_handler(HTTPException)
     async def no_route(_: Request, error: HTTPException) -> Response:

@@ -7,8 +7,8 @@ from ray import serve
 from deployments.common.settings import SimulationSettings, VendorSettings
 from deployments.model_replica import ModelReplica
 from routing.catalogue import Catalogue
-from routing.gc_freeze import freeze_startup_objects
 from routing.models import Answer, ModelRequest
+from routing.process import freeze_startup_objects
 
 
 @serve.deployment(name="vision")

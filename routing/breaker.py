@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from enum import StrEnum
 
 from routing.errors import ProviderError, ProviderRefused, RayroomError, ReplicaLost
-from routing.setting_types import STRICT, Count, Seconds, Share
+from routing.validation import STRICT, Count, Seconds, Share
 
 MOST_BREAKERS = 256
 

@@ -13,6 +13,7 @@ from pydantic import BaseModel, ConfigDict, PositiveInt, ValidationError
 from routing.errors import BadInput, ConfigurationError, RetiredModel, TooLarge, UnknownModel
 from routing.models import EmbedRequest, Message, ModelRequest, Service, Tier, Usage
 from routing.prices import Price, Prices, Rates, load_prices
+from routing.validation import first_error
 from routing.vendor_keys import hide_keys
 
 WARN_DAYS = 60
@@ -219,10 +220,9 @@ def _row(index: int, raw: dict[str, object]) -> Model:
     try:
         return Model.model_validate(raw)
     except ValidationError as error:
-        first = error.errors()[0]
-        where = ".".join(map(str, first["loc"]))
+        where, problem = first_error(error)
         raise ConfigurationError(
-            f"models.toml: row {index + 1} ({raw.get('name')}): {where}: {first['msg']}", where
+            f"models.toml: row {index + 1} ({raw.get('name')}): {where}: {problem}", where
         ) from None
 
 

@@ -7,7 +7,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 
 from routing.errors import Overloaded
-from routing.setting_types import STRICT, Count, Seconds, Share
+from routing.validation import STRICT, Count, Seconds, Share
 
 RETRY_AFTER_S = 0.5
 MOST_REFUSED = 256

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from routing.latency import RecentLatencies
-from routing.setting_types import STRICT, Count, Share
+from routing.validation import STRICT, Count, Share
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import math
 from bisect import bisect_left, insort
 from collections import OrderedDict, deque
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 
 KEPT = 128
@@ -51,3 +53,8 @@ class TargetLatencies:
                 self._times.popitem(last=False)
         self._times.move_to_end(model)
         return self._times[model]
+
+
+def percentile(ordered: Sequence[float], share: float) -> float:
+    """Return the nearest-rank percentile of an ordered, non-empty sequence; `share` is 0..1."""
+    return ordered[max(0, math.ceil(share * len(ordered)) - 1)]

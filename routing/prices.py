@@ -12,6 +12,7 @@ from pydantic import BaseModel, ConfigDict, NonNegativeInt, PositiveInt, Validat
 
 from routing.errors import ConfigurationError
 from routing.models import Usage
+from routing.validation import first_error
 
 PICO_PER_NANO = 1_000
 _INPUT_TOKENS = ("cached_input_pico", "cache_write_pico")
@@ -115,10 +116,9 @@ def _row(index: int, raw: dict[str, object]) -> Price:
     try:
         return Price.model_validate(raw)
     except ValidationError as error:
-        first = error.errors()[0]
-        where = ".".join(map(str, first["loc"]))
+        where, problem = first_error(error)
         raise ConfigurationError(
-            f"prices.toml: row {index + 1} ({raw.get('model')}): {where}: {first['msg']}", where
+            f"prices.toml: row {index + 1} ({raw.get('model')}): {where}: {problem}", where
         ) from None
 
 

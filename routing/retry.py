@@ -7,10 +7,30 @@ from dataclasses import dataclass
 from typing import Literal
 
 from routing.errors import ProviderError, RayroomError, ReplicaLost
-from routing.setting_types import STRICT, Count, Seconds
+from routing.validation import STRICT, Count, Seconds
 
 SHORTEST_ATTEMPT_S = 0.2
 """A target of which nothing is known is given at least so long."""
+
+
+@dataclass(frozen=True, slots=True)
+class Deadline:
+    """A moment on a monotonic clock, in seconds, shared by every attempt of a request."""
+
+    at_s: float
+
+    @classmethod
+    def after(cls, seconds: float, now_s: float) -> Deadline:
+        """Return the deadline `seconds` after `now_s`."""
+        return cls(now_s + seconds)
+
+    def remaining_s(self, now_s: float) -> float:
+        """Return the seconds left, never below zero."""
+        return max(0.0, self.at_s - now_s)
+
+    def allows(self, seconds: float, now_s: float) -> bool:
+        """Return whether work that takes `seconds` can still end before the deadline."""
+        return self.remaining_s(now_s) >= seconds
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

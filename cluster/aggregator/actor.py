@@ -24,9 +24,8 @@ from cluster.rooms.forecast import RoomSignal
 from cluster.rooms.heartbeat_batcher import HeartbeatBatcher
 from cluster.rooms.registry import RoomRegistry
 from routing.errors import CostsUnavailable
-from routing.gc_freeze import freeze_startup_objects
-from routing.logs import configure_logs
 from routing.models import Intent, RoomHeartbeat, Settlement, TenantTotals
+from routing.process import configure_logs, freeze_startup_objects
 
 NAME = "rayroom-aggregator"
 NAMESPACE = "rayroom"

@@ -15,7 +15,7 @@ from rich.console import Console
 
 from cluster.check.terminal import keyless, labelled
 from routing.errors import RayroomError
-from routing.logs import configure_logs
+from routing.process import configure_logs
 
 app = typer.Typer(
     no_args_is_help=True,

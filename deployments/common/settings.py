@@ -7,7 +7,7 @@ from typing import Annotated, Literal
 from pydantic import BaseModel, ConfigDict, Field, FiniteFloat, model_validator
 
 from routing.models import Tier
-from routing.setting_types import HttpUrl, Seconds, Share
+from routing.validation import HttpUrl, Seconds, Share
 
 EnvironmentName = Annotated[str, Field(pattern=r"^[A-Z][A-Z0-9_]*$")]
 

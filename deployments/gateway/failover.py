@@ -19,14 +19,13 @@ from deployments.providers.base import thinks
 from deployments.providers.embedding_check import check_vectors
 from routing.breaker import Breaker, Breakers, Permit
 from routing.catalogue import Catalogue, Model, estimate_ask, estimate_embed
-from routing.deadline import Deadline
 from routing.errors import CostsUnavailable, ProviderError, ProviderOverloaded, ProviderTimeout, RayroomError
 from routing.evidence import needs_stronger
 from routing.hedge import HedgeBudget, HedgeSettings, hedge_after_s
 from routing.latency import RecentLatencies, TargetLatencies
 from routing.models import Answer, Delta, EmbeddingResult, EmbedRequest, Message, ModelRequest, Tier, Usage
 from routing.policy import Decision
-from routing.retry import SHORTEST_ATTEMPT_S, FailedAttempt, RetrySettings, RetryStep, next_step
+from routing.retry import SHORTEST_ATTEMPT_S, Deadline, FailedAttempt, RetrySettings, RetryStep, next_step
 
 log = structlog.get_logger()
 

@@ -48,7 +48,6 @@ from deployments.gateway.speech_metering import SpeechMetering
 from routing.breaker import Breakers, BreakerSettings
 from routing.catalogue import Catalogue
 from routing.complexity import Complexity, TurnFeatures, score_frame, score_turn
-from routing.deadline import Deadline
 from routing.errors import BadInput, TenantSuspended
 from routing.evidence import needs_stronger
 from routing.fairness import FairnessSettings, FairShare
@@ -69,7 +68,7 @@ from routing.models import (
 )
 from routing.policy import AUTO, Decision, ServiceRoutes, TenantStanding, choose, fitting, seeing, seen
 from routing.ratelimit import TenantLimits
-from routing.retry import RetrySettings
+from routing.retry import Deadline, RetrySettings
 from routing.rooms import check_metadata, parse_room
 from routing.share import ShareControl, ShareTarget
 

@@ -21,9 +21,9 @@ from deployments.api.jpeg import inspect_jpeg
 from deployments.common.settings import ProfileChange, SimulationSettings
 from deployments.providers.base import served_name
 from routing.catalogue import Model, text_tokens
-from routing.deadline import Deadline
 from routing.errors import BadInput, ProviderOverloaded, ProviderTimeout
 from routing.models import Answer, Delta, EmbeddingResult, EmbedRequest, Finish, Message, ModelRequest, Usage
+from routing.retry import Deadline
 
 TAIL_SIGMA = 0.35
 ANSWER_TOKENS = (20, 60)

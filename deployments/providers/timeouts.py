@@ -9,9 +9,9 @@ from contextlib import aclosing
 from typing import TypeVar
 
 from deployments.providers.errors import Phase, VendorResponse, to_ours
-from routing.deadline import Deadline
 from routing.errors import ProviderTruncated
 from routing.models import Delta, Finish, ModelRequest
+from routing.retry import Deadline
 
 CONNECT_TIMEOUT_S = 3.0
 KEPT_S = 45.0

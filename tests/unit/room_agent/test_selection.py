@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from room_agent.core.counters import Counters, percentile
+from room_agent.core.counters import Counters
 from room_agent.core.router_client import Description
 from room_agent.core.settings import load_settings
 from room_agent.video import recorder
@@ -17,6 +17,7 @@ from room_agent.video.selection import Source, TrackCandidate, select
 from room_agent.video.uploader import DescribedFrame, KeptFrame
 from room_agent.worker import STARTING_S, Admission
 from routing.errors import ConfigurationError
+from routing.latency import percentile
 
 
 def candidate(sid: str, source: Source = "screen_share", muted: bool = False) -> TrackCandidate:

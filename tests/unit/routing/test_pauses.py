@@ -5,7 +5,7 @@ from __future__ import annotations
 import subprocess
 import sys
 
-from routing.gc_freeze import freeze_startup_objects
+from routing.process import freeze_startup_objects
 
 # In a process of its own: what is frozen stays so.
 PROGRAM = f"""
