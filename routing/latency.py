@@ -1,4 +1,4 @@
-"""Remembers how long a target's last answers took, and tells their quantiles. Reads no clock."""
+"""Recent response times of each target, their quantiles, and a percentile function."""
 
 from __future__ import annotations
 
@@ -11,12 +11,12 @@ from dataclasses import dataclass, field
 KEPT = 128
 MOST_TARGETS = 256
 FEWEST = 8
-"""Below so many times a quantile is a guess."""
+"""Samples needed for a quantile: with fewer it is a guess."""
 
 
 @dataclass(slots=True)
 class RecentLatencies:
-    """The last times of one target, in seconds, the oldest forgotten first."""
+    """The last response times of one target, in seconds, with the oldest evicted first."""
 
     kept: int = KEPT
     _order: deque[float] = field(default_factory=deque)
@@ -29,7 +29,7 @@ class RecentLatencies:
             del self._ranked[bisect_left(self._ranked, self._order.popleft())]
 
     def quantile(self, part: float, fewest: int = FEWEST) -> float | None:
-        """Return the time that `part` of the answers were done in, or None while too few are known."""
+        """Return the time within which the share `part` of answers came, or None with fewer than `fewest` samples."""
         if len(self._ranked) < max(fewest, 1):
             return None
         return self._ranked[min(int(part * len(self._ranked)), len(self._ranked) - 1)]
@@ -39,7 +39,7 @@ class RecentLatencies:
 
 
 class TargetLatencies:
-    """The recent times of each target; the one unasked for longest is forgotten first."""
+    """The recent times of each target, with the least recently used target evicted first."""
 
     def __init__(self, kept: int = KEPT, most: int = MOST_TARGETS) -> None:
         self._kept = kept

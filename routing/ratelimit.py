@@ -13,7 +13,7 @@ BURST_S = 10.0
 
 @dataclass(slots=True)
 class TokenBucket:
-    """A token bucket; the caller passes rate and capacity with each call, since a plan may change while it is in use."""
+    """A token bucket. Rate and capacity come with each call, because a tenant's plan may change between calls."""
 
     tokens: float
     filled_at_s: float
