@@ -134,7 +134,7 @@ class SimulatedProvider:
         return None
 
     async def _pause(self, seconds: float, deadline: Deadline) -> None:
-        # Each piece may be asked for by another task, so no timer is open while one is yielded.
+        # Another task may request the next piece, so no timer is open across a yield.
         try:
             async with asyncio.timeout(deadline.remaining_s(time.monotonic())):
                 await self._sleep(seconds / self._settings.speed)
@@ -143,12 +143,12 @@ class SimulatedProvider:
 
     def _words_of(self, model: Model, ask: ModelRequest) -> tuple[list[str], Finish]:
         """Return the words of the answer, and whether the output limit cut it."""
-        words = [*f"[simulated {model.name}]".split(), *self._words(ask)]
-        words = words[: ask.max_output_tokens]
-        return words, "stop" if len(words) == len(words) else "length"
+        whole = [*f"[simulated {model.name}]".split(), *self._words(ask)]
+        words = whole[: ask.max_output_tokens]
+        return words, "stop" if len(words) == len(whole) else "length"
 
     def _words(self, ask: ModelRequest) -> list[str]:
-        """Return an answer's words: the same ask gets the same words under the same seed."""
+        """Draw the words of an answer: the same request gets the same words under the same seed."""
         content = "\n".join(message.text for message in ask.messages).encode()
         images = b"".join(image for message in ask.messages for image in message.images)
         rng = random.Random(hashlib.blake2b(content + images, digest_size=8, key=b"%d" % self._settings.seed).digest())

@@ -1,4 +1,4 @@
-"""A stream's events are found however its bytes are cut, and what was said before an error is heard."""
+"""Events are parsed however the bytes are split, and events before an error are delivered."""
 
 from __future__ import annotations
 

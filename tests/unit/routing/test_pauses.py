@@ -1,4 +1,4 @@
-"""What a process was built of is left alone by the collector; what comes later is not."""
+"""Startup objects are exempt from garbage collection; later garbage is collected."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ import sys
 
 from routing.process import freeze_startup_objects
 
-# In a process of its own: what is frozen stays so.
+# In a separate process, because frozen objects stay frozen.
 PROGRAM = f"""
 import gc, weakref
 from {freeze_startup_objects.__module__} import freeze_startup_objects

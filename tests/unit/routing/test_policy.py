@@ -1,4 +1,4 @@
-"""Which models a request goes to, and why."""
+"""The models a request goes to, and the reasons."""
 
 from __future__ import annotations
 
