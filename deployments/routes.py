@@ -29,7 +29,6 @@ from deployments.gateway import openai_format
 from deployments.gateway.service import Gateway
 from routing.errors import BadInput, NotAJpeg, RayroomError, TooLarge
 from routing.policy import AUTO
-from routing.validation import first_error
 
 log = structlog.get_logger()
 
@@ -282,8 +281,10 @@ def _handle_errors(app: FastAPI) -> None:
 
     @app.exception_handler(RequestValidationError)
     async def invalid(_: Request, error: RequestValidationError) -> Response:
-        where, problem = first_error(error)
-        return error_response(BadInput(f"{where}: {problem}.", where))
+        # FastAPI's error is no pydantic ValidationError, so `first_error` does not take it.
+        first = error.errors()[0]
+        where = ".".join(map(str, first["loc"]))
+        return error_response(BadInput(f"{where}: {first['msg']}.", where))
 
     @app.exception_handler(HTTPException)
     async def no_route(_: Request, error: HTTPException) -> Response:

@@ -8,6 +8,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 import jwt
+from cachetools import FIFOCache
 
 from routing.errors import Forbidden, Unauthorized
 from routing.rooms import RoomName, parse_room
@@ -19,7 +20,7 @@ MAX_TOKENS = 20_000
 
 @dataclass(frozen=True, slots=True)
 class Keys:
-    """The valid keys. Several agent and admin keys may be valid at once, so that they can be rotated without downtime."""
+    """The valid keys. Several agent and admin keys may be valid at once, so that they can be rotated while serving."""
 
     agent: tuple[str, ...]
     admin: tuple[str, ...]
@@ -75,8 +76,8 @@ class Tokens:
     def __init__(self, keys: Keys, clock: Callable[[], float] = time.time, limit: int = MAX_TOKENS) -> None:
         self._keys = keys
         self._clock = clock
-        self._limit = limit
-        self._known: dict[str, RoomToken] = {}
+        # Tokens expire in the order they were issued, so the first one in is the first to give way.
+        self._known: FIFOCache[str, RoomToken] = FIFOCache(limit)
 
     def __len__(self) -> int:
         return len(self._known)
@@ -94,8 +95,6 @@ class Tokens:
     def _verified(self, header: str) -> RoomToken:
         self._known.pop(header, None)
         token = read_token(header, self._keys)
-        if len(self._known) >= self._limit:
-            del self._known[next(iter(self._known))]
         self._known[header] = token
         return token
 
