@@ -12,7 +12,7 @@ import structlog
 from livekit import rtc
 from livekit.rtc.room import EventTypes
 
-from room_agent.audio.plugins import ears, voices
+from room_agent.audio.plugins import stt_plugins, tts_plugins
 from room_agent.audio.stt_stream import SttServices
 from room_agent.audio.tts import SpeechOutput
 from room_agent.context.context import ContextBuilder
@@ -36,7 +36,7 @@ from room_agent.core.router_client import (
 from room_agent.core.settings import SpeechSettings
 from room_agent.core.tasks import OwnedTasks, log_task_end, log_task_traceback
 from room_agent.usage.journal import UsageJournal
-from room_agent.usage.meter import SpeechMeter, counting_ears, counting_mouths
+from room_agent.usage.meter import SpeechMeter, metered_stt_session, metered_tts_session
 from room_agent.video.events import FrameEvents
 from room_agent.video.recorder import FrameRecorder
 from room_agent.video.tracks import VideoTracks
@@ -96,7 +96,7 @@ class RoomSpeech:
         knowledge = KnowledgeRetrieval(router, time.monotonic)
         self.context = ContextBuilder(knowledge, settings.names[0], settings.voice, time.time)
         self._refusals = Transcription(room)
-        self.inbox = ChatInbox(room, self._refusals.told, time.monotonic)
+        self.inbox = ChatInbox(room, self._refusals.notice, time.monotonic)
         self.voice: ConversationManager | None = None
 
     async def start(self) -> None:
@@ -107,10 +107,16 @@ class RoomSpeech:
         self._llm = await asyncio.to_thread(RouterLlm, self._router, self._router_url)
         services, speaker = self._vendors() if self._settings.voice else (None, None)
         self.voice = ConversationManager(
-            self._room, self._settings, self.context, self._llm, time.monotonic, services=services, mouth=speaker
+            self._room,
+            self._settings,
+            self.context,
+            self._llm,
+            time.monotonic,
+            services=services,
+            speech_output=speaker,
         )
         await self.voice.start()
-        self.inbox.deliver(self.voice.written)
+        self.inbox.deliver(self.voice.on_chat_message)
 
     def follow(self) -> None:
         """Bring the microphones in line with the room as it is now."""
@@ -126,7 +132,7 @@ class RoomSpeech:
         """Settle the usage events that the router billed, and pass on the tenant's budget."""
         self.usage.taken(result.taken)
         if self.voice is not None:
-            self.voice.beaten(result)
+            self.voice.notices.on_heartbeat(result)
 
     async def aclose(self) -> None:
         """End the conversation. The usage is final when this returns; it can still be reported until `close_usage`."""
@@ -145,10 +151,10 @@ class RoomSpeech:
         self.usage.aclose()
 
     def _vendors(self) -> tuple[SttServices, SpeechOutput]:
-        stt_http, tts_http = counting_ears(self.usage), counting_mouths(self.usage)
+        stt_http, tts_http = metered_stt_session(self.usage), metered_tts_session(self.usage)
         self._http += [stt_http, tts_http]
-        services = SttServices(ears(self._settings, stt_http), time.monotonic)
-        return services, SpeechOutput(voices(self._settings, tts_http), time.monotonic)
+        services = SttServices(stt_plugins(self._settings, stt_http), time.monotonic)
+        return services, SpeechOutput(tts_plugins(self._settings, tts_http), time.monotonic)
 
 
 class RoomSession:
