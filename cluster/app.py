@@ -28,8 +28,8 @@ from deployments.router import Router
 from deployments.vision import Vision
 from routing.catalogue import Catalogue
 from routing.errors import ConfigurationError
-from routing.logs import configure_logs
 from routing.models import Service
+from routing.process import configure_logs
 
 log = structlog.get_logger()
 

@@ -12,9 +12,9 @@ from ray.exceptions import RayActorError, RayTaskError
 from ray.serve.exceptions import BackPressureError, DeploymentUnavailableError, RequestCancelledError
 from ray.serve.handle import DeploymentHandle
 
-from routing.deadline import Deadline
 from routing.errors import Overloaded, ProviderError, ProviderTimeout, RayroomError, ReplicaLost
 from routing.models import Answer, Delta, EmbeddingResult, EmbedRequest, ModelRequest
+from routing.retry import Deadline
 
 # A replica ends its attempt itself; the handle waits this much longer before it counts the replica as stuck.
 GRACE_S = 1.0

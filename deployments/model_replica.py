@@ -13,9 +13,8 @@ from deployments.providers.base import Provider
 from deployments.providers.registry import connect
 from routing.catalogue import Catalogue, Model
 from routing.errors import ConfigurationError
-from routing.gc_freeze import freeze_startup_objects
-from routing.logs import configure_logs
 from routing.models import Answer, Delta, EmbeddingResult, EmbedRequest, ModelRequest
+from routing.process import configure_logs, freeze_startup_objects
 
 
 class ModelReplica:

@@ -15,9 +15,8 @@ from deployments.gateway.service import Gateway
 from deployments.handles import ModelHandle, StartupCheck
 from deployments.routes import build_routes
 from routing.catalogue import Catalogue
-from routing.gc_freeze import freeze_startup_objects
-from routing.logs import configure_logs
 from routing.models import Directory
+from routing.process import configure_logs, freeze_startup_objects
 
 
 @serve.deployment(name="router")

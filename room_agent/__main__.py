@@ -17,7 +17,7 @@ from room_agent.usage.journal import JournaledJob
 from room_agent.usage.recovery import UsageRecovery
 from room_agent.worker import build_server
 from routing.errors import ConfigurationError
-from routing.logs import configure_logs
+from routing.process import configure_logs
 
 # Longer than the ten seconds that a job process may take for its shutdown callbacks.
 CLOSE_TIMEOUT_S = 30.0

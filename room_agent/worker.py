@@ -22,8 +22,7 @@ from room_agent.usage.journal import JournaledJob, UsageJournal
 from room_agent.video.frame_gate import FrameGate
 from room_agent.video.recorder import FrameRecorder
 from routing.errors import RayroomError
-from routing.gc_freeze import freeze_startup_objects
-from routing.logs import configure_logs
+from routing.process import configure_logs, freeze_startup_objects
 from routing.rooms import check_metadata, parse_room
 
 log = structlog.get_logger()

@@ -1,1 +1,1 @@
-"""Decides: which tier answers, what it costs, who may ask. Plain Python; imports no other package of rayroom."""
+"""Routing decisions in plain Python, without I/O: tier, price, rate, retry. It imports no other package here."""

@@ -1,4 +1,4 @@
-"""Says whether a target may be asked now: closed, open or half-open. The clock and the dice come in as arguments."""
+"""Circuit breakers: closed, open or half-open for each target. Callers pass the time and the random generator in."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from enum import StrEnum
 
 from routing.errors import ProviderError, ProviderRefused, RayroomError, ReplicaLost
-from routing.setting_types import STRICT, Count, Seconds, Share
+from routing.validation import STRICT, Count, Seconds, Share
 
 MOST_BREAKERS = 256
 
@@ -21,7 +21,7 @@ class BreakerState(StrEnum):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class BreakerSettings:
-    """When a breaker opens: at so many failures that are so large a share of the last `window_s`; and for how long."""
+    """The failures, as a count and as a share of the last `window_s`, that open a breaker, and for how long."""
 
     __pydantic_config__ = STRICT
 
@@ -37,16 +37,16 @@ class BreakerSettings:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Permit:
-    """Leave for one attempt. `era` tells an attempt begun before the breaker's last turn from one begun after."""
+    """Permission for one attempt. `era` separates attempts from before and after the breaker's last change of state."""
 
     era: int
     probe: bool
 
 
 def counts_against(error: BaseException | None) -> bool | None:
-    """Return whether an attempt's end is the target's failure, its success (False), or says nothing of it (None).
+    """Return True for a failure of the target, False for a success, and None for an end that proves neither.
 
-    A cancellation, a request that the vendor refuses and a replica of ours that died say nothing.
+    A cancellation, a request that the vendor refuses, and a lost replica prove neither.
     """
     if error is None:
         return False
@@ -74,11 +74,11 @@ class Breaker:
         return BreakerState.OPEN if now_s < self._open_until_s else BreakerState.HALF_OPEN
 
     def ask(self, now_s: float) -> Permit | None:
-        """Return leave for one attempt, or None. Who gets one hands it back with `report`, however the attempt ends."""
+        """Return a permit for one attempt, or None. The caller returns it with `report`, however the attempt ends."""
         state = self.state(now_s)
         if state is BreakerState.CLOSED:
             return Permit(era=self._era, probe=False)
-        # A probe whose end nobody reports must not keep the breaker shut for ever.
+        # A probe that is never reported must not block the target for ever.
         if state is BreakerState.OPEN or (self._probe_ends_s is not None and now_s < self._probe_ends_s):
             return None
         self._era += 1
@@ -86,7 +86,7 @@ class Breaker:
         return Permit(era=self._era, probe=True)
 
     def report(self, permit: Permit, error: BaseException | None, now_s: float) -> None:
-        """Learn how an attempt ended; `error` is what it raised, a cancellation included."""
+        """Record the end of an attempt; `error` is the exception it raised, a cancellation included."""
         failed = counts_against(error)
         if failed and isinstance(error, RayroomError):
             self._hold_off(error.retry_after_s, now_s)
@@ -100,7 +100,7 @@ class Breaker:
                 self._open(now_s)
 
     def opens_again_in_s(self, now_s: float) -> float:
-        """Return how long it is, at the earliest, until an attempt may be made: for who is turned away."""
+        """Return the least seconds until the next attempt is allowed, for the `Retry-After` of a rejected request."""
         return max(0.0, (self._open_until_s or now_s) - now_s)
 
     def _probed(self, failed: bool | None, now_s: float) -> None:
@@ -114,7 +114,7 @@ class Breaker:
         self._open_until_s, self._openings = None, 0
 
     def _hold_off(self, retry_after_s: float | None, now_s: float) -> None:
-        """Lengthen this opening, or the next one, to what the vendor asks; never shorten it."""
+        """Lengthen this opening, or the next one, to the vendor's `Retry-After`; never shorten it."""
         if retry_after_s is None or not retry_after_s > 0:
             return
         self._not_before_s = max(self._not_before_s, now_s + min(retry_after_s, self._settings.longest_open_s))
@@ -128,7 +128,7 @@ class Breaker:
         return failures >= self._settings.failures and failures >= self._settings.failure_share * len(self._outcomes)
 
     def _open(self, now_s: float) -> None:
-        # Jittered, or the replicas of a router would probe a vendor that has just come back all at once.
+        # Jitter, so that not all router replicas probe a recovering vendor at the same moment.
         jitter = 1 + self._settings.jitter_share * (2 * self._rng.random() - 1)
         open_s = min(self._settings.open_s * 2**self._openings, self._settings.longest_open_s) * jitter
         self._open_until_s = max(now_s + open_s, self._not_before_s)
@@ -138,7 +138,7 @@ class Breaker:
 
 
 class Breakers:
-    """A breaker for each (vendor, model) that was asked; the one unasked for longest gives way to a new one."""
+    """A breaker for each (vendor, model), with the least recently used one evicted beyond the limit."""
 
     def __init__(self, rng: random.Random, settings: BreakerSettings | None = None, most: int = MOST_BREAKERS) -> None:
         self._settings = settings or BreakerSettings()

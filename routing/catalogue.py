@@ -1,4 +1,4 @@
-"""Knows each model's name, vendor, tier, price and last day, and estimates what an ask will use. Asks no one."""
+"""The model catalogue: vendor, tier, price and retirement date of each model, and usage estimates before a call."""
 
 from __future__ import annotations
 
@@ -13,13 +13,14 @@ from pydantic import BaseModel, ConfigDict, PositiveInt, ValidationError
 from routing.errors import BadInput, ConfigurationError, RetiredModel, TooLarge, UnknownModel
 from routing.models import EmbedRequest, Message, ModelRequest, Service, Tier, Usage
 from routing.prices import Price, Prices, Rates, load_prices
+from routing.validation import first_error
 from routing.vendor_keys import hide_keys
 
 WARN_DAYS = 60
 # English text runs at about four bytes a token in the vendors' tokenizers; three keeps an estimate from falling short.
 BYTES_PER_TOKEN = 3
 MESSAGE_OVERHEAD_TOKENS = 8
-# What is refused must be too long even for a tokenizer that packs more of a prose text into a token than these do.
+# A request is refused only if it is too long even for a tokenizer that packs more prose into a token than these do.
 LONGEST_BYTES_PER_TOKEN = 5
 # A frame as the agent sends it: 1024 x 576.
 FRAME_PX = 1024 * 576
@@ -47,7 +48,7 @@ class Model(BaseModel):
 
     @property
     def vendor_name(self) -> str:
-        """What the vendor calls this model."""
+        """Return the vendor's name for this model."""
         return self.wire_name or self.name
 
     def retired(self, today: dt.date) -> bool:
@@ -64,13 +65,13 @@ class Model(BaseModel):
 
 
 class OwnPrice(Rates):
-    """What a model of one's own costs, from which day."""
+    """The price of a model from the configuration, and the day it takes effect."""
 
     effective_from: dt.date
 
 
 class OwnModel(Model):
-    """A model that the shipped tables do not know, such as one on a company's own server; its price comes with it."""
+    """A model from the configuration, such as one on a company's own server, together with its price."""
 
     source: str = "the configuration"
     price: OwnPrice
@@ -84,7 +85,7 @@ class Catalogue:
     prices: Prices
 
     def extended(self, own: Iterable[OwnModel]) -> Catalogue:
-        """Return the catalogue with models of one's own; raises ConfigurationError for a name that is taken."""
+        """Return the catalogue with the models of the configuration; raises ConfigurationError for a taken name."""
         models, rows = dict(self.models), list(self.prices.rows)
         for model in own:
             if model.name in models:
@@ -104,7 +105,7 @@ class Catalogue:
         return model
 
     def serving(self, name: str, today: dt.date) -> Model:
-        """Return a model that its vendor still serves; raises UnknownModel, or RetiredModel naming the successor."""
+        """Return a model that its vendor still serves; raises UnknownModel, or RetiredModel with the successor."""
         model = self.get(name)
         if model.retired(today):
             heir = self.heir(model, today)
@@ -152,10 +153,10 @@ def check_fits(
     longest_input_tokens: int | None = None,
     output_field: str = "max_tokens",
 ) -> None:
-    """Refuse what the model cannot take, before it is asked; `longest_input_tokens` is a bound of our own.
+    """Reject a request that exceeds the model's limits before the vendor is called.
 
-    `output_tokens` is what the caller asks for, in the field of that name. Raises BadInput for it, TooLarge for
-    `messages`.
+    `longest_input_tokens` is the limit of the configuration. `output_field` is the request field that held
+    `output_tokens`. Raises BadInput for `output_tokens` and TooLarge for `messages`.
     """
     if output_tokens > model.max_output_tokens:
         raise BadInput(f"{model.name} answers with at most {model.max_output_tokens} tokens.", output_field)
@@ -179,7 +180,7 @@ def _fewest_tokens(model: Model, messages: Iterable[Message]) -> int:
 
 
 def estimate_ask(model: Model, ask: ModelRequest) -> Usage:
-    """Return the most that `ask` should use: its whole input, and every output token it allows."""
+    """Return the most that a request should use: its whole input, and every output token it allows."""
     images = sum(len(message.images) for message in ask.messages)
     image_tokens = images * model.image_token_count(FRAME_PX)
     return Usage(
@@ -195,12 +196,12 @@ def estimate_embed(ask: EmbedRequest) -> Usage:
 
 
 def text_tokens(messages: Iterable[Message]) -> int:
-    """Return about how many tokens the text of `messages` is, never too few for Latin text."""
+    """Estimate the tokens of the text of `messages`; the estimate is never too low for Latin text."""
     return sum(MESSAGE_OVERHEAD_TOKENS + -(-len(message.text.encode()) // BYTES_PER_TOKEN) for message in messages)
 
 
 def load_catalogue(models_text: str | None = None, prices_text: str | None = None) -> Catalogue:
-    """Read the shipped tables; raises ConfigurationError naming the row."""
+    """Read the shipped tables; raises ConfigurationError with the row number."""
     text = models_text if models_text is not None else resources.files("routing").joinpath("models.toml").read_text()
     models = [_row(index, raw) for index, raw in enumerate(tomllib.loads(text).get("model", []))]
     catalogue = Catalogue({model.name: model for model in models}, load_prices(prices_text))
@@ -219,10 +220,9 @@ def _row(index: int, raw: dict[str, object]) -> Model:
     try:
         return Model.model_validate(raw)
     except ValidationError as error:
-        first = error.errors()[0]
-        where = ".".join(map(str, first["loc"]))
+        where, problem = first_error(error)
         raise ConfigurationError(
-            f"models.toml: row {index + 1} ({raw.get('name')}): {where}: {first['msg']}", where
+            f"models.toml: row {index + 1} ({raw.get('name')}): {where}: {problem}", where
         ) from None
 
 

@@ -1,4 +1,4 @@
-"""Scores how hard a turn or a frame is, with its reasons. Knows no model and no price."""
+"""Scores of how hard a turn or a frame is to answer, each with its reasons."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ LENGTH_WEIGHT = 0.6
 LENGTH_SCALE_LETTERS = 400
 COUNTED_CHARS = 8_000
 READ_CHARS = 1_000
-"""Cues are looked for in so much of a turn's head and tail: a pasted log must not cost a millisecond."""
+"""The characters at each end of a turn that are searched for cues: a pasted log must not cost a millisecond."""
 
 _NO_LETTERS = (string.digits + string.punctuation + string.whitespace).encode()
 _WORD = re.compile(r"[a-z']+")
@@ -56,7 +56,7 @@ class Complexity:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class TurnFeatures:
-    """A turn and what its room knows of it. `retrieval_score` is the best passage's, None where none was looked for."""
+    """A turn and its context. `retrieval_score` is that of the best passage, None if no search was made."""
 
     text: str = field(repr=False)
     has_image: bool = False
@@ -65,12 +65,12 @@ class TurnFeatures:
 
 
 def score_text(text: str, *, has_image: bool = False) -> Complexity:
-    """Score a turn of which nothing but its text is known."""
+    """Score a turn by its text alone."""
     return score_turn(TurnFeatures(text=text, has_image=has_image))
 
 
 def score_turn(turn: TurnFeatures) -> Complexity:
-    """Score a turn by its length, then let each cue take its share of what is left to 1."""
+    """Score a turn by its length, then let each cue add its share of the rest up to 1."""
     read = _read(turn.text).lower()
     words = frozenset(_WORD.findall(read))
     letters = len(turn.text[:COUNTED_CHARS].encode().translate(None, delete=_NO_LETTERS))
@@ -92,12 +92,12 @@ def score_turn(turn: TurnFeatures) -> Complexity:
 
 
 def rejects(text: str) -> bool:
-    """Tell whether a turn begins by saying that the answer before it was wrong."""
+    """Return whether a turn opens by rejecting the previous answer."""
     return _REPAIR.match(_read(text).lower()) is not None
 
 
 def score_frame(features: FrameFeatures) -> Complexity:
-    """Score a frame by what the agent measured: dense text and much that is new are hard."""
+    """Score a frame by the agent's measurements: dense text and large changes are hard."""
     signals = (
         ("text", 0.45 * features.text_density),
         ("edges", 0.15 * features.edge_energy),
@@ -116,7 +116,7 @@ def _any(marks: tuple[str, ...], text: str) -> bool:
 
 
 def _missing(retrieval_score: float | None) -> float:
-    """Return how far the tenant's knowledge is from answering: 0 where nobody looked."""
+    """Return how poorly the tenant's knowledge base matches: 0 if no search was made."""
     return 0.0 if retrieval_score is None else 1.0 - min(max(retrieval_score, 0.0), 1.0)
 
 

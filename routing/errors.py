@@ -1,4 +1,4 @@
-"""Every error a caller of rayroom can see, as one tree.
+"""All errors that a caller of rayroom can receive, in one tree.
 
 RayroomError
 ├── BadInput                 the caller's request is wrong                 422
@@ -29,7 +29,7 @@ RayroomError
 │   │   └── ProviderUnconnected  there was none: nothing was asked
 │   ├── ProviderTruncated    the answer ended without its finish marker
 │   └── ReplicaLost          the replica died with the request in it
-└── ConfigurationError       a knob is wrong: said at start                500
+└── ConfigurationError       a setting is wrong, reported at start         500
 """
 
 from __future__ import annotations
@@ -120,7 +120,7 @@ class Unauthorized(RayroomError):
 
 
 class Forbidden(RayroomError):
-    """This token does not open that."""
+    """The token is valid but has no permission for this room or tenant."""
 
     status = 403
     code = "forbidden"
@@ -134,7 +134,7 @@ class TenantSuspended(Forbidden):
 
 
 class TenantUnknown(RayroomError):
-    """The backend knows no such tenant."""
+    """The backend has no such tenant."""
 
     status = 404
     code = "tenant_not_found"
@@ -167,7 +167,7 @@ class Overloaded(RayroomError):
 
 
 class CostsUnavailable(RayroomError):
-    """The cost journal did not answer in time, so nothing was asked of a vendor."""
+    """The cost journal did not answer in time, so no vendor was called."""
 
     status = 503
     code = "costs_unavailable"
@@ -190,7 +190,7 @@ class BackendUnavailable(BackendError):
 
 
 class BackendRefused(BackendError):
-    """The backend refuses us: its key, its transformer or its procedures are not what the configuration says."""
+    """The backend rejects the request: its key, transformer or procedures do not match the configuration."""
 
     code = "backend_refused"
 
@@ -202,7 +202,7 @@ class ProviderError(RayroomError):
     status = 502
     code = "provider_error"
     billable: ClassVar[bool] = True
-    """Whether the vendor may have charged for the attempt, so that it is billed at its estimate."""
+    """Whether the vendor may have charged for the attempt; such an attempt is billed at its estimate."""
 
 
 class ProviderTimeout(ProviderError):
@@ -260,7 +260,7 @@ class ProviderUnreachable(ProviderError):
 
 
 class ProviderUnconnected(ProviderUnreachable):
-    """No connection to the vendor was made, so nothing was asked of it."""
+    """No connection to the vendor was made, so no request reached it."""
 
     billable = False
 
@@ -273,7 +273,7 @@ class ProviderTruncated(ProviderError):
 
 
 class ReplicaLost(ProviderError):
-    """The replica that asked the vendor died before it answered."""
+    """The replica that called the vendor died before the answer arrived."""
 
     status = 503
     code = "replica_lost"

@@ -1,4 +1,4 @@
-"""Reads an answer of the cheap tier for signs that a stronger model must give it. English; asks no one."""
+"""Signs in an answer of the simple tier that a stronger model should answer instead. English answers only."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ import re
 from routing.models import Answer
 
 SHORT_WORDS = 40
-"""A longer answer has said something, whatever it apologises for."""
+"""Words from which on an answer counts as given, even if it apologises."""
 UNFINISHED_WORDS = 12
 
 _SENTENCE = re.compile(r"(?<=[.!?:])\s+|\n+")
@@ -26,7 +26,7 @@ _THING = (
 # "I can't help with that", "I'm unable to assist", "I won't answer that".
 _REFUSED = re.compile(rf"{_OPENING}{_CANNOT} (?:help|assist|comply|answer|provide|discuss|do that|fulfil+)\b")
 # "I cannot read the text", "I'm unable to make out what is on the screen", "I can't see any image". But not "I can't
-# see any error" or "any text", which may be what there is to say.
+# see any error" or "any text", which may be the correct answer.
 _UNREAD = re.compile(
     rf"{_OPENING}{_CANNOT} (?:clearly |really |quite )?(?:read|make out|see|view|discern|tell|identify|recogni[sz]e) "
     rf"(?:(?:the|your|this|that|these|those) (?:\w+ ){{0,2}}?{_THING}\b"
@@ -45,12 +45,12 @@ _APOLOGY = re.compile(
 
 
 def needs_stronger(answer: Answer) -> str | None:
-    """Return why a stronger model should answer instead, or None where this answer will do.
+    """Return the reason for a stronger model to answer instead, or None if this answer suffices.
 
-    "refused"    the vendor said so, or a short answer's first sentence declines
+    "refused"    the finish reason is a refusal, or the first sentence of a short answer declines
     "empty"      no letter and no digit
     "truncated"  the limit was reached before one sentence ended
-    "unreadable" a short answer's first sentence says that the picture cannot be read, and nothing goes on to read it
+    "unreadable" the first sentence of a short answer calls the picture unreadable, and no later one reads it
     """
     if answer.finish == "refusal":
         return "refused"
@@ -65,14 +65,14 @@ def needs_stronger(answer: Answer) -> str | None:
 
 
 def _declined(text: str) -> str | None:
-    # Only what the answer opens with is the model's own voice: further on it quotes a screen or a user.
+    # Only the opening is the model's own voice: later sentences may quote a screen or a user.
     said = text.replace("\N{RIGHT SINGLE QUOTATION MARK}", "'").lower()
     sentences = [sentence.strip() for sentence in _SENTENCE.split(said) if sentence.strip()]
     first, *rest = sentences[1:] if len(sentences) > 1 and _APOLOGY.fullmatch(sentences[0]) else sentences
     if refused := _REFUSED.match(first):
         return None if _IN_PART.search(first[refused.end() :]) else "refused"
     unread = _UNREAD.match(first) or _UNCLEAR.match(first)
-    # One sentence that reads on, or two that follow it, may hold all that was asked for.
+    # A sentence that goes on, or two more after it, may hold the whole answer.
     if unread is None or _IN_PART.search(first[unread.end() :]) or len(rest) > 1:
         return None
     return "unreadable"

@@ -1,4 +1,4 @@
-"""Shares a replica's in-flight slots among its tenants, max-min, when they are scarce. The clock is an argument."""
+"""Max-min fair sharing of a replica's in-flight slots among its tenants. Callers pass the time in."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 
 from routing.errors import Overloaded
-from routing.setting_types import STRICT, Count, Seconds, Share
+from routing.validation import STRICT, Count, Seconds, Share
 
 RETRY_AFTER_S = 0.5
 MOST_REFUSED = 256
@@ -15,9 +15,9 @@ MOST_REFUSED = 256
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class FairnessSettings:
-    """How many requests a replica may have in flight, and which part of the slots waits for a tenant not yet here.
+    """The number of in-flight slots of a replica, and the share of them reserved for a tenant that has none yet.
 
-    A tenant that was turned away is remembered for `memory_s`: until then nobody goes beyond the fair share.
+    A rejected tenant is remembered for `memory_s`; during that time no tenant may exceed the fair share.
     """
 
     __pydantic_config__ = STRICT
@@ -33,7 +33,7 @@ class FairnessSettings:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class FairnessCounts:
-    """What was decided so far, and what is going on now."""
+    """The decisions so far, and the requests and tenants now in flight."""
 
     admitted: int
     refused_full: int
@@ -43,9 +43,9 @@ class FairnessCounts:
 
 
 def fair_level(slots: int, demands: Sequence[float]) -> float:
-    """Return the most slots that one tenant holds when each gets as many as it wants or, at least, an equal part.
+    """Return the max-min fair level: the most slots that one tenant may hold.
 
-    A demand of infinity is a tenant that would take any number. Infinity is returned where all have what they want.
+    A tenant that would take any number has a demand of infinity. The level is infinity if all demands are met.
     """
     left = float(slots)
     for index, demand in enumerate(sorted(demands)):
@@ -57,7 +57,7 @@ def fair_level(slots: int, demands: Sequence[float]) -> float:
 
 
 class FairShare:
-    """One replica's slots. It knows the tenants that have a request in flight and the last refused, no others."""
+    """The slots of one replica. State is kept only for tenants in flight and for the last rejected ones."""
 
     def __init__(self, settings: FairnessSettings) -> None:
         self._settings = settings
@@ -67,7 +67,7 @@ class FairShare:
 
     @contextmanager
     def slot(self, tenant_id: str, now_s: float) -> Iterator[None]:
-        """Hold a slot for the body's time; raises Overloaded where the tenant gets none now."""
+        """Hold a slot inside the `with` block; raises Overloaded if the tenant gets none now."""
         self.take(tenant_id, now_s)
         try:
             yield
@@ -75,7 +75,7 @@ class FairShare:
             self.release(tenant_id)
 
     def take(self, tenant_id: str, now_s: float) -> None:
-        """Take a slot, to be given back with `release`; raises Overloaded."""
+        """Take a slot and count the decision; the caller returns it with `release`. Raises Overloaded."""
         self._forget(now_s)
         if self._in_flight >= self._settings.slots:
             self._full += 1
@@ -111,10 +111,10 @@ class FairShare:
         return self._held.get(tenant_id, 0) + 1 <= fair_level(self._settings.slots, self._demands(tenant_id))
 
     def _demands(self, tenant_id: str) -> list[float]:
-        """Return what each tenant wants: what it holds, or any number where it was lately refused or asks now."""
+        """Return the demand of each tenant: its slots held, or infinity if it was lately rejected or is asking now."""
         greedy = self._refused_at_s.keys() | {tenant_id}
         content = [float(count) for tenant, count in self._held.items() if tenant not in greedy]
-        # One more, which is not here yet: a slot must be free when it comes.
+        # The reserve stands for a tenant that has not come yet: a slot must be free when it does.
         return [*content, *[float("inf")] * len(greedy), float(self._settings.reserve)]
 
     def _remember(self, tenant_id: str, now_s: float) -> None:
@@ -124,7 +124,7 @@ class FairShare:
             del self._refused_at_s[next(iter(self._refused_at_s))]
 
     def _forget(self, now_s: float) -> None:
-        """Drop the refusals that are too old; the oldest come first."""
+        """Drop the expired rejections; the dict is ordered by time, oldest first."""
         while self._refused_at_s:
             oldest = next(iter(self._refused_at_s))
             if now_s - self._refused_at_s[oldest] < self._settings.memory_s:

@@ -1,15 +1,17 @@
-"""Remember how long each model's last answers took, and return their median."""
+"""Recent latencies of each model with their median, and a percentile function."""
 
 from __future__ import annotations
 
+import math
 from bisect import bisect_left, insort
 from collections import OrderedDict, deque
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 
 KEPT = 128
 MOST_MODELS = 256
 FEWEST = 8
-"""Below so many latencies a median is a guess."""
+"""Latencies needed for a median: with fewer it is a guess."""
 
 
 @dataclass(slots=True)
@@ -46,3 +48,8 @@ class ModelLatencies:
         """Return the model's median latency in seconds, or None while too few are known."""
         latencies = self._latencies.get(model)
         return None if latencies is None else latencies.median_s()
+
+
+def percentile(ordered: Sequence[float], share: float) -> float:
+    """Return the nearest-rank percentile of an ordered, non-empty sequence; `share` is 0..1."""
+    return ordered[max(0, math.ceil(share * len(ordered)) - 1)]

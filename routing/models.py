@@ -1,4 +1,4 @@
-"""Everything that crosses a process: frames, turns, answers, usage, costs. Knows no transport."""
+"""The types that cross processes: frame features, requests, answers, usage, costs."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ Service = Literal["vision", "llm", "embeddings", "stt", "tts"]
 
 
 class Tier(StrEnum):
-    """Which class of model answers."""
+    """The class of model that answers."""
 
     SIMPLE = "simple"
     COMPLEX = "complex"
@@ -19,7 +19,7 @@ class Tier(StrEnum):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Tenant:
-    """Who pays, as the backend says."""
+    """A tenant as the backend describes it: the party that pays."""
 
     tenant_id: str
     name: str
@@ -37,12 +37,12 @@ class Passage:
     source: str
     text: str
     score: float | None
-    """How well it answers, as its knowledge base counts; None where it does not say."""
+    """The knowledge base's own score of the match; None if it returns none."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class FrameFeatures:
-    """What the agent already computed of a frame, each in 0..1."""
+    """The measurements of a frame that the agent computed, each in 0..1."""
 
     text_density: float = 0.0
     edge_energy: float = 0.0
@@ -110,7 +110,7 @@ Finish = Literal["stop", "length", "refusal", "tool_calls"]
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Answer:
-    """What a model said. `usage` is None where the vendor did not tell; that is not zero."""
+    """A complete answer. `usage` is None if the vendor reported none, which differs from zero."""
 
     text: str = field(repr=False)
     model: str
@@ -118,19 +118,19 @@ class Answer:
     usage: Usage | None
     simulated: bool = False
     vendor_s: float = 0.0
-    """How long the vendor was waited for; 0 where nobody measured."""
+    """Seconds spent waiting for the vendor; 0 if not measured."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Delta:
-    """A piece of a streamed answer; the last one carries `finish`, and `usage` where the vendor told."""
+    """A piece of a streamed answer; the last one carries `finish`, and `usage` if the vendor reported it."""
 
     text: str = field(default="", repr=False)
     model: str = ""
     finish: Finish | None = None
     usage: Usage | None = None
     vendor_s: float = 0.0
-    """Of the first piece: how long the vendor was waited for until it came."""
+    """On the first delta: seconds spent waiting for the vendor."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -154,7 +154,7 @@ class Outcome(StrEnum):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Intent:
-    """What is about to be asked of a vendor, durable before it is asked. `event_id` is the same on every resend."""
+    """The reservation of one attempt, durable before the vendor is called. `event_id` is the idempotency key."""
 
     event_id: str
     tenant_id: str
@@ -172,7 +172,7 @@ class Intent:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Settlement:
-    """What an intent came to. `estimated` says that the vendor did not tell its usage."""
+    """The actual cost of an intent. `estimated` means that the vendor reported no usage."""
 
     event_id: str
     outcome: Outcome
@@ -184,7 +184,7 @@ class Settlement:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class FlushRow:
-    """A sealed total of one (tenant, service, model) over a window, as the backend gets it."""
+    """A sealed total of one (tenant, service, model) over a window, as it is sent to the backend."""
 
     flush_id: str
     tenant_id: str
@@ -205,7 +205,7 @@ class FlushRow:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class RoomHeartbeat:
-    """What an agent last said of its room: counters since the job began, and times of the last answers."""
+    """The last heartbeat of a room: counters since the job began, and times of the last answers."""
 
     room: str
     tenant_id: str
@@ -217,7 +217,7 @@ class RoomHeartbeat:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class TenantTotals:
-    """What a tenant owes so far; `sent_nanousd` is the part the backend has acknowledged."""
+    """The total cost of a tenant so far; `sent_nanousd` is the part that the backend acknowledged."""
 
     tenant_id: str
     settled_nanousd: int
@@ -229,10 +229,10 @@ class TenantTotals:
 
 
 class Costs(Protocol):
-    """Where an attempt's price is written before its answer leaves."""
+    """The durable store of costs: an attempt's cost is written before its answer leaves."""
 
     async def reserve(self, intent: Intent) -> int:
-        """Return, once the intent is durable, the nano-dollars its tenant has spent or set aside this month.
+        """Return the tenant's spent and reserved nano-dollars of this month, once the intent is durable.
 
         Raises BudgetExceeded or CostsUnavailable.
         """
@@ -241,21 +241,22 @@ class Costs(Protocol):
         """Return once the settlement is durable; raises CostsUnavailable."""
 
     async def record(self, entries: Sequence[Intent | Settlement]) -> int:
-        """Write what one tenant has spent already, each intent before its settlement; returns as `reserve` does.
+        """Write entries of one tenant for costs already incurred, each intent before its settlement.
 
-        Raises CostsUnavailable, and may still write them later: to record them again is harmless.
+        Returns as `reserve` does. Raises CostsUnavailable, and the entries may still be written later: to record them
+        again is harmless.
         """
 
     async def totals(self, tenant_id: str) -> TenantTotals: ...
 
 
 class Rooms(Protocol):
-    """Who is in which room, as the agents say."""
+    """The open rooms, as the agents report them in heartbeats."""
 
     async def beat(self, beat: RoomHeartbeat) -> int | None:
-        """Return the nano-dollars the room's tenant has spent this month, without what is only set aside.
+        """Return the nano-dollars that the room's tenant has spent this month, without its reservations.
 
-        None where that is not known; raises CostsUnavailable.
+        Returns None if that is unknown; raises CostsUnavailable.
         """
 
     async def close(self, room: str, job_id: str) -> None: ...
@@ -264,10 +265,10 @@ class Rooms(Protocol):
 
 
 class Directory(Protocol):
-    """Who a tenant is and what it knows."""
+    """The backend's view of a tenant: its contract and its knowledge base."""
 
     async def tenant(self, tenant_id: str) -> Tenant:
-        """Raises TenantUnknown or BackendUnavailable."""
+        """Return a tenant; raises TenantUnknown or BackendUnavailable."""
 
     async def search(
         self, tenant_id: str, query: str, embedding: tuple[float, ...], top_k: int

@@ -1,4 +1,4 @@
-"""Chooses the tier and the ordered targets for one request. Plain values in, a decision out."""
+"""The choice of tier and ordered targets for one request: plain values in, a decision out."""
 
 from __future__ import annotations
 
@@ -14,12 +14,12 @@ from routing.share import ShareControl
 
 AUTO = "auto"
 NEARLY_SPENT = 0.95
-"""From this part of its budget on, a tenant gets the simple tier: the last cents last longer."""
+"""The share of its budget from which a tenant gets the simple tier, to stretch the rest."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ServiceRoutes:
-    """Where a service's requests may go: models in order for each tier, and the score that makes a turn complex.
+    """The models of a service in order for each tier, and the score from which a turn is complex.
 
     `plan_tiers` names the plans whose `auto` requests always get one tier.
     """
@@ -32,7 +32,7 @@ class ServiceRoutes:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class TenantStanding:
-    """What a tenant's contract says: its plan, and the part of its budget that is spent, None where it has none."""
+    """A tenant's plan, and the share of its budget that is spent, None without a budget."""
 
     plan: str
     budget_used: float | None = None
@@ -40,7 +40,7 @@ class TenantStanding:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Decision:
-    """Which models to try, in order, and why."""
+    """The models to try, in order, and the reasons."""
 
     tier: Tier
     targets: tuple[str, ...]
@@ -48,7 +48,7 @@ class Decision:
     threshold: float
     reasons: tuple[str, ...]
     stronger: tuple[str, ...] = ()
-    """The strong tier's models, where an answer that shows the cheap one failed may be asked for again."""
+    """The complex tier's models, to be called if the answer of the simple tier shows that it failed."""
 
 
 def choose(
@@ -64,8 +64,8 @@ def choose(
 ) -> Decision:
     """Return the decision for a request whose `model` is `auto`, a tier's name, or a catalogue name.
 
-    An explicit model is tried alone: who names one wants that one. Then come a budget nearly spent, an explicit tier
-    and the plan; what no rule decides, `share` does, or the fixed threshold where there is none.
+    An explicit model is tried alone, without a fallback. The next rules are a budget nearly spent, an explicit tier
+    and the plan. If no rule applies, `share` decides, or the fixed threshold if `share` is None.
     Raises UnknownModel, RetiredModel (with `today`) or BadInput.
     """
     if wanted not in (AUTO, *Tier):
@@ -88,7 +88,7 @@ def choose(
 
 
 def _scored(decision: Decision, routes: ServiceRoutes) -> Decision:
-    """Let a decision for the cheap tier be changed by what its answer shows: no rule stands above the score there."""
+    """Add the stronger models to a decision for the simple tier: no rule outranks the score there."""
     if decision.tier is Tier.COMPLEX:
         return decision
     return replace(decision, stronger=routes.targets[Tier.COMPLEX][: routes.attempts])
@@ -118,7 +118,7 @@ def _explicit(
 
 
 def _rule(wanted: str, routes: ServiceRoutes, standing: TenantStanding | None) -> tuple[Tier, str] | None:
-    """Return the tier that a rule above the score gives, and the rule; None where no rule speaks."""
+    """Return the tier that a rule above the score sets, and the rule; None if no rule applies."""
     if standing is not None and standing.budget_used is not None and standing.budget_used >= NEARLY_SPENT:
         return Tier.SIMPLE, "budget nearly spent"
     if wanted != AUTO:
@@ -134,7 +134,7 @@ def _decision(tier: Tier, routes: ServiceRoutes, score: float, threshold: float,
 
 
 def seeing(decision: Decision, catalogue: Catalogue, messages: Sequence[Message], today: dt.date) -> Decision:
-    """Return the decision with those targets only that embed pictures, where there are any; raises BadInput."""
+    """Return the decision with only the targets that embed pictures, if a message has one; raises BadInput."""
     if not any(message.images for message in messages):
         return decision
     seeing = _with_eyes(decision, catalogue, today)
@@ -144,12 +144,12 @@ def seeing(decision: Decision, catalogue: Catalogue, messages: Sequence[Message]
 
 
 def seen(decision: Decision, catalogue: Catalogue, message: Message, today: dt.date) -> Message:
-    """Return what the targets embed of a message: no picture where none of them takes one."""
+    """Return the message without its pictures if no target embeds pictures."""
     return message if _with_eyes(decision, catalogue, today) else replace(message, images=())
 
 
 def _with_eyes(decision: Decision, catalogue: Catalogue, today: dt.date) -> tuple[str, ...]:
-    """Return the targets that embed pictures: those whose pictures have a price."""
+    """Return the targets that embed pictures: the price table has a price for their pixels."""
     return tuple(name for name in decision.targets if catalogue.price(name, today).image_px_pico is not None)
 
 
@@ -161,7 +161,7 @@ def fitting(
     longest_input_tokens: int | None = None,
     output_field: str = "max_tokens",
 ) -> Decision:
-    """Return the decision with only those targets that can take the request; raises BadInput or TooLarge for none."""
+    """Return the decision with only the targets that can take the request; raises BadInput or TooLarge if none can."""
     fits, refusal = [], None
     for name in decision.targets:
         try:

@@ -1,4 +1,4 @@
-"""Turns usage into nano-dollars by the row in force, rounding once. Knows no vendor."""
+"""Price rows and the cost of usage in nano-dollars, computed in integers and rounded once."""
 
 from __future__ import annotations
 
@@ -12,15 +12,16 @@ from pydantic import BaseModel, ConfigDict, NonNegativeInt, PositiveInt, Validat
 
 from routing.errors import ConfigurationError
 from routing.models import Usage
+from routing.validation import first_error
 
 PICO_PER_NANO = 1_000
 _INPUT_TOKENS = ("cached_input_pico", "cache_write_pico")
 
 
 class Rates(BaseModel):
-    """What each unit costs, in pico-dollars. A unit without a price is None: unknown, not free.
+    """The price of each unit, in pico-dollars. A unit without a price is None: unknown, not free.
 
-    A cached or a written token without a price of its own costs what any input token costs.
+    Cached and cache-written tokens without a price of their own cost as much as any input token.
     """
 
     model_config = ConfigDict(extra="forbid", frozen=True)
@@ -44,7 +45,7 @@ class Rates(BaseModel):
 
 
 class LongRates(Rates):
-    """What a long prompt costs: the vendors charge all of it at these, not only what is above."""
+    """The rates of a long prompt: vendors charge the whole prompt at these, not only the part above the limit."""
 
     above_input_tokens: PositiveInt
 
@@ -80,7 +81,7 @@ class Price(Rates):
         return round_half_even(pico, PICO_PER_NANO)
 
     def rates(self, input_tokens: int) -> Rates:
-        """Return what a request with so many input tokens is charged by."""
+        """Return the rates for a request with this many input tokens."""
         return self if self.long is None or input_tokens <= self.long.above_input_tokens else self.long
 
 
@@ -115,10 +116,9 @@ def _row(index: int, raw: dict[str, object]) -> Price:
     try:
         return Price.model_validate(raw)
     except ValidationError as error:
-        first = error.errors()[0]
-        where = ".".join(map(str, first["loc"]))
+        where, problem = first_error(error)
         raise ConfigurationError(
-            f"prices.toml: row {index + 1} ({raw.get('model')}): {where}: {first['msg']}", where
+            f"prices.toml: row {index + 1} ({raw.get('model')}): {where}: {problem}", where
         ) from None
 
 

@@ -1,4 +1,4 @@
-"""Says whether a tenant may ask now, and if not, when. The clock comes in as an argument."""
+"""Token buckets: the rate of a sender, and the request rate of each tenant. Callers pass the time in."""
 
 from __future__ import annotations
 
@@ -8,32 +8,45 @@ from routing.errors import RateLimited
 from routing.models import Tenant
 
 BURST_S = 10.0
-"""A tenant may spend ten seconds of its rate at once: a join of several rooms is not a flood."""
+"""Seconds of its rate that a tenant may use at once: several rooms that open together are no flood."""
 
 
 @dataclass(slots=True)
-class _Bucket:
+class TokenBucket:
+    """A token bucket. Rate and capacity come with each call, because a tenant's plan may change between calls."""
+
     tokens: float
     filled_at_s: float
+
+    def fill(self, now_s: float, per_s: float, capacity: float) -> None:
+        """Add the tokens of the time since the last call, up to `capacity`; a clock that steps back adds none."""
+        self.tokens = min(capacity, self.tokens + per_s * max(0.0, now_s - self.filled_at_s))
+        self.filled_at_s = now_s
+
+    def take(self, now_s: float, per_s: float, capacity: float, amount: float = 1.0) -> float:
+        """Take `amount` tokens and return 0, or take none and return the seconds until the bucket holds that many."""
+        self.fill(now_s, per_s, capacity)
+        if self.tokens < amount:
+            return (amount - self.tokens) / per_s
+        self.tokens -= amount
+        return 0.0
 
 
 @dataclass(slots=True)
 class TenantLimits:
-    """A token bucket for each tenant that has a rate; one router replica's view of it."""
+    """A token bucket for each tenant that has a rate, as one router replica counts them."""
 
     times: float = 1.0
-    """How many times its rate a tenant may ask here."""
-    buckets: dict[str, _Bucket] = field(default_factory=dict)
+    """The factor by which the rate of every tenant is multiplied here."""
+    buckets: dict[str, TokenBucket] = field(default_factory=dict)
 
     def take(self, tenant: Tenant, now_s: float) -> None:
-        """Take one request from the tenant's bucket; raises RateLimited with the time until the next."""
+        """Take one request from the tenant's bucket; raises RateLimited with the seconds until the next."""
         if tenant.requests_per_minute is None:
             return
-        rate = self.times * tenant.requests_per_minute / 60
-        capacity = max(1.0, rate * BURST_S)
-        bucket = self.buckets.setdefault(tenant.tenant_id, _Bucket(capacity, now_s))
-        bucket.tokens = min(capacity, bucket.tokens + rate * (now_s - bucket.filled_at_s))
-        bucket.filled_at_s = now_s
-        if bucket.tokens < 1:
-            raise RateLimited(retry_after_s=(1 - bucket.tokens) / rate)
-        bucket.tokens -= 1
+        per_s = self.times * tenant.requests_per_minute / 60
+        capacity = max(1.0, per_s * BURST_S)
+        bucket = self.buckets.setdefault(tenant.tenant_id, TokenBucket(capacity, now_s))
+        wait_s = bucket.take(now_s, per_s, capacity)
+        if wait_s > 0:
+            raise RateLimited(retry_after_s=wait_s)

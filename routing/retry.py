@@ -1,4 +1,4 @@
-"""Says what follows a failed attempt: the same target again, the next one, or an end. Plain values in, a step out."""
+"""The step after a failed attempt: retry the same target, fall back to the next one, or stop; and the deadline."""
 
 from __future__ import annotations
 
@@ -7,15 +7,35 @@ from dataclasses import dataclass
 from typing import Literal
 
 from routing.errors import ProviderError, RayroomError, ReplicaLost
-from routing.setting_types import STRICT, Count, Seconds
+from routing.validation import STRICT, Count, Seconds
 
 SHORTEST_ATTEMPT_S = 0.2
-"""A target of which nothing is known is given at least so long."""
+"""The least time left in which an attempt at a target without known latencies is worth starting."""
+
+
+@dataclass(frozen=True, slots=True)
+class Deadline:
+    """A moment on a monotonic clock, in seconds, shared by every attempt of a request."""
+
+    at_s: float
+
+    @classmethod
+    def after(cls, seconds: float, now_s: float) -> Deadline:
+        """Return the deadline `seconds` after `now_s`."""
+        return cls(now_s + seconds)
+
+    def remaining_s(self, now_s: float) -> float:
+        """Return the seconds left, never below zero."""
+        return max(0.0, self.at_s - now_s)
+
+    def allows(self, seconds: float, now_s: float) -> bool:
+        """Return whether work that takes `seconds` can still end before the deadline."""
+        return self.remaining_s(now_s) >= seconds
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class RetrySettings:
-    """How often a target is asked for one request, and how long is waited between."""
+    """Tries of a target for one request, and the waits between them."""
 
     __pydantic_config__ = STRICT
 
@@ -23,12 +43,12 @@ class RetrySettings:
     first_wait_s: Seconds = 0.1
     longest_wait_s: Seconds = 2.0
     patience_s: Seconds = 0.5
-    """A vendor that asks for a longer wait than this loses the request to the next target, where there is one."""
+    """If a vendor asks for a longer wait than this, the request goes to the next target, if there is one."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class FailedAttempt:
-    """One attempt's failure, and where its request stands. `usual_s` is the target's p50, None where unknown."""
+    """A failed attempt and the state of its request. `usual_s` is the target's p50, None if unknown."""
 
     error: RayroomError
     tries: int
@@ -40,7 +60,7 @@ class FailedAttempt:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class RetryStep:
-    """What to do now, and why; `wait_s` comes before it."""
+    """The next step and its reason; the caller waits `wait_s` first."""
 
     kind: Literal["again", "next", "stop"]
     reason: str
@@ -48,11 +68,11 @@ class RetryStep:
 
 
 def next_step(failed: FailedAttempt, settings: RetrySettings, rng: random.Random) -> RetryStep:
-    """Return what follows a failed attempt; every path ends within `left_s`."""
+    """Return the step after a failed attempt; every step fits in `left_s`."""
     if failed.heard:
         return RetryStep(kind="stop", reason="the answer has begun")
     if not isinstance(failed.error, ProviderError):
-        # Our own refusal (no room, no budget, a bad request): true for any target, and the caller's to hear.
+        # Our own rejection (no slot, no budget, a bad request) holds for every target, so the caller gets it.
         return RetryStep(kind="stop", reason="not a vendor's failure")
     again = _again(failed, settings, rng)
     if again is not None:
@@ -65,7 +85,7 @@ def next_step(failed: FailedAttempt, settings: RetrySettings, rng: random.Random
 
 
 def _again(failed: FailedAttempt, settings: RetrySettings, rng: random.Random) -> RetryStep | None:
-    """Return the step back to the same target, or None where it is not worth its time."""
+    """Return a retry of the same target, or None if it does not fit in the time left."""
     if not failed.error.retryable or failed.tries >= settings.tries_of_target:
         return None
     wait_s = 0.0 if isinstance(failed.error, ReplicaLost) else _wait_s(failed, settings, rng)
@@ -78,7 +98,7 @@ def _again(failed: FailedAttempt, settings: RetrySettings, rng: random.Random) -
 
 
 def _wait_s(failed: FailedAttempt, settings: RetrySettings, rng: random.Random) -> float:
-    """Return a wait with full jitter, no shorter than what the vendor asks for."""
+    """Return a wait with full jitter, no shorter than the vendor's `Retry-After`."""
     longest_s = backoff_s(failed.tries, settings.first_wait_s, settings.longest_wait_s)
     return max(rng.uniform(0.0, longest_s), failed.error.retry_after_s or 0.0)
 

@@ -1,4 +1,4 @@
-"""Reads a room's name: tenant_{tenant_id}_{meeting_id}. Knows no backend."""
+"""Room names, tenant_{tenant_id}_{meeting_id}, and the check of the job metadata against them."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from typing import Any
 from routing.errors import BadInput, Forbidden, RoomNameInvalid
 
 MAX_ROOM_BYTES = 256
-# Without "_" in a tenant id a name reads one way only.
+# A tenant id has no "_", so that a name can be split in one way only.
 _ROOM = re.compile(
     r"tenant_(?P<tenant>[A-Za-z0-9][A-Za-z0-9.-]{0,62})_(?P<meeting>[A-Za-z0-9][A-Za-z0-9._-]*)", re.ASCII
 )
@@ -26,7 +26,7 @@ class RoomName:
 
 
 def parse_room(room: str) -> RoomName:
-    """Return the ids a room's name holds; raises RoomNameInvalid."""
+    """Return the tenant and meeting ids of a room's name; raises RoomNameInvalid."""
     match = _ROOM.fullmatch(room) if len(room.encode("utf-8", "replace")) <= MAX_ROOM_BYTES else None
     if match is None:
         raise RoomNameInvalid(param="room")

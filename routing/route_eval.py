@@ -1,11 +1,11 @@
-"""Measures how well a score finds the prompts worth a strong model. Knows labels and scores, no model.
+"""Evaluation of a score against labelled prompts: how well it finds the prompts worth a strong model.
 
 A router that sends the share s of the prompts to the strong model recovers a part of the quality gap between always
 weak (0) and always strong (1): the performance gap recovered, PGR(s).
-APGR   the mean of PGR over all shares: 0.5 for a router that knows nothing.
+APGR   the mean of PGR over all shares: 0.5 for a random router.
 PGR@s  the gap recovered at one share.
 CPT50  the smallest share that recovers half of the gap.
-Prompts with one score are sent in no order: the curve is straight across them.
+Prompts with the same score have no order: the curve is straight across them.
 """
 
 from __future__ import annotations
@@ -29,7 +29,7 @@ _WORDS = {"true": 1.0, "yes": 1.0, "false": 0.0, "no": 0.0}
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class LabelledPrompt:
-    """One prompt, and how right each model's answer to it was: 0 wrong, 1 right."""
+    """One prompt, and the correctness of each model's answer: 0 wrong, 1 right."""
 
     prompt: str = field(repr=False)
     weak_correct: float
@@ -37,12 +37,12 @@ class LabelledPrompt:
 
     @property
     def gain(self) -> float:
-        """Return what asking the strong model instead is worth; below zero where it does worse."""
+        """Return the gain in correctness from the strong model; negative if it does worse."""
         return self.strong_correct - self.weak_correct
 
 
 def read_labels(file: Path) -> list[LabelledPrompt]:
-    """Return the rows of a CSV (`.csv`) or JSON lines file; raises BadInput naming the file, the row and the column."""
+    """Return the rows of a CSV (`.csv`) or JSON lines file; raises BadInput with file, row and column."""
     try:
         text = file.read_text("utf-8-sig")
     except OSError as error:
@@ -121,7 +121,7 @@ Point = tuple[float, float]
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Quality:
-    """How well one way of choosing does."""
+    """The figures of one way to choose the model."""
 
     name: str
     apgr: float
@@ -131,7 +131,7 @@ class Quality:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class HeldShare:
-    """What the share control made of the file's order."""
+    """The result of the share control on the prompts in the order of the file."""
 
     share: float
     trailing_share: float
@@ -144,7 +144,7 @@ class HeldShare:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Evaluation:
-    """What a labelled file says of the scorer, beside what needs no scorer."""
+    """The figures of the scorer on a labelled file, beside baselines that need no scorer."""
 
     prompts: int
     weak_correct: float
@@ -157,7 +157,7 @@ class Evaluation:
 def evaluate(
     labels: Sequence[LabelledPrompt], score: Callable[[str], float], control: ShareControl, rng: random.Random
 ) -> Evaluation:
-    """Return how `score` ranks the prompts, beside length, chance and the oracle, and how `control` holds its share."""
+    """Compare `score` with length, chance and the oracle as rankings, and measure how `control` holds its share."""
     scores = [score(label.prompt) for label in labels]
     gains = [label.gain for label in labels]
     lengths = [float(len(label.prompt.encode())) for label in labels]
@@ -194,7 +194,7 @@ def quality(name: str, points: Sequence[Point], share: float) -> Quality:
 
 
 def hold(scores: Sequence[float], gains: Sequence[float], control: ShareControl) -> HeldShare:
-    """Return what `control` sends to the strong model when the prompts come in this order."""
+    """Run `control` over the scores in this order and return the share it sent to the strong model."""
     first = control.threshold
     verdicts = [control.decide(score) for score in scores]
     sent = [verdict.complex for verdict in verdicts]

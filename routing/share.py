@@ -1,4 +1,4 @@
-"""Holds the share of requests that go to the strong tier, by moving the threshold. Knows neither texts nor models."""
+"""A control loop that holds the share of requests for the complex tier by moving the score threshold."""
 
 from __future__ import annotations
 
@@ -11,19 +11,19 @@ from routing.errors import ConfigurationError
 from routing.models import Tier
 
 STEP = 0.1
-"""How far one decision moves the threshold, in standard deviations of the scores."""
+"""The step of the threshold per decision, in standard deviations of the scores."""
 NARROWEST, WIDEST = 0.05, 0.25
 MEMORY = 1 / 100
-"""How much one decision counts in the running means: they remember about a hundred."""
+"""The weight of one decision in the running means, which span about a hundred decisions."""
 HURRY = 4.0
-"""How many steps more one decision moves it for each whole share that the recent ones are off."""
+"""Extra steps per decision for each whole share by which the recent decisions miss the target."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ShareTarget:
-    """What is to be held: in no `window` decisions in a row do more than `share` x `burst` of them go strong.
+    """The target of a ShareControl: of any `window` decisions in a row at most `share` x `burst` are complex.
 
-    A burst below one request is one. `threshold` is where it begins.
+    The burst is at least one request. `threshold` is the initial threshold.
     Raises ConfigurationError for a number outside of its range.
     """
 
@@ -44,13 +44,13 @@ class ShareTarget:
 
     @property
     def spare(self) -> float:
-        """Return how many decisions beyond the share may go strong at once."""
+        """Return the number of decisions beyond the share that may be complex at once."""
         return max(1.0, self.share * (self.burst - 1) * self.window) if self.share else 0.0
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ShareVerdict:
-    """Where one score goes. `capped` says that it reached the threshold, and that the burst was spent."""
+    """The decision on one score. `capped` means that it reached the threshold but the burst was spent."""
 
     complex: bool
     threshold: float
@@ -59,7 +59,7 @@ class ShareVerdict:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ShareCounts:
-    """What has been decided so far: by score, and by the rules above the score."""
+    """The decisions so far: by score, and by the rules above the score."""
 
     scored: int
     scored_complex: int
@@ -68,21 +68,21 @@ class ShareCounts:
 
     @property
     def scored_share(self) -> float:
-        """Return the share that is held."""
+        """Return the complex share of the scored requests, which the threshold controls."""
         return self.scored_complex / self.scored if self.scored else 0.0
 
     @property
     def share(self) -> float:
-        """Return the share that is paid for: rules included, which no threshold can hold."""
+        """Return the complex share of all requests, including those decided by rules, which no threshold controls."""
         by_rule = sum(count for (_, tier), count in self.ruled.items() if tier is Tier.COMPLEX)
         total = self.scored + sum(self.ruled.values())
         return (self.scored_complex + by_rule) / total if total else 0.0
 
 
 class ShareControl:
-    """One service's threshold in one replica. The same scores and the same dice give the same verdicts.
+    """The threshold of one service in one replica. It is deterministic for the same scores and random generator.
 
-    Requests that a rule decides (an explicit model, a plan, a budget nearly spent) are counted and do not move the
+    Requests decided by a rule (an explicit model, a plan, a budget nearly spent) are counted but do not move the
     threshold: a tenant that names the strong model must not take it from the others.
     """
 
@@ -98,8 +98,8 @@ class ShareControl:
         self._ruled: Counter[tuple[str, Tier]] = Counter()
 
     def decide(self, score: float) -> ShareVerdict:
-        """Return where `score` goes, and learn from it."""
-        # Dice within a step of the threshold: traffic that repeats must not fall in step with the control.
+        """Decide on `score` and update the threshold."""
+        # Random noise within one step of the threshold: periodic traffic must not lock in phase with the control.
         threshold = self.threshold + self._step() * (self._rng.random() - 0.5)
         wanted = score >= threshold
         self._learn(score, wanted)
@@ -120,7 +120,7 @@ class ShareControl:
         )
 
     def _learn(self, score: float, wanted: bool) -> None:
-        # What the cap holds back still counts as wanted here, or the threshold would sink during a burst.
+        # A capped decision still counts as wanted here, or the threshold would sink during a burst.
         step = self._step() * (wanted - self.target.share)
         self._recent_share += MEMORY * (wanted - self._recent_share)
         off = score - self._mean

@@ -1,4 +1,4 @@
-"""Reads a vendor's key from an environment, and hides keys in what is shown. In one way for all who need it."""
+"""Reading a vendor's key from the environment, and hiding keys in text that is shown or logged."""
 
 from __future__ import annotations
 
@@ -9,13 +9,13 @@ from routing.errors import ConfigurationError
 
 HIDDEN = "(hidden)"
 SHORTEST_KEY_CHARS = 8
-"""A shorter value is taken for no key: to hide it would hide half of what is said."""
+"""A shorter value is not treated as a key: to hide it would hide ordinary words."""
 
-# A quote at an end is the shell's, or an .env file's, and was to be no part of the key.
+# A quote at either end comes from the shell or an .env file and is not part of the key.
 _NO_PART_OF_A_KEY = re.compile(r"[^!-~]|^[\"']|[\"']$")
 _NAMES_A_KEY = re.compile(r"_(KEYS?|SECRET|TOKEN|PASSWORD)$")
 _IN_A_QUERY = re.compile(r"([?&][\w-]*(?:key|token|secret|password)[\w-]*=)[^\s&'\"]+", re.IGNORECASE)
-# How the vendors' keys begin, or look, and who stands before a URL's host.
+# The prefixes and shapes of the vendors' keys, and the credentials in front of a URL's host.
 _LIKE_A_KEY = re.compile(
     r"(?<![A-Za-z0-9])(?:sk[-_]|pa-|AIza|AQ\.|eyJ)[\w.-]{4,}"
     r"|(?<![A-Za-z0-9])[0-9a-fA-F]{32,}(?![A-Za-z0-9])"
@@ -27,7 +27,7 @@ _LIKE_A_KEY = re.compile(
 def read_key(environment: Mapping[str, str], *names: str) -> str:
     """Return the key in the first of `names` that holds one, or an empty string; raises ConfigurationError.
 
-    A vendor would call a key with a blank or a quote in it a wrong key, and a client of HTTP a broken connection.
+    With a blank or a quote in a key the vendor reports a wrong key, and an HTTP client a broken connection.
     """
     found = ((name, environment.get(name, "").strip()) for name in names)
     name, key = next((pair for pair in found if pair[1]), ("", ""))
@@ -39,7 +39,7 @@ def read_key(environment: Mapping[str, str], *names: str) -> str:
 
 
 def keys_in(environment: Mapping[str, str], names: Iterable[str] = ()) -> list[str]:
-    """Return every key of an environment, the longest first: in `names`, and in variables that are named like one."""
+    """Return every key of an environment, longest first: of `names`, and of variables with a name like a key."""
     wanted = set(names)
     values = [value for name, value in environment.items() if name in wanted or _NAMES_A_KEY.search(name)]
     keys = {part.strip("\"' \t\r\n") for value in values for part in (value, *value.split(","))}
@@ -47,7 +47,7 @@ def keys_in(environment: Mapping[str, str], names: Iterable[str] = ()) -> list[s
 
 
 def hide_keys(text: str, keys: Iterable[str] = ()) -> str:
-    """Return a text without `keys`, without what looks like a key, and without the passwords of URLs."""
+    """Return the text with `keys`, strings shaped like a key, and passwords in URLs replaced."""
     for key in keys:
         text = text.replace(key, HIDDEN)
     return _LIKE_A_KEY.sub(HIDDEN, _IN_A_QUERY.sub(rf"\1{HIDDEN}", text))

@@ -21,9 +21,8 @@ from cluster.costs.journal import Journal
 from cluster.costs.models import Entry, Receipt
 from cluster.rooms.forecast import RoomSignal
 from cluster.rooms.registry import RoomRegistry
-from routing.gc_freeze import freeze_startup_objects
-from routing.logs import configure_logs
 from routing.models import RoomHeartbeat, TenantTotals
+from routing.process import configure_logs, freeze_startup_objects
 
 NAME = "rayroom-aggregator"
 NAMESPACE = "rayroom"

@@ -15,6 +15,7 @@ from cluster.lab.emulator import Emulator, EmulatorState, LatencyModel, RateLimi
 from cluster.lab.emulator.engines import Engines, load_engines
 from deployments.common.settings import ProfileChange
 from routing.errors import ConfigurationError
+from routing.validation import first_error
 
 
 def emulator_state(
@@ -57,9 +58,8 @@ def read_profiles(text: str) -> dict[str, ProfileChange]:
     try:
         return TypeAdapter(dict[str, ProfileChange]).validate_json(text)
     except ValidationError as error:
-        first = error.errors(include_url=False, include_input=False)[0]
-        where = ".".join(map(str, first["loc"]))
-        raise ConfigurationError(f"--profiles: {where or 'the value'}: {first['msg']}.", "profiles") from None
+        where, problem = first_error(error)
+        raise ConfigurationError(f"--profiles: {where or 'the value'}: {problem}.", "profiles") from None
 
 
 def run_emulator(state: EmulatorState, host: str, port: int, write_line: Callable[[str], None]) -> None:

@@ -11,7 +11,7 @@ from cluster.check.terminal import labelled
 from cluster.cli import laboratory, product
 from cluster.cli.requirements import missing_extra
 from routing.errors import RayroomError
-from routing.logs import configure_logs
+from routing.process import configure_logs
 
 app = typer.Typer(
     no_args_is_help=True,

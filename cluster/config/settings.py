@@ -26,7 +26,7 @@ from routing.errors import ConfigurationError
 from routing.fairness import FairnessSettings
 from routing.models import Service
 from routing.retry import RetrySettings
-from routing.setting_types import Count, Seconds
+from routing.validation import Count, Seconds
 from routing.vendor_keys import HIDDEN, hide_keys
 
 IMPORT_PATH = "cluster.app:build"

@@ -10,7 +10,7 @@ from typing import Annotated, Literal
 from pydantic import Field
 
 from deployments.common.settings import Settings
-from routing.setting_types import Count, Seconds, Share
+from routing.validation import Count, Seconds, Share
 
 Deployment = Literal["router", "vision", "llm", "embeddings"]
 USUAL_ROOM_S = 100.0

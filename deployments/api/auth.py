@@ -1,4 +1,4 @@
-"""Checks keys, and issues and reads room tokens. The tenant of a request is the one its token was signed for."""
+"""API keys and room tokens. The tenant of a request is the one its token was signed for."""
 
 from __future__ import annotations
 
@@ -8,6 +8,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 import jwt
+from cachetools import FIFOCache
 
 from routing.errors import Forbidden, Unauthorized
 from routing.rooms import RoomName, parse_room
@@ -19,7 +20,7 @@ MAX_TOKENS = 20_000
 
 @dataclass(frozen=True, slots=True)
 class Keys:
-    """The keys that open rayroom: several of each may be valid at once, so that one can be changed without a stop."""
+    """The valid keys. Several agent and admin keys may be valid at once, so that they can be rotated while serving."""
 
     agent: tuple[str, ...]
     admin: tuple[str, ...]
@@ -31,7 +32,7 @@ class Keys:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class RoomToken:
-    """What a verified room token says."""
+    """The claims of a verified room token."""
 
     name: RoomName
     job_id: str
@@ -46,7 +47,7 @@ class RoomToken:
 def check_key(header: str | None, keys: tuple[str, ...], kind: str) -> None:
     """Check an `Authorization: Bearer` header against the valid keys of one kind; raises Unauthorized."""
     given = bearer(header).encode()
-    # Every key is compared, so that the time taken tells nothing.
+    # Every key is compared, so that the time taken leaks nothing.
     if not any([hmac.compare_digest(given, key.encode()) for key in keys]):
         raise Unauthorized(f"This needs a valid {kind} key as a bearer token.", "authorization")
 
@@ -57,6 +58,7 @@ def issue_token(name: RoomName, job_id: str, ttl_s: float, now_s: float, opened_
 
 
 def sign(token: RoomToken, keys: Keys) -> str:
+    """Return the token as a signed JWT."""
     claims = {
         "iss": ISSUER,
         "sub": token.name.room,
@@ -69,21 +71,21 @@ def sign(token: RoomToken, keys: Keys) -> str:
 
 
 class Tokens:
-    """Reads room tokens, and remembers the good ones until they expire: a room asks with the same one for minutes."""
+    """Verifies room tokens and caches the valid ones until they expire: a room sends the same one for minutes."""
 
     def __init__(self, keys: Keys, clock: Callable[[], float] = time.time, limit: int = MAX_TOKENS) -> None:
         self._keys = keys
         self._clock = clock
-        self._limit = limit
-        self._known: dict[str, RoomToken] = {}
+        # Tokens expire in the order they were issued, so the first one in is the first to give way.
+        self._known: FIFOCache[str, RoomToken] = FIFOCache(limit)
 
     def __len__(self) -> int:
         return len(self._known)
 
     def read(self, header: str | None, room: str | None = None) -> RoomToken:
-        """Return a token's claims; raises Unauthorized, or Forbidden when it is for another room than `room`."""
+        """Return a token's claims; raises Unauthorized, or Forbidden if it is for another room than `room`."""
         token = self._known.get(header or "")
-        # Whole seconds, as a token is read: what was good a moment ago is verified anew, and found expired.
+        # In whole seconds, as the JWT library compares: an expired cached token is verified again and rejected.
         if token is None or int(token.expires_at_s) <= self._clock():
             token = self._verified(header or "")
         if room is not None and room != token.name.room:
@@ -93,14 +95,12 @@ class Tokens:
     def _verified(self, header: str) -> RoomToken:
         self._known.pop(header, None)
         token = read_token(header, self._keys)
-        if len(self._known) >= self._limit:
-            del self._known[next(iter(self._known))]
         self._known[header] = token
         return token
 
 
 def read_token(header: str | None, keys: Keys) -> RoomToken:
-    """Return a room token's claims; raises Unauthorized, or Forbidden when its tenant is not its room's."""
+    """Return a room token's claims; raises Unauthorized, or Forbidden if its tenant is not its room's."""
     try:
         claims = jwt.decode(
             bearer(header),

@@ -1,4 +1,4 @@
-"""Tells a whole JPEG of a sensible size from anything else, without decoding a pixel."""
+"""Validation of a JPEG from its header and end marker, without decoding a pixel."""
 
 from __future__ import annotations
 
@@ -8,14 +8,14 @@ from routing.errors import BadInput, NotAJpeg, TooLarge
 
 _START, _END = b"\xff\xd8", b"\xff\xd9"
 _STANDALONE = {0x01, *range(0xD0, 0xD8)}
-# Baseline, extended and progressive, Huffman-coded: what every vendor reads.
+# Baseline, extended and progressive with Huffman coding: the kinds that every vendor decodes.
 _FRAME_HEADERS = {0xC0, 0xC1, 0xC2}
 _SCAN, _OTHER_FRAMES = 0xDA, {0xC3, *range(0xC5, 0xC8), *range(0xC9, 0xCC), *range(0xCD, 0xD0)}
 
 
 @dataclass(frozen=True, slots=True)
 class JpegSize:
-    """What a JPEG's header claims."""
+    """The size in a JPEG's header."""
 
     width_px: int
     height_px: int
@@ -24,7 +24,7 @@ class JpegSize:
 def inspect_jpeg(data: bytes, max_px: int | None = None) -> JpegSize:
     """Return the size a JPEG claims.
 
-    Raises NotAJpeg, TooLarge for more than `max_px` pixels, or BadInput when it is cut short or damaged.
+    Raises NotAJpeg, TooLarge for more than `max_px` pixels, or BadInput if it is cut short or damaged.
     """
     if not data.startswith(_START):
         raise NotAJpeg("The body does not start as a JPEG does.", "body")
@@ -33,7 +33,7 @@ def inspect_jpeg(data: bytes, max_px: int | None = None) -> JpegSize:
         raise BadInput(f"The JPEG claims {size.width_px} x {size.height_px} pixels.", "body")
     if max_px is not None and size.width_px * size.height_px > max_px:
         raise TooLarge(f"The JPEG claims {size.width_px} x {size.height_px} pixels; {max_px} is the limit.", "body")
-    # Some encoders pad; beyond the end marker only zeros and line ends are let through.
+    # Some encoders pad: zeros and line ends are allowed after the end marker.
     if not data.rstrip(b"\x00\r\n").endswith(_END) or len(data) - scan_at < 4:
         raise BadInput("The JPEG is cut short: its end marker is missing.", "body")
     return size

@@ -1,4 +1,4 @@
-"""Knows the parameters of OpenAI's chats that no vendor is told, and those of their values that change no answer."""
+"""OpenAI's chat parameters that are not passed on to vendors, and the values accepted because they change nothing."""
 
 from __future__ import annotations
 
@@ -9,9 +9,9 @@ from pydantic_core import CoreSchema, PydanticCustomError, core_schema
 
 
 class Neutral:
-    """Marks a parameter that no vendor is told: it may be absent, null, or one of `values`, which change no answer.
+    """Marks a parameter that is not passed on: it may be absent, null, or one of `values`, which change no answer.
 
-    Clients send those unasked. Any other value is refused by name, for it would be dropped in silence.
+    Clients send these values by default. Any other value is an error, because it would be dropped silently.
     """
 
     def __init__(self, *values: Any) -> None:
@@ -35,9 +35,9 @@ def _is_bool(value: Any) -> bool:
 
 
 class NotPassedOn(BaseModel):
-    """The parameters, read in the openai package 3.54; one that it adds is refused like any other unknown name."""
+    """The parameters of the openai package 3.54; a newer one is rejected like any unknown name."""
 
-    # How the answer is chosen.
+    # Sampling.
     n: Annotated[Any, Neutral(1)] = None
     top_p: Annotated[Any, Neutral(1)] = None
     frequency_penalty: Annotated[Any, Neutral(0)] = None
@@ -45,21 +45,21 @@ class NotPassedOn(BaseModel):
     logit_bias: Annotated[Any, Neutral({})] = None
     seed: Annotated[Any, Neutral()] = None
     stop: Annotated[Any, Neutral([])] = None
-    # What it is made of.
+    # Output format.
     response_format: Annotated[Any, Neutral({"type": "text"})] = None
     modalities: Annotated[Any, Neutral(["text"])] = None
     audio: Annotated[Any, Neutral()] = None
     logprobs: Annotated[Any, Neutral(False)] = None
     top_logprobs: Annotated[Any, Neutral(0)] = None
     verbosity: Annotated[Any, Neutral("medium")] = None
-    # Without a tool there is none to choose.
+    # Tools, which rayroom does not support.
     tools: Annotated[Any, Neutral([])] = None
     tool_choice: Annotated[Any, Neutral("none", "auto")] = None
     parallel_tool_calls: Annotated[Any, Neutral(True, False)] = None
     functions: Annotated[Any, Neutral([])] = None
     function_call: Annotated[Any, Neutral("none", "auto")] = None
     web_search_options: Annotated[Any, Neutral()] = None
-    # How the vendor goes about it.
+    # The vendor's processing.
     reasoning_effort: Annotated[Any, Neutral()] = None
     prediction: Annotated[Any, Neutral()] = None
     moderation: Annotated[Any, Neutral()] = None

@@ -1,4 +1,4 @@
-"""Describes the routes whose bodies and headers are read by hand, for /openapi.json."""
+"""OpenAPI schemas for the routes that parse their bodies and headers themselves, for /openapi.json."""
 
 from __future__ import annotations
 
@@ -13,14 +13,14 @@ _REF = "#/components/schemas/{model}"
 
 
 def json_body(kind: type[BaseModel]) -> dict[str, Any]:
-    """Return a route's OpenAPI for a body that the route reads itself, so that its size is bounded."""
+    """Return the OpenAPI of a body that the route reads itself, to bound its size."""
     schema = kind.model_json_schema(ref_template=_REF)
     schema.pop("$defs", None)
     return {"requestBody": {"content": {"application/json": {"schema": schema}}, "required": True}}
 
 
 def describe(app: FastAPI) -> None:
-    """Have the OpenAPI document carry the schemas that the bodies refer to."""
+    """Add the schemas that the bodies refer to to the OpenAPI document."""
     described = app.openapi
 
     def openapi() -> dict[str, Any]:
@@ -34,6 +34,7 @@ def describe(app: FastAPI) -> None:
 
 
 def header_parameters() -> list[dict[str, Any]]:
+    """Return the OpenAPI parameters of the `x-frame-...` headers."""
     schema = FrameHeaders.model_json_schema()
     return [
         {

@@ -1,4 +1,4 @@
-"""The bodies and headers of the HTTP routes, as OpenAI's clients and the room agent know them."""
+"""Schemas of the HTTP routes' bodies and headers, for OpenAI's clients and the room agent."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ MAX_TEXT_CHARS = 400_000
 MAX_NAME_CHARS = 64
 MAX_MESSAGES = 512
 MAX_IMAGES = 8
-# Of one event: what could not be told for days is told as one.
+# Limits of one event: usage that could not be sent for days is sent as one event.
 MAX_AUDIO_MS = 1_000_000_000
 MAX_CHARACTERS = 100_000_000
 _DATA_URL = "data:image/jpeg;base64,"
@@ -37,26 +37,26 @@ def _finite(value: float) -> float:
 
 
 class Body(BaseModel):
-    """A request body: a key we do not know is refused by name, never dropped in silence."""
+    """A request body: an unknown key is an error that names it, and is never dropped silently."""
 
     model_config = ConfigDict(extra="forbid", frozen=True)
 
 
 class OpenRoom(Body):
-    """What an agent says of the room it was sent to; `metadata` is its dispatch's, signed by the company's backend."""
+    """The body with which an agent opens a room; `metadata` is that of its job, signed by the company's backend."""
 
     room: Annotated[str, Field(max_length=1_024)]
     job_id: Annotated[str, Field(min_length=1, max_length=128)]
     metadata: Annotated[str, Field(max_length=16_384)]
     ended: bool = False
-    """Whether the job is dead and this is about its bill only, which a suspended tenant owes too."""
+    """Whether the job has ended and only its bill is sent, which a suspended tenant owes too."""
 
 
 Finite = Annotated[float, AfterValidator(_finite)]
 
 
 class SpeechUsageItem(Body):
-    """What one piece of listening or speaking used, as the agent counted it. Its id is the same on every resend."""
+    """The usage of one STT or TTS request, as the agent counted it. Its id is the same on every resend."""
 
     id: Annotated[str, Field(min_length=1, max_length=128)]
     service: Literal["stt", "tts"]
@@ -65,28 +65,28 @@ class SpeechUsageItem(Body):
     characters: Annotated[int, Field(strict=True, ge=0, le=MAX_CHARACTERS)] = 0
     occurred_at: Annotated[Finite, Field(ge=0)]
     estimated: bool = False
-    """Whether a job was killed while this was on its way to the vendor, so that it may not have arrived."""
+    """Whether the job was killed while the request was in transit to the vendor, so that it may not have arrived."""
 
 
 class Heartbeat(Body):
-    """An agent's counters since its job began, and the speech usage that no answer has taken yet."""
+    """An agent's counters since its job began, and the speech usage not acknowledged yet."""
 
     usage: Annotated[tuple[SpeechUsageItem, ...], Field(max_length=256)] = ()
     counters: Annotated[
         dict[Annotated[str, Field(pattern=r"^[a-z][a-z0-9_]{0,63}$")], Finite], Field(max_length=64)
     ] = {}
     ended: bool = False
-    """Whether the job is dead: what it used is all it has to say."""
+    """Whether the job has ended, so that only its usage counts."""
 
 
 def _shape(value: Any) -> str | None:
-    """Return a union's tag for a value; in brackets, as no field is named, for an error's path drops it."""
+    """Return a union's tag for a value; no field name has brackets, so that an error's path can drop the tag."""
     tags: dict[type, str] = {str: "(text)", list: "(list)", dict: "(object)"}
     return tags.get(type(value))
 
 
-def _one_of(what: str) -> Discriminator:
-    return Discriminator(_shape, custom_error_type="shape", custom_error_message=f"Input should be {what}")
+def _one_of(kinds: str) -> Discriminator:
+    return Discriminator(_shape, custom_error_type="shape", custom_error_message=f"Input should be {kinds}")
 
 
 class ImageUrl(Body):
@@ -104,7 +104,7 @@ class Part(Body):
     @model_validator(mode="after")
     def _holds_its_type(self) -> Part:
         if (self.text is None) is (self.type == "text") or (self.image_url is None) is (self.type == "image_url"):
-            raise PydanticCustomError("part", "must hold what its type says, and nothing else")
+            raise PydanticCustomError("part", "must hold exactly the field that its type names")
         return self
 
 
@@ -116,7 +116,7 @@ class ChatMessage(Body):
     role: Literal["system", "developer", "user", "assistant"]
     content: Annotated[Words | Parts, _one_of("a text or a list of parts")]
     name: Annotated[str, Field(max_length=256)] | None = None
-    # An answer's message is sent back with the next turn just as it came.
+    # Clients send the message of an answer back unchanged with the next turn.
     refusal: Annotated[Any, Neutral()] = None
     annotations: Annotated[Any, Neutral([])] = None
     audio: Annotated[Any, Neutral()] = None
@@ -130,7 +130,7 @@ class StreamOptions(Body):
 
 
 class ChatRequest(NotPassedOn, Body):
-    """OpenAI's chat completion request, as far as we pass it on."""
+    """OpenAI's chat completion request, as far as it is passed on."""
 
     model: Annotated[str, Field(max_length=128)] = "auto"
     messages: Annotated[list[ChatMessage], Field(min_length=1, max_length=MAX_MESSAGES)]
@@ -139,7 +139,7 @@ class ChatRequest(NotPassedOn, Body):
     max_tokens: Annotated[int, Field(ge=1, le=32_000)] | None = None
     max_completion_tokens: Annotated[int, Field(ge=1, le=32_000)] | None = None
     temperature: Annotated[float, Field(ge=0, le=2)] | None = None
-    # Who asks and what for is known from the token: these labels are taken and forgotten, but for `last_answer`.
+    # The token identifies the caller: these labels are accepted and ignored, except `last_answer`.
     user: Annotated[str, Field(max_length=256)] | None = None
     safety_identifier: Annotated[str, Field(max_length=256)] | None = None
     prompt_cache_key: Annotated[str, Field(max_length=256)] | None = None
@@ -148,7 +148,7 @@ class ChatRequest(NotPassedOn, Body):
 
     @property
     def last_answer_failed(self) -> bool:
-        """Whether the caller says that the answer before did not do: `"metadata": {"last_answer": "failed"}`."""
+        """Return whether the caller marks the last answer as failed: `"metadata": {"last_answer": "failed"}`."""
         return (self.metadata or {}).get("last_answer") == "failed"
 
     def output_tokens(self, default: int) -> int:
@@ -156,12 +156,12 @@ class ChatRequest(NotPassedOn, Body):
 
     @property
     def output_field(self) -> str:
-        """The field that says how long the answer may be, as its caller named it."""
+        """Return the name of the output limit field that the caller used."""
         return "max_completion_tokens" if self.max_completion_tokens else "max_tokens"
 
 
 class Item(Body):
-    """What is to be embedded, where it is more than a text."""
+    """An embedding input that is more than a text."""
 
     text: Text = ""
     image: Annotated[str, Field(max_length=4_000_000)] | None = None
@@ -189,7 +189,7 @@ class KnowledgeSearch(Body):
 
 
 class FrameHeaders(Body):
-    """A frame's metadata, each field in a header `x-frame-...` of its own.
+    """The metadata of a frame, each field in a header `x-frame-...`.
 
     `captured_at` (Unix seconds) and `track` are used together, to log frames that arrive out of order.
     """
@@ -213,7 +213,7 @@ class FrameHeaders(Body):
 
 
 def parse_body(kind: type[B], body: bytes) -> B:
-    """Return a JSON body as `kind`; raises BadInput naming the field."""
+    """Return a JSON body as `kind`; raises BadInput with the name of the field."""
     try:
         return kind.model_validate_json(body)
     except ValidationError as error:
@@ -221,7 +221,7 @@ def parse_body(kind: type[B], body: bytes) -> B:
 
 
 def parse_frame_headers(headers: Mapping[str, str]) -> FrameHeaders:
-    """Return the `x-frame-...` headers; raises BadInput naming the header."""
+    """Return the `x-frame-...` headers; raises BadInput with the name of the header."""
     prefix = "x-frame-"
     found = {name[len(prefix) :].replace("-", "_"): value for name, value in headers.items() if name.startswith(prefix)}
     try:
@@ -231,7 +231,7 @@ def parse_frame_headers(headers: Mapping[str, str]) -> FrameHeaders:
 
 
 def bad_input(error: ValidationError, rename: Any = str) -> BadInput:
-    """Return the first wrong field as ours; a value is never repeated, it may be content."""
+    """Return a BadInput for the first wrong field; its value is never included, because it may be content."""
     first = error.errors(include_url=False, include_context=False, include_input=False)[0]
     steps = [str(step)[:MAX_NAME_CHARS] for step in first["loc"] if not str(step).startswith("(")]
     param = rename(".".join(steps)) if steps else "body"
@@ -239,7 +239,7 @@ def bad_input(error: ValidationError, rename: Any = str) -> BadInput:
 
 
 def to_messages(messages: list[ChatMessage], max_px: int) -> tuple[Message, ...]:
-    """Return a chat's messages as ours; raises BadInput for an image that is no inline JPEG, or one too many."""
+    """Convert the messages of a chat; raises BadInput for an image that is no inline JPEG, or for too many."""
     found = tuple(_to_message(message, f"messages.{i}.content", max_px) for i, message in enumerate(messages))
     if sum(len(message.images) for message in found) > MAX_IMAGES:
         raise BadInput(f"A request may hold {MAX_IMAGES} images at most.", "messages")
@@ -260,7 +260,7 @@ def _to_message(message: ChatMessage, where: str, max_px: int) -> Message:
 
 
 def inline_jpeg(url: str, param: str, max_px: int) -> bytes:
-    """Return the JPEG of a data URL; raises BadInput: nothing is ever fetched for a caller."""
+    """Return the JPEG of a data URL; raises BadInput for any other URL: images are never fetched."""
     if not url.startswith(_DATA_URL):
         raise BadInput(f"{param}: must be an inline JPEG, {_DATA_URL}...; images are not fetched.", param)
     try:
@@ -272,7 +272,7 @@ def inline_jpeg(url: str, param: str, max_px: int) -> bytes:
 
 
 def to_inputs(request: EmbeddingRequest, max_px: int) -> tuple[Message, ...]:
-    """Return what is to be embedded, in order; raises BadInput."""
+    """Convert the inputs of an embedding request, in order; raises BadInput."""
     items = [request.input] if isinstance(request.input, str) else request.input
     return tuple(_to_input(item, f"input.{i}", max_px) for i, item in enumerate(items))
 

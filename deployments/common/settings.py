@@ -1,4 +1,4 @@
-"""The knobs of the deployments, typed. serve_config.yaml holds their values; reads no environment."""
+"""Typed settings of the deployments; serve_config.yaml holds their values."""
 
 from __future__ import annotations
 
@@ -7,29 +7,29 @@ from typing import Annotated, Literal
 from pydantic import BaseModel, ConfigDict, Field, FiniteFloat, model_validator
 
 from routing.models import Tier
-from routing.setting_types import HttpUrl, Seconds, Share
+from routing.validation import HttpUrl, Seconds, Share
 
 EnvironmentName = Annotated[str, Field(pattern=r"^[A-Z][A-Z0-9_]*$")]
 
 
 class Settings(BaseModel):
-    """A part of the tree: no key that is not named here, no change after the start."""
+    """A section of the settings: unknown keys are errors, and values are frozen."""
 
     model_config = ConfigDict(extra="forbid", frozen=True)
 
 
 class VendorSettings(Settings):
-    """One vendor: the protocol it speaks, where it is, and whether a simulation stands in for it."""
+    """One vendor: its protocol, its address, and whether it is simulated."""
 
     api: Literal["openai", "openai-compatible", "anthropic", "gemini", "voyage", "deepgram", "elevenlabs"]
-    """`openai-compatible` is a server of one's own (vLLM, Ollama), asked without OpenAI's SDK. The last two are asked
-    by the room agent; their rows are for the bill and for `rayroom check`."""
+    """`openai-compatible` is a self-hosted server (vLLM, Ollama), called without OpenAI's SDK. The room agent calls the
+    last two; their rows serve the bill and `rayroom check`."""
     api_key_env: EnvironmentName | None = None
     base_url: HttpUrl | None = None
     api_version: str | None = None
-    """Gemini's; its SDK asks /v1 unless told otherwise."""
+    """Gemini's API version; its SDK defaults to /v1."""
     output_limit_field: Literal["max_completion_tokens", "max_tokens"] = "max_completion_tokens"
-    """How an OpenAI server wants the limit named. Ollama ignores the newer name, and its answers then have no end."""
+    """The name of the output limit for the server. Ollama ignores the newer name, so its answers would be unlimited."""
     simulated: bool = False
 
     @model_validator(mode="after")
@@ -40,7 +40,7 @@ class VendorSettings(Settings):
 
 
 class ProfileChange(Settings):
-    """What of a model's published latency is otherwise."""
+    """The fields of a model's published latency to override."""
 
     first_token_ms: Annotated[float, Field(ge=0)] | None = None
     sigma: Annotated[float, Field(ge=0, le=3)] | None = None
@@ -50,14 +50,14 @@ class ProfileChange(Settings):
 
 
 class SimulationSettings(Settings):
-    """How the simulated vendors behave: the same seed gives the same answers in the same order."""
+    """Behavior of the simulated vendors: the same seed gives the same answers in the same order."""
 
     seed: int = 7
     speed: Annotated[float, Field(gt=0)] = 1.0
     profiles: dict[str, ProfileChange] = {}
-    """Model name to what of its published latency is otherwise."""
+    """Overrides of the published latency, by model name."""
     failures: dict[str, Share] = {}
-    """Model name to the share of its attempts that fail as an overloaded vendor would."""
+    """The share of attempts that fail as overloaded, by model name."""
 
 
 class TierSeconds(Settings):
@@ -71,18 +71,18 @@ class TierSeconds(Settings):
 
 
 class ServiceSettings(Settings):
-    """Where one service's requests go, and how long they may take."""
+    """The models of one service, and the limits of its requests."""
 
     simple: Annotated[tuple[str, ...], Field(min_length=1)]
     complex: Annotated[tuple[str, ...], Field(min_length=1)]
     complex_share: Share = 0.30
-    """The part of `auto` requests that the strong tier answers; the threshold follows the traffic to hold it."""
+    """The share of `auto` requests for the complex tier; the threshold follows the traffic to hold it."""
     threshold: Share = 0.5
-    """Where the threshold begins."""
+    """The initial threshold."""
     plan_tiers: dict[str, Tier] = {}
     """Plans whose `auto` requests always get one tier."""
     targets: Annotated[int, Field(ge=1, le=5)] = 2
-    """How many of a tier's models are tried for one request."""
+    """The number of a tier's models that are tried for one request."""
     attempt_timeout_s: Seconds = 15
     first_token_timeout_s: TierSeconds = TierSeconds()
     between_tokens_timeout_s: Seconds = 5
@@ -95,7 +95,7 @@ class ServiceSettings(Settings):
 
 
 class VisionSettings(ServiceSettings):
-    """What the vision models are asked of each kept frame."""
+    """The prompt for each kept frame, and the limits of vision requests."""
 
     complex_share: Share = 0.15
     prompt: Annotated[str, Field(min_length=1, max_length=2_000)] = (
@@ -106,7 +106,7 @@ class VisionSettings(ServiceSettings):
 
 
 class EmbeddingsSettings(Settings):
-    """Which embedding models are asked, in order."""
+    """The embedding models in the order of fallback."""
 
     models: Annotated[tuple[str, ...], Field(min_length=1)]
     attempt_timeout_s: Seconds = 10
@@ -114,20 +114,20 @@ class EmbeddingsSettings(Settings):
 
 
 class KnowledgeSettings(Settings):
-    """How long a question to the knowledge base may take, embedding included, and how much of an answer passes."""
+    """The time limit of a knowledge search, embedding included, and the size limits of its passages."""
 
     timeout_s: Seconds = 2
     passage_chars: Annotated[int, Field(ge=100, le=32_000)] = 8_000
     total_chars: Annotated[int, Field(ge=100, le=200_000)] = 32_000
     least_score: FiniteFloat | None = None
-    """Passages that score lower are dropped; what a score means is the knowledge base's. One without a score stays."""
+    """Passages with a lower score are dropped; the knowledge base defines the scale. One without a score stays."""
 
 
 class RoomSettings(Settings):
-    """What a room's agent is told when it opens a room."""
+    """The settings that an agent receives when it opens a room."""
 
     token_ttl_s: Annotated[float, Field(ge=30, le=86_400)] = 900
     heartbeat_every_s: Annotated[float, Field(gt=0, le=20)] = 5
-    """An agent that has not been answered for a minute hears nobody, and its room counts as closed."""
+    """If no heartbeat is answered for a minute, the agent stops listening and its room counts as closed."""
     frames_per_second: Annotated[float, Field(gt=0, le=5)] = 1.0
     image_long_side_px: Annotated[int, Field(ge=256, le=2_048)] = 1_024

@@ -41,13 +41,13 @@ from deployments.gateway.speech_metering import SpeechMetering
 from routing.breaker import Breakers
 from routing.catalogue import Catalogue
 from routing.complexity import Complexity, TurnFeatures, score_frame, score_turn
-from routing.deadline import Deadline
 from routing.errors import BadInput
 from routing.evidence import needs_stronger
 from routing.fairness import FairShare
 from routing.models import Answer, Delta, Directory, EmbeddingResult, Message, Service, Tenant, Tier
 from routing.policy import AUTO, Decision, ServiceRoutes, TenantStanding, choose, fitting, seeing, seen
 from routing.ratelimit import TenantLimits
+from routing.retry import Deadline
 from routing.share import ShareControl, ShareTarget
 
 SEARCHES_A_REQUEST = 4.0

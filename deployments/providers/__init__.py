@@ -1,1 +1,1 @@
-"""The vendors, each behind one seam; their errors become ours here, once."""
+"""The vendors' adapters behind one interface; their errors are mapped to those of rayroom here."""

@@ -1,4 +1,4 @@
-"""Asks Anthropic's models through the real SDK."""
+"""Adapter of Anthropic's models through the anthropic SDK."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from collections.abc import AsyncGenerator
 from typing import Any
 
 import anthropic
-from anthropic.types import Message as Said
+from anthropic.types import Message as AnthropicMessage
 from anthropic.types import RawMessageStreamEvent
 
 from deployments.providers.base import served_name, system_text
@@ -31,11 +31,11 @@ _FINISH: dict[str, Finish] = {
 
 
 class AnthropicProvider:
-    """One client, and with it one connection pool, for a replica. Retries are the router's, so the SDK's are off."""
+    """One client with one connection pool for each replica. The router retries, so the SDK's own retries are off."""
 
     def __init__(self, api_key: str, base_url: str | None = None) -> None:
         self._client = anthropic.AsyncAnthropic(
-            # Without a key the SDK would look for one in profiles on this machine's disk.
+            # Without a key the SDK would search for one in profiles on disk.
             api_key=api_key,
             base_url=base_url,
             max_retries=0,
@@ -59,12 +59,12 @@ class AnthropicProvider:
         await self._client.close()
 
     async def _answer(self, model: Model, ask: ModelRequest) -> Answer:
-        said: Said = await self._client.messages.create(**_request(model, ask))
+        reply: AnthropicMessage = await self._client.messages.create(**_request(model, ask))
         return Answer(
-            text="".join(block.text for block in said.content if block.type == "text"),
+            text="".join(block.text for block in reply.content if block.type == "text"),
             model=served_name(model, False),
-            finish=finished(_finish(said.stop_reason)),
-            usage=from_anthropic(said.usage),
+            finish=finished(_finish(reply.stop_reason)),
+            usage=from_anthropic(reply.usage),
         )
 
     async def _deltas(self, model: Model, ask: ModelRequest) -> AsyncGenerator[Delta, None]:
@@ -77,7 +77,7 @@ class AnthropicProvider:
 
 
 def _request(model: Model, ask: ModelRequest) -> dict[str, Any]:
-    """Return the request. API version 2026-10-21 takes no temperature, so an ask's is dropped."""
+    """Return the arguments of the SDK's call. API version 2026-10-21 takes no temperature, so it is dropped."""
     request: dict[str, Any] = {
         "model": model.vendor_name,
         "max_tokens": ask.max_output_tokens,
@@ -91,7 +91,7 @@ def _request(model: Model, ask: ModelRequest) -> dict[str, Any]:
 
 
 def _content(message: Message) -> list[dict[str, Any]]:
-    # Pictures first: Anthropic says that its models see better so.
+    # Images come first, as Anthropic recommends for better vision results.
     images = [
         {
             "type": "image",
@@ -117,7 +117,7 @@ def _finish(reason: str | None) -> Finish | None:
 
 
 def _reply(error: Exception) -> VendorResponse | None:
-    # An error inside a stream has status 200 and says its kind in `type`.
+    # An error inside a stream has status 200; its kind is in `type`.
     if isinstance(error, anthropic.APIStatusError):
         return VendorResponse(
             status=error.status_code,

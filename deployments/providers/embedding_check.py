@@ -1,4 +1,4 @@
-"""Tells a vendor's sound vectors from broken ones. Knows no vendor."""
+"""Validation of the vectors that an embedding vendor returns."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from routing.models import EmbeddingResult
 def check_vectors(model: Model, embeddings: EmbeddingResult, wanted: int) -> None:
     """Raise ProviderError unless there are `wanted` vectors of the model's size, of finite numbers and not all zero.
 
-    A wrong one would be found nowhere or everywhere, and its tenant would never know why.
+    A broken vector would match nothing or everything in a search, without an error.
     """
     if len(embeddings.vectors) != wanted:
         raise ProviderError(f"{model.name} answered with another number of vectors.", phase="parse")
@@ -25,10 +25,10 @@ def check_vectors(model: Model, embeddings: EmbeddingResult, wanted: int) -> Non
 
 
 def _sound(vector: Sequence[float]) -> bool:
-    # JSON's true is Python's one, and a sum takes it for that.
+    # JSON's `true` becomes a bool, which a sum would count as one.
     if not set(map(type, vector)) <= {int, float} or not any(vector):
         return False
-    # One number that is none makes their sum none, in a tenth of the time that it takes to ask each.
+    # One NaN or infinity makes the sum not finite; this takes a tenth of the time of a check of each number.
     try:
         return math.isfinite(sum(vector))
     except OverflowError:

@@ -1,4 +1,4 @@
-"""Turns what went wrong with a vendor into our error, by status, code and phase. Knows no vendor's SDK."""
+"""The mapping of a vendor's failure to a ProviderError, by status, code and phase."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ REDIRECTED = "The vendor redirects: set base_url."
 
 Phase = Literal["connect", "first_token", "stream", "parse"]
 
-# What these codes say is not what their status says: a 429 for want of credit will not pass by waiting.
+# These codes override the status: a 429 for lack of credit does not pass by waiting.
 _BY_CODE: dict[str, type[ProviderError]] = {
     "insufficient_quota": ProviderQuota,
     "credit_balance_exhausted": ProviderQuota,
@@ -40,7 +40,7 @@ _BY_CODE: dict[str, type[ProviderError]] = {
     "invalid_api_key": ProviderAuth,
 }
 
-# An error inside a stream comes after HTTP 200: its code has to say the status.
+# An error inside a stream comes after HTTP 200, so the status is derived from its code.
 _STATUS_OF_CODE = {
     "authentication_error": 401,
     "permission_error": 403,
@@ -70,8 +70,8 @@ _BY_STATUS: dict[int, type[ProviderError]] = {
     429: ProviderRateLimited,
 }
 
-# All four SDKs run on aiohttp, and its error is among the causes of theirs. It is asked, because what is above it lies:
-# a connection reset at once is a ConnectTimeout to the transport of OpenAI's SDK, and so an APITimeoutError.
+# All four SDKs run on aiohttp, and its error is among the causes of theirs. Only that one is read, because the SDKs map
+# it wrongly: the transport of OpenAI's SDK turns an immediate reset into a ConnectTimeout, and so an APITimeoutError.
 _BY_TRANSPORT: tuple[tuple[type[BaseException], type[ProviderError], Phase | None], ...] = (
     (aiohttp.ConnectionTimeoutError, ProviderUnconnected, "connect"),
     (aiohttp.ClientConnectorError, ProviderUnconnected, "connect"),
@@ -80,22 +80,22 @@ _BY_TRANSPORT: tuple[tuple[type[BaseException], type[ProviderError], Phase | Non
     (OSError, ProviderUnreachable, None),
 )
 
-# What reading an answer of the wrong shape raises, in an SDK or in an adapter.
+# The exceptions that an SDK or an adapter raises when an answer has the wrong shape.
 _UNREADABLE = (ValueError, LookupError, AttributeError, TypeError)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class VendorResponse:
-    """What a vendor said when it did not answer: no prose, for that may repeat the prompt."""
+    """A vendor's error response. Its prose is left out, because it may repeat the prompt."""
 
     status: int | None
     codes: tuple[Any, ...] = ()
-    """The vendor's codes, the most telling first."""
+    """The vendor's codes, the most specific first."""
     retry_after_s: float | None = None
 
 
 def to_ours(error: Exception, phase: Phase, reply_of: Callable[[Exception], VendorResponse | None]) -> ProviderError:
-    """Return any error of an attempt as ours; `reply_of` finds what the vendor said in an error of its SDK."""
+    """Map any error of an attempt to a ProviderError; `reply_of` extracts the response from an error of the SDK."""
     if isinstance(error, ProviderError):
         return error
     reply = reply_of(error)
@@ -105,7 +105,7 @@ def to_ours(error: Exception, phase: Phase, reply_of: Callable[[Exception], Vend
 
 
 def from_reply(reply: VendorResponse, phase: Phase) -> ProviderError:
-    """Return what a vendor said as our error."""
+    """Map a vendor's error response to a ProviderError."""
     codes = [code for code in map(_clean, reply.codes) if code]
     if reply.status is not None and 200 <= reply.status < 300 and not codes:
         return ProviderTruncated("The vendor's answer cannot be read.", phase="parse")
@@ -117,12 +117,12 @@ def from_reply(reply: VendorResponse, phase: Phase) -> ProviderError:
 
 
 def redirects(status: int | None) -> bool:
-    """Tell whether a vendor is asked where it is not. It is not followed there: the key is for nobody else."""
+    """Return whether a status is a redirect. None is followed, because the key must not reach another host."""
     return status is not None and 300 <= status < 400
 
 
 def retry_after_s(headers: Mapping[str, str], *also_s: float | None) -> float | None:
-    """Return the longest wait that a vendor asks for, in its headers or elsewhere."""
+    """Return the longest wait that a vendor requests, in its headers or in `also_s`."""
     asked = [_seconds(headers.get("retry-after-ms"), 1_000), _seconds(headers.get("retry-after"), 1), *also_s]
     return max((seconds for seconds in asked if seconds is not None), default=None)
 
@@ -134,7 +134,7 @@ def _by_status(status: int | None) -> type[ProviderError]:
 
 
 def _status_of(codes: list[str]) -> int | None:
-    # A server that only speaks OpenAI's protocol may give the status itself as its code.
+    # A server that is compatible with OpenAI's protocol may send the status itself as its code.
     return next((int(code) if code.isdecimal() else _STATUS_OF_CODE[code] for code in codes if _has_status(code)), None)
 
 
@@ -160,7 +160,7 @@ def _causes(error: BaseException | None) -> Iterator[BaseException]:
 
 
 def _clean(code: Any) -> str | None:
-    """Return a code that is one: a word, not a sentence that a proxy put in its place."""
+    """Return the code if it is a single word, and None for a sentence that a proxy put in its place."""
     text = str(code) if code is not None else ""
     return text if re.fullmatch(r"[\w.:/-]{1,64}", text) else None
 

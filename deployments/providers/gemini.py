@@ -1,4 +1,4 @@
-"""Asks Google's Gemini models through the google-genai SDK."""
+"""Adapter of Google's Gemini models through the google-genai SDK."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from routing.catalogue import Model
 from routing.errors import ProviderRefused
 from routing.models import Answer, Delta, EmbeddingResult, EmbedRequest, Finish, Message, ModelRequest
 
-# A reason that is not here is one of the many that say the vendor's filters stopped the answer.
+# Every reason that is missing here means that one of the vendor's filters stopped the answer.
 _FINISH: dict[str, Finish | None] = {
     "FINISH_REASON_UNSPECIFIED": None,
     "MALFORMED_RESPONSE": None,
@@ -30,11 +30,11 @@ _FINISH: dict[str, Finish | None] = {
 }
 _ROLES = {"user": "user", "assistant": "model"}
 _THINKING = ("gemini-2.5-flash",)
-"""Models that think unless told not to and can be told; Google's model pages, read 2026-11-25."""
+"""Models that think by default and allow to switch it off; Google's model pages, read 2026-11-25."""
 
 
 class GeminiProvider:
-    """One client and one session for a replica. Retries are the router's, so the SDK's are off."""
+    """One client and one session for each replica. The router retries, so the SDK's own retries are off."""
 
     def __init__(self, api_key: str, base_url: str | None = None, api_version: str | None = None) -> None:
         self._api_key = api_key
@@ -99,7 +99,7 @@ def _request(model: Model, ask: ModelRequest) -> dict[str, Any]:
 
 
 def _parts(message: Message) -> Iterator[types.Part]:
-    # Pictures first: Google says that its models see better so.
+    # Images come first, as Google recommends for better vision results.
     for image in message.images:
         yield types.Part.from_bytes(data=image, mime_type="image/jpeg")
     if message.text:
@@ -113,7 +113,7 @@ def _config(model: Model, ask: ModelRequest) -> types.GenerateContentConfig:
         max_output_tokens=ask.max_output_tokens,
         temperature=ask.temperature,
         thinking_config=types.ThinkingConfig(thinking_budget=0) if stops_thinking else None,
-        # A router calls no functions and asks once.
+        # The router uses no function calls and makes one request per attempt.
         automatic_function_calling=types.AutomaticFunctionCallingConfig(disable=True),
         automatic_continuation=False,
     )
@@ -157,7 +157,7 @@ def _details(error: errors.APIError) -> Iterator[dict[str, Any]]:
 
 
 def _reasons(details: list[dict[str, Any]]) -> Iterator[str]:
-    """Yield what tells one status from another: a wrong key comes as 400, a day's quota as 429."""
+    """Yield the codes that refine the status: a wrong key has status 400, an exhausted daily quota 429."""
     for row in details:
         if row.get("reason"):
             yield str(row["reason"])

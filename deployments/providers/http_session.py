@@ -1,4 +1,4 @@
-"""Opens the aiohttp session that a vendor's SDK is given: bounds the connecting, keeps connections, follows nowhere."""
+"""The aiohttp session passed to a vendor's SDK: a connect timeout, kept connections, and no redirects."""
 
 from __future__ import annotations
 
@@ -18,13 +18,13 @@ if TYPE_CHECKING:
     from aiohttp.tracing import Trace
 
 LIMITS = httpx2.Limits(max_connections=1_000, keepalive_expiry=KEPT_S)
-"""For an SDK that opens its own session: more at once than a replica is let ask. None would be 100 there."""
+"""For an SDK that opens its own session: above the concurrency of a replica. None would mean 100 there."""
 
 Check = Callable[[aiohttp.ClientResponse], Awaitable[None]]
 
 
 class _Connector(aiohttp.TCPConnector):
-    """Bounds the connecting alone: the SDKs of Google and Voyage pass aiohttp a timeout for the whole request only."""
+    """A connector with its own connect timeout: Google's and Voyage's SDKs set only one for the whole request."""
 
     async def connect(
         self,
@@ -42,10 +42,10 @@ class _Connector(aiohttp.TCPConnector):
 
 
 class Responses:
-    """The responses to one request, to be closed by hand.
+    """The open responses of one request, which the adapter closes itself.
 
-    Google's SDK ties a stream's response into a cycle, and a stream that is left early would stay connected, and
-    billed, until the garbage collector comes by.
+    Google's SDK holds a stream's response in a reference cycle. A stream that is abandoned early would stay connected,
+    and billed, until the next garbage collection.
     """
 
     def __init__(self) -> None:
@@ -53,7 +53,7 @@ class Responses:
         self._closed = False
 
     def watch(self) -> None:
-        """Hold what this task's next request opens."""
+        """Collect the responses that this task's next request opens."""
         _watching.set(self)
 
     def close(self) -> None:
@@ -76,15 +76,15 @@ async def _note(session: aiohttp.ClientSession, context: object, ended: aiohttp.
 
 
 async def _stay(session: object, context: object, redirected: aiohttp.TraceRequestRedirectParams) -> None:
-    # aiohttp would follow, and of the headers leave out `authorization` alone: Google's key is in another.
+    # aiohttp would follow the redirect and drop only the `authorization` header: Google's key is in another one.
     redirected.response.close()
     raise from_reply(VendorResponse(status=redirected.response.status), "first_token")
 
 
 class Session:
-    """One session for a replica's life, opened when first wanted: aiohttp wants a running loop.
+    """One session for the life of a replica, opened on first use: aiohttp requires a running event loop.
 
-    `check` sees each response before the SDK does, and may raise.
+    `check` receives each response before the SDK does, and may raise.
     """
 
     def __init__(self, check: Check | None = None) -> None:
@@ -93,7 +93,7 @@ class Session:
 
     def get(self) -> aiohttp.ClientSession:
         if self._session is None:
-            # How many requests run at once is the deployment's to say (max_ongoing_requests), not the pool's.
+            # The deployment bounds the concurrency (max_ongoing_requests), so the pool has no limit.
             trace = aiohttp.TraceConfig()
             trace.on_request_end.append(_note)
             trace.on_request_redirect.append(_stay)

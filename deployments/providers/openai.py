@@ -1,4 +1,4 @@
-"""Asks OpenAI, or any server that speaks its protocol: what is asked, and what is read out of the answer."""
+"""Adapter of OpenAI and of servers with its protocol: builds the requests and parses the answers."""
 
 from __future__ import annotations
 
@@ -29,15 +29,15 @@ _REASONING = ("gpt-6",)
 
 
 class OpenAITransport(Protocol):
-    """How JSON reaches a server and comes back. What it raises, its `reply` reads."""
+    """A transport of JSON to a server and back. `reply` extracts the error response from the exceptions it raises."""
 
     async def post(self, path: str, request: _JSON, timeout_s: float) -> _JSON: ...
 
     def events(self, path: str, request: _JSON, timeout_s: float) -> AsyncGenerator[list[_JSON], None]:
-        """Yield a stream's events, those that came together in one list."""
+        """Yield the events of a stream; those that arrived together are in one list."""
 
     def reply(self, error: Exception) -> VendorResponse | None:
-        """Return what a server said in an error, or None where no server said anything."""
+        """Return the error response of a server, or None if the exception carries none."""
 
     def warm_up(self) -> None: ...
 
@@ -45,7 +45,7 @@ class OpenAITransport(Protocol):
 
 
 class OpenAIProvider:
-    """One transport, and with it one connection pool, for a replica."""
+    """One transport with one connection pool for each replica."""
 
     def __init__(self, transport: OpenAITransport, output_limit_field: str = "max_completion_tokens") -> None:
         self._output_limit_field = output_limit_field
@@ -115,7 +115,7 @@ class OpenAIProvider:
 
 
 def _sampling(model: Model, ask: ModelRequest) -> dict[str, Any]:
-    """Return a temperature where the model takes one: a model that thinks does not."""
+    """Return the sampling parameters: a model that reasons takes no temperature."""
     reasons = model.vendor_name.startswith(_REASONING)
     temperature = {} if ask.temperature is None else {"temperature": ask.temperature}
     if not reasons:

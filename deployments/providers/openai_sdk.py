@@ -1,4 +1,4 @@
-"""Reaches OpenAI through its real SDK, which knows where, as whom, and what an error means."""
+"""Transport to OpenAI through its SDK, which supplies address, credentials and error types."""
 
 from __future__ import annotations
 
@@ -15,9 +15,9 @@ _JSON = dict[str, Any]
 
 
 class OpenAISdk:
-    """One client. Retries are the router's, so the SDK's are off.
+    """One client. The router retries, so the SDK's own retries are off.
 
-    Answers are read as plain JSON: the SDK's typed objects cost as much again as all the rest of a call.
+    Answers are parsed as plain JSON: the SDK's typed objects would double the CPU time of a call.
     """
 
     def __init__(self, api_key: str, base_url: str | None = None) -> None:
@@ -33,7 +33,7 @@ class OpenAISdk:
         return await self._client.post(path, cast_to=_JSON, body=request, options={"timeout": _timeout(timeout_s)})
 
     async def events(self, path: str, request: _JSON, timeout_s: float) -> AsyncGenerator[list[_JSON], None]:
-        """Yield a stream's events, each in a list of its own; raises as `post` does."""
+        """Yield the events of a stream, each in a list of its own; raises as `post` does."""
         chunks = await self._client.post(
             path,
             cast_to=_JSON,
@@ -59,7 +59,7 @@ class OpenAISdk:
         return None
 
     def warm_up(self) -> None:
-        # The SDK imports its resources at their first use: 0.3 s that no room should wait for.
+        # The SDK imports its resources on first use, which takes 0.3 s.
         _ = self._client.chat.completions, self._client.embeddings
 
     async def aclose(self) -> None:

@@ -14,7 +14,7 @@ SPEECH = ("deepgram", "elevenlabs")
 
 
 def connect(name: str, vendor: VendorSettings, simulation: SimulationSettings) -> Provider:
-    """Return the adapter of one vendor row. Its SDK is imported here and not before. Raises ConfigurationError."""
+    """Return the adapter of one vendor row, importing its SDK only now. Raises ConfigurationError."""
     if vendor.simulated:
         from deployments.providers.simulated import SimulatedProvider
 
@@ -34,9 +34,9 @@ def _connect_real(vendor: VendorSettings, key: str) -> Provider:
         return OpenAIProvider(OpenAISdk(key, vendor.base_url), vendor.output_limit_field)
     if vendor.api == "openai-compatible":
         from deployments.providers.openai import OpenAIProvider
-        from deployments.providers.openai_http import OpenAIWire
+        from deployments.providers.openai_http import OpenAICompatibleHttp
 
-        return OpenAIProvider(OpenAIWire(key, vendor.base_url or ""), vendor.output_limit_field)
+        return OpenAIProvider(OpenAICompatibleHttp(key, vendor.base_url or ""), vendor.output_limit_field)
     if vendor.api == "anthropic":
         from deployments.providers.anthropic import AnthropicProvider
 

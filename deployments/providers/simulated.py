@@ -1,4 +1,4 @@
-"""Stands in for a vendor: its published latency, a real price, seeded answers that say they are simulated."""
+"""Simulated vendor: published latency, real prices, and seeded answers marked as simulated."""
 
 from __future__ import annotations
 
@@ -21,9 +21,9 @@ from deployments.api.jpeg import inspect_jpeg
 from deployments.common.settings import ProfileChange, SimulationSettings
 from deployments.providers.base import served_name
 from routing.catalogue import Model, text_tokens
-from routing.deadline import Deadline
 from routing.errors import BadInput, ProviderOverloaded, ProviderTimeout
 from routing.models import Answer, Delta, EmbeddingResult, EmbedRequest, Finish, Message, ModelRequest, Usage
+from routing.retry import Deadline
 
 TAIL_SIGMA = 0.35
 ANSWER_TOKENS = (20, 60)
@@ -37,7 +37,7 @@ Sleep = Callable[[float], Awaitable[None]]
 
 
 class Profile(BaseModel):
-    """How long a model takes, and who says so."""
+    """The published latency of a model, and its source."""
 
     model_config = ConfigDict(extra="forbid", frozen=True)
 
@@ -49,7 +49,7 @@ class Profile(BaseModel):
     source: str
 
     def changed(self, change: ProfileChange | None) -> Profile:
-        """Return the profile with what a change names."""
+        """Return the profile with the fields of `change` replaced."""
         return self if change is None else self.model_copy(update=change.model_dump(exclude_none=True))
 
     def first_token_s(self, rng: random.Random) -> float:
@@ -59,7 +59,7 @@ class Profile(BaseModel):
         return rng.lognormvariate(math.log(self.first_token_ms), self.sigma) / 1_000
 
     def first_tokens_s(self, rng: np.random.Generator, count: int) -> NDArray[np.float64]:
-        """Draw so many times to first token at once, distributed as `first_token_s` draws them."""
+        """Draw `count` times to first token at once, with the distribution of `first_token_s`."""
         chances = rng.standard_normal(count)
         times_ms = self.first_token_ms * np.exp(self.sigma * chances)
         late = np.flatnonzero(rng.random(count) < self.tail_share)
@@ -74,13 +74,13 @@ def load_profiles() -> dict[str, Profile]:
 
 
 def profile_of(model: str, changes: Mapping[str, ProfileChange]) -> Profile:
-    """Return a model's published profile, or the one that stands for all others, changed where `changes` says so."""
+    """Return a model's published profile, or the default one, with its entry in `changes` applied."""
     profiles = load_profiles()
     return (profiles.get(model) or profiles["default"]).changed(changes.get(model))
 
 
 class SimulatedProvider:
-    """Every vendor's stand-in. Two with one seed, asked the same in the same order, answer the same."""
+    """A provider for any vendor. Two with the same seed return the same answers to the same sequence of requests."""
 
     def __init__(self, settings: SimulationSettings, sleep: Sleep = asyncio.sleep) -> None:
         self._settings = settings
@@ -89,29 +89,29 @@ class SimulatedProvider:
         self._profiles: dict[str, Profile] = {}
 
     async def answer(self, model: Model, ask: ModelRequest) -> Answer:
-        """Answer as `stream` does, in one nap: a timer for each word would cost more than the rest of a request."""
+        """Answer as `stream` does, with one sleep: a timer for each word would cost more than the rest of a request."""
         profile, deadline = self._profile(model), Deadline.after(ask.timeout_s, time.monotonic())
-        said, finish = self._said(model, ask)
+        words, finish = self._words_of(model, ask)
         await self._pause(profile.first_token_s(self._rng), deadline)
         self._fail_sometimes(model)
-        await self._pause(len(said) / profile.tokens_per_s, deadline)
+        await self._pause(len(words) / profile.tokens_per_s, deadline)
         return Answer(
-            text="".join(word + " " for word in said),
+            text="".join(word + " " for word in words),
             model=served_name(model, True),
             finish=finish,
-            usage=_usage(model, ask.messages, output_tokens=len(said)),
+            usage=_usage(model, ask.messages, output_tokens=len(words)),
             simulated=True,
         )
 
     async def stream(self, model: Model, ask: ModelRequest) -> AsyncGenerator[Delta, None]:
         profile, deadline = self._profile(model), Deadline.after(ask.timeout_s, time.monotonic())
-        said, finish = self._said(model, ask)
+        words, finish = self._words_of(model, ask)
         await self._pause(profile.first_token_s(self._rng), deadline)
         self._fail_sometimes(model)
-        for word in said:
+        for word in words:
             yield Delta(text=word + " ")
             await self._pause(1 / profile.tokens_per_s, deadline)
-        yield Delta(finish=finish, usage=_usage(model, ask.messages, output_tokens=len(said)))
+        yield Delta(finish=finish, usage=_usage(model, ask.messages, output_tokens=len(words)))
 
     async def embed(self, model: Model, ask: EmbedRequest) -> EmbeddingResult:
         deadline = Deadline.after(ask.timeout_s, time.monotonic())
@@ -134,21 +134,21 @@ class SimulatedProvider:
         return None
 
     async def _pause(self, seconds: float, deadline: Deadline) -> None:
-        # Each piece may be asked for by another task, so no timer is open while one is yielded.
+        # Another task may request the next piece, so no timer is open across a yield.
         try:
             async with asyncio.timeout(deadline.remaining_s(time.monotonic())):
                 await self._sleep(seconds / self._settings.speed)
         except TimeoutError:
             raise ProviderTimeout() from None
 
-    def _said(self, model: Model, ask: ModelRequest) -> tuple[list[str], Finish]:
-        """Return what an ask is answered, and whether that is all of it."""
-        words = [*f"[simulated {model.name}]".split(), *self._words(ask)]
-        said = words[: ask.max_output_tokens]
-        return said, "stop" if len(said) == len(words) else "length"
+    def _words_of(self, model: Model, ask: ModelRequest) -> tuple[list[str], Finish]:
+        """Return the words of the answer, and whether the output limit cut it."""
+        whole = [*f"[simulated {model.name}]".split(), *self._words(ask)]
+        words = whole[: ask.max_output_tokens]
+        return words, "stop" if len(words) == len(whole) else "length"
 
     def _words(self, ask: ModelRequest) -> list[str]:
-        """Return an answer's words: the same ask gets the same words under the same seed."""
+        """Draw the words of an answer: the same request gets the same words under the same seed."""
         content = "\n".join(message.text for message in ask.messages).encode()
         images = b"".join(image for message in ask.messages for image in message.images)
         rng = random.Random(hashlib.blake2b(content + images, digest_size=8, key=b"%d" % self._settings.seed).digest())
@@ -178,7 +178,7 @@ def _pixels(image: bytes) -> int:
 
 
 def _vector(message: Message, dimensions: int) -> tuple[float, ...]:
-    """Return a unit vector that only the same content gives."""
+    """Return a unit vector derived from a hash of the content."""
     content = message.text.encode() + b"".join(message.images)
     digest = hashlib.shake_256(content).digest(4 * dimensions)
     values = [number / 2**31 - 1 for number in struct.unpack(f"<{dimensions}I", digest)]

@@ -1,4 +1,4 @@
-"""Carries one attempt within its timers, and makes sure that it ended as an answer ends. Knows no vendor."""
+"""Timers of one attempt, and the check that an answer ended with its finish marker."""
 
 from __future__ import annotations
 
@@ -9,21 +9,22 @@ from contextlib import aclosing
 from typing import TypeVar
 
 from deployments.providers.errors import Phase, VendorResponse, to_ours
-from routing.deadline import Deadline
 from routing.errors import ProviderTruncated
 from routing.models import Delta, Finish, ModelRequest
+from routing.retry import Deadline
 
 CONNECT_TIMEOUT_S = 3.0
 KEPT_S = 45.0
-"""How long an idle connection is kept: rooms ask less often than every 5 or 15 s, the libraries' own, and to connect
-anew costs two or three ways to the vendor. Load balancers close idle ones after 60 s or later."""
+"""Seconds that an idle connection is kept. The libraries' defaults of 5 and 15 s are shorter than the gap between two
+requests of a room, and a new connection takes two or three round trips. Load balancers close idle ones after 60 s or
+later."""
 
 T = TypeVar("T")
 ReplyOf = Callable[[Exception], VendorResponse | None]
 
 
 async def answered(call: Awaitable[T], timeout_s: float, reply_of: ReplyOf) -> T:
-    """Return what `call` returns within `timeout_s`; raises ProviderError."""
+    """Await `call` for at most `timeout_s` and return its result; raises ProviderError."""
     try:
         async with asyncio.timeout(timeout_s):
             return await call
@@ -37,10 +38,10 @@ async def streamed(
     reply_of: ReplyOf,
     clock: Callable[[], float] = time.monotonic,
 ) -> AsyncGenerator[Delta, None]:
-    """Yield a vendor's `deltas` and, last, one with `finish` and the usage it told last; raises ProviderError.
+    """Yield a vendor's `deltas` and, last, one with `finish` and the last usage reported; raises ProviderError.
 
-    A timer spans one await and no yield: each delta may be asked for by another task, and a timer that was started
-    in one task cannot stop another. Nor does the time count that the reader takes.
+    A timer spans one await and no yield: another task may request the next delta, and a timer that one task started
+    cannot stop another. The time that the consumer takes does not count either.
     """
     watch = _Watch(ask, clock())
     last = Delta()
@@ -52,7 +53,7 @@ async def streamed(
             except StopAsyncIteration:
                 break
             except Exception as error:
-                # After the finish marker only the usage can be missing: a whole answer is not asked for twice.
+                # After the finish marker only the usage can be missing: a complete answer is not requested again.
                 if last.finish is not None:
                     break
                 raise to_ours(error, watch.phase, reply_of) from None
@@ -66,14 +67,14 @@ async def streamed(
 
 
 def finished(finish: Finish | None) -> Finish:
-    """Return the finish marker of a whole answer; raises ProviderTruncated where it is missing."""
+    """Return the finish marker of a whole answer; raises ProviderTruncated if it is missing."""
     if finish is None:
         raise ProviderTruncated(phase="parse")
     return finish
 
 
 class _Watch:
-    """Which timer of an attempt runs, and how long it still has."""
+    """The timers of one attempt: the one that runs now, and its remaining time."""
 
     def __init__(self, ask: ModelRequest, now_s: float) -> None:
         self.phase: Phase = "first_token"

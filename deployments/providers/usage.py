@@ -1,8 +1,8 @@
-"""Turns each vendor's usage into ours. Knows the vendors' field names, not their SDKs.
+"""Conversion of each vendor's usage into `routing.models.Usage`.
 
-Ours counts every input token in `input_tokens` and every billed output token in `output_tokens`; the other fields
-say which of those were cached, written to a cache, of an image, or thought. A count that is none, such as one below
-zero, leaves the usage unknown, and what is unknown is billed as its estimate.
+`input_tokens` counts every input token and `output_tokens` every billed output token. The other fields count the parts
+of these that were cached, written to a cache, from an image, or thinking. An invalid count, such as one below zero,
+makes the usage unknown, and unknown usage is billed at its estimate.
 """
 
 from __future__ import annotations
@@ -15,16 +15,16 @@ from routing.models import Usage
 
 
 def from_openai(usage: Any) -> Usage | None:
-    """Return OpenAI's usage as ours, or None where there is none; its `prompt_tokens` hold the cached ones already."""
+    """Convert OpenAI's usage, or return None if there is none; its `prompt_tokens` include the cached ones."""
     prompt = _told(usage, "prompt_tokens")
     if prompt is None or _broken(usage, "completion_tokens", "total_tokens"):
         return None
     details, said = _field(usage, "prompt_tokens_details"), _field(usage, "completion_tokens_details")
-    # Some servers that speak this protocol leave thinking out of `completion_tokens` but never out of the total.
+    # Some compatible servers leave thinking out of `completion_tokens` but never out of the total.
     output = max(_count(usage, "completion_tokens"), _count(usage, "total_tokens") - prompt)
     cached, written = _count(details, "cached_tokens"), _count(details, "cache_write_tokens")
     return Usage(
-        # And some leave what was cached out of `prompt_tokens`.
+        # And some leave cached tokens out of `prompt_tokens`.
         input_tokens=max(prompt, cached + written),
         cached_input_tokens=cached,
         cache_write_tokens=written,
@@ -35,10 +35,10 @@ def from_openai(usage: Any) -> Usage | None:
 
 
 def from_anthropic(usage: Any, earlier: Usage | None = None) -> Usage | None:
-    """Return Anthropic's usage as ours; its `input_tokens` hold neither cache reads nor cache writes.
+    """Convert Anthropic's usage; its `input_tokens` include neither cache reads nor cache writes.
 
-    A stream tells the input at its start and the output, counted from the start, at its end: `earlier` is what it
-    told before.
+    A stream reports the input at its start and the cumulative output at its end; `earlier` is the usage reported
+    before.
     """
     if _broken(usage, "input_tokens", "output_tokens", "cache_read_input_tokens", "cache_creation_input_tokens"):
         return None
@@ -60,7 +60,7 @@ def from_anthropic(usage: Any, earlier: Usage | None = None) -> Usage | None:
 
 
 def from_gemini(usage: Any) -> Usage | None:
-    """Return Gemini's usage as ours; it counts thinking beside the answer, and what tools read beside the prompt."""
+    """Convert Gemini's usage; it counts thinking apart from the answer, and tool input apart from the prompt."""
     prompt = _told(usage, "prompt_token_count")
     parts = ("tool_use_prompt_token_count", "candidates_token_count", "thoughts_token_count")
     if prompt is None or _broken(usage, *parts):
@@ -76,7 +76,7 @@ def from_gemini(usage: Any) -> Usage | None:
 
 
 def from_voyage(usage: Any) -> Usage | None:
-    """Return Voyage's usage as ours: text by the token, pictures by the pixel, which `total_tokens` mixes."""
+    """Convert Voyage's usage: text in tokens and pictures in pixels, which `total_tokens` mixes."""
     text = _told(usage, "text_tokens", _told(usage, "total_tokens"))
     if text is None or _broken(usage, "text_tokens", "image_pixels", "video_pixels"):
         return None
@@ -84,18 +84,18 @@ def from_voyage(usage: Any) -> Usage | None:
 
 
 def _field(usage: Any, name: str) -> Any:
-    """Return a field of an SDK's object, or of the plain JSON that it was read from."""
+    """Return a field of an SDK's object or of plain JSON."""
     return usage.get(name) if isinstance(usage, Mapping) else getattr(usage, name, None)
 
 
 def _told(usage: Any, name: str, otherwise: int | None = None) -> int | None:
-    """Return a count of a vendor's usage, or `otherwise` where it is not told."""
+    """Return a count of a vendor's usage, or `otherwise` if it is absent or invalid."""
     value = _field(usage, name)
     return int(value) if _is_count(value) else otherwise
 
 
 def _broken(usage: Any, *names: str) -> bool:
-    """Tell whether a number was told that counts nothing: what it stands for is unknown, and not zero."""
+    """Return whether one of the fields holds an invalid number: its count is then unknown, and not zero."""
     told = (_field(usage, name) for name in names)
     return any(isinstance(value, int | float) and not _is_count(value) for value in told)
 

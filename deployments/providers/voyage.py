@@ -1,4 +1,4 @@
-"""Asks Voyage for embeddings of text and pictures through the real SDK."""
+"""Adapter of Voyage embeddings of text and pictures through the voyageai SDK."""
 
 from __future__ import annotations
 
@@ -19,17 +19,17 @@ from routing.catalogue import Model
 from routing.errors import ProviderRefused, ProviderTruncated
 from routing.models import Answer, Delta, EmbeddingResult, EmbedRequest, Message, ModelRequest
 
-# The SDK costs 0.5 ms of CPU a call more than a bare request would (2 shared cores, 2026-11-25): little beside the
-# vendor's own tenth of a second. Its resources have no types.
+# The SDK takes 0.5 ms of CPU a call more than a bare request would (2 shared cores, 2026-11-25), which is little
+# beside the vendor's tenth of a second. Its resources have no types.
 _TEXTS: Any = Embedding
 _MIXED: Any = MultimodalEmbedding
 
 
 class VoyageProvider:
-    """One session for a replica. Retries are the router's: the SDK's resources, unlike its client, make none."""
+    """One session for each replica. The router retries; the SDK's resources, unlike its client, do not."""
 
     def __init__(self, api_key: str, base_url: str | None = None) -> None:
-        # The SDK adds its path with a slash of its own, and two are another path.
+        # The SDK appends a path with a leading slash, and a doubled slash is another path.
         self._account = {"api_key": api_key, "base_url": base_url and base_url.rstrip("/")}
         self._session = Session(_check)
 
@@ -46,13 +46,13 @@ class VoyageProvider:
         return await answered(self._embed(model, ask), ask.timeout_s, _reply)
 
     def warm_up(self) -> None:
-        """Nothing is left to do: the SDK imports everything at once, when this module is."""
+        """Do nothing: the SDK imports everything together with this module."""
 
     async def aclose(self) -> None:
         await self._session.aclose()
 
     async def _embed(self, model: Model, ask: EmbedRequest) -> EmbeddingResult:
-        # Without a session here the SDK would open one, and with it a connection, for each call.
+        # Without this session the SDK would open a session and a connection for each call.
         token = voyageai.aiosession.set(self._session.get())
         try:
             result = await self._asked(model, ask)
@@ -66,7 +66,7 @@ class VoyageProvider:
         return EmbeddingResult(vectors=vectors, model=served_name(model, False), usage=usage)
 
     async def _asked(self, model: Model, ask: EmbedRequest) -> Any:
-        # The SDK's client refuses vectors that come without their usage; they are paid for all the same.
+        # The SDK's client rejects vectors without usage, although they are billed, so the resources are used.
         request = self._account | {"model": model.vendor_name, "request_timeout": (CONNECT_TIMEOUT_S, ask.timeout_s)}
         if not _sees(model):
             return await _TEXTS.acreate(input=[message.text for message in ask.inputs], **request)
@@ -75,7 +75,7 @@ class VoyageProvider:
 
 
 async def _check(response: aiohttp.ClientResponse) -> None:
-    # Of the 5xx the SDK knows four, and takes an error with any other for an answer.
+    # The SDK handles four of the 5xx codes and treats any other one as an answer.
     if response.status >= 500:
         response.release()
         raise from_reply(
@@ -88,7 +88,7 @@ def _sees(model: Model) -> bool:
 
 
 def _content(message: Message) -> list[dict[str, str]]:
-    # As data URIs and never as PIL images: those the SDK encodes to lossless WebP, in up to 0.6 s on the event loop.
+    # As data URIs and not as PIL images: the SDK encodes those to lossless WebP, up to 0.6 s on the event loop.
     text = [{"type": "text", "text": message.text}] if message.text else []
     images = [
         {"type": "image_base64", "image_base64": "data:image/jpeg;base64," + base64.b64encode(image).decode()}

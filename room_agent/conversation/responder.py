@@ -18,10 +18,11 @@ from room_agent.conversation.llm import NoAnswer, RouterLlm
 from room_agent.conversation.notices import Notices, Trouble
 from room_agent.conversation.question_queue import Question, QuestionQueue
 from room_agent.conversation.transcription import Transcription
-from room_agent.core.counters import REMEMBERED_ANSWERS, percentile
+from room_agent.core.counters import REMEMBERED_ANSWERS
 from room_agent.core.tasks import log_task_end
 from routing.complexity import rejects
 from routing.evidence import needs_stronger
+from routing.latency import percentile
 from routing.models import Answer
 
 LAST_ANSWER_S = 120.0

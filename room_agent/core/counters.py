@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-import math
 from collections import deque
 from dataclasses import dataclass, field
+
+from routing.latency import percentile
 
 REMEMBERED_ANSWERS = 256
 
@@ -45,8 +46,3 @@ class Counters:
             "answer_p50_ms": 1_000 * percentile(times, 0.5),
             "answer_p95_ms": 1_000 * percentile(times, 0.95),
         }
-
-
-def percentile(ordered: list[float], share: float) -> float:
-    """Return the nearest-rank percentile of an ordered, non-empty list."""
-    return ordered[max(0, math.ceil(share * len(ordered)) - 1)]

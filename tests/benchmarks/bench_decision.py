@@ -1,4 +1,4 @@
-"""What one routing decision costs: score, share and choice, over turns of every length. Asks no one."""
+"""The time of one routing decision: score, share and choice, over turns of every length."""
 
 from __future__ import annotations
 

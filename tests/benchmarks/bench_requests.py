@@ -13,7 +13,7 @@ import aiohttp
 from rich.console import Console
 from rich.table import Table
 
-from room_agent.core.counters import percentile
+from routing.latency import percentile
 from tests.benchmarks.machine import busy
 from tests.support.credentials import FRAME_HEADERS
 from tests.support.gateway import jpeg

@@ -1,4 +1,4 @@
-"""What it costs to write a piece of sound down around its sending: the agent's journal beside SQLite's commits."""
+"""The time to journal a piece of sound around its sending: the agent's journal beside SQLite's commits."""
 
 from __future__ import annotations
 
@@ -70,7 +70,7 @@ def took_us(piece: Callable[[], None], times: int) -> tuple[float, float, float]
 
 
 def main() -> int:
-    """Print what each takes; returns 1 where our median misses its goal."""
+    """Print the times; return 1 if the median of our journal misses its goal."""
     with tempfile.TemporaryDirectory(dir=Path.cwd()) as name:
         directory, console = Path(name), Console()
         first = took_us(ours(directory), PIECES)

@@ -31,7 +31,7 @@ from cluster.lab.emulator import Emulator, EmulatorState
 from cluster.lab.emulator.core.engines import Engines
 from deployments.common.settings import VendorSettings
 from deployments.routes import build_routes
-from room_agent.core.counters import percentile
+from routing.latency import percentile
 from routing.models import Passage
 from tests.benchmarks.machine import busy, load_per_core
 from tests.benchmarks.voice_contestants import RAYROOM, ROOMS, Contestant, Places

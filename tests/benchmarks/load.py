@@ -13,7 +13,7 @@ from dataclasses import dataclass, field
 
 import aiohttp
 
-from room_agent.core.counters import percentile
+from routing.latency import percentile
 from tests.benchmarks.cores import Pids, busy_s, cpu_s
 from tests.benchmarks.upstream import LAST_WORD
 

@@ -1,4 +1,4 @@
-"""What the adapters put on the wire, read by a server on a real socket that keeps each request's body."""
+"""The requests of the adapters, recorded by a server on a real socket."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from routing.models import Message, ModelRequest, Tier
 
 @dataclass
 class Keeper:
-    """A server that answers 400 and keeps what it was sent."""
+    """A server that answers 400 and keeps the requests."""
 
     url: str = ""
     paths: list[str] = field(default_factory=list)

@@ -1,4 +1,4 @@
-"""That one who is asked now and then is asked over one connection; real SDKs, a relay that counts what is connected."""
+"""Occasional requests reuse one connection: real SDKs, and a relay that counts connections."""
 
 from __future__ import annotations
 

@@ -7,7 +7,7 @@ from pathlib import Path
 import httpx
 
 from deployments.routes import build_routes
-from routing.deadline import Deadline
+from routing.retry import Deadline
 from tests.support.credentials import FRAME_HEADERS, room_token
 from tests.support.gateway import gateway_in_process, jpeg
 from tests.support.walk import Walk, counted_walk

@@ -20,7 +20,7 @@ from cluster.lab.report.page import Section
 from cluster.lab.results import record, savings
 from cluster.lab.results.savings import FrameCounts, StrongFrame
 from cluster.lab.stack.plan import HEARTBEAT_S
-from room_agent.core.counters import percentile
+from routing.latency import percentile
 from routing.models import Outcome
 
 

@@ -10,7 +10,7 @@ from typing import Any
 
 from cluster.lab.demo.contact_sheet import SheetFrame
 from cluster.lab.stack.plan import VOICE_ROOM
-from room_agent.core.counters import percentile
+from routing.latency import percentile
 
 Usages = Mapping[str, Mapping[str, Any]]
 Counters = Mapping[str, float]

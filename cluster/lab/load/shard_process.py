@@ -14,7 +14,7 @@ from pathlib import Path
 from cluster.lab.load.shard import Shard, run_in_loop
 from cluster.lab.load.tally import Progress
 from cluster.lab.scenario.recorded_screens import takes_of
-from routing.gc_freeze import freeze_startup_objects
+from routing.process import freeze_startup_objects
 
 READY = "ready"
 

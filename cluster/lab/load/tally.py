@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 
 from cluster.lab.scenario.arrivals import Floats, Ints
-from room_agent.core.counters import percentile
+from routing.latency import percentile
 
 RECENT_ANSWERS = 512
 

@@ -12,7 +12,7 @@ from cluster.config.settings import DeploymentsScaling, explain
 from cluster.lab.scenario.synthetic_screens import Scene
 from deployments.common.settings import ProfileChange, Settings
 from routing.errors import ConfigurationError
-from routing.setting_types import Count, Seconds, Share
+from routing.validation import Count, Seconds, Share
 
 SHIPPED = Path(__file__).parent / "scenarios"
 Amount = Annotated[int, Field(ge=0, le=1_000_000)]

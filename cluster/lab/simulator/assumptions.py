@@ -7,7 +7,7 @@ from typing import Annotated
 from pydantic import Field, model_validator
 
 from deployments.common.settings import Settings
-from routing.setting_types import Seconds
+from routing.validation import Seconds
 
 Milliseconds = Annotated[float, Field(ge=0, le=60_000)]
 

@@ -1,4 +1,4 @@
-"""What went wrong with a vendor becomes our error by facts: its words are never read and never repeated."""
+"""A vendor's failure is mapped to our error by its facts; its prose is never read or repeated."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ def no_reply(error: Exception) -> None:
 
 
 def raised_from(cause: Exception) -> Exception:
-    """Return an SDK's error as it is caught: with what it was made of as its cause."""
+    """Return an SDK's error as it is caught, with its original error as the cause."""
     try:
         raise RuntimeError("an SDK's own") from cause
     except RuntimeError as error:

@@ -1,4 +1,4 @@
-"""A stream is carried within its timers, whoever reads it and however slowly, and is whole or an error."""
+"""A stream is bounded by its timers at any speed of its reader, and ends complete or in an error."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ END = Delta(finish="stop", usage=Usage(output_tokens=2))
 
 
 async def saying(*deltas: Delta | float | Exception) -> AsyncGenerator[Delta, None]:
-    """Yield what a vendor sends: a number is a silence in seconds, an exception a break."""
+    """Yield a vendor's deltas: a number is a silence in seconds, an exception a broken stream."""
     for delta in deltas:
         if isinstance(delta, float):
             await asyncio.sleep(delta)

@@ -1,4 +1,4 @@
-"""What each vendor tells of its usage, as its own SDK reads it, becomes what we bill; usage_fixtures/ has the traps."""
+"""Each vendor's usage, parsed by its own SDK, becomes the billed usage; usage_fixtures/ has the edge cases."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""A breaker does what its plain description says, for any order of events."""
+"""A breaker matches a plain reference model for any order of events."""
 
 from __future__ import annotations
 

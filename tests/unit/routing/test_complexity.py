@@ -1,4 +1,4 @@
-"""A turn's score is its length, moved by what the words and the room say."""
+"""A turn's score is its length, adjusted by cues in its words and its room."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""An answer that says nothing is seen for what it is, and one that says something is left alone."""
+"""An empty or declining answer is recognised, and a real answer is left alone."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""One tenant's flood is its own: the others' requests find a slot."""
+"""A flood from one tenant costs that tenant alone: requests of others find a slot."""
 
 from __future__ import annotations
 
@@ -116,7 +116,7 @@ def p95_s(rates_per_s: dict[str, float], take: Callable[[str, float], None], rel
 
 
 class Unfair:
-    """The same slots for whoever comes first."""
+    """The same slots, first come first served."""
 
     def __init__(self) -> None:
         self.in_flight = 0

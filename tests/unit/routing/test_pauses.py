@@ -1,13 +1,13 @@
-"""What a process was built of is left alone by the collector; what comes later is not."""
+"""Startup objects are exempt from garbage collection; later garbage is collected."""
 
 from __future__ import annotations
 
 import subprocess
 import sys
 
-from routing.gc_freeze import freeze_startup_objects
+from routing.process import freeze_startup_objects
 
-# In a process of its own: what is frozen stays so.
+# In a separate process, because frozen objects stay frozen.
 PROGRAM = f"""
 import gc, weakref
 from {freeze_startup_objects.__module__} import freeze_startup_objects

@@ -1,4 +1,4 @@
-"""Which models a request goes to, and why."""
+"""The models a request goes to, and the reasons."""
 
 from __future__ import annotations
 
@@ -10,11 +10,11 @@ import pytest
 
 from routing.catalogue import load_catalogue
 from routing.complexity import Complexity
-from routing.deadline import Deadline
 from routing.errors import BadInput, RateLimited, RetiredModel, UnknownModel
 from routing.models import Tenant, Tier
 from routing.policy import ServiceRoutes, TenantStanding, choose
 from routing.ratelimit import TenantLimits
+from routing.retry import Deadline
 from routing.share import ShareControl, ShareTarget
 
 CATALOGUE = load_catalogue()

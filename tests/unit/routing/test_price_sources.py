@@ -1,4 +1,4 @@
-"""Our price rows say what a second, independent table says."""
+"""The price rows agree with a second, independent table."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What follows a failed attempt, within one deadline."""
+"""The steps after a failed attempt, within one deadline."""
 
 from __future__ import annotations
 

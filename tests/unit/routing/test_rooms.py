@@ -1,4 +1,4 @@
-"""A room's name says whose it is in one way only."""
+"""A room's name can be split into its ids in one way only."""
 
 from __future__ import annotations
 

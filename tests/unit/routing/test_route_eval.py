@@ -1,4 +1,4 @@
-"""The measures of a ranking are what their definitions say, on rankings small enough to count by hand."""
+"""The measures of a ranking match their definitions, on rankings small enough to count by hand."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The strong tier gets its share, whatever comes, and never more than its burst."""
+"""The complex tier gets its share for any traffic, and never more than its burst."""
 
 from __future__ import annotations
 

@@ -11,6 +11,7 @@ from pydantic import BaseModel, ConfigDict, ValidationError
 
 from cluster.lab.emulator.core.content import Part, RequestContent, measure, unit_vector
 from cluster.lab.emulator.core.request import ParsedRequest
+from routing.validation import first_error
 
 BAD_IMAGE = "The image could not be read."
 
@@ -43,8 +44,8 @@ def from_base64(data: str) -> bytes:
 
 def first_wrong(error: ValidationError) -> str:
     """Return which field is wrong first, and never its value: it may be content."""
-    first = error.errors(include_url=False, include_context=False, include_input=False)[0]
-    return f"{'.'.join(map(str, first['loc'])) or 'body'}: {first['msg']}"
+    where, problem = first_error(error)
+    return f"{where or 'body'}: {problem}"
 
 
 def embedding_asked(

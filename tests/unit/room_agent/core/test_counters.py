@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import pytest
 
-from room_agent.core.counters import REMEMBERED_ANSWERS, Counters, percentile
+from room_agent.core.counters import REMEMBERED_ANSWERS, Counters
+from routing.latency import percentile
 
 
 @pytest.mark.parametrize(("share", "value"), [(0.0, 1), (0.5, 50), (0.95, 95), (1.0, 100)])

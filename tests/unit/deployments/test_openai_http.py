@@ -1,4 +1,4 @@
-"""A stream's events are found however its bytes are cut, and what was said before an error is heard."""
+"""Events are parsed however the bytes are split, and events before an error are delivered."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 from aiohttp import web
 
-from deployments.providers.openai_http import OpenAIWire, Refused
+from deployments.providers.openai_http import OpenAICompatibleHttp, Refused
 
 EVENTS = b': hello\r\n\r\ndata: {"n": 1}\r\n\r\ndata:{"n": 2}\n\nevent: x\ndata: {"n": "\xc3\xa9"}\n\ndata: [DONE]\n\n'
 
@@ -46,28 +46,30 @@ async def server() -> AsyncIterator[Server]:
 
 
 @pytest.fixture
-async def wire(server: Server) -> AsyncIterator[OpenAIWire]:
-    wire = OpenAIWire("k", server.url)
+async def wire(server: Server) -> AsyncIterator[OpenAICompatibleHttp]:
+    wire = OpenAICompatibleHttp("k", server.url)
     yield wire
     await wire.aclose()
 
 
-async def events(wire: OpenAIWire) -> list[Any]:
+async def events(wire: OpenAICompatibleHttp) -> list[Any]:
     return [event["n"] async for group in wire.events("/chat/completions", {}, 5.0) for event in group]
 
 
 @pytest.mark.parametrize("size", [1, 2, 7, len(EVENTS)])
-async def test_events_are_found_however_their_bytes_are_cut(size: int, server: Server, wire: OpenAIWire) -> None:
+async def test_events_are_found_however_their_bytes_are_cut(
+    size: int, server: Server, wire: OpenAICompatibleHttp
+) -> None:
     server.pieces = [EVENTS[at : at + size] for at in range(0, len(EVENTS), size)]
     assert await events(wire) == [1, 2, "é"]
 
 
-async def test_a_last_event_needs_no_end_of_line(server: Server, wire: OpenAIWire) -> None:
+async def test_a_last_event_needs_no_end_of_line(server: Server, wire: OpenAICompatibleHttp) -> None:
     server.pieces = [b'data: {"n": 1}\n\ndata: {"n": 2}']
     assert await events(wire) == [1, 2]
 
 
-async def test_what_was_said_before_an_error_is_heard_first(server: Server, wire: OpenAIWire) -> None:
+async def test_what_was_said_before_an_error_is_heard_first(server: Server, wire: OpenAICompatibleHttp) -> None:
     server.pieces = [b'data: {"n": 1}\n\ndata: {"error": {"code": "slow_down", "type": null}}\n\ndata: {"n": 2}\n\n']
     heard = []
     with pytest.raises(Refused) as refused:
@@ -77,7 +79,9 @@ async def test_what_was_said_before_an_error_is_heard_first(server: Server, wire
     assert refused.value.reply.codes == ("slow_down", None) and refused.value.reply.status is None
 
 
-async def test_a_stream_read_to_its_end_leaves_its_connection_for_the_next(server: Server, wire: OpenAIWire) -> None:
+async def test_a_stream_read_to_its_end_leaves_its_connection_for_the_next(
+    server: Server, wire: OpenAICompatibleHttp
+) -> None:
     server.pieces = [EVENTS]
     for _ in range(3):
         await events(wire)
@@ -85,7 +89,9 @@ async def test_a_stream_read_to_its_end_leaves_its_connection_for_the_next(serve
 
 
 @pytest.mark.parametrize("body", [b"", b"[1]", b"<html>", b"\xff"])
-async def test_an_answer_that_is_no_object_is_a_value_error(body: bytes, server: Server, wire: OpenAIWire) -> None:
+async def test_an_answer_that_is_no_object_is_a_value_error(
+    body: bytes, server: Server, wire: OpenAICompatibleHttp
+) -> None:
     server.pieces = [body] if body else []
     with pytest.raises(ValueError):
         await wire.post("/chat/completions", {}, 5.0)

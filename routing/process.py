@@ -1,7 +1,8 @@
-"""Sets up the log of a process: a fixed phrase with fields. Never shows a local variable, which may be a picture."""
+"""Set up a process: its log format and its garbage collector."""
 
 from __future__ import annotations
 
+import gc
 import logging
 import os
 
@@ -11,9 +12,10 @@ LEVEL = "RAYROOM_LOG_LEVEL"
 
 
 def configure_logs() -> None:
-    """Have structlog write one line an event to stderr, an exception as its bare traceback.
+    """Configure structlog to write one line an event to stderr, an exception as a plain traceback.
 
-    structlog's own default prints the locals of every frame of a traceback: frames, transcripts and keys among them.
+    structlog's default formatter prints the local variables of every frame of a traceback, and these include video
+    frames, transcripts and keys.
     """
     renderer = structlog.dev.ConsoleRenderer(colors=False, exception_formatter=structlog.dev.plain_traceback)
     structlog.configure(
@@ -31,3 +33,13 @@ def configure_logs() -> None:
 
 def _level() -> int:
     return logging.getLevelNamesMapping().get(os.environ.get(LEVEL, "INFO").upper(), logging.INFO)
+
+
+def freeze_startup_objects() -> None:
+    """Exclude every object alive now from garbage collection; call it once, when the process is ready to serve.
+
+    With Serve and the vendors' SDKs imported, a full collection visits 350,000 objects and stops the process for
+    175 ms (docs/measurements.md). Objects created later are still collected.
+    """
+    gc.collect()
+    gc.freeze()

@@ -1,0 +1,31 @@
+"""A token bucket fills at its rate, never beyond its capacity, and tells how long to wait."""
+
+from __future__ import annotations
+
+import pytest
+
+from routing.ratelimit import TokenBucket
+
+
+def test_a_full_bucket_allows_a_burst_and_then_its_rate() -> None:
+    bucket = TokenBucket(2.0, 0.0)
+    waits_s = [bucket.take(now_s, per_s=0.5, capacity=2.0) for now_s in (0.0, 0.0, 0.0, 1.0, 2.0)]
+    assert waits_s == [0.0, 0.0, 2.0, 1.0, 0.0]
+
+
+def test_a_refused_request_takes_nothing() -> None:
+    bucket = TokenBucket(3.0, 0.0)
+    assert bucket.take(0.0, per_s=1.0, capacity=3.0, amount=5.0) == pytest.approx(2.0)
+    assert bucket.take(0.0, per_s=1.0, capacity=3.0, amount=3.0) == 0.0
+
+
+def test_an_idle_bucket_holds_no_more_than_its_capacity() -> None:
+    bucket = TokenBucket(0.0, 0.0)
+    bucket.fill(1_000.0, per_s=1.0, capacity=4.0)
+    assert bucket.tokens == 4.0
+
+
+def test_a_clock_that_steps_back_adds_no_tokens() -> None:
+    bucket = TokenBucket(1.0, 10.0)
+    bucket.fill(5.0, per_s=1.0, capacity=4.0)
+    assert bucket.tokens == 1.0
