@@ -141,7 +141,14 @@ class OfflineRoom(rtc.EventEmitter[EventTypes]):
         super().__init__()
         self.remote_participants: dict[str, OfflineParticipant] = {}
         self.local_participant = LocalParticipant()
+        self.topics: list[str] = []
         self.connection_state = rtc.ConnectionState.CONN_CONNECTED
+
+    def register_text_stream_handler(self, topic: str, _: Any) -> None:
+        self.topics.append(topic)
+
+    def unregister_text_stream_handler(self, topic: str) -> None:
+        self.topics.remove(topic)
 
     def add(self, identity: str, name: str = "") -> OfflineParticipant:
         self.remote_participants[identity] = OfflineParticipant(identity, name)

@@ -9,9 +9,11 @@ from typing import Any
 
 import pytest
 from livekit import rtc
+from structlog.testing import capture_logs
 
 from room_agent.core.models import FrameDescribed
-from room_agent.session import LONGEST_BACKOFF_S, TOPIC, RoomSession
+from room_agent.core.settings import SpeechSettings
+from room_agent.session import LAST_HEARTBEAT_EVERY_S, LONGEST_BACKOFF_S, TOPIC, RoomSession, RoomSpeech
 from tests.support.screens import Desktop
 from tests.unit.room_agent.offline import (
     LIMITS,
@@ -32,7 +34,7 @@ class Attended:
         self.router, self.room = router, OfflineRoom()
         self.session = RoomSession(self.room.as_room, router.client, max_tracks=2)
         self.slept_s: list[float] = []
-        self._woken = asyncio.Semaphore(0)
+        self.woken = asyncio.Semaphore(0)
         monkeypatch.setattr(rtc, "VideoStream", OfflineStream)
         monkeypatch.setattr(asyncio, "sleep", self._sleep)
         # The jitter's upper end: waits are exact.
@@ -41,7 +43,7 @@ class Attended:
     async def wake(self) -> None:
         """End the present sleep, and wait for the next one."""
         sleeps = len(self.slept_s)
-        self._woken.release()
+        self.woken.release()
         await until(lambda: len(self.slept_s) > sleeps)
 
     async def start(self) -> None:
@@ -50,7 +52,7 @@ class Attended:
 
     async def _sleep(self, delay_s: float) -> None:
         self.slept_s.append(delay_s)
-        await self._woken.acquire()
+        await self.woken.acquire()
 
     def share(self) -> OfflinePublication:
         return self.room.add("ann", "Ann").publish(OfflinePublication("TR_s"))
@@ -197,3 +199,69 @@ async def test_a_router_that_is_away_at_the_end_does_not_hold_the_job(attended: 
     attended.router.heartbeat_statuses.append(503)
     await attended.session.aclose()
     assert attended.router.closed == 0
+
+
+SETTINGS = SpeechSettings(
+    voice=False,
+    deepgram_key="",
+    deepgram_url="http://vendor.invalid",
+    eleven_key="",
+    eleven_url="http://vendor.invalid",
+    voice_id="v",
+    stt_models=("nova-3",),
+    tts_models=("eleven_flash_v2_5",),
+    language="en-US",
+    names=("Rayroom",),
+    max_microphones=1,
+    pause_s=0.3,
+)
+
+
+@pytest.fixture
+async def speaking(monkeypatch: pytest.MonkeyPatch) -> AsyncIterator[tuple[Attended, RoomSpeech]]:
+    """Yield a session with a conversation that cannot start: frames and usage are recorded all the same."""
+
+    async def fail(_: RoomSpeech) -> None:
+        raise OSError("words of a participant")
+
+    monkeypatch.setattr(RoomSpeech, "start", fail)
+    async with OfflineRouter().running() as router:
+        attended = Attended(router, monkeypatch)
+        speech = RoomSpeech(attended.room.as_room, router.client, "http://router.invalid", SETTINGS)
+        attended.session = RoomSession(attended.room.as_room, router.client, max_tracks=2, speech=speech)
+        yield attended, speech
+        await attended.session.aclose()
+
+
+async def test_a_conversation_that_does_not_start_leaves_frames_and_heartbeats_running(
+    speaking: tuple[Attended, RoomSpeech],
+) -> None:
+    attended, speech = speaking
+    screen = attended.share()
+    with capture_logs() as lines:
+        await attended.start()
+    assert [line["event"] for line in lines if line["log_level"] == "error"] == ["conversation start failed"]
+    assert "words" not in str(lines)
+    assert screen.track is not None
+    screen.track.show(Desktop().planes())
+    await until(lambda: speech.context._memory.shown_now() == ["a slide"])
+    screen.muted = True
+    attended.room.emit("track_muted")
+    assert speech.context._memory.shown_now() == []
+    await attended.wake()
+    assert "chat_taken" in attended.router.heartbeats[-1]["counters"]
+
+
+async def test_the_last_heartbeat_is_repeated_until_all_usage_is_billed(speaking: tuple[Attended, RoomSpeech]) -> None:
+    attended, speech = speaking
+    await attended.start()
+    speech.usage.count("tts", "eleven_flash_v2_5", 40)
+    attended.router.heartbeat_statuses.extend([503, 401])
+    closing = asyncio.create_task(attended.session.aclose())
+    for _ in range(2):
+        await until(lambda: attended.slept_s[-1] == LAST_HEARTBEAT_EVERY_S or closing.done())
+        attended.slept_s.append(0.0)
+        attended.woken.release()
+    await asyncio.wait_for(closing, 10.0)
+    assert [[one["characters"] for one in heartbeat["usage"]] for heartbeat in attended.router.heartbeats] == [[40]] * 3
+    assert speech.usage.settled and attended.router.closed == 1 and attended.router.opened == 2

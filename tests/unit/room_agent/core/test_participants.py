@@ -2,8 +2,18 @@
 
 from __future__ import annotations
 
+from livekit import rtc
+
 from room_agent.core.models import Person
-from room_agent.core.participants import LEFT_S, MOST_GONE, AbsenceTracker, FormerParticipants
+from room_agent.core.participants import (
+    CALLED_S,
+    LEFT_S,
+    MOST_GONE,
+    AbsenceTracker,
+    FormerParticipants,
+    Participants,
+)
+from tests.unit.room_agent.offline import Clock, OfflineRoom
 
 
 def test_a_long_absence_is_a_leave_and_a_short_one_is_not() -> None:
@@ -53,3 +63,28 @@ def test_an_agent_that_takes_over_an_identity_is_not_called() -> None:
     gone.add("p-x", "Xenia", 0.0)
     gone.add_agent("p-x", "Helper")
     assert gone.lately(0.0) == [] and gone.name("p-x") == "Helper"
+
+
+def test_nobody_is_missing_while_the_agent_itself_is_disconnected() -> None:
+    room = OfflineRoom()
+    people = Participants(room.as_room, Clock())
+    room.add("p-ann", "Ann")
+    assert people.missing({"p-ann", "p-bob"}) == {"p-bob"}
+    room.connection_state = rtc.ConnectionState.CONN_RECONNECTING
+    assert people.missing({"p-ann", "p-bob"}) == set()
+
+
+def test_people_are_listed_without_agents_and_named_after_they_left() -> None:
+    room, clock = OfflineRoom(), Clock()
+    people = Participants(room.as_room, clock)
+    ann, bot = room.add("p-ann", "Ann"), room.add("p-bot", "Helper")
+    room.add("p-7")
+    bot.kind = rtc.ParticipantKind.PARTICIPANT_KIND_AGENT
+    assert people.all() == [Person("p-ann", "Ann"), Person("p-7", "p-7")] and people.is_agent("p-bot")
+    for gone in (ann, bot):
+        del room.remote_participants[gone.identity]
+        room.emit("participant_disconnected", gone)
+    assert people.gone() == [Person("p-ann", "Ann")] and people.name("p-ann") == "Ann"
+    assert people.name("p-nobody") == "p-nobody"
+    clock.now_s += CALLED_S + 0.1
+    assert people.gone() == [] and people.name("p-bot") == "Helper"

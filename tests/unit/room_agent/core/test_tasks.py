@@ -7,7 +7,7 @@ import asyncio
 import pytest
 from structlog.testing import capture_logs
 
-from room_agent.core.tasks import OwnedTasks, cancel, log_task_traceback
+from room_agent.core.tasks import OwnedTasks, cancel, log_task_end, log_task_traceback
 
 
 async def forever() -> None:
@@ -95,6 +95,11 @@ async def test_a_cancelled_task_logs_nothing() -> None:
         tasks.start(forever(), "waiting")
         await asyncio.sleep(0)
         await tasks.aclose(5.0)
+        cancelled = asyncio.create_task(forever())
+        cancelled.cancel()
+        await asyncio.wait({cancelled})
+        log_task_end(cancelled)
+        log_task_traceback(cancelled)
     assert lines == []
 
 

@@ -97,9 +97,11 @@ async def test_a_muted_track_ends_and_its_last_frame_is_described_all_the_same(f
     following.router.answering.clear()
     following.show(screen)
     await until(lambda: "POST /v1/frames" in following.router.requests)
+    (sampled,) = following.tracks._sampled.values()
     screen.muted = True
     assert following.follow() == 0 and [event.track.sid for event in following.ended] == ["TR_s"]
-    assert following.described == []
+    await until(lambda: sampled.sampling.done())
+    assert following.described == [] and not sampled.sending.done()
     following.router.answering.set()
     await until(lambda: following.described)
 
