@@ -92,7 +92,7 @@ def ask(
 
 
 def charged(seen: LoggedRequest) -> Usage:
-    """Return what the emulator charges for a request, as our bill counts it."""
+    """Return the usage that the emulator charges for a request, in the router's terms."""
     return Usage(
         input_tokens=seen.prompt_tokens,
         cached_input_tokens=seen.cached_tokens,

@@ -1,4 +1,4 @@
-"""Check the end of speech with livekit's own model on sounds whose ends are known, window by window; no room."""
+"""Check the end of speech with livekit's own model on sounds with known ends, window by window."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Settings of an agent whose vendors are an emulator."""
+"""Settings of an agent that uses an emulator as its vendors."""
 
 from __future__ import annotations
 
