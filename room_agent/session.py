@@ -96,7 +96,7 @@ class RoomSpeech:
         knowledge = KnowledgeRetrieval(router, time.monotonic)
         self.context = ContextBuilder(knowledge, settings.names[0], settings.voice, time.time)
         self._refusals = Transcription(room)
-        self.inbox = ChatInbox(room, self._refusals.told, time.monotonic)
+        self.inbox = ChatInbox(room, self._refusals.notice, time.monotonic)
         self.voice: ConversationManager | None = None
 
     async def start(self) -> None:
@@ -107,10 +107,16 @@ class RoomSpeech:
         self._llm = await asyncio.to_thread(RouterLlm, self._router, self._router_url)
         services, speaker = self._vendors() if self._settings.voice else (None, None)
         self.voice = ConversationManager(
-            self._room, self._settings, self.context, self._llm, time.monotonic, services=services, mouth=speaker
+            self._room,
+            self._settings,
+            self.context,
+            self._llm,
+            time.monotonic,
+            services=services,
+            speech_output=speaker,
         )
         await self.voice.start()
-        self.inbox.deliver(self.voice.written)
+        self.inbox.deliver(self.voice.on_chat_message)
 
     def follow(self) -> None:
         """Bring the microphones in line with the room as it is now."""
@@ -126,7 +132,7 @@ class RoomSpeech:
         """Settle the usage events that the router billed, and pass on the tenant's budget."""
         self.usage.taken(result.taken)
         if self.voice is not None:
-            self.voice.beaten(result)
+            self.voice.notices.on_heartbeat(result)
 
     async def aclose(self) -> None:
         """End the conversation. The usage is final when this returns; it can still be reported until `close_usage`."""
@@ -253,7 +259,7 @@ class RoomSession:
             log.error("room update failed", error=type(error).__name__, exc_info=error)
 
     async def _heartbeat_safely(self) -> None:
-        """Send a heartbeat; open the room again where its token expired. Errors are logged, and the next one follows."""
+        """Send a heartbeat; open the room again where its token expired. Errors are logged; the next one follows."""
         try:
             try:
                 await self._heartbeat()

@@ -29,7 +29,7 @@ from routing.rooms import check_metadata, parse_room
 log = structlog.get_logger()
 
 REGISTERED = "worker registered"
-"""The log event of a worker that is registered at the SFU and may be offered rooms. The start of a whole stack waits for it."""
+"""The log event of a worker that the SFU may offer rooms to. The start of a whole stack waits for it."""
 STARTING_S = 60.0
 """An accepted job that has not started by then was assigned to another worker, or failed to start."""
 
@@ -87,7 +87,7 @@ def build_server(settings: AgentSettings) -> AgentServer:
 
 
 async def _answer_request(request: JobRequest, server: AgentServer, admission: Admission) -> None:
-    """Accept a job if the tenants in its signed metadata and its room name agree; a full worker leaves it to another."""
+    """Accept a job if the tenants in its signed metadata and room name agree; a full worker leaves it to another."""
     try:
         check_metadata(parse_room(request.room.name), request.job.metadata)
     except RayroomError as error:

@@ -86,4 +86,4 @@ def _wait_s(failed: FailedAttempt, settings: RetrySettings, rng: random.Random) 
 def backoff_s(failures: int, first_s: float, longest_s: float) -> float:
     """Return the wait after `failures` failures in a row: `first_s`, doubled each time up to `longest_s`. No jitter."""
     # 16 doublings reach any limit in use; more would overflow a float after a thousand failures.
-    return min(longest_s, first_s * 2 ** min(failures - 1, 16))
+    return min(longest_s, first_s * 2.0 ** min(failures - 1, 16))

@@ -1,4 +1,4 @@
-"""Lists the people in a room, and for a while those who left it. Agents do not count as people."""
+"""Lists the people in a room and, for a while, the former ones. Agents do not count as people."""
 
 from __future__ import annotations
 
@@ -14,12 +14,12 @@ from room_agent.text.quoting import clean_name
 LEFT_S = 10.0
 """The absence after which a participant counts as gone. A shorter one may be a reconnect."""
 CALLED_S = 60.0
-"""The time in which people may still call somebody who left: they do not notice at once that a connection dropped."""
+"""The time in which people may still call a former participant: a dropped connection is not noticed at once."""
 MOST_GONE = 64
 
 
 class Participants:
-    """The people of one room, as it is now, and the names of those who left: their remarks are still quoted."""
+    """The people of one room, as it is now, and the names of former ones: their remarks are still quoted."""
 
     def __init__(self, room: rtc.Room, clock: Callable[[], float]) -> None:
         self._room = room
@@ -43,7 +43,7 @@ class Participants:
         return [Person(identity=one.identity, name=one.name or one.identity) for one in people]
 
     def gone(self) -> list[Person]:
-        """Return those who left so recently that people may still call them."""
+        """Return the people that left so recently that others may still call them."""
         return [one for one in self._gone.lately(self._clock()) if one.identity not in self]
 
     def is_agent(self, identity: str) -> bool:
@@ -68,7 +68,7 @@ def _is_agent(participant: rtc.RemoteParticipant) -> bool:
 
 
 class AbsenceTracker:
-    """Distinguishes participants who left from those who are only reconnecting."""
+    """Distinguishes a leave from a reconnect by the length of the absence."""
 
     def __init__(self) -> None:
         self._since_s: dict[str, float] = {}
@@ -87,7 +87,7 @@ class _FormerParticipant:
 
 
 class FormerParticipants:
-    """The names of the last `MOST_GONE` participants who left, and the times at which they did."""
+    """The names of the last `MOST_GONE` participants to leave, and their times of leaving."""
 
     def __init__(self) -> None:
         self._gone: FIFOCache[str, _FormerParticipant] = FIFOCache(MOST_GONE)
@@ -105,7 +105,7 @@ class FormerParticipants:
         return gone.name if gone is not None else None
 
     def lately(self, now_s: float) -> list[Person]:
-        """Return the people who left within `CALLED_S`. Somebody without a name is called by the identity."""
+        """Return the people that left within `CALLED_S`. Somebody without a name is called by the identity."""
         return [
             Person(identity=identity, name=gone.name or identity)
             for identity, gone in self._gone.items()

@@ -20,7 +20,7 @@ OPEN_TIMEOUT_S = 10.0
 FRAME_TIMEOUT_S = 40.0
 CONNECT_TIMEOUT_S = 3.0
 KEPT_S = 45.0
-"""The lifetime of an idle connection. A room calls less often than every 5 s, httpx's default; Serve keeps it for 90."""
+"""The lifetime of an idle connection. Rooms call less often than every 5 s, httpx's default; Serve keeps it for 90."""
 MAX_PASSAGE_CHARS = 8_000
 _LONGEST_RETRY_AFTER_S = 60.0
 
@@ -179,7 +179,7 @@ class RouterClient:
         return _parsed(Description, reply)
 
     async def search(self, query: str, jpeg: bytes | None, top_k: int, timeout_s: float) -> tuple[Passage, ...]:
-        """Return at most `top_k` passages of the tenant's knowledge base for a question, and for a frame if there is one."""
+        """Return at most `top_k` passages of the tenant's knowledge base for a question and, if given, a frame."""
         image = None if jpeg is None else "data:image/jpeg;base64," + base64.b64encode(jpeg).decode()
         body = {"query": query, "image": image, "top_k": top_k}
         reply = await self._request("POST", "/v1/knowledge/search", self._token, timeout_s, json=body)

@@ -12,13 +12,13 @@ from collections.abc import AsyncIterator, Sequence
 from contextlib import AbstractAsyncContextManager, aclosing, asynccontextmanager
 from dataclasses import dataclass, field
 from multiprocessing.connection import Connection
-from typing import Any, Literal
+from typing import Any, Literal, cast
 
 from livekit import rtc
 
 from room_agent.context.context import ContextBuilder
 from room_agent.context.prompt import Turn
-from room_agent.conversation.responder import AnswerSource
+from room_agent.conversation.llm import RouterLlm
 from room_agent.core.router_client import RouterClient
 from room_agent.core.settings import SpeechSettings
 from room_agent.session import RoomSession, RoomSpeech
@@ -122,7 +122,7 @@ class _StampedAnswers:
     """The product's answer source, with stamps at the request and the first word."""
 
     stamps: Stamps
-    thinking: AnswerSource
+    thinking: RouterLlm
 
     async def answer(self, messages: list[dict[str, Any]], failed_before: bool = False) -> AsyncIterator[str]:
         self.stamps.requested()
@@ -143,8 +143,8 @@ async def _rayroom(places: Places, stamps: Stamps) -> AsyncIterator[None]:
         try:
             await eventually(lambda: spoken.report().get("hearing_microphones"))
             assert spoken.voice is not None
-            answering = spoken.voice.answering
-            answering.thinking = _StampedAnswers(stamps, answering.thinking)
+            responder = spoken.voice.responder
+            responder.llm = cast(RouterLlm, _StampedAnswers(stamps, responder.llm))
             yield
         finally:
             await attendance.aclose()
