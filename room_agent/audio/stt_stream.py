@@ -36,7 +36,7 @@ def messages_reported_to(on_message: Callable[[], None]) -> Iterator[None]:
 
 
 def message_callback() -> Callable[[], None] | None:
-    """Return the callback of the stream in whose context this runs, or None."""
+    """Return the callback of the stream that created the current context, or None."""
     return _ON_MESSAGE.get()
 
 

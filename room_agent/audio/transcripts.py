@@ -135,7 +135,7 @@ class TranscriptReporter:
         )
 
     def wordless(self) -> None:
-        """End an utterance whose transcript is empty."""
+        """End an utterance with an empty transcript."""
         self._counters.utterances_wordless += self._voice_s >= MIN_VOICE_S
         self._withdraw()
 

@@ -133,7 +133,7 @@ class ScreenMemory:
         ]
 
     def _is_new(self, track: str, at_s: float) -> bool:
-        """Note a description; return whether it is the first of a new picture whose own frame was skipped."""
+        """Note a description; return whether it is the first of a new picture after its own frame was skipped."""
         waiting = self._undescribed.get(track)
         if waiting is None:
             return False

@@ -137,7 +137,7 @@ class SpeechSocket:
 
 
 class AudioDuration:
-    """The duration of the audio sent through one socket, in whole milliseconds whose sum has no rounding error."""
+    """The duration of the audio sent through one socket, in whole milliseconds that add up without a rounding error."""
 
     def __init__(self, sample_rate_hz: int, channels: int = 1) -> None:
         self._bytes_per_s = _BYTES_PER_SAMPLE * channels * sample_rate_hz
@@ -199,7 +199,7 @@ def _session(socket: type[_MeteredSocket]) -> aiohttp.ClientSession:
 
 
 def metered_stt_session(meter: SpeechMeter) -> aiohttp.ClientSession:
-    """Return a session whose websockets meter the audio they send, in the format of Deepgram's query string."""
+    """Return a session with websockets that meter the audio they send, in the format of Deepgram's query string."""
 
     class SttSocket(_MeteredSocket):
         def __init__(self, *args: Any, **kwargs: Any) -> None:
@@ -223,7 +223,7 @@ def metered_stt_session(meter: SpeechMeter) -> aiohttp.ClientSession:
 
 
 def metered_tts_session(meter: SpeechMeter) -> aiohttp.ClientSession:
-    """Return a session whose websockets meter the characters they send, in ElevenLabs' message format."""
+    """Return a session with websockets that meter the characters they send, in ElevenLabs' message format."""
 
     class TtsSocket(_MeteredSocket):
         def __init__(self, *args: Any, **kwargs: Any) -> None:

@@ -1,4 +1,4 @@
-"""The time to journal a piece of sound around its sending: the agent's journal beside SQLite's commits."""
+"""Measures the cost of journaling one piece of audio around its send, beside SQLite's commits."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from room_agent.usage.meter import SpeechMeter
 
 PIECES, SYNCED_PIECES = 20_000, 200
 GOAL_US = 100.0
-"""A hundredth of a piece's sound would be 500 us: the voice waits for it on the loop."""
+"""A hundredth of a piece's sound would be 500 us: the send waits for it on the event loop."""
 
 
 def ours(directory: Path) -> Callable[[], None]:
@@ -48,7 +48,7 @@ def sqlite(directory: Path, synchronous: str) -> Callable[[], None]:
 
 
 def synced(directory: Path) -> Callable[[], None]:
-    """Return what a sync of each piece would cost, which is why it is done beside the voice."""
+    """Return a write with a sync of each piece: its cost is the reason to sync outside the sends."""
     file = os.open(directory / "synced", os.O_CREAT | os.O_APPEND | os.O_WRONLY, 0o600)
 
     def piece() -> None:
@@ -70,9 +70,9 @@ def took_us(piece: Callable[[], None], times: int) -> tuple[float, float, float]
 
 
 def main() -> int:
-    """Print the times; return 1 if the median of our journal misses its goal."""
-    with tempfile.TemporaryDirectory(dir=Path.cwd()) as name:
-        directory, console = Path(name), Console()
+    """Print each duration; return 1 if the journal's median misses its goal."""
+    with tempfile.TemporaryDirectory(dir=Path.cwd()) as path:
+        directory, console = Path(path), Console()
         first = took_us(ours(directory), PIECES)
         rows = {
             "the agent's journal": first,
@@ -80,8 +80,8 @@ def main() -> int:
             "SQLite, WAL, synchronous=FULL": took_us(sqlite(directory, "FULL"), SYNCED_PIECES),
             "one write and fdatasync": took_us(synced(directory), SYNCED_PIECES),
         }
-    for what, (median, late, longest) in rows.items():
-        console.print(f"{what}: p50 {median:.0f} us, p99 {late:.0f} us, longest {longest:.0f} us")
+    for name, (median, late, longest) in rows.items():
+        console.print(f"{name}: p50 {median:.0f} us, p99 {late:.0f} us, longest {longest:.0f} us")
     return int(first[0] > GOAL_US)
 
 

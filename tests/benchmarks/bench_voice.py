@@ -1,9 +1,9 @@
 """Measures from the end of a spoken question to the first sound of its answer, beside a plain livekit-agents session.
 
-Run `python -m tests.benchmarks.bench_voice`. All sit in rooms of one livekit-server, each in a process of its own,
-with one emulator in place of the vendors, the same detector and the same pause. They are asked in turn, and sit down
-anew after every five turns: how long a sound is on its way is settled, by up to 20 ms, when a track begins. First with
-vendors that take no time, then with their published latencies.
+Run `python -m tests.benchmarks.bench_voice`. All contestants join rooms of one livekit-server, each in a process of
+its own, with one emulator in place of the vendors, the same detector and the same pause. They are asked in turn, and
+rejoin after every five turns: the start of a track settles the delay of its sound by up to 20 ms. The first pass has
+vendors that take no time, the second their published latencies.
 """
 
 from __future__ import annotations
@@ -57,7 +57,7 @@ SPEEDS = {INSTANT: math.inf, PUBLISHED: 1.0}
 
 
 class Shelf(Tenants):
-    """A directory whose every tenant knows one thing, so that every question is looked up and finds something."""
+    """A tenant directory with one passage a tenant, so that every search finds something."""
 
     async def search(self, tenant_id: str, query: str, embedding: tuple[float, ...], top_k: int) -> tuple[Passage, ...]:
         return (Passage(passage_id="p", source="charts.md", text="The second chart has two bars. " * 20, score=0.9),)
@@ -65,7 +65,7 @@ class Shelf(Tenants):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Router:
-    """Where rayroom's agent asks."""
+    """The router of rayroom's agent."""
 
     url: str
     agent_key: str = field(repr=False)
@@ -73,7 +73,7 @@ class Router:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Seat:
-    """A room with a contestant in it, and the one who asks there."""
+    """A room with a contestant and the participant that asks it."""
 
     talker: Talker
     contestant: Contestant
@@ -81,17 +81,17 @@ class Seat:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Result:
-    """All that was found: rows by latencies and contestant, and the turns that were never answered."""
+    """The rows by latencies and contestant, and the number of turns without an answer."""
 
     rows: dict[str, dict[str, list[Row]]]
     lost: int
     pause_s: float
     room_ms: float
-    """How long a sound takes from one participant to another, and back: the server, two codecs, two jitter buffers."""
+    """The round trip of a sound between two participants: the server, two codecs, two jitter buffers."""
 
 
 async def run(turns: int, pause_s: float, on_ray: bool) -> Result:
-    """Ask every contestant so often, one after the other, first without latencies and then with them."""
+    """Ask every contestant `turns` times in rotation, first without latencies and then with them."""
     emulator = Emulator(EmulatorState(senses=Engines(answerer=lambda _: ANSWER)))
     rows: dict[str, dict[str, list[Row]]] = {}
     lost = 0
@@ -119,12 +119,12 @@ async def run(turns: int, pause_s: float, on_ray: bool) -> Result:
 
 
 async def _turn(seat: Seat, emulator: Emulator, pace: Timekeeper, pause_s: float) -> Row | None:
-    """Ask once; None where nothing was heard in time."""
+    """Ask once; return None if no answer became audible in time."""
     talker = seat.talker
     await _quiet(talker)
     emulator.house.pace = pace
     emulator.script.add(QUESTION)
-    await seat.contestant.told("begin")
+    await seat.contestant.send("begin")
     talker.agent().loud_at_s = None
     await talker.play(speech(SPOKEN_MS))
     assert talker.microphone is not None
@@ -135,14 +135,14 @@ async def _turn(seat: Seat, emulator: Emulator, pace: Timekeeper, pause_s: float
                 await talker.play(silence(60))
     except TimeoutError:
         return None
-    stamps = await seat.contestant.told("tell")
+    stamps = await seat.contestant.send("tell")
     return row_of(silent_s, stamps, talker.agent().loud_at_s, pace.drawn, pause_s)
 
 
 async def _one_way_s(livekit: LiveKit) -> float:
-    """Return how long a sound is on its way through a room with nobody in it but the two."""
+    """Return the delay of a sound through a room with two participants."""
     async with joined(livekit, "echo", "agent") as speaker, joined(livekit, "echo", "ann") as listener:
-        # The buffers of a track that has just begun are longer than they stay.
+        # The buffers of a new track are longer at first.
         await speaker.play(speech(WARM_UP_MS))
         return percentile(sorted([await _way_s(speaker, listener) for _ in range(SOUNDS)]), 0.5)
 
@@ -202,7 +202,8 @@ async def _in_process(emulator: Emulator) -> AsyncIterator[Router]:
     vendors = {name: VendorSettings.model_validate(vendor) for name, vendor in _vendors(emulator).items()}
     with tempfile.TemporaryDirectory() as path:
         async with gateway_in_process(Path(path), vendors, directory=Shelf()) as (gateway, _):
-            # Connections are kept as long as Serve keeps them. A socket of ours would be served with Nagle's delay.
+            # Connections are kept as long as Serve keeps them.
+            # uvicorn opens the socket itself: a socket passed to it would keep Nagle's delay.
             server = uvicorn.Server(
                 uvicorn.Config(
                     build_routes(gateway), port=0, log_level="warning", lifespan="off", timeout_keep_alive=SERVE_KEEPS_S
@@ -221,7 +222,7 @@ async def _in_process(emulator: Emulator) -> AsyncIterator[Router]:
 
 @asynccontextmanager
 async def _on_ray(emulator: Emulator) -> AsyncIterator[Router]:
-    """Run the Serve app. Its backend finds nothing: what is searched still costs the search."""
+    """Run the Serve app. Its backend finds no passages; the search takes its time all the same."""
     one = {"min_replicas": 1, "max_replicas": 1}
     args: dict[str, dict[str, Any]] = {
         "vendors": _vendors(emulator),
@@ -241,7 +242,7 @@ def figure(rows: list[Row], stage: str, share: float) -> float:
 
 
 def goals(result: Result) -> dict[str, bool]:
-    """Return every goal with the figure that was reached, and whether it was met."""
+    """Return every goal with its measured figure, and whether it was met."""
     found = {}
     for latencies, by_name in result.rows.items():
         own_ms = figure(by_name[RAYROOM], "own", 0.5)
@@ -266,7 +267,7 @@ def _print(result: Result) -> None:
         console.print(table)
     console.print(
         f"The pause, {pause_ms} ms of silence that end a question, is a choice (RAYROOM_PAUSE_S), not an overhead."
-        " Before it asks, rayroom looks the question up; the sessions do not."
+        " rayroom searches the knowledge base before each request; the sessions do not."
     )
     for goal, met in goals(result).items():
         console.print(f"{'ok    ' if met else 'MISSED'} {goal}")
@@ -283,15 +284,15 @@ def _arguments() -> argparse.Namespace:
 
 
 def main() -> int:
-    """Return 0 when every goal is met, 1 when one is missed, 2 when this machine cannot say."""
+    """Return 0 when every goal is met, 1 when one is missed, 2 when the machine is too busy to measure."""
     options = _arguments()
     if busy(options.force):
         return 2
     result = asyncio.run(run(options.turns, options.pause, options.ray))
     _print(result)
     if options.json is not None:
-        told = {"load_per_core": load_per_core(), "on_ray": options.ray, **asdict(result), "goals": goals(result)}
-        options.json.write_text(json.dumps(told, indent=2) + "\n", "utf-8")
+        report = {"load_per_core": load_per_core(), "on_ray": options.ray, **asdict(result), "goals": goals(result)}
+        options.json.write_text(json.dumps(report, indent=2) + "\n", "utf-8")
     return 0 if all(goals(result).values()) else 1
 
 

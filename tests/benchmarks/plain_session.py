@@ -1,6 +1,6 @@
-"""A plain livekit-agents session that asks the vendors itself, with a watch on its turns. Knows no router.
+"""Runs a plain livekit-agents session that calls the vendors itself, with stamps on its turns.
 
-What a team writes first: livekit's own turn handling and its plugins, without a router, knowledge or a bill.
+This is the usual first version: livekit's own turn handling and plugins, without a router, knowledge or metering.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ INSTRUCTIONS = "You take part in a live meeting. Your answer is spoken: one to t
 
 
 class _Plain(Agent):
-    """livekit's own agent, with a watch on it."""
+    """livekit's own agent, with stamps on its turns."""
 
     def __init__(self, stamps: Stamps) -> None:
         super().__init__(instructions=INSTRUCTIONS)
@@ -49,14 +49,14 @@ class _Plain(Agent):
 async def plain_session(
     room: rtc.Room, settings: SpeechSettings, model: str, model_url: str, stamps: Stamps, asks_early: bool
 ) -> AsyncIterator[None]:
-    """Answer in `room` until the block ends; `asks_early` is livekit's default, to ask before the pause is over."""
+    """Answer in `room` until the block ends; `asks_early` is livekit's default, a request before the pause is over."""
     async with aiohttp.ClientSession() as http:
         session: AgentSession[Any] = AgentSession(
             stt=stt_plugins(settings, http)[0],
             llm=openai.LLM(model=model, base_url=model_url, api_key="key"),
             tts=tts_plugins(settings, http)[0],
             vad=inference.VAD(model="silero", min_silence_duration=settings.pause_s),
-            # Named, not left to their defaults: those ask a cloud.
+            # Set, because the defaults call a cloud service.
             turn_handling=TurnHandlingOptions(
                 turn_detection="vad",
                 endpointing={"min_delay": settings.pause_s},

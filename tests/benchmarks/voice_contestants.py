@@ -1,6 +1,6 @@
-"""Seats the contestants of the voice benchmark in rooms, each in a process of its own as a room's agent is.
+"""Runs the contestants of the voice benchmark in rooms, each in a process of its own as a room's agent is.
 
-They are told when to sit, when a turn begins and when to get up, and tell what became of the turn.
+The benchmark sends orders through a pipe: join, begin a turn, report, leave. The reply is the stamps of the turn.
 """
 
 from __future__ import annotations
@@ -28,15 +28,15 @@ from tests.support.stack import eventually
 
 RAYROOM, PLAIN, EARLY = "rayroom", "plain session", "plain, asks early"
 ROOMS = {RAYROOM: "tenant_acme_bench", PLAIN: "plain", EARLY: "plain_early"}
-TOLD_TIMEOUT_S = 60.0
-"""A process takes some seconds to import all it needs."""
+REPLY_TIMEOUT_S = 60.0
+"""A new process takes some seconds for its imports."""
 
 Order = Literal["sit", "begin", "tell", "rise"]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Places:
-    """Where a contestant goes, and whom it asks."""
+    """The room of a contestant, and the services it calls."""
 
     livekit_url: str
     livekit_token: str = field(repr=False)
@@ -48,17 +48,17 @@ class Places:
 
 
 class Contestant:
-    """The process of one, from this side; `aclose` ends it."""
+    """The parent's handle of one contestant's process; `close` ends it."""
 
     def __init__(self, name: str, places: Places) -> None:
         self._pipe, theirs = mp.get_context("spawn").Pipe()
         self._process = mp.get_context("spawn").Process(target=_contest, args=(name, places, theirs), daemon=True)
         self._process.start()
 
-    async def told(self, order: Order) -> Stamps:
-        """Have an order carried out; returns the stamps of the turn so far."""
+    async def send(self, order: Order) -> Stamps:
+        """Send an order, and return the stamps of the turn after it was carried out."""
         self._pipe.send(order)
-        async with asyncio.timeout(TOLD_TIMEOUT_S):
+        async with asyncio.timeout(REPLY_TIMEOUT_S):
             while not self._pipe.poll():  # noqa: ASYNC110 a pipe has no event to wait on
                 await asyncio.sleep(0.005)
         stamps: Stamps = self._pipe.recv()
@@ -66,15 +66,15 @@ class Contestant:
 
     @asynccontextmanager
     async def seated(self) -> AsyncIterator[None]:
-        await self.told("sit")
+        await self.send("sit")
         try:
             yield
         finally:
-            await self.told("rise")
+            await self.send("rise")
 
     def close(self) -> None:
         self._process.terminate()
-        self._process.join(TOLD_TIMEOUT_S)
+        self._process.join(REPLY_TIMEOUT_S)
 
 
 def _contest(name: str, places: Places, pipe: Connection) -> None:
@@ -105,8 +105,8 @@ def _seat(name: str, places: Places, stamps: Stamps) -> AbstractAsyncContextMana
     return _plain(places, stamps, asks_early=name == EARLY)
 
 
-class _WatchedMind(ContextBuilder):
-    """rayroom's own, with a watch on it."""
+class _StampedContextBuilder(ContextBuilder):
+    """The product's context builder, with a stamp at each turn."""
 
     def __init__(self, stamps: Stamps, speech: RoomSpeech, names: Sequence[str]) -> None:
         super().__init__(speech.context.knowledge, names[0], True, time.time)
@@ -118,8 +118,8 @@ class _WatchedMind(ContextBuilder):
 
 
 @dataclass
-class _WatchedThinking:
-    """rayroom's own, with a watch on it."""
+class _StampedAnswers:
+    """The product's answer source, with stamps at the request and the first word."""
 
     stamps: Stamps
     thinking: RouterLlm
@@ -137,14 +137,14 @@ async def _rayroom(places: Places, stamps: Stamps) -> AsyncIterator[None]:
     client = RouterClient(places.router_url, places.agent_key, ROOMS[RAYROOM], "bench", '{"tenant_id": "acme"}')
     async with _there(places) as room:
         spoken = RoomSpeech(room, client, places.router_url, places.speech)
-        spoken.context = _WatchedMind(stamps, spoken, places.speech.names)
+        spoken.context = _StampedContextBuilder(stamps, spoken, places.speech.names)
         attendance = RoomSession(room, client, max_tracks=1, speech=spoken)
         attendance.start()
         try:
             await eventually(lambda: spoken.report().get("hearing_microphones"))
             assert spoken.voice is not None
             responder = spoken.voice.responder
-            responder.llm = cast(RouterLlm, _WatchedThinking(stamps, responder.llm))
+            responder.llm = cast(RouterLlm, _StampedAnswers(stamps, responder.llm))
             yield
         finally:
             await attendance.aclose()

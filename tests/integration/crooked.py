@@ -1,4 +1,4 @@
-"""A backend and a vendor on sockets of their own that answer whatever a test wants, right or wrong."""
+"""A server on a socket of its own that returns any answer a test sets, valid or not."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Every vendor's adapter at one emulator, and what is asked of them."""
+"""Every vendor's adapter connected to one emulator, and the requests sent through them."""
 
 from __future__ import annotations
 
@@ -93,7 +93,7 @@ def ask(
 
 
 def charged(seen: LoggedRequest) -> Usage:
-    """Return what the emulator charges for a request, as our bill counts it."""
+    """Return the usage that the emulator charges for a request, in the router's terms."""
     return Usage(
         input_tokens=seen.prompt_tokens,
         cached_input_tokens=seen.cached_tokens,
@@ -104,7 +104,7 @@ def charged(seen: LoggedRequest) -> Usage:
 
 
 def billed(usage: Usage | None) -> Usage:
-    """Return a usage without what only informs: of the vendors, Anthropic does not tell images apart."""
+    """Return a usage without the informative fields: Anthropic does not report image tokens."""
     assert usage is not None
     return Usage(**usage.nonzero() | {"image_tokens": 0})
 

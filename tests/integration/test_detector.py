@@ -1,4 +1,4 @@
-"""When a voice is taken to be silent: livekit's own model on sounds whose ends are known, window by window; no room."""
+"""Check the end of speech with livekit's own model on sounds with known ends, window by window."""
 
 from __future__ import annotations
 

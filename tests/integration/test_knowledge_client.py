@@ -1,4 +1,4 @@
-"""What a room asks of the tenant's knowledge, over a real socket: never late, never another's, never a surprise."""
+"""Check knowledge retrieval over a real socket: deadlines, prefetching, failures and the fields sent."""
 
 from __future__ import annotations
 

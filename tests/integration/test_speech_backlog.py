@@ -1,4 +1,4 @@
-"""A vendor that stops reading and then leaves: what had waited for it is billed where it may have arrived."""
+"""Check that data buffered for a vendor that stops reading and leaves is billed where it may have arrived."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ FRAME_BYTES = PIECE_BYTES + 8
 
 
 class Slow:
-    """Takes a websocket, reads nothing of it until it is told to, and says goodbye before it reads on."""
+    """A vendor that accepts a websocket, reads nothing until `leaves` is set, and half-closes before it reads on."""
 
     def __init__(self) -> None:
         self.leaves, self.left = asyncio.Event(), asyncio.Event()

@@ -1,4 +1,4 @@
-"""Callers that keep on asking a running router, and what became of each request."""
+"""Clients that keep sending requests to a running router, and the outcome of each."""
 
 from __future__ import annotations
 

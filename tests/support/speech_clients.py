@@ -1,4 +1,4 @@
-"""Sounds to send, and the vendors' own speech clients pointed at an emulator."""
+"""Audio to send, and the vendors' own speech clients pointed at an emulator."""
 
 from __future__ import annotations
 
@@ -76,7 +76,7 @@ def say_live(root: str, texts: Sequence[str], output_format: str = "pcm_16000") 
     """Return the sound of `texts` by the SDK's websocket. It blocks: the SDK has no other."""
     with httpx.Client() as client:
         eleven = ElevenLabs(api_key="k", base_url=f"{root}/elevenlabs", httpx_client=client)
-        # The SDK knows no websocket without TLS.
+        # The SDK has no option for a websocket without TLS.
         eleven.text_to_speech._ws_base_url = f"{ws(root)}/elevenlabs"
         sound = eleven.text_to_speech.convert_realtime(
             "anna", text=iter(texts), model_id="eleven_turbo_v2_5", output_format=output_format

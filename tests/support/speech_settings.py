@@ -1,4 +1,4 @@
-"""The settings of an agent whose vendors are an emulator."""
+"""Settings of an agent that uses an emulator as its vendors."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from room_agent.core.settings import SpeechSettings
 
 
 def settings_for(emulator: Emulator, **changed: Any) -> SpeechSettings:
-    told: dict[str, Any] = {
+    defaults: dict[str, Any] = {
         "voice": True,
         "deepgram_key": "k",
         "deepgram_url": emulator.base_urls()["deepgram"],
@@ -23,4 +23,4 @@ def settings_for(emulator: Emulator, **changed: Any) -> SpeechSettings:
         "max_microphones": 8,
         "pause_s": 0.3,
     }
-    return SpeechSettings(**told | changed)
+    return SpeechSettings(**defaults | changed)

@@ -1,4 +1,4 @@
-"""People who speak in a room with voices that only a detector takes for human, and read what is written there."""
+"""Participants that speak synthetic voices in a room and read the text streams there."""
 
 from __future__ import annotations
 
@@ -47,16 +47,16 @@ class Talker(Seat):
 
     @property
     def lines(self) -> list[Text]:
-        """What was written of what was said and answered."""
+        """Return the transcription lines."""
         return self.on(TOPIC)
 
     @property
     def heard_ms(self) -> int:
-        """How much of the agent's voice was loud enough to be heard."""
+        """Return the milliseconds of audible agent speech."""
         return self.agent().loud_ms
 
     def told(self) -> list[str]:
-        """Return what the agent said of itself."""
+        """Return the agent's notices: its lines that answer nobody."""
         return [line.text for line in self.lines if line.identity.startswith(AGENTS) and TO not in line.attributes]
 
 

@@ -6,7 +6,7 @@ from room_agent.audio.tracks import PublishedMicrophone, select
 
 
 def microphone(sid: str, muted: bool = False) -> PublishedMicrophone:
-    """Return a microphone whose participant is named by the first letter of its id."""
+    """Return a microphone; its participant is named by the first letter of its id."""
     return PublishedMicrophone(sid=sid, identity=sid[0], muted=muted)
 
 

@@ -1,4 +1,4 @@
-"""Whose picture goes with a question, to the model and to the search of the knowledge base alike."""
+"""Check which frame goes with a question, to the model and to the knowledge search alike."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from room_agent.core.router_client import RouterClient
 from tests.support.scripted_router import ScriptedRouter
 
 
-class Wall:
+class FixedClock:
     """A clock that stands still until it is set."""
 
     now_s = 1_000.0
@@ -39,60 +39,60 @@ async def router() -> AsyncIterator[ScriptedRouter]:
 
 
 @pytest.fixture
-def wall() -> Wall:
-    return Wall()
+def wall() -> FixedClock:
+    return FixedClock()
 
 
 @pytest.fixture
-async def mind(router: ScriptedRouter, wall: Wall) -> AsyncIterator[ContextBuilder]:
-    """One of a room where Bob and Carol share, and Carol's screen changed last."""
+async def builder(router: ScriptedRouter, wall: FixedClock) -> AsyncIterator[ContextBuilder]:
+    """A builder of a room where Bob and Carol share, and Carol's screen changed last."""
     client = RouterClient(router.url, "agent-key-that-opens-rooms", "tenant_acme_standup", "job-1", "{}")
     await client.open()
-    mind = ContextBuilder(KnowledgeRetrieval(client, asyncio.get_running_loop().time), "Rayroom", False, wall)
-    mind.on_frame_kept(kept(screen_of("Bob"), b"BOB", 940.0))
-    mind.on_frame_kept(kept(screen_of("Carol"), b"CAROL", 999.0))
-    yield mind
-    await mind.knowledge.aclose()
+    builder = ContextBuilder(KnowledgeRetrieval(client, asyncio.get_running_loop().time), "Rayroom", False, wall)
+    builder.on_frame_kept(kept(screen_of("Bob"), b"BOB", 940.0))
+    builder.on_frame_kept(kept(screen_of("Carol"), b"CAROL", 999.0))
+    yield builder
+    await builder.knowledge.aclose()
     await client.aclose()
 
 
 async def test_my_screen_is_the_askers_for_the_model_and_for_the_search(
-    router: ScriptedRouter, mind: ContextBuilder
+    router: ScriptedRouter, builder: ContextBuilder
 ) -> None:
-    turn = await mind.turn("What is the error on my screen?", "Bob", "bob-1")
+    turn = await builder.turn("What is the error on my screen?", "Bob", "bob-1")
     assert turn.image_jpeg == b"BOB" and 'of "Bob"' in turn.context
     assert router.searches[-1]["image"].endswith(base64.b64encode(b"BOB").decode())
-    assert (await mind.turn("What is the error on my screen?", "Carol", "carol-1")).image_jpeg == b"CAROL"
+    assert (await builder.turn("What is the error on my screen?", "Carol", "carol-1")).image_jpeg == b"CAROL"
 
 
 async def test_a_search_begun_while_bob_asks_is_with_bobs_picture_too(
-    router: ScriptedRouter, mind: ContextBuilder
+    router: ScriptedRouter, builder: ContextBuilder
 ) -> None:
-    mind.prefetch("What number is on the slide I am sharing?", "bob-1")
-    await mind.turn("What number is on the slide I am sharing?", "Bob", "bob-1")
+    builder.prefetch("What number is on the slide I am sharing?", "bob-1")
+    await builder.turn("What number is on the slide I am sharing?", "Bob", "bob-1")
     assert [one["image"] for one in router.searches] == ["data:image/jpeg;base64," + base64.b64encode(b"BOB").decode()]
 
 
-async def test_a_question_that_goes_on_has_the_picture_of_the_one_before(mind: ContextBuilder) -> None:
-    assert (await mind.turn("And in March?", "Bob", "bob-1")).image_jpeg is None
+async def test_a_question_that_goes_on_has_the_picture_of_the_one_before(builder: ContextBuilder) -> None:
+    assert (await builder.turn("And in March?", "Bob", "bob-1")).image_jpeg is None
     for question in ("What does the chart show?", "And in March?", "What about Germany?"):
-        assert (await mind.turn(question, "Bob", "bob-1")).image_jpeg == b"CAROL"
-    assert (await mind.turn("And in May?", "Carol", "carol-1")).image_jpeg is None
+        assert (await builder.turn(question, "Bob", "bob-1")).image_jpeg == b"CAROL"
+    assert (await builder.turn("And in May?", "Carol", "carol-1")).image_jpeg is None
 
 
 async def test_a_question_that_goes_on_stays_with_the_same_persons_screen_unless_it_names_another(
-    mind: ContextBuilder,
+    builder: ContextBuilder,
 ) -> None:
     for question, jpeg in (("What is Bob showing?", b"BOB"), ("And in March?", b"BOB"), ("And Carol's?", b"CAROL")):
-        assert (await mind.turn(question, "Dana", "dana-1")).image_jpeg == jpeg
+        assert (await builder.turn(question, "Dana", "dana-1")).image_jpeg == jpeg
 
 
 async def test_a_question_goes_on_from_none_that_was_long_ago_or_of_something_else(
-    mind: ContextBuilder, wall: Wall
+    builder: ContextBuilder, wall: FixedClock
 ) -> None:
-    await mind.turn("What does the chart show?", "Bob", "bob-1")
+    await builder.turn("What does the chart show?", "Bob", "bob-1")
     wall.now_s += FOLLOWS_WITHIN_S + 1.0
-    assert (await mind.turn("And in March?", "Bob", "bob-1")).image_jpeg is None
-    await mind.turn("What does the chart show?", "Bob", "bob-1")
-    await mind.turn("Who is our CEO?", "Bob", "bob-1")
-    assert (await mind.turn("And in March?", "Bob", "bob-1")).image_jpeg is None
+    assert (await builder.turn("And in March?", "Bob", "bob-1")).image_jpeg is None
+    await builder.turn("What does the chart show?", "Bob", "bob-1")
+    await builder.turn("Who is our CEO?", "Bob", "bob-1")
+    assert (await builder.turn("And in March?", "Bob", "bob-1")).image_jpeg is None

@@ -1,4 +1,4 @@
-"""The picture that goes with a question is the one it is about."""
+"""Check that a question comes with the frame it is about."""
 
 from __future__ import annotations
 

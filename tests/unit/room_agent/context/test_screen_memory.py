@@ -1,4 +1,4 @@
-"""What was shown can be told by when it was shown; what is old is told shorter, and nothing grows without end."""
+"""Check the screen memory: times, ageing, and bounded growth."""
 
 from __future__ import annotations
 

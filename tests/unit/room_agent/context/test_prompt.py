@@ -1,4 +1,4 @@
-"""A turn holds what helps most, within its budget, with all that was read or heard inside quotations."""
+"""Check that a prompt keeps its budget, includes the most useful context, and quotes all untrusted text."""
 
 from __future__ import annotations
 
@@ -86,7 +86,7 @@ def test_the_messages_are_those_of_a_chat_completion_with_the_question_last() ->
 
 
 def test_the_router_judges_the_question_as_it_was_asked() -> None:
-    """What is at hand must not make a turn look hard, nor hide that it is only a thank-you."""
+    """The context must not make a turn look complex, nor hide that it is only a thank-you."""
     for text in (OF_POLICY, "Thanks!", "No, I meant the other chart"):
         last = compose(replace(ASKED, text=text), KEY, 4_000, agent_name="rayroom").question
         assert score_text(last) == score_text(text)

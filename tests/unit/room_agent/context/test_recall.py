@@ -1,4 +1,4 @@
-"""What a question is told of the memory: what it asks for first, and no more than there is room for."""
+"""Check the order and the budget of recalled entries."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ import pytest
 
 from room_agent.context.screen_memory import ScreenMemory
 from room_agent.text.quoting import tokens_of
-from tests.unit.room_agent.test_memory import LONG, lines
+from tests.unit.room_agent.context.test_screen_memory import LONG, lines
 
 
 @pytest.mark.parametrize(("every_s", "minutes"), [(1.5, 3), (1.5, 90), (5.0, 15), (5.0, 360), (10.0, 30)])

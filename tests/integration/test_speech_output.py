@@ -45,7 +45,7 @@ class Loudspeaker(AudioOutput):
 
 @dataclass
 class Speaker:
-    """A speech output whose audio and characters are counted."""
+    """A speech output with counters of its audio and characters."""
 
     emulator: Emulator
     usage: SpeechMeter

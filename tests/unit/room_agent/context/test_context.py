@@ -1,0 +1,92 @@
+"""Check that the context builder puts frames, descriptions, remarks and passages of its room into the prompt."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import Any, cast
+
+import pytest
+
+from room_agent.context.context import ContextBuilder
+from room_agent.context.retrieval import KnowledgeRetrieval
+from room_agent.core.models import FrameDescribed, FrameKept, KeptFrame, SharedTrack, TrackEnded
+from room_agent.core.router_client import Description
+from routing.models import Passage
+
+TRACK = SharedTrack(sid="TR_1", source="screen_share", shared_by="Bob", identity="bob-1")
+FRAME = KeptFrame(jpeg=b"JPEG", headers={"x-frame-track": "TR_1"}, why="new", captured_at_s=990.0)
+ON_SCREEN = "What does the chart show?"
+
+
+@dataclass
+class FakeRetrieval:
+    """A retrieval that returns one passage at once, and stands for its own search."""
+
+    queries: list[tuple[str, bytes | None]] = field(default_factory=list)
+    prefetched: list[tuple[str, bytes | None]] = field(default_factory=list)
+
+    def prefetch(self, question: str, jpeg: bytes | None) -> None:
+        self.prefetched.append((question, jpeg))
+
+    def finish(self, question: str, jpeg: bytes | None) -> FakeRetrieval:
+        self.queries.append((question, jpeg))
+        return self
+
+    async def passages(self) -> tuple[Passage, ...]:
+        return (Passage(passage_id="p1", source="handbook.pdf", text="Leave is 30 days.", score=0.5),)
+
+
+@pytest.fixture
+def retrieval() -> FakeRetrieval:
+    return FakeRetrieval()
+
+
+@pytest.fixture
+def builder(retrieval: FakeRetrieval) -> ContextBuilder:
+    knowledge = cast(KnowledgeRetrieval, cast(Any, retrieval))
+    return ContextBuilder(knowledge, "Rayroom", False, lambda: 1_000.0)
+
+
+def describe(builder: ContextBuilder, text: str) -> None:
+    answer = Description(description=text, model="m", tier="simple", cost_nanousd=1, simulated=True)
+    builder.on_frame_described(FrameDescribed(track=TRACK, frame=FRAME, answer=answer, took_s=1.0))
+
+
+async def test_a_question_about_the_screen_has_the_frame_its_description_and_the_passages(
+    builder: ContextBuilder, retrieval: FakeRetrieval
+) -> None:
+    builder.on_frame_kept(FrameKept(track=TRACK, frame=FRAME))
+    describe(builder, "A chart of revenue.")
+    turn = await builder.turn(ON_SCREEN, "Ann", "ann-1")
+    assert turn.image_jpeg == b"JPEG" and 'screen 1 of "Bob"' in turn.context
+    assert "A chart of revenue." in turn.context and turn.sources == ("handbook.pdf",)
+    assert retrieval.queries == [(ON_SCREEN, b"JPEG")]
+
+
+async def test_a_kept_frame_is_used_before_its_description_arrives(builder: ContextBuilder) -> None:
+    builder.on_frame_kept(FrameKept(track=TRACK, frame=FRAME))
+    assert (await builder.turn(ON_SCREEN, "Ann", "ann-1")).image_jpeg == b"JPEG"
+
+
+async def test_an_ended_track_leaves_its_description_and_no_frame(builder: ContextBuilder) -> None:
+    builder.on_frame_kept(FrameKept(track=TRACK, frame=FRAME))
+    describe(builder, "A chart of revenue.")
+    builder.on_track_ended(TrackEnded(track=TRACK))
+    turn = await builder.turn(ON_SCREEN, "Ann", "ann-1")
+    assert turn.image_jpeg is None and "A chart of revenue." in turn.context and "shown now" not in turn.context
+
+
+async def test_remarks_and_interrupted_answers_are_quoted_with_their_speakers(builder: ContextBuilder) -> None:
+    builder.said("Bob", "Let us begin.")
+    builder.answered("It is", interrupted=True)
+    builder.answered("", interrupted=True)
+    context = (await builder.turn("How many days of leave do I get?", "Ann", "ann-1")).context
+    assert '"Bob", 0 s ago: Let us begin.' in context and "[you], 0 s ago: It is … (interrupted)" in context
+    assert context.count("[you]") == 1
+
+
+def test_an_interim_question_is_prefetched_with_its_frame(builder: ContextBuilder, retrieval: FakeRetrieval) -> None:
+    builder.on_frame_kept(FrameKept(track=TRACK, frame=FRAME))
+    builder.prefetch(ON_SCREEN, "ann-1")
+    builder.prefetch("How many days of leave do I get?", "bob-1")
+    assert retrieval.prefetched == [(ON_SCREEN, b"JPEG"), ("How many days of leave do I get?", None)]
