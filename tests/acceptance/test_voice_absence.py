@@ -96,12 +96,12 @@ async def test_a_question_that_waited_when_its_asker_left_is_not_asked(livekit: 
             await ann.write("Rayroom, tell me everything.")
             await eventually(lambda: router.chats)
             await bob.write("Rayroom, what is my salary?")
-            await eventually(lambda: len(room.speech.voice.answering.askers) == 2)  # type: ignore[union-attr]
+            await eventually(lambda: len(room.speech.voice.responder.askers) == 2)  # type: ignore[union-attr]
         await eventually(lambda: ann.answers())
         router.words = ["Yes."]
         await ann.write("And is it so?")
         await eventually(lambda: len(ann.answers()) == 2)
-        await eventually(lambda: not room.speech.voice.answering.askers)  # type: ignore[union-attr]
+        await eventually(lambda: not room.speech.voice.responder.askers)  # type: ignore[union-attr]
         asks = [chat["messages"][-1]["content"] for chat in router.chats]
         assert asks == ["Rayroom, tell me everything.", "And is it so?"]
 
@@ -157,7 +157,7 @@ async def test_who_waits_and_never_minds_stops_nobody_elses_answer(livekit: Live
         await bob.write("Never mind.")
         await eventually(lambda: room.speech.report().get("voice_answers") == 1)
         assert len(room.router.chats) == 1 and room.router.chats_cut == 0
-        assert room.speech.voice is not None and not room.speech.voice.answering.askers - {"ann"}
+        assert room.speech.voice is not None and not room.speech.voice.responder.askers - {"ann"}
 
 
 async def test_who_dropped_out_unnoticed_is_called_and_the_agent_does_not_answer_for_them(livekit: LiveKit) -> None:

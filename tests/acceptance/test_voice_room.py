@@ -190,8 +190,8 @@ async def test_a_question_is_looked_up_once_before_its_pause_is_over_and_talk_am
 async def test_nobody_in_the_room_can_drive_the_session_or_read_it(livekit: LiveKit) -> None:
     async with scene(livekit) as room, joined(livekit, ROOM, "ann"):
         await eventually(lambda: room.speech.voice is not None)
-        assert room.speech.voice is not None and room.speech.voice.mouth is not None
-        assert room.speech.voice.mouth.session._session_host is None
+        assert room.speech.voice is not None and room.speech.voice.speech_output is not None
+        assert room.speech.voice.speech_output.session._session_host is None
         heard = room.attendance._room
         await eventually(heard._text_stream_handlers.keys)
         assert heard._text_stream_handlers.keys() | heard._byte_stream_handlers.keys() == {"lk.chat"}

@@ -1,11 +1,10 @@
-"""A search begun on interim text serves a question that asks for the same, and no other; and it is begun in time."""
+"""Text normalisation, and the comparison of a partial transcript with the whole question."""
 
 from __future__ import annotations
 
 import pytest
 
-from room_agent.audio.transcripts import MOST_TOLD, STILL_S, StablePartial
-from room_agent.text.normalize import says_the_same
+from room_agent.text.normalize import folded, says_the_same, without_accents
 
 
 @pytest.mark.parametrize(
@@ -37,23 +36,9 @@ def test_another_word_asks_for_something_else(heard: str, whole: str) -> None:
     assert not says_the_same(heard, whole)
 
 
-def test_a_text_is_told_once_it_stands_still() -> None:
-    foretelling = StablePartial()
-    assert not foretelling.worth_telling("how much", False, 1.0)
-    assert not foretelling.worth_telling("how much leave", False, 1.0 + STILL_S)
-    assert foretelling.worth_telling("how much leave", False, 1.0 + 2 * STILL_S)
-    assert not foretelling.worth_telling("How much leave?", False, 9.0)
+def test_folding_maps_full_width_letters_and_apostrophes() -> None:
+    assert folded("\uff32ay, it\u2019s") == "ray, it's"
 
 
-def test_a_final_text_need_not_stand_still_and_none_is_not_told() -> None:
-    foretelling = StablePartial()
-    assert not foretelling.worth_telling("", True, 1.0)
-    assert foretelling.worth_telling("how much leave", True, 1.0)
-
-
-def test_an_utterance_that_changes_again_and_again_is_told_a_few_times() -> None:
-    foretelling = StablePartial()
-    told = [foretelling.worth_telling(f"how much for number {number}", True, 1.0) for number in range(20)]
-    assert sum(told) == MOST_TOLD
-    foretelling.forget()
-    assert foretelling.worth_telling("how much", True, 2.0)
+def test_letters_without_a_decomposition_lose_their_accents_too() -> None:
+    assert without_accents("Jos\u00e9 S\u00f8rensen") == "jose sorensen"
