@@ -36,7 +36,7 @@ class AudioBuffer:
     ) -> None:
         """Push frames until they end or `ended` is set, then end the detector's input.
 
-        A muted microphone sends no frames. Silence is pushed in their place while `is_speaking`, so that the speech ends.
+        A muted microphone sends no frames. While `is_speaking`, silence is pushed instead, so that the speech ends.
         """
         pending: asyncio.Future[rtc.AudioFrame] | None = None
         try:

@@ -57,7 +57,7 @@ class _SocketOpener:
         return self._socket
 
     async def close_socket(self) -> None:
-        """Close the socket with a closing handshake, so that the vendor receives all that was sent; it need not reply."""
+        """Close the socket with a closing handshake, so that the vendor receives all that was sent."""
         socket, self._socket = self._socket, None
         if socket is None:
             return

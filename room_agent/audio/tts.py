@@ -78,7 +78,7 @@ MAX_SPEECH_S = 180.0
 
 
 class _SpeakingAgent(Agent):
-    """Ends the speech quietly on a TTS failure: the plugin's error event reports it, and the message quotes the text."""
+    """Ends the speech without a log on a TTS failure: the error event reports it, and the message quotes the text."""
 
     def __init__(self, wait_for_subscriber: Callable[[], Awaitable[bool]]) -> None:
         super().__init__(instructions="")

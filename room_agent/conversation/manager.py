@@ -112,7 +112,7 @@ class ConversationManager:
     def on_stable_partial(self, identity: str, text: str) -> None:
         """Start retrieval before the question is complete: a search takes as long as the rest of the pause."""
         if self.responder.is_free and self._find_addressee(identity, text).to_agent:
-            self._context.foresee(text, identity)
+            self._context.prefetch(text, identity)
 
     def on_final(self, utterance: Utterance) -> None:
         """Publish a final transcript, and answer it if it addresses the agent."""

@@ -68,7 +68,7 @@ async def test_my_screen_is_the_askers_for_the_model_and_for_the_search(
 async def test_a_search_begun_while_bob_asks_is_with_bobs_picture_too(
     router: ScriptedRouter, mind: ContextBuilder
 ) -> None:
-    mind.foresee("What number is on the slide I am sharing?", "bob-1")
+    mind.prefetch("What number is on the slide I am sharing?", "bob-1")
     await mind.turn("What number is on the slide I am sharing?", "Bob", "bob-1")
     assert [one["image"] for one in router.searches] == ["data:image/jpeg;base64," + base64.b64encode(b"BOB").decode()]
 

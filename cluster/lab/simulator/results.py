@@ -21,7 +21,7 @@ from routing.catalogue import Catalogue
 
 NOTES = (
     "Simulated in virtual time: rooms, application and vendors are models, the autoscaler is Ray's own code.",
-    "Not simulated: breakers, hedging, escalation of weak answers, embeddings, and an agent's own slowing down.",
+    "Not simulated: breakers, escalation of weak answers, embeddings, and an agent's own slowing down.",
 )
 
 
