@@ -1,4 +1,4 @@
-"""People who read what an agent says and do not hear it: their answers are whole, prompt and cost no voice."""
+"""Participants who do not subscribe to the agent's audio get complete, prompt answers that cost no TTS."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ HEARS_NOTHING = rtc.RoomOptions(auto_subscribe=False)
 
 
 async def may_publish(livekit: LiveKit, may: bool) -> None:
-    """Say whether the server takes tracks from the room's agent."""
+    """Allow or forbid the room's agent to publish tracks."""
     permission = api.ParticipantPermission(can_subscribe=True, can_publish=may, can_publish_data=True)
     change = api.UpdateParticipantRequest(room=ROOM, identity="agent", permission=permission)
     async with api.LiveKitAPI(livekit.url.replace("ws", "http", 1), livekit.key, livekit.secret) as server:

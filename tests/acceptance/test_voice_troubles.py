@@ -1,4 +1,4 @@
-"""What an agent with a voice does while a part of what it needs is away: it says so once, goes on, and recovers."""
+"""While a service fails, the agent announces it once, goes on with the others, and recovers."""
 
 from __future__ import annotations
 
@@ -58,7 +58,7 @@ async def test_a_token_that_is_no_longer_good_is_renewed_within_the_turn(livekit
 
 async def test_who_cannot_be_heard_is_told_so_once_and_may_write(livekit: LiveKit) -> None:
     async with scene(livekit) as room, joined(livekit, ROOM, "ann") as ann:
-        # Until it is taken back: how often an utterance is tried is not what this asks for.
+        # The fault has no limit: the number of attempts per utterance is tested elsewhere.
         room.emulator.plan(Fault(status=503), vendor="deepgram", times=1_000)
         await asked(room, ann, "Never heard.")
         await eventually(lambda: ann.told())
@@ -100,7 +100,7 @@ async def test_another_voice_takes_over_where_one_fails(livekit: LiveKit) -> Non
 
 
 async def test_a_spent_budget_is_told_once_and_silence_kept_until_there_is_more(livekit: LiveKit) -> None:
-    # Nearly spent: an answer could cost more than what is left.
+    # Nearly spent: the reservation of an answer exceeds the rest.
     router = ScriptedRouter(budget={"spent_nanousd": 9, "limit_nanousd": 10})
     router.chat_statuses.extend([402])
     async with scene(livekit, router) as room, joined(livekit, ROOM, "ann") as ann:
