@@ -1,4 +1,4 @@
-"""Assembles the application: the `import_path` of serve_config.yaml."""
+"""Assemble the Serve application: `cluster.app:build` is the `import_path` of serve_config.yaml."""
 
 from __future__ import annotations
 
@@ -12,8 +12,8 @@ import structlog
 from ray.serve import Application
 from ray.serve.config import AutoscalingConfig
 
-from cluster.aggregator.actor import AggregatorClient
 from cluster.aggregator.autoscaling_policy import autoscaling_policy
+from cluster.aggregator.client import AggregatorClient
 from cluster.backend.factory import CachedDirectory, check_backend
 from cluster.config.keys import find_keys
 from cluster.config.serve_env import fast_path_missing
@@ -40,38 +40,38 @@ def build(args: dict[str, Any]) -> Application:
     settings = parse_settings(args).below(Path.cwd())
     check(settings)
     keys = find_keys(os.environ, Path(settings.keys.file))
-    world = AggregatorClient(settings.costs, settings.backend)
+    aggregator = AggregatorClient(settings.costs, settings.backend)
     catalogue = settings.catalogue()
     scaling = settings.scaling
 
-    def leaf(service: Service) -> tuple[Any, ...]:
+    def model_args(service: Service) -> tuple[Any, ...]:
         return _vendors_of(service, settings, catalogue), settings.simulation, catalogue
 
-    _say_what_runs(settings)
+    _log_configuration(settings)
     router: Application = Router.options(**_options("router", scaling.router)).bind(  # type: ignore[attr-defined]
         _gateway_settings(settings),
         catalogue,
         keys,
-        world,
+        aggregator,
         CachedDirectory(settings.backend),
-        Vision.options(**_options("vision", scaling.vision)).bind(*leaf("vision")),
-        Llm.options(**_options("llm", scaling.llm)).bind(*leaf("llm")),
-        Embeddings.options(**_options("embeddings", scaling.embeddings)).bind(*leaf("embeddings")),
+        Vision.options(**_options("vision", scaling.vision)).bind(*model_args("vision")),
+        Llm.options(**_options("llm", scaling.llm)).bind(*model_args("llm")),
+        Embeddings.options(**_options("embeddings", scaling.embeddings)).bind(*model_args("embeddings")),
     )
     return router
 
 
 def check(settings: AppSettings) -> None:
-    """Check what one key alone cannot tell: models, prices, vendors, backend; raises ConfigurationError."""
+    """Check the settings across keys: models, prices, vendors, backend; raises ConfigurationError."""
     for warning in check_models(settings):
-        log.warning("a model retires soon", detail=warning)
+        log.warning("model retires soon", detail=warning)
     for name, vendor_settings in settings.vendors.items():
         check_vendor(name, vendor_settings)
     check_backend(settings.backend, os.environ)
 
 
 def check_models(settings: AppSettings) -> list[str]:
-    """Return a warning for each model that retires soon; raises ConfigurationError naming the key of a wrong one."""
+    """Return a warning for each model that retires soon; raises ConfigurationError naming the key of an invalid one."""
     catalogue, warnings = settings.catalogue(), check_named(settings)
     for name in settings.model_names():
         vendor = catalogue.get(name).vendor
@@ -81,10 +81,10 @@ def check_models(settings: AppSettings) -> list[str]:
 
 
 def check_named(settings: AppSettings) -> list[str]:
-    """Check as `check_models` does, whether or not the models' vendors have rows."""
+    """Return the warnings of `check_models` without requiring a row for each model's vendor."""
     catalogue, today = settings.catalogue(), dt.datetime.now(dt.UTC).date()
     warnings = []
-    for key, service, name in settings.asked():
+    for key, service, name in settings.named_models():
         try:
             warnings += catalogue.check([name], today)
         except ConfigurationError as error:
@@ -96,7 +96,7 @@ def check_named(settings: AppSettings) -> list[str]:
 
 
 def _vendors_of(service: Service, settings: AppSettings, catalogue: Catalogue) -> dict[str, VendorSettings]:
-    """Return the vendors whose models answer a service: no replica imports an SDK that it never uses."""
+    """Return the vendors whose models serve `service`, so that no replica imports an SDK that it never uses."""
     needed = {model.vendor for model in catalogue.models.values() if service in model.services}
     return {name: vendor for name, vendor in settings.vendors.items() if name in needed}
 
@@ -117,9 +117,9 @@ def _gateway_settings(settings: AppSettings) -> GatewaySettings:
 
 
 def autoscaling_config(deployment: Deployment, scaling: ScalingSettings) -> AutoscalingConfig:
-    """Return how Serve scales one deployment; raises ConfigurationError for a policy that does not import."""
+    """Return one deployment's AutoscalingConfig; raises ConfigurationError for a policy that does not import."""
     with warnings.catch_warnings():
-        # Ray 2.60 calls metrics_interval_s deprecated, and reads nothing of what is to replace it.
+        # Ray 2.60 deprecates metrics_interval_s, but ignores the option that replaces it.
         warnings.simplefilter("ignore", DeprecationWarning)
         return AutoscalingConfig(
             policy=autoscaling_policy(deployment, scaling),
@@ -145,16 +145,16 @@ def _options(deployment: Deployment, scaling: ScalingSettings) -> dict[str, Any]
     }
 
 
-def _say_what_runs(settings: AppSettings) -> None:
+def _log_configuration(settings: AppSettings) -> None:
     simulated = sorted(name for name, vendor in settings.vendors.items() if vendor.simulated)
     if simulated:
-        log.warning("SIMULATED vendors: their answers and their bill are not real", vendors=simulated)
+        log.warning("vendors simulated: their answers and their bill are not real", vendors=simulated)
     if settings.backend.url is None:
-        log.warning("no backend.url: SQLite stands in for the backend", tenants=sorted(settings.backend.local_tenants))
+        log.warning("backend.url unset: SQLite replaces the backend", tenants=sorted(settings.backend.local_tenants))
     missing = fast_path_missing(os.environ)
     if missing:
         log.warning(
-            "Ray's fast path is off: about four times fewer requests a second, and frames lost above 120 rooms;"
+            "Serve's fast path disabled: about a quarter of the throughput, and frames lost above 120 rooms;"
             " start with `rayroom serve`",
             missing=missing,
         )

@@ -1,1 +1,1 @@
-"""The cost aggregator actor and the client that each replica uses."""
+"""Run the aggregator: the named actor that records all costs and open rooms, and its clients."""

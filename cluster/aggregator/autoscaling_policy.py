@@ -1,4 +1,4 @@
-"""The policies that `args.scaling` can name, as Serve's controller runs them. The deciding is in `rooms_ahead`."""
+"""The policies that `args.scaling` can name, as Serve's controller runs them. cluster.rooms.forecast decides."""
 
 from __future__ import annotations
 
@@ -13,6 +13,7 @@ import ray
 from ray.serve.autoscaling_policy import default_autoscaling_policy
 from ray.serve.config import AutoscalingConfig, AutoscalingContext, AutoscalingPolicy
 
+from cluster.aggregator.actor import find_aggregator
 from cluster.config.settings import ScalingSettings
 from cluster.rooms.forecast import (
     Deployment,
@@ -27,6 +28,7 @@ from cluster.rooms.forecast import (
 from routing.errors import ConfigurationError
 
 ROOMS_AHEAD = "cluster.aggregator.autoscaling_policy:RoomsAhead"
+# Keys of Serve's policy state.
 ANSWER_S = "rooms_ahead_answer_s"
 WHY = "why"
 
@@ -34,10 +36,10 @@ Signals = Callable[[], RoomSignal | None]
 
 
 class RoomsAhead:
-    """Serve makes one for each deployment, in its controller, and calls it in its control loop: it never waits.
+    """One deployment's policy. Serve's controller creates it and calls it in its control loop, so it never waits.
 
-    What it has learned travels in Serve's policy state. A controller that restarts loses that and the last signal:
-    until the next one comes Ray's policy decides, and nothing shrinks before a whole downscale_delay_s has passed.
+    The learned answer time is kept in Serve's policy state. A controller that restarts loses it and the last signal.
+    Until the next signal Ray's policy decides, and nothing shrinks before a whole downscale_delay_s has passed.
     """
 
     def __init__(self, deployment: Deployment, settings: dict[str, Any], signals: Signals | None = None) -> None:
@@ -67,43 +69,41 @@ class RoomsAhead:
 
 
 class RoomWatch:
-    """Asks the aggregator for its signal, again and again, in a thread of its own; the last one is there at once."""
+    """Poll the aggregator for its signal in a thread, and return the last one without waiting."""
 
     def __init__(self, every_s: float) -> None:
         self._last: list[tuple[float, RoomSignal]] = []
         self._stop = threading.Event()
         thread = threading.Thread(target=_watch, args=(self._last, self._stop, every_s), daemon=True, name="room-watch")
         thread.start()
-        # Serve drops a policy without a word when its configuration changes; its thread goes with it.
+        # Serve drops a policy without closing it when its configuration changes; the thread must end with it.
         weakref.finalize(self, self._stop.set)
 
     def __call__(self) -> RoomSignal | None:
+        """Return the last signal with its present age, or None before the first."""
         if not self._last:
             return None
-        heard_at_s, signal = self._last[0]
-        return replace(signal, age_s=time.monotonic() - heard_at_s)
+        received_at_s, signal = self._last[0]
+        return replace(signal, age_s=time.monotonic() - received_at_s)
 
 
 def _watch(last: list[tuple[float, RoomSignal]], stop: threading.Event, every_s: float) -> None:
-    # Imported here: the aggregator's module knows the rooms, and the rooms this package.
-    from cluster.aggregator.actor import NAME, NAMESPACE
-
     actor: Any = None
     while not stop.wait(every_s):
-        # Outside of a cluster the question itself would start one.
+        # Outside of a cluster, ray.get_actor would start one.
         if not ray.is_initialized():
             continue
         try:
-            actor = actor or ray.get_actor(NAME, namespace=NAMESPACE)
-            asked_at_s = time.monotonic()
-            last[:] = [(asked_at_s, ray.get(actor.room_signal.remote(), timeout=max(1.0, every_s)))]
+            actor = actor or find_aggregator()
+            sent_at_s = time.monotonic()
+            last[:] = [(sent_at_s, ray.get(actor.room_signal.remote(), timeout=max(1.0, every_s)))]
         except Exception:
-            # Whatever it was, there is no signal now: the one there was grows stale, and Ray's own policy decides.
+            # After any error the last signal grows stale, and then Ray's own policy decides.
             actor = None
 
 
 def autoscaling_policy(deployment: Deployment, scaling: ScalingSettings) -> AutoscalingPolicy:
-    """Return what Serve is given as the policy; raises ConfigurationError for a path that does not import."""
+    """Return the policy for Serve's AutoscalingConfig; raises ConfigurationError for a path that does not import."""
     if scaling.policy == "ray":
         return _policy()
     if scaling.policy == "rooms-ahead":
@@ -117,10 +117,10 @@ def imported_policy(path: str) -> AutoscalingPolicy:
     try:
         policy = _policy(policy_function=path)
     except Exception as error:
-        # Importing runs what others wrote, which may raise anything.
+        # Importing runs the code of the policy's module, which may raise anything.
         raise ConfigurationError(f"policy: {path} does not import: {type(error).__name__}: {error}", "policy") from None
     if not callable(policy.get_policy()):
-        raise ConfigurationError(f"policy: {path} is nothing that can be called.", "policy")
+        raise ConfigurationError(f"policy: {path} is not callable; name a class or a function.", "policy")
     return policy
 
 

@@ -1,4 +1,4 @@
-"""Carries a replica's cost entries to the aggregator: one call in flight, the next takes all that waited."""
+"""Send a replica's cost entries to the aggregator: one batch in flight, the next batch takes all that waited."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from dataclasses import dataclass
 
 import structlog
 
-from cluster.costs.commit_log import Entry, Receipt
+from cluster.costs.models import Entry, Receipt
 from routing.errors import BudgetExceeded, CostsUnavailable
 from routing.models import Intent, Outcome, Settlement, Usage
 
@@ -24,78 +24,79 @@ log = structlog.get_logger()
 
 
 @dataclass(slots=True, eq=False)
-class _Letter:
+class _PendingEntry:
     entry: Entry
     done: asyncio.Future[int]
 
 
 class CostOutbox:
-    """Delivers entries in order and at least once; the ids make a resend harmless.
+    """Deliver entries in order and at least once; their event ids are idempotency keys, so a resend is harmless.
 
-    A settlement stays in the outbox until it is acknowledged, whoever stopped waiting for it.
+    A settlement stays in the outbox until it is acknowledged, even when its caller has stopped waiting.
     """
 
     def __init__(self, send: Send, timeout_s: float) -> None:
         self._send = send
         self._timeout_s = timeout_s
-        self._letters: list[_Letter] = []
+        self._pending: list[_PendingEntry] = []
         self._sender: asyncio.Task[None] | None = None
         self.resends = 0
 
     @property
     def waiting(self) -> int:
-        return len(self._letters)
+        """The number of entries that are not acknowledged."""
+        return len(self._pending)
 
     async def reserve(self, intent: Intent) -> int:
-        """Return what its tenant has committed, once the intent is durable.
+        """Return the tenant's spend and reservations, in nano-dollars, once the intent is durable.
 
-        Raises BudgetExceeded or CostsUnavailable.
+        Raises BudgetExceeded or CostsUnavailable; in either case nothing stays reserved.
         """
-        letter = self._post(intent)
+        one = self._post(intent)
         try:
-            return await self._delivered(letter)
+            return await self._delivered(one)
         except (CostsUnavailable, asyncio.CancelledError):
-            self._withdraw(letter, intent)
+            self._withdraw(one, intent)
             raise
 
     async def settle(self, settlement: Settlement) -> None:
-        """Return once the settlement is durable; raises CostsUnavailable, and still delivers it later."""
+        """Return once the settlement is durable. Raises CostsUnavailable on timeout, and still delivers it later."""
         await self._delivered(self._post(settlement))
 
     async def record(self, entries: Sequence[Entry]) -> int:
-        """Return what their tenant has committed, once all of `entries` are durable; raises CostsUnavailable.
+        """Return the tenant's spend and reservations once all of `entries` are durable; raises CostsUnavailable.
 
-        What they tell is spent already, so none is withdrawn: late ones are delivered like a settlement.
+        The entries describe money that is spent already, so none is withdrawn: late ones are still delivered.
         """
-        letters = [self._post(entry) for entry in entries]
+        pending = [self._post(entry) for entry in entries]
         try:
             async with asyncio.timeout(self._timeout_s):
-                return max([await asyncio.shield(letter.done) for letter in letters], default=0)
+                return max([await asyncio.shield(one.done) for one in pending], default=0)
         except TimeoutError:
             raise CostsUnavailable(retry_after_s=1.0) from None
 
-    def _post(self, entry: Entry) -> _Letter:
-        if len(self._letters) >= MAX_OUTBOX and isinstance(entry, Intent):
+    def _post(self, entry: Entry) -> _PendingEntry:
+        if len(self._pending) >= MAX_OUTBOX and isinstance(entry, Intent):
             raise CostsUnavailable(retry_after_s=1.0)
-        letter = _Letter(entry, asyncio.get_running_loop().create_future())
-        # Nobody may be waiting any more when a late refusal arrives.
-        letter.done.add_done_callback(lambda done: done.cancelled() or done.exception())
-        self._letters.append(letter)
+        one = _PendingEntry(entry, asyncio.get_running_loop().create_future())
+        # Read the exception: after a timeout no caller does, and asyncio would log it as never retrieved.
+        one.done.add_done_callback(lambda done: done.cancelled() or done.exception())
+        self._pending.append(one)
         if self._sender is None or self._sender.done():
             self._sender = asyncio.create_task(self._deliver())
-        return letter
+        return one
 
-    async def _delivered(self, letter: _Letter) -> int:
+    async def _delivered(self, one: _PendingEntry) -> int:
         try:
             async with asyncio.timeout(self._timeout_s):
-                return await asyncio.shield(letter.done)
+                return await asyncio.shield(one.done)
         except TimeoutError:
             raise CostsUnavailable(retry_after_s=1.0) from None
 
-    def _withdraw(self, letter: _Letter, intent: Intent) -> None:
-        """Make sure that an intent nobody acts on costs nothing, whether or not it was written."""
-        if letter in self._letters:
-            self._letters.remove(letter)
+    def _withdraw(self, one: _PendingEntry, intent: Intent) -> None:
+        """Settle an abandoned intent at zero, whether or not it was written."""
+        if one in self._pending:
+            self._pending.remove(one)
         self._post(
             Settlement(
                 event_id=intent.event_id,
@@ -109,34 +110,34 @@ class CostOutbox:
 
     async def _deliver(self) -> None:
         backoff_s = FIRST_BACKOFF_S
-        while self._letters:
-            batch = self._letters[:MAX_BATCH]
+        while self._pending:
+            batch = self._pending[:MAX_BATCH]
             try:
                 async with asyncio.timeout(self._timeout_s):
-                    receipts = await self._send([letter.entry for letter in batch])
+                    receipts = await self._send([one.entry for one in batch])
             except Exception as error:
-                # Whatever it was, the entries are kept and go again: that is what this loop is for.
+                # After any error the entries are kept and sent again: the journal ignores the ones it holds.
                 self.resends += 1
-                log.warning("costs not delivered", error=type(error).__name__, waiting=len(self._letters))
+                log.warning("cost delivery failed", error=type(error).__name__, waiting=len(self._pending))
                 await asyncio.sleep(backoff_s)
                 backoff_s = min(2 * backoff_s, LONGEST_BACKOFF_S)
                 continue
             backoff_s = FIRST_BACKOFF_S
             self._acknowledge(batch, receipts)
 
-    def _acknowledge(self, batch: list[_Letter], receipts: Sequence[Receipt]) -> None:
+    def _acknowledge(self, batch: list[_PendingEntry], receipts: Sequence[Receipt]) -> None:
         sent = set(map(id, batch))
-        self._letters = [letter for letter in self._letters if id(letter) not in sent]
-        for letter, receipt in zip(batch, receipts, strict=True):
-            if letter.done.done():
+        self._pending = [one for one in self._pending if id(one) not in sent]
+        for one, receipt in zip(batch, receipts, strict=True):
+            if one.done.done():
                 continue
             if isinstance(receipt, BudgetExceeded):
-                letter.done.set_exception(receipt)
+                one.done.set_exception(receipt)
             else:
-                letter.done.set_result(receipt)
+                one.done.set_result(receipt)
 
     async def aclose(self) -> None:
-        """Deliver what is left, for a few seconds at most."""
+        """Deliver the pending entries, for CLOSE_TIMEOUT_S at most."""
         if self._sender is not None and not self._sender.done():
             await asyncio.wait({self._sender}, timeout=CLOSE_TIMEOUT_S)
             self._sender.cancel()

@@ -1,4 +1,7 @@
-"""The line from a replica to the aggregator: one connection, one batch on it at a time, no actor call. Knows no Ray."""
+"""The cost transport between a replica and the aggregator: one TCP connection, one batch in flight, no actor call.
+
+A frame is a 4-byte big-endian length and JSON. The first frame is a shared secret; each batch gets one reply.
+"""
 
 from __future__ import annotations
 
@@ -14,7 +17,7 @@ from typing import Any, TypeVar, cast
 
 import structlog
 
-from cluster.costs.commit_log import Entry, Receipt
+from cluster.costs.models import Entry, Receipt
 from routing.errors import BudgetExceeded, CostsUnavailable
 from routing.models import Intent, Outcome, Settlement, Usage
 
@@ -24,7 +27,7 @@ T = TypeVar("T")
 
 LENGTH_BYTES = 4
 MAX_FRAME_BYTES = 16 * 1024 * 1024
-"""Ten times what the largest batch of an outbox comes to."""
+"""Ten times the size of the outbox's largest batch."""
 
 _INTENT, _SETTLEMENT = (tuple(one.name for one in fields(kind)) for kind in (Intent, Settlement))
 _of_intent, _of_settlement = attrgetter(*_INTENT), attrgetter(*_SETTLEMENT)
@@ -32,35 +35,36 @@ _dump = json.JSONEncoder(separators=(",", ":"), check_circular=False).encode
 
 
 class BadMessage(ValueError):
-    """What arrived is no frame of ours. Says nothing of what was in it."""
+    """A frame cannot be decoded. The message never quotes its content, which may hold tenant data."""
 
 
 def pack_entries(entries: Sequence[Entry]) -> bytes:
-    """Return entries as rows of values in their fields' order: the names would be half of every frame."""
+    """Encode entries as JSON rows of values in the order of their fields: the names would be half of every frame."""
     return _dump([_row(entry) for entry in entries]).encode()
 
 
 def unpack_entries(frame: bytes) -> list[Entry]:
-    """Return the entries of a frame; raises BadFrame."""
+    """Decode a frame of entries; raises BadMessage."""
     return _read(frame, lambda rows: [_entry(row) for row in rows])
 
 
 def pack_receipts(receipts: Sequence[Receipt]) -> bytes:
+    """Encode receipts: a number, or the facts of a BudgetExceeded."""
     return _dump([one.facts if isinstance(one, BudgetExceeded) else one for one in receipts]).encode()
 
 
 def pack_refusal(refusal: CostsUnavailable) -> bytes:
-    """Return the answer to entries of which none was written."""
+    """Encode the reply to a batch of which no entry was written."""
     return _dump({"retry_after_s": refusal.retry_after_s}).encode()
 
 
 def unpack_receipts(frame: bytes) -> list[Receipt]:
-    """Return the receipts of a frame; raises CostsUnavailable where it is a refusal, or BadFrame."""
+    """Decode a frame of receipts; raises CostsUnavailable when it is a refusal, or BadMessage."""
     return _read(frame, _receipts)
 
 
 class MessageReader:
-    """Cuts a stream of bytes into its frames, each with its length before it."""
+    """Split a byte stream into its length-prefixed frames."""
 
     def __init__(self, max_bytes: int) -> None:
         self.max_bytes = max_bytes
@@ -70,12 +74,12 @@ class MessageReader:
         self._held += data
 
     def next(self) -> bytes | None:
-        """Return the next whole frame, or None where more has to come; raises BadFrame for one that is too long."""
+        """Return the next whole frame, or None while it is incomplete; raises BadMessage for one above `max_bytes`."""
         if len(self._held) < LENGTH_BYTES:
             return None
         size = int.from_bytes(self._held[:LENGTH_BYTES])
         if size > self.max_bytes:
-            raise BadMessage("a frame is longer than it may be")
+            raise BadMessage("a frame is longer than the limit")
         end = LENGTH_BYTES + size
         if len(self._held) < end:
             return None
@@ -85,6 +89,7 @@ class MessageReader:
 
 
 def framed(frame: bytes) -> bytes:
+    """Return a frame with its length prefix."""
     return len(frame).to_bytes(LENGTH_BYTES) + frame
 
 
@@ -111,11 +116,11 @@ def _read(frame: bytes, of: Callable[[Any], T]) -> T:
     try:
         return of(json.loads(frame))
     except (ValueError, TypeError, LookupError, AttributeError):
-        raise BadMessage("a frame cannot be read") from None
+        raise BadMessage("a frame cannot be decoded") from None
 
 
 SECRET_BYTES = 32
-GREETING_TIMEOUT_S = 5.0
+SECRET_TIMEOUT_S = 5.0
 CONNECT_TIMEOUT_S = 0.5
 FIRST_RETRY_S = 10.0
 LONGEST_RETRY_S = 600.0
@@ -125,7 +130,7 @@ Write = Callable[[list[Entry]], Awaitable[Sequence[Receipt]]]
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class TransportAddress:
-    """Where the aggregator listens, and what a caller has to say first. Both are new whenever it starts."""
+    """The aggregator's host and port, and the secret that a connection must begin with. New at every start."""
 
     host: str
     port: int
@@ -133,32 +138,34 @@ class TransportAddress:
 
 
 class TransportServer:
-    """Takes batches from whoever knows the secret, and answers each when it is durable."""
+    """Accept batches on connections that begin with the secret, and reply to each once it is durable."""
 
     def __init__(self, write: Write) -> None:
         self._write = write
         self._secret = secrets.token_bytes(SECRET_BYTES)
         self._server: asyncio.Server | None = None
-        self._callers: set[_Caller] = set()
+        self._connections: set[_ServerConnection] = set()
 
     async def listen(self, host: str) -> TransportAddress:
-        """Open a port on this one address; returns where it is."""
+        """Listen on a free port of this one address and return it."""
         loop = asyncio.get_running_loop()
-        self._server = await loop.create_server(lambda: _Caller(self._write, self._secret, self._callers), host, 0)
+        self._server = await loop.create_server(
+            lambda: _ServerConnection(self._write, self._secret, self._connections), host, 0
+        )
         port: int = self._server.sockets[0].getsockname()[1]
         return TransportAddress(host=host, port=port, secret=self._secret)
 
     def close(self) -> None:
         if self._server is not None:
             self._server.close()
-        for caller in list(self._callers):
-            caller.abort()
+        for connection in list(self._connections):
+            connection.abort()
 
 
 class CostTransport:
-    """Sends batches over a connection that is made anew when it breaks, or by `call` while none can be made.
+    """Send batches over one connection, reconnecting when it breaks; fall back to `call` while none can be made.
 
-    `find` asks the aggregator itself where it is: it may have started again elsewhere.
+    `find` returns the aggregator's present address, by an actor call: it may have restarted elsewhere.
     """
 
     def __init__(
@@ -167,50 +174,51 @@ class CostTransport:
         self._find = find
         self._call = call
         self._clock = clock
-        self._link: _Link | None = None
+        self._connection: _ClientConnection | None = None
         self._retry_at_s = -1.0
         self._retry_in_s = FIRST_RETRY_S
-        self._told = False
+        self._warned = False
 
     async def write(self, entries: list[Entry]) -> Sequence[Receipt]:
-        """Return the entries' receipts; raises CostsUnavailable, or whatever broke the connection.
+        """Return the entries' receipts; raises CostsUnavailable, or the error that broke the connection.
 
-        One batch at a time. Whoever stops waiting breaks the line: an answer that comes late is another batch's.
+        One batch at a time. A cancelled call closes the connection: its late reply would be read as the next batch's.
         """
-        link = await self._connected()
-        return await (self._call(entries) if link is None else link.ask(entries))
+        connection = await self._connected()
+        return await (self._call(entries) if connection is None else connection.send_batch(entries))
 
     def close(self) -> None:
-        if self._link is not None:
-            self._link.abort()
+        if self._connection is not None:
+            self._connection.abort()
 
-    async def _connected(self) -> _Link | None:
-        if self._link is not None and self._link.open:
-            return self._link
+    async def _connected(self) -> _ClientConnection | None:
+        if self._connection is not None and self._connection.open:
+            return self._connection
         if self._clock() < self._retry_at_s:
             return None
         try:
-            self._link = await _dial(await self._find())
+            self._connection = await _connect(await self._find())
         except OSError as error:
             self._unreachable(error)
             return None
         self._retry_in_s = FIRST_RETRY_S
-        return self._link
+        return self._connection
 
     def _unreachable(self, error: OSError) -> None:
         self._retry_at_s = self._clock() + self._retry_in_s
         self._retry_in_s = min(2 * self._retry_in_s, LONGEST_RETRY_S)
-        if not self._told:
-            self._told = True
+        if not self._warned:
+            self._warned = True
             log.warning(
-                "the aggregator's port cannot be reached from this node: costs go by actor calls, which is slower;"
-                " open the nodes' ports to each other",
+                "aggregator port unreached",
                 error=type(error).__name__,
+                effect="costs go by actor calls, which are slower",
+                remedy="open the nodes' ports to each other",
             )
 
 
-class _Peer(asyncio.Protocol):
-    """One end of a connection, frame by frame. What cannot be read ends it."""
+class _Connection(asyncio.Protocol):
+    """One end of a connection. A frame that cannot be decoded closes it."""
 
     def __init__(self, max_bytes: int) -> None:
         self._frames = MessageReader(max_bytes)
@@ -221,7 +229,7 @@ class _Peer(asyncio.Protocol):
         return self._transport is not None and not self._transport.is_closing()
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
-        # uvloop's, which replicas have, is a Transport in all but its base class.
+        # Replicas run uvloop, whose transport has the interface of asyncio.Transport but not its base class.
         self._transport = cast(asyncio.Transport, transport)
 
     def data_received(self, data: bytes) -> None:
@@ -230,7 +238,7 @@ class _Peer(asyncio.Protocol):
             while self.open and (frame := self._frames.next()) is not None:
                 self.received(frame)
         except BadMessage as error:
-            log.warning("a connection of the cost line was cut", error=str(error))
+            log.warning("cost connection closed", error=str(error))
             self.abort()
 
     def received(self, frame: bytes) -> None:
@@ -245,82 +253,84 @@ class _Peer(asyncio.Protocol):
             self._transport.abort()
 
 
-class _Caller(_Peer):
-    """The aggregator's end: a stranger until it has said the secret, then one batch at a time."""
+class _ServerConnection(_Connection):
+    """The aggregator's end: accepts only the secret at first, then one batch at a time."""
 
-    def __init__(self, write: Write, secret: bytes, callers: set[_Caller]) -> None:
+    def __init__(self, write: Write, secret: bytes, connections: set[_ServerConnection]) -> None:
         super().__init__(max_bytes=SECRET_BYTES)
         self._write = write
         self._secret = secret
-        self._callers = callers
-        self._greeted = False
+        self._connections = connections
+        self._authenticated = False
         self._timer: asyncio.TimerHandle | None = None
         self._writing: asyncio.Task[None] | None = None
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         super().connection_made(transport)
-        self._callers.add(self)
-        self._timer = asyncio.get_running_loop().call_later(GREETING_TIMEOUT_S, self.abort)
+        self._connections.add(self)
+        self._timer = asyncio.get_running_loop().call_later(SECRET_TIMEOUT_S, self.abort)
 
     def connection_lost(self, exc: Exception | None) -> None:
-        # What was taken is still written: its caller sends it again, by the same ids.
-        self._callers.discard(self)
-        self._quiet()
+        # A batch under way is still written: the client resends it with the same ids, and no entry counts twice.
+        self._connections.discard(self)
+        self._cancel_timer()
 
     def received(self, frame: bytes) -> None:
-        if not self._greeted:
+        if not self._authenticated:
             if not hmac.compare_digest(frame, self._secret):
                 raise BadMessage("the secret is wrong")
-            self._greeted, self._frames.max_bytes = True, MAX_FRAME_BYTES
-            self._quiet()
+            self._authenticated, self._frames.max_bytes = True, MAX_FRAME_BYTES
+            self._cancel_timer()
             return
         if self._writing is not None and not self._writing.done():
-            raise BadMessage("a batch came before the last one was answered")
-        self._writing = asyncio.get_running_loop().create_task(self._answer(unpack_entries(frame)))
+            raise BadMessage("a batch arrived before the reply to the last one")
+        self._writing = asyncio.get_running_loop().create_task(self._write_batch(unpack_entries(frame)))
 
-    async def _answer(self, entries: list[Entry]) -> None:
+    async def _write_batch(self, entries: list[Entry]) -> None:
         try:
             self.send(pack_receipts(await self._write(entries)))
         except CostsUnavailable as refusal:
             self.send(pack_refusal(refusal))
         except Exception as error:
-            log.error("a batch of costs failed", error=type(error).__name__)
+            log.error("cost batch failed", error=type(error).__name__)
             self.abort()
 
-    def _quiet(self) -> None:
+    def _cancel_timer(self) -> None:
         if self._timer is not None:
             self._timer.cancel()
 
 
-class _Link(_Peer):
-    """The replica's end: what it asked last is answered next."""
+class _ClientConnection(_Connection):
+    """The replica's end: each reply belongs to the last batch."""
 
     def __init__(self) -> None:
         super().__init__(max_bytes=MAX_FRAME_BYTES)
-        self._asked: asyncio.Future[bytes] | None = None
+        self._reply: asyncio.Future[bytes] | None = None
 
-    async def ask(self, entries: list[Entry]) -> list[Receipt]:
-        self._asked = asyncio.get_running_loop().create_future()
+    async def send_batch(self, entries: list[Entry]) -> list[Receipt]:
+        self._reply = asyncio.get_running_loop().create_future()
         self.send(pack_entries(entries))
         try:
-            return unpack_receipts(await self._asked)
+            return unpack_receipts(await self._reply)
         except (asyncio.CancelledError, BadMessage):
             self.abort()
             raise
 
     def received(self, frame: bytes) -> None:
-        if self._asked is None or self._asked.done():
-            raise BadMessage("an answer came that nobody waits for")
-        self._asked.set_result(frame)
+        if self._reply is None or self._reply.done():
+            raise BadMessage("a reply arrived that no batch waits for")
+        self._reply.set_result(frame)
 
     def connection_lost(self, exc: Exception | None) -> None:
-        if self._asked is not None and not self._asked.done():
-            self._asked.set_exception(ConnectionResetError("the cost line broke"))
+        if self._reply is not None and not self._reply.done():
+            self._reply.set_exception(ConnectionResetError("the cost connection broke"))
 
 
-async def _dial(address: TransportAddress) -> _Link:
-    """Return a connection that has said the secret; raises OSError."""
+async def _connect(address: TransportAddress) -> _ClientConnection:
+    """Connect and send the secret; raises OSError."""
     async with asyncio.timeout(CONNECT_TIMEOUT_S):
-        _, link = await asyncio.get_running_loop().create_connection(_Link, address.host, address.port)
-    link.send(address.secret)
-    return link
+        _, connection = await asyncio.get_running_loop().create_connection(
+            _ClientConnection, address.host, address.port
+        )
+    connection.send(address.secret)
+    return connection

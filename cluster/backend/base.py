@@ -1,38 +1,27 @@
-"""What the company's backend is asked. Knows no wire."""
+"""The interface of a backend: tenants, cost flushes and knowledge search."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, field
 from typing import Protocol
 
+from cluster.costs.models import FlushResult
 from routing.models import FlushRow, Passage, Tenant
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Tracked:
-    """What became of flushed rows: `taken` are stored, now or before; `refused` never will be, with the reason.
-
-    A row in neither is to be sent again as it is.
-    """
-
-    taken: frozenset[str]
-    refused: dict[str, str] = field(default_factory=dict)
-
-
 class Backend(Protocol):
-    """The company's backend, or SQLite in its place; both pass the same contract tests."""
+    """The company's tRPC backend, or SQLite in its place; both pass the same contract tests."""
 
     async def tenant(self, tenant_id: str) -> Tenant:
-        """Raises TenantUnknown or BackendError."""
+        """Return the tenant; raises TenantUnknown or BackendError."""
 
-    async def track_costs(self, rows: Sequence[FlushRow]) -> Tracked:
-        """Keep each flush id once, however often it comes; raises BackendError when nothing could be said of any."""
+    async def track_costs(self, rows: Sequence[FlushRow]) -> FlushResult:
+        """Store each flush id once, however often it is sent; raises BackendError when no row's outcome is known."""
 
     async def search(self, tenant_id: str, query: str, embedding: Sequence[float], top_k: int) -> tuple[Passage, ...]:
         """Return the tenant's own passages, best first; raises BackendError.
 
-        The backend is asked for one tenant, so a passage that names none is taken as that tenant's.
+        The request names one tenant, so a passage without a tenant counts as that tenant's.
         """
 
     async def aclose(self) -> None: ...

@@ -1,4 +1,4 @@
-"""Connects the backend that the configuration names: the company's tRPC server, or SQLite in its place."""
+"""Construct the configured backend: the company's tRPC server, or SQLite in its place."""
 
 from __future__ import annotations
 
@@ -13,23 +13,22 @@ from cluster.backend.sqlite import LocalBackend
 from cluster.backend.tenant_cache import TenantCache
 from cluster.backend.trpc import TrpcBackend
 from cluster.config.settings import BackendSettings
+from cluster.costs.models import NANOUSD_PER_USD
 from routing.errors import ConfigurationError
 from routing.models import Passage, Tenant
 
-NANO = 1_000_000_000
-
 
 def check_backend(settings: BackendSettings, environment: Mapping[str, str]) -> None:
-    """Raise ConfigurationError when a backend is named whose key the environment does not have."""
+    """Raise ConfigurationError when backend.url is set and the environment lacks its key."""
     if settings.url is not None and not environment.get(settings.key_env):
         raise ConfigurationError(
-            f"backend.key_env: the environment has no {settings.key_env}, which {settings.url} needs.",
+            f"backend.key_env: the environment has no {settings.key_env}, which {settings.url} needs; export it.",
             "backend.key_env",
         )
 
 
 def connect_backend(settings: BackendSettings) -> Backend:
-    """Return the backend; asks nothing of it yet."""
+    """Return the backend without sending a request."""
     if settings.url is None:
         return LocalBackend(Path(settings.local_path), _local_tenants(settings))
     return TrpcBackend(
@@ -41,12 +40,14 @@ def connect_backend(settings: BackendSettings) -> Backend:
 
 
 class CachedDirectory:
-    """Who a tenant is and what it knows, from the backend, with the tenants remembered. Connects where it is used."""
+    """Implement `Directory` of routing.models with a cache of tenants. Each replica that unpickles it connects anew."""
 
     def __init__(self, settings: BackendSettings) -> None:
         self._settings = settings
         self._backend = connect_backend(settings)
-        self._tenants = TenantCache(self._backend, settings.tenant_ttl_s, settings.tenant_stale_s, time.monotonic)
+        self._tenants = TenantCache(
+            self._backend.tenant, settings.tenant_ttl_s, settings.tenant_stale_s, time.monotonic
+        )
 
     def __reduce__(self) -> tuple[Any, ...]:
         return CachedDirectory, (self._settings,)
@@ -65,7 +66,7 @@ def _local_tenants(settings: BackendSettings) -> tuple[Tenant, ...]:
             name=tenant.name,
             plan=tenant.plan,
             active=tenant.active,
-            budget_nanousd=None if tenant.budget_usd is None else round(tenant.budget_usd * NANO),
+            budget_nanousd=None if tenant.budget_usd is None else round(tenant.budget_usd * NANOUSD_PER_USD),
             requests_per_minute=tenant.requests_per_minute,
         )
         for tenant_id, tenant in settings.local_tenants.items()

@@ -1,4 +1,4 @@
-"""Puts a question to a knowledge base into a URL, and takes from the answer what is the tenant's. Knows no wire."""
+"""Encode a knowledge query for a URL, and keep only the tenant's own passages of the answer."""
 
 from __future__ import annotations
 
@@ -17,36 +17,37 @@ from routing.errors import BackendRefused
 from routing.models import Passage
 
 LONGEST_BY_GET = (7_900, 13_000)
-"""What a URL may hold, in bytes: proxies take a request line of 8 KiB, Node one of 16 KiB with all headers."""
+"""The most bytes of a query in a URL: proxies accept a request line of 8 KiB, Node 16 KiB with all headers."""
 FEWEST_CHARS = 200
-"""What is to be left of a question's words to stay below the first of them."""
+"""The query keeps at least this many characters; otherwise the second limit applies instead of the first."""
 DECIMALS = 4
-"""Of a unit vector's numbers: they turn it by less than a tenth of a degree, and 1,024 of them fit a URL."""
+"""The precision of an embedding's numbers: it turns a unit vector by less than 0.1 degrees; 1,024 fit a URL."""
 
 TENANT_KEYS = ("tenantId", "tenant_id")
-"""Of a passage or its `metadata`; `tenant`, a text or an object with an `id`, says it too."""
+"""The keys of a passage, or of its `metadata`, that name its tenant; `tenant`, a text or an object, is a third."""
 
-Wanted = dict[str, Any]
+SearchInput = dict[str, Any]
 log = structlog.get_logger()
 
 
-def question(tenant_id: str, query: str, embedding: Sequence[float], top_k: int) -> Wanted:
-    """Return what knowledge.search is asked."""
+def search_input(tenant_id: str, query: str, embedding: Sequence[float], top_k: int) -> SearchInput:
+    """Return the input of knowledge.search."""
     numbers = [round(value, DECIMALS) for value in embedding]
     return {"tenantId": tenant_id, "query": query, "embedding": numbers, "topK": top_k}
 
 
 def encoded(value: Mapping[str, Any]) -> str:
-    """Return a query's input as its URL holds it, with as little escaped as may be."""
+    """Return an input URL-encoded, with as few escapes as a query string allows."""
     return quote(json.dumps(value, ensure_ascii=False, separators=(",", ":")), safe=",:")
 
 
 def fits(wanted: Mapping[str, Any]) -> bool:
+    """Return whether an input leaves half of a proxy's request line free; longer ones are sent by POST."""
     return len(encoded(wanted)) <= LONGEST_BY_GET[0] // 2
 
 
-def shortened(wanted: Wanted, wrapped: Callable[[Wanted], Mapping[str, Any]]) -> Wanted:
-    """Return a question that fits a URL: its words are cut, its vector stays whole, for it was made of all of them."""
+def shortened(wanted: SearchInput, wrapped: Callable[[SearchInput], Mapping[str, Any]]) -> SearchInput:
+    """Return an input that fits a URL: the query is cut, the vector stays whole, since it embeds the whole query."""
     query: str = wanted["query"]
 
     def bytes_with(characters: int) -> int:
@@ -59,10 +60,10 @@ def shortened(wanted: Wanted, wrapped: Callable[[Wanted], Mapping[str, Any]]) ->
 
 
 def own_passages(tenant_id: str, data: Any, top_k: int) -> tuple[Passage, ...]:
-    """Return the first `top_k` of an answer's passages that say something, each once, and all of them the tenant's.
+    """Return the first `top_k` passages with text, without duplicates, all of them the tenant's own.
 
-    Another tenant's is dropped even when the backend itself sends it. Raises BackendRefused for an answer that is
-    something else.
+    A passage of another tenant is dropped even when the backend sends it. Raises BackendRefused for an answer that is
+    not a list of passages.
     """
     rows = [row for row in data if isinstance(row, dict)] if isinstance(data, list) else []
     if not isinstance(data, list) or (data and not rows):
@@ -73,15 +74,15 @@ def own_passages(tenant_id: str, data: Any, top_k: int) -> tuple[Passage, ...]:
     found = _each_once(map(_passage, own))
     useless = len(data) - len(rows) + len(own) - len(found)
     if useless:
-        log.warning("passages without a use dropped", tenant=tenant_id, passages=useless)
+        log.warning("unusable passages dropped", tenant=tenant_id, passages=useless)
     return found[:top_k]
 
 
 def _tenants(row: Mapping[str, Any]) -> list[Any]:
-    """Return everything that a row says of whose it is; a row that says nothing is of the tenant that was asked for."""
+    """Return every tenant that a row names; a row that names none belongs to the requested tenant."""
     tenant = row.get("tenant")
-    said = [*_values(row, TENANT_KEYS), *_values(row.get("metadata"), TENANT_KEYS), *_values(tenant, ("id",))]
-    return said if "tenant" not in row or isinstance(tenant, dict) else [*said, tenant]
+    named = [*_values(row, TENANT_KEYS), *_values(row.get("metadata"), TENANT_KEYS), *_values(tenant, ("id",))]
+    return named if "tenant" not in row or isinstance(tenant, dict) else [*named, tenant]
 
 
 def _values(place: Any, keys: Iterable[str]) -> list[Any]:
@@ -89,7 +90,7 @@ def _values(place: Any, keys: Iterable[str]) -> list[Any]:
 
 
 def _each_once(passages: Iterable[Passage]) -> tuple[Passage, ...]:
-    """Return the passages that can be read; the same words of the same source are one, the first."""
+    """Return the passages with a letter, digit, punctuation or symbol; of equal source and text only the first."""
     found: dict[tuple[str, str], Passage] = {}
     for passage in passages:
         if any(unicodedata.category(char)[0] in "LNPS" for char in passage.text):
@@ -111,7 +112,7 @@ def _text(value: Any) -> str:
 
 
 def _score(value: Any) -> float | None:
-    """Return a score as a number; what is none says nothing, and nothing is not the worst."""
+    """Return a score as a number, or None for an invalid one: a missing score must not rank as the worst."""
     try:
         score = float(value)
     except (TypeError, ValueError, OverflowError):

@@ -1,4 +1,4 @@
-"""Puts a sealed window into the JSON that the backend takes, and a tenant out of the JSON it gives. Knows no wire."""
+"""Encode a sealed window as the backend's JSON, and decode a tenant from it."""
 
 from __future__ import annotations
 
@@ -6,18 +6,20 @@ import datetime as dt
 import math
 from typing import Any
 
+from cluster.costs.models import NANOUSD_PER_USD
 from routing.errors import BackendRefused
 from routing.models import FlushRow, Tenant
 
-NANO = 1_000_000_000
-
 
 def cost_event(row: FlushRow) -> dict[str, Any]:
-    """Return a row as trackCost takes it; dollars are whole nano-dollars, which a double carries exactly."""
+    """Return a row as the input of analytics.trackCost.
+
+    `costUsd` is a whole number of nano-dollars: a double of up to 15 digits round-trips it exactly.
+    """
     return {
         "tenantId": row.tenant_id,
         "service": row.service,
-        "costUsd": row.cost_nanousd / NANO,
+        "costUsd": row.cost_nanousd / NANOUSD_PER_USD,
         "timestamp": _iso(row.window_end_s),
         "metadata": {
             "flushId": row.flush_id,
@@ -30,7 +32,7 @@ def cost_event(row: FlushRow) -> dict[str, Any]:
             "estimatedRequests": row.estimated_requests,
             "usage": row.usage,
             "costNanousd": str(row.cost_nanousd),
-            "cumulativeUsd": row.cumulative_nanousd / NANO,
+            "cumulativeUsd": row.cumulative_nanousd / NANOUSD_PER_USD,
             "cumulativeNanousd": str(row.cumulative_nanousd),
             "priceVersion": row.price_version,
             "simulated": row.simulated,
@@ -39,29 +41,29 @@ def cost_event(row: FlushRow) -> dict[str, Any]:
 
 
 def to_tenant(tenant_id: str, data: Any) -> Tenant:
-    """Return what tenants.getById answered; raises BackendRefused for another tenant or a number that is none."""
+    """Decode the answer of tenants.getById; raises BackendRefused for another tenant or an invalid number."""
     if not isinstance(data, dict) or data.get("id") != tenant_id:
-        raise BackendRefused("tenants.getById: the answer is not the tenant that was asked for.")
+        raise BackendRefused("tenants.getById: the answer is not the requested tenant.")
     budget_usd = _number(data, "monthlyBudgetUsd", least=0)
     rate = _number(data, "requestsPerMinute", least=1)
     return Tenant(
         tenant_id=tenant_id,
         name=sendable(data.get("name", tenant_id)),
         plan=sendable(data.get("plan", "free")),
-        # A backend that knows no statuses has only active tenants.
+        # In a backend without statuses every tenant is active.
         active=data.get("status", "active") == "active",
-        budget_nanousd=None if budget_usd is None else round(budget_usd * NANO),
+        budget_nanousd=None if budget_usd is None else round(budget_usd * NANOUSD_PER_USD),
         requests_per_minute=None if rate is None else int(rate),
     )
 
 
 def sendable(value: Any) -> str:
-    """Return a value as a text that can be sent on: JSON may hold halves of characters, which nothing can encode."""
+    """Return a value as encodable text: JSON may hold lone surrogates, which UTF-8 cannot encode."""
     return str(value).encode("utf-8", "replace").decode()
 
 
 def _number(data: dict[str, Any], key: str, least: float) -> float | None:
-    """Return a number, or None for null; a decimal or a bigint comes as its digits in a string."""
+    """Return a number, or None for null. superjson sends a decimal or a bigint as a string of digits."""
     value = data.get(key)
     if value is None:
         return None
@@ -69,9 +71,11 @@ def _number(data: dict[str, Any], key: str, least: float) -> float | None:
         number = math.nan if isinstance(value, bool) else float(value)
     except (TypeError, ValueError, OverflowError):
         number = math.nan
-    if not (number >= least and math.isfinite(number * NANO)):
+    if not (number >= least and math.isfinite(number * NANOUSD_PER_USD)):
         kind = type(value).__name__
-        raise BackendRefused(f"tenants.getById: {key} is to be null or a number from {least:g} on; this {kind} is not.")
+        raise BackendRefused(
+            f"tenants.getById: {key} must be null or a number of at least {least:g}; this {kind} is not."
+        )
     return number
 
 

@@ -1,4 +1,4 @@
-"""The embedded backend: SQLite answers what the company's tRPC server would. For a deployment that has none yet."""
+"""The embedded backend: SQLite in place of the company's tRPC server, for a deployment without one."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import TypeVar
 
-from cluster.backend.base import Tracked
+from cluster.costs.models import FlushResult
 from routing.errors import TenantUnknown
 from routing.models import FlushRow, Passage, Tenant
 
@@ -29,7 +29,7 @@ CREATE TABLE IF NOT EXISTS passages (
 
 
 class LocalBackend:
-    """Keeps cost rows and passages in one file; several processes may use it at once. Knows the tenants it is given."""
+    """Cost rows and passages in one SQLite file, which several processes may use at once. Settings give the tenants."""
 
     def __init__(self, path: Path, tenants: Sequence[Tenant]) -> None:
         self._path = path
@@ -40,14 +40,14 @@ class LocalBackend:
             raise TenantUnknown(param="tenant_id")
         return self._tenants[tenant_id]
 
-    async def track_costs(self, rows: Sequence[FlushRow]) -> Tracked:
+    async def track_costs(self, rows: Sequence[FlushRow]) -> FlushResult:
         known = [row for row in rows if row.tenant_id in self._tenants]
         await self._on_disk(lambda db: _insert(db, known))
         refused = {row.flush_id: "tenant_not_found" for row in rows if row.tenant_id not in self._tenants}
-        return Tracked(taken=frozenset(row.flush_id for row in known), refused=refused)
+        return FlushResult(accepted=frozenset(row.flush_id for row in known), refused=refused)
 
     async def search(self, tenant_id: str, query: str, embedding: Sequence[float], top_k: int) -> tuple[Passage, ...]:
-        """Return the tenant's passages that share words with the query: this stand-in keeps no vectors."""
+        """Return the tenant's passages that share words with the query; the embedding is ignored."""
         found = await self._on_disk(
             lambda db: db.execute(
                 "SELECT passage_id, source, text FROM passages WHERE tenant_id = ?", (tenant_id,)
@@ -60,11 +60,12 @@ class LocalBackend:
         return tuple(sorted((p for p in scored if p.score), key=lambda p: (-(p.score or 0.0), p.passage_id))[:top_k])
 
     async def add_passages(self, tenant_id: str, passages: Sequence[Passage]) -> None:
+        """Store passages, replacing those with the same id."""
         rows = [(passage.passage_id, tenant_id, passage.source, passage.text) for passage in passages]
         await self._on_disk(lambda db: db.executemany("INSERT OR REPLACE INTO passages VALUES (?, ?, ?, ?)", rows))
 
     async def totals_nanousd(self) -> dict[str, int]:
-        """Return what each tenant was billed so far."""
+        """Return each tenant's billed total in nano-dollars."""
         query = "SELECT tenant_id, sum(cost_nanousd) FROM cost_events GROUP BY tenant_id"
         return dict(await self._on_disk(lambda db: db.execute(query).fetchall()))
 

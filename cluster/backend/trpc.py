@@ -1,4 +1,4 @@
-"""Asks the company's tRPC v11 server over HTTP, in either transformer. Its errors become ours here, once."""
+"""The client of the company's tRPC v11 server, in either transformer. Translates its errors into ours."""
 
 from __future__ import annotations
 
@@ -9,19 +9,19 @@ from typing import Any
 
 import httpx
 
-from cluster.backend.base import Tracked
-from cluster.backend.knowledge import Wanted, encoded, fits, own_passages, question, shortened
+from cluster.backend.knowledge import SearchInput, encoded, fits, own_passages, search_input, shortened
 from cluster.backend.serialization import cost_event, to_tenant
-from cluster.backend.trpc_response import PASSING, Transformer, TrpcError, outcome, read, unavailable
+from cluster.backend.trpc_response import TRANSIENT, Transformer, TrpcError, outcome, read, unavailable
+from cluster.costs.models import FlushResult
 from routing.errors import BackendRefused, BackendUnavailable, TenantUnknown
 from routing.models import FlushRow, Passage, Tenant
 
 ROWS_A_BATCH = 25
-"""A batch names its procedure once a row in the path, and servers bound a path: this many stay below 600 bytes."""
+"""A batch repeats its procedure in the path for every row, and servers limit paths: 25 rows stay below 600 bytes."""
 
 
 class TrpcBackend:
-    """The backend behind one URL. Every call has a deadline; the key travels in a header and nowhere else."""
+    """The backend at one URL. Every call has a deadline; the key is sent in a header and nowhere else."""
 
     def __init__(self, url: str, key: str, transformer: Transformer, timeout_s: float) -> None:
         self._base_url = url.rstrip("/").removesuffix("/trpc") + "/trpc"
@@ -45,39 +45,40 @@ class TrpcBackend:
             raise
         return to_tenant(tenant_id, data)
 
-    async def track_costs(self, rows: Sequence[FlushRow]) -> Tracked:
-        taken: set[str] = set()
+    async def track_costs(self, rows: Sequence[FlushRow]) -> FlushResult:
+        accepted: set[str] = set()
         refused: dict[str, str] = {}
         for start in range(0, len(rows), ROWS_A_BATCH):
             for row, result in await self._track(rows[start : start + ROWS_A_BATCH]):
                 if not isinstance(result, TrpcError):
-                    taken.add(row.flush_id)
-                elif result.reason not in PASSING:
+                    accepted.add(row.flush_id)
+                elif result.reason not in TRANSIENT:
                     refused[row.flush_id] = result.reason
-                elif not taken and not refused and len(rows) == 1:
+                elif not accepted and not refused and len(rows) == 1:
                     raise unavailable(result)
-        return Tracked(taken=frozenset(taken), refused=refused)
+        return FlushResult(accepted=frozenset(accepted), refused=refused)
 
     async def _track(self, rows: Sequence[FlushRow]) -> list[tuple[FlushRow, Any]]:
         if self._batches and len(rows) > 1:
             results = await self._batch("analytics.trackCost", [cost_event(row) for row in rows])
             if results is not None:
                 return list(zip(rows, results, strict=True))
+            # The server does not accept batches: stop trying them.
             self._batches = False
-        found = []
+        outcomes = []
         for row in rows:
             try:
-                found.append((row, await self._mutate("analytics.trackCost", cost_event(row))))
+                outcomes.append((row, await self._mutate("analytics.trackCost", cost_event(row))))
             except TrpcError as error:
-                found.append((row, error))
-        return found
+                outcomes.append((row, error))
+        return outcomes
 
     async def search(self, tenant_id: str, query: str, embedding: Sequence[float], top_k: int) -> tuple[Passage, ...]:
-        data = await self._search(question(tenant_id, query, embedding, top_k))
+        data = await self._search(search_input(tenant_id, query, embedding, top_k))
         return own_passages(tenant_id, data, top_k)
 
-    async def _search(self, wanted: Wanted) -> Any:
-        """Ask by GET, as tRPC does; what is too long for a URL by POST, where the server takes queries so."""
+    async def _search(self, wanted: SearchInput) -> Any:
+        """Query by GET, as tRPC does; a long input goes by POST where the server has `allowMethodOverride`."""
         if self._long_queries and not fits(self._wrapped(wanted)):
             try:
                 return await self._mutate("knowledge.search", wanted)
@@ -98,7 +99,7 @@ class TrpcBackend:
         return self._data(*await self._send("POST", procedure, content=json.dumps(self._wrapped(value))), procedure)
 
     async def _batch(self, procedure: str, values: Sequence[Mapping[str, Any]]) -> list[Any] | None:
-        """Return each value's data or TrpcError, in order; None where the server does not take batches."""
+        """Return each value's data or TrpcError, in order; None when the server does not accept batches."""
         body = json.dumps({str(index): self._wrapped(value) for index, value in enumerate(values)})
         path = ",".join([procedure] * len(values))
         response, reply = await self._send("POST", path, params={"batch": "1"}, content=body)
@@ -107,11 +108,11 @@ class TrpcBackend:
         whole = self._outcome(response, reply[0] if isinstance(reply, list) and reply else reply, procedure)
         if isinstance(whole, TrpcError):
             return None if whole.reason == "BAD_REQUEST" else [whole] * len(values)
-        raise BackendRefused(f"{procedure}: a batch of {len(values)} was answered with something else.")
+        raise BackendRefused(f"{procedure}: the reply to a batch of {len(values)} has another length.")
 
     async def _send(self, method: str, path: str, **request: Any) -> tuple[httpx.Response, Any]:
         try:
-            # httpx counts its timeouts from read to read: only this bounds the whole call.
+            # httpx applies its timeout to each read: only this bounds the whole call.
             async with asyncio.timeout(self._timeout_s):
                 async with self._client().stream(method, f"{self._base_url}/{path}", **request) as response:
                     return response, await read(response)
@@ -124,10 +125,10 @@ class TrpcBackend:
         return self._http
 
     def _data(self, response: httpx.Response, reply: Any, procedure: str) -> Any:
-        found = self._outcome(response, reply, procedure)
-        if isinstance(found, TrpcError):
-            raise unavailable(found) if found.reason in PASSING else found
-        return found
+        data = self._outcome(response, reply, procedure)
+        if isinstance(data, TrpcError):
+            raise unavailable(data) if data.reason in TRANSIENT else data
+        return data
 
     def _outcome(self, response: httpx.Response, item: Any, procedure: str) -> Any:
         return outcome(response, item, procedure, self._transformer)

@@ -1,4 +1,4 @@
-"""Reads a tRPC server's HTTP reply: a body within bounds, and the data or the error in it, in either transformer."""
+"""Decode a tRPC server's HTTP reply into data or an error, in either transformer."""
 
 from __future__ import annotations
 
@@ -11,11 +11,11 @@ import httpx
 from routing.errors import BackendError, BackendRefused, BackendUnavailable
 
 MAX_REPLY_BYTES = 2 * 1024 * 1024
-"""More than fifty tenants, twenty long passages or a batch's receipts come to; what is larger is not read."""
+"""More than the size of fifty tenants, twenty long passages or a batch's receipts. A larger body is not read."""
 LONGEST_RETRY_AFTER_S = 300.0
 Transformer = Literal["plain", "superjson"]
-# What says that the same call may succeed later; everything else is for good.
-PASSING = {
+# The codes after which the same call may succeed later; all others are permanent.
+TRANSIENT = {
     "TIMEOUT",
     "TOO_MANY_REQUESTS",
     "INTERNAL_SERVER_ERROR",
@@ -25,12 +25,12 @@ PASSING = {
     "CLIENT_CLOSED_REQUEST",
 }
 _OUR_FAULT = {"UNAUTHORIZED", "FORBIDDEN"}
-# A code is said on to callers and logs: what is no name of an error may be anything.
+# A code is passed on to callers and logs, so only the form of an error name is accepted.
 _CODE = re.compile(r"[A-Z][A-Z_]{1,39}")
 
 
 class TrpcError(BackendError):
-    """A procedure answered with an error."""
+    """A procedure returned an error."""
 
     @property
     def reason(self) -> str:
@@ -39,10 +39,10 @@ class TrpcError(BackendError):
 
 
 async def read(response: httpx.Response) -> Any:
-    """Return a reply's JSON; raises BackendError for what is none, and as soon as it is too large or compressed."""
+    """Return a reply's JSON; raises BackendError for invalid JSON, and at once for a compressed or too large body."""
     if response.headers.get("content-encoding", "identity").strip().lower() != "identity":
-        # Twelve kilobytes may hold hundreds of megabytes, and nobody asked for them.
-        raise _refused(response, "compressed though it was not to be: turn compression off for its tRPC routes")
+        # The request forbids compression: twelve kilobytes may expand to hundreds of megabytes.
+        raise _refused(response, "compressed: turn compression off for its tRPC routes")
     body = bytearray()
     async for chunk in response.aiter_raw():
         body += chunk
@@ -55,16 +55,16 @@ async def read(response: httpx.Response) -> Any:
 
 
 def outcome(response: httpx.Response, item: Any, procedure: str, transformer: Transformer) -> Any:
-    """Return an item's data, or its TrpcError; raises BackendError for what is no envelope, or our own fault.
+    """Return an item's data or its TrpcError; raises BackendError for no envelope, or for our own misconfiguration.
 
-    A batch's status is its items' own, or 207 where they differ: no item that succeeded comes with another than 2xx.
+    The status of a batch is that of its items, or 207 when they differ, so a success always has a 2xx status.
     """
     if not isinstance(item, dict):
         raise not_trpc(response)
     if isinstance(item.get("result"), dict) and response.is_success:
         return _unwrapped(item["result"].get("data"), procedure, transformer)
     error: Any = item.get("error")
-    code, message = _told(error)
+    code, message = _code_and_message(error)
     if code is None:
         raise not_trpc(response)
     if code in _OUR_FAULT:
@@ -73,21 +73,22 @@ def outcome(response: httpx.Response, item: Any, procedure: str, transformer: Tr
         raise BackendRefused(f"{procedure}: the backend has no such procedure.")
     if code == "BAD_REQUEST" and ("json" in error) != (transformer == "superjson"):
         raise _other_transformer(procedure, transformer)
-    # Its text is left behind: it may quote anything, and this error goes on to the router's callers.
-    return TrpcError(f"{procedure}: the backend answered {code}.", retry_after_s=_retry_after_s(response), reason=code)
+    # The backend's message is dropped: it may quote anything, and this error reaches the router's callers.
+    return TrpcError(f"{procedure}: the backend returned {code}.", retry_after_s=_retry_after_s(response), reason=code)
 
 
 def unavailable(error: TrpcError) -> BackendUnavailable:
-    return BackendUnavailable(f"The backend answered {error.reason}.", retry_after_s=error.retry_after_s)
+    """Return a transient error as BackendUnavailable."""
+    return BackendUnavailable(f"The backend returned {error.reason}.", retry_after_s=error.retry_after_s)
 
 
 def not_trpc(response: httpx.Response) -> BackendError:
-    """Return the error for a reply that is no tRPC envelope: a proxy's page, or a limit of the HTTP server below it."""
+    """Return the error for a reply without a tRPC envelope, such as a proxy's page or an HTTP server's own error."""
     return _refused(response, f"HTTP {response.status_code} with something that is not tRPC")
 
 
-def _told(error: Any) -> tuple[str | None, str]:
-    """Return an error's code, None where it tells none, and its message."""
+def _code_and_message(error: Any) -> tuple[str | None, str]:
+    """Return an error's code, or None for an error without one, and its message."""
     shape: Any = error.get("json", error) if isinstance(error, dict) else None
     data = shape.get("data") if isinstance(shape, dict) else None
     code = data.get("code") if isinstance(data, dict) else None
@@ -104,21 +105,23 @@ def _unwrapped(data: Any, procedure: str, transformer: Transformer) -> Any:
 
 
 def _other_transformer(procedure: str, transformer: Transformer) -> BackendRefused:
-    return BackendRefused(f"{procedure}: the backend uses another transformer than backend.transformer={transformer}.")
+    return BackendRefused(
+        f"{procedure}: the backend uses another transformer than backend.transformer={transformer}; change it."
+    )
 
 
-def _refused(response: httpx.Response, what: str) -> BackendError:
-    """Return the error for an answer that cannot be used; one whose status says "not now" may be better later."""
+def _refused(response: httpx.Response, reason: str) -> BackendError:
+    """Return the error for an unusable answer; a status of 408, 429 or 5xx makes it transient."""
     if response.status_code >= 500 or response.status_code in (408, 429):
         return BackendUnavailable(
-            f"The backend answered HTTP {response.status_code}.", retry_after_s=_retry_after_s(response)
+            f"The backend returned HTTP {response.status_code}.", retry_after_s=_retry_after_s(response)
         )
-    return BackendRefused(f"The backend's answer is {what}.")
+    return BackendRefused(f"The backend's answer is {reason}.")
 
 
 def _retry_after_s(response: httpx.Response) -> float | None:
     try:
-        # In this order NaN is zero.
+        # max() with 0.0 first returns 0.0 for NaN.
         return min(max(0.0, float(response.headers["retry-after"])), LONGEST_RETRY_AFTER_S)
     except (KeyError, ValueError):
         return None

@@ -1,4 +1,4 @@
-"""`rayroom check`: says of every configured vendor whether its key, models, voice and quota will do. Shows no key."""
+"""`rayroom check`: check every configured vendor's key, models, voice and quota. Prints no key."""
 
 from __future__ import annotations
 
@@ -16,10 +16,10 @@ from rich.table import Table
 from rich.text import Text
 
 from cluster.app import check_named
-from cluster.check.model_probes import ask, load
-from cluster.check.plan import VendorCheck, rows, unserved
+from cluster.check.model_probes import make_probe, run_probe
+from cluster.check.plan import VendorCheck, plan_checks, unserved
 from cluster.check.terminal import plain
-from cluster.check.types import Ask, Known, ProbeResult, ProbeTimer
+from cluster.check.types import Known, Probe, ProbeResult, ProbeTimer
 from cluster.config.settings import AppSettings
 from deployments.providers.errors import redirects
 from routing.errors import (
@@ -33,12 +33,10 @@ from routing.errors import (
 )
 from routing.vendor_keys import hide_keys, keys_in
 
-TIMEOUT_S = 10.0
-
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class CheckedVendor:
-    """What became of one vendor's check. `key_env` is where its key is looked for; the key itself is nowhere here."""
+    """The result of one vendor's check. `key_env` names the variable of its key; the key itself is never stored."""
 
     vendor: str
     simulated: bool
@@ -52,13 +50,13 @@ class CheckedVendor:
     quota_unit: str = ""
     missing: tuple[str, ...] = ()
     untold: tuple[str, ...] = ()
-    """What the key may not ask; speech may work all the same."""
+    """Checks that the key lacks the permission for; speech may work nevertheless."""
 
 
 def check_all(
-    settings: AppSettings, environment: Mapping[str, str], live: bool = False, timeout_s: float = TIMEOUT_S
+    settings: AppSettings, environment: Mapping[str, str], live: bool = False, timeout_s: float = 10.0
 ) -> list[CheckedVendor]:
-    """Check every vendor, and that every model that is asked for has one; raises ConfigurationError."""
+    """Check every vendor, and that every named model has one; raises ConfigurationError."""
     keys = _keys(settings, environment)
     try:
         check_named(settings)
@@ -69,17 +67,17 @@ def check_all(
 
 
 async def check_vendors(
-    settings: AppSettings, environment: Mapping[str, str], live: bool = False, timeout_s: float = TIMEOUT_S
+    settings: AppSettings, environment: Mapping[str, str], live: bool = False, timeout_s: float = 10.0
 ) -> list[CheckedVendor]:
-    """Ask every vendor that has a key, all at once; with `live`, a simulated one is to have a key as well."""
-    # To import an SDK holds the loop for seconds, to make its client a tenth of one: both before anyone's time runs.
-    checks = [_check(row, _load(row), timeout_s) for row in rows(settings, environment, live)]
+    """Check every vendor with a key, concurrently; with `live`, a simulated one needs a key as well."""
+    # Importing an SDK blocks the loop for seconds, constructing its client for 0.1 s: do both before any timer starts.
+    checks = [_check(row, _prepare(row), timeout_s) for row in plan_checks(settings, environment, live)]
     keys = _keys(settings, environment)
     return [_hidden(one, keys) for one in await asyncio.gather(*checks)]
 
 
 def show(checked: Sequence[CheckedVendor], console: Console, as_json: bool) -> None:
-    """Print the checks, and below them what is missing."""
+    """Print the checks, and below them the problems."""
     if as_json:
         print(json.dumps([asdict(one) for one in checked], indent=2))
         return
@@ -100,7 +98,7 @@ def _keys(settings: AppSettings, environment: Mapping[str, str]) -> list[str]:
 
 
 def _hidden(one: CheckedVendor, keys: Sequence[str]) -> CheckedVendor:
-    """Return a check without a key: one may be pasted where a voice, a model or an address belongs."""
+    """Return a check without keys: one may be pasted into a voice, a model or an address."""
     return CheckedVendor(**{each.name: _without(getattr(one, each.name), keys) for each in fields(one)})
 
 
@@ -118,39 +116,39 @@ def _without_a_row(settings: AppSettings, environment: Mapping[str, str]) -> Ite
         yield CheckedVendor(vendor=vendor, simulated=False, key_env=None, key_present=False, missing=lines)
 
 
-def _load(row: VendorCheck) -> Ask | str:
-    """Return what asks the row's vendor, or what is missing to ask it; an empty string where nothing is asked."""
+def _prepare(row: VendorCheck) -> Probe | str:
+    """Return the row's probe, or the problem that prevents it; an empty string when the row needs no check."""
     if row.wrong:
         return row.wrong
     if not row.account.key:
         return f"export {' or '.join(row.key_names)}.{row.keys_at}" if row.needed else ""
     try:
-        return load(row.account)
+        return make_probe(row.account)
     except ImportError as error:
         return f"{error.name} is not installed: install rayroom[agent]."
     except ProviderError as error:
         return _failed(row, error, 0)
 
 
-async def _check(row: VendorCheck, asked: Ask | str, timeout_s: float) -> CheckedVendor:
-    if isinstance(asked, str):
-        return _checked(row, (asked,) if asked else ())
-    watch = ProbeTimer()
+async def _check(row: VendorCheck, probe: Probe | str, timeout_s: float) -> CheckedVendor:
+    if isinstance(probe, str):
+        return _checked(row, (probe,) if probe else ())
+    timer = ProbeTimer()
     try:
-        said = await ask(asked, watch, timeout_s)
+        result = await run_probe(probe, timer, timeout_s)
     except ProviderError as error:
         failed = _failed(row, error, timeout_s)
-        return _checked(row, (failed,), reachable=watch.first_s is not None, latency_ms=_ms(watch))
+        return _checked(row, (failed,), reachable=timer.first_s is not None, latency_ms=_ms(timer))
     return _checked(
         row,
-        tuple(_lacks(said)),
+        tuple(_lacks(result)),
         reachable=True,
-        latency_ms=_ms(watch),
-        models=said.models,
-        voices=said.voices,
-        quota_left=said.left,
-        quota_unit=said.unit,
-        untold=tuple(_untold(said)),
+        latency_ms=_ms(timer),
+        models=result.models,
+        voices=result.voices,
+        quota_left=result.left,
+        quota_unit=result.unit,
+        untold=tuple(_untold(result)),
     )
 
 
@@ -179,11 +177,11 @@ def _failed(row: VendorCheck, error: ProviderError, timeout_s: float) -> str:
             return f"{error.message} {_doubt(row) or 'Is the vendor reachable from here?'}"
         case ProviderTruncated():
             return f"{error.message} {_doubt(row)}".strip()
-    return _told(row, error)
+    return _status_problem(row, error)
 
 
-def _told(row: VendorCheck, error: ProviderError) -> str:
-    """Return what a vendor's status says."""
+def _status_problem(row: VendorCheck, error: ProviderError) -> str:
+    """Return the problem that a vendor's status indicates."""
     status = error.facts.get("vendor_status")
     if redirects(status):
         where = row.address or f"vendors.{row.name}.base_url"
@@ -194,31 +192,31 @@ def _told(row: VendorCheck, error: ProviderError) -> str:
 
 
 def _doubt(row: VendorCheck) -> str:
-    """Return a question after the address, where it is not the vendor's own: its scheme, host and path."""
+    """Return a question about a configured address, showing its scheme, host and path only."""
     # A password may hold an @, a slash or a question mark, and a query a key.
     url = re.split(r"[?#]", re.sub(r"//.*@", "//", row.account.base_url or ""))[0]
     return f"Is {row.address} right (seen: {url!r})?" if row.address else ""
 
 
-def _lacks(said: ProbeResult) -> Iterator[str]:
-    for name, known in said.models.items():
+def _lacks(result: ProbeResult) -> Iterator[str]:
+    for name, known in result.models.items():
         if known is False:
             yield f"the account knows no model {name}: ask the vendor for it, or configure another."
-    for voice, known in said.voices.items():
+    for voice, known in result.voices.items():
         if known is False:
             yield f"the account has no voice {voice}: add it there, or set RAYROOM_VOICE_ID to another."
-    if said.left is not None and said.left <= 0:
-        yield f"no {said.unit} are left: add to the account."
+    if result.left is not None and result.left <= 0:
+        yield f"no {result.unit} are left: add to the account."
 
 
-def _untold(said: ProbeResult) -> Iterator[str]:
-    for what, names in (("models", said.models), ("voices", said.voices)):
+def _untold(result: ProbeResult) -> Iterator[str]:
+    for kind, names in (("models", result.models), ("voices", result.voices)):
         if None in names.values():
-            yield f"the key may not read {what}: speech may work all the same. Let it, to have them checked."
+            yield f"the key may not read {kind}: speech may work all the same. Let it, to have them checked."
 
 
-def _ms(watch: ProbeTimer) -> float | None:
-    return None if watch.first_s is None else round(watch.first_s * 1_000, 1)
+def _ms(timer: ProbeTimer) -> float | None:
+    return None if timer.first_s is None else round(timer.first_s * 1_000, 1)
 
 
 def _cells(one: CheckedVendor) -> tuple[str, ...]:
@@ -231,5 +229,5 @@ def _cells(one: CheckedVendor) -> tuple[str, ...]:
 
 
 def _known(names: Known) -> str:
-    said = {True: "", False: " (unknown)", None: " (not told)"}
-    return ", ".join(f"{name}{said[known]}" for name, known in names.items())
+    labels = {True: "", False: " (unknown)", None: " (not told)"}
+    return ", ".join(f"{name}{labels[known]}" for name, known in names.items())

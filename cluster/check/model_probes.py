@@ -1,4 +1,4 @@
-"""Asks each vendor what an account may use, as cheaply as its own SDK can. Decides nothing and prints nothing."""
+"""Query each vendor, through its own SDK and at the least cost, for the models of an account."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from collections.abc import Awaitable, Callable, Iterator
 from typing import Any
 
 from cluster.check.speech_probes import deepgram, elevenlabs
-from cluster.check.types import Ask, ProbeResult, ProbeTimer, VendorAccount, status_of
+from cluster.check.types import Probe, ProbeResult, ProbeTimer, VendorAccount, status_of
 from deployments.providers.embedding_check import check_vectors
 from deployments.providers.errors import VendorResponse, to_ours
 from deployments.providers.http_session import LIMITS, Session
@@ -18,25 +18,25 @@ from routing.models import EmbedRequest, Message
 UNREADABLE = "The vendor's answer cannot be read:"
 
 
-async def ask(asked: Ask, watch: ProbeTimer, timeout_s: float) -> ProbeResult:
-    """Return what the vendor says within `timeout_s`; raises ProviderError, which holds nothing of its answer."""
-    watch.start()
+async def run_probe(probe: Probe, timer: ProbeTimer, timeout_s: float) -> ProbeResult:
+    """Return the probe's result within `timeout_s`; raises ProviderError, which holds no text of the vendor."""
+    timer.start()
     try:
         async with asyncio.timeout(timeout_s):
-            return await asked(watch)
+            return await probe(timer)
     except Exception as error:
         ours = to_ours(error, "connect", _reply)
         if "vendor_status" in ours.facts or isinstance(ours, ProviderTruncated):
-            watch.answered()
+            timer.mark_response()
         raise ours from None
 
 
-def load(account: VendorAccount) -> Ask:
-    """Return what asks a vendor, its client made, whose SDK takes seconds to import.
+def make_probe(account: VendorAccount) -> Probe:
+    """Return a vendor's probe with its client constructed; importing the SDK takes seconds.
 
-    Raises ImportError without the SDK, ProviderError where no client can be made for the account.
+    Raises ImportError without the SDK, ProviderError when the account's values allow no client.
     """
-    make = _LOADERS[account.api]
+    make = _PROBES[account.api]
     try:
         return make(account)
     except ImportError:
@@ -45,7 +45,7 @@ def load(account: VendorAccount) -> Ask:
         raise to_ours(error, "connect", _reply) from None
 
 
-def _openai(account: VendorAccount) -> Ask:
+def _openai(account: VendorAccount) -> Probe:
     import openai
 
     http = openai.DefaultAioHttpClient(limits=LIMITS, follow_redirects=False)
@@ -54,7 +54,7 @@ def _openai(account: VendorAccount) -> Ask:
     )
 
 
-def _anthropic(account: VendorAccount) -> Ask:
+def _anthropic(account: VendorAccount) -> Probe:
     import anthropic
 
     http = anthropic.DefaultAioHttpClient(limits=LIMITS, follow_redirects=False)
@@ -64,17 +64,17 @@ def _anthropic(account: VendorAccount) -> Ask:
     )
 
 
-def _by_sdk(account: VendorAccount, client: Any) -> Ask:
-    """Ask through a client of OpenAI's or Anthropic's, which are made alike."""
+def _by_sdk(account: VendorAccount, client: Any) -> Probe:
+    """Return a probe through an OpenAI or Anthropic client, which have the same interface."""
 
-    async def asked(watch: ProbeTimer) -> ProbeResult:
+    async def probe(timer: ProbeTimer) -> ProbeResult:
         async with client:
-            return await _one_by_one(account, watch, client.models.retrieve, client.models.list)
+            return await _probe_each(account, timer, client.models.retrieve, client.models.list)
 
-    return asked
+    return probe
 
 
-def _gemini(account: VendorAccount) -> Ask:
+def _gemini(account: VendorAccount) -> Probe:
     from google import genai
     from google.genai import types
 
@@ -87,44 +87,44 @@ def _gemini(account: VendorAccount) -> Ask:
     )
     models = genai.Client(api_key=account.key, vertexai=False, http_options=options).aio.models
 
-    async def asked(watch: ProbeTimer) -> ProbeResult:
+    async def probe(timer: ProbeTimer) -> ProbeResult:
         try:
-            return await _one_by_one(account, watch, lambda name: models.get(model=name), models.list)
+            return await _probe_each(account, timer, lambda name: models.get(model=name), models.list)
         finally:
             await session.aclose()
 
-    return asked
+    return probe
 
 
-def _voyage(account: VendorAccount) -> Ask:
+def _voyage(account: VendorAccount) -> Probe:
     from deployments.providers.voyage import VoyageProvider
 
     provider = VoyageProvider(account.key, account.base_url)
 
-    async def embeds(model: Model, watch: ProbeTimer) -> bool:
-        asked = EmbedRequest(model=model.name, inputs=(Message(role="user", text="ping"),))
+    async def embeds(model: Model, timer: ProbeTimer) -> bool:
+        request = EmbedRequest(model=model.name, inputs=(Message(role="user", text="ping"),))
         try:
-            vectors = await provider.embed(model, asked)
+            vectors = await provider.embed(model, request)
         except ProviderRefused as error:
-            # Voyage answers so for a model it does not know; nothing else of this request can be wrong.
+            # Voyage returns 400 for an unknown model; nothing else in this request can be wrong.
             if error.facts.get("vendor_status") != 400:
                 raise
-            watch.answered()
+            timer.mark_response()
             return False
-        watch.answered()
+        timer.mark_response()
         check_vectors(model, vectors, 1)
         return True
 
-    async def asked(watch: ProbeTimer) -> ProbeResult:
+    async def probe(timer: ProbeTimer) -> ProbeResult:
         try:
-            return ProbeResult(models={model.name: await embeds(model, watch) for model in account.models})
+            return ProbeResult(models={model.name: await embeds(model, timer) for model in account.models})
         finally:
             await provider.aclose()
 
-    return asked
+    return probe
 
 
-_LOADERS: dict[str, Callable[[VendorAccount], Ask]] = {
+_PROBES: dict[str, Callable[[VendorAccount], Probe]] = {
     "openai": _openai,
     "openai-compatible": _openai,
     "anthropic": _anthropic,
@@ -135,49 +135,49 @@ _LOADERS: dict[str, Callable[[VendorAccount], Ask]] = {
 }
 
 
-async def _one_by_one(
+async def _probe_each(
     account: VendorAccount,
-    watch: ProbeTimer,
+    timer: ProbeTimer,
     get: Callable[[str], Awaitable[Any]],
-    every: Callable[[], Awaitable[Any]],
+    list_all: Callable[[], Awaitable[Any]],
 ) -> ProbeResult:
-    """Ask for each model by its name, for a list knows no aliases; where none is wanted, ask for the list."""
+    """Query each model by its name, since a list omits aliases; without models, query the list."""
     if not account.models:
-        listing = await every()
-        watch.answered()
-        if not _named(listing):
+        listing = await list_all()
+        timer.mark_response()
+        if not _model_names(listing):
             raise ProviderTruncated(f"{UNREADABLE} it names no model.", phase="parse")
     return ProbeResult(
-        models={model.name: await _is_there(get, every, model.vendor_name, watch) for model in account.models}
+        models={model.name: await _exists(get, list_all, model.vendor_name, timer) for model in account.models}
     )
 
 
-async def _is_there(
-    get: Callable[[str], Awaitable[Any]], every: Callable[[], Awaitable[Any]], name: str, watch: ProbeTimer
+async def _exists(
+    get: Callable[[str], Awaitable[Any]], list_all: Callable[[], Awaitable[Any]], name: str, timer: ProbeTimer
 ) -> bool:
     try:
-        answer = await get(name)
+        model = await get(name)
     except Exception as error:
         if status_of(error) != 404:
             raise
-        watch.answered()
-        # A wrong path is not found either, and its list is not; some servers of one's own have a list only.
-        return name in _named(await every())
-    watch.answered()
-    _name_of(answer)
+        timer.mark_response()
+        # A wrong base_url also returns 404, but then the list raises. Some self-hosted servers have only a list.
+        return name in _model_names(await list_all())
+    timer.mark_response()
+    _model_name(model)
     return True
 
 
-def _named(listing: Any) -> list[str]:
+def _model_names(listing: Any) -> list[str]:
     """Return the names in a vendor's list of models, or in its first page; raises ProviderTruncated."""
     rows = getattr(listing, "data", None) if hasattr(listing, "data") else getattr(listing, "page", None)
     if not isinstance(rows, list):
         raise ProviderTruncated(f"{UNREADABLE} it is no list of models.", phase="parse")
-    return [_name_of(row).removeprefix("models/") for row in rows]
+    return [_model_name(row).removeprefix("models/") for row in rows]
 
 
-def _name_of(answer: Any) -> str:
-    """Return the name a vendor gives a model; raises ProviderTruncated: an SDK takes a page of HTML for a model too."""
+def _model_name(answer: Any) -> str:
+    """Return the vendor's name of a model; raises ProviderTruncated: an SDK parses even an HTML page as a model."""
     name = getattr(answer, "id", None) or getattr(answer, "name", None)
     if not isinstance(name, str) or not name:
         raise ProviderTruncated(f"{UNREADABLE} it names no model.", phase="parse")
@@ -192,7 +192,7 @@ def _reply(error: Exception) -> VendorResponse | None:
 
 
 def _reasons(details: Any) -> Iterator[str]:
-    """Yield the reasons in Google's details: it answers a wrong key as it does a wrong request."""
+    """Yield the reasons in Google's error details: the status 400 alone does not distinguish a wrong key."""
     if isinstance(details, dict):
         if isinstance(details.get("reason"), str):
             yield details["reason"]

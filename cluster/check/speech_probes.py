@@ -1,4 +1,4 @@
-"""Asks the vendors of speech what an account may use, through their own SDKs. Decides nothing and prints nothing."""
+"""Query the speech vendors, through their own SDKs, for the models, voices and quota of an account."""
 
 from __future__ import annotations
 
@@ -6,17 +6,17 @@ from collections.abc import Awaitable, Iterable
 from typing import Any
 from urllib.parse import quote
 
-from cluster.check.types import Ask, ProbeResult, ProbeTimer, VendorAccount, status_of
+from cluster.check.types import Probe, ProbeResult, ProbeTimer, VendorAccount, status_of
 from routing.catalogue import Model
 from routing.errors import ProviderError, ProviderTruncated
 from routing.vendor_keys import hide_keys
 
-# ElevenLabs' words in the `detail` of an error; the first is what a key for speech alone gets, with a bad key's 401.
+# ElevenLabs' codes in the `detail` of an error. A key limited to speech gets the first, with a bad key's status, 401.
 _NOT_PERMITTED = "missing_permissions"
 _NO_SUCH_VOICE = frozenset({"voice_not_found", "voice_does_not_exist", "invalid_uid"})
 
 
-def deepgram(account: VendorAccount) -> Ask:
+def deepgram(account: VendorAccount) -> Probe:
     import httpx
     from deepgram import AsyncDeepgramClient
     from deepgram.environment import DeepgramClientEnvironment
@@ -27,10 +27,10 @@ def deepgram(account: VendorAccount) -> Ask:
     client = AsyncDeepgramClient(api_key=account.key, environment=places, httpx_client=http, max_retries=0)
     manage = client.manage.v1.projects
 
-    async def asked(watch: ProbeTimer) -> ProbeResult:
+    async def probe(timer: ProbeTimer) -> ProbeResult:
         async with http:
             projects = (await manage.list()).projects or []
-            watch.answered()
+            timer.mark_response()
             if not projects:
                 raise ProviderError("The key belongs to no project.")
             project = str(projects[0].project_id)
@@ -42,10 +42,10 @@ def deepgram(account: VendorAccount) -> Ask:
         known = _among(names, account.models)
         return ProbeResult(models=known, left=left, unit=str(rows[0].units) if rows else "")
 
-    return asked
+    return probe
 
 
-def elevenlabs(account: VendorAccount) -> Ask:
+def elevenlabs(account: VendorAccount) -> Probe:
     import httpx
     from elevenlabs.client import AsyncElevenLabs
     from elevenlabs.core.request_options import RequestOptions
@@ -54,14 +54,14 @@ def elevenlabs(account: VendorAccount) -> Ask:
     http = httpx.AsyncClient()
     root = account.base_url or "https://api.elevenlabs.io"
     client = AsyncElevenLabs(api_key=account.key, base_url=root, httpx_client=http)
-    # The SDK imports its resources at their first use.
+    # The SDK imports its resources at first use: import them here, before the timer starts.
     _ = client.models, client.voices, client.user.subscription
 
-    async def asked(watch: ProbeTimer) -> ProbeResult:
+    async def probe(timer: ProbeTimer) -> ProbeResult:
         async with http:
             models = await _if_permitted(client.models.list(request_options=once))
-            watch.answered()
-            # Their list leaves some out: legacy voices, and all of an account that has very many.
+            timer.mark_response()
+            # Their list omits legacy voices, and some voices of an account with very many: query each by its id.
             voices = {voice: await _has(client, voice, once) for voice in account.voices}
             plan = await _if_permitted(client.user.subscription.get(request_options=once))
         return ProbeResult(
@@ -71,11 +71,11 @@ def elevenlabs(account: VendorAccount) -> Ask:
             unit="characters",
         )
 
-    return asked
+    return probe
 
 
 def _names(row: Any) -> set[str]:
-    """Return what one may call a model of Deepgram's: its general kind goes by the name of the architecture too."""
+    """Return the names of a Deepgram model: a general model also has the name of its architecture."""
     names = {row.name, row.canonical_name, row.architecture, str(row.canonical_name or "").removesuffix("-general")}
     return {str(name) for name in names if name}
 
@@ -87,9 +87,9 @@ def _speaking(models: Any, wanted: Iterable[Model]) -> dict[str, bool | None]:
 
 
 async def _has(client: Any, voice: str, once: Any) -> bool | None:
-    """Tell whether an account has a voice, or return None where its key may not ask."""
+    """Return whether the account has a voice, or None when its key lacks the permission."""
     if hide_keys(voice) != voice:
-        # A key that was pasted in a voice's place may be another vendor's.
+        # The configured voice looks like a key, perhaps another vendor's: do not send it.
         return False
     try:
         found = await _if_permitted(client.voices.get(quote(voice, safe=""), request_options=once))
@@ -103,7 +103,7 @@ async def _has(client: Any, voice: str, once: Any) -> bool | None:
 
 
 async def _if_permitted(call: Awaitable[Any]) -> Any:
-    """Return what `call` returns, or None where ElevenLabs takes the key, but not for that."""
+    """Return the result of `call`, or None when ElevenLabs accepts the key but not for this call."""
     try:
         answer = await call
     except Exception as error:
@@ -116,7 +116,7 @@ async def _if_permitted(call: Awaitable[Any]) -> Any:
 
 
 def _detail(error: Exception) -> tuple[str, ...]:
-    """Return the words for what is wrong, in an error of ElevenLabs' SDK."""
+    """Return the error codes in an error of ElevenLabs' SDK."""
     body = getattr(error, "body", None)
     detail = body.get("detail") if isinstance(body, dict) else None
     found = (detail.get("status"), detail.get("code")) if isinstance(detail, dict) else ()
@@ -124,7 +124,7 @@ def _detail(error: Exception) -> tuple[str, ...]:
 
 
 async def _if_allowed(call: Awaitable[Any]) -> Any:
-    """Return what `call` returns, or None where the key may not ask it."""
+    """Return the result of `call`, or None when the key lacks the permission."""
     try:
         return await call
     except Exception as error:

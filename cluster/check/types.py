@@ -1,4 +1,4 @@
-"""Whom `rayroom check` asks and what it was told: an account, an answer, and how long the first one took."""
+"""The types of a vendor check: the account, the probe's result, and the time to the first response."""
 
 from __future__ import annotations
 
@@ -9,12 +9,12 @@ from dataclasses import dataclass, field
 from routing.catalogue import Model
 
 Known = Mapping[str, bool | None]
-"""Whether each name is known; None where the key may not ask."""
+"""Whether the vendor lists each name; None where the key lacks the permission."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class VendorAccount:
-    """Whom to ask, with which key, and what the configuration will want of it."""
+    """One vendor's account: API, key, address, and the models and voices that the configuration needs."""
 
     api: str
     key: str = field(repr=False)
@@ -26,7 +26,7 @@ class VendorAccount:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ProbeResult:
-    """What a vendor said: which models and voices it knows, and what is left to spend where it tells."""
+    """The models and voices that a vendor lists, and the remaining quota where it reports one."""
 
     models: Known
     voices: Known = field(default_factory=dict)
@@ -36,7 +36,7 @@ class ProbeResult:
 
 @dataclass(slots=True)
 class ProbeTimer:
-    """Takes the time of a vendor's first answer: later ones go over a connection that is open."""
+    """Measure the time to a vendor's first response; later ones reuse its connection."""
 
     clock: Callable[[], float] = time.monotonic
     started_s: float | None = None
@@ -45,15 +45,15 @@ class ProbeTimer:
     def start(self) -> None:
         self.started_s = self.clock()
 
-    def answered(self) -> None:
+    def mark_response(self) -> None:
         if self.first_s is None and self.started_s is not None:
             self.first_s = self.clock() - self.started_s
 
 
-Ask = Callable[[ProbeTimer], Awaitable[ProbeResult]]
+Probe = Callable[[ProbeTimer], Awaitable[ProbeResult]]
 
 
 def status_of(error: BaseException) -> int | None:
-    """Return the HTTP status in an error of any of the SDKs, or None where there is none."""
+    """Return the HTTP status in an error of any of the SDKs, or None."""
     values = (getattr(error, name, None) for name in ("status_code", "http_status", "code"))
     return next((value for value in values if isinstance(value, int) and not isinstance(value, bool)), None)

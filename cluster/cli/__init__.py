@@ -1,1 +1,1 @@
-"""The `rayroom` command."""
+"""The command line `rayroom`."""

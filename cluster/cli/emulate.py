@@ -1,4 +1,4 @@
-"""`rayroom emulate`: runs the vendors' emulator in the foreground until it is told to stop."""
+"""`rayroom emulate`: run the vendor emulator in the foreground until a signal."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from deployments.common.settings import ProfileChange
 from routing.errors import ConfigurationError
 
 
-def build_house(
+def emulator_state(
     *,
     speed: float,
     seed: int,
@@ -27,7 +27,7 @@ def build_house(
     senses: Engines | None = None,
     profiles: Mapping[str, ProfileChange] | None = None,
 ) -> EmulatorState:
-    """Return what the emulator's requests share; a speed of 0 stands for no waiting at all."""
+    """Return the state that the emulator's requests share; a speed of 0 removes all waiting."""
     pace = LatencyModel(random.Random(seed), speed or math.inf, profiles)
     return EmulatorState(
         seed=seed, pace=pace, limits=limits, load=load, answer_tokens=answer_tokens, senses=senses or Engines()
@@ -35,45 +35,47 @@ def build_house(
 
 
 def read_senses(file: Path) -> Engines:
-    """Return senses whose ears know the phrases of `file`, one a line.
+    """Return the recognition and speech engines, with the phrases of `file`, one a line, as the vocabulary.
 
-    Raises ConfigurationError for a file that cannot be read or has no phrase, for a word that is in no dictionary, and
-    where the extra `senses` is not installed.
+    Raises ConfigurationError for an unreadable or empty file, for a word outside the dictionary, and without the extra
+    `senses`.
     """
     try:
         phrases = [line for line in map(str.strip, file.read_text("utf-8").splitlines()) if line]
     except (OSError, UnicodeDecodeError) as error:
-        why = error.strerror if isinstance(error, OSError) else "it is not UTF-8"
-        raise ConfigurationError(f"--senses {file}: cannot be read: {why or type(error).__name__}.", "senses") from None
+        reason = error.strerror if isinstance(error, OSError) else "it is not UTF-8"
+        raise ConfigurationError(
+            f"--senses {file}: cannot be read: {reason or type(error).__name__}.", "senses"
+        ) from None
     if not phrases:
-        raise ConfigurationError(f"--senses {file}: holds no phrase.", "senses")
+        raise ConfigurationError(f"--senses {file}: holds no phrase; write one a line.", "senses")
     return load_engines(phrases)
 
 
 def read_profiles(text: str) -> dict[str, ProfileChange]:
-    """Return what `--profiles` says, JSON as under `simulation.profiles`; raises ConfigurationError."""
+    """Parse `--profiles`, JSON as under `simulation.profiles`; raises ConfigurationError."""
     try:
         return TypeAdapter(dict[str, ProfileChange]).validate_json(text)
     except ValidationError as error:
         first = error.errors(include_url=False, include_input=False)[0]
         where = ".".join(map(str, first["loc"]))
-        raise ConfigurationError(f"--profiles: {where or 'it'}: {first['msg']}.", "profiles") from None
+        raise ConfigurationError(f"--profiles: {where or 'the value'}: {first['msg']}.", "profiles") from None
 
 
-def run_emulator(house: EmulatorState, host: str, port: int, say: Callable[[str], None]) -> None:
-    """Serve until SIGINT or SIGTERM, after saying where each vendor is; raises ConfigurationError."""
-    asyncio.run(_serve(Emulator(house, host=host, port=port), say))
+def run_emulator(state: EmulatorState, host: str, port: int, write_line: Callable[[str], None]) -> None:
+    """Print each vendor's base URL and serve until SIGINT or SIGTERM; raises ConfigurationError."""
+    asyncio.run(_serve(Emulator(state, host=host, port=port), write_line))
 
 
-async def _serve(emulator: Emulator, say: Callable[[str], None]) -> None:
+async def _serve(emulator: Emulator, write_line: Callable[[str], None]) -> None:
     stop, loop = asyncio.Event(), asyncio.get_running_loop()
     for number in (signal.SIGINT, signal.SIGTERM):
         loop.add_signal_handler(number, stop.set)
     try:
         async with emulator.running():
             for vendor, base_url in emulator.base_urls().items():
-                say(f"{vendor:<11} base_url {base_url}")
-            say(f"{'control':<11} {emulator.url}/_emulator/faults, {emulator.url}/_emulator/journal")
+                write_line(f"{vendor:<11} base_url {base_url}")
+            write_line(f"{'control':<11} {emulator.url}/_emulator/faults, {emulator.url}/_emulator/journal")
             await stop.wait()
     except OSError as error:
         raise ConfigurationError(f"The emulator cannot listen: {error.strerror or error}.", "port") from None

@@ -1,4 +1,4 @@
-"""Shows what the catalogue holds, as a table or as JSON. Asks no vendor."""
+"""Print the model catalogue as a table or as JSON. Sends no request."""
 
 from __future__ import annotations
 
@@ -29,12 +29,12 @@ _IN_THE_TABLE = ("input_tokens", "output_tokens", "image_px", "audio_ms", "chara
 
 
 def report(catalogue: Catalogue, today: dt.date) -> list[dict[str, Any]]:
-    """Return one row a model, the prices in dollars a million units."""
+    """Return one row for each model, with prices in dollars for a million units."""
     return [_row(catalogue, model, today) for model in catalogue.models.values()]
 
 
 def show(catalogue: Catalogue, today: dt.date, console: Console, as_json: bool) -> None:
-    """Print the report."""
+    """Print the catalogue."""
     rows = report(catalogue, today)
     if as_json:
         print(json.dumps(rows, indent=2))
@@ -66,7 +66,7 @@ def _row(catalogue: Catalogue, model: Model, today: dt.date) -> dict[str, Any]:
 
 
 def _usd(pico: int) -> float:
-    """Return dollars for a million units: a pico-dollar each is a micro-dollar for all."""
+    """Return dollars for a million units from pico-dollars a unit: a million pico-dollars is a micro-dollar."""
     return float(Decimal(pico) / 10**6)
 
 

@@ -1,4 +1,4 @@
-"""Shows how well the scorer ranks a file of labelled prompts, as a table or as JSON. Asks no model."""
+"""Print how well the complexity scorer ranks labelled prompts, as a table or as JSON. Calls no model."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ SEED = 7
 
 
 def evaluate_file(file: Path, share: float) -> Evaluation:
-    """Return the evaluation of a labelled file; raises BadInput naming what is wrong with it."""
+    """Return the evaluation of a labelled file; raises BadInput naming its first error."""
     control = ShareControl(ShareTarget(service="llm", share=share), random.Random(SEED))
     return evaluate(read_labels(file), lambda prompt: score_text(prompt).score, control, random.Random(SEED))
 

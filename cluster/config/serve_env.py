@@ -1,4 +1,4 @@
-"""Knows the environment that Ray Serve's fast path, and a Ray of one's own, need before they start."""
+"""The environment variables for Ray Serve's fast path and for a Ray node of one's own."""
 
 from __future__ import annotations
 
@@ -6,27 +6,27 @@ from collections.abc import Mapping
 from pathlib import Path
 
 FAST_PATH = {"RAY_SERVE_ENABLE_HA_PROXY": "1", "RAY_SERVE_THROUGHPUT_OPTIMIZED": "1"}
-"""Read by Serve when it is imported, on every node: docs/measurements.md has what they bring."""
+"""Serve reads them at import, on every node. docs/measurements.md has the gain."""
 
 CALM = {"RAY_SERVE_CONTROL_LOOP_INTERVAL_S": "0.5", "RAY_SERVE_METRICS_EXPORT_INTERVAL_MS": "1000"}
-"""Longer pauses than Ray's own 0.1 s, between two looks at the cluster and between two sums of its metrics.
+"""Longer intervals of Serve's control loop and of its metrics export than Ray's own 0.1 s.
 
-Those take a twentieth of a core and more while nobody asks. The autoscaler, which decides over seconds, decides the
-same up to 0.4 s later. What the environment says comes first.
+At 0.1 s an idle cluster uses a twentieth of a core and more. The autoscaler works over seconds, and decides the same
+up to 0.4 s later. Values in the environment take precedence.
 """
 
 
 def fast_path_missing(environment: Mapping[str, str]) -> list[str]:
-    """Return the variables of the fast path that `environment` does not set."""
+    """Return the variables of the fast path that `environment` does not set to its values."""
     return [name for name, value in FAST_PATH.items() if environment.get(name) != value]
 
 
 def own_ray(directory: Path, ports: Mapping[str, int]) -> dict[str, str]:
-    """Return the variables that keep one Ray's proxies apart from any other's on this machine.
+    """Return the variables that separate one Ray's proxies from those of any other on this machine.
 
-    `ports` needs: stats, metrics, fallback, grpc_fallback, ingress, ingress_grpc (each the first of 200).
+    Keys of `ports`: stats, metrics, fallback, grpc_fallback, ingress, ingress_grpc (each the first of 200).
     """
-    # One letter: Ray appends 56 characters and a file name, and HAProxy's socket paths may have 97 in all.
+    # One letter: HAProxy limits a socket path to 97 characters, and Ray appends 56 and a file name.
     haproxy = directory / "h"
     return {
         "RAY_AUTH_MODE": "disabled",

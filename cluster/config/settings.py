@@ -1,4 +1,4 @@
-"""Every knob a deployer turns, typed: the `args` of serve_config.yaml. Reads no environment."""
+"""The typed settings of a deployment: the `args` of serve_config.yaml."""
 
 from __future__ import annotations
 
@@ -30,13 +30,13 @@ from routing.setting_types import Count, Seconds
 from routing.vendor_keys import HIDDEN, hide_keys
 
 IMPORT_PATH = "cluster.app:build"
-"""The application, as a Serve configuration names it."""
+"""The `import_path` of the application in a Serve configuration."""
 _SECRET = re.compile(r"key|secret|token|password|credential", re.IGNORECASE)
 POLICY = r"^(ray|rooms-ahead|[A-Za-z_][\w.]*:[A-Za-z_]\w*)$"
 
 
 class ScalingSettings(Settings):
-    """How one deployment scales. The defaults are the preset measured for requests that wait for a vendor."""
+    """One deployment's scaling. The defaults were measured for requests that wait for a vendor."""
 
     min_replicas: Annotated[int, Field(ge=0)] = 1
     max_replicas: Count = 2
@@ -49,9 +49,9 @@ class ScalingSettings(Settings):
     upscale_delay_s: Annotated[float, Field(ge=0)] = 1
     downscale_delay_s: Annotated[float, Field(ge=0)] = 60
     policy: Annotated[str, Field(pattern=POLICY)] = "ray"
-    """Who decides: Ray's own policy, `rooms-ahead`, or a policy of one's own as `module:attribute`."""
+    """`ray` for Ray's own policy, `rooms-ahead`, or a custom policy as `module:attribute`."""
     rooms_ahead: RoomsAheadSettings = RoomsAheadSettings()
-    """What `rooms-ahead` counts with."""
+    """The settings of `rooms-ahead`."""
 
     @model_validator(mode="after")
     def _bounds(self) -> ScalingSettings:
@@ -61,7 +61,7 @@ class ScalingSettings(Settings):
 
 
 class RouterScaling(ScalingSettings):
-    """The router never scales to zero: it is the address that everyone knows."""
+    """The router never scales to zero: it is the address of all clients."""
 
     min_replicas: Count = 1
     target_ongoing_requests: Annotated[float, Field(gt=0)] = 64
@@ -69,7 +69,7 @@ class RouterScaling(ScalingSettings):
 
 
 class CostSettings(Settings):
-    """Where the journal lies and how often sealed totals leave."""
+    """The path of the cost journal and the interval of its flushes."""
 
     journal_path: str = ".rayroom/journal.db"
     flush_every_s: Seconds = 10
@@ -89,7 +89,7 @@ class LocalTenant(Settings):
 
 
 class BackendSettings(Settings):
-    """The company's tRPC backend; without a `url`, SQLite stands in and knows the `local_tenants`."""
+    """The company's tRPC backend; without a `url`, SQLite replaces it, with the `local_tenants`."""
 
     url: Annotated[str, Field(pattern=r"^https?://\S+$")] | None = None
     key_env: EnvironmentName = "RAYROOM_BACKEND_KEY"
@@ -104,13 +104,13 @@ class BackendSettings(Settings):
 
 
 class KeySettings(Settings):
-    """Where the keys that the builder makes are written; keys in the environment come before them."""
+    """The file of the generated keys; keys in the environment take precedence."""
 
     file: str = ".rayroom/keys.env"
 
 
 class DeploymentsScaling(Settings):
-    """The four deployments, each with bounds of its own."""
+    """The scaling of each of the four deployments."""
 
     router: RouterScaling = RouterScaling()
     vision: ScalingSettings = ScalingSettings()
@@ -124,7 +124,7 @@ class AppSettings(Settings):
     scaling: DeploymentsScaling = DeploymentsScaling()
     vendors: dict[str, VendorSettings]
     models: tuple[OwnModel, ...] = ()
-    """Models that the shipped catalogue does not know: name, vendor, services, tier, price."""
+    """Models beside the shipped catalogue: name, vendor, services, tier, price."""
     simulation: SimulationSettings = SimulationSettings()
     vision: VisionSettings
     llm: ServiceSettings
@@ -138,8 +138,8 @@ class AppSettings(Settings):
     retries: RetrySettings = RetrySettings()
     fairness: FairnessSettings = FairnessSettings()
 
-    def asked(self) -> tuple[tuple[str, Service, str], ...]:
-        """Return every model that a request may reach: the key that names it, what it is for, its name."""
+    def named_models(self) -> tuple[tuple[str, Service, str], ...]:
+        """Return (key, service, model name) for every model that a request may reach."""
         lists: tuple[tuple[str, Service, tuple[str, ...]], ...] = (
             ("vision.simple", "vision", self.vision.simple),
             ("vision.complex", "vision", self.vision.complex),
@@ -150,10 +150,10 @@ class AppSettings(Settings):
         return tuple((key, service, name) for key, service, names in lists for name in names)
 
     def model_names(self) -> tuple[str, ...]:
-        return tuple(dict.fromkeys(name for _, _, name in self.asked()))
+        return tuple(dict.fromkeys(name for _, _, name in self.named_models()))
 
     def catalogue(self) -> Catalogue:
-        """Return the shipped catalogue and the models of one's own; raises ConfigurationError."""
+        """Return the shipped catalogue extended by `models`; raises ConfigurationError."""
         return load_catalogue().extended(self.models)
 
     def below(self, root: Path) -> AppSettings:
@@ -165,7 +165,7 @@ class AppSettings(Settings):
 
 
 def parse_settings(args: dict[str, Any]) -> AppSettings:
-    """Return the typed settings; raises ConfigurationError naming each wrong key, its value and what is allowed."""
+    """Return the typed settings; raises ConfigurationError naming each invalid key, its value and the allowed ones."""
     try:
         return AppSettings.model_validate(args)
     except ValidationError as error:
@@ -173,7 +173,7 @@ def parse_settings(args: dict[str, Any]) -> AppSettings:
 
 
 def explain(error: ValidationError, root: str, kind: type[BaseModel] = AppSettings) -> list[str]:
-    """Return a line for each wrong key of a `kind`: where it is, what was seen (no secret), what is allowed."""
+    """Return a line for each invalid key of a `kind`: its path, its value unless secret, the allowed values."""
     lines = []
     for one in error.errors(include_url=False, include_context=False):
         where = ".".join([root, *map(str, one["loc"])])
@@ -197,19 +197,19 @@ def _shown(name: str, value: object) -> str:
 
 
 def _hidden(name: str, value: object) -> object:
-    """Return a value without what may be a secret, by its key's name or by its own looks."""
+    """Return a value with possible secrets hidden, recognised by the key's name or by the value's form."""
     if isinstance(value, dict):
         return {key: _hidden(str(key), inner) for key, inner in value.items()}
     if isinstance(value, list | tuple):
         return [_hidden(name, inner) for inner in value]
-    # A number under `max_output_tokens` is a limit.
+    # A number under a name such as `max_output_tokens` is a limit, not a token.
     number = isinstance(value, int | float) and "token" in name.lower()
-    looks_so = isinstance(value, str) and hide_keys(value) != value
-    return HIDDEN if looks_so or (_SECRET.search(name) and not number) else value
+    looks_secret = isinstance(value, str) and hide_keys(value) != value
+    return HIDDEN if looks_secret or (_SECRET.search(name) and not number) else value
 
 
 def _allowed(loc: tuple[int | str, ...], root: type[BaseModel]) -> str:
-    """Return the keys that are allowed beside the one at `loc`."""
+    """Return the allowed keys at the level of `loc`."""
     kind: Any = root
     for step in loc[:-1]:
         kind = _inner(kind, str(step))

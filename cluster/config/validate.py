@@ -1,4 +1,4 @@
-"""Reads a Serve configuration as strictly as rayroom reads its own part; Ray drops what it does not know in silence."""
+"""Validate a whole Serve configuration strictly: Ray silently ignores unknown keys."""
 
 from __future__ import annotations
 
@@ -17,9 +17,9 @@ _DEPLOYMENTS = {"router", "vision", "llm", "embeddings"}
 
 
 def check_file(file: Path) -> AppSettings:
-    """Return rayroom's settings in `file`; raises ConfigurationError naming every wrong key of any part of it."""
+    """Return rayroom's settings in `file`; raises ConfigurationError naming every invalid key in any part of it."""
     document = _read(file)
-    # Here, for Serve takes two seconds to import: what is wrong before it is said without them.
+    # Imported here: Serve takes two seconds to import, and an unreadable file is reported without them.
     from ray.serve.schema import ServeDeploySchema
 
     wrong = [
@@ -42,25 +42,25 @@ def _read(file: Path) -> dict[str, Any]:
     try:
         document = yaml.safe_load(file.read_text("utf-8"))
     except FileNotFoundError:
-        raise ConfigurationError(f"{file}: there is no such file.") from None
+        raise ConfigurationError(f"{file}: no such file.") from None
     except OSError as error:
         raise ConfigurationError(f"{file}: cannot be read: {error.strerror}.") from None
     except (yaml.YAMLError, ValueError, RecursionError) as error:
-        raise ConfigurationError(f"{file}: is not YAML: {_wrong_yaml(error)}.") from None
+        raise ConfigurationError(f"{file}: is not YAML: {_yaml_problem(error)}.") from None
     if not isinstance(document, dict):
         raise ConfigurationError(f"{file}: must be a mapping with `applications`, as `serve run` reads it.")
     return document
 
 
-def _wrong_yaml(error: Exception) -> str:
-    """Return what is wrong and where, without the line itself: a key may stand in it."""
+def _yaml_problem(error: Exception) -> str:
+    """Return the problem and its position without the line itself, which may hold a key."""
     if not isinstance(error, yaml.MarkedYAMLError) or error.problem_mark is None:
         return type(error).__name__
     return f"line {error.problem_mark.line + 1}, column {error.problem_mark.column + 1}: {error.problem}"
 
 
 def _refused(schema: type[BaseModel], part: dict[str, Any], where: str) -> list[str]:
-    """Return a line for each value that Ray's own schema refuses."""
+    """Return a line for each value that Ray's own schema rejects."""
     try:
         schema.model_validate(part)
     except ValidationError as error:
@@ -69,7 +69,7 @@ def _refused(schema: type[BaseModel], part: dict[str, Any], where: str) -> list[
 
 
 def _wrong_ports(document: dict[str, Any]) -> list[str]:
-    """Return a line for each port that no server can listen on: Ray takes any number."""
+    """Return a line for each port outside 1 to 65535: Ray accepts any number."""
     ports = {part: options.get("port") for part in _LISTENS if isinstance(options := document.get(part), dict)}
     return [
         f"{part}.port: must be a port (seen: {port}). Allowed here: 1 to {HIGHEST_PORT}."
@@ -94,7 +94,7 @@ def _check_application(app: dict[str, Any]) -> list[str]:
 
 
 def _unknown(schema: type[BaseModel], part: dict[str, Any], where: str) -> list[str]:
-    """Return a line for each key of `part`, and of the schemas nested in it, that Ray would drop in silence."""
+    """Return a line for each key of `part`, and of the schemas nested in it, that Ray would silently ignore."""
     wrong = []
     for key, value in part.items():
         path = f"{where}.{key}".removeprefix(".")
@@ -106,7 +106,7 @@ def _unknown(schema: type[BaseModel], part: dict[str, Any], where: str) -> list[
         nested = _nested(schema, key)
         if nested is not None and isinstance(value, dict):
             wrong += _unknown(nested, value, path)
-            # Where a bare dict would do as well, Ray looks at what is in it only when it deploys.
+            # Where the schema also allows a plain dict, Ray validates the content only when it deploys.
             wrong += _refused(nested, value, path) if _may_be_a_dict(schema, key) else []
     return wrong
 
@@ -120,6 +120,6 @@ def _may_be_a_dict(schema: type[BaseModel], key: str) -> bool:
 
 
 def _kinds(schema: type[BaseModel], key: str) -> list[Any]:
-    """Return the types that a key's value may have."""
+    """Return the annotated types of a key's value."""
     annotation = schema.model_fields[key].annotation
     return [annotation, *get_args(annotation)]

@@ -1,1 +1,1 @@
-"""Counts money: an intent before each attempt, a settlement after it, a sealed total to the backend."""
+"""Record costs: a reservation before each attempt, a settlement after it, sealed windows for the backend."""

@@ -1,4 +1,4 @@
-"""Makes cost entries durable in the order they come, many in one commit. Knows the disk, not Ray."""
+"""Write cost entries durably in their order of arrival, many in one commit."""
 
 from __future__ import annotations
 
@@ -10,31 +10,28 @@ from typing import TypeVar
 import structlog
 
 from cluster.costs.journal import Journal
-from cluster.costs.ledger import Account, Ledger, month_of, month_start_s
+from cluster.costs.models import Entry, Receipt
 from routing.errors import BudgetExceeded, CostsUnavailable
-from routing.models import Intent, Settlement, TenantTotals
+from routing.models import Settlement, TenantTotals
 
-Entry = Intent | Settlement
-Receipt = int | BudgetExceeded
-"""What the tenant has committed this month, in nano-dollars, with the entry in it; or what kept the entry out."""
 T = TypeVar("T")
 
 MAX_WAITING = 50_000
-"""Entries that may wait for a commit: about two seconds of what two cores can write."""
+"""Entries that may wait for a commit: about two seconds of writes on two cores."""
 
 log = structlog.get_logger()
 
 
 class CommitLog:
-    """Commits all entries that arrived while the last commit ran, each batch as one transaction.
+    """Group commit: all entries that arrive during one commit form the next batch, written as one transaction.
 
-    Every call of the journal runs on one thread of its own. The ledger is changed on that thread only.
+    Every call of the journal runs on one dedicated thread, and only that thread changes the ledger.
     """
 
     def __init__(self, journal: Journal, clock: Callable[[], float]) -> None:
         self._journal = journal
         self._clock = clock
-        self._ledger = _load_ledger(journal, clock())
+        self._ledger = journal.ledger(clock())
         self._thread = ThreadPoolExecutor(1, thread_name_prefix="journal")
         self._waiting: list[tuple[Sequence[Entry], asyncio.Future[list[Receipt]]]] = []
         self._waiting_entries = 0
@@ -45,7 +42,7 @@ class CommitLog:
     async def write(self, entries: Sequence[Entry]) -> list[Receipt]:
         """Return each entry's receipt, once all of them are on disk.
 
-        Raises CostsUnavailable when too many entries wait, or when the disk refuses; then none of them is written.
+        Raises CostsUnavailable, with none of them written, when too many entries wait or when the commit fails.
         """
         if self._waiting_entries + len(entries) > MAX_WAITING:
             self.refused_entries += len(entries)
@@ -62,7 +59,7 @@ class CommitLog:
             batch, self._waiting, self._waiting_entries = self._waiting, [], 0
             entries = [entry for some, _ in batch for entry in some]
             try:
-                receipts = iter(await self.on_disk(lambda entries=entries: self._commit(entries)))  # type: ignore[misc]
+                receipts = iter(await self.run_on_journal_thread(lambda entries=entries: self._commit(entries)))  # type: ignore[misc]
             except Exception as error:
                 log.error("journal commit failed", entries=len(entries), error=type(error).__name__)
                 _fail(batch, CostsUnavailable(retry_after_s=1.0))
@@ -72,8 +69,8 @@ class CommitLog:
                 if not done.done():
                     done.set_result(result)
 
-    async def on_disk(self, call: Callable[[], T]) -> T:
-        """Run `call` on the journal's thread."""
+    async def run_on_journal_thread(self, call: Callable[[], T]) -> T:
+        """Run `call` on the journal's thread and return its result."""
         return await asyncio.get_running_loop().run_in_executor(self._thread, call)
 
     def _commit(self, entries: Sequence[Entry]) -> list[Receipt]:
@@ -81,17 +78,19 @@ class CommitLog:
             with self._journal.transaction():
                 return [self._apply(entry) for entry in entries]
         except BaseException:
-            self._ledger = _load_ledger(self._journal, self._clock())
+            # The rollback undid the events but not the accounts: read them again from the events on disk.
+            self._ledger = self._journal.ledger(self._clock())
             raise
 
     def _apply(self, entry: Entry) -> Receipt:
         if isinstance(entry, Settlement):
             return self._settle(entry)
-        if self._journal.open(entry):
+        # An intent that is present already is a resend: its estimate is reserved.
+        if self._journal.add_intent(entry):
             try:
                 self._ledger.reserve(entry, self._clock())
             except BudgetExceeded as refusal:
-                self._journal.forget(entry.event_id)
+                self._journal.remove_intent(entry.event_id)
                 return refusal
         return self._ledger.account(entry.tenant_id, self._clock()).committed_nanousd
 
@@ -104,33 +103,33 @@ class CommitLog:
         return self._ledger.account(settled.tenant_id, self._clock()).committed_nanousd
 
     async def seal(self) -> int:
-        """Settle the expired intents, then seal all that is settled; returns how many windows that made."""
-        return await self.on_disk(self._seal)
+        """Settle the expired intents, then seal all settled events; return the number of windows."""
+        return await self.run_on_journal_thread(self._seal)
 
     def _seal(self) -> int:
         now_s = self._clock()
         expired = self._journal.expired(now_s)
         if expired:
-            log.warning("intents expired and were billed at their estimate", intents=len(expired))
+            log.warning("expired intents settled at their estimates", intents=len(expired))
             self._commit(expired)
         with self._journal.transaction():
             return self._journal.seal(now_s)
 
     async def totals(self, tenant_id: str) -> TenantTotals:
-        return await self.on_disk(lambda: _totals(self._journal, tenant_id))
+        return await self.run_on_journal_thread(lambda: self._journal.totals(tenant_id))
 
     def spent_nanousd(self, tenant_ids: Iterable[str]) -> dict[str, int]:
-        """Return what each tenant has spent this month, at once: a heartbeat waits for no commit."""
+        """Return each tenant's spend this month without waiting for a commit: a heartbeat must not."""
         return self._ledger.spent_nanousd(tenant_ids, self._clock())
 
     async def open_intents(self) -> int:
-        query = "SELECT count(*) AS n FROM events WHERE outcome IS NULL"
-        return int(str((await self.on_disk(lambda: self._journal.rows(query)))[0]["n"]))
+        return await self.run_on_journal_thread(self._journal.open_intents)
 
     async def aclose(self) -> None:
+        """Finish the writes under way, then close the journal."""
         if self._writer is not None:
             await self._writer
-        await self.on_disk(self._journal.close)
+        await self.run_on_journal_thread(self._journal.close)
         self._thread.shutdown()
 
 
@@ -138,48 +137,3 @@ def _fail(batch: Sequence[tuple[Sequence[Entry], asyncio.Future[list[Receipt]]]]
     for _, done in batch:
         if not done.done():
             done.set_exception(error)
-
-
-def _load_ledger(journal: Journal, now_s: float) -> Ledger:
-    """Build the accounts from what is on disk."""
-    query = """SELECT tenant_id, sum(CASE WHEN settled_at_s >= ? THEN cost_nanousd ELSE 0 END) AS spent,
-        sum(CASE WHEN outcome IS NULL THEN estimate_nanousd ELSE 0 END) AS reserved FROM events GROUP BY tenant_id"""
-    accounts = {
-        str(row["tenant_id"]): Account(month_of(now_s), int(str(row["spent"] or 0)), int(str(row["reserved"] or 0)))
-        for row in journal.rows(query, (month_start_s(now_s),))
-    }
-    return Ledger(accounts)
-
-
-_BY_MODEL = """
-SELECT service, model, max(simulated) AS simulated, sum(requests) AS requests, sum(estimated) AS estimated_requests,
-       sum(cost) AS cost_nanousd, sum(sent) AS sent_nanousd
-FROM (
-    SELECT service, model, simulated, requests, estimated_requests AS estimated, cost_nanousd AS cost,
-           CASE WHEN sent_at_s IS NULL THEN 0 ELSE cost_nanousd END AS sent
-    FROM flushes WHERE tenant_id = :tenant
-    UNION ALL
-    SELECT service, model, simulated, 1, estimated, cost_nanousd, 0
-    FROM events WHERE tenant_id = :tenant AND outcome IS NOT NULL AND flush_id IS NULL
-) GROUP BY service, model ORDER BY service, model"""
-_RESERVED = "SELECT total(estimate_nanousd) AS n FROM events WHERE outcome IS NULL AND tenant_id = :tenant"
-
-
-def _totals(journal: Journal, tenant_id: str) -> TenantTotals:
-    of_tenant = {"tenant": tenant_id}
-    by_model = journal.rows(_BY_MODEL, of_tenant)
-    for row in by_model:
-        row["simulated"] = bool(row["simulated"])
-
-    def total(name: str) -> int:
-        return sum(int(str(row[name])) for row in by_model)
-
-    return TenantTotals(
-        tenant_id=tenant_id,
-        settled_nanousd=total("cost_nanousd"),
-        reserved_nanousd=int(float(str(journal.rows(_RESERVED, of_tenant)[0]["n"]))),
-        sent_nanousd=total("sent_nanousd"),
-        requests=total("requests"),
-        estimated_requests=total("estimated_requests"),
-        by_model=tuple(by_model),
-    )

@@ -1,4 +1,4 @@
-"""Sends sealed windows to the backend until it has acknowledged them all. Knows no Ray and no HTTP."""
+"""Send sealed windows to the backend, and resend each with its flush id until it is acknowledged."""
 
 from __future__ import annotations
 
@@ -12,6 +12,7 @@ import structlog
 
 from cluster.costs.commit_log import CommitLog
 from cluster.costs.journal import Journal
+from cluster.costs.models import FlushResult
 from routing.errors import BackendError, RayroomError
 from routing.models import FlushRow
 
@@ -21,25 +22,17 @@ FIRST_BACKOFF_S = 0.5
 log = structlog.get_logger()
 
 
-class TrackedLike(Protocol):
-    @property
-    def taken(self) -> frozenset[str]: ...
-
-    @property
-    def refused(self) -> dict[str, str]: ...
-
-
 class CostBackend(Protocol):
-    """The part of a backend that takes sealed windows; it keeps a flush id once however often it comes."""
+    """The part of a backend that accepts sealed windows. It stores a flush id once, however often it is sent."""
 
-    async def track_costs(self, rows: tuple[FlushRow, ...]) -> TrackedLike: ...
+    async def track_costs(self, rows: tuple[FlushRow, ...]) -> FlushResult: ...
 
 
 @dataclass
 class Flusher:
-    """Seals and sends on a timer; what failed goes again, the same rows with the same ids."""
+    """Seal and send on a timer. After a failure the same rows are sent again with the same flush ids."""
 
-    recorder: CommitLog
+    commit_log: CommitLog
     journal: Journal
     backend: CostBackend
     every_s: float
@@ -50,43 +43,45 @@ class Flusher:
     failures: int = 0
 
     async def run(self) -> None:
-        """Flush for ever; a failure waits longer each time, up to `longest_backoff_s`, with full jitter."""
+        """Flush for ever. After each failure wait longer, up to `longest_backoff_s`, with full jitter."""
         while True:
             error = await self.try_once()
             await asyncio.sleep(self.every_s if error is None else self._backoff_s(error))
 
     async def try_once(self) -> RayroomError | None:
-        """Seal and send once; returns the backend's error where it did not take everything."""
+        """Seal and send once; return the error when the backend did not accept everything."""
         try:
             await self.flush()
         except RayroomError as error:
             self.failures += 1
-            log.warning("costs not flushed", error=error.code, detail=error.message, failures=self.failures)
+            log.warning("cost flush failed", error=error.code, detail=error.message, failures=self.failures)
             return error
         except Exception as error:
-            # The loop must live: what is on disk is sent by a later round.
+            # The loop must survive any error: the windows are on disk, and a later round sends them.
             self.failures += 1
-            log.error("costs not flushed", error=type(error).__name__, failures=self.failures)
+            log.error("cost flush failed", error=type(error).__name__, failures=self.failures)
             return BackendError()
         self.failures = 0
         return None
 
     async def flush(self) -> None:
-        """Seal what is settled and send every unsent window; raises BackendError."""
-        await self.recorder.seal()
-        while rows := await self.recorder.on_disk(lambda: self.journal.unsent(ROWS_A_CALL)):
+        """Seal the settled events and send every unsent window; raises BackendError."""
+        await self.commit_log.seal()
+        on_thread = self.commit_log.run_on_journal_thread
+        while rows := await on_thread(lambda: self.journal.unsent(ROWS_A_CALL)):
             async with asyncio.timeout(self.call_timeout_s):
-                tracked = await self.backend.track_costs(rows)
-            await self.recorder.on_disk(lambda tracked=tracked: self._mark(tracked))  # type: ignore[misc]
-            if not tracked.taken and not tracked.refused:
-                raise BackendError("The backend took none of the rows.")
+                result = await self.backend.track_costs(rows)
+            await on_thread(lambda result=result: self._mark(result))  # type: ignore[misc]
+            # Without this the loop would send the same rows again at once, for as long as the backend stores none.
+            if not result.accepted and not result.refused:
+                raise BackendError("The backend accepted none of the rows.")
 
-    def _mark(self, tracked: TrackedLike) -> None:
+    def _mark(self, result: FlushResult) -> None:
         with self.journal.transaction():
-            self.journal.mark_sent(tracked.taken, self.clock())
-            self.journal.park(tracked.refused)
-        for flush_id, reason in tracked.refused.items():
-            log.error("the backend refuses a window for good", flush_id=flush_id, reason=reason)
+            self.journal.mark_sent(result.accepted, self.clock())
+            self.journal.mark_refused(result.refused)
+        for flush_id, reason in result.refused.items():
+            log.error("cost window refused", flush_id=flush_id, reason=reason)
 
     def _backoff_s(self, error: RayroomError) -> float:
         ceiling = min(self.longest_backoff_s, FIRST_BACKOFF_S * 2 ** min(self.failures, 16))

@@ -1,20 +1,22 @@
-"""Keeps every cost event on disk before anyone hears of it. Knows SQLite, no clock and no network."""
+"""Store every cost event on disk before it is acknowledged. Holds all SQL of the journal."""
 
 from __future__ import annotations
 
-import fcntl
 import json
-import os
 import sqlite3
 import uuid
-from collections.abc import Iterable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
-from dataclasses import dataclass, fields
+from collections.abc import Iterable, Iterator
+from contextlib import closing, contextmanager
+from dataclasses import fields
 from pathlib import Path
-from typing import IO
+from typing import Any
 
+from filelock import FileLock, Timeout
+
+from cluster.costs.ledger import Account, Ledger, month_of, month_start_s
+from cluster.costs.models import SettledEvent, SettledIntent
 from routing.errors import ConfigurationError
-from routing.models import FlushRow, Intent, Outcome, Settlement, Usage
+from routing.models import FlushRow, Intent, Outcome, Service, Settlement, TenantTotals, Usage
 
 _SCHEMA = """
 CREATE TABLE IF NOT EXISTS journal (one INTEGER PRIMARY KEY CHECK (one = 1), journal_id TEXT NOT NULL);
@@ -41,15 +43,25 @@ _INTENT = """INSERT INTO events (event_id, tenant_id, room, service, vendor, mod
     ON CONFLICT (event_id) DO NOTHING"""
 _SETTLE = """UPDATE events SET outcome = ?, cost_nanousd = ?, estimated = ?, usage = ?, settled_at_s = ?
     WHERE event_id = ?"""
-
-
-@dataclass(frozen=True, slots=True)
-class Settled:
-    """What a settlement changed: the reservation it released, and the spend it added."""
-
-    tenant_id: str
-    released_nanousd: int
-    added_nanousd: int
+_ACCOUNTS = """SELECT tenant_id, sum(CASE WHEN settled_at_s >= ? THEN cost_nanousd ELSE 0 END),
+    sum(CASE WHEN outcome IS NULL THEN estimate_nanousd ELSE 0 END) FROM events GROUP BY tenant_id"""
+# A sealed event counts within its window; an event that is settled but not sealed counts by itself.
+_BY_MODEL = """
+SELECT service, model, max(simulated) AS simulated, sum(requests) AS requests, sum(estimated) AS estimated_requests,
+       sum(cost) AS cost_nanousd, sum(sent) AS sent_nanousd
+FROM (
+    SELECT service, model, simulated, requests, estimated_requests AS estimated, cost_nanousd AS cost,
+           CASE WHEN sent_at_s IS NULL THEN 0 ELSE cost_nanousd END AS sent
+    FROM flushes WHERE tenant_id = :tenant
+    UNION ALL
+    SELECT service, model, simulated, 1, estimated, cost_nanousd, 0
+    FROM events WHERE tenant_id = :tenant AND outcome IS NOT NULL AND flush_id IS NULL
+) GROUP BY service, model ORDER BY service, model"""
+_RESERVED = "SELECT total(estimate_nanousd) FROM events WHERE outcome IS NULL AND tenant_id = :tenant"
+_OPEN = "SELECT count(*) FROM events WHERE outcome IS NULL"
+_SETTLED_BY_TENANT = "SELECT tenant_id, sum(cost_nanousd) FROM events WHERE outcome IS NOT NULL GROUP BY tenant_id"
+_SETTLED_EVENTS = """SELECT tenant_id, service, model, outcome, cost_nanousd, usage FROM events
+    WHERE outcome IS NOT NULL AND service = coalesce(:service, service)"""
 
 
 class JournalBusy(ConfigurationError):
@@ -61,14 +73,15 @@ class JournalBusy(ConfigurationError):
 class Journal:
     """The one writer of a cost journal: a SQLite file in WAL mode, synced on every commit.
 
-    Raises JournalBusy when another process holds it. Not thread-safe: one thread at a time.
+    Raises JournalBusy while another process holds it. Not thread-safe: call it from one thread at a time.
     """
 
     def __init__(self, path: Path) -> None:
         path.parent.mkdir(parents=True, exist_ok=True)
-        self._lock = _locked(path.with_suffix(".lock"))
+        self._lock = _acquire_lock(path.with_suffix(".lock"))
         self._db = sqlite3.connect(path, isolation_level=None, check_same_thread=False)
         self._db.execute("PRAGMA journal_mode = WAL")
+        # NORMAL would sync at checkpoints only, and a power cut would lose entries that were acknowledged.
         self._db.execute("PRAGMA synchronous = FULL")
         self._db.executescript(_SCHEMA)
         self._db.execute("INSERT OR IGNORE INTO journal VALUES (1, ?)", (str(uuid.uuid4()),))
@@ -76,11 +89,11 @@ class Journal:
 
     def close(self) -> None:
         self._db.close()
-        self._lock.close()
+        self._lock.release()
 
     @contextmanager
     def transaction(self) -> Iterator[None]:
-        """Commit what happens inside as one, or nothing of it."""
+        """Commit all changes of the block as one, or none of them when it raises."""
         self._db.execute("BEGIN IMMEDIATE")
         try:
             yield
@@ -89,20 +102,20 @@ class Journal:
             self._db.execute("ROLLBACK")
             raise
 
-    def open(self, intent: Intent) -> bool:
-        """Write an intent; False when its id is there already."""
+    def add_intent(self, intent: Intent) -> bool:
+        """Insert an intent; return False when its event id is present already."""
         row = (intent.event_id, intent.tenant_id, intent.room, intent.service, intent.vendor, intent.model)
         money = (intent.price_version, int(intent.simulated), intent.estimate_nanousd)
         return self._db.execute(_INTENT, (*row, *money, intent.opened_at_s, intent.expires_at_s)).rowcount == 1
 
-    def forget(self, event_id: str) -> None:
-        """Take back an intent of this transaction."""
+    def remove_intent(self, event_id: str) -> None:
+        """Delete an intent that was added in this transaction."""
         self._db.execute("DELETE FROM events WHERE event_id = ?", (event_id,))
 
-    def settle(self, settlement: Settlement) -> Settled | None:
-        """Write what an intent came to; None when there is nothing to change: settled before, or never opened.
+    def settle(self, settlement: Settlement) -> SettledIntent | None:
+        """Write a settlement. Return None when there is nothing to change: the intent is settled or was never opened.
 
-        An expired intent that is settled after all takes its real cost, unless its estimate is sealed already.
+        An expired intent accepts a later settlement with its actual cost until its estimate is sealed in a window.
         """
         query = "SELECT tenant_id, estimate_nanousd, outcome, cost_nanousd, flush_id FROM events WHERE event_id = ?"
         found = self._db.execute(query, (settlement.event_id,)).fetchone()
@@ -113,12 +126,14 @@ class Journal:
             return None
         values = (settlement.outcome, settlement.cost_nanousd, int(settlement.estimated), _dump(settlement.usage))
         self._db.execute(_SETTLE, (*values, settlement.settled_at_s, settlement.event_id))
-        if outcome is None:
-            return Settled(tenant_id, estimate, settlement.cost_nanousd)
-        return Settled(tenant_id, 0, settlement.cost_nanousd - cost_before)
+        # The expiry has released the reservation already: only the difference to the estimate is left to add.
+        released, added = (
+            (estimate, settlement.cost_nanousd) if outcome is None else (0, settlement.cost_nanousd - cost_before)
+        )
+        return SettledIntent(tenant_id=tenant_id, released_nanousd=released, added_nanousd=added)
 
     def expired(self, now_s: float) -> list[Settlement]:
-        """Return what the intents past their time come to: their estimate, and flagged so."""
+        """Return a settlement at the estimate, flagged as estimated, for each open intent past its expiry."""
         rows = self._db.execute(
             "SELECT event_id, estimate_nanousd FROM events WHERE outcome IS NULL AND expires_at_s <= ?", (now_s,)
         )
@@ -135,9 +150,9 @@ class Journal:
         ]
 
     def seal(self, now_s: float) -> int:
-        """Gather every settled event that is in no window yet into one window for each (tenant, service, model).
+        """Seal every settled event that is in no window yet: one window for each (tenant, service, model).
 
-        Returns how many windows were sealed. Call it inside a transaction.
+        Returns the number of sealed windows. Call it inside a transaction.
         """
         groups: dict[tuple[str, str, str, str, int], list[sqlite3.Row]] = {}
         cursor = self._db.cursor()
@@ -157,7 +172,7 @@ class Journal:
             (tenant_id, service, model),
         ).fetchone()
         seq, before = (last[0] + 1, last[1]) if last else (1, 0)
-        # The same window gets the same id however often it is sent; another journal's never does.
+        # Derived, not drawn: a window keeps its id on every resend, and two journals never share one.
         flush_id = str(uuid.uuid5(uuid.UUID(self.journal_id), f"{tenant_id}|{service}|{model}|{seq}"))
         cost = sum(row["cost_nanousd"] for row in rows)
         usage = sum((_load(row["usage"]) for row in rows), Usage())
@@ -174,7 +189,7 @@ class Journal:
         )
 
     def unsent(self, limit: int) -> tuple[FlushRow, ...]:
-        """Return the oldest sealed windows the backend has not acknowledged."""
+        """Return the oldest sealed windows that the backend has neither acknowledged nor refused."""
         names = [f.name for f in fields(FlushRow) if f.name != "journal_id"]
         rows = self._db.execute(
             f"SELECT {', '.join(names)} FROM flushes WHERE sent_at_s IS NULL AND refused IS NULL"
@@ -190,28 +205,92 @@ class Journal:
     def mark_sent(self, flush_ids: Iterable[str], now_s: float) -> None:
         self._db.executemany("UPDATE flushes SET sent_at_s = ? WHERE flush_id = ?", [(now_s, i) for i in flush_ids])
 
-    def park(self, refused: dict[str, str]) -> None:
-        """Set aside windows the backend will never take; they stay in the totals and in the report."""
+    def mark_refused(self, refused: dict[str, str]) -> None:
+        """Mark windows that the backend refuses for good. They are not sent again, and still count in the totals."""
         self._db.executemany("UPDATE flushes SET refused = ? WHERE flush_id = ?", [(r, i) for i, r in refused.items()])
 
-    def rows(self, query: str, values: Sequence[object] | Mapping[str, object] = ()) -> list[dict[str, object]]:
-        """Return the rows of a read as dicts."""
+    def ledger(self, now_s: float) -> Ledger:
+        """Return the accounts as the events on disk add up."""
+        rows = self._db.execute(_ACCOUNTS, (month_start_s(now_s),))
+        month = month_of(now_s)
+        return Ledger({tenant: Account(month, spent or 0, reserved or 0) for tenant, spent, reserved in rows})
+
+    def totals(self, tenant_id: str) -> TenantTotals:
+        """Return a tenant's totals since the journal began, as a whole and by model."""
+        of_tenant = {"tenant": tenant_id}
         cursor = self._db.cursor()
         cursor.row_factory = sqlite3.Row
-        return [dict(row) for row in cursor.execute(query, values)]
+        by_model = [dict(row) | {"simulated": bool(row["simulated"])} for row in cursor.execute(_BY_MODEL, of_tenant)]
+
+        def total(name: str) -> int:
+            return sum(int(row[name]) for row in by_model)
+
+        return TenantTotals(
+            tenant_id=tenant_id,
+            settled_nanousd=total("cost_nanousd"),
+            reserved_nanousd=int(self._db.execute(_RESERVED, of_tenant).fetchone()[0]),
+            sent_nanousd=total("sent_nanousd"),
+            requests=total("requests"),
+            estimated_requests=total("estimated_requests"),
+            by_model=tuple(by_model),
+        )
+
+    def open_intents(self) -> int:
+        """Return the number of intents without a settlement."""
+        return int(self._db.execute(_OPEN).fetchone()[0])
+
+    def events(self) -> list[dict[str, Any]]:
+        """Return every event with all its columns, in the order they were opened."""
+        cursor = self._db.cursor()
+        cursor.row_factory = sqlite3.Row
+        return [dict(row) for row in cursor.execute("SELECT * FROM events ORDER BY opened_at_s")]
 
 
-def _locked(path: Path) -> IO[str]:
-    file = path.open("a+")
+# The readers below open the file read-only and take no lock, so they also work beside a running writer.
+# Each raises sqlite3.Error for a file that is not a journal.
+
+
+def read_settled_nanousd(path: Path) -> dict[str, int]:
+    """Return each tenant's settled total in nano-dollars."""
+    with _read_only(path) as db:
+        return {str(tenant): int(total) for tenant, total in db.execute(_SETTLED_BY_TENANT)}
+
+
+def read_open_intents(path: Path) -> int:
+    """Return the number of intents without a settlement: each is billed at its estimate when it expires."""
+    with _read_only(path) as db:
+        return int(db.execute(_OPEN).fetchone()[0])
+
+
+def read_settled_events(path: Path, service: Service | None = None) -> list[SettledEvent]:
+    """Return the settled events of one service, or of all."""
+    with _read_only(path) as db:
+        rows = db.execute(_SETTLED_EVENTS, {"service": service}).fetchall()
+    return [
+        SettledEvent(
+            tenant_id=tenant_id,
+            service=of_service,
+            model=model,
+            outcome=Outcome(outcome),
+            cost_nanousd=cost_nanousd,
+            usage=json.loads(usage or "{}"),
+        )
+        for tenant_id, of_service, model, outcome, cost_nanousd, usage in rows
+    ]
+
+
+def _read_only(path: Path) -> closing[sqlite3.Connection]:
+    return closing(sqlite3.connect(f"file:{path}?mode=ro", uri=True))
+
+
+def _acquire_lock(path: Path) -> FileLock:
+    # Not thread-local: the lock is acquired on the event loop's thread and released on the journal's.
+    lock = FileLock(path, thread_local=False)
     try:
-        fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except OSError:
-        file.close()
+        lock.acquire(blocking=False)
+    except Timeout:
         raise JournalBusy(f"{path.name} is held by another process; one aggregator writes one journal.") from None
-    file.truncate(0)
-    file.write(str(os.getpid()))
-    file.flush()
-    return file
+    return lock
 
 
 def _dump(usage: Usage) -> str:

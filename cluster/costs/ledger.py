@@ -1,4 +1,4 @@
-"""Adds up what each tenant owes and decides whether a new attempt still fits its budget. Knows no disk."""
+"""Add up each tenant's spend and reservations, and refuse a reservation that exceeds the budget. In memory only."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from routing.models import Intent
 
 @dataclass(slots=True)
 class Account:
-    """One tenant's money in nano-dollars: this month's settled spend, and what open intents may still cost."""
+    """One tenant's money in nano-dollars: the spend settled this month, and the estimates of its open intents."""
 
     month: str = ""
     spent_nanousd: int = 0
@@ -25,26 +25,26 @@ class Account:
 
 @dataclass(slots=True)
 class Ledger:
-    """Every tenant's account. A budget counts by calendar month, in UTC."""
+    """Every tenant's account. A budget covers one calendar month, in UTC."""
 
     accounts: dict[str, Account] = field(default_factory=dict)
 
     def account(self, tenant_id: str, now_s: float) -> Account:
-        """Return the tenant's account, opened anew when the month has turned."""
+        """Return the tenant's account. The first access of a month resets its spend; reservations carry over."""
         account = self.accounts.setdefault(tenant_id, Account())
         if account.month != (month := month_of(now_s)):
-            # In this order: `spent_nanousd` may look between the two.
+            # Spend first, month second: `spent_nanousd` runs on another thread and may read between the two.
             account.spent_nanousd, account.month = 0, month
         return account
 
     def spent_nanousd(self, tenant_ids: Iterable[str], now_s: float) -> dict[str, int]:
-        """Return what each tenant has spent this month. Changes nothing, so that any thread may ask."""
+        """Return each tenant's spend this month. Changes nothing, so any thread may call it."""
         month = month_of(now_s)
         found = {tenant_id: self.accounts.get(tenant_id) for tenant_id in tenant_ids}
         return {name: one.spent_nanousd if one and one.month == month else 0 for name, one in found.items()}
 
     def reserve(self, intent: Intent, now_s: float) -> None:
-        """Set the estimate aside; raises BudgetExceeded when it no longer fits."""
+        """Reserve the estimate; raises BudgetExceeded when spend, reservations and it exceed the budget."""
         account = self.account(intent.tenant_id, now_s)
         committed = account.committed_nanousd
         if intent.budget_nanousd is not None and committed + intent.estimate_nanousd > intent.budget_nanousd:
@@ -53,23 +53,25 @@ class Ledger:
             )
         account.reserved_nanousd += intent.estimate_nanousd
 
-    def settle(self, tenant_id: str, estimate_nanousd: int, cost_nanousd: int, now_s: float) -> None:
-        """Turn a reservation into spend."""
+    def settle(self, tenant_id: str, released_nanousd: int, added_nanousd: int, now_s: float) -> None:
+        """Release a reservation and add the settled cost to the spend."""
         account = self.account(tenant_id, now_s)
-        account.reserved_nanousd -= estimate_nanousd
-        account.spent_nanousd += cost_nanousd
+        account.reserved_nanousd -= released_nanousd
+        account.spent_nanousd += added_nanousd
 
 
 def month_of(now_s: float) -> str:
+    """Return the UTC month of a UNIX time, as YYYY-MM."""
     return dt.datetime.fromtimestamp(now_s, dt.UTC).strftime("%Y-%m")
 
 
 def month_start_s(now_s: float) -> float:
+    """Return the UNIX time at which the UTC month of `now_s` began."""
     now = dt.datetime.fromtimestamp(now_s, dt.UTC)
     return now.replace(day=1, hour=0, minute=0, second=0, microsecond=0).timestamp()
 
 
 def next_month(now_s: float) -> dt.datetime:
-    """Return the moment the budgets of the month that holds `now_s` start again."""
+    """Return the start of the UTC month after `now_s`: budgets reset then."""
     first = dt.datetime.fromtimestamp(month_start_s(now_s), dt.UTC)
     return (first + dt.timedelta(days=32)).replace(day=1)

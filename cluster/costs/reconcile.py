@@ -1,16 +1,15 @@
-"""Compares what the journal holds with what the backend was billed. Equal to the nano-dollar, or it says where not."""
+"""Compare the journal's totals with the backend's, to the nano-dollar, for money and for speech units."""
 
 from __future__ import annotations
 
-import json
-import sqlite3
 from collections import Counter
 from collections.abc import Iterable, Mapping
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
-NANO = 1_000_000_000
+from cluster.costs.journal import read_settled_events
+from cluster.costs.models import NANOUSD_PER_USD
 
 
 @dataclass(frozen=True, slots=True)
@@ -26,27 +25,8 @@ class ReconciledTenant:
         return self.journal_nanousd == self.backend_nanousd
 
 
-def journal_totals(path: Path) -> dict[str, int]:
-    """Return each tenant's settled total; raises sqlite3.Error for a file that is no journal."""
-    db = sqlite3.connect(f"file:{path}?mode=ro", uri=True)
-    try:
-        query = "SELECT tenant_id, sum(cost_nanousd) FROM events WHERE outcome IS NOT NULL GROUP BY tenant_id"
-        return {str(tenant): int(total) for tenant, total in db.execute(query)}
-    finally:
-        db.close()
-
-
-def open_intents(path: Path) -> int:
-    """Return how many attempts were never settled: each is billed at its estimate when its time is over."""
-    db = sqlite3.connect(f"file:{path}?mode=ro", uri=True)
-    try:
-        return int(db.execute("SELECT count(*) FROM events WHERE outcome IS NULL").fetchone()[0])
-    finally:
-        db.close()
-
-
 def reconcile(journal: Mapping[str, int], backend: Mapping[str, int]) -> list[ReconciledTenant]:
-    """Return every tenant that either side knows money of."""
+    """Return a row for every tenant that has a total on either side."""
     return [
         ReconciledTenant(tenant, journal.get(tenant, 0), backend.get(tenant, 0))
         for tenant in sorted({*journal, *backend})
@@ -54,21 +34,21 @@ def reconcile(journal: Mapping[str, int], backend: Mapping[str, int]) -> list[Re
 
 
 def dollars(nanousd: int) -> str:
-    """Return an amount as dollars, exactly."""
+    """Return an amount as dollars with all nine decimals."""
     sign = "-" if nanousd < 0 else ""
-    whole, rest = divmod(abs(nanousd), NANO)
+    whole, rest = divmod(abs(nanousd), NANOUSD_PER_USD)
     return f"{sign}${whole}.{rest:09}"
 
 
 UNITS = {"stt": "audio_ms", "tts": "characters"}
 _SIMULATED = "simulated/"
-Service = tuple[str, str]
-"""A service and its model, as it is billed."""
+BilledModel = tuple[str, str]
+"""A service and its model, as the bill names them."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class SpeechRow:
-    """One model's work, in milliseconds or characters, and its price in nano-dollars."""
+    """One speech model's units, in milliseconds or characters, and its price in nano-dollars."""
 
     service: str
     model: str
@@ -95,44 +75,38 @@ class SpeechRow:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class SpeechUsageTotals:
-    """What one side knows of each model."""
+    """The speech units and the money of each model, on one side of the reconciliation."""
 
-    units: Counter[Service]
-    nanousd: Counter[Service]
-
-
-def journal_book(path: Path) -> SpeechUsageTotals:
-    """Return what the journal has settled; raises sqlite3.Error for a file that is no journal."""
-    db = sqlite3.connect(f"file:{path}?mode=ro", uri=True)
-    try:
-        query = "SELECT service, model, usage, cost_nanousd FROM events WHERE outcome IS NOT NULL"
-        rows = [(service, model, json.loads(usage or "{}"), cost) for service, model, usage, cost in db.execute(query)]
-    finally:
-        db.close()
-    return _book(rows)
+    units: Counter[BilledModel]
+    nanousd: Counter[BilledModel]
 
 
-def backend_book(events: Iterable[Mapping[str, Any]]) -> SpeechUsageTotals:
-    """Return what the backend was told, by its own cost events."""
-    return _book(
-        (one["service"], one["metadata"]["model"], one["metadata"]["usage"], round(one["costUsd"] * NANO))
+def journal_speech_totals(path: Path) -> SpeechUsageTotals:
+    """Return the speech usage that the journal has settled; raises sqlite3.Error for a file that is not a journal."""
+    return _totals((one.service, one.model, one.usage, one.cost_nanousd) for one in read_settled_events(path))
+
+
+def backend_speech_totals(events: Iterable[Mapping[str, Any]]) -> SpeechUsageTotals:
+    """Return the speech usage that the backend received, from its own cost events."""
+    return _totals(
+        (one["service"], one["metadata"]["model"], one["metadata"]["usage"], round(one["costUsd"] * NANOUSD_PER_USD))
         for one in events
     )
 
 
-def vendor_units(seen: Iterable[Mapping[str, Any]]) -> Counter[Service]:
-    """Return what the vendors' emulator was sent of sound and of text, by its journal."""
-    units: Counter[Service] = Counter()
-    for one in seen:
+def vendor_units(requests: Iterable[Mapping[str, Any]]) -> Counter[BilledModel]:
+    """Return the sound and the text that the vendor emulator received, from its journal."""
+    units: Counter[BilledModel] = Counter()
+    for one in requests:
         for service, unit in UNITS.items():
             if one[unit]:
                 units[service, one["model"]] += one[unit]
     return units
 
 
-def compare(vendor: Counter[Service], journal: SpeechUsageTotals, backend: SpeechUsageTotals) -> list[SpeechRow]:
-    """Return a row for each model that any side knows of."""
-    # The bill says that a model was simulated; who was asked goes by its plain name.
+def compare(vendor: Counter[BilledModel], journal: SpeechUsageTotals, backend: SpeechUsageTotals) -> list[SpeechRow]:
+    """Return a row for each model that any side has units of."""
+    # The bill marks a simulated model by a prefix; the emulator's journal has its plain name.
     plain = {service: (service[0], service[1].removeprefix(_SIMULATED)) for service in journal.units + backend.units}
     unbilled = [service for service in vendor if service not in plain.values()]
     return [
@@ -149,10 +123,10 @@ def compare(vendor: Counter[Service], journal: SpeechUsageTotals, backend: Speec
     ]
 
 
-def _book(rows: Iterable[tuple[str, str, Mapping[str, int], int]]) -> SpeechUsageTotals:
-    book = SpeechUsageTotals(units=Counter(), nanousd=Counter())
+def _totals(rows: Iterable[tuple[str, str, Mapping[str, int], int]]) -> SpeechUsageTotals:
+    totals = SpeechUsageTotals(units=Counter(), nanousd=Counter())
     for service, model, usage, cost_nanousd in rows:
         if service in UNITS:
-            book.units[service, model] += usage.get(UNITS[service], 0)
-            book.nanousd[service, model] += cost_nanousd
-    return book
+            totals.units[service, model] += usage.get(UNITS[service], 0)
+            totals.nanousd[service, model] += cost_nanousd
+    return totals

@@ -1,4 +1,4 @@
-"""Decides how many replicas the open rooms will need once a new one has started. Knows no Ray and reads no clock."""
+"""Forecast the replicas that the open rooms will need after a cold start. Pure functions of a signal."""
 
 from __future__ import annotations
 
@@ -14,65 +14,65 @@ from routing.setting_types import Count, Seconds, Share
 
 Deployment = Literal["router", "vision", "llm", "embeddings"]
 USUAL_ROOM_S = 100.0
-"""So many seconds of a room weigh as much as the usual rate does that was configured."""
+"""The weight of the configured request rate, in room-seconds: measured rooms outweigh it after this many."""
 LEARNED_SHARE = 0.02
-"""How much of the learned answer time each look at a replica's load makes up: some five seconds at ten looks each."""
+"""The share of each new observation in the learned answer time: a time constant of about five seconds."""
 
 
 class RoomsAheadSettings(Settings):
-    """What rooms-ahead counts with."""
+    """The settings of the policy `rooms-ahead`."""
 
     ahead_s: Seconds = 3
-    """How far ahead it looks: a cold start (1.3 to 1.5 s alone, up to 4.4 s when six start together, measured on four
+    """The forecast horizon, one cold start (1.3 to 1.5 s alone, up to 4.4 s when six start together, measured on four
     cores with Ray 2.60)."""
     requests_per_s: Annotated[float, Field(gt=0)] | None = None
-    """What one replica answers a second at its target of ongoing requests, as `rayroom load --find-max` measures it.
-    Without it: the target over the time an answer takes, which is learned from what is going on."""
+    """The requests a second of one replica at its target of ongoing requests, as `rayroom load --find-max` measures
+    them. Without it: the target over the answer time, which is learned from the ongoing requests."""
     answer_s: Seconds = 0.8
-    """How long an answer takes until that has been learned; the median of the shipped profiles."""
+    """The answer time until one has been learned: the median of the shipped latency profiles."""
     headroom: Annotated[float, Field(ge=1, le=10)] = 1.0
-    """How much more than the forecast is kept ready, beyond what lies between a replica's target and its limit."""
+    """The factor on the forecast, on top of the room between a replica's target and its limit."""
     requests_per_room_s: Annotated[float, Field(ge=0)] = 0.15
-    """What a room asks a second until the rooms have said it: the frames that are kept at one look a second."""
+    """A room's requests a second until heartbeats report them: the kept frames at one sample a second."""
     floor: Count = 1
-    """Replicas that are kept while any room is open."""
+    """The fewest replicas while any room is open."""
     shrink_share: Share = 0.75
-    """The part of the replicas that may go at once; Serve's own downscale_delay_s lies between two such steps."""
+    """The share of the replicas that may be removed in one step; Serve's downscale_delay_s separates two steps."""
     stale_s: Seconds = 10
-    """A signal that is older than this is not believed: Ray's own policy decides."""
+    """A signal older than this is ignored, and Ray's own policy decides."""
     poll_every_s: Seconds = 0.5
-    """How often the aggregator is asked."""
+    """The time between two requests to the aggregator for a signal."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class RoomSignal:
-    """What is known of the rooms, and how old that is."""
+    """The open rooms and their rates, and the age of both."""
 
     open_rooms: int
     joins_per_s: float
     growth_per_s: float
-    """Joins beyond departures."""
+    """Joins less departures; never negative."""
     requests_per_room_s: Mapping[str, float]
-    """By service, without a room's first frame; a service that no room has said anything of is not in it."""
+    """By service, without a room's first frame; a service without reported requests is absent."""
     room_s: float = 0.0
-    """The seconds of rooms that this is the mean of."""
+    """The room-seconds that the rates are the mean of."""
     age_s: float = 0.0
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class DeploymentLoad:
-    """A deployment as Ray's metrics show it."""
+    """A deployment's load, from Ray's metrics."""
 
     target_replicas: int
     ongoing: float
-    """With those that are queued."""
+    """Includes the queued requests."""
     queued: float
     target_ongoing: float
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class WantedReplicas:
-    """The replicas that are wanted, before Serve's bounds and delays, and why."""
+    """The wanted replicas before Serve's bounds and delays, and the reason."""
 
     replicas: float
     why: str
@@ -86,15 +86,15 @@ def decide(
     ray_wants: float,
     settings: RoomsAheadSettings,
 ) -> WantedReplicas:
-    """Return what is wanted: Ray's own answer where the signal is missing or stale, or says nothing of this one."""
+    """Return the wanted replicas: Ray's own number when the signal is missing, stale, or lacks this deployment."""
     if signal is None:
         return WantedReplicas(replicas=ray_wants, why="ray: no signal")
     if signal.age_s > settings.stale_s:
         return WantedReplicas(replicas=ray_wants, why=f"ray: the signal is {signal.age_s:.0f} s old")
-    a_room = requests_of_a_room(signal, deployment, settings)
-    if a_room is None:
-        return WantedReplicas(replicas=ray_wants, why=f"ray: the rooms say nothing of {deployment}")
-    demand = demand_ahead(signal, deployment, a_room, settings)
+    room_rate = requests_of_a_room(signal, deployment, settings)
+    if room_rate is None:
+        return WantedReplicas(replicas=ray_wants, why=f"ray: no requests reported for {deployment}")
+    demand = demand_ahead(signal, deployment, room_rate, settings)
     need = demand * settings.headroom / capacity(load.target_ongoing, answer_s, settings)
     least = settings.floor if signal.open_rooms else 0
     held = math.floor(load.target_replicas * (1 - settings.shrink_share))
@@ -102,35 +102,35 @@ def decide(
     return WantedReplicas(replicas=max(need, least, held), why=f"rooms-ahead: {rooms}, {demand:.1f} requests/s")
 
 
-def demand_ahead(signal: RoomSignal, deployment: Deployment, a_room: float, settings: RoomsAheadSettings) -> float:
+def demand_ahead(signal: RoomSignal, deployment: Deployment, room_rate: float, settings: RoomsAheadSettings) -> float:
     """Return the requests a second that the rooms will make `ahead_s` from now.
 
-    What was said is old: the growth of that time is counted too. A room that joins shows its first frame at once.
+    The signal is old by its age, so the growth of that time counts too. A room sends its first frame as it joins.
     """
     rooms = signal.open_rooms + signal.growth_per_s * (settings.ahead_s + signal.age_s)
-    return a_room * rooms + (signal.joins_per_s if deployment in ("router", "vision") else 0.0)
+    return room_rate * rooms + (signal.joins_per_s if deployment in ("router", "vision") else 0.0)
 
 
 def requests_of_a_room(signal: RoomSignal, deployment: Deployment, settings: RoomsAheadSettings) -> float | None:
-    """Return what a room asks of a deployment a second: the router has all of it. None where nothing is known."""
-    said = signal.requests_per_room_s
+    """Return a room's requests a second to a deployment; None when none are reported. The router receives them all."""
+    reported = signal.requests_per_room_s
     if deployment in ("llm", "embeddings"):
-        return said.get(deployment)
+        return reported.get(deployment)
     usual = settings.requests_per_room_s
     known = signal.room_s / (signal.room_s + USUAL_ROOM_S)
-    vision = known * said.get("vision", usual) + (1 - known) * usual
-    return vision if deployment == "vision" else vision + said.get("llm", 0.0)
+    vision = known * reported.get("vision", usual) + (1 - known) * usual
+    return vision if deployment == "vision" else vision + reported.get("llm", 0.0)
 
 
 def capacity(target_ongoing: float, answer_s: float, settings: RoomsAheadSettings) -> float:
-    """Return the requests a second that one replica answers at its target."""
+    """Return the requests a second of one replica at its target."""
     return settings.requests_per_s or target_ongoing / answer_s
 
 
 def learn(answer_s: float, load: DeploymentLoad, requests_per_s: float) -> float:
-    """Return the time an answer takes, by Little's law, moved a little towards what is going on.
+    """Return the answer time by Little's law, smoothed over the last observations.
 
-    A queue would make demand of itself, so nothing is learned while there is one.
+    Nothing is learned while requests are queued: waiting time would count as answer time, and raise the demand.
     """
     if load.queued >= 1 or load.ongoing < 1 or requests_per_s <= 0:
         return answer_s

@@ -1,4 +1,4 @@
-"""Adds up what all rooms did in each half of the last seconds. The clock is an argument."""
+"""Count joins, departures and requests of all rooms in steps of half a second. The clock is an argument."""
 
 from __future__ import annotations
 
@@ -10,9 +10,9 @@ from cluster.rooms.forecast import RoomSignal
 
 STEP_S = 0.5
 JOIN_STEPS = 3
-"""Few, so that a burst is seen as it begins; of these steps the middle one counts, so that one moment is no burst."""
+"""Few, so that a burst shows as it begins. Their median counts, so that a single step is no burst."""
 RATE_WINDOW_S = 20
-"""Long, so that what a room asks is a mean over many of its frames."""
+"""Long, so that a room's request rate is a mean over many of its frames."""
 
 
 @dataclass(slots=True)
@@ -21,35 +21,37 @@ class _Step:
     joins: float = 0.0
     leaves: float = 0.0
     room_s: float = 0.0
-    asked: dict[str, float] = field(default_factory=dict)
+    requests: dict[str, float] = field(default_factory=dict)
 
 
 @dataclass(slots=True)
 class RoomTraffic:
-    """Joins, departures and requests by step; no more of them are kept than are asked about."""
+    """Joins, departures and requests by step, over the rate window and no longer."""
 
     steps: deque[_Step] = field(default_factory=lambda: deque(maxlen=round(RATE_WINDOW_S / STEP_S) + 1))
 
-    def joined(self, at_s: float, rooms: int = 1) -> None:
+    def add_joins(self, at_s: float, rooms: int = 1) -> None:
         self._step(at_s).joins += rooms
 
-    def left(self, at_s: float, rooms: int = 1) -> None:
+    def add_leaves(self, at_s: float, rooms: int = 1) -> None:
         self._step(at_s).leaves += rooms
 
-    def asked(self, at_s: float, room_s: float, **requests: float) -> None:
-        """Add what rooms asked of each service in so many seconds of a room, until `at_s`."""
+    def add_requests(self, at_s: float, room_s: float, **requests: float) -> None:
+        """Add the requests to each service within `room_s` room-seconds that end at `at_s`."""
         step = self._step(at_s)
         step.room_s += room_s
         for service, count in requests.items():
-            step.asked[service] = step.asked.get(service, 0.0) + count
+            step.requests[service] = step.requests.get(service, 0.0) + count
 
     def signal(self, now_s: float, open_rooms: int) -> RoomSignal:
+        """Return the rates of the last whole steps; the present step is not over and does not count."""
         recent = [one for one in self.steps if one.at > _number(now_s - RATE_WINDOW_S)]
         room_s = sum(one.room_s for one in recent)
-        services = {service for one in recent for service in one.asked} if room_s > 0 else set()
-        rates = {service: sum(one.asked.get(service, 0.0) for one in recent) / room_s for service in sorted(services)}
+        services = {service for one in recent for service in one.requests} if room_s > 0 else set()
+        rates = {
+            service: sum(one.requests.get(service, 0.0) for one in recent) / room_s for service in sorted(services)
+        }
         by_number, number = {one.at: one for one in self.steps}, _number(now_s)
-        # The present step is not over.
         last = [by_number.get(number - ago) or _Step(0) for ago in range(1, JOIN_STEPS + 1)]
         return RoomSignal(
             open_rooms=open_rooms,

@@ -1,4 +1,4 @@
-"""Remembers the open rooms and what their agents last said. Forgets one that has been silent too long."""
+"""Keep the last heartbeat of each open room, and expire a room that has been silent for a minute."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from cluster.rooms.rates import RoomTraffic
 from routing.models import RoomHeartbeat
 
 SILENT_S = 60.0
-"""An agent beats every few seconds; after a minute without one its room is no longer counted as open."""
+"""An agent sends a heartbeat every few seconds; after a minute without one its room no longer counts as open."""
 MAX_ROOMS = 200_000
 
 
@@ -22,41 +22,44 @@ class RoomRegistry:
     traffic: RoomTraffic = field(default_factory=RoomTraffic)
 
     def beat(self, beat: RoomHeartbeat) -> None:
+        """Record a heartbeat, and the requests since the last one of the same job."""
         if len(self.beats) >= MAX_ROOMS and beat.room not in self.beats:
             self.forget_silent(beat.beat_at_s)
         before = self.beats.get(beat.room)
         self.beats[beat.room] = beat
         if before is None:
-            self.traffic.joined(beat.beat_at_s)
+            self.traffic.add_joins(beat.beat_at_s)
         elif before.job_id == beat.job_id:
-            self.traffic.asked(
+            self.traffic.add_requests(
                 beat.beat_at_s,
                 room_s=max(0.0, beat.beat_at_s - before.beat_at_s),
-                # A room's first frame is no part of its rate: it comes with the join.
+                # A room's first frame is no part of its rate: the forecast counts it with the join.
                 vision=max(0.0, _frames(beat.counters) - (_frames(before.counters) if before.counters else 1.0)),
                 llm=max(0.0, _questions(beat.counters) - _questions(before.counters)),
             )
 
     def close(self, room: str, job_id: str, now_s: float | None = None) -> None:
-        """Forget a room, unless another job has taken it over."""
+        """Remove a room, unless another job has taken it over."""
         if room in self.beats and self.beats[room].job_id == job_id:
             left = self.beats.pop(room)
-            self.traffic.left(left.beat_at_s if now_s is None else now_s)
+            self.traffic.add_leaves(left.beat_at_s if now_s is None else now_s)
 
     def of(self, tenant_id: str, now_s: float) -> tuple[RoomHeartbeat, ...]:
+        """Return the last heartbeats of a tenant's open rooms."""
         self.forget_silent(now_s)
         return tuple(beat for beat in self.beats.values() if beat.tenant_id == tenant_id)
 
     def signal(self, now_s: float) -> RoomSignal:
-        """Return what a scaling policy is told of all rooms."""
+        """Return the signal for the scaling policies: the number of open rooms and their rates."""
         self.forget_silent(now_s)
         return self.traffic.signal(now_s, len(self.beats))
 
     def forget_silent(self, now_s: float) -> None:
-        heard = {room: beat for room, beat in self.beats.items() if now_s - beat.beat_at_s < SILENT_S}
-        if len(heard) < len(self.beats):
-            self.traffic.left(now_s, len(self.beats) - len(heard))
-        self.beats = heard
+        """Remove the rooms without a heartbeat in the last SILENT_S seconds; they count as departures."""
+        alive = {room: beat for room, beat in self.beats.items() if now_s - beat.beat_at_s < SILENT_S}
+        if len(alive) < len(self.beats):
+            self.traffic.add_leaves(now_s, len(self.beats) - len(alive))
+        self.beats = alive
 
 
 def _frames(counters: Mapping[str, float]) -> float:
@@ -64,5 +67,5 @@ def _frames(counters: Mapping[str, float]) -> float:
 
 
 def _questions(counters: Mapping[str, float]) -> float:
-    # An agent that speaks counts what was written among its answers.
+    # With a voice, `voice_answers` includes the answers to chat; without one, only `chat_taken` is counted.
     return counters.get("voice_answers", counters.get("chat_taken", 0.0))

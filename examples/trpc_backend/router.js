@@ -1,4 +1,4 @@
-// The procedures that rayroom calls, and two of its tests' own: analytics.totals and faults.set.
+// The procedures that rayroom calls, and three for its tests and demo: analytics.totals, analytics.events, faults.set.
 
 import { initTRPC, TRPCError } from '@trpc/server';
 import superjson from 'superjson';
@@ -19,7 +19,7 @@ const search = z.object({
   topK: z.int().min(1).max(50),
 });
 
-const faults = z.object({
+const faultChanges = z.object({
   failBefore: z.int().min(0),
   loseReply: z.int().min(0),
   failSearch: z.int().min(0),
@@ -30,7 +30,7 @@ const faults = z.object({
 
 const pause = (ms) => new Promise((resolve) => setTimeout(resolve, ms));
 
-export function buildRouter(store, planned, transformer) {
+export function buildRouter(store, faults, transformer) {
   const t = initTRPC.context().create({ isDev: false, ...(transformer === 'superjson' ? { transformer: superjson } : {}) });
   const authed = t.procedure.use(({ ctx, next }) => {
     if (!ctx.authorized) throw new TRPCError({ code: 'UNAUTHORIZED', message: 'bad or missing token' });
@@ -45,21 +45,21 @@ export function buildRouter(store, planned, transformer) {
   return t.router({
     tenants: t.router({
       getById: authed.input(z.object({ id: z.string().min(1) })).query(async ({ input }) => {
-        await pause(planned.delayMs);
+        await pause(faults.delayMs);
         return known(input.id);
       }),
     }),
     analytics: t.router({
       trackCost: authed.input(cost).mutation(async ({ input, ctx }) => {
-        await pause(planned.delayMs);
-        if (planned.take('rateLimit')) {
-          ctx.reply.header('retry-after', String(planned.retryAfterS));
+        await pause(faults.delayMs);
+        if (faults.take('rateLimit')) {
+          ctx.reply.header('retry-after', String(faults.retryAfterS));
           throw new TRPCError({ code: 'TOO_MANY_REQUESTS', message: 'slow down' });
         }
-        if (planned.take('failBefore')) throw new TRPCError({ code: 'INTERNAL_SERVER_ERROR', message: 'failed before' });
+        if (faults.take('failBefore')) throw new TRPCError({ code: 'INTERNAL_SERVER_ERROR', message: 'failed before' });
         known(input.tenantId);
         const kept = store.track(input);
-        if (planned.take('loseReply')) ctx.reply.raw.destroy();
+        if (faults.take('loseReply')) ctx.reply.raw.destroy();
         return kept;
       }),
       totals: authed.query(() => store.totals()),
@@ -67,14 +67,14 @@ export function buildRouter(store, planned, transformer) {
     }),
     knowledge: t.router({
       search: authed.input(search).query(({ input }) => {
-        if (planned.take('failSearch')) throw new TRPCError({ code: 'INTERNAL_SERVER_ERROR', message: 'search failed' });
+        if (faults.take('failSearch')) throw new TRPCError({ code: 'INTERNAL_SERVER_ERROR', message: 'search failed' });
         known(input.tenantId);
         return store.search(input.tenantId, input.query, input.topK);
       }),
     }),
     faults: t.router({
-      set: authed.input(faults.partial()).mutation(({ input }) => {
-        planned.set(input);
+      set: authed.input(faultChanges.partial()).mutation(({ input }) => {
+        faults.set(input);
         return { ok: true };
       }),
     }),

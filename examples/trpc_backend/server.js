@@ -3,8 +3,8 @@
 //   node server.js --key KEY [--port 0] [--host 127.0.0.1] [--transformer plain|superjson] [--no-batching]
 //                  [--passages FILE]
 //
-// FILE holds a JSON list of passages beside the built-in ones: {"id", "tenantId", "source", "text"}.
-// The key may come as RAYROOM_BACKEND_KEY instead. It ends with its stdin, so that it never outlives who started it.
+// FILE holds a JSON list of passages to add to the built-in ones: {"id", "tenantId", "source", "text"}.
+// Without --key the key is RAYROOM_BACKEND_KEY. The server ends when its stdin closes, so it never outlives its parent.
 
 import { readFileSync } from 'node:fs';
 import { parseArgs } from 'node:util';
@@ -32,6 +32,7 @@ if (!values.key || !['plain', 'superjson'].includes(values.transformer)) {
 
 const passages = values.passages ? JSON.parse(readFileSync(values.passages, 'utf8')) : [];
 const faults = new Faults();
+// maxParamLength: a batch repeats its procedure in the path, and Fastify allows 100 characters by default.
 const server = Fastify({ routerOptions: { maxParamLength: 5000 }, bodyLimit: 4 * 1024 * 1024 });
 server.register(fastifyTRPCPlugin, {
   prefix: '/trpc',

@@ -1,4 +1,4 @@
-// Holds tenants, cost events and knowledge in memory. Knows no HTTP.
+// Holds tenants, cost events and passages in memory.
 
 const NANO = 1e9;
 const words = (text) => new Set(text.toLowerCase().split(/\W+/).filter(Boolean));
@@ -20,7 +20,7 @@ const SEED = {
 export class Store {
   #tenants;
   #passages;
-  /** Cost events by their flush id: what makes a repeated flush harmless. */
+  /** Cost events by flush id, so that a repeated flush is stored once. */
   #costEvents = new Map();
 
   constructor(passages = [], seed = SEED) {
@@ -33,7 +33,7 @@ export class Store {
     return this.#tenants.get(id);
   }
 
-  /** Keep an event unless its flush id is there already; says which of the two it was. */
+  /** Store an event unless its flush id is present; return which of the two happened. */
   track(event) {
     const { flushId } = event.metadata;
     if (this.#costEvents.has(flushId)) return { inserted: 0, duplicates: 1 };
@@ -41,7 +41,7 @@ export class Store {
     return { inserted: 1, duplicates: 0 };
   }
 
-  /** Each tenant's total, summed as integers of nano-dollars. */
+  /** Return each tenant's total, summed as integer nano-dollars. */
   totals() {
     const totals = {};
     for (const { tenantId, costUsd } of this.#costEvents.values()) {
@@ -56,7 +56,7 @@ export class Store {
     return [...this.#costEvents.values()].filter((event) => event.tenantId === tenantId);
   }
 
-  /** The tenant's own passages that share words with the query, best first. */
+  /** Return the tenant's own passages that share words with the query, best first. */
   search(tenantId, query, topK) {
     const wanted = words(query);
     return this.#passages

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import asyncio
 import signal
-import sqlite3
 from pathlib import Path
 
 import pytest
 
+from cluster.costs.journal import read_settled_nanousd
 from cluster.lab.results import record
 from tests.support.load_app import children, ended, loading, scenario
 
@@ -35,6 +35,5 @@ async def test_a_scenario_starts_its_own_app_and_what_it_counts_is_the_bill(tmp_
     assert totals.app_cpu_s and totals.driver_cpu_s
     assert {row["deployment"] for row in run.replicas.to_pylist()} == {"router", "vision", "llm", "embeddings"}
     assert all(seconds > 0 for seconds in totals.replica_seconds.values())
-    with sqlite3.connect(f"file:{tmp_path / 'run' / 'app' / 'journal.db'}?mode=ro", uri=True) as journal:
-        ((owed,),) = journal.execute("SELECT SUM(cost_nanousd) FROM events WHERE outcome IS NOT NULL")
+    owed = sum(read_settled_nanousd(tmp_path / "run" / "app" / "journal.db").values())
     assert sum(details["settled_nanousd"].values()) == owed >= details["answers_nanousd"] > 0

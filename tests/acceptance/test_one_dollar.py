@@ -8,7 +8,7 @@ from typing import Any
 import openai
 import pytest
 
-from cluster.costs.reconcile import journal_totals
+from cluster.costs.journal import read_settled_nanousd
 from tests.support.credentials import FRAME_HEADERS
 from tests.support.gateway import jpeg
 from tests.support.stack import Stack, eventually
@@ -86,7 +86,7 @@ async def test_a_process_killed_in_the_middle_loses_and_doubles_no_cost(stack: S
     billed = await stack.billed_nanousd("acme") - before
     assert len(answers) == 96
     assert billed == sum(answer["cost_nanousd"] for answer in answers)
-    assert journal_totals(stack.plan.journal)["acme"] == before + billed
+    assert read_settled_nanousd(stack.plan.journal)["acme"] == before + billed
 
 
 @pytest.mark.kills

@@ -15,7 +15,7 @@ from urllib.parse import urlsplit
 import psutil
 import pytest
 
-from cluster.costs.reconcile import SpeechUsageTotals, backend_book
+from cluster.costs.reconcile import SpeechUsageTotals, backend_speech_totals
 from cluster.lab.emulator import Emulator, Fault
 from cluster.lab.emulator.core.content import RequestMessage
 from cluster.lab.emulator.engines import Engines
@@ -60,7 +60,7 @@ class Books:
     async def backend(self) -> SpeechUsageTotals:
         """Return the billed usage, once the router has flushed all of it."""
         await self.stack.billed_nanousd(TENANT)
-        return backend_book(await self.stack.backend.events(TENANT))
+        return backend_speech_totals(await self.stack.backend.events(TENANT))
 
 
 @dataclass(frozen=True, slots=True)

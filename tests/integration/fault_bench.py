@@ -77,7 +77,7 @@ class Bench:
         """Return the bench with no fault planned and both journals empty."""
         self.emulator.faults.clear()
         self.emulator.journal.clear()
-        await self.world.recorder.on_disk(lambda: self.world.journal.rows("DELETE FROM events"))
+        await self.world.recorder.run_on_journal_thread(lambda: self.world.journal._db.execute("DELETE FROM events"))
         return self
 
 

@@ -95,21 +95,21 @@ async def test_a_row_is_kept_once_however_often_it_comes(asked: Asked) -> None:
     rows = [row(700), row(50, tenant_id="globex")]
     first = await asked.backend.track_costs(rows)
     again = await asked.backend.track_costs(rows)
-    assert first.taken == again.taken == {one.flush_id for one in rows} and first.refused == {}
+    assert first.accepted == again.accepted == {one.flush_id for one in rows} and first.refused == {}
     assert await asked.totals_nanousd() == {"acme": 700, "globex": 50}
 
 
 async def test_a_thousand_odd_amounts_add_up_to_the_nano_dollar(asked: Asked) -> None:
     rng = random.Random(5)
     rows = [row(rng.randrange(10 ** rng.randrange(1, 14))) for _ in range(1_000)]
-    assert len((await asked.backend.track_costs(rows)).taken) == 1_000
+    assert len((await asked.backend.track_costs(rows)).accepted) == 1_000
     assert await asked.totals_nanousd() == {"acme": sum(one.cost_nanousd for one in rows)}
 
 
 async def test_a_row_refused_for_good_is_named_and_holds_up_no_other(asked: Asked) -> None:
     good, bad = row(), row(tenant_id="nobody")
     tracked = await asked.backend.track_costs([bad, good])
-    assert tracked.taken == {good.flush_id} and set(tracked.refused) == {bad.flush_id}
+    assert tracked.accepted == {good.flush_id} and set(tracked.refused) == {bad.flush_id}
 
 
 async def test_passages_are_the_tenants_own(asked: Asked) -> None:
@@ -138,7 +138,7 @@ async def test_a_lost_reply_and_its_retry_bill_once(rows: int, trpc: TrpcBackend
     sent = [row(700) for _ in range(rows)]
     with pytest.raises(BackendUnavailable):
         await trpc.track_costs(sent)
-    assert len((await trpc.track_costs(sent)).taken) == rows
+    assert len((await trpc.track_costs(sent)).accepted) == rows
     assert await peer.totals_nanousd() == {"acme": 700 * rows}
 
 
@@ -146,8 +146,8 @@ async def test_rows_that_failed_for_now_are_neither_taken_nor_refused(trpc: Trpc
     await peer.set_faults(failBefore=2)
     rows = [row(1), row(2), row(3)]
     first = await trpc.track_costs(rows)
-    assert len(first.taken) == 1 and first.refused == {}
-    assert len((await trpc.track_costs(rows)).taken) == 3
+    assert len(first.accepted) == 1 and first.refused == {}
+    assert len((await trpc.track_costs(rows)).accepted) == 3
     assert await peer.totals_nanousd() == {"acme": 6}
 
 
@@ -199,5 +199,5 @@ async def test_what_a_row_says_arrives_whole(trpc: TrpcBackend, peer: BackendPee
 
 async def test_more_rows_than_a_batch_go_in_several(trpc: TrpcBackend, peer: BackendPeer) -> None:
     rows = [row(1) for _ in range(ROWS_A_BATCH + 1)]
-    assert len((await trpc.track_costs(rows)).taken) == len(rows)
+    assert len((await trpc.track_costs(rows)).accepted) == len(rows)
     assert await peer.totals_nanousd() == {"acme": len(rows)}

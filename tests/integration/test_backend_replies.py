@@ -74,7 +74,7 @@ async def test_an_error_says_its_code_and_its_procedure_and_not_the_backends_wor
     bad.reply, bad.status = error(code), 400
     with pytest.raises(TrpcError) as told:
         await trpc.search("acme", "when?", [0.1], 5)
-    assert told.value.message == f"knowledge.search: the backend answered {code}." and told.value.reason == code
+    assert told.value.message == f"knowledge.search: the backend returned {code}." and told.value.reason == code
     assert SECRET not in str(told.value.envelope())
 
 
@@ -104,7 +104,7 @@ async def test_a_batch_whose_items_ended_differently_has_a_status_of_its_own(bad
     good, wrong = row(), row()
     bad.reply, bad.status = [{"result": {"data": {"inserted": 1}}}, error("NOT_FOUND")], 207
     tracked = await trpc.track_costs([good, wrong])
-    assert tracked.taken == {good.flush_id} and tracked.refused == {wrong.flush_id: "NOT_FOUND"}
+    assert tracked.accepted == {good.flush_id} and tracked.refused == {wrong.flush_id: "NOT_FOUND"}
 
 
 NO_NUMBERS = ["abc", "", True, [5], {}, math.nan, math.inf, -1, "-1", 10**400]
@@ -131,7 +131,7 @@ async def test_a_rate_of_nothing_is_refused_and_a_budget_of_nothing_is_one(bad: 
 
 async def test_a_tenant_that_turned_odd_is_served_as_it_was(bad: Crooked, trpc: TrpcBackend) -> None:
     now_s = 0.0
-    cache = TenantCache(trpc, ttl_s=30, stale_s=600, clock=lambda: now_s)
+    cache = TenantCache(trpc.tenant, ttl_s=30, stale_s=600, clock=lambda: now_s)
     bad.reply = result()
     before = await cache.tenant("acme")
     now_s, bad.reply = 100.0, result(monthlyBudgetUsd="abc")

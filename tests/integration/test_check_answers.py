@@ -12,8 +12,8 @@ import yaml
 from aiohttp import web
 
 from cluster.check.command import CheckedVendor, check_vendors
-from cluster.check.model_probes import load
-from cluster.check.types import Ask, VendorAccount
+from cluster.check.model_probes import make_probe
+from cluster.check.types import Probe, VendorAccount
 from cluster.cli.main import main
 from cluster.config.settings import parse_settings
 from cluster.lab.emulator import Emulator, Fault
@@ -108,13 +108,13 @@ async def test_a_key_that_can_be_none_is_asked_of_nobody() -> None:
 
 
 async def test_the_first_answer_does_not_wait_for_the_other_vendors_clients(monkeypatch: pytest.MonkeyPatch) -> None:
-    def slow(account: VendorAccount) -> Ask:
+    def slow(account: VendorAccount) -> Probe:
         time.sleep(1)
-        return load(account)
+        return make_probe(account)
 
     async with Emulator().running() as emulator:
         await check_vendors(settings(emulator), told(emulator.base_urls()))
-        monkeypatch.setattr("cluster.check.command.load", slow)
+        monkeypatch.setattr("cluster.check.command.make_probe", slow)
         found = await check_vendors(settings(emulator), told(emulator.base_urls()))
     assert all(one.latency_ms is not None and one.latency_ms < 1_000 for one in found)
 

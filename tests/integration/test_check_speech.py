@@ -110,6 +110,6 @@ async def test_an_address_that_the_agent_does_not_read_is_asked_of_nobody(vendor
     variable, nobody = f"{SPOKEN[vendor]}_BASE_URL", "http://127.0.0.1:9"
     found = await one(vendor, emulator.base_urls(), {}, **{variable: nobody})
     assert found.missing[0].startswith(
-        f"vendors.{vendor}.base_url is not where the room agent asks: it reads {variable}"
+        f"vendors.{vendor}.base_url is not the address that the room agent uses: it reads {variable}"
     )
     assert f"Is {variable} right (seen: '{nobody}')?" in found.missing[1] and len(emulator.journal) == 0

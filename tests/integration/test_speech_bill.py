@@ -14,7 +14,7 @@ import httpx
 import pytest
 
 from cluster.aggregator.outbox import CostOutbox
-from cluster.costs.commit_log import Entry, Receipt
+from cluster.costs.models import Entry, Receipt
 from cluster.lab.emulator import Emulator
 from deployments.api.auth import issue_token, sign
 from deployments.common.settings import SimulationSettings, VendorSettings

@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import asyncio
 import os
-import sqlite3
 from pathlib import Path
 
 import pytest
 import yaml
 
 from cluster.config.keys import AGENT
+from cluster.costs.journal import read_settled_nanousd
 from cluster.lab.results import record
 from cluster.lab.stack import ray_node
 from tests.nodes.cluster import KEYS, ROOT, three_nodes
@@ -45,8 +45,7 @@ async def test_a_load_outlives_a_node_and_what_it_paid_is_in_the_journal(tmp_pat
             status, said, complained = await ended(process)
         assert status == 0, said + complained
         run = record.load(tmp_path / "run")
-        with sqlite3.connect(f"file:{nodes.journal}?mode=ro", uri=True) as journal:
-            ((settled,),) = journal.execute("SELECT SUM(cost_nanousd) FROM events WHERE outcome IS NOT NULL")
+        settled = sum(read_settled_nanousd(Path(nodes.journal)).values())
     totals, details = run.summary.totals, run.summary.details
     assert run.summary.complete and totals.answered > 0
     assert totals.kept == totals.answered + totals.shed + totals.failed

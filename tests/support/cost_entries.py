@@ -1,4 +1,4 @@
-"""Builds cost entries for tests: each a valid one, but for what the test names."""
+"""Build valid cost entries for tests; a test passes the fields it changes."""
 
 from __future__ import annotations
 
@@ -6,6 +6,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from cluster.costs.commit_log import CommitLog
+from cluster.costs.models import FlushResult
 from routing.models import FlushRow, Intent, Outcome, Settlement, Usage
 
 
@@ -39,21 +40,15 @@ def settlement(event_id: str = "e1", cost_nanousd: int = 700, **changes: Any) ->
     return Settlement(**(values | changes))
 
 
-async def spend(recorder: CommitLog, event_id: str, cost_nanousd: int, **changes: Any) -> None:
+async def spend(commit_log: CommitLog, event_id: str, cost_nanousd: int, **changes: Any) -> None:
     """Open and settle one event."""
-    await recorder.write([intent(event_id, **changes)])
-    await recorder.write([settlement(event_id, cost_nanousd)])
-
-
-@dataclass(frozen=True, slots=True)
-class Tracked:
-    taken: frozenset[str]
-    refused: dict[str, str] = field(default_factory=dict)
+    await commit_log.write([intent(event_id, **changes)])
+    await commit_log.write([settlement(event_id, cost_nanousd)])
 
 
 @dataclass
 class BackendInMemory:
-    """Keeps each flush id once; its faults are what a test puts into `faults`, the first one first."""
+    """Store each flush id once. A test queues errors in `faults`, which are raised in order."""
 
     rows: dict[str, FlushRow] = field(default_factory=dict)
     faults: list[Exception] = field(default_factory=list)
@@ -61,17 +56,17 @@ class BackendInMemory:
     refuse: dict[str, str] = field(default_factory=dict)
     calls: int = 0
 
-    async def track_costs(self, rows: tuple[FlushRow, ...]) -> Tracked:
+    async def track_costs(self, rows: tuple[FlushRow, ...]) -> FlushResult:
         self.calls += 1
         if self.faults:
             raise self.faults.pop(0)
-        taken = [row for row in rows if row.model not in self.refuse]
-        self.rows |= {row.flush_id: row for row in taken}
+        accepted = [row for row in rows if row.model not in self.refuse]
+        self.rows |= {row.flush_id: row for row in accepted}
         if self.lose_next_reply:
             self.lose_next_reply = False
             raise TimeoutError
         refused = {row.flush_id: self.refuse[row.model] for row in rows if row.model in self.refuse}
-        return Tracked(frozenset(row.flush_id for row in taken), refused)
+        return FlushResult(accepted=frozenset(row.flush_id for row in accepted), refused=refused)
 
     def billed_nanousd(self, tenant_id: str = "acme") -> int:
         return sum(row.cost_nanousd for row in self.rows.values() if row.tenant_id == tenant_id)

@@ -121,7 +121,7 @@ class JournalWorld:
         await self.recorder.aclose()
 
     async def events(self) -> list[dict[str, object]]:
-        return await self.recorder.on_disk(lambda: self.journal.rows("SELECT * FROM events ORDER BY opened_at_s"))
+        return await self.recorder.run_on_journal_thread(self.journal.events)
 
 
 @asynccontextmanager

@@ -92,7 +92,9 @@ async def _demo(plan: Plan, rooms: dict[str, str], seconds: float) -> int:
             voice=voice_room.conversation(usages, told),
             vendor_speech=reconcile.vendor_units(await voice_room.emulator_journal(plan)),
             backend_totals=await peer.totals_nanousd(),
-            backend_speech=reconcile.backend_book([event for tenant in TENANTS for event in await peer.events(tenant)]),
+            backend_speech=reconcile.backend_speech_totals(
+                [event for tenant in TENANTS for event in await peer.events(tenant)]
+            ),
         )
     return conclude(plan, run, console)
 

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import datetime as dt
 import json
-import sqlite3
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from cluster.config.settings import AppSettings
+from cluster.costs.journal import read_settled_events
 from cluster.lab.demo import samples
 from cluster.lab.demo.contact_sheet import SheetFrame, write_sheet
 from cluster.lab.demo.samples import UsageSample
@@ -20,6 +21,7 @@ from cluster.lab.results import record, savings
 from cluster.lab.results.savings import FrameCounts, StrongFrame
 from cluster.lab.stack.plan import HEARTBEAT_S
 from room_agent.core.counters import percentile
+from routing.models import Outcome
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -91,17 +93,12 @@ class FrameEvidence:
 
 
 def frame_costs(journal: Path) -> FrameCosts:
-    """Return the settled vision costs of the journal; raises sqlite3.Error for a file that is no journal."""
-    db = sqlite3.connect(f"file:{journal}?mode=ro", uri=True)
-    try:
-        settled = "outcome IS NOT NULL AND service = 'vision'"
-        rows = db.execute(f"SELECT tenant_id, cost_nanousd, usage, outcome FROM events WHERE {settled}").fetchall()
-    finally:
-        db.close()
-    nanousd: dict[str, int] = {}
-    for tenant, cost_nanousd, _, _ in rows:
-        nanousd[tenant] = nanousd.get(tenant, 0) + cost_nanousd
-    answered = [json.loads(usage or "{}") for _, _, usage, outcome in rows if outcome == "ok"]
+    """Return the journal's settled costs of vision; raises sqlite3.Error for a file that is not a journal."""
+    events = read_settled_events(journal, service="vision")
+    nanousd: Counter[str] = Counter()
+    for one in events:
+        nanousd[one.tenant_id] += one.cost_nanousd
+    answered = [one.usage for one in events if one.outcome == Outcome.OK]
     output_tokens = sum(usage.get("output_tokens", 0) for usage in answered)
     return FrameCosts(nanousd=nanousd, answers=len(answered), output_tokens=output_tokens)
 

@@ -14,6 +14,7 @@ from rich.console import Console
 
 from cluster.config.validate import check_file
 from cluster.costs import reconcile
+from cluster.costs.journal import read_open_intents, read_settled_nanousd
 from cluster.costs.reconcile import ReconciledTenant, SpeechRow, SpeechUsageTotals, dollars
 from cluster.lab.demo import report_sections, results
 from cluster.lab.demo.report_sections import verdict
@@ -35,16 +36,16 @@ class DemoRun:
     samples: Sequence[UsageSample]
     usages: Mapping[str, Any]
     voice: Conversation
-    vendor_speech: Counter[reconcile.Service]
+    vendor_speech: Counter[reconcile.BilledModel]
     backend_totals: Mapping[str, int]
     backend_speech: SpeechUsageTotals
 
 
 def conclude(plan: Plan, run: DemoRun, console: Console) -> int:
     """Print the reconciliation, write the output, and return the exit status."""
-    rows = reconcile.reconcile(reconcile.journal_totals(plan.journal), run.backend_totals)
-    speech = reconcile.compare(run.vendor_speech, reconcile.journal_book(plan.journal), run.backend_speech)
-    left_open = reconcile.open_intents(plan.journal)
+    rows = reconcile.reconcile(read_settled_nanousd(plan.journal), run.backend_totals)
+    speech = reconcile.compare(run.vendor_speech, reconcile.journal_speech_totals(plan.journal), run.backend_speech)
+    left_open = read_open_intents(plan.journal)
     equal = bool(rows) and all([*(row.equal for row in rows), *(one.equal for one in speech)]) and left_open == 0
     _say_voice(run.voice, console)
     _say_books(rows, speech, left_open, console)

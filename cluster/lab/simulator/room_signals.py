@@ -31,7 +31,7 @@ class RoomSignals:
         self._beats.append(period)
         while self._beats and self._beats[0].to_s + self._late_s <= period.from_s:
             said = self._beats.pop(0)
-            self._traffic.asked(
+            self._traffic.add_requests(
                 period.from_s,
                 room_s=said.open_rooms * (said.to_s - said.from_s),
                 vision=len(said.kept) - said.joined,
@@ -43,8 +43,8 @@ class RoomSignals:
         now_s = self._clock.now_s
         joined = int(np.searchsorted(self._joins_s, now_s))
         left = int(np.searchsorted(self._leaves_s, now_s))
-        self._traffic.joined(now_s, joined - self._joined)
-        self._traffic.left(now_s, left - self._left)
+        self._traffic.add_joins(now_s, joined - self._joined)
+        self._traffic.add_leaves(now_s, left - self._left)
         self._joined, self._left = joined, left
         if self._last is None or now_s - self._last[0] >= self._poll_every_s - 1e-9:
             self._last = now_s, self._traffic.signal(now_s, joined - left)

@@ -68,9 +68,9 @@ def test_the_journal_tells_what_frames_cost_and_how_long_their_answers_were(tmp_
     journal = Journal(tmp_path / "journal.db")
     with journal.transaction():
         for event_id, service, tokens in (("a", "vision", 40), ("b", "vision", 20), ("c", "llm", 900)):
-            journal.open(intent(event_id, service=service))
+            journal.add_intent(intent(event_id, service=service))
             journal.settle(settlement(event_id, 1_000, usage=Usage(output_tokens=tokens)))
-        journal.open(intent("d"))
+        journal.add_intent(intent("d"))
     journal.close()
     assert frame_costs(tmp_path / "journal.db") == FrameCosts(nanousd={"acme": 2_000}, answers=2, output_tokens=60)
 

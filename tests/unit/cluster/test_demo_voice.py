@@ -13,7 +13,13 @@ from rich.console import Console
 
 from cluster.costs.commit_log import CommitLog
 from cluster.costs.journal import Journal
-from cluster.costs.reconcile import SpeechUsageTotals, backend_book, compare, journal_book, vendor_units
+from cluster.costs.reconcile import (
+    SpeechUsageTotals,
+    backend_speech_totals,
+    compare,
+    journal_speech_totals,
+    vendor_units,
+)
 from cluster.lab.demo import live_table
 from cluster.lab.demo.samples import UsageSample
 from cluster.lab.demo.speech_synth import RATE_HZ, silence, speech
@@ -70,13 +76,13 @@ async def test_the_journals_speech_is_what_was_settled_and_no_other_service(tmp_
         await recorder.write([settlement(f"e{number}", 7, usage=Usage(audio_ms=100 + number))])
     await recorder.write([intent("open", service="tts", model=VOICE[1])])
     await recorder.aclose()
-    held = journal_book(tmp_path / "journal.db")
+    held = journal_speech_totals(tmp_path / "journal.db")
     assert (held.units, held.nanousd) == (Counter({EARS: 201}), Counter({EARS: 14}))
 
 
 def test_the_backends_speech_is_the_sum_of_its_events() -> None:
     rows = [event(*VOICE, 0.00004, characters=1), event(*VOICE, 0.00008, characters=2), event("llm", "m", 1.0)]
-    held = backend_book(rows)
+    held = backend_speech_totals(rows)
     assert (held.units, held.nanousd) == (Counter({VOICE: 3}), Counter({VOICE: 120_000}))
 
 

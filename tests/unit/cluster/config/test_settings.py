@@ -16,7 +16,7 @@ from cluster.config.validate import check_file
 from routing.errors import ConfigurationError
 from routing.models import Usage
 
-ROOT = Path(__file__).parents[3]
+ROOT = Path(__file__).parents[4]
 SHIPPED = yaml.safe_load((ROOT / "serve_config.yaml").read_text())
 
 

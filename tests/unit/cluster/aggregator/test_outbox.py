@@ -7,7 +7,7 @@ import asyncio
 import pytest
 
 from cluster.aggregator.outbox import CostOutbox
-from cluster.costs.commit_log import Entry, Receipt
+from cluster.costs.models import Entry, Receipt
 from routing.errors import BudgetExceeded, CostsUnavailable
 from routing.models import Intent, Settlement
 from tests.support.cost_entries import intent, settlement

@@ -51,4 +51,4 @@ def test_rows_without_a_use_take_no_others_place_and_are_counted_without_their_w
         found = own_passages("acme", [row(id="a"), *useless, row(id="again"), row("It opens on Monday.", id="b")], 2)
     assert [passage.passage_id for passage in found] == ["a", "b"]
     (line,) = logs
-    assert (line["event"], line["passages"]) == ("passages without a use dropped", 6) and "closes" not in str(line)
+    assert (line["event"], line["passages"]) == ("unusable passages dropped", 6) and "closes" not in str(line)

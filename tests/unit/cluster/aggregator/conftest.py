@@ -13,4 +13,4 @@ def pytest_asyncio_loop_factories(
     config: pytest.Config, item: pytest.Item
 ) -> Mapping[str, Callable[[], asyncio.AbstractEventLoop]]:
     loops: dict[str, Callable[[], asyncio.AbstractEventLoop]] = {"asyncio": asyncio.new_event_loop}
-    return loops | {"uvloop": uvloop.new_event_loop} if item.path.name == "test_line.py" else loops
+    return loops | {"uvloop": uvloop.new_event_loop} if item.path.name == "test_transport.py" else loops

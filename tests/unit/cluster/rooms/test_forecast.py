@@ -72,7 +72,7 @@ def test_without_a_signal_or_with_a_stale_one_ray_decides() -> None:
 
 
 def test_of_a_deployment_that_the_rooms_say_nothing_of_ray_decides() -> None:
-    assert decided(QUIET, "embeddings").why == "ray: the rooms say nothing of embeddings"
+    assert decided(QUIET, "embeddings").why == "ray: no requests reported for embeddings"
 
 
 def test_a_floor_stands_while_any_room_is_open_and_no_longer() -> None:
@@ -100,11 +100,11 @@ def test_rooms_that_come_as_others_go_are_no_growth() -> None:
 
 def test_a_burst_is_seen_while_it_lasts_and_one_moment_is_none() -> None:
     traffic = RoomTraffic()
-    traffic.joined(0.2, 50)
+    traffic.add_joins(0.2, 50)
     assert traffic.signal(0.6, 50).joins_per_s == 0.0
     for at_s in (10.0, 10.5, 11.0):
-        traffic.joined(at_s, 20)
-        traffic.left(at_s, 5)
+        traffic.add_joins(at_s, 20)
+        traffic.add_leaves(at_s, 5)
     seen = traffic.signal(11.5, 100)
     assert (seen.joins_per_s, seen.growth_per_s) == (40.0, 30.0)
     assert traffic.signal(13.0, 100).joins_per_s == 0.0
@@ -113,7 +113,7 @@ def test_a_burst_is_seen_while_it_lasts_and_one_moment_is_none() -> None:
 def test_what_a_room_asks_is_a_mean_over_rooms_and_seconds() -> None:
     traffic = RoomTraffic()
     for second in range(1, 10):
-        traffic.asked(second, room_s=50, vision=10, llm=1)
+        traffic.add_requests(second, room_s=50, vision=10, llm=1)
     assert traffic.signal(9.0, 50).requests_per_room_s == {"llm": pytest.approx(0.02), "vision": pytest.approx(0.2)}
 
 

@@ -58,7 +58,7 @@ async def test_what_was_acknowledged_is_there_after_a_crash(tmp_path: Path, cloc
     await spend(first, "e1", 700)
     await first.write([intent("e2", estimate_nanousd=50)])
     # A crash: the lock goes with the process, nothing is closed in good order.
-    first._journal._lock.close()
+    first._journal._lock.release()
     again = CommitLog(Journal(tmp_path / "journal.db"), clock)
     totals = await again.totals("acme")
     assert (totals.settled_nanousd, totals.reserved_nanousd) == (700, 50)
@@ -153,8 +153,8 @@ async def test_more_entries_than_may_wait_are_refused_and_counted(recorder: Comm
 
 async def test_every_commit_is_synced_to_the_disk(tmp_path: Path) -> None:
     journal = Journal(tmp_path / "journal.db")
-    assert journal.rows("PRAGMA synchronous") == [{"synchronous": 2}]
-    assert journal.rows("PRAGMA journal_mode") == [{"journal_mode": "wal"}]
+    assert journal._db.execute("PRAGMA synchronous").fetchone() == (2,)
+    assert journal._db.execute("PRAGMA journal_mode").fetchone() == ("wal",)
     journal.close()
     with sqlite3.connect(tmp_path / "journal.db") as other:
         assert other.execute("SELECT journal_id FROM journal").fetchone() == (journal.journal_id,)

@@ -23,9 +23,9 @@ def backend() -> BackendInMemory:
 @pytest.fixture
 async def flusher(tmp_path: Path, backend: BackendInMemory) -> AsyncIterator[Flusher]:
     journal = Journal(tmp_path / "journal.db")
-    recorder = CommitLog(journal, lambda: 120.0)
+    commit_log = CommitLog(journal, lambda: 120.0)
     yield Flusher(
-        recorder=recorder,
+        commit_log=commit_log,
         journal=journal,
         backend=backend,
         every_s=10,
@@ -34,15 +34,15 @@ async def flusher(tmp_path: Path, backend: BackendInMemory) -> AsyncIterator[Flu
         clock=lambda: 120.0,
         rng=random.Random(1),
     )
-    await recorder.aclose()
+    await commit_log.aclose()
 
 
 async def test_a_window_is_one_row_for_each_tenant_service_and_model(
     flusher: Flusher, backend: BackendInMemory
 ) -> None:
-    await spend(flusher.recorder, "e1", 300)
-    await spend(flusher.recorder, "e2", 400)
-    await spend(flusher.recorder, "e3", 50, tenant_id="globex")
+    await spend(flusher.commit_log, "e1", 300)
+    await spend(flusher.commit_log, "e2", 400)
+    await spend(flusher.commit_log, "e3", 50, tenant_id="globex")
     await flusher.flush()
     row = next(row for row in backend.rows.values() if row.tenant_id == "acme")
     assert (row.requests, row.cost_nanousd, row.seq) == (2, 700, 1)
@@ -52,16 +52,16 @@ async def test_a_window_is_one_row_for_each_tenant_service_and_model(
 
 async def test_a_flush_repeated_after_a_lost_reply_bills_once(flusher: Flusher, backend: BackendInMemory) -> None:
     backend.lose_next_reply = True
-    await spend(flusher.recorder, "e1", 700)
+    await spend(flusher.commit_log, "e1", 700)
     assert await flusher.try_once() is not None
     assert await flusher.try_once() is None
     assert (backend.billed_nanousd(), backend.calls) == (700, 2)
-    assert (await flusher.recorder.totals("acme")).sent_nanousd == 700
+    assert (await flusher.commit_log.totals("acme")).sent_nanousd == 700
 
 
 async def test_cumulative_totals_grow_from_window_to_window(flusher: Flusher, backend: BackendInMemory) -> None:
     for number, cost in enumerate((100, 20, 3)):
-        await spend(flusher.recorder, f"e{number}", cost)
+        await spend(flusher.commit_log, f"e{number}", cost)
         await flusher.flush()
     rows = sorted(backend.rows.values(), key=lambda row: row.seq)
     assert [row.cumulative_nanousd for row in rows] == [100, 120, 123]
@@ -72,10 +72,10 @@ async def test_a_backend_that_is_down_gets_everything_when_it_is_back(
     flusher: Flusher, backend: BackendInMemory
 ) -> None:
     backend.faults = [BackendUnavailable(retry_after_s=9.0)]
-    await spend(flusher.recorder, "e1", 700)
+    await spend(flusher.commit_log, "e1", 700)
     error = await flusher.try_once()
     assert error is not None and flusher._backoff_s(error) >= 9.0
-    await spend(flusher.recorder, "e2", 30)
+    await spend(flusher.commit_log, "e2", 30)
     assert await flusher.try_once() is None
     assert backend.billed_nanousd() == 730
 
@@ -84,22 +84,22 @@ async def test_a_row_the_backend_refuses_for_good_is_parked_and_holds_up_no_othe
     flusher: Flusher, backend: BackendInMemory
 ) -> None:
     backend.refuse = {"bad-model": "400 unknown model"}
-    await spend(flusher.recorder, "e1", 5, model="bad-model")
-    await spend(flusher.recorder, "e2", 700)
+    await spend(flusher.commit_log, "e1", 5, model="bad-model")
+    await spend(flusher.commit_log, "e2", 700)
     assert await flusher.try_once() is None
     assert backend.billed_nanousd() == 700
-    assert (await flusher.recorder.totals("acme")).settled_nanousd == 705
-    assert await flusher.recorder.on_disk(lambda: flusher.journal.unsent(10)) == ()
+    assert (await flusher.commit_log.totals("acme")).settled_nanousd == 705
+    assert await flusher.commit_log.run_on_journal_thread(lambda: flusher.journal.unsent(10)) == ()
 
 
 async def test_more_windows_than_one_call_takes_go_in_several(flusher: Flusher, backend: BackendInMemory) -> None:
     for number in range(ROWS_A_CALL + 1):
-        await spend(flusher.recorder, f"e{number}", 1, tenant_id=f"t{number}")
+        await spend(flusher.commit_log, f"e{number}", 1, tenant_id=f"t{number}")
     await flusher.flush()
     assert (len(backend.rows), backend.calls) == (ROWS_A_CALL + 1, 2)
 
 
 async def test_an_open_intent_is_in_no_window(flusher: Flusher, backend: BackendInMemory) -> None:
-    await flusher.recorder.write([intent()])
+    await flusher.commit_log.write([intent()])
     await flusher.flush()
     assert backend.rows == {}

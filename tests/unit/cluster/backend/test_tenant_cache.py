@@ -51,7 +51,7 @@ def clock() -> Clock:
 
 @pytest.fixture
 def cache(source: Source, clock: Clock) -> TenantCache:
-    return TenantCache(source, ttl_s=30, stale_s=600, clock=clock)
+    return TenantCache(source.tenant, ttl_s=30, stale_s=600, clock=clock)
 
 
 async def test_many_who_ask_at_once_are_one_question(cache: TenantCache, source: Source) -> None:

@@ -7,8 +7,8 @@ from pathlib import Path
 import pytest
 
 from cluster.costs.commit_log import CommitLog
-from cluster.costs.journal import Journal
-from cluster.costs.reconcile import dollars, journal_totals, open_intents, reconcile
+from cluster.costs.journal import Journal, read_open_intents, read_settled_nanousd
+from cluster.costs.reconcile import dollars, reconcile
 from cluster.rooms.registry import SILENT_S, RoomRegistry
 from routing.models import RoomHeartbeat
 from tests.support.cost_entries import intent, spend
@@ -20,8 +20,8 @@ async def test_the_journals_totals_are_what_was_settled(tmp_path: Path) -> None:
     await spend(recorder, "e2", 1, tenant_id="globex")
     await recorder.write([intent("e3")])
     await recorder.aclose()
-    assert journal_totals(tmp_path / "journal.db") == {"acme": 700, "globex": 1}
-    assert open_intents(tmp_path / "journal.db") == 1
+    assert read_settled_nanousd(tmp_path / "journal.db") == {"acme": 700, "globex": 1}
+    assert read_open_intents(tmp_path / "journal.db") == 1
 
 
 def test_a_tenant_that_one_side_does_not_know_is_a_difference() -> None:

@@ -1,0 +1,96 @@
+"""The commands that serve and check a configuration, and that show models and the scorer."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import sys
+from pathlib import Path
+from typing import Annotated
+
+import typer
+from rich.console import Console
+
+from cluster.check.terminal import keyless, labelled
+from routing.errors import ConfigurationError
+
+CONFIG = "serve_config.yaml"
+errors = Console(stderr=True, soft_wrap=True, highlight=False)
+
+
+def serve(config: Annotated[Path, typer.Argument(help="The Serve configuration.")] = Path(CONFIG)) -> None:
+    """Check the configuration, then run it on Ray with Serve's fast path."""
+    from cluster.config.serve_env import CALM, FAST_PATH
+    from cluster.config.validate import check_file
+
+    check_file(config)
+    # Serve reads these at import, so they must be in the environment that all of Ray inherits.
+    os.environ.update({"RAY_AUTH_MODE": "disabled"} | CALM | os.environ | FAST_PATH)
+    command = shutil.which("serve", path=f"{Path(sys.executable).parent}{os.pathsep}{os.environ.get('PATH', '')}")
+    if command is None:
+        raise ConfigurationError("The `serve` command of ray[serve] is not on the PATH: pip install 'ray[serve]'.")
+    os.execv(command, [command, "run", str(config)])
+
+
+def config_check(file: Annotated[Path, typer.Argument(help="A Serve configuration.")] = Path(CONFIG)) -> None:
+    """Check every key of a Serve configuration, rayroom's own and those that Ray ignores silently."""
+    from cluster.app import check_models
+    from cluster.config.validate import check_file
+
+    settings = check_file(file)
+    for warning in check_models(settings):
+        errors.print(labelled("retires soon", "yellow", warning))
+    simulated = sorted(name for name, vendor in settings.vendors.items() if vendor.simulated)
+    names = f"models: {', '.join(settings.model_names())}; simulated vendors: {', '.join(simulated) or 'none'}"
+    print(keyless(f"{file}: ok; {names}"))
+
+
+def check(
+    config: Annotated[Path, typer.Argument(help="The Serve configuration.")] = Path(CONFIG),
+    live: Annotated[bool, typer.Option("--live", help="Check simulated vendors as if they were live.")] = False,
+    timeout_s: Annotated[float, typer.Option("--timeout", min=0.1, max=120, help="Seconds for each vendor.")] = 10.0,
+    as_json: Annotated[bool, typer.Option("--json", help="Print JSON instead of a table.")] = False,
+) -> None:
+    """Check each vendor's key, models, voice and quota, with the keys of this environment.
+
+    The only cost is one embedding of one word. The exit status is 1 when something needed is missing.
+    """
+    from cluster.check.command import check_all, show
+    from cluster.config.validate import check_file
+
+    checked = check_all(check_file(config), os.environ, live, timeout_s)
+    show(checked, Console() if sys.stdout.isatty() else Console(width=200), as_json)
+    raise typer.Exit(1 if any(one.missing for one in checked) else 0)
+
+
+def route_eval(
+    file: Annotated[Path, typer.Argument(help="CSV or JSON lines with prompt, weak_correct, strong_correct.")],
+    share: Annotated[float, typer.Option(min=0.01, max=0.99, help="Share of the strong model to hold.")] = 0.3,
+    as_json: Annotated[bool, typer.Option("--json", help="Print JSON instead of a table.")] = False,
+) -> None:
+    """Measure the complexity scorer on labelled prompts, beside length, chance and the oracle.
+
+    The gap is the share of prompts that only the strong model answers correctly. APGR: the mean part of the gap
+    recovered over all shares of strong calls (chance: 0.5). CPT50: the smallest share that recovers half of the gap.
+    The oracle sees the labels and goes beyond 1: it keeps the prompts that only the weak model answers correctly.
+    """
+    from cluster.cli.route_eval import evaluate_file, show
+
+    show(evaluate_file(file, share), Console(), as_json)
+
+
+def models(
+    config: Annotated[Path | None, typer.Option(help="A Serve configuration with further models.")] = None,
+    as_json: Annotated[bool, typer.Option("--json", help="Print JSON instead of a table.")] = False,
+) -> None:
+    """Show every model of the catalogue: its tier, its price, its last day and its successor."""
+    import datetime as dt
+
+    from cluster.cli.models import show
+    from cluster.config.validate import check_file
+    from routing.catalogue import load_catalogue
+
+    catalogue = load_catalogue() if config is None else check_file(config).catalogue()
+    # A pipe has no width, and rich would fold names, which then cannot be searched for.
+    console = Console() if sys.stdout.isatty() else Console(width=140)
+    show(catalogue, dt.datetime.now(dt.UTC).date(), console, as_json)

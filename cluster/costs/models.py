@@ -1,0 +1,48 @@
+"""The nouns that the cost journal, its clients and the backends share."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+
+from routing.errors import BudgetExceeded
+from routing.models import Intent, Outcome, Service, Settlement
+
+NANOUSD_PER_USD = 1_000_000_000
+
+Entry = Intent | Settlement
+Receipt = int | BudgetExceeded
+"""The tenant's spend and reservations this month in nano-dollars, the entry included; or the refusal of the entry."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SettledIntent:
+    """The effect of a settlement on its tenant's account: the reservation it releases and the spend it adds."""
+
+    tenant_id: str
+    released_nanousd: int
+    added_nanousd: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SettledEvent:
+    """One settled attempt as the journal holds it."""
+
+    tenant_id: str
+    service: Service
+    model: str
+    outcome: Outcome
+    cost_nanousd: int
+    usage: Mapping[str, int]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class FlushResult:
+    """The backend's reply to flushed windows, by flush id.
+
+    `accepted` windows are stored, now or by an earlier call; `refused` ones never will be, and map to the reason.
+    A window in neither is sent again unchanged.
+    """
+
+    accepted: frozenset[str]
+    refused: dict[str, str] = field(default_factory=dict)
