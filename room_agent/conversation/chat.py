@@ -151,7 +151,7 @@ class ChatInbox:
         self._explain(outcome, identity)
 
     def _explain(self, outcome: ChatOutcome, identity: str) -> None:
-        """Notify a sender of a rejected message, at a limited rate. Agents get no notice: one could reply without end."""
+        """Notify a sender of a rejected message, at a limited rate. Agents get none: one could reply for ever."""
         text = refusal_text(outcome, self._settings)
         if text and not self._participants.is_agent(identity) and self._limits.may_notify(identity, self._clock()):
             self._notify(text, identity)

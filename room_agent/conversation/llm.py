@@ -26,12 +26,12 @@ _RETRIED_STATUSES = frozenset({401, 408, 500, 502, 503, 504})
 
 
 class NoAnswer(RayroomError):
-    """The router gave no answer; `trouble` is the notice for the room, `status` the HTTP status or None."""
+    """The router gave no answer; `trouble` is the notice for the room, `http_status` is None where no reply came."""
 
     def __init__(self, trouble: Trouble, status: int | None) -> None:
         super().__init__(f"The router gave no answer: {f'HTTP {status}' if status else 'it was not reached in time'}.")
         self.trouble = trouble
-        self.status = status
+        self.http_status = status
 
 
 class RouterLlm:

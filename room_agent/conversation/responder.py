@@ -241,7 +241,7 @@ class Responder:
             interrupted = False
         except NoAnswer as error:
             interrupted, failed = False, True
-            log.warning("answer failed", trouble=str(error.trouble), status=error.status)
+            log.warning("answer failed", trouble=str(error.trouble), status=error.http_status)
             self._notices.failed(error.trouble)
         except Exception:
             # The asker is told whatever the error is; `run` logs it.

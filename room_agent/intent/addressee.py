@@ -6,8 +6,8 @@ The first rule that holds decides:
 2. A participant is called by name, the agent or another, even one who has just left: the last one called is addressed.
    A call is a name at the start ("Rayroom, ...", "hey Rayroom ..."), after a comma ("how is it, Rayroom?"), at the end
    of a question, or "@Rayroom". The agent's name with a mark behind it is a call too ("good day to you Rayroom, ...").
-   A name that is only mentioned ("we should ask Rayroom", "Rayroom was wrong") is no call. The agent's name with nothing
-   but a request to stop ("stop Rayroom") is one.
+   A name that is only mentioned ("we should ask Rayroom", "Rayroom was wrong") is no call. The agent's name with
+   nothing but a request to stop ("stop Rayroom") is one.
 3. Nobody else is in the room: the agent is addressed.
 4. The agent has just answered this speaker, or their question still waits, and they say more than "okay, thank you":
    the agent is addressed.

@@ -1,6 +1,6 @@
-"""One fact from pixels to sound: what is drawn at random is read, asked for aloud, and heard in the spoken answer.
+"""One fact from pixels to sound: a random number is drawn, read, asked for aloud, and recognised in the spoken answer.
 
-Nothing here is told the number but the one who draws it. The vendors are the emulator with its senses; between it and
+Only the drawing code has the number. The vendors are the emulator with its senses; between it and
 the people are livekit-server, the worker's agent, Ray Serve and the tRPC backend, all running.
 """
 
@@ -40,7 +40,7 @@ BACKEND = "node"
 
 @dataclass(frozen=True, slots=True)
 class Scene:
-    """The running system, and what its backend alone knows."""
+    """The running system, and a fact that only its backend has."""
 
     stack: Stack
     facts: Facts
@@ -54,12 +54,12 @@ def scene(system: System) -> Iterator[Scene]:
 
 
 def seen(person: Person, drawn: int) -> bool:
-    """Tell whether the room was told what is on the slide."""
+    """Return whether a description of the slide reached the room."""
     return any(str(drawn) in text.text for text in person.on("rayroom.descriptions"))
 
 
 async def answered(person: Person, times: int = 1) -> str:
-    """Wait for the agent's written answer, and until it has said all of it; return the digits that were understood."""
+    """Wait for the agent's written answer and the end of its speech; return the digits recognised in it."""
     await eventually(lambda: len(answers(person)) >= times and person.agent().loud_ms > 0, LONG_S)
     await eventually(lambda: person.agent().quiet_ms() > 1_000, LONG_S)
     return await person.digits()
@@ -78,7 +78,7 @@ async def understood(wanted: int, question: str, asker: Person, listener: Person
 
 
 async def answered_so(asker: Person, question: str, answer: str) -> None:
-    """Ask until this is answered; raises TimeoutError where it never is."""
+    """Ask until the answer fulfils a condition; raises TimeoutError if none does."""
     for _ in range(TRIES - 1):
         await asker.say(question)
         with contextlib.suppress(TimeoutError):
@@ -88,7 +88,7 @@ async def answered_so(asker: Person, question: str, answer: str) -> None:
 
 
 def words_of(person: Person, identity: str) -> list[str]:
-    """Return what the room was told that somebody said."""
+    """Return the transcripts of a participant's speech."""
     return [text.text for text in person.on("lk.transcription") if text.identity == identity]
 
 
@@ -169,7 +169,7 @@ async def test_who_interrupts_the_answer_does_not_hear_its_end(scene: Scene) -> 
         (answer,) = ann.answers()
         assert answer.attributes["rayroom.interrupted"] == "true"
         await held.tells("voice_interruptions", 1)
-        # To ask for quiet is no question: nothing more is said.
+        # A request to stop is no question: the agent says nothing more.
         assert len(ann.answers()) == 1
 
 

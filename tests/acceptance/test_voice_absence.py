@@ -1,4 +1,4 @@
-"""What becomes of a question, and of its answer, while the one who asked is away or the agent itself is."""
+"""Questions and answers while the asker or the agent is disconnected."""
 
 from __future__ import annotations
 
@@ -19,14 +19,14 @@ from tests.support.talking import Talker, joined
 
 
 async def present(room: Scene, *people: Talker) -> None:
-    """Wait until what is written reaches the agent: what is sent to one that has only just come may be lost."""
+    """Wait until chat reaches the agent: a message to a participant that has just joined may be lost."""
     await eventually(lambda: room.speech.voice is not None and all(one.agents() for one in people))
     await eventually(lambda: len(room.router.beats) > 5)
 
 
 @asynccontextmanager
 async def while_ann_is_answered(livekit: LiveKit) -> AsyncIterator[tuple[Scene, Talker]]:
-    """Yield a room, and bob in it, while ann's question is answered for some seconds."""
+    """Yield a room with bob in it while a question of ann is answered for some seconds."""
     router = ScriptedRouter(words=["Well, let me see. "] * 8, word_delay_s=0.5)
     async with (
         scene(livekit, router, voice=False) as room,
@@ -46,7 +46,7 @@ async def test_an_answer_outlives_a_connection_that_is_set_up_anew(livekit: Live
     async with scene(livekit, router) as room, joined(livekit, ROOM, "ann") as ann:
         await asked(room, ann, "What is it?")
         await eventually(lambda: ann.heard_ms > 300 if begun else router.chats)
-        lost = ann.room if who == "ann" else room.attendance._room
+        lost = ann.room if who == "ann" else room.session._room
         await lost.simulate_scenario(rtc.SimulateScenarioKind.SIMULATE_FULL_RECONNECT)
         await eventually(lambda: room.speech.report().get("voice_answers") == 1)
         heard_ms = ann.heard_ms
@@ -78,7 +78,7 @@ async def test_the_answer_to_somebody_who_left_ends_after_a_while_though_nothing
             await present(room, ann, bob)
             await bob.write("Rayroom, tell me everything.")
             await eventually(lambda: router.chats)
-            # Neither an event nor a heartbeat tells of it.
+            # No room event and no heartbeat triggers it: only the periodic check does.
             monkeypatch.setattr(room.speech, "follow", lambda: None)
         await asyncio.sleep(LEFT_S / 2)
         assert router.chats_cut == 0
@@ -96,12 +96,12 @@ async def test_a_question_that_waited_when_its_asker_left_is_not_asked(livekit: 
             await ann.write("Rayroom, tell me everything.")
             await eventually(lambda: router.chats)
             await bob.write("Rayroom, what is my salary?")
-            await eventually(lambda: len(room.speech.voice.answering.askers) == 2)  # type: ignore[union-attr]
+            await eventually(lambda: len(room.speech.voice.responder.askers) == 2)  # type: ignore[union-attr]
         await eventually(lambda: ann.answers())
         router.words = ["Yes."]
         await ann.write("And is it so?")
         await eventually(lambda: len(ann.answers()) == 2)
-        await eventually(lambda: not room.speech.voice.answering.askers)  # type: ignore[union-attr]
+        await eventually(lambda: not room.speech.voice.responder.askers)  # type: ignore[union-attr]
         asks = [chat["messages"][-1]["content"] for chat in router.chats]
         assert asks == ["Rayroom, tell me everything.", "And is it so?"]
 
@@ -157,14 +157,14 @@ async def test_who_waits_and_never_minds_stops_nobody_elses_answer(livekit: Live
         await bob.write("Never mind.")
         await eventually(lambda: room.speech.report().get("voice_answers") == 1)
         assert len(room.router.chats) == 1 and room.router.chats_cut == 0
-        assert room.speech.voice is not None and not room.speech.voice.answering.askers - {"ann"}
+        assert room.speech.voice is not None and not room.speech.voice.responder.askers - {"ann"}
 
 
 async def test_who_dropped_out_unnoticed_is_called_and_the_agent_does_not_answer_for_them(livekit: LiveKit) -> None:
     async with scene(livekit, voice=False) as room, joined(livekit, ROOM, "ann") as ann:
         async with joined(livekit, ROOM, "bob") as bob:
             await present(room, ann, bob)
-        await eventually(lambda: "bob" not in room.attendance._room.remote_participants)
+        await eventually(lambda: "bob" not in room.session._room.remote_participants)
         await ann.write("Bob, are you still there?")
         await eventually(lambda: room.speech.report()["voice_not_for_us"] == 1)
         await ann.write("What is it?")

@@ -1,4 +1,4 @@
-"""What speech costs reaches the backend's rows to the millisecond and character, however a conversation ends."""
+"""The cost of speech reaches the backend to the millisecond and character, however a conversation ends."""
 
 from __future__ import annotations
 
@@ -40,13 +40,13 @@ def says_much(_: Sequence[RequestMessage]) -> str:
 
 @dataclass(frozen=True, slots=True)
 class Books:
-    """The vendors' book, which is the emulator's journal, and the backend's."""
+    """The usage as the vendors count it, in the emulator's journal, and as the backend was billed."""
 
     emulator: Emulator
     stack: Stack
 
     def vendors(self) -> SpeechUsageTotals:
-        """Return what has been sent to the vendors so far, at the prices in force."""
+        """Return the usage sent to the vendors so far, at the current prices."""
         prices, today = load_prices(), dt.datetime.now(dt.UTC).date()
         book = SpeechUsageTotals(units=Counter(), nanousd=Counter())
         for seen in self.emulator.journal:
@@ -58,14 +58,14 @@ class Books:
         return book
 
     async def backend(self) -> SpeechUsageTotals:
-        """Return what the backend was billed, once it has all that the router knows of."""
+        """Return the billed usage, once the router has flushed all of it."""
         await self.stack.billed_nanousd(TENANT)
         return backend_speech_totals(await self.stack.backend.events(TENANT))
 
 
 @dataclass(frozen=True, slots=True)
 class Told:
-    """One conversation's part of both books; `vendors` as they stand now."""
+    """One conversation's part of both counts; `vendors` is current."""
 
     books: Books
     meeting: Meeting
@@ -93,7 +93,7 @@ def books(system: System) -> Iterator[Books]:
 
 @asynccontextmanager
 async def conversation(books: Books, name: str) -> AsyncIterator[tuple[Told, Talker]]:
-    """Yield a room where ann is heard, and its part of the books; when it ends the agent has left."""
+    """Yield ann's seat in a room with an agent, and its usage. On exit the agent leaves."""
     before = books.vendors(), await books.backend()
     room = f"tenant_{TENANT}_{name}"
     async with meeting(books.stack, room) as held, joined(books.stack.livekit, room, "ann") as ann:
@@ -114,14 +114,14 @@ async def test_a_conversation_that_ends_is_billed_to_the_millisecond_and_charact
         assert min(told.vendors().units.values()) > 0
     vendors = told.vendors()
     assert await told.backend() == vendors
-    # Into how many pieces a text is cut, and so how many spaces are sent, depends on when it comes.
+    # The arrival times of a text decide the number of its pieces, and so of the spaces sent.
     assert vendors.units["tts", "eleven_flash_v2_5"] >= 2 * len(says_much(()))
     assert vendors.nanousd["stt", "nova-3"] == 80 * vendors.units["stt", "nova-3"] > 0
 
 
 async def test_an_interrupted_answer_is_billed_for_what_was_sent_of_it(books: Books) -> None:
     async with conversation(books, "cut") as (told, ann):
-        # It stands still in the middle, so that there is a rest which is never spoken.
+        # The LLM stream stalls in the middle, so that a part of the answer is never spoken.
         books.emulator.plan(Fault(stall_after_chunks=15), vendor="openai")
         await ask(books, ann)
         await eventually(lambda: ann.heard_ms > 500, LONG_S)
@@ -131,7 +131,7 @@ async def test_an_interrupted_answer_is_billed_for_what_was_sent_of_it(books: Bo
         assert ann.answers()[0].attributes["rayroom.interrupted"] == "true"
     vendors = told.vendors()
     assert await told.backend() == vendors
-    # The second question is answered too, whole if there is time: some of the first answer is missing all the same.
+    # The second answer may be complete; a part of the first one is missing in any case.
     assert 0 < vendors.units["tts", "eleven_flash_v2_5"] < 2 * len(says_much(()))
 
 
@@ -145,7 +145,7 @@ async def test_a_job_that_is_killed_is_billed_to_the_unit(books: Books) -> None:
         told.meeting.kill(job_of(books))
         await eventually(lambda: all(seen.ended_at_s for seen in books.emulator.journal), LONG_S)
         await speaking
-        # The room still stands; the worker tells what its job no longer can.
+        # The room still exists, and the worker reports the usage of its killed job.
         await eventually(lambda: not owed(books), 2 * LONG_S)
     vendors = told.vendors()
     assert await told.backend() == vendors
@@ -176,7 +176,7 @@ async def test_what_was_said_while_the_router_was_out_of_reach_is_billed_when_it
 
 
 def job_of(books: Books) -> psutil.Process:
-    """Return the agent's process that has a line to the voice's vendor: it is the one that attends the room."""
+    """Return the agent's process with a connection to the TTS vendor: the one of the room's job."""
     port = urlsplit(books.emulator.url).port
     below = psutil.Process(books.stack.pid).children(recursive=True)
     (job,) = (one for one in below if "room_agent.worker" in " ".join(one.cmdline()) and _speaks_to(one, port))
@@ -184,7 +184,7 @@ def job_of(books: Books) -> psutil.Process:
 
 
 def owed(books: Books) -> list[Path]:
-    """Return the journals of what no job has told the router yet; a living job's is among them."""
+    """Return the usage journals that are not yet reported to the router, a running job's among them."""
     return list((books.stack.plan.directory / "usage").glob("*.jsonl"))
 
 
@@ -193,5 +193,5 @@ def _speaks_to(process: psutil.Process, port: int | None) -> bool:
 
 
 def the_ingress(stack: Stack) -> list[psutil.Process]:
-    """Return the processes through which alone the router is reached."""
+    """Return the proxy processes: the router can be reached only through them."""
     return [one for one in psutil.Process(stack.pid).children(recursive=True) if one.name() == "haproxy"]

@@ -1,4 +1,4 @@
-"""An agent that is written to in a real room: whose message is read, when, and what those are told whose is not."""
+"""Chat with the agent in a real room: reading, limits, and notices to senders of rejected messages."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ def answered(seat: Seat, identity: str) -> bool:
 
 
 def lines(seat: Seat) -> list[str]:
-    """Return what the agent said of itself."""
+    """Return the agent's notices."""
     return [line.text for line in seat.on("lk.transcription") if line not in seat.answers()]
 
 
@@ -28,7 +28,7 @@ async def test_what_is_written_before_the_room_is_open_is_answered_once_it_is(li
     router.open_statuses.extend([503] * 5)
     async with scene(livekit, router, voice=False) as room, seated(Seat(), livekit, ROOM, "ann") as ann:
         await eventually(ann.agents)
-        # The server passes nothing on to who has only just come.
+        # The server forwards nothing to a participant that has just joined.
         await asyncio.sleep(1.0)
         await ann.write("What is it?")
         assert router.opened == 0

@@ -1,4 +1,4 @@
-"""A job of the worker hears, answers and is billed, ended or killed."""
+"""A job of the worker transcribes, answers, and is billed, whether it ends or is killed."""
 
 from __future__ import annotations
 
@@ -70,7 +70,7 @@ async def test_a_job_that_is_killed_is_billed_by_its_worker_to_the_unit(livekit:
             await eventually(lambda: router.beats and router.beats[-1].get("hearing_microphones") == 1, 120.0)
             speaking = asyncio.create_task(ann.speak(6_000))
             await eventually(lambda: sum(event["audio_ms"] for event in router.usage) > 1_000, 60.0)
-            # It beats ten times a second: between two beats that are taken there may be nothing to bill.
+            # With ten heartbeats a second there may be no usage between two of them.
             router.beat_statuses.extend([503] * 1_000)
             told_ms = sum(seen.audio_ms for seen in emulator.journal)
             await eventually(lambda: sum(seen.audio_ms for seen in emulator.journal) > told_ms + 1_000, 60.0)
@@ -85,7 +85,7 @@ async def test_a_job_that_is_killed_is_billed_by_its_worker_to_the_unit(livekit:
 
 
 def the_job(worker: int, port: int | None) -> psutil.Process:
-    """Return the worker's process that has a line to the vendors: it is the one that attends the room."""
+    """Return the worker's process with a connection to the vendors: the one of the room's job."""
     (job,) = (
         one
         for one in psutil.Process(worker).children(recursive=True)

@@ -1,4 +1,4 @@
-"""What was said by who leaves, hangs up or makes room: it is written, remembered and, of who is there, answered."""
+"""Speech of participants who leave or unpublish is transcribed and remembered, and answered if they are present."""
 
 from __future__ import annotations
 
@@ -16,9 +16,9 @@ from tests.support.talking import Talker, joined
 
 
 class Named(LiveKit):
-    """The same server; its participants have names."""
+    """The server, with a display name for each participant."""
 
-    def token(self, room: str, identity: str) -> str:
+    def token(self, room: str, identity: str, agent: bool = False) -> str:
         grants = api.VideoGrants(room_join=True, room=room)
         token = api.AccessToken(self.key, self.secret).with_identity(identity).with_grants(grants)
         return token.with_name(f"{identity.title()} Smith").with_ttl(dt.timedelta(minutes=10)).to_jwt()
@@ -47,7 +47,7 @@ async def test_what_somebody_asks_and_leaves_is_written_under_their_name_and_kno
         await heard(room, 1)
         await asked(room, ann, "What did Bob ask?")
         await eventually(lambda: ann.answers())
-        # Nobody is there to be answered; what they said is at hand.
+        # Nobody is there to be answered, but the question is in the context.
         (chat,) = room.router.chats
         assert "forty two" in json.dumps(chat["messages"][:-1]) and [
             a.attributes["rayroom.to"] for a in ann.answers()

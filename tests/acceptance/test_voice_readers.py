@@ -1,10 +1,10 @@
-"""People who read what an agent says and do not hear it: their answers are whole, prompt and cost no voice."""
+"""Participants who do not subscribe to the agent's audio get complete, prompt answers that cost no TTS."""
 
 from __future__ import annotations
 
 from livekit import api, rtc
 
-from room_agent.conversation.notices import SAID, Trouble
+from room_agent.conversation.notices import NOTICE_TEXTS, Trouble
 from tests.acceptance.voice_scene import ROOM, asked, scene
 from tests.support.livekit_server import LiveKit
 from tests.support.seat import Seat, seated
@@ -15,7 +15,7 @@ HEARS_NOTHING = rtc.RoomOptions(auto_subscribe=False)
 
 
 async def may_publish(livekit: LiveKit, may: bool) -> None:
-    """Say whether the server takes tracks from the room's agent."""
+    """Allow or forbid the room's agent to publish tracks."""
     permission = api.ParticipantPermission(can_subscribe=True, can_publish=may, can_publish_data=True)
     change = api.UpdateParticipantRequest(room=ROOM, identity="agent", permission=permission)
     async with api.LiveKitAPI(livekit.url.replace("ws", "http", 1), livekit.key, livekit.secret) as server:
@@ -48,10 +48,10 @@ async def test_a_voice_that_the_server_did_not_take_is_told_of_once_and_comes_ba
             await eventually(lambda: ann.told())
             await asked(room, ann, "What is it?")
             await eventually(lambda: ann.answers())
-            assert ann.told() == [SAID[Trouble.SPEAKING]] and ann.heard_ms == 0
+            assert ann.told() == [NOTICE_TEXTS[Trouble.SPEAKING]] and ann.heard_ms == 0
             await may_publish(livekit, True)
             await eventually(lambda: "agent" in ann.heard)
             await asked(room, ann, "And now?")
             await eventually(lambda: ann.heard_ms > 500)
-            assert ann.told() == [SAID[Trouble.SPEAKING]]
+            assert ann.told() == [NOTICE_TEXTS[Trouble.SPEAKING]]
     assert room.billed() == room.charged()

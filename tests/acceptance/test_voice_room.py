@@ -1,4 +1,4 @@
-"""An agent that hears and speaks in a real room: who is heard, who is answered, what is written."""
+"""An agent with STT and TTS in a real room: transcription, answers and barge-in."""
 
 from __future__ import annotations
 
@@ -41,7 +41,7 @@ async def test_what_is_being_said_is_written_as_it_is_said_and_its_end_takes_its
 
 async def test_an_answer_that_is_rejected_has_the_router_told_so(livekit: LiveKit) -> None:
     async with scene(livekit, voice=False) as room, joined(livekit, ROOM, "ann") as ann:
-        # What is written to an agent that has only just come may be lost on its way.
+        # A message to an agent that has just joined may be lost.
         await eventually(lambda: room.speech.voice is not None and ann.agents() and len(room.router.beats) > 5)
         for number, text in enumerate(("What is it?", "No, that's wrong.", "What is it called?"), 1):
             await ann.write(text)
@@ -87,7 +87,7 @@ async def test_of_three_people_the_one_who_calls_the_agent_is_answered(livekit: 
             "bob": "I think that is wrong.",
             "cat": "Me too, Bob.",
         }
-        # What the others said is at hand, as quoted data, though it was not said to the agent.
+        # The others' words are in the context as quoted data, though they did not address the agent.
         (context,) = [m["content"] for m in room.router.chats[0]["messages"] if "that is wrong" in str(m["content"])]
         assert context.startswith("<<<data ")
     assert room.billed() == room.charged()
@@ -104,7 +104,7 @@ async def test_who_mutes_leaves_or_comes_back_is_heard_while_there(livekit: Live
             await asked(room, bob, "Rayroom, what is it?")
             await eventually(lambda: bob.answers())
         await eventually(lambda: room.speech.report()["hearing_microphones"] == 1)
-        # Alone again, one need not call the agent.
+        # Alone with the agent, a question needs no name.
         await asked(room, ann, "And what is this?")
         await eventually(lambda: len(ann.answers()) == 2)
 
@@ -114,7 +114,7 @@ async def test_a_lost_connection_that_comes_back_is_heard_and_answered_on(liveki
     async with scene(livekit) as room, joined(livekit, ROOM, "ann") as ann:
         await asked(room, ann, "What is it?")
         await eventually(lambda: ann.answers() and ann.heard_ms > 500)
-        lost = ann.room if who == "ann" else room.attendance._room
+        lost = ann.room if who == "ann" else room.session._room
         await lost.simulate_scenario(rtc.SimulateScenarioKind.SIMULATE_FULL_RECONNECT)
         await eventually(lambda: lost.isconnected() and room.speech.report()["hearing_microphones"] == 1)
         await asyncio.sleep(1.0)
@@ -166,7 +166,7 @@ async def test_a_question_is_looked_up_once_before_its_pause_is_over_and_talk_am
     livekit: LiveKit,
 ) -> None:
     async with (
-        # With a pause as long as this, what is looked up is looked up within it.
+        # A pause this long leaves time for the retrieval within it.
         scene(livekit, pause_s=4.0) as room,
         joined(livekit, ROOM, "ann") as ann,
         joined(livekit, ROOM, "bob") as bob,
@@ -181,7 +181,7 @@ async def test_a_question_is_looked_up_once_before_its_pause_is_over_and_talk_am
         assert room.router.chats == [] and [line.identity for line in ann.lines] == ["bob"]
         await ann.play(silence(4_000))
         await eventually(lambda: ann.answers())
-        # Sound that comes late may be heard as more than one utterance; no text is looked up twice.
+        # Late audio may become more than one utterance, but no text is searched twice.
         queries = [search["query"] for search in room.router.searches]
         assert queries[0] == "Rayroom, what is it?" and len(queries) == len(set(queries))
         assert not any("wrong" in query for query in queries)
@@ -190,8 +190,8 @@ async def test_a_question_is_looked_up_once_before_its_pause_is_over_and_talk_am
 async def test_nobody_in_the_room_can_drive_the_session_or_read_it(livekit: LiveKit) -> None:
     async with scene(livekit) as room, joined(livekit, ROOM, "ann"):
         await eventually(lambda: room.speech.voice is not None)
-        assert room.speech.voice is not None and room.speech.voice.mouth is not None
-        assert room.speech.voice.mouth.session._session_host is None
-        heard = room.attendance._room
+        assert room.speech.voice is not None and room.speech.voice.speech_output is not None
+        assert room.speech.voice.speech_output.session._session_host is None
+        heard = room.session._room
         await eventually(heard._text_stream_handlers.keys)
         assert heard._text_stream_handlers.keys() | heard._byte_stream_handlers.keys() == {"lk.chat"}

@@ -1,4 +1,4 @@
-"""What an agent with a voice does while a part of what it needs is away: it says so once, goes on, and recovers."""
+"""While a service fails, the agent announces it once, goes on with the others, and recovers."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ import pytest
 
 from cluster.lab.emulator import Fault
 from room_agent.audio.tts import REST_S
-from room_agent.conversation.notices import SAID, Trouble
+from room_agent.conversation.notices import NOTICE_TEXTS, Trouble
 from tests.acceptance.voice_scene import ROOM, asked, scene
 from tests.support.livekit_server import LiveKit
 from tests.support.scripted_router import ScriptedRouter
@@ -29,7 +29,7 @@ async def test_a_router_that_cannot_answer_is_apologised_for_once_and_asked_agai
         await eventually(lambda: len(room.router.chats) == 4)
         await asked(room, ann, "What about now?")
         await eventually(lambda: ann.answers())
-        assert ann.told() == [SAID[Trouble.THINKING]] and ann.answers()[0].text == "It says forty two."
+        assert ann.told() == [NOTICE_TEXTS[Trouble.THINKING]] and ann.answers()[0].text == "It says forty two."
     assert room.billed() == room.charged()
 
 
@@ -43,7 +43,7 @@ async def test_an_answer_of_nothing_but_blanks_is_apologised_for_as_none(livekit
         await asked(room, ann, "And now?")
         await eventually(lambda: ann.answers())
         assert [answer.text for answer in ann.answers()] == ["It says forty two."]
-        assert ann.told() == [SAID[Trouble.THINKING]] and room.speech.report()["voice_answers"] == 1
+        assert ann.told() == [NOTICE_TEXTS[Trouble.THINKING]] and room.speech.report()["voice_answers"] == 1
         assert [chat.get("metadata") for chat in router.chats] == [None, {"last_answer": "failed"}]
 
 
@@ -58,7 +58,7 @@ async def test_a_token_that_is_no_longer_good_is_renewed_within_the_turn(livekit
 
 async def test_who_cannot_be_heard_is_told_so_once_and_may_write(livekit: LiveKit) -> None:
     async with scene(livekit) as room, joined(livekit, ROOM, "ann") as ann:
-        # Until it is taken back: how often an utterance is tried is not what this asks for.
+        # The fault has no limit: the number of attempts per utterance is tested elsewhere.
         room.emulator.plan(Fault(status=503), vendor="deepgram", times=1_000)
         await asked(room, ann, "Never heard.")
         await eventually(lambda: ann.told())
@@ -70,7 +70,7 @@ async def test_who_cannot_be_heard_is_told_so_once_and_may_write(livekit: LiveKi
         room.emulator.faults.clear()
         await asked(room, ann, "And now?")
         await eventually(lambda: len(ann.answers()) == 2)
-        assert ann.told() == [SAID[Trouble.HEARING]]
+        assert ann.told() == [NOTICE_TEXTS[Trouble.HEARING]]
 
 
 async def test_without_a_voice_the_whole_answer_is_written_and_the_voice_comes_back(livekit: LiveKit) -> None:
@@ -78,11 +78,11 @@ async def test_without_a_voice_the_whole_answer_is_written_and_the_voice_comes_b
         await asked(room, ann, "What is it?")
         await eventually(lambda: ann.answers() and ann.told())
         assert ann.answers()[0].text == "It says forty two." and ann.heard_ms == 0
-        assert ann.told() == [SAID[Trouble.SPEAKING]]
+        assert ann.told() == [NOTICE_TEXTS[Trouble.SPEAKING]]
         await asyncio.sleep(REST_S)
         await asked(room, ann, "And now?")
         await eventually(lambda: ann.heard_ms > 500)
-        assert room.speech.voice is not None and Trouble.SPEAKING not in room.speech.voice.complaints
+        assert room.speech.voice is not None and Trouble.SPEAKING not in room.speech.voice.notices
 
 
 async def test_another_voice_takes_over_where_one_fails(livekit: LiveKit) -> None:
@@ -100,12 +100,12 @@ async def test_another_voice_takes_over_where_one_fails(livekit: LiveKit) -> Non
 
 
 async def test_a_spent_budget_is_told_once_and_silence_kept_until_there_is_more(livekit: LiveKit) -> None:
-    # Nearly spent: an answer could cost more than what is left.
+    # Nearly spent: the reservation of an answer exceeds the rest.
     router = ScriptedRouter(budget={"spent_nanousd": 9, "limit_nanousd": 10})
     router.chat_statuses.extend([402])
     async with scene(livekit, router) as room, joined(livekit, ROOM, "ann") as ann:
         await asked(room, ann, "What is it?")
-        await eventually(lambda: ann.told() == [SAID[Trouble.BUDGET]])
+        await eventually(lambda: ann.told() == [NOTICE_TEXTS[Trouble.BUDGET]])
         charged = room.charged()
         await asked(room, ann, "Not sent to anybody.")
         await ann.write("Hello?")
@@ -115,7 +115,7 @@ async def test_a_spent_budget_is_told_once_and_silence_kept_until_there_is_more(
         await asyncio.sleep(0.5)
         await ann.speak(1_200)
         await eventually(lambda: ann.heard_ms > 500)
-        assert ann.told() == [SAID[Trouble.BUDGET]]
+        assert ann.told() == [NOTICE_TEXTS[Trouble.BUDGET]]
 
 
 async def test_speech_while_the_router_was_away_is_billed_when_it_is_back(livekit: LiveKit) -> None:

@@ -1,4 +1,4 @@
-"""A room whose agent hears and speaks, with emulated vendors and a router that answers as its script says."""
+"""A room with an agent, emulated vendors and a scripted router."""
 
 from __future__ import annotations
 
@@ -23,16 +23,16 @@ ROOM = "tenant_acme_spoken"
 
 @dataclass
 class Scene:
-    """A room with an agent in it, and all that it talks to."""
+    """A room with an agent, and the services it uses."""
 
     livekit: LiveKit
     emulator: Emulator
     router: ScriptedRouter
     speech: RoomSpeech
-    attendance: RoomSession
+    session: RoomSession
 
     def billed(self) -> tuple[int, int]:
-        """Return the milliseconds and characters that the router was told of."""
+        """Return the milliseconds and characters reported to the router."""
         usage = {event["id"]: event for event in self.router.usage}.values()
         return sum(event["audio_ms"] for event in usage), sum(event["characters"] for event in usage)
 
@@ -46,12 +46,12 @@ class Scene:
 async def scene(
     livekit: LiveKit, router: ScriptedRouter | None = None, voice_fault: Fault | None = None, **changed: object
 ) -> AsyncIterator[Scene]:
-    """Yield a room that an agent attends; when it ends, the agent has left in good order.
+    """Yield a room that an agent attends; on exit, the agent leaves.
 
-    The agent opens its voice's socket before it has anything to say, so that socket's fault is planned before it comes.
+    The agent opens its TTS socket before its first answer, so that socket's fault is planned before the agent joins.
     """
     async with Emulator().running() as emulator, (router or ScriptedRouter()).running() as router:
-        # On a busy machine a sound may come with a gap in it: what follows is more of the same, and no new words.
+        # On a busy machine audio may have gaps: the part after a gap belongs to the same text and adds no words.
         emulator.script.ends = True
         if voice_fault is not None:
             emulator.plan(voice_fault, vendor="elevenlabs")
@@ -59,18 +59,18 @@ async def scene(
         room, client = rtc.Room(), RouterClient(router.url, "agent-key", ROOM, "job-1", "{}")
         await room.connect(livekit.url, livekit.token(ROOM, "agent"))
         speech = RoomSpeech(room, client, router.url, settings)
-        attendance = RoomSession(room, client, max_tracks=4, speech=speech)
-        attendance.start()
+        session = RoomSession(room, client, max_tracks=4, speech=speech)
+        session.start()
         try:
-            yield Scene(livekit, emulator, router, speech, attendance)
+            yield Scene(livekit, emulator, router, speech, session)
         finally:
-            await attendance.aclose()
+            await session.aclose()
             await client.aclose()
             await room.disconnect()
 
 
 async def asked(room: Scene, talker: Talker, text: str, duration_ms: int = 1_200) -> None:
-    """Have somebody ask `text` aloud, once the agent is there to hear it."""
+    """Speak `text` as a question, once the agent transcribes a microphone."""
     await eventually(lambda: room.speech.voice is not None and room.speech.report()["hearing_microphones"] >= 1)
     room.emulator.script.add(text)
     await talker.speak(duration_ms)

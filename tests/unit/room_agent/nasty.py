@@ -1,4 +1,4 @@
-"""Makes text that tries to break out of a quotation, from a seed; and reads a prompt's quotations back, strictly."""
+"""Generates text that tries to break out of a quotation, and parses the quotations of a prompt strictly."""
 
 from __future__ import annotations
 
@@ -54,19 +54,19 @@ CONTROL_TOKENS = ("<|", "|>", "</s>", "<s>", "<\uff5c", "[INST]", "[/INST]", "<<
 
 
 def nasty(rng: random.Random, key: str, most_pieces: int = 40) -> str:
-    """Return random text made of marks, tokens, line ends, hidden characters, plain words and the key itself."""
+    """Return random text of marks, tokens, line ends, hidden characters, plain words and the key itself."""
     pieces = (*PIECES, key, key.upper(), key[:5], key[5:], "\u200d".join(key), "\ufe0f".join(key))
     return "".join(rng.choice(pieces) for _ in range(rng.randint(0, most_pieces)))
 
 
 def read_on(text: str) -> str:
-    """Return a text as a model may read it: without what shows nothing, each form of a letter as the letter."""
+    """Return a text as a model may read it: without invisible characters, and with plain letters for other forms."""
     return unicodedata.normalize("NFKC", re.sub("[\u200c\u200d\ufe0e\ufe0f\u180b-\u180f]", "", text)).lower()
 
 
 @dataclass(frozen=True, slots=True)
 class Quotation:
-    """What stands between two marks."""
+    """The label and lines between two marks."""
 
     label: str
     lines: tuple[str, ...]
@@ -77,7 +77,7 @@ class Quotation:
 
 
 def quotations(context: str, key: str) -> list[Quotation]:
-    """Return a context's quotations in order; fails where a single character stands outside of them."""
+    """Return a context's quotations in order. Raise AssertionError if any character is outside of them."""
     found: list[Quotation] = []
     lines = iter(context.split("\n") if context else [])
     for opening in lines:

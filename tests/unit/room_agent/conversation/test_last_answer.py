@@ -1,4 +1,4 @@
-"""An answer that failed its asker is told of with the next question, and no other answer is."""
+"""Only a failed, declined or rejected answer to the same participant counts as failed before."""
 
 from __future__ import annotations
 
@@ -7,12 +7,12 @@ from typing import Any
 import pytest
 
 from room_agent.conversation.question_queue import Question
-from room_agent.conversation.responder import REMEMBERED_S, LastAnswer, failed_before
+from room_agent.conversation.responder import LAST_ANSWER_S, LastAnswer, failed_before
 
 
 def last(**changes: Any) -> LastAnswer:
-    told: dict[str, Any] = {"to": "ann", "text": "It says forty two.", "failed": False, "interrupted": False}
-    return LastAnswer(**told | {"ended_at_s": 100.0} | changes)
+    fields: dict[str, Any] = {"to": "ann", "text": "It says forty two.", "failed": False, "interrupted": False}
+    return LastAnswer(**fields | {"ended_at_s": 100.0} | changes)
 
 
 def question(text: str = "What is it?", identity: str = "ann", at_s: float = 110.0) -> Question:
@@ -20,7 +20,7 @@ def question(text: str = "What is it?", identity: str = "ann", at_s: float = 110
 
 
 @pytest.mark.parametrize("text", ["No, that's wrong.", "That's not what I asked.", "I meant the other one.", "Wrong."])
-def test_who_rejects_an_answer_was_failed_by_it(text: str) -> None:
+def test_a_rejected_answer_has_failed(text: str) -> None:
     assert failed_before(last(), question(text))
 
 
@@ -32,17 +32,17 @@ def test_an_answer_that_did_not_come_or_declines_has_failed(changes: dict[str, A
 
 
 @pytest.mark.parametrize("text", ["What is it?", "No problem, thanks.", "Thank you.", "And below?"])
-def test_who_just_goes_on_was_answered(text: str) -> None:
+def test_another_question_alone_does_not_reject_an_answer(text: str) -> None:
     assert not failed_before(last(), question(text))
 
 
-def test_who_interrupts_has_not_judged_the_answer_unless_they_reject_it() -> None:
+def test_an_interruption_alone_does_not_reject_an_answer() -> None:
     assert not failed_before(last(text="", interrupted=True), question())
     assert failed_before(last(text="", interrupted=True), question("No, the other one."))
 
 
-def test_another_persons_answer_and_an_old_one_are_none() -> None:
+def test_another_participants_answer_and_an_old_one_do_not_count() -> None:
     wrong = "No, that's wrong."
     assert not failed_before(None, question(wrong))
     assert not failed_before(last(), question(wrong, identity="bob"))
-    assert not failed_before(last(), question(wrong, at_s=101.0 + REMEMBERED_S))
+    assert not failed_before(last(), question(wrong, at_s=101.0 + LAST_ANSWER_S))

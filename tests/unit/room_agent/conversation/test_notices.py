@@ -1,103 +1,103 @@
-"""When a room is told that its budget is used up, and when it is answered again."""
+"""A spent budget is announced once, and answers resume when it has more."""
 
 from __future__ import annotations
 
 import pytest
 from livekit import rtc
 
-from room_agent.conversation.notices import BUDGET_AGAIN_S, SAID, Notices, Trouble
+from room_agent.conversation.notices import BUDGET_RETRY_S, NOTICE_TEXTS, Notices, Trouble
 from room_agent.conversation.transcription import Transcription
 from room_agent.core.router_client import HeartbeatResult, TenantBudget
 
 LIMIT = 1_000
 
 
-class Page(Transcription):
-    """Keeps what it is told to write."""
+class RecordingTranscription(Transcription):
+    """A transcription that records notices."""
 
     def __init__(self) -> None:
         super().__init__(rtc.Room())
         self.lines: list[str] = []
 
-    def told(self, text: str, only_to: str | None = None) -> None:
+    def notice(self, text: str, only_to: str | None = None) -> None:
         self.lines.append(text)
 
 
-class Scene:
-    """A room's complaints, and the hands of its clock."""
+class BudgetScene:
+    """A room's notices and a clock that the test sets."""
 
     def __init__(self) -> None:
         self.now_s = 0.0
-        self.page = Page()
-        self.complaints = Notices(self.page, None, lambda: self.now_s)
+        self.transcription = RecordingTranscription()
+        self.notices = Notices(self.transcription, None, lambda: self.now_s)
 
     @property
-    def told(self) -> int:
-        assert set(self.page.lines) <= {SAID[Trouble.BUDGET]}
-        return len(self.page.lines)
+    def announced(self) -> int:
+        assert set(self.transcription.lines) <= {NOTICE_TEXTS[Trouble.BUDGET]}
+        return len(self.transcription.lines)
 
-    def beaten(self, spent: int | None, limit: int | None = LIMIT, after_s: float = 5.0) -> bool:
-        """Take a heartbeat's answer; returns whether questions are answered then."""
+    def heartbeat(self, spent: int | None, limit: int | None = LIMIT, after_s: float = 5.0) -> bool:
+        """Process a heartbeat's reply. Return whether questions are answered afterwards."""
         self.now_s += after_s
         budget = None if spent is None else TenantBudget(spent_nanousd=spent, limit_nanousd=limit)
-        self.complaints.beaten(HeartbeatResult(budget=budget))
-        return not self.complaints.unpaid()
+        self.notices.on_heartbeat(HeartbeatResult(budget=budget))
+        return not self.notices.is_unpaid()
 
     def refused(self) -> None:
-        self.complaints.fails(Trouble.BUDGET)
+        self.notices.failed(Trouble.BUDGET)
 
 
 @pytest.fixture
-async def scene() -> Scene:
-    return Scene()
+async def scene() -> BudgetScene:
+    return BudgetScene()
 
 
-async def test_a_budget_that_refuses_before_it_is_spent_is_told_once_and_rests(scene: Scene) -> None:
-    assert scene.beaten(spent=990)
+async def test_a_refusing_budget_is_announced_once_and_tried_again_after_a_wait(scene: BudgetScene) -> None:
+    assert scene.heartbeat(spent=990)
     scene.refused()
-    assert not any(scene.beaten(spent=990) for _ in range(int(BUDGET_AGAIN_S / 5)))
-    assert scene.beaten(spent=990) and scene.told == 1
+    assert not any(scene.heartbeat(spent=990) for _ in range(int(BUDGET_RETRY_S / 5)))
+    assert scene.heartbeat(spent=990) and scene.announced == 1
 
 
-async def test_who_asks_again_in_vain_after_a_rest_is_not_told_again(scene: Scene) -> None:
-    scene.beaten(spent=990)
+async def test_a_second_refusal_after_the_wait_is_not_announced_again(scene: BudgetScene) -> None:
+    scene.heartbeat(spent=990)
     for spent in (990, 991, 995):
         scene.refused()
-        assert not scene.beaten(spent=spent)
-        # What was heard of the question is spent too.
-        assert scene.beaten(spent=spent + 1, after_s=BUDGET_AGAIN_S)
-    assert not scene.beaten(spent=LIMIT) and scene.told == 1
+        assert not scene.heartbeat(spent=spent)
+        # STT of the question costs money too.
+        assert scene.heartbeat(spent=spent + 1, after_s=BUDGET_RETRY_S)
+    assert not scene.heartbeat(spent=LIMIT) and scene.announced == 1
 
 
-async def test_what_is_refused_after_an_answer_is_told_again(scene: Scene) -> None:
-    scene.beaten(spent=500)
+async def test_a_refusal_after_an_answer_is_announced_again(scene: BudgetScene) -> None:
+    scene.heartbeat(spent=500)
     scene.refused()
-    assert scene.beaten(spent=500, after_s=BUDGET_AGAIN_S + 1)
-    scene.complaints.works(Trouble.THINKING)
+    assert scene.heartbeat(spent=500, after_s=BUDGET_RETRY_S + 1)
+    scene.notices.recovered(Trouble.THINKING)
     scene.refused()
-    assert scene.told == 2
+    assert scene.announced == 2
 
 
 @pytest.mark.parametrize(("spent", "limit"), [(3, LIMIT), (990, 2 * LIMIT), (990, None)])
 @pytest.mark.parametrize("before", [990, LIMIT])
-async def test_a_new_month_or_a_higher_limit_is_answered_from_at_once(
-    before: int, spent: int, limit: int | None, scene: Scene
+async def test_a_new_month_or_a_higher_limit_resumes_answers_at_once(
+    before: int, spent: int, limit: int | None, scene: BudgetScene
 ) -> None:
-    scene.beaten(spent=before)
+    scene.heartbeat(spent=before)
     scene.refused()
-    assert not scene.beaten(spent=before)
-    assert scene.beaten(spent=spent, limit=limit)
+    assert not scene.heartbeat(spent=before)
+    assert scene.heartbeat(spent=spent, limit=limit)
     scene.refused()
-    assert scene.told == 2
+    assert scene.announced == 2
 
 
-async def test_a_limit_that_is_raised_to_what_is_spent_is_no_more_of_it(scene: Scene) -> None:
-    assert not scene.beaten(spent=2 * LIMIT)
-    assert not scene.beaten(spent=2 * LIMIT, limit=2 * LIMIT, after_s=BUDGET_AGAIN_S + 1)
-    assert scene.told == 1
+async def test_a_limit_raised_to_the_spent_amount_does_not_resume_answers(scene: BudgetScene) -> None:
+    assert not scene.heartbeat(spent=2 * LIMIT)
+    assert not scene.heartbeat(spent=2 * LIMIT, limit=2 * LIMIT, after_s=BUDGET_RETRY_S + 1)
+    assert scene.announced == 1
 
 
-async def test_a_router_that_says_nothing_of_a_budget_is_asked_again_after_a_rest(scene: Scene) -> None:
+async def test_a_router_that_reports_no_budget_is_tried_again_after_the_wait(scene: BudgetScene) -> None:
     scene.refused()
-    assert not scene.beaten(spent=None)
-    assert scene.beaten(spent=None, after_s=BUDGET_AGAIN_S)
+    assert not scene.heartbeat(spent=None)
+    assert scene.heartbeat(spent=None, after_s=BUDGET_RETRY_S)

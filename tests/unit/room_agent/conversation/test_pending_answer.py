@@ -1,4 +1,4 @@
-"""When an answer's voice is made ready, and what becomes of it where no word came."""
+"""An answer opens its TTS stream early, and closes it where no word came."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ QUESTION = Question(identity="ann", name="Ann", text="What is it?", asked_at_s=0
 
 @dataclass
 class Handle:
-    """A speech, as livekit's session hands it out."""
+    """The handle of a speech, as LiveKit's session returns it."""
 
     interrupted: bool = False
 
@@ -25,25 +25,25 @@ class Handle:
 
 
 @dataclass
-class Voice:
-    """A mouth that says nothing, and can be unable to."""
+class FakeSpeechOutput:
+    """A silent speech output that can be unavailable."""
 
-    able: bool = True
+    available: bool = True
     speeches: list[Handle] = field(default_factory=list)
 
     def say(self, text: AsyncIterator[str]) -> Handle | None:
-        if self.able:
+        if self.available:
             self.speeches.append(Handle())
-        return self.speeches[-1] if self.able else None
+        return self.speeches[-1] if self.available else None
 
 
-class Written:
-    """Captions that are read by nobody but the test."""
+class FakeTranscription:
+    """A transcription that records the words of answers."""
 
     def __init__(self) -> None:
         self.words: list[str] = []
 
-    def answer(self, to: str) -> Written:
+    def begin_answer(self, to: str) -> FakeTranscription:
         return self
 
     def add(self, words: str) -> None:
@@ -52,50 +52,52 @@ class Written:
     def end(self, sources: Sequence[str], interrupted: bool) -> None: ...
 
 
-def answer_by(voice: Voice, written: Written | None = None) -> PendingAnswer:
-    return PendingAnswer(cast(Transcription, written or Written()), QUESTION, cast(SpeechOutput, cast(Any, voice)))
+def answer_by(speech: FakeSpeechOutput, transcript: FakeTranscription | None = None) -> PendingAnswer:
+    return PendingAnswer(
+        cast(Transcription, transcript or FakeTranscription()), QUESTION, cast(SpeechOutput, cast(Any, speech))
+    )
 
 
-async def test_the_voice_is_ready_before_the_first_word_and_asked_for_once() -> None:
-    voice = Voice()
-    answer = answer_by(voice)
+async def test_the_tts_stream_opens_before_the_first_word_and_only_once() -> None:
+    speech = FakeSpeechOutput()
+    answer = answer_by(speech)
     answer.begin()
-    assert len(voice.speeches) == 1
+    assert len(speech.speeches) == 1
     for words in ("It is ", "a chart."):
         answer.add(words)
     answer.end(interrupted=False)
-    assert voice.speeches == [Handle(interrupted=False)]
+    assert speech.speeches == [Handle(interrupted=False)]
 
 
 async def test_an_answer_without_a_word_does_not_keep_the_next_speech_waiting() -> None:
-    voice = Voice()
-    answer = answer_by(voice)
+    speech = FakeSpeechOutput()
+    answer = answer_by(speech)
     answer.begin()
     answer.end(interrupted=False)
-    assert voice.speeches == [Handle(interrupted=True)]
+    assert speech.speeches == [Handle(interrupted=True)]
 
 
-async def test_blanks_before_the_first_word_are_neither_written_nor_said() -> None:
-    voice, written = Voice(), Written()
-    answer = answer_by(voice, written)
+async def test_blanks_before_the_first_word_are_neither_written_nor_spoken() -> None:
+    speech, transcript = FakeSpeechOutput(), FakeTranscription()
+    answer = answer_by(speech, transcript)
     for words in (" ", "\n\n", "\n It is ", "a chart.", "\n"):
         answer.add(words)
-    assert written.words == ["It is ", "a chart.", "\n"] and answer.text == "It is a chart.\n"
+    assert transcript.words == ["It is ", "a chart.", "\n"] and answer.text == "It is a chart.\n"
 
 
-async def test_a_voice_that_could_not_be_had_is_asked_for_again_with_the_first_word() -> None:
-    voice = Voice(able=False)
-    answer = answer_by(voice)
+async def test_an_unavailable_speech_output_is_tried_again_with_the_first_word() -> None:
+    speech = FakeSpeechOutput(available=False)
+    answer = answer_by(speech)
     answer.begin()
-    voice.able = True
+    speech.available = True
     answer.add("It is a chart.")
-    assert len(voice.speeches) == 1
+    assert len(speech.speeches) == 1
 
 
-async def test_a_voice_that_comes_back_in_the_middle_of_an_answer_does_not_begin_it_late() -> None:
-    voice = Voice(able=False)
-    answer = answer_by(voice)
+async def test_a_speech_output_that_recovers_in_mid_answer_does_not_begin_late() -> None:
+    speech = FakeSpeechOutput(available=False)
+    answer = answer_by(speech)
     answer.add("It is ")
-    voice.able = True
+    speech.available = True
     answer.add("a chart.")
-    assert voice.speeches == []
+    assert speech.speeches == []

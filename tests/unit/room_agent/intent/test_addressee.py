@@ -1,4 +1,4 @@
-"""Who is called is answered; people who talk to each other are left alone."""
+"""The agent is addressed by name, alone, or in a follow-up, and not when participants talk to each other."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ import random
 import pytest
 
 from room_agent.core.models import Person
-from room_agent.intent.addressee import Addressee, AddresseeSettings, RoomCompany, address
+from room_agent.intent.addressee import Addressee, AddresseeSettings, RoomCompany, find_addressee
 from tests.unit.room_agent.nasty import nasty
 
 ANN, BOB, WILL = Person("p-ann", "Ann Lee"), Person("p-bob", "Bob"), Person("p-will", "Will")
@@ -16,7 +16,7 @@ ALONE = RoomCompany(people=(ANN,))
 
 
 def said(text: str, company: RoomCompany = MEETING, now_s: float = 100.0) -> Addressee:
-    return address(text, "p-ann", company, now_s)
+    return find_addressee(text, "p-ann", company, now_s)
 
 
 @pytest.mark.parametrize(
@@ -147,14 +147,14 @@ def test_a_call_is_heard_before_and_after_what_is_pasted(text: str) -> None:
 def test_with_nobody_else_in_the_room_the_agent_is_meant() -> None:
     assert said("what is on the slide", ALONE) == Addressee(True, "nobody else is here")
     assert said("Will this work?", ALONE).to_agent
-    assert said("what is on the slide").why == "talk among people"
+    assert said("what is on the slide").rule == "talk among people"
 
 
 def test_who_has_just_gone_can_be_called_and_is_nobody_who_is_here() -> None:
     alone_again = RoomCompany(people=(ANN,), gone=(BOB,))
     assert said("Bob, are you still there?", alone_again) == Addressee(False, "another is called")
     assert said("What did Bob say?", alone_again) == Addressee(True, "nobody else is here")
-    assert said("Rayroom, where is Bob?", alone_again).why == "called by name"
+    assert said("Rayroom, where is Bob?", alone_again).rule == "called by name"
 
 
 @pytest.mark.parametrize("text", ["mm-hmm", "Uh.", "uh huh", "Mhm. Mm.", "...", "", "\U0001f389"])
@@ -165,28 +165,30 @@ def test_a_mumble_asks_for_nothing(text: str) -> None:
 def test_a_follow_up_needs_no_name_for_a_while_and_only_from_who_was_answered() -> None:
     answered = RoomCompany(people=MEETING.people, answered="p-ann", answered_at_s=100.0)
     assert said("and the year before", answered, 115.0) == Addressee(True, "follow-up")
-    assert said("and the year before", answered, 115.1).why == "talk among people"
-    assert not address("and the year before", "p-bob", answered, 101.0).to_agent
+    assert said("and the year before", answered, 115.1).rule == "talk among people"
+    assert not find_addressee("and the year before", "p-bob", answered, 101.0).to_agent
 
 
 def test_who_waits_for_others_answers_goes_on_with_their_question_for_a_while() -> None:
     waiting = RoomCompany(people=MEETING.people, answered="p-bob", answered_at_s=100.0, waits_since_s=100.0)
     assert said("What is the total on the second slide?", waiting, 115.0) == Addressee(True, "follow-up")
-    assert said("What is the total on the second slide?", waiting, 115.1).why == "talk among people"
-    assert said("Okay.", waiting, 101.0).why == "talk among people"
+    assert said("What is the total on the second slide?", waiting, 115.1).rule == "talk among people"
+    assert said("Okay.", waiting, 101.0).rule == "talk among people"
 
 
 def test_thanks_for_an_answer_are_no_follow_up_and_a_reply_is() -> None:
     answered = RoomCompany(people=MEETING.people, answered="p-ann", answered_at_s=100.0)
-    assert said("Okay, thank you.", answered, 101.0).why == "talk among people"
-    assert said("Great, and the year before?", answered, 101.0).why == said("Yes.", answered, 101.0).why == "follow-up"
-    assert said("Okay.", ALONE).to_agent and said("Stop Rayroom").why == "called by name"
+    assert said("Okay, thank you.", answered, 101.0).rule == "talk among people"
+    assert (
+        said("Great, and the year before?", answered, 101.0).rule == said("Yes.", answered, 101.0).rule == "follow-up"
+    )
+    assert said("Okay.", ALONE).to_agent and said("Stop Rayroom").rule == "called by name"
 
 
 def test_an_everyday_word_that_is_also_a_name_calls_nobody() -> None:
     answered = RoomCompany(people=MEETING.people, answered="p-ann", answered_at_s=100.0)
     assert said("will you read it out", answered) == Addressee(True, "follow-up")
-    assert said("Will, you read it out", answered).why == "another is called"
+    assert said("Will, you read it out", answered).rule == "another is called"
 
 
 @pytest.mark.parametrize("text", ["Bob needs the one for March too.", "Bob said fifty, is that right?", "And Bob's?"])
@@ -208,8 +210,8 @@ def test_what_begins_with_another_unmarked_name_is_for_the_agent_that_it_calls()
 
 
 def test_of_the_last_line_and_of_the_one_before_the_last_call_counts() -> None:
-    assert said("Rayroom, thanks\nBob, what now?").why == "another is called"
-    assert said("Bob, what now?\r\n@rayroom go on").why == "called by name"
+    assert said("Rayroom, thanks\nBob, what now?").rule == "another is called"
+    assert said("Bob, what now?\r\n@rayroom go on").rule == "called by name"
 
 
 def test_a_speaker_who_says_their_own_name_calls_nobody() -> None:
@@ -218,14 +220,14 @@ def test_a_speaker_who_says_their_own_name_calls_nobody() -> None:
 
 def test_the_agents_names_are_what_it_is_given() -> None:
     settings = AddresseeSettings(names=("Zoë Bot", "zoe"))
-    assert address("zoë bot what now", "p-ann", MEETING, 0.0, settings).to_agent
-    assert address("Hey Zoe, what now", "p-ann", MEETING, 0.0, settings).to_agent
-    assert not address("Rayroom, what now", "p-ann", MEETING, 0.0, settings).to_agent
+    assert find_addressee("zoë bot what now", "p-ann", MEETING, 0.0, settings).to_agent
+    assert find_addressee("Hey Zoe, what now", "p-ann", MEETING, 0.0, settings).to_agent
+    assert not find_addressee("Rayroom, what now", "p-ann", MEETING, 0.0, settings).to_agent
 
 
 def test_names_without_letters_call_nobody() -> None:
     odd = RoomCompany(people=(ANN, Person("p-1", ""), Person("p-2", "\U0001f389"), Person("p-3", "x" * 10_000)))
-    assert said("what is on the slide", odd).why == "talk among people"
+    assert said("what is on the slide", odd).rule == "talk among people"
     assert said("Rayroom, what is it", odd).to_agent
 
 
@@ -234,4 +236,4 @@ def test_no_text_and_no_name_is_too_nasty_for_a_verdict() -> None:
     for _ in range(100):
         people = [Person(str(index), nasty(rng, "rayroom12345", 200)) for index in range(20)]
         verdict = said(nasty(rng, "rayroom, bob", 400), RoomCompany(people=(ANN, *people)))
-        assert verdict.to_agent == (verdict.why in ("called by name", "nobody else is here", "follow-up"))
+        assert verdict.to_agent == (verdict.rule in ("called by name", "nobody else is here", "follow-up"))

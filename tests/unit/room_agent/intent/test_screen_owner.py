@@ -1,4 +1,4 @@
-"""A question names a person by their name, however it is spelled, and by no other word that they call themselves."""
+"""A question names a participant by their name in any spelling, and not by other words of their display name."""
 
 from __future__ import annotations
 

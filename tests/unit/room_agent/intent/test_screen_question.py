@@ -1,4 +1,4 @@
-"""What is asked about the screen gets its picture; what is asked about anything else costs none."""
+"""Questions about the screen are recognised, and other questions cost no frame."""
 
 from __future__ import annotations
 

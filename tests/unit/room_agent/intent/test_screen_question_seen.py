@@ -1,4 +1,4 @@
-"""What people ask about the screen in words that no list of a screen's things has."""
+"""Questions about the screen that name no typical thing of a screen."""
 
 from __future__ import annotations
 

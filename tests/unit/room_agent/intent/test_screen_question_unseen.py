@@ -1,4 +1,4 @@
-"""What people ask of the company in words that are a screen's too."""
+"""Questions about the company in words that also fit a screen."""
 
 from __future__ import annotations
 

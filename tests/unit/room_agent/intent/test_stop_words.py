@@ -1,10 +1,10 @@
-"""What asks for nothing is not answered: thanks, and a wish for quiet."""
+"""Thanks and requests to stop are recognised, and questions that contain them are not."""
 
 from __future__ import annotations
 
 import pytest
 
-from room_agent.intent.stop_words import acknowledges, asks_to_stop, asks_us_to_stop
+from room_agent.intent.stop_words import acknowledges, asks_agent_to_stop, asks_to_stop
 
 NAMES = ("Rayroom", "ray room")
 
@@ -65,7 +65,7 @@ def test_a_wish_for_quiet_many_times_over_is_read_at_once() -> None:
 
 @pytest.mark.parametrize("text", ["Stop Rayroom", "That's enough Rayroom", "Be quiet Rayroom", "Wait Rayroom"])
 def test_a_wish_for_quiet_with_the_agents_name_needs_no_comma(text: str) -> None:
-    assert asks_us_to_stop(text, NAMES) and not asks_us_to_stop(text, ("Bob",))
+    assert asks_agent_to_stop(text, NAMES) and not asks_agent_to_stop(text, ("Bob",))
 
 
 @pytest.mark.parametrize(

@@ -1,4 +1,4 @@
-"""Untrusted text ends where its quotation ends, whatever it holds, and no longer than it may be."""
+"""Untrusted text stays inside its quotation and within its length."""
 
 from __future__ import annotations
 
