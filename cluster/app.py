@@ -23,7 +23,7 @@ from deployments.common.settings import VendorSettings
 from deployments.embeddings import Embeddings
 from deployments.gateway.models import GatewaySettings
 from deployments.llm import Llm
-from deployments.providers.base import check_vendor
+from deployments.providers.registry import check_vendor
 from deployments.router import Router
 from deployments.vision import Vision
 from routing.catalogue import Catalogue

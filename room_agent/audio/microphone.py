@@ -13,7 +13,7 @@ from room_agent.audio.pcm import RATE_HZ, SILENCE, newest
 from room_agent.audio.stt_stream import Service, SttServices, SttStream
 from room_agent.audio.transcripts import HearingCounters, TranscriptListener, TranscriptReporter
 from room_agent.audio.vad import SpeechDetector
-from room_agent.core.tasks import say_why_it_ended
+from room_agent.core.tasks import log_task_end
 
 MOST_BEHIND_S = 2.0
 STILL_S = 0.5
@@ -316,7 +316,7 @@ class MicrophoneStream:
         task = asyncio.create_task(work, name=f"microphone {self._track}")
         self._tasks.add(task)
         task.add_done_callback(self._tasks.discard)
-        task.add_done_callback(say_why_it_ended)
+        task.add_done_callback(log_task_end)
         return task
 
 

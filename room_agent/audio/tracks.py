@@ -16,7 +16,7 @@ from livekit import rtc
 
 from room_agent.audio.microphone import HOLD_S
 from room_agent.audio.pcm import RATE_HZ, WINDOW_S
-from room_agent.core.tasks import say_why_it_ended
+from room_agent.core.tasks import log_task_end
 
 LEAVING_S = 3.5
 """How long a microphone that went is still listened to for what was just said into it."""
@@ -83,7 +83,7 @@ class MicrophoneTracks:
         for sid, one in chosen.items():
             if sid not in self._heard:
                 task = asyncio.create_task(self._listen(one), name=f"microphone {sid}")
-                task.add_done_callback(say_why_it_ended)
+                task.add_done_callback(log_task_end)
                 self._heard[sid] = one, task
         self.refused = sum(not one.muted and one.sid not in chosen for one in live)
 

@@ -11,9 +11,8 @@ from room_agent.context.latest_frames import LatestFrame, LatestFrames
 from room_agent.context.prompt import PromptQuestion, Remark, Turn, compose
 from room_agent.context.retrieval import KnowledgeRetrieval
 from room_agent.context.screen_memory import EDITS, ScreenMemory
+from room_agent.core.models import FrameDescribed, FrameKept, TrackEnded
 from room_agent.intent.screen_question import asks_about_screen
-from room_agent.video.selection import Source
-from room_agent.video.uploader import DescribedFrame, KeptFrame
 
 BUDGET_TOKENS = 6_000
 MOST_SAID = 60
@@ -45,30 +44,37 @@ class ContextBuilder:
         self._pictures = LatestFrames()
         self._looked: _Looked | None = None
 
-    def kept(self, frame: KeptFrame, source: Source, shared_by: str, identity: str) -> None:
-        """Take a frame that shows something new: what it shows may be asked before it is described."""
+    def on_frame_kept(self, event: FrameKept) -> None:
+        """Store a frame that shows something new: a question about it may come before its description."""
+        track, frame = event.track, event.frame
         picture = LatestFrame(
-            track=frame.track,
-            label=self._memory.label(frame.track, source, shared_by),
-            source=source,
-            shared_by=shared_by,
-            identity=identity,
+            track=track.sid,
+            label=self._memory.label(track.sid, track.source, track.shared_by),
+            source=track.source,
+            shared_by=track.shared_by,
+            identity=track.identity,
             jpeg=frame.jpeg,
             captured_at_s=frame.captured_at_s,
         )
         self._pictures.kept(picture)
-        self._memory.changed(frame.track, frame.captured_at_s, edited=frame.why in EDITS)
+        self._memory.changed(track.sid, frame.captured_at_s, edited=frame.why in EDITS)
 
-    def shown(self, described: DescribedFrame, source: Source, shared_by: str) -> None:
-        """Remember what was seen on a frame."""
-        frame = described.frame
-        edited = frame.why in EDITS
-        text, at_s = described.answer.description, frame.captured_at_s
-        self._memory.add(frame.track, text, at_s, source=source, shared_by=shared_by, edited=edited)
+    def on_frame_described(self, event: FrameDescribed) -> None:
+        """Store the description of a frame."""
+        track, frame = event.track, event.frame
+        self._memory.add(
+            track.sid,
+            event.answer.description,
+            frame.captured_at_s,
+            source=track.source,
+            shared_by=track.shared_by,
+            edited=frame.why in EDITS,
+        )
 
-    def no_longer_shown(self, track: str) -> None:
-        self._memory.end(track, self._wall_clock())
-        self._pictures.end(track)
+    def on_track_ended(self, event: TrackEnded) -> None:
+        """Forget the picture of a track that shows nothing more, and close its entry in the memory."""
+        self._memory.end(event.track.sid, self._wall_clock())
+        self._pictures.end(event.track.sid)
 
     def said(self, who: str | None, text: str) -> None:
         """Remember what somebody said, or, of nobody, what the agent answered."""

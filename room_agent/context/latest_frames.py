@@ -6,8 +6,8 @@ import re
 from collections.abc import Iterable
 from dataclasses import dataclass, field
 
+from room_agent.core.models import Source
 from room_agent.intent.screen_owner import is_askers_own, names, words_of
-from room_agent.video.selection import Source
 
 MAX_TRACKS = 16
 """Of the tracks beyond these the longest unchanged one has no picture; an agent watches fewer."""

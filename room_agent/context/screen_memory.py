@@ -12,8 +12,8 @@ from typing import Any
 from room_agent.context.compaction import MemorySettings, aged, newest, shrunk
 from room_agent.context.recall import tellings
 from room_agent.context.screen_entry import ScreenEntry, brief, line, replaces
+from room_agent.core.models import Source
 from room_agent.text.quoting import clean_name, one_line, tokens_of
-from room_agent.video.selection import Source
 
 EDITS = frozenset(("text changed", "small spot changed"))
 """Why a frame was kept when it still shows the picture before it, with something written or moved."""

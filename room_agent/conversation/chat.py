@@ -22,7 +22,7 @@ from room_agent.conversation.chat_limits import (
     refusal,
 )
 from room_agent.core.participants import Participants
-from room_agent.core.tasks import say_why_it_ended
+from room_agent.core.tasks import log_task_end
 
 CLOSE_TIMEOUT_S = 5.0
 
@@ -144,7 +144,7 @@ class ChatInbox:
         reader.close()
         self._reading.pop(task, None)
         self._tasks.discard(task)
-        say_why_it_ended(task)
+        log_task_end(task)
 
     def _refuse(self, why: Why, identity: str) -> None:
         self.counts.count(why)

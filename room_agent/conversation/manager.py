@@ -24,7 +24,7 @@ from room_agent.conversation.transcription import Transcription
 from room_agent.core.participants import AbsenceTracker, Participants
 from room_agent.core.router_client import HeartbeatResult
 from room_agent.core.settings import SpeechSettings
-from room_agent.core.tasks import say_why_it_ended
+from room_agent.core.tasks import log_task_end
 from room_agent.intent.addressee import Addressee, AddresseeSettings, RoomCompany, address
 from room_agent.intent.stop_words import asks_to_stop
 
@@ -206,4 +206,4 @@ class ConversationManager:
         task = asyncio.create_task(work, name="voice")
         self._tasks.add(task)
         task.add_done_callback(self._tasks.discard)
-        task.add_done_callback(say_why_it_ended)
+        task.add_done_callback(log_task_end)

@@ -20,7 +20,7 @@ from room_agent.conversation.notices import Notices, Trouble
 from room_agent.conversation.question_queue import Question, QuestionQueue
 from room_agent.conversation.transcription import Transcription
 from room_agent.core.counters import REMEMBERED_ANSWERS, percentile
-from room_agent.core.tasks import say_why_it_ended
+from room_agent.core.tasks import log_task_end
 from routing.complexity import rejects
 from routing.evidence import needs_stronger
 from routing.models import Answer
@@ -159,7 +159,7 @@ class Responder:
             finally:
                 self._answering.cancel()
             await asyncio.wait({self._answering}, timeout=CLOSE_TIMEOUT_S)
-            say_why_it_ended(self._answering)
+            log_task_end(self._answering)
             self.question = None
 
     async def aclose(self) -> None:

@@ -28,6 +28,7 @@ from dataclasses import dataclass
 from itertools import dropwhile
 from typing import Literal
 
+from room_agent.core.models import Person
 from room_agent.intent.stop_words import acknowledges, asks_us_to_stop
 from room_agent.text.normalize import both_ends
 
@@ -236,14 +237,6 @@ class AddresseeSettings:
 
     names: tuple[str, ...] = ("rayroom", "ray room")
     follow_up_s: float = 15.0
-
-
-@dataclass(frozen=True, slots=True)
-class Person:
-    """A human in the room."""
-
-    identity: str
-    name: str
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -109,7 +109,7 @@ class _WatchedMind(ContextBuilder):
     """rayroom's own, with a watch on it."""
 
     def __init__(self, stamps: Stamps, speech: RoomSpeech, names: Sequence[str]) -> None:
-        super().__init__(speech.mind.knowledge, names[0], True, time.time)
+        super().__init__(speech.context.knowledge, names[0], True, time.time)
         self._stamps = stamps
 
     async def turn(self, question: str, asker: str, identity: str) -> Turn:
@@ -137,7 +137,7 @@ async def _rayroom(places: Places, stamps: Stamps) -> AsyncIterator[None]:
     client = RouterClient(places.router_url, places.agent_key, ROOMS[RAYROOM], "bench", '{"tenant_id": "acme"}')
     async with _there(places) as room:
         spoken = RoomSpeech(room, client, places.router_url, places.speech)
-        spoken.mind = _WatchedMind(stamps, spoken, places.speech.names)
+        spoken.context = _WatchedMind(stamps, spoken, places.speech.names)
         attendance = RoomSession(room, client, max_tracks=1, speech=spoken)
         attendance.start()
         try:

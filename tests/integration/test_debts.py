@@ -24,10 +24,10 @@ ROOM = "tenant_acme_standup"
 DIES = f"""
 import os, signal, sys
 from pathlib import Path
-from room_agent.usage.meter import SpeechUsage
-from room_agent.usage.journal import Job, UsageJournal
-journal = UsageJournal.create(Path(sys.argv[1]), Job(room="{ROOM}", job_id="AJ_1", metadata="{{}}"))
-usage = SpeechUsage(lambda: 1_700_000_000.0, journal)
+from room_agent.usage.meter import SpeechMeter
+from room_agent.usage.journal import JournaledJob, UsageJournal
+journal = UsageJournal.create(Path(sys.argv[1]), JournaledJob(room="{ROOM}", job_id="AJ_1", metadata="{{}}"))
+usage = SpeechMeter(lambda: 1_700_000_000.0, journal)
 ears = usage.socket("stt", "nova-3")
 for number in range(int(sys.argv[2])):
     ears.will_send(50)
@@ -41,11 +41,11 @@ os.kill(os.getpid(), signal.SIGKILL)
 SPEAKS = f"""
 import asyncio, sys
 from pathlib import Path
-from room_agent.usage.meter import SpeechUsage, counting_ears
-from room_agent.usage.journal import Job, UsageJournal
+from room_agent.usage.meter import SpeechMeter, counting_ears
+from room_agent.usage.journal import JournaledJob, UsageJournal
 async def main():
-    journal = UsageJournal.create(Path(sys.argv[1]), Job(room="{ROOM}", job_id="AJ_1", metadata="{{}}"))
-    usage = SpeechUsage(lambda: 1_700_000_000.0, journal)
+    journal = UsageJournal.create(Path(sys.argv[1]), JournaledJob(room="{ROOM}", job_id="AJ_1", metadata="{{}}"))
+    usage = SpeechMeter(lambda: 1_700_000_000.0, journal)
     async with counting_ears(usage) as http, http.ws_connect(sys.argv[2] + "?model=nova-3") as socket:
         while True:
             await socket.send_bytes(bytes(640))

@@ -1,4 +1,4 @@
-"""What a question to the knowledge base finds, what it costs, and what a wrong vendor or backend can do to it."""
+"""Knowledge searches: their passages, their cost, and the faults of vendors and backends."""
 
 from __future__ import annotations
 
@@ -35,7 +35,7 @@ SECRET = "the vault opens at noon"
 
 @dataclass
 class Knowing(Tenants):
-    """A directory whose knowledge is a real backend's."""
+    """A directory that searches in a real backend."""
 
     backend: Backend | None = None
 

@@ -85,7 +85,7 @@ async def test_an_image_travels_inline_and_is_never_fetched(client: openai.Async
 
 async def test_embeddings_come_one_for_each_input(client: openai.AsyncOpenAI, world: JournalWorld) -> None:
     texts = ["a slide", "another", "a slide"]
-    # The SDK asks for base64 unless told otherwise, and its strict mode then fails its own unpacking.
+    # The SDK requests base64 by default, and its strict mode then fails its own unpacking.
     result = await client.embeddings.create(model="auto", input=texts, encoding_format="float")
     vectors = [row.embedding for row in result.data]
     assert len(vectors) == 3 and len(vectors[0]) == 1_024

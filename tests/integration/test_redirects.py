@@ -10,7 +10,7 @@ import pytest
 from aiohttp import web
 
 from deployments.common.settings import SimulationSettings, VendorSettings
-from deployments.providers.base import connect
+from deployments.providers.registry import connect
 from room_agent.usage.meter import SpeechMeter, counting_ears, counting_mouths
 from routing.errors import ProviderError, ProviderRefused
 from routing.models import EmbedRequest, Message

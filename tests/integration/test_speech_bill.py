@@ -1,4 +1,4 @@
-"""What agents report of their speech becomes cost events: each id once, durable, whatever else goes wrong."""
+"""Speech usage in heartbeats becomes cost events: each id once, durable, through every failure."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from cluster.costs.commit_log import Entry, Receipt
 from cluster.lab.emulator import Emulator
 from deployments.api.auth import issue_token, sign
 from deployments.common.settings import SimulationSettings, VendorSettings
-from deployments.providers.base import check_vendor, connect
+from deployments.providers.registry import check_vendor, connect
 from deployments.routes import build_routes
 from routing.catalogue import load_catalogue
 from routing.errors import ConfigurationError, CostsUnavailable
@@ -236,7 +236,7 @@ async def test_a_crash_between_an_event_and_its_settlement_costs_what_it_said(tm
 
 
 class Far:
-    """The aggregator's side of the outbox: a real recorder that can be out of reach."""
+    """The aggregator's side of the outbox: a real commit log that can be unreachable."""
 
     def __init__(self, world: JournalWorld) -> None:
         self.world, self.away, self.loses_reply = world, asyncio.Event(), False
