@@ -6,7 +6,7 @@ import asyncio
 import gc
 import random
 import time
-from collections.abc import AsyncGenerator, Awaitable, Callable, Iterator
+from collections.abc import AsyncGenerator, Awaitable, Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from typing import Any
@@ -79,6 +79,9 @@ class Book:
     async def settle(self, settlement: Settlement) -> None:
         self.settled.append(settlement)
         await asyncio.sleep(0)
+
+    async def record(self, entries: Sequence[Intent | Settlement]) -> int:
+        raise NotImplementedError
 
     async def totals(self, tenant_id: str) -> TenantTotals:
         raise NotImplementedError

@@ -166,7 +166,9 @@ async def test_an_error_that_waiting_does_not_mend_is_not_retried(
 async def test_a_target_that_keeps_failing_is_left_alone_until_its_breaker_lets_a_probe_through(
     asked: Asked, token: RoomToken
 ) -> None:
-    asked.leaf.steps = [step for _ in range(5) for step in (ProviderOverloaded(), "hello")] + ["hello"]
+    for _ in range(5):
+        asked.leaf.steps += [ProviderOverloaded(), "hello"]
+    asked.leaf.steps.append("hello")
     for _ in range(6):
         await asked.gateway.chat(token, HELLO)
     assert asked.leaf.asked == [LUNA, FLASH] * 5 + [FLASH]

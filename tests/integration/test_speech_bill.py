@@ -22,7 +22,7 @@ from deployments.providers.registry import check_vendor, connect
 from deployments.routes import build_routes
 from routing.catalogue import load_catalogue
 from routing.errors import ConfigurationError, CostsUnavailable
-from routing.models import Outcome, Usage
+from routing.models import Intent, Outcome, Settlement, Usage
 from routing.rooms import parse_room
 from tests.integration.test_routes import ADMIN
 from tests.support.cost_entries import intent, settlement
@@ -254,7 +254,7 @@ class Far:
 async def test_events_given_up_on_are_delivered_late_and_sent_again_are_billed_once(tmp_path: Path) -> None:
     far = Far(JournalWorld(tmp_path / "journal.db"))
     outbox = CostOutbox(far.write, timeout_s=0.2)
-    pair = [intent(estimate_nanousd=7), settlement(cost_nanousd=7)]
+    pair: list[Intent | Settlement] = [intent(estimate_nanousd=7), settlement(cost_nanousd=7)]
     far.away.set()
     with pytest.raises(CostsUnavailable):
         await outbox.record(pair)
