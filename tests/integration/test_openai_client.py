@@ -73,7 +73,7 @@ async def test_an_image_travels_inline_and_is_never_fetched(client: openai.Async
 
     def turn(url: str) -> list[openai.types.chat.ChatCompletionMessageParam]:
         parts = [{"type": "text", "text": "Read it"}, {"type": "image_url", "image_url": {"url": url}}]
-        return [{"role": "user", "content": parts}]  # type: ignore[list-item,typeddict-item]
+        return [{"role": "user", "content": parts}]  # type: ignore[misc]
 
     inline = "data:image/jpeg;base64," + base64.b64encode(jpeg()).decode()
     answer = await client.chat.completions.create(model="complex", messages=turn(inline))
