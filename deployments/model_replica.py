@@ -50,7 +50,7 @@ class ModelReplica:
         """Yield an answer's deltas, the first with the seconds until it came; raises ProviderError."""
         started_s, begun = self._clock(), False
         provider, model = self._at(request.model)
-        # Closed here, not when it is collected: a reader who leaves must end the vendor's call at once.
+        # Closed here, not when it is collected: a cancelled reader must end the vendor's call at once.
         async with aclosing(coalesce(provider.stream(model, request))) as joined:
             async for delta in joined:
                 yield delta if begun else replace(delta, vendor_s=self._clock() - started_s)

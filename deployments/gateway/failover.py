@@ -73,7 +73,7 @@ class Failover:
             log.warning("breaker turned", vendor=model.vendor, model=model.name, state=after.value)
 
     def next_step(self, run: FailoverRun, model: Model, error: RayroomError) -> RetryStep:
-        """Decide what follows a failed attempt: the same model again, the next candidate, or the request's end."""
+        """Decide the step after a failed attempt: the same model again, the next candidate, or the request's end."""
         failed = FailedAttempt(
             error=error,
             tries=run.tries,

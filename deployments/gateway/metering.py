@@ -81,7 +81,7 @@ class Meter:
         return self._committed_nanousd[tenant.tenant_id] / max(tenant.budget_nanousd, 1)
 
     async def record_spent(self, tenant_id: str, entries: Sequence[Intent | Settlement]) -> None:
-        """Return once costs that already arose are durable, whatever the budget; raises CostsUnavailable."""
+        """Return once costs that already arose are durable, even over the budget; raises CostsUnavailable."""
         if entries:
             self._commit(tenant_id, await self._costs.record(entries))
 

@@ -11,7 +11,7 @@ FALLBACKS = "rayroom_fallbacks"
 
 
 class GatewayMetrics(Protocol):
-    """Counts what happens to requests, by model; never by room, tenant or key."""
+    """Counts the events of requests, by model; never by room, tenant or key."""
 
     def breaker_turned(self, model: str, to: str) -> None: ...
 

@@ -50,8 +50,8 @@ class RoomService:
     async def open(self, request: OpenRoom) -> tuple[RoomToken, Tenant]:
         """Return a token for the room, and its tenant.
 
-        A job that ended may report its usage whatever the tenant's status: a suspended tenant still owes it. Raises
-        RoomNameInvalid, Forbidden for another tenant's metadata, TenantUnknown or TenantSuspended.
+        A job that ended may report its usage even where its tenant is inactive: a suspended tenant still owes it.
+        Raises RoomNameInvalid, Forbidden for another tenant's metadata, TenantUnknown or TenantSuspended.
         """
         name = parse_room(request.room)
         check_metadata(name, request.metadata)
@@ -66,7 +66,7 @@ class RoomService:
     async def heartbeat(self, token: RoomToken, beat: Heartbeat) -> HeartbeatReply:
         """Record an agent's speech usage and its counters; a token past half its lifetime is renewed.
 
-        The usage is recorded first: it is owed whatever has become of the tenant since.
+        The usage is recorded first: it is owed even where the tenant was suspended since.
         """
         entries = self._speech.entries(token, beat.usage, self._clock())
         await self._meter.record_spent(token.tenant_id, entries)

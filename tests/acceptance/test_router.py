@@ -1,4 +1,4 @@
-"""The router on a running app, as its clients see it: their streams, their leaving, their vendors' bad days."""
+"""The router of a running app from its clients' side: streams, disconnects and vendor faults."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ from routing.models import Usage
 from tests.support.callers import Reply, ask, steadily
 from tests.support.stack import ROOT, Stack, System
 
-# The emulator runs on the loop of the tests, so that one clock tells when a client left and when its vendor knew.
+# The emulator runs on the loop of the tests: one clock times the client's disconnect and the vendor's.
 pytestmark = pytest.mark.asyncio(loop_scope="session")
 
 QUESTION = "What does the chart on the third slide say about the spring quarter?"
@@ -67,11 +67,11 @@ class Live:
         house.pace, house.answer_tokens = Metronome(first_s, token_s), answer_tokens
 
     def charged_nanousd(self) -> int:
-        """Return what the vendors charge for all they were asked."""
+        """Return the price of all vendor calls."""
         return sum(price_nanousd(seen) for seen in self.emulator.journal)
 
     async def seen(self, told: Callable[[LoggedRequest], object]) -> LoggedRequest:
-        """Return the one request the vendors got, once its line says `told`."""
+        """Return the only vendor call, once `told` holds for it."""
         async with asyncio.timeout(60):
             while not any(told(seen) for seen in self.emulator.journal):
                 await asyncio.sleep(0.005)
@@ -98,7 +98,7 @@ def live(system: System, monkeypatch: pytest.MonkeyPatch) -> Live:
 
 @dataclass(frozen=True, slots=True)
 class Said:
-    """A streamed answer as its client understood it."""
+    """A streamed answer as its client parsed it."""
 
     text: str
     finish: str | None
@@ -148,7 +148,7 @@ async def by_livekit(live: Live, token: str, model: str) -> Said:
             chunks = [chunk async for chunk in stream]
     (usage,) = [chunk.usage for chunk in chunks if chunk.usage is not None]
     text = "".join(chunk.delta.content or "" for chunk in chunks if chunk.delta is not None)
-    # The plugin keeps the finish to itself.
+    # The plugin does not pass the finish reason on.
     return Said(text, None, usage.prompt_tokens, usage.completion_tokens)
 
 
@@ -156,7 +156,7 @@ Client = Callable[[Live, str, str], Awaitable[Said]]
 
 
 async def vendors_own_words(live: Live) -> str:
-    """Return what the emulator says to the question when nobody is in between."""
+    """Return the emulator's own answer to the question, without the router."""
     body = {"model": "gpt-6-luna", "messages": [{"role": "user", "content": QUESTION}]}
     headers = {"authorization": "Bearer k"}
     async with aiohttp.ClientSession(live.emulator.base_urls()["openai"] + "/", headers=headers) as http:
@@ -203,7 +203,7 @@ def turn(stream: bool = False, model: str = "simple", max_tokens: int = 200) -> 
 
 @asynccontextmanager
 async def calling(live: Live, room: str) -> AsyncIterator[aiohttp.ClientSession]:
-    """Yield a bare client with a room's token: what goes over its sockets is what the test writes and nothing else."""
+    """Yield a bare client with a room's token: its sockets carry only the bytes that the test writes."""
     headers = {"authorization": f"Bearer {await live.stack.open_room(room)}"}
     connector, timeout = aiohttp.TCPConnector(limit=0), aiohttp.ClientTimeout(30)
     async with aiohttp.ClientSession(f"{live.url}/", headers=headers, connector=connector, timeout=timeout) as http:
@@ -227,13 +227,13 @@ async def test_tokens_reach_the_client_as_the_vendor_says_them(live: Live) -> No
 
 @dataclass(frozen=True, slots=True)
 class Leaving:
-    """When a client closes its socket: after so many lines of a stream, or while it waits for the first byte."""
+    """The moment a client closes its socket: after so many lines of a stream, or before the first byte."""
 
     lines: int = 0
     stream: bool = True
 
     async def once(self, live: Live, http: aiohttp.ClientSession) -> float:
-        """Ask and leave; returns how long the vendor went on."""
+        """Send a request and disconnect; return how long the vendor went on."""
         asking = asyncio.create_task(http.post("chat/completions", json=turn(self.stream)))
         await live.seen(lambda seen: seen.sent_tokens >= self.lines)
         if self.lines:
@@ -241,7 +241,7 @@ class Leaving:
             for _ in range(self.lines):
                 await response.content.readline()
         left_at_s = time.time()
-        # A task that is done has no more to cancel, and its connection is closed by hand; the other closes its own.
+        # A finished task cannot be cancelled, so its connection is closed by hand; a cancelled one closes its own.
         if self.lines:
             response.close()
         asking.cancel()
@@ -278,7 +278,7 @@ async def test_a_client_that_leaves_owes_what_was_produced_until_then(live: Live
         while (billed := await live.stack.billed_nanousd("acme") - before) == 0:
             await asyncio.sleep(0.1)
     row = (await live.stack.backend.events("acme"))[-1]
-    # The vendor tells no usage to who is gone: what was heard is counted by its length, which is never too low.
+    # A vendor reports no usage after a disconnect: the received text is counted by its length, never too low.
     assert owed <= billed < WHOLE_NANOUSD / 2 and row["metadata"]["estimatedRequests"] == 1
 
 
@@ -297,7 +297,7 @@ async def test_an_overloaded_vendor_is_replaced_by_the_next_and_only_the_answer_
 
 
 async def one_by_one(http: aiohttp.ClientSession, for_s: float) -> list[Reply]:
-    """Ask again and again, the next only when the last is answered: never more than one place is held."""
+    """Send one request after the other: never more than one slot is held."""
     end_s, replies = time.monotonic() + for_s, list[Reply]()
     while time.monotonic() < end_s:
         replies.append(await ask(http, turn(max_tokens=30)))
@@ -305,7 +305,7 @@ async def one_by_one(http: aiohttp.ClientSession, for_s: float) -> list[Reply]:
 
 
 async def test_a_tenant_that_floods_is_turned_away_and_another_is_always_answered(live: Live) -> None:
-    # How much slower the other one gets is measured in tests/benchmarks/bench_fairness.py.
+    # The slowdown of the other tenant is measured in tests/benchmarks/bench_fairness.py.
     live.pace(first_s=0.3)
     async with calling(live, "tenant_globex_small") as small, calling(live, "tenant_acme_flood") as large:
         async with asyncio.TaskGroup() as group:

@@ -1,7 +1,7 @@
-"""How much one tenant at ten times its rate slows another one down: its p95 beside the flood over its p95 alone.
+"""Measure how much one tenant at ten times its rate slows another: the p95 beside the flood over the p95 alone.
 
 Run `python -m tests.benchmarks.bench_fairness`. A running app with few slots; a vendor that takes as long as
-gpt-6-luna's published first token, so that what is scarce is a place and not this machine's processors.
+gpt-6-luna's published first token, so that slots are scarce and not this machine's processors.
 """
 
 from __future__ import annotations
@@ -35,7 +35,7 @@ async def measure(stack: Stack) -> tuple[list[float], int, int]:
     ratios, refused, lost = list[float](), 0, 0
     tokens = [await stack.open_room(room) for room in ("tenant_globex_small", "tenant_acme_flood")]
     async with _calling(stack, tokens[0]) as small, _calling(stack, tokens[1]) as large:
-        # In turns, so that what else this machine does falls upon both.
+        # In turns, so that other load on this machine affects both.
         for _ in range(ROUNDS):
             alone = await steadily(small, BODY, RATE_PER_S, ROUND_S)
             async with asyncio.TaskGroup() as group:
@@ -57,7 +57,7 @@ def _p95_s(replies: list[Reply]) -> float:
 
 
 def main() -> int:
-    """Return 0 when the goal is met, 1 when it is missed, 2 when the machine is too busy to say."""
+    """Return 0 when the goal is met, 1 when it is missed, 2 when the machine is too busy."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--force", action="store_true", help="measure on a busy machine too")
     if busy(parser.parse_args().force):

@@ -1,7 +1,7 @@
-"""Measures the whole gateway, bill on, beside LiteLLM's proxy: the same upstream, load, core and run.
+"""Measure the whole gateway, billing on, beside LiteLLM's proxy: the same upstream, load, core and run.
 
-Run `python -m tests.benchmarks.bench_gateway`. Gateways run on one core, upstream and load on another; who is not
-measured rests. Beside them: the upstream asked directly, and Ray Serve's two deployments without rayroom.
+Run `python -m tests.benchmarks.bench_gateway`. Gateways run on one core, upstream and load on another; the
+others are stopped. Beside them: the upstream asked directly, and Ray Serve's two deployments without rayroom.
 """
 
 from __future__ import annotations
@@ -60,7 +60,7 @@ class Case:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Contender:
-    """What is measured: where it is asked, with which key, and the processes that it consists of."""
+    """A measured gateway: its address, its key and its processes."""
 
     name: str
     url: str
@@ -77,7 +77,7 @@ class Figures:
     requests_per_s: float
     cpu_ms: float
     net_cpu_ms: float
-    """Without what its processes take when nobody asks anything."""
+    """Without the CPU time that its processes use when idle."""
     p50_ms: float
     p95_ms: float
     first_ms: float
@@ -88,7 +88,7 @@ class Figures:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Result:
-    """All that was found: figures by case and contender, and what each contender takes of its core when idle."""
+    """The figures by case and contender, and each contender's share of its core when idle."""
 
     figures: dict[str, dict[str, Figures]]
     idle_share: dict[str, float]
@@ -96,7 +96,7 @@ class Result:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Goal:
-    """What was to be reached, and what was."""
+    """A goal and the measured value."""
 
     what: str
     value: float
@@ -157,7 +157,7 @@ def run(seconds: float, rounds: int = ROUNDS, seed: int = 1) -> Result:
 
 @contextmanager
 def contenders(gateway_core: int, load_core: int) -> Iterator[tuple[Upstream, list[Contender]]]:
-    """Yield all that is measured, running and at rest."""
+    """Yield the contenders, running and stopped."""
     with ExitStack() as stack:
         upstream = stack.enter_context(running_upstream())
         # On both cores until all are up: a start takes far more CPU than anything after it.
@@ -206,7 +206,7 @@ def contenders(gateway_core: int, load_core: int) -> Iterator[tuple[Upstream, li
 
 @contextmanager
 def _told(name: str, starting: AbstractContextManager[T]) -> Iterator[T]:
-    """Say how long a start took: together they are a good part of the run."""
+    """Print how long a start took: together the starts are a good part of the run."""
     began_s = time.monotonic()
     with starting as started:
         print(f"{name} is up after {time.monotonic() - began_s:.0f} s", file=sys.stderr, flush=True)
@@ -243,7 +243,7 @@ def _awake(one: Contender) -> Iterator[None]:
 
 
 def _idle_share(one: Contender, seconds: float) -> float:
-    """Return which share of a core a contender takes when nobody asks it anything."""
+    """Return the share of a core that an idle contender uses."""
     with _awake(one):
         time.sleep(WARM_UP_S)
         pids = one.pids()
@@ -279,13 +279,13 @@ def _figures(seen: list[Seen], idle_share: float) -> Figures:
 
 
 def others_share(result: Result) -> float:
-    """Return how much of the gateways' core others took, at the case where that was most."""
+    """Return the largest share of the gateways' core that other processes used in any case."""
     asked = (one for by_name in result.figures.values() for name, one in by_name.items() if name != DIRECT)
     return max(one.others_share for one in asked)
 
 
 def goals(result: Result) -> list[Goal]:
-    """Return every goal and what was reached; CPU is the whole of it, with what is taken when idle."""
+    """Return every goal with its measured value; CPU includes the idle share."""
     found = []
     for case in cases():
         ours, theirs = (result.figures[case.name][name] for name in (RAYROOM, LITELLM))
@@ -334,7 +334,7 @@ def _arguments() -> argparse.Namespace:
 
 
 def main() -> int:
-    """Return 0 when every goal is met, 1 when one is missed, 2 when this machine cannot say."""
+    """Return 0 when every goal is met, 1 when one is missed, 2 when this machine is too busy."""
     options = _arguments()
     if len(os.sched_getaffinity(0)) < 2:
         print("Two cores are needed: one for the gateways, one for the load.", file=sys.stderr)

@@ -1,4 +1,4 @@
-"""Requests a second through the whole path, with the bill and without it: HTTP, router, handle, vision, back."""
+"""Measure requests a second through the whole path, with billing and without: HTTP, router, handle, vision, back."""
 
 from __future__ import annotations
 
@@ -21,13 +21,13 @@ from tests.support.stack import Stack, running_stack
 
 WARM_UP_S = 4.0
 CONNECTIONS = (1, 64)
-# So fast that the simulated vendor takes no time: what is measured is our own.
+# So fast that the simulated vendor takes no time: the rest is the time of rayroom itself.
 INSTANT = {"simulation": {"seed": 7, "speed": 1_000_000.0}, "vision": {"max_output_tokens": 20}}
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Figures:
-    """What one load saw."""
+    """The figures of one load."""
 
     requests_per_s: float
     p50_ms: float
@@ -79,7 +79,7 @@ async def _drive(url: str, token: str, connections: int, seconds: float) -> Figu
 
 
 def main() -> int:
-    """Print the table; returns 1 when a request failed, 2 when the machine is too busy to say."""
+    """Print the table; returns 1 when a request failed, 2 when the machine is too busy."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--seconds", type=float, default=10.0)
     parser.add_argument("--force", action="store_true", help="measure on a busy machine too")

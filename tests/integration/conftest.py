@@ -1,4 +1,4 @@
-"""The routes of a gateway in this process, and a client that speaks to them."""
+"""The routes of a gateway in this process, and an HTTP client for them."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Every vendor's real client at one emulator, a gateway over them, and what a request of it ended in."""
+"""Every vendor's real client at one emulator, a gateway over them, and the outcome of its requests."""
 
 from __future__ import annotations
 
@@ -68,7 +68,7 @@ class Bench:
             await bench.world.aclose()
 
     def leaf_without(self, vendor: str) -> ModelReplica:
-        """Return clients of which one vendor's finds nobody at its port."""
+        """Return clients of which one vendor's port is closed."""
         if vendor not in self.without:
             self.without[vendor] = ModelReplica(vendors(self.emulator, **{vendor: NOBODY}), FAST, load_catalogue())
         return self.without[vendor]
@@ -82,7 +82,7 @@ class Bench:
 
 
 def vendors(emulator: Emulator, **elsewhere: str) -> dict[str, VendorSettings]:
-    """Return every vendor's row, each at the emulator or where `elsewhere` says."""
+    """Return every vendor's settings, at the emulator or at its address in `elsewhere`."""
     urls = emulator.base_urls() | elsewhere
     names = ("openai", "anthropic", "gemini", "voyage")
     return {name: VendorSettings.model_validate({"api": name, "base_url": urls[name]}) for name in names}
@@ -128,7 +128,7 @@ async def gateway(
 
 @asynccontextmanager
 async def faulty(bench: Bench, route: Route, case: Case, *after: str) -> AsyncIterator[tuple[Gateway, JournalWorld]]:
-    """Yield a gateway whose first target has the case's fault for as many calls as the case foresees."""
+    """Yield a gateway whose first model has the case's fault for the case's number of calls."""
     if case.fault is not None:
         bench.emulator.plan(case.fault, model=route.model, times=case.calls)
     leaf = bench.leaf if case.fault is not None else bench.leaf_without(route.vendor)
@@ -138,7 +138,7 @@ async def faulty(bench: Bench, route: Route, case: Case, *after: str) -> AsyncIt
 
 @dataclass(frozen=True, kw_only=True)
 class Ended:
-    """How a request ended: with which error or finish marker, what was heard, of whom, for how much."""
+    """The outcome of a request: its error or finish marker, the received text, the model and the cost."""
 
     how: type[ProviderError] | str
     text: str = ""
@@ -147,7 +147,7 @@ class Ended:
 
 
 async def ended(gateway: Gateway, how: str) -> Ended:
-    """Ask and return how it ended."""
+    """Send a request and return its outcome."""
     heard: list[str] = []
     try:
         if how == "embedding":
@@ -162,7 +162,7 @@ async def ended(gateway: Gateway, how: str) -> Ended:
 
 
 async def answer(gateway: Gateway, how: str, heard: list[str]) -> RoutedAnswer:
-    """Return the answer; what of a stream is heard before it breaks is in `heard`."""
+    """Return the answer; the deltas of a stream are appended to `heard`, also where it breaks."""
     if how == "frame":
         return await gateway.frame(TOKEN, HEADERS, PICTURE)
     if how == "whole":
@@ -176,7 +176,7 @@ async def answer(gateway: Gateway, how: str, heard: list[str]) -> RoutedAnswer:
 
 
 def reserved(model: str, how: str) -> Usage:
-    """Return what is set aside for one attempt."""
+    """Return the usage that is reserved for one attempt."""
     if how == "embedding":
         return estimate_embed(
             EmbedRequest(model=model, inputs=tuple(Message(role="user", text=text) for text in TEXTS))
@@ -189,5 +189,5 @@ def reserved(model: str, how: str) -> Usage:
 
 
 async def written(world: JournalWorld) -> list[tuple[object, ...]]:
-    """Return what the journal says of each attempt: its model, its cost, and whether that is an estimate."""
+    """Return each attempt's row in the journal: its model, its cost, and whether that is an estimate."""
     return [(row["model"], row["cost_nanousd"], row["estimated"]) for row in await world.events()]

@@ -1,4 +1,4 @@
-"""What each fault of a vendor must come to: how the request ends, how often the vendor is asked, what is billed."""
+"""The expected outcome of each vendor fault: the request's end, the number of vendor calls, and the bill."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ from routing.models import Finish
 
 
 class Bill(Enum):
-    """What an attempt costs, and whether the bill calls it an estimate."""
+    """The cost of an attempt, and whether the bill marks it as an estimate."""
 
     NOTHING = "nothing"
     TOLD = "what the vendor counted"
@@ -32,7 +32,7 @@ class Bill(Enum):
 
 @dataclass(frozen=True, kw_only=True)
 class Timers:
-    """How long an attempt, its first token and the next one may take."""
+    """The timeouts of an attempt, of its first token and of the next ones."""
 
     attempt_s: float = 5.0
     first_token_s: float = 5.0
@@ -41,7 +41,7 @@ class Timers:
 
 @dataclass(frozen=True, kw_only=True)
 class Case:
-    """One fault. `calls` is how often the vendor is asked before the request ends or goes to the next target.
+    """One fault. `calls` is the number of vendor calls before the request ends or goes on to the next model.
 
     `fault` is None where the vendor's port is closed. `ends` is the error, or the finish marker of an answer.
     """
@@ -57,22 +57,22 @@ SHORT = Timers(attempt_s=0.3, first_token_s=0.3, between_tokens_s=0.2)
 
 
 def final(fault: Fault, kind: type[ProviderError]) -> Case:
-    """Return the row of a fault that no waiting mends: one call, which costs nothing."""
+    """Return the row of a permanent fault: one call, which costs nothing."""
     return Case(fault=fault, ends=kind, bill=Bill.NOTHING)
 
 
 def passing(fault: Fault | None, kind: type[ProviderError], bill: Bill, timers: Timers | None = None) -> Case:
-    """Return the row of a fault that may pass: the vendor is asked twice."""
+    """Return the row of a transient fault: the vendor is called twice."""
     return Case(fault=fault, ends=kind, bill=bill, calls=2, timers=timers or Timers())
 
 
 def answer(fault: Fault, finish: Finish, bill: Bill) -> Case:
-    """Return the row of an answer that is odd and an answer all the same: no other target is asked."""
+    """Return the row of an odd answer that still is one: no other model is tried."""
     return Case(fault=fault, ends=finish, bill=bill)
 
 
 def begun(fault: Fault, kind: type[ProviderError]) -> Case:
-    """Return the row of a stream that breaks after its first piece: nobody else can go on with it."""
+    """Return the row of a stream that breaks after its first delta: no other model can continue it."""
     return Case(fault=fault, ends=kind, bill=Bill.HEARD, timers=SHORT)
 
 
@@ -100,7 +100,7 @@ ALWAYS: Table = {
     "a closed port": passing(None, ProviderUnconnected, Bill.NOTHING),
 }
 
-# A wait of seven seconds is longer than anyone's patience here, so nobody waits for it.
+# A wait of seven seconds is longer than any timeout here, so the request never waits for it.
 LATER: Table = {"status 429, come back later": final(Fault(status=429, retry_after_s=7.0), ProviderRateLimited)}
 
 SPOKEN: Table = (
@@ -133,7 +133,7 @@ STREAMED: Table = SPOKEN | {
     "overload between words": begun(Fault(overload_after_chunks=2), ProviderOverloaded),
 }
 
-# Vectors are not spoken: they have neither words nor a finish marker.
+# Vectors have neither words nor a finish marker.
 EMBEDDED: Table = ALWAYS | {
     "status 429, come back later": final(Fault(status=429, headers={"retry-after": "7"}), ProviderRateLimited),
     "overload": passing(Fault(overload_after_chunks=2), ProviderOverloaded, Bill.NOTHING),
@@ -143,7 +143,7 @@ EMBEDDED: Table = ALWAYS | {
 
 @dataclass(frozen=True, kw_only=True)
 class Route:
-    """A vendor's model, the one to go to after it, how both are asked, and the vendor's own row or two."""
+    """A vendor's model, its fallback, the kind of request for both, and the vendor's own rows."""
 
     vendor: str
     model: str
@@ -173,5 +173,5 @@ ROUTES = [
     Route(vendor="voyage", model="voyage-multimodal-3.5", after="voyage-3.5", how="embedding", table=EMBEDDED),
 ]
 MATRIX = [(route, name) for route in ROUTES for name in route.table]
-# Both of Voyage's models are behind one port: nobody is left when it is closed.
+# Both of Voyage's models are behind one port: no candidate is left when it is closed.
 LEFT = [(route, name) for route, name in MATRIX if (route.vendor, name) != ("voyage", "a closed port")]

@@ -1,4 +1,4 @@
-"""However an attempt ends, its vendor is let go, its bill is written once, and nothing of it goes on."""
+"""However an attempt ends, its vendor call is closed, its cost is settled once, and no task of it remains."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ import asyncio
 import gc
 import random
 import time
-from collections.abc import AsyncGenerator, Awaitable, Callable, Iterator
+from collections.abc import AsyncGenerator, Awaitable, Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from typing import Any
@@ -56,12 +56,12 @@ ASKED = (Message(role="user", text="What is on the screen?"),)
 TOLD = Usage(input_tokens=10, output_tokens=2)
 TIMEOUTS = AttemptTimeouts(attempt_s=5.0, first_token_s=5.0, between_tokens_s=5.0, total_s=5.0)
 Plan = tuple[str | float | Exception | Usage | None, ...]
-"""What a vendor does: words, waits and a failure; a usage, or None for one untold, ends the answer."""
+"""The steps of a vendor: words, waits and a failure; a usage, or None where none is reported, ends the answer."""
 
 
 @dataclass
 class Book:
-    """Costs in memory. As in the outbox of a replica, a settlement is posted before anyone waits for it."""
+    """Costs in memory. As in the outbox of a replica, a settlement is posted before it is awaited."""
 
     reserve_s: float = 0.0
     refusals: list[RayroomError | None] = field(default_factory=list)
@@ -80,6 +80,9 @@ class Book:
         self.settled.append(settlement)
         await asyncio.sleep(0)
 
+    async def record(self, entries: Sequence[Intent | Settlement]) -> int:
+        raise NotImplementedError
+
     async def totals(self, tenant_id: str) -> TenantTotals:
         raise NotImplementedError
 
@@ -91,7 +94,7 @@ class Book:
 
 @dataclass
 class Vendors:
-    """Models that do what is planned for them, and count who is still being answered."""
+    """Models that follow their plans, and count the streams that are still open."""
 
     plans: dict[str, list[Plan]]
     asks: list[ModelRequest | EmbedRequest] = field(default_factory=list)
@@ -129,7 +132,7 @@ class Vendors:
 
 @dataclass
 class Desk:
-    """The attempts of one replica over a book and vendors of its own."""
+    """The attempts of one replica over costs and vendors of its own."""
 
     vendors: Vendors
     book: Book = field(default_factory=Book)
@@ -173,15 +176,15 @@ def cost(model: str, usage: Usage) -> int:
 
 @pytest.fixture(autouse=True)
 async def swept() -> None:
-    """Let what earlier tests left end first: an SDK's client that is collected closes itself in whatever loop runs."""
+    """Let the tasks of earlier tests end first: an SDK's client that is collected closes itself in the running loop."""
     gc.collect()
     while others := asyncio.all_tasks() - {asyncio.current_task()}:
         await asyncio.wait(others, timeout=5)
 
 
 @contextmanager
-def nothing_unheard() -> Iterator[None]:
-    """Fail where the loop was told of an error that nobody took note of."""
+def no_unretrieved_error() -> Iterator[None]:
+    """Fail where an error was never retrieved, and reached the loop's exception handler."""
     said: list[dict[str, Any]] = []
     loop = asyncio.get_running_loop()
     loop.set_exception_handler(lambda _, context: said.append(context))
@@ -191,8 +194,8 @@ def nothing_unheard() -> Iterator[None]:
     assert said == []
 
 
-def nothing_goes_on(desk: Desk) -> bool:
-    """Tell whether the vendors were let go and no task is left, each intent being settled once."""
+def nothing_remains(desk: Desk) -> bool:
+    """Return whether every stream is closed; also check that no task is left and each intent is settled once."""
     desk.book.lines()
     left = asyncio.all_tasks() - {asyncio.current_task()}
     assert left == set(), left
@@ -209,7 +212,7 @@ def streamed(desk: Desk) -> Awaitable[object]:
 
 @pytest.mark.parametrize("ask", [whole, streamed])
 async def test_a_caller_may_leave_at_any_moment(ask: Callable[[Desk], Awaitable[object]]) -> None:
-    """Cancelled one turn of the loop later each time, until the request ends before."""
+    """Cancel one turn of the loop later each time, until the request ends before."""
     for turns in range(200):
         plans: dict[str, list[Plan]] = {
             LUNA: [(0.0, ProviderOverloaded()), (0.0, 0.0, "...", "", TOLD)] * 2,
@@ -225,8 +228,8 @@ async def test_a_caller_may_leave_at_any_moment(ask: Callable[[Desk], Awaitable[
         await asyncio.wait({call})
         for _ in range(20):
             await asyncio.sleep(0)
-        assert call.cancelled() and nothing_goes_on(desk)
-    assert 10 < turns < 199 and nothing_goes_on(desk)
+        assert call.cancelled() and nothing_remains(desk)
+    assert 10 < turns < 199 and nothing_remains(desk)
 
 
 async def test_a_probe_whose_caller_leaves_makes_room_for_another() -> None:
@@ -258,7 +261,7 @@ async def test_a_first_token_has_no_more_time_than_the_whole_request() -> None:
     desk, began_s = Desk(Vendors({LUNA: [(9.0,)]})), time.monotonic()
     with pytest.raises(ProviderTimeout):
         await desk.streamed(order(LUNA, timeouts=replace(TIMEOUTS, total_s=0.3)))
-    assert time.monotonic() - began_s < 0.5 and nothing_goes_on(desk)
+    assert time.monotonic() - began_s < 0.5 and nothing_remains(desk)
 
 
 @pytest.mark.parametrize("refusal", [BudgetExceeded(), CostsUnavailable(), Overloaded()])
@@ -320,7 +323,7 @@ async def test_a_vendor_that_fails_while_it_is_let_go_troubles_nobody() -> None:
             raise ProviderTruncated()
 
     deltas = coalesce(stubborn())
-    with nothing_unheard():
+    with no_unretrieved_error():
         await anext(deltas)
         await asyncio.sleep(0)
         await deltas.aclose()

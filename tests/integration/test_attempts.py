@@ -1,4 +1,4 @@
-"""One attempt after the other: what falls back, what is billed, and what a caller who leaves still owes."""
+"""Attempts follow one another: fallback, the bill of each attempt, and the cost of a cancelled request."""
 
 from __future__ import annotations
 
@@ -50,7 +50,7 @@ def token() -> RoomToken:
 
 
 class Scripted(ModelReplica):
-    """A leaf that does, ask by ask, what its script says: answers, raises, or never ends."""
+    """A model replica that follows its script, call by call: it answers, raises, or never ends."""
 
     def __init__(self, steps: Steps) -> None:
         super().__init__(SIMULATED, FAST, load_catalogue())
@@ -81,7 +81,7 @@ class Scripted(ModelReplica):
 
 
 class Asked:
-    """A gateway over a script, and what it wrote down."""
+    """A gateway over a script, and its journal."""
 
     def __init__(self, gateway: Gateway, world: JournalWorld, leaf: Scripted) -> None:
         self.gateway, self.world, self.leaf = gateway, world, leaf
@@ -93,7 +93,7 @@ class Asked:
 
 @pytest.fixture
 async def asked(tmp_path: Path) -> AsyncIterator[Asked]:
-    """A gateway that asks each target once."""
+    """A gateway that tries each model once."""
     leaf = Scripted([])
     async with gateway_in_process(tmp_path, leaf=leaf, llm=LLM, retries=ONCE) as (gateway, world):
         yield Asked(gateway, world, leaf)
@@ -101,7 +101,7 @@ async def asked(tmp_path: Path) -> AsyncIterator[Asked]:
 
 @pytest.fixture
 async def patient(tmp_path: Path) -> AsyncIterator[Asked]:
-    """A gateway that asks a target twice before it goes to the next."""
+    """A gateway that tries a model twice before it goes on to the next."""
     leaf = Scripted([])
     async with gateway_in_process(tmp_path, leaf=leaf, llm=LLM, retries=TWICE) as (gateway, world):
         yield Asked(gateway, world, leaf)
@@ -155,7 +155,7 @@ async def test_a_failing_target_is_asked_again_before_the_next_one(patient: Aske
 
 
 @pytest.mark.parametrize("error", [ProviderQuota(), ProviderAuth(), ProviderRefused()])
-async def test_what_will_not_pass_by_waiting_is_not_asked_again(
+async def test_an_error_that_waiting_does_not_mend_is_not_retried(
     patient: Asked, token: RoomToken, error: ProviderQuota
 ) -> None:
     patient.leaf.steps = [error, "hello"]
@@ -166,7 +166,9 @@ async def test_what_will_not_pass_by_waiting_is_not_asked_again(
 async def test_a_target_that_keeps_failing_is_left_alone_until_its_breaker_lets_a_probe_through(
     asked: Asked, token: RoomToken
 ) -> None:
-    asked.leaf.steps = [step for _ in range(5) for step in (ProviderOverloaded(), "hello")] + ["hello"]
+    for _ in range(5):
+        asked.leaf.steps += [ProviderOverloaded(), "hello"]
+    asked.leaf.steps.append("hello")
     for _ in range(6):
         await asked.gateway.chat(token, HELLO)
     assert asked.leaf.asked == [LUNA, FLASH] * 5 + [FLASH]
@@ -210,7 +212,7 @@ async def test_a_strong_model_that_fails_leaves_the_weak_answer_and_its_own_bill
     assert answered.cost_nanousd == sum(int(str(cost)) for _, cost, _ in await asked.bill())
 
 
-async def test_who_asks_for_the_simple_tier_is_not_sent_to_the_strong_one(asked: Asked, token: RoomToken) -> None:
+async def test_a_request_for_the_simple_tier_is_not_escalated(asked: Asked, token: RoomToken) -> None:
     asked.leaf.steps = ["..."]
     answered = await asked.gateway.chat(token, HELLO)
     assert answered.answer.text == "... " and asked.leaf.asked == [LUNA]
@@ -272,9 +274,7 @@ async def test_a_caller_who_leaves_ends_the_attempt_and_owes_what_was_produced(
     assert outcome == "cancelled" and cost and estimated == 1
 
 
-async def test_who_leaves_a_stream_before_its_first_word_owes_for_the_question_alone(
-    asked: Asked, token: RoomToken
-) -> None:
+async def test_a_stream_cancelled_before_its_first_token_costs_its_input_alone(asked: Asked, token: RoomToken) -> None:
     asked.leaf.steps = ["!", "!"]
     for asking in (heard(asked, token), asked.gateway.chat(token, HELLO)):
         call = asyncio.create_task(asking)

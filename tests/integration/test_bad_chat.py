@@ -1,4 +1,4 @@
-"""What a chat request may say and may not: what is refused is refused by name, asks no vendor, and costs nothing."""
+"""A chat request outside the contract is refused with the field's name, without a vendor call and without cost."""
 
 from __future__ import annotations
 
@@ -41,7 +41,7 @@ async def emulator() -> AsyncIterator[Emulator]:
 
 @pytest.fixture
 async def gateway_and_world(tmp_path: Path, emulator: Emulator) -> AsyncIterator[tuple[Gateway, JournalWorld]]:
-    """A gateway whose vendors are live, and would be asked if anything were."""
+    """A gateway with live vendors at an emulator, so that each vendor call would be seen."""
     urls = emulator.base_urls()
     live = {name: VendorSettings.model_validate({"api": name, "base_url": urls[name]}) for name in VENDORS}
     async with gateway_in_process(tmp_path, live, llm=LLM) as both:
@@ -171,7 +171,7 @@ BODIES: dict[str, tuple[bytes, Expected]] = {
 
 
 def assert_refused(response: httpx.Response, expected: Expected) -> None:
-    """Check that an answer is OpenAI's error envelope, and says what is expected."""
+    """Check that a response is OpenAI's error envelope with the expected error."""
     assert set(response.json()) == {"error"}
     error = response.json()["error"]
     assert (response.status_code, error["code"], error["param"]) == expected
@@ -183,7 +183,7 @@ async def test_a_bad_request_is_refused_by_name_asks_no_vendor_and_costs_nothing
     name: str, http: httpx.AsyncClient, bearer: Bearer, world: JournalWorld, emulator: Emulator
 ) -> None:
     change, expected = BAD[name]
-    # Not httpx's own JSON, which has no word for infinity.
+    # Not httpx's own JSON, which cannot encode infinity.
     body = json.dumps({"model": "auto", "messages": USER} | change)
     assert_refused(await http.post("/v1/chat/completions", content=body, headers=bearer()), expected)
     assert list(emulator.journal) == [] and await world.events() == []

@@ -1,4 +1,4 @@
-"""What a room is told of its tenant's budget is what the one ledger says, whichever router is asked, and when."""
+"""Heartbeats return the budget status of the one ledger, from every router replica, at any time."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ MS_NANOUSD = 80
 
 @dataclass
 class Routers:
-    """Two routers of one cluster, and what they share."""
+    """Two router replicas of one cluster, with their shared costs and directory."""
 
     world: JournalWorld
     directory: Tenants
@@ -56,7 +56,7 @@ async def test_a_budget_that_is_spent_is_there_again_when_the_month_turns(router
     assert await routers.told(heard(audio_ms=200_000)) == (200_000 * MS_NANOUSD, LIMIT_NANOUSD)
     assert await routers.told() == (200_000 * MS_NANOUSD, LIMIT_NANOUSD)
     routers.world.clock = lambda: time.time() + 40 * 86_400
-    # Nothing is asked and nothing reported: whoever was told to be quiet does neither.
+    # The heartbeat carries no usage: an agent whose budget is spent reports none.
     assert await routers.told() == (0, LIMIT_NANOUSD)
 
 

@@ -1,4 +1,4 @@
-"""Every fault of every vendor, through the whole gateway and the real SDKs: how it ends, who is asked, for how much."""
+"""Every fault of every vendor, through the gateway and the real SDKs: the outcome, the calls and the cost."""
 
 from __future__ import annotations
 
@@ -53,7 +53,7 @@ def told(seen: LoggedRequest) -> Usage:
 
 
 def line(model: str, how: str, bill: Bill, seen: LoggedRequest | None, text: str = "") -> tuple[object, ...]:
-    """Return what the journal must say of one attempt: the model, the cost, whether that is an estimate."""
+    """Return the expected journal row of one attempt: the model, the cost, whether it is an estimate."""
     usage = {
         Bill.NOTHING: Usage(),
         Bill.RESERVED: reserved(model, how),

@@ -1,4 +1,4 @@
-"""What a vendor's faults and a caller's leaving come to in time: who is left alone, for how long, and who is let go."""
+"""Vendor faults and cancellations over time: open breakers, probes, retry waits, closed vendor calls."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ from tests.support.gateway import JournalWorld, served
 pytestmark = pytest.mark.asyncio(loop_scope="module")
 
 LONG, ONCE = Timers(), RetrySettings(tries_of_target=1)
-# One for a tenant, one for a tenant that is not here yet.
+# One slot for a tenant, one reserved for a tenant without requests.
 ONE_SLOT = FairnessSettings(slots=2)
 AT_ONCE_S = 0.2
 OPEN_S = 0.8
@@ -56,7 +56,7 @@ async def until(true: Callable[[], bool]) -> None:
 
 
 async def noticed_after_s(bench: Bench, left_at_s: float) -> float:
-    """Return how long after `left_at_s` the vendor saw its client go."""
+    """Return the seconds from `left_at_s` until the vendor saw its client disconnect."""
     await until(lambda: bench.emulator.journal[0].disconnected_at_s is not None)
     gone_at_s = bench.emulator.journal[0].disconnected_at_s
     assert gone_at_s is not None and len(bench.emulator.journal) == 1
@@ -157,7 +157,7 @@ async def test_a_probe_that_fails_doubles_the_time_for_which_the_vendor_is_left_
             assert calls(bench, route.model) == expected
 
 
-# How each vendor says when to come back, to the tenth of a second.
+# Each vendor's own form of Retry-After, to the tenth of a second.
 LATER = {
     "openai": Fault(status=429, headers={"retry-after-ms": "300"}),
     "anthropic": Fault(status=429, headers={"retry-after": "0.3"}),

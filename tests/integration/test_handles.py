@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import AsyncGenerator, Iterator
 from contextlib import aclosing
+from typing import Any
 
 import pytest
 from ray import serve
@@ -26,7 +27,6 @@ HELLO = (Message(role="user", text="Hello"),)
 ASK = ModelRequest(model="gpt-6-luna", messages=HELLO)
 
 
-@serve.deployment
 class Stuck:
     """Answers with what became of its earlier calls; `wait` and `drip` never end by themselves."""
 
@@ -68,8 +68,8 @@ class Stuck:
 
 
 @pytest.fixture
-def stuck() -> DeploymentHandle:
-    return serve.run(Stuck.bind(), name="stuck", _local_testing_mode=True)
+def stuck() -> DeploymentHandle[Any]:
+    return serve.run(serve.deployment()(Stuck).bind(), name="stuck", _local_testing_mode=True)
 
 
 @pytest.fixture(params=["vision", "llm"])
@@ -101,7 +101,7 @@ async def test_a_deployment_embeds_over_its_handle(embeddings: ModelHandle) -> N
 
 
 async def test_deployments_have_started_once_each_has_answered_and_are_not_asked_again(
-    stuck: DeploymentHandle,
+    stuck: DeploymentHandle[Any],
 ) -> None:
     llm = serve.run(Llm.bind(*BOUND), name="ready", _local_testing_mode=True)
     late = StartupCheck({"llm": llm, "stuck": stuck})
@@ -113,7 +113,7 @@ async def test_deployments_have_started_once_each_has_answered_and_are_not_asked
     await late()
 
 
-async def test_a_call_that_is_given_up_is_cancelled_where_it_runs(stuck: DeploymentHandle) -> None:
+async def test_a_call_that_is_given_up_is_cancelled_where_it_runs(stuck: DeploymentHandle[Any]) -> None:
     with pytest.raises(ProviderTimeout):
         await within(stuck.wait.remote(), 0.05)
     waiting = asyncio.create_task(within(stuck.wait.remote(), 60))
@@ -124,7 +124,7 @@ async def test_a_call_that_is_given_up_is_cancelled_where_it_runs(stuck: Deploym
     assert waiting.cancelled() and await stuck.what_ended.remote() == ["wait", "wait"]
 
 
-async def test_a_stream_is_cancelled_at_its_deadline_and_when_its_reader_leaves(stuck: DeploymentHandle) -> None:
+async def test_a_stream_is_cancelled_at_its_deadline_and_when_its_reader_leaves(stuck: DeploymentHandle[Any]) -> None:
     streaming = stuck.options(stream=True)
     with pytest.raises(ProviderTimeout):
         async with aclosing(stream_within(streaming.drip.remote(), 0.05)) as deltas:
@@ -136,7 +136,7 @@ async def test_a_stream_is_cancelled_at_its_deadline_and_when_its_reader_leaves(
     assert await stuck.what_ended.remote() == ["drip", "drip"]
 
 
-async def test_what_a_replica_raises_is_ours_and_anything_else_is_its_failure(stuck: DeploymentHandle) -> None:
+async def test_what_a_replica_raises_is_ours_and_anything_else_is_its_failure(stuck: DeploymentHandle[Any]) -> None:
     with pytest.raises(ProviderRefused, match="no"):
         await within(stuck.refuse.remote(), 5)
     with pytest.raises(ProviderError, match="KeyError") as failed:

@@ -73,7 +73,7 @@ async def test_an_image_travels_inline_and_is_never_fetched(client: openai.Async
 
     def turn(url: str) -> list[openai.types.chat.ChatCompletionMessageParam]:
         parts = [{"type": "text", "text": "Read it"}, {"type": "image_url", "image_url": {"url": url}}]
-        return [{"role": "user", "content": parts}]  # type: ignore[list-item,typeddict-item]
+        return [{"role": "user", "content": parts}]  # type: ignore[misc]
 
     inline = "data:image/jpeg;base64," + base64.b64encode(jpeg()).decode()
     answer = await client.chat.completions.create(model="complex", messages=turn(inline))
@@ -85,7 +85,7 @@ async def test_an_image_travels_inline_and_is_never_fetched(client: openai.Async
 
 async def test_embeddings_come_one_for_each_input(client: openai.AsyncOpenAI, world: JournalWorld) -> None:
     texts = ["a slide", "another", "a slide"]
-    # The SDK asks for base64 unless told otherwise, and its strict mode then fails its own unpacking.
+    # The SDK requests base64 by default, and its strict mode then fails its own unpacking.
     result = await client.embeddings.create(model="auto", input=texts, encoding_format="float")
     vectors = [row.embedding for row in result.data]
     assert len(vectors) == 3 and len(vectors[0]) == 1_024
@@ -113,6 +113,6 @@ async def test_what_we_do_not_pass_on_is_refused_by_name_and_not_billed(
     ]
     for change, kind, param in bad:
         with pytest.raises(kind) as refused:
-            await client.chat.completions.create(**({"model": "auto", "messages": user} | change))  # type: ignore[call-overload]
+            await client.chat.completions.create(**({"model": "auto", "messages": user} | change))  # type: ignore[operator]
         assert refused.value.param == param
     assert await world.events() == []

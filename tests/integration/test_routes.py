@@ -1,4 +1,4 @@
-"""What each route answers, and what each bad request is told; nothing bad is ever billed."""
+"""The responses of each route, and the errors of bad requests, which are never billed."""
 
 from __future__ import annotations
 

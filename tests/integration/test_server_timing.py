@@ -1,4 +1,4 @@
-"""An answer says in Server-Timing how much of its time was the vendors'; a router says what its breakers did."""
+"""Server-Timing holds the vendors' part of a response's time; breaker turns and fallbacks are counted."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ HELLO = {"model": "simple", "messages": [{"role": "user", "content": "Hello"}]}
 
 
 def quarters() -> ModelReplica:
-    """A leaf whose clock is a quarter of a second later at each look."""
+    """A model replica whose clock advances by a quarter of a second at each reading."""
     ticks = count()
     return ModelReplica(SIMULATED, FAST, load_catalogue(), clock=lambda: next(ticks) / 4)
 
@@ -65,7 +65,7 @@ async def test_the_time_of_a_vendor_that_failed_counts_too(tmp_path: Path, beare
         async with httpx.AsyncClient(transport=transport, base_url="http://router") as client:
             answered = await client.post("/v1/chat/completions", json=HELLO, headers=bearer())
     assert answered.json()["rayroom"]["attempts"] == 2
-    # The answer's own leg took no time on its clock: what is left is the one that failed.
+    # The answer's own attempt took no time on its clock: the rest is the failed attempt's.
     assert float(answered.headers["server-timing"].removeprefix("vendor;dur=")) > 0
 
 

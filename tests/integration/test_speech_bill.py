@@ -1,4 +1,4 @@
-"""What agents report of their speech becomes cost events: each id once, durable, whatever else goes wrong."""
+"""Speech usage in heartbeats becomes cost events: each id once, durable, through every failure."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ from deployments.providers.registry import check_vendor, connect
 from deployments.routes import build_routes
 from routing.catalogue import load_catalogue
 from routing.errors import ConfigurationError, CostsUnavailable
-from routing.models import Outcome, Usage
+from routing.models import Intent, Outcome, Settlement, Usage
 from routing.rooms import parse_room
 from tests.integration.test_routes import ADMIN
 from tests.support.cost_entries import intent, settlement
@@ -236,7 +236,7 @@ async def test_a_crash_between_an_event_and_its_settlement_costs_what_it_said(tm
 
 
 class Far:
-    """The aggregator's side of the outbox: a real recorder that can be out of reach."""
+    """The aggregator's side of the outbox: a real commit log that can be unreachable."""
 
     def __init__(self, world: JournalWorld) -> None:
         self.world, self.away, self.loses_reply = world, asyncio.Event(), False
@@ -254,7 +254,7 @@ class Far:
 async def test_events_given_up_on_are_delivered_late_and_sent_again_are_billed_once(tmp_path: Path) -> None:
     far = Far(JournalWorld(tmp_path / "journal.db"))
     outbox = CostOutbox(far.write, timeout_s=0.2)
-    pair = [intent(estimate_nanousd=7), settlement(cost_nanousd=7)]
+    pair: list[Intent | Settlement] = [intent(estimate_nanousd=7), settlement(cost_nanousd=7)]
     far.away.set()
     with pytest.raises(CostsUnavailable):
         await outbox.record(pair)

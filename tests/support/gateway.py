@@ -1,4 +1,4 @@
-"""A gateway in this process: real leaves, a real journal on disk, no Ray; and a JPEG to show it."""
+"""A gateway in this process: real model replicas, a real journal on disk, no Ray; and a JPEG for its routes."""
 
 from __future__ import annotations
 
@@ -134,7 +134,7 @@ async def gateway_in_process(
     directory: Directory | None = None,
     **changes: Any,
 ) -> AsyncIterator[tuple[Gateway, JournalWorld]]:
-    """Yield a gateway and what it writes to; `changes` are of its GatewaySettings."""
+    """Yield a gateway and its costs; `changes` replace fields of its GatewaySettings."""
     world = JournalWorld(path / "journal.db")
     leaf = leaf or ModelReplica(vendors, simulation, load_catalogue())
     settings = GatewaySettings(

@@ -15,7 +15,7 @@ FOREVER_S = 3_600.0
 
 
 class Words:
-    """A stream of words with pauses, that says whether it was closed."""
+    """A stream of words with pauses, which records whether it was closed."""
 
     def __init__(self, *steps: str | float) -> None:
         self.steps = steps
