@@ -1,10 +1,10 @@
-"""Check which wordings of a question ask for the same."""
+"""Text normalisation, and the comparison of a partial transcript with the whole question."""
 
 from __future__ import annotations
 
 import pytest
 
-from room_agent.text.normalize import says_the_same
+from room_agent.text.normalize import folded, says_the_same, without_accents
 
 
 @pytest.mark.parametrize(
@@ -34,3 +34,11 @@ def test_other_signs_and_light_words_change_nothing(heard: str, whole: str) -> N
 )
 def test_another_word_asks_for_something_else(heard: str, whole: str) -> None:
     assert not says_the_same(heard, whole)
+
+
+def test_folding_maps_full_width_letters_and_apostrophes() -> None:
+    assert folded("\uff32ay, it\u2019s") == "ray, it's"
+
+
+def test_letters_without_a_decomposition_lose_their_accents_too() -> None:
+    assert without_accents("Jos\u00e9 S\u00f8rensen") == "jose sorensen"
