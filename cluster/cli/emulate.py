@@ -17,24 +17,24 @@ from deployments.common.settings import ProfileChange
 from routing.errors import ConfigurationError
 
 
-def build_house(
+def build_state(
     *,
     speed: float,
     seed: int,
     limits: RateLimits,
     load: VendorLoad,
     answer_tokens: int,
-    senses: Engines | None = None,
+    engines: Engines | None = None,
     profiles: Mapping[str, ProfileChange] | None = None,
 ) -> EmulatorState:
     """Return what the emulator's requests share; a speed of 0 stands for no waiting at all."""
-    pace = LatencyModel(random.Random(seed), speed or math.inf, profiles)
+    latency = LatencyModel(random.Random(seed), speed or math.inf, profiles)
     return EmulatorState(
-        seed=seed, pace=pace, limits=limits, load=load, answer_tokens=answer_tokens, senses=senses or Engines()
+        seed=seed, latency=latency, limits=limits, load=load, answer_tokens=answer_tokens, engines=engines or Engines()
     )
 
 
-def read_senses(file: Path) -> Engines:
+def read_engines(file: Path) -> Engines:
     """Return senses whose ears know the phrases of `file`, one a line.
 
     Raises ConfigurationError for a file that cannot be read or has no phrase, for a word that is in no dictionary, and
@@ -44,9 +44,11 @@ def read_senses(file: Path) -> Engines:
         phrases = [line for line in map(str.strip, file.read_text("utf-8").splitlines()) if line]
     except (OSError, UnicodeDecodeError) as error:
         why = error.strerror if isinstance(error, OSError) else "it is not UTF-8"
-        raise ConfigurationError(f"--senses {file}: cannot be read: {why or type(error).__name__}.", "senses") from None
+        raise ConfigurationError(
+            f"--engines {file}: cannot be read: {why or type(error).__name__}.", "senses"
+        ) from None
     if not phrases:
-        raise ConfigurationError(f"--senses {file}: holds no phrase.", "senses")
+        raise ConfigurationError(f"--engines {file}: holds no phrase.", "senses")
     return load_engines(phrases)
 
 
@@ -60,9 +62,9 @@ def read_profiles(text: str) -> dict[str, ProfileChange]:
         raise ConfigurationError(f"--profiles: {where or 'it'}: {first['msg']}.", "profiles") from None
 
 
-def run_emulator(house: EmulatorState, host: str, port: int, say: Callable[[str], None]) -> None:
+def run_emulator(state: EmulatorState, host: str, port: int, say: Callable[[str], None]) -> None:
     """Serve until SIGINT or SIGTERM, after saying where each vendor is; raises ConfigurationError."""
-    asyncio.run(_serve(Emulator(house, host=host, port=port), say))
+    asyncio.run(_serve(Emulator(state, host=host, port=port), say))
 
 
 async def _serve(emulator: Emulator, say: Callable[[str], None]) -> None:

@@ -13,11 +13,11 @@ from cluster.lab.emulator.chat.gemini import gemini_routes
 from cluster.lab.emulator.chat.model_lists import model_routes
 from cluster.lab.emulator.chat.openai import openai_routes
 from cluster.lab.emulator.chat.voyage import voyage_routes
-from cluster.lab.emulator.control_api import admin_routes
+from cluster.lab.emulator.control_api import control_routes
 from cluster.lab.emulator.core.faults import Fault
 from cluster.lab.emulator.core.request import EmulatorState
 from cluster.lab.emulator.speech.deepgram import deepgram_routes
-from cluster.lab.emulator.speech.elevenlabs import PLENTY, elevenlabs_routes
+from cluster.lab.emulator.speech.elevenlabs import UNLIMITED_CHARACTERS, elevenlabs_routes
 from cluster.lab.emulator.speech.recognizer import PhraseScript
 
 BASE_PATHS = {
@@ -41,10 +41,15 @@ class Emulator:
     """
 
     def __init__(
-        self, house: EmulatorState | None = None, *, host: str = "127.0.0.1", port: int = 0, characters: int = PLENTY
+        self,
+        state: EmulatorState | None = None,
+        *,
+        host: str = "127.0.0.1",
+        port: int = 0,
+        characters: int = UNLIMITED_CHARACTERS,
     ) -> None:
-        self.house = house or EmulatorState()
-        self.faults, self.journal = self.house.faults, self.house.journal
+        self.state = state or EmulatorState()
+        self.faults, self.journal = self.state.faults, self.state.journal
         self.script = PhraseScript()
         self._host, self._port, self._characters = host, port, characters
         self.url = ""
@@ -75,7 +80,7 @@ class Emulator:
                 await runner.cleanup()
 
     def _routes(self) -> list[web.RouteDef]:
-        speakers = (admin_routes, openai_routes, anthropic_routes, gemini_routes, voyage_routes, model_routes)
-        routes = [route for speaker in speakers for route in speaker(self.house)]
-        speech = [*deepgram_routes(self.house, self.script), *elevenlabs_routes(self.house, self._characters)]
+        vendors = (control_routes, openai_routes, anthropic_routes, gemini_routes, voyage_routes, model_routes)
+        routes = [route for routes_of in vendors for route in routes_of(self.state)]
+        speech = [*deepgram_routes(self.state, self.script), *elevenlabs_routes(self.state, self._characters)]
         return [*routes, *speech]

@@ -60,7 +60,7 @@ class LimitStatus:
 class LoadRejection:
     """Why there is no room, and when to ask again."""
 
-    what: Literal["requests", "tokens", "concurrent", "overloaded"]
+    reason: Literal["requests", "tokens", "concurrent", "overloaded"]
     retry_after_s: float
 
 
@@ -78,21 +78,21 @@ class _Bucket:
     """A minute's worth of something, filled evenly."""
 
     limit: int
-    held: float
+    available: float
     filled_at_s: float
 
     def take(self, amount: float, now_s: float) -> float:
         """Take `amount` if it is there, and return 0; else take nothing, and return the seconds until it is."""
-        self.held = min(self.limit, self.held + (now_s - self.filled_at_s) * self.limit / 60)
+        self.available = min(self.limit, self.available + (now_s - self.filled_at_s) * self.limit / 60)
         self.filled_at_s = now_s
-        if self.held < amount:
-            return (amount - self.held) * 60 / self.limit
-        self.held -= amount
+        if self.available < amount:
+            return (amount - self.available) * 60 / self.limit
+        self.available -= amount
         return 0.0
 
     def gauge(self) -> LimitGauge:
         return LimitGauge(
-            limit=self.limit, remaining=int(self.held), reset_s=(self.limit - self.held) * 60 / self.limit
+            limit=self.limit, remaining=int(self.available), reset_s=(self.limit - self.available) * 60 / self.limit
         )
 
 
@@ -102,55 +102,55 @@ class Capacity:
     def __init__(self, limits: RateLimits | None = None, load: VendorLoad | None = None) -> None:
         self.limits, self.load = limits or RateLimits(), load or VendorLoad()
         self._buckets: OrderedDict[tuple[InFlightSlot, str], _Bucket] = OrderedDict()
-        self._of_key: Counter[InFlightSlot] = Counter()
-        self._of_model: Counter[tuple[str, str]] = Counter()
+        self._in_flight_by_key: Counter[InFlightSlot] = Counter()
+        self._in_flight_by_model: Counter[tuple[str, str]] = Counter()
 
-    def push_back(self, place: InFlightSlot, tokens: int, now_s: float) -> LoadRejection | None:
+    def admit(self, slot: InFlightSlot, tokens: int, now_s: float) -> LoadRejection | None:
         """Charge a request to its buckets and return None, or why it may not run. A refused one counts as a request."""
-        wait_s = self._take(place, "requests", 1, now_s)
+        wait_s = self._take(slot, "requests", 1, now_s)
         if wait_s:
-            return LoadRejection(what="requests", retry_after_s=wait_s)
-        wait_s = self._take(place, "tokens", tokens, now_s)
+            return LoadRejection(reason="requests", retry_after_s=wait_s)
+        wait_s = self._take(slot, "tokens", tokens, now_s)
         if wait_s:
-            return LoadRejection(what="tokens", retry_after_s=wait_s)
-        if self.limits.concurrent is not None and self._of_key[place] >= self.limits.concurrent:
-            return LoadRejection(what="concurrent", retry_after_s=BUSY_RETRY_S)
-        if self.load.most is not None and self.in_flight(place) >= self.load.most:
-            return LoadRejection(what="overloaded", retry_after_s=BUSY_RETRY_S)
+            return LoadRejection(reason="tokens", retry_after_s=wait_s)
+        if self.limits.concurrent is not None and self._in_flight_by_key[slot] >= self.limits.concurrent:
+            return LoadRejection(reason="concurrent", retry_after_s=BUSY_RETRY_S)
+        if self.load.most is not None and self.in_flight(slot) >= self.load.most:
+            return LoadRejection(reason="overloaded", retry_after_s=BUSY_RETRY_S)
         return None
 
-    def enter(self, place: InFlightSlot) -> None:
-        self._of_key[place] += 1
-        self._of_model[place.vendor, place.model] += 1
+    def enter(self, slot: InFlightSlot) -> None:
+        self._in_flight_by_key[slot] += 1
+        self._in_flight_by_model[slot.vendor, slot.model] += 1
 
-    def leave(self, place: InFlightSlot) -> None:
-        self._of_key[place] -= 1
-        self._of_model[place.vendor, place.model] -= 1
-        if not self._of_key[place]:
+    def leave(self, slot: InFlightSlot) -> None:
+        self._in_flight_by_key[slot] -= 1
+        self._in_flight_by_model[slot.vendor, slot.model] -= 1
+        if not self._in_flight_by_key[slot]:
             # Keys come and go; what reached zero is not kept.
-            del self._of_key[place]
+            del self._in_flight_by_key[slot]
 
-    def in_flight(self, place: InFlightSlot) -> int:
+    def in_flight(self, slot: InFlightSlot) -> int:
         """Return how many requests the model has now, whoever asked."""
-        return self._of_model[place.vendor, place.model]
+        return self._in_flight_by_model[slot.vendor, slot.model]
 
-    def slowdown(self, place: InFlightSlot) -> float:
-        return self.load.slowdown(self.in_flight(place))
+    def slowdown(self, slot: InFlightSlot) -> float:
+        return self.load.slowdown(self.in_flight(slot))
 
-    def standing(self, place: InFlightSlot) -> LimitStatus:
-        requests, tokens = (self._buckets.get((place, kind)) for kind in ("requests", "tokens"))
+    def limit_status(self, slot: InFlightSlot) -> LimitStatus:
+        requests, tokens = (self._buckets.get((slot, kind)) for kind in ("requests", "tokens"))
         return LimitStatus(
             requests=requests.gauge() if requests else None,
             tokens=tokens.gauge() if tokens else None,
-            in_flight=self._of_key[place],
+            in_flight=self._in_flight_by_key[slot],
             concurrent=self.limits.concurrent,
         )
 
-    def _take(self, place: InFlightSlot, kind: str, amount: int, now_s: float) -> float:
+    def _take(self, slot: InFlightSlot, kind: str, amount: int, now_s: float) -> float:
         limit = self.limits.requests_per_minute if kind == "requests" else self.limits.tokens_per_minute
         if limit is None:
             return 0.0
-        bucket = self._buckets.setdefault((place, kind), _Bucket(limit, limit, now_s))
+        bucket = self._buckets.setdefault((slot, kind), _Bucket(limit, limit, now_s))
         if len(self._buckets) > MAX_BUCKETS:
             self._buckets.popitem(last=False)
         return bucket.take(amount, now_s)

@@ -83,7 +83,7 @@ class GeneratedAnswer:
 
     words: tuple[str, ...] = field(repr=False)
     end: End | None
-    counted: TokenCounts
+    token_counts: TokenCounts
     untold_usage: bool = False
 
     @property
@@ -143,50 +143,56 @@ class AnswerStyle:
     answer_tokens: int
     seed: int
     extras: Extras
-    declines_with: tuple[str, ...] = ()
+    refusal_words: tuple[str, ...] = ()
 
 
 def compose(
     content: RequestContent,
-    pictures: int,
-    most: int | None,
+    picture_tokens: int,
+    max_words: int | None,
     fault: Fault,
     style: AnswerStyle,
-    thought: tuple[str, ...] | None = None,
+    given_words: tuple[str, ...] | None = None,
 ) -> GeneratedAnswer:
     """Return an answer of at most `most` words, and what is charged for it; `pictures` is what the images cost.
 
     Its words are those that were `thought`, or else made up.
     """
-    end, words = _words(content, most, fault, style, thought)
+    end, words = _words(content, max_words, fault, style, given_words)
     # Who asks for no words asks for vectors, and those are neither cached nor thought about.
-    extras = Extras() if most == 0 else fault.extras or style.extras
+    extras = Extras() if max_words == 0 else fault.extras or style.extras
     hidden = extras.cached_tokens + extras.cache_write_5m_tokens + extras.cache_write_1h_tokens
-    counted = TokenCounts(
-        input_tokens=content.text_tokens + pictures + hidden,
+    token_counts = TokenCounts(
+        input_tokens=content.text_tokens + picture_tokens + hidden,
         output_tokens=len(words) + extras.thinking_tokens,
-        image_tokens=pictures,
+        image_tokens=picture_tokens,
         image_px=sum(content.image_px),
         extras=extras,
     )
     # An answer that is no stream cannot be cut short and still be one: it lacks its finish marker instead.
     cut = fault.cut_after_chunks is not None
-    return GeneratedAnswer(words=words, end=None if cut else end, counted=counted, untold_usage=fault.untold_usage)
+    return GeneratedAnswer(
+        words=words, end=None if cut else end, token_counts=token_counts, untold_usage=fault.untold_usage
+    )
 
 
 def _words(
-    content: RequestContent, most: int | None, fault: Fault, style: AnswerStyle, thought: tuple[str, ...] | None
+    content: RequestContent,
+    max_words: int | None,
+    fault: Fault,
+    style: AnswerStyle,
+    given_words: tuple[str, ...] | None,
 ) -> tuple[End, tuple[str, ...]]:
     if fault.refusal == "refused":
-        return "refused", style.declines_with
+        return "refused", style.refusal_words
     if fault.refusal == "filtered" or fault.empty:
         return ("filtered" if fault.refusal else "stop"), ()
-    if thought is not None and fault.answer_tokens is None:
-        return ("stop" if most is None or most >= len(thought) else "length"), thought[:most]
+    if given_words is not None and fault.answer_tokens is None:
+        return ("stop" if max_words is None or max_words >= len(given_words) else "length"), given_words[:max_words]
     rng = random.Random(content.digest + b"%d" % style.seed)
     wanted = fault.answer_tokens or style.answer_tokens
     words = [*_OPENING, *rng.choices(_WORDS, k=max(0, wanted - len(_OPENING)))][:wanted]
-    return ("stop" if most is None or most >= wanted else "length"), tuple(words[:most])
+    return ("stop" if max_words is None or max_words >= wanted else "length"), tuple(words[:max_words])
 
 
 def unit_vector(content: RequestContent, dimensions: int) -> list[float]:

@@ -35,11 +35,11 @@ class Engines:
             return None
         return tuple((await asyncio.to_thread(self.answerer, turns)).split())
 
-    async def listening(self, listen: Callable[P, R], *args: P.args, **kwargs: P.kwargs) -> R:
+    async def run_transcriber(self, recognize: Callable[P, R], *args: P.args, **kwargs: P.kwargs) -> R:
         """Return what `listen` does, in a thread where there is somebody who really listens."""
         if self.transcriber is None:
-            return listen(*args, **kwargs)
-        return await asyncio.to_thread(listen, *args, **kwargs)
+            return recognize(*args, **kwargs)
+        return await asyncio.to_thread(recognize, *args, **kwargs)
 
     def voice(self, voice_id: str, sample_rate_hz: int) -> SpeechSource:
         """Return who says one text: the speaker, or a tone."""
@@ -61,12 +61,12 @@ class SpokenVoice:
         pcm = self._speaker(text, self._rate_hz)
         samples = len(pcm) // 2
         for start in range(0, len(text), characters):
-            said = text[start : start + characters]
-            first, last = (samples * at // len(text) for at in (start, start + len(said)))
+            piece = text[start : start + characters]
+            first, last = (samples * at // len(text) for at in (start, start + len(piece)))
             yield ToneSpeech(
-                text=said,
+                text=piece,
                 pcm=pcm[2 * first : 2 * last],
                 start_ms=round((self._samples + first) * 1_000 / self._rate_hz),
-                ms_per_character=(last - first) * 1_000 / self._rate_hz / len(said),
+                ms_per_character=(last - first) * 1_000 / self._rate_hz / len(piece),
             )
         self._samples += samples

@@ -41,13 +41,13 @@ def from_base64(data: str) -> bytes:
         return b""
 
 
-def first_wrong(error: ValidationError) -> str:
+def first_error(error: ValidationError) -> str:
     """Return which field is wrong first, and never its value: it may be content."""
     first = error.errors(include_url=False, include_context=False, include_input=False)[0]
     return f"{'.'.join(map(str, first['loc'])) or 'body'}: {first['msg']}"
 
 
-def embedding_asked(
+def parse_embedding(
     vendor: str, model: str, key: str | None, inputs: Sequence[Sequence[Part]], dimensions: int, as_base64: bool
 ) -> ParsedRequest:
     """Return a request for one vector for each of `inputs`."""
@@ -57,7 +57,7 @@ def embedding_asked(
         model=model,
         key=key,
         content=RequestContent.of_all(measured),
-        most_tokens=0,
+        max_tokens=0,
         inputs=tuple(measured),
         dimensions=dimensions,
         as_base64=as_base64,

@@ -54,9 +54,9 @@ class ToneVoice:
     def pieces(self, text: str, characters: int) -> Iterator[ToneSpeech]:
         """Yield the tone of more of the text, so many characters of it at a time."""
         for start in range(0, len(text), characters):
-            yield self.say(text[start : start + characters])
+            yield self.synthesize(text[start : start + characters])
 
-    def say(self, text: str) -> ToneSpeech:
+    def synthesize(self, text: str) -> ToneSpeech:
         first, self._characters = self._sample(self._characters), self._characters + len(text)
         at = np.arange(first, self._sample(self._characters))
         wave = AMPLITUDE * np.sin(2 * np.pi * self._hz * at / self._rate_hz)

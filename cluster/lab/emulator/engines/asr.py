@@ -32,35 +32,35 @@ class PhraseRecognizer:
     def __init__(self, phrases: Iterable[str], pronounced: Mapping[str, str] | None = None) -> None:
         self._phrases = {bare(phrase): phrase for phrase in phrases}
         self._decoder = _decoder(self._phrases, PRONOUNCED | dict(pronounced or {}))
-        self._unheard = self._decoder.get_cmn(False)
+        self._initial_cmn = self._decoder.get_cmn(False)
         self._lock = threading.Lock()
 
-    def hear(self, pcm: bytes, rate_hz: int) -> str:
+    def recognize(self, pcm: bytes, rate_hz: int) -> str:
         """Return the phrase, as it was written."""
-        return self.hear_samples(samples_of(pcm, rate_hz, RATE_HZ))
+        return self.recognize_samples(samples_of(pcm, rate_hz, RATE_HZ))
 
-    def hear_samples(self, samples: Samples) -> str:
+    def recognize_samples(self, samples: Samples) -> str:
         padding = np.zeros(int(PADDING_S * RATE_HZ), np.float32)
         padded = np.concatenate([padding, samples, padding])
-        hissing = padded + np.random.default_rng(7).normal(0, HISS_RMS, padded.size)
+        with_hiss = padded + np.random.default_rng(7).normal(0, HISS_RMS, padded.size)
         with self._lock:
             # Whatever was heard before, the same sound is heard alike.
-            self._decoder.set_cmn(self._unheard)
+            self._decoder.set_cmn(self._initial_cmn)
             self._decoder.start_utt()
-            self._decoder.process_raw(pcm_of(hissing.astype(np.float32)), full_utt=True)
+            self._decoder.process_raw(pcm_of(with_hiss.astype(np.float32)), full_utt=True)
             self._decoder.end_utt()
-            heard = self._decoder.hyp()
+            hypothesis = self._decoder.hyp()
         # Half a phrase is told too, and is no phrase.
-        return self._phrases.get(heard.hypstr, "") if heard is not None else ""
+        return self._phrases.get(hypothesis.hypstr, "") if hypothesis is not None else ""
 
 
 class DigitRecognizer:
     """Hears digits that are said one by one; of any other short word it takes one digit or another to be meant."""
 
     def __init__(self) -> None:
-        self._ears = PhraseRecognizer(DIGITS)
+        self._recognizer = PhraseRecognizer(DIGITS)
 
-    def hear(self, pcm: bytes, rate_hz: int) -> str:
+    def recognize(self, pcm: bytes, rate_hz: int) -> str:
         """Return the digits in a sound, in order; a space stands for anything longer than a digit."""
         sound = samples_of(pcm, rate_hz, RATE_HZ)
         return "".join(self._digit(stretch) for stretch in stretches(sound, RATE_HZ, DIGIT_PAUSE_MS)).strip()
@@ -68,7 +68,7 @@ class DigitRecognizer:
     def _digit(self, stretch: Samples) -> str:
         if stretch.size > LONGEST_DIGIT_S * RATE_HZ:
             return " "
-        word = self._ears.hear_samples(stretch)
+        word = self._recognizer.recognize_samples(stretch)
         return str(DIGITS.index(word)) if word else " "
 
 

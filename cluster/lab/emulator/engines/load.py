@@ -15,13 +15,13 @@ def load_engines(phrases: Iterable[str]) -> Engines:
     """
     # It is used when the first sound comes, which would be late to hear that it is missing.
     library("soxr")
-    from cluster.lab.emulator.engines.answerer import Answerer
+    from cluster.lab.emulator.engines.answerer import RuleAnswerer
     from cluster.lab.emulator.engines.asr import PhraseRecognizer
     from cluster.lab.emulator.engines.ocr import OcrEngine
     from cluster.lab.emulator.engines.tts import SpeechEngine
 
     return Engines(
-        answerer=Answerer(OcrEngine().describe).answer,
-        transcriber=PhraseRecognizer(phrases).hear,
+        answerer=RuleAnswerer(OcrEngine().describe).answer,
+        transcriber=PhraseRecognizer(phrases).recognize,
         speaker=SpeechEngine().speak,
     )

@@ -57,7 +57,7 @@ def read_wav(data: bytes) -> PcmFormat | None:
         return None
 
 
-def live_manner(query: Mapping[str, str]) -> RecognitionOptions:
+def live_options(query: Mapping[str, str]) -> RecognitionOptions:
     """Return what a live query asks to be told. Raises BadInput."""
     return RecognitionOptions(
         endpointing_ms=_endpointing_ms(query),
@@ -112,16 +112,16 @@ def recorded(
     }
 
 
-def _results(heard: RecognizedSpeech, query: Mapping[str, str], request_id: str) -> dict[str, Any]:
+def _results(result: RecognizedSpeech, query: Mapping[str, str], request_id: str) -> dict[str, Any]:
     return {
         "type": "Results",
         "channel_index": [0, 1],
-        "start": heard.start_ms / 1_000,
-        "duration": (heard.end_ms - heard.start_ms) / 1_000,
-        "is_final": heard.final,
-        "speech_final": heard.speech_final,
-        "from_finalize": heard.from_finalize,
-        "channel": {"alternatives": [alternative(heard.words, query)]},
+        "start": result.start_ms / 1_000,
+        "duration": (result.end_ms - result.start_ms) / 1_000,
+        "is_final": result.final,
+        "speech_final": result.speech_final,
+        "from_finalize": result.from_finalize,
+        "channel": {"alternatives": [alternative(result.words, query)]},
         "metadata": {
             "request_id": request_id,
             "model_info": _model_info(query.get("model", "")),
@@ -141,10 +141,10 @@ def _model_info(model: str) -> dict[str, str]:
 
 
 def _endpointing_ms(query: Mapping[str, str]) -> int | None:
-    asked = query.get("endpointing", "true")
-    if asked == "false":
+    requested = query.get("endpointing", "true")
+    if requested == "false":
         return None
-    return ENDPOINTING_MS if asked == "true" else _count(query, "endpointing", ENDPOINTING_MS)
+    return ENDPOINTING_MS if requested == "true" else _count(query, "endpointing", ENDPOINTING_MS)
 
 
 def _count(query: Mapping[str, str], name: str, default: int) -> int:

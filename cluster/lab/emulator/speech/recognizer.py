@@ -121,16 +121,16 @@ class _Phrase:
     started_ms: int
     since_ms: int
     loud_until_ms: int
-    told: int = 0
+    final_words: int = 0
 
-    def said(self, whole: bool) -> tuple[RecognizedWord, ...]:
+    def pending_words(self, whole: bool) -> tuple[RecognizedWord, ...]:
         """Return the words not told yet: all of them once the phrase is over, else those there was time for."""
         count = 1 + (self.loud_until_ms - self.started_ms) // MS_PER_WORD
-        words = self.words[self.told :] if whole else self.words[self.told : count]
+        words = self.words[self.final_words :] if whole else self.words[self.final_words : count]
         return tuple(_spread(words, self.since_ms, max(self.since_ms, self.loud_until_ms)))
 
 
-class _Tape:
+class _PhraseBuffer:
     """The sound of a phrase and of what led to it, for who can tell the words only when it is over."""
 
     def __init__(self, transcriber: Transcriber, sample_rate_hz: int, channels: int) -> None:
@@ -138,7 +138,7 @@ class _Tape:
         self._rate_hz, self._channels = sample_rate_hz, channels
         self._windows: deque[Window] = deque()
 
-    def roll(self, window: Window, keep: bool) -> None:
+    def append(self, window: Window, keep: bool) -> None:
         """Take in a window of sound; without a phrase to keep it for, only the last ones are kept."""
         self._windows.append(window)
         while not keep and len(self._windows) > LEAD_MS // WINDOW_MS:
@@ -157,15 +157,15 @@ class StreamRecognizer:
     def __init__(
         self,
         sample_rate_hz: int,
-        manner: RecognitionOptions,
+        options: RecognitionOptions,
         next_phrase: Callable[[], str],
         channels: int = 1,
         transcriber: Transcriber | None = None,
     ) -> None:
-        self._manner = manner
-        self._tape = None if transcriber is None else _Tape(transcriber, sample_rate_hz, channels)
-        self._pause_ms = manner.pause_ms
-        if self._tape is not None and self._pause_ms is not None:
+        self._options = options
+        self._buffer = None if transcriber is None else _PhraseBuffer(transcriber, sample_rate_hz, channels)
+        self._pause_ms = options.pause_ms
+        if self._buffer is not None and self._pause_ms is not None:
             self._pause_ms = max(self._pause_ms, TRANSCRIBED_PAUSE_MS)
         self._next_phrase = next_phrase
         self._bytes_per_s = 2 * channels * sample_rate_hz
@@ -183,7 +183,7 @@ class StreamRecognizer:
         """How much sound came in, to the millisecond."""
         return round(self._bytes * 1_000 / self._bytes_per_s)
 
-    def hear(self, pcm: bytes) -> list[Event]:
+    def feed(self, pcm: bytes) -> list[Event]:
         """Take in more sound; return what is to be told because of it."""
         self._bytes += len(pcm)
         sound = self._rest + pcm
@@ -207,39 +207,39 @@ class StreamRecognizer:
         self._now_ms += WINDOW_MS
         self._loud_ms = self._loud_ms + WINDOW_MS if loud else 0
         self._quiet_ms = 0 if loud else self._quiet_ms + WINDOW_MS
-        if self._tape is not None:
-            self._tape.roll(window, keep=self._phrase is not None)
+        if self._buffer is not None:
+            self._buffer.append(window, keep=self._phrase is not None)
         if self._phrase is None:
-            yield from self._listen()
+            yield from self._detect_onset()
         elif loud:
             self._phrase.loud_until_ms = self._now_ms
-        yield from self._tell()
+        yield from self._emit()
 
-    def _listen(self) -> Iterator[Event]:
+    def _detect_onset(self) -> Iterator[Event]:
         if self._loud_ms < SHORTEST_VOICE_MS:
             return
         onset_ms = self._now_ms - self._loud_ms
-        words = self._next_phrase().split() if self._tape is None else []
+        words = self._next_phrase().split() if self._buffer is None else []
         self._phrase = _Phrase(words=words, started_ms=onset_ms, since_ms=onset_ms, loud_until_ms=self._now_ms)
         self._interim_ms = onset_ms
         self._word_end_ms = None
-        if self._manner.starts:
+        if self._options.starts:
             yield SpeechStarted(at_ms=onset_ms)
 
-    def _tell(self) -> Iterator[Event]:
-        manner, phrase = self._manner, self._phrase
+    def _emit(self) -> Iterator[Event]:
+        options, phrase = self._options, self._phrase
         if phrase is not None and self._pause_ms is not None and self._quiet_ms >= self._pause_ms:
             yield self._final(speech_final=True)
-        elif phrase is not None and self._tape is not None:
+        elif phrase is not None and self._buffer is not None:
             # Nothing can be said of half a phrase.
             if self._now_ms - phrase.started_ms >= LONGEST_TRANSCRIBED_MS:
                 yield self._final(speech_final=False)
         elif self._now_ms - self._segment_ms >= SEGMENT_MS:
             yield self._segment()
-        elif phrase is not None and manner.interim and self._now_ms - self._interim_ms >= INTERIM_EVERY_MS:
+        elif phrase is not None and options.interim and self._now_ms - self._interim_ms >= INTERIM_EVERY_MS:
             self._interim_ms = self._now_ms
-            yield self._heard(phrase.said(whole=False), final=False)
-        if manner.utterance_end_ms is not None and self._quiet_ms >= manner.utterance_end_ms:
+            yield self._result(phrase.pending_words(whole=False), final=False)
+        if options.utterance_end_ms is not None and self._quiet_ms >= options.utterance_end_ms:
             yield from self._utterance_end()
 
     def _utterance_end(self) -> Iterator[Event]:
@@ -251,26 +251,26 @@ class StreamRecognizer:
 
     def _segment(self) -> RecognizedSpeech:
         """Return a final result in the middle of a phrase, or of a silence."""
-        words = self._phrase.said(whole=False) if self._phrase else ()
-        heard = self._heard(words, final=True)
+        words = self._phrase.pending_words(whole=False) if self._phrase else ()
+        result = self._result(words, final=True)
         self._segment_ms = self._interim_ms = self._now_ms
         if self._phrase:
-            self._phrase.told += len(words)
+            self._phrase.final_words += len(words)
             self._phrase.since_ms = self._now_ms
-        return heard
+        return result
 
     def _final(self, speech_final: bool, from_finalize: bool = False) -> RecognizedSpeech:
         """Return the phrase's last result; the next sound begins another phrase."""
-        if self._phrase and self._tape:
-            self._phrase.words = self._tape.words()
-        words = self._phrase.said(whole=True) if self._phrase else ()
-        heard = self._heard(words, final=True, speech_final=speech_final, from_finalize=from_finalize)
+        if self._phrase and self._buffer:
+            self._phrase.words = self._buffer.words()
+        words = self._phrase.pending_words(whole=True) if self._phrase else ()
+        result = self._result(words, final=True, speech_final=speech_final, from_finalize=from_finalize)
         if self._phrase:
             self._word_end_ms = self._phrase.loud_until_ms
         self._segment_ms, self._phrase, self._loud_ms = self._now_ms, None, 0
-        return heard
+        return result
 
-    def _heard(
+    def _result(
         self, words: tuple[RecognizedWord, ...], final: bool, speech_final: bool = False, from_finalize: bool = False
     ) -> RecognizedSpeech:
         return RecognizedSpeech(
