@@ -64,7 +64,7 @@ class Live:
 
     def pace(self, first_s: float = 0.0, token_s: float = 0.0, answer_tokens: int = 24) -> None:
         state = self.emulator.state
-        state.pace, state.answer_tokens = Metronome(first_s, token_s), answer_tokens
+        state.latency, state.answer_tokens = Metronome(first_s, token_s), answer_tokens
 
     def charged_nanousd(self) -> int:
         """Return what the vendors charge for all they were asked."""
@@ -89,8 +89,8 @@ def price_nanousd(seen: LoggedRequest) -> int:
 @pytest.fixture
 def live(system: System, monkeypatch: pytest.MonkeyPatch) -> Live:
     state = system.emulator.state
-    monkeypatch.setattr(house, "pace", Metronome())
-    monkeypatch.setattr(house, "answer_tokens", 24)
+    monkeypatch.setattr(state, "latency", Metronome())
+    monkeypatch.setattr(state, "answer_tokens", 24)
     state.faults.clear()
     state.journal.clear()
     return Live(system.stack, system.emulator)

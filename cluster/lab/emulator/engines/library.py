@@ -14,6 +14,6 @@ def library(name: str) -> Any:
         return import_module(name)
     except ImportError:
         raise ConfigurationError(
-            f"{name} is missing: the emulator's engines need the extra `engines`. Run: pip install 'rayroom[engines]'",
+            f"{name} is missing: the emulator's engines need the extra `senses`. Run: pip install 'rayroom[senses]'",
             "senses",
         ) from None

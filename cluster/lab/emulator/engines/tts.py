@@ -15,7 +15,7 @@ from cluster.lab.emulator.engines.pcm import pcm_of, samples_of, stretches
 from routing.errors import ConfigurationError, RayroomError
 
 VOICE: Final = "en-us+m5"
-"""The voice whose digits are understood best by far; see tests/unit/deployments/test_senses.py."""
+"""The voice whose digits are understood best by far; see tests/contract/test_engines.py."""
 WORDS_PER_MINUTE: Final = 170
 DIGIT_PAUSE_MS: Final = 200
 _SYNCHRONOUS: Final = 2
