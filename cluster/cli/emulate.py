@@ -1,4 +1,4 @@
-"""`rayroom emulate`: runs the vendors' emulator in the foreground until it is told to stop."""
+"""`rayroom emulate`: run the vendor emulator in the foreground until SIGINT or SIGTERM."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ def build_state(
     engines: Engines | None = None,
     profiles: Mapping[str, ProfileChange] | None = None,
 ) -> EmulatorState:
-    """Return what the emulator's requests share; a speed of 0 stands for no waiting at all."""
+    """Return the state that all requests share; a speed of 0 means no simulated latency."""
     latency = LatencyModel(random.Random(seed), speed or math.inf, profiles)
     return EmulatorState(
         seed=seed, latency=latency, limits=limits, load=load, answer_tokens=answer_tokens, engines=engines or Engines()
@@ -35,25 +35,23 @@ def build_state(
 
 
 def read_engines(file: Path) -> Engines:
-    """Return senses whose ears know the phrases of `file`, one a line.
+    """Load the OCR, ASR and TTS engines; the recognizer's grammar is the phrases of `file`, one a line.
 
-    Raises ConfigurationError for a file that cannot be read or has no phrase, for a word that is in no dictionary, and
+    Raises ConfigurationError for a file that cannot be read or has no phrase, for a word missing in the dictionary, and
     where the extra `senses` is not installed.
     """
     try:
         phrases = [line for line in map(str.strip, file.read_text("utf-8").splitlines()) if line]
     except (OSError, UnicodeDecodeError) as error:
         why = error.strerror if isinstance(error, OSError) else "it is not UTF-8"
-        raise ConfigurationError(
-            f"--engines {file}: cannot be read: {why or type(error).__name__}.", "senses"
-        ) from None
+        raise ConfigurationError(f"--senses {file}: cannot be read: {why or type(error).__name__}.", "senses") from None
     if not phrases:
-        raise ConfigurationError(f"--engines {file}: holds no phrase.", "senses")
+        raise ConfigurationError(f"--senses {file}: holds no phrase.", "senses")
     return load_engines(phrases)
 
 
 def read_profiles(text: str) -> dict[str, ProfileChange]:
-    """Return what `--profiles` says, JSON as under `simulation.profiles`; raises ConfigurationError."""
+    """Parse `--profiles`: JSON with the schema of `simulation.profiles`. Raises ConfigurationError."""
     try:
         return TypeAdapter(dict[str, ProfileChange]).validate_json(text)
     except ValidationError as error:
@@ -63,7 +61,7 @@ def read_profiles(text: str) -> dict[str, ProfileChange]:
 
 
 def run_emulator(state: EmulatorState, host: str, port: int, say: Callable[[str], None]) -> None:
-    """Serve until SIGINT or SIGTERM, after saying where each vendor is; raises ConfigurationError."""
+    """Print each vendor's base URL, then serve until SIGINT or SIGTERM. Raises ConfigurationError."""
     asyncio.run(_serve(Emulator(state, host=host, port=port), say))
 
 

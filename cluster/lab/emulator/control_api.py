@@ -1,4 +1,4 @@
-"""Lets another process plan faults and read the journal, under /_emulator."""
+"""Plan faults and read the request log over HTTP, under /_emulator."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ class PlannedFault(BaseModel):
 
 
 def control_routes(state: EmulatorState) -> list[web.RouteDef]:
-    """Return the routes, bound to the faults and the journal they show."""
+    """Return the control routes, bound to the state's faults and request log."""
 
     async def plan(request: web.Request) -> web.Response:
         try:

@@ -1,4 +1,4 @@
-"""What the simulator takes for granted, each figure with its source. `--set model.NAME=VALUE` changes one."""
+"""The simulator's assumptions, each figure with its source. `--set model.NAME=VALUE` changes one."""
 
 from __future__ import annotations
 
@@ -24,12 +24,12 @@ class Assumptions(Settings):
     starts_at_once: Annotated[float, Field(gt=0)] = 2
     """How many start at full speed; more share it. Six at once on 4 cores take 2 to 4.4 s, so half a core each."""
     own_ms: Milliseconds = 8.0
-    """The median of what a lone request takes beside the vendor: 9.5 ms with the bill on 2 cores shared with the load
+    """The median time of a lone request without the vendor's part: 9.5 ms with the bill on 2 cores shared with the load
     (docs/measurements.md, requests through the whole path)."""
     own_sigma: Annotated[float, Field(ge=0, le=3)] = 0.25
     """Its spread: 13.5 ms at p95, by the same table."""
     request_cpu_ms: Milliseconds = 5.0
-    """What a request costs the application in CPU time, all its processes: 369 requests a second filled 2 cores."""
+    """CPU time of a request over all processes of the application: 369 requests a second filled 2 cores."""
     cpus: Annotated[float, Field(gt=0)] | None = None
     """The cores of the application. Without it there are always enough, and nothing is slowed by the others."""
     replica_cpu_ms: Milliseconds = 1.0

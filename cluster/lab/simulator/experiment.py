@@ -1,4 +1,4 @@
-"""Makes one simulated run of a scenario, from what a caller has to say about it."""
+"""Run one simulation of a scenario."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ from routing.models import Message, Usage
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Experiment:
-    """A scenario, the directory its trace lies in, the application it meets, and what is taken for granted."""
+    """A scenario, the directory of its trace, the application settings, and the assumptions."""
 
     scenario: Scenario
     directory: Path
@@ -57,7 +57,7 @@ def simulate(experiment: Experiment, command: str = "", watch: Callable[[float],
 def mixes_of(
     scenario: Scenario, app: AppSettings, assumptions: Assumptions, takes: RecordedScreens, day: dt.date
 ) -> dict[str, VendorModel]:
-    """Return the vendors of each service; raises ConfigurationError for a vendor or a model nobody knows."""
+    """Return the vendors of each service. Raises ConfigurationError for an unknown vendor or model."""
     catalogue = app.catalogue()
     _check_names(scenario, catalogue, app)
     prompt = Usage(input_tokens=text_tokens([Message(role="user", text=app.vision.prompt)]))

@@ -1,4 +1,4 @@
-"""Counts what became of every request of a simulation, by second and by tenant. Decides nothing."""
+"""Count the outcomes of a simulation's requests, by second and by tenant."""
 
 from __future__ import annotations
 
@@ -68,7 +68,7 @@ class SimulatorMetrics:
         self._open: dict[int, _Open] = {}
 
     def period(self, period: WorkloadPeriod) -> None:
-        """Count what was due in a period."""
+        """Count the frames due in a period."""
         second = self._second(period.from_s)
         self.seconds["rooms"][second] = max(self.seconds["rooms"][second], period.open_rooms)
         self.seconds["seen"][second] += period.open_rooms

@@ -17,7 +17,7 @@ from cluster.lab.simulator.experiment import Experiment
 from routing.errors import ConfigurationError
 
 SCALED = ("vision", "llm")
-"""What a key of `scaling` without its deployment is meant for: the deployments whose replicas ask the vendors."""
+"""The deployments that a `scaling` key without a deployment applies to: those that call vendors."""
 POLICIES = ("ray", "rooms-ahead")
 MODEL = "model."
 

@@ -60,11 +60,11 @@ NAMES = (
     f"{_INFO}:DeploymentInfo",
     f"{_CONSTANTS}:RAY_SERVE_AUTOSCALING_METRIC_RECORD_INTERVAL_FACTOR",
 )
-"""What is used here, so that a test can name the one that an upgrade has moved."""
+"""The names of Ray used here, so that a test names any that an upgrade moved."""
 
 
 def find(name: str) -> Any:
-    """Return what stands under `module:attribute.attribute` in Ray; raises ConfigurationError naming it."""
+    """Return Ray's object at `module:attribute.attribute`. Raises ConfigurationError naming it."""
     module, _, path = name.partition(":")
     try:
         found: Any = import_module(module)

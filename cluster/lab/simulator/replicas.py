@@ -25,7 +25,7 @@ class Replicas:
             begun = rng.uniform(assumptions.cold_start_from_s, assumptions.cold_start_to_s, missing)
             self.starting_s = np.concatenate([self.starting_s, begun])
         elif missing < 0:
-            # What has not begun to serve goes first, as in Serve.
+            # Starting replicas are stopped first, as in Serve.
             spared = min(-missing, len(self.starting_s))
             self.starting_s = self.starting_s[: len(self.starting_s) - spared]
             self.running -= -missing - spared

@@ -52,7 +52,7 @@ NONE = QueuedRequests(due_s=np.empty(0), sent_s=np.empty(0), room=np.empty(0, dt
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class AdmittedRequests:
-    """What became of the requests of one tick: some begin, some are turned away, some waited for too long."""
+    """The outcomes of one tick's requests: started, rejected, or timed out in the queue."""
 
     begun: QueuedRequests
     shed: QueuedRequests
@@ -80,7 +80,7 @@ class RequestQueue:
         return self.in_service + self.draining + len(self.queue)
 
     def turn(self) -> None:
-        """Go on to the next tick: what ends in it gives its slot back."""
+        """Advance one tick: requests that end in it free their slots."""
         self._tick += 1
         at = self._tick % LONGEST_TICKS
         self.in_service -= int(self._calendar[at])
@@ -88,7 +88,7 @@ class RequestQueue:
         self._calendar[at] = self._leaving[at] = 0
 
     def stop(self, stopped: int, running_before: int, rng: np.random.Generator) -> None:
-        """Take away replicas: each has its even part of what is in service."""
+        """Remove replicas: each has an even part of the requests in service."""
         moved = rng.binomial(self._calendar, min(1.0, stopped / running_before))
         self._calendar -= moved
         self._leaving += moved
@@ -96,14 +96,14 @@ class RequestQueue:
         self.in_service, self.draining = self.in_service - count, self.draining + count
 
     def admit(self, arrived: QueuedRequests, running: int, now_s: float) -> AdmittedRequests:
-        """Fill the free slots from the queue, then from what arrived; queue the rest as far as that may be."""
+        """Fill the free slots from the queue, then from new arrivals; queue the rest up to the bound."""
         waited_out = int(np.searchsorted(self.queue.sent_s, now_s - self._longest_wait_s))
         expired, waiting = self.queue.cut(waited_out)
         free = max(0, running * self._slots - self.in_service)
         begun, queue = waiting.then(arrived).cut(free)
         shed = NONE
         if 0 <= self._most_queued < len(queue):
-            # Who waits already keeps its place; who comes last is turned away.
+            # Queued requests keep their order; the last arrivals are rejected.
             queue, shed = queue.cut(max(self._most_queued, len(waiting) - len(begun)))
         self.queue = queue
         return AdmittedRequests(begun=begun, shed=shed, expired=expired)

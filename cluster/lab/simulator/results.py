@@ -1,4 +1,4 @@
-"""Turns what a simulation left into a run's tables, totals and verdicts. Simulates nothing."""
+"""Build a run's tables, totals and verdicts from a simulation."""
 
 from __future__ import annotations
 
@@ -109,7 +109,7 @@ def _tenants(
     catalogue: Catalogue,
     day: dt.date,
 ) -> tuple[list[Mapping[str, Any]], str]:
-    """Return a row for each tenant, of the whole run, and what the comparisons were priced by."""
+    """Return one row a tenant for the whole run, and the price basis of the comparisons."""
     sums = figures.by_tenant
     answers = mean_tokens(figures.output_tokens, int(sums["answered"].sum()))
     strong = strong_frame(catalogue, app.vision, day, long_side_px=app.rooms.image_long_side_px, answer_tokens=answers)

@@ -1,4 +1,4 @@
-"""What each room has in flight: one frame, and one that waits, whose place a newer one takes. Arrays by room."""
+"""Each room's uploads: one frame in flight, and one waiting that a newer one replaces. Arrays by room."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from cluster.lab.simulator.request_queue import NONE, QueuedRequests
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class OfferedFrames:
-    """What the rooms send now, in the order of sending, and what they shed for something newer or because they left."""
+    """The frames sent now, in order, and the frames shed for a newer one or because the room closed."""
 
     sent: QueuedRequests
     displaced: QueuedRequests
@@ -24,7 +24,7 @@ class RoomUploads:
     def __init__(self, rooms: ScheduledRooms) -> None:
         self._leave_at_s = rooms.leave_at_s
         self._free_at_s = np.zeros(len(rooms))
-        """When what is in flight ends; infinite while that is not known."""
+        """When the upload in flight ends; infinite while unknown."""
         self._waits_since_s = np.full(len(rooms), np.nan)
         self._vendor_share = np.zeros(len(rooms))
         """How much of a room's last answer was the vendor's time."""
@@ -32,7 +32,7 @@ class RoomUploads:
         """The rooms in which a frame waits; `_listed` says of each whether it is among them."""
         self._listed = np.zeros(len(rooms), dtype=np.bool_)
         self.lost = np.zeros(len(rooms), dtype=np.bool_)
-        """Rooms whose last frame reached nobody: the next one is new whatever it shows."""
+        """Rooms whose last frame was lost: the next frame is kept even if unchanged."""
 
     @property
     def oldest_s(self) -> float:
@@ -58,14 +58,14 @@ class RoomUploads:
         )
 
     def began(self, sent: QueuedRequests, ends_s: Floats, vendor_s: Floats) -> Floats:
-        """Note when what was sent will end; returns the vendors' part of the time that it waited in its room before."""
+        """Note the end of the sent frames; returns the vendor's part of their earlier waiting time in the room."""
         waited_s = (sent.sent_s - sent.due_s) * self._vendor_share[sent.room]
         self._free_at_s[sent.room] = ends_s
         self._vendor_share[sent.room] = vendor_s / np.maximum(ends_s - sent.sent_s, 1e-9)
         return np.asarray(waited_s)
 
     def refused(self, requests: QueuedRequests, at_s: float) -> None:
-        """Note what ended without an answer."""
+        """Note the frames that ended without an answer."""
         self._free_at_s[requests.room] = np.maximum(requests.sent_s, at_s)
         self._vendor_share[requests.room] = 0.0
         self.lost[requests.room] = True
@@ -78,7 +78,7 @@ class RoomUploads:
             self._waiting = np.concatenate([self._waiting, fresh])
 
     def _release(self, to_s: float) -> tuple[QueuedRequests, QueuedRequests]:
-        """Send what waits in the rooms that are free by `to_s`; who has left sheds it."""
+        """Send the waiting frames of rooms free by `to_s`; closed rooms shed them."""
         if not len(self._waiting):
             return NONE, NONE
         until_s = np.minimum(self._free_at_s[self._waiting], self._leave_at_s[self._waiting])

@@ -1,4 +1,4 @@
-"""Runs a scenario in virtual time against an autoscaler. Reads no clock and writes no file."""
+"""Run a scenario in virtual time against an autoscaler. Reads no clock and writes no file."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ from cluster.rooms.forecast import Deployment, RoomsAheadSettings
 from deployments.handles import GRACE_S
 
 DRAIN_S = 120.0
-"""How long the end waits for what is still in flight; what is left then has failed."""
+"""How long the end of a run waits for requests in flight; the rest has failed."""
 SERVICES: tuple[Deployment, ...] = ("vision", "llm")
 MOST_HANDLES = 4
 MOST_BUSY = 0.95
@@ -47,7 +47,7 @@ class _Deployment:
 
 @dataclass(slots=True)
 class SimulationResult:
-    """What a simulation leaves."""
+    """The result of a simulation."""
 
     figures: SimulatorMetrics
     replica_rows: list[Mapping[str, Any]] = field(default_factory=list)
@@ -60,7 +60,7 @@ class SimulationResult:
 
 
 class Simulator:
-    """A scenario's rooms before simulated replicas; who decides how many there are is Ray's own code."""
+    """A scenario's rooms and simulated replicas; Ray's own code decides the number of replicas."""
 
     def __init__(
         self,
@@ -88,10 +88,10 @@ class Simulator:
         self._waiting: dict[str, QueuedRequests] = dict.fromkeys(SERVICES, NONE)
         self._ticks = 0
         self._rate = 0.0
-        """Requests a second, lately: what keeps the machine busy."""
+        """The recent request rate, which determines CPU load."""
 
     def run(self, watch: Callable[[float], None] = lambda _: None) -> SimulationResult:
-        """Return what became of the scenario; `watch` hears the moment that has been reached."""
+        """Run the scenario; `watch` is called with the virtual time reached."""
         tick_s = self._assumptions.tick_s
         periods = self._demand.periods(self._scenario.length_s, self._senders.lost)
         coming = next(periods, None)
@@ -152,7 +152,7 @@ class Simulator:
         self._sample(from_s, tick_s)
 
     def _arrivals(self, name: str) -> QueuedRequests:
-        """Return what is due by now and finds a place in a router; the rest is turned away."""
+        """Return the requests due by now that the routers admit; the rest is rejected."""
         waiting = self._waiting[name]
         arrived, self._waiting[name] = waiting.cut(int(np.searchsorted(waiting.due_s, self._clock.now_s)))
         if name == "vision":
@@ -166,7 +166,7 @@ class Simulator:
         return let_in
 
     def _answer(self, name: Deployment, arrived: QueuedRequests, from_s: float, tick_s: float) -> int:
-        """Let begin what finds a slot, and count what becomes of it; returns how many began."""
+        """Start the requests that find a slot, and count their outcomes; returns how many started."""
         pool = self._pools[name]
         admitted = pool.admit(arrived, self._deployments[name].replicas.running, from_s)
         self._lose(name, "shed", admitted.shed)
@@ -201,7 +201,7 @@ class Simulator:
         figures.answered(name, begun, whole_s, own_s, cost, tokens)
 
     def _lose(self, name: str, how: str, requests: QueuedRequests, in_flight: bool = False) -> None:
-        """Count what got no answer; a room that was told so sends its next frame whatever it shows."""
+        """Count requests without an answer; a room that received the error sends its next frame even if unchanged."""
         if not len(requests):
             return
         self._done.figures.lost(name, how, requests)
@@ -289,7 +289,7 @@ class Simulator:
         self._done.figures.close(min(oldest_s))
 
     def _drain(self) -> None:
-        """Wait for what is in flight; what is left over has failed."""
+        """Wait for requests in flight; the rest has failed."""
         end_s = self._clock.now_s + DRAIN_S
         while self._in_flight() and self._clock.now_s < end_s:
             self._tick()

@@ -23,7 +23,7 @@ MOST_POINTS = 1_000
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class SweepPoint:
-    """One combination, and what it came to after the warm-up."""
+    """One combination, and its result after the warm-up."""
 
     values: dict[str, Any]
     replica_hours: float
@@ -96,7 +96,7 @@ def _beats(other: SweepPoint, one: SweepPoint) -> bool:
 
 
 def _prices(point: SweepPoint) -> tuple[float, float, float]:
-    """Return what is to be small; what is not known is as bad as can be."""
+    """Return the figures to minimise; an unknown one counts as infinite."""
     unknown = float("inf")
     return (
         point.replica_hours,

@@ -16,7 +16,7 @@ UNKNOWN = "-"
 
 
 def run_lines(summary: Summary) -> list[str]:
-    """Return what a run came to, a line each."""
+    """Return the summary of a run, one line a figure."""
     totals = summary.totals
     hours = ", ".join(f"{name} {seconds / 3_600:.2f}" for name, seconds in totals.replica_seconds.items())
     lines = [

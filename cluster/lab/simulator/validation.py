@@ -1,4 +1,4 @@
-"""Simulates what was run on a live cluster, with what that run measured, and says how far apart the two are."""
+"""Simulate a live run with its measured figures, and report the differences."""
 
 from __future__ import annotations
 
@@ -53,7 +53,7 @@ class ValidatedRun:
     directory: Path
     differences: tuple[FigureDifference, ...]
     said: tuple[str, ...]
-    """What the simulation took from the live run, and what it assumed."""
+    """Which figures came from the live run, and which were assumed."""
 
 
 def validate(directory: Path, app: AppSettings, takes: RecordedScreens | None = None) -> ValidatedRun:
@@ -74,7 +74,7 @@ def validate(directory: Path, app: AppSettings, takes: RecordedScreens | None = 
 
 
 def measured(live: record.Run) -> tuple[Assumptions, tuple[str, ...]]:
-    """Return what a live run says of the machine and the application, and a sentence on each part of it."""
+    """Return the assumptions measured in a live run, and a sentence on each."""
     assumed = Assumptions().model_dump()
     own, said_own = _own(live)
     cold, said_cold = _cold_start(live)
@@ -136,7 +136,7 @@ def _cold_start(live: record.Run) -> tuple[dict[str, float], str]:
     if not times:
         return {}, f"cold start assumed: {usual.cold_start_from_s:g} to {usual.cold_start_to_s:g} s; none was seen."
     from_s, to_s = max(0.1, min(times)), max(0.1, *times)
-    # What was seen has the others' starting in it already.
+    # The observed times include the slowdown by replicas that start at the same time.
     values = {"cold_start_from_s": from_s, "cold_start_to_s": to_s, "starts_at_once": 1e6}
     return values, f"cold start measured: {from_s:.1f} to {to_s:.1f} s, {len(times)} times."
 

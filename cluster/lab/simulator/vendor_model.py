@@ -1,4 +1,4 @@
-"""How long the vendors take for one service's requests, and what they charge: drawn many at a time."""
+"""Draw the vendors' latency and cost for one service's requests, many at a time."""
 
 from __future__ import annotations
 
@@ -125,7 +125,7 @@ class VendorModel:
         refused = np.zeros(len(asked), dtype=np.bool_)
         if fault is not None and fault.status is not None:
             refused = rng.random(len(asked)) < fault.share
-        # A refusal comes at once; one who is late is waited for as long as an attempt may take.
+        # A refusal returns at once; a late vendor costs the whole attempt timeout.
         drawn.vendor_s[asked] += np.where(refused, 0.0, np.minimum(took_s, longest_s))
         drawn.first_s[asked] += np.where(refused, 0.0, np.where(late, longest_s, first_s))
         answered = ~(refused | late)

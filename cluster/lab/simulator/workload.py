@@ -1,4 +1,4 @@
-"""What the rooms of a scenario ask, second by second: frames and questions, as arrays. Knows no replicas."""
+"""The workload of a scenario, second by second: frames and questions, as arrays."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ LOOK_AHEAD = 64
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class WorkloadPeriod:
-    """What all rooms do between two frames of one room. Times are ordered."""
+    """The events of all rooms between two frames of one room. Times are ordered."""
 
     from_s: float
     to_s: float

@@ -1,4 +1,4 @@
-"""Runs the tRPC backend of the repository's tests as a peer: a real server, for the demo and for the tests."""
+"""Run the example tRPC backend as a real server, for the demo and the tests."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ def peer_command(
 ) -> list[str]:
     """Return the command that runs the peer, its packages installed first; raises ConfigurationError without Node.
 
-    `passages` is a file with what its knowledge base holds beside the built-in passages.
+    `passages` is a file of passages that the knowledge base serves beside the built-in ones.
     """
     node = _tool("node")
     major = subprocess.run(
@@ -71,7 +71,7 @@ class PeerFailed(RayroomError):
 
 
 class BackendPeer:
-    """A running peer, and what only its tests ask of it."""
+    """A running backend, and its procedures for tests."""
 
     def __init__(self, key: str, transformer: str = "superjson") -> None:
         self.key = key
@@ -79,7 +79,7 @@ class BackendPeer:
         self._wraps = transformer == "superjson"
 
     async def attach(self, process: asyncio.subprocess.Process) -> None:
-        """Wait until `process` has said its port; raises PeerFailed."""
+        """Wait until `process` has printed its port. Raises PeerFailed."""
         assert process.stdout is not None
         try:
             async with asyncio.timeout(READY_TIMEOUT_S):
@@ -89,7 +89,7 @@ class BackendPeer:
             raise PeerFailed("The tRPC peer did not say its port.") from None
 
     async def totals_nanousd(self) -> dict[str, int]:
-        """Return what each tenant was billed."""
+        """Return each tenant's billed total in nano-USD."""
         totals = await self._ask("GET", "analytics.totals")
         return {tenant: int(total["nanoUsd"]) for tenant, total in totals.items()}
 

@@ -1,4 +1,4 @@
-"""The process of who visits rooms: told its tokens on stdin, ended by its time, a signal, or its parent's end."""
+"""A process that joins rooms: reads tokens from stdin; ends by timeout, by signal, or with its parent."""
 
 from __future__ import annotations
 
@@ -98,7 +98,7 @@ async def _read_tokens(stdin: asyncio.StreamReader, rooms: Sequence[str]) -> dic
 
 
 def _without(tokens: Collection[str]) -> Callable[[logging.LogRecord], bool]:
-    """Return a log filter that takes tokens out: a refused one comes back in the server's answer, which is logged."""
+    """Return a log filter that removes tokens: livekit logs the server's answer, which repeats a refused token."""
 
     def cleaned(record: logging.LogRecord) -> bool:
         message = record.getMessage()
@@ -111,13 +111,13 @@ def _without(tokens: Collection[str]) -> Callable[[logging.LogRecord], bool]:
 
 
 async def _closed(stdin: asyncio.StreamReader) -> None:
-    """Wait until the other end of stdin is gone, whatever still comes from there."""
+    """Wait until the other end of stdin is closed, discarding input."""
     while await stdin.read(4_096):
         pass
 
 
 def seconds(text: str) -> float:
-    """Return how long a visit lasts, of a command line; the parser names this function where it is no number."""
+    """Parse the duration of a visit. Its name appears in the parser's error message for a non-number."""
     parsed = float(text)
     if not 0 < parsed < math.inf:
         raise argparse.ArgumentTypeError(f"must be above 0, not {text}")

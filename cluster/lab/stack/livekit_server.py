@@ -33,7 +33,7 @@ _GET_GO = "install it from https://go.dev/dl/, or put a livekit-server on the PA
 
 
 def find_livekit_server(root: Path, path: str | None = None) -> Path:
-    """Return the livekit-server of the PATH, else the one below `root`/.tools/bin, built there if there is none.
+    """Return the livekit-server of the PATH, else that of `root`/.tools/bin, building it if missing.
 
     `path` is searched in place of the PATH.
     Raises ConfigurationError when it has to be built and cannot be.
@@ -92,11 +92,11 @@ def _go(path: str | None) -> str:
 
 
 def _build(go: str, binary: Path) -> None:
-    """Build the server and put it at `binary` whole; raises ConfigurationError with the end of what go said."""
+    """Build the server and move it to `binary` atomically. Raises ConfigurationError with the end of go's output."""
     print(f"building livekit-server {VERSION}, about two minutes", file=sys.stderr, flush=True)
     binary.parent.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryDirectory(dir=binary.parent.parent, prefix="build-") as directory:
-        # All that a build which is ended leaves behind is in there too.
+        # An interrupted build leaves its files in there too.
         said = _run([go, "install", PACKAGE], {**os.environ, "GOBIN": directory, "GOTMPDIR": directory})
         built = Path(directory) / "server"
         if not built.exists():
@@ -105,7 +105,7 @@ def _build(go: str, binary: Path) -> None:
 
 
 def _run(command: list[str], environment: dict[str, str]) -> str:
-    """Run a command to its end and return what it said; whatever ends this ends it and its children too."""
+    """Run a command and return its output; an interrupt kills it and its children too."""
     with (
         _signals_raise(),
         # In a session of its own, so that the compilers it starts can be ended with it.
@@ -148,7 +148,7 @@ def _signals_raise() -> Iterator[None]:
 
 @contextmanager
 def _one_at_a_time(tools: Path) -> Iterator[None]:
-    """Hold the lock of the tools directory; the kernel lets go of it whatever becomes of this process."""
+    """Hold the lock of the tools directory; the kernel releases it if this process dies."""
     tools.mkdir(parents=True, exist_ok=True)
     with (tools / "lock").open("a") as lock:
         try:

@@ -1,4 +1,4 @@
-"""What one run is: where it leaves things, its rooms, and the keys, ports and directories that are its own."""
+"""The plan of one run: its rooms, and its own keys, ports and directories."""
 
 from __future__ import annotations
 
@@ -18,8 +18,7 @@ TENANTS = ("acme", "globex")
 VOICE_TENANT = TENANTS[0]
 VOICE_ROOM = f"tenant_{VOICE_TENANT}_demo-voice"
 HEARTBEAT_S = 2
-"""The table is drawn from what the agents tell, and somebody watches it."""
-"""Where somebody speaks, beside the rooms where screens are shared."""
+"""Short, because the live table shows the agents' heartbeats."""
 
 
 def _secret() -> str:

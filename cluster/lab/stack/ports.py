@@ -1,4 +1,4 @@
-"""Finds ports nobody uses or was given, where the kernel takes none for outgoing connections."""
+"""Find unused ports outside the kernel's range for outgoing connections."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from routing.errors import RayroomError
 LOWEST_PORT = 20_000
 HIGHEST_PORT = 65_535
 EPHEMERAL_RANGE = Path("/proc/sys/net/ipv4/ip_local_port_range")
-# What Linux has where it is not told otherwise; elsewhere it starts higher.
+# The default of Linux; other systems start higher.
 _FIRST_EPHEMERAL = 32_768
 _SHORTEST_RANGE = 4_000
 # One run needs some four hundred, two hundred in a row twice.
@@ -29,7 +29,7 @@ class NoFreePort(RayroomError):
 class Ports:
     """Gives each port once, out of stretches that no other process gives any from.
 
-    A port is bound long after it is given, by another process: until then it looks free to whoever starts meanwhile.
+    Another process binds a port long after it is given; until then the port looks free to every other run.
     """
 
     def __init__(self, ports: Sequence[int], stretch: int = STRETCH) -> None:
@@ -43,7 +43,7 @@ class Ports:
         """Return `size` consecutive ports free for TCP and UDP, none of them given before; raises NoFreePort."""
         block = self._search(size) or self._search_on(size)
         if block is None:
-            # What was given long ago is bound by now, or free again.
+            # Ports given long ago are bound by now, or free again.
             self._given.clear()
             block = self._search(size)
         if block is None:
@@ -56,7 +56,7 @@ class Ports:
         return next((run for run in found if run is not None), None)
 
     def _search_on(self, size: int) -> range | None:
-        """Take one more stretch after another for this process, until one has what is asked for."""
+        """Claim further stretches for this process until one has `size` free ports in a row."""
         for stretch in [one for one in self._others if size <= len(one)]:
             if claim(stretch):
                 self._others.remove(stretch)

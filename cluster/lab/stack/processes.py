@@ -1,4 +1,4 @@
-"""Owns the processes it starts, and all that those start: when it ends, none of them is left."""
+"""Own the processes of a run and their descendants: none of them outlives the run."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ class Processes:
     """The processes of one run, each with a log of its own, stopped in reverse order.
 
     Ray's daemons leave their parent: as the subreaper this process inherits them, so that it can end them too.
-    What ran below this process before is not theirs, and stays.
+    Children that existed before stay alive.
     """
 
     logs: Path
@@ -115,7 +115,7 @@ def _kill_group(pid: int) -> None:
 
 
 def _end_descendants(others: Collection[psutil.Process]) -> None:
-    """Kill whatever is left below this process but `others`: inherited orphans too, and what they start meanwhile."""
+    """Kill all descendants but `others`: inherited orphans too, and processes they start meanwhile."""
     for _ in range(50):
         left = _below(others)
         if not left:
@@ -140,7 +140,7 @@ def _below(others: Collection[psutil.Process]) -> list[psutil.Process]:
 
 
 def _reap() -> None:
-    """Take note of the end of inherited processes, whose exit nobody else waits for."""
+    """Reap inherited processes, for which no other code waits."""
     try:
         while os.waitpid(-1, os.WNOHANG)[0]:
             pass

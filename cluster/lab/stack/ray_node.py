@@ -13,16 +13,16 @@ from cluster.config.serve_env import CALM, FAST_PATH, own_ray
 from cluster.config.settings import IMPORT_PATH
 from cluster.lab.stack.ports import free_block, free_ports
 
-# Two cores carry the demo because its replicas wait for (simulated) vendors; Ray only counts what is asked of it.
+# Two cores carry the demo because its replicas wait for (simulated) vendors; Ray's CPUs are logical.
 LOGICAL_CPUS = 4
 OBJECT_STORE_BYTES = 256 * 1024 * 1024
 RUNS = "Ray runtime started"
 TOO_SLOW = "node timed out during startup"
-"""What `ray start` says when its node is up, and when that did not register in time."""
+"""The output of `ray start` when its node is up, and when the node did not register in time."""
 
 
 def ray_environment(temp: Path) -> dict[str, str]:
-    """Return what Ray, and every process that speaks to it, needs in its environment."""
+    """Return the environment of Ray and of every process that connects to it."""
     stats, metrics, fallback, grpc_fallback = free_ports(4)
     ports = {
         "stats": stats,
@@ -50,7 +50,7 @@ def start_command(temp: Path, port: int, cpus: int = LOGICAL_CPUS, metrics_port:
         f"--object-store-memory={OBJECT_STORE_BYTES}",
         f"--ray-client-server-port={client}",
         f"--dashboard-agent-listen-port={agent}",
-        # Zero: whatever the kernel gives, so that the fixed range of another Ray is left alone.
+        # Zero lets the kernel choose, so that ports do not collide with another Ray's fixed range.
         "--min-worker-port=0",
         "--max-worker-port=0",
         "--include-dashboard=false",

@@ -1,4 +1,4 @@
-"""Share a scripted screen over WebRTC: `python -m cluster.lab.stack.screen_publisher`. It ends with its parent."""
+"""Share a scripted screen over WebRTC: `python -m cluster.lab.stack.screen_publisher`. Ends with its parent."""
 
 from __future__ import annotations
 
@@ -36,7 +36,7 @@ class ScreenPublisher:
         self._room.register_text_stream_handler(TOPIC, self._count)
 
     async def run(self, url: str, token: str) -> None:
-        """Connect and share, and leave the room in whatever way this ends; raises VisitFailed."""
+        """Connect and share the screen; always leaves the room. Raises VisitFailed."""
         source = rtc.VideoSource(WIDTH_PX, HEIGHT_PX, is_screencast=True)
         try:
             async with asyncio.timeout(CONNECT_TIMEOUT_S):

@@ -1,4 +1,4 @@
-"""Starts the parts of the system on this machine, each waited for: SFU, backend, Ray, the Serve app, the room agent."""
+"""Start the parts of the system, and wait for each: SFU, backend, Ray, the Serve app, the room agent."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ from cluster.lab.stack.plan import Plan
 from cluster.lab.stack.processes import Processes, StartFailed
 from room_agent.worker import REGISTERED
 
-# Three at once on two cores take two and a half minutes each; what fails is told when it ends, not by this.
+# Three at once on two cores take two and a half minutes each; a failed process ends the wait at once.
 START_TIMEOUT_S = 300.0
 # A node has thirty seconds to register, which Ray has no setting for; on a busy machine it may need another try.
 RAY_TRIES = 6
@@ -52,7 +52,7 @@ async def start_ray(
     metrics_port: int | None = None,
     more: Mapping[str, str] | None = None,
 ) -> dict[str, str]:
-    """Start a Ray node before anything else competes with it; returns the environment of what speaks to it.
+    """Start a Ray node before other processes compete with it; returns the environment for its clients.
 
     It has `more` in its own.
     """
@@ -113,7 +113,7 @@ async def start_agent(plan: Plan, processes: Processes, more: Mapping[str, str] 
 
 
 def app_environment(plan: Plan) -> dict[str, str]:
-    """Return what the app's processes find in their environment."""
+    """Return the environment of the app's processes."""
     return {
         **ray_node.ray_environment(plan.temp),
         "RAYROOM_AGENT_KEYS": plan.agent_key,
@@ -135,7 +135,7 @@ async def until(ready: Callable[[], Awaitable[bool]], processes: Processes, what
 
 
 async def listens(port: int) -> bool:
-    """Tell whether somebody takes connections at a port of this machine."""
+    """Return whether a local port accepts connections."""
     try:
         async with asyncio.timeout(1.0):
             _, writer = await asyncio.open_connection("127.0.0.1", port)
@@ -158,7 +158,7 @@ def _merged(first: Args, second: Args) -> Args:
 
 
 async def answers(url: str) -> bool:
-    """Tell whether somebody answers an address well."""
+    """Return whether a GET of `url` succeeds."""
     try:
         async with httpx.AsyncClient(timeout=2.0) as http:
             return (await http.get(url)).is_success

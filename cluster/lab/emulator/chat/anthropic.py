@@ -1,4 +1,4 @@
-"""Speaks Anthropic's Messages protocol under /anthropic/v1."""
+"""Anthropic's Messages protocol under /anthropic/v1."""
 
 from __future__ import annotations
 
@@ -82,7 +82,7 @@ class _AnthropicRequest(Lenient):
 
 
 def anthropic_routes(state: EmulatorState) -> list[web.RouteDef]:
-    """Return the routes, bound to what all requests share."""
+    """Return the routes, bound to the shared state."""
     protocol = AnthropicMessages(state.clock)
 
     async def messages(request: web.Request) -> web.StreamResponse:
@@ -201,7 +201,7 @@ def error_body(status: int, code: str | None, message: str) -> dict[str, Any]:
 
 
 def _usage(token_counts: TokenCounts) -> dict[str, Any]:
-    """Anthropic's input holds neither what was cached nor what is now; its output holds what was thought."""
+    """Anthropic's input excludes tokens read from and written to the cache; its output includes thinking tokens."""
     extras = token_counts.extras
     written = extras.cache_write_5m_tokens + extras.cache_write_1h_tokens
     return {

@@ -1,4 +1,4 @@
-"""Speaks Gemini's generateContent protocol under /gemini/v1 and /gemini/v1beta."""
+"""Gemini's generateContent protocol under /gemini/v1 and /gemini/v1beta."""
 
 from __future__ import annotations
 
@@ -101,7 +101,7 @@ class _GeminiRequest(_GeminiModel):
 
 
 def gemini_routes(state: EmulatorState) -> list[web.RouteDef]:
-    """Return the routes, bound to what all requests share."""
+    """Return the routes, bound to the shared state."""
     protocol = GeminiContent()
 
     async def generate(request: web.Request) -> web.StreamResponse:
@@ -235,7 +235,7 @@ def _finish(answer: GeneratedAnswer) -> str | None:
 
 
 def _usage(token_counts: TokenCounts) -> dict[str, Any]:
-    """Gemini's prompt holds what was cached; its candidates do not hold what was thought. What is zero is left out."""
+    """Gemini's prompt includes cached tokens; its candidates exclude thinking tokens. Zero counts are left out."""
     thoughts = token_counts.extras.thinking_tokens
     counts = {
         "promptTokenCount": token_counts.input_tokens,

@@ -1,4 +1,4 @@
-"""Says which models a vendor has, as OpenAI, Anthropic and Gemini list them. Charges nothing."""
+"""The model lists of OpenAI, Anthropic and Gemini. They cost nothing."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from cluster.lab.emulator.core.request import EmulatorState, ParsedRequest
 from routing.catalogue import load_catalogue
 
 Row = dict[str, Any]
-# When a model was made is told by the vendors and read by nobody.
+# Vendors send the creation time of a model, and no client reads it.
 CREATED_AT = "2025-11-24T16:00:00Z"
 
 
@@ -38,7 +38,7 @@ def model_routes(state: EmulatorState) -> list[web.RouteDef]:
 
 
 class _ModelListApi:
-    """One vendor's models: those of the house, or those of the catalogue where the house knows any."""
+    """One vendor's models: the configured ones, or all of the catalogue."""
 
     def __init__(
         self,
@@ -75,7 +75,7 @@ class _ModelListApi:
 
 
 def _key(request: web.Request) -> str | None:
-    """Return the key in whichever of the three places it is."""
+    """Return the API key from any of the three places for it."""
     headers = request.headers
     named = headers.get("x-api-key") or headers.get("x-goog-api-key") or request.query.get("key")
     return bearer(headers) or named or None

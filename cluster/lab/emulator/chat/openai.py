@@ -1,4 +1,4 @@
-"""Speaks OpenAI's chat and embeddings protocols under /openai/v1."""
+"""OpenAI's chat and embeddings protocols under /openai/v1."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ from cluster.lab.emulator.core.request import EmulatorState, ParsedRequest
 PREFIX = "/openai/v1"
 DIMENSIONS = 256
 NAME = "openai"
-# A completion says when it was made; nobody reads it, and a fixed second keeps one seed's answers the same.
+# A fixed creation time keeps the answers of one seed identical; no client reads it.
 CREATED_S = 1_764_000_000
 _QUOTA = ("insufficient_quota", "credit_balance_exhausted", "billing_hard_limit_reached")
 _FINISH = {"stop": "stop", "length": "length", "refused": "stop", "filtered": "content_filter"}
@@ -95,7 +95,7 @@ class _OpenAIEmbeddingsRequest(Lenient):
 
 
 def openai_routes(state: EmulatorState) -> list[web.RouteDef]:
-    """Return the routes, bound to what all requests share."""
+    """Return the routes, bound to the shared state."""
 
     async def chat(request: web.Request) -> web.StreamResponse:
         return await converse(state, OpenAIChat(), request)
@@ -107,7 +107,7 @@ def openai_routes(state: EmulatorState) -> list[web.RouteDef]:
 
 
 class _OpenAIProtocol:
-    """What both of the protocols share: errors and headers."""
+    """Errors and headers of both protocols."""
 
     refusal_words: tuple[str, ...] = ("I", "cannot", "help", "with", "that.")
 
@@ -244,7 +244,7 @@ def duration(seconds: float) -> str:
 
 
 def _usage(token_counts: TokenCounts) -> dict[str, Any]:
-    """OpenAI's input holds what was cached, and its output what was thought."""
+    """OpenAI's input includes cached tokens, and its output reasoning tokens."""
     extras = token_counts.extras
     return {
         "prompt_tokens": token_counts.input_tokens,

@@ -1,4 +1,4 @@
-"""Speaks Voyage's embeddings protocols, of texts and of pictures, under /voyage/v1."""
+"""Voyage's embeddings protocols, of texts and of pictures, under /voyage/v1."""
 
 from __future__ import annotations
 
@@ -65,7 +65,7 @@ class _VoyageMultimodal(Lenient):
 
 
 def voyage_routes(state: EmulatorState) -> list[web.RouteDef]:
-    """Return the routes, bound to what all requests share."""
+    """Return the routes, bound to the shared state."""
     texts, mixed = VoyageEmbeddings(_VoyageTexts), VoyageEmbeddings(_VoyageMultimodal)
 
     async def embed(request: web.Request) -> web.StreamResponse:

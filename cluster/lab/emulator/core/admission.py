@@ -1,4 +1,4 @@
-"""Lets a speech request in or turns it away, and says how long it waits. Knows no vendor's words for it."""
+"""Admit or reject a speech request, and draw its simulated latency."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ RefusalWriter = Callable[[VendorRefusal, ParsedRequest, LimitStatus], web.Respon
 
 
 async def check_admission(exchange: EmulatedRequest, write_refusal: RefusalWriter) -> web.Response | None:
-    """Return the answer to a request that may not go on, once its fault's delay is over; None where it may."""
+    """Wait for the fault's delay, then return the rejection response, or None if the request is admitted."""
     await exchange.pause(exchange.fault.delay_s)
     refusal = refusal_of(exchange)
     if refusal is None:
@@ -27,6 +27,6 @@ async def check_admission(exchange: EmulatedRequest, write_refusal: RefusalWrite
 
 
 def first_byte_s(state: EmulatorState, parsed: ParsedRequest) -> float:
-    """Draw how long the vendor takes until it has something to send: the longer, the more it has to do."""
+    """Draw the time to first byte in seconds, scaled by the model's current load."""
     slot = InFlightSlot(parsed.vendor, parsed.model, parsed.key or "")
     return state.latency.first_token_s(parsed.model, state.capacity.slowdown(slot))

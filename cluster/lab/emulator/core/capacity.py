@@ -1,4 +1,4 @@
-"""Says whether a vendor has room for one more request, and what it says of its limits. The clock is an argument."""
+"""Rate limits, concurrency limits and load of the emulated vendors. The clock is an argument."""
 
 from __future__ import annotations
 
@@ -8,12 +8,12 @@ from typing import Literal
 
 MAX_BUCKETS = 10_000
 BUSY_RETRY_S = 1.0
-"""What a vendor without a free place says: when one falls free is not known."""
+"""The retry delay for concurrency limits, where the time of the next free slot is unknown."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class RateLimits:
-    """What one key may ask of one model; None is no limit."""
+    """The limits of one API key for one model; None means no limit."""
 
     requests_per_minute: int | None = None
     tokens_per_minute: int | None = None
@@ -22,7 +22,7 @@ class RateLimits:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class VendorLoad:
-    """How a vendor fares when many ask at once, each model by itself.
+    """How latency grows with concurrent requests, for each model separately.
 
     Up to `free` requests in flight run at full speed; each `capacity` more adds the whole time once again, as a batch
     that is served in turns does. Beyond `most` the vendor is overloaded.
@@ -33,13 +33,13 @@ class VendorLoad:
     most: int | None = None
 
     def slowdown(self, in_flight: int) -> float:
-        """Return by how much everything takes longer."""
+        """Return the factor by which latency grows."""
         return 1 + max(0, in_flight - self.free) / self.capacity
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class LimitGauge:
-    """One limit as it stands now; `reset_s` until it is whole again."""
+    """The current state of one limit; after `reset_s` it is full again."""
 
     limit: int
     remaining: int
@@ -48,7 +48,7 @@ class LimitGauge:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class LimitStatus:
-    """What a vendor knows of a key's limits when it answers."""
+    """The state of a key's limits, as response headers report it."""
 
     requests: LimitGauge | None = None
     tokens: LimitGauge | None = None
@@ -58,7 +58,7 @@ class LimitStatus:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class LoadRejection:
-    """Why there is no room, and when to ask again."""
+    """Which limit rejected a request, and after how many seconds to retry."""
 
     reason: Literal["requests", "tokens", "concurrent", "overloaded"]
     retry_after_s: float
@@ -66,7 +66,7 @@ class LoadRejection:
 
 @dataclass(frozen=True, slots=True)
 class InFlightSlot:
-    """Who asks for what: the place a request has among those in flight."""
+    """The vendor, model and API key by which requests in flight are counted."""
 
     vendor: str
     model: str
@@ -75,7 +75,7 @@ class InFlightSlot:
 
 @dataclass(slots=True)
 class _Bucket:
-    """A minute's worth of something, filled evenly."""
+    """A token bucket that holds one minute's limit and refills evenly."""
 
     limit: int
     available: float
@@ -106,7 +106,7 @@ class Capacity:
         self._in_flight_by_model: Counter[tuple[str, str]] = Counter()
 
     def admit(self, slot: InFlightSlot, tokens: int, now_s: float) -> LoadRejection | None:
-        """Charge a request to its buckets and return None, or why it may not run. A refused one counts as a request."""
+        """Charge a request to its buckets. Returns the rejection or None; a rejected request still counts as a request."""
         wait_s = self._take(slot, "requests", 1, now_s)
         if wait_s:
             return LoadRejection(reason="requests", retry_after_s=wait_s)
@@ -127,11 +127,11 @@ class Capacity:
         self._in_flight_by_key[slot] -= 1
         self._in_flight_by_model[slot.vendor, slot.model] -= 1
         if not self._in_flight_by_key[slot]:
-            # Keys come and go; what reached zero is not kept.
+            # Keys come and go, so counters at zero are removed.
             del self._in_flight_by_key[slot]
 
     def in_flight(self, slot: InFlightSlot) -> int:
-        """Return how many requests the model has now, whoever asked."""
+        """Return the model's requests in flight over all keys."""
         return self._in_flight_by_model[slot.vendor, slot.model]
 
     def slowdown(self, slot: InFlightSlot) -> float:

@@ -1,4 +1,4 @@
-"""What every vendor's protocol must be able to say, and how a request goes through any of them."""
+"""The interface of a vendor's protocol, and the handling of a request through it."""
 
 from __future__ import annotations
 
@@ -51,24 +51,24 @@ class VendorProtocol(Protocol):
     """One vendor's protocol. Decides every byte; sends none."""
 
     refusal_words: tuple[str, ...]
-    """What a model of this vendor says when it will not answer, where it says so in words."""
+    """The words of a refusal, for vendors that express a refusal as text."""
 
     def read(self, request: web.Request, body: Any) -> ParsedRequest:
-        """Return a request as asked, or as what is wrong with it."""
+        """Parse a request; `wrong` describes the first validation error."""
 
     def refusal_response(
         self, refusal: VendorRefusal, parsed: ParsedRequest, limit_status: LimitStatus
     ) -> web.Response: ...
 
     def headers(self, limit_status: LimitStatus) -> dict[str, str]:
-        """Return what this vendor's good answers say of its limits."""
+        """Return the rate limit headers of a successful response."""
 
     def response_body(self, parsed: ParsedRequest, answer: GeneratedAnswer) -> Any: ...
 
     def frames(self, parsed: ParsedRequest, answer: GeneratedAnswer) -> Iterable[StreamFrame]: ...
 
     def overload(self) -> bytes:
-        """Return what a stream that has begun says when the vendor is overloaded."""
+        """Return the overload error as a frame inside a stream."""
 
 
 async def converse(state: EmulatorState, protocol: VendorProtocol, request: web.Request) -> web.StreamResponse:
@@ -96,7 +96,7 @@ async def read_json(request: web.Request) -> Any:
 
 
 def refusal_of(exchange: EmulatedRequest) -> VendorRefusal | None:
-    """Return why a request gets no answer, if it gets none: what its vendor would look at first comes first."""
+    """Return the refusal of a request or None, checked in the order of the vendors' own checks."""
     parsed, fault = exchange.request, exchange.fault
     if parsed.key is None:
         return VendorRefusal(reason="no_key")
@@ -183,7 +183,7 @@ async def _send_frames(
             return await _break_off(protocol, fault, chunks, writer)
         if frame.tokens and chunks:
             await exchange.next_tokens(frame.tokens)
-        # Counted before it is written: whoever has read the last byte finds the line complete.
+        # Counted before it is written, so that a client that has read the last byte finds a complete log line.
         exchange.sent(frame.tokens)
         await writer.write(frame.data)
         chunks += frame.tokens > 0

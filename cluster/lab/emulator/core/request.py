@@ -1,4 +1,4 @@
-"""Follows one request through the emulator: its fault, its place among those in flight, its line in the journal."""
+"""The life of one request: its fault, its in-flight slot, and its line in the request log."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ Sleep = Callable[[float], Awaitable[None]]
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ParsedRequest:
-    """A request as read: who asks which model for what. A request that is wrong carries what its vendor says of it."""
+    """A parsed request. `wrong` holds the vendor's message for an invalid one."""
 
     vendor: str
     model: str = ""
@@ -46,7 +46,7 @@ class ParsedRequest:
     include_usage: bool = True
     """Whether a stream ends with its usage."""
     inputs: tuple[RequestContent, ...] = ()
-    """What is to be embedded, one vector each."""
+    """The inputs to embed, one vector each."""
     dimensions: int = 0
     as_base64: bool = False
     wrong: str | None = None
@@ -54,7 +54,7 @@ class ParsedRequest:
 
 @dataclass(kw_only=True)
 class EmulatorState:
-    """What all requests share."""
+    """The state that all requests share."""
 
     seed: int = 7
     latency: LatencyModel = field(default_factory=lambda: LatencyModel(random.Random(7)))
@@ -81,7 +81,7 @@ class EmulatorState:
 class EmulatedRequest:
     """One request, from its arrival to its end: an async context.
 
-    The server cancels the handler of a client that left, so the journal says when that was.
+    The server cancels the handler of a disconnected client, so that the log has the time of the disconnect.
     """
 
     def __init__(self, state: EmulatorState, path: str, parsed: ParsedRequest) -> None:
@@ -106,7 +106,7 @@ class EmulatedRequest:
             )
         )
         self.fault = state.faults.take(parsed.vendor, parsed.model)
-        # Vendors charge a limit for the longest answer that was asked for, whatever is said in the end.
+        # Vendors charge rate limits for the requested maximum answer, not for the actual one.
         answer_tokens = state.answer_tokens if parsed.max_tokens is None else parsed.max_tokens
         tokens = parsed.content.text_tokens + image_tokens(parsed.vendor, parsed.model, parsed.content) + answer_tokens
         self.rejection = state.capacity.admit(self._place, tokens, state.clock())
@@ -127,7 +127,7 @@ class EmulatedRequest:
         return self._state.capacity.limit_status(self._place)
 
     def has_model(self) -> bool:
-        # What is asked of an account names no model.
+        # Account requests name no model.
         return self._state.models is None or self.request.model in (*self._state.models, "")
 
     async def first_token(self) -> None:
@@ -144,7 +144,7 @@ class EmulatedRequest:
         await self._state.sleep(seconds)
 
     def count(self, token_counts: TokenCounts) -> None:
-        """Write down what the vendor charges for the whole answer."""
+        """Log the token counts of the whole answer."""
         extras = token_counts.extras
         self.note(
             prompt_tokens=token_counts.input_tokens,
@@ -165,7 +165,7 @@ class EmulatedRequest:
         self.note(sent_tokens=tokens + (entry.sent_tokens if entry else 0))
 
     def broke(self) -> None:
-        """Charge a stream that ends early for what had been produced of it."""
+        """Reduce the charge of a stream that ended early to the tokens produced so far."""
         entry = self._state.journal.line(self._number)
         if entry is not None and entry.stream:
             self.note(completion_tokens=min(entry.completion_tokens, entry.sent_tokens + entry.thinking_tokens))

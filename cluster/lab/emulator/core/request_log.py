@@ -1,4 +1,4 @@
-"""Remembers every request the emulator got: enough to check a bill by to the unit, nothing of its content."""
+"""The log of all requests: every billed unit, and no content."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ class LoggedRequest:
     """One request and what the vendor charges for it; times are seconds of the emulator's clock.
 
     `prompt_tokens` holds every input token, cached, written and image ones too; `completion_tokens` every output
-    token, thinking ones too. A stream that broke is charged what had been produced by then, any other answer whole.
+    token, thinking ones too. A broken stream is charged for the tokens produced by then, any other answer whole.
     """
 
     path: str
@@ -41,7 +41,7 @@ class LoggedRequest:
     answered_at_s: float | None = None
     ended_at_s: float | None = None
     disconnected_at_s: float | None = None
-    """When the client was noticed to be gone, if it left before its answer's end."""
+    """When the client disconnected, if it did so before the end of the response."""
 
     @property
     def cache_write_tokens(self) -> int:

@@ -1,4 +1,4 @@
-"""Makes the sound of a text: a tone as long as a voice would take to say it. Knows no vendor's protocol."""
+"""Synthesize a tone of the duration that a voice needs for a text."""
 
 from __future__ import annotations
 
@@ -37,7 +37,7 @@ class ToneSpeech:
 
 
 class SpeechSource(Protocol):
-    """Who says one text, piece by piece."""
+    """A source of synthesized speech for one text."""
 
     def pieces(self, text: str, characters: int) -> Iterator[ToneSpeech]:
         """Yield the sound of more of the text, so many characters of it at a time."""

@@ -1,8 +1,8 @@
-"""Answers by a rule over the messages it was given, in place of a language model. What they do not hold it cannot say.
+"""Answer questions by a rule over the messages, in place of a language model.
 
 It takes the question to be the last message, and all else to be quotations: of screens, of passages, of people. It
-follows no instruction in any of them, so what it shows is that the right material was put before a model, and the
-wrong material was not; never what a real model would make of it.
+follows no instruction in any of them. So a test shows which material reached the prompt, and never how a real model
+would use it.
 """
 
 from __future__ import annotations
@@ -33,14 +33,14 @@ _STOP_WORDS: Final = frozenset(
 
 @dataclass(frozen=True, slots=True)
 class _Quotation:
-    """A piece of what was put before the model, and of which kind it is."""
+    """A quoted part of the prompt, and its kind."""
 
     label: str
     lines: tuple[str, ...] = field(repr=False)
 
 
 class RuleAnswerer:
-    """The rule. `describe` says what a picture shows."""
+    """Answers by a rule. `describe` returns a description of a JPEG."""
 
     def __init__(self, describe: Callable[[bytes], str]) -> None:
         self._describe = describe

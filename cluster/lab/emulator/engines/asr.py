@@ -1,4 +1,4 @@
-"""Hears which of the phrases it knows was said, and the digits of a number that is read out. Knows no request."""
+"""Recognize known phrases and spoken digits with pocketsphinx."""
 
 from __future__ import annotations
 
@@ -16,18 +16,18 @@ from routing.errors import ConfigurationError
 RATE_HZ: Final = 16_000
 PADDING_S: Final = 0.25
 HISS_RMS: Final = 30
-"""A perfect silence is a sound that the model has never heard, and takes for words."""
+"""Noise added to digital silence, which the model was not trained on and recognizes as words."""
 DIGITS: Final = ("zero", "one", "two", "three", "four", "five", "six", "seven", "eight", "niner")
 """As pilots say them: a nine is too easily taken for a five."""
 DIGIT_PAUSE_MS: Final = 120
 """Shorter than the tongue's pause between digits, longer than the stop before a `t`."""
 LONGEST_DIGIT_S: Final = 0.9
 PRONOUNCED: Final = {"rayroom": "R EY R UW M", "niner": "N AY N ER"}
-"""What no dictionary has."""
+"""Pronunciations that the dictionary lacks."""
 
 
 class PhraseRecognizer:
-    """Tells phrases apart by a grammar of them. What is none of them is nothing, or is mistaken for one."""
+    """Recognizes phrases by a grammar. Other speech gives an empty result, or a wrong phrase."""
 
     def __init__(self, phrases: Iterable[str], pronounced: Mapping[str, str] | None = None) -> None:
         self._phrases = {bare(phrase): phrase for phrase in phrases}
@@ -44,18 +44,18 @@ class PhraseRecognizer:
         padded = np.concatenate([padding, samples, padding])
         with_hiss = padded + np.random.default_rng(7).normal(0, HISS_RMS, padded.size)
         with self._lock:
-            # Whatever was heard before, the same sound is heard alike.
+            # Reset the adapted mean, so that a result does not depend on earlier audio.
             self._decoder.set_cmn(self._initial_cmn)
             self._decoder.start_utt()
             self._decoder.process_raw(pcm_of(with_hiss.astype(np.float32)), full_utt=True)
             self._decoder.end_utt()
             hypothesis = self._decoder.hyp()
-        # Half a phrase is told too, and is no phrase.
+        # The hypothesis can be half a phrase, which counts as no result.
         return self._phrases.get(hypothesis.hypstr, "") if hypothesis is not None else ""
 
 
 class DigitRecognizer:
-    """Hears digits that are said one by one; of any other short word it takes one digit or another to be meant."""
+    """Recognizes digits spoken one by one. Any other short word is recognized as some digit."""
 
     def __init__(self) -> None:
         self._recognizer = PhraseRecognizer(DIGITS)
@@ -83,10 +83,12 @@ def _decoder(phrases: Iterable[str], pronounced: Mapping[str, str]) -> Any:
     for word in words:
         if decoder.lookup_word(word) is None:
             if word not in pronounced:
-                raise ConfigurationError(f"The ears' dictionary lacks `{word}`: say how it is pronounced.", "phrases")
+                raise ConfigurationError(
+                    f"The recognizer's dictionary lacks `{word}`: pass its pronunciation.", "phrases"
+                )
             decoder.add_word(word, pronounced[word], True)
     if not words:
-        raise ConfigurationError("Ears need phrases of words to know.", "phrases")
+        raise ConfigurationError("The recognizer needs at least one phrase with a word.", "phrases")
     decoder.add_jsgf_string("phrases", f"#JSGF V1.0; grammar phrases; public <phrase> = {' | '.join(phrases)};")
     decoder.activate_search("phrases")
     return decoder

@@ -1,4 +1,4 @@
-"""Imports a library of the extra `senses` when it is needed, and says what to install where it is not there."""
+"""Import a library of the extra `senses` on demand; the error names the extra to install."""
 
 from __future__ import annotations
 

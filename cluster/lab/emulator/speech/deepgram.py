@@ -1,4 +1,4 @@
-"""Speaks Deepgram's protocol under /deepgram: recorded and live speech, and what a key check asks."""
+"""Deepgram's protocol under /deepgram: recorded and live speech, and the account routes of a key check."""
 
 from __future__ import annotations
 
@@ -54,7 +54,7 @@ class PlannedPhrases(BaseModel):
 
 
 def deepgram_routes(state: EmulatorState, script: PhraseScript, idle_s: float = IDLE_S) -> list[web.RouteDef]:
-    """Return the routes: voices say what is in `script`, a live socket that is sent nothing for `idle_s` is closed."""
+    """Return the routes. Transcripts come from `script`; a live socket without input for `idle_s` is closed."""
     api = _DeepgramApi(state, script, idle_s)
     project = "/deepgram/v1/projects/{project_id}"
     return [
@@ -110,7 +110,7 @@ class _DeepgramApi:
         return await self._respond(request, {"stt": [nova], "tts": []})
 
     async def phrases(self, request: web.Request) -> web.Response:
-        """Let another process say what is heard next."""
+        """Plan the next transcripts from another process."""
         try:
             planned = PlannedPhrases.model_validate_json(await request.read())
             self._script.add(*planned.phrases)
@@ -120,7 +120,7 @@ class _DeepgramApi:
         return web.json_response({"planned": len(self._script)})
 
     async def _respond(self, request: web.Request, body: dict[str, Any]) -> web.StreamResponse:
-        """Answer what is asked of an account."""
+        """Answer an account request."""
         parsed = ParsedRequest(vendor=VENDOR, key=_key(request))
         async with self._state.exchange(request.path, parsed) as exchange:
             rejection = await check_admission(exchange, _refusal_response)

@@ -1,4 +1,4 @@
-"""Reads what a Deepgram query asks for, and writes what was heard as Deepgram writes it. Knows no socket."""
+"""Parse a Deepgram query, and format results as Deepgram's messages."""
 
 from __future__ import annotations
 
@@ -58,7 +58,7 @@ def read_wav(data: bytes) -> PcmFormat | None:
 
 
 def live_options(query: Mapping[str, str]) -> RecognitionOptions:
-    """Return what a live query asks to be told. Raises BadInput."""
+    """Parse the options of a live query. Raises BadInput."""
     return RecognitionOptions(
         endpointing_ms=_endpointing_ms(query),
         utterance_end_ms=_count(query, "utterance_end_ms", 1_000) if "utterance_end_ms" in query else None,
@@ -68,7 +68,7 @@ def live_options(query: Mapping[str, str]) -> RecognitionOptions:
 
 
 def alternative(words: Sequence[RecognizedWord], query: Mapping[str, str]) -> dict[str, Any]:
-    """Return what was said: bare words, and punctuated ones where the query asks for them."""
+    """Return the transcript: bare words, and punctuated ones if the query requests them."""
     formatted = "true" in (query.get("punctuate"), query.get("smart_format"))
     rows = [_word(word, formatted) for word in words]
     return {
@@ -88,7 +88,7 @@ def message(event: Event, query: Mapping[str, str], request_id: str) -> dict[str
 
 
 def metadata(request_id: str, digest: str, audio_ms: int, channels: int, model: str) -> dict[str, Any]:
-    """Return what a request ends with: how much sound it is billed for."""
+    """Return the final metadata, with the billed audio duration."""
     return {
         "transaction_key": "deprecated",
         "request_id": request_id,
@@ -104,7 +104,7 @@ def metadata(request_id: str, digest: str, audio_ms: int, channels: int, model: 
 def recorded(
     words: Sequence[RecognizedWord], query: Mapping[str, str], request_id: str, sound: bytes, audio_ms: int
 ) -> dict[str, Any]:
-    """Return the answer to recorded speech; its channels are heard as one."""
+    """Return the response to recorded speech; its channels are mixed into one."""
     digest = hashlib.sha256(sound).hexdigest()
     return {
         "metadata": metadata(request_id, digest, audio_ms, 1, query.get("model", "")),

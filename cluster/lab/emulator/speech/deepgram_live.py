@@ -1,4 +1,4 @@
-"""Hears one live Deepgram socket, from its first sound to its close. Knows no other request."""
+"""Transcribe one live Deepgram socket, from its first audio to its close."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ UNDECODABLE: Final[Close] = (1008, "DATA-0000")
 
 
 class LiveTranscription:
-    """One live socket: what comes in is heard, what is heard goes out when the model would have it ready."""
+    """One live socket: recognizes incoming audio, and sends each result after the model's latency."""
 
     def __init__(
         self, state: EmulatorState, script: PhraseScript, request: web.Request, exchange: EmulatedRequest
@@ -71,7 +71,7 @@ class LiveTranscription:
                 return UNDECODABLE
             self._recognizer, sound = self._recognizer_for(pcm), pcm.data
         events = await self._state.engines.run_transcriber(self._recognizer.feed, sound)
-        # Counted before it is told: whoever has read a transcript finds its sound in the journal.
+        # Logged before the result is sent, so that a client with a transcript finds its audio in the log.
         self._exchange.note(audio_ms=self._recognizer.audio_ms)
         await self._emit(events, sender)
         return None
@@ -96,7 +96,7 @@ class LiveTranscription:
         return None
 
     async def _rest(self, from_finalize: bool = False) -> list[Event]:
-        """Return what is to be told of the sound so far."""
+        """Return the events of the audio so far."""
         if self._recognizer is None:
             return []
         return await self._state.engines.run_transcriber(self._recognizer.flush, from_finalize)

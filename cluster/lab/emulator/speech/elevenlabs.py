@@ -1,4 +1,4 @@
-"""Speaks ElevenLabs' protocol under /elevenlabs: speech by HTTP and by websocket, and what a key check asks."""
+"""ElevenLabs' protocol under /elevenlabs: speech by HTTP and websocket, and the account routes of a key check."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ DEFAULT_MODEL: Final = "eleven_multilingual_v2"
 MODELS: Final = ("eleven_turbo_v2_5", "eleven_flash_v2_5", DEFAULT_MODEL)
 VOICES: Final = {"hpp4J3VqNfWAUOO0d1Us": "Bella", "EXAVITQu4vr4xnSDxMaL": "Sarah"}
 LEGACY_VOICES: Final = {"21m00Tcm4TlvDq8ikWAM": "Rachel"}
-"""Known by their ids, and in the list only of who asks for them."""
+"""Valid by id, and listed only with `show_legacy`."""
 UNLIMITED_CHARACTERS: Final = 1_000_000_000
 """Characters enough for any load test."""
 _REASONS: Final[dict[str, tuple[int, str, str]]] = {
@@ -112,7 +112,7 @@ class _ElevenLabsApi:
             return synthesis.socket
 
     async def _respond(self, request: web.Request, body: Any) -> web.StreamResponse:
-        """Answer what is asked of an account; None is a voice that it does not have."""
+        """Answer an account request; a body of None is an unknown voice (404)."""
         parsed = ParsedRequest(vendor=VENDOR, key=request.headers.get("xi-api-key"))
         async with self._state.exchange(request.path, parsed) as exchange:
             rejection = await check_admission(exchange, _refusal_response)
@@ -204,7 +204,7 @@ def _limit_headers(limit_status: LimitStatus) -> dict[str, str]:
 
 
 def _subscription(account: CharacterQuota) -> dict[str, Any]:
-    """Return what the vendor says of an account; its SDK reads every field."""
+    """Return the subscription of an account; the SDK requires every field."""
     slots = dict.fromkeys(("voice_slots_used", "professional_voice_slots_used", "voice_add_edit_counter"), 0)
     slots |= {"professional_voice_slots_used_in_workspace": 0, "voice_limit": 10, "professional_voice_limit": 0}
     rights = dict.fromkeys(("can_extend_voice_limit", "can_use_professional_voice_cloning"), False)

@@ -1,4 +1,4 @@
-"""Speaks what an ElevenLabs websocket is sent, context by context. Knows no HTTP."""
+"""Synthesize the text of an ElevenLabs websocket, context by context."""
 
 from __future__ import annotations
 
@@ -40,7 +40,7 @@ def chunks(voice: SpeechSource, text: str) -> Iterator[ToneSpeech]:
 
 @dataclass(slots=True, kw_only=True)
 class SpeechContext:
-    """One text on its way: what is held back and what has been spoken."""
+    """One text stream: the buffered text and the synthesized one."""
 
     voice: SpeechSource
     at_once: bool
@@ -75,7 +75,7 @@ class CharacterQuota:
         self.limit, self.used = limit, 0
 
     def spend(self, characters: int) -> bool:
-        """Count what is about to be spoken; returns False, and counts nothing, where that is too much."""
+        """Spend `characters`. Returns False and spends nothing if the quota would be exceeded."""
         if self.used + characters > self.limit:
             return False
         self.used += characters

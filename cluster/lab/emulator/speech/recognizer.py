@@ -1,4 +1,4 @@
-"""Hears words in PCM: its energy says when someone speaks, a script or a transcriber says what. Knows no socket."""
+"""Recognize speech in PCM: energy marks its start and end, a script or a transcriber supplies the words."""
 
 from __future__ import annotations
 
@@ -16,10 +16,10 @@ from routing.errors import TooLarge
 MAX_PHRASES: Final = 10_000
 WINDOW_MS: Final = 20
 LOUD_RMS: Final = 300
-"""-41 dBFS: a quiet voice is louder, the noise of a room is not."""
+"""-41 dBFS: a quiet voice is louder, room noise is quieter."""
 SHORTEST_VOICE_MS: Final = 60
 SHORTEST_PAUSE_MS: Final = 100
-"""Gaps between the words of one sentence are shorter, whatever endpointing was asked for."""
+"""Gaps between the words of one sentence are shorter, so a shorter endpointing is raised to this."""
 MS_PER_WORD: Final = 300
 INTERIM_EVERY_MS: Final = 500
 SEGMENT_MS: Final = 5_000
@@ -33,7 +33,7 @@ LONGEST_TRANSCRIBED_MS: Final = 20_000
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class RecognitionOptions:
-    """What of the sound is told, and how long a silence ends a phrase (None: no silence does)."""
+    """Which events are sent, and how long a silence ends a phrase (None: no silence does)."""
 
     endpointing_ms: int | None = 10
     utterance_end_ms: int | None = None
@@ -63,7 +63,7 @@ class SpeechStarted:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class RecognizedSpeech:
-    """What was said in a stretch of the sound; only a final stretch is never told again."""
+    """The transcript of a stretch of audio; a stretch that is not final is sent again."""
 
     words: tuple[RecognizedWord, ...]
     start_ms: int
@@ -85,9 +85,9 @@ Window = NDArray[np.float32]
 
 
 class PhraseScript:
-    """The phrases to be heard, in order; after the last one "simulated transcript 1" and so on.
+    """The phrases to return, in order; after the last one "simulated transcript 1" and so on.
 
-    One that `ends` has nothing after its last phrase: there is a sound then, and no word in it.
+    With `ends`, audio after the last phrase has an empty transcript.
     """
 
     def __init__(self, phrases: Iterable[str] = (), ends: bool = False) -> None:
@@ -96,7 +96,7 @@ class PhraseScript:
         self._invented = 0
 
     def add(self, *phrases: str) -> None:
-        """Have `phrases` heard after those there are; raises TooLarge when more is planned than is sane."""
+        """Append `phrases`. Raises TooLarge above 10,000 phrases."""
         if len(self._phrases) + len(phrases) > MAX_PHRASES:
             raise TooLarge(f"At most {MAX_PHRASES} phrases can be planned.", "phrases")
         self._phrases.extend(phrases)
@@ -115,7 +115,7 @@ class PhraseScript:
 
 @dataclass(slots=True, kw_only=True)
 class _Phrase:
-    """What is being said: `told` of its words are final, the others have been so since `since_ms`."""
+    """The current phrase: the first `final_words` words are final, the others began at `since_ms`."""
 
     words: list[str]
     started_ms: int
@@ -124,14 +124,14 @@ class _Phrase:
     final_words: int = 0
 
     def pending_words(self, whole: bool) -> tuple[RecognizedWord, ...]:
-        """Return the words not told yet: all of them once the phrase is over, else those there was time for."""
+        """Return the words not final yet: all of them at the end of the phrase, else those spoken by now."""
         count = 1 + (self.loud_until_ms - self.started_ms) // MS_PER_WORD
         words = self.words[self.final_words :] if whole else self.words[self.final_words : count]
         return tuple(_spread(words, self.since_ms, max(self.since_ms, self.loud_until_ms)))
 
 
 class _PhraseBuffer:
-    """The sound of a phrase and of what led to it, for who can tell the words only when it is over."""
+    """The audio of a phrase and its lead-in, for a transcriber that needs the whole phrase."""
 
     def __init__(self, transcriber: Transcriber, sample_rate_hz: int, channels: int) -> None:
         self._transcriber = transcriber
@@ -145,7 +145,7 @@ class _PhraseBuffer:
             self._windows.popleft()
 
     def words(self) -> list[str]:
-        """Return what was said, and begin anew."""
+        """Transcribe the buffered audio and clear the buffer."""
         sound = np.concatenate(self._windows).reshape(-1, self._channels).mean(axis=1)
         self._windows.clear()
         return self._transcriber(sound.astype("<i2").tobytes(), self._rate_hz).split()
@@ -184,7 +184,7 @@ class StreamRecognizer:
         return round(self._bytes * 1_000 / self._bytes_per_s)
 
     def feed(self, pcm: bytes) -> list[Event]:
-        """Take in more sound; return what is to be told because of it."""
+        """Process more audio and return its events."""
         self._bytes += len(pcm)
         sound = self._rest + pcm
         whole = len(sound) - len(sound) % self._window_bytes
@@ -198,7 +198,7 @@ class StreamRecognizer:
         ]
 
     def flush(self, from_finalize: bool = False) -> list[Event]:
-        """End the phrase here and tell all that was not told; nothing where no sound came since the last final."""
+        """End the phrase and return its final result; nothing without audio since the last final result."""
         if self._now_ms == self._segment_ms:
             return []
         return [self._final(speech_final=self._phrase is not None, from_finalize=from_finalize)]

@@ -1,4 +1,4 @@
-"""Sends one websocket's messages, each when it is due, and breaks off where a fault says so. Knows no vendor."""
+"""Send one websocket's messages, each when it is due, and inject its fault."""
 
 from __future__ import annotations
 
@@ -38,7 +38,7 @@ class WsSender:
         await self._queue.put((self._state.clock() + delay_s, message, chunk))
 
     async def run(self) -> None:
-        """Send what comes until the end is put, or the socket breaks."""
+        """Send queued messages until the end marker, or until the socket breaks."""
         while (queued := await self._queue.get()) is not None:
             due_s, message, chunk = queued
             await self._state.sleep(max(0.0, due_s - self._state.clock()))
@@ -66,7 +66,7 @@ class WsSender:
             pass
 
     async def _inject_fault(self) -> None:
-        """Do what the fault says of this place; raises Broken where that ends the socket."""
+        """Inject the fault planned for this chunk; raises ConnectionBroken if it ends the socket."""
         fault = self._fault
         if self._chunks == fault.stall_after_chunks and not self._stalled:
             self._stalled = True
@@ -81,7 +81,7 @@ class WsSender:
             await self._close(fault.close_code or ORDERLY_CODE, fault.code or "")
 
     async def _close(self, code: int, reason: str) -> None:
-        # Not the socket's own close, which throws away what comes before the client has answered it: it was sent.
+        # The socket's own close would discard messages that arrive before the client's close frame.
         transport = self._request.transport
         if transport is not None:
             await WebSocketWriter(self._request.protocol, transport).close(code, reason)
