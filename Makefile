@@ -1,16 +1,16 @@
-# Everything here installs what it needs by itself: `make demo` and `make test` run on a fresh machine.
+# Every target installs its dependencies: `make demo` and `make test` run on a fresh machine.
 PYTHON ?= python3
 VENV := .venv
 STAMP := $(VENV)/.synced
 RUN := $(VENV)/bin
 
-# Some images set it, and each of a run's hundred processes then compiles all that it imports, for three seconds.
+# Some images set it; then each of a run's hundred processes compiles its imports again, for three seconds.
 unexport PYTHONDONTWRITEBYTECODE
 
 .DEFAULT_GOAL := help
 .PHONY: help demo test check coverage nodes serve bench unit clean
 
-help: ## Show what can be made
+help: ## List the targets
 	@grep -E '^[a-z]+:.*## ' $(MAKEFILE_LIST) | awk -F':.*## ' '{printf "  make %-8s %s\n", $$1, $$2}'
 
 demo: $(STAMP) ## Run real rooms against simulated models, and reconcile the bill
@@ -19,18 +19,18 @@ demo: $(STAMP) ## Run real rooms against simulated models, and reconcile the bil
 test: $(STAMP) ## Pass every check and every test
 	@$(RUN)/python -m tests.all
 
-check: $(STAMP) ## Lint, types, imports: what takes seconds
+check: $(STAMP) ## Lint, types and imports: seconds
 	$(RUN)/ruff check . && $(RUN)/ruff format --check . && $(RUN)/mypy && $(RUN)/lint-imports
 
-unit: $(STAMP) ## The tests that need nothing running
+unit: $(STAMP) ## Run the tests that need no services
 	$(RUN)/pytest tests/unit
 
-coverage: $(STAMP) ## Tell which lines the tests below the acceptance tests leave out
+coverage: $(STAMP) ## List the lines that the tests below the acceptance floor leave out
 	$(RUN)/coverage erase
 	$(RUN)/coverage run -m pytest tests/unit tests/contract tests/integration
 	$(RUN)/coverage combine --quiet && $(RUN)/coverage report
 
-nodes: $(STAMP) ## The tests on Ray clusters of their own, of several nodes too
+nodes: $(STAMP) ## Run the tests on Ray clusters of several nodes
 	$(RUN)/pytest tests/nodes
 
 serve: $(STAMP) ## Serve serve_config.yaml with Ray's fast path
@@ -39,7 +39,7 @@ serve: $(STAMP) ## Serve serve_config.yaml with Ray's fast path
 bench: $(STAMP) ## Measure against named peers on this machine
 	@$(RUN)/python -m tests.benchmarks
 
-clean: ## Remove what was installed and what runs left behind
+clean: ## Remove everything that was installed or left by runs
 	rm -rf $(VENV) .tools .demo .rayroom examples/*/node_modules tests/support/*/node_modules
 
 $(STAMP): pyproject.toml uv.lock

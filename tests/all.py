@@ -37,11 +37,11 @@ def _but(files: tuple[str, ...]) -> tuple[str, ...]:
 SIMULATED = _files("acceptance", "demo", "load", "one_dollar", "one_frame", "wrong_tenant")
 LIVE = _files("acceptance", "pixels_to_sound", "router", "voice_bill")
 COMMANDS = _files("integration", "check", "emulate", "load", "report_in_a_browser")
-# Whoever waited in vain on a machine with four busy processes to a core is asked once more, and it is told; what is
-# wrong at once, a bill above all, is asked once.
+# A test that timed out on a machine with four busy processes a core runs once more, with its first traceback printed.
+# Any other failure, a wrong bill above all, is final.
 ONCE_MORE = ("--reruns", "1", "--only-rerun", "TimeoutError", "--rerun-show-tracebacks")
-# Three at once, each step after the one before it: the first two mostly wait, for processes to start and for what is
-# spoken to be said, and the third fills the time between. More at once take no less time, and starts of Ray fail.
+# Three lanes at once, their steps in order. The first two mostly wait for processes to start and for speech to end; the
+# third fills the gaps. A fourth lane saves no time and makes starts of Ray fail.
 LANES: tuple[tuple[Step, ...], ...] = (
     (("pytest", *ONCE_MORE, *SIMULATED), ("pytest", "tests/unit", "tests/contract"), ("mypy",)),
     (("pytest", *ONCE_MORE, *LIVE), ("pytest", *ONCE_MORE, "tests/acceptance", *_but((*SIMULATED, *LIVE)))),
@@ -50,9 +50,9 @@ LANES: tuple[tuple[Step, ...], ...] = (
 
 
 def main() -> int:
-    """Run the steps; returns the exit status of the first that fails."""
+    """Run the steps; return the exit status of the first that fails."""
     try:
-        # Tests have deadlines: what has to be built takes minutes, and what is missing is said before any of them.
+        # Builds take minutes and tests have deadlines, so everything is built, and missing tools are reported, first.
         find_livekit_server(ROOT)
         find_chromium()
         peer_command(ROOT, key="unused")
@@ -61,7 +61,7 @@ def main() -> int:
         print(error.message, file=sys.stderr)
         return 2
     status = _each(CHECKS) or _lanes()
-    print("== not run here, for it takes minutes more: `make nodes`, on clusters of several nodes")
+    print("== not run here, because it takes minutes more: `make nodes`, on clusters of several nodes")
     return status
 
 
@@ -69,14 +69,14 @@ def _each(steps: tuple[Step, ...]) -> int:
     for step in steps:
         started_s = time.monotonic()
         status = subprocess.run(_command(step), cwd=ROOT).returncode
-        _say(step, status, started_s)
+        _report(step, status, started_s)
         if status:
             return status
     return 0
 
 
 def _lanes() -> int:
-    """Run the lanes at once; what a step said is printed when it has ended, and none hides what fails after it."""
+    """Run the lanes at once and print the output of each step when it ends; later steps run even if one fails."""
     print("== pytest and mypy, three at once: some eleven minutes until all have ended", flush=True)
     running: set[subprocess.Popen[str]] = set()
     stopped = threading.Event()
@@ -85,13 +85,13 @@ def _lanes() -> int:
         if stopped.is_set():
             return 1
         started_s = time.monotonic()
-        with tempfile.TemporaryFile("w+") as said:
-            with subprocess.Popen(_command(step), cwd=ROOT, stdout=said, stderr=said, text=True) as process:
+        with tempfile.TemporaryFile("w+") as output:
+            with subprocess.Popen(_command(step), cwd=ROOT, stdout=output, stderr=output, text=True) as process:
                 running.add(process)
             running.discard(process)
-            said.seek(0)
-            print(said.read(), end="")
-        _say(step, process.returncode, started_s)
+            output.seek(0)
+            print(output.read(), end="")
+        _report(step, process.returncode, started_s)
         return abs(process.returncode)
 
     with ThreadPoolExecutor(len(LANES)) as pool:
@@ -101,7 +101,7 @@ def _lanes() -> int:
         finally:
             stopped.set()
             for process in list(running):
-                # Not SIGTERM: pytest would leave what its fixtures have started.
+                # Not SIGTERM: pytest would leave the processes that its fixtures started.
                 process.send_signal(signal.SIGINT)
 
 
@@ -110,9 +110,9 @@ def _command(step: Step) -> list[str | Path]:
     return [BIN / name, *arguments]
 
 
-def _say(step: Step, status: int, started_s: float) -> None:
-    what = " ".join(step)
-    print(f"== {what}: {'ok' if status == 0 else 'FAILED'} after {time.monotonic() - started_s:.0f} s", flush=True)
+def _report(step: Step, status: int, started_s: float) -> None:
+    name = " ".join(step)
+    print(f"== {name}: {'ok' if status == 0 else 'FAILED'} after {time.monotonic() - started_s:.0f} s", flush=True)
 
 
 if __name__ == "__main__":

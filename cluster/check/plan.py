@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from cluster.check.types import VendorAccount
 from cluster.config.settings import AppSettings
 from deployments.common.settings import VendorSettings
-from deployments.providers.base import SPEECH
+from deployments.providers.registry import SPEECH
 from room_agent.core.settings import AgentSettings, listed, variables
 from routing.catalogue import Model
 from routing.errors import ConfigurationError

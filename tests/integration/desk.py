@@ -11,7 +11,8 @@ import pytest
 
 from cluster.lab.emulator import Emulator, Fault, LoggedRequest
 from deployments.common.settings import SimulationSettings, VendorSettings
-from deployments.providers.base import Provider, connect
+from deployments.providers.base import Provider
+from deployments.providers.registry import connect
 from routing.catalogue import Model, load_catalogue
 from routing.errors import (
     ProviderAuth,

@@ -10,7 +10,7 @@ import pytest
 from aiohttp import web
 
 from deployments.common.settings import SimulationSettings, VendorSettings
-from deployments.providers.base import connect
+from deployments.providers.registry import connect
 from routing.catalogue import Model
 from routing.errors import ProviderError
 from routing.models import Message, ModelRequest, Tier

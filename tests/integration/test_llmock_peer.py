@@ -13,7 +13,8 @@ import httpx
 import pytest
 
 from deployments.common.settings import SimulationSettings, VendorSettings
-from deployments.providers.base import Provider, connect
+from deployments.providers.base import Provider
+from deployments.providers.registry import connect
 from routing.catalogue import Model, load_catalogue
 from routing.errors import (
     ProviderAuth,

@@ -18,7 +18,7 @@ from cluster.costs.commit_log import Entry, Receipt
 from cluster.lab.emulator import Emulator
 from deployments.api.auth import issue_token, sign
 from deployments.common.settings import SimulationSettings, VendorSettings
-from deployments.providers.base import check_vendor, connect
+from deployments.providers.registry import check_vendor, connect
 from deployments.routes import build_routes
 from routing.catalogue import load_catalogue
 from routing.errors import ConfigurationError, CostsUnavailable

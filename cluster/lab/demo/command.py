@@ -1,4 +1,4 @@
-"""`rayroom demo`: starts the whole system, lets rooms run, stops it, and reconciles the bill."""
+"""`rayroom demo`: start the whole system, run the rooms, stop it, and reconcile the bill."""
 
 from __future__ import annotations
 
@@ -36,7 +36,7 @@ console = Console(highlight=False, markup=False, soft_wrap=True)
 
 
 def run_demo(seconds: float, rooms: int, directory: Path) -> int:
-    """Run the demo; returns 0 when the journal and the backend agree, 1 when not or when something did not start."""
+    """Run the demo; return 0 if the journal and the backend agree, 1 if not or if a part did not start."""
     with planned(Path.cwd(), directory) as plan:
         try:
             return asyncio.run(_until_signalled(_demo(plan, demo_rooms(rooms), seconds)))
@@ -48,7 +48,7 @@ def run_demo(seconds: float, rooms: int, directory: Path) -> int:
 
 
 async def _until_signalled(work: Coroutine[Any, Any, int]) -> int:
-    """Run the demo, or end it in good order at the first signal; later ones change nothing."""
+    """Run the demo, or end it in order at the first signal; later signals are ignored."""
     demo = asyncio.create_task(work)
     loop = asyncio.get_running_loop()
     signalled: list[signal.Signals] = []
@@ -111,9 +111,9 @@ async def _start(plan: Plan, processes: Processes, seconds: float) -> BackendPee
 async def _run_rooms(
     plan: Plan, processes: Processes, rooms: dict[str, str], seconds: float
 ) -> tuple[list[UsageSample], dict[str, int]]:
-    """Dispatch an agent to every room, let people share their screens and speak, and show what happens meanwhile.
+    """Dispatch an agent to every room, start the guests, and draw the live table.
 
-    Returns what was shown, second by second, and what the one who spoke counted.
+    Returns the usage second by second, and the counts of the speaker.
     """
     attended = rooms | {VOICE_ROOM: VOICE_TENANT}
     async with api.LiveKitAPI(plan.livekit_url, plan.livekit_key, plan.livekit_secret) as lk:
@@ -132,7 +132,7 @@ async def _run_rooms(
 
 
 async def _show(plan: Plan, processes: Processes, seconds: float) -> list[UsageSample]:
-    """Draw the table once a second until the time is over; returns what it showed, one picture at the least."""
+    """Draw the table once a second until the time is over; return its usages, at least one."""
     usages: dict[str, Any] = {}
     samples: list[UsageSample] = []
     end_s = time.monotonic() + seconds
@@ -146,7 +146,7 @@ async def _show(plan: Plan, processes: Processes, seconds: float) -> list[UsageS
                 await asyncio.sleep(min(1.0, left_s))
             live.update(live_table.draw(usages, 0.0))
     if not console.is_terminal:
-        # Into a file rich writes the last picture only, and no line end behind it.
+        # For a file, rich writes the last picture only, without a final newline.
         console.line()
     return samples
 
@@ -157,7 +157,7 @@ def _admin(plan: Plan) -> httpx.AsyncClient:
 
 
 async def _usages(http: httpx.AsyncClient, before: Mapping[str, Any]) -> dict[str, Any]:
-    """Return each tenant's usage; a tenant that does not answer now keeps what it showed before."""
+    """Return each tenant's usage; a tenant without an answer keeps its previous one."""
     usages = dict(before)
     for tenant in TENANTS:
         with contextlib.suppress(httpx.HTTPError):
@@ -168,7 +168,7 @@ async def _usages(http: httpx.AsyncClient, before: Mapping[str, Any]) -> dict[st
 
 
 async def _settle(plan: Plan, processes: Processes, shown: Mapping[str, Any]) -> dict[str, Any]:
-    """Wait until every settled cost is at the backend; returns the last totals, with the rooms as last shown."""
+    """Wait until every settled cost is at the backend; return the last totals with the last known rooms."""
     end_s = time.monotonic() + SETTLE_TIMEOUT_S
     async with _admin(plan) as http:
         usages = await _usages(http, shown)

@@ -1,4 +1,4 @@
-"""Says how a run ended: the books side by side, what the voice room heard and answered, and where it is all left."""
+"""Report the end of a run: the reconciled books, the questions and answers of the voice room, the output files."""
 
 from __future__ import annotations
 
@@ -25,13 +25,13 @@ from cluster.lab.stack.plan import Plan
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class DemoRun:
-    """One run, once all that took part in it but the backend has ended."""
+    """One run, after all its processes but the backend have ended."""
 
     started_at_s: float
-    """UNIX time, when the rooms were there."""
+    """UNIX time when the rooms were open."""
     seconds: float
     rooms: Mapping[str, str]
-    """Those that share a screen, and the tenant of each."""
+    """The rooms that share a screen, and the tenant of each."""
     samples: Sequence[UsageSample]
     usages: Mapping[str, Any]
     voice: Conversation
@@ -41,7 +41,7 @@ class DemoRun:
 
 
 def conclude(plan: Plan, run: DemoRun, console: Console) -> int:
-    """Print the reconciliation, write what the run leaves behind, and return the exit status."""
+    """Print the reconciliation, write the output, and return the exit status."""
     rows = reconcile.reconcile(reconcile.journal_totals(plan.journal), run.backend_totals)
     speech = reconcile.compare(run.vendor_speech, reconcile.journal_book(plan.journal), run.backend_speech)
     left_open = reconcile.open_intents(plan.journal)
@@ -56,7 +56,7 @@ def conclude(plan: Plan, run: DemoRun, console: Console) -> int:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class _Books:
-    """How the books compare."""
+    """The comparison of the books."""
 
     rows: Sequence[ReconciledTenant]
     speech: Sequence[SpeechRow]

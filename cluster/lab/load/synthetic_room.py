@@ -16,10 +16,10 @@ from cluster.lab.load.tally import FrameOutcome, Tally, Timed
 from cluster.lab.scenario.recorded_screens import SCREEN_PX, TRACK, RecordedScreens
 from cluster.lab.scenario.synthetic_screens import ScreenScript, Script
 from room_agent.core.counters import Counters
+from room_agent.core.models import KeptFrame
 from room_agent.frames.i420 import Planes
-from room_agent.video.frame_gate import FrameGate
+from room_agent.video.frame_gate import FrameGate, pack_frame
 from room_agent.video.rate_control import RateControl
-from room_agent.video.uploader import KeptFrame, packed
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -159,7 +159,7 @@ class DrawnScreen:
         decision = self._gate.offer(planes, since_join_s)
         if not decision.keep:
             return None
-        return packed(planes, decision, TRACK, "screen_share", self._drawing.long_side_px, wall_s)
+        return pack_frame(planes, decision, TRACK, "screen_share", self._drawing.long_side_px, wall_s)
 
 
 OPEN_AGAIN_S = 1.0

@@ -106,7 +106,7 @@ class Capacity:
         self._in_flight_by_model: Counter[tuple[str, str]] = Counter()
 
     def admit(self, slot: InFlightSlot, tokens: int, now_s: float) -> LoadRejection | None:
-        """Charge a request to its buckets. Returns the rejection or None; a rejected request still counts as a request."""
+        """Charge a request to its buckets. Returns the rejection or None; a rejected request is charged too."""
         wait_s = self._take(slot, "requests", 1, now_s)
         if wait_s:
             return LoadRejection(reason="requests", retry_after_s=wait_s)
