@@ -1,4 +1,4 @@
-"""`rayroom emulate`: run the vendor emulator in the foreground until a signal."""
+"""`rayroom emulate`: run the vendor emulator in the foreground until SIGINT or SIGTERM."""
 
 from __future__ import annotations
 
@@ -18,28 +18,28 @@ from routing.errors import ConfigurationError
 from routing.validation import first_error
 
 
-def emulator_state(
+def build_state(
     *,
     speed: float,
     seed: int,
     limits: RateLimits,
     load: VendorLoad,
     answer_tokens: int,
-    senses: Engines | None = None,
+    engines: Engines | None = None,
     profiles: Mapping[str, ProfileChange] | None = None,
 ) -> EmulatorState:
-    """Return the state that the emulator's requests share; a speed of 0 removes all waiting."""
-    pace = LatencyModel(random.Random(seed), speed or math.inf, profiles)
+    """Return the state that all requests share; a speed of 0 means no simulated latency."""
+    latency = LatencyModel(random.Random(seed), speed or math.inf, profiles)
     return EmulatorState(
-        seed=seed, pace=pace, limits=limits, load=load, answer_tokens=answer_tokens, senses=senses or Engines()
+        seed=seed, latency=latency, limits=limits, load=load, answer_tokens=answer_tokens, engines=engines or Engines()
     )
 
 
-def read_senses(file: Path) -> Engines:
-    """Return the recognition and speech engines, with the phrases of `file`, one a line, as the vocabulary.
+def read_engines(file: Path) -> Engines:
+    """Load the OCR, ASR and TTS engines; the recognizer's grammar is the phrases of `file`, one a line.
 
-    Raises ConfigurationError for an unreadable or empty file, for a word outside the dictionary, and without the extra
-    `senses`.
+    Raises ConfigurationError for a file that cannot be read or has no phrase, for a word missing in the dictionary, and
+    where the extra `senses` is not installed.
     """
     try:
         phrases = [line for line in map(str.strip, file.read_text("utf-8").splitlines()) if line]
@@ -54,7 +54,7 @@ def read_senses(file: Path) -> Engines:
 
 
 def read_profiles(text: str) -> dict[str, ProfileChange]:
-    """Parse `--profiles`, JSON as under `simulation.profiles`; raises ConfigurationError."""
+    """Parse `--profiles`: JSON with the schema of `simulation.profiles`. Raises ConfigurationError."""
     try:
         return TypeAdapter(dict[str, ProfileChange]).validate_json(text)
     except ValidationError as error:
@@ -62,9 +62,9 @@ def read_profiles(text: str) -> dict[str, ProfileChange]:
         raise ConfigurationError(f"--profiles: {where or 'the value'}: {problem}.", "profiles") from None
 
 
-def run_emulator(state: EmulatorState, host: str, port: int, write_line: Callable[[str], None]) -> None:
-    """Print each vendor's base URL and serve until SIGINT or SIGTERM; raises ConfigurationError."""
-    asyncio.run(_serve(Emulator(state, host=host, port=port), write_line))
+def run_emulator(state: EmulatorState, host: str, port: int, say: Callable[[str], None]) -> None:
+    """Print each vendor's base URL, then serve until SIGINT or SIGTERM. Raises ConfigurationError."""
+    asyncio.run(_serve(Emulator(state, host=host, port=port), say))
 
 
 async def _serve(emulator: Emulator, write_line: Callable[[str], None]) -> None:

@@ -49,7 +49,7 @@ class Scene:
 @pytest.fixture(scope="module")
 def scene(system: System) -> Iterator[Scene]:
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(system.emulator.house, "senses", load_engines(PHRASES))
+        patch.setattr(system.emulator.state, "engines", load_engines(PHRASES))
         yield Scene(system.stack, system.facts)
 
 

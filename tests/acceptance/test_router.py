@@ -63,8 +63,8 @@ class Live:
         return f"{self.stack.plan.router_url}/v1"
 
     def pace(self, first_s: float = 0.0, token_s: float = 0.0, answer_tokens: int = 24) -> None:
-        house = self.emulator.house
-        house.pace, house.answer_tokens = Metronome(first_s, token_s), answer_tokens
+        state = self.emulator.state
+        state.latency, state.answer_tokens = Metronome(first_s, token_s), answer_tokens
 
     def charged_nanousd(self) -> int:
         """Return the price of all vendor calls."""
@@ -88,11 +88,11 @@ def price_nanousd(seen: LoggedRequest) -> int:
 
 @pytest.fixture
 def live(system: System, monkeypatch: pytest.MonkeyPatch) -> Live:
-    house = system.emulator.house
-    monkeypatch.setattr(house, "pace", Metronome())
-    monkeypatch.setattr(house, "answer_tokens", 24)
-    house.faults.clear()
-    house.journal.clear()
+    state = system.emulator.state
+    monkeypatch.setattr(state, "latency", Metronome())
+    monkeypatch.setattr(state, "answer_tokens", 24)
+    state.faults.clear()
+    state.journal.clear()
     return Live(system.stack, system.emulator)
 
 

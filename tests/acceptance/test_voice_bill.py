@@ -86,7 +86,7 @@ def _less(book: SpeechUsageTotals, before: SpeechUsageTotals) -> SpeechUsageTota
 @pytest.fixture(scope="module")
 def books(system: System) -> Iterator[Books]:
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(system.emulator.house, "senses", Engines(answerer=says_much))
+        patch.setattr(system.emulator.state, "engines", Engines(answerer=says_much))
         patch.setattr(system.emulator.script, "ends", True)
         yield Books(system.emulator, system.stack)
 

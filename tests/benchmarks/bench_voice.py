@@ -91,8 +91,8 @@ class Result:
 
 
 async def run(turns: int, pause_s: float, on_ray: bool) -> Result:
-    """Ask every contestant `turns` times in rotation, first without latencies and then with them."""
-    emulator = Emulator(EmulatorState(senses=Engines(answerer=lambda _: ANSWER)))
+    """Ask every contestant so often, one after the other, first without latencies and then with them."""
+    emulator = Emulator(EmulatorState(engines=Engines(answerer=lambda _: ANSWER)))
     rows: dict[str, dict[str, list[Row]]] = {}
     lost = 0
     with ExitStack() as processes:
@@ -122,7 +122,7 @@ async def _turn(seat: Seat, emulator: Emulator, pace: Timekeeper, pause_s: float
     """Ask once; return None if no answer became audible in time."""
     talker = seat.talker
     await _quiet(talker)
-    emulator.house.pace = pace
+    emulator.state.latency = pace
     emulator.script.add(QUESTION)
     await seat.contestant.send("begin")
     talker.agent().loud_at_s = None

@@ -150,8 +150,8 @@ async def test_a_spend_limit_is_a_detail_of_a_rate_limit(client: anthropic.Async
 
 async def test_a_spent_rate_says_when_it_is_whole_again() -> None:
     now = dt.datetime(2026, 11, 25, 12, 0, tzinfo=dt.UTC)
-    house = EmulatorState(limits=RateLimits(requests_per_minute=2), clock=now.timestamp)
-    async with Emulator(house).running() as emulator, connect(emulator) as client:
+    state = EmulatorState(limits=RateLimits(requests_per_minute=2), clock=now.timestamp)
+    async with Emulator(state).running() as emulator, connect(emulator) as client:
         await whole(client)
         await whole(client)
         with pytest.raises(anthropic.RateLimitError) as failed:
@@ -163,8 +163,8 @@ async def test_a_spent_rate_says_when_it_is_whole_again() -> None:
 
 async def test_too_many_in_flight_overload_the_model_for_everyone() -> None:
     stall = Stall()
-    house = EmulatorState(load=VendorLoad(most=1), sleep=stall)
-    async with Emulator(house).running() as emulator, connect(emulator) as client:
+    state = EmulatorState(load=VendorLoad(most=1), sleep=stall)
+    async with Emulator(state).running() as emulator, connect(emulator) as client:
         emulator.plan(Fault(stall_after_chunks=0))
         first = asyncio.create_task(streamed(client))
         async with asyncio.timeout(5):

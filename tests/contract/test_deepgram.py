@@ -322,15 +322,15 @@ async def test_a_transcript_takes_as_long_as_the_models_profile_says() -> None:
         slept_s.append(seconds)
         await asyncio.sleep(0)
 
-    def pace() -> LatencyModel:
+    def latency() -> LatencyModel:
         return LatencyModel(random.Random(3), speed=1.0)
 
     async with (
-        Emulator(EmulatorState(pace=pace(), sleep=nap)).running() as emulator,
+        Emulator(EmulatorState(latency=latency(), sleep=nap)).running() as emulator,
         deepgram_client(emulator.url) as client,
     ):
         await client.listen.v1.media.transcribe_file(request=wav(SAID), model="nova-3")
-    assert slept_s == [0.0, pace().first_token_s("nova-3")]
+    assert slept_s == [0.0, latency().first_token_s("nova-3")]
 
 
 async def test_a_call_whose_usage_is_not_told_ends_without_it(emulator: Emulator) -> None:

@@ -247,13 +247,13 @@ async def test_the_first_sound_of_a_piece_takes_as_long_as_the_models_profile_sa
         slept_s.append(seconds)
         await asyncio.sleep(0)
 
-    def pace() -> LatencyModel:
+    def latency() -> LatencyModel:
         return LatencyModel(random.Random(3), speed=1.0)
 
-    house = EmulatorState(pace=pace(), sleep=nap, clock=lambda: 0.0)
-    async with Emulator(house).running() as emulator:
+    state = EmulatorState(latency=latency(), sleep=nap, clock=lambda: 0.0)
+    async with Emulator(state).running() as emulator:
         await asyncio.to_thread(say_live, emulator.url, ["Hello there, you two."])
-    assert slept_s[1] == pace().first_token_s("eleven_turbo_v2_5")
+    assert slept_s[1] == latency().first_token_s("eleven_turbo_v2_5")
 
 
 async def test_a_sixth_context_closes_the_socket(emulator: Emulator) -> None:

@@ -131,8 +131,8 @@ async def test_a_missing_key_is_forbidden(emulator: Emulator) -> None:
 
 
 async def test_a_spent_rate_names_its_quota_and_when_to_come_back() -> None:
-    house = EmulatorState(limits=RateLimits(requests_per_minute=1), clock=lambda: 1_000.0)
-    async with Emulator(house).running() as emulator:
+    state = EmulatorState(limits=RateLimits(requests_per_minute=1), clock=lambda: 1_000.0)
+    async with Emulator(state).running() as emulator:
         client = connect(emulator)
         await whole(client)
         with pytest.raises(errors.ClientError) as failed:

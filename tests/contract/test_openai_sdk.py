@@ -121,8 +121,8 @@ async def test_an_error_is_the_vendors_own(name: str, client: openai.AsyncOpenAI
 
 
 async def test_a_spent_rate_says_what_is_left_and_when_to_come_back() -> None:
-    house = EmulatorState(limits=RateLimits(requests_per_minute=1), clock=lambda: 1_000.0)
-    async with Emulator(house).running() as emulator, connect(emulator) as client:
+    state = EmulatorState(limits=RateLimits(requests_per_minute=1), clock=lambda: 1_000.0)
+    async with Emulator(state).running() as emulator, connect(emulator) as client:
         good = await client.chat.completions.with_raw_response.create(model=MODEL, messages=QUESTION)
         with pytest.raises(openai.RateLimitError) as failed:
             await client.chat.completions.create(model=MODEL, messages=QUESTION)
@@ -221,7 +221,7 @@ async def test_a_client_that_leaves_is_noticed_at_once_with_what_it_got(
     call = asyncio.create_task(streamed(client))
     async with asyncio.timeout(5):
         await stall.begun.wait()
-    left_at_s = emulator.house.clock()
+    left_at_s = emulator.state.clock()
     call.cancel()
     await asyncio.wait({call})
     await asyncio.sleep(0.05)

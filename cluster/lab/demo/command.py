@@ -4,10 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-import datetime as dt
-import json
 import signal
-import sys
 import time
 from collections.abc import Coroutine, Mapping
 from pathlib import Path
@@ -27,10 +24,11 @@ from cluster.lab.stack.backend_peer import BackendPeer
 from cluster.lab.stack.livekit_server import find_livekit_server
 from cluster.lab.stack.plan import HEARTBEAT_S, TENANTS, VOICE_ROOM, VOICE_TENANT, Plan, demo_rooms, planned
 from cluster.lab.stack.processes import Processes
+from cluster.lab.stack.rooms import STOP_GRACE_S, dispatch, start_guest, start_publisher
 from routing.errors import RayroomError
 
 SETTLE_TIMEOUT_S = 30.0
-STOP_GRACE_S = 12.0
+SPEAKER = "cluster.lab.demo.speaker"
 FRAMES_PER_SECOND = 5
 ARGS: startup.Args = {"rooms": {"heartbeat_every_s": HEARTBEAT_S}}
 
@@ -123,8 +121,8 @@ async def _run_rooms(
     async with api.LiveKitAPI(plan.livekit_url, plan.livekit_key, plan.livekit_secret) as lk:
         for room, tenant in attended.items():
             await dispatch(lk, room, tenant)
-        talker = await start_guest(plan, processes, "talker", [VOICE_ROOM], seconds)
-        await start_guest(plan, processes, "publisher", list(rooms), seconds, "--fps", str(FRAMES_PER_SECOND))
+        talker = await start_guest(plan, processes, "talker", SPEAKER, [VOICE_ROOM], seconds)
+        await start_publisher(plan, processes, list(rooms), seconds, FRAMES_PER_SECOND)
         samples = await _show(plan, processes, seconds)
         await processes.stop("talker", STOP_GRACE_S)
         await processes.stop("publisher", STOP_GRACE_S)
@@ -133,35 +131,6 @@ async def _run_rooms(
                 await lk.room.delete_room(api.DeleteRoomRequest(room=room))
     await processes.stop("agent", STOP_GRACE_S)
     return samples, await voice_room.last_words(talker)
-
-
-async def dispatch(lk: api.LiveKitAPI, room: str, tenant: str) -> None:
-    """Dispatch the room agent to a room of a tenant."""
-    metadata = json.dumps({"tenant_id": tenant})
-    request = api.CreateAgentDispatchRequest(agent_name="rayroom", room=room, metadata=metadata)
-    async with asyncio.timeout(STOP_GRACE_S):
-        await lk.agent_dispatch.create_dispatch(request)
-
-
-async def start_guest(
-    plan: Plan, processes: Processes, name: str, rooms: list[str], seconds: float, *more: str
-) -> asyncio.subprocess.Process:
-    """Start one of the demo's guests for some rooms, with a token for each."""
-    command = [sys.executable, "-m", f"cluster.lab.demo.{name}", "--url", plan.livekit_url, "--tokens-stdin", *more]
-    command += ["--rooms", ",".join(rooms), "--seconds", str(seconds + 5)]
-    guest = await processes.start(name, command, talks=True)
-    tokens = {room: _participant_token(plan, room, name) for room in rooms}
-    assert guest.stdin is not None
-    guest.stdin.write(json.dumps(tokens).encode() + b"\n")
-    async with asyncio.timeout(STOP_GRACE_S):
-        await guest.stdin.drain()
-    return guest
-
-
-def _participant_token(plan: Plan, room: str, name: str) -> str:
-    grants = api.VideoGrants(room_join=True, room=room, can_publish=True, can_subscribe=True)
-    token = api.AccessToken(plan.livekit_key, plan.livekit_secret).with_identity(f"{name}-{room}")
-    return token.with_grants(grants).with_ttl(dt.timedelta(hours=1)).to_jwt()
 
 
 async def _show(plan: Plan, processes: Processes, seconds: float) -> list[UsageSample]:

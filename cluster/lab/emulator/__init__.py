@@ -1,4 +1,4 @@
-"""A local server that speaks the vendors' wire protocols, so that the real SDKs are run without keys."""
+"""A local server for the vendors' wire protocols, so that their real SDKs run without API keys."""
 
 from cluster.lab.emulator.core.capacity import RateLimits, VendorLoad
 from cluster.lab.emulator.core.faults import Extras, Fault

@@ -1,4 +1,4 @@
-"""Lets another process plan faults and read the journal, under /_emulator."""
+"""Plan faults and read the request log over HTTP, under /_emulator."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from aiohttp import web
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from cluster.lab.emulator.core.faults import Fault
-from cluster.lab.emulator.core.parsing import first_wrong
+from cluster.lab.emulator.core.parsing import first_error
 from cluster.lab.emulator.core.request import EmulatorState
 from routing.errors import BadInput, RayroomError
 
@@ -27,13 +27,13 @@ class PlannedFault(BaseModel):
     share: float = Field(1.0, gt=0, le=1)
 
 
-def admin_routes(house: EmulatorState) -> list[web.RouteDef]:
-    """Return the routes, bound to the faults and the journal they show."""
+def control_routes(state: EmulatorState) -> list[web.RouteDef]:
+    """Return the control routes, bound to the state's faults and request log."""
 
     async def plan(request: web.Request) -> web.Response:
         try:
             planned = PlannedFault.model_validate_json(await request.read())
-            house.faults.plan(
+            state.faults.plan(
                 planned.fault,
                 vendor=planned.vendor,
                 model=planned.model,
@@ -41,23 +41,23 @@ def admin_routes(house: EmulatorState) -> list[web.RouteDef]:
                 share=planned.share,
             )
         except ValidationError as error:
-            return _wrong(BadInput(first_wrong(error)))
+            return _wrong(BadInput(first_error(error)))
         except RayroomError as error:
             return _wrong(error)
-        return web.json_response({"planned": len(house.faults)})
+        return web.json_response({"planned": len(state.faults)})
 
     async def planned(request: web.Request) -> web.Response:
-        return web.json_response({"planned": len(house.faults)})
+        return web.json_response({"planned": len(state.faults)})
 
     async def read(request: web.Request) -> web.Response:
-        return web.json_response({"seen": [asdict(seen) for seen in house.journal]})
+        return web.json_response({"seen": [asdict(seen) for seen in state.journal]})
 
     async def forget_faults(request: web.Request) -> web.Response:
-        house.faults.clear()
+        state.faults.clear()
         return web.Response(status=204)
 
     async def forget_journal(request: web.Request) -> web.Response:
-        house.journal.clear()
+        state.journal.clear()
         return web.Response(status=204)
 
     return [

@@ -1,4 +1,4 @@
-"""Serves the vendors' protocols on a socket, fails when told to, and remembers what it was asked."""
+"""Serve the vendors' protocols on a socket, inject planned faults, and log every request."""
 
 from __future__ import annotations
 
@@ -13,11 +13,11 @@ from cluster.lab.emulator.chat.gemini import gemini_routes
 from cluster.lab.emulator.chat.model_lists import model_routes
 from cluster.lab.emulator.chat.openai import openai_routes
 from cluster.lab.emulator.chat.voyage import voyage_routes
-from cluster.lab.emulator.control_api import admin_routes
+from cluster.lab.emulator.control_api import control_routes
 from cluster.lab.emulator.core.faults import Fault
 from cluster.lab.emulator.core.request import EmulatorState
 from cluster.lab.emulator.speech.deepgram import deepgram_routes
-from cluster.lab.emulator.speech.elevenlabs import PLENTY, elevenlabs_routes
+from cluster.lab.emulator.speech.elevenlabs import UNLIMITED_CHARACTERS, elevenlabs_routes
 from cluster.lab.emulator.speech.recognizer import PhraseScript
 
 BASE_PATHS = {
@@ -28,33 +28,38 @@ BASE_PATHS = {
     "deepgram": "/deepgram",
     "elevenlabs": "/elevenlabs",
 }
-"""What follows the root in the `base_url` that each vendor's SDK is given."""
+"""The path of each vendor's `base_url`, below the server's root."""
 MAX_BODY_BYTES = 32 * 1024 * 1024
 STOP_S = 0.5
-"""How long answers under way may still take when the server stops."""
+"""Grace period for responses in flight when the server stops."""
 
 
 class Emulator:
-    """The server. Without a house of its own it takes no time, has no limits and knows every model.
+    """The server. The default state has no latency, no limits, and accepts every model name.
 
-    `characters` is how many an ElevenLabs account may have spoken.
+    `characters` is the character quota of the ElevenLabs account.
     """
 
     def __init__(
-        self, house: EmulatorState | None = None, *, host: str = "127.0.0.1", port: int = 0, characters: int = PLENTY
+        self,
+        state: EmulatorState | None = None,
+        *,
+        host: str = "127.0.0.1",
+        port: int = 0,
+        characters: int = UNLIMITED_CHARACTERS,
     ) -> None:
-        self.house = house or EmulatorState()
-        self.faults, self.journal = self.house.faults, self.house.journal
+        self.state = state or EmulatorState()
+        self.faults, self.journal = self.state.faults, self.state.journal
         self.script = PhraseScript()
         self._host, self._port, self._characters = host, port, characters
         self.url = ""
 
     def plan(self, fault: Fault, *, vendor: str | None = None, model: str | None = None, times: int = 1) -> None:
-        """Have the next `times` requests fail, of this vendor and model where they are given."""
+        """Plan a fault for the next `times` requests, optionally of one vendor or model."""
         self.faults.plan(fault, vendor=vendor, model=model, times=times)
 
     def base_urls(self) -> dict[str, str]:
-        """Return where each vendor's SDK finds its vendor; known once the server runs."""
+        """Return each vendor's base URL. Valid once the server runs."""
         return {vendor: self.url + path for vendor, path in BASE_PATHS.items()}
 
     @asynccontextmanager
@@ -62,7 +67,7 @@ class Emulator:
         """Serve until the block ends; `url` is the root of the path prefixes."""
         app = web.Application(client_max_size=MAX_BODY_BYTES)
         app.add_routes(self._routes())
-        # Cancelling the handler of a client that left is how its leaving is noticed at once.
+        # A disconnect cancels the handler, so that the request log records the disconnect at once.
         runner = web.AppRunner(app, access_log=None, shutdown_timeout=STOP_S, handler_cancellation=True)
         await runner.setup()
         try:
@@ -75,7 +80,7 @@ class Emulator:
                 await runner.cleanup()
 
     def _routes(self) -> list[web.RouteDef]:
-        speakers = (admin_routes, openai_routes, anthropic_routes, gemini_routes, voyage_routes, model_routes)
-        routes = [route for speaker in speakers for route in speaker(self.house)]
-        speech = [*deepgram_routes(self.house, self.script), *elevenlabs_routes(self.house, self._characters)]
+        vendors = (control_routes, openai_routes, anthropic_routes, gemini_routes, voyage_routes, model_routes)
+        routes = [route for routes_of in vendors for route in routes_of(self.state)]
+        speech = [*deepgram_routes(self.state, self.script), *elevenlabs_routes(self.state, self._characters)]
         return [*routes, *speech]

@@ -10,7 +10,6 @@ from typing import Any
 
 from livekit import api
 
-from cluster.lab.demo.command import STOP_GRACE_S, dispatch, start_guest
 from cluster.lab.load.app_under_test import AppUnderTest
 from cluster.lab.load.http_client import AppError, connected
 from cluster.lab.scenario.arrivals import tenant_name
@@ -18,6 +17,7 @@ from cluster.lab.stack import startup
 from cluster.lab.stack.livekit_server import find_livekit_server
 from cluster.lab.stack.plan import Plan
 from cluster.lab.stack.processes import Processes
+from cluster.lab.stack.rooms import STOP_GRACE_S, dispatch, start_publisher
 
 FRAMES_PER_SECOND = 5
 COUNTED = ("frames_seen", "frames_repeated", "frames_kept", "answers", "frames_shed")
@@ -41,7 +41,7 @@ async def real_rooms(
     async with api.LiveKitAPI(plan.livekit_url, plan.livekit_key, plan.livekit_secret) as lk:
         for room, tenant in rooms.items():
             await dispatch(lk, room, tenant)
-        await start_guest(plan, processes, "publisher", list(rooms), seconds, "--fps", str(FRAMES_PER_SECOND))
+        await start_publisher(plan, processes, list(rooms), seconds, FRAMES_PER_SECOND)
         yield counted
         counted |= await _counters(app, rooms)
         await processes.stop("publisher", STOP_GRACE_S)

@@ -1,4 +1,4 @@
-"""Speaks Anthropic's Messages protocol under /anthropic/v1."""
+"""Anthropic's Messages protocol under /anthropic/v1."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from pydantic import Field, ValidationError
 
 from cluster.lab.emulator.core.capacity import LimitGauge, LimitStatus
 from cluster.lab.emulator.core.content import GeneratedAnswer, Part, RequestMessage, TokenCounts, measure
-from cluster.lab.emulator.core.parsing import BAD_IMAGE, Lenient, bearer, first_wrong, from_base64
+from cluster.lab.emulator.core.parsing import BAD_IMAGE, Lenient, bearer, first_error, from_base64
 from cluster.lab.emulator.core.protocol import StreamFrame, VendorRefusal, converse
 from cluster.lab.emulator.core.request import EmulatorState, ParsedRequest
 
@@ -46,16 +46,16 @@ _TYPES = {
 }
 
 
-class _Source(Lenient):
+class _AnthropicSource(Lenient):
     type: Literal["base64", "url"]
     data: str = ""
     url: str = ""
 
 
-class _Block(Lenient):
+class _AnthropicBlock(Lenient):
     type: str
     text: str = ""
-    source: _Source | None = None
+    source: _AnthropicSource | None = None
 
     def part(self) -> Part:
         if self.source is None:
@@ -63,16 +63,16 @@ class _Block(Lenient):
         return from_base64(self.source.data) if self.source.type == "base64" else self.source.url.encode()
 
 
-class _Message(Lenient):
+class _AnthropicMessage(Lenient):
     role: Literal["user", "assistant"]
-    content: str | list[_Block]
+    content: str | list[_AnthropicBlock]
 
 
-class _Request(Lenient):
+class _AnthropicRequest(Lenient):
     model: str
     max_tokens: int = Field(ge=1)
-    messages: list[_Message] = Field(min_length=1)
-    system: str | list[_Block] = ""
+    messages: list[_AnthropicMessage] = Field(min_length=1)
+    system: str | list[_AnthropicBlock] = ""
     stream: bool = False
 
     def turns(self) -> Iterator[RequestMessage]:
@@ -81,12 +81,12 @@ class _Request(Lenient):
             yield RequestMessage(role, parts)
 
 
-def anthropic_routes(house: EmulatorState) -> list[web.RouteDef]:
-    """Return the routes, bound to what all requests share."""
-    dialect = AnthropicMessages(house.clock)
+def anthropic_routes(state: EmulatorState) -> list[web.RouteDef]:
+    """Return the routes, bound to the shared state."""
+    protocol = AnthropicMessages(state.clock)
 
     async def messages(request: web.Request) -> web.StreamResponse:
-        return await converse(house, dialect, request)
+        return await converse(state, protocol, request)
 
     return [web.post(f"{PREFIX}/messages", messages)]
 
@@ -95,7 +95,7 @@ class AnthropicMessages:
     """The Messages API. The clock is there for the limits, which are said as moments."""
 
     # A refusal has no text: it is a stop reason.
-    declines_with: tuple[str, ...] = ()
+    refusal_words: tuple[str, ...] = ()
 
     def __init__(self, clock: Callable[[], float]) -> None:
         self._clock = clock
@@ -104,9 +104,9 @@ class AnthropicMessages:
         key = bearer(request.headers) or request.headers.get("x-api-key") or None
         wrong = _wrong(request, body)
         try:
-            message = _Request.model_validate(body)
+            message = _AnthropicRequest.model_validate(body)
         except ValidationError as error:
-            return ParsedRequest(vendor=NAME, key=key, wrong=wrong or first_wrong(error))
+            return ParsedRequest(vendor=NAME, key=key, wrong=wrong or first_error(error))
         turns = tuple(message.turns())
         parts = [part for turn in turns for part in turn.parts]
         content = measure(parts)
@@ -114,9 +114,9 @@ class AnthropicMessages:
             wrong = wrong or BAD_IMAGE
         if any(isinstance(part, bytes) and len(part) > MAX_IMAGE_BYTES for part in parts):
             wrong = wrong or "image exceeds 5 MB maximum"
-        asked = ParsedRequest(vendor=NAME, model=message.model, key=key, stream=message.stream, wrong=wrong)
+        parsed = ParsedRequest(vendor=NAME, model=message.model, key=key, stream=message.stream, wrong=wrong)
         if content is None:
-            return asked
+            return parsed
         return ParsedRequest(
             vendor=NAME,
             model=message.model,
@@ -124,48 +124,50 @@ class AnthropicMessages:
             stream=message.stream,
             content=content,
             turns=turns,
-            most_tokens=message.max_tokens,
+            max_tokens=message.max_tokens,
             wrong=wrong,
         )
 
-    def refused(self, refusal: VendorRefusal, asked: ParsedRequest, standing: LimitStatus) -> web.Response:
+    def refusal_response(
+        self, refusal: VendorRefusal, parsed: ParsedRequest, limit_status: LimitStatus
+    ) -> web.Response:
         status, message = _REASONS.get(refusal.reason, (500, "Internal server error"))
         status = refusal.status or status
         if refusal.reason == "unknown_model":
-            message = f"model: {asked.model}"
-        headers = self.headers(standing)
+            message = f"model: {parsed.model}"
+        headers = self.headers(limit_status)
         if refusal.retry_after_s is not None:
             headers["retry-after"] = f"{max(1, round(refusal.retry_after_s))}"
         body = error_body(status, refusal.code, refusal.message or message) | {"request_id": headers["request-id"]}
         return web.json_response(body, status=status, headers=headers | refusal.headers)
 
-    def headers(self, standing: LimitStatus) -> dict[str, str]:
+    def headers(self, limit_status: LimitStatus) -> dict[str, str]:
         headers = {"request-id": f"req_{uuid.uuid4().hex}"}
-        for name, gauge in (("requests", standing.requests), ("tokens", standing.tokens)):
+        for name, gauge in (("requests", limit_status.requests), ("tokens", limit_status.tokens)):
             if gauge is not None:
                 headers |= self._limit(name, gauge)
         return headers
 
-    def whole(self, asked: ParsedRequest, said: GeneratedAnswer) -> Any:
-        text = [{"type": "text", "text": said.text, "citations": None}] if said.words else []
-        usage = {} if said.untold_usage else {"usage": _usage(said.counted)}
-        return _message(asked, text) | _stopped(said) | usage
+    def response_body(self, parsed: ParsedRequest, answer: GeneratedAnswer) -> Any:
+        text = [{"type": "text", "text": answer.text, "citations": None}] if answer.words else []
+        usage = {} if answer.untold_usage else {"usage": _usage(answer.token_counts)}
+        return _message(parsed, text) | _stopped(answer) | usage
 
-    def frames(self, asked: ParsedRequest, said: GeneratedAnswer) -> Iterable[StreamFrame]:
+    def frames(self, parsed: ParsedRequest, answer: GeneratedAnswer) -> Iterable[StreamFrame]:
         # The input is known when the stream begins; the output is told at its end, counted from the beginning.
-        begun = {} if said.untold_usage else {"usage": _usage(said.counted) | {"output_tokens": 1}}
+        begun = {} if answer.untold_usage else {"usage": _usage(answer.token_counts) | {"output_tokens": 1}}
         yield _event(
-            "message_start", message=_message(asked, []) | {"stop_reason": None, "stop_sequence": None} | begun
+            "message_start", message=_message(parsed, []) | {"stop_reason": None, "stop_sequence": None} | begun
         )
         yield _event("ping")
-        if said.words:
+        if answer.words:
             yield _event("content_block_start", index=0, content_block={"type": "text", "text": "", "citations": None})
-            for index, word in enumerate(said.words):
+            for index, word in enumerate(answer.words):
                 delta = {"type": "text_delta", "text": f" {word}" if index else word}
                 yield _event("content_block_delta", tokens=1, index=0, delta=delta)
             yield _event("content_block_stop", index=0)
-        ended: dict[str, Any] = {} if said.untold_usage else {"usage": _usage(said.counted)}
-        yield _event("message_delta", delta=_stopped(said), **ended)
+        ended: dict[str, Any] = {} if answer.untold_usage else {"usage": _usage(answer.token_counts)}
+        yield _event("message_delta", delta=_stopped(answer), **ended)
         yield _event("message_stop")
 
     def overload(self) -> bytes:
@@ -198,31 +200,31 @@ def error_body(status: int, code: str | None, message: str) -> dict[str, Any]:
     return {"type": "error", "error": {"type": kind, "message": message} | details}
 
 
-def _usage(counted: TokenCounts) -> dict[str, Any]:
-    """Anthropic's input holds neither what was cached nor what is now; its output holds what was thought."""
-    extras = counted.extras
+def _usage(token_counts: TokenCounts) -> dict[str, Any]:
+    """Anthropic's input excludes tokens read from and written to the cache; its output includes thinking tokens."""
+    extras = token_counts.extras
     written = extras.cache_write_5m_tokens + extras.cache_write_1h_tokens
     return {
-        "input_tokens": counted.input_tokens - extras.cached_tokens - written,
+        "input_tokens": token_counts.input_tokens - extras.cached_tokens - written,
         "cache_creation_input_tokens": written,
         "cache_read_input_tokens": extras.cached_tokens,
         "cache_creation": {
             "ephemeral_5m_input_tokens": extras.cache_write_5m_tokens,
             "ephemeral_1h_input_tokens": extras.cache_write_1h_tokens,
         },
-        "output_tokens": counted.output_tokens,
+        "output_tokens": token_counts.output_tokens,
         "output_tokens_details": {"thinking_tokens": extras.thinking_tokens},
         "service_tier": "standard",
     }
 
 
-def _message(asked: ParsedRequest, content: list[dict[str, Any]]) -> dict[str, Any]:
-    number = f"msg_{asked.content.digest.hex()}"
-    return {"id": number, "type": "message", "role": "assistant", "model": asked.model, "content": content}
+def _message(parsed: ParsedRequest, content: list[dict[str, Any]]) -> dict[str, Any]:
+    number = f"msg_{parsed.content.digest.hex()}"
+    return {"id": number, "type": "message", "role": "assistant", "model": parsed.model, "content": content}
 
 
-def _stopped(said: GeneratedAnswer) -> dict[str, Any]:
-    reason = None if said.end is None else _STOP[said.end]
+def _stopped(answer: GeneratedAnswer) -> dict[str, Any]:
+    reason = None if answer.end is None else _STOP[answer.end]
     details = {"type": "refusal", "category": None, "explanation": None} if reason == "refusal" else None
     return {"stop_reason": reason, "stop_sequence": None, "stop_details": details}
 

@@ -1,4 +1,4 @@
-"""Speaks Gemini's generateContent protocol under /gemini/v1 and /gemini/v1beta."""
+"""Gemini's generateContent protocol under /gemini/v1 and /gemini/v1beta."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from pydantic.aliases import AliasChoices
 
 from cluster.lab.emulator.core.capacity import LimitStatus
 from cluster.lab.emulator.core.content import GeneratedAnswer, Part, RequestMessage, TokenCounts, measure
-from cluster.lab.emulator.core.parsing import BAD_IMAGE, Lenient, first_wrong, from_base64
+from cluster.lab.emulator.core.parsing import BAD_IMAGE, Lenient, first_error, from_base64
 from cluster.lab.emulator.core.protocol import StreamFrame, VendorRefusal, converse
 from cluster.lab.emulator.core.request import EmulatorState, ParsedRequest
 
@@ -53,23 +53,23 @@ def _either(name: str) -> AliasChoices:
     return AliasChoices(name, to_camel(name))
 
 
-class _Lenient(Lenient):
+class _GeminiModel(Lenient):
     model_config = ConfigDict(alias_generator=AliasGenerator(validation_alias=_either), extra="ignore", frozen=True)
 
 
-class _Blob(_Lenient):
+class _GeminiBlob(_GeminiModel):
     mime_type: str
     data: str
 
 
-class _File(_Lenient):
+class _GeminiFile(_GeminiModel):
     file_uri: str
 
 
-class _Part(_Lenient):
+class _GeminiPart(_GeminiModel):
     text: str = ""
-    inline_data: _Blob | None = None
-    file_data: _File | None = None
+    inline_data: _GeminiBlob | None = None
+    file_data: _GeminiFile | None = None
 
     def part(self) -> Part:
         if self.inline_data is not None:
@@ -77,22 +77,22 @@ class _Part(_Lenient):
         return self.text if self.file_data is None else self.file_data.file_uri.encode()
 
 
-class _Content(_Lenient):
-    parts: tuple[_Part, ...] = ()
+class _GeminiContents(_GeminiModel):
+    parts: tuple[_GeminiPart, ...] = ()
     role: str = "user"
 
     def turn(self, role: str) -> RequestMessage:
         return RequestMessage(role, tuple(part.part() for part in self.parts))
 
 
-class _Config(_Lenient):
+class _GeminiConfig(_GeminiModel):
     max_output_tokens: int | None = Field(None, ge=1, validation_alias=_either("max_output_tokens"))
 
 
-class _Request(_Lenient):
-    contents: list[_Content] = Field(min_length=1)
-    system_instruction: _Content | None = None
-    generation_config: _Config = _Config()
+class _GeminiRequest(_GeminiModel):
+    contents: list[_GeminiContents] = Field(min_length=1)
+    system_instruction: _GeminiContents | None = None
+    generation_config: _GeminiConfig = _GeminiConfig()
 
     def turns(self) -> Iterator[RequestMessage]:
         if self.system_instruction is not None:
@@ -100,12 +100,12 @@ class _Request(_Lenient):
         yield from (content.turn(content.role) for content in self.contents)
 
 
-def gemini_routes(house: EmulatorState) -> list[web.RouteDef]:
-    """Return the routes, bound to what all requests share."""
-    dialect = GeminiContent()
+def gemini_routes(state: EmulatorState) -> list[web.RouteDef]:
+    """Return the routes, bound to the shared state."""
+    protocol = GeminiContent()
 
     async def generate(request: web.Request) -> web.StreamResponse:
-        return await converse(house, dialect, request)
+        return await converse(state, protocol, request)
 
     return [web.post(PREFIX + "/models/{model}:{method:generateContent|streamGenerateContent}", generate)]
 
@@ -114,7 +114,7 @@ class GeminiContent:
     """generateContent, whole and as server-sent events."""
 
     # A prompt that is blocked has no candidates: it has feedback.
-    declines_with: tuple[str, ...] = ()
+    refusal_words: tuple[str, ...] = ()
 
     def read(self, request: web.Request, body: Any) -> ParsedRequest:
         model, stream = request.match_info["model"], request.match_info["method"] == "streamGenerateContent"
@@ -125,10 +125,10 @@ class GeminiContent:
             else None
         )
         try:
-            asked = _Request.model_validate(body)
+            generate = _GeminiRequest.model_validate(body)
         except ValidationError as error:
-            return ParsedRequest(vendor=NAME, model=model, key=key, stream=stream, wrong=wrong or first_wrong(error))
-        turns = tuple(asked.turns())
+            return ParsedRequest(vendor=NAME, model=model, key=key, stream=stream, wrong=wrong or first_error(error))
+        turns = tuple(generate.turns())
         content = measure(part for turn in turns for part in turn.parts)
         if content is None:
             return ParsedRequest(vendor=NAME, model=model, key=key, stream=stream, wrong=wrong or BAD_IMAGE)
@@ -139,34 +139,36 @@ class GeminiContent:
             stream=stream,
             content=content,
             turns=turns,
-            most_tokens=asked.generation_config.max_output_tokens,
+            max_tokens=generate.generation_config.max_output_tokens,
             wrong=wrong,
         )
 
-    def refused(self, refusal: VendorRefusal, asked: ParsedRequest, standing: LimitStatus) -> web.Response:
+    def refusal_response(
+        self, refusal: VendorRefusal, parsed: ParsedRequest, limit_status: LimitStatus
+    ) -> web.Response:
         status, message = _REASONS.get(refusal.reason, (500, "An internal error has occurred."))
         status = refusal.status or status
         body = error_body(status, refusal.code, refusal.message or message)
-        details = _details(refusal, status, asked, standing)
+        details = _details(refusal, status, parsed, limit_status)
         if details:
             body["error"]["details"] = details
         return web.json_response(body, status=status, headers=refusal.headers)
 
-    def headers(self, standing: LimitStatus) -> dict[str, str]:
+    def headers(self, limit_status: LimitStatus) -> dict[str, str]:
         # Google says nothing of its limits until they are reached.
         return {}
 
-    def whole(self, asked: ParsedRequest, said: GeneratedAnswer) -> Any:
-        return _response(asked, said, said.text, _finish(said), said.counted)
+    def response_body(self, parsed: ParsedRequest, answer: GeneratedAnswer) -> Any:
+        return _response(parsed, answer, answer.text, _finish(answer), answer.token_counts)
 
-    def frames(self, asked: ParsedRequest, said: GeneratedAnswer) -> Iterable[StreamFrame]:
-        extras = said.counted.extras
-        for start in range(0, len(said.words), WORDS_A_CHUNK):
-            words = said.words[start : start + WORDS_A_CHUNK]
+    def frames(self, parsed: ParsedRequest, answer: GeneratedAnswer) -> Iterable[StreamFrame]:
+        extras = answer.token_counts.extras
+        for start in range(0, len(answer.words), WORDS_A_CHUNK):
+            words = answer.words[start : start + WORDS_A_CHUNK]
             text = " ".join(words) if start == 0 else " " + " ".join(words)
             so_far = start + len(words) + extras.thinking_tokens
-            yield _event(_response(asked, said, text, None, said.counted.with_output(so_far)), len(words))
-        yield _event(_response(asked, said, "", _finish(said), said.counted))
+            yield _event(_response(parsed, answer, text, None, answer.token_counts.with_output(so_far)), len(words))
+        yield _event(_response(parsed, answer, "", _finish(answer), answer.token_counts))
 
     def overload(self) -> bytes:
         return _event(error_body(*_overloaded())).data
@@ -183,10 +185,12 @@ def error_body(status: int, code: str | None, message: str) -> dict[str, Any]:
     return {"error": {"code": status, "message": message, "status": name}}
 
 
-def _details(refusal: VendorRefusal, status: int, asked: ParsedRequest, standing: LimitStatus) -> list[dict[str, Any]]:
+def _details(
+    refusal: VendorRefusal, status: int, parsed: ParsedRequest, limit_status: LimitStatus
+) -> list[dict[str, Any]]:
     details = []
     if status == 429:
-        details.append(_quota_failure(refusal, asked, standing))
+        details.append(_quota_failure(refusal, parsed, limit_status))
     elif refusal.code is not None and refusal.code not in _STATUSES.values():
         domain = "googleapis.com"
         details.append({"@type": "type.googleapis.com/google.rpc.ErrorInfo", "reason": refusal.code, "domain": domain})
@@ -196,27 +200,27 @@ def _details(refusal: VendorRefusal, status: int, asked: ParsedRequest, standing
     return details
 
 
-def _quota_failure(refusal: VendorRefusal, asked: ParsedRequest, standing: LimitStatus) -> dict[str, Any]:
+def _quota_failure(refusal: VendorRefusal, parsed: ParsedRequest, limit_status: LimitStatus) -> dict[str, Any]:
     """Say which quota is spent; a fault's code names one, such as that of a whole day."""
     metric, quota = _QUOTAS["tokens" if refusal.reason == "tokens" else "requests"]
     if refusal.code is not None and refusal.code not in _STATUSES.values():
         quota = refusal.code
-    gauge = standing.tokens if refusal.reason == "tokens" else standing.requests
+    gauge = limit_status.tokens if refusal.reason == "tokens" else limit_status.requests
     violation = {
         "quotaMetric": f"generativelanguage.googleapis.com/{metric}",
         "quotaId": quota,
-        "quotaDimensions": {"location": "global", "model": asked.model},
+        "quotaDimensions": {"location": "global", "model": parsed.model},
     }
     value = {} if gauge is None else {"quotaValue": str(gauge.limit)}
     return {"@type": "type.googleapis.com/google.rpc.QuotaFailure", "violations": [violation | value]}
 
 
 def _response(
-    asked: ParsedRequest, said: GeneratedAnswer, text: str, finish: str | None, counted: TokenCounts
+    parsed: ParsedRequest, answer: GeneratedAnswer, text: str, finish: str | None, token_counts: TokenCounts
 ) -> dict[str, Any]:
-    head = {"modelVersion": asked.model, "responseId": asked.content.digest.hex()}
-    usage = {} if said.untold_usage else {"usageMetadata": _usage(counted)}
-    if said.end == "refused":
+    head = {"modelVersion": parsed.model, "responseId": parsed.content.digest.hex()}
+    usage = {} if answer.untold_usage else {"usageMetadata": _usage(token_counts)}
+    if answer.end == "refused":
         return {"promptFeedback": {"blockReason": "SAFETY"}} | usage | head
     candidate: dict[str, Any] = {"index": 0}
     if text or finish is None:
@@ -226,21 +230,21 @@ def _response(
     return {"candidates": [candidate]} | usage | head
 
 
-def _finish(said: GeneratedAnswer) -> str | None:
-    return None if said.end is None else _FINISH.get(said.end)
+def _finish(answer: GeneratedAnswer) -> str | None:
+    return None if answer.end is None else _FINISH.get(answer.end)
 
 
-def _usage(counted: TokenCounts) -> dict[str, Any]:
-    """Gemini's prompt holds what was cached; its candidates do not hold what was thought. What is zero is left out."""
-    thoughts = counted.extras.thinking_tokens
+def _usage(token_counts: TokenCounts) -> dict[str, Any]:
+    """Gemini's prompt includes cached tokens; its candidates exclude thinking tokens. Zero counts are left out."""
+    thoughts = token_counts.extras.thinking_tokens
     counts = {
-        "promptTokenCount": counted.input_tokens,
-        "cachedContentTokenCount": counted.extras.cached_tokens,
-        "candidatesTokenCount": counted.output_tokens - thoughts,
+        "promptTokenCount": token_counts.input_tokens,
+        "cachedContentTokenCount": token_counts.extras.cached_tokens,
+        "candidatesTokenCount": token_counts.output_tokens - thoughts,
         "thoughtsTokenCount": thoughts,
-        "totalTokenCount": counted.input_tokens + counted.output_tokens,
+        "totalTokenCount": token_counts.input_tokens + token_counts.output_tokens,
     }
-    modalities = {"TEXT": counted.input_tokens - counted.image_tokens, "IMAGE": counted.image_tokens}
+    modalities = {"TEXT": token_counts.input_tokens - token_counts.image_tokens, "IMAGE": token_counts.image_tokens}
     details = [{"modality": name, "tokenCount": tokens} for name, tokens in modalities.items() if tokens]
     return {name: count for name, count in counts.items() if count} | {"promptTokensDetails": details}
 

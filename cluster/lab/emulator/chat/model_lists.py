@@ -1,4 +1,4 @@
-"""Says which models a vendor has, as OpenAI, Anthropic and Gemini list them. Charges nothing."""
+"""The model lists of OpenAI, Anthropic and Gemini. They cost nothing."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from typing import Any
 from aiohttp import web
 
 from cluster.lab.emulator.chat import anthropic, gemini, openai
-from cluster.lab.emulator.core.admission import turned_away
+from cluster.lab.emulator.core.admission import check_admission
 from cluster.lab.emulator.core.content import catalogue_row
 from cluster.lab.emulator.core.parsing import bearer
 from cluster.lab.emulator.core.protocol import VendorProtocol
@@ -16,58 +16,58 @@ from cluster.lab.emulator.core.request import EmulatorState, ParsedRequest
 from routing.catalogue import load_catalogue
 
 Row = dict[str, Any]
-# When a model was made is told by the vendors and read by nobody.
+# Vendors send the creation time of a model, and no client reads it.
 CREATED_AT = "2025-11-24T16:00:00Z"
 
 
-def model_routes(house: EmulatorState) -> list[web.RouteDef]:
+def model_routes(state: EmulatorState) -> list[web.RouteDef]:
     """Return the routes: every model of a vendor, and one by its name."""
-    desks = (
-        (openai.PREFIX, _Desk(house, openai.NAME, openai.OpenAIChat(), _openai, _openai_list)),
+    apis = (
+        (openai.PREFIX, _ModelListApi(state, openai.NAME, openai.OpenAIChat(), _openai, _openai_list)),
         (
             anthropic.PREFIX,
-            _Desk(house, anthropic.NAME, anthropic.AnthropicMessages(house.clock), _anthropic, _anthropic_list),
+            _ModelListApi(state, anthropic.NAME, anthropic.AnthropicMessages(state.clock), _anthropic, _anthropic_list),
         ),
-        (gemini.PREFIX, _Desk(house, gemini.NAME, gemini.GeminiContent(), _gemini, _gemini_list)),
+        (gemini.PREFIX, _ModelListApi(state, gemini.NAME, gemini.GeminiContent(), _gemini, _gemini_list)),
     )
     return [
         route
-        for prefix, desk in desks
-        for route in (web.get(f"{prefix}/models", desk.every), web.get(f"{prefix}/models/{{model}}", desk.one))
+        for prefix, api in apis
+        for route in (web.get(f"{prefix}/models", api.every), web.get(f"{prefix}/models/{{model}}", api.one))
     ]
 
 
-class _Desk:
-    """One vendor's models: those of the house, or those of the catalogue where the house knows any."""
+class _ModelListApi:
+    """One vendor's models: the configured ones, or all of the catalogue."""
 
     def __init__(
         self,
-        house: EmulatorState,
+        state: EmulatorState,
         vendor: str,
-        dialect: VendorProtocol,
+        protocol: VendorProtocol,
         row: Callable[[str], Row],
         listed: Callable[[list[Row]], Row],
     ) -> None:
-        self._house, self._vendor, self._dialect = house, vendor, dialect
+        self._state, self._vendor, self._protocol = state, vendor, protocol
         self._row, self._listed = row, listed
 
     async def every(self, request: web.Request) -> web.StreamResponse:
-        return await self._told(request, "", self._listed([self._row(name) for name in self._names()]))
+        return await self._respond(request, "", self._listed([self._row(name) for name in self._names()]))
 
     async def one(self, request: web.Request) -> web.StreamResponse:
         model = request.match_info["model"]
-        return await self._told(request, model, self._row(model))
+        return await self._respond(request, model, self._row(model))
 
-    async def _told(self, request: web.Request, model: str, body: Row) -> web.StreamResponse:
-        asked = ParsedRequest(vendor=self._vendor, model=model, key=_key(request), most_tokens=0)
-        async with self._house.exchange(request.path, asked) as exchange:
-            refused = await turned_away(exchange, self._dialect.refused)
-            if refused is None:
+    async def _respond(self, request: web.Request, model: str, body: Row) -> web.StreamResponse:
+        parsed = ParsedRequest(vendor=self._vendor, model=model, key=_key(request), max_tokens=0)
+        async with self._state.exchange(request.path, parsed) as exchange:
+            rejection = await check_admission(exchange, self._protocol.refusal_response)
+            if rejection is None:
                 exchange.answered(200)
-            return refused or web.json_response(body, headers=self._dialect.headers(exchange.standing()))
+            return rejection or web.json_response(body, headers=self._protocol.headers(exchange.limit_status()))
 
     def _names(self) -> Iterator[str]:
-        names = self._house.models
+        names = self._state.models
         for name in sorted(row.vendor_name for row in load_catalogue().models.values()) if names is None else names:
             row = catalogue_row(name)
             if row is not None and row.vendor == self._vendor:
@@ -75,7 +75,7 @@ class _Desk:
 
 
 def _key(request: web.Request) -> str | None:
-    """Return the key in whichever of the three places it is."""
+    """Return the API key from any of the three places for it."""
     headers = request.headers
     named = headers.get("x-api-key") or headers.get("x-goog-api-key") or request.query.get("key")
     return bearer(headers) or named or None

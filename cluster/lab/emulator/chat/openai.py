@@ -1,4 +1,4 @@
-"""Speaks OpenAI's chat and embeddings protocols under /openai/v1."""
+"""OpenAI's chat and embeddings protocols under /openai/v1."""
 
 from __future__ import annotations
 
@@ -16,8 +16,8 @@ from cluster.lab.emulator.core.parsing import (
     BAD_IMAGE,
     Lenient,
     bearer,
-    embedding_asked,
-    first_wrong,
+    first_error,
+    parse_embedding,
     picture,
     vector,
 )
@@ -27,7 +27,7 @@ from cluster.lab.emulator.core.request import EmulatorState, ParsedRequest
 PREFIX = "/openai/v1"
 DIMENSIONS = 256
 NAME = "openai"
-# A completion says when it was made; nobody reads it, and a fixed second keeps one seed's answers the same.
+# A fixed creation time keeps the answers of one seed identical; no client reads it.
 CREATED_S = 1_764_000_000
 _QUOTA = ("insufficient_quota", "credit_balance_exhausted", "billing_hard_limit_reached")
 _FINISH = {"stop": "stop", "length": "length", "refused": "stop", "filtered": "content_filter"}
@@ -50,19 +50,19 @@ _CODES = {
 }
 
 
-class _Url(Lenient):
+class _OpenAIUrl(Lenient):
     url: str
 
 
-class _Part(Lenient):
+class _OpenAIPart(Lenient):
     type: Literal["text", "image_url"]
     text: str = ""
-    image_url: _Url | None = None
+    image_url: _OpenAIUrl | None = None
 
 
-class _Message(Lenient):
+class _OpenAIMessage(Lenient):
     role: Literal["system", "developer", "user", "assistant", "tool"]
-    content: str | list[_Part] | None = None
+    content: str | list[_OpenAIPart] | None = None
 
     def turn(self) -> RequestMessage:
         if isinstance(self.content, str):
@@ -75,16 +75,16 @@ class _StreamOptions(Lenient):
     include_usage: bool = False
 
 
-class _Chat(Lenient):
+class _OpenAIChatRequest(Lenient):
     model: str
-    messages: list[_Message] = Field(min_length=1)
+    messages: list[_OpenAIMessage] = Field(min_length=1)
     stream: bool = False
     stream_options: _StreamOptions | None = None
     max_tokens: int | None = Field(None, ge=1)
     max_completion_tokens: int | None = Field(None, ge=1)
 
 
-class _Embed(Lenient):
+class _OpenAIEmbeddingsRequest(Lenient):
     model: str
     input: str | list[str] = Field(min_length=1)
     encoding_format: Literal["float", "base64"] = "float"
@@ -94,30 +94,32 @@ class _Embed(Lenient):
         return [self.input] if isinstance(self.input, str) else self.input
 
 
-def openai_routes(house: EmulatorState) -> list[web.RouteDef]:
-    """Return the routes, bound to what all requests share."""
+def openai_routes(state: EmulatorState) -> list[web.RouteDef]:
+    """Return the routes, bound to the shared state."""
 
     async def chat(request: web.Request) -> web.StreamResponse:
-        return await converse(house, OpenAIChat(), request)
+        return await converse(state, OpenAIChat(), request)
 
     async def embed(request: web.Request) -> web.StreamResponse:
-        return await converse(house, OpenAIEmbeddings(), request)
+        return await converse(state, OpenAIEmbeddings(), request)
 
     return [web.post(f"{PREFIX}/chat/completions", chat), web.post(f"{PREFIX}/embeddings", embed)]
 
 
-class _OpenAI:
-    """What both of the protocols share: errors and headers."""
+class _OpenAIProtocol:
+    """Errors and headers of both protocols."""
 
-    declines_with: tuple[str, ...] = ("I", "cannot", "help", "with", "that.")
+    refusal_words: tuple[str, ...] = ("I", "cannot", "help", "with", "that.")
 
-    def refused(self, refusal: VendorRefusal, asked: ParsedRequest, standing: LimitStatus) -> web.Response:
+    def refusal_response(
+        self, refusal: VendorRefusal, parsed: ParsedRequest, limit_status: LimitStatus
+    ) -> web.Response:
         status, code, message = _REASONS.get(refusal.reason, (500, "server_error", "The server had an error."))
         status = refusal.status or status
-        if refusal.reason == "told":
+        if refusal.reason == "fault":
             code = refusal.code or _CODES.get(status, "server_error")
         body = error_body(status, code, refusal.message or message, "tokens" if refusal.reason == "tokens" else None)
-        headers = self.headers(standing)
+        headers = self.headers(limit_status)
         if refusal.retry_after_s is not None:
             headers |= {
                 "retry-after": f"{max(1, round(refusal.retry_after_s))}",
@@ -125,9 +127,9 @@ class _OpenAI:
             }
         return web.json_response(body, status=status, headers=headers | refusal.headers)
 
-    def headers(self, standing: LimitStatus) -> dict[str, str]:
+    def headers(self, limit_status: LimitStatus) -> dict[str, str]:
         headers = {"x-request-id": f"req_{uuid.uuid4().hex}", "openai-version": "2020-10-01"}
-        for name, gauge in (("requests", standing.requests), ("tokens", standing.tokens)):
+        for name, gauge in (("requests", limit_status.requests), ("tokens", limit_status.tokens)):
             if gauge is not None:
                 headers |= _rate_headers(name, gauge)
         return headers
@@ -137,16 +139,16 @@ class _OpenAI:
         return _event(error_body(status, code, message)).data
 
 
-class OpenAIChat(_OpenAI):
+class OpenAIChat(_OpenAIProtocol):
     """Chat completions."""
 
     def read(self, request: web.Request, body: Any) -> ParsedRequest:
         try:
-            chat = _Chat.model_validate(body)
+            chat = _OpenAIChatRequest.model_validate(body)
             turns = tuple(message.turn() for message in chat.messages)
             content = measure(part for turn in turns for part in turn.parts)
         except ValidationError as error:
-            return ParsedRequest(vendor=NAME, key=bearer(request.headers), wrong=first_wrong(error))
+            return ParsedRequest(vendor=NAME, key=bearer(request.headers), wrong=first_error(error))
         if content is None:
             return ParsedRequest(vendor=NAME, model=chat.model, key=bearer(request.headers), wrong=BAD_IMAGE)
         return ParsedRequest(
@@ -156,43 +158,43 @@ class OpenAIChat(_OpenAI):
             stream=chat.stream,
             content=content,
             turns=turns,
-            most_tokens=chat.max_completion_tokens or chat.max_tokens,
-            tell_usage=chat.stream_options is not None and chat.stream_options.include_usage,
+            max_tokens=chat.max_completion_tokens or chat.max_tokens,
+            include_usage=chat.stream_options is not None and chat.stream_options.include_usage,
         )
 
-    def whole(self, asked: ParsedRequest, said: GeneratedAnswer) -> Any:
-        refusal = said.text if said.end == "refused" else None
-        content = None if refusal is not None or said.end == "filtered" else said.text
+    def response_body(self, parsed: ParsedRequest, answer: GeneratedAnswer) -> Any:
+        refusal = answer.text if answer.end == "refused" else None
+        content = None if refusal is not None or answer.end == "filtered" else answer.text
         message: dict[str, Any] = {"role": "assistant", "content": content, "refusal": refusal, "annotations": []}
-        choice = {"index": 0, "message": message, "finish_reason": _finish(said), "logprobs": None}
-        usage = {} if said.untold_usage else {"usage": _usage(said.counted)}
-        return _head("chat.completion", asked) | {"choices": [choice]} | usage
+        choice = {"index": 0, "message": message, "finish_reason": _finish(answer), "logprobs": None}
+        usage = {} if answer.untold_usage else {"usage": _usage(answer.token_counts)}
+        return _head("chat.completion", parsed) | {"choices": [choice]} | usage
 
-    def frames(self, asked: ParsedRequest, said: GeneratedAnswer) -> Iterable[StreamFrame]:
-        head = _head("chat.completion.chunk", asked)
+    def frames(self, parsed: ParsedRequest, answer: GeneratedAnswer) -> Iterable[StreamFrame]:
+        head = _head("chat.completion.chunk", parsed)
         # With usage asked for, every chunk but the last carries it as null.
-        head |= {"usage": None} if asked.tell_usage else {}
-        field = "refusal" if said.end == "refused" else "content"
+        head |= {"usage": None} if parsed.include_usage else {}
+        field = "refusal" if answer.end == "refused" else "content"
         yield _event(head | {"choices": [_choice({"role": "assistant", "content": "", "refusal": None})]})
-        for index, word in enumerate(said.words):
+        for index, word in enumerate(answer.words):
             yield _event(head | {"choices": [_choice({field: f" {word}" if index else word})]}, tokens=1)
-        yield _event(head | {"choices": [_choice({}, _finish(said))]})
-        if asked.tell_usage and not said.untold_usage:
-            yield _event(head | {"choices": [], "usage": _usage(said.counted)})
+        yield _event(head | {"choices": [_choice({}, _finish(answer))]})
+        if parsed.include_usage and not answer.untold_usage:
+            yield _event(head | {"choices": [], "usage": _usage(answer.token_counts)})
         yield StreamFrame(b"data: [DONE]\n\n")
 
 
-class OpenAIEmbeddings(_OpenAI):
+class OpenAIEmbeddings(_OpenAIProtocol):
     """Embeddings of texts."""
 
     def read(self, request: web.Request, body: Any) -> ParsedRequest:
         try:
-            embed = _Embed.model_validate(body)
+            embed = _OpenAIEmbeddingsRequest.model_validate(body)
         except ValidationError as error:
-            return ParsedRequest(vendor=NAME, key=bearer(request.headers), wrong=first_wrong(error))
+            return ParsedRequest(vendor=NAME, key=bearer(request.headers), wrong=first_error(error))
         row = catalogue_row(embed.model)
         default = (row and row.dimensions) or DIMENSIONS
-        return embedding_asked(
+        return parse_embedding(
             NAME,
             embed.model,
             bearer(request.headers),
@@ -201,16 +203,16 @@ class OpenAIEmbeddings(_OpenAI):
             embed.encoding_format == "base64",
         )
 
-    def whole(self, asked: ParsedRequest, said: GeneratedAnswer) -> Any:
+    def response_body(self, parsed: ParsedRequest, answer: GeneratedAnswer) -> Any:
         rows = [
-            {"object": "embedding", "index": index, "embedding": vector(content, asked.dimensions, asked.as_base64)}
-            for index, content in enumerate(asked.inputs)
+            {"object": "embedding", "index": index, "embedding": vector(content, parsed.dimensions, parsed.as_base64)}
+            for index, content in enumerate(parsed.inputs)
         ]
-        tokens = said.counted.input_tokens
-        usage = {} if said.untold_usage else {"usage": {"prompt_tokens": tokens, "total_tokens": tokens}}
-        return {"object": "list", "model": asked.model, "data": rows} | usage
+        tokens = answer.token_counts.input_tokens
+        usage = {} if answer.untold_usage else {"usage": {"prompt_tokens": tokens, "total_tokens": tokens}}
+        return {"object": "list", "model": parsed.model, "data": rows} | usage
 
-    def frames(self, asked: ParsedRequest, said: GeneratedAnswer) -> Iterable[StreamFrame]:
+    def frames(self, parsed: ParsedRequest, answer: GeneratedAnswer) -> Iterable[StreamFrame]:
         # Embeddings are not streamed.
         return ()
 
@@ -241,17 +243,17 @@ def duration(seconds: float) -> str:
     return f"{minutes:.0f}m{rest:g}s" if minutes else f"{rest:g}s"
 
 
-def _usage(counted: TokenCounts) -> dict[str, Any]:
-    """OpenAI's input holds what was cached, and its output what was thought."""
-    extras = counted.extras
+def _usage(token_counts: TokenCounts) -> dict[str, Any]:
+    """OpenAI's input includes cached tokens, and its output reasoning tokens."""
+    extras = token_counts.extras
     return {
-        "prompt_tokens": counted.input_tokens,
-        "completion_tokens": counted.output_tokens,
-        "total_tokens": counted.input_tokens + counted.output_tokens,
+        "prompt_tokens": token_counts.input_tokens,
+        "completion_tokens": token_counts.output_tokens,
+        "total_tokens": token_counts.input_tokens + token_counts.output_tokens,
         "prompt_tokens_details": {
             "cached_tokens": extras.cached_tokens,
             "cache_write_tokens": extras.cache_write_5m_tokens + extras.cache_write_1h_tokens,
-            "image_tokens": counted.image_tokens,
+            "image_tokens": token_counts.image_tokens,
             "audio_tokens": 0,
         },
         "completion_tokens_details": {
@@ -263,13 +265,13 @@ def _usage(counted: TokenCounts) -> dict[str, Any]:
     }
 
 
-def _finish(said: GeneratedAnswer) -> str | None:
-    return None if said.end is None else _FINISH[said.end]
+def _finish(answer: GeneratedAnswer) -> str | None:
+    return None if answer.end is None else _FINISH[answer.end]
 
 
-def _head(kind: str, asked: ParsedRequest) -> dict[str, Any]:
-    number = f"chatcmpl-{asked.content.digest.hex()}"
-    return {"id": number, "object": kind, "created": CREATED_S, "model": asked.model}
+def _head(kind: str, parsed: ParsedRequest) -> dict[str, Any]:
+    number = f"chatcmpl-{parsed.content.digest.hex()}"
+    return {"id": number, "object": kind, "created": CREATED_S, "model": parsed.model}
 
 
 def _choice(delta: dict[str, Any], finish: str | None = None) -> dict[str, Any]:

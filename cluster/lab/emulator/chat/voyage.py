@@ -1,4 +1,4 @@
-"""Speaks Voyage's embeddings protocols, of texts and of pictures, under /voyage/v1."""
+"""Voyage's embeddings protocols, of texts and of pictures, under /voyage/v1."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from pydantic import Field, ValidationError
 
 from cluster.lab.emulator.core.capacity import LimitStatus
 from cluster.lab.emulator.core.content import GeneratedAnswer, Part, TokenCounts, catalogue_row
-from cluster.lab.emulator.core.parsing import Lenient, bearer, embedding_asked, first_wrong, picture, vector
+from cluster.lab.emulator.core.parsing import Lenient, bearer, first_error, parse_embedding, picture, vector
 from cluster.lab.emulator.core.protocol import StreamFrame, VendorRefusal, converse
 from cluster.lab.emulator.core.request import EmulatorState, ParsedRequest
 
@@ -30,7 +30,7 @@ _REASONS: dict[str, tuple[int, str]] = {
 }
 
 
-class _Texts(Lenient):
+class _VoyageTexts(Lenient):
     model: str
     input: str | list[str] = Field(min_length=1)
     encoding_format: Literal["base64"] | None = None
@@ -40,7 +40,7 @@ class _Texts(Lenient):
         return [[text] for text in ([self.input] if isinstance(self.input, str) else self.input)]
 
 
-class _Part(Lenient):
+class _VoyagePart(Lenient):
     type: Literal["text", "image_base64", "image_url"]
     text: str = ""
     image_base64: str = ""
@@ -50,13 +50,13 @@ class _Part(Lenient):
         return self.text if self.type == "text" else picture(self.image_base64 or self.image_url)
 
 
-class _Input(Lenient):
-    content: list[_Part] = Field(min_length=1)
+class _VoyageInput(Lenient):
+    content: list[_VoyagePart] = Field(min_length=1)
 
 
-class _Mixed(Lenient):
+class _VoyageMultimodal(Lenient):
     model: str
-    inputs_: list[_Input] = Field(alias="inputs", min_length=1)
+    inputs_: list[_VoyageInput] = Field(alias="inputs", min_length=1)
     encoding_format: Literal["base64"] | None = Field(None, alias="output_encoding")
     output_dimension: int | None = Field(None, ge=1, le=4_096)
 
@@ -64,15 +64,15 @@ class _Mixed(Lenient):
         return [[part.part() for part in item.content] for item in self.inputs_]
 
 
-def voyage_routes(house: EmulatorState) -> list[web.RouteDef]:
-    """Return the routes, bound to what all requests share."""
-    texts, mixed = VoyageEmbeddings(_Texts), VoyageEmbeddings(_Mixed)
+def voyage_routes(state: EmulatorState) -> list[web.RouteDef]:
+    """Return the routes, bound to the shared state."""
+    texts, mixed = VoyageEmbeddings(_VoyageTexts), VoyageEmbeddings(_VoyageMultimodal)
 
     async def embed(request: web.Request) -> web.StreamResponse:
-        return await converse(house, texts, request)
+        return await converse(state, texts, request)
 
     async def embed_mixed(request: web.Request) -> web.StreamResponse:
-        return await converse(house, mixed, request)
+        return await converse(state, mixed, request)
 
     return [web.post(f"{PREFIX}/embeddings", embed), web.post(f"{PREFIX}/multimodalembeddings", embed_mixed)]
 
@@ -80,9 +80,9 @@ def voyage_routes(house: EmulatorState) -> list[web.RouteDef]:
 class VoyageEmbeddings:
     """Embeddings, of texts alone or of texts and pictures together."""
 
-    declines_with: tuple[str, ...] = ()
+    refusal_words: tuple[str, ...] = ()
 
-    def __init__(self, body: type[_Texts | _Mixed]) -> None:
+    def __init__(self, body: type[_VoyageTexts | _VoyageMultimodal]) -> None:
         self._body = body
 
     def read(self, request: web.Request, body: Any) -> ParsedRequest:
@@ -90,39 +90,41 @@ class VoyageEmbeddings:
         try:
             embed = self._body.model_validate(body)
         except ValidationError as error:
-            return ParsedRequest(vendor=NAME, key=key, wrong=first_wrong(error))
+            return ParsedRequest(vendor=NAME, key=key, wrong=first_error(error))
         row = catalogue_row(embed.model)
         dimensions = embed.output_dimension or (row and row.dimensions) or DIMENSIONS
         as_base64 = embed.encoding_format == "base64"
-        return embedding_asked(NAME, embed.model, key, embed.inputs(), dimensions, as_base64)
+        return parse_embedding(NAME, embed.model, key, embed.inputs(), dimensions, as_base64)
 
-    def refused(self, refusal: VendorRefusal, asked: ParsedRequest, standing: LimitStatus) -> web.Response:
+    def refusal_response(
+        self, refusal: VendorRefusal, parsed: ParsedRequest, limit_status: LimitStatus
+    ) -> web.Response:
         status, message = _REASONS.get(refusal.reason, (500, "Internal server error."))
         # Voyage's errors have no code, and do not say when to come back.
         body = {"detail": refusal.message or message}
         return web.json_response(body, status=refusal.status or status, headers=refusal.headers)
 
-    def headers(self, standing: LimitStatus) -> dict[str, str]:
+    def headers(self, limit_status: LimitStatus) -> dict[str, str]:
         return {}
 
-    def whole(self, asked: ParsedRequest, said: GeneratedAnswer) -> Any:
+    def response_body(self, parsed: ParsedRequest, answer: GeneratedAnswer) -> Any:
         rows = [
-            {"object": "embedding", "embedding": vector(content, asked.dimensions, asked.as_base64), "index": index}
-            for index, content in enumerate(asked.inputs)
+            {"object": "embedding", "embedding": vector(content, parsed.dimensions, parsed.as_base64), "index": index}
+            for index, content in enumerate(parsed.inputs)
         ]
-        usage = {} if said.untold_usage else {"usage": self._usage(said.counted)}
-        return {"object": "list", "data": rows, "model": asked.model} | usage
+        usage = {} if answer.untold_usage else {"usage": self._usage(answer.token_counts)}
+        return {"object": "list", "data": rows, "model": parsed.model} | usage
 
-    def frames(self, asked: ParsedRequest, said: GeneratedAnswer) -> Iterable[StreamFrame]:
+    def frames(self, parsed: ParsedRequest, answer: GeneratedAnswer) -> Iterable[StreamFrame]:
         # Embeddings are not streamed.
         return ()
 
     def overload(self) -> bytes:
         return b""
 
-    def _usage(self, counted: TokenCounts) -> dict[str, int]:
-        text = counted.input_tokens - counted.image_tokens
-        total = text + -(-counted.image_px // PX_A_TOKEN)
-        if self._body is _Texts:
+    def _usage(self, token_counts: TokenCounts) -> dict[str, int]:
+        text = token_counts.input_tokens - token_counts.image_tokens
+        total = text + -(-token_counts.image_px // PX_A_TOKEN)
+        if self._body is _VoyageTexts:
             return {"total_tokens": total}
-        return {"text_tokens": text, "image_pixels": counted.image_px, "video_pixels": 0, "total_tokens": total}
+        return {"text_tokens": text, "image_pixels": token_counts.image_px, "video_pixels": 0, "total_tokens": total}

@@ -1,4 +1,4 @@
-"""Lets a speech request in or turns it away, and says how long it waits. Knows no vendor's words for it."""
+"""Admit or reject a speech request, and draw its simulated latency."""
 
 from __future__ import annotations
 
@@ -10,23 +10,23 @@ from cluster.lab.emulator.core.capacity import InFlightSlot, LimitStatus
 from cluster.lab.emulator.core.protocol import HTML, VendorRefusal, refusal_of
 from cluster.lab.emulator.core.request import EmulatedRequest, EmulatorState, ParsedRequest
 
-Refuse = Callable[[VendorRefusal, ParsedRequest, LimitStatus], web.Response]
+RefusalWriter = Callable[[VendorRefusal, ParsedRequest, LimitStatus], web.Response]
 
 
-async def turned_away(exchange: EmulatedRequest, refuse: Refuse) -> web.Response | None:
-    """Return the answer to a request that may not go on, once its fault's delay is over; None where it may."""
+async def check_admission(exchange: EmulatedRequest, write_refusal: RefusalWriter) -> web.Response | None:
+    """Wait for the fault's delay, then return the rejection response, or None if the request is admitted."""
     await exchange.pause(exchange.fault.delay_s)
     refusal = refusal_of(exchange)
     if refusal is None:
         return None
-    response = refuse(refusal, exchange.asked, exchange.standing())
+    response = write_refusal(refusal, exchange.request, exchange.limit_status())
     if exchange.fault.html:
         response = web.Response(status=response.status, text=HTML, content_type="text/html", headers=refusal.headers)
     exchange.answered(response.status)
     return response
 
 
-def first_byte_s(house: EmulatorState, asked: ParsedRequest) -> float:
-    """Draw how long the vendor takes until it has something to send: the longer, the more it has to do."""
-    place = InFlightSlot(asked.vendor, asked.model, asked.key or "")
-    return house.pace.first_token_s(asked.model, house.pressure.slowdown(place))
+def first_byte_s(state: EmulatorState, parsed: ParsedRequest) -> float:
+    """Draw the time to first byte in seconds, scaled by the model's current load."""
+    slot = InFlightSlot(parsed.vendor, parsed.model, parsed.key or "")
+    return state.latency.first_token_s(parsed.model, state.capacity.slowdown(slot))

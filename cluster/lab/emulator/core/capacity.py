@@ -1,4 +1,4 @@
-"""Says whether a vendor has room for one more request, and what it says of its limits. The clock is an argument."""
+"""Rate limits, concurrency limits and load of the emulated vendors. The clock is an argument."""
 
 from __future__ import annotations
 
@@ -8,12 +8,12 @@ from typing import Literal
 
 MAX_BUCKETS = 10_000
 BUSY_RETRY_S = 1.0
-"""What a vendor without a free place says: when one falls free is not known."""
+"""The retry delay for concurrency limits, where the time of the next free slot is unknown."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class RateLimits:
-    """What one key may ask of one model; None is no limit."""
+    """The limits of one API key for one model; None means no limit."""
 
     requests_per_minute: int | None = None
     tokens_per_minute: int | None = None
@@ -22,7 +22,7 @@ class RateLimits:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class VendorLoad:
-    """How a vendor fares when many ask at once, each model by itself.
+    """How latency grows with concurrent requests, for each model separately.
 
     Up to `free` requests in flight run at full speed; each `capacity` more adds the whole time once again, as a batch
     that is served in turns does. Beyond `most` the vendor is overloaded.
@@ -33,13 +33,13 @@ class VendorLoad:
     most: int | None = None
 
     def slowdown(self, in_flight: int) -> float:
-        """Return by how much everything takes longer."""
+        """Return the factor by which latency grows."""
         return 1 + max(0, in_flight - self.free) / self.capacity
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class LimitGauge:
-    """One limit as it stands now; `reset_s` until it is whole again."""
+    """The current state of one limit; after `reset_s` it is full again."""
 
     limit: int
     remaining: int
@@ -48,7 +48,7 @@ class LimitGauge:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class LimitStatus:
-    """What a vendor knows of a key's limits when it answers."""
+    """The state of a key's limits, as response headers report it."""
 
     requests: LimitGauge | None = None
     tokens: LimitGauge | None = None
@@ -58,15 +58,15 @@ class LimitStatus:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class LoadRejection:
-    """Why there is no room, and when to ask again."""
+    """Which limit rejected a request, and after how many seconds to retry."""
 
-    what: Literal["requests", "tokens", "concurrent", "overloaded"]
+    reason: Literal["requests", "tokens", "concurrent", "overloaded"]
     retry_after_s: float
 
 
 @dataclass(frozen=True, slots=True)
 class InFlightSlot:
-    """Who asks for what: the place a request has among those in flight."""
+    """The vendor, model and API key by which requests in flight are counted."""
 
     vendor: str
     model: str
@@ -75,24 +75,24 @@ class InFlightSlot:
 
 @dataclass(slots=True)
 class _Bucket:
-    """A minute's worth of something, filled evenly."""
+    """A token bucket that holds one minute's limit and refills evenly."""
 
     limit: int
-    held: float
+    available: float
     filled_at_s: float
 
     def take(self, amount: float, now_s: float) -> float:
         """Take `amount` if it is there, and return 0; else take nothing, and return the seconds until it is."""
-        self.held = min(self.limit, self.held + (now_s - self.filled_at_s) * self.limit / 60)
+        self.available = min(self.limit, self.available + (now_s - self.filled_at_s) * self.limit / 60)
         self.filled_at_s = now_s
-        if self.held < amount:
-            return (amount - self.held) * 60 / self.limit
-        self.held -= amount
+        if self.available < amount:
+            return (amount - self.available) * 60 / self.limit
+        self.available -= amount
         return 0.0
 
     def gauge(self) -> LimitGauge:
         return LimitGauge(
-            limit=self.limit, remaining=int(self.held), reset_s=(self.limit - self.held) * 60 / self.limit
+            limit=self.limit, remaining=int(self.available), reset_s=(self.limit - self.available) * 60 / self.limit
         )
 
 
@@ -102,55 +102,55 @@ class Capacity:
     def __init__(self, limits: RateLimits | None = None, load: VendorLoad | None = None) -> None:
         self.limits, self.load = limits or RateLimits(), load or VendorLoad()
         self._buckets: OrderedDict[tuple[InFlightSlot, str], _Bucket] = OrderedDict()
-        self._of_key: Counter[InFlightSlot] = Counter()
-        self._of_model: Counter[tuple[str, str]] = Counter()
+        self._in_flight_by_key: Counter[InFlightSlot] = Counter()
+        self._in_flight_by_model: Counter[tuple[str, str]] = Counter()
 
-    def push_back(self, place: InFlightSlot, tokens: int, now_s: float) -> LoadRejection | None:
-        """Charge a request to its buckets and return None, or why it may not run. A refused one counts as a request."""
-        wait_s = self._take(place, "requests", 1, now_s)
+    def admit(self, slot: InFlightSlot, tokens: int, now_s: float) -> LoadRejection | None:
+        """Charge a request to its buckets. Returns the rejection or None; a rejected request is charged too."""
+        wait_s = self._take(slot, "requests", 1, now_s)
         if wait_s:
-            return LoadRejection(what="requests", retry_after_s=wait_s)
-        wait_s = self._take(place, "tokens", tokens, now_s)
+            return LoadRejection(reason="requests", retry_after_s=wait_s)
+        wait_s = self._take(slot, "tokens", tokens, now_s)
         if wait_s:
-            return LoadRejection(what="tokens", retry_after_s=wait_s)
-        if self.limits.concurrent is not None and self._of_key[place] >= self.limits.concurrent:
-            return LoadRejection(what="concurrent", retry_after_s=BUSY_RETRY_S)
-        if self.load.most is not None and self.in_flight(place) >= self.load.most:
-            return LoadRejection(what="overloaded", retry_after_s=BUSY_RETRY_S)
+            return LoadRejection(reason="tokens", retry_after_s=wait_s)
+        if self.limits.concurrent is not None and self._in_flight_by_key[slot] >= self.limits.concurrent:
+            return LoadRejection(reason="concurrent", retry_after_s=BUSY_RETRY_S)
+        if self.load.most is not None and self.in_flight(slot) >= self.load.most:
+            return LoadRejection(reason="overloaded", retry_after_s=BUSY_RETRY_S)
         return None
 
-    def enter(self, place: InFlightSlot) -> None:
-        self._of_key[place] += 1
-        self._of_model[place.vendor, place.model] += 1
+    def enter(self, slot: InFlightSlot) -> None:
+        self._in_flight_by_key[slot] += 1
+        self._in_flight_by_model[slot.vendor, slot.model] += 1
 
-    def leave(self, place: InFlightSlot) -> None:
-        self._of_key[place] -= 1
-        self._of_model[place.vendor, place.model] -= 1
-        if not self._of_key[place]:
-            # Keys come and go; what reached zero is not kept.
-            del self._of_key[place]
+    def leave(self, slot: InFlightSlot) -> None:
+        self._in_flight_by_key[slot] -= 1
+        self._in_flight_by_model[slot.vendor, slot.model] -= 1
+        if not self._in_flight_by_key[slot]:
+            # Keys come and go, so counters at zero are removed.
+            del self._in_flight_by_key[slot]
 
-    def in_flight(self, place: InFlightSlot) -> int:
-        """Return how many requests the model has now, whoever asked."""
-        return self._of_model[place.vendor, place.model]
+    def in_flight(self, slot: InFlightSlot) -> int:
+        """Return the model's requests in flight over all keys."""
+        return self._in_flight_by_model[slot.vendor, slot.model]
 
-    def slowdown(self, place: InFlightSlot) -> float:
-        return self.load.slowdown(self.in_flight(place))
+    def slowdown(self, slot: InFlightSlot) -> float:
+        return self.load.slowdown(self.in_flight(slot))
 
-    def standing(self, place: InFlightSlot) -> LimitStatus:
-        requests, tokens = (self._buckets.get((place, kind)) for kind in ("requests", "tokens"))
+    def limit_status(self, slot: InFlightSlot) -> LimitStatus:
+        requests, tokens = (self._buckets.get((slot, kind)) for kind in ("requests", "tokens"))
         return LimitStatus(
             requests=requests.gauge() if requests else None,
             tokens=tokens.gauge() if tokens else None,
-            in_flight=self._of_key[place],
+            in_flight=self._in_flight_by_key[slot],
             concurrent=self.limits.concurrent,
         )
 
-    def _take(self, place: InFlightSlot, kind: str, amount: int, now_s: float) -> float:
+    def _take(self, slot: InFlightSlot, kind: str, amount: int, now_s: float) -> float:
         limit = self.limits.requests_per_minute if kind == "requests" else self.limits.tokens_per_minute
         if limit is None:
             return 0.0
-        bucket = self._buckets.setdefault((place, kind), _Bucket(limit, limit, now_s))
+        bucket = self._buckets.setdefault((slot, kind), _Bucket(limit, limit, now_s))
         if len(self._buckets) > MAX_BUCKETS:
             self._buckets.popitem(last=False)
         return bucket.take(amount, now_s)

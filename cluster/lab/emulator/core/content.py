@@ -1,4 +1,4 @@
-"""Counts what was asked, and makes up what is said. The same question gets the same words under the same seed."""
+"""Measure request content and generate answers, deterministic for the same content and seed."""
 
 from __future__ import annotations
 
@@ -43,7 +43,7 @@ class RequestMessage:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class RequestContent:
-    """What a request holds, measured: its text is not kept."""
+    """The measured content of a request. Its text is not kept."""
 
     text_tokens: int = 0
     characters: int = 0
@@ -52,7 +52,7 @@ class RequestContent:
 
     @classmethod
     def of_all(cls, contents: Iterable[RequestContent]) -> RequestContent:
-        """Return what several inputs of one request come to."""
+        """Return the sums over several inputs of one request."""
         contents = tuple(contents)
         return cls(
             text_tokens=sum(content.text_tokens for content in contents),
@@ -64,7 +64,7 @@ class RequestContent:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class TokenCounts:
-    """What the vendor charges: `input_tokens` and `output_tokens` hold all the others."""
+    """The billed token counts. `input_tokens` and `output_tokens` include all the others."""
 
     input_tokens: int = 0
     output_tokens: int = 0
@@ -73,7 +73,7 @@ class TokenCounts:
     extras: Extras = field(default_factory=Extras)
 
     def with_output(self, tokens: int) -> TokenCounts:
-        """Return what had been charged when so many tokens had been given."""
+        """Return the counts of a stream that has produced `tokens` output tokens so far."""
         return replace(self, output_tokens=tokens)
 
 
@@ -83,7 +83,7 @@ class GeneratedAnswer:
 
     words: tuple[str, ...] = field(repr=False)
     end: End | None
-    counted: TokenCounts
+    token_counts: TokenCounts
     untold_usage: bool = False
 
     @property
@@ -92,7 +92,7 @@ class GeneratedAnswer:
 
 
 def measure(parts: Iterable[Part]) -> RequestContent | None:
-    """Return what `parts` come to, or None where an image is none. Text is charged by the word."""
+    """Measure `parts`: one token a word. Returns None if an image cannot be parsed."""
     digest = hashlib.blake2b(digest_size=16)
     tokens, characters, px = 0, 0, []
     for part in parts:
@@ -108,7 +108,7 @@ def measure(parts: Iterable[Part]) -> RequestContent | None:
 
 
 def image_px(data: bytes) -> int | None:
-    """Return how many pixels an image has, by its header. A web address is not fetched: it counts as a frame."""
+    """Return an image's pixels from its header. A web address is not fetched and counts as one frame."""
     if data.startswith((b"http://", b"https://", b"gs://")):
         return FRAME_PX
     try:
@@ -127,7 +127,7 @@ def image_tokens(vendor: str, model: str, content: RequestContent) -> int:
 
 
 def catalogue_row(model: str) -> Model | None:
-    """Return the catalogue's row of the model a vendor calls so."""
+    """Return the catalogue row whose vendor model name is `model`, or None."""
     return next((row for row in _catalogue().models.values() if row.vendor_name == model), None)
 
 
@@ -138,55 +138,61 @@ def _catalogue() -> Catalogue:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class AnswerStyle:
-    """How answers are made up: how long, of which seed, with what counted beside, and in which words one declines."""
+    """The settings of generated answers: length, seed, extra token counts, and the words of a refusal."""
 
     answer_tokens: int
     seed: int
     extras: Extras
-    declines_with: tuple[str, ...] = ()
+    refusal_words: tuple[str, ...] = ()
 
 
 def compose(
     content: RequestContent,
-    pictures: int,
-    most: int | None,
+    picture_tokens: int,
+    max_words: int | None,
     fault: Fault,
     style: AnswerStyle,
-    thought: tuple[str, ...] | None = None,
+    given_words: tuple[str, ...] | None = None,
 ) -> GeneratedAnswer:
-    """Return an answer of at most `most` words, and what is charged for it; `pictures` is what the images cost.
+    """Generate an answer of at most `max_words` words, with token counts; `picture_tokens` counts the images.
 
-    Its words are those that were `thought`, or else made up.
+    The words are `given_words` if an engine produced them, otherwise random ones.
     """
-    end, words = _words(content, most, fault, style, thought)
-    # Who asks for no words asks for vectors, and those are neither cached nor thought about.
-    extras = Extras() if most == 0 else fault.extras or style.extras
+    end, words = _words(content, max_words, fault, style, given_words)
+    # A limit of 0 words marks an embedding request, which has neither cached nor thinking tokens.
+    extras = Extras() if max_words == 0 else fault.extras or style.extras
     hidden = extras.cached_tokens + extras.cache_write_5m_tokens + extras.cache_write_1h_tokens
-    counted = TokenCounts(
-        input_tokens=content.text_tokens + pictures + hidden,
+    token_counts = TokenCounts(
+        input_tokens=content.text_tokens + picture_tokens + hidden,
         output_tokens=len(words) + extras.thinking_tokens,
-        image_tokens=pictures,
+        image_tokens=picture_tokens,
         image_px=sum(content.image_px),
         extras=extras,
     )
-    # An answer that is no stream cannot be cut short and still be one: it lacks its finish marker instead.
+    # A non-streamed answer cannot be cut short, so it lacks its finish marker instead.
     cut = fault.cut_after_chunks is not None
-    return GeneratedAnswer(words=words, end=None if cut else end, counted=counted, untold_usage=fault.untold_usage)
+    return GeneratedAnswer(
+        words=words, end=None if cut else end, token_counts=token_counts, untold_usage=fault.untold_usage
+    )
 
 
 def _words(
-    content: RequestContent, most: int | None, fault: Fault, style: AnswerStyle, thought: tuple[str, ...] | None
+    content: RequestContent,
+    max_words: int | None,
+    fault: Fault,
+    style: AnswerStyle,
+    given_words: tuple[str, ...] | None,
 ) -> tuple[End, tuple[str, ...]]:
     if fault.refusal == "refused":
-        return "refused", style.declines_with
+        return "refused", style.refusal_words
     if fault.refusal == "filtered" or fault.empty:
         return ("filtered" if fault.refusal else "stop"), ()
-    if thought is not None and fault.answer_tokens is None:
-        return ("stop" if most is None or most >= len(thought) else "length"), thought[:most]
+    if given_words is not None and fault.answer_tokens is None:
+        return ("stop" if max_words is None or max_words >= len(given_words) else "length"), given_words[:max_words]
     rng = random.Random(content.digest + b"%d" % style.seed)
     wanted = fault.answer_tokens or style.answer_tokens
     words = [*_OPENING, *rng.choices(_WORDS, k=max(0, wanted - len(_OPENING)))][:wanted]
-    return ("stop" if most is None or most >= wanted else "length"), tuple(words[:most])
+    return ("stop" if max_words is None or max_words >= wanted else "length"), tuple(words[:max_words])
 
 
 def unit_vector(content: RequestContent, dimensions: int) -> list[float]:

@@ -1,4 +1,4 @@
-"""Where the emulator may be given senses. Loads none: without one it makes up what it sees, hears or says."""
+"""Optional OCR, ASR and TTS engines. Without one the emulator generates simulated results."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from cluster.lab.emulator.core.tone import SpeechSource, ToneSpeech, ToneVoice
 Answerer = Callable[[Sequence[RequestMessage]], str]
 """Returns the answer to the messages of a request; their pictures are in them."""
 Transcriber = Callable[[bytes, int], str]
-"""Returns what is said in 16-bit PCM of one channel, given its samples a second; nothing where nothing is."""
+"""Transcribes mono 16-bit PCM of the given sample rate; returns an empty string for silence."""
 Speaker = Callable[[str, int], bytes]
 """Returns the sound of a text as 16-bit PCM of so many samples a second."""
 
@@ -23,7 +23,7 @@ R = TypeVar("R")
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Engines:
-    """Those there are. They take processor time, so they work in threads; each sees to it that this is safe."""
+    """The installed engines. They run in threads because they need CPU time, so each must be thread-safe."""
 
     answerer: Answerer | None = None
     transcriber: Transcriber | None = None
@@ -35,21 +35,21 @@ class Engines:
             return None
         return tuple((await asyncio.to_thread(self.answerer, turns)).split())
 
-    async def listening(self, listen: Callable[P, R], *args: P.args, **kwargs: P.kwargs) -> R:
-        """Return what `listen` does, in a thread where there is somebody who really listens."""
+    async def run_transcriber(self, recognize: Callable[P, R], *args: P.args, **kwargs: P.kwargs) -> R:
+        """Call `recognize`, in a thread if there is a transcriber."""
         if self.transcriber is None:
-            return listen(*args, **kwargs)
-        return await asyncio.to_thread(listen, *args, **kwargs)
+            return recognize(*args, **kwargs)
+        return await asyncio.to_thread(recognize, *args, **kwargs)
 
     def voice(self, voice_id: str, sample_rate_hz: int) -> SpeechSource:
-        """Return who says one text: the speaker, or a tone."""
+        """Return the speech source of one text: the TTS engine, or a tone."""
         if self.speaker is None:
             return ToneVoice(voice_id, sample_rate_hz)
         return SpokenVoice(self.speaker, sample_rate_hz)
 
 
 class SpokenVoice:
-    """Says one text by a speaker: a piece is spoken whole, then cut up, for half a word cannot be said."""
+    """Synthesizes one text with a TTS engine: each text whole, then cut, since half a word cannot be synthesized."""
 
     def __init__(self, speaker: Speaker, sample_rate_hz: int) -> None:
         self._speaker = speaker
@@ -61,12 +61,12 @@ class SpokenVoice:
         pcm = self._speaker(text, self._rate_hz)
         samples = len(pcm) // 2
         for start in range(0, len(text), characters):
-            said = text[start : start + characters]
-            first, last = (samples * at // len(text) for at in (start, start + len(said)))
+            piece = text[start : start + characters]
+            first, last = (samples * at // len(text) for at in (start, start + len(piece)))
             yield ToneSpeech(
-                text=said,
+                text=piece,
                 pcm=pcm[2 * first : 2 * last],
                 start_ms=round((self._samples + first) * 1_000 / self._rate_hz),
-                ms_per_character=(last - first) * 1_000 / self._rate_hz / len(said),
+                ms_per_character=(last - first) * 1_000 / self._rate_hz / len(piece),
             )
         self._samples += samples

@@ -1,4 +1,4 @@
-"""What the emulator can be told to get wrong, and with which request. Knows no protocol."""
+"""Faults to inject, and the requests they apply to."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ class Extras:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Fault:
-    """What goes wrong with one request. A chunk is one piece of text; the frames around it do not count."""
+    """The fault of one request. A chunk is one piece of text; protocol frames do not count."""
 
     __pydantic_config__ = ConfigDict(extra="forbid")
 
@@ -37,7 +37,7 @@ class Fault:
     message: str | None = None
     headers: dict[str, str] = field(default_factory=dict)
     retry_after_s: float | None = None
-    """Said as this vendor says it: Retry-After, or Gemini's RetryInfo."""
+    """Sent in the vendor's own form: Retry-After, or Gemini's RetryInfo."""
     html: bool = False
     """Answer as a proxy in front of the vendor does: a page of HTML, with status 502 unless `status` says another."""
     garbage: bool = False
@@ -79,7 +79,7 @@ class _Planned:
 
 
 class Faults:
-    """The faults to come. A request takes the oldest one planned for its vendor and model.
+    """The planned faults. A request takes the oldest one that matches its vendor and model.
 
     One with a share below 1 meets that part of the requests; those it spares may meet the next one planned.
     """
@@ -97,7 +97,7 @@ class Faults:
         times: int = 1,
         share: float = 1.0,
     ) -> None:
-        """Have the next `times` requests fail; raises TooLarge when more is planned than is sane."""
+        """Plan a fault for the next `times` requests. Raises TooLarge above 10,000 planned faults."""
         if len(self._planned) >= MAX_PLANNED:
             raise TooLarge(f"{MAX_PLANNED} faults are planned already.", "faults")
         self._planned.append(_Planned(fault, vendor, model, times, share))

@@ -1,4 +1,4 @@
-"""Says how long a model takes, from its published figures. The dice come in as an argument."""
+"""Draw model latencies from published figures. The random generator is an argument."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ class LatencyModel:
         self._changes = profiles or {}
 
     def first_token_s(self, model: str, slowdown: float = 1.0) -> float:
-        """Draw how long the first token takes, or the first byte of whatever the model gives."""
+        """Draw the time to the first token, or to the first byte of speech, in seconds."""
         return self._profile(model).first_token_s(self._rng) * slowdown / self._speed
 
     def next_token_s(self, model: str, slowdown: float = 1.0) -> float:

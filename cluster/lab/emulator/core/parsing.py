@@ -1,4 +1,4 @@
-"""Reads what the vendors' requests have in common: keys, pictures, and what is wrong. Knows no one vendor."""
+"""Parse the parts that vendors' requests share: keys, images and validation errors."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ BAD_IMAGE = "The image could not be read."
 
 
 class Lenient(BaseModel):
-    """A part of a request; what the emulator does not need may be anything."""
+    """A part of a request; unknown fields are ignored."""
 
     model_config = ConfigDict(extra="ignore", frozen=True)
 
@@ -42,13 +42,13 @@ def from_base64(data: str) -> bytes:
         return b""
 
 
-def first_wrong(error: ValidationError) -> str:
-    """Return which field is wrong first, and never its value: it may be content."""
-    where, problem = first_error(error)
-    return f"{where or 'body'}: {problem}"
+def first_error(error: ValidationError) -> str:
+    """Return the first invalid field and its error, without the value, which may be content."""
+    first = error.errors(include_url=False, include_context=False, include_input=False)[0]
+    return f"{'.'.join(map(str, first['loc'])) or 'body'}: {first['msg']}"
 
 
-def embedding_asked(
+def parse_embedding(
     vendor: str, model: str, key: str | None, inputs: Sequence[Sequence[Part]], dimensions: int, as_base64: bool
 ) -> ParsedRequest:
     """Return a request for one vector for each of `inputs`."""
@@ -58,7 +58,7 @@ def embedding_asked(
         model=model,
         key=key,
         content=RequestContent.of_all(measured),
-        most_tokens=0,
+        max_tokens=0,
         inputs=tuple(measured),
         dimensions=dimensions,
         as_base64=as_base64,
@@ -67,6 +67,6 @@ def embedding_asked(
 
 
 def vector(content: RequestContent, dimensions: int, as_base64: bool) -> list[float] | str:
-    """Return a vector as it was asked for: as numbers, or as base64 of 32-bit floats."""
+    """Return a vector as a list of numbers, or as base64 of 32-bit floats."""
     values = unit_vector(content, dimensions)
     return base64.b64encode(struct.pack(f"<{dimensions}f", *values)).decode() if as_base64 else values

@@ -1,4 +1,4 @@
-"""What every vendor's protocol must be able to say, and how a request goes through any of them."""
+"""The interface of a vendor's protocol, and the handling of a request through it."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ LONGEST_EXCHANGE_S = 3_600.0
 HTML = "<html><head><title>502 Bad Gateway</title></head><body><center><h1>502 Bad Gateway</h1></center></body></html>"
 GARBAGE = b'{"id": "emulated", "choi'
 
-Reason = Literal["no_key", "bad_request", "unknown_model", "requests", "tokens", "concurrent", "overloaded", "told"]
+Reason = Literal["no_key", "bad_request", "unknown_model", "requests", "tokens", "concurrent", "overloaded", "fault"]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -50,36 +50,38 @@ class StreamFrame:
 class VendorProtocol(Protocol):
     """One vendor's protocol. Decides every byte; sends none."""
 
-    declines_with: tuple[str, ...]
-    """What a model of this vendor says when it will not answer, where it says so in words."""
+    refusal_words: tuple[str, ...]
+    """The words of a refusal, for vendors that express a refusal as text."""
 
     def read(self, request: web.Request, body: Any) -> ParsedRequest:
-        """Return a request as asked, or as what is wrong with it."""
+        """Parse a request; `wrong` describes the first validation error."""
 
-    def refused(self, refusal: VendorRefusal, asked: ParsedRequest, standing: LimitStatus) -> web.Response: ...
+    def refusal_response(
+        self, refusal: VendorRefusal, parsed: ParsedRequest, limit_status: LimitStatus
+    ) -> web.Response: ...
 
-    def headers(self, standing: LimitStatus) -> dict[str, str]:
-        """Return what this vendor's good answers say of its limits."""
+    def headers(self, limit_status: LimitStatus) -> dict[str, str]:
+        """Return the rate limit headers of a successful response."""
 
-    def whole(self, asked: ParsedRequest, said: GeneratedAnswer) -> Any: ...
+    def response_body(self, parsed: ParsedRequest, answer: GeneratedAnswer) -> Any: ...
 
-    def frames(self, asked: ParsedRequest, said: GeneratedAnswer) -> Iterable[StreamFrame]: ...
+    def frames(self, parsed: ParsedRequest, answer: GeneratedAnswer) -> Iterable[StreamFrame]: ...
 
     def overload(self) -> bytes:
-        """Return what a stream that has begun says when the vendor is overloaded."""
+        """Return the overload error as a frame inside a stream."""
 
 
-async def converse(house: EmulatorState, dialect: VendorProtocol, request: web.Request) -> web.StreamResponse:
+async def converse(state: EmulatorState, protocol: VendorProtocol, request: web.Request) -> web.StreamResponse:
     """Answer one request as the vendor would, or fail as its fault says."""
-    asked, writer = dialect.read(request, await read_json(request)), ResponseWriter(request)
+    parsed, writer = protocol.read(request, await read_json(request)), ResponseWriter(request)
     try:
-        async with house.exchange(request.path, asked) as exchange, asyncio.timeout(LONGEST_EXCHANGE_S):
+        async with state.exchange(request.path, parsed) as exchange, asyncio.timeout(LONGEST_EXCHANGE_S):
             writer.break_after(exchange.fault.reset_after_bytes)
             await exchange.pause(exchange.fault.delay_s)
             refusal = refusal_of(exchange)
             if refusal is not None:
-                return await _refuse(dialect, exchange, refusal, writer)
-            return await _answer(house, dialect, exchange, writer)
+                return await _refuse(protocol, exchange, refusal, writer)
+            return await _answer(state, protocol, exchange, writer)
     except (ConnectionBroken, ConnectionError):
         return writer.response
 
@@ -94,26 +96,26 @@ async def read_json(request: web.Request) -> Any:
 
 
 def refusal_of(exchange: EmulatedRequest) -> VendorRefusal | None:
-    """Return why a request gets no answer, if it gets none: what its vendor would look at first comes first."""
-    asked, fault = exchange.asked, exchange.fault
-    if asked.key is None:
+    """Return the refusal of a request or None, checked in the order of the vendors' own checks."""
+    parsed, fault = exchange.request, exchange.fault
+    if parsed.key is None:
         return VendorRefusal(reason="no_key")
-    if asked.wrong is not None:
-        return VendorRefusal(reason="bad_request", message=asked.wrong)
-    if not exchange.knows_model():
+    if parsed.wrong is not None:
+        return VendorRefusal(reason="bad_request", message=parsed.wrong)
+    if not exchange.has_model():
         return VendorRefusal(reason="unknown_model")
-    if exchange.pushback is not None:
-        return VendorRefusal(reason=exchange.pushback.what, retry_after_s=exchange.pushback.retry_after_s)
-    return _told(fault, asked.stream)
+    if exchange.rejection is not None:
+        return VendorRefusal(reason=exchange.rejection.reason, retry_after_s=exchange.rejection.retry_after_s)
+    return _refusal_by_fault(fault, parsed.stream)
 
 
-def _told(fault: Fault, stream: bool) -> VendorRefusal | None:
+def _refusal_by_fault(fault: Fault, stream: bool) -> VendorRefusal | None:
     if fault.overload_after_chunks is not None and not stream:
         return VendorRefusal(reason="overloaded", retry_after_s=fault.retry_after_s, headers=fault.headers)
     if fault.status is None and not fault.html:
         return None
     return VendorRefusal(
-        reason="told",
+        reason="fault",
         status=fault.status or 502,
         code=fault.code,
         message=fault.message,
@@ -123,9 +125,9 @@ def _told(fault: Fault, stream: bool) -> VendorRefusal | None:
 
 
 async def _refuse(
-    dialect: VendorProtocol, exchange: EmulatedRequest, refusal: VendorRefusal, writer: ResponseWriter
+    protocol: VendorProtocol, exchange: EmulatedRequest, refusal: VendorRefusal, writer: ResponseWriter
 ) -> web.StreamResponse:
-    response = dialect.refused(refusal, exchange.asked, exchange.standing())
+    response = protocol.refusal_response(refusal, exchange.request, exchange.limit_status())
     if exchange.fault.html:
         response = web.Response(status=response.status, text=HTML, content_type="text/html", headers=refusal.headers)
     exchange.answered(response.status)
@@ -133,30 +135,30 @@ async def _refuse(
 
 
 async def _answer(
-    house: EmulatorState, dialect: VendorProtocol, exchange: EmulatedRequest, writer: ResponseWriter
+    state: EmulatorState, protocol: VendorProtocol, exchange: EmulatedRequest, writer: ResponseWriter
 ) -> web.StreamResponse:
-    asked, fault = exchange.asked, exchange.fault
+    parsed, fault = exchange.request, exchange.fault
     style = AnswerStyle(
-        answer_tokens=house.answer_tokens, seed=house.seed, extras=house.extras, declines_with=dialect.declines_with
+        answer_tokens=state.answer_tokens, seed=state.seed, extras=state.extras, refusal_words=protocol.refusal_words
     )
-    pictures = image_tokens(asked.vendor, asked.model, asked.content)
-    thought = await house.senses.answer(asked.turns)
-    said = compose(asked.content, pictures, asked.most_tokens, fault, style, thought)
-    exchange.count(said.counted)
-    headers = dialect.headers(exchange.standing()) | fault.headers
+    picture_tokens = image_tokens(parsed.vendor, parsed.model, parsed.content)
+    given_words = await state.engines.answer(parsed.turns)
+    answer = compose(parsed.content, picture_tokens, parsed.max_tokens, fault, style, given_words)
+    exchange.count(answer.token_counts)
+    headers = protocol.headers(exchange.limit_status()) | fault.headers
     await exchange.first_token()
-    if asked.stream:
-        return await _stream(dialect, exchange, said, writer, headers)
-    await exchange.next_tokens(len(said.words))
-    body = GARBAGE if fault.garbage else json.dumps(dialect.whole(asked, said)).encode()
+    if parsed.stream:
+        return await _stream(protocol, exchange, answer, writer, headers)
+    await exchange.next_tokens(len(answer.words))
+    body = GARBAGE if fault.garbage else json.dumps(protocol.response_body(parsed, answer)).encode()
     exchange.answered(200)
     return await writer.whole(web.Response(body=body, content_type="application/json", headers=headers))
 
 
 async def _stream(
-    dialect: VendorProtocol,
+    protocol: VendorProtocol,
     exchange: EmulatedRequest,
-    said: GeneratedAnswer,
+    answer: GeneratedAnswer,
     writer: ResponseWriter,
     headers: dict[str, str],
 ) -> web.StreamResponse:
@@ -165,32 +167,32 @@ async def _stream(
     if exchange.fault.garbage:
         await writer.write(b"data: " + GARBAGE + b"\n\n")
         return writer.response
-    return await _send_frames(dialect, exchange, said, writer)
+    return await _send_frames(protocol, exchange, answer, writer)
 
 
 async def _send_frames(
-    dialect: VendorProtocol, exchange: EmulatedRequest, said: GeneratedAnswer, writer: ResponseWriter
+    protocol: VendorProtocol, exchange: EmulatedRequest, answer: GeneratedAnswer, writer: ResponseWriter
 ) -> web.StreamResponse:
     fault, chunks, stall_at = exchange.fault, 0, exchange.fault.stall_after_chunks
-    for frame in dialect.frames(exchange.asked, said):
+    for frame in protocol.frames(exchange.request, answer):
         if chunks == stall_at:
             stall_at = None
             await exchange.pause(fault.stall_s)
         if chunks in (fault.cut_after_chunks, fault.overload_after_chunks, fault.reset_after_chunks):
             exchange.broke()
-            return await _break_off(dialect, fault, chunks, writer)
+            return await _break_off(protocol, fault, chunks, writer)
         if frame.tokens and chunks:
             await exchange.next_tokens(frame.tokens)
-        # Counted before it is written: whoever has read the last byte finds the line complete.
+        # Counted before it is written, so that a client that has read the last byte finds a complete log line.
         exchange.sent(frame.tokens)
         await writer.write(frame.data)
         chunks += frame.tokens > 0
     return writer.response
 
 
-async def _break_off(dialect: VendorProtocol, fault: Fault, chunks: int, writer: ResponseWriter) -> web.StreamResponse:
+async def _break_off(protocol: VendorProtocol, fault: Fault, chunks: int, writer: ResponseWriter) -> web.StreamResponse:
     if chunks == fault.reset_after_chunks:
         await writer.reset()
     if chunks == fault.overload_after_chunks:
-        await writer.write(dialect.overload())
+        await writer.write(protocol.overload())
     return writer.response

@@ -1,4 +1,4 @@
-"""Remembers every request the emulator got: enough to check a bill by to the unit, nothing of its content."""
+"""The log of all requests: every billed unit, and no content."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ class LoggedRequest:
     """One request and what the vendor charges for it; times are seconds of the emulator's clock.
 
     `prompt_tokens` holds every input token, cached, written and image ones too; `completion_tokens` every output
-    token, thinking ones too. A stream that broke is charged what had been produced by then, any other answer whole.
+    token, thinking ones too. A broken stream is charged for the tokens produced by then, any other answer whole.
     """
 
     path: str
@@ -41,7 +41,7 @@ class LoggedRequest:
     answered_at_s: float | None = None
     ended_at_s: float | None = None
     disconnected_at_s: float | None = None
-    """When the client was noticed to be gone, if it left before its answer's end."""
+    """When the client disconnected, if it did so before the end of the response."""
 
     @property
     def cache_write_tokens(self) -> int:
@@ -51,29 +51,29 @@ class LoggedRequest:
 class RequestLog(Sequence[LoggedRequest]):
     """The newest requests in order of arrival, those in flight among them."""
 
-    def __init__(self, most: int = MAX_REMEMBERED) -> None:
-        self._most = most
-        self._seen: OrderedDict[int, LoggedRequest] = OrderedDict()
+    def __init__(self, max_entries: int = MAX_REMEMBERED) -> None:
+        self._max_entries = max_entries
+        self._entries: OrderedDict[int, LoggedRequest] = OrderedDict()
         self._next = 0
 
-    def open(self, seen: LoggedRequest) -> int:
+    def open(self, entry: LoggedRequest) -> int:
         """Write a line and return its number."""
         number, self._next = self._next, self._next + 1
-        self._seen[number] = seen
-        if len(self._seen) > self._most:
-            self._seen.popitem(last=False)
+        self._entries[number] = entry
+        if len(self._entries) > self._max_entries:
+            self._entries.popitem(last=False)
         return number
 
     def change(self, number: int, **changes: Any) -> None:
         """Correct a line; one that has been forgotten stays so."""
-        if number in self._seen:
-            self._seen[number] = replace(self._seen[number], **changes)
+        if number in self._entries:
+            self._entries[number] = replace(self._entries[number], **changes)
 
     def line(self, number: int) -> LoggedRequest | None:
-        return self._seen.get(number)
+        return self._entries.get(number)
 
     def clear(self) -> None:
-        self._seen.clear()
+        self._entries.clear()
 
     @overload
     def __getitem__(self, index: int) -> LoggedRequest: ...
@@ -82,10 +82,10 @@ class RequestLog(Sequence[LoggedRequest]):
     def __getitem__(self, index: slice) -> list[LoggedRequest]: ...
 
     def __getitem__(self, index: int | slice) -> LoggedRequest | list[LoggedRequest]:
-        return list(self._seen.values())[index]
+        return list(self._entries.values())[index]
 
     def __iter__(self) -> Iterator[LoggedRequest]:
-        return iter(list(self._seen.values()))
+        return iter(list(self._entries.values()))
 
     def __len__(self) -> int:
-        return len(self._seen)
+        return len(self._entries)

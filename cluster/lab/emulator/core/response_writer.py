@@ -1,4 +1,4 @@
-"""Writes an answer to its connection, and breaks the connection at the byte it was told to."""
+"""Write a response to its connection, and break the connection at a given byte."""
 
 from __future__ import annotations
 
@@ -17,11 +17,11 @@ _MOST_TURNS = 100
 
 
 class ConnectionBroken(Exception):
-    """The emulator broke this connection because it was told to; caught where the exchange ends."""
+    """A fault broke this connection; caught where the request ends."""
 
 
 class ResponseWriter:
-    """One answer on its way out. `reset` and every write past the fatal byte raise Broken."""
+    """One response. `reset` and every write past the fatal byte raise ConnectionBroken."""
 
     def __init__(self, request: web.Request) -> None:
         self._request = request
@@ -59,7 +59,7 @@ class ResponseWriter:
         return self.response
 
     async def reset(self) -> None:
-        """Break the connection; what has been written leaves first, and what has come is taken."""
+        """Reset the connection after sending the written bytes and reading the received ones."""
         transport = self._request.transport
         # aiohttp holds the headers back to send them with the first bytes: one turn lets them go.
         await asyncio.sleep(0)
@@ -75,7 +75,7 @@ class ResponseWriter:
 
 
 async def _all_taken(transport: asyncio.Transport) -> None:
-    """Wait until the reader has what has come: a vendor charges for the sound that reached it."""
+    """Wait until the received bytes are read: a vendor charges for the audio that reached it."""
     came = select.poll()
     came.register(transport.get_extra_info("socket"), select.POLLIN)
     for _ in range(_MOST_TURNS):
@@ -85,7 +85,7 @@ async def _all_taken(transport: asyncio.Transport) -> None:
 
 
 def _reset(transport: asyncio.Transport) -> None:
-    """Close at once, under the transport, which does so a turn later: what came in between would be nobody's."""
+    """Close the socket at once: the transport closes one iteration later, and would lose bytes received between."""
     if transport.is_closing():
         return
     connection = transport.get_extra_info("socket")

@@ -1,4 +1,4 @@
-"""Makes the sound of a text: a tone as long as a voice would take to say it. Knows no vendor's protocol."""
+"""Synthesize a tone of the duration that a voice needs for a text."""
 
 from __future__ import annotations
 
@@ -37,7 +37,7 @@ class ToneSpeech:
 
 
 class SpeechSource(Protocol):
-    """Who says one text, piece by piece."""
+    """A source of synthesized speech for one text."""
 
     def pieces(self, text: str, characters: int) -> Iterator[ToneSpeech]:
         """Yield the sound of more of the text, so many characters of it at a time."""
@@ -54,9 +54,9 @@ class ToneVoice:
     def pieces(self, text: str, characters: int) -> Iterator[ToneSpeech]:
         """Yield the tone of more of the text, so many characters of it at a time."""
         for start in range(0, len(text), characters):
-            yield self.say(text[start : start + characters])
+            yield self.synthesize(text[start : start + characters])
 
-    def say(self, text: str) -> ToneSpeech:
+    def synthesize(self, text: str) -> ToneSpeech:
         first, self._characters = self._sample(self._characters), self._characters + len(text)
         at = np.arange(first, self._sample(self._characters))
         wave = AMPLITUDE * np.sin(2 * np.pi * self._hz * at / self._rate_hz)

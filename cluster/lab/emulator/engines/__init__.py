@@ -1,4 +1,4 @@
-"""What the emulator may understand by itself: it reads, hears, thinks by a rule, speaks. Needs the extra `senses`."""
+"""The OCR, ASR, answering and TTS engines. They need the extra `senses`."""
 
 from cluster.lab.emulator.core.engines import Engines
 from cluster.lab.emulator.engines.load import load_engines

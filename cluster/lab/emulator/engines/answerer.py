@@ -1,8 +1,8 @@
-"""Answers by a rule over the messages it was given, in place of a language model. What they do not hold it cannot say.
+"""Answer questions by a rule over the messages, in place of a language model.
 
 It takes the question to be the last message, and all else to be quotations: of screens, of passages, of people. It
-follows no instruction in any of them, so what it shows is that the right material was put before a model, and the
-wrong material was not; never what a real model would make of it.
+follows no instruction in any of them. So a test shows which material reached the prompt, and never how a real model
+would use it.
 """
 
 from __future__ import annotations
@@ -23,9 +23,9 @@ _QUOTATION: Final = re.compile(r"^<<<data \w+ (?P<label>[a-z]+)\n(?P<body>.*?)^d
 _SHOWN: Final = re.compile(
     r"^[^:]*?, (?:\d+ pictures from )?picture \d+[^:]*?, (?P<when>shown now|from )[^:]*: (?P<text>.+)$"
 )
-_SEEN: Final = frozenset("slide screen page picture shown showing shows see".split())
-_BEFORE: Final = frozenset("before previous earlier last".split())
-_SMALL: Final = frozenset(
+_SCREEN_WORDS: Final = frozenset("slide screen page picture shown showing shows see".split())
+_EARLIER_WORDS: Final = frozenset("before previous earlier last".split())
+_STOP_WORDS: Final = frozenset(
     "a an and are at can did do does for from has have hey how i in is it many me much must number of on or our please "
     "rayroom say tell that the there this to us was we were what when where which who will with you your".split()
 )
@@ -33,37 +33,37 @@ _SMALL: Final = frozenset(
 
 @dataclass(frozen=True, slots=True)
 class _Quotation:
-    """A piece of what was put before the model, and of which kind it is."""
+    """A quoted part of the prompt, and its kind."""
 
     label: str
     lines: tuple[str, ...] = field(repr=False)
 
 
-class Answerer:
-    """The rule. `describe` says what a picture shows."""
+class RuleAnswerer:
+    """Answers by a rule. `describe` returns a description of a JPEG."""
 
     def __init__(self, describe: Callable[[bytes], str]) -> None:
         self._describe = describe
 
     def answer(self, turns: Sequence[RequestMessage]) -> str:
         """Return the answer to the last message: a description, a number from the screen, or a sentence that fits."""
-        asked = turns[-1]
-        if len(turns) == 1 and asked.images and "?" not in asked.text:
-            return self._describe(asked.images[-1])
+        question = turns[-1]
+        if len(turns) == 1 and question.images and "?" not in question.text:
+            return self._describe(question.images[-1])
         quotations = [quotation for turn in turns[:-1] for quotation in _quotations(turn)]
-        words = _words(asked.text)
-        if words & _SEEN:
-            return self._of_screen(words, asked, quotations)
-        return _sentence(words, quotations) or f"I find nothing about {_subject(asked.text)}."
+        words = _words(question.text)
+        if words & _SCREEN_WORDS:
+            return self._of_screen(words, question, quotations)
+        return _sentence(words, quotations) or f"I find nothing about {_subject(question.text)}."
 
-    def _of_screen(self, words: set[str], asked: RequestMessage, quotations: Sequence[_Quotation]) -> str:
+    def _of_screen(self, words: set[str], question: RequestMessage, quotations: Sequence[_Quotation]) -> str:
         shown = [match for quotation in quotations for line in quotation.lines if (match := _SHOWN.match(line))]
         now = [match["text"] for match in shown if match["when"] == "shown now"]
         earlier = [match["text"] for match in shown if match["when"] != "shown now"]
-        if words & _BEFORE:
+        if words & _EARLIER_WORDS:
             number = _number(earlier[0] if earlier else "")
             return f"The slide before this one showed {number}." if number else "I saw no slide before this one."
-        number = _number(self._describe(asked.images[-1]) if asked.images else next(iter(now), ""))
+        number = _number(self._describe(question.images[-1]) if question.images else next(iter(now), ""))
         return f"The number on the slide is {number}." if number else "I see no number on the slide."
 
 
@@ -74,10 +74,10 @@ def _quotations(turn: RequestMessage) -> Iterator[_Quotation]:
 
 def _sentence(words: set[str], quotations: Sequence[_Quotation]) -> str:
     """Return the sentence that holds most of the question's words and a number, passages before all else."""
-    wanted = words - _SMALL
+    wanted = words - _STOP_WORDS
     best, most = "", LEAST_OVERLAP
-    told = (one for one in quotations if one.label in ("passage", "screen"))
-    for quotation in sorted(told, key=lambda one: one.label != "passage"):
+    candidates = (one for one in quotations if one.label in ("passage", "screen"))
+    for quotation in sorted(candidates, key=lambda one: one.label != "passage"):
         for sentence in (part for line in quotation.lines for part in _SENTENCE_END.split(line)):
             held = len(wanted & _words(sentence)) / max(1, len(wanted))
             if held > most or (held == most and not best):
@@ -95,4 +95,4 @@ def _number(text: str) -> str:
 
 
 def _subject(text: str) -> str:
-    return " ".join(word for word in _WORD.findall(text.lower()) if word not in _SMALL) or "that"
+    return " ".join(word for word in _WORD.findall(text.lower()) if word not in _STOP_WORDS) or "that"

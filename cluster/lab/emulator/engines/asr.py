@@ -1,4 +1,4 @@
-"""Hears which of the phrases it knows was said, and the digits of a number that is read out. Knows no request."""
+"""Recognize known phrases and spoken digits with pocketsphinx."""
 
 from __future__ import annotations
 
@@ -16,51 +16,51 @@ from routing.errors import ConfigurationError
 RATE_HZ: Final = 16_000
 PADDING_S: Final = 0.25
 HISS_RMS: Final = 30
-"""A perfect silence is a sound that the model has never heard, and takes for words."""
+"""Noise added to digital silence, which the model was not trained on and recognizes as words."""
 DIGITS: Final = ("zero", "one", "two", "three", "four", "five", "six", "seven", "eight", "niner")
 """As pilots say them: a nine is too easily taken for a five."""
 DIGIT_PAUSE_MS: Final = 120
 """Shorter than the tongue's pause between digits, longer than the stop before a `t`."""
 LONGEST_DIGIT_S: Final = 0.9
 PRONOUNCED: Final = {"rayroom": "R EY R UW M", "niner": "N AY N ER"}
-"""What no dictionary has."""
+"""Pronunciations that the dictionary lacks."""
 
 
 class PhraseRecognizer:
-    """Tells phrases apart by a grammar of them. What is none of them is nothing, or is mistaken for one."""
+    """Recognizes phrases by a grammar. Other speech gives an empty result, or a wrong phrase."""
 
     def __init__(self, phrases: Iterable[str], pronounced: Mapping[str, str] | None = None) -> None:
         self._phrases = {bare(phrase): phrase for phrase in phrases}
         self._decoder = _decoder(self._phrases, PRONOUNCED | dict(pronounced or {}))
-        self._unheard = self._decoder.get_cmn(False)
+        self._initial_cmn = self._decoder.get_cmn(False)
         self._lock = threading.Lock()
 
-    def hear(self, pcm: bytes, rate_hz: int) -> str:
+    def recognize(self, pcm: bytes, rate_hz: int) -> str:
         """Return the phrase, as it was written."""
-        return self.hear_samples(samples_of(pcm, rate_hz, RATE_HZ))
+        return self.recognize_samples(samples_of(pcm, rate_hz, RATE_HZ))
 
-    def hear_samples(self, samples: Samples) -> str:
+    def recognize_samples(self, samples: Samples) -> str:
         padding = np.zeros(int(PADDING_S * RATE_HZ), np.float32)
         padded = np.concatenate([padding, samples, padding])
-        hissing = padded + np.random.default_rng(7).normal(0, HISS_RMS, padded.size)
+        with_hiss = padded + np.random.default_rng(7).normal(0, HISS_RMS, padded.size)
         with self._lock:
-            # Whatever was heard before, the same sound is heard alike.
-            self._decoder.set_cmn(self._unheard)
+            # Reset the adapted mean, so that a result does not depend on earlier audio.
+            self._decoder.set_cmn(self._initial_cmn)
             self._decoder.start_utt()
-            self._decoder.process_raw(pcm_of(hissing.astype(np.float32)), full_utt=True)
+            self._decoder.process_raw(pcm_of(with_hiss.astype(np.float32)), full_utt=True)
             self._decoder.end_utt()
-            heard = self._decoder.hyp()
-        # Half a phrase is told too, and is no phrase.
-        return self._phrases.get(heard.hypstr, "") if heard is not None else ""
+            hypothesis = self._decoder.hyp()
+        # The hypothesis can be half a phrase, which counts as no result.
+        return self._phrases.get(hypothesis.hypstr, "") if hypothesis is not None else ""
 
 
 class DigitRecognizer:
-    """Hears digits that are said one by one; of any other short word it takes one digit or another to be meant."""
+    """Recognizes digits spoken one by one. Any other short word is recognized as some digit."""
 
     def __init__(self) -> None:
-        self._ears = PhraseRecognizer(DIGITS)
+        self._recognizer = PhraseRecognizer(DIGITS)
 
-    def hear(self, pcm: bytes, rate_hz: int) -> str:
+    def recognize(self, pcm: bytes, rate_hz: int) -> str:
         """Return the digits in a sound, in order; a space stands for anything longer than a digit."""
         sound = samples_of(pcm, rate_hz, RATE_HZ)
         return "".join(self._digit(stretch) for stretch in stretches(sound, RATE_HZ, DIGIT_PAUSE_MS)).strip()
@@ -68,7 +68,7 @@ class DigitRecognizer:
     def _digit(self, stretch: Samples) -> str:
         if stretch.size > LONGEST_DIGIT_S * RATE_HZ:
             return " "
-        word = self._ears.hear_samples(stretch)
+        word = self._recognizer.recognize_samples(stretch)
         return str(DIGITS.index(word)) if word else " "
 
 
@@ -83,10 +83,12 @@ def _decoder(phrases: Iterable[str], pronounced: Mapping[str, str]) -> Any:
     for word in words:
         if decoder.lookup_word(word) is None:
             if word not in pronounced:
-                raise ConfigurationError(f"The ears' dictionary lacks `{word}`: say how it is pronounced.", "phrases")
+                raise ConfigurationError(
+                    f"The recognizer's dictionary lacks `{word}`: pass its pronunciation.", "phrases"
+                )
             decoder.add_word(word, pronounced[word], True)
     if not words:
-        raise ConfigurationError("Ears need phrases of words to know.", "phrases")
+        raise ConfigurationError("The recognizer needs at least one phrase with a word.", "phrases")
     decoder.add_jsgf_string("phrases", f"#JSGF V1.0; grammar phrases; public <phrase> = {' | '.join(phrases)};")
     decoder.activate_search("phrases")
     return decoder

@@ -1,4 +1,4 @@
-"""Imports a library of the extra `senses` when it is needed, and says what to install where it is not there."""
+"""Import a library of the extra `senses` on demand; the error names the extra to install."""
 
 from __future__ import annotations
 
@@ -14,6 +14,6 @@ def library(name: str) -> Any:
         return import_module(name)
     except ImportError:
         raise ConfigurationError(
-            f"{name} is missing: the emulator's senses need the extra `senses`. Run: pip install 'rayroom[senses]'",
+            f"{name} is missing: the emulator's engines need the extra `senses`. Run: pip install 'rayroom[senses]'",
             "senses",
         ) from None

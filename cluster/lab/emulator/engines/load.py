@@ -1,4 +1,4 @@
-"""Puts all senses together. Only now are their libraries loaded: eyes, ears and a tongue come to 200 MB on disk."""
+"""Load all engines. Their libraries, 200 MB on disk, are imported only here."""
 
 from __future__ import annotations
 
@@ -9,19 +9,19 @@ from cluster.lab.emulator.engines.library import library
 
 
 def load_engines(phrases: Iterable[str]) -> Engines:
-    """Return eyes, ears that know `phrases`, a tongue, and the rule that answers.
+    """Return the OCR, ASR, TTS and answering engines; the recognizer's grammar is `phrases`.
 
-    Raises ConfigurationError where the extra `senses` is not installed, or a phrase has a word that nobody knows.
+    Raises ConfigurationError where the extra `senses` is not installed, or a word is in no dictionary.
     """
-    # It is used when the first sound comes, which would be late to hear that it is missing.
+    # soxr is first used with the first audio; import it now, so that a missing library fails at startup.
     library("soxr")
-    from cluster.lab.emulator.engines.answerer import Answerer
+    from cluster.lab.emulator.engines.answerer import RuleAnswerer
     from cluster.lab.emulator.engines.asr import PhraseRecognizer
     from cluster.lab.emulator.engines.ocr import OcrEngine
     from cluster.lab.emulator.engines.tts import SpeechEngine
 
     return Engines(
-        answerer=Answerer(OcrEngine().describe).answer,
-        transcriber=PhraseRecognizer(phrases).hear,
+        answerer=RuleAnswerer(OcrEngine().describe).answer,
+        transcriber=PhraseRecognizer(phrases).recognize,
         speaker=SpeechEngine().speak,
     )

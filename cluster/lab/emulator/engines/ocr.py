@@ -1,4 +1,4 @@
-"""Reads the text in a picture, the largest first. Knows no request."""
+"""Read the text of an image by OCR, the largest lines first."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ class TextLine:
 
 
 class OcrEngine:
-    """Reads JPEGs and remembers what it read: the same frame comes as a frame, and again with a question about it."""
+    """Reads JPEGs with a cache, because the same frame arrives alone and again with a question."""
 
     def __init__(self) -> None:
         # Frames stand upright; one thread, for the tests' other processes need the other cores.
@@ -50,7 +50,7 @@ class OcrEngine:
             return self._remembered[digest]
 
     def describe(self, jpeg: bytes) -> str:
-        """Return what a picture shows, as a vision model would say it."""
+        """Return a description of an image, worded like a vision model's answer."""
         lines = [line.text for line in self.read(jpeg)]
         return f"The screen shows {', '.join(lines)}." if lines else NOTHING
 

@@ -1,4 +1,4 @@
-"""Brings sound to another sample rate, finds where somebody speaks in it, and rounds it to 16 bits. Knows no words."""
+"""Resample PCM, split it at pauses, and convert it to 16 bits."""
 
 from __future__ import annotations
 

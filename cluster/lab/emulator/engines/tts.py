@@ -15,7 +15,7 @@ from cluster.lab.emulator.engines.pcm import pcm_of, samples_of, stretches
 from routing.errors import ConfigurationError, RayroomError
 
 VOICE: Final = "en-us+m5"
-"""The voice whose digits are understood best by far; see tests/unit/deployments/test_senses.py."""
+"""The voice whose digits are understood best by far; see tests/contract/test_engines.py."""
 WORDS_PER_MINUTE: Final = 170
 DIGIT_PAUSE_MS: Final = 200
 _SYNCHRONOUS: Final = 2
@@ -33,7 +33,7 @@ class SpeechEngine:
     def __init__(self, voice: str = VOICE, words_per_minute: int = WORDS_PER_MINUTE) -> None:
         self._voice, self._words_per_minute = voice, words_per_minute
         self._espeak = _espeak()
-        self._espeak.say("", voice, words_per_minute)
+        self._espeak.synthesize("", voice, words_per_minute)
 
     def speak(self, text: str, rate_hz: int) -> bytes:
         """Return the sound of a text."""
@@ -44,7 +44,7 @@ class SpeechEngine:
         pause = bytes(2 * self._espeak.rate_hz * DIGIT_PAUSE_MS // 1_000)
         for number, part in enumerate(_NUMBER.split(text)):
             if number % 2 == 0:
-                yield self._say(part) if _sounds(part) else b""
+                yield self._synthesize(part) if _is_audible(part) else b""
                 continue
             for digit in filter(str.isdigit, part):
                 yield pause + self._digit(digit)
@@ -52,14 +52,14 @@ class SpeechEngine:
 
     def _digit(self, digit: str) -> bytes:
         """Return a digit without the silence that follows a sentence."""
-        samples = samples_of(self._say(DIGITS[int(digit)]), self._espeak.rate_hz, self._espeak.rate_hz)
+        samples = samples_of(self._synthesize(DIGITS[int(digit)]), self._espeak.rate_hz, self._espeak.rate_hz)
         return b"".join(pcm_of(stretch) for stretch in stretches(samples, self._espeak.rate_hz, 10_000))
 
-    def _say(self, text: str) -> bytes:
-        return self._espeak.say(text, self._voice, self._words_per_minute)
+    def _synthesize(self, text: str) -> bytes:
+        return self._espeak.synthesize(text, self._voice, self._words_per_minute)
 
 
-def _sounds(text: str) -> bool:
+def _is_audible(text: str) -> bool:
     return any(character.isalnum() for character in text)
 
 
@@ -73,29 +73,29 @@ class _Espeak:
             raise ConfigurationError("The path of espeak-ng's data is too long for it.", "senses")
         self._library: Any = ctypes.CDLL(loader.get_library_path())
         self._lock = threading.Lock()
-        self._heard: list[bytes] = []
+        self._chunks: list[bytes] = []
         # Held for as long as the library may call it.
-        self._listener = _SAMPLES(self._take)
+        self._callback = _SAMPLES(self._receive)
         self.rate_hz = int(self._library.espeak_Initialize(_SYNCHRONOUS, 0, data.encode(), 0))
         if self.rate_hz <= 0:
             raise ConfigurationError("espeak-ng does not start.", "senses")
-        self._library.espeak_SetSynthCallback(self._listener)
+        self._library.espeak_SetSynthCallback(self._callback)
 
-    def say(self, text: str, voice: str, words_per_minute: int) -> bytes:
+    def synthesize(self, text: str, voice: str, words_per_minute: int) -> bytes:
         """Return a text's sound, of `rate_hz` samples a second."""
         data = text.encode() + b"\0"
         with self._lock:
             if self._library.espeak_SetVoiceByName(voice.encode()) != 0:
                 raise ConfigurationError("espeak-ng has no voice of that name.", "voice")
             self._library.espeak_SetParameter(_RATE, words_per_minute, 0)
-            self._heard.clear()
+            self._chunks.clear()
             if self._library.espeak_Synth(data, len(data), 0, 0, 0, _UTF8, None, None) != 0:
                 raise RayroomError("espeak-ng did not speak.")
-            return b"".join(self._heard)
+            return b"".join(self._chunks)
 
-    def _take(self, samples: Any, count: int, _: Any) -> int:
+    def _receive(self, samples: Any, count: int, _: Any) -> int:
         if samples and count > 0:
-            self._heard.append(ctypes.string_at(samples, 2 * count))
+            self._chunks.append(ctypes.string_at(samples, 2 * count))
         return 0
 
 

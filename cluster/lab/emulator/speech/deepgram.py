@@ -1,4 +1,4 @@
-"""Speaks Deepgram's protocol under /deepgram: recorded and live speech, and what a key check asks."""
+"""Deepgram's protocol under /deepgram: recorded and live speech, and the account routes of a key check."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from typing import Any, Final
 from aiohttp import web
 from pydantic import BaseModel, ConfigDict, ValidationError
 
-from cluster.lab.emulator.core.admission import turned_away
+from cluster.lab.emulator.core.admission import check_admission
 from cluster.lab.emulator.core.capacity import LimitStatus
 from cluster.lab.emulator.core.protocol import BODY_TIMEOUT_S, GARBAGE, LONGEST_EXCHANGE_S, VendorRefusal
 from cluster.lab.emulator.core.request import EmulatedRequest, EmulatorState, ParsedRequest
@@ -20,7 +20,7 @@ from cluster.lab.emulator.core.response_writer import ConnectionBroken, Response
 from cluster.lab.emulator.speech.deepgram_format import (
     MODEL_ID,
     UTTERANCE_SPLIT_MS,
-    live_manner,
+    live_options,
     raw_format,
     read_wav,
     recorded,
@@ -53,64 +53,64 @@ class PlannedPhrases(BaseModel):
     phrases: tuple[str, ...]
 
 
-def deepgram_routes(house: EmulatorState, script: PhraseScript, idle_s: float = IDLE_S) -> list[web.RouteDef]:
-    """Return the routes: voices say what is in `script`, a live socket that is sent nothing for `idle_s` is closed."""
-    desk = _Desk(house, script, idle_s)
+def deepgram_routes(state: EmulatorState, script: PhraseScript, idle_s: float = IDLE_S) -> list[web.RouteDef]:
+    """Return the routes. Transcripts come from `script`; a live socket without input for `idle_s` is closed."""
+    api = _DeepgramApi(state, script, idle_s)
     project = "/deepgram/v1/projects/{project_id}"
     return [
-        web.post("/deepgram/v1/listen", desk.recorded),
-        web.get("/deepgram/v1/listen", desk.live),
-        web.get("/deepgram/v1/projects", desk.projects),
-        web.get(f"{project}/balances", desk.balances),
-        web.get(f"{project}/models", desk.models),
-        web.get("/deepgram/v1/models", desk.models),
-        web.post("/_emulator/phrases", desk.phrases),
+        web.post("/deepgram/v1/listen", api.recorded),
+        web.get("/deepgram/v1/listen", api.live),
+        web.get("/deepgram/v1/projects", api.projects),
+        web.get(f"{project}/balances", api.balances),
+        web.get(f"{project}/models", api.models),
+        web.get("/deepgram/v1/models", api.models),
+        web.post("/_emulator/phrases", api.phrases),
     ]
 
 
-class _Desk:
-    def __init__(self, house: EmulatorState, script: PhraseScript, idle_s: float) -> None:
-        self._house, self._script, self._idle_s = house, script, idle_s
+class _DeepgramApi:
+    def __init__(self, state: EmulatorState, script: PhraseScript, idle_s: float) -> None:
+        self._state, self._script, self._idle_s = state, script, idle_s
 
     async def recorded(self, request: web.Request) -> web.StreamResponse:
         async with asyncio.timeout(BODY_TIMEOUT_S):
             body = await request.read()
         writer = ResponseWriter(request)
         try:
-            async with self._house.exchange(request.path, _asked(request, stream=False)) as exchange:
+            async with self._state.exchange(request.path, _parse_request(request, stream=False)) as exchange:
                 writer.break_after(exchange.fault.reset_after_bytes)
-                refused = await turned_away(exchange, _refused)
-                return await writer.whole(refused or await self._transcribe(request, exchange, body))
+                rejection = await check_admission(exchange, _refusal_response)
+                return await writer.whole(rejection or await self._transcribe(request, exchange, body))
         except ConnectionBroken:
             return writer.response
 
     async def live(self, request: web.Request) -> web.StreamResponse:
-        asked = _asked(request, stream=True)
+        parsed = _parse_request(request, stream=True)
         async with asyncio.timeout(LONGEST_EXCHANGE_S):
-            async with self._house.exchange(request.path, asked) as exchange:
-                refused = await turned_away(exchange, _refused)
-                if refused is not None:
-                    return refused
-                call = LiveTranscription(self._house, self._script, request, exchange)
-                code, reason = await call.run(self._idle_s)
-            await call.socket.close(code=code, message=reason.encode())
-            return call.socket
+            async with self._state.exchange(request.path, parsed) as exchange:
+                rejection = await check_admission(exchange, _refusal_response)
+                if rejection is not None:
+                    return rejection
+                transcription = LiveTranscription(self._state, self._script, request, exchange)
+                code, reason = await transcription.run(self._idle_s)
+            await transcription.socket.close(code=code, message=reason.encode())
+            return transcription.socket
 
     async def projects(self, request: web.Request) -> web.StreamResponse:
-        return await self._told(request, {"projects": [{"project_id": PROJECT_ID, "name": "emulated"}]})
+        return await self._respond(request, {"projects": [{"project_id": PROJECT_ID, "name": "emulated"}]})
 
     async def balances(self, request: web.Request) -> web.StreamResponse:
         balance = {"balance_id": PROJECT_ID, "amount": 200.0, "units": "usd", "purchase_order_id": PROJECT_ID}
-        return await self._told(request, {"balances": [balance]})
+        return await self._respond(request, {"balances": [balance]})
 
     async def models(self, request: web.Request) -> web.StreamResponse:
         nova: dict[str, Any] = {"name": "general", "canonical_name": "nova-3-general", "architecture": "nova-3"}
         nova |= {"languages": ["en", "en-US"], "version": "emulated", "uuid": MODEL_ID}
         nova |= {"batch": True, "streaming": True, "formatted_output": True}
-        return await self._told(request, {"stt": [nova], "tts": []})
+        return await self._respond(request, {"stt": [nova], "tts": []})
 
     async def phrases(self, request: web.Request) -> web.Response:
-        """Let another process say what is heard next."""
+        """Plan the next transcripts from another process."""
         try:
             planned = PlannedPhrases.model_validate_json(await request.read())
             self._script.add(*planned.phrases)
@@ -119,14 +119,14 @@ class _Desk:
             return web.json_response(wrong.envelope(), status=wrong.status)
         return web.json_response({"planned": len(self._script)})
 
-    async def _told(self, request: web.Request, body: dict[str, Any]) -> web.StreamResponse:
-        """Answer what is asked of an account."""
-        asked = ParsedRequest(vendor=VENDOR, key=_key(request))
-        async with self._house.exchange(request.path, asked) as exchange:
-            refused = await turned_away(exchange, _refused)
-            if refused is None:
+    async def _respond(self, request: web.Request, body: dict[str, Any]) -> web.StreamResponse:
+        """Answer an account request."""
+        parsed = ParsedRequest(vendor=VENDOR, key=_key(request))
+        async with self._state.exchange(request.path, parsed) as exchange:
+            rejection = await check_admission(exchange, _refusal_response)
+            if rejection is None:
                 exchange.answered(200)
-            return refused or web.json_response(body, headers={"dg-request-id": str(uuid.uuid4())})
+            return rejection or web.json_response(body, headers={"dg-request-id": str(uuid.uuid4())})
 
     async def _transcribe(self, request: web.Request, exchange: EmulatedRequest, body: bytes) -> web.Response:
         query, request_id = request.query, str(uuid.uuid4())
@@ -135,24 +135,27 @@ class _Desk:
         if pcm is None:
             exchange.answered(400)
             return _error(400, "Bad Request", "Bad Request: failed to process audio: corrupt or unsupported data")
-        manner = RecognitionOptions(endpointing_ms=UTTERANCE_SPLIT_MS)
-        senses = self._house.senses
-        ear = StreamRecognizer(pcm.sample_rate_hz, manner, self._script.next, pcm.channels, senses.transcriber)
-        events = [*await senses.listening(ear.hear, pcm.data), *await senses.listening(ear.flush)]
-        exchange.note(audio_ms=ear.audio_ms)
+        options = RecognitionOptions(endpointing_ms=UTTERANCE_SPLIT_MS)
+        engines = self._state.engines
+        recognizer = StreamRecognizer(pcm.sample_rate_hz, options, self._script.next, pcm.channels, engines.transcriber)
+        events = [
+            *await engines.run_transcriber(recognizer.feed, pcm.data),
+            *await engines.run_transcriber(recognizer.flush),
+        ]
+        exchange.note(audio_ms=recognizer.audio_ms)
         await exchange.first_token()
         exchange.answered(200)
         words = [word for event in events if isinstance(event, RecognizedSpeech) for word in event.words]
-        answer = recorded(words, query, request_id, body, ear.audio_ms)
+        answer = recorded(words, query, request_id, body, recognizer.audio_ms)
         text = GARBAGE.decode() if exchange.fault.garbage else json.dumps(answer)
         return web.Response(text=text, content_type="application/json", headers={"dg-request-id": request_id})
 
 
-def _asked(request: web.Request, stream: bool) -> ParsedRequest:
+def _parse_request(request: web.Request, stream: bool) -> ParsedRequest:
     wrong = None
     try:
         raw_format(request.query)
-        live_manner(request.query)
+        live_options(request.query)
     except BadInput as error:
         wrong = error.message
     model = request.query.get("model", DEFAULT_MODEL)
@@ -164,14 +167,14 @@ def _key(request: web.Request) -> str | None:
     return key.strip() or None if scheme.lower() in ("token", "bearer") else None
 
 
-def _refused(refusal: VendorRefusal, asked: ParsedRequest, standing: LimitStatus) -> web.Response:
+def _refusal_response(refusal: VendorRefusal, parsed: ParsedRequest, limit_status: LimitStatus) -> web.Response:
     status, code, text = _REFUSALS.get(refusal.reason, _TOO_MANY)
-    if refusal.reason == "told":
+    if refusal.reason == "fault":
         status = refusal.status or 500
         code, text = _CODES.get(status, "INTERNAL_SERVER_ERROR"), f"emulated {status}"
     headers = dict(refusal.headers)
     # Deepgram names no time to wait, so only a fault does.
-    if refusal.reason == "told" and refusal.retry_after_s is not None:
+    if refusal.reason == "fault" and refusal.retry_after_s is not None:
         headers["Retry-After"] = f"{refusal.retry_after_s:g}"
     return _error(status, refusal.code or code, refusal.message or text, headers)
 

@@ -1,4 +1,4 @@
-"""Reads what a Deepgram query asks for, and writes what was heard as Deepgram writes it. Knows no socket."""
+"""Parse a Deepgram query, and format results as Deepgram's messages."""
 
 from __future__ import annotations
 
@@ -57,8 +57,8 @@ def read_wav(data: bytes) -> PcmFormat | None:
         return None
 
 
-def live_manner(query: Mapping[str, str]) -> RecognitionOptions:
-    """Return what a live query asks to be told. Raises BadInput."""
+def live_options(query: Mapping[str, str]) -> RecognitionOptions:
+    """Parse the options of a live query. Raises BadInput."""
     return RecognitionOptions(
         endpointing_ms=_endpointing_ms(query),
         utterance_end_ms=_count(query, "utterance_end_ms", 1_000) if "utterance_end_ms" in query else None,
@@ -68,7 +68,7 @@ def live_manner(query: Mapping[str, str]) -> RecognitionOptions:
 
 
 def alternative(words: Sequence[RecognizedWord], query: Mapping[str, str]) -> dict[str, Any]:
-    """Return what was said: bare words, and punctuated ones where the query asks for them."""
+    """Return the transcript: bare words, and punctuated ones if the query requests them."""
     formatted = "true" in (query.get("punctuate"), query.get("smart_format"))
     rows = [_word(word, formatted) for word in words]
     return {
@@ -88,7 +88,7 @@ def message(event: Event, query: Mapping[str, str], request_id: str) -> dict[str
 
 
 def metadata(request_id: str, digest: str, audio_ms: int, channels: int, model: str) -> dict[str, Any]:
-    """Return what a request ends with: how much sound it is billed for."""
+    """Return the final metadata, with the billed audio duration."""
     return {
         "transaction_key": "deprecated",
         "request_id": request_id,
@@ -104,7 +104,7 @@ def metadata(request_id: str, digest: str, audio_ms: int, channels: int, model: 
 def recorded(
     words: Sequence[RecognizedWord], query: Mapping[str, str], request_id: str, sound: bytes, audio_ms: int
 ) -> dict[str, Any]:
-    """Return the answer to recorded speech; its channels are heard as one."""
+    """Return the response to recorded speech; its channels are mixed into one."""
     digest = hashlib.sha256(sound).hexdigest()
     return {
         "metadata": metadata(request_id, digest, audio_ms, 1, query.get("model", "")),
@@ -112,16 +112,16 @@ def recorded(
     }
 
 
-def _results(heard: RecognizedSpeech, query: Mapping[str, str], request_id: str) -> dict[str, Any]:
+def _results(result: RecognizedSpeech, query: Mapping[str, str], request_id: str) -> dict[str, Any]:
     return {
         "type": "Results",
         "channel_index": [0, 1],
-        "start": heard.start_ms / 1_000,
-        "duration": (heard.end_ms - heard.start_ms) / 1_000,
-        "is_final": heard.final,
-        "speech_final": heard.speech_final,
-        "from_finalize": heard.from_finalize,
-        "channel": {"alternatives": [alternative(heard.words, query)]},
+        "start": result.start_ms / 1_000,
+        "duration": (result.end_ms - result.start_ms) / 1_000,
+        "is_final": result.final,
+        "speech_final": result.speech_final,
+        "from_finalize": result.from_finalize,
+        "channel": {"alternatives": [alternative(result.words, query)]},
         "metadata": {
             "request_id": request_id,
             "model_info": _model_info(query.get("model", "")),
@@ -141,10 +141,10 @@ def _model_info(model: str) -> dict[str, str]:
 
 
 def _endpointing_ms(query: Mapping[str, str]) -> int | None:
-    asked = query.get("endpointing", "true")
-    if asked == "false":
+    requested = query.get("endpointing", "true")
+    if requested == "false":
         return None
-    return ENDPOINTING_MS if asked == "true" else _count(query, "endpointing", ENDPOINTING_MS)
+    return ENDPOINTING_MS if requested == "true" else _count(query, "endpointing", ENDPOINTING_MS)
 
 
 def _count(query: Mapping[str, str], name: str, default: int) -> int:

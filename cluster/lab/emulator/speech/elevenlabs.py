@@ -1,4 +1,4 @@
-"""Speaks ElevenLabs' protocol under /elevenlabs: speech by HTTP and by websocket, and what a key check asks."""
+"""ElevenLabs' protocol under /elevenlabs: speech by HTTP and websocket, and the account routes of a key check."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from typing import Any, Final
 
 from aiohttp import web
 
-from cluster.lab.emulator.core.admission import turned_away
+from cluster.lab.emulator.core.admission import check_admission
 from cluster.lab.emulator.core.capacity import LimitStatus
 from cluster.lab.emulator.core.content import RequestContent
 from cluster.lab.emulator.core.protocol import LONGEST_EXCHANGE_S, VendorRefusal, read_json
@@ -24,8 +24,8 @@ DEFAULT_MODEL: Final = "eleven_multilingual_v2"
 MODELS: Final = ("eleven_turbo_v2_5", "eleven_flash_v2_5", DEFAULT_MODEL)
 VOICES: Final = {"hpp4J3VqNfWAUOO0d1Us": "Bella", "EXAVITQu4vr4xnSDxMaL": "Sarah"}
 LEGACY_VOICES: Final = {"21m00Tcm4TlvDq8ikWAM": "Rachel"}
-"""Known by their ids, and in the list only of who asks for them."""
-PLENTY: Final = 1_000_000_000
+"""Valid by id, and listed only with `show_legacy`."""
+UNLIMITED_CHARACTERS: Final = 1_000_000_000
 """Characters enough for any load test."""
 _REASONS: Final[dict[str, tuple[int, str, str]]] = {
     "no_key": (401, "invalid_api_key", "Invalid API key"),
@@ -39,38 +39,38 @@ _REASONS: Final[dict[str, tuple[int, str, str]]] = {
 _CODES: Final = {401: "invalid_api_key", 403: "missing_permissions", 404: "voice_not_found", 429: "system_busy"}
 
 
-def elevenlabs_routes(house: EmulatorState, characters: int = PLENTY) -> list[web.RouteDef]:
+def elevenlabs_routes(state: EmulatorState, characters: int = UNLIMITED_CHARACTERS) -> list[web.RouteDef]:
     """Return the routes of an account that has so many characters to spend."""
-    desk = _Desk(house, CharacterQuota(characters))
+    api = _ElevenLabsApi(state, CharacterQuota(characters))
     speech = f"{PREFIX}/v1/text-to-speech/{{voice}}"
     return [
-        web.post(speech, desk.speech),
-        web.post(f"{speech}/stream", desk.speech),
-        web.get(f"{speech}/stream-input", desk.stream_input),
-        web.get(f"{speech}/multi-stream-input", desk.multi_stream_input),
-        web.get(f"{PREFIX}/v1/voices", desk.voices),
-        web.get(f"{PREFIX}/v2/voices", desk.voices),
-        web.get(f"{PREFIX}/v1/voices/{{voice}}", desk.voice),
-        web.get(f"{PREFIX}/v1/models", desk.models),
-        web.get(f"{PREFIX}/v1/user/subscription", desk.subscription),
+        web.post(speech, api.speech),
+        web.post(f"{speech}/stream", api.speech),
+        web.get(f"{speech}/stream-input", api.stream_input),
+        web.get(f"{speech}/multi-stream-input", api.multi_stream_input),
+        web.get(f"{PREFIX}/v1/voices", api.voices),
+        web.get(f"{PREFIX}/v2/voices", api.voices),
+        web.get(f"{PREFIX}/v1/voices/{{voice}}", api.voice),
+        web.get(f"{PREFIX}/v1/models", api.models),
+        web.get(f"{PREFIX}/v1/user/subscription", api.subscription),
     ]
 
 
-class _Desk:
-    def __init__(self, house: EmulatorState, account: CharacterQuota) -> None:
-        self._house, self._account = house, account
+class _ElevenLabsApi:
+    def __init__(self, state: EmulatorState, account: CharacterQuota) -> None:
+        self._state, self._account = state, account
 
     async def speech(self, request: web.Request) -> web.StreamResponse:
         body = await read_json(request)
         text, writer = _text(body), ResponseWriter(request)
         try:
             async with asyncio.timeout(LONGEST_EXCHANGE_S):
-                async with self._house.exchange(request.path, _asked(request, body, text)) as exchange:
+                async with self._state.exchange(request.path, _parse_request(request, body, text)) as exchange:
                     writer.break_after(exchange.fault.reset_after_bytes)
-                    refused = await turned_away(exchange, _refused) or self._over_quota(exchange, text)
-                    if refused is not None:
-                        return await writer.whole(refused)
-                    return await self._say(request, exchange, text, writer)
+                    rejection = await check_admission(exchange, _refusal_response) or self._over_quota(exchange, text)
+                    if rejection is not None:
+                        return await writer.whole(rejection)
+                    return await self._stream_speech(request, exchange, text, writer)
         except (ConnectionBroken, ConnectionError):
             return writer.response
 
@@ -84,42 +84,42 @@ class _Desk:
         legacy = LEGACY_VOICES if request.query.get("show_legacy") == "true" else {}
         rows = [_voice(key, name) for key, name in (VOICES | legacy).items()]
         paging = {"has_more": False, "total_count": len(rows), "next_page_token": None}
-        return await self._told(request, {"voices": rows} | paging)
+        return await self._respond(request, {"voices": rows} | paging)
 
     async def voice(self, request: web.Request) -> web.StreamResponse:
         voice = request.match_info["voice"]
         name = (VOICES | LEGACY_VOICES).get(voice)
-        return await self._told(request, None if name is None else _voice(voice, name))
+        return await self._respond(request, None if name is None else _voice(voice, name))
 
     async def models(self, request: web.Request) -> web.StreamResponse:
         english = [{"language_id": "en", "name": "English"}]
         rows = [{"model_id": model, "name": model, "can_do_text_to_speech": True} for model in MODELS]
-        return await self._told(request, [row | {"languages": english} for row in rows])
+        return await self._respond(request, [row | {"languages": english} for row in rows])
 
     async def subscription(self, request: web.Request) -> web.StreamResponse:
-        return await self._told(request, _subscription(self._account))
+        return await self._respond(request, _subscription(self._account))
 
     async def _socket(self, request: web.Request, multi: bool) -> web.StreamResponse:
-        asked = _asked(request, {"model_id": request.query.get("model_id")}, "")
+        parsed = _parse_request(request, {"model_id": request.query.get("model_id")}, "")
         async with asyncio.timeout(LONGEST_EXCHANGE_S):
-            async with self._house.exchange(request.path, asked) as exchange:
-                refused = await turned_away(exchange, _refused)
-                if refused is not None:
-                    return refused
-                synthesis = Synthesis(self._house, self._account, request, exchange, multi)
+            async with self._state.exchange(request.path, parsed) as exchange:
+                rejection = await check_admission(exchange, _refusal_response)
+                if rejection is not None:
+                    return rejection
+                synthesis = Synthesis(self._state, self._account, request, exchange, multi)
                 code, reason = await synthesis.run()
             await synthesis.socket.close(code=code, message=reason.encode())
             return synthesis.socket
 
-    async def _told(self, request: web.Request, body: Any) -> web.StreamResponse:
-        """Answer what is asked of an account; None is a voice that it does not have."""
-        asked = ParsedRequest(vendor=VENDOR, key=request.headers.get("xi-api-key"))
-        async with self._house.exchange(request.path, asked) as exchange:
-            refused = await turned_away(exchange, _refused)
-            if refused is None:
+    async def _respond(self, request: web.Request, body: Any) -> web.StreamResponse:
+        """Answer an account request; a body of None is an unknown voice (404)."""
+        parsed = ParsedRequest(vendor=VENDOR, key=request.headers.get("xi-api-key"))
+        async with self._state.exchange(request.path, parsed) as exchange:
+            rejection = await check_admission(exchange, _refusal_response)
+            if rejection is None:
                 exchange.answered(404 if body is None else 200)
             missing = _error(404, "voice_not_found", "A voice with this id was not found") if body is None else None
-            return refused or missing or web.json_response(body)
+            return rejection or missing or web.json_response(body)
 
     def _over_quota(self, exchange: EmulatedRequest, text: str) -> web.Response | None:
         if self._account.spend(len(text)):
@@ -127,16 +127,16 @@ class _Desk:
         exchange.answered(401)
         return _error(401, "quota_exceeded", self._account.refusal())
 
-    async def _say(
+    async def _stream_speech(
         self, request: web.Request, exchange: EmulatedRequest, text: str, writer: ResponseWriter
     ) -> web.StreamResponse:
         exchange.note(characters=len(text))
-        voice = self._house.senses.voice(request.match_info["voice"], rate_hz(request.query))
+        voice = self._state.engines.voice(request.match_info["voice"], rate_hz(request.query))
         fault = exchange.fault
         await exchange.first_token()
         head = {"Content-Type": "audio/pcm", "request-id": str(uuid.uuid4())}
         cost = {} if fault.untold_usage else {"character-cost": str(len(text))}
-        await writer.begin(head | cost | _standing(exchange.standing()) | fault.headers)
+        await writer.begin(head | cost | _limit_headers(exchange.limit_status()) | fault.headers)
         exchange.answered(200)
         for number, speech in enumerate(chunks(voice, text)):
             if number == fault.stall_after_chunks:
@@ -160,7 +160,7 @@ def _text(body: Any) -> str:
     return text if isinstance(text, str) else ""
 
 
-def _asked(request: web.Request, body: Any, text: str) -> ParsedRequest:
+def _parse_request(request: web.Request, body: Any, text: str) -> ParsedRequest:
     wrong = None
     try:
         rate_hz(request.query)
@@ -179,15 +179,15 @@ def _asked(request: web.Request, body: Any, text: str) -> ParsedRequest:
     )
 
 
-def _refused(refusal: VendorRefusal, asked: ParsedRequest, standing: LimitStatus) -> web.Response:
-    if refusal.reason == "told":
+def _refusal_response(refusal: VendorRefusal, parsed: ParsedRequest, limit_status: LimitStatus) -> web.Response:
+    if refusal.reason == "fault":
         status = refusal.status or 500
         code, text = _CODES.get(status, "internal_server_error"), f"emulated {status}"
     else:
         status, code, text = _REASONS[refusal.reason]
-    headers = _standing(standing) | refusal.headers
+    headers = _limit_headers(limit_status) | refusal.headers
     # ElevenLabs names no time to wait, so only a fault does.
-    if refusal.reason == "told" and refusal.retry_after_s is not None:
+    if refusal.reason == "fault" and refusal.retry_after_s is not None:
         headers["Retry-After"] = f"{refusal.retry_after_s:g}"
     return _error(status, refusal.code or code, refusal.message or text, headers)
 
@@ -196,15 +196,15 @@ def _error(status: int, code: str, text: str, headers: dict[str, str] | None = N
     return web.json_response({"detail": {"status": code, "message": text}}, status=status, headers=headers)
 
 
-def _standing(standing: LimitStatus) -> dict[str, str]:
-    if standing.concurrent is None:
+def _limit_headers(limit_status: LimitStatus) -> dict[str, str]:
+    if limit_status.concurrent is None:
         return {}
-    current = min(standing.in_flight, standing.concurrent)
-    return {"current-concurrent-requests": str(current), "maximum-concurrent-requests": str(standing.concurrent)}
+    current = min(limit_status.in_flight, limit_status.concurrent)
+    return {"current-concurrent-requests": str(current), "maximum-concurrent-requests": str(limit_status.concurrent)}
 
 
 def _subscription(account: CharacterQuota) -> dict[str, Any]:
-    """Return what the vendor says of an account; its SDK reads every field."""
+    """Return the subscription of an account; the SDK requires every field."""
     slots = dict.fromkeys(("voice_slots_used", "professional_voice_slots_used", "voice_add_edit_counter"), 0)
     slots |= {"professional_voice_slots_used_in_workspace": 0, "voice_limit": 10, "professional_voice_limit": 0}
     rights = dict.fromkeys(("can_extend_voice_limit", "can_use_professional_voice_cloning"), False)

@@ -1,4 +1,4 @@
-"""Speaks what an ElevenLabs websocket is sent, context by context. Knows no HTTP."""
+"""Synthesize the text of an ElevenLabs websocket, context by context."""
 
 from __future__ import annotations
 
@@ -27,10 +27,10 @@ DEFAULT_FORMAT: Final = "mp3_44100_128"
 
 def rate_hz(query: Mapping[str, str]) -> int:
     """Return the sample rate a query's output format names. Raises BadInput."""
-    asked = query.get("output_format", DEFAULT_FORMAT)
-    if asked not in RATES_HZ:
+    requested = query.get("output_format", DEFAULT_FORMAT)
+    if requested not in RATES_HZ:
         raise BadInput(f"The emulator speaks PCM only: one of {', '.join(RATES_HZ)}.", "output_format")
-    return RATES_HZ[asked]
+    return RATES_HZ[requested]
 
 
 def chunks(voice: SpeechSource, text: str) -> Iterator[ToneSpeech]:
@@ -40,12 +40,12 @@ def chunks(voice: SpeechSource, text: str) -> Iterator[ToneSpeech]:
 
 @dataclass(slots=True, kw_only=True)
 class SpeechContext:
-    """One text on its way: what is held back and what has been spoken."""
+    """One text stream: the buffered text and the synthesized one."""
 
     voice: SpeechSource
     at_once: bool
     schedule: tuple[int, ...] = CHUNK_SCHEDULE
-    held: str = field(default="", repr=False)
+    buffered: str = field(default="", repr=False)
     spoken: str = field(default="", repr=False)
     pieces: int = 0
 
@@ -56,13 +56,13 @@ class SpeechContext:
 
     def take(self, text: str, flush: bool) -> str:
         """Take in more text; return the piece that is due to be spoken because of it, or nothing."""
-        self.held += text
+        self.buffered += text
         if not self.spoken:
-            self.held = self.held.lstrip()
-        due = flush or self.at_once or len(self.held) >= self.schedule[min(self.pieces, len(self.schedule) - 1)]
-        if not due or not self.held.strip():
+            self.buffered = self.buffered.lstrip()
+        due = flush or self.at_once or len(self.buffered) >= self.schedule[min(self.pieces, len(self.schedule) - 1)]
+        if not due or not self.buffered.strip():
             return ""
-        piece, self.held = self.held, ""
+        piece, self.buffered = self.buffered, ""
         self.spoken += piece
         self.pieces += 1
         return piece
@@ -75,7 +75,7 @@ class CharacterQuota:
         self.limit, self.used = limit, 0
 
     def spend(self, characters: int) -> bool:
-        """Count what is about to be spoken; returns False, and counts nothing, where that is too much."""
+        """Spend `characters`. Returns False and spends nothing if the quota would be exceeded."""
         if self.used + characters > self.limit:
             return False
         self.used += characters
@@ -98,17 +98,17 @@ LEFT: Final[Close] = (1000, "")
 REFUSED_CODE: Final = 1008
 
 
-class _Generation(Lenient):
+class _GenerationConfig(Lenient):
     chunk_length_schedule: list[int] = Field(list(CHUNK_SCHEDULE), min_length=1)
 
 
-class _Message(Lenient):
+class _ElevenLabsMessage(Lenient):
     text: str | None = None
     context_id: str | None = None
     flush: bool = False
     close_context: bool = False
     close_socket: bool = False
-    generation_config: _Generation | None = None
+    generation_config: _GenerationConfig | None = None
 
 
 class Synthesis:
@@ -116,16 +116,16 @@ class Synthesis:
 
     def __init__(
         self,
-        house: EmulatorState,
+        state: EmulatorState,
         account: CharacterQuota,
         request: web.Request,
         exchange: EmulatedRequest,
         multi: bool,
     ) -> None:
-        self._house, self._account, self._request, self._exchange = house, account, request, exchange
+        self._state, self._account, self._request, self._exchange = state, account, request, exchange
         self._multi = multi
         self._contexts: dict[str | None, SpeechContext] = {}
-        self._lines: dict[str | None, int] = {}
+        self._log_numbers: dict[str | None, int] = {}
         self.socket = web.WebSocketResponse(timeout=CLOSE_TIMEOUT_S, max_msg_size=MAX_MESSAGE_BYTES)
 
     async def run(self) -> Close:
@@ -134,59 +134,59 @@ class Synthesis:
         self._exchange.answered(101)
         idle_s = idle_limit_s(self._request.query.get("inactivity_timeout"))
         try:
-            async with sending(self._house, self._request, self.socket, self._exchange.fault) as outbox:
-                return await self._converse(outbox, idle_s)
+            async with sending(self._state, self._request, self.socket, self._exchange.fault) as sender:
+                return await self._receive_all(sender, idle_s)
         finally:
-            for name in list(self._lines):
-                self._note(name, ended_at_s=self._house.clock())
+            for name in list(self._log_numbers):
+                self._note(name, ended_at_s=self._state.clock())
 
-    async def _converse(self, outbox: WsSender, idle_s: float) -> Close:
+    async def _receive_all(self, sender: WsSender, idle_s: float) -> Close:
         while True:
             try:
-                got = await self.socket.receive(timeout=idle_s)
+                received = await self.socket.receive(timeout=idle_s)
             except TimeoutError:
-                return await _fail(outbox, "input_timeout_exceeded", "No text was received in time.")
-            if got.type is not WSMsgType.TEXT:
+                return await _fail(sender, "input_timeout_exceeded", "No text was received in time.")
+            if received.type is not WSMsgType.TEXT:
                 return LEFT
             try:
-                message = _Message.model_validate_json(got.data)
+                message = _ElevenLabsMessage.model_validate_json(received.data)
             except ValidationError:
-                return await _fail(outbox, "invalid_message", "The message could not be read.")
-            close = await self._take(message, outbox)
+                return await _fail(sender, "invalid_message", "The message could not be read.")
+            close = await self._take(message, sender)
             if close is not None:
                 return close
 
-    async def _take(self, message: _Message, outbox: WsSender) -> Close | None:
+    async def _take(self, message: _ElevenLabsMessage, sender: WsSender) -> Close | None:
         name = message.context_id if self._multi else None
         if message.close_socket or (not self._multi and message.text == ""):
-            return await self._finish_all(outbox)
+            return await self._finish_all(sender)
         if message.close_context:
-            return await self._finish(name, outbox)
+            return await self._finish(name, sender)
         if name not in self._contexts:
             if len(self._contexts) >= MOST_CONTEXTS:
                 return await _fail(
-                    outbox,
+                    sender,
                     "max_active_conversations",
                     f"Maximum simultaneous contexts per WebSocket connection exceeded ({MOST_CONTEXTS}).",
                 )
             self._open(name, message)
-        return await self._speak(name, message.text or "", message.flush, outbox)
+        return await self._speak(name, message.text or "", message.flush, sender)
 
-    def _open(self, name: str | None, message: _Message) -> None:
+    def _open(self, name: str | None, message: _ElevenLabsMessage) -> None:
         query = self._request.query
         schedule = message.generation_config.chunk_length_schedule if message.generation_config else CHUNK_SCHEDULE
         self._contexts[name] = SpeechContext(
-            voice=self._house.senses.voice(self._request.match_info["voice"], rate_hz(query)),
+            voice=self._state.engines.voice(self._request.match_info["voice"], rate_hz(query)),
             at_once=query.get("auto_mode") == "true",
             schedule=tuple(schedule),
         )
         # Each context is a line of its own beside the socket's, which counts no characters.
-        asked, now_s = self._exchange.asked, self._house.clock()
-        self._lines[name] = self._house.journal.open(
+        parsed, now_s = self._exchange.request, self._state.clock()
+        self._log_numbers[name] = self._state.journal.open(
             LoggedRequest(
                 path=self._request.path,
-                vendor=asked.vendor,
-                model=asked.model,
+                vendor=parsed.vendor,
+                model=parsed.model,
                 stream=True,
                 status=200,
                 arrived_at_s=now_s,
@@ -194,42 +194,42 @@ class Synthesis:
             )
         )
 
-    async def _speak(self, name: str | None, text: str, flush: bool, outbox: WsSender) -> Close | None:
+    async def _speak(self, name: str | None, text: str, flush: bool, sender: WsSender) -> Close | None:
         context = self._contexts[name]
         billed = context.characters
         piece = context.take(text, flush)
         if not self._account.spend(context.characters - billed):
-            return await _fail(outbox, "quota_exceeded", self._account.refusal())
+            return await _fail(sender, "quota_exceeded", self._account.refusal())
         self._note(name, characters=context.characters)
         if piece:
-            await self._send(name, piece, outbox)
+            await self._send(name, piece, sender)
         return None
 
-    async def _send(self, name: str | None, piece: str, outbox: WsSender) -> None:
-        asked, delay_s = self._exchange.asked, first_byte_s(self._house, self._exchange.asked)
+    async def _send(self, name: str | None, piece: str, sender: WsSender) -> None:
+        parsed, delay_s = self._exchange.request, first_byte_s(self._state, self._exchange.request)
         for speech in chunks(self._contexts[name].voice, piece):
             alignment = speech.alignment()
             sound: dict[str, Any] = {"audio": base64.b64encode(speech.pcm).decode(), "isFinal": None}
             # elevenlabs 2.78 documents times that begin anew with each chunk; LiveKit's plugin, the one in use, takes
             # them to run on through the context.
             sound |= {"alignment": alignment, "normalizedAlignment": alignment}
-            await outbox.put(sound | self._named(name), delay_s, chunk=True)
-            delay_s += len(speech.text) * self._house.pace.next_token_s(asked.model)
+            await sender.put(sound | self._named(name), delay_s, chunk=True)
+            delay_s += len(speech.text) * self._state.latency.next_token_s(parsed.model)
 
-    async def _finish(self, name: str | None, outbox: WsSender) -> Close | None:
+    async def _finish(self, name: str | None, sender: WsSender) -> Close | None:
         if name not in self._contexts:
             return None
-        close = await self._speak(name, "", True, outbox)
+        close = await self._speak(name, "", True, sender)
         if close is not None:
             return close
-        await outbox.put({"audio": None, "isFinal": True} | self._named(name))
-        self._note(name, ended_at_s=self._house.clock())
-        del self._contexts[name], self._lines[name]
+        await sender.put({"audio": None, "isFinal": True} | self._named(name))
+        self._note(name, ended_at_s=self._state.clock())
+        del self._contexts[name], self._log_numbers[name]
         return None
 
-    async def _finish_all(self, outbox: WsSender) -> Close:
+    async def _finish_all(self, sender: WsSender) -> Close:
         for name in list(self._contexts):
-            close = await self._finish(name, outbox)
+            close = await self._finish(name, sender)
             if close is not None:
                 return close
         return DONE
@@ -238,17 +238,17 @@ class Synthesis:
         return {"contextId": name} if self._multi else {}
 
     def _note(self, name: str | None, **changes: Any) -> None:
-        self._house.journal.change(self._lines[name], **changes)
+        self._state.journal.change(self._log_numbers[name], **changes)
 
 
-def idle_limit_s(asked: str | None) -> float:
+def idle_limit_s(requested: str | None) -> float:
     """Return how long a socket may be sent nothing. The vendor's help page says 20 s, at most 180; read 2026-11-25."""
     try:
-        return min(max(SHORTEST_IDLE_S, float(asked or IDLE_S)), LONGEST_IDLE_S)
+        return min(max(SHORTEST_IDLE_S, float(requested or IDLE_S)), LONGEST_IDLE_S)
     except ValueError:
         return IDLE_S
 
 
-async def _fail(outbox: WsSender, error: str, text: str) -> Close:
-    await outbox.put({"message": text, "error": error, "code": REFUSED_CODE})
+async def _fail(sender: WsSender, error: str, text: str) -> Close:
+    await sender.put({"message": text, "error": error, "code": REFUSED_CODE})
     return REFUSED_CODE, error

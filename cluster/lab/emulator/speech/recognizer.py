@@ -1,4 +1,4 @@
-"""Hears words in PCM: its energy says when someone speaks, a script or a transcriber says what. Knows no socket."""
+"""Recognize speech in PCM: energy marks its start and end, a script or a transcriber supplies the words."""
 
 from __future__ import annotations
 
@@ -16,10 +16,10 @@ from routing.errors import TooLarge
 MAX_PHRASES: Final = 10_000
 WINDOW_MS: Final = 20
 LOUD_RMS: Final = 300
-"""-41 dBFS: a quiet voice is louder, the noise of a room is not."""
+"""-41 dBFS: a quiet voice is louder, room noise is quieter."""
 SHORTEST_VOICE_MS: Final = 60
 SHORTEST_PAUSE_MS: Final = 100
-"""Gaps between the words of one sentence are shorter, whatever endpointing was asked for."""
+"""Gaps between the words of one sentence are shorter, so a shorter endpointing is raised to this."""
 MS_PER_WORD: Final = 300
 INTERIM_EVERY_MS: Final = 500
 SEGMENT_MS: Final = 5_000
@@ -33,7 +33,7 @@ LONGEST_TRANSCRIBED_MS: Final = 20_000
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class RecognitionOptions:
-    """What of the sound is told, and how long a silence ends a phrase (None: no silence does)."""
+    """Which events are sent, and how long a silence ends a phrase (None: no silence does)."""
 
     endpointing_ms: int | None = 10
     utterance_end_ms: int | None = None
@@ -63,7 +63,7 @@ class SpeechStarted:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class RecognizedSpeech:
-    """What was said in a stretch of the sound; only a final stretch is never told again."""
+    """The transcript of a stretch of audio; a stretch that is not final is sent again."""
 
     words: tuple[RecognizedWord, ...]
     start_ms: int
@@ -85,9 +85,9 @@ Window = NDArray[np.float32]
 
 
 class PhraseScript:
-    """The phrases to be heard, in order; after the last one "simulated transcript 1" and so on.
+    """The phrases to return, in order; after the last one "simulated transcript 1" and so on.
 
-    One that `ends` has nothing after its last phrase: there is a sound then, and no word in it.
+    With `ends`, audio after the last phrase has an empty transcript.
     """
 
     def __init__(self, phrases: Iterable[str] = (), ends: bool = False) -> None:
@@ -96,7 +96,7 @@ class PhraseScript:
         self._invented = 0
 
     def add(self, *phrases: str) -> None:
-        """Have `phrases` heard after those there are; raises TooLarge when more is planned than is sane."""
+        """Append `phrases`. Raises TooLarge above 10,000 phrases."""
         if len(self._phrases) + len(phrases) > MAX_PHRASES:
             raise TooLarge(f"At most {MAX_PHRASES} phrases can be planned.", "phrases")
         self._phrases.extend(phrases)
@@ -115,37 +115,37 @@ class PhraseScript:
 
 @dataclass(slots=True, kw_only=True)
 class _Phrase:
-    """What is being said: `told` of its words are final, the others have been so since `since_ms`."""
+    """The current phrase: the first `final_words` words are final, the others began at `since_ms`."""
 
     words: list[str]
     started_ms: int
     since_ms: int
     loud_until_ms: int
-    told: int = 0
+    final_words: int = 0
 
-    def said(self, whole: bool) -> tuple[RecognizedWord, ...]:
-        """Return the words not told yet: all of them once the phrase is over, else those there was time for."""
+    def pending_words(self, whole: bool) -> tuple[RecognizedWord, ...]:
+        """Return the words not final yet: all of them at the end of the phrase, else those spoken by now."""
         count = 1 + (self.loud_until_ms - self.started_ms) // MS_PER_WORD
-        words = self.words[self.told :] if whole else self.words[self.told : count]
+        words = self.words[self.final_words :] if whole else self.words[self.final_words : count]
         return tuple(_spread(words, self.since_ms, max(self.since_ms, self.loud_until_ms)))
 
 
-class _Tape:
-    """The sound of a phrase and of what led to it, for who can tell the words only when it is over."""
+class _PhraseBuffer:
+    """The audio of a phrase and its lead-in, for a transcriber that needs the whole phrase."""
 
     def __init__(self, transcriber: Transcriber, sample_rate_hz: int, channels: int) -> None:
         self._transcriber = transcriber
         self._rate_hz, self._channels = sample_rate_hz, channels
         self._windows: deque[Window] = deque()
 
-    def roll(self, window: Window, keep: bool) -> None:
+    def append(self, window: Window, keep: bool) -> None:
         """Take in a window of sound; without a phrase to keep it for, only the last ones are kept."""
         self._windows.append(window)
         while not keep and len(self._windows) > LEAD_MS // WINDOW_MS:
             self._windows.popleft()
 
     def words(self) -> list[str]:
-        """Return what was said, and begin anew."""
+        """Transcribe the buffered audio and clear the buffer."""
         sound = np.concatenate(self._windows).reshape(-1, self._channels).mean(axis=1)
         self._windows.clear()
         return self._transcriber(sound.astype("<i2").tobytes(), self._rate_hz).split()
@@ -157,15 +157,15 @@ class StreamRecognizer:
     def __init__(
         self,
         sample_rate_hz: int,
-        manner: RecognitionOptions,
+        options: RecognitionOptions,
         next_phrase: Callable[[], str],
         channels: int = 1,
         transcriber: Transcriber | None = None,
     ) -> None:
-        self._manner = manner
-        self._tape = None if transcriber is None else _Tape(transcriber, sample_rate_hz, channels)
-        self._pause_ms = manner.pause_ms
-        if self._tape is not None and self._pause_ms is not None:
+        self._options = options
+        self._buffer = None if transcriber is None else _PhraseBuffer(transcriber, sample_rate_hz, channels)
+        self._pause_ms = options.pause_ms
+        if self._buffer is not None and self._pause_ms is not None:
             self._pause_ms = max(self._pause_ms, TRANSCRIBED_PAUSE_MS)
         self._next_phrase = next_phrase
         self._bytes_per_s = 2 * channels * sample_rate_hz
@@ -183,8 +183,8 @@ class StreamRecognizer:
         """How much sound came in, to the millisecond."""
         return round(self._bytes * 1_000 / self._bytes_per_s)
 
-    def hear(self, pcm: bytes) -> list[Event]:
-        """Take in more sound; return what is to be told because of it."""
+    def feed(self, pcm: bytes) -> list[Event]:
+        """Process more audio and return its events."""
         self._bytes += len(pcm)
         sound = self._rest + pcm
         whole = len(sound) - len(sound) % self._window_bytes
@@ -198,7 +198,7 @@ class StreamRecognizer:
         ]
 
     def flush(self, from_finalize: bool = False) -> list[Event]:
-        """End the phrase here and tell all that was not told; nothing where no sound came since the last final."""
+        """End the phrase and return its final result; nothing without audio since the last final result."""
         if self._now_ms == self._segment_ms:
             return []
         return [self._final(speech_final=self._phrase is not None, from_finalize=from_finalize)]
@@ -207,39 +207,39 @@ class StreamRecognizer:
         self._now_ms += WINDOW_MS
         self._loud_ms = self._loud_ms + WINDOW_MS if loud else 0
         self._quiet_ms = 0 if loud else self._quiet_ms + WINDOW_MS
-        if self._tape is not None:
-            self._tape.roll(window, keep=self._phrase is not None)
+        if self._buffer is not None:
+            self._buffer.append(window, keep=self._phrase is not None)
         if self._phrase is None:
-            yield from self._listen()
+            yield from self._detect_onset()
         elif loud:
             self._phrase.loud_until_ms = self._now_ms
-        yield from self._tell()
+        yield from self._emit()
 
-    def _listen(self) -> Iterator[Event]:
+    def _detect_onset(self) -> Iterator[Event]:
         if self._loud_ms < SHORTEST_VOICE_MS:
             return
         onset_ms = self._now_ms - self._loud_ms
-        words = self._next_phrase().split() if self._tape is None else []
+        words = self._next_phrase().split() if self._buffer is None else []
         self._phrase = _Phrase(words=words, started_ms=onset_ms, since_ms=onset_ms, loud_until_ms=self._now_ms)
         self._interim_ms = onset_ms
         self._word_end_ms = None
-        if self._manner.starts:
+        if self._options.starts:
             yield SpeechStarted(at_ms=onset_ms)
 
-    def _tell(self) -> Iterator[Event]:
-        manner, phrase = self._manner, self._phrase
+    def _emit(self) -> Iterator[Event]:
+        options, phrase = self._options, self._phrase
         if phrase is not None and self._pause_ms is not None and self._quiet_ms >= self._pause_ms:
             yield self._final(speech_final=True)
-        elif phrase is not None and self._tape is not None:
+        elif phrase is not None and self._buffer is not None:
             # Nothing can be said of half a phrase.
             if self._now_ms - phrase.started_ms >= LONGEST_TRANSCRIBED_MS:
                 yield self._final(speech_final=False)
         elif self._now_ms - self._segment_ms >= SEGMENT_MS:
             yield self._segment()
-        elif phrase is not None and manner.interim and self._now_ms - self._interim_ms >= INTERIM_EVERY_MS:
+        elif phrase is not None and options.interim and self._now_ms - self._interim_ms >= INTERIM_EVERY_MS:
             self._interim_ms = self._now_ms
-            yield self._heard(phrase.said(whole=False), final=False)
-        if manner.utterance_end_ms is not None and self._quiet_ms >= manner.utterance_end_ms:
+            yield self._result(phrase.pending_words(whole=False), final=False)
+        if options.utterance_end_ms is not None and self._quiet_ms >= options.utterance_end_ms:
             yield from self._utterance_end()
 
     def _utterance_end(self) -> Iterator[Event]:
@@ -251,26 +251,26 @@ class StreamRecognizer:
 
     def _segment(self) -> RecognizedSpeech:
         """Return a final result in the middle of a phrase, or of a silence."""
-        words = self._phrase.said(whole=False) if self._phrase else ()
-        heard = self._heard(words, final=True)
+        words = self._phrase.pending_words(whole=False) if self._phrase else ()
+        result = self._result(words, final=True)
         self._segment_ms = self._interim_ms = self._now_ms
         if self._phrase:
-            self._phrase.told += len(words)
+            self._phrase.final_words += len(words)
             self._phrase.since_ms = self._now_ms
-        return heard
+        return result
 
     def _final(self, speech_final: bool, from_finalize: bool = False) -> RecognizedSpeech:
         """Return the phrase's last result; the next sound begins another phrase."""
-        if self._phrase and self._tape:
-            self._phrase.words = self._tape.words()
-        words = self._phrase.said(whole=True) if self._phrase else ()
-        heard = self._heard(words, final=True, speech_final=speech_final, from_finalize=from_finalize)
+        if self._phrase and self._buffer:
+            self._phrase.words = self._buffer.words()
+        words = self._phrase.pending_words(whole=True) if self._phrase else ()
+        result = self._result(words, final=True, speech_final=speech_final, from_finalize=from_finalize)
         if self._phrase:
             self._word_end_ms = self._phrase.loud_until_ms
         self._segment_ms, self._phrase, self._loud_ms = self._now_ms, None, 0
-        return heard
+        return result
 
-    def _heard(
+    def _result(
         self, words: tuple[RecognizedWord, ...], final: bool, speech_final: bool = False, from_finalize: bool = False
     ) -> RecognizedSpeech:
         return RecognizedSpeech(

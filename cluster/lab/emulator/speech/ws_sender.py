@@ -1,4 +1,4 @@
-"""Sends one websocket's messages, each when it is due, and breaks off where a fault says so. Knows no vendor."""
+"""Send one websocket's messages, each when it is due, and inject its fault."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from cluster.lab.emulator.core.protocol import GARBAGE
 from cluster.lab.emulator.core.request import EmulatorState
 from cluster.lab.emulator.core.response_writer import ConnectionBroken, ResponseWriter
 
-MAX_WAITING: Final = 10_000
+MAX_QUEUED: Final = 10_000
 """More than an hour of speech has results."""
 OVERLOADED_CODE: Final = 1011
 ORDERLY_CODE: Final = 1000
@@ -27,25 +27,25 @@ Message = dict[str, Any]
 class WsSender:
     """The messages to come, in order. Those with content are a fault's chunks; the others do not count."""
 
-    def __init__(self, house: EmulatorState, request: web.Request, socket: web.WebSocketResponse, fault: Fault) -> None:
-        self._house, self._request, self._socket, self._fault = house, request, socket, fault
-        self._waiting: asyncio.Queue[tuple[float, Message, bool] | None] = asyncio.Queue(MAX_WAITING)
+    def __init__(self, state: EmulatorState, request: web.Request, socket: web.WebSocketResponse, fault: Fault) -> None:
+        self._state, self._request, self._socket, self._fault = state, request, socket, fault
+        self._queue: asyncio.Queue[tuple[float, Message, bool] | None] = asyncio.Queue(MAX_QUEUED)
         self._chunks = self._bytes = 0
         self._stalled = False
 
     async def put(self, message: Message, delay_s: float = 0.0, chunk: bool = False) -> None:
         """Send `message` after `delay_s` and after all before it; not at all once the socket is broken."""
-        await self._waiting.put((self._house.clock() + delay_s, message, chunk))
+        await self._queue.put((self._state.clock() + delay_s, message, chunk))
 
     async def run(self) -> None:
-        """Send what comes until the end is put, or the socket breaks."""
-        while (waiting := await self._waiting.get()) is not None:
-            due_s, message, chunk = waiting
-            await self._house.sleep(max(0.0, due_s - self._house.clock()))
+        """Send queued messages until the end marker, or until the socket breaks."""
+        while (queued := await self._queue.get()) is not None:
+            due_s, message, chunk = queued
+            await self._state.sleep(max(0.0, due_s - self._state.clock()))
             try:
                 text = GARBAGE.decode() if self._fault.garbage else json.dumps(message)
                 self._bytes += len(text)
-                await self._strike()
+                await self._inject_fault()
                 await self._socket.send_str(text)
             except (ConnectionBroken, ConnectionError):
                 return
@@ -53,7 +53,7 @@ class WsSender:
 
     async def drain(self, task: asyncio.Task[None]) -> None:
         """Wait until all is sent, or the client has gone."""
-        await self._waiting.put(None)
+        await self._queue.put(None)
         left = asyncio.create_task(self._client_left())
         try:
             await asyncio.wait({task, left}, return_when=asyncio.FIRST_COMPLETED)
@@ -65,12 +65,12 @@ class WsSender:
         async for _ in self._socket:
             pass
 
-    async def _strike(self) -> None:
-        """Do what the fault says of this place; raises Broken where that ends the socket."""
+    async def _inject_fault(self) -> None:
+        """Inject the fault planned for this chunk; raises ConnectionBroken if it ends the socket."""
         fault = self._fault
         if self._chunks == fault.stall_after_chunks and not self._stalled:
             self._stalled = True
-            await self._house.sleep(fault.stall_s)
+            await self._state.sleep(fault.stall_s)
         # A message leaves whole or not at all, so the one with the fatal byte does not.
         fatal = fault.reset_after_bytes is not None and self._bytes > fault.reset_after_bytes
         if fatal or self._chunks == fault.reset_after_chunks:
@@ -81,7 +81,7 @@ class WsSender:
             await self._close(fault.close_code or ORDERLY_CODE, fault.code or "")
 
     async def _close(self, code: int, reason: str) -> None:
-        # Not the socket's own close, which throws away what comes before the client has answered it: it was sent.
+        # The socket's own close would discard messages that arrive before the client's close frame.
         transport = self._request.transport
         if transport is not None:
             await WebSocketWriter(self._request.protocol, transport).close(code, reason)
@@ -90,15 +90,15 @@ class WsSender:
 
 @asynccontextmanager
 async def sending(
-    house: EmulatorState, request: web.Request, socket: web.WebSocketResponse, fault: Fault
+    state: EmulatorState, request: web.Request, socket: web.WebSocketResponse, fault: Fault
 ) -> AsyncIterator[WsSender]:
     """Yield an outbox; when the block ends all that is due has been sent, if the client is still there."""
-    outbox = WsSender(house, request, socket, fault)
-    task = asyncio.create_task(outbox.run())
+    sender = WsSender(state, request, socket, fault)
+    task = asyncio.create_task(sender.run())
     try:
-        yield outbox
+        yield sender
         if not socket.closed:
-            await outbox.drain(task)
+            await sender.drain(task)
     finally:
         task.cancel()
         await asyncio.wait({task})

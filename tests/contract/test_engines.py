@@ -19,7 +19,7 @@ from cluster.lab.emulator import Emulator, EmulatorState, Fault
 from cluster.lab.emulator.core.content import RequestMessage
 from cluster.lab.emulator.core.engines import SpokenVoice
 from cluster.lab.emulator.engines import Engines, load_engines
-from cluster.lab.emulator.engines.answerer import Answerer
+from cluster.lab.emulator.engines.answerer import RuleAnswerer
 from cluster.lab.emulator.engines.asr import DigitRecognizer, PhraseRecognizer
 from cluster.lab.emulator.engines.library import library
 from cluster.lab.emulator.engines.ocr import NOTHING, OcrEngine
@@ -54,12 +54,12 @@ KEY = "5d0c3a91e27b"
 
 
 @cache
-def eyes() -> OcrEngine:
+def ocr() -> OcrEngine:
     return OcrEngine()
 
 
 @cache
-def ears() -> PhraseRecognizer:
+def phrase_recognizer() -> PhraseRecognizer:
     return PhraseRecognizer(QUESTIONS)
 
 
@@ -87,28 +87,30 @@ def noisy(pcm: bytes, rms: float) -> bytes:
 @pytest.mark.parametrize("long_side_px", [1_024, 640])
 def test_a_number_on_a_slide_is_read_back_whole_and_before_what_is_smaller(long_side_px: int) -> None:
     drawn = number()
-    first, *others = eyes().read(slide(drawn, long_side_px))
+    first, *others = ocr().read(slide(drawn, long_side_px))
     assert first.text == drawn and [line.text.replace(" ", "") for line in others] == ["Quarterlyreview"]
-    assert eyes().describe(slide(drawn, long_side_px)).startswith(f"The screen shows {drawn}, ")
+    assert ocr().describe(slide(drawn, long_side_px)).startswith(f"The screen shows {drawn}, ")
 
 
 def test_what_is_no_picture_or_has_no_text_says_so() -> None:
     blank = encode(Planes.from_i420(bytes([235]) * 320 * 180 + bytes([128]) * (160 * 90 * 2), 320, 180)).jpeg
-    assert [eyes().describe(jpeg) for jpeg in (blank, b"no picture", b"", b"\xff\xd8cut off")] == [NOTHING] * 4
+    assert [ocr().describe(jpeg) for jpeg in (blank, b"no picture", b"", b"\xff\xd8cut off")] == [NOTHING] * 4
 
 
 @pytest.mark.parametrize("rms", [0, 100, 300])
 @pytest.mark.parametrize("speaker", SPEAKERS)
 def test_each_question_is_told_apart_whoever_asks_it_and_in_noise(speaker: str, rms: int) -> None:
     voice = SpeechEngine(speaker)
-    heard = [ears().hear(noisy(voice.speak(question, RATE_HZ), rms), RATE_HZ) for question in QUESTIONS]
+    heard = [
+        phrase_recognizer().recognize(noisy(voice.speak(question, RATE_HZ), rms), RATE_HZ) for question in QUESTIONS
+    ]
     assert heard == list(QUESTIONS)
 
 
 @pytest.mark.parametrize("rate_hz", [8_000, 24_000, 48_000])
 def test_a_question_is_heard_at_any_sample_rate_and_alike_each_time(rate_hz: int) -> None:
     pcm = SpeechEngine("en-us").speak(QUESTIONS[0], rate_hz)
-    assert [ears().hear(pcm, rate_hz) for _ in range(3)] == [QUESTIONS[0]] * 3
+    assert [phrase_recognizer().recognize(pcm, rate_hz) for _ in range(3)] == [QUESTIONS[0]] * 3
 
 
 def test_silence_noise_a_hum_and_other_talk_are_no_question() -> None:
@@ -117,14 +119,14 @@ def test_silence_noise_a_hum_and_other_talk_are_no_question() -> None:
     noise = rng.normal(0, 1_500, 3 * RATE_HZ)
     sounds = [pcm_of(sound.astype(np.float32)) for sound in (np.zeros(RATE_HZ), noise, hum, np.zeros(0))]
     talk = SpeechEngine("en-us").speak("The weather in Paris is nice today.", RATE_HZ)
-    assert [ears().hear(sound, RATE_HZ) for sound in (*sounds, talk)] == [""] * 5
+    assert [phrase_recognizer().recognize(sound, RATE_HZ) for sound in (*sounds, talk)] == [""] * 5
 
 
 def test_ears_need_phrases_and_words_they_know_how_to_hear() -> None:
     with pytest.raises(ConfigurationError) as failed:
         PhraseRecognizer(["Ask zyxwvut."])
     assert "zyxwvut" in failed.value.message
-    assert PhraseRecognizer(["Ask zyxwvut."], {"zyxwvut": "Z IH K"}).hear(b"", RATE_HZ) == ""
+    assert PhraseRecognizer(["Ask zyxwvut."], {"zyxwvut": "Z IH K"}).recognize(b"", RATE_HZ) == ""
     with pytest.raises(ConfigurationError):
         PhraseRecognizer([])
 
@@ -133,10 +135,10 @@ def test_digits_that_are_spoken_are_heard_back() -> None:
     voice, listener = SpeechEngine(), DigitRecognizer()
     said = [number() for _ in range(20)]
     sounds = [noisy(voice.speak(f"The number on the slide is {one}.", RATE_HZ), 30) for one in said]
-    heard = [listener.hear(sound, RATE_HZ) for sound in sounds]
+    heard = [listener.recognize(sound, RATE_HZ) for sound in sounds]
     # Each number is random, and no ear is perfect: of 1,500 digits one was misheard, quiet and in noise.
     assert sum(one in other for one, other in zip(said, heard, strict=True)) >= 19
-    assert listener.hear(bytes(2 * RATE_HZ), RATE_HZ) == ""
+    assert listener.recognize(bytes(2 * RATE_HZ), RATE_HZ) == ""
 
 
 def test_a_voice_that_is_unknown_is_named_as_the_fault() -> None:
@@ -161,9 +163,9 @@ def test_a_text_is_spoken_whole_and_cut_into_its_characters_time() -> None:
     assert list(spoken.pieces("", 20)) == []
 
 
-def heard_in(ear: StreamRecognizer, pcm: bytes, chunk_bytes: int = 1_600) -> list[Event]:
+def heard_in(recognizer: StreamRecognizer, pcm: bytes, chunk_bytes: int = 1_600) -> list[Event]:
     chunks = [pcm[start : start + chunk_bytes] for start in range(0, len(pcm), chunk_bytes)]
-    return [event for chunk in chunks for event in ear.hear(chunk)] + ear.flush()
+    return [event for chunk in chunks for event in recognizer.feed(chunk)] + recognizer.flush()
 
 
 def finals(events: list[Event]) -> list[str]:
@@ -175,17 +177,23 @@ def test_an_ear_with_a_transcriber_hears_each_phrase_whole_and_asks_no_script() 
     voice, script = SpeechEngine("en-us"), PhraseScript(["never asked for"])
     pause = bytes(RATE_HZ * 2)
     sound = b"".join(pause + voice.speak(question, RATE_HZ) + pause for question in QUESTIONS[:3])
-    ear = StreamRecognizer(
-        RATE_HZ, RecognitionOptions(endpointing_ms=25, interim=True, starts=True), script.next, 1, ears().hear
+    recognizer = StreamRecognizer(
+        RATE_HZ,
+        RecognitionOptions(endpointing_ms=25, interim=True, starts=True),
+        script.next,
+        1,
+        phrase_recognizer().recognize,
     )
-    assert finals(heard_in(ear, sound)) == list(QUESTIONS[:3])
+    assert finals(heard_in(recognizer, sound)) == list(QUESTIONS[:3])
     assert len(script) == 1
 
 
 def test_an_ear_with_a_transcriber_hears_what_was_said_when_it_is_flushed_and_two_channels_as_one() -> None:
     mono = np.frombuffer(SpeechEngine("en-us").speak(QUESTIONS[2], RATE_HZ), "<i2")
-    ear = StreamRecognizer(RATE_HZ, RecognitionOptions(endpointing_ms=None), PhraseScript().next, 2, ears().hear)
-    assert finals(heard_in(ear, np.repeat(mono, 2).tobytes(), 3_200)) == [QUESTIONS[2]]
+    recognizer = StreamRecognizer(
+        RATE_HZ, RecognitionOptions(endpointing_ms=None), PhraseScript().next, 2, phrase_recognizer().recognize
+    )
+    assert finals(heard_in(recognizer, np.repeat(mono, 2).tobytes(), 3_200)) == [QUESTIONS[2]]
 
 
 def test_music_without_a_pause_is_given_up_on_after_twenty_seconds_and_holds_no_more_memory() -> None:
@@ -219,10 +227,10 @@ def passage(text: str) -> Passage:
 
 
 def test_the_rule_reads_the_picture_or_what_is_shown_now_or_what_was_shown_before() -> None:
-    wits, drawn = Answerer(eyes().describe), number()
-    assert wits.answer(asked(QUESTIONS[0], jpeg=slide(drawn))) == f"The number on the slide is {drawn}."
-    assert wits.answer(asked(QUESTIONS[0])) == "The number on the slide is 222."
-    assert wits.answer(asked(QUESTIONS[1], jpeg=slide(drawn))) == "The slide before this one showed 111."
+    answerer, drawn = RuleAnswerer(ocr().describe), number()
+    assert answerer.answer(asked(QUESTIONS[0], jpeg=slide(drawn))) == f"The number on the slide is {drawn}."
+    assert answerer.answer(asked(QUESTIONS[0])) == "The number on the slide is 222."
+    assert answerer.answer(asked(QUESTIONS[1], jpeg=slide(drawn))) == "The slide before this one showed 111."
 
 
 @pytest.mark.parametrize("number", ["00417", "73.25", "1,234,567", "1'250", "12 345 678", "7"])
@@ -231,32 +239,32 @@ def test_a_number_is_taken_whole_from_what_is_shown(number: str) -> None:
     memory.add("TR_1", f"Q3 revenue {number} dollars", 0.0)
     question = PromptQuestion(text=QUESTIONS[0], asker="Ann", now_s=1.0, memory=memory)
     turns = compose(question, "5d0c3a91e27b", 4_000, agent_name="rayroom")
-    told = Answerer(eyes().describe).answer(
+    told = RuleAnswerer(ocr().describe).answer(
         [RequestMessage("user", (turns.context,)), RequestMessage("user", (turns.question,))]
     )
     assert told == f"The number on the slide is {number}."
 
 
 def test_the_rule_answers_with_the_sentence_that_fits_and_names_what_it_cannot_find() -> None:
-    wits = Answerer(eyes().describe)
+    answerer = RuleAnswerer(ocr().describe)
     falcon = passage("Project Heron has 300. The budget of project Falcon is 48213 dollars. It began in 2024.")
-    assert wits.answer(asked(QUESTIONS[2], passages=(falcon,))) == "The budget of project Falcon is 48213 dollars."
-    assert wits.answer(asked(QUESTIONS[2])) == "I find nothing about budget project falcon."
+    assert answerer.answer(asked(QUESTIONS[2], passages=(falcon,))) == "The budget of project Falcon is 48213 dollars."
+    assert answerer.answer(asked(QUESTIONS[2])) == "I find nothing about budget project falcon."
 
 
 def test_the_rule_describes_a_picture_that_comes_without_a_question() -> None:
     drawn = number()
     turn = RequestMessage("user", (slide(drawn), "Describe what is on this screen."))
-    assert drawn in Answerer(eyes().describe).answer([turn])
+    assert drawn in RuleAnswerer(ocr().describe).answer([turn])
 
 
 async def test_load_engines_together_see_hear_think_and_speak() -> None:
-    senses, drawn = load_engines(QUESTIONS), number()
-    assert senses.transcriber is not None and senses.speaker is not None
-    question = senses.transcriber(SpeechEngine("en-us").speak(QUESTIONS[0], RATE_HZ), RATE_HZ)
-    words = await senses.answer(asked(question, jpeg=slide(drawn)))
+    engines, drawn = load_engines(QUESTIONS), number()
+    assert engines.transcriber is not None and engines.speaker is not None
+    question = engines.transcriber(SpeechEngine("en-us").speak(QUESTIONS[0], RATE_HZ), RATE_HZ)
+    words = await engines.answer(asked(question, jpeg=slide(drawn)))
     assert words is not None and words[-1] == f"{drawn}."
-    assert len(senses.speaker(" ".join(words), RATE_HZ)) > 2 * RATE_HZ
+    assert len(engines.speaker(" ".join(words), RATE_HZ)) > 2 * RATE_HZ
 
 
 async def test_without_senses_everything_is_made_up_as_before() -> None:
@@ -292,7 +300,7 @@ async def test_every_vendors_messages_and_pictures_reach_the_answerer_and_its_wo
     headers = {"authorization": "Bearer k", "x-goog-api-key": "k", "anthropic-version": "2026-10-21"}
     jpeg = slide("7")
     async with (
-        Emulator(EmulatorState(senses=Engines(answerer=answerer))).running() as emulator,
+        Emulator(EmulatorState(engines=Engines(answerer=answerer))).running() as emulator,
         aiohttp.ClientSession() as http,
     ):
         for path, body in bodies(jpeg):
@@ -303,10 +311,10 @@ async def test_every_vendors_messages_and_pictures_reach_the_answerer_and_its_wo
 
 
 async def test_a_planned_fault_speaks_before_the_answerer_and_a_limit_cuts_its_words() -> None:
-    house = EmulatorState(senses=Engines(answerer=lambda _: "one two three four"))
+    state = EmulatorState(engines=Engines(answerer=lambda _: "one two three four"))
     headers, url = {"authorization": "Bearer k"}, "/openai/v1/chat/completions"
     body = {"model": "m", "messages": [{"role": "user", "content": "Count."}], "max_tokens": 2}
-    async with Emulator(house).running() as emulator, aiohttp.ClientSession(emulator.url, headers=headers) as http:
+    async with Emulator(state).running() as emulator, aiohttp.ClientSession(emulator.url, headers=headers) as http:
         emulator.plan(Fault(refusal="refused"))
         said = []
         for _ in range(2):

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from cluster.lab.emulator.core.tone import ToneVoice, pitch_hz
-from cluster.lab.emulator.speech.deepgram_format import live_manner, read_wav
+from cluster.lab.emulator.speech.deepgram_format import live_options, read_wav
 from cluster.lab.emulator.speech.elevenlabs_live import CharacterQuota, SpeechContext, idle_limit_s, rate_hz
 from cluster.lab.emulator.speech.recognizer import (
     MAX_PHRASES,
@@ -33,10 +33,10 @@ def silence(duration_ms: int) -> bytes:
     return bytes(2 * RATE_HZ * duration_ms // 1_000)
 
 
-def heard_in(ear: StreamRecognizer, sound: bytes, chunk_bytes: int = 1_600) -> list[Event]:
+def heard_in(recognizer: StreamRecognizer, sound: bytes, chunk_bytes: int = 1_600) -> list[Event]:
     """Return all that is told of a sound that comes as livekit sends it, 50 ms at a time, and then ends."""
     chunks = [sound[start : start + chunk_bytes] for start in range(0, len(sound), chunk_bytes)]
-    return [event for chunk in chunks for event in ear.hear(chunk)] + ear.flush()
+    return [event for chunk in chunks for event in recognizer.feed(chunk)] + recognizer.flush()
 
 
 def finals(events: list[Event]) -> list[str]:
@@ -89,8 +89,8 @@ def test_a_pause_ends_a_phrase_only_when_it_is_as_long_as_asked() -> None:
     sound = voice(400) + silence(300) + voice(400) + silence(700)
     counts = []
     for endpointing_ms in (25, 500, None):
-        ear = StreamRecognizer(RATE_HZ, RecognitionOptions(endpointing_ms=endpointing_ms), PhraseScript().next)
-        counts.append(sum(isinstance(e, RecognizedSpeech) and e.speech_final for e in heard_in(ear, sound)))
+        recognizer = StreamRecognizer(RATE_HZ, RecognitionOptions(endpointing_ms=endpointing_ms), PhraseScript().next)
+        counts.append(sum(isinstance(e, RecognizedSpeech) and e.speech_final for e in heard_in(recognizer, sound)))
     assert counts == [2, 1, 1]
 
 
@@ -104,8 +104,8 @@ def test_gaps_between_words_do_not_end_a_phrase_however_short_endpointing_is() -
 
 
 def test_an_utterance_ends_once_after_its_own_silence() -> None:
-    manner = RecognitionOptions(endpointing_ms=100, utterance_end_ms=1_000)
-    events = heard_in(StreamRecognizer(RATE_HZ, manner, PhraseScript().next), voice(400) + silence(3_000))
+    options = RecognitionOptions(endpointing_ms=100, utterance_end_ms=1_000)
+    events = heard_in(StreamRecognizer(RATE_HZ, options, PhraseScript().next), voice(400) + silence(3_000))
     assert [event.last_word_end_ms for event in events if isinstance(event, UtteranceEnded)] == [400]
 
 
@@ -121,22 +121,22 @@ def test_a_long_speech_comes_in_finals_that_join_to_the_whole() -> None:
 
 
 def test_a_flush_tells_what_was_said_so_far_and_says_so() -> None:
-    ear = StreamRecognizer(RATE_HZ, LIVE, PhraseScript(["cut short"]).next)
-    assert ear.hear(voice(400)) == [SpeechStarted(at_ms=0)]
-    (flushed,) = ear.flush(from_finalize=True)
+    recognizer = StreamRecognizer(RATE_HZ, LIVE, PhraseScript(["cut short"]).next)
+    assert recognizer.feed(voice(400)) == [SpeechStarted(at_ms=0)]
+    (flushed,) = recognizer.flush(from_finalize=True)
     assert isinstance(flushed, RecognizedSpeech) and flushed.from_finalize and len(flushed.words) == 2
-    assert ear.flush(from_finalize=True) == []
+    assert recognizer.flush(from_finalize=True) == []
 
 
 def test_the_sound_that_came_in_is_counted_to_the_millisecond() -> None:
-    ear = StreamRecognizer(48_000, LIVE, PhraseScript().next, channels=2)
+    recognizer = StreamRecognizer(48_000, LIVE, PhraseScript().next, channels=2)
     for _ in range(7):
-        ear.hear(bytes(4 * 48 * 13))
-    assert ear.audio_ms == 91
+        recognizer.feed(bytes(4 * 48 * 13))
+    assert recognizer.audio_ms == 91
 
 
 def test_a_text_sounds_for_as_long_as_it_takes_to_say_and_every_character_has_its_time() -> None:
-    speech = ToneVoice("anna", 24_000).say("Hello there, you two.")
+    speech = ToneVoice("anna", 24_000).synthesize("Hello there, you two.")
     alignment = speech.alignment()
     assert len(speech.pcm) == 2 * 24_000 * 21 // 15
     assert "".join(alignment["chars"]) == "Hello there, you two."
@@ -145,13 +145,13 @@ def test_a_text_sounds_for_as_long_as_it_takes_to_say_and_every_character_has_it
 
 def test_a_text_said_in_pieces_sounds_as_if_said_at_once() -> None:
     pieces = ToneVoice("anna", 16_000)
-    first, second = pieces.say("Hello there. "), pieces.say("How are you?")
-    assert first.pcm + second.pcm == ToneVoice("anna", 16_000).say("Hello there. How are you?").pcm
+    first, second = pieces.synthesize("Hello there. "), pieces.synthesize("How are you?")
+    assert first.pcm + second.pcm == ToneVoice("anna", 16_000).synthesize("Hello there. How are you?").pcm
     assert second.alignment()["charStartTimesMs"][0] == second.start_ms == round(13_000 / 15)
 
 
 def test_what_the_voice_says_the_ear_hears() -> None:
-    sound = ToneVoice("anna", RATE_HZ).say("Is anybody there?").pcm + silence(300)
+    sound = ToneVoice("anna", RATE_HZ).synthesize("Is anybody there?").pcm + silence(300)
     assert finals(heard_in(StreamRecognizer(RATE_HZ, LIVE, PhraseScript(["Is anybody there?"]).next), sound)) == [
         "Is anybody there?"
     ]
@@ -202,12 +202,12 @@ def test_the_script_has_an_end_to_what_it_holds() -> None:
     ("asked", "pause_ms"), [({}, 100), ({"endpointing": "300"}, 300), ({"endpointing": "false"}, None)]
 )
 def test_a_query_says_which_pause_ends_a_phrase(asked: dict[str, str], pause_ms: int | None) -> None:
-    assert live_manner(asked).pause_ms == pause_ms
+    assert live_options(asked).pause_ms == pause_ms
 
 
 def test_a_query_that_cannot_be_met_names_its_key() -> None:
     with pytest.raises(BadInput) as failed:
-        live_manner({"utterance_end_ms": "soon"})
+        live_options({"utterance_end_ms": "soon"})
     assert failed.value.param == "utterance_end_ms"
     with pytest.raises(BadInput) as failed:
         rate_hz({"output_format": "mp3_44100_128"})

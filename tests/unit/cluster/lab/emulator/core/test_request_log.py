@@ -18,7 +18,7 @@ def test_a_line_is_corrected_by_its_number() -> None:
 
 
 def test_the_oldest_lines_are_forgotten_and_stay_so() -> None:
-    journal = RequestLog(most=2)
+    journal = RequestLog(max_entries=2)
     numbers = [journal.open(seen(model)) for model in "abc"]
     journal.change(numbers[0], status=200)
     assert [line.model for line in journal] == ["b", "c"] and journal.line(numbers[0]) is None

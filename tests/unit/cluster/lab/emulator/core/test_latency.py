@@ -13,8 +13,8 @@ MODEL = "gpt-4o"
 
 
 def test_without_a_speed_nothing_takes_time() -> None:
-    pace = LatencyModel(random.Random(1))
-    assert pace.first_token_s(MODEL) == pace.next_token_s(MODEL) == 0.0
+    latency = LatencyModel(random.Random(1))
+    assert latency.first_token_s(MODEL) == latency.next_token_s(MODEL) == 0.0
 
 
 def test_first_tokens_come_as_the_profile_says_and_a_crowd_makes_them_late() -> None:
@@ -31,5 +31,5 @@ def test_one_seed_draws_the_same_times() -> None:
 
 
 def test_a_model_without_a_row_takes_the_default_time() -> None:
-    pace = LatencyModel(random.Random(1), speed=1.0)
-    assert pace.next_token_s("unheard of") == 1 / load_profiles()["default"].tokens_per_s
+    latency = LatencyModel(random.Random(1), speed=1.0)
+    assert latency.next_token_s("unheard of") == 1 / load_profiles()["default"].tokens_per_s

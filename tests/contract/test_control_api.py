@@ -73,10 +73,13 @@ async def test_time_is_taken_from_the_profile_and_grows_with_the_crowd() -> None
     async def nap(seconds: float) -> None:
         slept_s.append(seconds)
 
-    house = EmulatorState(
-        pace=LatencyModel(random.Random(1), speed=1.0), load=VendorLoad(free=0, capacity=1), sleep=nap, answer_tokens=12
+    state = EmulatorState(
+        latency=LatencyModel(random.Random(1), speed=1.0),
+        load=VendorLoad(free=0, capacity=1),
+        sleep=nap,
+        answer_tokens=12,
     )
-    async with Emulator(house).running() as emulator, aiohttp.ClientSession(emulator.url, headers=KEY) as http:
+    async with Emulator(state).running() as emulator, aiohttp.ClientSession(emulator.url, headers=KEY) as http:
         await chat(http)
     delay_s, first_s, rest_s = slept_s
     assert delay_s == 0.0 and first_s > 0 and rest_s == pytest.approx(2 * 12 / 120)
