@@ -18,7 +18,7 @@ from cluster.lab.simulator.overrides import overridden, parse_assignments, with_
 from cluster.lab.simulator.sweep import SweepPoint, mark, parse_grid, save_sweep, sweep
 from cluster.lab.simulator.validation import differences, measured, start_times, validate
 from routing.errors import ConfigurationError
-from tests.unit.cluster.lab import ROOT, experiment, screens
+from tests.support.simulations import ROOT, experiment, screens
 
 WRONG: dict[str, tuple[dict[str, Any], str]] = {
     "no such key": ({"target_ongoing": 3}, "target_ongoing"),

@@ -17,7 +17,7 @@ from cluster.lab.simulator.replicas import Replicas, start_speed
 from cluster.lab.simulator.request_queue import NONE, QueuedRequests, RequestQueue
 from cluster.lab.simulator.room_uploads import RoomUploads
 from routing.errors import ConfigurationError
-from tests.unit.cluster.lab import KEPT_SHARE, experiment
+from tests.support.simulations import KEPT_SHARE, experiment
 
 BURST: dict[str, Any] = {
     "length_s": 180,

@@ -14,7 +14,7 @@ from cluster.lab.scenario.scenario import Scenario
 from cluster.lab.simulator.experiment import Experiment
 from cluster.lab.simulator.overrides import overridden
 
-ROOT = Path(__file__).parents[3]
+ROOT = Path(__file__).parents[2]
 SAMPLES = 60
 KEPT_SHARE = 0.2
 
