@@ -1,4 +1,4 @@
-"""`rayroom demo`: starts the whole system, lets rooms run, stops it, and reconciles the bill."""
+"""`rayroom demo`: start the whole system, run rooms, stop it, and reconcile the bill."""
 
 from __future__ import annotations
 
@@ -113,9 +113,9 @@ async def _start(plan: Plan, processes: Processes, seconds: float) -> BackendPee
 async def _run_rooms(
     plan: Plan, processes: Processes, rooms: dict[str, str], seconds: float
 ) -> tuple[list[UsageSample], dict[str, int]]:
-    """Dispatch an agent to every room, let people share their screens and speak, and show what happens meanwhile.
+    """Dispatch an agent to every room, run guests that share screens and speak, and show the live table.
 
-    Returns what was shown, second by second, and what the one who spoke counted.
+    Returns the samples shown, one a second, and the counts of the speaking guest.
     """
     attended = rooms | {VOICE_ROOM: VOICE_TENANT}
     async with api.LiveKitAPI(plan.livekit_url, plan.livekit_key, plan.livekit_secret) as lk:
@@ -163,7 +163,7 @@ def _participant_token(plan: Plan, room: str, name: str) -> str:
 
 
 async def _show(plan: Plan, processes: Processes, seconds: float) -> list[UsageSample]:
-    """Draw the table once a second until the time is over; returns what it showed, one picture at the least."""
+    """Draw the table once a second until the time is over; returns the samples shown, at least one."""
     usages: dict[str, Any] = {}
     samples: list[UsageSample] = []
     end_s = time.monotonic() + seconds
@@ -188,7 +188,7 @@ def _admin(plan: Plan) -> httpx.AsyncClient:
 
 
 async def _usages(http: httpx.AsyncClient, before: Mapping[str, Any]) -> dict[str, Any]:
-    """Return each tenant's usage; a tenant that does not answer now keeps what it showed before."""
+    """Return each tenant's usage; if the request fails, the tenant's previous usage is kept."""
     usages = dict(before)
     for tenant in TENANTS:
         with contextlib.suppress(httpx.HTTPError):

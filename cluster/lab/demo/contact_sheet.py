@@ -1,4 +1,4 @@
-"""Draws a contact sheet: what was kept of one room, when, why and at what cost."""
+"""Draw a contact sheet: the kept frames of one room with time, reason and cost."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ _CELL_PX = (THUMBNAIL_PX[0], THUMBNAIL_PX[1] + CAPTION_LINES * LINE_PX + 6)
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class SheetFrame:
-    """One kept frame and what became of it; None is unknown, never zero."""
+    """One kept frame and its answer; None is unknown, never zero."""
 
     jpeg: bytes
     at_s: float
@@ -62,7 +62,7 @@ def write_sheet(path: Path, title: str, frames: Sequence[SheetFrame]) -> None:
 
 
 def header(title: str, frames: Sequence[SheetFrame]) -> list[str]:
-    """Return the sheet's first lines: the title, the totals, and what a reader must know of them."""
+    """Return the sheet's first lines: the title, the totals, and remarks on them."""
     lines = [title, _totals(frames)]
     if any(frame.model.startswith("simulated/") for frame in frames):
         lines.append(SIMULATED)

@@ -1,4 +1,4 @@
-"""Draws the demo's live table from what the app itself says of its rooms and its costs."""
+"""Draw the demo's live table from the app's own usage routes."""
 
 from __future__ import annotations
 

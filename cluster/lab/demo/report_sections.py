@@ -1,4 +1,4 @@
-"""The demo's own parts of its report: the bill in its books, the room that talked, what was dropped, what was kept."""
+"""Build the demo's own report sections: the bill, the voice room, dropped frames, and kept frames."""
 
 from __future__ import annotations
 
@@ -66,7 +66,7 @@ def voice(told: Conversation) -> Section:
 
 
 def dropped(rooms: Mapping[str, Counters]) -> Section:
-    """Return what was dropped as a repeat in each room, and so never sent or paid for."""
+    """Return the repeats dropped in each room, which were neither sent nor paid for."""
     rows = []
     for room, told in sorted(rooms.items()):
         seen, repeats = int(told.get("frames_seen", 0)), int(told.get("frames_repeated", 0))

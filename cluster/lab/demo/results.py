@@ -1,4 +1,4 @@
-"""Writes what a demo leaves behind: the run and its tables, a contact sheet of each room's kept frames, the report."""
+"""Write the results of a demo: the run and its tables, a contact sheet for each room, and the report."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ from room_agent.core.counters import percentile
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class WrittenReport:
-    """What was written."""
+    """The files written."""
 
     report: Path
     sheets: tuple[Path, ...]
@@ -70,7 +70,7 @@ def read_frames(directory: Path, start_s: float | None = None) -> list[SheetFram
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class FrameCosts:
-    """What the journal has of the frames: each tenant's sum, and how long the answers were."""
+    """The frames in the journal: the cost of each tenant, and the answer lengths."""
 
     nanousd: Mapping[str, int]
     answers: int
@@ -79,7 +79,7 @@ class FrameCosts:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class FrameEvidence:
-    """What was seen of the rooms that share a screen: their tenants, their samples, their answered frames."""
+    """Observations of the rooms that share a screen: tenants, samples, and answered frames."""
 
     started_at_s: float
     """UNIX time; the frames count from here."""
@@ -91,7 +91,7 @@ class FrameEvidence:
 
 
 def frame_costs(journal: Path) -> FrameCosts:
-    """Return what the journal has settled of vision; raises sqlite3.Error for a file that is no journal."""
+    """Return the settled costs of vision in the journal; raises sqlite3.Error for a file that is no journal."""
     db = sqlite3.connect(f"file:{journal}?mode=ro", uri=True)
     try:
         settled = "outcome IS NOT NULL AND service = 'vision'"
@@ -109,7 +109,7 @@ def frame_costs(journal: Path) -> FrameCosts:
 def demo_run(
     shown: FrameEvidence, costs: FrameCosts, settings: AppSettings, details: Mapping[str, Any], apart_nanousd: int
 ) -> record.Run:
-    """Return the demo as a run; `apart_nanousd` is by how much the books differ, and none of it is what is wanted."""
+    """Return the demo as a run; `apart_nanousd` is the difference between the books; its target is zero."""
     strong = _strong(shown, costs, settings)
     verdict = record.TargetVerdict(
         target="books_apart_nanousd", limit=0.0, seen=float(apart_nanousd), held=bool(details["equal"])

@@ -1,4 +1,4 @@
-"""Turns what the app said of its rooms, once a second, into a run's traffic. A second without a word is unknown."""
+"""Turn the app's usage, sampled once a second, into a run's traffic. A second without a sample is unknown."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ _QUANTILES = (0.0, 0.25, 0.5, 0.75, 0.9, 0.95, 0.98, 0.99, 0.995, 0.999)
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class UsageSample:
-    """Each tenant's usage as the app told it at one moment, in UNIX time."""
+    """Each tenant's usage as the app reported it at one moment, in UNIX time."""
 
     at_s: float
     usages: Usages
@@ -47,7 +47,7 @@ def count(counters: Mapping[str, Counters], name: str) -> int:
 
 
 def traffic_rows(samples: Sequence[UsageSample], frames: Sequence[SheetFrame], start_s: float) -> list[dict[str, Any]]:
-    """Return a row a second of record.TRAFFIC; a second's counts are what came with the heartbeats of it.
+    """Return a row a second of record.TRAFFIC; a second's counts are the growth in its heartbeats.
 
     `frames` are those that were answered, in seconds from `start_s`.
     """
@@ -68,7 +68,7 @@ def traffic_rows(samples: Sequence[UsageSample], frames: Sequence[SheetFrame], s
 
 
 def latency_rows(frames: Sequence[SheetFrame]) -> list[dict[str, Any]]:
-    """Return rows of record.LATENCY: those quantiles that so many answers can tell, and the longest."""
+    """Return rows of record.LATENCY: the quantiles that so many answers determine, and the maximum."""
     waits_ms = sorted(frame.answer_ms for frame in frames if frame.answer_ms is not None)
     told = [quantile for quantile in _QUANTILES if (1 - quantile) * len(waits_ms) >= 1]
     return [

@@ -1,7 +1,7 @@
-"""Asks aloud in rooms and listens to the answers: `python -m cluster.lab.demo.speaker`. Ends with its parent.
+"""Ask aloud in rooms and listen to the answers: `python -m cluster.lab.demo.speaker`. Ends with its parent.
 
-What is asked has no words, only the sound of a voice: a detector hears that somebody speaks, the emulator is told what
-is meant. The next question comes when enough of the answer was heard, so a long answer is interrupted.
+A question has no words, only the sound of a voice: the VAD detects speech, and the emulator is configured with the
+transcript. The next question comes when enough of the answer was received, so a long answer is interrupted.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ LOUD_RMS = 300
 QUESTION_MS = 1_500
 PITCHES_HZ = (120, 165, 140, 190)
 SETTLE_S = 1.0
-"""From the voice that is there to speak, to the ears that hear."""
+"""The time between the agent's audio track and its STT stream."""
 QUIET_S = 1.0
 """After so much silence an answer is over."""
 LISTENED_S = 6.0
@@ -53,7 +53,7 @@ class Speaker:
         self._room.on("track_subscribed", lambda track, *_: self._meet(track))
 
     async def run(self, url: str, token: str) -> None:
-        """Connect, ask and listen, and leave the room in whatever way this ends; raises VisitFailed."""
+        """Connect, ask and listen, and always leave the room; raises VisitFailed."""
         try:
             async with asyncio.timeout(CONNECT_TIMEOUT_S):
                 await self._room.connect(url, token)
@@ -82,7 +82,7 @@ class Speaker:
             self._agent.put_nowait(track)
 
     async def _speak(self) -> None:
-        """Keep the microphone on: what is not said is silence. The source's queue keeps the pace."""
+        """Publish the microphone: silence between questions. The source's queue keeps the pace."""
         still = silence(FRAME_MS)
         while True:
             said = not self._saying.empty()

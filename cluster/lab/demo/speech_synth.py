@@ -1,4 +1,4 @@
-"""Makes the sound of somebody speaking, so far as a voice detector can tell: vowels from a throat, no words."""
+"""Synthesize a sound that a VAD takes for speech: vowels of a vocal tract, no words."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Says how a run ended: the books side by side, what the voice room heard and answered, and where it is all left."""
+"""Print the result of a demo: the reconciliation, the voice room's counts, and the files written."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ from cluster.lab.stack.plan import Plan
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class DemoRun:
-    """One run, once all that took part in it but the backend has ended."""
+    """One run, after every process but the backend has ended."""
 
     started_at_s: float
     """UNIX time, when the rooms were there."""
@@ -41,14 +41,14 @@ class DemoRun:
 
 
 def conclude(plan: Plan, run: DemoRun, console: Console) -> int:
-    """Print the reconciliation, write what the run leaves behind, and return the exit status."""
+    """Print the reconciliation, write the results of the run, and return the exit status."""
     rows = reconcile.reconcile(reconcile.journal_totals(plan.journal), run.backend_totals)
     speech = reconcile.compare(run.vendor_speech, reconcile.journal_book(plan.journal), run.backend_speech)
     left_open = reconcile.open_intents(plan.journal)
     equal = bool(rows) and all([*(row.equal for row in rows), *(one.equal for one in speech)]) and left_open == 0
-    _say_voice(run.voice, console)
-    _say_books(rows, speech, left_open, console)
-    left = _leave(plan, run, _Books(rows=rows, speech=speech, left_open=left_open, equal=equal))
+    _print_voice(run.voice, console)
+    _print_books(rows, speech, left_open, console)
+    left = _write_results(plan, run, _Books(rows=rows, speech=speech, left_open=left_open, equal=equal))
     console.print(f"left in {plan.directory}: run.json and {len(left.sheets)} contact sheets")
     console.print(f"report: {left.report.as_uri()}")
     return 0 if equal else 1
@@ -68,7 +68,7 @@ class _Books:
         return sum(abs(row.journal_nanousd - row.backend_nanousd) for row in self.rows)
 
 
-def _leave(plan: Plan, run: DemoRun, books: _Books) -> results.WrittenReport:
+def _write_results(plan: Plan, run: DemoRun, books: _Books) -> results.WrittenReport:
     """Write the run, its report and its contact sheets."""
     frames = {room: results.read_frames(plan.directory / "frames" / room, run.started_at_s) for room in run.rooms}
     shown = FrameEvidence(
@@ -91,7 +91,7 @@ def _leave(plan: Plan, run: DemoRun, books: _Books) -> results.WrittenReport:
     return results.write_report(plan.directory, whole, frames, more)
 
 
-def _say_voice(voice: Conversation, console: Console) -> None:
+def _print_voice(voice: Conversation, console: Console) -> None:
     console.print(
         f"voice room: {voice.questions_asked} questions asked aloud, {voice.questions_heard} heard, "
         f"{voice.answers_spoken} answered, {voice.interruptions} of these interrupted; "
@@ -100,7 +100,9 @@ def _say_voice(voice: Conversation, console: Console) -> None:
     )
 
 
-def _say_books(rows: Sequence[ReconciledTenant], speech: Sequence[SpeechRow], left_open: int, console: Console) -> None:
+def _print_books(
+    rows: Sequence[ReconciledTenant], speech: Sequence[SpeechRow], left_open: int, console: Console
+) -> None:
     console.print("reconciliation, in dollars of simulated spend")
     for row in rows:
         journal, billed = dollars(row.journal_nanousd), dollars(row.backend_nanousd)

@@ -1,4 +1,4 @@
-"""The demo's room where somebody speaks: emulated ears and voice, who asks in it, and what was heard and answered."""
+"""Run the demo's voice room: emulated STT and TTS, the questions, and the counts of both sides."""
 
 from __future__ import annotations
 
@@ -25,26 +25,26 @@ QUESTIONS = (
     "What are the open questions and risks?",
 )
 SHORTEST_QUESTION_S = 2.0
-"""No two questions are closer together, so that the emulator is told enough of them."""
+"""No two questions are closer together, so the emulator has enough transcripts."""
 EMULATOR_TIMEOUT_S = 10.0
 _EMULATE = [sys.executable, "-c", "from cluster.cli.main import main; main()", "emulate"]
 
 
 class EmulatorFailed(RayroomError):
-    """The emulator of the vendors did not do what the demo asked of it."""
+    """A request of the demo to the vendors' emulator failed."""
 
     code = "emulator_failed"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Conversation:
-    """What was asked, heard and answered in the room; None is unknown, never zero."""
+    """The counts of questions and answers in the room; None is unknown, never zero."""
 
     questions_asked: int
     questions_heard: int
     answers_spoken: int
     answers_heard: int
-    """By the one who asked."""
+    """By the speaking guest."""
     voice_heard_ms: int
     interruptions: int
     first_word_p50_ms: float | None
@@ -55,7 +55,7 @@ class Conversation:
 
 
 async def start_emulator(plan: Plan, processes: Processes, seconds: float) -> None:
-    """Start the emulator, and tell it what will be said in as many seconds."""
+    """Start the emulator, and configure the transcripts of the questions of so many seconds."""
     await processes.start("emulator", [*_EMULATE, "--port", str(plan.emulator_port)])
     await startup.until(lambda: startup.listens(plan.emulator_port), processes, "the vendors' emulator")
     phrases = list(islice(cycle(QUESTIONS), 1 + int(seconds / SHORTEST_QUESTION_S)))
@@ -63,7 +63,7 @@ async def start_emulator(plan: Plan, processes: Processes, seconds: float) -> No
 
 
 def agent_environment(plan: Plan) -> dict[str, str]:
-    """Return what has an agent hear and speak, by the emulator and by nobody else."""
+    """Return the environment with which an agent uses the emulator, and no other vendor, for STT and TTS."""
     return {
         "RAYROOM_VOICE": "on",
         "RAYROOM_STT_MODELS": "nova-3",
@@ -76,7 +76,7 @@ def agent_environment(plan: Plan) -> dict[str, str]:
 
 
 async def emulator_journal(plan: Plan) -> list[dict[str, Any]]:
-    """Return what the emulator was asked, one line a request."""
+    """Return the requests that the emulator received, one entry a request."""
     seen: list[dict[str, Any]] = (await _ask("GET", f"{plan.emulator_url}/_emulator/journal")).json()["seen"]
     return seen
 
@@ -103,7 +103,7 @@ async def last_words(talker: asyncio.subprocess.Process) -> dict[str, int]:
 
 
 def conversation(usages: Mapping[str, Mapping[str, Any]], told: Mapping[str, int]) -> Conversation:
-    """Put together what the agent counted, as the app last said it, and what its counterpart did."""
+    """Combine the agent's counters, as the app last reported them, with the guest's counts."""
     rooms = usages.get(VOICE_TENANT, {}).get("rooms", [])
     counters: Mapping[str, float] = next((room["counters"] for room in rooms if room["room"] == VOICE_ROOM), {})
     return Conversation(
