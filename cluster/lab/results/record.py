@@ -75,7 +75,8 @@ TENANTS = pa.schema(
     ]
 )
 """The actual cost of a tenant's frames, and three hypothetical ones: every frame seen, at full size, to the strong
-model; only the changed frames; and these downscaled. The three factors are the steps from one to the next, down to `cost_nanousd`."""
+model; only the changed frames; and these downscaled. The three factors are the steps from one to the next, down to
+`cost_nanousd`."""
 EVENTS = pa.schema([("at_s", pa.float64()), ("kind", pa.string()), ("where", pa.string()), ("what", pa.string())])
 """Events: `kind` is scale, breaker, fallback, fault, node or note."""
 

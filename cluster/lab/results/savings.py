@@ -39,7 +39,7 @@ class StrongFrame:
     answer_tokens: float | None
 
     def cost_nanousd(self, frames: int, input_tokens: int) -> int | None:
-        """Return what so many frames cost, rounded once; no frames cost nothing, even if the answer length is unknown."""
+        """Return what so many frames cost, rounded once; no frames cost nothing, even without answers."""
         if not frames:
             return 0
         if self.answer_tokens is None:

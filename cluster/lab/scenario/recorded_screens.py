@@ -84,7 +84,7 @@ class RecordedScreens:
 
 
 def takes_of(rooms: RoomBehaviour, cache_directory: Path = CACHE, long_side_px: int = LONG_SIDE_PX) -> RecordedScreens:
-    """Return the screens of rooms with this behaviour: from the cache on disk, or drawn now, which takes some seconds."""
+    """Return the screens of rooms with this behaviour: from the cache, or drawn now, which takes some seconds."""
     file = cache_directory / f"{_key(rooms, long_side_px)}.npz"
     if (found := _read(file)) is not None:
         return found
