@@ -21,7 +21,7 @@ from cluster.config.settings import AppSettings, ScalingSettings, parse_settings
 from cluster.rooms.forecast import Deployment
 from deployments.common.settings import VendorSettings
 from deployments.embeddings import Embeddings
-from deployments.gateway.service import GatewaySettings
+from deployments.gateway.models import GatewaySettings
 from deployments.llm import Llm
 from deployments.providers.registry import check_vendor
 from deployments.router import Router
@@ -54,9 +54,9 @@ def build(args: dict[str, Any]) -> Application:
         keys,
         world,
         CachedDirectory(settings.backend),
-        Vision.options(**_options("vision", scaling.vision)).bind(*leaf("vision")),  # type: ignore[attr-defined]
-        Llm.options(**_options("llm", scaling.llm)).bind(*leaf("llm")),  # type: ignore[attr-defined]
-        Embeddings.options(**_options("embeddings", scaling.embeddings)).bind(*leaf("embeddings")),  # type: ignore[attr-defined]
+        Vision.options(**_options("vision", scaling.vision)).bind(*leaf("vision")),
+        Llm.options(**_options("llm", scaling.llm)).bind(*leaf("llm")),
+        Embeddings.options(**_options("embeddings", scaling.embeddings)).bind(*leaf("embeddings")),
     )
     return router
 
@@ -111,7 +111,6 @@ def _gateway_settings(settings: AppSettings) -> GatewaySettings:
         intent_grace_s=settings.costs.intent_grace_s,
         breakers=settings.breakers,
         retries=settings.retries,
-        hedging=settings.hedging,
         fairness=settings.fairness,
         knowledge=settings.knowledge,
     )

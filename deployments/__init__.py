@@ -1,1 +1,1 @@
-"""Answers: the Ray Serve deployments, and the vendors they ask."""
+"""The Ray Serve deployments: the router, the model replicas, and their vendors."""

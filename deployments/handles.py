@@ -1,4 +1,4 @@
-"""Asks a deployment over a Serve handle, within a deadline, and cancels what it gives up on."""
+"""Call a deployment over its Serve handle within a deadline, and cancel the calls that are given up."""
 
 from __future__ import annotations
 
@@ -16,44 +16,45 @@ from routing.deadline import Deadline
 from routing.errors import Overloaded, ProviderError, ProviderTimeout, RayroomError, ReplicaLost
 from routing.models import Answer, Delta, EmbeddingResult, EmbedRequest, ModelRequest
 
-# A leaf ends its attempt itself; the handle waits this much longer before it takes the replica for stuck.
+# A replica ends its attempt itself; the handle waits this much longer before it counts the replica as stuck.
 GRACE_S = 1.0
 READY_TIMEOUT_S = 1.0
 
 
 class ModelHandle:
-    """A deployment seen as plain async calls: every error that leaves here is ours."""
+    """A deployment as plain async calls: every error that is raised here is a RayroomError."""
 
     def __init__(self, handle: DeploymentHandle[Any]) -> None:
-        # Made once: Serve makes a new handle each time a method is named. What travels is of modules that both sides
-        # have, so plain pickle carries it, in a third of cloudpickle's time.
+        # Made once: Serve makes a new handle each time a method is named. Both sides have the modules of all that is
+        # sent, so plain pickle carries it, in a third of cloudpickle's time.
         plain = handle.options(request_serialization="pickle", response_serialization="pickle")
         self._answer = plain.options(method_name="answer")
         self._embed = plain.options(method_name="embed")
         self._stream = plain.options(method_name="stream", stream=True)
 
-    async def answer(self, ask: ModelRequest) -> Answer:
-        answer: Answer = await within(self._answer.remote(ask), ask.timeout_s + GRACE_S)
+    async def answer(self, request: ModelRequest) -> Answer:
+        answer: Answer = await within(self._answer.remote(request), request.timeout_s + GRACE_S)
         return answer
 
-    async def embed(self, ask: EmbedRequest) -> EmbeddingResult:
-        embeddings: EmbeddingResult = await within(self._embed.remote(ask), ask.timeout_s + GRACE_S)
+    async def embed(self, request: EmbedRequest) -> EmbeddingResult:
+        embeddings: EmbeddingResult = await within(self._embed.remote(request), request.timeout_s + GRACE_S)
         return embeddings
 
-    def stream(self, ask: ModelRequest) -> AsyncGenerator[Delta, None]:
-        return stream_within(self._stream.remote(ask), ask.timeout_s + GRACE_S)
+    def stream(self, request: ModelRequest) -> AsyncGenerator[Delta, None]:
+        return stream_within(self._stream.remote(request), request.timeout_s + GRACE_S)
 
 
 class StartupCheck:
-    """Deployments that have yet to answer for the first time. One that did is not asked again: losing a replica is no
-    news of the start, and one that scales to zero may.
+    """The deployments that have not answered a first time since the start.
+
+    One that did is not called again: a replica that is lost later, or scaled to zero, is no failed start.
     """
 
     def __init__(self, handles: Mapping[str, DeploymentHandle[Any]]) -> None:
         self._waiting = dict(handles)
 
     async def __call__(self) -> None:
-        """Return once each of them has answered; raises Overloaded."""
+        """Return once each deployment has answered; raises Overloaded."""
         for name, handle in list(self._waiting.items()):
             try:
                 await within(handle.ready.remote(), READY_TIMEOUT_S)
@@ -65,12 +66,12 @@ class StartupCheck:
 async def within(response: Any, timeout_s: float) -> Any:
     """Await a handle's response for at most `timeout_s`.
 
-    `asyncio.timeout` alone would leave the replica running and spending: whatever ends the wait early also cancels the
-    call. Raises RayroomError.
+    Every early end of the wait also cancels the call: `asyncio.timeout` alone would leave the replica running, and
+    spending. Raises RayroomError.
     """
     try:
         async with asyncio.timeout(timeout_s):
-            with _cancelled_as_asyncio_says():
+            with _serve_cancellation_as_asyncio():
                 return await response
     except TimeoutError:
         response.cancel()
@@ -79,7 +80,7 @@ async def within(response: Any, timeout_s: float) -> Any:
         response.cancel()
         raise
     except Exception as error:
-        raise ours(error) from None
+        raise as_rayroom_error(error) from None
 
 
 async def stream_within(
@@ -87,7 +88,7 @@ async def stream_within(
 ) -> AsyncGenerator[Delta, None]:
     """Yield a handle's stream, all of it within `timeout_s`; cancels the replica when the reader stops early.
 
-    Each piece may be asked for by another task, so no timer is open while one is yielded.
+    Each piece may be requested by another task, so no timer is open while one is yielded.
     """
     deadline = Deadline.after(timeout_s, clock())
     ended = False
@@ -95,7 +96,7 @@ async def stream_within(
         while True:
             try:
                 async with asyncio.timeout(deadline.remaining_s(clock())):
-                    with _cancelled_as_asyncio_says():
+                    with _serve_cancellation_as_asyncio():
                         delta = await anext(responses)
             except StopAsyncIteration:
                 ended = True
@@ -104,7 +105,7 @@ async def stream_within(
                 raise ProviderTimeout("The replica did not answer in time.") from None
             except Exception as error:
                 ended = True
-                raise ours(error) from None
+                raise as_rayroom_error(error) from None
             yield delta
     finally:
         if not ended:
@@ -112,16 +113,16 @@ async def stream_within(
 
 
 @contextmanager
-def _cancelled_as_asyncio_says() -> Iterator[None]:
-    """Turn Serve's own word for a cancelled wait, which its in-process mode uses, into the one asyncio acts on."""
+def _serve_cancellation_as_asyncio() -> Iterator[None]:
+    """Convert the cancellation error of Serve's in-process mode into asyncio's."""
     try:
         yield
     except RequestCancelledError:
         raise asyncio.CancelledError from None
 
 
-def ours(error: BaseException) -> RayroomError:
-    """Return Ray's error as ours; the cause that a replica raised is unwrapped."""
+def as_rayroom_error(error: BaseException) -> RayroomError:
+    """Return Ray's error as a RayroomError; the error that a replica raised is unwrapped."""
     match error:
         case RayTaskError() if isinstance(error.cause, RayroomError):
             return error.cause

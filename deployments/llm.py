@@ -1,40 +1,7 @@
-"""The deployment that asks language models. One attempt a call, whole or streamed."""
-
-from __future__ import annotations
-
-from collections.abc import AsyncGenerator
-from contextlib import aclosing
+"""Deploy the language models: one attempt a call, scaled apart from the other deployments."""
 
 from ray import serve
 
-from deployments.common.settings import SimulationSettings, VendorSettings
-from deployments.model_replica import ModelReplica
-from routing.catalogue import Catalogue
-from routing.gc_freeze import freeze_startup_objects
-from routing.models import Answer, Delta, ModelRequest
+from deployments.model_replica import ServedReplica
 
-
-@serve.deployment(name="llm")
-class Llm:
-    """Answers turns."""
-
-    def __init__(
-        self, vendors: dict[str, VendorSettings], simulation: SimulationSettings, catalogue: Catalogue
-    ) -> None:
-        self._leaf = ModelReplica(vendors, simulation, catalogue)
-        self._leaf.warm_up()
-        freeze_startup_objects()
-
-    async def answer(self, ask: ModelRequest) -> Answer:
-        return await self._leaf.answer(ask)
-
-    async def stream(self, ask: ModelRequest) -> AsyncGenerator[Delta, None]:
-        async with aclosing(self._leaf.stream(ask)) as deltas:
-            async for delta in deltas:
-                yield delta
-
-    async def ready(self) -> None:
-        """Return: whoever hears it knows that a replica is there."""
-
-    async def __del__(self) -> None:
-        await self._leaf.aclose()
+Llm = serve.deployment(name="llm")(ServedReplica)

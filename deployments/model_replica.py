@@ -1,4 +1,4 @@
-"""Makes one attempt at one model. What the three model deployments share; knows no tenant and no money."""
+"""Make one attempt at one model: the replica class of the three model deployments."""
 
 from __future__ import annotations
 
@@ -11,14 +11,15 @@ from deployments.common.settings import SimulationSettings, VendorSettings
 from deployments.common.streaming import coalesce
 from deployments.providers.base import Provider
 from deployments.providers.registry import connect
-from routing.catalogue import Catalogue
+from routing.catalogue import Catalogue, Model
 from routing.errors import ConfigurationError
+from routing.gc_freeze import freeze_startup_objects
 from routing.logs import configure_logs
 from routing.models import Answer, Delta, EmbeddingResult, EmbedRequest, ModelRequest
 
 
 class ModelReplica:
-    """The vendors of one deployment, each connected once and for the replica's life."""
+    """The vendors of one deployment, each connected once for the replica's life."""
 
     def __init__(
         self,
@@ -35,32 +36,58 @@ class ModelReplica:
         }
 
     def warm_up(self) -> None:
-        """Bring every vendor's client to the state in which its first request is as fast as its second."""
+        """Prepare every vendor's client, so that its first request is as fast as its second."""
         for provider in self._providers.values():
             provider.warm_up()
 
-    async def answer(self, ask: ModelRequest) -> Answer:
-        asked_s = self._clock()
-        answer = await self._provider(ask.model).answer(self._catalogue.get(ask.model), ask)
-        return replace(answer, vendor_s=self._clock() - asked_s)
+    async def answer(self, request: ModelRequest) -> Answer:
+        """Return a whole answer with the seconds that its vendor took; raises ProviderError."""
+        started_s = self._clock()
+        provider, model = self._at(request.model)
+        answer = await provider.answer(model, request)
+        return replace(answer, vendor_s=self._clock() - started_s)
 
-    async def stream(self, ask: ModelRequest) -> AsyncGenerator[Delta, None]:
-        asked_s, heard = self._clock(), False
-        deltas = self._provider(ask.model).stream(self._catalogue.get(ask.model), ask)
-        async with aclosing(coalesce(deltas)) as joined:
+    async def stream(self, request: ModelRequest) -> AsyncGenerator[Delta, None]:
+        """Yield an answer's deltas, the first with the seconds until it came; raises ProviderError."""
+        started_s, begun = self._clock(), False
+        provider, model = self._at(request.model)
+        # Closed here, not when it is collected: a reader who leaves must end the vendor's call at once.
+        async with aclosing(coalesce(provider.stream(model, request))) as joined:
             async for delta in joined:
-                yield delta if heard else replace(delta, vendor_s=self._clock() - asked_s)
-                heard = True
+                yield delta if begun else replace(delta, vendor_s=self._clock() - started_s)
+                begun = True
 
-    async def embed(self, ask: EmbedRequest) -> EmbeddingResult:
-        return await self._provider(ask.model).embed(self._catalogue.get(ask.model), ask)
+    async def embed(self, request: EmbedRequest) -> EmbeddingResult:
+        """Return one vector for each input; raises ProviderError."""
+        provider, model = self._at(request.model)
+        return await provider.embed(model, request)
 
     async def aclose(self) -> None:
         for provider in self._providers.values():
             await provider.aclose()
 
-    def _provider(self, model: str) -> Provider:
-        vendor = self._catalogue.get(model).vendor
-        if vendor not in self._providers:
-            raise ConfigurationError(f"vendors: {model} needs a row for {vendor}.", f"vendors.{vendor}")
-        return self._providers[vendor]
+    def _at(self, name: str) -> tuple[Provider, Model]:
+        """Return the vendor of a model, and the model; raises UnknownModel or ConfigurationError."""
+        model = self._catalogue.get(name)
+        if model.vendor not in self._providers:
+            vendor = model.vendor
+            raise ConfigurationError(f"vendors: {name} needs a row for {vendor}.", f"vendors.{vendor}")
+        return self._providers[model.vendor], model
+
+
+class ServedReplica(ModelReplica):
+    """A model replica as Ray Serve starts and ends it; `vision`, `llm` and `embeddings` deploy this class."""
+
+    def __init__(
+        self, vendors: dict[str, VendorSettings], simulation: SimulationSettings, catalogue: Catalogue
+    ) -> None:
+        super().__init__(vendors, simulation, catalogue)
+        self.warm_up()
+        freeze_startup_objects()
+
+    async def ready(self) -> None:
+        """Return at once: the call shows that a replica runs."""
+
+    async def __del__(self) -> None:
+        # Ray Serve awaits this when it stops the replica.
+        await self.aclose()

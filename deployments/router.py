@@ -1,4 +1,4 @@
-"""The ingress deployment: the gateway in a Serve replica, its leaves behind handles."""
+"""Deploy the gateway as the ingress: its model deployments are behind Serve handles."""
 
 from __future__ import annotations
 
@@ -10,7 +10,8 @@ from ray.serve.handle import DeploymentHandle
 
 from deployments.api.auth import Keys
 from deployments.gateway.metrics import ServeMetrics
-from deployments.gateway.service import ClusterClient, Gateway, GatewaySettings, ModelHandles
+from deployments.gateway.models import ClusterClient, GatewaySettings, ModelHandles
+from deployments.gateway.service import Gateway
 from deployments.handles import ModelHandle, StartupCheck
 from deployments.routes import build_routes
 from routing.catalogue import Catalogue
@@ -22,31 +23,32 @@ from routing.models import Directory
 @serve.deployment(name="router")
 @serve.ingress()
 class Router:
-    """Checks, decides, asks, bills. Complexity, fallback and budgets are calls in this process, not hops."""
+    """The gateway in a Serve replica. Complexity, fallback and budgets are calls in this process, not hops."""
 
     def __init__(
         self,
         settings: GatewaySettings,
         catalogue: Catalogue,
         keys: Keys,
-        world: ClusterClient,
+        cluster: ClusterClient,
         directory: Directory,
         vision: DeploymentHandle[Any],
         llm: DeploymentHandle[Any],
         embeddings: DeploymentHandle[Any],
     ) -> None:
         configure_logs()
-        leaves = ModelHandles(
+        handles = ModelHandles(
             vision=ModelHandle(vision),
             llm=ModelHandle(llm),
             embeddings=ModelHandle(embeddings),
             started=StartupCheck({"vision": vision, "llm": llm, "embeddings": embeddings}),
         )
-        self._gateway = Gateway(settings, catalogue, keys, leaves, world, directory, signals=ServeMetrics())
+        self._gateway = Gateway(settings, catalogue, keys, handles, cluster, directory, metrics=ServeMetrics())
         freeze_startup_objects()
 
     def __serve_build_asgi_app__(self) -> FastAPI:
         return build_routes(self._gateway)
 
     async def __del__(self) -> None:
+        # Ray Serve awaits this when it stops the replica.
         await self._gateway.aclose()

@@ -1,32 +1,7 @@
-"""The deployment that asks vision models. One attempt a call; it scales apart from the others."""
-
-from __future__ import annotations
+"""Deploy the vision models: one attempt a call, scaled apart from the other deployments."""
 
 from ray import serve
 
-from deployments.common.settings import SimulationSettings, VendorSettings
-from deployments.model_replica import ModelReplica
-from routing.catalogue import Catalogue
-from routing.gc_freeze import freeze_startup_objects
-from routing.models import Answer, ModelRequest
+from deployments.model_replica import ServedReplica
 
-
-@serve.deployment(name="vision")
-class Vision:
-    """Describes frames."""
-
-    def __init__(
-        self, vendors: dict[str, VendorSettings], simulation: SimulationSettings, catalogue: Catalogue
-    ) -> None:
-        self._leaf = ModelReplica(vendors, simulation, catalogue)
-        self._leaf.warm_up()
-        freeze_startup_objects()
-
-    async def answer(self, ask: ModelRequest) -> Answer:
-        return await self._leaf.answer(ask)
-
-    async def ready(self) -> None:
-        """Return: whoever hears it knows that a replica is there."""
-
-    async def __del__(self) -> None:
-        await self._leaf.aclose()
+Vision = serve.deployment(name="vision")(ServedReplica)

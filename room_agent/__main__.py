@@ -1,4 +1,4 @@
-"""`python -m room_agent start|dev`: runs the worker until SIGTERM or SIGINT, then drains it."""
+"""Implements `python -m room_agent start|dev`: runs the worker until SIGTERM or SIGINT, then drains it."""
 
 from __future__ import annotations
 
@@ -12,13 +12,14 @@ from livekit.agents import AgentServer
 
 from room_agent.core.router_client import RouterClient
 from room_agent.core.settings import AgentSettings, load_settings
+from room_agent.core.tasks import cancel
 from room_agent.usage.journal import JournaledJob
 from room_agent.usage.recovery import UsageRecovery
 from room_agent.worker import build_server
 from routing.errors import ConfigurationError
 from routing.logs import configure_logs
 
-# A job process may take ten seconds to run its shutdown callbacks.
+# Longer than the ten seconds that a job process may take for its shutdown callbacks.
 CLOSE_TIMEOUT_S = 30.0
 
 log = structlog.get_logger()
@@ -31,21 +32,21 @@ async def run(server: AgentServer, devmode: bool, settings: AgentSettings) -> No
     for number in (signal.SIGTERM, signal.SIGINT):
         loop.add_signal_handler(number, stop.set)
     running = asyncio.create_task(server.run(devmode=devmode))
-    debts = asyncio.create_task(_debts(settings).run(), name="debts") if settings.speech.voice else None
+    recovery = asyncio.create_task(_recovery(settings).run(), name="usage recovery") if settings.speech.voice else None
     stopping = asyncio.create_task(stop.wait())
     await asyncio.wait({running, stopping}, return_when=asyncio.FIRST_COMPLETED)
     stopping.cancel()
     stop.clear()
     if not running.done():
         await _drain(server, stop, settings.drain_s)
-    if debts is not None:
-        debts.cancel()
-        await asyncio.wait({debts}, timeout=CLOSE_TIMEOUT_S)
+    if recovery is not None:
+        await cancel({recovery}, CLOSE_TIMEOUT_S)
+    # Raises the error that ended the worker, if one did.
     await running
 
 
-def _debts(settings: AgentSettings) -> UsageRecovery:
-    """Return what bills the jobs that died, which nobody else would."""
+def _recovery(settings: AgentSettings) -> UsageRecovery:
+    """Return the recovery that bills the usage which dead jobs left in the journal directory."""
 
     def router_for(job: JournaledJob) -> RouterClient:
         url, key = settings.router_url, settings.agent_key
@@ -55,20 +56,20 @@ def _debts(settings: AgentSettings) -> UsageRecovery:
 
 
 async def _drain(server: AgentServer, stop: asyncio.Event, drain_s: float) -> None:
-    """Take no more jobs, give those that run `drain_s` to end by themselves, then end them in good order."""
-    log.info("draining", rooms=len(server.active_jobs), seconds=drain_s)
+    """Accept no more jobs, let the running ones end by themselves within `drain_s`, then shut them down."""
+    log.info("drain started", rooms=len(server.active_jobs), seconds=drain_s)
     draining = asyncio.create_task(server.drain(timeout=None))
-    again = asyncio.create_task(stop.wait())
-    await asyncio.wait({draining, again}, return_when=asyncio.FIRST_COMPLETED, timeout=drain_s)
+    second_signal = asyncio.create_task(stop.wait())
+    await asyncio.wait({draining, second_signal}, return_when=asyncio.FIRST_COMPLETED, timeout=drain_s)
     draining.cancel()
-    again.cancel()
-    await asyncio.wait({draining, again})
+    second_signal.cancel()
+    await asyncio.wait({draining, second_signal})
     async with asyncio.timeout(CLOSE_TIMEOUT_S):
         await server.aclose()
 
 
 def main() -> int:
-    """Run the command line; returns the exit status."""
+    """Run the command line; return the exit status: 2 for wrong settings."""
     parser = argparse.ArgumentParser(prog="python -m room_agent", description="The room agent of rayroom.")
     parser.add_argument("mode", choices=["start", "dev"], help="dev: no idle processes, more logs")
     mode = parser.parse_args().mode

@@ -1,4 +1,4 @@
-"""The livekit-agents worker: which jobs it takes, and what a job starts. Everything else is in the attendance."""
+"""Builds the livekit-agents worker: accepts or rejects jobs, and starts a room session for each accepted one."""
 
 from __future__ import annotations
 
@@ -29,23 +29,23 @@ from routing.rooms import check_metadata, parse_room
 log = structlog.get_logger()
 
 REGISTERED = "worker registered"
-"""What a worker logs when the SFU knows it, and may offer it rooms: whoever starts one waits for this line."""
+"""The log event of a worker that the SFU may offer rooms to. The start of a whole stack waits for it."""
 STARTING_S = 60.0
-"""An accepted job that has not started by then was given to another worker, or died on the way."""
+"""An accepted job that has not started by then was assigned to another worker, or failed to start."""
 
 
 @dataclass(slots=True)
 class Admission:
-    """The rooms of one worker: those that run, and those it has said yes to.
+    """The admission of jobs up to `max_rooms`: counts running jobs, and accepted ones that have not started.
 
-    livekit-agents guesses the load of a job that it has accepted; with few jobs its guess fills a worker too early.
+    livekit-agents only estimates the load of an accepted job; with few jobs the estimate fills a worker too early.
     """
 
     max_rooms: int
     accepted_at_s: dict[str, float] = field(default_factory=dict)
 
     def admit(self, job_id: str, running: Collection[str], now_s: float) -> bool:
-        """Return whether there is room for the job, and count it if so."""
+        """Return whether the job fits, and count it if so. `running` holds the ids of the running jobs."""
         self.accepted_at_s = {
             job: at_s for job, at_s in self.accepted_at_s.items() if job not in running and now_s - at_s < STARTING_S
         }
@@ -55,13 +55,13 @@ class Admission:
         return True
 
 
-ATTENDANCE = "attendance"
+SESSION = "session"
 # Ten seconds, the default, are not enough for several job processes that start at once on a small machine.
 INITIALIZE_TIMEOUT_S = 60.0
 
 
 def build_server(settings: AgentSettings) -> AgentServer:
-    """Return the worker, ready to run. It takes explicit dispatches only, up to `max_rooms` at once."""
+    """Return the worker, ready to run. It accepts explicit dispatches only, up to `max_rooms` at once."""
     server = AgentServer(
         ws_url=settings.livekit_url,
         api_key=settings.livekit_api_key,
@@ -70,7 +70,7 @@ def build_server(settings: AgentSettings) -> AgentServer:
         port=settings.http_port,
         initialize_process_timeout=INITIALIZE_TIMEOUT_S,
         load_fnc=lambda server: len(server.active_jobs) / settings.max_rooms,
-        # Whether there is room is the admission's to say; the load only tells the SFU which worker is idlest.
+        # The admission decides on each job; the load only lets the SFU prefer the idlest worker.
         load_threshold=math.inf,
         preload_modules=["room_agent.worker"],
         setup_fnc=warm_up,
@@ -79,15 +79,15 @@ def build_server(settings: AgentSettings) -> AgentServer:
     admission = Admission(settings.max_rooms)
 
     async def on_request(request: JobRequest) -> None:
-        await _take_or_leave(request, server, admission)
+        await _answer_request(request, server, admission)
 
     server.on("worker_registered", lambda worker_id, _: log.info(REGISTERED, worker=worker_id))
-    server.rtc_session(attend, agent_name=settings.agent_name, on_request=on_request, on_session_end=tell_last_figures)
+    server.rtc_session(run_job, agent_name=settings.agent_name, on_request=on_request, on_session_end=close_session)
     return server
 
 
-async def _take_or_leave(request: JobRequest, server: AgentServer, admission: Admission) -> None:
-    """Accept a job whose signed metadata and room name agree; a full worker leaves it to another."""
+async def _answer_request(request: JobRequest, server: AgentServer, admission: Admission) -> None:
+    """Accept a job if the tenants in its signed metadata and room name agree; a full worker leaves it to another."""
     try:
         check_metadata(parse_room(request.room.name), request.job.metadata)
     except RayroomError as error:
@@ -99,38 +99,38 @@ async def _take_or_leave(request: JobRequest, server: AgentServer, admission: Ad
         log.warning("job left to another worker", job=request.id, rooms=len(running))
         await request.reject(terminate=False)
         return
-    # With the job in it the identity is new each time: a second agent of one identity would throw the first out.
+    # The identity is unique a job: the SFU disconnects a participant when a second one joins with its identity.
     await request.accept(name="rayroom", identity=f"rayroom-{request.id}")
 
 
 def warm_up(_: JobProcess) -> None:
-    """Pay, in a process that has no room yet, for what is imported and set up at its first use."""
+    """Import and set up everything that is built at its first use, while the process has no room yet."""
     configure_logs()
-    asyncio.run(_ask_nobody())
+    asyncio.run(_warm_up_client())
     blank = Planes.from_i420(bytes(64 * 64 * 3 // 2), 64, 64)
     FrameGate().offer(blank, 0.0)
     encode(blank)
     freeze_startup_objects()
 
 
-async def _ask_nobody() -> None:
-    """Ask a router that is not there: what it costs is the first request's imports and its TLS context."""
+async def _warm_up_client() -> None:
+    """Send a request that fails: it pays for the first request's imports and the TLS context."""
     # Refused at once: nothing listens on the discard port.
-    nobody = RouterClient("http://127.0.0.1:9", "no key", "no room", "no job", "{}")
+    client = RouterClient("http://127.0.0.1:9", "no key", "no room", "no job", "{}")
     with contextlib.suppress(RouterError):
-        await nobody.open()
-    await nobody.aclose()
+        await client.open()
+    await client.aclose()
 
 
-async def tell_last_figures(context: JobContext) -> None:
-    """End the attendance while there is time for it: a shutdown callback has ten seconds, this has five minutes."""
-    attendance = context.proc.userdata.get(ATTENDANCE)
-    if attendance is not None:
-        await attendance.aclose()
+async def close_session(context: JobContext) -> None:
+    """Close the room session while there is time: a shutdown callback has ten seconds, this hook has five minutes."""
+    session = context.proc.userdata.get(SESSION)
+    if session is not None:
+        await session.aclose()
 
 
-async def attend(context: JobContext) -> None:
-    """Attend one room until it closes or the worker drains."""
+async def run_job(context: JobContext) -> None:
+    """Join one room and run its session until the room closes or the worker drains."""
     redact_logs()
     settings = load_settings()
     room = context.job.room.name
@@ -142,23 +142,24 @@ async def attend(context: JobContext) -> None:
     job = JournaledJob(room=room, job_id=context.job.id, metadata=context.job.metadata)
     journal = _journal(settings, job) if settings.speech.voice else None
     speech = RoomSpeech(context.room, router, settings.router_url, settings.speech, journal)
-    attendance = RoomSession(context.room, router, settings.max_tracks, recording, speech)
-    context.proc.userdata[ATTENDANCE] = attendance
+    session = RoomSession(context.room, router, settings.max_tracks, recording, speech)
+    context.proc.userdata[SESSION] = session
 
     async def leave(reason: str) -> None:
-        await attendance.aclose()
+        await session.aclose()
         await router.aclose()
-        log.info("left the room", reason=reason, **attendance.counters.report())
+        log.info("room left", reason=reason, **session.counters.report())
 
+    # Before connecting: a job that is shut down while it joins must close its room too.
     context.add_shutdown_callback(leave)
     await context.connect(auto_subscribe=AutoSubscribe.AUDIO_ONLY)
-    attendance.start()
+    session.start()
 
 
 def _journal(settings: AgentSettings, job: JournaledJob) -> UsageJournal | None:
-    """Return the job's journal of usage; a full disk is no reason to leave people without an answer."""
+    """Return the job's usage journal, or None where it cannot be written: a full disk must not silence the agent."""
     try:
         return UsageJournal.create(settings.usage_dir, job)
     except OSError as error:
-        log.error("usage is not written down; a job that is killed loses some", error=error.strerror)
+        log.error("usage journal not created; a killed job loses its unbilled usage", error=error.strerror)
         return None

@@ -1,4 +1,4 @@
-"""Remembers how long a target's last answers took, and tells their quantiles. Reads no clock."""
+"""Remember how long each model's last answers took, and return their median."""
 
 from __future__ import annotations
 
@@ -7,47 +7,42 @@ from collections import OrderedDict, deque
 from dataclasses import dataclass, field
 
 KEPT = 128
-MOST_TARGETS = 256
+MOST_MODELS = 256
 FEWEST = 8
-"""Below so many times a quantile is a guess."""
+"""Below so many latencies a median is a guess."""
 
 
 @dataclass(slots=True)
 class RecentLatencies:
-    """The last times of one target, in seconds, the oldest forgotten first."""
+    """The last latencies of one model, in seconds; the oldest is dropped first."""
 
-    kept: int = KEPT
     _order: deque[float] = field(default_factory=deque)
     _ranked: list[float] = field(default_factory=list)
 
     def add(self, seconds: float) -> None:
         self._order.append(seconds)
         insort(self._ranked, seconds)
-        if len(self._order) > self.kept:
+        if len(self._order) > KEPT:
             del self._ranked[bisect_left(self._ranked, self._order.popleft())]
 
-    def quantile(self, part: float, fewest: int = FEWEST) -> float | None:
-        """Return the time that `part` of the answers were done in, or None while too few are known."""
-        if len(self._ranked) < max(fewest, 1):
-            return None
-        return self._ranked[min(int(part * len(self._ranked)), len(self._ranked) - 1)]
-
-    def __len__(self) -> int:
-        return len(self._order)
+    def median_s(self) -> float | None:
+        """Return the median latency, or None while there are fewer than `FEWEST`."""
+        return None if len(self._ranked) < FEWEST else self._ranked[len(self._ranked) // 2]
 
 
-class TargetLatencies:
-    """The recent times of each target; the one unasked for longest is forgotten first."""
+class ModelLatencies:
+    """The recent latencies of each model; the one that answered longest ago is dropped first."""
 
-    def __init__(self, kept: int = KEPT, most: int = MOST_TARGETS) -> None:
-        self._kept = kept
-        self._most = most
-        self._times: OrderedDict[str, RecentLatencies] = OrderedDict()
+    def __init__(self) -> None:
+        self._latencies: OrderedDict[str, RecentLatencies] = OrderedDict()
 
-    def of(self, model: str) -> RecentLatencies:
-        if model not in self._times:
-            self._times[model] = RecentLatencies(self._kept)
-            if len(self._times) > self._most:
-                self._times.popitem(last=False)
-        self._times.move_to_end(model)
-        return self._times[model]
+    def add(self, model: str, seconds: float) -> None:
+        self._latencies.setdefault(model, RecentLatencies()).add(seconds)
+        self._latencies.move_to_end(model)
+        if len(self._latencies) > MOST_MODELS:
+            self._latencies.popitem(last=False)
+
+    def median_s(self, model: str) -> float | None:
+        """Return the model's median latency in seconds, or None while too few are known."""
+        latencies = self._latencies.get(model)
+        return None if latencies is None else latencies.median_s()

@@ -79,5 +79,11 @@ def _again(failed: FailedAttempt, settings: RetrySettings, rng: random.Random) -
 
 def _wait_s(failed: FailedAttempt, settings: RetrySettings, rng: random.Random) -> float:
     """Return a wait with full jitter, no shorter than what the vendor asks for."""
-    longest_s = min(settings.longest_wait_s, settings.first_wait_s * 2 ** (failed.tries - 1))
+    longest_s = backoff_s(failed.tries, settings.first_wait_s, settings.longest_wait_s)
     return max(rng.uniform(0.0, longest_s), failed.error.retry_after_s or 0.0)
+
+
+def backoff_s(failures: int, first_s: float, longest_s: float) -> float:
+    """Return the wait after `failures` failures in a row: `first_s`, doubled each time up to `longest_s`. No jitter."""
+    # 16 doublings reach any limit in use; more would overflow a float after a thousand failures.
+    return min(longest_s, first_s * 2.0 ** min(failures - 1, 16))

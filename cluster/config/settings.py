@@ -24,7 +24,6 @@ from routing.breaker import BreakerSettings
 from routing.catalogue import Catalogue, OwnModel, load_catalogue
 from routing.errors import ConfigurationError
 from routing.fairness import FairnessSettings
-from routing.hedge import HedgeSettings
 from routing.models import Service
 from routing.retry import RetrySettings
 from routing.setting_types import Count, Seconds
@@ -137,7 +136,6 @@ class AppSettings(Settings):
     keys: KeySettings = KeySettings()
     breakers: BreakerSettings = BreakerSettings()
     retries: RetrySettings = RetrySettings()
-    hedging: HedgeSettings = HedgeSettings()
     fairness: FairnessSettings = FairnessSettings()
 
     def asked(self) -> tuple[tuple[str, Service, str], ...]:

@@ -39,7 +39,7 @@ def header_parameters() -> list[dict[str, Any]]:
         {
             "name": "x-frame-" + name.replace("_", "-"),
             "in": "header",
-            "required": name in schema["required"],
+            "required": name in schema.get("required", ()),
             "schema": field,
         }
         for name, field in schema["properties"].items()

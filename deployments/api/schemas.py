@@ -189,10 +189,13 @@ class KnowledgeSearch(Body):
 
 
 class FrameHeaders(Body):
-    """What comes with a frame, each in a header `x-frame-...` of its own."""
+    """A frame's metadata, each field in a header `x-frame-...` of its own.
 
-    captured_at: Finite
-    track: Annotated[str, Field(min_length=1, max_length=128)]
+    `captured_at` (Unix seconds) and `track` are used together, to log frames that arrive out of order.
+    """
+
+    captured_at: Finite | None = None
+    track: Annotated[str, Field(min_length=1, max_length=128)] | None = None
     source: Literal["screen_share", "camera"] = "screen_share"
     phash: Annotated[str, Field(pattern=r"^[0-9a-f]{16}$")] | None = None
     text_density: Unit = 0.0

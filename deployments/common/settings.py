@@ -89,8 +89,6 @@ class ServiceSettings(Settings):
     total_timeout_s: Seconds = 30
     max_output_tokens: Annotated[int, Field(ge=1, le=32_000)] = 300
     max_input_tokens: Annotated[int, Field(ge=1, le=2_000_000)] = 100_000
-    hedge: bool = False
-    """Whether a late first token may start a second leg; both are billed."""
 
     def models_of(self) -> dict[Tier, tuple[str, ...]]:
         return {Tier.SIMPLE: self.simple, Tier.COMPLEX: self.complex}

@@ -1,22 +1,18 @@
-"""Shapes a stream of deltas: joins those that come close together, bounds the wait for the first. Knows no vendor."""
+"""Join the deltas of a stream that arrive close together, and bound the wait for the first."""
 
 from __future__ import annotations
 
 import asyncio
 import contextlib
 import re
-from collections.abc import AsyncGenerator, Callable
+from collections.abc import AsyncGenerator
 from contextlib import aclosing
-from typing import TypeVar
 
 from routing.errors import ProviderTimeout
 from routing.models import Delta
 
-T = TypeVar("T")
-Legs = dict[asyncio.Future[T], AsyncGenerator[T, None]]
-
 WINDOW_S = 0.025
-"""Fifty single deltas through a handle cost fifty milliseconds; a reader does not see twenty-five."""
+"""Each delta through a Serve handle costs about a millisecond; a reader does not notice 25 ms of delay."""
 _NEXT_SENTENCE = re.compile(r"[.!?][\"')]*\s+\S")
 _ENDING_CHARS = 8
 
@@ -24,9 +20,9 @@ _ENDING_CHARS = 8
 async def coalesce(deltas: AsyncGenerator[Delta, None], window_s: float = WINDOW_S) -> AsyncGenerator[Delta, None]:
     """Yield `deltas`, the first at once and then those of one window joined; none waits longer than `window_s`.
 
-    A sentence leaves as soon as the next one begins: a voice that reads it aloud waits for that and no more.
-    What the source gave before it failed comes first: it is heard, and so it is billed. An answer's length bounds
-    what is held for a slow reader.
+    A sentence leaves as soon as the next one begins, because speech synthesis waits for whole sentences. Deltas that
+    arrived before the source failed are yielded before its error: they are billed, so the reader gets them. The
+    buffer for a slow reader is bounded by the answer's length.
     """
     held: list[Delta] = []
     arrived, hurried = asyncio.Event(), asyncio.Event()
@@ -87,55 +83,8 @@ async def first_within(deltas: AsyncGenerator[Delta, None], timeout_s: float | N
             yield delta
 
 
-async def raced(
-    first: AsyncGenerator[T, None], second: Callable[[], AsyncGenerator[T, None] | None], after_s: float
-) -> AsyncGenerator[T, None]:
-    """Yield the pieces of whichever yields first: `first`, or what `second()` starts when nothing came for `after_s`.
-
-    The loser is closed while the winner goes on, and has ended before the winner's second piece is asked for.
-    """
-    legs: Legs[T] = {asyncio.ensure_future(anext(first)): first}
-    try:
-        done, _ = await asyncio.wait(legs, timeout=after_s)
-        if not done and (other := second()) is not None:
-            legs[asyncio.ensure_future(anext(other))] = other
-        winner, piece = await _first_piece(legs)
-        async with aclosing(winner):
-            closing = asyncio.create_task(_close(legs))
-            try:
-                yield piece
-            finally:
-                await _ended(closing)
-            async for piece in winner:
-                yield piece
-    finally:
-        await _close(legs)
-
-
-async def _first_piece(legs: Legs[T]) -> tuple[AsyncGenerator[T, None], T]:
-    """Return the leg that yielded first, taken out of `legs`, and its piece; raises the last error when all failed."""
-    while True:
-        done, _ = await asyncio.wait(legs, return_when=asyncio.FIRST_COMPLETED)
-        for coming in done:
-            leg = legs.pop(coming)
-            try:
-                return leg, coming.result()
-            except Exception:
-                if not legs:
-                    raise
-
-
-async def _close(legs: Legs[T]) -> None:
-    """End every leg that has not yielded yet, and wait until it has."""
-    while legs:
-        coming, leg = legs.popitem()
-        coming.cancel()
-        await _ended(coming)
-        await leg.aclose()
-
-
-async def _ended(given_up: asyncio.Future[T]) -> None:
-    """Wait for the end of what nobody wants the result of any more, and take note of how it failed: asyncio asks to."""
-    await asyncio.wait({given_up})
-    if not given_up.cancelled():
-        given_up.exception()
+async def _ended(cancelled: asyncio.Task[None]) -> None:
+    """Wait for the end of a cancelled task, and retrieve its exception, or asyncio would log it as never retrieved."""
+    await asyncio.wait({cancelled})
+    if not cancelled.cancelled():
+        cancelled.exception()

@@ -1,1 +1,1 @@
-"""Serve one request: decide, fail over, meter, retrieve and format."""
+"""Serve the requests of rooms: route, fail over, meter, retrieve and format."""

@@ -1,435 +1,210 @@
-"""Has an order answered: attempt by attempt, each one billed before anything of it leaves. Knows no HTTP and no Ray."""
+"""Hand out the attempts of a request: retries, the next candidate model, circuit breakers, and one deadline for all."""
 
 from __future__ import annotations
 
 import asyncio
 import random
 from collections import deque
-from collections.abc import AsyncGenerator, AsyncIterator, Callable, Iterable
-from contextlib import aclosing, asynccontextmanager
-from dataclasses import dataclass, field, replace
-from typing import Protocol, TypeVar
+from collections.abc import AsyncIterator, Callable, Iterable
+from contextlib import asynccontextmanager
+from dataclasses import dataclass, field
 
 import structlog
 
-from deployments.common.streaming import first_within, raced
-from deployments.gateway.metering import BillingContext, Meter, MeteredAttempt
+from deployments.gateway.metering import Meter, MeteredAttempt
 from deployments.gateway.metrics import GatewayMetrics, NoMetrics
-from deployments.providers.base import thinks
-from deployments.providers.embedding_check import check_vectors
+from deployments.gateway.models import RoutedRequest
 from routing.breaker import Breaker, Breakers, Permit
-from routing.catalogue import Catalogue, Model, estimate_ask, estimate_embed
-from routing.deadline import Deadline
+from routing.catalogue import Catalogue, Model
 from routing.errors import CostsUnavailable, ProviderError, ProviderOverloaded, ProviderTimeout, RayroomError
-from routing.evidence import needs_stronger
-from routing.hedge import HedgeBudget, HedgeSettings, hedge_after_s
-from routing.latency import RecentLatencies, TargetLatencies
-from routing.models import Answer, Delta, EmbeddingResult, EmbedRequest, Message, ModelRequest, Tier, Usage
-from routing.policy import Decision
+from routing.latency import ModelLatencies
+from routing.models import Usage
 from routing.retry import SHORTEST_ATTEMPT_S, FailedAttempt, RetrySettings, RetryStep, next_step
 
 log = structlog.get_logger()
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Candidate:
-    """One attempt about to be made: at which model, with what leave, for how long at most."""
-
-    model: Model
-    permit: Permit
-    number: int
-    tries: int
-    """How often its target was asked by now, this time included."""
-    timeout_s: float
-
-
-@dataclass(slots=True, kw_only=True)
-class FailoverState:
-    """One request on its way: the targets still to try, and how its last attempt ended."""
-
-    targets: deque[Model]
-    deadline: Deadline
-    attempt_timeout_s: float
-    attempts: int = 0
-    cost_nanousd: int = 0
-    vendor_s: float = 0.0
-    """How long vendors were waited for, all attempts together; of a streamed answer until its first piece."""
-    heard: bool = False
-    error: RayroomError | None = None
-    _model: Model | None = field(default=None, repr=False)
-    _tries: int = 0
-
-    @property
-    def model(self) -> Model | None:
-        return self._model
-
-    @property
-    def tries(self) -> int:
-        """How often the present target was asked."""
-        return self._tries
-
-    def redirect(self, models: Iterable[Model]) -> None:
-        """Send the rest of the request elsewhere; its deadline, its attempts and its bill go on."""
-        self.targets, self.error, self._model = deque(models), None, None
-
-    def begin(self, model: Model, permit: Permit, now_s: float) -> Candidate:
-        self.attempts += 1
-        self._tries = self._tries + 1 if model is self._model else 1
-        self._model = model
-        timeout_s = min(self.attempt_timeout_s, self.deadline.remaining_s(now_s))
-        return Candidate(model=model, permit=permit, number=self.attempts, tries=self._tries, timeout_s=timeout_s)
-
-    def ended(self, turn: Candidate) -> None:
-        """Stand where an attempt ended last: of two at once, what follows is decided by the later end."""
-        self._model, self._tries = turn.model, turn.tries
-
-
-class CandidateQueue:
-    """What one replica knows of all its targets, and where it sends a request next."""
-
-    def __init__(
-        self,
-        retries: RetrySettings,
-        breakers: Breakers,
-        rng: random.Random,
-        clock: Callable[[], float],
-        signals: GatewayMetrics | None = None,
-    ) -> None:
-        self._retries = retries
-        self._breakers = breakers
-        self._rng = rng
-        self._clock = clock
-        self._signals = signals or NoMetrics()
-        self._times = TargetLatencies()
-        self._first_tokens = TargetLatencies()
-
-    def run(self, models: Iterable[Model], attempt_timeout_s: float, total_timeout_s: float) -> FailoverState:
-        deadline = Deadline.after(total_timeout_s, self._clock())
-        return FailoverState(targets=deque(models), deadline=deadline, attempt_timeout_s=attempt_timeout_s)
-
-    async def next(self, run: FailoverState) -> Candidate | None:
-        """Return the next attempt, once the wait before it is over; None when the request is to end with its error."""
-        again = False
-        if run.error is not None:
-            step = self._follows(run, run.error)
-            if step.kind == "stop":
-                return None
-            again = step.kind == "again"
-            if step.wait_s:
-                await asyncio.sleep(step.wait_s)
-        return self.try_now(run, again)
-
-    def try_now(self, run: FailoverState, again: bool = False) -> Candidate | None:
-        """Return the first attempt that a breaker gives leave for, the present target first with `again`."""
-        now_s = self._clock()
-        if not run.deadline.allows(SHORTEST_ATTEMPT_S, now_s):
-            run.error = run.error or ProviderTimeout("No time is left to ask a vendor.")
-            return None
-        if again and run.model is not None:
-            run.targets.appendleft(run.model)
-        opens_in_s = []
-        given_up = run.model if run.error is not None else None
-        while run.targets:
-            model = run.targets.popleft()
-            permit = self._breaker(model).ask(now_s)
-            if permit is not None:
-                if given_up is not None and given_up is not model:
-                    self._signals.fell_back(given_up.name, model.name)
-                return run.begin(model, permit, now_s)
-            given_up = given_up or model
-            opens_in_s.append(self._breaker(model).opens_again_in_s(now_s))
-        if run.error is None:
-            run.error = ProviderOverloaded(
-                "Every vendor for this request is failing; none is asked until it has had time to recover.",
-                retry_after_s=min(opens_in_s, default=1.0),
-            )
-        return None
-
-    def ended(self, turn: Candidate, error: BaseException | None, took_s: float) -> None:
-        """Learn how an attempt ended."""
-        breaker, now_s = self._breaker(turn.model), self._clock()
-        before = breaker.state(now_s)
-        breaker.report(turn.permit, error, now_s)
-        if error is None:
-            self._times.of(turn.model.name).add(took_s)
-        if (after := breaker.state(now_s)) is not before:
-            self._signals.breaker_turned(turn.model.name, after.value)
-            log.warning("breaker turned", vendor=turn.model.vendor, model=turn.model.name, state=after.value)
-
-    def first_tokens(self, model: Model) -> RecentLatencies:
-        return self._first_tokens.of(model.name)
-
-    def _follows(self, run: FailoverState, error: RayroomError) -> RetryStep:
-        model = run.model
-        usual_s = None if model is None else self._times.of(model.name).quantile(0.5)
-        failed = FailedAttempt(
-            error=error,
-            tries=run.tries,
-            targets_left=len(run.targets),
-            left_s=run.deadline.remaining_s(self._clock()),
-            usual_s=usual_s,
-            heard=run.heard,
-        )
-        step = next_step(failed, self._retries, self._rng)
-        log.warning("attempt failed", model=model and model.name, error=error.code, then=step.kind, reason=step.reason)
-        return step
-
-    def _breaker(self, model: Model) -> Breaker:
-        return self._breakers.of(model.vendor, model.name)
-
-
-A = TypeVar("A", ModelRequest, EmbedRequest)
-
-
-class AnswerHandle(Protocol):
-    """What answers one ask: a deployment behind its handle, or the same class in this process."""
-
-    async def answer(self, ask: ModelRequest) -> Answer: ...
-
-
-class StreamHandle(AnswerHandle, Protocol):
-    """What also answers piece by piece."""
-
-    def stream(self, ask: ModelRequest) -> AsyncGenerator[Delta, None]: ...
-
-
-class EmbedHandle(Protocol):
-    async def embed(self, ask: EmbedRequest) -> EmbeddingResult: ...
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class AttemptTimeouts:
-    """How long an order may take: one attempt, its first token, from piece to piece, and all attempts together."""
-
-    attempt_s: float
-    first_token_s: float
-    between_tokens_s: float
-    total_s: float
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class RoutedRequest:
-    """A request as decided: who pays, which models in which order, what is asked of them."""
-
-    payer: BillingContext
-    decision: Decision
-    messages: tuple[Message, ...] = field(repr=False)
-    max_output_tokens: int
-    temperature: float | None
-    timers: AttemptTimeouts
-    hedged: bool = False
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class RoutedAnswer:
-    """An answer, the decision it was given by in the end, and what all its attempts cost together."""
-
-    answer: Answer
-    decision: Decision
-    cost_nanousd: int
-    attempts: int
-    vendor_s: float = 0.0
-    """How long vendors were waited for; of a streamed answer until its first piece."""
-
-
 class Failover:
-    """Carries orders to the leaves. The bill of each attempt is durable before its answer leaves here."""
+    """One replica's view of its candidate models: a circuit breaker and the recent latencies of each."""
 
     def __init__(
         self,
         catalogue: Catalogue,
         meter: Meter,
-        targets: CandidateQueue,
+        retries: RetrySettings,
+        breakers: Breakers,
+        rng: random.Random,
         clock: Callable[[], float],
-        hedging: HedgeSettings | None = None,
+        metrics: GatewayMetrics | None = None,
     ) -> None:
-        self._catalogue = catalogue
-        self._meter = meter
-        self._targets = targets
-        self._clock = clock
-        self._hedging = hedging or HedgeSettings()
-        self._hedges = HedgeBudget(self._hedging)
+        self.catalogue = catalogue
+        self.meter = meter
+        self.clock = clock
+        self._retries = retries
+        self._breakers = breakers
+        self._rng = rng
+        self._metrics = metrics or NoMetrics()
+        self._latencies = ModelLatencies()
 
-    async def answer(self, leaf: AnswerHandle, order: RoutedRequest) -> RoutedAnswer:
-        """Return the first answer, or a stronger model's where the cheap one's shows that it is needed.
+    def attempts(self, request: RoutedRequest) -> FailoverRun:
+        """Return the request's run; its deadline starts now."""
+        return FailoverRun(
+            failover=self,
+            request=request,
+            models=deque(map(self.catalogue.get, request.decision.targets)),
+            ends_at_s=self.clock() + request.timeouts.total_s,
+        )
 
-        Raises the last ProviderError, or what the bill or the leaf's queue raised.
-        """
-        run = self._run(order)
-        answered = await self._answer(leaf, order, run)
-        reason = needs_stronger(answered.answer) if order.decision.stronger else None
-        if reason is None:
-            return answered
-        return await self._escalate(leaf, order, run, answered, reason)
+    def breaker(self, model: Model) -> Breaker:
+        return self._breakers.of(model.vendor, model.name)
 
-    async def _answer(self, leaf: AnswerHandle, order: RoutedRequest, run: FailoverState) -> RoutedAnswer:
-        while (turn := await self._targets.next(run)) is not None:
-            try:
-                async with self._attempt(order, run, turn, estimate_ask(turn.model, ask := _ask(order, turn))) as leg:
-                    answer = await leaf.answer(self._in_time(run, ask))
-                    run.vendor_s += answer.vendor_s
-                    leg.answered(answer.usage, answer.text)
-            except RayroomError as error:
-                run.error = error
+    def count_fallback(self, model: Model, to: Model) -> None:
+        self._metrics.fell_back(model.name, to.name)
+
+    def report(self, candidate: Candidate, error: BaseException | None, took_s: float) -> None:
+        """Report the end of an attempt to its model's breaker; the latency of a success is remembered."""
+        model, breaker, now_s = candidate.model, candidate.breaker, self.clock()
+        before = breaker.state(now_s)
+        breaker.report(candidate.permit, error, now_s)
+        if error is None:
+            self._latencies.add(model.name, took_s)
+        if (after := breaker.state(now_s)) is not before:
+            self._metrics.breaker_turned(model.name, after.value)
+            log.warning("breaker turned", vendor=model.vendor, model=model.name, state=after.value)
+
+    def next_step(self, run: FailoverRun, model: Model, error: RayroomError) -> RetryStep:
+        """Decide what follows a failed attempt: the same model again, the next candidate, or the request's end."""
+        failed = FailedAttempt(
+            error=error,
+            tries=run.tries,
+            targets_left=len(run.models),
+            left_s=run.left_s(),
+            usual_s=self._latencies.median_s(model.name),
+            heard=run.streaming,
+        )
+        step = next_step(failed, self._retries, self._rng)
+        log.warning("attempt failed", model=model.name, error=error.code, then=step.kind, reason=step.reason)
+        return step
+
+
+@dataclass(slots=True, kw_only=True)
+class FailoverRun:
+    """One request's run: an async iterator that waits where a retry must, and yields the next attempt to make.
+
+    It is a class and not a generator: the consumer leaves the loop with its answer, and an abandoned generator would
+    be closed only when it is collected. Raises the last error where no attempt may follow.
+    """
+
+    failover: Failover = field(repr=False)
+    request: RoutedRequest
+    models: deque[Model]
+    """The candidates that are still to be tried."""
+    ends_at_s: float
+    attempts: int = 0
+    tries: int = 0
+    """How many attempts the present model has had."""
+    cost_nanousd: int = 0
+    vendor_s: float = 0.0
+    """Seconds spent waiting for vendors in all attempts; of a streamed answer, until its first delta."""
+    streaming: bool = False
+    """Whether a part of the answer has left: from then on no other attempt may follow."""
+    _model: Model | None = None
+    _error: RayroomError | None = None
+    _step: RetryStep | None = None
+
+    def redirect(self, models: Iterable[str]) -> None:
+        """Send the rest of the request to other models; its deadline, its attempts and its cost go on."""
+        self.models = deque(map(self.failover.catalogue.get, models))
+        self._model = self._error = self._step = None
+
+    def left_s(self) -> float:
+        """Return the seconds until the request's deadline."""
+        return max(0.0, self.ends_at_s - self.failover.clock())
+
+    def __aiter__(self) -> FailoverRun:
+        return self
+
+    async def __anext__(self) -> Candidate:
+        step, self._step = self._step, None
+        if step is not None and step.wait_s:
+            await asyncio.sleep(step.wait_s)
+        if self.left_s() < SHORTEST_ATTEMPT_S:
+            raise self._error or ProviderTimeout("No time is left for a vendor call.")
+        if step is not None and step.kind == "again" and self._model is not None:
+            self.models.appendleft(self._model)
+        return self._first_permitted()
+
+    def _first_permitted(self) -> Candidate:
+        """Return an attempt at the first model whose breaker permits one; raises ProviderError where none does."""
+        now_s, opens_in_s = self.failover.clock(), list[float]()
+        given_up = self._model if self._error is not None else None
+        while self.models:
+            model = self.models.popleft()
+            breaker = self.failover.breaker(model)
+            permit = breaker.ask(now_s)
+            if permit is None:
+                given_up = given_up or model
+                opens_in_s.append(breaker.opens_again_in_s(now_s))
                 continue
-            return _answered(answer, order.decision, run)
-        raise run.error or ProviderError()
+            if given_up is not None and given_up is not model:
+                self.failover.count_fallback(given_up, model)
+            self.attempts += 1
+            self.tries = self.tries + 1 if model is self._model else 1
+            self._model = model
+            timeout_s = min(self.request.timeouts.attempt_s, self.left_s())
+            return Candidate(run=self, model=model, breaker=breaker, permit=permit, timeout_s=timeout_s)
+        raise self._error or ProviderOverloaded(
+            "Every vendor for this request is failing; no vendor is called until one has had time to recover.",
+            retry_after_s=min(opens_in_s, default=1.0),
+        )
 
-    async def _escalate(
-        self, leaf: AnswerHandle, order: RoutedRequest, run: FailoverState, weak: RoutedAnswer, reason: str
-    ) -> RoutedAnswer:
-        """Return the strong tier's answer, both billed; the weak one where the strong tier has none, for any reason."""
-        reasons = (*order.decision.reasons, f"escalated: {reason}")
-        targets = order.decision.stronger
-        decision = replace(order.decision, tier=Tier.COMPLEX, targets=targets, stronger=(), reasons=reasons)
-        run.redirect(map(self._catalogue.get, targets))
-        try:
-            return await self._answer(leaf, replace(order, decision=decision), run)
-        except RayroomError as error:
-            kept = replace(order.decision, reasons=(*reasons, f"kept: {error.code}"))
-            return _answered(weak.answer, kept, run)
+    def end_attempt(self, candidate: Candidate, error: BaseException | None) -> bool:
+        """Return whether another attempt may follow the one that ended with `error`."""
+        if not isinstance(error, RayroomError):
+            return False
+        self._error, self._step = error, self.failover.next_step(self, candidate.model, error)
+        return self._step.kind != "stop"
 
-    async def stream(self, leaf: StreamHandle, order: RoutedRequest) -> AsyncGenerator[Delta | RoutedAnswer, None]:
-        """Yield the answer as it comes, then an Answered with its whole bill. Falls back before the first delta only.
 
-        Raises as `answer` does.
-        """
-        run = self._run(order)
-        self._hedges.request()
-        while (turn := await self._targets.next(run)) is not None:
-            whole = None
-            try:
-                async with aclosing(self._legs(leaf, order, run, turn)) as pieces:
-                    async for piece in pieces:
-                        run.heard = True
-                        if isinstance(piece, Answer):
-                            whole = piece
-                        else:
-                            yield piece
-            except RayroomError as error:
-                run.error = error
-                continue
-            if whole is not None:
-                # Not before every leg has ended: a slower one has its cost too.
-                yield _answered(whole, order.decision, run)
-            return
-        raise run.error or ProviderError()
+@dataclass(slots=True, kw_only=True)
+class Candidate:
+    """One attempt to make: its model, the breaker's permit, and the most seconds it may take."""
 
-    def _legs(
-        self, leaf: StreamHandle, order: RoutedRequest, run: FailoverState, turn: Candidate
-    ) -> AsyncGenerator[Delta | Answer, None]:
-        """Return one attempt's pieces, or those of the faster of two where the first is late."""
-        first = self._leg(leaf, order, run, turn)
-        if not order.hedged or not run.targets:
-            return first
-        times, other = self._targets.first_tokens(turn.model), self._targets.first_tokens(run.targets[0])
-        after_s = hedge_after_s(times, other, order.timers.first_token_s, self._hedging)
-        if after_s is None:
-            return first
-
-        def second() -> AsyncGenerator[Delta | Answer, None] | None:
-            another = self._targets.try_now(run) if self._hedges.take() else None
-            return None if another is None else self._leg(leaf, order, run, another)
-
-        return raced(first, second, after_s)
-
-    async def _leg(
-        self, leaf: StreamHandle, order: RoutedRequest, run: FailoverState, turn: Candidate
-    ) -> AsyncGenerator[Delta | Answer, None]:
-        """Yield one attempt's text, and the whole Answer once its bill is durable."""
-        ask, said, started_s = _ask(order, turn), list[Delta](), self._clock()
-        model = self._meter.served_name(turn.model)
-        async with (
-            self._attempt(order, run, turn, estimate_ask(turn.model, ask)) as leg,
-            aclosing(first_within(leaf.stream(self._in_time(run, ask)), ask.first_token_timeout_s)) as deltas,
-        ):
-            if not thinks(ask):
-                leg.tells_all()
-            async for delta in deltas:
-                if not said:
-                    self._targets.first_tokens(turn.model).add(self._clock() - started_s)
-                leg.heard(delta)
-                said.append(delta)
-                run.vendor_s += delta.vendor_s
-                if delta.text:
-                    yield Delta(text=delta.text, model=model, vendor_s=run.vendor_s)
-        yield _whole(said, model, self._meter.simulated(turn.model))
-
-    async def embed(self, leaf: EmbedHandle, order: RoutedRequest) -> tuple[EmbeddingResult, int]:
-        """Return the vectors and what they cost; raises as `answer` does."""
-        run = self._run(order)
-        while (turn := await self._targets.next(run)) is not None:
-            ask = EmbedRequest(model=turn.model.name, inputs=order.messages, timeout_s=turn.timeout_s)
-            try:
-                async with self._attempt(order, run, turn, estimate_embed(ask)) as leg:
-                    embeddings = await leaf.embed(self._in_time(run, ask))
-                    leg.answered(embeddings.usage)
-                    check_vectors(turn.model, embeddings, len(order.messages))
-            except RayroomError as error:
-                run.error = error
-                continue
-            return embeddings, run.cost_nanousd
-        raise run.error or ProviderError()
+    run: FailoverRun = field(repr=False)
+    model: Model
+    breaker: Breaker = field(repr=False)
+    permit: Permit
+    timeout_s: float
+    """The most seconds for the vendor; inside the attempt, without the time that the reservation took."""
+    failed: bool = False
+    """Whether the attempt ended in an error; it was suppressed, for another attempt may follow."""
 
     @asynccontextmanager
-    async def _attempt(
-        self, order: RoutedRequest, run: FailoverState, turn: Candidate, estimate: Usage
-    ) -> AsyncIterator[MeteredAttempt]:
-        """Bill what happens inside, and tell the breaker how it ended, whatever ends it."""
-        leg = self._meter.leg(order.payer, turn.model, estimate, turn.number, turn.timeout_s)
-        started_s = asked_s = self._clock()
+    async def attempt(self, estimate: Usage) -> AsyncIterator[MeteredAttempt]:
+        """Reserve the estimated cost, run the body, settle the actual cost, and report the end to the breaker.
+
+        An error after which another attempt may follow is suppressed; any other one is raised.
+        """
+        run, failover = self.run, self.run.failover
+        metered = failover.meter.attempt(run.request.billing, self.model, estimate, run.attempts, self.timeout_s)
+        started_s = called_s = failover.clock()
         ended: BaseException | None = None
         try:
-            async with leg:
-                asked_s = self._clock()
-                if not run.deadline.allows(SHORTEST_ATTEMPT_S, self._clock()):
-                    # The journal took the time that the vendor was to have.
+            async with metered:
+                called_s, self.timeout_s = failover.clock(), min(self.timeout_s, run.left_s())
+                if self.timeout_s < SHORTEST_ATTEMPT_S:
+                    # The reservation took the time that was left for the vendor.
                     raise CostsUnavailable(retry_after_s=1.0)
-                yield leg
+                yield metered
         except BaseException as error:
             ended = error
             if isinstance(error, ProviderError):
-                # The leaf tells of an answer how long it took; of a failure nobody does.
-                run.vendor_s += self._clock() - asked_s
-            raise
-        finally:
-            run.cost_nanousd += leg.cost_nanousd
-            run.ended(turn)
-            self._targets.ended(turn, ended, self._clock() - started_s)
-
-    def _in_time(self, run: FailoverState, ask: A) -> A:
-        """Return an ask with no more time than its request still has: the journal may have taken some of it."""
-        return replace(ask, timeout_s=min(ask.timeout_s, run.deadline.remaining_s(self._clock())))
-
-    def _run(self, order: RoutedRequest) -> FailoverState:
-        models = [self._catalogue.get(name) for name in order.decision.targets]
-        return self._targets.run(models, order.timers.attempt_s, order.timers.total_s)
-
-
-def _ask(order: RoutedRequest, turn: Candidate) -> ModelRequest:
-    return ModelRequest(
-        model=turn.model.name,
-        messages=order.messages,
-        max_output_tokens=min(order.max_output_tokens, turn.model.max_output_tokens),
-        temperature=order.temperature,
-        timeout_s=turn.timeout_s,
-        first_token_timeout_s=min(order.timers.first_token_s, turn.timeout_s),
-        between_tokens_timeout_s=order.timers.between_tokens_s,
-    )
-
-
-def _answered(answer: Answer, decision: Decision, run: FailoverState) -> RoutedAnswer:
-    return RoutedAnswer(
-        answer=answer, decision=decision, cost_nanousd=run.cost_nanousd, attempts=run.attempts, vendor_s=run.vendor_s
-    )
-
-
-def _whole(said: list[Delta], model: str, simulated: bool) -> Answer:
-    usages = [delta.usage for delta in said if delta.usage is not None]
-    return Answer(
-        text="".join(delta.text for delta in said),
-        model=model,
-        finish=said[-1].finish or "stop",
-        usage=sum(usages, Usage()) if usages else None,
-        simulated=simulated,
-    )
+                # A replica reports the vendor's time with an answer only; a failure's is measured here.
+                run.vendor_s += failover.clock() - called_s
+        # Reported however the attempt ended, a cancellation included: a probe's permit must come back.
+        run.cost_nanousd += metered.cost_nanousd
+        failover.report(self, ended, failover.clock() - started_s)
+        if ended is not None:
+            self.failed = True
+            if not run.end_attempt(self, ended):
+                raise ended

@@ -1,4 +1,4 @@
-"""Prices every attempt and has it written down: an intent before the vendor is asked, a settlement after."""
+"""Price each attempt and record it in the cost journal: an intent before the vendor call, a settlement after it."""
 
 from __future__ import annotations
 
@@ -13,18 +13,21 @@ import structlog
 
 from deployments.providers.base import served_name
 from routing.catalogue import Catalogue, Model, text_tokens
-from routing.errors import ConfigurationError, ProviderError, RayroomError
+from routing.errors import ConfigurationError, ProviderError, RayroomError, TenantSuspended
 from routing.models import Costs, Delta, Intent, Message, Outcome, Service, Settlement, Tenant, Usage
+from routing.prices import Price
 
 MAX_TENANTS = 50_000
+"""Beyond so many tenants the one that spent longest ago is forgotten; its next reservation brings it back."""
 _EVENTS = uuid.UUID("8f6d2c53-6a0e-5e0b-9a35-7f3f0d6d6c11")
+"""The namespace of event ids: one request and one attempt always give the same id, so a resend is billed once."""
 
 log = structlog.get_logger()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class BillingContext:
-    """Who pays for a request, and which request it is. `request_id` is ours, never the caller's."""
+    """The tenant, room and service that a request is billed to. `request_id` is generated here, never the caller's."""
 
     tenant: Tenant
     room: str
@@ -34,21 +37,27 @@ class BillingContext:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class BudgetStatus:
-    """What a tenant has spent this month, of what it may spend. What is only set aside may come back."""
+    """A tenant's spending this month and its limit. Reservations are left out: they may be released."""
 
     spent_nanousd: int
     limit_nanousd: int
 
 
+def check_active(tenant: Tenant) -> None:
+    """Raise TenantSuspended for a tenant that may not cause new costs."""
+    if not tenant.active:
+        raise TenantSuspended(param="tenant_id")
+
+
 def budget_of(tenant: Tenant, spent_nanousd: int | None) -> BudgetStatus | None:
-    """Return how a tenant's budget stands; None where it has none, or nobody knows what is spent of it."""
+    """Return a tenant's budget status; None where it has no budget, or its spending is unknown."""
     if tenant.budget_nanousd is None or spent_nanousd is None:
         return None
     return BudgetStatus(spent_nanousd=spent_nanousd, limit_nanousd=tenant.budget_nanousd)
 
 
 class Meter:
-    """Opens a leg for each attempt, and remembers what the journal last said of each tenant's month."""
+    """Opens a metered attempt for each vendor call, and remembers each tenant's committed costs of the month."""
 
     def __init__(
         self,
@@ -66,15 +75,15 @@ class Meter:
         self._committed_nanousd: dict[str, int] = {}
 
     def budget_used(self, tenant: Tenant) -> float | None:
-        """Return which part of the tenant's budget is spent or set aside, as far as this replica knows."""
+        """Return the share of the tenant's budget that is spent or reserved; None where this replica has no figure."""
         if tenant.budget_nanousd is None or tenant.tenant_id not in self._committed_nanousd:
             return None
         return self._committed_nanousd[tenant.tenant_id] / max(tenant.budget_nanousd, 1)
 
-    async def spent(self, tenant_id: str, entries: Sequence[Intent | Settlement]) -> None:
-        """Return once what a tenant has spent already is durable, whatever its budget; raises CostsUnavailable."""
+    async def record_spent(self, tenant_id: str, entries: Sequence[Intent | Settlement]) -> None:
+        """Return once costs that already arose are durable, whatever the budget; raises CostsUnavailable."""
         if entries:
-            self._committed(tenant_id, await self._costs.record(entries))
+            self._commit(tenant_id, await self._costs.record(entries))
 
     def simulated(self, model: Model) -> bool:
         return model.vendor in self._simulated
@@ -82,29 +91,46 @@ class Meter:
     def served_name(self, model: Model) -> str:
         return served_name(model, self.simulated(model))
 
-    def leg(
-        self, payer: BillingContext, model: Model, estimate: Usage, attempt: int, timeout_s: float
+    def attempt(
+        self, billing: BillingContext, model: Model, estimate: Usage, number: int, timeout_s: float
     ) -> MeteredAttempt:
-        """Return the bill of one attempt, to be entered before the vendor is asked."""
+        """Return the metering of one attempt, to be entered before the vendor call."""
         now_s = self._clock()
         price = self._catalogue.price(model.name, dt.datetime.fromtimestamp(now_s, dt.UTC).date())
         intent = Intent(
-            event_id=str(uuid.uuid5(_EVENTS, f"{payer.request_id}|{attempt}")),
-            tenant_id=payer.tenant.tenant_id,
-            room=payer.room,
-            service=payer.service,
+            event_id=str(uuid.uuid5(_EVENTS, f"{billing.request_id}|{number}")),
+            tenant_id=billing.tenant.tenant_id,
+            room=billing.room,
+            service=billing.service,
             vendor=model.vendor,
             model=self.served_name(model),
             price_version=price.version,
             estimate_nanousd=price.cost_nanousd(estimate),
-            budget_nanousd=payer.tenant.budget_nanousd,
+            budget_nanousd=billing.tenant.budget_nanousd,
             simulated=self.simulated(model),
             opened_at_s=now_s,
             expires_at_s=now_s + timeout_s + self._grace_s,
         )
-        return MeteredAttempt(self._costs, intent, estimate, price.cost_nanousd, self._clock, self._committed)
+        return MeteredAttempt(self, intent, estimate, price)
 
-    def _committed(self, tenant_id: str, nanousd: int) -> None:
+    async def reserve(self, intent: Intent) -> None:
+        """Return once the intent is durable; raises BudgetExceeded or CostsUnavailable."""
+        self._commit(intent.tenant_id, await self._costs.reserve(intent))
+
+    async def settle(self, intent: Intent, outcome: Outcome, cost_nanousd: int, usage: Usage, estimated: bool) -> None:
+        """Return once the settlement is durable; raises CostsUnavailable."""
+        await self._costs.settle(
+            Settlement(
+                event_id=intent.event_id,
+                outcome=outcome,
+                cost_nanousd=cost_nanousd,
+                estimated=estimated,
+                usage=usage,
+                settled_at_s=self._clock(),
+            )
+        )
+
+    def _commit(self, tenant_id: str, nanousd: int) -> None:
         self._committed_nanousd.pop(tenant_id, None)
         self._committed_nanousd[tenant_id] = nanousd
         if len(self._committed_nanousd) > MAX_TENANTS:
@@ -112,49 +138,39 @@ class Meter:
 
 
 class MeteredAttempt:
-    """One attempt's bill: an async context that is durable before its body runs and again when it has ended.
+    """One attempt's metering: an async context, durable before its body runs and again when it has ended.
 
     Raises BudgetExceeded or CostsUnavailable on entry, CostsUnavailable on exit.
     """
 
-    def __init__(
-        self,
-        costs: Costs,
-        intent: Intent,
-        estimate: Usage,
-        price: Callable[[Usage], int],
-        clock: Callable[[], float],
-        committed: Callable[[str, int], None],
-    ) -> None:
-        self._costs = costs
-        self._committed = committed
+    def __init__(self, meter: Meter, intent: Intent, estimate: Usage, price: Price) -> None:
+        self._meter = meter
         self._intent = intent
         self._estimate = estimate
         self._price = price
-        self._clock = clock
         self._usage: Usage | None = None
-        self._said: list[str] = []
+        self._texts: list[str] = []
         self._finished = False
-        self._tells_all = False
+        self._no_thinking = False
         self.cost_nanousd = 0
 
-    def answered(self, usage: Usage | None, text: str = "") -> None:
-        """Take note of a whole answer: its usage, None where the vendor did not tell, and its text."""
+    def record_answer(self, usage: Usage | None, text: str = "") -> None:
+        """Record a whole answer: its text, and its usage, None where the vendor reported none."""
         self._usage, self._finished = usage, True
-        self._said.append(text)
+        self._texts.append(text)
 
-    def tells_all(self) -> None:
-        """Take note that the answer is told as it is made, unthought: while nothing was heard, nothing was made."""
-        self._tells_all = True
+    def record_no_thinking(self) -> None:
+        """Record that the model streams each token as it is produced: before the first delta it has produced none."""
+        self._no_thinking = True
 
-    def heard(self, delta: Delta) -> None:
-        """Take note of a piece of a streamed answer."""
-        self._said.append(delta.text)
+    def record_delta(self, delta: Delta) -> None:
+        """Record a piece of a streamed answer."""
+        self._texts.append(delta.text)
         if delta.finish is not None:
-            self.answered(delta.usage)
+            self.record_answer(delta.usage)
 
     async def __aenter__(self) -> MeteredAttempt:
-        self._committed(self._intent.tenant_id, await self._costs.reserve(self._intent))
+        await self._meter.reserve(self._intent)
         return self
 
     async def __aexit__(
@@ -162,42 +178,33 @@ class MeteredAttempt:
     ) -> None:
         usage, estimated = self._charged(error)
         try:
-            self.cost_nanousd = self._price(usage)
+            self.cost_nanousd = self._price.cost_nanousd(usage)
         except ConfigurationError as unpriced:
-            # The vendor told a unit that has no price here: its answer is good, and the reservation stands for it.
-            log.error("unit without a price", model=self._intent.model, unit=unpriced.param)
+            # The vendor reported a unit without a price here: its answer is good, and is billed at the reservation.
+            log.error("unit price missing", model=self._intent.model, unit=unpriced.param)
             self.cost_nanousd, estimated = self._intent.estimate_nanousd, True
-        await self._costs.settle(
-            Settlement(
-                event_id=self._intent.event_id,
-                outcome=_outcome(error),
-                cost_nanousd=self.cost_nanousd,
-                estimated=estimated,
-                usage=usage,
-                settled_at_s=self._clock(),
-            )
-        )
+        await self._meter.settle(self._intent, _outcome(error), self.cost_nanousd, usage, estimated)
 
     def _charged(self, error: BaseException | None) -> tuple[Usage, bool]:
-        """Return what to bill, and whether it is an estimate: unknown usage is estimated, never zero."""
+        """Return the usage to bill, and whether it is an estimate: unknown usage is estimated, never zero."""
         if self._usage is not None:
             return self._usage, False
-        if self._finished or any(self._said):
-            said = text_tokens([Message(role="assistant", text="".join(self._said))])
-            # No vendor gives more than was asked for, and vectors are no tokens at all.
-            return replace(self._estimate, output_tokens=min(said, self._estimate.output_tokens)), True
-        if error is not None and _left(error) and self._tells_all:
+        if self._finished or any(self._texts):
+            tokens = text_tokens([Message(role="assistant", text="".join(self._texts))])
+            # No vendor returns more than the requested maximum, and an embedding has no output tokens.
+            return replace(self._estimate, output_tokens=min(tokens, self._estimate.output_tokens)), True
+        if error is not None and _cancelled(error) and self._no_thinking:
             return replace(self._estimate, output_tokens=0), True
         free = isinstance(error, RayroomError) and not (isinstance(error, ProviderError) and error.billable)
-        # What is no error of ours, a caller who left or a bug, may have come at any moment: it is never free.
+        # Any other error, a caller that left or a bug, may have come after the vendor's work: it is never free.
         return (Usage(), False) if free else (self._estimate, True)
 
 
 def _outcome(error: BaseException | None) -> Outcome:
     if error is None:
         return Outcome.OK
-    return Outcome.CANCELLED if _left(error) else Outcome.ERROR
+    return Outcome.CANCELLED if _cancelled(error) else Outcome.ERROR
 
 
-def _left(error: BaseException) -> bool:
+def _cancelled(error: BaseException) -> bool:
     return isinstance(error, asyncio.CancelledError | GeneratorExit)

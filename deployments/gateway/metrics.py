@@ -1,4 +1,4 @@
-"""What a router tells of itself while it runs: the names of its signals, and who takes them. Knows no room."""
+"""Name the router's metrics, and count them in its replica."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ FALLBACKS = "rayroom_fallbacks"
 
 
 class GatewayMetrics(Protocol):
-    """Takes note of what happens to requests, by model; never by room, tenant or key."""
+    """Counts what happens to requests, by model; never by room, tenant or key."""
 
     def breaker_turned(self, model: str, to: str) -> None: ...
 
@@ -19,7 +19,7 @@ class GatewayMetrics(Protocol):
 
 
 class NoMetrics:
-    """Takes note of nothing: for a gateway that no cluster watches."""
+    """Counts nothing: for a gateway outside a cluster."""
 
     def breaker_turned(self, model: str, to: str) -> None:
         return None
@@ -32,7 +32,7 @@ class ServeMetrics:
     """Counts in this replica; Ray adds deployment and replica to the labels."""
 
     def __init__(self) -> None:
-        # Ray types a tuple of one where it means of any length.
+        # Ray annotates `tag_keys` as a tuple of one string, and accepts any length.
         self._turned = metrics.Counter(
             BREAKER_TRANSITIONS,
             description="Turns of a model's breaker.",

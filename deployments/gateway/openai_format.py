@@ -1,4 +1,4 @@
-"""Writes answers as OpenAI's clients read them, whole or as server-sent events. Knows no request."""
+"""Format answers as OpenAI's clients parse them, whole or as server-sent events."""
 
 from __future__ import annotations
 
@@ -11,26 +11,82 @@ from collections.abc import AsyncGenerator, AsyncIterator
 from contextlib import aclosing
 from typing import Any
 
-from deployments.gateway.failover import RoutedAnswer
+from deployments.gateway.models import RoutedAnswer
 from routing.errors import RayroomError
-from routing.models import Delta, Usage
+from routing.models import Delta, EmbeddingResult, Usage
 
 
-def told(answered: RoutedAnswer) -> dict[str, Any]:
-    """Return what rayroom adds to every answer: tier and why, the whole request's cost, whether it is simulated."""
-    decision = answered.decision
+def description(routed: RoutedAnswer) -> dict[str, Any]:
+    """Return the body for a described frame."""
+    answer = routed.answer
+    body = {
+        "description": answer.text,
+        "model": answer.model,
+        "finish": answer.finish,
+        "usage": _usage(answer.usage),
+    }
+    return body | _routing(routed)
+
+
+def completion(routed: RoutedAnswer) -> dict[str, Any]:
+    """Return the body of a whole chat completion."""
+    answer = routed.answer
+    message = {"role": "assistant", "content": answer.text, "refusal": None}
+    choice = {"index": 0, "message": message, "finish_reason": _finish(routed), "logprobs": None}
+    body = {"choices": [choice], "usage": _usage(answer.usage), "rayroom": _routing(routed)}
+    return _head("chat.completion", answer.model) | body
+
+
+async def events(
+    first: Delta | RoutedAnswer, rest: AsyncGenerator[Delta | RoutedAnswer, None], with_usage: bool
+) -> AsyncIterator[bytes]:
+    """Yield the server-sent events of a streamed completion; an error after the first event is an event too.
+
+    The last events leave as one write, because each write passes five layers on its way out.
+    """
+    head = _head("chat.completion.chunk", "")
+    async with aclosing(rest):
+        try:
+            async for piece in _prepend(first, rest):
+                if isinstance(piece, Delta):
+                    yield _event(head | {"model": piece.model, "choices": [_choice({"content": piece.text}, None)]})
+                else:
+                    yield _ending(head | {"model": piece.answer.model}, piece, with_usage)
+        except RayroomError as error:
+            yield _event(error.envelope())
+
+
+def embeddings(result: EmbeddingResult, cost_nanousd: int, encoding: str) -> dict[str, Any]:
+    """Return the body of an embedding response; `encoding` is OpenAI's: "float" or "base64"."""
+    rows = [
+        {"object": "embedding", "index": index, "embedding": _packed(vector) if encoding == "base64" else vector}
+        for index, vector in enumerate(result.vectors)
+    ]
+    tokens = result.usage.input_tokens if result.usage else 0
+    return {
+        "object": "list",
+        "model": result.model,
+        "data": rows,
+        "usage": {"prompt_tokens": tokens, "total_tokens": tokens},
+        "rayroom": {"cost_nanousd": cost_nanousd, "simulated": result.simulated},
+    }
+
+
+def _routing(routed: RoutedAnswer) -> dict[str, Any]:
+    """Return the fields that rayroom adds to each answer: the decision, the cost of all attempts, simulated or not."""
+    decision = routed.decision
     return {
         "tier": decision.tier,
         "score": decision.score,
         "threshold": round(decision.threshold, 4),
         "reasons": decision.reasons,
-        "cost_nanousd": answered.cost_nanousd,
-        "attempts": answered.attempts,
-        "simulated": answered.answer.simulated,
+        "cost_nanousd": routed.cost_nanousd,
+        "attempts": routed.attempts,
+        "simulated": routed.answer.simulated,
     }
 
 
-def usage(usage: Usage | None) -> dict[str, Any] | None:
+def _usage(usage: Usage | None) -> dict[str, Any] | None:
     if usage is None:
         return None
     return {
@@ -46,42 +102,15 @@ def _head(kind: str, model: str) -> dict[str, Any]:
     return {"id": f"chatcmpl-{uuid.uuid4().hex}", "object": kind, "created": int(time.time()), "model": model}
 
 
-def _finish(answered: RoutedAnswer) -> str:
-    return {"refusal": "content_filter"}.get(answered.answer.finish, answered.answer.finish)
+def _finish(routed: RoutedAnswer) -> str:
+    return {"refusal": "content_filter"}.get(routed.answer.finish, routed.answer.finish)
 
 
-def completion(answered: RoutedAnswer) -> dict[str, Any]:
-    answer = answered.answer
-    message = {"role": "assistant", "content": answer.text, "refusal": None}
-    choice = {"index": 0, "message": message, "finish_reason": _finish(answered), "logprobs": None}
-    body = {"choices": [choice], "usage": usage(answer.usage), "rayroom": told(answered)}
-    return _head("chat.completion", answer.model) | body
-
-
-async def events(
-    first: Delta | RoutedAnswer, rest: AsyncGenerator[Delta | RoutedAnswer, None], with_usage: bool
-) -> AsyncIterator[bytes]:
-    """Yield the server-sent events of a streamed completion; a failure after the first one is an event too.
-
-    The last ones leave as one write: each write passes five layers on its way out.
-    """
-    head = _head("chat.completion.chunk", "")
-    async with aclosing(rest):
-        try:
-            async for piece in _prepend(first, rest):
-                if isinstance(piece, Delta):
-                    yield _event(head | {"model": piece.model, "choices": [_choice({"content": piece.text}, None)]})
-                else:
-                    yield _ending(head | {"model": piece.answer.model}, piece, with_usage)
-        except RayroomError as error:
-            yield _event(error.envelope())
-
-
-def _ending(head: dict[str, Any], answered: RoutedAnswer, with_usage: bool) -> bytes:
+def _ending(head: dict[str, Any], routed: RoutedAnswer, with_usage: bool) -> bytes:
     """Return the events that follow the last text."""
-    ending = _event(head | {"choices": [_choice({}, _finish(answered))], "rayroom": told(answered)})
+    ending = _event(head | {"choices": [_choice({}, _finish(routed))], "rayroom": _routing(routed)})
     if with_usage:
-        ending += _event(head | {"choices": [], "usage": usage(answered.answer.usage)})
+        ending += _event(head | {"choices": [], "usage": _usage(routed.answer.usage)})
     return ending + b"data: [DONE]\n\n"
 
 
@@ -101,5 +130,6 @@ def _event(body: dict[str, Any]) -> bytes:
     return b"data: " + json.dumps(body, separators=(",", ":")).encode() + b"\n\n"
 
 
-def packed(vector: tuple[float, ...]) -> str:
+def _packed(vector: tuple[float, ...]) -> str:
+    """Return a vector as OpenAI's base64 encoding: little-endian 32-bit floats."""
     return base64.b64encode(struct.pack(f"<{len(vector)}f", *vector)).decode()

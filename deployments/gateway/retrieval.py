@@ -1,4 +1,4 @@
-"""Asks a tenant's knowledge base within a deadline, and takes no more of its answer than fits. Bills nothing."""
+"""Search a tenant's knowledge base within a deadline, and cut its passages to their limits."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ MAX_SOURCE_CHARS = 1_024
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class SearchResult:
-    """What the knowledge base holds on a question, the best first, and what it cost to ask."""
+    """The passages for a question, the best first, and the cost of its embedding."""
 
     passages: tuple[Passage, ...]
     model: str
@@ -26,9 +26,9 @@ class SearchResult:
 
 
 def to_question(request: KnowledgeSearch, max_px: int) -> Message:
-    """Return what is to be embedded; raises BadInput."""
+    """Return the question as an input for embedding; raises BadInput."""
     if not request.query.strip():
-        raise BadInput("query: is empty.", "query")
+        raise BadInput("query: is empty; it must hold a question.", "query")
     images = () if request.image is None else (inline_jpeg(request.image, "image", max_px),)
     return Message(role="user", text=request.query, images=images)
 
@@ -36,7 +36,7 @@ def to_question(request: KnowledgeSearch, max_px: int) -> Message:
 async def find(
     directory: Directory, tenant_id: str, request: KnowledgeSearch, embeddings: EmbeddingResult, timeout_s: float
 ) -> tuple[Passage, ...]:
-    """Return the tenant's passages for a question that is embedded already; raises BackendError."""
+    """Return the tenant's passages for an embedded question; raises BackendError."""
     (vector,) = embeddings.vectors
     try:
         async with asyncio.timeout(timeout_s):
@@ -46,10 +46,10 @@ async def find(
 
 
 def cut(passages: Iterable[Passage], top_k: int, settings: KnowledgeSettings) -> tuple[Passage, ...]:
-    """Return the first passages that are to the point, each cut to its limit, until all the room for text is used."""
+    """Return the first relevant passages, each cut to its limit, until the total limit is reached."""
     kept: list[Passage] = []
     left = settings.total_chars
-    for passage in [passage for passage in passages if _to_the_point(passage, settings.least_score)][:top_k]:
+    for passage in [passage for passage in passages if _is_relevant(passage, settings.least_score)][:top_k]:
         if not left:
             break
         text = passage.text[: min(settings.passage_chars, left)]
@@ -61,5 +61,5 @@ def cut(passages: Iterable[Passage], top_k: int, settings: KnowledgeSettings) ->
     return tuple(kept)
 
 
-def _to_the_point(passage: Passage, least_score: float | None) -> bool:
+def _is_relevant(passage: Passage, least_score: float | None) -> bool:
     return least_score is None or passage.score is None or passage.score >= least_score

@@ -1,1 +1,1 @@
-"""One microphone in, transcripts out; text in, speech out."""
+"""Microphone tracks in, transcripts out; text in, speech out."""

@@ -1,90 +1,35 @@
-"""Hears one microphone: a local detector says when somebody speaks, and nothing but that is sent and paid for."""
+"""Transcribes one microphone. A local detector finds speech, and only speech is sent to the paid STT service."""
 
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Callable, Coroutine
-from typing import Any
+from collections.abc import AsyncIterator, Callable
+from contextlib import suppress
 
 from livekit import rtc
 from livekit.agents.vad import VADEvent, VADEventType
 
-from room_agent.audio.pcm import RATE_HZ, SILENCE, newest
-from room_agent.audio.stt_stream import Service, SttServices, SttStream
-from room_agent.audio.transcripts import HearingCounters, TranscriptListener, TranscriptReporter
+from room_agent.audio.buffer import AudioBuffer
+from room_agent.audio.endpointing import final_text
+from room_agent.audio.pcm import newest
+from room_agent.audio.stt_stream import SttServices
+from room_agent.audio.transcripts import SttCounters, TranscriptListener, TranscriptReporter
+from room_agent.audio.utterance import UtteranceStream
 from room_agent.audio.vad import SpeechDetector
-from room_agent.core.tasks import say_why_it_ended
+from room_agent.core.tasks import OwnedTasks
 
-MOST_BEHIND_S = 2.0
-STILL_S = 0.5
-
-
-class AudioBuffer:
-    """From a microphone's first frame to its last."""
-
-    def __init__(self, detector: SpeechDetector, counters: HearingCounters) -> None:
-        self._detector = detector
-        self._counters = counters
-        self._given = 0
-        self.seen = 0
-        """How many samples of what it was given the detector has seen."""
-
-    @property
-    def behind_s(self) -> float:
-        """How much sound the detector has not seen yet."""
-        return (self._given - self.seen) / RATE_HZ
-
-    async def run(self, frames: AsyncIterator[rtc.AudioFrame], gone: asyncio.Event, speaks: Callable[[], bool]) -> None:
-        """Give what comes, and silence where nothing does while somebody speaks: a muted microphone sends no frames."""
-        coming: asyncio.Future[rtc.AudioFrame] | None = None
-        try:
-            # A track that was taken away does not end: it goes on in silence, or nothing comes of it.
-            while not gone.is_set():
-                coming = coming or asyncio.ensure_future(anext(frames))
-                await asyncio.wait({coming}, timeout=STILL_S)
-                if not coming.done():
-                    if speaks():
-                        self._give(SILENCE)
-                    continue
-                done, coming = coming, None
-                self._give(done.result())
-        except StopAsyncIteration:
-            pass
-        finally:
-            if coming is not None:
-                coming.cancel()
-            self._detector.end_input()
-
-    def _give(self, frame: rtc.AudioFrame) -> None:
-        if self.behind_s > MOST_BEHIND_S:
-            self._counters.audio_dropped_ms += round(1_000 * frame.duration)
-            return
-        self._given += frame.samples_per_channel
-        self._detector.push(frame)
-
-
-UNFINISHED_S = 0.5
-"""How much longer than a pause an utterance that does not end like a sentence is waited on."""
-LIKELY_OVER_S = 0.1
-"""After so much silence one may begin to look up what was said; between two words there is less."""
-TOLD_TIMEOUT_S = 0.4
-UNTOLD_TIMEOUT_S = 1.5
-"""How long a service may take to tell the rest of an utterance; while no word of it is final, somewhat longer."""
-LEAST_ANSWERED_S = 1.0
-"""Of this much sound with a voice in it, and some silence, a service that is alive has something to say."""
-MEND_S = 0.02
-LONGEST_TELLING_S = 10.0
-"""All services together have no longer than this for one utterance."""
-LAST_TELLING_S = 3.0
-"""What was being said when the microphone went has no longer than this to be told."""
-HOLD_S = 2.0
-"""How long a stream stays open in silence: a socket a sentence would cost a handshake a sentence."""
-LONGEST_S = 60.0
-"""A sound without a pause for longer is music or noise; it is heard again once it has paused."""
+LIKELY_END_S = 0.1
+"""After this much silence a lookup may begin for the text so far; the silence between two words is shorter."""
+LAST_UTTERANCE_S = 3.0
+"""The time for the transcript of an utterance that the end of the track cut off."""
+KEEP_STREAM_S = 2.0
+"""How long a stream stays open in silence: a new socket for each sentence would cost a handshake each."""
+MAX_UTTERANCE_S = 60.0
+"""A sound without a pause for this long is music or noise. The stream ends; the next starts after a pause."""
 
 
 class MicrophoneStream:
-    """One microphone's sound, from its first frame to its last."""
+    """One microphone track, from its first frame to its last."""
 
     def __init__(
         self,
@@ -93,233 +38,121 @@ class MicrophoneStream:
         services: SttServices,
         detector: SpeechDetector,
         listener: TranscriptListener,
-        counters: HearingCounters,
+        counters: SttCounters,
         clock: Callable[[], float],
     ) -> None:
-        self._track = track
-        self._services = services
+        self._task_name = f"microphone {track}"
         self._detector = detector
         self._listener = listener
         self._counters = counters
         self._clock = clock
-        self._ear: SttStream | None = None
-        self._sound: list[rtc.AudioFrame] = []
-        self._sound_s = 0.0
-        self._attempts = 0
-        self._inlet = AudioBuffer(detector, counters)
-        self._sent = 0
-        """Up to which of the detector's samples the ears were given them."""
-        self._open = False
-        self._half = ""
-        self._telling = TranscriptReporter(identity, track, listener, counters, clock)
-        self._voice_ended_s = 0.0
+        self._buffer = AudioBuffer(detector, counters)
+        self._tasks = OwnedTasks()
+        self._utterance = UtteranceStream(track, services, self._tasks, self._on_lost)
+        self._reporter = TranscriptReporter(identity, track, listener, counters, clock)
+        self._sent_until = 0
+        """The index of the detector's last sample that was sent."""
+        self._speech_ended_s = 0.0
         self._ending: asyncio.Task[None] | None = None
-        self._tasks: set[asyncio.Task[None]] = set()
 
-    async def run(self, frames: AsyncIterator[rtc.AudioFrame], gone: asyncio.Event | None = None) -> None:
-        """Listen until the frames end or the microphone is gone, and tell what was said by then; or until cancelled."""
-        self._own(self._inlet.run(frames, gone or asyncio.Event(), lambda: self._open))
+    async def run(self, frames: AsyncIterator[rtc.AudioFrame], ended: asyncio.Event | None = None) -> None:
+        """Transcribe until the frames end, `ended` is set, or the task is cancelled. Reports the last utterance."""
+        feeding = self._buffer.run(frames, ended or asyncio.Event(), lambda: self._utterance.is_open)
+        self._tasks.start(feeding, self._task_name)
         try:
             async for event in self._detector.events():
-                self._on(event)
-            if self._open:
-                self._over()
+                self._on_event(event)
+            if self._utterance.is_open:
+                self._on_end_of_speech()
             if self._ending is not None:
-                await asyncio.wait({self._ending}, timeout=LAST_TELLING_S)
-            if self._sound and self._text():
-                self._tell(self._text())
+                await asyncio.wait({self._ending}, timeout=LAST_UTTERANCE_S)
+            if not self._utterance.is_empty and self._utterance.text:
+                self._report(self._utterance.text)
         finally:
-            if self._sound:
-                self._telling.lost()
-            for task in self._tasks:
-                task.cancel()
-            self._drop_ear()
-            if self._tasks:
-                await asyncio.wait(self._tasks, timeout=HOLD_S)
-            async with asyncio.timeout(HOLD_S):
+            if not self._utterance.is_empty:
+                self._reporter.lost()
+            await self._tasks.aclose(KEEP_STREAM_S)
+            with suppress(TimeoutError):
+                async with asyncio.timeout(KEEP_STREAM_S):
+                    await self._utterance.aclose()
+            async with asyncio.timeout(KEEP_STREAM_S):
                 await self._detector.aclose()
 
     @property
-    def behind_s(self) -> float:
-        """How much sound the detector has not seen yet."""
-        return self._inlet.behind_s
+    def lag_s(self) -> float:
+        """Return the length of the audio that the detector has not processed yet."""
+        return self._buffer.lag_s
 
-    def _on(self, event: VADEvent) -> None:
-        self._inlet.seen = event.samples_index
+    def _on_event(self, event: VADEvent) -> None:
+        self._buffer.processed = event.samples_index
         if event.type == VADEventType.START_OF_SPEECH:
-            self._begin(event)
-        elif event.type == VADEventType.END_OF_SPEECH and self._open:
-            self._over()
-        elif event.type == VADEventType.INFERENCE_DONE and self._open:
-            self._go_on(event)
+            self._on_start_of_speech(event)
+        elif event.type == VADEventType.END_OF_SPEECH and self._utterance.is_open:
+            self._on_end_of_speech()
+        elif event.type == VADEventType.INFERENCE_DONE and self._utterance.is_open:
+            self._on_window(event)
 
-    def _begin(self, event: VADEvent) -> None:
-        if self._listener.deaf():
+    def _on_start_of_speech(self, event: VADEvent) -> None:
+        if self._listener.is_stt_paused():
             return
+        resumes = self._ending is not None
         if self._ending is not None:
-            # It was a pause within what is being said.
             self._ending.cancel()
             self._ending = None
-        elif self._ear is not None and self._ear.caught_up:
-            self._ear.forget()
-        else:
-            # What it still has to tell of the utterance before would be taken for words of this one.
-            self._drop_ear()
-        self._open = True
-        if self._ear is None:
-            self._ear = self._listen(self._services.in_order()[0])
-        self._hear(newest(event.frames[0], event.samples_index - self._sent), event.samples_index)
+        self._utterance.begin(resumes)
+        # The event holds the audio before the detection too. The part sent before a short pause is not sent again.
+        self._push(newest(event.frames[0], event.samples_index - self._sent_until), event.samples_index)
 
-    def _go_on(self, event: VADEvent) -> None:
-        self._hear(event.frames[0], event.samples_index)
-        self._telling.voiced(event.speech_duration, self._detector.silent_s)
-        if self._ear is not None:
-            self._telling.show(self._ear.text)
-        if self._detector.silent_s >= LIKELY_OVER_S:
-            self._foretell()
-        if self._sound_s > LONGEST_S:
+    def _on_window(self, event: VADEvent) -> None:
+        self._push(event.frames[0], event.samples_index)
+        self._reporter.speech(event.speech_duration, self._detector.silent_s)
+        if self._utterance.stream is not None:
+            self._reporter.partial(self._utterance.stream.text)
+        if self._detector.silent_s >= LIKELY_END_S:
+            self._report_stable_partial()
+        if self._utterance.audio_s > MAX_UTTERANCE_S:
             self._counters.sounds_cut += 1
-            self._voice_ended_s = self._clock()
-            self._pause()
+            self._end_utterance(self._clock())
 
-    def _foretell(self) -> None:
-        if self._ear is not None:
-            self._telling.foretell(self._ear.text, self._ear.caught_up)
+    def _report_stable_partial(self) -> None:
+        stream = self._utterance.stream
+        if stream is not None:
+            self._reporter.stable_partial(stream.text, stream.is_complete)
 
-    def _hear(self, frame: rtc.AudioFrame, until: int) -> None:
-        self._sent = until
-        self._sound.append(frame)
-        self._sound_s += frame.duration
-        if self._ear is not None:
-            self._ear.hear(frame)
+    def _push(self, frame: rtc.AudioFrame, until: int) -> None:
+        self._sent_until = until
+        self._utterance.push(frame)
 
-    def _over(self) -> None:
-        self._voice_ended_s = self._clock() - self._detector.silent_s
-        self._pause()
+    def _on_end_of_speech(self) -> None:
+        self._end_utterance(self._clock() - self._detector.silent_s)
 
-    def _pause(self) -> None:
-        self._open = False
-        if self._ear is not None:
-            self._ear.flush()
-        self._ending = self._own(self._end())
+    def _end_utterance(self, speech_ended_s: float) -> None:
+        self._speech_ended_s = speech_ended_s
+        self._utterance.close()
+        self._ending = self._tasks.start(self._report_when_complete(), self._task_name)
 
-    async def _end(self) -> None:
-        """Tell the utterance once its text is whole, unless it goes on; then keep the ear for the next one, a while."""
-        try:
-            async with asyncio.timeout(LONGEST_TELLING_S):
-                text = await self._told()
-        except TimeoutError:
-            text = self._ear.text if self._ear is not None else ""
-        if text and not text.endswith((".", "?", "!")):
-            await asyncio.sleep(UNFINISHED_S)
-            text = self._text() or text
+    async def _report_when_complete(self) -> None:
+        """Report the utterance unless it resumes, then keep its stream a while for the next one."""
+        text = await final_text(self._utterance, self._report_stable_partial, self._clock)
         self._ending = None
-        self._tell(text)
-        self._own(self._hold())
+        self._report(text)
+        self._tasks.start(self._drop_idle_stream(), self._task_name)
 
-    async def _hold(self) -> None:
-        await asyncio.sleep(HOLD_S)
-        if not self._open and self._ending is None:
-            self._drop_ear()
+    async def _drop_idle_stream(self) -> None:
+        await asyncio.sleep(KEEP_STREAM_S)
+        if not self._utterance.is_open and self._ending is None:
+            self._utterance.drop_stream()
 
-    async def _told(self) -> str:
-        """Return the utterance's text once it is whole, or all there is of it when its time is over."""
-        asked: SttStream | None = None
-        end_s = 0.0
-        while (ear := self._ear) is not None and not ear.caught_up:
-            if ear.broken:
-                await asyncio.sleep(MEND_S)
-                continue
-            if ear is not asked:
-                asked, end_s = ear, self._clock() + _patience_s(ear)
-            ear.changed.clear()
-            left_s = end_s - self._clock()
-            soon = bool(ear.text) and not (ear.half_heard or ear.silent or (ear.late and ear.owes))
-            try:
-                async with asyncio.timeout(min(left_s, TOLD_TIMEOUT_S) if soon else left_s):
-                    await ear.changed.wait()
-                if ear.late:
-                    end_s = self._clock() + _patience_s(ear)
-                self._foretell()
-            except TimeoutError:
-                if not self._gives_up(ear):
-                    break
-                ear.give_up()
-        return self._text()
-
-    def _gives_up(self, ear: SttStream) -> bool:
-        """Tell whether another service is to hear it all, for this one is silent; the last one's half is kept."""
-        if not ear.silent or not (ear.answers or self._sound_s >= LEAST_ANSWERED_S):
-            return False
-        return self._attempts + 1 < self._services.attempts or not self._text()
-
-    def _text(self) -> str:
-        """Return what is heard of the utterance, or was by a service that then fell silent."""
-        return (self._ear.text if self._ear is not None else "") or self._half
-
-    def _tell(self, text: str) -> None:
-        spoken_s = self._sound_s
-        self._forget()
+    def _report(self, text: str) -> None:
+        stream = self._utterance.stream
+        audio_s = self._utterance.finish(bool(text))
         if not text:
-            self._telling.wordless()
+            self._reporter.wordless()
             return
-        if self._ear is not None and not self._ear.silent:
-            self._services.heard(self._ear.service)
-            self._listener.hears(True)
-        elif self._ear is not None:
-            self._services.failed(self._ear.service)
-        self._telling.told(text, spoken_s, self._voice_ended_s)
+        if stream is not None and not stream.is_stalled:
+            self._listener.on_stt_available(True)
+        self._reporter.final(text, audio_s, self._speech_ended_s)
 
-    def _lose(self) -> None:
-        self._open = False
-        self._forget()
-        self._telling.lost()
-        self._listener.hears(False)
-
-    def _forget(self) -> None:
-        """Have nothing more of the utterance to say again."""
-        self._sound, self._sound_s, self._attempts, self._half = [], 0.0, 0, ""
-
-    def _listen(self, service: Service, late: bool = False) -> SttStream:
-        ear = SttStream(service, late)
-        self._own(self._mend(ear))
-        return ear
-
-    async def _mend(self, ear: SttStream) -> None:
-        """Wait until an ear breaks, and say what it was told to the next one."""
-        await ear.until_broken()
-        if ear is not self._ear:
-            return
-        self._services.failed(ear.service)
-        self._half = ear.text or self._half
-        self._drop_ear()
-        self._attempts += 1
-        if not self._sound:
-            return
-        if self._attempts >= self._services.attempts:
-            # What the silent ones half heard is told all the same, where somebody waits to tell it.
-            if self._open or not self._half:
-                self._lose()
-            return
-        self._ear = self._listen(self._services.in_order()[0], late=True)
-        for frame in self._sound:
-            self._ear.hear(frame)
-        if not self._open:
-            self._ear.flush()
-
-    def _drop_ear(self) -> None:
-        ear, self._ear = self._ear, None
-        if ear is not None:
-            self._own(ear.aclose())
-
-    def _own(self, work: Coroutine[Any, Any, None]) -> asyncio.Task[None]:
-        task = asyncio.create_task(work, name=f"microphone {self._track}")
-        self._tasks.add(task)
-        task.add_done_callback(self._tasks.discard)
-        task.add_done_callback(say_why_it_ended)
-        return task
-
-
-def _patience_s(ear: SttStream) -> float:
-    """Return how long a service may say nothing; who is told all at once has more to tell of."""
-    return 2 * UNTOLD_TIMEOUT_S if ear.late else UNTOLD_TIMEOUT_S
+    def _on_lost(self) -> None:
+        self._reporter.lost()
+        self._listener.on_stt_available(False)

@@ -1,4 +1,4 @@
-"""Sound as the detector takes it, window by window. Knows no microphone."""
+"""Defines the PCM format and window length that the voice activity detector takes, and slices frames of it."""
 
 from __future__ import annotations
 
@@ -6,13 +6,13 @@ from livekit import rtc
 
 RATE_HZ = 16_000
 WINDOW_S = 0.032
-"""The detector judges so much sound at a time."""
+"""The VAD model judges one window of this length at a time."""
 SILENCE = rtc.AudioFrame(bytes(2 * RATE_HZ // 20), RATE_HZ, 1, RATE_HZ // 20)
-"""What a microphone that sends nothing sounds like."""
+"""50 ms of silence, fed in place of a microphone that sends nothing."""
 
 
 def newest(frame: rtc.AudioFrame, samples: int) -> rtc.AudioFrame:
-    """Return a frame's last `samples`: the others have been heard."""
+    """Return the last `samples` of a frame; the earlier ones were sent before."""
     if samples >= frame.samples_per_channel:
         return frame
     kept = max(0, samples)

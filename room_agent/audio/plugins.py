@@ -1,4 +1,4 @@
-"""Builds the speech services an agent is configured with, each in its order. Asks none of them anything."""
+"""Builds the configured STT and TTS plugins, in the order in which they are tried."""
 
 from __future__ import annotations
 
@@ -11,11 +11,11 @@ from livekit.plugins import deepgram, elevenlabs
 
 from room_agent.core.settings import SpeechSettings
 
-HANG_UP_TIMEOUT_S = 2.0
+CLOSE_TIMEOUT_S = 2.0
 
 
-def ears(settings: SpeechSettings, http: aiohttp.ClientSession) -> list[stt.STT[Any]]:
-    """Return Deepgram's models. `mip_opt_out`: what is said in a room trains nobody's model."""
+def stt_plugins(settings: SpeechSettings, http: aiohttp.ClientSession) -> list[stt.STT[Any]]:
+    """Return one Deepgram plugin a model. `mip_opt_out`: Deepgram must not train models on a room's speech."""
     return [
         deepgram.STT(
             model=model,
@@ -30,11 +30,11 @@ def ears(settings: SpeechSettings, http: aiohttp.ClientSession) -> list[stt.STT[
     ]
 
 
-def voices(settings: SpeechSettings, http: aiohttp.ClientSession) -> list[tts.TTS[Any]]:
-    """Return ElevenLabs' models. PCM: nothing to decode."""
+def tts_plugins(settings: SpeechSettings, http: aiohttp.ClientSession) -> list[tts.TTS[Any]]:
+    """Return one ElevenLabs plugin a model. PCM output needs no decoder."""
     return [
-        _Voice(
-            _Line(http),
+        _ElevenLabsTts(
+            _SocketOpener(http),
             model=model,
             voice_id=settings.voice_id,
             encoding="pcm_24000",
@@ -45,8 +45,8 @@ def voices(settings: SpeechSettings, http: aiohttp.ClientSession) -> list[tts.TT
     ]
 
 
-class _Line:
-    """Opens one voice's sockets, as the session that its plugin asks for them, and can hang up the newest."""
+class _SocketOpener:
+    """Stands in for the aiohttp session of one plugin: opens its sockets, and can close the newest one."""
 
     def __init__(self, http: aiohttp.ClientSession) -> None:
         self._http = http
@@ -56,38 +56,39 @@ class _Line:
         self._socket = await self._http.ws_connect(url, **options)
         return self._socket
 
-    async def hang_up(self) -> None:
-        """Close the socket in good order, so that the vendor has all that was sent; it need not answer."""
+    async def close_socket(self) -> None:
+        """Close the socket with a closing handshake, so that the vendor receives all that was sent."""
         socket, self._socket = self._socket, None
         if socket is None:
             return
         try:
-            async with asyncio.timeout(HANG_UP_TIMEOUT_S):
+            async with asyncio.timeout(CLOSE_TIMEOUT_S):
                 await socket.close()
         except TimeoutError:
             pass
 
 
-class _Voice(elevenlabs.TTS):
-    """Hangs up where a speech failed. The plugin says all through one socket for as long as that is open.
+class _ElevenLabsTts(elevenlabs.TTS):
+    """Closes the socket after a failed speech. The plugin sends all speech through one socket while that is open.
 
-    One that is silent stays open: it would swallow every answer to come, and leave the texts in it open at the vendor.
+    A stalled socket would stay open: it would swallow every later answer, and leave its texts open at the vendor.
     """
 
-    def __init__(self, line: _Line, **options: Any) -> None:
-        super().__init__(http_session=cast(aiohttp.ClientSession, line), **options)
-        self._line = line
-        self._hanging_up: set[asyncio.Task[None]] = set()
-        self.on("error", self._failed)
+    def __init__(self, opener: _SocketOpener, **options: Any) -> None:
+        super().__init__(http_session=cast(aiohttp.ClientSession, opener), **options)
+        self._opener = opener
+        self._closing: set[asyncio.Task[None]] = set()
+        self.on("error", self._on_error)
 
     async def aclose(self) -> None:
         await super().aclose()
-        if self._hanging_up:
-            await asyncio.wait(self._hanging_up, timeout=2 * HANG_UP_TIMEOUT_S)
+        if self._closing:
+            # Not cancelled: an unclosed socket would leave texts open at the vendor.
+            await asyncio.wait(self._closing, timeout=2 * CLOSE_TIMEOUT_S)
 
-    def _failed(self, error: tts.TTSError) -> None:
+    def _on_error(self, error: tts.TTSError) -> None:
         if error.recoverable:
             return
-        task = asyncio.create_task(self._line.hang_up(), name="hang up")
-        self._hanging_up.add(task)
-        task.add_done_callback(self._hanging_up.discard)
+        task = asyncio.create_task(self._opener.close_socket(), name="close tts socket")
+        self._closing.add(task)
+        task.add_done_callback(self._closing.discard)

@@ -1,8 +1,8 @@
-"""Hears one stretch of sound through a speech-to-text service, or the next one when it fails. Knows no room.
+"""Streams audio to one speech-to-text service, and orders the configured services by their recent failures.
 
-Not livekit's FallbackAdapter: it forwards what comes after a failure, so the words that met the failure, the first
-ones of a question as a rule, are lost; and it probes a failed service with a second paid stream. Here the sound of
-the whole utterance is said again to whoever takes over.
+livekit's FallbackAdapter is not used. It forwards only the audio after a failure, so it loses the words that met the
+failure, as a rule the first ones of a question. It also probes a failed service with a second paid stream. Here the
+whole utterance is sent again to the next service.
 """
 
 from __future__ import annotations
@@ -20,25 +20,28 @@ from livekit.agents import APIConnectOptions, APIError, stt
 
 log = structlog.get_logger()
 
-_FELT: ContextVar[Callable[[], None] | None] = ContextVar("pulse", default=None)
+# The plugin opens its socket in a task of its own, with a copy of the context that created the stream: a context
+# variable reaches that socket, which is the only place where messages without a transcript are visible.
+_ON_MESSAGE: ContextVar[Callable[[], None] | None] = ContextVar("on_message", default=None)
 
 
 @contextmanager
-def felt_by(feel: Callable[[], None]) -> Iterator[None]:
-    """Have `feel` called for each message to a socket of the streams that are begun within the block."""
-    token = _FELT.set(feel)
+def messages_reported_to(on_message: Callable[[], None]) -> Iterator[None]:
+    """Call `on_message` for each message that arrives on a socket of the streams created within the block."""
+    token = _ON_MESSAGE.set(on_message)
     try:
         yield
     finally:
-        _FELT.reset(token)
+        _ON_MESSAGE.reset(token)
 
 
-def who_feels() -> Callable[[], None] | None:
-    return _FELT.get()
+def message_callback() -> Callable[[], None] | None:
+    """Return the callback of the stream in whose context this runs, or None."""
+    return _ON_MESSAGE.get()
 
 
 REST_S = 10.0
-"""How long a service that failed stands behind the others."""
+"""How long a service that failed is tried after the others."""
 CONNECT_TIMEOUT_S = 4.0
 CLOSE_TIMEOUT_S = 3.0
 
@@ -46,7 +49,7 @@ Service = stt.STT[Any]
 
 
 class SttServices:
-    """The services in the order they are configured in; one that failed stands last until it has rested."""
+    """The services in their configured order. One that failed comes last for `REST_S`."""
 
     def __init__(self, services: Sequence[Service], clock: Callable[[], float]) -> None:
         self._services = list(services)
@@ -55,140 +58,139 @@ class SttServices:
 
     @property
     def attempts(self) -> int:
-        """How often an utterance is tried: by each service, and twice by an only one."""
+        """Return the number of attempts for one utterance: one for each service, two where there is only one."""
         return max(2, len(self._services))
 
     def in_order(self) -> list[Service]:
         now_s = self._clock()
-        rested = [one for one, until_s in self._both() if until_s <= now_s]
-        return rested + [one for one, until_s in self._both() if until_s > now_s]
+        pairs = list(zip(self._services, self._rests_until_s, strict=True))
+        rested = [service for service, until_s in pairs if until_s <= now_s]
+        return rested + [service for service, until_s in pairs if until_s > now_s]
 
     def failed(self, service: Service) -> None:
         self._rests_until_s[self._services.index(service)] = self._clock() + REST_S
 
-    def heard(self, service: Service) -> None:
+    def succeeded(self, service: Service) -> None:
         self._rests_until_s[self._services.index(service)] = -1.0
-
-    def _both(self) -> list[tuple[Service, float]]:
-        return list(zip(self._services, self._rests_until_s, strict=True))
 
 
 class SttStream:
-    """One stream to one service. What it says so far can be read at any time; `changed` tells when it said more."""
+    """One stream to one service. `text` can be read at any time; `changed` is set when a message arrives."""
 
-    def __init__(self, service: Service, late: bool = False) -> None:
+    def __init__(self, service: Service, replays: bool = False) -> None:
         self.service = service
-        self.late = late
-        """Whether it is told at once what was said for a while: the end of a part of it is then no end of all."""
+        self.replays = replays
+        """Whether it received a whole utterance at once. The end of one segment is then not the end of all."""
         self.changed = asyncio.Event()
-        self.broken = False
-        self.answers = False
-        """Whether anything came from the service, be it that it hears no word."""
-        with felt_by(self._feel):
+        self.has_failed = False
+        self.has_responded = False
+        """Whether any message arrived, even one without words."""
+        with messages_reported_to(self._on_message):
             self._stream = service.stream(conn_options=APIConnectOptions(max_retry=0, timeout=CONNECT_TIMEOUT_S))
-        self._reading = asyncio.create_task(self._read(), name="ear")
+        self._reading = asyncio.create_task(self._read(), name="stt stream")
         self._finals: list[str] = []
         self._interim = ""
         self._speaking = False
-        self._flushed = self._final_since_flush = self._felt_since = False
+        self._flushed = self._final_since_flush = self._message_since = False
 
-    def hear(self, frame: rtc.AudioFrame) -> None:
-        with self._unless_it_ended():
+    def push(self, frame: rtc.AudioFrame) -> None:
+        with self._unless_ended():
             self._stream.push_frame(frame)
 
     def flush(self) -> None:
-        """Have all that was said so far told at once."""
-        self._flushed, self._final_since_flush, self._felt_since = True, False, False
-        with self._unless_it_ended():
+        """Ask for the final transcript of all audio so far."""
+        self._flushed, self._final_since_flush, self._message_since = True, False, False
+        with self._unless_ended():
             self._stream.flush()
 
-    def forget(self) -> None:
-        """Begin another utterance."""
-        self._finals, self._interim, self.answers, self.late = [], "", False, False
+    def reset(self) -> None:
+        """Begin another utterance on the same socket."""
+        self._finals, self._interim, self.has_responded, self.replays = [], "", False, False
         self._flushed = self._final_since_flush = False
         self.changed.clear()
 
     @property
     def text(self) -> str:
-        """What was said, finally or so far."""
+        """Return the final transcripts and the interim one, joined."""
         return " ".join([*self._finals, self._interim]).strip()
 
     @property
-    def caught_up(self) -> bool:
-        """Whether nothing more is to come of what was said until the flush; never known of a late one."""
-        if self.late:
+    def is_complete(self) -> bool:
+        """Return whether the transcript covers all audio until the flush. Unknowable, so False, for a replay."""
+        if self.replays:
             return False
         return bool(self._finals) and not self._interim and (not self._speaking or self._final_since_flush)
 
     @property
-    def half_heard(self) -> bool:
-        """Whether its last words are not final yet."""
+    def has_interim(self) -> bool:
+        """Return whether the last words are not final yet."""
         return bool(self._interim)
 
     @property
-    def silent(self) -> bool:
-        """Whether nothing shows that the service lives: after the flush, and after each interim text, it owes more."""
-        return not (self._felt_since if self.owes else self.answers)
+    def is_stalled(self) -> bool:
+        """Return whether the service shows no sign of life: none at all, or none since it has results pending."""
+        return not (self._message_since if self.is_pending else self.has_responded)
 
     @property
-    def owes(self) -> bool:
-        """Whether it has begun to tell something that it has not told to the end."""
-        return bool(self._interim) or (self._speaking and (self.late or not self._final_since_flush))
+    def is_pending(self) -> bool:
+        """Return whether the service began a result that it has not finished."""
+        return bool(self._interim) or (self._speaking and (self.replays or not self._final_since_flush))
 
-    def give_up(self) -> None:
-        """Take the service for broken."""
-        self.broken = True
+    def abandon(self) -> None:
+        """Treat the service as failed."""
+        self.has_failed = True
         self._reading.cancel()
-        log.warning("a speech-to-text stream says nothing")
+        log.warning("stt stream stalled")
 
-    async def until_broken(self) -> None:
+    async def until_failed(self) -> None:
         await asyncio.wait({self._reading})
 
     async def aclose(self) -> None:
         self._reading.cancel()
         await asyncio.wait({self._reading}, timeout=CLOSE_TIMEOUT_S)
         try:
-            # Not end_input: the plugin then waits up to five seconds for its next sign of life.
+            # Not end_input: after it the plugin waits up to five seconds for the service's next message.
             async with asyncio.timeout(CLOSE_TIMEOUT_S):
                 await self._stream.aclose()
         except TimeoutError:
-            log.warning("a speech-to-text stream did not close in time")
+            log.warning("stt stream close timed out", timeout_s=CLOSE_TIMEOUT_S)
 
-    def _unless_it_ended(self) -> AbstractContextManager[None]:
-        """Let the stream refuse what it is given: it ends some turns of the loop before its reader learns of it.
+    def _unless_ended(self) -> AbstractContextManager[None]:
+        """Ignore the RuntimeError of a stream that has ended: its reader runs some turns of the loop later.
 
-        Whoever listens has the sound of the whole utterance, and is told that this ear broke.
+        Nothing is lost: the owner keeps the audio of the whole utterance and learns of the failure from `until_failed`.
         """
         return contextlib.suppress(RuntimeError)
 
-    def _feel(self) -> None:
-        self.answers = self._felt_since = True
+    def _on_message(self) -> None:
+        self.has_responded = self._message_since = True
         self.changed.set()
 
     async def _read(self) -> None:
         try:
             async for event in self._stream:
-                self._take(event)
-            # A stream that ends before it is closed hears nothing more.
-            self.broken = True
+                self._on_event(event)
+            # A stream that ends before it is closed transcribes nothing more.
+            self.has_failed = True
         except (APIError, TimeoutError, OSError) as error:
-            self.broken = True
+            self.has_failed = True
             status = getattr(error, "status_code", None)
-            log.warning("a speech-to-text stream broke", error=type(error).__name__, status=status)
+            log.warning("stt stream failed", error=type(error).__name__, status=status)
         finally:
             self.changed.set()
 
-    def _take(self, event: stt.SpeechEvent) -> None:
+    def _on_event(self, event: stt.SpeechEvent) -> None:
         kind = stt.SpeechEventType
         if event.type == kind.RECOGNITION_USAGE:
             return
-        self._feel()
+        self._on_message()
         if event.type == kind.START_OF_SPEECH:
             self._speaking = True
         elif event.type == kind.END_OF_SPEECH:
             self._speaking = False
         elif event.type == kind.INTERIM_TRANSCRIPT:
-            self._interim, self._felt_since = event.alternatives[0].text, False
+            # An interim transcript promises a final one: from here on only a newer message is a sign of life.
+            self._interim, self._message_since = event.alternatives[0].text, False
         elif event.type == kind.FINAL_TRANSCRIPT:
             self._finals.append(event.alternatives[0].text)
             self._interim, self._final_since_flush = "", self._flushed

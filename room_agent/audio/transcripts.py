@@ -1,4 +1,4 @@
-"""Tells of one microphone's utterances, from what is being said to what was said, and counts them. Hears nothing."""
+"""Defines utterances and their listener, and reports the partial and final transcripts of one microphone."""
 
 from __future__ import annotations
 
@@ -11,93 +11,94 @@ from room_agent.text.normalize import says_the_same
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Utterance:
-    """What one person said, from the first word to the pause after the last."""
+    """The speech of one person from its first word to the pause after the last."""
 
     identity: str
     track: str
     text: str = field(repr=False)
     spoken_s: float
     ended_at_s: float
-    """When the voice fell silent, by the clock the microphones are given."""
+    """When the voice fell silent, by the clock passed to the microphones."""
 
 
 class TranscriptListener(Protocol):
-    """Who is told what the microphones hear. Nothing here may wait: the sound goes on."""
+    """The receiver of transcripts. Its methods must not block: they run between two audio windows."""
 
-    def voiced(self, identity: str, speech_s: float) -> None:
-        """Say that someone has been speaking for so long."""
+    def on_speech(self, identity: str, speech_s: float) -> None:
+        """Receive the time for which a person has been speaking."""
 
-    def foretold(self, identity: str, text: str) -> None:
-        """Say what someone has said so far and may leave at that; a few times for an utterance, not for each word."""
+    def on_stable_partial(self, identity: str, text: str) -> None:
+        """Receive a partial transcript that may be the whole utterance. Called at most three times an utterance."""
 
-    def hearing(self, identity: str, track: str, text: str) -> None:
-        """Say what someone has said so far, in another wording than before; nothing, where it came to nothing."""
+    def on_partial(self, identity: str, track: str, text: str) -> None:
+        """Receive each new partial transcript, and an empty one where the utterance comes to nothing."""
 
-    def heard(self, utterance: Utterance) -> None: ...
+    def on_final(self, utterance: Utterance) -> None:
+        """Receive a complete utterance."""
 
-    def hears(self, well: bool) -> None:
-        """Say whether speech is understood, or no service can be reached."""
+    def on_stt_available(self, available: bool) -> None:
+        """Receive whether speech is transcribed: False when every service failed for an utterance."""
 
-    def deaf(self) -> bool:
-        """Return whether nothing is to be heard, since nothing could be paid."""
+    def is_stt_paused(self) -> bool:
+        """Return whether no audio may be sent, because it could not be paid for."""
 
 
 @dataclass(slots=True)
-class HearingCounters:
-    """Counts of one room."""
+class SttCounters:
+    """The counters of one room, carried in heartbeats as `hearing_<field>`."""
 
     microphones: int = 0
     microphones_refused: int = 0
     utterances: int = 0
     utterances_lost: int = 0
     utterances_wordless: int = 0
-    """Voices in which no service heard a word."""
+    """Voices without a word in any service's transcript."""
     sounds_cut: int = 0
     audio_dropped_ms: int = 0
 
 
-STILL_S = 0.15
-"""A text that is not final has stood for so long when it is looked up: where the final one is late, not before each."""
-MOST_TOLD = 3
-"""Of one utterance: every search is paid for."""
+STABLE_S = 0.15
+"""An interim text unchanged for this long is looked up, for cases where the final one is late."""
+MAX_REPORTS = 3
+"""The limit for one utterance: every search costs money."""
 
 
 class StablePartial:
-    """One utterance's texts as they come; `forget` begins the next."""
+    """Decides which partial transcripts of one utterance are worth a search. `reset` begins the next utterance."""
 
     def __init__(self) -> None:
-        self.forget()
+        self.reset()
 
-    def forget(self) -> None:
-        self._text = self._told = ""
+    def reset(self) -> None:
+        self._text = self._reported = ""
         self._since_s = 0.0
-        self._times = 0
+        self._reports = 0
 
-    def worth_telling(self, text: str, final: bool, now_s: float) -> bool:
-        """Tell whether to look `text` up now: it stands still or is final, and asks for something new."""
+    def should_report(self, text: str, final: bool, now_s: float) -> bool:
+        """Return whether to search for `text` now: it is stable or final, and its wording is a new query."""
         if text != self._text:
             self._text, self._since_s = text, now_s
-        still = final or now_s - self._since_s >= STILL_S
-        if not text or not still or self._times >= MOST_TOLD or says_the_same(self._told, text):
+        stable = final or now_s - self._since_s >= STABLE_S
+        if not text or not stable or self._reports >= MAX_REPORTS or says_the_same(self._reported, text):
             return False
-        self._told = text
-        self._times += 1
+        self._reported = text
+        self._reports += 1
         return True
 
 
-LEAST_VOICE_S = 0.3
-"""A cough is shorter; a voice that is longer and has no word in it is counted."""
+MIN_VOICE_S = 0.3
+"""A cough is shorter. A longer voice without a word is counted as wordless."""
 
 
 class TranscriptReporter:
-    """One microphone's. Whatever was shown of an utterance has an end: what was said, or that it came to nothing."""
+    """The reports of one microphone. Each utterance with a partial report gets an end: a final text or an empty one."""
 
     def __init__(
         self,
         identity: str,
         track: str,
         listener: TranscriptListener,
-        counters: HearingCounters,
+        counters: SttCounters,
         clock: Callable[[], float],
     ) -> None:
         self._identity = identity
@@ -105,49 +106,49 @@ class TranscriptReporter:
         self._listener = listener
         self._counters = counters
         self._clock = clock
-        self._foretelling = StablePartial()
-        self._shown = ""
+        self._stable = StablePartial()
+        self._last_partial = ""
         self._voice_s = 0.0
 
-    def voiced(self, speech_s: float, silent_s: float) -> None:
-        """Tell how long somebody has been speaking; for the last of it they may have been silent."""
+    def speech(self, speech_s: float, silent_s: float) -> None:
+        """Report the time since the speech began; the last `silent_s` of it may be silence."""
         self._voice_s = max(self._voice_s, speech_s - silent_s)
-        self._listener.voiced(self._identity, speech_s)
+        self._listener.on_speech(self._identity, speech_s)
 
-    def show(self, text: str) -> None:
-        """Tell what was said so far."""
-        if text not in ("", self._shown):
-            self._shown = text
-            self._listener.hearing(self._identity, self._track, text)
+    def partial(self, text: str) -> None:
+        """Report a partial transcript if it is new."""
+        if text not in ("", self._last_partial):
+            self._last_partial = text
+            self._listener.on_partial(self._identity, self._track, text)
 
-    def foretell(self, text: str, final: bool) -> None:
-        """Tell what may be all, where it is worth a search."""
-        if self._foretelling.worth_telling(text, final, self._clock()):
-            self._listener.foretold(self._identity, text)
+    def stable_partial(self, text: str, final: bool) -> None:
+        """Report a partial transcript that may be all, if it is worth a search."""
+        if self._stable.should_report(text, final, self._clock()):
+            self._listener.on_stable_partial(self._identity, text)
 
-    def told(self, text: str, spoken_s: float, ended_at_s: float) -> None:
-        """Tell what was said."""
-        self._begin_anew()
+    def final(self, text: str, spoken_s: float, ended_at_s: float) -> None:
+        """Report a complete utterance."""
+        self._reset()
         self._counters.utterances += 1
-        self._listener.heard(
+        self._listener.on_final(
             Utterance(identity=self._identity, track=self._track, text=text, spoken_s=spoken_s, ended_at_s=ended_at_s)
         )
 
     def wordless(self) -> None:
-        """Take in that there was a sound and no word in it."""
-        self._counters.utterances_wordless += self._voice_s >= LEAST_VOICE_S
-        self._nothing()
+        """End an utterance whose transcript is empty."""
+        self._counters.utterances_wordless += self._voice_s >= MIN_VOICE_S
+        self._withdraw()
 
     def lost(self) -> None:
-        """Take in that nobody heard what was said."""
+        """End an utterance that no service transcribed."""
         self._counters.utterances_lost += 1
-        self._nothing()
+        self._withdraw()
 
-    def _nothing(self) -> None:
-        if self._shown:
-            self._listener.hearing(self._identity, self._track, "")
-        self._begin_anew()
+    def _withdraw(self) -> None:
+        if self._last_partial:
+            self._listener.on_partial(self._identity, self._track, "")
+        self._reset()
 
-    def _begin_anew(self) -> None:
-        self._foretelling.forget()
-        self._shown, self._voice_s = "", 0.0
+    def _reset(self) -> None:
+        self._stable.reset()
+        self._last_partial, self._voice_s = "", 0.0

@@ -1,7 +1,7 @@
-"""Speaks in a room through livekit's AgentSession: text in, the voice's track out. Hears nothing, decides nothing.
+"""Speaks text on the agent's one track in a room, through livekit's session and the configured TTS plugins.
 
-The session has no speech-to-text, no detector and no model here. A meeting has many microphones and it would link one;
-a reply of its own would be cut short where its voice fails, and there the text has to go on.
+The session has no STT, VAD or LLM here. A meeting has many microphones, and the session would link one. A reply of
+the session's own would also be cut short where the TTS fails, and then the text has to go on.
 """
 
 from __future__ import annotations
@@ -23,69 +23,69 @@ from livekit.agents.voice.turn import TurnHandlingOptions
 
 log = structlog.get_logger()
 
-COMES_WITHIN_S = 3.0
-"""How long the first words wait for the first subscriber: who has just joined has not subscribed yet."""
+SUBSCRIBE_TIMEOUT_S = 3.0
+"""How long the first speech waits for the first subscriber: a participant that has just joined subscribes later."""
 
 
-class VoiceSubscribers:
-    """Those who hear one session's track. What is said to nobody would wait for somebody, and be paid for."""
+class TrackSubscribers:
+    """The subscribers of one session's track. Speech without a subscriber would wait for one, and would be billed."""
 
     def __init__(self, io: RoomIO, room: rtc.Room, clock: Callable[[], float]) -> None:
         self._io = io
         self._room = room
         self._clock = clock
-        self._awaited_until_s: float | None = None
+        self._wait_until_s: float | None = None
 
     @property
-    def hears(self) -> bool:
-        """Whether somebody has subscribed to the track."""
+    def has_any(self) -> bool:
+        """Return whether a participant has subscribed to the track."""
         subscribed = self._io.subscribed_fut
         return subscribed is not None and subscribed.done()
 
     @property
-    def lost(self) -> bool:
-        """Whether there are people for whom the track was not published: a session tries that once."""
-        # Nothing public of it says that it has ended: who waits for it to be ready waits for ever.
-        began = self._io._init_atask
-        return not self.hears and began is not None and began.done() and self._people
+    def is_unpublished(self) -> bool:
+        """Return whether publishing failed while there are participants: a session tries it once."""
+        # No public attribute tells that the initialization has ended, and waiting until it is ready never returns.
+        starting = self._io._init_atask
+        return not self.has_any and starting is not None and starting.done() and self._has_participants
 
     @property
-    def may_hear(self) -> bool:
-        """Whether somebody hears, or may from one moment to the next since nobody was waited for before."""
-        if self.hears or not self._people:
-            return self.hears
-        return self._awaited_until_s is None or self._clock() < self._awaited_until_s
+    def may_come(self) -> bool:
+        """Return whether there is a subscriber, or the one wait for the first has not timed out yet."""
+        if self.has_any or not self._has_participants:
+            return self.has_any
+        return self._wait_until_s is None or self._clock() < self._wait_until_s
 
-    async def comes(self) -> bool:
-        """Wait a moment, once, for the first subscriber; return whether there is one."""
+    async def wait(self) -> bool:
+        """Wait for the first subscriber, at most once for `SUBSCRIBE_TIMEOUT_S`; return whether there is one."""
         subscribed = self._io.subscribed_fut
-        if not self.hears and subscribed is not None:
+        if not self.has_any and subscribed is not None:
             now_s = self._clock()
-            self._awaited_until_s = self._awaited_until_s or now_s + COMES_WITHIN_S
-            await asyncio.wait({subscribed}, timeout=max(0.0, self._awaited_until_s - now_s))
-        return self.hears
+            self._wait_until_s = self._wait_until_s or now_s + SUBSCRIBE_TIMEOUT_S
+            await asyncio.wait({subscribed}, timeout=max(0.0, self._wait_until_s - now_s))
+        return self.has_any
 
     @property
-    def _people(self) -> bool:
+    def _has_participants(self) -> bool:
         return self._room.isconnected() and bool(self._room.remote_participants)
 
 
-VOICE_TIMEOUT_S = 5.0
+TTS_TIMEOUT_S = 5.0
 REST_S = 10.0
-"""How long a voice that failed is not tried again."""
+"""How long TTS is not tried again after a failure."""
 CLOSE_TIMEOUT_S = 5.0
-LONGEST_SPEECH_S = 180.0
+MAX_SPEECH_S = 180.0
 
 
-class _Speaker(Agent):
-    """Lets a failure end the speech and no more: the voice's own event tells of it, and its message quotes the text."""
+class _SpeakingAgent(Agent):
+    """Ends the speech without a log on a TTS failure: the error event reports it, and the message quotes the text."""
 
-    def __init__(self, is_heard: Callable[[], Awaitable[bool]]) -> None:
+    def __init__(self, wait_for_subscriber: Callable[[], Awaitable[bool]]) -> None:
         super().__init__(instructions="")
-        self._is_heard = is_heard
+        self._wait_for_subscriber = wait_for_subscriber
 
     async def tts_node(self, text: AsyncIterable[str], model_settings: ModelSettings) -> AsyncIterator[rtc.AudioFrame]:
-        if not await self._is_heard():
+        if not await self._wait_for_subscriber():
             return
         try:
             async for frame in Agent.default.tts_node(self, _encodable(text), model_settings):
@@ -95,36 +95,37 @@ class _Speaker(Agent):
 
 
 async def _encodable(text: AsyncIterable[str]) -> AsyncIterator[str]:
-    """Yield the text without lone surrogates: no vendor can be sent one, and its count would not be ours."""
+    """Yield the text without lone surrogates: they cannot be encoded, and would make the billed count differ."""
     async for piece in text:
         yield piece.encode(errors="ignore").decode()
 
 
 class SpeechOutput:
-    """One room's voice, from `start` to `aclose`."""
+    """One room's speech output, from `start` to `aclose`."""
 
-    def __init__(self, voices: Sequence[tts.TTS[Any]], clock: Callable[[], float]) -> None:
-        self._voices = list(voices)
-        # The next voice takes over where one fails, with the whole text; a failed one is tried again beside it.
-        self._voice: tts.TTS[Any] = (
-            self._voices[0] if len(voices) == 1 else tts.FallbackAdapter(self._voices, max_retry_per_tts=0)
+    def __init__(self, plugins: Sequence[tts.TTS[Any]], clock: Callable[[], float]) -> None:
+        self._plugins = list(plugins)
+        # The next plugin takes over a failed speech with its whole text. The failed one is probed in the background.
+        self._tts: tts.TTS[Any] = (
+            self._plugins[0] if len(plugins) == 1 else tts.FallbackAdapter(self._plugins, max_retry_per_tts=0)
         )
-        self.on_speaks: Callable[[bool], None] = lambda _: None
+        self.on_available: Callable[[bool], None] = lambda _: None
+        """Called with True when speech becomes audible, and with False when TTS or its session fails."""
         self._clock = clock
-        self._rests_until_s = self._mends_from_s = -1.0
+        self._rests_until_s = self._restart_from_s = -1.0
         self._session: AgentSession[None] | None = None
         self._room: rtc.Room | None = None
-        self._audience: VoiceSubscribers | None = None
-        self._voice.on("error", self._failed)
+        self._subscribers: TrackSubscribers | None = None
+        self._tts.on("error", self._on_error)
 
     async def start(self, room: rtc.Room | None) -> None:
-        """Publish the voice's track in `room`, once somebody is there to hear it."""
+        """Publish the track in `room`. Without a room the caller sets the session's audio output."""
         self._room = room
-        options = APIConnectOptions(max_retry=0, retry_interval=0.2, timeout=VOICE_TIMEOUT_S)
+        options = APIConnectOptions(max_retry=0, retry_interval=0.2, timeout=TTS_TIMEOUT_S)
         session: AgentSession[None] = AgentSession(
-            tts=self._voice,
+            tts=self._tts,
             vad=None,
-            # Named, not left to its default: that one sends the room's sound to a cloud when the worker runs as dev.
+            # Set, because the default sends the room's audio to a cloud service when the worker runs in dev mode.
             turn_handling=TurnHandlingOptions(
                 turn_detection="manual",
                 interruption={"mode": "vad"},
@@ -132,33 +133,33 @@ class SpeechOutput:
             ),
             user_away_timeout=None,
             aec_warmup_duration=None,
-            # It would end itself after the fourth failure; a voice that fails is no reason to leave the room.
+            # By default the session ends itself after the fourth failure. A TTS failure is no reason to leave the room.
             conn_options=SessionConnectOptions(tts_conn_options=options, max_unrecoverable_errors=sys.maxsize),
         )
-        session.on("agent_state_changed", self._changed)
-        session.on("close", self._closed)
+        session.on("agent_state_changed", self._on_state_changed)
+        session.on("close", self._on_session_closed)
         self._session = session
-        agent = _Speaker(self._is_heard)
+        agent = _SpeakingAgent(self._wait_for_subscriber)
         if room is None:
             await session.start(agent, session_host=False, record=False)
             return
-        # A session host would let anybody in the room read the session and drive it.
+        # A session host would let every participant read the session and control it.
         await session.start(agent, room=room, room_options=_OUTPUT_ONLY, session_host=False, record=False)
-        self._audience = VoiceSubscribers(session.room_io, room, self._clock)
+        self._subscribers = TrackSubscribers(session.room_io, room, self._clock)
 
-    async def mend(self) -> None:
-        """Begin anew where the voice's track could not be published."""
-        if self._audience is None or not self._audience.lost or self._clock() < self._mends_from_s:
+    async def restart_if_unpublished(self) -> None:
+        """Start a new session where the track could not be published, at most once in `REST_S`."""
+        if self._subscribers is None or not self._subscribers.is_unpublished or self._clock() < self._restart_from_s:
             return
-        log.warning("the voice's track was not published")
-        self._mends_from_s = self._clock() + REST_S
-        self.on_speaks(False)
-        for step in (self._end, partial(self.start, self._room)):
+        log.warning("tts track not published; session restarted")
+        self._restart_from_s = self._clock() + REST_S
+        self.on_available(False)
+        for step in (self._end_session, partial(self.start, self._room)):
             try:
                 async with asyncio.timeout(CLOSE_TIMEOUT_S):
                     await step()
             except TimeoutError:
-                log.warning("the voice's session did not end, or begin anew, in time")
+                log.warning("tts session restart timed out", timeout_s=CLOSE_TIMEOUT_S)
 
     @property
     def session(self) -> AgentSession[None]:
@@ -166,74 +167,75 @@ class SpeechOutput:
         return self._session
 
     @property
-    def able(self) -> bool:
+    def is_available(self) -> bool:
+        """Return whether speech would be audible now, as far as is known."""
         if self._session is None or self._clock() < self._rests_until_s:
             return False
-        return self._room is None or (self._audience is not None and self._audience.may_hear)
+        return self._room is None or (self._subscribers is not None and self._subscribers.may_come)
 
     def say(self, text: str | AsyncIterator[str]) -> SpeechHandle | None:
-        """Begin to say `text` after what is being said; None where there is no voice now."""
-        if not self.able:
+        """Queue `text` behind the current speech; return None if speech is not available."""
+        if not self.is_available:
             return None
         try:
             return self.session.say(text, add_to_chat_ctx=False)
         except RuntimeError as error:
-            log.warning("the voice's session takes no speech", error=type(error).__name__)
+            log.warning("tts session refused speech", error=type(error).__name__)
             return None
 
-    async def finished(self, handle: SpeechHandle) -> None:
-        """Wait until a speech has been heard to its end, or was interrupted."""
+    async def wait_until_played(self, handle: SpeechHandle) -> None:
+        """Wait until a speech was played to its end or interrupted; interrupt it after `MAX_SPEECH_S`."""
         try:
-            async with asyncio.timeout(LONGEST_SPEECH_S):
+            async with asyncio.timeout(MAX_SPEECH_S):
                 await handle
         except TimeoutError:
             handle.interrupt(force=True)
 
-    def hush(self) -> None:
-        """Stop at once, and drop what was still to be said."""
+    def interrupt(self) -> None:
+        """Stop at once, and drop the queued speech."""
         if self._session is not None:
             try:
                 self._session.interrupt(force=True)
             except RuntimeError:
-                # It is closing: nothing is being said.
+                # The session is closing and plays nothing.
                 pass
 
     async def aclose(self) -> None:
         try:
             async with asyncio.timeout(CLOSE_TIMEOUT_S):
-                await self._end()
-                for voice in {self._voice, *self._voices}:
-                    await voice.aclose()
+                await self._end_session()
+                for plugin in {self._tts, *self._plugins}:
+                    await plugin.aclose()
         except TimeoutError:
-            log.warning("the voice did not close in time")
+            log.warning("tts close timed out", timeout_s=CLOSE_TIMEOUT_S)
 
-    async def _end(self) -> None:
-        """End the session; nothing more is said by it from now on, and it is ended again where this was cut short."""
-        self._audience = None
+    async def _end_session(self) -> None:
+        """End the session. Safe to repeat after a timeout: until the session has closed it is kept."""
+        self._subscribers = None
         if self._session is not None:
-            self._session.off("close", self._closed)
+            self._session.off("close", self._on_session_closed)
             await self._session.aclose()
             self._session = None
 
-    async def _is_heard(self) -> bool:
-        return self._room is None or (self._audience is not None and await self._audience.comes())
+    async def _wait_for_subscriber(self) -> bool:
+        return self._room is None or (self._subscribers is not None and await self._subscribers.wait())
 
-    def _failed(self, error: tts.TTSError) -> None:
+    def _on_error(self, error: tts.TTSError) -> None:
         if error.recoverable:
             return
         self._rests_until_s = self._clock() + REST_S
         status = getattr(error.error, "status_code", None)
-        log.warning("the voice failed", error=type(error.error).__name__, status=status)
-        self.on_speaks(False)
+        log.warning("tts failed", error=type(error.error).__name__, status=status)
+        self.on_available(False)
 
-    def _changed(self, event: AgentStateChangedEvent) -> None:
+    def _on_state_changed(self, event: AgentStateChangedEvent) -> None:
         if event.new_state == "speaking":
-            self.on_speaks(True)
+            self.on_available(True)
 
-    def _closed(self, event: CloseEvent) -> None:
-        log.warning("the voice's session closed", reason=str(event.reason))
+    def _on_session_closed(self, event: CloseEvent) -> None:
+        log.warning("tts session closed", reason=str(event.reason))
         self._session = None
-        self.on_speaks(False)
+        self.on_available(False)
 
 
 _OUTPUT_ONLY = room_io.RoomOptions(

@@ -1,4 +1,4 @@
-"""Says when a voice begins and ends: a model says that it is one, the sound's level since when it is silent."""
+"""Detects the start and end of speech: a model detects the voice, the signal level times the silence after it."""
 
 from __future__ import annotations
 
@@ -14,51 +14,52 @@ from room_agent.audio.pcm import RATE_HZ, WINDOW_S
 BLOCK = 128
 BLOCK_S = BLOCK / RATE_HZ
 QUIET = 1 / 32
-"""Against the loudest of late (-30 dB): the breath of an "s" at a word's end is some 20 dB below its vowels."""
-LEAST_QUIET = 1 / 8
-"""Where the room is louder than this against the voice, its level does not tell when the voice ended."""
-OVER_FLOOR = 2.5
-_FADES = 0.998
-_RISES, _RISES_BY = 1.01, 0.5
+"""Relative to the recent peak level (-30 dB): the breath of an "s" at a word's end is some 20 dB below its vowels."""
+MAX_QUIET = 1 / 8
+"""In a room noisier than this, relative to the voice, the level cannot tell when the voice ended."""
+ABOVE_FLOOR = 2.5
+_PEAK_DECAY = 0.998
+_FLOOR_RISE, _FLOOR_RISE_BY = 1.01, 0.5
 
 
 class SignalLevel:
-    """One microphone's, in blocks of 8 ms. The thresholds were found on 60 voices under noise of up to -40 dBFS."""
+    """One microphone's level in blocks of 8 ms. The thresholds were tuned on 60 voices in noise of up to -40 dBFS."""
 
     def __init__(self) -> None:
         self.quiet_s = 0.0
-        """For how long the sound has been as quiet as the room was before."""
-        self._loudest = 0.0
+        """How long the signal has been as quiet as the room was before the voice."""
+        self._peak = 0.0
         self._floor = float("inf")
         self._latest = 0.0
 
     def begin(self) -> None:
         """Measure from now on against a voice that has just begun."""
-        self._loudest = self._latest
+        self._peak = self._latest
 
-    def hear(self, frame: rtc.AudioFrame) -> None:
-        """Take in whole blocks of 16-bit sound."""
+    def push(self, frame: rtc.AudioFrame) -> None:
+        """Process 16-bit audio of a whole number of blocks."""
         blocks = np.frombuffer(frame.data, np.int16).reshape(-1, BLOCK).astype(np.float32)
         levels = np.sqrt(np.mean(blocks**2, axis=1)).tolist()
         self._latest = max(levels)
         for level in levels:
-            self._loudest = max(level, self._loudest * _FADES)
-            self._floor = min(level, self._floor * _RISES + _RISES_BY)
+            self._peak = max(level, self._peak * _PEAK_DECAY)
+            # The floor follows quieter blocks at once and louder ones slowly: speech must not lift it.
+            self._floor = min(level, self._floor * _FLOOR_RISE + _FLOOR_RISE_BY)
             self.quiet_s = 0.0 if level >= self._threshold() else self.quiet_s + BLOCK_S
 
     def _threshold(self) -> float:
-        return max(self._loudest * QUIET, min(self._floor * OVER_FLOOR, self._loudest * LEAST_QUIET))
+        return max(self._peak * QUIET, min(self._floor * ABOVE_FLOOR, self._peak * MAX_QUIET))
 
 
 VOICE, NO_VOICE = 0.5, 0.35
-"""Of what probability a voice begins, and ends; livekit's defaults."""
-USUALLY_LATE_S = 0.064
-EARLIEST_S, LATEST_S = -WINDOW_S, 4 * WINDOW_S
-"""How late the model notices silence: it goes on hearing a voice for 0 to 110 ms, in a noisy room for longer."""
+"""The probabilities at which the model starts and ends a voice; livekit's defaults."""
+USUAL_DELAY_S = 0.064
+MIN_DELAY_S, MAX_DELAY_S = -WINDOW_S, 4 * WINDOW_S
+"""The model reports silence 0 to 110 ms late, and later in a noisy room."""
 
 
 class SpeechDetector:
-    """One microphone's. How late the model is, is measured at each silence and taken off the rest of the pause."""
+    """One microphone's detector. The model's delay is measured at each silence and subtracted from the pause."""
 
     def __init__(self, pause_s: float) -> None:
         self._pause_s = pause_s
@@ -69,7 +70,7 @@ class SpeechDetector:
             deactivation_threshold=NO_VOICE,
         )
         self._stream = self._vad.stream()
-        self._noticed_s = pause_s
+        self._min_silence_s = pause_s
         self._level = SignalLevel()
         self.silent_s = 0.0
         """How long the voice has been silent; 0 while it speaks."""
@@ -81,42 +82,42 @@ class SpeechDetector:
         self._stream.end_input()
 
     async def events(self) -> AsyncIterator[VADEvent]:
-        """Yield what the model says, window by window, until the input has ended."""
+        """Yield the model's events, at least one a window, until the input has ended."""
         async for event in self._stream:
             if event.type == VADEventType.START_OF_SPEECH:
                 self._level.begin()
             elif event.type == VADEventType.INFERENCE_DONE:
-                self._judge(event)
+                self._update(event)
             yield event
 
     async def aclose(self) -> None:
         await self._stream.aclose()
 
-    def _judge(self, event: VADEvent) -> None:
-        self._level.hear(event.frames[0])
+    def _update(self, event: VADEvent) -> None:
+        self._level.push(event.frames[0])
         if event.probability > NO_VOICE:
             self.silent_s = 0.0
-            self._notice(self._pause_s)
+            self._set_min_silence(self._pause_s)
             return
-        # What the event carries does not count its own window yet.
-        noticed_s = event.raw_accumulated_silence + WINDOW_S
-        late_s = late_by_s(self._level.quiet_s, noticed_s)
-        self.silent_s = noticed_s + late_s
-        self._notice(self._pause_s - late_s)
+        # The accumulated silence of the event does not include the event's own window yet.
+        model_silent_s = event.raw_accumulated_silence + WINDOW_S
+        delay_s = model_delay_s(self._level.quiet_s, model_silent_s)
+        self.silent_s = model_silent_s + delay_s
+        self._set_min_silence(self._pause_s - delay_s)
 
-    def _notice(self, silent_s: float) -> None:
-        # While somebody speaks, and in a long silence, it stays the same from window to window.
-        if silent_s != self._noticed_s:
-            self._noticed_s = silent_s
+    def _set_min_silence(self, silent_s: float) -> None:
+        # While somebody speaks, and in a long silence, the value stays the same from window to window.
+        if silent_s != self._min_silence_s:
+            self._min_silence_s = silent_s
             self._vad.update_options(min_silence_duration=whole_windows_s(silent_s))
 
 
-def late_by_s(quiet_s: float, noticed_s: float) -> float:
-    """Return how late the model noticed a silence, `quiet_s` long by the level; the usual where that hears none."""
-    return min(max(quiet_s - noticed_s, EARLIEST_S), LATEST_S) if quiet_s > 0 else USUALLY_LATE_S
+def model_delay_s(quiet_s: float, model_silent_s: float) -> float:
+    """Return how late the model reported a silence that is `quiet_s` long by level; the usual delay if that is 0."""
+    return min(max(quiet_s - model_silent_s, MIN_DELAY_S), MAX_DELAY_S) if quiet_s > 0 else USUAL_DELAY_S
 
 
 def whole_windows_s(silent_s: float) -> float:
-    """Return what to set the model to, so that it has noticed about `silent_s` of silence; it counts whole windows."""
+    """Return the model's setting for an end of speech after about `silent_s`: it counts whole windows of silence."""
     windows = max(1, round(silent_s / WINDOW_S))
     return (windows - 0.5) * WINDOW_S

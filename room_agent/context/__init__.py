@@ -1,1 +1,1 @@
-"""Everything that a prompt is made of."""
+"""Builds the prompt of a turn from the screen memory, remarks and retrieved passages."""

@@ -1,4 +1,4 @@
-"""Shortens what was shown as it ages, and all of it further where it grows too much. Knows no clock of its own."""
+"""Shortens screen entries as they age, and shortens all of them further when the memory exceeds its limits."""
 
 from __future__ import annotations
 
@@ -13,10 +13,10 @@ MINUTE_S, PART_S, HOUR_S = 60.0, 600.0, 3_600.0
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class MemorySettings:
-    """How long a description stays whole and then by itself, and how much is kept at all.
+    """The ages at which descriptions are shortened and merged, and the limits of the memory.
 
-    The newest three pictures of the four newest tracks stay whole however old they are: a slide may stand for an hour,
-    and the two before it are still asked for.
+    The newest three pictures of the four newest tracks stay whole at any age: a slide may be shown for an hour, and
+    people still ask for the two before it.
     """
 
     whole_s: float = 180.0
@@ -29,7 +29,7 @@ class MemorySettings:
 
 
 def aged(entries: list[ScreenEntry], settings: MemorySettings, now_s: float) -> list[ScreenEntry]:
-    """Shorten what is old, then merge what is older by the minute."""
+    """Shorten old entries to a sentence, then merge older ones by the minute."""
     fresh = {id(shown) for shown in newest(entries, settings)}
     shorter: list[ScreenEntry] = []
     for shown in entries:
@@ -43,7 +43,7 @@ def aged(entries: list[ScreenEntry], settings: MemorySettings, now_s: float) -> 
 def newest(entries: list[ScreenEntry], settings: MemorySettings) -> list[ScreenEntry]:
     """Return the last state of each track's newest pictures, and the state before: first all the newest, then the rest.
 
-    The state before, for slides of one template look like one slide that is edited.
+    The state before is included because slides of one template look like one slide that is edited.
     """
     states: dict[str, list[ScreenEntry]] = {}
     for shown in reversed(entries):
@@ -54,7 +54,7 @@ def newest(entries: list[ScreenEntry], settings: MemorySettings) -> list[ScreenE
 
 
 def firsts(entries: list[ScreenEntry]) -> list[ScreenEntry]:
-    """Return what each track showed first, as far as it is remembered, the oldest track first."""
+    """Return the first remembered entry of each track, the oldest track first."""
     first: dict[str, ScreenEntry] = {}
     for shown in entries:
         first.setdefault(shown.track, shown)
@@ -62,7 +62,7 @@ def firsts(entries: list[ScreenEntry]) -> list[ScreenEntry]:
 
 
 def shrunk(entries: list[ScreenEntry], settings: MemorySettings, now_s: float) -> list[ScreenEntry]:
-    """Return the entries within their bounds, told shorter step by step; what cannot be shorter is forgotten last."""
+    """Return the entries within the limits: shortened step by step, and dropped only after the last step."""
     for step in _steps(entries, settings, now_s):
         if _fits(entries, settings):
             return entries
@@ -86,7 +86,7 @@ def _steps(
     return [
         partial(collapsed, may=older(0.0)),
         partial(by_span, may=older(MINUTE_S), span_s=MINUTE_S),
-        # A slide that stood for its minutes is by itself still when a busy screen is a line for ten of them.
+        # Single pictures are spared: a slide shown for minutes keeps its line when a busy screen shrinks to one in ten.
         partial(by_span, may=older(settings.sentence_s, least_pictures=2), span_s=PART_S),
         partial(by_span, may=older(0.0), span_s=MINUTE_S),
         partial(by_span, may=older(0.0), span_s=PART_S),
@@ -100,7 +100,7 @@ def _fits(entries: list[ScreenEntry], settings: MemorySettings) -> bool:
 
 
 def _within(entries: list[ScreenEntry], settings: MemorySettings) -> list[ScreenEntry]:
-    """Forget the oldest until the bounds hold; first pictures and the newest go late, what is shown now goes last."""
+    """Drop the oldest until the limits hold; first and newest pictures go late, currently shown ones last."""
     spared = {id(shown) for shown in [*firsts(entries), *newest(entries, settings)]}
     order = sorted(entries, key=lambda shown: (shown.until_s is None, id(shown) in spared))
     chars, gone = sum(shown.chars for shown in entries), set[int]()

@@ -1,4 +1,4 @@
-"""Holds what a room's conversation is about: what was shown, what was said, what the company knows of it."""
+"""Builds the prompt of each turn from a room's screen memory, latest frames, remarks and knowledge base."""
 
 from __future__ import annotations
 
@@ -11,19 +11,18 @@ from room_agent.context.latest_frames import LatestFrame, LatestFrames
 from room_agent.context.prompt import PromptQuestion, Remark, Turn, compose
 from room_agent.context.retrieval import KnowledgeRetrieval
 from room_agent.context.screen_memory import EDITS, ScreenMemory
+from room_agent.core.models import FrameDescribed, FrameKept, TrackEnded
 from room_agent.intent.screen_question import asks_about_screen
-from room_agent.video.selection import Source
-from room_agent.video.uploader import DescribedFrame, KeptFrame
 
 BUDGET_TOKENS = 6_000
-MOST_SAID = 60
+MAX_REMARKS = 60
 FOLLOWS_WITHIN_S = 120.0
-"""So long after a question about the screen "And in March?" is about it too."""
+"""How long after a question about the screen a follow-up such as "And in March?" is about the screen too."""
 
 
 @dataclass(frozen=True, slots=True)
-class _Looked:
-    """Who asked the last question, if it had a picture, and which track's."""
+class _ScreenQuestion:
+    """The last question that came with a frame: its asker, track and time."""
 
     by: str
     track: str
@@ -31,7 +30,7 @@ class _Looked:
 
 
 class ContextBuilder:
-    """One room's."""
+    """The context of one room."""
 
     def __init__(
         self, knowledge: KnowledgeRetrieval, agent_name: str, spoken: bool, wall_clock: Callable[[], float]
@@ -41,56 +40,66 @@ class ContextBuilder:
         self._spoken = spoken
         self._wall_clock = wall_clock
         self._memory = ScreenMemory()
-        self._said: deque[Remark] = deque(maxlen=MOST_SAID)
+        self._said: deque[Remark] = deque(maxlen=MAX_REMARKS)
         self._pictures = LatestFrames()
-        self._looked: _Looked | None = None
+        self._last_screen_question: _ScreenQuestion | None = None
 
-    def kept(self, frame: KeptFrame, source: Source, shared_by: str, identity: str) -> None:
-        """Take a frame that shows something new: what it shows may be asked before it is described."""
+    def on_frame_kept(self, event: FrameKept) -> None:
+        """Store a frame that shows something new: a question about it may come before its description."""
+        track, frame = event.track, event.frame
         picture = LatestFrame(
-            track=frame.track,
-            label=self._memory.label(frame.track, source, shared_by),
-            source=source,
-            shared_by=shared_by,
-            identity=identity,
+            track=track.sid,
+            label=self._memory.label(track.sid, track.source, track.shared_by),
+            source=track.source,
+            shared_by=track.shared_by,
+            identity=track.identity,
             jpeg=frame.jpeg,
             captured_at_s=frame.captured_at_s,
         )
         self._pictures.kept(picture)
-        self._memory.changed(frame.track, frame.captured_at_s, edited=frame.why in EDITS)
+        self._memory.changed(track.sid, frame.captured_at_s, edited=frame.why in EDITS)
 
-    def shown(self, described: DescribedFrame, source: Source, shared_by: str) -> None:
-        """Remember what was seen on a frame."""
-        frame = described.frame
-        edited = frame.why in EDITS
-        text, at_s = described.answer.description, frame.captured_at_s
-        self._memory.add(frame.track, text, at_s, source=source, shared_by=shared_by, edited=edited)
+    def on_frame_described(self, event: FrameDescribed) -> None:
+        """Store the description of a frame."""
+        track, frame = event.track, event.frame
+        self._memory.add(
+            track.sid,
+            event.answer.description,
+            frame.captured_at_s,
+            source=track.source,
+            shared_by=track.shared_by,
+            edited=frame.why in EDITS,
+        )
 
-    def no_longer_shown(self, track: str) -> None:
-        self._memory.end(track, self._wall_clock())
-        self._pictures.end(track)
+    def on_track_ended(self, event: TrackEnded) -> None:
+        """Forget the picture of a track that shows nothing more, and close its entry in the memory."""
+        self._memory.end(event.track.sid, self._wall_clock())
+        self._pictures.end(event.track.sid)
 
     def said(self, who: str | None, text: str) -> None:
-        """Remember what somebody said, or, of nobody, what the agent answered."""
+        """Store a remark; `who` is None for an answer of the agent."""
         self._said.append(Remark(who=who, text=text, at_s=self._wall_clock()))
 
     def answered(self, text: str, interrupted: bool) -> None:
+        """Store an answer of the agent."""
         if text:
             self.said(None, f"{text} … (interrupted)" if interrupted else text)
 
-    def foresee(self, question: str, identity: str) -> None:
-        """Begin to look up what is about to be asked; `turn` goes on with it where it was asked so."""
+    def prefetch(self, question: str, identity: str) -> None:
+        """Start the knowledge search for an interim question; `turn` reuses it if the final question asks the same."""
         picture = self._picture_for(question, identity)
-        self.knowledge.foresee(question, picture.jpeg if picture is not None else None)
+        self.knowledge.prefetch(question, picture.jpeg if picture is not None else None)
 
     async def turn(self, question: str, asker: str, identity: str) -> Turn:
-        """Return what is put before the model for `question`; the knowledge base has its deadline and no more."""
+        """Return the prompt for `question`. The knowledge search delays it by its deadline at most."""
         follows, picture = self._follows(identity), self._picture_for(question, identity)
-        self._looked = _Looked(identity, picture.track, self._wall_clock()) if picture is not None else None
+        self._last_screen_question = (
+            _ScreenQuestion(identity, picture.track, self._wall_clock()) if picture is not None else None
+        )
         jpeg, label = (picture.jpeg, picture.label) if picture is not None else (None, "")
         said = list(self._said)
         search = self.knowledge.finish(question, jpeg)
-        asked = PromptQuestion(
+        prompt_question = PromptQuestion(
             text=question,
             asker=asker,
             follows_screen=follows,
@@ -102,17 +111,17 @@ class ContextBuilder:
             frame_of=label,
         )
         key = secrets.token_hex(8)
-        return compose(asked, key, BUDGET_TOKENS, agent_name=self._agent_name, spoken=self._spoken)
+        return compose(prompt_question, key, BUDGET_TOKENS, agent_name=self._agent_name, spoken=self._spoken)
 
     def _picture_for(self, question: str, identity: str) -> LatestFrame | None:
         shown = self._memory.shown_now()
         if asks_about_screen(question, shown):
             return self._pictures.of(question, identity)
-        if self._looked is None or not asks_about_screen(question, shown, self._follows(identity)):
+        if self._last_screen_question is None or not asks_about_screen(question, shown, self._follows(identity)):
             return None
-        return self._pictures.of(question, identity, self._looked.track)
+        return self._pictures.of(question, identity, self._last_screen_question.track)
 
     def _follows(self, identity: str) -> bool:
-        """Tell whether the question before was about the screen, lately, and of the same person."""
-        before = self._looked
+        """Return whether the same person's previous question was about the screen, and recent."""
+        before = self._last_screen_question
         return before is not None and before.by == identity and self._wall_clock() - before.at_s <= FOLLOWS_WITHIN_S

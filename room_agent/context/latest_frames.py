@@ -1,4 +1,4 @@
-"""Holds the newest picture of each track, and says which of them a question is about. Knows no network."""
+"""Holds the newest frame of each track, and selects the one that a question is about."""
 
 from __future__ import annotations
 
@@ -6,56 +6,57 @@ import re
 from collections.abc import Iterable
 from dataclasses import dataclass, field
 
+from room_agent.core.models import Source
 from room_agent.intent.screen_owner import is_askers_own, names, words_of
-from room_agent.video.selection import Source
 
 MAX_TRACKS = 16
-"""Of the tracks beyond these the longest unchanged one has no picture; an agent watches fewer."""
+"""Beyond this number the track unchanged for longest loses its frame; an agent samples fewer tracks."""
 _OF_A_CAMERA = re.compile(r"\b(?:camera|webcam|wearing|face|holding|behind (?:me|him|her|them|us))\b")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class LatestFrame:
-    """A kept frame, and whose track it is of; `label` is the memory's name for the track."""
+    """A kept frame and its track; `label` is the screen memory's name for the track."""
 
     track: str
     label: str
     source: Source
     shared_by: str
-    """What they call themselves; `identity` is who they are."""
+    """The display name, which participants choose; `identity` is unique in the room."""
     identity: str
     jpeg: bytes = field(repr=False)
     captured_at_s: float
 
 
 class LatestFrames:
-    """One room's."""
+    """The newest frames of one room."""
 
     def __init__(self) -> None:
         self._newest: dict[str, LatestFrame] = {}
 
     def kept(self, picture: LatestFrame) -> None:
+        """Replace the frame of its track."""
         self._newest.pop(picture.track, None)
         self._newest[picture.track] = picture
         if len(self._newest) > MAX_TRACKS:
             self._newest.pop(next(iter(self._newest)))
 
     def end(self, track: str) -> None:
-        """Forget a track that shows nothing more."""
+        """Drop the frame of a track that ended."""
         self._newest.pop(track, None)
 
     def of(self, question: str, asker: str, before: str = "") -> LatestFrame | None:
-        """Return the picture for a question about what can be seen, asked by who has the identity `asker`.
+        """Return the frame for a question about the screen from the identity `asker`.
 
-        A question that goes on from one about the track `before` stays with it.
+        A follow-up to a question about the track `before` stays with that track.
         """
         return chosen(question, self._newest.values(), asker, before)
 
 
 def chosen(question: str, pictures: Iterable[LatestFrame], asker: str, before: str = "") -> LatestFrame | None:
-    """Return the picture of whom the question names, the asker's own for "my screen", a share before a camera.
+    """Return the frame of the person named in the question, or the asker's own for "my screen".
 
-    Of several the newest.
+    A screen share comes before a camera unless the question is about a camera. Among equals the newest wins.
     """
     words, mine = words_of(question), is_askers_own(question)
     camera = _OF_A_CAMERA.search(question.casefold()) is not None

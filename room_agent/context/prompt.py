@@ -1,8 +1,8 @@
-"""Puts a turn together: the rules, what is at hand to answer from, the question. Plain values in, plain values out.
+"""Composes the prompt of a turn within a token budget: the rules, the quoted context, and the question.
 
-Four messages. The rules and the turn's key are `system`; they hold no secret. What is at hand is one `user` message of
-fenced quotations and nothing else. The question is a `user` message by itself, because the router judges by its last
-message how hard a turn is. Nothing that was read or heard stands in a `system` message.
+A prompt has four messages. The rules and the turn's key are `system` messages; they hold no secret. The context is one
+`user` message of fenced quotations and nothing else. The question is a `user` message by itself, because the router
+rates a turn's complexity by the last message. No untrusted text stands in a `system` message.
 """
 
 from __future__ import annotations
@@ -21,13 +21,13 @@ from routing.catalogue import MESSAGE_OVERHEAD_TOKENS
 from routing.models import Passage
 
 IMAGE_TOKENS = 1_200
-"""About what a frame of 1024 x 576 comes to, at the dearest of the vendors' ways to count."""
+"""About the tokens of a frame of 1024 x 576, by the vendor that counts the most."""
 MAX_QUESTION_BYTES = 8_192
-"""As much as a chat message holds. Of several that are one question the beginning and the end stay."""
+"""The limit of one chat message. Of several messages joined into one question both ends stay."""
 MAX_SOURCE_CHARS = 200
-MAX_SAID_CHARS = 500
+MAX_REMARK_CHARS = 500
 YOU = "[you]"
-"""Before what the agent said. No name is called so: a clean one has no brackets."""
+"""The speaker label of the agent's own remarks. No participant has this name: clean names have no brackets."""
 
 RULES = """\
 You take part in a live meeting as {name}. Somebody asks you something; answer in the language they ask in.
@@ -51,7 +51,7 @@ WRITTEN = "Your answer is read: a few short sentences, no markup but plain line 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Remark:
-    """What somebody said or wrote in the room lately; without a `who` it is what the agent answered."""
+    """A recent spoken or written remark in the room; `who` is None for the agent's own answers."""
 
     who: str | None
     text: str = field(repr=False)
@@ -60,7 +60,7 @@ class Remark:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class PromptQuestion:
-    """A question, and what is at hand to answer it. But for the clock and the JPEG it is all untrusted text."""
+    """A question and the material to answer it from. All but the clock and the JPEG is untrusted text."""
 
     text: str = field(repr=False)
     asker: str
@@ -70,14 +70,14 @@ class PromptQuestion:
     said: Sequence[Remark] = field(default=(), repr=False)
     frame_jpeg: bytes | None = field(default=None, repr=False)
     frame_of: str = field(default="", repr=False)
-    """What the frame is of, as the memory calls it."""
+    """The memory's label of the frame's track."""
     follows_screen: bool = False
-    """Whether the question before it was about the screen."""
+    """Whether the previous question was about the screen."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Turn:
-    """What is put before the model. `sources` are of the passages that joined, best first, for the text stream."""
+    """The composed prompt. `sources` names the sources of the included passages, best first, for the text stream."""
 
     instructions: str
     key_note: str
@@ -103,23 +103,23 @@ def instructions(agent_name: str, *, spoken: bool) -> str:
     return RULES.format(name=clean_name(agent_name), manner=SPOKEN if spoken else WRITTEN)
 
 
-def compose(asked: PromptQuestion, key: str, budget_tokens: int, *, agent_name: str, spoken: bool = True) -> Turn:
-    """Return the turn, within `budget_tokens`: question, picture, then what helps most with this kind of question.
+def compose(material: PromptQuestion, key: str, budget_tokens: int, *, agent_name: str, spoken: bool = True) -> Turn:
+    """Return the prompt within `budget_tokens`: question, picture, then the context most useful to the question.
 
     Raises ValueError for an empty question, or a budget that the rules and the question do not fit into.
     """
     fence = Fence(key)
     rules, note = instructions(agent_name, spoken=spoken), f"This turn's key is {key}."
-    room = _Room(budget_tokens - tokens_of(rules) - tokens_of(note) - 4 * MESSAGE_OVERHEAD_TOKENS)
-    question = _question(fence, asked.text)
+    budget = _TokenBudget(budget_tokens - tokens_of(rules) - tokens_of(note) - 4 * MESSAGE_OVERHEAD_TOKENS)
+    question = _question(fence, material.text)
     if not question:
-        raise ValueError("Nothing was asked.")
-    if not room.take(question):
+        raise ValueError("The question is empty.")
+    if not budget.take(question):
         raise ValueError(f"A budget of {budget_tokens} tokens does not hold the rules and the question.")
-    about_screen = asks_about_screen(asked.text, asked.memory.shown_now(), asked.follows_screen)
-    image = asked.frame_jpeg if about_screen and room.take_tokens(IMAGE_TOKENS, left=0.5) else None
-    pictured = _quoted(fence, room, "picture", asked.frame_of, 0.2) if image is not None else []
-    blocks, sources = _blocks(asked, fence, room, about_screen)
+    about_screen = asks_about_screen(material.text, material.memory.shown_now(), material.follows_screen)
+    image = material.frame_jpeg if about_screen and budget.take_tokens(IMAGE_TOKENS, left=0.5) else None
+    pictured = _quoted(fence, budget, "picture", material.frame_of, 0.2) if image is not None else []
+    blocks, sources = _blocks(material, fence, budget, about_screen)
     return Turn(
         instructions=rules,
         key_note=note,
@@ -127,19 +127,19 @@ def compose(asked: PromptQuestion, key: str, budget_tokens: int, *, agent_name: 
         question=question,
         image_jpeg=image,
         sources=sources,
-        tokens=budget_tokens - room.tokens,
+        tokens=budget_tokens - budget.tokens,
     )
 
 
 def _question(fence: Fence, text: str) -> str:
-    """Return what is asked in one line; it stands before or after what is pasted, so of too much the middle goes."""
+    """Return the question in one line. It stands before or after pasted text, so the middle of a long text goes."""
     line = one_line(fence.inner(both_ends(text, MAX_QUOTED_CHARS - 1)), MAX_QUOTED_CHARS)
-    # In bytes, which are what tokens are counted by: a line of Chinese has three times as many as it has characters.
+    # In bytes, the basis of the token count: a line of Chinese has three times as many bytes as characters.
     return ends_within(line, MAX_QUESTION_BYTES)
 
 
-class _Room:
-    """How many tokens are left."""
+class _TokenBudget:
+    """The remaining tokens."""
 
     def __init__(self, tokens: int) -> None:
         self.tokens = tokens
@@ -149,74 +149,78 @@ class _Room:
         return self.take_tokens(tokens_of(text) + 1)
 
     def take_tokens(self, tokens: int, left: float = 0.0) -> bool:
-        """Take so many, unless less than the share `left` would remain."""
+        """Take tokens unless less than the share `left` would remain; return whether they were taken."""
         if tokens > self.tokens * (1 - left):
             return False
         self.tokens -= tokens
         return True
 
 
-def _blocks(asked: PromptQuestion, fence: Fence, room: _Room, about_screen: bool) -> tuple[list[str], tuple[str, ...]]:
-    """Return the quotations, the most useful first. None takes all that is left, but for the last and the screen's."""
-    asker = _quoted(fence, room, "asker", clean_name(asked.asker), 0.2)
+def _blocks(
+    material: PromptQuestion, fence: Fence, budget: _TokenBudget, about_screen: bool
+) -> tuple[list[str], tuple[str, ...]]:
+    """Return the quotations, the most useful first. Only the last and the screen's may use up the budget."""
+    asker = _quoted(fence, budget, "asker", clean_name(material.asker), 0.2)
     if about_screen:
-        shown = _shown(asked, fence, room, 0.6)
-        found, sources = _found(asked, fence, room, 0.7)
+        shown = _shown(material, fence, budget, 0.6)
+        found, sources = _found(material, fence, budget, 0.7)
     else:
-        found, sources = _found(asked, fence, room, 0.7)
-        shown = _shown(asked, fence, room, 0.5)
-    said = _said(asked, fence, room)
+        found, sources = _found(material, fence, budget, 0.7)
+        shown = _shown(material, fence, budget, 0.5)
+    said = _said(material, fence, budget)
     if about_screen:
-        # What the others left: the memory knows more than its share mostly holds.
-        room.tokens += sum(tokens_of(block) + 1 for block in shown)
-        shown = _shown(asked, fence, room, 1.0)
+        # The memory mostly holds more than its share: it is quoted again with all that the others left.
+        budget.tokens += sum(tokens_of(block) + 1 for block in shown)
+        shown = _shown(material, fence, budget, 1.0)
     blocks = [*asker, *shown, *found, *said] if about_screen else [*asker, *found, *shown, *said]
     return blocks, sources
 
 
-def _quoted(fence: Fence, room: _Room, label: str, text: str, share: float) -> list[str]:
-    quoted = fence.quote(label, text, int(room.tokens * share) - 1)
-    return [quoted] if quoted and room.take(quoted) else []
+def _quoted(fence: Fence, budget: _TokenBudget, label: str, text: str, share: float) -> list[str]:
+    quoted = fence.quote(label, text, int(budget.tokens * share) - 1)
+    return [quoted] if quoted and budget.take(quoted) else []
 
 
-def _shown(asked: PromptQuestion, fence: Fence, room: _Room, share: float) -> list[str]:
-    # The marks and bars need room too.
-    recalled = asked.memory.recall(asked.now_s, int(room.tokens * share * 0.9) - 24, asked.text)
-    return _quoted(fence, room, "screen", recalled, share)
+def _shown(material: PromptQuestion, fence: Fence, budget: _TokenBudget, share: float) -> list[str]:
+    # The fence marks and line bars need tokens too.
+    recalled = material.memory.recall(material.now_s, int(budget.tokens * share * 0.9) - 24, material.text)
+    return _quoted(fence, budget, "screen", recalled, share)
 
 
-def _found(asked: PromptQuestion, fence: Fence, room: _Room, share: float) -> tuple[list[str], tuple[str, ...]]:
-    """Return the passages, the best first, each with half of what is left for them at most; and their sources."""
-    part = _Room(int(room.tokens * share))
+def _found(
+    material: PromptQuestion, fence: Fence, budget: _TokenBudget, share: float
+) -> tuple[list[str], tuple[str, ...]]:
+    """Return the passages and their sources, best first. Each passage takes at most half of the remaining share."""
+    part = _TokenBudget(int(budget.tokens * share))
     blocks: list[str] = []
     sources: list[str] = []
-    for passage in sorted(asked.passages, key=lambda passage: -(passage.score or 0.0)):
+    for passage in sorted(material.passages, key=lambda passage: -(passage.score or 0.0)):
         source = one_line(passage.source, MAX_SOURCE_CHARS)
-        both = _with_source(fence, part.tokens // 2 - 1, source, passage.text)
-        if both and part.take(both):
-            blocks.append(both)
+        block = _with_source(fence, part.tokens // 2 - 1, source, passage.text)
+        if block and part.take(block):
+            blocks.append(block)
             sources += [source] if source else []
-    room.tokens -= sum(tokens_of(block) + 1 for block in blocks)
+    budget.tokens -= sum(tokens_of(block) + 1 for block in blocks)
     return blocks, tuple(dict.fromkeys(sources))
 
 
 def _with_source(fence: Fence, most_tokens: int, source: str, text: str) -> str:
-    """Return a passage behind a quotation of its source, which no line of the passage can be taken for."""
+    """Return a passage after its source. The source is a quotation of its own, so no passage can imitate it."""
     named = fence.quote("source", source or "unnamed", most_tokens)
     quoted = fence.quote("passage", text, most_tokens - tokens_of(named) - 1)
     return f"{named}\n{quoted}" if named and quoted else ""
 
 
-def _said(asked: PromptQuestion, fence: Fence, room: _Room) -> list[str]:
-    """Return what was said lately, the newest that there is room for, in the order it was said."""
+def _said(material: PromptQuestion, fence: Fence, budget: _TokenBudget) -> list[str]:
+    """Return the newest remarks within the budget, in chronological order."""
     lines: list[str] = []
-    left = room.tokens - 40
-    for said in sorted(asked.said, key=lambda said: -said.at_s):
-        text = one_line(said.text, MAX_SAID_CHARS)
+    left = budget.tokens - 40
+    for said in sorted(material.said, key=lambda said: -said.at_s):
+        text = one_line(said.text, MAX_REMARK_CHARS)
         who = YOU if said.who is None else f'"{clean_name(said.who)}"'
-        line = f"{who}, {ago(asked.now_s - said.at_s)} ago: {text}"
+        line = f"{who}, {ago(material.now_s - said.at_s)} ago: {text}"
         left -= tokens_of(line) + 2
         if left < 0:
             break
         lines += [line] if text else []
-    return _quoted(fence, room, "said", "\n".join(reversed(lines)), 1.0)
+    return _quoted(fence, budget, "said", "\n".join(reversed(lines)), 1.0)

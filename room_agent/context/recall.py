@@ -1,4 +1,4 @@
-"""Decides what of the memory a question is told first, and how long the rest of it may be. Knows no clock."""
+"""Orders the memory's entries for a question, in several forms from complete to brief."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from room_agent.text.normalize import both_ends
 READ_CHARS = 2_000
 MOMENT_S = 10.0
 MOST_EARLY = 12
-"""So many of the oldest are told first where a question is about the beginning."""
+"""The number of oldest entries that come first in the answer to a question about the beginning."""
 MOST_FIRSTS = 8
 
 _EARLY = re.compile(
@@ -22,16 +22,16 @@ _EARLY = re.compile(
 _NAME = re.compile(r"\w{2,}")
 
 
-def tellings(entries: list[ScreenEntry], fresh: list[ScreenEntry], question: str) -> Iterator[list[ScreenEntry]]:
-    """Yield what may be told of the entries, the most useful first: as it is, and then shorter and shorter.
+def recall_forms(entries: list[ScreenEntry], fresh: list[ScreenEntry], question: str) -> Iterator[list[ScreenEntry]]:
+    """Yield the entries in recall order, first complete and then in shorter and shorter forms.
 
-    First comes what is shown now; then the oldest, where the question is about the beginning; then whatever was shown
-    by whom it names; then the newest pictures and the rest backward.
+    Currently shown entries come first, then the oldest ones if the question is about the beginning. Then come the
+    tracks of people named in the question, the newest pictures, and the rest from new to old.
     """
-    asked = both_ends(question, READ_CHARS).casefold()
-    named = _named(entries, asked)
+    query = both_ends(question, READ_CHARS).casefold()
+    named = _named(entries, query)
     ended = [shown for shown in entries if shown.until_s is not None]
-    early = _oldest([shown for shown in ended if shown.label in named] or ended) if _EARLY.search(asked) else []
+    early = _oldest([shown for shown in ended if shown.label in named] or ended) if _EARLY.search(query) else []
     head = _once([*_now(entries, fresh), *early])
     before = _without((shown for shown in fresh if shown.until_s is not None), head)
     for form in _forms(before, _without(ended, [*head, *before])):
@@ -40,7 +40,7 @@ def tellings(entries: list[ScreenEntry], fresh: list[ScreenEntry], question: str
 
 def _forms(before: list[ScreenEntry], rest: list[ScreenEntry]) -> Iterator[list[ScreenEntry]]:
     yield [*before, *_backward(rest)]
-    # There is no room for all; how each track began is told all the same.
+    # Not everything fits; the beginning of each track is kept all the same.
     some = [*before, *firsts(rest)[:MOST_FIRSTS]]
     others = _without(rest, some)
     yield [*some, *_backward(by_span(others, lambda _: True, MOMENT_S))]
@@ -49,9 +49,9 @@ def _forms(before: list[ScreenEntry], rest: list[ScreenEntry]) -> Iterator[list[
     yield [*some, *map(brief, minutes)]
 
 
-def _named(entries: Iterable[ScreenEntry], asked: str) -> set[str]:
-    """Return the labels of the tracks whose sharer is named."""
-    words = set(_NAME.findall(asked))
+def _named(entries: Iterable[ScreenEntry], query: str) -> set[str]:
+    """Return the labels of the tracks that a named person shares."""
+    words = set(_NAME.findall(query))
     labels = {shown.label for shown in entries}
     return {label for label in labels if not words.isdisjoint(_NAME.findall(label.partition(" of ")[2].casefold()))}
 
@@ -75,5 +75,5 @@ def _once(entries: Iterable[ScreenEntry]) -> list[ScreenEntry]:
 
 
 def _without(entries: Iterable[ScreenEntry], others: Iterable[ScreenEntry]) -> list[ScreenEntry]:
-    told = {id(shown) for shown in others}
-    return [shown for shown in _once(entries) if id(shown) not in told]
+    excluded = {id(shown) for shown in others}
+    return [shown for shown in _once(entries) if id(shown) not in excluded]

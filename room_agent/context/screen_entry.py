@@ -1,4 +1,4 @@
-"""Tells what one track showed for some time, shorter the older it is. Knows no clock but the one it is handed."""
+"""Defines a screen entry, one picture of one track over time, and its shortened and merged forms."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from room_agent.text.quoting import one_line
 MAX_SENTENCE_CHARS = 200
 SENTENCES_A_MINUTE = 3
 LEAST_NUMBERS_KEPT, LEAST_WORDS_KEPT = 0.5, 1 / 3
-"""Of a description's, when its picture is only written on; a vision model words the same picture anew each time."""
+"""The share of a description's numbers and words that an edit keeps; a vision model rewords the same picture."""
 
 _SENTENCE_END = re.compile("(?<=[.!?])\\s|(?<=[\u3002\uff01\uff1f])")
 _SHORTEST_SENTENCE_CHARS = 24
@@ -24,9 +24,9 @@ Detail = Literal["whole", "sentence", "minute"]
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ScreenEntry:
-    """What one track showed for some time; `until_s` is None while it still does.
+    """The description of one track over a period; `until_s` is None while the picture is still shown.
 
-    A picture that is written on keeps its number. `pictures` counts those that were merged into this one.
+    A picture that is edited keeps its number. `pictures` counts the pictures merged into this entry.
     """
 
     track: str
@@ -44,7 +44,7 @@ class ScreenEntry:
 
 
 def replaces(new: str, old: str) -> bool:
-    """Tell whether a description is of another picture than `old`, however small the change looked.
+    """Return whether a description is of another picture than `old`, however small the visible change.
 
     Slides of one template differ in little more than their numbers.
     """
@@ -57,7 +57,7 @@ def _kept(kind: re.Pattern[str], new: str, old: str) -> float:
 
 
 def last_states(newest_first: list[ScreenEntry], pictures: int) -> list[ScreenEntry]:
-    """Return the last state of a track's newest pictures, and the state before, which may be a slide much like it."""
+    """Return the last state of a track's newest pictures, and the state before, which may be a similar slide."""
     of_pictures: dict[int, ScreenEntry] = {}
     for shown in newest_first:
         of_pictures.setdefault(shown.picture, shown)
@@ -66,25 +66,25 @@ def last_states(newest_first: list[ScreenEntry], pictures: int) -> list[ScreenEn
 
 
 def to_sentence(shown: ScreenEntry) -> ScreenEntry:
-    """Return what was shown with the first sentence of its description."""
+    """Return the entry with the first sentence of its description."""
     if shown.detail != "whole":
         return shown
     return replace(shown, texts=(first_sentence(shown.texts[0]),), detail="sentence")
 
 
 def to_minute(shown: ScreenEntry) -> ScreenEntry:
-    """Return what was shown fit to be merged with the rest of its minute."""
+    """Return the entry marked to be merged with the others of its minute."""
     return replace(to_sentence(shown), detail="minute")
 
 
 def brief(shown: ScreenEntry) -> ScreenEntry:
-    """Return what was shown in one sentence, whatever was merged into it."""
+    """Return the entry in one sentence, without the others merged into it."""
     one = to_sentence(shown)
     return replace(one, texts=one.texts[:1])
 
 
 def collapsed(entries: Iterable[ScreenEntry], may: Callable[[ScreenEntry], bool]) -> list[ScreenEntry]:
-    """Return the entries with the last alone of a picture's states that began in one minute, of those that `may`."""
+    """Return the entries with only the last state of each picture and minute, among those that `may` shrink."""
     kept: list[ScreenEntry] = []
     states: dict[tuple[str, int, int], int] = {}
     for shown in entries:
@@ -100,14 +100,14 @@ def collapsed(entries: Iterable[ScreenEntry], may: Callable[[ScreenEntry], bool]
 
 
 def by_span(entries: Iterable[ScreenEntry], may: Callable[[ScreenEntry], bool], span_s: float) -> list[ScreenEntry]:
-    """Return the entries with those that `may` in sentences, and as one where a track's began in the same span."""
+    """Return the entries; those that `may` shrink become sentences, merged by track and span."""
     return merged((to_minute(shown) if may(shown) else shown for shown in entries), may, span_s)
 
 
 def merged(
     entries: Iterable[ScreenEntry], may: Callable[[ScreenEntry], bool] = lambda _: True, span_s: float = 60.0
 ) -> list[ScreenEntry]:
-    """Return the entries with those of one track that began in the same old minute, or longer span, as one."""
+    """Return the entries; minute-level ones of one track that began in the same span are merged into one."""
     kept: list[ScreenEntry] = []
     spans: dict[tuple[str, int], int] = {}
     for shown in entries:
@@ -125,7 +125,7 @@ def merged(
 def _both(earlier: ScreenEntry, later: ScreenEntry) -> ScreenEntry:
     same = earlier.texts[-1:] == later.texts[:1]
     texts = (*earlier.texts, *later.texts[same:])
-    # The last one too, which says how it ended.
+    # The last sentence stays: it describes the end of the span.
     texts = texts if len(texts) <= SENTENCES_A_MINUTE else (*texts[: SENTENCES_A_MINUTE - 1], texts[-1])
     goes_on = later.picture == earlier.picture + earlier.pictures - 1
     pictures = earlier.pictures + later.pictures - goes_on
@@ -133,7 +133,7 @@ def _both(earlier: ScreenEntry, later: ScreenEntry) -> ScreenEntry:
 
 
 def first_sentence(text: str) -> str:
-    """Return a line up to the end of its first sentence that is not a mere heading."""
+    """Return the text up to the end of its first sentence that is longer than a heading."""
     for end in _SENTENCE_END.finditer(text):
         if end.start() >= _SHORTEST_SENTENCE_CHARS:
             text = text[: end.start()]
@@ -142,15 +142,15 @@ def first_sentence(text: str) -> str:
 
 
 def line(shown: ScreenEntry, now_s: float, changed_s: float | None = None) -> str:
-    """Return one entry as a line; `changed_s` is since when it is no longer what is shown."""
+    """Return one entry as a line; `changed_s` is the time of a later change without a description."""
     since = ago(now_s - shown.from_s)
     when = f"shown now, since {since} ago" if shown.until_s is None else f"from {since} to {_end(shown, now_s)}"
     if changed_s is not None:
         when += f", but changed {ago(now_s - changed_s)} ago and not described anew"
-    what = f"picture {shown.picture}"
+    number = f"picture {shown.picture}"
     if shown.pictures > 1:
-        what = f"{shown.pictures} pictures from {what} on"
-    return f"{shown.label}, {what}, {when}: {' … '.join(shown.texts)}"
+        number = f"{shown.pictures} pictures from {number} on"
+    return f"{shown.label}, {number}, {when}: {' … '.join(shown.texts)}"
 
 
 def _end(shown: ScreenEntry, now_s: float) -> str:
@@ -158,7 +158,7 @@ def _end(shown: ScreenEntry, now_s: float) -> str:
 
 
 def ago(seconds: float) -> str:
-    """Return a stretch of time as people say it."""
+    """Return a duration in words, such as `2 min`."""
     whole_s = max(0, round(seconds))
     if whole_s < 100:
         return f"{whole_s} s"

@@ -1,7 +1,6 @@
-"""Remembers what each track showed and when: whole while it is recent, in a sentence or by the minute as it ages.
+"""Stores the descriptions of each track with their times: whole while recent, shorter as they age.
 
-Everything is decided by rule and by the clock that comes in, so the same descriptions at the same times are always
-remembered alike, however often somebody asks.
+Every decision follows from the descriptions and their times, so recalling has no effect on later recalls.
 """
 
 from __future__ import annotations
@@ -10,27 +9,27 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 from room_agent.context.compaction import MemorySettings, aged, newest, shrunk
-from room_agent.context.recall import tellings
+from room_agent.context.recall import recall_forms
 from room_agent.context.screen_entry import ScreenEntry, brief, line, replaces
+from room_agent.core.models import Source
 from room_agent.text.quoting import clean_name, one_line, tokens_of
-from room_agent.video.selection import Source
 
 EDITS = frozenset(("text changed", "small spot changed"))
-"""Why a frame was kept when it still shows the picture before it, with something written or moved."""
+"""The gate's reasons for a frame that shows the previous picture with something written or moved."""
 MAX_TRACKS = 256
-"""Of so many tracks something is known besides what they showed."""
+"""The number of tracks whose labels, changes and ends are kept."""
 
 
 @dataclass(frozen=True, slots=True)
 class _Undescribed:
-    """When a track changed last, and since when it shows another picture than the one described, if it does."""
+    """The last change of a track, and the time since which it shows a new picture without a description, if any."""
 
     at_s: float
     new_s: float | None
 
 
 class ScreenMemory:
-    """One room's memory, oldest first."""
+    """The memory of one room, oldest entry first."""
 
     def __init__(self, settings: MemorySettings | None = None) -> None:
         self._settings = settings or MemorySettings()
@@ -57,7 +56,7 @@ class ScreenMemory:
         shared_by: str = "",
         edited: bool = False,
     ) -> None:
-        """Remember what a track shows from `at_s` on; a description that says nothing new is no new one."""
+        """Add the description of a track from `at_s` on; an unchanged one extends the current entry."""
         text = one_line(text, self._settings.max_entry_chars)
         last = self._last(track)
         at_s = at_s if last is None else max(at_s, last.until_s or last.from_s)
@@ -67,26 +66,26 @@ class ScreenMemory:
         self._close(track, at_s)
         picture = 1 if last is None else last.picture + last.pictures - 1 + (not edited or last.until_s is not None)
         label = self.label(track, source, shared_by)
-        # What was under way when its track ended is told of late.
+        # The description of a frame may arrive after its track has ended.
         ended_s = self._ended_s.get(track)
         until_s = ended_s if ended_s is not None and ended_s >= at_s else None
         shown = ScreenEntry(track=track, label=label, picture=picture, texts=(text,), from_s=at_s, until_s=until_s)
         self._shown = shrunk(aged([*self._shown, shown], self._settings, at_s), self._settings, at_s)
 
     def changed(self, track: str, at_s: float, *, edited: bool = False) -> None:
-        """Note that a track shows what nobody has described yet, until `add` tells of it or of something later."""
+        """Note that a track changed; recalls say so until `add` brings a description of that time or later."""
         before = self._undescribed.get(track)
         new_s = before.new_s if before is not None else None
         _put(self._undescribed, track, _Undescribed(at_s, at_s if new_s is None and not edited else new_s))
 
     def end(self, track: str, at_s: float) -> None:
-        """Remember that a track shows nothing more."""
+        """Close the current entry of a track that ended."""
         self._undescribed.pop(track, None)
         _put(self._ended_s, track, at_s)
         self._close(track, at_s)
 
     def label(self, track: str, source: Source = "screen_share", shared_by: str = "") -> str:
-        """Return what a track is called here, from the first time on that it is asked for."""
+        """Return the stable label of a track, created at the first call."""
         if track not in self._labels:
             self._labelled += 1
             named = f"{'screen' if source == 'screen_share' else 'camera'} {self._labelled}"
@@ -94,34 +93,34 @@ class ScreenMemory:
         return self._labels[track]
 
     def shown_now(self) -> list[str]:
-        """Return what is said of everything that is shown now."""
+        """Return the descriptions of the pictures shown now."""
         return [" ".join(shown.texts) for shown in self._shown if shown.until_s is None]
 
     def recall(self, now_s: float, budget_tokens: int, question: str = "") -> str:
-        """Return what is shown now, what the question asks for, and then the rest backward, a line each.
+        """Return a line for each entry within the budget, in the order of `recall_forms`.
 
         The lines hold text from screens: they go into a prompt only inside a fence.
         """
         self._shown = aged(self._shown, self._settings, now_s)
         lines: list[str] = []
-        for telling in tellings(self._shown, newest(self._shown, self._settings), question):
-            lines = self._lines(telling, now_s, budget_tokens)
-            if len(lines) == len(telling):
+        for form in recall_forms(self._shown, newest(self._shown, self._settings), question):
+            lines = self._lines(form, now_s, budget_tokens)
+            if len(lines) == len(form):
                 break
         return "\n".join(lines)
 
-    def _lines(self, telling: list[ScreenEntry], now_s: float, budget_tokens: int) -> list[str]:
-        """Return a line of each entry, one of its first sentence where it is too long, until the budget is used."""
+    def _lines(self, form: list[ScreenEntry], now_s: float, budget_tokens: int) -> list[str]:
+        """Return a line for each entry until the budget is used; a long one is cut to its first sentence."""
         lines: list[str] = []
-        for shown in telling:
-            told = self._line(shown, now_s)
-            if tokens_of(told) >= budget_tokens:
-                told = self._line(brief(shown), now_s)
-            if tokens_of(told) >= budget_tokens:
+        for shown in form:
+            text = self._line(shown, now_s)
+            if tokens_of(text) >= budget_tokens:
+                text = self._line(brief(shown), now_s)
+            if tokens_of(text) >= budget_tokens:
                 break
-            lines.append(told)
-            # One more for the line's end.
-            budget_tokens -= tokens_of(told) + 1
+            lines.append(text)
+            # The line end is a token too.
+            budget_tokens -= tokens_of(text) + 1
         return lines
 
     def _last(self, track: str) -> ScreenEntry | None:
@@ -134,7 +133,7 @@ class ScreenMemory:
         ]
 
     def _is_new(self, track: str, at_s: float) -> bool:
-        """Take note of a description; tell whether it is the first one of a picture whose own frame was passed over."""
+        """Note a description; return whether it is the first of a new picture whose own frame was skipped."""
         waiting = self._undescribed.get(track)
         if waiting is None:
             return False
@@ -151,7 +150,7 @@ class ScreenMemory:
 
 
 def _put(known: dict[str, Any], track: str, value: Any) -> None:
-    """Note something of a track; of the most tracks the oldest one is forgotten."""
+    """Set a track's value; beyond `MAX_TRACKS` the oldest track is dropped."""
     known.pop(track, None)
     known[track] = value
     if len(known) > MAX_TRACKS:

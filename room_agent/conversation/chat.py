@@ -1,4 +1,4 @@
-"""Receives a room's chat from the moment the agent joins, and keeps it until somebody takes it. Answers nothing."""
+"""Receives a room's chat from the moment the agent joins, and holds messages until a receiver is set."""
 
 from __future__ import annotations
 
@@ -15,60 +15,60 @@ from room_agent.conversation.chat_limits import (
     TOPIC,
     ChatCounts,
     ChatLimits,
+    ChatOutcome,
     ChatSettings,
     StreamReader,
-    Why,
-    read,
-    refusal,
+    read_message,
+    refusal_text,
 )
 from room_agent.core.participants import Participants
-from room_agent.core.tasks import say_why_it_ended
+from room_agent.core.tasks import log_task_end
 
 CLOSE_TIMEOUT_S = 5.0
 
 
 @dataclass(frozen=True, slots=True)
-class ChatMessageRead:
-    """A message that is read, and when it was whole."""
+class ChatMessage:
+    """A complete message and the time of its arrival."""
 
     identity: str
     text: str = field(repr=False)
-    at_s: float
+    received_at_s: float
 
 
 class ChatInbox:
-    """One room's chat, from its making to `aclose`; owns every task it starts. Whose message is not read is told so."""
+    """One room's chat, from construction to `aclose`. Senders of rejected messages are notified."""
 
     def __init__(
         self,
         room: rtc.Room,
-        tell: Callable[[str, str], None],
+        notify: Callable[[str, str], None],
         clock: Callable[[], float],
         settings: ChatSettings | None = None,
     ) -> None:
         self._room = room
-        self._people = Participants(room, clock)
-        self._tell = tell
+        self._participants = Participants(room, clock)
+        self._notify = notify
         self._clock = clock
         self._settings = settings or ChatSettings()
-        self._chat = ChatLimits(self._settings)
-        self._take: Callable[[ChatMessageRead], None] | None = None
-        self._early: deque[ChatMessageRead] = deque()
+        self._limits = ChatLimits(self._settings)
+        self._receiver: Callable[[ChatMessage], None] | None = None
+        self._early: deque[ChatMessage] = deque()
         self._reading: dict[asyncio.Task[None], str] = {}
         self._tasks: set[asyncio.Task[None]] = set()
         self.counts = ChatCounts()
-        self._somebody_came = asyncio.Event()
+        self._newcomer = asyncio.Event()
         room.on("participant_connected", self._on_newcomer)
         room.register_text_stream_handler(TOPIC, self._on_stream)
 
-    def deliver(self, take: Callable[[ChatMessageRead], None]) -> None:
-        """Hand over what has been written so far, in its order, and from now on each message as it comes."""
-        self._take = take
+    def deliver(self, receiver: Callable[[ChatMessage], None]) -> None:
+        """Pass the held messages on, in order, and from now on each message as it arrives."""
+        self._receiver = receiver
         while self._early:
-            self._give(self._early.popleft())
+            self._pass_on(self._early.popleft())
 
     async def aclose(self) -> None:
-        """Receive no more; what was not read, or not taken by anybody, is counted when this returns."""
+        """Stop receiving. Unread and undelivered messages are counted when this returns."""
         self._room.unregister_text_stream_handler(TOPIC)
         self._room.off("participant_connected", self._on_newcomer)
         for task in [*self._reading]:
@@ -81,82 +81,82 @@ class ChatInbox:
 
     def _on_stream(self, reader: StreamReader, identity: str) -> None:
         open_now = sum(sender == identity for sender in self._reading.values())
-        why = self._chat.refused(identity, open_now, self._clock())
-        if why is not None:
+        outcome = self._limits.refused(identity, open_now, self._clock())
+        if outcome is not None:
             reader.close()
-            self._refuse(why, identity)
+            self._refuse(outcome, identity)
             return
         if len(self._reading) >= self._settings.most_open_in_all:
             self._make_room()
         task = asyncio.create_task(self._read(reader, identity), name="chat")
         self._reading[task] = identity
         self._tasks.add(task)
-        # Also where it is stopped before it begins.
-        task.add_done_callback(lambda task: self._done(task, reader))
+        # A callback, not `finally` in the task: a task cancelled before it starts runs no code of its own.
+        task.add_done_callback(lambda task: self._on_read_end(task, reader))
 
     async def _read(self, reader: StreamReader, identity: str) -> None:
-        verdict = await read(reader, self._settings)
+        verdict = await read_message(reader, self._settings)
         if not verdict.taken:
-            self._refuse(verdict.why, identity)
+            self._refuse(verdict.outcome, identity)
             return
-        written = ChatMessageRead(identity, verdict.text, self._clock())
-        await self._until_known(identity)
-        self._give(written)
+        message = ChatMessage(identity, verdict.text, self._clock())
+        await self._wait_for_sender(identity)
+        self._pass_on(message)
 
     def _on_newcomer(self, *_: Any) -> None:
-        self._somebody_came.set()
-        self._somebody_came = asyncio.Event()
+        self._newcomer.set()
+        self._newcomer = asyncio.Event()
 
-    async def _until_known(self, identity: str) -> None:
-        """Wait until the room says who somebody is, but not for ever: they may have left."""
+    async def _wait_for_sender(self, identity: str) -> None:
+        """Wait until the sender is among the participants, but not for ever: they may have left."""
         with contextlib.suppress(TimeoutError):
             async with asyncio.timeout(self._settings.known_within_s):
-                while identity not in self._people:
-                    await self._somebody_came.wait()
+                while identity not in self._participants:
+                    await self._newcomer.wait()
 
-    def _give(self, written: ChatMessageRead) -> None:
-        if self._take is not None:
+    def _pass_on(self, message: ChatMessage) -> None:
+        if self._receiver is not None:
             self.counts.count("taken")
-            self._take(written)
+            self._receiver(message)
             return
-        self._early.append(written)
+        self._early.append(message)
         if len(self._early) > self._settings.most_early:
-            crowds = most_present(one.identity for one in self._early)
-            first = next(one for one in self._early if one.identity == crowds)
-            self._early.remove(first)
-            self._refuse("too early", crowds)
+            busiest = most_frequent(one.identity for one in self._early)
+            oldest = next(one for one in self._early if one.identity == busiest)
+            self._early.remove(oldest)
+            self._refuse("too early", busiest)
 
     def _make_room(self) -> None:
-        """Stop reading the oldest message of whoever has most open: a flood ends its own."""
-        crowds = most_present(self._reading.values())
-        oldest = next(task for task, identity in self._reading.items() if identity == crowds)
+        """Stop reading the oldest message of the sender with most open ones: a flood displaces only itself."""
+        busiest = most_frequent(self._reading.values())
+        oldest = next(task for task, identity in self._reading.items() if identity == busiest)
         if self._stop(oldest, "too many at once"):
-            self._say("too many at once", crowds)
+            self._explain("too many at once", busiest)
 
-    def _stop(self, task: asyncio.Task[None], why: Why) -> bool:
+    def _stop(self, task: asyncio.Task[None], outcome: ChatOutcome) -> bool:
         del self._reading[task]
         stopped = task.cancel()
         if stopped:
-            self.counts.count(why)
+            self.counts.count(outcome)
         return stopped
 
-    def _done(self, task: asyncio.Task[None], reader: StreamReader) -> None:
+    def _on_read_end(self, task: asyncio.Task[None], reader: StreamReader) -> None:
         reader.close()
         self._reading.pop(task, None)
         self._tasks.discard(task)
-        say_why_it_ended(task)
+        log_task_end(task)
 
-    def _refuse(self, why: Why, identity: str) -> None:
-        self.counts.count(why)
-        self._say(why, identity)
+    def _refuse(self, outcome: ChatOutcome, identity: str) -> None:
+        self.counts.count(outcome)
+        self._explain(outcome, identity)
 
-    def _say(self, why: Why, identity: str) -> None:
-        """Tell a sender, now and then, what becomes of their messages. Another agent could answer, and never end."""
-        said = refusal(why, self._settings)
-        if said and not self._people.is_agent(identity) and self._chat.may_tell(identity, self._clock()):
-            self._tell(said, identity)
+    def _explain(self, outcome: ChatOutcome, identity: str) -> None:
+        """Notify a sender of a rejected message, at a limited rate. Agents get no notice: one could reply without end."""
+        text = refusal_text(outcome, self._settings)
+        if text and not self._participants.is_agent(identity) and self._limits.may_notify(identity, self._clock()):
+            self._notify(text, identity)
 
 
-def most_present(identities: Iterable[str]) -> str:
-    """Return whose name is there most often; of several the one that came first."""
+def most_frequent(identities: Iterable[str]) -> str:
+    """Return the identity that occurs most often; of several the first."""
     return Counter(identities).most_common(1)[0][0]

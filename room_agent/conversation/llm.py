@@ -1,4 +1,4 @@
-"""Asks the router for an answer through livekit's OpenAI plugin, and says why there is none. Knows no sound."""
+"""Streams an answer from the router's chat completions through LiveKit's OpenAI plugin."""
 
 from __future__ import annotations
 
@@ -16,50 +16,51 @@ from room_agent.core.router_client import KEPT_S, RouterClient, RouterError, tls
 from routing.errors import RayroomError
 
 MODEL = "auto"
-FIRST_WORD_S = 12.0
-"""The router has a deadline of its own for the first token, with its fallbacks and retries before it."""
-NEXT_WORD_S = 10.0
-AGAIN_S = 0.3
-MOST_CHARS = 8_000
+FIRST_TOKEN_TIMEOUT_S = 12.0
+"""Longer than the router's own deadline for the first token, which includes its retries and fallbacks."""
+NEXT_TOKEN_TIMEOUT_S = 10.0
+RETRY_AFTER_S = 0.3
+MAX_CHARS = 8_000
 """The longest answer: three minutes of speech have half as many."""
-_AGAIN = frozenset({401, 408, 500, 502, 503, 504})
+_RETRIED_STATUSES = frozenset({401, 408, 500, 502, 503, 504})
 
 
 class NoAnswer(RayroomError):
-    """The router gave no answer."""
+    """The router gave no answer; `trouble` is the notice for the room, `status` the HTTP status or None."""
 
     def __init__(self, trouble: Trouble, status: int | None) -> None:
-        super().__init__(f"The router gave no answer: {status or 'not reached'}.")
+        super().__init__(f"The router gave no answer: {f'HTTP {status}' if status else 'it was not reached in time'}.")
         self.trouble = trouble
-        self.answered_with = status
+        self.status = status
 
 
 class RouterLlm:
-    """One room's way to the router's chat completions, always with the token the room has now."""
+    """One room's client of the router's chat completions. Each request carries the room's current token."""
 
     def __init__(self, router: RouterClient, url: str) -> None:
         self._router = router
         self._client = openai.AsyncClient(
             base_url=f"{url.rstrip('/')}/v1",
             api_key=self._token,
+            # This class retries itself: the SDK would repeat an expired token.
             max_retries=0,
-            timeout=FIRST_WORD_S,
+            timeout=FIRST_TOKEN_TIMEOUT_S,
             http_client=openai.DefaultAsyncHttpxClient(verify=tls(), limits=httpx2.Limits(keepalive_expiry=KEPT_S)),
         )
         self._llm = livekit_openai.LLM(model=MODEL, client=self._client, max_retries=0)
 
     async def aclose(self) -> None:
-        async with asyncio.timeout(NEXT_WORD_S):
+        async with asyncio.timeout(NEXT_TOKEN_TIMEOUT_S):
             await self._llm.aclose()
             await self._client.close()
 
     async def answer(self, messages: Sequence[dict[str, Any]], failed_before: bool = False) -> AsyncIterator[str]:
-        """Yield the answer's words as they come; closing the iterator cancels the request. Raises NoAnswer.
+        """Yield the answer in pieces as they arrive, with at most one retry before the first. Raises NoAnswer.
 
-        `failed_before`: the last answer did not do, which the router counts when it chooses the model.
+        Closing the iterator cancels the request. `failed_before` makes the router prefer a stronger model.
         """
         context = _context(messages)
-        for last in (False, True):
+        for is_retry in (False, True):
             begun = False
             try:
                 async for words in self._stream(context, failed_before):
@@ -68,29 +69,31 @@ class RouterLlm:
                 return
             except (APIError, TimeoutError, OSError) as error:
                 status = error.status_code if isinstance(error, APIStatusError) else None
-                if begun or last or not (status is None or status in _AGAIN):
+                # After the first piece a retry would repeat words that the room has heard.
+                if begun or is_retry or not (status is None or status in _RETRIED_STATUSES):
                     raise NoAnswer(Trouble.BUDGET if status == 402 else Trouble.THINKING, status) from None
-            await self._before_the_next(status)
+            await self._before_retry(status)
 
     async def _stream(self, context: llm.ChatContext, failed_before: bool) -> AsyncIterator[str]:
-        options = APIConnectOptions(max_retry=0, timeout=FIRST_WORD_S)
-        patience_s, characters = FIRST_WORD_S, 0
+        options = APIConnectOptions(max_retry=0, timeout=FIRST_TOKEN_TIMEOUT_S)
+        timeout_s, characters = FIRST_TOKEN_TIMEOUT_S, 0
         extra = {"metadata": {"last_answer": "failed"}} if failed_before else {}
         async with self._llm.chat(chat_ctx=context, conn_options=options, extra_kwargs=extra) as stream:
-            while characters < MOST_CHARS:
+            while characters < MAX_CHARS:
                 try:
-                    async with asyncio.timeout(patience_s):
+                    async with asyncio.timeout(timeout_s):
                         chunk = await anext(stream)
                 except StopAsyncIteration:
                     return
                 if chunk.delta is not None and chunk.delta.content:
-                    patience_s, characters = NEXT_WORD_S, characters + len(chunk.delta.content)
+                    timeout_s, characters = NEXT_TOKEN_TIMEOUT_S, characters + len(chunk.delta.content)
                     yield chunk.delta.content
 
-    async def _before_the_next(self, status: int | None) -> None:
+    async def _before_retry(self, status: int | None) -> None:
         if status != 401:
-            await asyncio.sleep(AGAIN_S)
+            await asyncio.sleep(RETRY_AFTER_S)
             return
+        # The token has expired: opening the room again renews it.
         try:
             await self._router.open()
         except RouterError:
@@ -101,7 +104,7 @@ class RouterLlm:
 
 
 def _context(messages: Sequence[dict[str, Any]]) -> llm.ChatContext:
-    """Return messages of a chat completion as livekit's own."""
+    """Convert messages of a chat completion to LiveKit's type."""
     context = llm.ChatContext.empty()
     for message in messages:
         content = message["content"]

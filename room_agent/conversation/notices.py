@@ -1,4 +1,4 @@
-"""Tells a room what fails, once, and remembers what does until it works again. Mends nothing."""
+"""Announces a failing part of the conversation to the room once, until it works again."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ log = structlog.get_logger()
 
 
 class Trouble(StrEnum):
-    """What can fail by itself, and does not take the others with it."""
+    """A part of the conversation that can fail while the others work."""
 
     THINKING = "thinking"
     HEARING = "hearing"
@@ -23,136 +23,143 @@ class Trouble(StrEnum):
     BUDGET = "budget"
 
 
-SAID: dict[Trouble, str] = {
+NOTICE_TEXTS: dict[Trouble, str] = {
     Trouble.THINKING: "I am sorry, I cannot think of an answer right now. Please ask me again in a moment.",
     Trouble.HEARING: "I am sorry, I cannot hear you right now. Please write to me in the chat.",
     Trouble.SPEAKING: "I cannot speak right now. I will answer in writing.",
     Trouble.BUDGET: "The budget for this meeting's assistant is used up. I will be quiet until there is more.",
 }
-ALOUD = frozenset({Trouble.THINKING, Trouble.HEARING})
-"""Told in writing and by voice. The others only in writing: without a voice, and without money for one."""
+SPOKEN = frozenset({Trouble.THINKING, Trouble.HEARING})
+"""Written and spoken. The others are only written: TTS itself fails, or nobody pays for it."""
 
 
-class Troubles:
-    """What is wrong in a room now."""
+class ActiveTroubles:
+    """The parts of one room's conversation that fail now, and how often each began to."""
 
     def __init__(self) -> None:
-        self._now: set[Trouble] = set()
+        self._active: set[Trouble] = set()
         self.begun = dict.fromkeys(Trouble, 0)
 
-    def begin(self, trouble: Trouble) -> str | None:
-        """Note that something fails; returns what to say of it, unless that has been said."""
-        if trouble in self._now:
-            return None
-        self._now.add(trouble)
+    def begin(self, trouble: Trouble) -> bool:
+        """Mark a part as failing. Return whether it worked before."""
+        if trouble in self._active:
+            return False
+        self._active.add(trouble)
         self.begun[trouble] += 1
-        return SAID[trouble]
+        return True
 
     def end(self, trouble: Trouble) -> bool:
-        """Note that something works; returns whether it did not before."""
-        was = trouble in self._now
-        self._now.discard(trouble)
-        return was
+        """Mark a part as working. Return whether it failed before."""
+        was_active = trouble in self._active
+        self._active.discard(trouble)
+        return was_active
 
     def __contains__(self, trouble: Trouble) -> bool:
-        return trouble in self._now
+        return trouble in self._active
 
 
-BUDGET_AGAIN_S = 60.0
-"""An answer is refused before the budget is spent, where it may cost more than is left; another may cost less."""
+BUDGET_RETRY_S = 60.0
+"""The wait after a refused answer. A reservation can fail before the budget is spent; a cheaper one may fit."""
 
 
 class BudgetNotice:
-    """What one room's answers are paid from."""
+    """Decides when a refused budget is announced, and when answers are requested again."""
 
     def __init__(self, clock: Callable[[], float]) -> None:
         self._clock = clock
-        self._heard: TenantBudget | None = None
-        self._empty_at_s = clock()
-        self._told = False
+        self._budget: TenantBudget | None = None
+        self._refused_at_s = clock()
+        self._announced = False
 
-    def empty(self) -> bool:
-        """Take in that nothing is paid any more; returns whether that is news to the room."""
-        self._empty_at_s = self._clock()
-        news, self._told = not self._told, True
-        return news
+    def on_refused(self) -> bool:
+        """Record that the budget refused an answer. Return whether the room must be told."""
+        self._refused_at_s = self._clock()
+        is_news, self._announced = not self._announced, True
+        return is_news
 
-    def paid(self) -> None:
-        """Take in that an answer was given: the next refusal is news."""
-        self._told = False
+    def on_answered(self) -> None:
+        """Record that an answer was paid for: the next refusal is announced again."""
+        self._announced = False
 
-    def pays_again(self, budget: TenantBudget | None) -> bool:
-        """Take in what a heartbeat was told, if anything; returns whether answers are to be asked for again."""
+    def may_retry(self, budget: TenantBudget | None) -> bool:
+        """Record the budget of a heartbeat's reply, if it has one. Return whether answers may be requested again."""
         if budget is not None and budget.is_spent:
-            self._heard = budget
+            self._budget = budget
             return False
-        before, self._heard = self._heard, budget or self._heard
+        before, self._budget = self._budget, budget or self._budget
         if before is not None and budget is not None and _has_more(budget, before):
-            self._told = False
+            self._announced = False
             return True
-        return self._clock() - self._empty_at_s > BUDGET_AGAIN_S
+        return self._clock() - self._refused_at_s > BUDGET_RETRY_S
 
 
 def _has_more(budget: TenantBudget, before: TenantBudget) -> bool:
-    """Whether spending began anew, with a month, or the limit was raised."""
+    """Return whether a new month began or the limit was raised."""
     if budget.limit_nanousd is None or before.limit_nanousd is None:
         return before.limit_nanousd is not None
     return budget.spent_nanousd < before.spent_nanousd or budget.limit_nanousd > before.limit_nanousd
 
 
-UNBILLED_S = 60.0
-"""Without a heartbeat for so long nothing more is heard: its bill would come too late to keep to a budget."""
+MAX_UNBILLED_S = 60.0
+"""STT pauses after this long without a heartbeat: usage billed later could exceed the budget."""
 
 
 class Notices:
-    """One room's, in writing and by voice where there is one."""
+    """One room's notices: written, and spoken where the agent has TTS."""
 
-    def __init__(self, captions: Transcription, mouth: SpeechOutput | None, clock: Callable[[], float]) -> None:
-        self._captions = captions
-        self._mouth = mouth
+    def __init__(
+        self, transcription: Transcription, speech_output: SpeechOutput | None, clock: Callable[[], float]
+    ) -> None:
+        self._transcription = transcription
+        self._speech_output = speech_output
         self._clock = clock
-        self._troubles = Troubles()
-        self._purse = BudgetNotice(clock)
-        self._beaten_at_s = clock()
+        self._troubles = ActiveTroubles()
+        self._budget = BudgetNotice(clock)
+        self._heartbeat_at_s = clock()
 
     def __contains__(self, trouble: Trouble) -> bool:
         return trouble in self._troubles
 
-    def tell(self, trouble: Trouble, works: bool) -> None:
-        """Take in whether a part of the conversation works."""
+    def update(self, trouble: Trouble, works: bool) -> None:
+        """Record whether a part of the conversation works."""
         if works:
-            self.works(trouble)
+            self.recovered(trouble)
         else:
-            self.fails(trouble)
+            self.failed(trouble)
 
-    def fails(self, trouble: Trouble) -> None:
-        said = self._troubles.begin(trouble)
-        if said is None or (trouble is Trouble.BUDGET and not self._purse.empty()):
+    def failed(self, trouble: Trouble) -> None:
+        """Record a failure, and announce it unless it is already known to the room."""
+        if not self._troubles.begin(trouble):
             return
-        self._captions.told(said)
-        if trouble in ALOUD and self._mouth is not None:
-            self._mouth.say(said)
+        if trouble is Trouble.BUDGET and not self._budget.on_refused():
+            return
+        text = NOTICE_TEXTS[trouble]
+        self._transcription.notice(text)
+        if trouble in SPOKEN and self._speech_output is not None:
+            self._speech_output.say(text)
 
-    def works(self, trouble: Trouble) -> None:
+    def recovered(self, trouble: Trouble) -> None:
+        """Record that a part works. Recovery is not announced: the next answer shows it."""
         if self._troubles.end(trouble):
-            log.info("works again", part=str(trouble))
+            log.info("conversation recovered", part=str(trouble))
         if trouble is Trouble.THINKING:
-            self._purse.paid()
+            self._budget.on_answered()
 
-    def beaten(self, beaten: HeartbeatResult) -> None:
-        """Take in what the router answered to a heartbeat."""
-        self._beaten_at_s = self._clock()
-        if self._purse.pays_again(beaten.budget):
-            self.works(Trouble.BUDGET)
-        elif beaten.budget is not None and beaten.budget.is_spent:
-            self.fails(Trouble.BUDGET)
+    def on_heartbeat(self, result: HeartbeatResult) -> None:
+        """Update the budget from the router's reply to a heartbeat."""
+        self._heartbeat_at_s = self._clock()
+        if self._budget.may_retry(result.budget):
+            self.recovered(Trouble.BUDGET)
+        elif result.budget is not None and result.budget.is_spent:
+            self.failed(Trouble.BUDGET)
 
-    def unpaid(self) -> bool:
-        """Return whether nothing is to be heard, since nobody would pay for it."""
-        if self._clock() - self._beaten_at_s > UNBILLED_S:
-            self.fails(Trouble.THINKING)
+    def is_unpaid(self) -> bool:
+        """Return whether STT must pause, because its usage cannot be billed."""
+        if self._clock() - self._heartbeat_at_s > MAX_UNBILLED_S:
+            self.failed(Trouble.THINKING)
             return True
         return Trouble.BUDGET in self._troubles
 
     def report(self) -> dict[str, float]:
+        """Return the counters of a heartbeat."""
         return {f"trouble_{trouble}": times for trouble, times in self._troubles.begun.items()}

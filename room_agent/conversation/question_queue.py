@@ -1,4 +1,4 @@
-"""Keeps the questions that wait for their answer: one of each person, in the order they came. Knows no answer."""
+"""Queues questions that wait for an answer: at most one per participant, in order of arrival."""
 
 from __future__ import annotations
 
@@ -6,76 +6,77 @@ import asyncio
 from collections.abc import Container
 from dataclasses import dataclass, field, replace
 
-MOST_WAITING = 16
-MOST_CHARS = 8_192
-"""Of all that somebody asks while they wait: what does not fit takes the place of what was asked before."""
+MAX_WAITING = 16
+MAX_CHARS = 8_192
+"""The longest question after joining. A question that would exceed it replaces the earlier one."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Question:
-    """What somebody asked the agent."""
+    """One participant's question to the agent."""
 
     identity: str
     name: str
     text: str = field(repr=False)
     asked_at_s: float
-    """When the asker fell silent or pressed return: what an answer's delay is counted from."""
+    """The end of speech, or the arrival of the chat message. Answer delays are measured from it."""
 
 
 class QuestionQueue:
-    """A person's newer question goes on with the older one in its place, so whoever asks a hundred waits as one."""
+    """A participant's newer question is appended to their waiting one, so a hundred questions take one place."""
 
-    def __init__(self, most: int = MOST_WAITING) -> None:
-        self._most = most
+    def __init__(self, max_waiting: int = MAX_WAITING) -> None:
+        self._max_waiting = max_waiting
         self._waiting: dict[str, Question] = {}
-        self._filled = asyncio.Event()
+        self._changed = asyncio.Event()
         self.shed = 0
 
     def __len__(self) -> int:
         return len(self._waiting)
 
     def offer(self, question: Question) -> None:
+        """Add a question, or append it to the participant's waiting one. A full queue sheds it."""
         before = self._waiting.get(question.identity)
         if before is not None:
             self._waiting[question.identity] = self._joined(before.text, question)
-        elif len(self._waiting) < self._most:
+        elif len(self._waiting) < self._max_waiting:
             self._waiting[question.identity] = question
         else:
             self.shed += 1
-        self._filled.set()
+        self._changed.set()
 
     def join(self, before: str, question: Question) -> None:
-        """Offer a question that goes on with what its asker had said before."""
+        """Offer a question that continues the text `before` of the same participant."""
         self.offer(self._joined(before, question))
 
     def _joined(self, before: str, question: Question) -> Question:
         text = f"{before} {question.text}"
-        if len(text) <= MOST_CHARS:
+        if len(text) <= MAX_CHARS:
             return replace(question, text=text)
         self.shed += 1
         return question
 
     @property
     def waiting(self) -> set[str]:
-        """Return who waits."""
+        """Return the identities of the participants with a waiting question."""
         return set(self._waiting)
 
     def asked_at_s(self, identity: str) -> float | None:
-        """Return when the question of somebody who waits was asked."""
+        """Return the time of a participant's waiting question, or None."""
         question = self._waiting.get(identity)
         return question.asked_at_s if question is not None else None
 
     def drop(self, identity: str) -> None:
-        """Forget the question of somebody who left."""
+        """Remove a participant's waiting question, if any."""
         self._waiting.pop(identity, None)
 
-    def look(self) -> None:
-        """Have `next` look anew at who is there."""
-        self._filled.set()
+    def wake(self) -> None:
+        """Make `next` check again which participants are present."""
+        self._changed.set()
 
-    async def next(self, people: Container[str]) -> Question:
-        """Return the question that has waited longest of those whose asker is among `people`, once there is one."""
-        while (first := next((one for one in self._waiting if one in people), None)) is None:
-            self._filled.clear()
-            await self._filled.wait()
+    async def next(self, present: Container[str]) -> Question:
+        """Wait for and remove the oldest question of a participant in `present`."""
+        while (first := next((identity for identity in self._waiting if identity in present), None)) is None:
+            self._changed.clear()
+            await self._changed.wait()
         return self._waiting.pop(first)

@@ -1,4 +1,4 @@
-"""Answers a room's questions one at a time: thinks, writes, speaks, and stops for who interrupts. Hears nothing."""
+"""Answers a room's questions one at a time, in writing and speech, and stops an answer that is interrupted."""
 
 from __future__ import annotations
 
@@ -7,7 +7,6 @@ from collections import deque
 from collections.abc import AsyncIterator, Callable, Container, Iterable
 from contextlib import aclosing
 from dataclasses import dataclass, field
-from typing import Any, Protocol
 
 import structlog
 from livekit.agents.voice import SpeechHandle
@@ -15,84 +14,90 @@ from livekit.agents.voice import SpeechHandle
 from room_agent.audio.tts import SpeechOutput
 from room_agent.context.context import ContextBuilder
 from room_agent.context.prompt import Turn
-from room_agent.conversation.llm import NoAnswer
+from room_agent.conversation.llm import NoAnswer, RouterLlm
 from room_agent.conversation.notices import Notices, Trouble
 from room_agent.conversation.question_queue import Question, QuestionQueue
 from room_agent.conversation.transcription import Transcription
 from room_agent.core.counters import REMEMBERED_ANSWERS, percentile
-from room_agent.core.tasks import say_why_it_ended
+from room_agent.core.tasks import log_task_end
 from routing.complexity import rejects
 from routing.evidence import needs_stronger
 from routing.models import Answer
+
+LAST_ANSWER_S = 120.0
+"""A question asked later than this after an answer is not a reaction to it."""
+MAX_ANSWER_S = 180.0
+INTERRUPTION_S = 0.4
+"""The speech of the asker that stops their answer: a cough is shorter."""
+CLOSE_TIMEOUT_S = 5.0
 
 log = structlog.get_logger()
 
 
 class PendingAnswer:
-    """The text goes on where the voice fails, and the voice begins before the text is whole."""
+    """One answer in progress. Its text goes on where TTS fails, and TTS begins before the text is complete."""
 
-    def __init__(self, captions: Transcription, question: Question, mouth: SpeechOutput | None) -> None:
+    def __init__(self, transcription: Transcription, question: Question, speech_output: SpeechOutput | None) -> None:
         self.text = ""
         self.sources: tuple[str, ...] = ()
         self.handle: SpeechHandle | None = None
-        self._mouth = mouth
-        self._caption = captions.answer(question.identity)
-        # What the router may say at most (thinking.MOST_CHARS) bounds what can wait here for the voice.
+        self._speech_output = speech_output
+        self._transcript = transcription.begin_answer(question.identity)
+        # Unbounded, but an answer is not longer than llm.MAX_CHARS.
         self._words: asyncio.Queue[str | None] = asyncio.Queue()
 
     def begin(self) -> None:
-        """Have the voice ready for the first word: it connects while the model thinks."""
-        if self._mouth is not None and self.handle is None:
-            self.handle = self._mouth.say(self._spoken())
+        """Open the TTS stream, so that it connects while the model computes the first token."""
+        if self._speech_output is not None and self.handle is None:
+            self.handle = self._speech_output.say(self._spoken())
 
     def add(self, words: str) -> None:
-        """Carry some words on; the blanks before the first are none."""
+        """Write and speak some words. Blanks before the first word are dropped."""
         words = words if self.text else words.lstrip()
         if not words:
             return
         if not self.text:
+            # Once more: TTS may have been unavailable before the first token.
             self.begin()
         self.text += words
         self._words.put_nowait(words)
-        self._caption.add(words)
+        self._transcript.add(words)
 
-    def said_all(self) -> None:
+    def finish_speech(self) -> None:
+        """End the text that is to be spoken."""
         self._words.put_nowait(None)
 
     def end(self, interrupted: bool) -> None:
-        self.said_all()
+        """Close the answer's transcript and its speech."""
+        self.finish_speech()
         if not self.text and self.handle is not None:
-            # Nothing came to be said: the next speech does not wait for an empty one.
+            # Speech is played in order: an empty one would hold up the next.
             self.handle.interrupt(force=True)
-        self._caption.end(self.sources, interrupted)
+        self._transcript.end(self.sources, interrupted)
 
     async def _spoken(self) -> AsyncIterator[str]:
         while (words := await self._words.get()) is not None:
             yield words
 
 
-REMEMBERED_S = 120.0
-"""What somebody asks later than that is about something else."""
-
-
 @dataclass(frozen=True, slots=True, kw_only=True)
 class LastAnswer:
-    """How the room's last answer ended."""
+    """The end of the room's last answer."""
 
     to: str
     text: str = field(repr=False)
     failed: bool
-    """No answer came, or it broke off by itself."""
+    """No answer came, or it broke off by an error."""
     interrupted: bool
     ended_at_s: float
 
 
 def failed_before(last: LastAnswer | None, question: Question) -> bool:
-    """Tell whether a question comes after an answer to the same person that did not do.
+    """Return whether the last answer to the same participant failed, declined, or is rejected by this question.
 
-    None came, it declined, or the question begins by rejecting it. Who only interrupts an answer has not judged it.
+    An interruption alone does not count: the asker has not judged the answer.
     """
-    if last is None or last.to != question.identity or question.asked_at_s - last.ended_at_s > REMEMBERED_S:
+    if last is None or last.to != question.identity or question.asked_at_s - last.ended_at_s > LAST_ANSWER_S:
         return False
     if last.failed or rejects(question.text):
         return True
@@ -100,171 +105,151 @@ def failed_before(last: LastAnswer | None, question: Question) -> bool:
     return not last.interrupted and needs_stronger(answer) is not None
 
 
-LONGEST_ANSWER_S = 180.0
-INTERRUPTS_S = 0.4
-"""How long the person who is being answered has to speak to stop the answer: a cough is shorter."""
-CLOSE_TIMEOUT_S = 5.0
-
-
-class AnswerSource(Protocol):
-    """Who finds the words."""
-
-    def answer(self, messages: list[dict[str, Any]], failed_before: bool = False) -> AsyncIterator[str]: ...
-
-
 class Responder:
-    """One room's answers, from `run` to `aclose`. Without a mouth they are written only."""
+    """One room's answers, from `run` to `aclose`. Without a speech output they are only written."""
 
     def __init__(
         self,
-        mind: ContextBuilder,
-        thinking: AnswerSource,
-        captions: Transcription,
-        complaints: Notices,
-        mouth: SpeechOutput | None,
+        context: ContextBuilder,
+        llm: RouterLlm,
+        transcription: Transcription,
+        notices: Notices,
+        speech_output: SpeechOutput | None,
         clock: Callable[[], float],
-        people: Container[str],
+        present: Container[str],
     ) -> None:
-        self._mind = mind
-        self.thinking = thinking
-        self._captions = captions
-        self._complaints = complaints
-        self._mouth = mouth
-        self._clock = clock
-        self._people = people
-        self._turns = QuestionQueue()
+        self.llm = llm
+        self.queue = QuestionQueue()
         self.question: Question | None = None
-        """What is being answered."""
-        self.begun = False
-        """Whether a word of its answer is there."""
-        self._answering: asyncio.Task[None] | None = None
-        self._answered: str | None = None
+        """The question that is being answered."""
+        self.has_begun = False
+        """Whether the answer has its first word."""
+        self.answers = self.interruptions = 0
+        self._context = context
+        self._transcription = transcription
+        self._notices = notices
+        self._speech_output = speech_output
+        self._clock = clock
+        self._present = present
+        self._task: asyncio.Task[None] | None = None
+        self._answered_identity: str | None = None
         self._answered_at_s = 0.0
         self._last: LastAnswer | None = None
-        self.answers = self.interruptions = 0
-        self._word_s: deque[float] = deque(maxlen=REMEMBERED_ANSWERS)
-        self._sound_s: deque[float] = deque(maxlen=REMEMBERED_ANSWERS)
+        self._first_word_s: deque[float] = deque(maxlen=REMEMBERED_ANSWERS)
+        self._first_sound_s: deque[float] = deque(maxlen=REMEMBERED_ANSWERS)
 
     async def run(self) -> None:
         """Answer question after question, until cancelled."""
         while True:
-            question = await self._turns.next(self._people)
-            if Trouble.BUDGET in self._complaints:
+            question = await self.queue.next(self._present)
+            if Trouble.BUDGET in self._notices:
                 continue
-            self.question, self.begun = question, False
-            self._answered = question.identity
-            self._answering = asyncio.create_task(self._answer(question), name="answer")
+            self.question, self.has_begun = question, False
+            self._answered_identity = question.identity
+            # A task of its own, so that an interruption cancels the answer and not this loop.
+            self._task = asyncio.create_task(self._answer(question), name="answer")
             try:
-                await asyncio.wait({self._answering}, timeout=LONGEST_ANSWER_S)
+                await asyncio.wait({self._task}, timeout=MAX_ANSWER_S)
             finally:
-                self._answering.cancel()
-            await asyncio.wait({self._answering}, timeout=CLOSE_TIMEOUT_S)
-            say_why_it_ended(self._answering)
+                self._task.cancel()
+            await asyncio.wait({self._task}, timeout=CLOSE_TIMEOUT_S)
+            log_task_end(self._task)
             self.question = None
 
     async def aclose(self) -> None:
-        """Break off what is being answered, and wait until it has ended."""
-        if self._answering is not None:
-            self._answering.cancel()
-            await asyncio.wait({self._answering}, timeout=CLOSE_TIMEOUT_S)
+        """Cancel the current answer and wait until it has ended."""
+        if self._task is not None:
+            self._task.cancel()
+            await asyncio.wait({self._task}, timeout=CLOSE_TIMEOUT_S)
 
     @property
-    def free(self) -> bool:
-        """Tell whether nobody waits for an answer's first word."""
-        return (self.question is None or self.begun) and not len(self._turns)
+    def is_free(self) -> bool:
+        """Return whether no participant waits for the first word of an answer."""
+        return (self.question is None or self.has_begun) and not len(self.queue)
 
     @property
     def answered(self) -> tuple[str | None, float | None]:
-        """Return whom the last answer was for, and when it ended: now, while one is being given."""
-        if self._answered is None:
+        """Return the identity that the last answer was for, and the time of its end: now, while it goes on."""
+        if self._answered_identity is None:
             return None, None
-        return self._answered, self._clock() if self.question is not None else self._answered_at_s
-
-    def waits_since_s(self, identity: str) -> float | None:
-        """Return since when somebody's question has been waiting for the answer to another's."""
-        return self._turns.asked_at_s(identity)
-
-    def take(self, question: Question) -> None:
-        """Answer a question in its turn; a newer one of the same person stops the answer to the older one."""
-        asked = self.question
-        if asked is None or asked.identity != question.identity:
-            self._turns.offer(question)
-            return
-        begun = self.begun
-        self.interrupt()
-        if begun:
-            self._turns.offer(question)
-        else:
-            # They went on speaking before a word was answered: it is one question.
-            self._turns.join(asked.text, question)
+        return self._answered_identity, self._clock() if self.question is not None else self._answered_at_s
 
     @property
     def askers(self) -> set[str]:
-        """Return who waits for an answer, or is being given one."""
-        return self._turns.waiting | ({self.question.identity} if self.question is not None else set())
+        """Return the identities that wait for an answer or are being answered."""
+        return self.queue.waiting | ({self.question.identity} if self.question is not None else set())
 
-    def voiced(self, identity: str, speech_s: float) -> None:
-        """Take in that somebody has been speaking for so long."""
-        asked = self.question
-        if asked is not None and self.begun and asked.identity == identity and speech_s >= INTERRUPTS_S:
+    def ask(self, question: Question) -> None:
+        """Queue a question. A newer question of the participant who is being answered stops that answer."""
+        current = self.question
+        if current is None or current.identity != question.identity:
+            self.queue.offer(question)
+            return
+        had_begun = self.has_begun
+        self.interrupt()
+        if had_begun:
+            self.queue.offer(question)
+        else:
+            # They went on speaking before the first word of the answer: both texts are one question.
+            self.queue.join(current.text, question)
+
+    def on_speech(self, identity: str, speech_s: float) -> None:
+        """Interrupt the answer when its asker has been speaking for `INTERRUPTION_S` (barge-in)."""
+        is_asker = self.question is not None and self.question.identity == identity
+        if is_asker and self.has_begun and speech_s >= INTERRUPTION_S:
             self.interrupt()
 
-    def sounds(self) -> None:
-        """Take in that the voice is heard."""
-        if self.question is not None and self.begun:
-            self._sound_s.append(self._clock() - self.question.asked_at_s)
+    def on_playback_started(self) -> None:
+        """Record the delay from the question to the first sound of its answer."""
+        if self.question is not None and self.has_begun:
+            self._first_sound_s.append(self._clock() - self.question.asked_at_s)
 
-    def forget(self, identity: str) -> None:
-        """Drop the question of somebody who asks for silence."""
-        self._turns.drop(identity)
-
-    def left(self, identity: str) -> None:
-        """Drop the question of somebody who left, and stop the answer to it."""
-        self.forget(identity)
+    def on_left(self, identity: str) -> None:
+        """Drop the question of a participant who left, and stop its answer."""
+        self.queue.drop(identity)
         if self.question is not None and self.question.identity == identity:
             self.interrupt()
 
-    def look(self) -> None:
-        """Take in that people came or left: a question whose asker is back is answered now."""
-        self._turns.look()
-
     def interrupt(self) -> None:
-        if self._answering is not None and not self._answering.done() and self.question is not None:
+        """Stop the current answer: its LLM request, its transcript and its speech."""
+        if self._task is not None and not self._task.done() and self.question is not None:
             self.interruptions += 1
             self.question = None
-            self._answering.cancel()
-            if self._mouth is not None:
-                self._mouth.hush()
+            self._task.cancel()
+            if self._speech_output is not None:
+                self._speech_output.interrupt()
 
     def report(self) -> dict[str, float]:
+        """Return the counters and delays of a heartbeat."""
         counts: dict[str, float] = {
             "voice_answers": self.answers,
             "voice_interruptions": self.interruptions,
-            "voice_questions_shed": self._turns.shed,
+            "voice_questions_shed": self.queue.shed,
         }
-        delays = _percentiles("voice_first_word", self._word_s) | _percentiles("voice_first_sound", self._sound_s)
-        return counts | delays
+        word = _percentiles("voice_first_word", self._first_word_s)
+        return counts | word | _percentiles("voice_first_sound", self._first_sound_s)
 
     async def _answer(self, question: Question) -> None:
-        answer = PendingAnswer(self._captions, question, self._mouth)
+        answer = PendingAnswer(self._transcription, question, self._speech_output)
+        # Cancellation reaches `finally` without passing an `except` below, so it is the default.
         interrupted, failed = True, False
         try:
-            turn = await self._mind.turn(question.text, question.name, question.identity)
-            self._mind.said(question.name, question.text)
+            turn = await self._context.turn(question.text, question.name, question.identity)
+            self._context.said(question.name, question.text)
             await self._speak(turn, answer, question)
             interrupted = False
         except NoAnswer as error:
             interrupted, failed = False, True
-            log.warning("no answer", trouble=str(error.trouble), status=error.answered_with)
-            self._complaints.fails(error.trouble)
+            log.warning("answer failed", trouble=str(error.trouble), status=error.status)
+            self._notices.failed(error.trouble)
         except Exception:
-            # Whatever it was, who asked must not wait for nothing; `run` logs it.
+            # The asker is told whatever the error is; `run` logs it.
             interrupted, failed = False, True
-            self._complaints.fails(Trouble.THINKING)
+            self._notices.failed(Trouble.THINKING)
             raise
         finally:
             answer.end(interrupted)
-            self._mind.answered(answer.text, interrupted)
+            self._context.answered(answer.text, interrupted)
             self._answered_at_s = self._clock()
             self._last = LastAnswer(
                 to=question.identity,
@@ -277,20 +262,21 @@ class Responder:
     async def _speak(self, turn: Turn, answer: PendingAnswer, question: Question) -> None:
         answer.sources = turn.sources
         answer.begin()
-        words = self.thinking.answer(turn.messages(), failed_before(self._last, question))
-        async with aclosing(words):  # type: ignore[type-var]
-            async for some in words:
-                answer.add(some)
-                if answer.text and not self.begun:
-                    self.begun = True
-                    self._word_s.append(self._clock() - question.asked_at_s)
+        tokens = self.llm.answer(turn.messages(), failed_before(self._last, question))
+        # Closed at once on cancellation: only that cancels the request at the router.
+        async with aclosing(tokens):  # type: ignore[type-var]
+            async for words in tokens:
+                answer.add(words)
+                if answer.text and not self.has_begun:
+                    self.has_begun = True
+                    self._first_word_s.append(self._clock() - question.asked_at_s)
         if not answer.text:
             raise NoAnswer(Trouble.THINKING, None)
-        answer.said_all()
+        answer.finish_speech()
         self.answers += 1
-        self._complaints.works(Trouble.THINKING)
-        if answer.handle is not None and self._mouth is not None:
-            await self._mouth.finished(answer.handle)
+        self._notices.recovered(Trouble.THINKING)
+        if answer.handle is not None and self._speech_output is not None:
+            await self._speech_output.wait_until_played(answer.handle)
 
 
 def _percentiles(name: str, delays_s: Iterable[float]) -> dict[str, float]:

@@ -1,4 +1,4 @@
-"""Writes what is said in a room to everybody in it: whose words they are, and what an answer rests on."""
+"""Publishes transcripts of speech and the agent's answers, with their sources, on a room's text streams."""
 
 from __future__ import annotations
 
@@ -19,14 +19,14 @@ FINAL: Final = "lk.transcription_final"
 TRACK: Final = "lk.transcribed_track_id"
 IDENTITY: Final = "rayroom.identity"
 SPEAKER: Final = "rayroom.speaker"
-"""Whose words a line is. The server names the agent as every line's sender, so the sender cannot tell."""
+"""The speaker's name. LiveKit reports the agent as the sender of every segment, so attributes carry the speaker."""
 TO: Final = "rayroom.to"
 SOURCES: Final = "rayroom.sources"
 INTERRUPTED: Final = "rayroom.interrupted"
 SEND_TIMEOUT_S: Final = 5.0
-SAYING_EVERY_S: Final = 0.25
-"""How often what somebody is saying is written while they say it."""
-MOST_WAITING: Final = 64
+PARTIAL_EVERY_S: Final = 0.25
+"""The shortest interval between two partial transcripts of one utterance."""
+MAX_PENDING: Final = 64
 _END: Final = None
 
 log = structlog.get_logger()
@@ -38,24 +38,24 @@ def _segment() -> str:
 
 @dataclass(slots=True)
 class TranscriptSegment:
-    """The line that one microphone's utterance is written on; clients replace its text as long as its name stays."""
+    """The segment of one utterance. Clients replace the text of a segment as long as its id stays the same."""
 
     attributes: dict[str, str]
-    """Whose words it is, and its name."""
+    """The speaker, the track and the segment's id."""
     written_at_s: float = -math.inf
     writing: asyncio.Task[None] | None = None
 
     def may_write(self, now_s: float) -> bool:
-        """Tell whether the last text has been sent, some time ago."""
-        return now_s - self.written_at_s >= SAYING_EVERY_S and (self.writing is None or self.writing.done())
+        """Return whether the last partial is sent and `PARTIAL_EVERY_S` old."""
+        return now_s - self.written_at_s >= PARTIAL_EVERY_S and (self.writing is None or self.writing.done())
 
 
-def _line(identity: str, speaker: str, track: str) -> TranscriptSegment:
+def _new_segment(identity: str, speaker: str, track: str) -> TranscriptSegment:
     return TranscriptSegment({IDENTITY: identity, SPEAKER: speaker, TRACK: track, SEGMENT: _segment()})
 
 
 class Transcription:
-    """One room's text stream. What cannot be sent in time is dropped and counted; nobody waits for it."""
+    """One room's transcripts. Callers never wait: text that cannot be sent in time is dropped and counted."""
 
     def __init__(self, room: rtc.Room) -> None:
         self._room = room
@@ -63,49 +63,50 @@ class Transcription:
         self._segments: dict[str, TranscriptSegment] = {}
         self.lost = 0
 
-    def saying(self, identity: str, speaker: str, track: str, text: str, now_s: float) -> None:
-        """Write what a participant has said so far, in place of what stood there; not too often. Nothing ends it."""
+    def partial(self, identity: str, speaker: str, track: str, text: str, now_s: float) -> None:
+        """Publish an utterance so far in place of its last partial, not too often. An empty text withdraws it."""
         if not text:
-            self.silent(track)
+            self.withdraw(track)
             return
-        segment = self._segments.setdefault(track, _line(identity, speaker, track))
+        segment = self._segments.setdefault(track, _new_segment(identity, speaker, track))
         if segment.may_write(now_s):
             segment.written_at_s = now_s
-            segment.writing = self._own(self._send(text, segment.attributes | {FINAL: "false"}))
+            segment.writing = self._start(self._send(text, segment.attributes | {FINAL: "false"}))
 
-    def said(self, identity: str, speaker: str, track: str, text: str) -> None:
-        """Write what a participant said, as their words, in place of what was written of it so far."""
+    def final(self, identity: str, speaker: str, track: str, text: str) -> None:
+        """Publish the final transcript of an utterance in place of its partials."""
         segment = self._segments.pop(track, None)
-        self._end(segment or _line(identity, speaker, track), text)
+        self._end(segment or _new_segment(identity, speaker, track), text)
 
-    def silent(self, track: str) -> None:
-        """Take back what was written of an utterance that came to nothing; a microphone that is no more says none."""
+    def withdraw(self, track: str) -> None:
+        """End the track's open segment with an empty text: its utterance has no final transcript."""
         if (segment := self._segments.pop(track, None)) is not None:
             self._end(segment, "")
 
-    def told(self, text: str, only_to: str | None = None) -> None:
-        """Write a line of the agent's own, to everybody or to one participant."""
-        us = self._room.local_participant.identity
-        self._own(self._send(text, {IDENTITY: us, SEGMENT: _segment(), FINAL: "true"}, only_to=only_to))
+    def notice(self, text: str, only_to: str | None = None) -> None:
+        """Publish a text of the agent to all participants, or to one identity."""
+        own_identity = self._room.local_participant.identity
+        self._start(self._send(text, {IDENTITY: own_identity, SEGMENT: _segment(), FINAL: "true"}, only_to=only_to))
 
-    def answer(self, to: str) -> AnswerTranscript:
-        """Begin an answer's caption, to be written as the answer comes."""
-        caption = AnswerTranscript(self._room, to)
-        self._own(self._run(caption))
-        return caption
+    def begin_answer(self, to: str) -> AnswerTranscript:
+        """Open the transcript of an answer to the participant `to`; its text is published as it is added."""
+        transcript = AnswerTranscript(self._room, to)
+        self._start(self._run(transcript))
+        return transcript
 
     async def aclose(self) -> None:
+        """Wait for pending text at most `SEND_TIMEOUT_S`, then drop the rest."""
         if self._tasks:
             _, late = await asyncio.wait(self._tasks, timeout=SEND_TIMEOUT_S)
             for task in late:
                 task.cancel()
 
     def _end(self, segment: TranscriptSegment, text: str) -> None:
-        self._own(self._send(text, segment.attributes | {FINAL: "true"}, after=segment.writing))
+        self._start(self._send(text, segment.attributes | {FINAL: "true"}, after=segment.writing))
 
-    async def _run(self, caption: AnswerTranscript) -> None:
+    async def _run(self, transcript: AnswerTranscript) -> None:
         try:
-            await caption.run()
+            await transcript.run()
         except (TimeoutError, OSError, RuntimeError) as error:
             self._lose(error)
 
@@ -117,7 +118,7 @@ class Transcription:
         only_to: str | None = None,
     ) -> None:
         if after is not None:
-            # Or an older text would take the place of the newer one.
+            # Otherwise an older text could replace this one.
             await asyncio.wait({after}, timeout=SEND_TIMEOUT_S)
         try:
             async with asyncio.timeout(SEND_TIMEOUT_S):
@@ -129,42 +130,44 @@ class Transcription:
 
     def _lose(self, error: BaseException) -> None:
         self.lost += 1
-        log.warning("a caption was not sent", error=type(error).__name__)
+        log.warning("transcript not sent", error=type(error).__name__)
 
-    def _own(self, work: Coroutine[Any, Any, None]) -> asyncio.Task[None] | None:
-        if len(self._tasks) >= MOST_WAITING:
+    def _start(self, work: Coroutine[Any, Any, None]) -> asyncio.Task[None] | None:
+        if len(self._tasks) >= MAX_PENDING:
             self.lost += 1
             work.close()
             return None
-        task = asyncio.create_task(work, name="caption")
+        task = asyncio.create_task(work, name="transcript")
         self._tasks.add(task)
         task.add_done_callback(self._tasks.discard)
         return task
 
 
 class AnswerTranscript:
-    """The caption of one answer: opened with its first words, closed with what it rests on."""
+    """The transcript of one answer: opened with its first words, closed with its sources."""
 
     def __init__(self, room: rtc.Room, to: str) -> None:
         self._room = room
-        us = room.local_participant.identity
-        self._attributes = {SEGMENT: _segment(), FINAL: "false", IDENTITY: us, TO: to}
+        own_identity = room.local_participant.identity
+        self._attributes = {SEGMENT: _segment(), FINAL: "false", IDENTITY: own_identity, TO: to}
         self._words: asyncio.Queue[str | None] = asyncio.Queue()
         self._closing: dict[str, str] = {}
 
     def add(self, words: str) -> None:
-        """Write `words`, soon: the voice does not wait for the text. An answer's length bounds what can wait."""
+        """Queue `words` for publication: TTS does not wait for it. The queue is bounded by the answer's length."""
         self._words.put_nowait(words)
 
     def end(self, sources: Sequence[str] = (), interrupted: bool = False) -> None:
+        """Close the segment after the queued words, with the answer's sources as attributes."""
         self._closing = {FINAL: "true", SOURCES: json.dumps(list(sources)), INTERRUPTED: str(interrupted).lower()}
         self._words.put_nowait(_END)
 
     async def run(self) -> None:
+        """Publish words until `end`. An answer without a word publishes nothing."""
         writer: rtc.TextStreamWriter | None = None
         more = True
         while more:
-            words, more = await self._gathered()
+            words, more = await self._next_words()
             async with asyncio.timeout(SEND_TIMEOUT_S):
                 if words:
                     writer = writer or await _open(self._room, self._attributes)
@@ -173,8 +176,8 @@ class AnswerTranscript:
             async with asyncio.timeout(SEND_TIMEOUT_S):
                 await writer.aclose(attributes=self._attributes | self._closing)
 
-    async def _gathered(self) -> tuple[str, bool]:
-        """Return all words that wait, at least one, and whether more may come."""
+    async def _next_words(self) -> tuple[str, bool]:
+        """Return all queued words, at least one, and whether more may come."""
         words = [await self._words.get()]
         while not self._words.empty():
             words.append(self._words.get_nowait())

@@ -1,4 +1,4 @@
-"""Counts what became of a room's frames. The router gets the counts with each heartbeat."""
+"""Counts a room's frames and answers for its heartbeats."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ REMEMBERED_ANSWERS = 256
 
 @dataclass(slots=True)
 class Counters:
-    """Counts since the job began. A frame seen is kept or repeated; a kept one is answered, or shed on the way."""
+    """Counters since the job began. A frame seen is kept or repeated; a kept one is answered or shed."""
 
     frames_seen: int = 0
     frames_kept: int = 0
@@ -23,11 +23,12 @@ class Counters:
     answer_s: deque[float] = field(default_factory=lambda: deque(maxlen=REMEMBERED_ANSWERS))
 
     def answered(self, took_s: float) -> None:
+        """Count an answer and store its time, of which the last `REMEMBERED_ANSWERS` are kept."""
         self.answers += 1
         self.answer_s.append(took_s)
 
     def report(self) -> dict[str, float]:
-        """Return the counts, and the answer times' percentiles in milliseconds."""
+        """Return the counters, and percentiles of the answer times in milliseconds once there are any."""
         times = sorted(self.answer_s)
         counts = {
             "frames_seen": self.frames_seen,

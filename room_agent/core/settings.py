@@ -1,4 +1,4 @@
-"""What a room agent is told by its environment, typed; a missing one fails at start by its name."""
+"""Parses the environment variables of the room agent. A missing or wrong one fails at start with its name."""
 
 from __future__ import annotations
 
@@ -17,12 +17,12 @@ from routing.prices import load_prices
 from routing.vendor_keys import read_key
 
 LISTED = r"[^,\s]"
-"""What is more than commas and blanks."""
+"""The pattern of a list with at least one item: a character other than a comma or a blank."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class SpeechSettings:
-    """How an agent hears and speaks. Models stand in the order they are tried in; without `voice` it only writes."""
+    """The settings of speech and chat. Models are tried in their order. Without `voice` the agent only writes."""
 
     voice: bool
     deepgram_key: str = field(repr=False)
@@ -39,7 +39,7 @@ class SpeechSettings:
 
 
 class AgentSettings(BaseSettings):
-    """The environment of `python -m room_agent`."""
+    """The environment variables of `python -m room_agent`."""
 
     model_config = SettingsConfigDict(frozen=True, populate_by_name=True, env_ignore_empty=True)
 
@@ -54,18 +54,18 @@ class AgentSettings(BaseSettings):
     max_rooms: Annotated[int, Field(validation_alias="RAYROOM_MAX_ROOMS", ge=1, le=1_000)] = 16
     max_tracks: Annotated[int, Field(validation_alias="RAYROOM_MAX_TRACKS", ge=1, le=16)] = 4
     record_dir: Annotated[Path | None, Field(validation_alias="RAYROOM_RECORD_DIR")] = None
-    """Where kept frames and what they cost are written, for a look at what the agent sends. Off by default."""
+    """The directory into which kept frames and their costs are written for inspection. Off by default."""
     usage_dir: Annotated[Path, Field(validation_alias="RAYROOM_USAGE_DIR")] = Path(".rayroom/agent")
-    """Where what is heard and spoken is written down before it is sent, so that a job that is killed is still billed.
+    """The directory of the usage journals. Speech usage is journaled before it is sent, so a killed job is billed too.
 
-    Give it a disk that outlives the process: what is left in it is billed by the next worker that starts there.
+    It should be on a disk that outlives the process: the next worker that starts there bills the usage left in it.
     """
     drain_s: Annotated[float, Field(validation_alias="RAYROOM_DRAIN_S", ge=0, le=86_400)] = 30.0
-    """How long running meetings may go on after SIGTERM before their jobs are ended too."""
+    """The time after SIGTERM in which running meetings may end by themselves; then their jobs are ended."""
     http_port: Annotated[int, Field(validation_alias="RAYROOM_AGENT_HTTP_PORT", ge=0, le=65_535)] = 0
 
     voice: Annotated[Literal["on", "off"], Field(validation_alias="RAYROOM_VOICE")] = "off"
-    """Off, the agent neither hears nor speaks; it still answers what is written in the chat."""
+    """With `off` the agent neither listens nor speaks; it still answers chat messages."""
     deepgram_key: Annotated[str, Field(validation_alias="DEEPGRAM_API_KEY", repr=False)] = ""
     deepgram_url: Annotated[str, Field(validation_alias="DEEPGRAM_BASE_URL", pattern=r"^https?://\S+$")] = (
         "https://api.deepgram.com"
@@ -78,16 +78,16 @@ class AgentSettings(BaseSettings):
     ] = "https://api.elevenlabs.io"
     voice_id: Annotated[str, Field(validation_alias="RAYROOM_VOICE_ID", min_length=1)] = "hpp4J3VqNfWAUOO0d1Us"
     stt_models: Annotated[str, Field(validation_alias="RAYROOM_STT_MODELS", pattern=LISTED)] = "nova-3"
-    """Separated by commas, in the order they are tried in; each needs a row in routing/prices.toml, as below."""
+    """Separated by commas, in the order of use. Each needs a row in routing/prices.toml; so do the TTS models."""
     tts_models: Annotated[str, Field(validation_alias="RAYROOM_TTS_MODELS", pattern=LISTED)] = (
         "eleven_flash_v2_5,eleven_turbo_v2_5"
     )
     language: Annotated[str, Field(validation_alias="RAYROOM_LANGUAGE", min_length=2)] = "en-US"
     names: Annotated[str, Field(validation_alias="RAYROOM_NAMES", min_length=1)] = "Rayroom,ray room"
-    """What people call the agent, the first as it is written; separated by commas."""
+    """The names by which people call the agent, separated by commas. The first is its display name."""
     max_microphones: Annotated[int, Field(validation_alias="RAYROOM_MAX_MICROPHONES", ge=1, le=64)] = 16
     pause_s: Annotated[float, Field(validation_alias="RAYROOM_PAUSE_S", ge=0.1, le=3)] = 0.3
-    """How long a voice is silent before what it said is taken as said."""
+    """The silence that ends an utterance."""
 
     @property
     def agent_key(self) -> str:
@@ -112,23 +112,23 @@ class AgentSettings(BaseSettings):
 
 
 def variables(field_name: str) -> tuple[str, ...]:
-    """Return the names under which the environment may hold a field, the first that is looked for first."""
+    """Return the environment variables that may hold a field, in the order of lookup."""
     alias = AgentSettings.model_fields[field_name].validation_alias
     return tuple(map(str, alias.choices)) if isinstance(alias, AliasChoices) else (str(alias),)
 
 
 def listed(text: str) -> tuple[str, ...]:
-    """Return what a variable lists, separated by commas."""
+    """Return the items of a comma-separated list, without empty ones."""
     return tuple(part.strip() for part in text.split(",") if part.strip())
 
 
 def load_settings() -> AgentSettings:
-    """Return the settings of this process; raises ConfigurationError naming each variable that is missing or wrong."""
+    """Return the settings of this process. Raises ConfigurationError that names each missing or wrong variable."""
     try:
         settings = AgentSettings()
     except ValidationError as error:
         wrong = [f"{one['loc'][0]}: {one['msg']}" for one in error.errors(include_input=False, include_url=False)]
-        hint = "The keys of a cluster that made its own: set -a; . .rayroom/keys.env; set +a"
+        hint = "To use the keys that a cluster generated: set -a; . .rayroom/keys.env; set +a"
         raise ConfigurationError("\n".join([*wrong, hint]), str(error.errors()[0]["loc"][0])) from None
     if settings.speech.voice:
         settings = settings.model_copy(update={name: _key(name) for name in ("deepgram_key", "eleven_key")})
@@ -138,7 +138,7 @@ def load_settings() -> AgentSettings:
 
 
 def _check_voice(speech: SpeechSettings) -> None:
-    """A voice needs models that can be billed: the router takes no usage without a price."""
+    """Raise ConfigurationError for a model without a price: the router rejects usage that it cannot bill."""
     prices, today = load_prices(), dt.datetime.now(dt.UTC).date()
     for model in (*speech.stt_models, *speech.tts_models):
         prices.of(model, today)
@@ -148,7 +148,7 @@ def _key(field_name: str) -> str:
     names = variables(field_name)
     key = read_key(os.environ, *names)
     if not key:
-        raise ConfigurationError(f"{names[0]}: needed by RAYROOM_VOICE=on.", names[0])
+        raise ConfigurationError(f"{names[0]}: required by RAYROOM_VOICE=on.", names[0])
     return key
 
 

@@ -1,4 +1,4 @@
-"""Explains one or two small changed spots by their pixels: a caret, a pointer that moved. Knows no grid."""
+"""Recognizes a caret or a moved pointer in the pixels of one or two small changed regions."""
 
 from __future__ import annotations
 
@@ -13,19 +13,20 @@ Mask = npt.NDArray[np.bool_]
 Indexes = npt.NDArray[np.intp]
 
 MARGIN_PX = 20
-"""How far around a spot its crops reach; a pointer may stand this far from where its visible part suggests."""
+"""The margin of a crop around its region. A pointer may stand this far from its visible part."""
 
-# Luma levels: blank paper varies by less after a codec, and pixels of one pointer in two frames differ by less.
+# Luma levels. After a codec, blank paper varies by less than the first, and the pixels of one pointer in two frames
+# differ by less than the second.
 _FLAT_LUMA = 12
 _ALIKE_LUMA = 24
-# Carets fill 0.95 of their box after a codec, letters but for I and i at most 0.72.
+# After a codec carets fill 0.95 of their box. Letters fill at most 0.72, except I and i.
 _CARET_FILL = 0.85
 _CARET_HEIGHT_PX = 8
-# Of a moved pointer's pixels; the rest is lost where its edge meets another background.
+# Shares of a moved pointer's pixels that must be found again. The rest is lost where its edge meets another background.
 _MOVED_SHARE = 0.85
 _SHIFTED_SHARE = 0.95
 _LEAST_SHARE = 0.35
-# So many pixels tell a pointer from text; more only take time.
+# This many pixels distinguish a pointer from text; more only take time.
 _COMPARED_PX = 64
 _SLACK_PX = 4
 _NOWHERE = 1000
@@ -33,7 +34,7 @@ _NOWHERE = 1000
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
 class RegionPixels:
-    """The luma around one blob in both pictures, and which of the blob's pixels changed clearly."""
+    """The luma around one region in both pictures, and a mask of the region's clearly changed pixels."""
 
     before: Pixels
     after: Pixels
@@ -41,36 +42,36 @@ class RegionPixels:
 
     @classmethod
     def of(cls, before: Pixels, after: Pixels, core: tuple[slice, slice]) -> RegionPixels:
-        """Return the spot of two crops of one place whose blob fills `core`."""
+        """Return the pixels of two crops of one place whose region fills `core`."""
         moved = np.abs(after[core] - before[core])
         changed = np.zeros(before.shape, np.bool_)
-        # Less than 0.4 of the most is the blur a codec leaves around a stroke.
+        # A change below 0.4 of the largest is the blur that a codec leaves around a stroke.
         changed[core] = moved >= 0.4 * int(moved.max())
         return cls(before=before, after=after, changed=changed)
 
 
-def is_caret(spot: RegionPixels) -> bool:
-    """Return whether a solid upright bar or block came or went: letters and digits leave holes."""
-    rows, columns = _extent(spot.changed)
+def is_caret(pixels: RegionPixels) -> bool:
+    """Return whether a solid upright bar or block appeared or vanished: letters and digits leave holes."""
+    rows, columns = _extent(pixels.changed)
     height_px, width_px = rows.stop - rows.start, columns.stop - columns.start
-    filled = int(spot.changed.sum()) / (height_px * width_px)
+    filled = int(pixels.changed.sum()) / (height_px * width_px)
     return bool(height_px >= max(1.5 * width_px, _CARET_HEIGHT_PX) and filled >= _CARET_FILL)
 
 
-def is_flat(spot: RegionPixels) -> bool:
-    """Return whether one of the two pictures shows nothing at all there."""
-    return any(float(np.ptp(np.percentile(side, (3, 97)))) <= _FLAT_LUMA for side in (spot.before, spot.after))
+def is_flat(pixels: RegionPixels) -> bool:
+    """Return whether one of the two pictures is blank there."""
+    return any(float(np.ptp(np.percentile(side, (3, 97)))) <= _FLAT_LUMA for side in (pixels.before, pixels.after))
 
 
-def has_shifted(spot: RegionPixels) -> bool:
-    """Return whether the same thing stands in both pictures a few pixels apart, whatever lies behind it.
+def has_shifted(pixels: RegionPixels) -> bool:
+    """Return whether the same shape stands in both pictures a few pixels apart, on any background.
 
-    At the right shift each changed pixel is where it was (and is found further on) or where it is (and is found
-    back there). What only appeared or only vanished is found one way alone.
+    At the right shift each changed pixel belongs to the old place (and is found ahead in the new picture) or to the new
+    place (and is found behind in the old picture). A shape that only appeared or only vanished is found one way alone.
     """
-    box = tuple(slice(max(side.start - 2, 0), side.stop + 2) for side in _extent(spot.changed))
-    before, after = spot.before[box], spot.after[box]
-    ys, xs = _points(spot.changed[box])
+    box = tuple(slice(max(side.start - 2, 0), side.stop + 2) for side in _extent(pixels.changed))
+    before, after = pixels.before[box], pixels.after[box]
+    ys, xs = _points(pixels.changed[box])
     # Outside the box nothing moved, so nothing there may match.
     padded = np.pad(np.stack((before, after)), ((0, 0), *((MARGIN_PX,) * 2,) * 2), constant_values=_NOWHERE)
     around = sliding_window_view(padded, (2 * MARGIN_PX + 1,) * 2, axis=(1, 2))[:, ys, xs]
@@ -81,14 +82,14 @@ def has_shifted(spot: RegionPixels) -> bool:
 
 
 def has_moved(origin: RegionPixels, goal: RegionPixels) -> bool:
-    """Return whether what stood at `origin` stands, pixel for pixel, at `goal`."""
+    """Return whether the shape that stood at `origin` stands, pixel for pixel, at `goal`."""
     there = _found(origin.before, origin.changed, goal.after, goal.changed)
-    # Asked the other way round too, because blank paper is found wherever something new appears on it.
+    # Checked the other way round too: blank paper is found wherever something new appears on it.
     return there and _found(goal.after, goal.changed, origin.before, origin.changed)
 
 
 def _found(source: Pixels, mask: Mask, picture: Pixels, changed: Mask) -> bool:
-    """Return whether the source's masked pixels lie, all shifted alike, where the picture changed."""
+    """Return whether the source's masked pixels are found, at one shift for all, near the picture's changed pixels."""
     rows, columns = _extent(mask)
     source, mask = source[rows, columns], mask[rows, columns]
     around = tuple(_grown(side, length) for side, length in zip(_extent(changed), mask.shape, strict=True))
@@ -102,13 +103,13 @@ def _found(source: Pixels, mask: Mask, picture: Pixels, changed: Mask) -> bool:
 
 
 def _grown(side: slice, length: int) -> slice:
-    """Return the side grown for `length` pixels to move in: part of a pointer may look like its background."""
+    """Return the side grown so that `length` pixels can move in it: part of a pointer may look like its background."""
     slack = max(length - (side.stop - side.start), 0) + _SLACK_PX
     return slice(max(side.start - slack, 0), side.stop + slack)
 
 
 def _points(mask: Mask) -> tuple[Indexes, Indexes]:
-    """Return rows and columns of the mask's pixels, of a few evenly spread ones where there are many."""
+    """Return rows and columns of the mask's pixels; of many, an evenly spread sample."""
     ys, xs = np.nonzero(mask)
     step = -(-ys.size // _COMPARED_PX)
     return ys[::step], xs[::step]

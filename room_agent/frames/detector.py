@@ -1,50 +1,40 @@
-"""Tells a repeated frame from a new one by its luma. Knows no network and no clock."""
+"""Compares a frame's luma with the last kept frame and decides whether it shows anything new."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, field
 
 import numpy as np
 
-from room_agent.frames.classifier import ExplainSettings, Explanation, changed, explain
+from room_agent.frames.classifier import Explanation, changed, explain
 from room_agent.frames.cursors import MARGIN_PX, Pixels, RegionPixels
 from room_agent.frames.grid import BlockMeans
 from room_agent.frames.i420 import Plane, Planes
-from room_agent.frames.noise import HotCells, NoiseGate, NoiseSettings
-from room_agent.frames.phash import phash
-from room_agent.frames.regions import Region, find_blobs
+from room_agent.frames.noise import MANY_CELLS, HotCells, NoiseGate
+from room_agent.frames.regions import Region, find_regions
 from room_agent.frames.verdict import Box, Judgement, Verdict
 
 BLACK_LUMA = 20
-"""Limited-range black is 16, and a codec adds a little: what WebRTC shows of a source that has nothing to show."""
+"""A frame no brighter than this is black: limited-range black is 16, and a codec adds a little.
 
-__all__ = ["ChangeDetector", "ChangeSettings", "Judgement", "Verdict", "phash"]
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class ChangeSettings:
-    """How much must differ, and what may change unseen."""
-
-    noise: NoiseSettings = field(default_factory=NoiseSettings)
-    explain: ExplainSettings = field(default_factory=ExplainSettings)
+WebRTC sends black where the source has nothing to show.
+"""
 
 
 class ChangeDetector:
     """Judges frames against the last kept one; for one thread at a time.
 
-    A picture of another size has changed, but for one: the smaller simulcast layer of the kept picture shows
-    nothing that was not seen sharper, so it is compared like any other.
+    A picture of another size counts as changed, with one exception. The smaller simulcast layer of the kept picture
+    shows nothing that the kept one does not show sharper, so it is compared like any other.
     """
 
-    def __init__(self, settings: ChangeSettings | None = None) -> None:
-        self.settings = settings or ChangeSettings()
-        self._kept: _Kept | None = None
+    def __init__(self) -> None:
+        self._kept: _KeptLuma | None = None
         self._means: BlockMeans | None = None
         self._judged: tuple[Plane, Plane] | None = None
 
     def judge(self, planes: Planes) -> Judgement:
-        """Return what `planes` is to the last kept frame; changes nothing."""
+        """Return how `planes` differs from the last kept frame. The reference stays as it is."""
         means, kept = self._means_for(planes), self._kept
         grid = means(planes.y)
         if int(grid.max()) <= BLACK_LUMA:
@@ -58,19 +48,19 @@ class ChangeDetector:
         hot = kept.gate.hot(grid, kept.grid)
         if hot.count == 0:
             return Judgement(verdict=Verdict.SAME, why="nothing changed")
-        if hot.count > self.settings.noise.many_cells:
+        # With this many cells no pointer, caret or clock explains the change, and finding regions would be slow.
+        if hot.count > MANY_CELLS:
             return _judgement(changed([_around(hot, means)]), means, planes)
-        blobs = find_blobs(hot.indexes, hot.moved_luma, means.shape[1])
-        settings = self.settings.explain
-        found = explain(blobs, lambda blob: kept.spot(blob, planes.y, zoom), means.shape, settings)
+        regions = find_regions(hot.indexes, hot.moved_luma, means.shape[1])
+        found = explain(regions, lambda region: kept.pixels(region, planes.y, zoom), means.shape)
         return _judgement(found, means, planes)
 
     def keep(self, planes: Planes) -> None:
-        """Make `planes` the frame that the next ones are judged against; its luma is copied."""
+        """Make `planes` the reference for the next frames; its luma is copied."""
         means = self._means_for(planes)
         if self._kept is None or self._kept.luma.shape != planes.y.shape:
-            self._kept = _Kept(means, self.settings.noise)
-        # Whoever keeps a frame has just had it judged.
+            self._kept = _KeptLuma(means)
+        # A frame is usually judged just before it is kept: its grid need not be computed again.
         judged, self._judged = self._judged, None
         self._kept.grid = judged[1] if judged and judged[0] is planes.y else means(planes.y)
         np.copyto(self._kept.luma, planes.y)
@@ -81,31 +71,34 @@ class ChangeDetector:
         return self._means
 
 
-class _Kept:
-    """The last kept frame: its luma, its grid, and the gate for grids of its shape."""
+class _KeptLuma:
+    """The last kept frame: its luma, its grid, and the noise gate for grids of its shape."""
 
-    def __init__(self, means: BlockMeans, noise: NoiseSettings) -> None:
+    def __init__(self, means: BlockMeans) -> None:
         self.luma: Plane = np.empty(means.luma_shape, np.uint8)
         self.grid: Plane = np.empty(means.shape, np.uint8)
-        self.gate = NoiseGate(means.shape, noise)
+        self.gate = NoiseGate(means.shape)
         self._cell_px = means.cell_px
 
     def zoom(self, planes: Planes, means: BlockMeans) -> int | None:
-        """Return how many times larger the kept frame is, if both share one grid and the kept one is no smaller."""
+        """Return how many times larger the kept frame is, or None where the two cannot be compared.
+
+        They can where both share one grid and the kept frame is no smaller.
+        """
         zoom = self.luma.shape[1] // planes.width_px
         same_picture = self.luma.shape == (planes.height_px * zoom, planes.width_px * zoom)
         return zoom if same_picture and self.grid.shape == means.shape else None
 
-    def spot(self, blob: Region, luma: Plane, zoom: int) -> RegionPixels:
-        """Return the pixels around a blob in the kept frame and in `luma`, both at the kept frame's size."""
-        top, left = (max(edge * self._cell_px - MARGIN_PX, 0) for edge in (blob.top, blob.left))
-        bottom, right = (edge * self._cell_px + MARGIN_PX for edge in (blob.bottom, blob.right))
+    def pixels(self, region: Region, luma: Plane, zoom: int) -> RegionPixels:
+        """Return the pixels around a region in the kept frame and in `luma`, both at the kept frame's size."""
+        top, left = (max(edge * self._cell_px - MARGIN_PX, 0) for edge in (region.top, region.left))
+        bottom, right = (edge * self._cell_px + MARGIN_PX for edge in (region.bottom, region.right))
         before: Pixels = self.luma[top:bottom, left:right].astype(np.int16)
         small = luma[top // zoom : bottom // zoom, left // zoom : right // zoom].astype(np.int16)
         after: Pixels = small.repeat(zoom, axis=0).repeat(zoom, axis=1)
         core = (
-            slice(blob.top * self._cell_px - top, blob.bottom * self._cell_px - top),
-            slice(blob.left * self._cell_px - left, blob.right * self._cell_px - left),
+            slice(region.top * self._cell_px - top, region.bottom * self._cell_px - top),
+            slice(region.left * self._cell_px - left, region.right * self._cell_px - left),
         )
         return RegionPixels.of(before, after, core)
 
@@ -116,7 +109,7 @@ def _whole(planes: Planes, means: BlockMeans, verdict: Verdict, why: str) -> Jud
 
 
 def _around(hot: HotCells, means: BlockMeans) -> Region:
-    """Return one blob around all hot cells."""
+    """Return one region around all changed cells."""
     rows, columns = np.divmod(hot.indexes, means.shape[1])
     return Region(
         top=int(rows.min()),
@@ -129,20 +122,20 @@ def _around(hot: HotCells, means: BlockMeans) -> Region:
 
 
 def _judgement(found: Explanation, means: BlockMeans, planes: Planes) -> Judgement:
-    cells = sum(blob.cells for blob in found.blobs)
+    cells = sum(region.cells for region in found.regions)
     return Judgement(
         verdict=found.verdict,
         why=found.why,
         changed_share=cells / means.cells,
         cells=cells,
-        box_px=_box_px(found.blobs, means.cell_px, planes) if found.blobs else None,
+        box_px=_box_px(found.regions, means.cell_px, planes) if found.regions else None,
     )
 
 
-def _box_px(blobs: Sequence[Region], cell_px: int, planes: Planes) -> Box:
+def _box_px(regions: Sequence[Region], cell_px: int, planes: Planes) -> Box:
     return (
-        min(blob.left for blob in blobs) * cell_px,
-        min(blob.top for blob in blobs) * cell_px,
-        min(max(blob.right for blob in blobs) * cell_px, planes.width_px),
-        min(max(blob.bottom for blob in blobs) * cell_px, planes.height_px),
+        min(region.left for region in regions) * cell_px,
+        min(region.top for region in regions) * cell_px,
+        min(max(region.right for region in regions) * cell_px, planes.width_px),
+        min(max(region.bottom for region in regions) * cell_px, planes.height_px),
     )

@@ -1,4 +1,4 @@
-"""Turns planes into a small JPEG without a detour through RGB. Knows no frame but the one it is given."""
+"""Encodes planes as a small JPEG without a detour through RGB."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ class Encoded:
 
 
 def encode(planes: Planes, *, long_side_px: int = 1024, quality: int = 80) -> Encoded:
-    """Return `planes` as a JPEG whose longer side is at most `long_side_px`; sides are even, and never larger.
+    """Return `planes` as a JPEG of even sides, the longer one at most `long_side_px`. A picture is never enlarged.
 
     A picture that fits already loses an odd last row or column instead of its sharpness.
     Raises ValueError for a long side under 2 or a quality outside 1..100.
@@ -43,11 +43,11 @@ def _even(planes: Planes) -> Planes:
     return Planes(y=planes.y[: 2 * rows, : 2 * columns], u=planes.u[:rows, :columns], v=planes.v[:rows, :columns])
 
 
-class _Thread(threading.local):
-    """What each encoding thread keeps for itself."""
+class _EncodeThread(threading.local):
+    """The scaler of each encoding thread: FFmpeg's scaler is not thread-safe."""
 
     def __init__(self) -> None:
         self.scaler = FullRangeScaler()
 
 
-_thread = _Thread()
+_thread = _EncodeThread()

@@ -1,4 +1,4 @@
-"""Measures how hard a frame will be to read. Cheap, approximate, luma only."""
+"""Estimates from the luma how hard a frame is to read. Cheap and approximate."""
 
 from __future__ import annotations
 
@@ -8,6 +8,7 @@ from room_agent.frames.i420 import Planes
 from room_agent.frames.verdict import Box, Judgement
 from routing.models import FrameFeatures
 
+# One row in eight is read: letters are taller than that, and the other rows would only cost time.
 _ROW_STEP = 8
 _TILE_PX = 64
 _TILE_ROWS = 4
@@ -19,10 +20,11 @@ _FULL_ENERGY_LUMA = 32.0
 
 
 def features(planes: Planes, judgement: Judgement) -> FrameFeatures:
-    """Return what the luma tells of a frame, each in 0..1.
+    """Return the features of a frame, each in 0..1.
 
-    `text_density` is the share of 64x32 pixel tiles that hold text, `edge_energy` the mean step between neighbouring
-    pixels (32 levels or more are 1), `changed_share` the judgement's, `novelty` the area of what changed.
+    `text_density` is the share of 64x32 pixel tiles that hold text. `edge_energy` is the mean step between
+    neighbouring pixels (32 levels or more are 1). `changed_share` is the judgement's. `novelty` is the share of the
+    picture inside the box of changes.
     """
     rows = planes.y[_ROW_STEP // 2 :: _ROW_STEP] if planes.height_px >= _ROW_STEP else planes.y
     left, right = rows[:, :-1], rows[:, 1:]

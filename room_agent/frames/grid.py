@@ -1,11 +1,11 @@
-"""Shrinks luma to a grid of cells. Knows how large a cell is."""
+"""Shrinks luma to a grid of cell means, the resolution at which frames are compared."""
 
 from __future__ import annotations
 
 from room_agent.frames.i420 import LumaScaler, Plane
 
-# Codecs work in blocks of four pixels, so a 4x4 mean is what survives them best. Both simulcast layers of a 1080p
-# share land on one grid: half the pixels, cells of half the side.
+# Codecs work in blocks of four pixels, so a 4x4 mean survives them best. Both simulcast layers of a 1080p share land
+# on one grid: half the pixels, cells of half the side.
 _CELL_PX_BY_WIDTH = ((3200, 8), (1440, 4), (640, 2))
 
 
@@ -15,7 +15,7 @@ def cell_px_of(width_px: int) -> int:
 
 
 class BlockMeans:
-    """Computes grids of pictures of one size; for one thread at a time.
+    """Computes the grids of pictures of one size; for one thread at a time.
 
     `shape` is (rows, columns). Where a side is no multiple of the cell's, all its cells shrink a little.
     """
@@ -28,5 +28,5 @@ class BlockMeans:
         self._scaler = LumaScaler(columns, rows)
 
     def __call__(self, luma: Plane) -> Plane:
-        """Return the mean luma of each cell, a byte a cell, in memory of its own."""
+        """Return the mean luma of each cell, one byte a cell, in memory of its own."""
         return self._scaler(luma)

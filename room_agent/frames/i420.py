@@ -1,4 +1,4 @@
-"""Holds one decoded picture as its three I420 planes. Copies nothing it was not asked to."""
+"""Holds, rotates and scales decoded pictures as their three I420 planes."""
 
 from __future__ import annotations
 
@@ -12,6 +12,7 @@ from av.video.reformatter import VideoReformatter
 
 Plane = npt.NDArray[np.uint8]
 
+# numpy turns counter-clockwise.
 _QUARTER_TURNS = {0: 0, 90: -1, 180: 2, 270: 1}
 
 
@@ -36,7 +37,7 @@ class Planes:
 
     @classmethod
     def from_i420(cls, data: memoryview | bytes | bytearray, width_px: int, height_px: int) -> Planes:
-        """Return views into a tightly packed I420 buffer; they live as long as the buffer is not reused.
+        """Return views into a tightly packed I420 buffer, valid until the buffer is reused.
 
         Raises ValueError when a side is not positive or the buffer is too short.
         """
@@ -80,7 +81,7 @@ def fitted(width_px: int, height_px: int, long_side_px: int) -> tuple[int, int]:
 
 
 class LumaScaler:
-    """Averages luma down to one size; for one thread at a time. FFmpeg's tables stay while the pictures' size does."""
+    """Averages luma down to one size; for one thread at a time. FFmpeg keeps its tables while the input size stays."""
 
     def __init__(self, width_px: int, height_px: int) -> None:
         self._size = (width_px, height_px)
@@ -90,11 +91,12 @@ class LumaScaler:
         """Return `luma` at this scaler's size, in memory of its own."""
         source = av.VideoFrame.from_numpy_buffer(luma, "gray")
         scaled = self._reformatter.reformat(source, *self._size, "gray", interpolation="AREA", threads=1)
+        # FFmpeg returns the source itself where nothing is to be scaled; the caller still gets memory of its own.
         return _pixels(scaled.planes[0]) if scaled is not source else luma.copy()
 
 
 class FullRangeScaler:
-    """Scales all planes and stretches video's 16..235 to the 0..255 that JPEG means; for one thread at a time."""
+    """Scales all planes and stretches video's range 16..235 to JPEG's 0..255; for one thread at a time."""
 
     def __init__(self) -> None:
         self._reformatter = VideoReformatter()

@@ -1,4 +1,4 @@
-"""Names a picture by 64 bits that near-duplicates share. Too coarse to see a typed line: never the change detector."""
+"""Hashes a picture to 64 bits that near-duplicates share. Too coarse to detect a typed line."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ _DCT = np.cos(np.pi / (2 * _SIDE) * np.outer(np.arange(_BITS_SIDE), 2 * np.arang
 
 
 def phash(planes: Planes) -> int:
-    """Return the DCT hash of the luma: which of the 8x8 lowest of 32x32 frequencies are above their median.
+    """Return the DCT hash of the luma: one bit for each of the 8x8 lowest of 32x32 frequencies above their median.
 
     Hashes of one picture differ by 0 to 2 bits after a codec, those of two pages by 18 to 34.
     """
@@ -24,11 +24,11 @@ def phash(planes: Planes) -> int:
     return int.from_bytes(np.packbits(bits).tobytes(), "big")
 
 
-class _Thread(threading.local):
-    """What each hashing thread keeps: to set a scaler up takes as long as to scale."""
+class _HashThread(threading.local):
+    """The scaler of each hashing thread: to set one up takes as long as to scale."""
 
     def __init__(self) -> None:
         self.scaler = LumaScaler(_SIDE, _SIDE)
 
 
-_thread = _Thread()
+_thread = _HashThread()

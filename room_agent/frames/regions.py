@@ -1,4 +1,4 @@
-"""Joins changed grid cells into blobs. Knows nothing of what they mean."""
+"""Joins changed grid cells into regions."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ Indexes = npt.NDArray[np.intp]
 class Region:
     """Neighbouring cells that changed: rows [top, bottom) and columns [left, right) of the grid.
 
-    `weight_luma` sums how far each cell moved, in luma levels.
+    `weight_luma` sums the luma levels by which each cell moved.
     """
 
     top: int
@@ -38,10 +38,11 @@ class Region:
         return self.right - self.left
 
 
-def find_blobs(cells: Indexes, moved_luma: Plane, columns: int) -> list[Region]:
-    """Return the blobs of `cells`, ascending flat indexes into a grid of `columns` columns, and how far each moved.
+def find_regions(cells: Indexes, moved_luma: Plane, columns: int) -> list[Region]:
+    """Return the regions that `cells` form: ascending flat indexes into a grid of `columns` columns.
 
-    Takes time with the square of the number of runs, so the caller bounds the cells (320: about 0.3 ms).
+    `moved_luma` holds the luma levels by which each cell moved. The time grows with the square of the number of
+    runs, so the caller bounds the cells (320: about 0.3 ms).
     """
     rows, lefts = np.divmod(cells, columns)
     starts = _run_starts(cells, rows)
@@ -49,10 +50,10 @@ def find_blobs(cells: Indexes, moved_luma: Plane, columns: int) -> list[Region]:
     counts = np.diff(np.append(starts, cells.size))
     sums = np.add.reduceat(moved_luma, starts, dtype=np.intp)
     labels = _joined(tops, lefts, rights)
-    blobs = []
+    regions = []
     for label in np.unique(labels):
         own = labels == label
-        blobs.append(
+        regions.append(
             Region(
                 top=int(tops[own].min()),
                 bottom=int(tops[own].max()) + 1,
@@ -62,11 +63,11 @@ def find_blobs(cells: Indexes, moved_luma: Plane, columns: int) -> list[Region]:
                 weight_luma=int(sums[own].sum()),
             )
         )
-    return blobs
+    return regions
 
 
 def _run_starts(cells: Indexes, rows: Indexes) -> Indexes:
-    """Return where a new run begins: another row, or a gap wider than the bridge."""
+    """Return the positions at which a run begins: on another row, or after a gap wider than the bridge."""
     breaks = (np.diff(cells) > BRIDGE_CELLS + 1) | (np.diff(rows) > 0)
     return np.append(0, np.flatnonzero(breaks) + 1)
 
@@ -78,6 +79,8 @@ def _joined(tops: Indexes, lefts: Indexes, rights: Indexes) -> Indexes:
     near &= rights[:, None] >= lefts - BRIDGE_CELLS
     labels = np.arange(tops.size)
     while True:
+        # Each run takes the lowest label among its neighbours, then that label's own: a chain of n runs settles in
+        # about log2(n) passes.
         lowest = np.where(near, labels, tops.size).min(axis=1)
         lowest = lowest[lowest]
         if np.array_equal(lowest, labels):

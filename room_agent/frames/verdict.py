@@ -1,4 +1,4 @@
-"""What a frame turned out to be. Holds results only."""
+"""Defines the result of comparing a frame with the last kept one."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ LARGE_CELLS = 400
 
 
 class Verdict(StrEnum):
-    """What a frame is to the last kept one."""
+    """The relation of a frame to the last kept one. MAYBE: a change that a later sample has to confirm."""
 
     NEW = "new"
     CHANGED = "changed"
@@ -25,8 +25,8 @@ class Verdict(StrEnum):
 class Judgement:
     """A verdict and its reason, a fixed phrase.
 
-    `cells` counts the grid cells that neither noise nor a pointer, caret or clock explains, `changed_share` is
-    their part of the grid in 0..1, and `box_px` bounds them in the judged picture.
+    `cells` counts the grid cells that neither noise nor a pointer, caret or clock explains. `changed_share` is their
+    share of the grid in 0..1. `box_px` bounds them in the judged picture.
     """
 
     verdict: Verdict

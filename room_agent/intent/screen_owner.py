@@ -1,30 +1,24 @@
-"""Tells whose picture a question asks for: who is named in it, or who asks it. English; knows no picture.
+"""Decides which participant's screen a question is about: a named one's, or the asker's own. English.
 
-People call themselves what they like. Of "Alex (IT)" or "Tom - Head of Product" the person's name counts and no more:
-"it" and "product" are in questions about anybody's screen.
+Display names hold more than a name. Of "Alex (IT)" or "Tom - Head of Product" only the first name part counts: "it" and
+"product" occur in questions about every screen.
 """
 
 from __future__ import annotations
 
 import re
-import unicodedata
 from collections.abc import Iterable
 
-from room_agent.intent.addressee import EVERYDAY, GRAMMAR
-from room_agent.text.normalize import both_ends
+from room_agent.intent.addressee import EVERYDAY_WORDS, GRAMMAR_WORDS
+from room_agent.text.normalize import READ_CHARS, both_ends, without_accents, words_in
 
-READ_CHARS = 2_000
 MAX_NAME_CHARS = 200
 LEAST_CHARS = 2
 
-_WORD = re.compile(r"[^\W_]+(?:'[^\W_]+)*")
 _BRACKETED = re.compile(r"[(\[{<][^()\[\]{}<>]*[)\]}>]?")
 _PART_ENDS = re.compile(r" [-\u2013\u2014|/\u00b7\u2022@~]+ |[|:;]| (?:at|on|from|of|in|for|with) ")
-_SPELLED = str.maketrans(
-    {"\u00f8": "o", "\u0142": "l", "\u0111": "d", "\u0131": "i", "\u00e6": "ae", "\u0153": "oe", "\u2019": "'"}
-)
-_NEVER = (
-    GRAMMAR
+_NO_NAMES = (
+    GRAMMAR_WORDS
     | frozenset(
         "everyone someone nobody them head lead chief vice senior junior product project program manager "
         "engineer developer designer analyst director officer president founder owner intern consultant sales "
@@ -37,9 +31,9 @@ _NEVER = (
         "page pages line row column cell bar colour color figure figures".split()
     )
 ) - {"will", "may"}
-# What is in questions as a word too: somebody's name only where the question says so.
-_DOUBTFUL = (
-    EVERYDAY
+# Names that are also common words: a name only in a context such as "is Will sharing".
+_AMBIGUOUS = (
+    EVERYDAY_WORDS
     | frozenset(
         "dev van bin price white black brown green gray grey red violet amber ruby long short young small cook king "
         "banks bell best bond case cash chance church cross day field fields fish ford fox gold hall hill house "
@@ -47,7 +41,7 @@ _DOUBTFUL = (
         "points power pool reed rush sharp spring stone street strong summer sun table waters wells winter "
         "wise wood woods work year ray star major miles".split()
     )
-) - _NEVER
+) - _NO_NAMES
 _SHOWS = frozenset(
     "sharing share shared presenting present presented showing show showed shown displaying pointing "
     "highlighting drawing typing holding wearing".split()
@@ -66,45 +60,39 @@ _MINE = re.compile(
 
 
 def words_of(question: str) -> list[str]:
-    """Return a question's words as `names` compares them: in lower case, without accents."""
-    return _WORD.findall(_folded(both_ends(question, READ_CHARS)))
+    """Return a question's words in lower case and without accents, for `names`."""
+    return words_in(without_accents(both_ends(question, READ_CHARS)))
 
 
-def names(asked: list[str], name: str) -> bool:
-    """Tell whether a question of these words names the one who is called `name`."""
+def names(question_words: list[str], name: str) -> bool:
+    """Return whether a question of these words names the participant called `name`."""
     naming = _naming_words(name)
-    sure = naming - _DOUBTFUL
+    sure = naming - _AMBIGUOUS
     forms = sure | {f"{word}'s" for word in naming} | {f"{word}s" for word in sure}
-    if any(word in forms and word not in _NEVER for word in asked):
+    if any(word in forms and word not in _NO_NAMES for word in question_words):
         return True
-    return any(word in naming and _is_person(asked, at) for at, word in enumerate(asked))
+    return any(word in naming and _is_person(question_words, at) for at, word in enumerate(question_words))
 
 
 def is_askers_own(question: str) -> bool:
-    """Tell whether a question is about what its asker shows."""
-    return _MINE.search(_folded(both_ends(question, READ_CHARS))) is not None
+    """Return whether a question is about the asker's own screen."""
+    return _MINE.search(without_accents(both_ends(question, READ_CHARS))) is not None
 
 
-def _is_person(asked: list[str], at: int) -> bool:
-    """Tell whether a word is somebody where it stands: "is Will sharing", "the slide of Will"."""
-    before, after = (asked[at - 1] if at else ""), asked[at + 1 : at + 2]
+def _is_person(question_words: list[str], at: int) -> bool:
+    """Return whether a common word is a name in its context: "is Will sharing", "the slide of Will"."""
+    before, after = (question_words[at - 1] if at else ""), question_words[at + 1 : at + 2]
     return (before in _ASKS and bool(after) and after[0] in _SHOWS) or (before in _BELONGS and not after)
 
 
 def _naming_words(name: str) -> frozenset[str]:
-    """Return the words of the first part of a name that has any which can name a person."""
-    plain = _BRACKETED.sub(" ", _folded(name[:MAX_NAME_CHARS]))
-    parts = (_can_name(_WORD.findall(part)) for part in _PART_ENDS.split(" ".join(plain.split())))
+    """Return the words of the first part of a display name with any word that can name a person."""
+    plain = _BRACKETED.sub(" ", without_accents(name[:MAX_NAME_CHARS]))
+    parts = (_can_name(words_in(part)) for part in _PART_ENDS.split(" ".join(plain.split())))
     return next((part for part in parts if part), frozenset())
 
 
 def _can_name(words: Iterable[str]) -> frozenset[str]:
-    # "Bob's iPhone" is Bob.
+    # The name in "Bob's iPhone" is "bob".
     bare = (word.removesuffix("'s") for word in words)
-    return frozenset(word for word in bare if len(word) >= LEAST_CHARS and word not in _NEVER and not word.isdigit())
-
-
-def _folded(text: str) -> str:
-    """Return a text in lower case and without accents, so that "Jose" is "José"."""
-    apart = unicodedata.normalize("NFKD", text.casefold())
-    return "".join(char for char in apart if not unicodedata.combining(char)).translate(_SPELLED)
+    return frozenset(word for word in bare if len(word) >= LEAST_CHARS and word not in _NO_NAMES and not word.isdigit())

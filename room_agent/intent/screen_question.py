@@ -1,7 +1,7 @@
-"""Tells a question about what can be seen from one about anything else, by its words. Knows English best.
+"""Decides by its words whether a question is about the screen. Mostly English.
 
-A picture that is missing makes a wrong answer, one too many costs a fraction of a cent: in doubt it is wanted. A bare
-"the total" or "the scale" can only be one that everybody looks at; "the total headcount" is the company's.
+A missing frame makes a wrong answer, and a needless one costs a fraction of a cent: in doubt the answer is yes. A bare
+"the total" or "the scale" refers to the screen that everybody sees; "the total headcount" is the company's.
 """
 
 from __future__ import annotations
@@ -9,13 +9,12 @@ from __future__ import annotations
 import re
 from collections.abc import Iterable
 
-from room_agent.text.normalize import both_ends
+from room_agent.text.normalize import READ_CHARS, both_ends, folded
 
-READ_CHARS = 2_000
 LEAST_SHARED = 2
-"""Of so many words with what is shown now, a question is about it; one alone may be chance."""
+"""The words that a question about the screen shares with its description; one alone may be chance."""
 MOST_FOLLOWING_WORDS = 8
-"""A longer question that begins with "and" says for itself what it is about."""
+"""A longer question that begins with "and" states its own subject."""
 
 _THINGS = (
     r"screens?|screenshots?|monitor|slides?|deck|presentation|pictures?|images?|photos?|diagrams?|charts?|graphs?|"
@@ -160,12 +159,12 @@ _WORK = (
     rf" is) wearing(?! \w+ hats)|(?:is|are|am) \w+ wearing(?! \w+ hats)|(?:what|who)(?:'s| is| was) (?:\w+ )?(?:behind|"
     rf"next to|beside) (?:him|her|me|you)"
 )
-# The words for a screen and what is on it, in the languages that a meeting is likeliest to be held in besides.
-_ELSEWHERE = (
+# Words for a screen and its content in the other likely languages of a meeting.
+_OTHER_LANGUAGES = (
     r"bildschirm\w*|folien?|tabelle|diagramm\w*|zu sehen|écrans?|diapos?|diapositives?|tableau|graphique|pantallas?|"
     r"diapositivas?|gráficos?|schermo|schermata|grafico|tela|ekran\w*"
 )
-_ALL = (_THINGS, _PLACES, _SHARED, _SIGHT, _BEFORE, _POINTING, _PARTS, _WORK, _ELSEWHERE)
+_ALL = (_THINGS, _PLACES, _SHARED, _SIGHT, _BEFORE, _POINTING, _PARTS, _WORK, _OTHER_LANGUAGES)
 _ABOUT = re.compile(rf"(?<!\w)(?:{'|'.join(_ALL)})(?!\w)")
 _FOLLOWS = re.compile(
     r"(?:[\w'-]+[,:!.]? )?(?:(?:ok|okay|so|yes|no|hm+|um|right|hey),? )*(?:and|or|what about|how about)\b"
@@ -184,26 +183,26 @@ _COMMON = frozenset(
 
 
 def asks_about_screen(text: str, shown: Iterable[str] = (), follows: bool = False) -> bool:
-    """Tell whether a question is about what can be seen, so that the picture is worth its tokens.
+    """Return whether a question is about the screen, so that a frame is worth its tokens.
 
-    It names a thing on a screen or a place on it, speaks of seeing or showing, points with a "this" that is no stretch
-    of time, or says what `shown`, the descriptions of what is shown now, say too. One that `follows` another about the
-    screen may be as short as "And in March?".
+    It names a thing or a place on a screen, a verb of seeing or showing, or a "this" that is no period of time. Or it
+    shares words with `shown`, the descriptions of the current screens. If it `follows` another question about the
+    screen, "And in March?" is enough.
     """
-    asked = " ".join(both_ends(text, READ_CHARS).lower().replace("\u2019", "'").split())
-    if _ABOUT.search(asked) is not None or (follows and _goes_on(asked)):
+    question = " ".join(folded(both_ends(text, READ_CHARS)).split())
+    if _ABOUT.search(question) is not None or (follows and _continues(question)):
         return True
-    return any(_share(asked, one) for one in shown)
+    return any(_shares_words(question, one) for one in shown)
 
 
-def _goes_on(asked: str) -> bool:
-    """Tell whether a question has its subject from the one before."""
-    short = len(asked.split()) <= MOST_FOLLOWING_WORDS
-    return short and _FOLLOWS.match(asked) is not None and _OF_ITS_OWN.search(asked) is None
+def _continues(question: str) -> bool:
+    """Return whether a question takes its subject from the one before."""
+    short = len(question.split()) <= MOST_FOLLOWING_WORDS
+    return short and _FOLLOWS.match(question) is not None and _OF_ITS_OWN.search(question) is None
 
 
-def _share(asked: str, shown: str) -> bool:
-    return len(_content(asked) & _content(shown.lower())) >= LEAST_SHARED
+def _shares_words(question: str, shown: str) -> bool:
+    return len(_content(question) & _content(folded(shown))) >= LEAST_SHARED
 
 
 def _content(text: str) -> set[str]:

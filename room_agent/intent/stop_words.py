@@ -1,9 +1,10 @@
-"""Knows the utterances that ask nothing: thanks, and a wish for quiet. English; knows no room and no agent."""
+"""Recognises English utterances that need no answer: thanks, and requests to stop."""
 
 from __future__ import annotations
 
 import re
-import unicodedata
+
+from room_agent.text.normalize import folded
 
 _WHILE = "(?:second|sec|moment|minute|bit|while)"
 _THANKS = (
@@ -12,7 +13,7 @@ _THANKS = (
     "interesting|oh|ah|aha|hm|hmm|mm|um|uh|wow|well|(?:i have |i've |i )?got it|i see|i understand|understood|noted|"
     "(?:that |it )?makes sense"
 )
-"""Yes and no are left out: they may reply to what the agent asked."""
+"""Without yes and no: they may reply to a question of the agent."""
 _STOP = (
     "stop(?: (?:it|that|this|there|right there|talking|speaking|answering))?|"
     "(?:cancel|forget|skip)(?: (?:it|that|this))?|"
@@ -24,31 +25,32 @@ _POLITE = (
     f"please|be|no|yes|yeah|hey|right now|now|just|sorry|already|(?:can|could|would) you|you can|i said|for now|"
     f"for today|(?:for )?a {_WHILE}|{_THANKS}"
 )
-# A phrase once read is not read otherwise: "be quiet" many times over would be tried in every way there is.
-_STOPS = re.compile(rf"(?>(?:{_STOP}|{_POLITE}) )*+")
-_HAS_STOP = re.compile(rf" (?:{_STOP}) ")
-_ALL_THANKS = re.compile(rf"(?>(?:{_THANKS}) )++")
+# Possessive: backtracking over "be quiet" repeated many times would take exponential time.
+_ONLY_STOP = re.compile(rf"(?>(?:{_STOP}|{_POLITE}) )*+")
+_STOP_PHRASE = re.compile(rf" (?:{_STOP}) ")
+_ONLY_THANKS = re.compile(rf"(?>(?:{_THANKS}) )++")
 
 
 def acknowledges(text: str) -> bool:
-    """Tell whether an utterance says nothing but "okay", "thank you" or the like; "right?" is a question."""
-    return "?" not in unicodedata.normalize("NFKC", text) and _ALL_THANKS.fullmatch(_bare(text).lstrip()) is not None
+    """Return whether an utterance is only "okay", "thank you" or the like. "Right?" is a question, so it is not."""
+    return "?" not in folded(text) and _ONLY_THANKS.fullmatch(_words(text).lstrip()) is not None
 
 
 def asks_to_stop(text: str, names: tuple[str, ...]) -> bool:
-    """Tell whether an utterance says nothing but that the agent should be quiet."""
-    bare = _bare(text)
+    """Return whether an utterance only requests silence."""
+    words = _words(text)
     for name in names:
-        bare = bare.replace(f" {_bare(name).strip()} ", " ")
-    return _HAS_STOP.search(bare) is not None and _STOPS.fullmatch(bare.lstrip()) is not None
+        words = words.replace(f" {_words(name).strip()} ", " ")
+    return _STOP_PHRASE.search(words) is not None and _ONLY_STOP.fullmatch(words.lstrip()) is not None
 
 
-def asks_us_to_stop(text: str, names: tuple[str, ...]) -> bool:
-    """Tell whether it says so by name: "stop Rayroom" is meant for the agent without a comma, too."""
+def asks_agent_to_stop(text: str, names: tuple[str, ...]) -> bool:
+    """Return whether it does so with the agent's name: "stop Rayroom" needs no comma."""
+    # Without names to remove, a text that holds one matches no stop phrase.
     return asks_to_stop(text, names) and not asks_to_stop(text, ())
 
 
-def _bare(text: str) -> str:
-    """Return the words in lower case, a space around each."""
-    words = re.findall(r"[\w']+", unicodedata.normalize("NFKC", text).casefold().replace("\u2019", "'"))
+def _words(text: str) -> str:
+    """Return the words of a text in lower case, with a space around each."""
+    words = re.findall(r"[\w']+", folded(text))
     return f" {' '.join(words)} "

@@ -1,50 +1,69 @@
-"""Tells whether two wordings ask for the same, so that what was looked up for one serves the other. English.
-
-Tells too where in a long text to look for what is asked, and shortens it to that.
-"""
+"""Normalises text for comparison, compares the wording of questions (English), and shortens long texts."""
 
 from __future__ import annotations
 
 import re
+import unicodedata
 
 from room_agent.text.quoting import CUT, LONGEST_WORD_CHARS
 
 _LEFT_OUT = f" {CUT} "
+READ_CHARS = 2_000
+"""The part of a text from each participant that rules examine; see `both_ends`."""
+
 _WORD = re.compile(r"[^\W_]+(?:'[^\W_]+)*")
-# Words that change what is found for a question by nothing, however they are heard. "Not", "without", "from" and "to"
-# are none of them.
-_LIGHT = frozenset(
+# NFKD does not decompose these letters.
+_SPELLED = str.maketrans(
+    {"\u00f8": "o", "\u0142": "l", "\u0111": "d", "\u0131": "i", "\u00e6": "ae", "\u0153": "oe", "\u2019": "'"}
+)
+# Words that do not change the result of a search. "Not", "without", "from" and "to" do change it.
+_STOP_WORDS = frozenset(
     "um uh er erm ah hm hmm mm please thanks thank ok okay hey hi hello so well just actually "
     "a an the of is are was were be been am do does did i you we it me my our your us get gets got have has had "
     "can could would will should".split()
 )
 
 
-def says_the_same(heard: str, whole: str) -> bool:
-    """Tell whether a text that was heard so far asks for what the whole question asks for.
+def folded(text: str) -> str:
+    """Return a text in lower case with compatibility forms as plain characters, and apostrophes as "'".
 
-    Its words are the same in the same order, but for letter case, signs and light words; without any other word, all.
+    Chat clients send full-width letters, which NFKC maps to ASCII. One character may become eighteen.
     """
-    first, second = _words(heard), _words(whole)
-    return (_weighty(first) or first) == (_weighty(second) or second)
+    return unicodedata.normalize("NFKC", text).casefold().replace("\u2019", "'")
 
 
-def _words(text: str) -> list[str]:
-    return _WORD.findall(text.casefold().replace("\u2019", "'"))
+def without_accents(text: str) -> str:
+    """Return a text in lower case and without accents: "Jose" for "José"."""
+    decomposed = unicodedata.normalize("NFKD", text.casefold())
+    return "".join(char for char in decomposed if not unicodedata.combining(char)).translate(_SPELLED)
 
 
-def _weighty(words: list[str]) -> list[str]:
-    return [word for word in words if word not in _LIGHT]
+def words_in(text: str) -> list[str]:
+    """Return the words of a folded text; an apostrophe inside a word belongs to it."""
+    return _WORD.findall(text)
+
+
+def says_the_same(heard: str, whole: str) -> bool:
+    """Return whether a partial transcript asks the same as the whole question.
+
+    Both have the same words in the same order, without stop words. Texts of stop words alone are compared whole.
+    """
+    first, second = words_in(folded(heard)), words_in(folded(whole))
+    return (_without_stop_words(first) or first) == (_without_stop_words(second) or second)
+
+
+def _without_stop_words(words: list[str]) -> list[str]:
+    return [word for word in words if word not in _STOP_WORDS]
 
 
 def both_ends(text: str, most_chars: int) -> str:
-    """Return a text's beginning and end: what is asked stands before or after what is pasted."""
+    """Return a text's beginning and end, cut to `most_chars`: a question stands before or after pasted text."""
     half = most_chars // 2
     return text if len(text) <= most_chars else f"{text[:half]}\n{text[-half:]}"
 
 
 def ends_within(text: str, most_bytes: int) -> str:
-    """Return a line's beginning and end within so many bytes, cut between words: half a number is a wrong one."""
+    """Return a line's beginning and end within `most_bytes`, cut between words: half a number is a wrong number."""
     whole = text.encode()
     if len(whole) <= most_bytes:
         return text

@@ -1,15 +1,15 @@
-"""Puts untrusted text before a model as quoted data, which cannot end its own quotation. Knows no model.
+"""Quotes untrusted text as data in a prompt, so that the text cannot end its own quotation.
 
-A quotation looks so, under a key that is drawn anew for each turn, after all the text in it was written:
+The key of a quotation is drawn for each turn, after all the text in it was written:
 
     <<<data 5d0c3a91e27b screen
-    | what the text says, each line behind a bar
+    | the text, each line behind a bar
     data 5d0c3a91e27b>>>
 
-Three things keep it closed. No line of the text begins a line of the prompt, because of the bar. The key never stands
-in the text. What looks like a mark of ours, or like a control token of a chat template, is spelled differently: a
-server of one's own may read `<|im_start|>` in a text as the token itself. Before they are looked for, what shows
-nothing is taken out from between plain letters and signs, since a model may read on as if it were not there.
+Three rules keep it closed. Each line begins with a bar, so no line of the text begins a line of the prompt. The key is
+removed from the text. Marks like ours, and control tokens of chat templates, are respelled: a self-hosted server may
+read `<|im_start|>` in a text as the token itself. Invisible characters between plain letters and signs are removed
+first, because a model may read on as if they were not there.
 """
 
 from __future__ import annotations
@@ -22,11 +22,11 @@ from functools import lru_cache
 from routing.catalogue import BYTES_PER_TOKEN
 
 MAX_QUOTED_CHARS = 40_000
-"""No more of one text is looked at, however long it is."""
+"""The part of a text that is read; the rest is ignored."""
 MAX_NAME_CHARS = 64
 NOBODY = "someone"
 LEAST_QUOTE_TOKENS = 16
-"""With less room than this for its text a quotation is left out."""
+"""A quotation with less room for its text is left out."""
 CUT = "…"
 LONGEST_WORD_CHARS = 40
 MOST_MARKS = 4
@@ -43,11 +43,11 @@ _END_MARK = re.compile(f"[{_CLOSING}]{{2,}}")
 _TOKEN_START = re.compile("[<\uff1c\ufe64](?=[|\uff5c/\uff0f!A-Za-z_])")
 _TOKEN_END = re.compile("(?<=[|\uff5c])[>\uff1e\ufe65]")
 _BRACKET_TOKEN = re.compile(r"\[(?=/?g?[A-Z][A-Z_]{2,}\])")
-# Letters that show nothing: a name made of them would be no name.
+# Invisible characters that Unicode classifies as letters or marks.
 _INVISIBLE = frozenset("\u034f\u115f\u1160\u17b4\u17b5\u180b\u180c\u180d\u180f\u2065\u2800\u3164\uffa0")
 _KEPT_FORMAT = frozenset("\u200c\u200d")
 _EMOJI_STYLES = frozenset("\ufe0e\ufe0f")
-# What ends a name where names are listed, and what surrounds one.
+# Signs that end a name in a list, or surround it.
 _NAME_ENDS = frozenset(',:;|"`<>(){}[]')
 # Letters and symbols, by their category, that look like a colon, a comma or a quotation mark.
 _LIKE_NAME_ENDS = frozenset(
@@ -65,12 +65,13 @@ class Fence:
 
     def __post_init__(self) -> None:
         if not _KEY.fullmatch(self.key):
-            raise ValueError("A fence's key is 12 to 64 lower-case letters and digits.")
+            raise ValueError("The key of a fence must be 12 to 64 lower-case letters and digits.")
 
     def quote(self, label: str, text: str, max_tokens: int) -> str:
-        """Return `text` between this turn's marks, cut to `max_tokens`; nothing where there is no text or no room."""
+        """Return `text` between this turn's marks, cut to `max_tokens`; empty where there is no text or no room."""
+        # The label stands outside the quotation, so it must never be untrusted text.
         if not _LABEL.fullmatch(label):
-            raise ValueError("A label is ours, in lower-case letters: it stands outside the quotation.")
+            raise ValueError("A label of a quotation must be 1 to 31 lower-case letters and spaces.")
         start, end = f"<<<data {self.key} {label}\n", f"data {self.key}>>>"
         room_bytes = max_tokens * BYTES_PER_TOKEN - len(start) - len(end)
         if room_bytes < LEAST_QUOTE_TOKENS * BYTES_PER_TOKEN:
@@ -79,46 +80,46 @@ class Fence:
         return f"{start}{body}{end}" if body else ""
 
     def inner(self, text: str) -> str:
-        """Return a text as it may stand between the marks, or by itself in a message of its sender's."""
+        """Return a text without keys and marks, safe between the marks or alone in a user message."""
         return _without_look_alikes(_without_key(plain(text), self.key))
 
 
 def plain(text: str, max_chars: int = MAX_QUOTED_CHARS) -> str:
-    """Return a text of visible characters in lines, `max_chars` at most; emoji stay whole."""
+    """Return the visible characters of a text, at most `max_chars`, with `\\n` as line end; emoji stay whole."""
     text = _LINE_ENDS.sub("\n", text[:max_chars]).replace("\t", " ")
     if not (text.isascii() and text.isprintable()):
         text = text.translate({ord(char): None for char in set(text) if _unwanted(char)})
-        # Only without towers: to put a run of marks in order takes the square of its length.
+        # Towers are cut first: NFC sorts a run of marks in time quadratic in its length.
         text = unicodedata.normalize("NFC", _without_towers(text))
         text = _JOINERS.sub(_joined, text)
     return _BLANK_LINES.sub("\n", text).strip()[:max_chars]
 
 
 def one_line(text: str, max_chars: int) -> str:
-    """Return a text in one line, cut to `max_chars` with a sign that it was."""
-    # A few characters more are read than returned: blanks fall away.
+    """Return a text in one line, cut to `max_chars` with an ellipsis."""
+    # More characters are read than returned, because blanks collapse.
     line = " ".join(plain(text, 4 * max_chars).split())
     return line if len(line) <= max_chars else _cut(line[: max_chars - len(CUT)])
 
 
 def clean_name(name: str) -> str:
-    """Return a participant's name fit to stand before what they said; one who has none is someone.
+    """Return a participant's name for use in front of their words, or "someone" where nothing of it is visible.
 
-    It holds nothing that ends a name in a list, nor a bracket or a double quotation mark, nor what looks like one.
+    The result has no colon, comma, semicolon, bracket or double quotation mark, and no look-alike of these.
     """
-    # Looked at after `plain`, which may spell a Greek question mark as a semicolon.
+    # After `plain`: its NFC turns a Greek question mark into a semicolon.
     fit = "".join(" " if _ends_name(char) else char for char in plain(name, 4 * MAX_NAME_CHARS))
     named = one_line(fit, MAX_NAME_CHARS)
-    return named if any(_shows(char) for char in named) else NOBODY
+    return named if any(_is_visible(char) for char in named) else NOBODY
 
 
 def tokens_of(text: str) -> int:
-    """Return about how many tokens a text is, never too few for Latin text."""
+    """Return an estimate of a text's tokens; for Latin text it is never too low."""
     return -(-len(text.encode("utf-8", "replace")) // BYTES_PER_TOKEN)
 
 
 def _within(lines: list[str], room_bytes: int) -> str:
-    """Return the lines behind bars, as many as there is room for; the last one may be cut."""
+    """Return as many lines as fit, each behind a bar; the last may be cut."""
     quoted: list[str] = []
     for line in lines:
         room_bytes -= len(line.encode()) + len("| \n")
@@ -131,13 +132,13 @@ def _within(lines: list[str], room_bytes: int) -> str:
 
 
 def _cut(head: str) -> str:
-    """Return the beginning of a text with the sign that it was cut, between words: half a number is a wrong one."""
+    """Cut a text between words and add an ellipsis: half a number is a wrong number."""
     words, _, rest = head.rpartition(" ")
     return (words if words and len(rest) < LONGEST_WORD_CHARS else head).rstrip("\u200d ") + CUT
 
 
 def _without_key(text: str, key: str) -> str:
-    """Return the text with a sign for each key, in full-width or mathematical letters too: some models read them so."""
+    """Replace each key by an ellipsis, also in full-width or mathematical letters, which some models read alike."""
     folded = text.lower() if text.isascii() else "".join(map(_folded, text))
     pieces: list[str] = []
     at = 0
@@ -155,9 +156,9 @@ def _without_look_alikes(text: str) -> str:
 
 
 def _joined(run: re.Match[str]) -> str:
-    """Return one style and one joiner of a run of them, as an emoji has: a longer run is a hidden message.
+    """Reduce a run of emoji styles and joiners to one of each: a longer run can carry a hidden message.
 
-    Between plain letters and signs they do nothing but hide a word from who looks for it.
+    Between plain letters and signs the run is removed: there it only hides a word from a search.
     """
     beside = run.string[max(0, run.start() - 1) : run.start()] + run.string[run.end() : run.end() + 1]
     if not any(_joins(char) for char in beside):
@@ -171,13 +172,13 @@ def _joins(char: str) -> bool:
 
 
 def _without_towers(text: str) -> str:
-    """Return the text with at most four marks over a letter: more are a tower that hides the lines around it."""
+    """Keep at most `MOST_MARKS` marks on a letter: a taller tower covers the lines around it."""
     if not any(_is_mark(char) for char in set(text)):
         return text
     kept: list[str] = []
     height = 0
     for char in text:
-        # A joiner between two marks makes no new letter.
+        # A joiner between two marks does not begin a new letter.
         if char not in _KEPT_FORMAT:
             height = height + 1 if _is_mark(char) else 0
         if height <= MOST_MARKS:
@@ -189,8 +190,8 @@ def _without_towers(text: str) -> str:
 def _unwanted(char: str) -> bool:
     if char == "\n" or char in _KEPT_FORMAT or char in _EMOJI_STYLES:
         return False
-    # Tags and variation selectors can spell a whole hidden message. An unassigned character stays: this Python's
-    # tables are older than some emoji.
+    # Tags and variation selectors can spell a hidden message. Unassigned characters stay: some emoji are newer than
+    # the Unicode tables of this Python.
     hidden = 0xE0000 <= ord(char) <= 0xE0FFF or 0xFE00 <= ord(char) <= 0xFE0D or ord(char) & 0xFFFE == 0xFFFE
     hidden = hidden or 0xFFF0 <= ord(char) <= 0xFFF8
     return hidden or char in _INVISIBLE or unicodedata.category(char) in ("Cc", "Cf", "Cs", "Co")
@@ -203,7 +204,7 @@ def _is_mark(char: str) -> bool:
 
 @lru_cache(maxsize=4_096)
 def _folded(char: str) -> str:
-    """Return the plain small letter or sign that a character is a form of, or else the character."""
+    """Return the plain lower-case letter or sign of a compatibility form, or the character itself."""
     form = unicodedata.normalize("NFKC", char).lower()
     return form if len(form) == 1 and form.isascii() else char
 
@@ -217,5 +218,5 @@ def _ends_name(char: str) -> bool:
     return char in _LIKE_NAME_ENDS or (punctuation and form not in _OF_NAMES)
 
 
-def _shows(char: str) -> bool:
+def _is_visible(char: str) -> bool:
     return unicodedata.category(char)[0] in "LNS" or unicodedata.category(char) == "Cn"

@@ -1,1 +1,1 @@
-"""Count, journal and recover the speech usage that a room is billed for."""
+"""Meters the speech sent to vendors, journals it, and turns it into events that the router bills once."""

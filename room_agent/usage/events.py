@@ -1,4 +1,4 @@
-"""An amount of speech as the router bills it: under an id, in pieces that are not too large. Counts nothing."""
+"""Defines the usage event that the router bills, and splits amounts that exceed one event's limit."""
 
 from __future__ import annotations
 
@@ -6,15 +6,15 @@ from dataclasses import asdict, dataclass
 from typing import Any, Literal
 
 Service = Literal["stt", "tts"]
-MOST_EVENTS = 256
-"""As many as one heartbeat may carry."""
-MOST_IN_ONE = {"stt": 86_400_000, "tts": 1_000_000}
-"""What the router takes in one event: a day of sound, a million characters."""
+MAX_EVENTS = 256
+"""The limit of one heartbeat, set by the router."""
+MAX_AMOUNT = {"stt": 86_400_000, "tts": 1_000_000}
+"""The router's limit for one event: a day of audio in milliseconds, a million characters."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class UsageEvent:
-    """An amount of one model's work; sent again under the same id it is the same amount."""
+    """An amount of one model's work. The id is its idempotency key: a repeated event is billed once."""
 
     id: str
     service: Service
@@ -23,7 +23,7 @@ class UsageEvent:
     characters: int = 0
     occurred_at: float
     estimated: bool = False
-    """Whether it may have never left: it was about to when its job was killed."""
+    """Whether the amount may never have been sent: its job was killed around the send."""
 
     @property
     def amount(self) -> int:
@@ -36,7 +36,7 @@ class UsageEvent:
 def usage_event(
     event_id: str, service: Service, model: str, amount: int, at_s: float, estimated: bool = False
 ) -> UsageEvent:
-    """Return an amount as an event of its service."""
+    """Return an amount as an event: milliseconds for `stt`, characters for `tts`."""
     return UsageEvent(
         id=event_id,
         service=service,
@@ -49,6 +49,6 @@ def usage_event(
 
 
 def pieces(service: Service, amount: int) -> list[int]:
-    """Return an amount in as many parts as it takes, none larger than one event may be."""
-    most = MOST_IN_ONE[service]
-    return [min(most, amount - start) for start in range(0, amount, most)]
+    """Split an amount into parts within the limit of one event."""
+    limit = MAX_AMOUNT[service]
+    return [min(limit, amount - start) for start in range(0, amount, limit)]

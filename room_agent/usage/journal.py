@@ -1,14 +1,13 @@
-"""Writes down what leaves for a speech vendor before it leaves, so that a job that is killed owes nothing unsaid.
+"""Journals speech usage before it is sent to a vendor, so that the usage of a killed job can still be billed.
 
-One file a job, each line a fact. A line is in the system's memory when its write returns, and a killed process takes
-nothing of that with it. The voice waits for it, so it is no SQLite commit, which takes twice as long and sometimes
-milliseconds (docs/measurements.md). For the machine's own end the file is synced ten times a second, beside the voice.
+One file a job, one JSON array a line. A line is in the page cache when its write returns, so it survives a killed
+process. Each send waits for that write. A SQLite commit would take twice as long, and sometimes milliseconds
+(docs/measurements.md). Against a crash of the machine the file is synced ten times a second, outside the sends.
 """
 
 from __future__ import annotations
 
 import asyncio
-import fcntl
 import json
 import os
 import uuid
@@ -19,10 +18,12 @@ from pathlib import Path
 from typing import Any
 
 import structlog
+from filelock import FileLock
 
 from room_agent.usage.events import Service, UsageEvent, pieces, usage_event
 
 SUFFIX = ".jsonl"
+LOCK_SUFFIX = ".lock"
 SYNC_EVERY_S = 0.1
 
 log = structlog.get_logger()
@@ -30,7 +31,7 @@ log = structlog.get_logger()
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class JournaledJob:
-    """Whose usage a journal holds: what the router is told when the room is opened."""
+    """The job that owns a journal, with the fields that opening its room at the router takes."""
 
     room: str
     job_id: str
@@ -38,63 +39,69 @@ class JournaledJob:
 
 
 class UsageJournal:
-    """A job's own, from `create` to `close`. A file that cannot be written is told of once; the voice goes on."""
+    """One job's journal, from `create` to `close`. The first failed write is logged; speech goes on without it."""
 
-    def __init__(self, path: Path, file: int) -> None:
+    def __init__(self, path: Path, file: int, lock: FileLock) -> None:
         self._path = path
         self._file = file
+        self._lock = lock
         self._dirty = asyncio.Event()
         self._header_bytes = os.fstat(file).st_size
-        self._blank = True
+        self._is_blank = True
         self.failed = 0
 
     @classmethod
     def create(cls, directory: Path, job: JournaledJob) -> UsageJournal:
-        """Begin a job's journal; whoever holds its lock is alive. Raises OSError."""
+        """Create a job's journal and hold its lock while the job lives. Raises OSError."""
         directory.mkdir(mode=0o700, parents=True, exist_ok=True)
         path = directory / f"{uuid.uuid4().hex}{SUFFIX}"
-        begun = path.with_suffix(".new")
-        file = os.open(begun, os.O_CREAT | os.O_EXCL | os.O_APPEND | os.O_WRONLY, 0o600)
-        fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        lock = lock_of(path)
+        lock.acquire()
+        # Named at last: recovery must not read a journal without its header.
+        unnamed = path.with_suffix(".new")
+        file = os.open(unnamed, os.O_CREAT | os.O_EXCL | os.O_APPEND | os.O_WRONLY, 0o600)
         os.write(file, _line("job", path.stem, asdict(job)))
         os.fsync(file)
-        begun.rename(path)
+        unnamed.rename(path)
         _sync(directory)
-        return cls(path, file)
+        return cls(path, file, lock)
 
     def will(self, socket: int, service: Service, model: str, amount: int) -> None:
-        """Write that an amount is about to leave through a socket."""
+        """Record that an amount is about to be sent through a socket."""
         self._write(_line("will", socket, service, model, amount))
 
     def sent(self, socket: int) -> None:
-        """Write that all that was to leave through a socket has left this process."""
+        """Record that all announced amounts of a socket have left this process."""
         self._write(_line("sent", socket))
 
     def sealed(self, event: UsageEvent) -> None:
-        """Write that an amount is told the router from now on as this event."""
+        """Record that an amount is reported to the router as this event from now on."""
         self._write(_line("event", event.as_json()))
 
     def taken(self, ids: Sequence[str]) -> None:
+        """Record that the router has billed these events."""
         self._write(_line("taken", *ids))
 
     def settled(self) -> None:
-        """Forget all that was written: the router has it."""
-        if self._blank:
+        """Truncate the journal to its header: the router has billed everything."""
+        if self._is_blank:
             return
         try:
             os.ftruncate(self._file, self._header_bytes)
-            self._blank = True
+            self._is_blank = True
         except OSError as error:
             self._fail(error)
 
     def close(self, settled: bool) -> None:
-        """End the journal; what is not settled is left to whoever bills the dead."""
+        """Close the journal. Unless it is settled, its file is left to the recovery."""
         if settled:
             self._path.unlink(missing_ok=True)
+            lock_path(self._path).unlink(missing_ok=True)
         os.close(self._file)
+        self._lock.release()
 
     async def keep_synced(self) -> None:
-        """Have the disk hold what is written, until cancelled."""
+        """Sync the file to disk after writes, at most every `SYNC_EVERY_S`, until cancelled."""
         while True:
             await self._dirty.wait()
             self._dirty.clear()
@@ -105,7 +112,7 @@ class UsageJournal:
             await asyncio.sleep(SYNC_EVERY_S)
 
     def _write(self, line: bytes) -> None:
-        self._blank = False
+        self._is_blank = False
         try:
             os.write(self._file, line)
         except OSError as error:
@@ -116,77 +123,87 @@ class UsageJournal:
     def _fail(self, error: OSError) -> None:
         self.failed += 1
         if self.failed == 1:
-            log.error("usage is not written down; a job that is killed now loses some", error=error.strerror)
+            log.error("usage journal write failed", error=error.strerror)
 
 
 @dataclass(slots=True)
 class UnbilledUsage:
-    """What a journal says is not billed yet."""
+    """The usage in a journal that is not billed yet."""
 
     name: str = ""
     job: JournaledJob | None = None
     events: dict[str, UsageEvent] = field(default_factory=dict)
     amounts: Counter[tuple[Service, str]] = field(default_factory=Counter)
-    """Of each service's model, what no event tells of yet."""
-    doubtful: dict[int, Counter[tuple[Service, str]]] = field(default_factory=dict)
-    """By socket, what was about to leave, and is not known to have left."""
-    unread: int = 0
-    """Lines that are none: a full disk or a machine's end cuts one short."""
+    """By service and model, the amount that no event reports yet."""
+    unconfirmed: dict[int, Counter[tuple[Service, str]]] = field(default_factory=dict)
+    """By socket, the announced amounts without a record of having left the process."""
+    invalid_lines: int = 0
+    """A full disk or a crash of the machine cuts a line short."""
 
-    def owed(self, at_s: float) -> list[UsageEvent]:
-        """Return all of it as events: the same ones however often a dead job's journal is read."""
+    def events_at(self, at_s: float) -> list[UsageEvent]:
+        """Return all usage as events. Their ids are the same each time a dead job's journal is read."""
         rest: list[UsageEvent] = []
         for (service, model), amount in sorted(self.amounts.items()):
-            # What a vendor refused after it had left makes the sum less than none.
-            doubt = max(0, min(amount, sum(one[service, model] for one in self.doubtful.values())))
-            for part, estimated in ((amount - doubt, False), (doubt, True)):
+            # An amount that the vendor refused after it had left makes the sum negative.
+            estimate = max(0, min(amount, sum(one[service, model] for one in self.unconfirmed.values())))
+            for part, estimated in ((amount - estimate, False), (estimate, True)):
                 for piece in pieces(service, part):
                     name = f"{self.name}-rest-{len(rest)}"
                     rest.append(usage_event(name, service, model, piece, at_s, estimated))
         return [*self.events.values(), *rest]
 
-    def take(self, line: bytes) -> None:
-        """Read one more line."""
+    def apply_line(self, line: bytes) -> None:
+        """Apply one line."""
         try:
-            self._take(json.loads(line))
+            self._apply(json.loads(line))
         except (ValueError, TypeError):
-            self.unread += 1
+            self.invalid_lines += 1
 
-    def _take(self, facts: list[Any]) -> None:
+    def _apply(self, facts: list[Any]) -> None:
         match facts:
             case ["job", name, dict(job)]:
                 self.name, self.job = str(name), JournaledJob(**job)
             case ["will", int(socket), "stt" | "tts" as service, str(model), int(amount)]:
                 self._will(socket, service, model, amount)
             case ["sent", int(socket)]:
-                self.doubtful.pop(socket, None)
+                self.unconfirmed.pop(socket, None)
             case ["event", dict(event)]:
                 self._event(UsageEvent(**event))
             case ["taken", *ids]:
                 for one in ids:
                     self.events.pop(one, None)
             case _:
-                self.unread += 1
+                self.invalid_lines += 1
 
     def _will(self, socket: int, service: Service, model: str, amount: int) -> None:
         self.amounts[service, model] += amount
-        self.doubtful.setdefault(socket, Counter())[service, model] += amount
+        self.unconfirmed.setdefault(socket, Counter())[service, model] += amount
 
     def _event(self, event: UsageEvent) -> None:
         self.events[event.id] = event
         self.amounts[event.service, event.model] -= event.amount
 
 
-def left(lines: Iterable[bytes]) -> UnbilledUsage:
-    """Return what a journal's lines leave to be billed."""
+def read_journal(lines: Iterable[bytes]) -> UnbilledUsage:
+    """Return the unbilled usage in a journal's lines."""
     found = UnbilledUsage()
     for line in lines:
-        found.take(line)
+        found.apply_line(line)
     return found
 
 
+def lock_path(journal: Path) -> Path:
+    return journal.with_suffix(LOCK_SUFFIX)
+
+
+def lock_of(journal: Path) -> FileLock:
+    """Return the lock that a journal's living job holds; the system releases it when the process dies."""
+    # A file of its own: acquiring it truncates the locked file. Not thread-local: a job may close it elsewhere.
+    return FileLock(lock_path(journal), timeout=0, mode=0o600, thread_local=False)
+
+
 def _sync(directory: Path) -> None:
-    """Have the disk know the directory's files by their names."""
+    """Sync a directory, so that a new file's name survives a crash of the machine."""
     opened = os.open(directory, os.O_RDONLY)
     try:
         os.fsync(opened)

@@ -1,144 +1,141 @@
-"""Bills what the journals of dead jobs hold: at the worker's start, and soon after a job of it was killed.
+"""Bills the usage in the journals of dead jobs, when the worker starts and soon after one of its jobs was killed.
 
-A job's lock goes with its process, so a journal that can be locked has nobody left who would tell of it.
+The lock of a job is released with its process, so a journal whose lock can be acquired has no job left to report it.
 """
 
 from __future__ import annotations
 
 import asyncio
-import fcntl
-import os
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import BinaryIO, Protocol
 
 import structlog
+from filelock import Timeout
 
-from room_agent.core.router_client import HeartbeatResult, OpenedRoom, RouterError
-from room_agent.usage.events import MOST_EVENTS, UsageEvent
-from room_agent.usage.journal import SUFFIX, JournaledJob, UnbilledUsage, left
+from room_agent.core.router_client import RouterClient, RouterError
+from room_agent.usage.events import MAX_EVENTS, UsageEvent
+from room_agent.usage.journal import (
+    SUFFIX,
+    JournaledJob,
+    UnbilledUsage,
+    lock_of,
+    lock_path,
+    read_journal,
+)
 
-LOOK_EVERY_S = 5.0
-LONGEST_WAIT_S = 120.0
+SCAN_EVERY_S = 5.0
+MAX_WAIT_S = 120.0
 
 log = structlog.get_logger()
 
 
-class RecoveryRouter(Protocol):
-    """The router, as far as one dead job's bill needs it."""
-
-    async def open(self) -> OpenedRoom: ...
-
-    async def beat(self, counters: dict[str, float], usage: Sequence[dict[str, object]] = ()) -> HeartbeatResult: ...
-
-    async def close(self) -> None: ...
-
-    async def aclose(self) -> None: ...
-
-
 @dataclass(frozen=True, slots=True, kw_only=True)
 class UnbilledJob:
-    """What a dead job has used and nobody has told."""
+    """A dead job and its unbilled usage."""
 
     job: JournaledJob
     events: Sequence[UsageEvent]
 
 
 class UsageRecovery:
-    """One directory's. Two workers may look after the same one: the lock and the events' ids keep the bill right."""
+    """The recovery of one directory. Two workers may share one: locks and event ids keep each amount billed once."""
 
-    def __init__(self, directory: Path, router_for: Callable[[JournaledJob], RecoveryRouter]) -> None:
+    def __init__(self, directory: Path, router_for: Callable[[JournaledJob], RouterClient]) -> None:
         self._directory = directory
         self._router_for = router_for
 
     async def run(self) -> None:
-        """Look after the directory until cancelled; less often while the router does not take what is owed."""
-        wait_s = LOOK_EVERY_S
+        """Scan the directory until cancelled, with growing pauses while the router does not bill everything."""
+        wait_s = SCAN_EVERY_S
         while True:
-            wait_s = LOOK_EVERY_S if await self._paid() else min(2 * wait_s, LONGEST_WAIT_S)
+            wait_s = SCAN_EVERY_S if await self._recover_logged() else min(2 * wait_s, MAX_WAIT_S)
             await asyncio.sleep(wait_s)
 
-    async def _paid(self) -> bool:
-        """Pay; whatever goes wrong with it is told, and it is tried again."""
+    async def _recover_logged(self) -> bool:
+        """Recover, and log any failure: the next scan tries again."""
         try:
-            return await self.pay()
+            return await self.recover()
         except OSError as error:
-            log.error("the usage of dead jobs cannot be read", error=error.strerror)
+            log.error("usage journals unreadable", error=error.strerror)
         except Exception as error:
-            log.error("dead jobs are not billed by a fault of ours", error=type(error).__name__, exc_info=error)
+            log.error("usage recovery failed", error=type(error).__name__, exc_info=error)
         return False
 
-    async def pay(self) -> bool:
-        """Bill every dead job; return whether nothing is left. What the router does not take stays. Raises OSError."""
-        all_paid = True
+    async def recover(self) -> bool:
+        """Bill every dead job; return whether nothing is left. Unbilled journals stay. Raises OSError."""
+        all_billed = True
         for path in sorted(self._directory.glob(f"*{SUFFIX}")):
-            with _of_the_dead(path) as file:
-                if file is None:
+            with _lock_dead(path) as is_dead:
+                if not is_dead:
                     continue
-                debt = _debt(await asyncio.to_thread(left, file), os.fstat(file.fileno()).st_mtime)
-                if debt is None or await self._tell(debt):
+                unbilled = _unbilled_job(await asyncio.to_thread(_read, path), path.stat().st_mtime)
+                if unbilled is None or await self._bill_logged(unbilled):
                     path.unlink(missing_ok=True)
                 else:
-                    all_paid = False
-        return all_paid
+                    all_billed = False
+        return all_billed
 
-    async def _tell(self, debt: UnbilledJob) -> bool:
-        """Return whether all of a dead job's usage was taken; one that cannot be told keeps none of the others back."""
+    async def _bill_logged(self, unbilled: UnbilledJob) -> bool:
+        """Return whether all of a dead job's usage was billed. A failure is logged and does not delay other jobs."""
         try:
-            return await self._bill(debt)
+            return await self._bill(unbilled)
         except RouterError as error:
-            log.warning("a dead job's usage is not billed yet", job=debt.job.job_id, detail=error.message)
+            log.warning("dead job not billed yet", job=unbilled.job.job_id, detail=error.message)
         except Exception as error:
-            told = {"job": debt.job.job_id, "error": type(error).__name__}
-            log.error("a dead job's usage is not billed by a fault of ours", **told, exc_info=error)
+            log.error("dead job billing failed", job=unbilled.job.job_id, error=type(error).__name__, exc_info=error)
         return False
 
-    async def _bill(self, debt: UnbilledJob) -> bool:
-        """Tell a dead job's usage as the job would have, though its room may be gone; return whether all was taken."""
-        router = self._router_for(debt.job)
+    async def _bill(self, unbilled: UnbilledJob) -> bool:
+        """Report the usage in heartbeats, as the job would have. Its room may be gone: open it for that."""
+        router = self._router_for(unbilled.job)
         try:
             await router.open()
-            untold = {event.id: event for event in debt.events}
-            for some in _batches(debt.events):
-                for taken in (await router.beat({}, [event.as_json() for event in some])).taken:
-                    untold.pop(taken, None)
+            pending = {event.id for event in unbilled.events}
+            for batch in _batches(unbilled.events):
+                pending.difference_update((await router.beat({}, [event.as_json() for event in batch])).taken)
             await router.close()
         finally:
             await router.aclose()
-        doubtful = sum(event.estimated for event in debt.events)
-        log.info("billed a dead job", job=debt.job.job_id, events=len(debt.events), doubtful=doubtful)
-        return not untold
+        estimated = sum(event.estimated for event in unbilled.events)
+        log.info("dead job billed", job=unbilled.job.job_id, events=len(unbilled.events), estimated=estimated)
+        return not pending
 
 
-def _debt(found: UnbilledUsage, at_s: float) -> UnbilledJob | None:
-    if found.unread:
-        log.warning("lines of a job's usage could not be read", lines=found.unread)
-    events = found.owed(at_s)
-    if found.job is None or not events:
+def _read(path: Path) -> UnbilledUsage:
+    with path.open("rb") as file:
+        return read_journal(file)
+
+
+def _unbilled_job(usage: UnbilledUsage, at_s: float) -> UnbilledJob | None:
+    if usage.invalid_lines:
+        log.warning("usage journal lines invalid", lines=usage.invalid_lines)
+    events = usage.events_at(at_s)
+    if usage.job is None or not events:
         return None
-    return UnbilledJob(job=found.job, events=events)
+    return UnbilledJob(job=usage.job, events=events)
 
 
 def _batches(events: Sequence[UsageEvent]) -> Iterator[Sequence[UsageEvent]]:
-    for start in range(0, len(events), MOST_EVENTS):
-        yield events[start : start + MOST_EVENTS]
+    for start in range(0, len(events), MAX_EVENTS):
+        yield events[start : start + MAX_EVENTS]
 
 
 @contextmanager
-def _of_the_dead(path: Path) -> Iterator[BinaryIO | None]:
-    """Yield a journal whose job is dead, and nobody else's until the block ends; None where it is not so."""
+def _lock_dead(path: Path) -> Iterator[bool]:
+    """Hold a journal's lock within the block; yield False where its job lives or another worker has billed it."""
+    lock = lock_of(path)
     try:
-        file = path.open("rb")
-    except FileNotFoundError:
-        yield None
+        lock.acquire()
+    except Timeout:
+        yield False
         return
-    with file:
-        try:
-            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError:
-            yield None
-            return
-        # Another worker may have billed it between the two steps.
-        yield file if path.exists() else None
+    try:
+        # Another worker may have billed it between the listing and the lock.
+        yield path.exists()
+    finally:
+        # Unlinked before the release: a worker that waits for this file then finds the journal gone.
+        if not path.exists():
+            lock_path(path).unlink(missing_ok=True)
+        lock.release()

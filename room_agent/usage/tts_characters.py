@@ -1,6 +1,6 @@
-"""Counts the characters one voice's socket was sent, and those of them that its vendor refused to say.
+"""Counts the characters sent through one TTS socket, and those among them that the vendor refused to speak.
 
-An account whose quota is used up is charged nothing for the text that came too late, and told so in a message.
+ElevenLabs does not charge an account with a used-up quota for the text it refuses, and sends an error message.
 """
 
 from __future__ import annotations
@@ -10,17 +10,17 @@ from dataclasses import dataclass, field
 from typing import Any, Final
 
 UNCHARGED: Final = frozenset({"quota_exceeded", "max_active_conversations"})
-"""What ElevenLabs refuses with, and then closes the socket: what it has not said by then it does not say."""
+"""The errors after which ElevenLabs closes the socket; text without audio by then is neither spoken nor charged."""
 
 
 class TtsCharacterCount:
-    """How many characters of one text are billed so far: the space around it is not. Keeps none of the text."""
+    """The billed characters of one text so far. Space around the text is not billed. The text itself is not kept."""
 
     def __init__(self) -> None:
         self.characters = self._trailing = 0
 
     def add(self, text: str) -> int:
-        """Count `text`; return the characters to be told because of it."""
+        """Add a piece of the text; return the characters that it adds to the bill."""
         before = self.characters
         if not self.characters:
             text = text.lstrip()
@@ -34,45 +34,47 @@ class TtsCharacterCount:
 
 
 @dataclass(slots=True)
-class _Context:
+class _TtsContext:
+    """One text: ElevenLabs speaks several at a time through one socket, each under a context id."""
+
     sent: TtsCharacterCount = field(default_factory=TtsCharacterCount)
-    said: TtsCharacterCount = field(default_factory=TtsCharacterCount)
+    spoken: TtsCharacterCount = field(default_factory=TtsCharacterCount)
 
     @property
-    def unsaid(self) -> int:
-        return max(0, self.sent.characters - self.said.characters)
+    def unspoken(self) -> int:
+        return max(0, self.sent.characters - self.spoken.characters)
 
 
 class TtsCharacterCounts:
-    """The texts of one socket, each until the vendor has said the last of it."""
+    """The texts of one socket, each until the vendor has sent the last of its audio."""
 
     def __init__(self) -> None:
-        self._contexts: dict[str, _Context] = {}
+        self._contexts: dict[str, _TtsContext] = {}
         self._unsent = 0
         self._refused = False
 
     def send(self, message: dict[str, Any]) -> int:
-        """Take in what is to be sent; return the characters to be told because of it."""
+        """Count a message before it is sent; return the characters that it adds to the bill."""
         if self._refused or message.get("close_context"):
             return 0
-        context = self._contexts.setdefault(str(message.get("context_id")), _Context())
+        context = self._contexts.setdefault(str(message.get("context_id")), _TtsContext())
         return context.sent.add(str(message.get("text") or ""))
 
     def unsent(self, amount: int) -> None:
-        """Take in that so many characters were not sent after all, and are taken back already."""
+        """Note that `amount` characters were not sent after all. The caller has taken them off the bill."""
         self._unsent += amount
 
     def receive(self, data: str) -> int:
-        """Take in what the vendor sent; return the characters that it refused because of it."""
-        message = _read(data)
+        """Process a message of the vendor; return the characters that it refused to speak."""
+        message = _parse(data)
         if message.get("error") in UNCHARGED:
             self._refused = True
             contexts, self._contexts = self._contexts, {}
-            return max(0, sum(context.unsaid for context in contexts.values()) - self._unsent)
-        self._say(str(message.get("contextId") or message.get("context_id")), message)
+            return max(0, sum(context.unspoken for context in contexts.values()) - self._unsent)
+        self._add_audio(str(message.get("contextId") or message.get("context_id")), message)
         return 0
 
-    def _say(self, name: str, message: dict[str, Any]) -> None:
+    def _add_audio(self, name: str, message: dict[str, Any]) -> None:
         context = self._contexts.get(name)
         if context is None:
             return
@@ -81,13 +83,13 @@ class TtsCharacterCounts:
         elif message.get("audio"):
             match message.get("alignment"):
                 case {"chars": [*characters]}:
-                    context.said.add("".join(map(str, characters)))
+                    context.spoken.add("".join(map(str, characters)))
                 case _:
-                    # Sound that does not say whose it is may be of all that was sent: that stays on the bill.
-                    context.said.characters = context.sent.characters
+                    # Audio without an alignment may cover all the text that was sent: that stays on the bill.
+                    context.spoken.characters = context.sent.characters
 
 
-def _read(data: str) -> dict[str, Any]:
+def _parse(data: str) -> dict[str, Any]:
     try:
         message = json.loads(data)
     except ValueError:

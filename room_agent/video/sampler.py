@@ -1,4 +1,4 @@
-"""Says when the next frame of a track is due. Knows no track; the clock comes in."""
+"""Samples one video track: takes frames at the present rate and uploads those that the gate keeps."""
 
 from __future__ import annotations
 
@@ -7,27 +7,32 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import cast
 
-import structlog
 from livekit import rtc
 
 from room_agent.core.counters import Counters
+from room_agent.core.models import KeptFrame, SharedTrack
 from room_agent.frames.i420 import Planes, rotated
-from room_agent.video.frame_gate import FrameGate
+from room_agent.video.frame_gate import FrameGate, pack_frame
 from room_agent.video.rate_control import RateControl
-from room_agent.video.selection import Source
-from room_agent.video.uploader import FrameUploader, KeptFrame, packed
-
-log = structlog.get_logger()
+from room_agent.video.uploader import FrameUploader
 
 MIN_SIDE_PX = 64
-"""Frames with a shorter side are no picture: LiveKit delivers one of 8x8 when a track ends."""
+"""Frames with a shorter side are skipped: LiveKit delivers one of 8x8 when a track ends."""
+CLOSE_TIMEOUT_S = 30.0
+
+_DEGREES: dict[int, int] = {
+    rtc.VideoRotation.VIDEO_ROTATION_0: 0,
+    rtc.VideoRotation.VIDEO_ROTATION_90: 90,
+    rtc.VideoRotation.VIDEO_ROTATION_180: 180,
+    rtc.VideoRotation.VIDEO_ROTATION_270: 270,
+}
 
 
 class SampleClock:
-    """Takes `fps` samples a second of a stream that is offered more often.
+    """Takes `fps` samples a second of a stream that delivers more.
 
-    The beat is kept: a sample that comes late by less than half a period does not move the next one. After a
-    longer gap (a mute, a stall) the beat starts anew, so two samples are never closer than half a period.
+    The beat is kept: a sample that comes late by less than half a period does not move the next one. After a longer
+    gap (a mute, a stall) the beat starts anew, so two samples are never closer than half a period.
     """
 
     def __init__(self, fps: float) -> None:
@@ -41,12 +46,13 @@ class SampleClock:
     @fps.setter
     def fps(self, fps: float) -> None:
         period_s = _period_s(fps)
+        # The next sample moves too: a raised rate must not wait for the end of the old, longer period.
         if self._next_s is not None:
             self._next_s += period_s - self._period_s
         self._period_s = period_s
 
     def due(self, now_s: float) -> bool:
-        """Return whether the frame at `now_s` is to be taken; if so, the next one is a period later."""
+        """Return whether to take the frame at `now_s`; if so, the next one is due a period later."""
         if now_s < self.next_due_s(now_s):
             return False
         beat_s = now_s if self._next_s is None else self._next_s
@@ -55,95 +61,78 @@ class SampleClock:
         return True
 
     def next_due_s(self, now_s: float) -> float:
-        """Return when the next sample is due; `now_s` if that is now or was missed."""
+        """Return the time at which the next sample is due; `now_s` if that is now or was missed."""
         return now_s if self._next_s is None else max(now_s, self._next_s)
 
 
 def _period_s(fps: float) -> float:
+    # Not `fps <= 0`: NaN must be refused too.
     if not fps > 0:
         raise ValueError(f"A sampling rate must be above 0 frames a second, not {fps}.")
     return 1.0 / fps
 
 
-# The longest a frame may take to come once one is due; a still screen repeats its frame every second.
-FRAME_TIMEOUT_S = 30.0
-
-_DEGREES: dict[int, int] = {
-    rtc.VideoRotation.VIDEO_ROTATION_0: 0,
-    rtc.VideoRotation.VIDEO_ROTATION_90: 90,
-    rtc.VideoRotation.VIDEO_ROTATION_180: 180,
-    rtc.VideoRotation.VIDEO_ROTATION_270: 270,
-}
-
-
 @dataclass(frozen=True, slots=True, kw_only=True)
-class SampledTrack:
-    """What a watch is of: the track's id, what it shows, and the size that its pictures are sent in."""
+class TrackPipeline:
+    """The collaborators of one track, in the order in which a frame passes them, and the size of its JPEGs."""
 
-    track_sid: str
-    source: Source
+    track: SharedTrack
     long_side_px: int
+    rate: RateControl
+    gate: FrameGate
+    uploader: FrameUploader
 
 
 class TrackSampler:
-    """One track, from its first frame to its end."""
+    """The sampler of one track, from its first frame to its end. `clock` is monotonic."""
 
     def __init__(
         self,
-        watched: SampledTrack,
-        gate: FrameGate,
-        pace: RateControl,
-        forwarder: FrameUploader,
-        on_kept: Callable[[KeptFrame], None],
+        pipeline: TrackPipeline,
         counters: Counters,
         clock: Callable[[], float],
         wall_clock: Callable[[], float],
     ) -> None:
-        self._watched = watched
-        self._gate = gate
-        self._pace = pace
-        self._forwarder = forwarder
-        self._on_kept = on_kept
+        self._pipeline = pipeline
         self._counters = counters
         self._clock = clock
         self._wall_clock = wall_clock
-        self._sampler = SampleClock(pace.fps)
+        self._samples = SampleClock(pipeline.rate.fps)
 
     async def run(self, track: rtc.Track) -> None:
-        """Watch until the track ends, or until cancelled."""
+        """Sample until the track ends, or until cancelled."""
         # With room for one frame the stream holds the newest; without a bound, 1080p30 grows by 90 MB a second.
         stream = rtc.VideoStream.from_track(track=track, capacity=1)
         try:
             async for event in stream:
-                await self._look(event)
-                await asyncio.sleep(max(0.0, self._sampler.next_due_s(self._clock()) - self._clock()))
+                await self._sample(event)
+                await asyncio.sleep(max(0.0, self._samples.next_due_s(self._clock()) - self._clock()))
         finally:
-            async with asyncio.timeout(FRAME_TIMEOUT_S):
+            async with asyncio.timeout(CLOSE_TIMEOUT_S):
                 await stream.aclose()
 
-    async def _look(self, event: rtc.VideoFrameEvent) -> None:
+    async def _sample(self, event: rtc.VideoFrameEvent) -> None:
         now_s = self._clock()
-        self._sampler.fps = self._pace.fps
-        if min(event.frame.width, event.frame.height) < MIN_SIDE_PX or not self._sampler.due(now_s):
+        self._samples.fps = self._pipeline.rate.fps
+        if min(event.frame.width, event.frame.height) < MIN_SIDE_PX or not self._samples.due(now_s):
             return
         self._counters.frames_seen += 1
-        # The pixels are worked on in a thread: a stall of the loop would be heard in the room.
-        frame = await asyncio.to_thread(self._decide, event, now_s)
+        # The pixels are processed in a thread: a stall of the event loop would be audible in the room.
+        frame = await asyncio.to_thread(self._kept_frame, event, now_s)
         if frame is None:
             self._counters.frames_repeated += 1
             return
         self._counters.frames_kept += 1
-        self._on_kept(frame)
-        self._forwarder.offer(frame)
+        self._pipeline.uploader.offer(frame)
 
-    def _decide(self, event: rtc.VideoFrameEvent, now_s: float) -> KeptFrame | None:
-        """Return the frame ready to send, or None when it shows nothing new."""
+    def _kept_frame(self, event: rtc.VideoFrameEvent, now_s: float) -> KeptFrame | None:
+        """Return the frame ready to send, or None where it shows nothing new."""
         planes = rotated(planes_of(event.frame), _DEGREES[cast(int, event.rotation)])
-        decision = self._gate.offer(planes, now_s)
+        decision = self._pipeline.gate.offer(planes, now_s)
         if not decision.keep:
             return None
-        watched = self._watched
-        return packed(planes, decision, watched.track_sid, watched.source, watched.long_side_px, self._wall_clock())
+        track, long_side_px = self._pipeline.track, self._pipeline.long_side_px
+        return pack_frame(planes, decision, track.sid, track.source, long_side_px, self._wall_clock())
 
 
 def planes_of(frame: rtc.VideoFrame) -> Planes:

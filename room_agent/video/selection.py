@@ -1,17 +1,16 @@
-"""Chooses which video tracks of a room are watched. Plain values in, track ids out."""
+"""Selects the video tracks of a room that are sampled."""
 
 from __future__ import annotations
 
 from collections.abc import Iterable
 from dataclasses import dataclass
-from typing import Literal
 
-Source = Literal["screen_share", "camera"]
+from room_agent.core.models import Source
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class TrackCandidate:
-    """A published video track, as the SFU tells of it."""
+    """A published video track, as the SFU announces it."""
 
     track_sid: str
     source: Source
@@ -19,9 +18,9 @@ class TrackCandidate:
 
 
 def select(candidates: Iterable[TrackCandidate], max_tracks: int) -> dict[str, Source]:
-    """Return the tracks to watch, by id: the screen shares, or the cameras where nobody shares; `max_tracks` at most.
+    """Return at most `max_tracks` tracks to sample, by id: the screen shares, or the cameras where nobody shares.
 
-    A muted track counts as absent. The oldest ids of the room win, so that a newcomer displaces nobody.
+    A muted track counts as absent. The first candidates win, so that a newcomer displaces nobody.
     """
     live = [candidate for candidate in candidates if not candidate.muted]
     shares = [candidate for candidate in live if candidate.source == "screen_share"]

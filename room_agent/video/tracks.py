@@ -1,28 +1,27 @@
-"""Watches the room's video tracks as they come and go: for each a watch, and a forwarder of what it keeps."""
+"""Subscribes to the room's video tracks as they come and go, and runs a sampler and an uploader for each."""
 
 from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import Awaitable, Callable, Coroutine
 from dataclasses import dataclass
-from functools import partial
-from typing import Any, Protocol
 
 import structlog
 from livekit import rtc
 
 from room_agent.core.counters import Counters
+from room_agent.core.models import SharedTrack, Source, TrackEnded
 from room_agent.core.router_client import RoomLimits, RouterClient
-from room_agent.core.tasks import cancel, say_where_it_failed
+from room_agent.core.tasks import OwnedTasks, cancel, log_task_traceback
+from room_agent.video.events import FrameEvents
 from room_agent.video.frame_gate import FrameGate
 from room_agent.video.rate_control import RateControl
-from room_agent.video.sampler import SampledTrack, TrackSampler
-from room_agent.video.selection import Source, TrackCandidate, select
-from room_agent.video.uploader import DescribedFrame, FrameUploader, KeptFrame
+from room_agent.video.sampler import TrackPipeline, TrackSampler
+from room_agent.video.selection import TrackCandidate, select
+from room_agent.video.uploader import FrameUploader
 
 LAST_ANSWER_S = 10.0
-"""What a track showed at its end is waited for so long: a slide shown for a second is asked for all the same."""
+"""The wait for a track's last answer after its end: a slide shown for a second is described all the same."""
 END_TIMEOUT_S = 5.0
 SOURCES: dict[int, Source] = {
     rtc.TrackSource.SOURCE_SCREENSHARE: "screen_share",
@@ -33,120 +32,105 @@ log = structlog.get_logger()
 
 
 @dataclass(frozen=True, slots=True)
-class SharedTrack:
-    """Whose a track is, and what it shows."""
+class _SampledTrack:
+    """A track that is being sampled, and its two tasks."""
 
-    sid: str
-    source: Source
-    shared_by: str
-    identity: str
-
-
-class VideoListener(Protocol):
-    """Who is told of the tracks."""
-
-    def kept(self, frame: KeptFrame, source: Source, shared_by: str, identity: str) -> None: ...
-
-    async def described(self, described: DescribedFrame, source: Source, shared_by: str) -> None: ...
-
-    def no_longer_shown(self, track: str) -> None: ...
-
-
-@dataclass(frozen=True, slots=True)
-class _Watching:
-    watch: asyncio.Task[None]
-    forwarder: FrameUploader
+    track: SharedTrack
+    uploader: FrameUploader
+    sampling: asyncio.Task[None]
     sending: asyncio.Task[None]
 
 
+@dataclass(frozen=True, slots=True)
+class _VideoPublication:
+    """A published camera or screen share, and its participant."""
+
+    publication: rtc.RemoteTrackPublication
+    participant: rtc.RemoteParticipant
+
+    @property
+    def candidate(self) -> TrackCandidate:
+        publication = self.publication
+        return TrackCandidate(track_sid=publication.sid, source=SOURCES[publication.source], muted=publication.muted)
+
+    @property
+    def shared(self) -> SharedTrack:
+        participant = self.participant
+        return SharedTrack(
+            sid=self.publication.sid,
+            source=SOURCES[self.publication.source],
+            shared_by=participant.name or participant.identity,
+            identity=participant.identity,
+        )
+
+
 class VideoTracks:
-    """One room's, from the first `follow` to `aclose`; owns every task it starts."""
+    """The sampled tracks of one room, from the first `follow` to `aclose`; owns every task it starts."""
 
     def __init__(
-        self, room: rtc.Room, router: RouterClient, counters: Counters, onlooker: VideoListener, max_tracks: int
+        self, room: rtc.Room, router: RouterClient, counters: Counters, events: FrameEvents, max_tracks: int
     ) -> None:
         self._room = room
         self._router = router
         self._counters = counters
-        self._onlooker = onlooker
+        self._events = events
         self._max_tracks = max_tracks
-        self._watched: dict[str, _Watching] = {}
-        self._endings: set[asyncio.Task[None]] = set()
+        self._sampled: dict[str, _SampledTrack] = {}
+        self._tasks = OwnedTasks(log_task_traceback)
 
     def follow(self, limits: RoomLimits) -> None:
-        """Bring subscriptions and watches in line with the room as it is now."""
+        """Bring subscriptions and samplers in line with the room as it is now."""
         videos = self._videos()
-        chosen = select([candidate for candidate, _, _ in videos.values()], self._max_tracks)
-        for sid, (_, publication, _) in videos.items():
-            if publication.subscribed != (sid in chosen):
-                publication.set_subscribed(sid in chosen)
-        live = {sid: publication.track for sid, (_, publication, _) in videos.items() if sid in chosen}
-        # A watch that failed is taken up again.
-        for sid in [sid for sid, one in self._watched.items() if live.get(sid) is None or one.watch.done()]:
-            self._own(self._end(self._watched.pop(sid)))
-            if live.get(sid) is None:
-                self._onlooker.no_longer_shown(sid)
+        chosen = select([video.candidate for video in videos.values()], self._max_tracks)
+        for sid, video in videos.items():
+            if video.publication.subscribed != (sid in chosen):
+                video.publication.set_subscribed(sid in chosen)
+        # A publication has no track until the SFU confirms the subscription; the event for that calls this again.
+        live = {sid: track for sid in chosen if (track := videos[sid].publication.track) is not None}
+        # A sampler that failed ends here and starts again below.
+        for sid in [sid for sid, one in self._sampled.items() if sid not in live or one.sampling.done()]:
+            sampled = self._sampled.pop(sid)
+            self._tasks.start(self._end(sampled), f"end {sid}")
+            if sid not in live:
+                self._events.emit_track_ended(TrackEnded(track=sampled.track))
         for sid, track in live.items():
-            if track is not None and sid not in self._watched:
-                self._watched[sid] = self._watch(_shared(sid, chosen[sid], videos[sid][2]), track, limits)
-        self._counters.tracks_watched = len(self._watched)
+            if sid not in self._sampled:
+                self._sampled[sid] = self._start(videos[sid].shared, track, limits)
+        self._counters.tracks_watched = len(self._sampled)
 
     async def aclose(self) -> None:
         """Stop at once."""
-        watched = list(self._watched.values())
-        self._watched.clear()
-        await cancel({task for one in watched for task in (one.watch, one.sending)} | self._endings, END_TIMEOUT_S)
+        self._sampled.clear()
+        await self._tasks.aclose(END_TIMEOUT_S)
 
-    def _videos(self) -> dict[str, tuple[TrackCandidate, rtc.RemoteTrackPublication, rtc.RemoteParticipant]]:
+    def _videos(self) -> dict[str, _VideoPublication]:
         return {
-            publication.sid: (
-                TrackCandidate(track_sid=publication.sid, source=SOURCES[publication.source], muted=publication.muted),
-                publication,
-                participant,
-            )
+            publication.sid: _VideoPublication(publication, participant)
             for participant in self._room.remote_participants.values()
             for publication in participant.track_publications.values()
             if publication.kind == rtc.TrackKind.KIND_VIDEO and publication.source in SOURCES
         }
 
-    def _watch(self, shared: SharedTrack, track: rtc.Track, limits: RoomLimits) -> _Watching:
-        pace, gate = RateControl(limits.frames_per_second), FrameGate()
-        tell = _telling(self._onlooker, shared)
-        forwarder = FrameUploader(self._router, pace, self._counters, tell, gate.forget, time.monotonic)
-        watched = SampledTrack(track_sid=shared.sid, source=shared.source, long_side_px=limits.image_long_side_px)
-        kept = partial(self._onlooker.kept, source=shared.source, shared_by=shared.shared_by, identity=shared.identity)
-        watch = TrackSampler(watched, gate, pace, forwarder, kept, self._counters, time.monotonic, time.time)
-        log.info("watching", track=shared.sid, source=shared.source)
-        running = _task(watch.run(track), f"watch {shared.sid}")
-        return _Watching(running, forwarder, _task(forwarder.run(), f"send {shared.sid}"))
+    def _start(self, shared: SharedTrack, track: rtc.Track, limits: RoomLimits) -> _SampledTrack:
+        rate, gate = RateControl(limits.frames_per_second), FrameGate()
+        uploader = FrameUploader(shared, self._router, rate, self._counters, self._events, gate.forget, time.monotonic)
+        pipeline = TrackPipeline(
+            track=shared, long_side_px=limits.image_long_side_px, rate=rate, gate=gate, uploader=uploader
+        )
+        sampler = TrackSampler(pipeline, self._counters, time.monotonic, time.time)
+        log.info("track sampled", track=shared.sid, source=shared.source)
+        return _SampledTrack(
+            shared,
+            uploader,
+            self._tasks.start(sampler.run(track), f"sample {shared.sid}"),
+            self._tasks.start(uploader.run(), f"send {shared.sid}"),
+        )
 
-    async def _end(self, watching: _Watching) -> None:
-        """End a track's watch, and its forwarder once what is under way is answered."""
-        await cancel({watching.watch}, END_TIMEOUT_S)
-        watching.forwarder.end()
+    async def _end(self, sampled: _SampledTrack) -> None:
+        """End a track's sampler, then its uploader once the frames under way are answered."""
+        await cancel({sampled.sampling}, END_TIMEOUT_S)
+        sampled.uploader.end()
         try:
-            await asyncio.wait({watching.sending}, timeout=LAST_ANSWER_S)
+            await asyncio.wait({sampled.sending}, timeout=LAST_ANSWER_S)
         finally:
-            watching.sending.cancel()
-
-    def _own(self, work: Coroutine[Any, Any, None]) -> None:
-        task = _task(work, "ending of a watch")
-        self._endings.add(task)
-        task.add_done_callback(self._endings.discard)
-
-
-def _shared(sid: str, source: Source, by: rtc.RemoteParticipant) -> SharedTrack:
-    return SharedTrack(sid, source, by.name or by.identity, by.identity)
-
-
-def _telling(onlooker: VideoListener, shared: SharedTrack) -> Callable[[DescribedFrame], Awaitable[None]]:
-    async def tell(described: DescribedFrame) -> None:
-        await onlooker.described(described, shared.source, shared.shared_by)
-
-    return tell
-
-
-def _task(work: Coroutine[Any, Any, None], name: str) -> asyncio.Task[None]:
-    task = asyncio.create_task(work, name=name)
-    task.add_done_callback(say_where_it_failed)
-    return task
+            sampled.sending.cancel()

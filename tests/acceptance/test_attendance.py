@@ -1,17 +1,20 @@
-"""An attendance in this process, in a real room, with a router that fails as its script says."""
+"""A room session in this process, in a real room, with a router that fails by script."""
 
 from __future__ import annotations
 
 import asyncio
 import threading
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Coroutine
 from contextlib import asynccontextmanager
 from pathlib import Path
+from typing import Any, cast
 
 from livekit import rtc
 
 from room_agent.core.router_client import RouterClient
+from room_agent.frames.i420 import Planes
 from room_agent.session import RoomSession
+from room_agent.video.frame_gate import GateDecision
 from room_agent.video.recorder import FrameRecorder
 from tests.support.livekit_server import LiveKit
 from tests.support.presenter import Presenter, presenting
@@ -25,26 +28,26 @@ ROOM = "tenant_acme_attended"
 async def attending(
     livekit: LiveKit, router_url: str, recording: FrameRecorder | None = None
 ) -> AsyncIterator[tuple[RoomSession, Presenter]]:
-    """Yield an attendance of the room, and a presenter who already shares a screen."""
+    """Yield a session in the room, and a presenter that already shares a screen."""
     room = rtc.Room()
     client = RouterClient(router_url, "agent-key", ROOM, "job-1", "{}")
     async with presenting(livekit, ROOM) as ann:
         await ann.share()
         await room.connect(livekit.url, livekit.token(ROOM, "agent"), rtc.RoomOptions(auto_subscribe=False))
-        attendance = RoomSession(room, client, max_tracks=4, recording=recording)
-        attendance.start()
+        session = RoomSession(room, client, max_tracks=4, recording=recording)
+        session.start()
         try:
-            yield attendance, ann
+            yield session, ann
         finally:
-            await attendance.aclose()
+            await session.aclose()
             await client.aclose()
             await room.disconnect()
 
 
-async def test_a_slide_is_kept_sent_told_and_recorded(livekit: LiveKit, tmp_path: Path) -> None:
+async def test_a_slide_is_kept_sent_published_and_recorded(livekit: LiveKit, tmp_path: Path) -> None:
     async with (
         ScriptedRouter().running() as router,
-        attending(livekit, router.url, FrameRecorder(tmp_path, ROOM)) as (attendance, ann),
+        attending(livekit, router.url, FrameRecorder(tmp_path, ROOM)) as (session, ann),
     ):
         await eventually(lambda: ann.descriptions)
         headers = router.frames[0]
@@ -52,58 +55,58 @@ async def test_a_slide_is_kept_sent_told_and_recorded(livekit: LiveKit, tmp_path
         assert len(headers["x-frame-phash"]) == 16 and 0 < float(headers["x-frame-text-density"]) <= 1
         assert ann.descriptions[0].text == "a slide" and ann.descriptions[0].attributes["cost_nanousd"] == "7"
         assert (tmp_path / ROOM / "00001.jpeg").read_bytes().startswith(b"\xff\xd8")
-    assert router.closed == 1 and router.beats[-1]["frames_kept"] == attendance.counters.frames_kept > 0
+    assert router.closed == 1 and router.beats[-1]["frames_kept"] == session.counters.frames_kept > 0
 
 
 async def test_a_busy_router_gets_fewer_frames_and_the_lost_slide_later(livekit: LiveKit) -> None:
     router = ScriptedRouter()
     router.statuses.extend([503, 429, 500])
-    async with router.running(), attending(livekit, router.url) as (attendance, ann):
-        # Nothing on the screen changes: only because nobody has seen it is the slide sent again.
+    async with router.running(), attending(livekit, router.url) as (session, ann):
+        # Nothing on the screen changes: the slide is sent again only because it was lost.
         await eventually(lambda: ann.descriptions)
-        assert attendance.counters.frames_shed >= 3 and attendance.counters.answers >= 1
+        assert session.counters.frames_shed >= 3 and session.counters.answers >= 1
 
 
-async def test_a_slide_that_is_gone_before_it_is_answered_is_told_all_the_same(livekit: LiveKit) -> None:
+async def test_a_slide_that_is_gone_before_its_answer_is_described_all_the_same(livekit: LiveKit) -> None:
     async with (
         ScriptedRouter(answer_delay_s=3.0).running() as router,
-        attending(livekit, router.url) as (attendance, ann),
+        attending(livekit, router.url) as (session, ann),
     ):
-        await eventually(lambda: attendance.counters.frames_kept)
+        await eventually(lambda: session.counters.frames_kept)
         await ann.stop_sharing()
-        await eventually(lambda: attendance.counters.tracks_watched == 0)
+        await eventually(lambda: session.counters.tracks_watched == 0)
         assert not ann.descriptions
         await eventually(lambda: ann.descriptions)
 
 
-async def test_a_wait_the_router_asks_for_is_kept(livekit: LiveKit) -> None:
+async def test_a_retry_after_is_respected(livekit: LiveKit) -> None:
     router = ScriptedRouter(retry_after_s="2")
     router.statuses.extend([503])
-    async with router.running(), attending(livekit, router.url) as (attendance, ann):
+    async with router.running(), attending(livekit, router.url) as (session, ann):
         await eventually(lambda: len(router.tokens) == 1)
         refused_s = asyncio.get_running_loop().time()
         await eventually(lambda: ann.descriptions)
         assert asyncio.get_running_loop().time() - refused_s >= 1.5
-        assert attendance.counters.frames_shed > 1
+        assert session.counters.frames_shed > 1
 
 
-async def test_a_router_that_goes_away_and_comes_back_is_found_again(livekit: LiveKit) -> None:
+async def test_a_router_that_goes_away_and_comes_back_is_used_again(livekit: LiveKit) -> None:
     router = ScriptedRouter()
     async with router.running():
         port = router.port
-    async with attending(livekit, router.url) as (attendance, ann):
+    async with attending(livekit, router.url) as (session, ann):
         await asyncio.sleep(1.0)
-        assert attendance.counters.frames_seen == 0
+        assert session.counters.frames_seen == 0
         async with router.running():
             await eventually(lambda: ann.descriptions)
         ann.slide, before = 2, len(ann.descriptions)
-        await eventually(lambda: attendance.counters.frames_shed > 0)
+        await eventually(lambda: session.counters.frames_shed > 0)
         async with router.running():
             await eventually(lambda: len(ann.descriptions) > before)
         assert router.port == port
 
 
-async def test_a_token_that_is_no_longer_good_opens_the_room_again(livekit: LiveKit) -> None:
+async def test_an_expired_token_opens_the_room_again(livekit: LiveKit) -> None:
     router = ScriptedRouter()
     router.statuses.extend([401])
     router.beat_statuses.extend([401])
@@ -112,23 +115,28 @@ async def test_a_token_that_is_no_longer_good_opens_the_room_again(livekit: Live
         assert router.tokens[-1] == f"Bearer token-{router.opened}" != router.tokens[0]
 
 
-async def test_a_room_the_router_refuses_is_not_watched(livekit: LiveKit) -> None:
+async def test_a_room_that_the_router_refuses_is_not_sampled(livekit: LiveKit) -> None:
     router = ScriptedRouter()
     router.open_statuses.extend([403] * 100)
-    async with router.running(), attending(livekit, router.url) as (attendance, _):
+    async with router.running(), attending(livekit, router.url) as (session, _):
         await asyncio.sleep(1.5)
-        assert attendance.counters.frames_seen == 0 and router.frames == []
+        assert session.counters.frames_seen == 0 and router.frames == []
 
 
-async def test_the_pixels_are_worked_on_beside_the_loop(livekit: LiveKit) -> None:
+async def test_the_pixels_are_processed_off_the_event_loop(livekit: LiveKit) -> None:
     loop_thread = threading.get_ident()
     seen: set[int] = set()
-    async with ScriptedRouter().running() as router, attending(livekit, router.url) as (attendance, ann):
+    async with ScriptedRouter().running() as router, attending(livekit, router.url) as (session, ann):
         await eventually(lambda: ann.descriptions)
-        (watching,) = attendance._tracks._watched.values()
-        frame = watching.watch.get_coro().cr_frame  # type: ignore[union-attr]
-        gate = frame.f_locals["self"]._gate
+        (sampled,) = session._tracks._sampled.values()
+        frame = cast(Coroutine[Any, Any, None], sampled.sampling.get_coro()).cr_frame  # type: ignore[attr-defined]
+        gate = frame.f_locals["self"]._pipeline.gate
         offer = gate.offer
-        gate.offer = lambda *values: seen.add(threading.get_ident()) or offer(*values)
+
+        def watched_offer(planes: Planes, now_s: float) -> GateDecision:
+            seen.add(threading.get_ident())
+            return cast(GateDecision, offer(planes, now_s))
+
+        gate.offer = watched_offer
         await eventually(lambda: seen)
     assert loop_thread not in seen

@@ -1,4 +1,4 @@
-"""A frame goes from a participant's screen over WebRTC to a description in the room."""
+"""A frame travels from a participant's screen over WebRTC to the vendor, and its description to the room."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ async def test_a_shared_slide_is_described_in_its_room(stack: Stack) -> None:
         await eventually(lambda: len(ann.descriptions) > 1)
 
 
-async def test_a_screen_that_stands_still_costs_nothing_more(stack: Stack) -> None:
+async def test_a_still_screen_costs_nothing_more(stack: Stack) -> None:
     room = "tenant_acme_still"
     async with presenting(stack.livekit, room) as ann:
         await dispatch(stack.livekit, room, {"tenant_id": "acme"})
@@ -46,7 +46,7 @@ async def test_a_screen_that_stands_still_costs_nothing_more(stack: Stack) -> No
     assert after["frames_seen"] == after["frames_kept"] + after["frames_repeated"]
 
 
-async def test_tracks_are_followed_as_they_come_mute_and_go(stack: Stack) -> None:
+async def test_tracks_are_followed_as_they_are_published_muted_and_unpublished(stack: Stack) -> None:
     room = "tenant_globex_tracks"
     async with presenting(stack.livekit, room) as ann:
         await dispatch(stack.livekit, room, {"tenant_id": "globex"})
@@ -67,7 +67,7 @@ async def test_tracks_are_followed_as_they_come_mute_and_go(stack: Stack) -> Non
         await watched(stack, room, 0)
 
 
-async def test_a_participant_who_leaves_and_comes_back_is_seen_again(stack: Stack) -> None:
+async def test_a_participant_that_leaves_and_returns_is_sampled_again(stack: Stack) -> None:
     room = "tenant_globex_again"
     async with presenting(stack.livekit, room, "bob") as bob:
         await dispatch(stack.livekit, room, {"tenant_id": "globex"})

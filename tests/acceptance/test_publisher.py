@@ -1,4 +1,4 @@
-"""The publisher shares a real screen in a real room, and is gone when its parent is."""
+"""The publisher process shares a real screen in a real room, and ends with its parent."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ TIMEOUT_S = 60.0
 
 @asynccontextmanager
 async def publisher(url: str, tokens: dict[str, str], rooms: str = ROOM) -> AsyncIterator[asyncio.subprocess.Process]:
-    """Run a publisher in a group of its own, of which nothing may be left."""
+    """Run a publisher in a process group of its own; fail if a process of the group outlives the block."""
     command = ["-m", "cluster.lab.stack.screen_publisher", "--url", url, "--rooms", rooms, "--tokens-stdin"]
     pipe = asyncio.subprocess.PIPE
     process = await asyncio.create_subprocess_exec(
@@ -42,7 +42,7 @@ async def publisher(url: str, tokens: dict[str, str], rooms: str = ROOM) -> Asyn
 
 @asynccontextmanager
 async def joined(livekit: LiveKit) -> AsyncIterator[tuple[rtc.Room, asyncio.Queue[rtc.Track]]]:
-    """Yield a subscriber's room, and the tracks it gets."""
+    """Yield a subscriber's room and its subscribed tracks."""
     room, tracks = rtc.Room(), asyncio.Queue[rtc.Track]()
     room.on("track_subscribed", lambda track, *_: tracks.put_nowait(track))
     async with asyncio.timeout(TIMEOUT_S):
@@ -54,8 +54,8 @@ async def joined(livekit: LiveKit) -> AsyncIterator[tuple[rtc.Room, asyncio.Queu
             await room.disconnect()
 
 
-async def said(process: asyncio.subprocess.Process) -> dict[str, Any]:
-    """Return the next line a publisher prints."""
+async def next_line(process: asyncio.subprocess.Process) -> dict[str, Any]:
+    """Return the next line that a publisher prints."""
     assert process.stdout is not None
     async with asyncio.timeout(TIMEOUT_S):
         line: dict[str, Any] = json.loads(await process.stdout.readline())
@@ -76,16 +76,16 @@ async def test_a_subscriber_sees_the_screen_until_the_publishers_stdin_is_closed
         joined(livekit) as (room, tracks),
         publisher(livekit.url, {ROOM: livekit.token(ROOM, "sharer")}) as process,
     ):
-        assert await said(process) == {"event": "connected", "room": ROOM}
+        assert await next_line(process) == {"event": "connected", "room": ROOM}
         async with asyncio.timeout(TIMEOUT_S):
             track = await tracks.get()
         frame = await first_frame(track)
         assert (frame.width, frame.height) == (1280, 720)
-        await room.local_participant.send_text("what was seen", topic=TOPIC)
-        assert await said(process) == {"event": "answered", "room": ROOM}
+        await room.local_participant.send_text("a description", topic=TOPIC)
+        assert await next_line(process) == {"event": "answered", "room": ROOM}
         assert process.stdin is not None
         process.stdin.close()
-        ended = await said(process)
+        ended = await next_line(process)
         async with asyncio.timeout(TIMEOUT_S):
             assert await process.wait() == 0
     assert ended["event"] == "ended"

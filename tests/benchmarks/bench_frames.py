@@ -1,4 +1,4 @@
-"""Times one sampled frame, repeated and changed, beside what people write: convert to RGB, phash, images.encode.
+"""Times one sampled frame, repeated and changed, beside the usual way: convert to RGB, phash, images.encode.
 
 Run `python -m tests.benchmarks.bench_frames`. All contestants take turns in random order in one process.
 """
@@ -72,7 +72,7 @@ def missed(figures: dict[str, float]) -> list[str]:
 
 def _contestants() -> dict[str, Contestant]:
     desktop = Desktop(size=SIZE, lines=prose(42, words=20))
-    # A quiet screen is never the same bytes twice: each sample went through a codec of its own.
+    # A still screen never arrives as the same bytes twice: each sample has codec noise of its own.
     quiet = [packed(through_jpeg(desktop.planes(), quality)) for quality in (70, 75, 80, 85)]
     pages = [packed(Desktop(size=SIZE, lines=prose(42, words=20, seed=seed)).planes()) for seed in (2, 3, 4, 5)]
     still, moving = FrameGate(), FrameGate()
@@ -88,14 +88,14 @@ def _contestants() -> dict[str, Contestant]:
 
 
 class Contestant:
-    """One way to deal with a frame, and the frames it is given in turn."""
+    """One way to process a frame, and the frames that it processes in turn."""
 
     def __init__(self, pictures: list[bytearray], act: Callable[[rtc.VideoFrame], object]) -> None:
         self._pictures = itertools.cycle(pictures)
         self._act = act
 
     def time_ms(self) -> float:
-        """Return how long the next frame took; it is copied first, outside the time, as LiveKit's VideoStream does."""
+        """Return the time for the next frame. It is copied first, outside the timing, as LiveKit's VideoStream does."""
         frame = rtc.VideoFrame(*SIZE, rtc.VideoBufferType.I420, bytearray(next(self._pictures)))
         start_s = time.perf_counter()
         self._act(frame)
@@ -118,13 +118,13 @@ def _changed(frame: rtc.VideoFrame, gate: FrameGate) -> None:
 
 
 def _peer_phash(frame: rtc.VideoFrame) -> None:
-    """The way from a frame to Pillow that livekit-agents takes in its own image helper."""
+    """Convert a frame to Pillow as livekit-agents does in its own image helper."""
     rgba = frame.convert(rtc.VideoBufferType.RGBA)
     imagehash.phash(Image.frombytes("RGBA", SIZE, bytes(rgba.data)).convert("RGB"))
 
 
 def _lean_peer_phash(frame: rtc.VideoFrame) -> None:
-    """The shortest way there is to Pillow by way of RGB."""
+    """Convert a frame to Pillow by the shortest way through RGB."""
     rgb = frame.convert(rtc.VideoBufferType.RGB24)
     imagehash.phash(Image.frombuffer("RGB", SIZE, np.frombuffer(rgb.data, np.uint8)))
 
@@ -146,7 +146,7 @@ def _interleaved(contestants: dict[str, Contestant], rounds: int, rng: random.Ra
 
 
 def _fidelity() -> dict[str, float]:
-    """Return how close both JPEGs are to the picture resized in RGB by area, a reference that favours neither."""
+    """Return the PSNR of both JPEGs against the picture resized in RGB by area, a reference that favours neither."""
     planes = Desktop(size=SIZE, lines=prose(42, words=20), dialog="Save changes?").planes()
     reference = rgb_of(planes).resize(SENT_PX, Image.Resampling.BOX)
     ours = encode(planes, long_side_px=LONG_SIDE_PX, quality=QUALITY).jpeg
@@ -187,7 +187,7 @@ def _print(figures: dict[str, float]) -> None:
 
 
 def main() -> int:
-    """Return 0 when every goal is met, 1 when one is missed, 2 when the machine is too busy to say."""
+    """Return 0 when every goal is met, 1 when one is missed, 2 when the machine is too busy to measure."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--rounds", type=int, default=200)
     parser.add_argument("--force", action="store_true", help="measure on a busy machine too")

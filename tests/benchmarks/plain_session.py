@@ -16,7 +16,7 @@ from livekit.agents import Agent, AgentSession, FlushSentinel, ModelSettings, in
 from livekit.agents.voice.turn import TurnHandlingOptions
 from livekit.plugins import openai
 
-from room_agent.audio.plugins import ears, voices
+from room_agent.audio.plugins import stt_plugins, tts_plugins
 from room_agent.core.settings import SpeechSettings
 from tests.benchmarks.voice_turn import Stamps
 
@@ -52,9 +52,9 @@ async def plain_session(
     """Answer in `room` until the block ends; `asks_early` is livekit's default, to ask before the pause is over."""
     async with aiohttp.ClientSession() as http:
         session: AgentSession[Any] = AgentSession(
-            stt=ears(settings, http)[0],
+            stt=stt_plugins(settings, http)[0],
             llm=openai.LLM(model=model, base_url=model_url, api_key="key"),
-            tts=voices(settings, http)[0],
+            tts=tts_plugins(settings, http)[0],
             vad=inference.VAD(model="silero", min_silence_duration=settings.pause_s),
             # Named, not left to their defaults: those ask a cloud.
             turn_handling=TurnHandlingOptions(

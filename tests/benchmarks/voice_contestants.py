@@ -12,13 +12,13 @@ from collections.abc import AsyncIterator, Sequence
 from contextlib import AbstractAsyncContextManager, aclosing, asynccontextmanager
 from dataclasses import dataclass, field
 from multiprocessing.connection import Connection
-from typing import Any, Literal
+from typing import Any, Literal, cast
 
 from livekit import rtc
 
 from room_agent.context.context import ContextBuilder
 from room_agent.context.prompt import Turn
-from room_agent.conversation.responder import AnswerSource
+from room_agent.conversation.llm import RouterLlm
 from room_agent.core.router_client import RouterClient
 from room_agent.core.settings import SpeechSettings
 from room_agent.session import RoomSession, RoomSpeech
@@ -109,7 +109,7 @@ class _WatchedMind(ContextBuilder):
     """rayroom's own, with a watch on it."""
 
     def __init__(self, stamps: Stamps, speech: RoomSpeech, names: Sequence[str]) -> None:
-        super().__init__(speech.mind.knowledge, names[0], True, time.time)
+        super().__init__(speech.context.knowledge, names[0], True, time.time)
         self._stamps = stamps
 
     async def turn(self, question: str, asker: str, identity: str) -> Turn:
@@ -122,7 +122,7 @@ class _WatchedThinking:
     """rayroom's own, with a watch on it."""
 
     stamps: Stamps
-    thinking: AnswerSource
+    thinking: RouterLlm
 
     async def answer(self, messages: list[dict[str, Any]], failed_before: bool = False) -> AsyncIterator[str]:
         self.stamps.requested()
@@ -137,14 +137,14 @@ async def _rayroom(places: Places, stamps: Stamps) -> AsyncIterator[None]:
     client = RouterClient(places.router_url, places.agent_key, ROOMS[RAYROOM], "bench", '{"tenant_id": "acme"}')
     async with _there(places) as room:
         spoken = RoomSpeech(room, client, places.router_url, places.speech)
-        spoken.mind = _WatchedMind(stamps, spoken, places.speech.names)
+        spoken.context = _WatchedMind(stamps, spoken, places.speech.names)
         attendance = RoomSession(room, client, max_tracks=1, speech=spoken)
         attendance.start()
         try:
             await eventually(lambda: spoken.report().get("hearing_microphones"))
             assert spoken.voice is not None
-            answering = spoken.voice.answering
-            answering.thinking = _WatchedThinking(stamps, answering.thinking)
+            responder = spoken.voice.responder
+            responder.llm = cast(RouterLlm, _WatchedThinking(stamps, responder.llm))
             yield
         finally:
             await attendance.aclose()

@@ -14,20 +14,20 @@ from deployments.api.auth import issue_token
 from deployments.api.schemas import ChatRequest, EmbeddingRequest, FrameHeaders
 from deployments.common.settings import (
     EmbeddingsSettings,
+    KnowledgeSettings,
     RoomSettings,
     ServiceSettings,
     TierSeconds,
     VendorSettings,
     VisionSettings,
 )
-from deployments.gateway.failover import RoutedAnswer
-from deployments.gateway.service import Gateway, GatewaySettings, ModelHandles
+from deployments.gateway.models import GatewaySettings, ModelHandles, RoutedAnswer
+from deployments.gateway.service import Gateway
 from deployments.model_replica import ModelReplica
 from routing.breaker import BreakerSettings
 from routing.catalogue import estimate_ask, estimate_embed, load_catalogue
 from routing.errors import ProviderError
 from routing.fairness import FairnessSettings
-from routing.hedge import HedgeSettings
 from routing.models import EmbedRequest, Message, ModelRequest, Tier, Usage
 from routing.retry import RetrySettings
 from routing.rooms import parse_room
@@ -117,8 +117,8 @@ async def gateway(
         intent_grace_s=60,
         breakers=BreakerSettings(),
         retries=RetrySettings(first_wait_s=0.01),
-        hedging=HedgeSettings(),
         fairness=FairnessSettings(),
+        knowledge=KnowledgeSettings(),
     )
     leaf = leaf or bench.leaf
     leaves = ModelHandles(vision=leaf, llm=leaf, embeddings=leaf)

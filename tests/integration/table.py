@@ -1,4 +1,4 @@
-"""A microphone on a table, its services behind it, and what is heard through it; no room."""
+"""Runs a microphone stream against the emulator's STT services, without a room."""
 
 from __future__ import annotations
 
@@ -14,76 +14,75 @@ from livekit import rtc
 from cluster.lab.demo.speech_synth import RATE_HZ
 from cluster.lab.emulator import Emulator
 from room_agent.audio.microphone import MicrophoneStream
-from room_agent.audio.plugins import ears
+from room_agent.audio.plugins import stt_plugins
 from room_agent.audio.stt_stream import SttServices
-from room_agent.audio.transcripts import HearingCounters, Utterance
+from room_agent.audio.transcripts import SttCounters, Utterance
 from room_agent.audio.vad import SpeechDetector
-from room_agent.usage.meter import SpeechMeter, counting_ears
+from room_agent.usage.meter import SpeechMeter, metered_stt_session
 from tests.support.speech_settings import settings_for
 
 
 @dataclass
-class Ear:
-    """A microphone on a table, and what was heard through it."""
+class TranscribingMicrophone:
+    """A microphone stream and everything it reported."""
 
     emulator: Emulator
     usage: SpeechMeter
     services: SttServices
     plugins: list[Any]
-    said: list[Utterance] = field(default_factory=list)
-    well: list[bool] = field(default_factory=list)
-    expected: list[tuple[str, int]] = field(default_factory=list)
-    """What was foretold, and how many utterances had been told whole by then."""
-    counters: HearingCounters = field(default_factory=HearingCounters)
-    is_deaf: bool = False
+    finals: list[Utterance] = field(default_factory=list)
+    available: list[bool] = field(default_factory=list)
+    stable_partials: list[tuple[str, int]] = field(default_factory=list)
+    """Each stable partial, with the number of finals before it."""
+    counters: SttCounters = field(default_factory=SttCounters)
+    stt_paused: bool = False
     voiced_s: float = 0.0
-    shown: list[str] = field(default_factory=list)
-    """What was told of the utterances while they were being said."""
+    partials: list[str] = field(default_factory=list)
 
-    async def hear(self, *sounds: bytes, speed: float = 1.0) -> list[str]:
-        """Play sounds to a new microphone; return what was said in them."""
-        before = len(self.said)
+    async def transcribe(self, *sounds: bytes, speed: float = 1.0) -> list[str]:
+        """Play sounds to a new stream; return the texts of its utterances."""
+        before = len(self.finals)
         detector = SpeechDetector(0.3)
         microphone = MicrophoneStream("ann", "TR_1", self.services, detector, self, self.counters, time.monotonic)
         async with asyncio.timeout(60):
             await microphone.run(_frames(b"".join(sounds), speed, microphone))
-        return [utterance.text for utterance in self.said[before:]]
+        return [utterance.text for utterance in self.finals[before:]]
 
     def charged_ms(self) -> int:
         return sum(seen.audio_ms for seen in self.emulator.journal)
 
-    def voiced(self, identity: str, speech_s: float) -> None:
+    def on_speech(self, identity: str, speech_s: float) -> None:
         self.voiced_s = speech_s
 
-    def foretold(self, identity: str, text: str) -> None:
-        self.expected.append((text, len(self.said)))
+    def on_stable_partial(self, identity: str, text: str) -> None:
+        self.stable_partials.append((text, len(self.finals)))
 
-    def hearing(self, identity: str, track: str, text: str) -> None:
-        self.shown.append(text)
+    def on_partial(self, identity: str, track: str, text: str) -> None:
+        self.partials.append(text)
 
-    def heard(self, utterance: Utterance) -> None:
-        self.said.append(utterance)
+    def on_final(self, utterance: Utterance) -> None:
+        self.finals.append(utterance)
 
-    def hears(self, well: bool) -> None:
-        self.well.append(well)
+    def on_stt_available(self, available: bool) -> None:
+        self.available.append(available)
 
-    def deaf(self) -> bool:
-        return self.is_deaf
+    def is_stt_paused(self) -> bool:
+        return self.stt_paused
 
 
 async def _frames(pcm: bytes, speed: float, microphone: MicrophoneStream) -> AsyncIterator[rtc.AudioFrame]:
-    """Yield the sound so many times faster than it was said, or as fast as this machine detects a voice in it."""
-    begun_s, step = time.monotonic(), RATE_HZ // 10
+    """Yield the audio at `speed`, but not faster than this machine runs the detector."""
+    started_s, step = time.monotonic(), RATE_HZ // 10
     for start in range(0, len(pcm), step):
-        await asyncio.sleep(max(0.0, begun_s + start / (2 * RATE_HZ * speed) - time.monotonic()))
-        await asyncio.sleep(max(0.0, microphone.behind_s - 1) if speed > 1 else 0.0)
+        await asyncio.sleep(max(0.0, started_s + start / (2 * RATE_HZ * speed) - time.monotonic()))
+        await asyncio.sleep(max(0.0, microphone.lag_s - 1) if speed > 1 else 0.0)
         piece = pcm[start : start + step]
         yield rtc.AudioFrame(piece, RATE_HZ, 1, len(piece) // 2)
 
 
 @asynccontextmanager
-async def listening(emulator: Emulator, **changed: Any) -> AsyncIterator[Ear]:
+async def listening(emulator: Emulator, **changed: Any) -> AsyncIterator[TranscribingMicrophone]:
     usage = SpeechMeter(time.time)
-    async with counting_ears(usage) as http:
-        plugins = ears(settings_for(emulator, **changed), http)
-        yield Ear(emulator, usage, SttServices(plugins, time.monotonic), plugins)
+    async with metered_stt_session(usage) as http:
+        plugins = stt_plugins(settings_for(emulator, **changed), http)
+        yield TranscribingMicrophone(emulator, usage, SttServices(plugins, time.monotonic), plugins)

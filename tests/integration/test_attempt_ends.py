@@ -6,7 +6,7 @@ import asyncio
 import gc
 import random
 import time
-from collections.abc import AsyncGenerator, Callable, Iterator
+from collections.abc import AsyncGenerator, Awaitable, Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from typing import Any
@@ -15,8 +15,10 @@ import pytest
 
 from deployments.common.settings import SimulationSettings
 from deployments.common.streaming import coalesce
-from deployments.gateway.failover import AttemptTimeouts, CandidateQueue, Failover, RoutedAnswer, RoutedRequest
+from deployments.gateway import attempts
+from deployments.gateway.failover import Failover
 from deployments.gateway.metering import BillingContext, Meter
+from deployments.gateway.models import AttemptTimeouts, RoutedAnswer, RoutedRequest
 from deployments.model_replica import ModelReplica
 from deployments.providers.simulated import SimulatedProvider
 from routing.breaker import Breakers, BreakerSettings
@@ -26,12 +28,10 @@ from routing.errors import (
     CostsUnavailable,
     Overloaded,
     ProviderOverloaded,
-    ProviderQuota,
     ProviderTimeout,
     ProviderTruncated,
     RayroomError,
 )
-from routing.hedge import HedgeSettings
 from routing.models import (
     Answer,
     Delta,
@@ -40,7 +40,6 @@ from routing.models import (
     Intent,
     Message,
     ModelRequest,
-    Outcome,
     Settlement,
     Tenant,
     TenantTotals,
@@ -55,7 +54,7 @@ CATALOGUE = load_catalogue()
 LUNA, FLASH, SOL, MIXED = "gpt-6-luna", "gemini-3.5-flash-lite", "gpt-6.1-sol", "voyage-multimodal-3.5"
 ASKED = (Message(role="user", text="What is on the screen?"),)
 TOLD = Usage(input_tokens=10, output_tokens=2)
-TIMERS = AttemptTimeouts(attempt_s=5.0, first_token_s=5.0, between_tokens_s=5.0, total_s=5.0)
+TIMEOUTS = AttemptTimeouts(attempt_s=5.0, first_token_s=5.0, between_tokens_s=5.0, total_s=5.0)
 Plan = tuple[str | float | Exception | Usage | None, ...]
 """What a vendor does: words, waits and a failure; a usage, or None for one untold, ends the answer."""
 
@@ -66,8 +65,6 @@ class Book:
 
     reserve_s: float = 0.0
     refusals: list[RayroomError | None] = field(default_factory=list)
-    loses: Outcome | None = None
-    """How the attempts end whose settlements find no journal."""
     intents: dict[str, Intent] = field(default_factory=dict)
     settled: list[Settlement] = field(default_factory=list)
 
@@ -82,8 +79,6 @@ class Book:
     async def settle(self, settlement: Settlement) -> None:
         self.settled.append(settlement)
         await asyncio.sleep(0)
-        if settlement.outcome is self.loses:
-            raise CostsUnavailable()
 
     async def totals(self, tenant_id: str) -> TenantTotals:
         raise NotImplementedError
@@ -140,37 +135,34 @@ class Desk:
     book: Book = field(default_factory=Book)
     retries: RetrySettings = field(default_factory=lambda: RetrySettings(first_wait_s=1e-6))
     breakers: BreakerSettings = field(default_factory=BreakerSettings)
-    attempts: Failover = field(init=False)
+    failover: Failover = field(init=False)
 
     def __post_init__(self) -> None:
         rng = random.Random(7)
-        self.targets = CandidateQueue(self.retries, Breakers(rng, self.breakers), rng, time.monotonic)
         meter = Meter(self.book, CATALOGUE, frozenset(), 60.0, time.time)
-        hedging = HedgeSettings(fewest_times=1)
-        self.attempts = Failover(CATALOGUE, meter, self.targets, time.monotonic, hedging)
+        self.failover = Failover(CATALOGUE, meter, self.retries, Breakers(rng, self.breakers), rng, time.monotonic)
 
-    def hedges_after(self, seconds: float) -> Desk:
-        self.targets.first_tokens(CATALOGUE.get(LUNA)).add(seconds)
-        return self
+    async def answer(self, request: RoutedRequest) -> RoutedAnswer:
+        return await attempts.answer(self.failover, self.vendors, request)
 
-    async def heard(self, order: RoutedRequest) -> list[Delta | RoutedAnswer]:
-        return [piece async for piece in self.attempts.stream(self.vendors, order)]
+    async def streamed(self, request: RoutedRequest) -> list[Delta | RoutedAnswer]:
+        return [piece async for piece in attempts.stream(self.failover, self.vendors, request)]
+
+    async def embed(self, request: RoutedRequest) -> tuple[EmbeddingResult, int]:
+        return await attempts.embed(self.failover, self.vendors, request)
 
 
-def order(
-    *targets: str, stronger: tuple[str, ...] = (), hedged: bool = False, timers: AttemptTimeouts = TIMERS
-) -> RoutedRequest:
+def order(*targets: str, stronger: tuple[str, ...] = (), timeouts: AttemptTimeouts = TIMEOUTS) -> RoutedRequest:
     tenant: Tenant = TENANTS[0]
     return RoutedRequest(
-        payer=BillingContext(tenant=tenant, room="tenant_acme_standup", service="llm"),
+        billing=BillingContext(tenant=tenant, room="tenant_acme_standup", service="llm"),
         decision=Decision(
             tier=Tier.SIMPLE, targets=targets, score=0.1, threshold=0.5, reasons=("short",), stronger=stronger
         ),
         messages=ASKED,
         max_output_tokens=64,
         temperature=None,
-        timers=timers,
-        hedged=hedged,
+        timeouts=timeouts,
     )
 
 
@@ -207,25 +199,24 @@ def nothing_goes_on(desk: Desk) -> bool:
     return desk.vendors.open == 0
 
 
-def whole(desk: Desk, hedged: bool) -> Callable[[], Any]:
-    return lambda: desk.attempts.answer(desk.vendors, order(LUNA, FLASH, stronger=(SOL,)))
+def whole(desk: Desk) -> Awaitable[object]:
+    return desk.answer(order(LUNA, FLASH, stronger=(SOL,)))
 
 
-def streamed(desk: Desk, hedged: bool) -> Callable[[], Any]:
-    return lambda: desk.heard(order(LUNA, FLASH, hedged=hedged))
+def streamed(desk: Desk) -> Awaitable[object]:
+    return desk.streamed(order(LUNA, FLASH))
 
 
-@pytest.mark.parametrize(("ask", "hedged"), [(whole, False), (streamed, False), (streamed, True)])
-async def test_a_caller_may_leave_at_any_moment(ask: Any, hedged: bool) -> None:
+@pytest.mark.parametrize("ask", [whole, streamed])
+async def test_a_caller_may_leave_at_any_moment(ask: Callable[[Desk], Awaitable[object]]) -> None:
     """Cancelled one turn of the loop later each time, until the request ends before."""
     for turns in range(200):
         plans: dict[str, list[Plan]] = {
             LUNA: [(0.0, ProviderOverloaded()), (0.0, 0.0, "...", "", TOLD)] * 2,
-            FLASH: [(0.0, 0.0, "...", TOLD)] * 2,
             SOL: [("the", "figures", TOLD)],
         }
-        desk = Desk(Vendors(plans)).hedges_after(0.0)
-        call = asyncio.create_task(ask(desk, hedged)())
+        desk = Desk(Vendors(plans))
+        call = asyncio.ensure_future(ask(desk))
         for _ in range(turns):
             await asyncio.sleep(0)
         if call.done():
@@ -243,59 +234,37 @@ async def test_a_probe_whose_caller_leaves_makes_room_for_another() -> None:
     once = RetrySettings(tries_of_target=1)
     desk = Desk(Vendors({LUNA: [(ProviderOverloaded(),), (9.0,), ("well", TOLD)]}), retries=once, breakers=brief)
     with pytest.raises(ProviderOverloaded):
-        await desk.heard(order(LUNA))
+        await desk.streamed(order(LUNA))
     await asyncio.sleep(0.02)
     with pytest.raises(TimeoutError):
-        await asyncio.wait_for(desk.heard(order(LUNA)), 0.05)
-    assert isinstance((await desk.heard(order(LUNA)))[-1], RoutedAnswer)
-
-
-async def test_when_both_legs_fail_what_follows_is_decided_by_the_one_that_failed_last() -> None:
-    plans: dict[str, list[Plan]] = {LUNA: [(0.05, ProviderOverloaded()), ("hello", TOLD)], FLASH: [(ProviderQuota(),)]}
-    desk = Desk(Vendors(plans)).hedges_after(0.0)
-    answered = (await desk.heard(order(LUNA, FLASH, SOL, hedged=True)))[-1]
-    assert desk.vendors.asked == [LUNA, FLASH, LUNA]
-    assert isinstance(answered, RoutedAnswer) and answered.attempts == 3 and len(desk.book.lines()) == 3
-
-
-async def test_an_answer_without_a_word_that_wins_a_race_carries_the_losers_cost_too() -> None:
-    desk = Desk(Vendors({LUNA: [(9.0,)], FLASH: [(TOLD,)]})).hedges_after(0.0)
-    (answered,) = await desk.heard(order(LUNA, FLASH, hedged=True))
-    costs = [nanousd for _, nanousd, _ in desk.book.lines()]
-    assert isinstance(answered, RoutedAnswer) and answered.cost_nanousd == sum(costs) and 0 not in costs
-
-
-async def test_a_loser_whose_bill_comes_late_does_not_break_the_winners_answer() -> None:
-    desk = Desk(Vendors({LUNA: [(9.0,)], FLASH: [("hello", TOLD)]}), Book(loses=Outcome.CANCELLED)).hedges_after(0.0)
-    with nothing_unheard():
-        heard = await desk.heard(order(LUNA, FLASH, hedged=True))
-    assert isinstance(heard[-1], RoutedAnswer) and heard[-1].answer.text == "hello" and nothing_goes_on(desk)
+        await asyncio.wait_for(desk.streamed(order(LUNA)), 0.05)
+    assert isinstance((await desk.streamed(order(LUNA)))[-1], RoutedAnswer)
 
 
 async def test_a_journal_that_takes_the_whole_time_leaves_none_to_ask_a_vendor_in() -> None:
     desk = Desk(Vendors({}), Book(reserve_s=0.3))
     with pytest.raises(CostsUnavailable):
-        await desk.attempts.answer(desk.vendors, order(LUNA, timers=replace(TIMERS, total_s=0.4)))
+        await desk.answer(order(LUNA, timeouts=replace(TIMEOUTS, total_s=0.4)))
     assert desk.vendors.asks == [] and desk.book.lines() == [(LUNA, 0, False)]
 
 
 async def test_a_vendor_has_no_more_time_than_the_journal_left() -> None:
     desk = Desk(Vendors({LUNA: [("hello", TOLD)]}), Book(reserve_s=0.1))
-    await desk.attempts.answer(desk.vendors, order(LUNA, timers=replace(TIMERS, total_s=0.5)))
+    await desk.answer(order(LUNA, timeouts=replace(TIMEOUTS, total_s=0.5)))
     assert 0.2 < desk.vendors.asks[0].timeout_s <= 0.4
 
 
 async def test_a_first_token_has_no_more_time_than_the_whole_request() -> None:
     desk, began_s = Desk(Vendors({LUNA: [(9.0,)]})), time.monotonic()
     with pytest.raises(ProviderTimeout):
-        await desk.heard(order(LUNA, timers=replace(TIMERS, total_s=0.3)))
+        await desk.streamed(order(LUNA, timeouts=replace(TIMEOUTS, total_s=0.3)))
     assert time.monotonic() - began_s < 0.5 and nothing_goes_on(desk)
 
 
 @pytest.mark.parametrize("refusal", [BudgetExceeded(), CostsUnavailable(), Overloaded()])
 async def test_a_strong_model_that_may_not_be_asked_leaves_the_weak_answer(refusal: RayroomError) -> None:
     desk = Desk(Vendors({LUNA: [("...", TOLD)]}), Book(refusals=[None, refusal]))
-    answered = await desk.attempts.answer(desk.vendors, order(LUNA, stronger=(SOL,)))
+    answered = await desk.answer(order(LUNA, stronger=(SOL,)))
     assert answered.answer.text == "..." and answered.decision.tier is Tier.SIMPLE
     assert answered.decision.reasons == ("short", "escalated: empty", f"kept: {refusal.code}")
     assert answered.cost_nanousd == cost(LUNA, TOLD) and desk.vendors.asked == [LUNA]
@@ -305,7 +274,7 @@ async def test_a_strong_model_that_may_not_be_asked_leaves_the_weak_answer(refus
 async def test_a_whole_answer_without_usage_is_billed_by_its_text_and_by_no_more_than_was_asked_for(words: int) -> None:
     text = "word " * words
     desk = Desk(Vendors({LUNA: [(text, None)]}))
-    await desk.attempts.answer(desk.vendors, order(LUNA))
+    await desk.answer(order(LUNA))
     tokens = min(64, text_tokens([Message(role="assistant", text=text)]))
     usage = Usage(input_tokens=text_tokens(ASKED), output_tokens=tokens)
     assert desk.book.lines() == [(LUNA, cost(LUNA, usage), True)]
@@ -314,14 +283,14 @@ async def test_a_whole_answer_without_usage_is_billed_by_its_text_and_by_no_more
 async def test_vectors_without_usage_are_billed_by_the_text_and_the_pixels_that_were_sent() -> None:
     desk = Desk(Vendors({}))
     asked = replace(order(MIXED), messages=(Message(role="user", text="a chart", images=(jpeg(),)),))
-    _, cost_nanousd = await desk.attempts.embed(desk.vendors, asked)
+    _, cost_nanousd = await desk.embed(asked)
     expected = cost(MIXED, estimate_embed(EmbedRequest(model=MIXED, inputs=asked.messages)))
     assert desk.book.lines() == [(MIXED, expected, True)] and cost_nanousd == expected > 300_000
 
 
 async def test_a_unit_that_has_no_price_is_billed_at_what_was_set_aside_and_loses_no_answer() -> None:
     desk = Desk(Vendors({LUNA: [("hello", Usage(input_tokens=9, audio_ms=700))]}))
-    answered = await desk.attempts.answer(desk.vendors, order(LUNA))
+    answered = await desk.answer(order(LUNA))
     reserved = Usage(input_tokens=text_tokens(ASKED), output_tokens=64)
     assert answered.answer.text == "hello" and desk.book.lines() == [(LUNA, cost(LUNA, reserved), True)]
 
@@ -329,7 +298,7 @@ async def test_a_unit_that_has_no_price_is_billed_at_what_was_set_aside_and_lose
 async def test_an_attempt_that_ends_in_a_bug_of_ours_is_not_free() -> None:
     desk = Desk(Vendors({LUNA: [(KeyError("no such row"),)]}))
     with pytest.raises(KeyError):
-        await desk.attempts.answer(desk.vendors, order(LUNA))
+        await desk.answer(order(LUNA))
     reserved = Usage(input_tokens=text_tokens(ASKED), output_tokens=64)
     assert desk.book.lines() == [(LUNA, cost(LUNA, reserved), True)]
 

@@ -12,7 +12,7 @@ from cluster.lab.emulator import Emulator, Fault
 from deployments.api.auth import RoomToken, issue_token
 from deployments.api.schemas import ChatRequest
 from deployments.common.settings import ServiceSettings, SimulationSettings, TierSeconds, VendorSettings
-from deployments.gateway.failover import RoutedAnswer
+from deployments.gateway.models import RoutedAnswer
 from deployments.gateway.service import Gateway
 from deployments.model_replica import ModelReplica
 from routing.catalogue import load_catalogue
@@ -26,7 +26,6 @@ from routing.errors import (
     ProviderTruncated,
     ReplicaLost,
 )
-from routing.hedge import HedgeSettings
 from routing.models import Answer, Delta, ModelRequest, Tier, Usage
 from routing.retry import RetrySettings
 from routing.rooms import parse_room
@@ -215,23 +214,6 @@ async def test_who_asks_for_the_simple_tier_is_not_sent_to_the_strong_one(asked:
     asked.leaf.steps = ["..."]
     answered = await asked.gateway.chat(token, HELLO)
     assert answered.answer.text == "... " and asked.leaf.asked == [LUNA]
-
-
-async def test_a_late_first_token_starts_a_second_leg_and_both_are_billed(tmp_path: Path, token: RoomToken) -> None:
-    leaf = Scripted(["hello"] * 20 + ["!", "from the second"])
-    hedging = HedgeSettings(fewest_times=20)
-    llm = LLM.model_copy(update={"hedge": True})
-    async with gateway_in_process(tmp_path, leaf=leaf, llm=llm, retries=ONCE, hedging=hedging) as (gateway, world):
-        asked = Asked(gateway, world, leaf)
-        for _ in range(20):
-            await heard(asked, token)
-        pieces = await heard(asked, token)
-        outcomes = (await asked.bill())[20:]
-    answered = pieces[-1]
-    assert isinstance(answered, RoutedAnswer) and answered.answer.text == "from the second " and answered.attempts == 2
-    assert leaf.asked[20:] == [LUNA, FLASH] and leaf.closed == 22
-    assert sorted(str(outcome) for outcome, _, _ in outcomes) == ["cancelled", "ok"]
-    assert answered.cost_nanousd == sum(int(str(cost)) for _, cost, _ in outcomes)
 
 
 async def test_a_full_queue_is_said_at_once_and_costs_nothing(asked: Asked, token: RoomToken) -> None:

@@ -14,10 +14,11 @@ import openai
 import pytest
 
 from cluster.lab.emulator import Emulator
+from deployments.api.app import MAX_JSON_BYTES
 from deployments.api.schemas import MAX_IMAGES, MAX_MESSAGES
 from deployments.common.settings import ServiceSettings, VendorSettings
 from deployments.gateway.service import Gateway
-from deployments.routes import MAX_JSON_BYTES, build_routes
+from deployments.routes import build_routes
 from tests.support.credentials import Bearer, room_token
 from tests.support.gateway import JournalWorld, gateway_in_process, jpeg
 

@@ -44,7 +44,7 @@ async def routers(tmp_path: Path, bearer: Bearer) -> AsyncIterator[Routers]:
     directory.tenants["acme"] = replace(directory.tenants["acme"], budget_nanousd=LIMIT_NANOUSD)
     async with AsyncExitStack() as stack:
         one, world = await stack.enter_async_context(gateway_in_process(tmp_path, directory=directory))
-        other = Gateway(one.settings, load_catalogue(), KEYS, one._leaves, world, directory)
+        other = Gateway(one.settings, load_catalogue(), KEYS, one._handles, world, directory)
         ways = [httpx.ASGITransport(build_routes(gateway)) for gateway in (one, other)]
         clients = [httpx.AsyncClient(transport=way, base_url="http://router") for way in ways]
         for client in clients:

@@ -1,8 +1,9 @@
-"""A job that was killed is billed by its worker, once, whether or not its room still stands; a living one is not."""
+"""Check that the worker bills each killed job once, even if its room is gone, and leaves living jobs alone."""
 
 from __future__ import annotations
 
 import asyncio
+import os
 import signal
 import sys
 from collections.abc import AsyncIterator
@@ -21,32 +22,32 @@ from tests.support.scripted_router import ScriptedRouter
 from tests.support.stack import eventually
 
 ROOM = "tenant_acme_standup"
-DIES = f"""
+KILLED_JOB = f"""
 import os, signal, sys
 from pathlib import Path
 from room_agent.usage.meter import SpeechMeter
 from room_agent.usage.journal import JournaledJob, UsageJournal
 journal = UsageJournal.create(Path(sys.argv[1]), JournaledJob(room="{ROOM}", job_id="AJ_1", metadata="{{}}"))
 usage = SpeechMeter(lambda: 1_700_000_000.0, journal)
-ears = usage.socket("stt", "nova-3")
+socket = usage.socket("stt", "nova-3")
 for number in range(int(sys.argv[2])):
-    ears.will_send(50)
-    ears.sent(0)
+    socket.will_send(50)
+    socket.sent(0)
     usage.due()
-ears.will_send(20)
+socket.will_send(20)
 os.kill(os.getpid(), signal.SIGKILL)
 """
 
 
-SPEAKS = f"""
+SPEAKING_JOB = f"""
 import asyncio, sys
 from pathlib import Path
-from room_agent.usage.meter import SpeechMeter, counting_ears
+from room_agent.usage.meter import SpeechMeter, metered_stt_session
 from room_agent.usage.journal import JournaledJob, UsageJournal
 async def main():
     journal = UsageJournal.create(Path(sys.argv[1]), JournaledJob(room="{ROOM}", job_id="AJ_1", metadata="{{}}"))
     usage = SpeechMeter(lambda: 1_700_000_000.0, journal)
-    async with counting_ears(usage) as http, http.ws_connect(sys.argv[2] + "?model=nova-3") as socket:
+    async with metered_stt_session(usage) as http, http.ws_connect(sys.argv[2] + "?model=nova-3") as socket:
         while True:
             await socket.send_bytes(bytes(640))
             await asyncio.sleep(0)
@@ -55,10 +56,10 @@ asyncio.run(main())
 
 
 class Vendor:
-    """Counts the sound that arrives, as one who charges for it does."""
+    """A vendor that counts the audio it receives, as its bill would."""
 
     def __init__(self, enough_ms: int) -> None:
-        self.heard_ms = 0
+        self.received_ms = 0
         self.enough, self.left = asyncio.Event(), asyncio.Event()
         self._enough_ms = enough_ms
 
@@ -78,20 +79,20 @@ class Vendor:
         socket = web.WebSocketResponse()
         await socket.prepare(request)
         async for message in socket:
-            self.heard_ms += len(message.data) // 32
-            if self.heard_ms >= self._enough_ms:
+            self.received_ms += len(message.data) // 32
+            if self.received_ms >= self._enough_ms:
                 self.enough.set()
         self.left.set()
         return socket
 
 
 async def killed(directory: Path, pieces: int = 3) -> None:
-    """Run a job to its sudden end."""
-    process = await asyncio.create_subprocess_exec(sys.executable, "-c", DIES, str(directory), str(pieces))
+    """Run a job until it kills itself."""
+    process = await asyncio.create_subprocess_exec(sys.executable, "-c", KILLED_JOB, str(directory), str(pieces))
     assert await process.wait() == -signal.SIGKILL
 
 
-def debts(directory: Path, router: ScriptedRouter) -> UsageRecovery:
+def recovery_of(directory: Path, router: ScriptedRouter) -> UsageRecovery:
     return UsageRecovery(directory, lambda job: router_of(router.url, job))
 
 
@@ -99,8 +100,8 @@ def router_of(url: str, job: JournaledJob, key: str = "agent-key") -> RouterClie
     return RouterClient(url, key, job.room, job.job_id, job.metadata, ended=True)
 
 
-def died(directory: Path, name: str, room: str = ROOM) -> None:
-    """Leave the journal of a job that heard 50 ms."""
+def leave_journal(directory: Path, name: str, room: str = ROOM) -> None:
+    """Leave the journal of a dead job that sent 50 ms of audio."""
     tenant = room.split("_")[1]
     journal = UsageJournal.create(
         directory, JournaledJob(room=room, job_id=name, metadata=f'{{"tenant_id": "{tenant}"}}')
@@ -110,7 +111,7 @@ def died(directory: Path, name: str, room: str = ROOM) -> None:
 
 
 def journals(directory: Path) -> list[Path]:
-    return list(directory.iterdir())
+    return list(directory.glob("*.jsonl"))
 
 
 def billed(router: ScriptedRouter) -> list[tuple[int, bool]]:
@@ -121,47 +122,50 @@ def billed(router: ScriptedRouter) -> list[tuple[int, bool]]:
 async def test_a_killed_job_is_billed_and_its_room_is_closed_again(tmp_path: Path) -> None:
     async with ScriptedRouter().running() as router:
         await killed(tmp_path)
-        assert await debts(tmp_path, router).pay()
+        assert await recovery_of(tmp_path, router).recover()
         assert billed(router) == [(50, False)] * 3 + [(20, True)]
-        assert (router.opened, router.closed) == (1, 1) and journals(tmp_path) == []
+        assert (router.opened, router.closed) == (1, 1)
+    assert os.listdir(tmp_path) == []
 
 
 @pytest.mark.parametrize("after_ms", [2_000, 3_000, 5_001, 8_003])
-async def test_a_job_killed_while_it_speaks_owes_what_its_vendor_heard(tmp_path: Path, after_ms: int) -> None:
+async def test_a_job_killed_while_it_speaks_is_billed_for_the_audio_its_vendor_received(
+    tmp_path: Path, after_ms: int
+) -> None:
     vendor, router = Vendor(after_ms), ScriptedRouter()
     async with vendor.running() as url, router.running(), asyncio.timeout(60):
-        process = await asyncio.create_subprocess_exec(sys.executable, "-c", SPEAKS, str(tmp_path), url)
+        process = await asyncio.create_subprocess_exec(sys.executable, "-c", SPEAKING_JOB, str(tmp_path), url)
         await vendor.enough.wait()
         process.kill()
         await process.wait()
         await vendor.left.wait()
-        assert await debts(tmp_path, router).pay()
+        assert await recovery_of(tmp_path, router).recover()
     certain = sum(ms for ms, estimated in billed(router) if not estimated)
     doubtful = sum(ms for ms, estimated in billed(router) if estimated)
-    # One socket has one piece on its way, unless the kernel has no room for more.
-    assert vendor.heard_ms >= after_ms and certain <= vendor.heard_ms <= certain + doubtful
+    # One piece is on its way through a socket, unless the kernel buffer is full.
+    assert vendor.received_ms >= after_ms and certain <= vendor.received_ms <= certain + doubtful
 
 
-async def test_a_living_job_tells_for_itself(tmp_path: Path) -> None:
+async def test_a_living_job_is_not_recovered(tmp_path: Path) -> None:
     journal = UsageJournal.create(tmp_path, JournaledJob(room=ROOM, job_id="AJ_2", metadata="{}"))
     journal.will(1, "stt", "nova-3", 50)
     async with ScriptedRouter().running() as router:
-        assert await debts(tmp_path, router).pay()
+        assert await recovery_of(tmp_path, router).recover()
         assert router.opened == 0
         journal.close(settled=False)
-        assert await debts(tmp_path, router).pay()
+        assert await recovery_of(tmp_path, router).recover()
         assert billed(router) == [(50, True)]
 
 
-async def test_what_a_router_does_not_take_is_told_again_under_the_same_ids(tmp_path: Path) -> None:
+async def test_events_the_router_refuses_are_sent_again_under_the_same_ids(tmp_path: Path) -> None:
     router = ScriptedRouter()
     router.beat_statuses.extend([200, 503])
     async with router.running():
-        # More than one heartbeat carries: the second half is refused.
+        # These are more events than one heartbeat carries: the second half is refused.
         await killed(tmp_path, pieces=300)
-        assert not await debts(tmp_path, router).pay()
+        assert not await recovery_of(tmp_path, router).recover()
         half = len(router.usage)
-        assert await debts(tmp_path, router).pay()
+        assert await recovery_of(tmp_path, router).recover()
         assert len(router.usage) == half + len(billed(router)) and sum(ms for ms, _ in billed(router)) == 15_020
 
 
@@ -169,19 +173,19 @@ async def test_a_router_that_is_away_leaves_the_journal_where_it_is(tmp_path: Pa
     async with ScriptedRouter().running() as router:
         pass
     await killed(tmp_path)
-    assert not await debts(tmp_path, router).pay() and len(journals(tmp_path)) == 1
+    assert not await recovery_of(tmp_path, router).recover() and len(journals(tmp_path)) == 1
 
 
 async def test_two_workers_bill_a_dead_job_once(tmp_path: Path) -> None:
     await killed(tmp_path)
     async with ScriptedRouter().running() as router:
-        await asyncio.gather(*(debts(tmp_path, router).pay() for _ in range(2)))
+        await asyncio.gather(*(recovery_of(tmp_path, router).recover() for _ in range(2)))
         assert len(router.usage) == 4 and router.opened == 1
 
 
-async def test_a_job_that_cannot_be_told_of_keeps_no_other_back(tmp_path: Path) -> None:
+async def test_a_job_that_cannot_be_billed_does_not_delay_the_others(tmp_path: Path) -> None:
     for name in ("AJ_1", "AJ_2", "AJ_3"):
-        died(tmp_path, name)
+        leave_journal(tmp_path, name)
     router = ScriptedRouter()
 
     def faulty(job: JournaledJob) -> RouterClient:
@@ -190,19 +194,19 @@ async def test_a_job_that_cannot_be_told_of_keeps_no_other_back(tmp_path: Path) 
         return router_of(router.url, job)
 
     async with router.running():
-        assert not await UsageRecovery(tmp_path, faulty).pay()
+        assert not await UsageRecovery(tmp_path, faulty).recover()
         assert billed(router) == [(50, True)] * 2 and len(journals(tmp_path)) == 1
 
 
-async def test_the_look_after_debts_outlives_a_fault_of_ours(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("room_agent.usage.recovery.LOOK_EVERY_S", 0.05)
-    died(tmp_path, "AJ_1")
+async def test_scanning_goes_on_after_an_unexpected_error(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("room_agent.usage.recovery.SCAN_EVERY_S", 0.05)
+    leave_journal(tmp_path, "AJ_1")
     async with ScriptedRouter().running() as router:
-        looking = debts(tmp_path, router)
-        looking._directory = None  # type: ignore[assignment]
-        running = asyncio.create_task(looking.run())
+        recovery = recovery_of(tmp_path, router)
+        recovery._directory = None  # type: ignore[assignment]
+        running = asyncio.create_task(recovery.run())
         await asyncio.sleep(0.2)
-        looking._directory = tmp_path
+        recovery._directory = tmp_path
         await eventually(lambda: journals(tmp_path) == [])
         running.cancel()
     assert billed(router) == [(50, True)]
@@ -210,10 +214,11 @@ async def test_the_look_after_debts_outlives_a_fault_of_ours(tmp_path: Path, mon
 
 async def test_a_suspended_tenants_dead_job_is_billed_and_its_token_opens_nothing_else(tmp_path: Path) -> None:
     room, usage = "tenant_initech_x", tmp_path / "usage"
-    died(usage, "AJ_1", room)
+    leave_journal(usage, "AJ_1", room)
     async with gateway_in_process(tmp_path) as (gateway, world), served(gateway) as url:
         assert (
-            await UsageRecovery(usage, lambda job: router_of(url, job, KEYS.agent[0])).pay() and journals(usage) == []
+            await UsageRecovery(usage, lambda job: router_of(url, job, KEYS.agent[0])).recover()
+            and journals(usage) == []
         )
         assert (await world.totals("initech")).settled_nanousd == 50 * 80 and await world.of("initech") == ()
         client = router_of(
@@ -225,6 +230,6 @@ async def test_a_suspended_tenants_dead_job_is_billed_and_its_token_opens_nothin
         await client.aclose()
 
 
-async def test_where_nobody_died_nothing_is_asked(tmp_path: Path) -> None:
+async def test_without_journals_the_router_is_not_called(tmp_path: Path) -> None:
     async with ScriptedRouter().running() as router:
-        assert await debts(tmp_path / "none", router).pay() and router.opened == 0
+        assert await recovery_of(tmp_path / "none", router).recover() and router.opened == 0

@@ -12,7 +12,7 @@ import pytest
 import pytest_asyncio
 
 from cluster.lab.emulator import Fault
-from deployments.gateway.failover import RoutedAnswer
+from deployments.gateway.models import RoutedAnswer
 from routing.breaker import BreakerSettings
 from routing.catalogue import text_tokens
 from routing.errors import ProviderTimeout

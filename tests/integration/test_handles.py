@@ -13,7 +13,7 @@ from ray.serve.exceptions import BackPressureError
 from ray.serve.handle import DeploymentHandle
 
 from deployments.embeddings import Embeddings
-from deployments.handles import ModelHandle, StartupCheck, ours, stream_within, within
+from deployments.handles import ModelHandle, StartupCheck, as_rayroom_error, stream_within, within
 from deployments.llm import Llm
 from deployments.vision import Vision
 from routing.catalogue import load_catalogue
@@ -145,5 +145,5 @@ async def test_what_a_replica_raises_is_ours_and_anything_else_is_its_failure(st
 
 
 def test_rays_own_errors_say_whether_to_wait_or_to_ask_another_replica() -> None:
-    assert isinstance(ours(BackPressureError(num_queued_requests=9, max_queued_requests=8)), Overloaded)
-    assert isinstance(ours(ActorDiedError()), ReplicaLost)
+    assert isinstance(as_rayroom_error(BackPressureError(num_queued_requests=9, max_queued_requests=8)), Overloaded)
+    assert isinstance(as_rayroom_error(ActorDiedError()), ReplicaLost)

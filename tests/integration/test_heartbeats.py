@@ -1,4 +1,4 @@
-"""A room's heartbeats go on for as long as its job lives, whatever one of them met."""
+"""A room's heartbeats continue for as long as its job lives, also after one of them failed."""
 
 from __future__ import annotations
 
@@ -6,10 +6,11 @@ from collections.abc import AsyncIterator, Mapping, Sequence
 from contextlib import asynccontextmanager
 from typing import Any
 
+import pytest
 from aiohttp import web
 from livekit import rtc
 
-from room_agent.core.router_client import HeartbeatResult, RouterClient
+from room_agent.core.router_client import HeartbeatResult, RoomLimits, RouterClient
 from room_agent.session import RoomSession
 from tests.support.scripted_router import ScriptedRouter
 from tests.support.stack import eventually
@@ -18,14 +19,14 @@ ROOM = "tenant_acme_standup"
 
 
 class Unreadable(ScriptedRouter):
-    """A router behind a proxy whose refusals say that they are packed, and are not."""
+    """A router behind a proxy with broken refusals: declared as gzip, sent as plain text."""
 
     def _refusal(self, status: int) -> web.Response:
         return web.Response(body=b"<html>bad gateway</html>", status=status, headers={"content-encoding": "gzip"})
 
 
 class Faulty(RouterClient):
-    """A client with a fault of ours at its first beat."""
+    """A client with a programming error in its first heartbeat."""
 
     beats = 0
 
@@ -39,14 +40,14 @@ class Faulty(RouterClient):
 @asynccontextmanager
 async def attended(url: str, kind: type[RouterClient] = RouterClient) -> AsyncIterator[RoomSession]:
     client = kind(url, "agent-key", ROOM, "job-1", "{}")
-    attendance = RoomSession(rtc.Room(), client, max_tracks=1)
-    attendance.start()
-    yield attendance
-    await attendance.aclose()
+    session = RoomSession(rtc.Room(), client, max_tracks=1)
+    session.start()
+    yield session
+    await session.aclose()
     await client.aclose()
 
 
-async def test_heartbeats_go_on_after_an_answer_that_cannot_be_read() -> None:
+async def test_heartbeats_continue_after_a_reply_that_cannot_be_read() -> None:
     router = Unreadable()
     router.beat_statuses.append(502)
     async with router.running(), attended(router.url):
@@ -54,12 +55,19 @@ async def test_heartbeats_go_on_after_an_answer_that_cannot_be_read() -> None:
     assert not router.beat_statuses and router.closed == 1
 
 
-async def test_heartbeats_go_on_after_a_fault_of_ours() -> None:
+async def test_heartbeats_continue_after_a_programming_error() -> None:
     async with ScriptedRouter().running() as router, attended(router.url, Faulty):
         await eventually(lambda: len(router.beats) > 2)
 
 
-async def test_heartbeats_go_on_in_a_room_that_cannot_be_followed() -> None:
-    async with ScriptedRouter().running() as router, attended(router.url) as attendance:
-        attendance._videos = None  # type: ignore[assignment, method-assign]
+async def test_heartbeats_continue_in_a_room_that_cannot_be_followed(monkeypatch: pytest.MonkeyPatch) -> None:
+    failures: list[RoomLimits] = []
+
+    def fail(limits: RoomLimits) -> None:
+        failures.append(limits)
+        raise IndexError
+
+    async with ScriptedRouter().running() as router, attended(router.url) as session:
+        monkeypatch.setattr(session._tracks, "follow", fail)
         await eventually(lambda: len(router.beats) > 2)
+    assert len(failures) >= 2

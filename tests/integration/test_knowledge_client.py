@@ -171,29 +171,29 @@ async def test_a_search_begun_on_interim_text_serves_the_whole_question(
     assert len(await early.passages(deadline_s=5.0)) == 2
 
 
-async def test_what_is_foreseen_twice_is_searched_once_and_another_wording_gives_it_up(
+async def test_a_query_prefetched_twice_is_searched_once_and_another_wording_cancels_it(
     router: ScriptedRouter, knowledge: KnowledgeRetrieval
 ) -> None:
     for text in ("how much", "how much leave", "How much leave do I get?"):
-        knowledge.foresee(text)
+        knowledge.prefetch(text)
     assert len(await knowledge.finish("how much leave do I get").passages(deadline_s=5.0)) == 2
     assert [search["query"] for search in router.searches][-1] == "how much leave"
     assert len(router.searches) <= 2 and knowledge.counts.cancelled <= 1 and knowledge.counts.found == 1
 
 
-async def test_what_was_foreseen_long_ago_is_searched_again(router: ScriptedRouter, client: RouterClient) -> None:
+async def test_a_stale_prefetch_is_searched_again(router: ScriptedRouter, client: RouterClient) -> None:
     now_s = 100.0
     knowledge = KnowledgeRetrieval(client, lambda: now_s)
     early = knowledge.begin("how much leave")
     now_s += LONGEST_KEPT_S
-    assert early.usable
+    assert early.is_usable
     now_s += 0.1
     assert knowledge.finish("how much leave") is not early
     await knowledge.aclose()
 
 
 @pytest.mark.parametrize("status", [0, 429, 503])
-async def test_what_was_foreseen_and_failed_is_searched_again_within_the_deadline(
+async def test_a_failed_prefetch_is_searched_again_within_the_deadline(
     router: ScriptedRouter, knowledge: KnowledgeRetrieval, status: int
 ) -> None:
     router.search_statuses.append(status)
@@ -204,7 +204,7 @@ async def test_what_was_foreseen_and_failed_is_searched_again_within_the_deadlin
     assert (knowledge.counts.found, knowledge.counts.failed, knowledge.counts.cancelled) == (1, 0, 0)
 
 
-async def test_what_was_foreseen_and_found_is_not_searched_again(
+async def test_a_successful_prefetch_is_not_searched_again(
     router: ScriptedRouter, knowledge: KnowledgeRetrieval
 ) -> None:
     early = knowledge.begin("how much leave")

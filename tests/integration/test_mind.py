@@ -10,8 +10,8 @@ import pytest
 
 from room_agent.context.context import FOLLOWS_WITHIN_S, ContextBuilder
 from room_agent.context.retrieval import KnowledgeRetrieval
+from room_agent.core.models import FrameKept, KeptFrame, SharedTrack
 from room_agent.core.router_client import RouterClient
-from room_agent.video.uploader import KeptFrame
 from tests.support.scripted_router import ScriptedRouter
 
 
@@ -24,8 +24,12 @@ class Wall:
         return self.now_s
 
 
-def frame(track: str, jpeg: bytes, at_s: float) -> KeptFrame:
-    return KeptFrame(jpeg=jpeg, headers={"x-frame-track": track}, why="new", captured_at_s=at_s)
+def kept(track: SharedTrack, jpeg: bytes, at_s: float) -> FrameKept:
+    return FrameKept(track=track, frame=KeptFrame(jpeg=jpeg, headers={}, why="first frame", captured_at_s=at_s))
+
+
+def screen_of(name: str) -> SharedTrack:
+    return SharedTrack(sid=f"TR_{name}", source="screen_share", shared_by=name, identity=f"{name.lower()}-1")
 
 
 @pytest.fixture
@@ -45,8 +49,8 @@ async def mind(router: ScriptedRouter, wall: Wall) -> AsyncIterator[ContextBuild
     client = RouterClient(router.url, "agent-key-that-opens-rooms", "tenant_acme_standup", "job-1", "{}")
     await client.open()
     mind = ContextBuilder(KnowledgeRetrieval(client, asyncio.get_running_loop().time), "Rayroom", False, wall)
-    mind.kept(frame("TR_b", b"BOB", 940.0), "screen_share", "Bob", "bob-1")
-    mind.kept(frame("TR_c", b"CAROL", 999.0), "screen_share", "Carol", "carol-1")
+    mind.on_frame_kept(kept(screen_of("Bob"), b"BOB", 940.0))
+    mind.on_frame_kept(kept(screen_of("Carol"), b"CAROL", 999.0))
     yield mind
     await mind.knowledge.aclose()
     await client.aclose()
@@ -64,7 +68,7 @@ async def test_my_screen_is_the_askers_for_the_model_and_for_the_search(
 async def test_a_search_begun_while_bob_asks_is_with_bobs_picture_too(
     router: ScriptedRouter, mind: ContextBuilder
 ) -> None:
-    mind.foresee("What number is on the slide I am sharing?", "bob-1")
+    mind.prefetch("What number is on the slide I am sharing?", "bob-1")
     await mind.turn("What number is on the slide I am sharing?", "Bob", "bob-1")
     assert [one["image"] for one in router.searches] == ["data:image/jpeg;base64," + base64.b64encode(b"BOB").decode()]
 

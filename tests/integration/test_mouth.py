@@ -1,4 +1,4 @@
-"""A room's voice at its vendor's bad moments, through livekit's session and the emulator on real sockets; no room."""
+"""Check speech output at its vendor's failures, through livekit's session and the emulator on real sockets."""
 
 from __future__ import annotations
 
@@ -13,16 +13,16 @@ from livekit import rtc
 from livekit.agents.voice.io import AudioOutput, AudioOutputCapabilities
 
 from cluster.lab.emulator import Emulator, Fault
-from room_agent.audio.plugins import voices
+from room_agent.audio.plugins import tts_plugins
 from room_agent.audio.tts import REST_S, SpeechOutput
-from room_agent.usage.meter import SpeechMeter, counting_mouths
+from room_agent.usage.meter import SpeechMeter, metered_tts_session
 from tests.support.speech_settings import settings_for
 
 FLASH, TURBO = "eleven_flash_v2_5", "eleven_turbo_v2_5"
 
 
 class Loudspeaker(AudioOutput):
-    """Plays what it is given at once, and knows how long it was."""
+    """An audio output that plays at once and counts the seconds played."""
 
     def __init__(self) -> None:
         super().__init__(label="loudspeaker", capabilities=AudioOutputCapabilities(pause=False), sample_rate=24_000)
@@ -45,26 +45,26 @@ class Loudspeaker(AudioOutput):
 
 @dataclass
 class Speaker:
-    """A mouth, what it says heard and counted."""
+    """A speech output whose audio and characters are counted."""
 
     emulator: Emulator
     usage: SpeechMeter
-    mouth: SpeechOutput
+    output: SpeechOutput
     loudspeaker: Loudspeaker
-    told: list[bool] = field(default_factory=list)
+    available: list[bool] = field(default_factory=list)
 
     async def say(self, *words: str) -> float:
-        """Say an answer whose words come as they are; return how long it sounded."""
+        """Say an answer in these pieces; return the seconds of audio played."""
 
         async def coming() -> AsyncIterator[str]:
             for word in words:
                 yield word
 
         before_s = self.loudspeaker.played_s
-        handle = self.mouth.say(coming())
+        handle = self.output.say(coming())
         assert handle is not None
         async with asyncio.timeout(60):
-            await self.mouth.finished(handle)
+            await self.output.wait_until_played(handle)
         return self.loudspeaker.played_s - before_s
 
     def charged(self) -> int:
@@ -73,17 +73,17 @@ class Speaker:
 
 @asynccontextmanager
 async def speaking(emulator: Emulator, *models: str) -> AsyncIterator[Speaker]:
-    """Yield a mouth whose rest after a failure is over at once."""
-    usage, asked = SpeechMeter(time.time), iter(range(10_000))
-    async with counting_mouths(usage) as http:
-        plugins = voices(settings_for(emulator, tts_models=models), http)
-        mouth = SpeechOutput(plugins, lambda: next(asked) * REST_S)
-        await mouth.start(None)
-        mouth.session.output.audio = loudspeaker = Loudspeaker()
-        speaker = Speaker(emulator, usage, mouth, loudspeaker)
-        mouth.on_speaks = speaker.told.append
+    """Yield a speech output that is available again at once after a failure."""
+    usage, calls = SpeechMeter(time.time), iter(range(10_000))
+    async with metered_tts_session(usage) as http:
+        plugins = tts_plugins(settings_for(emulator, tts_models=models), http)
+        output = SpeechOutput(plugins, lambda: next(calls) * REST_S)
+        await output.start(None)
+        output.session.output.audio = loudspeaker = Loudspeaker()
+        speaker = Speaker(emulator, usage, output, loudspeaker)
+        output.on_available = speaker.available.append
         yield speaker
-        await mouth.aclose()
+        await output.aclose()
 
 
 @pytest.fixture
@@ -100,8 +100,8 @@ async def test_after_an_answer_that_a_silent_socket_swallowed_the_next_one_sound
     async with speaking(emulator, FLASH) as speaker:
         swallowed_s = await speaker.say("The first answer has a second half. ", "This is it.")
         assert [await speaker.say("The second answer is heard.") > 1 for _ in range(3)] == [True] * 3
-        assert swallowed_s < 2 and speaker.told.count(False) == 1
-        # The silent socket is closed, and every text that was begun in it.
+        assert swallowed_s < 2 and speaker.available.count(False) == 1
+        # The stalled socket is closed, and with it every text begun in it.
         assert emulator.journal[0].ended_at_s is not None and emulator.journal[1].ended_at_s is not None
         assert speaker.usage.characters == speaker.charged()
 
@@ -111,7 +111,7 @@ async def test_where_one_voice_is_silent_the_next_one_says_it_and_the_first_gets
 ) -> None:
     emulator.plan(Fault(stall_after_chunks=0, stall_s=60), vendor="elevenlabs")
     async with speaking(emulator, FLASH, TURBO) as speaker:
-        assert await speaker.say("The first answer.") > 0.5 and speaker.told.count(False) == 0
+        assert await speaker.say("The first answer.") > 0.5 and speaker.available.count(False) == 0
         begun_s = time.monotonic()
         assert await speaker.say("The second answer.") > 0.5 and time.monotonic() - begun_s < 2
         assert emulator.journal[0].model == FLASH and emulator.journal[0].ended_at_s is not None

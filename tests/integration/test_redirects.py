@@ -11,7 +11,7 @@ from aiohttp import web
 
 from deployments.common.settings import SimulationSettings, VendorSettings
 from deployments.providers.registry import connect
-from room_agent.usage.meter import SpeechMeter, counting_ears, counting_mouths
+from room_agent.usage.meter import SpeechMeter, metered_stt_session, metered_tts_session
 from routing.errors import ProviderError, ProviderRefused
 from routing.models import EmbedRequest, Message
 from tests.integration.desk import BOTH, CATALOGUE, VENDORS, ask, model_of
@@ -70,7 +70,7 @@ async def test_nor_does_the_adapter_for_embeddings(moved: Moved) -> None:
     assert moved.elsewhere == []
 
 
-@pytest.mark.parametrize("session", [counting_ears, counting_mouths])
+@pytest.mark.parametrize("session", [metered_stt_session, metered_tts_session])
 async def test_nor_do_the_sessions_of_speech(
     session: Callable[[SpeechMeter], aiohttp.ClientSession], moved: Moved
 ) -> None:

@@ -1,4 +1,4 @@
-"""What a room agent makes of the router's answers, refusals and silences."""
+"""The router's answers, refusals and timeouts become typed results and errors."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ async def client(router: ScriptedRouter) -> AsyncIterator[RouterClient]:
     await client.aclose()
 
 
-async def test_a_room_is_opened_described_beaten_and_closed(router: ScriptedRouter, client: RouterClient) -> None:
+async def test_a_room_is_opened_described_kept_alive_and_closed(router: ScriptedRouter, client: RouterClient) -> None:
     opened = await client.open()
     description = await client.describe(b"jpeg", {"x-frame-track": "TR_1"})
     await client.beat({"frames_seen": 3})
@@ -59,7 +59,7 @@ async def test_a_room_is_opened_described_beaten_and_closed(router: ScriptedRout
         (0, RouterRefused),
     ],
 )
-async def test_a_refusal_is_ours_by_its_status(
+async def test_a_refusal_maps_to_an_error_by_its_status(
     router: ScriptedRouter, client: RouterClient, status: int, kind: type[RouterError]
 ) -> None:
     router.statuses.append(status)
@@ -68,28 +68,30 @@ async def test_a_refusal_is_ours_by_its_status(
     assert type(refused.value) is kind
 
 
-@pytest.mark.parametrize(("said", "waited"), [("3", 3.0), ("9999", 60.0), ("soon", None), ("-1", 0.0)])
-async def test_how_long_to_wait_is_heard_and_bounded(
-    router: ScriptedRouter, client: RouterClient, said: str, waited: float | None
+@pytest.mark.parametrize(("header", "waited_s"), [("3", 3.0), ("9999", 60.0), ("soon", None), ("-1", 0.0)])
+async def test_the_retry_after_header_is_parsed_and_bounded(
+    router: ScriptedRouter, client: RouterClient, header: str, waited_s: float | None
 ) -> None:
     router.statuses.append(503)
-    router.retry_after_s = said
+    router.retry_after_s = header
     with pytest.raises(RouterBusy) as refused:
         await client.describe(b"jpeg", {})
-    assert refused.value.retry_after_s == waited
+    assert refused.value.retry_after_s == waited_s
 
 
-async def test_a_router_whose_answer_cannot_be_unpacked_is_away(router: ScriptedRouter, client: RouterClient) -> None:
-    def packed(status: int) -> web.Response:
+async def test_a_reply_that_cannot_be_decompressed_means_the_router_is_away(
+    router: ScriptedRouter, client: RouterClient
+) -> None:
+    def corrupt(status: int) -> web.Response:
         return web.Response(body=b"<html>no</html>", status=status, headers={"content-encoding": "gzip"})
 
-    router._refusal = packed  # type: ignore[method-assign]
+    router._refusal = corrupt  # type: ignore[method-assign]
     router.beat_statuses.append(502)
     with pytest.raises(RouterAway):
         await client.beat({})
 
 
-async def test_a_router_that_is_not_there_is_away() -> None:
+async def test_an_unreachable_router_is_away() -> None:
     client = RouterClient("http://127.0.0.1:9", "agent-key", ROOM, "job-1", "{}")
     with pytest.raises(RouterAway):
         await client.open()

@@ -11,6 +11,7 @@ import httpx
 import jwt
 import pytest
 from PIL import Image
+from structlog.testing import capture_logs
 
 from cluster.rooms.registry import SILENT_S
 from deployments.api.auth import ISSUER
@@ -75,10 +76,9 @@ BAD_FRAMES: dict[str, tuple[bytes, dict[str, str | None], tuple[int, str, str]]]
     "cut by one byte": (jpeg()[:-1], {}, (422, "invalid_value", "body")),
     "only a header": (jpeg()[:40], {}, (422, "invalid_value", "body")),
     "another content type": (jpeg(), {"content-type": "image/png"}, (415, "unsupported_media_type", "content-type")),
-    "no time": (jpeg(), {"x-frame-captured-at": None}, (422, "invalid_value", "x-frame-captured-at")),
     "a time in words": (jpeg(), {"x-frame-captured-at": "noon"}, (422, "invalid_value", "x-frame-captured-at")),
     "an endless time": (jpeg(), {"x-frame-captured-at": "inf"}, (422, "invalid_value", "x-frame-captured-at")),
-    "no track": (jpeg(), {"x-frame-track": None}, (422, "invalid_value", "x-frame-track")),
+    "an empty track": (jpeg(), {"x-frame-track": ""}, (422, "invalid_value", "x-frame-track")),
     "a feature beyond 1": (jpeg(), {"x-frame-novelty": "1.5"}, (422, "invalid_value", "x-frame-novelty")),
     "a feature that is no number": (jpeg(), {"x-frame-novelty": "nan"}, (422, "invalid_value", "x-frame-novelty")),
     "an unknown header": (jpeg(), {"x-frame-colour": "red"}, (422, "invalid_value", "x-frame-colour")),
@@ -97,6 +97,24 @@ async def test_a_bad_frame_is_refused_by_name_and_costs_nothing(
     assert await world.events() == []
     again = await http.post("/v1/frames", content=jpeg(), headers=bearer(**FRAME_HEADERS))
     assert again.status_code == 200
+
+
+async def test_a_frame_needs_no_capture_time_and_no_track(http: httpx.AsyncClient, bearer: Bearer) -> None:
+    response = await http.post("/v1/frames", content=jpeg(), headers=bearer(**{"content-type": "image/jpeg"}))
+    assert response.status_code == 200
+
+
+async def test_a_frame_older_than_its_tracks_newest_is_described_and_logged(
+    http: httpx.AsyncClient, bearer: Bearer
+) -> None:
+    with capture_logs() as logs:
+        for track, captured_at in (("TR_1", "10.5"), ("TR_2", "9.0"), ("TR_1", "10.5"), ("TR_1", "10.25")):
+            headers = FRAME_HEADERS | {"x-frame-track": track, "x-frame-captured-at": captured_at}
+            assert (await http.post("/v1/frames", content=jpeg(), headers=bearer(**headers))).status_code == 200
+    late = [entry for entry in logs if entry["event"] == "frame received late"]
+    assert [(entry["room"], entry["track"], entry["behind_s"]) for entry in late] == [
+        ("tenant_acme_standup", "TR_1", 0.25)
+    ]
 
 
 def forged(claims: dict[str, Any], secret: str = KEYS.token_secret, algorithm: str = "HS256") -> str:

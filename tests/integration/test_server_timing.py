@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import random
+import time
 from collections.abc import AsyncIterator
 from itertools import count
 from pathlib import Path
@@ -11,15 +12,19 @@ import httpx
 import pytest
 
 from deployments.common.settings import SimulationSettings
-from deployments.gateway.failover import CandidateQueue
+from deployments.gateway.failover import Failover
+from deployments.gateway.metering import BillingContext, Meter
+from deployments.gateway.models import AttemptTimeouts, RoutedRequest
 from deployments.model_replica import ModelReplica
 from deployments.routes import build_routes
 from routing.breaker import Breakers, BreakerSettings
 from routing.catalogue import load_catalogue
 from routing.errors import ProviderOverloaded
+from routing.models import Tier, Usage
+from routing.policy import Decision
 from routing.retry import RetrySettings
 from tests.support.credentials import FRAME_HEADERS, Bearer
-from tests.support.gateway import FAST, SIMULATED, gateway_in_process, jpeg
+from tests.support.gateway import FAST, SIMULATED, TENANTS, JournalWorld, gateway_in_process, jpeg
 
 HELLO = {"model": "simple", "messages": [{"role": "user", "content": "Hello"}]}
 
@@ -64,32 +69,47 @@ async def test_the_time_of_a_vendor_that_failed_counts_too(tmp_path: Path, beare
     assert float(answered.headers["server-timing"].removeprefix("vendor;dur=")) > 0
 
 
-class Heard:
-    """Signals in a list."""
+class ListedMetrics:
+    """Metrics in a list."""
 
     def __init__(self) -> None:
-        self.said: list[tuple[str, str, str]] = []
+        self.counted: list[tuple[str, str, str]] = []
 
     def breaker_turned(self, model: str, to: str) -> None:
-        self.said.append(("breaker", model, to))
+        self.counted.append(("breaker", model, to))
 
     def fell_back(self, model: str, to: str) -> None:
-        self.said.append(("fallback", model, to))
+        self.counted.append(("fallback", model, to))
 
 
-async def test_a_fallback_and_a_turn_of_a_breaker_are_signals() -> None:
-    heard, rng, catalogue = Heard(), random.Random(7), load_catalogue()
+async def test_a_fallback_and_a_turn_of_a_breaker_are_counted(tmp_path: Path) -> None:
+    metrics, rng, catalogue = ListedMetrics(), random.Random(7), load_catalogue()
     weak, other = catalogue.get("gpt-6-luna"), catalogue.get("gemini-3.5-flash-lite")
+    world = JournalWorld(tmp_path / "journal.db")
+    meter = Meter(world, catalogue, frozenset(), 60.0, time.time)
     breakers = Breakers(rng, BreakerSettings(failures=1))
-    targets = CandidateQueue(RetrySettings(tries_of_target=1), breakers, rng, lambda: 0.0, heard)
-    run = targets.run([weak, other], 5, 30)
-    first = await targets.next(run)
-    assert first is not None
-    run.error = ProviderOverloaded()
-    targets.ended(first, run.error, 0.1)
-    second = await targets.next(run)
-    assert second is not None and second.model is other
-    assert heard.said == [("breaker", weak.name, "open"), ("fallback", weak.name, other.name)]
-    # The next request never asks the one that is open: it falls back at once.
-    assert (turn := await targets.next(targets.run([weak, other], 5, 30))) is not None and turn.model is other
-    assert heard.said[2:] == [("fallback", weak.name, other.name)]
+    failover = Failover(catalogue, meter, RetrySettings(tries_of_target=1), breakers, rng, time.monotonic, metrics)
+    run = failover.attempts(routed(weak.name, other.name))
+    async for candidate in run:
+        async with candidate.attempt(Usage()):
+            if candidate.model is weak:
+                raise ProviderOverloaded()
+        if not candidate.failed:
+            break
+    assert candidate.model is other
+    assert metrics.counted == [("breaker", weak.name, "open"), ("fallback", weak.name, other.name)]
+    # The next request skips the model whose breaker is open: it falls back at once.
+    assert (await anext(failover.attempts(routed(weak.name, other.name)))).model is other
+    assert metrics.counted[2:] == [("fallback", weak.name, other.name)]
+    await world.aclose()
+
+
+def routed(*models: str) -> RoutedRequest:
+    return RoutedRequest(
+        billing=BillingContext(tenant=TENANTS[0], room="tenant_acme_standup", service="llm"),
+        decision=Decision(tier=Tier.SIMPLE, targets=models, score=0.1, threshold=0.5, reasons=()),
+        messages=(),
+        max_output_tokens=64,
+        temperature=None,
+        timeouts=AttemptTimeouts(attempt_s=5, first_token_s=5, between_tokens_s=5, total_s=30),
+    )

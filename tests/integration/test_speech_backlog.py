@@ -11,7 +11,7 @@ from contextlib import asynccontextmanager, suppress
 
 import aiohttp
 
-from room_agent.usage.meter import SpeechMeter, counting_ears
+from room_agent.usage.meter import SpeechMeter, metered_stt_session
 
 PIECE_BYTES = 1_600
 FRAME_BYTES = PIECE_BYTES + 8
@@ -47,7 +47,7 @@ class Slow:
 
 async def test_a_piece_that_waited_when_the_vendor_left_stays_on_the_bill() -> None:
     vendor, usage = Slow(), SpeechMeter(time.time)
-    async with asyncio.timeout(60), vendor.running() as url, counting_ears(usage) as http:
+    async with asyncio.timeout(60), vendor.running() as url, metered_stt_session(usage) as http:
         socket = await http.ws_connect(url)
         speaking = asyncio.create_task(_speak(socket))
         sealed_ms = -1

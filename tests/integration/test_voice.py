@@ -1,4 +1,4 @@
-"""Microphones, voices and their bill, through livekit's plugins and the emulator on real sockets; no room."""
+"""Check microphones, TTS and their metering through livekit's plugins and the emulator, on real sockets."""
 
 from __future__ import annotations
 
@@ -13,10 +13,10 @@ from livekit.agents import APIConnectOptions
 
 from cluster.lab.demo.speech_synth import RATE_HZ, silence, speech
 from cluster.lab.emulator import Emulator, Fault
-from room_agent.audio.plugins import voices
-from room_agent.audio.stt_stream import SttStream as Stream
-from room_agent.usage.meter import SpeechMeter, counting_mouths
-from tests.integration.table import Ear, listening
+from room_agent.audio.plugins import tts_plugins
+from room_agent.audio.stt_stream import SttStream
+from room_agent.usage.meter import SpeechMeter, metered_tts_session
+from tests.integration.table import TranscribingMicrophone, listening
 from tests.support.speech_settings import settings_for
 
 
@@ -27,9 +27,9 @@ async def emulator() -> AsyncIterator[Emulator]:
 
 
 @pytest.fixture
-async def ear(emulator: Emulator) -> AsyncIterator[Ear]:
-    async with listening(emulator) as ear:
-        yield ear
+async def microphone(emulator: Emulator) -> AsyncIterator[TranscribingMicrophone]:
+    async with listening(emulator) as microphone:
+        yield microphone
 
 
 def noise(duration_ms: int) -> bytes:
@@ -42,67 +42,79 @@ def tone(duration_ms: int) -> bytes:
     return bytes((8_000 * np.sin(2 * np.pi * 440 * at)).astype("<i2").tobytes())
 
 
-async def test_what_is_said_is_told_with_its_time_and_billed_to_the_millisecond(ear: Ear) -> None:
-    ear.emulator.script.add("What is on the screen?", "And below?")
-    assert await ear.hear(silence(500), speech(1_200), silence(1_000), speech(900), silence(1_000)) == [
+async def test_an_utterance_is_reported_with_its_time_and_billed_to_the_millisecond(
+    microphone: TranscribingMicrophone,
+) -> None:
+    microphone.emulator.script.add("What is on the screen?", "And below?")
+    assert await microphone.transcribe(silence(500), speech(1_200), silence(1_000), speech(900), silence(1_000)) == [
         "What is on the screen?",
         "And below?",
     ]
-    (seen,) = ear.emulator.journal
-    assert ear.usage.audio_ms == seen.audio_ms
-    # Of 4.6 s the silence between and after is not sent.
-    assert 2_100 < seen.audio_ms < 4_300 and ear.said[0].spoken_s > 1.2
-    assert ear.said[0].identity == "ann" and ear.well == [True, True]
+    (seen,) = microphone.emulator.journal
+    assert microphone.usage.audio_ms == seen.audio_ms
+    # The audio is 4.6 s long; the silence between and after the utterances is not sent.
+    assert 2_100 < seen.audio_ms < 4_300 and microphone.finals[0].spoken_s > 1.2
+    assert microphone.finals[0].identity == "ann" and microphone.available == [True, True]
 
 
-async def test_the_pause_before_a_word_is_sent_once(ear: Ear) -> None:
-    ear.emulator.script.add("So", "what is it?")
-    # The second word begins within what the detector keeps from before it.
-    said = await ear.hear(silence(500), speech(700), silence(420), speech(700), silence(1_500))
+async def test_the_pause_before_a_word_is_sent_once(microphone: TranscribingMicrophone) -> None:
+    microphone.emulator.script.add("So", "what is it?")
+    # The second word begins within the audio that the detector keeps from before a voice.
+    said = await microphone.transcribe(silence(500), speech(700), silence(420), speech(700), silence(1_500))
     assert said == ["So what is it?"]
-    assert ear.usage.audio_ms == ear.charged_ms() < 500 + 700 + 420 + 700 + 500
+    assert microphone.usage.audio_ms == microphone.charged_ms() < 500 + 700 + 420 + 700 + 500
 
 
-async def test_what_is_likely_whole_is_foretold_before_the_pause_is_over(ear: Ear) -> None:
-    ear.emulator.script.add("What is it?", "And below?")
-    await ear.hear(silence(500), speech(1_200), silence(1_000), speech(900), silence(1_000))
-    assert ear.expected == [("What is it?", 0), ("And below?", 1)]
+async def test_a_stable_partial_is_reported_before_the_pause_is_over(microphone: TranscribingMicrophone) -> None:
+    microphone.emulator.script.add("What is it?", "And below?")
+    await microphone.transcribe(silence(500), speech(1_200), silence(1_000), speech(900), silence(1_000))
+    assert microphone.stable_partials == [("What is it?", 0), ("And below?", 1)]
 
 
-async def test_an_utterance_that_goes_on_is_foretold_as_far_as_it_is_heard(ear: Ear) -> None:
-    ear.emulator.script.add("So", "what is it?")
-    said = await ear.hear(silence(500), speech(700), silence(420), speech(700), silence(1_500))
-    assert said == ["So what is it?"] and ear.expected == [("So", 0), ("So what is it?", 0)]
+async def test_an_utterance_that_goes_on_is_reported_as_a_stable_partial(microphone: TranscribingMicrophone) -> None:
+    microphone.emulator.script.add("So", "what is it?")
+    said = await microphone.transcribe(silence(500), speech(700), silence(420), speech(700), silence(1_500))
+    assert said == ["So what is it?"] and microphone.stable_partials == [("So", 0), ("So what is it?", 0)]
 
 
-async def test_what_is_being_said_is_told_while_it_is_said(ear: Ear) -> None:
-    ear.emulator.script.add("What is on the screen below the second chart?")
-    (said,) = await ear.hear(silence(500), speech(2_500), silence(1_000))
-    assert ear.shown and all(said.startswith(text.rstrip(".?")) for text in ear.shown) and len(set(ear.shown)) > 1
+async def test_partial_transcripts_are_reported_during_the_utterance(microphone: TranscribingMicrophone) -> None:
+    microphone.emulator.script.add("What is on the screen below the second chart?")
+    (said,) = await microphone.transcribe(silence(500), speech(2_500), silence(1_000))
+    assert (
+        microphone.partials
+        and all(said.startswith(text.rstrip(".?")) for text in microphone.partials)
+        and len(set(microphone.partials)) > 1
+    )
 
 
 @pytest.mark.parametrize("sound", [silence(3_000), noise(3_000), tone(3_000)])
-async def test_silence_noise_and_a_tone_are_neither_sent_nor_paid_for(ear: Ear, sound: bytes) -> None:
-    assert await ear.hear(silence(500), sound, speed=4.0) == []
-    assert list(ear.emulator.journal) == []
+async def test_silence_noise_and_a_tone_are_neither_sent_nor_paid_for(
+    microphone: TranscribingMicrophone, sound: bytes
+) -> None:
+    assert await microphone.transcribe(silence(500), sound, speed=4.0) == []
+    assert list(microphone.emulator.journal) == []
 
 
-async def test_nobody_is_heard_where_nothing_can_be_paid(ear: Ear) -> None:
-    ear.is_deaf = True
-    assert await ear.hear(silence(500), speech(1_000), silence(800), speed=4.0) == []
-    assert list(ear.emulator.journal) == []
+async def test_no_audio_is_sent_while_stt_is_paused(microphone: TranscribingMicrophone) -> None:
+    microphone.stt_paused = True
+    assert await microphone.transcribe(silence(500), speech(1_000), silence(800), speed=4.0) == []
+    assert list(microphone.emulator.journal) == []
 
 
-async def test_forty_seconds_without_a_pause_are_one_utterance(ear: Ear) -> None:
-    ear.emulator.script.add("a very long story")
-    assert await ear.hear(silence(500), speech(40_000), silence(1_500), speed=10.0) == ["a very long story"]
-    assert ear.said[0].spoken_s > 39 and ear.counters.sounds_cut == 0
-    assert ear.usage.audio_ms == ear.charged_ms()
+async def test_forty_seconds_without_a_pause_are_one_utterance(microphone: TranscribingMicrophone) -> None:
+    microphone.emulator.script.add("a very long story")
+    assert await microphone.transcribe(silence(500), speech(40_000), silence(1_500), speed=10.0) == [
+        "a very long story"
+    ]
+    assert microphone.finals[0].spoken_s > 39 and microphone.counters.sounds_cut == 0
+    assert microphone.usage.audio_ms == microphone.charged_ms()
 
 
-async def test_a_sound_that_does_not_pause_for_a_minute_is_cut_and_no_longer_paid_for(ear: Ear) -> None:
-    await ear.hear(silence(500), speech(80_000), silence(1_500), speed=10.0)
-    assert ear.counters.sounds_cut == 1 and ear.charged_ms() < 62_000
+async def test_a_sound_that_does_not_pause_for_a_minute_is_cut_and_no_longer_paid_for(
+    microphone: TranscribingMicrophone,
+) -> None:
+    await microphone.transcribe(silence(500), speech(80_000), silence(1_500), speed=10.0)
+    assert microphone.counters.sounds_cut == 1 and microphone.charged_ms() < 62_000
 
 
 @pytest.mark.parametrize(
@@ -115,60 +127,66 @@ async def test_a_sound_that_does_not_pause_for_a_minute_is_cut_and_no_longer_pai
         Fault(stall_after_chunks=0),
     ],
 )
-async def test_the_whole_utterance_is_said_again_to_the_next_service(fault: Fault, emulator: Emulator) -> None:
+async def test_the_whole_utterance_is_sent_again_to_the_next_service(fault: Fault, emulator: Emulator) -> None:
     emulator.plan(fault, vendor="deepgram")
-    async with listening(emulator, stt_models=("nova-3", "nova-2")) as ear:
-        await ear.hear(silence(500), speech(1_500), silence(1_500))
-        assert len(ear.said) == 1 and ear.counters.utterances_lost == 0
+    async with listening(emulator, stt_models=("nova-3", "nova-2")) as microphone:
+        await microphone.transcribe(silence(500), speech(1_500), silence(1_500))
+        assert len(microphone.finals) == 1 and microphone.counters.utterances_lost == 0
         assert emulator.journal[-1].model == "nova-2"
         assert emulator.journal[-1].audio_ms == pytest.approx(1_500 + 500 + 320, abs=150)
-        assert ear.usage.audio_ms == ear.charged_ms()
-        assert [service.model for service in ear.services.in_order()] == ["nova-2", "nova-3"]
+        assert microphone.usage.audio_ms == microphone.charged_ms()
+        assert [service.model for service in microphone.services.in_order()] == ["nova-2", "nova-3"]
 
 
-async def test_an_utterance_that_no_service_hears_is_lost_and_the_next_one_is_heard(ear: Ear) -> None:
-    ear.emulator.plan(Fault(status=503), vendor="deepgram", times=2)
-    ear.emulator.script.add("Now you hear me.")
-    assert await ear.hear(silence(500), speech(1_000), silence(1_000)) == []
-    assert ear.well == [False] and ear.counters.utterances_lost == 1
-    assert await ear.hear(silence(500), speech(1_000), silence(1_000)) == ["Now you hear me."]
-    assert ear.well == [False, True]
+async def test_an_utterance_that_no_service_transcribes_is_lost_and_the_next_one_is_transcribed(
+    microphone: TranscribingMicrophone,
+) -> None:
+    microphone.emulator.plan(Fault(status=503), vendor="deepgram", times=2)
+    microphone.emulator.script.add("Now you hear me.")
+    assert await microphone.transcribe(silence(500), speech(1_000), silence(1_000)) == []
+    assert microphone.available == [False] and microphone.counters.utterances_lost == 1
+    assert await microphone.transcribe(silence(500), speech(1_000), silence(1_000)) == ["Now you hear me."]
+    assert microphone.available == [False, True]
 
 
 @pytest.mark.parametrize("fault", [Fault(status=503), Fault(cut_after_chunks=0, close_code=1011)])
-async def test_an_ear_takes_sound_and_flushes_at_any_moment_of_its_breaking(ear: Ear, fault: Fault) -> None:
-    ear.emulator.plan(fault, vendor="deepgram")
-    broken = Stream(ear.plugins[0])
+async def test_a_stream_accepts_audio_and_flushes_at_any_moment_of_its_failure(
+    microphone: TranscribingMicrophone, fault: Fault
+) -> None:
+    microphone.emulator.plan(fault, vendor="deepgram")
+    failing = SttStream(microphone.plugins[0])
     async with asyncio.timeout(60):
-        # At every turn of the loop: the stream has ended before its reader is told.
-        while not broken.broken:
-            broken.hear(rtc.AudioFrame(silence(20), RATE_HZ, 1, RATE_HZ // 50))
-            broken.flush()
+        # At every turn of the loop: the stream ends some turns before its reader runs.
+        while not failing.has_failed:
+            failing.push(rtc.AudioFrame(silence(20), RATE_HZ, 1, RATE_HZ // 50))
+            failing.flush()
             await asyncio.sleep(0)
-        await broken.until_broken()
-        broken.hear(rtc.AudioFrame(silence(20), RATE_HZ, 1, RATE_HZ // 50))
-        await broken.aclose()
+        await failing.until_failed()
+        failing.push(rtc.AudioFrame(silence(20), RATE_HZ, 1, RATE_HZ // 50))
+        await failing.aclose()
 
 
-async def test_a_microphone_that_stops_in_the_middle_of_a_word_is_heard_to_there(ear: Ear) -> None:
-    ear.emulator.script.add("What is")
-    assert await ear.hear(silence(500), speech(800)) == ["What is"]
+async def test_a_microphone_that_stops_in_the_middle_of_a_word_is_transcribed_to_there(
+    microphone: TranscribingMicrophone,
+) -> None:
+    microphone.emulator.script.add("What is")
+    assert await microphone.transcribe(silence(500), speech(800)) == ["What is"]
 
 
-async def test_the_plugins_own_figure_of_heard_sound_is_not_what_is_charged(ear: Ear) -> None:
+async def test_the_plugins_own_figure_of_heard_sound_is_not_what_is_charged(microphone: TranscribingMicrophone) -> None:
     figures_s: list[float] = []
-    ear.plugins[0].on("metrics_collected", lambda metrics: figures_s.append(metrics.audio_duration))
-    await ear.hear(silence(500), speech(1_000), silence(4_000))
-    assert sum(figures_s) * 1_000 > ear.charged_ms() + 500
-    assert ear.usage.audio_ms == ear.charged_ms()
+    microphone.plugins[0].on("metrics_collected", lambda metrics: figures_s.append(metrics.audio_duration))
+    await microphone.transcribe(silence(500), speech(1_000), silence(4_000))
+    assert sum(figures_s) * 1_000 > microphone.charged_ms() + 500
+    assert microphone.usage.audio_ms == microphone.charged_ms()
 
 
 async def test_an_interrupted_voice_is_billed_for_what_it_was_sent_though_its_plugin_says_nothing(
     emulator: Emulator,
 ) -> None:
     usage, figures = SpeechMeter(time.time), []
-    async with counting_mouths(usage) as http:
-        (voice,) = voices(settings_for(emulator), http)
+    async with metered_tts_session(usage) as http:
+        (voice,) = tts_plugins(settings_for(emulator), http)
         voice.on("metrics_collected", lambda metrics: figures.append(metrics.characters_count))
         stream = voice.stream(conn_options=APIConnectOptions(max_retry=0))
         stream.push_text("This is the first sentence of it. And this is the second. ")
@@ -183,8 +201,8 @@ async def test_an_interrupted_voice_is_billed_for_what_it_was_sent_though_its_pl
 
 async def test_a_voice_that_ends_is_billed_for_each_text_without_the_space_around_it(emulator: Emulator) -> None:
     usage = SpeechMeter(time.time)
-    async with counting_mouths(usage) as http:
-        (voice,) = voices(settings_for(emulator), http)
+    async with metered_tts_session(usage) as http:
+        (voice,) = tts_plugins(settings_for(emulator), http)
         for text in ("Hello there. How are you today? ", "Fine."):
             async with voice.stream(conn_options=APIConnectOptions(max_retry=0)) as stream, asyncio.timeout(60):
                 stream.push_text(text)

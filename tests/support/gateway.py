@@ -21,20 +21,21 @@ from cluster.rooms.registry import RoomRegistry
 from deployments.api.auth import Keys
 from deployments.common.settings import (
     EmbeddingsSettings,
+    KnowledgeSettings,
     RoomSettings,
     ServiceSettings,
     SimulationSettings,
     VendorSettings,
     VisionSettings,
 )
-from deployments.gateway.service import Gateway, GatewaySettings, ModelHandles
+from deployments.gateway.models import GatewaySettings, ModelHandles
+from deployments.gateway.service import Gateway
 from deployments.model_replica import ModelReplica
 from deployments.routes import build_routes
 from routing.breaker import BreakerSettings
 from routing.catalogue import load_catalogue
 from routing.errors import BudgetExceeded, TenantUnknown
 from routing.fairness import FairnessSettings
-from routing.hedge import HedgeSettings
 from routing.models import Directory, Intent, Passage, RoomHeartbeat, Settlement, Tenant, TenantTotals
 from routing.retry import RetrySettings
 
@@ -145,8 +146,8 @@ async def gateway_in_process(
         intent_grace_s=60,
         breakers=BreakerSettings(),
         retries=RetrySettings(first_wait_s=0.01),
-        hedging=HedgeSettings(),
         fairness=FairnessSettings(),
+        knowledge=KnowledgeSettings(),
     )
     leaves = ModelHandles(vision=leaf, llm=leaf, embeddings=leaf)
     settings = replace(settings, **changes)

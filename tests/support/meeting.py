@@ -1,4 +1,4 @@
-"""A room with the worker's agent in it: dispatched as a backend does it, and closed with nothing left to tell."""
+"""A room with the worker's agent in it: dispatched as a backend does, and closed with all usage reported."""
 
 from __future__ import annotations
 
@@ -20,14 +20,14 @@ API_TIMEOUT_S = 60.0
 
 @dataclass(slots=True)
 class Meeting:
-    """One room of a running system, and what its agent tells of it."""
+    """One room of a running system, and its agent's counters."""
 
     stack: Stack
     room: str
     killed: bool = False
 
     async def tells(self, name: str, value: float) -> None:
-        """Wait until the agent's heartbeat says so; raises TimeoutError."""
+        """Wait until a heartbeat carries this counter with this value. Raises TimeoutError."""
         async with asyncio.timeout(TIMEOUT_S):
             while (await self.stack.counters(self.room)).get(name) != value:
                 await asyncio.sleep(0.1)
@@ -36,12 +36,12 @@ class Meeting:
         await self.tells("hearing_microphones", microphones)
 
     def kill(self, job: psutil.Process) -> None:
-        """Kill the agent's job: nobody is left who could close the room."""
+        """Kill the agent's job: nothing is left to close the room."""
         job.kill()
         self.killed = True
 
     async def end(self) -> None:
-        """Close the room; returns when its agent, if it lives, has told all there was and left."""
+        """Close the room; return once its agent, if it lives, has reported everything and left."""
         livekit = self.stack.livekit
         async with asyncio.timeout(API_TIMEOUT_S), api.LiveKitAPI(livekit.url, livekit.key, livekit.secret) as lk:
             await lk.room.delete_room(api.DeleteRoomRequest(room=self.room))
@@ -51,7 +51,7 @@ class Meeting:
 
 
 async def dispatch(livekit: LiveKit, room: str, metadata: dict[str, str] | str) -> None:
-    """Ask for an agent in `room`, as the company's backend does."""
+    """Dispatch an agent to `room`, as a company's backend does."""
     text = metadata if isinstance(metadata, str) else json.dumps(metadata)
     async with asyncio.timeout(API_TIMEOUT_S), api.LiveKitAPI(livekit.url, livekit.key, livekit.secret) as lk:
         await lk.agent_dispatch.create_dispatch(
@@ -61,7 +61,7 @@ async def dispatch(livekit: LiveKit, room: str, metadata: dict[str, str] | str) 
 
 @asynccontextmanager
 async def meeting(stack: Stack, room: str) -> AsyncIterator[Meeting]:
-    """Yield `tenant_<tenant>_<name>` with an agent on its way, closed with the block."""
+    """Yield the room `tenant_<tenant>_<name>` with an agent on its way; the room is closed with the block."""
     await dispatch(stack.livekit, room, {"tenant_id": room.split("_")[1]})
     one = Meeting(stack, room)
     yield one

@@ -1,4 +1,4 @@
-"""People who show slides, ask aloud in real time, and understand the digits they hear."""
+"""Participants that show slides, speak in real time, and recognize digits in the agent's speech."""
 
 from __future__ import annotations
 
@@ -19,20 +19,20 @@ from tests.support.seat import FRAME_MS, HEARD_HZ, MOST_HEARD_S, SIZE_PX, Seat, 
 
 SPOKEN_HZ: Final = 48_000
 QUEUE_MS: Final = 100
-"""How far a microphone is ahead of the room: who falls silent is silent soon."""
+"""The queue of a microphone. It is short, so that silence reaches the room soon."""
 _PAPER: Final = ("white", "#fff3c4", "#d7f0ff", "#e4ffd9")
 _TITLES: Final = ("Quarterly review", "Plans for the autumn", "What we learned", "Where we stand")
 
 
 class Microphone:
-    """A microphone that is always on, as real ones are: what is not said is silence. What is said takes its time."""
+    """A microphone that is always on, as real ones are: silence between the utterances, which play in real time."""
 
     def __init__(self) -> None:
         self.source = rtc.AudioSource(SPOKEN_HZ, 1, queue_size_ms=QUEUE_MS)
         self._waiting: asyncio.Queue[bytes] = asyncio.Queue(MOST_HEARD_S * 1_000 // FRAME_MS)
 
     async def say(self, pcm: bytes) -> None:
-        """Return when all of it was said."""
+        """Return once all of `pcm` is played."""
         size = 2 * SPOKEN_HZ * FRAME_MS // 1_000
         for start in range(0, len(pcm), size):
             self._waiting.put_nowait(pcm[start : start + size].ljust(size, b"\0"))
@@ -44,7 +44,7 @@ class Microphone:
         while True:
             said = not self._waiting.empty()
             sound = self._waiting.get_nowait() if said else silence
-            # It waits while more than a tenth of a second is queued, and so keeps the pace.
+            # Blocks while more than a tenth of a second is queued, and so keeps real time.
             await self.source.capture_frame(rtc.AudioFrame(sound, SPOKEN_HZ, 1, samples))
             if said:
                 self._waiting.task_done()
@@ -52,7 +52,7 @@ class Microphone:
 
 @dataclass
 class Person(Seat):
-    """A participant. `slide` is the number on the screen that is shared; None is a slide without one."""
+    """A participant. `slide` is the number on the shared screen; None is a slide without a number."""
 
     voice: SpeechEngine = field(default_factory=SpeechEngine)
     slide: int | None = None
@@ -71,19 +71,19 @@ class Person(Seat):
         self.own(self._microphone.run())
 
     async def say(self, text: str) -> float:
-        """Say `text` aloud; returns when its last word was said, by the loop's clock."""
+        """Say `text` aloud; return the end of its last word, by the loop's clock."""
         assert self._microphone is not None
         await self._microphone.say(await asyncio.to_thread(self.voice.speak, text, SPOKEN_HZ))
         return asyncio.get_running_loop().time()
 
     async def digits(self) -> str:
-        """Return the digits the agent said, as this person understands them."""
-        # A copy: more may be said while one thinks about what was.
-        return await asyncio.to_thread(_digit_ears().hear, bytes(self.agent().pcm), HEARD_HZ)
+        """Return the digits recognized in the agent's speech."""
+        # A copy: the agent may go on speaking during the recognition.
+        return await asyncio.to_thread(_digit_recognizer().hear, bytes(self.agent().pcm), HEARD_HZ)
 
 
 class Slides:
-    """Paints what a person shows; another number is another slide, which looks different."""
+    """Paints the slides of a person; another number is another slide with another look."""
 
     def __init__(self, person: Person) -> None:
         self._person = person
@@ -101,15 +101,16 @@ class Slides:
 async def joined(
     livekit: LiveKit, room: str, identity: str, voice: SpeechEngine | None = None
 ) -> AsyncIterator[Person]:
-    """Yield a participant of `room` with a microphone, gone with the block."""
-    person = Person(voice=voice or await asyncio.to_thread(SpeechEngine))
+    """Yield a participant of `room` with a microphone that leaves with the block."""
+    engine = voice if voice is not None else await asyncio.to_thread(SpeechEngine)
+    person = Person(voice=engine)
     async with seated(person, livekit, room, identity):
         await person.unmute()
         yield person
 
 
 def slide(number: int | None, look: int) -> bytes:
-    """Return a slide in RGBA: a big number below a title. With another look it is another slide, not an edited one."""
+    """Return a slide in RGBA: a big number below a title. Another look makes it a new slide, not an edited one."""
     look %= len(_PAPER)
     image = Image.new("RGBA", SIZE_PX, _PAPER[look])
     pen = ImageDraw.Draw(image)
@@ -119,11 +120,11 @@ def slide(number: int | None, look: int) -> bytes:
     return np.asarray(image).tobytes()
 
 
-_EARS: list[DigitRecognizer] = []
+_RECOGNIZERS: list[DigitRecognizer] = []
 
 
-def _digit_ears() -> DigitRecognizer:
-    """Return the process's one pair: to load the model takes a second."""
-    if not _EARS:
-        _EARS.append(DigitRecognizer())
-    return _EARS[0]
+def _digit_recognizer() -> DigitRecognizer:
+    """Return the process's one recognizer: to load the model takes a second."""
+    if not _RECOGNIZERS:
+        _RECOGNIZERS.append(DigitRecognizer())
+    return _RECOGNIZERS[0]

@@ -1,4 +1,4 @@
-"""A person who shares numbered slides and reads what the agent says of them."""
+"""A participant that shares numbered slides and receives their descriptions."""
 
 from __future__ import annotations
 
@@ -17,12 +17,12 @@ from tests.support.seat import SIZE_PX, Seat, Text, seated
 
 @dataclass
 class Presenter(Seat):
-    """A participant; `slide` is the number on its screen now."""
+    """A participant; `slide` is the number on its screen."""
 
     slide: int = 1
 
     async def share(self, source: rtc.TrackSource.ValueType = rtc.TrackSource.SOURCE_SCREENSHARE) -> str:
-        """Publish a video track that shows the slide; returns its id."""
+        """Publish a video track that shows the slide; return its id."""
         return await self.publish_video(str(source), source, lambda: _slide(self.slide))
 
     async def stop_sharing(self, source: rtc.TrackSource.ValueType = rtc.TrackSource.SOURCE_SCREENSHARE) -> None:
@@ -35,7 +35,7 @@ class Presenter(Seat):
 
 @asynccontextmanager
 async def presenting(livekit: LiveKit, room: str, identity: str = "ann") -> AsyncIterator[Presenter]:
-    """Yield a participant of `room`, gone with the block."""
+    """Yield a participant of `room` that leaves with the block."""
     async with seated(Presenter(), livekit, room, identity) as presenter:
         yield presenter
 

@@ -1,4 +1,4 @@
-"""Draws small desktops and turns them into the I420 planes WebRTC would deliver."""
+"""Draws small desktops and converts them to the I420 planes that WebRTC would deliver."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ def prose(lines: int, seed: int = 1, words: int = 9) -> tuple[str, ...]:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Desktop:
-    """An editor window with a sidebar and a task bar; `scale` enlarges everything but the screen."""
+    """An editor window with a sidebar, a title bar and a task bar."""
 
     lines: tuple[str, ...] = prose(18)
     pointer: Point | None = (700, 400)
@@ -44,7 +44,7 @@ class Desktop:
     size: Size = (1280, 720)
 
     def but(self, **changes: object) -> Desktop:
-        """Return this desktop with some things changed."""
+        """Return this desktop with some fields changed."""
         return replace(self, **changes)  # type: ignore[arg-type]
 
     def image(self) -> Image.Image:
@@ -71,7 +71,7 @@ class Desktop:
         return image
 
     def planes(self) -> Planes:
-        """Return the desktop as I420; the same memory each time, so that no test may write to it."""
+        """Return the desktop as read-only I420 planes; the same memory each time."""
         return _drawn(self)
 
 
@@ -94,7 +94,7 @@ def slide(title: str, bullets: tuple[str, ...], size: Size = (1280, 720)) -> Pla
 
 
 def photo(size: Size = (1280, 720), seed: int = 7) -> Planes:
-    """Return a soft picture without text, as a camera sees a wall."""
+    """Return a soft picture without text, like a wall in a camera."""
     coarse = np.random.default_rng(seed).integers(60, 190, (9, 16, 3), dtype=np.uint8)
     return planes_of(Image.fromarray(coarse).resize(size, Image.Resampling.BICUBIC))
 
@@ -121,7 +121,7 @@ def rgb_of(planes: Planes) -> Image.Image:
 
 
 def psnr_db(one: Image.Image, other: Image.Image) -> float:
-    """Return how alike two pictures of one size are; a JPEG of a text screen has 25 to 35 dB."""
+    """Return the peak signal-to-noise ratio of two pictures of one size; a JPEG of a text screen has 25 to 35 dB."""
     error = np.asarray(one, np.float64) - np.asarray(other, np.float64)
     return float(10 * np.log10(255**2 / np.mean(error**2)))
 
@@ -132,13 +132,13 @@ def packed(planes: Planes) -> bytearray:
 
 
 def through_jpeg(planes: Planes, quality: int) -> Planes:
-    """Return the picture after one lossy trip; the planes are coded as they are, without a change of colours."""
+    """Return the picture after one lossy trip; each plane is coded as grey, without a colour conversion."""
     y, u, v = (_recoded(plane, quality) for plane in (planes.y, planes.u, planes.v))
     return Planes(y=y, u=u, v=v)
 
 
 def through_vp8(pictures: list[Planes], kbps: int) -> list[Planes]:
-    """Return the pictures as a viewer of a 15 FPS screen share would see them, the second half after a key frame."""
+    """Return the pictures as viewers of a 15 FPS screen share receive them, with a key frame in the middle."""
     width_px, height_px = pictures[0].width_px, pictures[0].height_px
     encoder, decoder = av.CodecContext.create("libvpx", "w"), av.CodecContext.create("vp8", "r")
     encoder.width, encoder.height, encoder.pix_fmt = width_px, height_px, "yuv420p"

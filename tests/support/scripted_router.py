@@ -1,4 +1,4 @@
-"""A router on a real socket that answers a room agent as its script says: well, busy, refusing, or not at all."""
+"""A router on a real socket with scripted answers for a room agent: success, refusals, delays, broken replies."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from aiohttp import web
 
 @dataclass
 class ScriptedRouter:
-    """`statuses` are used up frame by frame; without one left a frame is answered."""
+    """Scripted statuses are used up in order; without one left a request succeeds."""
 
     port: int = 0
     statuses: deque[int] = field(default_factory=deque)
@@ -128,6 +128,7 @@ class ScriptedRouter:
         return response
 
     def _refusal(self, status: int) -> web.Response:
+        # Not a status: a reply of a proxy that is no JSON.
         if status == 0:
             return web.Response(text="<html>not json</html>", content_type="text/html")
         headers = {"retry-after": self.retry_after_s} if status in (429, 503) else {}

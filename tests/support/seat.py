@@ -1,4 +1,4 @@
-"""A seat in a room over real WebRTC: joins, publishes, reads and hears what comes, leaves. Knows not who sits in it."""
+"""A test participant over real WebRTC: joins a room, publishes tracks, records texts and sound, and leaves."""
 
 from __future__ import annotations
 
@@ -24,17 +24,17 @@ FPS: Final = 5.0
 HEARD_HZ: Final = 16_000
 FRAME_MS: Final = 20
 HEARD_MS: Final = 10
-"""As short as the room's frames come: how soon a voice is heard is measured by them."""
+"""The length of the room's audio frames: the onset of a voice is measured in these steps."""
 MOST_HEARD_S: Final = 600
 LOUD_RMS: Final = 300
 TOPICS: Final = (CAPTIONS, "lk.chat", DESCRIPTIONS)
 AGENTS: Final = ("agent", "rayroom-")
-"""How the identity of an agent begins: in a test's own process, and as a job."""
+"""Prefixes of an agent's identity: in a test's own process, and as a job."""
 
 
 @dataclass(frozen=True, slots=True)
 class Text:
-    """A text on one of the room's streams, and what comes with it."""
+    """A text on one of the room's streams, and its attributes."""
 
     topic: str
     text: str
@@ -42,7 +42,7 @@ class Text:
 
     @property
     def identity(self) -> str:
-        """Whose words it is."""
+        """The speaker's identity."""
         return self.attributes[IDENTITY]
 
     @property
@@ -55,17 +55,17 @@ class Text:
 
 
 class Recording:
-    """What somebody said: 16-bit PCM of one channel, the last ten minutes of it."""
+    """The sound of one participant: 16-bit PCM of one channel, the last ten minutes of it."""
 
     def __init__(self) -> None:
         self.pcm = bytearray()
         self.loud_at_s: float | None = None
-        """When it was loud for the first time, by the loop's clock."""
+        """The time of the first loud frame, by the loop's clock."""
         self.loud_ms = 0
         self._loud_until_s = 0.0
 
     def quiet_ms(self) -> int:
-        """How long it has been quiet."""
+        """Return the time since the last loud frame."""
         return round(1_000 * (asyncio.get_running_loop().time() - self._loud_until_s))
 
     def add(self, frame: rtc.AudioFrame) -> None:
@@ -80,36 +80,36 @@ class Recording:
 
 @dataclass
 class Seat:
-    """One participant's place, from `seated` to its end; owns every task it starts."""
+    """One participant, from `seated` to its end; owns every task it starts."""
 
     room: rtc.Room = field(default_factory=rtc.Room)
     texts: list[Text] = field(default_factory=list)
     interims: list[Text] = field(default_factory=list)
-    """What was written of somebody's words while they said them."""
+    """Partial transcripts."""
     heard: dict[str, Recording] = field(default_factory=dict)
     options: rtc.RoomOptions = field(default_factory=rtc.RoomOptions)
     _published: dict[str, str] = field(default_factory=dict)
     _tasks: set[asyncio.Task[None]] = field(default_factory=set)
 
-    async def publish(self, what: str, track: rtc.LocalTrack, source: rtc.TrackSource.ValueType) -> str:
-        """Publish a track as `what`; returns its id."""
+    async def publish(self, name: str, track: rtc.LocalTrack, source: rtc.TrackSource.ValueType) -> str:
+        """Publish a track; return its id. `withdraw` takes the same name."""
         options = rtc.TrackPublishOptions(source=source, simulcast=False)
         async with asyncio.timeout(TIMEOUT_S):
             publication = await self.room.local_participant.publish_track(track, options)
-        self._published[what] = publication.sid
+        self._published[name] = publication.sid
         return publication.sid
 
-    async def publish_video(self, what: str, source: rtc.TrackSource.ValueType, paint: Callable[[], bytes]) -> str:
-        """Publish what `paint` returns in RGBA, again and again."""
+    async def publish_video(self, name: str, source: rtc.TrackSource.ValueType, paint: Callable[[], bytes]) -> str:
+        """Publish the RGBA pictures that `paint` returns, `FPS` a second."""
         video = rtc.VideoSource(*SIZE_PX, is_screencast=True)
-        sid = await self.publish(what, rtc.LocalVideoTrack.create_video_track("slides", video), source)
+        sid = await self.publish(name, rtc.LocalVideoTrack.create_video_track("slides", video), source)
         self.own(_show(video, paint))
         return sid
 
-    async def withdraw(self, what: str) -> None:
-        """Take what was published away again."""
+    async def withdraw(self, name: str) -> None:
+        """Unpublish a track by its name."""
         async with asyncio.timeout(TIMEOUT_S):
-            await self.room.local_participant.unpublish_track(self._published.pop(what))
+            await self.room.local_participant.unpublish_track(self._published.pop(name))
 
     async def write(self, text: str) -> None:
         async with asyncio.timeout(TIMEOUT_S):
@@ -119,7 +119,7 @@ class Seat:
         return [text for text in self.texts if text.topic == topic]
 
     def answers(self) -> list[Text]:
-        """Return what the agent answered to somebody."""
+        """Return the agent's answers: its texts with a recipient."""
         return [line for line in self.on(CAPTIONS) if TO in line.attributes]
 
     def agents(self) -> list[str]:
@@ -129,7 +129,7 @@ class Seat:
         return [one.identity for one in people if one.kind == kind or one.identity == AGENTS[0]]
 
     def agent(self) -> Recording:
-        """Return what the room's one agent said."""
+        """Return the sound of the room's one agent."""
         said = [recording for identity, recording in self.heard.items() if identity.startswith(AGENTS)]
         return said[-1] if said else Recording()
 
@@ -150,6 +150,9 @@ class Seat:
         if track.kind == rtc.TrackKind.KIND_AUDIO:
             self.own(_listen(track, self.heard.setdefault(sender.identity, Recording())))
 
+    def _reader_of(self, topic: str) -> Callable[[rtc.TextStreamReader, str], None]:
+        return lambda reader, _: self.own(self._read(topic, reader))
+
     async def _read(self, topic: str, reader: rtc.TextStreamReader) -> None:
         async with asyncio.timeout(TIMEOUT_S):
             text = await reader.read_all()
@@ -160,9 +163,7 @@ class Seat:
     async def join(self, livekit: LiveKit, room: str, identity: str) -> None:
         self.room.on("track_subscribed", self._on_track)
         for topic in TOPICS:
-            self.room.register_text_stream_handler(
-                topic, lambda reader, _, topic=topic: self.own(self._read(topic, reader))
-            )
+            self.room.register_text_stream_handler(topic, self._reader_of(topic))
         async with asyncio.timeout(TIMEOUT_S):
             await self.room.connect(livekit.url, livekit.token(room, identity), self.options)
 

@@ -1,4 +1,4 @@
-"""`rayroom demo`: start the whole system, run rooms, stop it, and reconcile the bill."""
+"""`rayroom demo`: start the whole system, run the rooms, stop it, and reconcile the bill."""
 
 from __future__ import annotations
 
@@ -38,7 +38,7 @@ console = Console(highlight=False, markup=False, soft_wrap=True)
 
 
 def run_demo(seconds: float, rooms: int, directory: Path) -> int:
-    """Run the demo; returns 0 when the journal and the backend agree, 1 when not or when something did not start."""
+    """Run the demo; return 0 if the journal and the backend agree, 1 if not or if a part did not start."""
     with planned(Path.cwd(), directory) as plan:
         try:
             return asyncio.run(_until_signalled(_demo(plan, demo_rooms(rooms), seconds)))
@@ -50,7 +50,7 @@ def run_demo(seconds: float, rooms: int, directory: Path) -> int:
 
 
 async def _until_signalled(work: Coroutine[Any, Any, int]) -> int:
-    """Run the demo, or end it in good order at the first signal; later ones change nothing."""
+    """Run the demo, or end it in order at the first signal; later signals are ignored."""
     demo = asyncio.create_task(work)
     loop = asyncio.get_running_loop()
     signalled: list[signal.Signals] = []
@@ -113,9 +113,9 @@ async def _start(plan: Plan, processes: Processes, seconds: float) -> BackendPee
 async def _run_rooms(
     plan: Plan, processes: Processes, rooms: dict[str, str], seconds: float
 ) -> tuple[list[UsageSample], dict[str, int]]:
-    """Dispatch an agent to every room, run guests that share screens and speak, and show the live table.
+    """Dispatch an agent to every room, start the guests, and draw the live table.
 
-    Returns the samples shown, one a second, and the counts of the speaking guest.
+    Returns the usage second by second, and the counts of the speaker.
     """
     attended = rooms | {VOICE_ROOM: VOICE_TENANT}
     async with api.LiveKitAPI(plan.livekit_url, plan.livekit_key, plan.livekit_secret) as lk:
@@ -134,7 +134,7 @@ async def _run_rooms(
 
 
 async def dispatch(lk: api.LiveKitAPI, room: str, tenant: str) -> None:
-    """Have the room agent sent to a room of a tenant."""
+    """Dispatch the room agent to a room of a tenant."""
     metadata = json.dumps({"tenant_id": tenant})
     request = api.CreateAgentDispatchRequest(agent_name="rayroom", room=room, metadata=metadata)
     async with asyncio.timeout(STOP_GRACE_S):
@@ -163,7 +163,7 @@ def _participant_token(plan: Plan, room: str, name: str) -> str:
 
 
 async def _show(plan: Plan, processes: Processes, seconds: float) -> list[UsageSample]:
-    """Draw the table once a second until the time is over; returns the samples shown, at least one."""
+    """Draw the table once a second until the time is over; return its usages, at least one."""
     usages: dict[str, Any] = {}
     samples: list[UsageSample] = []
     end_s = time.monotonic() + seconds
@@ -177,7 +177,7 @@ async def _show(plan: Plan, processes: Processes, seconds: float) -> list[UsageS
                 await asyncio.sleep(min(1.0, left_s))
             live.update(live_table.draw(usages, 0.0))
     if not console.is_terminal:
-        # Into a file rich writes the last picture only, and no line end behind it.
+        # For a file, rich writes the last picture only, without a final newline.
         console.line()
     return samples
 
@@ -188,7 +188,7 @@ def _admin(plan: Plan) -> httpx.AsyncClient:
 
 
 async def _usages(http: httpx.AsyncClient, before: Mapping[str, Any]) -> dict[str, Any]:
-    """Return each tenant's usage; if the request fails, the tenant's previous usage is kept."""
+    """Return each tenant's usage; a tenant without an answer keeps its previous one."""
     usages = dict(before)
     for tenant in TENANTS:
         with contextlib.suppress(httpx.HTTPError):
@@ -199,7 +199,7 @@ async def _usages(http: httpx.AsyncClient, before: Mapping[str, Any]) -> dict[st
 
 
 async def _settle(plan: Plan, processes: Processes, shown: Mapping[str, Any]) -> dict[str, Any]:
-    """Wait until every settled cost is at the backend; returns the last totals, with the rooms as last shown."""
+    """Wait until every settled cost is at the backend; return the last totals with the last known rooms."""
     end_s = time.monotonic() + SETTLE_TIMEOUT_S
     async with _admin(plan) as http:
         usages = await _usages(http, shown)

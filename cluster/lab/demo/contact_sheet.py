@@ -1,4 +1,4 @@
-"""Draw a contact sheet: the kept frames of one room with time, reason and cost."""
+"""Draw a contact sheet: the kept frames of one room, with their time, reason and cost."""
 
 from __future__ import annotations
 
@@ -43,7 +43,7 @@ class SheetFrame:
 
 
 def write_sheet(path: Path, title: str, frames: Sequence[SheetFrame]) -> None:
-    """Write one PNG with a thumbnail and a caption for each frame, the first 60 of them; raises OSError."""
+    """Write one PNG with a thumbnail and a caption for each of the first 60 frames; raises OSError."""
     drawn = frames[:MOST_DRAWN]
     lines = header(title, frames)
     rows = -(-len(drawn) // COLUMNS)
@@ -62,7 +62,7 @@ def write_sheet(path: Path, title: str, frames: Sequence[SheetFrame]) -> None:
 
 
 def header(title: str, frames: Sequence[SheetFrame]) -> list[str]:
-    """Return the sheet's first lines: the title, the totals, and remarks on them."""
+    """Return the sheet's first lines: the title, the totals and their limits."""
     lines = [title, _totals(frames)]
     if any(frame.model.startswith("simulated/") for frame in frames):
         lines.append(SIMULATED)
@@ -72,7 +72,7 @@ def header(title: str, frames: Sequence[SheetFrame]) -> list[str]:
 
 
 def caption(frame: SheetFrame) -> tuple[str, ...]:
-    """Return the lines below a frame: when and why, the model, its tier, the cost and the wait."""
+    """Return the lines below a frame: time and reason, the model, its tier, the cost and the wait."""
     minutes, seconds = divmod(round(max(frame.at_s, 0.0), 1), 60)
     cost = "cost unknown" if frame.cost_nanousd is None else _dollars(frame.cost_nanousd)
     wait = "" if frame.answer_ms is None else f" after {frame.answer_ms:.0f} ms"
@@ -108,10 +108,10 @@ def _draw_frame(sheet: Image.Image, draw: ImageDraw.ImageDraw, at_px: tuple[int,
 
 
 def thumbnail(jpeg: bytes) -> Image.Image | None:
-    """Return a small copy of a frame; None where it cannot be read."""
+    """Return a small copy of a frame; None if it cannot be decoded."""
     try:
         with Image.open(io.BytesIO(jpeg), formats=["JPEG"]) as image:
-            # Decodes at an eighth to a half of the size already, where that is still larger than the thumbnail.
+            # Decodes at an eighth to a half of the size, if that is still larger than the thumbnail.
             image.draft("RGB", THUMBNAIL_PX)
             image.thumbnail(THUMBNAIL_PX)
             return image.convert("RGB")
@@ -120,7 +120,7 @@ def thumbnail(jpeg: bytes) -> Image.Image | None:
 
 
 def _dollars(nanousd: int) -> str:
-    """Return an amount exactly, without the zeros at its end but for the cents'."""
+    """Return an exact amount without trailing zeros, except those of the cents."""
     return re.sub(r"(\.\d\d\d*?)0+$", r"\1", dollars(nanousd))
 
 
@@ -132,7 +132,7 @@ def _write(
     colour: tuple[int, int, int],
     most_px: int,
 ) -> None:
-    """Write one line, cut short where it is wider than `most_px`."""
+    """Write one line, cut to `most_px`."""
     font = _font(side_px)
     text = " ".join(text.split())
     if draw.textlength(text, font) > most_px:

@@ -1,4 +1,4 @@
-"""Draw the demo's live table from the app's own usage routes."""
+"""Draw the demo's live table from the app's usage route."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Build the demo's own report sections: the bill, the voice room, dropped frames, and kept frames."""
+"""The demo's own sections of its report: the bill, the room with speech, dropped frames, kept frames."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ THUMBNAIL_QUALITY = 75
 
 
 def bill(rows: Sequence[ReconciledTenant], speech: Sequence[SpeechRow], left_open: int) -> Section:
-    """Return the books side by side, to the nano-dollar."""
+    """Return the journal and the backend side by side, to the nano-dollar."""
     tenants = tuple(
         (row.tenant_id, dollars(row.journal_nanousd), dollars(row.backend_nanousd), verdict(row.equal)) for row in rows
     )
@@ -66,7 +66,7 @@ def voice(told: Conversation) -> Section:
 
 
 def dropped(rooms: Mapping[str, Counters]) -> Section:
-    """Return the repeats dropped in each room, which were neither sent nor paid for."""
+    """Return the repeats of each room, which were neither sent nor paid for."""
     rows = []
     for room, told in sorted(rooms.items()):
         seen, repeats = int(told.get("frames_seen", 0)), int(told.get("frames_repeated", 0))
@@ -81,7 +81,7 @@ def dropped(rooms: Mapping[str, Counters]) -> Section:
 
 
 def kept(room: str, frames: Sequence[SheetFrame], end_s: float) -> Section:
-    """Return a room's contact sheet: each kept frame, why it was kept, its price, and how long it stood."""
+    """Return a room's contact sheet: each kept frame with its reason, price and duration."""
     drawn = frames[:MOST_DRAWN]
     ends_s = [*(frame.at_s for frame in frames[1:]), end_s][: len(drawn)]
     pictures = tuple(_picture(frame, until_s) for frame, until_s in zip(drawn, ends_s, strict=True))
@@ -98,7 +98,7 @@ def _picture(frame: SheetFrame, until_s: float) -> EmbeddedImage:
 
 
 def _source(jpeg: bytes) -> str:
-    """Return a small copy as a data address; for a frame that cannot be read, one of nothing."""
+    """Return a small copy as a data address; an empty one for a frame that cannot be decoded."""
     small, out = thumbnail(jpeg), io.BytesIO()
     if small is None:
         return "data:,"

@@ -1,4 +1,4 @@
-"""Write the results of a demo: the run and its tables, a contact sheet for each room, and the report."""
+"""Write the output of a demo: the run and its tables, a contact sheet a room, the report."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ from room_agent.core.counters import percentile
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class WrittenReport:
-    """The files written."""
+    """The files that were written."""
 
     report: Path
     sheets: tuple[Path, ...]
@@ -44,9 +44,9 @@ def write_report(
 
 
 def read_frames(directory: Path, start_s: float | None = None) -> list[SheetFrame]:
-    """Return a room's recorded frames in the order they were captured; none where nothing was recorded.
+    """Return a room's recorded frames in capture order; an empty list without a recording.
 
-    Their times count from `start_s`, a UNIX time, or from the first of them.
+    Their times count from `start_s`, a UNIX time, or from the first frame.
     """
     lines = directory / "frames.jsonl"
     if not lines.exists():
@@ -70,7 +70,7 @@ def read_frames(directory: Path, start_s: float | None = None) -> list[SheetFram
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class FrameCosts:
-    """The frames in the journal: the cost of each tenant, and the answer lengths."""
+    """The journal's frames: each tenant's sum, and the lengths of the answers."""
 
     nanousd: Mapping[str, int]
     answers: int
@@ -79,7 +79,7 @@ class FrameCosts:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class FrameEvidence:
-    """Observations of the rooms that share a screen: tenants, samples, and answered frames."""
+    """The evidence of the rooms that share a screen: their tenants, samples and answered frames."""
 
     started_at_s: float
     """UNIX time; the frames count from here."""
@@ -91,7 +91,7 @@ class FrameEvidence:
 
 
 def frame_costs(journal: Path) -> FrameCosts:
-    """Return the settled costs of vision in the journal; raises sqlite3.Error for a file that is no journal."""
+    """Return the settled vision costs of the journal; raises sqlite3.Error for a file that is no journal."""
     db = sqlite3.connect(f"file:{journal}?mode=ro", uri=True)
     try:
         settled = "outcome IS NOT NULL AND service = 'vision'"
@@ -109,7 +109,7 @@ def frame_costs(journal: Path) -> FrameCosts:
 def demo_run(
     shown: FrameEvidence, costs: FrameCosts, settings: AppSettings, details: Mapping[str, Any], apart_nanousd: int
 ) -> record.Run:
-    """Return the demo as a run; `apart_nanousd` is the difference between the books; its target is zero."""
+    """Return the demo as a run; `apart_nanousd` is the difference between the books, and must be zero."""
     strong = _strong(shown, costs, settings)
     verdict = record.TargetVerdict(
         target="books_apart_nanousd", limit=0.0, seen=float(apart_nanousd), held=bool(details["equal"])

@@ -1,4 +1,4 @@
-"""Turn the app's usage, sampled once a second, into a run's traffic. A second without a sample is unknown."""
+"""Convert the app's usage samples, one a second, into a run's traffic. A second without a sample is unknown."""
 
 from __future__ import annotations
 
@@ -26,14 +26,14 @@ _QUANTILES = (0.0, 0.25, 0.5, 0.75, 0.9, 0.95, 0.98, 0.99, 0.995, 0.999)
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class UsageSample:
-    """Each tenant's usage as the app reported it at one moment, in UNIX time."""
+    """Each tenant's usage from the app at one moment, in UNIX time."""
 
     at_s: float
     usages: Usages
 
 
 def rooms_of(usages: Usages) -> dict[str, Counters]:
-    """Return the counters of each room, the one that talks too."""
+    """Return the counters of each room, the one with speech too."""
     return {room["room"]: room["counters"] for usage in usages.values() for room in usage.get("rooms", [])}
 
 
@@ -47,9 +47,9 @@ def count(counters: Mapping[str, Counters], name: str) -> int:
 
 
 def traffic_rows(samples: Sequence[UsageSample], frames: Sequence[SheetFrame], start_s: float) -> list[dict[str, Any]]:
-    """Return a row a second of record.TRAFFIC; a second's counts are the growth in its heartbeats.
+    """Return a row a second of record.TRAFFIC; a second's counts arrived with its heartbeats.
 
-    `frames` are those that were answered, in seconds from `start_s`.
+    `frames` are the answered ones, in seconds from `start_s`.
     """
     rows: defaultdict[int, dict[str, Any]] = defaultdict(dict)
     before: dict[str, Counters] = {}
@@ -68,7 +68,7 @@ def traffic_rows(samples: Sequence[UsageSample], frames: Sequence[SheetFrame], s
 
 
 def latency_rows(frames: Sequence[SheetFrame]) -> list[dict[str, Any]]:
-    """Return rows of record.LATENCY: the quantiles that so many answers determine, and the maximum."""
+    """Return rows of record.LATENCY: the quantiles that the number of answers supports, and the maximum."""
     waits_ms = sorted(frame.answer_ms for frame in frames if frame.answer_ms is not None)
     told = [quantile for quantile in _QUANTILES if (1 - quantile) * len(waits_ms) >= 1]
     return [
@@ -78,7 +78,7 @@ def latency_rows(frames: Sequence[SheetFrame]) -> list[dict[str, Any]]:
 
 
 def _grown(before: Mapping[str, Counters], now: Mapping[str, Counters], name: str) -> int:
-    """Return by how much a count has grown; a room whose agent began anew counts from nothing."""
+    """Return the growth of a count; a restarted agent counts from zero."""
     grown = 0.0
     for room, counters in now.items():
         last, count = before.get(room, {}).get(name, 0), counters.get(name, 0)

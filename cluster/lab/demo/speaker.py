@@ -1,7 +1,8 @@
-"""Ask aloud in rooms and listen to the answers: `python -m cluster.lab.demo.speaker`. Ends with its parent.
+"""Ask aloud in rooms and listen to the answers: `python -m cluster.lab.demo.speaker`. It ends with its parent.
 
-A question has no words, only the sound of a voice: the VAD detects speech, and the emulator is configured with the
-transcript. The next question comes when enough of the answer was received, so a long answer is interrupted.
+A question has no words, only the sound of a voice: the agent's detector finds speech, and the emulator is
+configured with the transcript. The next question starts after enough of the answer, so a long answer is
+interrupted.
 """
 
 from __future__ import annotations
@@ -21,23 +22,23 @@ from cluster.lab.stack.guest import CONNECT_TIMEOUT_S, DISCONNECT_TIMEOUT_S, Vis
 
 FRAME_MS = 20
 QUEUE_MS = 100
-"""How far the microphone is ahead of the room."""
+"""The lead of the microphone over the room."""
 LOUD_RMS = 300
 QUESTION_MS = 1_500
 PITCHES_HZ = (120, 165, 140, 190)
 SETTLE_S = 1.0
-"""The time between the agent's audio track and its STT stream."""
+"""The way from the published voice to the listener."""
 QUIET_S = 1.0
-"""After so much silence an answer is over."""
+"""An answer is over after this much silence."""
 LISTENED_S = 6.0
-"""So much of an answer is heard before the next question interrupts it."""
+"""The part of an answer that plays before the next question interrupts it."""
 PATIENCE_S = 10.0
-"""How long an answer may take to begin before the question is asked again."""
+"""The wait for an answer to begin before the question is repeated."""
 TICK_S = 0.1
 
 
 class Speaker:
-    """Somebody with a microphone in one room, until cancelled."""
+    """A participant with a microphone in one room, until cancelled."""
 
     def __init__(self, name: str) -> None:
         self.asked = self.answered = self.heard_ms = 0
@@ -53,7 +54,7 @@ class Speaker:
         self._room.on("track_subscribed", lambda track, *_: self._meet(track))
 
     async def run(self, url: str, token: str) -> None:
-        """Connect, ask and listen, and always leave the room; raises VisitFailed."""
+        """Connect, ask and listen, and always leave the room at the end; raises VisitFailed."""
         try:
             async with asyncio.timeout(CONNECT_TIMEOUT_S):
                 await self._room.connect(url, token)
@@ -82,7 +83,7 @@ class Speaker:
             self._agent.put_nowait(track)
 
     async def _speak(self) -> None:
-        """Publish the microphone: silence between questions. The source's queue keeps the pace."""
+        """Keep the microphone on, with silence between questions. The source's queue sets the pace."""
         still = silence(FRAME_MS)
         while True:
             said = not self._saying.empty()
@@ -115,7 +116,7 @@ class Speaker:
             self.answered += await self._hear_out()
 
     async def _hear_out(self) -> bool:
-        """Wait until an answer is over, or was listened to for long enough; returns whether there was one."""
+        """Wait until an answer is over, or has played for long enough; return whether there was one."""
         asked_at_s, heard_ms = time.monotonic(), self.heard_ms
         while (waited_s := time.monotonic() - asked_at_s) < PATIENCE_S + LISTENED_S:
             heard_s = (self.heard_ms - heard_ms) / 1_000
@@ -131,7 +132,7 @@ class Speaker:
 
 
 async def talk(url: str, tokens: Mapping[str, str]) -> None:
-    """Talk in every room of `tokens` until cancelled; the first that fails ends all, with VisitFailed."""
+    """Speak in every room of `tokens` until cancelled; the first failure ends all, with VisitFailed."""
     talkers = {room: Speaker(room) for room in tokens}
     try:
         async with asyncio.TaskGroup() as rooms:
@@ -156,7 +157,7 @@ def _loud(frame: rtc.AudioFrame) -> bool:
 
 
 def main() -> int:
-    """Run the command line; returns the exit status."""
+    """Run the command line; return the exit status."""
     options = parser("cluster.lab.demo.speaker", __doc__).parse_args(sys.argv[1:])
     return run_visit(options, lambda tokens: talk(options.url, tokens))
 

@@ -1,4 +1,4 @@
-"""Synthesize a sound that a VAD takes for speech: vowels of a vocal tract, no words."""
+"""Synthesise speech that a voice detector accepts: vowels of a voice, no words."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ def silence(duration_ms: int, rate_hz: int = RATE_HZ) -> bytes:
 def _vowel(sound: NDArray[np.float64], formants_hz: tuple[int, ...], rate_hz: int) -> NDArray[np.float64]:
     for formant_hz, band_hz in zip(formants_hz, _BANDS_HZ, strict=True):
         sound = _resonated(sound, formant_hz, np.exp(-np.pi * band_hz / rate_hz), rate_hz)
-    # A softer start and end of each, but never a pause.
+    # A softer start and end of each vowel, but never a pause.
     rise = np.minimum(np.arange(sound.size) / 300, (sound.size - np.arange(sound.size)) / 900)
     shaped: NDArray[np.float64] = sound / np.abs(sound).max() * np.clip(rise, 0.3, 1.0)
     return shaped

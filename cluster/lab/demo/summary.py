@@ -1,4 +1,4 @@
-"""Print the result of a demo: the reconciliation, the voice room's counts, and the files written."""
+"""Report the end of a run: the reconciled books, the questions and answers of the voice room, the output files."""
 
 from __future__ import annotations
 
@@ -25,13 +25,13 @@ from cluster.lab.stack.plan import Plan
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class DemoRun:
-    """One run, after every process but the backend has ended."""
+    """One run, after all its processes but the backend have ended."""
 
     started_at_s: float
-    """UNIX time, when the rooms were there."""
+    """UNIX time when the rooms were open."""
     seconds: float
     rooms: Mapping[str, str]
-    """Those that share a screen, and the tenant of each."""
+    """The rooms that share a screen, and the tenant of each."""
     samples: Sequence[UsageSample]
     usages: Mapping[str, Any]
     voice: Conversation
@@ -41,14 +41,14 @@ class DemoRun:
 
 
 def conclude(plan: Plan, run: DemoRun, console: Console) -> int:
-    """Print the reconciliation, write the results of the run, and return the exit status."""
+    """Print the reconciliation, write the output, and return the exit status."""
     rows = reconcile.reconcile(reconcile.journal_totals(plan.journal), run.backend_totals)
     speech = reconcile.compare(run.vendor_speech, reconcile.journal_book(plan.journal), run.backend_speech)
     left_open = reconcile.open_intents(plan.journal)
     equal = bool(rows) and all([*(row.equal for row in rows), *(one.equal for one in speech)]) and left_open == 0
-    _print_voice(run.voice, console)
-    _print_books(rows, speech, left_open, console)
-    left = _write_results(plan, run, _Books(rows=rows, speech=speech, left_open=left_open, equal=equal))
+    _say_voice(run.voice, console)
+    _say_books(rows, speech, left_open, console)
+    left = _leave(plan, run, _Books(rows=rows, speech=speech, left_open=left_open, equal=equal))
     console.print(f"left in {plan.directory}: run.json and {len(left.sheets)} contact sheets")
     console.print(f"report: {left.report.as_uri()}")
     return 0 if equal else 1
@@ -56,7 +56,7 @@ def conclude(plan: Plan, run: DemoRun, console: Console) -> int:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class _Books:
-    """How the books compare."""
+    """The comparison of the books."""
 
     rows: Sequence[ReconciledTenant]
     speech: Sequence[SpeechRow]
@@ -68,7 +68,7 @@ class _Books:
         return sum(abs(row.journal_nanousd - row.backend_nanousd) for row in self.rows)
 
 
-def _write_results(plan: Plan, run: DemoRun, books: _Books) -> results.WrittenReport:
+def _leave(plan: Plan, run: DemoRun, books: _Books) -> results.WrittenReport:
     """Write the run, its report and its contact sheets."""
     frames = {room: results.read_frames(plan.directory / "frames" / room, run.started_at_s) for room in run.rooms}
     shown = FrameEvidence(
@@ -91,7 +91,7 @@ def _write_results(plan: Plan, run: DemoRun, books: _Books) -> results.WrittenRe
     return results.write_report(plan.directory, whole, frames, more)
 
 
-def _print_voice(voice: Conversation, console: Console) -> None:
+def _say_voice(voice: Conversation, console: Console) -> None:
     console.print(
         f"voice room: {voice.questions_asked} questions asked aloud, {voice.questions_heard} heard, "
         f"{voice.answers_spoken} answered, {voice.interruptions} of these interrupted; "
@@ -100,9 +100,7 @@ def _print_voice(voice: Conversation, console: Console) -> None:
     )
 
 
-def _print_books(
-    rows: Sequence[ReconciledTenant], speech: Sequence[SpeechRow], left_open: int, console: Console
-) -> None:
+def _say_books(rows: Sequence[ReconciledTenant], speech: Sequence[SpeechRow], left_open: int, console: Console) -> None:
     console.print("reconciliation, in dollars of simulated spend")
     for row in rows:
         journal, billed = dollars(row.journal_nanousd), dollars(row.backend_nanousd)

@@ -1,4 +1,4 @@
-"""Run the demo's voice room: emulated STT and TTS, the questions, and the counts of both sides."""
+"""The demo's room with speech: emulated vendors, a speaker, and the counted questions and answers."""
 
 from __future__ import annotations
 
@@ -25,26 +25,26 @@ QUESTIONS = (
     "What are the open questions and risks?",
 )
 SHORTEST_QUESTION_S = 2.0
-"""No two questions are closer together, so the emulator has enough transcripts."""
+"""The shortest time between two questions, so that the emulator is configured with enough phrases."""
 EMULATOR_TIMEOUT_S = 10.0
 _EMULATE = [sys.executable, "-c", "from cluster.cli.main import main; main()", "emulate"]
 
 
 class EmulatorFailed(RayroomError):
-    """A request of the demo to the vendors' emulator failed."""
+    """The vendor emulator did not accept a request of the demo."""
 
     code = "emulator_failed"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Conversation:
-    """The counts of questions and answers in the room; None is unknown, never zero."""
+    """The questions, transcripts and answers of the room; None is unknown, never zero."""
 
     questions_asked: int
     questions_heard: int
     answers_spoken: int
     answers_heard: int
-    """By the speaking guest."""
+    """As the speaker counted them."""
     voice_heard_ms: int
     interruptions: int
     first_word_p50_ms: float | None
@@ -55,7 +55,7 @@ class Conversation:
 
 
 async def start_emulator(plan: Plan, processes: Processes, seconds: float) -> None:
-    """Start the emulator, and configure the transcripts of the questions of so many seconds."""
+    """Start the emulator, and configure the phrases of as many seconds."""
     await processes.start("emulator", [*_EMULATE, "--port", str(plan.emulator_port)])
     await startup.until(lambda: startup.listens(plan.emulator_port), processes, "the vendors' emulator")
     phrases = list(islice(cycle(QUESTIONS), 1 + int(seconds / SHORTEST_QUESTION_S)))
@@ -63,7 +63,7 @@ async def start_emulator(plan: Plan, processes: Processes, seconds: float) -> No
 
 
 def agent_environment(plan: Plan) -> dict[str, str]:
-    """Return the environment with which an agent uses the emulator, and no other vendor, for STT and TTS."""
+    """Return the environment that makes an agent use the emulator for speech."""
     return {
         "RAYROOM_VOICE": "on",
         "RAYROOM_STT_MODELS": "nova-3",
@@ -76,13 +76,13 @@ def agent_environment(plan: Plan) -> dict[str, str]:
 
 
 async def emulator_journal(plan: Plan) -> list[dict[str, Any]]:
-    """Return the requests that the emulator received, one entry a request."""
+    """Return the emulator's request log, one line a request."""
     seen: list[dict[str, Any]] = (await _ask("GET", f"{plan.emulator_url}/_emulator/journal")).json()["seen"]
     return seen
 
 
 async def _ask(method: str, url: str, **body: Any) -> httpx.Response:
-    """Return what the emulator answers; raises EmulatorFailed."""
+    """Return the emulator's response; raises EmulatorFailed."""
     try:
         async with httpx.AsyncClient(timeout=EMULATOR_TIMEOUT_S) as http:
             return (await http.request(method, url, **body)).raise_for_status()
@@ -93,7 +93,7 @@ async def _ask(method: str, url: str, **body: Any) -> httpx.Response:
 
 
 async def last_words(talker: asyncio.subprocess.Process) -> dict[str, int]:
-    """Return the counts of a talker that has ended; none where it ended without a word."""
+    """Return the counts of a finished speaker; an empty mapping if it printed none."""
     assert talker.stdout is not None
     async with asyncio.timeout(EMULATOR_TIMEOUT_S):
         lines = (await talker.stdout.read()).splitlines()
@@ -103,7 +103,7 @@ async def last_words(talker: asyncio.subprocess.Process) -> dict[str, int]:
 
 
 def conversation(usages: Mapping[str, Mapping[str, Any]], told: Mapping[str, int]) -> Conversation:
-    """Combine the agent's counters, as the app last reported them, with the guest's counts."""
+    """Combine the agent's counters, from the app's last sample, with those of the speaker."""
     rooms = usages.get(VOICE_TENANT, {}).get("rooms", [])
     counters: Mapping[str, float] = next((room["counters"] for room in rooms if room["room"] == VOICE_ROOM), {})
     return Conversation(

@@ -155,7 +155,7 @@ def app_at(url: str, key_env: str, keys: Path, metrics_urls: tuple[str, ...], ra
 
 
 async def check_app(app: AppUnderTest, tenants: int, run_id: str) -> bool:
-    """Return whether the app's vendors are simulated; raises ConfigurationError for errors that would fail every room."""
+    """Return whether the app's vendors are simulated; raises ConfigurationError if every room would fail."""
     async with connected(app.url) as client:
         try:
             await client.ready()

@@ -43,7 +43,8 @@ Holds = Callable[[int], Awaitable[bool]]
 async def find_max(holds: Holds, start: int, most: int) -> int:
     """Return the largest number found to hold, at most `most`; 0 where not even one room does.
 
-    Doubles while the targets hold (or halves until they do), then bisects between the largest success and the smallest failure.
+    Doubles while the targets hold (or halves until they do), then bisects between the largest
+    success and the smallest failure.
     """
     held, failed = await _bracket(holds, start, most)
     while failed is not None and failed - held > LEAST_STEP and failed > held * CLOSE_ENOUGH:

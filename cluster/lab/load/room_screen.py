@@ -9,9 +9,9 @@ from typing import Protocol
 
 from cluster.lab.scenario.recorded_screens import SCREEN_PX, TRACK, RecordedScreens
 from cluster.lab.scenario.synthetic_screens import ScreenScript, Script
+from room_agent.core.models import KeptFrame
 from room_agent.frames.i420 import Planes
-from room_agent.video.frame_gate import FrameGate
-from room_agent.video.uploader import KeptFrame, packed
+from room_agent.video.frame_gate import FrameGate, pack_frame
 
 
 class RoomScreen(Protocol):
@@ -79,4 +79,4 @@ class DrawnScreen:
         decision = self._gate.offer(planes, since_join_s)
         if not decision.keep:
             return None
-        return packed(planes, decision, TRACK, "screen_share", self._drawing.long_side_px, wall_s)
+        return pack_frame(planes, decision, TRACK, "screen_share", self._drawing.long_side_px, wall_s)

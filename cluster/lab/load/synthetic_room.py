@@ -13,8 +13,8 @@ from cluster.lab.load.http_client import AppError, LoadClient, TimedResponse
 from cluster.lab.load.room_screen import RoomScreen
 from cluster.lab.load.tally import FrameOutcome, Tally, Timed
 from room_agent.core.counters import Counters
+from room_agent.core.models import KeptFrame
 from room_agent.video.rate_control import RateControl
-from room_agent.video.uploader import KeptFrame
 
 OPEN_AGAIN_S = 1.0
 DRAIN_S = 10.0

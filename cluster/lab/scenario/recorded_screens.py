@@ -20,11 +20,11 @@ from cluster.lab.scenario.arrivals import TAKES, Floats, Ints
 from cluster.lab.scenario.scenario import RoomBehaviour
 from cluster.lab.scenario.synthetic_screens import Scene, ScreenScript, Script
 from deployments.api.jpeg import inspect_jpeg
+from room_agent.core.models import KeptFrame
 from room_agent.frames import detector, encoder, features, i420, phash, verdict
 from room_agent.frames.i420 import Planes
-from room_agent.video import frame_gate, uploader
-from room_agent.video.frame_gate import FrameGate
-from room_agent.video.uploader import KeptFrame, packed
+from room_agent.video import frame_gate
+from room_agent.video.frame_gate import FrameGate, pack_frame
 from routing.models import FrameFeatures
 
 LAP_S = 60
@@ -37,7 +37,7 @@ TRACK = "TR_load"
 CACHE = Path(".rayroom/takes")
 
 _MEASURED = ("text-density", "edge-energy", "changed-share", "novelty")
-_MADE_BY = (synthetic_screens, detector, encoder, features, frame_gate, i420, phash, uploader, verdict)
+_MADE_BY = (synthetic_screens, detector, encoder, features, frame_gate, i420, phash, verdict)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
@@ -138,7 +138,7 @@ def _lap(screen: ScreenScript, samples: int, long_side_px: int) -> list[tuple[st
         planes = Planes.from_i420(screen.i420(at_s), *SCREEN_PX)
         decision = judge.offer(planes, at_s)
         if number >= 0:
-            frame = packed(planes, decision, TRACK, "screen_share", long_side_px, at_s) if decision.keep else None
+            frame = pack_frame(planes, decision, TRACK, "screen_share", long_side_px, at_s) if decision.keep else None
             lap.append((decision.why, frame))
     return lap if any(frame for _, frame in lap) else _first_kept(screen, lap, long_side_px)
 
@@ -149,7 +149,7 @@ def _first_kept(
     """Keep the first frame of a lap on which nothing ever changes, as an agent does that comes to it."""
     planes = Planes.from_i420(screen.i420(0.0), *SCREEN_PX)
     decision = FrameGate().offer(planes, 0.0)
-    return [(decision.why, packed(planes, decision, TRACK, "screen_share", long_side_px, 0.0)), *lap[1:]]
+    return [(decision.why, pack_frame(planes, decision, TRACK, "screen_share", long_side_px, 0.0)), *lap[1:]]
 
 
 def _shown(kept: NDArray[np.bool_]) -> Ints:

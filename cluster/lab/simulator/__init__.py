@@ -1,1 +1,1 @@
-"""How many replicas: policies, and a simulator that runs Ray's own."""
+"""A simulator of rooms and replicas in virtual time, with Ray's own autoscaling policies."""

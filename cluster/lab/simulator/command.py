@@ -1,4 +1,4 @@
-"""What `rayroom simulate` and `rayroom validate` do: read, simulate, show, keep."""
+"""The commands `rayroom simulate` and `rayroom validate`: read, simulate, print, save."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ from routing.errors import ConfigurationError
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class SimulateOptions:
-    """What the command line said."""
+    """The options of the command line."""
 
     scenario: str
     config: Path
@@ -40,7 +40,7 @@ class SimulateOptions:
 
 
 def run_simulation(asked: SimulateOptions, console: Console) -> int:
-    """Do what was asked; returns 0 when the targets held. Raises ConfigurationError before anything starts."""
+    """Run the command; return 0 if the targets held. Raises ConfigurationError before anything starts."""
     if asked.grid and asked.policies:
         raise ConfigurationError("--sweep and --compare: ask for one of them at a time.", "compare")
     experiment = read_experiment(asked)
@@ -52,7 +52,7 @@ def run_simulation(asked: SimulateOptions, console: Console) -> int:
 
 
 def run_validation(directories: Sequence[Path], config: Path, console: Console) -> int:
-    """Validate live runs; returns 0 when every figure is within the goal."""
+    """Validate live runs; return 0 if every figure is within the goal."""
     app = check_file(config)
     validated = [validate(directory, app) for directory in directories]
     console.print(tables.validations(validated))
@@ -63,7 +63,7 @@ def run_validation(directories: Sequence[Path], config: Path, console: Console) 
 
 
 def read_experiment(asked: SimulateOptions) -> Experiment:
-    """Return what is to be simulated; raises ConfigurationError naming the key that is wrong."""
+    """Return the experiment to simulate; raises ConfigurationError naming the wrong key."""
     scenario, directory = load_scenario(asked.scenario)
     experiment = Experiment(scenario=scenario, directory=directory, app=check_file(asked.config))
     changes = {key: parse_value(text) for key, text in parse_assignments(asked.changes, "--set").items()}

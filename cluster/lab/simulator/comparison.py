@@ -1,4 +1,4 @@
-"""Compares policies over the same seeds: the mean of each figure, and how far it may be off."""
+"""Compare policies over the same seeds: the mean of each figure and its confidence interval."""
 
 from __future__ import annotations
 
@@ -16,13 +16,13 @@ from cluster.lab.simulator.parallel import run_all
 from cluster.lab.simulator.sweep import replica_hours
 
 STUDENT = (12.706, 4.303, 3.182, 2.776, 2.571, 2.447, 2.365, 2.306, 2.262, 2.228)
-"""Student's t for a 95 % interval, by degrees of freedom from 1; beyond these the normal's is near enough."""
+"""Student's t for a 95 % interval, by degrees of freedom from 1; beyond these the normal distribution is close."""
 NORMAL = 1.96
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ComparedFigure:
-    """A mean over the seeds; `within` is half the 95 % interval, None of a single seed."""
+    """A mean over the seeds; `within` is half the 95 % interval, None for a single seed."""
 
     mean: float
     within: float | None
@@ -33,7 +33,7 @@ class ComparedFigure:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class PolicyResult:
-    """One policy over all seeds. A figure that a seed did not have is None."""
+    """One policy over all seeds. A figure that a seed lacks is None."""
 
     policy: str
     slo_missing_s: ComparedFigure | None
@@ -45,7 +45,7 @@ class PolicyResult:
 def compare(
     experiment: Experiment, policies: Sequence[str], seeds: int, processes: int | None = None
 ) -> list[PolicyResult]:
-    """Return each policy's figures over the scenario's seed and those after it; raises ConfigurationError."""
+    """Return each policy's figures over the scenario's seed and its successors; raises ConfigurationError."""
     numbers = range(experiment.scenario.seed, experiment.scenario.seed + seeds)
     experiments = [
         overridden(under, {"seed": seed})

@@ -1,4 +1,4 @@
-"""Makes one simulated run of a scenario, from what a caller has to say about it."""
+"""Run one simulation of a scenario."""
 
 from __future__ import annotations
 
@@ -24,18 +24,18 @@ from routing.models import Message, Usage
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Experiment:
-    """A scenario, the directory its trace lies in, the application it meets, and what is taken for granted."""
+    """A scenario, the directory of its trace, the application and the assumptions."""
 
     scenario: Scenario
     directory: Path
     app: AppSettings
     assumptions: Assumptions = field(default_factory=Assumptions)
     takes: RecordedScreens | None = None
-    """Without them they are drawn, or read from where they were kept."""
+    """The recorded screens; drawn or read from their cache if None."""
 
 
 def simulate(experiment: Experiment, command: str = "", watch: Callable[[float], None] = lambda _: None) -> record.Run:
-    """Run an experiment; raises ConfigurationError for a trace, a model or a policy that is not there."""
+    """Run an experiment; raises ConfigurationError for a missing trace, model or policy."""
     started_at, began_s = dt.datetime.now(dt.UTC), time.perf_counter()
     scenario, app = experiment.scenario, experiment.app
     takes = experiment.takes or takes_of(scenario.rooms, long_side_px=app.rooms.image_long_side_px)
@@ -57,7 +57,7 @@ def simulate(experiment: Experiment, command: str = "", watch: Callable[[float],
 def mixes_of(
     scenario: Scenario, app: AppSettings, assumptions: Assumptions, takes: RecordedScreens, day: dt.date
 ) -> dict[str, VendorModel]:
-    """Return the vendors of each service; raises ConfigurationError for a vendor or a model nobody knows."""
+    """Return the vendors of each service; raises ConfigurationError for an unknown vendor or model."""
     catalogue = app.catalogue()
     _check_names(scenario, catalogue, app)
     prompt = Usage(input_tokens=text_tokens([Message(role="user", text=app.vision.prompt)]))

@@ -1,4 +1,4 @@
-"""Counts what became of every request of a simulation, by second and by tenant. Decides nothing."""
+"""Count the outcome of every simulated request by second and by tenant."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from cluster.lab.simulator.request_queue import QueuedRequests
 from cluster.lab.simulator.workload import WorkloadPeriod
 
 STEP = 1.005
-"""A bin of the histogram is half a percent wide: no quantile is further off than that."""
+"""The width of a histogram bin: half a percent, which bounds the error of a quantile."""
 LOWEST_MS = 0.1
 BINS = 4_000
 QUANTILES = (0.5, 0.75, 0.9, 0.95, 0.99, 0.999)
@@ -23,7 +23,7 @@ COUNTS = ("rooms", "seen", "repeats", "kept", "answered", "shed", "failed", "que
 
 @dataclass(slots=True)
 class Histogram:
-    """How many took how long; the memory it needs does not grow with them."""
+    """A histogram of durations; its memory does not grow with their number."""
 
     counts: Ints = field(default_factory=lambda: np.zeros(BINS, dtype=np.int64))
 
@@ -32,7 +32,7 @@ class Histogram:
         self.counts += np.bincount(np.minimum(bins.astype(np.int64), BINS - 1), minlength=BINS)
 
     def quantile(self, share: float) -> float | None:
-        """Return the middle of the bin that has it, in milliseconds; None of nothing."""
+        """Return the middle of the bin that holds the quantile, in milliseconds; None if empty."""
         total = int(self.counts.sum())
         if not total:
             return None
@@ -42,7 +42,7 @@ class Histogram:
 
 @dataclass(slots=True)
 class _Open:
-    """The answer times of a second whose frames have not all been answered."""
+    """The answer times of a second with frames still unanswered."""
 
     whole_ms: list[Floats] = field(default_factory=list)
     own_ms: list[Floats] = field(default_factory=list)
@@ -68,7 +68,7 @@ class SimulatorMetrics:
         self._open: dict[int, _Open] = {}
 
     def period(self, period: WorkloadPeriod) -> None:
-        """Count what was due in a period."""
+        """Count the frames and questions due in a period."""
         second = self._second(period.from_s)
         self.seconds["rooms"][second] = max(self.seconds["rooms"][second], period.open_rooms)
         self.seconds["seen"][second] += period.open_rooms
@@ -82,7 +82,7 @@ class SimulatorMetrics:
         self, service: str, requests: QueuedRequests, whole_s: Floats, own_s: Floats, cost_nanousd: Ints, tokens: Ints
     ) -> None:
         """Count answers."""
-        # A frame that waited in its room is sent after some that were due after it.
+        # A frame that waited in its room is sent after some frames that were due later.
         order = np.argsort(requests.due_s, kind="stable")
         requests, whole_s, own_s = requests.part(order), whole_s[order], own_s[order]
         cost_nanousd, tokens = cost_nanousd[order], tokens[order]
@@ -112,7 +112,7 @@ class SimulatorMetrics:
             self.seconds[how][second] += part.stop - part.start
 
     def close(self, before_s: float) -> None:
-        """Work out the percentiles of the seconds that nothing more will be added to."""
+        """Compute the percentiles of the seconds that receive no further answers."""
         for second in [second for second in self._open if second + 1 <= before_s]:
             found = self._open.pop(second)
             whole_ms, own_ms = np.concatenate(found.whole_ms), np.concatenate(found.own_ms)
@@ -127,7 +127,7 @@ class SimulatorMetrics:
         ]
 
     def _parts(self, requests: QueuedRequests) -> list[tuple[int, slice]]:
-        """Return the seconds that requests were due in, and where those of each lie."""
+        """Return the seconds that requests were due in, and the slice of each."""
         if not len(requests):
             return []
         first, last = self._second(float(requests.due_s[0])), self._second(float(requests.due_s[-1]))
@@ -145,5 +145,5 @@ class SimulatorMetrics:
         if weights is None:
             self.by_tenant[name] += np.bincount(tenants, minlength=self._tenants)
         else:
-            # The sums of a tick are far below 2**53, so that nothing of them is lost as floats.
+            # The sums of a tick are far below 2**53, so floats lose nothing.
             self.by_tenant[name] += np.bincount(tenants, weights, self._tenants).astype(np.int64)

@@ -1,4 +1,4 @@
-"""Changes single keys of an experiment, as `--set`, `--policy` and `--sweep` name them."""
+"""Override single keys of an experiment, as `--set`, `--policy` and `--sweep` name them."""
 
 from __future__ import annotations
 
@@ -17,13 +17,13 @@ from cluster.lab.simulator.experiment import Experiment
 from routing.errors import ConfigurationError
 
 SCALED = ("vision", "llm")
-"""What a key of `scaling` without its deployment is meant for: the deployments whose replicas ask the vendors."""
+"""The deployments that a key of `scaling` without a deployment applies to: those whose replicas call the vendors."""
 POLICIES = ("ray", "rooms-ahead")
 MODEL = "model."
 
 
 def overridden(experiment: Experiment, changes: Mapping[str, Any]) -> Experiment:
-    """Return the experiment with these keys otherwise; raises ConfigurationError naming the key that is wrong."""
+    """Return the experiment with these keys replaced; raises ConfigurationError naming the wrong key."""
     document, assumed = experiment.scenario.model_dump(mode="json"), experiment.assumptions.model_dump()
     for key, value in changes.items():
         if key.startswith(MODEL):
@@ -48,14 +48,14 @@ def with_policy(experiment: Experiment, policy: str) -> Experiment:
 
 
 def paths_of(key: str) -> list[list[str]]:
-    """Return where a key stands in a scenario; one of a deployment alone stands in each that is scaled."""
+    """Return the paths of a key; a key of a deployment without its name has one path for each scaled deployment."""
     if key in ScalingSettings.model_fields:
         return [["scaling", name, key] for name in SCALED]
     return [key.split(".")]
 
 
 def parse_assignments(said: Sequence[str], option: str) -> dict[str, str]:
-    """Return `key=value` pairs; raises ConfigurationError for one that is none."""
+    """Parse `key=value` pairs; raises ConfigurationError for a malformed one."""
     pairs = {}
     for one in said:
         key, sign, value = one.partition("=")
@@ -66,7 +66,7 @@ def parse_assignments(said: Sequence[str], option: str) -> dict[str, str]:
 
 
 def parse_value(text: str) -> Any:
-    """Return a value as YAML reads it."""
+    """Return a value as YAML parses it."""
     try:
         return yaml.safe_load(text)
     except yaml.YAMLError:

@@ -1,4 +1,4 @@
-"""Runs many experiments in parallel processes, in the order they were given."""
+"""Run many experiments in parallel processes, in the given order."""
 
 from __future__ import annotations
 
@@ -16,13 +16,13 @@ Summaries = Iterator[Summary]
 
 
 def run_all(experiments: Iterable[Experiment], processes: int | None = None) -> Summaries:
-    """Yield the summary of each; the rooms' screens are drawn once, before any process starts."""
+    """Yield the summary of each experiment; the screens are drawn once, before any process starts."""
     ready = [_with_takes(experiment) for experiment in experiments]
     workers = min(processes or len(os.sched_getaffinity(0)), len(ready))
     if workers <= 1:
         yield from map(summary_of, ready)
         return
-    # Spawned, not forked: Ray's threads would not come along.
+    # Spawned, not forked: Ray's threads do not survive a fork.
     with ProcessPoolExecutor(workers, multiprocessing.get_context("spawn")) as pool:
         try:
             yield from pool.map(summary_of, ready)
@@ -39,5 +39,5 @@ def _with_takes(experiment: Experiment) -> Experiment:
     takes = experiment.takes or takes_of(
         experiment.scenario.rooms, long_side_px=experiment.app.rooms.image_long_side_px
     )
-    # Nobody looks at a picture in a simulation.
+    # No simulation looks at a picture.
     return replace(experiment, takes=replace(takes, jpegs=()))

@@ -1,4 +1,4 @@
-"""The time of a simulation: it stands still until it is moved."""
+"""Ray's own autoscaler, driven by virtual time."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from routing.errors import ConfigurationError
 
 @dataclass(slots=True)
 class VirtualClock:
-    """Seconds since the simulation began. Has the two names that Ray's modules read of `time`."""
+    """Seconds since the simulation began, with the two names of `time` that Ray's modules read."""
 
     now_s: float = 0.0
 
@@ -60,11 +60,11 @@ NAMES = (
     f"{_INFO}:DeploymentInfo",
     f"{_CONSTANTS}:RAY_SERVE_AUTOSCALING_METRIC_RECORD_INTERVAL_FACTOR",
 )
-"""What is used here, so that a test can name the one that an upgrade has moved."""
+"""The private names of Ray in use, so that a test can name the one that an upgrade moved."""
 
 
 def find(name: str) -> Any:
-    """Return what stands under `module:attribute.attribute` in Ray; raises ConfigurationError naming it."""
+    """Return the object at `module:attribute.attribute` in Ray; raises ConfigurationError naming the path."""
     module, _, path = name.partition(":")
     try:
         found: Any = import_module(module)
@@ -77,7 +77,7 @@ def find(name: str) -> Any:
 
 @contextmanager
 def virtual_time(clock: VirtualClock) -> Iterator[None]:
-    """Have Ray's autoscaler read `clock` inside, and the machine's clock again afterwards."""
+    """Make Ray's autoscaler read `clock` inside the block, and the machine's clock after it."""
     modules = [import_module(_STATE), import_module(_POLICY)]
     before = [find(f"{module.__name__}:time") for module in modules]
     try:
@@ -91,21 +91,21 @@ def virtual_time(clock: VirtualClock) -> Iterator[None]:
 
 @dataclass(slots=True)
 class _Handle:
-    """What one router's handle has sampled, and when it samples and pushes next."""
+    """The samples of one router's handle, and the times of its next sample and push."""
 
     name: str
     sample_at_s: float
     push_at_s: float
     samples: deque[tuple[float, float, float]] = field(default_factory=deque)
-    """When, and how many were queued and running."""
+    """Time, queued requests, running requests."""
 
 
 class RayAutoscaler:
-    """One deployment's autoscaler as it stands in the controller, fed by the handles of `handles` routers.
+    """One deployment's autoscaler as the controller runs it, fed by the handles of `handles` routers.
 
-    A handle reports one series for each replica. Here the first replica's carries all of a handle's requests and the
-    newest one's carries zeros: Ray merges them to the same sum, over the same window, which begins where the youngest
-    series does. So a thousand replicas cost no more than two.
+    A handle reports one series a replica. Here the first replica's series carries all requests of a handle and the
+    newest one's carries zeros: Ray merges them to the same sum over the same window, which begins with the youngest
+    series. A thousand replicas therefore cost no more than two.
     """
 
     def __init__(
@@ -124,7 +124,7 @@ class RayAutoscaler:
         self._id = find(f"{_COMMON}:DeploymentID")(name=name, app_name="rayroom")
         self._state = _state(self._id)
         self.replicas: int = self._state.register(_info(config), replicas)
-        """The target."""
+        """The target number of replicas."""
         if policy is not None:
             self._state._policy = find(f"{_POLICY}:_apply_autoscaling_config")(policy)
         factor = find(f"{_CONSTANTS}:RAY_SERVE_AUTOSCALING_METRIC_RECORD_INTERVAL_FACTOR")
@@ -135,7 +135,7 @@ class RayAutoscaler:
         self._newest_since_s = 0.0
 
     def set_running(self, replicas: int) -> None:
-        """Tell how many replicas take requests now; the ones that came last go first."""
+        """Set the number of replicas that take requests; the newest ones stop first."""
         if replicas == len(self._ids):
             return
         if replicas > len(self._ids):
@@ -156,7 +156,7 @@ class RayAutoscaler:
                 self._push(handle, queued * part)
 
     def decide(self) -> tuple[int, str]:
-        """Run Ray's control loop once: return the target, and why, where a policy says it."""
+        """Run Ray's control loop once; return the target, and the policy's reason if it gives one."""
         self._state.drop_stale_handle_metrics(set())
         before, self.replicas = self.replicas, self._state.get_decision_num_replicas(self.replicas)
         if self.replicas > before:
@@ -168,7 +168,7 @@ class RayAutoscaler:
 
     @property
     def demand(self) -> float:
-        """The requests that the last decision was made by."""
+        """The requests behind the last decision."""
         return float(self._state.get_last_decision_total_num_requests())
 
     def _push(self, handle: _Handle, queued: float) -> None:
@@ -196,7 +196,7 @@ class RayAutoscaler:
 
 
 def _state(deployment_id: Any) -> Any:
-    """Return the deployment's state without its walk over all replicas: here no replica reports, the handles do."""
+    """Return the deployment's state without its walk over all replicas: here only the handles report."""
     base: Any = find(f"{_STATE}:DeploymentAutoscalingState")
     state = type("State", (base,), {"_collect_replica_running_requests": lambda _: []})
     return state(deployment_id)

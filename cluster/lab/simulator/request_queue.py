@@ -1,4 +1,4 @@
-"""One deployment's slots and the queue before them, tick by tick. A request is a number in an array, not an object."""
+"""The slots and the queue of one deployment, tick by tick. A request is a number in an array, not an object."""
 
 from __future__ import annotations
 
@@ -10,12 +10,12 @@ from numpy.typing import NDArray
 from cluster.lab.scenario.arrivals import Floats, Ints
 
 LONGEST_TICKS = 4_096
-"""The calendar of finish times goes around after so many ticks; nothing takes longer than that."""
+"""The ticks after which the calendar of finish times wraps around; no request takes longer."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class QueuedRequests:
-    """Some requests: when each was due, when it was sent, and by which room."""
+    """A set of requests: due times, send times and rooms."""
 
     due_s: Floats
     sent_s: Floats
@@ -28,7 +28,7 @@ class QueuedRequests:
         return QueuedRequests(due_s=self.due_s[which], sent_s=self.sent_s[which], room=self.room[which])
 
     def cut(self, at: int) -> tuple[QueuedRequests, QueuedRequests]:
-        """Return the first `at`, and the rest."""
+        """Return the first `at` requests, and the rest."""
         return self.part(slice(None, at)), self.part(slice(at, None))
 
     def then(self, later: QueuedRequests) -> QueuedRequests:
@@ -43,7 +43,7 @@ class QueuedRequests:
         )
 
     def ordered(self) -> QueuedRequests:
-        """Return them in the order of sending."""
+        """Return both sets in the order of sending."""
         return self.part(np.argsort(self.sent_s, kind="stable"))
 
 
@@ -52,7 +52,7 @@ NONE = QueuedRequests(due_s=np.empty(0), sent_s=np.empty(0), room=np.empty(0, dt
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class AdmittedRequests:
-    """What became of the requests of one tick: some begin, some are turned away, some waited for too long."""
+    """The outcome of one tick: requests that begin, are turned away, or waited too long."""
 
     begun: QueuedRequests
     shed: QueuedRequests
@@ -60,19 +60,19 @@ class AdmittedRequests:
 
 
 class RequestQueue:
-    """The slots of all running replicas as one: Serve's router finds a free one wherever it is."""
+    """The slots of all running replicas as one pool: Serve's router finds a free one anywhere."""
 
     def __init__(self, slots_of_replica: int, most_queued: int, longest_wait_s: float) -> None:
-        """`most_queued` is of all handles together; negative, and the queue has no bound."""
+        """`most_queued` counts all handles together; a negative value means an unbounded queue."""
         self._slots = slots_of_replica
         self._most_queued, self._longest_wait_s = most_queued, longest_wait_s
         self._calendar = np.zeros(LONGEST_TICKS, dtype=np.int64)
         self._tick = 0
         self.queue = NONE
         self.in_service = 0
-        """At replicas that take requests."""
+        """Requests at replicas that accept requests."""
         self.draining = 0
-        """At replicas that are being stopped: they answer, and their slots are gone."""
+        """Requests at stopping replicas: they are answered, and their slots are gone."""
         self._leaving = np.zeros(LONGEST_TICKS, dtype=np.int64)
 
     @property
@@ -80,7 +80,7 @@ class RequestQueue:
         return self.in_service + self.draining + len(self.queue)
 
     def turn(self) -> None:
-        """Go on to the next tick: what ends in it gives its slot back."""
+        """Advance to the next tick; requests that end in it free their slots."""
         self._tick += 1
         at = self._tick % LONGEST_TICKS
         self.in_service -= int(self._calendar[at])
@@ -88,7 +88,7 @@ class RequestQueue:
         self._calendar[at] = self._leaving[at] = 0
 
     def stop(self, stopped: int, running_before: int, rng: np.random.Generator) -> None:
-        """Take away replicas: each has its even part of what is in service."""
+        """Remove replicas; each one holds an even part of the requests in service."""
         moved = rng.binomial(self._calendar, min(1.0, stopped / running_before))
         self._calendar -= moved
         self._leaving += moved
@@ -96,20 +96,20 @@ class RequestQueue:
         self.in_service, self.draining = self.in_service - count, self.draining + count
 
     def admit(self, arrived: QueuedRequests, running: int, now_s: float) -> AdmittedRequests:
-        """Fill the free slots from the queue, then from what arrived; queue the rest as far as that may be."""
+        """Fill the free slots from the queue, then from the arrivals; queue the rest up to the bound."""
         waited_out = int(np.searchsorted(self.queue.sent_s, now_s - self._longest_wait_s))
         expired, waiting = self.queue.cut(waited_out)
         free = max(0, running * self._slots - self.in_service)
         begun, queue = waiting.then(arrived).cut(free)
         shed = NONE
         if 0 <= self._most_queued < len(queue):
-            # Who waits already keeps its place; who comes last is turned away.
+            # Waiting requests keep their place; the last arrivals are turned away.
             queue, shed = queue.cut(max(self._most_queued, len(waiting) - len(begun)))
         self.queue = queue
         return AdmittedRequests(begun=begun, shed=shed, expired=expired)
 
     def serve(self, lasts_s: Floats, begins_s: Floats, now_s: float, tick_s: float) -> None:
-        """Write down when those that begin will end. A slot is given back at the nearest tick."""
+        """Record the end of each request that begins. Its slot is freed at the nearest tick."""
         ticks = np.rint((begins_s + lasts_s - now_s) / tick_s).astype(np.int64)
         ticks = np.clip(ticks, 1, LONGEST_TICKS - 1)
         counts = np.bincount((self._tick + ticks) % LONGEST_TICKS, minlength=LONGEST_TICKS)

@@ -1,4 +1,4 @@
-"""Turns what a simulation left into a run's tables, totals and verdicts. Simulates nothing."""
+"""Convert a finished simulation into a run's tables, totals and verdicts."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ from routing.catalogue import Catalogue
 
 NOTES = (
     "Simulated in virtual time: rooms, application and vendors are models, the autoscaler is Ray's own code.",
-    "Not simulated: breakers, hedging, escalation of weak answers, embeddings, and an agent's own slowing down.",
+    "Not simulated: breakers, escalation of weak answers, embeddings, and an agent's own slowing down.",
 )
 
 
@@ -36,7 +36,7 @@ def run_of(
     started_at: dt.datetime,
     took_s: float,
 ) -> record.Run:
-    """Return the run as `rayroom simulate` keeps it."""
+    """Return the run as `rayroom simulate` saves it."""
     catalogue = app.catalogue()
     tenants, price_said = _tenants(simulated.figures, scenario, rooms, app, catalogue, started_at.date())
     traffic = _traffic(simulated.figures)
@@ -109,7 +109,7 @@ def _tenants(
     catalogue: Catalogue,
     day: dt.date,
 ) -> tuple[list[Mapping[str, Any]], str]:
-    """Return a row for each tenant, of the whole run, and what the comparisons were priced by."""
+    """Return a row for each tenant over the whole run, and the prices of the comparisons."""
     sums = figures.by_tenant
     answers = mean_tokens(figures.output_tokens, int(sums["answered"].sum()))
     strong = strong_frame(catalogue, app.vision, day, long_side_px=app.rooms.image_long_side_px, answer_tokens=answers)
@@ -128,7 +128,7 @@ def _tenants(
 
 
 def _fault_events(faults: Iterable[VendorFault]) -> list[Mapping[str, Any]]:
-    """Return the begin and the end of each vendor's bad time."""
+    """Return the begin and the end of each vendor fault."""
     events: list[Mapping[str, Any]] = []
     for fault in faults:
         how = f"{fault.share:.0%} answer {fault.status}" if fault.status else f"{fault.slower_by_s:g} s slower"

@@ -1,4 +1,4 @@
-"""Tells a simulated policy of the simulated rooms, as late as the aggregator would."""
+"""Report the simulated rooms to a simulated policy, as late as the aggregator would."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from cluster.rooms.rates import RoomTraffic
 
 
 class RoomSignals:
-    """What the aggregator would tell a policy: joins at once, requests a heartbeat later, asked for now and then."""
+    """The aggregator's signal: joins at once, requests one heartbeat later, polled at intervals."""
 
     def __init__(
         self, clock: VirtualClock, rooms: ScheduledRooms, heartbeat_every_s: float, poll_every_s: float
@@ -27,7 +27,7 @@ class RoomSignals:
         self._last: tuple[float, RoomSignal] | None = None
 
     def hear(self, period: WorkloadPeriod) -> None:
-        """Take in what rooms did in a period, and tell of it when their heartbeats come."""
+        """Record the rooms' activity in a period, to be reported with their heartbeats."""
         self._beats.append(period)
         while self._beats and self._beats[0].to_s + self._late_s <= period.from_s:
             said = self._beats.pop(0)
@@ -39,7 +39,7 @@ class RoomSignals:
             )
 
     def move(self) -> None:
-        """Count who has joined and left by now, and ask when it is time to."""
+        """Count joins and departures up to now, and poll when due."""
         now_s = self._clock.now_s
         joined = int(np.searchsorted(self._joins_s, now_s))
         left = int(np.searchsorted(self._leaves_s, now_s))

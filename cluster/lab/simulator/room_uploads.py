@@ -1,4 +1,4 @@
-"""What each room has in flight: one frame, and one that waits, whose place a newer one takes. Arrays by room."""
+"""The frames in flight: one a room, and one that waits and is replaced by a newer one. Arrays by room."""
 
 from __future__ import annotations
 
@@ -12,35 +12,35 @@ from cluster.lab.simulator.request_queue import NONE, QueuedRequests
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class OfferedFrames:
-    """What the rooms send now, in the order of sending, and what they shed for something newer or because they left."""
+    """The frames sent now, in order, and the frames shed for a newer one or because their room left."""
 
     sent: QueuedRequests
     displaced: QueuedRequests
 
 
 class RoomUploads:
-    """The forwarders of all rooms, as `room_agent.video.uploader` has one. A room's frames come one a tick at most."""
+    """The uploaders of all rooms, as in `room_agent.video.uploader`. A room has at most one frame a tick."""
 
     def __init__(self, rooms: ScheduledRooms) -> None:
         self._leave_at_s = rooms.leave_at_s
         self._free_at_s = np.zeros(len(rooms))
-        """When what is in flight ends; infinite while that is not known."""
+        """The end of the frame in flight; infinite while unknown."""
         self._waits_since_s = np.full(len(rooms), np.nan)
         self._vendor_share = np.zeros(len(rooms))
-        """How much of a room's last answer was the vendor's time."""
+        """The vendor's part of a room's last answer."""
         self._waiting = np.empty(0, dtype=np.int64)
-        """The rooms in which a frame waits; `_listed` says of each whether it is among them."""
+        """The rooms with a waiting frame; `_listed` marks each of them."""
         self._listed = np.zeros(len(rooms), dtype=np.bool_)
         self.lost = np.zeros(len(rooms), dtype=np.bool_)
-        """Rooms whose last frame reached nobody: the next one is new whatever it shows."""
+        """Rooms whose last frame was lost: their next frame counts as changed."""
 
     @property
     def oldest_s(self) -> float:
-        """When the oldest frame that waits in its room was due; infinite where none does."""
+        """The due time of the oldest waiting frame of a room; infinite without one."""
         return float(self._waits_since_s[self._waiting].min(initial=np.inf))
 
     def offer(self, frames: QueuedRequests, to_s: float) -> OfferedFrames:
-        """Take the frames of a tick, and those that waited for an answer which has come in it."""
+        """Take the frames of a tick, and waiting frames whose room received its answer in it."""
         room, due_s = frames.room, frames.due_s
         free, waits = self._free_at_s[room] <= due_s, ~np.isnan(self._waits_since_s[room])
         first = room[waits & free]
@@ -58,14 +58,14 @@ class RoomUploads:
         )
 
     def began(self, sent: QueuedRequests, ends_s: Floats, vendor_s: Floats) -> Floats:
-        """Note when what was sent will end; returns the vendors' part of the time that it waited in its room before."""
+        """Record the end of each sent frame; return the vendors' part of its wait in the room."""
         waited_s = (sent.sent_s - sent.due_s) * self._vendor_share[sent.room]
         self._free_at_s[sent.room] = ends_s
         self._vendor_share[sent.room] = vendor_s / np.maximum(ends_s - sent.sent_s, 1e-9)
         return np.asarray(waited_s)
 
     def refused(self, requests: QueuedRequests, at_s: float) -> None:
-        """Note what ended without an answer."""
+        """Record the frames that ended without an answer."""
         self._free_at_s[requests.room] = np.maximum(requests.sent_s, at_s)
         self._vendor_share[requests.room] = 0.0
         self.lost[requests.room] = True
@@ -78,7 +78,7 @@ class RoomUploads:
             self._waiting = np.concatenate([self._waiting, fresh])
 
     def _release(self, to_s: float) -> tuple[QueuedRequests, QueuedRequests]:
-        """Send what waits in the rooms that are free by `to_s`; who has left sheds it."""
+        """Send the waiting frames of rooms that are free by `to_s`; a room that left sheds its frame."""
         if not len(self._waiting):
             return NONE, NONE
         until_s = np.minimum(self._free_at_s[self._waiting], self._leave_at_s[self._waiting])
@@ -95,7 +95,7 @@ class RoomUploads:
         return sent, shed
 
     def _send(self, room: Ints) -> QueuedRequests:
-        """Send the frames that wait in these rooms, each at the moment its room became free."""
+        """Send the waiting frames of these rooms, each at the moment its room became free."""
         sent = QueuedRequests(due_s=self._waits_since_s[room], room=room, sent_s=self._free_at_s[room])
         self._waits_since_s[room] = np.nan
         self._free_at_s[room] = np.inf

@@ -1,4 +1,4 @@
-"""Runs a scenario in virtual time against an autoscaler. Reads no clock and writes no file."""
+"""Run a scenario in virtual time against an autoscaler."""
 
 from __future__ import annotations
 
@@ -28,16 +28,16 @@ from cluster.rooms.forecast import Deployment, RoomsAheadSettings
 from deployments.handles import GRACE_S
 
 DRAIN_S = 120.0
-"""How long the end waits for what is still in flight; what is left then has failed."""
+"""The wait for requests in flight at the end; unanswered ones then count as failed."""
 SERVICES: tuple[Deployment, ...] = ("vision", "llm")
 MOST_HANDLES = 4
 MOST_BUSY = 0.95
-"""Nobody's share of a core is thinner than a twentieth."""
+"""The smallest share of a core: a twentieth."""
 
 
 @dataclass(slots=True)
 class _Deployment:
-    """One deployment as it stands."""
+    """The state of one deployment."""
 
     name: Deployment
     scaling: ScalingSettings
@@ -47,7 +47,7 @@ class _Deployment:
 
 @dataclass(slots=True)
 class SimulationResult:
-    """What a simulation leaves."""
+    """The result of a simulation."""
 
     figures: SimulatorMetrics
     replica_rows: list[Mapping[str, Any]] = field(default_factory=list)
@@ -56,11 +56,11 @@ class SimulationResult:
     """After the warm-up."""
     fell_back: int = 0
     left_over: int = 0
-    """Requests that were still in flight when the end had waited long enough."""
+    """Requests still in flight after the final wait."""
 
 
 class Simulator:
-    """A scenario's rooms before simulated replicas; who decides how many there are is Ray's own code."""
+    """A scenario's rooms before simulated replicas; Ray's own code decides the number of replicas."""
 
     def __init__(
         self,
@@ -72,7 +72,7 @@ class Simulator:
         assumptions: Assumptions,
     ) -> None:
         rng = np.random.default_rng(scenario.seed)
-        # A stream of chances for each part: one policy's choices do not change what the rooms do.
+        # One random stream for each part, so that a policy's decisions do not change the rooms.
         self._fleet_dice, self._vendor_dice, rooms_dice, ray_dice = rng.spawn(4)
         self._scenario, self._app, self._mixes, self._assumptions = scenario, app, mixes, assumptions
         self._demand = Workload(rooms, scenario.rooms, takes, rooms_dice)
@@ -88,10 +88,10 @@ class Simulator:
         self._waiting: dict[str, QueuedRequests] = dict.fromkeys(SERVICES, NONE)
         self._ticks = 0
         self._rate = 0.0
-        """Requests a second, lately: what keeps the machine busy."""
+        """The recent requests a second, which keep the machine busy."""
 
     def run(self, watch: Callable[[float], None] = lambda _: None) -> SimulationResult:
-        """Return what became of the scenario; `watch` hears the moment that has been reached."""
+        """Return the result of the scenario; `watch` receives the virtual time reached."""
         tick_s = self._assumptions.tick_s
         periods = self._demand.periods(self._scenario.length_s, self._senders.lost)
         coming = next(periods, None)
@@ -152,7 +152,7 @@ class Simulator:
         self._sample(from_s, tick_s)
 
     def _arrivals(self, name: str) -> QueuedRequests:
-        """Return what is due by now and finds a place in a router; the rest is turned away."""
+        """Return the due requests that find a place in a router; the rest is turned away."""
         waiting = self._waiting[name]
         arrived, self._waiting[name] = waiting.cut(int(np.searchsorted(waiting.due_s, self._clock.now_s)))
         if name == "vision":
@@ -166,7 +166,7 @@ class Simulator:
         return let_in
 
     def _answer(self, name: Deployment, arrived: QueuedRequests, from_s: float, tick_s: float) -> int:
-        """Let begin what finds a slot, and count what becomes of it; returns how many began."""
+        """Start the requests that find a slot, and count their outcomes; return how many started."""
         pool = self._pools[name]
         admitted = pool.admit(arrived, self._deployments[name].replicas.running, from_s)
         self._lose(name, "shed", admitted.shed)
@@ -185,7 +185,7 @@ class Simulator:
             waited_s = self._senders.began(begun, begins_s + lasts_s, drawn.vendor_s)
             self._count(name, begun, whole_s, whole_s - drawn.vendor_s - waited_s, drawn)
         else:
-            # A question is answered when its answer begins.
+            # A question counts as answered when its answer begins.
             own_s = begins_s + own_s - begun.due_s
             self._count(name, begun, own_s + drawn.first_s, own_s, drawn)
         return len(begun)
@@ -201,7 +201,7 @@ class Simulator:
         figures.answered(name, begun, whole_s, own_s, cost, tokens)
 
     def _lose(self, name: str, how: str, requests: QueuedRequests, in_flight: bool = False) -> None:
-        """Count what got no answer; a room that was told so sends its next frame whatever it shows."""
+        """Count requests without an answer; a room that received an error sends its next frame in any case."""
         if not len(requests):
             return
         self._done.figures.lost(name, how, requests)
@@ -254,7 +254,7 @@ class Simulator:
                 self._pools[one.name].stop(stopped, running, self._fleet_dice)
 
     def _load(self, name: Deployment) -> tuple[int, int]:
-        """Return how many are queued before a deployment, and how many it has in hand."""
+        """Return the requests queued before a deployment, and those in service."""
         if name not in self._pools:
             return 0, self._in_flight()
         pool = self._pools[name]
@@ -283,13 +283,13 @@ class Simulator:
         self._close()
 
     def _close(self) -> None:
-        """Work out the seconds of which every frame has been answered or lost."""
+        """Compute the figures of the seconds whose frames have all been answered or lost."""
         frames = self._pools["vision"].queue
         oldest_s = [float(frames.due_s.min(initial=np.inf)), self._senders.oldest_s, self._clock.now_s]
         self._done.figures.close(min(oldest_s))
 
     def _drain(self) -> None:
-        """Wait for what is in flight; what is left over has failed."""
+        """Wait for the requests in flight; the remaining ones have failed."""
         end_s = self._clock.now_s + DRAIN_S
         while self._in_flight() and self._clock.now_s < end_s:
             self._tick()

@@ -1,4 +1,4 @@
-"""Tries every combination of some keys, and finds those that nothing beats in cost and latency at once."""
+"""Try every combination of some keys, and find the frontier of cost and latency."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ MOST_POINTS = 1_000
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class SweepPoint:
-    """One combination, and what it came to after the warm-up."""
+    """One combination and its figures after the warm-up."""
 
     values: dict[str, Any]
     replica_hours: float
@@ -33,7 +33,7 @@ class SweepPoint:
     shed_share: float | None
     held: bool
     pareto: bool = False
-    """Whether no other point is as cheap, as fast and as often within its targets, and better in one of these."""
+    """Whether no other point is as good in cost, latency and targets, and better in one of these."""
 
     def row(self) -> dict[str, Any]:
         fields = asdict(self)
@@ -41,7 +41,7 @@ class SweepPoint:
 
 
 def parse_grid(said: Sequence[str]) -> dict[str, list[Any]]:
-    """Return the values of each key: `a,b,c`, or `a..b`, which doubles from a to b; raises ConfigurationError."""
+    """Parse the values of each key: `a,b,c`, or `a..b`, which doubles from a to b; raises ConfigurationError."""
     grid = {key: _values(key, text) for key, text in parse_assignments(said, "--sweep").items()}
     points = 1
     for values in grid.values():
@@ -60,7 +60,7 @@ def sweep(experiment: Experiment, grid: Mapping[str, Sequence[Any]], processes: 
 
 
 def mark(points: Sequence[SweepPoint]) -> list[SweepPoint]:
-    """Return the points, those marked that none other beats."""
+    """Return the points, with the frontier marked."""
     return [SweepPoint(**{**_fields(one), "pareto": not any(_beats(other, one) for other in points)}) for one in points]
 
 
@@ -96,7 +96,7 @@ def _beats(other: SweepPoint, one: SweepPoint) -> bool:
 
 
 def _prices(point: SweepPoint) -> tuple[float, float, float]:
-    """Return what is to be small; what is not known is as bad as can be."""
+    """Return the figures to minimise; an unknown figure is infinite."""
     unknown = float("inf")
     return (
         point.replica_hours,

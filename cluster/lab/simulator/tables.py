@@ -1,4 +1,4 @@
-"""Shows simulations on a terminal: the frontier of a sweep, policies side by side, a validation."""
+"""Print simulations on a terminal: the frontier of a sweep, policies side by side, a validation."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ UNKNOWN = "-"
 
 
 def run_lines(summary: Summary) -> list[str]:
-    """Return what a run came to, a line each."""
+    """Return the figures of a run, one line each."""
     totals = summary.totals
     hours = ", ".join(f"{name} {seconds / 3_600:.2f}" for name, seconds in totals.replica_seconds.items())
     lines = [
@@ -32,7 +32,7 @@ def run_lines(summary: Summary) -> list[str]:
 
 
 def frontier(points: Sequence[SweepPoint]) -> Table:
-    """Return every point of a sweep; those that nothing beats are marked."""
+    """Return every point of a sweep; the frontier is marked."""
     table = Table(title="Cost and latency; * marks the points that no other beats")
     for name in (*points[0].values, "replica-hours", "vendors' USD", "p95 ms", "s beyond targets", "lost %", ""):
         table.add_column(name, justify="right")

@@ -1,4 +1,4 @@
-"""Simulates what was run on a live cluster, with what that run measured, and says how far apart the two are."""
+"""Simulate a live run with its own measurements, and report the distance between the two."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ P95_SIGMAS = 1.645
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class FigureDifference:
-    """One figure of both. `apart` is in percent of the live one; of a share, in points."""
+    """One figure of both runs. `apart` is in percent of the live one; for a share, in points."""
 
     figure: str
     live: float | None
@@ -53,11 +53,11 @@ class ValidatedRun:
     directory: Path
     differences: tuple[FigureDifference, ...]
     said: tuple[str, ...]
-    """What the simulation took from the live run, and what it assumed."""
+    """The inputs that the simulation took from the live run, and its assumptions."""
 
 
 def validate(directory: Path, app: AppSettings, takes: RecordedScreens | None = None) -> ValidatedRun:
-    """Simulate the scenario of the run in a directory; raises ConfigurationError where there is none to be read."""
+    """Simulate the scenario of the run in a directory; raises ConfigurationError if it holds no readable run."""
     live = record.load(directory)
     if live.summary.kind == "simulate":
         raise ConfigurationError(f"{directory}: is a simulation itself; a live run is needed, from `rayroom load`.")
@@ -74,7 +74,7 @@ def validate(directory: Path, app: AppSettings, takes: RecordedScreens | None = 
 
 
 def measured(live: record.Run) -> tuple[Assumptions, tuple[str, ...]]:
-    """Return what a live run says of the machine and the application, and a sentence on each part of it."""
+    """Return the machine and the application as the live run measured them, and a sentence on each part."""
     assumed = Assumptions().model_dump()
     own, said_own = _own(live)
     cold, said_cold = _cold_start(live)
@@ -82,7 +82,7 @@ def measured(live: record.Run) -> tuple[Assumptions, tuple[str, ...]]:
 
 
 def differences(live: record.Totals, simulated: record.Totals) -> tuple[FigureDifference, ...]:
-    """Return the figures that both have, those of the deployments first."""
+    """Return the figures that both runs have, those of the deployments first."""
     both = [name for name in live.replica_seconds if name in simulated.replica_seconds]
     rows = [
         FigureDifference(
@@ -99,7 +99,7 @@ def differences(live: record.Totals, simulated: record.Totals) -> tuple[FigureDi
 
 
 def start_times(rows: Sequence[dict[str, Any]]) -> list[float]:
-    """Return how long after each rise of the target as many replicas ran, of one deployment's samples in order."""
+    """Return the seconds from each rise of the target until as many replicas ran, from samples in order."""
     times, asked = [], list[tuple[float, int]]()
     target = rows[0]["target_replicas"] if rows else None
     for row in rows:
@@ -117,7 +117,7 @@ def start_times(rows: Sequence[dict[str, Any]]) -> list[float]:
 
 
 def _own(live: record.Run) -> tuple[dict[str, float], str]:
-    """Return the application's own time: its median, and its spread in the usual second, which has no queue."""
+    """Return the application's own time: its median, and its spread in a usual second, which has no queue."""
     p50_ms = live.summary.totals.own_p50_ms
     p95s_ms = live.traffic.column("own_p95_ms").drop_null().to_numpy()
     if not p50_ms or not len(p95s_ms):
@@ -136,7 +136,7 @@ def _cold_start(live: record.Run) -> tuple[dict[str, float], str]:
     if not times:
         return {}, f"cold start assumed: {usual.cold_start_from_s:g} to {usual.cold_start_to_s:g} s; none was seen."
     from_s, to_s = max(0.1, min(times)), max(0.1, *times)
-    # What was seen has the others' starting in it already.
+    # The measured times already include other replicas starting.
     values = {"cold_start_from_s": from_s, "cold_start_to_s": to_s, "starts_at_once": 1e6}
     return values, f"cold start measured: {from_s:.1f} to {to_s:.1f} s, {len(times)} times."
 

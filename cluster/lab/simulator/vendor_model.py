@@ -1,4 +1,4 @@
-"""How long the vendors take for one service's requests, and what they charge: drawn many at a time."""
+"""Draw the vendors' latency and cost of one service's requests, many at a time."""
 
 from __future__ import annotations
 
@@ -18,12 +18,12 @@ from routing.models import Tier, Usage
 from routing.retry import RetrySettings
 
 RETRIED = frozenset({408, 429, *range(500, 600)})
-"""The vendor's statuses after which the same model is asked again."""
+"""The vendor's statuses after which the same model is called again."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class VendorDraw:
-    """So many requests' fates, one an index."""
+    """The outcomes of a batch of requests, one an index."""
 
     vendor_s: Floats
     first_s: Floats
@@ -32,7 +32,7 @@ class VendorDraw:
     tokens: Ints
     failed: NDArray[np.bool_]
     fell_back: int
-    """Requests that another model than the first of their tier answered."""
+    """Requests answered by another model than the first of their tier."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,7 +44,7 @@ class _Target:
 
 
 class VendorModel:
-    """One service's models in the order they are tried, with their published latency and their price."""
+    """The models of one service in fallback order, with their published latency and price."""
 
     def __init__(
         self,
@@ -66,7 +66,7 @@ class VendorModel:
         }
 
     def draw(self, rng: np.random.Generator, at_s: float, count: int, slowdown: float = 1.0) -> VendorDraw:
-        """Draw so many requests that are asked at one moment."""
+        """Draw the outcomes of a batch of requests sent at one moment."""
         hard = rng.random(count) < self._settings.complex_share
         tokens = np.minimum(rng.integers(ANSWER_TOKENS[0], ANSWER_TOKENS[1] + 1, count) + NAME_WORDS, self._most_tokens)
         drawn = VendorDraw(
@@ -91,7 +91,7 @@ class VendorModel:
         at_s: float,
         slowdown: float,
     ) -> int:
-        """Ask one model after the other for those that are left; returns how many the first one did not answer."""
+        """Try one model after the other for the unanswered requests; return how many the first model failed."""
         first_failed = 0
         for target in targets:
             fault = fault_at(self._faults, target.vendor, at_s)
@@ -116,7 +116,7 @@ class VendorModel:
         rng: np.random.Generator,
         slowdown: float,
     ) -> Ints:
-        """Ask one model once; returns those that it failed."""
+        """Call one model once; return the requests that it failed."""
         tokens = drawn.tokens[asked]
         longest_s, slower = self._settings.attempt_timeout_s, slowdown / self._speed
         first_s = target.profile.first_tokens_s(rng, len(asked)) * slower + (fault.slower_by_s if fault else 0.0)
@@ -125,7 +125,7 @@ class VendorModel:
         refused = np.zeros(len(asked), dtype=np.bool_)
         if fault is not None and fault.status is not None:
             refused = rng.random(len(asked)) < fault.share
-        # A refusal comes at once; one who is late is waited for as long as an attempt may take.
+        # An error arrives at once; a late answer is awaited for the whole attempt timeout.
         drawn.vendor_s[asked] += np.where(refused, 0.0, np.minimum(took_s, longest_s))
         drawn.first_s[asked] += np.where(refused, 0.0, np.where(late, longest_s, first_s))
         answered = ~(refused | late)
@@ -149,5 +149,5 @@ class VendorModel:
 
 
 def fault_at(faults: Sequence[VendorFault], vendor: str, at_s: float) -> VendorFault | None:
-    """Return the bad time that a vendor has now."""
+    """Return the fault that a vendor has now."""
     return next((fault for fault in faults if fault.vendor == vendor and fault.from_s <= at_s < fault.to_s), None)

@@ -1,4 +1,4 @@
-"""What the rooms of a scenario ask, second by second: frames and questions, as arrays. Knows no replicas."""
+"""Draw the frames and questions of a scenario's rooms, second by second, as arrays."""
 
 from __future__ import annotations
 
@@ -14,12 +14,12 @@ from cluster.lab.scenario.recorded_screens import RecordedScreens
 from cluster.lab.scenario.scenario import RoomBehaviour
 
 LOOK_AHEAD = 64
-"""For so many periods the rooms that may be open are chosen at once."""
+"""The number of periods for which the possibly open rooms are selected at once."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class WorkloadPeriod:
-    """What all rooms do between two frames of one room. Times are ordered."""
+    """The activity of all rooms between two frames of one room. Times are ordered."""
 
     from_s: float
     to_s: float
@@ -42,17 +42,17 @@ class _Near:
     room: Ints
     phase_s: Floats
     first: Ints
-    """The period in which each shows its first frame."""
+    """The period in which each room shows its first frame."""
     leave_at_s: Floats
     row: Ints
     column: Ints
     tenant: Ints
     talking: Ints
-    """Those of them that ask, as indices of the columns above."""
+    """The rooms that ask questions, as indices of the columns above."""
     by_tenant: Ints
 
     def part(self, which: NDArray[np.bool_]) -> _Near:
-        """Return some of them."""
+        """Return a subset of the rooms."""
         columns = {name: getattr(self, name)[which] for name in _COLUMNS}
         talks = np.zeros(len(self.room), dtype=np.bool_)
         talks[self.talking] = True
@@ -64,7 +64,7 @@ _COLUMNS = ("room", "phase_s", "first", "leave_at_s", "row", "column", "tenant")
 
 
 class Workload:
-    """Draws the periods of a scenario in their order."""
+    """Draws the periods of a scenario in order."""
 
     def __init__(
         self, rooms: ScheduledRooms, behaviour: RoomBehaviour, takes: RecordedScreens, rng: np.random.Generator
@@ -73,7 +73,7 @@ class Workload:
         self._kept = takes.kept.ravel()
         self._period_s = 1 / behaviour.frames_per_second
         phase_s = rooms.join_at_s % self._period_s
-        # In the order of their phase the frames of every period are in the order of time.
+        # In the order of their phase, the frames of every period are in the order of time.
         order = np.argsort(phase_s, kind="stable")
         first = np.floor(rooms.join_at_s[order] / self._period_s).astype(np.int64)
         starts = np.rint(rooms.starts_at[order] * takes.samples_per_second).astype(np.int64)
@@ -90,7 +90,7 @@ class Workload:
         )
 
     def periods(self, length_s: float, lost: NDArray[np.bool_]) -> Iterator[WorkloadPeriod]:
-        """Yield them one by one; a room that is marked as `lost` keeps its next frame, and is marked no more."""
+        """Yield the periods one by one; a room marked as `lost` keeps its next frame and loses the mark."""
         near = self._rooms
         for number in range(math.ceil(length_s / self._period_s)):
             from_s = number * self._period_s
@@ -129,7 +129,7 @@ class Workload:
         )
 
     def _questions(self, near: _Near, is_open: NDArray[np.bool_], from_s: float, to_s: float) -> tuple[Floats, Ints]:
-        """Draw the questions of the rooms that talk: those of many are a Poisson process, as those of one are."""
+        """Draw the questions of the rooms that talk: many together are a Poisson process, as each one is."""
         talking = near.talking[is_open[near.talking]]
         mean = len(talking) * (to_s - from_s) / self._behaviour.question_every_s
         count = int(self._rng.poisson(mean)) if mean else 0

@@ -1,4 +1,4 @@
-"""Runs the tRPC backend of the repository's tests as a peer: a real server, for the demo and for the tests."""
+"""Run the example tRPC backend as a peer: a real server, for the demo and for the tests."""
 
 from __future__ import annotations
 
@@ -27,9 +27,9 @@ def peer_command(
     batching: bool = True,
     passages: Path | None = None,
 ) -> list[str]:
-    """Return the command that runs the peer, its packages installed first; raises ConfigurationError without Node.
+    """Return the command that runs the peer, with its packages installed; raises ConfigurationError without Node.
 
-    `passages` is a file with what its knowledge base holds beside the built-in passages.
+    `passages` is a file with further passages of its knowledge base.
     """
     node = _tool("node")
     major = subprocess.run(
@@ -39,7 +39,7 @@ def peer_command(
         raise ConfigurationError(f"node: version {NODE_MAJOR} or newer is needed; this one is {major.stdout.strip()}.")
     directory = root / PEER
     install(directory)
-    # In one word: a random key may begin with a dash, which Node would take for another option.
+    # In one word: a random key may begin with a dash, which Node would parse as another option.
     command = [node, str(directory / "server.js"), f"--key={key}", "--transformer", transformer]
     if passages is not None:
         command += ["--passages", str(passages)]
@@ -47,7 +47,7 @@ def peer_command(
 
 
 def install(directory: Path) -> None:
-    """Install the peer's packages, unless they are there for this lock file; raises ConfigurationError."""
+    """Install the peer's packages unless they match this lock file; raises ConfigurationError."""
     lock, stamp = directory / "package-lock.json", directory / "node_modules" / ".rayroom-lock"
     if stamp.exists() and stamp.read_bytes() == lock.read_bytes():
         return
@@ -71,7 +71,7 @@ class PeerFailed(RayroomError):
 
 
 class BackendPeer:
-    """A running peer, and what only its tests ask of it."""
+    """A running peer, and the methods that only tests call."""
 
     def __init__(self, key: str, transformer: str = "superjson") -> None:
         self.key = key
@@ -79,7 +79,7 @@ class BackendPeer:
         self._wraps = transformer == "superjson"
 
     async def attach(self, process: asyncio.subprocess.Process) -> None:
-        """Wait until `process` has said its port; raises PeerFailed."""
+        """Wait until `process` has printed its port; raises PeerFailed."""
         assert process.stdout is not None
         try:
             async with asyncio.timeout(READY_TIMEOUT_S):
@@ -89,7 +89,7 @@ class BackendPeer:
             raise PeerFailed("The tRPC peer did not say its port.") from None
 
     async def totals_nanousd(self) -> dict[str, int]:
-        """Return what each tenant was billed."""
+        """Return the billed amount of each tenant."""
         totals = await self._ask("GET", "analytics.totals")
         return {tenant: int(total["nanoUsd"]) for tenant, total in totals.items()}
 

@@ -1,4 +1,4 @@
-"""The process of who visits rooms: told its tokens on stdin, ended by its time, a signal, or its parent's end."""
+"""The process of a visitor of rooms: it reads tokens from stdin and ends by its time, a signal or its parent's end."""
 
 from __future__ import annotations
 
@@ -21,11 +21,11 @@ DISCONNECT_TIMEOUT_S = 3.0
 LONGEST_LINE_BYTES = 1 << 20
 
 Visit = Callable[[Mapping[str, str]], Coroutine[Any, Any, None]]
-"""Visits the rooms it is given tokens of, until it is cancelled; raises RayroomError."""
+"""Visits the rooms of the given tokens until it is cancelled; raises RayroomError."""
 
 
 class VisitFailed(RayroomError):
-    """A room could not be visited, or the visit was ended by the server."""
+    """A room could not be joined, or the server ended the visit."""
 
     code = "visit_failed"
 
@@ -85,7 +85,7 @@ async def _stdin() -> asyncio.StreamReader:
 
 
 async def _read_tokens(stdin: asyncio.StreamReader, rooms: Sequence[str]) -> dict[str, str]:
-    """Return the token of each room from the first line of stdin; raises BadInput, which shows no token."""
+    """Return the token of each room from the first line of stdin; raises BadInput without showing a token."""
     try:
         async with asyncio.timeout(TOKENS_TIMEOUT_S):
             tokens = json.loads(await stdin.readline())
@@ -98,7 +98,7 @@ async def _read_tokens(stdin: asyncio.StreamReader, rooms: Sequence[str]) -> dic
 
 
 def _without(tokens: Collection[str]) -> Callable[[logging.LogRecord], bool]:
-    """Return a log filter that takes tokens out: a refused one comes back in the server's answer, which is logged."""
+    """Return a log filter that removes tokens: the server's answer to a refused one contains it, and is logged."""
 
     def cleaned(record: logging.LogRecord) -> bool:
         message = record.getMessage()
@@ -111,13 +111,13 @@ def _without(tokens: Collection[str]) -> Callable[[logging.LogRecord], bool]:
 
 
 async def _closed(stdin: asyncio.StreamReader) -> None:
-    """Wait until the other end of stdin is gone, whatever still comes from there."""
+    """Wait until the other end of stdin is closed, and discard all input until then."""
     while await stdin.read(4_096):
         pass
 
 
 def seconds(text: str) -> float:
-    """Return how long a visit lasts, of a command line; the parser names this function where it is no number."""
+    """Parse the length of a visit; argparse names this function in the error for a value that is no number."""
     parsed = float(text)
     if not 0 < parsed < math.inf:
         raise argparse.ArgumentTypeError(f"must be above 0, not {text}")

@@ -1,4 +1,4 @@
-"""Finds or builds livekit-server, and writes the configuration of a private one."""
+"""Find or build livekit-server, and write the configuration of a private one."""
 
 from __future__ import annotations
 
@@ -26,17 +26,16 @@ PACKAGE = f"github.com/livekit/livekit-server/cmd/server@{VERSION}"
 OLDEST_GO = (1, 26)
 BUILD_TIMEOUT_S = 900.0
 SHORTEST_SECRET_BYTES = 32
-# A room is dispatched before its first guest is there. On a busy machine guests take their time, and a room that ended
+# A room is dispatched before its first guest arrives. Guests are slow on a busy machine, and a room that ended
 # meanwhile would come back without its agent.
 EMPTY_TIMEOUT_S = 300
 _GET_GO = "install it from https://go.dev/dl/, or put a livekit-server on the PATH"
 
 
 def find_livekit_server(root: Path, path: str | None = None) -> Path:
-    """Return the livekit-server of the PATH, else the one below `root`/.tools/bin, built there if there is none.
+    """Return the livekit-server of the PATH, else the one below `root`/.tools/bin, built there if absent.
 
-    `path` is searched in place of the PATH.
-    Raises ConfigurationError when it has to be built and cannot be.
+    `path` replaces the PATH. Raises ConfigurationError if it must be built and the build fails.
     """
     found = shutil.which("livekit-server", path=path)
     if found is not None:
@@ -53,7 +52,7 @@ def find_livekit_server(root: Path, path: str | None = None) -> Path:
 def livekit_config(port: int, tcp_port: int, udp_port: int, key: str, secret: str) -> str:
     """Return the YAML of a server on 127.0.0.1 with one port each for signalling, ICE over TCP and ICE over UDP.
 
-    ICE over TCP alone listens on every address, livekit-server has no setting for it; port 0 turns it off.
+    ICE over TCP alone listens on every address, because livekit-server has no setting for it; port 0 turns it off.
     Raises ConfigurationError for a secret of less than 32 bytes, which could be guessed from a token.
     """
     if len(secret.encode()) < SHORTEST_SECRET_BYTES:
@@ -92,11 +91,11 @@ def _go(path: str | None) -> str:
 
 
 def _build(go: str, binary: Path) -> None:
-    """Build the server and put it at `binary` whole; raises ConfigurationError with the end of what go said."""
+    """Build the server and move it to `binary` when complete; raises ConfigurationError with the end of Go's output."""
     print(f"building livekit-server {VERSION}, about two minutes", file=sys.stderr, flush=True)
     binary.parent.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryDirectory(dir=binary.parent.parent, prefix="build-") as directory:
-        # All that a build which is ended leaves behind is in there too.
+        # An interrupted build leaves all its files in there too.
         said = _run([go, "install", PACKAGE], {**os.environ, "GOBIN": directory, "GOTMPDIR": directory})
         built = Path(directory) / "server"
         if not built.exists():
@@ -105,7 +104,7 @@ def _build(go: str, binary: Path) -> None:
 
 
 def _run(command: list[str], environment: dict[str, str]) -> str:
-    """Run a command to its end and return what it said; whatever ends this ends it and its children too."""
+    """Run a command to its end and return its output; cancelling this ends the command and its children."""
     with (
         _signals_raise(),
         # In a session of its own, so that the compilers it starts can be ended with it.
@@ -130,7 +129,7 @@ def _run(command: list[str], environment: dict[str, str]) -> str:
 
 @contextmanager
 def _signals_raise() -> Iterator[None]:
-    """Let SIGTERM and SIGHUP unwind the stack as Ctrl-C does; only the main thread can ask for that."""
+    """Let SIGTERM and SIGHUP unwind the stack as Ctrl-C does; only the main thread can install that."""
 
     def unwind(number: int, _: FrameType | None) -> None:
         raise SystemExit(128 + number)
@@ -148,7 +147,7 @@ def _signals_raise() -> Iterator[None]:
 
 @contextmanager
 def _one_at_a_time(tools: Path) -> Iterator[None]:
-    """Hold the lock of the tools directory; the kernel lets go of it whatever becomes of this process."""
+    """Hold the lock of the tools directory; the kernel releases it when this process ends."""
     tools.mkdir(parents=True, exist_ok=True)
     with (tools / "lock").open("a") as lock:
         try:

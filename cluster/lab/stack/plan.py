@@ -1,4 +1,4 @@
-"""What one run is: where it leaves things, its rooms, and the keys, ports and directories that are its own."""
+"""The plan of one run: its output, its rooms, and its own keys, ports and directories."""
 
 from __future__ import annotations
 
@@ -18,8 +18,8 @@ TENANTS = ("acme", "globex")
 VOICE_TENANT = TENANTS[0]
 VOICE_ROOM = f"tenant_{VOICE_TENANT}_demo-voice"
 HEARTBEAT_S = 2
-"""The table is drawn from what the agents tell, and somebody watches it."""
-"""Where somebody speaks, beside the rooms where screens are shared."""
+"""The live table is drawn from the agents' heartbeats while a person watches it."""
+"""The room with a speaker, beside the rooms that share screens."""
 
 
 def _secret() -> str:
@@ -67,7 +67,7 @@ class Plan:
 
 @contextlib.contextmanager
 def planned(root: Path, directory: Path) -> Iterator[Plan]:
-    """Yield a plan whose directory is empty and its own; raises ConfigurationError while another run holds it."""
+    """Yield a plan with an empty directory of its own; raises ConfigurationError while another run holds it."""
     if not (root / "serve_config.yaml").exists():
         raise ConfigurationError("This runs from a checkout of the repository: serve_config.yaml is not here.")
     with _own_directory(directory.resolve()) as own, _temporary() as temp:
@@ -106,7 +106,7 @@ def _own_directory(directory: Path) -> Iterator[Path]:
 
 @contextlib.contextmanager
 def _temporary() -> Iterator[Path]:
-    # Short, wherever TMPDIR points: Ray and HAProxy put Unix sockets below it, whose paths are bounded.
+    # Short, independent of TMPDIR: Ray and HAProxy put Unix sockets below it, and their paths are bounded.
     temp = Path(tempfile.mkdtemp(prefix="rr-", dir="/tmp"))
     try:
         yield temp

@@ -1,4 +1,4 @@
-"""Finds ports nobody uses or was given, where the kernel takes none for outgoing connections."""
+"""Find free ports that were not given out before, outside the kernel's range for outgoing connections."""
 
 from __future__ import annotations
 
@@ -9,14 +9,14 @@ from pathlib import Path
 
 from routing.errors import RayroomError
 
-# Ray hands out 10002 to 19999 to its workers by itself.
+# Ray gives 10002 to 19999 to its workers by itself.
 LOWEST_PORT = 20_000
 HIGHEST_PORT = 65_535
 EPHEMERAL_RANGE = Path("/proc/sys/net/ipv4/ip_local_port_range")
-# What Linux has where it is not told otherwise; elsewhere it starts higher.
+# The default of Linux; elsewhere the range starts higher.
 _FIRST_EPHEMERAL = 32_768
 _SHORTEST_RANGE = 4_000
-# One run needs some four hundred, two hundred in a row twice.
+# One run needs some four hundred ports, two hundred in a row twice.
 STRETCH = 500
 
 
@@ -27,9 +27,10 @@ class NoFreePort(RayroomError):
 
 
 class Ports:
-    """Gives each port once, out of stretches that no other process gives any from.
+    """Gives each port once, from ranges that no other process uses.
 
-    A port is bound long after it is given, by another process: until then it looks free to whoever starts meanwhile.
+    Another process binds a port long after it was given. Until then the port looks free to every process that
+    starts.
     """
 
     def __init__(self, ports: Sequence[int], stretch: int = STRETCH) -> None:
@@ -43,7 +44,7 @@ class Ports:
         """Return `size` consecutive ports free for TCP and UDP, none of them given before; raises NoFreePort."""
         block = self._search(size) or self._search_on(size)
         if block is None:
-            # What was given long ago is bound by now, or free again.
+            # A port that was given long ago is bound by now, or free again.
             self._given.clear()
             block = self._search(size)
         if block is None:
@@ -56,7 +57,7 @@ class Ports:
         return next((run for run in found if run is not None), None)
 
     def _search_on(self, size: int) -> range | None:
-        """Take one more stretch after another for this process, until one has what is asked for."""
+        """Reserve further ranges for this process until one of them has enough free ports."""
         for stretch in [one for one in self._others if size <= len(one)]:
             if claim(stretch):
                 self._others.remove(stretch)
@@ -75,8 +76,8 @@ class Ports:
 
 
 def claim(stretch: Sequence[int]) -> bool:
-    """Take a stretch for this process until it ends; returns False where another process, or this one, has it."""
-    # An abstract name is known where the ports are, in one network namespace, and leaves no file behind.
+    """Reserve a range for this process until it ends; return False if another process, or this one, holds it."""
+    # An abstract socket name is valid in the ports' network namespace and leaves no file behind.
     holder = socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM)
     try:
         holder.bind(f"\0rayroom-ports-{stretch[0]}-{stretch[-1]}")
@@ -98,7 +99,7 @@ def free_block(size: int) -> range:
 
 
 def candidates(ephemeral: Path = EPHEMERAL_RANGE) -> Sequence[int]:
-    """Return the ports below the kernel's range for outgoing connections; all from 20000 where that leaves too few."""
+    """Return the ports below the kernel's range for outgoing connections; all from 20000 if those are too few."""
     try:
         first = int(ephemeral.read_text("ascii").split()[0])
     except (OSError, ValueError, IndexError):

@@ -1,4 +1,4 @@
-"""Owns the processes it starts, and all that those start: when it ends, none of them is left."""
+"""Own the started processes and their descendants: none of them outlives the run."""
 
 from __future__ import annotations
 
@@ -30,8 +30,8 @@ class StartFailed(RayroomError):
 class Processes:
     """The processes of one run, each with a log of its own, stopped in reverse order.
 
-    Ray's daemons leave their parent: as the subreaper this process inherits them, so that it can end them too.
-    What ran below this process before is not theirs, and stays.
+    Ray's daemons leave their parent. As the subreaper, this process inherits them and can end them too. Processes
+    that ran below this one before are not part of the run, and stay.
     """
 
     logs: Path
@@ -70,17 +70,17 @@ class Processes:
         return process
 
     def check(self, names: Collection[str] | None = None) -> None:
-        """Raise StartFailed when a process that should run has ended, with the end of its log; of `names`, or any."""
+        """Raise StartFailed with the end of its log if a process, of `names` or any, has ended."""
         for name, process in self._running.items():
             if process.returncode is not None and (names is None or name in names):
                 raise StartFailed(f"{name} ended with status {process.returncode}:\n{self.tail(name)}")
 
     def pids(self, names: Collection[str]) -> frozenset[int]:
-        """Return the ids of those of `names` that run."""
+        """Return the ids of the running processes of `names`."""
         return frozenset(process.pid for name, process in self._running.items() if name in names)
 
     def said(self, name: str, phrase: str) -> bool:
-        """Tell whether a process has written `phrase` to its log."""
+        """Return whether a process has written `phrase` to its log."""
         return phrase in (self.logs / f"{name}.log").read_text("utf-8", "replace")
 
     def tail(self, name: str) -> str:
@@ -88,13 +88,13 @@ class Processes:
         return "\n".join(lines[-LAST_LINES:])
 
     async def stop(self, name: str, grace_s: float) -> None:
-        """Ask a process to end, and make it end after `grace_s`."""
+        """Terminate a process, and kill it after `grace_s`."""
         process = self._running.pop(name, None)
         if process is None:
             return
         if process.stdin is not None:
             process.stdin.close()
-        # The process alone is asked: it knows in which order its own children must end.
+        # Only the process itself gets the signal: it ends its own children in the right order.
         for ask in (process.terminate, lambda: _kill_group(process.pid)):
             if process.returncode is None:
                 ask()
@@ -115,7 +115,7 @@ def _kill_group(pid: int) -> None:
 
 
 def _end_descendants(others: Collection[psutil.Process]) -> None:
-    """Kill whatever is left below this process but `others`: inherited orphans too, and what they start meanwhile."""
+    """Kill everything left below this process but `others`: inherited orphans and their new children too."""
     for _ in range(50):
         left = _below(others)
         if not left:
@@ -140,7 +140,7 @@ def _below(others: Collection[psutil.Process]) -> list[psutil.Process]:
 
 
 def _reap() -> None:
-    """Take note of the end of inherited processes, whose exit nobody else waits for."""
+    """Reap inherited processes, whose exit no other code waits for."""
     try:
         while os.waitpid(-1, os.WNOHANG)[0]:
             pass

@@ -13,16 +13,16 @@ from cluster.config.serve_env import CALM, FAST_PATH, own_ray
 from cluster.config.settings import IMPORT_PATH
 from cluster.lab.stack.ports import free_block, free_ports
 
-# Two cores carry the demo because its replicas wait for (simulated) vendors; Ray only counts what is asked of it.
+# Two cores carry the demo because its replicas wait for simulated vendors; Ray only counts requested CPUs.
 LOGICAL_CPUS = 4
 OBJECT_STORE_BYTES = 256 * 1024 * 1024
 RUNS = "Ray runtime started"
 TOO_SLOW = "node timed out during startup"
-"""What `ray start` says when its node is up, and when that did not register in time."""
+"""The log lines of `ray start` when its node is up, and when it did not register in time."""
 
 
 def ray_environment(temp: Path) -> dict[str, str]:
-    """Return what Ray, and every process that speaks to it, needs in its environment."""
+    """Return the environment of Ray and of every process that connects to it."""
     stats, metrics, fallback, grpc_fallback = free_ports(4)
     ports = {
         "stats": stats,
@@ -36,7 +36,7 @@ def ray_environment(temp: Path) -> dict[str, str]:
 
 
 def start_command(temp: Path, port: int, cpus: int = LOGICAL_CPUS, metrics_port: int | None = None) -> list[str]:
-    """Return the command that runs a head node in the foreground; its metrics are at any port unless one is named."""
+    """Return the command that runs a head node in the foreground; its metrics use any port unless one is named."""
     client, agent = free_ports(2)
     return [
         *_module("ray.scripts.scripts"),
@@ -50,7 +50,7 @@ def start_command(temp: Path, port: int, cpus: int = LOGICAL_CPUS, metrics_port:
         f"--object-store-memory={OBJECT_STORE_BYTES}",
         f"--ray-client-server-port={client}",
         f"--dashboard-agent-listen-port={agent}",
-        # Zero: whatever the kernel gives, so that the fixed range of another Ray is left alone.
+        # Zero lets the kernel choose, so that the fixed range of another Ray stays free.
         "--min-worker-port=0",
         "--max-worker-port=0",
         "--include-dashboard=false",
@@ -60,14 +60,14 @@ def start_command(temp: Path, port: int, cpus: int = LOGICAL_CPUS, metrics_port:
 
 
 def serve_command(address: str, config: Path) -> list[str]:
-    """Return the command that runs the application on the node and stops it when it is stopped."""
+    """Return the command that runs the application on the node and stops it with itself."""
     return [*_module("ray.serve.scripts"), "run", f"--address={address}", str(config)]
 
 
 def write_config(
     source: Path, target: Path, http_port: int, args: Mapping[str, Mapping[str, Any]], import_path: str = IMPORT_PATH
 ) -> None:
-    """Write `source` as it is but for its port, the given parts of `args`, and the application."""
+    """Write `source` with another port, the given parts of `args`, and the application."""
     document = yaml.safe_load(source.read_text("utf-8"))
     document["http_options"] = {"host": "127.0.0.1", "port": http_port}
     (application,) = document["applications"]
@@ -78,7 +78,7 @@ def write_config(
 
 
 def _module(name: str) -> list[str]:
-    """Run a command's module with this interpreter: the scripts beside it may not be on the PATH."""
+    """Run a command's module with this interpreter: its script may not be on the PATH."""
     return [sys.executable, "-c", f"import sys; from {name} import {_entry(name)}; sys.exit({_entry(name)}())"]
 
 

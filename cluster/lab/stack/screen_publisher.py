@@ -22,7 +22,7 @@ MOST_BITS_PER_SECOND = 2_000_000
 
 
 class ScreenPublisher:
-    """Shares one screen in one room until it is cancelled; counts the answers that come back, unread."""
+    """Shares one screen in one room until it is cancelled; counts the answers without reading them."""
 
     def __init__(self, room: str, seed: int, fps: float) -> None:
         self.frames = 0
@@ -36,7 +36,7 @@ class ScreenPublisher:
         self._room.register_text_stream_handler(TOPIC, self._count)
 
     async def run(self, url: str, token: str) -> None:
-        """Connect and share, and leave the room in whatever way this ends; raises VisitFailed."""
+        """Connect and share, and always leave the room at the end; raises VisitFailed."""
         source = rtc.VideoSource(WIDTH_PX, HEIGHT_PX, is_screencast=True)
         try:
             async with asyncio.timeout(CONNECT_TIMEOUT_S):
@@ -63,7 +63,7 @@ class ScreenPublisher:
         await self._room.local_participant.publish_track(track, options)
 
     async def _capture(self, source: rtc.VideoSource) -> None:
-        """Capture at an even pace, leaving out pictures that are late; raises VisitFailed when the server is gone."""
+        """Capture at an even pace and skip late pictures; raises VisitFailed when the server is gone."""
         started_s = time.monotonic()
         while not self._gone.is_set():
             at_s = time.monotonic() - started_s
@@ -82,7 +82,7 @@ class ScreenPublisher:
 
 
 async def share_screens(url: str, tokens: Mapping[str, str], fps: float, seed: int) -> None:
-    """Share a screen in every room of `tokens` until cancelled; the first that fails ends all, with VisitFailed."""
+    """Share a screen in every room of `tokens` until cancelled; the first failure ends all, with VisitFailed."""
     sharers = {room: ScreenPublisher(room, seed + number, fps) for number, room in enumerate(tokens)}
     try:
         async with asyncio.TaskGroup() as rooms:
@@ -96,7 +96,7 @@ async def share_screens(url: str, tokens: Mapping[str, str], fps: float, seed: i
 
 
 def parse(arguments: Sequence[str]) -> argparse.Namespace:
-    """Return the options of a command line; exits with status 2 and a message where one is wrong."""
+    """Parse the command line; exit with status 2 and a message if an option is wrong."""
     options = parser("cluster.lab.stack.screen_publisher", __doc__)
     options.add_argument("--fps", type=float, default=5.0)
     options.add_argument("--seed", type=int, default=1, help="of the first room's screen; the next room has the next")
@@ -107,7 +107,7 @@ def parse(arguments: Sequence[str]) -> argparse.Namespace:
 
 
 def main() -> int:
-    """Run the command line; returns the exit status."""
+    """Run the command line; return the exit status."""
     options = parse(sys.argv[1:])
     return run_visit(options, lambda tokens: share_screens(options.url, tokens, options.fps, options.seed))
 

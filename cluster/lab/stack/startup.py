@@ -1,4 +1,4 @@
-"""Starts the parts of the system on this machine, each waited for: SFU, backend, Ray, the Serve app, the room agent."""
+"""Start the parts of the system on this machine and wait for each: SFU, backend, Ray, the Serve app, the room agent."""
 
 from __future__ import annotations
 
@@ -19,9 +19,9 @@ from cluster.lab.stack.plan import Plan
 from cluster.lab.stack.processes import Processes, StartFailed
 from room_agent.worker import REGISTERED
 
-# Three at once on two cores take two and a half minutes each; what fails is told when it ends, not by this.
+# Three at once on two cores take two and a half minutes each; a failure is reported when its process ends, not by this.
 START_TIMEOUT_S = 300.0
-# A node has thirty seconds to register, which Ray has no setting for; on a busy machine it may need another try.
+# A node has thirty seconds to register, which Ray cannot configure; a busy machine may need another try.
 RAY_TRIES = 6
 RAY_STOP_S = 10.0
 
@@ -52,9 +52,9 @@ async def start_ray(
     metrics_port: int | None = None,
     more: Mapping[str, str] | None = None,
 ) -> dict[str, str]:
-    """Start a Ray node before anything else competes with it; returns the environment of what speaks to it.
+    """Start a Ray node before anything else competes with it; return the environment of processes that connect to it.
 
-    It has `more` in its own.
+    `more` is added to its own environment.
     """
     environment = {**app_environment(plan), **(more or {})}
 
@@ -82,7 +82,7 @@ async def start_app(
     args: Args | None = None,
     import_path: str = IMPORT_PATH,
 ) -> None:
-    """Start the Serve app of serve_config.yaml, `args` laid over its own, on a Ray node of that environment."""
+    """Start the Serve app of serve_config.yaml, overridden by `args`, on a Ray node of that environment."""
     config = plan.directory / "serve_config.yaml"
     whole = _merged(_args(plan, backend.url), args or {})
     ray_node.write_config(plan.root / "serve_config.yaml", config, plan.http_port, whole, import_path)
@@ -108,12 +108,12 @@ async def start_agent(plan: Plan, processes: Processes, more: Mapping[str, str] 
     async def registered() -> bool:
         return processes.said("agent", REGISTERED)
 
-    # The SFU offers a job once: a room that is dispatched before a worker is there stays without an agent.
+    # The SFU offers a job once: a room dispatched before a worker registers stays without an agent.
     await until(registered, processes, "the room agent")
 
 
 def app_environment(plan: Plan) -> dict[str, str]:
-    """Return what the app's processes find in their environment."""
+    """Return the environment of the app's processes."""
     return {
         **ray_node.ray_environment(plan.temp),
         "RAYROOM_AGENT_KEYS": plan.agent_key,
@@ -124,7 +124,7 @@ def app_environment(plan: Plan) -> dict[str, str]:
 
 
 async def until(ready: Callable[[], Awaitable[bool]], processes: Processes, what: str) -> None:
-    """Wait until `ready()` is true; raises StartFailed when it is not in time, or when a process ends meanwhile."""
+    """Wait until `ready()` is true; raises StartFailed on a timeout, or when a process ends meanwhile."""
     end_s = time.monotonic() + START_TIMEOUT_S
     while time.monotonic() < end_s:
         processes.check()
@@ -135,7 +135,7 @@ async def until(ready: Callable[[], Awaitable[bool]], processes: Processes, what
 
 
 async def listens(port: int) -> bool:
-    """Tell whether somebody takes connections at a port of this machine."""
+    """Return whether a local port accepts connections."""
     try:
         async with asyncio.timeout(1.0):
             _, writer = await asyncio.open_connection("127.0.0.1", port)
@@ -158,7 +158,7 @@ def _merged(first: Args, second: Args) -> Args:
 
 
 async def answers(url: str) -> bool:
-    """Tell whether somebody answers an address well."""
+    """Return whether an address answers with success."""
     try:
         async with httpx.AsyncClient(timeout=2.0) as http:
             return (await http.get(url)).is_success

@@ -205,5 +205,5 @@ def test_what_is_asked_after_several_long_pastes_is_asked_in_every_script(paste:
 def test_a_budget_that_holds_no_question_is_refused() -> None:
     with pytest.raises(ValueError, match="budget of 100"):
         compose(ASKED, KEY, 100, agent_name="rayroom")
-    with pytest.raises(ValueError, match="Nothing"):
+    with pytest.raises(ValueError, match="empty"):
         compose(replace(ASKED, text="\x00\u200b"), KEY, 4_000, agent_name="rayroom")

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from room_agent.context.latest_frames import MAX_TRACKS, LatestFrame, LatestFrames
-from room_agent.video.selection import Source
+from room_agent.core.models import Source
 
 
 def picture(

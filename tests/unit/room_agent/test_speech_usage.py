@@ -1,20 +1,20 @@
-"""Amounts of speech become events that are billed once, whatever the router takes and when."""
+"""Check that metered amounts become events that are billed once, whenever the router takes them."""
 
 from __future__ import annotations
 
 import random
 
-from room_agent.usage.events import MOST_EVENTS
-from room_agent.usage.meter import HeardBytes, SpeechMeter
+from room_agent.usage.events import MAX_EVENTS
+from room_agent.usage.meter import AudioDuration, SpeechMeter
 from room_agent.usage.tts_characters import TtsCharacterCount
 
 
-def usage() -> SpeechMeter:
+def meter() -> SpeechMeter:
     return SpeechMeter(lambda: 1_700_000_000.0)
 
 
 def test_an_event_keeps_its_id_and_its_amount_until_it_is_taken() -> None:
-    speech = usage()
+    speech = meter()
     speech.count("stt", "nova-3", 1_200)
     speech.count("tts", "eleven_flash_v2_5", 17)
     first = speech.due()
@@ -27,43 +27,43 @@ def test_an_event_keeps_its_id_and_its_amount_until_it_is_taken() -> None:
 
 
 def test_two_runs_of_one_job_share_no_id() -> None:
-    speeches = usage(), usage()
+    speeches = meter(), meter()
     for speech in speeches:
         speech.count("stt", "nova-3", 1)
     assert speeches[0].due()[0].id != speeches[1].due()[0].id
 
 
-def test_nothing_is_dropped_while_nobody_takes_anything() -> None:
-    speech = usage()
-    for _ in range(3 * MOST_EVENTS):
+def test_nothing_is_dropped_while_the_router_takes_nothing() -> None:
+    speech = meter()
+    for _ in range(3 * MAX_EVENTS):
         speech.count("stt", "nova-3", 20)
         due = speech.due()
-    assert len(due) == MOST_EVENTS and sum(event.audio_ms for event in due) == MOST_EVENTS * 20
+    assert len(due) == MAX_EVENTS and sum(event.audio_ms for event in due) == MAX_EVENTS * 20
     speech.taken([event.id for event in due])
-    assert sum(event.audio_ms for event in speech.due()) == 2 * MOST_EVENTS * 20
+    assert sum(event.audio_ms for event in speech.due()) == 2 * MAX_EVENTS * 20
 
 
-def test_more_than_one_event_may_hold_is_told_in_several() -> None:
-    speech = usage()
+def test_an_amount_above_the_limit_of_one_event_is_split() -> None:
+    speech = meter()
     speech.count("tts", "eleven_flash_v2_5", 1_500_000)
     assert [event.characters for event in speech.due()] == [1_000_000]
     assert [event.characters for event in speech.due()] == [1_000_000, 500_000]
 
 
-def test_what_is_taken_back_after_it_was_told_is_set_against_what_comes() -> None:
-    speech = usage()
+def test_an_amount_refused_after_its_event_is_deducted_from_the_next_one() -> None:
+    speech = meter()
     speech.count("stt", "nova-3", 50)
-    told = speech.due()
+    sealed = speech.due()
     speech.count("stt", "nova-3", -50)
-    assert speech.due() == told and not speech.settled and speech.unbilled == {"stt": 50, "tts": 0}
-    speech.taken([event.id for event in told])
+    assert speech.due() == sealed and not speech.settled and speech.unbilled == {"stt": 50, "tts": 0}
+    speech.taken([event.id for event in sealed])
     assert speech.due() == [] and speech.settled
     speech.count("stt", "nova-3", 70)
     assert [event.audio_ms for event in speech.due()] == [20]
 
 
-def test_nothing_used_is_nothing_told() -> None:
-    speech = usage()
+def test_an_amount_of_zero_makes_no_event() -> None:
+    speech = meter()
     speech.count("stt", "nova-3", 0)
     assert speech.due() == []
 
@@ -71,8 +71,8 @@ def test_nothing_used_is_nothing_told() -> None:
 def test_milliseconds_of_pieces_add_up_to_those_of_the_whole() -> None:
     rng = random.Random(5)
     for _ in range(50):
-        heard, sizes = HeardBytes(16_000), [2 * rng.randrange(1, 900) for _ in range(200)]
-        assert sum(heard.add(size) for size in sizes) == round(sum(sizes) * 1_000 / 32_000)
+        duration, sizes = AudioDuration(16_000), [2 * rng.randrange(1, 900) for _ in range(200)]
+        assert sum(duration.add(size) for size in sizes) == round(sum(sizes) * 1_000 / 32_000)
 
 
 def test_characters_of_pieces_add_up_to_the_text_without_the_space_around_it() -> None:

@@ -1,4 +1,4 @@
-"""What a voice's socket was sent is told once, and taken back where its vendor refused to say it."""
+"""Check that a TTS socket's characters are counted once, and deducted where the vendor refused them."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ def sound(text: str | None, name: str = "one", **more: Any) -> str:
 
 
 def sent(*texts: str) -> TtsCharacterCounts:
-    """Return a socket's texts after so many pieces of one, which is then closed."""
+    """Return the counts of a socket after the pieces of one text, which is then closed."""
     socket = TtsCharacterCounts()
     for text in (" ", *texts):
         socket.send({"text": text, "context_id": "one"})
@@ -24,7 +24,7 @@ def sent(*texts: str) -> TtsCharacterCounts:
     return socket
 
 
-def test_what_no_sound_came_of_is_taken_back_in_every_text_and_nothing_is_told_any_more() -> None:
+def test_characters_without_audio_are_deducted_in_every_text_and_later_ones_are_not_counted() -> None:
     socket = sent("Half of it. ", "The other half. ")
     socket.send({"text": "Another.", "context_id": "two"})
     assert socket.receive(sound("Half of it. ")) == 0
@@ -32,20 +32,20 @@ def test_what_no_sound_came_of_is_taken_back_in_every_text_and_nothing_is_told_a
     assert socket.receive(REFUSED) == 0 == socket.send({"text": "More.", "context_id": "three"})
 
 
-def test_what_was_said_to_its_end_or_may_have_been_stays_on_the_bill() -> None:
-    ended, untold = sent("Half of it. "), sent("Half of it. ")
+def test_a_text_that_was_or_may_have_been_spoken_stays_on_the_bill() -> None:
+    ended, unaligned = sent("Half of it. "), sent("Half of it. ")
     ended.receive(json.dumps({"audio": None, "isFinal": True, "context_id": "one"}))
-    untold.receive(sound(None))
-    assert (ended.receive(REFUSED), untold.receive(REFUSED)) == (0, 0)
+    unaligned.receive(sound(None))
+    assert (ended.receive(REFUSED), unaligned.receive(REFUSED)) == (0, 0)
 
 
-def test_what_was_not_sent_is_not_taken_back_twice() -> None:
+def test_unsent_characters_are_not_deducted_twice() -> None:
     socket = sent("Half of it. ", "The other half. ")
     socket.unsent(len(" The other half."))
     assert socket.receive(REFUSED) == len("Half of it.")
 
 
-def test_another_error_and_what_is_no_message_take_nothing_back() -> None:
+def test_other_errors_and_invalid_messages_deduct_nothing() -> None:
     socket = sent("Half of it. ")
-    told = [socket.receive(text) for text in ("", "[]", "no json", json.dumps({"error": "internal_error"}))]
-    assert told == [0] * 4 and socket.receive(REFUSED) == len("Half of it.")
+    deducted = [socket.receive(text) for text in ("", "[]", "no json", json.dumps({"error": "internal_error"}))]
+    assert deducted == [0] * 4 and socket.receive(REFUSED) == len("Half of it.")

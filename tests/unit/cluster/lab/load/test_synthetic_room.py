@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from cluster.lab.load.synthetic_room import DueFrame, FrameSchedule, TimedRequest, UploadSlot, own_s, question_times
-from room_agent.video.uploader import KeptFrame
+from room_agent.core.models import KeptFrame
 
 
 def due(at_s: float) -> DueFrame:

@@ -1,9 +1,10 @@
-"""What a viewer would call new is CHANGED; a pointer, a caret, a clock and a codec's noise are not."""
+"""New content is CHANGED; a pointer, a caret, a clock and codec noise are not."""
 
 import pytest
 
-from room_agent.frames.detector import ChangeDetector, Judgement, Verdict
+from room_agent.frames.detector import ChangeDetector
 from room_agent.frames.i420 import Planes
+from room_agent.frames.verdict import Judgement, Verdict
 from tests.support.screens import (
     Desktop,
     brightened,
@@ -31,124 +32,126 @@ def edited(desktop: Desktop, row: int, old: str, new: str) -> Desktop:
 
 
 def line_end(desktop: Desktop, row: int) -> tuple[int, int]:
-    """A point behind the longest line there could be, level with a row."""
+    """Return a point behind the longest possible line, level with a row."""
     return 760, 70 + 22 * row
 
 
 @pytest.fixture(params=DESKTOPS, ids=lambda d: f"{d.size[0]}x{d.size[1]}-{'dark' if d.dark else 'light'}")
-def desktop(request) -> Desktop:
+def desktop(request: pytest.FixtureRequest) -> Desktop:
+    assert isinstance(request.param, Desktop)
     return request.param
 
 
-def test_the_first_frame_is_new():
+def test_the_first_frame_is_new() -> None:
     judgement = ChangeDetector().judge(photo((640, 360)))
     assert (judgement.verdict, judgement.why) == (Verdict.NEW, "first frame")
     assert judgement.changed_share == 1.0 and judgement.box_px == (0, 0, 640, 360)
 
 
-def test_black_is_nothing_to_show_whether_it_comes_first_or_later():
+def test_a_black_frame_is_the_same_first_or_later() -> None:
     picture, black = photo((640, 360)), Planes.from_i420(bytes([17]) * (640 * 360 * 3 // 2), 640, 360)
     detector = ChangeDetector()
     assert detector.judge(black) == judged(picture, black) == Judgement(verdict=Verdict.SAME, why="black")
     assert detector.judge(picture).verdict is Verdict.NEW
 
 
-def test_an_identical_frame_is_the_same(desktop):
+def test_an_identical_frame_is_the_same(desktop: Desktop) -> None:
     judgement = judged(desktop.planes(), desktop.planes())
     assert (judgement.verdict, judgement.cells, judgement.box_px) == (Verdict.SAME, 0, None)
 
 
 @pytest.mark.parametrize("quality", [90, 75, 55])
-def test_codec_noise_is_the_same(desktop, quality):
+def test_codec_noise_is_the_same(desktop: Desktop, quality: int) -> None:
     planes = desktop.planes()
     assert judged(planes, through_jpeg(planes, quality)).verdict is Verdict.SAME
     assert judged(through_jpeg(planes, quality), planes).verdict is Verdict.SAME
 
 
 @pytest.mark.parametrize("luma", [-3, 3])
-def test_a_slightly_brighter_screen_is_the_same(desktop, luma):
+def test_a_slightly_brighter_screen_is_the_same(desktop: Desktop, luma: int) -> None:
     planes = desktop.planes()
     assert judged(planes, brightened(planes, luma)).verdict is Verdict.SAME
 
 
 @pytest.mark.parametrize("to", [(705, 404), (722, 391), (660, 420), (1100, 640), (240, 300), (60, 500)])
-def test_a_moved_pointer_is_the_same(desktop, to):
+def test_a_moved_pointer_is_the_same(desktop: Desktop, to: tuple[int, int]) -> None:
     judgement = judged(desktop.planes(), desktop.but(pointer=to).planes())
     assert (judgement.verdict, judgement.why) == (Verdict.SAME, "pointer moved")
 
 
-def test_a_pointer_moved_within_text_is_the_same(desktop):
+def test_a_pointer_moved_within_text_is_the_same(desktop: Desktop) -> None:
     over_text = desktop.but(pointer=(300, 150))
     assert judged(over_text.planes(), over_text.but(pointer=(310, 158)).planes()).verdict is Verdict.SAME
     assert judged(over_text.planes(), over_text.but(pointer=(420, 300)).planes()).verdict is Verdict.SAME
 
 
-def test_a_blinking_caret_is_the_same(desktop):
+def test_a_blinking_caret_is_the_same(desktop: Desktop) -> None:
     shown = desktop.but(caret=line_end(desktop, 4))
     for before, after in ((desktop, shown), (shown, desktop)):
         judgement = judged(before.planes(), after.planes())
         assert (judgement.verdict, judgement.why) == (Verdict.SAME, "caret blinked")
 
 
-def test_a_caret_and_a_pointer_at_once_are_the_same(desktop):
+def test_a_caret_and_a_pointer_at_once_are_the_same(desktop: Desktop) -> None:
     after = desktop.but(caret=line_end(desktop, 4), pointer=(1000, 600))
     assert judged(desktop.planes(), after.planes()).verdict is Verdict.SAME
 
 
-def test_a_clock_that_ticks_is_the_same(desktop):
+def test_a_clock_that_ticks_is_the_same(desktop: Desktop) -> None:
     judgement = judged(desktop.planes(), desktop.but(clock="10:42").planes())
     assert (judgement.verdict, judgement.why) == (Verdict.SAME, "clock ticked")
 
 
-def test_a_pointer_that_left_blank_paper_is_unsure(desktop):
+def test_a_pointer_that_left_blank_paper_may_be_a_change(desktop: Desktop) -> None:
     blank = desktop.but(lines=(), pointer=(800, 400))
     assert judged(blank.planes(), blank.but(pointer=None).planes()).verdict is Verdict.MAYBE
 
 
-def test_one_typed_line_has_changed_and_is_boxed(desktop):
+def test_one_typed_line_has_changed_and_is_boxed(desktop: Desktop) -> None:
     judgement = judged(desktop.planes(), desktop.but(lines=(*desktop.lines, "a line typed now")).planes())
     assert (judgement.verdict, judgement.why) == (Verdict.CHANGED, "text changed")
+    assert judgement.box_px is not None
     left, top, right, bottom = judgement.box_px
     assert 180 <= left <= 195 and 460 <= top <= 475 and 260 <= right <= 340 and 475 <= bottom <= 490
     assert 0 < judgement.changed_share < 0.01
 
 
 @pytest.mark.parametrize("row", range(0, 18, 3))
-def test_one_changed_word_has_changed(desktop, row):
+def test_one_changed_word_has_changed(desktop: Desktop, row: int) -> None:
     word = max(desktop.lines[row].split(), key=len)
     after = edited(desktop, row, word, "".join(reversed(word)))
     assert judged(desktop.planes(), after.planes()).verdict is Verdict.CHANGED
 
 
 @pytest.mark.parametrize("count", ["1042", "1029"])
-def test_a_changed_figure_has_changed(desktop, count):
+def test_a_changed_figure_has_changed(desktop: Desktop, count: str) -> None:
     figures = desktop.but(lines=("total of 1041 rooms",))
     assert judged(figures.planes(), edited(figures, 0, "1041", count).planes()).verdict is Verdict.CHANGED
 
 
-def test_a_line_typed_while_the_pointer_moved_has_changed(desktop):
+def test_a_line_typed_while_the_pointer_moved_has_changed(desktop: Desktop) -> None:
     after = desktop.but(lines=(*desktop.lines, "typed"), pointer=(1000, 600))
     assert judged(desktop.planes(), after.planes()).verdict is Verdict.CHANGED
 
 
-def test_a_scroll_has_changed(desktop):
+def test_a_scroll_has_changed(desktop: Desktop) -> None:
     judgement = judged(desktop.planes(), desktop.but(lines=desktop.lines[1:]).planes())
     assert (judgement.verdict, judgement.why) == (Verdict.CHANGED, "scene changed")
 
 
-def test_a_dialog_and_its_end_have_changed(desktop):
+def test_a_dialog_and_its_end_have_changed(desktop: Desktop) -> None:
     opened = desktop.but(dialog="Save changes?")
     assert judged(desktop.planes(), opened.planes()).verdict is Verdict.CHANGED
     assert judged(opened.planes(), desktop.planes()).verdict is Verdict.CHANGED
 
 
-def test_another_slide_has_changed():
+def test_another_slide_has_changed() -> None:
     first, second = slide("Goals", prose(3)), slide("Results", prose(4, seed=2))
     judgement = judged(first, second)
     assert (judgement.verdict, judgement.why) == (Verdict.CHANGED, "scene changed")
 
 
-def test_pale_text_has_changed():
+def test_pale_text_has_changed() -> None:
     page = photo((1280, 720)).copied()
     page.y[:] = 235
     paler = page.copied()
@@ -157,7 +160,7 @@ def test_pale_text_has_changed():
     assert judged(page, paler).verdict is Verdict.CHANGED
 
 
-def test_another_size_has_changed_and_is_then_the_reference():
+def test_another_size_has_changed_and_is_then_the_reference() -> None:
     detector = ChangeDetector()
     detector.keep(photo((640, 360)))
     judgement = detector.judge(photo((1280, 720)))
@@ -166,7 +169,7 @@ def test_another_size_has_changed_and_is_then_the_reference():
     assert detector.judge(photo((1280, 720))).verdict is Verdict.SAME
 
 
-def test_the_smaller_layer_of_the_kept_picture_is_the_same_until_something_changes():
+def test_the_smaller_layer_of_the_kept_picture_is_the_same_until_something_changes() -> None:
     small = Desktop(size=(960, 540), lines=prose(14))
     large = Planes(**{name: getattr(small.planes(), name).repeat(2, 0).repeat(2, 1) for name in "yuv"})
     assert judged(large, small.planes()).verdict is Verdict.SAME
@@ -175,7 +178,7 @@ def test_the_smaller_layer_of_the_kept_picture_is_the_same_until_something_chang
     assert judged(small.planes(), large).why == "size changed"
 
 
-def test_a_frame_is_compared_with_the_kept_one_not_the_previous():
+def test_a_frame_is_compared_with_the_kept_one_not_the_previous() -> None:
     detector = ChangeDetector()
     wall = photo()
     detector.keep(wall)
@@ -183,7 +186,7 @@ def test_a_frame_is_compared_with_the_kept_one_not_the_previous():
     assert verdicts[0] is Verdict.SAME and verdicts[-1] is Verdict.CHANGED
 
 
-def test_the_reference_does_not_follow_a_reused_buffer():
+def test_the_reference_does_not_follow_a_reused_buffer() -> None:
     detector = ChangeDetector()
     planes = Desktop().planes().copied()
     detector.keep(planes)
@@ -193,7 +196,7 @@ def test_the_reference_does_not_follow_a_reused_buffer():
 
 
 @pytest.mark.parametrize("size", [(8, 8), (1, 1), (2, 300), (64, 64)])
-def test_a_tiny_frame_does_no_harm(size):
+def test_a_tiny_frame_does_no_harm(size: tuple[int, int]) -> None:
     detector = ChangeDetector()
     detector.keep(photo(size))
     assert detector.judge(photo(size)).verdict is Verdict.SAME
@@ -202,7 +205,7 @@ def test_a_tiny_frame_does_no_harm(size):
 
 
 @pytest.mark.parametrize("dark", [False, True])
-def test_verdicts_hold_through_a_real_vp8_stream(dark):
+def test_verdicts_hold_through_a_real_vp8_stream(dark: bool) -> None:
     still = Desktop(dark=dark, caret=(760, 158))
     moved = still.but(pointer=(900, 500), caret=None)
     typed = moved.but(lines=(*moved.lines, "a line typed now"))

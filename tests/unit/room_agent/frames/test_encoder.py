@@ -1,4 +1,4 @@
-"""A kept frame becomes a small JPEG that looks like the frame, whatever its size and turn."""
+"""A kept frame becomes a small JPEG that looks like the frame, at any size and rotation."""
 
 import io
 from concurrent.futures import ThreadPoolExecutor
@@ -38,19 +38,19 @@ def painted(colour: tuple[int, int, int], size: tuple[int, int] = (640, 360)) ->
         ((8, 8), (8, 8)),
     ],
 )
-def test_a_picture_is_fitted_to_even_sides_and_never_enlarged(size, expected):
+def test_a_picture_is_fitted_to_even_sides_and_never_enlarged(size: tuple[int, int], expected: tuple[int, int]) -> None:
     assert opened(encode(photo(size))).size == expected
 
 
 @pytest.mark.parametrize("long_side_px", [512, 768, 1023, 1280])
-def test_the_long_side_is_never_exceeded(long_side_px):
+def test_the_long_side_is_never_exceeded(long_side_px: int) -> None:
     encoded = encode(photo((1920, 1080)), long_side_px=long_side_px)
     assert encoded.width_px == long_side_px // 2 * 2
     assert encoded.height_px % 2 == 0
 
 
 @pytest.mark.parametrize("size", [(1920, 1080), (1367, 769), (1080, 1921), (1281, 720)])
-def test_a_smaller_picture_is_as_true_as_one_resized_in_rgb(size):
+def test_a_smaller_picture_is_as_true_as_one_resized_in_rgb(size: tuple[int, int]) -> None:
     planes = Desktop(size=size, dialog="Save changes?").planes()
     reference = rgb_of(planes)
     ours = opened(encode(planes, quality=80))
@@ -63,7 +63,7 @@ def test_a_smaller_picture_is_as_true_as_one_resized_in_rgb(size):
 
 
 @pytest.mark.parametrize("size", [(640, 360), (641, 361), (641, 360), (640, 361)])
-def test_a_picture_that_fits_loses_an_odd_edge_but_no_sharpness(size):
+def test_a_picture_that_fits_loses_an_odd_edge_but_no_sharpness(size: tuple[int, int]) -> None:
     planes = Desktop(size=size).planes()
     ours = opened(encode(planes, quality=95))
     assert psnr_db(ours, rgb_of(planes).crop((0, 0, 640, 360))) > 33
@@ -71,28 +71,28 @@ def test_a_picture_that_fits_loses_an_odd_edge_but_no_sharpness(size):
 
 @pytest.mark.parametrize("colour", [(0, 0, 0), (255, 255, 255), (200, 30, 30), (20, 180, 60), (40, 60, 220)])
 @pytest.mark.parametrize("size", [(640, 360), (1921, 1081)])
-def test_colours_and_black_and_white_stay_what_they_were(colour, size):
+def test_colours_and_black_and_white_are_preserved(colour: tuple[int, int, int], size: tuple[int, int]) -> None:
     seen = np.asarray(opened(encode(painted(colour, size)))).reshape(-1, 3)
     assert np.abs(seen - np.array(colour, np.int16)).max() <= 5
 
 
-def test_a_soft_picture_stays_close():
+def test_a_soft_picture_stays_close() -> None:
     planes = photo((1920, 1080))
     assert psnr_db(opened(encode(planes)), rgb_of(planes).resize((1024, 576), BOX)) > 38
 
 
-def test_a_turned_picture_is_encoded_upright():
+def test_a_turned_picture_is_encoded_upright() -> None:
     upright = Desktop(size=(1280, 720)).planes()
     lying = rotated(upright, 270)
     assert encode(rotated(lying, 90)) == encode(upright) != encode(lying)
 
 
-def test_lower_quality_costs_fewer_bytes():
+def test_lower_quality_costs_fewer_bytes() -> None:
     planes = Desktop().planes()
     assert len(encode(planes, quality=50).jpeg) < len(encode(planes, quality=80).jpeg) < 120_000
 
 
-def test_threads_do_not_share_what_they_scale_in():
+def test_threads_do_not_share_a_scaler() -> None:
     pictures = [photo((1280, 720), seed) for seed in range(6)] + [photo((1367, 769), seed) for seed in range(6)]
     alone = [encode(picture).jpeg for picture in pictures]
     with ThreadPoolExecutor(4) as threads:
@@ -101,6 +101,6 @@ def test_threads_do_not_share_what_they_scale_in():
 
 
 @pytest.mark.parametrize("wrong", [{"long_side_px": 1}, {"quality": 0}, {"quality": 101}])
-def test_a_wrong_option_is_refused_with_its_value(wrong):
+def test_a_wrong_option_is_refused_with_its_value(wrong: dict[str, int]) -> None:
     with pytest.raises(ValueError, match=str(next(iter(wrong.values())))):
         encode(photo((64, 48)), **wrong)

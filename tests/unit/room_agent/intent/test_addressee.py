@@ -6,7 +6,8 @@ import random
 
 import pytest
 
-from room_agent.intent.addressee import Addressee, AddresseeSettings, Person, RoomCompany, address
+from room_agent.core.models import Person
+from room_agent.intent.addressee import Addressee, AddresseeSettings, RoomCompany, address
 from tests.unit.room_agent.nasty import nasty
 
 ANN, BOB, WILL = Person("p-ann", "Ann Lee"), Person("p-bob", "Bob"), Person("p-will", "Will")

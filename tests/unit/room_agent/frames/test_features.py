@@ -1,34 +1,35 @@
-"""The cheap features order pictures as a reader would: pages of text above slides above walls."""
+"""The features order pictures by how much text they hold: pages above slides above walls."""
 
 from dataclasses import astuple
 
 import pytest
 
-from room_agent.frames.detector import ChangeDetector, Judgement, Verdict
+from room_agent.frames.detector import ChangeDetector
 from room_agent.frames.features import features
+from room_agent.frames.verdict import Judgement, Verdict
 from tests.support.screens import Desktop, photo, prose, slide
 
 FIRST = Judgement(verdict=Verdict.NEW, why="first frame", changed_share=1.0, cells=1, box_px=None)
 
 
 @pytest.mark.parametrize("size", [(1280, 720), (1920, 1080)])
-def test_text_is_densest_on_a_page_and_absent_on_a_wall(size):
+def test_text_is_densest_on_a_page_and_absent_on_a_wall(size: tuple[int, int]) -> None:
     pictures = Desktop(size=size, lines=prose(44, words=28)).planes(), slide("Goals", prose(3), size), photo(size)
     densities = [features(planes, FIRST).text_density for planes in pictures]
     assert densities[0] > 0.2 > densities[1] > densities[2] == 0.0
 
 
-def test_dark_and_light_pages_hold_as_much_text():
+def test_dark_and_light_pages_hold_as_much_text() -> None:
     dark, light = (features(Desktop(dark=dark).planes(), FIRST).text_density for dark in (True, False))
     assert dark == pytest.approx(light, rel=0.25)
 
 
-def test_edges_have_energy_and_soft_pictures_little():
+def test_edges_have_energy_and_soft_pictures_little() -> None:
     page, wall = (features(planes, FIRST).edge_energy for planes in (Desktop().planes(), photo()))
     assert page > 3 * wall > 0
 
 
-def test_novelty_is_the_area_of_what_changed():
+def test_novelty_is_the_area_of_what_changed() -> None:
     before = Desktop()
     detector = ChangeDetector()
     first = features(before.planes(), detector.judge(before.planes()))
@@ -39,7 +40,7 @@ def test_novelty_is_the_area_of_what_changed():
     assert 0.001 < line.novelty < 0.01 and 0 < line.changed_share < line.novelty
 
 
-def test_a_repeat_holds_nothing_new():
+def test_a_repeat_holds_nothing_new() -> None:
     detector = ChangeDetector()
     detector.keep(photo())
     seen = features(photo(), detector.judge(photo()))
@@ -47,6 +48,6 @@ def test_a_repeat_holds_nothing_new():
 
 
 @pytest.mark.parametrize("size", [(1, 1), (8, 8), (3, 100), (65, 33), (641, 361)])
-def test_every_feature_of_every_size_is_a_share(size):
+def test_every_feature_of_every_size_is_a_share(size: tuple[int, int]) -> None:
     seen = features(photo(size), ChangeDetector().judge(photo(size)))
     assert all(0.0 <= value <= 1.0 for value in astuple(seen))

@@ -1,4 +1,4 @@
-"""What a voice needs of its environment, and that a room agent without one needs nothing more than before."""
+"""The agent's environment variables are checked at start, and speech settings only where speech is on."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ def environment(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
         monkeypatch.setenv(name, value)
 
 
-def test_without_a_voice_no_vendor_is_needed() -> None:
+def test_without_a_voice_no_vendor_key_is_needed() -> None:
     assert not load_settings().speech.voice
 
 
@@ -49,7 +49,7 @@ def test_a_voice_has_its_models_in_order_and_shows_no_key(monkeypatch: pytest.Mo
     assert speech.eleven_key == "eleven-secret" and "secret" not in repr(load_settings()) + repr(speech)
 
 
-def test_keys_and_models_are_read_without_what_was_left_around_them(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_keys_and_models_are_read_without_surrounding_blanks_and_commas(monkeypatch: pytest.MonkeyPatch) -> None:
     left = {"DEEPGRAM_API_KEY": "deepgram-secret\n", "ELEVEN_API_KEY": " ", "RAYROOM_STT_MODELS": "nova-3,"}
     for name, value in (KEYS | left | {"RAYROOM_VOICE": "on"}).items():
         monkeypatch.setenv(name, value)
@@ -61,7 +61,7 @@ def test_keys_and_models_are_read_without_what_was_left_around_them(monkeypatch:
 @pytest.mark.parametrize(
     ("name", "value"), [("DEEPGRAM_API_KEY", '"deepgram-secret"'), ("ELEVENLABS_API_KEY", "eleven secret")]
 )
-def test_a_key_that_is_none_is_refused_by_its_name(name: str, value: str, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_malformed_key_is_refused_by_its_name(name: str, value: str, monkeypatch: pytest.MonkeyPatch) -> None:
     for key, given in (KEYS | {"RAYROOM_VOICE": "on", name: value}).items():
         monkeypatch.setenv(key, given)
     with pytest.raises(ConfigurationError, match=f"{name} holds a character no key has") as refused:
@@ -69,24 +69,41 @@ def test_a_key_that_is_none_is_refused_by_its_name(name: str, value: str, monkey
     assert "secret" not in refused.value.message
 
 
-def test_a_list_of_no_models_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_an_empty_list_of_models_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("RAYROOM_TTS_MODELS", " , ")
     with pytest.raises(ConfigurationError, match="RAYROOM_TTS_MODELS"):
         load_settings()
 
 
-def test_a_model_that_has_no_price_is_refused_by_its_name(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_model_without_a_price_is_refused_by_its_name(monkeypatch: pytest.MonkeyPatch) -> None:
     for name, value in (KEYS | {"RAYROOM_VOICE": "on", "RAYROOM_STT_MODELS": "nova-3,nova-99"}).items():
         monkeypatch.setenv(name, value)
     with pytest.raises(ConfigurationError, match="nova-99"):
         load_settings()
 
 
-def test_a_voice_needs_a_directory_it_can_write_what_it_uses_into(
-    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
-) -> None:
+def test_a_voice_needs_a_writable_usage_directory(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     (tmp_path / "file").touch()
     for name, value in (KEYS | {"RAYROOM_VOICE": "on", "RAYROOM_USAGE_DIR": str(tmp_path / "file" / "usage")}).items():
         monkeypatch.setenv(name, value)
     with pytest.raises(ConfigurationError, match="RAYROOM_USAGE_DIR"):
         load_settings()
+
+
+def test_settings_name_every_variable_that_is_missing_or_wrong(monkeypatch: pytest.MonkeyPatch) -> None:
+    for name in ("LIVEKIT_API_KEY", "LIVEKIT_API_SECRET", "RAYROOM_AGENT_KEYS"):
+        monkeypatch.delenv(name, raising=False)
+    monkeypatch.setenv("LIVEKIT_URL", "http://not-a-websocket")
+    with pytest.raises(ConfigurationError) as refused:
+        load_settings()
+    for name in ("LIVEKIT_URL", "LIVEKIT_API_KEY", "LIVEKIT_API_SECRET", "RAYROOM_AGENT_KEYS"):
+        assert name in refused.value.message
+
+
+def test_the_first_of_several_agent_keys_is_used_and_none_is_shown(monkeypatch: pytest.MonkeyPatch) -> None:
+    whole = {"LIVEKIT_URL": "ws://x", "LIVEKIT_API_KEY": "k", "LIVEKIT_API_SECRET": "livekit-secret"}
+    for name, value in (whole | {"RAYROOM_AGENT_KEYS": "first-key-0123456, second-key"}).items():
+        monkeypatch.setenv(name, value)
+    settings = load_settings()
+    assert settings.agent_key == "first-key-0123456"
+    assert "first-key" not in repr(settings) and "livekit-secret" not in repr(settings)

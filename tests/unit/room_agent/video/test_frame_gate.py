@@ -1,18 +1,20 @@
-"""New scenes are sent at once, edits when they rest, doubts when they last, repeats never."""
+"""New scenes are sent at once, edits once they settle, uncertain changes if they last, repeats never."""
 
 from collections.abc import Iterable
 
 import pytest
 
-from room_agent.frames.detector import Verdict
-from room_agent.video.frame_gate import FrameGate, GateDecision, GateSettings
+from room_agent.frames.phash import phash
+from room_agent.frames.verdict import Verdict
+from room_agent.video import frame_gate
+from room_agent.video.frame_gate import FrameGate, GateDecision, pack_frame
 from tests.support.screens import Desktop, prose, slide
 
 DESK = Desktop()
 
 
 def watched(screens: Iterable[Desktop], gate: FrameGate | None = None, start_s: float = 0.0) -> list[GateDecision]:
-    """Offer one screen a second."""
+    """Offer one screen a second, and return the decisions."""
     gate = gate or FrameGate()
     return [gate.offer(screen.planes(), start_s + second) for second, screen in enumerate(screens)]
 
@@ -22,24 +24,24 @@ def kept(decisions: list[GateDecision]) -> list[int]:
 
 
 def typed(letters: int) -> Desktop:
-    """The desk with a part of one more line on it."""
+    """Return the desktop with the first letters of one more line."""
     return DESK.but(lines=(*DESK.lines, prose(1, seed=5)[0][:letters]))
 
 
-def test_a_still_screen_is_sent_once():
+def test_a_still_screen_is_sent_once() -> None:
     decisions = watched([DESK] * 20)
     assert kept(decisions) == [0]
     assert (decisions[0].why, decisions[1].why) == ("first frame", "nothing changed")
 
 
-def test_a_busy_pointer_and_a_caret_cost_nothing():
+def test_a_busy_pointer_and_a_caret_cost_nothing() -> None:
     screens = [
         DESK.but(pointer=(300 + 37 * second, 500), caret=(760, 158) if second % 2 else None) for second in range(20)
     ]
     assert kept(watched(screens)) == [0]
 
 
-def test_a_new_scene_is_sent_at_once():
+def test_a_new_scene_is_sent_at_once() -> None:
     gate = FrameGate()
     watched([DESK, DESK], gate)
     decision = gate.offer(slide("Goals", prose(3)), 2.0)
@@ -47,29 +49,31 @@ def test_a_new_scene_is_sent_at_once():
     assert not gate.offer(slide("Goals", prose(3)), 3.0).keep
 
 
-def test_a_typed_line_is_sent_once_it_rests():
+def test_a_typed_line_is_sent_once_it_rests() -> None:
     screens = [DESK, typed(12), typed(24), typed(36), *[typed(36)] * 10]
     decisions = watched(screens)
     assert kept(decisions) == [0, 5]
     assert decisions[5].why == "text changed"
 
 
-def test_a_moving_pointer_does_not_disturb_the_rest():
+def test_a_moving_pointer_does_not_disturb_the_rest() -> None:
     screens = [DESK, *[typed(36).but(pointer=(300 + 50 * second, 600)) for second in range(6)]]
     assert kept(watched(screens)) == [0, 3]
 
 
-def test_typing_without_a_rest_is_sent_every_eight_seconds():
+def test_typing_without_a_rest_is_sent_every_eight_seconds(monkeypatch: pytest.MonkeyPatch) -> None:
+    # Twenty lines at once would count as a new scene.
+    monkeypatch.setattr(frame_gate, "LARGE_CELLS", 10**9)
     lines = prose(40, seed=5, words=2)
     screens = [DESK.but(lines=lines[: 1 + second % 20]) for second in range(20)]
-    assert kept(watched(screens, FrameGate(GateSettings(large_cells=10**9))))[:3] == [0, 9, 18]
+    assert kept(watched(screens))[:3] == [0, 9, 18]
 
 
-def test_an_edit_taken_back_is_never_sent():
+def test_an_edit_taken_back_is_never_sent() -> None:
     assert kept(watched([DESK, typed(20), DESK, DESK, typed(20), DESK, DESK, DESK])) == [0]
 
 
-def test_a_doubt_is_sent_when_it_lasts():
+def test_an_uncertain_change_is_sent_if_it_lasts() -> None:
     blank = DESK.but(lines=(), pointer=(800, 400))
     gone = blank.but(pointer=None)
     decisions = watched([blank, gone, gone, gone, gone])
@@ -77,26 +81,32 @@ def test_a_doubt_is_sent_when_it_lasts():
     assert kept(decisions) == [0, 3]
 
 
-def test_a_doubt_that_passes_is_not_sent():
+def test_an_uncertain_change_that_passes_is_not_sent() -> None:
     blank = DESK.but(lines=(), pointer=(800, 400))
     gone = blank.but(pointer=None)
     assert kept(watched([blank, gone, gone, blank, gone, gone, blank])) == [0]
 
 
-def test_a_heartbeat_sends_even_a_still_screen():
-    gate = FrameGate(GateSettings(heartbeat_s=10.0))
-    decisions = watched([DESK] * 25, gate)
-    assert kept(decisions) == [0, 10, 20]
-    assert decisions[10].why == "heartbeat"
+def test_a_frame_that_was_lost_is_kept_again() -> None:
+    gate = FrameGate()
+    assert kept(watched([DESK, DESK], gate)) == [0]
+    gate.forget()
+    decision = gate.offer(DESK.planes(), 2.0)
+    assert (decision.keep, decision.why) == (True, "first frame")
+    assert not gate.offer(DESK.planes(), 3.0).keep
 
 
-@pytest.mark.parametrize("quiet_samples", [1, 3])
-def test_the_wait_is_a_setting(quiet_samples):
-    gate = FrameGate(GateSettings(quiet_samples=quiet_samples))
-    assert kept(watched([DESK, *[typed(30)] * 8], gate)) == [0, 1 + quiet_samples]
+def test_a_packed_frame_carries_its_measurements_in_headers() -> None:
+    planes = DESK.planes()
+    frame = pack_frame(planes, FrameGate().offer(planes, 0.0), "TR_1", "screen_share", 640, 1_700_000_000.25)
+    assert frame.jpeg.startswith(b"\xff\xd8") and (frame.why, frame.captured_at_s) == ("first frame", 1_700_000_000.25)
+    assert frame.headers["x-frame-captured-at"] == "1700000000.250" and frame.headers["x-frame-track"] == "TR_1"
+    assert frame.headers["x-frame-source"] == "screen_share" and frame.headers["x-frame-novelty"] == "1.0000"
+    assert int(frame.headers["x-frame-phash"], 16) == phash(planes)
+    assert 0 < float(frame.headers["x-frame-text-density"]) < 1
 
 
-def test_a_minute_of_work_costs_a_few_frames_and_misses_no_line():
+def test_a_minute_of_work_costs_a_few_frames_and_misses_no_line() -> None:
     lines, screens = DESK.lines, []
     for second in range(60):
         if second % 15 == 7:

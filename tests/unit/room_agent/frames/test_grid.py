@@ -1,4 +1,4 @@
-"""The grid holds means of square cells, rounded to a level."""
+"""The grid holds the means of square cells, rounded to a luma level."""
 
 import numpy as np
 import pytest
@@ -8,7 +8,7 @@ from tests.support.screens import Desktop, photo
 
 
 @pytest.mark.parametrize(("size", "cell_px"), [((320, 180), 1), ((1280, 720), 2), ((1920, 1080), 4), ((3840, 2160), 8)])
-def test_a_cell_is_the_mean_of_its_pixels(size, cell_px):
+def test_a_cell_is_the_mean_of_its_pixels(size: tuple[int, int], cell_px: int) -> None:
     means = BlockMeans(*size)
     luma = Desktop(size=size).planes().y
     expected = luma.reshape(size[1] // cell_px, cell_px, size[0] // cell_px, cell_px).mean((1, 3))
@@ -17,7 +17,7 @@ def test_a_cell_is_the_mean_of_its_pixels(size, cell_px):
 
 
 @pytest.mark.parametrize("size", [(641, 361), (1367, 769), (1921, 1083), (3203, 1801)])
-def test_an_odd_picture_is_covered_to_its_edges(size):
+def test_an_odd_picture_is_covered_to_its_edges(size: tuple[int, int]) -> None:
     means = BlockMeans(*size)
     black = photo(size).copied().y
     black[:] = 16
@@ -28,14 +28,14 @@ def test_an_odd_picture_is_covered_to_its_edges(size):
     assert [means.shape[0] - 1, means.shape[1] - 1] in moved.tolist()
 
 
-def test_both_layers_of_a_share_give_one_grid():
+def test_both_layers_of_a_share_give_one_grid() -> None:
     large = photo((1920, 1080))
     half = large.y.reshape(540, 2, 960, 2).mean((1, 3)).astype(np.uint8)
     difference = BlockMeans(960, 540)(half) - BlockMeans(1920, 1080)(large.y).astype(np.int16)
     assert np.abs(difference).max() <= 1
 
 
-def test_a_picture_may_be_read_only():
+def test_a_picture_may_be_read_only() -> None:
     luma = photo((1280, 720)).y.copy()
     luma.flags.writeable = False
     assert BlockMeans(1280, 720)(luma).shape == (360, 640)

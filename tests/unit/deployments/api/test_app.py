@@ -1,4 +1,4 @@
-"""A straight route behaves as FastAPI's others do: errors, bugs, methods, its place in the document."""
+"""The app dispatches every route alike: body limits, errors, bugs, methods, the OpenAPI document."""
 
 from __future__ import annotations
 
@@ -9,15 +9,15 @@ import pytest
 from fastapi import Request
 from fastapi.responses import JSONResponse
 
-from deployments.routes import StraightApp
+from deployments.api.app import ApiApp
 from routing.errors import RateLimited
 
 
 @pytest.fixture
 async def http() -> AsyncIterator[httpx.AsyncClient]:
-    app = StraightApp()
+    app = ApiApp()
 
-    @app.post_straight("/count", openapi_extra={"x-limit": 3})
+    @app.endpoint("POST", "/count", max_bytes=8, openapi_extra={"x-limit": 3})
     async def count(request: Request) -> JSONResponse:
         """Count the body's bytes."""
         body = await request.body()
@@ -27,9 +27,13 @@ async def http() -> AsyncIterator[httpx.AsyncClient]:
             raise KeyError("content that must not leave")
         return JSONResponse({"bytes": len(body)})
 
-    @app.post_straight("/rooms/{room}/count")
+    @app.endpoint("POST", "/rooms/{room}/count")
     async def count_in(request: Request, room: str) -> JSONResponse:
         return JSONResponse({"room": room, "bytes": len(await request.body())})
+
+    @app.endpoint("PUT", "/rooms/{room}/count")
+    async def replace(request: Request, room: str) -> JSONResponse:
+        return JSONResponse({"replaced": room})
 
     transport = httpx.ASGITransport(app, raise_app_exceptions=False)
     async with httpx.AsyncClient(transport=transport, base_url="http://it") as client:
@@ -59,7 +63,25 @@ async def test_a_bug_is_an_internal_error_that_tells_nothing(http: httpx.AsyncCl
     assert "content" not in failed.text
 
 
-async def test_fastapi_still_knows_the_route(http: httpx.AsyncClient) -> None:
-    assert (await http.get("/count")).status_code == 405
+async def test_a_body_is_read_up_to_the_limit_of_its_route(http: httpx.AsyncClient) -> None:
+    assert (await http.post("/count", content=b"12345678")).status_code == 200
+    refused = await http.post("/count", content=b"123456789")
+    assert (refused.status_code, refused.json()["error"]["code"]) == (413, "too_large")
+    assert (await http.post("/rooms/a/count", content=b"123456789")).json()["bytes"] == 9
+
+
+async def test_an_unknown_path_or_method_is_an_error_in_the_envelope(http: httpx.AsyncClient) -> None:
+    for method, path, status in (("GET", "/count", 405), ("GET", "/rooms/a/count", 405), ("POST", "/nothing", 404)):
+        refused = await http.request(method, path)
+        assert (refused.status_code, refused.json()["error"]["code"]) == (status, "no_such_route")
+        assert ("POST" in refused.headers.get("allow", "")) == (status == 405)
+
+
+async def test_two_methods_share_a_path_with_a_parameter(http: httpx.AsyncClient) -> None:
+    assert (await http.put("/rooms/a/count")).json() == {"replaced": "a"}
+    assert (await http.post("/rooms/a/count")).json() == {"room": "a", "bytes": 0}
+
+
+async def test_fastapi_describes_the_endpoint(http: httpx.AsyncClient) -> None:
     document = (await http.get("/openapi.json")).json()["paths"]["/count"]["post"]
     assert document["description"] == "Count the body's bytes." and document["x-limit"] == 3

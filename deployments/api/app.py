@@ -1,0 +1,131 @@
+"""Dispatch every HTTP route the same way: bounded body, one error envelope, one set of headers."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Awaitable, Callable, Mapping
+from typing import Any
+
+from fastapi import FastAPI, Request, Response
+from fastapi.responses import JSONResponse
+from starlette.types import Receive, Scope, Send
+
+from routing.errors import RayroomError, TooLarge
+
+# Below the 4 MB that a Serve handle may carry between replicas.
+MAX_JSON_BYTES = 3_500_000
+
+Endpoint = Callable[..., Awaitable[Response]]
+"""Takes the request, and the parameters in its path by their names; each is one segment of the path."""
+
+
+class BoundedRequest(Request):
+    """A request whose body is read up to the limit of its route, and no further."""
+
+    max_bytes = MAX_JSON_BYTES
+
+    async def body(self) -> bytes:
+        """Return the body; raises TooLarge."""
+        chunks, size = [], 0
+        async for chunk in self.stream():
+            size += len(chunk)
+            if size > self.max_bytes:
+                raise TooLarge(f"The body is larger than {self.max_bytes} bytes.", "body")
+            chunks.append(chunk)
+        return b"".join(chunks)
+
+
+class _Route:
+    """The endpoints of one path by method, and the path's pattern where it has parameters."""
+
+    def __init__(self, path: str) -> None:
+        self.pattern = re.compile(re.sub(r"{(\w+)}", r"(?P<\1>[^/]+)", path))
+        self.endpoints: dict[str, tuple[Endpoint, int]] = {}
+
+
+class ApiApp(FastAPI):
+    """An app that calls its endpoints itself, and leaves to FastAPI only their description.
+
+    FastAPI's middleware and its solving of parameters cost more than the gateway's own work for a request. An endpoint
+    reads its request itself and returns a response, so it needs neither.
+    """
+
+    def __init__(self, **settings: Any) -> None:
+        super().__init__(**settings, openapi_url=None, docs_url=None, redoc_url=None)
+        self._exact: dict[str, _Route] = {}
+        self._patterns: list[_Route] = []
+        self.endpoint("GET", "/openapi.json", include_in_schema=False)(self._describe)
+
+    def endpoint(
+        self, method: str, path: str, max_bytes: int = MAX_JSON_BYTES, **description: Any
+    ) -> Callable[[Endpoint], Endpoint]:
+        """Register an endpoint; `description` is FastAPI's."""
+
+        def register(endpoint: Endpoint) -> Endpoint:
+            # Ray Serve reads the routes from FastAPI, for its own metrics.
+            self.add_api_route(path, endpoint, methods=[method], **description)
+            self._route(path).endpoints[method] = endpoint, max_bytes
+            return endpoint
+
+        return register
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        if scope["type"] != "http":
+            await super().__call__(scope, receive, send)
+            return
+        try:
+            response = await self._respond(scope, receive)
+        except RayroomError as error:
+            response = error_response(error)
+        except Exception:
+            await error_response(RayroomError())(scope, receive, send)
+            # The server logs the bug with its traceback.
+            raise
+        await response(scope, receive, send)
+
+    async def _respond(self, scope: Scope, receive: Receive) -> Response:
+        path: str = scope["path"].removeprefix(scope.get("root_path", ""))
+        route, parameters = self._find(path)
+        if route is None:
+            return _no_route(404, "Not Found")
+        found = route.endpoints.get(scope["method"])
+        if found is None:
+            return _no_route(405, "Method Not Allowed", {"allow": ", ".join(route.endpoints)})
+        endpoint, max_bytes = found
+        request = BoundedRequest(scope, receive)
+        request.max_bytes = max_bytes
+        return await endpoint(request, **parameters)
+
+    def _route(self, path: str) -> _Route:
+        if "{" not in path:
+            return self._exact.setdefault(path, _Route(path))
+        route = _Route(path)
+        for known in self._patterns:
+            if known.pattern == route.pattern:
+                return known
+        self._patterns.append(route)
+        return route
+
+    def _find(self, path: str) -> tuple[_Route | None, Mapping[str, str]]:
+        if route := self._exact.get(path):
+            return route, {}
+        for route in self._patterns:
+            if match := route.pattern.fullmatch(path):
+                return route, match.groupdict()
+        return None, {}
+
+    async def _describe(self, request: Request) -> Response:
+        return JSONResponse(self.openapi())
+
+
+def error_response(error: RayroomError) -> JSONResponse:
+    """Return the error envelope; `Retry-After` is in whole seconds, at least one, where a retry may succeed."""
+    headers = {}
+    if error.retry_after_s is not None or error.status in (429, 503):
+        headers["retry-after"] = str(max(1, int(-(-(error.retry_after_s or 0.0) // 1))))
+    return JSONResponse(error.envelope(), error.status, headers)
+
+
+def _no_route(status: int, message: str, headers: Mapping[str, str] | None = None) -> JSONResponse:
+    error = {"message": message, "type": "invalid_request_error", "code": "no_such_route", "param": None}
+    return JSONResponse({"error": error}, status, headers)

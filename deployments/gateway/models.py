@@ -1,0 +1,116 @@
+"""The nouns that several files of the gateway share: its settings, the model handles, a routed request, its answer."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncGenerator, Awaitable, Callable
+from dataclasses import dataclass, field
+from typing import Protocol
+
+from deployments.common.settings import (
+    EmbeddingsSettings,
+    KnowledgeSettings,
+    RoomSettings,
+    ServiceSettings,
+    VisionSettings,
+)
+from deployments.gateway.metering import BillingContext
+from routing.breaker import BreakerSettings
+from routing.fairness import FairnessSettings
+from routing.models import (
+    Answer,
+    Costs,
+    Delta,
+    EmbeddingResult,
+    EmbedRequest,
+    Message,
+    ModelRequest,
+    Rooms,
+)
+from routing.policy import Decision
+from routing.retry import RetrySettings
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class GatewaySettings:
+    """The settings of a gateway, fixed from its start."""
+
+    vision: VisionSettings
+    llm: ServiceSettings
+    embeddings: EmbeddingsSettings
+    rooms: RoomSettings
+    simulated_vendors: frozenset[str]
+    intent_grace_s: float
+    breakers: BreakerSettings
+    retries: RetrySettings
+    fairness: FairnessSettings
+    knowledge: KnowledgeSettings
+
+
+class AnswerHandle(Protocol):
+    """A model deployment that answers whole: behind its Serve handle, or the same class in this process."""
+
+    async def answer(self, request: ModelRequest) -> Answer: ...
+
+
+class StreamHandle(AnswerHandle, Protocol):
+    """A model deployment that also streams."""
+
+    def stream(self, request: ModelRequest) -> AsyncGenerator[Delta, None]: ...
+
+
+class EmbedHandle(Protocol):
+    """A model deployment that embeds."""
+
+    async def embed(self, request: EmbedRequest) -> EmbeddingResult: ...
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ModelHandles:
+    """The model deployments, by service."""
+
+    vision: AnswerHandle
+    llm: StreamHandle
+    embeddings: EmbedHandle
+    started: Callable[[], Awaitable[None]] | None = None
+    """Return once all three have a replica; None where they run in this process."""
+
+
+class ClusterClient(Costs, Rooms, Protocol):
+    """The costs and the rooms of the whole cluster."""
+
+    async def aclose(self) -> None:
+        """Deliver every entry that is still pending."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class AttemptTimeouts:
+    """The timeouts of a request: one attempt, its first token, the gap between tokens, and all attempts together."""
+
+    attempt_s: float
+    first_token_s: float
+    between_tokens_s: float
+    total_s: float
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RoutedRequest:
+    """A request with its routing decision: the billing context, the candidate models in order, and the messages."""
+
+    billing: BillingContext
+    decision: Decision
+    messages: tuple[Message, ...] = field(repr=False)
+    max_output_tokens: int
+    temperature: float | None
+    timeouts: AttemptTimeouts
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RoutedAnswer:
+    """An answer, the decision that led to it, and the cost of all attempts together."""
+
+    answer: Answer
+    decision: Decision
+    cost_nanousd: int
+    attempts: int
+    vendor_s: float
+    """Seconds spent waiting for vendors; of a streamed answer, until its first delta."""

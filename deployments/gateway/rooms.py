@@ -1,0 +1,105 @@
+"""Open, keep and close rooms: tokens, heartbeats with their speech usage, and a tenant's totals."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+
+import structlog
+
+from deployments.api.auth import RoomToken, issue_token
+from deployments.api.schemas import Heartbeat, OpenRoom
+from deployments.common.settings import RoomSettings
+from deployments.gateway.metering import BudgetStatus, Meter, budget_of, check_active
+from deployments.gateway.models import ClusterClient
+from deployments.gateway.speech_metering import SpeechMetering
+from routing.models import Directory, RoomHeartbeat, Tenant, TenantTotals
+from routing.rooms import check_metadata, parse_room
+
+log = structlog.get_logger()
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class HeartbeatReply:
+    """The reply to a heartbeat: the room's token, the usage ids that are durable now, and the budget's status."""
+
+    token: RoomToken
+    taken: tuple[str, ...]
+    budget: BudgetStatus | None
+
+
+class RoomService:
+    """The rooms of one router replica. Every method raises RayroomError; any other error is a bug."""
+
+    def __init__(
+        self,
+        settings: RoomSettings,
+        cluster: ClusterClient,
+        directory: Directory,
+        meter: Meter,
+        speech: SpeechMetering,
+        clock: Callable[[], float],
+    ) -> None:
+        self._token_ttl_s = settings.token_ttl_s
+        self._cluster = cluster
+        self._directory = directory
+        self._meter = meter
+        self._speech = speech
+        self._clock = clock
+
+    async def open(self, request: OpenRoom) -> tuple[RoomToken, Tenant]:
+        """Return a token for the room, and its tenant.
+
+        A job that ended may report its usage whatever the tenant's status: a suspended tenant still owes it. Raises
+        RoomNameInvalid, Forbidden for another tenant's metadata, TenantUnknown or TenantSuspended.
+        """
+        name = parse_room(request.room)
+        check_metadata(name, request.metadata)
+        tenant = await self._directory.tenant(name.tenant_id)
+        token = issue_token(name, request.job_id, self._token_ttl_s, self._clock())
+        if not request.ended:
+            check_active(tenant)
+            await self._cluster.beat(self._heartbeat(token, {}))
+            log.info("room opened", room=name.room, job=request.job_id)
+        return token, tenant
+
+    async def heartbeat(self, token: RoomToken, beat: Heartbeat) -> HeartbeatReply:
+        """Record an agent's speech usage and its counters; a token past half its lifetime is renewed.
+
+        The usage is recorded first: it is owed whatever has become of the tenant since.
+        """
+        entries = self._speech.entries(token, beat.usage, self._clock())
+        await self._meter.record_spent(token.tenant_id, entries)
+        tenant, spent_nanousd = await self._directory.tenant(token.tenant_id), None
+        if not beat.ended:
+            check_active(tenant)
+            # From the ledger: the figure that this replica remembers may be incomplete, or last month's.
+            spent_nanousd = await self._cluster.beat(self._heartbeat(token, beat.counters))
+        taken = tuple(dict.fromkeys(item.id for item in beat.usage))
+        return HeartbeatReply(token=self._renewed(token), taken=taken, budget=budget_of(tenant, spent_nanousd))
+
+    async def close(self, token: RoomToken) -> TenantTotals:
+        """Close the token's room, and return its tenant's totals so far."""
+        await self._cluster.close(token.name.room, token.job_id)
+        log.info("room closed", room=token.name.room, job=token.job_id)
+        return await self._cluster.totals(token.tenant_id)
+
+    async def usage(self, tenant_id: str) -> tuple[TenantTotals, tuple[RoomHeartbeat, ...]]:
+        """Return a tenant's totals so far and its open rooms; raises TenantUnknown."""
+        await self._directory.tenant(tenant_id)
+        return await self._cluster.totals(tenant_id), await self._cluster.of(tenant_id)
+
+    def _renewed(self, token: RoomToken) -> RoomToken:
+        if token.expires_at_s - self._clock() > self._token_ttl_s / 2:
+            return token
+        return issue_token(token.name, token.job_id, self._token_ttl_s, self._clock(), token.opened_at_s)
+
+    def _heartbeat(self, token: RoomToken, counters: Mapping[str, float]) -> RoomHeartbeat:
+        return RoomHeartbeat(
+            room=token.name.room,
+            tenant_id=token.tenant_id,
+            job_id=token.job_id,
+            beat_at_s=self._clock(),
+            opened_at_s=token.opened_at_s,
+            counters=dict(counters),
+        )

@@ -1,0 +1,66 @@
+"""Feeds one microphone's frames to the voice activity detector, and drops audio once the detector lags too far."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator, Callable
+
+from livekit import rtc
+
+from room_agent.audio.pcm import RATE_HZ, SILENCE
+from room_agent.audio.transcripts import SttCounters
+from room_agent.audio.vad import SpeechDetector
+
+MAX_LAG_S = 2.0
+MISSING_FRAME_S = 0.5
+"""A microphone without a frame for this long counts as muted."""
+
+
+class AudioBuffer:
+    """The audio between one microphone and its detector."""
+
+    def __init__(self, detector: SpeechDetector, counters: SttCounters) -> None:
+        self._detector = detector
+        self._counters = counters
+        self._pushed = 0
+        self.processed = 0
+        """The number of pushed samples that the detector has processed."""
+
+    @property
+    def lag_s(self) -> float:
+        """Return the length of the audio that the detector has not processed yet."""
+        return (self._pushed - self.processed) / RATE_HZ
+
+    async def run(
+        self, frames: AsyncIterator[rtc.AudioFrame], ended: asyncio.Event, is_speaking: Callable[[], bool]
+    ) -> None:
+        """Push frames until they end or `ended` is set, then end the detector's input.
+
+        A muted microphone sends no frames. While `is_speaking`, silence is pushed instead, so that the speech ends.
+        """
+        pending: asyncio.Future[rtc.AudioFrame] | None = None
+        try:
+            # The frames of an unsubscribed track do not end: they go on as silence, or none arrives any more.
+            while not ended.is_set():
+                pending = pending or asyncio.ensure_future(anext(frames))
+                # Not wait_for: it would cancel the pending frame, and with it the iterator.
+                await asyncio.wait({pending}, timeout=MISSING_FRAME_S)
+                if not pending.done():
+                    if is_speaking():
+                        self._push(SILENCE)
+                    continue
+                received, pending = pending, None
+                self._push(received.result())
+        except StopAsyncIteration:
+            pass
+        finally:
+            if pending is not None:
+                pending.cancel()
+            self._detector.end_input()
+
+    def _push(self, frame: rtc.AudioFrame) -> None:
+        if self.lag_s > MAX_LAG_S:
+            self._counters.audio_dropped_ms += round(1_000 * frame.duration)
+            return
+        self._pushed += frame.samples_per_channel
+        self._detector.push(frame)

@@ -1,0 +1,66 @@
+"""Defines the nouns that several packages of the agent share: people, tracks, frames, and the events about frames."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Literal
+
+from room_agent.core.router_client import Description
+
+Source = Literal["screen_share", "camera"]
+"""The kind of picture that a video track carries."""
+
+
+@dataclass(frozen=True, slots=True)
+class Person:
+    """A human in the room."""
+
+    identity: str
+    name: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SharedTrack:
+    """A participant's video track. `shared_by` is the participant's display name, `identity` is unique in the room."""
+
+    sid: str
+    source: Source
+    shared_by: str
+    identity: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class KeptFrame:
+    """A frame ready to send: its JPEG, its `x-frame-*` headers, and the gate's reason for keeping it."""
+
+    jpeg: bytes = field(repr=False)
+    headers: Mapping[str, str]
+    why: str
+    captured_at_s: float
+    """Wall-clock time."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class FrameKept:
+    """Event: a frame shows something new and is about to be sent."""
+
+    track: SharedTrack
+    frame: KeptFrame
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class FrameDescribed:
+    """Event: the router answered a frame after `took_s`."""
+
+    track: SharedTrack
+    frame: KeptFrame
+    answer: Description
+    took_s: float
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class TrackEnded:
+    """Event: a sampled track was muted, unpublished, or displaced by another."""
+
+    track: SharedTrack

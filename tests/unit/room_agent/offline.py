@@ -1,0 +1,204 @@
+"""Stands in for the network of a room agent: a room without an SFU, and a router client without a socket."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+from collections import deque
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from dataclasses import dataclass, field
+from typing import Any, cast
+
+import httpx
+from livekit import rtc
+from livekit.rtc.room import EventTypes
+
+from room_agent.core.router_client import RouterClient
+from room_agent.frames.i420 import Planes
+from tests.support.screens import packed
+
+ROOM = "tenant_acme_standup"
+LIMITS = {"frames_per_second": 1.0, "image_long_side_px": 640, "heartbeat_every_s": 5.0}
+
+
+class Clock:
+    """A clock that moves only when a test or a patched sleep moves it."""
+
+    def __init__(self, now_s: float = 1_000.0) -> None:
+        self.now_s = now_s
+
+    def __call__(self) -> float:
+        return self.now_s
+
+
+class OfflineRouter:
+    """A real RouterClient with a transport in this process. Statuses are used up in order; then all is well."""
+
+    def __init__(self) -> None:
+        self.open_statuses: deque[int] = deque()
+        self.heartbeat_statuses: deque[int] = deque()
+        self.frame_statuses: deque[int] = deque()
+        self.retry_after_s = "0"
+        self.answering = asyncio.Event()
+        """Frames are answered while it is set."""
+        self.answering.set()
+        self.requests: list[str] = []
+        self.frames: list[httpx.Headers] = []
+        self.heartbeats: list[dict[str, Any]] = []
+        self.client = RouterClient("http://router.invalid", "agent-key", ROOM, "job-1", "{}")
+
+    @asynccontextmanager
+    async def running(self) -> AsyncIterator[OfflineRouter]:
+        await self.client.aclose()
+        transport = httpx.MockTransport(self._answer)
+        self.client._http = httpx.AsyncClient(base_url="http://router.invalid", transport=transport)
+        try:
+            yield self
+        finally:
+            await self.client.aclose()
+
+    @property
+    def opened(self) -> int:
+        return self.requests.count("POST /v1/rooms")
+
+    @property
+    def closed(self) -> int:
+        return self.requests.count(f"DELETE /v1/rooms/{ROOM}")
+
+    async def _answer(self, request: httpx.Request) -> httpx.Response:
+        line = f"{request.method} {request.url.path}"
+        self.requests.append(line)
+        if line == "POST /v1/rooms":
+            body: dict[str, Any] = {"expires_at": 0, "simulated": True, "limits": LIMITS}
+            return self._reply(self.open_statuses, body | {"token": f"token-{self.opened}"})
+        if line.endswith("/heartbeat"):
+            heartbeat = json.loads(request.content)
+            self.heartbeats.append(heartbeat)
+            return self._reply(self.heartbeat_statuses, {"taken": [one["id"] for one in heartbeat.get("usage", ())]})
+        if line == "POST /v1/frames":
+            await self.answering.wait()
+            self.frames.append(request.headers)
+            answer = {"description": "a slide", "model": "simulated/m", "tier": "simple"}
+            return self._reply(self.frame_statuses, answer | {"cost_nanousd": 7, "simulated": True})
+        return httpx.Response(200, json={})
+
+    def _reply(self, statuses: deque[int], body: dict[str, Any]) -> httpx.Response:
+        if statuses and (status := statuses.popleft()) != 200:
+            return httpx.Response(
+                status, json={"error": {"code": "scripted"}}, headers={"retry-after": self.retry_after_s}
+            )
+        return httpx.Response(200, json=body)
+
+
+@dataclass
+class OfflinePublication:
+    """A published track; the subscription takes effect at once."""
+
+    sid: str
+    source: int = rtc.TrackSource.SOURCE_SCREENSHARE
+    kind: int = rtc.TrackKind.KIND_VIDEO
+    muted: bool = False
+    subscribed: bool = False
+    track: OfflineTrack | None = None
+
+    def set_subscribed(self, subscribed: bool) -> None:
+        self.subscribed = subscribed
+        self.track = OfflineTrack() if subscribed else None
+
+
+@dataclass
+class OfflineParticipant:
+    """A participant and its publications."""
+
+    identity: str
+    name: str = ""
+    kind: int = rtc.ParticipantKind.PARTICIPANT_KIND_STANDARD
+    track_publications: dict[str, OfflinePublication] = field(default_factory=dict)
+
+    def publish(self, publication: OfflinePublication) -> OfflinePublication:
+        self.track_publications[publication.sid] = publication
+        return publication
+
+
+@dataclass
+class LocalParticipant:
+    """The agent itself: stores the texts that it sends."""
+
+    sent: list[tuple[str, str, dict[str, str]]] = field(default_factory=list)
+    error: Exception | None = None
+
+    async def send_text(self, text: str, *, topic: str, attributes: dict[str, str]) -> None:
+        if self.error is not None:
+            raise self.error
+        self.sent.append((text, topic, attributes))
+
+
+class OfflineRoom(rtc.EventEmitter[EventTypes]):
+    """A room without an SFU: participants come and go as a test says."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.remote_participants: dict[str, OfflineParticipant] = {}
+        self.local_participant = LocalParticipant()
+        self.connection_state = rtc.ConnectionState.CONN_CONNECTED
+
+    def add(self, identity: str, name: str = "") -> OfflineParticipant:
+        self.remote_participants[identity] = OfflineParticipant(identity, name)
+        return self.remote_participants[identity]
+
+    @property
+    def as_room(self) -> rtc.Room:
+        return cast(rtc.Room, self)
+
+
+class OfflineTrack:
+    """A subscribed track; frames put into it come out of its stream. None ends the track."""
+
+    def __init__(self) -> None:
+        self.frames: asyncio.Queue[rtc.VideoFrameEvent | None] = asyncio.Queue(100)
+        self.streams: list[OfflineStream] = []
+
+    def show(self, planes: Planes, rotation: int = rtc.VideoRotation.VIDEO_ROTATION_0) -> None:
+        frame = rtc.VideoFrame(planes.width_px, planes.height_px, rtc.VideoBufferType.I420, packed(planes))
+        self.frames.put_nowait(rtc.VideoFrameEvent(frame=frame, timestamp_us=0, rotation=cast(Any, rotation)))
+
+    def end(self) -> None:
+        self.frames.put_nowait(None)
+
+    @property
+    def as_track(self) -> rtc.Track:
+        return cast(rtc.Track, self)
+
+
+class OfflineStream:
+    """In place of `rtc.VideoStream`, which needs a track of the SFU."""
+
+    def __init__(self, track: OfflineTrack) -> None:
+        self._track = track
+        self.closed = False
+        track.streams.append(self)
+
+    @classmethod
+    def from_track(cls, *, track: OfflineTrack, capacity: int) -> OfflineStream:
+        assert capacity == 1
+        return cls(track)
+
+    def __aiter__(self) -> OfflineStream:
+        return self
+
+    async def __anext__(self) -> rtc.VideoFrameEvent:
+        event = await self._track.frames.get()
+        if event is None:
+            raise StopAsyncIteration
+        return event
+
+    async def aclose(self) -> None:
+        self.closed = True
+
+
+async def until(condition: Any) -> None:
+    """Give the event loop turns until `condition()` holds; threads get a real moment each. Raises TimeoutError."""
+    async with asyncio.timeout(10.0):
+        while not condition():
+            await asyncio.to_thread(lambda: None)

@@ -1,0 +1,199 @@
+"""A session opens its room at the router, follows it, sends heartbeats through every failure, and closes it."""
+
+from __future__ import annotations
+
+import asyncio
+import random
+from collections.abc import AsyncIterator
+from typing import Any
+
+import pytest
+from livekit import rtc
+
+from room_agent.core.models import FrameDescribed
+from room_agent.session import LONGEST_BACKOFF_S, TOPIC, RoomSession
+from tests.support.screens import Desktop
+from tests.unit.room_agent.offline import (
+    LIMITS,
+    OfflinePublication,
+    OfflineRoom,
+    OfflineRouter,
+    OfflineStream,
+    until,
+)
+
+HEARTBEAT_S = LIMITS["heartbeat_every_s"]
+
+
+class Attended:
+    """A session in a room without an SFU. Its sleeps end when a test wakes it."""
+
+    def __init__(self, router: OfflineRouter, monkeypatch: pytest.MonkeyPatch) -> None:
+        self.router, self.room = router, OfflineRoom()
+        self.session = RoomSession(self.room.as_room, router.client, max_tracks=2)
+        self.slept_s: list[float] = []
+        self._woken = asyncio.Semaphore(0)
+        monkeypatch.setattr(rtc, "VideoStream", OfflineStream)
+        monkeypatch.setattr(asyncio, "sleep", self._sleep)
+        # The jitter's upper end: waits are exact.
+        monkeypatch.setattr(random, "uniform", lambda low, high: high)
+
+    async def wake(self) -> None:
+        """End the present sleep, and wait for the next one."""
+        sleeps = len(self.slept_s)
+        self._woken.release()
+        await until(lambda: len(self.slept_s) > sleeps)
+
+    async def start(self) -> None:
+        self.session.start()
+        await until(lambda: self.slept_s)
+
+    async def _sleep(self, delay_s: float) -> None:
+        self.slept_s.append(delay_s)
+        await self._woken.acquire()
+
+    def share(self) -> OfflinePublication:
+        return self.room.add("ann", "Ann").publish(OfflinePublication("TR_s"))
+
+
+@pytest.fixture
+async def attended(monkeypatch: pytest.MonkeyPatch) -> AsyncIterator[Attended]:
+    async with OfflineRouter().running() as router:
+        attended = Attended(router, monkeypatch)
+        yield attended
+        await attended.session.aclose()
+
+
+async def test_an_opened_room_is_followed_and_heartbeats_come_at_the_routers_interval(attended: Attended) -> None:
+    screen = attended.share()
+    await attended.start()
+    assert attended.router.opened == 1 and screen.subscribed
+    for _ in range(3):
+        await attended.wake()
+    assert attended.slept_s == [HEARTBEAT_S] * 4
+    assert [one["counters"]["tracks_watched"] for one in attended.router.heartbeats] == [1, 1, 1]
+
+
+async def test_nothing_is_subscribed_before_the_room_is_open(attended: Attended) -> None:
+    attended.router.open_statuses.append(503)
+    screen = attended.share()
+    await attended.start()
+    attended.room.emit("track_published")
+    assert not screen.subscribed
+    await attended.wake()
+    assert screen.subscribed
+
+
+async def test_the_wait_for_a_router_that_is_down_doubles_up_to_a_limit(attended: Attended) -> None:
+    attended.router.open_statuses.extend([503] * 7)
+    await attended.start()
+    for _ in range(7):
+        await attended.wake()
+    assert attended.slept_s == [0.5, 1.0, 2.0, 4.0, 8.0, 15.0, 15.0, HEARTBEAT_S]
+
+
+async def test_a_refused_room_is_tried_again_at_the_longest_wait(attended: Attended) -> None:
+    attended.router.open_statuses.extend([403, 503])
+    await attended.start()
+    await attended.wake()
+    await attended.wake()
+    assert attended.slept_s == [LONGEST_BACKOFF_S, LONGEST_BACKOFF_S, HEARTBEAT_S] and attended.router.opened == 3
+
+
+async def test_room_events_are_followed_at_once_and_no_longer_after_the_end(attended: Attended) -> None:
+    await attended.start()
+    screen = attended.share()
+    attended.room.emit("track_published")
+    assert screen.subscribed and attended.session.counters.tracks_watched == 1
+    await attended.session.aclose()
+    screen.set_subscribed(False)
+    attended.room.emit("track_published")
+    assert not screen.subscribed
+
+
+@pytest.mark.parametrize("status", [403, 429, 500])
+async def test_a_failed_heartbeat_is_followed_by_the_next(attended: Attended, status: int) -> None:
+    await attended.start()
+    attended.router.heartbeat_statuses.append(status)
+    await attended.wake()
+    await attended.wake()
+    assert len(attended.router.heartbeats) == 2
+
+
+async def test_an_expired_token_opens_the_room_again(attended: Attended) -> None:
+    await attended.start()
+    attended.router.heartbeat_statuses.append(401)
+    await attended.wake()
+    assert attended.router.opened == 2 and attended.router.client.token == "token-2"
+
+
+async def test_a_programming_error_in_following_or_in_a_heartbeat_does_not_end_the_heartbeats(
+    attended: Attended, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    await attended.start()
+    failures: list[str] = []
+
+    def fail(*_: Any) -> None:
+        failures.append("raised")
+        raise IndexError
+
+    monkeypatch.setattr(attended.session._tracks, "follow", fail)
+    await attended.wake()
+    monkeypatch.setattr(attended.session.counters.__class__, "report", fail)
+    await attended.wake()
+    monkeypatch.undo()
+    assert len(failures) == 3 and len(attended.router.heartbeats) == 1
+
+
+async def test_a_description_is_sent_to_the_room_with_its_cost(attended: Attended) -> None:
+    screen = attended.share()
+    await attended.start()
+    assert screen.track is not None
+    screen.track.show(Desktop().planes())
+    await until(lambda: attended.room.local_participant.sent)
+    ((text, topic, attributes),) = attended.room.local_participant.sent
+    assert (text, topic) == ("a slide", TOPIC)
+    captured_at = attributes.pop("captured_at")
+    assert captured_at == attended.router.frames[0]["x-frame-captured-at"]
+    assert attributes == {
+        "model": "simulated/m",
+        "tier": "simple",
+        "simulated": "true",
+        "cost_nanousd": "7",
+        "track": "TR_s",
+    }
+
+
+async def test_a_description_that_cannot_be_sent_is_counted_and_the_next_subscribers_still_receive_it(
+    attended: Attended,
+) -> None:
+    received: list[FrameDescribed] = []
+    attended.session.events.described.append(received.append)
+    attended.room.local_participant.error = OSError()
+    screen = attended.share()
+    await attended.start()
+    assert screen.track is not None
+    screen.track.show(Desktop().planes())
+    await until(lambda: received)
+    assert attended.session.counters.answers_lost == 1
+
+
+async def test_closing_reports_the_last_counters_and_closes_the_room_once(attended: Attended) -> None:
+    await attended.start()
+    await attended.session.aclose()
+    await attended.session.aclose()
+    assert len(attended.router.heartbeats) == 1 and attended.router.closed == 1
+
+
+async def test_a_room_that_was_never_open_is_not_closed(attended: Attended) -> None:
+    attended.router.open_statuses.append(503)
+    await attended.start()
+    await attended.session.aclose()
+    assert attended.router.closed == 0 and attended.router.heartbeats == []
+
+
+async def test_a_router_that_is_away_at_the_end_does_not_hold_the_job(attended: Attended) -> None:
+    await attended.start()
+    attended.router.heartbeat_statuses.append(503)
+    await attended.session.aclose()
+    assert attended.router.closed == 0

@@ -1,0 +1,183 @@
+"""A sample clock keeps its beat and never bursts; a track sampler uploads the frames that the gate keeps."""
+
+from __future__ import annotations
+
+import asyncio
+import io
+from collections.abc import AsyncIterator
+from itertools import pairwise
+
+import pytest
+from livekit import rtc
+from PIL import Image
+
+from room_agent.core.counters import Counters
+from room_agent.core.models import FrameKept, SharedTrack
+from room_agent.frames.i420 import rotated
+from room_agent.video.events import FrameEvents
+from room_agent.video.frame_gate import FrameGate
+from room_agent.video.rate_control import RateControl
+from room_agent.video.sampler import SampleClock, TrackPipeline, TrackSampler, planes_of
+from room_agent.video.uploader import FrameUploader
+from tests.support.screens import Desktop, photo
+from tests.unit.room_agent.offline import Clock, OfflineRouter, OfflineStream, OfflineTrack, until
+
+
+def taken(clock: SampleClock, *times_s: float) -> list[float]:
+    return [now_s for now_s in times_s if clock.due(now_s)]
+
+
+def frames(start_s: float, end_s: float, fps: float = 30) -> list[float]:
+    return [start_s + number / fps for number in range(int((end_s - start_s) * fps))]
+
+
+def test_the_first_frame_is_taken_at_once() -> None:
+    assert SampleClock(1).due(1000.0)
+
+
+def test_thirty_frames_a_second_become_one() -> None:
+    times_s = taken(SampleClock(1), *frames(0, 60))
+    assert len(times_s) == 60
+
+
+def test_late_frames_do_not_move_the_beat() -> None:
+    # Each frame comes a seventh of a second after its beat; drift would lose one sample in seven.
+    times_s = taken(SampleClock(1), *[0.0, *frames(1 / 7, 100, fps=7)])
+    assert len(times_s) == 100
+    assert times_s[-1] - times_s[0] == pytest.approx(99, abs=0.2)
+
+
+def test_a_pause_is_not_caught_up() -> None:
+    clock = SampleClock(1)
+    before = taken(clock, *frames(0, 3))
+    after = taken(clock, *frames(50.9, 54))
+    assert len(before) == 3
+    assert after[0] == 50.9
+    assert min(later - earlier for earlier, later in pairwise(after)) >= 0.99
+
+
+def test_two_samples_are_never_closer_than_half_a_period() -> None:
+    clock = SampleClock(1)
+    times_s = taken(clock, *[number * 0.73 for number in range(500)])
+    assert min(later - earlier for earlier, later in pairwise(times_s)) >= 0.5
+
+
+def test_the_rate_falls_at_run_time() -> None:
+    clock = SampleClock(1)
+    clock.due(0.0)
+    clock.fps = 0.2
+    assert clock.next_due_s(1.0) == 5.0
+    assert taken(clock, 1.0, 4.9, 5.0, 9.9, 10.0) == [5.0, 10.0]
+    assert clock.fps == pytest.approx(0.2)
+
+
+def test_the_rate_rises_at_run_time_without_waiting_for_the_old_period() -> None:
+    clock = SampleClock(0.2)
+    clock.due(0.0)
+    clock.fps = 1
+    assert taken(clock, 0.5, 1.0, 1.5, 2.0, 3.0) == [1.0, 2.0, 3.0]
+
+
+def test_a_sample_that_was_missed_is_due_now() -> None:
+    clock = SampleClock(0.5)
+    assert clock.next_due_s(7.0) == 7.0
+    clock.due(7.0)
+    assert clock.next_due_s(7.5) == 9.0
+    assert clock.next_due_s(30.0) == 30.0
+
+
+@pytest.mark.parametrize("fps", [0, -1, float("nan")])
+def test_a_rate_of_zero_or_less_is_refused(fps: float) -> None:
+    with pytest.raises(ValueError, match="above 0"):
+        SampleClock(fps)
+    clock = SampleClock(1)
+    with pytest.raises(ValueError, match="above 0"):
+        clock.fps = fps
+
+
+class Sampling:
+    """A track sampler with its real gate, rate and uploader, on a clock that its own sleep moves."""
+
+    def __init__(self, router: OfflineRouter, monkeypatch: pytest.MonkeyPatch) -> None:
+        self.clock = Clock()
+        self.track = OfflineTrack()
+        self.counters, self.events = Counters(), FrameEvents()
+        self.kept: list[FrameKept] = []
+        self.events.kept.append(self.kept.append)
+        self.rate, gate = RateControl(1.0), FrameGate()
+        shared = SharedTrack(sid="TR_1", source="screen_share", shared_by="Ann", identity="ann")
+        uploader = FrameUploader(shared, router.client, self.rate, self.counters, self.events, gate.forget, self.clock)
+        pipeline = TrackPipeline(track=shared, long_side_px=640, rate=self.rate, gate=gate, uploader=uploader)
+        self.sampler = TrackSampler(pipeline, self.counters, self.clock, lambda: 1_700_000_000.0)
+        self.slept_s: list[float] = []
+        monkeypatch.setattr(rtc, "VideoStream", OfflineStream)
+        monkeypatch.setattr(asyncio, "sleep", self._sleep)
+
+    async def run(self) -> None:
+        """Sample the frames shown so far, to the end of the track."""
+        self.track.end()
+        await self.sampler.run(self.track.as_track)
+
+    async def _sleep(self, delay_s: float) -> None:
+        self.slept_s.append(delay_s)
+        self.clock.now_s += delay_s
+
+
+@pytest.fixture
+async def sampling(monkeypatch: pytest.MonkeyPatch) -> AsyncIterator[Sampling]:
+    async with OfflineRouter().running() as router:
+        yield Sampling(router, monkeypatch)
+
+
+async def test_a_new_frame_is_kept_and_a_repeated_one_is_counted(sampling: Sampling) -> None:
+    for picture in (Desktop(), Desktop(), Desktop(dark=True)):
+        sampling.track.show(picture.planes())
+    await sampling.run()
+    assert [event.frame.why for event in sampling.kept] == ["first frame", "scene changed"]
+    assert {event.track.sid for event in sampling.kept} == {"TR_1"}
+    counters = sampling.counters
+    assert (counters.frames_seen, counters.frames_kept, counters.frames_repeated) == (3, 2, 1)
+    assert sampling.kept[0].frame.captured_at_s == 1_700_000_000.0
+
+
+async def test_a_sampler_sleeps_until_the_next_sample_is_due_and_closes_its_stream(sampling: Sampling) -> None:
+    for _ in range(3):
+        sampling.track.show(Desktop().planes())
+    await sampling.run()
+    assert sampling.slept_s == [1.0, 1.0, 1.0]
+    assert [stream.closed for stream in sampling.track.streams] == [True]
+
+
+async def test_a_lowered_rate_holds_from_the_next_frame_on(sampling: Sampling) -> None:
+    sampling.track.show(Desktop().planes())
+    sampling.track.show(Desktop().planes())
+    sampling.rate.slow_down()
+    await sampling.run()
+    assert sampling.slept_s == [2.0, 2.0]
+
+
+async def test_the_tiny_frame_at_a_tracks_end_is_skipped(sampling: Sampling) -> None:
+    sampling.track.show(photo((8, 8)))
+    await sampling.run()
+    assert sampling.counters.frames_seen == 0 and sampling.kept == []
+
+
+async def test_a_rotated_frame_is_sent_upright(sampling: Sampling) -> None:
+    sampling.track.show(rotated(photo((640, 360)), 270), rtc.VideoRotation.VIDEO_ROTATION_90)
+    await sampling.run()
+    (event,) = sampling.kept
+    assert Image.open(io.BytesIO(event.frame.jpeg)).size == (640, 360)
+
+
+async def test_a_frame_that_is_not_i420_is_converted(sampling: Sampling) -> None:
+    rgba = rtc.VideoFrame(64, 64, rtc.VideoBufferType.RGBA, bytes([200]) * (64 * 64 * 4))
+    planes = planes_of(rgba)
+    assert (planes.width_px, planes.height_px) == (64, 64) and planes.u.shape == (32, 32)
+
+
+async def test_a_cancelled_sampler_closes_its_stream(sampling: Sampling) -> None:
+    task = asyncio.create_task(sampling.sampler.run(sampling.track.as_track))
+    await until(lambda: sampling.track.streams)
+    task.cancel()
+    await asyncio.wait({task})
+    assert task.cancelled() and sampling.track.streams[0].closed
