@@ -1,1 +1,1 @@
-"""How many rooms: scenarios, load, reports."""
+"""Drive a scenario against a real app and record the result."""

@@ -1,4 +1,4 @@
-"""Starts the app that a load is to be sent to: on this machine, on ports and in directories of its own."""
+"""Start the app under test on this machine, on its own ports and directories, or check one that runs."""
 
 from __future__ import annotations
 
@@ -29,13 +29,14 @@ from deployments.common.settings import VendorSettings
 from routing.errors import ConfigurationError
 
 STOP_GRACE_S = 12.0
-# The emulator's own queue would be one more thing that is measured.
+AT_ONCE = 16
+# Unlimited capacity: a queue in the emulator would add to the measured times.
 _UNCROWDED = ("--free", "1000000")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class AppUnderTest:
-    """A running app: where it is, what opens it, and where it tells of itself."""
+    """A running app: its address, its keys, and its metrics endpoints."""
 
     url: str
     agent_key: str = field(repr=False)
@@ -43,10 +44,10 @@ class AppUnderTest:
     metrics_urls: tuple[str, ...] = ()
     ray_address: str | None = None
     faults_url: str | None = None
-    """Where the emulator takes its faults; None where the app asks others."""
+    """The emulator's route for faults; None if the app uses no emulator."""
     journal: Path | None = None
     strangers: frozenset[int] = frozenset()
-    """Processes of ours that are not the app's: its vendors."""
+    """Child processes that do not count as the app's: the vendors' emulator."""
 
     @property
     def is_ours(self) -> bool:
@@ -78,13 +79,13 @@ async def start_app(scenario: Scenario, tenants: int, config: Path, plan: Plan, 
 
 
 def _logical_cpus(scaling: DeploymentsScaling) -> int:
-    """Return as many as the replicas may ask for: Ray only counts them, but starts an idle worker for each."""
+    """Return as many CPUs as the replicas may request: Ray only counts them, but starts an idle worker for each."""
     parts = (scaling.router, scaling.vision, scaling.llm, scaling.embeddings)
     return max(ray_node.LOGICAL_CPUS, math.ceil(1 + sum(part.max_replicas * part.num_cpus for part in parts)))
 
 
 async def stop_app(processes: Processes) -> None:
-    """Stop the app in good order: what it still has to write down is written."""
+    """Stop the app gracefully, so that it writes its pending costs."""
     for name in ("serve", "ray", "emulator"):
         await processes.stop(name, STOP_GRACE_S)
 
@@ -108,7 +109,7 @@ def _args(scenario: Scenario, tenants: int, shipped: Mapping[str, Any], plan: Pl
         "backend": {
             "url": None,
             "local_path": str(plan.directory / "backend.db"),
-            # Without a budget and without a rate: what is measured is the app, not what a tenant may.
+            # No budget and no rate limit: the app is measured, not the limits of a tenant.
             "local_tenants": {name: {"name": name, "plan": "pro"} for name in names},
         },
         "costs": {"journal_path": str(plan.journal), "flush_every_s": 2},
@@ -138,9 +139,6 @@ async def _start_emulator(scenario: Scenario, plan: Plan, processes: Processes) 
     return process.pid
 
 
-AT_ONCE = 16
-
-
 def app_at(url: str, key_env: str, keys: Path, metrics_urls: tuple[str, ...], ray_address: str | None) -> AppUnderTest:
     """Return the app at `url` with the keys of the environment, or else of a keys file.
 
@@ -157,7 +155,7 @@ def app_at(url: str, key_env: str, keys: Path, metrics_urls: tuple[str, ...], ra
 
 
 async def check_app(app: AppUnderTest, tenants: int, run_id: str) -> bool:
-    """Return whether the app's vendors are simulated; raises ConfigurationError for what would fail in every room."""
+    """Return whether the app's vendors are simulated; raises ConfigurationError if every room would fail."""
     async with connected(app.url) as client:
         try:
             await client.ready()

@@ -1,4 +1,4 @@
-"""`rayroom load`: drives a scenario at an app that runs, or at one of its own, and writes the report."""
+"""`rayroom load`: drive a scenario against a running app, or one started for it, and write the report."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ from routing.errors import ConfigurationError, RayroomError
 
 RUNS = Path(".rayroom/runs")
 LATE_MS = 20.0
-# What a publisher stays longer than the scenario: it is there before the synthetic rooms begin.
+# A publisher stays so much longer than the scenario, because it joins before the synthetic rooms begin.
 STARTING_S = 120.0
 
 console = Console(highlight=False, markup=False, soft_wrap=True)
@@ -38,7 +38,7 @@ console = Console(highlight=False, markup=False, soft_wrap=True)
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class LoadOptions:
-    """What the command was told."""
+    """The options of the command."""
 
     scenario: str
     command: str
@@ -72,7 +72,7 @@ class ScenarioLoad:
 
 
 def read_load(name: str) -> ScenarioLoad:
-    """Return a scenario's load; raises ConfigurationError for whatever is wrong with it."""
+    """Return a scenario's load; raises ConfigurationError for a scenario that is wrong."""
     scenario, directory = load_scenario(name)
     rooms = draw_rooms(scenario, directory)
     if not len(rooms):
@@ -93,13 +93,13 @@ def run_load(options: LoadOptions) -> int:
 
 
 class InterruptSignals:
-    """The first Ctrl-C ends what can be ended in good order, and the report is written; the next one ends everything.
+    """The first Ctrl-C ends the load gracefully, and the report is written; the next one ends everything.
 
-    While there is nothing to end in good order, the first one ends everything.
+    While no load runs, the first one ends everything.
     """
 
-    def __init__(self, work: asyncio.Task[int]) -> None:
-        self._work = work
+    def __init__(self) -> None:
+        self.work: asyncio.Task[int] | None = None
         self._ended: asyncio.Event | None = None
         self.seen: signal.Signals | None = None
 
@@ -116,8 +116,8 @@ class InterruptSignals:
         self.seen = number
         if self._ended is not None and not self._ended.is_set():
             self._ended.set()
-        else:
-            self._work.cancel()
+        elif self.work is not None:
+            self.work.cancel()
 
 
 def in_a_loop(work: Callable[[InterruptSignals], Coroutine[Any, Any, int]]) -> int:
@@ -126,10 +126,8 @@ def in_a_loop(work: Callable[[InterruptSignals], Coroutine[Any, Any, int]]) -> i
 
 
 async def _signalled(work: Callable[[InterruptSignals], Coroutine[Any, Any, int]]) -> int:
-    loop, coming = asyncio.get_running_loop(), loop_future()
-    task = asyncio.create_task(_with(coming, work))
-    signals = InterruptSignals(task)
-    coming.set_result(signals)
+    loop, signals = asyncio.get_running_loop(), InterruptSignals()
+    task = signals.work = asyncio.create_task(work(signals))
     for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
         loop.add_signal_handler(number, signals.came, number)
     try:
@@ -142,21 +140,11 @@ async def _signalled(work: Callable[[InterruptSignals], Coroutine[Any, Any, int]
         )
         return 128 + signals.seen
     except BaseExceptionGroup as group:
-        # Of what goes on at once the first to fail says why.
+        # Of tasks that run at the same time, the first failure names the cause.
         ours, others = group.split(RayroomError)
         if ours is None or others is not None:
             raise
         raise _first(ours) from None
-
-
-def loop_future() -> asyncio.Future[InterruptSignals]:
-    return asyncio.get_running_loop().create_future()
-
-
-async def _with(
-    coming: asyncio.Future[InterruptSignals], work: Callable[[InterruptSignals], Coroutine[Any, Any, int]]
-) -> int:
-    return await work(await coming)
 
 
 def _first(group: BaseExceptionGroup[RayroomError]) -> RayroomError:
@@ -202,7 +190,7 @@ async def _load(options: LoadOptions, load: ScenarioLoad, out: Path, signals: In
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class RunningApp:
-    """An app and what runs for it."""
+    """An app, its processes and its files."""
 
     app: AppUnderTest
     processes: Processes
@@ -212,7 +200,7 @@ class RunningApp:
     plan: Plan | None = field(default=None, repr=False)
 
     def shards(self) -> Shards | None:
-        """Return where the rooms run, if not in processes of this machine."""
+        """Return the shards of a Ray cluster; None if the rooms run in processes of this machine."""
         if self.app.ray_address is None or self.app.is_ours:
             return None
         from cluster.lab.load.ray_shards import RayShards
@@ -222,7 +210,7 @@ class RunningApp:
 
 @dataclass(slots=True)
 class WebrtcCounts:
-    """What the agents of real rooms counted, and the sentence about it; nothing where there were none."""
+    """The counters of the agents in real rooms, and a sentence on them; empty without real rooms."""
 
     counted: dict[str, float] = field(default_factory=dict)
     said: tuple[str, ...] = ()
@@ -270,7 +258,7 @@ async def app_of(options: LoadOptions, load: ScenarioLoad, out: Path) -> AsyncIt
 
 
 def _joined(app: AppUnderTest, ray_address: str) -> AppUnderTest:
-    """Return the app as it is known to who has joined its cluster."""
+    """Join the app's cluster and return the app with the metrics endpoints found there."""
     from cluster.lab.load.ray_shards import join_cluster
 
     found = join_cluster(ray_address)
@@ -294,7 +282,7 @@ async def own_app(options: LoadOptions, load: ScenarioLoad, out: Path) -> AsyncI
 
 
 async def _bill(app: AppUnderTest, tenants: int) -> dict[str, int] | None:
-    """Return what the app says each tenant owes; None where nobody may ask."""
+    """Return the settled cost of each tenant at the app; None without an admin key."""
     if app.admin_key is None:
         return None
     async with connected(app.url) as client:
@@ -315,7 +303,7 @@ def _details(driven: DrivenLoad, bill: dict[str, int] | None) -> dict[str, Any]:
 
 
 def notes_of(driven: DrivenLoad, replay: bool, app: AppUnderTest) -> tuple[str, ...]:
-    """Return what a reader must know of how the load was driven."""
+    """Return remarks on the way the load was driven."""
     notes = [
         "Frames are due at moments fixed in advance, and their times count from there: a late driver, a room that is"
         " not yet open and a slot that is still taken are all in them.",
@@ -339,7 +327,7 @@ def _late_ms(driven: DrivenLoad, share: int) -> float:
 
 
 def conclude(run: record.Run, page: Path) -> int:
-    """Say what came of a run; returns 0 when every target held."""
+    """Print the result of a run; returns 0 when every target held."""
     totals, verdicts = run.summary.totals, run.summary.verdicts
     console.print(
         f"{totals.seen} frames seen, {totals.kept} kept, {totals.answered} answered, {totals.shed} shed,"

@@ -1,4 +1,4 @@
-"""Adds up the CPU time of the processes below this one. Knows which of them are the app's by exclusion."""
+"""Sum the CPU time of the app: of all processes below this one, except those that are not the app's."""
 
 from __future__ import annotations
 
@@ -10,9 +10,9 @@ Strangers = Callable[[], frozenset[int]]
 
 
 class CpuMeter:
-    """The CPU time of all that runs below this process, but for `strangers` and what is below those.
+    """The CPU time of all processes below this one, except `strangers` and their descendants.
 
-    Ray's daemons leave their parent, so they are found as ours: this process is the subreaper of what it starts.
+    Ray's daemons leave their parent, so they are found as ours: this process is the subreaper of its children.
     """
 
     def __init__(self, strangers: Strangers) -> None:
@@ -26,7 +26,7 @@ class CpuMeter:
         self._begun_s = dict(self._used_s)
 
     def sample(self) -> None:
-        """Look once. What a process used between the last look and its end is lost."""
+        """Take a sample. CPU time between the last sample and the end of a process is lost."""
         for process in _below(psutil.Process(), self._strangers()):
             try:
                 times = process.cpu_times()

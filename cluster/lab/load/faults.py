@@ -1,4 +1,4 @@
-"""Switches a scenario's bad times of vendors on and off at the emulator, at their moments."""
+"""Switch a scenario's vendor faults on and off at the emulator."""
 
 from __future__ import annotations
 
@@ -17,27 +17,27 @@ FOR_GOOD = 1_000_000
 
 
 class FaultsNotSet(RayroomError):
-    """The emulator did not take a fault: what was measured is not what the scenario says."""
+    """The emulator did not accept a fault, so the run does not follow the scenario."""
 
     code = "faults_not_set"
 
 
 def changes(faults: Sequence[VendorFault]) -> list[tuple[float, tuple[VendorFault, ...]]]:
-    """Return each moment at which something changes, and the faults there are from then on."""
+    """Return each moment of a change, and the faults active from then on."""
     moments = sorted({moment for fault in faults for moment in (fault.from_s, fault.to_s)})
     return [(at_s, tuple(one for one in faults if one.from_s <= at_s < one.to_s)) for at_s in moments]
 
 
 def planned(fault: VendorFault) -> dict[str, Any]:
-    """Return what the emulator is told of a fault."""
+    """Return the emulator's description of a fault."""
     wrong: dict[str, Any] = {"delay_s": fault.slower_by_s}
     if fault.status is not None:
         wrong["status"] = fault.status
     return {"fault": wrong, "vendor": fault.vendor, "times": FOR_GOOD, "share": fault.share}
 
 
-def told(fault: VendorFault) -> str:
-    """Return what a reader is told of a fault."""
+def described(fault: VendorFault) -> str:
+    """Return a description of a fault for readers."""
     status = [] if fault.status is None else [f"status {fault.status}"]
     slower = [f"{fault.slower_by_s:g} s slower"] if fault.slower_by_s else []
     return f"{fault.share:.0%} of the requests: {', '.join([*status, *slower]) or 'nothing'}"
@@ -50,14 +50,14 @@ async def switch(url: str, faults: Sequence[VendorFault], clock: Callable[[], fl
         for at_s, active in changes(faults):
             await asyncio.sleep(max(0.0, at_s - clock()))
             try:
-                # What ends and what begins is told anew as a whole: the emulator knows no names of faults.
+                # All faults are replaced at each change, because a fault at the emulator has no name.
                 (await http.delete(url)).raise_for_status()
                 for fault in active:
                     (await http.post(url, json=planned(fault))).raise_for_status()
             except (aiohttp.ClientError, TimeoutError) as error:
                 raise FaultsNotSet(f"The emulator did not take a fault: {type(error).__name__}.") from None
             for fault in set(active) - on:
-                watched.event(clock(), "fault", fault.vendor, f"begins: {told(fault)}")
+                watched.event(clock(), "fault", fault.vendor, f"begins: {described(fault)}")
             for fault in on - set(active):
-                watched.event(clock(), "fault", fault.vendor, f"ends: {told(fault)}")
+                watched.event(clock(), "fault", fault.vendor, f"ends: {described(fault)}")
             on = set(active)

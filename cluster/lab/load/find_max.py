@@ -1,4 +1,4 @@
-"""Searches for the largest number of rooms that holds the targets. Runs nothing itself."""
+"""Search for the largest number of rooms at which the targets hold."""
 
 from __future__ import annotations
 
@@ -33,6 +33,9 @@ from routing.errors import ConfigurationError
 CLOSE_ENOUGH = 1.06
 """The search ends when the next number to try is so close that two runs of one number differ as much."""
 LEAST_STEP = 1
+MOST_ROOMS = 20_000
+STEP_S = 40.0
+STEP_WARM_UP_S = 15.0
 
 Holds = Callable[[int], Awaitable[bool]]
 
@@ -40,7 +43,8 @@ Holds = Callable[[int], Awaitable[bool]]
 async def find_max(holds: Holds, start: int, most: int) -> int:
     """Return the largest number found to hold, at most `most`; 0 where not even one room does.
 
-    Doubles while the targets hold (or halves until they do), then bisects between what held and what did not.
+    Doubles while the targets hold (or halves until they do), then bisects between the largest
+    success and the smallest failure.
     """
     held, failed = await _bracket(holds, start, most)
     while failed is not None and failed - held > LEAST_STEP and failed > held * CLOSE_ENOUGH:
@@ -66,11 +70,6 @@ async def _bracket(holds: Holds, start: int, most: int) -> tuple[int, int | None
         if not await holds(rooms):
             return held, rooms
     return rooms, None
-
-
-MOST_ROOMS = 20_000
-STEP_S = 40.0
-STEP_WARM_UP_S = 15.0
 
 
 def run_search(options: LoadOptions) -> int:
@@ -150,7 +149,7 @@ async def _search(options: LoadOptions, load: ScenarioLoad, out: Path, signals: 
 
 
 def figures(totals: record.Totals) -> str:
-    """Return what a step of the search showed, in one line."""
+    """Return the result of a step of the search, in one line."""
     own = "unknown" if totals.own_p95_ms is None else f"{totals.own_p95_ms:.0f} ms"
     shed = "unknown" if totals.shed_share is None else f"{totals.shed_share:.2%}"
     return f"own p95 {own}, shed {shed}, {cpu_shares(totals)}"

@@ -1,4 +1,4 @@
-"""Speaks to the app as a room agent does, but cheaply: one client for all the rooms of a process."""
+"""Call the app as a room agent does, with one cheap client for all rooms of a process."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ _VENDOR = re.compile(r"\bvendor;dur=([0-9.]+)")
 
 
 class AppError(RayroomError):
-    """The app did not answer, or not as asked. `http_status` is 0 where there was no answer at all."""
+    """The app did not answer, or with an error. `http_status` is 0 where there was no answer at all."""
 
     def __init__(self, message: str, http_status: int = 0, retry_after_s: float | None = None) -> None:
         super().__init__(message, retry_after_s=retry_after_s)

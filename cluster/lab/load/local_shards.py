@@ -1,4 +1,4 @@
-"""Runs a load's rooms in processes of this machine, and gathers what they counted."""
+"""Run a load's rooms in processes of this machine, and collect their counts."""
 
 from __future__ import annotations
 
@@ -27,14 +27,14 @@ LEAD_S = 0.5
 
 
 class DriverFailed(RayroomError):
-    """Every process of the load's driver ended before it had anything to tell."""
+    """Every process of the load's driver ended without a result."""
 
     code = "driver_lost"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class RoomTarget:
-    """Where the rooms go, and what they are called there."""
+    """The app that the rooms use, and the prefix of their names."""
 
     url: str
     agent_key: str = field(repr=False)
@@ -115,17 +115,17 @@ class LocalShards:
         return summed([child.progress for child in self._children])
 
     def end(self) -> None:
-        """Ask every shard to end now: what is in flight there still has its time."""
+        """Request the end of every shard; requests in flight may still end."""
         for child in self._children:
             if child.process.stdin is not None:
                 child.process.stdin.close()
 
     async def wait(self) -> None:
-        """Return when every process has ended, in whatever way."""
+        """Return when every process has ended."""
         await asyncio.gather(*(child.process.wait() for child in self._children))
 
     async def results(self) -> tuple[list[ShardResult], list[Shard]]:
-        """Return what the shards counted, and those shards that were lost; raises DriverLost when all were."""
+        """Return the results of the shards, and the lost shards; raises DriverFailed when all were lost."""
         found, lost = [], []
         for child in self._children:
             await self._stop(child)
@@ -159,7 +159,7 @@ def _name(shard: Shard) -> str:
 async def _say(child: _Child, told: bytes) -> None:
     assert child.process.stdin is not None
     child.process.stdin.write(told)
-    # One that has ended hears nothing; that it has is seen when its result is missing.
+    # The process may have ended; its missing result shows that later.
     with contextlib.suppress(ConnectionError):
         await child.process.stdin.drain()
 
@@ -171,7 +171,7 @@ async def _ready(child: _Child) -> None:
 
 
 async def _read(child: _Child) -> None:
-    """Keep what a shard last told, until it ends."""
+    """Keep the last progress that a shard reported, until it ends."""
     assert child.process.stdout is not None
     while line := await child.process.stdout.readline():
         with contextlib.suppress(ValueError, TypeError):

@@ -1,4 +1,4 @@
-"""Shows how a load goes while it runs. Knows nothing but its progress."""
+"""Show the progress of a load while it runs."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Watches the app while it runs: replicas, queues, breakers and fallbacks, as its nodes tell Prometheus."""
+"""Watch the app while it runs: replicas, queues, breakers and fallbacks, from its nodes' Prometheus metrics."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ _TURNED, _FELL_BACK = f"ray_{BREAKER_TRANSITIONS}_total", f"ray_{FALLBACKS}_tota
 _READ = (*_GAUGES, _TURNED, _FELL_BACK)
 
 Counts = Mapping[tuple[str, str, str], float]
-"""A signal's count by kind, model and what it turned or went to."""
+"""A signal's count by kind, model, and new breaker state or fallback model."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -58,7 +58,7 @@ class AppSample:
 
 
 def read_sample(texts: Iterable[str]) -> AppSample:
-    """Return what the nodes' endpoints told, each text one node's."""
+    """Parse the metrics of the nodes, one text a node."""
     gauges: dict[str, dict[str, float]] = {name: {} for name in _GAUGES}
     signals: dict[tuple[str, str, str], float] = {}
     kinds = {_TURNED: "breaker", _FELL_BACK: "fallback"}
@@ -68,7 +68,7 @@ def read_sample(texts: Iterable[str]) -> AppSample:
             for name, labels, value, *_ in family.samples:
                 if name in gauges:
                     by_deployment = gauges[name]
-                    # The same for every replica that tells it; all others are each replica's own.
+                    # Every replica exports the same value of these two; all other gauges are summed over replicas.
                     before = 0.0 if name in (_TARGET, _PER_REPLICA) else by_deployment.get(labels["deployment"], 0.0)
                     by_deployment[labels["deployment"]] = before + value
                 elif name in kinds:
@@ -79,7 +79,7 @@ def read_sample(texts: Iterable[str]) -> AppSample:
 
 @dataclass(slots=True)
 class AppSamples:
-    """What was sampled, as rows of record.REPLICAS and record.EVENTS."""
+    """The samples, as rows of record.REPLICAS and record.EVENTS."""
 
     replicas: list[dict[str, Any]] = field(default_factory=list)
     events: list[dict[str, Any]] = field(default_factory=list)
@@ -89,9 +89,9 @@ class AppSamples:
     _signals: dict[tuple[str, str, str], float] | None = None
 
     def add(self, sample: AppSample, at_s: float, running: Mapping[str, int] | None = None) -> None:
-        """Take a sample in; what changed since the one before is an event.
+        """Add a sample; a change since the previous one becomes an event.
 
-        `running` is what Serve itself says, which knows a replica at once; its gauge waits for a health check.
+        `running` comes from the status of Serve, which lists a replica at once; its gauge waits for a health check.
         """
         rows = [
             row | {"running_replicas": (running or {}).get(row["deployment"], row["running_replicas"])}
@@ -112,7 +112,7 @@ class AppSamples:
                     kind, model, to = key
                     said = f"{to}, in {new} replicas" if kind == "breaker" else f"to {to}, {new} requests"
                     self.event(at_s, kind, model, said)
-        # A replica that went takes its counts along: what it counted once is not counted again.
+        # The counts of a replica vanish with it, so the maximum is kept: they must not be counted again.
         self._signals = {key: max(count, (before_counts or {}).get(key, 0.0)) for key, count in sample.signals.items()}
 
     def event(self, at_s: float, kind: str, where: str, what: str) -> None:

@@ -1,4 +1,4 @@
-"""Runs a load's shards as Ray tasks across a cluster's nodes; a shard whose node is lost is lost alone."""
+"""Run a load's shards as Ray tasks across a cluster's nodes; the loss of a node loses its shards only."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ CPUS_A_SHARD = 0.5
 
 
 class ShardBoard:
-    """Where the shards of one load tell how far they are, and read when to begin and whether to end."""
+    """The actor through which the shards of a load report progress, and read when to begin and whether to end."""
 
     def __init__(self) -> None:
         self._progress: dict[int, Progress] = {}
@@ -66,7 +66,7 @@ def run_task(shard: Shard, takes: RecordedScreens | None, board: Any) -> ShardRe
     def ending(end: Callable[[], None]) -> None:
         def watch() -> None:
             while not over.wait(LOOK_EVERY_S):
-                # A board that is gone has nobody behind it who waits for this.
+                # Without the board the driver is gone too, and the shard ends.
                 with contextlib.suppress(RayError):
                     if not ray.get(board.ended.remote()):
                         continue
@@ -83,7 +83,7 @@ def run_task(shard: Shard, takes: RecordedScreens | None, board: Any) -> ShardRe
 
 
 def join_cluster(address: str) -> tuple[str, ...]:
-    """Join a Ray cluster as a driver; returns where its nodes tell of themselves. Raises ConfigurationError."""
+    """Join a Ray cluster as a driver; returns the metrics endpoints of its nodes. Raises ConfigurationError."""
     try:
         ray.init(address=address, namespace="rayroom-load", log_to_driver=False, configure_logging=False)
     except (ConnectionError, RayError, RuntimeError, ValueError) as error:
@@ -133,7 +133,7 @@ class RayShards:
         await asyncio.wait(self._tasks.values())
 
     async def results(self) -> tuple[list[ShardResult], list[Shard]]:
-        """Return what the shards counted, and those that were lost; raises DriverLost when all were."""
+        """Return the results of the shards, and the lost shards; raises DriverFailed when all were lost."""
         await self.wait()
         if self._looking is not None:
             self._looking.cancel()

@@ -1,6 +1,6 @@
 """Print the number of running replicas every second: `python -m cluster.lab.load.replica_counter ADDRESS`.
 
-A process of its own, for who joins a Ray cluster is its driver, and gets its warnings and its signals.
+It is a process of its own, because a process that joins a Ray cluster is a driver with Ray's warnings and signals.
 """
 
 from __future__ import annotations
@@ -18,24 +18,24 @@ RUNNING = "RUNNING"
 
 @dataclass(slots=True)
 class RunningReplicas:
-    """How many replicas ran when a watching process last told; nothing before it did."""
+    """The running replicas in the last report of a watching process; empty before the first."""
 
     counts: dict[str, int] = field(default_factory=dict)
     told: asyncio.Event = field(default_factory=asyncio.Event, repr=False)
     reading: asyncio.Task[None] | None = field(default=None, repr=False)
 
     async def read(self, told: asyncio.StreamReader) -> None:
-        """Keep what is told until nothing more is."""
+        """Keep the last report until the stream ends."""
         while line := await told.readline():
             with contextlib.suppress(ValueError):
                 self.counts = json.loads(line)
                 self.told.set()
-        # Whoever waits for the first word of a process that has ended waits no longer.
+        # The process has ended: a task that waits for its first report must not wait longer.
         self.told.set()
 
 
 def main() -> None:
-    """Join the cluster and tell of it until stdin ends."""
+    """Join the cluster and print its replicas until stdin ends."""
     import ray
     from ray import serve
 
@@ -57,7 +57,7 @@ def main() -> None:
 
 
 def _is_running(state: object) -> bool:
-    """Tell it of a state or of its value: Serve's model is annotated with the one and holds the other."""
+    """Compare a state or its value: Serve's model is annotated with the enum and holds the value."""
     return getattr(state, "value", state) == RUNNING
 
 

@@ -1,4 +1,4 @@
-"""Turns what a load counted into a run: its tables, its totals, its verdicts. Asks nobody."""
+"""Turn the counts of a load into a run: tables, totals and verdicts."""
 
 from __future__ import annotations
 
@@ -34,14 +34,14 @@ class DrivenLoad:
     elapsed_s: float
     """How much of the scenario was run."""
     lost_rooms: int = 0
-    """Rooms whose part of the driver was lost; what they counted went with it."""
+    """Rooms lost with their shard; no table includes them."""
     driver_cpu_s: float | None = None
     app_cpu_s: float | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class RunNotes:
-    """What is told of a run beside its figures."""
+    """The description of a run beside its figures."""
 
     kind: record.Kind
     command: str
@@ -139,7 +139,7 @@ class _Seconds:
 
 def _totals(driven: DrivenLoad, seconds: _Seconds) -> record.Totals:
     scenario = driven.scenario
-    # What was stopped within its warm-up has nothing else to tell of.
+    # A run stopped within its warm-up has no other seconds to count.
     warm = int(scenario.warm_up_s) if scenario.warm_up_s < driven.elapsed_s else 0
     frames, questions = driven.counted.frames, driven.counted.questions
     answered = (frames.outcome == FrameOutcome.ANSWERED) & (frames.due_s >= warm)
@@ -181,7 +181,7 @@ def _latency(driven: DrivenLoad) -> list[dict[str, Any]]:
 
 
 def _tenants(driven: DrivenLoad, app: AppSettings, day: dt.date) -> tuple[list[dict[str, Any]], str]:
-    """Return a row for each tenant, of the whole run, and what the comparisons were priced by."""
+    """Return a row for each tenant, of the whole run, and the note on the prices of the comparisons."""
     counted, frames = driven.counted, driven.counted.frames
     answered = frames.outcome == FrameOutcome.ANSWERED
     tokens = mean_tokens(int(frames.output_tokens.sum()), int(answered.sum()))
@@ -206,7 +206,7 @@ def _tenants(driven: DrivenLoad, app: AppSettings, day: dt.date) -> tuple[list[d
 
 
 def _replica_seconds(rows: Sequence[Mapping[str, Any]], from_s: float, to_s: float) -> dict[str, float]:
-    """Return how long replicas ran, by deployment: what a sample saw holds until the next one."""
+    """Return how long replicas ran, by deployment: a sample holds until the next one."""
     samples: dict[str, list[tuple[float, int]]] = {}
     for row in rows:
         if row["running_replicas"] is not None:
@@ -216,7 +216,7 @@ def _replica_seconds(rows: Sequence[Mapping[str, Any]], from_s: float, to_s: flo
 
 def _held(samples: Sequence[tuple[float, int]], from_s: float, to_s: float) -> float:
     ends = [at_s for at_s, _ in samples[1:]] + [to_s]
-    # The first sample may come late on a busy machine: what it saw stands for the time before it.
+    # The first sample may come late on a busy machine: it holds for the time before it too.
     begins = [from_s, *ends[:-1]]
     return sum(
         running * max(0.0, min(end_s, to_s) - max(begin_s, from_s))
@@ -232,7 +232,7 @@ def _open_at(rooms: ScheduledRooms, at_s: Floats) -> Ints:
 
 
 def _by_second(counts: Ints, seconds: int) -> Ints:
-    """Return counts by second, what lies beyond the last one within it."""
+    """Return counts by second; later counts are added to the last second."""
     cut = np.zeros(seconds, np.int64)
     cut[: len(counts)] = counts[:seconds]
     cut[-1] += counts[seconds:].sum()

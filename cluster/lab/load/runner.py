@@ -1,4 +1,4 @@
-"""Drives a load at a running app, from the first room's join to what is left of the last one, and watches both."""
+"""Drive a load against a running app, from the first join to the last answer, and watch both."""
 
 from __future__ import annotations
 
@@ -40,12 +40,12 @@ END_TIMEOUT_S = 60.0
 STOP_GRACE_S = 5.0
 JOIN_TIMEOUT_S = 60.0
 REPLICA_WATCH = "replica-watch"
-# What runs for real rooms is not the app's either.
+# Processes for real rooms do not count as the app either.
 GUESTS = ("livekit", "agent", "publisher")
 
 
 class Shards(Protocol):
-    """Where the rooms run: processes of this machine, or tasks of a cluster."""
+    """The shards of a load: processes of this machine, or tasks of a cluster."""
 
     @property
     def pids(self) -> frozenset[int]: ...
@@ -83,7 +83,7 @@ async def drive(
     processes: Processes,
     shards: Shards | None = None,
 ) -> DrivenLoad:
-    """Return what was counted; raises DriverLost, or StartFailed when a part of the app ended meanwhile."""
+    """Run the load and return its counts; raises DriverFailed, or StartFailed when a part of the app ended."""
     if how.replay:
         await asyncio.to_thread(takes_of, scenario.rooms)
     where = RoomTarget(
@@ -95,7 +95,7 @@ async def drive(
     )
     count = how.processes or processes_for(len(rooms), how.replay)
     running = shards or LocalShards(processes, how.directory)
-    # Handed over before it is full: what of it is ours is asked again at each look.
+    # A callable, because the set of other processes grows after this line; it is evaluated at each sample.
     meter = CpuMeter(lambda: running.pids | how.app.strangers | watching | processes.pids(GUESTS))
     counting, watching = await _count_replicas(how.app, processes)
     cpu_began_s, watched = time.process_time(), AppSamples()
@@ -138,7 +138,7 @@ def processes_for(rooms: int, replay: bool) -> int:
 def _faults(
     how: DriveOptions, scenario: Scenario, watched: AppSamples, clock: Callable[[], float]
 ) -> list[Coroutine[Any, Any, None]]:
-    """Return what switches the vendors' bad times on and off, where the app asks the emulator."""
+    """Return the coroutine that switches the vendors' faults on and off, if the app uses the emulator."""
     if how.app.faults_url is None:
         return []
     return [faults.switch(how.app.faults_url, scenario.vendors.faults, clock, watched)]
@@ -150,7 +150,7 @@ async def _count_replicas(app: AppUnderTest, processes: Processes) -> tuple[Runn
     if app.ray_address is None:
         return counting, frozenset()
     command = [sys.executable, "-m", "cluster.lab.load.replica_counter", app.ray_address]
-    # Our own Ray asks for no token, whatever this machine has.
+    # The Ray node started here needs no token, even if this machine has one.
     environment = {"RAY_AUTH_MODE": "disabled"} if app.is_ours else {}
     process = await processes.start(REPLICA_WATCH, command, environment, talks=True)
     assert process.stdout is not None
@@ -163,7 +163,7 @@ async def _count_replicas(app: AppUnderTest, processes: Processes) -> tuple[Runn
 
 @asynccontextmanager
 async def _beside(coroutines: list[Coroutine[Any, Any, None]]) -> AsyncIterator[None]:
-    """Run these while the body runs; what one of them raises ends the body."""
+    """Run these while the body runs; an exception in one of them ends the body."""
     async with asyncio.TaskGroup() as group:
         tasks = [group.create_task(coroutine) for coroutine in coroutines]
         yield
@@ -205,7 +205,7 @@ async def _all_ended(running: Shards) -> None:
 
 
 def _without(rooms: ScheduledRooms, lost: list[Shard]) -> ScheduledRooms:
-    """Return the rooms whose part of the driver told what it counted."""
+    """Return the rooms of the shards that were not lost."""
     kept = np.ones(len(rooms), np.bool_)
     for shard in lost:
         kept[shard.numbers] = False

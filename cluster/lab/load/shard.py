@@ -1,4 +1,4 @@
-"""A part of a load's rooms, run in one process: by a loop of its own, as a child of the driver or as a Ray task."""
+"""Run a shard, a part of a load's rooms, in one process: a child of the driver or a Ray task."""
 
 from __future__ import annotations
 
@@ -13,15 +13,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from cluster.lab.load.http_client import LoadClient, connected
-from cluster.lab.load.synthetic_room import (
-    DrawnScreen,
-    ReplayedScreen,
-    RoomPlan,
-    RoomScreen,
-    ScreenRenderer,
-    SyntheticRoom,
-    question_times,
-)
+from cluster.lab.load.room_screen import DrawnScreen, ReplayedScreen, RoomScreen, ScreenRenderer
+from cluster.lab.load.synthetic_room import RoomPlan, SyntheticRoom, question_times
 from cluster.lab.load.tally import Progress, ShardCounts, Tally
 from cluster.lab.scenario.arrivals import Ints, ScheduledRooms, tenant_name
 from cluster.lab.scenario.recorded_screens import LONG_SIDE_PX, RecordedScreens, script_of, takes_of
@@ -29,7 +22,7 @@ from cluster.lab.scenario.scenario import RoomBehaviour
 from room_agent.video.rate_control import RateControl
 
 TELL_EVERY_S = 1.0
-# What is asked in the last second is answered by then.
+# By then the requests of the last second are answered.
 CLOSES_AFTER_S = 1.5
 # For the last answers and the closing of the rooms.
 GRACE_S = 30.0
@@ -37,7 +30,7 @@ GRACE_S = 30.0
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
 class Shard:
-    """What one process is to do. `starts_at_s` is by the wall clock, the same for all shards."""
+    """The work of one process. `starts_at_s` is by the wall clock, the same for all shards."""
 
     number: int
     url: str
@@ -58,7 +51,7 @@ class Shard:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ShardResult:
-    """What a shard counted, and what counting it cost."""
+    """The counts of a shard, and the CPU time of the shard itself."""
 
     number: int
     counted: ShardCounts
@@ -72,9 +65,9 @@ Tell = Callable[[Progress], None]
 async def run_shard(
     shard: Shard, ended: asyncio.Event, tell: Tell, takes: RecordedScreens | None = None
 ) -> ShardResult:
-    """Run a shard's rooms to the end of the load, or until `ended`; what is in flight then has time to end."""
+    """Run a shard's rooms to the end of the load, or until `ended`; requests in flight then have time to end."""
     started_cpu_s = time.process_time()
-    # The wall clock says when to begin; after that only a clock that nobody sets.
+    # The wall clock fixes the start for all shards; from then on the monotonic clock is used, which is never set.
     zero_s = time.monotonic() + shard.starts_at_s - time.time()
     tally = Tally(shard.length_s, shard.tenants)
 
@@ -128,7 +121,7 @@ def _room(
 
 @asynccontextmanager
 async def _screens(shard: Shard, takes: RecordedScreens | None) -> AsyncIterator[Callable[[int], RoomScreen]]:
-    """Yield what makes a room's screen by its index."""
+    """Yield a function from a room's index to its screen."""
     rooms = shard.rooms
     if shard.replay:
         shown = takes or takes_of(shard.behaviour, shard.takes_directory)
@@ -165,7 +158,7 @@ async def _keep_telling(tally: Tally, tell: Tell) -> None:
 def run_in_loop(
     shard: Shard, tell: Tell, ending: Callable[[Callable[[], None]], None], takes: RecordedScreens | None = None
 ) -> ShardResult:
-    """Run a shard in a new loop; `ending` is handed what ends it early, to be called from any thread."""
+    """Run a shard in a new loop; `ending` receives a function, callable from any thread, that ends the shard early."""
 
     async def run() -> ShardResult:
         ended, loop = asyncio.Event(), asyncio.get_running_loop()
@@ -183,7 +176,7 @@ def run_in_loop(
 
 
 def _fast_loop() -> Callable[[], asyncio.AbstractEventLoop] | None:
-    """Return uvloop's loop where it is installed, which halves what the driver itself costs."""
+    """Return uvloop's loop where it is installed, which halves the driver's own CPU time."""
     try:
         import uvloop
     except ImportError:

@@ -20,18 +20,18 @@ READY = "ready"
 
 
 def packed_shard(shard: Shard, result: Path) -> bytes:
-    """Return what a child is told on its stdin: the shard, and where it is to leave its result."""
+    """Encode the first message on a child's stdin: the shard, and the path for its result."""
     told = pickle.dumps((shard, str(result)))
     return struct.pack(">Q", len(told)) + told
 
 
 def packed_start(starts_at_s: float) -> bytes:
-    """Return what a child that is ready is told: when to begin."""
+    """Encode the second message: the moment to begin."""
     return struct.pack(">d", starts_at_s)
 
 
 def main() -> None:
-    """Run the shard that stdin tells of; the end of stdin ends it early. Progress goes to stdout, a line a second."""
+    """Run the shard read from stdin; the end of stdin ends it early. Progress goes to stdout, a line a second."""
     (length,) = struct.unpack(">Q", sys.stdin.buffer.read(8))
     shard, result = pickle.loads(sys.stdin.buffer.read(length))
     takes = takes_of(shard.behaviour, shard.takes_directory) if shard.replay else None

@@ -1,25 +1,25 @@
-"""One synthetic room: opens, beats, shows its screen, asks, closes. As its agent would, but for WebRTC."""
+"""Run one synthetic room: open, heartbeats, frames, questions, close, as its agent would without WebRTC."""
 
 from __future__ import annotations
 
 import asyncio
 import contextlib
 from collections.abc import Callable, Sequence
-from concurrent.futures import Executor
 from dataclasses import dataclass, field
-from typing import Protocol
 
 import numpy as np
 
 from cluster.lab.load.http_client import AppError, LoadClient, TimedResponse
+from cluster.lab.load.room_screen import RoomScreen
 from cluster.lab.load.tally import FrameOutcome, Tally, Timed
-from cluster.lab.scenario.recorded_screens import SCREEN_PX, TRACK, RecordedScreens
-from cluster.lab.scenario.synthetic_screens import ScreenScript, Script
 from room_agent.core.counters import Counters
 from room_agent.core.models import KeptFrame
-from room_agent.frames.i420 import Planes
-from room_agent.video.frame_gate import FrameGate, pack_frame
 from room_agent.video.rate_control import RateControl
+
+OPEN_AGAIN_S = 1.0
+DRAIN_S = 10.0
+MAX_QUESTIONS = 4
+QUESTION = "What is on the screen now, and what changed a minute ago?"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -62,7 +62,7 @@ class UploadSlot:
 
 @dataclass(slots=True)
 class FrameSchedule:
-    """When a room's next frame is due: fixed by its join and its rate, whatever becomes of the frames before."""
+    """The moments at which a room's frames are due: fixed by its join and its rate, independent of earlier frames."""
 
     due_s: float
 
@@ -94,83 +94,9 @@ def own_s(due_s: float, exchange: TimedRequest, before: TimedRequest | None) -> 
     return max(0.0, exchange.ended_s - due_s - vendor_s)
 
 
-class RoomScreen(Protocol):
-    """One room's shared screen, seen through its agent's gate."""
-
-    async def look(self, since_join_s: float, wall_s: float) -> KeptFrame | None:
-        """Return the frame of a moment, or None where it shows nothing new."""
-
-    def forget(self) -> None:
-        """Take the next frame as new: the last kept one reached nobody."""
-
-
-class ReplayedScreen:
-    """A screen whose frames were judged and encoded when its take was drawn: looking costs nothing."""
-
-    def __init__(self, takes: RecordedScreens, take: int, starts_at: int) -> None:
-        self._takes = takes
-        self._take = take
-        self._starts_at = starts_at
-        # To an agent that has just come the first frame is new, whatever it shows.
-        self._lost = True
-
-    async def look(self, since_join_s: float, wall_s: float) -> KeptFrame | None:
-        takes = self._takes
-        sample = takes.sample(self._starts_at, round(since_join_s * takes.samples_per_second))
-        if not self._lost and not takes.kept[self._take, sample]:
-            return None
-        self._lost = False
-        frame = int(takes.frame[self._take, sample])
-        why = takes.reasons[int(takes.why[self._take, sample])]
-        headers = takes.headers(frame, wall_s)
-        return KeptFrame(jpeg=takes.jpegs[frame], headers=headers, why=why, captured_at_s=wall_s)
-
-    def forget(self) -> None:
-        self._lost = True
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class ScreenRenderer:
-    """What the drawn screens of one process share."""
-
-    script: Script
-    long_side_px: int
-    executor: Executor
-
-
-class DrawnScreen:
-    """A screen that is drawn, judged and encoded as it is looked at, by the room agent's own functions."""
-
-    def __init__(self, drawing: ScreenRenderer, take: int, starts_at: int) -> None:
-        self._drawing = drawing
-        self._starts_at = starts_at
-        self._script = ScreenScript(take, *SCREEN_PX, drawing.script)
-        self._gate = FrameGate()
-
-    async def look(self, since_join_s: float, wall_s: float) -> KeptFrame | None:
-        loop = asyncio.get_running_loop()
-        return await loop.run_in_executor(self._drawing.executor, self._look, since_join_s, wall_s)
-
-    def forget(self) -> None:
-        self._gate.forget()
-
-    def _look(self, since_join_s: float, wall_s: float) -> KeptFrame | None:
-        planes = Planes.from_i420(self._script.i420(self._starts_at + since_join_s), *SCREEN_PX)
-        decision = self._gate.offer(planes, since_join_s)
-        if not decision.keep:
-            return None
-        return pack_frame(planes, decision, TRACK, "screen_share", self._drawing.long_side_px, wall_s)
-
-
-OPEN_AGAIN_S = 1.0
-DRAIN_S = 10.0
-MAX_QUESTIONS = 4
-QUESTION = "What is on the screen now, and what changed a minute ago?"
-
-
 @dataclass(frozen=True, slots=True, kw_only=True)
 class RoomPlan:
-    """Which room it is, and when what it does is due, in seconds from the start of the load."""
+    """A room's identity and the moments of its actions, in seconds from the start of the load."""
 
     room: str
     tenant: int
@@ -181,15 +107,14 @@ class RoomPlan:
     frames_per_second: float
     questions_at_s: Sequence[float] = ()
     closes_after_s: float = 0.0
-    """How long after its leave it is closed: where the load ends all leave at once, and that is no part of what is
-    measured."""
+    """The delay between leave and close: at the end of the load all rooms leave at once, which must not be measured."""
 
 
 class SyntheticRoom:
-    """A room from its join to its leave. What it does is counted, and raises nothing.
+    """A room from its join to its leave. Its requests are counted, and raise nothing.
 
-    With a `pace` it slows down as an agent does when the app turns it away; without one it offers what is due (open
-    loop), so that a slow app is not asked less.
+    With a `pace` it slows down as an agent does when the app sheds; without one it offers every due frame (open loop),
+    so that a slow app does not receive fewer requests.
     """
 
     def __init__(
@@ -228,7 +153,7 @@ class SyntheticRoom:
             self._watching.cancel()
 
     async def run(self) -> None:
-        """Attend; returns once what was in flight at the leave has ended, and the room is closed."""
+        """Attend; returns once the requests in flight at the leave have ended, and the room is closed."""
         if self._over:
             return
         self._watching = asyncio.create_task(self._watch())
@@ -339,7 +264,7 @@ class SyntheticRoom:
             await asyncio.sleep(beat_every_s)
 
     async def _open(self) -> float:
-        """Open the room, again and again until the app does; returns how often it wants to hear of it."""
+        """Open the room, again and again until the app does; returns the interval of its heartbeats in seconds."""
         place = self._place
         while True:
             try:
@@ -375,7 +300,7 @@ class SyntheticRoom:
         self._tally.question(due_s, self._place.tenant, FrameOutcome.ANSWERED, answer)
 
     async def _drain(self) -> None:
-        """Let what is in flight end; what still waits is shed, for nobody is there to see it."""
+        """Wait for the requests in flight; the waiting frame is shed, because the room is over."""
         waiting = self._slot.take()
         if waiting is not None:
             self._shed(waiting, FrameOutcome.SHED)

@@ -1,4 +1,4 @@
-"""Counts what became of the frames and questions of synthetic rooms, second by second. Asks nobody."""
+"""Count the outcomes of the frames and questions of synthetic rooms, second by second."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ RECENT_ANSWERS = 512
 
 
 class FrameOutcome(IntEnum):
-    """What becomes of a kept frame: `SHED` was displaced by a newer one or turned away, `FAILED` is every other end."""
+    """The outcome of a kept frame: `SHED` was displaced by a newer one or turned away, `FAILED` is every other end."""
 
     ANSWERED = 0
     SHED = 1
@@ -27,7 +27,7 @@ class FrameOutcome(IntEnum):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Timed:
-    """An answer: how long it took from the moment it was due, how much of that was not the vendor's, what it cost."""
+    """An answer: its time from the moment it was due, the part of that without the vendor, and its cost."""
 
     whole_s: float
     own_s: float
@@ -73,7 +73,7 @@ class ShardCounts:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Progress:
-    """Where a shard is, for those who watch."""
+    """The progress of a shard, for the display."""
 
     rooms: int = 0
     seen: int = 0
@@ -141,7 +141,7 @@ class Tally:
         self._late_ms.append(1_000 * late_s)
 
     def frame(self, due_s: float, tenant: int, outcome: FrameOutcome, answer: Timed | None = None) -> None:
-        """Count what became of a kept frame."""
+        """Count the outcome of a kept frame."""
         self._outcomes[outcome] += 1
         if answer is not None:
             self._recent.append((1_000 * answer.whole_s, 1_000 * answer.own_s))

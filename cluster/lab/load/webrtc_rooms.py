@@ -33,7 +33,7 @@ def real_names(count: int, tenants: int) -> dict[str, str]:
 async def real_rooms(
     plan: Plan, processes: Processes, app: AppUnderTest, rooms: Mapping[str, str], seconds: float
 ) -> AsyncIterator[dict[str, float]]:
-    """Run rooms while the body runs; afterwards what is yielded holds what their agents counted."""
+    """Run rooms while the body runs; afterwards the yielded mapping holds their agents' counters."""
     counted: dict[str, float] = {}
     binary = await asyncio.to_thread(find_livekit_server, plan.root)
     await startup.start_livekit(plan, binary, processes)
@@ -59,7 +59,7 @@ def said_of(counted: Mapping[str, float], rooms: int) -> str:
 
 
 async def _counters(app: AppUnderTest, rooms: Mapping[str, str]) -> dict[str, float]:
-    """Return what the agents of the real rooms last told, all together; of their times the worst."""
+    """Return the sums of the last counters of the agents in the real rooms; of their times the worst."""
     told: list[Mapping[str, Any]] = []
     async with connected(app.url) as client:
         for tenant in sorted(set(rooms.values())):

@@ -1,4 +1,4 @@
-"""Lays two runs side by side: their verdicts and figures with the difference, and the same charts on one scale."""
+"""Compare two runs: verdicts and figures with their differences, and the same charts on one scale."""
 
 from __future__ import annotations
 
@@ -41,7 +41,7 @@ def page(first: Run, second: Run) -> Page:
 
 
 def warnings(first: Run, second: Run) -> tuple[str, ...]:
-    """Return what a reader must know before taking a difference for an effect."""
+    """Return the reasons for which a difference may be no effect of the change under test."""
     one, other, found = first.summary, second.summary, []
     if one.scenario != other.scenario:
         keys = [key for key in {**one.scenario, **other.scenario} if one.scenario.get(key) != other.scenario.get(key)]
@@ -69,7 +69,7 @@ def _table(grid: ReportTable) -> Table:
     for number, column in enumerate(grid.columns):
         table.add_column(Text(column), justify="left" if number == 0 or number in grid.wordy else "right")
     for row in grid.rows:
-        # A name that looks like markup stays a name.
+        # Text, not str: rich would interpret a name that looks like markup.
         table.add_row(*(Text(cell) for cell in row))
     return table
 

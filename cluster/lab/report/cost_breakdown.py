@@ -1,4 +1,4 @@
-"""Adds up what tenants spent, and the steps from every frame to that. Unknown is not zero."""
+"""Sum the costs of tenants, and the steps from the cost of every frame to them. Unknown is not zero."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ class TenantSpend:
 
     @property
     def answered_small_nanousd(self) -> int | None:
-        """What the downscaled frames would have cost had only those been asked for that got an answer."""
+        """Return the cost of the downscaled frames if only the answered ones had been sent."""
         if self.changed_small_nanousd is None or self.answered is None or not self.kept:
             return self.changed_small_nanousd
         return round(self.changed_small_nanousd * self.answered / self.kept)
@@ -51,13 +51,13 @@ class TenantSpend:
 
 
 def spent(tenants: pa.Table) -> list[TenantSpend]:
-    """Return the tenants, whoever spent most first; those whose spending is not known come last."""
+    """Return the tenants in order of falling cost; tenants of unknown cost come last."""
     rows = [TenantSpend(name=row["tenant"] or "", **{key: row[key] for key in _KEYS}) for row in tenants.to_pylist()]
     return sorted(rows, key=lambda row: (row.cost_nanousd is None, -(row.cost_nanousd or 0), row.name))
 
 
 def together(name: str, rows: list[TenantSpend]) -> TenantSpend:
-    """Return the sum of rows; what one of them does not know is not known of all."""
+    """Return the sum of rows; a value that is unknown in one row is unknown in the sum."""
     return TenantSpend(name=name, **{key: _sum([getattr(row, key) for row in rows]) for key in _KEYS})
 
 

@@ -1,4 +1,4 @@
-"""Thins a run's tables to what a chart can show: one row for each stretch of time. Draws nothing."""
+"""Downsample a run's tables for charts: one point for each stretch of time."""
 
 from __future__ import annotations
 
@@ -35,7 +35,7 @@ def clock(*tables: pa.Table) -> TimeAxis:
 
 
 def column(table: pa.Table, name: str) -> Floats:
-    """Return a column as numbers; what is null is not a number."""
+    """Return a column as floats; null becomes NaN."""
     values = table.column(name).cast(pa.float64()).to_numpy()
     return np.asarray(values, dtype=np.float64)
 
@@ -68,7 +68,7 @@ def last(values: Floats) -> float:
 
 
 def points(table: pa.Table, name: str, time: TimeAxis, join: Callable[[Floats], float]) -> Points:
-    """Return a column over time in the clock's unit: each stretch is one point, joined from what is known in it."""
+    """Return a column over time in the clock's unit: each stretch is one point, joined from its known values."""
     at_s, values = column(table, "at_s"), column(table, name)
     order = np.argsort(at_s, kind="stable")
     at_s, values = at_s[order], values[order]

@@ -1,4 +1,4 @@
-"""Turns a run's tables into charts, and two runs into the same charts, one laid over the other."""
+"""Turn a run's tables into charts; two runs give the same charts, one over the other."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ _NEARLY_ALL = 0.999_999
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class DrawnRun:
-    """One run of a picture: what its lines are called beside another's, nothing where it is alone, and their looks."""
+    """One run in a chart: the suffix of its line labels (empty if it is the only run), and the style of its lines."""
 
     run: Run
     name: str = ""
@@ -71,7 +71,7 @@ def rooms(runs: Sequence[DrawnRun]) -> Figure | None:
 
 
 def frames(run: Run) -> Figure | None:
-    """Return what became of the frames seen; a frame is exactly one of the four."""
+    """Return the outcomes of the frames seen; each frame has exactly one of the four."""
     time = clock_of([DrawnRun(run=run)])
     parts = (("repeats", PALE_GREY), ("answered", PALE_BLUE), ("shed", ORANGE), ("failed", PURPLE))
     if not all(downsampling.known(run.traffic, name) for name, _ in parts):
@@ -88,13 +88,13 @@ def kept(runs: Sequence[DrawnRun]) -> Figure | None:
 
 def unanswered(runs: Sequence[DrawnRun]) -> Figure | None:
     what = (("shed", "shed", ORANGE, downsampling.mean), ("failed", "failed", PURPLE, downsampling.mean))
-    # Beside another run a colour says whose a line is, so each has one.
+    # With two runs the colour of a line identifies its run, so each run has one line.
     chosen, title = (what, "got no answer") if len(runs) == 1 else (what[:1], "were shed")
     return _traffic(runs, f"Kept frames that {title}, a second", f"how many kept frames {title}", chosen, height_px=100)
 
 
 def latency(runs: Sequence[DrawnRun]) -> Figure | None:
-    """Return the percentiles of each second, what they are held to, and when something was broken."""
+    """Return the percentiles of each second, their targets, and the moments of faults."""
     what = (("p95_ms", "p95", ORANGE, downsampling.highest), ("p50_ms", "p50", BLUE, downsampling.middle))
     own = (("own_p95_ms", "own p95", TEAL, downsampling.highest),)
     run = runs[0].run
@@ -136,7 +136,7 @@ def quantiles(runs: Sequence[DrawnRun], service: str) -> Figure | None:
 
 
 def replicas(runs: Sequence[DrawnRun]) -> tuple[Figure, ...]:
-    """Return a chart for each deployment: what ran, what was asked for, what the demand would have had."""
+    """Return a chart for each deployment: replicas running, targeted, and wanted by demand."""
     time, drawn = clock_of(runs), []
     for name in _deployments(runs):
         lines = []
@@ -169,7 +169,7 @@ def waiting(runs: Sequence[DrawnRun], column: str, title: str, about: str) -> Fi
 
 
 def ladder(steps: Ladder) -> Figure | None:
-    """Return the steps from every frame to what was spent; None where one of them is not known."""
+    """Return the steps from the cost of every frame to the actual cost; None if one step is unknown."""
     known = [(label, nanousd) for label, nanousd in steps if nanousd is not None]
     if len(known) < len(steps) or not known[0][1]:
         return None

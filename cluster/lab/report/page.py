@@ -1,4 +1,4 @@
-"""Holds a page of a report and renders it: one HTML file that asks nobody for anything."""
+"""Define a report page and render it as one HTML file that loads nothing from elsewhere."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from cluster.lab.report.palette import Colour
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Fact:
-    """One figure of the headline. `good` is None where nobody asked for anything."""
+    """One figure of the headline. `good` is None where no target was set."""
 
     label: str
     value: str
@@ -27,7 +27,7 @@ class Fact:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class LegendKey:
-    """What a colour of a chart stands for."""
+    """An entry of a chart's legend."""
 
     label: str
     colour: Colour
@@ -35,7 +35,7 @@ class LegendKey:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Figure:
-    """One chart, as SVG for a desk and for a phone; `about` says in words what is drawn."""
+    """One chart, as SVG for a desk and for a phone; `about` describes it for screen readers."""
 
     title: str
     about: str
@@ -93,7 +93,7 @@ def section(
     drawn: Sequence[Figure | None] = (),
     grids: Sequence[ReportTable | None] = (),
 ) -> Section:
-    """Return a section of what there is; one with nothing to show says so in words."""
+    """Return a section with the figures and tables that exist; without any, `otherwise` is its text."""
     shown = tuple(figure for figure in drawn if figure is not None)
     tables = tuple(grid for grid in grids if grid is not None)
     missing = (otherwise,) if not shown and (drawn or not tables) else ()
@@ -101,7 +101,7 @@ def section(
 
 
 def render(page: Page) -> str:
-    """Return the page as HTML; every text in it is escaped but the charts, which the chart library wrote."""
+    """Return the page as HTML; every text is escaped except the charts, which Vega wrote."""
     return _environment().get_template("report.html.j2").render(page=page, colours=palette.COLOURS)
 
 

@@ -1,4 +1,4 @@
-"""The report's colours, each as it is on white and on near-black. Told apart by eyes that confuse red and green."""
+"""Define the report's colours, on white and on near-black. Readers who confuse red and green can tell them apart."""
 
 from __future__ import annotations
 

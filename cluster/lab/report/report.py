@@ -1,4 +1,4 @@
-"""Writes a run's report: one HTML file that a reader can keep, send and print."""
+"""Write a run's report: one HTML file that a reader can keep, send and print."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ _KINDS: dict[Kind, str] = {
 
 
 def write(run: Run, directory: Path, more: Sequence[Section] = ()) -> Path:
-    """Write `report.html`, whole or not at all, with sections of one's own before the last; raises OSError."""
+    """Write `report.html`, whole or not at all, with the sections of `more` before the last; raises OSError."""
     return write_page(page(run, more), directory / FILE)
 
 

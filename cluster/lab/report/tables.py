@@ -1,4 +1,4 @@
-"""Lays a run's figures out in tables, every cell with its unit. An empty table is None."""
+"""Lay out a run's figures as tables, every cell with its unit. An empty table is None."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ _QUANTILES = (0.5, 0.9, 0.95, 0.99, 0.999, 1.0)
 
 
 def verdicts(runs: Sequence[Summary], names: Sequence[str] = ("",)) -> ReportTable | None:
-    """Return each target, its limit and what was seen, of one run or of two beside each other."""
+    """Return each target with its limit and measured value, of one run or of two."""
     found = [{one.target: one for one in run.verdicts} for run in runs]
     rows = []
     for name in dict.fromkeys(name for one in found for name in one):
@@ -45,7 +45,7 @@ def verdicts(runs: Sequence[Summary], names: Sequence[str] = ("",)) -> ReportTab
 
 
 def figures_of(totals: Totals) -> list[tuple[str, float | None, str]]:
-    """Return a run's figures: what each is, its value, and the value in words."""
+    """Return a run's figures: name, value, and formatted value."""
     per_hour = totals.usd_per_room_hour
     nanousd = None if per_hour is None else per_hour * 1e9
     milli = [
@@ -110,7 +110,7 @@ def quantiles(latency: pa.Table) -> ReportTable | None:
 
 
 def tenants(rows: Sequence[TenantSpend]) -> ReportTable | None:
-    """Return what each tenant spent and its three factors; from some number on, those who spent least together."""
+    """Return each tenant's cost and three factors; tenants beyond the first `MOST_TENANTS` are summed in one row."""
     shown = list(rows[:MOST_TENANTS])
     if len(rows) > MOST_TENANTS:
         shown.append(together(f"{len(rows) - MOST_TENANTS} more", list(rows[MOST_TENANTS:])))
@@ -125,7 +125,7 @@ def tenants(rows: Sequence[TenantSpend]) -> ReportTable | None:
 
 
 def steps(ladders: Sequence[Mapping[str, int | None]]) -> ReportTable | None:
-    """Return the steps of two runs, from every frame to what was spent."""
+    """Return the steps of two runs, from the cost of every frame to the actual cost."""
     one, other = ladders
     rows = [
         (label, dollars(one.get(label)), dollars(other.get(label)), difference(one.get(label), other.get(label)))

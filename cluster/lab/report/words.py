@@ -1,4 +1,4 @@
-"""Says figures in words a reader can use: their unit, no more digits than mean something, and what is not known."""
+"""Format figures for readers: with a unit, only significant digits, and a word for unknown."""
 
 from __future__ import annotations
 

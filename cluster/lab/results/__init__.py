@@ -1,1 +1,1 @@
-"""What a run measured, as typed records and tables."""
+"""Typed records and tables of the measurements of a run."""

@@ -1,4 +1,4 @@
-"""What a run leaves behind, driven, simulated or shown: its tables and its totals, and how they are kept on disk."""
+"""Define the result of a run (load, simulation or demo): tables and totals, and their files on disk."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ REPLICAS = pa.schema(
     ]
 )
 """A row for each deployment and sample. `wanted_replicas`: demand over the target of one replica, before bounds and
-delays. Null where it could not be asked."""
+delays. Null where it could not be measured."""
 TRAFFIC = pa.schema(
     [
         ("at_s", pa.float64()),
@@ -74,14 +74,15 @@ TENANTS = pa.schema(
         ("changed_small_nanousd", pa.int64()),
     ]
 )
-"""What a tenant's frames cost, and would have cost: every frame seen, at full size, to the strong model; only those
-that changed; and those downscaled. The three factors are the steps from one to the next, down to `cost_nanousd`."""
+"""The actual cost of a tenant's frames, and three hypothetical ones: every frame seen, at full size, to the strong
+model; only the changed frames; and these downscaled. The three factors are the steps from one to the next, down to
+`cost_nanousd`."""
 EVENTS = pa.schema([("at_s", pa.float64()), ("kind", pa.string()), ("where", pa.string()), ("what", pa.string())])
-"""What happened: `kind` is scale, breaker, fallback, fault, node or note."""
+"""Events: `kind` is scale, breaker, fallback, fault, node or note."""
 
 
 class Machine(Settings):
-    """Where a run was made, and with which versions."""
+    """The machine and the versions of a run."""
 
     cpus: int
     memory_gib: float
@@ -91,7 +92,7 @@ class Machine(Settings):
 
 
 class TargetVerdict(Settings):
-    """One target, what was seen, and whether it held; what was not seen did not hold."""
+    """One target, its measured value, and whether it held; without a measurement it did not hold."""
 
     target: str
     limit: float
@@ -135,7 +136,7 @@ class Totals(Settings):
 
 
 class Summary(Settings):
-    """`run.json`: what can be read without the tables."""
+    """The content of `run.json`, which can be read without the tables."""
 
     kind: Kind
     name: str
@@ -151,9 +152,9 @@ class Summary(Settings):
     totals: Totals
     verdicts: tuple[TargetVerdict, ...] = ()
     notes: tuple[str, ...] = ()
-    """What a reader must know beside the figures, one sentence each."""
+    """Remarks for the reader of the figures, one sentence each."""
     details: dict[str, Any] = Field(default={})
-    """What only one kind of run has, such as the demo's reconciliation."""
+    """Data that only one kind of run has, such as the demo's reconciliation."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -194,7 +195,7 @@ def this_machine() -> Machine:
 
 
 def save(run: Run, directory: Path) -> None:
-    """Write a run: all of it, or nothing. What an earlier run left under these names goes."""
+    """Write a run, whole or not at all; files of an earlier run are replaced."""
     directory.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryDirectory(prefix=".writing-", dir=directory) as writing:
         (Path(writing) / "run.json").write_text(run.summary.model_dump_json(indent=2), "utf-8")

@@ -1,4 +1,4 @@
-"""What a tenant's frames cost, and what they would have cost without each of the three savings. Integers, no I/O."""
+"""Compute the cost of a tenant's frames without each of the three savings, in integer nano-dollars."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from routing.models import Message
 from routing.prices import PICO_PER_NANO, Price, round_half_even
 
 PUBLISHED_PX = (1280, 720)
-"""The sides of a screen as the publishers of this project share it; a run that knows its real sides says those."""
+"""The sides of a screen as the publishers of this project share it; a run with known sides passes those."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -27,7 +27,7 @@ class FrameCounts:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class StrongFrame:
-    """What one frame is charged as by the strong model: its price, and its tokens at full size and downscaled.
+    """The charge of one frame at the strong model: its price, and its tokens at full size and downscaled.
 
     `answer_tokens` is a mean, so it is a fraction; None where no answer was seen, and then no factor is known.
     """
@@ -39,7 +39,7 @@ class StrongFrame:
     answer_tokens: float | None
 
     def cost_nanousd(self, frames: int, input_tokens: int) -> int | None:
-        """Return what so many frames cost, rounded once; nothing costs nothing, whatever an answer is."""
+        """Return what so many frames cost, rounded once; no frames cost nothing, even without answers."""
         if not frames:
             return 0
         if self.answer_tokens is None:
@@ -80,7 +80,7 @@ def mean_tokens(output_tokens: int, answers: int) -> float | None:
 def tenant_row(
     tenant: str, room_hours: float, frames: FrameCounts, cost_nanousd: int | None, strong: StrongFrame
 ) -> dict[str, Any]:
-    """Return a row of record.TENANTS: what was spent, beside what it would have been."""
+    """Return a row of record.TENANTS: the actual cost beside the hypothetical ones."""
     return {
         "tenant": tenant,
         "room_hours": room_hours,
@@ -95,7 +95,7 @@ def tenant_row(
 
 
 def price_note(strong: StrongFrame) -> str:
-    """Return the sentence that says what the comparisons were priced by, and where an answer's length comes from."""
+    """Return a sentence on the prices of the comparisons and the source of the answer length."""
     if strong.answer_tokens is None:
         return f"The comparisons with {strong.model} are not known: no answer was seen to take its length from."
     return (

@@ -1,4 +1,4 @@
-"""Holds a run's figures against its targets. Knows no run but the figures it is given."""
+"""Check a run's figures against its targets."""
 
 from __future__ import annotations
 

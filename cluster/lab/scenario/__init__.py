@@ -1,1 +1,1 @@
-"""Scenarios: who joins when, and what the rooms do and show."""
+"""Scenarios: when rooms open and close, and the activity and screens in them."""

@@ -1,4 +1,4 @@
-"""Draws who is in a room when: a scenario's rooms as arrays, the same for the same seed."""
+"""Draw a scenario's rooms as arrays of join and leave times, the same for the same seed."""
 
 from __future__ import annotations
 
@@ -94,7 +94,7 @@ def _burst(burst: Burst, t_s: Floats) -> Floats:
 
 
 def _follow(open_rooms: Ints, rng: np.random.Generator, length_s: float) -> tuple[Floats, Floats]:
-    """Return joins and departures that keep so many rooms open; who came first goes first."""
+    """Return joins and departures that keep so many rooms open; rooms leave in the order they joined."""
     change = np.diff(open_rooms, prepend=0)
     seconds = np.arange(len(open_rooms), dtype=np.float64)
     joins = np.repeat(seconds, np.maximum(change, 0))

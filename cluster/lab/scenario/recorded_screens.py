@@ -1,4 +1,4 @@
-"""What the real frame path makes of the scripted screens: which frames are kept, why, and their JPEGs."""
+"""Record the scripted screens through the real frame path: kept frames, reasons, and JPEGs."""
 
 from __future__ import annotations
 
@@ -46,7 +46,7 @@ class RecordedScreens:
 
     samples_per_second: float
     kept: NDArray[np.bool_]
-    """By take and sample. The first frame that a room shows is kept whatever stands here: its agent knows no other."""
+    """By take and sample. The first frame that a room shows is always kept, because its agent has no earlier frame."""
     why: Ints
     """By take and sample: an index of `reasons`."""
     reasons: tuple[str, ...]
@@ -73,7 +73,7 @@ class RecordedScreens:
         return FrameFeatures(text_density=density, edge_energy=energy, changed_share=changed, novelty=novelty)
 
     def headers(self, frame: int, captured_at_s: float) -> dict[str, str]:
-        """Return what an agent sends with a frame."""
+        """Return the headers that an agent sends with a frame."""
         told = {f"x-frame-{name}": f"{self.measured[frame, column]:.4f}" for column, name in enumerate(_MEASURED)}
         return told | {
             "x-frame-captured-at": f"{captured_at_s:.3f}",
@@ -84,7 +84,7 @@ class RecordedScreens:
 
 
 def takes_of(rooms: RoomBehaviour, cache_directory: Path = CACHE, long_side_px: int = LONG_SIDE_PX) -> RecordedScreens:
-    """Return what rooms that behave so show: as kept on disk, or drawn now, which takes some seconds."""
+    """Return the screens of rooms with this behaviour: from the cache, or drawn now, which takes some seconds."""
     file = cache_directory / f"{_key(rooms, long_side_px)}.npz"
     if (found := _read(file)) is not None:
         return found
@@ -130,7 +130,7 @@ def samples_of(rooms: RoomBehaviour) -> int:
 
 
 def _lap(screen: ScreenScript, samples: int, long_side_px: int) -> list[tuple[str, KeptFrame | None]]:
-    """Return, for each sample of a lap, what the gate said of it, and the frame where it is kept."""
+    """Return, for each sample of a lap, the reason of the gate's decision, and the frame if it was kept."""
     judge, period_s = FrameGate(), LAP_S / samples
     lap: list[tuple[str, KeptFrame | None]] = []
     for number in range(-max(1, round(SETTLE_S / period_s)), samples):
@@ -164,7 +164,7 @@ def _told(headers: Mapping[str, str]) -> list[float]:
 
 
 def _key(rooms: RoomBehaviour, long_side_px: int) -> str:
-    """Return a name that changes with whatever the takes depend on, the code that makes them included."""
+    """Return a cache key of everything the takes depend on, including the code that draws them."""
     asked = (script_of(rooms.screens), samples_of(rooms), TAKES, LAP_S, SETTLE_S, SCREEN_PX, long_side_px)
     return hashlib.blake2b(repr(asked).encode() + _code(), digest_size=12).hexdigest()
 

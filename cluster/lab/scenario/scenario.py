@@ -1,4 +1,4 @@
-"""What a load is made of: the scenario file, typed. Draws nothing and runs nothing."""
+"""Define the scenario file as typed settings, and load it."""
 
 from __future__ import annotations
 
@@ -80,7 +80,7 @@ Arrivals = Annotated[Steady | Ramp | Step | Burst | Day | Trace, Field(discrimin
 
 
 class RoomBehaviour(Settings):
-    """What goes on in a room."""
+    """The activity in a room."""
 
     frames_per_second: Annotated[float, Field(gt=0, le=5)] = 1.0
     screens: dict[Scene, Annotated[float, Field(ge=0)]] = dict.fromkeys(_SCENES, 1.0)
@@ -100,7 +100,7 @@ class RoomBehaviour(Settings):
 
 
 class Tenants(Settings):
-    """Who the rooms belong to."""
+    """The tenants of the rooms."""
 
     count: Annotated[int, Field(ge=1, le=10_000)] = 2
     skew: Annotated[float, Field(ge=0, le=5)] = 0.0
@@ -135,7 +135,7 @@ class Vendors(Settings):
 
 
 class Targets(Settings):
-    """What must hold; one that is not named is not asked for."""
+    """The targets of a run; a target that is not set is not checked."""
 
     p95_ms: Annotated[float, Field(gt=0)] | None = None
     """A frame's answer, from the moment it was due."""
@@ -147,14 +147,14 @@ class Targets(Settings):
 
 
 class Scenario(Settings):
-    """A load: who joins when, what their rooms do, how the vendors behave, and what must hold."""
+    """A load: arrivals, activity in the rooms, behaviour of the vendors, and targets."""
 
     name: Annotated[str, Field(pattern=r"^[a-z0-9][a-z0-9-]{0,63}$")]
     description: str = ""
     seed: Annotated[int, Field(ge=0)] = 7
     length_s: Annotated[float, Field(ge=5, le=7 * 86_400)]
     warm_up_s: Moment = 0
-    """What happens before this moment is in the report, but not in what the targets are held against."""
+    """Events before this moment are in the report, but do not count for the targets."""
     arrivals: Arrivals
     rooms: RoomBehaviour = RoomBehaviour()
     tenants: Tenants = Tenants()
@@ -203,7 +203,7 @@ def _find(name: str) -> Path:
 
 
 def _explained(error: ValidationError) -> list[tuple[Any, str]]:
-    """Pair each error with its line of words; what belongs to no key (`scenario`) is the whole file's."""
+    """Pair each error with its line of words; an error without a key (`scenario`) concerns the whole file."""
     return list(zip(error.errors(), explain(error, "scenario", Scenario), strict=True))
 
 

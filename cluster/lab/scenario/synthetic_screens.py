@@ -1,4 +1,4 @@
-"""Draws a scripted desktop: what is on a shared screen at a given second. Knows no network."""
+"""Draw a scripted desktop: the content of a shared screen at a given second."""
 
 from __future__ import annotations
 
@@ -68,8 +68,8 @@ class _View:
 
 
 class ScreenScript:
-    """One room's screen: a script that repeats, of 45 s unless told otherwise. A seed has a first scene and texts of
-    its own.
+    """One room's screen: a script that repeats, of 45 s by default. The seed selects the first scene and the
+    texts.
 
     Raises ValueError for a side that is odd, or a screen below 640x480.
     """
@@ -140,7 +140,7 @@ class ScreenScript:
         return self._shown[1]
 
     def _paint(self, view: _View) -> Image.Image:
-        """Put what moves on the part of the page that is seen; the page itself is drawn once a scene."""
+        """Draw the moving parts on the visible part of the page; the page itself is drawn once a scene."""
         if self._page is None or self._page[0] != view.page:
             self._page = view.page, _page(view.page, self._seed, self._size)
         width_px, height_px = self._size
@@ -191,13 +191,13 @@ class I420Converter:
 
 
 def prose(rng: random.Random, lines: int, letters: int) -> list[str]:
-    """Return lines of at most `letters`, always the same for the same dice."""
+    """Return lines of at most `letters`, always the same for the same generator state."""
     words = " ".join(rng.choices(_WORDS, k=lines * letters // 4))
     return textwrap.wrap(words, letters)[:lines]
 
 
 def _page(name: str, seed: int, size: Size) -> Image.Image:
-    """Draw a page without what moves on it; a page to be scrolled is higher than the screen."""
+    """Draw a page without its moving parts; a page to be scrolled is higher than the screen."""
     rng = random.Random(f"{seed} {name}")
     width_px, height_px = size
     page = Image.new("RGB", (width_px, height_px + (TURNS * TURN_PX if name == "report" else 0)), _PAPER)

@@ -1,4 +1,4 @@
-"""Reads recorded meetings: a CSV or Parquet file of who joined when."""
+"""Read recorded meetings from a CSV or Parquet file of join and leave times."""
 
 from __future__ import annotations
 

@@ -29,7 +29,7 @@ from cluster.lab.stack.plan import VOICE_ROOM, planned
 from routing.models import Usage
 from tests.support.cost_entries import intent, settlement
 
-ROOT = Path(__file__).parents[3]
+ROOT = Path(__file__).parents[5]
 EARS, VOICE = ("stt", "simulated/nova-3"), ("tts", "simulated/eleven_flash_v2_5")
 COUNTERS = {
     "hearing_utterances": 5,

@@ -22,7 +22,7 @@ from cluster.lab.stack.plan import VOICE_ROOM
 from routing.models import Usage
 from tests.support.cost_entries import intent, settlement
 
-ROOT = Path(__file__).parents[3]
+ROOT = Path(__file__).parents[5]
 ROOMS = {"tenant_acme_demo-1": "acme", "tenant_globex_demo-2": "globex"}
 START_S = dt.datetime(2026, 11, 25, 9, tzinfo=dt.UTC).timestamp()
 

@@ -17,7 +17,7 @@ from cluster.lab.results import record
 from cluster.lab.scenario.arrivals import draw_rooms
 from cluster.lab.scenario.scenario import Scenario
 
-ROOT = Path(__file__).parents[3]
+ROOT = Path(__file__).parents[5]
 SCENARIO = Scenario.model_validate(
     {
         "name": "one",
