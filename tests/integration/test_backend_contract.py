@@ -1,4 +1,4 @@
-"""What every backend keeps and answers: one suite, asked of SQLite and of a real tRPC server in both transformers."""
+"""The contract of every backend: one suite for SQLite and for a real tRPC server in both transformers."""
 
 from __future__ import annotations
 

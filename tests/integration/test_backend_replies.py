@@ -1,4 +1,4 @@
-"""What a reply of the backend can be instead of what tRPC says: none of it is a crash, and none of its words go on."""
+"""A malformed reply of the backend raises a BackendError, and none of its text is passed on."""
 
 from __future__ import annotations
 

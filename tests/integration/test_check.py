@@ -1,4 +1,4 @@
-"""`rayroom check` asks every vendor through its own SDK, on a real socket, and says what is missing; never a key."""
+"""`rayroom check` queries every vendor through its own SDK on a real socket, and prints problems but never a key."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""`rayroom check` at vendors that answer oddly, at a wrong address, or are configured in part: it says what it saw."""
+"""`rayroom check` at vendors with odd answers, at wrong addresses, and with incomplete configurations."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""`rayroom check` at the vendors of speech: it asks what the room agent asks, of keys that may do little else."""
+"""`rayroom check` at the speech vendors, with keys of few permissions, and with the room agent's environment."""
 
 from __future__ import annotations
 

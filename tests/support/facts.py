@@ -1,4 +1,4 @@
-"""Numbers that the backend's knowledge base alone holds, drawn at random, so that nobody can guess them."""
+"""Random numbers that only the backend's knowledge base holds, so that no model can guess them."""
 
 from __future__ import annotations
 

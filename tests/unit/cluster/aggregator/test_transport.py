@@ -1,4 +1,4 @@
-"""A batch of costs crosses the line once, whoever breaks it, and nobody who does not know the secret is heard."""
+"""A batch of costs is written once however the connection breaks, and a connection without the secret is closed."""
 
 from __future__ import annotations
 

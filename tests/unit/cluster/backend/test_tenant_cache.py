@@ -1,4 +1,4 @@
-"""A tenant is asked for once and remembered, and an outage of the backend is bridged."""
+"""A tenant is fetched once and cached, and stale tenants bridge an outage of the backend."""
 
 from __future__ import annotations
 

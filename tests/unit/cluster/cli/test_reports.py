@@ -1,4 +1,4 @@
-"""What `rayroom models` and `rayroom route-eval` print."""
+"""The output of `rayroom models` and `rayroom route-eval`."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""A wrong knob is refused by its key, with the value seen and what is allowed."""
+"""An invalid setting is refused by its key, with its value and the allowed ones."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What the cost journal keeps, whatever happens to the process that writes it."""
+"""The cost journal keeps every acknowledged entry, including after a crash of its writer."""
 
 from __future__ import annotations
 

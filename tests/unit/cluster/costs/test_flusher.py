@@ -1,4 +1,4 @@
-"""The backend ends up with exactly what the journal holds, whatever fails on the way."""
+"""The backend receives exactly the journal's totals, including after failures."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Replicas follow the rooms, not the queue; and Ray decides whenever the rooms are not heard."""
+"""Replicas follow the rooms, not the queue; without a signal Ray's own policy decides."""
 
 from __future__ import annotations
 
