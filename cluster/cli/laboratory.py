@@ -111,21 +111,21 @@ def emulate(
     ] = None,
 ) -> None:
     """Serve the vendors' protocols on this machine, for tests and load without keys."""
-    from cluster.cli.emulate import emulator_state, read_profiles, read_senses, run_emulator
+    from cluster.cli.emulate import build_state, read_engines, read_profiles, run_emulator
     from cluster.lab.emulator import RateLimits, VendorLoad
 
     limits = RateLimits(
         requests_per_minute=requests_per_minute, tokens_per_minute=tokens_per_minute, concurrent=concurrent
     )
     load = VendorLoad(free=free, capacity=capacity, most=most)
-    state = emulator_state(
+    state = build_state(
         speed=speed,
         seed=seed,
         limits=limits,
         load=load,
         answer_tokens=answer_tokens,
         profiles=read_profiles(profiles),
-        senses=None if senses is None else read_senses(senses),
+        engines=None if senses is None else read_engines(senses),
     )
     run_emulator(state, host, port, lambda line: print(line, flush=True))
 

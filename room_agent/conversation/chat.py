@@ -28,7 +28,7 @@ CLOSE_TIMEOUT_S = 5.0
 
 
 @dataclass(frozen=True, slots=True)
-class ChatMessage:
+class ReceivedMessage:
     """A complete message and the time of its arrival."""
 
     identity: str
@@ -52,8 +52,8 @@ class ChatInbox:
         self._clock = clock
         self._settings = settings or ChatSettings()
         self._limits = ChatLimits(self._settings)
-        self._receiver: Callable[[ChatMessage], None] | None = None
-        self._early: deque[ChatMessage] = deque()
+        self._receiver: Callable[[ReceivedMessage], None] | None = None
+        self._early: deque[ReceivedMessage] = deque()
         self._reading: dict[asyncio.Task[None], str] = {}
         self._tasks: set[asyncio.Task[None]] = set()
         self.counts = ChatCounts()
@@ -61,7 +61,7 @@ class ChatInbox:
         room.on("participant_connected", self._on_newcomer)
         room.register_text_stream_handler(TOPIC, self._on_stream)
 
-    def deliver(self, receiver: Callable[[ChatMessage], None]) -> None:
+    def deliver(self, receiver: Callable[[ReceivedMessage], None]) -> None:
         """Pass the held messages on, in order, and from now on each message as it arrives."""
         self._receiver = receiver
         while self._early:
@@ -99,7 +99,7 @@ class ChatInbox:
         if not verdict.taken:
             self._refuse(verdict.outcome, identity)
             return
-        message = ChatMessage(identity, verdict.text, self._clock())
+        message = ReceivedMessage(identity, verdict.text, self._clock())
         await self._wait_for_sender(identity)
         self._pass_on(message)
 
@@ -114,7 +114,7 @@ class ChatInbox:
                 while identity not in self._participants:
                     await self._newcomer.wait()
 
-    def _pass_on(self, message: ChatMessage) -> None:
+    def _pass_on(self, message: ReceivedMessage) -> None:
         if self._receiver is not None:
             self.counts.count("taken")
             self._receiver(message)

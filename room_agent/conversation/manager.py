@@ -15,7 +15,7 @@ from room_agent.audio.transcripts import SttCounters, Utterance
 from room_agent.audio.tts import SpeechOutput
 from room_agent.audio.vad import SpeechDetector
 from room_agent.context.context import ContextBuilder
-from room_agent.conversation.chat import ChatMessage
+from room_agent.conversation.chat import ReceivedMessage
 from room_agent.conversation.llm import RouterLlm
 from room_agent.conversation.notices import Notices, Trouble
 from room_agent.conversation.question_queue import Question
@@ -128,7 +128,7 @@ class ConversationManager:
         """Return whether no speech may be sent to STT, because it cannot be billed."""
         return self.notices.is_unpaid()
 
-    def on_chat_message(self, message: ChatMessage) -> None:
+    def on_chat_message(self, message: ReceivedMessage) -> None:
         """Answer a chat message if it addresses the agent."""
         name = self._participants.name(message.identity)
         self._receive(message.identity, name, message.text, message.received_at_s)

@@ -50,5 +50,5 @@ def test_a_call_back_into_a_file_that_was_left_is_counted() -> None:
     with counted_walk() as walk:
         Deadline.after(1.0, 0.0).allows(0.5, 0.0)
     # `allows` is called from here, and `remaining_s` from within its file.
-    assert walk.touched == ["routing/deadline.py"] and walk.calls_back == [("", "routing/deadline.py")]
+    assert walk.touched == ["routing/retry.py"] and walk.calls_back == [("", "routing/retry.py")]
     assert walk.files == [] and walk.returns == []

@@ -8,7 +8,7 @@ from aiohttp import web
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from cluster.lab.emulator.core.faults import Fault
-from cluster.lab.emulator.core.parsing import first_error
+from cluster.lab.emulator.core.parsing import first_problem
 from cluster.lab.emulator.core.request import EmulatorState
 from routing.errors import BadInput, RayroomError
 
@@ -41,7 +41,7 @@ def control_routes(state: EmulatorState) -> list[web.RouteDef]:
                 share=planned.share,
             )
         except ValidationError as error:
-            return _wrong(BadInput(first_error(error)))
+            return _wrong(BadInput(first_problem(error)))
         except RayroomError as error:
             return _wrong(error)
         return web.json_response({"planned": len(state.faults)})

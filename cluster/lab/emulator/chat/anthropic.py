@@ -13,7 +13,7 @@ from pydantic import Field, ValidationError
 
 from cluster.lab.emulator.core.capacity import LimitGauge, LimitStatus
 from cluster.lab.emulator.core.content import GeneratedAnswer, Part, RequestMessage, TokenCounts, measure
-from cluster.lab.emulator.core.parsing import BAD_IMAGE, Lenient, bearer, first_error, from_base64
+from cluster.lab.emulator.core.parsing import BAD_IMAGE, Lenient, bearer, first_problem, from_base64
 from cluster.lab.emulator.core.protocol import StreamFrame, VendorRefusal, converse
 from cluster.lab.emulator.core.request import EmulatorState, ParsedRequest
 
@@ -106,7 +106,7 @@ class AnthropicMessages:
         try:
             message = _AnthropicRequest.model_validate(body)
         except ValidationError as error:
-            return ParsedRequest(vendor=NAME, key=key, wrong=wrong or first_error(error))
+            return ParsedRequest(vendor=NAME, key=key, wrong=wrong or first_problem(error))
         turns = tuple(message.turns())
         parts = [part for turn in turns for part in turn.parts]
         content = measure(parts)

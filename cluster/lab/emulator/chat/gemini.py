@@ -13,7 +13,7 @@ from pydantic.aliases import AliasChoices
 
 from cluster.lab.emulator.core.capacity import LimitStatus
 from cluster.lab.emulator.core.content import GeneratedAnswer, Part, RequestMessage, TokenCounts, measure
-from cluster.lab.emulator.core.parsing import BAD_IMAGE, Lenient, first_error, from_base64
+from cluster.lab.emulator.core.parsing import BAD_IMAGE, Lenient, first_problem, from_base64
 from cluster.lab.emulator.core.protocol import StreamFrame, VendorRefusal, converse
 from cluster.lab.emulator.core.request import EmulatorState, ParsedRequest
 
@@ -127,7 +127,7 @@ class GeminiContent:
         try:
             generate = _GeminiRequest.model_validate(body)
         except ValidationError as error:
-            return ParsedRequest(vendor=NAME, model=model, key=key, stream=stream, wrong=wrong or first_error(error))
+            return ParsedRequest(vendor=NAME, model=model, key=key, stream=stream, wrong=wrong or first_problem(error))
         turns = tuple(generate.turns())
         content = measure(part for turn in turns for part in turn.parts)
         if content is None:

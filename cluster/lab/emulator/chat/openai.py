@@ -16,7 +16,7 @@ from cluster.lab.emulator.core.parsing import (
     BAD_IMAGE,
     Lenient,
     bearer,
-    first_error,
+    first_problem,
     parse_embedding,
     picture,
     vector,
@@ -148,7 +148,7 @@ class OpenAIChat(_OpenAIProtocol):
             turns = tuple(message.turn() for message in chat.messages)
             content = measure(part for turn in turns for part in turn.parts)
         except ValidationError as error:
-            return ParsedRequest(vendor=NAME, key=bearer(request.headers), wrong=first_error(error))
+            return ParsedRequest(vendor=NAME, key=bearer(request.headers), wrong=first_problem(error))
         if content is None:
             return ParsedRequest(vendor=NAME, model=chat.model, key=bearer(request.headers), wrong=BAD_IMAGE)
         return ParsedRequest(
@@ -191,7 +191,7 @@ class OpenAIEmbeddings(_OpenAIProtocol):
         try:
             embed = _OpenAIEmbeddingsRequest.model_validate(body)
         except ValidationError as error:
-            return ParsedRequest(vendor=NAME, key=bearer(request.headers), wrong=first_error(error))
+            return ParsedRequest(vendor=NAME, key=bearer(request.headers), wrong=first_problem(error))
         row = catalogue_row(embed.model)
         default = (row and row.dimensions) or DIMENSIONS
         return parse_embedding(

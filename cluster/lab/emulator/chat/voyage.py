@@ -10,7 +10,7 @@ from pydantic import Field, ValidationError
 
 from cluster.lab.emulator.core.capacity import LimitStatus
 from cluster.lab.emulator.core.content import GeneratedAnswer, Part, TokenCounts, catalogue_row
-from cluster.lab.emulator.core.parsing import Lenient, bearer, first_error, parse_embedding, picture, vector
+from cluster.lab.emulator.core.parsing import Lenient, bearer, first_problem, parse_embedding, picture, vector
 from cluster.lab.emulator.core.protocol import StreamFrame, VendorRefusal, converse
 from cluster.lab.emulator.core.request import EmulatorState, ParsedRequest
 
@@ -90,7 +90,7 @@ class VoyageEmbeddings:
         try:
             embed = self._body.model_validate(body)
         except ValidationError as error:
-            return ParsedRequest(vendor=NAME, key=key, wrong=first_error(error))
+            return ParsedRequest(vendor=NAME, key=key, wrong=first_problem(error))
         row = catalogue_row(embed.model)
         dimensions = embed.output_dimension or (row and row.dimensions) or DIMENSIONS
         as_base64 = embed.encoding_format == "base64"

@@ -42,10 +42,10 @@ def from_base64(data: str) -> bytes:
         return b""
 
 
-def first_error(error: ValidationError) -> str:
+def first_problem(error: ValidationError) -> str:
     """Return the first invalid field and its error, without the value, which may be content."""
-    first = error.errors(include_url=False, include_context=False, include_input=False)[0]
-    return f"{'.'.join(map(str, first['loc'])) or 'body'}: {first['msg']}"
+    path, message = first_error(error)
+    return f"{path or 'body'}: {message}"
 
 
 def parse_embedding(

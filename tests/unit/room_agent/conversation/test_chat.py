@@ -8,7 +8,7 @@ from typing import Any
 
 from livekit import rtc
 
-from room_agent.conversation.chat import ChatInbox, ChatMessage, most_frequent
+from room_agent.conversation.chat import ChatInbox, ReceivedMessage, most_frequent
 from room_agent.conversation.chat_limits import TOPIC, ChatSettings
 from tests.unit.room_agent.conversation.test_chat_limits import FakeStream
 
@@ -21,7 +21,7 @@ class InboxScene:
     known_within_s: float = 0.0
     now_s: float = 0.0
     notices: list[tuple[str, str]] = field(default_factory=list)
-    taken: list[ChatMessage] = field(default_factory=list)
+    taken: list[ReceivedMessage] = field(default_factory=list)
 
     def __post_init__(self) -> None:
         self.room = rtc.Room()
