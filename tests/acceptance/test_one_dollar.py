@@ -1,4 +1,4 @@
-"""A dollar goes from an answer to the tRPC server's row, whatever dies on its way."""
+"""A dollar travels from an answer to the tRPC server's row through every failure on its way."""
 
 from __future__ import annotations
 

@@ -53,7 +53,7 @@ class Metronome(LatencyModel):
 
 @dataclass(frozen=True, slots=True)
 class Live:
-    """A running app whose vendors are live: an emulator at the other end of real sockets."""
+    """A running app with live vendors: an emulator at the other end of real sockets."""
 
     stack: Stack
     emulator: Emulator

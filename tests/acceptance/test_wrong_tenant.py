@@ -1,4 +1,4 @@
-"""Who is not the tenant gets nothing of it."""
+"""Another tenant's token, room or metadata gives access to nothing."""
 
 from __future__ import annotations
 

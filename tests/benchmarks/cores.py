@@ -24,7 +24,7 @@ def on_cores(*cores: int) -> Iterator[None]:
 
 
 def move(pids: Iterable[int], core: int) -> None:
-    """Move every thread of running processes to a core, and with them whatever they start later."""
+    """Move every thread of running processes to a core, and with them all processes they start later."""
     for pid in pids:
         with suppress(FileNotFoundError):
             for thread in os.listdir(f"/proc/{pid}/task"):
@@ -61,13 +61,13 @@ def cpu_s(pids: Iterable[int]) -> float:
 
 
 def busy_s(core: int) -> float:
-    """Return how long a core has been busy, for whomever, the machine's other guests included."""
+    """Return the busy time of a core, the machine's other guests included."""
     times = psutil.cpu_times(percpu=True)[core]
     return float(times.user + times.nice + times.system + times.irq + times.softirq + times.steal)
 
 
 def rest(pids: Iterable[int]) -> None:
-    """Stop processes where they are, so that they take nothing from whoever else is on their core."""
+    """Stop processes where they are, so that they take nothing from others on their core."""
     _signal(pids, signal.SIGSTOP)
 
 

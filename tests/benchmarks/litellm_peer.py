@@ -22,7 +22,7 @@ from cluster.lab.stack.ports import free_ports
 from tests.benchmarks.cores import Pids, family
 
 VERSION = "1.108.7"
-"""Pinned 2026-11-25: the newest whose parts were all published."""
+"""Pinned 2026-11-25: the newest version with all its parts published."""
 INSTALL_TIMEOUT_S = 600.0
 START_TIMEOUT_S = 120.0
 STOP_TIMEOUT_S = 10.0
@@ -89,7 +89,7 @@ def _config(upstream_url: str, model: str, key: str) -> dict[str, object]:
 
 
 def _environment() -> dict[str, str]:
-    """Return what its documentation advises for production; nothing is fetched at its start."""
+    """Return the production settings of its documentation; nothing is fetched at its start."""
     own = {"LITELLM_MODE": "PRODUCTION", "LITELLM_LOG": "ERROR", "LITELLM_LOCAL_MODEL_COST_MAP": "True"}
     without = ("DATABASE_URL", "PYTHONPATH", "VIRTUAL_ENV")
     return {name: value for name, value in os.environ.items() if name not in without} | own

@@ -1,4 +1,4 @@
-"""Keeps requests in flight from a process of its own, and says what they took on both sides. Knows no gateway."""
+"""Keeps requests in flight from a process of its own, and measures both sides."""
 
 from __future__ import annotations
 
@@ -38,7 +38,7 @@ class Load:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Seen:
-    """What one load saw. Requests and CPU are those of the measured time, errors those of the warm-up too."""
+    """The figures of one load. Requests and CPU are those of the measured time, errors those of the warm-up too."""
 
     requests: int
     requests_per_s: float
@@ -52,7 +52,7 @@ class Seen:
     our_core_share: float
     """How busy the load and the upstream kept their core: near 1 the figures are theirs, not the gateway's."""
     others_share: float
-    """How much of the gateway's core went to whoever has nothing to do with this."""
+    """The share of the gateway's core that unrelated processes took."""
 
 
 Drive = Callable[[Load], Seen]
@@ -67,7 +67,7 @@ class _Answer:
 
 @contextmanager
 def load_process() -> Iterator[Drive]:
-    """Yield what drives a load from a process of its own, on the core its caller is on now."""
+    """Yield a driver that sends a load from a process of its own, on the core its caller is on now."""
     with multiprocessing.get_context("spawn").Pool(1) as pool:
         yield lambda load: pool.apply(_run, (load,))
 
@@ -106,7 +106,7 @@ class _Driver:
                 await self._ask(http)
             except (aiohttp.ClientError, TimeoutError):
                 self._errors += 1
-                # What refuses at once would otherwise be asked a thousand times a second.
+                # An immediate refusal would otherwise repeat a thousand times a second.
                 await asyncio.sleep(0.05)
 
     async def _ask(self, http: aiohttp.ClientSession) -> None:

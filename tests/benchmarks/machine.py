@@ -8,7 +8,7 @@ import time
 
 MAX_LOAD_PER_CORE = 0.8
 PATIENCE_S = 120.0
-"""The load is a mean over a minute: what the benchmark before has left of it passes in that time."""
+"""The load is a mean over a minute: the rest of the previous benchmark's load passes in that time."""
 
 
 def load_per_core() -> float:

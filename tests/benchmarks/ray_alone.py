@@ -1,4 +1,4 @@
-"""Two deployments, one asking the other, and nothing else: what Ray Serve itself costs. Never serve it."""
+"""Two deployments, one calling the other, and nothing else: the cost of Ray Serve itself. Never serve it."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The cheapest server that speaks OpenAI's chat protocol: bytes made once, so that what is measured is the gateways."""
+"""The cheapest server with OpenAI's chat protocol: bytes made once, so that a benchmark measures the gateways."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from aiohttp import web
 CHUNKS = 24
 BETWEEN_S = 0.002
 LAST_WORD = "over."
-"""Ends every answer: whoever got it got all of it."""
+"""Ends every answer: a client that received it received the whole answer."""
 STOP_TIMEOUT_S = 5.0
 _WORDS = [f"word{number}" for number in range(1, CHUNKS)] + [LAST_WORD]
 _USAGE = {"prompt_tokens": 40, "completion_tokens": CHUNKS, "total_tokens": 40 + CHUNKS}
@@ -50,7 +50,7 @@ def running_upstream() -> Iterator[Upstream]:
 
 
 async def _serve() -> None:
-    # No routes: a request costs what reading and writing it cost.
+    # No routes: a request costs only its reading and writing.
     runner = web.ServerRunner(web.Server(_answer, access_log=None))
     await runner.setup()
     site = web.TCPSite(runner, "127.0.0.1", 0, backlog=1_024)

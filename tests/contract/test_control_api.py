@@ -1,4 +1,4 @@
-"""What another process can do to a running emulator: plan faults, read what it saw, and start afresh."""
+"""The control API of a running emulator: plan faults, read its request log, reset it."""
 
 from __future__ import annotations
 

@@ -152,7 +152,7 @@ async def test_a_refusal_keeps_its_status_for_recorded_and_for_live(status: int,
                 pass
     assert recorded.value.status_code == live.value.status_code == status
     assert recorded.value.headers is not None and recorded.value.headers["x-told"] == "yes"
-    # The SDK puts the request's headers where the answer's belong, so what a refused handshake says is lost.
+    # The SDK puts the request's headers in place of the answer's, so the reason of a refused handshake is lost.
     assert live.value.headers is not None and "x-told" not in live.value.headers
     assert [(seen.status, seen.audio_ms) for seen in emulator.journal] == [(status, 0)] * 2
 

@@ -1,4 +1,4 @@
-"""The emulator's senses: what is drawn is read, what is asked is told apart, what is spoken is heard back."""
+"""The emulator's engines: drawn text is read, questions are told apart, synthesised speech is recognised."""
 
 from __future__ import annotations
 

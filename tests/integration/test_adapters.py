@@ -55,7 +55,7 @@ async def desk(monkeypatch: pytest.MonkeyPatch) -> AsyncIterator[Desk]:
 
 @pytest.fixture
 def deaf_url() -> Iterator[str]:
-    """Return the address of a port whose queue is full: the kernel leaves whoever comes next without an answer."""
+    """Return the address of a port whose queue is full: the kernel leaves further connections without an answer."""
     with ExitStack() as sockets:
         server = sockets.enter_context(socket.create_server(("127.0.0.1", 0), backlog=0))
         for _ in range(8):
@@ -152,7 +152,7 @@ async def failure(desk: Desk, vendor: str, how: str, fault: Fault, an_ask: Model
 async def test_what_a_vendor_says_instead_of_an_answer_is_ours(name: str, vendor: str, how: str, desk: Desk) -> None:
     case = REFUSED[name]
     error = await failure(desk, vendor, how, case.fault, ask(vendor, timeout_s=0.5 if case.fault.delay_s else 5.0))
-    # Anthropic's SDK passes over what has no event name, so that nothing came is all that can be known.
+    # Anthropic's SDK skips events without a name, so the adapter only sees an empty answer.
     skipped = case.fault.garbage and (vendor, how) == ("anthropic", "stream")
     assert (type(error), error.facts["phase"]) == (case.kind, "first_token" if skipped else case.phase)
     assert error.retry_after_s == case.retry_after_s

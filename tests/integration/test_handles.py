@@ -1,4 +1,4 @@
-"""The model deployments behind real Serve handles, in this process: what is answered, given up, cancelled."""
+"""The model deployments behind real Serve handles, in this process: answered, abandoned and cancelled calls."""
 
 from __future__ import annotations
 

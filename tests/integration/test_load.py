@@ -24,7 +24,7 @@ async def test_a_load_counts_every_frame_once_and_its_answers_are_the_bill(tmp_p
         events = await world.events()
     totals, traffic = run.summary.totals, run.traffic
     assert run.summary.complete and run.summary.kind == ("replay" if how == "--replay" else "load")
-    # Five seconds of frames for each of four rooms: what is due is fixed, however slow this machine is.
+    # Five seconds of frames for each of four rooms: the due frames are fixed, however slow this machine is.
     assert totals.seen == (20 if how == "--replay" else totals.repeats + totals.kept)
     assert totals.seen == totals.repeats + totals.kept
     assert totals.kept == totals.answered + totals.shed + totals.failed
@@ -82,7 +82,7 @@ async def test_ctrl_c_twice_leaves_no_process_and_no_half_written_report(tmp_pat
 
 
 async def refused(*args: object, key: str = "agent-key-0123456789") -> str:
-    """Run what must be refused before it begins; returns why."""
+    """Run a load that must be refused before it begins; return the reason."""
     async with loading(*args, key=key) as process:
         status, said, complained = await ended(process)
     assert status == 2 and not said

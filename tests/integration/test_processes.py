@@ -1,4 +1,4 @@
-"""What a run starts is gone with it; what ran before it stays."""
+"""Every process that a run starts ends with it; earlier processes stay."""
 
 from __future__ import annotations
 

@@ -26,7 +26,7 @@ SHOTS = "RAYROOM_REPORT_SHOTS"
 """A directory for the pictures that these tests take; without it they go with the test's own."""
 PHONE_PX = 390
 
-# The text of a page: what it says, in which colour, upon which, and where.
+# The text of a page: its words, colours, backgrounds and places.
 TEXTS = """() => {
   const found = [], walk = document.createTreeWalker(document.body, NodeFilter.SHOW_TEXT);
   while (walk.nextNode()) {

@@ -44,7 +44,7 @@ class Nodes:
 
 
 async def told(stdout: asyncio.StreamReader) -> dict[str, Any]:
-    """Return the next thing the cluster tells, past what Ray prints beside it."""
+    """Return the next message of the cluster, without Ray's own output."""
     while not (line := await stdout.readline()).startswith(b"{"):
         assert line, "the cluster ended; its own output says why"
     said: dict[str, Any] = json.loads(line)

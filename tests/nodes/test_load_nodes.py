@@ -1,4 +1,4 @@
-"""A load as Ray tasks on three nodes, one of which is killed: the run ends, tells what it lost, the bill is exact."""
+"""A load as Ray tasks on three nodes, one of which is killed: the run ends, reports its losses, the bill is exact."""
 
 from __future__ import annotations
 
@@ -53,5 +53,5 @@ async def test_a_load_outlives_a_node_and_what_it_paid_is_in_the_journal(tmp_pat
     assert details["lost_rooms"] or totals.shed + totals.failed
     if details["lost_rooms"]:
         assert {event["kind"] for event in run.events.to_pylist()} >= {"node"}
-    # What the app says of each tenant is what its journal holds, and no answer that was heard is missing from it.
+    # The app's usage of each tenant equals its journal, and contains every received answer.
     assert sum(details["settled_nanousd"].values()) == settled >= details["answers_nanousd"] > 0

@@ -61,7 +61,7 @@ def _apt(*words: str) -> None:
 
 @dataclass(slots=True)
 class Opened:
-    """A page as a reader sees it, and what it did that a page of a report must not."""
+    """A page as a reader sees it, and its violations of the rules of a report."""
 
     page: Page
     asked_for: list[str] = field(default_factory=list)

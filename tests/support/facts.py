@@ -18,7 +18,7 @@ def _budgets() -> dict[str, int]:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Facts:
-    """What is true of two tenants."""
+    """The facts about two tenants."""
 
     budgets: dict[str, int] = field(default_factory=_budgets)
     """Of one project, each tenant's own."""

@@ -60,7 +60,7 @@ def scenario(path: Path, **changes: object) -> Path:
 async def loading(
     *args: object, key: str = KEYS.agent[0], environment: Mapping[str, str] | None = None
 ) -> AsyncIterator[asyncio.subprocess.Process]:
-    """Yield the running command; whatever it left is killed."""
+    """Yield the running command; processes that it leaves are killed."""
     keys = {"RAYROOM_AGENT_KEYS": key, "RAYROOM_ADMIN_KEYS": KEYS.admin[0]}
     environment = {**os.environ, **keys, **(environment or {})}
     process = await asyncio.create_subprocess_exec(
@@ -82,7 +82,7 @@ async def loading(
 
 
 async def ended(process: asyncio.subprocess.Process) -> tuple[int, str, str]:
-    """Return a command's status, what it said and what it complained of."""
+    """Return a command's status, its output and its error output."""
     async with asyncio.timeout(PATIENCE_S):
         out, err = await process.communicate()
     assert process.returncode is not None

@@ -104,7 +104,7 @@ def summary(**changes: Any) -> Summary:
 
 
 def made_up(**changes: Any) -> Run:
-    """Return a run with something in every table, but for what the test changes of its summary."""
+    """Return a run with something in every table, and the test's changes of its summary."""
     return Run(
         summary=summary(**changes),
         replicas=table(record.REPLICAS, replicas()),

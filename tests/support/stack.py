@@ -32,12 +32,12 @@ ROOT = Path(__file__).parents[2]
 START_TIMEOUT_S = 2 * startup.START_TIMEOUT_S
 STOP_TIMEOUT_S = 60
 MOST_TOLD = 20_000
-"""How many characters of what a stack said belong into an error."""
-# Ten times as fast as the vendors: the tests ask for what happens, not for how long it takes.
+"""The number of characters of a stack's output in an error."""
+# Ten times as fast as the vendors: the tests check events, not durations.
 FAST: startup.Args = {"simulation": {"seed": 7, "speed": 10.0}}
 SLOTS = 24
 ONE = {"min_replicas": 1, "max_replicas": 1}
-# Whoever floods meets one replica: another that starts meanwhile would take its time and its slots.
+# A flood meets one replica: another that starts meanwhile would take its time and its slots.
 SPEAKING: startup.Args = {
     "rooms": {"heartbeat_every_s": 1},
     "scaling": {name: ONE for name in ("router", "vision", "llm", "embeddings")},
@@ -76,14 +76,14 @@ class Stack:
         return usage
 
     async def billed_nanousd(self, tenant: str, timeout_s: float = 60.0) -> int:
-        """Wait until the backend has all that is settled; returns what it was billed."""
+        """Wait until the backend has all settled costs; return the billed amount."""
         async with asyncio.timeout(timeout_s):
             while (usage := await self.usage(tenant))["sent_nanousd"] != usage["settled_nanousd"]:
                 await asyncio.sleep(0.2)
         return (await self.backend.totals_nanousd()).get(tenant, 0)
 
     async def counters(self, room: str) -> dict[str, float]:
-        """Return what a room's agent told with its last heartbeat; nothing once the room is closed."""
+        """Return the last heartbeat's counters of a room's agent; nothing once the room is closed."""
         rooms = (await self.usage(room.split("_")[1]))["rooms"]
         return next((one["counters"] for one in rooms if one["room"] == room), {})
 
@@ -139,7 +139,7 @@ def running_stack(
 
 @dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
 class System:
-    """All of a running system, its agent with a voice, and what lies beyond it: its vendors, and what is true."""
+    """A whole running system, its agent with a voice, its emulated vendors, and its facts."""
 
     stack: Stack
     emulator: Emulator
@@ -148,7 +148,7 @@ class System:
 
 @asynccontextmanager
 async def speaking_system() -> AsyncIterator[System]:
-    """Yield a system whose vendors are all live: an emulator on this loop."""
+    """Yield a system with live vendors: an emulator on this loop."""
     async with Emulator().running() as emulator:
         urls, facts = emulator.base_urls(), Facts()
         vendors = {name: {"api": name, "base_url": url, "simulated": False} for name, url in urls.items()}

@@ -17,7 +17,7 @@ EVENTS = b': hello\r\n\r\ndata: {"n": 1}\r\n\r\ndata:{"n": 2}\n\nevent: x\ndata:
 
 @dataclass
 class Server:
-    """Sends what it is given, piece by piece, each as a write of its own."""
+    """Sends the given pieces one by one, each as a write of its own."""
 
     pieces: list[bytes] = field(default_factory=list)
     connections: set[Any] = field(default_factory=set)

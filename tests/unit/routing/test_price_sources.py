@@ -39,7 +39,7 @@ def theirs_nanousd(model: str, usage: Usage, day: dt.date) -> Decimal:
 
 
 def usages(model: str, day: dt.date) -> list[Usage]:
-    """Return what the model can use: an embedding has no output, and not every cache charges for a write."""
+    """Return the units that the model can use: an embedding has no output, and not every cache charges for a write."""
     price = CATALOGUE.price(model, day)
     if price.output_pico is None:
         return [Usage(input_tokens=10_000)]

@@ -22,7 +22,7 @@ PRICES = load_prices()
         # A prompt beyond 272,000 tokens costs twice as much, all of it, and its answer half as much again.
         ("gpt-6-luna", Usage(input_tokens=272_000, output_tokens=1_000), 27_200_000 + 500_000),
         ("gpt-6-luna", Usage(input_tokens=272_001, output_tokens=1_000), 54_400_200 + 750_000),
-        # Claude Haiku beyond 100,000: five times, what is read from the cache too.
+        # Claude Haiku beyond 100,000: five times, the tokens read from the cache too.
         ("claude-haiku-5-5", Usage(input_tokens=100_001, cached_input_tokens=100_000), 500 + 5_000_000),
         # Cached tokens are part of the input, at a tenth of its price.
         ("gpt-6-luna", Usage(input_tokens=1_000, cached_input_tokens=400), 60_000 + 4_000),

@@ -83,7 +83,7 @@ def test_a_lost_replica_is_no_reason_to_wait() -> None:
 
 @pytest.mark.parametrize("seed", range(50))
 def test_every_path_ends_within_its_deadline(seed: int) -> None:
-    """Attempts take what they take; waits and steps never begin what cannot end."""
+    """Attempts take their time; no wait and no step begins that cannot end before the deadline."""
     rng, left_s, tries, targets = random.Random(seed), 5.0, 1, 2
     for steps in range(100):
         retry_after_s = rng.choice((None, 0.2, 2.0))

@@ -1,4 +1,4 @@
-"""Runs the cost line's tests on both loops that carry it: asyncio's, and the replicas', whose transports differ."""
+"""Run the transport's tests on both loops that carry it: asyncio's, and the replicas', with different transports."""
 
 from __future__ import annotations
 

@@ -14,7 +14,7 @@ from routing.models import Tenant
 
 @dataclass
 class Source:
-    """A backend that counts what it is asked, and is down when told so."""
+    """A backend that counts its calls, and fails on demand."""
 
     asked: list[str] = field(default_factory=list)
     down: bool = False

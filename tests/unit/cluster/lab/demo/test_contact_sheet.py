@@ -1,4 +1,4 @@
-"""A contact sheet shows what was kept and what it cost, to the nano-dollar, and says when it is simulated."""
+"""A contact sheet shows the kept frames and their cost, to the nano-dollar, and marks simulated ones."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What a demo shows while it runs, and what it leaves behind."""
+"""The live table of a demo, and its files."""
 
 from __future__ import annotations
 

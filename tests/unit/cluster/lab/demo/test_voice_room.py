@@ -1,4 +1,4 @@
-"""What the demo shows of its voice room, and how the books of speech are compared."""
+"""The demo's voice room, and the comparison of the books of speech."""
 
 from __future__ import annotations
 

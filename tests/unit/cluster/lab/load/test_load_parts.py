@@ -35,7 +35,7 @@ def test_faults_that_overlap_are_each_on_for_their_own_time() -> None:
 
 
 def told(target: int, running: int, opened: int) -> str:
-    """What a node's endpoint tells, as Ray 2.60 writes it."""
+    """The output of a node's endpoint, as Ray 2.60 writes it."""
     labels = 'Component="core_worker",application="rayroom",deployment="vision"'
     healthy = "".join(
         f'ray_serve_deployment_replica_healthy{{{labels},replica="r{number}"}} 1.0\n' for number in range(running)

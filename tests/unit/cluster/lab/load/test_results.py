@@ -1,4 +1,4 @@
-"""What shards counted becomes one run whose tables add up."""
+"""The counts of shards become one run with tables that add up."""
 
 from __future__ import annotations
 

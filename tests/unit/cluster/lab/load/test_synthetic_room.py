@@ -1,4 +1,4 @@
-"""When a synthetic room's frames are due, what is shed, and how much of an answer's time is not the vendor's."""
+"""The due frames of a synthetic room, its shed frames, and the part of an answer's time beside the vendor."""
 
 from __future__ import annotations
 

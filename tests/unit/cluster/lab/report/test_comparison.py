@@ -1,4 +1,4 @@
-"""Two runs side by side: the differences in percent, and what a reader must know before believing them."""
+"""Two runs side by side: the differences in percent, and the warnings about them."""
 
 from __future__ import annotations
 

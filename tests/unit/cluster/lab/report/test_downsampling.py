@@ -1,4 +1,4 @@
-"""A long run is thinned to what a chart can show, and nothing that was not known is made up."""
+"""A long run is thinned to the resolution of a chart, and unknown values stay unknown."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""A run's report says what was seen, what was not known, and is the same for the same run."""
+"""A run's report shows known and unknown figures, and is the same for the same run."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ def whole() -> Page:
 
 
 def words(page: Page) -> str:
-    """Return what a page says, without its style and its tags."""
+    """Return the text of a page, without its style and its tags."""
     text = re.sub(r"<style>.*?</style>|<svg.*?</svg>", "", render(page), flags=re.DOTALL)
     return " ".join(html.unescape(re.sub(r"<[^>]+>", " ", text)).split())
 

@@ -1,4 +1,4 @@
-"""A figure is said with its unit and no more digits than mean something; what is not known is said in words."""
+"""A figure has its unit and no more digits than are meaningful; an unknown one is named in words."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""A run is kept whole: what is read is what was written."""
+"""A saved run is read back whole."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The takes hold what the room agent's own gate and encoder make of a scripted screen, and are drawn once."""
+"""The recorded screens hold the output of the room agent's own gate and encoder, and are drawn once."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""A scenario file says what it means, or is refused by key and line before anything runs."""
+"""A scenario file is valid, or is refused by key and line before anything runs."""
 
 from __future__ import annotations
 

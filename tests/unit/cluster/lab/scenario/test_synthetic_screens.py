@@ -1,4 +1,4 @@
-"""A scripted screen shows the same at the same second, and converts no more than what changed."""
+"""A scripted screen shows the same at the same second, and converts only its changes."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ def changed_share(before: Image.Image, after: Image.Image) -> float:
 
 
 def rgb(planes: bytes, width_px: int, height_px: int) -> npt.NDArray[np.float64]:
-    """Return what a receiver of the planes shows."""
+    """Return the picture that a receiver of the planes shows."""
     flat = np.frombuffer(planes, np.uint8).astype(float)
     luma, chroma = width_px * height_px, width_px * height_px // 4
     y = (flat[:luma].reshape(height_px, width_px) - 16) * 255 / 219
@@ -105,7 +105,7 @@ def test_converting_only_what_changed_gives_what_converting_all_gives() -> None:
 def test_a_receiver_of_the_planes_sees_the_drawn_screen() -> None:
     script = ScreenScript(0, 640, 480)
     seen, drawn = rgb(script.i420(26), 640, 480), np.asarray(script.draw(26)).astype(float)
-    # Chroma has a quarter of the samples, so the edges of what is coloured differ.
+    # Chroma has a quarter of the samples, so the edges of coloured areas differ.
     assert np.percentile(np.abs(seen - drawn), 95) <= 2.5
     assert len(script.i420(26)) == 640 * 480 * 3 // 2
 

@@ -1,4 +1,4 @@
-"""What `rayroom simulate` is asked is checked by key before anything runs, and what it keeps can be read again."""
+"""The options of `rayroom simulate` are checked by key before anything runs, and its output can be read again."""
 
 from __future__ import annotations
 

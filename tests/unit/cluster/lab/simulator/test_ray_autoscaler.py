@@ -1,4 +1,4 @@
-"""What rayroom uses of Ray's insides is where it was, and Ray's autoscaler runs by a clock of ours."""
+"""The private names of Ray are in their place, and Ray's autoscaler runs by virtual time."""
 
 from __future__ import annotations
 

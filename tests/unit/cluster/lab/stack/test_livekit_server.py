@@ -1,4 +1,4 @@
-"""livekit-server is found, or built once, or it is said what is missing; its configuration is private."""
+"""livekit-server is found, or built once, or the missing tool is named; its configuration is private."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Limits and load: what fits, what does not and when it will, and how a crowd slows everyone."""
+"""Limits and load: accepted and refused requests, retry times, and the slowdown under load."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Faults: planned for whom they are meant, used in order, and no more often than asked."""
+"""Planned faults meet their vendor and model, in order, and no more often than planned."""
 
 from __future__ import annotations
 
