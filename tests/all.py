@@ -92,7 +92,8 @@ def _lanes() -> int:
             output.seek(0)
             print(output.read(), end="")
         _report(step, process.returncode, started_s)
-        return abs(process.returncode)
+        status: int = process.returncode
+        return abs(status)
 
     with ThreadPoolExecutor(len(LANES)) as pool:
         lanes = [pool.submit(lambda lane=lane: max([run(step) for step in lane])) for lane in LANES]  # type: ignore[misc]

@@ -8,6 +8,7 @@ import multiprocessing
 import sys
 import time
 from dataclasses import dataclass
+from typing import Any
 
 import aiohttp
 from rich.console import Console
@@ -22,7 +23,10 @@ from tests.support.stack import Stack, running_stack
 WARM_UP_S = 4.0
 CONNECTIONS = (1, 64)
 # So fast that the simulated vendor takes no time: the rest is the time of rayroom itself.
-INSTANT = {"simulation": {"seed": 7, "speed": 1_000_000.0}, "vision": {"max_output_tokens": 20}}
+INSTANT: dict[str, dict[str, Any]] = {
+    "simulation": {"seed": 7, "speed": 1_000_000.0},
+    "vision": {"max_output_tokens": 20},
+}
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

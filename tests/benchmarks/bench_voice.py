@@ -136,7 +136,9 @@ async def _turn(seat: Seat, emulator: Emulator, pace: Timekeeper, pause_s: float
     except TimeoutError:
         return None
     stamps = await seat.contestant.send("tell")
-    return row_of(silent_s, stamps, talker.agent().loud_at_s, pace.drawn, pause_s)
+    loud_at_s = talker.agent().loud_at_s
+    assert loud_at_s is not None
+    return row_of(silent_s, stamps, loud_at_s, pace.drawn, pause_s)
 
 
 async def _one_way_s(livekit: LiveKit) -> float:
@@ -156,7 +158,9 @@ async def _way_s(speaker: Talker, listener: Talker) -> float:
         await speaker.play(speech(200))
         while listener.agent().loud_at_s is None:
             await speaker.play(silence(60))
-    return listener.agent().loud_at_s - said_s
+    loud_at_s = listener.agent().loud_at_s
+    assert loud_at_s is not None
+    return loud_at_s - said_s
 
 
 async def _quiet(talker: Talker) -> None:

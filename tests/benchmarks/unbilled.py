@@ -49,6 +49,6 @@ class Unbilled:
 
 def build(args: dict[str, Any]) -> Application:
     """Return the application with nothing in the place of its aggregator."""
-    app.AggregatorClient = Unbilled  # type: ignore[assignment,misc]
-    assert CachedDirectory is app.CachedDirectory
+    app.AggregatorClient = Unbilled  # type: ignore[assignment,attr-defined]
+    assert CachedDirectory is app.CachedDirectory  # type: ignore[attr-defined]
     return app.build(args)

@@ -38,7 +38,9 @@ async def client(emulator: Emulator) -> AsyncIterator[anthropic.AsyncAnthropic]:
 
 
 async def whole(client: anthropic.AsyncAnthropic, **more: Any) -> anthropic.types.Message:
-    return await client.messages.create(**({"model": MODEL, "messages": QUESTION, "max_tokens": 100} | more))
+    request: dict[str, Any] = {"model": MODEL, "messages": QUESTION, "max_tokens": 100} | more
+    message: anthropic.types.Message = await client.messages.create(**request)
+    return message
 
 
 async def streamed(client: anthropic.AsyncAnthropic, **more: Any) -> list[Any]:

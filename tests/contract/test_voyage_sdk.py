@@ -9,6 +9,7 @@ from typing import Any
 import pytest
 import voyageai
 from PIL import Image
+from voyageai.client_async import AsyncClient
 
 from cluster.lab.emulator import Emulator, EmulatorState, Fault, RateLimits
 from tests.support.pictures import jpeg
@@ -17,17 +18,15 @@ MODEL = "voyage-multimodal-3.5"
 
 
 @pytest.fixture
-def client(emulator: Emulator) -> voyageai.AsyncClient:
+def client(emulator: Emulator) -> Any:
     return connect(emulator)
 
 
-def connect(emulator: Emulator) -> voyageai.AsyncClient:
-    return voyageai.AsyncClient(api_key="k", base_url=f"{emulator.url}/voyage/v1", max_retries=0, timeout=5)
+def connect(emulator: Emulator) -> Any:
+    return AsyncClient(api_key="k", base_url=f"{emulator.url}/voyage/v1", max_retries=0, timeout=5)
 
 
-async def test_a_text_and_a_picture_are_one_vector_and_counted_apart(
-    client: voyageai.AsyncClient, emulator: Emulator
-) -> None:
+async def test_a_text_and_a_picture_are_one_vector_and_counted_apart(client: Any, emulator: Emulator) -> None:
     picture = Image.new("RGB", (560, 10), "white")
     result = await client.multimodal_embed([["two words", picture], ["one"]], model=MODEL)
     assert [len(vector) for vector in result.embeddings] == [1_024, 1_024]
@@ -37,14 +36,14 @@ async def test_a_text_and_a_picture_are_one_vector_and_counted_apart(
     assert (seen.prompt_tokens, seen.image_px, seen.images, seen.completion_tokens) == (3, 5_600, 1, 0)
 
 
-async def test_a_picture_may_come_as_a_data_url(client: voyageai.AsyncClient) -> None:
+async def test_a_picture_may_come_as_a_data_url(client: Any) -> None:
     url = "data:image/jpeg;base64," + base64.b64encode(jpeg(100, 50)).decode()
     inputs: list[Any] = [{"content": [{"type": "text", "text": "see"}, {"type": "image_base64", "image_base64": url}]}]
     once, again = [(await client.multimodal_embed(inputs, model=MODEL)) for _ in range(2)]
     assert once.image_pixels == 5_000 and once.embeddings == again.embeddings
 
 
-async def test_texts_alone_have_their_own_route(client: voyageai.AsyncClient, emulator: Emulator) -> None:
+async def test_texts_alone_have_their_own_route(client: Any, emulator: Emulator) -> None:
     result = await client.embed(["one two", "three"], model="voyage-3.5", output_dimension=256)
     assert [len(vector) for vector in result.embeddings] == [256, 256] and result.total_tokens == 3
     assert emulator.journal[0].path == "/voyage/v1/embeddings"
@@ -62,7 +61,7 @@ ERRORS: dict[str, tuple[Fault, str]] = {
 
 
 @pytest.mark.parametrize("name", ERRORS)
-async def test_an_error_is_the_vendors_own(name: str, client: voyageai.AsyncClient, emulator: Emulator) -> None:
+async def test_an_error_is_the_vendors_own(name: str, client: Any, emulator: Emulator) -> None:
     fault, kind = ERRORS[name]
     emulator.plan(fault, vendor="voyage")
     with pytest.raises(getattr(voyageai.error, kind)) as failed:
@@ -81,16 +80,14 @@ async def test_a_spent_rate_says_nothing_of_when_to_come_back() -> None:
     assert "retry-after" not in {name.lower() for name in failed.value.headers}
 
 
-async def test_what_is_no_picture_is_refused(client: voyageai.AsyncClient) -> None:
+async def test_what_is_no_picture_is_refused(client: Any) -> None:
     url = "data:image/jpeg;base64," + base64.b64encode(b"no picture").decode()
     inputs: list[Any] = [{"content": [{"type": "image_base64", "image_base64": url}]}]
     with pytest.raises(voyageai.error.InvalidRequestError):
         await client.multimodal_embed(inputs, model=MODEL)
 
 
-async def test_a_connection_that_breaks_is_an_error_of_the_connection(
-    client: voyageai.AsyncClient, emulator: Emulator
-) -> None:
+async def test_a_connection_that_breaks_is_an_error_of_the_connection(client: Any, emulator: Emulator) -> None:
     emulator.plan(Fault(reset_after_bytes=0))
     with pytest.raises(voyageai.error.APIConnectionError):
         await client.multimodal_embed([["x"]], model=MODEL)

@@ -130,7 +130,8 @@ async def test_a_failure_is_ours_and_the_peer_finds_one_attempt(
     kind = STATUSES[status]
     behave(peer, {"type": "fail", "status": status, "retry_after": 2.0 if kind.retryable else None})
     with pytest.raises(kind) as failed:
-        await said(*asked, how)
+        provider, model = asked
+        await said(provider, model, how)
     assert type(failed.value) is kind and failed.value.facts["vendor_status"] == status
     assert failed.value.retry_after_s == (2.0 if kind.retryable else None)
     assert attempts(peer) == 1
@@ -149,5 +150,6 @@ async def test_a_broken_stream_is_an_error_and_never_an_answer(kind: str, asked:
     fault = {"type": "stream_fault", "kind": kind, "after_chunks": 6, "stall_seconds": 5.0}
     behave(peer, {"type": "reply", "text": "a long answer " * 20}, fault)
     with pytest.raises(ProviderError) as failed:
-        await said(*asked, "stream", timeout_s=1.0)
+        provider, model = asked
+        await said(provider, model, "stream", timeout_s=1.0)
     assert (type(failed.value), failed.value.facts["phase"]) == STREAM_FAULTS[kind]

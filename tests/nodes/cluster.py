@@ -110,7 +110,7 @@ def main() -> None:
     # The head has room for all but the replicas that must be elsewhere.
     head: dict[str, Any] = {"num_cpus": 3, "include_dashboard": False, "object_store_memory": 128 * 1024**2}
     head["temp_dir"] = str(directory / "ray")
-    cluster = Cluster()
+    cluster: Any = Cluster()
     in_time(lambda: cluster.add_node(**head))
     cluster.connect()
     worker = {"num_cpus": 2, "object_store_memory": 128 * 1024**2}
@@ -124,7 +124,7 @@ def main() -> None:
         for _ in sys.stdin:
             cluster.remove_node(workers.pop(), allow_graceful=False)
             print(json.dumps({"killed": True}), flush=True)
-        serve.shutdown()
+        serve.shutdown()  # type: ignore[no-untyped-call]
     finally:
         cluster.shutdown()
 

@@ -40,7 +40,7 @@ def screens(samples_per_second: float = 1.0) -> RecordedScreens:
 
 def experiment(changes: dict[str, Any] | None = None, **parts: Any) -> Experiment:
     """Return an experiment: `parts` of the scenario as its file has them, `changes` by key."""
-    document = {"name": "test", "length_s": 30, "arrivals": {"kind": "steady", "rooms": 40}} | parts
+    document: dict[str, Any] = {"name": "test", "length_s": 30, "arrivals": {"kind": "steady", "rooms": 40}} | parts
     found = Experiment(
         scenario=Scenario.model_validate(document),
         directory=ROOT,

@@ -79,7 +79,7 @@ class Person(Seat):
     async def digits(self) -> str:
         """Return the digits recognized in the agent's speech."""
         # A copy: the agent may go on speaking during the recognition.
-        return await asyncio.to_thread(_digit_recognizer().hear, bytes(self.agent().pcm), HEARD_HZ)
+        return await asyncio.to_thread(_digit_recognizer().recognize, bytes(self.agent().pcm), HEARD_HZ)
 
 
 class Slides:

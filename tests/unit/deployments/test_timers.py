@@ -58,7 +58,8 @@ async def test_each_timer_ends_the_attempt_in_its_phase(
 
 async def test_the_total_ends_a_stream_that_never_pauses_long() -> None:
     with pytest.raises(ProviderTimeout):
-        await heard(saying(*[Delta(text="a"), 0.02] * 100), ask(total_s=0.1, between_s=1.0))
+        deltas: list[Delta | float] = [Delta(text="a"), 0.02]
+        await heard(saying(*deltas * 100), ask(total_s=0.1, between_s=1.0))
 
 
 async def test_a_timer_rings_though_another_task_asks_for_each_piece() -> None:

@@ -81,8 +81,8 @@ def test_thinking_is_billed_as_output_and_once(name: str) -> None:
 
 def test_a_part_that_a_server_counts_twice_is_not_billed_below_zero() -> None:
     """A server that leaves cached tokens out of the prompt would else make the rest of it negative."""
-    told = {"prompt_tokens": 10, "completion_tokens": 1, "prompt_tokens_details": {"cached_tokens": 64}}
-    usage = from_openai(CompletionUsage.construct(**told))
+    details: dict[str, Any] = {"prompt_tokens": 10, "prompt_tokens_details": {"cached_tokens": 64}}
+    usage = from_openai(CompletionUsage.construct(completion_tokens=1, **details))
     assert usage is not None and usage.input_tokens - usage.cached_input_tokens - usage.cache_write_tokens >= 0
 
 

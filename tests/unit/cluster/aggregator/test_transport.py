@@ -83,7 +83,11 @@ async def line(aggregator: Aggregator) -> AsyncIterator[CostTransport]:
 
 def test_entries_come_out_of_a_frame_as_they_went_in() -> None:
     usage = Usage(input_tokens=3, cached_input_tokens=1, audio_ms=7)
-    entries = [intent(budget_nanousd=5), settlement(usage=usage, outcome=Outcome.CANCELLED), intent("é", room="r")]
+    entries: list[Entry] = [
+        intent(budget_nanousd=5),
+        settlement(usage=usage, outcome=Outcome.CANCELLED),
+        intent("é", room="r"),
+    ]
     assert unpack_entries(pack_entries(entries)) == entries
 
 

@@ -56,6 +56,7 @@ WRONG = {
 
 @pytest.mark.parametrize("name", WRONG)
 def test_a_wrong_knob_is_named(name: str) -> None:
+    changes: Any
     changes, key, said = WRONG[name]
     with pytest.raises(ConfigurationError) as refused:
         parse_settings(args(**changes))

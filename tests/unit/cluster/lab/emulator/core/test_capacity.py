@@ -36,7 +36,8 @@ def test_a_limit_says_when_it_is_whole_again() -> None:
     capacity = Capacity(RateLimits(requests_per_minute=2))
     capacity.admit(ALICE, 1, now_s=0.0)
     gauge = capacity.limit_status(ALICE).requests
-    assert gauge is not None and (gauge.limit, gauge.remaining, gauge.reset_s) == (2, 1, pytest.approx(30.0))
+    assert gauge is not None and (gauge.limit, gauge.remaining) == (2, 1)
+    assert gauge.reset_s == pytest.approx(30.0)
 
 
 def test_a_key_has_so_many_places_and_the_model_so_many_for_all() -> None:
