@@ -112,7 +112,7 @@ def test_a_demo_that_cannot_start_says_which_tool_is_missing_and_leaves_no_proce
         assert process.stdout is not None
         output = process.stdout.read()
         assert process.wait(120) != 0
-    assert "node is missing" in output
+    assert "missing: node" in output
 
 
 def test_serve_run_works_by_itself_without_keys_backend_or_fast_path(tmp_path: Path) -> None:

@@ -2,17 +2,32 @@
 
 from __future__ import annotations
 
+import time
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager, nullcontext
 from pathlib import Path
 
 import httpx
 
+from deployments.gateway.service import Gateway
 from deployments.routes import build_routes
+from room_agent.core.counters import Counters
+from room_agent.core.models import SharedTrack
+from room_agent.core.router_client import RouterClient
+from room_agent.video.events import FrameEvents
+from room_agent.video.frame_gate import FrameGate, pack_frame
+from room_agent.video.rate_control import RateControl
+from room_agent.video.uploader import FrameUploader
 from routing.retry import Deadline
 from tests.support.credentials import FRAME_HEADERS, room_token
-from tests.support.gateway import gateway_in_process, jpeg
+from tests.support.gateway import KEYS, gateway_in_process, jpeg
+from tests.support.screens import slide
 from tests.support.walk import Walk, counted_walk
 
 MOST_TOUCHED, MOST_RETURNS = 25, 11
+MOST_TOUCHED_WHOLE, MOST_CALLS_BACK_WHOLE = 38, 54
+MOST_FILES_WHOLE, MOST_RETURNS_WHOLE = 12, 12
+TRACK = SharedTrack(sid="TR_1", source="screen_share", shared_by="Ann", identity="ann")
 FILES = [
     "deployments/api/app.py",
     "deployments/routes.py",
@@ -44,6 +59,42 @@ async def test_a_frame_passes_each_file_of_the_router_once(tmp_path: Path) -> No
     assert walk.files == FILES
     assert len(walk.returns) <= MOST_RETURNS, walk.returns
     assert len(walk.touched) <= MOST_TOUCHED, walk.touched
+
+
+async def whole_walk(path: Path) -> Walk:
+    """Return the walk of a frame from the room agent's gate to the simulated vendor and back, in this thread."""
+    walk = Walk()
+    async with gateway_in_process(path) as (gateway, _), connected(gateway) as client:
+        # The first frame verifies the token and fills the caches.
+        for counted in (False, True):
+            gate, events = FrameGate(), FrameEvents()
+            uploader = FrameUploader(TRACK, client, RateControl(1.0), Counters(), events, gate.forget, time.monotonic)
+            planes = slide("Walk", ("one", "two"))
+            with counted_walk() if counted else nullcontext(walk) as walk:
+                uploader.offer(pack_frame(planes, gate.offer(planes, 0.0), TRACK.sid, TRACK.source, 640, time.time()))
+                uploader.end()
+                await uploader.run()
+    return walk
+
+
+@asynccontextmanager
+async def connected(gateway: Gateway) -> AsyncIterator[RouterClient]:
+    """Yield a room agent's client whose requests reach the gateway's routes without a socket."""
+    client = RouterClient("http://router", KEYS.agent[0], "tenant_acme_standup", "job-1", '{"tenant_id": "acme"}')
+    await client.aclose()
+    client._http = httpx.AsyncClient(transport=httpx.ASGITransport(build_routes(gateway)), base_url="http://router")
+    await client.open()
+    yield client
+    await client.aclose()
+
+
+async def test_a_frame_passes_each_file_from_the_gate_to_the_vendor_once(tmp_path: Path) -> None:
+    walk = await whole_walk(tmp_path)
+    assert [file for file in walk.files if file.startswith("deployments/gateway")] == FILES[2:6]
+    assert len(walk.touched) <= MOST_TOUCHED_WHOLE, walk.touched
+    assert len(walk.calls_back) <= MOST_CALLS_BACK_WHOLE, walk.calls_back
+    assert len(walk.files) <= MOST_FILES_WHOLE, walk.files
+    assert len(walk.returns) <= MOST_RETURNS_WHOLE, walk.returns
 
 
 def test_a_call_back_into_a_file_that_was_left_is_counted() -> None:
