@@ -11,6 +11,7 @@ from dataclasses import asdict, dataclass
 from typing import Literal, Protocol
 
 from room_agent.text.quoting import plain
+from routing.ratelimit import TokenBucket
 
 TOPIC = "lk.chat"
 """LiveKit's topic for chat messages."""
@@ -89,9 +90,8 @@ class StreamReader(Protocol):
 
 
 @dataclass(slots=True)
-class _SenderBucket:
-    messages: float
-    filled_at_s: float
+class _Sender:
+    bucket: TokenBucket
     notified_at_s: float = -math.inf
 
 
@@ -104,7 +104,7 @@ class ChatLimits:
 
     def __init__(self, settings: ChatSettings) -> None:
         self._settings = settings
-        self._buckets: dict[str, _SenderBucket] = {}
+        self._senders: dict[str, _Sender] = {}
 
     def refused(self, sender: str, open_now: int, now_s: float) -> ChatOutcome | None:
         """Return the outcome that rejects a new message, or None; `open_now` of the sender's are being read."""
@@ -114,26 +114,21 @@ class ChatLimits:
 
     def may_notify(self, sender: str, now_s: float) -> bool:
         """Return whether a sender may be notified now; then not again for `NOTIFY_EVERY_S`."""
-        bucket = self._buckets.get(sender)
-        if bucket is None or now_s - bucket.notified_at_s < NOTIFY_EVERY_S:
+        known = self._senders.get(sender)
+        if known is None or now_s - known.notified_at_s < NOTIFY_EVERY_S:
             return False
-        bucket.notified_at_s = now_s
+        known.notified_at_s = now_s
         return True
 
     def _admit(self, sender: str, now_s: float) -> bool:
         """Take one message from the sender's bucket, if it holds one."""
         settings = self._settings
-        bucket = self._buckets.pop(sender, None) or _SenderBucket(settings.burst, now_s)
-        filled = bucket.messages + max(0.0, now_s - bucket.filled_at_s) / settings.every_s
-        bucket.messages, bucket.filled_at_s = min(settings.burst, filled), now_s
+        known = self._senders.pop(sender, None) or _Sender(TokenBucket(settings.burst, now_s))
         # Put back last, so that the first is the least recently used.
-        self._buckets[sender] = bucket
-        if len(self._buckets) > settings.max_senders:
-            del self._buckets[next(iter(self._buckets))]
-        if bucket.messages < 1:
-            return False
-        bucket.messages -= 1
-        return True
+        self._senders[sender] = known
+        if len(self._senders) > settings.max_senders:
+            del self._senders[next(iter(self._senders))]
+        return known.bucket.take(now_s, 1 / settings.every_s, settings.burst) == 0
 
 
 async def read_message(reader: StreamReader, settings: ChatSettings) -> MessageVerdict:

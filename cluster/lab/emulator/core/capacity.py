@@ -6,6 +6,8 @@ from collections import Counter, OrderedDict
 from dataclasses import dataclass, field
 from typing import Literal
 
+from routing.ratelimit import TokenBucket
+
 MAX_BUCKETS = 10_000
 BUSY_RETRY_S = 1.0
 """The retry delay for concurrency limits, where the time of the next free slot is unknown."""
@@ -74,25 +76,18 @@ class InFlightSlot:
 
 
 @dataclass(slots=True)
-class _Bucket:
+class _MinuteLimit(TokenBucket):
     """A token bucket that holds one minute's limit and refills evenly."""
 
     limit: int
-    available: float
-    filled_at_s: float
 
-    def take(self, amount: float, now_s: float) -> float:
-        """Take `amount` if it is there, and return 0; else take nothing, and return the seconds until it is."""
-        self.available = min(self.limit, self.available + (now_s - self.filled_at_s) * self.limit / 60)
-        self.filled_at_s = now_s
-        if self.available < amount:
-            return (amount - self.available) * 60 / self.limit
-        self.available -= amount
-        return 0.0
+    def charge(self, amount: float, now_s: float) -> float:
+        """Take `amount` and return 0, or take nothing and return the seconds until the bucket holds it."""
+        return self.take(now_s, self.limit / 60, self.limit, amount)
 
     def gauge(self) -> LimitGauge:
         return LimitGauge(
-            limit=self.limit, remaining=int(self.available), reset_s=(self.limit - self.available) * 60 / self.limit
+            limit=self.limit, remaining=int(self.tokens), reset_s=(self.limit - self.tokens) * 60 / self.limit
         )
 
 
@@ -101,7 +96,7 @@ class Capacity:
 
     def __init__(self, limits: RateLimits | None = None, load: VendorLoad | None = None) -> None:
         self.limits, self.load = limits or RateLimits(), load or VendorLoad()
-        self._buckets: OrderedDict[tuple[InFlightSlot, str], _Bucket] = OrderedDict()
+        self._buckets: OrderedDict[tuple[InFlightSlot, str], _MinuteLimit] = OrderedDict()
         self._in_flight_by_key: Counter[InFlightSlot] = Counter()
         self._in_flight_by_model: Counter[tuple[str, str]] = Counter()
 
@@ -150,7 +145,7 @@ class Capacity:
         limit = self.limits.requests_per_minute if kind == "requests" else self.limits.tokens_per_minute
         if limit is None:
             return 0.0
-        bucket = self._buckets.setdefault((slot, kind), _Bucket(limit, limit, now_s))
+        bucket = self._buckets.setdefault((slot, kind), _MinuteLimit(limit, now_s, limit))
         if len(self._buckets) > MAX_BUCKETS:
             self._buckets.popitem(last=False)
-        return bucket.take(amount, now_s)
+        return bucket.charge(amount, now_s)
