@@ -65,6 +65,14 @@ async def test_what_was_acknowledged_is_there_after_a_crash(tmp_path: Path, cloc
     await again.aclose()
 
 
+async def test_a_reopened_journal_keeps_the_id_that_its_flush_ids_are_made_of(tmp_path: Path) -> None:
+    journal = Journal(tmp_path / "journal.db")
+    journal.close()
+    again = Journal(tmp_path / "journal.db")
+    again.close()
+    assert again.journal_id == journal.journal_id
+
+
 async def test_a_journal_has_one_writer(tmp_path: Path) -> None:
     journal = Journal(tmp_path / "journal.db")
     with pytest.raises(JournalBusy, match="one aggregator writes one journal"):
