@@ -36,7 +36,7 @@ def _but(files: tuple[str, ...]) -> tuple[str, ...]:
 
 SIMULATED = _files("acceptance", "demo", "load", "one_dollar", "one_frame", "wrong_tenant")
 LIVE = _files("acceptance", "pixels_to_sound", "router", "voice_bill")
-COMMANDS = _files("integration", "check", "emulate", "load", "report_in_a_browser")
+COMMANDS = _files("integration/cluster", "check", "emulate", "load", "report_in_a_browser")
 # A test that timed out on a machine with four busy processes a core runs once more, with its first traceback printed.
 # Any other failure, a wrong bill above all, is final.
 ONCE_MORE = ("--reruns", "1", "--only-rerun", "TimeoutError", "--rerun-show-tracebacks")

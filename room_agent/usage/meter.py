@@ -2,7 +2,7 @@
 
 The plugins' own metrics are not used. Deepgram's adds up to five seconds of the socket's lifetime to the audio sent.
 ElevenLabs' reports nothing for an interrupted reply (livekit-agents 1.8.9, both measured in
-tests/integration/test_voice.py). Vendors charge for the data sent to them, so that is metered.
+tests/integration/room_agent/test_voice.py). Vendors charge for the data sent to them, so that is metered.
 """
 
 from __future__ import annotations

@@ -16,7 +16,7 @@ from routing.errors import (
     ProviderUnreachable,
 )
 from routing.models import EmbedRequest, Message, Tier, Usage
-from tests.integration.desk import (
+from tests.integration.room_agent.desk import (
     CATALOGUE,
     INPUTS,
     REFUSED,

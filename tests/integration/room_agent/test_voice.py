@@ -16,7 +16,7 @@ from cluster.lab.emulator import Emulator, Fault
 from room_agent.audio.plugins import tts_plugins
 from room_agent.audio.stt_stream import SttStream
 from room_agent.usage.meter import SpeechMeter, metered_tts_session
-from tests.integration.transcribing_microphone import TranscribingMicrophone, listening
+from tests.integration.room_agent.transcribing_microphone import TranscribingMicrophone, listening
 from tests.support.speech_settings import settings_for
 
 

@@ -15,7 +15,7 @@ import pytest
 from deployments.gateway.service import Gateway
 from deployments.routes import build_routes
 from routing.catalogue import load_catalogue
-from tests.integration.test_speech_bill import beat, heard
+from tests.integration.gateway.test_speech_bill import beat, heard
 from tests.support.cost_entries import intent, settlement
 from tests.support.credentials import Bearer
 from tests.support.gateway import KEYS, JournalWorld, Tenants, gateway_in_process

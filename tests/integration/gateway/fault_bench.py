@@ -31,7 +31,7 @@ from routing.fairness import FairnessSettings
 from routing.models import EmbedRequest, Message, ModelRequest, Tier, Usage
 from routing.retry import RetrySettings
 from routing.rooms import parse_room
-from tests.integration.fault_table import Case, Route, Timers
+from tests.integration.gateway.fault_table import Case, Route, Timers
 from tests.support.gateway import FAST, KEYS, JournalWorld, Tenants, jpeg
 
 CATALOGUE = load_catalogue()

@@ -18,7 +18,7 @@ from cluster.cli.main import main
 from cluster.config.settings import parse_settings
 from cluster.lab.emulator import Emulator, Fault
 from deployments.common.settings import VendorSettings
-from tests.integration.test_check import KEYS, SPEECH_URLS, VENDORS, document, run, settings, told
+from tests.integration.cluster.test_check import KEYS, SPEECH_URLS, VENDORS, document, run, settings, told
 from tests.support.speech_clients import serving
 
 BY_ID = ["openai", "anthropic", "gemini"]

@@ -24,7 +24,7 @@ from routing.catalogue import load_catalogue
 from routing.errors import ConfigurationError, CostsUnavailable
 from routing.models import Intent, Outcome, Settlement, Usage
 from routing.rooms import parse_room
-from tests.integration.test_routes import ADMIN
+from tests.integration.gateway.test_routes import ADMIN
 from tests.support.cost_entries import intent, settlement
 from tests.support.credentials import FRAME_HEADERS, Bearer
 from tests.support.gateway import KEYS, SIMULATED, JournalWorld, gateway_in_process, jpeg

@@ -14,7 +14,7 @@ from deployments.providers.registry import connect
 from room_agent.usage.meter import SpeechMeter, metered_stt_session, metered_tts_session
 from routing.errors import ProviderError, ProviderRefused
 from routing.models import EmbedRequest, Message
-from tests.integration.desk import BOTH, CATALOGUE, VENDORS, ask, model_of
+from tests.integration.room_agent.desk import BOTH, CATALOGUE, VENDORS, ask, model_of
 from tests.support.speech_clients import serving
 
 

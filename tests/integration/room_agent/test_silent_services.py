@@ -9,7 +9,7 @@ import pytest
 
 from cluster.lab.demo.speech_synth import silence, speech
 from cluster.lab.emulator import Emulator, Fault
-from tests.integration.transcribing_microphone import listening
+from tests.integration.room_agent.transcribing_microphone import listening
 
 WHOLE = "What is on the screen below?"
 

@@ -24,7 +24,7 @@ from routing.errors import (
     ProviderUnreachable,
 )
 from routing.models import EmbedRequest, ModelRequest
-from tests.integration.desk import (
+from tests.integration.room_agent.desk import (
     ALL,
     ATTEMPT_S,
     BOTH,

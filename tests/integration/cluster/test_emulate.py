@@ -15,7 +15,7 @@ import pytest
 
 from cluster.lab.emulator.engines.tts import SpeechEngine
 
-ROOT = Path(__file__).parents[2]
+ROOT = Path(__file__).parents[3]
 CHAT = {"model": "gpt-4o", "messages": [{"role": "user", "content": "one two"}]}
 VENDORS = ["openai", "anthropic", "gemini", "voyage", "deepgram", "elevenlabs"]
 

@@ -19,8 +19,8 @@ from routing.errors import ProviderTimeout
 from routing.fairness import FairnessSettings
 from routing.models import Delta, Message
 from routing.retry import RetrySettings
-from tests.integration.fault_bench import CHAT, QUESTION, TOKEN, Bench, ended, gateway
-from tests.integration.fault_table import ROUTES, SHORT, Route, Timers
+from tests.integration.gateway.fault_bench import CHAT, QUESTION, TOKEN, Bench, ended, gateway
+from tests.integration.gateway.fault_table import ROUTES, SHORT, Route, Timers
 from tests.support.credentials import room_token
 from tests.support.gateway import JournalWorld, served
 

@@ -12,7 +12,7 @@ from cluster.check.command import CheckedVendor, check_vendors
 from cluster.config.settings import parse_settings
 from cluster.lab.emulator import Emulator, EmulatorState, Fault
 from cluster.lab.emulator.speech.elevenlabs import LEGACY_VOICES, elevenlabs_routes
-from tests.integration.test_check import KEYS, VENDORS, VOICE, document, told
+from tests.integration.cluster.test_check import KEYS, VENDORS, VOICE, document, told
 from tests.support.speech_clients import serving
 
 

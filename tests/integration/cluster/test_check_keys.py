@@ -13,7 +13,7 @@ from cluster.check.command import check_vendors
 from cluster.cli.main import main
 from cluster.config.settings import parse_settings
 from cluster.lab.emulator import Emulator
-from tests.integration.test_check import KEYS, VENDORS, document, run, told
+from tests.integration.cluster.test_check import KEYS, VENDORS, document, run, told
 
 PASTED = {
     "openai": "sk-proj-9f8e7d6c5b4a39281706abcd",

@@ -13,7 +13,7 @@ import pytest
 from cluster.lab.emulator import Emulator
 from room_agent.conversation.llm import RouterLlm
 from room_agent.core.router_client import RouterClient
-from tests.integration.desk import VENDORS, Desk, ask, connected_desk
+from tests.integration.room_agent.desk import VENDORS, Desk, ask, connected_desk
 
 SILENT_S = 16.0
 """Longer than the 5 and 15 s that the libraries under the SDKs keep a connection for."""

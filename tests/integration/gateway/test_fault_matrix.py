@@ -14,7 +14,7 @@ from deployments.api.schemas import EmbeddingRequest
 from routing.catalogue import text_tokens
 from routing.errors import BadInput
 from routing.models import Message, Usage
-from tests.integration.fault_bench import (
+from tests.integration.gateway.fault_bench import (
     CATALOGUE,
     PICTURE,
     TOKEN,
@@ -25,7 +25,7 @@ from tests.integration.fault_bench import (
     reserved,
     written,
 )
-from tests.integration.fault_table import LEFT, MATRIX, Bill, Route, Timers
+from tests.integration.gateway.fault_table import LEFT, MATRIX, Bill, Route, Timers
 
 pytestmark = pytest.mark.asyncio(loop_scope="module")
 

@@ -14,8 +14,8 @@ from cluster.backend.tenant_cache import TenantCache
 from cluster.backend.trpc import TrpcBackend
 from cluster.backend.trpc_response import TrpcError
 from routing.errors import BackendError, BackendRefused, BackendUnavailable
-from tests.integration.crooked import Crooked, crooked
-from tests.integration.test_backend_contract import row
+from tests.integration.cluster.test_backend_contract import row
+from tests.integration.room_agent.crooked import Crooked, crooked
 
 SECRET = "the vault opens at noon"
 ACME = {"id": "acme", "name": "Acme", "plan": "pro", "monthlyBudgetUsd": 12.5, "requestsPerMinute": 30}

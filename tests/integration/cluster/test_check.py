@@ -25,7 +25,7 @@ from deployments.common.settings import VendorSettings
 from room_agent.core.settings import AgentSettings
 from routing.catalogue import load_catalogue
 
-ROOT = Path(__file__).parents[2]
+ROOT = Path(__file__).parents[3]
 KEYS = {
     "OPENAI_API_KEY": "sk-openai-secret-1",
     "ANTHROPIC_API_KEY": "sk-anthropic-secret-2",

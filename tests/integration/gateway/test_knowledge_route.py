@@ -24,7 +24,7 @@ from cluster.lab.emulator import Emulator, Fault
 from deployments.common.settings import EmbeddingsSettings, KnowledgeSettings, VendorSettings
 from deployments.routes import build_routes
 from routing.models import Passage
-from tests.integration.crooked import Crooked, crooked
+from tests.integration.room_agent.crooked import Crooked, crooked
 from tests.support.credentials import Bearer
 from tests.support.gateway import SIMULATED, TENANTS, JournalWorld, Tenants, gateway_in_process, jpeg
 from tests.support.trpc_backend import running_backend

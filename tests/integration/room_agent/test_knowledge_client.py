@@ -28,7 +28,7 @@ from tests.support.scripted_router import ScriptedRouter
 
 ROOM = "tenant_acme_standup"
 AGENT_KEY = "agent-key-that-opens-rooms"
-INJECTIONS = Path(__file__).parents[1] / "unit" / "room_agent" / "injections.toml"
+INJECTIONS = Path(__file__).parents[2] / "unit" / "room_agent" / "injections.toml"
 
 
 def found(number: int, **changes: Any) -> dict[str, Any]:
