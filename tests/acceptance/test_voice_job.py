@@ -76,7 +76,7 @@ async def test_a_job_that_is_killed_is_billed_by_its_worker_to_the_unit(livekit:
             await eventually(lambda: sum(seen.audio_ms for seen in emulator.journal) > told_ms + 1_000, 60.0)
             the_job(agent.pid, urlsplit(emulator.url).port).kill()
             router.beat_statuses.clear()
-            await eventually(lambda: processes.said("agent", "billed a dead job"), 120.0)
+            await eventually(lambda: processes.said("agent", "dead job billed"), 120.0)
             await speaking
         usage = {event["id"]: event for event in router.usage}.values()
         sent_ms = sum(seen.audio_ms for seen in emulator.journal)
