@@ -96,7 +96,7 @@ def check_named(settings: AppSettings) -> list[str]:
 
 
 def _vendors_of(service: Service, settings: AppSettings, catalogue: Catalogue) -> dict[str, VendorSettings]:
-    """Return the vendors whose models serve `service`, so that no replica imports an SDK that it never uses."""
+    """Return the vendors with models that serve `service`, so that no replica imports an SDK it never uses."""
     needed = {model.vendor for model in catalogue.models.values() if service in model.services}
     return {name: vendor for name, vendor in settings.vendors.items() if name in needed}
 

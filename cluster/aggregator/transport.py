@@ -229,7 +229,7 @@ class _Connection(asyncio.Protocol):
         return self._transport is not None and not self._transport.is_closing()
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
-        # Replicas run uvloop, whose transport has the interface of asyncio.Transport but not its base class.
+        # Replicas run uvloop: its transport has the interface of asyncio.Transport but not the base class.
         self._transport = cast(asyncio.Transport, transport)
 
     def data_received(self, data: bytes) -> None:

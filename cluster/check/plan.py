@@ -81,7 +81,7 @@ def planned_models(settings: AppSettings, environment: Mapping[str, str]) -> lis
 
 
 def unserved(settings: AppSettings, environment: Mapping[str, str]) -> Iterator[tuple[str, str]]:
-    """Yield (vendor, problem) for each named model whose vendor has no row."""
+    """Yield (vendor, problem) for each named model with a vendor that has no row."""
     lacking: dict[str, dict[str, list[str]]] = {}
     for one in planned_models(settings, environment):
         if one.model.vendor not in settings.vendors:

@@ -174,7 +174,7 @@ def _tenants(shown: FrameEvidence, costs: FrameCosts, strong: StrongFrame) -> li
 def _notes(shown: FrameEvidence, strong: StrongFrame) -> tuple[str, ...]:
     return (
         f"A second's counts are those that came with the rooms' heartbeats, one every {HEARTBEAT_S} seconds.",
-        "An answer's time is what the room agent waited, from sending a frame to its description.",
+        "An answer's time is the room agent's wait, from sending a frame to its description.",
         "The cost is that of the frames; questions and speech are in the bill. A frame that was on its way when the"
         " rooms last told their counts is kept, and neither answered nor shed.",
         savings.price_note(strong),

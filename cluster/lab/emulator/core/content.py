@@ -127,7 +127,7 @@ def image_tokens(vendor: str, model: str, content: RequestContent) -> int:
 
 
 def catalogue_row(model: str) -> Model | None:
-    """Return the catalogue row whose vendor model name is `model`, or None."""
+    """Return the catalogue row with the vendor model name `model`, or None."""
     return next((row for row in _catalogue().models.values() if row.vendor_name == model), None)
 
 
