@@ -9,7 +9,8 @@ import structlog
 
 from room_agent.core.counters import Counters
 from room_agent.core.models import FrameDescribed, FrameKept, KeptFrame, SharedTrack
-from room_agent.core.router_client import Description, RouterClient, RouterError, TokenExpired
+from room_agent.core.router_client import Description, RouterClient
+from room_agent.core.router_errors import RouterError, TokenExpired
 from room_agent.video.events import FrameEvents
 from room_agent.video.rate_control import RateControl
 

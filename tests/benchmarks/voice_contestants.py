@@ -20,6 +20,7 @@ from room_agent.context.context import ContextBuilder
 from room_agent.context.prompt import Turn
 from room_agent.conversation.llm import RouterLlm
 from room_agent.core.router_client import RouterClient
+from room_agent.core.router_transport import HttpTransport
 from room_agent.core.settings import SpeechSettings
 from room_agent.session import RoomSession, RoomSpeech
 from tests.benchmarks.plain_session import plain_session
@@ -134,7 +135,8 @@ class _StampedAnswers:
 
 @asynccontextmanager
 async def _rayroom(places: Places, stamps: Stamps) -> AsyncIterator[None]:
-    client = RouterClient(places.router_url, places.agent_key, ROOMS[RAYROOM], "bench", '{"tenant_id": "acme"}')
+    transport = HttpTransport(places.router_url)
+    client = RouterClient(transport, places.agent_key, ROOMS[RAYROOM], "bench", '{"tenant_id": "acme"}')
     async with _there(places) as room:
         spoken = RoomSpeech(room, client, places.router_url, places.speech)
         spoken.context = _StampedContextBuilder(stamps, spoken, places.speech.names)
@@ -148,7 +150,7 @@ async def _rayroom(places: Places, stamps: Stamps) -> AsyncIterator[None]:
             yield
         finally:
             await attendance.aclose()
-            await client.aclose()
+            await transport.aclose()
 
 
 @asynccontextmanager

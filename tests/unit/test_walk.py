@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager, nullcontext
+from contextlib import nullcontext
 from pathlib import Path
 
 import httpx
@@ -19,6 +18,7 @@ from room_agent.video.frame_gate import FrameGate, pack_frame
 from room_agent.video.rate_control import RateControl
 from room_agent.video.uploader import FrameUploader
 from routing.retry import Deadline
+from tests.support.asgi_transport import AsgiTransport
 from tests.support.credentials import FRAME_HEADERS, room_token
 from tests.support.gateway import KEYS, gateway_in_process, jpeg
 from tests.support.screens import slide
@@ -64,7 +64,8 @@ async def test_a_frame_passes_each_file_of_the_router_once(tmp_path: Path) -> No
 async def whole_walk(path: Path) -> Walk:
     """Return the walk of a frame from the room agent's gate to the simulated vendor and back, in this thread."""
     walk = Walk()
-    async with gateway_in_process(path) as (gateway, _), connected(gateway) as client:
+    async with gateway_in_process(path) as (gateway, _):
+        client = await opened_client(gateway)
         # The first frame verifies the token and fills the caches.
         for counted in (False, True):
             gate, events = FrameGate(), FrameEvents()
@@ -77,15 +78,12 @@ async def whole_walk(path: Path) -> Walk:
     return walk
 
 
-@asynccontextmanager
-async def connected(gateway: Gateway) -> AsyncIterator[RouterClient]:
-    """Yield a room agent's client whose requests reach the gateway's routes without a socket."""
-    client = RouterClient("http://router", KEYS.agent[0], "tenant_acme_standup", "job-1", '{"tenant_id": "acme"}')
-    await client.aclose()
-    client._http = httpx.AsyncClient(transport=httpx.ASGITransport(build_routes(gateway)), base_url="http://router")
+async def opened_client(gateway: Gateway) -> RouterClient:
+    """Return a room agent's client whose requests reach the gateway's routes without a socket."""
+    transport = AsgiTransport(build_routes(gateway))
+    client = RouterClient(transport, KEYS.agent[0], "tenant_acme_standup", "job-1", '{"tenant_id": "acme"}')
     await client.open()
-    yield client
-    await client.aclose()
+    return client
 
 
 async def test_a_frame_passes_each_file_from_the_gate_to_the_vendor_once(tmp_path: Path) -> None:

@@ -12,13 +12,14 @@ from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from cluster.lab.load.http_client import LoadClient, connected
 from cluster.lab.load.room_screen import DrawnScreen, ReplayedScreen, RoomScreen, ScreenRenderer
 from cluster.lab.load.synthetic_room import RoomPlan, SyntheticRoom, question_times
 from cluster.lab.load.tally import Progress, ShardCounts, Tally
+from cluster.lab.load.timed_client import TimedRouterClient, connected
 from cluster.lab.scenario.arrivals import Ints, ScheduledRooms, tenant_name
 from cluster.lab.scenario.recorded_screens import LONG_SIDE_PX, RecordedScreens, script_of, takes_of
 from cluster.lab.scenario.scenario import RoomBehaviour
+from room_agent.core.router_transport import HttpTransport
 from room_agent.video.rate_control import RateControl
 
 TELL_EVERY_S = 1.0
@@ -74,8 +75,8 @@ async def run_shard(
     def clock() -> float:
         return time.monotonic() - zero_s
 
-    async with connected(shard.url, clock) as app, _screens(shard, takes) as screen_of:
-        rooms = [_room(shard, index, screen_of(index), app, tally, clock) for index in range(len(shard.rooms))]
+    async with connected(shard.url) as transport, _screens(shard, takes) as screen_of:
+        rooms = [_room(shard, index, screen_of(index), transport, tally, clock) for index in range(len(shard.rooms))]
         running = [asyncio.create_task(room.run()) for room in rooms]
         telling = asyncio.create_task(_keep_telling(tally, tell))
         try:
@@ -96,7 +97,7 @@ async def run_shard(
 
 
 def _room(
-    shard: Shard, index: int, screen: RoomScreen, app: LoadClient, tally: Tally, clock: Callable[[], float]
+    shard: Shard, index: int, screen: RoomScreen, transport: HttpTransport, tally: Tally, clock: Callable[[], float]
 ) -> SyntheticRoom:
     rooms, number = shard.rooms, int(shard.numbers[index])
     behaviour, tenant = shard.behaviour, int(rooms.tenant[index])
@@ -116,7 +117,8 @@ def _room(
         closes_after_s=CLOSES_AFTER_S * (1 + join_at_s % 1.0) if leave_at_s >= shard.length_s else 0.0,
     )
     pace = None if shard.replay else RateControl(behaviour.frames_per_second)
-    return SyntheticRoom(place, screen, app, shard.agent_key, tally, clock, time.time, pace)
+    router = TimedRouterClient(transport, shard.agent_key, place.room, place.job_id, place.tenant_id, clock)
+    return SyntheticRoom(place, screen, router, tally, clock, time.time, pace)
 
 
 @asynccontextmanager

@@ -9,11 +9,12 @@ from dataclasses import dataclass, field
 
 import numpy as np
 
-from cluster.lab.load.http_client import AppError, LoadClient, TimedResponse
 from cluster.lab.load.room_screen import RoomScreen
 from cluster.lab.load.tally import FrameOutcome, Tally, Timed
+from cluster.lab.load.timed_client import TimedAnswer, TimedRouterClient, turned_away
 from room_agent.core.counters import Counters
 from room_agent.core.models import KeptFrame
+from room_agent.core.router_errors import RouterError, TokenExpired
 from room_agent.video.rate_control import RateControl
 
 OPEN_AGAIN_S = 1.0
@@ -121,8 +122,7 @@ class SyntheticRoom:
         self,
         place: RoomPlan,
         screen: RoomScreen,
-        app: LoadClient,
-        agent_key: str,
+        router: TimedRouterClient,
         tally: Tally,
         clock: Callable[[], float],
         wall_clock: Callable[[], float],
@@ -130,15 +130,13 @@ class SyntheticRoom:
     ) -> None:
         self._place = place
         self._screen = screen
-        self._app = app
-        self._agent_key = agent_key
+        self._router = router
         self._tally = tally
         self._clock = clock
         self._wall_clock = wall_clock
         self._pace = pace
         self._slot = UploadSlot()
         self._counters = Counters(tracks_watched=1)
-        self._token = ""
         self._opened = asyncio.Event()
         self._before: TimedRequest | None = None
         self._sending: asyncio.Task[None] | None = None
@@ -210,17 +208,17 @@ class SyntheticRoom:
     async def _describe(self, frame: DueFrame) -> None:
         started_s, ended = self._clock(), False
         try:
-            reply = await self._app.describe(self._token, frame.sent.jpeg, frame.sent.headers)
+            reply = await self._router.describe_timed(frame.sent.jpeg, frame.sent.headers)
             self._answered(frame, started_s, reply)
             ended = True
-        except AppError as error:
+        except RouterError as error:
             ended = True
             await self._refused(frame, error)
         finally:
             if not ended:
                 self._shed(frame, FrameOutcome.FAILED)
 
-    def _answered(self, frame: DueFrame, started_s: float, reply: TimedResponse) -> None:
+    def _answered(self, frame: DueFrame, started_s: float, reply: TimedAnswer) -> None:
         exchange = TimedRequest(started_s=started_s, ended_s=self._clock(), vendor_s=reply.vendor_s)
         answer = Timed(
             whole_s=exchange.ended_s - frame.due_s,
@@ -235,12 +233,12 @@ class SyntheticRoom:
         if self._pace is not None:
             self._pace.answered(took_s)
 
-    async def _refused(self, frame: DueFrame, error: AppError) -> None:
+    async def _refused(self, frame: DueFrame, error: RouterError) -> None:
         if self._pace is not None:
             self._pace.refused(self._clock(), error.retry_after_s)
-        self._lose(frame, FrameOutcome.SHED if error.turned_away else FrameOutcome.FAILED)
+        self._lose(frame, FrameOutcome.SHED if turned_away(error) else FrameOutcome.FAILED)
         self._before = None
-        if error.http_status == 401:
+        if isinstance(error, TokenExpired):
             self._opened.clear()
             await self._open()
 
@@ -258,24 +256,20 @@ class SyntheticRoom:
         # Rooms that join at once do not beat at once: their joins' parts of a second are random.
         await asyncio.sleep(self._place.join_at_s % 1.0 * beat_every_s)
         while True:
-            with contextlib.suppress(AppError):
-                answer = await self._app.beat(self._token, self._place.room, self._counters.report())
-                self._token = str(answer.get("token") or self._token)
+            with contextlib.suppress(RouterError):
+                await self._router.beat(self._counters.report())
             await asyncio.sleep(beat_every_s)
 
     async def _open(self) -> float:
         """Open the room, again and again until the app does; returns the interval of its heartbeats in seconds."""
-        place = self._place
         while True:
             try:
-                opened = await self._app.open(self._agent_key, place.room, place.tenant_id, place.job_id)
-                self._token = str(opened["token"])
-                beat_every_s = float(opened["limits"]["heartbeat_every_s"])
-            except (AppError, KeyError, TypeError, ValueError):
+                opened = await self._router.open()
+            except RouterError:
                 await asyncio.sleep(OPEN_AGAIN_S)
                 continue
             self._opened.set()
-            return beat_every_s
+            return opened.limits.heartbeat_every_s
 
     async def _ask_questions(self) -> None:
         for due_s in self._place.questions_at_s:
@@ -290,9 +284,9 @@ class SyntheticRoom:
     async def _ask(self, due_s: float) -> None:
         await self._opened.wait()
         try:
-            reply = await self._app.ask(self._token, QUESTION)
-        except AppError as error:
-            outcome = FrameOutcome.SHED if error.turned_away else FrameOutcome.FAILED
+            reply = await self._router.ask(QUESTION)
+        except RouterError as error:
+            outcome = FrameOutcome.SHED if turned_away(error) else FrameOutcome.FAILED
             self._tally.question(due_s, self._place.tenant, outcome)
             return
         whole_s = reply.first_at_s - due_s
@@ -310,8 +304,8 @@ class SyntheticRoom:
 
     async def _close(self) -> None:
         if self._opened.is_set():
-            with contextlib.suppress(AppError):
-                await self._app.close(self._token, self._place.room)
+            with contextlib.suppress(RouterError):
+                await self._router.close()
 
     async def _until(self, at_s: float) -> None:
         await asyncio.sleep(max(0.0, at_s - self._clock()))

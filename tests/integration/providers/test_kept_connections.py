@@ -13,6 +13,7 @@ import pytest
 from cluster.lab.emulator import Emulator
 from room_agent.conversation.llm import RouterLlm
 from room_agent.core.router_client import RouterClient
+from room_agent.core.router_transport import HttpTransport
 from tests.integration.room_agent.desk import VENDORS, Desk, ask, connected_desk
 
 SILENT_S = 16.0
@@ -68,12 +69,11 @@ async def test_a_vendor_is_asked_over_one_connection_though_nobody_asked_for_a_w
 
 async def test_a_room_asks_the_router_over_one_connection_though_nobody_asked_for_a_while() -> None:
     async with Emulator().running() as emulator, Relay(f"{emulator.url}/openai").running() as relay:
-        router = RouterClient(relay.url, "k" * 32, "tenant_acme_m", "j", "")
+        router = RouterClient(HttpTransport(relay.url), "k" * 32, "tenant_acme_m", "j", "")
         router._token = "k"
         thinking = RouterLlm(router, relay.url)
         for pause_s in (SILENT_S, 0):
             assert [words async for words in thinking.answer([{"role": "user", "content": "Hello?"}])]
             await asyncio.sleep(pause_s)
         await thinking.aclose()
-        await router.aclose()
         assert relay.connections == 1

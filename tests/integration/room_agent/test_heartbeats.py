@@ -11,6 +11,7 @@ from aiohttp import web
 from livekit import rtc
 
 from room_agent.core.router_client import HeartbeatResult, RoomLimits, RouterClient
+from room_agent.core.router_transport import HttpTransport
 from room_agent.session import RoomSession
 from tests.support.scripted_router import ScriptedRouter
 from tests.support.stack import eventually
@@ -39,12 +40,13 @@ class Faulty(RouterClient):
 
 @asynccontextmanager
 async def attended(url: str, kind: type[RouterClient] = RouterClient) -> AsyncIterator[RoomSession]:
-    client = kind(url, "agent-key", ROOM, "job-1", "{}")
+    transport = HttpTransport(url)
+    client = kind(transport, "agent-key", ROOM, "job-1", "{}")
     session = RoomSession(rtc.Room(), client, max_tracks=1)
     session.start()
     yield session
     await session.aclose()
-    await client.aclose()
+    await transport.aclose()
 
 
 async def test_heartbeats_continue_after_a_reply_that_cannot_be_read() -> None:

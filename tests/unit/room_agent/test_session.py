@@ -60,10 +60,9 @@ class Attended:
 
 @pytest.fixture
 async def attended(monkeypatch: pytest.MonkeyPatch) -> AsyncIterator[Attended]:
-    async with OfflineRouter().running() as router:
-        attended = Attended(router, monkeypatch)
-        yield attended
-        await attended.session.aclose()
+    attended = Attended(OfflineRouter(), monkeypatch)
+    yield attended
+    await attended.session.aclose()
 
 
 async def test_an_opened_room_is_followed_and_heartbeats_come_at_the_routers_interval(attended: Attended) -> None:
@@ -225,12 +224,12 @@ async def speaking(monkeypatch: pytest.MonkeyPatch) -> AsyncIterator[tuple[Atten
         raise OSError("words of a participant")
 
     monkeypatch.setattr(RoomSpeech, "start", fail)
-    async with OfflineRouter().running() as router:
-        attended = Attended(router, monkeypatch)
-        speech = RoomSpeech(attended.room.as_room, router.client, "http://router.invalid", SETTINGS)
-        attended.session = RoomSession(attended.room.as_room, router.client, max_tracks=2, speech=speech)
-        yield attended, speech
-        await attended.session.aclose()
+    router = OfflineRouter()
+    attended = Attended(router, monkeypatch)
+    speech = RoomSpeech(attended.room.as_room, router.client, "http://router.invalid", SETTINGS)
+    attended.session = RoomSession(attended.room.as_room, router.client, max_tracks=2, speech=speech)
+    yield attended, speech
+    await attended.session.aclose()
 
 
 async def test_a_conversation_that_does_not_start_leaves_frames_and_heartbeats_running(

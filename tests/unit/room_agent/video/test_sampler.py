@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import io
-from collections.abc import AsyncIterator
 from itertools import pairwise
 
 import pytest
@@ -124,9 +123,8 @@ class Sampling:
 
 
 @pytest.fixture
-async def sampling(monkeypatch: pytest.MonkeyPatch) -> AsyncIterator[Sampling]:
-    async with OfflineRouter().running() as router:
-        yield Sampling(router, monkeypatch)
+async def sampling(monkeypatch: pytest.MonkeyPatch) -> Sampling:
+    return Sampling(OfflineRouter(), monkeypatch)
 
 
 async def test_a_new_frame_is_kept_and_a_repeated_one_is_counted(sampling: Sampling) -> None:

@@ -47,10 +47,9 @@ class Following:
 @pytest.fixture
 async def following(monkeypatch: pytest.MonkeyPatch) -> AsyncIterator[Following]:
     monkeypatch.setattr(rtc, "VideoStream", OfflineStream)
-    async with OfflineRouter().running() as router:
-        following = Following(router)
-        yield following
-        await following.tracks.aclose()
+    following = Following(OfflineRouter())
+    yield following
+    await following.tracks.aclose()
 
 
 async def test_a_shared_screen_is_subscribed_sampled_and_described(following: Following) -> None:

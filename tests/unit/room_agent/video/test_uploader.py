@@ -47,12 +47,11 @@ class Uploading:
 
 @pytest.fixture
 async def uploading() -> AsyncIterator[Uploading]:
-    async with OfflineRouter().running() as router:
-        uploading = Uploading(router)
-        task = asyncio.create_task(uploading.uploader.run())
-        yield uploading
-        task.cancel()
-        await asyncio.wait({task})
+    uploading = Uploading(OfflineRouter())
+    task = asyncio.create_task(uploading.uploader.run())
+    yield uploading
+    task.cancel()
+    await asyncio.wait({task})
 
 
 async def test_a_frame_is_announced_sent_and_described(uploading: Uploading) -> None:
