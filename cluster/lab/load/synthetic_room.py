@@ -16,6 +16,7 @@ from room_agent.core.counters import Counters
 from room_agent.core.models import KeptFrame
 from room_agent.core.router_errors import RouterError, TokenExpired
 from room_agent.video.rate_control import RateControl
+from room_agent.video.uploader import UploadSlot
 
 OPEN_AGAIN_S = 1.0
 DRAIN_S = 10.0
@@ -43,22 +44,6 @@ class TimedRequest:
     def vendor_share(self) -> float:
         took_s = self.ended_s - self.started_s
         return min(self.vendor_s / took_s, 1.0) if took_s > 0 else 0.0
-
-
-@dataclass(slots=True)
-class UploadSlot:
-    """One frame waits while one is in flight; a newer frame takes its place, as in the room agent's forwarder."""
-
-    waiting: DueFrame | None = None
-
-    def offer(self, frame: DueFrame) -> DueFrame | None:
-        """Put a frame in; returns the one it displaced, which is shed."""
-        displaced, self.waiting = self.waiting, frame
-        return displaced
-
-    def take(self) -> DueFrame | None:
-        frame, self.waiting = self.waiting, None
-        return frame
 
 
 @dataclass(slots=True)
@@ -135,11 +120,10 @@ class SyntheticRoom:
         self._clock = clock
         self._wall_clock = wall_clock
         self._pace = pace
-        self._slot = UploadSlot()
+        self._slot = UploadSlot[DueFrame]()
         self._counters = Counters(tracks_watched=1)
         self._opened = asyncio.Event()
         self._before: TimedRequest | None = None
-        self._sending: asyncio.Task[None] | None = None
         self._watching: asyncio.Task[None] | None = None
         self._over = False
         self._asking: set[asyncio.Task[None]] = set()
@@ -157,15 +141,15 @@ class SyntheticRoom:
         self._watching = asyncio.create_task(self._watch())
         attending = asyncio.create_task(self._attend())
         asking = asyncio.create_task(self._ask_questions())
+        sending = asyncio.create_task(self._send())
         try:
             await asyncio.wait({self._watching})
-            await self._drain()
+            await self._drain(sending)
             if not self._over:
                 await self._until(self._place.leave_at_s + self._place.closes_after_s)
         finally:
-            for task in (self._watching, attending, asking, self._sending, *self._asking):
-                if task is not None:
-                    task.cancel()
+            for task in (self._watching, attending, asking, sending, *self._asking):
+                task.cancel()
             await self._close()
 
     async def _watch(self) -> None:
@@ -191,15 +175,13 @@ class SyntheticRoom:
             self._counters.frames_repeated += 1
             return
         self._counters.frames_kept += 1
-        displaced = self._slot.offer(DueFrame(due_s=due_s, sent=frame))
-        if displaced is not None:
-            self._shed(displaced, FrameOutcome.SHED)
-        if self._sending is None or self._sending.done():
-            self._sending = asyncio.create_task(self._send())
+        replaced = self._slot.offer(DueFrame(due_s=due_s, sent=frame))
+        if replaced is not None:
+            self._shed(replaced, FrameOutcome.SHED)
 
     async def _send(self) -> None:
         await self._opened.wait()
-        while (frame := self._slot.take()) is not None:
+        while (frame := await self._slot.next()) is not None:
             if self._pace is not None and not self._pace.open(self._clock()):
                 self._lose(frame, FrameOutcome.SHED)
                 continue
@@ -293,14 +275,14 @@ class SyntheticRoom:
         answer = Timed(whole_s=whole_s, own_s=max(0.0, whole_s - reply.vendor_s), cost_nanousd=reply.cost_nanousd)
         self._tally.question(due_s, self._place.tenant, FrameOutcome.ANSWERED, answer)
 
-    async def _drain(self) -> None:
+    async def _drain(self, sending: asyncio.Task[None]) -> None:
         """Wait for the requests in flight; the waiting frame is shed, because the room is over."""
         waiting = self._slot.take()
         if waiting is not None:
             self._shed(waiting, FrameOutcome.SHED)
-        pending = {task for task in (self._sending, *self._asking) if task is not None and not task.done()}
-        if pending and self._opened.is_set():
-            await asyncio.wait(pending, timeout=DRAIN_S)
+        self._slot.end()
+        if self._opened.is_set():
+            await asyncio.wait({sending, *self._asking}, timeout=DRAIN_S)
 
     async def _close(self) -> None:
         if self._opened.is_set():

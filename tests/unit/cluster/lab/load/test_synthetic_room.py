@@ -4,12 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from cluster.lab.load.synthetic_room import DueFrame, FrameSchedule, TimedRequest, UploadSlot, own_s, question_times
-from room_agent.core.models import KeptFrame
-
-
-def due(at_s: float) -> DueFrame:
-    return DueFrame(due_s=at_s, sent=KeptFrame(jpeg=b"", headers={}, why="text changed", captured_at_s=at_s))
+from cluster.lab.load.synthetic_room import FrameSchedule, TimedRequest, own_s, question_times
 
 
 def test_frames_are_due_a_period_apart_however_late_they_are_looked_at() -> None:
@@ -20,15 +15,6 @@ def test_frames_are_due_a_period_apart_however_late_they_are_looked_at() -> None
 def test_a_room_that_slows_down_has_its_next_frame_due_later() -> None:
     beat = FrameSchedule(0.0)
     assert [beat.next(fps) for fps in (1.0, 0.5, 0.2, 1.0)] == [0.0, 1.0, 3.0, 8.0]
-
-
-def test_of_the_frames_that_wait_only_the_newest_is_sent() -> None:
-    slot = UploadSlot()
-    assert slot.offer(due(1)) is None
-    displaced = slot.offer(due(2))
-    assert displaced is not None and displaced.due_s == 1
-    assert (sent := slot.take()) is not None and sent.due_s == 2
-    assert slot.take() is None
 
 
 def test_the_vendors_time_is_not_ours_and_everything_else_is() -> None:
