@@ -26,7 +26,7 @@ from routing.errors import ConfigurationError
 from routing.fairness import FairnessSettings
 from routing.models import Service
 from routing.retry import RetrySettings
-from routing.validation import Count, Seconds
+from routing.validation import Count, Seconds, errors_of
 from routing.vendor_keys import HIDDEN, hide_keys
 
 IMPORT_PATH = "cluster.app:build"
@@ -175,14 +175,14 @@ def parse_settings(args: dict[str, Any]) -> AppSettings:
 def explain(error: ValidationError, root: str, kind: type[BaseModel] = AppSettings) -> list[str]:
     """Return a line for each invalid key of a `kind`: its path, its value unless secret, the allowed values."""
     lines = []
-    for one in error.errors(include_url=False, include_context=False):
-        where = ".".join([root, *map(str, one["loc"])])
-        name = next((step for step in reversed(one["loc"]) if isinstance(step, str)), "")
-        shown = HIDDEN if one["type"] == "missing" else _shown(name, one["input"])
+    for one in errors_of(error):
+        where = f"{root}.{one.where}" if one.loc else root
+        name = next((step for step in reversed(one.loc) if isinstance(step, str)), "")
+        shown = HIDDEN if one.kind == "missing" else _shown(name, one.value)
         seen = "" if shown == HIDDEN else f" (seen: {shown})"
-        hint = " Put the key in the environment; write its variable's name here." if _pasted(name, one["type"]) else ""
-        allowed = f" Allowed here: {_allowed(one['loc'], kind)}." if one["type"] == "extra_forbidden" else ""
-        lines.append(hide_keys(f"{where}: {one['msg']}{seen}.{hint}{allowed}"))
+        hint = " Put the key in the environment; write its variable's name here." if _pasted(name, one.kind) else ""
+        allowed = f" Allowed here: {_allowed(one.loc, kind)}." if one.kind == "extra_forbidden" else ""
+        lines.append(hide_keys(f"{where}: {one.problem}{seen}.{hint}{allowed}"))
     return lines
 
 

@@ -15,6 +15,7 @@ from deployments.api.jpeg import inspect_jpeg
 from deployments.api.openai_params import Neutral, NotPassedOn
 from routing.errors import BadInput
 from routing.models import FrameFeatures, Message
+from routing.validation import errors_of
 
 MAX_TEXT_CHARS = 400_000
 MAX_NAME_CHARS = 64
@@ -232,10 +233,10 @@ def parse_frame_headers(headers: Mapping[str, str]) -> FrameHeaders:
 
 def bad_input(error: ValidationError, rename: Any = str) -> BadInput:
     """Return a BadInput for the first wrong field; its value is never included, because it may be content."""
-    first = error.errors(include_url=False, include_context=False, include_input=False)[0]
-    steps = [str(step)[:MAX_NAME_CHARS] for step in first["loc"] if not str(step).startswith("(")]
+    first = errors_of(error)[0]
+    steps = [str(step)[:MAX_NAME_CHARS] for step in first.loc if not str(step).startswith("(")]
     param = rename(".".join(steps)) if steps else "body"
-    return BadInput(f"{param}: {first['msg']}.", param)
+    return BadInput(f"{param}: {first.problem}.", param)
 
 
 def to_messages(messages: list[ChatMessage], max_px: int) -> tuple[Message, ...]:
