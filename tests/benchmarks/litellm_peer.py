@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import fcntl
 import os
 import secrets
 import subprocess
@@ -17,6 +16,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 import yaml
+from filelock import FileLock
 
 from cluster.lab.stack.ports import free_ports
 from tests.benchmarks.cores import Pids, family
@@ -45,8 +45,7 @@ def install(root: Path) -> Path:
     home = root / ".tools" / f"litellm-{VERSION}"
     program, stamp = home / "bin" / "litellm", home / "installed"
     home.mkdir(parents=True, exist_ok=True)
-    with (home.parent / "lock").open("a") as lock:
-        fcntl.flock(lock, fcntl.LOCK_EX)
+    with FileLock(home.parent / "lock"):
         if not stamp.exists():
             print(f"installing litellm {VERSION} into {home.relative_to(root)}", file=sys.stderr, flush=True)
             _uv("venv", "--quiet", "--clear", "--python", sys.executable, str(home))
