@@ -58,7 +58,8 @@ async def test_a_slot_holds_the_newest_frame_and_ends_once_it_is_empty() -> None
     slot = UploadSlot[int]()
     assert [slot.offer(number) for number in (1, 2)] == [None, 1]
     slot.end()
-    assert [await slot.next(), await slot.next()] == [2, None]
+    async with asyncio.timeout(5.0):
+        assert [await slot.next(), await slot.next()] == [2, None]
 
 
 async def test_a_waiting_slot_hands_out_the_next_frame() -> None:
