@@ -64,9 +64,9 @@ class TurnFeatures:
     last_answer_failed: bool = False
 
 
-def score_text(text: str, *, has_image: bool = False) -> Complexity:
+def score_text(text: str) -> Complexity:
     """Score a turn by its text alone."""
-    return score_turn(TurnFeatures(text=text, has_image=has_image))
+    return score_turn(TurnFeatures(text=text))
 
 
 def score_turn(turn: TurnFeatures) -> Complexity:

@@ -59,16 +59,6 @@ class LocalBackend:
         ]
         return tuple(sorted((p for p in scored if p.score), key=lambda p: (-(p.score or 0.0), p.passage_id))[:top_k])
 
-    async def add_passages(self, tenant_id: str, passages: Sequence[Passage]) -> None:
-        """Store passages, replacing those with the same id."""
-        rows = [(passage.passage_id, tenant_id, passage.source, passage.text) for passage in passages]
-        await self._on_disk(lambda db: db.executemany("INSERT OR REPLACE INTO passages VALUES (?, ?, ?, ?)", rows))
-
-    async def totals_nanousd(self) -> dict[str, int]:
-        """Return each tenant's billed total in nano-dollars."""
-        query = "SELECT tenant_id, sum(cost_nanousd) FROM cost_events GROUP BY tenant_id"
-        return dict(await self._on_disk(lambda db: db.execute(query).fetchall()))
-
     async def aclose(self) -> None:
         return None
 

@@ -84,7 +84,7 @@ class ScreenMemory:
         _put(self._ended_s, track, at_s)
         self._close(track, at_s)
 
-    def label(self, track: str, source: Source = "screen_share", shared_by: str = "") -> str:
+    def label(self, track: str, source: Source, shared_by: str) -> str:
         """Return the stable label of a track, created at the first call."""
         if track not in self._labels:
             self._labelled += 1

@@ -42,8 +42,8 @@ class ConversationManager:
         context: ContextBuilder,
         llm: RouterLlm,
         clock: Callable[[], float],
-        services: SttServices | None = None,
-        speech_output: SpeechOutput | None = None,
+        services: SttServices | None,
+        speech_output: SpeechOutput | None,
     ) -> None:
         self._room = room
         self._settings = settings

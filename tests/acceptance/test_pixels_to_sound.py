@@ -20,6 +20,7 @@ from tests.support.facts import Facts, number
 from tests.support.meeting import meeting
 from tests.support.people import Person, joined
 from tests.support.stack import Stack, System, eventually
+from tests.support.trpc_backend import set_faults
 
 pytestmark = pytest.mark.asyncio(loop_scope="session")
 
@@ -196,11 +197,11 @@ async def test_a_backend_that_refuses_to_be_asked_takes_no_answer_from_the_room(
         await ann.share(drawn)
         await held.hears()
         await eventually(lambda: seen(ann, drawn), LONG_S)
-        await scene.stack.backend.set_faults(failSearch=MANY)
+        await set_faults(scene.stack.backend, failSearch=MANY)
         try:
             await answered_so(ann, KNOWN, "I find nothing about budget project falcon.")
         finally:
-            await scene.stack.backend.set_faults(failSearch=0)
+            await set_faults(scene.stack.backend, failSearch=0)
         assert await understood(drawn, SEEN, ann)
 
 

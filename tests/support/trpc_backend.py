@@ -34,3 +34,8 @@ async def running_backend(
             await process.wait()
         # The transport is closed in the next round of the loop; without it a warning would come at its end.
         await asyncio.sleep(0)
+
+
+async def set_faults(peer: BackendPeer, **faults: int) -> None:
+    """Plan faults: failBefore, loseReply, failSearch, rateLimit, retryAfterS, delayMs."""
+    await peer._ask("POST", "faults.set", faults)

@@ -63,9 +63,7 @@ class ShardResult:
 Tell = Callable[[Progress], None]
 
 
-async def run_shard(
-    shard: Shard, ended: asyncio.Event, tell: Tell, takes: RecordedScreens | None = None
-) -> ShardResult:
+async def run_shard(shard: Shard, ended: asyncio.Event, tell: Tell, takes: RecordedScreens | None) -> ShardResult:
     """Run a shard's rooms to the end of the load, or until `ended`; requests in flight then have time to end."""
     started_cpu_s = time.process_time()
     # The wall clock fixes the start for all shards; from then on the monotonic clock is used, which is never set.
@@ -158,7 +156,7 @@ async def _keep_telling(tally: Tally, tell: Tell) -> None:
 
 
 def run_in_loop(
-    shard: Shard, tell: Tell, ending: Callable[[Callable[[], None]], None], takes: RecordedScreens | None = None
+    shard: Shard, tell: Tell, ending: Callable[[Callable[[], None]], None], takes: RecordedScreens | None
 ) -> ShardResult:
     """Run a shard in a new loop; `ending` receives a function, callable from any thread, that ends the shard early."""
 

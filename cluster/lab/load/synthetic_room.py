@@ -111,7 +111,7 @@ class SyntheticRoom:
         tally: Tally,
         clock: Callable[[], float],
         wall_clock: Callable[[], float],
-        pace: RateControl | None = None,
+        pace: RateControl | None,
     ) -> None:
         self._place = place
         self._screen = screen

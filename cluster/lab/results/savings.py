@@ -57,16 +57,15 @@ def strong_frame(
     *,
     long_side_px: int,
     answer_tokens: float | None,
-    sides_px: tuple[int, int] = PUBLISHED_PX,
 ) -> StrongFrame:
     """Return a frame as the first model of the strong tier charges it on `day`; raises ConfigurationError."""
     model = catalogue.get(vision.complex[0])
     prompt_tokens = text_tokens([Message(role="user", content=(vision.prompt,))])
-    small_px = fitted(*sides_px, long_side_px // 2 * 2)
+    small_px = fitted(*PUBLISHED_PX, long_side_px // 2 * 2)
     return StrongFrame(
         model=model.name,
         price=catalogue.price(model.name, day),
-        full_tokens=prompt_tokens + model.image_token_count(sides_px[0] * sides_px[1]),
+        full_tokens=prompt_tokens + model.image_token_count(PUBLISHED_PX[0] * PUBLISHED_PX[1]),
         small_tokens=prompt_tokens + model.image_token_count(small_px[0] * small_px[1]),
         answer_tokens=answer_tokens,
     )

@@ -8,6 +8,7 @@ from room_agent.frames.verdict import Judgement, Verdict
 from tests.support.screens import (
     Desktop,
     brightened,
+    copied,
     photo,
     prose,
     slide,
@@ -152,9 +153,9 @@ def test_another_slide_has_changed() -> None:
 
 
 def test_pale_text_has_changed() -> None:
-    page = photo((1280, 720)).copied()
+    page = copied(photo((1280, 720)))
     page.y[:] = 235
-    paler = page.copied()
+    paler = copied(page)
     for left in range(200, 320, 24):
         paler.y[300:306, left : left + 3] = 200
     assert judged(page, paler).verdict is Verdict.CHANGED
@@ -188,7 +189,7 @@ def test_a_frame_is_compared_with_the_kept_one_not_the_previous() -> None:
 
 def test_the_reference_does_not_follow_a_reused_buffer() -> None:
     detector = ChangeDetector()
-    planes = Desktop().planes().copied()
+    planes = copied(Desktop().planes())
     detector.keep(planes)
     planes.y[:] = 90
     assert detector.judge(planes).verdict is Verdict.CHANGED

@@ -57,7 +57,7 @@ def test_the_mix_sets_how_long_each_scene_lasts() -> None:
     script = script_of({"typing": 3, "scrolling": 0, "slides": 0, "pointer": 0, "still": 1})
     assert script == (("typing", 0.75 * LAP_S), ("still", 0.25 * LAP_S))
     screen = ScreenScript(0, script=script)
-    assert [screen.scene_at(t) for t in (0, 44.9, 45, 59.9, 60)] == ["typing", "typing", "still", "still", "typing"]
+    assert [screen._scene(t)[0] for t in (0, 44.9, 45, 59.9, 60)] == ["typing", "typing", "still", "still", "typing"]
 
 
 def test_a_screen_on_which_nothing_changes_has_one_frame_to_show() -> None:
