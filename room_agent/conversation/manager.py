@@ -24,7 +24,7 @@ from room_agent.conversation.transcription import Transcription
 from room_agent.core.participants import AbsenceTracker, Participants
 from room_agent.core.settings import SpeechSettings
 from room_agent.core.tasks import OwnedTasks
-from room_agent.intent.addressee import Addressee, AddresseeSettings, RoomCompany, find_addressee
+from room_agent.intent.addressee import Addressee, RoomCompany, find_addressee
 from room_agent.intent.stop_words import asks_to_stop
 
 CHECK_EVERY_S = 1.0
@@ -202,4 +202,4 @@ class ConversationManager:
             answered_at_s=answered_at_s,
             waits_since_s=self.responder.queue.asked_at_s(identity),
         )
-        return find_addressee(text, identity, company, self._clock(), AddresseeSettings(names=self._settings.names))
+        return find_addressee(text, identity, company, self._clock(), self._settings.names)

@@ -3,32 +3,35 @@
 from __future__ import annotations
 
 import asyncio
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from typing import Any
 
+import pytest
 from livekit import rtc
 
+from room_agent.conversation import chat, chat_limits
 from room_agent.conversation.chat import ChatInbox, ReceivedMessage, most_frequent
-from room_agent.conversation.chat_limits import TOPIC, ChatSettings
+from room_agent.conversation.chat_limits import TOPIC
 from tests.unit.room_agent.conversation.test_chat_limits import FakeStream
+
+
+@pytest.fixture(autouse=True)
+def unknown_senders(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Wait for no sender: the room is empty."""
+    monkeypatch.setattr(chat, "KNOWN_WITHIN_S", 0.0)
 
 
 @dataclass
 class InboxScene:
     """An inbox in an empty room, with the messages and notices it produced."""
 
-    settings: ChatSettings
-    known_within_s: float = 0.0
     now_s: float = 0.0
     notices: list[tuple[str, str]] = field(default_factory=list)
     taken: list[ReceivedMessage] = field(default_factory=list)
 
     def __post_init__(self) -> None:
         self.room = rtc.Room()
-        settings = replace(self.settings, known_within_s=self.known_within_s)
-        self.inbox = ChatInbox(
-            self.room, lambda text, to: self.notices.append((to, text)), lambda: self.now_s, settings
-        )
+        self.inbox = ChatInbox(self.room, lambda text, to: self.notices.append((to, text)), lambda: self.now_s)
 
     def send(self, sender: str, *pieces: str, then: str = "end") -> FakeStream:
         stream = FakeStream(*pieces, then=then)
@@ -44,7 +47,7 @@ async def settled() -> None:
 
 
 async def test_early_messages_are_held_in_order() -> None:
-    scene = InboxScene(ChatSettings())
+    scene = InboxScene()
     for text in ("one", "two"):
         scene.send("ann", text)
         await settled()
@@ -55,8 +58,11 @@ async def test_early_messages_are_held_in_order() -> None:
     assert [one.text for one in scene.taken] == ["one", "two", "three"] and scene.counts() == {"taken": 3}
 
 
-async def test_beyond_the_limit_the_busiest_senders_oldest_held_message_is_dropped() -> None:
-    scene = InboxScene(ChatSettings(most_early=3))
+async def test_beyond_the_limit_the_busiest_senders_oldest_held_message_is_dropped(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(chat, "MOST_EARLY", 3)
+    scene = InboxScene()
     for sender, text in (("ann", "a question"), ("mallory", "1"), ("mallory", "2"), ("mallory", "3")):
         scene.send(sender, text)
         await settled()
@@ -66,7 +72,7 @@ async def test_beyond_the_limit_the_busiest_senders_oldest_held_message_is_dropp
 
 
 async def test_undelivered_and_incomplete_messages_are_counted_at_close() -> None:
-    scene = InboxScene(ChatSettings())
+    scene = InboxScene()
     scene.send("ann", "hello")
     await settled()
     stream = scene.send("bob", "half a", then="stop")
@@ -76,8 +82,10 @@ async def test_undelivered_and_incomplete_messages_are_counted_at_close() -> Non
     assert TOPIC not in scene.room._text_stream_handlers
 
 
-async def test_endless_streams_are_bounded_per_sender_and_do_not_block_others() -> None:
-    scene = InboxScene(ChatSettings(most_open=2, read_timeout_s=0.1))
+async def test_endless_streams_are_bounded_per_sender_and_do_not_block_others(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(chat_limits, "MOST_OPEN", 2)
+    monkeypatch.setattr(chat_limits, "READ_TIMEOUT_S", 0.1)
+    scene = InboxScene()
     scene.inbox.deliver(scene.taken.append)
     streams = [scene.send(f"m{number}", then="stop") for number in range(8) for _ in range(5)]
     scene.send("ann", "do you hear me?")
@@ -88,8 +96,11 @@ async def test_endless_streams_are_bounded_per_sender_and_do_not_block_others() 
     assert scene.counts()["not_whole"] == 16 and all(stream.closed for stream in streams)
 
 
-async def test_when_all_places_are_taken_the_busiest_sender_loses_their_oldest_message() -> None:
-    scene = InboxScene(ChatSettings(most_open_in_all=4))
+async def test_when_all_places_are_taken_the_busiest_sender_loses_their_oldest_message(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(chat, "MOST_OPEN_IN_ALL", 4)
+    scene = InboxScene()
     scene.inbox.deliver(scene.taken.append)
     cat, first, *others = [scene.send(one, then="stop") for one in ("cat", "mallory", "mallory", "mallory")]
     scene.send("ann", "one")
@@ -102,7 +113,7 @@ async def test_when_all_places_are_taken_the_busiest_sender_loses_their_oldest_m
 
 
 async def test_a_flood_is_counted_unread_and_notified_once_in_ten_seconds() -> None:
-    scene = InboxScene(ChatSettings())
+    scene = InboxScene()
     scene.inbox.deliver(scene.taken.append)
     streams = [scene.send("mallory", f"spam {number}") for number in range(300)]
     await settled()
@@ -114,8 +125,9 @@ async def test_a_flood_is_counted_unread_and_notified_once_in_ten_seconds() -> N
     assert len(scene.notices) == 2
 
 
-async def test_a_message_waits_a_limited_time_for_its_sender_to_appear() -> None:
-    scene = InboxScene(ChatSettings(), known_within_s=0.2)
+async def test_a_message_waits_a_limited_time_for_its_sender_to_appear(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(chat, "KNOWN_WITHIN_S", 0.2)
+    scene = InboxScene()
     scene.inbox.deliver(scene.taken.append)
     newcomer: Any = object()
     for sender, text in (("ann", "one"), ("ann", "two"), ("gone", "three")):
@@ -131,7 +143,7 @@ async def test_a_message_waits_a_limited_time_for_its_sender_to_appear() -> None
 
 
 async def test_an_empty_message_is_counted_without_a_notice() -> None:
-    scene = InboxScene(ChatSettings())
+    scene = InboxScene()
     scene.send("ann", "\u200b")
     await settled()
     assert scene.counts() == {"empty": 1} and scene.notices == []

@@ -7,16 +7,17 @@ import random
 import pytest
 
 from room_agent.core.models import Person
-from room_agent.intent.addressee import Addressee, AddresseeSettings, RoomCompany, find_addressee
+from room_agent.intent.addressee import Addressee, RoomCompany, find_addressee
 from tests.unit.room_agent.nasty import nasty
 
+NAMES = ("rayroom", "ray room")
 ANN, BOB, WILL = Person("p-ann", "Ann Lee"), Person("p-bob", "Bob"), Person("p-will", "Will")
 MEETING = RoomCompany(people=(ANN, BOB, WILL))
 ALONE = RoomCompany(people=(ANN,))
 
 
 def said(text: str, company: RoomCompany = MEETING, now_s: float = 100.0) -> Addressee:
-    return find_addressee(text, "p-ann", company, now_s)
+    return find_addressee(text, "p-ann", company, now_s, NAMES)
 
 
 @pytest.mark.parametrize(
@@ -166,7 +167,7 @@ def test_a_follow_up_needs_no_name_for_a_while_and_only_from_who_was_answered() 
     answered = RoomCompany(people=MEETING.people, answered="p-ann", answered_at_s=100.0)
     assert said("and the year before", answered, 115.0) == Addressee(True, "follow-up")
     assert said("and the year before", answered, 115.1).rule == "talk among people"
-    assert not find_addressee("and the year before", "p-bob", answered, 101.0).to_agent
+    assert not find_addressee("and the year before", "p-bob", answered, 101.0, NAMES).to_agent
 
 
 def test_who_waits_for_others_answers_goes_on_with_their_question_for_a_while() -> None:
@@ -219,10 +220,10 @@ def test_a_speaker_who_says_their_own_name_calls_nobody() -> None:
 
 
 def test_the_agents_names_are_what_it_is_given() -> None:
-    settings = AddresseeSettings(names=("Zoë Bot", "zoe"))
-    assert find_addressee("zoë bot what now", "p-ann", MEETING, 0.0, settings).to_agent
-    assert find_addressee("Hey Zoe, what now", "p-ann", MEETING, 0.0, settings).to_agent
-    assert not find_addressee("Rayroom, what now", "p-ann", MEETING, 0.0, settings).to_agent
+    names = ("Zoë Bot", "zoe")
+    assert find_addressee("zoë bot what now", "p-ann", MEETING, 0.0, names).to_agent
+    assert find_addressee("Hey Zoe, what now", "p-ann", MEETING, 0.0, names).to_agent
+    assert not find_addressee("Rayroom, what now", "p-ann", MEETING, 0.0, names).to_agent
 
 
 def test_names_without_letters_call_nobody() -> None:
