@@ -259,7 +259,9 @@ class Addressee:
     rule: AddressRule
 
 
-def find_addressee(text: str, speaker: str, company: RoomCompany, now_s: float, own_names: Sequence[str]) -> Addressee:
+def find_addressee(
+    text: str, speaker: str, company: RoomCompany, now_s: float, own_names: tuple[str, ...]
+) -> Addressee:
     """Return whether a text of the participant with the identity `speaker` is for the agent.
 
     `own_names` are the agent's, as STT may write them.
@@ -284,7 +286,7 @@ def _without(speaker: str, people: Sequence[Person]) -> list[Person]:
 
 
 def _last_called(
-    utterance: list[list[SpokenWord]], own_names: Sequence[str], others: Sequence[Person]
+    utterance: list[list[SpokenWord]], own_names: tuple[str, ...], others: Sequence[Person]
 ) -> Literal["agent", "another"] | None:
     ours = {_name_words(name) for name in own_names} - {()}
     theirs = {name for person in others[:READ_PEOPLE] for name in _callable_names(person.name)} - ours
