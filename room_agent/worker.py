@@ -14,7 +14,7 @@ from livekit.agents import AgentServer, AutoSubscribe, JobContext, JobProcess, J
 
 from room_agent.core.router_client import RouterClient
 from room_agent.core.router_errors import RouterError
-from room_agent.core.router_transport import HttpTransport
+from room_agent.core.router_transport import HttpTransport, tls
 from room_agent.core.settings import AgentSettings, load_settings
 from room_agent.frames.encoder import encode
 from room_agent.frames.i420 import Planes
@@ -107,6 +107,7 @@ async def _answer_request(request: JobRequest, server: AgentServer, admission: A
 def warm_up(_: JobProcess) -> None:
     """Import and set up everything that is built at its first use, while the process has no room yet."""
     configure_logs()
+    tls()
     asyncio.run(_warm_up_client())
     blank = Planes.from_i420(bytes(64 * 64 * 3 // 2), 64, 64)
     FrameGate().offer(blank, 0.0)
@@ -115,7 +116,7 @@ def warm_up(_: JobProcess) -> None:
 
 
 async def _warm_up_client() -> None:
-    """Send a request that fails: it pays for the first request's imports and the TLS context."""
+    """Send a request that fails: it pays for the first request's imports."""
     # Refused at once: nothing listens on the discard port.
     transport = HttpTransport("http://127.0.0.1:9")
     with contextlib.suppress(RouterError):

@@ -85,8 +85,9 @@ class HttpTransport:
         if self._closed:
             raise RouterAway("The connection to the router is closed.")
         if self._session is None:
+            context = tls() if self._url.startswith("https:") else True
             self._session = aiohttp.ClientSession(
-                connector=aiohttp.TCPConnector(ssl=tls(), limit=self._max_connections, keepalive_timeout=KEPT_S),
+                connector=aiohttp.TCPConnector(ssl=context, limit=self._max_connections, keepalive_timeout=KEPT_S),
                 timeout=aiohttp.ClientTimeout(total=None, sock_connect=CONNECT_TIMEOUT_S),
                 cookie_jar=aiohttp.DummyCookieJar(),
                 # Not `trust_env`, which would also read passwords from ~/.netrc.
