@@ -6,10 +6,12 @@ RayroomError
 │   ├── TooLarge             bytes, pixels or tokens beyond the limit      413
 │   ├── ContextTooLong       more tokens than the model takes              400
 │   ├── UnsupportedOption    the model does not accept an option           400
+│   ├── BodyTimeout          the body came too slowly                      408
 │   ├── UnknownModel         no such row in the catalogue                  404
 │   │   └── RetiredModel     the vendor has ended it; names its successor  410
 │   └── RoomNameInvalid      outside tenant_{tenant_id}_{meeting_id}       422
 ├── Unauthorized             no key or token, or a bad one                 401
+│   └── RoomClosed           the token's room was closed                   401
 ├── Forbidden                a good token, for something else              403
 │   └── TenantSuspended      the backend says this tenant is not active    403
 ├── TenantUnknown            the backend does not know this tenant         404
@@ -107,6 +109,13 @@ class UnsupportedOption(BadInput):
     code = "unsupported_parameter"
 
 
+class BodyTimeout(BadInput):
+    """The body of the request did not arrive in time."""
+
+    status = 408
+    code = "request_timeout"
+
+
 class UnknownModel(BadInput):
     """The catalogue has no such model."""
 
@@ -133,6 +142,12 @@ class Unauthorized(RayroomError):
     status = 401
     code = "invalid_api_key"
     type = "authentication_error"
+
+
+class RoomClosed(Unauthorized):
+    """The room of this token was closed; open it again."""
+
+    code = "room_closed"
 
 
 class Forbidden(RayroomError):

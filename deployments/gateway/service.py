@@ -230,7 +230,13 @@ class Gateway:
         tenant = await self._directory.tenant(token.tenant_id)
         check_active(tenant)
         limits.take(tenant, self._clock())
-        return BillingContext(tenant=tenant, room=token.name.room, service=service)
+        return BillingContext(
+            tenant=tenant,
+            room=token.name.room,
+            service=service,
+            job_id=token.job_id,
+            room_opened_at_s=token.opened_at_s,
+        )
 
 
 class FrameOrder:
