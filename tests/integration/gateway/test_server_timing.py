@@ -22,7 +22,7 @@ from routing.catalogue import load_catalogue
 from routing.errors import ProviderOverloaded
 from routing.models import Tier, Usage
 from routing.policy import Decision
-from routing.retry import RetrySettings
+from routing.retry import RefusalCause, RetrySettings
 from tests.support.credentials import FRAME_HEADERS, Bearer
 from tests.support.gateway import FAST, SIMULATED, TENANTS, JournalWorld, gateway_in_process, jpeg
 
@@ -80,6 +80,15 @@ class ListedMetrics:
 
     def fell_back(self, model: str, to: str) -> None:
         self.counted.append(("fallback", model, to))
+
+    def answered(self, model: str, usage: Usage, service_tier: str | None) -> None:
+        return None
+
+    def asked_again(self, model: str) -> None:
+        self.counted.append(("again", model, ""))
+
+    def refused(self, model: str, cause: RefusalCause) -> None:
+        self.counted.append(("refused", model, cause))
 
 
 async def test_a_fallback_and_a_turn_of_a_breaker_are_counted(tmp_path: Path) -> None:
