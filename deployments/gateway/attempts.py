@@ -82,9 +82,8 @@ async def stream(
                         attempt.record_delta(delta)
                         deltas.append(delta)
                         run.vendor_s += delta.vendor_s
-                        # Blank text waits for the first word: until then the answer may still come from elsewhere.
-                        if run.streaming or delta.tool_calls or delta.text.strip():
-                            leaving = delta if run.streaming else joined_delta(deltas)
+                        leaving = _leaving(deltas, run.streaming)
+                        if leaving is not None:
                             run.streaming = True
                             yield replace(leaving, model=name, finish=None, usage=None, vendor_s=run.vendor_s)
                 if not run.streaming:
@@ -101,6 +100,17 @@ async def stream(
         if weak is None or run.streaming:
             raise
         yield _kept(weak, run, error)
+
+
+def _leaving(deltas: list[Delta], streaming: bool) -> Delta | None:
+    """Return the piece to send when the last of `deltas` has come, or None.
+
+    Blank text is held until the first word or tool call: until then the answer may still come from another model.
+    """
+    last = deltas[-1]
+    if streaming:
+        return last if last.text or last.tool_calls or last.logprobs else None
+    return joined_delta(deltas) if last.text.strip() or last.tool_calls else None
 
 
 async def embed(failover: Failover, handle: EmbedHandle, request: RoutedRequest) -> tuple[EmbeddingResult, int]:
