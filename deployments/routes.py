@@ -47,13 +47,13 @@ def _add_chat(app: ApiApp, gateway: Gateway) -> None:
     @app.endpoint("POST", "/v1/chat/completions", openapi_extra=json_body(ChatRequest))
     async def chat(request: Request) -> Response:
         """Answer a turn, whole or streamed, as OpenAI's chat completions do."""
-        admission = await gateway.admit(_token(request, gateway), "llm")
+        admitted = await gateway.admit(_token(request, gateway), "llm")
         turn = parse_body(ChatRequest, await request.body())
         if not turn.stream:
-            routed = await gateway.chat(admission, turn)
+            routed = await gateway.chat(admitted, turn)
             return JSONResponse(openai_format.completion(routed), headers=timing(routed.vendor_s))
         with_usage = turn.stream_options is not None and turn.stream_options.include_usage
-        return await EventStream.begun(gateway.chat_stream(admission, turn), with_usage)
+        return await EventStream.begun(gateway.chat_stream(admitted, turn), with_usage)
 
     @app.endpoint("GET", "/v1/models")
     async def models(request: Request) -> Response:
@@ -76,12 +76,12 @@ def _add_frames(app: ApiApp, gateway: Gateway) -> None:
     @app.endpoint("POST", "/v1/frames", max_bytes=MAX_FRAME_BYTES, openapi_extra=described)
     async def frame(request: Request) -> Response:
         """Describe one frame: a raw JPEG, its metadata in `x-frame-...` headers."""
-        admission = await gateway.admit(_token(request, gateway), "vision")
+        admitted = await gateway.admit(_token(request, gateway), "vision")
         kind = request.headers.get("content-type", "").split(";")[0].strip().lower()
         if kind != "image/jpeg":
             raise NotAJpeg("The content-type must be image/jpeg, and the body the JPEG itself.", "content-type")
         headers = parse_frame_headers(request.headers)
-        routed = await gateway.frame(admission, headers, await request.body())
+        routed = await gateway.frame(admitted, headers, await request.body())
         return JSONResponse(openai_format.description(routed), headers=timing(routed.vendor_s))
 
 
@@ -149,9 +149,9 @@ def _add_embeddings(app: ApiApp, gateway: Gateway) -> None:
     @app.endpoint("POST", "/v1/embeddings", openapi_extra=json_body(EmbeddingRequest))
     async def embeddings(request: Request) -> Response:
         """Embed text and images, as OpenAI's embeddings do."""
-        admission = await gateway.admit(_token(request, gateway), "embeddings")
+        admitted = await gateway.admit(_token(request, gateway), "embeddings")
         inputs = parse_body(EmbeddingRequest, await request.body())
-        result, cost_nanousd = await gateway.embed(admission, inputs)
+        result, cost_nanousd = await gateway.embed(admitted, inputs)
         return JSONResponse(openai_format.embeddings(result, cost_nanousd, inputs.encoding_format))
 
 
@@ -159,8 +159,8 @@ def _add_knowledge(app: ApiApp, gateway: Gateway) -> None:
     @app.endpoint("POST", "/v1/knowledge/search", openapi_extra=json_body(KnowledgeSearch))
     async def search(request: Request) -> Response:
         """Return the passages of the token's tenant for a question, and for the frame it is about."""
-        admission = await gateway.admit_search(_token(request, gateway))
-        found = await gateway.search(admission, parse_body(KnowledgeSearch, await request.body()))
+        admitted = await gateway.admit_search(_token(request, gateway))
+        found = await gateway.search(admitted, parse_body(KnowledgeSearch, await request.body()))
         rows = [
             {"id": passage.passage_id, "source": passage.source, "text": passage.text, "score": passage.score}
             for passage in found.passages

@@ -46,7 +46,7 @@ class BudgetStatus:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Admission:
+class AdmittedRequest:
     """A request that its tenant's rate admits: where it is billed, and the tenant's rate after it."""
 
     billing: BillingContext

@@ -22,7 +22,7 @@ from deployments.api.schemas import (
 from deployments.gateway import attempts
 from deployments.gateway.failover import Failover
 from deployments.gateway.frame_order import FrameOrder
-from deployments.gateway.metering import Admission, BillingContext, Meter, check_active
+from deployments.gateway.metering import AdmittedRequest, BillingContext, Meter, check_active
 from deployments.gateway.metrics import GatewayMetrics
 from deployments.gateway.models import (
     AnswerHandle,
@@ -109,20 +109,20 @@ class Gateway:
         speech = SpeechMetering(catalogue, settings.simulated_vendors, settings.intent_grace_s)
         self.rooms = RoomService(settings.rooms, cluster, directory, self._meter, speech, clock)
 
-    async def admit(self, token: RoomToken, service: Service) -> Admission:
+    async def admit(self, token: RoomToken, service: Service) -> AdmittedRequest:
         """Count a request before its body is read, so that a refused one counts too.
 
         Raises RateLimited, TenantSuspended, TenantUnknown or BackendUnavailable.
         """
         return await self._admit(token, service, self._limits)
 
-    async def admit_search(self, token: RoomToken) -> Admission:
+    async def admit_search(self, token: RoomToken) -> AdmittedRequest:
         """Count a knowledge search, which has a rate limit of its own; raises as `admit` does."""
         return await self._admit(token, "embeddings", self._search_limits)
 
-    async def frame(self, admission: Admission, headers: FrameHeaders, jpeg: bytes) -> RoutedAnswer:
+    async def frame(self, admitted: AdmittedRequest, headers: FrameHeaders, jpeg: bytes) -> RoutedAnswer:
         """Describe a frame."""
-        settings, billing = self.settings.vision, admission.billing
+        settings, billing = self.settings.vision, admitted.billing
         inspect_jpeg(jpeg, settings.max_image_px)
         self._frames.check(billing.room, headers)
         decision = self._decide(self._vision, AUTO, score_frame(headers.features()), billing.tenant)
@@ -130,25 +130,27 @@ class Gateway:
         routed = self._vision.request(billing, decision, messages)
         return await self._answer(self._vision, self._handles.vision, routed)
 
-    async def chat(self, admission: Admission, request: ChatRequest) -> RoutedAnswer:
+    async def chat(self, admitted: AdmittedRequest, request: ChatRequest) -> RoutedAnswer:
         """Answer a turn."""
-        return await self._answer(self._llm, self._handles.llm, self._routed_chat(admission.billing, request))
+        return await self._answer(self._llm, self._handles.llm, self._routed_chat(admitted.billing, request))
 
-    def chat_stream(self, admission: Admission, request: ChatRequest) -> AsyncGenerator[Delta | RoutedAnswer, None]:
+    def chat_stream(
+        self, admitted: AdmittedRequest, request: ChatRequest
+    ) -> AsyncGenerator[Delta | RoutedAnswer, None]:
         """Return the stream of a turn's answer; the errors of its checks are raised before the stream begins."""
-        return self._stream(self._routed_chat(admission.billing, request))
+        return self._stream(self._routed_chat(admitted.billing, request))
 
-    async def embed(self, admission: Admission, request: EmbeddingRequest) -> tuple[EmbeddingResult, int]:
+    async def embed(self, admitted: AdmittedRequest, request: EmbeddingRequest) -> tuple[EmbeddingResult, int]:
         """Return the inputs' vectors and their cost in nano-dollars."""
         inputs = to_inputs(request, self.settings.vision.max_image_px)
         total_s = self.settings.embeddings.total_timeout_s
-        routed = self._routed_inputs(admission.billing, request.model, inputs, total_s)
-        with self._slot(admission.billing):
+        routed = self._routed_inputs(admitted.billing, request.model, inputs, total_s)
+        with self._slot(admitted.billing):
             return await attempts.embed(self._failover, self._handles.embeddings, routed)
 
-    async def search(self, admission: Admission, request: KnowledgeSearch) -> SearchResult:
+    async def search(self, admitted: AdmittedRequest, request: KnowledgeSearch) -> SearchResult:
         """Return the passages of the token's tenant for a question; raises ProviderError or BackendError."""
-        settings, billing = self.settings.knowledge, admission.billing
+        settings, billing = self.settings.knowledge, admitted.billing
         deadline = Deadline.after(settings.timeout_s, time.monotonic())
         question = to_question(request, self.settings.vision.max_image_px)
         question = without_images(self._embed_decision(AUTO), self.catalogue, question, self._today())
@@ -245,8 +247,8 @@ class Gateway:
     def _today(self) -> dt.date:
         return dt.datetime.fromtimestamp(self._clock(), dt.UTC).date()
 
-    async def _admit(self, token: RoomToken, service: Service, limits: TenantLimits) -> Admission:
+    async def _admit(self, token: RoomToken, service: Service, limits: TenantLimits) -> AdmittedRequest:
         tenant = await self._directory.tenant(token.tenant_id)
         check_active(tenant)
         rate = limits.take(tenant, self._clock())
-        return Admission(billing=BillingContext(tenant=tenant, room=token.name.room, service=service), rate=rate)
+        return AdmittedRequest(billing=BillingContext(tenant=tenant, room=token.name.room, service=service), rate=rate)
