@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import io
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 
@@ -37,12 +37,10 @@ class ImageConverter:
     async def convert(
         self, messages: tuple[Message, ...], capabilities: Capabilities, deadline: Deadline, clock: Callable[[], float]
     ) -> tuple[Message, ...]:
-        """Return the messages with images that the model accepts; the same tuple where nothing had to change.
+        """Return the messages with images that the model accepts.
 
         Raises BadInput for an image that cannot be decoded, and Overloaded at the deadline.
         """
-        if not any(needs_conversion(image, capabilities) for message in messages for image in message.images):
-            return messages
         loop = asyncio.get_running_loop()
         try:
             async with asyncio.timeout(deadline.remaining_s(clock())):
@@ -58,6 +56,11 @@ class ImageConverter:
 def needs_conversion(image: Image, capabilities: Capabilities) -> bool:
     """Return whether the model refuses the image's format, or cannot be told to read it in low detail."""
     return image.media_type not in capabilities.image_types or _must_shrink(image, capabilities)
+
+
+def need_conversion(messages: Iterable[Message], capabilities: Capabilities) -> bool:
+    """Return whether any image of the messages must be converted for the model."""
+    return any(needs_conversion(image, capabilities) for message in messages for image in message.images)
 
 
 def converted(image: Image, capabilities: Capabilities) -> Image:

@@ -8,7 +8,7 @@ import threading
 import pytest
 from PIL import Image as Pillow
 
-from deployments.providers.image_conversion import ImageConverter, converted, needs_conversion
+from deployments.providers.image_conversion import ImageConverter, converted, need_conversion, needs_conversion
 from routing.capabilities import Capabilities
 from routing.chat import Image, ImageType, Message
 from routing.errors import BadInput, Overloaded
@@ -75,9 +75,9 @@ async def test_pictures_are_converted_in_order_and_outside_the_event_loop() -> N
     assert any(name.startswith("images") for name in names)
 
 
-async def test_messages_without_a_foreign_picture_are_returned_unchanged() -> None:
-    messages = (Message(role="user", content=("Hello", image("JPEG"))),)
-    assert await ImageConverter().convert(messages, JPEG_ONLY, Deadline.after(5, 0), lambda: 0) is messages
+def test_messages_without_a_foreign_picture_need_no_conversion() -> None:
+    messages = [Message(role="user", content=("Hello", image("JPEG"))), Message(role="user", content=(image("PNG"),))]
+    assert not need_conversion(messages[:1], JPEG_ONLY) and need_conversion(messages, JPEG_ONLY)
 
 
 async def test_no_time_left_for_the_conversion_is_an_overload_that_costs_nothing() -> None:
