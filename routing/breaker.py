@@ -37,7 +37,7 @@ class BreakerSettings:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Permit:
-    """Permission for one attempt. `generation` grows with each change of the breaker's state, so late reports are seen."""
+    """Permission for one attempt. `generation` grows with each state change, so that late reports are recognised."""
 
     generation: int
     probe: bool

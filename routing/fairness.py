@@ -111,7 +111,7 @@ class FairShare:
         return self._held.get(tenant_id, 0) + 1 <= fair_level(self._settings.slots, self._demands(tenant_id))
 
     def _demands(self, tenant_id: str) -> list[float]:
-        """Return the demand of each tenant: its slots held, or infinity if it was rejected recently or requests one now."""
+        """Return the demand of each tenant: its slots, or infinity if it was rejected recently or requests one now."""
         unbounded = self._refused_at_s.keys() | {tenant_id}
         bounded = [float(count) for tenant, count in self._held.items() if tenant not in unbounded]
         # The reserve is for a tenant without a request so far: a slot must be free for its first one.
