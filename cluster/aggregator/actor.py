@@ -69,11 +69,11 @@ class Aggregator:
     async def totals(self, tenant_id: str) -> TenantTotals:
         return await self._commit_log.totals(tenant_id)
 
-    async def beat(self, beats: list[RoomHeartbeat]) -> dict[str, int]:
+    async def beat(self, heartbeats: list[RoomHeartbeat]) -> dict[str, int]:
         """Record heartbeats; return the spend this month of each of their tenants, in nano-dollars."""
-        for beat in beats:
-            self._rooms.beat(beat)
-        return self._commit_log.spent_nanousd({beat.tenant_id for beat in beats})
+        for heartbeat in heartbeats:
+            self._rooms.beat(heartbeat)
+        return self._commit_log.spent_nanousd({heartbeat.tenant_id for heartbeat in heartbeats})
 
     async def close(self, room: str, job_id: str) -> None:
         self._rooms.close(room, job_id, time.time())
