@@ -14,7 +14,7 @@ from tests.support.cost_entries import intent, settlement
 
 
 class Aggregator:
-    """Records the batches it receives. The first `failures_left` calls fail, with `fails_after_write` after recording."""
+    """Records its batches. The first `failures_left` calls fail, with `fails_after_write` after recording."""
 
     def __init__(self) -> None:
         self.batches: list[list[Entry]] = []
