@@ -40,8 +40,8 @@ def simulate(experiment: Experiment, command: str = "", watch: Callable[[float],
     scenario, app = experiment.scenario, experiment.app
     takes = experiment.takes or takes_of(scenario.rooms, long_side_px=app.rooms.image_long_side_px)
     rooms = draw_rooms(scenario, experiment.directory)
-    mixes = mixes_of(scenario, app, experiment.assumptions, takes, started_at.date())
-    simulated = Simulator(scenario, rooms, takes, app, mixes, experiment.assumptions).run(watch)
+    vendor_models = vendor_models_of(scenario, app, experiment.assumptions, takes, started_at.date())
+    simulated = Simulator(scenario, rooms, takes, app, vendor_models, experiment.assumptions).run(watch)
     return run_of(
         simulated,
         scenario,
@@ -50,11 +50,11 @@ def simulate(experiment: Experiment, command: str = "", watch: Callable[[float],
         experiment.assumptions,
         command=command,
         started_at=started_at,
-        took_s=time.perf_counter() - began_s,
+        elapsed_s=time.perf_counter() - began_s,
     )
 
 
-def mixes_of(
+def vendor_models_of(
     scenario: Scenario, app: AppSettings, assumptions: Assumptions, takes: RecordedScreens, day: dt.date
 ) -> dict[str, VendorModel]:
     """Return the vendors of each service; raises ConfigurationError for an unknown vendor or model."""

@@ -39,5 +39,5 @@ def _with_takes(experiment: Experiment) -> Experiment:
     takes = experiment.takes or takes_of(
         experiment.scenario.rooms, long_side_px=experiment.app.rooms.image_long_side_px
     )
-    # No simulation looks at a picture.
+    # The simulation does not need the pictures.
     return replace(experiment, takes=replace(takes, jpegs=()))

@@ -1,4 +1,4 @@
-"""One Ray node with the Serve app, apart from every other Ray on the machine."""
+"""One Ray node with the Serve app, isolated from every other Ray on the machine."""
 
 from __future__ import annotations
 
@@ -16,8 +16,8 @@ from cluster.lab.stack.ports import free_block, free_ports
 # Two cores carry the demo because its replicas wait for simulated vendors; Ray only counts requested CPUs.
 LOGICAL_CPUS = 4
 OBJECT_STORE_BYTES = 256 * 1024 * 1024
-RUNS = "Ray runtime started"
-TOO_SLOW = "node timed out during startup"
+STARTED_LINE = "Ray runtime started"
+TIMED_OUT_LINE = "node timed out during startup"
 """The log lines of `ray start` when its node is up, and when it did not register in time."""
 
 

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from cluster.lab.stack.ports import LOWEST_PORT, STRETCH, NoFreePort, Ports, candidates, free_block, free_ports, is_free
+from cluster.lab.stack.ports import MIN_PORT, RANGE_SIZE, NoFreePort, Ports, candidates, free_block, free_ports, is_free
 
 
 def test_a_free_port_can_be_bound_for_tcp_and_udp() -> None:
@@ -43,19 +43,19 @@ def test_a_block_is_consecutive_and_free() -> None:
 def test_candidates_lie_below_the_ephemeral_ports(tmp_path: Path) -> None:
     kernel = tmp_path / "ip_local_port_range"
     kernel.write_text("32768\t60999\n")
-    assert candidates(kernel) == range(LOWEST_PORT, 32_768)
-    assert candidates(tmp_path / "missing") == range(LOWEST_PORT, 32_768)
+    assert candidates(kernel) == range(MIN_PORT, 32_768)
+    assert candidates(tmp_path / "missing") == range(MIN_PORT, 32_768)
 
 
 def test_all_ports_are_candidates_if_the_ephemeral_range_covers_nearly_all(tmp_path: Path) -> None:
     kernel = tmp_path / "ip_local_port_range"
     kernel.write_text("1024\t65535\n")
-    assert candidates(kernel) == range(LOWEST_PORT, 65_536)
+    assert candidates(kernel) == range(MIN_PORT, 65_536)
 
 
 def test_two_allocators_never_share_unbound_ports() -> None:
     pool = free_block(40)
-    first, second = Ports(pool, stretch=20), Ports(pool, stretch=20)
+    first, second = Ports(pool, range_size=20), Ports(pool, range_size=20)
     ports = [*first.block(10), *second.block(10), *first.block(10), *second.block(10)]
     assert sorted(ports) == list(pool)
 
@@ -65,8 +65,8 @@ def test_another_process_gets_different_ports() -> None:
     own_ports = free_ports(50)
     result = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, timeout=60, check=True)
     other_ports = [int(port) for port in result.stdout.split()]
-    assert len(set(other_ports)) == 50 and {port // STRETCH for port in own_ports}.isdisjoint(
-        port // STRETCH for port in other_ports
+    assert len(set(other_ports)) == 50 and {port // RANGE_SIZE for port in own_ports}.isdisjoint(
+        port // RANGE_SIZE for port in other_ports
     )
 
 
@@ -74,11 +74,11 @@ def test_the_ports_of_an_ended_process_are_allocated_again() -> None:
     pool = free_block(20)
     program = f"from cluster.lab.stack.ports import claim; assert claim(range({pool[0]}, {pool[-1] + 1}))"
     subprocess.run([sys.executable, "-c", program], timeout=60, check=True)
-    assert Ports(pool, stretch=20).block(20) == pool
+    assert Ports(pool, range_size=20).block(20) == pool
 
 
 def test_free_ports_are_reused_when_all_were_allocated() -> None:
-    ports = Ports(free_block(40), stretch=20)
+    ports = Ports(free_block(40), range_size=20)
     assert [len(ports.block(10)) for _ in range(6)] == [10] * 6
 
 

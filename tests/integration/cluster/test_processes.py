@@ -24,7 +24,7 @@ async def test_orphans_of_a_run_end_with_it_and_earlier_processes_continue(tmp_p
     try:
         async with Processes(tmp_path) as processes:
             started = await processes.start("sleeper", SLEEP_COMMAND)
-            parent = await processes.start("leaver", [sys.executable, "-c", ORPHAN_PROGRAM], talks=True)
+            parent = await processes.start("leaver", [sys.executable, "-c", ORPHAN_PROGRAM], piped=True)
             assert parent.stdout is not None
             orphan = psutil.Process(int(await parent.stdout.readline()))
             await parent.wait()
