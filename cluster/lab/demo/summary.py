@@ -113,10 +113,14 @@ def _print_reconciliation(
     for speech_row in speech:
         journal, billed = dollars(speech_row.journal_nanousd), dollars(speech_row.backend_nanousd)
         console.print(
-            f"  {speech_row.service:8} journal {journal}  backend {billed}  {verdict(speech_row.equal)}: {speech_row.amount} of {speech_row.model}"
+            f"  {speech_row.service:8} journal {journal}  backend {billed}  {verdict(speech_row.equal)}: "
+            f"{speech_row.amount} of {speech_row.model}"
         )
         if not speech_row.equal:
-            units = f"vendor {speech_row.vendor_units}, journal {speech_row.journal_units}, backend {speech_row.backend_units}"
+            units = (
+                f"vendor {speech_row.vendor_units}, journal {speech_row.journal_units}, "
+                f"backend {speech_row.backend_units}"
+            )
             console.print(f"           {reconcile.UNITS[speech_row.service]}: {units}")
     if open_intents:
         console.print(f"  {open_intents} attempts were never settled")

@@ -73,7 +73,7 @@ def part_of(rooms: ScheduledRooms, number: int, count: int) -> ScheduledRooms:
         tenant=rooms.tenant[number::count],
         take=rooms.take[number::count],
         starts_at=rooms.starts_at[number::count],
-        piped=rooms.piped[number::count],
+        talks=rooms.talks[number::count],
     )
 
 

@@ -217,5 +217,5 @@ def _remaining_rooms(rooms: ScheduledRooms, lost: list[Shard]) -> ScheduledRooms
         tenant=rooms.tenant[kept],
         take=rooms.take[kept],
         starts_at=rooms.starts_at[kept],
-        piped=rooms.piped[kept],
+        talks=rooms.talks[kept],
     )

@@ -16,9 +16,9 @@ from PIL import Image, UnidentifiedImageError
 from cluster.lab.emulator.core.faults import Extras, Fault
 from routing.catalogue import FRAME_PX, Catalogue, Model, load_catalogue
 
-# A client may send a picture that unpacks to gigabytes; only its header is read, and this many pixels are believed.
+# A client may send an image that unpacks to gigabytes. Only its header is read; more pixels than this are rejected.
 MAX_IMAGE_PX = 100_000_000
-_OPENING = "This is the emulator speaking:".split()
+_OPENING_WORDS = "This is the emulator speaking:".split()
 _WORDS = "it saw a window with text and a chart beside it where one line is new near the top of the page".split()
 
 Part = str | bytes
@@ -27,7 +27,7 @@ End = Literal["stop", "length", "refused", "filtered"]
 
 @dataclass(frozen=True, slots=True)
 class RequestMessage:
-    """One message of a request: text and images as they stand in it."""
+    """One message of a request: its texts and images in order."""
 
     role: str
     parts: tuple[Part, ...] = field(repr=False)
@@ -43,7 +43,7 @@ class RequestMessage:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class RequestContent:
-    """The measured content of a request. Its text is not kept."""
+    """The measured content of a request. Its text is not stored."""
 
     text_tokens: int = 0
     characters: int = 0
@@ -79,7 +79,7 @@ class TokenCounts:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class GeneratedAnswer:
-    """An answer, whole: its words are its tokens."""
+    """A complete answer. Each word counts as one token."""
 
     words: tuple[str, ...] = field(repr=False)
     end: End | None
@@ -92,7 +92,7 @@ class GeneratedAnswer:
 
 
 def measure(parts: Iterable[Part]) -> RequestContent | None:
-    """Measure `parts`: one token a word. Returns None if an image cannot be parsed."""
+    """Measure `parts`, one token per word. Returns None if an image cannot be parsed."""
     digest = hashlib.blake2b(digest_size=16)
     tokens, characters, px = 0, 0, []
     for part in parts:
@@ -108,7 +108,7 @@ def measure(parts: Iterable[Part]) -> RequestContent | None:
 
 
 def image_px(data: bytes) -> int | None:
-    """Return an image's pixels from its header. A web address is not fetched and counts as one frame."""
+    """Return an image's pixel count from its header. A URL is not fetched and counts as one frame."""
     if data.startswith((b"http://", b"https://", b"gs://")):
         return FRAME_PX
     try:
@@ -121,9 +121,9 @@ def image_px(data: bytes) -> int | None:
 
 def image_tokens(vendor: str, model: str, content: RequestContent) -> int:
     """Return the input tokens of the images by the vendor's rule for the model, or for its newest one."""
-    rows = [row for row in _catalogue().models.values() if row.vendor == vendor]
-    row = catalogue_row(model) or (rows[-1] if rows else None)
-    return sum(row.image_token_count(px) for px in content.image_px) if row is not None else 0
+    vendor_models = [model_row for model_row in _catalogue().models.values() if model_row.vendor == vendor]
+    model_row = catalogue_row(model) or (vendor_models[-1] if vendor_models else None)
+    return sum(model_row.image_token_count(px) for px in content.image_px) if model_row is not None else 0
 
 
 def catalogue_row(model: str) -> Model | None:
@@ -161,9 +161,9 @@ def compose(
     end, words = _words(content, max_words, fault, style, given_words)
     # A limit of 0 words marks an embedding request, which has neither cached nor thinking tokens.
     extras = Extras() if max_words == 0 else fault.extras or style.extras
-    hidden = extras.cached_tokens + extras.cache_write_5m_tokens + extras.cache_write_1h_tokens
+    extra_input_tokens = extras.cached_tokens + extras.cache_write_5m_tokens + extras.cache_write_1h_tokens
     token_counts = TokenCounts(
-        input_tokens=content.text_tokens + picture_tokens + hidden,
+        input_tokens=content.text_tokens + picture_tokens + extra_input_tokens,
         output_tokens=len(words) + extras.thinking_tokens,
         image_tokens=picture_tokens,
         image_px=sum(content.image_px),
@@ -190,13 +190,13 @@ def _words(
     if given_words is not None and fault.answer_tokens is None:
         return ("stop" if max_words is None or max_words >= len(given_words) else "length"), given_words[:max_words]
     rng = random.Random(content.digest + b"%d" % style.seed)
-    wanted = fault.answer_tokens or style.answer_tokens
-    words = [*_OPENING, *rng.choices(_WORDS, k=max(0, wanted - len(_OPENING)))][:wanted]
-    return ("stop" if max_words is None or max_words >= wanted else "length"), tuple(words[:max_words])
+    length = fault.answer_tokens or style.answer_tokens
+    words = [*_OPENING_WORDS, *rng.choices(_WORDS, k=max(0, length - len(_OPENING_WORDS)))][:length]
+    return ("stop" if max_words is None or max_words >= length else "length"), tuple(words[:max_words])
 
 
 def unit_vector(content: RequestContent, dimensions: int) -> list[float]:
-    """Return a vector of length one that only the same content gives."""
+    """Return a unit vector that is determined by the content."""
     rng = random.Random(content.digest)
     values = [rng.gauss(0, 1) for _ in range(dimensions)]
     length = math.hypot(*values)
