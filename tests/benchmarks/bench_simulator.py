@@ -11,7 +11,7 @@ from rich.console import Console
 
 from cluster.config.validate import check_file
 from cluster.lab.results.record import Run
-from cluster.lab.scenario.recorded_screens import takes_of
+from cluster.lab.scenario.recorded_screens import load_recordings
 from cluster.lab.scenario.scenario import load_scenario
 from cluster.lab.simulator.assumptions import Assumptions
 from cluster.lab.simulator.experiment import Experiment, simulate
@@ -26,9 +26,13 @@ def run() -> tuple[Run, float]:
     """Return the simulated hour and its CPU seconds; the screens are drawn before the measurement."""
     app = check_file(ROOT / "serve_config.yaml")
     scenario, directory = load_scenario(str(SCENARIO))
-    takes = takes_of(scenario.rooms)
+    recordings = load_recordings(scenario.rooms)
     experiment = Experiment(
-        scenario=scenario, directory=directory, app=app, takes=takes, assumptions=Assumptions(starts_at_once=100)
+        scenario=scenario,
+        directory=directory,
+        app=app,
+        recordings=recordings,
+        assumptions=Assumptions(starts_at_once=100),
     )
     began_s = time.process_time()
     return simulate(experiment), time.process_time() - began_s

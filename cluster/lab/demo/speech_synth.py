@@ -18,10 +18,10 @@ def speech(duration_ms: int, pitch_hz: int = 120, rate_hz: int = RATE_HZ) -> byt
     """Return `duration_ms` of speech as 16-bit PCM."""
     at = np.arange(rate_hz * duration_ms // 1_000) / rate_hz
     phase = np.cumsum(pitch_hz * (1 + 0.08 * np.sin(2 * np.pi * 2.5 * at)) / rate_hz)
-    throat = (np.diff(np.floor(phase), prepend=0) > 0) + 0.01 * np.random.default_rng(7).standard_normal(at.size)
+    source = (np.diff(np.floor(phase), prepend=0) > 0) + 0.01 * np.random.default_rng(7).standard_normal(at.size)
     size = rate_hz * _VOWEL_MS // 1_000
     sounds = [
-        _vowel(throat[start : start + size], _VOWELS_HZ[number % len(_VOWELS_HZ)], rate_hz)
+        _vowel(source[start : start + size], _VOWELS_HZ[number % len(_VOWELS_HZ)], rate_hz)
         for number, start in enumerate(range(0, at.size, size))
     ]
     return bytes((9_000 * np.concatenate(sounds)).astype("<i2").tobytes())

@@ -39,7 +39,7 @@ class RoomTarget:
     url: str
     agent_key: str = field(repr=False)
     run_id: str
-    takes_directory: Path
+    recordings_directory: Path
     replay: bool
 
 
@@ -59,7 +59,7 @@ def split(scenario: Scenario, rooms: ScheduledRooms, tenants: int, destination: 
             rooms=part_of(rooms, number, count),
             numbers=np.arange(number, len(rooms), count),
             replay=destination.replay,
-            takes_directory=destination.takes_directory,
+            recordings_directory=destination.recordings_directory,
         )
         for number in range(count)
     ]
@@ -71,7 +71,7 @@ def part_of(rooms: ScheduledRooms, number: int, count: int) -> ScheduledRooms:
         join_at_s=rooms.join_at_s[number::count],
         leave_at_s=rooms.leave_at_s[number::count],
         tenant=rooms.tenant[number::count],
-        take=rooms.take[number::count],
+        recording=rooms.recording[number::count],
         starts_at=rooms.starts_at[number::count],
         talks=rooms.talks[number::count],
     )

@@ -17,7 +17,7 @@ from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
 from cluster.lab.load.local_shards import START_TIMEOUT_S, DriverFailed
 from cluster.lab.load.shard import Shard, ShardResult, run_in_loop
 from cluster.lab.load.tally import Progress, merge_progress
-from cluster.lab.scenario.recorded_screens import RecordedScreens, takes_of
+from cluster.lab.scenario.recorded_screens import RecordedScreens, load_recordings
 from routing.errors import ConfigurationError
 
 LEAD_S = 1.0
@@ -54,7 +54,7 @@ class ShardBoard:
         return self._progress
 
 
-def run_task(shard: Shard, takes: RecordedScreens | None, board: Any) -> ShardResult:
+def run_task(shard: Shard, recordings: RecordedScreens | None, board: Any) -> ShardResult:
     """Run a shard in this worker at the start time of the board."""
     while (starts_at_s := ray.get(board.ready.remote(shard.number))) is None:
         if ray.get(board.ended.remote()):
@@ -77,7 +77,9 @@ def run_task(shard: Shard, takes: RecordedScreens | None, board: Any) -> ShardRe
 
     scheduled = replace(shard, starts_at_s=starts_at_s)
     try:
-        return run_in_loop(scheduled, lambda progress: board.report.remote(shard.number, progress), register_end, takes)
+        return run_in_loop(
+            scheduled, lambda progress: board.report.remote(shard.number, progress), register_end, recordings
+        )
     finally:
         finished.set()
 
@@ -112,11 +114,11 @@ class RayShards:
         on_this_node = NodeAffinitySchedulingStrategy(ray.get_runtime_context().get_node_id(), soft=False)
         remote: Any = ray.remote
         self._board = remote(num_cpus=0, scheduling_strategy=on_this_node)(ShardBoard).remote()
-        takes = await asyncio.to_thread(_shared_takes, shards[0]) if shards[0].replay else None
+        recordings = await asyncio.to_thread(_shared_recordings, shards[0]) if shards[0].replay else None
         # Never retried: a restarted shard would send its whole load a second time.
         task = remote(num_cpus=CPUS_A_SHARD, max_retries=0, scheduling_strategy="SPREAD")(run_task)
         for shard in shards:
-            self._tasks[shard] = asyncio.ensure_future(_result(task.remote(shard, takes, self._board)))
+            self._tasks[shard] = asyncio.ensure_future(_result(task.remote(shard, recordings, self._board)))
         await self._all_ready(len(shards))
         starts_at_s = time.time() + LEAD_S
         await self._board.begin.remote(starts_at_s)
@@ -166,9 +168,9 @@ async def _result(reference: Any) -> ShardResult:
     return result
 
 
-def _shared_takes(shard: Shard) -> Any:
-    """Put the takes into Ray's object store: other nodes do not have the cache."""
-    return ray.put(takes_of(shard.behaviour, shard.takes_directory))
+def _shared_recordings(shard: Shard) -> Any:
+    """Put the recordings into Ray's object store: other nodes do not have the cache."""
+    return ray.put(load_recordings(shard.behaviour, shard.recordings_directory))
 
 
 def _raise_early(tasks: Any) -> None:

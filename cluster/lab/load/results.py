@@ -15,7 +15,7 @@ from cluster.lab.load.prometheus import AppSamples
 from cluster.lab.load.tally import FrameOutcome, Rows, ShardCounts
 from cluster.lab.results import record
 from cluster.lab.results.savings import FrameCounts, mean_tokens, price_note, strong_frame, tenant_row
-from cluster.lab.results.targets import missed, room_hours, verdicts
+from cluster.lab.results.targets import room_hours, seconds_missing_targets, verdicts
 from cluster.lab.scenario.arrivals import Floats, Ints, ScheduledRooms, tenant_name
 from cluster.lab.scenario.scenario import Scenario
 
@@ -145,7 +145,9 @@ def _totals(driven: DrivenLoad, seconds: _Seconds) -> record.Totals:
     answered = (frames.outcome == FrameOutcome.ANSWERED) & (frames.due_s >= warm)
     whole, own = frames.whole_ms[answered], frames.own_ms[answered]
     cost_nanousd = frames.cost_nanousd[answered].sum() + questions.cost_nanousd[questions.due_s >= warm].sum()
-    missed_seconds = missed(scenario.targets, seconds.kept, seconds.unanswered, seconds.p95_ms, seconds.own_p95_ms)
+    missed_seconds = seconds_missing_targets(
+        scenario.targets, seconds.kept, seconds.unanswered, seconds.p95_ms, seconds.own_p95_ms
+    )
     end_s = min(driven.elapsed_s, scenario.length_s)
     return record.Totals(
         seconds=end_s - warm,

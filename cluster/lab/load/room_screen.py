@@ -27,23 +27,23 @@ class RoomScreen(Protocol):
 class ReplayedScreen:
     """A recorded screen: its frames passed gate and encoder when they were recorded, so a capture is cheap."""
 
-    def __init__(self, takes: RecordedScreens, take: int, starts_at: int) -> None:
-        self._takes = takes
-        self._take = take
+    def __init__(self, recordings: RecordedScreens, recording: int, starts_at: int) -> None:
+        self._recordings = recordings
+        self._recording = recording
         self._starts_at = starts_at
         # The first frame is always new to an agent that has just joined.
         self._resend = True
 
     async def capture(self, since_join_s: float, wall_s: float) -> KeptFrame | None:
-        takes = self._takes
-        sample = takes.sample(self._starts_at, round(since_join_s * takes.samples_per_second))
-        if not self._resend and not takes.kept[self._take, sample]:
+        recordings = self._recordings
+        sample = recordings.sample(self._starts_at, round(since_join_s * recordings.samples_per_second))
+        if not self._resend and not recordings.kept[self._recording, sample]:
             return None
         self._resend = False
-        frame = int(takes.frame[self._take, sample])
-        why = takes.reasons[int(takes.why[self._take, sample])]
-        headers = takes.headers(frame, wall_s)
-        return KeptFrame(jpeg=takes.jpegs[frame], headers=headers, why=why, captured_at_s=wall_s)
+        frame = int(recordings.frame[self._recording, sample])
+        why = recordings.reasons[int(recordings.why[self._recording, sample])]
+        headers = recordings.headers(frame, wall_s)
+        return KeptFrame(jpeg=recordings.jpegs[frame], headers=headers, why=why, captured_at_s=wall_s)
 
     def forget(self) -> None:
         self._resend = True
@@ -61,10 +61,10 @@ class ScreenRenderer:
 class DrawnScreen:
     """A screen that is drawn, filtered and encoded at each capture by the room agent's own functions."""
 
-    def __init__(self, renderer: ScreenRenderer, take: int, starts_at: int) -> None:
+    def __init__(self, renderer: ScreenRenderer, recording: int, starts_at: int) -> None:
         self._renderer = renderer
         self._starts_at = starts_at
-        self._script = ScreenScript(take, *SCREEN_PX, renderer.script)
+        self._script = ScreenScript(recording, *SCREEN_PX, renderer.script)
         self._gate = FrameGate()
 
     async def capture(self, since_join_s: float, wall_s: float) -> KeptFrame | None:

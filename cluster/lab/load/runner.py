@@ -29,7 +29,7 @@ from cluster.lab.load.results import DrivenLoad
 from cluster.lab.load.shard import Shard, ShardResult
 from cluster.lab.load.tally import Progress, merge_counts
 from cluster.lab.scenario.arrivals import ScheduledRooms
-from cluster.lab.scenario.recorded_screens import CACHE, takes_of
+from cluster.lab.scenario.recorded_screens import CACHE, load_recordings
 from cluster.lab.scenario.scenario import Scenario
 from cluster.lab.stack.processes import Processes
 
@@ -85,12 +85,12 @@ async def drive(
 ) -> DrivenLoad:
     """Run the load and return its counts; raises DriverFailed, or StartFailed when a part of the app ended."""
     if options.replay:
-        await asyncio.to_thread(takes_of, scenario.rooms)
+        await asyncio.to_thread(load_recordings, scenario.rooms)
     target = RoomTarget(
         url=options.app.url,
         agent_key=options.app.agent_key,
         run_id=options.run_id,
-        takes_directory=CACHE.resolve(),
+        recordings_directory=CACHE.resolve(),
         replay=options.replay,
     )
     count = options.processes or processes_for(len(rooms), options.replay)
@@ -215,7 +215,7 @@ def _remaining_rooms(rooms: ScheduledRooms, lost: list[Shard]) -> ScheduledRooms
         join_at_s=rooms.join_at_s[kept],
         leave_at_s=rooms.leave_at_s[kept],
         tenant=rooms.tenant[kept],
-        take=rooms.take[kept],
+        recording=rooms.recording[kept],
         starts_at=rooms.starts_at[kept],
         talks=rooms.talks[kept],
     )

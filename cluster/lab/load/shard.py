@@ -17,7 +17,7 @@ from cluster.lab.load.room_screen import DrawnScreen, ReplayedScreen, RoomScreen
 from cluster.lab.load.synthetic_room import RoomPlan, SyntheticRoom, question_times
 from cluster.lab.load.tally import Progress, ShardCounts, Tally
 from cluster.lab.scenario.arrivals import Ints, ScheduledRooms, tenant_name
-from cluster.lab.scenario.recorded_screens import LONG_SIDE_PX, RecordedScreens, script_of, takes_of
+from cluster.lab.scenario.recorded_screens import LONG_SIDE_PX, RecordedScreens, load_recordings, script_of
 from cluster.lab.scenario.scenario import RoomBehaviour
 from room_agent.video.rate_control import RateControl
 
@@ -46,7 +46,7 @@ class Shard:
     numbers: Ints
     """Each room's number among all of the load."""
     replay: bool
-    takes_directory: Path
+    recordings_directory: Path
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -63,7 +63,7 @@ ReportProgress = Callable[[Progress], None]
 
 
 async def run_shard(
-    shard: Shard, ended: asyncio.Event, report: ReportProgress, takes: RecordedScreens | None = None
+    shard: Shard, ended: asyncio.Event, report: ReportProgress, recordings: RecordedScreens | None = None
 ) -> ShardResult:
     """Run a shard's rooms to the end of the load, or until `ended`; requests in flight then have time to end."""
     started_cpu_s = time.process_time()
@@ -74,7 +74,7 @@ async def run_shard(
     def clock() -> float:
         return time.monotonic() - zero_s
 
-    async with connected(shard.url, clock) as app, _screens(shard, takes) as screen_of:
+    async with connected(shard.url, clock) as app, _screens(shard, recordings) as screen_of:
         rooms = [_room(shard, index, screen_of(index), app, tally, clock) for index in range(len(shard.rooms))]
         running = [asyncio.create_task(room.run()) for room in rooms]
         reporting = asyncio.create_task(_report_regularly(tally, report))
@@ -120,18 +120,18 @@ def _room(
 
 
 @asynccontextmanager
-async def _screens(shard: Shard, takes: RecordedScreens | None) -> AsyncIterator[Callable[[int], RoomScreen]]:
+async def _screens(shard: Shard, recordings: RecordedScreens | None) -> AsyncIterator[Callable[[int], RoomScreen]]:
     """Yield a function from a room's index to its screen."""
     rooms = shard.rooms
     if shard.replay:
-        recorded = takes or takes_of(shard.behaviour, shard.takes_directory)
-        yield lambda index: ReplayedScreen(recorded, int(rooms.take[index]), int(rooms.starts_at[index]))
+        loaded = recordings or load_recordings(shard.behaviour, shard.recordings_directory)
+        yield lambda index: ReplayedScreen(loaded, int(rooms.recording[index]), int(rooms.starts_at[index]))
         return
     with ThreadPoolExecutor(max_workers=max(2, len(os.sched_getaffinity(0)))) as executor:
         renderer = ScreenRenderer(
             script=script_of(shard.behaviour.screens), long_side_px=LONG_SIDE_PX, executor=executor
         )
-        yield lambda index: DrawnScreen(renderer, int(rooms.take[index]), int(rooms.starts_at[index]))
+        yield lambda index: DrawnScreen(renderer, int(rooms.recording[index]), int(rooms.starts_at[index]))
 
 
 async def _wait_all_or_ended(running: list[asyncio.Task[None]], ended: asyncio.Event) -> None:
@@ -159,7 +159,7 @@ def run_in_loop(
     shard: Shard,
     report: ReportProgress,
     register_end: Callable[[Callable[[], None]], None],
-    takes: RecordedScreens | None = None,
+    recordings: RecordedScreens | None = None,
 ) -> ShardResult:
     """Run a shard in a new loop. `register_end` receives a thread-safe function that ends the shard early."""
 
@@ -172,7 +172,7 @@ def run_in_loop(
                 loop.call_soon_threadsafe(ended.set)
 
         register_end(end)
-        return await run_shard(shard, ended, report, takes)
+        return await run_shard(shard, ended, report, recordings)
 
     with asyncio.Runner(loop_factory=_fast_loop()) as runner:
         return runner.run(run())

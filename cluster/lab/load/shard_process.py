@@ -13,7 +13,7 @@ from pathlib import Path
 
 from cluster.lab.load.shard import Shard, run_in_loop
 from cluster.lab.load.tally import Progress
-from cluster.lab.scenario.recorded_screens import takes_of
+from cluster.lab.scenario.recorded_screens import load_recordings
 from routing.process import freeze_startup_objects
 
 READY = "ready"
@@ -34,7 +34,7 @@ def main() -> None:
     """Run the shard read from stdin; the end of stdin ends it early. Progress goes to stdout, a line a second."""
     (length,) = struct.unpack(">Q", sys.stdin.buffer.read(8))
     shard, result = pickle.loads(sys.stdin.buffer.read(length))
-    takes = takes_of(shard.behaviour, shard.takes_directory) if shard.replay else None
+    recordings = load_recordings(shard.behaviour, shard.recordings_directory) if shard.replay else None
     freeze_startup_objects()
     print(READY, flush=True)
     if len(start := sys.stdin.buffer.read(8)) < 8:
@@ -51,7 +51,7 @@ def main() -> None:
 
         threading.Thread(target=watch, daemon=True).start()
 
-    shard_result = run_in_loop(shard, report, register_end, takes)
+    shard_result = run_in_loop(shard, report, register_end, recordings)
     temporary = Path(result).with_suffix(".new")
     temporary.write_bytes(pickle.dumps(shard_result))
     temporary.replace(result)

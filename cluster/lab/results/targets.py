@@ -26,7 +26,9 @@ def verdicts(targets: Targets, totals: record.Totals) -> tuple[record.TargetVerd
     )
 
 
-def missed(targets: Targets, kept: Ints, lost: Ints, p95_ms: Floats, own_p95_ms: Floats) -> NDArray[np.bool_]:
+def seconds_missing_targets(
+    targets: Targets, kept: Ints, lost: Ints, p95_ms: Floats, own_p95_ms: Floats
+) -> NDArray[np.bool_]:
     """Return for each second whether the frames due in it missed a target.
 
     A second without an answer has no percentile: it missed the target if frames due in it were lost.

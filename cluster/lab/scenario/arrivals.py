@@ -15,7 +15,7 @@ from cluster.lab.scenario.trace import read_trace
 Floats = NDArray[np.float64]
 Ints = NDArray[np.int64]
 
-TAKES = 16
+RECORDINGS = 16
 """The number of different screens; a room shows one of them."""
 
 
@@ -27,10 +27,10 @@ class ScheduledRooms:
     leave_at_s: Floats
     tenant: Ints
     """Index from 0."""
-    take: Ints
-    """The index of the screen that the room shows, below `TAKES`."""
+    recording: Ints
+    """The index of the screen that the room shows, below `RECORDINGS`."""
     starts_at: Ints
-    """The second of the take at which the room begins."""
+    """The second of the recording at which the room begins."""
     talks: NDArray[np.bool_]
 
     def __len__(self) -> int:
@@ -58,7 +58,7 @@ def draw_rooms(scenario: Scenario, directory: Path) -> ScheduledRooms:
         join_at_s=join_at_s[order],
         leave_at_s=leave_at_s[order],
         tenant=_tenants(scenario.tenants, count, rng) if tenant is None else tenant[order],
-        take=rng.integers(0, TAKES, count),
+        recording=rng.integers(0, RECORDINGS, count),
         starts_at=rng.integers(0, 3_600, count),
         talks=rng.random(count) < scenario.rooms.talk_share,
     )

@@ -16,7 +16,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from cluster.lab.scenario import synthetic_screens
-from cluster.lab.scenario.arrivals import TAKES, Floats, Ints
+from cluster.lab.scenario.arrivals import RECORDINGS, Floats, Ints
 from cluster.lab.scenario.scenario import RoomBehaviour
 from cluster.lab.scenario.synthetic_screens import Scene, ScreenScript, Script
 from deployments.api.jpeg import inspect_jpeg
@@ -27,14 +27,14 @@ from room_agent.video import frame_gate
 from room_agent.video.frame_gate import FrameGate, pack_frame
 from routing.models import FrameFeatures
 
-LAP_S = 60
-"""The length of a take; a room that stays longer repeats it."""
-# The gate settles before the first lap, so that the end of the lap continues into its beginning.
+LOOP_S = 60
+"""The length of a recording; a room that stays longer repeats it."""
+# The gate settles before the loop is recorded, so that its end continues into its beginning.
 SETTLING_S = 16
 SCREEN_PX = (1_280, 720)
 LONG_SIDE_PX = 1_024
 TRACK = "TR_load"
-CACHE = Path(".rayroom/takes")
+CACHE = Path(".rayroom/recordings")
 
 _FEATURE_HEADERS = ("text-density", "edge-energy", "changed-share", "novelty")
 _SOURCE_MODULES = (synthetic_screens, detector, encoder, features, frame_gate, i420, phash, verdict)
@@ -42,16 +42,16 @@ _SOURCE_MODULES = (synthetic_screens, detector, encoder, features, frame_gate, i
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
 class RecordedScreens:
-    """The `TAKES` screens for one lap each, a column a sample; a sample after the last one is the first again."""
+    """`RECORDINGS` screens, one row each and one column per sample; the first sample follows the last one."""
 
     samples_per_second: float
     kept: NDArray[np.bool_]
-    """By take and sample. The first frame that a room shows is always kept, because its agent has no earlier frame."""
+    """By recording and sample. The first frame that a room shows is always kept, because its agent has no earlier frame."""
     why: Ints
-    """By take and sample: an index of `reasons`."""
+    """By recording and sample: an index of `reasons`."""
     reasons: tuple[str, ...]
     frame: Ints
-    """By take and sample: the index of the kept frame that shows it, in the arrays below."""
+    """By recording and sample: the index of the kept frame that shows it, in the arrays below."""
     size_bytes: Ints
     width_px: Ints
     height_px: Ints
@@ -85,30 +85,35 @@ class RecordedScreens:
         }
 
 
-def takes_of(rooms: RoomBehaviour, cache_directory: Path = CACHE, long_side_px: int = LONG_SIDE_PX) -> RecordedScreens:
+def load_recordings(
+    rooms: RoomBehaviour, cache_directory: Path = CACHE, long_side_px: int = LONG_SIDE_PX
+) -> RecordedScreens:
     """Return the screens of rooms with this behaviour from the cache, or draw them, which takes some seconds."""
     file = cache_directory / f"{_key(rooms, long_side_px)}.npz"
     if (cached := _read(file)) is not None:
         return cached
-    drawn = draw_takes(rooms, long_side_px)
+    drawn = record_screens(rooms, long_side_px)
     _write(drawn, file)
     return drawn
 
 
-def draw_takes(rooms: RoomBehaviour, long_side_px: int = LONG_SIDE_PX) -> RecordedScreens:
-    """Draw every take and pass it through the room agent's gate and encoder."""
+def record_screens(rooms: RoomBehaviour, long_side_px: int = LONG_SIDE_PX) -> RecordedScreens:
+    """Draw every screen and pass it through the room agent's gate and encoder."""
     samples = samples_of(rooms)
     script = script_of(rooms.screens)
-    laps = [_lap(ScreenScript(take, *SCREEN_PX, script), samples, long_side_px) for take in range(TAKES)]
-    kept = np.array([[frame is not None for _, frame in lap] for lap in laps])
-    frames = [frame for lap in laps for _, frame in lap if frame is not None]
-    reasons_by_lap = [[why for why, _ in lap] for lap in laps]
-    reasons = tuple(sorted({why for lap in reasons_by_lap for why in lap}))
+    loops = [
+        _record_loop(ScreenScript(recording, *SCREEN_PX, script), samples, long_side_px)
+        for recording in range(RECORDINGS)
+    ]
+    kept = np.array([[frame is not None for _, frame in loop] for loop in loops])
+    frames = [frame for loop in loops for _, frame in loop if frame is not None]
+    reasons_by_loop = [[why for why, _ in loop] for loop in loops]
+    reasons = tuple(sorted({why for loop in reasons_by_loop for why in loop}))
     sizes = [inspect_jpeg(frame.jpeg) for frame in frames]
     return RecordedScreens(
-        samples_per_second=samples / LAP_S,
+        samples_per_second=samples / LOOP_S,
         kept=kept,
-        why=np.array([[reasons.index(why) for why in lap] for lap in reasons_by_lap], dtype=np.int64),
+        why=np.array([[reasons.index(why) for why in loop] for loop in reasons_by_loop], dtype=np.int64),
         reasons=reasons,
         frame=_shown_frames(kept),
         size_bytes=np.array([len(frame.jpeg) for frame in frames], dtype=np.int64),
@@ -121,41 +126,41 @@ def draw_takes(rooms: RoomBehaviour, long_side_px: int = LONG_SIDE_PX) -> Record
 
 
 def script_of(shares: Mapping[Scene, float]) -> Script:
-    """Return a script of one lap in which each scene has its share of the time."""
+    """Return a script of one loop in which each scene has its share of the time."""
     total = sum(shares.values())
-    return tuple((scene, LAP_S * share / total) for scene, share in shares.items() if share > 0)
+    return tuple((scene, LOOP_S * share / total) for scene, share in shares.items() if share > 0)
 
 
 def samples_of(rooms: RoomBehaviour) -> int:
-    """Return the samples of a lap: an integer, so that all laps are equal."""
-    return max(1, round(LAP_S * rooms.frames_per_second))
+    """Return the number of samples in a loop: an integer, so that all loops are equal."""
+    return max(1, round(LOOP_S * rooms.frames_per_second))
 
 
-def _lap(screen: ScreenScript, samples: int, long_side_px: int) -> list[tuple[str, KeptFrame | None]]:
-    """Return, for each sample of a lap, the reason of the gate's decision, and the frame if it was kept."""
-    gate, period_s = FrameGate(), LAP_S / samples
-    lap: list[tuple[str, KeptFrame | None]] = []
+def _record_loop(screen: ScreenScript, samples: int, long_side_px: int) -> list[tuple[str, KeptFrame | None]]:
+    """Return, for each sample of a loop, the reason of the gate's decision, and the frame if it was kept."""
+    gate, period_s = FrameGate(), LOOP_S / samples
+    loop: list[tuple[str, KeptFrame | None]] = []
     for number in range(-max(1, round(SETTLING_S / period_s)), samples):
         at_s = number * period_s
         planes = Planes.from_i420(screen.i420(at_s), *SCREEN_PX)
         decision = gate.offer(planes, at_s)
         if number >= 0:
             frame = pack_frame(planes, decision, TRACK, "screen_share", long_side_px, at_s) if decision.keep else None
-            lap.append((decision.why, frame))
-    return lap if any(frame for _, frame in lap) else _first_kept(screen, lap, long_side_px)
+            loop.append((decision.why, frame))
+    return loop if any(frame for _, frame in loop) else _first_kept(screen, loop, long_side_px)
 
 
 def _first_kept(
-    screen: ScreenScript, lap: list[tuple[str, KeptFrame | None]], long_side_px: int
+    screen: ScreenScript, loop: list[tuple[str, KeptFrame | None]], long_side_px: int
 ) -> list[tuple[str, KeptFrame | None]]:
-    """Keep the first frame of a lap without changes, as an agent does when it joins."""
+    """Keep the first frame of a loop without changes, as an agent does when it joins."""
     planes = Planes.from_i420(screen.i420(0.0), *SCREEN_PX)
     decision = FrameGate().offer(planes, 0.0)
-    return [(decision.why, pack_frame(planes, decision, TRACK, "screen_share", long_side_px, 0.0)), *lap[1:]]
+    return [(decision.why, pack_frame(planes, decision, TRACK, "screen_share", long_side_px, 0.0)), *loop[1:]]
 
 
 def _shown_frames(kept: NDArray[np.bool_]) -> Ints:
-    """Return for each sample the index of the last frame kept up to it; the lap wraps around."""
+    """Return for each sample the index of the last frame kept up to it; the loop wraps around."""
     numbers = np.cumsum(kept.ravel()).reshape(kept.shape) - 1
     before_any = np.cumsum(kept, axis=1) == 0
     return np.where(before_any, numbers[:, -1:], numbers).astype(np.int64)
@@ -166,8 +171,8 @@ def _feature_values(headers: Mapping[str, str]) -> list[float]:
 
 
 def _key(rooms: RoomBehaviour, long_side_px: int) -> str:
-    """Return a cache key of everything the takes depend on, including the code that draws them."""
-    parameters = (script_of(rooms.screens), samples_of(rooms), TAKES, LAP_S, SETTLING_S, SCREEN_PX, long_side_px)
+    """Return a cache key of everything the recordings depend on, including the code that draws them."""
+    parameters = (script_of(rooms.screens), samples_of(rooms), RECORDINGS, LOOP_S, SETTLING_S, SCREEN_PX, long_side_px)
     return hashlib.blake2b(repr(parameters).encode() + _code(), digest_size=12).hexdigest()
 
 
@@ -177,14 +182,14 @@ def _code() -> bytes:
     return hashlib.blake2b(b"".join(file.read_bytes() for file in files)).digest()
 
 
-def _write(takes: RecordedScreens, file: Path) -> None:
-    """Write takes to disk atomically."""
+def _write(recordings: RecordedScreens, file: Path) -> None:
+    """Write recordings to disk atomically."""
     arrays = {
-        name: getattr(takes, name)
+        name: getattr(recordings, name)
         for name in ("kept", "why", "frame", "size_bytes", "width_px", "height_px", "measured")
     }
-    arrays |= {name: np.array(getattr(takes, name)) for name in ("samples_per_second", "reasons", "phash")}
-    arrays["jpegs"] = np.frombuffer(b"".join(takes.jpegs), np.uint8)
+    arrays |= {name: np.array(getattr(recordings, name)) for name in ("samples_per_second", "reasons", "phash")}
+    arrays["jpegs"] = np.frombuffer(b"".join(recordings.jpegs), np.uint8)
     packed_bytes = io.BytesIO()
     np.savez(packed_bytes, **arrays)
     file.parent.mkdir(parents=True, exist_ok=True)
@@ -195,7 +200,7 @@ def _write(takes: RecordedScreens, file: Path) -> None:
 
 
 def _read(file: Path) -> RecordedScreens | None:
-    """Return the takes of a file, or None if it cannot be read."""
+    """Return the recordings of a file, or None if it cannot be read."""
     try:
         # Opened here, because numpy does not close its own handle of a truncated file.
         with file.open("rb") as stream, np.load(stream, allow_pickle=False) as archive:

@@ -11,7 +11,7 @@ import numpy as np
 from cluster.config.settings import AppSettings
 from cluster.lab.results import record
 from cluster.lab.results.savings import FrameCounts, mean_tokens, price_note, strong_frame, tenant_row
-from cluster.lab.results.targets import missed, room_hours, verdicts
+from cluster.lab.results.targets import room_hours, seconds_missing_targets, verdicts
 from cluster.lab.scenario.arrivals import ScheduledRooms, tenant_name
 from cluster.lab.scenario.scenario import Scenario, VendorFault
 from cluster.lab.simulator.assumptions import Assumptions
@@ -73,7 +73,9 @@ def run_of(
 def _totals(simulated: SimulationResult, scenario: Scenario, rooms: ScheduledRooms) -> record.Totals:
     figures, first_second = simulated.figures, int(scenario.warm_up_s)
     kept, unanswered = figures.seconds["kept"], figures.seconds["shed"] + figures.seconds["failed"]
-    missed_seconds = missed(scenario.targets, kept, unanswered, figures.percentiles[:, 1], figures.percentiles[:, 2])
+    missed_seconds = seconds_missing_targets(
+        scenario.targets, kept, unanswered, figures.percentiles[:, 1], figures.percentiles[:, 2]
+    )
     sums = {name: int(counts[first_second:].sum()) for name, counts in figures.seconds.items()}
     whole, own = figures.histograms["vision", "whole"], figures.histograms["vision", "own"]
     return record.Totals(

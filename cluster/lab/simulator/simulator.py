@@ -66,7 +66,7 @@ class Simulator:
         self,
         scenario: Scenario,
         rooms: ScheduledRooms,
-        takes: RecordedScreens,
+        recordings: RecordedScreens,
         app: AppSettings,
         vendor_models: Mapping[str, VendorModel],
         assumptions: Assumptions,
@@ -75,7 +75,7 @@ class Simulator:
         # One random stream for each part, so that a policy's decisions do not change the rooms.
         self._replica_rng, self._vendor_rng, rooms_rng, ray_rng = rng.spawn(4)
         self._scenario, self._app, self._vendor_models, self._assumptions = scenario, app, vendor_models, assumptions
-        self._demand = Workload(rooms, scenario.rooms, takes, rooms_rng)
+        self._demand = Workload(rooms, scenario.rooms, recordings, rooms_rng)
         tenants = int(rooms.tenant.max(initial=-1)) + 1
         self._uploads = RoomUploads(rooms)
         self._result = SimulationResult(SimulatorMetrics(scenario.length_s, scenario.warm_up_s, rooms.tenant, tenants))

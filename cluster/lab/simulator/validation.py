@@ -56,14 +56,16 @@ class ValidatedRun:
     """The inputs that the simulation took from the live run, and its assumptions."""
 
 
-def validate(directory: Path, app: AppSettings, takes: RecordedScreens | None = None) -> ValidatedRun:
+def validate(directory: Path, app: AppSettings, recordings: RecordedScreens | None = None) -> ValidatedRun:
     """Simulate the scenario of the run in a directory; raises ConfigurationError if it holds no readable run."""
     live = record.load(directory)
     if live.summary.kind == "simulate":
         raise ConfigurationError(f"{directory}: is a simulation itself; a live run is needed, from `rayroom load`.")
     assumptions, notes = measured(live)
     scenario = _scenario(live, directory)
-    experiment = Experiment(scenario=scenario, directory=SHIPPED, app=app, assumptions=assumptions, takes=takes)
+    experiment = Experiment(
+        scenario=scenario, directory=SHIPPED, app=app, assumptions=assumptions, recordings=recordings
+    )
     simulated = simulate(experiment, command=f"rayroom validate {directory}")
     return ValidatedRun(
         name=scenario.name,

@@ -67,23 +67,23 @@ class Workload:
     """Draws the periods of a scenario in order."""
 
     def __init__(
-        self, rooms: ScheduledRooms, behaviour: RoomBehaviour, takes: RecordedScreens, rng: np.random.Generator
+        self, rooms: ScheduledRooms, behaviour: RoomBehaviour, recordings: RecordedScreens, rng: np.random.Generator
     ) -> None:
-        self._behaviour, self._rng, self._samples = behaviour, rng, takes.samples
-        self._kept = takes.kept.ravel()
+        self._behaviour, self._rng, self._samples = behaviour, rng, recordings.samples
+        self._kept = recordings.kept.ravel()
         self._period_s = 1 / behaviour.frames_per_second
         phase_s = rooms.join_at_s % self._period_s
         # With rooms ordered by phase, the frames of every period are ordered by time.
         order = np.argsort(phase_s, kind="stable")
         first = np.floor(rooms.join_at_s[order] / self._period_s).astype(np.int64)
-        starts = np.rint(rooms.starts_at[order] * takes.samples_per_second).astype(np.int64)
+        starts = np.rint(rooms.starts_at[order] * recordings.samples_per_second).astype(np.int64)
         self._rooms = _RoomColumns(
             room=order,
             phase_s=phase_s[order],
             first=first,
             leave_at_s=rooms.leave_at_s[order],
-            row=rooms.take[order] * takes.samples,
-            column=(starts - first) % takes.samples,
+            row=rooms.recording[order] * recordings.samples,
+            column=(starts - first) % recordings.samples,
             tenant=rooms.tenant[order],
             talking=np.flatnonzero(rooms.talks[order]),
             by_tenant=np.bincount(rooms.tenant),

@@ -210,8 +210,8 @@ class Synthesis:
         for speech in chunks(self._contexts[name].voice, piece):
             alignment = speech.alignment()
             sound: dict[str, Any] = {"audio": base64.b64encode(speech.pcm).decode(), "isFinal": None}
-            # elevenlabs 2.78 documents times that restart with each chunk, but LiveKit's plugin, the client here, expects
-            # them to continue through the context.
+            # elevenlabs 2.78 documents times that restart with each chunk, but LiveKit's plugin, the client here,
+            # expects them to continue through the context.
             sound |= {"alignment": alignment, "normalizedAlignment": alignment}
             await sender.put(sound | self._context_field(name), delay_s, chunk=True)
             delay_s += len(speech.text) * self._state.latency.next_token_s(parsed.model)

@@ -110,7 +110,7 @@ def test_a_stopped_load_reports_only_its_elapsed_seconds() -> None:
 
 
 def test_every_room_is_in_one_shard() -> None:
-    target = RoomTarget(url="http://x", agent_key="k", run_id="r", takes_directory=Path(), replay=True)
+    target = RoomTarget(url="http://x", agent_key="k", run_id="r", recordings_directory=Path(), replay=True)
     shards = split(SCENARIO, ROOMS, 2, target, 4)
     numbers = np.concatenate([shard.numbers for shard in shards])
     assert sorted(numbers) == list(range(len(ROOMS)))

@@ -45,8 +45,8 @@ def test_the_number_of_open_rooms_follows_the_curve(arrivals: dict[str, Any], ex
 def test_rooms_are_deterministic_for_a_seed() -> None:
     steady = {"kind": "steady", "rooms": 20}
     first, second, other = drawn_rooms(steady), drawn_rooms(steady), drawn_rooms(steady, seed=8)
-    assert (first.join_at_s == second.join_at_s).all() and (first.take == second.take).all()
-    assert not (first.take == other.take).all()
+    assert (first.join_at_s == second.join_at_s).all() and (first.recording == second.recording).all()
+    assert not (first.recording == other.recording).all()
 
 
 def test_a_meeting_that_ends_is_followed_by_another() -> None:

@@ -158,7 +158,7 @@ def test_a_newer_frame_displaces_the_waiting_one() -> None:
         join_at_s=zero,
         leave_at_s=zero + 100,
         tenant=np.zeros(1, dtype=np.int64),
-        take=np.zeros(1, dtype=np.int64),
+        recording=np.zeros(1, dtype=np.int64),
         starts_at=np.zeros(1, dtype=np.int64),
         talks=np.zeros(1, dtype=np.bool_),
     )
