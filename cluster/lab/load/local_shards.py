@@ -87,7 +87,7 @@ class _Child:
 
 
 class LocalShards:
-    """Shards as child processes, each with a loop of its own."""
+    """Shards as child processes, each with its own event loop."""
 
     def __init__(self, processes: Processes, directory: Path) -> None:
         self._processes = processes

@@ -46,7 +46,7 @@ class RecordedScreens:
 
     samples_per_second: float
     kept: NDArray[np.bool_]
-    """By recording and sample. The first frame that a room shows is always kept, because its agent has no earlier frame."""
+    """By recording and sample. A room's first frame is always kept, because its agent has no earlier frame."""
     why: Ints
     """By recording and sample: an index of `reasons`."""
     reasons: tuple[str, ...]
