@@ -6,13 +6,14 @@ import datetime as dt
 
 import pytest
 
-from routing.catalogue import FRAME_PX, check_fits, estimate_ask, load_catalogue
+from routing.catalogue import FRAME_PX, check_fits, estimate_chat, load_catalogue
+from routing.chat import Image, Message
 from routing.errors import BadInput, ConfigurationError, RetiredModel, TooLarge, UnknownModel
-from routing.models import Message, ModelRequest
+from routing.models import ModelRequest
 
 DAY = dt.date(2026, 11, 24)
 CATALOGUE = load_catalogue()
-HELLO = (Message(role="user", text="hello"),)
+HELLO = (Message(role="user", content=("hello",)),)
 
 
 def model_row(name: str, extra: str = "", year: int = 2099) -> str:
@@ -115,7 +116,7 @@ def test_a_request_for_more_output_than_the_models_limit_is_rejected() -> None:
 
 
 def test_messages_longer_than_the_context_are_rejected() -> None:
-    model, messages = CATALOGUE.get("gpt-4o"), (Message(role="user", text="word " * 200_000),)
+    model, messages = CATALOGUE.get("gpt-4o"), (Message(role="user", content=("word " * 200_000,)),)
     with pytest.raises(TooLarge, match="at least 200000 tokens long") as excinfo:
         check_fits(model, messages, 300)
     assert (excinfo.value.status, excinfo.value.param) == (413, "messages")
@@ -126,11 +127,11 @@ def test_messages_longer_than_the_context_are_rejected() -> None:
 
 def test_output_tokens_and_images_count_towards_the_context() -> None:
     model = CATALOGUE.get("gpt-4o")
-    messages = (Message(role="user", text="word " * 120_000),)
+    messages = (Message(role="user", content=("word " * 120_000,)),)
     check_fits(model, messages, 8_000)
     with pytest.raises(TooLarge):
         check_fits(model, messages, 8_001)
-    messages_with_images = (Message(role="user", text="word " * 120_000, images=(b"x",) * 10),)
+    messages_with_images = (Message(role="user", content=("word " * 120_000, *(Image(data=b"x"),) * 10)),)
     with pytest.raises(TooLarge):
         check_fits(model, messages_with_images, 1_000)
 
@@ -138,9 +139,9 @@ def test_output_tokens_and_images_count_towards_the_context() -> None:
 def test_an_estimate_covers_the_maximum_usage_of_a_request() -> None:
     model = CATALOGUE.get("claude-sonnet-5-5")
     request = ModelRequest(
-        model=model.name, messages=(Message(role="user", text="a" * 300, images=(b"x",)),), max_output_tokens=150
+        model=model.name, messages=(Message(role="user", content=("a" * 300, Image(data=b"x"))),), max_output_tokens=150
     )
-    estimate = estimate_ask(model, request)
+    estimate = estimate_chat(model, request)
     assert estimate.output_tokens == 150
     assert estimate.image_tokens == -(-FRAME_PX // 750)
     assert estimate.input_tokens >= 100 + estimate.image_tokens
