@@ -27,7 +27,7 @@ from tests.unit.room_agent.injections import (
 from tests.unit.room_agent.nasty import CONTROL_TOKENS, nasty, quotations, read_on
 
 
-def test_there_are_injections_of_every_kind() -> None:
+def test_the_table_has_injections_for_every_channel() -> None:
     assert len(INJECTIONS) >= 30 and len({injection.name for injection in INJECTIONS}) == len(INJECTIONS)
     kinds = [injection.where for injection in INJECTIONS]
     assert {"screen", "chat", "passage", "name", "transcript"} == set(kinds)
@@ -41,19 +41,19 @@ def test_each_channel_and_technique_has_one_representative() -> None:
 
 @pytest.mark.parametrize("place", PLACES)
 @pytest.mark.parametrize("injection", REPRESENTATIVES, ids=lambda injection: injection.name)
-def test_a_representative_stays_data_and_brings_out_no_secret(injection: Injection, place: str) -> None:
+def test_a_representative_stays_quoted_data_and_reveals_no_secret(injection: Injection, place: str) -> None:
     assert_stays_data(injection, place)
     assert_adds_no_message(injection, place)
     assert_leaks_no_secret(injection, place)
 
 
-def test_the_reported_source_is_the_given_one_and_not_one_that_a_passage_claims() -> None:
+def test_a_passage_cannot_change_its_reported_source() -> None:
     (injection,) = [injection for injection in INJECTIONS if injection.name == "passage that names a false source"]
     assert turn("passage", injection.text).sources == (HARMLESS,)
 
 
 @pytest.mark.parametrize("place", ["name", "transcript", "chat"])
-def test_nobody_can_speak_for_somebody_else(place: str) -> None:
+def test_a_participant_cannot_forge_the_name_of_another_speaker(place: str) -> None:
     """Each remark is one line, and no name holds a quotation mark that could end it early."""
     for injection in INJECTIONS:
         found = quotations(turn(place, injection.text).context, KEY)
@@ -63,7 +63,7 @@ def test_nobody_can_speak_for_somebody_else(place: str) -> None:
         assert second.startswith('"Bob", 24 s ago: ')
 
 
-def test_random_text_everywhere_at_once_stays_data() -> None:
+def test_random_text_in_every_channel_at_once_stays_quoted_data() -> None:
     for seed in range(150):
         rng = random.Random(seed)
         memory = ScreenMemory()

@@ -20,13 +20,13 @@ pytestmark = [
 ]
 
 
-def test_an_injection_stays_data(injection: Injection, place: str) -> None:
+def test_an_injection_stays_quoted_data(injection: Injection, place: str) -> None:
     assert_stays_data(injection, place)
 
 
-def test_an_injection_adds_no_message_and_takes_no_role(injection: Injection, place: str) -> None:
+def test_an_injection_adds_no_message_and_changes_no_role(injection: Injection, place: str) -> None:
     assert_adds_no_message(injection, place)
 
 
-def test_an_injection_brings_out_no_secret(injection: Injection, place: str) -> None:
+def test_an_injection_reveals_no_secret(injection: Injection, place: str) -> None:
     assert_leaks_no_secret(injection, place)

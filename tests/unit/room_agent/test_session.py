@@ -66,7 +66,7 @@ async def attended(monkeypatch: pytest.MonkeyPatch) -> AsyncIterator[Attended]:
         await attended.session.aclose()
 
 
-async def test_an_opened_room_is_followed_and_heartbeats_come_at_the_routers_interval(attended: Attended) -> None:
+async def test_an_open_room_is_sampled_and_sends_heartbeats_at_the_routers_interval(attended: Attended) -> None:
     screen = attended.share()
     await attended.start()
     assert attended.router.opened == 1 and screen.subscribed
@@ -94,7 +94,7 @@ async def test_the_wait_for_a_router_that_is_down_doubles_up_to_a_limit(attended
     assert attended.slept_s == [0.5, 1.0, 2.0, 4.0, 8.0, 15.0, 15.0, HEARTBEAT_S]
 
 
-async def test_a_refused_room_is_tried_again_at_the_longest_wait(attended: Attended) -> None:
+async def test_a_refused_room_is_opened_again_after_the_longest_wait(attended: Attended) -> None:
     attended.router.open_statuses.extend([403, 503])
     await attended.start()
     await attended.wake()
@@ -102,7 +102,7 @@ async def test_a_refused_room_is_tried_again_at_the_longest_wait(attended: Atten
     assert attended.slept_s == [LONGEST_BACKOFF_S, LONGEST_BACKOFF_S, HEARTBEAT_S] and attended.router.opened == 3
 
 
-async def test_room_events_are_followed_at_once_and_no_longer_after_the_end(attended: Attended) -> None:
+async def test_room_events_are_handled_at_once_and_ignored_after_close(attended: Attended) -> None:
     await attended.start()
     screen = attended.share()
     attended.room.emit("track_published")
@@ -114,7 +114,7 @@ async def test_room_events_are_followed_at_once_and_no_longer_after_the_end(atte
 
 
 @pytest.mark.parametrize("status", [403, 429, 500])
-async def test_a_failed_heartbeat_is_followed_by_the_next(attended: Attended, status: int) -> None:
+async def test_heartbeats_continue_after_a_failed_one(attended: Attended, status: int) -> None:
     await attended.start()
     attended.router.heartbeat_statuses.append(status)
     await attended.wake()
@@ -129,7 +129,7 @@ async def test_an_expired_token_opens_the_room_again(attended: Attended) -> None
     assert attended.router.opened == 2 and attended.router.client.token == "token-2"
 
 
-async def test_a_programming_error_in_following_or_in_a_heartbeat_does_not_end_the_heartbeats(
+async def test_heartbeats_continue_after_a_programming_error(
     attended: Attended, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     await attended.start()
@@ -166,7 +166,7 @@ async def test_a_description_is_sent_to_the_room_with_its_cost(attended: Attende
     }
 
 
-async def test_a_description_that_cannot_be_sent_is_counted_and_the_next_subscribers_still_receive_it(
+async def test_a_failure_to_send_a_description_is_counted_and_hides_it_from_no_subscriber(
     attended: Attended,
 ) -> None:
     received: list[FrameDescribed] = []
@@ -194,7 +194,7 @@ async def test_a_room_that_was_never_open_is_not_closed(attended: Attended) -> N
     assert attended.router.closed == 0 and attended.router.heartbeats == []
 
 
-async def test_a_router_that_is_away_at_the_end_does_not_hold_the_job(attended: Attended) -> None:
+async def test_an_unreachable_router_does_not_delay_the_end_of_a_job(attended: Attended) -> None:
     await attended.start()
     attended.router.heartbeat_statuses.append(503)
     await attended.session.aclose()
@@ -233,7 +233,7 @@ async def speaking(monkeypatch: pytest.MonkeyPatch) -> AsyncIterator[tuple[Atten
         await attended.session.aclose()
 
 
-async def test_a_conversation_that_does_not_start_leaves_frames_and_heartbeats_running(
+async def test_frames_and_heartbeats_continue_when_the_conversation_cannot_start(
     speaking: tuple[Attended, RoomSpeech],
 ) -> None:
     attended, speech = speaking

@@ -27,12 +27,12 @@ def test_a_selected_microphone_stays_selected_among_equals() -> None:
     assert selected([microphone("a0"), microphone("b0"), microphone("c0")], already="b0 c0", most=2) == "b0 c0"
 
 
-def test_a_muted_microphone_keeps_its_place_until_it_is_needed() -> None:
+def test_a_muted_microphone_stays_selected_until_another_needs_its_place() -> None:
     pressed = microphone("a0", muted=True)
     assert selected([pressed, microphone("b0")], already="a0", most=2) == "a0 b0"
     assert selected([pressed, microphone("b0"), microphone("c0")], already="a0 b0", most=2) == "b0 c0"
     assert selected([pressed, microphone("b0")], already="b0", most=2) == "b0"
 
 
-def test_a_second_microphone_is_selected_where_the_first_one_is_muted() -> None:
+def test_a_second_microphone_is_selected_if_the_first_one_is_muted() -> None:
     assert selected([microphone("a0", muted=True), microphone("a1"), microphone("b0")], already="a0", most=2) == "a1 b0"

@@ -43,7 +43,7 @@ def pictures() -> LatestFrames:
         ("Who is on camera?", "TR_3"),
     ],
 )
-def test_a_question_gets_the_picture_it_is_about(pictures: LatestFrames, question: str, track: str) -> None:
+def test_a_question_gets_the_frame_it_is_about(pictures: LatestFrames, question: str, track: str) -> None:
     chosen = pictures.of(question, "dana")
     assert chosen is not None and chosen.track == track
 
@@ -64,14 +64,14 @@ def test_my_screen_is_the_askers_own(pictures: LatestFrames, question: str, trac
     assert chosen is not None and chosen.track == track
 
 
-def test_my_slide_is_no_picture_of_the_askers_face(pictures: LatestFrames) -> None:
+def test_my_slide_is_not_the_camera_of_the_asker(pictures: LatestFrames) -> None:
     pictures.kept(picture("TR_face", "Cat", 9.0, "camera"))
     slide, face = pictures.of("What does my slide say?", "Cat"), pictures.of("Is my camera on?", "Cat")
     assert slide is not None and slide.track == "TR_2"
     assert face is not None and face.track == "TR_face"
 
 
-def test_two_of_one_name_are_told_apart_by_who_asks() -> None:
+def test_participants_of_the_same_name_are_distinguished_by_identity() -> None:
     pictures = LatestFrames()
     pictures.kept(picture("TR_1", "Ann", 1.0, identity="ann-1"))
     pictures.kept(picture("TR_2", "Ann", 2.0, identity="ann-2"))
@@ -79,7 +79,7 @@ def test_two_of_one_name_are_told_apart_by_who_asks() -> None:
     assert chosen is not None and chosen.track == "TR_1"
 
 
-def test_a_share_that_ends_takes_its_own_picture_only(pictures: LatestFrames) -> None:
+def test_an_ended_share_removes_only_its_own_frame(pictures: LatestFrames) -> None:
     pictures.end("TR_2")
     left = pictures.of("What is on the slide?", "dana")
     assert left is not None and left.track == "TR_1"
@@ -88,13 +88,13 @@ def test_a_share_that_ends_takes_its_own_picture_only(pictures: LatestFrames) ->
     assert pictures.of("What is on the slide?", "dana") is None
 
 
-def test_a_newer_picture_of_a_track_takes_the_place_of_the_one_before(pictures: LatestFrames) -> None:
+def test_a_newer_frame_of_a_track_replaces_the_earlier_one(pictures: LatestFrames) -> None:
     pictures.kept(picture("TR_1", "Bob Baker", 9.0))
     chosen = pictures.of("What is on the slide?", "dana")
     assert chosen is not None and (chosen.track, chosen.captured_at_s) == ("TR_1", 9.0)
 
 
-def test_so_many_tracks_have_a_picture_and_no_more(pictures: LatestFrames) -> None:
+def test_the_number_of_tracks_with_a_frame_is_bounded(pictures: LatestFrames) -> None:
     for number in range(MAX_TRACKS):
         pictures.kept(picture(f"TR_more_{number}", "Cat", 10.0 + number))
     gone = pictures.of("What is on Bob's slide?", "dana")

@@ -10,7 +10,7 @@ from tests.unit.room_agent.context.test_screen_memory import LONG, lines
 
 
 @pytest.mark.parametrize(("every_s", "minutes"), [(1.5, 3), (1.5, 90), (5.0, 15), (5.0, 360), (10.0, 30)])
-def test_a_busy_screen_pushes_out_no_slide_that_was_shown_before_it(every_s: float, minutes: int) -> None:
+def test_a_busy_screen_displaces_no_slide_that_was_shown_before_it(every_s: float, minutes: int) -> None:
     memory = ScreenMemory()
     for index in range(5):
         memory.add("TR_a", f"The slide is titled Topic {index} and has a chart. More.", 60.0 * index, shared_by="Ann")
@@ -23,7 +23,7 @@ def test_a_busy_screen_pushes_out_no_slide_that_was_shown_before_it(every_s: flo
     assert all(f"Topic {index}" in told for index in range(5)) or minutes > 60
 
 
-def test_what_was_shown_by_whom_the_question_names_comes_before_the_rest() -> None:
+def test_entries_of_the_participant_named_in_the_question_come_first() -> None:
     memory = ScreenMemory()
     for index in range(40):
         who = "Ann" if index % 2 else "Bob"
@@ -33,7 +33,7 @@ def test_what_was_shown_by_whom_the_question_names_comes_before_the_rest() -> No
     assert '"Bob"' in "".join(memory.recall(4_000.0, 400, "And what else?").split("\n")[2:])
 
 
-def test_a_question_about_the_beginning_is_told_the_oldest_first_after_what_is_shown_now() -> None:
+def test_a_question_about_the_beginning_recalls_the_oldest_entries_after_the_current_one() -> None:
     memory = ScreenMemory()
     for index in range(100):
         memory.add("TR_1", f"Slide number {index} has a chart of a region. And more.", 60.0 * index)
@@ -43,7 +43,7 @@ def test_a_question_about_the_beginning_is_told_the_oldest_first_after_what_is_s
     assert "number 98" in memory.recall(6_000.0, 600, "What was there a second ago?").split("\n")[1]
 
 
-def test_what_there_is_no_room_for_line_by_line_is_told_by_the_minute() -> None:
+def test_entries_beyond_the_budget_are_summarised_by_the_minute() -> None:
     memory = ScreenMemory()
     for index in range(60):
         memory.add("TR_1", f"Here stands slide number {index}, in full. And more.", 5.0 * index)
@@ -53,7 +53,7 @@ def test_what_there_is_no_room_for_line_by_line_is_told_by_the_minute() -> None:
     assert "slide number 23, in full." in "\n".join(told) and "slide number 0," in "\n".join(told)
 
 
-def test_no_more_is_recalled_than_was_asked_for_and_the_picture_now_comes_first() -> None:
+def test_recall_keeps_its_token_budget_and_begins_with_the_current_picture() -> None:
     memory = ScreenMemory()
     for index in range(20):
         memory.add("TR_1", f"{LONG} {index}", 10.0 * index)
@@ -64,13 +64,13 @@ def test_no_more_is_recalled_than_was_asked_for_and_the_picture_now_comes_first(
     assert memory.recall(200.0, 30) == "" and memory.recall(200.0, -5) == ""
 
 
-def test_when_a_description_does_not_fit_its_first_sentence_does() -> None:
+def test_a_description_beyond_the_budget_is_cut_to_its_first_sentence() -> None:
     memory = ScreenMemory()
     memory.add("TR_1", LONG + " More." * 100, 0.0)
     assert memory.recall(1.0, 60).endswith("with a bar chart.")
 
 
-def test_what_is_written_on_one_picture_is_told_as_one_picture_by_the_minute() -> None:
+def test_edits_of_one_picture_are_summarised_as_one_picture() -> None:
     memory = ScreenMemory()
     for index in range(60):
         memory.add("TR_1", f"Notes on the budget are being written. {LONG} {'x' * index}", 5.0 * index, edited=True)

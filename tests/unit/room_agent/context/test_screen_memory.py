@@ -17,7 +17,7 @@ def lines(memory: ScreenMemory, now_s: float, budget_tokens: int = 4_000) -> lis
     return memory.recall(now_s, budget_tokens).split("\n")
 
 
-def test_the_slide_before_this_one_is_told_after_it_with_its_times() -> None:
+def test_the_previous_slides_are_listed_after_the_current_one_with_their_times() -> None:
     memory = ScreenMemory()
     memory.add("TR_1", "Slide 3: revenue was 412.", 0.0)
     memory.add("TR_1", "Slide 4: costs were 97.", 60.0)
@@ -29,7 +29,7 @@ def test_the_slide_before_this_one_is_told_after_it_with_its_times() -> None:
     ]
 
 
-def test_the_slide_before_is_whole_even_when_both_stood_for_an_hour() -> None:
+def test_the_previous_slide_is_complete_even_after_an_hour() -> None:
     memory = ScreenMemory()
     memory.add("TR_1", LONG, 0.0)
     memory.add("TR_1", LONG.replace("north", "south"), 3_600.0)
@@ -38,7 +38,7 @@ def test_the_slide_before_is_whole_even_when_both_stood_for_an_hour() -> None:
     assert "north" in before and before.endswith("March.") and "from 2 h 0 min to 60 min ago" in before
 
 
-def test_the_number_two_slides_ago_is_told_however_long_they_stood() -> None:
+def test_a_number_from_two_slides_ago_is_recalled_after_any_time() -> None:
     memory = ScreenMemory()
     for index in range(6):
         memory.add("TR_1", f"A slide of one region, with a chart. Its total is {7_000 + index}.", 600.0 * index)
@@ -46,7 +46,7 @@ def test_the_number_two_slides_ago_is_told_however_long_they_stood() -> None:
     assert [str(7_000 + index) in told[5 - index] for index in range(6)] == [False] * 3 + [True] * 3
 
 
-def test_writing_on_a_picture_makes_no_new_one() -> None:
+def test_an_edit_makes_no_new_picture() -> None:
     memory = ScreenMemory()
     memory.add("TR_1", "Agenda.", 0.0)
     memory.add("TR_1", "Notes: one.", 10.0)
@@ -56,7 +56,7 @@ def test_writing_on_a_picture_makes_no_new_one() -> None:
     assert told[0].endswith("Notes: one, two.") and told[1].endswith("Agenda.")
 
 
-def test_what_changed_since_it_was_described_says_so_until_it_is_described_anew() -> None:
+def test_a_change_is_mentioned_until_the_picture_is_described_again() -> None:
     memory = ScreenMemory()
     memory.add("TR_1", "Slide 3: revenue was 412.", 0.0)
     memory.changed("TR_1", 8.0)
@@ -68,7 +68,7 @@ def test_what_changed_since_it_was_described_says_so_until_it_is_described_anew(
     assert "not described" not in memory.recall(10.0, 4_000)
 
 
-def test_a_description_of_a_frame_that_is_not_the_newest_does_not_hide_the_change() -> None:
+def test_a_description_of_an_older_frame_does_not_hide_a_newer_change() -> None:
     memory = ScreenMemory()
     memory.changed("TR_1", 1.0)
     memory.changed("TR_1", 2.0, edited=True)
@@ -76,7 +76,7 @@ def test_a_description_of_a_frame_that_is_not_the_newest_does_not_hide_the_chang
     assert "changed 8 s ago" in memory.recall(10.0, 4_000)
 
 
-def test_an_edit_that_is_the_first_told_of_a_new_picture_is_the_new_picture() -> None:
+def test_an_edit_that_is_the_first_description_of_a_new_picture_counts_as_the_new_picture() -> None:
     memory = ScreenMemory()
     memory.changed("TR_1", 0.0)
     memory.add("TR_1", "Agenda.", 0.0)
@@ -86,7 +86,7 @@ def test_an_edit_that_is_the_first_told_of_a_new_picture_is_the_new_picture() ->
     assert ["picture 2" in line for line in lines(memory, 10.0)] == [True, False]
 
 
-def test_slides_of_one_template_that_look_edited_keep_the_one_before_whole() -> None:
+def test_the_previous_slide_of_the_same_template_stays_complete() -> None:
     memory = ScreenMemory()
     memory.add("TR_1", LONG, 0.0)
     memory.add("TR_1", LONG.replace("north", "south"), 10.0, edited=True)
@@ -95,7 +95,7 @@ def test_slides_of_one_template_that_look_edited_keep_the_one_before_whole() -> 
     assert "west" in now and "south" in before and before.endswith("March.") and not oldest.endswith("March.")
 
 
-def test_what_is_described_after_its_track_ended_is_not_shown_now() -> None:
+def test_a_description_after_the_end_of_its_track_is_not_current() -> None:
     memory = ScreenMemory()
     memory.changed("TR_1", 5.0)
     memory.end("TR_1", 6.0)
@@ -105,14 +105,14 @@ def test_what_is_described_after_its_track_ended_is_not_shown_now() -> None:
     assert "shown now, since 2 s ago: Another one." in memory.recall(10.0, 4_000)
 
 
-def test_the_same_description_again_is_the_same_picture_still() -> None:
+def test_a_repeated_description_makes_no_new_picture() -> None:
     memory = ScreenMemory()
     for second in range(5):
         memory.add("TR_1", "A  slide.\n", float(second))
     assert lines(memory, 10.0) == ["screen 1, picture 1, shown now, since 10 s ago: A slide."]
 
 
-def test_what_is_old_is_a_sentence_and_what_is_older_is_merged_by_the_minute() -> None:
+def test_old_entries_are_cut_to_a_sentence_and_older_ones_are_merged_by_the_minute() -> None:
     memory = ScreenMemory()
     for index in range(30):
         memory.add("TR_1", f"Here stands slide number {index}, in full. And more.", 20.0 * index)
@@ -126,7 +126,7 @@ def test_what_is_old_is_a_sentence_and_what_is_older_is_merged_by_the_minute() -
     assert len(told) < 20
 
 
-def test_a_share_that_ended_is_not_shown_now() -> None:
+def test_an_ended_share_is_not_current() -> None:
     memory = ScreenMemory()
     memory.add("TR_1", "A slide.", 0.0, shared_by="Ann")
     memory.add("TR_2", "A face.", 5.0, source="camera")
@@ -137,7 +137,7 @@ def test_a_share_that_ended_is_not_shown_now() -> None:
     ]
 
 
-def test_each_track_has_pictures_of_its_own() -> None:
+def test_each_track_has_its_own_pictures() -> None:
     memory = ScreenMemory()
     memory.add("TR_1", "Left one.", 0.0)
     memory.add("TR_2", "Right one.", 1.0)
@@ -146,7 +146,7 @@ def test_each_track_has_pictures_of_its_own() -> None:
     assert told.count("shown now") == 2 and "screen 1, picture 1, from 3 s to 1 s ago: Left one." in told
 
 
-def test_a_description_that_comes_late_does_not_turn_time_back() -> None:
+def test_a_late_description_does_not_move_time_backwards() -> None:
     memory = ScreenMemory()
     memory.add("TR_1", "One.", 10.0)
     memory.add("TR_1", "Two.", 5.0)
@@ -171,7 +171,7 @@ def test_a_sharers_name_cannot_forge_an_entry_of_memory() -> None:
     assert line.split('"')[1] == "Ann picture 9 shown now since 1 s ago approved"
 
 
-def test_an_hour_of_typing_is_bounded_and_still_knows_what_is_shown() -> None:
+def test_the_memory_of_an_hour_of_typing_is_bounded_and_holds_the_current_picture() -> None:
     settings = MemorySettings(max_entries=50, max_chars=5_000)
     memory = ScreenMemory(settings)
     rng = random.Random(5)
@@ -183,7 +183,7 @@ def test_an_hour_of_typing_is_bounded_and_still_knows_what_is_shown() -> None:
 
 
 @pytest.mark.parametrize("settings", [MemorySettings(), MemorySettings(max_entries=30, max_chars=2_000)])
-def test_how_often_it_is_asked_changes_nothing(settings: MemorySettings) -> None:
+def test_recalling_does_not_change_the_memory(settings: MemorySettings) -> None:
     for seed in range(10):
         rng = random.Random(seed)
         asked, silent, now_s = ScreenMemory(settings), ScreenMemory(settings), 0.0
@@ -199,7 +199,7 @@ def test_how_often_it_is_asked_changes_nothing(settings: MemorySettings) -> None
         assert asked.recall(now_s + 60, 10_000) == silent.recall(now_s + 60, 10_000)
 
 
-def test_more_tracks_than_there_is_room_for_leave_it_bounded() -> None:
+def test_the_memory_of_many_tracks_is_bounded() -> None:
     settings = MemorySettings(max_entries=50, max_chars=5_000)
     memory = ScreenMemory(settings)
     for index in range(400):
@@ -217,11 +217,11 @@ def test_more_tracks_than_there_is_room_for_leave_it_bounded() -> None:
         ("", ""),
     ],
 )
-def test_a_first_sentence_is_more_than_a_heading(text: str, sentence: str) -> None:
+def test_a_first_sentence_includes_more_than_a_short_heading(text: str, sentence: str) -> None:
     assert first_sentence(text) == sentence
 
 
-def test_a_stretch_of_time_is_said_as_people_say_it() -> None:
+def test_a_duration_is_formatted_in_rounded_units() -> None:
     assert [ago(s) for s in (-3, 0.4, 99, 100, 5_999, 6_000)] == [
         "0 s",
         "0 s",
@@ -244,5 +244,5 @@ def test_a_stretch_of_time_is_said_as_people_say_it() -> None:
         ("", "Something", False),
     ],
 )
-def test_what_takes_the_place_of_a_text_is_another_picture(old: str, new: str, another: bool) -> None:
+def test_a_description_of_different_content_is_another_picture(old: str, new: str, another: bool) -> None:
     assert replaces(new, old) is another

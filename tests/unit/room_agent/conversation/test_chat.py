@@ -55,7 +55,7 @@ async def test_early_messages_are_held_in_order() -> None:
     assert [one.text for one in scene.taken] == ["one", "two", "three"] and scene.counts() == {"taken": 3}
 
 
-async def test_beyond_the_limit_the_busiest_senders_oldest_held_message_is_dropped() -> None:
+async def test_the_busiest_sender_loses_their_oldest_early_message_beyond_the_limit() -> None:
     scene = InboxScene(ChatSettings(most_early=3))
     for sender, text in (("ann", "a question"), ("mallory", "1"), ("mallory", "2"), ("mallory", "3")):
         scene.send(sender, text)
@@ -88,7 +88,7 @@ async def test_endless_streams_are_bounded_per_sender_and_do_not_block_others() 
     assert scene.counts()["not_whole"] == 16 and all(stream.closed for stream in streams)
 
 
-async def test_when_all_places_are_taken_the_busiest_sender_loses_their_oldest_message() -> None:
+async def test_the_busiest_sender_loses_their_oldest_message_when_the_inbox_is_full() -> None:
     scene = InboxScene(ChatSettings(most_open_in_all=4))
     scene.inbox.deliver(scene.taken.append)
     cat, first, *others = [scene.send(one, then="stop") for one in ("cat", "mallory", "mallory", "mallory")]
@@ -101,7 +101,7 @@ async def test_when_all_places_are_taken_the_busiest_sender_loses_their_oldest_m
     await scene.inbox.aclose()
 
 
-async def test_a_flood_is_counted_unread_and_notified_once_in_ten_seconds() -> None:
+async def test_a_flood_is_counted_unread_and_its_sender_is_notified_once_in_ten_seconds() -> None:
     scene = InboxScene(ChatSettings())
     scene.inbox.deliver(scene.taken.append)
     streams = [scene.send("mallory", f"spam {number}") for number in range(300)]

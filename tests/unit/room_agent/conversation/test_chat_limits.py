@@ -45,7 +45,7 @@ class FakeStream:
         self.closed += 1
 
 
-def test_a_message_is_taken_without_its_control_characters() -> None:
+def test_control_characters_are_removed_from_a_message() -> None:
     verdict = check_message("what\x00 is\u202e on\r\nthe slide \U0001f600?", SETTINGS)
     assert verdict == MessageVerdict("taken", "what is on\nthe slide \U0001f600?")
 
@@ -66,7 +66,7 @@ def test_marks_and_colours_without_a_letter_are_empty(message: str) -> None:
 
 
 @pytest.mark.parametrize("message", ["?!", "\u2026", "\U0001f44d", "e\u0301", "\ufffd", "7", "\u2764\ufe0f"])
-def test_a_visible_message_is_taken(message: str) -> None:
+def test_a_visible_message_is_accepted(message: str) -> None:
     assert check_message(message, SETTINGS).taken
 
 
@@ -81,7 +81,7 @@ def test_a_visible_message_is_taken(message: str) -> None:
         ("an array[31m] stays", "an array[31m] stays"),
     ],
 )
-def test_terminal_escapes_are_removed_whole(message: str, text: str) -> None:
+def test_terminal_escapes_are_removed_completely(message: str, text: str) -> None:
     assert check_message(message, SETTINGS).text == text
 
 
@@ -90,21 +90,21 @@ def test_an_unterminated_escape_does_not_hide_the_following_text() -> None:
     assert check_message("\x1b]x" * 2_000, SETTINGS).text == "x" * 2_000
 
 
-def test_a_message_that_is_too_long_is_not_taken_in_part() -> None:
+def test_a_message_above_the_limit_is_rejected_as_a_whole() -> None:
     settings = ChatSettings(max_bytes=100)
     assert check_message("x" * 100, settings).taken
     assert check_message("x" * 101, settings) == MessageVerdict("too long")
     assert check_message("\u20ac" * 34, settings) == MessageVerdict("too long")
 
 
-def test_a_participant_may_write_some_at_once_and_then_one_at_a_time() -> None:
+def test_a_sender_may_send_a_burst_and_then_one_message_an_interval() -> None:
     chat = ChatLimits(ChatSettings(burst=3, every_s=2.0))
     assert [chat.refused("ann", 0, 0.0) for _ in range(5)] == [None, None, None, "too often", "too often"]
     late = [chat.refused("ann", 0, now_s) for now_s in (1.9, 2.0, 2.1, 60.0)]
     assert late == ["too often", None, "too often", None]
 
 
-def test_a_burst_may_be_on_its_way_at_once_and_one_more_is_too_many() -> None:
+def test_a_sender_may_have_a_burst_of_open_messages_and_no_more() -> None:
     chat = ChatLimits(SETTINGS)
     assert [chat.refused("ann", open_now, 0.0) for open_now in range(5)] == [None] * 5
     assert chat.refused("ann", 5, 2.0) == "too many at once" and chat.refused("bob", 0, 2.0) is None
@@ -120,7 +120,7 @@ def test_a_flood_limits_only_its_sender() -> None:
     assert read_of["ann"] == 10 and read_of["mallory"] <= 5 + 100 / 2 + 1
 
 
-def test_a_clock_that_steps_back_refills_nothing() -> None:
+def test_a_clock_that_steps_back_refills_no_bucket() -> None:
     chat = ChatLimits(ChatSettings(burst=1))
     refused = [chat.refused("ann", 0, now_s) for now_s in (100.0, 50.0, 51.9, 52.0)]
     assert refused == [None, "too often", "too often", None]
@@ -159,20 +159,20 @@ async def test_a_stream_is_read_and_closed() -> None:
     assert stream.closed == 1
 
 
-async def test_a_megabyte_is_read_no_further_than_a_message_may_be_long() -> None:
+async def test_a_long_stream_is_read_only_up_to_the_message_limit() -> None:
     stream = FakeStream(*["x" * 1_000] * 1_000)
     assert await read_message(stream, SETTINGS) == MessageVerdict("too long")
     assert stream.read == 9 and stream.closed == 1
 
 
 @pytest.mark.parametrize("then", ["stop", "break"])
-async def test_a_stream_that_stops_or_breaks_off_is_not_whole(then: str) -> None:
+async def test_a_stream_that_stalls_or_breaks_is_incomplete(then: str) -> None:
     stream = FakeStream("half a", then=then)
     assert await read_message(stream, ChatSettings(read_timeout_s=0.05)) == MessageVerdict("not whole")
     assert stream.closed == 1
 
 
-def test_random_messages_are_either_taken_with_text_or_rejected() -> None:
+def test_a_random_message_is_accepted_with_text_or_rejected() -> None:
     counts, rng = ChatCounts(), random.Random(23)
     for _ in range(1_000):
         verdict = check_message(nasty(rng, "5d0c3a91e27b", 60), SETTINGS)

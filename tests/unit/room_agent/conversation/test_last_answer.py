@@ -27,7 +27,7 @@ def test_a_rejected_answer_has_failed(text: str) -> None:
 @pytest.mark.parametrize(
     "changes", [{"failed": True, "text": ""}, {"text": "I'm sorry, but I can't help with that."}, {"text": "..."}]
 )
-def test_an_answer_that_did_not_come_or_declines_has_failed(changes: dict[str, Any]) -> None:
+def test_a_missing_or_declining_answer_has_failed(changes: dict[str, Any]) -> None:
     assert failed_before(last(**changes), question())
 
 

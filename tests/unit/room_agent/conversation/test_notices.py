@@ -52,7 +52,7 @@ async def scene() -> BudgetScene:
     return BudgetScene()
 
 
-async def test_a_refusing_budget_is_announced_once_and_tried_again_after_a_wait(scene: BudgetScene) -> None:
+async def test_a_budget_refusal_is_announced_once_and_retried_after_a_wait(scene: BudgetScene) -> None:
     assert scene.heartbeat(spent=990)
     scene.refused()
     assert not any(scene.heartbeat(spent=990) for _ in range(int(BUDGET_RETRY_S / 5)))
@@ -97,7 +97,7 @@ async def test_a_limit_raised_to_the_spent_amount_does_not_resume_answers(scene:
     assert scene.announced == 1
 
 
-async def test_a_router_that_reports_no_budget_is_tried_again_after_the_wait(scene: BudgetScene) -> None:
+async def test_answers_resume_after_the_wait_if_the_router_reports_no_budget(scene: BudgetScene) -> None:
     scene.refused()
     assert not scene.heartbeat(spent=None)
     assert scene.heartbeat(spent=None, after_s=BUDGET_RETRY_S)

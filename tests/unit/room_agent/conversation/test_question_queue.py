@@ -18,7 +18,7 @@ def question(identity: str, text: str = "what?") -> Question:
     return Question(identity=identity, name=identity, text=text, asked_at_s=0.0)
 
 
-async def test_a_hundred_questions_of_one_participant_take_one_place() -> None:
+async def test_questions_of_one_participant_share_one_place_in_the_queue() -> None:
     queue = QuestionQueue()
     queue.offer(question("bob", "0"))
     queue.offer(question("ann"))

@@ -31,7 +31,7 @@ def test_a_return_restarts_the_absence() -> None:
     assert absences.left({"ann"}, LEFT_S + 1) == set() and absences.left({"ann"}, 2 * LEFT_S + 1) == {"ann"}
 
 
-def test_people_who_left_may_be_called_for_a_while_and_keep_their_name_for_longer() -> None:
+def test_a_former_participant_may_be_called_for_a_while_and_keeps_their_name_for_longer() -> None:
     gone = FormerParticipants()
     gone.add("p-bob", "Bob", 10.0)
     gone.add("p-cat", "", 20.0)
@@ -41,14 +41,14 @@ def test_people_who_left_may_be_called_for_a_while_and_keep_their_name_for_longe
     assert gone.name("p-bob") == "Bob" and gone.name("p-bot") == "Helper" and gone.name("p-dan") is None
 
 
-def test_the_last_people_who_left_are_remembered() -> None:
+def test_the_number_of_remembered_former_participants_is_bounded() -> None:
     gone = FormerParticipants()
     for number in range(3 * MOST_GONE):
         gone.add(f"p-{number}", "Bob", float(number))
     assert len(gone.lately(0.0)) == MOST_GONE and gone.name("p-0") is None
 
 
-def test_somebody_who_leaves_a_second_time_is_forgotten_last() -> None:
+def test_a_participant_who_leaves_again_is_forgotten_last() -> None:
     gone = FormerParticipants()
     gone.add("p-ann", "Ann", 0.0)
     gone.add("p-bob", "Bob", 0.0)
@@ -58,7 +58,7 @@ def test_somebody_who_leaves_a_second_time_is_forgotten_last() -> None:
     assert gone.name("p-ann") == "Ann" and gone.name("p-bob") is None
 
 
-def test_an_agent_that_takes_over_an_identity_is_not_called() -> None:
+def test_an_agent_with_the_identity_of_a_former_participant_cannot_be_called() -> None:
     gone = FormerParticipants()
     gone.add("p-x", "Xenia", 0.0)
     gone.add_agent("p-x", "Helper")
@@ -74,7 +74,7 @@ def test_nobody_is_missing_while_the_agent_itself_is_disconnected() -> None:
     assert people.missing({"p-ann", "p-bob"}) == set()
 
 
-def test_people_are_listed_without_agents_and_named_after_they_left() -> None:
+def test_participants_are_listed_without_agents_and_named_after_they_left() -> None:
     room, clock = OfflineRoom(), Clock()
     people = Participants(room.as_room, clock)
     ann, bot = room.add("p-ann", "Ann"), room.add("p-bot", "Helper")

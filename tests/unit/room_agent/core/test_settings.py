@@ -27,12 +27,12 @@ def environment(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
         monkeypatch.setenv(name, value)
 
 
-def test_without_a_voice_no_vendor_key_is_needed() -> None:
+def test_no_vendor_key_is_needed_while_speech_is_off() -> None:
     assert not load_settings().speech.voice
 
 
 @pytest.mark.parametrize(("given", "missing"), [([], "DEEPGRAM_API_KEY"), (["DEEPGRAM_API_KEY"], "ELEVEN_API_KEY")])
-def test_a_voice_names_the_key_it_lacks(given: list[str], missing: str, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_speech_without_a_vendor_key_is_refused_and_the_key_is_named(given: list[str], missing: str, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("RAYROOM_VOICE", "on")
     for name in given:
         monkeypatch.setenv(name, KEYS[name])
@@ -41,7 +41,7 @@ def test_a_voice_names_the_key_it_lacks(given: list[str], missing: str, monkeypa
     assert missing in refused.value.message and "secret" not in refused.value.message
 
 
-def test_a_voice_has_its_models_in_order_and_shows_no_key(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_speech_settings_keep_the_order_of_models_and_show_no_key(monkeypatch: pytest.MonkeyPatch) -> None:
     for name, value in (KEYS | {"RAYROOM_VOICE": "on", "RAYROOM_NAMES": "Robin, rob in"}).items():
         monkeypatch.setenv(name, value)
     speech = load_settings().speech
@@ -82,7 +82,7 @@ def test_a_model_without_a_price_is_refused_by_its_name(monkeypatch: pytest.Monk
         load_settings()
 
 
-def test_a_voice_needs_a_writable_usage_directory(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+def test_speech_needs_a_writable_usage_directory(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     (tmp_path / "file").touch()
     for name, value in (KEYS | {"RAYROOM_VOICE": "on", "RAYROOM_USAGE_DIR": str(tmp_path / "file" / "usage")}).items():
         monkeypatch.setenv(name, value)

@@ -57,7 +57,7 @@ async def test_a_task_that_closes_its_owner_is_not_cancelled() -> None:
     assert other.is_set() and waiting.cancelled()
 
 
-async def test_closing_gives_up_on_a_task_that_does_not_end() -> None:
+async def test_closing_stops_waiting_for_a_task_that_does_not_end() -> None:
     release = asyncio.Event()
 
     async def stubborn() -> None:
@@ -103,5 +103,5 @@ async def test_a_cancelled_task_logs_nothing() -> None:
     assert lines == []
 
 
-async def test_to_cancel_no_task_returns_at_once() -> None:
+async def test_cancelling_no_tasks_returns_at_once() -> None:
     await cancel([], 0.0)

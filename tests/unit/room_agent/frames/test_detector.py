@@ -48,7 +48,7 @@ def test_the_first_frame_is_new() -> None:
     assert judgement.changed_share == 1.0 and judgement.box_px == (0, 0, 640, 360)
 
 
-def test_a_black_frame_is_the_same_first_or_later() -> None:
+def test_a_black_frame_is_the_same_even_as_the_first_frame() -> None:
     picture, black = photo((640, 360)), Planes.from_i420(bytes([17]) * (640 * 360 * 3 // 2), 640, 360)
     detector = ChangeDetector()
     assert detector.judge(black) == judged(picture, black) == Judgement(verdict=Verdict.SAME, why="black")
@@ -92,22 +92,22 @@ def test_a_blinking_caret_is_the_same(desktop: Desktop) -> None:
         assert (judgement.verdict, judgement.why) == (Verdict.SAME, "caret blinked")
 
 
-def test_a_caret_and_a_pointer_at_once_are_the_same(desktop: Desktop) -> None:
+def test_a_caret_and_a_pointer_that_change_together_are_the_same(desktop: Desktop) -> None:
     after = desktop.but(caret=line_end(desktop, 4), pointer=(1000, 600))
     assert judged(desktop.planes(), after.planes()).verdict is Verdict.SAME
 
 
-def test_a_clock_that_ticks_is_the_same(desktop: Desktop) -> None:
+def test_a_ticking_clock_is_the_same(desktop: Desktop) -> None:
     judgement = judged(desktop.planes(), desktop.but(clock="10:42").planes())
     assert (judgement.verdict, judgement.why) == (Verdict.SAME, "clock ticked")
 
 
-def test_a_pointer_that_left_blank_paper_may_be_a_change(desktop: Desktop) -> None:
+def test_a_pointer_that_disappears_from_a_blank_page_may_be_a_change(desktop: Desktop) -> None:
     blank = desktop.but(lines=(), pointer=(800, 400))
     assert judged(blank.planes(), blank.but(pointer=None).planes()).verdict is Verdict.MAYBE
 
 
-def test_one_typed_line_has_changed_and_is_boxed(desktop: Desktop) -> None:
+def test_a_typed_line_is_a_change_with_a_bounding_box(desktop: Desktop) -> None:
     judgement = judged(desktop.planes(), desktop.but(lines=(*desktop.lines, "a line typed now")).planes())
     assert (judgement.verdict, judgement.why) == (Verdict.CHANGED, "text changed")
     assert judgement.box_px is not None
@@ -117,41 +117,41 @@ def test_one_typed_line_has_changed_and_is_boxed(desktop: Desktop) -> None:
 
 
 @pytest.mark.parametrize("row", range(0, 18, 3))
-def test_one_changed_word_has_changed(desktop: Desktop, row: int) -> None:
+def test_a_changed_word_is_a_change(desktop: Desktop, row: int) -> None:
     word = max(desktop.lines[row].split(), key=len)
     after = edited(desktop, row, word, "".join(reversed(word)))
     assert judged(desktop.planes(), after.planes()).verdict is Verdict.CHANGED
 
 
 @pytest.mark.parametrize("count", ["1042", "1029"])
-def test_a_changed_figure_has_changed(desktop: Desktop, count: str) -> None:
+def test_a_changed_number_is_a_change(desktop: Desktop, count: str) -> None:
     figures = desktop.but(lines=("total of 1041 rooms",))
     assert judged(figures.planes(), edited(figures, 0, "1041", count).planes()).verdict is Verdict.CHANGED
 
 
-def test_a_line_typed_while_the_pointer_moved_has_changed(desktop: Desktop) -> None:
+def test_a_typed_line_beside_a_moved_pointer_is_a_change(desktop: Desktop) -> None:
     after = desktop.but(lines=(*desktop.lines, "typed"), pointer=(1000, 600))
     assert judged(desktop.planes(), after.planes()).verdict is Verdict.CHANGED
 
 
-def test_a_scroll_has_changed(desktop: Desktop) -> None:
+def test_scrolling_is_a_change(desktop: Desktop) -> None:
     judgement = judged(desktop.planes(), desktop.but(lines=desktop.lines[1:]).planes())
     assert (judgement.verdict, judgement.why) == (Verdict.CHANGED, "scene changed")
 
 
-def test_a_dialog_and_its_end_have_changed(desktop: Desktop) -> None:
+def test_opening_and_closing_a_dialog_are_changes(desktop: Desktop) -> None:
     opened = desktop.but(dialog="Save changes?")
     assert judged(desktop.planes(), opened.planes()).verdict is Verdict.CHANGED
     assert judged(opened.planes(), desktop.planes()).verdict is Verdict.CHANGED
 
 
-def test_another_slide_has_changed() -> None:
+def test_another_slide_is_a_change() -> None:
     first, second = slide("Goals", prose(3)), slide("Results", prose(4, seed=2))
     judgement = judged(first, second)
     assert (judgement.verdict, judgement.why) == (Verdict.CHANGED, "scene changed")
 
 
-def test_pale_text_has_changed() -> None:
+def test_pale_text_is_a_change() -> None:
     page = photo((1280, 720)).copied()
     page.y[:] = 235
     paler = page.copied()
@@ -160,7 +160,7 @@ def test_pale_text_has_changed() -> None:
     assert judged(page, paler).verdict is Verdict.CHANGED
 
 
-def test_another_size_has_changed_and_is_then_the_reference() -> None:
+def test_a_new_size_is_a_change_and_becomes_the_reference() -> None:
     detector = ChangeDetector()
     detector.keep(photo((640, 360)))
     judgement = detector.judge(photo((1280, 720)))
@@ -169,7 +169,7 @@ def test_another_size_has_changed_and_is_then_the_reference() -> None:
     assert detector.judge(photo((1280, 720))).verdict is Verdict.SAME
 
 
-def test_the_smaller_layer_of_the_kept_picture_is_the_same_until_something_changes() -> None:
+def test_a_smaller_layer_of_the_kept_picture_is_the_same_until_its_content_changes() -> None:
     small = Desktop(size=(960, 540), lines=prose(14))
     large = Planes(**{name: getattr(small.planes(), name).repeat(2, 0).repeat(2, 1) for name in "yuv"})
     assert judged(large, small.planes()).verdict is Verdict.SAME
@@ -178,7 +178,7 @@ def test_the_smaller_layer_of_the_kept_picture_is_the_same_until_something_chang
     assert judged(small.planes(), large).why == "size changed"
 
 
-def test_a_frame_is_compared_with_the_kept_one_not_the_previous() -> None:
+def test_a_frame_is_compared_with_the_last_kept_frame() -> None:
     detector = ChangeDetector()
     wall = photo()
     detector.keep(wall)
@@ -186,7 +186,7 @@ def test_a_frame_is_compared_with_the_kept_one_not_the_previous() -> None:
     assert verdicts[0] is Verdict.SAME and verdicts[-1] is Verdict.CHANGED
 
 
-def test_the_reference_does_not_follow_a_reused_buffer() -> None:
+def test_a_reused_buffer_does_not_change_the_reference() -> None:
     detector = ChangeDetector()
     planes = Desktop().planes().copied()
     detector.keep(planes)
@@ -196,7 +196,7 @@ def test_the_reference_does_not_follow_a_reused_buffer() -> None:
 
 
 @pytest.mark.parametrize("size", [(8, 8), (1, 1), (2, 300), (64, 64)])
-def test_a_tiny_frame_does_no_harm(size: tuple[int, int]) -> None:
+def test_a_tiny_frame_gets_a_verdict(size: tuple[int, int]) -> None:
     detector = ChangeDetector()
     detector.keep(photo(size))
     assert detector.judge(photo(size)).verdict is Verdict.SAME
@@ -205,7 +205,7 @@ def test_a_tiny_frame_does_no_harm(size: tuple[int, int]) -> None:
 
 
 @pytest.mark.parametrize("dark", [False, True])
-def test_verdicts_hold_through_a_real_vp8_stream(dark: bool) -> None:
+def test_verdicts_are_right_for_a_real_vp8_stream(dark: bool) -> None:
     still = Desktop(dark=dark, caret=(760, 158))
     moved = still.but(pointer=(900, 500), caret=None)
     typed = moved.but(lines=(*moved.lines, "a line typed now"))

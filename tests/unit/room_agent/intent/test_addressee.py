@@ -70,7 +70,7 @@ def said(text: str, company: RoomCompany = MEETING, now_s: float = 100.0) -> Add
         "Rayroom. Bob and I disagree, who is right?",
     ],
 )
-def test_who_calls_the_agent_by_name_addresses_it(text: str) -> None:
+def test_a_call_by_name_addresses_the_agent(text: str) -> None:
     assert said(text) == Addressee(True, "called by name")
 
 
@@ -95,7 +95,7 @@ def test_who_calls_the_agent_by_name_addresses_it(text: str) -> None:
         "Bob just say it",
     ],
 )
-def test_who_calls_somebody_else_does_not(text: str) -> None:
+def test_a_call_to_another_participant_does_not_address_the_agent(text: str) -> None:
     recent = RoomCompany(people=MEETING.people, answered="p-ann", answered_at_s=99.0)
     assert said(text, recent) == Addressee(False, "another is called")
 
@@ -135,22 +135,22 @@ def test_who_calls_somebody_else_does_not(text: str) -> None:
         "",
     ],
 )
-def test_a_name_that_is_only_spoken_of_is_no_call(text: str) -> None:
+def test_a_mention_of_the_agent_does_not_address_it(text: str) -> None:
     assert not said(text).to_agent
 
 
 @pytest.mark.parametrize("text", ["{log} Rayroom, what is it?", "Rayroom, what is this?\n{log}"])
-def test_a_call_is_heard_before_and_after_what_is_pasted(text: str) -> None:
+def test_a_call_before_or_after_pasted_text_is_recognised(text: str) -> None:
     assert said(text.format(log="a line of a log " * 300)).to_agent
 
 
-def test_with_nobody_else_in_the_room_the_agent_is_meant() -> None:
+def test_a_participant_alone_with_the_agent_addresses_it() -> None:
     assert said("what is on the slide", ALONE) == Addressee(True, "nobody else is here")
     assert said("Will this work?", ALONE).to_agent
     assert said("what is on the slide").rule == "talk among people"
 
 
-def test_who_has_just_gone_can_be_called_and_is_nobody_who_is_here() -> None:
+def test_a_participant_who_just_left_can_be_called_and_does_not_count_as_present() -> None:
     alone_again = RoomCompany(people=(ANN,), gone=(BOB,))
     assert said("Bob, are you still there?", alone_again) == Addressee(False, "another is called")
     assert said("What did Bob say?", alone_again) == Addressee(True, "nobody else is here")
@@ -158,25 +158,25 @@ def test_who_has_just_gone_can_be_called_and_is_nobody_who_is_here() -> None:
 
 
 @pytest.mark.parametrize("text", ["mm-hmm", "Uh.", "uh huh", "Mhm. Mm.", "...", "", "\U0001f389"])
-def test_a_mumble_asks_for_nothing(text: str) -> None:
+def test_a_filler_sound_does_not_address_the_agent(text: str) -> None:
     assert said(text, ALONE) == Addressee(False, "said nothing")
 
 
-def test_a_follow_up_needs_no_name_for_a_while_and_only_from_who_was_answered() -> None:
+def test_a_follow_up_of_the_answered_participant_needs_no_name_for_a_while() -> None:
     answered = RoomCompany(people=MEETING.people, answered="p-ann", answered_at_s=100.0)
     assert said("and the year before", answered, 115.0) == Addressee(True, "follow-up")
     assert said("and the year before", answered, 115.1).rule == "talk among people"
     assert not find_addressee("and the year before", "p-bob", answered, 101.0).to_agent
 
 
-def test_who_waits_for_others_answers_goes_on_with_their_question_for_a_while() -> None:
+def test_a_waiting_asker_may_continue_their_question_for_a_while() -> None:
     waiting = RoomCompany(people=MEETING.people, answered="p-bob", answered_at_s=100.0, waits_since_s=100.0)
     assert said("What is the total on the second slide?", waiting, 115.0) == Addressee(True, "follow-up")
     assert said("What is the total on the second slide?", waiting, 115.1).rule == "talk among people"
     assert said("Okay.", waiting, 101.0).rule == "talk among people"
 
 
-def test_thanks_for_an_answer_are_no_follow_up_and_a_reply_is() -> None:
+def test_a_reply_is_a_follow_up_and_thanks_are_not() -> None:
     answered = RoomCompany(people=MEETING.people, answered="p-ann", answered_at_s=100.0)
     assert said("Okay, thank you.", answered, 101.0).rule == "talk among people"
     assert (
@@ -192,24 +192,24 @@ def test_an_everyday_word_that_is_also_a_name_calls_nobody() -> None:
 
 
 @pytest.mark.parametrize("text", ["Bob needs the one for March too.", "Bob said fifty, is that right?", "And Bob's?"])
-def test_what_tells_of_somebody_else_may_be_a_follow_up(text: str) -> None:
+def test_a_remark_about_another_participant_may_be_a_follow_up(text: str) -> None:
     answered = RoomCompany(people=MEETING.people, answered="p-ann", answered_at_s=100.0)
     assert said(text, answered) == Addressee(True, "follow-up")
 
 
 @pytest.mark.parametrize("name", ["What is", "Can", "Can you", "Why", "It", "How's", "My iPhone", "Explain Bear"])
 @pytest.mark.parametrize("text", ["{} on the screen", "okay {} it so", "{} it", "{}, on the screen, Rayroom?"])
-def test_a_name_made_of_grammar_swallows_no_question(name: str, text: str) -> None:
+def test_a_display_name_of_common_words_does_not_hide_a_question(name: str, text: str) -> None:
     company = RoomCompany(people=(ANN, Person("p-1", name)), answered="p-ann", answered_at_s=100.0)
     assert said(text.format(name), company).to_agent
 
 
-def test_what_begins_with_another_unmarked_name_is_for_the_agent_that_it_calls() -> None:
+def test_a_call_to_the_agent_overrides_a_leading_name_without_a_comma() -> None:
     assert said("bob can show it, Rayroom?").to_agent and not said("Bob, can you show it to Rayroom?").to_agent
     assert not said("Hey Bob can you show me, Rayroom?").to_agent
 
 
-def test_of_the_last_line_and_of_the_one_before_the_last_call_counts() -> None:
+def test_the_last_call_in_the_last_two_lines_decides() -> None:
     assert said("Rayroom, thanks\nBob, what now?").rule == "another is called"
     assert said("Bob, what now?\r\n@rayroom go on").rule == "called by name"
 
@@ -218,20 +218,20 @@ def test_a_speaker_who_says_their_own_name_calls_nobody() -> None:
     assert said("Ann here, what is this", ALONE).to_agent
 
 
-def test_the_agents_names_are_what_it_is_given() -> None:
+def test_the_agent_answers_to_its_configured_names() -> None:
     settings = AddresseeSettings(names=("Zoë Bot", "zoe"))
     assert find_addressee("zoë bot what now", "p-ann", MEETING, 0.0, settings).to_agent
     assert find_addressee("Hey Zoe, what now", "p-ann", MEETING, 0.0, settings).to_agent
     assert not find_addressee("Rayroom, what now", "p-ann", MEETING, 0.0, settings).to_agent
 
 
-def test_names_without_letters_call_nobody() -> None:
+def test_display_names_without_letters_are_ignored() -> None:
     odd = RoomCompany(people=(ANN, Person("p-1", ""), Person("p-2", "\U0001f389"), Person("p-3", "x" * 10_000)))
     assert said("what is on the slide", odd).rule == "talk among people"
     assert said("Rayroom, what is it", odd).to_agent
 
 
-def test_no_text_and_no_name_is_too_nasty_for_a_verdict() -> None:
+def test_random_text_and_random_names_always_get_a_verdict() -> None:
     rng = random.Random(17)
     for _ in range(100):
         people = [Person(str(index), nasty(rng, "rayroom12345", 200)) for index in range(20)]

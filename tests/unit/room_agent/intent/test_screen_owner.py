@@ -43,7 +43,7 @@ ANYBODYS = (
         "",
     ],
 )
-def test_an_everyday_word_in_a_name_names_nobody(name: str) -> None:
+def test_an_everyday_word_in_a_display_name_names_nobody(name: str) -> None:
     assert not [question for question in ANYBODYS if names(words_of(question), name)]
 
 
@@ -67,7 +67,7 @@ def test_an_everyday_word_in_a_name_names_nobody(name: str) -> None:
         ("Ann Price", "What does Price's chart show?"),
     ],
 )
-def test_a_person_is_named_however_they_are_spelled(name: str, question: str) -> None:
+def test_a_participant_is_recognised_in_every_spelling_of_their_name(name: str, question: str) -> None:
     assert names(words_of(question), name)
 
 
@@ -76,7 +76,7 @@ def test_a_hostile_name_names_nobody(name: str) -> None:
     assert not names(words_of("What is on the slide?"), name)
 
 
-def test_what_is_mine_is_the_askers_and_what_i_look_at_is_not() -> None:
+def test_my_screen_is_the_askers_and_the_screen_i_look_at_is_not() -> None:
     for question in (
         "What's on my screen?",
         "What am I sharing?",

@@ -66,16 +66,16 @@ What was decided earlier?
 
 
 @pytest.mark.parametrize("text", SEEN.strip().split("\n"))
-def test_a_question_about_what_can_be_seen_is_known_as_such(text: str) -> None:
+def test_a_question_about_the_screen_is_recognised(text: str) -> None:
     assert asks_about_screen(text)
 
 
 @pytest.mark.parametrize("text", [*UNSEEN.strip().split("\n"), ""])
-def test_a_question_about_anything_else_costs_no_picture(text: str) -> None:
+def test_a_question_about_another_subject_needs_no_frame(text: str) -> None:
     assert not asks_about_screen(text)
 
 
-def test_a_question_in_the_words_of_what_is_shown_is_about_it() -> None:
+def test_a_question_in_the_words_of_the_screen_is_about_the_screen() -> None:
     shown = ["A table of revenue by quarter: Q1 412, Q2 97."]
     assert asks_about_screen("Which quarter has the highest revenue?", shown)
     assert asks_about_screen("Welches quarter hat die revenue?", shown)
@@ -86,7 +86,7 @@ def test_a_question_in_the_words_of_what_is_shown_is_about_it() -> None:
 @pytest.mark.parametrize(
     "text", ["And in March?", "What about the red one?", "Rayroom, and Germany?", "okay, and why?"]
 )
-def test_a_short_question_that_goes_on_is_about_the_screen_after_one_that_was(text: str) -> None:
+def test_a_short_follow_up_to_a_screen_question_is_about_the_screen(text: str) -> None:
     assert asks_about_screen(text, follows=True)
     assert asks_about_screen("And in March?") is False
 
@@ -101,10 +101,10 @@ def test_a_short_question_that_goes_on_is_about_the_screen_after_one_that_was(te
         "And could somebody tell me how many days of leave a person gets?",
     ],
 )
-def test_a_question_with_a_subject_of_its_own_goes_on_from_none(text: str) -> None:
+def test_a_question_with_its_own_subject_is_no_follow_up(text: str) -> None:
     assert not asks_about_screen(text, follows=True)
 
 
 @pytest.mark.parametrize("pasted", ["{paste} What does the last line mean?", "Explain this: {paste}"])
-def test_a_question_is_found_before_and_after_what_is_pasted(pasted: str) -> None:
+def test_a_question_before_or_after_pasted_text_is_found(pasted: str) -> None:
     assert asks_about_screen(pasted.format(paste="lorem ipsum " * 1_000))

@@ -206,5 +206,5 @@ What does the red one mean?
 
 
 @pytest.mark.parametrize("text", SEEN.strip().split("\n"))
-def test_a_question_about_what_can_be_seen_is_known_however_it_is_put(text: str) -> None:
+def test_a_screen_question_without_typical_words_is_recognised(text: str) -> None:
     assert asks_about_screen(text)

@@ -281,5 +281,5 @@ Are we presenting the offer to Acme?
 
 
 @pytest.mark.parametrize("text", UNSEEN.strip().split("\n"))
-def test_a_question_of_the_company_costs_no_picture_whatever_words_it_shares_with_a_screen(text: str) -> None:
+def test_a_company_question_in_words_of_a_screen_needs_no_frame(text: str) -> None:
     assert not asks_about_screen(text)

@@ -16,7 +16,7 @@ from room_agent.text.normalize import folded, says_the_same, without_accents
         ("what does the handbook say about notice", "Well, what does our handbook say about notice?"),
     ],
 )
-def test_other_signs_and_light_words_change_nothing(heard: str, whole: str) -> None:
+def test_punctuation_and_filler_words_do_not_change_a_question(heard: str, whole: str) -> None:
     assert says_the_same(heard, whole) and says_the_same(whole, heard)
 
 
@@ -32,7 +32,7 @@ def test_other_signs_and_light_words_change_nothing(heard: str, whole: str) -> N
         ("", "what is it"),
     ],
 )
-def test_another_word_asks_for_something_else(heard: str, whole: str) -> None:
+def test_a_different_content_word_changes_a_question(heard: str, whole: str) -> None:
     assert not says_the_same(heard, whole)
 
 

@@ -86,7 +86,7 @@ def test_an_amount_the_vendor_refused_after_the_send_is_not_billed(tmp_path: Pat
     assert amounts(read(tmp_path)) == [(30, False)] and usage.unbilled == {"stt": 0, "tts": 30}
 
 
-def test_an_event_of_a_heartbeat_keeps_its_id_and_is_unbilled_until_taken(
+def test_an_event_of_a_heartbeat_keeps_its_id_and_is_unbilled_until_the_router_accepts_it(
     tmp_path: Path, journal: UsageJournal
 ) -> None:
     usage = speech(journal)
@@ -102,7 +102,7 @@ def test_an_event_of_a_heartbeat_keeps_its_id_and_is_unbilled_until_taken(
     assert amounts(read(tmp_path)) == [(70, False)]
 
 
-def test_a_dead_jobs_events_are_the_same_however_often_it_is_read(tmp_path: Path, journal: UsageJournal) -> None:
+def test_reading_a_dead_jobs_journal_twice_gives_the_same_events(tmp_path: Path, journal: UsageJournal) -> None:
     speech(journal).socket("tts", "eleven_flash_v2_5").will_send(2 * MAX_AMOUNT["tts"] + 1)
     first, second = read(tmp_path).events_at(NOW_S), read(tmp_path).events_at(NOW_S)
     assert first == second and [event.amount for event in first] == [1_000_000, 1_000_000, 1]
@@ -128,7 +128,7 @@ def test_unbilled_usage_stays_in_the_file_after_close(tmp_path: Path, journal: U
     assert amounts(read(tmp_path)) == [(50, True)]
 
 
-def test_wherever_a_job_is_killed_the_bill_is_exact_up_to_the_last_piece(tmp_path: Path, journal: UsageJournal) -> None:
+def test_a_job_killed_at_any_moment_is_billed_exactly_up_to_its_last_chunk(tmp_path: Path, journal: UsageJournal) -> None:
     rng, usage, sent, taken = random.Random(3), speech(journal), 0, 0
     stt = usage.socket("stt", "nova-3")
     (path,) = tmp_path.glob("*.jsonl")
@@ -147,7 +147,7 @@ def test_wherever_a_job_is_killed_the_bill_is_exact_up_to_the_last_piece(tmp_pat
     assert path.stat().st_size < 4_000
 
 
-def test_a_line_that_was_cut_short_is_counted_and_the_others_are_read(tmp_path: Path, journal: UsageJournal) -> None:
+def test_a_truncated_line_is_counted_and_the_other_lines_are_read(tmp_path: Path, journal: UsageJournal) -> None:
     stt = speech(journal).socket("stt", "nova-3")
     stt.will_send(50)
     stt.sent(0)
@@ -162,7 +162,7 @@ def test_an_invalid_line_is_counted(line: str) -> None:
     assert read_journal([line.encode()]).invalid_lines == 1
 
 
-def test_a_journal_that_cannot_be_written_is_counted_and_the_count_goes_on(journal: UsageJournal) -> None:
+def test_metering_continues_and_counts_each_failure_to_write_the_journal(journal: UsageJournal) -> None:
     usage = speech(journal)
     os.close(journal._file)
     journal._file = os.open("/dev/full", os.O_WRONLY)

@@ -13,7 +13,7 @@ def meter() -> SpeechMeter:
     return SpeechMeter(lambda: 1_700_000_000.0)
 
 
-def test_an_event_keeps_its_id_and_its_amount_until_it_is_taken() -> None:
+def test_an_event_keeps_its_id_and_its_amount_until_the_router_accepts_it() -> None:
     speech = meter()
     speech.count("stt", "nova-3", 1_200)
     speech.count("tts", "eleven_flash_v2_5", 17)
@@ -33,7 +33,7 @@ def test_two_runs_of_one_job_share_no_id() -> None:
     assert speeches[0].due()[0].id != speeches[1].due()[0].id
 
 
-def test_nothing_is_dropped_while_the_router_takes_nothing() -> None:
+def test_no_usage_is_dropped_while_the_router_accepts_none() -> None:
     speech = meter()
     for _ in range(3 * MAX_EVENTS):
         speech.count("stt", "nova-3", 20)
@@ -68,14 +68,14 @@ def test_an_amount_of_zero_makes_no_event() -> None:
     assert speech.due() == []
 
 
-def test_milliseconds_of_pieces_add_up_to_those_of_the_whole() -> None:
+def test_durations_of_chunks_add_up_to_the_duration_of_the_audio() -> None:
     rng = random.Random(5)
     for _ in range(50):
         duration, sizes = AudioDuration(16_000), [2 * rng.randrange(1, 900) for _ in range(200)]
         assert sum(duration.add(size) for size in sizes) == round(sum(sizes) * 1_000 / 32_000)
 
 
-def test_characters_of_pieces_add_up_to_the_text_without_the_space_around_it() -> None:
+def test_characters_of_chunks_add_up_to_the_stripped_text() -> None:
     rng = random.Random(6)
     for _ in range(200):
         pieces = ["".join(rng.choice("ab \n") for _ in range(rng.randrange(6))) for _ in range(8)]

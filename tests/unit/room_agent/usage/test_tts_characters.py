@@ -24,7 +24,7 @@ def sent(*texts: str) -> TtsCharacterCounts:
     return socket
 
 
-def test_characters_without_audio_are_deducted_in_every_text_and_later_ones_are_not_counted() -> None:
+def test_a_refusal_deducts_the_characters_without_audio_and_ends_the_count() -> None:
     socket = sent("Half of it. ", "The other half. ")
     socket.send({"text": "Another.", "context_id": "two"})
     assert socket.receive(sound("Half of it. ")) == 0
@@ -32,7 +32,7 @@ def test_characters_without_audio_are_deducted_in_every_text_and_later_ones_are_
     assert socket.receive(REFUSED) == 0 == socket.send({"text": "More.", "context_id": "three"})
 
 
-def test_a_text_that_was_or_may_have_been_spoken_stays_on_the_bill() -> None:
+def test_a_text_that_may_have_been_spoken_stays_billed() -> None:
     ended, unaligned = sent("Half of it. "), sent("Half of it. ")
     ended.receive(json.dumps({"audio": None, "isFinal": True, "context_id": "one"}))
     unaligned.receive(sound(None))

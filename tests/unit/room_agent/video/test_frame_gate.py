@@ -34,7 +34,7 @@ def test_a_still_screen_is_sent_once() -> None:
     assert (decisions[0].why, decisions[1].why) == ("first frame", "nothing changed")
 
 
-def test_a_busy_pointer_and_a_caret_cost_nothing() -> None:
+def test_a_moving_pointer_and_a_blinking_caret_send_no_frame() -> None:
     screens = [
         DESK.but(pointer=(300 + 37 * second, 500), caret=(760, 158) if second % 2 else None) for second in range(20)
     ]
@@ -49,19 +49,19 @@ def test_a_new_scene_is_sent_at_once() -> None:
     assert not gate.offer(slide("Goals", prose(3)), 3.0).keep
 
 
-def test_a_typed_line_is_sent_once_it_rests() -> None:
+def test_a_typed_line_is_sent_once_typing_stops() -> None:
     screens = [DESK, typed(12), typed(24), typed(36), *[typed(36)] * 10]
     decisions = watched(screens)
     assert kept(decisions) == [0, 5]
     assert decisions[5].why == "text changed"
 
 
-def test_a_moving_pointer_does_not_disturb_the_rest() -> None:
+def test_a_moving_pointer_does_not_delay_a_settled_edit() -> None:
     screens = [DESK, *[typed(36).but(pointer=(300 + 50 * second, 600)) for second in range(6)]]
     assert kept(watched(screens)) == [0, 3]
 
 
-def test_typing_without_a_rest_is_sent_every_eight_seconds(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_continuous_typing_is_sent_every_eight_seconds(monkeypatch: pytest.MonkeyPatch) -> None:
     # Twenty lines at once would count as a new scene.
     monkeypatch.setattr(frame_gate, "LARGE_CELLS", 10**9)
     lines = prose(40, seed=5, words=2)
@@ -69,7 +69,7 @@ def test_typing_without_a_rest_is_sent_every_eight_seconds(monkeypatch: pytest.M
     assert kept(watched(screens))[:3] == [0, 9, 18]
 
 
-def test_an_edit_taken_back_is_never_sent() -> None:
+def test_an_undone_edit_is_never_sent() -> None:
     assert kept(watched([DESK, typed(20), DESK, DESK, typed(20), DESK, DESK, DESK])) == [0]
 
 
@@ -81,13 +81,13 @@ def test_an_uncertain_change_is_sent_if_it_lasts() -> None:
     assert kept(decisions) == [0, 3]
 
 
-def test_an_uncertain_change_that_passes_is_not_sent() -> None:
+def test_an_uncertain_change_that_disappears_is_not_sent() -> None:
     blank = DESK.but(lines=(), pointer=(800, 400))
     gone = blank.but(pointer=None)
     assert kept(watched([blank, gone, gone, blank, gone, gone, blank])) == [0]
 
 
-def test_a_frame_that_was_lost_is_kept_again() -> None:
+def test_a_lost_frame_is_kept_again() -> None:
     gate = FrameGate()
     assert kept(watched([DESK, DESK], gate)) == [0]
     gate.forget()
@@ -106,7 +106,7 @@ def test_a_packed_frame_carries_its_measurements_in_headers() -> None:
     assert 0 < float(frame.headers["x-frame-text-density"]) < 1
 
 
-def test_a_minute_of_work_costs_a_few_frames_and_misses_no_line() -> None:
+def test_a_minute_of_editing_sends_few_frames_and_misses_no_line() -> None:
     lines, screens = DESK.lines, []
     for second in range(60):
         if second % 15 == 7:

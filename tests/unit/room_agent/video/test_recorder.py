@@ -21,7 +21,7 @@ def described() -> FrameDescribed:
     return FrameDescribed(track=track, frame=frame, answer=answer, took_s=0.25)
 
 
-async def test_a_recording_holds_pictures_and_costs_but_no_description_and_ends_at_its_limit(
+async def test_a_recording_stores_frames_and_costs_without_descriptions_up_to_its_limit(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(recorder, "MAX_FRAMES", 2)

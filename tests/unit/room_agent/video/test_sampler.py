@@ -35,19 +35,19 @@ def test_the_first_frame_is_taken_at_once() -> None:
     assert SampleClock(1).due(1000.0)
 
 
-def test_thirty_frames_a_second_become_one() -> None:
+def test_thirty_frames_a_second_become_one_sample_a_second() -> None:
     times_s = taken(SampleClock(1), *frames(0, 60))
     assert len(times_s) == 60
 
 
-def test_late_frames_do_not_move_the_beat() -> None:
+def test_late_frames_do_not_shift_the_sample_times() -> None:
     # Each frame comes a seventh of a second after its beat; drift would lose one sample in seven.
     times_s = taken(SampleClock(1), *[0.0, *frames(1 / 7, 100, fps=7)])
     assert len(times_s) == 100
     assert times_s[-1] - times_s[0] == pytest.approx(99, abs=0.2)
 
 
-def test_a_pause_is_not_caught_up() -> None:
+def test_samples_missed_in_a_pause_are_not_caught_up() -> None:
     clock = SampleClock(1)
     before = taken(clock, *frames(0, 3))
     after = taken(clock, *frames(50.9, 54))
@@ -62,7 +62,7 @@ def test_two_samples_are_never_closer_than_half_a_period() -> None:
     assert min(later - earlier for earlier, later in pairwise(times_s)) >= 0.5
 
 
-def test_the_rate_falls_at_run_time() -> None:
+def test_a_lower_rate_takes_effect_at_run_time() -> None:
     clock = SampleClock(1)
     clock.due(0.0)
     clock.fps = 0.2
@@ -71,14 +71,14 @@ def test_the_rate_falls_at_run_time() -> None:
     assert clock.fps == pytest.approx(0.2)
 
 
-def test_the_rate_rises_at_run_time_without_waiting_for_the_old_period() -> None:
+def test_a_higher_rate_takes_effect_before_the_old_period_ends() -> None:
     clock = SampleClock(0.2)
     clock.due(0.0)
     clock.fps = 1
     assert taken(clock, 0.5, 1.0, 1.5, 2.0, 3.0) == [1.0, 2.0, 3.0]
 
 
-def test_a_sample_that_was_missed_is_due_now() -> None:
+def test_a_missed_sample_is_due_at_once() -> None:
     clock = SampleClock(0.5)
     assert clock.next_due_s(7.0) == 7.0
     clock.due(7.0)
@@ -148,7 +148,7 @@ async def test_a_sampler_sleeps_until_the_next_sample_is_due_and_closes_its_stre
     assert [stream.closed for stream in sampling.track.streams] == [True]
 
 
-async def test_a_lowered_rate_holds_from_the_next_frame_on(sampling: Sampling) -> None:
+async def test_a_lowered_rate_takes_effect_at_the_next_frame(sampling: Sampling) -> None:
     sampling.track.show(Desktop().planes())
     sampling.track.show(Desktop().planes())
     sampling.rate.slow_down()

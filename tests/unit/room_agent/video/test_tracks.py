@@ -63,7 +63,7 @@ async def test_a_shared_screen_is_subscribed_sampled_and_described(following: Fo
     assert following.router.frames[0]["x-frame-track"] == "TR_s" and len(following.kept) == 1
 
 
-async def test_a_participant_without_a_name_is_shown_by_the_identity(following: Following) -> None:
+async def test_a_participant_without_a_name_is_named_by_the_identity(following: Following) -> None:
     screen = following.room.add("p-7").publish(OfflinePublication("TR_s"))
     following.follow()
     following.show(screen)
@@ -91,7 +91,7 @@ async def test_no_more_tracks_are_sampled_than_allowed(following: Following) -> 
     assert following.follow() == 2 and [screen.subscribed for screen in screens] == [True, True, False]
 
 
-async def test_a_muted_track_ends_and_its_last_frame_is_described_all_the_same(following: Following) -> None:
+async def test_a_muted_track_ends_and_its_last_frame_is_still_described(following: Following) -> None:
     screen = following.ann.publish(OfflinePublication("TR_s"))
     following.follow()
     following.router.answering.clear()

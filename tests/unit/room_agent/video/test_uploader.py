@@ -64,7 +64,7 @@ async def test_a_frame_is_announced_sent_and_described(uploading: Uploading) -> 
     assert uploading.counters.answers == 1 and uploading.lost == 0
 
 
-async def test_a_newer_frame_replaces_one_that_waits(uploading: Uploading) -> None:
+async def test_a_newer_frame_replaces_a_waiting_one(uploading: Uploading) -> None:
     uploading.router.answering.clear()
     uploading.uploader.offer(frame(1))
     await until(lambda: uploading.router.requests)
