@@ -17,7 +17,7 @@ from room_agent.session import RoomSession
 from room_agent.video.frame_gate import GateDecision
 from room_agent.video.recorder import FrameRecorder
 from tests.support.livekit_server import LiveKit
-from tests.support.presenter import Presenter, presenting
+from tests.support.screen_share_participant import ScreenShareParticipant, joined_with_screen
 from tests.support.scripted_router import ScriptedRouter
 from tests.support.stack import eventually
 
@@ -27,12 +27,12 @@ ROOM = "tenant_acme_attended"
 @asynccontextmanager
 async def attending(
     livekit: LiveKit, router_url: str, recording: FrameRecorder | None = None
-) -> AsyncIterator[tuple[RoomSession, Presenter]]:
+) -> AsyncIterator[tuple[RoomSession, ScreenShareParticipant]]:
     """Yield a session in the room, and a presenter that already shares a screen."""
     room = rtc.Room()
     client = RouterClient(router_url, "agent-key", ROOM, "job-1", "{}")
-    async with presenting(livekit, ROOM) as ann:
-        await ann.share()
+    async with joined_with_screen(livekit, ROOM) as ann:
+        await ann.share_screen()
         await room.connect(livekit.url, livekit.token(ROOM, "agent"), rtc.RoomOptions(auto_subscribe=False))
         session = RoomSession(room, client, max_tracks=4, recording=recording)
         session.start()

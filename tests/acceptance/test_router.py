@@ -27,7 +27,7 @@ from cluster.lab.emulator.core.content import catalogue_row
 from cluster.lab.stack.backend_peer import install
 from routing.catalogue import load_catalogue
 from routing.models import Usage
-from tests.support.callers import Reply, ask, steadily
+from tests.support.chat_load import ChatResult, complete_chat, send_at_rate
 from tests.support.stack import ROOT, Stack, System
 
 # The emulator runs on the loop of the tests: one clock times the client's disconnect and the vendor's.
@@ -235,14 +235,14 @@ class Leaving:
     async def once(self, live: Live, http: aiohttp.ClientSession) -> float:
         """Send a request and disconnect; return how long the vendor went on."""
         asking = asyncio.create_task(http.post("chat/completions", json=turn(self.stream)))
-        await live.seen(lambda seen: seen.sent_tokens >= self.lines)
-        if self.lines:
+        await live.seen(lambda seen: seen.sent_tokens >= self.transcripts)
+        if self.transcripts:
             response = await asking
-            for _ in range(self.lines):
+            for _ in range(self.transcripts):
                 await response.content.readline()
         left_at_s = time.time()
         # A finished task cannot be cancelled, so its connection is closed by hand; a cancelled one closes its own.
-        if self.lines:
+        if self.transcripts:
             response.close()
         asking.cancel()
         seen = await live.seen(lambda seen: seen.ended_at_s)
@@ -296,11 +296,11 @@ async def test_an_overloaded_vendor_is_replaced_by_the_next_and_only_the_answer_
     assert await live.stack.billed_nanousd("globex") - before == price_nanousd(answered) > 0
 
 
-async def one_by_one(http: aiohttp.ClientSession, for_s: float) -> list[Reply]:
+async def one_by_one(http: aiohttp.ClientSession, for_s: float) -> list[ChatResult]:
     """Send one request after the other: never more than one slot is held."""
-    end_s, replies = time.monotonic() + for_s, list[Reply]()
+    end_s, replies = time.monotonic() + for_s, list[ChatResult]()
     while time.monotonic() < end_s:
-        replies.append(await ask(http, turn(max_tokens=30)))
+        replies.append(await complete_chat(http, turn(max_tokens=30)))
     return replies
 
 
@@ -309,7 +309,7 @@ async def test_a_tenant_that_floods_is_turned_away_and_another_is_always_answere
     live.pace(first_s=0.3)
     async with calling(live, "tenant_globex_small") as small, calling(live, "tenant_acme_flood") as large:
         async with asyncio.TaskGroup() as group:
-            flooding = group.create_task(steadily(large, turn(max_tokens=30), 150.0, 4.0))
+            flooding = group.create_task(send_at_rate(large, turn(max_tokens=30), 150.0, 4.0))
             beside = group.create_task(one_by_one(small, 4.0))
     refused = [reply for reply in flooding.result() if reply.status != 200]
     assert {reply.status for reply in beside.result()} == {200} and len(beside.result()) > 3

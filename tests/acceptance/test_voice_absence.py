@@ -14,18 +14,18 @@ from room_agent.core.participants import LEFT_S
 from tests.acceptance.voice_scene import ROOM, Scene, asked, scene
 from tests.support.livekit_server import LiveKit
 from tests.support.scripted_router import ScriptedRouter
+from tests.support.speaking_participant import SpeakingParticipant, joined
 from tests.support.stack import eventually
-from tests.support.talking import Talker, joined
 
 
-async def present(room: Scene, *people: Talker) -> None:
+async def present(room: Scene, *people: SpeakingParticipant) -> None:
     """Wait until chat reaches the agent: a message to a participant that has just joined may be lost."""
     await eventually(lambda: room.speech.voice is not None and all(one.agents() for one in people))
     await eventually(lambda: len(room.router.beats) > 5)
 
 
 @asynccontextmanager
-async def while_ann_is_answered(livekit: LiveKit) -> AsyncIterator[tuple[Scene, Talker]]:
+async def while_ann_is_answered(livekit: LiveKit) -> AsyncIterator[tuple[Scene, SpeakingParticipant]]:
     """Yield a room with bob in it while a question of ann is answered for some seconds."""
     router = ScriptedRouter(words=["Well, let me see. "] * 8, word_delay_s=0.5)
     async with (
@@ -34,7 +34,7 @@ async def while_ann_is_answered(livekit: LiveKit) -> AsyncIterator[tuple[Scene, 
         joined(livekit, ROOM, "bob") as bob,
     ):
         await present(room, ann, bob)
-        await ann.write("Rayroom, tell me everything.")
+        await ann.send_chat("Rayroom, tell me everything.")
         await eventually(lambda: router.chats)
         yield room, bob
 
@@ -45,12 +45,12 @@ async def test_an_answer_outlives_a_connection_that_is_set_up_anew(livekit: Live
     router = ScriptedRouter(words=["Well, let me see. "] * 8, word_delay_s=1.0)
     async with scene(livekit, router) as room, joined(livekit, ROOM, "ann") as ann:
         await asked(room, ann, "What is it?")
-        await eventually(lambda: ann.heard_ms > 300 if begun else router.chats)
+        await eventually(lambda: ann.agent_speech_ms > 300 if begun else router.chats)
         lost = ann.room if who == "ann" else room.session._room
         await lost.simulate_scenario(rtc.SimulateScenarioKind.SIMULATE_FULL_RECONNECT)
         await eventually(lambda: room.speech.report().get("voice_answers") == 1)
-        heard_ms = ann.heard_ms
-        await eventually(lambda: ann.heard_ms > heard_ms + 300)
+        heard_ms = ann.agent_speech_ms
+        await eventually(lambda: ann.agent_speech_ms > heard_ms + 300)
         assert len(router.chats) == 1 and router.chats_cut == 0
         assert room.speech.report()["voice_interruptions"] == 0
     assert room.billed() == room.charged()
@@ -76,7 +76,7 @@ async def test_the_answer_to_somebody_who_left_ends_after_a_while_though_nothing
     async with scene(livekit, router, voice=False) as room, joined(livekit, ROOM, "ann") as ann:
         async with joined(livekit, ROOM, "bob") as bob:
             await present(room, ann, bob)
-            await bob.write("Rayroom, tell me everything.")
+            await bob.send_chat("Rayroom, tell me everything.")
             await eventually(lambda: router.chats)
             # No room event and no heartbeat triggers it: only the periodic check does.
             monkeypatch.setattr(room.speech, "follow", lambda: None)
@@ -93,13 +93,13 @@ async def test_a_question_that_waited_when_its_asker_left_is_not_asked(livekit: 
     async with scene(livekit, router, voice=False) as room, joined(livekit, ROOM, "ann") as ann:
         async with joined(livekit, ROOM, "bob") as bob:
             await present(room, ann, bob)
-            await ann.write("Rayroom, tell me everything.")
+            await ann.send_chat("Rayroom, tell me everything.")
             await eventually(lambda: router.chats)
-            await bob.write("Rayroom, what is my salary?")
+            await bob.send_chat("Rayroom, what is my salary?")
             await eventually(lambda: len(room.speech.voice.responder.askers) == 2)  # type: ignore[union-attr]
         await eventually(lambda: ann.answers())
         router.words = ["Yes."]
-        await ann.write("And is it so?")
+        await ann.send_chat("And is it so?")
         await eventually(lambda: len(ann.answers()) == 2)
         await eventually(lambda: not room.speech.voice.responder.askers)  # type: ignore[union-attr]
         asks = [chat["messages"][-1]["content"] for chat in router.chats]
@@ -116,10 +116,10 @@ async def test_what_is_said_to_another_while_an_answer_is_awaited_is_not_sent_wi
         joined(livekit, ROOM, "bob") as bob,
     ):
         await present(room, ann, bob)
-        await ann.write("Rayroom, what is it?")
+        await ann.send_chat("Rayroom, what is it?")
         await eventually(lambda: router.chats)
-        await ann.write("Bob, my password is hunter two.")
-        await ann.write("mm-hmm")
+        await ann.send_chat("Bob, my password is hunter two.")
+        await ann.send_chat("mm-hmm")
         await eventually(lambda: room.speech.report()["voice_not_for_us"] == 2)
         await eventually(lambda: ann.answers())
         assert [chat["messages"][-1]["content"] for chat in router.chats] == ["Rayroom, what is it?"]
@@ -134,9 +134,9 @@ async def test_what_goes_on_with_a_question_before_a_word_of_the_answer_is_asked
         joined(livekit, ROOM, "bob") as bob,
     ):
         await present(room, ann, bob)
-        await ann.write("Rayroom, what is it?")
+        await ann.send_chat("Rayroom, what is it?")
         await eventually(lambda: router.chats)
-        await ann.write("The one below, I mean.")
+        await ann.send_chat("The one below, I mean.")
         await eventually(lambda: ann.answers())
         assert router.chats[-1]["messages"][-1]["content"] == "Rayroom, what is it? The one below, I mean."
         assert len(router.chats) == 2 and router.chats_cut == 1
@@ -145,7 +145,7 @@ async def test_what_goes_on_with_a_question_before_a_word_of_the_answer_is_asked
 async def test_what_goes_on_with_a_question_while_another_is_answered_is_asked_with_it(livekit: LiveKit) -> None:
     async with while_ann_is_answered(livekit) as (room, bob):
         for text in ("Rayroom?", "What is the total?", "Rayroom, for March!", "Okay."):
-            await bob.write(text)
+            await bob.send_chat(text)
         await eventually(lambda: len(room.router.chats) == 2)
         assert room.router.chats[-1]["messages"][-1]["content"] == "Rayroom? What is the total? Rayroom, for March!"
         assert room.router.chats_cut == 0
@@ -153,8 +153,8 @@ async def test_what_goes_on_with_a_question_while_another_is_answered_is_asked_w
 
 async def test_who_waits_and_never_minds_stops_nobody_elses_answer(livekit: LiveKit) -> None:
     async with while_ann_is_answered(livekit) as (room, bob):
-        await bob.write("Rayroom, what is it?")
-        await bob.write("Never mind.")
+        await bob.send_chat("Rayroom, what is it?")
+        await bob.send_chat("Never mind.")
         await eventually(lambda: room.speech.report().get("voice_answers") == 1)
         assert len(room.router.chats) == 1 and room.router.chats_cut == 0
         assert room.speech.voice is not None and not room.speech.voice.responder.askers - {"ann"}
@@ -165,8 +165,8 @@ async def test_who_dropped_out_unnoticed_is_called_and_the_agent_does_not_answer
         async with joined(livekit, ROOM, "bob") as bob:
             await present(room, ann, bob)
         await eventually(lambda: "bob" not in room.session._room.remote_participants)
-        await ann.write("Bob, are you still there?")
+        await ann.send_chat("Bob, are you still there?")
         await eventually(lambda: room.speech.report()["voice_not_for_us"] == 1)
-        await ann.write("What is it?")
+        await ann.send_chat("What is it?")
         await eventually(lambda: ann.answers())
         assert [chat["messages"][-1]["content"] for chat in room.router.chats] == ["What is it?"]

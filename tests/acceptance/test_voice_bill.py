@@ -21,9 +21,9 @@ from cluster.lab.emulator.core.content import RequestMessage
 from cluster.lab.emulator.engines import Engines
 from routing.models import Usage
 from routing.prices import load_prices
-from tests.support.meeting import Meeting, meeting
+from tests.support.meeting import Meeting, open_meeting
+from tests.support.speaking_participant import SpeakingParticipant, joined
 from tests.support.stack import Stack, System, eventually
-from tests.support.talking import Talker, joined
 
 pytestmark = pytest.mark.asyncio(loop_scope="session")
 
@@ -68,7 +68,7 @@ class Told:
     """One conversation's part of both counts; `vendors` is current."""
 
     books: Books
-    meeting: Meeting
+    open_meeting: Meeting
     vendors_before: SpeechUsageTotals
     backend_before: SpeechUsageTotals
 
@@ -92,16 +92,16 @@ def books(system: System) -> Iterator[Books]:
 
 
 @asynccontextmanager
-async def conversation(books: Books, name: str) -> AsyncIterator[tuple[Told, Talker]]:
+async def conversation(books: Books, name: str) -> AsyncIterator[tuple[Told, SpeakingParticipant]]:
     """Yield ann's seat in a room with an agent, and its usage. On exit the agent leaves."""
     before = books.vendors(), await books.backend()
     room = f"tenant_{TENANT}_{name}"
-    async with meeting(books.stack, room) as held, joined(books.stack.livekit, room, "ann") as ann:
-        await held.hears()
-        yield Told(books, held, *before), ann
+    async with open_meeting(books.stack, room) as meeting, joined(books.stack.livekit, room, "ann") as ann:
+        await meeting.wait_for_microphones()
+        yield Told(books, meeting, *before), ann
 
 
-async def ask(books: Books, ann: Talker, text: str = "What was said about it?") -> None:
+async def ask(books: Books, ann: SpeakingParticipant, text: str = "What was said about it?") -> None:
     books.emulator.script.add(text)
     await ann.speak(1_500)
 
@@ -124,7 +124,7 @@ async def test_an_interrupted_answer_is_billed_for_what_was_sent_of_it(books: Bo
         # The LLM stream stalls in the middle, so that a part of the answer is never spoken.
         books.emulator.plan(Fault(stall_after_chunks=15), vendor="openai")
         await ask(books, ann)
-        await eventually(lambda: ann.heard_ms > 500, LONG_S)
+        await eventually(lambda: ann.agent_speech_ms > 500, LONG_S)
         books.emulator.script.add("No, stop.")
         await ann.speak(1_000)
         await eventually(lambda: ann.answers(), LONG_S)
@@ -142,7 +142,7 @@ async def test_a_job_that_is_killed_is_billed_to_the_unit(books: Books) -> None:
         await eventually(lambda: ann.answers(), LONG_S)
         speaking = asyncio.create_task(ann.speak(10_000))
         await eventually(lambda: told.vendors().units["stt", "nova-3"] > 3_000, LONG_S)
-        told.meeting.kill(job_of(books))
+        told.meeting.kill_job(job_of(books))
         await eventually(lambda: all(seen.ended_at_s for seen in books.emulator.journal), LONG_S)
         await speaking
         # The room still exists, and the worker reports the usage of its killed job.

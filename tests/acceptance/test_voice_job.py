@@ -16,8 +16,8 @@ from room_agent.worker import REGISTERED
 from tests.support.livekit_server import LiveKit
 from tests.support.meeting import dispatch
 from tests.support.scripted_router import ScriptedRouter
+from tests.support.speaking_participant import joined
 from tests.support.stack import eventually
-from tests.support.talking import joined
 
 
 def worker_environment(livekit: LiveKit, router: ScriptedRouter, emulator: Emulator, path: Path) -> dict[str, str]:
@@ -48,7 +48,7 @@ async def test_a_job_of_the_worker_hears_answers_and_tells_its_last_figures(live
             await eventually(lambda: router.beats and router.beats[-1].get("hearing_microphones") == 1, 60.0)
             emulator.script.add("What is the secret word?")
             await ann.speak(1_500)
-            await eventually(lambda: ann.heard_ms > 500 and ann.answers())
+            await eventually(lambda: ann.agent_speech_ms > 500 and ann.answers())
             await processes.stop("agent", 20.0)
         usage = {event["id"]: event for event in router.usage}.values()
         assert sum(event["audio_ms"] for event in usage) == sum(seen.audio_ms for seen in emulator.journal) > 0

@@ -11,8 +11,8 @@ from livekit import api
 from cluster.lab.demo.speech_synth import speech
 from tests.acceptance.voice_scene import ROOM, Scene, asked, scene
 from tests.support.livekit_server import LiveKit
+from tests.support.speaking_participant import SpeakingParticipant, joined
 from tests.support.stack import eventually
-from tests.support.talking import Talker, joined
 
 
 class Named(LiveKit):
@@ -28,8 +28,8 @@ async def heard(room: Scene, microphones: int) -> None:
     await eventually(lambda: room.speech.report().get("hearing_microphones") == microphones)
 
 
-def said_by(identity: str, reader: Talker) -> list[str]:
-    return [line.text for line in reader.lines if line.identity == identity]
+def said_by(identity: str, reader: SpeakingParticipant) -> list[str]:
+    return [line.text for line in reader.transcripts if line.identity == identity]
 
 
 async def test_what_somebody_asks_and_leaves_is_written_under_their_name_and_known_to_the_next_answer(
@@ -42,7 +42,7 @@ async def test_what_somebody_asks_and_leaves_is_written_under_their_name_and_kno
             room.emulator.script.add("Rayroom, is the total forty two?")
             await bob.play(speech(1_800))
         await eventually(lambda: said_by("bob", ann))
-        (line,) = (line for line in ann.lines if line.identity == "bob")
+        (line,) = (line for line in ann.transcripts if line.identity == "bob")
         assert (line.text, line.attributes["rayroom.speaker"]) == ("Rayroom, is the total forty two?", "Bob Smith")
         await heard(room, 1)
         await asked(room, ann, "What did Bob ask?")
@@ -61,7 +61,7 @@ async def test_who_hangs_up_right_after_a_question_is_answered(livekit: LiveKit)
         await heard(room, 1)
         room.emulator.script.add("What is it?")
         await ann.play(speech(1_500))
-        await ann.hang_up()
+        await ann.unpublish_microphone()
         await eventually(lambda: ann.answers())
         assert said_by("ann", ann) == ["What is it?"]
 
@@ -74,15 +74,15 @@ async def test_every_line_that_was_begun_ends_though_its_speaker_leaves_in_the_m
             await heard(room, 2)
             room.emulator.script.add("The total is forty two and not more than that.")
             await bob.play(speech(2_000))
-            await eventually(lambda: ann.interims)
+            await eventually(lambda: ann.partial_transcripts)
         await eventually(lambda: said_by("bob", ann))
-        assert {one.segment for one in ann.interims} == {line.segment for line in ann.lines}
+        assert {one.segment for one in ann.partial_transcripts} == {line.segment for line in ann.transcripts}
 
 
 async def test_who_has_four_microphones_takes_no_place_of_who_comes_later(livekit: LiveKit) -> None:
     async with scene(livekit, max_microphones=2) as room, joined(livekit, ROOM, "bob") as bob:
         for _ in range(3):
-            await bob.unmute()
+            await bob.publish_microphone()
         await eventually(lambda: room.speech.report().get("hearing_microphones_refused") == 2)
         async with joined(livekit, ROOM, "ann") as ann:
             await eventually(lambda: room.speech.report()["hearing_microphones_refused"] == 3)
@@ -97,11 +97,11 @@ async def test_a_line_that_comes_to_nothing_is_taken_back(livekit: LiveKit) -> N
         await heard(room, 1)
         room.emulator.script.add("What is on the screen below the second chart?")
         spoken = asyncio.create_task(ann.play(speech(4_000)))
-        await eventually(lambda: ann.interims)
+        await eventually(lambda: ann.partial_transcripts)
         voice = room.speech.voice
         assert voice is not None
         await voice._microphones.aclose()
-        await eventually(lambda: ann.lines)
-        assert [(line.text, line.segment) for line in ann.lines] == [("", ann.interims[0].segment)]
+        await eventually(lambda: ann.transcripts)
+        assert [(line.text, line.segment) for line in ann.transcripts] == [("", ann.partial_transcripts[0].segment)]
         assert room.speech.report()["hearing_utterances_lost"] == 1
         await spoken

@@ -11,8 +11,8 @@ from cluster.lab.demo.speech_synth import silence
 from tests.acceptance.voice_scene import ROOM, asked, scene
 from tests.support.livekit_server import LiveKit
 from tests.support.scripted_router import ScriptedRouter
+from tests.support.speaking_participant import joined
 from tests.support.stack import eventually
-from tests.support.talking import joined
 
 
 async def test_a_spoken_question_is_answered_aloud_and_in_writing(livekit: LiveKit) -> None:
@@ -20,8 +20,8 @@ async def test_a_spoken_question_is_answered_aloud_and_in_writing(livekit: LiveK
         room.emulator.script.add("What is on the screen?")
         await eventually(lambda: room.speech.voice is not None)
         await ann.speak(1_200)
-        await eventually(lambda: ann.heard_ms > 500 and ann.answers())
-        said, answer = ann.lines
+        await eventually(lambda: ann.agent_speech_ms > 500 and ann.answers())
+        said, answer = ann.transcripts
         assert (said.identity, said.text) == ("ann", "What is on the screen?")
         assert answer.text == "It says forty two." and answer.attributes["lk.transcription_final"] == "true"
         assert room.router.chats[0]["model"] == "auto" and room.router.chats[0]["stream"]
@@ -34,9 +34,11 @@ async def test_what_is_being_said_is_written_as_it_is_said_and_its_end_takes_its
         said = "What is on the screen below the second chart?"
         await asked(room, ann, said, 3_000)
         await eventually(lambda: ann.answers())
-        (line,) = (line for line in ann.lines if line.identity == "ann")
-        assert ann.interims and {(one.identity, one.segment) for one in ann.interims} == {("ann", line.segment)}
-        assert line.text == said and all(len(one.text) <= len(said) for one in ann.interims)
+        (line,) = (line for line in ann.transcripts if line.identity == "ann")
+        assert ann.partial_transcripts and {(one.identity, one.segment) for one in ann.partial_transcripts} == {
+            ("ann", line.segment)
+        }
+        assert line.text == said and all(len(one.text) <= len(said) for one in ann.partial_transcripts)
 
 
 async def test_an_answer_that_is_rejected_has_the_router_told_so(livekit: LiveKit) -> None:
@@ -44,7 +46,7 @@ async def test_an_answer_that_is_rejected_has_the_router_told_so(livekit: LiveKi
         # A message to an agent that has just joined may be lost.
         await eventually(lambda: room.speech.voice is not None and ann.agents() and len(room.router.beats) > 5)
         for number, text in enumerate(("What is it?", "No, that's wrong.", "What is it called?"), 1):
-            await ann.write(text)
+            await ann.send_chat(text)
             await eventually(lambda number=number: len(ann.answers()) == number)  # type: ignore[misc]
         assert [chat.get("metadata") for chat in room.router.chats] == [None, {"last_answer": "failed"}, None]
 
@@ -53,15 +55,15 @@ async def test_speaking_stops_the_answer_and_its_request_and_what_was_sent_is_bi
     router = ScriptedRouter(words=["Well, let me see. "] * 200, word_delay_s=0.05)
     async with scene(livekit, router) as room, joined(livekit, ROOM, "ann") as ann:
         await asked(room, ann, "Tell me everything.")
-        await eventually(lambda: ann.heard_ms > 500)
+        await eventually(lambda: ann.agent_speech_ms > 500)
         room.router.words = ["Sorry."]
         room.emulator.script.add("No, stop.")
         await ann.speak(1_000)
         await eventually(lambda: room.router.chats_cut == 1)
         await asyncio.sleep(0.5)
-        heard_ms = ann.heard_ms
+        heard_ms = ann.agent_speech_ms
         await asyncio.sleep(1.0)
-        assert ann.heard_ms == heard_ms
+        assert ann.agent_speech_ms == heard_ms
         await eventually(lambda: ann.answers())
         assert ann.answers()[0].attributes["rayroom.interrupted"] == "true"
         assert room.speech.report()["voice_interruptions"] == 1 and len(room.router.chats) == 1
@@ -79,9 +81,9 @@ async def test_of_three_people_the_one_who_calls_the_agent_is_answered(livekit: 
         await asked(room, bob, "I think that is wrong.")
         await asked(room, cat, "Me too, Bob.")
         await asked(room, ann, "Rayroom, what is on the screen?")
-        await eventually(lambda: bob.answers() and cat.heard_ms > 500)
+        await eventually(lambda: bob.answers() and cat.agent_speech_ms > 500)
         assert [line.attributes["rayroom.to"] for line in bob.answers()] == ["ann"]
-        told = {line.identity: line.text for line in cat.lines if line.identity != "agent"}
+        told = {line.identity: line.text for line in cat.transcripts if line.identity != "agent"}
         assert told == {
             "ann": "Rayroom, what is on the screen?",
             "bob": "I think that is wrong.",
@@ -97,9 +99,9 @@ async def test_who_mutes_leaves_or_comes_back_is_heard_while_there(livekit: Live
     async with scene(livekit) as room, joined(livekit, ROOM, "ann") as ann:
         async with joined(livekit, ROOM, "bob") as bob:
             await eventually(lambda: room.speech.report().get("hearing_microphones") == 2)
-            await bob.hang_up()
+            await bob.unpublish_microphone()
             await eventually(lambda: room.speech.report()["hearing_microphones"] == 1)
-            await bob.unmute()
+            await bob.publish_microphone()
             await eventually(lambda: room.speech.report()["hearing_microphones"] == 2)
             await asked(room, bob, "Rayroom, what is it?")
             await eventually(lambda: bob.answers())
@@ -113,14 +115,14 @@ async def test_who_mutes_leaves_or_comes_back_is_heard_while_there(livekit: Live
 async def test_a_lost_connection_that_comes_back_is_heard_and_answered_on(livekit: LiveKit, who: str) -> None:
     async with scene(livekit) as room, joined(livekit, ROOM, "ann") as ann:
         await asked(room, ann, "What is it?")
-        await eventually(lambda: ann.answers() and ann.heard_ms > 500)
+        await eventually(lambda: ann.answers() and ann.agent_speech_ms > 500)
         lost = ann.room if who == "ann" else room.session._room
         await lost.simulate_scenario(rtc.SimulateScenarioKind.SIMULATE_FULL_RECONNECT)
         await eventually(lambda: lost.isconnected() and room.speech.report()["hearing_microphones"] == 1)
         await asyncio.sleep(1.0)
-        heard_ms = ann.heard_ms
+        heard_ms = ann.agent_speech_ms
         await asked(room, ann, "And now?")
-        await eventually(lambda: len(ann.answers()) == 2 and ann.heard_ms > heard_ms + 500)
+        await eventually(lambda: len(ann.answers()) == 2 and ann.agent_speech_ms > heard_ms + 500)
 
 
 async def test_more_microphones_than_are_allowed_are_counted_and_not_heard(livekit: LiveKit) -> None:
@@ -144,10 +146,10 @@ async def test_what_is_written_is_answered_and_a_flood_keeps_nobody_else_waiting
         joined(livekit, ROOM, "bob") as bob,
     ):
         await eventually(lambda: room.speech.voice is not None)
-        await bob.write("x" * 1_000_000)
+        await bob.send_chat("x" * 1_000_000)
         for number in range(30):
-            await bob.write(f"Rayroom, what is {number}?")
-        await ann.write("Rayroom, is it so?")
+            await bob.send_chat(f"Rayroom, what is {number}?")
+        await ann.send_chat("Rayroom, is it so?")
         await eventually(lambda: any(line.attributes["rayroom.to"] == "ann" for line in ann.answers()))
         await eventually(lambda: room.speech.report()["chat_too_often"] >= 20)
         assert len(room.router.chats) <= 8 and room.emulator.journal[:] == []
@@ -174,11 +176,11 @@ async def test_a_question_is_looked_up_once_before_its_pause_is_over_and_talk_am
         await eventually(lambda: room.speech.report().get("hearing_microphones") == 2)
         await asked(room, bob, "I think that is wrong.")
         await bob.play(silence(4_000))
-        await eventually(lambda: ann.lines)
+        await eventually(lambda: ann.transcripts)
         room.emulator.script.add("Rayroom, what is it?")
         await ann.speak(1_200)
         await eventually(lambda: room.router.searches)
-        assert room.router.chats == [] and [line.identity for line in ann.lines] == ["bob"]
+        assert room.router.chats == [] and [line.identity for line in ann.transcripts] == ["bob"]
         await ann.play(silence(4_000))
         await eventually(lambda: ann.answers())
         # Late audio may become more than one utterance, but no text is searched twice.

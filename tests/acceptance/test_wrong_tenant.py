@@ -9,7 +9,7 @@ import pytest
 from tests.support.credentials import FRAME_HEADERS
 from tests.support.gateway import jpeg
 from tests.support.meeting import dispatch
-from tests.support.presenter import presenting
+from tests.support.screen_share_participant import joined_with_screen
 from tests.support.stack import Stack
 
 
@@ -26,8 +26,8 @@ async def test_a_dispatch_that_does_not_fit_its_room_brings_no_agent(
     stack: Stack, room: str, metadata: dict[str, str] | str
 ) -> None:
     refused = stack.log("agent").count("job refused")
-    async with presenting(stack.livekit, room) as ann:
-        await ann.share()
+    async with joined_with_screen(stack.livekit, room) as ann:
+        await ann.share_screen()
         await dispatch(stack.livekit, room, metadata)
         async with asyncio.timeout(60):
             while stack.log("agent").count("job refused") == refused:

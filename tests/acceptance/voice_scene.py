@@ -14,9 +14,9 @@ from room_agent.core.settings import SpeechSettings
 from room_agent.session import RoomSession, RoomSpeech
 from tests.support.livekit_server import LiveKit
 from tests.support.scripted_router import ScriptedRouter
+from tests.support.speaking_participant import SpeakingParticipant
 from tests.support.speech_settings import settings_for
 from tests.support.stack import eventually
-from tests.support.talking import Talker
 
 ROOM = "tenant_acme_spoken"
 
@@ -69,7 +69,7 @@ async def scene(
             await room.disconnect()
 
 
-async def asked(room: Scene, talker: Talker, text: str, duration_ms: int = 1_200) -> None:
+async def asked(room: Scene, talker: SpeakingParticipant, text: str, duration_ms: int = 1_200) -> None:
     """Speak `text` as a question, once the agent transcribes a microphone."""
     await eventually(lambda: room.speech.voice is not None and room.speech.report()["hearing_microphones"] >= 1)
     room.emulator.script.add(text)

@@ -15,7 +15,7 @@ from typing import Any
 import aiohttp
 
 from tests.benchmarks.machine import busy
-from tests.support.callers import Reply, steadily
+from tests.support.chat_load import ChatResult, send_at_rate
 from tests.support.stack import Stack, running_stack
 
 SLOTS = 24
@@ -37,10 +37,10 @@ async def measure(stack: Stack) -> tuple[list[float], int, int]:
     async with _calling(stack, tokens[0]) as small, _calling(stack, tokens[1]) as large:
         # In turns, so that other load on this machine affects both.
         for _ in range(ROUNDS):
-            alone = await steadily(small, BODY, RATE_PER_S, ROUND_S)
+            alone = await send_at_rate(small, BODY, RATE_PER_S, ROUND_S)
             async with asyncio.TaskGroup() as group:
-                flooding = group.create_task(steadily(large, BODY, TIMES * RATE_PER_S, ROUND_S))
-                beside = group.create_task(steadily(small, BODY, RATE_PER_S, ROUND_S))
+                flooding = group.create_task(send_at_rate(large, BODY, TIMES * RATE_PER_S, ROUND_S))
+                beside = group.create_task(send_at_rate(small, BODY, RATE_PER_S, ROUND_S))
             ratios.append(_p95_s(beside.result()) / _p95_s(alone))
             refused += sum(reply.status != 200 for reply in flooding.result())
             lost += sum(reply.status != 200 for reply in [*alone, *beside.result()])
@@ -52,8 +52,8 @@ def _calling(stack: Stack, token: str) -> aiohttp.ClientSession:
     return aiohttp.ClientSession(f"{stack.plan.router_url}/v1/", headers=headers)
 
 
-def _p95_s(replies: list[Reply]) -> float:
-    return quantiles([reply.took_s for reply in replies], n=20)[-1]
+def _p95_s(replies: list[ChatResult]) -> float:
+    return quantiles([reply.duration_s for reply in replies], n=20)[-1]
 
 
 def main() -> int:

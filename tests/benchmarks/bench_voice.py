@@ -38,9 +38,9 @@ from tests.benchmarks.voice_contestants import RAYROOM, ROOMS, Contestant, Place
 from tests.benchmarks.voice_turn import STAGES, Row, Timekeeper, row_of
 from tests.support.gateway import KEYS, Tenants, gateway_in_process
 from tests.support.livekit_server import LiveKit, running_livekit
+from tests.support.speaking_participant import Talker, joined
 from tests.support.speech_settings import settings_for
 from tests.support.stack import eventually, running_stack
-from tests.support.talking import Talker, joined
 
 MODEL = "gpt-6-luna"
 QUESTION = "What does the second chart say?"

@@ -24,7 +24,7 @@ from cluster.lab.stack.backend_peer import BackendPeer, peer_command
 from cluster.lab.stack.livekit_server import find_livekit_server
 from cluster.lab.stack.plan import Plan, planned
 from cluster.lab.stack.processes import Processes
-from tests.support.facts import Facts
+from tests.support.knowledge_base import KnowledgeBase
 from tests.support.livekit_server import LiveKit
 
 ROOT = Path(__file__).parents[2]
@@ -143,14 +143,14 @@ class System:
 
     stack: Stack
     emulator: Emulator
-    facts: Facts
+    knowledge_base: KnowledgeBase
 
 
 @asynccontextmanager
 async def speaking_system() -> AsyncIterator[System]:
     """Yield a system with live vendors: an emulator on this loop."""
     async with Emulator().running() as emulator:
-        urls, facts = emulator.base_urls(), Facts()
+        urls, knowledge_base = emulator.base_urls(), KnowledgeBase()
         vendors = {name: {"api": name, "base_url": url, "simulated": False} for name, url in urls.items()}
         environment = {
             "RAYROOM_VOICE": "on",
@@ -159,10 +159,10 @@ async def speaking_system() -> AsyncIterator[System]:
             "ELEVEN_API_KEY": "k",
             "ELEVEN_BASE_URL": urls["elevenlabs"],
         }
-        running = running_stack("all", {"vendors": vendors, **SPEAKING}, None, environment, facts.passages())
+        running = running_stack("all", {"vendors": vendors, **SPEAKING}, None, environment, knowledge_base.passages())
         stack = await asyncio.to_thread(running.__enter__)
         try:
-            yield System(stack=stack, emulator=emulator, facts=facts)
+            yield System(stack=stack, emulator=emulator, knowledge_base=knowledge_base)
         finally:
             # The loop goes on meanwhile: the agent says goodbye to the emulator.
             await asyncio.to_thread(running.__exit__, None, None, None)

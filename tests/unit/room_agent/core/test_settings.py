@@ -32,7 +32,9 @@ def test_no_vendor_key_is_needed_while_speech_is_off() -> None:
 
 
 @pytest.mark.parametrize(("given", "missing"), [([], "DEEPGRAM_API_KEY"), (["DEEPGRAM_API_KEY"], "ELEVEN_API_KEY")])
-def test_speech_without_a_vendor_key_is_refused_and_the_key_is_named(given: list[str], missing: str, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_speech_without_a_vendor_key_is_refused_and_the_key_is_named(
+    given: list[str], missing: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.setenv("RAYROOM_VOICE", "on")
     for name in given:
         monkeypatch.setenv(name, KEYS[name])

@@ -128,7 +128,9 @@ def test_unbilled_usage_stays_in_the_file_after_close(tmp_path: Path, journal: U
     assert amounts(read(tmp_path)) == [(50, True)]
 
 
-def test_a_job_killed_at_any_moment_is_billed_exactly_up_to_its_last_chunk(tmp_path: Path, journal: UsageJournal) -> None:
+def test_a_job_killed_at_any_moment_is_billed_exactly_up_to_its_last_chunk(
+    tmp_path: Path, journal: UsageJournal
+) -> None:
     rng, usage, sent, taken = random.Random(3), speech(journal), 0, 0
     stt = usage.socket("stt", "nova-3")
     (path,) = tmp_path.glob("*.jsonl")
