@@ -38,7 +38,7 @@ from tests.benchmarks.voice_contestants import RAYROOM, ROOMS, Contestant, Place
 from tests.benchmarks.voice_turn import STAGES, Row, Timekeeper, row_of
 from tests.support.gateway import KEYS, Tenants, gateway_in_process
 from tests.support.livekit_server import LiveKit, running_livekit
-from tests.support.speaking_participant import Talker, joined
+from tests.support.speaking_participant import SpeakingParticipant, joined
 from tests.support.speech_settings import settings_for
 from tests.support.stack import eventually, running_stack
 
@@ -75,7 +75,7 @@ class Router:
 class Seat:
     """A room with a contestant and the participant that asks it."""
 
-    talker: Talker
+    talker: SpeakingParticipant
     contestant: Contestant
 
 
@@ -125,18 +125,18 @@ async def _turn(seat: Seat, emulator: Emulator, pace: Timekeeper, pause_s: float
     emulator.state.latency = pace
     emulator.script.add(QUESTION)
     await seat.contestant.send("begin")
-    talker.agent().loud_at_s = None
+    talker.agent_audio().loud_at_s = None
     await talker.play(speech(SPOKEN_MS))
     assert talker.microphone is not None
     silent_s = time.monotonic() + talker.microphone.queued_duration
     try:
         async with asyncio.timeout(TURN_TIMEOUT_S):
-            while talker.agent().loud_at_s is None:
+            while talker.agent_audio().loud_at_s is None:
                 await talker.play(silence(60))
     except TimeoutError:
         return None
     stamps = await seat.contestant.send("tell")
-    loud_at_s = talker.agent().loud_at_s
+    loud_at_s = talker.agent_audio().loud_at_s
     assert loud_at_s is not None
     return row_of(silent_s, stamps, loud_at_s, pace.drawn, pause_s)
 
@@ -149,26 +149,26 @@ async def _one_way_s(livekit: LiveKit) -> float:
         return percentile(sorted([await _way_s(speaker, listener) for _ in range(SOUNDS)]), 0.5)
 
 
-async def _way_s(speaker: Talker, listener: Talker) -> float:
+async def _way_s(speaker: SpeakingParticipant, listener: SpeakingParticipant) -> float:
     assert speaker.microphone is not None
     await speaker.play(silence(300))
-    listener.agent().loud_at_s = None
+    listener.agent_audio().loud_at_s = None
     said_s = time.monotonic() + speaker.microphone.queued_duration
     async with asyncio.timeout(TURN_TIMEOUT_S):
         await speaker.play(speech(200))
-        while listener.agent().loud_at_s is None:
+        while listener.agent_audio().loud_at_s is None:
             await speaker.play(silence(60))
-    loud_at_s = listener.agent().loud_at_s
+    loud_at_s = listener.agent_audio().loud_at_s
     assert loud_at_s is not None
     return loud_at_s - said_s
 
 
-async def _quiet(talker: Talker) -> None:
+async def _quiet(talker: SpeakingParticipant) -> None:
     """Wait until the last answer is over."""
     heard_ms = -1
     async with asyncio.timeout(TURN_TIMEOUT_S):
-        while heard_ms != talker.heard_ms:
-            heard_ms = talker.heard_ms
+        while heard_ms != talker.agent_speech_ms:
+            heard_ms = talker.agent_speech_ms
             await asyncio.sleep(QUIET_S)
 
 
@@ -217,7 +217,7 @@ async def _in_process(emulator: Emulator) -> AsyncIterator[Router]:
             try:
                 await eventually(lambda: server.started or serving.done())
                 host, port = server.servers[0].sockets[0].getsockname()
-                yield Router(url=f"http://{host}:{port}", agent_key=KEYS.agent[0])
+                yield Router(url=f"http://{host}:{port}", agent_key=KEYS.agent_audio[0])
             finally:
                 server.should_exit = True
                 async with asyncio.timeout(10):

@@ -1,4 +1,4 @@
-"""Finds or installs Chromium, and opens a page of this disk in it with no network at all."""
+"""Find or install Chromium, and open a local page in it without a network."""
 
 from __future__ import annotations
 
@@ -61,7 +61,7 @@ def _apt(*words: str) -> None:
 
 @dataclass(slots=True)
 class Opened:
-    """A page as a reader sees it, and its violations of the rules of a report."""
+    """An open page, and its requests and messages, none of which a report may have."""
 
     page: Page
     asked_for: list[str] = field(default_factory=list)
@@ -72,7 +72,7 @@ class Opened:
 async def opened(
     file: Path, *, width_px: int = 1_280, scheme: Literal["light", "dark"] = "light"
 ) -> AsyncIterator[Opened]:
-    """Yield a page of the disk in a Chromium of its own, without a network and with nothing kept from before."""
+    """Yield a local page in a new Chromium, without a network and with an empty profile."""
     with tempfile.TemporaryDirectory(prefix="chromium-") as profile:
         async with async_playwright() as playwright:
             options: dict[str, Any] = {"viewport": {"width": width_px, "height": 900}, "color_scheme": scheme}

@@ -1,4 +1,4 @@
-"""A scenario, its screens and the shipped application, small enough to be simulated in a test."""
+"""A scenario, its screens and the shipped application, small enough for a test to simulate."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ KEPT_SHARE = 0.2
 
 
 def screens(samples_per_second: float = 1.0) -> RecordedScreens:
-    """Return screens that change now and then; nobody has drawn them."""
+    """Return synthetic screens of which a random share changes."""
     kept = np.random.default_rng(1).random((TAKES, round(SAMPLES * samples_per_second))) < KEPT_SHARE
     one = np.array([1])
     return RecordedScreens(

@@ -1,4 +1,4 @@
-"""Runs made by hand for the tests of the reports: a burst of rooms, as a small cluster might have served it."""
+"""Synthetic runs for the tests of the reports: a burst of rooms on a small cluster."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ def open_rooms(second: int) -> int:
 
 
 def traffic(length_s: int = LENGTH_S) -> list[dict[str, Any]]:
-    """Return a row a second: each room shows a frame, a seventh changed, and the burst sheds for a while."""
+    """Return a row a second: each room has a frame, a seventh of them is kept, and some are shed in the burst."""
     rows = []
     for second in range(length_s):
         seen = open_rooms(second)
@@ -104,7 +104,7 @@ def summary(**changes: Any) -> Summary:
 
 
 def made_up(**changes: Any) -> Run:
-    """Return a run with something in every table, and the test's changes of its summary."""
+    """Return a run with rows in every table; `changes` replace fields of its summary."""
     return Run(
         summary=summary(**changes),
         replicas=table(record.REPLICAS, replicas()),
@@ -120,7 +120,7 @@ def with_tenants(run: Run, *rows: dict[str, Any]) -> Run:
 
 
 def nothing_known(**changes: Any) -> Run:
-    """Return a run that ended before anything was seen: five empty tables, and None wherever that may stand."""
+    """Return a run that ended before its first frame: empty tables, and None in every optional field."""
     counts = dict.fromkeys(("seen", "repeats", "kept", "answered", "shed", "failed", "rooms_peak"), 0)
     totals = Totals(seconds=0.0, room_hours=0.0, **counts)
     empty = {name: table(schema) for name, schema in record.SCHEMAS.items()}

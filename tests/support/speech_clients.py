@@ -1,4 +1,4 @@
-"""Audio to send, and the vendors' own speech clients pointed at an emulator."""
+"""Audio to send, and the vendors' own speech clients connected to an emulator."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ RATE_HZ = 16_000
 
 
 def voice(duration_ms: int) -> bytes:
-    """Return a tone that the emulator takes for someone speaking."""
+    """Return a tone that the emulator detects as speech."""
     at = np.arange(RATE_HZ * duration_ms // 1_000)
     return (8_000 * np.sin(2 * np.pi * 220 * at / RATE_HZ)).astype("<i2").tobytes()
 
@@ -44,7 +44,7 @@ def pieces(pcm: bytes, duration_ms: int = 50) -> list[bytes]:
 
 @asynccontextmanager
 async def serving(routes: Sequence[web.RouteDef]) -> AsyncIterator[str]:
-    """Serve some routes of the emulator with settings of their own; yield their root."""
+    """Serve some routes of the emulator; yield their base URL."""
     app = web.Application()
     app.add_routes(routes)
     runner = web.AppRunner(app, access_log=None, shutdown_timeout=0.5, handler_cancellation=True)
@@ -73,7 +73,7 @@ async def elevenlabs_client(root: str, timeout_s: float = 5.0) -> AsyncIterator[
 
 
 def say_live(root: str, texts: Sequence[str], output_format: str = "pcm_16000") -> bytes:
-    """Return the sound of `texts` by the SDK's websocket. It blocks: the SDK has no other."""
+    """Return the speech of `texts` by the SDK's websocket. This call blocks: the SDK has no asynchronous one."""
     with httpx.Client() as client:
         eleven = ElevenLabs(api_key="k", base_url=f"{root}/elevenlabs", httpx_client=client)
         # The SDK has no option for a websocket without TLS.

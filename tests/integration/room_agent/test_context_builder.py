@@ -61,7 +61,7 @@ async def test_my_screen_is_the_askers_for_the_model_and_for_the_search(
 ) -> None:
     turn = await builder.turn("What is the error on my screen?", "Bob", "bob-1")
     assert turn.image_jpeg == b"BOB" and 'of "Bob"' in turn.context
-    assert router.searches[-1]["image"].endswith(base64.b64encode(b"BOB").decode())
+    assert router.search_requests[-1]["image"].endswith(base64.b64encode(b"BOB").decode())
     assert (await builder.turn("What is the error on my screen?", "Carol", "carol-1")).image_jpeg == b"CAROL"
 
 
@@ -70,7 +70,9 @@ async def test_a_search_begun_while_bob_asks_is_with_bobs_picture_too(
 ) -> None:
     builder.prefetch("What number is on the slide I am sharing?", "bob-1")
     await builder.turn("What number is on the slide I am sharing?", "Bob", "bob-1")
-    assert [one["image"] for one in router.searches] == ["data:image/jpeg;base64," + base64.b64encode(b"BOB").decode()]
+    assert [one["image"] for one in router.search_requests] == [
+        "data:image/jpeg;base64," + base64.b64encode(b"BOB").decode()
+    ]
 
 
 async def test_a_question_that_goes_on_has_the_picture_of_the_one_before(builder: ContextBuilder) -> None:

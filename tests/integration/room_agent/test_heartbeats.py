@@ -31,8 +31,8 @@ class Faulty(RouterClient):
     beats = 0
 
     async def beat(self, counters: Mapping[str, float], usage: Sequence[Mapping[str, Any]] = ()) -> HeartbeatResult:
-        self.beats += 1
-        if self.beats == 1:
+        self.heartbeats += 1
+        if self.heartbeats == 1:
             raise IndexError
         return await super().beat(counters, usage)
 
@@ -49,15 +49,15 @@ async def attended(url: str, kind: type[RouterClient] = RouterClient) -> AsyncIt
 
 async def test_heartbeats_continue_after_a_reply_that_cannot_be_read() -> None:
     router = Unreadable()
-    router.beat_statuses.append(502)
+    router.heartbeat_statuses.append(502)
     async with router.running(), attended(router.url):
-        await eventually(lambda: len(router.beats) > 2)
-    assert not router.beat_statuses and router.closed == 1
+        await eventually(lambda: len(router.heartbeats) > 2)
+    assert not router.heartbeat_statuses and router.closed == 1
 
 
 async def test_heartbeats_continue_after_a_programming_error() -> None:
     async with ScriptedRouter().running() as router, attended(router.url, Faulty):
-        await eventually(lambda: len(router.beats) > 2)
+        await eventually(lambda: len(router.heartbeats) > 2)
 
 
 async def test_heartbeats_continue_in_a_room_that_cannot_be_followed(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -69,5 +69,5 @@ async def test_heartbeats_continue_in_a_room_that_cannot_be_followed(monkeypatch
 
     async with ScriptedRouter().running() as router, attended(router.url) as session:
         monkeypatch.setattr(session._tracks, "follow", fail)
-        await eventually(lambda: len(router.beats) > 2)
+        await eventually(lambda: len(router.heartbeats) > 2)
     assert len(failures) >= 2

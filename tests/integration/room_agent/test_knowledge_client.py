@@ -69,7 +69,7 @@ async def test_a_question_and_its_frame_are_searched_with_the_rooms_token(
         ("p1", "handbook.pdf#1"),
         ("p2", "handbook.pdf#2"),
     ]
-    (asked,) = router.searches
+    (asked,) = router.search_requests
     assert base64.b64decode(asked.pop("image").removeprefix("data:image/jpeg;base64,")) == b"\xff\xd8jpeg"
     assert asked == {"query": "how much leave", "top_k": 5}
     assert router.search_tokens == ["Bearer token-1"]
@@ -164,7 +164,7 @@ async def test_a_search_begun_on_interim_text_serves_the_whole_question(
 ) -> None:
     early = knowledge.begin("How many days")
     search = knowledge.finish("how many days of leave do I get?")
-    assert search is not early and len(router.searches) <= 1
+    assert search is not early and len(router.search_requests) <= 1
     assert len(await search.passages(deadline_s=5.0)) == 2
     early = knowledge.begin("How many days of leave do")
     assert knowledge.finish("how many days of leave do I get?") is early
@@ -177,8 +177,8 @@ async def test_a_query_prefetched_twice_is_searched_once_and_another_wording_can
     for text in ("how much", "how much leave", "How much leave do I get?"):
         knowledge.prefetch(text)
     assert len(await knowledge.finish("how much leave do I get").passages(deadline_s=5.0)) == 2
-    assert [search["query"] for search in router.searches][-1] == "how much leave"
-    assert len(router.searches) <= 2 and knowledge.counts.cancelled <= 1 and knowledge.counts.found == 1
+    assert [search["query"] for search in router.search_requests][-1] == "how much leave"
+    assert len(router.search_requests) <= 2 and knowledge.counts.cancelled <= 1 and knowledge.counts.found == 1
 
 
 async def test_a_stale_prefetch_is_searched_again(router: ScriptedRouter, client: RouterClient) -> None:
@@ -210,7 +210,7 @@ async def test_a_successful_prefetch_is_not_searched_again(
     early = knowledge.begin("how much leave")
     await over()
     assert knowledge.finish("how much leave") is early and len(await early.passages()) == 2
-    assert len(router.searches) == 1
+    assert len(router.search_requests) == 1
 
 
 async def test_a_search_serves_one_question_only(router: ScriptedRouter, knowledge: KnowledgeRetrieval) -> None:
@@ -221,7 +221,7 @@ async def test_a_search_serves_one_question_only(router: ScriptedRouter, knowled
 
 async def test_a_question_without_words_asks_nobody(router: ScriptedRouter, knowledge: KnowledgeRetrieval) -> None:
     assert await knowledge.begin("\x00 \u200b").passages(deadline_s=5.0) == ()
-    assert router.searches == []
+    assert router.search_requests == []
 
 
 async def test_what_is_asked_before_or_after_a_long_paste_is_searched(
@@ -231,7 +231,7 @@ async def test_what_is_asked_before_or_after_a_long_paste_is_searched(
         for paste in ("The supplier shall deliver within thirty days. " * 60, "\u0958\u0932\u092e " * 700):
             for text in (f"{asked} {paste}", f"{paste} {asked}"):
                 await knowledge.finish(text).passages(deadline_s=5.0)
-                query = router.searches[-1]["query"]
+                query = router.search_requests[-1]["query"]
                 assert unicodedata.normalize("NFC", asked) in query and len(query) <= 4_000
 
 
@@ -262,8 +262,8 @@ async def test_whatever_is_asked_is_one_field_and_carries_no_key(
     attempts = tomllib.loads(INJECTIONS.read_text("utf-8"))["attempt"]
     for attempt in attempts:
         await knowledge.begin(attempt["text"]).passages(deadline_s=5.0)
-    assert len(router.searches) == len(attempts) >= 30
-    for asked in router.searches:
+    assert len(router.search_requests) == len(attempts) >= 30
+    for asked in router.search_requests:
         assert set(asked) == {"query", "image", "top_k"} and asked["image"] is None and asked["top_k"] == 5
         assert isinstance(asked["query"], str) and len(asked["query"].splitlines()) == 1
         assert AGENT_KEY not in str(asked) and "token-1" not in str(asked)

@@ -42,7 +42,7 @@ async def test_a_room_is_opened_described_kept_alive_and_closed(router: Scripted
     assert opened.simulated and opened.limits.image_long_side_px == 640
     assert (description.description, description.cost_nanousd, description.tier) == ("a slide", 7, "simple")
     assert router.frames[0]["x-frame-track"] == "TR_1" and router.tokens == ["Bearer token-2"]
-    assert router.beats == [{"frames_seen": 3}] and router.closed == 1
+    assert router.heartbeats == [{"frames_seen": 3}] and router.closed == 1
 
 
 @pytest.mark.parametrize(
@@ -86,7 +86,7 @@ async def test_a_reply_that_cannot_be_decompressed_means_the_router_is_away(
         return web.Response(body=b"<html>no</html>", status=status, headers={"content-encoding": "gzip"})
 
     router._refusal = corrupt  # type: ignore[method-assign]
-    router.beat_statuses.append(502)
+    router.heartbeat_statuses.append(502)
     with pytest.raises(RouterAway):
         await client.beat({})
 

@@ -159,7 +159,7 @@ async def test_a_living_job_is_not_recovered(tmp_path: Path) -> None:
 
 async def test_events_the_router_refuses_are_sent_again_under_the_same_ids(tmp_path: Path) -> None:
     router = ScriptedRouter()
-    router.beat_statuses.extend([200, 503])
+    router.heartbeat_statuses.extend([200, 503])
     async with router.running():
         # These are more events than one heartbeat carries: the second half is refused.
         await killed(tmp_path, pieces=300)
