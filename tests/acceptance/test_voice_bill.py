@@ -68,7 +68,7 @@ class ConversationUsage:
     """Speech usage of one conversation: the difference to the totals before it."""
 
     speech_usage: SpeechUsage
-    open_meeting: Meeting
+    meeting: Meeting
     vendors_before: SpeechUsageTotals
     backend_before: SpeechUsageTotals
 

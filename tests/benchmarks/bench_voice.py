@@ -217,7 +217,7 @@ async def _in_process(emulator: Emulator) -> AsyncIterator[Router]:
             try:
                 await eventually(lambda: server.started or serving.done())
                 host, port = server.servers[0].sockets[0].getsockname()
-                yield Router(url=f"http://{host}:{port}", agent_key=KEYS.agent_audio[0])
+                yield Router(url=f"http://{host}:{port}", agent_key=KEYS.agent[0])
             finally:
                 server.should_exit = True
                 async with asyncio.timeout(10):

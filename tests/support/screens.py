@@ -43,7 +43,7 @@ class Desktop:
     dark: bool = False
     size: Size = (1280, 720)
 
-    def but(self, **changes: object) -> Desktop:
+    def with_changes(self, **changes: object) -> Desktop:
         """Return this desktop with some fields changed."""
         return replace(self, **changes)  # type: ignore[arg-type]
 

@@ -28,7 +28,7 @@ class Unreadable(ScriptedRouter):
 class Faulty(RouterClient):
     """A client with a programming error in its first heartbeat."""
 
-    beats = 0
+    heartbeats = 0
 
     async def beat(self, counters: Mapping[str, float], usage: Sequence[Mapping[str, Any]] = ()) -> HeartbeatResult:
         self.heartbeats += 1

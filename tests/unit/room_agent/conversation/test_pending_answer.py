@@ -1,4 +1,4 @@
-"""An answer opens its TTS stream early, and closes it where no word came."""
+"""An answer opens its TTS stream early, and closes it if it has no words."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The features order pictures by how much text they hold: pages above slides above walls."""
+"""The features measure text and change: pages have more text than slides, photos have none."""
 
 from dataclasses import astuple
 
@@ -25,8 +25,8 @@ def test_dark_and_light_pages_have_similar_text_density() -> None:
 
 
 def test_edge_energy_is_high_on_a_page_and_low_in_a_photo() -> None:
-    page, wall = (features(planes, FIRST).edge_energy for planes in (Desktop().planes(), photo()))
-    assert page > 3 * wall > 0
+    page, smooth = (features(planes, FIRST).edge_energy for planes in (Desktop().planes(), photo()))
+    assert page > 3 * smooth > 0
 
 
 def test_novelty_is_the_share_of_the_area_around_a_change() -> None:
@@ -34,7 +34,7 @@ def test_novelty_is_the_share_of_the_area_around_a_change() -> None:
     detector = ChangeDetector()
     first = features(before.planes(), detector.judge(before.planes()))
     detector.keep(before.planes())
-    typed = before.but(lines=(*before.lines, "a line typed now")).planes()
+    typed = before.with_changes(lines=(*before.lines, "a line typed now")).planes()
     line = features(typed, detector.judge(typed))
     assert (first.novelty, first.changed_share) == (1.0, 1.0)
     assert 0.001 < line.novelty < 0.01 and 0 < line.changed_share < line.novelty
@@ -43,11 +43,11 @@ def test_novelty_is_the_share_of_the_area_around_a_change() -> None:
 def test_a_repeated_frame_has_no_novelty() -> None:
     detector = ChangeDetector()
     detector.keep(photo())
-    seen = features(photo(), detector.judge(photo()))
-    assert (seen.novelty, seen.changed_share) == (0.0, 0.0)
+    result = features(photo(), detector.judge(photo()))
+    assert (result.novelty, result.changed_share) == (0.0, 0.0)
 
 
 @pytest.mark.parametrize("size", [(1, 1), (8, 8), (3, 100), (65, 33), (641, 361)])
 def test_every_feature_is_between_zero_and_one_at_every_size(size: tuple[int, int]) -> None:
-    seen = features(photo(size), ChangeDetector().judge(photo(size)))
-    assert all(0.0 <= value <= 1.0 for value in astuple(seen))
+    result = features(photo(size), ChangeDetector().judge(photo(size)))
+    assert all(0.0 <= value <= 1.0 for value in astuple(result))

@@ -23,9 +23,9 @@ def test_a_picture_with_odd_sides_is_covered_to_its_edges(size: tuple[int, int])
     black[:] = 16
     corner = black.copy()
     corner[-means.cell_px :, -means.cell_px :] = 235
-    moved = np.argwhere(means(corner) - means(black).astype(np.int16) > 100)
+    changed = np.argwhere(means(corner) - means(black).astype(np.int16) > 100)
     assert means.shape == (-(-size[1] // means.cell_px), -(-size[0] // means.cell_px))
-    assert [means.shape[0] - 1, means.shape[1] - 1] in moved.tolist()
+    assert [means.shape[0] - 1, means.shape[1] - 1] in changed.tolist()
 
 
 def test_both_simulcast_layers_of_a_screen_give_the_same_grid() -> None:

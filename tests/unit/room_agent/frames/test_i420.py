@@ -62,16 +62,16 @@ def test_a_rotation_is_clockwise(degrees: int, corner: tuple[int, int]) -> None:
     upright = photo((64, 48)).copied()
     upright.y[:] = upright.u[:] = upright.v[:] = 0
     upright.y[0, 0] = upright.u[0, 0] = upright.v[0, 0] = 255
-    turned = rotated(upright, degrees)
-    for plane in (turned.y, turned.u, turned.v):
+    result = rotated(upright, degrees)
+    for plane in (result.y, result.u, result.v):
         assert plane[corner] == 255 and plane.sum() == 255 and plane.flags.c_contiguous
 
 
 def test_four_rotations_by_90_degrees_restore_the_picture() -> None:
-    turned = start = Desktop(size=(641, 361)).planes()
+    result = start = Desktop(size=(641, 361)).planes()
     for _ in range(4):
-        turned = rotated(turned, 90)
-    assert np.array_equal(turned.y, start.y) and np.array_equal(turned.u, start.u)
+        result = rotated(result, 90)
+    assert np.array_equal(result.y, start.y) and np.array_equal(result.u, start.u)
     assert rotated(start, 0) is start
 
 

@@ -6,7 +6,7 @@ import pytest
 
 from room_agent.intent.screen_owner import is_askers_own, names, words_of
 
-ANYBODYS = (
+QUESTIONS_WITHOUT_NAME = (
     "What does it say?",
     "What is the title of the slide?",
     "What does the chart at the bottom show?",
@@ -44,7 +44,7 @@ ANYBODYS = (
     ],
 )
 def test_an_everyday_word_in_a_display_name_names_nobody(name: str) -> None:
-    assert not [question for question in ANYBODYS if names(words_of(question), name)]
+    assert not [question for question in QUESTIONS_WITHOUT_NAME if names(words_of(question), name)]
 
 
 @pytest.mark.parametrize(

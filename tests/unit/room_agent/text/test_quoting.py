@@ -10,7 +10,7 @@ from typing import Literal
 import pytest
 
 from room_agent.text.quoting import MAX_NAME_CHARS, NOBODY, Fence, clean_name, one_line, plain, tokens_of
-from tests.unit.room_agent.nasty import CONTROL_TOKENS, Quotation, nasty, quotations, read_on
+from tests.unit.room_agent.hostile_text import CONTROL_TOKENS, Quotation, as_read_by_model, hostile_text, quotations
 
 KEY = "5d0c3a91e27b"
 FENCE = Fence(KEY)
@@ -24,12 +24,12 @@ def test_a_text_is_quoted_line_by_line_between_marks_with_the_key() -> None:
 def test_random_text_stays_inside_its_quotation_and_forges_nothing() -> None:
     rng = random.Random(7)
     for _ in range(2_000):
-        quoted = FENCE.quote("screen", nasty(rng, KEY), 10_000)
+        quoted = FENCE.quote("screen", hostile_text(rng, KEY), 10_000)
         for quotation in quotations(quoted, KEY):
             assert quotation.label == "screen"
-            assert KEY not in read_on(quotation.text)
-            shown = quotation.text.translate({ord(char): None for char in "\u200c\u200d\ufe0f"})
-            assert not any(token in shown for token in CONTROL_TOKENS)
+            assert KEY not in as_read_by_model(quotation.text)
+            visible = quotation.text.translate({ord(char): None for char in "\u200c\u200d\ufe0f"})
+            assert not any(token in visible for token in CONTROL_TOKENS)
             assert all(char == "\n" or char.isprintable() or char in "\u200c\u200d\ufe0f" for char in quotation.text)
         assert len(quotations(quoted, KEY)) <= 1
 
@@ -37,8 +37,8 @@ def test_random_text_stays_inside_its_quotation_and_forges_nothing() -> None:
 def test_a_quotation_never_exceeds_its_token_budget() -> None:
     rng = random.Random(11)
     for _ in range(2_000):
-        most_tokens = rng.randint(-5, 300)
-        assert tokens_of(FENCE.quote("passage", nasty(rng, KEY, 120), most_tokens)) <= max(0, most_tokens)
+        max_tokens = rng.randint(-5, 300)
+        assert tokens_of(FENCE.quote("passage", hostile_text(rng, KEY, 120), max_tokens)) <= max(0, max_tokens)
 
 
 def test_a_long_text_is_cut_and_ends_with_an_ellipsis() -> None:
@@ -48,8 +48,8 @@ def test_a_long_text_is_cut_and_ends_with_an_ellipsis() -> None:
 
 
 def test_a_number_is_never_cut_in_half() -> None:
-    for most_tokens in range(40, 90):
-        quoted = FENCE.quote("screen", "revenue 123456789 " * 20, most_tokens)
+    for max_tokens in range(40, 90):
+        quoted = FENCE.quote("screen", "revenue 123456789 " * 20, max_tokens)
         words = quotations(quoted, KEY)[0].text.removesuffix("…").split()
         assert set(words) <= {"revenue", "123456789"}
 
@@ -155,19 +155,19 @@ def test_hidden_characters_cannot_split_the_key_or_a_mark(hidden: str) -> None:
 
 
 def test_the_key_is_removed_in_every_unicode_form_of_its_letters() -> None:
-    wide = "".join(chr(ord(char) + 0xFEE0) for char in KEY)
+    full_width = "".join(chr(ord(char) + 0xFEE0) for char in KEY)
     mathematical = KEY.translate({ord("0") + digit: 0x1D7D8 + digit for digit in range(10)})
-    assert FENCE.inner(f"a {wide} b {mathematical} c {KEY.upper()}") == "a \u2026 b \u2026 c \u2026"
+    assert FENCE.inner(f"a {full_width} b {mathematical} c {KEY.upper()}") == "a \u2026 b \u2026 c \u2026"
 
 
 def test_stacked_combining_marks_are_cut_before_normalization(monkeypatch: pytest.MonkeyPatch) -> None:
     normalize, normalized = unicodedata.normalize, list[str]()
 
-    def noted(form: Literal["NFC", "NFKC"], text: str) -> str:
+    def recording_normalize(form: Literal["NFC", "NFKC"], text: str) -> str:
         normalized.append(text)
         return normalize(form, text)
 
-    monkeypatch.setattr(unicodedata, "normalize", noted)
+    monkeypatch.setattr(unicodedata, "normalize", recording_normalize)
     for marks in ("\u0345\u0301\u0334", "\U0001d16d\u302e\U0001d165", "\u0301\u200d\u0334"):
         assert plain("a" + "".join(mark * 2_000 for mark in marks)) and plain("a" + marks * 2_000)
     # A letter, four marks and the joiners between them.
@@ -184,5 +184,5 @@ def test_only_the_kept_part_of_a_five_megabyte_text_is_processed() -> None:
 def test_one_line_returns_a_single_stripped_line_within_its_limit() -> None:
     rng = random.Random(3)
     for _ in range(500):
-        line = one_line(nasty(rng, KEY), 50)
+        line = one_line(hostile_text(rng, KEY), 50)
         assert len(line) <= 50 and len(line.splitlines()) <= 1 and line == line.strip()

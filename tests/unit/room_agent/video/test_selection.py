@@ -11,8 +11,8 @@ def candidate(sid: str, source: Source = "screen_share", muted: bool = False) ->
 
 
 def test_a_screen_share_is_sampled_before_any_camera() -> None:
-    chosen = select([candidate("c1", "camera"), candidate("s1"), candidate("c2", "camera")], max_tracks=4)
-    assert chosen == {"s1": "screen_share"}
+    selected = select([candidate("c1", "camera"), candidate("s1"), candidate("c2", "camera")], max_tracks=4)
+    assert selected == {"s1": "screen_share"}
 
 
 def test_a_camera_is_sampled_if_nobody_shares_a_screen() -> None:
