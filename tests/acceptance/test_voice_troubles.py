@@ -7,7 +7,7 @@ import asyncio
 import pytest
 
 from cluster.lab.emulator import Fault
-from room_agent.audio.tts import REST_S
+from room_agent.audio.tts import COOLDOWN_S
 from room_agent.conversation.notices import NOTICE_TEXTS, Trouble
 from tests.acceptance.voice_scene import ROOM, speak_question, voice_scene
 from tests.support.livekit_server import LiveKit
@@ -79,7 +79,7 @@ async def test_an_answer_without_tts_is_written_and_tts_recovers(livekit: LiveKi
         await eventually(lambda: ann.answers() and ann.notices())
         assert ann.answers()[0].text == "It says forty two." and ann.agent_speech_ms == 0
         assert ann.notices() == [NOTICE_TEXTS[Trouble.SPEAKING]]
-        await asyncio.sleep(REST_S)
+        await asyncio.sleep(COOLDOWN_S)
         await speak_question(scene, ann, "And now?")
         await eventually(lambda: ann.agent_speech_ms > 500)
         assert scene.speech.voice is not None and Trouble.SPEAKING not in scene.speech.voice.notices

@@ -14,7 +14,7 @@ from livekit.agents.voice.io import AudioOutput, AudioOutputCapabilities
 
 from cluster.lab.emulator import Emulator, Fault
 from room_agent.audio.plugins import tts_plugins
-from room_agent.audio.tts import REST_S, SpeechOutput
+from room_agent.audio.tts import COOLDOWN_S, SpeechOutput
 from room_agent.usage.meter import SpeechMeter, metered_tts_session
 from tests.support.speech_settings import settings_for
 
@@ -77,7 +77,7 @@ async def metered_speaker(emulator: Emulator, *models: str) -> AsyncIterator[Met
     usage, clock_calls = SpeechMeter(time.time), iter(range(10_000))
     async with metered_tts_session(usage) as http:
         plugins = tts_plugins(settings_for(emulator, tts_models=models), http)
-        output = SpeechOutput(plugins, lambda: next(clock_calls) * REST_S)
+        output = SpeechOutput(plugins, lambda: next(clock_calls) * COOLDOWN_S)
         await output.start(None)
         output.session.output.audio = audio_output = FakeAudioOutput()
         speaker = MeteredSpeaker(emulator, usage, output, audio_output)

@@ -81,9 +81,9 @@ def question_with(channel: str, text: str) -> PromptQuestion:
         now_s=30.0,
         memory=memory,
         passages=(Passage(passage_id="p1", source=texts["source"], text=texts["passage"], score=0.9),),
-        said=(
-            Remark(who=texts["name"], text=texts["transcript"], at_s=5.0),
-            Remark(who="Bob", text=texts["chat"], at_s=6.0),
+        remarks=(
+            Remark(speaker=texts["name"], text=texts["transcript"], at_s=5.0),
+            Remark(speaker="Bob", text=texts["chat"], at_s=6.0),
         ),
         frame_jpeg=b"\xff\xd8 a picture \xff\xd9",
     )
@@ -140,7 +140,9 @@ def assert_adds_no_message(injection: Injection, channel: str) -> None:
 
 def assert_leaks_no_secret(injection: Injection, channel: str) -> None:
     """Fail if the prompt holds data of another room in the same process, or a credential."""
-    other_question = replace(question_with("screen", SECRETS[0]), said=(Remark(who="Eve", text=SECRETS[0], at_s=1.0),))
+    other_question = replace(
+        question_with("screen", SECRETS[0]), remarks=(Remark(speaker="Eve", text=SECRETS[0], at_s=1.0),)
+    )
     assert SECRETS[0] in json.dumps(compose(other_question, KEY, 6_000, agent_name="rayroom").messages())
     sent = json.dumps(turn(channel, injection.text).messages(), ensure_ascii=False)
     # An injection may itself name the other tenant's room.

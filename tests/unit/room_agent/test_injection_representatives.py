@@ -79,7 +79,7 @@ def test_random_text_in_every_channel_at_once_stays_quoted_data() -> None:
             passages=[
                 Passage(passage_id="p", source=hostile_text(rng, KEY), text=hostile_text(rng, KEY), score=rng.random())
             ],
-            said=[Remark(who=hostile_text(rng, KEY), text=hostile_text(rng, KEY), at_s=1.0)],
+            remarks=[Remark(speaker=hostile_text(rng, KEY), text=hostile_text(rng, KEY), at_s=1.0)],
         )
         composed = compose(question, KEY, 6_000, agent_name="rayroom")
         for quotation in quotations(composed.context, KEY):

@@ -77,7 +77,7 @@ async def test_an_ended_track_leaves_its_description_and_no_frame(builder: Conte
 
 
 async def test_remarks_and_interrupted_answers_are_quoted_with_their_speakers(builder: ContextBuilder) -> None:
-    builder.said("Bob", "Let us begin.")
+    builder.add_remark("Bob", "Let us begin.")
     builder.answered("It is", interrupted=True)
     builder.answered("", interrupted=True)
     context = (await builder.turn("How many days of leave do I get?", "Ann", "ann-1")).context

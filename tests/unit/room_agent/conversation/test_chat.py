@@ -18,14 +18,14 @@ class InboxHarness:
     """An inbox in an empty room, with the messages and notices it produced."""
 
     settings: ChatSettings
-    known_within_s: float = 0.0
+    sender_timeout_s: float = 0.0
     now_s: float = 0.0
     notices: list[tuple[str, str]] = field(default_factory=list)
     delivered: list[ReceivedMessage] = field(default_factory=list)
 
     def __post_init__(self) -> None:
         self.room = rtc.Room()
-        settings = replace(self.settings, known_within_s=self.known_within_s)
+        settings = replace(self.settings, sender_timeout_s=self.sender_timeout_s)
         self.inbox = ChatInbox(
             self.room, lambda text, recipient: self.notices.append((recipient, text)), lambda: self.now_s, settings
         )
@@ -58,7 +58,7 @@ async def test_early_messages_are_held_in_order() -> None:
 
 
 async def test_the_busiest_sender_loses_their_oldest_early_message_beyond_the_limit() -> None:
-    harness = InboxHarness(ChatSettings(most_early=3))
+    harness = InboxHarness(ChatSettings(max_early=3))
     for sender, text in (("ann", "a question"), ("mallory", "1"), ("mallory", "2"), ("mallory", "3")):
         harness.send(sender, text)
         await let_tasks_run()
@@ -81,7 +81,7 @@ async def test_undelivered_and_incomplete_messages_are_counted_at_close() -> Non
 
 
 async def test_endless_streams_are_bounded_per_sender_and_do_not_block_others() -> None:
-    harness = InboxHarness(ChatSettings(most_open=2, read_timeout_s=0.1))
+    harness = InboxHarness(ChatSettings(max_open_per_sender=2, read_timeout_s=0.1))
     harness.inbox.deliver(harness.delivered.append)
     streams = [harness.send(f"m{number}", ending="stop") for number in range(8) for _ in range(5)]
     harness.send("ann", "do you hear me?")
@@ -93,7 +93,7 @@ async def test_endless_streams_are_bounded_per_sender_and_do_not_block_others() 
 
 
 async def test_the_busiest_sender_loses_their_oldest_message_when_the_inbox_is_full() -> None:
-    harness = InboxHarness(ChatSettings(most_open_in_all=4))
+    harness = InboxHarness(ChatSettings(max_open=4))
     harness.inbox.deliver(harness.delivered.append)
     other, first, *later = [harness.send(sender, ending="stop") for sender in ("cat", "mallory", "mallory", "mallory")]
     harness.send("ann", "one")
@@ -122,7 +122,7 @@ async def test_a_flood_is_counted_unread_and_its_sender_is_notified_once_in_ten_
 
 
 async def test_a_message_waits_a_limited_time_for_its_sender_to_appear() -> None:
-    harness = InboxHarness(ChatSettings(), known_within_s=0.2)
+    harness = InboxHarness(ChatSettings(), sender_timeout_s=0.2)
     harness.inbox.deliver(harness.delivered.append)
     participant: Any = object()
     for sender, text in (("ann", "one"), ("ann", "two"), ("gone", "three")):

@@ -6,9 +6,9 @@ from livekit import rtc
 
 from room_agent.core.models import Person
 from room_agent.core.participants import (
-    CALLED_S,
+    CALLABLE_S,
     LEFT_S,
-    MOST_GONE,
+    MAX_FORMER,
     AbsenceTracker,
     FormerParticipants,
     Participants,
@@ -36,16 +36,16 @@ def test_a_former_participant_may_be_called_for_a_while_and_keeps_their_name_for
     former.add("p-bob", "Bob", 10.0)
     former.add("p-cat", "", 20.0)
     former.add_agent("p-bot", "Helper")
-    assert former.lately(70.0) == [Person("p-bob", "Bob"), Person("p-cat", "p-cat")]
-    assert former.lately(70.1) == [Person("p-cat", "p-cat")]
+    assert former.recent(70.0) == [Person("p-bob", "Bob"), Person("p-cat", "p-cat")]
+    assert former.recent(70.1) == [Person("p-cat", "p-cat")]
     assert former.name("p-bob") == "Bob" and former.name("p-bot") == "Helper" and former.name("p-dan") is None
 
 
 def test_the_number_of_remembered_former_participants_is_bounded() -> None:
     former = FormerParticipants()
-    for number in range(3 * MOST_GONE):
+    for number in range(3 * MAX_FORMER):
         former.add(f"p-{number}", "Bob", float(number))
-    assert len(former.lately(0.0)) == MOST_GONE and former.name("p-0") is None
+    assert len(former.recent(0.0)) == MAX_FORMER and former.name("p-0") is None
 
 
 def test_a_participant_who_leaves_again_is_forgotten_last() -> None:
@@ -53,7 +53,7 @@ def test_a_participant_who_leaves_again_is_forgotten_last() -> None:
     former.add("p-ann", "Ann", 0.0)
     former.add("p-bob", "Bob", 0.0)
     former.add("p-ann", "Ann", 1.0)
-    for number in range(MOST_GONE - 1):
+    for number in range(MAX_FORMER - 1):
         former.add(f"p-{number}", "Cat", 1.0)
     assert former.name("p-ann") == "Ann" and former.name("p-bob") is None
 
@@ -62,7 +62,7 @@ def test_an_agent_with_the_identity_of_a_former_participant_cannot_be_called() -
     former = FormerParticipants()
     former.add("p-x", "Xenia", 0.0)
     former.add_agent("p-x", "Helper")
-    assert former.lately(0.0) == [] and former.name("p-x") == "Helper"
+    assert former.recent(0.0) == [] and former.name("p-x") == "Helper"
 
 
 def test_nobody_is_missing_while_the_agent_itself_is_disconnected() -> None:
@@ -84,7 +84,7 @@ def test_participants_are_listed_without_agents_and_named_after_they_left() -> N
     for participant in (ann, bot):
         del room.remote_participants[participant.identity]
         room.emit("participant_disconnected", participant)
-    assert participants.gone() == [Person("p-ann", "Ann")] and participants.name("p-ann") == "Ann"
+    assert participants.former() == [Person("p-ann", "Ann")] and participants.name("p-ann") == "Ann"
     assert participants.name("p-nobody") == "p-nobody"
-    clock.now_s += CALLED_S + 0.1
-    assert participants.gone() == [] and participants.name("p-bot") == "Helper"
+    clock.now_s += CALLABLE_S + 0.1
+    assert participants.former() == [] and participants.name("p-bot") == "Helper"

@@ -7,16 +7,16 @@ import random
 import pytest
 
 from room_agent.core.models import Person
-from room_agent.intent.addressee import Addressee, AddresseeSettings, RoomCompany, find_addressee
+from room_agent.intent.addressee import Addressee, AddresseeContext, AddresseeSettings, find_addressee
 from tests.unit.room_agent.hostile_text import hostile_text
 
 ANN, BOB, WILL = Person("p-ann", "Ann Lee"), Person("p-bob", "Bob"), Person("p-will", "Will")
-MEETING = RoomCompany(people=(ANN, BOB, WILL))
-ALONE = RoomCompany(people=(ANN,))
+MEETING = AddresseeContext(people=(ANN, BOB, WILL))
+ALONE = AddresseeContext(people=(ANN,))
 
 
-def addressee_of(text: str, company: RoomCompany = MEETING, now_s: float = 100.0) -> Addressee:
-    return find_addressee(text, "p-ann", company, now_s)
+def addressee_of(text: str, context: AddresseeContext = MEETING, now_s: float = 100.0) -> Addressee:
+    return find_addressee(text, "p-ann", context, now_s)
 
 
 @pytest.mark.parametrize(
@@ -96,7 +96,7 @@ def test_a_call_by_name_addresses_the_agent(text: str) -> None:
     ],
 )
 def test_a_call_to_another_participant_does_not_address_the_agent(text: str) -> None:
-    recent = RoomCompany(people=MEETING.people, answered="p-ann", answered_at_s=99.0)
+    recent = AddresseeContext(people=MEETING.people, answered="p-ann", answered_at_s=99.0)
     assert addressee_of(text, recent) == Addressee(False, "another is called")
 
 
@@ -151,7 +151,7 @@ def test_a_participant_alone_with_the_agent_addresses_it() -> None:
 
 
 def test_a_participant_who_just_left_can_be_called_and_does_not_count_as_present() -> None:
-    alone = RoomCompany(people=(ANN,), gone=(BOB,))
+    alone = AddresseeContext(people=(ANN,), former=(BOB,))
     assert addressee_of("Bob, are you still there?", alone) == Addressee(False, "another is called")
     assert addressee_of("What did Bob say?", alone) == Addressee(True, "nobody else is here")
     assert addressee_of("Rayroom, where is Bob?", alone).rule == "called by name"
@@ -163,21 +163,21 @@ def test_a_filler_sound_does_not_address_the_agent(text: str) -> None:
 
 
 def test_a_follow_up_of_the_answered_participant_needs_no_name_for_a_while() -> None:
-    answered = RoomCompany(people=MEETING.people, answered="p-ann", answered_at_s=100.0)
+    answered = AddresseeContext(people=MEETING.people, answered="p-ann", answered_at_s=100.0)
     assert addressee_of("and the year before", answered, 115.0) == Addressee(True, "follow-up")
     assert addressee_of("and the year before", answered, 115.1).rule == "talk among people"
     assert not find_addressee("and the year before", "p-bob", answered, 101.0).to_agent
 
 
 def test_a_waiting_asker_may_continue_their_question_for_a_while() -> None:
-    waiting = RoomCompany(people=MEETING.people, answered="p-bob", answered_at_s=100.0, waits_since_s=100.0)
+    waiting = AddresseeContext(people=MEETING.people, answered="p-bob", answered_at_s=100.0, waits_since_s=100.0)
     assert addressee_of("What is the total on the second slide?", waiting, 115.0) == Addressee(True, "follow-up")
     assert addressee_of("What is the total on the second slide?", waiting, 115.1).rule == "talk among people"
     assert addressee_of("Okay.", waiting, 101.0).rule == "talk among people"
 
 
 def test_a_reply_is_a_follow_up_and_thanks_are_not() -> None:
-    answered = RoomCompany(people=MEETING.people, answered="p-ann", answered_at_s=100.0)
+    answered = AddresseeContext(people=MEETING.people, answered="p-ann", answered_at_s=100.0)
     assert addressee_of("Okay, thank you.", answered, 101.0).rule == "talk among people"
     assert (
         addressee_of("Great, and the year before?", answered, 101.0).rule
@@ -188,22 +188,22 @@ def test_a_reply_is_a_follow_up_and_thanks_are_not() -> None:
 
 
 def test_an_everyday_word_that_is_also_a_name_calls_nobody() -> None:
-    answered = RoomCompany(people=MEETING.people, answered="p-ann", answered_at_s=100.0)
+    answered = AddresseeContext(people=MEETING.people, answered="p-ann", answered_at_s=100.0)
     assert addressee_of("will you read it out", answered) == Addressee(True, "follow-up")
     assert addressee_of("Will, you read it out", answered).rule == "another is called"
 
 
 @pytest.mark.parametrize("text", ["Bob needs the one for March too.", "Bob said fifty, is that right?", "And Bob's?"])
 def test_a_remark_about_another_participant_may_be_a_follow_up(text: str) -> None:
-    answered = RoomCompany(people=MEETING.people, answered="p-ann", answered_at_s=100.0)
+    answered = AddresseeContext(people=MEETING.people, answered="p-ann", answered_at_s=100.0)
     assert addressee_of(text, answered) == Addressee(True, "follow-up")
 
 
 @pytest.mark.parametrize("name", ["What is", "Can", "Can you", "Why", "It", "How's", "My iPhone", "Explain Bear"])
 @pytest.mark.parametrize("text", ["{} on the screen", "okay {} it so", "{} it", "{}, on the screen, Rayroom?"])
 def test_a_display_name_of_common_words_does_not_hide_a_question(name: str, text: str) -> None:
-    company = RoomCompany(people=(ANN, Person("p-1", name)), answered="p-ann", answered_at_s=100.0)
-    assert addressee_of(text.format(name), company).to_agent
+    context = AddresseeContext(people=(ANN, Person("p-1", name)), answered="p-ann", answered_at_s=100.0)
+    assert addressee_of(text.format(name), context).to_agent
 
 
 def test_a_call_to_the_agent_overrides_a_leading_name_without_a_comma() -> None:
@@ -231,14 +231,16 @@ def test_the_agent_answers_to_its_configured_names() -> None:
 
 
 def test_display_names_without_letters_are_ignored() -> None:
-    company = RoomCompany(people=(ANN, Person("p-1", ""), Person("p-2", "\U0001f389"), Person("p-3", "x" * 10_000)))
-    assert addressee_of("what is on the slide", company).rule == "talk among people"
-    assert addressee_of("Rayroom, what is it", company).to_agent
+    context = AddresseeContext(
+        people=(ANN, Person("p-1", ""), Person("p-2", "\U0001f389"), Person("p-3", "x" * 10_000))
+    )
+    assert addressee_of("what is on the slide", context).rule == "talk among people"
+    assert addressee_of("Rayroom, what is it", context).to_agent
 
 
 def test_random_text_and_random_names_always_get_a_verdict() -> None:
     rng = random.Random(17)
     for _ in range(100):
         people = [Person(str(index), hostile_text(rng, "rayroom12345", 200)) for index in range(20)]
-        verdict = addressee_of(hostile_text(rng, "rayroom, bob", 400), RoomCompany(people=(ANN, *people)))
+        verdict = addressee_of(hostile_text(rng, "rayroom, bob", 400), AddresseeContext(people=(ANN, *people)))
         assert verdict.to_agent == (verdict.rule in ("called by name", "nobody else is here", "follow-up"))
