@@ -218,12 +218,12 @@ async def test_scanning_continues_after_an_unexpected_error(tmp_path: Path, monk
 async def test_a_suspended_tenants_dead_job_is_billed_and_its_token_gives_no_other_access(tmp_path: Path) -> None:
     room, usage = "tenant_initech_x", tmp_path / "usage"
     write_dead_jobs_journal(usage, "AJ_1", room)
-    async with gateway_in_process(tmp_path) as (gateway, world), served(gateway) as url:
+    async with gateway_in_process(tmp_path) as (gateway, cluster), served(gateway) as url:
         assert (
             await UsageRecovery(usage, lambda job: client_of(url, job, KEYS.agent[0])).recover()
             and journals(usage) == []
         )
-        assert (await world.totals("initech")).settled_nanousd == 50 * 80 and await world.of("initech") == ()
+        assert (await cluster.totals("initech")).settled_nanousd == 50 * 80 and await cluster.of("initech") == ()
         client = client_of(
             url, JournaledJob(room=room, job_id="AJ_1", metadata='{"tenant_id": "initech"}'), KEYS.agent[0]
         )
