@@ -73,7 +73,7 @@ class Breaker:
             return BreakerState.CLOSED
         return BreakerState.OPEN if now_s < self._open_until_s else BreakerState.HALF_OPEN
 
-    def ask(self, now_s: float) -> Permit | None:
+    def acquire(self, now_s: float) -> Permit | None:
         """Return a permit for one attempt, or None. The caller returns it with `report`, however the attempt ends."""
         state = self.state(now_s)
         if state is BreakerState.CLOSED:

@@ -10,8 +10,10 @@ from importlib import resources
 
 from pydantic import BaseModel, ConfigDict, PositiveInt, ValidationError
 
+from routing.capabilities import Capabilities
+from routing.chat import Message
 from routing.errors import BadInput, ConfigurationError, RetiredModel, TooLarge, UnknownModel
-from routing.models import EmbedRequest, Message, ModelRequest, Service, Tier, Usage
+from routing.models import EmbedRequest, ModelRequest, Service, Tier, Usage
 from routing.prices import Price, Prices, Rates, load_prices
 from routing.validation import first_error
 from routing.vendor_keys import hide_keys
@@ -44,6 +46,7 @@ class Model(BaseModel):
     dimensions: PositiveInt | None = None
     context_tokens: PositiveInt | None = None
     max_output_tokens: PositiveInt = 8_192
+    capabilities: Capabilities = Capabilities()
     limits_source: str | None = None
 
     @property
@@ -179,20 +182,20 @@ def _fewest_tokens(model: Model, messages: Iterable[Message]) -> int:
     return texts + images * (model.image_tokens or 0)
 
 
-def estimate_ask(model: Model, ask: ModelRequest) -> Usage:
+def estimate_chat(model: Model, request: ModelRequest) -> Usage:
     """Return the most that a request should use: its whole input, and every output token it allows."""
-    images = sum(len(message.images) for message in ask.messages)
+    images = sum(len(message.images) for message in request.messages)
     image_tokens = images * model.image_token_count(FRAME_PX)
     return Usage(
-        input_tokens=text_tokens(ask.messages) + image_tokens,
-        output_tokens=ask.max_output_tokens,
+        input_tokens=text_tokens(request.messages) + image_tokens,
+        output_tokens=request.max_output_tokens,
         image_tokens=image_tokens,
     )
 
 
-def estimate_embed(ask: EmbedRequest) -> Usage:
-    images = sum(len(message.images) for message in ask.inputs)
-    return Usage(input_tokens=text_tokens(ask.inputs), image_px=images * FRAME_PX)
+def estimate_embedding(request: EmbedRequest) -> Usage:
+    images = sum(len(message.images) for message in request.inputs)
+    return Usage(input_tokens=text_tokens(request.inputs), image_px=images * FRAME_PX)
 
 
 def text_tokens(messages: Iterable[Message]) -> int:

@@ -4,6 +4,8 @@ RayroomError
 ├── BadInput                 the caller's request is wrong                 422
 │   ├── NotAJpeg             the body is something else                    415
 │   ├── TooLarge             bytes, pixels or tokens beyond the limit      413
+│   ├── ContextTooLong       more tokens than the model takes              400
+│   ├── UnsupportedOption    the model does not accept an option           400
 │   ├── UnknownModel         no such row in the catalogue                  404
 │   │   └── RetiredModel     the vendor has ended it; names its successor  410
 │   └── RoomNameInvalid      outside tenant_{tenant_id}_{meeting_id}       422
@@ -89,6 +91,20 @@ class TooLarge(BadInput):
 
     status = 413
     code = "too_large"
+
+
+class ContextTooLong(BadInput):
+    """The messages are longer than the model's context."""
+
+    status = 400
+    code = "context_length_exceeded"
+
+
+class UnsupportedOption(BadInput):
+    """The model does not accept an option of the request."""
+
+    status = 400
+    code = "unsupported_parameter"
 
 
 class UnknownModel(BadInput):

@@ -7,9 +7,10 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 
 from routing.catalogue import Catalogue, check_fits
+from routing.chat import Message
 from routing.complexity import Complexity
 from routing.errors import BadInput
-from routing.models import Message, Service, Tier
+from routing.models import Service, Tier
 from routing.share import ShareControl
 
 AUTO = "auto"
@@ -133,27 +134,29 @@ def _decision(tier: Tier, routes: ServiceRoutes, score: float, threshold: float,
     return Decision(tier=tier, targets=targets, score=score, threshold=threshold, reasons=reasons)
 
 
-def seeing(decision: Decision, catalogue: Catalogue, messages: Sequence[Message], today: dt.date) -> Decision:
+def with_image_models(
+    decision: Decision, catalogue: Catalogue, messages: Sequence[Message], today: dt.date
+) -> Decision:
     """Return the decision with only the targets that embed pictures, if a message has one; raises BadInput."""
     if not any(message.images for message in messages):
         return decision
-    seeing = _with_eyes(decision, catalogue, today)
-    if not seeing:
+    targets = _image_models(decision, catalogue, today)
+    if not targets:
         raise BadInput(f"{decision.targets[0]} embeds text only.", "input")
-    return replace(decision, targets=seeing)
+    return replace(decision, targets=targets)
 
 
-def seen(decision: Decision, catalogue: Catalogue, message: Message, today: dt.date) -> Message:
+def without_images(decision: Decision, catalogue: Catalogue, message: Message, today: dt.date) -> Message:
     """Return the message without its pictures if no target embeds pictures."""
-    return message if _with_eyes(decision, catalogue, today) else replace(message, images=())
+    return message if _image_models(decision, catalogue, today) else replace(message, content=(message.text,))
 
 
-def _with_eyes(decision: Decision, catalogue: Catalogue, today: dt.date) -> tuple[str, ...]:
+def _image_models(decision: Decision, catalogue: Catalogue, today: dt.date) -> tuple[str, ...]:
     """Return the targets that embed pictures: the price table has a price for their pixels."""
     return tuple(name for name in decision.targets if catalogue.price(name, today).image_px_pico is not None)
 
 
-def fitting(
+def within_limits(
     decision: Decision,
     catalogue: Catalogue,
     messages: Sequence[Message],

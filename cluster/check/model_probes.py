@@ -12,8 +12,9 @@ from deployments.providers.embedding_check import check_vectors
 from deployments.providers.errors import VendorResponse, to_ours
 from deployments.providers.http_session import LIMITS, Session
 from routing.catalogue import Model
+from routing.chat import Message
 from routing.errors import ProviderRefused, ProviderTruncated
-from routing.models import EmbedRequest, Message
+from routing.models import EmbedRequest
 
 UNREADABLE = "The vendor's answer cannot be read:"
 
@@ -102,7 +103,7 @@ def _voyage(account: VendorAccount) -> Probe:
     provider = VoyageProvider(account.key, account.base_url)
 
     async def embeds(model: Model, timer: ProbeTimer) -> bool:
-        request = EmbedRequest(model=model.name, inputs=(Message(role="user", text="ping"),))
+        request = EmbedRequest(model=model.name, inputs=(Message(role="user", content=("ping",)),))
         try:
             vectors = await provider.embed(model, request)
         except ProviderRefused as error:

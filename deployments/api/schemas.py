@@ -13,8 +13,9 @@ from pydantic_core import PydanticCustomError
 
 from deployments.api.jpeg import inspect_jpeg
 from deployments.api.openai_params import Neutral, NotPassedOn
+from routing.chat import Image, Message
 from routing.errors import BadInput
-from routing.models import FrameFeatures, Message
+from routing.models import FrameFeatures
 
 MAX_TEXT_CHARS = 400_000
 MAX_NAME_CHARS = 64
@@ -249,17 +250,15 @@ def to_messages(messages: list[ChatMessage], max_px: int) -> tuple[Message, ...]
 def _to_message(message: ChatMessage, where: str, max_px: int) -> Message:
     role: Any = "system" if message.role == "developer" else message.role
     if isinstance(message.content, str):
-        return Message(role=role, text=message.content)
-    texts = [part.text for part in message.content if part.text is not None]
-    images = [
-        inline_jpeg(part.image_url.url, f"{where}.{i}.image_url.url", max_px)
+        return Message(role=role, content=(message.content,))
+    content = [
+        inline_jpeg(part.image_url.url, f"{where}.{i}.image_url.url", max_px) if part.image_url else part.text or ""
         for i, part in enumerate(message.content)
-        if part.image_url is not None
     ]
-    return Message(role=role, text="\n".join(texts), images=tuple(images))
+    return Message(role=role, content=tuple(content))
 
 
-def inline_jpeg(url: str, param: str, max_px: int) -> bytes:
+def inline_jpeg(url: str, param: str, max_px: int) -> Image:
     """Return the JPEG of a data URL; raises BadInput for any other URL: images are never fetched."""
     if not url.startswith(_DATA_URL):
         raise BadInput(f"{param}: must be an inline JPEG, {_DATA_URL}...; images are not fetched.", param)
@@ -267,8 +266,8 @@ def inline_jpeg(url: str, param: str, max_px: int) -> bytes:
         data = base64.b64decode(url[len(_DATA_URL) :], validate=True)
     except binascii.Error:
         raise BadInput(f"{param}: is not valid base64.", param) from None
-    inspect_jpeg(data, max_px)
-    return data
+    size = inspect_jpeg(data, max_px)
+    return Image(data=data, width_px=size.width_px, height_px=size.height_px)
 
 
 def to_inputs(request: EmbeddingRequest, max_px: int) -> tuple[Message, ...]:
@@ -283,4 +282,4 @@ def _to_input(item: str | Item, where: str, max_px: int) -> Message:
     if not item.text and item.image is None:
         raise BadInput(f"{where}: is empty.", where)
     images = () if item.image is None else (inline_jpeg(item.image, f"{where}.image", max_px),)
-    return Message(role="user", text=item.text, images=images)
+    return Message(role="user", content=(item.text, *images))

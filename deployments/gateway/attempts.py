@@ -11,7 +11,7 @@ from deployments.gateway.failover import Candidate, Failover, FailoverRun
 from deployments.gateway.models import AnswerHandle, EmbedHandle, RoutedAnswer, RoutedRequest, StreamHandle
 from deployments.providers.base import thinks
 from deployments.providers.embedding_check import check_vectors
-from routing.catalogue import estimate_ask, estimate_embed
+from routing.catalogue import estimate_chat, estimate_embedding
 from routing.errors import RayroomError
 from routing.evidence import needs_stronger
 from routing.models import Answer, Delta, EmbeddingResult, EmbedRequest, ModelRequest, Tier, Usage
@@ -37,7 +37,7 @@ async def answer(failover: Failover, handle: AnswerHandle, request: RoutedReques
 async def _first_answer(handle: AnswerHandle, run: FailoverRun, decision: Decision) -> RoutedAnswer:
     async for candidate in run:
         request = _model_request(run.request, candidate)
-        async with candidate.attempt(estimate_ask(candidate.model, request)) as attempt:
+        async with candidate.attempt(estimate_chat(candidate.model, request)) as attempt:
             answer = await handle.answer(replace(request, timeout_s=candidate.timeout_s))
             run.vendor_s += answer.vendor_s
             attempt.record_answer(answer.usage, answer.text)
@@ -70,7 +70,7 @@ async def stream(
     async for candidate in run:
         model_request, deltas = _model_request(request, candidate), list[Delta]()
         name = failover.meter.served_name(candidate.model)
-        async with candidate.attempt(estimate_ask(candidate.model, model_request)) as attempt:
+        async with candidate.attempt(estimate_chat(candidate.model, model_request)) as attempt:
             if not thinks(model_request):
                 attempt.record_no_thinking()
             model_request = replace(model_request, timeout_s=candidate.timeout_s)
@@ -94,7 +94,7 @@ async def embed(failover: Failover, handle: EmbedHandle, request: RoutedRequest)
     run = failover.attempts(request)
     async for candidate in run:
         inputs = EmbedRequest(model=candidate.model.name, inputs=request.messages, timeout_s=candidate.timeout_s)
-        async with candidate.attempt(estimate_embed(inputs)) as attempt:
+        async with candidate.attempt(estimate_embedding(inputs)) as attempt:
             embeddings = await handle.embed(replace(inputs, timeout_s=candidate.timeout_s))
             attempt.record_answer(embeddings.usage)
             check_vectors(candidate.model, embeddings, len(request.messages))
@@ -109,7 +109,7 @@ def _model_request(request: RoutedRequest, candidate: Candidate) -> ModelRequest
         model=model.name,
         messages=request.messages,
         max_output_tokens=min(request.max_output_tokens, model.max_output_tokens),
-        temperature=request.temperature,
+        options=request.options,
         timeout_s=candidate.timeout_s,
         first_token_timeout_s=min(timeouts.first_token_s, candidate.timeout_s),
         between_tokens_timeout_s=timeouts.between_tokens_s,

@@ -141,7 +141,7 @@ class FailoverRun:
         while self.models:
             model = self.models.popleft()
             breaker = self.failover.breaker(model)
-            permit = breaker.ask(now_s)
+            permit = breaker.acquire(now_s)
             if permit is None:
                 given_up = given_up or model
                 opens_in_s.append(breaker.opens_again_in_s(now_s))

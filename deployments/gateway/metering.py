@@ -13,8 +13,9 @@ import structlog
 
 from deployments.providers.base import served_name
 from routing.catalogue import Catalogue, Model, text_tokens
+from routing.chat import Message
 from routing.errors import ConfigurationError, ProviderError, RayroomError, TenantSuspended
-from routing.models import Costs, Delta, Intent, Message, Outcome, Service, Settlement, Tenant, Usage
+from routing.models import Costs, Delta, Intent, Outcome, Service, Settlement, Tenant, Usage
 from routing.prices import Price
 
 MAX_TENANTS = 50_000
@@ -190,7 +191,7 @@ class MeteredAttempt:
         if self._usage is not None:
             return self._usage, False
         if self._finished or any(self._texts):
-            tokens = text_tokens([Message(role="assistant", text="".join(self._texts))])
+            tokens = text_tokens([Message(role="assistant", content=("".join(self._texts),))])
             # No vendor returns more than the requested maximum, and an embedding has no output tokens.
             return replace(self._estimate, output_tokens=min(tokens, self._estimate.output_tokens)), True
         if error is not None and _cancelled(error) and self._no_thinking:

@@ -15,17 +15,9 @@ from deployments.common.settings import (
 )
 from deployments.gateway.metering import BillingContext
 from routing.breaker import BreakerSettings
+from routing.chat import ChatOptions, Message
 from routing.fairness import FairnessSettings
-from routing.models import (
-    Answer,
-    Costs,
-    Delta,
-    EmbeddingResult,
-    EmbedRequest,
-    Message,
-    ModelRequest,
-    Rooms,
-)
+from routing.models import Answer, Costs, Delta, EmbeddingResult, EmbedRequest, ModelRequest, Rooms
 from routing.policy import Decision
 from routing.retry import RetrySettings
 
@@ -100,8 +92,8 @@ class RoutedRequest:
     decision: Decision
     messages: tuple[Message, ...] = field(repr=False)
     max_output_tokens: int
-    temperature: float | None
     timeouts: AttemptTimeouts
+    options: ChatOptions = field(default_factory=ChatOptions)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -8,8 +8,9 @@ from dataclasses import dataclass, replace
 
 from deployments.api.schemas import KnowledgeSearch, inline_jpeg
 from deployments.common.settings import KnowledgeSettings
+from routing.chat import Message
 from routing.errors import BackendUnavailable, BadInput
-from routing.models import Directory, EmbeddingResult, Message, Passage
+from routing.models import Directory, EmbeddingResult, Passage
 
 MAX_ID_CHARS = 256
 MAX_SOURCE_CHARS = 1_024
@@ -30,7 +31,7 @@ def to_question(request: KnowledgeSearch, max_px: int) -> Message:
     if not request.query.strip():
         raise BadInput("query: is empty; it must hold a question.", "query")
     images = () if request.image is None else (inline_jpeg(request.image, "image", max_px),)
-    return Message(role="user", text=request.query, images=images)
+    return Message(role="user", content=(request.query, *images))
 
 
 async def find(

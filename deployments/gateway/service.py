@@ -40,12 +40,22 @@ from deployments.gateway.rooms import RoomService
 from deployments.gateway.speech_metering import SpeechMetering
 from routing.breaker import Breakers
 from routing.catalogue import Catalogue
+from routing.chat import ChatOptions, Image, Message
 from routing.complexity import Complexity, TurnFeatures, score_frame, score_turn
 from routing.errors import BadInput
 from routing.evidence import needs_stronger
 from routing.fairness import FairShare
-from routing.models import Answer, Delta, Directory, EmbeddingResult, Message, Service, Tenant, Tier
-from routing.policy import AUTO, Decision, ServiceRoutes, TenantStanding, choose, fitting, seeing, seen
+from routing.models import Answer, Delta, Directory, EmbeddingResult, Service, Tenant, Tier
+from routing.policy import (
+    AUTO,
+    Decision,
+    ServiceRoutes,
+    TenantStanding,
+    choose,
+    with_image_models,
+    within_limits,
+    without_images,
+)
 from routing.ratelimit import TenantLimits
 from routing.retry import Deadline
 from routing.share import ShareControl, ShareTarget
@@ -101,7 +111,7 @@ class Gateway:
         billing = await self._bill_to(token, "vision", self._limits)
         self._frames.check(token.name.room, headers)
         decision = self._decide(self._vision, AUTO, score_frame(headers.features()), billing.tenant)
-        messages = (Message(role="user", text=settings.prompt, images=(jpeg,)),)
+        messages = (Message(role="user", content=(Image(data=jpeg), settings.prompt)),)
         routed = self._vision.request(billing, decision, messages)
         return await self._answer(self._vision, self._handles.vision, routed)
 
@@ -126,7 +136,7 @@ class Gateway:
         settings = self.settings.knowledge
         deadline = Deadline.after(settings.timeout_s, time.monotonic())
         question = to_question(request, self.settings.vision.max_image_px)
-        question = seen(self._embed_decision(AUTO), self.catalogue, question, self._today())
+        question = without_images(self._embed_decision(AUTO), self.catalogue, question, self._today())
         routed = await self._routed_inputs(token, AUTO, (question,), settings.timeout_s, self._search_limits)
         with self._fair.slot(token.tenant_id, self._clock()):
             embeddings, cost_nanousd = await attempts.embed(self._failover, self._handles.embeddings, routed)
@@ -175,11 +185,11 @@ class Gateway:
         decision = self._decide(
             self._llm, request.model, score_turn(_features(request, turn, messages)), billing.tenant
         )
-        decision = fitting(
+        decision = within_limits(
             decision, self.catalogue, messages, output_tokens, settings.max_input_tokens, request.output_field
         )
         routed = self._llm.request(billing, decision, messages)
-        return replace(routed, max_output_tokens=output_tokens, temperature=request.temperature)
+        return replace(routed, max_output_tokens=output_tokens, options=ChatOptions(temperature=request.temperature))
 
     def _decide(self, service: _RoutedService, wanted: str, complexity: Complexity, tenant: Tenant) -> Decision:
         standing = TenantStanding(plan=tenant.plan, budget_used=self._meter.budget_used(tenant))
@@ -198,13 +208,12 @@ class Gateway:
         self, token: RoomToken, wanted: str, inputs: tuple[Message, ...], total_s: float, limits: TenantLimits
     ) -> RoutedRequest:
         once_s = min(self.settings.embeddings.attempt_timeout_s, total_s)
-        decision = seeing(self._embed_decision(wanted), self.catalogue, inputs, self._today())
+        decision = with_image_models(self._embed_decision(wanted), self.catalogue, inputs, self._today())
         return RoutedRequest(
             billing=await self._bill_to(token, "embeddings", limits),
             decision=decision,
             messages=inputs,
             max_output_tokens=0,
-            temperature=None,
             timeouts=AttemptTimeouts(attempt_s=once_s, first_token_s=once_s, between_tokens_s=once_s, total_s=total_s),
         )
 
@@ -285,7 +294,6 @@ class _RoutedService:
             decision=decision,
             messages=messages,
             max_output_tokens=self.max_output_tokens,
-            temperature=None,
             timeouts=self.timeouts[decision.tier],
         )
 

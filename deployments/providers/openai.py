@@ -12,8 +12,9 @@ from deployments.providers.errors import VendorResponse
 from deployments.providers.timeouts import answered, finished, streamed
 from deployments.providers.usage import from_openai
 from routing.catalogue import Model
+from routing.chat import Image, Message
 from routing.errors import ProviderRefused, ProviderTruncated
-from routing.models import Answer, Delta, EmbeddingResult, EmbedRequest, Finish, Message, ModelRequest
+from routing.models import Answer, Delta, EmbeddingResult, EmbedRequest, Finish, ModelRequest
 
 CHAT = "/chat/completions"
 _JSON = dict[str, Any]
@@ -31,9 +32,9 @@ _REASONING = ("gpt-6",)
 class OpenAITransport(Protocol):
     """A transport of JSON to a server and back. `reply` extracts the error response from the exceptions it raises."""
 
-    async def post(self, path: str, request: _JSON, timeout_s: float) -> _JSON: ...
+    async def post(self, path: str, body: _JSON, timeout_s: float) -> _JSON: ...
 
-    def events(self, path: str, request: _JSON, timeout_s: float) -> AsyncGenerator[list[_JSON], None]:
+    def events(self, path: str, body: _JSON, timeout_s: float) -> AsyncGenerator[list[_JSON], None]:
         """Yield the events of a stream; those that arrived together are in one list."""
 
     def reply(self, error: Exception) -> VendorResponse | None:
@@ -51,16 +52,16 @@ class OpenAIProvider:
         self._output_limit_field = output_limit_field
         self._transport = transport
 
-    async def answer(self, model: Model, ask: ModelRequest) -> Answer:
-        return await answered(self._answer(model, ask), ask.timeout_s, self._transport.reply)
+    async def answer(self, model: Model, request: ModelRequest) -> Answer:
+        return await answered(self._answer(model, request), request.timeout_s, self._transport.reply)
 
-    def stream(self, model: Model, ask: ModelRequest) -> AsyncGenerator[Delta, None]:
-        return streamed(self._deltas(model, ask), ask, self._transport.reply)
+    def stream(self, model: Model, request: ModelRequest) -> AsyncGenerator[Delta, None]:
+        return streamed(self._deltas(model, request), request, self._transport.reply)
 
-    async def embed(self, model: Model, ask: EmbedRequest) -> EmbeddingResult:
-        if any(message.images for message in ask.inputs):
+    async def embed(self, model: Model, request: EmbedRequest) -> EmbeddingResult:
+        if any(message.images for message in request.inputs):
             raise ProviderRefused(f"{model.name} embeds text only.", "input")
-        return await answered(self._embed(model, ask), ask.timeout_s, self._transport.reply)
+        return await answered(self._embed(model, request), request.timeout_s, self._transport.reply)
 
     def warm_up(self) -> None:
         self._transport.warm_up()
@@ -68,8 +69,8 @@ class OpenAIProvider:
     async def aclose(self) -> None:
         await self._transport.aclose()
 
-    async def _answer(self, model: Model, ask: ModelRequest) -> Answer:
-        completion = await self._transport.post(CHAT, self._request(model, ask), ask.timeout_s)
+    async def _answer(self, model: Model, request: ModelRequest) -> Answer:
+        completion = await self._transport.post(CHAT, self._request(model, request), request.timeout_s)
         choice = completion["choices"][0]
         message = choice["message"]
         refusal = message.get("refusal")
@@ -80,10 +81,10 @@ class OpenAIProvider:
             usage=from_openai(completion.get("usage")),
         )
 
-    async def _deltas(self, model: Model, ask: ModelRequest) -> AsyncGenerator[Delta, None]:
-        request = self._request(model, ask) | {"stream": True, "stream_options": {"include_usage": True}}
+    async def _deltas(self, model: Model, request: ModelRequest) -> AsyncGenerator[Delta, None]:
+        body = self._request(model, request) | {"stream": True, "stream_options": {"include_usage": True}}
         refused = False
-        async with aclosing(self._transport.events(CHAT, request, ask.timeout_s)) as groups:
+        async with aclosing(self._transport.events(CHAT, body, request.timeout_s)) as groups:
             async for chunks in groups:
                 deltas = [_delta(chunk) for chunk in chunks]
                 refused = refused or any(map(_refuses, chunks))
@@ -95,42 +96,46 @@ class OpenAIProvider:
                     usage=from_openai(usage),
                 )
 
-    async def _embed(self, model: Model, ask: EmbedRequest) -> EmbeddingResult:
-        texts = [message.text for message in ask.inputs]
-        request = {"model": model.vendor_name, "input": texts, "encoding_format": "float"}
-        result = await self._transport.post("/embeddings", request, ask.timeout_s)
+    async def _embed(self, model: Model, request: EmbedRequest) -> EmbeddingResult:
+        texts = [message.text for message in request.inputs]
+        body = {"model": model.vendor_name, "input": texts, "encoding_format": "float"}
+        result = await self._transport.post("/embeddings", body, request.timeout_s)
         rows = sorted(result["data"], key=lambda row: int(row["index"]))
         if len(rows) != len(texts):
             raise ProviderTruncated(phase="parse")
         vectors = tuple(tuple(row["embedding"]) for row in rows)
         return EmbeddingResult(vectors=vectors, model=served_name(model, False), usage=from_openai(result.get("usage")))
 
-    def _request(self, model: Model, ask: ModelRequest) -> dict[str, Any]:
+    def _request(self, model: Model, request: ModelRequest) -> dict[str, Any]:
         return {
             "model": model.vendor_name,
-            "messages": [{"role": message.role, "content": _content(message)} for message in ask.messages],
-            self._output_limit_field: ask.max_output_tokens,
-            **_sampling(model, ask),
+            "messages": [{"role": message.role, "content": _content(message)} for message in request.messages],
+            self._output_limit_field: request.max_output_tokens,
+            **_sampling(model, request),
         }
 
 
-def _sampling(model: Model, ask: ModelRequest) -> dict[str, Any]:
+def _sampling(model: Model, request: ModelRequest) -> dict[str, Any]:
     """Return the sampling parameters: a model that reasons takes no temperature."""
     reasons = model.vendor_name.startswith(_REASONING)
-    temperature = {} if ask.temperature is None else {"temperature": ask.temperature}
+    options = request.options
+    temperature = {} if options.temperature is None else {"temperature": options.temperature}
     if not reasons:
         return temperature
-    return {} if thinks(ask) else temperature | {"reasoning_effort": "none"}
+    return {} if thinks(request) else temperature | {"reasoning_effort": "none"}
 
 
 def _content(message: Message) -> str | list[dict[str, Any]]:
     if not message.images:
         return message.text
-    images = [
-        {"type": "image_url", "image_url": {"url": "data:image/jpeg;base64," + base64.b64encode(image).decode()}}
-        for image in message.images
-    ]
-    return [{"type": "text", "text": message.text}, *images] if message.text else images
+    return [_part(part) for part in message.content if part]
+
+
+def _part(part: str | Image) -> dict[str, Any]:
+    if isinstance(part, str):
+        return {"type": "text", "text": part}
+    url = f"data:{part.media_type};base64," + base64.b64encode(part.data).decode()
+    return {"type": "image_url", "image_url": {"url": url}}
 
 
 def _delta(chunk: dict[str, Any]) -> Delta:

@@ -28,16 +28,16 @@ class OpenAISdk:
             http_client=openai.DefaultAioHttpClient(limits=LIMITS, follow_redirects=False),
         )
 
-    async def post(self, path: str, request: _JSON, timeout_s: float) -> _JSON:
+    async def post(self, path: str, body: _JSON, timeout_s: float) -> _JSON:
         """Return a whole answer; raises the SDK's errors."""
-        return await self._client.post(path, cast_to=_JSON, body=request, options={"timeout": _timeout(timeout_s)})
+        return await self._client.post(path, cast_to=_JSON, body=body, options={"timeout": _timeout(timeout_s)})
 
-    async def events(self, path: str, request: _JSON, timeout_s: float) -> AsyncGenerator[list[_JSON], None]:
+    async def events(self, path: str, body: _JSON, timeout_s: float) -> AsyncGenerator[list[_JSON], None]:
         """Yield the events of a stream, each in a list of its own; raises as `post` does."""
         chunks = await self._client.post(
             path,
             cast_to=_JSON,
-            body=request,
+            body=body,
             options={"timeout": _timeout(timeout_s)},
             stream=True,
             stream_cls=openai.AsyncStream[_JSON],

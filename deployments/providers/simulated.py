@@ -21,8 +21,9 @@ from deployments.api.jpeg import inspect_jpeg
 from deployments.common.settings import ProfileChange, SimulationSettings
 from deployments.providers.base import served_name
 from routing.catalogue import Model, text_tokens
+from routing.chat import Message
 from routing.errors import BadInput, ProviderOverloaded, ProviderTimeout
-from routing.models import Answer, Delta, EmbeddingResult, EmbedRequest, Finish, Message, ModelRequest, Usage
+from routing.models import Answer, Delta, EmbeddingResult, EmbedRequest, Finish, ModelRequest, Usage
 from routing.retry import Deadline
 
 TAIL_SIGMA = 0.35
@@ -88,10 +89,10 @@ class SimulatedProvider:
         self._sleep = sleep
         self._profiles: dict[str, Profile] = {}
 
-    async def answer(self, model: Model, ask: ModelRequest) -> Answer:
+    async def answer(self, model: Model, request: ModelRequest) -> Answer:
         """Answer as `stream` does, with one sleep: a timer for each word would cost more than the rest of a request."""
-        profile, deadline = self._profile(model), Deadline.after(ask.timeout_s, time.monotonic())
-        words, finish = self._words_of(model, ask)
+        profile, deadline = self._profile(model), Deadline.after(request.timeout_s, time.monotonic())
+        words, finish = self._words_of(model, request)
         await self._pause(profile.first_token_s(self._rng), deadline)
         self._fail_sometimes(model)
         await self._pause(len(words) / profile.tokens_per_s, deadline)
@@ -99,27 +100,27 @@ class SimulatedProvider:
             text="".join(word + " " for word in words),
             model=served_name(model, True),
             finish=finish,
-            usage=_usage(model, ask.messages, output_tokens=len(words)),
+            usage=_usage(model, request.messages, output_tokens=len(words)),
             simulated=True,
         )
 
-    async def stream(self, model: Model, ask: ModelRequest) -> AsyncGenerator[Delta, None]:
-        profile, deadline = self._profile(model), Deadline.after(ask.timeout_s, time.monotonic())
-        words, finish = self._words_of(model, ask)
+    async def stream(self, model: Model, request: ModelRequest) -> AsyncGenerator[Delta, None]:
+        profile, deadline = self._profile(model), Deadline.after(request.timeout_s, time.monotonic())
+        words, finish = self._words_of(model, request)
         await self._pause(profile.first_token_s(self._rng), deadline)
         self._fail_sometimes(model)
         for word in words:
             yield Delta(text=word + " ")
             await self._pause(1 / profile.tokens_per_s, deadline)
-        yield Delta(finish=finish, usage=_usage(model, ask.messages, output_tokens=len(words)))
+        yield Delta(finish=finish, usage=_usage(model, request.messages, output_tokens=len(words)))
 
-    async def embed(self, model: Model, ask: EmbedRequest) -> EmbeddingResult:
-        deadline = Deadline.after(ask.timeout_s, time.monotonic())
+    async def embed(self, model: Model, request: EmbedRequest) -> EmbeddingResult:
+        deadline = Deadline.after(request.timeout_s, time.monotonic())
         await self._pause(self._profile(model).first_token_s(self._rng), deadline)
         self._fail_sometimes(model)
-        vectors = tuple(_vector(message, model.dimensions or 256) for message in ask.inputs)
-        px = sum(_pixels(image) for message in ask.inputs for image in message.images)
-        usage = Usage(input_tokens=text_tokens(ask.inputs), image_px=px)
+        vectors = tuple(_vector(message, model.dimensions or 256) for message in request.inputs)
+        px = sum(_pixels(image.data) for message in request.inputs for image in message.images)
+        usage = Usage(input_tokens=text_tokens(request.inputs), image_px=px)
         return EmbeddingResult(vectors=vectors, model=served_name(model, True), usage=usage, simulated=True)
 
     def _profile(self, model: Model) -> Profile:
@@ -141,16 +142,16 @@ class SimulatedProvider:
         except TimeoutError:
             raise ProviderTimeout() from None
 
-    def _words_of(self, model: Model, ask: ModelRequest) -> tuple[list[str], Finish]:
+    def _words_of(self, model: Model, request: ModelRequest) -> tuple[list[str], Finish]:
         """Return the words of the answer, and whether the output limit cut it."""
-        whole = [*f"[simulated {model.name}]".split(), *self._words(ask)]
-        words = whole[: ask.max_output_tokens]
+        whole = [*f"[simulated {model.name}]".split(), *self._words(request)]
+        words = whole[: request.max_output_tokens]
         return words, "stop" if len(words) == len(whole) else "length"
 
-    def _words(self, ask: ModelRequest) -> list[str]:
+    def _words(self, request: ModelRequest) -> list[str]:
         """Draw the words of an answer: the same request gets the same words under the same seed."""
-        content = "\n".join(message.text for message in ask.messages).encode()
-        images = b"".join(image for message in ask.messages for image in message.images)
+        content = "\n".join(message.text for message in request.messages).encode()
+        images = b"".join(image.data for message in request.messages for image in message.images)
         rng = random.Random(hashlib.blake2b(content + images, digest_size=8, key=b"%d" % self._settings.seed).digest())
         return rng.choices(_WORDS, k=rng.randint(*ANSWER_TOKENS))
 
@@ -163,7 +164,7 @@ class SimulatedProvider:
 
 def _usage(model: Model, messages: tuple[Message, ...], output_tokens: int) -> Usage:
     images = [image for message in messages for image in message.images]
-    image_tokens = sum(model.image_token_count(_pixels(image)) for image in images)
+    image_tokens = sum(model.image_token_count(_pixels(image.data)) for image in images)
     return Usage(
         input_tokens=text_tokens(messages) + image_tokens, image_tokens=image_tokens, output_tokens=output_tokens
     )
@@ -179,7 +180,7 @@ def _pixels(image: bytes) -> int:
 
 def _vector(message: Message, dimensions: int) -> tuple[float, ...]:
     """Return a unit vector derived from a hash of the content."""
-    content = message.text.encode() + b"".join(message.images)
+    content = message.text.encode() + b"".join(image.data for image in message.images)
     digest = hashlib.shake_256(content).digest(4 * dimensions)
     values = [number / 2**31 - 1 for number in struct.unpack(f"<{dimensions}I", digest)]
     length = math.sqrt(sum(value * value for value in values))

@@ -34,7 +34,7 @@ async def answered(call: Awaitable[T], timeout_s: float, reply_of: ReplyOf) -> T
 
 async def streamed(
     deltas: AsyncGenerator[Delta, None],
-    ask: ModelRequest,
+    request: ModelRequest,
     reply_of: ReplyOf,
     clock: Callable[[], float] = time.monotonic,
 ) -> AsyncGenerator[Delta, None]:
@@ -43,7 +43,7 @@ async def streamed(
     A timer spans one await and no yield: another task may request the next delta, and a timer that one task started
     cannot stop another. The time that the consumer takes does not count either.
     """
-    watch = _Watch(ask, clock())
+    watch = _Watch(request, clock())
     last = Delta()
     async with aclosing(deltas):
         while True:
@@ -76,11 +76,11 @@ def finished(finish: Finish | None) -> Finish:
 class _Watch:
     """The timers of one attempt: the one that runs now, and its remaining time."""
 
-    def __init__(self, ask: ModelRequest, now_s: float) -> None:
+    def __init__(self, request: ModelRequest, now_s: float) -> None:
         self.phase: Phase = "first_token"
-        self._total = Deadline.after(ask.timeout_s, now_s)
-        self._first = Deadline.after(ask.first_token_timeout_s or ask.timeout_s, now_s)
-        self._between_s = ask.between_tokens_timeout_s or ask.timeout_s
+        self._total = Deadline.after(request.timeout_s, now_s)
+        self._first = Deadline.after(request.first_token_timeout_s or request.timeout_s, now_s)
+        self._between_s = request.between_tokens_timeout_s or request.timeout_s
 
     def wait_s(self, now_s: float) -> float:
         left_s = self._first.remaining_s(now_s) if self.phase == "first_token" else self._between_s

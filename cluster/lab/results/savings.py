@@ -9,7 +9,7 @@ from typing import Any
 from deployments.common.settings import VisionSettings
 from room_agent.frames.i420 import fitted
 from routing.catalogue import Catalogue, text_tokens
-from routing.models import Message
+from routing.chat import Message
 from routing.prices import PICO_PER_NANO, Price, round_half_even
 
 PUBLISHED_PX = (1280, 720)
@@ -61,7 +61,7 @@ def strong_frame(
 ) -> StrongFrame:
     """Return a frame as the first model of the strong tier charges it on `day`; raises ConfigurationError."""
     model = catalogue.get(vision.complex[0])
-    prompt_tokens = text_tokens([Message(role="user", text=vision.prompt)])
+    prompt_tokens = text_tokens([Message(role="user", content=(vision.prompt,))])
     small_px = fitted(*sides_px, long_side_px // 2 * 2)
     return StrongFrame(
         model=model.name,

@@ -18,8 +18,9 @@ from cluster.lab.simulator.results import run_of
 from cluster.lab.simulator.simulator import Simulator
 from cluster.lab.simulator.vendor_model import VendorModel
 from routing.catalogue import Catalogue, text_tokens
+from routing.chat import Message
 from routing.errors import ConfigurationError
-from routing.models import Message, Usage
+from routing.models import Usage
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -60,7 +61,7 @@ def mixes_of(
     """Return the vendors of each service; raises ConfigurationError for an unknown vendor or model."""
     catalogue = app.catalogue()
     _check_names(scenario, catalogue, app)
-    prompt = Usage(input_tokens=text_tokens([Message(role="user", text=app.vision.prompt)]))
+    prompt = Usage(input_tokens=text_tokens([Message(role="user", content=(app.vision.prompt,))]))
     frame_px = int((takes.width_px * takes.height_px).mean())
     question = Usage(input_tokens=assumptions.question_tokens)
     vision = VendorModel(app.vision, prompt, catalogue, scenario.vendors, app.retries, day, frame_px)

@@ -25,10 +25,11 @@ from deployments.gateway.models import GatewaySettings, ModelHandles, RoutedAnsw
 from deployments.gateway.service import Gateway
 from deployments.model_replica import ModelReplica
 from routing.breaker import BreakerSettings
-from routing.catalogue import estimate_ask, estimate_embed, load_catalogue
+from routing.catalogue import estimate_chat, estimate_embedding, load_catalogue
+from routing.chat import Message
 from routing.errors import ProviderError
 from routing.fairness import FairnessSettings
-from routing.models import EmbedRequest, Message, ModelRequest, Tier, Usage
+from routing.models import EmbedRequest, ModelRequest, Tier, Usage
 from routing.retry import RetrySettings
 from routing.rooms import parse_room
 from tests.integration.gateway.fault_table import Case, Route, Timers
@@ -182,12 +183,17 @@ async def answer(gateway: Gateway, how: str, heard: list[str]) -> RoutedAnswer:
 def reserved(model: str, how: str) -> Usage:
     """Return the usage that is reserved for one attempt."""
     if how == "embedding":
-        return estimate_embed(
-            EmbedRequest(model=model, inputs=tuple(Message(role="user", text=text) for text in TEXTS))
+        return estimate_embedding(
+            EmbedRequest(model=model, inputs=tuple(Message(role="user", content=(text,)) for text in TEXTS))
         )
     text, images = (PROMPT, (PICTURE,)) if how == "frame" else (QUESTION, ())
-    messages = (Message(role="user", text=text, images=images),)
-    return estimate_ask(
+    messages = (
+        Message(
+            role="user",
+            content=(text, *images),
+        ),
+    )
+    return estimate_chat(
         CATALOGUE.get(model), ModelRequest(model=model, messages=messages, max_output_tokens=MOST_TOKENS)
     )
 

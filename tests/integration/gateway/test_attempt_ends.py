@@ -22,7 +22,8 @@ from deployments.gateway.models import AttemptTimeouts, RoutedAnswer, RoutedRequ
 from deployments.model_replica import ModelReplica
 from deployments.providers.simulated import SimulatedProvider
 from routing.breaker import Breakers, BreakerSettings
-from routing.catalogue import estimate_embed, load_catalogue, text_tokens
+from routing.catalogue import estimate_embedding, load_catalogue, text_tokens
+from routing.chat import Image, Message
 from routing.errors import (
     BudgetExceeded,
     CostsUnavailable,
@@ -38,7 +39,6 @@ from routing.models import (
     EmbeddingResult,
     EmbedRequest,
     Intent,
-    Message,
     ModelRequest,
     Settlement,
     Tenant,
@@ -52,7 +52,7 @@ from tests.support.gateway import SIMULATED, TENANTS, jpeg
 
 CATALOGUE = load_catalogue()
 LUNA, FLASH, SOL, MIXED = "gpt-6-luna", "gemini-3.5-flash-lite", "gpt-6.1-sol", "voyage-multimodal-3.5"
-ASKED = (Message(role="user", text="What is on the screen?"),)
+ASKED = (Message(role="user", content=("What is on the screen?",)),)
 TOLD = Usage(input_tokens=10, output_tokens=2)
 TIMEOUTS = AttemptTimeouts(attempt_s=5.0, first_token_s=5.0, between_tokens_s=5.0, total_s=5.0)
 Plan = tuple[str | float | Exception | Usage | None, ...]
@@ -164,7 +164,6 @@ def order(*targets: str, stronger: tuple[str, ...] = (), timeouts: AttemptTimeou
         ),
         messages=ASKED,
         max_output_tokens=64,
-        temperature=None,
         timeouts=timeouts,
     )
 
@@ -278,16 +277,24 @@ async def test_a_whole_answer_without_usage_is_billed_by_its_text_and_by_no_more
     text = "word " * words
     desk = Desk(Vendors({LUNA: [(text, None)]}))
     await desk.answer(order(LUNA))
-    tokens = min(64, text_tokens([Message(role="assistant", text=text)]))
+    tokens = min(64, text_tokens([Message(role="assistant", content=(text,))]))
     usage = Usage(input_tokens=text_tokens(ASKED), output_tokens=tokens)
     assert desk.book.lines() == [(LUNA, cost(LUNA, usage), True)]
 
 
 async def test_vectors_without_usage_are_billed_by_the_text_and_the_pixels_that_were_sent() -> None:
     desk = Desk(Vendors({}))
-    asked = replace(order(MIXED), messages=(Message(role="user", text="a chart", images=(jpeg(),)),))
+    asked = replace(
+        order(MIXED),
+        messages=(
+            Message(
+                role="user",
+                content=("a chart", Image(data=jpeg())),
+            ),
+        ),
+    )
     _, cost_nanousd = await desk.embed(asked)
-    expected = cost(MIXED, estimate_embed(EmbedRequest(model=MIXED, inputs=asked.messages)))
+    expected = cost(MIXED, estimate_embedding(EmbedRequest(model=MIXED, inputs=asked.messages)))
     assert desk.book.lines() == [(MIXED, expected, True)] and cost_nanousd == expected > 300_000
 
 

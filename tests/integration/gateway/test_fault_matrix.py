@@ -12,8 +12,9 @@ import pytest_asyncio
 from cluster.lab.emulator import LoggedRequest
 from deployments.api.schemas import EmbeddingRequest
 from routing.catalogue import text_tokens
+from routing.chat import Message
 from routing.errors import BadInput
-from routing.models import Message, Usage
+from routing.models import Usage
 from tests.integration.gateway.fault_bench import (
     CATALOGUE,
     PICTURE,
@@ -57,7 +58,9 @@ def line(model: str, how: str, bill: Bill, seen: LoggedRequest | None, text: str
     usage = {
         Bill.NOTHING: Usage(),
         Bill.RESERVED: reserved(model, how),
-        Bill.HEARD: replace(reserved(model, how), output_tokens=text_tokens([Message(role="assistant", text=text)])),
+        Bill.HEARD: replace(
+            reserved(model, how), output_tokens=text_tokens([Message(role="assistant", content=(text,))])
+        ),
         Bill.TOLD: told(seen) if seen is not None else Usage(),
     }[bill]
     (price,) = [row for row in CATALOGUE.prices.rows if row.model == model]

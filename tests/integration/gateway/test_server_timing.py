@@ -110,6 +110,5 @@ def routed(*models: str) -> RoutedRequest:
         decision=Decision(tier=Tier.SIMPLE, targets=models, score=0.1, threshold=0.5, reasons=()),
         messages=(),
         max_output_tokens=64,
-        temperature=None,
         timeouts=AttemptTimeouts(attempt_s=5, first_token_s=5, between_tokens_s=5, total_s=30),
     )

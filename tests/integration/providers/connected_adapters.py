@@ -14,6 +14,7 @@ from deployments.common.settings import SimulationSettings, VendorSettings
 from deployments.providers.base import Provider
 from deployments.providers.registry import connect
 from routing.catalogue import Model, load_catalogue
+from routing.chat import ChatOptions, Image, Message
 from routing.errors import (
     ProviderAuth,
     ProviderError,
@@ -24,7 +25,7 @@ from routing.errors import (
     ProviderTruncated,
     ProviderUnreachable,
 )
-from routing.models import Answer, Delta, Message, ModelRequest, Usage
+from routing.models import Answer, Delta, ModelRequest, Usage
 from tests.support.gateway import jpeg
 
 CATALOGUE = load_catalogue()
@@ -80,13 +81,20 @@ def model_request(
     return ModelRequest(
         model=VENDORS[vendor][1],
         messages=(
-            Message(role="system", text="Describe what you see."),
-            Message(role="user", text="Look here.", images=(jpeg(), jpeg(320, 180))),
-            Message(role="assistant", text="I see it."),
-            Message(role="user", text="What is on the screen?"),
+            Message(role="system", content=("Describe what you see.",)),
+            Message(
+                role="user",
+                content=(
+                    "Look here.",
+                    Image(data=jpeg()),
+                    Image(data=jpeg(320, 180)),
+                ),
+            ),
+            Message(role="assistant", content=("I see it.",)),
+            Message(role="user", content=("What is on the screen?",)),
         ),
         max_output_tokens=max_output_tokens,
-        temperature=0.2,
+        options=ChatOptions(temperature=0.2),
         timeout_s=timeout_s,
         between_tokens_timeout_s=between_s,
     )
@@ -165,4 +173,4 @@ FAULT_CASES = {
     "reset in the body": FaultCase(Fault(reset_after_bytes=20), ProviderUnreachable, "first_token"),
     "overload at once": FaultCase(Fault(overload_after_chunks=0), ProviderOverloaded, "first_token"),
 }
-INPUTS = (Message(role="user", text="one two"), Message(role="user", text="three"))
+INPUTS = (Message(role="user", content=("one two",)), Message(role="user", content=("three",)))

@@ -9,13 +9,14 @@ import pytest
 
 from cluster.lab.emulator import Fault
 from routing.catalogue import Model
+from routing.chat import Image, Message
 from routing.errors import (
     ProviderError,
     ProviderRateLimited,
     ProviderRefused,
     ProviderUnreachable,
 )
-from routing.models import EmbedRequest, Message, Tier, Usage
+from routing.models import EmbedRequest, Tier, Usage
 from tests.integration.providers.connected_adapters import (
     CATALOGUE,
     FAULT_CASES,
@@ -57,7 +58,13 @@ async def test_a_server_that_speaks_openais_protocol_makes_vectors_too(adapters:
 
 async def test_a_picture_is_billed_by_its_pixels(adapters: ConnectedAdapters) -> None:
     model = "voyage-multimodal-3.5"
-    inputs = (Message(role="user", text="a chart", images=(jpeg(640, 360),)), Message(role="user", text="three"))
+    inputs = (
+        Message(
+            role="user",
+            content=("a chart", Image(data=jpeg(640, 360))),
+        ),
+        Message(role="user", content=("three",)),
+    )
     result = await adapters.provider("voyage").embed(CATALOGUE.get(model), EmbedRequest(model=model, inputs=inputs))
     assert result.usage == Usage(input_tokens=3, image_px=640 * 360) and len(set(result.vectors)) == 2
 
@@ -70,7 +77,7 @@ async def test_vectors_without_usage_are_kept_and_their_usage_is_unknown(adapter
 
 
 async def test_a_picture_is_not_sent_to_a_model_of_texts(adapters: ConnectedAdapters) -> None:
-    inputs = (Message(role="user", text="", images=(jpeg(),)),)
+    inputs = (Message(role="user", content=(Image(data=jpeg()),)),)
     with pytest.raises(ProviderRefused, match="text only"):
         await adapters.provider("voyage").embed(
             CATALOGUE.get("voyage-3.5"), EmbedRequest(model="voyage-3.5", inputs=inputs)

@@ -16,6 +16,7 @@ from deployments.common.settings import SimulationSettings, VendorSettings
 from deployments.providers.base import Provider
 from deployments.providers.registry import connect
 from routing.catalogue import Model, load_catalogue
+from routing.chat import Image, Message
 from routing.errors import (
     ProviderAuth,
     ProviderError,
@@ -26,7 +27,7 @@ from routing.errors import (
     ProviderTruncated,
     ProviderUnreachable,
 )
-from routing.models import Answer, Delta, Message, ModelRequest
+from routing.models import Answer, Delta, ModelRequest
 from tests.support.gateway import jpeg
 
 START_S = 30.0
@@ -80,8 +81,11 @@ async def asked(request: pytest.FixtureRequest, llmock_url: str, monkeypatch: py
 
 def ask(model: Model, timeout_s: float = 5.0) -> ModelRequest:
     messages = (
-        Message(role="system", text="Be short."),
-        Message(role="user", text="What is on the screen?", images=(jpeg(),)),
+        Message(role="system", content=("Be short.",)),
+        Message(
+            role="user",
+            content=("What is on the screen?", Image(data=jpeg())),
+        ),
     )
     return ModelRequest(model=model.name, messages=messages, max_output_tokens=64, timeout_s=timeout_s)
 

@@ -12,8 +12,9 @@ from aiohttp import web
 from deployments.common.settings import SimulationSettings, VendorSettings
 from deployments.providers.registry import connect
 from room_agent.usage.meter import SpeechMeter, metered_stt_session, metered_tts_session
+from routing.chat import Message
 from routing.errors import ProviderError, ProviderRefused
-from routing.models import EmbedRequest, Message
+from routing.models import EmbedRequest
 from tests.integration.providers.connected_adapters import CATALOGUE, EACH_METHOD, VENDORS, model_of, model_request
 from tests.support.speech_clients import serving
 
@@ -63,7 +64,7 @@ async def test_no_adapter_takes_its_key_to_another_host(vendor: str, method: str
 async def test_nor_does_the_adapter_for_embeddings(moved: Moved) -> None:
     row = {"api": "voyage", "api_key_env": "VENDOR_KEY", "base_url": moved.url}
     provider = connect("voyage", VendorSettings.model_validate(row), SimulationSettings())
-    inputs = (Message(role="user", text="ping"),)
+    inputs = (Message(role="user", content=("ping",)),)
     with pytest.raises(ProviderRefused, match="redirects"):
         await provider.embed(CATALOGUE.get("voyage-multimodal-3.5"), EmbedRequest(model="v", inputs=inputs))
     await provider.aclose()

@@ -11,8 +11,9 @@ import pytest
 from deployments.common.settings import ProfileChange, SimulationSettings
 from deployments.providers.simulated import SimulatedProvider, load_profiles, profile_of
 from routing.catalogue import load_catalogue
+from routing.chat import Image, Message
 from routing.errors import ProviderOverloaded, ProviderTimeout
-from routing.models import EmbedRequest, Message, ModelRequest
+from routing.models import EmbedRequest, ModelRequest
 from tests.support.gateway import jpeg
 
 CATALOGUE = load_catalogue()
@@ -30,7 +31,7 @@ class Naps:
 
 
 def ask(text: str = "Describe", images: tuple[bytes, ...] = (), max_output_tokens: int = 300) -> ModelRequest:
-    message = Message(role="user", text=text, images=images)
+    message = Message(role="user", content=(text, *(Image(data=image) for image in images)))
     return ModelRequest(model=FLASH.name, messages=(message,), max_output_tokens=max_output_tokens)
 
 
@@ -98,14 +99,14 @@ async def test_a_model_told_to_fail_fails_and_the_others_do_not() -> None:
 
 async def test_an_attempt_ends_with_its_time() -> None:
     provider = SimulatedProvider(SimulationSettings(speed=0.01), asyncio.sleep)
-    late = ModelRequest(model=FLASH.name, messages=(Message(role="user", text="x"),), timeout_s=0.02)
+    late = ModelRequest(model=FLASH.name, messages=(Message(role="user", content=("x",)),), timeout_s=0.02)
     with pytest.raises(ProviderTimeout):
         await provider.answer(FLASH, late)
 
 
 async def test_the_same_content_has_the_same_unit_vector() -> None:
     voyage = CATALOGUE.get("voyage-multimodal-3.5")
-    inputs = tuple(Message(role="user", text=text) for text in ("a", "b", "a"))
+    inputs = tuple(Message(role="user", content=(text,)) for text in ("a", "b", "a"))
     provider = SimulatedProvider(SimulationSettings(), Naps())
     result = await provider.embed(voyage, EmbedRequest(model=voyage.name, inputs=inputs))
     assert result.vectors[0] == result.vectors[2] != result.vectors[1]

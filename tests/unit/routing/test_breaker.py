@@ -28,7 +28,7 @@ def breaker(settings: BreakerSettings = SETTINGS) -> Breaker:
 
 
 def attempt(breaker: Breaker, now_s: float, error: BaseException | None = None) -> None:
-    permit = breaker.ask(now_s)
+    permit = breaker.acquire(now_s)
     assert permit is not None
     breaker.report(permit, error, now_s)
 
@@ -49,7 +49,7 @@ def test_a_breaker_opens_by_count_and_by_share() -> None:
         attempt(one, 1.0, ProviderTimeout())
     assert one.state(1.0) is BreakerState.CLOSED  # three of seven
     attempt(one, 1.0, ProviderTimeout())
-    assert one.state(1.0) is BreakerState.OPEN and one.ask(4.9) is None
+    assert one.state(1.0) is BreakerState.OPEN and one.acquire(4.9) is None
 
 
 def test_failures_outside_of_the_window_are_forgotten() -> None:
@@ -63,11 +63,11 @@ def test_failures_outside_of_the_window_are_forgotten() -> None:
 
 def test_one_probe_goes_through_and_its_success_closes() -> None:
     one = opened()
-    probe = one.ask(4.0)
+    probe = one.acquire(4.0)
     assert probe is not None and probe.probe and one.state(4.0) is BreakerState.HALF_OPEN
-    assert one.ask(4.0) is None and one.ask(5.0) is None
+    assert one.acquire(4.0) is None and one.acquire(5.0) is None
     one.report(probe, None, 5.0)
-    assert one.state(5.0) is BreakerState.CLOSED and one.ask(5.0) is not None
+    assert one.state(5.0) is BreakerState.CLOSED and one.acquire(5.0) is not None
 
 
 def test_a_probe_that_fails_opens_for_twice_as_long_up_to_the_longest() -> None:
@@ -90,9 +90,9 @@ def test_a_probe_that_says_nothing_frees_its_slot(error: BaseException) -> None:
 
 def test_a_probe_that_nobody_reports_is_followed_by_another() -> None:
     one = opened()
-    lost = one.ask(4.0)
-    assert lost is not None and one.ask(33.9) is None
-    again = one.ask(34.0)
+    lost = one.acquire(4.0)
+    assert lost is not None and one.acquire(33.9) is None
+    again = one.acquire(34.0)
     assert again is not None
     one.report(lost, ProviderOverloaded(), 34.5)
     assert one.state(34.5) is BreakerState.HALF_OPEN
@@ -110,13 +110,13 @@ def test_a_retry_after_only_lengthens_and_no_further_than_the_longest() -> None:
 
 def test_an_attempt_from_before_the_opening_lengthens_it_and_nothing_else() -> None:
     one = breaker()
-    early = one.ask(0.0)
+    early = one.acquire(0.0)
     assert early is not None
     for _ in range(3):
         attempt(one, 0.0, ProviderOverloaded())
     one.report(early, ProviderRateLimited(retry_after_s=10.0), 1.0)
     assert one.opens_again_in_s(1.0) == 10.0
-    probe = one.ask(11.0)
+    probe = one.acquire(11.0)
     assert probe is not None
     one.report(early, None, 11.0)
     assert one.state(11.0) is BreakerState.HALF_OPEN
@@ -191,7 +191,7 @@ def test_any_order_of_events_ends_where_the_description_says(seed: int) -> None:
     for _ in range(400):
         now_s += rng.choice((0.0, 0.1, 1.0, 5.0))
         if rng.random() < 0.5 or not running:
-            permit = real.ask(now_s)
+            permit = real.acquire(now_s)
             assert (permit is not None) == naive.may_ask(now_s)
             if permit is not None:
                 assert permit.probe == (naive.until_s is not None)

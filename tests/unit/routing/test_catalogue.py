@@ -6,13 +6,14 @@ import datetime as dt
 
 import pytest
 
-from routing.catalogue import FRAME_PX, check_fits, estimate_ask, load_catalogue
+from routing.catalogue import FRAME_PX, check_fits, estimate_chat, load_catalogue
+from routing.chat import Image, Message
 from routing.errors import BadInput, ConfigurationError, RetiredModel, TooLarge, UnknownModel
-from routing.models import Message, ModelRequest
+from routing.models import ModelRequest
 
 DAY = dt.date(2026, 11, 24)
 CATALOGUE = load_catalogue()
-HELLO = (Message(role="user", text="hello"),)
+HELLO = (Message(role="user", content=("hello",)),)
 
 
 def model_row(name: str, more: str = "", year: int = 2099) -> str:
@@ -113,7 +114,7 @@ def test_more_output_than_a_model_gives_is_refused_before_it_is_asked() -> None:
 
 
 def test_a_conversation_beyond_the_context_is_refused_before_the_model_is_asked() -> None:
-    model, long = CATALOGUE.get("gpt-4o"), (Message(role="user", text="word " * 200_000),)
+    model, long = CATALOGUE.get("gpt-4o"), (Message(role="user", content=("word " * 200_000,)),)
     with pytest.raises(TooLarge, match="at least 200000 tokens long") as refused:
         check_fits(model, long, 300)
     assert (refused.value.status, refused.value.param) == (413, "messages")
@@ -124,11 +125,16 @@ def test_a_conversation_beyond_the_context_is_refused_before_the_model_is_asked(
 
 def test_the_answer_and_the_pictures_take_room_in_the_context_too() -> None:
     model = CATALOGUE.get("gpt-4o")
-    full = (Message(role="user", text="word " * 120_000),)
+    full = (Message(role="user", content=("word " * 120_000,)),)
     check_fits(model, full, 8_000)
     with pytest.raises(TooLarge):
         check_fits(model, full, 8_001)
-    pictures = (Message(role="user", text="word " * 120_000, images=(b"x",) * 10),)
+    pictures = (
+        Message(
+            role="user",
+            content=("word " * 120_000, *(Image(data=b"x"),) * 10),
+        ),
+    )
     with pytest.raises(TooLarge):
         check_fits(model, pictures, 1_000)
 
@@ -136,9 +142,16 @@ def test_the_answer_and_the_pictures_take_room_in_the_context_too() -> None:
 def test_an_estimate_is_the_most_an_ask_should_use() -> None:
     model = CATALOGUE.get("claude-sonnet-5-5")
     ask = ModelRequest(
-        model=model.name, messages=(Message(role="user", text="a" * 300, images=(b"x",)),), max_output_tokens=150
+        model=model.name,
+        messages=(
+            Message(
+                role="user",
+                content=("a" * 300, Image(data=b"x")),
+            ),
+        ),
+        max_output_tokens=150,
     )
-    estimate = estimate_ask(model, ask)
+    estimate = estimate_chat(model, ask)
     assert estimate.output_tokens == 150
     assert estimate.image_tokens == -(-FRAME_PX // 750)
     assert estimate.input_tokens >= 100 + estimate.image_tokens

@@ -12,8 +12,9 @@ import pytest
 from room_agent.context.prompt import IMAGE_TOKENS, PromptQuestion, Remark, compose, instructions
 from room_agent.context.screen_memory import ScreenMemory
 from routing.catalogue import text_tokens
+from routing.chat import Message
 from routing.complexity import score_text
-from routing.models import Message, Passage
+from routing.models import Passage
 from tests.unit.room_agent.hostile_text import hostile_text, quotations
 
 KEY = "5d0c3a91e27b"
@@ -166,7 +167,7 @@ def test_a_random_turn_is_within_its_token_budget() -> None:
         budget_tokens = rng.randint(1_000, 6_000)
         turn = compose(question, KEY, budget_tokens, agent_name="rayroom")
         texts = (turn.instructions, turn.key_note, turn.context, turn.question)
-        tokens = text_tokens(Message(role="user", text=text) for text in texts)
+        tokens = text_tokens(Message(role="user", content=(text,)) for text in texts)
         tokens += IMAGE_TOKENS if turn.image_jpeg else 0
         assert tokens <= turn.tokens <= budget_tokens
         assert len(turn.question.splitlines()) == 1 and KEY not in turn.question

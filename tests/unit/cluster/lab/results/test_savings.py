@@ -11,12 +11,13 @@ from cluster.lab.results import record
 from cluster.lab.results.savings import FrameCounts, StrongFrame, mean_tokens, price_note, strong_frame, tenant_row
 from deployments.common.settings import VisionSettings
 from routing.catalogue import load_catalogue, text_tokens
+from routing.chat import Message
 from routing.errors import UnknownModel
-from routing.models import Message, Usage
+from routing.models import Usage
 
 DAY = dt.date(2026, 11, 25)
 VISION = VisionSettings(simple=("gpt-6-luna",), complex=("claude-sonnet-5-5",))
-PROMPT_TOKENS = text_tokens([Message(role="user", text=VISION.prompt)])
+PROMPT_TOKENS = text_tokens([Message(role="user", content=(VISION.prompt,))])
 FRAMES = FrameCounts(seen=1_000, kept=150, answered=148)
 
 
