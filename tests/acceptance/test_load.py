@@ -10,7 +10,7 @@ import pytest
 
 from cluster.costs.journal import read_settled_nanousd
 from cluster.lab.results import record
-from tests.support.load_app import children, ended, loading, scenario
+from tests.support.load_app import children, running_load, wait_for_exit, write_scenario
 
 TIMEOUT_S = 300
 
@@ -18,14 +18,14 @@ TIMEOUT_S = 300
 @pytest.mark.timeout(600)
 async def test_a_scenario_starts_its_own_app_and_reports_the_billed_costs(tmp_path: Path) -> None:
     # The user stops this run; tests/integration/cluster/test_load.py has one that ends by itself.
-    file = scenario(tmp_path, length_s=600, vendors={"speed": 5})
-    async with loading(file, "--replay", "--out", tmp_path / "run") as process:
+    file = write_scenario(tmp_path, length_s=600, vendors={"speed": 5})
+    async with running_load(file, "--replay", "--out", tmp_path / "run") as process:
         assert process.stdout is not None
         async with asyncio.timeout(TIMEOUT_S):
             while b" s: 4 rooms, " not in (line := await process.stdout.readline()):
                 assert line, "the load ended before its rooms were open"
         process.send_signal(signal.SIGINT)
-        status, output, errors = await ended(process)
+        status, output, errors = await wait_for_exit(process)
         assert not children(process.pid)
     assert status == 0, output + errors
     run = record.load(tmp_path / "run")

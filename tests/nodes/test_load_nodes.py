@@ -14,7 +14,7 @@ from cluster.costs.journal import read_settled_nanousd
 from cluster.lab.results import record
 from cluster.lab.stack import ray_node
 from tests.nodes.cluster import KEYS, ROOT, three_nodes
-from tests.support.load_app import ended, loading
+from tests.support.load_app import running_load, wait_for_exit
 
 SCENARIO = {
     "name": "three-nodes",
@@ -36,13 +36,13 @@ async def test_a_load_survives_the_loss_of_a_node_and_its_costs_are_in_the_journ
     environment = {**os.environ, **ray_settings, **KEYS, "RAY_AUTH_MODE": "disabled", "PYTHONPATH": str(ROOT)}
     async with three_nodes(environment) as nodes:
         args = [file, "--url", nodes.url, "--ray", nodes.address, "--replay", "--processes", 3]
-        async with loading(*args, "--out", tmp_path / "run", key=KEYS[AGENT], environment=environment) as process:
+        async with running_load(*args, "--out", tmp_path / "run", key=KEYS[AGENT], environment=environment) as process:
             assert process.stdout is not None
             async with asyncio.timeout(300):
                 while b" 12 rooms, " not in (await process.stdout.readline()):
                     assert process.returncode is None
             await nodes.kill_worker()
-            status, output, errors = await ended(process)
+            status, output, errors = await wait_for_exit(process)
         assert status == 0, output + errors
         run = record.load(tmp_path / "run")
         settled = sum(read_settled_nanousd(Path(nodes.journal)).values())

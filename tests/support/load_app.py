@@ -20,7 +20,7 @@ from tests.support.gateway import KEYS, TENANTS, InProcessCluster, Tenants, gate
 
 ROOT = Path(__file__).parents[2]
 COMMAND = (sys.executable, "-c", "from cluster.cli.main import main; main()", "load")
-PATIENCE_S = 300.0
+TIMEOUT_S = 300.0
 
 
 @asynccontextmanager
@@ -42,7 +42,7 @@ async def load_app(path: Path, tenants: int = 2, speed: float = 50.0) -> AsyncIt
             await running
 
 
-def scenario(path: Path, **changes: object) -> Path:
+def write_scenario(path: Path, **changes: object) -> Path:
     """Write a scenario of some seconds and return its file."""
     document: dict[str, object] = {
         "name": "some-seconds",
@@ -57,7 +57,7 @@ def scenario(path: Path, **changes: object) -> Path:
 
 
 @asynccontextmanager
-async def loading(
+async def running_load(
     *args: object, key: str = KEYS.agent[0], environment: Mapping[str, str] | None = None
 ) -> AsyncIterator[asyncio.subprocess.Process]:
     """Yield the running command; processes that it leaves are killed."""
@@ -81,9 +81,9 @@ async def loading(
             await process.wait()
 
 
-async def ended(process: asyncio.subprocess.Process) -> tuple[int, str, str]:
+async def wait_for_exit(process: asyncio.subprocess.Process) -> tuple[int, str, str]:
     """Return a command's status, its output and its error output."""
-    async with asyncio.timeout(PATIENCE_S):
+    async with asyncio.timeout(TIMEOUT_S):
         stdout, stderr = await process.communicate()
     assert process.returncode is not None
     return process.returncode, stdout.decode(), stderr.decode()

@@ -18,7 +18,7 @@ from cluster.lab.report.page import EmbeddedImage, Page, Section, write_page
 from cluster.lab.report.palette import PAPER, contrast
 from routing.errors import ConfigurationError
 from tests.support import runs
-from tests.support.browser import Opened, find_chromium, opened
+from tests.support.browser import OpenPage, find_chromium, open_page
 
 HOSTILE = "<script>alert('x')</script>"
 LEAST_CONTRAST = 4.5
@@ -58,17 +58,17 @@ def a_page() -> Page:
     kept = Section(
         title="Kept frames", pictures=(EmbeddedImage(source=source, lines=("0:00:01.0 first frame", "$0.0004")),)
     )
-    return report.page(runs.made_up(), [kept])
+    return report.page(runs.sample_run(), [kept])
 
 
 @pytest.fixture(scope="module")
 def pages(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
     """Return three pages on the disk, drawn once."""
-    one, directory = runs.made_up(), tmp_path_factory.mktemp("pages")
+    one, directory = runs.sample_run(), tmp_path_factory.mktemp("pages")
     drawn = {
         "report": a_page(),
         "comparison": comparison.page(one, replace(one, summary=runs.summary(kind="simulate"))),
-        "nothing-known": report.page(runs.nothing_known()),
+        "nothing-known": report.page(runs.empty_run()),
     }
     return {name: write_page(page, directory / f"{name}.html") for name, page in drawn.items()}
 
@@ -90,28 +90,28 @@ def hexed(colour: str) -> str:
     return "#" + "".join(f"{int(number):02x}" for number in numbers)
 
 
-async def words(one: Opened, which: str) -> list[str]:
+async def words(one: OpenPage, which: str) -> list[str]:
     found = [text.splitlines()[0].strip() for text in await one.page.locator(which).all_inner_texts()]
     assert found
     return found
 
 
-async def texts(one: Opened) -> list[dict[str, Any]]:
+async def texts(one: OpenPage) -> list[dict[str, Any]]:
     found: list[dict[str, Any]] = await one.page.evaluate(TEXTS)
     assert len(found) > 50
     return found
 
 
 async def test_a_page_asks_nobody_for_anything_and_nothing_is_complained_of(file: Path) -> None:
-    async with opened(file) as one:
+    async with open_page(file) as one:
         await one.page.wait_for_load_state("networkidle")
-        assert [url for url in one.asked_for if not url.startswith("data:")] == [file.as_uri()]
-        assert one.complaints == []
+        assert [url for url in one.requested_urls if not url.startswith("data:")] == [file.as_uri()]
+        assert one.messages == []
 
 
 @pytest.mark.parametrize("width_px", [1_280, PHONE_PX])
 async def test_every_chart_has_a_size_marks_and_words(whole: Path, width_px: int) -> None:
-    async with opened(whole, width_px=width_px) as one:
+    async with open_page(whole, width_px=width_px) as one:
         charts = await one.page.evaluate(CHARTS)
     assert len(charts) == 13
     assert all(chart["width"] > 300 and chart["height"] > 50 for chart in charts), charts
@@ -120,7 +120,7 @@ async def test_every_chart_has_a_size_marks_and_words(whole: Path, width_px: int
 
 @pytest.mark.parametrize("scheme", ["light", "dark"])
 async def test_every_word_stands_out_from_what_is_behind_it(file: Path, scheme: Any) -> None:
-    async with opened(file, scheme=scheme) as one:
+    async with open_page(file, scheme=scheme) as one:
         found = await texts(one)
     paper = PAPER.light if scheme == "light" else PAPER.dark
     assert sum(hexed(text["paper"]) == paper for text in found) > len(found) / 2
@@ -129,7 +129,7 @@ async def test_every_word_stands_out_from_what_is_behind_it(file: Path, scheme: 
 
 
 async def test_nothing_is_wider_than_a_phone_nor_too_small_to_read(file: Path) -> None:
-    async with opened(file, width_px=PHONE_PX) as one:
+    async with open_page(file, width_px=PHONE_PX) as one:
         assert await one.page.evaluate("document.documentElement.scrollWidth") == PHONE_PX
         found = await texts(one)
     outside = [text for text in found if not text["scrolls"] and (text["left"] < 0 or text["right"] > PHONE_PX)]
@@ -138,7 +138,7 @@ async def test_nothing_is_wider_than_a_phone_nor_too_small_to_read(file: Path) -
 
 
 async def test_paper_has_every_part_in_light_with_no_chart_torn(whole: Path) -> None:
-    async with opened(whole, scheme="dark") as one:
+    async with open_page(whole, scheme="dark") as one:
         paper = PdfReader(io.BytesIO(await one.page.pdf(prefer_css_page_size=True)))
         await one.page.emulate_media(media="print")
         assert {hexed(text["paper"]) for text in await texts(one)} >= {PAPER.light}
@@ -155,12 +155,12 @@ async def test_paper_has_every_part_in_light_with_no_chart_torn(whole: Path) -> 
 
 
 async def test_names_that_would_be_code_are_words(tmp_path: Path) -> None:
-    run = runs.made_up(name="x", command=HOSTILE, notes=(HOSTILE, "{{ 7 * 7 }}"), scenario={HOSTILE: HOSTILE})
+    run = runs.sample_run(name="x", command=HOSTILE, notes=(HOSTILE, "{{ 7 * 7 }}"), scenario={HOSTILE: HOSTILE})
     run = runs.with_tenants(run, runs.tenant(HOSTILE), runs.tenant("</svg><img src=x onerror=alert(1)>"))
-    async with opened(report.write(run, tmp_path)) as one:
+    async with open_page(report.write(run, tmp_path)) as one:
         assert await one.page.evaluate("document.scripts.length + document.images.length") == 0
         seen = [text["text"] for text in await texts(one)]
-        assert one.complaints == []
+        assert one.messages == []
     assert seen.count(HOSTILE) >= 2 and "{{ 7 * 7 }}" in seen
     assert sum("</svg><img" in text for text in seen) >= 2
 
@@ -176,7 +176,7 @@ async def test_light_and_dark_are_two_pictures_of_one_page(whole: Path, tmp_path
 
 async def shot(file: Path, out: Path, scheme: Any, width_px: int = 900) -> Image.Image:
     out.parent.mkdir(parents=True, exist_ok=True)
-    async with opened(file, scheme=scheme, width_px=width_px) as one:
+    async with open_page(file, scheme=scheme, width_px=width_px) as one:
         await one.page.screenshot(path=out, full_page=True)
         if scheme == "light":
             await one.page.pdf(path=out.with_name("print.pdf"), prefer_css_page_size=True)

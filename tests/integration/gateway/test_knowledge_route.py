@@ -24,7 +24,7 @@ from cluster.lab.emulator import Emulator, Fault
 from deployments.common.settings import EmbeddingsSettings, KnowledgeSettings, VendorSettings
 from deployments.routes import build_routes
 from routing.models import Passage
-from tests.integration.room_agent.crooked import Crooked, crooked
+from tests.support.canned_server import CannedServer, canned_server
 from tests.support.credentials import Bearer
 from tests.support.gateway import SIMULATED, TENANTS, InProcessCluster, Tenants, gateway_in_process, jpeg
 from tests.support.trpc_backend import running_backend
@@ -66,8 +66,8 @@ async def local(tmp_path: Path) -> LocalBackend:
 
 
 @pytest.fixture
-async def bad() -> AsyncIterator[Crooked]:
-    async with crooked("/trpc/knowledge.search") as server:
+async def bad() -> AsyncIterator[CannedServer]:
+    async with canned_server("/trpc/knowledge.search") as server:
         yield server
 
 
@@ -81,7 +81,7 @@ def row(text: Any = "Acme closes on Friday.", **changes: Any) -> dict[str, Any]:
 
 @asynccontextmanager
 async def asking_bad(
-    path: Path, bad: Crooked, **changes: Any
+    path: Path, bad: CannedServer, **changes: Any
 ) -> AsyncIterator[tuple[httpx.AsyncClient, InProcessCluster]]:
     async with asking(path, TrpcBackend(bad.url, "k", "plain", timeout_s=5), **changes) as both:
         yield both
@@ -236,7 +236,7 @@ async def test_an_empty_knowledge_base_is_an_empty_list(http: httpx.AsyncClient,
 
 
 async def test_another_tenants_passage_is_dropped_and_alarmed_without_its_words(
-    tmp_path: Path, bad: Crooked, bearer: Bearer
+    tmp_path: Path, bad: CannedServer, bearer: Bearer
 ) -> None:
     bad.reply = passages(row(SECRET, tenantId="globex", id="g"), row(), row(SECRET, tenantId=None))
     async with asking_bad(tmp_path, bad) as (http, _):
@@ -249,7 +249,7 @@ async def test_another_tenants_passage_is_dropped_and_alarmed_without_its_words(
 
 
 async def test_a_long_answer_is_cut_passage_by_passage_and_as_a_whole(
-    tmp_path: Path, bad: Crooked, bearer: Bearer
+    tmp_path: Path, bad: CannedServer, bearer: Bearer
 ) -> None:
     bad.reply = passages(*(row(str(n) * 9_000, id=str(n), source="s" * 5_000) for n in range(9)))
     limits = KnowledgeSettings(passage_chars=8_000, total_chars=20_000)
@@ -261,7 +261,7 @@ async def test_a_long_answer_is_cut_passage_by_passage_and_as_a_whole(
 
 
 async def test_a_passage_that_scores_too_low_is_dropped_and_one_without_a_score_stays(
-    tmp_path: Path, bad: Crooked, bearer: Bearer
+    tmp_path: Path, bad: CannedServer, bearer: Bearer
 ) -> None:
     scores = {"low": 0.29, "enough": 0.3, "none": None, "negative": -1.0, "good": 0.9}
     bad.reply = passages(*(row(name, id=name, score=score) for name, score in scores.items()))
@@ -272,7 +272,9 @@ async def test_a_passage_that_scores_too_low_is_dropped_and_one_without_a_score_
     assert fewer.json()["passages"] == []
 
 
-async def test_no_more_passages_come_back_than_were_asked_for(tmp_path: Path, bad: Crooked, bearer: Bearer) -> None:
+async def test_no_more_passages_come_back_than_were_asked_for(
+    tmp_path: Path, bad: CannedServer, bearer: Bearer
+) -> None:
     bad.reply = passages(*(row(f"Rule {n}.", id=str(n)) for n in range(50)))
     async with asking_bad(tmp_path, bad) as (http, _):
         response = await http.post(SEARCH, json={"query": "all of it", "top_k": 3}, headers=bearer())
@@ -292,7 +294,7 @@ WRONG_ANSWERS: dict[str, Any] = {
 
 @pytest.mark.parametrize("name", WRONG_ANSWERS)
 async def test_a_wrong_answer_is_refused_and_the_next_question_is_answered(
-    name: str, tmp_path: Path, bad: Crooked, bearer: Bearer
+    name: str, tmp_path: Path, bad: CannedServer, bearer: Bearer
 ) -> None:
     async with asking_bad(tmp_path, bad) as (http, cluster):
         bad.reply = WRONG_ANSWERS[name]
@@ -305,7 +307,7 @@ async def test_a_wrong_answer_is_refused_and_the_next_question_is_answered(
     assert MAX_REPLY_BYTES < 5_000_000
 
 
-async def test_odd_rows_are_read_as_far_as_they_can_be(tmp_path: Path, bad: Crooked, bearer: Bearer) -> None:
+async def test_odd_rows_are_read_as_far_as_they_can_be(tmp_path: Path, bad: CannedServer, bearer: Bearer) -> None:
     scores = ((1, "high"), ("b", None), ("c", 10**400), ("d", "0.25"))
     rows = [row(f"Rule {number}.", score=score, id=number) for number, score in scores]
     rows += [row("", id="empty"), row(None, id="none"), row(["x"], id="list"), row("half a \ud83d face", id="half")]
@@ -317,7 +319,9 @@ async def test_odd_rows_are_read_as_far_as_they_can_be(tmp_path: Path, bad: Croo
     assert "half a ? face" in response.text
 
 
-async def test_a_late_knowledge_base_is_given_up_at_the_deadline(tmp_path: Path, bad: Crooked, bearer: Bearer) -> None:
+async def test_a_late_knowledge_base_is_given_up_at_the_deadline(
+    tmp_path: Path, bad: CannedServer, bearer: Bearer
+) -> None:
     bad.reply, bad.delay_s = passages(row()), 5.0
     async with asking_bad(tmp_path, bad, knowledge=KnowledgeSettings(timeout_s=0.5)) as (http, cluster):
         started_s = time.monotonic()
@@ -329,7 +333,7 @@ async def test_a_late_knowledge_base_is_given_up_at_the_deadline(tmp_path: Path,
 
 
 async def test_a_late_embedding_is_given_up_at_the_same_deadline_and_no_backend_is_asked(
-    tmp_path: Path, bad: Crooked, bearer: Bearer
+    tmp_path: Path, bad: CannedServer, bearer: Bearer
 ) -> None:
     async with Emulator().running() as emulator:
         emulator.plan(Fault(delay_s=5.0), vendor="voyage")
@@ -338,7 +342,7 @@ async def test_a_late_embedding_is_given_up_at_the_same_deadline_and_no_backend_
         async with asking_bad(tmp_path, bad, **changes) as (http, cluster):
             response = await http.post(SEARCH, json={"query": "when?"}, headers=bearer())
             (event,) = await cluster.events()
-    assert error_of(response)[:2] == (504, "provider_timeout") and bad.asked == []
+    assert error_of(response)[:2] == (504, "provider_timeout") and bad.requests == []
     assert (event["outcome"], event["estimated"]) == ("error", 1)
 
 
@@ -363,25 +367,25 @@ WRONG_VECTORS = {
 
 @pytest.mark.parametrize("name", WRONG_VECTORS)
 async def test_a_wrong_vector_is_a_vendors_error_that_is_paid_for_and_never_searched_with(
-    name: str, tmp_path: Path, bad: Crooked, bearer: Bearer
+    name: str, tmp_path: Path, bad: CannedServer, bearer: Bearer
 ) -> None:
-    async with crooked("/v1/multimodalembeddings", reply=WRONG_VECTORS[name]) as vendor:
+    async with canned_server("/v1/multimodalembeddings", reply=WRONG_VECTORS[name]) as vendor:
         voyage = VendorSettings(api="voyage", base_url=f"{vendor.url}/v1")
         async with asking_bad(tmp_path, bad, vendors=SIMULATED | {"voyage": voyage}) as (http, cluster):
             response = await http.post(SEARCH, json={"query": "when?"}, headers=bearer())
             plain = await http.post("/v1/embeddings", json={"input": "when?"}, headers=bearer())
             events = await cluster.events()
-    assert error_of(response)[:2] == error_of(plain)[:2] == (502, "provider_error") and bad.asked == []
+    assert error_of(response)[:2] == error_of(plain)[:2] == (502, "provider_error") and bad.requests == []
     assert [(event["outcome"], event["cost_nanousd"], event["estimated"]) for event in events] == [
         ("error", 840, 0)
     ] * 2
 
 
 async def test_a_vendor_that_counts_below_zero_is_paid_its_estimate_and_flagged(
-    tmp_path: Path, bad: Crooked, bearer: Bearer
+    tmp_path: Path, bad: CannedServer, bearer: Bearer
 ) -> None:
     bad.reply = passages(row())
-    async with crooked("/v1/multimodalembeddings", reply=vectors([0.1] * 1_024, tokens=-7)) as vendor:
+    async with canned_server("/v1/multimodalembeddings", reply=vectors([0.1] * 1_024, tokens=-7)) as vendor:
         voyage = VendorSettings(api="voyage", base_url=f"{vendor.url}/v1")
         async with asking_bad(tmp_path, bad, vendors=SIMULATED | {"voyage": voyage}) as (http, cluster):
             response = await http.post(SEARCH, json={"query": "when?"}, headers=bearer())
@@ -405,14 +409,14 @@ async def test_a_real_trpc_server_is_asked_with_a_whole_vector_and_ten_thousand_
 
 @pytest.mark.parametrize(("takes", "methods"), [(True, ["POST", "POST"]), (False, ["POST", "GET", "GET"])])
 async def test_a_question_too_long_for_a_url_is_posted_where_the_server_takes_that_and_cut_where_not(
-    takes: bool, methods: list[str], tmp_path: Path, bad: Crooked, bearer: Bearer
+    takes: bool, methods: list[str], tmp_path: Path, bad: CannedServer, bearer: Bearer
 ) -> None:
-    bad.reply, bad.takes_long_queries = passages(row()), takes
+    bad.reply, bad.accepts_post = passages(row()), takes
     async with asking_bad(tmp_path, bad) as (http, _):
         for _ in range(2):
             response = await http.post(SEARCH, json={"query": "why " * 2_500}, headers=bearer())
             assert len(response.json()["passages"]) == 1
     assert bad.methods == methods
-    for asked in bad.asked:
+    for asked in bad.requests:
         assert len(asked["embedding"]) == 1_024 and asked["tenantId"] == "acme"
         assert len(asked["query"]) == 10_000 if takes else 500 < len(asked["query"]) < 10_000

@@ -60,7 +60,7 @@ def test_frames_come_in_the_order_they_were_captured(tmp_path: Path) -> None:
 
 
 def test_a_run_leaves_its_tables_a_report_and_a_sheet_for_every_room(tmp_path: Path) -> None:
-    left = write_report(tmp_path, runs.made_up(kind="demo"), {ROOM: [], "tenant_globex_demo-2": []})
+    left = write_report(tmp_path, runs.sample_run(kind="demo"), {ROOM: [], "tenant_globex_demo-2": []})
     assert [sheet.read_bytes()[:8] for sheet in left.sheets] == [b"\x89PNG\r\n\x1a\n"] * 2
     assert record.load(tmp_path).summary.kind == "demo"
     assert left.report == tmp_path / "report.html" and "demo: nine-oclock" in left.report.read_text("utf-8")

@@ -18,12 +18,12 @@ from tests.support import runs
 
 def other(**changes: object) -> record.Run:
     totals = runs.summary().totals.model_copy(update={"p95_ms": 1_155.0, "cost_nanousd": None})
-    return runs.made_up(totals=totals, **changes)
+    return runs.sample_run(totals=totals, **changes)
 
 
 @cache
 def whole() -> Page:
-    return comparison.page(runs.made_up(), other())
+    return comparison.page(runs.sample_run(), other())
 
 
 def rows(page: Page) -> dict[str, tuple[str, ...]]:
@@ -46,13 +46,13 @@ def test_the_same_charts_are_drawn_with_both_runs_on_one_scale() -> None:
 
 
 def test_two_runs_of_one_scenario_and_machine_compare_without_a_warning() -> None:
-    assert comparison.warnings(runs.made_up(), other()) == ()
+    assert comparison.warnings(runs.sample_run(), other()) == ()
     assert whole().sections[0].title == "Targets"
 
 
 def test_runs_of_different_scenarios_are_compared_with_a_warning() -> None:
-    first = runs.nothing_known(complete=True)
-    second = runs.nothing_known(scenario={**runs.summary().scenario, "seed": 8}, kind="simulate")
+    first = runs.empty_run(complete=True)
+    second = runs.empty_run(scenario={**runs.summary().scenario, "seed": 8}, kind="simulate")
     said = comparison.warnings(first, second)
     assert said[0] == "The scenarios differ in: seed. A difference may be theirs."
     assert "load run and B a simulate run" in said[1] and said[-1] == "B was stopped before its end."
@@ -60,13 +60,13 @@ def test_runs_of_different_scenarios_are_compared_with_a_warning() -> None:
 
 
 def test_a_run_with_targets_beside_one_without_says_that_it_was_not_asked() -> None:
-    first = runs.nothing_known(verdicts=runs.summary().verdicts)
-    (part,) = [one for one in comparison.page(first, runs.nothing_known()).sections if one.title == "Targets"]
+    first = runs.empty_run(verdicts=runs.summary().verdicts)
+    (part,) = [one for one in comparison.page(first, runs.empty_run()).sections if one.title == "Targets"]
     assert part.grids[0].rows[0] == ("p95_ms", "3,000 ms", "2,310 ms", "held", "not asked", "")
 
 
 def test_a_run_that_knows_nothing_can_be_compared_too() -> None:
-    page = comparison.page(runs.nothing_known(), runs.nothing_known())
+    page = comparison.page(runs.empty_run(), runs.empty_run())
     assert [part.texts for part in page.sections if part.title == "Queues"] == [
         ("Not known: nobody asked for the queues.",)
     ]
@@ -75,14 +75,14 @@ def test_a_run_that_knows_nothing_can_be_compared_too() -> None:
 def test_the_terminal_shows_the_figures_and_takes_no_name_for_markup() -> None:
     out = io.StringIO()
     second = other(scenario={"[red]x": 1})
-    comparison.show(runs.made_up(), second, Console(file=out, width=140))
+    comparison.show(runs.sample_run(), second, Console(file=out, width=140))
     said = out.getvalue()
     assert "[red]x" in said and "-50.0 %" in said and "MISSED" in said
 
 
 def test_the_command_writes_the_file_it_names(tmp_path: Path) -> None:
-    record.save(runs.nothing_known(), tmp_path / "a")
-    record.save(runs.nothing_known(), tmp_path / "b")
+    record.save(runs.empty_run(), tmp_path / "a")
+    record.save(runs.empty_run(), tmp_path / "b")
     out = tmp_path / "out" / "ab.html"
     result = CliRunner().invoke(app, ["compare", str(tmp_path / "a"), str(tmp_path / "b"), "--out", str(out)])
     assert result.exit_code == 0, result.output
@@ -90,6 +90,6 @@ def test_the_command_writes_the_file_it_names(tmp_path: Path) -> None:
 
 
 def test_a_directory_that_holds_no_run_is_an_error_that_names_it(tmp_path: Path) -> None:
-    record.save(runs.made_up(), tmp_path / "a")
+    record.save(runs.sample_run(), tmp_path / "a")
     result = CliRunner().invoke(app, ["compare", str(tmp_path / "a"), str(tmp_path / "nothing")])
     assert result.exit_code != 0 and "nothing: holds no run that can be read" in str(result.exception)
