@@ -11,8 +11,8 @@ from deployments.gateway.failover import Candidate, Failover, FailoverRun
 from deployments.gateway.models import AnswerHandle, EmbedHandle, RoutedAnswer, RoutedRequest, StreamHandle
 from deployments.providers.base import thinks
 from deployments.providers.embedding_check import check_vectors
-from routing.catalogue import estimate_chat, estimate_embedding
 from routing.errors import RayroomError
+from routing.estimates import estimate_chat, estimate_embedding
 from routing.evidence import needs_stronger
 from routing.models import Answer, Delta, EmbeddingResult, EmbedRequest, ModelRequest, Tier, Usage
 from routing.policy import Decision

@@ -107,11 +107,12 @@ class Gateway:
     async def frame(self, token: RoomToken, headers: FrameHeaders, jpeg: bytes) -> RoutedAnswer:
         """Describe a frame."""
         settings = self.settings.vision
-        inspect_jpeg(jpeg, settings.max_image_px)
+        size = inspect_jpeg(jpeg, settings.max_image_px)
         billing = await self._bill_to(token, "vision", self._limits)
         self._frames.check(token.name.room, headers)
         decision = self._decide(self._vision, AUTO, score_frame(headers.features()), billing.tenant)
-        messages = (Message(role="user", content=(Image(data=jpeg), settings.prompt)),)
+        image = Image(data=jpeg, width_px=size.width_px, height_px=size.height_px)
+        messages = (Message(role="user", content=(image, settings.prompt)),)
         routed = self._vision.request(billing, decision, messages)
         return await self._answer(self._vision, self._handles.vision, routed)
 

@@ -25,9 +25,10 @@ from deployments.gateway.models import GatewaySettings, ModelHandles, RoutedAnsw
 from deployments.gateway.service import Gateway
 from deployments.model_replica import ModelReplica
 from routing.breaker import BreakerSettings
-from routing.catalogue import estimate_chat, estimate_embedding, load_catalogue
-from routing.chat import Message
+from routing.catalogue import load_catalogue
+from routing.chat import Image, Message
 from routing.errors import ProviderError
+from routing.estimates import estimate_chat, estimate_embedding
 from routing.fairness import FairnessSettings
 from routing.models import EmbedRequest, ModelRequest, Tier, Usage
 from routing.retry import RetrySettings
@@ -182,13 +183,8 @@ def reserved(model: str, how: str) -> Usage:
         return estimate_embedding(
             EmbedRequest(model=model, inputs=tuple(Message(role="user", content=(text,)) for text in TEXTS))
         )
-    text, images = (PROMPT, (PICTURE,)) if how == "frame" else (QUESTION, ())
-    messages = (
-        Message(
-            role="user",
-            content=(text, *images),
-        ),
-    )
+    picture = Image(data=PICTURE, width_px=640, height_px=360)
+    messages = (Message(role="user", content=(picture, PROMPT) if how == "frame" else (QUESTION,)),)
     return estimate_chat(
         CATALOGUE.get(model), ModelRequest(model=model, messages=messages, max_output_tokens=MOST_TOKENS)
     )

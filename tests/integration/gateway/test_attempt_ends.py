@@ -22,7 +22,7 @@ from deployments.gateway.models import AttemptTimeouts, RoutedAnswer, RoutedRequ
 from deployments.model_replica import ModelReplica
 from deployments.providers.simulated import SimulatedProvider
 from routing.breaker import Breakers, BreakerSettings
-from routing.catalogue import estimate_embedding, load_catalogue, text_tokens
+from routing.catalogue import load_catalogue
 from routing.chat import Image, Message
 from routing.errors import (
     BudgetExceeded,
@@ -33,6 +33,7 @@ from routing.errors import (
     ProviderTruncated,
     RayroomError,
 )
+from routing.estimates import estimate_embedding, text_tokens
 from routing.models import (
     Answer,
     Delta,

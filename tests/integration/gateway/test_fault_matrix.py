@@ -11,9 +11,9 @@ import pytest_asyncio
 
 from cluster.lab.emulator import LoggedRequest
 from deployments.api.schemas import EmbeddingRequest
-from routing.catalogue import text_tokens
 from routing.chat import Message
 from routing.errors import BadInput
+from routing.estimates import text_tokens
 from routing.models import Usage
 from tests.integration.gateway.fault_bench import (
     CATALOGUE,

@@ -14,9 +14,9 @@ import pytest_asyncio
 from cluster.lab.emulator import Fault
 from deployments.gateway.models import RoutedAnswer
 from routing.breaker import BreakerSettings
-from routing.catalogue import text_tokens
 from routing.chat import Message
 from routing.errors import ProviderTimeout
+from routing.estimates import text_tokens
 from routing.fairness import FairnessSettings
 from routing.models import Delta
 from routing.retry import RetrySettings

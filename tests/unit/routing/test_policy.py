@@ -9,10 +9,11 @@ from dataclasses import replace
 import pytest
 
 from routing.catalogue import load_catalogue
+from routing.chat import ChatOptions, Image, Message, Tool
 from routing.complexity import Complexity
-from routing.errors import BadInput, RateLimited, RetiredModel, UnknownModel
+from routing.errors import BadInput, ContextTooLong, RateLimited, RetiredModel, UnknownModel, UnsupportedOption
 from routing.models import Tenant, Tier
-from routing.policy import ServiceRoutes, TenantStanding, choose
+from routing.policy import Decision, ServiceRoutes, TenantStanding, choose, within_capabilities, within_limits
 from routing.ratelimit import TenantLimits
 from routing.retry import Deadline
 from routing.share import ShareControl, ShareTarget
@@ -105,8 +106,66 @@ def test_a_retired_model_asked_for_by_name_is_refused_on_its_day_and_not_before(
     last_day = dt.date(2027, 1, 14)
     before = choose("gpt-4o", EASY, ROUTES, "llm", CATALOGUE, today=last_day - dt.timedelta(days=1))
     assert before.targets == ("gpt-4o",)
-    with pytest.raises(RetiredModel, match=r"use gpt-6\.1-sol"):
+    with pytest.raises(RetiredModel, match=r"use gpt-6-luna"):
         choose("gpt-4o", EASY, ROUTES, "llm", CATALOGUE, today=last_day)
+
+
+HELLO = (Message(role="user", content=("hello",)),)
+TOOLS = ChatOptions(tools=(Tool(name="weather"),))
+
+
+def decision(*targets: str, stronger: tuple[str, ...] = ()) -> Decision:
+    return Decision(tier=Tier.SIMPLE, targets=targets, score=0.1, threshold=0.5, reasons=("x",), stronger=stronger)
+
+
+def test_only_models_with_room_for_the_request_are_tried() -> None:
+    long = (Message(role="user", content=("word " * 200_000,)),)
+    assert within_limits(decision("gpt-4o", "gpt-6-luna"), CATALOGUE, long, 300).targets == ("gpt-6-luna",)
+    with pytest.raises(ContextTooLong, match="gpt-4o takes at most"):
+        within_limits(decision("gpt-4o", "gpt-4o-mini"), CATALOGUE, long, 300)
+    tools = ChatOptions(tools=(Tool(name="f", description="x" * 1_000_000),))
+    assert within_limits(decision("gpt-4o", "gpt-6-luna"), CATALOGUE, HELLO, 300, options=tools).targets == (
+        "gpt-6-luna",
+    )
+
+
+def test_only_models_that_accept_the_options_are_tried() -> None:
+    both = decision("gpt-6.1-sol", "claude-sonnet-5-5", stronger=("gpt-6.1-sol", "claude-opus-5-5"))
+    kept = within_capabilities(both, CATALOGUE, TOOLS, HELLO)
+    assert (kept.targets, kept.stronger) == (("claude-sonnet-5-5",), ("claude-opus-5-5",))
+    assert within_capabilities(both, CATALOGUE, ChatOptions(), HELLO) == both
+
+
+def test_options_that_no_model_accepts_are_an_error_of_the_first() -> None:
+    with pytest.raises(UnsupportedOption, match=r"gpt-6\.1-sol does not support temperature") as refused:
+        within_capabilities(
+            decision("gpt-6.1-sol", "claude-sonnet-5-5"), CATALOGUE, ChatOptions(temperature=0.2), HELLO
+        )
+    assert refused.value.param == "temperature"
+
+
+def test_where_options_may_be_dropped_every_model_stays_behind_those_that_accept_all() -> None:
+    kept = within_capabilities(
+        decision("gpt-6.1-sol", "claude-sonnet-5-5", stronger=("gpt-6.1-sol",)), CATALOGUE, TOOLS, HELLO, True
+    )
+    assert (kept.targets, kept.stronger) == (("claude-sonnet-5-5", "gpt-6.1-sol"), ("gpt-6.1-sol",))
+
+
+@pytest.mark.parametrize("drop", [False, True])
+@pytest.mark.parametrize(
+    "last",
+    [
+        Message(role="assistant", content=("{",)),
+        Message(role="user", content=(Image(data=b"x", media_type="image/gif"),)),
+    ],
+    ids=["prefill", "gif"],
+)
+def test_messages_that_a_model_does_not_accept_are_never_dropped(last: Message, drop: bool) -> None:
+    both = decision("gemini-3.5-flash-lite", "gpt-6-luna")
+    assert within_capabilities(both, CATALOGUE, ChatOptions(), (*HELLO, last), drop).targets == ("gpt-6-luna",)
+    with pytest.raises(UnsupportedOption, match="flash-lite does not support") as refused:
+        within_capabilities(decision("gemini-3.5-flash-lite"), CATALOGUE, ChatOptions(), (*HELLO, last), drop)
+    assert refused.value.param == "messages"
 
 
 def test_a_deadline_is_shared_and_never_negative() -> None:

@@ -10,9 +10,10 @@ import pytest
 from cluster.lab.results import record
 from cluster.lab.results.savings import FrameCounts, StrongFrame, mean_tokens, price_note, strong_frame, tenant_row
 from deployments.common.settings import VisionSettings
-from routing.catalogue import load_catalogue, text_tokens
+from routing.catalogue import load_catalogue
 from routing.chat import Message
 from routing.errors import UnknownModel
+from routing.estimates import text_tokens
 from routing.models import Usage
 
 DAY = dt.date(2026, 11, 25)
@@ -29,14 +30,14 @@ def strong(
 
 
 def test_a_frame_has_the_tokens_that_the_vendors_rule_gives_its_pixels() -> None:
-    # 1280 x 720 and 1024 x 576 pixels, a token for each 750, rounded up.
-    assert strong().full_tokens == PROMPT_TOKENS + 1_229
-    assert strong().small_tokens == PROMPT_TOKENS + 787
+    # 1280 x 720 and 1024 x 576 pixels in squares of 28.
+    assert strong().full_tokens == PROMPT_TOKENS + 46 * 26
+    assert strong().small_tokens == PROMPT_TOKENS + 37 * 21
 
 
 def test_a_model_that_charges_every_picture_alike_gains_nothing_from_a_smaller_one() -> None:
     flat = strong(model="gemini-3.8-flash")
-    assert flat.full_tokens == flat.small_tokens == PROMPT_TOKENS + 1_089
+    assert flat.full_tokens == flat.small_tokens == PROMPT_TOKENS + 1_120
 
 
 def test_a_screen_that_is_small_already_is_not_enlarged() -> None:
@@ -46,7 +47,7 @@ def test_a_screen_that_is_small_already_is_not_enlarged() -> None:
 
 def test_each_saving_is_a_step_down_from_every_frame_to_what_was_spent() -> None:
     row = tenant_row("acme", 0.25, FRAMES, 12_345, strong())
-    once = strong().price.cost_nanousd(Usage(input_tokens=PROMPT_TOKENS + 1_229, output_tokens=40))
+    once = strong().price.cost_nanousd(Usage(input_tokens=PROMPT_TOKENS + 46 * 26, output_tokens=40))
     assert row["every_frame_nanousd"] == 1_000 * once
     assert row["changed_only_nanousd"] == 150 * once
     assert row["changed_small_nanousd"] < row["changed_only_nanousd"]
