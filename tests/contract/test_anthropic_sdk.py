@@ -84,10 +84,10 @@ async def test_a_stream_tells_the_input_at_its_start_and_the_output_at_its_end(
 
 
 async def test_an_image_is_counted_by_its_models_rule(client: anthropic.AsyncAnthropic) -> None:
-    source = {"type": "base64", "media_type": "image/jpeg", "data": base64.b64encode(jpeg(448, 252)).decode()}
+    source = {"type": "base64", "media_type": "image/jpeg", "data": base64.b64encode(jpeg(750, 100)).decode()}
     content = [{"type": "image", "source": source}, {"type": "text", "text": "see"}]
     answer = await whole(client, messages=[{"role": "user", "content": content}], system="be brief")
-    assert answer.usage.input_tokens == 2 + 16 * 9 + 1
+    assert answer.usage.input_tokens == 2 + 27 * 4 + 1
 
 
 async def test_what_is_no_image_is_a_bad_request(client: anthropic.AsyncAnthropic) -> None:

@@ -75,11 +75,11 @@ async def test_the_prompt_holds_what_was_cached_and_the_completion_what_was_thou
 
 
 async def test_an_image_is_counted_by_its_models_rule(client: openai.AsyncOpenAI, emulator: Emulator) -> None:
-    url = "data:image/jpeg;base64," + base64.b64encode(jpeg(640, 360)).decode()
+    url = "data:image/jpeg;base64," + base64.b64encode(jpeg(632, 100)).decode()
     content: Any = [{"type": "text", "text": "see"}, {"type": "image_url", "image_url": {"url": url}}]
     answer = await client.chat.completions.create(model=MODEL, messages=[{"role": "user", "content": content}])
-    assert answer.usage is not None and answer.usage.prompt_tokens == 1 + 20 * 12 * 12 // 10
-    assert emulator.journal[0].images == 1 and emulator.journal[0].image_px == 640 * 360
+    assert answer.usage is not None and answer.usage.prompt_tokens == 1 + 20 * 4 * 12 // 10
+    assert emulator.journal[0].images == 1 and emulator.journal[0].image_px == 63_200
 
 
 async def test_an_answer_longer_than_allowed_ends_with_length(client: openai.AsyncOpenAI) -> None:
