@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import asdict
 
 from fastapi import FastAPI, Request, Response
-from fastapi.responses import JSONResponse, StreamingResponse
+from fastapi.responses import JSONResponse
 
 from deployments.api.app import ApiApp
 from deployments.api.auth import RoomToken, check_key, sign
@@ -21,6 +21,7 @@ from deployments.api.schemas import (
 )
 from deployments.gateway import openai_format
 from deployments.gateway.service import Gateway
+from deployments.stream_response import EventStream, timing
 from routing.errors import NotAJpeg
 from routing.policy import AUTO
 
@@ -46,18 +47,13 @@ def _add_chat(app: ApiApp, gateway: Gateway) -> None:
     @app.endpoint("POST", "/v1/chat/completions", openapi_extra=json_body(ChatRequest))
     async def chat(request: Request) -> Response:
         """Answer a turn, whole or streamed, as OpenAI's chat completions do."""
-        token = _token(request, gateway)
+        admitted = await gateway.admit(_token(request, gateway), "llm")
         turn = parse_body(ChatRequest, await request.body())
         if not turn.stream:
-            routed = await gateway.chat(token, turn)
-            return JSONResponse(openai_format.completion(routed), headers=_timing(routed.vendor_s))
-        pieces = await gateway.chat_stream(token, turn)
-        # Awaited before the response begins: an error before the first piece still has a status of its own.
-        first = await anext(pieces)
+            routed = await gateway.chat(admitted, turn)
+            return JSONResponse(openai_format.completion(routed), headers=timing(routed.vendor_s))
         with_usage = turn.stream_options is not None and turn.stream_options.include_usage
-        events = openai_format.events(first, pieces, with_usage)
-        headers = {"cache-control": "no-store"} | _timing(first.vendor_s)
-        return StreamingResponse(events, media_type="text/event-stream", headers=headers)
+        return await EventStream.begun(gateway.chat_stream(admitted, turn), with_usage)
 
     @app.endpoint("GET", "/v1/models")
     async def models(request: Request) -> Response:
@@ -80,13 +76,13 @@ def _add_frames(app: ApiApp, gateway: Gateway) -> None:
     @app.endpoint("POST", "/v1/frames", max_bytes=MAX_FRAME_BYTES, openapi_extra=described)
     async def frame(request: Request) -> Response:
         """Describe one frame: a raw JPEG, its metadata in `x-frame-...` headers."""
-        token = _token(request, gateway)
+        admitted = await gateway.admit(_token(request, gateway), "vision")
         kind = request.headers.get("content-type", "").split(";")[0].strip().lower()
         if kind != "image/jpeg":
             raise NotAJpeg("The content-type must be image/jpeg, and the body the JPEG itself.", "content-type")
         headers = parse_frame_headers(request.headers)
-        routed = await gateway.frame(token, headers, await request.body())
-        return JSONResponse(openai_format.description(routed), headers=_timing(routed.vendor_s))
+        routed = await gateway.frame(admitted, headers, await request.body())
+        return JSONResponse(openai_format.description(routed), headers=timing(routed.vendor_s))
 
 
 def _add_health(app: ApiApp, gateway: Gateway) -> None:
@@ -153,9 +149,9 @@ def _add_embeddings(app: ApiApp, gateway: Gateway) -> None:
     @app.endpoint("POST", "/v1/embeddings", openapi_extra=json_body(EmbeddingRequest))
     async def embeddings(request: Request) -> Response:
         """Embed text and images, as OpenAI's embeddings do."""
-        token = _token(request, gateway)
+        admitted = await gateway.admit(_token(request, gateway), "embeddings")
         inputs = parse_body(EmbeddingRequest, await request.body())
-        result, cost_nanousd = await gateway.embed(token, inputs)
+        result, cost_nanousd = await gateway.embed(admitted, inputs)
         return JSONResponse(openai_format.embeddings(result, cost_nanousd, inputs.encoding_format))
 
 
@@ -163,8 +159,8 @@ def _add_knowledge(app: ApiApp, gateway: Gateway) -> None:
     @app.endpoint("POST", "/v1/knowledge/search", openapi_extra=json_body(KnowledgeSearch))
     async def search(request: Request) -> Response:
         """Return the passages of the token's tenant for a question, and for the frame it is about."""
-        token = _token(request, gateway)
-        found = await gateway.search(token, parse_body(KnowledgeSearch, await request.body()))
+        admitted = await gateway.admit_search(_token(request, gateway))
+        found = await gateway.search(admitted, parse_body(KnowledgeSearch, await request.body()))
         rows = [
             {"id": passage.passage_id, "source": passage.source, "text": passage.text, "score": passage.score}
             for passage in found.passages
@@ -186,8 +182,3 @@ def _token(request: Request, gateway: Gateway, room: str | None = None) -> RoomT
     """Return the verified room token; raises Unauthorized, or Forbidden where the request names another room."""
     named = room or request.headers.get("x-rayroom-room")
     return gateway.tokens.read(request.headers.get("authorization"), named)
-
-
-def _timing(vendor_s: float) -> dict[str, str]:
-    """Return the Server-Timing header: the part of the response time that was spent waiting for vendors."""
-    return {"server-timing": f"vendor;dur={1_000 * vendor_s:.1f}"}

@@ -6,6 +6,7 @@ RayroomError
 │   ├── TooLarge             bytes, pixels or tokens beyond the limit      413
 │   ├── ContextTooLong       more tokens than the model takes              400
 │   ├── UnsupportedOption    the model does not accept an option           400
+│   ├── RequestRefused       the vendor rejects the request itself         400
 │   ├── UnknownModel         no such row in the catalogue                  404
 │   │   └── RetiredModel     the vendor has ended it; names its successor  410
 │   └── RoomNameInvalid      outside tenant_{tenant_id}_{meeting_id}       422
@@ -25,11 +26,12 @@ RayroomError
 │   ├── ProviderRateLimited  the vendor asks us to slow down
 │   ├── ProviderQuota        the vendor's credit is spent
 │   ├── ProviderOverloaded   the vendor says 5xx or 529
-│   ├── ProviderRefused      the vendor rejects the request itself
+│   ├── ProviderRefused      the vendor rejects the request, or its address
 │   ├── ProviderAuth         the vendor rejects our key
 │   ├── ProviderUnreachable  the connection broke
 │   │   └── ProviderUnconnected  there was none: nothing was asked
 │   ├── ProviderTruncated    the answer ended without its finish marker
+│   │   └── ThinkingExhausted  thinking took all of the output limit
 │   └── ReplicaLost          the replica died with the request in it
 └── ConfigurationError       a setting is wrong, reported at start         500
 """
@@ -105,6 +107,13 @@ class UnsupportedOption(BadInput):
 
     status = 400
     code = "unsupported_parameter"
+
+
+class RequestRefused(BadInput):
+    """The vendor refuses the request."""
+
+    status = 400
+    code = "request_refused"
 
 
 class UnknownModel(BadInput):
@@ -286,6 +295,12 @@ class ProviderTruncated(ProviderError):
 
     code = "provider_truncated"
     retryable = True
+
+
+class ThinkingExhausted(ProviderTruncated):
+    """Thinking used up the output limit before the answer began."""
+
+    code = "thinking_exhausted"
 
 
 class ReplicaLost(ProviderError):

@@ -192,8 +192,8 @@ def within_capabilities(
 ) -> Decision:
     """Return the decision with only the targets and stronger models that accept the messages and the options.
 
-    With `drop_params` a target that refuses an option only stays, behind those that accept them all. Images and an
-    assistant's message at the end cannot be dropped. Raises UnsupportedOption, for the first target, if none accepts.
+    With `drop_params` a model that refuses an option only stays. Images and an assistant's message at the end cannot be
+    dropped. Raises UnsupportedOption, for the first target, if no target accepts the request.
     """
     rules = {name: catalogue.get(name).capabilities for name in (*decision.targets, *decision.stronger)}
     targets = _accepting(decision.targets, rules, options, messages, drop_params)
@@ -210,9 +210,12 @@ def _accepting(
     messages: Sequence[Message],
     drop_params: bool,
 ) -> tuple[str, ...]:
-    able = [name for name in names if refused_messages(rules[name], messages) is None]
-    whole = [name for name in able if not refused_options(rules[name], options)]
-    return tuple([*whole, *(name for name in able if name not in whole)] if drop_params else whole)
+    return tuple(
+        name
+        for name in names
+        if refused_messages(rules[name], messages) is None
+        and (drop_params or not refused_options(rules[name], options))
+    )
 
 
 def _refuse(name: str, rules: Capabilities, options: ChatOptions, messages: Sequence[Message]) -> None:

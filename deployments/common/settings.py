@@ -85,6 +85,8 @@ class ServiceSettings(Settings):
     """The number of a tier's models that are tried for one request."""
     attempt_timeout_s: Seconds = 15
     first_token_timeout_s: TierSeconds = TierSeconds()
+    first_token_least_s: Seconds = 2
+    """A stream whose first token is later than its model's p99, and than this, goes on to the next model."""
     between_tokens_timeout_s: Seconds = 5
     total_timeout_s: Seconds = 30
     max_output_tokens: Annotated[int, Field(ge=1, le=32_000)] = 300

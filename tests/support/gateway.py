@@ -6,7 +6,7 @@ import asyncio
 import io
 import random
 import time
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncGenerator, AsyncIterator, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -18,7 +18,8 @@ from PIL import Image, ImageDraw
 from cluster.costs.commit_log import CommitLog
 from cluster.costs.journal import Journal
 from cluster.rooms.registry import RoomRegistry
-from deployments.api.auth import Keys
+from deployments.api.auth import Keys, RoomToken
+from deployments.api.schemas import ChatRequest
 from deployments.common.settings import (
     EmbeddingsSettings,
     KnowledgeSettings,
@@ -28,7 +29,7 @@ from deployments.common.settings import (
     VendorSettings,
     VisionSettings,
 )
-from deployments.gateway.models import GatewaySettings, ModelHandles
+from deployments.gateway.models import GatewaySettings, ModelHandles, RoutedAnswer
 from deployments.gateway.service import Gateway
 from deployments.model_replica import ModelReplica
 from deployments.routes import build_routes
@@ -36,7 +37,7 @@ from routing.breaker import BreakerSettings
 from routing.catalogue import load_catalogue
 from routing.errors import BudgetExceeded, TenantUnknown
 from routing.fairness import FairnessSettings
-from routing.models import Directory, Intent, Passage, RoomHeartbeat, Settlement, Tenant, TenantTotals
+from routing.models import Delta, Directory, Intent, Passage, RoomHeartbeat, Settlement, Tenant, TenantTotals
 from routing.retry import RetrySettings
 
 KEYS = Keys(
@@ -154,6 +155,18 @@ async def gateway_in_process(
     yield Gateway(settings, load_catalogue(), KEYS, leaves, world, directory or Tenants(), rng=random.Random(7)), world
     await leaf.aclose()
     await world.aclose()
+
+
+async def chat(gateway: Gateway, token: RoomToken, request: ChatRequest) -> RoutedAnswer:
+    """Return the answer to a turn, as its route does."""
+    return await gateway.chat(await gateway.admit(token, "llm"), request)
+
+
+async def chat_stream(
+    gateway: Gateway, token: RoomToken, request: ChatRequest
+) -> AsyncGenerator[Delta | RoutedAnswer, None]:
+    """Return the stream of the answer to a turn, as its route does."""
+    return gateway.chat_stream(await gateway.admit(token, "llm"), request)
 
 
 @asynccontextmanager
