@@ -24,6 +24,8 @@ from routing.errors import UnsupportedOption
 
 FORCED_TOOL = "forced_tool_choice"
 """The option that `tool_choice` needs where it names a tool or requires one."""
+IMAGE_DETAIL = "detail"
+"""The option of an image by which a request sets the resolution at which it is read."""
 JSON_SCHEMA = "json_schema"
 JSON_OBJECT = "json_object"
 _OPTIONS = {FORCED_TOOL, JSON_OBJECT, JSON_SCHEMA} | {field.name for field in fields(ChatOptions)}
@@ -201,12 +203,9 @@ def accepted_options(model: str, capabilities: Capabilities, options: ChatOption
     return options.without(_unaccepted(capabilities, options))
 
 
-def refused_messages(capabilities: Capabilities, messages: Sequence[Message]) -> str | None:
-    """Return the part of the messages that the model does not accept, in words; None if it accepts them."""
-    if messages and messages[-1].role == "assistant" and not capabilities.prefill:
-        return "an assistant's message as the last one"
-    types = {image.media_type for message in messages for image in message.images} - capabilities.image_types
-    return f"images of the type {min(types)}" if types else None
+def accepts_messages(capabilities: Capabilities, messages: Sequence[Message]) -> bool:
+    """Return whether the model accepts the last message's role. Images are converted to a type that it accepts."""
+    return capabilities.prefill or not messages or messages[-1].role != "assistant"
 
 
 def _unaccepted(capabilities: Capabilities, options: ChatOptions) -> tuple[str, ...]:

@@ -6,7 +6,7 @@ import datetime as dt
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 
-from routing.capabilities import Capabilities, accepted_options, refused_messages, refused_options
+from routing.capabilities import Capabilities, accepted_options, accepts_messages, refused_options
 from routing.catalogue import Catalogue
 from routing.chat import ChatOptions, Message
 from routing.complexity import Complexity
@@ -192,8 +192,8 @@ def within_capabilities(
 ) -> Decision:
     """Return the decision with only the targets and stronger models that accept the messages and the options.
 
-    With `drop_params` a model that refuses an option only stays. Images and an assistant's message at the end cannot be
-    dropped. Raises UnsupportedOption, for the first target, if no target accepts the request.
+    With `drop_params` a model that refuses an option only stays. An assistant's message at the end cannot be dropped.
+    Raises UnsupportedOption, for the first target, if no target accepts the request.
     """
     rules = {name: catalogue.get(name).capabilities for name in (*decision.targets, *decision.stronger)}
     targets = _accepting(decision.targets, rules, options, messages, drop_params)
@@ -213,14 +213,12 @@ def _accepting(
     return tuple(
         name
         for name in names
-        if refused_messages(rules[name], messages) is None
-        and (drop_params or not refused_options(rules[name], options))
+        if accepts_messages(rules[name], messages) and (drop_params or not refused_options(rules[name], options))
     )
 
 
 def _refuse(name: str, rules: Capabilities, options: ChatOptions, messages: Sequence[Message]) -> None:
     """Raise the UnsupportedOption of one model."""
-    refused = refused_messages(rules, messages)
-    if refused is not None:
-        raise UnsupportedOption(f"{name} does not support {refused}.", "messages")
+    if not accepts_messages(rules, messages):
+        raise UnsupportedOption(f"{name} does not continue a message of the assistant.", "messages")
     accepted_options(name, rules, options, drop=False)

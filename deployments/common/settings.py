@@ -129,6 +129,8 @@ class RoomSettings(Settings):
     """The settings that an agent receives when it opens a room."""
 
     token_ttl_s: Annotated[float, Field(ge=30, le=86_400)] = 900
+    token_longest_life_s: Annotated[float, Field(ge=30, le=604_800)] = 43_200
+    """A heartbeat renews a token for so long after its room was opened; then the agent opens the room again."""
     heartbeat_every_s: Annotated[float, Field(gt=0, le=20)] = 5
     """If no heartbeat is answered for a minute, the agent stops listening and its room counts as closed."""
     frames_per_second: Annotated[float, Field(gt=0, le=5)] = 1.0

@@ -35,6 +35,8 @@ class BillingContext:
     tenant: Tenant
     room: str
     service: Service
+    job_id: str | None = None
+    room_opened_at_s: float = 0.0
     request_id: str = field(default_factory=lambda: uuid.uuid4().hex)
 
 
@@ -53,6 +55,10 @@ class AdmittedRequest:
     billing: BillingContext
     rate: RateStanding | None
     """None for a tenant without a limit."""
+
+    @property
+    def tenant_id(self) -> str:
+        return self.billing.tenant.tenant_id
 
 
 def check_active(tenant: Tenant) -> None:
@@ -122,6 +128,8 @@ class Meter:
             simulated=self.simulated(model),
             opened_at_s=now_s,
             expires_at_s=now_s + timeout_s + self._grace_s,
+            job_id=billing.job_id,
+            room_opened_at_s=billing.room_opened_at_s,
         )
         return MeteredAttempt(self, intent, estimate, price)
 

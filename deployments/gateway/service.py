@@ -252,4 +252,11 @@ class Gateway:
         tenant = await self._directory.tenant(token.tenant_id)
         check_active(tenant)
         rate = limits.take(tenant, self._clock())
-        return AdmittedRequest(billing=BillingContext(tenant=tenant, room=token.name.room, service=service), rate=rate)
+        billing = BillingContext(
+            tenant=tenant,
+            room=token.name.room,
+            service=service,
+            job_id=token.job_id,
+            room_opened_at_s=token.opened_at_s,
+        )
+        return AdmittedRequest(billing=billing, rate=rate)

@@ -35,7 +35,7 @@ from deployments.model_replica import ModelReplica
 from deployments.routes import build_routes
 from routing.breaker import BreakerSettings
 from routing.catalogue import load_catalogue
-from routing.errors import BudgetExceeded, TenantUnknown
+from routing.errors import BudgetExceeded, RoomClosed, TenantUnknown
 from routing.fairness import FairnessSettings
 from routing.models import Delta, Directory, Intent, Passage, RoomHeartbeat, Settlement, Tenant, TenantTotals
 from routing.retry import RetrySettings
@@ -90,12 +90,12 @@ class JournalWorld:
     def __init__(self, path: Path) -> None:
         self.clock = time.time
         self.journal = Journal(path)
-        self.recorder = CommitLog(self.journal, lambda: self.clock())
         self.rooms = RoomRegistry()
+        self.recorder = CommitLog(self.journal, lambda: self.clock(), self.rooms.ends)
 
     async def reserve(self, intent: Intent) -> int:
         (receipt,) = await self.recorder.write([intent])
-        if isinstance(receipt, BudgetExceeded):
+        if isinstance(receipt, BudgetExceeded | RoomClosed):
             raise receipt
         return receipt
 
@@ -109,11 +109,12 @@ class JournalWorld:
         return await self.recorder.totals(tenant_id)
 
     async def beat(self, beat: RoomHeartbeat) -> int:
-        self.rooms.beat(beat)
+        if not self.rooms.beat(beat):
+            raise RoomClosed
         return self.recorder.spent_nanousd([beat.tenant_id])[beat.tenant_id]
 
-    async def close(self, room: str, job_id: str) -> None:
-        self.rooms.close(room, job_id)
+    async def close(self, room: str, job_id: str, opened_at_s: float) -> None:
+        self.rooms.close(room, job_id, opened_at_s, self.clock())
 
     async def of(self, tenant_id: str) -> tuple[RoomHeartbeat, ...]:
         return self.rooms.of(tenant_id, self.clock())
