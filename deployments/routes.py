@@ -9,16 +9,12 @@ from fastapi.responses import JSONResponse, StreamingResponse
 
 from deployments.api.app import ApiApp
 from deployments.api.auth import RoomToken, check_key, sign
+from deployments.api.body import parse_body
+from deployments.api.chat_schemas import ChatRequest
+from deployments.api.embedding_schemas import EmbeddingRequest, KnowledgeSearch
+from deployments.api.frame_schemas import parse_frame_headers
 from deployments.api.openapi import describe, header_parameters, json_body
-from deployments.api.schemas import (
-    ChatRequest,
-    EmbeddingRequest,
-    Heartbeat,
-    KnowledgeSearch,
-    OpenRoom,
-    parse_body,
-    parse_frame_headers,
-)
+from deployments.api.room_schemas import Heartbeat, OpenRoom
 from deployments.gateway import openai_format
 from deployments.gateway.service import Gateway
 from routing.errors import NotAJpeg

@@ -12,15 +12,10 @@ from dataclasses import dataclass, replace
 import structlog
 
 from deployments.api.auth import Keys, RoomToken, Tokens
+from deployments.api.chat_schemas import ChatRequest, to_messages
+from deployments.api.embedding_schemas import EmbeddingRequest, KnowledgeSearch, to_inputs
+from deployments.api.frame_schemas import FrameHeaders
 from deployments.api.jpeg import inspect_jpeg
-from deployments.api.schemas import (
-    ChatRequest,
-    EmbeddingRequest,
-    FrameHeaders,
-    KnowledgeSearch,
-    to_inputs,
-    to_messages,
-)
 from deployments.common.settings import ServiceSettings
 from deployments.gateway import attempts
 from deployments.gateway.failover import Failover

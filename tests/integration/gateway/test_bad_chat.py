@@ -15,7 +15,7 @@ import pytest
 
 from cluster.lab.emulator import Emulator
 from deployments.api.app import MAX_JSON_BYTES
-from deployments.api.schemas import MAX_IMAGES, MAX_MESSAGES
+from deployments.api.chat_schemas import MAX_IMAGES, MAX_MESSAGES
 from deployments.common.settings import ServiceSettings, VendorSettings
 from deployments.gateway.service import Gateway
 from deployments.routes import build_routes
