@@ -10,9 +10,11 @@ from fastapi.responses import JSONResponse, StreamingResponse
 from deployments.api.app import ApiApp
 from deployments.api.auth import RoomToken, check_key, sign
 from deployments.api.body import parse_body
+from deployments.api.chat_body import read_chat
 from deployments.api.chat_schemas import ChatRequest
 from deployments.api.embedding_schemas import EmbeddingRequest, KnowledgeSearch
 from deployments.api.frame_schemas import parse_frame_headers
+from deployments.api.json_schema import SchemaCheck
 from deployments.api.openapi import describe, header_parameters, json_body
 from deployments.api.room_schemas import Heartbeat, OpenRoom
 from deployments.gateway import openai_format
@@ -39,18 +41,20 @@ def build_routes(gateway: Gateway) -> FastAPI:
 
 
 def _add_chat(app: ApiApp, gateway: Gateway) -> None:
+    schemas = SchemaCheck()
+
     @app.endpoint("POST", "/v1/chat/completions", openapi_extra=json_body(ChatRequest))
     async def chat(request: Request) -> Response:
         """Answer a turn, whole or streamed, as OpenAI's chat completions do."""
         token = _token(request, gateway)
-        turn = parse_body(ChatRequest, await request.body())
+        turn = await read_chat(await request.body(), schemas)
         if not turn.stream:
             routed = await gateway.chat(token, turn)
             return JSONResponse(openai_format.completion(routed), headers=_timing(routed.vendor_s))
         pieces = await gateway.chat_stream(token, turn)
         # Awaited before the response begins: an error before the first piece still has a status of its own.
         first = await anext(pieces)
-        with_usage = turn.stream_options is not None and turn.stream_options.include_usage
+        with_usage = turn.stream_options is not None and bool(turn.stream_options.include_usage)
         events = openai_format.events(first, pieces, with_usage)
         headers = {"cache-control": "no-store"} | _timing(first.vendor_s)
         return StreamingResponse(events, media_type="text/event-stream", headers=headers)

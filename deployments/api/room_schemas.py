@@ -12,6 +12,8 @@ from deployments.api.body import Body, Finite
 MAX_AUDIO_MS = 1_000_000_000
 MAX_CHARACTERS = 100_000_000
 
+CounterName = Annotated[str, Field(pattern=r"^[a-z][a-z0-9_]{0,63}$")]
+
 
 class OpenRoom(Body):
     """The body with which an agent opens a room; `metadata` is that of its job, signed by the company's backend."""
@@ -39,9 +41,7 @@ class SpeechUsageItem(Body):
 class Heartbeat(Body):
     """An agent's counters since its job began, and the speech usage not acknowledged yet."""
 
-    usage: Annotated[tuple[SpeechUsageItem, ...], Field(max_length=256)] = ()
-    counters: dict[Annotated[str, Field(pattern=r"^[a-z][a-z0-9_]{0,63}$")], Finite] = Field(
-        default_factory=dict, max_length=64
-    )
+    usage: Annotated[tuple[SpeechUsageItem, ...], Field(fail_fast=True, max_length=256)] = ()
+    counters: Annotated[dict[CounterName, Finite], Field(fail_fast=True)] = Field(default_factory=dict, max_length=64)
     ended: bool = False
     """Whether the job has ended, so that only its usage counts."""

@@ -12,7 +12,8 @@ from dataclasses import dataclass, replace
 import structlog
 
 from deployments.api.auth import Keys, RoomToken, Tokens
-from deployments.api.chat_schemas import ChatRequest, to_messages
+from deployments.api.chat_messages import to_messages, to_options
+from deployments.api.chat_schemas import ChatRequest
 from deployments.api.embedding_schemas import EmbeddingRequest, KnowledgeSearch, to_inputs
 from deployments.api.frame_schemas import FrameHeaders
 from deployments.api.jpeg import inspect_jpeg
@@ -35,7 +36,7 @@ from deployments.gateway.rooms import RoomService
 from deployments.gateway.speech_metering import SpeechMetering
 from routing.breaker import Breakers
 from routing.catalogue import Catalogue
-from routing.chat import ChatOptions, Image, Message
+from routing.chat import Image, Message
 from routing.complexity import Complexity, TurnFeatures, score_frame, score_turn
 from routing.errors import BadInput
 from routing.evidence import needs_stronger
@@ -184,7 +185,7 @@ class Gateway:
             decision, self.catalogue, messages, output_tokens, settings.max_input_tokens, request.output_field
         )
         routed = self._llm.request(billing, decision, messages)
-        return replace(routed, max_output_tokens=output_tokens, options=ChatOptions(temperature=request.temperature))
+        return replace(routed, max_output_tokens=output_tokens, options=to_options(request))
 
     def _decide(self, service: _RoutedService, wanted: str, complexity: Complexity, tenant: Tenant) -> Decision:
         standing = TenantStanding(plan=tenant.plan, budget_used=self._meter.budget_used(tenant))
@@ -295,7 +296,8 @@ class _RoutedService:
 
 def _features(request: ChatRequest, turn: Message, messages: tuple[Message, ...]) -> TurnFeatures:
     """Return a turn's features; the answer before it failed if it is empty, declines, or the caller marked it so."""
-    last = next((message for message in reversed(messages) if message.role == "assistant"), None)
+    answers = (message for message in reversed(messages) if message.role == "assistant" and not message.tool_calls)
+    last = next(answers, None)
     failed = request.last_answer_failed or (
         last is not None and needs_stronger(Answer(text=last.text, model="", finish="stop", usage=None)) is not None
     )
