@@ -52,24 +52,24 @@ def _to_call(call: CallInHistory) -> ToolCall:
 
 
 def to_options(request: ChatRequest) -> ChatOptions:
-    """Return the options that the caller gave; a value that changes no answer counts as not given."""
+    """Return the options that the caller gave; one without any content counts as not given."""
     return ChatOptions(
         tools=tuple(_to_tool(tool.function) for tool in request.tools or ()),
         tool_choice=_to_choice(request),
         parallel_tool_calls=False if request.tools and request.parallel_tool_calls is False else None,
         response_format=_to_format(request.response_format),
         temperature=request.temperature,
-        top_p=_unless(1, request.top_p),
+        top_p=request.top_p,
         stop=(request.stop,) if isinstance(request.stop, str) else tuple(request.stop or ()),
         seed=request.seed,
-        frequency_penalty=_unless(0, request.frequency_penalty),
-        presence_penalty=_unless(0, request.presence_penalty),
+        frequency_penalty=request.frequency_penalty,
+        presence_penalty=request.presence_penalty,
         logit_bias=request.logit_bias or None,
         logprobs=request.logprobs or None,
         top_logprobs=request.top_logprobs or None,
         reasoning_effort=request.reasoning_effort,
-        verbosity=None if request.verbosity == "medium" else request.verbosity,
-        service_tier=None if request.service_tier == "auto" else request.service_tier,
+        verbosity=request.verbosity,
+        service_tier=request.service_tier,
     )
 
 
@@ -104,7 +104,3 @@ def _to_format(wanted: FormatOfAnswer | None) -> ResponseFormat | None:
         schema=described.definition,
         strict=described.strict,
     )
-
-
-def _unless(default: float, value: float | None) -> float | None:
-    return None if value == default else value

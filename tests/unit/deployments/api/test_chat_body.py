@@ -77,19 +77,24 @@ def test_a_choice_of_tools_is_passed_on(choice: Any, expected: ToolChoice | None
     assert options.tool_choice == expected and options.parallel_tool_calls is False
 
 
-DEFAULTS: dict[str, dict[str, Any]] = {
-    "sampling": {"top_p": 1.0, "frequency_penalty": 0, "presence_penalty": 0.0, "logit_bias": {}, "stop": []},
-    "answer": {"response_format": {"type": "text"}, "logprobs": False, "top_logprobs": 0, "verbosity": "medium"},
-    "service": {"service_tier": "auto", "n": 1, "modalities": ["text"], "top_k": -1, "repetition_penalty": 1.0},
-    "no tools": {"tools": [], "tool_choice": "auto", "parallel_tool_calls": True, "functions": []},
+EMPTY: dict[str, dict[str, Any]] = {
+    "options": {
+        "logit_bias": {},
+        "stop": [],
+        "response_format": {"type": "text"},
+        "logprobs": False,
+        "top_logprobs": 0,
+    },
+    "one answer": {"n": 1, "modalities": ["text"], "top_k": -1, "repetition_penalty": 1.0, "functions": []},
+    "no tools": {"tools": [], "tool_choice": "auto", "parallel_tool_calls": True, "function_call": "auto"},
     "nulls": dict.fromkeys(ChatOptions.__dataclass_fields__) | {"functions": None, "n": None, "brand_new": None},
     "labels": {"user": "ann", "store": True, "metadata": {"a": {"b": [1]}}, "prompt_cache_key": "k"},
 }
 
 
-@pytest.mark.parametrize("name", DEFAULTS)
-def test_a_value_that_changes_no_answer_counts_as_not_given(name: str) -> None:
-    assert to_options(parsed(**DEFAULTS[name])) == ChatOptions()
+@pytest.mark.parametrize("name", EMPTY)
+def test_an_option_without_content_counts_as_not_given(name: str) -> None:
+    assert to_options(parsed(**EMPTY[name])) == ChatOptions()
 
 
 def test_a_caller_may_have_parameters_dropped_that_are_not_supported() -> None:
