@@ -25,9 +25,9 @@ from routing.policy import AUTO
 MAX_FRAME_BYTES = 2 * 1024 * 1024
 
 
-def build_routes(gateway: Gateway) -> FastAPI:
-    """Return the ASGI app that serves `gateway`."""
-    app = ApiApp(title="rayroom", version="0.1.0")
+def build_routes(gateway: Gateway, request_ids: bool = True) -> FastAPI:
+    """Return the ASGI app that serves `gateway`; `request_ids` is ApiApp's."""
+    app = ApiApp(title="rayroom", version="0.1.0", request_ids=request_ids)
     # Ray looks up each request's route in this order, so the two most frequent ones come first.
     _add_chat(app, gateway)
     _add_frames(app, gateway)

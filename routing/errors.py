@@ -169,6 +169,17 @@ class BudgetExceeded(RayroomError):
     code = "budget_exceeded"
     type = "billing_error"
 
+    def __init__(
+        self, message: str | None = None, param: str | None = None, retry_after_s: float | None = None, **facts: Any
+    ) -> None:
+        if message is None and {"estimate_nanousd", "remaining_nanousd"} <= facts.keys():
+            # Written here, because the journal sends its facts alone.
+            message = (
+                f"The request may cost {facts['estimate_nanousd']} nano-dollars, and {facts['remaining_nanousd']}"
+                " of the tenant's monthly budget remain."
+            )
+        super().__init__(message, param, retry_after_s, **facts)
+
 
 class RateLimited(RayroomError):
     """This tenant sends more requests than its plan allows."""

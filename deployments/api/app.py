@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Awaitable, Callable, Mapping
+import uuid
+from collections.abc import Awaitable, Callable, Iterable, Mapping
 from typing import Any
 
 from fastapi import FastAPI, Request, Response
@@ -14,6 +15,7 @@ from routing.errors import RayroomError, TooLarge
 
 # Below the 4 MB that a Serve handle may carry between replicas.
 MAX_JSON_BYTES = 3_500_000
+_PLAIN_ID = re.compile(rb"[A-Za-z0-9._:-]{1,128}")
 
 Endpoint = Callable[..., Awaitable[Response]]
 """Takes the request, and the parameters in its path by their names; each is one segment of the path."""
@@ -50,8 +52,10 @@ class ApiApp(FastAPI):
     reads its request itself and returns a response, so it needs neither.
     """
 
-    def __init__(self, **settings: Any) -> None:
+    def __init__(self, *, request_ids: bool = True, **settings: Any) -> None:
+        """`request_ids` is False behind a server that adds `x-request-id` to each response, as Ray Serve does."""
         super().__init__(**settings, openapi_url=None, docs_url=None, redoc_url=None)
+        self._request_ids = request_ids
         self._exact: dict[str, _Route] = {}
         self._patterns: list[_Route] = []
         self.endpoint("GET", "/openapi.json", include_in_schema=False)(self._describe)
@@ -78,10 +82,15 @@ class ApiApp(FastAPI):
         except RayroomError as error:
             response = error_response(error)
         except Exception:
-            await error_response(RayroomError())(scope, receive, send)
+            await self._identified(error_response(RayroomError()), scope)(scope, receive, send)
             # The server logs the bug with its traceback.
             raise
-        await response(scope, receive, send)
+        await self._identified(response, scope)(scope, receive, send)
+
+    def _identified(self, response: Response, scope: Scope) -> Response:
+        if self._request_ids:
+            response.headers["x-request-id"] = request_id(scope["headers"])
+        return response
 
     async def _respond(self, scope: Scope, receive: Receive) -> Response:
         path: str = scope["path"].removeprefix(scope.get("root_path", ""))
@@ -119,8 +128,11 @@ class ApiApp(FastAPI):
 
 
 def error_response(error: RayroomError) -> JSONResponse:
-    """Return the error envelope; `Retry-After` is in whole seconds, at least one, where a retry may succeed."""
-    headers = {}
+    """Return the error envelope, and the headers of its status.
+
+    `Retry-After` is in whole seconds, at least one, where a retry may succeed.
+    """
+    headers = {"www-authenticate": "Bearer"} if error.status == 401 else {}
     if error.retry_after_s is not None or error.status in (429, 503):
         headers["retry-after"] = str(max(1, int(-(-(error.retry_after_s or 0.0) // 1))))
     return JSONResponse(error.envelope(), error.status, headers)
@@ -129,3 +141,11 @@ def error_response(error: RayroomError) -> JSONResponse:
 def _no_route(status: int, message: str, headers: Mapping[str, str] | None = None) -> JSONResponse:
     error = {"message": message, "type": "invalid_request_error", "code": "no_such_route", "param": None}
     return JSONResponse({"error": error}, status, headers)
+
+
+def request_id(headers: Iterable[tuple[bytes, bytes]]) -> str:
+    """Return the request's own id if it is a plain one, as Ray Serve does, or else a new one."""
+    for name, value in headers:
+        if name == b"x-request-id" and (plain := _PLAIN_ID.fullmatch(value)):
+            return plain.group().decode()
+    return f"req_{uuid.uuid4().hex}"

@@ -314,3 +314,10 @@ async def test_a_tenant_that_floods_is_turned_away_and_another_is_always_answere
     refused = [reply for reply in flooding.result() if reply.status != 200]
     assert {reply.status for reply in beside.result()} == {200} and len(beside.result()) > 3
     assert refused and {(one.status, one.retry_after) for one in refused} == {(503, "1")}
+
+
+async def test_every_response_has_one_request_id(live: Live) -> None:
+    async with aiohttp.ClientSession(headers={"x-request-id": "trace-1"}) as http:
+        for path, status in (("models", 401), ("nothing", 404)):
+            async with http.get(f"{live.url}/{path}") as response:
+                assert (response.status, response.headers.getall("x-request-id")) == (status, ["trace-1"])

@@ -141,6 +141,7 @@ async def test_a_bad_token_opens_nothing(name: str, path: str, http: httpx.Async
     headers = {**FRAME_HEADERS, "authorization": f"Bearer {BAD_TOKENS[name]}"}
     response = await http.post(path, content=jpeg(), headers=headers)
     assert error_of(response) == (401, "invalid_api_key", "authorization")
+    assert response.headers["www-authenticate"] == "Bearer"
     assert await world.events() == []
 
 
@@ -260,6 +261,8 @@ async def test_a_spent_budget_says_how_much_and_until_when(
     error = response.json()["error"]
     assert response.status_code == 402 and error["code"] == "budget_exceeded"
     assert error["limit_nanousd"] == 100 and error["spent_nanousd"] == 0 and "resets_at" in error
+    assert error["estimate_nanousd"] > 100 == error["remaining_nanousd"]
+    assert str(error["estimate_nanousd"]) in error["message"] and "100" in error["message"]
     assert await world.events() == []
 
 
