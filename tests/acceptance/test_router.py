@@ -23,7 +23,6 @@ from livekit.agents import llm
 from livekit.plugins import openai as livekit_openai
 
 from cluster.lab.emulator import Emulator, Fault, LatencyModel, LoggedRequest
-from cluster.lab.emulator.core.content import catalogue_row
 from cluster.lab.stack.backend_peer import install
 from routing.catalogue import load_catalogue
 from routing.models import Usage
@@ -80,9 +79,9 @@ class Live:
 
 
 def price_nanousd(seen: LoggedRequest) -> int:
-    row = catalogue_row(seen.model)
-    assert row is not None
-    price = load_catalogue().price(row.name, dt.datetime.now(dt.UTC).date())
+    catalogue = load_catalogue()
+    (row,) = [row for row in catalogue.models.values() if row.vendor_name == seen.model]
+    price = catalogue.price(row.name, dt.datetime.now(dt.UTC).date())
     return price.cost_nanousd(Usage(input_tokens=seen.prompt_tokens, output_tokens=seen.completion_tokens))
 
 

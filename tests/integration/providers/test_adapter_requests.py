@@ -114,7 +114,7 @@ async def test_anthropic_gets_no_temperature_and_its_system_text_apart(keeper: K
     )
     assert body["system"] == "Be short." and [message["role"] for message in body["messages"]] == ["user"]
     assert "temperature" not in body and body["max_tokens"] == 300
-    assert [part["type"] for part in body["messages"][0]["content"]] == ["image", "text"]
+    assert [part["type"] for part in body["messages"][0]["content"]] == ["text", "image"]
 
 
 @pytest.mark.parametrize(

@@ -10,13 +10,15 @@ from typing import Any, Literal
 from aiohttp import web
 from pydantic import Field, ValidationError
 
+from cluster.lab.emulator.core.answers import GeneratedAnswer, TokenCounts
 from cluster.lab.emulator.core.capacity import LimitGauge, LimitStatus
-from cluster.lab.emulator.core.content import GeneratedAnswer, RequestMessage, TokenCounts, catalogue_row, measure
+from cluster.lab.emulator.core.content import RequestMessage, measure
+from cluster.lab.emulator.core.model_rules import rules_of
 from cluster.lab.emulator.core.parsing import (
     BAD_IMAGE,
     Lenient,
     bearer,
-    first_problem,
+    invalid,
     parse_embedding,
     picture,
     vector,
@@ -118,7 +120,9 @@ class _OpenAIProtocol:
         status = refusal.status or status
         if refusal.reason == "fault":
             code = refusal.code or _CODES.get(status, "server_error")
-        body = error_body(status, code, refusal.message or message, "tokens" if refusal.reason == "tokens" else None)
+        body = error_body(status, refusal.code or code, refusal.message or message, refusal.param)
+        if refusal.reason == "tokens":
+            body["error"]["type"] = "tokens"
         headers = self.headers(limit_status)
         if refusal.retry_after_s is not None:
             headers |= {
@@ -148,7 +152,7 @@ class OpenAIChat(_OpenAIProtocol):
             turns = tuple(message.turn() for message in chat.messages)
             content = measure(part for turn in turns for part in turn.parts)
         except ValidationError as error:
-            return ParsedRequest(vendor=NAME, key=bearer(request.headers), wrong=first_problem(error))
+            return ParsedRequest(vendor=NAME, key=bearer(request.headers), wrong=invalid(error))
         if content is None:
             return ParsedRequest(vendor=NAME, model=chat.model, key=bearer(request.headers), wrong=BAD_IMAGE)
         return ParsedRequest(
@@ -191,9 +195,9 @@ class OpenAIEmbeddings(_OpenAIProtocol):
         try:
             embed = _OpenAIEmbeddingsRequest.model_validate(body)
         except ValidationError as error:
-            return ParsedRequest(vendor=NAME, key=bearer(request.headers), wrong=first_problem(error))
-        row = catalogue_row(embed.model)
-        default = (row and row.dimensions) or DIMENSIONS
+            return ParsedRequest(vendor=NAME, key=bearer(request.headers), wrong=invalid(error))
+        row = rules_of(embed.model)
+        default = row.dimensions or DIMENSIONS
         return parse_embedding(
             NAME,
             embed.model,
@@ -217,14 +221,14 @@ class OpenAIEmbeddings(_OpenAIProtocol):
         return ()
 
 
-def error_body(status: int, code: str, message: str, limit: str | None = None) -> dict[str, Any]:
-    """Return OpenAI's error; `type` says what kind it is, and of a rate limit, which one."""
+def error_body(status: int, code: str, message: str, param: str | None = None) -> dict[str, Any]:
+    """Return OpenAI's error; `type` is its kind, and of a rate limit, the limit on requests."""
     kind = "server_error" if status >= 500 else "invalid_request_error"
     if code in _QUOTA:
         kind = code
     elif status == 429:
-        kind = limit or "requests"
-    return {"error": {"message": message, "type": kind, "param": None, "code": code}}
+        kind = "requests"
+    return {"error": {"message": message, "type": kind, "param": param, "code": code}}
 
 
 def _rate_headers(name: str, gauge: LimitGauge) -> dict[str, str]:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import random
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Literal
 
 from pydantic import ConfigDict
@@ -23,6 +23,19 @@ class Extras:
     cache_write_5m_tokens: int = 0
     cache_write_1h_tokens: int = 0
     thinking_tokens: int = 0
+
+    @property
+    def cache_tokens(self) -> int:
+        return self.cached_tokens + self.cache_write_5m_tokens + self.cache_write_1h_tokens
+
+    def with_cache(self, other: Extras) -> Extras:
+        """Return these counts with the cached and written tokens of `other` added."""
+        return replace(
+            self,
+            cached_tokens=self.cached_tokens + other.cached_tokens,
+            cache_write_5m_tokens=self.cache_write_5m_tokens + other.cache_write_5m_tokens,
+            cache_write_1h_tokens=self.cache_write_1h_tokens + other.cache_write_1h_tokens,
+        )
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -61,6 +74,14 @@ class Fault:
     empty: bool = False
     untold_usage: bool = False
     """Leave the usage out."""
+    usage_first: bool = False
+    """Send a stream's usage in its first chunk, where no output is counted yet, and none in its last."""
+    served_tier: str | None = None
+    """Serve, and name in the answer, another service tier than the requested one."""
+    foreign_tool: bool = False
+    """Call a tool that nobody offered."""
+    broken_arguments: bool = False
+    """Call an offered tool with arguments that are not JSON."""
     answer_tokens: int | None = None
     """How long the answer is, where it differs from the emulator's setting."""
     extras: Extras | None = None

@@ -10,10 +10,10 @@ from collections.abc import Mapping, Sequence
 from pydantic import BaseModel, ConfigDict, ValidationError
 
 from cluster.lab.emulator.core.content import Part, RequestContent, measure, unit_vector
-from cluster.lab.emulator.core.request import ParsedRequest
+from cluster.lab.emulator.core.request import ParsedRequest, RequestProblem
 from routing.validation import first_error
 
-BAD_IMAGE = "The image could not be read."
+BAD_IMAGE = RequestProblem("The image could not be read.")
 
 
 class Lenient(BaseModel):
@@ -46,6 +46,11 @@ def first_problem(error: ValidationError) -> str:
     """Return the first invalid field and its error, without the value, which may be content."""
     path, message = first_error(error)
     return f"{path or 'body'}: {message}"
+
+
+def invalid(error: ValidationError) -> RequestProblem:
+    """Return the first invalid field of a request as the vendor's problem with it."""
+    return RequestProblem(first_problem(error), param=first_error(error)[0] or None)
 
 
 def parse_embedding(

@@ -10,8 +10,8 @@ from typing import Any, Literal, Protocol
 
 from aiohttp import web
 
+from cluster.lab.emulator.core.answers import AnswerStyle, GeneratedAnswer, compose
 from cluster.lab.emulator.core.capacity import LimitStatus
-from cluster.lab.emulator.core.content import AnswerStyle, GeneratedAnswer, compose, image_tokens
 from cluster.lab.emulator.core.faults import Fault
 from cluster.lab.emulator.core.request import EmulatedRequest, EmulatorState, ParsedRequest
 from cluster.lab.emulator.core.response_writer import ConnectionBroken, ResponseWriter
@@ -35,6 +35,7 @@ class VendorRefusal:
     status: int | None = None
     code: str | None = None
     message: str | None = None
+    param: str | None = None
     retry_after_s: float | None = None
     headers: dict[str, str] = field(default_factory=dict)
 
@@ -101,7 +102,10 @@ def refusal_of(exchange: EmulatedRequest) -> VendorRefusal | None:
     if parsed.key is None:
         return VendorRefusal(reason="no_key")
     if parsed.wrong is not None:
-        return VendorRefusal(reason="bad_request", message=parsed.wrong)
+        wrong = parsed.wrong
+        return VendorRefusal(
+            reason="bad_request", status=wrong.status, code=wrong.code, message=wrong.message, param=wrong.param
+        )
     if not exchange.has_model():
         return VendorRefusal(reason="unknown_model")
     if exchange.rejection is not None:
@@ -141,18 +145,34 @@ async def _answer(
     style = AnswerStyle(
         answer_tokens=state.answer_tokens, seed=state.seed, extras=state.extras, refusal_words=protocol.refusal_words
     )
-    picture_tokens = image_tokens(parsed.vendor, parsed.model, parsed.content)
     given_words = await state.engines.answer(parsed.turns)
-    answer = compose(parsed.content, picture_tokens, parsed.max_tokens, fault, style, given_words)
-    exchange.count(answer.token_counts)
+    answer = compose(parsed, fault, style, given_words, exchange.cached())
+    _log(exchange, answer)
     headers = protocol.headers(exchange.limit_status()) | fault.headers
     await exchange.first_token()
     if parsed.stream:
         return await _stream(protocol, exchange, answer, writer, headers)
-    await exchange.next_tokens(len(answer.words))
+    await exchange.next_tokens(answer.visible_tokens)
     body = GARBAGE if fault.garbage else json.dumps(protocol.response_body(parsed, answer)).encode()
     exchange.answered(200)
     return await writer.whole(web.Response(body=body, content_type="application/json", headers=headers))
+
+
+def _log(exchange: EmulatedRequest, answer: GeneratedAnswer) -> None:
+    """Log the token counts of the whole answer."""
+    counts, extras = answer.token_counts, answer.token_counts.extras
+    exchange.note(
+        prompt_tokens=counts.input_tokens,
+        completion_tokens=counts.output_tokens,
+        cached_tokens=extras.cached_tokens,
+        cache_write_5m_tokens=extras.cache_write_5m_tokens,
+        cache_write_1h_tokens=extras.cache_write_1h_tokens,
+        thinking_tokens=extras.thinking_tokens,
+        image_tokens=counts.image_tokens,
+        image_px=counts.image_px,
+        tool_calls=len(answer.tool_calls),
+        service_tier=answer.service_tier,
+    )
 
 
 async def _stream(

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import random
 import time
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass, field
 from types import TracebackType
 from typing import Any
@@ -18,11 +18,14 @@ from cluster.lab.emulator.core.capacity import (
     RateLimits,
     VendorLoad,
 )
-from cluster.lab.emulator.core.content import RequestContent, RequestMessage, TokenCounts, image_tokens
+from cluster.lab.emulator.core.content import RequestContent, RequestMessage
 from cluster.lab.emulator.core.engines import Engines
 from cluster.lab.emulator.core.faults import Extras, Fault, Faults
 from cluster.lab.emulator.core.latency import LatencyModel
+from cluster.lab.emulator.core.model_rules import image_tokens
+from cluster.lab.emulator.core.prompt_cache import CachePoint, PromptCache
 from cluster.lab.emulator.core.request_log import LoggedRequest, RequestLog
+from cluster.lab.emulator.core.tools import OfferedTools
 
 MAX_MODEL_CHARS = 128
 
@@ -30,9 +33,19 @@ Clock = Callable[[], float]
 Sleep = Callable[[float], Awaitable[None]]
 
 
+@dataclass(frozen=True, slots=True)
+class RequestProblem:
+    """Why a vendor refuses a request: its sentence, and where it has them, its code, parameter and status."""
+
+    message: str
+    code: str | None = None
+    param: str | None = None
+    status: int | None = None
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ParsedRequest:
-    """A parsed request. `wrong` holds the vendor's message for an invalid one."""
+    """A parsed request. `wrong` holds the vendor's problem with an invalid one."""
 
     vendor: str
     model: str = ""
@@ -42,14 +55,25 @@ class ParsedRequest:
     turns: tuple[RequestMessage, ...] = field(default=(), repr=False)
     """The messages themselves, for as long as the request lasts."""
     max_tokens: int | None = None
-    """How long the answer may be; vectors are asked for with 0."""
+    """The output limit, of thinking and visible text together; 0 for an embedding request."""
+    thinking_tokens: int = 0
+    """The tokens that the model spends thinking at the request's effort."""
+    tools: OfferedTools = field(default_factory=OfferedTools)
+    response_schema: Mapping[str, Any] | None = field(default=None, repr=False)
+    """The JSON Schema of the answer; ANY_OBJECT where any JSON object will do."""
+    stop: tuple[str, ...] = ()
+    """The stop sequences."""
+    service_tier: str | None = None
+    """The service tier that the vendor serves by the request's wish, by the vendor's own name."""
+    cache_points: tuple[CachePoint, ...] = ()
+    """The prefixes of the prompt that the vendor caches, in the order of the prompt."""
     include_usage: bool = True
     """Whether a stream ends with its usage."""
     inputs: tuple[RequestContent, ...] = ()
     """The inputs to embed, one vector each."""
     dimensions: int = 0
     as_base64: bool = False
-    wrong: str | None = None
+    wrong: RequestProblem | None = None
 
 
 @dataclass(kw_only=True)
@@ -69,6 +93,7 @@ class EmulatorState:
     sleep: Sleep = asyncio.sleep
     faults: Faults = field(default_factory=Faults)
     journal: RequestLog = field(default_factory=RequestLog)
+    prompt_cache: PromptCache = field(default_factory=PromptCache)
     capacity: Capacity = field(init=False)
 
     def __post_init__(self) -> None:
@@ -101,7 +126,8 @@ class EmulatedRequest:
                 vendor=parsed.vendor,
                 model=parsed.model[:MAX_MODEL_CHARS],
                 stream=parsed.stream,
-                images=len(parsed.content.image_px),
+                images=len(parsed.content.images),
+                tools=len(parsed.tools.tools),
                 arrived_at_s=state.clock(),
             )
         )
@@ -123,6 +149,11 @@ class EmulatedRequest:
             self.note(disconnected_at_s=self._state.clock())
         self.note(ended_at_s=self._state.clock())
 
+    def cached(self) -> Extras:
+        """Return the tokens of the prompt that the vendor's cache holds and that it writes now."""
+        parsed, state = self.request, self._state
+        return state.prompt_cache.use(parsed.key or "", parsed.model, parsed.cache_points, state.clock())
+
     def limit_status(self) -> LimitStatus:
         return self._state.capacity.limit_status(self._place)
 
@@ -142,20 +173,6 @@ class EmulatedRequest:
     async def pause(self, seconds: float) -> None:
         # Even no time at all lets the others run, and lets a client's leaving be noticed.
         await self._state.sleep(seconds)
-
-    def count(self, token_counts: TokenCounts) -> None:
-        """Log the token counts of the whole answer."""
-        extras = token_counts.extras
-        self.note(
-            prompt_tokens=token_counts.input_tokens,
-            completion_tokens=token_counts.output_tokens,
-            cached_tokens=extras.cached_tokens,
-            cache_write_5m_tokens=extras.cache_write_5m_tokens,
-            cache_write_1h_tokens=extras.cache_write_1h_tokens,
-            thinking_tokens=extras.thinking_tokens,
-            image_tokens=token_counts.image_tokens,
-            image_px=token_counts.image_px,
-        )
 
     def answered(self, status: int) -> None:
         self.note(status=status, answered_at_s=self._state.clock())

@@ -35,6 +35,12 @@ class LoggedRequest:
     image_px: int = 0
     audio_ms: int = 0
     characters: int = 0
+    tools: int = 0
+    """How many tools the request offered."""
+    tool_calls: int = 0
+    """How many calls the answer holds."""
+    service_tier: str | None = None
+    """The service tier that the answer names."""
     sent_tokens: int = 0
     """How many tokens of text had been written to the connection."""
     arrived_at_s: float = 0.0

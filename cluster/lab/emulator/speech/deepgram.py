@@ -15,7 +15,7 @@ from pydantic import BaseModel, ConfigDict, ValidationError
 from cluster.lab.emulator.core.admission import check_admission
 from cluster.lab.emulator.core.capacity import LimitStatus
 from cluster.lab.emulator.core.protocol import BODY_TIMEOUT_S, GARBAGE, LONGEST_EXCHANGE_S, VendorRefusal
-from cluster.lab.emulator.core.request import EmulatedRequest, EmulatorState, ParsedRequest
+from cluster.lab.emulator.core.request import EmulatedRequest, EmulatorState, ParsedRequest, RequestProblem
 from cluster.lab.emulator.core.response_writer import ConnectionBroken, ResponseWriter
 from cluster.lab.emulator.speech.deepgram_format import (
     MODEL_ID,
@@ -157,7 +157,7 @@ def _parse_request(request: web.Request, stream: bool) -> ParsedRequest:
         raw_format(request.query)
         live_options(request.query)
     except BadInput as error:
-        wrong = error.message
+        wrong = RequestProblem(error.message)
     model = request.query.get("model", DEFAULT_MODEL)
     return ParsedRequest(vendor=VENDOR, model=model, key=_key(request), stream=stream, wrong=wrong)
 

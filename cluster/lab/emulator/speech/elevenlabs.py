@@ -12,7 +12,7 @@ from cluster.lab.emulator.core.admission import check_admission
 from cluster.lab.emulator.core.capacity import LimitStatus
 from cluster.lab.emulator.core.content import RequestContent
 from cluster.lab.emulator.core.protocol import LONGEST_EXCHANGE_S, VendorRefusal, read_json
-from cluster.lab.emulator.core.request import EmulatedRequest, EmulatorState, ParsedRequest
+from cluster.lab.emulator.core.request import EmulatedRequest, EmulatorState, ParsedRequest, RequestProblem
 from cluster.lab.emulator.core.response_writer import ConnectionBroken, ResponseWriter
 from cluster.lab.emulator.speech.elevenlabs_live import CharacterQuota, Synthesis, chunks, rate_hz
 from routing.errors import BadInput
@@ -167,7 +167,7 @@ def _parse_request(request: web.Request, body: Any, text: str) -> ParsedRequest:
         if request.method == "POST" and not text.strip():
             raise BadInput("A text is needed.", "text")
     except BadInput as error:
-        wrong = error.message
+        wrong = RequestProblem(error.message)
     model = (body.get("model_id") if isinstance(body, dict) else None) or DEFAULT_MODEL
     return ParsedRequest(
         vendor=VENDOR,
