@@ -7,10 +7,13 @@ RayroomError
 │   ├── ContextTooLong       more tokens than the model takes              400
 │   ├── UnknownParameter     the request has no such parameter             400
 │   ├── UnsupportedOption    the model does not accept an option           400
+│   ├── BodyTimeout          the body came too slowly                      408
+│   ├── RequestRefused       the vendor rejects the request itself         400
 │   ├── UnknownModel         no such row in the catalogue                  404
 │   │   └── RetiredModel     the vendor has ended it; names its successor  410
 │   └── RoomNameInvalid      outside tenant_{tenant_id}_{meeting_id}       400
 ├── Unauthorized             no key or token, or a bad one                 401
+│   └── RoomClosed           the token's room was closed                   401
 ├── Forbidden                a good token, for something else              403
 │   └── TenantSuspended      the backend says this tenant is not active    403
 ├── TenantUnknown            the backend does not know this tenant         404
@@ -26,11 +29,12 @@ RayroomError
 │   ├── ProviderRateLimited  the vendor asks us to slow down
 │   ├── ProviderQuota        the vendor's credit is spent
 │   ├── ProviderOverloaded   the vendor says 5xx or 529
-│   ├── ProviderRefused      the vendor rejects the request itself
+│   ├── ProviderRefused      the vendor rejects the request, or its address
 │   ├── ProviderAuth         the vendor rejects our key
 │   ├── ProviderUnreachable  the connection broke
 │   │   └── ProviderUnconnected  there was none: nothing was asked
 │   ├── ProviderTruncated    the answer ended without its finish marker
+│   │   └── ThinkingExhausted  thinking took all of the output limit
 │   └── ReplicaLost          the replica died with the request in it
 └── ConfigurationError       a setting is wrong, reported at start         500
 """
@@ -112,6 +116,20 @@ class UnsupportedOption(BadInput):
     code = "unsupported_parameter"
 
 
+class BodyTimeout(BadInput):
+    """The body of the request did not arrive in time."""
+
+    status = 408
+    code = "request_timeout"
+
+
+class RequestRefused(BadInput):
+    """The vendor refuses the request."""
+
+    status = 400
+    code = "request_refused"
+
+
 class UnknownModel(BadInput):
     """The catalogue has no such model."""
 
@@ -138,6 +156,12 @@ class Unauthorized(RayroomError):
     status = 401
     code = "invalid_api_key"
     type = "authentication_error"
+
+
+class RoomClosed(Unauthorized):
+    """The room of this token was closed; open it again."""
+
+    code = "room_closed"
 
 
 class Forbidden(RayroomError):
@@ -302,6 +326,12 @@ class ProviderTruncated(ProviderError):
 
     code = "provider_truncated"
     retryable = True
+
+
+class ThinkingExhausted(ProviderTruncated):
+    """Thinking used up the output limit before the answer began."""
+
+    code = "thinking_exhausted"
 
 
 class ReplicaLost(ProviderError):

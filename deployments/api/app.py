@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import re
 import uuid
 from collections.abc import Awaitable, Callable, Iterable, Mapping
@@ -9,10 +10,15 @@ from typing import Any
 
 from fastapi import FastAPI, Request, Response
 from fastapi.responses import JSONResponse
+from starlette.requests import ClientDisconnect
 from starlette.types import Receive, Scope, Send
 
-from routing.errors import RayroomError, TooLarge
+from deployments.api.rate_headers import refused_rate
+from deployments.api.uploads import Uploads
+from routing.errors import BodyTimeout, RayroomError, TooLarge
 
+BODY_TIMEOUT_S = 20.0
+"""A frame of 2 MB arrives in that time at less than 1 Mbit/s."""
 # Below the 4 MB that a Serve handle may carry between replicas.
 MAX_JSON_BYTES = 3_500_000
 _PLAIN_ID = re.compile(rb"[A-Za-z0-9._:-]{1,128}")
@@ -22,17 +28,30 @@ Endpoint = Callable[..., Awaitable[Response]]
 
 
 class BoundedRequest(Request):
-    """A request whose body is read up to the limit of its route, and no further."""
+    """A request whose body is read within the limits of its route: bytes, seconds, and uploads at a time."""
 
-    max_bytes = MAX_JSON_BYTES
+    def __init__(self, scope: Scope, receive: Receive, max_bytes: int, uploads: Uploads) -> None:
+        super().__init__(scope, receive)
+        self._max_bytes = max_bytes
+        self._uploads = uploads
+        self.response_headers: dict[str, str] = {}
+        """The headers that the response has however the request ends."""
 
-    async def body(self) -> bytes:
-        """Return the body; raises TooLarge."""
+    async def read(self, sender: str) -> bytes:
+        """Return the body that `sender` uploads; raises TooLarge, BodyTimeout or RateLimited."""
+        with self._uploads.slot(sender):
+            try:
+                async with asyncio.timeout(BODY_TIMEOUT_S):
+                    return await self._chunks()
+            except TimeoutError:
+                raise BodyTimeout(f"The body did not arrive within {BODY_TIMEOUT_S:.0f} s.", "body") from None
+
+    async def _chunks(self) -> bytes:
         chunks, size = [], 0
         async for chunk in self.stream():
             size += len(chunk)
-            if size > self.max_bytes:
-                raise TooLarge(f"The body is larger than {self.max_bytes} bytes.", "body")
+            if size > self._max_bytes:
+                raise TooLarge(f"The body is larger than {self._max_bytes} bytes.", "body")
             chunks.append(chunk)
         return b"".join(chunks)
 
@@ -58,6 +77,7 @@ class ApiApp(FastAPI):
         self._request_ids = request_ids
         self._exact: dict[str, _Route] = {}
         self._patterns: list[_Route] = []
+        self._uploads = Uploads()
         self.endpoint("GET", "/openapi.json", include_in_schema=False)(self._describe)
 
     def endpoint(
@@ -79,8 +99,9 @@ class ApiApp(FastAPI):
             return
         try:
             response = await self._respond(scope, receive)
-        except RayroomError as error:
-            response = error_response(error)
+        except ClientDisconnect:
+            # The client left in the middle of its upload: there is nobody to answer.
+            return
         except Exception:
             await self._identified(error_response(RayroomError()), scope)(scope, receive, send)
             # The server logs the bug with its traceback.
@@ -101,9 +122,13 @@ class ApiApp(FastAPI):
         if found is None:
             return _no_route(405, "Method Not Allowed", {"allow": ", ".join(route.endpoints)})
         endpoint, max_bytes = found
-        request = BoundedRequest(scope, receive)
-        request.max_bytes = max_bytes
-        return await endpoint(request, **parameters)
+        request = BoundedRequest(scope, receive, max_bytes, self._uploads)
+        try:
+            response = await endpoint(request, **parameters)
+        except RayroomError as error:
+            response = error_response(error)
+        response.headers.update(request.response_headers)
+        return response
 
     def _route(self, path: str) -> _Route:
         if "{" not in path:
@@ -132,7 +157,7 @@ def error_response(error: RayroomError) -> JSONResponse:
 
     `Retry-After` is in whole seconds, at least one, where a retry may succeed.
     """
-    headers = {"www-authenticate": "Bearer"} if error.status == 401 else {}
+    headers = {"www-authenticate": "Bearer"} if error.status == 401 else refused_rate(error.facts)
     if error.retry_after_s is not None or error.status in (429, 503):
         headers["retry-after"] = str(max(1, int(-(-(error.retry_after_s or 0.0) // 1))))
     return JSONResponse(error.envelope(), error.status, headers)

@@ -62,7 +62,12 @@ async def events(
             async for piece in _prepend(first, rest):
                 yield chunks.delta(piece) if isinstance(piece, Delta) else chunks.ending(piece)
         except RayroomError as error:
-            yield _event(error.envelope())
+            yield error_event(error)
+
+
+def error_event(error: RayroomError) -> bytes:
+    """Return the event that ends a stream: clients raise its error."""
+    return _event(error.envelope())
 
 
 class _Chunks:
