@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import Annotated
+from typing import Annotated, Any
 
 from pydantic import ConfigDict, Field, ValidationError
 
@@ -27,6 +28,8 @@ class FieldError:
     problem: str
     kind: str
     value: object = field(repr=False)
+    context: Mapping[str, Any] = field(repr=False)
+    """The details of this kind of error, as pydantic and our own validators name them."""
 
     @property
     def where(self) -> str:
@@ -36,8 +39,10 @@ class FieldError:
 
 def errors_of(error: ValidationError) -> list[FieldError]:
     """Return every wrong field, in pydantic's order."""
-    found = error.errors(include_url=False, include_context=False)
-    return [FieldError(loc=one["loc"], problem=one["msg"], kind=one["type"], value=one["input"]) for one in found]
+    return [
+        FieldError(loc=one["loc"], problem=one["msg"], kind=one["type"], value=one["input"], context=one.get("ctx", {}))
+        for one in error.errors(include_url=False)
+    ]
 
 
 def first_error(error: ValidationError) -> tuple[str, str]:

@@ -9,7 +9,8 @@ import random
 import struct
 import time
 import tomllib
-from collections.abc import AsyncGenerator, Awaitable, Callable, Mapping
+from collections.abc import AsyncGenerator, Awaitable, Callable, Iterable, Mapping
+from dataclasses import replace
 from functools import cache
 from importlib import resources
 
@@ -20,9 +21,10 @@ from pydantic import BaseModel, ConfigDict
 from deployments.api.jpeg import inspect_jpeg
 from deployments.common.settings import ProfileChange, SimulationSettings
 from deployments.providers.base import served_name
-from routing.catalogue import Model, text_tokens
-from routing.chat import Message
+from routing.catalogue import Model
+from routing.chat import Image, Message
 from routing.errors import BadInput, ProviderOverloaded, ProviderTimeout
+from routing.estimates import options_tokens, text_tokens
 from routing.models import Answer, Delta, EmbeddingResult, EmbedRequest, Finish, ModelRequest, Usage
 from routing.retry import Deadline
 
@@ -59,6 +61,21 @@ class Profile(BaseModel):
             return rng.lognormvariate(math.log(self.tail_median_ms), TAIL_SIGMA) / 1_000
         return rng.lognormvariate(math.log(self.first_token_ms), self.sigma) / 1_000
 
+    def first_token_quantile_s(self, share: float) -> float:
+        """Return the time within which `share` of the first tokens come; `share` is below 1."""
+        low_s, high_s = 0.0, 1.0
+        while self._share_within(high_s) < share:
+            high_s *= 2
+        for _ in range(40):
+            middle_s = (low_s + high_s) / 2
+            low_s, high_s = (middle_s, high_s) if self._share_within(middle_s) < share else (low_s, middle_s)
+        return high_s
+
+    def _share_within(self, seconds: float) -> float:
+        body = _log_normal_share(1_000 * seconds, self.first_token_ms, self.sigma)
+        tail = _log_normal_share(1_000 * seconds, self.tail_median_ms, TAIL_SIGMA)
+        return (1 - self.tail_share) * body + self.tail_share * tail
+
     def first_tokens_s(self, rng: np.random.Generator, count: int) -> NDArray[np.float64]:
         """Draw `count` times to first token at once, with the distribution of `first_token_s`."""
         chances = rng.standard_normal(count)
@@ -66,6 +83,13 @@ class Profile(BaseModel):
         late = np.flatnonzero(rng.random(count) < self.tail_share)
         times_ms[late] = self.tail_median_ms * np.exp(TAIL_SIGMA * chances[late])
         return np.asarray(times_ms / 1_000)
+
+
+def _log_normal_share(value: float, median: float, sigma: float) -> float:
+    """Return the share of a log-normal distribution that is at most `value`."""
+    if sigma == 0 or median == 0:
+        return float(value >= median)
+    return 0.5 * (1 + math.erf(math.log(value / median) / (sigma * math.sqrt(2))))
 
 
 @cache
@@ -78,6 +102,12 @@ def profile_of(model: str, changes: Mapping[str, ProfileChange]) -> Profile:
     """Return a model's published profile, or the default one, with its entry in `changes` applied."""
     profiles = load_profiles()
     return (profiles.get(model) or profiles["default"]).changed(changes.get(model))
+
+
+def published_p99_s(models: Iterable[str]) -> dict[str, float]:
+    """Return the published p99 of the time to the first token of each model that has a profile of its own."""
+    profiles = load_profiles()
+    return {name: profiles[name].first_token_quantile_s(0.99) for name in models if name in profiles}
 
 
 class SimulatedProvider:
@@ -100,7 +130,7 @@ class SimulatedProvider:
             text="".join(word + " " for word in words),
             model=served_name(model, True),
             finish=finish,
-            usage=_usage(model, request.messages, output_tokens=len(words)),
+            usage=_usage(model, request, output_tokens=len(words)),
             simulated=True,
         )
 
@@ -112,14 +142,15 @@ class SimulatedProvider:
         for word in words:
             yield Delta(text=word + " ")
             await self._pause(1 / profile.tokens_per_s, deadline)
-        yield Delta(finish=finish, usage=_usage(model, request.messages, output_tokens=len(words)))
+        yield Delta(finish=finish, usage=_usage(model, request, output_tokens=len(words)))
 
     async def embed(self, model: Model, request: EmbedRequest) -> EmbeddingResult:
         deadline = Deadline.after(request.timeout_s, time.monotonic())
         await self._pause(self._profile(model).first_token_s(self._rng), deadline)
         self._fail_sometimes(model)
         vectors = tuple(_vector(message, model.dimensions or 256) for message in request.inputs)
-        px = sum(_pixels(image.data) for message in request.inputs for image in message.images)
+        images = [_sized(image) for message in request.inputs for image in message.images]
+        px = sum(image.width_px * image.height_px for image in images)
         usage = Usage(input_tokens=text_tokens(request.inputs), image_px=px)
         return EmbeddingResult(vectors=vectors, model=served_name(model, True), usage=usage, simulated=True)
 
@@ -162,20 +193,22 @@ class SimulatedProvider:
             )
 
 
-def _usage(model: Model, messages: tuple[Message, ...], output_tokens: int) -> Usage:
-    images = [image for message in messages for image in message.images]
-    image_tokens = sum(model.image_token_count(_pixels(image.data)) for image in images)
-    return Usage(
-        input_tokens=text_tokens(messages) + image_tokens, image_tokens=image_tokens, output_tokens=output_tokens
-    )
+def _usage(model: Model, request: ModelRequest, output_tokens: int) -> Usage:
+    images = [image for message in request.messages for image in message.images]
+    image_tokens = sum(model.tokens_of(_sized(image)) for image in images)
+    text = text_tokens(request.messages) + options_tokens(request.options)
+    return Usage(input_tokens=text + image_tokens, image_tokens=image_tokens, output_tokens=output_tokens)
 
 
-def _pixels(image: bytes) -> int:
+def _sized(image: Image) -> Image:
+    """Return the image with the size of its header, if it is a JPEG of unknown size."""
+    if image.width_px:
+        return image
     try:
-        size = inspect_jpeg(image)
+        size = inspect_jpeg(image.data)
     except BadInput:
-        return 0
-    return size.width_px * size.height_px
+        return image
+    return replace(image, width_px=size.width_px, height_px=size.height_px)
 
 
 def _vector(message: Message, dimensions: int) -> tuple[float, ...]:

@@ -12,7 +12,7 @@ from typing import Any
 from livekit import rtc
 
 from room_agent.conversation.chat_limits import (
-    MOST_EARLY,
+    MAX_EARLY,
     TOPIC,
     ChatCounts,
     ChatLimits,
@@ -25,9 +25,9 @@ from room_agent.core.participants import Participants
 from room_agent.core.tasks import log_task_end
 
 CLOSE_TIMEOUT_S = 5.0
-MOST_OPEN_IN_ALL = 64
+MAX_OPEN = 64
 """Messages being read at once."""
-KNOWN_WITHIN_S = 5.0
+SENDER_TIMEOUT_S = 5.0
 """The longest wait for a sender to appear among the participants: a message may arrive seconds earlier."""
 
 
@@ -88,7 +88,7 @@ class ChatInbox:
             reader.close()
             self._refuse(outcome, identity)
             return
-        if len(self._reading) >= MOST_OPEN_IN_ALL:
+        if len(self._reading) >= MAX_OPEN:
             self._make_room()
         task = asyncio.create_task(self._read(reader, identity), name="chat")
         self._reading[task] = identity
@@ -112,7 +112,7 @@ class ChatInbox:
     async def _wait_for_sender(self, identity: str) -> None:
         """Wait until the sender is among the participants, but not for ever: they may have left."""
         with contextlib.suppress(TimeoutError):
-            async with asyncio.timeout(KNOWN_WITHIN_S):
+            async with asyncio.timeout(SENDER_TIMEOUT_S):
                 while identity not in self._participants:
                     await self._newcomer.wait()
 
@@ -122,9 +122,9 @@ class ChatInbox:
             self._receiver(message)
             return
         self._early.append(message)
-        if len(self._early) > MOST_EARLY:
-            busiest = most_frequent(one.identity for one in self._early)
-            oldest = next(one for one in self._early if one.identity == busiest)
+        if len(self._early) > MAX_EARLY:
+            busiest = most_frequent(message.identity for message in self._early)
+            oldest = next(message for message in self._early if message.identity == busiest)
             self._early.remove(oldest)
             self._refuse("too early", busiest)
 

@@ -18,9 +18,9 @@ TOPIC = "lk.chat"
 MAX_BYTES = 8_192
 BURST, EVERY_S = 5, 2.0
 """One sender's rate: so many messages at once, then one each `EVERY_S`."""
-MOST_OPEN = BURST
+MAX_OPEN_PER_SENDER = BURST
 """One sender's messages being read at once: a burst may arrive all at once."""
-MOST_EARLY = 16
+MAX_EARLY = 16
 """Messages held until the agent is ready."""
 MAX_SENDERS = 512
 """The buckets kept; the least recently used is dropped."""
@@ -100,24 +100,24 @@ class ChatLimits:
         """Return the outcome that rejects a new message, or None; `open_now` of the sender's are being read."""
         if not self._admit(sender, now_s):
             return "too often"
-        return "too many at once" if open_now >= MOST_OPEN else None
+        return "too many at once" if open_now >= MAX_OPEN_PER_SENDER else None
 
     def may_notify(self, sender: str, now_s: float) -> bool:
         """Return whether a sender may be notified now; then not again for `NOTIFY_EVERY_S`."""
-        known = self._senders.get(sender)
-        if known is None or now_s - known.notified_at_s < NOTIFY_EVERY_S:
+        record = self._senders.get(sender)
+        if record is None or now_s - record.notified_at_s < NOTIFY_EVERY_S:
             return False
-        known.notified_at_s = now_s
+        record.notified_at_s = now_s
         return True
 
     def _admit(self, sender: str, now_s: float) -> bool:
         """Take one message from the sender's bucket, if it holds one."""
-        known = self._senders.pop(sender, None) or _Sender(TokenBucket(BURST, now_s))
+        record = self._senders.pop(sender, None) or _Sender(TokenBucket(BURST, now_s))
         # Put back last, so that the first is the least recently used.
-        self._senders[sender] = known
+        self._senders[sender] = record
         if len(self._senders) > MAX_SENDERS:
             del self._senders[next(iter(self._senders))]
-        return known.bucket.take(now_s, 1 / EVERY_S, BURST) == 0
+        return record.bucket.take(now_s, 1 / EVERY_S, BURST) == 0
 
 
 async def read_message(reader: StreamReader) -> MessageVerdict:
@@ -133,14 +133,14 @@ async def read_message(reader: StreamReader) -> MessageVerdict:
 
 
 async def _read_text(reader: StreamReader, max_bytes: int) -> str:
-    pieces: list[str] = []
+    chunks: list[str] = []
     size_bytes = 0
-    async for piece in reader:
-        pieces.append(piece)
-        size_bytes += len(piece.encode("utf-8", "replace"))
+    async for chunk in reader:
+        chunks.append(chunk)
+        size_bytes += len(chunk.encode("utf-8", "replace"))
         if size_bytes > max_bytes:
             break
-    return "".join(pieces)
+    return "".join(chunks)
 
 
 def check_message(message: str) -> MessageVerdict:
@@ -158,7 +158,7 @@ def refusal_text(outcome: ChatOutcome) -> str:
         "too many at once": "too many were being sent at once. Please write it again when the others are sent.",
         "too long": f"it is longer than {MAX_BYTES} bytes. Please write a shorter one.",
         "not whole": f"it did not arrive whole within {READ_TIMEOUT_S:g} seconds. Please send it again.",
-        "too early": f"more than {MOST_EARLY} came before I was ready. Please write it again.",
+        "too early": f"more than {MAX_EARLY} came before I was ready. Please write it again.",
     }.get(outcome)
     return f"Your message was not read: {reason}" if reason else ""
 

@@ -15,7 +15,7 @@ from openai.types.chat import ChatCompletionChunk
 
 from cluster.lab.emulator import Emulator, EmulatorState, Extras, Fault, RateLimits
 from tests.support.pictures import jpeg
-from tests.support.stall import Stall
+from tests.support.sleep_probe import SleepProbe
 
 MODEL = "gpt-6-luna"
 QUESTION: list[Any] = [{"role": "user", "content": "what is on the screen"}]
@@ -78,7 +78,7 @@ async def test_an_image_is_counted_by_its_models_rule(client: openai.AsyncOpenAI
     url = "data:image/jpeg;base64," + base64.b64encode(jpeg(632, 100)).decode()
     content: Any = [{"type": "text", "text": "see"}, {"type": "image_url", "image_url": {"url": url}}]
     answer = await client.chat.completions.create(model=MODEL, messages=[{"role": "user", "content": content}])
-    assert answer.usage is not None and answer.usage.prompt_tokens == 1 + 100
+    assert answer.usage is not None and answer.usage.prompt_tokens == 1 + 20 * 4 * 12 // 10
     assert emulator.journal[0].images == 1 and emulator.journal[0].image_px == 63_200
 
 
@@ -215,12 +215,12 @@ async def test_an_empty_answer_is_an_answer(client: openai.AsyncOpenAI, emulator
 
 
 async def test_a_client_that_leaves_is_noticed_at_once_with_what_it_got(
-    client: openai.AsyncOpenAI, emulator: Emulator, stall: Stall
+    client: openai.AsyncOpenAI, emulator: Emulator, sleep_probe: SleepProbe
 ) -> None:
     emulator.plan(Fault(stall_after_chunks=4))
     call = asyncio.create_task(streamed(client))
     async with asyncio.timeout(5):
-        await stall.begun.wait()
+        await sleep_probe.long_sleep_started.wait()
     left_at_s = emulator.state.clock()
     call.cancel()
     await asyncio.wait({call})

@@ -1,4 +1,4 @@
-"""Stands in for the network of a room agent: a room without an SFU, and a router client without a socket."""
+"""Replacements for the network of an agent: a room without an SFU, and a router client without a socket."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ class Clock:
 
 
 class OfflineRouter:
-    """The transport of a real RouterClient, and its router. Statuses are used up in order; then all is well."""
+    """The transport of a real RouterClient, and its router. Each request takes the next status of its route."""
 
     def __init__(self) -> None:
         self.open_statuses: deque[int] = deque()
@@ -58,16 +58,18 @@ class OfflineRouter:
     async def request(
         self, method: str, path: str, headers: Mapping[str, str], body: bytes, timeout_s: float
     ) -> RouterResponse:
-        line = f"{method} {path}"
-        self.requests.append(line)
-        if line == "POST /v1/rooms":
+        route = f"{method} {path}"
+        self.requests.append(route)
+        if route == "POST /v1/rooms":
             opened: dict[str, Any] = {"expires_at": 0, "simulated": True, "limits": LIMITS}
             return self._reply(self.open_statuses, opened | {"token": f"token-{self.opened}"})
-        if line.endswith("/heartbeat"):
+        if route.endswith("/heartbeat"):
             heartbeat = json.loads(body)
             self.heartbeats.append(heartbeat)
-            return self._reply(self.heartbeat_statuses, {"taken": [one["id"] for one in heartbeat.get("usage", ())]})
-        if line == "POST /v1/frames":
+            return self._reply(
+                self.heartbeat_statuses, {"taken": [event["id"] for event in heartbeat.get("usage", ())]}
+            )
+        if route == "POST /v1/frames":
             await self.answering.wait()
             self.frames.append(headers)
             answer = {"description": "a slide", "model": "simulated/m", "tier": "simple"}
@@ -125,7 +127,7 @@ class LocalParticipant:
 
 
 class OfflineRoom(rtc.EventEmitter[EventTypes]):
-    """A room without an SFU: participants come and go as a test says."""
+    """A room without an SFU; a test adds and removes its participants."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -169,7 +171,7 @@ class OfflineTrack:
 
 
 class OfflineStream:
-    """In place of `rtc.VideoStream`, which needs a track of the SFU."""
+    """A replacement for `rtc.VideoStream`, which needs a track of the SFU."""
 
     def __init__(self, track: OfflineTrack) -> None:
         self._track = track
@@ -195,7 +197,7 @@ class OfflineStream:
 
 
 async def until(condition: Any) -> None:
-    """Give the event loop turns until `condition()` holds; threads get a real moment each. Raises TimeoutError."""
+    """Let the event loop and other threads run until `condition()` holds. Raises TimeoutError."""
     async with asyncio.timeout(10.0):
         while not condition():
             await asyncio.to_thread(lambda: None)
