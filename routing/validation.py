@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Annotated, Any
 
@@ -25,7 +25,7 @@ class FieldError:
     """
 
     loc: tuple[int | str, ...]
-    problem: str
+    message: str
     kind: str
     value: object = field(repr=False)
     context: Mapping[str, Any] = field(repr=False)
@@ -37,15 +37,15 @@ class FieldError:
         return ".".join(map(str, self.loc))
 
 
-def errors_of(error: ValidationError) -> list[FieldError]:
-    """Return every wrong field, in pydantic's order."""
-    return [
-        FieldError(loc=one["loc"], problem=one["msg"], kind=one["type"], value=one["input"], context=one.get("ctx", {}))
-        for one in error.errors(include_url=False)
-    ]
+def errors_of(error: ValidationError) -> Iterator[FieldError]:
+    """Yield every wrong field, in pydantic's order."""
+    for one in error.errors(include_url=False):
+        yield FieldError(
+            loc=one["loc"], message=one["msg"], kind=one["type"], value=one["input"], context=one.get("ctx", {})
+        )
 
 
 def first_error(error: ValidationError) -> tuple[str, str]:
     """Return the dotted path of the first wrong field, empty for the whole value, and pydantic's message about it."""
-    first = errors_of(error)[0]
-    return first.where, first.problem
+    first = next(errors_of(error))
+    return first.where, first.message

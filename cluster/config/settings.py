@@ -186,7 +186,7 @@ def explain(error: ValidationError, root: str, kind: type[BaseModel] = AppSettin
             else ""
         )
         allowed = f" Allowed here: {_allowed(problem.loc, kind)}." if problem.kind == "extra_forbidden" else ""
-        lines.append(hide_keys(f"{path}: {problem.problem}{seen}.{hint}{allowed}"))
+        lines.append(hide_keys(f"{path}: {problem.message}{seen}.{hint}{allowed}"))
     return lines
 
 

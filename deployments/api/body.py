@@ -98,12 +98,12 @@ def parse_body(kind: type[B], body: bytes) -> B:
 
 def bad_input(error: ValidationError, rename: Any = str) -> BadInput:
     """Return a BadInput for the first wrong field; its value is never included, because it may be content."""
-    first = errors_of(error)[0]
+    first = next(errors_of(error))
     steps = [step for step in map(str, first.loc) if not step.startswith("(")]
     if first.kind == "unknown_key":
         steps.append(first.context["key"])
     param = rename(".".join(step[:MAX_NAME_CHARS] for step in steps)) if steps else "body"
-    return _KINDS.get(first.kind, BadInput)(f"{param}: {first.problem}.", param)
+    return _KINDS.get(first.kind, BadInput)(f"{param}: {first.message}.", param)
 
 
 _KINDS: dict[str, type[BadInput]] = {"unknown_key": UnknownParameter, "not_passed_on": UnsupportedOption}

@@ -8,8 +8,6 @@ from functools import partial
 from room_agent.context.screen_entry import ScreenEntry, by_span, collapsed, last_states, merged, to_minute, to_sentence
 
 MINUTE_S, PART_S, HOUR_S = 60.0, 600.0, 3_600.0
-
-
 WHOLE_S, SENTENCE_S = 180.0, 900.0
 """The ages up to which a description stays whole, and a sentence; an older one is merged with its minute."""
 WHOLE_PICTURES, WHOLE_TRACKS = 3, 4

@@ -128,9 +128,9 @@ def load_settings() -> AgentSettings:
     try:
         settings = AgentSettings()
     except ValidationError as error:
-        wrong = errors_of(error)
+        wrong = list(errors_of(error))
         hint = "To use the keys that a cluster generated: set -a; . .rayroom/keys.env; set +a"
-        lines = [f"{one.where}: {one.problem}" for one in wrong]
+        lines = [f"{one.where}: {one.message}" for one in wrong]
         raise ConfigurationError("\n".join([*lines, hint]), wrong[0].where) from None
     if settings.speech.voice:
         settings = settings.model_copy(update={name: _key(name) for name in ("deepgram_key", "eleven_key")})

@@ -29,7 +29,7 @@ def test_an_error_of_the_whole_value_has_an_empty_path() -> None:
 def test_every_wrong_field_is_returned_and_no_text_repeats_a_value() -> None:
     with pytest.raises(ValidationError) as raised:
         Outer.model_validate({"names": ["my secret", 1, "another secret"]})
-    errors = errors_of(raised.value)
+    errors = list(errors_of(raised.value))
     assert [(one.where, one.kind, one.value) for one in errors] == [
         ("names.0", "int_parsing", "my secret"),
         ("names.2", "int_parsing", "another secret"),
