@@ -12,16 +12,14 @@ from typing import Any
 import openai
 import pytest
 from openai.types.chat import completion_create_params
-from openai.types.responses import response_create_params
 
 from cluster.lab.emulator import Emulator
 from cluster.lab.emulator.chat.openai.chat_fields import FIELDS
-from cluster.lab.emulator.chat.openai.responses_request import FIELDS as RESPONSE_FIELDS
-from tests.contract.openai_clients import connect
+from tests.contract.openai_clients import connect, refusal
 from tests.support.pictures import jpeg
 
 LUNA, SOL, OLD = "gpt-6-luna", "gpt-6.1-sol", "gpt-4o"
-CHAT, RESPONSES = "/chat/completions", "/responses"
+CHAT = "/chat/completions"
 PING = [{"role": "user", "content": "ping"}]
 NONE = {"reasoning_effort": "none"}
 JPEG = "data:image/jpeg;base64," + base64.b64encode(jpeg(64, 64)).decode()
@@ -230,13 +228,6 @@ REFUSED: dict[str, Row] = {
 }
 
 
-async def refusal(client: openai.AsyncOpenAI, path: str, body: Json) -> openai.BadRequestError:
-    body = {name: value for name, value in body.items() if value != "__delete__"}
-    with pytest.raises(openai.BadRequestError) as failed:
-        await client.post(path, cast_to=object, body=body)
-    return failed.value
-
-
 @pytest.mark.parametrize("name", REFUSED)
 async def test_a_chat_is_refused_by_status_code_and_parameter(name: str, client: openai.AsyncOpenAI) -> None:
     model, fragment, code, param = REFUSED[name]
@@ -245,7 +236,8 @@ async def test_a_chat_is_refused_by_status_code_and_parameter(name: str, client:
 
 
 async def test_an_unknown_parameter_is_reported_before_every_other_fault(client: openai.AsyncOpenAI) -> None:
-    for fault in ({"n": "abc"}, {"messages": []}, {"stop": ["a"]}, {"service_tier": "bogus"}):
+    faults: list[Json] = [{"n": "abc"}, {"messages": []}, {"stop": ["a"]}, {"service_tier": "bogus"}]
+    for fault in faults:
         error = await refusal(client, CHAT, {"model": LUNA, "messages": PING, "zzz": 1} | fault)
         assert error.param == "zzz"
 
@@ -279,56 +271,5 @@ async def test_a_chat_that_openai_accepts_is_answered(name: str, client: openai.
     assert isinstance(await client.post(CHAT, cast_to=object, body=body), dict)
 
 
-def flat(name: str = "f") -> Json:
-    return {"type": "function", "name": name, "parameters": {"type": "object"}, "strict": False}
-
-
-CALLED = {"type": "function_call", "call_id": "c", "name": "f", "arguments": "{}"}
-REFUSED_RESPONSES: dict[str, Row] = {
-    "an invented parameter": (SOL, {"messages": PING}, "unknown_parameter", "messages"),
-    "15 output tokens": (SOL, {"max_output_tokens": 15}, "integer_below_min_value", "max_output_tokens"),
-    "no thought where it is due": (SOL, {"reasoning": {"effort": "none"}}, "unsupported_value", "reasoning.effort"),
-    "a temperature while thinking": (SOL, {"temperature": 0.2}, "unsupported_parameter", "temperature"),
-    "a nested function": (SOL, {"tools": [tool()]}, "unknown_parameter", "tools[0].function"),
-    "text for the assistant": (
-        SOL,
-        {"input": [{"role": "assistant", "content": [{"type": "input_text", "text": "a"}]}]},
-        "invalid_value",
-        "input[0].content[0].type",
-    ),
-    "a result of no call": (
-        SOL,
-        {"input": [{"type": "function_call_output", "call_id": "c", "output": "a"}]},
-        None,
-        "input",
-    ),
-    "a call without its result": (SOL, {"input": [CALLED]}, None, "input"),
-    "a long call id": (SOL, {"input": [CALLED | {"call_id": "c" * 65}]}, "string_above_max_length", "input[0].call_id"),
-    "a foreign item id": (SOL, {"input": [CALLED | {"id": "call_1"}]}, "invalid_value", "input[0].id"),
-    "an open strict schema": (
-        SOL,
-        {"text": {"format": {"type": "json_schema", "name": "s", "strict": True, "schema": {"type": "object"}}}},
-        "invalid_json_schema",
-        "text.format.schema",
-    ),
-}
-
-
-@pytest.mark.parametrize("name", REFUSED_RESPONSES)
-async def test_a_response_is_refused_by_status_code_and_parameter(name: str, client: openai.AsyncOpenAI) -> None:
-    model, fragment, code, param = REFUSED_RESPONSES[name]
-    error = await refusal(client, RESPONSES, {"model": model, "input": "ping"} | fragment)
-    assert (error.code, error.param) == (code, param)
-
-
-async def test_a_response_takes_tools_while_it_thinks_and_the_most_thought(client: openai.AsyncOpenAI) -> None:
-    body = {"model": SOL, "input": "ping", "tools": [flat()], "reasoning": {"effort": "max"}, "store": False}
-    assert isinstance(await client.post(RESPONSES, cast_to=object, body=body), dict)
-
-
 def test_the_known_fields_are_those_of_the_sdk() -> None:
     assert set(FIELDS) - {"stream"} == set(completion_create_params.CompletionCreateParamsBase.__annotations__)
-    known = set(response_create_params.ResponseCreateParamsBase.__annotations__) | {"stream"}
-    stateful = {"background", "background_options", "conversation", "previous_response_id", "prompt"}
-    hosted = {"access_programs", "context_management", "image", "moderation"}
-    assert known - set(RESPONSE_FIELDS) == stateful | hosted and set(RESPONSE_FIELDS) <= known

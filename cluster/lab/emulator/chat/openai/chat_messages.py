@@ -26,7 +26,8 @@ _FIELDS: Final = {
     "system": {"role", "content", "name"},
     "developer": {"role", "content", "name"},
     "user": {"role", "content", "name"},
-    "assistant": {"role", "content", "name", "refusal", "audio", "tool_calls", "function_call"},
+    # `annotations` come back with the answers that clients send again as they were.
+    "assistant": {"role", "content", "name", "refusal", "audio", "tool_calls", "function_call", "annotations"},
     "tool": {"role", "content", "tool_call_id"},
     "function": {"role", "content", "name"},
 }

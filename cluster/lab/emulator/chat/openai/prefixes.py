@@ -22,7 +22,8 @@ def cache_points(parts: Iterable[Part], rules: ModelRules) -> tuple[CachePoint, 
         return ()
     charged = "cache_writes" in rules.flags
     life_s = LIFE_OF_WRITES_S if charged else LIFE_5M_S
-    digest, tokens, points = hashlib.blake2b(digest_size=16), 0, []
+    digest, tokens = hashlib.blake2b(digest_size=16), 0
+    points: list[CachePoint] = []
     for piece in _pieces(parts):
         digest.update(piece)
         tokens += 1

@@ -162,8 +162,8 @@ def _events(parsed: ParsedRequest, answer: GeneratedAnswer) -> Iterator[tuple[st
     for index, item in enumerate(output):
         place: _Json = {"output_index": index}
         opened = item if item["type"] == "reasoning" else item | {"status": "in_progress"}
-        blank = {"function_call": {"arguments": ""}, "message": {"content": []}}.get(item["type"], {})
-        yield "response.output_item.added", place | {"item": opened | blank}, 0
+        blanks: _Json = {"function_call": {"arguments": ""}, "message": {"content": []}}
+        yield "response.output_item.added", place | {"item": opened | blanks.get(item["type"], {})}, 0
         place |= {"item_id": item["id"]}
         if item["type"] == "function_call":
             yield from _argument_events(answer.tool_calls, item, place, padding)
