@@ -8,7 +8,9 @@ from enum import Enum
 from cluster.lab.emulator import Fault
 from routing.errors import (
     ProviderAuth,
+    ProviderContextTooLong,
     ProviderError,
+    ProviderMisconfigured,
     ProviderOverloaded,
     ProviderQuota,
     ProviderRateLimited,
@@ -83,10 +85,10 @@ ALWAYS: Table = {
     "status 401": final(Fault(status=401), ProviderAuth),
     "status 402": final(Fault(status=402), ProviderQuota),
     "status 403": final(Fault(status=403), ProviderAuth),
-    "status 404": final(Fault(status=404), ProviderRefused),
+    "status 404": final(Fault(status=404), ProviderMisconfigured),
     "status 408": passing(Fault(status=408), ProviderTimeout, Bill.RESERVED),
     "status 409": passing(Fault(status=409), ProviderOverloaded, Bill.NOTHING),
-    "status 413": final(Fault(status=413), ProviderRefused),
+    "status 413": final(Fault(status=413), ProviderContextTooLong),
     "status 429": passing(Fault(status=429), ProviderRateLimited, Bill.NOTHING),
     "status 500": passing(Fault(status=500), ProviderOverloaded, Bill.NOTHING),
     "status 502, a page of HTML": passing(Fault(html=True), ProviderOverloaded, Bill.NOTHING),

@@ -17,7 +17,9 @@ from routing.catalogue import Model, load_catalogue
 from routing.chat import ChatOptions, Image, Message
 from routing.errors import (
     ProviderAuth,
+    ProviderContextTooLong,
     ProviderError,
+    ProviderMisconfigured,
     ProviderOverloaded,
     ProviderRateLimited,
     ProviderRefused,
@@ -161,8 +163,8 @@ REFUSED = {
     "bad key": Case(Fault(status=401), ProviderAuth, "first_token"),
     "not allowed": Case(Fault(status=403), ProviderAuth, "first_token"),
     "bad request": Case(Fault(status=400), ProviderRefused, "first_token"),
-    "no such model": Case(Fault(status=404), ProviderRefused, "first_token"),
-    "too large": Case(Fault(status=413), ProviderRefused, "first_token"),
+    "no such model": Case(Fault(status=404), ProviderMisconfigured, "first_token"),
+    "too large": Case(Fault(status=413), ProviderContextTooLong, "first_token"),
     "server error": Case(Fault(status=500), ProviderOverloaded, "first_token"),
     "overloaded": Case(Fault(status=503, retry_after_s=3.0), ProviderOverloaded, "first_token", 3.0),
     "gateway's time": Case(Fault(status=504), ProviderOverloaded, "first_token"),
