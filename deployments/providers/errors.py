@@ -200,8 +200,8 @@ def _from_unsent(error: Exception) -> ProviderError:
     """Return the error of a request that an SDK could not build. A ValueError is the SDK's own check of its content."""
     name = type(error).__name__
     if isinstance(error, ValueError):
-        reason = clean_reason(str(error))
-        return ProviderRefused(phase="connect", **({"reason": reason} if reason else {}))
+        facts: dict[str, Any] = {"phase": "connect", "reason": clean_reason(str(error))}
+        return ProviderRefused(**{name: fact for name, fact in facts.items() if fact is not None})
     return ProviderUnconnected(f"The request to the vendor cannot be built: {name}.", phase="connect")
 
 

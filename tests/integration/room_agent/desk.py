@@ -14,7 +14,7 @@ from deployments.common.settings import SimulationSettings, VendorSettings
 from deployments.providers.base import Provider
 from deployments.providers.registry import connect
 from routing.catalogue import Model, load_catalogue
-from routing.chat import ChatOptions, Image, Message
+from routing.chat import ChatOptions, Effort, Image, Message
 from routing.errors import (
     ProviderAuth,
     ProviderContextTooLong,
@@ -37,6 +37,8 @@ VENDORS = {
     "anthropic": ("/anthropic", "claude-sonnet-5-5"),
     "gemini": ("/gemini", "gemini-3.5-flash-lite"),
 }
+EFFORTS: dict[str, Effort] = {"openai": "none", "openai-compatible": "none"}
+"""The effort at which a vendor's model does not think, where the vendor would otherwise let it."""
 ALL = pytest.mark.parametrize("vendor", VENDORS)
 ATTEMPT_S = 30.0
 BOTH = pytest.mark.parametrize("how", ["answer", "stream"])
@@ -96,6 +98,7 @@ def ask(
             Message(role="user", content=("What is on the screen?",)),
         ),
         max_output_tokens=max_output_tokens,
+        effort=EFFORTS.get(vendor),
         options=ChatOptions(temperature=0.2),
         timeout_s=timeout_s,
         between_tokens_timeout_s=between_s,

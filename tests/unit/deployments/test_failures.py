@@ -56,9 +56,7 @@ REPLIES: dict[str, tuple[VendorResponse, type[ProviderError], int | None]] = {
         400,
     ),
     "too many tokens, by Anthropic's sentence": (
-        VendorResponse(
-            status=400, codes=("invalid_request_error",), message="prompt is too long: 9 tokens > 8"
-        ),
+        VendorResponse(status=400, codes=("invalid_request_error",), message="prompt is too long: 9 tokens > 8"),
         ProviderContextTooLong,
         400,
     ),
