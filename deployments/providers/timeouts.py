@@ -40,7 +40,7 @@ async def streamed(
     reply_of: ReplyOf,
     clock: Callable[[], float] = time.monotonic,
 ) -> AsyncGenerator[Delta, None]:
-    """Yield a vendor's `deltas` and, last, one with `finish` and the last usage reported; raises ProviderError.
+    """Yield a vendor's `deltas` and, last, one with `finish`, the usage and the tier reported; raises ProviderError.
 
     A timer spans one await and no yield: another task may request the next delta, and a timer that one task started
     cannot stop another. The time that the consumer takes does not count either.
@@ -60,10 +60,14 @@ async def streamed(
                 if last.finish is not None:
                     break
                 raise to_ours(error, watch.phase, reply_of, sending.sent) from None
-            last = Delta(finish=delta.finish or last.finish, usage=delta.usage or last.usage)
-            if delta.text:
+            last = Delta(
+                finish=delta.finish or last.finish,
+                usage=delta.usage or last.usage,
+                service_tier=delta.service_tier or last.service_tier,
+            )
+            if delta.text or delta.tool_calls or delta.logprobs:
                 watch.phase = "stream"
-                yield Delta(text=delta.text)
+                yield Delta(text=delta.text, tool_calls=delta.tool_calls, logprobs=delta.logprobs)
     if last.finish is None:
         raise ProviderTruncated(phase=watch.phase)
     yield last

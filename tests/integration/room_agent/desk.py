@@ -72,7 +72,13 @@ class Desk:
 def joined(model: Model, deltas: list[Delta]) -> Answer:
     *pieces, last = deltas
     assert last.finish is not None and all(delta.finish is None and delta.text for delta in pieces)
-    return Answer(text="".join(d.text for d in deltas), model=model.name, finish=last.finish, usage=last.usage)
+    return Answer(
+        text="".join(d.text for d in deltas),
+        model=model.name,
+        finish=last.finish,
+        usage=last.usage,
+        service_tier=last.service_tier,
+    )
 
 
 def model_of(vendor: str) -> Model:
