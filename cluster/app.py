@@ -24,6 +24,7 @@ from deployments.embeddings import Embeddings
 from deployments.gateway.models import GatewaySettings
 from deployments.llm import Llm
 from deployments.providers.registry import check_vendor
+from deployments.providers.simulated import published_p99_s
 from deployments.router import Router
 from deployments.vision import Vision
 from routing.catalogue import Catalogue
@@ -113,6 +114,7 @@ def _gateway_settings(settings: AppSettings) -> GatewaySettings:
         retries=settings.retries,
         fairness=settings.fairness,
         knowledge=settings.knowledge,
+        first_token_p99_s=published_p99_s(settings.catalogue().models),
     )
 
 

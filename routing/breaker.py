@@ -7,7 +7,7 @@ from collections import OrderedDict, deque
 from dataclasses import dataclass
 from enum import StrEnum
 
-from routing.errors import ProviderError, ProviderRefused, RayroomError, ReplicaLost
+from routing.errors import ProviderError, ProviderRefused, RayroomError, ReplicaLost, ThinkingExhausted
 from routing.validation import STRICT, Count, Seconds, Share
 
 MOST_BREAKERS = 256
@@ -46,11 +46,12 @@ class Permit:
 def counts_against(error: BaseException | None) -> bool | None:
     """Return True for a failure of the target, False for a success, and None for an end that proves neither.
 
-    A cancellation, a request that the vendor refuses, and a lost replica prove neither.
+    A cancellation, a request that the vendor refuses, an output limit too small to think in, and a lost replica prove
+    neither.
     """
     if error is None:
         return False
-    if isinstance(error, ProviderRefused | ReplicaLost) or not isinstance(error, ProviderError):
+    if isinstance(error, ProviderRefused | ReplicaLost | ThinkingExhausted) or not isinstance(error, ProviderError):
         return None
     return True
 

@@ -9,6 +9,8 @@ from routing.errors import UnsupportedOption
 
 FORCED_TOOL = "forced_tool_choice"
 """The option that `tool_choice` needs where it names a tool or requires one."""
+IMAGE_DETAIL = "detail"
+"""The option of an image by which a request sets the resolution at which it is read."""
 JSON_SCHEMA = "json_schema"
 JSON_OBJECT = "json_object"
 

@@ -183,12 +183,13 @@ def _fewest_tokens(model: Model, messages: Iterable[Message]) -> int:
 
 
 def estimate_chat(model: Model, request: ModelRequest) -> Usage:
-    """Return the most that a request should use: its whole input, and every output token it allows."""
+    """Return the most that a request should use: its whole input, its longest answer and its room for thinking."""
     images = sum(len(message.images) for message in request.messages)
     image_tokens = images * model.image_token_count(FRAME_PX)
     return Usage(
         input_tokens=text_tokens(request.messages) + image_tokens,
-        output_tokens=request.max_output_tokens,
+        output_tokens=min(request.max_output_tokens + request.thinking_tokens, model.max_output_tokens),
+        thinking_tokens=request.thinking_tokens,
         image_tokens=image_tokens,
     )
 

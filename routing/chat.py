@@ -122,6 +122,10 @@ class ChatOptions:
         """Return the names of the options that were given."""
         return tuple(f.name for f in fields(self) if getattr(self, f.name) not in (None, ()))
 
+    @property
+    def wants_json(self) -> bool:
+        return self.response_format is not None and self.response_format.type != "text"
+
     def without(self, names: Iterable[str]) -> ChatOptions:
         """Return the options with `names` as if they had not been given."""
         defaults = ChatOptions()

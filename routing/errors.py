@@ -6,10 +6,13 @@ RayroomError
 │   ├── TooLarge             bytes, pixels or tokens beyond the limit      413
 │   ├── ContextTooLong       more tokens than the model takes              400
 │   ├── UnsupportedOption    the model does not accept an option           400
+│   ├── BodyTimeout          the body came too slowly                      408
+│   ├── RequestRefused       the vendor rejects the request itself         400
 │   ├── UnknownModel         no such row in the catalogue                  404
 │   │   └── RetiredModel     the vendor has ended it; names its successor  410
 │   └── RoomNameInvalid      outside tenant_{tenant_id}_{meeting_id}       422
 ├── Unauthorized             no key or token, or a bad one                 401
+│   └── RoomClosed           the token's room was closed                   401
 ├── Forbidden                a good token, for something else              403
 │   └── TenantSuspended      the backend says this tenant is not active    403
 ├── TenantUnknown            the backend does not know this tenant         404
@@ -32,6 +35,7 @@ RayroomError
 │   ├── ProviderUnreachable  the connection broke
 │   │   └── ProviderUnconnected  there was none: nothing was asked
 │   ├── ProviderTruncated    the answer ended without its finish marker
+│   │   └── ThinkingExhausted  thinking took all of the output limit
 │   └── ReplicaLost          the replica died with the request in it
 └── ConfigurationError       a setting is wrong, reported at start         500
 """
@@ -109,6 +113,20 @@ class UnsupportedOption(BadInput):
     code = "unsupported_parameter"
 
 
+class BodyTimeout(BadInput):
+    """The body of the request did not arrive in time."""
+
+    status = 408
+    code = "request_timeout"
+
+
+class RequestRefused(BadInput):
+    """The vendor refuses the request."""
+
+    status = 400
+    code = "request_refused"
+
+
 class UnknownModel(BadInput):
     """The catalogue has no such model."""
 
@@ -135,6 +153,12 @@ class Unauthorized(RayroomError):
     status = 401
     code = "invalid_api_key"
     type = "authentication_error"
+
+
+class RoomClosed(Unauthorized):
+    """The room of this token was closed; open it again."""
+
+    code = "room_closed"
 
 
 class Forbidden(RayroomError):
@@ -315,6 +339,12 @@ class ProviderTruncated(ProviderError):
 
     code = "provider_truncated"
     retryable = True
+
+
+class ThinkingExhausted(ProviderTruncated):
+    """Thinking used up the output limit before the answer began."""
+
+    code = "thinking_exhausted"
 
 
 class ReplicaLost(ProviderError):

@@ -1,9 +1,10 @@
-"""Signs in an answer of the simple tier that a stronger model should answer instead. English answers only."""
+"""Signs in an answer that it is none, or that a stronger model should answer instead. English answers only."""
 
 from __future__ import annotations
 
 import re
 
+from routing.chat import Effort
 from routing.models import Answer
 
 SHORT_WORDS = 40
@@ -44,19 +45,32 @@ _APOLOGY = re.compile(
 )
 
 
-def needs_stronger(answer: Answer) -> str | None:
+def only_thought(answer: Answer, effort: Effort | None) -> bool:
+    """Return whether thinking used up the output limit, so that no answer came.
+
+    `effort` is the requested one. A server that thinks without being asked to reports its thinking tokens.
+    """
+    thought = effort not in (None, "none") or (answer.usage is not None and answer.usage.thinking_tokens > 0)
+    return thought and answer.finish == "length" and not answer.tool_calls and not answer.text.strip()
+
+
+def needs_stronger(answer: Answer, *, json: bool = False) -> str | None:
     """Return the reason for a stronger model to answer instead, or None if this answer suffices.
 
     "refused"    the finish reason is a refusal, or the first sentence of a short answer declines
     "empty"      no letter and no digit
     "truncated"  the limit was reached before one sentence ended
     "unreadable" the first sentence of a short answer calls the picture unreadable, and no later one reads it
+
+    A call of a tool is an answer. Where `json` was requested any JSON is one: `{}` or `[]` may be the right result.
     """
     if answer.finish == "refusal":
         return "refused"
-    if answer.finish == "tool_calls":
+    if answer.tool_calls or answer.finish == "tool_calls":
         return None
     text = answer.text.strip()
+    if json:
+        return None if text else "empty"
     if not _SAYS.search(text):
         return "empty"
     if answer.finish == "length" and len(text.split()) < UNFINISHED_WORDS and not _ENDED.search(text):

@@ -176,6 +176,10 @@ class Intent:
     simulated: bool
     opened_at_s: float
     expires_at_s: float
+    job_id: str | None = None
+    """The job whose token made the request, so that a closed room causes no more costs; None for costs already made."""
+    room_opened_at_s: float = 0.0
+    """When that job opened the room."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -242,7 +246,7 @@ class Costs(Protocol):
     async def reserve(self, intent: Intent) -> int:
         """Return the tenant's spent and reserved nano-dollars of this month, once the intent is durable.
 
-        Raises BudgetExceeded or CostsUnavailable.
+        Raises BudgetExceeded, RoomClosed or CostsUnavailable.
         """
 
     async def settle(self, settlement: Settlement) -> None:
@@ -264,10 +268,11 @@ class Rooms(Protocol):
     async def beat(self, beat: RoomHeartbeat) -> int | None:
         """Return the nano-dollars that the room's tenant has spent this month, without its reservations.
 
-        Returns None if that is unknown; raises CostsUnavailable.
+        Returns None if that is unknown; raises RoomClosed or CostsUnavailable.
         """
 
-    async def close(self, room: str, job_id: str) -> None: ...
+    async def close(self, room: str, job_id: str, opened_at_s: float) -> None:
+        """Close a room for the job that opened it then, whose token is dead from now on."""
 
     async def of(self, tenant_id: str) -> tuple[RoomHeartbeat, ...]: ...
 

@@ -6,10 +6,11 @@ import datetime as dt
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 
+from routing.capabilities import accepted_options
 from routing.catalogue import Catalogue, check_fits
-from routing.chat import Message
+from routing.chat import ChatOptions, Message
 from routing.complexity import Complexity
-from routing.errors import BadInput
+from routing.errors import BadInput, UnsupportedOption
 from routing.models import Service, Tier
 from routing.share import ShareControl
 
@@ -175,3 +176,29 @@ def within_limits(
     if not fits and refusal is not None:
         raise refusal
     return replace(decision, targets=tuple(fits))
+
+
+def within_capabilities(
+    decision: Decision, catalogue: Catalogue, options: ChatOptions, messages: Sequence[Message], drop_params: bool
+) -> Decision:
+    """Return the decision with only the models that accept the options, and a last message by the assistant.
+
+    With `drop_params` a model may ignore an option. Raises UnsupportedOption if no target accepts all.
+    """
+
+    def refusal(name: str) -> UnsupportedOption | None:
+        capabilities = catalogue.get(name).capabilities
+        if messages[-1].role == "assistant" and not capabilities.prefill:
+            return UnsupportedOption(f"{name} does not continue a message of the assistant.", "messages")
+        try:
+            accepted_options(name, capabilities, options, drop_params)
+        except UnsupportedOption as error:
+            return error
+        return None
+
+    refusals = {name: refusal(name) for name in (*decision.targets, *decision.stronger)}
+    targets = tuple(name for name in decision.targets if refusals[name] is None)
+    if not targets and (first := refusals[decision.targets[0]]) is not None:
+        raise first
+    stronger = tuple(name for name in decision.stronger if refusals[name] is None)
+    return replace(decision, targets=targets, stronger=stronger)

@@ -62,7 +62,7 @@ class Price(Rates):
     def version(self) -> str:
         return f"{self.model}@{self.effective_from.isoformat()}"
 
-    def cost_nanousd(self, usage: Usage) -> int:
+    def cost_nanousd(self, usage: Usage, service_tier: str | None = None) -> int:
         """Return the price of `usage`; raises ConfigurationError for a unit the row has no price for."""
         rates = self.rates(usage.input_tokens)
         pico = sum(

@@ -6,11 +6,22 @@ import random
 from dataclasses import dataclass
 from typing import Literal
 
-from routing.errors import ProviderError, RayroomError, ReplicaLost
+from routing.errors import (
+    ProviderError,
+    ProviderRefused,
+    ProviderTimeout,
+    RayroomError,
+    ReplicaLost,
+    ThinkingExhausted,
+)
 from routing.validation import STRICT, Count, Seconds
 
 SHORTEST_ATTEMPT_S = 0.2
 """The least time left in which an attempt at a target without known latencies is worth starting."""
+_REQUEST_STATUSES = (None, 400, 413, 415, 422)
+_MODEL_CODES = frozenset({"unsupported_parameter", "unsupported_value", "context_length_exceeded", "request_too_large"})
+
+RefusalCause = Literal["request", "model", "configuration"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,6 +67,9 @@ class FailedAttempt:
     left_s: float
     usual_s: float | None = None
     heard: bool = False
+    streamed: bool = False
+    may_grow: bool = False
+    """Whether the target may be given more output tokens than it had."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -65,6 +79,23 @@ class RetryStep:
     kind: Literal["again", "next", "stop"]
     reason: str
     wait_s: float = 0.0
+    more_room: bool = False
+    """Whether the target gets more output tokens this time."""
+
+
+def refusal_cause(error: ProviderRefused) -> RefusalCause:
+    """Return the cause of a vendor's refusal.
+
+    "request"        the request is wrong for any vendor: the caller gets the refusal, and no other target is tried
+    "model"          the model does not take an option or the length, by the vendor's code: another one may take it
+    "configuration"  the address or the model's name is wrong there (404, a redirect): our fault, not the caller's
+
+    Only OpenAI's codes are that specific. Anthropic and Gemini have one code for every wrong request.
+    """
+    status = error.facts.get("vendor_status")
+    if status not in _REQUEST_STATUSES:
+        return "configuration"
+    return "model" if status == 413 or error.facts.get("vendor_code") in _MODEL_CODES else "request"
 
 
 def next_step(failed: FailedAttempt, settings: RetrySettings, rng: random.Random) -> RetryStep:
@@ -74,6 +105,8 @@ def next_step(failed: FailedAttempt, settings: RetrySettings, rng: random.Random
     if not isinstance(failed.error, ProviderError):
         # Our own rejection (no slot, no budget, a bad request) holds for every target, so the caller gets it.
         return RetryStep(kind="stop", reason="not a vendor's failure")
+    if isinstance(failed.error, ProviderRefused) and refusal_cause(failed.error) == "request":
+        return RetryStep(kind="stop", reason="the request is refused")
     again = _again(failed, settings, rng)
     if again is not None:
         return again
@@ -86,6 +119,10 @@ def next_step(failed: FailedAttempt, settings: RetrySettings, rng: random.Random
 
 def _again(failed: FailedAttempt, settings: RetrySettings, rng: random.Random) -> RetryStep | None:
     """Return a retry of the same target, or None if it does not fit in the time left."""
+    if isinstance(failed.error, ThinkingExhausted):
+        return _with_more_room(failed)
+    if _first_token_late(failed) and failed.targets_left:
+        return None
     if not failed.error.retryable or failed.tries >= settings.tries_of_target:
         return None
     wait_s = 0.0 if isinstance(failed.error, ReplicaLost) else _wait_s(failed, settings, rng)
@@ -95,6 +132,19 @@ def _again(failed: FailedAttempt, settings: RetrySettings, rng: random.Random) -
     if failed.targets_left and (failed.error.retry_after_s or 0.0) > settings.patience_s:
         return None
     return RetryStep(kind="again", reason=failed.error.code, wait_s=wait_s)
+
+
+def _with_more_room(failed: FailedAttempt) -> RetryStep | None:
+    """Return a retry that may think longer: the same limit would end the same way."""
+    needed_s = max(failed.usual_s or 0.0, SHORTEST_ATTEMPT_S)
+    if not failed.may_grow or needed_s > failed.left_s:
+        return None
+    return RetryStep(kind="again", reason=failed.error.code, more_room=True)
+
+
+def _first_token_late(failed: FailedAttempt) -> bool:
+    """Return whether a timer of ours ended a stream before its first token; a vendor's own 408 came in time."""
+    return failed.streamed and isinstance(failed.error, ProviderTimeout) and "vendor_status" not in failed.error.facts
 
 
 def _wait_s(failed: FailedAttempt, settings: RetrySettings, rng: random.Random) -> float:

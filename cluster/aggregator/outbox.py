@@ -9,7 +9,7 @@ from dataclasses import dataclass
 import structlog
 
 from cluster.costs.models import Entry, Receipt
-from routing.errors import BudgetExceeded, CostsUnavailable
+from routing.errors import BudgetExceeded, CostsUnavailable, RoomClosed
 from routing.models import Intent, Outcome, Settlement, Usage
 
 Send = Callable[[list[Entry]], Awaitable[Sequence[Receipt]]]
@@ -50,7 +50,7 @@ class CostOutbox:
     async def reserve(self, intent: Intent) -> int:
         """Return the tenant's spend and reservations, in nano-dollars, once the intent is durable.
 
-        Raises BudgetExceeded or CostsUnavailable; in either case nothing stays reserved.
+        Raises BudgetExceeded, RoomClosed or CostsUnavailable; in any case nothing stays reserved.
         """
         one = self._post(intent)
         try:
@@ -131,7 +131,7 @@ class CostOutbox:
         for one, receipt in zip(batch, receipts, strict=True):
             if one.done.done():
                 continue
-            if isinstance(receipt, BudgetExceeded):
+            if isinstance(receipt, BudgetExceeded | RoomClosed):
                 one.done.set_exception(receipt)
             else:
                 one.done.set_result(receipt)

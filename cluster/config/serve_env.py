@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Mapping
 from pathlib import Path
 
@@ -14,6 +15,12 @@ CALM = {"RAY_SERVE_CONTROL_LOOP_INTERVAL_S": "0.5", "RAY_SERVE_METRICS_EXPORT_IN
 At 0.1 s an idle cluster uses a twentieth of a core and more. The autoscaler works over seconds, and decides the same
 up to 0.4 s later. Values in the environment take precedence.
 """
+
+
+def own_haproxy() -> dict[str, str]:
+    """Return the variable that has Serve start HAProxy through cluster.config.haproxy, where that is installed."""
+    program = Path(sys.executable).with_name("rayroom-haproxy")
+    return {"RAY_SERVE_HAPROXY_BINARY_PATH": str(program)} if program.exists() else {}
 
 
 def fast_path_missing(environment: Mapping[str, str]) -> list[str]:

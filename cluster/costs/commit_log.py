@@ -11,8 +11,8 @@ import structlog
 
 from cluster.costs.journal import Journal
 from cluster.costs.models import Entry, Receipt
-from routing.errors import BudgetExceeded, CostsUnavailable
-from routing.models import Settlement, TenantTotals
+from routing.errors import BudgetExceeded, CostsUnavailable, RoomClosed
+from routing.models import Intent, Settlement, TenantTotals
 
 T = TypeVar("T")
 
@@ -28,9 +28,13 @@ class CommitLog:
     Every call of the journal runs on one dedicated thread, and only that thread changes the ledger.
     """
 
-    def __init__(self, journal: Journal, clock: Callable[[], float]) -> None:
+    def __init__(
+        self, journal: Journal, clock: Callable[[], float], closed: Callable[[Intent], bool] = lambda intent: False
+    ) -> None:
+        """`closed` tells whether the room of an intent was closed after its token was issued."""
         self._journal = journal
         self._clock = clock
+        self._closed = closed
         self._ledger = journal.ledger(clock())
         self._thread = ThreadPoolExecutor(1, thread_name_prefix="journal")
         self._waiting: list[tuple[Sequence[Entry], asyncio.Future[list[Receipt]]]] = []
@@ -88,8 +92,10 @@ class CommitLog:
         # An intent that is present already is a resend: its estimate is reserved.
         if self._journal.add_intent(entry):
             try:
+                if self._closed(entry):
+                    raise RoomClosed(param="authorization")
                 self._ledger.reserve(entry, self._clock())
-            except BudgetExceeded as refusal:
+            except (BudgetExceeded, RoomClosed) as refusal:
                 self._journal.remove_intent(entry.event_id)
                 return refusal
         return self._ledger.account(entry.tenant_id, self._clock()).committed_nanousd

@@ -4,15 +4,24 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Awaitable, Callable, Mapping
+from dataclasses import dataclass
 
+from routing.errors import RoomClosed
 from routing.models import RoomHeartbeat
 
 GATHER_S = 0.02
 """An actor call costs about a millisecond on each side, and a heartbeat's reply is not urgent."""
 
-Spent = Mapping[str, int]
-"""Each tenant's spend this month, in nano-dollars."""
-Send = Callable[[list[RoomHeartbeat]], Awaitable[Spent]]
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class HeartbeatReceipt:
+    """The reply to heartbeats: the spend of each tenant this month, and the rooms that their jobs had closed before."""
+
+    spent_nanousd: Mapping[str, int]
+    closed_rooms: frozenset[str]
+
+
+Send = Callable[[list[RoomHeartbeat]], Awaitable[HeartbeatReceipt]]
 
 
 class HeartbeatBatcher:
@@ -22,15 +31,15 @@ class HeartbeatBatcher:
         self._send = send
         self._gather_s = gather_s
         self._waiting: dict[str, RoomHeartbeat] = {}
-        self._next: asyncio.Task[Spent] | None = None
+        self._next: asyncio.Task[HeartbeatReceipt] | None = None
         """The task that sends them."""
-        self._sending: set[asyncio.Task[Spent]] = set()
+        self._sending: set[asyncio.Task[HeartbeatReceipt]] = set()
         """That task, and the tasks whose calls are under way."""
 
     async def beat(self, beat: RoomHeartbeat) -> int | None:
         """Return the tenant's spend once the aggregator has the heartbeat, or None where the reply lacks it.
 
-        Raises the error of the call.
+        Raises RoomClosed where the job has closed the room, or the error of the call.
         """
         self._waiting[beat.room] = beat
         if self._next is None:
@@ -38,7 +47,10 @@ class HeartbeatBatcher:
             self._sending.add(self._next)
             self._next.add_done_callback(self._sent)
         # Shielded: one cancelled caller must not cancel the heartbeats of the others.
-        return (await asyncio.shield(self._next)).get(beat.tenant_id)
+        receipt = await asyncio.shield(self._next)
+        if beat.room in receipt.closed_rooms:
+            raise RoomClosed(param="authorization")
+        return receipt.spent_nanousd.get(beat.tenant_id)
 
     def drop(self, room: str, job_id: str) -> None:
         """Drop a job's pending heartbeat: the room is closed, and a late heartbeat would open it again."""
@@ -50,13 +62,13 @@ class HeartbeatBatcher:
         if self._sending:
             await asyncio.wait(self._sending)
 
-    async def _send_soon(self) -> Spent:
+    async def _send_soon(self) -> HeartbeatReceipt:
         await asyncio.sleep(self._gather_s)
         # A heartbeat that arrives from here on goes with the next call.
         beats, self._waiting, self._next = list(self._waiting.values()), {}, None
-        return await self._send(beats) if beats else {}
+        return await self._send(beats) if beats else HeartbeatReceipt(spent_nanousd={}, closed_rooms=frozenset())
 
-    def _sent(self, sending: asyncio.Task[Spent]) -> None:
+    def _sent(self, sending: asyncio.Task[HeartbeatReceipt]) -> None:
         self._sending.discard(sending)
         # Read the exception: when every caller has left, asyncio would log it as never retrieved.
         if not sending.cancelled():

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
+from cachetools import FIFOCache
+
 from cluster.rooms.forecast import RoomSignal
 from cluster.rooms.rates import RoomTraffic
-from routing.models import RoomHeartbeat
+from routing.models import Intent, RoomHeartbeat
 
 SILENT_S = 60.0
 """An agent sends a heartbeat every few seconds; after a minute without one its room no longer counts as open."""
@@ -19,10 +22,14 @@ class RoomRegistry:
     """The open rooms by name. A room has one agent: a newer job takes the room over."""
 
     beats: dict[str, RoomHeartbeat] = field(default_factory=dict)
+    closed: FIFOCache[tuple[str, str], float] = field(default_factory=lambda: FIFOCache(MAX_ROOMS))
+    """When a job had opened the room that it closed. Its token of that time, and any older one, is dead."""
     traffic: RoomTraffic = field(default_factory=RoomTraffic)
 
-    def beat(self, beat: RoomHeartbeat) -> None:
-        """Record a heartbeat, and the requests since the last one of the same job."""
+    def beat(self, beat: RoomHeartbeat) -> bool:
+        """Record a heartbeat, and the requests since the last one of the same job; return False in a closed room."""
+        if self.is_closed(beat.room, beat.job_id, beat.opened_at_s):
+            return False
         if len(self.beats) >= MAX_ROOMS and beat.room not in self.beats:
             self.forget_silent(beat.beat_at_s)
         before = self.beats.get(beat.room)
@@ -37,12 +44,24 @@ class RoomRegistry:
                 vision=max(0.0, _frames(beat.counters) - (_frames(before.counters) if before.counters else 1.0)),
                 llm=max(0.0, _questions(beat.counters) - _questions(before.counters)),
             )
+        return True
 
-    def close(self, room: str, job_id: str, now_s: float | None = None) -> None:
-        """Remove a room, unless another job has taken it over."""
+    def close(self, room: str, job_id: str, opened_at_s: float, now_s: float) -> None:
+        """End the token with which a job opened a room, and remove the room unless another job has taken it over."""
+        self.closed.pop((room, job_id), None)
+        self.closed[room, job_id] = opened_at_s
         if room in self.beats and self.beats[room].job_id == job_id:
-            left = self.beats.pop(room)
-            self.traffic.add_leaves(left.beat_at_s if now_s is None else now_s)
+            del self.beats[room]
+            self.traffic.add_leaves(now_s)
+
+    def is_closed(self, room: str, job_id: str, opened_at_s: float) -> bool:
+        """Return whether the job has closed the room since it opened it."""
+        return opened_at_s <= self.closed.get((room, job_id), -math.inf)
+
+    def ends(self, intent: Intent) -> bool:
+        """Return whether an intent comes from a closed room; other threads than the event loop's may call this."""
+        job_id = intent.job_id
+        return job_id is not None and self.is_closed(intent.room, job_id, intent.room_opened_at_s)
 
     def of(self, tenant_id: str, now_s: float) -> tuple[RoomHeartbeat, ...]:
         """Return the last heartbeats of a tenant's open rooms."""

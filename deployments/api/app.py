@@ -2,16 +2,21 @@
 
 from __future__ import annotations
 
+import asyncio
 import re
 from collections.abc import Awaitable, Callable, Mapping
 from typing import Any
 
 from fastapi import FastAPI, Request, Response
 from fastapi.responses import JSONResponse
+from starlette.requests import ClientDisconnect
 from starlette.types import Receive, Scope, Send
 
-from routing.errors import RayroomError, TooLarge
+from deployments.api.uploads import Uploads
+from routing.errors import BodyTimeout, RayroomError, TooLarge
 
+BODY_TIMEOUT_S = 20.0
+"""A frame of 2 MB arrives in that time at less than 1 Mbit/s."""
 # Below the 4 MB that a Serve handle may carry between replicas.
 MAX_JSON_BYTES = 3_500_000
 
@@ -20,17 +25,28 @@ Endpoint = Callable[..., Awaitable[Response]]
 
 
 class BoundedRequest(Request):
-    """A request whose body is read up to the limit of its route, and no further."""
+    """A request whose body is read within the limits of its route: bytes, seconds, and uploads at a time."""
 
-    max_bytes = MAX_JSON_BYTES
+    def __init__(self, scope: Scope, receive: Receive, max_bytes: int, uploads: Uploads) -> None:
+        super().__init__(scope, receive)
+        self._max_bytes = max_bytes
+        self._uploads = uploads
 
-    async def body(self) -> bytes:
-        """Return the body; raises TooLarge."""
+    async def read(self, sender: str) -> bytes:
+        """Return the body that `sender` uploads; raises TooLarge, BodyTimeout or RateLimited."""
+        with self._uploads.slot(sender):
+            try:
+                async with asyncio.timeout(BODY_TIMEOUT_S):
+                    return await self._chunks()
+            except TimeoutError:
+                raise BodyTimeout(f"The body did not arrive within {BODY_TIMEOUT_S:.0f} s.", "body") from None
+
+    async def _chunks(self) -> bytes:
         chunks, size = [], 0
         async for chunk in self.stream():
             size += len(chunk)
-            if size > self.max_bytes:
-                raise TooLarge(f"The body is larger than {self.max_bytes} bytes.", "body")
+            if size > self._max_bytes:
+                raise TooLarge(f"The body is larger than {self._max_bytes} bytes.", "body")
             chunks.append(chunk)
         return b"".join(chunks)
 
@@ -54,6 +70,7 @@ class ApiApp(FastAPI):
         super().__init__(**settings, openapi_url=None, docs_url=None, redoc_url=None)
         self._exact: dict[str, _Route] = {}
         self._patterns: list[_Route] = []
+        self._uploads = Uploads()
         self.endpoint("GET", "/openapi.json", include_in_schema=False)(self._describe)
 
     def endpoint(
@@ -77,6 +94,9 @@ class ApiApp(FastAPI):
             response = await self._respond(scope, receive)
         except RayroomError as error:
             response = error_response(error)
+        except ClientDisconnect:
+            # The client left in the middle of its upload: there is nobody to answer.
+            return
         except Exception:
             await error_response(RayroomError())(scope, receive, send)
             # The server logs the bug with its traceback.
@@ -92,9 +112,7 @@ class ApiApp(FastAPI):
         if found is None:
             return _no_route(405, "Method Not Allowed", {"allow": ", ".join(route.endpoints)})
         endpoint, max_bytes = found
-        request = BoundedRequest(scope, receive)
-        request.max_bytes = max_bytes
-        return await endpoint(request, **parameters)
+        return await endpoint(BoundedRequest(scope, receive, max_bytes, self._uploads), **parameters)
 
     def _route(self, path: str) -> _Route:
         if "{" not in path:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import datetime as dt
 import uuid
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field, replace
 from types import TracebackType
 
@@ -13,10 +13,11 @@ import structlog
 
 from deployments.providers.base import served_name
 from routing.catalogue import Catalogue, Model, text_tokens
-from routing.chat import Message
+from routing.chat import Message, ToolCall, ToolCallDelta
 from routing.errors import ConfigurationError, ProviderError, RayroomError, TenantSuspended
 from routing.models import Costs, Delta, Intent, Outcome, Service, Settlement, Tenant, Usage
 from routing.prices import Price
+from routing.ratelimit import RateStanding
 
 MAX_TENANTS = 50_000
 """Beyond so many tenants the one that spent longest ago is forgotten; its next reservation brings it back."""
@@ -33,6 +34,8 @@ class BillingContext:
     tenant: Tenant
     room: str
     service: Service
+    job_id: str | None = None
+    room_opened_at_s: float = 0.0
     request_id: str = field(default_factory=lambda: uuid.uuid4().hex)
 
 
@@ -42,6 +45,19 @@ class BudgetStatus:
 
     spent_nanousd: int
     limit_nanousd: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class AdmittedRequest:
+    """A request that its tenant's rate admits: where it is billed, and the tenant's rate after it."""
+
+    billing: BillingContext
+    rate: RateStanding | None
+    """None for a tenant without a limit."""
+
+    @property
+    def tenant_id(self) -> str:
+        return self.billing.tenant.tenant_id
 
 
 def check_active(tenant: Tenant) -> None:
@@ -111,6 +127,8 @@ class Meter:
             simulated=self.simulated(model),
             opened_at_s=now_s,
             expires_at_s=now_s + timeout_s + self._grace_s,
+            job_id=billing.job_id,
+            room_opened_at_s=billing.room_opened_at_s,
         )
         return MeteredAttempt(self, intent, estimate, price)
 
@@ -149,15 +167,18 @@ class MeteredAttempt:
         self._intent = intent
         self._estimate = estimate
         self._price = price
-        self._usage: Usage | None = None
         self._texts: list[str] = []
         self._finished = False
         self._no_thinking = False
+        self.usage: Usage | None = None
+        """The usage that the vendor reported."""
+        self.service_tier: str | None = None
+        """The tier that the vendor served, by its own name."""
         self.cost_nanousd = 0
 
-    def record_answer(self, usage: Usage | None, text: str = "") -> None:
-        """Record a whole answer: its text, and its usage, None where the vendor reported none."""
-        self._usage, self._finished = usage, True
+    def record_answer(self, usage: Usage | None, text: str = "", service_tier: str | None = None) -> None:
+        """Record a whole answer: all that the model wrote, and its usage, None where the vendor reported none."""
+        self.usage, self.service_tier, self._finished = usage, service_tier, True
         self._texts.append(text)
 
     def record_no_thinking(self) -> None:
@@ -166,9 +187,9 @@ class MeteredAttempt:
 
     def record_delta(self, delta: Delta) -> None:
         """Record a piece of a streamed answer."""
-        self._texts.append(delta.text)
+        self._texts.append(delta.text + written_calls(delta.tool_calls))
         if delta.finish is not None:
-            self.record_answer(delta.usage)
+            self.record_answer(delta.usage, service_tier=delta.service_tier)
 
     async def __aenter__(self) -> MeteredAttempt:
         await self._meter.reserve(self._intent)
@@ -179,7 +200,7 @@ class MeteredAttempt:
     ) -> None:
         usage, estimated = self._charged(error)
         try:
-            self.cost_nanousd = self._price.cost_nanousd(usage)
+            self.cost_nanousd = self._price.cost_nanousd(usage, self.service_tier)
         except ConfigurationError as unpriced:
             # The vendor reported a unit without a price here: its answer is good, and is billed at the reservation.
             log.error("unit price missing", model=self._intent.model, unit=unpriced.param)
@@ -188,17 +209,24 @@ class MeteredAttempt:
 
     def _charged(self, error: BaseException | None) -> tuple[Usage, bool]:
         """Return the usage to bill, and whether it is an estimate: unknown usage is estimated, never zero."""
-        if self._usage is not None:
-            return self._usage, False
+        if self.usage is not None:
+            return self.usage, False
         if self._finished or any(self._texts):
             tokens = text_tokens([Message(role="assistant", content=("".join(self._texts),))])
-            # No vendor returns more than the requested maximum, and an embedding has no output tokens.
-            return replace(self._estimate, output_tokens=min(tokens, self._estimate.output_tokens)), True
+            # How long the model thought is unknown as well. No vendor returns more than the requested maximum, and an
+            # embedding has no output tokens.
+            output_tokens = min(tokens + self._estimate.thinking_tokens, self._estimate.output_tokens)
+            return replace(self._estimate, output_tokens=output_tokens), True
         if error is not None and _cancelled(error) and self._no_thinking:
             return replace(self._estimate, output_tokens=0), True
         free = isinstance(error, RayroomError) and not (isinstance(error, ProviderError) and error.billable)
         # Any other error, a caller that left or a bug, may have come after the vendor's work: it is never free.
         return (Usage(), False) if free else (self._estimate, True)
+
+
+def written_calls(calls: Iterable[ToolCall | ToolCallDelta]) -> str:
+    """Return the part of tool calls that the model wrote, as one text."""
+    return "".join(f"{call.name or ''}{call.arguments}" for call in calls)
 
 
 def _outcome(error: BaseException | None) -> Outcome:

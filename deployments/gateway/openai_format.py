@@ -53,7 +53,12 @@ async def events(
                 else:
                     yield _ending(head | {"model": piece.answer.model}, piece, with_usage)
         except RayroomError as error:
-            yield _event(error.envelope())
+            yield error_event(error)
+
+
+def error_event(error: RayroomError) -> bytes:
+    """Return the event that ends a stream: clients raise its error."""
+    return _event(error.envelope())
 
 
 def embeddings(result: EmbeddingResult, cost_nanousd: int, encoding: str) -> dict[str, Any]:

@@ -9,7 +9,7 @@ import random
 import struct
 import time
 import tomllib
-from collections.abc import AsyncGenerator, Awaitable, Callable, Mapping
+from collections.abc import AsyncGenerator, Awaitable, Callable, Iterable, Mapping
 from functools import cache
 from importlib import resources
 
@@ -59,6 +59,21 @@ class Profile(BaseModel):
             return rng.lognormvariate(math.log(self.tail_median_ms), TAIL_SIGMA) / 1_000
         return rng.lognormvariate(math.log(self.first_token_ms), self.sigma) / 1_000
 
+    def first_token_quantile_s(self, share: float) -> float:
+        """Return the time within which `share` of the first tokens come; `share` is below 1."""
+        low_s, high_s = 0.0, 1.0
+        while self._share_within(high_s) < share:
+            high_s *= 2
+        for _ in range(40):
+            middle_s = (low_s + high_s) / 2
+            low_s, high_s = (middle_s, high_s) if self._share_within(middle_s) < share else (low_s, middle_s)
+        return high_s
+
+    def _share_within(self, seconds: float) -> float:
+        body = _log_normal_share(1_000 * seconds, self.first_token_ms, self.sigma)
+        tail = _log_normal_share(1_000 * seconds, self.tail_median_ms, TAIL_SIGMA)
+        return (1 - self.tail_share) * body + self.tail_share * tail
+
     def first_tokens_s(self, rng: np.random.Generator, count: int) -> NDArray[np.float64]:
         """Draw `count` times to first token at once, with the distribution of `first_token_s`."""
         chances = rng.standard_normal(count)
@@ -66,6 +81,13 @@ class Profile(BaseModel):
         late = np.flatnonzero(rng.random(count) < self.tail_share)
         times_ms[late] = self.tail_median_ms * np.exp(TAIL_SIGMA * chances[late])
         return np.asarray(times_ms / 1_000)
+
+
+def _log_normal_share(value: float, median: float, sigma: float) -> float:
+    """Return the share of a log-normal distribution that is at most `value`."""
+    if sigma == 0 or median == 0:
+        return float(value >= median)
+    return 0.5 * (1 + math.erf(math.log(value / median) / (sigma * math.sqrt(2))))
 
 
 @cache
@@ -78,6 +100,12 @@ def profile_of(model: str, changes: Mapping[str, ProfileChange]) -> Profile:
     """Return a model's published profile, or the default one, with its entry in `changes` applied."""
     profiles = load_profiles()
     return (profiles.get(model) or profiles["default"]).changed(changes.get(model))
+
+
+def published_p99_s(models: Iterable[str]) -> dict[str, float]:
+    """Return the published p99 of the time to the first token of each model that has a profile of its own."""
+    profiles = load_profiles()
+    return {name: profiles[name].first_token_quantile_s(0.99) for name in models if name in profiles}
 
 
 class SimulatedProvider:

@@ -39,7 +39,7 @@ class Unbilled:
     async def beat(self, beat: RoomHeartbeat) -> int:
         return 0
 
-    async def close(self, room: str, job_id: str) -> None: ...
+    async def close(self, room: str, job_id: str, opened_at_s: float) -> None: ...
 
     async def of(self, tenant_id: str) -> tuple[RoomHeartbeat, ...]:
         return ()

@@ -6,7 +6,7 @@ import asyncio
 import io
 import random
 import time
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncGenerator, AsyncIterator, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -18,7 +18,8 @@ from PIL import Image, ImageDraw
 from cluster.costs.commit_log import CommitLog
 from cluster.costs.journal import Journal
 from cluster.rooms.registry import RoomRegistry
-from deployments.api.auth import Keys
+from deployments.api.auth import Keys, RoomToken
+from deployments.api.schemas import ChatRequest
 from deployments.common.settings import (
     EmbeddingsSettings,
     KnowledgeSettings,
@@ -28,15 +29,15 @@ from deployments.common.settings import (
     VendorSettings,
     VisionSettings,
 )
-from deployments.gateway.models import GatewaySettings, ModelHandles
+from deployments.gateway.models import GatewaySettings, ModelHandles, RoutedAnswer
 from deployments.gateway.service import Gateway
 from deployments.model_replica import ModelReplica
 from deployments.routes import build_routes
 from routing.breaker import BreakerSettings
 from routing.catalogue import load_catalogue
-from routing.errors import BudgetExceeded, TenantUnknown
+from routing.errors import BudgetExceeded, RoomClosed, TenantUnknown
 from routing.fairness import FairnessSettings
-from routing.models import Directory, Intent, Passage, RoomHeartbeat, Settlement, Tenant, TenantTotals
+from routing.models import Delta, Directory, Intent, Passage, RoomHeartbeat, Settlement, Tenant, TenantTotals
 from routing.retry import RetrySettings
 
 KEYS = Keys(
@@ -89,12 +90,12 @@ class JournalWorld:
     def __init__(self, path: Path) -> None:
         self.clock = time.time
         self.journal = Journal(path)
-        self.recorder = CommitLog(self.journal, lambda: self.clock())
         self.rooms = RoomRegistry()
+        self.recorder = CommitLog(self.journal, lambda: self.clock(), self.rooms.ends)
 
     async def reserve(self, intent: Intent) -> int:
         (receipt,) = await self.recorder.write([intent])
-        if isinstance(receipt, BudgetExceeded):
+        if isinstance(receipt, BudgetExceeded | RoomClosed):
             raise receipt
         return receipt
 
@@ -108,11 +109,12 @@ class JournalWorld:
         return await self.recorder.totals(tenant_id)
 
     async def beat(self, beat: RoomHeartbeat) -> int:
-        self.rooms.beat(beat)
+        if not self.rooms.beat(beat):
+            raise RoomClosed
         return self.recorder.spent_nanousd([beat.tenant_id])[beat.tenant_id]
 
-    async def close(self, room: str, job_id: str) -> None:
-        self.rooms.close(room, job_id)
+    async def close(self, room: str, job_id: str, opened_at_s: float) -> None:
+        self.rooms.close(room, job_id, opened_at_s, self.clock())
 
     async def of(self, tenant_id: str) -> tuple[RoomHeartbeat, ...]:
         return self.rooms.of(tenant_id, self.clock())
@@ -154,6 +156,18 @@ async def gateway_in_process(
     yield Gateway(settings, load_catalogue(), KEYS, leaves, world, directory or Tenants(), rng=random.Random(7)), world
     await leaf.aclose()
     await world.aclose()
+
+
+async def chat(gateway: Gateway, token: RoomToken, request: ChatRequest) -> RoutedAnswer:
+    """Return the answer to a turn, as its route does."""
+    return await gateway.chat(await gateway.admit(token, "llm"), request)
+
+
+async def chat_stream(
+    gateway: Gateway, token: RoomToken, request: ChatRequest
+) -> AsyncGenerator[Delta | RoutedAnswer, None]:
+    """Return the stream of the answer to a turn, as its route does."""
+    return gateway.chat_stream(await gateway.admit(token, "llm"), request)
 
 
 @asynccontextmanager

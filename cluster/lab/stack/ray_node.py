@@ -9,7 +9,7 @@ from typing import Any
 
 import yaml
 
-from cluster.config.serve_env import CALM, FAST_PATH, own_ray
+from cluster.config.serve_env import CALM, FAST_PATH, own_haproxy, own_ray
 from cluster.config.settings import IMPORT_PATH
 from cluster.lab.stack.ports import free_block, free_ports
 
@@ -32,7 +32,8 @@ def ray_environment(temp: Path) -> dict[str, str]:
         "ingress": free_block(200).start,
         "ingress_grpc": free_block(200).start,
     }
-    return {**FAST_PATH, **CALM, **own_ray(temp, ports), "RAY_DISABLE_IMPORT_WARNING": "1", "PYTHONUNBUFFERED": "1"}
+    python = {"RAY_DISABLE_IMPORT_WARNING": "1", "PYTHONUNBUFFERED": "1"}
+    return {**FAST_PATH, **own_haproxy(), **CALM, **own_ray(temp, ports), **python}
 
 
 def start_command(temp: Path, port: int, cpus: int = LOGICAL_CPUS, metrics_port: int | None = None) -> list[str]:

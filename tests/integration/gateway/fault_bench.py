@@ -26,14 +26,14 @@ from deployments.gateway.service import Gateway
 from deployments.model_replica import ModelReplica
 from routing.breaker import BreakerSettings
 from routing.catalogue import estimate_chat, estimate_embedding, load_catalogue
-from routing.chat import Message
-from routing.errors import ProviderError
+from routing.chat import Image, Message
+from routing.errors import RayroomError
 from routing.fairness import FairnessSettings
 from routing.models import EmbedRequest, ModelRequest, Tier, Usage
 from routing.retry import RetrySettings
 from routing.rooms import parse_room
 from tests.integration.gateway.fault_table import Case, Route, Timers
-from tests.support.gateway import FAST, KEYS, JournalWorld, Tenants, jpeg
+from tests.support.gateway import FAST, KEYS, JournalWorld, Tenants, chat, chat_stream, jpeg
 
 CATALOGUE = load_catalogue()
 TOKEN = issue_token(parse_room("tenant_acme_standup"), "job-1", 900, 0.0)
@@ -127,11 +127,16 @@ async def gateway(
     yield Gateway(settings, CATALOGUE, KEYS, leaves, bench.world, Tenants(), rng=random.Random(7)), bench.world
 
 
+def calls(case: Case, another: bool) -> int:
+    """Return the number of vendor calls that a fault costs, where another model is left or not."""
+    return case.calls_before_another or case.calls if another else case.calls
+
+
 @asynccontextmanager
 async def faulty(bench: Bench, route: Route, case: Case, *after: str) -> AsyncIterator[tuple[Gateway, JournalWorld]]:
     """Yield a gateway whose first model has the case's fault for the case's number of calls."""
     if case.fault is not None:
-        bench.emulator.plan(case.fault, model=route.model, times=case.calls)
+        bench.emulator.plan(case.fault, model=route.model, times=calls(case, bool(after)))
     leaf = bench.leaf if case.fault is not None else bench.leaf_without(route.vendor)
     async with gateway(bench, (route.model, *after), case.timers, leaf) as both:
         yield both
@@ -141,7 +146,7 @@ async def faulty(bench: Bench, route: Route, case: Case, *after: str) -> AsyncIt
 class Ended:
     """The outcome of a request: its error or finish marker, the received text, the model and the cost."""
 
-    how: type[ProviderError] | str
+    how: type[RayroomError] | str
     text: str = ""
     model: str | None = None
     cost_nanousd: int | None = None
@@ -152,11 +157,11 @@ async def ended(gateway: Gateway, how: str) -> Ended:
     heard: list[str] = []
     try:
         if how == "embedding":
-            embeddings, cost_nanousd = await gateway.embed(TOKEN, VECTORS)
+            embeddings, cost_nanousd = await gateway.embed(await gateway.admit(TOKEN, "embeddings"), VECTORS)
             assert len(set(embeddings.vectors)) == 2
             return Ended(how="stop", model=embeddings.model, cost_nanousd=cost_nanousd)
         answered = await answer(gateway, how, heard)
-    except ProviderError as error:
+    except RayroomError as error:
         return Ended(how=type(error), text="".join(heard))
     said = answered.answer
     return Ended(how=said.finish, text=said.text, model=said.model, cost_nanousd=answered.cost_nanousd)
@@ -165,10 +170,10 @@ async def ended(gateway: Gateway, how: str) -> Ended:
 async def answer(gateway: Gateway, how: str, heard: list[str]) -> RoutedAnswer:
     """Return the answer; the deltas of a stream are appended to `heard`, also where it breaks."""
     if how == "frame":
-        return await gateway.frame(TOKEN, HEADERS, PICTURE)
+        return await gateway.frame(await gateway.admit(TOKEN, "vision"), HEADERS, PICTURE)
     if how == "whole":
-        return await gateway.chat(TOKEN, CHAT)
-    async for piece in await gateway.chat_stream(TOKEN, CHAT):
+        return await chat(gateway, TOKEN, CHAT)
+    async for piece in await chat_stream(gateway, TOKEN, CHAT):
         if isinstance(piece, RoutedAnswer):
             assert piece.answer.text == "".join(heard)
             return piece
@@ -182,7 +187,7 @@ def reserved(model: str, how: str) -> Usage:
         return estimate_embedding(
             EmbedRequest(model=model, inputs=tuple(Message(role="user", content=(text,)) for text in TEXTS))
         )
-    text, images = (PROMPT, (PICTURE,)) if how == "frame" else (QUESTION, ())
+    text, images = (PROMPT, (Image(data=PICTURE),)) if how == "frame" else (QUESTION, ())
     messages = (
         Message(
             role="user",

@@ -20,6 +20,7 @@ from tests.integration.gateway.fault_bench import (
     PICTURE,
     TOKEN,
     Bench,
+    calls,
     ended,
     faulty,
     gateway,
@@ -86,20 +87,20 @@ async def test_another_target_answers_what_the_first_cannot_and_both_are_billed(
     route: Route, name: str, bench: Bench
 ) -> None:
     case = route.table[name]
-    falls_back = isinstance(case.ends, type) and case.bill is not Bill.HEARD
+    called = calls(case, True)
     async with faulty(bench, route, case, route.after) as (gateway, world):
         end = await ended(gateway, route.how)
         events = await written(world)
     asked = [seen.model for seen in bench.emulator.journal]
     last = bench.emulator.journal[-1]
-    first = [line(route.model, route.how, case.bill, last, end.text)] * case.calls
-    if falls_back:
+    first = [line(route.model, route.how, case.bill, last, end.text)] * called
+    if case.falls_back:
         assert end.how == "stop" and end.model == route.after
-        assert asked == [route.model] * (case.calls if case.fault else 0) + [route.after]
+        assert asked == [route.model] * (called if case.fault else 0) + [route.after]
         assert events == [*first, line(route.after, route.how, Bill.TOLD, last)]
         assert end.cost_nanousd == sum(int(str(cost)) for _, cost, _ in events)
     else:
-        assert (end.how, asked, events) == (case.ends, [route.model] * case.calls, first)
+        assert (end.how, asked, events) == (case.ends, [route.model] * called, first)
 
 
 def with_a_picture(model: str) -> EmbeddingRequest:
@@ -109,7 +110,7 @@ def with_a_picture(model: str) -> EmbeddingRequest:
 
 async def test_a_picture_is_embedded_by_the_target_that_sees_and_is_billed_by_its_pixels(bench: Bench) -> None:
     async with gateway(bench, ("voyage-3.5", "voyage-multimodal-3.5"), Timers()) as (router, world):
-        embeddings, cost_nanousd = await router.embed(TOKEN, with_a_picture("auto"))
+        embeddings, cost_nanousd = await router.embed(await router.admit(TOKEN, "embeddings"), with_a_picture("auto"))
         events = await written(world)
     (seen,), (price,) = bench.emulator.journal, [row for row in CATALOGUE.prices.rows if row.model == embeddings.model]
     charged = price.cost_nanousd(Usage(input_tokens=seen.prompt_tokens, image_px=seen.image_px))
@@ -120,5 +121,5 @@ async def test_a_picture_is_embedded_by_the_target_that_sees_and_is_billed_by_it
 async def test_a_picture_for_a_model_of_texts_is_the_callers_mistake_and_asks_nobody(bench: Bench) -> None:
     async with gateway(bench, ("voyage-multimodal-3.5",), Timers()) as (router, world):
         with pytest.raises(BadInput, match="text only"):
-            await router.embed(TOKEN, with_a_picture("voyage-3.5"))
+            await router.embed(await router.admit(TOKEN, "embeddings"), with_a_picture("voyage-3.5"))
         assert len(bench.emulator.journal) == 0 and await written(world) == []

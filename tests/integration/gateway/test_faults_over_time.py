@@ -23,7 +23,7 @@ from routing.retry import RetrySettings
 from tests.integration.gateway.fault_bench import CHAT, QUESTION, TOKEN, Bench, ended, gateway
 from tests.integration.gateway.fault_table import ROUTES, SHORT, Route, Timers
 from tests.support.credentials import room_token
-from tests.support.gateway import JournalWorld, served
+from tests.support.gateway import JournalWorld, chat_stream, served
 
 pytestmark = pytest.mark.asyncio(loop_scope="module")
 
@@ -77,7 +77,7 @@ async def test_a_reader_who_leaves_a_stream_lets_the_vendor_go_and_owes_what_was
 ) -> None:
     bench.emulator.plan(Fault(stall_after_chunks=1, stall_s=9.0))
     async with gateway(bench, (route.model, route.after), LONG, fairness=ONE_SLOT) as (asked, world):
-        pieces = await asked.chat_stream(TOKEN, CHAT)
+        pieces = await chat_stream(asked, TOKEN, CHAT)
         first = await anext(pieces)
         waiting = asyncio.ensure_future(anext(pieces))
         await asyncio.sleep(0.05)
@@ -206,6 +206,6 @@ async def test_silent_vendors_keep_a_caller_no_longer_than_the_whole_request_may
 @routes("streamed")
 async def test_a_slow_reader_gets_the_whole_answer(route: Route, bench: Bench) -> None:
     async with gateway(bench, (route.model,), SHORT) as (asked, world):
-        async for piece in await asked.chat_stream(TOKEN, CHAT):
+        async for piece in await chat_stream(asked, TOKEN, CHAT):
             await asyncio.sleep(0 if isinstance(piece, RoutedAnswer) else 0.05)
         assert isinstance(piece, RoutedAnswer) and await bill(world) == ("ok", 0, True)

@@ -118,7 +118,14 @@ async def test_a_frame_older_than_its_tracks_newest_is_described_and_logged(
 
 
 def forged(claims: dict[str, Any], secret: str = KEYS.token_secret, algorithm: str = "HS256") -> str:
-    whole = {"iss": ISSUER, "sub": "tenant_acme_standup", "tenant": "acme", "job": "j", "exp": 9_999_999_999} | claims
+    whole = {
+        "iss": ISSUER,
+        "sub": "tenant_acme_standup",
+        "tenant": "acme",
+        "job": "j",
+        "opened": 1.0,
+        "exp": 9_999_999_999,
+    } | claims
     return jwt.encode({k: v for k, v in whole.items() if v is not None}, secret, algorithm)
 
 
@@ -294,3 +301,26 @@ async def test_the_openapi_document_names_every_route_and_resolves_its_reference
     text = json.dumps(document)
     named = {part.split('"')[0] for part in text.split("#/components/schemas/")[1:]}
     assert named <= set(document["components"]["schemas"])
+
+
+async def test_the_token_of_a_closed_room_is_dead_and_costs_nothing_more(
+    http: httpx.AsyncClient, bearer: Bearer, world: JournalWorld
+) -> None:
+    opened = (await http.post("/v1/rooms", json=opening(), headers=AGENT)).json()
+    token = {"authorization": f"Bearer {opened['token']}"}
+    await http.delete("/v1/rooms/tenant_acme_standup", headers=token)
+    chat = await http.post(
+        "/v1/chat/completions", json={"messages": [{"role": "user", "content": "Hi"}]}, headers=token
+    )
+    heartbeat = await http.post("/v1/rooms/tenant_acme_standup/heartbeat", json={}, headers=token)
+    assert [error_of(response)[:2] for response in (chat, heartbeat)] == [(401, "room_closed")] * 2
+    assert await world.events() == []
+
+
+async def test_a_closed_room_can_still_report_the_usage_that_it_owes(http: httpx.AsyncClient) -> None:
+    opened = (await http.post("/v1/rooms", json=opening(), headers=AGENT)).json()
+    token = {"authorization": f"Bearer {opened['token']}"}
+    await http.delete("/v1/rooms/tenant_acme_standup", headers=token)
+    ended = {"ended": True}
+    heartbeat = await http.post("/v1/rooms/tenant_acme_standup/heartbeat", json=ended, headers=token)
+    assert heartbeat.status_code == 200

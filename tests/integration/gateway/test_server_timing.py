@@ -23,6 +23,7 @@ from routing.errors import ProviderOverloaded
 from routing.models import Tier, Usage
 from routing.policy import Decision
 from routing.retry import RetrySettings
+from tests.integration.gateway.listed_metrics import ListedMetrics
 from tests.support.credentials import FRAME_HEADERS, Bearer
 from tests.support.gateway import FAST, SIMULATED, TENANTS, JournalWorld, gateway_in_process, jpeg
 
@@ -67,19 +68,6 @@ async def test_the_time_of_a_vendor_that_failed_counts_too(tmp_path: Path, beare
     assert answered.json()["rayroom"]["attempts"] == 2
     # The answer's own attempt took no time on its clock: the rest is the failed attempt's.
     assert float(answered.headers["server-timing"].removeprefix("vendor;dur=")) > 0
-
-
-class ListedMetrics:
-    """Metrics in a list."""
-
-    def __init__(self) -> None:
-        self.counted: list[tuple[str, str, str]] = []
-
-    def breaker_turned(self, model: str, to: str) -> None:
-        self.counted.append(("breaker", model, to))
-
-    def fell_back(self, model: str, to: str) -> None:
-        self.counted.append(("fallback", model, to))
 
 
 async def test_a_fallback_and_a_turn_of_a_breaker_are_counted(tmp_path: Path) -> None:

@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 from deployments.common.settings import ProfileChange, SimulationSettings
-from deployments.providers.simulated import SimulatedProvider, load_profiles, profile_of
+from deployments.providers.simulated import SimulatedProvider, load_profiles, profile_of, published_p99_s
 from routing.catalogue import load_catalogue
 from routing.chat import Image, Message
 from routing.errors import ProviderOverloaded, ProviderTimeout
@@ -132,3 +132,17 @@ def test_times_drawn_at_once_are_distributed_as_those_drawn_one_by_one() -> None
     for share in (0.05, 0.25, 0.5, 0.75, 0.9, 0.97):
         at = int(share * 40_000)
         assert at_once[at] == pytest.approx(one_by_one[at], rel=0.05)
+
+
+def test_the_published_p99_is_that_of_the_drawn_times() -> None:
+    models = ("gpt-6-luna", "gemini-3.5-flash-lite", "claude-haiku-5-5")
+    published_s = published_p99_s([*models, "a model without a profile"])
+    assert set(published_s) == set(models)
+    for name in models:
+        times_s = np.sort(load_profiles()[name].first_tokens_s(np.random.default_rng(5), 100_000))
+        assert published_s[name] == pytest.approx(times_s[99_000], rel=0.05)
+
+
+def test_a_profile_without_spread_has_its_median_as_every_quantile() -> None:
+    even = load_profiles()["gpt-6-luna"].model_copy(update={"sigma": 0.0, "tail_share": 0.0})
+    assert even.first_token_quantile_s(0.99) == pytest.approx(even.first_token_ms / 1_000)

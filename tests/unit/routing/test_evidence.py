@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import pytest
 
-from routing.evidence import needs_stronger
-from routing.models import Answer, Finish
+from routing.chat import Effort, ToolCall
+from routing.evidence import needs_stronger, only_thought
+from routing.models import Answer, Finish, Usage
 
 
 def reason(text: str, finish: Finish = "stop") -> str | None:
@@ -16,6 +17,43 @@ def reason(text: str, finish: Finish = "stop") -> str | None:
 def test_an_answer_without_a_word_is_empty(text: str) -> None:
     assert reason(text) == "empty"
     assert reason(text, "tool_calls") is None
+
+
+@pytest.mark.parametrize("finish", ["stop", "length"])
+def test_a_tool_call_is_an_answer_whatever_its_finish_reason(finish: Finish) -> None:
+    call = ToolCall(call_id="c1", name="look", arguments="{}")
+    answer = Answer(text="", model="m", finish=finish, usage=None, tool_calls=(call,))
+    assert needs_stronger(answer) is None and not only_thought(answer, "low")
+
+
+@pytest.mark.parametrize("text", ["{}", "[]", '{"found": []', '"I cannot help with that."'])
+def test_json_is_an_answer_where_json_was_requested(text: str) -> None:
+    answer = Answer(text=text, model="m", finish="length", usage=None)
+    assert needs_stronger(answer, json=True) is None
+
+
+def test_blank_text_and_a_refusal_are_no_json() -> None:
+    assert needs_stronger(Answer(text=" \n", model="m", finish="stop", usage=None), json=True) == "empty"
+    assert needs_stronger(Answer(text="{}", model="m", finish="refusal", usage=None), json=True) == "refused"
+
+
+@pytest.mark.parametrize(
+    ("text", "finish", "effort", "thinking_tokens", "expected"),
+    [
+        ("", "length", "low", 0, True),
+        (" \n", "length", "low", 0, True),
+        ("", "length", "none", 0, False),
+        ("", "length", None, 0, False),
+        ("", "length", None, 90, True),
+        ("", "stop", "low", 90, False),
+        ("The", "length", "low", 90, False),
+    ],
+)
+def test_an_answer_is_thought_only_if_the_model_thought_until_its_limit_and_wrote_nothing(
+    text: str, finish: Finish, effort: Effort | None, thinking_tokens: int, expected: bool
+) -> None:
+    usage = Usage(output_tokens=90, thinking_tokens=thinking_tokens)
+    assert only_thought(Answer(text=text, model="m", finish=finish, usage=usage), effort) is expected
 
 
 def test_an_answer_cut_before_its_first_sentence_ended_is_truncated() -> None:

@@ -7,7 +7,15 @@ from statistics import median
 
 import pytest
 
-from routing.latency import FEWEST, KEPT, MOST_MODELS, ModelLatencies, RecentLatencies
+from routing.latency import (
+    FEWEST,
+    FEWEST_FOR_P99,
+    KEPT,
+    MOST_MODELS,
+    ModelLatencies,
+    RecentLatencies,
+    first_token_limit_s,
+)
 
 
 def test_a_median_is_of_the_last_latencies_only() -> None:
@@ -34,3 +42,28 @@ def test_the_model_that_answered_longest_ago_is_forgotten() -> None:
         for _ in range(FEWEST):
             latencies.add(name, 1.0)
     assert latencies.median_s("0") == 1.0 and latencies.median_s("1") is None
+
+
+def test_a_p99_is_of_the_last_latencies_once_they_are_enough() -> None:
+    rng, recent = random.Random(2), RecentLatencies()
+    drawn = [rng.lognormvariate(-1, 0.5) for _ in range(4 * KEPT)]
+    for latency_s in drawn:
+        recent.add(latency_s)
+    above = [latency_s for latency_s in drawn[-KEPT:] if latency_s > (recent.p99_s(99.0) or 0.0)]
+    assert len(above) == KEPT // 100
+
+
+def test_too_few_latencies_leave_the_published_p99_unless_one_of_them_is_longer() -> None:
+    latencies = ModelLatencies()
+    assert latencies.p99_s("a", None) is None and latencies.p99_s("a", 2.0) == 2.0
+    latencies.add("a", 1.0)
+    assert latencies.p99_s("a", None) is None and latencies.p99_s("a", 2.0) == 2.0
+    latencies.add("a", 3.0)
+    assert latencies.p99_s("a", 2.0) == 3.0
+    for _ in range(FEWEST_FOR_P99 + KEPT):
+        latencies.add("a", 0.5)
+    assert latencies.p99_s("a", 2.0) == 0.5
+
+
+def test_the_wait_for_a_first_token_is_the_p99_within_its_bounds() -> None:
+    assert [first_token_limit_s(p99_s, 2.0, 5.0) for p99_s in (None, 0.5, 3.0, 9.0)] == [5.0, 2.0, 3.0, 5.0]

@@ -17,10 +17,12 @@ from routing.errors import (
     ProviderQuota,
     ProviderRateLimited,
     ProviderRefused,
+    ProviderTimeout,
     RayroomError,
     ReplicaLost,
+    ThinkingExhausted,
 )
-from routing.retry import FailedAttempt, RetrySettings, RetryStep, next_step
+from routing.retry import FailedAttempt, RetrySettings, RetryStep, next_step, refusal_cause
 
 SETTINGS = RetrySettings(tries_of_target=3, first_wait_s=0.1, longest_wait_s=0.3, patience_s=0.5)
 
@@ -44,10 +46,50 @@ def test_a_target_is_asked_so_many_times_and_then_the_next_one() -> None:
     assert step(ProviderOverloaded(), tries=3) == RetryStep(kind="next", reason="provider_overloaded")
 
 
-@pytest.mark.parametrize("error", [ProviderQuota(), ProviderAuth(), ProviderRefused(), ProviderError()])
+@pytest.mark.parametrize("error", [ProviderQuota(), ProviderAuth(), ProviderError()])
 def test_what_will_not_pass_goes_to_the_next_target_at_once(error: RayroomError) -> None:
     assert (step(error).kind, step(error).wait_s) == ("next", 0.0)
     assert step(error, targets_left=0) == RetryStep(kind="stop", reason="no target is left")
+
+
+@pytest.mark.parametrize("facts", [{}, {"vendor_status": 400}, {"vendor_status": 422, "vendor_code": "invalid_schema"}])
+def test_a_request_that_a_vendor_refuses_goes_to_no_other_vendor(facts: dict[str, object]) -> None:
+    error = ProviderRefused(**facts)  # type: ignore[arg-type]
+    assert step(error) == RetryStep(kind="stop", reason="the request is refused")
+    assert refusal_cause(error) == "request"
+
+
+@pytest.mark.parametrize(
+    ("status", "code", "cause"),
+    [
+        (400, "unsupported_parameter", "model"),
+        (400, "unsupported_value", "model"),
+        (400, "context_length_exceeded", "model"),
+        (413, None, "model"),
+        (404, "model_not_found", "configuration"),
+        (301, None, "configuration"),
+    ],
+)
+def test_a_refusal_that_another_model_may_not_repeat_goes_to_the_next_target(
+    status: int, code: str | None, cause: str
+) -> None:
+    error = ProviderRefused(vendor_status=status, vendor_code=code)
+    assert refusal_cause(error) == cause
+    assert step(error).kind == "next" and step(error, targets_left=0).kind == "stop"
+
+
+def test_an_answer_that_was_thought_only_gets_more_room_once_whatever_the_tries() -> None:
+    error = ThinkingExhausted()
+    assert step(error, tries=9, may_grow=True) == RetryStep(kind="again", reason=error.code, more_room=True)
+    assert step(error, tries=1, may_grow=False) == RetryStep(kind="next", reason=error.code)
+    assert step(error, may_grow=True, usual_s=3.0, left_s=2.0).kind == "next"
+
+
+def test_a_late_first_token_goes_to_the_next_target_and_a_whole_answer_that_is_late_is_tried_again() -> None:
+    assert step(ProviderTimeout(), streamed=True).kind == "next"
+    assert step(ProviderTimeout(), streamed=True, targets_left=0).kind == "again"
+    assert step(ProviderTimeout(), streamed=False).kind == "again"
+    assert step(ProviderTimeout(vendor_status=408), streamed=True).kind == "again"
 
 
 @pytest.mark.parametrize("error", [Overloaded(), BudgetExceeded(), CostsUnavailable(), BadInput()])

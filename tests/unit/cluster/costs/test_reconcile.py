@@ -55,7 +55,7 @@ def test_an_agent_that_was_replaced_does_not_close_its_successors_room() -> None
     book = RoomRegistry()
     book.beat(beat(job="j1"))
     book.beat(beat(job="j2"))
-    book.close("tenant_acme_x", "j1")
+    book.close("tenant_acme_x", "j1", 0.0, 0.0)
     assert len(book.of("acme", 0.0)) == 1
-    book.close("tenant_acme_x", "j2")
+    book.close("tenant_acme_x", "j2", 0.0, 0.0)
     assert book.of("acme", 0.0) == ()

@@ -131,7 +131,7 @@ def test_the_room_book_tells_what_its_heartbeats_say_without_a_rooms_first_frame
     signal = book.signal(104.0)
     assert signal.open_rooms == 1 and signal.room_s == 4.0
     assert signal.requests_per_room_s == {"vision": 1.0, "llm": 0.25}
-    book.close("tenant_acme_x", "j1", 105.0)
+    book.close("tenant_acme_x", "j1", 0.0, 105.0)
     assert book.signal(105.0).open_rooms == 0 and book.traffic.steps[-1].leaves == 1
 
 

@@ -7,8 +7,8 @@ from collections import Counter
 
 import pytest
 
-from cluster.rooms.heartbeat_batcher import HeartbeatBatcher
-from routing.errors import CostsUnavailable
+from cluster.rooms.heartbeat_batcher import HeartbeatBatcher, HeartbeatReceipt
+from routing.errors import CostsUnavailable, RoomClosed
 from routing.models import RoomHeartbeat
 
 
@@ -18,12 +18,15 @@ class Aggregator:
     def __init__(self) -> None:
         self.calls: list[list[RoomHeartbeat]] = []
         self.fails = False
+        self.closed: set[str] = set()
 
-    async def beat(self, beats: list[RoomHeartbeat]) -> dict[str, int]:
+    async def beat(self, beats: list[RoomHeartbeat]) -> HeartbeatReceipt:
         if self.fails:
             raise CostsUnavailable
         self.calls.append(beats)
-        return dict(Counter(beat.tenant_id for beat in beats))
+        return HeartbeatReceipt(
+            spent_nanousd=Counter(beat.tenant_id for beat in beats), closed_rooms=frozenset(self.closed)
+        )
 
     def rooms(self) -> list[str]:
         return [beat.room for call in self.calls for beat in call]
@@ -91,3 +94,9 @@ async def test_a_room_that_its_job_closes_is_not_opened_again_by_a_beat_that_wai
     assert await beating == (1 if told else None)
     assert aggregator.rooms() == told
     await beats.aclose()
+
+
+async def test_a_heartbeat_of_a_closed_room_is_refused(aggregator: Aggregator, beats: HeartbeatBatcher) -> None:
+    aggregator.closed.add("room-1")
+    results = await asyncio.gather(beats.beat(of("room-1")), beats.beat(of("room-2")), return_exceptions=True)
+    assert isinstance(results[0], RoomClosed) and results[1] == 2

@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import AsyncIterator
 
 import httpx
 import pytest
-from fastapi import Request
 from fastapi.responses import JSONResponse
 
-from deployments.api.app import ApiApp
+from deployments.api.app import ApiApp, BoundedRequest
 from routing.errors import RateLimited
 
 
@@ -18,9 +18,9 @@ async def http() -> AsyncIterator[httpx.AsyncClient]:
     app = ApiApp()
 
     @app.endpoint("POST", "/count", max_bytes=8, openapi_extra={"x-limit": 3})
-    async def count(request: Request) -> JSONResponse:
+    async def count(request: BoundedRequest) -> JSONResponse:
         """Count the body's bytes."""
-        body = await request.body()
+        body = await request.read("acme")
         if body == b"limit":
             raise RateLimited(retry_after_s=1.5)
         if body == b"bug":
@@ -28,11 +28,11 @@ async def http() -> AsyncIterator[httpx.AsyncClient]:
         return JSONResponse({"bytes": len(body)})
 
     @app.endpoint("POST", "/rooms/{room}/count")
-    async def count_in(request: Request, room: str) -> JSONResponse:
-        return JSONResponse({"room": room, "bytes": len(await request.body())})
+    async def count_in(request: BoundedRequest, room: str) -> JSONResponse:
+        return JSONResponse({"room": room, "bytes": len(await request.read("acme"))})
 
     @app.endpoint("PUT", "/rooms/{room}/count")
-    async def replace(request: Request, room: str) -> JSONResponse:
+    async def replace(request: BoundedRequest, room: str) -> JSONResponse:
         return JSONResponse({"replaced": room})
 
     transport = httpx.ASGITransport(app, raise_app_exceptions=False)
@@ -85,3 +85,43 @@ async def test_two_methods_share_a_path_with_a_parameter(http: httpx.AsyncClient
 async def test_fastapi_describes_the_endpoint(http: httpx.AsyncClient) -> None:
     document = (await http.get("/openapi.json")).json()["paths"]["/count"]["post"]
     assert document["description"] == "Count the body's bytes." and document["x-limit"] == 3
+
+
+async def sent(app: ApiApp, messages: list[dict[str, object]]) -> list[dict[str, object]]:
+    """Return the answer to a request whose body arrives as `messages`, the last of them again and again."""
+    answer: list[dict[str, object]] = []
+
+    async def receive() -> dict[str, object]:
+        await asyncio.sleep(0)
+        return messages.pop(0) if len(messages) > 1 else messages[0]
+
+    async def send(message: dict[str, object]) -> None:
+        answer.append(message)
+
+    scope = {"type": "http", "method": "POST", "path": "/upload", "headers": [], "query_string": b""}
+    await app(scope, receive, send)  # type: ignore[arg-type]
+    return answer
+
+
+@pytest.fixture
+def uploader() -> ApiApp:
+    app = ApiApp()
+
+    @app.endpoint("POST", "/upload")
+    async def upload(request: BoundedRequest) -> JSONResponse:
+        return JSONResponse(len(await request.read("acme")))
+
+    return app
+
+
+async def test_a_client_that_leaves_during_its_upload_gets_no_answer_and_raises_no_error(uploader: ApiApp) -> None:
+    part: dict[str, object] = {"type": "http.request", "body": b"a", "more_body": True}
+    assert await sent(uploader, [part, {"type": "http.disconnect"}]) == []
+
+
+async def test_a_body_that_never_ends_is_refused_at_its_deadline(
+    uploader: ApiApp, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("deployments.api.app.BODY_TIMEOUT_S", 0.01)
+    answer = await sent(uploader, [{"type": "http.request", "body": b"", "more_body": True}])
+    assert answer[0]["status"] == 408

@@ -1,0 +1,32 @@
+"""Read a chat request: its options, and the features of its last turn."""
+
+from __future__ import annotations
+
+from deployments.api.schemas import ChatRequest
+from routing.chat import ChatOptions, Message
+from routing.complexity import TurnFeatures
+from routing.evidence import needs_stronger
+from routing.models import Answer
+
+
+def chat_options(request: ChatRequest) -> ChatOptions:
+    return ChatOptions(temperature=request.temperature)
+
+
+def drops_params(request: ChatRequest) -> bool:
+    """Return whether a model may ignore an option that it does not accept."""
+    return bool(getattr(request, "drop_params", False))
+
+
+def turn_features(
+    request: ChatRequest, options: ChatOptions, turn: Message, messages: tuple[Message, ...]
+) -> TurnFeatures:
+    """Return a turn's features; the answer before it failed if it is empty, declines, or the caller marked it so."""
+    last = next((message for message in reversed(messages) if message.role == "assistant"), None)
+    failed = request.last_answer_failed or (last is not None and _failed(last, options.wants_json))
+    return TurnFeatures(text=turn.text, has_image=bool(turn.images), last_answer_failed=failed)
+
+
+def _failed(message: Message, json: bool) -> bool:
+    answer = Answer(text=message.text, model="", finish="stop", usage=None, tool_calls=message.tool_calls)
+    return needs_stronger(answer, json=json) is not None
