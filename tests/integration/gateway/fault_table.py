@@ -7,14 +7,13 @@ from enum import Enum
 
 from cluster.lab.emulator import Fault
 from routing.errors import (
+    ContextTooLong,
     ProviderAuth,
-    ProviderContextTooLong,
     ProviderError,
     ProviderMisconfigured,
     ProviderOverloaded,
     ProviderQuota,
     ProviderRateLimited,
-    ProviderRefused,
     ProviderTimeout,
     ProviderTruncated,
     ProviderUnconnected,
@@ -104,7 +103,7 @@ ALWAYS: Table = {
     "status 404": final(Fault(status=404), ProviderMisconfigured),
     "status 408": passing(Fault(status=408), ProviderTimeout, Bill.RESERVED),
     "status 409": passing(Fault(status=409), ProviderOverloaded, Bill.NOTHING),
-    "status 413": final(Fault(status=413), RequestRefused),
+    "status 413": final(Fault(status=413), ContextTooLong),
     "status 429": passing(Fault(status=429), ProviderRateLimited, Bill.NOTHING),
     "status 500": passing(Fault(status=500), ProviderOverloaded, Bill.NOTHING),
     "status 502, a page of HTML": passing(Fault(html=True), ProviderOverloaded, Bill.NOTHING),
