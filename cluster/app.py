@@ -38,7 +38,7 @@ log = structlog.get_logger()
 def build(args: dict[str, Any]) -> Application:
     """Return the bound application for the `args` of serve_config.yaml; raises ConfigurationError naming the key."""
     configure_logs()
-    settings = parse_settings(args).below(Path.cwd())
+    settings = parse_settings(args).with_root(Path.cwd())
     check(settings)
     keys = find_keys(os.environ, Path(settings.keys.file))
     aggregator = AggregatorClient(settings.costs, settings.backend)

@@ -14,26 +14,26 @@ RayroomError
 ├── Unauthorized             no key or token, or a bad one                 401
 │   └── RoomClosed           the token's room was closed                   401
 ├── Forbidden                a good token, for something else              403
-│   └── TenantSuspended      the backend says this tenant is not active    403
-├── TenantUnknown            the backend does not know this tenant         404
+│   └── TenantSuspended      this tenant is inactive in the backend        403
+├── TenantUnknown            the backend has no such tenant                404
 ├── BudgetExceeded           the tenant's money is spent                   402
-├── RateLimited              this tenant asks too often                    429
-├── Overloaded               no replica has room right now                 503
+├── RateLimited              this tenant exceeds its request rate          429
+├── Overloaded               every replica is busy                         503
 ├── CostsUnavailable         the journal did not answer: nothing is spent  503
 ├── BackendError             the company's backend
-│   ├── BackendUnavailable   no answer, or not now                         503
-│   └── BackendRefused       our key or configuration is wrong there       502
+│   ├── BackendUnavailable   no response, or a temporary failure           503
+│   └── BackendRefused       it rejects our key or configuration           502
 ├── ProviderError            a vendor's attempt failed                     502
-│   ├── ProviderTimeout      a timer of ours ran out                       504
-│   ├── ProviderRateLimited  the vendor asks us to slow down
+│   ├── ProviderTimeout      one of our timers expired                     504
+│   ├── ProviderRateLimited  the vendor limits our request rate
 │   ├── ProviderQuota        the vendor's credit is spent
-│   ├── ProviderOverloaded   the vendor says 5xx or 529
+│   ├── ProviderOverloaded   the vendor responds with 5xx or 529
 │   ├── ProviderRefused      the vendor rejects the request itself         400
 │   │   ├── ProviderContextTooLong  more tokens than the model takes       400
 │   │   └── ProviderMisconfigured   its address or the model's name there  502
 │   ├── ProviderAuth         the vendor rejects our key
 │   ├── ProviderUnreachable  the connection broke
-│   │   └── ProviderUnconnected  there was none: nothing was asked
+│   │   └── ProviderUnconnected  no connection was made: no request was sent
 │   ├── ProviderTruncated    the answer ended without its finish marker
 │   │   └── ThinkingExhausted  thinking took all of the output limit
 │   └── ReplicaLost          the replica died with the request in it

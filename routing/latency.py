@@ -8,9 +8,9 @@ from collections import OrderedDict, deque
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 
-KEPT = 128
-MOST_MODELS = 256
-FEWEST = 8
+MAX_SAMPLES = 128
+MAX_MODELS = 256
+MIN_SAMPLES = 8
 """Latencies needed for a median: with fewer it is a guess."""
 FEWEST_FOR_P99 = 100
 """With fewer latencies the slowest of them stands above the p99, or below it."""
@@ -26,12 +26,12 @@ class RecentLatencies:
     def add(self, seconds: float) -> None:
         self._order.append(seconds)
         insort(self._ranked, seconds)
-        if len(self._order) > KEPT:
+        if len(self._order) > MAX_SAMPLES:
             del self._ranked[bisect_left(self._ranked, self._order.popleft())]
 
     def median_s(self) -> float | None:
-        """Return the median latency, or None while there are fewer than `FEWEST`."""
-        return None if len(self._ranked) < FEWEST else self._ranked[len(self._ranked) // 2]
+        """Return the median latency, or None while there are fewer than `MIN_SAMPLES`."""
+        return None if len(self._ranked) < MIN_SAMPLES else self._ranked[len(self._ranked) // 2]
 
     def p99_s(self, published_s: float | None) -> float | None:
         """Return the p99; while there are fewer than `FEWEST_FOR_P99`, the longest of these and the published p99.
@@ -44,7 +44,7 @@ class RecentLatencies:
 
 
 class ModelLatencies:
-    """The recent latencies of each model; the one that answered longest ago is dropped first."""
+    """The recent latencies of each model; the least recently used model is evicted first."""
 
     def __init__(self) -> None:
         self._latencies: OrderedDict[str, RecentLatencies] = OrderedDict()
@@ -52,7 +52,7 @@ class ModelLatencies:
     def add(self, model: str, seconds: float) -> None:
         self._latencies.setdefault(model, RecentLatencies()).add(seconds)
         self._latencies.move_to_end(model)
-        if len(self._latencies) > MOST_MODELS:
+        if len(self._latencies) > MAX_MODELS:
             self._latencies.popitem(last=False)
 
     def median_s(self, model: str) -> float | None:

@@ -18,7 +18,7 @@ from routing.errors import (
 )
 from routing.validation import STRICT, Count, Seconds
 
-SHORTEST_ATTEMPT_S = 0.2
+MIN_ATTEMPT_S = 0.2
 """The least time left in which an attempt at a target without known latencies is worth starting."""
 _REQUEST_STATUSES = (None, 400, 413, 415, 422)
 _MODEL_CODES = frozenset({"unsupported_parameter", "unsupported_value"})
@@ -61,14 +61,14 @@ class RetrySettings:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class FailedAttempt:
-    """A failed attempt and the state of its request. `usual_s` is the target's p50, None if unknown."""
+    """A failed attempt and the state of its request. `median_s` is the target's p50, None if unknown."""
 
     error: RayroomError
     tries: int
     targets_left: int
     left_s: float
-    usual_s: float | None = None
-    heard: bool = False
+    median_s: float | None = None
+    answer_begun: bool = False
     streamed: bool = False
     may_grow: bool = False
     """Whether the target may be given more output tokens than it had."""
@@ -103,24 +103,24 @@ def refusal_cause(error: ProviderRefused) -> RefusalCause:
 
 def next_step(failed: FailedAttempt, settings: RetrySettings, rng: random.Random) -> RetryStep:
     """Return the step after a failed attempt; every step fits in `left_s`."""
-    if failed.heard:
+    if failed.answer_begun:
         return RetryStep(kind="stop", reason="the answer has begun")
     if not isinstance(failed.error, ProviderError):
         # Our own rejection (no slot, no budget, a bad request) holds for every target, so the caller gets it.
         return RetryStep(kind="stop", reason="not a vendor's failure")
     if isinstance(failed.error, ProviderRefused) and refusal_cause(failed.error) == "request":
         return RetryStep(kind="stop", reason="the request is refused")
-    again = _again(failed, settings, rng)
-    if again is not None:
-        return again
+    retry = _retry(failed, settings, rng)
+    if retry is not None:
+        return retry
     if failed.targets_left == 0:
         return RetryStep(kind="stop", reason="no target is left")
-    if failed.left_s < SHORTEST_ATTEMPT_S:
+    if failed.left_s < MIN_ATTEMPT_S:
         return RetryStep(kind="stop", reason="no time is left")
     return RetryStep(kind="next", reason=failed.error.code)
 
 
-def _again(failed: FailedAttempt, settings: RetrySettings, rng: random.Random) -> RetryStep | None:
+def _retry(failed: FailedAttempt, settings: RetrySettings, rng: random.Random) -> RetryStep | None:
     """Return a retry of the same target, or None if it does not fit in the time left."""
     if isinstance(failed.error, ThinkingExhausted):
         return _with_more_room(failed)
@@ -129,8 +129,8 @@ def _again(failed: FailedAttempt, settings: RetrySettings, rng: random.Random) -
     if not failed.error.retryable or failed.tries >= settings.tries_of_target:
         return None
     wait_s = 0.0 if isinstance(failed.error, ReplicaLost) else _wait_s(failed, settings, rng)
-    needed_s = failed.usual_s if failed.usual_s is not None else SHORTEST_ATTEMPT_S
-    if wait_s + max(needed_s, SHORTEST_ATTEMPT_S) > failed.left_s:
+    needed_s = failed.median_s if failed.median_s is not None else MIN_ATTEMPT_S
+    if wait_s + max(needed_s, MIN_ATTEMPT_S) > failed.left_s:
         return None
     if failed.targets_left and (failed.error.retry_after_s or 0.0) > settings.patience_s:
         return None
@@ -139,7 +139,7 @@ def _again(failed: FailedAttempt, settings: RetrySettings, rng: random.Random) -
 
 def _with_more_room(failed: FailedAttempt) -> RetryStep | None:
     """Return a retry that may think longer: the same limit would end the same way."""
-    needed_s = max(failed.usual_s or 0.0, SHORTEST_ATTEMPT_S)
+    needed_s = max(failed.median_s or 0.0, MIN_ATTEMPT_S)
     if not failed.may_grow or needed_s > failed.left_s:
         return None
     return RetryStep(kind="again", reason=failed.error.code, more_room=True)

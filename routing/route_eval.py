@@ -24,7 +24,7 @@ from routing.errors import BadInput
 from routing.share import ShareControl
 
 COLUMNS = ("prompt", "weak_correct", "strong_correct")
-_WORDS = {"true": 1.0, "yes": 1.0, "false": 0.0, "no": 0.0}
+_BOOLEANS = {"true": 1.0, "yes": 1.0, "false": 0.0, "no": 0.0}
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -90,7 +90,7 @@ def _label(where: str, row: dict[str, Any]) -> LabelledPrompt:
 def _correct(where: str, column: str, value: object) -> float:
     text = "" if value is None else str(value).strip().lower()
     try:
-        number = _WORDS[text] if text in _WORDS else float(text)
+        number = _BOOLEANS[text] if text in _BOOLEANS else float(text)
     except ValueError:
         number = -1.0
     # Also false for NaN.
@@ -114,7 +114,7 @@ def _check(file: Path, labels: Iterable[LabelledPrompt]) -> None:
 
 
 RANDOM_RUNS = 20
-TRAILING = 500
+TRAILING_DECISIONS = 500
 
 Point = tuple[float, float]
 
@@ -190,7 +190,9 @@ def curve(scores: Sequence[float], gains: Sequence[float]) -> list[Point]:
 
 
 def quality(name: str, points: Sequence[Point], share: float) -> Quality:
-    return Quality(name=name, apgr=_area(points), pgr_at_share=_at(points, share), cpt50=_share_for(points, 0.5))
+    return Quality(
+        name=name, apgr=_area(points), pgr_at_share=_recovered_at(points, share), cpt50=_share_for(points, 0.5)
+    )
 
 
 def hold(scores: Sequence[float], gains: Sequence[float], control: ShareControl) -> HeldShare:
@@ -198,7 +200,7 @@ def hold(scores: Sequence[float], gains: Sequence[float], control: ShareControl)
     first = control.threshold
     verdicts = [control.decide(score) for score in scores]
     sent = [verdict.complex for verdict in verdicts]
-    trailing = sent[-TRAILING:]
+    trailing = sent[-TRAILING_DECISIONS:]
     return HeldShare(
         share=fmean(sent),
         trailing_share=fmean(trailing),
@@ -224,7 +226,7 @@ def _area(points: Sequence[Point]) -> float:
     return sum((x1 - x0) * (y0 + y1) / 2 for (x0, y0), (x1, y1) in pairwise(points))
 
 
-def _at(points: Sequence[Point], share: float) -> float:
+def _recovered_at(points: Sequence[Point], share: float) -> float:
     for (x0, y0), (x1, y1) in pairwise(points):
         if share <= x1:
             return y0 + (y1 - y0) * (share - x0) / (x1 - x0)

@@ -70,11 +70,11 @@ class Aggregator:
     async def totals(self, tenant_id: str) -> TenantTotals:
         return await self._commit_log.totals(tenant_id)
 
-    async def beat(self, beats: list[RoomHeartbeat]) -> HeartbeatReceipt:
+    async def beat(self, heartbeats: list[RoomHeartbeat]) -> HeartbeatReceipt:
         """Record heartbeats; return the spend this month of their tenants, and the rooms that are closed."""
         return HeartbeatReceipt(
-            closed_rooms=frozenset(beat.room for beat in beats if not self._rooms.beat(beat)),
-            spent_nanousd=self._commit_log.spent_nanousd({beat.tenant_id for beat in beats}),
+            closed_rooms=frozenset(heartbeat.room for heartbeat in heartbeats if not self._rooms.beat(heartbeat)),
+            spent_nanousd=self._commit_log.spent_nanousd({heartbeat.tenant_id for heartbeat in heartbeats}),
         )
 
     async def close(self, room: str, job_id: str, opened_at_s: float) -> None:

@@ -46,24 +46,24 @@ class AggregatorClient:
         totals: TenantTotals = await self._call("totals", tenant_id)
         return totals
 
-    async def beat(self, beat: RoomHeartbeat) -> int | None:
-        return await self._heartbeats.beat(beat)
+    async def beat(self, heartbeat: RoomHeartbeat) -> int | None:
+        return await self._heartbeats.beat(heartbeat)
 
     async def close(self, room: str, job_id: str, opened_at_s: float) -> None:
         self._heartbeats.drop(room, job_id)
         await self._call("close", room, job_id, opened_at_s)
 
     async def of(self, tenant_id: str) -> tuple[RoomHeartbeat, ...]:
-        beats: tuple[RoomHeartbeat, ...] = await self._call("rooms_of", tenant_id)
-        return beats
+        heartbeats: tuple[RoomHeartbeat, ...] = await self._call("rooms_of", tenant_id)
+        return heartbeats
 
     async def aclose(self) -> None:
         await self._heartbeats.aclose()
         await self._outbox.aclose()
         self._transport.close()
 
-    async def _send_heartbeats(self, beats: list[RoomHeartbeat]) -> HeartbeatReceipt:
-        receipt: HeartbeatReceipt = await self._call("beat", beats)
+    async def _send_heartbeats(self, heartbeats: list[RoomHeartbeat]) -> HeartbeatReceipt:
+        receipt: HeartbeatReceipt = await self._call("beat", heartbeats)
         return receipt
 
     async def _address(self) -> TransportAddress:

@@ -62,9 +62,9 @@ def read_profiles(text: str) -> dict[str, ProfileChange]:
         raise ConfigurationError(f"--profiles: {where or 'the value'}: {problem}.", "profiles") from None
 
 
-def run_emulator(state: EmulatorState, host: str, port: int, say: Callable[[str], None]) -> None:
+def run_emulator(state: EmulatorState, host: str, port: int, write_line: Callable[[str], None]) -> None:
     """Print each vendor's base URL, then serve until SIGINT or SIGTERM. Raises ConfigurationError."""
-    asyncio.run(_serve(Emulator(state, host=host, port=port), say))
+    asyncio.run(_serve(Emulator(state, host=host, port=port), write_line))
 
 
 async def _serve(emulator: Emulator, write_line: Callable[[str], None]) -> None:

@@ -156,7 +156,7 @@ class AppSettings(Settings):
         """Return the shipped catalogue extended by `models`; raises ConfigurationError."""
         return load_catalogue().extended(self.models)
 
-    def below(self, root: Path) -> AppSettings:
+    def with_root(self, root: Path) -> AppSettings:
         """Return the same settings with their relative paths made absolute below `root`."""
         costs = self.costs.model_copy(update={"journal_path": str(root / self.costs.journal_path)})
         backend = self.backend.model_copy(update={"local_path": str(root / self.backend.local_path)})
@@ -175,33 +175,37 @@ def parse_settings(args: dict[str, Any]) -> AppSettings:
 def explain(error: ValidationError, root: str, kind: type[BaseModel] = AppSettings) -> list[str]:
     """Return a line for each invalid key of a `kind`: its path, its value unless secret, the allowed values."""
     lines = []
-    for one in error.errors(include_url=False, include_context=False):
-        where = ".".join([root, *map(str, one["loc"])])
-        name = next((step for step in reversed(one["loc"]) if isinstance(step, str)), "")
-        shown = HIDDEN if one["type"] == "missing" else _shown(name, one["input"])
-        seen = "" if shown == HIDDEN else f" (seen: {shown})"
-        hint = " Put the key in the environment; write its variable's name here." if _pasted(name, one["type"]) else ""
-        allowed = f" Allowed here: {_allowed(one['loc'], kind)}." if one["type"] == "extra_forbidden" else ""
-        lines.append(hide_keys(f"{where}: {one['msg']}{seen}.{hint}{allowed}"))
+    for problem in error.errors(include_url=False, include_context=False):
+        path = ".".join([root, *map(str, problem["loc"])])
+        name = next((step for step in reversed(problem["loc"]) if isinstance(step, str)), "")
+        value_text = HIDDEN if problem["type"] == "missing" else _display_value(name, problem["input"])
+        seen = "" if value_text == HIDDEN else f" (seen: {value_text})"
+        hint = (
+            " Put the key in the environment; write its variable's name here."
+            if _is_pasted_key(name, problem["type"])
+            else ""
+        )
+        allowed = f" Allowed here: {_allowed(problem['loc'], kind)}." if problem["type"] == "extra_forbidden" else ""
+        lines.append(hide_keys(f"{path}: {problem['msg']}{seen}.{hint}{allowed}"))
     return lines
 
 
-def _pasted(name: str, wrong: str) -> bool:
-    return bool(_SECRET.search(name)) and (name.endswith("_env") or wrong == "extra_forbidden")
+def _is_pasted_key(name: str, error_type: str) -> bool:
+    return bool(_SECRET.search(name)) and (name.endswith("_env") or error_type == "extra_forbidden")
 
 
-def _shown(name: str, value: object) -> str:
-    hidden = _hidden(name, value)
-    text = HIDDEN if hidden == HIDDEN else hide_keys(re.sub(r"\s+", " ", repr(hidden)))
+def _display_value(name: str, value: object) -> str:
+    redacted = _redacted(name, value)
+    text = HIDDEN if redacted == HIDDEN else hide_keys(re.sub(r"\s+", " ", repr(redacted)))
     return text if len(text) <= 80 else text[:77] + "..."
 
 
-def _hidden(name: str, value: object) -> object:
+def _redacted(name: str, value: object) -> object:
     """Return a value with possible secrets hidden, recognised by the key's name or by the value's form."""
     if isinstance(value, dict):
-        return {key: _hidden(str(key), inner) for key, inner in value.items()}
+        return {key: _redacted(str(key), inner) for key, inner in value.items()}
     if isinstance(value, list | tuple):
-        return [_hidden(name, inner) for inner in value]
+        return [_redacted(name, inner) for inner in value]
     # A number under a name such as `max_output_tokens` is a limit, not a token.
     number = isinstance(value, int | float) and "token" in name.lower()
     looks_secret = isinstance(value, str) and hide_keys(value) != value
@@ -212,11 +216,11 @@ def _allowed(loc: tuple[int | str, ...], root: type[BaseModel]) -> str:
     """Return the allowed keys at the level of `loc`."""
     kind: Any = root
     for step in loc[:-1]:
-        kind = _inner(kind, str(step))
+        kind = _nested_kind(kind, str(step))
     return ", ".join(sorted(kind.model_fields)) if hasattr(kind, "model_fields") else "see its documentation"
 
 
-def _inner(kind: Any, step: str) -> Any:
+def _nested_kind(kind: Any, step: str) -> Any:
     fields = getattr(kind, "model_fields", None)
     if fields is None or step not in fields:
         return kind

@@ -84,5 +84,5 @@ class Flusher:
             log.error("cost window refused", flush_id=flush_id, reason=reason)
 
     def _backoff_s(self, error: RayroomError) -> float:
-        ceiling = min(self.longest_backoff_s, FIRST_BACKOFF_S * 2 ** min(self.failures, 16))
-        return max(self.rng.uniform(0, ceiling), error.retry_after_s or 0.0)
+        max_wait_s = min(self.longest_backoff_s, FIRST_BACKOFF_S * 2 ** min(self.failures, 16))
+        return max(self.rng.uniform(0, max_wait_s), error.retry_after_s or 0.0)

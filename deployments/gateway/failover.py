@@ -32,7 +32,7 @@ from routing.errors import (
 from routing.latency import ModelLatencies
 from routing.models import Usage
 from routing.policy import Decision
-from routing.retry import SHORTEST_ATTEMPT_S, FailedAttempt, RetrySettings, RetryStep, next_step, refusal_cause
+from routing.retry import MIN_ATTEMPT_S, FailedAttempt, RetrySettings, RetryStep, next_step, refusal_cause
 
 log = structlog.get_logger()
 
@@ -106,8 +106,8 @@ class Failover:
             tries=run.tries,
             targets_left=len(run.models),
             left_s=run.left_s(),
-            usual_s=self._latencies.median_s(model.name),
-            heard=run.streaming,
+            median_s=self._latencies.median_s(model.name),
+            answer_begun=run.streaming,
             streamed=candidate.timer is not None,
             may_grow=not candidate.more_room and run.request.max_output_tokens < model.max_output_tokens,
         )
@@ -164,7 +164,7 @@ class FailoverRun:
         step, self._step = self._step, None
         if step is not None and step.wait_s:
             await asyncio.sleep(step.wait_s)
-        if self.left_s() < SHORTEST_ATTEMPT_S:
+        if self.left_s() < MIN_ATTEMPT_S:
             raise self._error or ProviderTimeout("No time is left for a vendor call.")
         if step is not None and step.kind == "again" and self._model is not None:
             self.models.appendleft(self._model)
@@ -180,7 +180,7 @@ class FailoverRun:
             permit = breaker.acquire(now_s)
             if permit is None:
                 given_up = given_up or model
-                opens_in_s.append(breaker.opens_again_in_s(now_s))
+                opens_in_s.append(breaker.retry_after_s(now_s))
                 continue
             if given_up is not None and given_up is not model:
                 self.failover.count_fallback(given_up, model)
@@ -241,7 +241,7 @@ class Candidate:
         try:
             async with metered:
                 called_s, self.timeout_s = failover.clock(), min(self.timeout_s, run.left_s())
-                if self.timeout_s < SHORTEST_ATTEMPT_S:
+                if self.timeout_s < MIN_ATTEMPT_S:
                     # The reservation took the time that was left for the vendor.
                     raise CostsUnavailable(retry_after_s=1.0)
                 yield metered

@@ -43,7 +43,7 @@ async def test_a_job_of_the_worker_hears_answers_and_tells_its_last_figures(live
         environment = worker_environment(livekit, router, emulator, tmp_path)
         async with Processes(tmp_path) as processes, joined(livekit, room, "ann") as ann:
             await processes.start("agent", [sys.executable, "-m", "room_agent", "start"], environment)
-            await eventually(lambda: processes.said("agent", REGISTERED), 60.0)
+            await eventually(lambda: processes.has_logged("agent", REGISTERED), 60.0)
             await dispatch(livekit, room, {"tenant_id": "acme"})
             await eventually(lambda: router.beats and router.beats[-1].get("hearing_microphones") == 1, 60.0)
             emulator.script.add("What is the secret word?")
@@ -65,7 +65,7 @@ async def test_a_job_that_is_killed_is_billed_by_its_worker_to_the_unit(livekit:
         environment = worker_environment(livekit, router, emulator, tmp_path)
         async with Processes(tmp_path) as processes, joined(livekit, room, "ann") as ann:
             agent = await processes.start("agent", [sys.executable, "-m", "room_agent", "start"], environment)
-            await eventually(lambda: processes.said("agent", REGISTERED), 120.0)
+            await eventually(lambda: processes.has_logged("agent", REGISTERED), 120.0)
             await dispatch(livekit, room, {"tenant_id": "acme"})
             await eventually(lambda: router.beats and router.beats[-1].get("hearing_microphones") == 1, 120.0)
             speaking = asyncio.create_task(ann.speak(6_000))
@@ -76,7 +76,7 @@ async def test_a_job_that_is_killed_is_billed_by_its_worker_to_the_unit(livekit:
             await eventually(lambda: sum(seen.audio_ms for seen in emulator.journal) > told_ms + 1_000, 60.0)
             the_job(agent.pid, urlsplit(emulator.url).port).kill()
             router.beat_statuses.clear()
-            await eventually(lambda: processes.said("agent", "dead job billed"), 120.0)
+            await eventually(lambda: processes.has_logged("agent", "dead job billed"), 120.0)
             await speaking
         usage = {event["id"]: event for event in router.usage}.values()
         sent_ms = sum(seen.audio_ms for seen in emulator.journal)

@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 
 from cluster.config.validate import check_file
-from cluster.lab.scenario.arrivals import TAKES
+from cluster.lab.scenario.arrivals import RECORDINGS
 from cluster.lab.scenario.recorded_screens import RecordedScreens
 from cluster.lab.scenario.scenario import Scenario
 from cluster.lab.simulator.experiment import Experiment
@@ -21,7 +21,7 @@ KEPT_SHARE = 0.2
 
 def screens(samples_per_second: float = 1.0) -> RecordedScreens:
     """Return screens that change now and then; nobody has drawn them."""
-    kept = np.random.default_rng(1).random((TAKES, round(SAMPLES * samples_per_second))) < KEPT_SHARE
+    kept = np.random.default_rng(1).random((RECORDINGS, round(SAMPLES * samples_per_second))) < KEPT_SHARE
     one = np.array([1])
     return RecordedScreens(
         samples_per_second=samples_per_second,
@@ -45,6 +45,6 @@ def experiment(changes: dict[str, Any] | None = None, **parts: Any) -> Experimen
         scenario=Scenario.model_validate(document),
         directory=ROOT,
         app=check_file(ROOT / "serve_config.yaml"),
-        takes=screens(document.get("rooms", {}).get("frames_per_second", 1.0)),
+        recordings=screens(document.get("rooms", {}).get("frames_per_second", 1.0)),
     )
     return overridden(found, changes or {})

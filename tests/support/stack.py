@@ -195,7 +195,7 @@ async def _start_backend(plan: Plan, processes: Processes, passages: Passages) -
     path.write_text(json.dumps(passages), "utf-8")
     command = await asyncio.to_thread(peer_command, plan.root, plan.backend_key, passages=path)
     peer = BackendPeer(plan.backend_key)
-    await peer.attach(await processes.start("backend", command, talks=True))
+    await peer.attach(await processes.start("backend", command, piped=True))
     return peer
 
 

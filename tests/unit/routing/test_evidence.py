@@ -1,4 +1,4 @@
-"""An empty or declining answer is recognised, and a real answer is left alone."""
+"""An empty or declining answer is recognised, and any other answer is accepted."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ def reason(text: str, finish: Finish = "stop") -> str | None:
 
 
 @pytest.mark.parametrize("text", ["", "  \n", "...", "—"])
-def test_an_answer_without_a_word_is_empty(text: str) -> None:
+def test_an_answer_without_letters_or_digits_is_empty(text: str) -> None:
     assert reason(text) == "empty"
     assert reason(text, "tool_calls") is None
 
@@ -56,7 +56,7 @@ def test_an_answer_is_thought_only_if_the_model_thought_until_its_limit_and_wrot
     assert only_thought(Answer(text=text, model="m", finish=finish, usage=usage), effort) is expected
 
 
-def test_an_answer_cut_before_its_first_sentence_ended_is_truncated() -> None:
+def test_an_answer_cut_inside_its_first_sentence_is_truncated() -> None:
     assert reason("The chart shows that the", "length") == "truncated"
     assert reason("The chart shows sales. They rise from", "length") is None
     assert reason("The chart shows that the", "stop") is None
@@ -77,7 +77,7 @@ def test_a_short_answer_that_declines_is_refused(text: str) -> None:
     assert reason(text) == "refused"
 
 
-def test_what_the_vendor_calls_a_refusal_is_one_whatever_it_says() -> None:
+def test_a_refusal_finish_reason_counts_whatever_the_text() -> None:
     assert reason("The slide is blue.", "refusal") == "refused"
 
 
@@ -95,7 +95,7 @@ def test_what_the_vendor_calls_a_refusal_is_one_whatever_it_says() -> None:
         "This screenshot appears to be too dark to make out any detail.",
     ],
 )
-def test_a_short_answer_that_cannot_read_is_unreadable(text: str) -> None:
+def test_a_short_answer_that_calls_the_picture_unreadable_is_unreadable(text: str) -> None:
     assert reason(text) == "unreadable"
 
 
@@ -122,11 +122,11 @@ def test_a_short_answer_that_cannot_read_is_unreadable(text: str) -> None:
         "> I'm sorry, I can't help with that.\nis the bot's last message.",
     ],
 )
-def test_an_answer_that_only_mentions_it_is_left_alone(text: str) -> None:
+def test_an_answer_that_quotes_a_refusal_is_accepted(text: str) -> None:
     assert reason(text) is None
 
 
-def test_a_long_answer_has_said_something_whatever_it_apologises_for() -> None:
-    more = "It lies under a chart that has " + "one more bar of this kind, " * 7
-    assert reason(f"I can't read the text in the footer. {more}") is None
+def test_a_long_answer_is_accepted_despite_its_apology() -> None:
+    rest = "It lies under a chart that has " + "one more bar of this kind, " * 7
+    assert reason(f"I can't read the text in the footer. {rest}") is None
     assert reason("I can't read the text in the footer. It lies under a chart.") == "unreadable"

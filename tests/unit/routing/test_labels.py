@@ -1,4 +1,4 @@
-"""A labelled file is read whole, or refused by the row and the column that is wrong."""
+"""A labelled file is read completely, or rejected with the row and the column of the error."""
 
 from __future__ import annotations
 
@@ -11,25 +11,25 @@ import pytest
 from routing.errors import BadInput
 from routing.route_eval import read_labels
 
-HEAD = "prompt,weak_correct,strong_correct\n"
+HEADER = "prompt,weak_correct,strong_correct\n"
 
 
-Write = Callable[..., Path]
+WriteFile = Callable[..., Path]
 
 
 @pytest.fixture
-def write(tmp_path: Path) -> Write:
-    def written(text: str | bytes, name: str = "labels.csv") -> Path:
+def write(tmp_path: Path) -> WriteFile:
+    def write_file(text: str | bytes, name: str = "labels.csv") -> Path:
         file = tmp_path / name
         file.write_bytes(text if isinstance(text, bytes) else text.encode())
         return file
 
-    return written
+    return write_file
 
 
-def test_csv_and_json_lines_say_the_same(write: Write) -> None:
+def test_csv_and_json_lines_give_the_same_labels(write: WriteFile) -> None:
     rows = [('a, "quoted"\nprompt', False, 1), ("b", "true", 0.5), ("c", 0, "yes")]
-    csv = HEAD + '"a, ""quoted""\nprompt",False,1\nb,true,0.5\nc,0,yes\n'
+    csv = HEADER + '"a, ""quoted""\nprompt",False,1\nb,true,0.5\nc,0,yes\n'
     lines = "\n".join(json.dumps({"prompt": p, "weak_correct": w, "strong_correct": s, "more": 1}) for p, w, s in rows)
     labels = read_labels(write(csv))
     assert [(label.prompt, label.weak_correct, label.strong_correct, label.gain) for label in labels] == [
@@ -42,31 +42,31 @@ def test_csv_and_json_lines_say_the_same(write: Write) -> None:
 
 
 @pytest.mark.parametrize(
-    ("text", "said"),
+    ("text", "message"),
     [
         ("", "the first line names no column 'prompt'"),
         ("prompt,weak_correct\n", "names no column 'strong_correct'; needed: prompt, weak_correct, strong_correct"),
-        (HEAD, "has no rows"),
-        (HEAD + "a,0,1\n  ,0,1\n", "row 3: column 'prompt': must be a text"),
+        (HEADER, "has no rows"),
+        (HEADER + "a,0,1\n  ,0,1\n", "row 3: column 'prompt': must be a text"),
         (
-            HEAD + "a,0,1\nb,maybe,1\n",
+            HEADER + "a,0,1\nb,maybe,1\n",
             r"row 3: column 'weak_correct': must be true, false or a number in 0\.\.1 \(seen",
         ),
-        (HEAD + "a,0,1\nb,0,1.5\n", "row 3: column 'strong_correct'"),
-        (HEAD + "a,0,nan\n", "row 2: column 'strong_correct'"),
-        (HEAD + "a,0\n", r"row 2: column 'strong_correct': must be .* \(seen: ''\)"),
-        (HEAD + "a,1,1\nb,1,0\n", "the strong model is right no more often than the weak one in these 2 rows"),
-        (HEAD.encode() + b"\xff,0,1\n", "is not UTF-8 text"),
+        (HEADER + "a,0,1\nb,0,1.5\n", "row 3: column 'strong_correct'"),
+        (HEADER + "a,0,nan\n", "row 2: column 'strong_correct'"),
+        (HEADER + "a,0\n", r"row 2: column 'strong_correct': must be .* \(seen: ''\)"),
+        (HEADER + "a,1,1\nb,1,0\n", "the strong model is right no more often than the weak one in these 2 rows"),
+        (HEADER.encode() + b"\xff,0,1\n", "is not UTF-8 text"),
     ],
 )
-def test_a_wrong_csv_is_refused_by_row_and_column(write: Write, text: str | bytes, said: str) -> None:
-    with pytest.raises(BadInput, match=said) as refused:
+def test_an_invalid_csv_file_is_rejected_with_row_and_column(write: WriteFile, text: str | bytes, message: str) -> None:
+    with pytest.raises(BadInput, match=message) as excinfo:
         read_labels(write(text))
-    assert "labels.csv" in refused.value.message
+    assert "labels.csv" in excinfo.value.message
 
 
 @pytest.mark.parametrize(
-    ("text", "said"),
+    ("text", "message"),
     [
         ("", "has no rows"),
         ('{"prompt": "a", "weak_correct": 0, "strong_correct": 1}\n{', "row 2: is not a JSON object"),
@@ -76,17 +76,17 @@ def test_a_wrong_csv_is_refused_by_row_and_column(write: Write, text: str | byte
         ('{"prompt": "a", "weak_correct": [0], "strong_correct": 1}', "row 1: column 'weak_correct'"),
     ],
 )
-def test_wrong_json_lines_are_refused_by_row_and_column(write: Write, text: str, said: str) -> None:
-    with pytest.raises(BadInput, match=said):
+def test_invalid_json_lines_are_rejected_with_row_and_column(write: WriteFile, text: str, message: str) -> None:
+    with pytest.raises(BadInput, match=message):
         read_labels(write(text, "labels.jsonl"))
 
 
-def test_a_file_that_is_not_there_is_named(tmp_path: Path) -> None:
+def test_the_error_for_a_missing_file_names_it(tmp_path: Path) -> None:
     with pytest.raises(BadInput, match=r"nothing\.csv: No such file"):
         read_labels(tmp_path / "nothing.csv")
 
 
-def test_a_prompt_is_never_part_of_an_error(write: Write) -> None:
-    with pytest.raises(BadInput) as refused:
-        read_labels(write(HEAD + "my secret,0,2\n"))
-    assert "secret" not in refused.value.message
+def test_an_error_never_contains_a_prompt(write: WriteFile) -> None:
+    with pytest.raises(BadInput) as excinfo:
+        read_labels(write(HEADER + "my secret,0,2\n"))
+    assert "secret" not in excinfo.value.message

@@ -1,4 +1,4 @@
-"""A price is exact: integers all the way, one rounding, and nothing unknown is free."""
+"""A cost is computed in integers and rounded once, and a unit without a price is an error."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ PRICES = load_prices()
     [
         # 100,000 tokens at 0.10 USD a million, and 1,000 out at 0.50 USD.
         ("gpt-6-luna", Usage(input_tokens=100_000, output_tokens=1_000), 10_000_000 + 500_000),
-        # A prompt beyond 272,000 tokens costs twice as much, all of it, and its answer half as much again.
+        # Beyond 272,000 tokens the whole prompt costs twice as much, and the output 1.5 times as much.
         ("gpt-6-luna", Usage(input_tokens=272_000, output_tokens=1_000), 27_200_000 + 500_000),
         ("gpt-6-luna", Usage(input_tokens=272_001, output_tokens=1_000), 54_400_200 + 750_000),
         # Claude Haiku beyond 100,000: five times, the tokens read from the cache too.
@@ -36,16 +36,16 @@ PRICES = load_prices()
         ("gpt-6-luna", Usage(), 0),
     ],
 )
-def test_usage_costs_what_the_row_says(model: str, usage: Usage, nanousd: int) -> None:
+def test_usage_is_priced_by_its_row(model: str, usage: Usage, nanousd: int) -> None:
     assert PRICES.of(model, DAY).cost_nanousd(usage) == nanousd
 
 
-def test_a_long_prompt_without_a_price_for_its_unit_is_an_error_too() -> None:
+def test_a_long_prompt_with_an_unpriced_unit_is_an_error() -> None:
     with pytest.raises(ConfigurationError, match="claude-haiku-5-5 has no image_px_pico"):
         PRICES.of("claude-haiku-5-5", DAY).cost_nanousd(Usage(input_tokens=100_001, image_px=1))
 
 
-def test_thinking_and_image_tokens_are_parts_and_not_charged_twice() -> None:
+def test_thinking_and_image_tokens_are_not_charged_twice() -> None:
     price = PRICES.of("gpt-6-luna", DAY)
     plain = Usage(input_tokens=100, output_tokens=10)
     detailed = Usage(input_tokens=100, output_tokens=10, thinking_tokens=4, image_tokens=60)
@@ -53,16 +53,16 @@ def test_thinking_and_image_tokens_are_parts_and_not_charged_twice() -> None:
 
 
 @pytest.mark.parametrize(("value", "rounded"), [(499, 0), (500, 0), (501, 1), (1_500, 2), (2_500, 2), (2_501, 3)])
-def test_a_tie_goes_to_the_even_nano_dollar(value: int, rounded: int) -> None:
+def test_a_tie_rounds_to_the_even_nano_dollar(value: int, rounded: int) -> None:
     assert round_half_even(value, 1_000) == rounded
 
 
-def test_a_unit_without_a_price_is_an_error_and_not_free() -> None:
+def test_an_unpriced_unit_is_an_error() -> None:
     with pytest.raises(ConfigurationError, match="nova-3 has no input_pico"):
         PRICES.of("nova-3", DAY).cost_nanousd(Usage(input_tokens=1))
 
 
-def test_the_newest_row_not_after_the_day_is_in_force() -> None:
+def test_the_latest_row_up_to_the_day_applies() -> None:
     text = """
         [[price]]
         model = "m"
@@ -82,8 +82,8 @@ def test_the_newest_row_not_after_the_day_is_in_force() -> None:
         prices.of("m", dt.date(2025, 12, 31))
 
 
-@pytest.mark.parametrize("wrong", ["input_pico = -1", "input_pico = 0.5", "input_picos = 1"])
-def test_a_wrong_row_is_named(wrong: str) -> None:
-    row = f'[[price]]\nmodel = "m"\neffective_from = 2026-01-01\nsource = "s"\n{wrong}'
+@pytest.mark.parametrize("line", ["input_pico = -1", "input_pico = 0.5", "input_picos = 1"])
+def test_the_error_for_an_invalid_row_names_it(line: str) -> None:
+    row = f'[[price]]\nmodel = "m"\neffective_from = 2026-01-01\nsource = "s"\n{line}'
     with pytest.raises(ConfigurationError, match=r"row 1 \(m\): input_pico"):
         load_prices(row)

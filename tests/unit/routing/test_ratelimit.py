@@ -1,4 +1,4 @@
-"""A token bucket fills at its rate, never beyond its capacity, and tells how long to wait."""
+"""A token bucket fills at its rate up to its capacity and returns the time to wait."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ def test_a_full_bucket_allows_a_burst_and_then_its_rate() -> None:
     assert waits_s == [0.0, 0.0, 2.0, 1.0, 0.0]
 
 
-def test_a_refused_request_takes_nothing() -> None:
+def test_a_rejected_request_takes_no_tokens() -> None:
     bucket = TokenBucket(3.0, 0.0)
     assert bucket.take(0.0, per_s=1.0, capacity=3.0, amount=5.0) == pytest.approx(2.0)
     assert bucket.take(0.0, per_s=1.0, capacity=3.0, amount=3.0) == 0.0

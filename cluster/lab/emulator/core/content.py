@@ -11,10 +11,10 @@ from dataclasses import dataclass, field
 
 from PIL import Image, UnidentifiedImageError
 
-# A client may send a picture that unpacks to gigabytes; only its header is read, and this many pixels are believed.
+# A client may send an image that unpacks to gigabytes. Only its header is read; more pixels than this are rejected.
 MAX_IMAGE_PX = 100_000_000
 REMOTE_IMAGE_PX = (1024, 576)
-"""The size that an image behind a web address counts as, because it is not fetched."""
+"""The size that an image behind a URL counts as, because it is not fetched."""
 
 Part = str | bytes
 
@@ -55,7 +55,7 @@ class ImageHeader:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class RequestContent:
-    """The measured content of a request. Its text is not kept."""
+    """The measured content of a request. Its text is not stored."""
 
     text_tokens: int = 0
     characters: int = 0
@@ -80,7 +80,7 @@ class RequestContent:
 
 
 def measure(parts: Iterable[Part]) -> RequestContent | None:
-    """Measure `parts`: one token a word. Returns None if an image cannot be parsed."""
+    """Measure `parts`, one token per word. Returns None if an image cannot be parsed."""
     digest = hashlib.blake2b(digest_size=16)
     tokens, characters, images = 0, 0, []
     for part in parts:
@@ -96,7 +96,7 @@ def measure(parts: Iterable[Part]) -> RequestContent | None:
 
 
 def image_header(data: bytes) -> ImageHeader | None:
-    """Read an image's header. A web address is not fetched and counts as an image of REMOTE_IMAGE_PX."""
+    """Read an image's header. A URL is not fetched and counts as an image of REMOTE_IMAGE_PX."""
     if data.startswith((b"http://", b"https://", b"gs://")):
         return ImageHeader(width_px=REMOTE_IMAGE_PX[0], height_px=REMOTE_IMAGE_PX[1], format="unknown")
     try:
@@ -110,7 +110,7 @@ def image_header(data: bytes) -> ImageHeader | None:
 
 
 def unit_vector(content: RequestContent, dimensions: int) -> list[float]:
-    """Return a vector of length one that only the same content gives."""
+    """Return a unit vector that is determined by the content."""
     rng = random.Random(content.digest)
     values = [rng.gauss(0, 1) for _ in range(dimensions)]
     length = math.hypot(*values)

@@ -1,4 +1,4 @@
-"""The life of one request: its fault, its in-flight slot, and its line in the request log."""
+"""The lifecycle of one request: its fault, its in-flight slot, and its entry in the request log."""
 
 from __future__ import annotations
 
@@ -53,7 +53,7 @@ class ParsedRequest:
     stream: bool = False
     content: RequestContent = field(default_factory=RequestContent)
     turns: tuple[RequestMessage, ...] = field(default=(), repr=False)
-    """The messages themselves, for as long as the request lasts."""
+    """The messages themselves; they are dropped when the request ends."""
     max_tokens: int | None = None
     """The output limit, of thinking and visible text together; 0 for an embedding request."""
     thinking_tokens: int = 0
@@ -62,11 +62,11 @@ class ParsedRequest:
     """How many answers are requested at once."""
     tools: OfferedTools = field(default_factory=OfferedTools)
     response_schema: Mapping[str, Any] | None = field(default=None, repr=False)
-    """The JSON Schema of the answer; ANY_OBJECT where any JSON object will do."""
+    """The JSON Schema of the answer; ANY_OBJECT for any JSON object."""
     stop: tuple[str, ...] = ()
     """The stop sequences."""
     service_tier: str | None = None
-    """The service tier that the vendor serves by the request's wish, by the vendor's own name."""
+    """The service tier that the vendor serves for the request, by the vendor's name."""
     cache_points: tuple[CachePoint, ...] = ()
     """The prefixes of the prompt that the vendor caches, in the order of the prompt."""
     include_usage: bool = True
@@ -80,14 +80,14 @@ class ParsedRequest:
 
 @dataclass(kw_only=True)
 class EmulatorState:
-    """The state that all requests share."""
+    """The state shared by all requests."""
 
     seed: int = 7
     latency: LatencyModel = field(default_factory=lambda: LatencyModel(random.Random(7)))
     limits: RateLimits = field(default_factory=RateLimits)
     load: VendorLoad = field(default_factory=VendorLoad)
     models: frozenset[str] | None = None
-    """The models there are; None is any."""
+    """The models that exist; None accepts any."""
     answer_tokens: int = 24
     extras: Extras = field(default_factory=Extras)
     engines: Engines = field(default_factory=Engines)
@@ -106,7 +106,7 @@ class EmulatorState:
 
 
 class EmulatedRequest:
-    """One request, from its arrival to its end: an async context.
+    """An async context that spans one request from its arrival to its end.
 
     The server cancels the handler of a disconnected client, so that the log has the time of the disconnect.
     """
@@ -117,7 +117,7 @@ class EmulatedRequest:
         self.request = parsed
         self.fault = Fault()
         self.rejection: LoadRejection | None = None
-        self._place = InFlightSlot(parsed.vendor, parsed.model, parsed.key or "")
+        self._slot = InFlightSlot(parsed.vendor, parsed.model, parsed.key or "")
         self._number = -1
 
     async def __aenter__(self) -> EmulatedRequest:
@@ -137,14 +137,14 @@ class EmulatedRequest:
         # Vendors charge rate limits for the requested maximum answer, not for the actual one.
         answer_tokens = state.answer_tokens if parsed.max_tokens is None else parsed.max_tokens
         tokens = parsed.content.text_tokens + image_tokens(parsed.vendor, parsed.model, parsed.content) + answer_tokens
-        self.rejection = state.capacity.admit(self._place, tokens, state.clock())
-        state.capacity.enter(self._place)
+        self.rejection = state.capacity.admit(self._slot, tokens, state.clock())
+        state.capacity.enter(self._slot)
         return self
 
     async def __aexit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        self._state.capacity.leave(self._place)
+        self._state.capacity.leave(self._slot)
         if error is not None:
             self.broke()
         if isinstance(error, asyncio.CancelledError | ConnectionError):
@@ -157,23 +157,23 @@ class EmulatedRequest:
         return state.prompt_cache.use(parsed.key or "", parsed.model, parsed.cache_points, state.clock())
 
     def limit_status(self) -> LimitStatus:
-        return self._state.capacity.limit_status(self._place)
+        return self._state.capacity.limit_status(self._slot)
 
     def has_model(self) -> bool:
         # Account requests name no model.
         return self._state.models is None or self.request.model in (*self._state.models, "")
 
     async def first_token(self) -> None:
-        """Wait as long as the model thinks, the longer the more it has to do."""
+        """Wait for the time to the first token, which grows with the load."""
         latency, capacity = self._state.latency, self._state.capacity
-        await self.pause(latency.first_token_s(self.request.model, capacity.slowdown(self._place)))
+        await self.pause(latency.first_token_s(self.request.model, capacity.slowdown(self._slot)))
 
     async def next_tokens(self, tokens: int) -> None:
         latency, capacity = self._state.latency, self._state.capacity
-        await self.pause(tokens * latency.next_token_s(self.request.model, capacity.slowdown(self._place)))
+        await self.pause(tokens * latency.next_token_s(self.request.model, capacity.slowdown(self._slot)))
 
     async def pause(self, seconds: float) -> None:
-        # Even no time at all lets the others run, and lets a client's leaving be noticed.
+        # Even a pause of 0 s yields to other tasks, so that a disconnect is noticed.
         await self._state.sleep(seconds)
 
     def answered(self, status: int) -> None:

@@ -1,4 +1,4 @@
-"""A batch of costs is written once however the connection breaks, and a connection without the secret is closed."""
+"""A batch of costs is written once even if the connection breaks, and a connection without the secret is closed."""
 
 from __future__ import annotations
 
@@ -33,33 +33,33 @@ HOST = "127.0.0.1"
 
 
 class Aggregator:
-    """A real recorder behind a real port, which may start again at another one."""
+    """A real commit log behind a real port, which may restart on another port."""
 
     def __init__(self, path: Path) -> None:
-        self.recorder = CommitLog(Journal(path / "journal.db"), lambda: 120.0)
+        self.commit_log = CommitLog(Journal(path / "journal.db"), lambda: 120.0)
         self.server = TransportServer(self.write)
         self.address: TransportAddress | None = None
         self.batches: list[int] = []
-        self.calls = 0
-        self.came = asyncio.Event()
-        self.slow = asyncio.Event()
-        self.slow.set()
+        self.actor_calls = 0
+        self.received = asyncio.Event()
+        self.may_reply = asyncio.Event()
+        self.may_reply.set()
 
-    async def find(self) -> TransportAddress:
+    async def find_address(self) -> TransportAddress:
         if self.address is None:
             self.address = await self.server.listen(HOST)
         return self.address
 
     async def write(self, entries: list[Entry]) -> list[Receipt]:
         self.batches.append(len(entries))
-        receipts = await self.recorder.write(entries)
-        self.came.set()
-        await self.slow.wait()
+        receipts = await self.commit_log.write(entries)
+        self.received.set()
+        await self.may_reply.wait()
         return receipts
 
-    async def call(self, entries: list[Entry]) -> list[Receipt]:
-        self.calls += 1
-        return await self.recorder.write(entries)
+    async def actor_call(self, entries: list[Entry]) -> list[Receipt]:
+        self.actor_calls += 1
+        return await self.commit_log.write(entries)
 
     def restart(self) -> None:
         self.server.close()
@@ -71,17 +71,17 @@ async def aggregator(tmp_path: Path) -> AsyncIterator[Aggregator]:
     aggregator = Aggregator(tmp_path)
     yield aggregator
     aggregator.server.close()
-    await aggregator.recorder.aclose()
+    await aggregator.commit_log.aclose()
 
 
 @pytest.fixture
-async def line(aggregator: Aggregator) -> AsyncIterator[CostTransport]:
-    line = CostTransport(aggregator.find, aggregator.call)
-    yield line
-    line.close()
+async def transport(aggregator: Aggregator) -> AsyncIterator[CostTransport]:
+    transport = CostTransport(aggregator.find_address, aggregator.actor_call)
+    yield transport
+    transport.close()
 
 
-def test_entries_come_out_of_a_frame_as_they_went_in() -> None:
+def test_packing_and_unpacking_preserves_entries() -> None:
     usage = Usage(input_tokens=3, cached_input_tokens=1, audio_ms=7)
     entries: list[Entry] = [
         intent(budget_nanousd=5),
@@ -92,7 +92,7 @@ def test_entries_come_out_of_a_frame_as_they_went_in() -> None:
 
 
 @pytest.mark.parametrize("frame", [b"", b"{}", b"[1]", b"[[]]", b'[["e1"]]', b"\xff", b'[["e1","?",1,false,{},1.0]]'])
-def test_a_frame_that_is_none_of_ours_is_refused_without_repeating_it(frame: bytes) -> None:
+def test_an_invalid_frame_is_rejected_without_being_quoted(frame: bytes) -> None:
     if frame == b"{}":
         assert unpack_entries(frame) == []
         return
@@ -100,99 +100,97 @@ def test_a_frame_that_is_none_of_ours_is_refused_without_repeating_it(frame: byt
         unpack_entries(frame)
 
 
-def test_frames_are_whole_however_their_bytes_arrive() -> None:
-    frames, sent = MessageReader(max_bytes=100), [b"one", b"", b"three" * 20]
-    found = []
+def test_frames_are_reassembled_from_any_split() -> None:
+    reader, sent = MessageReader(max_bytes=100), [b"one", b"", b"three" * 20]
+    received = []
     for byte in b"".join(map(framed, sent)):
-        frames.feed(bytes([byte]))
-        while (frame := frames.next()) is not None:
-            found.append(frame)
-    assert found == sent
-    frames.feed(framed(b"x" * 101)[:4])
+        reader.feed(bytes([byte]))
+        while (frame := reader.next()) is not None:
+            received.append(frame)
+    assert received == sent
+    reader.feed(framed(b"x" * 101)[:4])
     with pytest.raises(BadMessage, match="longer"):
-        frames.next()
+        reader.next()
 
 
-async def test_a_batch_is_durable_when_its_receipts_come_back(aggregator: Aggregator, line: CostTransport) -> None:
-    receipts = await line.write([intent("e1"), settlement("e1", 700), intent("e2")])
+async def test_a_batch_is_durable_once_its_receipts_arrive(aggregator: Aggregator, transport: CostTransport) -> None:
+    receipts = await transport.write([intent("e1"), settlement("e1", 700), intent("e2")])
     assert list(receipts) == [1_000, 700, 1_700]
-    assert (await aggregator.recorder.totals("acme")).settled_nanousd == 700
-    assert aggregator.calls == 0
+    assert (await aggregator.commit_log.totals("acme")).settled_nanousd == 700
+    assert aggregator.actor_calls == 0
 
 
-async def test_a_refusal_crosses_the_line_with_its_facts(line: CostTransport) -> None:
-    first, refusal = await line.write([intent("e1", budget_nanousd=1_500), intent("e2", budget_nanousd=1_500)])
+async def test_a_rejection_crosses_the_connection_with_its_facts(transport: CostTransport) -> None:
+    first, refusal = await transport.write([intent("e1", budget_nanousd=1_500), intent("e2", budget_nanousd=1_500)])
     assert first == 1_000 and isinstance(refusal, BudgetExceeded)
     assert refusal.facts["spent_nanousd"] == 1_000 and refusal.facts["limit_nanousd"] == 1_500
     assert refusal.facts["resets_at"].startswith("1970-02-01")
 
 
-async def test_a_disk_that_refuses_is_told_as_it_is_in_an_actor_call(line: CostTransport) -> None:
-    with pytest.raises(CostsUnavailable) as refused:
-        await line.write([intent(estimate_nanousd=2**63)])
-    assert refused.value.retry_after_s == 1.0
-    assert list(await line.write([intent()])) == [1_000]
+async def test_a_failed_commit_raises_costs_unavailable_at_the_client(transport: CostTransport) -> None:
+    with pytest.raises(CostsUnavailable) as excinfo:
+        await transport.write([intent(estimate_nanousd=2**63)])
+    assert excinfo.value.retry_after_s == 1.0
+    assert list(await transport.write([intent()])) == [1_000]
 
 
-async def test_a_line_that_breaks_is_made_anew_where_the_aggregator_is_now(aggregator: Aggregator) -> None:
-    line = CostTransport(aggregator.find, aggregator.call)
-    outbox = CostOutbox(line.write, timeout_s=20)
+async def test_a_broken_connection_is_reopened_at_the_new_address(aggregator: Aggregator) -> None:
+    transport = CostTransport(aggregator.find_address, aggregator.actor_call)
+    outbox = CostOutbox(transport.write, timeout_s=20)
     await outbox.reserve(intent("e1"))
     aggregator.restart()
     await asyncio.gather(outbox.settle(settlement("e1", 700)), outbox.reserve(intent("e2")))
-    totals = await aggregator.recorder.totals("acme")
+    totals = await aggregator.commit_log.totals("acme")
     assert (totals.settled_nanousd, totals.reserved_nanousd, totals.requests) == (700, 1_000, 1)
-    assert aggregator.calls == 0
-    line.close()
+    assert aggregator.actor_calls == 0
+    transport.close()
 
 
-async def test_what_was_written_when_the_line_broke_is_billed_once(aggregator: Aggregator) -> None:
-    line = CostTransport(aggregator.find, aggregator.call)
-    outbox = CostOutbox(line.write, timeout_s=20)
-    aggregator.slow.clear()
+async def test_entries_written_before_a_disconnect_are_billed_once(aggregator: Aggregator) -> None:
+    transport = CostTransport(aggregator.find_address, aggregator.actor_call)
+    outbox = CostOutbox(transport.write, timeout_s=20)
+    aggregator.may_reply.clear()
     waiting = asyncio.create_task(outbox.record([intent("e1"), settlement("e1", 700)]))
-    await aggregator.came.wait()
-    aggregator.slow.set()
+    await aggregator.received.wait()
+    aggregator.may_reply.set()
     aggregator.restart()
     assert await waiting >= 0 and outbox.resends >= 1
-    assert (await aggregator.recorder.totals("acme")).settled_nanousd == 700
-    line.close()
+    assert (await aggregator.commit_log.totals("acme")).settled_nanousd == 700
+    transport.close()
 
 
-async def test_an_answer_that_nobody_waited_for_is_never_taken_for_the_next(
-    aggregator: Aggregator, line: CostTransport
-) -> None:
-    aggregator.slow.clear()
-    given_up = asyncio.create_task(line.write([intent("e1", estimate_nanousd=1)]))
-    await aggregator.came.wait()
-    given_up.cancel()
-    await asyncio.wait({given_up})
-    aggregator.slow.set()
-    assert list(await line.write([intent("e2", estimate_nanousd=2), intent("e3", estimate_nanousd=3)])) == [3, 6]
+async def test_a_late_response_is_not_taken_for_the_next_one(aggregator: Aggregator, transport: CostTransport) -> None:
+    aggregator.may_reply.clear()
+    cancelled = asyncio.create_task(transport.write([intent("e1", estimate_nanousd=1)]))
+    await aggregator.received.wait()
+    cancelled.cancel()
+    await asyncio.wait({cancelled})
+    aggregator.may_reply.set()
+    assert list(await transport.write([intent("e2", estimate_nanousd=2), intent("e3", estimate_nanousd=3)])) == [3, 6]
 
 
-async def test_costs_go_by_actor_calls_while_the_port_cannot_be_reached_and_it_is_said_once(
+async def test_costs_use_actor_calls_while_the_port_is_unreachable_and_log_it_once(
     aggregator: Aggregator,
 ) -> None:
     now_s = 0.0
-    nowhere = dataclasses.replace(await aggregator.find(), port=1)
+    unreachable = dataclasses.replace(await aggregator.find_address(), port=1)
 
-    async def find() -> TransportAddress:
-        return nowhere if now_s < FIRST_RETRY_S else await aggregator.find()
+    async def find_address() -> TransportAddress:
+        return unreachable if now_s < FIRST_RETRY_S else await aggregator.find_address()
 
-    line = CostTransport(find, aggregator.call, lambda: now_s)
+    transport = CostTransport(find_address, aggregator.actor_call, lambda: now_s)
     with capture_logs() as logs:
-        assert list(await line.write([intent("e1")])) == [1_000]
-        assert list(await line.write([settlement("e1", 700)])) == [700]
+        assert list(await transport.write([intent("e1")])) == [1_000]
+        assert list(await transport.write([settlement("e1", 700)])) == [700]
         now_s = FIRST_RETRY_S
-        assert list(await line.write([intent("e2")])) == [1_700]
-    assert aggregator.calls == 2 and aggregator.batches == [1]
+        assert list(await transport.write([intent("e2")])) == [1_700]
+    assert aggregator.actor_calls == 2 and aggregator.batches == [1]
     assert len(logs) == 1 and logs[0]["event"] == "aggregator port unreached"
-    line.close()
+    transport.close()
 
 
-async def test_a_stranger_is_cut_off_unheard(aggregator: Aggregator) -> None:
-    address = await aggregator.find()
+async def test_a_connection_without_the_secret_is_closed(aggregator: Aggregator) -> None:
+    address = await aggregator.find_address()
     reader, writer = await asyncio.open_connection(address.host, address.port)
     writer.write(framed(b"x" * 32) + framed(pack_entries([intent()])))
     async with asyncio.timeout(30):
@@ -201,15 +199,15 @@ async def test_a_stranger_is_cut_off_unheard(aggregator: Aggregator) -> None:
     assert aggregator.batches == [] and "secret=" not in repr(address)
 
 
-async def test_a_second_batch_before_the_answer_to_the_first_ends_the_connection(aggregator: Aggregator) -> None:
-    address = await aggregator.find()
-    aggregator.slow.clear()
+async def test_a_second_batch_before_the_first_response_closes_the_connection(aggregator: Aggregator) -> None:
+    address = await aggregator.find_address()
+    aggregator.may_reply.clear()
     reader, writer = await asyncio.open_connection(address.host, address.port)
     writer.write(framed(address.secret) + framed(pack_entries([intent()])) * 2)
     async with asyncio.timeout(30):
         assert await _rest(reader) == b""
     writer.close()
-    aggregator.slow.set()
+    aggregator.may_reply.set()
 
 
 async def _rest(reader: asyncio.StreamReader) -> bytes:

@@ -6,7 +6,7 @@ import pytest
 
 from deployments.gateway.first_tokens import FirstTokenTimes
 from routing.chat import Effort
-from routing.latency import FEWEST_FOR_P99, KEPT
+from routing.latency import FEWEST_FOR_P99, MAX_SAMPLES
 
 LEAST_S, LONGEST_S = 2.0, 9.0
 
@@ -54,7 +54,7 @@ def test_the_published_p99_is_not_that_of_a_model_which_thinks_first(times: Firs
 def test_its_own_latencies_replace_the_published_ones_within_the_bounds(times: FirstTokenTimes, clock: Clock) -> None:
     measure(times, clock, 3.0, FEWEST_FOR_P99)
     assert limit_s(times) == 3.0
-    measure(times, clock, 0.4, KEPT)
+    measure(times, clock, 0.4, MAX_SAMPLES)
     assert limit_s(times) == LEAST_S
 
 
