@@ -43,8 +43,9 @@ def response_body(model: Model, request: ModelRequest) -> Json:
     completions. Raises ProviderRefused for an option that the API does not have.
     """
     options = request.options
-    for name in _ABSENT:
-        if getattr(options, name) not in (None, (), False):
+    for name in options.given:
+        # A penalty of 0 and `logprobs: false` ask for nothing.
+        if name in _ABSENT and (name == "seed" or getattr(options, name)):
             raise ProviderRefused(f"{model.name} takes no {name} together with tools at this effort.", name)
     body: Json = {
         "model": model.vendor_name,

@@ -62,7 +62,7 @@ class OpenAIChat(OpenAIProtocol):
             {
                 "index": index,
                 "message": message,
-                "finish_reason": _finish(answer),
+                "finish_reason": _finish(parsed, answer),
                 "logprobs": _logprobs(parsed, answer),
             }
             for index in range(parsed.choices)
@@ -85,7 +85,7 @@ class OpenAIChat(OpenAIProtocol):
                 yield data_event(head | {"choices": [choice]} | (first or usage) | next(padding), tokens)
                 first = None
         for index in range(parsed.choices):
-            yield data_event(head | {"choices": [_choice(index, {}, _finish(answer))]} | usage | next(padding))
+            yield data_event(head | {"choices": [_choice(index, {}, _finish(parsed, answer))]} | usage | next(padding))
         if parsed.include_usage and not (answer.untold_usage or answer.usage_first):
             yield data_event(head | {"choices": [], "usage": _usage(answer.token_counts)} | next(padding))
         yield StreamFrame(b"data: [DONE]\n\n")
@@ -193,8 +193,12 @@ def _usage(token_counts: TokenCounts) -> dict[str, Any]:
     }
 
 
-def _finish(answer: GeneratedAnswer) -> str | None:
-    return None if answer.end is None else _FINISH[answer.end]
+def _finish(parsed: ParsedRequest, answer: GeneratedAnswer) -> str | None:
+    # OpenAI's function calling guide: a call that the request forced by its name ends with `stop`.
+    forced = parsed.tools.mode == "required" and bool(parsed.tools.names)
+    if answer.end is None or (answer.end == "tool_calls" and forced):
+        return answer.end and "stop"
+    return _FINISH[answer.end]
 
 
 def _head(kind: str, parsed: ParsedRequest, answer: GeneratedAnswer) -> dict[str, Any]:
