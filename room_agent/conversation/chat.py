@@ -86,7 +86,7 @@ class ChatInbox:
             reader.close()
             self._refuse(outcome, identity)
             return
-        if len(self._reading) >= self._settings.most_open_in_all:
+        if len(self._reading) >= self._settings.max_open:
             self._make_room()
         task = asyncio.create_task(self._read(reader, identity), name="chat")
         self._reading[task] = identity
@@ -110,7 +110,7 @@ class ChatInbox:
     async def _wait_for_sender(self, identity: str) -> None:
         """Wait until the sender is among the participants, but not for ever: they may have left."""
         with contextlib.suppress(TimeoutError):
-            async with asyncio.timeout(self._settings.known_within_s):
+            async with asyncio.timeout(self._settings.sender_timeout_s):
                 while identity not in self._participants:
                     await self._newcomer.wait()
 
@@ -120,9 +120,9 @@ class ChatInbox:
             self._receiver(message)
             return
         self._early.append(message)
-        if len(self._early) > self._settings.most_early:
-            busiest = most_frequent(one.identity for one in self._early)
-            oldest = next(one for one in self._early if one.identity == busiest)
+        if len(self._early) > self._settings.max_early:
+            busiest = most_frequent(message.identity for message in self._early)
+            oldest = next(message for message in self._early if message.identity == busiest)
             self._early.remove(oldest)
             self._refuse("too early", busiest)
 

@@ -36,12 +36,12 @@ class ChatSettings:
     burst: int = 5
     every_s: float = 2.0
     read_timeout_s: float = 5.0
-    most_open: int = 5
+    max_open_per_sender: int = 5
     """One sender's messages being read at once: equal to `burst`, which may arrive all at once."""
-    most_open_in_all: int = 64
-    known_within_s: float = 5.0
+    max_open: int = 64
+    sender_timeout_s: float = 5.0
     """The longest wait for a sender to appear among the participants: a message may arrive seconds earlier."""
-    most_early: int = 16
+    max_early: int = 16
     """Messages held until the agent is ready."""
     max_senders: int = 512
     """The buckets kept; the least recently used is dropped."""
@@ -110,25 +110,25 @@ class ChatLimits:
         """Return the outcome that rejects a new message, or None; `open_now` of the sender's are being read."""
         if not self._admit(sender, now_s):
             return "too often"
-        return "too many at once" if open_now >= self._settings.most_open else None
+        return "too many at once" if open_now >= self._settings.max_open_per_sender else None
 
     def may_notify(self, sender: str, now_s: float) -> bool:
         """Return whether a sender may be notified now; then not again for `NOTIFY_EVERY_S`."""
-        known = self._senders.get(sender)
-        if known is None or now_s - known.notified_at_s < NOTIFY_EVERY_S:
+        record = self._senders.get(sender)
+        if record is None or now_s - record.notified_at_s < NOTIFY_EVERY_S:
             return False
-        known.notified_at_s = now_s
+        record.notified_at_s = now_s
         return True
 
     def _admit(self, sender: str, now_s: float) -> bool:
         """Take one message from the sender's bucket, if it holds one."""
         settings = self._settings
-        known = self._senders.pop(sender, None) or _Sender(TokenBucket(settings.burst, now_s))
+        record = self._senders.pop(sender, None) or _Sender(TokenBucket(settings.burst, now_s))
         # Put back last, so that the first is the least recently used.
-        self._senders[sender] = known
+        self._senders[sender] = record
         if len(self._senders) > settings.max_senders:
             del self._senders[next(iter(self._senders))]
-        return known.bucket.take(now_s, 1 / settings.every_s, settings.burst) == 0
+        return record.bucket.take(now_s, 1 / settings.every_s, settings.burst) == 0
 
 
 async def read_message(reader: StreamReader, settings: ChatSettings) -> MessageVerdict:
@@ -144,14 +144,14 @@ async def read_message(reader: StreamReader, settings: ChatSettings) -> MessageV
 
 
 async def _read_text(reader: StreamReader, max_bytes: int) -> str:
-    pieces: list[str] = []
+    chunks: list[str] = []
     size_bytes = 0
-    async for piece in reader:
-        pieces.append(piece)
-        size_bytes += len(piece.encode("utf-8", "replace"))
+    async for chunk in reader:
+        chunks.append(chunk)
+        size_bytes += len(chunk.encode("utf-8", "replace"))
         if size_bytes > max_bytes:
             break
-    return "".join(pieces)
+    return "".join(chunks)
 
 
 def check_message(message: str, settings: ChatSettings) -> MessageVerdict:
@@ -170,7 +170,7 @@ def refusal_text(outcome: ChatOutcome, settings: ChatSettings) -> str:
         "too many at once": "too many were being sent at once. Please write it again when the others are sent.",
         "too long": f"it is longer than {settings.max_bytes} bytes. Please write a shorter one.",
         "not whole": f"it did not arrive whole within {settings.read_timeout_s:g} seconds. Please send it again.",
-        "too early": f"more than {settings.most_early} came before I was ready. Please write it again.",
+        "too early": f"more than {settings.max_early} came before I was ready. Please write it again.",
     }.get(outcome)
     return f"Your message was not read: {reason}" if reason else ""
 

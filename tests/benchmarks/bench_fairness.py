@@ -15,7 +15,7 @@ from typing import Any
 import aiohttp
 
 from tests.benchmarks.machine import machine_is_busy
-from tests.support.callers import Reply, steadily
+from tests.support.chat_load import ChatResult, send_at_rate
 from tests.support.stack import Stack, running_stack
 
 SLOTS = 24
@@ -37,10 +37,10 @@ async def measure(stack: Stack) -> tuple[list[float], int, int]:
     async with _client_session(stack, tokens[0]) as small, _client_session(stack, tokens[1]) as large:
         # The phases alternate, so that other load on this machine affects both.
         for _ in range(ROUNDS):
-            baseline = await steadily(small, BODY, RATE_PER_S, ROUND_S)
+            baseline = await send_at_rate(small, BODY, RATE_PER_S, ROUND_S)
             async with asyncio.TaskGroup() as group:
-                flood = group.create_task(steadily(large, BODY, FLOOD_FACTOR * RATE_PER_S, ROUND_S))
-                during_flood = group.create_task(steadily(small, BODY, RATE_PER_S, ROUND_S))
+                flood = group.create_task(send_at_rate(large, BODY, FLOOD_FACTOR * RATE_PER_S, ROUND_S))
+                during_flood = group.create_task(send_at_rate(small, BODY, RATE_PER_S, ROUND_S))
             ratios.append(_p95_s(during_flood.result()) / _p95_s(baseline))
             flood_refused += sum(reply.status != 200 for reply in flood.result())
             small_refused += sum(reply.status != 200 for reply in [*baseline, *during_flood.result()])
@@ -52,8 +52,8 @@ def _client_session(stack: Stack, token: str) -> aiohttp.ClientSession:
     return aiohttp.ClientSession(f"{stack.plan.router_url}/v1/", headers=headers)
 
 
-def _p95_s(replies: list[Reply]) -> float:
-    return quantiles([reply.took_s for reply in replies], n=20)[-1]
+def _p95_s(replies: list[ChatResult]) -> float:
+    return quantiles([reply.duration_s for reply in replies], n=20)[-1]
 
 
 def main() -> int:

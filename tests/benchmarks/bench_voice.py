@@ -38,9 +38,9 @@ from tests.benchmarks.voice_contestants import RAYROOM, ROOMS, ConnectionSetting
 from tests.benchmarks.voice_turn import STAGES, RecordedLatencyModel, Row, row_of
 from tests.support.gateway import KEYS, Tenants, gateway_in_process
 from tests.support.livekit_server import LiveKit, running_livekit
+from tests.support.speaking_participant import SpeakingParticipant, joined
 from tests.support.speech_settings import settings_for
 from tests.support.stack import eventually, running_stack
-from tests.support.talking import Talker, joined
 
 MODEL = "gpt-6-luna"
 QUESTION = "What does the second chart say?"
@@ -75,7 +75,7 @@ class Router:
 class JoinedRoom:
     """A room with a contestant and the participant that asks the questions."""
 
-    participant: Talker
+    participant: SpeakingParticipant
     contestant: Contestant
 
 
@@ -129,18 +129,18 @@ async def _turn(
     emulator.state.latency = latency
     emulator.script.add(QUESTION)
     await joined_room.contestant.send("begin")
-    participant.agent().loud_at_s = None
+    participant.agent_audio().loud_at_s = None
     await participant.play(speech(SPOKEN_MS))
     assert participant.microphone is not None
     silent_at_s = time.monotonic() + participant.microphone.queued_duration
     try:
         async with asyncio.timeout(TURN_TIMEOUT_S):
-            while participant.agent().loud_at_s is None:
+            while participant.agent_audio().loud_at_s is None:
                 await participant.play(silence(60))
     except TimeoutError:
         return None
     stamps = await joined_room.contestant.send("report")
-    loud_at_s = participant.agent().loud_at_s
+    loud_at_s = participant.agent_audio().loud_at_s
     assert loud_at_s is not None
     return row_of(silent_at_s, stamps, loud_at_s, latency.latencies, pause_s)
 
@@ -153,26 +153,26 @@ async def _room_delay_s(livekit: LiveKit) -> float:
         return percentile(sorted([await _sound_delay_s(speaker, listener) for _ in range(SOUNDS)]), 0.5)
 
 
-async def _sound_delay_s(speaker: Talker, listener: Talker) -> float:
+async def _sound_delay_s(speaker: SpeakingParticipant, listener: SpeakingParticipant) -> float:
     assert speaker.microphone is not None
     await speaker.play(silence(300))
-    listener.agent().loud_at_s = None
+    listener.agent_audio().loud_at_s = None
     spoken_at_s = time.monotonic() + speaker.microphone.queued_duration
     async with asyncio.timeout(TURN_TIMEOUT_S):
         await speaker.play(speech(200))
-        while listener.agent().loud_at_s is None:
+        while listener.agent_audio().loud_at_s is None:
             await speaker.play(silence(60))
-    loud_at_s = listener.agent().loud_at_s
+    loud_at_s = listener.agent_audio().loud_at_s
     assert loud_at_s is not None
     return loud_at_s - spoken_at_s
 
 
-async def _wait_for_silence(participant: Talker) -> None:
+async def _wait_for_silence(participant: SpeakingParticipant) -> None:
     """Wait until the previous answer has ended."""
     heard_ms = -1
     async with asyncio.timeout(TURN_TIMEOUT_S):
-        while heard_ms != participant.heard_ms:
-            heard_ms = participant.heard_ms
+        while heard_ms != participant.agent_speech_ms:
+            heard_ms = participant.agent_speech_ms
             await asyncio.sleep(QUIET_S)
 
 

@@ -16,7 +16,7 @@ from openai.types.chat import ChatCompletionChunk
 from cluster.lab.emulator import Emulator, EmulatorState, Extras, Fault, RateLimits
 from tests.contract.openai_clients import connect
 from tests.support.pictures import jpeg
-from tests.support.stall import Stall
+from tests.support.sleep_probe import SleepProbe
 
 MODEL = "gpt-6-luna"
 QUESTION: list[Any] = [{"role": "user", "content": "what is on the screen"}]
@@ -202,12 +202,12 @@ async def test_an_empty_answer_is_an_answer(client: openai.AsyncOpenAI, emulator
 
 
 async def test_a_client_that_leaves_is_noticed_at_once_with_what_it_got(
-    client: openai.AsyncOpenAI, emulator: Emulator, stall: Stall
+    client: openai.AsyncOpenAI, emulator: Emulator, sleep_probe: SleepProbe
 ) -> None:
     emulator.plan(Fault(stall_after_chunks=4))
     call = asyncio.create_task(streamed(client))
     async with asyncio.timeout(5):
-        await stall.begun.wait()
+        await sleep_probe.long_sleep_started.wait()
     left_at_s = emulator.state.clock()
     call.cancel()
     await asyncio.wait({call})

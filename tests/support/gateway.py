@@ -64,9 +64,9 @@ TENANTS = (
 def jpeg(width_px: int = 640, height_px: int = 360, text: str = "hello") -> bytes:
     image = Image.new("RGB", (width_px, height_px), "white")
     ImageDraw.Draw(image).text((20, 20), text, fill="black")
-    out = io.BytesIO()
-    image.save(out, "JPEG", quality=80)
-    return out.getvalue()
+    buffer = io.BytesIO()
+    image.save(buffer, "JPEG", quality=80)
+    return buffer.getvalue()
 
 
 @dataclass
@@ -84,7 +84,7 @@ class Tenants:
         return ()
 
 
-class JournalWorld:
+class InProcessCluster:
     """The costs and rooms of one process: the aggregator without its actor."""
 
     def __init__(self, path: Path) -> None:
@@ -135,9 +135,9 @@ async def gateway_in_process(
     leaf: ModelReplica | None = None,
     directory: Directory | None = None,
     **changes: Any,
-) -> AsyncIterator[tuple[Gateway, JournalWorld]]:
+) -> AsyncIterator[tuple[Gateway, InProcessCluster]]:
     """Yield a gateway and its costs; `changes` replace fields of its GatewaySettings."""
-    world = JournalWorld(path / "journal.db")
+    cluster = InProcessCluster(path / "journal.db")
     leaf = leaf or ModelReplica(vendors, simulation, load_catalogue())
     settings = GatewaySettings(
         vision=VisionSettings(simple=("gemini-3.5-flash-lite", "gpt-6-luna"), complex=("claude-sonnet-5-5",)),
@@ -151,11 +151,14 @@ async def gateway_in_process(
         fairness=FairnessSettings(),
         knowledge=KnowledgeSettings(),
     )
-    leaves = ModelHandles(vision=leaf, llm=leaf, embeddings=leaf)
+    handles = ModelHandles(vision=leaf, llm=leaf, embeddings=leaf)
     settings = replace(settings, **changes)
-    yield Gateway(settings, load_catalogue(), KEYS, leaves, world, directory or Tenants(), rng=random.Random(7)), world
+    yield (
+        Gateway(settings, load_catalogue(), KEYS, handles, cluster, directory or Tenants(), rng=random.Random(7)),
+        cluster,
+    )
     await leaf.aclose()
-    await world.aclose()
+    await cluster.aclose()
 
 
 async def chat(gateway: Gateway, token: RoomToken, request: ChatRequest) -> RoutedAnswer:
@@ -171,9 +174,9 @@ async def chat_stream(
 
 
 @asynccontextmanager
-async def served(asked: Gateway) -> AsyncIterator[str]:
+async def served(gateway: Gateway) -> AsyncIterator[str]:
     """Yield the address of the gateway's routes behind a real server."""
-    config = uvicorn.Config(build_routes(asked), port=0, log_config=None, lifespan="off", timeout_graceful_shutdown=1)
+    config = uvicorn.Config(build_routes(gateway), port=0, log_config=None, lifespan="off", timeout_graceful_shutdown=1)
     server = uvicorn.Server(config)
     running = asyncio.create_task(server.serve())
     while not server.started:

@@ -15,20 +15,20 @@ from cluster.backend.trpc import TrpcBackend
 from cluster.backend.trpc_response import TrpcError
 from routing.errors import BackendError, BackendRefused, BackendUnavailable
 from tests.integration.cluster.test_backend_contract import row
-from tests.integration.room_agent.crooked import Crooked, crooked
+from tests.support.canned_server import CannedServer, canned_server
 
 SECRET = "the vault opens at noon"
 ACME = {"id": "acme", "name": "Acme", "plan": "pro", "monthlyBudgetUsd": 12.5, "requestsPerMinute": 30}
 
 
 @pytest.fixture
-async def server() -> AsyncIterator[Crooked]:
-    async with crooked("/trpc/{procedure}") as crooked_server:
+async def server() -> AsyncIterator[CannedServer]:
+    async with canned_server("/trpc/{procedure}") as crooked_server:
         yield crooked_server
 
 
 @pytest.fixture
-async def trpc(server: Crooked) -> AsyncIterator[TrpcBackend]:
+async def trpc(server: CannedServer) -> AsyncIterator[TrpcBackend]:
     trpc = TrpcBackend(server.url, "k", "plain", timeout_s=5)
     yield trpc
     await trpc.aclose()
@@ -59,7 +59,7 @@ NO_ENVELOPES: list[Any] = [
 
 @pytest.mark.parametrize("reply", NO_ENVELOPES, ids=json.dumps)
 async def test_a_reply_without_an_envelope_is_rejected_without_its_text(
-    reply: Any, server: Crooked, trpc: TrpcBackend
+    reply: Any, server: CannedServer, trpc: TrpcBackend
 ) -> None:
     server.reply = reply
     for status, kind in ((200, BackendRefused), (400, BackendRefused), (500, BackendUnavailable)):
@@ -71,7 +71,7 @@ async def test_a_reply_without_an_envelope_is_rejected_without_its_text(
 
 @pytest.mark.parametrize("code", ["NOT_FOUND", "BAD_REQUEST", "PRECONDITION_FAILED"])
 async def test_an_error_holds_the_code_and_procedure_without_the_backends_message(
-    code: str, server: Crooked, trpc: TrpcBackend
+    code: str, server: CannedServer, trpc: TrpcBackend
 ) -> None:
     server.reply, server.status = error(code), 400
     with pytest.raises(TrpcError) as excinfo:
@@ -81,7 +81,9 @@ async def test_an_error_holds_the_code_and_procedure_without_the_backends_messag
 
 
 @pytest.mark.parametrize("code", ["INTERNAL_SERVER_ERROR", "BAD_GATEWAY", "SERVICE_UNAVAILABLE", "GATEWAY_TIMEOUT"])
-async def test_a_transient_error_makes_the_backend_unavailable(code: str, server: Crooked, trpc: TrpcBackend) -> None:
+async def test_a_transient_error_makes_the_backend_unavailable(
+    code: str, server: CannedServer, trpc: TrpcBackend
+) -> None:
     server.reply, server.status = error(code), 500
     with pytest.raises(BackendUnavailable):
         await trpc.track_costs([row()])
@@ -92,7 +94,7 @@ async def test_a_transient_error_makes_the_backend_unavailable(code: str, server
     [(302, BackendRefused), (404, BackendRefused), (429, BackendUnavailable), (500, BackendUnavailable)],
 )
 async def test_a_result_is_accepted_only_with_a_success_status(
-    status: int, kind: type[BackendError], server: Crooked, trpc: TrpcBackend
+    status: int, kind: type[BackendError], server: CannedServer, trpc: TrpcBackend
 ) -> None:
     server.reply, server.status, server.headers = result(), status, {"location": "http://127.0.0.1:9/"}
     with pytest.raises(kind):
@@ -102,7 +104,7 @@ async def test_a_result_is_accepted_only_with_a_success_status(
         await trpc.track_costs([row()])
 
 
-async def test_a_batch_with_status_207_is_read_item_by_item(server: Crooked, trpc: TrpcBackend) -> None:
+async def test_a_batch_with_status_207_is_read_item_by_item(server: CannedServer, trpc: TrpcBackend) -> None:
     good, unknown = row(), row()
     server.reply, server.status = [{"result": {"data": {"inserted": 1}}}, error("NOT_FOUND")], 207
     result = await trpc.track_costs([good, unknown])
@@ -115,14 +117,16 @@ INVALID_NUMBERS = ["abc", "", True, [5], {}, math.nan, math.inf, -1, "-1", 10**4
 @pytest.mark.parametrize("key", ["monthlyBudgetUsd", "requestsPerMinute"])
 @pytest.mark.parametrize("value", INVALID_NUMBERS, ids=lambda value: str(value)[:9])
 async def test_an_invalid_number_is_rejected_by_its_key_and_type(
-    key: str, value: Any, server: Crooked, trpc: TrpcBackend
+    key: str, value: Any, server: CannedServer, trpc: TrpcBackend
 ) -> None:
     server.reply = result(**{key: value})
     with pytest.raises(BackendRefused, match=rf"{key} .* this {type(value).__name__} is not"):
         await trpc.tenant("acme")
 
 
-async def test_a_rate_of_zero_is_rejected_and_a_budget_of_zero_is_accepted(server: Crooked, trpc: TrpcBackend) -> None:
+async def test_a_rate_of_zero_is_rejected_and_a_budget_of_zero_is_accepted(
+    server: CannedServer, trpc: TrpcBackend
+) -> None:
     server.reply = result(requestsPerMinute=0)
     with pytest.raises(BackendRefused, match="requestsPerMinute"):
         await trpc.tenant("acme")
@@ -131,32 +135,32 @@ async def test_a_rate_of_zero_is_rejected_and_a_budget_of_zero_is_accepted(serve
     assert (acme.budget_nanousd, acme.requests_per_minute) == (0, 30)
 
 
-async def test_an_invalid_tenant_does_not_replace_the_cached_one(server: Crooked, trpc: TrpcBackend) -> None:
+async def test_an_invalid_tenant_does_not_replace_the_cached_one(server: CannedServer, trpc: TrpcBackend) -> None:
     now_s = 0.0
     cache = TenantCache(trpc.tenant, ttl_s=30, stale_s=600, clock=lambda: now_s)
     server.reply = result()
     cached = await cache.tenant("acme")
     now_s, server.reply = 100.0, result(monthlyBudgetUsd="abc")
-    assert await cache.tenant("acme") == cached and len(server.asked) == 2
+    assert await cache.tenant("acme") == cached and len(server.requests) == 2
 
 
-async def test_a_name_with_a_lone_surrogate_can_be_encoded(server: Crooked, trpc: TrpcBackend) -> None:
+async def test_a_name_with_a_lone_surrogate_can_be_encoded(server: CannedServer, trpc: TrpcBackend) -> None:
     server.reply = result(name="half a \ud83d face")
     assert (await trpc.tenant("acme")).name == "half a ? face"
 
 
 @pytest.mark.parametrize("encoding", ["gzip", "zstd", "br", "identity, gzip"])
-async def test_a_compressed_reply_is_rejected_unread(encoding: str, server: Crooked, trpc: TrpcBackend) -> None:
+async def test_a_compressed_reply_is_rejected_unread(encoding: str, server: CannedServer, trpc: TrpcBackend) -> None:
     server.reply, server.headers = gzip.compress(json.dumps(result()).encode()), {"content-encoding": encoding}
     with pytest.raises(BackendRefused, match="turn compression off"):
         await trpc.tenant("acme")
     server.status = 503
     with pytest.raises(BackendUnavailable):
         await trpc.tenant("acme")
-    assert server.asked_encodings == {"identity"}
+    assert server.accept_encodings == {"identity"}
 
 
-async def test_a_reply_with_identity_encoding_is_read(server: Crooked, trpc: TrpcBackend) -> None:
+async def test_a_reply_with_identity_encoding_is_read(server: CannedServer, trpc: TrpcBackend) -> None:
     server.reply, server.headers = result(), {"content-encoding": "identity"}
     assert (await trpc.tenant("acme")).budget_nanousd == 12_500_000_000
 
@@ -165,7 +169,7 @@ async def test_a_reply_with_identity_encoding_is_read(server: Crooked, trpc: Trp
     ("header", "waits_s"), [("17", 17.0), ("1e9", 300.0), ("-3", 0.0), ("nan", 0.0), ("soon", None)]
 )
 async def test_an_invalid_retry_after_is_ignored_and_a_large_one_is_capped(
-    header: str, waits_s: float | None, server: Crooked, trpc: TrpcBackend
+    header: str, waits_s: float | None, server: CannedServer, trpc: TrpcBackend
 ) -> None:
     server.reply, server.status, server.headers = error("TOO_MANY_REQUESTS"), 429, {"retry-after": header}
     with pytest.raises(BackendUnavailable) as excinfo:

@@ -11,14 +11,14 @@ import pyarrow.compute as pc
 import pytest
 
 from cluster.lab.results import record
-from tests.support.load_app import PATIENCE_S, children, ended, load_app, loading, scenario
+from tests.support.load_app import TIMEOUT_S, children, load_app, running_load, wait_for_exit, write_scenario
 
 
 @pytest.mark.parametrize("option", ["--replay", "--processes=2"])
 async def test_a_load_counts_every_frame_once_and_its_answers_match_the_bill(tmp_path: Path, option: str) -> None:
     async with load_app(tmp_path) as (url, cluster):
-        async with loading(scenario(tmp_path), "--url", url, "--out", tmp_path / "run", option) as process:
-            status, stdout, stderr = await ended(process)
+        async with running_load(write_scenario(tmp_path), "--url", url, "--out", tmp_path / "run", option) as process:
+            status, stdout, stderr = await wait_for_exit(process)
         assert status == 0, stdout + stderr
         run = record.load(tmp_path / "run")
         events = await cluster.events()
@@ -36,10 +36,10 @@ async def test_a_load_counts_every_frame_once_and_its_answers_match_the_bill(tmp
 
 
 async def test_a_missed_target_sets_the_exit_status(tmp_path: Path) -> None:
-    file = scenario(tmp_path, targets={"p95_ms": 0.001})
+    file = write_scenario(tmp_path, targets={"p95_ms": 0.001})
     async with load_app(tmp_path) as (url, _):
-        async with loading(file, "--url", url, "--out", tmp_path / "run", "--replay") as process:
-            status, stdout, _ = await ended(process)
+        async with running_load(file, "--url", url, "--out", tmp_path / "run", "--replay") as process:
+            status, stdout, _ = await wait_for_exit(process)
     assert status == 1 and "MISSED: p95_ms" in stdout
     (verdict,) = record.load(tmp_path / "run").summary.verdicts
     assert not verdict.held
@@ -48,18 +48,18 @@ async def test_a_missed_target_sets_the_exit_status(tmp_path: Path) -> None:
 async def until_first_figures(process: asyncio.subprocess.Process) -> None:
     """Wait for the first figures."""
     assert process.stdout is not None
-    async with asyncio.timeout(PATIENCE_S):
+    async with asyncio.timeout(TIMEOUT_S):
         while b" s: " not in await process.stdout.readline():
             assert process.returncode is None
 
 
 async def test_ctrl_c_ends_a_load_early_and_still_writes_the_report(tmp_path: Path) -> None:
     async with load_app(tmp_path) as (url, _):
-        file = scenario(tmp_path, length_s=600)
-        async with loading(file, "--url", url, "--out", tmp_path / "run", "--replay") as process:
+        file = write_scenario(tmp_path, length_s=600)
+        async with running_load(file, "--url", url, "--out", tmp_path / "run", "--replay") as process:
             await until_first_figures(process)
             process.send_signal(signal.SIGINT)
-            status, stdout, stderr = await ended(process)
+            status, stdout, stderr = await wait_for_exit(process)
             assert not children(process.pid)
     assert status == 0, stdout + stderr
     run = record.load(tmp_path / "run")
@@ -69,59 +69,59 @@ async def test_ctrl_c_ends_a_load_early_and_still_writes_the_report(tmp_path: Pa
 
 async def test_ctrl_c_twice_leaves_no_process_and_no_half_written_report(tmp_path: Path) -> None:
     async with load_app(tmp_path) as (url, _):
-        file = scenario(tmp_path, length_s=600)
-        async with loading(file, "--url", url, "--out", tmp_path / "run", "--replay") as process:
+        file = write_scenario(tmp_path, length_s=600)
+        async with running_load(file, "--url", url, "--out", tmp_path / "run", "--replay") as process:
             await until_first_figures(process)
             descendants = children(process.pid)
             process.send_signal(signal.SIGINT)
             process.send_signal(signal.SIGTERM)
-            status, stdout, _ = await ended(process)
-            gone, alive = psutil.wait_procs(descendants, timeout=PATIENCE_S)
+            status, stdout, _ = await wait_for_exit(process)
+            gone, alive = psutil.wait_procs(descendants, timeout=TIMEOUT_S)
     assert status > 128 and "no report" in stdout and gone and not alive
     assert not (tmp_path / "run").exists() or not list((tmp_path / "run").iterdir())
 
 
 async def rejection_of(*args: object, key: str = "agent-key-0123456789") -> str:
     """Run a load that must be rejected before it begins; return its error output."""
-    async with loading(*args, key=key) as process:
-        status, stdout, stderr = await ended(process)
+    async with running_load(*args, key=key) as process:
+        status, stdout, stderr = await wait_for_exit(process)
     assert status == 2 and not stdout
     return stderr
 
 
 async def test_an_unreachable_app_is_reported_before_the_run(tmp_path: Path) -> None:
-    message = await rejection_of(scenario(tmp_path), "--url", "http://127.0.0.1:9", "--out", tmp_path / "run")
+    message = await rejection_of(write_scenario(tmp_path), "--url", "http://127.0.0.1:9", "--out", tmp_path / "run")
     assert "no app is ready there" in message and not (tmp_path / "run").exists()
 
 
 async def test_a_rejected_agent_key_is_reported_before_the_run(tmp_path: Path) -> None:
     async with load_app(tmp_path) as (url, cluster):
-        message = await rejection_of(scenario(tmp_path), "--url", url, key="another-apps-key-0123456789")
+        message = await rejection_of(write_scenario(tmp_path), "--url", url, key="another-apps-key-0123456789")
         assert "refuses the agent key" in message and not await cluster.events()
 
 
 async def test_an_unknown_tenant_is_named(tmp_path: Path) -> None:
     async with load_app(tmp_path, tenants=2) as (url, _):
-        message = await rejection_of(scenario(tmp_path, tenants={"count": 3}), "--url", url)
+        message = await rejection_of(write_scenario(tmp_path, tenants={"count": 3}), "--url", url)
     assert "does not know the tenant load-3" in message
 
 
 async def test_an_invalid_scenario_is_named_with_its_key_and_line(tmp_path: Path) -> None:
-    file = scenario(tmp_path, arrivals={"kind": "steady", "rooms": -4})
+    file = write_scenario(tmp_path, arrivals={"kind": "steady", "rooms": -4})
     message = await rejection_of(file)
     assert f"{file}:3" in message and "arrivals" in message and "-4" in message
 
 
 async def test_a_search_without_a_result_lists_its_attempts(tmp_path: Path) -> None:
-    file = scenario(tmp_path, length_s=5, arrivals={"kind": "steady", "rooms": 2}, targets={"p95_ms": 0.001})
+    file = write_scenario(tmp_path, length_s=5, arrivals={"kind": "steady", "rooms": 2}, targets={"p95_ms": 0.001})
     async with load_app(tmp_path) as (url, _):
-        async with loading(file, "--url", url, "--find-max", "--out", tmp_path / "run") as process:
-            status, stdout, stderr = await ended(process)
+        async with running_load(file, "--url", url, "--find-max", "--out", tmp_path / "run") as process:
+            status, stdout, stderr = await wait_for_exit(process)
     assert status == 1, stdout + stderr
     assert "2 rooms: missed" in stdout and "1 rooms: missed" in stdout and "0 rooms hold the targets" in stdout
     assert not record.load(tmp_path / "run").summary.verdicts[0].held
 
 
 async def test_a_search_without_a_target_is_rejected(tmp_path: Path) -> None:
-    message = await rejection_of(scenario(tmp_path, targets={}), "--url", "http://127.0.0.1:9", "--find-max")
+    message = await rejection_of(write_scenario(tmp_path, targets={}), "--url", "http://127.0.0.1:9", "--find-max")
     assert "needs a target" in message

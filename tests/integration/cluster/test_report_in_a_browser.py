@@ -18,7 +18,7 @@ from cluster.lab.report.page import EmbeddedImage, Page, Section, write_page
 from cluster.lab.report.palette import PAPER, contrast
 from routing.errors import ConfigurationError
 from tests.support import runs
-from tests.support.browser import Opened, find_chromium, opened
+from tests.support.browser import OpenPage, find_chromium, open_page
 
 HOSTILE = "<script>alert('x')</script>"
 MIN_CONTRAST = 4.5
@@ -58,17 +58,17 @@ def full_page() -> Page:
     section = Section(
         title="Kept frames", pictures=(EmbeddedImage(source=source, lines=("0:00:01.0 first frame", "$0.0004")),)
     )
-    return report.page(runs.made_up(), [section])
+    return report.page(runs.sample_run(), [section])
 
 
 @pytest.fixture(scope="module")
 def pages(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
     """Return three pages on disk, rendered once."""
-    run, directory = runs.made_up(), tmp_path_factory.mktemp("pages")
+    run, directory = runs.sample_run(), tmp_path_factory.mktemp("pages")
     drawn = {
         "report": full_page(),
         "comparison": comparison.page(run, replace(run, summary=runs.summary(kind="simulate"))),
-        "nothing-known": report.page(runs.nothing_known()),
+        "nothing-known": report.page(runs.empty_run()),
     }
     return {name: write_page(page, directory / f"{name}.html") for name, page in drawn.items()}
 
@@ -90,28 +90,28 @@ def hex_colour(colour: str) -> str:
     return "#" + "".join(f"{int(number):02x}" for number in numbers)
 
 
-async def headings(browser: Opened, selector: str) -> list[str]:
+async def headings(browser: OpenPage, selector: str) -> list[str]:
     lines = [text.splitlines()[0].strip() for text in await browser.page.locator(selector).all_inner_texts()]
     assert lines
     return lines
 
 
-async def visible_texts(browser: Opened) -> list[dict[str, Any]]:
+async def visible_texts(browser: OpenPage) -> list[dict[str, Any]]:
     texts: list[dict[str, Any]] = await browser.page.evaluate(TEXTS_SCRIPT)
     assert len(texts) > 50
     return texts
 
 
 async def test_a_page_loads_nothing_and_logs_no_error(file: Path) -> None:
-    async with opened(file) as browser:
+    async with open_page(file) as browser:
         await browser.page.wait_for_load_state("networkidle")
-        assert [url for url in browser.asked_for if not url.startswith("data:")] == [file.as_uri()]
-        assert browser.complaints == []
+        assert [url for url in browser.requested_urls if not url.startswith("data:")] == [file.as_uri()]
+        assert browser.messages == []
 
 
 @pytest.mark.parametrize("width_px", [1_280, PHONE_PX])
 async def test_every_chart_has_a_size_marks_and_labels(full_report: Path, width_px: int) -> None:
-    async with opened(full_report, width_px=width_px) as browser:
+    async with open_page(full_report, width_px=width_px) as browser:
         charts = await browser.page.evaluate(CHARTS_SCRIPT)
     assert len(charts) == 13
     assert all(chart["width"] > 300 and chart["height"] > 50 for chart in charts), charts
@@ -120,7 +120,7 @@ async def test_every_chart_has_a_size_marks_and_labels(full_report: Path, width_
 
 @pytest.mark.parametrize("scheme", ["light", "dark"])
 async def test_every_text_contrasts_with_its_background(file: Path, scheme: Any) -> None:
-    async with opened(file, scheme=scheme) as browser:
+    async with open_page(file, scheme=scheme) as browser:
         texts = await visible_texts(browser)
     paper = PAPER.light if scheme == "light" else PAPER.dark
     assert sum(hex_colour(text["paper"]) == paper for text in texts) > len(texts) / 2
@@ -129,7 +129,7 @@ async def test_every_text_contrasts_with_its_background(file: Path, scheme: Any)
 
 
 async def test_the_page_fits_a_phone_in_readable_size(file: Path) -> None:
-    async with opened(file, width_px=PHONE_PX) as browser:
+    async with open_page(file, width_px=PHONE_PX) as browser:
         assert await browser.page.evaluate("document.documentElement.scrollWidth") == PHONE_PX
         texts = await visible_texts(browser)
     outside = [text for text in texts if not text["scrolls"] and (text["left"] < 0 or text["right"] > PHONE_PX)]
@@ -138,7 +138,7 @@ async def test_the_page_fits_a_phone_in_readable_size(file: Path) -> None:
 
 
 async def test_the_printed_page_is_light_and_splits_no_chart(full_report: Path) -> None:
-    async with opened(full_report, scheme="dark") as browser:
+    async with open_page(full_report, scheme="dark") as browser:
         pdf = PdfReader(io.BytesIO(await browser.page.pdf(prefer_css_page_size=True)))
         await browser.page.emulate_media(media="print")
         assert {hex_colour(text["paper"]) for text in await visible_texts(browser)} >= {PAPER.light}
@@ -155,12 +155,12 @@ async def test_the_printed_page_is_light_and_splits_no_chart(full_report: Path) 
 
 
 async def test_html_in_names_is_escaped(tmp_path: Path) -> None:
-    run = runs.made_up(name="x", command=HOSTILE, notes=(HOSTILE, "{{ 7 * 7 }}"), scenario={HOSTILE: HOSTILE})
+    run = runs.sample_run(name="x", command=HOSTILE, notes=(HOSTILE, "{{ 7 * 7 }}"), scenario={HOSTILE: HOSTILE})
     run = runs.with_tenants(run, runs.tenant(HOSTILE), runs.tenant("</svg><img src=x onerror=alert(1)>"))
-    async with opened(report.write(run, tmp_path)) as browser:
+    async with open_page(report.write(run, tmp_path)) as browser:
         assert await browser.page.evaluate("document.scripts.length + document.images.length") == 0
         texts = [text["text"] for text in await visible_texts(browser)]
-        assert browser.complaints == []
+        assert browser.messages == []
     assert texts.count(HOSTILE) >= 2 and "{{ 7 * 7 }}" in texts
     assert sum("</svg><img" in text for text in texts) >= 2
 
@@ -179,7 +179,7 @@ async def test_light_and_dark_mode_have_the_same_layout(full_report: Path, tmp_p
 
 async def screenshot(file: Path, out: Path, scheme: Any, width_px: int = 900) -> Image.Image:
     out.parent.mkdir(parents=True, exist_ok=True)
-    async with opened(file, scheme=scheme, width_px=width_px) as browser:
+    async with open_page(file, scheme=scheme, width_px=width_px) as browser:
         await browser.page.screenshot(path=out, full_page=True)
         if scheme == "light":
             await browser.page.pdf(path=out.with_name("print.pdf"), prefer_css_page_size=True)

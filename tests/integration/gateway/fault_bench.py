@@ -33,7 +33,7 @@ from routing.models import EmbedRequest, ModelRequest, Tier, Usage
 from routing.retry import RetrySettings
 from routing.rooms import parse_room
 from tests.integration.gateway.fault_table import Case, Route, Timers
-from tests.support.gateway import FAST, KEYS, JournalWorld, Tenants, chat, chat_stream, jpeg
+from tests.support.gateway import FAST, KEYS, InProcessCluster, Tenants, chat, chat_stream, jpeg
 
 CATALOGUE = load_catalogue()
 TOKEN = issue_token(parse_room("tenant_acme_standup"), "job-1", 900, 0.0)
@@ -52,7 +52,7 @@ class Bench:
 
     emulator: Emulator
     leaf: ModelReplica
-    world: JournalWorld
+    cluster: InProcessCluster
     without: dict[str, ModelReplica] = field(default_factory=dict)
 
     @classmethod
@@ -60,13 +60,13 @@ class Bench:
     async def running(cls, path: Path) -> AsyncIterator[Bench]:
         async with Emulator().running() as emulator:
             bench = cls(
-                emulator, ModelReplica(vendors(emulator), FAST, load_catalogue()), JournalWorld(path / "journal.db")
+                emulator, ModelReplica(vendors(emulator), FAST, load_catalogue()), InProcessCluster(path / "journal.db")
             )
             bench.leaf.warm_up()
             yield bench
             for leaf in (bench.leaf, *bench.without.values()):
                 await leaf.aclose()
-            await bench.world.aclose()
+            await bench.cluster.aclose()
 
     def leaf_without(self, vendor: str) -> ModelReplica:
         """Return clients of which one vendor's port is closed."""
@@ -78,7 +78,9 @@ class Bench:
         """Return the bench with no fault planned and both journals empty."""
         self.emulator.faults.clear()
         self.emulator.journal.clear()
-        await self.world.recorder.run_on_journal_thread(lambda: self.world.journal._db.execute("DELETE FROM events"))
+        await self.cluster.recorder.run_on_journal_thread(
+            lambda: self.cluster.journal._db.execute("DELETE FROM events")
+        )
         return self
 
 
@@ -97,7 +99,7 @@ async def gateway(
     leaf: ModelReplica | None = None,
     total_timeout_s: float = 5.0,
     **changes: Any,
-) -> AsyncIterator[tuple[Gateway, JournalWorld]]:
+) -> AsyncIterator[tuple[Gateway, InProcessCluster]]:
     """Yield a gateway whose every service has these targets, no stronger ones; `changes` are of its GatewaySettings."""
     times: dict[str, Any] = {
         "attempt_timeout_s": timers.attempt_s,
@@ -124,7 +126,7 @@ async def gateway(
     leaf = leaf or bench.leaf
     leaves = ModelHandles(vision=leaf, llm=leaf, embeddings=leaf)
     settings = replace(settings, **changes)
-    yield Gateway(settings, CATALOGUE, KEYS, leaves, bench.world, Tenants(), rng=random.Random(7)), bench.world
+    yield Gateway(settings, CATALOGUE, KEYS, leaves, bench.cluster, Tenants(), rng=random.Random(7)), bench.cluster
 
 
 def calls(case: Case, another: bool) -> int:
@@ -133,7 +135,9 @@ def calls(case: Case, another: bool) -> int:
 
 
 @asynccontextmanager
-async def faulty(bench: Bench, route: Route, case: Case, *after: str) -> AsyncIterator[tuple[Gateway, JournalWorld]]:
+async def faulty(
+    bench: Bench, route: Route, case: Case, *after: str
+) -> AsyncIterator[tuple[Gateway, InProcessCluster]]:
     """Yield a gateway whose first model has the case's fault for the case's number of calls."""
     if case.fault is not None:
         bench.emulator.plan(case.fault, model=route.model, times=calls(case, bool(after)))
@@ -199,6 +203,6 @@ def reserved(model: str, how: str) -> Usage:
     )
 
 
-async def written(world: JournalWorld) -> list[tuple[object, ...]]:
+async def written(cluster: InProcessCluster) -> list[tuple[object, ...]]:
     """Return each attempt's row in the journal: its model, its cost, and whether that is an estimate."""
-    return [(row["model"], row["cost_nanousd"], row["estimated"]) for row in await world.events()]
+    return [(row["model"], row["cost_nanousd"], row["estimated"]) for row in await cluster.events()]

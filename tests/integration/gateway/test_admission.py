@@ -16,7 +16,7 @@ from routing.errors import RateLimited, TenantSuspended, TenantUnknown
 from routing.ratelimit import RateStanding
 from routing.rooms import parse_room
 from tests.support.credentials import Bearer, room_token
-from tests.support.gateway import JournalWorld
+from tests.support.gateway import InProcessCluster
 
 SLOW = "tenant_slow_standup"
 BAD: list[tuple[str, dict[str, Any]]] = [
@@ -84,9 +84,9 @@ async def test_an_admission_names_the_payer_and_the_tenants_standing(gateway: Ga
     assert (await gateway.admit(token_of("tenant_acme_standup"), "llm")).rate is None
 
 
-async def test_only_an_active_tenant_is_admitted(gateway: Gateway, world: JournalWorld) -> None:
+async def test_only_an_active_tenant_is_admitted(gateway: Gateway, cluster: InProcessCluster) -> None:
     with pytest.raises(TenantSuspended):
         await gateway.admit(token_of("tenant_initech_standup"), "llm")
     with pytest.raises(TenantUnknown):
         await gateway.admit(token_of("tenant_nobody_standup"), "llm")
-    assert await world.events() == []
+    assert await cluster.events() == []

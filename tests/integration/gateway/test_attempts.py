@@ -29,7 +29,7 @@ from routing.errors import (
 from routing.models import Answer, Delta, ModelRequest, Tier, Usage
 from routing.retry import RetrySettings
 from routing.rooms import parse_room
-from tests.support.gateway import FAST, SIMULATED, JournalWorld, chat, chat_stream, gateway_in_process
+from tests.support.gateway import FAST, SIMULATED, InProcessCluster, chat, chat_stream, gateway_in_process
 
 LUNA, FLASH, SOL = "gpt-6-luna", "gemini-3.5-flash-lite", "gpt-6.1-sol"
 HELLO = ChatRequest.model_validate({"model": "simple", "messages": [{"role": "user", "content": "Hello"}]})
@@ -83,28 +83,28 @@ class Scripted(ModelReplica):
 class Asked:
     """A gateway over a script, and its journal."""
 
-    def __init__(self, gateway: Gateway, world: JournalWorld, leaf: Scripted) -> None:
-        self.gateway, self.world, self.leaf = gateway, world, leaf
+    def __init__(self, gateway: Gateway, cluster: InProcessCluster, leaf: Scripted) -> None:
+        self.gateway, self.cluster, self.leaf = gateway, cluster, leaf
 
     async def bill(self) -> list[tuple[object, object, object]]:
         """Return each attempt's outcome, cost and whether it is an estimate."""
-        return [(row["outcome"], row["cost_nanousd"], row["estimated"]) for row in await self.world.events()]
+        return [(row["outcome"], row["cost_nanousd"], row["estimated"]) for row in await self.cluster.events()]
 
 
 @pytest.fixture
 async def asked(tmp_path: Path) -> AsyncIterator[Asked]:
     """A gateway that tries each model once."""
     leaf = Scripted([])
-    async with gateway_in_process(tmp_path, leaf=leaf, llm=LLM, retries=ONCE) as (gateway, world):
-        yield Asked(gateway, world, leaf)
+    async with gateway_in_process(tmp_path, leaf=leaf, llm=LLM, retries=ONCE) as (gateway, cluster):
+        yield Asked(gateway, cluster, leaf)
 
 
 @pytest.fixture
 async def patient(tmp_path: Path) -> AsyncIterator[Asked]:
     """A gateway that tries a model twice before it goes on to the next."""
     leaf = Scripted([])
-    async with gateway_in_process(tmp_path, leaf=leaf, llm=LLM, retries=TWICE) as (gateway, world):
-        yield Asked(gateway, world, leaf)
+    async with gateway_in_process(tmp_path, leaf=leaf, llm=LLM, retries=TWICE) as (gateway, cluster):
+        yield Asked(gateway, cluster, leaf)
 
 
 async def heard(asked: Asked, token: RoomToken) -> list[Delta | RoutedAnswer]:
@@ -293,13 +293,13 @@ async def test_a_real_vendor_is_billed_to_the_unit_it_counted(tmp_path: Path, to
         vendors = {**SIMULATED, "openai": openai}
         price = load_catalogue().prices.rows
         (luna,) = [row for row in price if row.model == LUNA]
-        async with gateway_in_process(tmp_path, vendors=vendors, retries=ONCE) as (gateway, world):
+        async with gateway_in_process(tmp_path, vendors=vendors, retries=ONCE) as (gateway, cluster):
             answered = await chat(gateway, token, HELLO)
             pieces = await chat_stream(gateway, token, HELLO)
             streamed = [piece async for piece in pieces][-1]
             emulator.faults.append(Fault(status=503))
             fallen = await chat(gateway, token, HELLO)
-            events = await world.events()
+            events = await cluster.events()
         expected = [
             luna.cost_nanousd(Usage(input_tokens=seen.prompt_tokens, output_tokens=seen.completion_tokens))
             for seen in emulator.journal

@@ -20,7 +20,7 @@ from deployments.common.settings import ServiceSettings, VendorSettings
 from deployments.gateway.service import Gateway
 from deployments.routes import build_routes
 from tests.support.credentials import Bearer, room_token
-from tests.support.gateway import JournalWorld, gateway_in_process, jpeg
+from tests.support.gateway import InProcessCluster, gateway_in_process, jpeg
 
 VENDORS = ("openai", "anthropic", "gemini", "voyage")
 LLM = ServiceSettings(simple=("gpt-6-luna", "gemini-3.5-flash-lite"), complex=("gpt-6.1-sol", "claude-sonnet-5-5"))
@@ -40,7 +40,7 @@ async def emulator() -> AsyncIterator[Emulator]:
 
 
 @pytest.fixture
-async def gateway_and_world(tmp_path: Path, emulator: Emulator) -> AsyncIterator[tuple[Gateway, JournalWorld]]:
+async def gateway_and_cluster(tmp_path: Path, emulator: Emulator) -> AsyncIterator[tuple[Gateway, InProcessCluster]]:
     """A gateway with live vendors at an emulator, so that each vendor call would be seen."""
     urls = emulator.base_urls()
     live = {name: VendorSettings.model_validate({"api": name, "base_url": urls[name]}) for name in VENDORS}
@@ -180,22 +180,22 @@ def assert_refused(response: httpx.Response, expected: Expected) -> None:
 
 @pytest.mark.parametrize("name", BAD)
 async def test_a_bad_request_is_refused_by_name_asks_no_vendor_and_costs_nothing(
-    name: str, http: httpx.AsyncClient, bearer: Bearer, world: JournalWorld, emulator: Emulator
+    name: str, http: httpx.AsyncClient, bearer: Bearer, cluster: InProcessCluster, emulator: Emulator
 ) -> None:
     change, expected = BAD[name]
     # Not httpx's own JSON, which cannot encode infinity.
     body = json.dumps({"model": "auto", "messages": USER} | change)
     assert_refused(await http.post("/v1/chat/completions", content=body, headers=bearer()), expected)
-    assert list(emulator.journal) == [] and await world.events() == []
+    assert list(emulator.journal) == [] and await cluster.events() == []
 
 
 @pytest.mark.parametrize("name", BODIES)
 async def test_a_body_that_is_no_request_is_refused_asks_no_vendor_and_costs_nothing(
-    name: str, http: httpx.AsyncClient, bearer: Bearer, world: JournalWorld, emulator: Emulator
+    name: str, http: httpx.AsyncClient, bearer: Bearer, cluster: InProcessCluster, emulator: Emulator
 ) -> None:
     body, expected = BODIES[name]
     assert_refused(await http.post("/v1/chat/completions", content=body, headers=bearer()), expected)
-    assert list(emulator.journal) == [] and await world.events() == []
+    assert list(emulator.journal) == [] and await cluster.events() == []
 
 
 async def test_a_retired_model_is_refused_with_its_successors_name(http: httpx.AsyncClient, bearer: Bearer) -> None:

@@ -71,9 +71,9 @@ def line(model: str, how: str, bill: Bill, seen: LoggedRequest | None, text: str
 @EVERY_FAULT
 async def test_without_another_target_a_fault_ends_as_its_row_says(route: Route, name: str, bench: Bench) -> None:
     case = route.table[name]
-    async with faulty(bench, route, case) as (gateway, world):
+    async with faulty(bench, route, case) as (gateway, cluster):
         end = await ended(gateway, route.how)
-        events, outcomes = await written(world), {str(row["outcome"]) for row in await world.events()}
+        events, outcomes = await written(cluster), {str(row["outcome"]) for row in await cluster.events()}
     asked = [seen.model for seen in bench.emulator.journal]
     last = bench.emulator.journal[-1] if asked else None
     assert end.how == case.ends and outcomes == {"error" if isinstance(case.ends, type) else "ok"}
@@ -88,9 +88,9 @@ async def test_another_target_answers_what_the_first_cannot_and_both_are_billed(
 ) -> None:
     case = route.table[name]
     called = calls(case, True)
-    async with faulty(bench, route, case, route.after) as (gateway, world):
+    async with faulty(bench, route, case, route.after) as (gateway, cluster):
         end = await ended(gateway, route.how)
-        events = await written(world)
+        events = await written(cluster)
     asked = [seen.model for seen in bench.emulator.journal]
     last = bench.emulator.journal[-1]
     first = [line(route.model, route.how, case.bill, last, end.text)] * called
@@ -109,9 +109,9 @@ def with_a_picture(model: str) -> EmbeddingRequest:
 
 
 async def test_a_picture_is_embedded_by_the_target_that_sees_and_is_billed_by_its_pixels(bench: Bench) -> None:
-    async with gateway(bench, ("voyage-3.5", "voyage-multimodal-3.5"), Timers()) as (router, world):
+    async with gateway(bench, ("voyage-3.5", "voyage-multimodal-3.5"), Timers()) as (router, cluster):
         embeddings, cost_nanousd = await router.embed(await router.admit(TOKEN, "embeddings"), with_a_picture("auto"))
-        events = await written(world)
+        events = await written(cluster)
     (seen,), (price,) = bench.emulator.journal, [row for row in CATALOGUE.prices.rows if row.model == embeddings.model]
     charged = price.cost_nanousd(Usage(input_tokens=seen.prompt_tokens, image_px=seen.image_px))
     assert embeddings.model == "voyage-multimodal-3.5" and seen.image_px == 640 * 360
@@ -119,7 +119,7 @@ async def test_a_picture_is_embedded_by_the_target_that_sees_and_is_billed_by_it
 
 
 async def test_a_picture_for_a_model_of_texts_is_the_callers_mistake_and_asks_nobody(bench: Bench) -> None:
-    async with gateway(bench, ("voyage-multimodal-3.5",), Timers()) as (router, world):
+    async with gateway(bench, ("voyage-multimodal-3.5",), Timers()) as (router, cluster):
         with pytest.raises(BadInput, match="text only"):
             await router.embed(await router.admit(TOKEN, "embeddings"), with_a_picture("voyage-3.5"))
-        assert len(bench.emulator.journal) == 0 and await written(world) == []
+        assert len(bench.emulator.journal) == 0 and await written(cluster) == []

@@ -30,7 +30,7 @@ async def test_livekits_plugin_is_answered_by_the_second_vendor_when_the_first_i
         live = {name: VendorSettings.model_validate({"api": name, "base_url": urls[name]}) for name in VENDORS}
         emulator.plan(Fault(delay_s=LATE_S), model=LUNA, times=9)
         running = gateway_in_process(tmp_path, vendors=SIMULATED | live, llm=settings)
-        async with running as (gateway, world), served(gateway) as url:
+        async with running as (gateway, cluster), served(gateway) as url:
             client = livekit_openai.LLM(model="simple", api_key=room_token(), base_url=f"{url}/v1")
             context = llm.ChatContext.empty()
             context.add_message(role="user", content="What is on the screen?")
@@ -39,7 +39,7 @@ async def test_livekits_plugin_is_answered_by_the_second_vendor_when_the_first_i
                 chunks = [chunk async for chunk in stream]
             took_s = time.monotonic() - began_s
             await client.aclose()
-            models = [row["model"] for row in await world.events()]
+            models = [row["model"] for row in await cluster.events()]
     text = "".join(chunk.delta.content or "" for chunk in chunks if chunk.delta is not None)
     # One request, one attempt at each vendor: the plugin did not give up and begin again.
     assert text and models == [LUNA, FLASH] and took_s > WAITED_S

@@ -126,12 +126,12 @@ async def test_the_caller_of_the_route_gets_400_once(
 ) -> None:
     vendors = {**SIMULATED, "openai": VendorSettings(api="openai", base_url=f"{emulator.url}/openai/v1")}
     emulator.faults.append(Fault(status=400, code="invalid_function_parameters", message="The schema is no object."))
-    async with gateway_in_process(tmp_path, vendors=vendors) as (gateway, world):
+    async with gateway_in_process(tmp_path, vendors=vendors) as (gateway, cluster):
         transport = httpx.ASGITransport(build_routes(gateway))
         async with httpx.AsyncClient(transport=transport, base_url="http://router") as http:
             body = {"model": "simple", "messages": [{"role": "user", "content": "Hello"}], "stream": stream}
             refused = await http.post("/v1/chat/completions", json=body, headers=bearer())
-        assert [row["cost_nanousd"] for row in await world.events()] == [0]
+        assert [row["cost_nanousd"] for row in await cluster.events()] == [0]
     error = refused.json()["error"]
     assert (refused.status_code, error["type"]) == (400, "invalid_request_error")
     assert error["vendor_code"] == "invalid_function_parameters" and len(emulator.journal) == 1

@@ -17,7 +17,7 @@ from cluster.rooms.registry import SILENT_S
 from deployments.api.auth import ISSUER
 from deployments.api.jpeg import inspect_jpeg
 from tests.support.credentials import FRAME_HEADERS, Bearer
-from tests.support.gateway import KEYS, JournalWorld, jpeg
+from tests.support.gateway import KEYS, InProcessCluster, jpeg
 
 ADMIN = {"authorization": f"Bearer {KEYS.admin[0]}"}
 AGENT = {"authorization": f"Bearer {KEYS.agent[0]}"}
@@ -34,11 +34,11 @@ def error_of(response: httpx.Response) -> tuple[int, str, str | None]:
 
 
 async def test_a_frame_is_described_priced_and_says_it_is_simulated(
-    http: httpx.AsyncClient, bearer: Bearer, world: JournalWorld
+    http: httpx.AsyncClient, bearer: Bearer, cluster: InProcessCluster
 ) -> None:
     response = await http.post("/v1/frames", content=jpeg(), headers=bearer(**FRAME_HEADERS))
     body = response.json()
-    (event,) = await world.events()
+    (event,) = await cluster.events()
     assert response.status_code == 200 and body["description"].startswith("[simulated gemini-3.5-flash-lite]")
     assert body["simulated"] is True and body["model"] == "simulated/gemini-3.5-flash-lite" and body["tier"] == "simple"
     assert event["tenant_id"] == "acme" and event["cost_nanousd"] == body["cost_nanousd"] > 0
@@ -88,13 +88,13 @@ BAD_FRAMES: dict[str, tuple[bytes, dict[str, str | None], tuple[int, str, str]]]
 
 @pytest.mark.parametrize("name", BAD_FRAMES)
 async def test_a_bad_frame_is_refused_by_name_and_costs_nothing(
-    name: str, http: httpx.AsyncClient, bearer: Bearer, world: JournalWorld
+    name: str, http: httpx.AsyncClient, bearer: Bearer, cluster: InProcessCluster
 ) -> None:
     body, changes, expected = BAD_FRAMES[name]
     headers = {k: v for k, v in (bearer(**FRAME_HEADERS) | changes).items() if v is not None}
     response = await http.post("/v1/frames", content=body, headers=headers)
     assert error_of(response) == expected
-    assert await world.events() == []
+    assert await cluster.events() == []
     again = await http.post("/v1/frames", content=jpeg(), headers=bearer(**FRAME_HEADERS))
     assert again.status_code == 200
 
@@ -144,11 +144,13 @@ BAD_TOKENS = {
 
 @pytest.mark.parametrize("name", BAD_TOKENS)
 @pytest.mark.parametrize("path", ["/v1/frames", "/v1/chat/completions", "/v1/embeddings"])
-async def test_a_bad_token_opens_nothing(name: str, path: str, http: httpx.AsyncClient, world: JournalWorld) -> None:
+async def test_a_bad_token_opens_nothing(
+    name: str, path: str, http: httpx.AsyncClient, cluster: InProcessCluster
+) -> None:
     headers = {**FRAME_HEADERS, "authorization": f"Bearer {BAD_TOKENS[name]}"}
     response = await http.post(path, content=jpeg(), headers=headers)
     assert error_of(response) == (401, "invalid_api_key", "authorization")
-    assert await world.events() == []
+    assert await cluster.events() == []
 
 
 async def test_a_token_whose_tenant_is_not_its_rooms_is_refused(http: httpx.AsyncClient) -> None:
@@ -158,11 +160,11 @@ async def test_a_token_whose_tenant_is_not_its_rooms_is_refused(http: httpx.Asyn
 
 
 async def test_the_tenant_is_the_tokens_whatever_else_is_said(
-    http: httpx.AsyncClient, bearer: Bearer, world: JournalWorld
+    http: httpx.AsyncClient, bearer: Bearer, cluster: InProcessCluster
 ) -> None:
     headers = bearer("tenant_acme_standup", **FRAME_HEADERS, **{"x-tenant-id": "globex"})
     await http.post("/v1/frames?tenant=globex", content=jpeg(), headers=headers)
-    assert [event["tenant_id"] for event in await world.events()] == ["acme"]
+    assert [event["tenant_id"] for event in await cluster.events()] == ["acme"]
 
 
 async def test_a_token_of_another_room_opens_no_room(http: httpx.AsyncClient, bearer: Bearer) -> None:
@@ -188,17 +190,17 @@ async def test_a_room_lives_from_its_opening_to_its_end(http: httpx.AsyncClient)
 
 
 async def test_a_room_whose_agent_is_silent_for_a_minute_is_over_until_it_is_heard_of_again(
-    http: httpx.AsyncClient, bearer: Bearer, world: JournalWorld
+    http: httpx.AsyncClient, bearer: Bearer, cluster: InProcessCluster
 ) -> None:
     async def rooms() -> list[str]:
         return [room["room"] for room in (await http.get("/v1/tenants/acme/usage", headers=ADMIN)).json()["rooms"]]
 
     await http.post("/v1/rooms", json=opening(), headers=AGENT)
-    world.clock = lambda: time.time() + SILENT_S - 10
+    cluster.clock = lambda: time.time() + SILENT_S - 10
     assert await rooms() == ["tenant_acme_standup"]
-    world.clock = lambda: time.time() + SILENT_S + 10
+    cluster.clock = lambda: time.time() + SILENT_S + 10
     assert await rooms() == []
-    world.clock = time.time
+    cluster.clock = time.time
     await http.post("/v1/rooms/tenant_acme_standup/heartbeat", json={}, headers=bearer())
     assert await rooms() == ["tenant_acme_standup"]
 
@@ -261,13 +263,13 @@ async def test_usage_needs_an_admin_key_and_a_known_tenant(http: httpx.AsyncClie
 
 
 async def test_a_spent_budget_says_how_much_and_until_when(
-    http: httpx.AsyncClient, bearer: Bearer, world: JournalWorld
+    http: httpx.AsyncClient, bearer: Bearer, cluster: InProcessCluster
 ) -> None:
     response = await http.post("/v1/frames", content=jpeg(), headers=bearer("tenant_poor_x", **FRAME_HEADERS))
     error = response.json()["error"]
     assert response.status_code == 402 and error["code"] == "budget_exceeded"
     assert error["limit_nanousd"] == 100 and error["spent_nanousd"] == 0 and "resets_at" in error
-    assert await world.events() == []
+    assert await cluster.events() == []
 
 
 async def test_a_tenant_beyond_its_rate_is_told_when_to_come_back(http: httpx.AsyncClient, bearer: Bearer) -> None:
@@ -304,7 +306,7 @@ async def test_the_openapi_document_names_every_route_and_resolves_its_reference
 
 
 async def test_the_token_of_a_closed_room_is_dead_and_costs_nothing_more(
-    http: httpx.AsyncClient, bearer: Bearer, world: JournalWorld
+    http: httpx.AsyncClient, bearer: Bearer, cluster: InProcessCluster
 ) -> None:
     opened = (await http.post("/v1/rooms", json=opening(), headers=AGENT)).json()
     token = {"authorization": f"Bearer {opened['token']}"}
@@ -314,7 +316,7 @@ async def test_the_token_of_a_closed_room_is_dead_and_costs_nothing_more(
     )
     heartbeat = await http.post("/v1/rooms/tenant_acme_standup/heartbeat", json={}, headers=token)
     assert [error_of(response)[:2] for response in (chat, heartbeat)] == [(401, "room_closed")] * 2
-    assert await world.events() == []
+    assert await cluster.events() == []
 
 
 async def test_a_closed_room_can_still_report_the_usage_that_it_owes(http: httpx.AsyncClient) -> None:

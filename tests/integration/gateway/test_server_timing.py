@@ -25,7 +25,7 @@ from routing.policy import Decision
 from routing.retry import RetrySettings
 from tests.integration.gateway.listed_metrics import ListedMetrics
 from tests.support.credentials import FRAME_HEADERS, Bearer
-from tests.support.gateway import FAST, SIMULATED, TENANTS, JournalWorld, gateway_in_process, jpeg
+from tests.support.gateway import FAST, SIMULATED, TENANTS, InProcessCluster, gateway_in_process, jpeg
 
 HELLO = {"model": "simple", "messages": [{"role": "user", "content": "Hello"}]}
 
@@ -73,8 +73,8 @@ async def test_the_time_of_a_vendor_that_failed_counts_too(tmp_path: Path, beare
 async def test_a_fallback_and_a_turn_of_a_breaker_are_counted(tmp_path: Path) -> None:
     metrics, rng, catalogue = ListedMetrics(), random.Random(7), load_catalogue()
     weak, other = catalogue.get("gpt-6-luna"), catalogue.get("gemini-3.5-flash-lite")
-    world = JournalWorld(tmp_path / "journal.db")
-    meter = Meter(world, catalogue, frozenset(), 60.0, time.time)
+    cluster = InProcessCluster(tmp_path / "journal.db")
+    meter = Meter(cluster, catalogue, frozenset(), 60.0, time.time)
     breakers = Breakers(rng, BreakerSettings(failures=1))
     failover = Failover(catalogue, meter, RetrySettings(tries_of_target=1), breakers, rng, time.monotonic, metrics)
     run = failover.attempts(routed(weak.name, other.name))
@@ -89,7 +89,7 @@ async def test_a_fallback_and_a_turn_of_a_breaker_are_counted(tmp_path: Path) ->
     # The next request skips the model whose breaker is open: it falls back at once.
     assert (await anext(failover.attempts(routed(weak.name, other.name)))).model is other
     assert metrics.counted[2:] == [("fallback", weak.name, other.name)]
-    await world.aclose()
+    await cluster.aclose()
 
 
 def routed(*models: str) -> RoutedRequest:

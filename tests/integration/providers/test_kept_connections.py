@@ -13,7 +13,7 @@ import pytest
 from cluster.lab.emulator import Emulator
 from room_agent.conversation.llm import RouterLlm
 from room_agent.core.router_client import RouterClient
-from tests.integration.room_agent.desk import VENDORS, Desk, ask, connected_desk
+from tests.integration.providers.connected_adapters import VENDORS, ConnectedAdapters, connected_adapters, model_request
 
 SILENT_S = 16.0
 """Longer than the 5 and 15 s that the libraries under the SDKs keep a connection for."""
@@ -47,13 +47,13 @@ async def _pour(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> N
     writer.close()
 
 
-async def _twice(desk: Desk, vendor: str) -> int:
-    async with Relay(desk.emulator.url + VENDORS[vendor][0]).running() as relay:
-        desk.provider(vendor, relay.url)
-        await desk.ask(vendor, "stream", ask(vendor))
+async def _twice(adapters: ConnectedAdapters, vendor: str) -> int:
+    async with Relay(adapters.emulator.url + VENDORS[vendor][0]).running() as relay:
+        adapters.provider(vendor, relay.url)
+        await adapters.send(vendor, "stream", model_request(vendor))
         await asyncio.sleep(SILENT_S)
-        await desk.ask(vendor, "stream", ask(vendor))
-        await desk.providers.pop(vendor).aclose()
+        await adapters.send(vendor, "stream", model_request(vendor))
+        await adapters.providers.pop(vendor).aclose()
         return relay.connections
 
 
@@ -61,8 +61,8 @@ async def test_a_vendor_is_asked_over_one_connection_though_nobody_asked_for_a_w
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     monkeypatch.setenv("VENDOR_KEY", "k")
-    async with connected_desk() as desk:
-        connections = await asyncio.gather(*(_twice(desk, vendor) for vendor in VENDORS))
+    async with connected_adapters() as adapters:
+        connections = await asyncio.gather(*(_twice(adapters, vendor) for vendor in VENDORS))
     assert dict(zip(VENDORS, connections, strict=True)) == dict.fromkeys(VENDORS, 1)
 
 

@@ -15,7 +15,7 @@ from room_agent.usage.meter import SpeechMeter, metered_stt_session, metered_tts
 from routing.chat import Message
 from routing.errors import ProviderError, ProviderRefused
 from routing.models import EmbedRequest
-from tests.integration.room_agent.desk import BOTH, CATALOGUE, VENDORS, ask, model_of
+from tests.integration.providers.connected_adapters import CATALOGUE, EACH_METHOD, VENDORS, model_of, model_request
 from tests.support.speech_clients import serving
 
 
@@ -46,16 +46,16 @@ async def moved(monkeypatch: pytest.MonkeyPatch) -> AsyncIterator[Moved]:
             yield moved
 
 
-@BOTH
+@EACH_METHOD
 @pytest.mark.parametrize("vendor", VENDORS)
-async def test_no_adapter_takes_its_key_to_another_host(vendor: str, how: str, moved: Moved) -> None:
+async def test_no_adapter_takes_its_key_to_another_host(vendor: str, method: str, moved: Moved) -> None:
     row = {"api": vendor, "api_key_env": "VENDOR_KEY", "base_url": moved.url}
     provider = connect(vendor, VendorSettings.model_validate(row), SimulationSettings())
     with pytest.raises(ProviderError) as failed:
-        if how == "answer":
-            await provider.answer(model_of(vendor), ask(vendor))
+        if method == "answer":
+            await provider.answer(model_of(vendor), model_request(vendor))
         else:
-            _ = [delta async for delta in provider.stream(model_of(vendor), ask(vendor))]
+            _ = [delta async for delta in provider.stream(model_of(vendor), model_request(vendor))]
     await provider.aclose()
     assert isinstance(failed.value, ProviderRefused) and "redirects: set base_url" in failed.value.message
     assert failed.value.facts["vendor_status"] == 307 and moved.elsewhere == []

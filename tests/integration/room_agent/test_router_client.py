@@ -42,11 +42,11 @@ async def test_a_room_is_opened_described_kept_alive_and_closed(router: Scripted
     assert opened.simulated and opened.limits.image_long_side_px == 640
     assert (description.description, description.cost_nanousd, description.tier) == ("a slide", 7, "simple")
     assert router.frames[0]["x-frame-track"] == "TR_1" and router.tokens == ["Bearer token-2"]
-    assert router.beats == [{"frames_seen": 3}] and router.closed == 1
+    assert router.heartbeats == [{"frames_seen": 3}] and router.closed == 1
 
 
 @pytest.mark.parametrize(
-    ("status", "kind"),
+    ("status", "error"),
     [
         (401, TokenExpired),
         (402, RouterBusy),
@@ -60,33 +60,33 @@ async def test_a_room_is_opened_described_kept_alive_and_closed(router: Scripted
     ],
 )
 async def test_a_refusal_maps_to_an_error_by_its_status(
-    router: ScriptedRouter, client: RouterClient, status: int, kind: type[RouterError]
+    router: ScriptedRouter, client: RouterClient, status: int, error: type[RouterError]
 ) -> None:
     router.statuses.append(status)
-    with pytest.raises(kind) as refused:
+    with pytest.raises(error) as raised:
         await client.describe(b"jpeg", {})
-    assert type(refused.value) is kind
+    assert type(raised.value) is error
 
 
-@pytest.mark.parametrize(("header", "waited_s"), [("3", 3.0), ("9999", 60.0), ("soon", None), ("-1", 0.0)])
+@pytest.mark.parametrize(("header", "retry_after_s"), [("3", 3.0), ("9999", 60.0), ("soon", None), ("-1", 0.0)])
 async def test_the_retry_after_header_is_parsed_and_bounded(
-    router: ScriptedRouter, client: RouterClient, header: str, waited_s: float | None
+    router: ScriptedRouter, client: RouterClient, header: str, retry_after_s: float | None
 ) -> None:
     router.statuses.append(503)
     router.retry_after_s = header
-    with pytest.raises(RouterBusy) as refused:
+    with pytest.raises(RouterBusy) as raised:
         await client.describe(b"jpeg", {})
-    assert refused.value.retry_after_s == waited_s
+    assert raised.value.retry_after_s == retry_after_s
 
 
 async def test_a_reply_that_cannot_be_decompressed_means_the_router_is_away(
     router: ScriptedRouter, client: RouterClient
 ) -> None:
-    def corrupt(status: int) -> web.Response:
+    def corrupt_response(status: int) -> web.Response:
         return web.Response(body=b"<html>no</html>", status=status, headers={"content-encoding": "gzip"})
 
-    router._refusal = corrupt  # type: ignore[method-assign]
-    router.beat_statuses.append(502)
+    router._refusal = corrupt_response  # type: ignore[method-assign]
+    router.heartbeat_statuses.append(502)
     with pytest.raises(RouterAway):
         await client.beat({})
 

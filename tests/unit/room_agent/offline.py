@@ -1,4 +1,4 @@
-"""Stands in for the network of a room agent: a room without an SFU, and a router client without a socket."""
+"""Replacements for the network of an agent: a room without an SFU, and a router client without a socket."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ class Clock:
 
 
 class OfflineRouter:
-    """A real RouterClient with a transport in this process. Statuses are used up in order; then all is well."""
+    """A real RouterClient with a transport in this process. Each request takes the next status of its route."""
 
     def __init__(self) -> None:
         self.open_statuses: deque[int] = deque()
@@ -67,16 +67,18 @@ class OfflineRouter:
         return self.requests.count(f"DELETE /v1/rooms/{ROOM}")
 
     async def _answer(self, request: httpx.Request) -> httpx.Response:
-        line = f"{request.method} {request.url.path}"
-        self.requests.append(line)
-        if line == "POST /v1/rooms":
+        route = f"{request.method} {request.url.path}"
+        self.requests.append(route)
+        if route == "POST /v1/rooms":
             body: dict[str, Any] = {"expires_at": 0, "simulated": True, "limits": LIMITS}
             return self._reply(self.open_statuses, body | {"token": f"token-{self.opened}"})
-        if line.endswith("/heartbeat"):
+        if route.endswith("/heartbeat"):
             heartbeat = json.loads(request.content)
             self.heartbeats.append(heartbeat)
-            return self._reply(self.heartbeat_statuses, {"taken": [one["id"] for one in heartbeat.get("usage", ())]})
-        if line == "POST /v1/frames":
+            return self._reply(
+                self.heartbeat_statuses, {"taken": [event["id"] for event in heartbeat.get("usage", ())]}
+            )
+        if route == "POST /v1/frames":
             await self.answering.wait()
             self.frames.append(request.headers)
             answer = {"description": "a slide", "model": "simulated/m", "tier": "simple"}
@@ -135,7 +137,7 @@ class LocalParticipant:
 
 
 class OfflineRoom(rtc.EventEmitter[EventTypes]):
-    """A room without an SFU: participants come and go as a test says."""
+    """A room without an SFU; a test adds and removes its participants."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -179,7 +181,7 @@ class OfflineTrack:
 
 
 class OfflineStream:
-    """In place of `rtc.VideoStream`, which needs a track of the SFU."""
+    """A replacement for `rtc.VideoStream`, which needs a track of the SFU."""
 
     def __init__(self, track: OfflineTrack) -> None:
         self._track = track
@@ -205,7 +207,7 @@ class OfflineStream:
 
 
 async def until(condition: Any) -> None:
-    """Give the event loop turns until `condition()` holds; threads get a real moment each. Raises TimeoutError."""
+    """Let the event loop and other threads run until `condition()` holds. Raises TimeoutError."""
     async with asyncio.timeout(10.0):
         while not condition():
             await asyncio.to_thread(lambda: None)

@@ -1,4 +1,4 @@
-"""The asker is told that an answer failed by an unexpected error."""
+"""An answer that fails with an unexpected error is announced to its asker."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from room_agent.conversation.transcription import Transcription
 from room_agent.core.router_client import RouterClient
 from tests.unit.room_agent.conversation.test_pending_answer import FakeTranscription
 
-NOWHERE = "http://127.0.0.1:9"
+UNREACHABLE_URL = "http://127.0.0.1:9"
 
 
 class RecordingTranscription(FakeTranscription):
@@ -33,10 +33,10 @@ class RecordingTranscription(FakeTranscription):
 async def test_an_unexpected_error_is_announced() -> None:
     transcription = RecordingTranscription()
     captions = cast(Transcription, cast(Any, transcription))
-    router = RouterClient(NOWHERE, "k", "tenant_acme_standup", "job-1", "{}")
+    router = RouterClient(UNREACHABLE_URL, "k", "tenant_acme_standup", "job-1", "{}")
     context = ContextBuilder(KnowledgeRetrieval(router, time.monotonic), "Rayroom", False, time.time)
     notices = Notices(captions, None, time.monotonic)
-    responder = Responder(context, RouterLlm(router, NOWHERE), captions, notices, None, time.monotonic, {"ann"})
+    responder = Responder(context, RouterLlm(router, UNREACHABLE_URL), captions, notices, None, time.monotonic, {"ann"})
     running = asyncio.create_task(responder.run())
     # An invisible question makes the prompt raise.
     responder.ask(Question(identity="ann", name="Ann", text="\u200b", asked_at_s=0.0))

@@ -60,7 +60,7 @@ def test_frames_are_read_in_capture_order(tmp_path: Path) -> None:
 
 
 def test_a_report_has_tables_a_page_and_a_sheet_per_room(tmp_path: Path) -> None:
-    written = write_report(tmp_path, runs.made_up(kind="demo"), {ROOM: [], "tenant_globex_demo-2": []})
+    written = write_report(tmp_path, runs.sample_run(kind="demo"), {ROOM: [], "tenant_globex_demo-2": []})
     assert [sheet.read_bytes()[:8] for sheet in written.sheets] == [b"\x89PNG\r\n\x1a\n"] * 2
     assert record.load(tmp_path).summary.kind == "demo"
     assert written.report == tmp_path / "report.html" and "demo: nine-oclock" in written.report.read_text("utf-8")

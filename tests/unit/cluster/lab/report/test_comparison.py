@@ -18,12 +18,12 @@ from tests.support import runs
 
 def second_run(**changes: object) -> record.Run:
     totals = runs.summary().totals.model_copy(update={"p95_ms": 1_155.0, "cost_nanousd": None})
-    return runs.made_up(totals=totals, **changes)
+    return runs.sample_run(totals=totals, **changes)
 
 
 @cache
 def comparison_page() -> Page:
-    return comparison.page(runs.made_up(), second_run())
+    return comparison.page(runs.sample_run(), second_run())
 
 
 def rows(page: Page) -> dict[str, tuple[str, ...]]:
@@ -48,13 +48,13 @@ def test_the_same_charts_are_drawn_with_both_runs_on_one_scale() -> None:
 
 
 def test_two_runs_of_one_scenario_and_machine_have_no_warning() -> None:
-    assert comparison.warnings(runs.made_up(), second_run()) == ()
+    assert comparison.warnings(runs.sample_run(), second_run()) == ()
     assert comparison_page().sections[0].title == "Targets"
 
 
 def test_runs_of_different_scenarios_have_a_warning() -> None:
-    first = runs.nothing_known(complete=True)
-    second = runs.nothing_known(scenario={**runs.summary().scenario, "seed": 8}, kind="simulate")
+    first = runs.empty_run(complete=True)
+    second = runs.empty_run(scenario={**runs.summary().scenario, "seed": 8}, kind="simulate")
     reasons = comparison.warnings(first, second)
     assert reasons[0] == "The scenarios differ in: seed. A difference may be theirs."
     assert "load run and B a simulate run" in reasons[1] and reasons[-1] == "B was stopped before its end."
@@ -62,15 +62,15 @@ def test_runs_of_different_scenarios_have_a_warning() -> None:
 
 
 def test_a_run_without_a_target_is_shown_as_not_asked() -> None:
-    first = runs.nothing_known(verdicts=runs.summary().verdicts)
+    first = runs.empty_run(verdicts=runs.summary().verdicts)
     (targets,) = [
-        section for section in comparison.page(first, runs.nothing_known()).sections if section.title == "Targets"
+        section for section in comparison.page(first, runs.empty_run()).sections if section.title == "Targets"
     ]
     assert targets.tables[0].rows[0] == ("p95_ms", "3,000 ms", "2,310 ms", "held", "not asked", "")
 
 
 def test_two_runs_without_data_can_be_compared() -> None:
-    page = comparison.page(runs.nothing_known(), runs.nothing_known())
+    page = comparison.page(runs.empty_run(), runs.empty_run())
     assert [section.texts for section in page.sections if section.title == "Queues"] == [
         ("Not known: nobody asked for the queues.",)
     ]
@@ -79,14 +79,14 @@ def test_two_runs_without_data_can_be_compared() -> None:
 def test_the_terminal_output_shows_the_figures_without_parsing_markup() -> None:
     output = io.StringIO()
     second = second_run(scenario={"[red]x": 1})
-    comparison.show(runs.made_up(), second, Console(file=output, width=140))
+    comparison.show(runs.sample_run(), second, Console(file=output, width=140))
     text = output.getvalue()
     assert "[red]x" in text and "-50.0 %" in text and "MISSED" in text
 
 
 def test_the_command_prints_the_path_of_its_file(tmp_path: Path) -> None:
-    record.save(runs.nothing_known(), tmp_path / "a")
-    record.save(runs.nothing_known(), tmp_path / "b")
+    record.save(runs.empty_run(), tmp_path / "a")
+    record.save(runs.empty_run(), tmp_path / "b")
     out = tmp_path / "out" / "ab.html"
     result = CliRunner().invoke(app, ["compare", str(tmp_path / "a"), str(tmp_path / "b"), "--out", str(out)])
     assert result.exit_code == 0, result.output
@@ -94,6 +94,6 @@ def test_the_command_prints_the_path_of_its_file(tmp_path: Path) -> None:
 
 
 def test_the_error_for_a_directory_without_a_run_names_it(tmp_path: Path) -> None:
-    record.save(runs.made_up(), tmp_path / "a")
+    record.save(runs.sample_run(), tmp_path / "a")
     result = CliRunner().invoke(app, ["compare", str(tmp_path / "a"), str(tmp_path / "nothing")])
     assert result.exit_code != 0 and "nothing: holds no run that can be read" in str(result.exception)

@@ -1,4 +1,4 @@
-"""Generates text that tries to break out of a quotation, and parses the quotations of a prompt strictly."""
+"""Generate text that tries to break out of a quotation, and parse the quotations of a prompt strictly."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ import re
 import unicodedata
 from dataclasses import dataclass
 
-PIECES = (
+FRAGMENTS = (
     "<<<data ",
     "data ",
     ">>>",
@@ -53,13 +53,13 @@ PIECES = (
 CONTROL_TOKENS = ("<|", "|>", "</s>", "<s>", "<\uff5c", "[INST]", "[/INST]", "<<", "<start_of_turn>")
 
 
-def nasty(rng: random.Random, key: str, most_pieces: int = 40) -> str:
+def hostile_text(rng: random.Random, key: str, max_fragments: int = 40) -> str:
     """Return random text of marks, tokens, line ends, hidden characters, plain words and the key itself."""
-    pieces = (*PIECES, key, key.upper(), key[:5], key[5:], "\u200d".join(key), "\ufe0f".join(key))
-    return "".join(rng.choice(pieces) for _ in range(rng.randint(0, most_pieces)))
+    fragments = (*FRAGMENTS, key, key.upper(), key[:5], key[5:], "\u200d".join(key), "\ufe0f".join(key))
+    return "".join(rng.choice(fragments) for _ in range(rng.randint(0, max_fragments)))
 
 
-def read_on(text: str) -> str:
+def as_read_by_model(text: str) -> str:
     """Return a text as a model may read it: without invisible characters, and with plain letters for other forms."""
     return unicodedata.normalize("NFKC", re.sub("[\u200c\u200d\ufe0e\ufe0f\u180b-\u180f]", "", text)).lower()
 
@@ -78,11 +78,11 @@ class Quotation:
 
 def quotations(context: str, key: str) -> list[Quotation]:
     """Return a context's quotations in order. Raise AssertionError if any character is outside of them."""
-    found: list[Quotation] = []
+    parsed: list[Quotation] = []
     lines = iter(context.split("\n") if context else [])
-    for opening in lines:
+    for opening_mark in lines:
         start = f"<<<data {key} "
-        assert opening.startswith(start), f"outside of a quotation: {opening!r}"
+        assert opening_mark.startswith(start), f"outside of a quotation: {opening_mark!r}"
         inside: list[str] = []
         for line in lines:
             if line == f"data {key}>>>":
@@ -91,5 +91,5 @@ def quotations(context: str, key: str) -> list[Quotation]:
             inside.append(line.removeprefix("| "))
         else:
             raise AssertionError("a quotation is not closed")
-        found.append(Quotation(opening.removeprefix(start), tuple(inside)))
-    return found
+        parsed.append(Quotation(opening_mark.removeprefix(start), tuple(inside)))
+    return parsed

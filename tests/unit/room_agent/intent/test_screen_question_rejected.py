@@ -1,4 +1,4 @@
-"""Questions about the company in words that also fit a screen."""
+"""Questions about the company are not about the screen, even in words that fit one."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ import pytest
 
 from room_agent.intent.screen_question import asks_about_screen
 
-UNSEEN = """
+OTHER_QUESTIONS = """
 What's the per diem for Paris?
 Is Bob sharing the cost with us?
 What did Bob share about his holiday?
@@ -280,6 +280,6 @@ Are we presenting the offer to Acme?
 """
 
 
-@pytest.mark.parametrize("text", UNSEEN.strip().split("\n"))
-def test_a_question_of_the_company_costs_no_picture_whatever_words_it_shares_with_a_screen(text: str) -> None:
+@pytest.mark.parametrize("text", OTHER_QUESTIONS.strip().split("\n"))
+def test_a_company_question_in_words_of_a_screen_needs_no_frame(text: str) -> None:
     assert not asks_about_screen(text)

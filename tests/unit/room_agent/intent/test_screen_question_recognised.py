@@ -1,4 +1,4 @@
-"""Questions about the screen that name no typical thing of a screen."""
+"""Questions about the screen without the usual words for it are recognised."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ import pytest
 
 from room_agent.intent.screen_question import asks_about_screen
 
-SEEN = """
+SCREEN_QUESTIONS = """
 What does the red line represent?
 What's the percentage in the pie?
 Could you zoom in on that for me?
@@ -205,6 +205,6 @@ What does the red one mean?
 """
 
 
-@pytest.mark.parametrize("text", SEEN.strip().split("\n"))
-def test_a_question_about_what_can_be_seen_is_known_however_it_is_put(text: str) -> None:
+@pytest.mark.parametrize("text", SCREEN_QUESTIONS.strip().split("\n"))
+def test_a_screen_question_without_typical_words_is_recognised(text: str) -> None:
     assert asks_about_screen(text)

@@ -1,4 +1,4 @@
-"""A test participant over real WebRTC: joins a room, publishes tracks, records texts and sound, and leaves."""
+"""A participant over real WebRTC: joins a room, publishes tracks, records texts and audio, and leaves."""
 
 from __future__ import annotations
 
@@ -21,20 +21,20 @@ from tests.support.livekit_server import LiveKit
 TIMEOUT_S: Final = 60.0
 SIZE_PX: Final = (1280, 720)
 FPS: Final = 5.0
-HEARD_HZ: Final = 16_000
+RECEIVED_RATE_HZ: Final = 16_000
 FRAME_MS: Final = 20
-HEARD_MS: Final = 10
-"""The length of the room's audio frames: the onset of a voice is measured in these steps."""
-MOST_HEARD_S: Final = 600
+RECEIVED_FRAME_MS: Final = 10
+"""The length of the received audio frames, and so the resolution at which the start of speech is measured."""
+MAX_RECORDING_S: Final = 600
 LOUD_RMS: Final = 300
-TOPICS: Final = (CAPTIONS, "lk.chat", DESCRIPTIONS)
-AGENTS: Final = ("agent", "rayroom-")
-"""Prefixes of an agent's identity: in a test's own process, and as a job."""
+TEXT_TOPICS: Final = (CAPTIONS, "lk.chat", DESCRIPTIONS)
+AGENT_IDENTITY_PREFIXES: Final = ("agent", "rayroom-")
+"""Prefixes of an agent's identity: in the process of a test, and as a job of the worker."""
 
 
 @dataclass(frozen=True, slots=True)
-class Text:
-    """A text on one of the room's streams, and its attributes."""
+class ReceivedText:
+    """A text from one of the room's text streams, and its attributes."""
 
     topic: str
     text: str
@@ -54,8 +54,8 @@ class Text:
         return list(json.loads(self.attributes.get(SOURCES, "[]")))
 
 
-class Recording:
-    """The sound of one participant: 16-bit PCM of one channel, the last ten minutes of it."""
+class AudioRecording:
+    """The audio of one participant: the last ten minutes as 16-bit PCM of one channel."""
 
     def __init__(self) -> None:
         self.pcm = bytearray()
@@ -69,30 +69,29 @@ class Recording:
         return round(1_000 * (asyncio.get_running_loop().time() - self._loud_until_s))
 
     def add(self, frame: rtc.AudioFrame) -> None:
-        sound = np.frombuffer(frame.data, np.int16)
-        self.pcm += sound.tobytes()
-        del self.pcm[: -2 * HEARD_HZ * MOST_HEARD_S]
-        if np.sqrt(np.mean(sound.astype(np.float32) ** 2)) >= LOUD_RMS:
-            self.loud_ms += HEARD_MS
+        samples = np.frombuffer(frame.data, np.int16)
+        self.pcm += samples.tobytes()
+        del self.pcm[: -2 * RECEIVED_RATE_HZ * MAX_RECORDING_S]
+        if np.sqrt(np.mean(samples.astype(np.float32) ** 2)) >= LOUD_RMS:
+            self.loud_ms += RECEIVED_FRAME_MS
             self._loud_until_s = asyncio.get_running_loop().time()
             self.loud_at_s = self.loud_at_s or self._loud_until_s
 
 
 @dataclass
-class Seat:
-    """One participant, from `seated` to its end; owns every task it starts."""
+class Participant:
+    """A participant that owns the tasks it starts; `connected` joins and leaves the room."""
 
     room: rtc.Room = field(default_factory=rtc.Room)
-    texts: list[Text] = field(default_factory=list)
-    interims: list[Text] = field(default_factory=list)
-    """Partial transcripts."""
-    heard: dict[str, Recording] = field(default_factory=dict)
+    texts: list[ReceivedText] = field(default_factory=list)
+    partial_transcripts: list[ReceivedText] = field(default_factory=list)
+    recordings: dict[str, AudioRecording] = field(default_factory=dict)
     options: rtc.RoomOptions = field(default_factory=rtc.RoomOptions)
     _published: dict[str, str] = field(default_factory=dict)
     _tasks: set[asyncio.Task[None]] = field(default_factory=set)
 
     async def publish(self, name: str, track: rtc.LocalTrack, source: rtc.TrackSource.ValueType) -> str:
-        """Publish a track; return its id. `withdraw` takes the same name."""
+        """Publish a track; return its id. `unpublish` takes the same name."""
         options = rtc.TrackPublishOptions(source=source, simulcast=False)
         async with asyncio.timeout(TIMEOUT_S):
             publication = await self.room.local_participant.publish_track(track, options)
@@ -103,38 +102,44 @@ class Seat:
         """Publish the RGBA pictures that `paint` returns, `FPS` a second."""
         video = rtc.VideoSource(*SIZE_PX, is_screencast=True)
         sid = await self.publish(name, rtc.LocalVideoTrack.create_video_track("slides", video), source)
-        self.own(_show(video, paint))
+        self.start_task(_capture_video(video, paint))
         return sid
 
-    async def withdraw(self, name: str) -> None:
+    async def unpublish(self, name: str) -> None:
         """Unpublish a track by its name."""
         async with asyncio.timeout(TIMEOUT_S):
             await self.room.local_participant.unpublish_track(self._published.pop(name))
 
-    async def write(self, text: str) -> None:
+    async def send_chat(self, text: str) -> None:
         async with asyncio.timeout(TIMEOUT_S):
             await self.room.local_participant.send_text(text, topic="lk.chat")
 
-    def on(self, topic: str) -> list[Text]:
+    def texts_on(self, topic: str) -> list[ReceivedText]:
         return [text for text in self.texts if text.topic == topic]
 
-    def answers(self) -> list[Text]:
-        """Return the agent's answers: its texts with a recipient."""
-        return [line for line in self.on(CAPTIONS) if TO in line.attributes]
+    def answers(self) -> list[ReceivedText]:
+        """Return the agent's answers: its transcription texts with a recipient."""
+        return [text for text in self.texts_on(CAPTIONS) if TO in text.attributes]
 
     def agents(self) -> list[str]:
         """Return the identities of the agents in the room."""
         kind = rtc.ParticipantKind.PARTICIPANT_KIND_AGENT
-        people = self.room.remote_participants.values()
-        return [one.identity for one in people if one.kind == kind or one.identity == AGENTS[0]]
+        participants = self.room.remote_participants.values()
+        return [
+            participant.identity
+            for participant in participants
+            if participant.kind == kind or participant.identity == AGENT_IDENTITY_PREFIXES[0]
+        ]
 
-    def agent(self) -> Recording:
-        """Return the sound of the room's one agent."""
-        said = [recording for identity, recording in self.heard.items() if identity.startswith(AGENTS)]
-        return said[-1] if said else Recording()
+    def agent_audio(self) -> AudioRecording:
+        """Return the recording of the agent that joined last; an empty one if there is none."""
+        recordings = [
+            recording for identity, recording in self.recordings.items() if identity.startswith(AGENT_IDENTITY_PREFIXES)
+        ]
+        return recordings[-1] if recordings else AudioRecording()
 
-    def own(self, work: Coroutine[Any, Any, None]) -> None:
-        task = asyncio.create_task(work)
+    def start_task(self, coroutine: Coroutine[Any, Any, None]) -> None:
+        task = asyncio.create_task(coroutine)
         self._tasks.add(task)
         task.add_done_callback(self._tasks.discard)
 
@@ -148,49 +153,49 @@ class Seat:
 
     def _on_track(self, track: rtc.Track, _: Any, sender: rtc.RemoteParticipant) -> None:
         if track.kind == rtc.TrackKind.KIND_AUDIO:
-            self.own(_listen(track, self.heard.setdefault(sender.identity, Recording())))
+            self.start_task(_record(track, self.recordings.setdefault(sender.identity, AudioRecording())))
 
-    def _reader_of(self, topic: str) -> Callable[[rtc.TextStreamReader, str], None]:
-        return lambda reader, _: self.own(self._read(topic, reader))
+    def _text_handler(self, topic: str) -> Callable[[rtc.TextStreamReader, str], None]:
+        return lambda reader, _: self.start_task(self._read(topic, reader))
 
     async def _read(self, topic: str, reader: rtc.TextStreamReader) -> None:
         async with asyncio.timeout(TIMEOUT_S):
             text = await reader.read_all()
         attributes = dict(reader.info.attributes or {})
-        texts = self.interims if attributes.get(FINAL) == "false" else self.texts
-        texts.append(Text(topic, text, attributes))
+        texts = self.partial_transcripts if attributes.get(FINAL) == "false" else self.texts
+        texts.append(ReceivedText(topic, text, attributes))
 
     async def join(self, livekit: LiveKit, room: str, identity: str) -> None:
         self.room.on("track_subscribed", self._on_track)
-        for topic in TOPICS:
-            self.room.register_text_stream_handler(topic, self._reader_of(topic))
+        for topic in TEXT_TOPICS:
+            self.room.register_text_stream_handler(topic, self._text_handler(topic))
         async with asyncio.timeout(TIMEOUT_S):
             await self.room.connect(livekit.url, livekit.token(room, identity), self.options)
 
 
-S = TypeVar("S", bound=Seat)
+P = TypeVar("P", bound=Participant)
 
 
 @asynccontextmanager
-async def seated(seat: S, livekit: LiveKit, room: str, identity: str) -> AsyncIterator[S]:
-    """Yield a seat in `room`, left with the block."""
-    await seat.join(livekit, room, identity)
+async def connected(participant: P, livekit: LiveKit, room: str, identity: str) -> AsyncIterator[P]:
+    """Connect a participant to `room`, and disconnect it on exit."""
+    await participant.join(livekit, room, identity)
     try:
-        yield seat
+        yield participant
     finally:
         with contextlib.suppress(TimeoutError):
-            await seat.aclose()
+            await participant.aclose()
 
 
-async def _show(video: rtc.VideoSource, paint: Callable[[], bytes]) -> None:
+async def _capture_video(video: rtc.VideoSource, paint: Callable[[], bytes]) -> None:
     while True:
         video.capture_frame(rtc.VideoFrame(*SIZE_PX, rtc.VideoBufferType.RGBA, paint()))
         await asyncio.sleep(1 / FPS)
 
 
-async def _listen(track: rtc.Track, recording: Recording) -> None:
+async def _record(track: rtc.Track, recording: AudioRecording) -> None:
     stream = rtc.AudioStream.from_track(
-        track=track, sample_rate=HEARD_HZ, num_channels=1, frame_size_ms=HEARD_MS, capacity=200
+        track=track, sample_rate=RECEIVED_RATE_HZ, num_channels=1, frame_size_ms=RECEIVED_FRAME_MS, capacity=200
     )
     try:
         async for event in stream:

@@ -39,13 +39,13 @@ VENDORS = {
 }
 EFFORTS: dict[str, Effort] = {"openai": "none", "openai-compatible": "none"}
 """The effort at which a vendor's model does not think, where the vendor would otherwise let it."""
-ALL = pytest.mark.parametrize("vendor", VENDORS)
+EACH_VENDOR = pytest.mark.parametrize("vendor", VENDORS)
 ATTEMPT_S = 30.0
-BOTH = pytest.mark.parametrize("how", ["answer", "stream"])
+EACH_METHOD = pytest.mark.parametrize("method", ["answer", "stream"])
 
 
 @dataclass
-class Desk:
+class ConnectedAdapters:
     """Every vendor's adapter, connected to one emulator."""
 
     emulator: Emulator
@@ -54,26 +54,26 @@ class Desk:
     def provider(self, vendor: str, url: str | None = None) -> Provider:
         if vendor not in self.providers:
             path = VENDORS[vendor][0] if vendor in VENDORS else "/voyage/v1"
-            row = VendorSettings.model_validate(
+            settings = VendorSettings.model_validate(
                 {"api": vendor, "api_key_env": "VENDOR_KEY", "base_url": url or self.emulator.url + path}
             )
-            self.providers[vendor] = connect(vendor, row, SimulationSettings())
+            self.providers[vendor] = connect(vendor, settings, SimulationSettings())
             self.providers[vendor].warm_up()
         return self.providers[vendor]
 
-    async def ask(self, vendor: str, how: str, an_ask: ModelRequest) -> Answer:
+    async def send(self, vendor: str, method: str, request: ModelRequest) -> Answer:
         provider, model = self.provider(vendor), model_of(vendor)
-        if how == "answer":
-            return await provider.answer(model, an_ask)
-        deltas = [delta async for delta in provider.stream(model, an_ask)]
-        return joined(model, deltas)
+        if method == "answer":
+            return await provider.answer(model, request)
+        deltas = [delta async for delta in provider.stream(model, request)]
+        return joined_answer(model, deltas)
 
 
-def joined(model: Model, deltas: list[Delta]) -> Answer:
-    *pieces, last = deltas
-    assert last.finish is not None and all(delta.finish is None and delta.text for delta in pieces)
+def joined_answer(model: Model, deltas: list[Delta]) -> Answer:
+    *deltas_with_text, last = deltas
+    assert last.finish is not None and all(delta.finish is None and delta.text for delta in deltas_with_text)
     return Answer(
-        text="".join(d.text for d in deltas),
+        text="".join(delta.text for delta in deltas),
         model=model.name,
         finish=last.finish,
         usage=last.usage,
@@ -85,7 +85,7 @@ def model_of(vendor: str) -> Model:
     return CATALOGUE.get(VENDORS[vendor][1])
 
 
-def ask(
+def model_request(
     vendor: str, max_output_tokens: int = 64, timeout_s: float = 5.0, between_s: float | None = None
 ) -> ModelRequest:
     return ModelRequest(
@@ -111,54 +111,54 @@ def ask(
     )
 
 
-def charged(seen: LoggedRequest) -> Usage:
+def charged_usage(request: LoggedRequest) -> Usage:
     """Return the usage that the emulator charges for a request, in the router's terms."""
     return Usage(
-        input_tokens=seen.prompt_tokens,
-        cached_input_tokens=seen.cached_tokens,
-        cache_write_tokens=seen.cache_write_5m_tokens + seen.cache_write_1h_tokens,
-        output_tokens=seen.completion_tokens,
-        thinking_tokens=seen.thinking_tokens,
+        input_tokens=request.prompt_tokens,
+        cached_input_tokens=request.cached_tokens,
+        cache_write_tokens=request.cache_write_5m_tokens + request.cache_write_1h_tokens,
+        output_tokens=request.completion_tokens,
+        thinking_tokens=request.thinking_tokens,
     )
 
 
-def billed(usage: Usage | None) -> Usage:
+def billed_usage(usage: Usage | None) -> Usage:
     """Return a usage without the informative fields: Anthropic does not report image tokens."""
     assert usage is not None
     return Usage(**usage.nonzero() | {"image_tokens": 0})
 
 
 @asynccontextmanager
-async def connected_desk() -> AsyncIterator[Desk]:
-    """Yield a desk; its key is found in VENDOR_KEY."""
+async def connected_adapters() -> AsyncIterator[ConnectedAdapters]:
+    """Yield the adapters of every vendor. Their key is read from VENDOR_KEY."""
     async with Emulator().running() as emulator:
-        desk = Desk(emulator)
-        yield desk
-        for provider in desk.providers.values():
+        adapters = ConnectedAdapters(emulator)
+        yield adapters
+        for provider in adapters.providers.values():
             await provider.aclose()
 
 
-async def all_of(deltas: AsyncIterator[Delta]) -> list[Delta]:
+async def collect(deltas: AsyncIterator[Delta]) -> list[Delta]:
     return [delta async for delta in deltas]
 
 
-async def noticed_s(desk: Desk) -> float:
-    """Return when the emulator noticed that its client had gone."""
-    await until(lambda: desk.emulator.journal[0].disconnected_at_s is not None)
-    at_s = desk.emulator.journal[0].disconnected_at_s
+async def disconnect_noticed_at_s(adapters: ConnectedAdapters) -> float:
+    """Return the time at which the emulator noticed the disconnect of its client."""
+    await wait_until(lambda: adapters.emulator.journal[0].disconnected_at_s is not None)
+    at_s = adapters.emulator.journal[0].disconnected_at_s
     assert at_s is not None
     return at_s
 
 
-async def until(true: Callable[[], bool]) -> None:
+async def wait_until(condition: Callable[[], bool]) -> None:
     async with asyncio.timeout(3):
-        while not true():  # noqa: ASYNC110 the emulator has no event to wait on
+        while not condition():  # noqa: ASYNC110 the emulator has no event to wait on
             await asyncio.sleep(0.005)
 
 
 @dataclass(frozen=True)
-class Case:
-    """A fault, and the error it must become."""
+class FaultCase:
+    """A fault, and the error that the adapter must raise for it."""
 
     fault: Fault
     kind: type[ProviderError]
@@ -166,22 +166,22 @@ class Case:
     retry_after_s: float | None = None
 
 
-REFUSED = {
-    "rate limit": Case(Fault(status=429, retry_after_s=7.0), ProviderRateLimited, "first_token", 7.0),
-    "a long wait": Case(Fault(status=429, retry_after_s=7_200.0), ProviderRateLimited, "first_token", 60.0),
-    "bad key": Case(Fault(status=401), ProviderAuth, "first_token"),
-    "not allowed": Case(Fault(status=403), ProviderAuth, "first_token"),
-    "bad request": Case(Fault(status=400), ProviderRefused, "first_token"),
-    "no such model": Case(Fault(status=404), ProviderMisconfigured, "first_token"),
-    "too large": Case(Fault(status=413), ProviderContextTooLong, "first_token"),
-    "server error": Case(Fault(status=500), ProviderOverloaded, "first_token"),
-    "overloaded": Case(Fault(status=503, retry_after_s=3.0), ProviderOverloaded, "first_token", 3.0),
-    "gateway's time": Case(Fault(status=504), ProviderOverloaded, "first_token"),
-    "page of HTML": Case(Fault(html=True), ProviderOverloaded, "first_token"),
-    "no JSON": Case(Fault(garbage=True), ProviderTruncated, "parse"),
-    "silence": Case(Fault(delay_s=5.0), ProviderTimeout, "first_token"),
-    "reset at once": Case(Fault(reset_after_bytes=0), ProviderUnreachable, "first_token"),
-    "reset in the body": Case(Fault(reset_after_bytes=20), ProviderUnreachable, "first_token"),
-    "overload at once": Case(Fault(overload_after_chunks=0), ProviderOverloaded, "first_token"),
+FAULT_CASES = {
+    "rate limit": FaultCase(Fault(status=429, retry_after_s=7.0), ProviderRateLimited, "first_token", 7.0),
+    "a long wait": FaultCase(Fault(status=429, retry_after_s=7_200.0), ProviderRateLimited, "first_token", 60.0),
+    "bad key": FaultCase(Fault(status=401), ProviderAuth, "first_token"),
+    "not allowed": FaultCase(Fault(status=403), ProviderAuth, "first_token"),
+    "bad request": FaultCase(Fault(status=400), ProviderRefused, "first_token"),
+    "no such model": FaultCase(Fault(status=404), ProviderMisconfigured, "first_token"),
+    "too large": FaultCase(Fault(status=413), ProviderContextTooLong, "first_token"),
+    "server error": FaultCase(Fault(status=500), ProviderOverloaded, "first_token"),
+    "overloaded": FaultCase(Fault(status=503, retry_after_s=3.0), ProviderOverloaded, "first_token", 3.0),
+    "gateway's time": FaultCase(Fault(status=504), ProviderOverloaded, "first_token"),
+    "page of HTML": FaultCase(Fault(html=True), ProviderOverloaded, "first_token"),
+    "no JSON": FaultCase(Fault(garbage=True), ProviderTruncated, "parse"),
+    "silence": FaultCase(Fault(delay_s=5.0), ProviderTimeout, "first_token"),
+    "reset at once": FaultCase(Fault(reset_after_bytes=0), ProviderUnreachable, "first_token"),
+    "reset in the body": FaultCase(Fault(reset_after_bytes=20), ProviderUnreachable, "first_token"),
+    "overload at once": FaultCase(Fault(overload_after_chunks=0), ProviderOverloaded, "first_token"),
 }
 INPUTS = (Message(role="user", content=("one two",)), Message(role="user", content=("three",)))
