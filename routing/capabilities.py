@@ -1,10 +1,25 @@
-"""The rules of a vendor for one model: how it thinks, and which options of a chat it accepts."""
+"""The rules of a vendor for one model: how it thinks, which options it accepts, and how it counts an image."""
 
 from __future__ import annotations
 
-from pydantic import BaseModel, ConfigDict, NonNegativeInt, model_validator
+import math
+from collections.abc import Mapping, Sequence
+from dataclasses import fields
+from fractions import Fraction
+from typing import Annotated, Any, Literal
 
-from routing.chat import ChatOptions, Effort, ImageType
+from pydantic import (
+    BaseModel,
+    BeforeValidator,
+    ConfigDict,
+    Field,
+    NonNegativeInt,
+    PositiveInt,
+    field_validator,
+    model_validator,
+)
+
+from routing.chat import ChatOptions, Detail, Effort, ImageType, Message
 from routing.errors import UnsupportedOption
 
 FORCED_TOOL = "forced_tool_choice"
@@ -13,6 +28,20 @@ IMAGE_DETAIL = "detail"
 """The option of an image by which a request sets the resolution at which it is read."""
 JSON_SCHEMA = "json_schema"
 JSON_OBJECT = "json_object"
+_OPTIONS = {FORCED_TOOL, JSON_OBJECT, JSON_SCHEMA} | {field.name for field in fields(ChatOptions)}
+_NEUTRAL: Mapping[str, tuple[Any, ...]] = {
+    "temperature": (1,),
+    "top_p": (1,),
+    "frequency_penalty": (0,),
+    "presence_penalty": (0,),
+    "logit_bias": ({},),
+    "logprobs": (False,),
+    "top_logprobs": (0,),
+    "parallel_tool_calls": (True,),
+    "service_tier": ("auto", "default"),
+    "verbosity": ("medium",),
+}
+"""OpenAI's defaults: an option with one of these values asks for nothing, so no model needs to accept it."""
 
 
 class Thinking(BaseModel):
@@ -26,6 +55,10 @@ class Thinking(BaseModel):
     """The level of a request that names none."""
     tokens: dict[Effort, NonNegativeInt]
     """The output tokens to allow for thinking at each level, beyond the visible answer."""
+    off: Literal["disabled", "between_tools"] = "disabled"
+    """The type of Anthropic's `thinking` that stands for the level `none`."""
+    unit: Literal["level", "tokens"] = "level"
+    """Whether the vendor takes the name of the level, or its `tokens` as a budget."""
     source: str
 
     @model_validator(mode="after")
@@ -43,24 +76,108 @@ class Capabilities(BaseModel):
     thinking: Thinking | None = None
     options: frozenset[str] | None = None
     """The accepted fields of ChatOptions, and FORCED_TOOL, JSON_OBJECT, JSON_SCHEMA; None where all are passed on."""
+    without_thinking: frozenset[str] = frozenset()
+    """Those of `options` that are accepted at the effort `none` only."""
     prefill: bool = True
     """Whether the last message may be the assistant's."""
     image_types: frozenset[ImageType] = frozenset({"image/jpeg"})
     cache_min_tokens: NonNegativeInt | None = None
     """The smallest prompt prefix that is cached; None where the model does not cache."""
     service_tiers: tuple[str, ...] = ()
+    """The values of `service_tier` that are accepted beside OpenAI's `auto` and `default`."""
     source: str = "the configuration"
+
+    @field_validator("options", "without_thinking")
+    @classmethod
+    def _names_options(cls, names: frozenset[str] | None) -> frozenset[str] | None:
+        unknown = sorted((names or frozenset()) - _OPTIONS)
+        if unknown:
+            raise ValueError(f"{unknown[0]} is no option; known are {', '.join(sorted(_OPTIONS))}")
+        return names
 
     def accepts(self, option: str) -> bool:
         return self.options is None or option in self.options
 
 
+class FixedTokens(BaseModel):
+    """The same number of tokens for every image."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    rule: Literal["fixed"] = "fixed"
+    tokens: PositiveInt
+    low: PositiveInt | None = None
+    """The tokens at the detail `low`, where the vendor counts fewer."""
+
+    def count(self, width_px: int, height_px: int, detail: Detail = "auto") -> int:
+        """Return the input tokens of an image of this size."""
+        return self.low if detail == "low" and self.low is not None else self.tokens
+
+
+class PatchTokens(BaseModel):
+    """`percent` hundredths of a token for each square patch, once the image is scaled down to `longest_side_px`."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    rule: Literal["patches"]
+    patch_px: PositiveInt
+    percent: PositiveInt = 100
+    longest_side_px: PositiveInt | None = None
+    most_patches: PositiveInt | None = None
+    """The patches to which the vendor scales a larger image down."""
+
+    def count(self, width_px: int, height_px: int, detail: Detail = "auto") -> int:
+        """Return the input tokens of an image of this size, the most of any detail."""
+        longest_px = max(width_px, height_px, 1)
+        scale = min(Fraction(1), Fraction(self.longest_side_px or longest_px, longest_px))
+        patches = math.ceil(width_px * scale / self.patch_px) * math.ceil(height_px * scale / self.patch_px)
+        if self.most_patches is not None:
+            patches = min(patches, self.most_patches)
+        return -(-patches * self.percent // 100)
+
+
+class TileTokens(BaseModel):
+    """Tokens for the image and for each square tile, once its sides are scaled down to the two limits."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    rule: Literal["tiles"]
+    base: PositiveInt
+    tile: PositiveInt
+    tile_px: PositiveInt = 512
+    longest_side_px: PositiveInt = 2_048
+    short_side_px: PositiveInt = 768
+
+    def count(self, width_px: int, height_px: int, detail: Detail = "auto") -> int:
+        """Return the input tokens of an image of this size; the detail `low` has no tiles."""
+        if detail == "low":
+            return self.base
+        longest_px, shortest_px = max(width_px, height_px, 1), max(min(width_px, height_px), 1)
+        scale = min(Fraction(1), Fraction(self.longest_side_px, longest_px), Fraction(self.short_side_px, shortest_px))
+        columns = math.ceil(width_px * scale / self.tile_px)
+        return self.base + self.tile * columns * math.ceil(height_px * scale / self.tile_px)
+
+
+def _fixed(value: Any) -> Any:
+    """Return the rule that a plain number stands for."""
+    return {"rule": "fixed", "tokens": value} if isinstance(value, int) and not isinstance(value, bool) else value
+
+
+ImageTokens = Annotated[
+    Annotated[FixedTokens | PatchTokens | TileTokens, Field(discriminator="rule")], BeforeValidator(_fixed)
+]
+"""A rule, or a plain number of tokens for every image."""
+
+
 def effort_of(capabilities: Capabilities, options: ChatOptions) -> Effort | None:
-    """Return the effort to request: the caller's, else the lowest; None for a model that does not think."""
+    """Return the effort to request: the caller's, else the lowest; None for a model that does not think.
+
+    A server that takes all options gets the caller's effort, if there is one.
+    """
     thinking = capabilities.thinking
     if thinking is None:
-        return None
-    return options.reasoning_effort or thinking.efforts[0]
+        return options.reasoning_effort if capabilities.options is None else None
+    return options.reasoning_effort if _accepts_effort(capabilities, options) else thinking.efforts[0]
 
 
 def thinking_tokens(capabilities: Capabilities, effort: Effort | None) -> int:
@@ -71,26 +188,69 @@ def thinking_tokens(capabilities: Capabilities, effort: Effort | None) -> int:
 
 
 def refused_options(capabilities: Capabilities, options: ChatOptions) -> tuple[str, ...]:
-    """Return the names of the given options that the model does not accept."""
-    return tuple(name for name in options.given if not _accepted(capabilities, options, name))
+    """Return the names of the given options that the model does not accept; OpenAI's default values never count."""
+    return tuple(name for name in _unaccepted(capabilities, options) if not _neutral(options, name))
 
 
 def accepted_options(model: str, capabilities: Capabilities, options: ChatOptions, drop: bool) -> ChatOptions:
-    """Return the options, without the refused ones if `drop`. Otherwise raises UnsupportedOption for a refused one."""
+    """Return the options that the model accepts. Raises UnsupportedOption for a refused one, unless `drop`.
+
+    An option that the model does not accept, but with OpenAI's default value, is left out in either case.
+    """
     refused = refused_options(capabilities, options)
     if refused and not drop:
-        raise UnsupportedOption(f"{model} does not support {refused[0]}.", refused[0])
-    return options.without(refused)
+        raise UnsupportedOption(f"{model} does not support {_shown(capabilities, options, refused[0])}.", refused[0])
+    return options.without(_unaccepted(capabilities, options))
+
+
+def accepts_messages(capabilities: Capabilities, messages: Sequence[Message]) -> bool:
+    """Return whether the model accepts the last message's role. Images are converted to a type that it accepts."""
+    return capabilities.prefill or not messages or messages[-1].role != "assistant"
+
+
+def _unaccepted(capabilities: Capabilities, options: ChatOptions) -> tuple[str, ...]:
+    return tuple(name for name in options.given if not _accepted(capabilities, options, name))
 
 
 def _accepted(capabilities: Capabilities, options: ChatOptions, name: str) -> bool:
     if name == "reasoning_effort":
-        thinking = capabilities.thinking
-        # Every model that does not think does so at the effort `none`.
-        return options.reasoning_effort in (thinking.efforts if thinking is not None else ("none",))
+        return _accepts_effort(capabilities, options)
+    if name == "service_tier" and options.service_tier is not None:
+        tiers = capabilities.service_tiers
+        return capabilities.options is None or (bool(tiers) and options.service_tier in ("auto", "default", *tiers))
     if name == "response_format" and options.response_format is not None:
         return options.response_format.type == "text" or capabilities.accepts(options.response_format.type)
     if name == "tool_choice" and options.tool_choice is not None:
         forced = options.tool_choice.mode in ("required", "function")
         return capabilities.accepts("tools") and (not forced or capabilities.accepts(FORCED_TOOL))
+    if name in capabilities.without_thinking and name != "tools":
+        return effort_of(capabilities, options) == "none"
     return capabilities.accepts(name)
+
+
+def _accepts_effort(capabilities: Capabilities, options: ChatOptions) -> bool:
+    """Return whether the effort is accepted. Where tools exclude thinking, the tools stay and the effort yields."""
+    effort, thinking = options.reasoning_effort, capabilities.thinking
+    if thinking is None:
+        # Every model that does not think does so at the effort `none`.
+        return effort == "none" or capabilities.options is None
+    excluded = bool(options.tools) and "tools" in capabilities.without_thinking
+    return effort in thinking.efforts and (effort == "none" or not excluded)
+
+
+def _neutral(options: ChatOptions, name: str) -> bool:
+    return getattr(options, name) in _NEUTRAL.get(name, ())
+
+
+def _shown(capabilities: Capabilities, options: ChatOptions, name: str) -> str:
+    """Return the option as an error names it: with its value where only that is refused."""
+    if name == "reasoning_effort":
+        level = capabilities.thinking is not None and options.reasoning_effort in capabilities.thinking.efforts
+        return f"reasoning_effort {options.reasoning_effort!r}{' together with tools' if level else ''}"
+    if name == "service_tier":
+        return f"service_tier {options.service_tier!r}"
+    if name == "response_format" and options.response_format is not None:
+        return f"response_format {options.response_format.type!r}"
+    if name == "tool_choice" and options.tool_choice is not None:
+        return f"tool_choice {options.tool_choice.mode!r}"
+    return name

@@ -6,11 +6,12 @@ import datetime as dt
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 
-from routing.capabilities import accepted_options
-from routing.catalogue import Catalogue, check_fits
+from routing.capabilities import Capabilities, accepted_options, accepts_messages, refused_options
+from routing.catalogue import Catalogue
 from routing.chat import ChatOptions, Message
 from routing.complexity import Complexity
 from routing.errors import BadInput, UnsupportedOption
+from routing.estimates import check_fits
 from routing.models import Service, Tier
 from routing.share import ShareControl
 
@@ -164,12 +165,16 @@ def within_limits(
     output_tokens: int,
     longest_input_tokens: int | None = None,
     output_field: str = "max_tokens",
+    options: ChatOptions | None = None,
 ) -> Decision:
-    """Return the decision with only the targets that can take the request; raises BadInput or TooLarge if none can."""
+    """Return the decision with only the targets that can take the request.
+
+    Raises BadInput or ContextTooLong if none can.
+    """
     fits, refusal = [], None
     for name in decision.targets:
         try:
-            check_fits(catalogue.get(name), messages, output_tokens, longest_input_tokens, output_field)
+            check_fits(catalogue.get(name), messages, output_tokens, longest_input_tokens, output_field, options)
             fits.append(name)
         except BadInput as error:
             refusal = refusal or error
@@ -179,26 +184,41 @@ def within_limits(
 
 
 def within_capabilities(
-    decision: Decision, catalogue: Catalogue, options: ChatOptions, messages: Sequence[Message], drop_params: bool
+    decision: Decision,
+    catalogue: Catalogue,
+    options: ChatOptions,
+    messages: Sequence[Message],
+    drop_params: bool = False,
 ) -> Decision:
-    """Return the decision with only the models that accept the options, and a last message by the assistant.
+    """Return the decision with only the targets and stronger models that accept the messages and the options.
 
-    With `drop_params` a model may ignore an option. Raises UnsupportedOption if no target accepts all.
+    With `drop_params` a model that refuses an option only stays. An assistant's message at the end cannot be dropped.
+    Raises UnsupportedOption, for the first target, if no target accepts the request.
     """
-
-    def refusal(name: str) -> UnsupportedOption | None:
-        capabilities = catalogue.get(name).capabilities
-        if messages[-1].role == "assistant" and not capabilities.prefill:
-            return UnsupportedOption(f"{name} does not continue a message of the assistant.", "messages")
-        try:
-            accepted_options(name, capabilities, options, drop_params)
-        except UnsupportedOption as error:
-            return error
-        return None
-
-    refusals = {name: refusal(name) for name in (*decision.targets, *decision.stronger)}
-    targets = tuple(name for name in decision.targets if refusals[name] is None)
-    if not targets and (first := refusals[decision.targets[0]]) is not None:
-        raise first
-    stronger = tuple(name for name in decision.stronger if refusals[name] is None)
+    rules = {name: catalogue.get(name).capabilities for name in (*decision.targets, *decision.stronger)}
+    targets = _accepting(decision.targets, rules, options, messages, drop_params)
+    if not targets and decision.targets:
+        _refuse(decision.targets[0], rules[decision.targets[0]], options, messages)
+    stronger = _accepting(decision.stronger, rules, options, messages, drop_params)
     return replace(decision, targets=targets, stronger=stronger)
+
+
+def _accepting(
+    names: Sequence[str],
+    rules: Mapping[str, Capabilities],
+    options: ChatOptions,
+    messages: Sequence[Message],
+    drop_params: bool,
+) -> tuple[str, ...]:
+    return tuple(
+        name
+        for name in names
+        if accepts_messages(rules[name], messages) and (drop_params or not refused_options(rules[name], options))
+    )
+
+
+def _refuse(name: str, rules: Capabilities, options: ChatOptions, messages: Sequence[Message]) -> None:
+    """Raise the UnsupportedOption of one model."""
+    if not accepts_messages(rules, messages):
+        raise UnsupportedOption(f"{name} does not continue a message of the assistant.", "messages")
+    accepted_options(name, rules, options, drop=False)

@@ -11,8 +11,8 @@ from rich import box
 from rich.console import Console
 from rich.table import Table
 
+from cluster.cli.labelled_prompts import Evaluation, evaluate, read_labels
 from routing.complexity import score_text
-from routing.route_eval import Evaluation, evaluate, read_labels
 from routing.share import ShareControl, ShareTarget
 
 SEED = 7

@@ -12,10 +12,11 @@ from deployments.gateway.metering import written_calls
 from deployments.gateway.models import AnswerHandle, EmbedHandle, RoutedAnswer, RoutedRequest, StreamHandle
 from deployments.providers.embedding_check import check_vectors
 from routing.capabilities import accepted_options, effort_of, thinking_tokens
-from routing.catalogue import Model, estimate_chat, estimate_embedding
+from routing.catalogue import Model
 from routing.chat import Effort
 from routing.deltas import joined_answer, joined_delta
 from routing.errors import RayroomError, ThinkingExhausted
+from routing.estimates import estimate_chat, estimate_embedding
 from routing.evidence import needs_stronger, only_thought
 from routing.models import Answer, Delta, EmbeddingResult, EmbedRequest, ModelRequest, Tier
 

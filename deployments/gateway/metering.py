@@ -12,9 +12,10 @@ from types import TracebackType
 import structlog
 
 from deployments.providers.base import served_name
-from routing.catalogue import Catalogue, Model, text_tokens
+from routing.catalogue import Catalogue, Model
 from routing.chat import Message, ToolCall, ToolCallDelta
 from routing.errors import ConfigurationError, ProviderError, RayroomError, TenantSuspended
+from routing.estimates import text_tokens
 from routing.models import Costs, Delta, Intent, Outcome, Service, Settlement, Tenant, Usage
 from routing.prices import Price
 from routing.ratelimit import RateStanding

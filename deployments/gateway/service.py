@@ -123,10 +123,11 @@ class Gateway:
     async def frame(self, admitted: AdmittedRequest, headers: FrameHeaders, jpeg: bytes) -> RoutedAnswer:
         """Describe a frame."""
         settings, billing = self.settings.vision, admitted.billing
-        inspect_jpeg(jpeg, settings.max_image_px)
+        size = inspect_jpeg(jpeg, settings.max_image_px)
         self._frames.check(billing.room, headers)
         decision = self._decide(self._vision, AUTO, score_frame(headers.features()), billing.tenant)
-        messages = (Message(role="user", content=(Image(data=jpeg), settings.prompt)),)
+        image = Image(data=jpeg, width_px=size.width_px, height_px=size.height_px)
+        messages = (Message(role="user", content=(image, settings.prompt)),)
         routed = self._vision.request(billing, decision, messages)
         return await self._answer(self._vision, self._handles.vision, routed)
 
@@ -207,7 +208,7 @@ class Gateway:
             self._llm, request.model, score_turn(turn_features(request, options, turn, messages)), billing.tenant
         )
         decision = within_limits(
-            decision, self.catalogue, messages, output_tokens, settings.max_input_tokens, request.output_field
+            decision, self.catalogue, messages, output_tokens, settings.max_input_tokens, request.output_field, options
         )
         decision = within_capabilities(decision, self.catalogue, options, messages, drop_params)
         routed = self._llm.request(billing, decision, messages)

@@ -10,6 +10,7 @@ import struct
 import time
 import tomllib
 from collections.abc import AsyncGenerator, Awaitable, Callable, Iterable, Mapping
+from dataclasses import replace
 from functools import cache
 from importlib import resources
 
@@ -20,9 +21,10 @@ from pydantic import BaseModel, ConfigDict
 from deployments.api.jpeg import inspect_jpeg
 from deployments.common.settings import ProfileChange, SimulationSettings
 from deployments.providers.base import served_name
-from routing.catalogue import Model, text_tokens
-from routing.chat import Message
+from routing.catalogue import Model
+from routing.chat import Image, Message
 from routing.errors import BadInput, ProviderOverloaded, ProviderTimeout
+from routing.estimates import options_tokens, text_tokens
 from routing.models import Answer, Delta, EmbeddingResult, EmbedRequest, Finish, ModelRequest, Usage
 from routing.retry import Deadline
 
@@ -128,7 +130,7 @@ class SimulatedProvider:
             text="".join(word + " " for word in words),
             model=served_name(model, True),
             finish=finish,
-            usage=_usage(model, request.messages, output_tokens=len(words)),
+            usage=_usage(model, request, output_tokens=len(words)),
             simulated=True,
         )
 
@@ -140,14 +142,15 @@ class SimulatedProvider:
         for word in words:
             yield Delta(text=word + " ")
             await self._pause(1 / profile.tokens_per_s, deadline)
-        yield Delta(finish=finish, usage=_usage(model, request.messages, output_tokens=len(words)))
+        yield Delta(finish=finish, usage=_usage(model, request, output_tokens=len(words)))
 
     async def embed(self, model: Model, request: EmbedRequest) -> EmbeddingResult:
         deadline = Deadline.after(request.timeout_s, time.monotonic())
         await self._pause(self._profile(model).first_token_s(self._rng), deadline)
         self._fail_sometimes(model)
         vectors = tuple(_vector(message, model.dimensions or 256) for message in request.inputs)
-        px = sum(_pixels(image.data) for message in request.inputs for image in message.images)
+        images = [_sized(image) for message in request.inputs for image in message.images]
+        px = sum(image.width_px * image.height_px for image in images)
         usage = Usage(input_tokens=text_tokens(request.inputs), image_px=px)
         return EmbeddingResult(vectors=vectors, model=served_name(model, True), usage=usage, simulated=True)
 
@@ -190,20 +193,22 @@ class SimulatedProvider:
             )
 
 
-def _usage(model: Model, messages: tuple[Message, ...], output_tokens: int) -> Usage:
-    images = [image for message in messages for image in message.images]
-    image_tokens = sum(model.image_token_count(_pixels(image.data)) for image in images)
-    return Usage(
-        input_tokens=text_tokens(messages) + image_tokens, image_tokens=image_tokens, output_tokens=output_tokens
-    )
+def _usage(model: Model, request: ModelRequest, output_tokens: int) -> Usage:
+    images = [image for message in request.messages for image in message.images]
+    image_tokens = sum(model.tokens_of(_sized(image)) for image in images)
+    text = text_tokens(request.messages) + options_tokens(request.options)
+    return Usage(input_tokens=text + image_tokens, image_tokens=image_tokens, output_tokens=output_tokens)
 
 
-def _pixels(image: bytes) -> int:
+def _sized(image: Image) -> Image:
+    """Return the image with the size of its header, if it is a JPEG of unknown size."""
+    if image.width_px:
+        return image
     try:
-        size = inspect_jpeg(image)
+        size = inspect_jpeg(image.data)
     except BadInput:
-        return 0
-    return size.width_px * size.height_px
+        return image
+    return replace(image, width_px=size.width_px, height_px=size.height_px)
 
 
 def _vector(message: Message, dimensions: int) -> tuple[float, ...]:

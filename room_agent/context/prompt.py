@@ -17,7 +17,7 @@ from room_agent.context.screen_memory import ScreenMemory
 from room_agent.intent.screen_question import asks_about_screen
 from room_agent.text.normalize import both_ends, ends_within
 from room_agent.text.quoting import MAX_QUOTED_CHARS, Fence, clean_name, one_line, tokens_of
-from routing.catalogue import MESSAGE_OVERHEAD_TOKENS
+from routing.estimates import MESSAGE_OVERHEAD_TOKENS
 from routing.models import Passage
 
 IMAGE_TOKENS = 1_200

@@ -19,7 +19,7 @@ import unicodedata
 from dataclasses import dataclass
 from functools import lru_cache
 
-from routing.catalogue import BYTES_PER_TOKEN
+from routing.estimates import BYTES_PER_TOKEN
 
 MAX_QUOTED_CHARS = 40_000
 """The part of a text that is read; the rest is ignored."""

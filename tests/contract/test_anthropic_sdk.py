@@ -87,7 +87,7 @@ async def test_an_image_is_counted_by_its_models_rule(client: anthropic.AsyncAnt
     source = {"type": "base64", "media_type": "image/jpeg", "data": base64.b64encode(jpeg(750, 100)).decode()}
     content = [{"type": "image", "source": source}, {"type": "text", "text": "see"}]
     answer = await whole(client, messages=[{"role": "user", "content": content}], system="be brief")
-    assert answer.usage.input_tokens == 2 + 100 + 1
+    assert answer.usage.input_tokens == 2 + 27 * 4 + 1
 
 
 async def test_what_is_no_image_is_a_bad_request(client: anthropic.AsyncAnthropic) -> None:

@@ -69,7 +69,7 @@ async def test_an_image_is_counted_by_its_models_rule(client: openai.AsyncOpenAI
     url = "data:image/jpeg;base64," + base64.b64encode(jpeg(632, 100)).decode()
     content: Any = [{"type": "text", "text": "see"}, {"type": "image_url", "image_url": {"url": url}}]
     answer = await client.chat.completions.create(**UNTHINKING | {"messages": [{"role": "user", "content": content}]})
-    assert answer.usage is not None and answer.usage.prompt_tokens == 1 + 100
+    assert answer.usage is not None and answer.usage.prompt_tokens == 1 + 20 * 4 * 12 // 10
     assert emulator.journal[0].images == 1 and emulator.journal[0].image_px == 63_200
 
 

@@ -8,8 +8,9 @@ from typing import Any
 
 from deployments.common.settings import VisionSettings
 from room_agent.frames.i420 import fitted
-from routing.catalogue import Catalogue, text_tokens
-from routing.chat import Message
+from routing.catalogue import Catalogue
+from routing.chat import Image, Message
+from routing.estimates import text_tokens
 from routing.prices import PICO_PER_NANO, Price, round_half_even
 
 PUBLISHED_PX = (1280, 720)
@@ -66,10 +67,14 @@ def strong_frame(
     return StrongFrame(
         model=model.name,
         price=catalogue.price(model.name, day),
-        full_tokens=prompt_tokens + model.image_token_count(sides_px[0] * sides_px[1]),
-        small_tokens=prompt_tokens + model.image_token_count(small_px[0] * small_px[1]),
+        full_tokens=prompt_tokens + model.tokens_of(_screen(sides_px)),
+        small_tokens=prompt_tokens + model.tokens_of(_screen(small_px)),
         answer_tokens=answer_tokens,
     )
+
+
+def _screen(sides_px: tuple[int, int]) -> Image:
+    return Image(data=b"", width_px=sides_px[0], height_px=sides_px[1])
 
 
 def mean_tokens(output_tokens: int, answers: int) -> float | None:

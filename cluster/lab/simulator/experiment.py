@@ -17,9 +17,10 @@ from cluster.lab.simulator.assumptions import Assumptions
 from cluster.lab.simulator.results import run_of
 from cluster.lab.simulator.simulator import Simulator
 from cluster.lab.simulator.vendor_model import VendorModel
-from routing.catalogue import Catalogue, text_tokens
+from routing.catalogue import Catalogue
 from routing.chat import Message
 from routing.errors import ConfigurationError
+from routing.estimates import text_tokens
 from routing.models import Usage
 
 

@@ -25,9 +25,11 @@ from deployments.gateway.models import GatewaySettings, ModelHandles, RoutedAnsw
 from deployments.gateway.service import Gateway
 from deployments.model_replica import ModelReplica
 from routing.breaker import BreakerSettings
-from routing.catalogue import estimate_chat, estimate_embedding, load_catalogue
-from routing.chat import Image, Message
+from routing.capabilities import effort_of, thinking_tokens
+from routing.catalogue import load_catalogue
+from routing.chat import ChatOptions, Image, Message
 from routing.errors import RayroomError
+from routing.estimates import estimate_chat, estimate_embedding
 from routing.fairness import FairnessSettings
 from routing.models import EmbedRequest, ModelRequest, Tier, Usage
 from routing.retry import RetrySettings
@@ -191,15 +193,12 @@ def reserved(model: str, how: str) -> Usage:
         return estimate_embedding(
             EmbedRequest(model=model, inputs=tuple(Message(role="user", content=(text,)) for text in TEXTS))
         )
-    text, images = (PROMPT, (Image(data=PICTURE),)) if how == "frame" else (QUESTION, ())
-    messages = (
-        Message(
-            role="user",
-            content=(text, *images),
-        ),
-    )
+    picture = Image(data=PICTURE, width_px=640, height_px=360)
+    messages = (Message(role="user", content=(picture, PROMPT) if how == "frame" else (QUESTION,)),)
+    row = CATALOGUE.get(model)
+    thinking = thinking_tokens(row.capabilities, effort_of(row.capabilities, ChatOptions()))
     return estimate_chat(
-        CATALOGUE.get(model), ModelRequest(model=model, messages=messages, max_output_tokens=MOST_TOKENS)
+        row, ModelRequest(model=model, messages=messages, max_output_tokens=MOST_TOKENS, thinking_tokens=thinking)
     )
 
 

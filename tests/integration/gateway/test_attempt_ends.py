@@ -18,7 +18,6 @@ from deployments.gateway.models import RoutedAnswer
 from deployments.model_replica import ModelReplica
 from deployments.providers.simulated import SimulatedProvider
 from routing.breaker import BreakerSettings
-from routing.catalogue import estimate_embedding, text_tokens
 from routing.chat import Image, Message
 from routing.errors import (
     BudgetExceeded,
@@ -29,6 +28,7 @@ from routing.errors import (
     ProviderTruncated,
     RayroomError,
 )
+from routing.estimates import estimate_embedding, text_tokens
 from routing.models import (
     Delta,
     EmbedRequest,

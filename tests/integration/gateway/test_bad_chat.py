@@ -139,7 +139,7 @@ BAD: dict[str, tuple[dict[str, Any], Expected]] = {
     ),
     "200,000 tokens in several": (
         {"messages": [{"role": "user", "content": "word " * 50_000}] * 4},
-        wrong("messages", 413, "too_large"),
+        wrong("messages", 400, "context_length_exceeded"),
     ),
     "no tokens": ({"max_tokens": 0}, wrong("max_tokens")),
     "fewer than no tokens": ({"max_tokens": -1}, wrong("max_tokens")),

@@ -11,9 +11,9 @@ import pytest_asyncio
 
 from cluster.lab.emulator import LoggedRequest
 from deployments.api.schemas import EmbeddingRequest
-from routing.catalogue import text_tokens
 from routing.chat import Message
 from routing.errors import BadInput
+from routing.estimates import text_tokens
 from routing.models import Usage
 from tests.integration.gateway.fault_bench import (
     CATALOGUE,
@@ -56,12 +56,13 @@ def told(seen: LoggedRequest) -> Usage:
 
 def line(model: str, how: str, bill: Bill, seen: LoggedRequest | None, text: str = "") -> tuple[object, ...]:
     """Return the expected journal row of one attempt: the model, the cost, whether it is an estimate."""
+    most = reserved(model, how)
+    # The length of a thought that nobody reported is unknown: it counts as much as was reserved for it.
+    heard = text_tokens([Message(role="assistant", content=(text,))]) + most.thinking_tokens
     usage = {
         Bill.NOTHING: Usage(),
-        Bill.RESERVED: reserved(model, how),
-        Bill.HEARD: replace(
-            reserved(model, how), output_tokens=text_tokens([Message(role="assistant", content=(text,))])
-        ),
+        Bill.RESERVED: most,
+        Bill.HEARD: replace(most, output_tokens=min(heard, most.output_tokens)),
         Bill.TOLD: told(seen) if seen is not None else Usage(),
     }[bill]
     (price,) = [row for row in CATALOGUE.prices.rows if row.model == model]

@@ -14,13 +14,13 @@ import pytest_asyncio
 from cluster.lab.emulator import Fault
 from deployments.gateway.models import RoutedAnswer
 from routing.breaker import BreakerSettings
-from routing.catalogue import text_tokens
 from routing.chat import Message
 from routing.errors import ProviderTimeout
+from routing.estimates import text_tokens
 from routing.fairness import FairnessSettings
 from routing.models import Delta
 from routing.retry import RetrySettings
-from tests.integration.gateway.fault_bench import CHAT, QUESTION, TOKEN, Bench, ended, gateway
+from tests.integration.gateway.fault_bench import CHAT, QUESTION, TOKEN, Bench, ended, gateway, reserved
 from tests.integration.gateway.fault_table import ROUTES, SHORT, Route, Timers
 from tests.support.credentials import room_token
 from tests.support.gateway import InProcessCluster, chat_stream, served
@@ -90,7 +90,8 @@ async def test_a_reader_who_leaves_a_stream_lets_the_vendor_go_and_owes_what_was
         (row,) = await cluster.events()
         assert (await ended(asked, route.how)).how == "stop"
     assert isinstance(first, Delta) and (row["outcome"], row["estimated"]) == ("cancelled", 1)
-    said = text_tokens([Message(role="assistant", content=(first.text,))])
+    thought = reserved(route.model, route.how).thinking_tokens
+    said = text_tokens([Message(role="assistant", content=(first.text,))]) + thought
     assert f'"output_tokens": {said}' in str(row["usage"])
 
 

@@ -9,9 +9,10 @@ from dataclasses import replace
 import pytest
 
 from routing.capabilities import Capabilities, Thinking
-from routing.catalogue import Catalogue, text_tokens
+from routing.catalogue import Catalogue
 from routing.chat import ChatOptions, Effort, ToolCallDelta
 from routing.errors import ProviderOverloaded, ThinkingExhausted
+from routing.estimates import text_tokens
 from routing.models import Delta, ModelRequest, Tier, Usage
 from tests.integration.gateway.attempt_bench import (
     ASKED,

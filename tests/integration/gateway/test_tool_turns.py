@@ -7,9 +7,10 @@ from dataclasses import replace
 import pytest
 
 from routing.capabilities import Capabilities
-from routing.catalogue import Catalogue, text_tokens
+from routing.catalogue import Catalogue
 from routing.chat import ChatOptions, Message, ResponseFormat, Tool, ToolCall, ToolCallDelta, ToolChoice
 from routing.errors import ProviderOverloaded, ProviderTruncated, UnsupportedOption
+from routing.estimates import text_tokens
 from routing.models import Delta, ModelRequest, Tier, Usage
 from routing.policy import Decision, within_capabilities
 from routing.prices import Price

@@ -51,7 +51,7 @@ async def test_one_seed_gives_one_answer_and_another_seed_another() -> None:
 async def test_usage_counts_the_image_by_its_vendors_rule_and_the_words_said() -> None:
     answer = await SimulatedProvider(SimulationSettings(), Naps()).answer(FLASH, ask(images=(jpeg(),)))
     assert answer.usage is not None
-    assert answer.usage.image_tokens == 1_089 and answer.usage.output_tokens == len(answer.text.split())
+    assert answer.usage.image_tokens == 1_120 and answer.usage.output_tokens == len(answer.text.split())
 
 
 async def test_an_answer_longer_than_allowed_is_cut_and_says_so() -> None:

@@ -6,14 +6,11 @@ import datetime as dt
 
 import pytest
 
-from routing.catalogue import FRAME_PX, check_fits, estimate_chat, load_catalogue
-from routing.chat import Image, Message
-from routing.errors import BadInput, ConfigurationError, RetiredModel, TooLarge, UnknownModel
-from routing.models import ModelRequest
+from routing.catalogue import load_catalogue
+from routing.errors import ConfigurationError, RetiredModel, UnknownModel
 
 DAY = dt.date(2026, 11, 24)
 CATALOGUE = load_catalogue()
-HELLO = (Message(role="user", content=("hello",)),)
 
 
 def model_row(name: str, extra: str = "", year: int = 2099) -> str:
@@ -42,7 +39,7 @@ def test_a_warning_appears_sixty_days_before_a_model_retires() -> None:
     last_day = dt.date(2027, 1, 14)
     assert CATALOGUE.check(["gpt-4o"], last_day - dt.timedelta(days=61)) == []
     (warning,) = CATALOGUE.check(["gpt-4o"], last_day - dt.timedelta(days=60))
-    assert "in 60 days" in warning and "gpt-6.1-sol" in warning
+    assert "in 60 days" in warning and "gpt-6-luna" in warning
     with pytest.raises(ConfigurationError):
         CATALOGUE.check(["gpt-4o"], last_day)
 
@@ -107,41 +104,28 @@ def test_every_model_with_messages_has_limits_and_their_source() -> None:
             assert "max_output_tokens" in model.model_fields_set, model.name
 
 
-def test_a_request_for_more_output_than_the_models_limit_is_rejected() -> None:
-    model = CATALOGUE.get("gpt-4o")
-    check_fits(model, HELLO, 16_384)
-    with pytest.raises(BadInput, match="gpt-4o answers with at most 16384 tokens") as excinfo:
-        check_fits(model, HELLO, 16_385)
-    assert (excinfo.value.status, excinfo.value.param) == (422, "max_tokens")
+def test_every_model_that_talks_says_its_rules_and_their_source() -> None:
+    for model in CATALOGUE.models.values():
+        if "llm" in model.services:
+            assert model.capabilities.options and model.capabilities.source != "the configuration", model.name
+            assert model.image_tokens is not None, model.name
 
 
-def test_messages_longer_than_the_context_are_rejected() -> None:
-    model, messages = CATALOGUE.get("gpt-4o"), (Message(role="user", content=("word " * 200_000,)),)
-    with pytest.raises(TooLarge, match="at least 200000 tokens long") as excinfo:
-        check_fits(model, messages, 300)
-    assert (excinfo.value.status, excinfo.value.param) == (413, "messages")
-    check_fits(CATALOGUE.get("gpt-6-luna"), messages, 300)
-    with pytest.raises(TooLarge, match="takes at most 100000 here"):
-        check_fits(CATALOGUE.get("gpt-6-luna"), messages, 300, longest_input_tokens=100_000)
-
-
-def test_output_tokens_and_images_count_towards_the_context() -> None:
-    model = CATALOGUE.get("gpt-4o")
-    messages = (Message(role="user", content=("word " * 120_000,)),)
-    check_fits(model, messages, 8_000)
-    with pytest.raises(TooLarge):
-        check_fits(model, messages, 8_001)
-    messages_with_images = (Message(role="user", content=("word " * 120_000, *(Image(data=b"x"),) * 10)),)
-    with pytest.raises(TooLarge):
-        check_fits(model, messages_with_images, 1_000)
-
-
-def test_an_estimate_covers_the_maximum_usage_of_a_request() -> None:
-    model = CATALOGUE.get("claude-sonnet-5-5")
-    request = ModelRequest(
-        model=model.name, messages=(Message(role="user", content=("a" * 300, Image(data=b"x"))),), max_output_tokens=150
-    )
-    estimate = estimate_chat(model, request)
-    assert estimate.output_tokens == 150
-    assert estimate.image_tokens == -(-FRAME_PX // 750)
-    assert estimate.input_tokens >= 100 + estimate.image_tokens
+@pytest.mark.parametrize(
+    ("wrong", "said"),
+    [
+        (
+            '[model.capabilities]\noptions = ["tool"]',
+            r"capabilities\.options: Value error, tool is no option; known are",
+        ),
+        (
+            '[model.capabilities.thinking]\nefforts = ["low"]\ndefault = "high"\ntokens = {low = 1}\nsource = "s"',
+            "efforts",
+        ),
+        ('[model.capabilities]\nimage_types = ["image/bmp"]', r"capabilities\.image_types"),
+        ("image_tokens = {rule = 'squares'}", "image_tokens"),
+    ],
+)
+def test_a_wrong_rule_is_named_at_start(wrong: str, said: str) -> None:
+    with pytest.raises(ConfigurationError, match=rf"row 1 \(a\): .*{said}"):
+        load_catalogue(model_row("a", wrong), prices("a"))

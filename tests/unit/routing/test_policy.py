@@ -9,10 +9,11 @@ from dataclasses import replace
 import pytest
 
 from routing.catalogue import load_catalogue
+from routing.chat import ChatOptions, Message, Tool
 from routing.complexity import Complexity
-from routing.errors import BadInput, RateLimited, RetiredModel, UnknownModel
+from routing.errors import BadInput, ContextTooLong, RateLimited, RetiredModel, UnknownModel, UnsupportedOption
 from routing.models import Tenant, Tier
-from routing.policy import ServiceRoutes, TenantStanding, choose
+from routing.policy import Decision, ServiceRoutes, TenantStanding, choose, within_capabilities, within_limits
 from routing.ratelimit import TenantLimits
 from routing.retry import Deadline
 from routing.share import ShareControl, ShareTarget
@@ -107,8 +108,57 @@ def test_an_explicit_model_is_rejected_from_its_retirement_day() -> None:
     last_day = dt.date(2027, 1, 14)
     decision = choose("gpt-4o", EASY, ROUTES, "llm", CATALOGUE, today=last_day - dt.timedelta(days=1))
     assert decision.targets == ("gpt-4o",)
-    with pytest.raises(RetiredModel, match=r"use gpt-6\.1-sol"):
+    with pytest.raises(RetiredModel, match=r"use gpt-6-luna"):
         choose("gpt-4o", EASY, ROUTES, "llm", CATALOGUE, today=last_day)
+
+
+HELLO = (Message(role="user", content=("hello",)),)
+TOOLS = ChatOptions(tools=(Tool(name="weather"),))
+
+
+def new_decision(*targets: str, stronger: tuple[str, ...] = ()) -> Decision:
+    return Decision(tier=Tier.SIMPLE, targets=targets, score=0.1, threshold=0.5, reasons=("x",), stronger=stronger)
+
+
+def test_only_models_with_room_for_the_request_are_tried() -> None:
+    long = (Message(role="user", content=("word " * 200_000,)),)
+    assert within_limits(new_decision("gpt-4o", "gpt-6-luna"), CATALOGUE, long, 300).targets == ("gpt-6-luna",)
+    with pytest.raises(ContextTooLong, match="gpt-4o takes at most"):
+        within_limits(new_decision("gpt-4o", "gpt-4o-mini"), CATALOGUE, long, 300)
+    tools = ChatOptions(tools=(Tool(name="f", description="x" * 1_000_000),))
+    assert within_limits(new_decision("gpt-4o", "gpt-6-luna"), CATALOGUE, HELLO, 300, options=tools).targets == (
+        "gpt-6-luna",
+    )
+
+
+def test_only_models_that_accept_the_options_are_tried() -> None:
+    both = new_decision("gpt-6.1-sol", "claude-sonnet-5-5", stronger=("gpt-6.1-sol", "claude-opus-5-5"))
+    kept = within_capabilities(both, CATALOGUE, TOOLS, HELLO)
+    assert (kept.targets, kept.stronger) == (("claude-sonnet-5-5",), ("claude-opus-5-5",))
+    assert within_capabilities(both, CATALOGUE, ChatOptions(), HELLO) == both
+
+
+def test_options_that_no_model_accepts_are_an_error_of_the_first() -> None:
+    with pytest.raises(UnsupportedOption, match=r"gpt-6\.1-sol does not support temperature") as refused:
+        within_capabilities(
+            new_decision("gpt-6.1-sol", "claude-sonnet-5-5"), CATALOGUE, ChatOptions(temperature=0.2), HELLO
+        )
+    assert refused.value.param == "temperature"
+
+
+def test_where_options_may_be_dropped_every_model_stays() -> None:
+    both = new_decision("gpt-6.1-sol", "claude-sonnet-5-5", stronger=("gpt-6.1-sol",))
+    assert within_capabilities(both, CATALOGUE, TOOLS, HELLO, True) == both
+
+
+@pytest.mark.parametrize("drop", [False, True])
+def test_a_prefill_that_a_model_does_not_accept_is_never_dropped(drop: bool) -> None:
+    prefilled = (*HELLO, Message(role="assistant", content=("{",)))
+    both = new_decision("gemini-3.5-flash-lite", "gpt-6-luna")
+    assert within_capabilities(both, CATALOGUE, ChatOptions(), prefilled, drop).targets == ("gpt-6-luna",)
+    with pytest.raises(UnsupportedOption, match="flash-lite does not continue") as excinfo:
+        within_capabilities(new_decision("gemini-3.5-flash-lite"), CATALOGUE, ChatOptions(), prefilled, drop)
+    assert excinfo.value.param == "messages"
 
 
 def test_the_remaining_time_of_a_deadline_is_never_negative() -> None:

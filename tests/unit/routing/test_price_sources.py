@@ -15,8 +15,10 @@ from routing.models import Usage
 DAY = dt.date(2026, 11, 25)
 CATALOGUE = load_catalogue()
 PROVIDERS = {"gemini": "google", "anthropic": "anthropic", "openai": "openai", "voyage": "voyageai"}
-# genai-prices 0.2.3 prices tokens, so it has no row for these: pixels, minutes of audio and characters.
-UNKNOWN_TO_PEER = {"voyage-multimodal-3", "voyage-multimodal-3.5", "nova-3", "eleven_turbo_v2_5", "eleven_flash_v2_5"}
+# genai-prices 0.2.3 prices tokens, so it has no row for pixels, minutes of audio and characters.
+NO_TOKENS = {"voyage-multimodal-3", "voyage-multimodal-3.5", "nova-3", "eleven_turbo_v2_5", "eleven_flash_v2_5"}
+# gpt-6.2-sol is newer than the table.
+UNKNOWN_TO_PEER = NO_TOKENS | {"gpt-6.2-sol"}
 KNOWN_TO_PEER = sorted(CATALOGUE.models.keys() - UNKNOWN_TO_PEER)
 USAGES = {
     "plain": Usage(input_tokens=10_000, output_tokens=1_000),

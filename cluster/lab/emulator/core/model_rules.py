@@ -29,16 +29,18 @@ class ThinkingRule(_Row):
 
 
 class ImageRule(_Row):
-    """The input tokens of an image: a fixed number, so many pixels a token, or one token a square patch."""
+    """The input tokens of an image: a fixed number, so many pixels a token, or `patch_percent` a square patch."""
 
     tokens: PositiveInt | None = None
     px_per_token: PositiveInt | None = None
     patch_px: PositiveInt | None = None
+    patch_percent: PositiveInt = 100
     source: str
 
     def count(self, image: ImageHeader) -> int:
         if self.patch_px is not None:
-            return -(-image.width_px // self.patch_px) * -(-image.height_px // self.patch_px)
+            patches = -(-image.width_px // self.patch_px) * -(-image.height_px // self.patch_px)
+            return -(-patches * self.patch_percent // 100)
         return self.tokens or -(-image.px // (self.px_per_token or 1))
 
 

@@ -11,9 +11,9 @@ import pytest
 
 from room_agent.context.prompt import IMAGE_TOKENS, PromptQuestion, Remark, compose, instructions
 from room_agent.context.screen_memory import ScreenMemory
-from routing.catalogue import text_tokens
 from routing.chat import Message
 from routing.complexity import score_text
+from routing.estimates import text_tokens
 from routing.models import Passage
 from tests.unit.room_agent.hostile_text import hostile_text, quotations
 

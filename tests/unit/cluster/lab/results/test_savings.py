@@ -10,9 +10,10 @@ import pytest
 from cluster.lab.results import record
 from cluster.lab.results.savings import FrameCounts, StrongFrame, mean_tokens, price_note, strong_frame, tenant_row
 from deployments.common.settings import VisionSettings
-from routing.catalogue import load_catalogue, text_tokens
+from routing.catalogue import load_catalogue
 from routing.chat import Message
 from routing.errors import UnknownModel
+from routing.estimates import text_tokens
 from routing.models import Usage
 
 DAY = dt.date(2026, 11, 25)
@@ -29,14 +30,14 @@ def new_strong_frame(
 
 
 def test_a_frame_has_the_tokens_of_the_vendors_rule() -> None:
-    # 1280 x 720 and 1024 x 576 pixels, one token for each 750, rounded up.
-    assert new_strong_frame().full_tokens == PROMPT_TOKENS + 1_229
-    assert new_strong_frame().small_tokens == PROMPT_TOKENS + 787
+    # 1280 x 720 and 1024 x 576 pixels, in squares of 28.
+    assert new_strong_frame().full_tokens == PROMPT_TOKENS + 46 * 26
+    assert new_strong_frame().small_tokens == PROMPT_TOKENS + 37 * 21
 
 
 def test_a_flat_image_price_makes_downscaling_worthless() -> None:
     frame = new_strong_frame(model="gemini-3.8-flash")
-    assert frame.full_tokens == frame.small_tokens == PROMPT_TOKENS + 1_089
+    assert frame.full_tokens == frame.small_tokens == PROMPT_TOKENS + 1_120
 
 
 def test_a_small_screen_is_not_upscaled() -> None:
@@ -46,7 +47,7 @@ def test_a_small_screen_is_not_upscaled() -> None:
 
 def test_each_saving_reduces_the_cost_of_the_previous_step() -> None:
     row = tenant_row("acme", 0.25, FRAMES, 12_345, new_strong_frame())
-    frame_nanousd = new_strong_frame().price.cost_nanousd(Usage(input_tokens=PROMPT_TOKENS + 1_229, output_tokens=40))
+    frame_nanousd = new_strong_frame().price.cost_nanousd(Usage(input_tokens=PROMPT_TOKENS + 46 * 26, output_tokens=40))
     assert row["every_frame_nanousd"] == 1_000 * frame_nanousd
     assert row["changed_only_nanousd"] == 150 * frame_nanousd
     assert row["changed_small_nanousd"] < row["changed_only_nanousd"]

@@ -8,8 +8,8 @@ from pathlib import Path
 
 import pytest
 
+from cluster.cli.labelled_prompts import read_labels
 from routing.errors import BadInput
-from routing.route_eval import read_labels
 
 HEADER = "prompt,weak_correct,strong_correct\n"
 

@@ -6,8 +6,8 @@ import random
 
 import pytest
 
+from cluster.cli.labelled_prompts import LabelledPrompt, curve, evaluate, hold, quality
 from routing.complexity import score_text
-from routing.route_eval import LabelledPrompt, curve, evaluate, hold, quality
 from routing.share import ShareControl, ShareTarget
 
 
