@@ -11,6 +11,7 @@ from deployments.providers.base import served_name
 from deployments.providers.errors import VendorResponse
 from deployments.providers.timeouts import answered, streamed
 from deployments.providers.usage import from_openai
+from routing.capabilities import needs_responses
 from routing.catalogue import Model
 from routing.errors import ProviderRefused, ProviderTruncated
 from routing.models import Answer, Delta, EmbeddingResult, EmbedRequest, ModelRequest
@@ -54,7 +55,7 @@ class OpenAIProvider:
         return await answered(self._answer(model, request), request.timeout_s, self._transport.reply)
 
     def stream(self, model: Model, request: ModelRequest) -> AsyncGenerator[Delta, None]:
-        responds = self._has_responses and openai_responses.needs_responses(request)
+        responds = self._responds(model, request)
         deltas = self._response_deltas(model, request) if responds else self._chat_deltas(model, request)
         return streamed(deltas, request, self._transport.reply)
 
@@ -69,8 +70,11 @@ class OpenAIProvider:
     async def aclose(self) -> None:
         await self._transport.aclose()
 
+    def _responds(self, model: Model, request: ModelRequest) -> bool:
+        return self._has_responses and needs_responses(model.capabilities, request.options, request.effort)
+
     async def _answer(self, model: Model, request: ModelRequest) -> Answer:
-        if self._has_responses and openai_responses.needs_responses(request):
+        if self._responds(model, request):
             body = openai_responses.response_body(model, request)
             response = await self._transport.post(openai_responses.PATH, body, request.timeout_s)
             return openai_responses.answer_of(model, response)

@@ -1,7 +1,6 @@
-"""OpenAI's Responses API, for chats that chat completions refuse: tools while the model thinks, and the effort `max`.
+"""OpenAI's Responses API, for the chats that chat completions refuse: the body of a request, its answer and its events.
 
-OpenAI's deployment checklist and its page on GPT-6 Luna, read 2026-11-30: chat completions take function tools at the
-effort `none` only, which GPT-6.1 Sol does not have. Litellm-docs PR 1173: they take no `max`.
+`routing.capabilities.needs_responses` decides which these are.
 """
 
 from __future__ import annotations
@@ -17,43 +16,31 @@ from deployments.providers.timeouts import finished
 from deployments.providers.usage import from_openai_responses
 from routing.catalogue import Model
 from routing.chat import ChatOptions, Image, Message, ToolCall, ToolCallDelta
-from routing.errors import ProviderRefused
 from routing.models import Answer, Delta, Finish, ModelRequest
 
 Json = dict[str, Any]
 PATH: Final = "/responses"
 LONGEST_CALL_ID: Final = 64
 LEAST_OUTPUT_TOKENS: Final = 16
-_ABSENT: Final = ("stop", "seed", "frequency_penalty", "presence_penalty", "logit_bias", "logprobs", "top_logprobs")
-"""Options that the API does not have."""
 _PLAIN: Final = ("temperature", "top_p", "parallel_tool_calls", "service_tier")
 _INCOMPLETE: dict[str, Finish] = {"max_output_tokens": "length", "content_filter": "refusal"}
-
-
-def needs_responses(request: ModelRequest) -> bool:
-    """Return whether chat completions would refuse the request for its effort."""
-    thinks = request.effort not in (None, "none")
-    return request.effort == "max" or (thinks and bool(request.options.tools))
 
 
 def response_body(model: Model, request: ModelRequest) -> Json:
     """Return the body of a request, which OpenAI does not store.
 
     Thoughts of earlier turns are not sent back: after the result of a tool the model thinks afresh, as in chat
-    completions. Raises ProviderRefused for an option that the API does not have.
+    completions. Options that the API does not have were refused or removed before (routing/capabilities).
     """
     options = request.options
-    for name in options.given:
-        # A penalty of 0 and `logprobs: false` ask for nothing.
-        if name in _ABSENT and (name == "seed" or getattr(options, name)):
-            raise ProviderRefused(f"{model.name} takes no {name} together with tools at this effort.", name)
     body: Json = {
         "model": model.vendor_name,
         "input": [item for message in request.messages for item in _items(message)],
         "max_output_tokens": max(output_limit(model, request), LEAST_OUTPUT_TOKENS),
-        "reasoning": {"effort": request.effort},
         "store": False,
     }
+    if request.effort is not None:
+        body["reasoning"] = {"effort": request.effort}
     body |= {name: value for name in _PLAIN if (value := getattr(options, name)) is not None}
     text = _text(options)
     return body | _tools(options) | ({"text": text} if text else {})

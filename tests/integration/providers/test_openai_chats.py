@@ -15,13 +15,14 @@ from cluster.lab.emulator.core.tools import FOREIGN_TOOL
 from deployments.common.settings import SimulationSettings, VendorSettings
 from deployments.providers.base import Provider
 from deployments.providers.registry import connect
-from routing.catalogue import Model
+from routing.catalogue import load_catalogue
 from routing.chat import ChatOptions, Image, Message, ResponseFormat, Tool, ToolCall, ToolChoice
 from routing.deltas import joined_answer
 from routing.errors import ProviderContextTooLong, ProviderMisconfigured, ProviderRefused
-from routing.models import Answer, ModelRequest, Tier
+from routing.models import Answer, ModelRequest
 from tests.support.pictures import jpeg
 
+CATALOGUE = load_catalogue()
 LUNA, SOL, OLD = "gpt-6-luna", "gpt-6.1-sol", "gpt-4o"
 SCHEMA = {"type": "object", "properties": {"city": {"type": "string"}}, "required": ["city"]}
 CLOSED = SCHEMA | {"additionalProperties": False}
@@ -44,7 +45,7 @@ class Bench:
         if api not in self.providers:
             row = VendorSettings.model_validate({"api": api, "base_url": f"{self.emulator.url}/openai/v1"})
             self.providers[api] = connect(api, row, SimulationSettings())
-        model = named(request.model)
+        model = CATALOGUE.get(request.model)
         if how == "answer":
             return await self.providers[api].answer(model, request)
         return joined_answer([delta async for delta in self.providers[api].stream(model, request)], model.name, False)
@@ -61,12 +62,6 @@ async def bench() -> AsyncIterator[Bench]:
         yield bench
         for provider in bench.providers.values():
             await provider.aclose()
-
-
-def named(name: str) -> Model:
-    return Model(
-        name=name, vendor="openai", services=("llm",), tier=Tier.SIMPLE, source="a test", max_output_tokens=9_999
-    )
 
 
 def chat(model: str, *messages: Message, **more: Any) -> ModelRequest:

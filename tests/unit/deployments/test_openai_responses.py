@@ -6,10 +6,10 @@ from typing import Any
 
 import pytest
 
-from deployments.providers.openai_responses import EventReader, answer_of, needs_responses, response_body
+from deployments.providers.openai_responses import EventReader, answer_of, response_body
 from routing.catalogue import Model
 from routing.chat import ChatOptions, Effort, Image, Message, ResponseFormat, Tool, ToolCall, ToolCallDelta, ToolChoice
-from routing.errors import ProviderOverloaded, ProviderRefused, ProviderTruncated
+from routing.errors import ProviderOverloaded, ProviderTruncated
 from routing.models import Finish, ModelRequest, Tier, Usage
 
 MODEL = Model(name="m", vendor="openai", services=("llm",), tier=Tier.COMPLEX, source="a test")
@@ -28,22 +28,6 @@ COUNTED = Usage(input_tokens=9, cached_input_tokens=4, cache_write_tokens=2, out
 
 def request(*messages: Message, options: ChatOptions = TOOLS, effort: Effort | None = "low") -> ModelRequest:
     return ModelRequest(model="m", messages=messages or (HELLO,), options=options, effort=effort, thinking_tokens=100)
-
-
-@pytest.mark.parametrize(
-    ("effort", "options", "needed"),
-    [
-        ("low", TOOLS, True),
-        ("max", ChatOptions(), True),
-        ("none", TOOLS, False),
-        (None, TOOLS, False),
-        ("high", ChatOptions(), False),
-    ],
-)
-def test_tools_while_thinking_and_most_thought_need_the_responses_api(
-    effort: Effort | None, options: ChatOptions, needed: bool
-) -> None:
-    assert needs_responses(request(options=options, effort=effort)) is needed
 
 
 def test_a_request_is_stateless_and_its_functions_are_flat_and_as_strict_as_given() -> None:
@@ -69,13 +53,6 @@ def test_choice_format_and_verbosity_take_the_other_form() -> None:
     assert body["tool_choice"] == {"type": "function", "name": "f"} and body["parallel_tool_calls"] is False
     described = {"type": "json_schema", "name": "s", "schema": SCHEMA, "strict": True}
     assert body["text"] == {"verbosity": "low", "format": described} and body["service_tier"] == "flex"
-
-
-@pytest.mark.parametrize("option", [{"stop": ("a",)}, {"seed": 0}, {"logit_bias": {"1": 1.0}}, {"logprobs": True}])
-def test_an_option_that_the_api_lacks_is_refused_by_its_name(option: dict[str, Any]) -> None:
-    with pytest.raises(ProviderRefused) as refused:
-        response_body(MODEL, request(options=ChatOptions(tools=TOOLS.tools, **option)))
-    assert refused.value.param == next(iter(option)) and refused.value.status == 400
 
 
 def test_a_tool_conversation_becomes_items_and_an_image_may_be_a_result() -> None:

@@ -107,6 +107,12 @@ def _faults_of_thinkers(body: Mapping[str, Any], rules: ModelRules) -> Iterator[
     for name in _NEVER:
         if body.get(name) is not None:
             yield _unsupported(name)
+    if body.get("tools") is not None and (effort != "none" or "no_chat_tools" in rules.flags):
+        yield RequestRefused(
+            f"{rules.name} takes function tools in /v1/chat/completions with the reasoning_effort 'none' alone; use"
+            " /v1/responses.",
+            "reasoning_effort",
+        )
     if effort == "none":
         top = body.get("top_logprobs") or 0
         if top > TOP_LOGPROBS_OF_THINKERS:
@@ -117,12 +123,6 @@ def _faults_of_thinkers(body: Mapping[str, Any], rules: ModelRules) -> Iterator[
     for name in _WITHOUT_THINKING:
         if body.get(name) is not None:
             yield _unsupported(name)
-    if body.get("tools") is not None:
-        yield RequestRefused(
-            f"{rules.name} takes function tools in /v1/chat/completions with the reasoning_effort 'none' alone; use"
-            " /v1/responses.",
-            "reasoning_effort",
-        )
 
 
 def _faults_of_others(body: Mapping[str, Any]) -> Iterator[RequestRefused]:
