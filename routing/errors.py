@@ -1,16 +1,17 @@
 """All errors that a caller of rayroom can receive, in one tree.
 
 RayroomError
-├── BadInput                 the caller's request is wrong                 422
+├── BadInput                 the caller's request is wrong                 400
 │   ├── NotAJpeg             the body is something else                    415
 │   ├── TooLarge             bytes, pixels or tokens beyond the limit      413
 │   ├── ContextTooLong       more tokens than the model takes              400
+│   ├── UnknownParameter     the request has no such parameter             400
 │   ├── UnsupportedOption    the model does not accept an option           400
 │   ├── BodyTimeout          the body came too slowly                      408
 │   ├── RequestRefused       the vendor rejects the request itself         400
 │   ├── UnknownModel         no such row in the catalogue                  404
 │   │   └── RetiredModel     the vendor has ended it; names its successor  410
-│   └── RoomNameInvalid      outside tenant_{tenant_id}_{meeting_id}       422
+│   └── RoomNameInvalid      outside tenant_{tenant_id}_{meeting_id}       400
 ├── Unauthorized             no key or token, or a bad one                 401
 │   └── RoomClosed           the token's room was closed                   401
 ├── Forbidden                a good token, for something else              403
@@ -80,7 +81,7 @@ def _rebuild(
 class BadInput(RayroomError):
     """The request is not valid."""
 
-    status = 422
+    status = 400
     code = "invalid_value"
     type = "invalid_request_error"
 
@@ -102,14 +103,18 @@ class TooLarge(BadInput):
 class ContextTooLong(BadInput):
     """The messages are longer than the model's context."""
 
-    status = 400
     code = "context_length_exceeded"
+
+
+class UnknownParameter(BadInput):
+    """The request has a parameter that does not exist."""
+
+    code = "unknown_parameter"
 
 
 class UnsupportedOption(BadInput):
     """The model does not accept an option of the request."""
 
-    status = 400
     code = "unsupported_parameter"
 
 
@@ -189,6 +194,17 @@ class BudgetExceeded(RayroomError):
     status = 402
     code = "budget_exceeded"
     type = "billing_error"
+
+    def __init__(
+        self, message: str | None = None, param: str | None = None, retry_after_s: float | None = None, **facts: Any
+    ) -> None:
+        if message is None and {"estimate_nanousd", "remaining_nanousd"} <= facts.keys():
+            # Written here, because the journal sends its facts alone.
+            message = (
+                f"The request may cost {facts['estimate_nanousd']} nano-dollars, and {facts['remaining_nanousd']}"
+                " of the tenant's monthly budget remain."
+            )
+        super().__init__(message, param, retry_after_s, **facts)
 
 
 class RateLimited(RayroomError):

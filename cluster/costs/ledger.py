@@ -52,7 +52,11 @@ class Ledger:
         committed = account.committed_nanousd
         if intent.budget_nanousd is not None and committed + intent.estimate_nanousd > intent.budget_nanousd:
             raise BudgetExceeded(
-                spent_nanousd=committed, limit_nanousd=intent.budget_nanousd, resets_at=next_month(now_s).isoformat()
+                estimate_nanousd=intent.estimate_nanousd,
+                remaining_nanousd=max(0, intent.budget_nanousd - committed),
+                spent_nanousd=committed,
+                limit_nanousd=intent.budget_nanousd,
+                resets_at=next_month(now_s).isoformat(),
             )
         account.reserved_nanousd += intent.estimate_nanousd
 

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import asyncio
 import re
-from collections.abc import Awaitable, Callable, Mapping
+import uuid
+from collections.abc import Awaitable, Callable, Iterable, Mapping
 from typing import Any
 
 from fastapi import FastAPI, Request, Response
@@ -12,6 +13,7 @@ from fastapi.responses import JSONResponse
 from starlette.requests import ClientDisconnect
 from starlette.types import Receive, Scope, Send
 
+from deployments.api.rate_headers import refused_rate
 from deployments.api.uploads import Uploads
 from routing.errors import BodyTimeout, RayroomError, TooLarge
 
@@ -19,6 +21,7 @@ BODY_TIMEOUT_S = 20.0
 """A frame of 2 MB arrives in that time at less than 1 Mbit/s."""
 # Below the 4 MB that a Serve handle may carry between replicas.
 MAX_JSON_BYTES = 3_500_000
+_PLAIN_ID = re.compile(rb"[A-Za-z0-9._:-]{1,128}")
 
 Endpoint = Callable[..., Awaitable[Response]]
 """Takes the request, and the parameters in its path by their names; each is one segment of the path."""
@@ -31,6 +34,8 @@ class BoundedRequest(Request):
         super().__init__(scope, receive)
         self._max_bytes = max_bytes
         self._uploads = uploads
+        self.response_headers: dict[str, str] = {}
+        """The headers that the response has however the request ends."""
 
     async def read(self, sender: str) -> bytes:
         """Return the body that `sender` uploads; raises TooLarge, BodyTimeout or RateLimited."""
@@ -66,8 +71,10 @@ class ApiApp(FastAPI):
     reads its request itself and returns a response, so it needs neither.
     """
 
-    def __init__(self, **settings: Any) -> None:
+    def __init__(self, *, request_ids: bool = True, **settings: Any) -> None:
+        """`request_ids` is False behind a server that adds `x-request-id` to each response, as Ray Serve does."""
         super().__init__(**settings, openapi_url=None, docs_url=None, redoc_url=None)
+        self._request_ids = request_ids
         self._exact: dict[str, _Route] = {}
         self._patterns: list[_Route] = []
         self._uploads = Uploads()
@@ -92,16 +99,19 @@ class ApiApp(FastAPI):
             return
         try:
             response = await self._respond(scope, receive)
-        except RayroomError as error:
-            response = error_response(error)
         except ClientDisconnect:
             # The client left in the middle of its upload: there is nobody to answer.
             return
         except Exception:
-            await error_response(RayroomError())(scope, receive, send)
+            await self._identified(error_response(RayroomError()), scope)(scope, receive, send)
             # The server logs the bug with its traceback.
             raise
-        await response(scope, receive, send)
+        await self._identified(response, scope)(scope, receive, send)
+
+    def _identified(self, response: Response, scope: Scope) -> Response:
+        if self._request_ids:
+            response.headers["x-request-id"] = request_id(scope["headers"])
+        return response
 
     async def _respond(self, scope: Scope, receive: Receive) -> Response:
         path: str = scope["path"].removeprefix(scope.get("root_path", ""))
@@ -112,7 +122,13 @@ class ApiApp(FastAPI):
         if found is None:
             return _no_route(405, "Method Not Allowed", {"allow": ", ".join(route.endpoints)})
         endpoint, max_bytes = found
-        return await endpoint(BoundedRequest(scope, receive, max_bytes, self._uploads), **parameters)
+        request = BoundedRequest(scope, receive, max_bytes, self._uploads)
+        try:
+            response = await endpoint(request, **parameters)
+        except RayroomError as error:
+            response = error_response(error)
+        response.headers.update(request.response_headers)
+        return response
 
     def _route(self, path: str) -> _Route:
         if "{" not in path:
@@ -137,8 +153,11 @@ class ApiApp(FastAPI):
 
 
 def error_response(error: RayroomError) -> JSONResponse:
-    """Return the error envelope; `Retry-After` is in whole seconds, at least one, where a retry may succeed."""
-    headers = {}
+    """Return the error envelope, and the headers of its status.
+
+    `Retry-After` is in whole seconds, at least one, where a retry may succeed.
+    """
+    headers = {"www-authenticate": "Bearer"} if error.status == 401 else refused_rate(error.facts)
     if error.retry_after_s is not None or error.status in (429, 503):
         headers["retry-after"] = str(max(1, int(-(-(error.retry_after_s or 0.0) // 1))))
     return JSONResponse(error.envelope(), error.status, headers)
@@ -147,3 +166,11 @@ def error_response(error: RayroomError) -> JSONResponse:
 def _no_route(status: int, message: str, headers: Mapping[str, str] | None = None) -> JSONResponse:
     error = {"message": message, "type": "invalid_request_error", "code": "no_such_route", "param": None}
     return JSONResponse({"error": error}, status, headers)
+
+
+def request_id(headers: Iterable[tuple[bytes, bytes]]) -> str:
+    """Return the request's own id if it is a plain one, as Ray Serve does, or else a new one."""
+    for name, value in headers:
+        if name == b"x-request-id" and (plain := _PLAIN_ID.fullmatch(value)):
+            return plain.group().decode()
+    return f"req_{uuid.uuid4().hex}"

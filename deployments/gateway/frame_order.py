@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import structlog
 
-from deployments.api.schemas import FrameHeaders
+from deployments.api.frame_schemas import FrameHeaders
 
 MOST_TRACKS = 4_096
 

@@ -6,7 +6,8 @@ import asyncio
 from collections.abc import Iterable
 from dataclasses import dataclass, replace
 
-from deployments.api.schemas import KnowledgeSearch, inline_jpeg
+from deployments.api.embedding_schemas import KnowledgeSearch
+from deployments.api.inline_images import inline_jpeg
 from deployments.common.settings import KnowledgeSettings
 from routing.chat import Message
 from routing.errors import BackendUnavailable, BadInput

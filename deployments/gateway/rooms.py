@@ -8,7 +8,7 @@ from dataclasses import dataclass
 import structlog
 
 from deployments.api.auth import RoomToken, TokenLifetime, issue_token, renew_token
-from deployments.api.schemas import Heartbeat, OpenRoom
+from deployments.api.room_schemas import Heartbeat, OpenRoom
 from deployments.common.settings import RoomSettings
 from deployments.gateway.metering import BudgetStatus, Meter, budget_of, check_active
 from deployments.gateway.models import ClusterClient

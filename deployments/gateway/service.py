@@ -10,15 +10,11 @@ from contextlib import AbstractContextManager, aclosing
 from dataclasses import replace
 
 from deployments.api.auth import Keys, RoomToken, Tokens
+from deployments.api.chat_messages import to_messages, to_options
+from deployments.api.chat_schemas import ChatRequest
+from deployments.api.embedding_schemas import EmbeddingRequest, KnowledgeSearch, to_inputs
+from deployments.api.frame_schemas import FrameHeaders
 from deployments.api.jpeg import inspect_jpeg
-from deployments.api.schemas import (
-    ChatRequest,
-    EmbeddingRequest,
-    FrameHeaders,
-    KnowledgeSearch,
-    to_inputs,
-    to_messages,
-)
 from deployments.gateway import attempts
 from deployments.gateway.failover import Failover
 from deployments.gateway.frame_order import FrameOrder
@@ -37,7 +33,7 @@ from deployments.gateway.retrieval import SearchResult, cut, find, to_question
 from deployments.gateway.rooms import RoomService
 from deployments.gateway.routed_service import RoutedService
 from deployments.gateway.speech_metering import SpeechMetering
-from deployments.gateway.turns import chat_options, drops_params, turn_features
+from deployments.gateway.turns import turn_features
 from routing.breaker import Breakers
 from routing.catalogue import Catalogue
 from routing.chat import Image, Message
@@ -203,7 +199,7 @@ class Gateway:
         if not turn.text.strip() and not turn.images:
             raise BadInput("The last user message is empty.", "messages")
         output_tokens = request.output_tokens(settings.max_output_tokens)
-        options, drop_params = chat_options(request), drops_params(request)
+        options, drop_params = to_options(request), bool(request.drop_params)
         decision = self._decide(
             self._llm, request.model, score_turn(turn_features(request, options, turn, messages)), billing.tenant
         )

@@ -1,21 +1,12 @@
-"""Read a chat request: its options, and the features of its last turn."""
+"""Read the features of the last turn of a chat request."""
 
 from __future__ import annotations
 
-from deployments.api.schemas import ChatRequest
+from deployments.api.chat_schemas import ChatRequest
 from routing.chat import ChatOptions, Message
 from routing.complexity import TurnFeatures
 from routing.evidence import needs_stronger
 from routing.models import Answer
-
-
-def chat_options(request: ChatRequest) -> ChatOptions:
-    return ChatOptions(temperature=request.temperature)
-
-
-def drops_params(request: ChatRequest) -> bool:
-    """Return whether a model may ignore an option that it does not accept."""
-    return bool(getattr(request, "drop_params", False))
 
 
 def turn_features(

@@ -332,3 +332,10 @@ async def test_a_flooding_tenant_is_shed_and_another_is_always_answered(router: 
     refused = [result for result in flood.result() if result.status != 200]
     assert {result.status for result in sequential.result()} == {200} and len(sequential.result()) > 3
     assert refused and {(result.status, result.retry_after) for result in refused} == {(503, "1")}
+
+
+async def test_every_response_has_one_request_id(router: LiveRouter) -> None:
+    async with aiohttp.ClientSession(headers={"x-request-id": "trace-1"}) as http:
+        for path, status in (("models", 401), ("nothing", 404)):
+            async with http.get(f"{router.url}/{path}") as response:
+                assert (response.status, response.headers.getall("x-request-id")) == (status, ["trace-1"])

@@ -21,9 +21,9 @@ from cluster.check.command import CheckedVendor, check_vendors, show
 from cluster.cli.main import app
 from cluster.config.settings import AppSettings, parse_settings
 from cluster.lab.emulator import Emulator, EmulatorState, Fault
+from cluster.lab.emulator.core.model_rules import load_model_rules
 from deployments.common.settings import VendorSettings
 from room_agent.core.settings import AgentSettings
-from routing.catalogue import load_catalogue
 
 ROOT = Path(__file__).parents[3]
 KEYS = {
@@ -206,7 +206,8 @@ async def test_the_emulator_lists_only_the_models_of_the_vendor(api: str, emulat
     async with httpx.AsyncClient(headers={"authorization": "Bearer k", "x-goog-api-key": "k"}) as http:
         body = (await http.get(f"{emulator.base_urls()[api]}{path}/models")).json()
     names = {str(row.get("id") or row["name"].removeprefix("models/")) for row in body.get("data") or body["models"]}
-    assert names == {model.vendor_name for model in load_catalogue().models.values() if model.vendor == api}
+    rules = load_model_rules().values()
+    assert names and names == {model_rules.name for model_rules in rules if model_rules.vendor == api}
 
 
 async def run_check(file: Path, *options: str, **environment: str) -> Any:

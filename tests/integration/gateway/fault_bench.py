@@ -11,7 +11,9 @@ from typing import Any
 
 from cluster.lab.emulator import Emulator
 from deployments.api.auth import issue_token
-from deployments.api.schemas import ChatRequest, EmbeddingRequest, FrameHeaders
+from deployments.api.chat_schemas import ChatRequest
+from deployments.api.embedding_schemas import EmbeddingRequest
+from deployments.api.frame_schemas import FrameHeaders
 from deployments.common.settings import (
     EmbeddingsSettings,
     KnowledgeSettings,

@@ -10,7 +10,7 @@ import pytest
 import pytest_asyncio
 
 from cluster.lab.emulator import LoggedRequest
-from deployments.api.schemas import EmbeddingRequest
+from deployments.api.embedding_schemas import EmbeddingRequest
 from routing.chat import Message
 from routing.errors import BadInput
 from routing.estimates import text_tokens

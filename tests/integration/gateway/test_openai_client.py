@@ -79,7 +79,7 @@ async def test_an_image_travels_inline_and_is_never_fetched(client: openai.Async
     inline = "data:image/jpeg;base64," + base64.b64encode(jpeg()).decode()
     answer = await client.chat.completions.create(model="complex", messages=turn(inline))
     assert answer.usage is not None and answer.usage.prompt_tokens > 200
-    with pytest.raises(openai.UnprocessableEntityError) as refused:
+    with pytest.raises(openai.BadRequestError) as refused:
         await client.chat.completions.create(model="complex", messages=turn("https://example.com/x.jpg"))
     assert refused.value.param == "messages.0.content.1.image_url.url"
 
@@ -105,12 +105,12 @@ async def test_what_we_do_not_pass_on_is_refused_by_name_and_not_billed(
     user = [{"role": "user", "content": "Hello"}]
     bad = [
         ({"model": "gpt-9"}, openai.NotFoundError, "model"),
-        ({"model": "voyage-multimodal-3.5"}, openai.UnprocessableEntityError, "model"),
-        ({"n": 2}, openai.UnprocessableEntityError, "n"),
-        ({"temperature": 3}, openai.UnprocessableEntityError, "temperature"),
-        ({"messages": []}, openai.UnprocessableEntityError, "messages"),
-        ({"tools": [{"type": "function"}]}, openai.UnprocessableEntityError, "tools"),
-        ({"max_tokens": 0}, openai.UnprocessableEntityError, "max_tokens"),
+        ({"model": "voyage-multimodal-3.5"}, openai.BadRequestError, "model"),
+        ({"n": 2}, openai.BadRequestError, "n"),
+        ({"temperature": 3}, openai.BadRequestError, "temperature"),
+        ({"messages": []}, openai.BadRequestError, "messages"),
+        ({"tools": [{"type": "function"}]}, openai.BadRequestError, "tools.0.function"),
+        ({"max_tokens": 0}, openai.BadRequestError, "max_tokens"),
     ]
     for change, kind, param in bad:
         with pytest.raises(kind) as refused:

@@ -71,18 +71,18 @@ BAD_FRAMES: dict[str, tuple[bytes, dict[str, str | None], tuple[int, str, str]]]
     "nothing": (b"", {}, (415, "unsupported_media_type", "body")),
     "over 2 MiB": (jpeg() + b"\0" * 2_100_000, {}, (413, "too_large", "body")),
     "20,000 x 20,000": (claiming(20_000, 20_000), {}, (413, "too_large", "body")),
-    "no pixels": (claiming(0, 0), {}, (422, "invalid_value", "body")),
-    "cut in half": (jpeg()[: len(jpeg()) // 2], {}, (422, "invalid_value", "body")),
-    "cut by one byte": (jpeg()[:-1], {}, (422, "invalid_value", "body")),
-    "only a header": (jpeg()[:40], {}, (422, "invalid_value", "body")),
+    "no pixels": (claiming(0, 0), {}, (400, "invalid_value", "body")),
+    "cut in half": (jpeg()[: len(jpeg()) // 2], {}, (400, "invalid_value", "body")),
+    "cut by one byte": (jpeg()[:-1], {}, (400, "invalid_value", "body")),
+    "only a header": (jpeg()[:40], {}, (400, "invalid_value", "body")),
     "another content type": (jpeg(), {"content-type": "image/png"}, (415, "unsupported_media_type", "content-type")),
-    "a time in words": (jpeg(), {"x-frame-captured-at": "noon"}, (422, "invalid_value", "x-frame-captured-at")),
-    "an endless time": (jpeg(), {"x-frame-captured-at": "inf"}, (422, "invalid_value", "x-frame-captured-at")),
-    "an empty track": (jpeg(), {"x-frame-track": ""}, (422, "invalid_value", "x-frame-track")),
-    "a feature beyond 1": (jpeg(), {"x-frame-novelty": "1.5"}, (422, "invalid_value", "x-frame-novelty")),
-    "a feature that is no number": (jpeg(), {"x-frame-novelty": "nan"}, (422, "invalid_value", "x-frame-novelty")),
-    "an unknown header": (jpeg(), {"x-frame-colour": "red"}, (422, "invalid_value", "x-frame-colour")),
-    "another source": (jpeg(), {"x-frame-source": "window"}, (422, "invalid_value", "x-frame-source")),
+    "a time in words": (jpeg(), {"x-frame-captured-at": "noon"}, (400, "invalid_value", "x-frame-captured-at")),
+    "an endless time": (jpeg(), {"x-frame-captured-at": "inf"}, (400, "invalid_value", "x-frame-captured-at")),
+    "an empty track": (jpeg(), {"x-frame-track": ""}, (400, "invalid_value", "x-frame-track")),
+    "a feature beyond 1": (jpeg(), {"x-frame-novelty": "1.5"}, (400, "invalid_value", "x-frame-novelty")),
+    "a feature that is no number": (jpeg(), {"x-frame-novelty": "nan"}, (400, "invalid_value", "x-frame-novelty")),
+    "an unknown header": (jpeg(), {"x-frame-colour": "red"}, (400, "unknown_parameter", "x-frame-colour")),
+    "another source": (jpeg(), {"x-frame-source": "window"}, (400, "invalid_value", "x-frame-source")),
 }
 
 
@@ -150,6 +150,7 @@ async def test_a_bad_token_opens_nothing(
     headers = {**FRAME_HEADERS, "authorization": f"Bearer {BAD_TOKENS[name]}"}
     response = await http.post(path, content=jpeg(), headers=headers)
     assert error_of(response) == (401, "invalid_api_key", "authorization")
+    assert response.headers["www-authenticate"] == "Bearer"
     assert await cluster.events() == []
 
 
@@ -223,20 +224,20 @@ async def test_a_heartbeat_renews_a_token_that_is_half_spent(http: httpx.AsyncCl
 
 
 BAD_ROOMS: dict[str, tuple[dict[str, str], tuple[int, str, str | None]]] = {
-    "no grammar": (opening("lobby"), (422, "invalid_room_name", "room")),
-    "no meeting": (opening("tenant_acme_"), (422, "invalid_room_name", "room")),
-    "a space": (opening("tenant_acme_stand up"), (422, "invalid_room_name", "room")),
-    "a line end": (opening("tenant_acme_standup\n"), (422, "invalid_room_name", "room")),
-    "too long": (opening("tenant_acme_" + "x" * 300), (422, "invalid_room_name", "room")),
+    "no grammar": (opening("lobby"), (400, "invalid_room_name", "room")),
+    "no meeting": (opening("tenant_acme_"), (400, "invalid_room_name", "room")),
+    "a space": (opening("tenant_acme_stand up"), (400, "invalid_room_name", "room")),
+    "a line end": (opening("tenant_acme_standup\n"), (400, "invalid_room_name", "room")),
+    "too long": (opening("tenant_acme_" + "x" * 300), (400, "invalid_room_name", "room")),
     "another tenant's metadata": (opening(tenant="globex"), (403, "forbidden", "metadata.tenant_id")),
     "a tenant id with _": (opening("tenant_ac_me_x", tenant="ac_me"), (403, "forbidden", "metadata.tenant_id")),
-    "no metadata": (opening() | {"metadata": ""}, (422, "invalid_value", "metadata")),
-    "metadata that is a list": (opening() | {"metadata": "[]"}, (422, "invalid_value", "metadata")),
-    "metadata without an end": (opening() | {"metadata": "[" * 16_000}, (422, "invalid_value", "metadata")),
+    "no metadata": (opening() | {"metadata": ""}, (400, "invalid_value", "metadata")),
+    "metadata that is a list": (opening() | {"metadata": "[]"}, (400, "invalid_value", "metadata")),
+    "metadata without an end": (opening() | {"metadata": "[" * 16_000}, (400, "invalid_value", "metadata")),
     "an unknown tenant": (opening("tenant_nobody_x", "nobody"), (404, "tenant_not_found", "tenant_id")),
     "a suspended tenant": (opening("tenant_initech_x", "initech"), (403, "tenant_suspended", "tenant_id")),
-    "an unknown key": (opening() | {"tenant": "acme"}, (422, "invalid_value", "tenant")),
-    "no job": ({k: v for k, v in opening().items() if k != "job_id"}, (422, "invalid_value", "job_id")),
+    "an unknown key": (opening() | {"tenant": "acme"}, (400, "unknown_parameter", "tenant")),
+    "no job": ({k: v for k, v in opening().items() if k != "job_id"}, (400, "invalid_value", "job_id")),
 }
 
 
@@ -269,6 +270,8 @@ async def test_a_spent_budget_says_how_much_and_until_when(
     error = response.json()["error"]
     assert response.status_code == 402 and error["code"] == "budget_exceeded"
     assert error["limit_nanousd"] == 100 and error["spent_nanousd"] == 0 and "resets_at" in error
+    assert error["estimate_nanousd"] > 100 == error["remaining_nanousd"]
+    assert str(error["estimate_nanousd"]) in error["message"] and "100" in error["message"]
     assert await cluster.events() == []
 
 
@@ -277,6 +280,17 @@ async def test_a_tenant_beyond_its_rate_is_told_when_to_come_back(http: httpx.As
     responses = [await http.post("/v1/frames", content=jpeg(), headers=headers) for _ in range(2)]
     assert [response.status_code for response in responses] == [200, 429]
     assert 8 <= int(responses[1].headers["retry-after"]) <= 10
+    for response in responses:
+        assert response.headers["x-ratelimit-limit-requests"] == "6"
+        assert response.headers["x-ratelimit-remaining-requests"] == "0"
+        assert 8 <= float(response.headers["x-ratelimit-reset-requests"].removesuffix("s")) <= 10
+
+
+async def test_a_wrong_request_counts_and_says_what_is_left(http: httpx.AsyncClient, bearer: Bearer) -> None:
+    refused = await http.post("/v1/chat/completions", json={}, headers=bearer("tenant_slow_x"))
+    unlimited = await http.post("/v1/chat/completions", json={}, headers=bearer())
+    assert (refused.status_code, refused.headers["x-ratelimit-remaining-requests"]) == (400, "0")
+    assert unlimited.status_code == 400 and "x-ratelimit-limit-requests" not in unlimited.headers
 
 
 async def test_health_needs_no_key_and_every_other_path_is_an_error_in_the_envelope(http: httpx.AsyncClient) -> None:

@@ -80,7 +80,7 @@ def test_more_output_than_a_model_gives_is_refused_before_it_is_called() -> None
     check_fits(model, HELLO, 16_384)
     with pytest.raises(BadInput, match="gpt-4o answers with at most 16384 tokens") as refused:
         check_fits(model, HELLO, 16_385)
-    assert (refused.value.status, refused.value.param) == (422, "max_tokens")
+    assert (refused.value.status, refused.value.param) == (400, "max_tokens")
 
 
 def test_a_conversation_beyond_the_context_is_refused_before_the_model_is_called() -> None:

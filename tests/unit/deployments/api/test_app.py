@@ -77,6 +77,25 @@ async def test_an_unknown_path_or_method_is_an_error_in_the_envelope(http: httpx
         assert ("POST" in refused.headers.get("allow", "")) == (status == 405)
 
 
+async def test_every_response_has_one_id_and_errors_too(http: httpx.AsyncClient) -> None:
+    requests = ("POST", "/count", b"x"), ("POST", "/count", b"limit"), ("POST", "/count", b"bug"), ("GET", "/x", b"")
+    responses = [await http.request(method, path, content=body) for method, path, body in requests]
+    ids = [response.headers.get_list("x-request-id") for response in responses]
+    assert [len(one) for one in ids] == [1] * 4 and len({one for (one,) in ids}) == 4
+
+
+@pytest.mark.parametrize(("sent", "kept"), [("trace-1.a:b_2", True), ("a b", False), ("x" * 129, False), ("", False)])
+async def test_a_plain_id_of_the_client_is_kept(sent: str, kept: bool, http: httpx.AsyncClient) -> None:
+    response = await http.post("/count", content=b"x", headers={"x-request-id": sent})
+    assert (response.headers["x-request-id"] == sent) is kept
+
+
+async def test_behind_a_server_that_adds_ids_a_response_has_none() -> None:
+    transport = httpx.ASGITransport(ApiApp(request_ids=False))
+    async with httpx.AsyncClient(transport=transport, base_url="http://it") as client:
+        assert "x-request-id" not in (await client.get("/nothing")).headers
+
+
 async def test_two_methods_share_a_path_with_a_parameter(http: httpx.AsyncClient) -> None:
     assert (await http.put("/rooms/a/count")).json() == {"replaced": "a"}
     assert (await http.post("/rooms/a/count")).json() == {"room": "a", "bytes": 0}

@@ -19,7 +19,7 @@ from cluster.lab.scenario.recorded_screens import (
 )
 from cluster.lab.scenario.scenario import RoomBehaviour
 from cluster.lab.scenario.synthetic_screens import ScreenScript
-from deployments.api.schemas import parse_frame_headers
+from deployments.api.frame_schemas import parse_frame_headers
 from room_agent.frames.i420 import Planes
 from room_agent.video.frame_gate import FrameGate
 
