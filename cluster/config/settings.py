@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from dataclasses import replace
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
@@ -25,6 +26,7 @@ from routing.catalogue import Catalogue, OwnModel, load_catalogue
 from routing.errors import ConfigurationError
 from routing.fairness import FairnessSettings
 from routing.models import Service
+from routing.prices import AccountPrice
 from routing.retry import RetrySettings
 from routing.validation import Count, Seconds, errors_of
 from routing.vendor_keys import HIDDEN, hide_keys
@@ -124,7 +126,9 @@ class AppSettings(Settings):
     scaling: DeploymentsScaling = DeploymentsScaling()
     vendors: dict[str, VendorSettings]
     models: tuple[OwnModel, ...] = ()
-    """Models beside the shipped catalogue: name, vendor, services, tier, price."""
+    """Models beside the shipped catalogue: name, vendor, services, tier, price, capabilities."""
+    prices: tuple[AccountPrice, ...] = ()
+    """Prices of this account that differ from routing/prices.toml, each from its `effective_from` on."""
     simulation: SimulationSettings = SimulationSettings()
     vision: VisionSettings
     llm: ServiceSettings
@@ -153,8 +157,9 @@ class AppSettings(Settings):
         return tuple(dict.fromkeys(name for _, _, name in self.named_models()))
 
     def catalogue(self) -> Catalogue:
-        """Return the shipped catalogue extended by `models`; raises ConfigurationError."""
-        return load_catalogue().extended(self.models)
+        """Return the shipped catalogue extended by `models`, at the account's `prices`; raises ConfigurationError."""
+        catalogue = load_catalogue().extended(self.models)
+        return replace(catalogue, prices=catalogue.prices.overridden(self.prices))
 
     def with_root(self, root: Path) -> AppSettings:
         """Return the same settings with their relative paths made absolute below `root`."""

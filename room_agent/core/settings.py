@@ -79,7 +79,10 @@ class AgentSettings(BaseSettings):
     ] = "https://api.elevenlabs.io"
     voice_id: Annotated[str, Field(validation_alias="RAYROOM_VOICE_ID", min_length=1)] = "hpp4J3VqNfWAUOO0d1Us"
     stt_models: Annotated[str, Field(validation_alias="RAYROOM_STT_MODELS", pattern=LISTED)] = "nova-3"
-    """Separated by commas, in the order of use. Each needs a row in routing/prices.toml; so do the TTS models."""
+    """Separated by commas, in the order of use. Each needs a row in routing/prices.toml; so do the TTS models.
+
+    With the language `multi` the row is that of the model's name with `-multi`.
+    """
     tts_models: Annotated[str, Field(validation_alias="RAYROOM_TTS_MODELS", pattern=LISTED)] = (
         "eleven_flash_v2_5,eleven_turbo_v2_5"
     )
@@ -142,8 +145,14 @@ def load_settings() -> AgentSettings:
 def _check_voice(speech: SpeechSettings) -> None:
     """Raise ConfigurationError for a model without a price: the router rejects usage that it cannot bill."""
     prices, today = load_prices(), dt.datetime.now(dt.UTC).date()
-    for model in (*speech.stt_models, *speech.tts_models):
+    stt_models = (stt_price_name(model, speech.language) for model in speech.stt_models)
+    for model in (*stt_models, *speech.tts_models):
         prices.of(model, today)
+
+
+def stt_price_name(model: str, language: str) -> str:
+    """Return the name of a model's row: Deepgram prices the language `multi` apart."""
+    return f"{model}-multi" if language == "multi" else model
 
 
 def _key(field_name: str) -> str:
