@@ -147,8 +147,6 @@ def _check_output_limit(body: Mapping[str, Any], rules: ModelRules) -> None:
         if limit is not None and most is not None and limit > most:
             problem = f"{name} is too large: {limit}. The model takes at most {most}."
             raise InvalidRequest(problem, name, "invalid_value")
-                f"{name} is too large: {limit}. The model takes at most {most}.", name, "invalid_value"
-            )
 
 
 def _unsupported(name: str) -> InvalidRequest:
