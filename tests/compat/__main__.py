@@ -10,7 +10,7 @@ from pathlib import Path
 
 from cluster.lab.stack.backend_peer import install
 from routing.errors import ConfigurationError
-from tests.compat import canary
+from tests.compat import canary, clients
 from tests.compat.commands import CommandFailed
 from tests.compat.targets import Target, emulated_app, emulated_openai, simulated_app
 
@@ -18,20 +18,21 @@ from tests.compat.targets import Target, emulated_app, emulated_openai, simulate
 def main() -> int:
     """Return 1 when a client or suite found something, 2 when one could not be installed or run."""
     try:
-        install(canary.DIRECTORY)
-        return asyncio.run(_run())
+        for directory in (canary.DIRECTORY, clients.NODE_DIRECTORY):
+            install(directory)
+        return asyncio.run(_run(clients.install_clients()))
     except (ConfigurationError, CommandFailed) as error:
         print(error.message, file=sys.stderr)
         return 2
 
 
-async def _run() -> int:
+async def _run(pythons: dict[str, Path]) -> int:
     async with AsyncExitStack() as stack:
         first, second = (Path(stack.enter_context(tempfile.TemporaryDirectory())) for _ in range(2))
         simulated = await stack.enter_async_context(simulated_app(first))
         emulated = await stack.enter_async_context(emulated_app(second))
         emulator = await stack.enter_async_context(emulated_openai())
-        results = [await _canary([simulated, emulated, emulator])]
+        results = [await _canary([simulated, emulated, emulator]), await _clients([simulated, emulated], pythons)]
     return 0 if all(results) else 1
 
 
@@ -44,6 +45,18 @@ async def _canary(targets: list[Target]) -> bool:
         for finding in score.findings:
             print(f"      {finding}")
     return all(score.passed for score in scores)
+
+
+async def _clients(targets: list[Target], pythons: dict[str, Path]) -> bool:
+    print("== clients", flush=True)
+    reports = [report for target in targets for report in await clients.client_reports(target, pythons)]
+    for report in reports:
+        passed = sum(outcome == "ok" for outcome in report.outcomes.values())
+        print(f"  {report.target:24} {report.client:16} {report.version:9} {passed} of {len(report.outcomes)}")
+        for name, outcome in report.outcomes.items():
+            if outcome != "ok":
+                print(f"      {name}: {outcome}")
+    return all(report.passed for report in reports)
 
 
 if __name__ == "__main__":

@@ -53,7 +53,7 @@ def installed(requirement: str) -> Path:
 
     Raises CommandFailed.
     """
-    name = requirement.replace("==", "-").replace("[", "-").replace("]", "")
+    name = requirement.split("[")[0].split("==")[0] + "-" + requirement.split("==")[1]
     directory = ROOT / ".tools" / name
     python, stamp = directory / "bin" / "python", directory / "installed"
     directory.mkdir(parents=True, exist_ok=True)
