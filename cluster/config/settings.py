@@ -13,8 +13,8 @@ from deployments.common.settings import (
     EmbeddingsSettings,
     EnvironmentName,
     KnowledgeSettings,
+    LlmSettings,
     RoomSettings,
-    ServiceSettings,
     Settings,
     SimulationSettings,
     VendorSettings,
@@ -127,7 +127,7 @@ class AppSettings(Settings):
     """Models beside the shipped catalogue: name, vendor, services, tier, price."""
     simulation: SimulationSettings = SimulationSettings()
     vision: VisionSettings
-    llm: ServiceSettings
+    llm: LlmSettings
     embeddings: EmbeddingsSettings
     knowledge: KnowledgeSettings = KnowledgeSettings()
     rooms: RoomSettings = RoomSettings()

@@ -153,8 +153,9 @@ class ChatRequest(NotPassedOn):
         """Return whether the caller marks the last answer as failed: `"metadata": {"last_answer": "failed"}`."""
         return (self.metadata or {}).get("last_answer") == "failed"
 
-    def output_tokens(self, default: int) -> int:
-        return self.max_completion_tokens or self.max_tokens or default
+    @property
+    def output_tokens(self) -> int | None:
+        return self.max_completion_tokens or self.max_tokens
 
     @property
     def output_field(self) -> str:

@@ -39,6 +39,7 @@ from routing.errors import BudgetExceeded, RoomClosed, TenantUnknown
 from routing.fairness import FairnessSettings
 from routing.models import Delta, Directory, Intent, Passage, RoomHeartbeat, Settlement, Tenant, TenantTotals
 from routing.retry import RetrySettings
+from tests.support.scripted_replica import ScriptedReplica
 
 KEYS = Keys(
     agent=("agent-key-0123456789", "agent-key-next-one-1"), admin=("admin-key-0123456789",), token_secret="s" * 32
@@ -132,7 +133,7 @@ async def gateway_in_process(
     vendors: dict[str, VendorSettings] = SIMULATED,
     simulation: SimulationSettings = FAST,
     llm: ServiceSettings | None = None,
-    leaf: ModelReplica | None = None,
+    leaf: ModelReplica | ScriptedReplica | None = None,
     directory: Directory | None = None,
     **changes: Any,
 ) -> AsyncIterator[tuple[Gateway, InProcessCluster]]:
