@@ -24,7 +24,7 @@ Inputs = Annotated[list[Input], Field(min_length=1, max_length=128), Tag("(list)
 
 
 class EmbeddingRequest(Body):
-    """OpenAI's embedding request; an input may also be `{"text": ..., "image": "data:image/jpeg;base64,..."}`."""
+    """OpenAI's embedding request; an input may also be `{"text": ..., "image": "data:image/...;base64,..."}`."""
 
     model: Annotated[str, Field(max_length=128)] = "auto"
     input: Annotated[Words | Inputs, one_of("a text or a list of inputs")]

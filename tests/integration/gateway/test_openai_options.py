@@ -38,7 +38,9 @@ def models() -> ScriptedReplica:
 
 
 @pytest.fixture
-async def gateway_and_cluster(tmp_path: Path, models: ScriptedReplica) -> AsyncIterator[tuple[Gateway, InProcessCluster]]:
+async def gateway_and_cluster(
+    tmp_path: Path, models: ScriptedReplica
+) -> AsyncIterator[tuple[Gateway, InProcessCluster]]:
     llm = LlmSettings(simple=(LUNA,), complex=("gpt-6.1-sol", "claude-sonnet-5-5"))
     async with gateway_in_process(tmp_path, llm=llm, leaf=models) as both:
         yield both
