@@ -5,16 +5,17 @@ from __future__ import annotations
 from typing import Any
 
 from fastapi import Response
-from fastapi.responses import JSONResponse
+from fastapi.responses import JSONResponse, StreamingResponse
 
 from deployments.api.app import ApiApp, BoundedRequest
-from deployments.api.body import parse_body
+from deployments.api.body import read_body
 from deployments.api.chat_body import read_chat
 from deployments.api.chat_schemas import ChatRequest
 from deployments.api.embedding_schemas import EmbeddingRequest
 from deployments.api.json_schema import SchemaCheck
 from deployments.api.openapi import json_body
 from deployments.gateway import openai_format
+from deployments.gateway.embedding_format import embedding_parts, paced
 from deployments.gateway.service import Gateway
 from deployments.room_access import admit, room_token
 from deployments.stream_response import EventStream, timing
@@ -22,6 +23,8 @@ from routing.errors import UnknownModel
 from routing.models import Tier
 from routing.policy import AUTO
 
+VECTORS_AT_ONCE = 16
+"""Responses with more vectors are written in parts, so that they do not hold the event loop."""
 CREATED_S = 1_767_225_600
 """OpenAI's clients require a time of creation, and vendors' models have none here: the start of 2026."""
 
@@ -46,9 +49,12 @@ def add_embeddings(app: ApiApp, gateway: Gateway) -> None:
     async def embeddings(request: BoundedRequest) -> Response:
         """Embed text and images, as OpenAI's embeddings do."""
         admitted = await admit(request, gateway, "embeddings")
-        inputs = parse_body(EmbeddingRequest, await request.read(admitted.tenant_id))
-        result, cost_nanousd = await gateway.embed(admitted, inputs)
-        return JSONResponse(openai_format.embeddings(result, cost_nanousd, inputs.encoding_format))
+        wanted = await read_body(EmbeddingRequest, await request.read(admitted.tenant_id))
+        result, cost_nanousd = await gateway.embed(admitted, wanted)
+        parts = embedding_parts(result, cost_nanousd, wanted.encoding_format or "float")
+        if len(result.vectors) <= VECTORS_AT_ONCE:
+            return Response(b"".join(parts), media_type="application/json")
+        return StreamingResponse(paced(parts), media_type="application/json")
 
 
 def add_models(app: ApiApp, gateway: Gateway) -> None:

@@ -9,7 +9,7 @@ from fastapi.responses import JSONResponse
 
 from deployments.api.app import ApiApp, BoundedRequest
 from deployments.api.auth import check_key, sign
-from deployments.api.body import parse_body
+from deployments.api.body import read_body
 from deployments.api.embedding_schemas import KnowledgeSearch
 from deployments.api.frame_schemas import parse_frame_headers
 from deployments.api.openapi import describe, header_parameters, json_body
@@ -75,7 +75,7 @@ def _add_rooms(app: ApiApp, gateway: Gateway) -> None:
     async def open_room(request: BoundedRequest) -> Response:
         """Open a room for its agent, by an agent key; return its tenant, its limits and a room token."""
         check_key(request.headers.get("authorization"), gateway.keys.agent, "agent")
-        token, tenant = await gateway.rooms.open(parse_body(OpenRoom, await request.read("agent")))
+        token, tenant = await gateway.rooms.open(await read_body(OpenRoom, await request.read("agent")))
         limits = gateway.settings.rooms
         return JSONResponse(
             {
@@ -100,7 +100,7 @@ def _add_rooms(app: ApiApp, gateway: Gateway) -> None:
         `taken` are the usage ids that are durable: the agent may resend any of them, and must keep all others.
         """
         token = room_token(request, gateway, room)
-        reply = await gateway.rooms.heartbeat(token, parse_body(Heartbeat, await request.read(token.tenant_id)))
+        reply = await gateway.rooms.heartbeat(token, await read_body(Heartbeat, await request.read(token.tenant_id)))
         return JSONResponse(
             {
                 "room": room,
@@ -123,7 +123,7 @@ def _add_knowledge(app: ApiApp, gateway: Gateway) -> None:
         """Return the passages of the token's tenant for a question, and for the frame it is about."""
         admitted = await gateway.admit_search(room_token(request, gateway))
         request.response_headers |= rate_headers(admitted.rate)
-        found = await gateway.search(admitted, parse_body(KnowledgeSearch, await request.read(admitted.tenant_id)))
+        found = await gateway.search(admitted, await read_body(KnowledgeSearch, await request.read(admitted.tenant_id)))
         rows = [
             {"id": passage.passage_id, "source": passage.source, "text": passage.text, "score": passage.score}
             for passage in found.passages

@@ -7,7 +7,7 @@ from typing import Annotated, Any, ClassVar, Literal
 from pydantic import Field, Tag, model_validator
 from pydantic_core import PydanticCustomError
 
-from deployments.api.body import MAX_IMAGE_CHARS, LenientBody, Text, Words, one_of
+from deployments.api.body import MAX_IMAGE_CHARS, Label, LenientBody, Text, Words, one_of
 from deployments.api.openai_params import Neutral, NotPassedOn
 from deployments.api.tool_schemas import (
     MAX_ID_CHARS,
@@ -26,7 +26,6 @@ MAX_BIASES = 1_024
 MAX_OUTPUT_TOKENS = 1_000_000
 """Above the limit of every model: the model's own limit is checked where the model is chosen."""
 
-Label = Annotated[str, Field(max_length=1_024)]
 Penalty = Annotated[float, Field(ge=-2, le=2)]
 OutputTokens = Annotated[int, Field(ge=1, le=MAX_OUTPUT_TOKENS)]
 

@@ -105,6 +105,8 @@ class RoutedRequest:
     max_output_tokens: int
     timeouts: AttemptTimeouts
     options: ChatOptions = field(default_factory=ChatOptions)
+    dimensions: int | None = None
+    """The size of an embedding's vectors; None for the model's own."""
     drop_params: bool = False
     """Whether a model that does not accept one of the options answers without it."""
 

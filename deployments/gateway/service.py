@@ -16,6 +16,7 @@ from deployments.api.embedding_schemas import EmbeddingRequest, KnowledgeSearch,
 from deployments.api.frame_schemas import FrameHeaders
 from deployments.api.jpeg import inspect_jpeg
 from deployments.gateway import attempts
+from deployments.gateway.embedding_batches import embed_in_batches
 from deployments.gateway.failover import Failover
 from deployments.gateway.frame_order import FrameOrder
 from deployments.gateway.metering import AdmittedRequest, BillingContext, Meter, check_active
@@ -39,7 +40,8 @@ from routing.breaker import Breakers
 from routing.catalogue import Catalogue
 from routing.chat import Image, Message
 from routing.complexity import Complexity, score_frame, score_turn
-from routing.errors import BadInput, UnknownModel
+from routing.embedding_policy import with_dimensions, with_token_models
+from routing.errors import BadInput, UnknownModel, UnsupportedOption
 from routing.fairness import FairShare
 from routing.models import Delta, Directory, EmbeddingResult, Service, Tenant, Tier
 from routing.policy import (
@@ -145,8 +147,11 @@ class Gateway:
         inputs = to_inputs(request, self.settings.vision.max_image_px)
         total_s = self.settings.embeddings.total_timeout_s
         routed = self._routed_inputs(admitted.billing, request.model, inputs, total_s)
+        decision = with_token_models(routed.decision, self.catalogue, inputs)
+        decision, dimensions = self._with_dimensions(decision, request)
+        routed = replace(routed, decision=decision, dimensions=dimensions)
         with self._slot(admitted.billing):
-            return await attempts.embed(self._failover, self._handles.embeddings, routed)
+            return await embed_in_batches(self._failover, self._handles.embeddings, routed)
 
     async def search(self, admitted: AdmittedRequest, request: KnowledgeSearch) -> SearchResult:
         """Return the passages of the token's tenant for a question; raises ProviderError or BackendError."""
@@ -258,6 +263,15 @@ class Gateway:
         models = self.settings.embeddings.models
         routes = ServiceRoutes(targets=dict.fromkeys(Tier, models), threshold=1.0, attempts=len(models))
         return choose(wanted, Complexity(0.0, ()), routes, "embeddings", self.catalogue, today=self._today())
+
+    def _with_dimensions(self, decision: Decision, request: EmbeddingRequest) -> tuple[Decision, int | None]:
+        """Return the decision and the size of the vectors, which a caller may have dropped where no model has it."""
+        try:
+            return with_dimensions(decision, self.catalogue, request.dimensions), request.dimensions
+        except UnsupportedOption:
+            if not request.drop_params:
+                raise
+            return decision, None
 
     def _check_served(self, wanted: str) -> None:
         """Raise UnknownModel for a model that is not configured, or RetiredModel with its successor."""
