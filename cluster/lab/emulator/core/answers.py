@@ -10,8 +10,8 @@ from cluster.lab.emulator.core.content import RequestContent
 from cluster.lab.emulator.core.faults import Extras, Fault
 from cluster.lab.emulator.core.model_rules import image_tokens
 from cluster.lab.emulator.core.request import ParsedRequest
-from cluster.lab.emulator.core.schema_instance import minimal_json
 from cluster.lab.emulator.core.tools import EmulatedToolCall, tool_calls
+from deployments.common.schema_instance import minimal_json
 
 _OPENING = "This is the emulator speaking:".split()
 _WORDS = "it saw a window with text and a chart beside it where one line is new near the top of the page".split()
@@ -105,7 +105,7 @@ def compose(
     visible = _visible(parsed, room, fault, style, given_words)
     counts = TokenCounts(
         input_tokens=parsed.content.text_tokens + picture_tokens + extras.cache_tokens,
-        output_tokens=visible.tokens + thought,
+        output_tokens=visible.tokens * parsed.choices + thought,
         image_tokens=picture_tokens,
         image_px=parsed.content.image_px,
         extras=replace(extras.with_cache(cached or Extras()), thinking_tokens=thought),

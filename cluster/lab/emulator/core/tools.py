@@ -10,7 +10,7 @@ from dataclasses import dataclass, field
 from typing import Any, Literal
 
 from cluster.lab.emulator.core.content import RequestMessage
-from cluster.lab.emulator.core.schema_instance import minimal_json
+from deployments.common.schema_instance import minimal_json
 
 FOREIGN_TOOL = "emulated_tool_nobody_offered"
 """The tool that the fault `foreign_tool` calls."""
@@ -21,7 +21,13 @@ class OfferedTool:
     """A function that the request offers; `parameters` is the JSON Schema of its arguments."""
 
     name: str
+    description: str = field(default="", repr=False)
     parameters: Mapping[str, Any] = field(default_factory=dict, repr=False)
+
+    @property
+    def text(self) -> str:
+        """Return the definition as text, of which the vendor counts the tokens."""
+        return f"{self.name} {self.description} {json.dumps(self.parameters)}"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
