@@ -17,7 +17,7 @@ from deployments.api.openapi import json_body
 from deployments.gateway import openai_format
 from deployments.gateway.embedding_format import embedding_parts, paced
 from deployments.gateway.service import Gateway
-from deployments.room_access import admit, room_token
+from deployments.room_access import room_token, with_rate
 from deployments.stream_response import EventStream, timing
 from routing.errors import UnknownModel
 from routing.models import Tier
@@ -35,7 +35,7 @@ def add_chat(app: ApiApp, gateway: Gateway) -> None:
     @app.endpoint("POST", "/v1/chat/completions", openapi_extra=json_body(ChatRequest))
     async def chat(request: BoundedRequest) -> Response:
         """Answer a turn, whole or streamed, as OpenAI's chat completions do."""
-        admitted = await admit(request, gateway, "llm")
+        admitted = with_rate(request, await gateway.admit(room_token(request, gateway), "llm"))
         turn = await read_chat(await request.read(admitted.tenant_id), schemas)
         if not turn.stream:
             routed = await gateway.chat(admitted, turn)
@@ -48,7 +48,7 @@ def add_embeddings(app: ApiApp, gateway: Gateway) -> None:
     @app.endpoint("POST", "/v1/embeddings", openapi_extra=json_body(EmbeddingRequest))
     async def embeddings(request: BoundedRequest) -> Response:
         """Embed text and images, as OpenAI's embeddings do."""
-        admitted = await admit(request, gateway, "embeddings")
+        admitted = with_rate(request, await gateway.admit(room_token(request, gateway), "embeddings"))
         wanted = await read_body(EmbeddingRequest, await request.read(admitted.tenant_id))
         result, cost_nanousd = await gateway.embed(admitted, wanted)
         parts = embedding_parts(result, cost_nanousd, wanted.encoding_format or "float")

@@ -1,4 +1,4 @@
-"""Admit requests by their room token and their tenant's rate."""
+"""Read the room token of a request, and send its tenant's rate with the response."""
 
 from __future__ import annotations
 
@@ -7,12 +7,10 @@ from deployments.api.auth import RoomToken
 from deployments.api.rate_headers import rate_headers
 from deployments.gateway.metering import AdmittedRequest
 from deployments.gateway.service import Gateway
-from routing.models import Service
 
 
-async def admit(request: BoundedRequest, gateway: Gateway, service: Service) -> AdmittedRequest:
-    """Return the request as its tenant's rate admits it, before its body is read."""
-    admitted = await gateway.admit(room_token(request, gateway), service)
+def with_rate(request: BoundedRequest, admitted: AdmittedRequest) -> AdmittedRequest:
+    """Return the admitted request; its response has its tenant's rate in the headers, however it ends."""
     request.response_headers |= rate_headers(admitted.rate)
     return admitted
 

@@ -13,12 +13,11 @@ from deployments.api.body import read_body
 from deployments.api.embedding_schemas import KnowledgeSearch
 from deployments.api.frame_schemas import parse_frame_headers
 from deployments.api.openapi import describe, header_parameters, json_body
-from deployments.api.rate_headers import rate_headers
 from deployments.api.room_schemas import Heartbeat, OpenRoom
 from deployments.gateway import openai_format
 from deployments.gateway.service import Gateway
 from deployments.openai_routes import add_chat, add_embeddings, add_models
-from deployments.room_access import admit, room_token
+from deployments.room_access import room_token, with_rate
 from deployments.stream_response import timing
 from routing.errors import NotAJpeg
 
@@ -48,7 +47,7 @@ def _add_frames(app: ApiApp, gateway: Gateway) -> None:
     @app.endpoint("POST", "/v1/frames", max_bytes=MAX_FRAME_BYTES, openapi_extra=described)
     async def frame(request: BoundedRequest) -> Response:
         """Describe one frame: a raw JPEG, its metadata in `x-frame-...` headers."""
-        admitted = await admit(request, gateway, "vision")
+        admitted = with_rate(request, await gateway.admit(room_token(request, gateway), "vision"))
         kind = request.headers.get("content-type", "").split(";")[0].strip().lower()
         if kind != "image/jpeg":
             raise NotAJpeg("The content-type must be image/jpeg, and the body the JPEG itself.", "content-type")
@@ -121,8 +120,7 @@ def _add_knowledge(app: ApiApp, gateway: Gateway) -> None:
     @app.endpoint("POST", "/v1/knowledge/search", openapi_extra=json_body(KnowledgeSearch))
     async def search(request: BoundedRequest) -> Response:
         """Return the passages of the token's tenant for a question, and for the frame it is about."""
-        admitted = await gateway.admit_search(room_token(request, gateway))
-        request.response_headers |= rate_headers(admitted.rate)
+        admitted = with_rate(request, await gateway.admit_search(room_token(request, gateway)))
         found = await gateway.search(admitted, await read_body(KnowledgeSearch, await request.read(admitted.tenant_id)))
         rows = [
             {"id": passage.passage_id, "source": passage.source, "text": passage.text, "score": passage.score}
