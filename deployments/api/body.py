@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import math
 from typing import Annotated, Any, ClassVar, TypeVar
 
@@ -25,6 +26,8 @@ from routing.validation import errors_of
 MAX_TEXT_CHARS = 400_000
 MAX_IMAGE_CHARS = 4_000_000
 MAX_NAME_CHARS = 64
+INLINE_BYTES = 65_536
+"""A larger body is parsed in a thread, so that other requests go on between the steps; a thread costs 0.1 ms."""
 DROP_PARAMS = "drop_params"
 """The parameter with which a caller allows that its other parameters are dropped where they are not supported."""
 
@@ -38,6 +41,7 @@ def _finite(value: float) -> float:
 
 
 Text = Annotated[str, Field(max_length=MAX_TEXT_CHARS)]
+Label = Annotated[str, Field(max_length=1_024)]
 Words = Annotated[Text, Tag("(text)")]
 Finite = Annotated[float, AfterValidator(_finite)]
 
@@ -84,6 +88,11 @@ class LenientBody(Body):
 def drops(info: ValidationInfo) -> bool:
     """Return whether the caller allows that parameters are dropped."""
     return bool(info.context and info.context.get(DROP_PARAMS))
+
+
+async def read_body(kind: type[B], body: bytes) -> B:
+    """Return a JSON body as `kind`, parsed in a thread if it is large; raises as `parse_body` does."""
+    return parse_body(kind, body) if len(body) <= INLINE_BYTES else await asyncio.to_thread(parse_body, kind, body)
 
 
 def parse_body(kind: type[B], body: bytes) -> B:

@@ -7,7 +7,7 @@ from typing import Annotated, Any, ClassVar, Literal
 from pydantic import Field, Tag, model_validator
 from pydantic_core import PydanticCustomError
 
-from deployments.api.body import MAX_IMAGE_CHARS, LenientBody, Text, Words, one_of
+from deployments.api.body import MAX_IMAGE_CHARS, Label, LenientBody, Text, Words, one_of
 from deployments.api.openai_params import Neutral, NotPassedOn
 from deployments.api.tool_schemas import (
     MAX_ID_CHARS,
@@ -26,7 +26,6 @@ MAX_BIASES = 1_024
 MAX_OUTPUT_TOKENS = 1_000_000
 """Above the limit of every model: the model's own limit is checked where the model is chosen."""
 
-Label = Annotated[str, Field(max_length=1_024)]
 Penalty = Annotated[float, Field(ge=-2, le=2)]
 OutputTokens = Annotated[int, Field(ge=1, le=MAX_OUTPUT_TOKENS)]
 
@@ -153,8 +152,9 @@ class ChatRequest(NotPassedOn):
         """Return whether the caller marks the last answer as failed: `"metadata": {"last_answer": "failed"}`."""
         return (self.metadata or {}).get("last_answer") == "failed"
 
-    def output_tokens(self, default: int) -> int:
-        return self.max_completion_tokens or self.max_tokens or default
+    @property
+    def output_tokens(self) -> int | None:
+        return self.max_completion_tokens or self.max_tokens
 
     @property
     def output_field(self) -> str:
