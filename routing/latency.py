@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import math
 from bisect import bisect_left, insort
-from collections import OrderedDict, deque
+from collections import deque
 from collections.abc import Sequence
 from dataclasses import dataclass, field
+
+from cachetools import FIFOCache
 
 KEPT = 128
 MOST_MODELS = 256
@@ -36,13 +38,12 @@ class ModelLatencies:
     """The recent latencies of each model; the one that answered longest ago is dropped first."""
 
     def __init__(self) -> None:
-        self._latencies: OrderedDict[str, RecentLatencies] = OrderedDict()
+        self._latencies: FIFOCache[str, RecentLatencies] = FIFOCache(MOST_MODELS)
 
     def add(self, model: str, seconds: float) -> None:
-        self._latencies.setdefault(model, RecentLatencies()).add(seconds)
-        self._latencies.move_to_end(model)
-        if len(self._latencies) > MOST_MODELS:
-            self._latencies.popitem(last=False)
+        latencies = self._latencies.get(model) or RecentLatencies()
+        latencies.add(seconds)
+        self._latencies[model] = latencies
 
     def median_s(self, model: str) -> float | None:
         """Return the model's median latency in seconds, or None while too few are known."""

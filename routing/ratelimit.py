@@ -4,11 +4,15 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 
+from cachetools import FIFOCache
+
 from routing.errors import RateLimited
 from routing.models import Tenant
 
 BURST_S = 10.0
 """Seconds of its rate that a tenant may use at once: several rooms that open together are no flood."""
+MAX_TENANTS = 50_000
+"""Beyond this number the bucket used longest ago is dropped, and its tenant gets a full one."""
 
 
 @dataclass(slots=True)
@@ -38,7 +42,7 @@ class TenantLimits:
 
     times: float = 1.0
     """The factor by which the rate of every tenant is multiplied here."""
-    buckets: dict[str, TokenBucket] = field(default_factory=dict)
+    buckets: FIFOCache[str, TokenBucket] = field(default_factory=lambda: FIFOCache(MAX_TENANTS))
 
     def take(self, tenant: Tenant, now_s: float) -> None:
         """Take one request from the tenant's bucket; raises RateLimited with the seconds until the next."""
@@ -46,7 +50,8 @@ class TenantLimits:
             return
         per_s = self.times * tenant.requests_per_minute / 60
         capacity = max(1.0, per_s * BURST_S)
-        bucket = self.buckets.setdefault(tenant.tenant_id, TokenBucket(capacity, now_s))
+        bucket = self.buckets.get(tenant.tenant_id) or TokenBucket(capacity, now_s)
+        self.buckets[tenant.tenant_id] = bucket
         wait_s = bucket.take(now_s, per_s, capacity)
         if wait_s > 0:
             raise RateLimited(retry_after_s=wait_s)

@@ -10,6 +10,8 @@ from collections.abc import AsyncIterator
 from dataclasses import asdict, dataclass
 from typing import Literal, Protocol
 
+from cachetools import FIFOCache
+
 from room_agent.text.quoting import plain
 from routing.ratelimit import TokenBucket
 
@@ -104,7 +106,7 @@ class ChatLimits:
 
     def __init__(self, settings: ChatSettings) -> None:
         self._settings = settings
-        self._senders: dict[str, _Sender] = {}
+        self._senders: FIFOCache[str, _Sender] = FIFOCache(settings.max_senders)
 
     def refused(self, sender: str, open_now: int, now_s: float) -> ChatOutcome | None:
         """Return the outcome that rejects a new message, or None; `open_now` of the sender's are being read."""
@@ -123,11 +125,9 @@ class ChatLimits:
     def _admit(self, sender: str, now_s: float) -> bool:
         """Take one message from the sender's bucket, if it holds one."""
         settings = self._settings
-        known = self._senders.pop(sender, None) or _Sender(TokenBucket(settings.burst, now_s))
-        # Put back last, so that the first is the least recently used.
+        known = self._senders.get(sender) or _Sender(TokenBucket(settings.burst, now_s))
+        # Set again, so that the sender of the oldest message is the next one dropped.
         self._senders[sender] = known
-        if len(self._senders) > settings.max_senders:
-            del self._senders[next(iter(self._senders))]
         return known.bucket.take(now_s, 1 / settings.every_s, settings.burst) == 0
 
 

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import pytest
 
-from routing.ratelimit import TokenBucket
+from routing import ratelimit
+from routing.models import Tenant
+from routing.ratelimit import TenantLimits, TokenBucket
 
 
 def test_a_full_bucket_allows_a_burst_and_then_its_rate() -> None:
@@ -29,3 +31,13 @@ def test_a_clock_that_steps_back_adds_no_tokens() -> None:
     bucket = TokenBucket(1.0, 10.0)
     bucket.fill(5.0, per_s=1.0, capacity=4.0)
     assert bucket.tokens == 1.0
+
+
+def test_the_tenant_that_was_away_longest_loses_its_bucket(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(ratelimit, "MAX_TENANTS", 2)
+    limits = TenantLimits()
+    for name in ("acme", "globex", "acme", "initech"):
+        limits.take(
+            Tenant(tenant_id=name, name=name, plan="pro", active=True, budget_nanousd=None, requests_per_minute=60), 0.0
+        )
+    assert set(limits.buckets) == {"acme", "initech"}

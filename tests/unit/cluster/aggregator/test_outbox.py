@@ -23,6 +23,7 @@ class Aggregator:
         self.open_gate = asyncio.Event()
         self.open_gate.set()
         self.refuse: set[str] = set()
+        self.omit_receipts = 0
 
     async def write(self, entries: list[Entry]) -> list[Receipt]:
         await self.open_gate.wait()
@@ -32,6 +33,9 @@ class Aggregator:
                 self.batches.append(entries)
             raise ConnectionResetError
         self.batches.append(entries)
+        if self.omit_receipts:
+            self.omit_receipts -= 1
+            return []
         return [BudgetExceeded() if entry.event_id in self.refuse else 5 for entry in entries]
 
     def entries(self) -> list[Entry]:
@@ -59,6 +63,13 @@ async def test_a_lost_reply_sends_the_same_entries_again(aggregator: Aggregator)
     await outbox.settle(settlement())
     assert [entry.event_id for entry in aggregator.entries()] == ["e1", "e1", "e1"]
     assert outbox.resends == 2 and outbox.waiting == 0
+
+
+async def test_a_reply_without_a_receipt_for_each_entry_sends_the_batch_again(aggregator: Aggregator) -> None:
+    aggregator.omit_receipts = 1
+    outbox = CostOutbox(aggregator.write, timeout_s=5)
+    assert await outbox.reserve(intent()) == 5
+    assert outbox.resends == 1 and outbox.waiting == 0
 
 
 async def test_a_refusal_reaches_only_the_one_it_is_for(aggregator: Aggregator) -> None:

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import asyncio
+from contextlib import suppress
 from dataclasses import dataclass, field
 
 import pytest
 
+from cluster.backend import tenant_cache
 from cluster.backend.tenant_cache import UNKNOWN_TTL_S, TenantCache
 from routing.errors import BackendUnavailable, TenantUnknown
 from routing.models import Tenant
@@ -96,3 +98,14 @@ async def test_one_who_leaves_does_not_take_the_answer_from_the_others(cache: Te
     await asyncio.sleep(0)
     leaving.cancel()
     assert (await staying).name == "Acme"
+
+
+async def test_no_more_tenants_are_cached_than_the_limit(
+    source: Source, clock: Clock, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(tenant_cache, "MAX_TENANTS", 2)
+    cache = TenantCache(source.tenant, ttl_s=30, stale_s=600, clock=clock)
+    for name in ("acme", "nobody", "no one", "acme"):
+        with suppress(TenantUnknown):
+            await cache.tenant(name)
+    assert source.asked == ["acme", "nobody", "no one", "acme"]

@@ -8,7 +8,7 @@ import pytest
 
 from room_agent.context.compaction import MemorySettings
 from room_agent.context.screen_entry import ago, first_sentence, replaces
-from room_agent.context.screen_memory import ScreenMemory
+from room_agent.context.screen_memory import MAX_TRACKS, ScreenMemory
 
 LONG = "A slide about the north region with a bar chart. It has four bars. The tallest one is March."
 
@@ -246,3 +246,12 @@ def test_a_stretch_of_time_is_said_as_people_say_it() -> None:
 )
 def test_what_takes_the_place_of_a_text_is_another_picture(old: str, new: str, another: bool) -> None:
     assert replaces(new, old) is another
+
+
+def test_a_track_keeps_its_label_until_too_many_others_came_after_it() -> None:
+    memory = ScreenMemory()
+    for number in range(MAX_TRACKS):
+        memory.label(f"TR_{number}")
+    assert memory.label("TR_0") == "screen 1"
+    memory.label("one more")
+    assert memory.label("TR_0") == f"screen {MAX_TRACKS + 2}"
