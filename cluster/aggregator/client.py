@@ -60,7 +60,7 @@ class AggregatorClient:
     async def aclose(self) -> None:
         await self._heartbeats.aclose()
         await self._outbox.aclose()
-        self._transport.close()
+        await self._transport.aclose()
 
     async def _send_heartbeats(self, beats: list[RoomHeartbeat]) -> dict[str, int]:
         spent_nanousd: dict[str, int] | None = await self._call("beat", beats)
