@@ -106,9 +106,7 @@ class TransportServer:
         given = request.headers.get(AUTHORIZATION, "").encode(errors="replace")
         if not hmac.compare_digest(given, self._secret.encode()):
             log.warning("cost connection refused", error="the secret is wrong")
-            refusal = web.Response(status=401)
-            refusal.force_close()
-            return refusal
+            return web.Response(status=401)
         connection = web.WebSocketResponse(timeout=CLOSE_TIMEOUT_S, compress=False, max_msg_size=MAX_MESSAGE_BYTES)
         await connection.prepare(request)
         detect_dead_peer(connection.get_extra_info("socket"))

@@ -28,7 +28,6 @@ from tests.benchmarks.cores import cpu_s
 from tests.benchmarks.transport.peers import (
     HOST,
     AiohttpPost,
-    AiohttpWebSocket,
     Grpc,
     OwnStreams,
     Peer,
@@ -38,14 +37,13 @@ from tests.benchmarks.transport.peers import (
 )
 from tests.support.cost_entries import intent, settlement
 
-OWN, STREAMS, ACTOR = "transport.py", "asyncio streams, no library", "Ray actor call"
-LIBRARIES: dict[str, Callable[[], Peer]] = {
-    "aiohttp, WebSocket": AiohttpWebSocket,
+SHIPPED, OWN, ACTOR = "transport.py", "no library", "Ray actor call"
+PEERS: dict[str, Callable[[], Peer]] = {
     "websockets": Websockets,
     "aiohttp, POST": AiohttpPost,
     "grpc.aio": Grpc,
+    OWN: OwnStreams,
 }
-PEERS = LIBRARIES | {STREAMS: OwnStreams}
 COMMIT_S = 0.001
 """The server waits this long before each reply, as for a commit to disk, so that batches form as in production."""
 TIMEOUT_S = 10.0
@@ -102,15 +100,15 @@ async def commit(entries: Sequence[Entry]) -> list[Receipt]:
 
 async def serve(name: str) -> None:
     """Listen, print the address as JSON, and serve until the process is terminated."""
-    if name == OWN:
+    if name == SHIPPED:
         address = await TransportServer(commit).listen(HOST)
     else:
-        secret = secrets.token_bytes()
+        secret = secrets.token_hex()
         # Kept in a variable: grpc stops a server that is garbage-collected.
         peer = PEERS[name]()
-        port = await peer.listen(replying(commit), secret.hex())
+        port = await peer.listen(replying(commit), secret)
         address = TransportAddress(host=HOST, port=port, secret=secret)
-    print(json.dumps({"port": address.port, "secret": address.secret.hex()}), flush=True)
+    print(json.dumps({"port": address.port, "secret": address.secret}), flush=True)
     await asyncio.Event().wait()
 
 
@@ -171,15 +169,14 @@ async def _server(name: str) -> AsyncIterator[tuple[Send, int]]:
     assert server.stdout is not None
     try:
         found = json.loads(await server.stdout.readline())
-        address = TransportAddress(host=HOST, port=found["port"], secret=bytes.fromhex(found["secret"]))
+        address = TransportAddress(host=HOST, port=found["port"], secret=found["secret"])
 
         async def find() -> TransportAddress:
             return address
 
-        transport = CostTransport(find, _no_call) if name == OWN else PeerTransport(PEERS[name](), address)
+        transport = CostTransport(find, _no_call) if name == SHIPPED else PeerTransport(PEERS[name](), address)
         yield transport.write, server.pid
-        if isinstance(transport, PeerTransport):
-            await transport.aclose()
+        await transport.aclose()
     finally:
         server.terminate()
         await server.wait()

@@ -22,16 +22,8 @@ from websockets.asyncio.server import ServerConnection
 from websockets.exceptions import ConnectionClosed
 from websockets.http11 import Request, Response
 
-from cluster.aggregator.transport import (
-    MAX_FRAME_BYTES,
-    TransportAddress,
-    Write,
-    pack_entries,
-    pack_receipts,
-    pack_refusal,
-    unpack_entries,
-    unpack_receipts,
-)
+from cluster.aggregator.messages import pack_entries, pack_receipts, pack_refusal, unpack_entries, unpack_receipts
+from cluster.aggregator.transport import MAX_MESSAGE_BYTES, TransportAddress, Write
 from cluster.costs.models import Entry, Receipt
 from routing.errors import CostsUnavailable
 
@@ -73,7 +65,7 @@ class PeerTransport:
     async def write(self, entries: list[Entry]) -> Sequence[Receipt]:
         if self._link is None:
             async with asyncio.timeout(CONNECT_TIMEOUT_S):
-                self._link = await self._peer.connect(self._address.port, self._address.secret.hex())
+                self._link = await self._peer.connect(self._address.port, self._address.secret)
         try:
             reply = await self._link.exchange(pack_entries(entries))
         except (OSError, asyncio.CancelledError):
@@ -109,9 +101,12 @@ class AiohttpPost:
             return web.Response(body=await reply(await request.read()))
 
         def sized(*parts: Any) -> web.BaseRequest:
-            return web.BaseRequest(*parts, loop=asyncio.get_running_loop(), client_max_size=MAX_FRAME_BYTES)
+            return web.BaseRequest(*parts, loop=asyncio.get_running_loop(), client_max_size=MAX_MESSAGE_BYTES)
 
-        return await _listen(web.Server(handle, request_factory=sized, access_log=None))
+        runner = web.ServerRunner(web.Server(handle, request_factory=sized, access_log=None))
+        await runner.setup()
+        await web.TCPSite(runner, HOST, 0).start()
+        return int(runner.addresses[0][1])
 
     async def connect(self, port: int, secret: str) -> Link:
         session = aiohttp.ClientSession(
@@ -138,51 +133,6 @@ class _PostLink:
         await self._session.close()
 
 
-class AiohttpWebSocket:
-    """One WebSocket; the secret is a header of its handshake."""
-
-    async def listen(self, reply: Reply, secret: str) -> int:
-        async def handle(request: web.BaseRequest) -> web.StreamResponse:
-            if not hmac.compare_digest(request.headers.get(AUTHORIZATION, ""), secret):
-                return web.Response(status=401)
-            socket = web.WebSocketResponse(compress=False, max_msg_size=MAX_FRAME_BYTES)
-            await socket.prepare(request)
-            async for message in socket:
-                if message.type is not aiohttp.WSMsgType.BINARY:
-                    break
-                answer = await reply(message.data)
-                async with asyncio.timeout(CONNECT_TIMEOUT_S):
-                    await socket.send_bytes(answer)
-            return socket
-
-        return await _listen(web.Server(handle, access_log=None))
-
-    async def connect(self, port: int, secret: str) -> Link:
-        session = aiohttp.ClientSession(headers={AUTHORIZATION: secret})
-        try:
-            socket = await session.ws_connect(f"http://{HOST}:{port}/", max_msg_size=MAX_FRAME_BYTES)
-        except BaseException:
-            await session.close()
-            raise
-        return _AiohttpLink(session, socket)
-
-
-class _AiohttpLink:
-    def __init__(self, session: aiohttp.ClientSession, socket: aiohttp.ClientWebSocketResponse) -> None:
-        self._session = session
-        self._socket = socket
-
-    async def exchange(self, frame: bytes) -> bytes:
-        await self._socket.send_bytes(frame)
-        message = await self._socket.receive()
-        if message.type is not aiohttp.WSMsgType.BINARY:
-            raise ConnectionResetError
-        return bytes(message.data)
-
-    async def aclose(self) -> None:
-        await self._session.close()
-
-
 class Websockets:
     """One WebSocket of the library `websockets`, with its keepalive pings and without compression."""
 
@@ -198,7 +148,7 @@ class Websockets:
                 await connection.send(await reply(frame))
 
         server = await websockets.asyncio.server.serve(
-            handle, HOST, 0, process_request=check, compression=None, max_size=MAX_FRAME_BYTES
+            handle, HOST, 0, process_request=check, compression=None, max_size=MAX_MESSAGE_BYTES
         )
         return int(next(iter(server.sockets)).getsockname()[1])
 
@@ -207,7 +157,7 @@ class Websockets:
             f"ws://{HOST}:{port}/",
             additional_headers={AUTHORIZATION: secret},
             compression=None,
-            max_size=MAX_FRAME_BYTES,
+            max_size=MAX_MESSAGE_BYTES,
             proxy=None,
         )
         return _WebsocketsLink(connection)
@@ -232,7 +182,10 @@ class Grpc:
     """A unary gRPC call a batch, without protobuf."""
 
     METHOD = "/rayroom.Costs/Write"
-    SIZES = (("grpc.max_receive_message_length", MAX_FRAME_BYTES), ("grpc.max_send_message_length", MAX_FRAME_BYTES))
+    SIZES = (
+        ("grpc.max_receive_message_length", MAX_MESSAGE_BYTES),
+        ("grpc.max_send_message_length", MAX_MESSAGE_BYTES),
+    )
 
     async def listen(self, reply: Reply, secret: str) -> int:
         async def handle(frame: bytes, context: Any) -> bytes:
@@ -282,7 +235,7 @@ class OwnStreams:
                 async with asyncio.timeout(CONNECT_TIMEOUT_S):
                     given = await _read_frame(reader, len(secret))
                 while hmac.compare_digest(given, secret.encode()):
-                    writer.write(_framed(await reply(await _read_frame(reader, MAX_FRAME_BYTES))))
+                    writer.write(_framed(await reply(await _read_frame(reader, MAX_MESSAGE_BYTES))))
                     async with asyncio.timeout(CONNECT_TIMEOUT_S):
                         await writer.drain()
             except (OSError, ValueError, asyncio.IncompleteReadError):
@@ -306,7 +259,7 @@ class _StreamsLink:
         self._writer.write(_framed(frame))
         await self._writer.drain()
         try:
-            return await _read_frame(self._reader, MAX_FRAME_BYTES)
+            return await _read_frame(self._reader, MAX_MESSAGE_BYTES)
         except (ValueError, asyncio.IncompleteReadError) as error:
             raise ConnectionResetError from error
 
@@ -323,10 +276,3 @@ async def _read_frame(reader: asyncio.StreamReader, max_bytes: int) -> bytes:
     if size > max_bytes:
         raise ValueError("a frame is longer than the limit")
     return await reader.readexactly(size)
-
-
-async def _listen(server: web.Server) -> int:
-    runner = web.ServerRunner(server)
-    await runner.setup()
-    await web.TCPSite(runner, HOST, 0).start()
-    return int(runner.addresses[0][1])
