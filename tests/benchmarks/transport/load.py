@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+import logging
 import os
 import random
 import secrets
@@ -149,9 +150,9 @@ async def run(outbox: CostOutbox, load: TransportLoad) -> None:
 @asynccontextmanager
 async def _actor() -> AsyncIterator[tuple[Send, int]]:
     """Yield the call of an actor and the pid of its process; Ray's other processes are not counted."""
-    options = {"include_dashboard": False, "log_to_driver": False, "logging_level": "error"}
-    await asyncio.to_thread(ray.init, num_cpus=2, **options)
-    actor: Any = ray.remote(ReceiptActor).options(num_cpus=0, max_concurrency=100).remote()  # type: ignore[attr-defined]
+    quiet: dict[str, Any] = {"include_dashboard": False, "log_to_driver": False, "logging_level": logging.ERROR}
+    await asyncio.to_thread(lambda: ray.init(num_cpus=2, **quiet))
+    actor: Any = ray.remote(ReceiptActor).options(num_cpus=0, max_concurrency=100).remote()
 
     async def write(entries: list[Entry]) -> Sequence[Receipt]:
         receipts: Sequence[Receipt] = await actor.write.remote(entries)

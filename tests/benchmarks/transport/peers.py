@@ -100,8 +100,9 @@ class AiohttpPost:
                 return web.Response(status=401)
             return web.Response(body=await reply(await request.read()))
 
-        def sized(*parts: Any) -> web.BaseRequest:
-            return web.BaseRequest(*parts, loop=asyncio.get_running_loop(), client_max_size=MAX_MESSAGE_BYTES)
+        def sized(message: Any, payload: Any, protocol: Any, writer: Any, task: Any) -> web.BaseRequest:
+            loop = asyncio.get_running_loop()
+            return web.BaseRequest(message, payload, protocol, writer, task, loop, client_max_size=MAX_MESSAGE_BYTES)
 
         runner = web.ServerRunner(web.Server(handle, request_factory=sized, access_log=None))
         await runner.setup()
