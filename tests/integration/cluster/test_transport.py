@@ -393,6 +393,8 @@ async def test_both_ends_let_the_kernel_probe_a_silent_peer(
 
     def probe(connection: socket.socket) -> None:
         detect_dead_peer(connection)
+        # A connection that broke during its handshake has no socket.
+        detect_dead_peer(None)
         probed.append(connection.getsockopt(socket.IPPROTO_TCP, socket.TCP_USER_TIMEOUT))
 
     monkeypatch.setattr(transport, "detect_dead_peer", probe)
