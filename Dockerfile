@@ -16,6 +16,8 @@ RUN useradd --create-home --uid 10001 rayroom
 WORKDIR /app
 COPY --from=build --chown=rayroom /app/.venv .venv
 COPY --chown=rayroom serve_config.yaml ./
+# A container answers its network, which is the operator's to close; the file itself binds loopback.
+RUN sed -i 's/^  host: 127\.0\.0\.1$/  host: 0.0.0.0/' serve_config.yaml
 RUN mkdir .rayroom && chown rayroom .rayroom
 ENV PATH=/app/.venv/bin:$PATH PYTHONUNBUFFERED=1
 USER rayroom

@@ -24,6 +24,7 @@ from deployments.embeddings import Embeddings
 from deployments.gateway.models import GatewaySettings
 from deployments.llm import Llm
 from deployments.providers.registry import check_vendor
+from deployments.providers.simulated import published_p99_s
 from deployments.router import Router
 from deployments.vision import Vision
 from routing.catalogue import Catalogue
@@ -37,7 +38,7 @@ log = structlog.get_logger()
 def build(args: dict[str, Any]) -> Application:
     """Return the bound application for the `args` of serve_config.yaml; raises ConfigurationError naming the key."""
     configure_logs()
-    settings = parse_settings(args).below(Path.cwd())
+    settings = parse_settings(args).with_root(Path.cwd())
     check(settings)
     keys = find_keys(os.environ, Path(settings.keys.file))
     aggregator = AggregatorClient(settings.costs, settings.backend)
@@ -113,6 +114,7 @@ def _gateway_settings(settings: AppSettings) -> GatewaySettings:
         retries=settings.retries,
         fairness=settings.fairness,
         knowledge=settings.knowledge,
+        first_token_p99_s=published_p99_s(settings.catalogue().models),
     )
 
 

@@ -10,11 +10,13 @@ from dataclasses import replace
 from deployments.common.settings import SimulationSettings, VendorSettings
 from deployments.common.streaming import coalesce
 from deployments.providers.base import Provider
+from deployments.providers.image_conversion import ImageConverter, need_conversion
 from deployments.providers.registry import connect
 from routing.catalogue import Catalogue, Model
 from routing.errors import ConfigurationError
 from routing.models import Answer, Delta, EmbeddingResult, EmbedRequest, ModelRequest
 from routing.process import configure_logs, freeze_startup_objects
+from routing.retry import Deadline
 
 
 class ModelReplica:
@@ -30,6 +32,7 @@ class ModelReplica:
         configure_logs()
         self._clock = clock
         self._catalogue = catalogue
+        self._images = ImageConverter()
         self._providers: dict[str, Provider] = {
             name: connect(name, vendor, simulation) for name, vendor in vendors.items()
         }
@@ -43,6 +46,8 @@ class ModelReplica:
         """Return a whole answer with the seconds that its vendor took; raises ProviderError."""
         started_s = self._clock()
         provider, model = self._at(request.model)
+        if need_conversion(request.messages, model.capabilities):
+            request = await self._with_converted_images(model, request)
         answer = await provider.answer(model, request)
         return replace(answer, vendor_s=self._clock() - started_s)
 
@@ -50,6 +55,8 @@ class ModelReplica:
         """Yield an answer's deltas, the first with the seconds until it came; raises ProviderError."""
         started_s, begun = self._clock(), False
         provider, model = self._at(request.model)
+        if need_conversion(request.messages, model.capabilities):
+            request = await self._with_converted_images(model, request)
         # Closed here, not when it is collected: a cancelled reader must end the vendor's call at once.
         async with aclosing(coalesce(provider.stream(model, request))) as joined:
             async for delta in joined:
@@ -59,11 +66,22 @@ class ModelReplica:
     async def embed(self, request: EmbedRequest) -> EmbeddingResult:
         """Return one vector for each input; raises ProviderError."""
         provider, model = self._at(request.model)
+        if need_conversion(request.inputs, model.capabilities):
+            deadline = Deadline.after(request.timeout_s, self._clock())
+            inputs = await self._images.convert(request.inputs, model.capabilities, deadline, self._clock)
+            request = replace(request, inputs=inputs, timeout_s=deadline.remaining_s(self._clock()))
         return await provider.embed(model, request)
 
     async def aclose(self) -> None:
+        self._images.close()
         for provider in self._providers.values():
             await provider.aclose()
+
+    async def _with_converted_images(self, model: Model, request: ModelRequest) -> ModelRequest:
+        """Return the request with its images in formats that the model accepts, and the time left for the vendor."""
+        deadline = Deadline.after(request.timeout_s, self._clock())
+        messages = await self._images.convert(request.messages, model.capabilities, deadline, self._clock)
+        return replace(request, messages=messages, timeout_s=deadline.remaining_s(self._clock()))
 
     def _at(self, name: str) -> tuple[Provider, Model]:
         """Return the vendor of a model, and the model; raises UnknownModel or ConfigurationError."""

@@ -46,7 +46,8 @@ class Router:
         freeze_startup_objects()
 
     def __serve_build_asgi_app__(self) -> FastAPI:
-        return build_routes(self._gateway)
+        # Ray Serve adds an id to each response, and a client would receive two.
+        return build_routes(self._gateway, request_ids=False)
 
     async def __del__(self) -> None:
         # Ray Serve awaits this when it stops the replica.

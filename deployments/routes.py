@@ -4,32 +4,34 @@ from __future__ import annotations
 
 from dataclasses import asdict
 
-from fastapi import FastAPI, Request, Response
-from fastapi.responses import JSONResponse, StreamingResponse
+from fastapi import FastAPI, Response
+from fastapi.responses import JSONResponse
 
-from deployments.api.app import ApiApp
+from deployments.api.app import ApiApp, BoundedRequest
 from deployments.api.auth import RoomToken, check_key, sign
+from deployments.api.body import parse_body
+from deployments.api.chat_body import read_chat
+from deployments.api.chat_schemas import ChatRequest
+from deployments.api.embedding_schemas import EmbeddingRequest, KnowledgeSearch
+from deployments.api.frame_schemas import parse_frame_headers
+from deployments.api.json_schema import SchemaCheck
 from deployments.api.openapi import describe, header_parameters, json_body
-from deployments.api.schemas import (
-    ChatRequest,
-    EmbeddingRequest,
-    Heartbeat,
-    KnowledgeSearch,
-    OpenRoom,
-    parse_body,
-    parse_frame_headers,
-)
+from deployments.api.rate_headers import rate_headers
+from deployments.api.room_schemas import Heartbeat, OpenRoom
 from deployments.gateway import openai_format
+from deployments.gateway.metering import AdmittedRequest
 from deployments.gateway.service import Gateway
+from deployments.stream_response import EventStream, timing
 from routing.errors import NotAJpeg
+from routing.models import Service
 from routing.policy import AUTO
 
 MAX_FRAME_BYTES = 2 * 1024 * 1024
 
 
-def build_routes(gateway: Gateway) -> FastAPI:
-    """Return the ASGI app that serves `gateway`."""
-    app = ApiApp(title="rayroom", version="0.1.0")
+def build_routes(gateway: Gateway, request_ids: bool = True) -> FastAPI:
+    """Return the ASGI app that serves `gateway`; `request_ids` is ApiApp's."""
+    app = ApiApp(title="rayroom", version="0.1.0", request_ids=request_ids)
     # Ray looks up each request's route in this order, so the two most frequent ones come first.
     _add_chat(app, gateway)
     _add_frames(app, gateway)
@@ -43,24 +45,21 @@ def build_routes(gateway: Gateway) -> FastAPI:
 
 
 def _add_chat(app: ApiApp, gateway: Gateway) -> None:
+    schemas = SchemaCheck()
+
     @app.endpoint("POST", "/v1/chat/completions", openapi_extra=json_body(ChatRequest))
-    async def chat(request: Request) -> Response:
+    async def chat(request: BoundedRequest) -> Response:
         """Answer a turn, whole or streamed, as OpenAI's chat completions do."""
-        token = _token(request, gateway)
-        turn = parse_body(ChatRequest, await request.body())
+        admitted = await _admit(request, gateway, "llm")
+        turn = await read_chat(await request.read(admitted.tenant_id), schemas)
         if not turn.stream:
-            routed = await gateway.chat(token, turn)
-            return JSONResponse(openai_format.completion(routed), headers=_timing(routed.vendor_s))
-        pieces = await gateway.chat_stream(token, turn)
-        # Awaited before the response begins: an error before the first piece still has a status of its own.
-        first = await anext(pieces)
-        with_usage = turn.stream_options is not None and turn.stream_options.include_usage
-        events = openai_format.events(first, pieces, with_usage)
-        headers = {"cache-control": "no-store"} | _timing(first.vendor_s)
-        return StreamingResponse(events, media_type="text/event-stream", headers=headers)
+            routed = await gateway.chat(admitted, turn)
+            return JSONResponse(openai_format.completion(routed), headers=timing(routed.vendor_s))
+        with_usage = turn.stream_options is not None and bool(turn.stream_options.include_usage)
+        return await EventStream.begun(gateway.chat_stream(admitted, turn), with_usage)
 
     @app.endpoint("GET", "/v1/models")
-    async def models(request: Request) -> Response:
+    async def models(request: BoundedRequest) -> Response:
         """List the models a request may name."""
         _token(request, gateway)
         names = [AUTO, "simple", "complex", *gateway.catalogue.models]
@@ -78,25 +77,25 @@ def _add_frames(app: ApiApp, gateway: Gateway) -> None:
     described = {"requestBody": image, "parameters": header_parameters()}
 
     @app.endpoint("POST", "/v1/frames", max_bytes=MAX_FRAME_BYTES, openapi_extra=described)
-    async def frame(request: Request) -> Response:
+    async def frame(request: BoundedRequest) -> Response:
         """Describe one frame: a raw JPEG, its metadata in `x-frame-...` headers."""
-        token = _token(request, gateway)
+        admitted = await _admit(request, gateway, "vision")
         kind = request.headers.get("content-type", "").split(";")[0].strip().lower()
         if kind != "image/jpeg":
             raise NotAJpeg("The content-type must be image/jpeg, and the body the JPEG itself.", "content-type")
         headers = parse_frame_headers(request.headers)
-        routed = await gateway.frame(token, headers, await request.body())
-        return JSONResponse(openai_format.description(routed), headers=_timing(routed.vendor_s))
+        routed = await gateway.frame(admitted, headers, await request.read(admitted.tenant_id))
+        return JSONResponse(openai_format.description(routed), headers=timing(routed.vendor_s))
 
 
 def _add_health(app: ApiApp, gateway: Gateway) -> None:
     @app.endpoint("GET", "/healthz")
-    async def healthz(request: Request) -> Response:
+    async def healthz(request: BoundedRequest) -> Response:
         """Report that this replica's process answers."""
         return JSONResponse({"status": "ok"})
 
     @app.endpoint("GET", "/readyz")
-    async def readyz(request: Request) -> Response:
+    async def readyz(request: BoundedRequest) -> Response:
         """Report that the cost journal answers too, and that each model deployment has had a replica."""
         await gateway.ready()
         return JSONResponse({"status": "ready"})
@@ -104,10 +103,10 @@ def _add_health(app: ApiApp, gateway: Gateway) -> None:
 
 def _add_rooms(app: ApiApp, gateway: Gateway) -> None:
     @app.endpoint("POST", "/v1/rooms", openapi_extra=json_body(OpenRoom))
-    async def open_room(request: Request) -> Response:
+    async def open_room(request: BoundedRequest) -> Response:
         """Open a room for its agent, by an agent key; return its tenant, its limits and a room token."""
         check_key(request.headers.get("authorization"), gateway.keys.agent, "agent")
-        token, tenant = await gateway.rooms.open(parse_body(OpenRoom, await request.body()))
+        token, tenant = await gateway.rooms.open(parse_body(OpenRoom, await request.read("agent")))
         limits = gateway.settings.rooms
         return JSONResponse(
             {
@@ -126,13 +125,13 @@ def _add_rooms(app: ApiApp, gateway: Gateway) -> None:
         )
 
     @app.endpoint("POST", "/v1/rooms/{room}/heartbeat", openapi_extra=json_body(Heartbeat))
-    async def heartbeat(request: Request, room: str) -> Response:
+    async def heartbeat(request: BoundedRequest, room: str) -> Response:
         """Record an agent's counters and speech usage; a token past half its lifetime is renewed.
 
         `taken` are the usage ids that are durable: the agent may resend any of them, and must keep all others.
         """
         token = _token(request, gateway, room)
-        reply = await gateway.rooms.heartbeat(token, parse_body(Heartbeat, await request.body()))
+        reply = await gateway.rooms.heartbeat(token, parse_body(Heartbeat, await request.read(token.tenant_id)))
         return JSONResponse(
             {
                 "room": room,
@@ -144,27 +143,28 @@ def _add_rooms(app: ApiApp, gateway: Gateway) -> None:
         )
 
     @app.endpoint("DELETE", "/v1/rooms/{room}")
-    async def close_room(request: Request, room: str) -> Response:
+    async def close_room(request: BoundedRequest, room: str) -> Response:
         """Close a room; return its tenant's totals so far."""
         return JSONResponse(asdict(await gateway.rooms.close(_token(request, gateway, room))))
 
 
 def _add_embeddings(app: ApiApp, gateway: Gateway) -> None:
     @app.endpoint("POST", "/v1/embeddings", openapi_extra=json_body(EmbeddingRequest))
-    async def embeddings(request: Request) -> Response:
+    async def embeddings(request: BoundedRequest) -> Response:
         """Embed text and images, as OpenAI's embeddings do."""
-        token = _token(request, gateway)
-        inputs = parse_body(EmbeddingRequest, await request.body())
-        result, cost_nanousd = await gateway.embed(token, inputs)
+        admitted = await _admit(request, gateway, "embeddings")
+        inputs = parse_body(EmbeddingRequest, await request.read(admitted.tenant_id))
+        result, cost_nanousd = await gateway.embed(admitted, inputs)
         return JSONResponse(openai_format.embeddings(result, cost_nanousd, inputs.encoding_format))
 
 
 def _add_knowledge(app: ApiApp, gateway: Gateway) -> None:
     @app.endpoint("POST", "/v1/knowledge/search", openapi_extra=json_body(KnowledgeSearch))
-    async def search(request: Request) -> Response:
+    async def search(request: BoundedRequest) -> Response:
         """Return the passages of the token's tenant for a question, and for the frame it is about."""
-        token = _token(request, gateway)
-        found = await gateway.search(token, parse_body(KnowledgeSearch, await request.body()))
+        admitted = await gateway.admit_search(_token(request, gateway))
+        request.response_headers |= rate_headers(admitted.rate)
+        found = await gateway.search(admitted, parse_body(KnowledgeSearch, await request.read(admitted.tenant_id)))
         rows = [
             {"id": passage.passage_id, "source": passage.source, "text": passage.text, "score": passage.score}
             for passage in found.passages
@@ -175,19 +175,21 @@ def _add_knowledge(app: ApiApp, gateway: Gateway) -> None:
 
 def _add_usage(app: ApiApp, gateway: Gateway) -> None:
     @app.endpoint("GET", "/v1/tenants/{tenant_id}/usage")
-    async def usage(request: Request, tenant_id: str) -> Response:
+    async def usage(request: BoundedRequest, tenant_id: str) -> Response:
         """Return a tenant's live totals and open rooms; needs an admin key."""
         check_key(request.headers.get("authorization"), gateway.keys.admin, "admin")
         totals, rooms = await gateway.rooms.usage(tenant_id)
         return JSONResponse(asdict(totals) | {"rooms": [asdict(room) for room in rooms]})
 
 
-def _token(request: Request, gateway: Gateway, room: str | None = None) -> RoomToken:
+async def _admit(request: BoundedRequest, gateway: Gateway, service: Service) -> AdmittedRequest:
+    """Return the request as its tenant's rate admits it, before its body is read."""
+    admitted = await gateway.admit(_token(request, gateway), service)
+    request.response_headers |= rate_headers(admitted.rate)
+    return admitted
+
+
+def _token(request: BoundedRequest, gateway: Gateway, room: str | None = None) -> RoomToken:
     """Return the verified room token; raises Unauthorized, or Forbidden where the request names another room."""
     named = room or request.headers.get("x-rayroom-room")
     return gateway.tokens.read(request.headers.get("authorization"), named)
-
-
-def _timing(vendor_s: float) -> dict[str, str]:
-    """Return the Server-Timing header: the part of the response time that was spent waiting for vendors."""
-    return {"server-timing": f"vendor;dur={1_000 * vendor_s:.1f}"}

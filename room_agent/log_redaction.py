@@ -14,8 +14,8 @@ _LOGGERS = (
     "asyncio",
 )
 # The worker's own lines, about jobs and processes, quote nobody.
-_SILENT_ABOUT_PEOPLE = ("/agents/worker.py", "/agents/job.py", "/agents/ipc/", "/agents/cli/")
-_PLAIN = frozenset(vars(logging.makeLogRecord({})))
+_UNREDACTED_PATHS = ("/agents/worker.py", "/agents/job.py", "/agents/ipc/", "/agents/cli/")
+_STANDARD_ATTRIBUTES = frozenset(vars(logging.makeLogRecord({})))
 
 
 class RedactionFilter(logging.Filter):
@@ -23,13 +23,13 @@ class RedactionFilter(logging.Filter):
 
     def filter(self, record: logging.LogRecord) -> bool:
         """Redact the record in place; return True, so that it is logged."""
-        if any(part in record.pathname for part in _SILENT_ABOUT_PEOPLE):
+        if any(part in record.pathname for part in _UNREDACTED_PATHS):
             return True
         error = f" {record.exc_info[0].__name__}" if record.exc_info and record.exc_info[0] else ""
         record.msg = f"{record.name} {record.module}.{record.funcName} line {record.lineno}{error}"
         record.args = record.exc_info = record.exc_text = record.stack_info = None
         # Fields passed as `extra` may quote texts too.
-        for name in set(vars(record)) - _PLAIN:
+        for name in set(vars(record)) - _STANDARD_ATTRIBUTES:
             delattr(record, name)
         return True
 

@@ -9,11 +9,11 @@ from enum import StrEnum
 
 from cachetools import FIFOCache
 
-from routing.errors import ProviderError, ProviderRefused, RayroomError, ReplicaLost
+from routing.errors import ProviderError, ProviderRefused, RayroomError, ReplicaLost, ThinkingExhausted
 from routing.retry import backoff_s
 from routing.validation import STRICT, Count, Seconds, Share
 
-MOST_BREAKERS = 256
+MAX_BREAKERS = 256
 
 
 class BreakerState(StrEnum):
@@ -40,20 +40,21 @@ class BreakerSettings:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Permit:
-    """Permission for one attempt. `era` separates attempts from before and after the breaker's last change of state."""
+    """Permission for one attempt. `generation` grows with each state change, so that late reports are recognised."""
 
-    era: int
+    generation: int
     probe: bool
 
 
 def counts_against(error: BaseException | None) -> bool | None:
-    """Return True for a failure of the target, False for a success, and None for an end that proves neither.
+    """Return True for a failure of the target, False for a success, and None for an inconclusive end.
 
-    A cancellation, a request that the vendor refuses, and a lost replica prove neither.
+    A cancellation, a request that the vendor refuses, an output limit too small to think in, and a lost replica prove
+    neither.
     """
     if error is None:
         return False
-    if isinstance(error, ProviderRefused | ReplicaLost) or not isinstance(error, ProviderError):
+    if isinstance(error, ProviderRefused | ReplicaLost | ThinkingExhausted) or not isinstance(error, ProviderError):
         return None
     return True
 
@@ -65,7 +66,7 @@ class Breaker:
         self._settings = settings
         self._rng = rng
         self._outcomes: deque[tuple[float, bool]] = deque(maxlen=settings.most_outcomes)
-        self._era = 0
+        self._generation = 0
         self._open_until_s: float | None = None
         self._not_before_s = float("-inf")
         self._openings = 0
@@ -76,47 +77,47 @@ class Breaker:
             return BreakerState.CLOSED
         return BreakerState.OPEN if now_s < self._open_until_s else BreakerState.HALF_OPEN
 
-    def ask(self, now_s: float) -> Permit | None:
+    def acquire(self, now_s: float) -> Permit | None:
         """Return a permit for one attempt, or None. The caller returns it with `report`, however the attempt ends."""
         state = self.state(now_s)
         if state is BreakerState.CLOSED:
-            return Permit(era=self._era, probe=False)
+            return Permit(generation=self._generation, probe=False)
         # A probe that is never reported must not block the target for ever.
         if state is BreakerState.OPEN or (self._probe_ends_s is not None and now_s < self._probe_ends_s):
             return None
-        self._era += 1
+        self._generation += 1
         self._probe_ends_s = now_s + self._settings.probe_s
-        return Permit(era=self._era, probe=True)
+        return Permit(generation=self._generation, probe=True)
 
     def report(self, permit: Permit, error: BaseException | None, now_s: float) -> None:
         """Record the end of an attempt; `error` is the exception it raised, a cancellation included."""
         failed = counts_against(error)
         if failed and isinstance(error, RayroomError):
-            self._hold_off(error.retry_after_s, now_s)
-        if permit.era != self._era:
+            self._extend_opening(error.retry_after_s, now_s)
+        if permit.generation != self._generation:
             return
         if permit.probe:
-            self._probed(failed, now_s)
+            self._end_probe(failed, now_s)
         elif self._open_until_s is None and failed is not None:
             self._outcomes.append((now_s, failed))
-            if failed and self._too_many(now_s):
+            if failed and self._failure_limit_reached(now_s):
                 self._open(now_s)
 
-    def opens_again_in_s(self, now_s: float) -> float:
+    def retry_after_s(self, now_s: float) -> float:
         """Return the least seconds until the next attempt is allowed, for the `Retry-After` of a rejected request."""
         return max(0.0, (self._open_until_s or now_s) - now_s)
 
-    def _probed(self, failed: bool | None, now_s: float) -> None:
+    def _end_probe(self, failed: bool | None, now_s: float) -> None:
         self._probe_ends_s = None
         if failed is None:
             return
         if failed:
             self._open(now_s)
             return
-        self._era += 1
+        self._generation += 1
         self._open_until_s, self._openings = None, 0
 
-    def _hold_off(self, retry_after_s: float | None, now_s: float) -> None:
+    def _extend_opening(self, retry_after_s: float | None, now_s: float) -> None:
         """Lengthen this opening, or the next one, to the vendor's `Retry-After`; never shorten it."""
         if retry_after_s is None or not retry_after_s > 0:
             return
@@ -124,7 +125,7 @@ class Breaker:
         if self.state(now_s) is BreakerState.OPEN and self._open_until_s is not None:
             self._open_until_s = max(self._open_until_s, self._not_before_s)
 
-    def _too_many(self, now_s: float) -> bool:
+    def _failure_limit_reached(self, now_s: float) -> bool:
         while self._outcomes and self._outcomes[0][0] <= now_s - self._settings.window_s:
             self._outcomes.popleft()
         failures = sum(failed for _, failed in self._outcomes)
@@ -136,18 +137,20 @@ class Breaker:
         self._openings += 1
         open_s = backoff_s(self._openings, self._settings.open_s, self._settings.longest_open_s) * jitter
         self._open_until_s = max(now_s + open_s, self._not_before_s)
-        self._era += 1
+        self._generation += 1
         self._outcomes.clear()
 
 
 class Breakers:
-    """A breaker for each (vendor, model), with the least recently used one evicted beyond the limit."""
+    """A breaker for each (vendor, model). Beyond the limit the least recently used one is evicted."""
 
-    def __init__(self, rng: random.Random, settings: BreakerSettings | None = None, most: int = MOST_BREAKERS) -> None:
+    def __init__(
+        self, rng: random.Random, settings: BreakerSettings | None = None, max_breakers: int = MAX_BREAKERS
+    ) -> None:
         self._settings = settings or BreakerSettings()
         self._rng = rng
         # Not LRUCache: listing the states would count as a use of every breaker.
-        self._breakers: FIFOCache[tuple[str, str], Breaker] = FIFOCache(most)
+        self._breakers: FIFOCache[tuple[str, str], Breaker] = FIFOCache(max_breakers)
 
     def of(self, vendor: str, model: str) -> Breaker:
         key = (vendor, model)

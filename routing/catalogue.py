@@ -1,8 +1,9 @@
-"""The model catalogue: vendor, tier, price and retirement date of each model, and usage estimates before a call."""
+"""The model catalogue: vendor, tier, rules, price and retirement date of each model."""
 
 from __future__ import annotations
 
 import datetime as dt
+import math
 import tomllib
 from collections.abc import Iterable
 from dataclasses import dataclass
@@ -10,20 +11,18 @@ from importlib import resources
 
 from pydantic import BaseModel, ConfigDict, PositiveInt, ValidationError
 
-from routing.errors import BadInput, ConfigurationError, RetiredModel, TooLarge, UnknownModel
-from routing.models import EmbedRequest, Message, ModelRequest, Service, Tier, Usage
+from routing.capabilities import Capabilities, ImageTokens
+from routing.chat import Image
+from routing.errors import ConfigurationError, RetiredModel, UnknownModel
+from routing.models import Service, Tier
 from routing.prices import Price, Prices, Rates, load_prices
 from routing.validation import first_error
 from routing.vendor_keys import hide_keys
 
 WARN_DAYS = 60
-# English text runs at about four bytes a token in the vendors' tokenizers; three keeps an estimate from falling short.
-BYTES_PER_TOKEN = 3
-MESSAGE_OVERHEAD_TOKENS = 8
-# A request is refused only if it is too long even for a tokenizer that packs more prose into a token than these do.
-LONGEST_BYTES_PER_TOKEN = 5
-# A frame as the agent sends it: 1024 x 576.
-FRAME_PX = 1024 * 576
+# A frame as the agent sends it.
+FRAME_WIDTH_PX, FRAME_HEIGHT_PX = 1024, 576
+FRAME_PX = FRAME_WIDTH_PX * FRAME_HEIGHT_PX
 
 
 class Model(BaseModel):
@@ -39,12 +38,15 @@ class Model(BaseModel):
     retires_on: dt.date | None = None
     successor: str | None = None
     wire_name: str | None = None
-    image_tokens: PositiveInt | None = None
-    image_px_per_token: PositiveInt | None = None
+    image_tokens: ImageTokens | None = None
+    """The input tokens of an image; None where the model counts none, or sees none."""
     dimensions: PositiveInt | None = None
     context_tokens: PositiveInt | None = None
     max_output_tokens: PositiveInt = 8_192
+    capabilities: Capabilities = Capabilities()
     limits_source: str | None = None
+    differs: dict[str, str] = {}
+    """The fields in which another published table differs from this row, and the reasons."""
 
     @property
     def vendor_name(self) -> str:
@@ -58,10 +60,17 @@ class Model(BaseModel):
         return None if self.retires_on is None else (self.retires_on - today).days
 
     def image_token_count(self, px: int) -> int:
-        """Return the input tokens an image of `px` pixels is charged as, by the vendor's published rule."""
-        if self.image_tokens is not None:
-            return self.image_tokens
-        return -(-px // self.image_px_per_token) if self.image_px_per_token else 0
+        """Return the input tokens of an image of `px` pixels that has the shape of a screen."""
+        width_px = math.isqrt(px * FRAME_WIDTH_PX // FRAME_HEIGHT_PX)
+        return self.tokens_of(Image(data=b"", width_px=width_px, height_px=-(-px // max(width_px, 1))))
+
+    def tokens_of(self, image: Image) -> int:
+        """Return the input tokens of an image; one of unknown size counts as a frame."""
+        if self.image_tokens is None:
+            return 0
+        known = image.width_px > 0 and image.height_px > 0
+        size_px = (image.width_px, image.height_px) if known else (FRAME_WIDTH_PX, FRAME_HEIGHT_PX)
+        return self.image_tokens.count(*size_px, image.detail)
 
 
 class OwnPrice(Rates):
@@ -144,60 +153,6 @@ class Catalogue:
         if left is None or left > WARN_DAYS:
             return None
         return f"{name} retires on {model.retires_on}, in {left} days; its successor is {model.successor}"
-
-
-def check_fits(
-    model: Model,
-    messages: Iterable[Message],
-    output_tokens: int,
-    longest_input_tokens: int | None = None,
-    output_field: str = "max_tokens",
-) -> None:
-    """Reject a request that exceeds the model's limits before the vendor is called.
-
-    `longest_input_tokens` is the limit of the configuration. `output_field` is the request field that held
-    `output_tokens`. Raises BadInput for `output_tokens` and TooLarge for `messages`.
-    """
-    if output_tokens > model.max_output_tokens:
-        raise BadInput(f"{model.name} answers with at most {model.max_output_tokens} tokens.", output_field)
-    limits = [longest_input_tokens, model.context_tokens and model.context_tokens - output_tokens]
-    longest = min((limit for limit in limits if limit is not None), default=None)
-    tokens = _fewest_tokens(model, messages)
-    if longest is not None and tokens > longest:
-        raise TooLarge(
-            f"The messages are at least {tokens} tokens long; with {output_field} {output_tokens}"
-            f" {model.name} takes at most {longest} here.",
-            "messages",
-        )
-
-
-def _fewest_tokens(model: Model, messages: Iterable[Message]) -> int:
-    texts, images = 0, 0
-    for message in messages:
-        texts += len(message.text.encode()) // LONGEST_BYTES_PER_TOKEN
-        images += len(message.images)
-    return texts + images * (model.image_tokens or 0)
-
-
-def estimate_ask(model: Model, ask: ModelRequest) -> Usage:
-    """Return the most that a request should use: its whole input, and every output token it allows."""
-    images = sum(len(message.images) for message in ask.messages)
-    image_tokens = images * model.image_token_count(FRAME_PX)
-    return Usage(
-        input_tokens=text_tokens(ask.messages) + image_tokens,
-        output_tokens=ask.max_output_tokens,
-        image_tokens=image_tokens,
-    )
-
-
-def estimate_embed(ask: EmbedRequest) -> Usage:
-    images = sum(len(message.images) for message in ask.inputs)
-    return Usage(input_tokens=text_tokens(ask.inputs), image_px=images * FRAME_PX)
-
-
-def text_tokens(messages: Iterable[Message]) -> int:
-    """Estimate the tokens of the text of `messages`; the estimate is never too low for Latin text."""
-    return sum(MESSAGE_OVERHEAD_TOKENS + -(-len(message.text.encode()) // BYTES_PER_TOKEN) for message in messages)
 
 
 def load_catalogue(models_text: str | None = None, prices_text: str | None = None) -> Catalogue:

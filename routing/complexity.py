@@ -16,10 +16,10 @@ from routing.models import FrameFeatures
 LENGTH_WEIGHT = 0.6
 LENGTH_SCALE_LETTERS = 400
 COUNTED_CHARS = 8_000
-READ_CHARS = 1_000
+EXCERPT_CHARS = 1_000
 """The characters at each end of a turn that are searched for cues: a pasted log must not cost a millisecond."""
 
-_NO_LETTERS = (string.digits + string.punctuation + string.whitespace).encode()
+_NON_LETTERS = (string.digits + string.punctuation + string.whitespace).encode()
 _WORD = re.compile(r"[a-z']+")
 _STEP_WORDS = frozenset("compare versus tradeoff tradeoffs prove derive design plan calculate optimize debug".split())
 _STEP_PHRASES = ("step by step", "trade-off", "pros and cons", "and then ", "first, ", "walk me through")
@@ -56,44 +56,42 @@ class Complexity:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class TurnFeatures:
-    """A turn and its context. `retrieval_score` is that of the best passage, None if no search was made."""
+    """A turn and its context."""
 
     text: str = field(repr=False)
     has_image: bool = False
-    retrieval_score: float | None = None
     last_answer_failed: bool = False
 
 
-def score_text(text: str, *, has_image: bool = False) -> Complexity:
+def score_text(text: str) -> Complexity:
     """Score a turn by its text alone."""
-    return score_turn(TurnFeatures(text=text, has_image=has_image))
+    return score_turn(TurnFeatures(text=text))
 
 
 def score_turn(turn: TurnFeatures) -> Complexity:
     """Score a turn by its length, then let each cue add its share of the rest up to 1."""
-    read = _read(turn.text).lower()
-    words = frozenset(_WORD.findall(read))
-    letters = len(turn.text[:COUNTED_CHARS].encode().translate(None, delete=_NO_LETTERS))
+    excerpt = _excerpt(turn.text).lower()
+    words = frozenset(_WORD.findall(excerpt))
+    letters = len(turn.text[:COUNTED_CHARS].encode().translate(None, delete=_NON_LETTERS))
     cues = (
         ("long", LENGTH_WEIGHT * -math.expm1(-letters / LENGTH_SCALE_LETTERS)),
-        ("code", 0.30 if _any(_CODE_MARKS, read) else 0.0),
-        ("steps", 0.20 if words & _STEP_WORDS or _any(_STEP_PHRASES, read) else 0.0),
+        ("code", 0.30 if _any(_CODE_MARKS, excerpt) else 0.0),
+        ("steps", 0.20 if words & _STEP_WORDS or _any(_STEP_PHRASES, excerpt) else 0.0),
         ("negation", 0.15 if words & _NEGATIONS else 0.0),
-        ("why", 0.05 if words & _WHY_WORDS or _any(_WHY_PHRASES, read) else 0.0),
-        ("repair", 0.35 if _REPAIR.match(read) else 0.0),
+        ("why", 0.05 if words & _WHY_WORDS or _any(_WHY_PHRASES, excerpt) else 0.0),
+        ("repair", 0.35 if _REPAIR.match(excerpt) else 0.0),
         ("image", 0.10 if turn.has_image else 0.0),
-        ("no passage", 0.20 * _missing(turn.retrieval_score)),
         ("failed before", 0.50 if turn.last_answer_failed else 0.0),
     )
     score = 1.0 - math.prod(1.0 - weight for _, weight in cues)
-    if _is_closing(read) and not turn.last_answer_failed:
+    if _is_closing(excerpt) and not turn.last_answer_failed:
         return Complexity(round(score / 4, 4), ("closing",))
     return Complexity(round(score, 4), _reasons(cues, 0.05))
 
 
 def rejects(text: str) -> bool:
     """Return whether a turn opens by rejecting the previous answer."""
-    return _REPAIR.match(_read(text).lower()) is not None
+    return _REPAIR.match(_excerpt(text).lower()) is not None
 
 
 def score_frame(features: FrameFeatures) -> Complexity:
@@ -107,22 +105,17 @@ def score_frame(features: FrameFeatures) -> Complexity:
     return Complexity(round(min(sum(weight for _, weight in signals), 1.0), 4), _reasons(signals, 0.1))
 
 
-def _read(text: str) -> str:
-    return text if len(text) <= 2 * READ_CHARS else f"{text[:READ_CHARS]} {text[-READ_CHARS:]}"
+def _excerpt(text: str) -> str:
+    return text if len(text) <= 2 * EXCERPT_CHARS else f"{text[:EXCERPT_CHARS]} {text[-EXCERPT_CHARS:]}"
 
 
 def _any(marks: tuple[str, ...], text: str) -> bool:
     return any(mark in text for mark in marks)
 
 
-def _missing(retrieval_score: float | None) -> float:
-    """Return how poorly the tenant's knowledge base matches: 0 if no search was made."""
-    return 0.0 if retrieval_score is None else 1.0 - min(max(retrieval_score, 0.0), 1.0)
-
-
 def _is_closing(text: str) -> bool:
     return len(text) <= _CLOSING_CHARS and "?" not in text and _CLOSING.fullmatch(text) is not None
 
 
-def _reasons(cues: tuple[tuple[str, float], ...], least: float) -> tuple[str, ...]:
-    return tuple(name for name, weight in cues if weight >= least)
+def _reasons(cues: tuple[tuple[str, float], ...], min_weight: float) -> tuple[str, ...]:
+    return tuple(name for name, weight in cues if weight >= min_weight)

@@ -1,33 +1,42 @@
 """All errors that a caller of rayroom can receive, in one tree.
 
 RayroomError
-├── BadInput                 the caller's request is wrong                 422
+├── BadInput                 the caller's request is wrong                 400
 │   ├── NotAJpeg             the body is something else                    415
 │   ├── TooLarge             bytes, pixels or tokens beyond the limit      413
+│   ├── ContextTooLong       more tokens than the model takes              400
+│   ├── UnknownParameter     the request has no such parameter             400
+│   ├── UnsupportedOption    the model does not accept an option           400
+│   ├── BodyTimeout          the body came too slowly                      408
+│   ├── RequestRefused       the vendor rejects the request itself         400
 │   ├── UnknownModel         no such row in the catalogue                  404
 │   │   └── RetiredModel     the vendor has ended it; names its successor  410
-│   └── RoomNameInvalid      outside tenant_{tenant_id}_{meeting_id}       422
+│   └── RoomNameInvalid      outside tenant_{tenant_id}_{meeting_id}       400
 ├── Unauthorized             no key or token, or a bad one                 401
+│   └── RoomClosed           the token's room was closed                   401
 ├── Forbidden                a good token, for something else              403
-│   └── TenantSuspended      the backend says this tenant is not active    403
-├── TenantUnknown            the backend does not know this tenant         404
+│   └── TenantSuspended      this tenant is inactive in the backend        403
+├── TenantUnknown            the backend has no such tenant                404
 ├── BudgetExceeded           the tenant's money is spent                   402
-├── RateLimited              this tenant asks too often                    429
-├── Overloaded               no replica has room right now                 503
+├── RateLimited              this tenant exceeds its request rate          429
+├── Overloaded               every replica is busy                         503
 ├── CostsUnavailable         the journal did not answer: nothing is spent  503
 ├── BackendError             the company's backend
-│   ├── BackendUnavailable   no answer, or not now                         503
-│   └── BackendRefused       our key or configuration is wrong there       502
+│   ├── BackendUnavailable   no response, or a temporary failure           503
+│   └── BackendRefused       it rejects our key or configuration           502
 ├── ProviderError            a vendor's attempt failed                     502
-│   ├── ProviderTimeout      a timer of ours ran out                       504
-│   ├── ProviderRateLimited  the vendor asks us to slow down
+│   ├── ProviderTimeout      one of our timers expired                     504
+│   ├── ProviderRateLimited  the vendor limits our request rate
 │   ├── ProviderQuota        the vendor's credit is spent
-│   ├── ProviderOverloaded   the vendor says 5xx or 529
-│   ├── ProviderRefused      the vendor rejects the request itself
+│   ├── ProviderOverloaded   the vendor responds with 5xx or 529
+│   ├── ProviderRefused      the vendor rejects the request itself         400
+│   │   ├── ProviderContextTooLong  more tokens than the model takes       400
+│   │   └── ProviderMisconfigured   its address or the model's name there  502
 │   ├── ProviderAuth         the vendor rejects our key
 │   ├── ProviderUnreachable  the connection broke
-│   │   └── ProviderUnconnected  there was none: nothing was asked
+│   │   └── ProviderUnconnected  no connection was made: no request was sent
 │   ├── ProviderTruncated    the answer ended without its finish marker
+│   │   └── ThinkingExhausted  thinking took all of the output limit
 │   └── ReplicaLost          the replica died with the request in it
 └── ConfigurationError       a setting is wrong, reported at start         500
 """
@@ -72,7 +81,7 @@ def _rebuild(
 class BadInput(RayroomError):
     """The request is not valid."""
 
-    status = 422
+    status = 400
     code = "invalid_value"
     type = "invalid_request_error"
 
@@ -89,6 +98,38 @@ class TooLarge(BadInput):
 
     status = 413
     code = "too_large"
+
+
+class ContextTooLong(BadInput):
+    """The messages are longer than the model's context."""
+
+    code = "context_length_exceeded"
+
+
+class UnknownParameter(BadInput):
+    """The request has a parameter that does not exist."""
+
+    code = "unknown_parameter"
+
+
+class UnsupportedOption(BadInput):
+    """The model does not accept an option of the request."""
+
+    code = "unsupported_parameter"
+
+
+class BodyTimeout(BadInput):
+    """The body of the request did not arrive in time."""
+
+    status = 408
+    code = "request_timeout"
+
+
+class RequestRefused(BadInput):
+    """The vendor refuses the request."""
+
+    status = 400
+    code = "request_refused"
 
 
 class UnknownModel(BadInput):
@@ -119,6 +160,12 @@ class Unauthorized(RayroomError):
     type = "authentication_error"
 
 
+class RoomClosed(Unauthorized):
+    """The room of this token was closed; open it again."""
+
+    code = "room_closed"
+
+
 class Forbidden(RayroomError):
     """The token is valid but has no permission for this room or tenant."""
 
@@ -147,6 +194,17 @@ class BudgetExceeded(RayroomError):
     status = 402
     code = "budget_exceeded"
     type = "billing_error"
+
+    def __init__(
+        self, message: str | None = None, param: str | None = None, retry_after_s: float | None = None, **facts: Any
+    ) -> None:
+        if message is None and {"estimate_nanousd", "remaining_nanousd"} <= facts.keys():
+            # Written here, because the journal sends its facts alone.
+            message = (
+                f"The request may cost {facts['estimate_nanousd']} nano-dollars, and {facts['remaining_nanousd']}"
+                " of the tenant's monthly budget remain."
+            )
+        super().__init__(message, param, retry_after_s, **facts)
 
 
 class RateLimited(RayroomError):
@@ -241,8 +299,35 @@ class ProviderOverloaded(ProviderError):
 class ProviderRefused(ProviderError):
     """The vendor rejects the request."""
 
+    # An adapter adds the facts `reason`, the vendor's own sentence, and `vendor_param`. Both are for the caller alone.
+    status = 400
     code = "provider_refused"
+    type = "invalid_request_error"
     billable = False
+
+    @property
+    def reason(self) -> str | None:
+        """Return the vendor's own sentence, or None. It may repeat the request, so it must not be logged."""
+        return self.facts.get("reason")
+
+    @property
+    def vendor_param(self) -> str | None:
+        """Return the vendor's name of the wrong parameter, or None."""
+        return self.facts.get("vendor_param")
+
+
+class ProviderContextTooLong(ProviderRefused):
+    """The request is longer than the model's context."""
+
+    code = "context_length_exceeded"
+
+
+class ProviderMisconfigured(ProviderRefused):
+    """The vendor does not serve this address or model: the configuration is wrong, and not the request."""
+
+    status = 502
+    code = "provider_misconfigured"
+    type = "server_error"
 
 
 class ProviderAuth(ProviderError):
@@ -270,6 +355,12 @@ class ProviderTruncated(ProviderError):
 
     code = "provider_truncated"
     retryable = True
+
+
+class ThinkingExhausted(ProviderTruncated):
+    """Thinking used up the output limit before the answer began."""
+
+    code = "thinking_exhausted"
 
 
 class ReplicaLost(ProviderError):

@@ -10,7 +10,7 @@ from routing.errors import Overloaded
 from routing.validation import STRICT, Count, Seconds, Share
 
 RETRY_AFTER_S = 0.5
-MOST_REFUSED = 256
+MAX_REFUSED = 256
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -47,12 +47,12 @@ def fair_level(slots: int, demands: Sequence[float]) -> float:
 
     A tenant that would take any number has a demand of infinity. The level is infinity if all demands are met.
     """
-    left = float(slots)
+    remaining = float(slots)
     for index, demand in enumerate(sorted(demands)):
-        part = left / (len(demands) - index)
-        if demand > part:
-            return part
-        left -= demand
+        equal_share = remaining / (len(demands) - index)
+        if demand > equal_share:
+            return equal_share
+        remaining -= demand
     return float("inf")
 
 
@@ -76,7 +76,7 @@ class FairShare:
 
     def take(self, tenant_id: str, now_s: float) -> None:
         """Take a slot and count the decision; the caller returns it with `release`. Raises Overloaded."""
-        self._forget(now_s)
+        self._drop_expired_refusals(now_s)
         if self._in_flight >= self._settings.slots:
             self._full += 1
         elif self._allowed(tenant_id):
@@ -86,7 +86,7 @@ class FairShare:
             return
         else:
             self._unfair += 1
-        self._remember(tenant_id, now_s)
+        self._record_refusal(tenant_id, now_s)
         raise Overloaded(retry_after_s=RETRY_AFTER_S)
 
     def release(self, tenant_id: str) -> None:
@@ -111,19 +111,19 @@ class FairShare:
         return self._held.get(tenant_id, 0) + 1 <= fair_level(self._settings.slots, self._demands(tenant_id))
 
     def _demands(self, tenant_id: str) -> list[float]:
-        """Return the demand of each tenant: its slots held, or infinity if it was lately rejected or is asking now."""
-        greedy = self._refused_at_s.keys() | {tenant_id}
-        content = [float(count) for tenant, count in self._held.items() if tenant not in greedy]
-        # The reserve stands for a tenant that has not come yet: a slot must be free when it does.
-        return [*content, *[float("inf")] * len(greedy), float(self._settings.reserve)]
+        """Return the demand of each tenant: its slots, or infinity if it was rejected recently or requests one now."""
+        unbounded = self._refused_at_s.keys() | {tenant_id}
+        bounded = [float(count) for tenant, count in self._held.items() if tenant not in unbounded]
+        # The reserve is for a tenant without a request so far: a slot must be free for its first one.
+        return [*bounded, *[float("inf")] * len(unbounded), float(self._settings.reserve)]
 
-    def _remember(self, tenant_id: str, now_s: float) -> None:
+    def _record_refusal(self, tenant_id: str, now_s: float) -> None:
         self._refused_at_s.pop(tenant_id, None)
         self._refused_at_s[tenant_id] = now_s
-        if len(self._refused_at_s) > MOST_REFUSED:
+        if len(self._refused_at_s) > MAX_REFUSED:
             del self._refused_at_s[next(iter(self._refused_at_s))]
 
-    def _forget(self, now_s: float) -> None:
+    def _drop_expired_refusals(self, now_s: float) -> None:
         """Drop the expired rejections; the dict is ordered by time, oldest first."""
         while self._refused_at_s:
             oldest = next(iter(self._refused_at_s))

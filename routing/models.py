@@ -1,4 +1,4 @@
-"""The types that cross processes: frame features, requests, answers, usage, costs."""
+"""The types that cross processes: frame features, model requests, answers, usage, costs."""
 
 from __future__ import annotations
 
@@ -6,6 +6,8 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, fields
 from enum import StrEnum
 from typing import Any, Literal, Protocol
+
+from routing.chat import ChatOptions, Effort, Message, ToolCall, ToolCallDelta
 
 Service = Literal["vision", "llm", "embeddings", "stt", "tts"]
 
@@ -51,21 +53,14 @@ class FrameFeatures:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Message:
-    """One message of a conversation; images are whole JPEGs."""
-
-    role: Literal["system", "user", "assistant"]
-    text: str = field(repr=False)
-    images: tuple[bytes, ...] = field(default=(), repr=False)
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
 class Usage:
     """Billable units of one attempt; `input_tokens` holds every input token, cached ones and image ones too."""
 
     input_tokens: int = 0
     cached_input_tokens: int = 0
     cache_write_tokens: int = 0
+    cache_write_1h_tokens: int = 0
+    """Those of `cache_write_tokens` that the vendor keeps for an hour."""
     output_tokens: int = 0
     thinking_tokens: int = 0
     image_tokens: int = 0
@@ -90,7 +85,12 @@ class ModelRequest:
     model: str
     messages: tuple[Message, ...] = field(default=(), repr=False)
     max_output_tokens: int = 300
-    temperature: float | None = None
+    """The most tokens of visible text."""
+    effort: Effort | None = None
+    """How much the model shall think; None leaves it to the vendor, for models that do not think."""
+    thinking_tokens: int = 0
+    """The tokens that thinking may take beyond `max_output_tokens`."""
+    options: ChatOptions = field(default_factory=ChatOptions)
     timeout_s: float = 30.0
     first_token_timeout_s: float | None = None
     between_tokens_timeout_s: float | None = None
@@ -116,6 +116,11 @@ class Answer:
     model: str
     finish: Finish
     usage: Usage | None
+    tool_calls: tuple[ToolCall, ...] = ()
+    logprobs: Mapping[str, Any] | None = field(default=None, repr=False)
+    """Log probabilities in OpenAI's form, where they were requested."""
+    service_tier: str | None = None
+    """The tier that the vendor served and bills, by its own name; None if it names none."""
     simulated: bool = False
     vendor_s: float = 0.0
     """Seconds spent waiting for the vendor; 0 if not measured."""
@@ -127,8 +132,11 @@ class Delta:
 
     text: str = field(default="", repr=False)
     model: str = ""
+    tool_calls: tuple[ToolCallDelta, ...] = ()
+    logprobs: Mapping[str, Any] | None = field(default=None, repr=False)
     finish: Finish | None = None
     usage: Usage | None = None
+    service_tier: str | None = None
     vendor_s: float = 0.0
     """On the first delta: seconds spent waiting for the vendor."""
 
@@ -168,6 +176,10 @@ class Intent:
     simulated: bool
     opened_at_s: float
     expires_at_s: float
+    job_id: str | None = None
+    """The job whose token made the request, so that a closed room causes no more costs; None for costs already made."""
+    room_opened_at_s: float = 0.0
+    """When that job opened the room."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -234,7 +246,7 @@ class Costs(Protocol):
     async def reserve(self, intent: Intent) -> int:
         """Return the tenant's spent and reserved nano-dollars of this month, once the intent is durable.
 
-        Raises BudgetExceeded or CostsUnavailable.
+        Raises BudgetExceeded, RoomClosed or CostsUnavailable.
         """
 
     async def settle(self, settlement: Settlement) -> None:
@@ -256,10 +268,11 @@ class Rooms(Protocol):
     async def beat(self, beat: RoomHeartbeat) -> int | None:
         """Return the nano-dollars that the room's tenant has spent this month, without its reservations.
 
-        Returns None if that is unknown; raises CostsUnavailable.
+        Returns None if that is unknown; raises RoomClosed or CostsUnavailable.
         """
 
-    async def close(self, room: str, job_id: str) -> None: ...
+    async def close(self, room: str, job_id: str, opened_at_s: float) -> None:
+        """Close a room for the job that opened it then, whose token is dead from now on."""
 
     async def of(self, tenant_id: str) -> tuple[RoomHeartbeat, ...]: ...
 

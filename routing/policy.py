@@ -6,10 +6,13 @@ import datetime as dt
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 
-from routing.catalogue import Catalogue, check_fits
+from routing.capabilities import Capabilities, accepted_options, accepts_messages, refused_options
+from routing.catalogue import Catalogue
+from routing.chat import ChatOptions, Message
 from routing.complexity import Complexity
-from routing.errors import BadInput
-from routing.models import Message, Service, Tier
+from routing.errors import BadInput, UnsupportedOption
+from routing.estimates import check_fits
+from routing.models import Service, Tier
 from routing.share import ShareControl
 
 AUTO = "auto"
@@ -133,42 +136,89 @@ def _decision(tier: Tier, routes: ServiceRoutes, score: float, threshold: float,
     return Decision(tier=tier, targets=targets, score=score, threshold=threshold, reasons=reasons)
 
 
-def seeing(decision: Decision, catalogue: Catalogue, messages: Sequence[Message], today: dt.date) -> Decision:
+def with_image_models(
+    decision: Decision, catalogue: Catalogue, messages: Sequence[Message], today: dt.date
+) -> Decision:
     """Return the decision with only the targets that embed pictures, if a message has one; raises BadInput."""
     if not any(message.images for message in messages):
         return decision
-    seeing = _with_eyes(decision, catalogue, today)
-    if not seeing:
+    targets = _image_models(decision, catalogue, today)
+    if not targets:
         raise BadInput(f"{decision.targets[0]} embeds text only.", "input")
-    return replace(decision, targets=seeing)
+    return replace(decision, targets=targets)
 
 
-def seen(decision: Decision, catalogue: Catalogue, message: Message, today: dt.date) -> Message:
+def without_images(decision: Decision, catalogue: Catalogue, message: Message, today: dt.date) -> Message:
     """Return the message without its pictures if no target embeds pictures."""
-    return message if _with_eyes(decision, catalogue, today) else replace(message, images=())
+    return message if _image_models(decision, catalogue, today) else replace(message, content=(message.text,))
 
 
-def _with_eyes(decision: Decision, catalogue: Catalogue, today: dt.date) -> tuple[str, ...]:
+def _image_models(decision: Decision, catalogue: Catalogue, today: dt.date) -> tuple[str, ...]:
     """Return the targets that embed pictures: the price table has a price for their pixels."""
     return tuple(name for name in decision.targets if catalogue.price(name, today).image_px_pico is not None)
 
 
-def fitting(
+def within_limits(
     decision: Decision,
     catalogue: Catalogue,
     messages: Sequence[Message],
     output_tokens: int,
     longest_input_tokens: int | None = None,
     output_field: str = "max_tokens",
+    options: ChatOptions | None = None,
 ) -> Decision:
-    """Return the decision with only the targets that can take the request; raises BadInput or TooLarge if none can."""
+    """Return the decision with only the targets that can take the request.
+
+    Raises BadInput or ContextTooLong if none can.
+    """
     fits, refusal = [], None
     for name in decision.targets:
         try:
-            check_fits(catalogue.get(name), messages, output_tokens, longest_input_tokens, output_field)
+            check_fits(catalogue.get(name), messages, output_tokens, longest_input_tokens, output_field, options)
             fits.append(name)
         except BadInput as error:
             refusal = refusal or error
     if not fits and refusal is not None:
         raise refusal
     return replace(decision, targets=tuple(fits))
+
+
+def within_capabilities(
+    decision: Decision,
+    catalogue: Catalogue,
+    options: ChatOptions,
+    messages: Sequence[Message],
+    drop_params: bool = False,
+) -> Decision:
+    """Return the decision with only the targets and stronger models that accept the messages and the options.
+
+    With `drop_params` a model that refuses an option only stays. An assistant's message at the end cannot be dropped.
+    Raises UnsupportedOption, for the first target, if no target accepts the request.
+    """
+    rules = {name: catalogue.get(name).capabilities for name in (*decision.targets, *decision.stronger)}
+    targets = _accepting(decision.targets, rules, options, messages, drop_params)
+    if not targets and decision.targets:
+        _refuse(decision.targets[0], rules[decision.targets[0]], options, messages)
+    stronger = _accepting(decision.stronger, rules, options, messages, drop_params)
+    return replace(decision, targets=targets, stronger=stronger)
+
+
+def _accepting(
+    names: Sequence[str],
+    rules: Mapping[str, Capabilities],
+    options: ChatOptions,
+    messages: Sequence[Message],
+    drop_params: bool,
+) -> tuple[str, ...]:
+    return tuple(
+        name
+        for name in names
+        if accepts_messages(rules[name], messages) and (drop_params or not refused_options(rules[name], options))
+    )
+
+
+def _refuse(name: str, rules: Capabilities, options: ChatOptions, messages: Sequence[Message]) -> None:
+    """Raise the UnsupportedOption of one model."""
+    if not accepts_messages(rules, messages):
+        raise UnsupportedOption(f"{name} does not continue a message of the assistant.", "messages")
+    accepted_options(name, rules, options, drop=False)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import asdict, dataclass, field
 
 from cachetools import FIFOCache
 
@@ -36,6 +36,17 @@ class TokenBucket:
         return 0.0
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RateStanding:
+    """A tenant's request rate, and its bucket after a request was taken from it."""
+
+    limit_per_minute: int
+    remaining: int
+    """The requests that the tenant may send at once."""
+    reset_s: float
+    """Seconds until the bucket is full again."""
+
+
 @dataclass(slots=True)
 class TenantLimits:
     """A token bucket for each tenant that has a rate, as one router replica counts them."""
@@ -44,14 +55,23 @@ class TenantLimits:
     """The factor by which the rate of every tenant is multiplied here."""
     buckets: FIFOCache[str, TokenBucket] = field(default_factory=lambda: FIFOCache(MAX_TENANTS))
 
-    def take(self, tenant: Tenant, now_s: float) -> None:
-        """Take one request from the tenant's bucket; raises RateLimited with the seconds until the next."""
+    def take(self, tenant: Tenant, now_s: float) -> RateStanding | None:
+        """Take one request from the tenant's bucket; raises RateLimited with the seconds until the next.
+
+        Returns the tenant's standing after it, or None for a tenant without a limit.
+        """
         if tenant.requests_per_minute is None:
-            return
+            return None
         per_s = self.times * tenant.requests_per_minute / 60
         capacity = max(1.0, per_s * BURST_S)
         bucket = self.buckets.get(tenant.tenant_id) or TokenBucket(capacity, now_s)
         self.buckets[tenant.tenant_id] = bucket
         wait_s = bucket.take(now_s, per_s, capacity)
+        standing = RateStanding(
+            limit_per_minute=round(60 * per_s),
+            remaining=int(bucket.tokens),
+            reset_s=(capacity - bucket.tokens) / per_s,
+        )
         if wait_s > 0:
-            raise RateLimited(retry_after_s=wait_s)
+            raise RateLimited(retry_after_s=wait_s, **asdict(standing))
+        return standing

@@ -6,11 +6,24 @@ import random
 from dataclasses import dataclass
 from typing import Literal
 
-from routing.errors import ProviderError, RayroomError, ReplicaLost
+from routing.errors import (
+    ProviderContextTooLong,
+    ProviderError,
+    ProviderMisconfigured,
+    ProviderRefused,
+    ProviderTimeout,
+    RayroomError,
+    ReplicaLost,
+    ThinkingExhausted,
+)
 from routing.validation import STRICT, Count, Seconds
 
-SHORTEST_ATTEMPT_S = 0.2
+MIN_ATTEMPT_S = 0.2
 """The least time left in which an attempt at a target without known latencies is worth starting."""
+_REQUEST_STATUSES = (None, 400, 413, 415, 422)
+_MODEL_CODES = frozenset({"unsupported_parameter", "unsupported_value"})
+
+RefusalCause = Literal["request", "model", "configuration"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -28,10 +41,6 @@ class Deadline:
         """Return the seconds left, never below zero."""
         return max(0.0, self.at_s - now_s)
 
-    def allows(self, seconds: float, now_s: float) -> bool:
-        """Return whether work that takes `seconds` can still end before the deadline."""
-        return self.remaining_s(now_s) >= seconds
-
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class RetrySettings:
@@ -48,14 +57,17 @@ class RetrySettings:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class FailedAttempt:
-    """A failed attempt and the state of its request. `usual_s` is the target's p50, None if unknown."""
+    """A failed attempt and the state of its request. `median_s` is the target's p50, None if unknown."""
 
     error: RayroomError
     tries: int
     targets_left: int
     left_s: float
-    usual_s: float | None = None
-    heard: bool = False
+    median_s: float | None = None
+    answer_begun: bool = False
+    streamed: bool = False
+    may_grow: bool = False
+    """Whether the target may be given more output tokens than it had."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -65,36 +77,73 @@ class RetryStep:
     kind: Literal["again", "next", "stop"]
     reason: str
     wait_s: float = 0.0
+    more_room: bool = False
+    """Whether the target gets more output tokens this time."""
+
+
+def refusal_cause(error: ProviderRefused) -> RefusalCause:
+    """Return the cause of a vendor's refusal.
+
+    "request"        the request is wrong for any vendor: the caller gets the refusal, and no other target is tried
+    "model"          the model does not take an option or the length, by the vendor's code: another one may take it
+    "configuration"  the address or the model's name is wrong there (404, a redirect): our fault, not the caller's
+
+    Only OpenAI's codes are that specific. Anthropic and Gemini have one code for every wrong request, so that a request
+    that is too long is known by their sentence.
+    """
+    if isinstance(error, ProviderMisconfigured) or error.facts.get("vendor_status") not in _REQUEST_STATUSES:
+        return "configuration"
+    too_long = isinstance(error, ProviderContextTooLong)
+    return "model" if too_long or error.facts.get("vendor_code") in _MODEL_CODES else "request"
 
 
 def next_step(failed: FailedAttempt, settings: RetrySettings, rng: random.Random) -> RetryStep:
     """Return the step after a failed attempt; every step fits in `left_s`."""
-    if failed.heard:
+    if failed.answer_begun:
         return RetryStep(kind="stop", reason="the answer has begun")
     if not isinstance(failed.error, ProviderError):
         # Our own rejection (no slot, no budget, a bad request) holds for every target, so the caller gets it.
         return RetryStep(kind="stop", reason="not a vendor's failure")
-    again = _again(failed, settings, rng)
-    if again is not None:
-        return again
+    if isinstance(failed.error, ProviderRefused) and refusal_cause(failed.error) == "request":
+        return RetryStep(kind="stop", reason="the request is refused")
+    retry = _retry(failed, settings, rng)
+    if retry is not None:
+        return retry
     if failed.targets_left == 0:
         return RetryStep(kind="stop", reason="no target is left")
-    if failed.left_s < SHORTEST_ATTEMPT_S:
+    if failed.left_s < MIN_ATTEMPT_S:
         return RetryStep(kind="stop", reason="no time is left")
     return RetryStep(kind="next", reason=failed.error.code)
 
 
-def _again(failed: FailedAttempt, settings: RetrySettings, rng: random.Random) -> RetryStep | None:
+def _retry(failed: FailedAttempt, settings: RetrySettings, rng: random.Random) -> RetryStep | None:
     """Return a retry of the same target, or None if it does not fit in the time left."""
+    if isinstance(failed.error, ThinkingExhausted):
+        return _with_more_room(failed)
+    if _first_token_late(failed) and failed.targets_left:
+        return None
     if not failed.error.retryable or failed.tries >= settings.tries_of_target:
         return None
     wait_s = 0.0 if isinstance(failed.error, ReplicaLost) else _wait_s(failed, settings, rng)
-    needed_s = failed.usual_s if failed.usual_s is not None else SHORTEST_ATTEMPT_S
-    if wait_s + max(needed_s, SHORTEST_ATTEMPT_S) > failed.left_s:
+    needed_s = failed.median_s if failed.median_s is not None else MIN_ATTEMPT_S
+    if wait_s + max(needed_s, MIN_ATTEMPT_S) > failed.left_s:
         return None
     if failed.targets_left and (failed.error.retry_after_s or 0.0) > settings.patience_s:
         return None
     return RetryStep(kind="again", reason=failed.error.code, wait_s=wait_s)
+
+
+def _with_more_room(failed: FailedAttempt) -> RetryStep | None:
+    """Return a retry that may think longer: the same limit would end the same way."""
+    needed_s = max(failed.median_s or 0.0, MIN_ATTEMPT_S)
+    if not failed.may_grow or needed_s > failed.left_s:
+        return None
+    return RetryStep(kind="again", reason=failed.error.code, more_room=True)
+
+
+def _first_token_late(failed: FailedAttempt) -> bool:
+    """Return whether a timer of ours ended a stream before its first token; a vendor's own 408 came in time."""
+    return failed.streamed and isinstance(failed.error, ProviderTimeout) and "vendor_status" not in failed.error.facts
 
 
 def _wait_s(failed: FailedAttempt, settings: RetrySettings, rng: random.Random) -> float:

@@ -39,18 +39,18 @@ def check_metadata(name: RoomName, metadata: str) -> None:
     `metadata` is JSON `{"tenant_id": ..., "meeting_id": ...}`; the meeting may be left out.
     Raises BadInput or Forbidden.
     """
-    claimed = _object(metadata)
-    if claimed.get("tenant_id") != name.tenant_id:
+    fields = _metadata_object(metadata)
+    if fields.get("tenant_id") != name.tenant_id:
         raise Forbidden("The metadata's tenant_id is not the tenant of the room's name.", "metadata.tenant_id")
-    if claimed.get("meeting_id", name.meeting_id) != name.meeting_id:
+    if fields.get("meeting_id", name.meeting_id) != name.meeting_id:
         raise Forbidden("The metadata's meeting_id is not the meeting of the room's name.", "metadata.meeting_id")
 
 
-def _object(metadata: str) -> dict[str, Any]:
+def _metadata_object(metadata: str) -> dict[str, Any]:
     try:
-        claimed = json.loads(metadata)
+        fields = json.loads(metadata)
     except (ValueError, RecursionError):
-        claimed = None
-    if not isinstance(claimed, dict):
+        fields = None
+    if not isinstance(fields, dict):
         raise BadInput('The metadata must be a JSON object such as {"tenant_id": "acme"}.', "metadata")
-    return claimed
+    return fields

@@ -12,10 +12,10 @@ from routing.models import Tier
 
 STEP = 0.1
 """The step of the threshold per decision, in standard deviations of the scores."""
-NARROWEST, WIDEST = 0.05, 0.25
-MEMORY = 1 / 100
+MIN_SPREAD, MAX_SPREAD = 0.05, 0.25
+MEAN_WEIGHT = 1 / 100
 """The weight of one decision in the running means, which span about a hundred decisions."""
-HURRY = 4.0
+CATCH_UP = 4.0
 """Extra steps per decision for each whole share by which the recent decisions miss the target."""
 
 
@@ -67,11 +67,6 @@ class ShareCounts:
     ruled: dict[tuple[str, Tier], int]
 
     @property
-    def scored_share(self) -> float:
-        """Return the complex share of the scored requests, which the threshold controls."""
-        return self.scored_complex / self.scored if self.scored else 0.0
-
-    @property
     def share(self) -> float:
         """Return the complex share of all requests, including those decided by rules, which no threshold controls."""
         by_rule = sum(count for (_, tier), count in self.ruled.items() if tier is Tier.COMPLEX)
@@ -93,7 +88,7 @@ class ShareControl:
         self._spare = target.spare
         self._recent_share = target.share
         self._mean = target.threshold
-        self._variance = WIDEST**2
+        self._variance = MAX_SPREAD**2
         self._scored = self._complex = self._capped = 0
         self._ruled: Counter[tuple[str, Tier]] = Counter()
 
@@ -101,11 +96,11 @@ class ShareControl:
         """Decide on `score` and update the threshold."""
         # Random noise within one step of the threshold: periodic traffic must not lock in phase with the control.
         threshold = self.threshold + self._step() * (self._rng.random() - 0.5)
-        wanted = score >= threshold
-        self._learn(score, wanted)
+        above_threshold = score >= threshold
+        self._update(score, above_threshold)
         self._spare = min(self._spare + self.target.share, self.target.spare + self.target.share)
-        capped = wanted and self._spare < 1.0
-        sent = wanted and not capped
+        capped = above_threshold and self._spare < 1.0
+        sent = above_threshold and not capped
         self._spare -= sent
         self._scored, self._complex, self._capped = self._scored + 1, self._complex + sent, self._capped + capped
         return ShareVerdict(complex=sent, threshold=threshold, capped=capped)
@@ -119,16 +114,16 @@ class ShareControl:
             scored=self._scored, scored_complex=self._complex, capped=self._capped, ruled=dict(self._ruled)
         )
 
-    def _learn(self, score: float, wanted: bool) -> None:
+    def _update(self, score: float, above_threshold: bool) -> None:
         # A capped decision still counts as wanted here, or the threshold would sink during a burst.
-        step = self._step() * (wanted - self.target.share)
-        self._recent_share += MEMORY * (wanted - self._recent_share)
-        off = score - self._mean
-        self._mean += MEMORY * off
-        self._variance += MEMORY * (off * off - self._variance)
-        self.threshold = min(max(self.threshold + step, -WIDEST), 1.0 + WIDEST)
+        step = self._step() * (above_threshold - self.target.share)
+        self._recent_share += MEAN_WEIGHT * (above_threshold - self._recent_share)
+        deviation = score - self._mean
+        self._mean += MEAN_WEIGHT * deviation
+        self._variance += MEAN_WEIGHT * (deviation * deviation - self._variance)
+        self.threshold = min(max(self.threshold + step, -MAX_SPREAD), 1.0 + MAX_SPREAD)
 
     def _step(self) -> float:
-        spread = min(max(math.sqrt(self._variance), NARROWEST), WIDEST)
-        off = abs(self._recent_share - self.target.share) / max(self.target.share, MEMORY)
-        return STEP * spread * (1 + HURRY * min(off, 1.0))
+        spread = min(max(math.sqrt(self._variance), MIN_SPREAD), MAX_SPREAD)
+        miss = abs(self._recent_share - self.target.share) / max(self.target.share, MEAN_WEIGHT)
+        return STEP * spread * (1 + CATCH_UP * min(miss, 1.0))

@@ -8,15 +8,15 @@ from collections.abc import Iterable, Mapping
 from routing.errors import ConfigurationError
 
 HIDDEN = "(hidden)"
-SHORTEST_KEY_CHARS = 8
+MIN_KEY_CHARS = 8
 """A shorter value is not treated as a key: to hide it would hide ordinary words."""
 
 # A quote at either end comes from the shell or an .env file and is not part of the key.
-_NO_PART_OF_A_KEY = re.compile(r"[^!-~]|^[\"']|[\"']$")
-_NAMES_A_KEY = re.compile(r"_(KEYS?|SECRET|TOKEN|PASSWORD)$")
-_IN_A_QUERY = re.compile(r"([?&][\w-]*(?:key|token|secret|password)[\w-]*=)[^\s&'\"]+", re.IGNORECASE)
+_INVALID_IN_KEY = re.compile(r"[^!-~]|^[\"']|[\"']$")
+_KEY_VARIABLE = re.compile(r"_(KEYS?|SECRET|TOKEN|PASSWORD)$")
+_QUERY_SECRET = re.compile(r"([?&][\w-]*(?:key|token|secret|password)[\w-]*=)[^\s&'\"]+", re.IGNORECASE)
 # The prefixes and shapes of the vendors' keys, and the credentials in front of a URL's host.
-_LIKE_A_KEY = re.compile(
+_KEY_SHAPED = re.compile(
     r"(?<![A-Za-z0-9])(?:sk[-_]|pa-|AIza|AQ\.|eyJ)[\w.-]{4,}"
     r"|(?<![A-Za-z0-9])[0-9a-fA-F]{32,}(?![A-Za-z0-9])"
     r"|\b[Bb]earer\s+[\w.+/=~-]{8,}"
@@ -29,25 +29,25 @@ def read_key(environment: Mapping[str, str], *names: str) -> str:
 
     With a blank or a quote in a key the vendor reports a wrong key, and an HTTP client a broken connection.
     """
-    found = ((name, environment.get(name, "").strip()) for name in names)
-    name, key = next((pair for pair in found if pair[1]), ("", ""))
-    wrong = _NO_PART_OF_A_KEY.search(key)
-    if wrong is not None:
-        position = wrong.start() + 1
+    candidates = ((name, environment.get(name, "").strip()) for name in names)
+    name, key = next((pair for pair in candidates if pair[1]), ("", ""))
+    invalid = _INVALID_IN_KEY.search(key)
+    if invalid is not None:
+        position = invalid.start() + 1
         raise ConfigurationError(f"{name} holds a character no key has (position {position}): export it again.", name)
     return key
 
 
 def keys_in(environment: Mapping[str, str], names: Iterable[str] = ()) -> list[str]:
     """Return every key of an environment, longest first: of `names`, and of variables with a name like a key."""
-    wanted = set(names)
-    values = [value for name, value in environment.items() if name in wanted or _NAMES_A_KEY.search(name)]
+    key_names = set(names)
+    values = [value for name, value in environment.items() if name in key_names or _KEY_VARIABLE.search(name)]
     keys = {part.strip("\"' \t\r\n") for value in values for part in (value, *value.split(","))}
-    return sorted((key for key in keys if len(key) >= SHORTEST_KEY_CHARS), key=len, reverse=True)
+    return sorted((key for key in keys if len(key) >= MIN_KEY_CHARS), key=len, reverse=True)
 
 
 def hide_keys(text: str, keys: Iterable[str] = ()) -> str:
     """Return the text with `keys`, strings shaped like a key, and passwords in URLs replaced."""
     for key in keys:
         text = text.replace(key, HIDDEN)
-    return _LIKE_A_KEY.sub(HIDDEN, _IN_A_QUERY.sub(rf"\1{HIDDEN}", text))
+    return _KEY_SHAPED.sub(HIDDEN, _QUERY_SECRET.sub(rf"\1{HIDDEN}", text))

@@ -20,6 +20,7 @@ from cluster.costs.flusher import Flusher
 from cluster.costs.journal import Journal
 from cluster.costs.models import Entry, Receipt
 from cluster.rooms.forecast import RoomSignal
+from cluster.rooms.heartbeat_batcher import HeartbeatReceipt
 from cluster.rooms.registry import RoomRegistry
 from routing.models import RoomHeartbeat, TenantTotals
 from routing.process import configure_logs, freeze_startup_objects
@@ -37,8 +38,8 @@ class Aggregator:
     def __init__(self, costs: CostSettings, backend: BackendSettings) -> None:
         configure_logs()
         self._journal = Journal(Path(costs.journal_path))
-        self._commit_log = CommitLog(self._journal, time.time)
         self._rooms = RoomRegistry()
+        self._commit_log = CommitLog(self._journal, time.time, self._rooms.ends)
         self._backend = connect_backend(backend)
         self._flusher = Flusher(
             commit_log=self._commit_log,
@@ -69,14 +70,15 @@ class Aggregator:
     async def totals(self, tenant_id: str) -> TenantTotals:
         return await self._commit_log.totals(tenant_id)
 
-    async def beat(self, beats: list[RoomHeartbeat]) -> dict[str, int]:
-        """Record heartbeats; return the spend this month of each of their tenants, in nano-dollars."""
-        for beat in beats:
-            self._rooms.beat(beat)
-        return self._commit_log.spent_nanousd({beat.tenant_id for beat in beats})
+    async def beat(self, heartbeats: list[RoomHeartbeat]) -> HeartbeatReceipt:
+        """Record heartbeats; return the spend this month of their tenants, and the rooms that are closed."""
+        return HeartbeatReceipt(
+            closed_rooms=frozenset(heartbeat.room for heartbeat in heartbeats if not self._rooms.beat(heartbeat)),
+            spent_nanousd=self._commit_log.spent_nanousd({heartbeat.tenant_id for heartbeat in heartbeats}),
+        )
 
-    async def close(self, room: str, job_id: str) -> None:
-        self._rooms.close(room, job_id, time.time())
+    async def close(self, room: str, job_id: str, opened_at_s: float) -> None:
+        self._rooms.close(room, job_id, opened_at_s, time.time())
 
     async def rooms_of(self, tenant_id: str) -> tuple[RoomHeartbeat, ...]:
         return self._rooms.of(tenant_id, time.time())

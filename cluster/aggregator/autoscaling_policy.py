@@ -18,19 +18,19 @@ from cluster.config.settings import ScalingSettings
 from cluster.rooms.forecast import (
     Deployment,
     DeploymentLoad,
+    ReplicaTarget,
     RoomsAheadSettings,
     RoomSignal,
-    WantedReplicas,
     decide,
-    learn,
-    requests_of_a_room,
+    room_request_rate,
+    updated_answer_s,
 )
 from routing.errors import ConfigurationError
 
 ROOMS_AHEAD = "cluster.aggregator.autoscaling_policy:RoomsAhead"
 # Keys of Serve's policy state.
 ANSWER_S = "rooms_ahead_answer_s"
-WHY = "why"
+REASON = "why"
 
 Signals = Callable[[], RoomSignal | None]
 
@@ -56,16 +56,16 @@ class RoomsAhead:
             target_ongoing=config.get_target_ongoing_requests(),
         )
         answer_s = self._answer_s(ctx, signal, load)
-        ray_wants, _ = default_autoscaling_policy(ctx)
-        wanted: WantedReplicas = decide(signal, self._deployment, load, answer_s, ray_wants, self._settings)
-        return wanted.replicas, {ANSWER_S: answer_s, WHY: wanted.why}
+        ray_replicas, _ = default_autoscaling_policy(ctx)
+        target: ReplicaTarget = decide(signal, self._deployment, load, answer_s, ray_replicas, self._settings)
+        return target.replicas, {ANSWER_S: answer_s, REASON: target.reason}
 
     def _answer_s(self, ctx: AutoscalingContext, signal: RoomSignal | None, load: DeploymentLoad) -> float:
-        known: float = (ctx.policy_state or {}).get(ANSWER_S, self._settings.answer_s)
+        learned_s: float = (ctx.policy_state or {}).get(ANSWER_S, self._settings.answer_s)
         if signal is None or signal.age_s > self._settings.stale_s:
-            return known
-        a_room = requests_of_a_room(signal, self._deployment, self._settings)
-        return known if a_room is None else learn(known, load, a_room * signal.open_rooms)
+            return learned_s
+        room_rate = room_request_rate(signal, self._deployment, self._settings)
+        return learned_s if room_rate is None else updated_answer_s(learned_s, load, room_rate * signal.open_rooms)
 
 
 class RoomWatch:

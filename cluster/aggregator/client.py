@@ -13,7 +13,7 @@ from cluster.aggregator.outbox import CostOutbox
 from cluster.aggregator.transport import CostTransport, TransportAddress
 from cluster.config.settings import BackendSettings, CostSettings
 from cluster.costs.models import Entry, Receipt
-from cluster.rooms.heartbeat_batcher import HeartbeatBatcher
+from cluster.rooms.heartbeat_batcher import HeartbeatBatcher, HeartbeatReceipt
 from routing.errors import CostsUnavailable
 from routing.models import Intent, RoomHeartbeat, Settlement, TenantTotals
 
@@ -46,26 +46,25 @@ class AggregatorClient:
         totals: TenantTotals = await self._call("totals", tenant_id)
         return totals
 
-    async def beat(self, beat: RoomHeartbeat) -> int | None:
-        return await self._heartbeats.beat(beat)
+    async def beat(self, heartbeat: RoomHeartbeat) -> int | None:
+        return await self._heartbeats.beat(heartbeat)
 
-    async def close(self, room: str, job_id: str) -> None:
+    async def close(self, room: str, job_id: str, opened_at_s: float) -> None:
         self._heartbeats.drop(room, job_id)
-        await self._call("close", room, job_id)
+        await self._call("close", room, job_id, opened_at_s)
 
     async def of(self, tenant_id: str) -> tuple[RoomHeartbeat, ...]:
-        beats: tuple[RoomHeartbeat, ...] = await self._call("rooms_of", tenant_id)
-        return beats
+        heartbeats: tuple[RoomHeartbeat, ...] = await self._call("rooms_of", tenant_id)
+        return heartbeats
 
     async def aclose(self) -> None:
         await self._heartbeats.aclose()
         await self._outbox.aclose()
         await self._transport.aclose()
 
-    async def _send_heartbeats(self, beats: list[RoomHeartbeat]) -> dict[str, int]:
-        spent_nanousd: dict[str, int] | None = await self._call("beat", beats)
-        # A detached aggregator outlives its routers: one of an older version may return nothing here.
-        return spent_nanousd or {}
+    async def _send_heartbeats(self, heartbeats: list[RoomHeartbeat]) -> HeartbeatReceipt:
+        receipt: HeartbeatReceipt = await self._call("beat", heartbeats)
+        return receipt
 
     async def _address(self) -> TransportAddress:
         address: TransportAddress = await self._call("address")

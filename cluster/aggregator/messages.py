@@ -9,7 +9,7 @@ from operator import attrgetter
 from typing import Any, TypeVar
 
 from cluster.costs.models import Entry, Receipt
-from routing.errors import BudgetExceeded, CostsUnavailable
+from routing.errors import BudgetExceeded, CostsUnavailable, RoomClosed
 from routing.models import Intent, Outcome, Settlement, Usage
 
 T = TypeVar("T")
@@ -34,8 +34,8 @@ def unpack_entries(message: bytes) -> list[Entry]:
 
 
 def pack_receipts(receipts: Sequence[Receipt]) -> bytes:
-    """Encode receipts: a number, or the facts of a BudgetExceeded."""
-    return _dump([one.facts if isinstance(one, BudgetExceeded) else one for one in receipts]).encode()
+    """Encode receipts: a number, the facts of a BudgetExceeded, or null for a room that was closed."""
+    return _dump([_receipt_row(receipt) for receipt in receipts]).encode()
 
 
 def pack_refusal(refusal: CostsUnavailable) -> bytes:
@@ -64,7 +64,19 @@ def _entry(row: list[Any]) -> Entry:
 def _receipts(answer: Any) -> list[Receipt]:
     if isinstance(answer, dict):
         raise CostsUnavailable(retry_after_s=answer["retry_after_s"])
-    return [one if isinstance(one, int) else BudgetExceeded(**one) for one in answer]
+    return [_receipt(row) for row in answer]
+
+
+def _receipt_row(receipt: Receipt) -> Any:
+    if isinstance(receipt, RoomClosed):
+        return None
+    return receipt.facts if isinstance(receipt, BudgetExceeded) else receipt
+
+
+def _receipt(row: Any) -> Receipt:
+    if row is None:
+        return RoomClosed(param="authorization")
+    return row if isinstance(row, int) else BudgetExceeded(**row)
 
 
 def _read(message: bytes, of: Callable[[Any], T]) -> T:

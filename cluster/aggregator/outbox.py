@@ -9,16 +9,16 @@ from dataclasses import dataclass
 import structlog
 
 from cluster.costs.models import Entry, Receipt
-from routing.errors import BudgetExceeded, CostsUnavailable
+from routing.errors import BudgetExceeded, CostsUnavailable, RoomClosed
 from routing.models import Intent, Outcome, Settlement, Usage
 from routing.retry import backoff_s
 
-Send = Callable[[list[Entry]], Awaitable[Sequence[Receipt]]]
+SendEntries = Callable[[list[Entry]], Awaitable[Sequence[Receipt]]]
 
 MAX_OUTBOX = 20_000
 MAX_BATCH = 2_000
 FIRST_BACKOFF_S = 0.05
-LONGEST_BACKOFF_S = 1.0
+MAX_BACKOFF_S = 1.0
 CLOSE_TIMEOUT_S = 5.0
 
 log = structlog.get_logger()
@@ -36,7 +36,7 @@ class CostOutbox:
     A settlement stays in the outbox until it is acknowledged, even when its caller has stopped waiting.
     """
 
-    def __init__(self, send: Send, timeout_s: float) -> None:
+    def __init__(self, send: SendEntries, timeout_s: float) -> None:
         self._send = send
         self._timeout_s = timeout_s
         self._pending: list[_PendingEntry] = []
@@ -51,18 +51,18 @@ class CostOutbox:
     async def reserve(self, intent: Intent) -> int:
         """Return the tenant's spend and reservations, in nano-dollars, once the intent is durable.
 
-        Raises BudgetExceeded or CostsUnavailable; in either case nothing stays reserved.
+        Raises BudgetExceeded, RoomClosed or CostsUnavailable; in any case nothing stays reserved.
         """
-        one = self._post(intent)
+        pending = self._post(intent)
         try:
-            return await self._delivered(one)
+            return await self._acknowledged(pending)
         except (CostsUnavailable, asyncio.CancelledError):
-            self._withdraw(one, intent)
+            self._withdraw(pending, intent)
             raise
 
     async def settle(self, settlement: Settlement) -> None:
         """Return once the settlement is durable. Raises CostsUnavailable on timeout, and still delivers it later."""
-        await self._delivered(self._post(settlement))
+        await self._acknowledged(self._post(settlement))
 
     async def record(self, entries: Sequence[Entry]) -> int:
         """Return the tenant's spend and reservations once all of `entries` are durable; raises CostsUnavailable.
@@ -72,32 +72,32 @@ class CostOutbox:
         pending = [self._post(entry) for entry in entries]
         try:
             async with asyncio.timeout(self._timeout_s):
-                return max([await asyncio.shield(one.done) for one in pending], default=0)
+                return max([await asyncio.shield(item.done) for item in pending], default=0)
         except TimeoutError:
             raise CostsUnavailable(retry_after_s=1.0) from None
 
     def _post(self, entry: Entry) -> _PendingEntry:
         if len(self._pending) >= MAX_OUTBOX and isinstance(entry, Intent):
             raise CostsUnavailable(retry_after_s=1.0)
-        one = _PendingEntry(entry, asyncio.get_running_loop().create_future())
+        pending = _PendingEntry(entry, asyncio.get_running_loop().create_future())
         # Read the exception: after a timeout no caller does, and asyncio would log it as never retrieved.
-        one.done.add_done_callback(lambda done: done.cancelled() or done.exception())
-        self._pending.append(one)
+        pending.done.add_done_callback(lambda done: done.cancelled() or done.exception())
+        self._pending.append(pending)
         if self._sender is None or self._sender.done():
             self._sender = asyncio.create_task(self._deliver())
-        return one
+        return pending
 
-    async def _delivered(self, one: _PendingEntry) -> int:
+    async def _acknowledged(self, pending: _PendingEntry) -> int:
         try:
             async with asyncio.timeout(self._timeout_s):
-                return await asyncio.shield(one.done)
+                return await asyncio.shield(pending.done)
         except TimeoutError:
             raise CostsUnavailable(retry_after_s=1.0) from None
 
-    def _withdraw(self, one: _PendingEntry, intent: Intent) -> None:
+    def _withdraw(self, pending: _PendingEntry, intent: Intent) -> None:
         """Settle an abandoned intent at zero, whether or not it was written."""
-        if one in self._pending:
-            self._pending.remove(one)
+        if pending in self._pending:
+            self._pending.remove(pending)
         self._post(
             Settlement(
                 event_id=intent.event_id,
@@ -115,7 +115,7 @@ class CostOutbox:
             batch = self._pending[:MAX_BATCH]
             try:
                 async with asyncio.timeout(self._timeout_s):
-                    receipts = await self._send([one.entry for one in batch])
+                    receipts = await self._send([pending.entry for pending in batch])
                 if len(receipts) != len(batch):
                     raise ValueError("a reply needs a receipt for each entry")
             except Exception as error:
@@ -123,21 +123,21 @@ class CostOutbox:
                 self.resends += 1
                 log.warning("cost delivery failed", error=type(error).__name__, waiting=len(self._pending))
                 failures += 1
-                await asyncio.sleep(backoff_s(failures, FIRST_BACKOFF_S, LONGEST_BACKOFF_S))
+                await asyncio.sleep(backoff_s(failures, FIRST_BACKOFF_S, MAX_BACKOFF_S))
                 continue
             failures = 0
             self._acknowledge(batch, receipts)
 
     def _acknowledge(self, batch: list[_PendingEntry], receipts: Sequence[Receipt]) -> None:
         sent = set(map(id, batch))
-        self._pending = [one for one in self._pending if id(one) not in sent]
-        for one, receipt in zip(batch, receipts, strict=True):
-            if one.done.done():
+        self._pending = [pending for pending in self._pending if id(pending) not in sent]
+        for pending, receipt in zip(batch, receipts, strict=True):
+            if pending.done.done():
                 continue
-            if isinstance(receipt, BudgetExceeded):
-                one.done.set_exception(receipt)
+            if isinstance(receipt, BudgetExceeded | RoomClosed):
+                pending.done.set_exception(receipt)
             else:
-                one.done.set_result(receipt)
+                pending.done.set_result(receipt)
 
     async def aclose(self) -> None:
         """Deliver the pending entries, for CLOSE_TIMEOUT_S at most."""

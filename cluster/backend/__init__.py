@@ -1,1 +1,1 @@
-"""The company's backend, and what stands in for it."""
+"""The company's backend, and the embedded one that replaces it."""

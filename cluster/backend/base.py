@@ -10,7 +10,7 @@ from routing.models import FlushRow, Passage, Tenant
 
 
 class Backend(Protocol):
-    """The company's tRPC backend, or SQLite in its place; both pass the same contract tests."""
+    """The company's tRPC backend or the embedded SQLite backend; both pass the same contract tests."""
 
     async def tenant(self, tenant_id: str) -> Tenant:
         """Return the tenant; raises TenantUnknown or BackendError."""

@@ -16,9 +16,9 @@ from cluster.backend.serialization import sendable
 from routing.errors import BackendRefused
 from routing.models import Passage
 
-LONGEST_BY_GET = (7_900, 13_000)
+MAX_GET_BYTES = (7_900, 13_000)
 """The most bytes of a query in a URL: proxies accept a request line of 8 KiB, Node 16 KiB with all headers."""
-FEWEST_CHARS = 200
+MIN_QUERY_CHARS = 200
 """The query keeps at least this many characters; otherwise the second limit applies instead of the first."""
 DECIMALS = 4
 """The precision of an embedding's numbers: it turns a unit vector by less than 0.1 degrees; 1,024 fit a URL."""
@@ -36,27 +36,27 @@ def search_input(tenant_id: str, query: str, embedding: Sequence[float], top_k: 
     return {"tenantId": tenant_id, "query": query, "embedding": numbers, "topK": top_k}
 
 
-def encoded(value: Mapping[str, Any]) -> str:
+def url_encoded(value: Mapping[str, Any]) -> str:
     """Return an input URL-encoded, with as few escapes as a query string allows."""
     return quote(json.dumps(value, ensure_ascii=False, separators=(",", ":")), safe=",:")
 
 
-def fits(wanted: Mapping[str, Any]) -> bool:
+def fits_url(search: Mapping[str, Any]) -> bool:
     """Return whether an input leaves half of a proxy's request line free; longer ones are sent by POST."""
-    return len(encoded(wanted)) <= LONGEST_BY_GET[0] // 2
+    return len(url_encoded(search)) <= MAX_GET_BYTES[0] // 2
 
 
-def shortened(wanted: SearchInput, wrapped: Callable[[SearchInput], Mapping[str, Any]]) -> SearchInput:
+def shortened(search: SearchInput, wrap: Callable[[SearchInput], Mapping[str, Any]]) -> SearchInput:
     """Return an input that fits a URL: the query is cut, the vector stays whole, since it embeds the whole query."""
-    query: str = wanted["query"]
+    query: str = search["query"]
 
     def bytes_with(characters: int) -> int:
-        return len(encoded(wrapped(wanted | {"query": query[:characters]})))
+        return len(url_encoded(wrap(search | {"query": query[:characters]})))
 
-    longest = LONGEST_BY_GET[bytes_with(FEWEST_CHARS) > LONGEST_BY_GET[0]]
-    if bytes_with(len(query)) <= longest:
-        return wanted
-    return wanted | {"query": query[: max(0, bisect_right(range(len(query)), longest, key=bytes_with) - 1)]}
+    max_bytes = MAX_GET_BYTES[bytes_with(MIN_QUERY_CHARS) > MAX_GET_BYTES[0]]
+    if bytes_with(len(query)) <= max_bytes:
+        return search
+    return search | {"query": query[: max(0, bisect_right(range(len(query)), max_bytes, key=bytes_with) - 1)]}
 
 
 def own_passages(tenant_id: str, data: Any, top_k: int) -> tuple[Passage, ...]:
@@ -71,31 +71,31 @@ def own_passages(tenant_id: str, data: Any, top_k: int) -> tuple[Passage, ...]:
     own = [row for row in rows if all(name == tenant_id for name in _tenants(row))]
     if len(own) < len(rows):
         log.error("passage of another tenant dropped", tenant=tenant_id, passages=len(rows) - len(own))
-    found = _each_once(map(_passage, own))
-    useless = len(data) - len(rows) + len(own) - len(found)
-    if useless:
-        log.warning("unusable passages dropped", tenant=tenant_id, passages=useless)
-    return found[:top_k]
+    usable = _without_duplicates(map(_passage, own))
+    unusable = len(data) - len(rows) + len(own) - len(usable)
+    if unusable:
+        log.warning("unusable passages dropped", tenant=tenant_id, passages=unusable)
+    return usable[:top_k]
 
 
 def _tenants(row: Mapping[str, Any]) -> list[Any]:
     """Return every tenant that a row names; a row that names none belongs to the requested tenant."""
     tenant = row.get("tenant")
-    named = [*_values(row, TENANT_KEYS), *_values(row.get("metadata"), TENANT_KEYS), *_values(tenant, ("id",))]
-    return named if "tenant" not in row or isinstance(tenant, dict) else [*named, tenant]
+    names = [*_values(row, TENANT_KEYS), *_values(row.get("metadata"), TENANT_KEYS), *_values(tenant, ("id",))]
+    return names if "tenant" not in row or isinstance(tenant, dict) else [*names, tenant]
 
 
-def _values(place: Any, keys: Iterable[str]) -> list[Any]:
-    return [place[key] for key in keys if key in place] if isinstance(place, dict) else []
+def _values(mapping: Any, keys: Iterable[str]) -> list[Any]:
+    return [mapping[key] for key in keys if key in mapping] if isinstance(mapping, dict) else []
 
 
-def _each_once(passages: Iterable[Passage]) -> tuple[Passage, ...]:
+def _without_duplicates(passages: Iterable[Passage]) -> tuple[Passage, ...]:
     """Return the passages with a letter, digit, punctuation or symbol; of equal source and text only the first."""
-    found: dict[tuple[str, str], Passage] = {}
+    unique: dict[tuple[str, str], Passage] = {}
     for passage in passages:
         if any(unicodedata.category(char)[0] in "LNPS" for char in passage.text):
-            found.setdefault((passage.source, passage.text), passage)
-    return tuple(found.values())
+            unique.setdefault((passage.source, passage.text), passage)
+    return tuple(unique.values())
 
 
 def _passage(row: Mapping[str, Any]) -> Passage:

@@ -44,8 +44,8 @@ def to_tenant(tenant_id: str, data: Any) -> Tenant:
     """Decode the answer of tenants.getById; raises BackendRefused for another tenant or an invalid number."""
     if not isinstance(data, dict) or data.get("id") != tenant_id:
         raise BackendRefused("tenants.getById: the answer is not the requested tenant.")
-    budget_usd = _number(data, "monthlyBudgetUsd", least=0)
-    rate = _number(data, "requestsPerMinute", least=1)
+    budget_usd = _number(data, "monthlyBudgetUsd", minimum=0)
+    rate = _number(data, "requestsPerMinute", minimum=1)
     return Tenant(
         tenant_id=tenant_id,
         name=sendable(data.get("name", tenant_id)),
@@ -62,7 +62,7 @@ def sendable(value: Any) -> str:
     return str(value).encode("utf-8", "replace").decode()
 
 
-def _number(data: dict[str, Any], key: str, least: float) -> float | None:
+def _number(data: dict[str, Any], key: str, minimum: float) -> float | None:
     """Return a number, or None for null. superjson sends a decimal or a bigint as a string of digits."""
     value = data.get(key)
     if value is None:
@@ -71,10 +71,10 @@ def _number(data: dict[str, Any], key: str, least: float) -> float | None:
         number = math.nan if isinstance(value, bool) else float(value)
     except (TypeError, ValueError, OverflowError):
         number = math.nan
-    if not (number >= least and math.isfinite(number * NANOUSD_PER_USD)):
+    if not (number >= minimum and math.isfinite(number * NANOUSD_PER_USD)):
         kind = type(value).__name__
         raise BackendRefused(
-            f"tenants.getById: {key} must be null or a number of at least {least:g}; this {kind} is not."
+            f"tenants.getById: {key} must be null or a number of at least {minimum:g}; this {kind} is not."
         )
     return number
 

@@ -41,38 +41,33 @@ class LocalBackend:
         return self._tenants[tenant_id]
 
     async def track_costs(self, rows: Sequence[FlushRow]) -> FlushResult:
-        known = [row for row in rows if row.tenant_id in self._tenants]
-        await self._on_disk(lambda db: _insert(db, known))
+        known_rows = [row for row in rows if row.tenant_id in self._tenants]
+        await self._run(lambda db: _insert(db, known_rows))
         refused = {row.flush_id: "tenant_not_found" for row in rows if row.tenant_id not in self._tenants}
-        return FlushResult(accepted=frozenset(row.flush_id for row in known), refused=refused)
+        return FlushResult(accepted=frozenset(row.flush_id for row in known_rows), refused=refused)
 
     async def search(self, tenant_id: str, query: str, embedding: Sequence[float], top_k: int) -> tuple[Passage, ...]:
         """Return the tenant's passages that share words with the query; the embedding is ignored."""
-        found = await self._on_disk(
+        rows = await self._run(
             lambda db: db.execute(
                 "SELECT passage_id, source, text FROM passages WHERE tenant_id = ?", (tenant_id,)
             ).fetchall()
         )
-        wanted = _words(query)
+        query_words = _words(query)
         scored = [
-            Passage(passage_id=row[0], source=row[1], text=row[2], score=_overlap(wanted, row[2])) for row in found
+            Passage(passage_id=row[0], source=row[1], text=row[2], score=_overlap(query_words, row[2])) for row in rows
         ]
-        return tuple(sorted((p for p in scored if p.score), key=lambda p: (-(p.score or 0.0), p.passage_id))[:top_k])
-
-    async def add_passages(self, tenant_id: str, passages: Sequence[Passage]) -> None:
-        """Store passages, replacing those with the same id."""
-        rows = [(passage.passage_id, tenant_id, passage.source, passage.text) for passage in passages]
-        await self._on_disk(lambda db: db.executemany("INSERT OR REPLACE INTO passages VALUES (?, ?, ?, ?)", rows))
-
-    async def totals_nanousd(self) -> dict[str, int]:
-        """Return each tenant's billed total in nano-dollars."""
-        query = "SELECT tenant_id, sum(cost_nanousd) FROM cost_events GROUP BY tenant_id"
-        return dict(await self._on_disk(lambda db: db.execute(query).fetchall()))
+        return tuple(
+            sorted(
+                (passage for passage in scored if passage.score),
+                key=lambda passage: (-(passage.score or 0.0), passage.passage_id),
+            )[:top_k]
+        )
 
     async def aclose(self) -> None:
         return None
 
-    async def _on_disk(self, call: Callable[[sqlite3.Connection], T]) -> T:
+    async def _run(self, call: Callable[[sqlite3.Connection], T]) -> T:
         return await asyncio.to_thread(self._call, call)
 
     def _call(self, call: Callable[[sqlite3.Connection], T]) -> T:
@@ -106,8 +101,8 @@ def _insert(db: sqlite3.Connection, rows: Sequence[FlushRow]) -> None:
     )
 
 
-def _overlap(wanted: set[str], text: str) -> float:
-    return len(wanted & _words(text)) / len(wanted) if wanted else 0.0
+def _overlap(query_words: set[str], text: str) -> float:
+    return len(query_words & _words(text)) / len(query_words) if query_words else 0.0
 
 
 def _words(text: str) -> set[str]:

@@ -19,7 +19,7 @@ MAX_TENANTS = 50_000
 @dataclass(frozen=True, slots=True)
 class _CachedTenant:
     tenant: Tenant | None
-    at_s: float
+    cached_at_s: float
 
 
 class TenantCache:
@@ -41,28 +41,28 @@ class TenantCache:
 
     async def tenant(self, tenant_id: str) -> Tenant:
         """Return the tenant; raises TenantUnknown, or BackendError when no cached tenant is fresh enough."""
-        known = self._cached.get(tenant_id)
-        age_s = self._clock() - known.at_s if known else 0.0
-        if known and known.tenant is None and age_s < UNKNOWN_TTL_S:
+        cached = self._cached.get(tenant_id)
+        age_s = self._clock() - cached.cached_at_s if cached else 0.0
+        if cached and cached.tenant is None and age_s < UNKNOWN_TTL_S:
             raise TenantUnknown(param="tenant_id")
-        if known and known.tenant is not None and age_s < self._ttl_s:
-            return known.tenant
+        if cached and cached.tenant is not None and age_s < self._ttl_s:
+            return cached.tenant
         try:
             return await self._fetch_once(tenant_id)
         except BackendError:
-            if known and known.tenant is not None and age_s < self._stale_s:
-                return known.tenant
+            if cached and cached.tenant is not None and age_s < self._stale_s:
+                return cached.tenant
             raise
 
     async def _fetch_once(self, tenant_id: str) -> Tenant:
         task = self._fetching.get(tenant_id)
         if task is None:
             task = self._fetching[tenant_id] = asyncio.create_task(self._fetch(tenant_id))
-            task.add_done_callback(lambda done: self._forget_task(tenant_id, done))
+            task.add_done_callback(lambda done: self._task_done(tenant_id, done))
         # Shielded: one cancelled caller must not cancel the request for the others.
         return await asyncio.shield(task)
 
-    def _forget_task(self, tenant_id: str, done: asyncio.Task[Tenant]) -> None:
+    def _task_done(self, tenant_id: str, done: asyncio.Task[Tenant]) -> None:
         self._fetching.pop(tenant_id, None)
         # Read the exception: when every caller has left, asyncio would log it as never retrieved.
         if not done.cancelled():

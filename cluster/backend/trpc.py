@@ -9,7 +9,7 @@ from typing import Any
 
 import httpx
 
-from cluster.backend.knowledge import SearchInput, encoded, fits, own_passages, search_input, shortened
+from cluster.backend.knowledge import SearchInput, fits_url, own_passages, search_input, shortened, url_encoded
 from cluster.backend.serialization import cost_event, to_tenant
 from cluster.backend.trpc_response import TRANSIENT, Transformer, TrpcError, outcome, read, unavailable
 from cluster.costs.models import FlushResult
@@ -34,7 +34,7 @@ class TrpcBackend:
         self._timeout_s = timeout_s
         self._http: httpx.AsyncClient | None = None
         self._batches = True
-        self._long_queries = True
+        self._post_queries = True
 
     async def tenant(self, tenant_id: str) -> Tenant:
         try:
@@ -77,23 +77,23 @@ class TrpcBackend:
         data = await self._search(search_input(tenant_id, query, embedding, top_k))
         return own_passages(tenant_id, data, top_k)
 
-    async def _search(self, wanted: SearchInput) -> Any:
+    async def _search(self, search: SearchInput) -> Any:
         """Query by GET, as tRPC does; a long input goes by POST where the server has `allowMethodOverride`."""
-        if self._long_queries and not fits(self._wrapped(wanted)):
+        if self._post_queries and not fits_url(self._wrapped(search)):
             try:
-                return await self._mutate("knowledge.search", wanted)
+                return await self._mutate("knowledge.search", search)
             except TrpcError as error:
                 if error.reason != "METHOD_NOT_SUPPORTED":
                     raise
-                self._long_queries = False
-        return await self._query("knowledge.search", shortened(wanted, self._wrapped))
+                self._post_queries = False
+        return await self._query("knowledge.search", shortened(search, self._wrapped))
 
     async def aclose(self) -> None:
         if self._http is not None:
             await self._http.aclose()
 
     async def _query(self, procedure: str, value: Mapping[str, Any]) -> Any:
-        return self._data(*await self._send("GET", f"{procedure}?input={encoded(self._wrapped(value))}"), procedure)
+        return self._data(*await self._send("GET", f"{procedure}?input={url_encoded(self._wrapped(value))}"), procedure)
 
     async def _mutate(self, procedure: str, value: Mapping[str, Any]) -> Any:
         return self._data(*await self._send("POST", procedure, content=json.dumps(self._wrapped(value))), procedure)
@@ -105,9 +105,9 @@ class TrpcBackend:
         response, reply = await self._send("POST", path, params={"batch": "1"}, content=body)
         if isinstance(reply, list) and len(reply) == len(values):
             return [self._outcome(response, item, procedure) for item in reply]
-        whole = self._outcome(response, reply[0] if isinstance(reply, list) and reply else reply, procedure)
-        if isinstance(whole, TrpcError):
-            return None if whole.reason == "BAD_REQUEST" else [whole] * len(values)
+        batch_outcome = self._outcome(response, reply[0] if isinstance(reply, list) and reply else reply, procedure)
+        if isinstance(batch_outcome, TrpcError):
+            return None if batch_outcome.reason == "BAD_REQUEST" else [batch_outcome] * len(values)
         raise BackendRefused(f"{procedure}: the reply to a batch of {len(values)} has another length.")
 
     async def _send(self, method: str, path: str, **request: Any) -> tuple[httpx.Response, Any]:

@@ -12,7 +12,7 @@ from routing.errors import BackendError, BackendRefused, BackendUnavailable
 
 MAX_REPLY_BYTES = 2 * 1024 * 1024
 """More than the size of fifty tenants, twenty long passages or a batch's receipts. A larger body is not read."""
-LONGEST_RETRY_AFTER_S = 300.0
+MAX_RETRY_AFTER_S = 300.0
 Transformer = Literal["plain", "superjson"]
 # The codes after which the same call may succeed later; all others are permanent.
 TRANSIENT = {
@@ -24,7 +24,7 @@ TRANSIENT = {
     "GATEWAY_TIMEOUT",
     "CLIENT_CLOSED_REQUEST",
 }
-_OUR_FAULT = {"UNAUTHORIZED", "FORBIDDEN"}
+_CONFIGURATION_CODES = {"UNAUTHORIZED", "FORBIDDEN"}
 # A code is passed on to callers and logs, so only the form of an error name is accepted.
 _CODE = re.compile(r"[A-Z][A-Z_]{1,39}")
 
@@ -42,12 +42,12 @@ async def read(response: httpx.Response) -> Any:
     """Return a reply's JSON; raises BackendError for invalid JSON, and at once for a compressed or too large body."""
     if response.headers.get("content-encoding", "identity").strip().lower() != "identity":
         # The request forbids compression: twelve kilobytes may expand to hundreds of megabytes.
-        raise _refused(response, "compressed: turn compression off for its tRPC routes")
+        raise _unusable(response, "compressed: turn compression off for its tRPC routes")
     body = bytearray()
     async for chunk in response.aiter_raw():
         body += chunk
         if len(body) > MAX_REPLY_BYTES:
-            raise _refused(response, f"larger than {MAX_REPLY_BYTES} bytes")
+            raise _unusable(response, f"larger than {MAX_REPLY_BYTES} bytes")
     try:
         return json.loads(body)
     except (ValueError, RecursionError):
@@ -67,7 +67,7 @@ def outcome(response: httpx.Response, item: Any, procedure: str, transformer: Tr
     code, message = _code_and_message(error)
     if code is None:
         raise not_trpc(response)
-    if code in _OUR_FAULT:
+    if code in _CONFIGURATION_CODES:
         raise BackendRefused(f"{procedure}: {code}; check backend.url and the key in backend.key_env.")
     if code == "NOT_FOUND" and message.startswith("No procedure found"):
         raise BackendRefused(f"{procedure}: the backend has no such procedure.")
@@ -84,17 +84,17 @@ def unavailable(error: TrpcError) -> BackendUnavailable:
 
 def not_trpc(response: httpx.Response) -> BackendError:
     """Return the error for a reply without a tRPC envelope, such as a proxy's page or an HTTP server's own error."""
-    return _refused(response, f"HTTP {response.status_code} with something that is not tRPC")
+    return _unusable(response, f"HTTP {response.status_code} with something that is not tRPC")
 
 
 def _code_and_message(error: Any) -> tuple[str | None, str]:
-    """Return an error's code, or None for an error without one, and its message."""
-    shape: Any = error.get("json", error) if isinstance(error, dict) else None
-    data = shape.get("data") if isinstance(shape, dict) else None
+    """Return an error's code, None if it has none, and its message."""
+    content: Any = error.get("json", error) if isinstance(error, dict) else None
+    data = content.get("data") if isinstance(content, dict) else None
     code = data.get("code") if isinstance(data, dict) else None
     if not isinstance(code, str) or not _CODE.fullmatch(code):
         return None, ""
-    return code, str(shape.get("message", ""))
+    return code, str(content.get("message", ""))
 
 
 def _unwrapped(data: Any, procedure: str, transformer: Transformer) -> Any:
@@ -110,7 +110,7 @@ def _other_transformer(procedure: str, transformer: Transformer) -> BackendRefus
     )
 
 
-def _refused(response: httpx.Response, reason: str) -> BackendError:
+def _unusable(response: httpx.Response, reason: str) -> BackendError:
     """Return the error for an unusable answer; a status of 408, 429 or 5xx makes it transient."""
     if response.status_code >= 500 or response.status_code in (408, 429):
         return BackendUnavailable(
@@ -122,6 +122,6 @@ def _refused(response: httpx.Response, reason: str) -> BackendError:
 def _retry_after_s(response: httpx.Response) -> float | None:
     try:
         # max() with 0.0 first returns 0.0 for NaN.
-        return min(max(0.0, float(response.headers["retry-after"])), LONGEST_RETRY_AFTER_S)
+        return min(max(0.0, float(response.headers["retry-after"])), MAX_RETRY_AFTER_S)
     except (KeyError, ValueError):
         return None

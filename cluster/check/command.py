@@ -19,7 +19,7 @@ from cluster.app import check_named
 from cluster.check.model_probes import make_probe, run_probe
 from cluster.check.plan import VendorCheck, plan_checks, unserved
 from cluster.check.terminal import plain
-from cluster.check.types import Known, Probe, ProbeResult, ProbeTimer
+from cluster.check.types import Availability, Probe, ProbeResult, ProbeTimer
 from cluster.config.settings import AppSettings
 from deployments.providers.errors import redirects
 from routing.errors import (
@@ -44,8 +44,8 @@ class CheckedVendor:
     key_present: bool
     reachable: bool | None = None
     latency_ms: float | None = None
-    models: Known = field(default_factory=dict)
-    voices: Known = field(default_factory=dict)
+    models: Availability = field(default_factory=dict)
+    voices: Availability = field(default_factory=dict)
     quota_left: float | None = None
     quota_unit: str = ""
     missing: tuple[str, ...] = ()
@@ -54,14 +54,14 @@ class CheckedVendor:
 
 
 def check_all(
-    settings: AppSettings, environment: Mapping[str, str], live: bool = False, timeout_s: float = 10.0
+    settings: AppSettings, environment: Mapping[str, str], live: bool, timeout_s: float
 ) -> list[CheckedVendor]:
     """Check every vendor, and that every named model has one; raises ConfigurationError."""
     keys = _keys(settings, environment)
     try:
         check_named(settings)
         checked = asyncio.run(check_vendors(settings, environment, live, timeout_s))
-        return [*checked, *(_hidden(one, keys) for one in _without_a_row(settings, environment))]
+        return [*checked, *(_without_keys(vendor, keys) for vendor in _vendors_without_row(settings, environment))]
     except ConfigurationError as error:
         raise ConfigurationError(hide_keys(error.message, keys), error.param) from None
 
@@ -73,23 +73,23 @@ async def check_vendors(
     # Importing an SDK blocks the loop for seconds, constructing its client for 0.1 s: do both before any timer starts.
     checks = [_check(row, _prepare(row), timeout_s) for row in plan_checks(settings, environment, live)]
     keys = _keys(settings, environment)
-    return [_hidden(one, keys) for one in await asyncio.gather(*checks)]
+    return [_without_keys(vendor, keys) for vendor in await asyncio.gather(*checks)]
 
 
 def show(checked: Sequence[CheckedVendor], console: Console, as_json: bool) -> None:
     """Print the checks, and below them the problems."""
     if as_json:
-        print(json.dumps([asdict(one) for one in checked], indent=2))
+        print(json.dumps([asdict(vendor) for vendor in checked], indent=2))
         return
     table = Table(box=box.SIMPLE_HEAD)
     for name in ("vendor", "key", "answers", "first answer", "models", "voice", "left"):
         table.add_column(name, overflow="fold")
-    for one in checked:
-        table.add_row(*map(Text, map(plain, _cells(one))), style="red" if one.missing else None)
+    for vendor in checked:
+        table.add_row(*map(Text, map(plain, _cells(vendor))), style="red" if vendor.missing else None)
     console.print(table)
-    for one in checked:
-        for line in (*one.missing, *one.untold):
-            console.print(Text(plain(f"{one.vendor}: {line}")), soft_wrap=True)
+    for vendor in checked:
+        for line in (*vendor.missing, *vendor.untold):
+            console.print(Text(plain(f"{vendor.vendor}: {line}")), soft_wrap=True)
 
 
 def _keys(settings: AppSettings, environment: Mapping[str, str]) -> list[str]:
@@ -97,20 +97,20 @@ def _keys(settings: AppSettings, environment: Mapping[str, str]) -> list[str]:
     return keys_in(environment, [name for name in (*named, settings.backend.key_env) if name])
 
 
-def _hidden(one: CheckedVendor, keys: Sequence[str]) -> CheckedVendor:
+def _without_keys(vendor: CheckedVendor, keys: Sequence[str]) -> CheckedVendor:
     """Return a check without keys: one may be pasted into a voice, a model or an address."""
-    return CheckedVendor(**{each.name: _without(getattr(one, each.name), keys) for each in fields(one)})
+    return CheckedVendor(**{field.name: _redacted(getattr(vendor, field.name), keys) for field in fields(vendor)})
 
 
-def _without(value: Any, keys: Sequence[str]) -> Any:
+def _redacted(value: Any, keys: Sequence[str]) -> Any:
     if isinstance(value, str):
         return hide_keys(value, keys)
     if isinstance(value, Mapping):
         return {hide_keys(name, keys): inner for name, inner in value.items()}
-    return tuple(_without(one, keys) for one in value) if isinstance(value, tuple) else value
+    return tuple(_redacted(item, keys) for item in value) if isinstance(value, tuple) else value
 
 
-def _without_a_row(settings: AppSettings, environment: Mapping[str, str]) -> Iterator[CheckedVendor]:
+def _vendors_without_row(settings: AppSettings, environment: Mapping[str, str]) -> Iterator[CheckedVendor]:
     for vendor, missing in groupby(unserved(settings, environment), key=lambda pair: pair[0]):
         lines = tuple(line for _, line in missing)
         yield CheckedVendor(vendor=vendor, simulated=False, key_env=None, key_present=False, missing=lines)
@@ -118,8 +118,8 @@ def _without_a_row(settings: AppSettings, environment: Mapping[str, str]) -> Ite
 
 def _prepare(row: VendorCheck) -> Probe | str:
     """Return the row's probe, or the problem that prevents it; an empty string when the row needs no check."""
-    if row.wrong:
-        return row.wrong
+    if row.key_problem:
+        return row.key_problem
     if not row.account.key:
         return f"export {' or '.join(row.key_names)}.{row.keys_at}" if row.needed else ""
     try:
@@ -132,34 +132,34 @@ def _prepare(row: VendorCheck) -> Probe | str:
 
 async def _check(row: VendorCheck, probe: Probe | str, timeout_s: float) -> CheckedVendor:
     if isinstance(probe, str):
-        return _checked(row, (probe,) if probe else ())
+        return _vendor_result(row, (probe,) if probe else ())
     timer = ProbeTimer()
     try:
         result = await run_probe(probe, timer, timeout_s)
     except ProviderError as error:
         failed = _failed(row, error, timeout_s)
-        return _checked(row, (failed,), reachable=timer.first_s is not None, latency_ms=_ms(timer))
-    return _checked(
+        return _vendor_result(row, (failed,), reachable=timer.first_s is not None, latency_ms=_ms(timer))
+    return _vendor_result(
         row,
-        tuple(_lacks(result)),
+        tuple(_missing_items(result)),
         reachable=True,
         latency_ms=_ms(timer),
         models=result.models,
         voices=result.voices,
-        quota_left=result.left,
-        quota_unit=result.unit,
-        untold=tuple(_untold(result)),
+        quota_left=result.quota_left,
+        quota_unit=result.quota_unit,
+        untold=tuple(_unverified(result)),
     )
 
 
-def _checked(row: VendorCheck, missing: tuple[str, ...], **found: Any) -> CheckedVendor:
+def _vendor_result(row: VendorCheck, missing: tuple[str, ...], **details: Any) -> CheckedVendor:
     return CheckedVendor(
         vendor=row.name,
         simulated=row.settings.simulated,
         key_env=" or ".join(row.key_names) or None,
         key_present=bool(row.key_names and row.account.key),
-        missing=(*row.differs, *missing),
-        **found,
+        missing=(*row.unread_settings, *missing),
+        **details,
     )
 
 
@@ -174,9 +174,9 @@ def _failed(row: VendorCheck, error: ProviderError, timeout_s: float) -> str:
         case ProviderTimeout():
             return f"no answer within {timeout_s:g} s: is the vendor reachable from here?"
         case ProviderUnreachable():
-            return f"{error.message} {_doubt(row) or 'Is the vendor reachable from here?'}"
+            return f"{error.message} {_address_hint(row) or 'Is the vendor reachable from here?'}"
         case ProviderTruncated():
-            return f"{error.message} {_doubt(row)}".strip()
+            return f"{error.message} {_address_hint(row)}".strip()
     return _status_problem(row, error)
 
 
@@ -184,32 +184,32 @@ def _status_problem(row: VendorCheck, error: ProviderError) -> str:
     """Return the problem that a vendor's status indicates."""
     status = error.facts.get("vendor_status")
     if redirects(status):
-        where = row.address or f"vendors.{row.name}.base_url"
-        return f"the vendor redirects (HTTP {status}): set {where} to where it is."
+        setting = row.address or f"vendors.{row.name}.base_url"
+        return f"the vendor redirects (HTTP {status}): set {setting} to where it is."
     if status == 404:
-        return f"the vendor has no such path (HTTP 404). {_doubt(row)}".strip()
+        return f"the vendor has no such path (HTTP 404). {_address_hint(row)}".strip()
     return error.message if status is None else f"{error.message} (HTTP {status})"
 
 
-def _doubt(row: VendorCheck) -> str:
+def _address_hint(row: VendorCheck) -> str:
     """Return a question about a configured address, showing its scheme, host and path only."""
     # A password may hold an @, a slash or a question mark, and a query a key.
     url = re.split(r"[?#]", re.sub(r"//.*@", "//", row.account.base_url or ""))[0]
     return f"Is {row.address} right (seen: {url!r})?" if row.address else ""
 
 
-def _lacks(result: ProbeResult) -> Iterator[str]:
-    for name, known in result.models.items():
-        if known is False:
+def _missing_items(result: ProbeResult) -> Iterator[str]:
+    for name, available in result.models.items():
+        if available is False:
             yield f"the account knows no model {name}: ask the vendor for it, or configure another."
-    for voice, known in result.voices.items():
-        if known is False:
+    for voice, available in result.voices.items():
+        if available is False:
             yield f"the account has no voice {voice}: add it there, or set RAYROOM_VOICE_ID to another."
-    if result.left is not None and result.left <= 0:
-        yield f"no {result.unit} are left: add to the account."
+    if result.quota_left is not None and result.quota_left <= 0:
+        yield f"no {result.quota_unit} are left: add to the account."
 
 
-def _untold(result: ProbeResult) -> Iterator[str]:
+def _unverified(result: ProbeResult) -> Iterator[str]:
     for kind, names in (("models", result.models), ("voices", result.voices)):
         if None in names.values():
             yield f"the key may not read {kind}: speech may work all the same. Let it, to have them checked."
@@ -219,15 +219,15 @@ def _ms(timer: ProbeTimer) -> float | None:
     return None if timer.first_s is None else round(timer.first_s * 1_000, 1)
 
 
-def _cells(one: CheckedVendor) -> tuple[str, ...]:
-    answers = {True: "yes", False: "no", None: "simulated" if one.simulated else "not asked"}[one.reachable]
-    left = "" if one.quota_left is None else f"{one.quota_left:,.10g} {one.quota_unit}"
-    keyless = "" if one.reachable is None else "none needed"
-    key = f"{one.key_env} {'set' if one.key_present else 'not set'}" if one.key_env else keyless
-    latency = "" if one.latency_ms is None else f"{one.latency_ms:.0f} ms"
-    return one.vendor, key, answers, latency, _known(one.models), _known(one.voices), left
+def _cells(vendor: CheckedVendor) -> tuple[str, ...]:
+    answers = {True: "yes", False: "no", None: "simulated" if vendor.simulated else "not asked"}[vendor.reachable]
+    left = "" if vendor.quota_left is None else f"{vendor.quota_left:,.10g} {vendor.quota_unit}"
+    keyless = "" if vendor.reachable is None else "none needed"
+    key = f"{vendor.key_env} {'set' if vendor.key_present else 'not set'}" if vendor.key_env else keyless
+    latency = "" if vendor.latency_ms is None else f"{vendor.latency_ms:.0f} ms"
+    return vendor.vendor, key, answers, latency, _availability(vendor.models), _availability(vendor.voices), left
 
 
-def _known(names: Known) -> str:
+def _availability(names: Availability) -> str:
     labels = {True: "", False: " (unknown)", None: " (not told)"}
-    return ", ".join(f"{name}{labels[known]}" for name, known in names.items())
+    return ", ".join(f"{name}{labels[available]}" for name, available in names.items())

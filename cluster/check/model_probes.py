@@ -12,8 +12,9 @@ from deployments.providers.embedding_check import check_vectors
 from deployments.providers.errors import VendorResponse, to_ours
 from deployments.providers.http_session import LIMITS, Session
 from routing.catalogue import Model
+from routing.chat import Message
 from routing.errors import ProviderRefused, ProviderTruncated
-from routing.models import EmbedRequest, Message
+from routing.models import EmbedRequest
 
 UNREADABLE = "The vendor's answer cannot be read:"
 
@@ -25,10 +26,10 @@ async def run_probe(probe: Probe, timer: ProbeTimer, timeout_s: float) -> ProbeR
         async with asyncio.timeout(timeout_s):
             return await probe(timer)
     except Exception as error:
-        ours = to_ours(error, "connect", _reply)
-        if "vendor_status" in ours.facts or isinstance(ours, ProviderTruncated):
+        translated = to_ours(error, "connect", _reply)
+        if "vendor_status" in translated.facts or isinstance(translated, ProviderTruncated):
             timer.mark_response()
-        raise ours from None
+        raise translated from None
 
 
 def make_probe(account: VendorAccount) -> Probe:
@@ -102,7 +103,7 @@ def _voyage(account: VendorAccount) -> Probe:
     provider = VoyageProvider(account.key, account.base_url)
 
     async def embeds(model: Model, timer: ProbeTimer) -> bool:
-        request = EmbedRequest(model=model.name, inputs=(Message(role="user", text="ping"),))
+        request = EmbedRequest(model=model.name, inputs=(Message(role="user", content=("ping",)),))
         try:
             vectors = await provider.embed(model, request)
         except ProviderRefused as error:
@@ -143,9 +144,9 @@ async def _probe_each(
 ) -> ProbeResult:
     """Query each model by its name, since a list omits aliases; without models, query the list."""
     if not account.models:
-        listing = await list_all()
+        page = await list_all()
         timer.mark_response()
-        if not _model_names(listing):
+        if not _model_names(page):
             raise ProviderTruncated(f"{UNREADABLE} it names no model.", phase="parse")
     return ProbeResult(
         models={model.name: await _exists(get, list_all, model.vendor_name, timer) for model in account.models}
@@ -168,9 +169,9 @@ async def _exists(
     return True
 
 
-def _model_names(listing: Any) -> list[str]:
+def _model_names(page: Any) -> list[str]:
     """Return the names in a vendor's list of models, or in its first page; raises ProviderTruncated."""
-    rows = getattr(listing, "data", None) if hasattr(listing, "data") else getattr(listing, "page", None)
+    rows = getattr(page, "data", None) if hasattr(page, "data") else getattr(page, "page", None)
     if not isinstance(rows, list):
         raise ProviderTruncated(f"{UNREADABLE} it is no list of models.", phase="parse")
     return [_model_name(row).removeprefix("models/") for row in rows]

@@ -32,7 +32,7 @@ _SPEECH: tuple[tuple[Service, str], ...] = (("stt", "stt_models"), ("tts", "tts_
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class VendorCheck:
-    """One vendor's row with its account. `wrong` is the reason when its key is invalid."""
+    """One vendor's row with its account. `key_problem` is the reason when its key is invalid."""
 
     name: str
     settings: VendorSettings
@@ -41,8 +41,8 @@ class VendorCheck:
     address: str
     """The setting or variable that sets its base_url; empty for the vendor's own address."""
     needed: bool
-    wrong: str = ""
-    differs: tuple[str, ...] = ()
+    key_problem: str = ""
+    unread_settings: tuple[str, ...] = ()
     """Settings of the row that the room agent does not read, for a vendor that it calls itself."""
 
     @property
@@ -60,33 +60,35 @@ class PlannedModel:
 
 def plan_checks(settings: AppSettings, environment: Mapping[str, str], live: bool) -> list[VendorCheck]:
     """Return a row for each vendor; raises ConfigurationError for an unknown model."""
-    models = [one.model for one in planned_models(settings, environment)]
+    models = [planned.model for planned in planned_models(settings, environment)]
     return [_row(name, vendor, models, environment, live) for name, vendor in settings.vendors.items()]
 
 
 def planned_models(settings: AppSettings, environment: Mapping[str, str]) -> list[PlannedModel]:
     """Return the named models; speech models only when a speech vendor has a row or RAYROOM_VOICE is on."""
     catalogue, agent = settings.catalogue(), _AgentEnvironment(environment)
-    found = [PlannedModel(where=f"args.{key}", model=catalogue.get(name)) for key, _, name in settings.named_models()]
-    if agent.of("voice") != "on" and not any(vendor.api in SPEECH for vendor in settings.vendors.values()):
-        return found
+    planned = [PlannedModel(where=f"args.{key}", model=catalogue.get(name)) for key, _, name in settings.named_models()]
+    if agent.value("voice") != "on" and not any(vendor.api in SPEECH for vendor in settings.vendors.values()):
+        return planned
     for service, field_name in _SPEECH:
-        for name in listed(agent.of(field_name)):
+        for name in listed(agent.value(field_name)):
             model = catalogue.models.get(name)
             if model is None or service not in model.services:
-                where = variables(field_name)[0]
-                raise ConfigurationError(f"{where}: models.toml has no model {name!r} for {service}.", where)
-            found.append(PlannedModel(where=variables(field_name)[0], model=model))
-    return found
+                variable = variables(field_name)[0]
+                raise ConfigurationError(f"{variable}: models.toml has no model {name!r} for {service}.", variable)
+            planned.append(PlannedModel(where=variables(field_name)[0], model=model))
+    return planned
 
 
 def unserved(settings: AppSettings, environment: Mapping[str, str]) -> Iterator[tuple[str, str]]:
     """Yield (vendor, problem) for each named model with a vendor that has no row."""
-    lacking: dict[str, dict[str, list[str]]] = {}
-    for one in planned_models(settings, environment):
-        if one.model.vendor not in settings.vendors:
-            lacking.setdefault(one.model.vendor, {}).setdefault(one.model.name, []).append(one.where)
-    for vendor, models in lacking.items():
+    places_by_model: dict[str, dict[str, list[str]]] = {}
+    for planned in planned_models(settings, environment):
+        if planned.model.vendor not in settings.vendors:
+            places_by_model.setdefault(planned.model.vendor, {}).setdefault(planned.model.name, []).append(
+                planned.where
+            )
+    for vendor, models in places_by_model.items():
         for name, places in models.items():
             yield vendor, f"{', '.join(places)}: {name} needs a row named {vendor} under args.vendors."
 
@@ -96,18 +98,18 @@ def _row(
 ) -> VendorCheck:
     agent, needed = _AgentEnvironment(environment), live or not vendor.simulated
     names = _key_names(vendor)
-    key, wrong = _key(environment, names)
+    key, key_problem = _key(environment, names)
     base_url, address = _address(name, vendor, agent)
-    its_own = tuple(dict.fromkeys(model for model in models if model.vendor == name))
+    own_models = tuple(dict.fromkeys(model for model in models if model.vendor == name))
     return VendorCheck(
         name=name,
         settings=vendor,
         key_names=names,
-        account=_account(vendor, key, base_url, its_own, agent),
+        account=_account(vendor, key, base_url, own_models, agent),
         address=address,
         needed=needed,
-        wrong=wrong,
-        differs=tuple(_differing(name, vendor, agent)) if needed else (),
+        key_problem=key_problem,
+        unread_settings=tuple(_unread_settings(name, vendor, agent)) if needed else (),
     )
 
 
@@ -120,7 +122,7 @@ def _account(
         base_url=base_url,
         api_version=vendor.api_version,
         models=models,
-        voices=(agent.of("voice_id"),) if vendor.api == "elevenlabs" else (),
+        voices=(agent.value("voice_id"),) if vendor.api == "elevenlabs" else (),
     )
 
 
@@ -143,22 +145,22 @@ def _key(environment: Mapping[str, str], names: tuple[str, ...]) -> tuple[str, s
 def _address(name: str, vendor: VendorSettings, agent: _AgentEnvironment) -> tuple[str | None, str]:
     """Return the vendor's base_url and the setting that sets it; the room agent reads only its environment."""
     if vendor.api in _URL_OF:
-        return agent.of(_URL_OF[vendor.api]), agent.where(_URL_OF[vendor.api])
+        return agent.value(_URL_OF[vendor.api]), agent.variable(_URL_OF[vendor.api])
     return vendor.base_url, f"vendors.{name}.base_url" if vendor.base_url else ""
 
 
-def _differing(name: str, vendor: VendorSettings, agent: _AgentEnvironment) -> Iterator[str]:
+def _unread_settings(name: str, vendor: VendorSettings, agent: _AgentEnvironment) -> Iterator[str]:
     """Yield each setting of a speech vendor's row that the room agent, which calls the vendor, does not read."""
     if vendor.api not in _KEY_OF:
         return
-    keys, url = variables(_KEY_OF[vendor.api]), _URL_OF[vendor.api]
+    keys, url_field = variables(_KEY_OF[vendor.api]), _URL_OF[vendor.api]
     if vendor.api_key_env and vendor.api_key_env not in keys:
         yield (
             f"vendors.{name}.api_key_env is {vendor.api_key_env}, and the room agent reads {' or '.join(keys)} only:"
             " export the key there, and write that name in the row."
         )
-    if vendor.base_url and vendor.base_url.rstrip("/") != agent.of(url).rstrip("/"):
-        variable = agent.where(url) or variables(url)[0]
+    if vendor.base_url and vendor.base_url.rstrip("/") != agent.value(url_field).rstrip("/"):
+        variable = agent.variable(url_field) or variables(url_field)[0]
         yield (
             f"vendors.{name}.base_url is not the address that the room agent uses: it reads {variable} only."
             " Export the address there, or remove it from the row."
@@ -171,10 +173,10 @@ class _AgentEnvironment:
     def __init__(self, environment: Mapping[str, str]) -> None:
         self._environment = environment
 
-    def of(self, field_name: str) -> str:
-        name = self.where(field_name)
+    def value(self, field_name: str) -> str:
+        name = self.variable(field_name)
         return self._environment[name] if name else str(AgentSettings.model_fields[field_name].default)
 
-    def where(self, field_name: str) -> str:
+    def variable(self, field_name: str) -> str:
         """Return the variable that sets a field, or an empty string."""
         return next((name for name in variables(field_name) if self._environment.get(name)), "")

@@ -22,9 +22,11 @@ def deepgram(account: VendorAccount) -> Probe:
     from deepgram.environment import DeepgramClientEnvironment
 
     root = account.base_url or "https://api.deepgram.com"
-    places = DeepgramClientEnvironment(base=root, production=root.replace("http", "ws", 1), agent="", agent_rest="")
+    environment = DeepgramClientEnvironment(
+        base=root, production=root.replace("http", "ws", 1), agent="", agent_rest=""
+    )
     http = httpx.AsyncClient()
-    client = AsyncDeepgramClient(api_key=account.key, environment=places, httpx_client=http, max_retries=0)
+    client = AsyncDeepgramClient(api_key=account.key, environment=environment, httpx_client=http, max_retries=0)
     manage = client.manage.v1.projects
 
     async def probe(timer: ProbeTimer) -> ProbeResult:
@@ -38,9 +40,9 @@ def deepgram(account: VendorAccount) -> Probe:
             balances = await _if_allowed(manage.billing.balances.list(project))
         names = {name for row in models.stt or [] for name in _names(row)}
         rows = [row for row in (balances and balances.balances) or [] if row.amount is not None]
-        left = sum(row.amount for row in rows) if rows else None
-        known = _among(names, account.models)
-        return ProbeResult(models=known, left=left, unit=str(rows[0].units) if rows else "")
+        balance = sum(row.amount for row in rows) if rows else None
+        availability = _availability_of(names, account.models)
+        return ProbeResult(models=availability, quota_left=balance, quota_unit=str(rows[0].units) if rows else "")
 
     return probe
 
@@ -50,7 +52,7 @@ def elevenlabs(account: VendorAccount) -> Probe:
     from elevenlabs.client import AsyncElevenLabs
     from elevenlabs.core.request_options import RequestOptions
 
-    once = RequestOptions(max_retries=0)
+    no_retries = RequestOptions(max_retries=0)
     http = httpx.AsyncClient()
     root = account.base_url or "https://api.elevenlabs.io"
     client = AsyncElevenLabs(api_key=account.key, base_url=root, httpx_client=http)
@@ -59,16 +61,16 @@ def elevenlabs(account: VendorAccount) -> Probe:
 
     async def probe(timer: ProbeTimer) -> ProbeResult:
         async with http:
-            models = await _if_permitted(client.models.list(request_options=once))
+            models = await _if_permitted(client.models.list(request_options=no_retries))
             timer.mark_response()
             # Their list omits legacy voices, and some voices of an account with very many: query each by its id.
-            voices = {voice: await _has(client, voice, once) for voice in account.voices}
-            plan = await _if_permitted(client.user.subscription.get(request_options=once))
+            voices = {voice: await _voice_available(client, voice, no_retries) for voice in account.voices}
+            plan = await _if_permitted(client.user.subscription.get(request_options=no_retries))
         return ProbeResult(
-            models=_speaking(models, account.models),
+            models=_tts_models(models, account.models),
             voices=voices,
-            left=None if plan is None else plan.character_limit - plan.character_count,
-            unit="characters",
+            quota_left=None if plan is None else plan.character_limit - plan.character_count,
+            quota_unit="characters",
         )
 
     return probe
@@ -80,26 +82,26 @@ def _names(row: Any) -> set[str]:
     return {str(name) for name in names if name}
 
 
-def _speaking(models: Any, wanted: Iterable[Model]) -> dict[str, bool | None]:
+def _tts_models(models: Any, configured: Iterable[Model]) -> dict[str, bool | None]:
     if models is None:
-        return {model.name: None for model in wanted}
-    return dict(_among({model.model_id for model in models if model.can_do_text_to_speech}, wanted))
+        return {model.name: None for model in configured}
+    return dict(_availability_of({model.model_id for model in models if model.can_do_text_to_speech}, configured))
 
 
-async def _has(client: Any, voice: str, once: Any) -> bool | None:
+async def _voice_available(client: Any, voice: str, no_retries: Any) -> bool | None:
     """Return whether the account has a voice, or None when its key lacks the permission."""
     if hide_keys(voice) != voice:
         # The configured voice looks like a key, perhaps another vendor's: do not send it.
         return False
     try:
-        found = await _if_permitted(client.voices.get(quote(voice, safe=""), request_options=once))
+        voice_info = await _if_permitted(client.voices.get(quote(voice, safe=""), request_options=no_retries))
     except Exception as error:
         if status_of(error) not in (400, 404) or _NO_SUCH_VOICE.isdisjoint(_detail(error)):
             raise
         return False
-    if found is not None and getattr(found, "voice_id", None) != voice:
+    if voice_info is not None and getattr(voice_info, "voice_id", None) != voice:
         raise ProviderTruncated("The vendor's answer cannot be read: it names no voice.", phase="parse")
-    return None if found is None else True
+    return None if voice_info is None else True
 
 
 async def _if_permitted(call: Awaitable[Any]) -> Any:
@@ -119,8 +121,8 @@ def _detail(error: Exception) -> tuple[str, ...]:
     """Return the error codes in an error of ElevenLabs' SDK."""
     body = getattr(error, "body", None)
     detail = body.get("detail") if isinstance(body, dict) else None
-    found = (detail.get("status"), detail.get("code")) if isinstance(detail, dict) else ()
-    return tuple(word for word in found if isinstance(word, str))
+    codes = (detail.get("status"), detail.get("code")) if isinstance(detail, dict) else ()
+    return tuple(code for code in codes if isinstance(code, str))
 
 
 async def _if_allowed(call: Awaitable[Any]) -> Any:
@@ -133,6 +135,6 @@ async def _if_allowed(call: Awaitable[Any]) -> Any:
         return None
 
 
-def _among(names: Iterable[str], models: Iterable[Model]) -> dict[str, bool]:
-    known = set(names)
-    return {model.name: model.vendor_name in known for model in models}
+def _availability_of(names: Iterable[str], models: Iterable[Model]) -> dict[str, bool]:
+    available = set(names)
+    return {model.name: model.vendor_name in available for model in models}

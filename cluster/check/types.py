@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 
 from routing.catalogue import Model
 
-Known = Mapping[str, bool | None]
+Availability = Mapping[str, bool | None]
 """Whether the vendor lists each name; None where the key lacks the permission."""
 
 
@@ -28,10 +28,10 @@ class VendorAccount:
 class ProbeResult:
     """The models and voices that a vendor lists, and the remaining quota where it reports one."""
 
-    models: Known
-    voices: Known = field(default_factory=dict)
-    left: float | None = None
-    unit: str = ""
+    models: Availability
+    voices: Availability = field(default_factory=dict)
+    quota_left: float | None = None
+    quota_unit: str = ""
 
 
 @dataclass(slots=True)

@@ -25,8 +25,8 @@ def build_state(
     limits: RateLimits,
     load: VendorLoad,
     answer_tokens: int,
-    engines: Engines | None = None,
-    profiles: Mapping[str, ProfileChange] | None = None,
+    engines: Engines | None,
+    profiles: Mapping[str, ProfileChange],
 ) -> EmulatorState:
     """Return the state that all requests share; a speed of 0 means no simulated latency."""
     latency = LatencyModel(random.Random(seed), speed or math.inf, profiles)
@@ -62,9 +62,9 @@ def read_profiles(text: str) -> dict[str, ProfileChange]:
         raise ConfigurationError(f"--profiles: {where or 'the value'}: {problem}.", "profiles") from None
 
 
-def run_emulator(state: EmulatorState, host: str, port: int, say: Callable[[str], None]) -> None:
+def run_emulator(state: EmulatorState, host: str, port: int, write_line: Callable[[str], None]) -> None:
     """Print each vendor's base URL, then serve until SIGINT or SIGTERM. Raises ConfigurationError."""
-    asyncio.run(_serve(Emulator(state, host=host, port=port), say))
+    asyncio.run(_serve(Emulator(state, host=host, port=port), write_line))
 
 
 async def _serve(emulator: Emulator, write_line: Callable[[str], None]) -> None:

@@ -21,11 +21,12 @@ _UNITS = (
     ("output_pico", "output_tokens", "out "),
     ("cached_input_pico", "cached_input_tokens", "cached "),
     ("cache_write_pico", "cache_write_tokens", "written "),
+    ("cache_write_1h_pico", "cache_write_1h_tokens", "written for an hour "),
     ("image_px_pico", "image_px", "px "),
     ("audio_ms_pico", "audio_ms", "ms "),
     ("character_pico", "characters", ""),
 )
-_IN_THE_TABLE = ("input_tokens", "output_tokens", "image_px", "audio_ms", "characters")
+_TABLE_UNITS = ("input_tokens", "output_tokens", "image_px", "audio_ms", "characters")
 
 
 def report(catalogue: Catalogue, today: dt.date) -> list[dict[str, Any]]:
@@ -72,7 +73,7 @@ def _usd(pico: int) -> float:
 
 def _cells(row: dict[str, Any]) -> list[str]:
     usd = row["usd_per_million"]
-    price = ", ".join(f"{short}{usd[name]:g}" for _, name, short in _UNITS if name in _IN_THE_TABLE and name in usd)
+    price = ", ".join(f"{short}{usd[name]:g}" for _, name, short in _UNITS if name in _TABLE_UNITS and name in usd)
     days_left = "retired" if row["retired"] else row["days_left"]
     names = (row["model"], row["vendor"], row["tier"], ", ".join(row["services"]), price)
     return ["" if cell is None else str(cell) for cell in (*names, row["retires_on"], days_left, row["successor"])]

@@ -11,8 +11,8 @@ from rich import box
 from rich.console import Console
 from rich.table import Table
 
+from cluster.cli.labelled_prompts import Evaluation, evaluate, read_labels
 from routing.complexity import score_text
-from routing.route_eval import Evaluation, evaluate, read_labels
 from routing.share import ShareControl, ShareTarget
 
 SEED = 7
@@ -30,8 +30,8 @@ def show(evaluation: Evaluation, console: Console, as_json: bool) -> None:
         print(json.dumps(asdict(evaluation), indent=2))
         return
     percent = f"{evaluation.share:.0%}"
-    right = f"weak {evaluation.weak_correct:.1%}, strong {evaluation.strong_correct:.1%}"
-    table = Table(title=f"{evaluation.prompts} prompts; right: {right}", box=box.SIMPLE_HEAD)
+    accuracy = f"weak {evaluation.weak_correct:.1%}, strong {evaluation.strong_correct:.1%}"
+    table = Table(title=f"{evaluation.prompts} prompts; right: {accuracy}", box=box.SIMPLE_HEAD)
     for name in ("ranked by", "APGR", f"gap recovered at {percent}", "CPT50"):
         table.add_column(name, justify="left" if name == "ranked by" else "right")
     for quality in evaluation.qualities:

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Mapping
 from pathlib import Path
 
 FAST_PATH = {"RAY_SERVE_ENABLE_HA_PROXY": "1", "RAY_SERVE_THROUGHPUT_OPTIMIZED": "1"}
 """Serve reads them at import, on every node. docs/measurements.md has the gain."""
 
-CALM = {"RAY_SERVE_CONTROL_LOOP_INTERVAL_S": "0.5", "RAY_SERVE_METRICS_EXPORT_INTERVAL_MS": "1000"}
+SLOW_CONTROL_LOOP = {"RAY_SERVE_CONTROL_LOOP_INTERVAL_S": "0.5", "RAY_SERVE_METRICS_EXPORT_INTERVAL_MS": "1000"}
 """Longer intervals of Serve's control loop and of its metrics export than Ray's own 0.1 s.
 
 At 0.1 s an idle cluster uses a twentieth of a core and more. The autoscaler works over seconds, and decides the same
@@ -16,12 +17,18 @@ up to 0.4 s later. Values in the environment take precedence.
 """
 
 
+def own_haproxy() -> dict[str, str]:
+    """Return the variable that has Serve start HAProxy through cluster.config.haproxy, where that is installed."""
+    program = Path(sys.executable).with_name("rayroom-haproxy")
+    return {"RAY_SERVE_HAPROXY_BINARY_PATH": str(program)} if program.exists() else {}
+
+
 def fast_path_missing(environment: Mapping[str, str]) -> list[str]:
     """Return the variables of the fast path that `environment` does not set to its values."""
     return [name for name, value in FAST_PATH.items() if environment.get(name) != value]
 
 
-def own_ray(directory: Path, ports: Mapping[str, int]) -> dict[str, str]:
+def isolated_ray(directory: Path, ports: Mapping[str, int]) -> dict[str, str]:
     """Return the variables that separate one Ray's proxies from those of any other on this machine.
 
     Keys of `ports`: stats, metrics, fallback, grpc_fallback, ingress, ingress_grpc (each the first of 200).

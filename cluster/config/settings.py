@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from dataclasses import replace
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
@@ -25,8 +26,9 @@ from routing.catalogue import Catalogue, OwnModel, load_catalogue
 from routing.errors import ConfigurationError
 from routing.fairness import FairnessSettings
 from routing.models import Service
+from routing.prices import AccountPrice
 from routing.retry import RetrySettings
-from routing.validation import Count, Seconds
+from routing.validation import Count, Seconds, errors_of
 from routing.vendor_keys import HIDDEN, hide_keys
 
 IMPORT_PATH = "cluster.app:build"
@@ -124,7 +126,9 @@ class AppSettings(Settings):
     scaling: DeploymentsScaling = DeploymentsScaling()
     vendors: dict[str, VendorSettings]
     models: tuple[OwnModel, ...] = ()
-    """Models beside the shipped catalogue: name, vendor, services, tier, price."""
+    """Models beside the shipped catalogue: name, vendor, services, tier, price, capabilities."""
+    prices: tuple[AccountPrice, ...] = ()
+    """Prices of this account that differ from routing/prices.toml, each from its `effective_from` on."""
     simulation: SimulationSettings = SimulationSettings()
     vision: VisionSettings
     llm: ServiceSettings
@@ -153,10 +157,11 @@ class AppSettings(Settings):
         return tuple(dict.fromkeys(name for _, _, name in self.named_models()))
 
     def catalogue(self) -> Catalogue:
-        """Return the shipped catalogue extended by `models`; raises ConfigurationError."""
-        return load_catalogue().extended(self.models)
+        """Return the shipped catalogue extended by `models`, at the account's `prices`; raises ConfigurationError."""
+        catalogue = load_catalogue().extended(self.models)
+        return replace(catalogue, prices=catalogue.prices.overridden(self.prices))
 
-    def below(self, root: Path) -> AppSettings:
+    def with_root(self, root: Path) -> AppSettings:
         """Return the same settings with their relative paths made absolute below `root`."""
         costs = self.costs.model_copy(update={"journal_path": str(root / self.costs.journal_path)})
         backend = self.backend.model_copy(update={"local_path": str(root / self.backend.local_path)})
@@ -175,33 +180,37 @@ def parse_settings(args: dict[str, Any]) -> AppSettings:
 def explain(error: ValidationError, root: str, kind: type[BaseModel] = AppSettings) -> list[str]:
     """Return a line for each invalid key of a `kind`: its path, its value unless secret, the allowed values."""
     lines = []
-    for one in error.errors(include_url=False, include_context=False):
-        where = ".".join([root, *map(str, one["loc"])])
-        name = next((step for step in reversed(one["loc"]) if isinstance(step, str)), "")
-        shown = HIDDEN if one["type"] == "missing" else _shown(name, one["input"])
-        seen = "" if shown == HIDDEN else f" (seen: {shown})"
-        hint = " Put the key in the environment; write its variable's name here." if _pasted(name, one["type"]) else ""
-        allowed = f" Allowed here: {_allowed(one['loc'], kind)}." if one["type"] == "extra_forbidden" else ""
-        lines.append(hide_keys(f"{where}: {one['msg']}{seen}.{hint}{allowed}"))
+    for problem in errors_of(error):
+        path = f"{root}.{problem.where}" if problem.loc else root
+        name = next((step for step in reversed(problem.loc) if isinstance(step, str)), "")
+        value_text = HIDDEN if problem.kind == "missing" else _display_value(name, problem.value)
+        seen = "" if value_text == HIDDEN else f" (seen: {value_text})"
+        hint = (
+            " Put the key in the environment; write its variable's name here."
+            if _is_pasted_key(name, problem.kind)
+            else ""
+        )
+        allowed = f" Allowed here: {_allowed(problem.loc, kind)}." if problem.kind == "extra_forbidden" else ""
+        lines.append(hide_keys(f"{path}: {problem.message}{seen}.{hint}{allowed}"))
     return lines
 
 
-def _pasted(name: str, wrong: str) -> bool:
-    return bool(_SECRET.search(name)) and (name.endswith("_env") or wrong == "extra_forbidden")
+def _is_pasted_key(name: str, error_type: str) -> bool:
+    return bool(_SECRET.search(name)) and (name.endswith("_env") or error_type == "extra_forbidden")
 
 
-def _shown(name: str, value: object) -> str:
-    hidden = _hidden(name, value)
-    text = HIDDEN if hidden == HIDDEN else hide_keys(re.sub(r"\s+", " ", repr(hidden)))
+def _display_value(name: str, value: object) -> str:
+    redacted = _redacted(name, value)
+    text = HIDDEN if redacted == HIDDEN else hide_keys(re.sub(r"\s+", " ", repr(redacted)))
     return text if len(text) <= 80 else text[:77] + "..."
 
 
-def _hidden(name: str, value: object) -> object:
+def _redacted(name: str, value: object) -> object:
     """Return a value with possible secrets hidden, recognised by the key's name or by the value's form."""
     if isinstance(value, dict):
-        return {key: _hidden(str(key), inner) for key, inner in value.items()}
+        return {key: _redacted(str(key), inner) for key, inner in value.items()}
     if isinstance(value, list | tuple):
-        return [_hidden(name, inner) for inner in value]
+        return [_redacted(name, inner) for inner in value]
     # A number under a name such as `max_output_tokens` is a limit, not a token.
     number = isinstance(value, int | float) and "token" in name.lower()
     looks_secret = isinstance(value, str) and hide_keys(value) != value
@@ -212,11 +221,11 @@ def _allowed(loc: tuple[int | str, ...], root: type[BaseModel]) -> str:
     """Return the allowed keys at the level of `loc`."""
     kind: Any = root
     for step in loc[:-1]:
-        kind = _inner(kind, str(step))
+        kind = _nested_kind(kind, str(step))
     return ", ".join(sorted(kind.model_fields)) if hasattr(kind, "model_fields") else "see its documentation"
 
 
-def _inner(kind: Any, step: str) -> Any:
+def _nested_kind(kind: Any, step: str) -> Any:
     fields = getattr(kind, "model_fields", None)
     if fields is None or step not in fields:
         return kind

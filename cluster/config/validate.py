@@ -11,8 +11,8 @@ from pydantic import BaseModel, ValidationError
 from cluster.config.settings import IMPORT_PATH, AppSettings, explain, parse_settings
 from routing.errors import ConfigurationError
 
-HIGHEST_PORT = 65_535
-_LISTENS = ("http_options", "grpc_options")
+MAX_PORT = 65_535
+_LISTENERS = ("http_options", "grpc_options")
 _DEPLOYMENTS = {"router", "vision", "llm", "embeddings"}
 
 
@@ -22,20 +22,22 @@ def check_file(file: Path) -> AppSettings:
     # Imported here: Serve takes two seconds to import, and an unreadable file is reported without them.
     from ray.serve.schema import ServeDeploySchema
 
-    wrong = [
-        *_unknown(ServeDeploySchema, document, ""),
-        *_refused(ServeDeploySchema, document, ""),
-        *_wrong_ports(document),
+    problems = [
+        *_unknown_keys(ServeDeploySchema, document, ""),
+        *_schema_problems(ServeDeploySchema, document, ""),
+        *_port_problems(document),
     ]
     applications = [app for app in document.get("applications") or [] if isinstance(app, dict)]
-    ours = [app for app in applications if app.get("import_path") == IMPORT_PATH]
+    rayroom_apps = [app for app in applications if app.get("import_path") == IMPORT_PATH]
     for app in applications:
-        wrong += _check_application(app)
-    if len(ours) != 1:
-        wrong.append(f"applications: one application must have import_path {IMPORT_PATH} (seen: {len(ours)}).")
-    if wrong:
-        raise ConfigurationError("\n".join([f"{file}:", *wrong]), "applications")
-    return parse_settings(ours[0].get("args") or {})
+        problems += _check_application(app)
+    if len(rayroom_apps) != 1:
+        problems.append(
+            f"applications: one application must have import_path {IMPORT_PATH} (seen: {len(rayroom_apps)})."
+        )
+    if problems:
+        raise ConfigurationError("\n".join([f"{file}:", *problems]), "applications")
+    return parse_settings(rayroom_apps[0].get("args") or {})
 
 
 def _read(file: Path) -> dict[str, Any]:
@@ -59,22 +61,22 @@ def _yaml_problem(error: Exception) -> str:
     return f"line {error.problem_mark.line + 1}, column {error.problem_mark.column + 1}: {error.problem}"
 
 
-def _refused(schema: type[BaseModel], part: dict[str, Any], where: str) -> list[str]:
+def _schema_problems(schema: type[BaseModel], part: dict[str, Any], path: str) -> list[str]:
     """Return a line for each value that Ray's own schema rejects."""
     try:
         schema.model_validate(part)
     except ValidationError as error:
-        return [line.removeprefix(".") for line in explain(error, where)]
+        return [line.removeprefix(".") for line in explain(error, path)]
     return []
 
 
-def _wrong_ports(document: dict[str, Any]) -> list[str]:
+def _port_problems(document: dict[str, Any]) -> list[str]:
     """Return a line for each port outside 1 to 65535: Ray accepts any number."""
-    ports = {part: options.get("port") for part in _LISTENS if isinstance(options := document.get(part), dict)}
+    ports = {part: options.get("port") for part in _LISTENERS if isinstance(options := document.get(part), dict)}
     return [
-        f"{part}.port: must be a port (seen: {port}). Allowed here: 1 to {HIGHEST_PORT}."
+        f"{part}.port: must be a port (seen: {port}). Allowed here: 1 to {MAX_PORT}."
         for part, port in ports.items()
-        if isinstance(port, int) and not 1 <= port <= HIGHEST_PORT
+        if isinstance(port, int) and not 1 <= port <= MAX_PORT
     ]
 
 
@@ -82,33 +84,33 @@ def _check_application(app: dict[str, Any]) -> list[str]:
     from ray.serve.schema import DeploymentSchema, ServeApplicationSchema
 
     name = f"applications.{app.get('name', '?')}"
-    wrong = list(_unknown(ServeApplicationSchema, app, name))
+    problems = list(_unknown_keys(ServeApplicationSchema, app, name))
     for deployment in app.get("deployments") or []:
         if not isinstance(deployment, dict):
             continue
-        where = f"{name}.deployments.{deployment.get('name', '?')}"
-        wrong += _unknown(DeploymentSchema, deployment, where)
+        path = f"{name}.deployments.{deployment.get('name', '?')}"
+        problems += _unknown_keys(DeploymentSchema, deployment, path)
         if app.get("import_path") == IMPORT_PATH and deployment.get("name") not in _DEPLOYMENTS:
-            wrong.append(f"{where}: rayroom has no such deployment. Known: {', '.join(sorted(_DEPLOYMENTS))}.")
-    return wrong
+            problems.append(f"{path}: rayroom has no such deployment. Known: {', '.join(sorted(_DEPLOYMENTS))}.")
+    return problems
 
 
-def _unknown(schema: type[BaseModel], part: dict[str, Any], where: str) -> list[str]:
+def _unknown_keys(schema: type[BaseModel], part: dict[str, Any], where: str) -> list[str]:
     """Return a line for each key of `part`, and of the schemas nested in it, that Ray would silently ignore."""
-    wrong = []
+    problems = []
     for key, value in part.items():
         path = f"{where}.{key}".removeprefix(".")
         if key not in schema.model_fields:
-            wrong.append(
+            problems.append(
                 f"{path}: unknown key (seen: {key!r}). Allowed here: {', '.join(sorted(schema.model_fields))}."
             )
             continue
         nested = _nested(schema, key)
         if nested is not None and isinstance(value, dict):
-            wrong += _unknown(nested, value, path)
+            problems += _unknown_keys(nested, value, path)
             # Where the schema also allows a plain dict, Ray validates the content only when it deploys.
-            wrong += _refused(nested, value, path) if _may_be_a_dict(schema, key) else []
-    return wrong
+            problems += _schema_problems(nested, value, path) if _may_be_a_dict(schema, key) else []
+    return problems
 
 
 def _nested(schema: type[BaseModel], key: str) -> type[BaseModel] | None:

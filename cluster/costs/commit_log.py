@@ -11,8 +11,8 @@ import structlog
 
 from cluster.costs.journal import Journal
 from cluster.costs.models import Entry, Receipt
-from routing.errors import BudgetExceeded, CostsUnavailable
-from routing.models import Settlement, TenantTotals
+from routing.errors import BudgetExceeded, CostsUnavailable, RoomClosed
+from routing.models import Intent, Settlement, TenantTotals
 
 T = TypeVar("T")
 
@@ -28,9 +28,13 @@ class CommitLog:
     Every call of the journal runs on one dedicated thread, and only that thread changes the ledger.
     """
 
-    def __init__(self, journal: Journal, clock: Callable[[], float]) -> None:
+    def __init__(
+        self, journal: Journal, clock: Callable[[], float], closed: Callable[[Intent], bool] = lambda intent: False
+    ) -> None:
+        """`closed` tells whether the room of an intent was closed after its token was issued."""
         self._journal = journal
         self._clock = clock
+        self._closed = closed
         self._ledger = journal.ledger(clock())
         self._thread = ThreadPoolExecutor(1, thread_name_prefix="journal")
         self._waiting: list[tuple[Sequence[Entry], asyncio.Future[list[Receipt]]]] = []
@@ -47,27 +51,27 @@ class CommitLog:
         if self._waiting_entries + len(entries) > MAX_WAITING:
             self.refused_entries += len(entries)
             raise CostsUnavailable(retry_after_s=1.0)
-        done: asyncio.Future[list[Receipt]] = asyncio.get_running_loop().create_future()
-        self._waiting.append((entries, done))
+        future: asyncio.Future[list[Receipt]] = asyncio.get_running_loop().create_future()
+        self._waiting.append((entries, future))
         self._waiting_entries += len(entries)
         if self._writer is None or self._writer.done():
             self._writer = asyncio.create_task(self._write_waiting())
-        return await done
+        return await future
 
     async def _write_waiting(self) -> None:
         while self._waiting:
             batch, self._waiting, self._waiting_entries = self._waiting, [], 0
-            entries = [entry for some, _ in batch for entry in some]
+            entries = [entry for group, _ in batch for entry in group]
             try:
                 receipts = iter(await self.run_on_journal_thread(lambda entries=entries: self._commit(entries)))  # type: ignore[misc]
             except Exception as error:
                 log.error("journal commit failed", entries=len(entries), error=type(error).__name__)
                 _fail(batch, CostsUnavailable(retry_after_s=1.0))
                 continue
-            for some, done in batch:
-                result = [next(receipts) for _ in some]
-                if not done.done():
-                    done.set_result(result)
+            for group, future in batch:
+                result = [next(receipts) for _ in group]
+                if not future.done():
+                    future.set_result(result)
 
     async def run_on_journal_thread(self, call: Callable[[], T]) -> T:
         """Run `call` on the journal's thread and return its result."""
@@ -88,8 +92,10 @@ class CommitLog:
         # An intent that is present already is a resend: its estimate is reserved.
         if self._journal.add_intent(entry):
             try:
+                if self._closed(entry):
+                    raise RoomClosed(param="authorization")
                 self._ledger.reserve(entry, self._clock())
-            except BudgetExceeded as refusal:
+            except (BudgetExceeded, RoomClosed) as refusal:
                 self._journal.remove_intent(entry.event_id)
                 return refusal
         return self._ledger.account(entry.tenant_id, self._clock()).committed_nanousd
@@ -134,6 +140,6 @@ class CommitLog:
 
 
 def _fail(batch: Sequence[tuple[Sequence[Entry], asyncio.Future[list[Receipt]]]], error: CostsUnavailable) -> None:
-    for _, done in batch:
-        if not done.done():
-            done.set_exception(error)
+    for _, future in batch:
+        if not future.done():
+            future.set_exception(error)

@@ -85,5 +85,5 @@ class Flusher:
             log.error("cost window refused", flush_id=flush_id, reason=reason)
 
     def _backoff_s(self, error: RayroomError) -> float:
-        longest_s = backoff_s(self.failures, FIRST_BACKOFF_S, self.longest_backoff_s)
-        return max(self.rng.uniform(0, longest_s), error.retry_after_s or 0.0)
+        max_wait_s = backoff_s(self.failures, FIRST_BACKOFF_S, self.longest_backoff_s)
+        return max(self.rng.uniform(0, max_wait_s), error.retry_after_s or 0.0)

@@ -118,10 +118,10 @@ class Journal:
         An expired intent accepts a later settlement with its actual cost until its estimate is sealed in a window.
         """
         query = "SELECT tenant_id, estimate_nanousd, outcome, cost_nanousd, flush_id FROM events WHERE event_id = ?"
-        found = self._db.execute(query, (settlement.event_id,)).fetchone()
-        if found is None:
+        row = self._db.execute(query, (settlement.event_id,)).fetchone()
+        if row is None:
             return None
-        tenant_id, estimate, outcome, cost_before, flush_id = found
+        tenant_id, estimate, outcome, cost_before, flush_id = row
         if outcome is not None and (outcome != Outcome.EXPIRED or flush_id is not None):
             return None
         values = (settlement.outcome, settlement.cost_nanousd, int(settlement.estimated), _dump(settlement.usage))
@@ -161,24 +161,24 @@ class Journal:
             key = (row["tenant_id"], row["service"], row["model"], row["price_version"], row["simulated"])
             groups.setdefault(key, []).append(row)
         for key, rows in groups.items():
-            self._seal_one(key, rows, now_s)
+            self._seal_window(key, rows, now_s)
         return len(groups)
 
-    def _seal_one(self, key: tuple[str, str, str, str, int], rows: list[sqlite3.Row], now_s: float) -> None:
+    def _seal_window(self, key: tuple[str, str, str, str, int], rows: list[sqlite3.Row], now_s: float) -> None:
         tenant_id, service, model, price_version, simulated = key
         last = self._db.execute(
             "SELECT seq, cumulative_nanousd FROM flushes WHERE tenant_id = ? AND service = ? AND model = ?"
             " ORDER BY seq DESC LIMIT 1",
             (tenant_id, service, model),
         ).fetchone()
-        seq, before = (last[0] + 1, last[1]) if last else (1, 0)
+        seq, cumulative_before = (last[0] + 1, last[1]) if last else (1, 0)
         # Derived, not drawn: a window keeps its id on every resend, and two journals never share one.
         flush_id = str(uuid.uuid5(uuid.UUID(self.journal_id), f"{tenant_id}|{service}|{model}|{seq}"))
         cost = sum(row["cost_nanousd"] for row in rows)
         usage = sum((_load(row["usage"]) for row in rows), Usage())
         start = min(row["settled_at_s"] for row in rows)
         names = (flush_id, tenant_id, service, model, seq)
-        window = (start, max(start, now_s), len(rows), _dump(usage), cost, before + cost)
+        window = (start, max(start, now_s), len(rows), _dump(usage), cost, cumulative_before + cost)
         flags = (price_version, simulated, sum(row["estimated"] for row in rows))
         self._db.execute(
             "INSERT INTO flushes VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, NULL, NULL)",
@@ -203,11 +203,16 @@ class Journal:
         return FlushRow(**row, journal_id=self.journal_id)  # type: ignore[arg-type]
 
     def mark_sent(self, flush_ids: Iterable[str], now_s: float) -> None:
-        self._db.executemany("UPDATE flushes SET sent_at_s = ? WHERE flush_id = ?", [(now_s, i) for i in flush_ids])
+        self._db.executemany(
+            "UPDATE flushes SET sent_at_s = ? WHERE flush_id = ?", [(now_s, flush_id) for flush_id in flush_ids]
+        )
 
     def mark_refused(self, refused: dict[str, str]) -> None:
         """Mark windows that the backend refuses for good. They are not sent again, and still count in the totals."""
-        self._db.executemany("UPDATE flushes SET refused = ? WHERE flush_id = ?", [(r, i) for i, r in refused.items()])
+        self._db.executemany(
+            "UPDATE flushes SET refused = ? WHERE flush_id = ?",
+            [(reason, flush_id) for flush_id, reason in refused.items()],
+        )
 
     def ledger(self, now_s: float) -> Ledger:
         """Return the accounts as the events on disk add up."""
@@ -217,10 +222,10 @@ class Journal:
 
     def totals(self, tenant_id: str) -> TenantTotals:
         """Return a tenant's totals since the journal began, as a whole and by model."""
-        of_tenant = {"tenant": tenant_id}
+        parameters = {"tenant": tenant_id}
         cursor = self._db.cursor()
         cursor.row_factory = sqlite3.Row
-        by_model = [dict(row) | {"simulated": bool(row["simulated"])} for row in cursor.execute(_BY_MODEL, of_tenant)]
+        by_model = [dict(row) | {"simulated": bool(row["simulated"])} for row in cursor.execute(_BY_MODEL, parameters)]
 
         def total(name: str) -> int:
             return sum(int(row[name]) for row in by_model)
@@ -228,7 +233,7 @@ class Journal:
         return TenantTotals(
             tenant_id=tenant_id,
             settled_nanousd=total("cost_nanousd"),
-            reserved_nanousd=int(self._db.execute(_RESERVED, of_tenant).fetchone()[0]),
+            reserved_nanousd=int(self._db.execute(_RESERVED, parameters).fetchone()[0]),
             sent_nanousd=total("sent_nanousd"),
             requests=total("requests"),
             estimated_requests=total("estimated_requests"),
@@ -269,13 +274,13 @@ def read_settled_events(path: Path, service: Service | None = None) -> list[Sett
     return [
         SettledEvent(
             tenant_id=tenant_id,
-            service=of_service,
+            service=event_service,
             model=model,
             outcome=Outcome(outcome),
             cost_nanousd=cost_nanousd,
             usage=json.loads(usage or "{}"),
         )
-        for tenant_id, of_service, model, outcome, cost_nanousd, usage in rows
+        for tenant_id, event_service, model, outcome, cost_nanousd, usage in rows
     ]
 
 

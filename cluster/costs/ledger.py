@@ -40,8 +40,11 @@ class Ledger:
     def spent_nanousd(self, tenant_ids: Iterable[str], now_s: float) -> dict[str, int]:
         """Return each tenant's spend this month. Changes nothing, so any thread may call it."""
         month = month_of(now_s)
-        found = {tenant_id: self.accounts.get(tenant_id) for tenant_id in tenant_ids}
-        return {name: one.spent_nanousd if one and one.month == month else 0 for name, one in found.items()}
+        accounts = {tenant_id: self.accounts.get(tenant_id) for tenant_id in tenant_ids}
+        return {
+            name: account.spent_nanousd if account and account.month == month else 0
+            for name, account in accounts.items()
+        }
 
     def reserve(self, intent: Intent, now_s: float) -> None:
         """Reserve the estimate; raises BudgetExceeded when spend, reservations and it exceed the budget."""
@@ -49,7 +52,11 @@ class Ledger:
         committed = account.committed_nanousd
         if intent.budget_nanousd is not None and committed + intent.estimate_nanousd > intent.budget_nanousd:
             raise BudgetExceeded(
-                spent_nanousd=committed, limit_nanousd=intent.budget_nanousd, resets_at=next_month(now_s).isoformat()
+                estimate_nanousd=intent.estimate_nanousd,
+                remaining_nanousd=max(0, intent.budget_nanousd - committed),
+                spent_nanousd=committed,
+                limit_nanousd=intent.budget_nanousd,
+                resets_at=next_month(now_s).isoformat(),
             )
         account.reserved_nanousd += intent.estimate_nanousd
 

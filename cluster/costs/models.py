@@ -5,13 +5,14 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
-from routing.errors import BudgetExceeded
+from routing.errors import BudgetExceeded, RoomClosed
 from routing.models import Intent, Outcome, Service, Settlement
 
 NANOUSD_PER_USD = 1_000_000_000
 
 Entry = Intent | Settlement
-Receipt = int | BudgetExceeded
+Refusal = BudgetExceeded | RoomClosed
+Receipt = int | Refusal
 """The tenant's spend and reservations this month in nano-dollars, the entry included; or the refusal of the entry."""
 
 

@@ -83,43 +83,50 @@ class SpeechUsageTotals:
 
 def journal_speech_totals(path: Path) -> SpeechUsageTotals:
     """Return the speech usage that the journal has settled; raises sqlite3.Error for a file that is not a journal."""
-    return _totals((one.service, one.model, one.usage, one.cost_nanousd) for one in read_settled_events(path))
+    return _totals((event.service, event.model, event.usage, event.cost_nanousd) for event in read_settled_events(path))
 
 
 def backend_speech_totals(events: Iterable[Mapping[str, Any]]) -> SpeechUsageTotals:
     """Return the speech usage that the backend received, from its own cost events."""
     return _totals(
-        (one["service"], one["metadata"]["model"], one["metadata"]["usage"], round(one["costUsd"] * NANOUSD_PER_USD))
-        for one in events
+        (
+            event["service"],
+            event["metadata"]["model"],
+            event["metadata"]["usage"],
+            round(event["costUsd"] * NANOUSD_PER_USD),
+        )
+        for event in events
     )
 
 
 def vendor_units(requests: Iterable[Mapping[str, Any]]) -> Counter[BilledModel]:
     """Return the sound and the text that the vendor emulator received, from its journal."""
     units: Counter[BilledModel] = Counter()
-    for one in requests:
+    for request in requests:
         for service, unit in UNITS.items():
-            if one[unit]:
-                units[service, one["model"]] += one[unit]
+            if request[unit]:
+                units[service, request["model"]] += request[unit]
     return units
 
 
 def compare(vendor: Counter[BilledModel], journal: SpeechUsageTotals, backend: SpeechUsageTotals) -> list[SpeechRow]:
     """Return a row for each model that any side has units of."""
     # The bill marks a simulated model by a prefix; the emulator's journal has its plain name.
-    plain = {service: (service[0], service[1].removeprefix(_SIMULATED)) for service in journal.units + backend.units}
-    unbilled = [service for service in vendor if service not in plain.values()]
+    plain_names = {
+        service: (service[0], service[1].removeprefix(_SIMULATED)) for service in journal.units + backend.units
+    }
+    unbilled = [service for service in vendor if service not in plain_names.values()]
     return [
         SpeechRow(
             service=service[0],
             model=service[1],
-            vendor_units=vendor[plain.get(service, service)],
+            vendor_units=vendor[plain_names.get(service, service)],
             journal_units=journal.units[service],
             backend_units=backend.units[service],
             journal_nanousd=journal.nanousd[service],
             backend_nanousd=backend.nanousd[service],
         )
-        for service in sorted([*plain, *unbilled])
+        for service in sorted([*plain_names, *unbilled])
     ]
 
 

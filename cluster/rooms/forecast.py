@@ -13,9 +13,9 @@ from deployments.common.settings import Settings
 from routing.validation import Count, Seconds, Share
 
 Deployment = Literal["router", "vision", "llm", "embeddings"]
-USUAL_ROOM_S = 100.0
+PRIOR_ROOM_S = 100.0
 """The weight of the configured request rate, in room-seconds: measured rooms outweigh it after this many."""
-LEARNED_SHARE = 0.02
+SMOOTHING = 0.02
 """The share of each new observation in the learned answer time: a time constant of about five seconds."""
 
 
@@ -71,11 +71,11 @@ class DeploymentLoad:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class WantedReplicas:
+class ReplicaTarget:
     """The wanted replicas before Serve's bounds and delays, and the reason."""
 
     replicas: float
-    why: str
+    reason: str
 
 
 def decide(
@@ -83,26 +83,30 @@ def decide(
     deployment: Deployment,
     load: DeploymentLoad,
     answer_s: float,
-    ray_wants: float,
+    ray_replicas: float,
     settings: RoomsAheadSettings,
-) -> WantedReplicas:
+) -> ReplicaTarget:
     """Return the wanted replicas: Ray's own number when the signal is missing, stale, or lacks this deployment."""
     if signal is None:
-        return WantedReplicas(replicas=ray_wants, why="ray: no signal")
+        return ReplicaTarget(replicas=ray_replicas, reason="ray: no signal")
     if signal.age_s > settings.stale_s:
-        return WantedReplicas(replicas=ray_wants, why=f"ray: the signal is {signal.age_s:.0f} s old")
-    room_rate = requests_of_a_room(signal, deployment, settings)
+        return ReplicaTarget(replicas=ray_replicas, reason=f"ray: the signal is {signal.age_s:.0f} s old")
+    room_rate = room_request_rate(signal, deployment, settings)
     if room_rate is None:
-        return WantedReplicas(replicas=ray_wants, why=f"ray: no requests reported for {deployment}")
-    demand = demand_ahead(signal, deployment, room_rate, settings)
-    need = demand * settings.headroom / capacity(load.target_ongoing, answer_s, settings)
-    least = settings.floor if signal.open_rooms else 0
-    held = math.floor(load.target_replicas * (1 - settings.shrink_share))
+        return ReplicaTarget(replicas=ray_replicas, reason=f"ray: no requests reported for {deployment}")
+    demand = forecast_demand(signal, deployment, room_rate, settings)
+    needed = demand * settings.headroom / capacity(load.target_ongoing, answer_s, settings)
+    minimum = settings.floor if signal.open_rooms else 0
+    shrink_limit = math.floor(load.target_replicas * (1 - settings.shrink_share))
     rooms = f"{signal.open_rooms} rooms, {signal.growth_per_s:+.1f}/s"
-    return WantedReplicas(replicas=max(need, least, held), why=f"rooms-ahead: {rooms}, {demand:.1f} requests/s")
+    return ReplicaTarget(
+        replicas=max(needed, minimum, shrink_limit), reason=f"rooms-ahead: {rooms}, {demand:.1f} requests/s"
+    )
 
 
-def demand_ahead(signal: RoomSignal, deployment: Deployment, room_rate: float, settings: RoomsAheadSettings) -> float:
+def forecast_demand(
+    signal: RoomSignal, deployment: Deployment, room_rate: float, settings: RoomsAheadSettings
+) -> float:
     """Return the requests a second that the rooms will make `ahead_s` from now.
 
     The signal is old by its age, so the growth of that time counts too. A room sends its first frame as it joins.
@@ -111,14 +115,14 @@ def demand_ahead(signal: RoomSignal, deployment: Deployment, room_rate: float, s
     return room_rate * rooms + (signal.joins_per_s if deployment in ("router", "vision") else 0.0)
 
 
-def requests_of_a_room(signal: RoomSignal, deployment: Deployment, settings: RoomsAheadSettings) -> float | None:
+def room_request_rate(signal: RoomSignal, deployment: Deployment, settings: RoomsAheadSettings) -> float | None:
     """Return a room's requests a second to a deployment; None when none are reported. The router receives them all."""
     reported = signal.requests_per_room_s
     if deployment in ("llm", "embeddings"):
         return reported.get(deployment)
-    usual = settings.requests_per_room_s
-    known = signal.room_s / (signal.room_s + USUAL_ROOM_S)
-    vision = known * reported.get("vision", usual) + (1 - known) * usual
+    prior = settings.requests_per_room_s
+    weight = signal.room_s / (signal.room_s + PRIOR_ROOM_S)
+    vision = weight * reported.get("vision", prior) + (1 - weight) * prior
     return vision if deployment == "vision" else vision + reported.get("llm", 0.0)
 
 
@@ -127,11 +131,11 @@ def capacity(target_ongoing: float, answer_s: float, settings: RoomsAheadSetting
     return settings.requests_per_s or target_ongoing / answer_s
 
 
-def learn(answer_s: float, load: DeploymentLoad, requests_per_s: float) -> float:
+def updated_answer_s(answer_s: float, load: DeploymentLoad, requests_per_s: float) -> float:
     """Return the answer time by Little's law, smoothed over the last observations.
 
     Nothing is learned while requests are queued: waiting time would count as answer time, and raise the demand.
     """
     if load.queued >= 1 or load.ongoing < 1 or requests_per_s <= 0:
         return answer_s
-    return answer_s + LEARNED_SHARE * (load.ongoing / requests_per_s - answer_s)
+    return answer_s + SMOOTHING * (load.ongoing / requests_per_s - answer_s)

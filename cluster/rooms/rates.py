@@ -17,7 +17,7 @@ RATE_WINDOW_S = 20
 
 @dataclass(slots=True)
 class _Step:
-    at: int
+    number: int
     joins: float = 0.0
     leaves: float = 0.0
     room_s: float = 0.0
@@ -45,25 +45,25 @@ class RoomTraffic:
 
     def signal(self, now_s: float, open_rooms: int) -> RoomSignal:
         """Return the rates of the last whole steps; the present step is not over and does not count."""
-        recent = [one for one in self.steps if one.at > _number(now_s - RATE_WINDOW_S)]
-        room_s = sum(one.room_s for one in recent)
-        services = {service for one in recent for service in one.requests} if room_s > 0 else set()
+        recent = [step for step in self.steps if step.number > _number(now_s - RATE_WINDOW_S)]
+        room_s = sum(step.room_s for step in recent)
+        services = {service for step in recent for service in step.requests} if room_s > 0 else set()
         rates = {
-            service: sum(one.requests.get(service, 0.0) for one in recent) / room_s for service in sorted(services)
+            service: sum(step.requests.get(service, 0.0) for step in recent) / room_s for service in sorted(services)
         }
-        by_number, number = {one.at: one for one in self.steps}, _number(now_s)
-        last = [by_number.get(number - ago) or _Step(0) for ago in range(1, JOIN_STEPS + 1)]
+        by_number, number = {step.number: step for step in self.steps}, _number(now_s)
+        last_steps = [by_number.get(number - ago) or _Step(0) for ago in range(1, JOIN_STEPS + 1)]
         return RoomSignal(
             open_rooms=open_rooms,
-            joins_per_s=median(one.joins for one in last) / STEP_S,
-            growth_per_s=max(0.0, median(one.joins - one.leaves for one in last)) / STEP_S,
+            joins_per_s=median(step.joins for step in last_steps) / STEP_S,
+            growth_per_s=max(0.0, median(step.joins - step.leaves for step in last_steps)) / STEP_S,
             requests_per_room_s=rates,
             room_s=room_s,
         )
 
     def _step(self, at_s: float) -> _Step:
         # A clock that was set back adds to the newest step, so that the order stays.
-        if not self.steps or _number(at_s) > self.steps[-1].at:
+        if not self.steps or _number(at_s) > self.steps[-1].number:
             self.steps.append(_Step(_number(at_s)))
         return self.steps[-1]
 

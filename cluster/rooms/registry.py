@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
+from cachetools import FIFOCache
+
 from cluster.rooms.forecast import RoomSignal
 from cluster.rooms.rates import RoomTraffic
-from routing.models import RoomHeartbeat
+from routing.models import Intent, RoomHeartbeat
 
 SILENT_S = 60.0
 """An agent sends a heartbeat every few seconds; after a minute without one its room no longer counts as open."""
@@ -18,48 +21,68 @@ MAX_ROOMS = 200_000
 class RoomRegistry:
     """The open rooms by name. A room has one agent: a newer job takes the room over."""
 
-    beats: dict[str, RoomHeartbeat] = field(default_factory=dict)
+    heartbeats: dict[str, RoomHeartbeat] = field(default_factory=dict)
+    closed: FIFOCache[tuple[str, str], float] = field(default_factory=lambda: FIFOCache(MAX_ROOMS))
+    """When a job had opened the room that it closed. Its token of that time, and any older one, is dead."""
     traffic: RoomTraffic = field(default_factory=RoomTraffic)
 
-    def beat(self, beat: RoomHeartbeat) -> None:
-        """Record a heartbeat, and the requests since the last one of the same job."""
-        if len(self.beats) >= MAX_ROOMS and beat.room not in self.beats:
-            self.forget_silent(beat.beat_at_s)
-        before = self.beats.get(beat.room)
-        self.beats[beat.room] = beat
-        if before is None:
-            self.traffic.add_joins(beat.beat_at_s)
-        elif before.job_id == beat.job_id:
+    def beat(self, heartbeat: RoomHeartbeat) -> bool:
+        """Record a heartbeat, and the requests since the last one of the same job; return False in a closed room."""
+        if self.is_closed(heartbeat.room, heartbeat.job_id, heartbeat.opened_at_s):
+            return False
+        if len(self.heartbeats) >= MAX_ROOMS and heartbeat.room not in self.heartbeats:
+            self.expire_silent(heartbeat.beat_at_s)
+        previous = self.heartbeats.get(heartbeat.room)
+        self.heartbeats[heartbeat.room] = heartbeat
+        if previous is None:
+            self.traffic.add_joins(heartbeat.beat_at_s)
+        elif previous.job_id == heartbeat.job_id:
             self.traffic.add_requests(
-                beat.beat_at_s,
-                room_s=max(0.0, beat.beat_at_s - before.beat_at_s),
-                # A room's first frame is no part of its rate: the forecast counts it with the join.
-                vision=max(0.0, _frames(beat.counters) - (_frames(before.counters) if before.counters else 1.0)),
-                llm=max(0.0, _questions(beat.counters) - _questions(before.counters)),
+                heartbeat.beat_at_s,
+                room_s=max(0.0, heartbeat.beat_at_s - previous.beat_at_s),
+                # A room's first frame is excluded from its rate: the forecast counts it with the join.
+                vision=max(
+                    0.0, _frames(heartbeat.counters) - (_frames(previous.counters) if previous.counters else 1.0)
+                ),
+                llm=max(0.0, _questions(heartbeat.counters) - _questions(previous.counters)),
             )
+        return True
 
-    def close(self, room: str, job_id: str, now_s: float | None = None) -> None:
-        """Remove a room, unless another job has taken it over."""
-        if room in self.beats and self.beats[room].job_id == job_id:
-            left = self.beats.pop(room)
-            self.traffic.add_leaves(left.beat_at_s if now_s is None else now_s)
+    def close(self, room: str, job_id: str, opened_at_s: float, now_s: float) -> None:
+        """End the token with which a job opened a room, and remove the room unless another job has taken it over."""
+        self.closed.pop((room, job_id), None)
+        self.closed[room, job_id] = opened_at_s
+        if room in self.heartbeats and self.heartbeats[room].job_id == job_id:
+            del self.heartbeats[room]
+            self.traffic.add_leaves(now_s)
+
+    def is_closed(self, room: str, job_id: str, opened_at_s: float) -> bool:
+        """Return whether the job has closed the room since it opened it."""
+        return opened_at_s <= self.closed.get((room, job_id), -math.inf)
+
+    def ends(self, intent: Intent) -> bool:
+        """Return whether an intent comes from a closed room; other threads than the event loop's may call this."""
+        job_id = intent.job_id
+        return job_id is not None and self.is_closed(intent.room, job_id, intent.room_opened_at_s)
 
     def of(self, tenant_id: str, now_s: float) -> tuple[RoomHeartbeat, ...]:
         """Return the last heartbeats of a tenant's open rooms."""
-        self.forget_silent(now_s)
-        return tuple(beat for beat in self.beats.values() if beat.tenant_id == tenant_id)
+        self.expire_silent(now_s)
+        return tuple(heartbeat for heartbeat in self.heartbeats.values() if heartbeat.tenant_id == tenant_id)
 
     def signal(self, now_s: float) -> RoomSignal:
         """Return the signal for the scaling policies: the number of open rooms and their rates."""
-        self.forget_silent(now_s)
-        return self.traffic.signal(now_s, len(self.beats))
+        self.expire_silent(now_s)
+        return self.traffic.signal(now_s, len(self.heartbeats))
 
-    def forget_silent(self, now_s: float) -> None:
+    def expire_silent(self, now_s: float) -> None:
         """Remove the rooms without a heartbeat in the last SILENT_S seconds; they count as departures."""
-        alive = {room: beat for room, beat in self.beats.items() if now_s - beat.beat_at_s < SILENT_S}
-        if len(alive) < len(self.beats):
-            self.traffic.add_leaves(now_s, len(self.beats) - len(alive))
-        self.beats = alive
+        alive = {
+            room: heartbeat for room, heartbeat in self.heartbeats.items() if now_s - heartbeat.beat_at_s < SILENT_S
+        }
+        if len(alive) < len(self.heartbeats):
+            self.traffic.add_leaves(now_s, len(self.heartbeats) - len(alive))
+        self.heartbeats = alive
 
 
 def _frames(counters: Mapping[str, float]) -> float:

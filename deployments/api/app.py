@@ -2,35 +2,56 @@
 
 from __future__ import annotations
 
+import asyncio
 import re
-from collections.abc import Awaitable, Callable, Mapping
+import uuid
+from collections.abc import Awaitable, Callable, Iterable, Mapping
 from typing import Any
 
 from fastapi import FastAPI, Request, Response
 from fastapi.responses import JSONResponse
+from starlette.requests import ClientDisconnect
 from starlette.types import Receive, Scope, Send
 
-from routing.errors import RayroomError, TooLarge
+from deployments.api.rate_headers import refused_rate
+from deployments.api.uploads import Uploads
+from routing.errors import BodyTimeout, RayroomError, TooLarge
 
+BODY_TIMEOUT_S = 20.0
+"""A frame of 2 MB arrives in that time at less than 1 Mbit/s."""
 # Below the 4 MB that a Serve handle may carry between replicas.
 MAX_JSON_BYTES = 3_500_000
+_PLAIN_ID = re.compile(rb"[A-Za-z0-9._:-]{1,128}")
 
 Endpoint = Callable[..., Awaitable[Response]]
 """Takes the request, and the parameters in its path by their names; each is one segment of the path."""
 
 
 class BoundedRequest(Request):
-    """A request whose body is read up to the limit of its route, and no further."""
+    """A request whose body is read within the limits of its route: bytes, seconds, and uploads at a time."""
 
-    max_bytes = MAX_JSON_BYTES
+    def __init__(self, scope: Scope, receive: Receive, max_bytes: int, uploads: Uploads) -> None:
+        super().__init__(scope, receive)
+        self._max_bytes = max_bytes
+        self._uploads = uploads
+        self.response_headers: dict[str, str] = {}
+        """The headers that the response has however the request ends."""
 
-    async def body(self) -> bytes:
-        """Return the body; raises TooLarge."""
+    async def read(self, sender: str) -> bytes:
+        """Return the body that `sender` uploads; raises TooLarge, BodyTimeout or RateLimited."""
+        with self._uploads.slot(sender):
+            try:
+                async with asyncio.timeout(BODY_TIMEOUT_S):
+                    return await self._chunks()
+            except TimeoutError:
+                raise BodyTimeout(f"The body did not arrive within {BODY_TIMEOUT_S:.0f} s.", "body") from None
+
+    async def _chunks(self) -> bytes:
         chunks, size = [], 0
         async for chunk in self.stream():
             size += len(chunk)
-            if size > self.max_bytes:
-                raise TooLarge(f"The body is larger than {self.max_bytes} bytes.", "body")
+            if size > self._max_bytes:
+                raise TooLarge(f"The body is larger than {self._max_bytes} bytes.", "body")
             chunks.append(chunk)
         return b"".join(chunks)
 
@@ -50,10 +71,13 @@ class ApiApp(FastAPI):
     reads its request itself and returns a response, so it needs neither.
     """
 
-    def __init__(self, **settings: Any) -> None:
+    def __init__(self, *, request_ids: bool = True, **settings: Any) -> None:
+        """`request_ids` is False behind a server that adds `x-request-id` to each response, as Ray Serve does."""
         super().__init__(**settings, openapi_url=None, docs_url=None, redoc_url=None)
+        self._request_ids = request_ids
         self._exact: dict[str, _Route] = {}
         self._patterns: list[_Route] = []
+        self._uploads = Uploads()
         self.endpoint("GET", "/openapi.json", include_in_schema=False)(self._describe)
 
     def endpoint(
@@ -75,13 +99,19 @@ class ApiApp(FastAPI):
             return
         try:
             response = await self._respond(scope, receive)
-        except RayroomError as error:
-            response = error_response(error)
+        except ClientDisconnect:
+            # The client left in the middle of its upload: there is nobody to answer.
+            return
         except Exception:
-            await error_response(RayroomError())(scope, receive, send)
+            await self._identified(error_response(RayroomError()), scope)(scope, receive, send)
             # The server logs the bug with its traceback.
             raise
-        await response(scope, receive, send)
+        await self._identified(response, scope)(scope, receive, send)
+
+    def _identified(self, response: Response, scope: Scope) -> Response:
+        if self._request_ids:
+            response.headers["x-request-id"] = request_id(scope["headers"])
+        return response
 
     async def _respond(self, scope: Scope, receive: Receive) -> Response:
         path: str = scope["path"].removeprefix(scope.get("root_path", ""))
@@ -92,9 +122,13 @@ class ApiApp(FastAPI):
         if found is None:
             return _no_route(405, "Method Not Allowed", {"allow": ", ".join(route.endpoints)})
         endpoint, max_bytes = found
-        request = BoundedRequest(scope, receive)
-        request.max_bytes = max_bytes
-        return await endpoint(request, **parameters)
+        request = BoundedRequest(scope, receive, max_bytes, self._uploads)
+        try:
+            response = await endpoint(request, **parameters)
+        except RayroomError as error:
+            response = error_response(error)
+        response.headers.update(request.response_headers)
+        return response
 
     def _route(self, path: str) -> _Route:
         if "{" not in path:
@@ -119,8 +153,11 @@ class ApiApp(FastAPI):
 
 
 def error_response(error: RayroomError) -> JSONResponse:
-    """Return the error envelope; `Retry-After` is in whole seconds, at least one, where a retry may succeed."""
-    headers = {}
+    """Return the error envelope, and the headers of its status.
+
+    `Retry-After` is in whole seconds, at least one, where a retry may succeed.
+    """
+    headers = {"www-authenticate": "Bearer"} if error.status == 401 else refused_rate(error.facts)
     if error.retry_after_s is not None or error.status in (429, 503):
         headers["retry-after"] = str(max(1, int(-(-(error.retry_after_s or 0.0) // 1))))
     return JSONResponse(error.envelope(), error.status, headers)
@@ -129,3 +166,11 @@ def error_response(error: RayroomError) -> JSONResponse:
 def _no_route(status: int, message: str, headers: Mapping[str, str] | None = None) -> JSONResponse:
     error = {"message": message, "type": "invalid_request_error", "code": "no_such_route", "param": None}
     return JSONResponse({"error": error}, status, headers)
+
+
+def request_id(headers: Iterable[tuple[bytes, bytes]]) -> str:
+    """Return the request's own id if it is a plain one, as Ray Serve does, or else a new one."""
+    for name, value in headers:
+        if name == b"x-request-id" and (plain := _PLAIN_ID.fullmatch(value)):
+            return plain.group().decode()
+    return f"req_{uuid.uuid4().hex}"

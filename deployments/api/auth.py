@@ -5,10 +5,11 @@ from __future__ import annotations
 import hmac
 import time
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import jwt
 from cachetools import FIFOCache
+from pydantic import BaseModel, ConfigDict, FiniteFloat, ValidationError
 
 from routing.errors import Forbidden, Unauthorized
 from routing.rooms import RoomName, parse_room
@@ -16,6 +17,8 @@ from routing.rooms import RoomName, parse_room
 ISSUER = "rayroom"
 ALGORITHM = "HS256"
 MAX_TOKENS = 20_000
+MAX_CREDENTIAL_CHARS = 4_096
+"""A room token has about 300 characters."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,6 +47,14 @@ class RoomToken:
         return self.name.tenant_id
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class TokenLifetime:
+    """How long a room token is valid, and for how long after the room was opened it may be renewed."""
+
+    ttl_s: float
+    longest_s: float
+
+
 def check_key(header: str | None, keys: tuple[str, ...], kind: str) -> None:
     """Check an `Authorization: Bearer` header against the valid keys of one kind; raises Unauthorized."""
     given = bearer(header).encode()
@@ -52,9 +63,29 @@ def check_key(header: str | None, keys: tuple[str, ...], kind: str) -> None:
         raise Unauthorized(f"This needs a valid {kind} key as a bearer token.", "authorization")
 
 
-def issue_token(name: RoomName, job_id: str, ttl_s: float, now_s: float, opened_at_s: float | None = None) -> RoomToken:
-    """Return the claims of a new token for one job in one room."""
-    return RoomToken(name=name, job_id=job_id, opened_at_s=opened_at_s or now_s, expires_at_s=now_s + ttl_s)
+class _Claims(BaseModel):
+    """The claims of a signed token, each of exactly its type: a secret may be used by several programs."""
+
+    model_config = ConfigDict(strict=True, extra="ignore")
+
+    sub: str
+    tenant: str
+    job: str
+    opened: FiniteFloat
+    exp: FiniteFloat
+
+
+def issue_token(name: RoomName, job_id: str, ttl_s: float, now_s: float) -> RoomToken:
+    """Return the claims of a new token for one job in one room, opened now."""
+    return RoomToken(name=name, job_id=job_id, opened_at_s=now_s, expires_at_s=now_s + ttl_s)
+
+
+def renew_token(token: RoomToken, lifetime: TokenLifetime, now_s: float) -> RoomToken:
+    """Return the token past half its time with a later expiry, no later than its room's longest time allows."""
+    if token.expires_at_s - now_s > lifetime.ttl_s / 2:
+        return token
+    expires_at_s = min(now_s + lifetime.ttl_s, token.opened_at_s + lifetime.longest_s)
+    return replace(token, expires_at_s=max(token.expires_at_s, expires_at_s))
 
 
 def sign(token: RoomToken, keys: Keys) -> str:
@@ -84,49 +115,52 @@ class Tokens:
 
     def read(self, header: str | None, room: str | None = None) -> RoomToken:
         """Return a token's claims; raises Unauthorized, or Forbidden if it is for another room than `room`."""
-        token = self._known.get(header or "")
+        credential = bearer(header)
+        token = self._known.get(credential)
         # In whole seconds, as the JWT library compares: an expired cached token is verified again and rejected.
         if token is None or int(token.expires_at_s) <= self._clock():
-            token = self._verified(header or "")
+            token = self._verified(credential)
         if room is not None and room != token.name.room:
             raise Forbidden("This room token is for another room.", "room")
         return token
 
-    def _verified(self, header: str) -> RoomToken:
-        self._known.pop(header, None)
-        token = read_token(header, self._keys)
-        self._known[header] = token
+    def _verified(self, credential: str) -> RoomToken:
+        self._known.pop(credential, None)
+        token = read_token(credential, self._keys)
+        self._known[credential] = token
         return token
 
 
-def read_token(header: str | None, keys: Keys) -> RoomToken:
+def read_token(credential: str, keys: Keys) -> RoomToken:
     """Return a room token's claims; raises Unauthorized, or Forbidden if its tenant is not its room's."""
     try:
         claims = jwt.decode(
-            bearer(header),
+            credential,
             keys.token_secret,
             [ALGORITHM],
             issuer=ISSUER,
-            options={"require": ["exp", "iss", "sub", "tenant", "job"]},
+            options={"require": ["exp", "iss", "sub"]},
         )
     except jwt.ExpiredSignatureError:
         raise Unauthorized("The room token has expired; open the room again.", "authorization") from None
     except jwt.InvalidTokenError:
         raise Unauthorized("This needs a valid room token as a bearer token.", "authorization") from None
+    try:
+        parsed = _Claims.model_validate(claims)
+    except ValidationError:
+        raise Unauthorized("This needs a valid room token as a bearer token.", "authorization") from None
     token = RoomToken(
-        name=parse_room(claims["sub"]),
-        job_id=str(claims["job"]),
-        opened_at_s=float(claims.get("opened", 0.0)),
-        expires_at_s=float(claims["exp"]),
+        name=parse_room(parsed.sub), job_id=parsed.job, opened_at_s=parsed.opened, expires_at_s=float(parsed.exp)
     )
-    if token.tenant_id != claims["tenant"]:
+    if token.tenant_id != parsed.tenant:
         raise Forbidden("This room token is for another room.", "room")
     return token
 
 
 def bearer(header: str | None) -> str:
     """Return the credential of an `Authorization: Bearer` header; raises Unauthorized."""
-    scheme, _, credential = (header or "").partition(" ")
-    if scheme.lower() != "bearer" or not credential.strip():
+    scheme, _, rest = (header or "").partition(" ")
+    credential = rest.strip()
+    if scheme.lower() != "bearer" or not credential or len(credential) > MAX_CREDENTIAL_CHARS:
         raise Unauthorized("The Authorization header must be: Bearer, a space, and a key or token.", "authorization")
-    return credential.strip()
+    return credential

@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
+import re
 from dataclasses import dataclass
 
 from routing.errors import BadInput, NotAJpeg, TooLarge
 
+MOST_SEGMENTS = 4_096
+"""Cameras and editors write fewer than a hundred segments before the picture."""
+_FILL = re.compile(rb"\xff+")
 _START, _END = b"\xff\xd8", b"\xff\xd9"
 _STANDALONE = {0x01, *range(0xD0, 0xD8)}
 # Baseline, extended and progressive with Huffman coding: the kinds that every vendor decodes.
@@ -14,14 +18,14 @@ _SCAN, _OTHER_FRAMES = 0xDA, {0xC3, *range(0xC5, 0xC8), *range(0xC9, 0xCC), *ran
 
 
 @dataclass(frozen=True, slots=True)
-class JpegSize:
-    """The size in a JPEG's header."""
+class ImageSize:
+    """The size in an image's header."""
 
     width_px: int
     height_px: int
 
 
-def inspect_jpeg(data: bytes, max_px: int | None = None) -> JpegSize:
+def inspect_jpeg(data: bytes, max_px: int | None = None) -> ImageSize:
     """Return the size a JPEG claims.
 
     Raises NotAJpeg, TooLarge for more than `max_px` pixels, or BadInput if it is cut short or damaged.
@@ -33,22 +37,26 @@ def inspect_jpeg(data: bytes, max_px: int | None = None) -> JpegSize:
         raise BadInput(f"The JPEG claims {size.width_px} x {size.height_px} pixels.", "body")
     if max_px is not None and size.width_px * size.height_px > max_px:
         raise TooLarge(f"The JPEG claims {size.width_px} x {size.height_px} pixels; {max_px} is the limit.", "body")
-    # Some encoders pad: zeros and line ends are allowed after the end marker.
-    if not data.rstrip(b"\x00\r\n").endswith(_END) or len(data) - scan_at < 4:
+    # Anything may follow the end marker: some encoders pad, and phones append a video.
+    if data.rfind(_END, scan_at) < 0:
         raise BadInput("The JPEG is cut short: its end marker is missing.", "body")
     return size
 
 
-def _walk(data: bytes) -> tuple[JpegSize, int]:
+def _walk(data: bytes) -> tuple[ImageSize, int]:
     """Follow the marker segments up to the first scan; returns the size and where the scan's data begins."""
     at, size = 2, None
-    while at + 4 <= len(data):
+    for _ in range(MOST_SEGMENTS):
+        if at + 4 > len(data):
+            break
         if data[at] != 0xFF:
             raise BadInput("The JPEG is damaged: a marker is missing.", "body")
-        marker = data[at + 1]
-        if marker == 0xFF:
-            at += 1
+        if data[at + 1] == 0xFF:
+            # Any number of fill bytes may precede a marker; they are skipped in one step.
+            filled = _FILL.match(data, at)
+            at = filled.end() - 1 if filled is not None else len(data)
             continue
+        marker = data[at + 1]
         if marker in _STANDALONE:
             at += 2
             continue
@@ -56,7 +64,7 @@ def _walk(data: bytes) -> tuple[JpegSize, int]:
         if marker in _OTHER_FRAMES:
             raise NotAJpeg("The JPEG is lossless, hierarchical or arithmetic-coded, which vendors do not read.", "body")
         if marker in _FRAME_HEADERS and at + 9 <= len(data):
-            size = JpegSize(int.from_bytes(data[at + 7 : at + 9]), int.from_bytes(data[at + 5 : at + 7]))
+            size = ImageSize(int.from_bytes(data[at + 7 : at + 9]), int.from_bytes(data[at + 5 : at + 7]))
         if marker == _SCAN and size is not None:
             return size, at + 2 + length
         if length < 2:

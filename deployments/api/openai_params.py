@@ -4,29 +4,37 @@ from __future__ import annotations
 
 from typing import Annotated, Any
 
-from pydantic import BaseModel
+from pydantic import ValidationInfo
 from pydantic_core import CoreSchema, PydanticCustomError, core_schema
+
+from deployments.api.body import LenientBody, drops
 
 
 class Neutral:
     """Marks a parameter that is not passed on: it may be absent, null, or one of `values`, which change no answer.
 
-    Clients send these values by default. Any other value is an error, because it would be dropped silently.
+    Clients send these values by default. Any other value is an error, because it would be dropped silently, unless
+    the caller allows that it is dropped.
     """
 
-    def __init__(self, *values: Any) -> None:
+    def __init__(self, *values: Any, instead: str = "leave it out") -> None:
         self._values = values
+        self._instead = instead
 
     def __get_pydantic_core_schema__(self, source: Any, handler: Any) -> CoreSchema:
-        return core_schema.no_info_plain_validator_function(self._check)
+        return core_schema.with_info_plain_validator_function(self._check)
 
     def __get_pydantic_json_schema__(self, schema: CoreSchema, handler: Any) -> dict[str, Any]:
         return {"enum": [None, *self._values]}
 
-    def _check(self, value: Any) -> Any:
+    def _check(self, value: Any, info: ValidationInfo) -> Any:
         if value is None or any(value == neutral and _is_bool(value) is _is_bool(neutral) for neutral in self._values):
             return value
-        raise PydanticCustomError("not_passed_on", "is not passed on to the models: leave it out")
+        if drops(info):
+            return None
+        raise PydanticCustomError(
+            "not_passed_on", "is not passed on to the models: {instead}", {"instead": self._instead}
+        )
 
 
 def _is_bool(value: Any) -> bool:
@@ -34,35 +42,22 @@ def _is_bool(value: Any) -> bool:
     return isinstance(value, bool)
 
 
-class NotPassedOn(BaseModel):
-    """The parameters of the openai package 3.54; a newer one is rejected like any unknown name."""
+class NotPassedOn(LenientBody):
+    """Parameters of the openai package 3.54 and of compatible servers that no vendor here receives."""
 
-    # Sampling.
-    n: Annotated[Any, Neutral(1)] = None
-    top_p: Annotated[Any, Neutral(1)] = None
-    frequency_penalty: Annotated[Any, Neutral(0)] = None
-    presence_penalty: Annotated[Any, Neutral(0)] = None
-    logit_bias: Annotated[Any, Neutral({})] = None
-    seed: Annotated[Any, Neutral()] = None
-    stop: Annotated[Any, Neutral([])] = None
-    # Output format.
-    response_format: Annotated[Any, Neutral({"type": "text"})] = None
+    n: Annotated[Any, Neutral(1, instead="each request has one answer")] = None
     modalities: Annotated[Any, Neutral(["text"])] = None
     audio: Annotated[Any, Neutral()] = None
-    logprobs: Annotated[Any, Neutral(False)] = None
-    top_logprobs: Annotated[Any, Neutral(0)] = None
-    verbosity: Annotated[Any, Neutral("medium")] = None
-    # Tools, which rayroom does not support.
-    tools: Annotated[Any, Neutral([])] = None
-    tool_choice: Annotated[Any, Neutral("none", "auto")] = None
-    parallel_tool_calls: Annotated[Any, Neutral(True, False)] = None
-    functions: Annotated[Any, Neutral([])] = None
-    function_call: Annotated[Any, Neutral("none", "auto")] = None
+    functions: Annotated[Any, Neutral([], instead="use tools, which replace it")] = None
+    function_call: Annotated[Any, Neutral("none", "auto", instead="use tool_choice, which replaces it")] = None
     web_search_options: Annotated[Any, Neutral()] = None
     # The vendor's processing.
-    reasoning_effort: Annotated[Any, Neutral()] = None
     prediction: Annotated[Any, Neutral()] = None
     moderation: Annotated[Any, Neutral()] = None
-    service_tier: Annotated[Any, Neutral("auto", "default")] = None
     prompt_cache_retention: Annotated[Any, Neutral()] = None
     prompt_cache_options: Annotated[Any, Neutral()] = None
+    # Sampling by servers such as vLLM; their neutral values switch it off.
+    top_k: Annotated[Any, Neutral(-1, 0)] = None
+    min_p: Annotated[Any, Neutral(0)] = None
+    repetition_penalty: Annotated[Any, Neutral(1)] = None
+    chat_template_kwargs: Annotated[Any, Neutral({})] = None

@@ -7,7 +7,10 @@ from typing import Any
 from fastapi import FastAPI
 from pydantic import BaseModel
 
-from deployments.api.schemas import ChatRequest, EmbeddingRequest, FrameHeaders, Heartbeat, KnowledgeSearch, OpenRoom
+from deployments.api.chat_schemas import ChatRequest
+from deployments.api.embedding_schemas import EmbeddingRequest, KnowledgeSearch
+from deployments.api.frame_schemas import FrameHeaders
+from deployments.api.room_schemas import Heartbeat, OpenRoom
 
 _REF = "#/components/schemas/{model}"
 

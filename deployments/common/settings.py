@@ -85,8 +85,12 @@ class ServiceSettings(Settings):
     """The number of a tier's models that are tried for one request."""
     attempt_timeout_s: Seconds = 15
     first_token_timeout_s: TierSeconds = TierSeconds()
+    first_token_least_s: Seconds = 2
+    """A stream whose first token is later than its model's p99, and than this, goes on to the next model."""
     between_tokens_timeout_s: Seconds = 5
     total_timeout_s: Seconds = 30
+    longest_extra_s: Annotated[float, Field(ge=0, le=3_600)] = 120
+    """The most seconds added to these timeouts for a request that allows more tokens than the defaults do."""
     max_output_tokens: Annotated[int, Field(ge=1, le=32_000)] = 300
     max_input_tokens: Annotated[int, Field(ge=1, le=2_000_000)] = 100_000
 
@@ -127,6 +131,8 @@ class RoomSettings(Settings):
     """The settings that an agent receives when it opens a room."""
 
     token_ttl_s: Annotated[float, Field(ge=30, le=86_400)] = 900
+    token_longest_life_s: Annotated[float, Field(ge=30, le=604_800)] = 43_200
+    """A heartbeat renews a token for so long after its room was opened; then the agent opens the room again."""
     heartbeat_every_s: Annotated[float, Field(gt=0, le=20)] = 5
     """If no heartbeat is answered for a minute, the agent stops listening and its room counts as closed."""
     frames_per_second: Annotated[float, Field(gt=0, le=5)] = 1.0

@@ -8,6 +8,7 @@ import re
 from collections.abc import AsyncGenerator
 from contextlib import aclosing
 
+from routing.deltas import joined_delta
 from routing.errors import ProviderTimeout
 from routing.models import Delta
 
@@ -51,7 +52,7 @@ async def coalesce(deltas: AsyncGenerator[Delta, None], window_s: float = WINDOW
             await arrived.wait()
             arrived.clear()
             if held:
-                joined = _joined(held)
+                joined = joined_delta(held)
                 held.clear()
                 hurried.clear()
                 yield joined
@@ -64,10 +65,6 @@ async def coalesce(deltas: AsyncGenerator[Delta, None], window_s: float = WINDOW
     finally:
         pumping.cancel()
         await _ended(pumping)
-
-
-def _joined(deltas: list[Delta]) -> Delta:
-    return Delta(text="".join(delta.text for delta in deltas), finish=deltas[-1].finish, usage=deltas[-1].usage)
 
 
 async def first_within(deltas: AsyncGenerator[Delta, None], timeout_s: float | None) -> AsyncGenerator[Delta, None]:

@@ -8,85 +8,110 @@ from dataclasses import replace
 
 from deployments.common.streaming import first_within
 from deployments.gateway.failover import Candidate, Failover, FailoverRun
+from deployments.gateway.metering import written_calls
 from deployments.gateway.models import AnswerHandle, EmbedHandle, RoutedAnswer, RoutedRequest, StreamHandle
-from deployments.providers.base import thinks
 from deployments.providers.embedding_check import check_vectors
-from routing.catalogue import estimate_ask, estimate_embed
-from routing.errors import RayroomError
-from routing.evidence import needs_stronger
-from routing.models import Answer, Delta, EmbeddingResult, EmbedRequest, ModelRequest, Tier, Usage
-from routing.policy import Decision
+from routing.capabilities import accepted_options, effort_of, thinking_tokens
+from routing.catalogue import Model
+from routing.chat import Effort
+from routing.deltas import joined_answer, joined_delta
+from routing.errors import RayroomError, ThinkingExhausted
+from routing.estimates import estimate_chat, estimate_embedding
+from routing.evidence import needs_stronger, only_thought
+from routing.models import Answer, Delta, EmbeddingResult, EmbedRequest, ModelRequest, Tier
 
+MORE_ROOM = 4
+"""The factor by which the room for thinking grows when thinking used up the whole output limit."""
+LEAST_ROOM_TOKENS = 256
+"""The room that grows where none was reserved: a server of one's own may think without being asked to."""
 RUN_ENDS = "a run raises its last error where no attempt follows"
 
 
 async def answer(failover: Failover, handle: AnswerHandle, request: RoutedRequest) -> RoutedAnswer:
     """Return the first answer, or a stronger model's where the cheap one's shows that it is needed.
 
-    The cost of each attempt is durable before its answer returns. Raises the last ProviderError, or the error of the
-    cost journal or of the deployment's queue.
+    The strong model's answer is returned unless it has none, for any reason. The cost of each attempt is durable before
+    its answer returns. Raises the last ProviderError, RequestRefused, or the error of the cost journal or of the
+    deployment's queue.
     """
     run = failover.attempts(request)
-    answered = await _first_answer(handle, run, request.decision)
-    reason = needs_stronger(answered.answer) if request.decision.stronger else None
-    if reason is None:
-        return answered
-    return await _escalate(handle, run, answered, reason)
+    weak = await _first_answer(handle, run)
+    if not _escalates(run, weak.answer):
+        return weak
+    try:
+        return await _first_answer(handle, run)
+    except RayroomError as error:
+        return _kept(weak, run, error)
 
 
-async def _first_answer(handle: AnswerHandle, run: FailoverRun, decision: Decision) -> RoutedAnswer:
+async def _first_answer(handle: AnswerHandle, run: FailoverRun) -> RoutedAnswer:
     async for candidate in run:
-        request = _model_request(run.request, candidate)
-        async with candidate.attempt(estimate_ask(candidate.model, request)) as attempt:
+        request = _model_request(candidate)
+        async with candidate.attempt(estimate_chat(candidate.model, request)) as attempt:
             answer = await handle.answer(replace(request, timeout_s=candidate.timeout_s))
             run.vendor_s += answer.vendor_s
-            attempt.record_answer(answer.usage, answer.text)
+            attempt.record_answer(answer.usage, answer.text + written_calls(answer.tool_calls), answer.service_tier)
+            _check_answered(request, answer)
         if not candidate.failed:
-            return _routed(answer, decision, run)
+            return _routed(answer, run)
     raise AssertionError(RUN_ENDS)
-
-
-async def _escalate(handle: AnswerHandle, run: FailoverRun, weak: RoutedAnswer, reason: str) -> RoutedAnswer:
-    """Return the strong tier's answer, both billed; the weak one where the strong tier has none, for any reason."""
-    decision = run.request.decision
-    reasons, stronger = (*decision.reasons, f"escalated: {reason}"), decision.stronger
-    run.redirect(stronger)
-    strong = replace(decision, tier=Tier.COMPLEX, targets=stronger, stronger=(), reasons=reasons)
-    try:
-        return await _first_answer(handle, run, strong)
-    except RayroomError as error:
-        kept = replace(decision, reasons=(*reasons, f"kept: {error.code}"))
-        return _routed(weak.answer, kept, run)
 
 
 async def stream(
     failover: Failover, handle: StreamHandle, request: RoutedRequest
 ) -> AsyncGenerator[Delta | RoutedAnswer, None]:
-    """Yield the answer's deltas, then the RoutedAnswer with the whole cost; fall back before the first delta only.
+    """Yield the answer's deltas, then the RoutedAnswer with the whole cost.
 
-    Raises as `answer` does.
+    Until the first delta another attempt may follow, as in `answer`: the next model's, or a stronger one's. Raises as
+    `answer` does.
     """
     run = failover.attempts(request)
-    async for candidate in run:
-        model_request, deltas = _model_request(request, candidate), list[Delta]()
-        name = failover.meter.served_name(candidate.model)
-        async with candidate.attempt(estimate_ask(candidate.model, model_request)) as attempt:
-            if not thinks(model_request):
-                attempt.record_no_thinking()
-            model_request = replace(model_request, timeout_s=candidate.timeout_s)
-            arriving = first_within(handle.stream(model_request), model_request.first_token_timeout_s)
-            async with aclosing(arriving):
-                async for delta in arriving:
-                    attempt.record_delta(delta)
-                    deltas.append(delta)
-                    run.vendor_s += delta.vendor_s
-                    if delta.text:
-                        run.streaming = True
-                        yield Delta(text=delta.text, model=name, vendor_s=run.vendor_s)
-        if not candidate.failed:
+    weak: RoutedAnswer | None = None
+    try:
+        async for candidate in run:
+            model_request, deltas = _model_request(candidate), list[Delta]()
+            name = failover.meter.served_name(candidate.model)
+            async with candidate.attempt(estimate_chat(candidate.model, model_request)) as attempt:
+                if model_request.effort in (None, "none"):
+                    attempt.record_no_thinking()
+                model_request = replace(model_request, timeout_s=candidate.timeout_s)
+                timer = candidate.time_first_token(model_request.effort)
+                arriving = first_within(handle.stream(model_request), timer.limit_s)
+                async with aclosing(arriving):
+                    async for delta in arriving:
+                        timer.stop()
+                        attempt.record_delta(delta)
+                        deltas.append(delta)
+                        run.vendor_s += delta.vendor_s
+                        leaving = _leaving(deltas, run.streaming)
+                        if leaving is not None:
+                            run.streaming = True
+                            yield replace(leaving, model=name, finish=None, usage=None, vendor_s=run.vendor_s)
+                if not run.streaming:
+                    _check_answered(model_request, joined_answer(deltas, name, False))
+            if candidate.failed:
+                continue
             # Only now is the attempt's cost durable.
-            yield _routed(_joined(deltas, name, failover.meter.simulated(candidate.model)), request.decision, run)
-            return
+            answered = _routed(joined_answer(deltas, name, failover.meter.simulated(candidate.model)), run)
+            if run.streaming or not _escalates(run, answered.answer):
+                yield answered
+                return
+            weak = answered
+    except RayroomError as error:
+        if weak is None or run.streaming:
+            raise
+        yield _kept(weak, run, error)
+
+
+def _leaving(deltas: list[Delta], streaming: bool) -> Delta | None:
+    """Return the piece to send when the last of `deltas` has come, or None.
+
+    Blank text is held until the first word or tool call: until then the answer may still come from another model.
+    """
+    last = deltas[-1]
+    if streaming:
+        return last if last.text or last.tool_calls or last.logprobs else None
+    return joined_delta(deltas) if last.text.strip() or last.tool_calls else None
 
 
 async def embed(failover: Failover, handle: EmbedHandle, request: RoutedRequest) -> tuple[EmbeddingResult, int]:
@@ -94,7 +119,7 @@ async def embed(failover: Failover, handle: EmbedHandle, request: RoutedRequest)
     run = failover.attempts(request)
     async for candidate in run:
         inputs = EmbedRequest(model=candidate.model.name, inputs=request.messages, timeout_s=candidate.timeout_s)
-        async with candidate.attempt(estimate_embed(inputs)) as attempt:
+        async with candidate.attempt(estimate_embedding(inputs)) as attempt:
             embeddings = await handle.embed(replace(inputs, timeout_s=candidate.timeout_s))
             attempt.record_answer(embeddings.usage)
             check_vectors(candidate.model, embeddings, len(request.messages))
@@ -103,32 +128,60 @@ async def embed(failover: Failover, handle: EmbedHandle, request: RoutedRequest)
     raise AssertionError(RUN_ENDS)
 
 
-def _model_request(request: RoutedRequest, candidate: Candidate) -> ModelRequest:
-    model, timeouts = candidate.model, request.timeouts
+def _model_request(candidate: Candidate) -> ModelRequest:
+    model, request, timeouts = candidate.model, candidate.run.request, candidate.run.request.timeouts
+    options = accepted_options(model.name, model.capabilities, request.options, request.drop_params)
+    effort = effort_of(model.capabilities, options)
+    visible_tokens = min(request.max_output_tokens, model.max_output_tokens)
     return ModelRequest(
         model=model.name,
         messages=request.messages,
-        max_output_tokens=min(request.max_output_tokens, model.max_output_tokens),
-        temperature=request.temperature,
+        max_output_tokens=visible_tokens,
+        effort=effort,
+        thinking_tokens=min(
+            _thinking_room(model, effort, candidate.more_room), model.max_output_tokens - visible_tokens
+        ),
+        options=options,
         timeout_s=candidate.timeout_s,
         first_token_timeout_s=min(timeouts.first_token_s, candidate.timeout_s),
         between_tokens_timeout_s=timeouts.between_tokens_s,
     )
 
 
-def _routed(answer: Answer, decision: Decision, run: FailoverRun) -> RoutedAnswer:
+def _thinking_room(model: Model, effort: Effort | None, more: bool) -> int:
+    """Return the output tokens to allow for thinking, and `more` of them after an answer that was thought only."""
+    tokens = thinking_tokens(model.capabilities, effort)
+    return MORE_ROOM * max(tokens, LEAST_ROOM_TOKENS) if more else tokens
+
+
+def _check_answered(request: ModelRequest, answer: Answer) -> None:
+    """Raise ThinkingExhausted where the model thought until its output limit and answered nothing."""
+    if only_thought(answer, request.effort):
+        raise ThinkingExhausted(thinking_tokens=request.thinking_tokens)
+
+
+def _escalates(run: FailoverRun, answer: Answer) -> bool:
+    """Send the run to the stronger models if the answer shows that they are needed; return whether it does."""
+    decision, json = run.decision, run.request.options.wants_json
+    reason = needs_stronger(answer, json=json) if decision.stronger else None
+    if reason is None:
+        return False
+    reasons = (*decision.reasons, f"escalated: {reason}")
+    run.redirect(replace(decision, tier=Tier.COMPLEX, targets=decision.stronger, stronger=(), reasons=reasons))
+    return True
+
+
+def _kept(weak: RoutedAnswer, run: FailoverRun, error: RayroomError) -> RoutedAnswer:
+    """Return the weak answer with the bill of the whole run, whose strong models failed with `error`."""
+    reasons = (*run.decision.reasons, f"kept: {error.code}")
+    return replace(_routed(weak.answer, run), decision=replace(weak.decision, reasons=reasons))
+
+
+def _routed(answer: Answer, run: FailoverRun) -> RoutedAnswer:
     return RoutedAnswer(
-        answer=answer, decision=decision, cost_nanousd=run.cost_nanousd, attempts=run.attempts, vendor_s=run.vendor_s
-    )
-
-
-def _joined(deltas: list[Delta], model: str, simulated: bool) -> Answer:
-    """Return the deltas of one attempt as one answer."""
-    usages = [delta.usage for delta in deltas if delta.usage is not None]
-    return Answer(
-        text="".join(delta.text for delta in deltas),
-        model=model,
-        finish=deltas[-1].finish or "stop",
-        usage=sum(usages, Usage()) if usages else None,
-        simulated=simulated,
+        answer=answer,
+        decision=run.decision,
+        cost_nanousd=run.cost_nanousd,
+        attempts=run.attempts,
+        vendor_s=run.vendor_s,
     )

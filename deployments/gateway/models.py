@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncGenerator, Awaitable, Callable
+from collections.abc import AsyncGenerator, Awaitable, Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Protocol
 
@@ -15,17 +15,9 @@ from deployments.common.settings import (
 )
 from deployments.gateway.metering import BillingContext
 from routing.breaker import BreakerSettings
+from routing.chat import ChatOptions, Message
 from routing.fairness import FairnessSettings
-from routing.models import (
-    Answer,
-    Costs,
-    Delta,
-    EmbeddingResult,
-    EmbedRequest,
-    Message,
-    ModelRequest,
-    Rooms,
-)
+from routing.models import Answer, Costs, Delta, EmbeddingResult, EmbedRequest, ModelRequest, Rooms
 from routing.policy import Decision
 from routing.retry import RetrySettings
 
@@ -44,6 +36,8 @@ class GatewaySettings:
     retries: RetrySettings
     fairness: FairnessSettings
     knowledge: KnowledgeSettings
+    first_token_p99_s: Mapping[str, float] = field(default_factory=dict)
+    """The published p99 of the time to the first token, by model."""
 
 
 class AnswerHandle(Protocol):
@@ -90,6 +84,8 @@ class AttemptTimeouts:
     first_token_s: float
     between_tokens_s: float
     total_s: float
+    first_token_least_s: float = 2.0
+    """The least time for a first token, where a model's p99 is shorter and another model could follow."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -100,8 +96,10 @@ class RoutedRequest:
     decision: Decision
     messages: tuple[Message, ...] = field(repr=False)
     max_output_tokens: int
-    temperature: float | None
     timeouts: AttemptTimeouts
+    options: ChatOptions = field(default_factory=ChatOptions)
+    drop_params: bool = False
+    """Whether a model that does not accept one of the options answers without it."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

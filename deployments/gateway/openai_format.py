@@ -7,13 +7,17 @@ import json
 import struct
 import time
 import uuid
-from collections.abc import AsyncGenerator, AsyncIterator
+from collections.abc import AsyncGenerator, AsyncIterator, Mapping
 from contextlib import aclosing
 from typing import Any
 
+from deployments.api.call_ids import join_call_id
 from deployments.gateway.models import RoutedAnswer
+from routing.chat import ToolCall, ToolCallDelta
 from routing.errors import RayroomError
-from routing.models import Delta, EmbeddingResult, Usage
+from routing.models import Answer, Delta, EmbeddingResult, Usage
+
+_SERVICE_TIERS = ("auto", "default", "flex", "scale", "priority")
 
 
 def description(routed: RoutedAnswer) -> dict[str, Any]:
@@ -31,10 +35,18 @@ def description(routed: RoutedAnswer) -> dict[str, Any]:
 def completion(routed: RoutedAnswer) -> dict[str, Any]:
     """Return the body of a whole chat completion."""
     answer = routed.answer
-    message = {"role": "assistant", "content": answer.text, "refusal": None}
-    choice = {"index": 0, "message": message, "finish_reason": _finish(routed), "logprobs": None}
+    message: dict[str, Any] = {"role": "assistant", "content": answer.text, "refusal": None}
+    finish = _finish(answer)
+    if answer.finish == "refusal":
+        # OpenAI's own refusals end with `stop`. One without a text was stopped by a filter.
+        message |= {"content": None, "refusal": answer.text or None}
+        finish = "stop" if answer.text else finish
+    if answer.tool_calls:
+        # A null content and not an empty one: some clients take that for an answer.
+        message |= {"content": answer.text or None, "tool_calls": [_call(call) for call in answer.tool_calls]}
+    choice = {"index": 0, "message": message, "finish_reason": finish, "logprobs": answer.logprobs}
     body = {"choices": [choice], "usage": _usage(answer.usage), "rayroom": _routing(routed)}
-    return _head("chat.completion", answer.model) | body
+    return _head("chat.completion", answer.model) | _served(answer) | body
 
 
 async def events(
@@ -44,16 +56,53 @@ async def events(
 
     The last events leave as one write, because each write passes five layers on its way out.
     """
-    head = _head("chat.completion.chunk", "")
+    chunks = _Chunks(first.model if isinstance(first, Delta) else first.answer.model, with_usage)
     async with aclosing(rest):
         try:
             async for piece in _prepend(first, rest):
-                if isinstance(piece, Delta):
-                    yield _event(head | {"model": piece.model, "choices": [_choice({"content": piece.text}, None)]})
-                else:
-                    yield _ending(head | {"model": piece.answer.model}, piece, with_usage)
+                yield chunks.delta(piece) if isinstance(piece, Delta) else chunks.ending(piece)
         except RayroomError as error:
-            yield _event(error.envelope())
+            yield error_event(error)
+
+
+def error_event(error: RayroomError) -> bytes:
+    """Return the event that ends a stream: clients raise its error."""
+    return _event(error.envelope())
+
+
+class _Chunks:
+    """Writes the chunks of one stream: all have the same id, time and model, and the first one names the role."""
+
+    def __init__(self, model: str, with_usage: bool) -> None:
+        # Written once, because a stream has hundreds of chunks.
+        self._head = _json(_head("chat.completion.chunk", model))[:-1]
+        self._with_usage = with_usage
+        self._role: dict[str, Any] = {"role": "assistant", "content": None}
+
+    def delta(self, piece: Delta) -> bytes:
+        """Return the event of a piece of the answer."""
+        delta, self._role = self._role, {}
+        if piece.text or not piece.tool_calls:
+            delta["content"] = piece.text
+        if piece.tool_calls:
+            delta["tool_calls"] = [_call_delta(call) for call in piece.tool_calls]
+        return self._chunk([_choice(delta, None, piece.logprobs)])
+
+    def ending(self, routed: RoutedAnswer) -> bytes:
+        """Return the events that follow the last piece."""
+        answer = routed.answer
+        # The answer may be empty, and then this is its only chunk.
+        delta = self._role and self._role | {"content": ""}
+        extras = _served(answer) | {"rayroom": _routing(routed)}
+        ending = self._chunk([_choice(delta, _finish(answer), None)], **extras)
+        if self._with_usage:
+            ending += self._chunk([], usage=_usage(answer.usage))
+        return ending + b"data: [DONE]\n\n"
+
+    def _chunk(self, choices: list[dict[str, Any]], **extras: Any) -> bytes:
+        # OpenAI sends a null usage with each other chunk where the usage was requested.
+        fields = {"choices": choices} | ({"usage": None} if self._with_usage else {}) | extras
+        return b"data: " + self._head + b"," + _json(fields)[1:] + b"\n\n"
 
 
 def embeddings(result: EmbeddingResult, cost_nanousd: int, encoding: str) -> dict[str, Any]:
@@ -99,19 +148,35 @@ def _usage(usage: Usage | None) -> dict[str, Any] | None:
 
 
 def _head(kind: str, model: str) -> dict[str, Any]:
-    return {"id": f"chatcmpl-{uuid.uuid4().hex}", "object": kind, "created": int(time.time()), "model": model}
+    return {
+        "id": f"chatcmpl-{uuid.uuid4().hex}",
+        "object": kind,
+        "created": int(time.time()),
+        "model": model,
+        "system_fingerprint": None,
+    }
 
 
-def _finish(routed: RoutedAnswer) -> str:
-    return {"refusal": "content_filter"}.get(routed.answer.finish, routed.answer.finish)
+def _served(answer: Answer) -> dict[str, Any]:
+    """Return the tier that the vendor served, if it is one of OpenAI's: its clients accept no other."""
+    return {"service_tier": answer.service_tier} if answer.service_tier in _SERVICE_TIERS else {}
 
 
-def _ending(head: dict[str, Any], routed: RoutedAnswer, with_usage: bool) -> bytes:
-    """Return the events that follow the last text."""
-    ending = _event(head | {"choices": [_choice({}, _finish(routed))], "rayroom": _routing(routed)})
-    if with_usage:
-        ending += _event(head | {"choices": [], "usage": _usage(routed.answer.usage)})
-    return ending + b"data: [DONE]\n\n"
+def _finish(answer: Answer) -> str:
+    return "content_filter" if answer.finish == "refusal" else answer.finish
+
+
+def _call(call: ToolCall) -> dict[str, Any]:
+    function = {"name": call.name, "arguments": call.arguments}
+    return {"id": join_call_id(call.call_id, call.signature), "type": "function", "function": function}
+
+
+def _call_delta(piece: ToolCallDelta) -> dict[str, Any]:
+    function = {"arguments": piece.arguments} | ({} if piece.name is None else {"name": piece.name})
+    if piece.call_id is None:
+        return {"index": piece.index, "function": function}
+    call_id = join_call_id(piece.call_id, piece.signature)
+    return {"index": piece.index, "id": call_id, "type": "function", "function": function}
 
 
 async def _prepend(
@@ -122,12 +187,16 @@ async def _prepend(
         yield piece
 
 
-def _choice(delta: dict[str, str], finish: str | None) -> dict[str, Any]:
-    return {"index": 0, "delta": {"role": "assistant"} | delta, "finish_reason": finish, "logprobs": None}
+def _choice(delta: dict[str, Any], finish: str | None, logprobs: Mapping[str, Any] | None) -> dict[str, Any]:
+    return {"index": 0, "delta": delta, "finish_reason": finish, "logprobs": logprobs}
 
 
 def _event(body: dict[str, Any]) -> bytes:
-    return b"data: " + json.dumps(body, separators=(",", ":")).encode() + b"\n\n"
+    return b"data: " + _json(body) + b"\n\n"
+
+
+def _json(body: Mapping[str, Any]) -> bytes:
+    return json.dumps(body, separators=(",", ":")).encode()
 
 
 def _packed(vector: tuple[float, ...]) -> str:

@@ -6,10 +6,12 @@ import asyncio
 from collections.abc import Iterable
 from dataclasses import dataclass, replace
 
-from deployments.api.schemas import KnowledgeSearch, inline_jpeg
+from deployments.api.embedding_schemas import KnowledgeSearch
+from deployments.api.inline_images import inline_image
 from deployments.common.settings import KnowledgeSettings
+from routing.chat import Message
 from routing.errors import BackendUnavailable, BadInput
-from routing.models import Directory, EmbeddingResult, Message, Passage
+from routing.models import Directory, EmbeddingResult, Passage
 
 MAX_ID_CHARS = 256
 MAX_SOURCE_CHARS = 1_024
@@ -29,8 +31,8 @@ def to_question(request: KnowledgeSearch, max_px: int) -> Message:
     """Return the question as an input for embedding; raises BadInput."""
     if not request.query.strip():
         raise BadInput("query: is empty; it must hold a question.", "query")
-    images = () if request.image is None else (inline_jpeg(request.image, "image", max_px),)
-    return Message(role="user", text=request.query, images=images)
+    images = () if request.image is None else (inline_image(request.image, "image", max_px),)
+    return Message(role="user", content=(request.query, *images))
 
 
 async def find(

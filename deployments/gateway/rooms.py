@@ -7,8 +7,8 @@ from dataclasses import dataclass
 
 import structlog
 
-from deployments.api.auth import RoomToken, issue_token
-from deployments.api.schemas import Heartbeat, OpenRoom
+from deployments.api.auth import RoomToken, TokenLifetime, issue_token, renew_token
+from deployments.api.room_schemas import Heartbeat, OpenRoom
 from deployments.common.settings import RoomSettings
 from deployments.gateway.metering import BudgetStatus, Meter, budget_of, check_active
 from deployments.gateway.models import ClusterClient
@@ -40,7 +40,7 @@ class RoomService:
         speech: SpeechMetering,
         clock: Callable[[], float],
     ) -> None:
-        self._token_ttl_s = settings.token_ttl_s
+        self._lifetime = TokenLifetime(ttl_s=settings.token_ttl_s, longest_s=settings.token_longest_life_s)
         self._cluster = cluster
         self._directory = directory
         self._meter = meter
@@ -56,7 +56,7 @@ class RoomService:
         name = parse_room(request.room)
         check_metadata(name, request.metadata)
         tenant = await self._directory.tenant(name.tenant_id)
-        token = issue_token(name, request.job_id, self._token_ttl_s, self._clock())
+        token = issue_token(name, request.job_id, self._lifetime.ttl_s, self._clock())
         if not request.ended:
             check_active(tenant)
             await self._cluster.beat(self._heartbeat(token, {}))
@@ -75,12 +75,13 @@ class RoomService:
             check_active(tenant)
             # From the ledger: the figure that this replica remembers may be incomplete, or last month's.
             spent_nanousd = await self._cluster.beat(self._heartbeat(token, beat.counters))
+        renewed = renew_token(token, self._lifetime, self._clock())
         taken = tuple(dict.fromkeys(item.id for item in beat.usage))
-        return HeartbeatReply(token=self._renewed(token), taken=taken, budget=budget_of(tenant, spent_nanousd))
+        return HeartbeatReply(token=renewed, taken=taken, budget=budget_of(tenant, spent_nanousd))
 
     async def close(self, token: RoomToken) -> TenantTotals:
         """Close the token's room, and return its tenant's totals so far."""
-        await self._cluster.close(token.name.room, token.job_id)
+        await self._cluster.close(token.name.room, token.job_id, token.opened_at_s)
         log.info("room closed", room=token.name.room, job=token.job_id)
         return await self._cluster.totals(token.tenant_id)
 
@@ -88,11 +89,6 @@ class RoomService:
         """Return a tenant's totals so far and its open rooms; raises TenantUnknown."""
         await self._directory.tenant(tenant_id)
         return await self._cluster.totals(tenant_id), await self._cluster.of(tenant_id)
-
-    def _renewed(self, token: RoomToken) -> RoomToken:
-        if token.expires_at_s - self._clock() > self._token_ttl_s / 2:
-            return token
-        return issue_token(token.name, token.job_id, self._token_ttl_s, self._clock(), token.opened_at_s)
 
     def _heartbeat(self, token: RoomToken, counters: Mapping[str, float]) -> RoomHeartbeat:
         return RoomHeartbeat(

@@ -7,7 +7,7 @@ import uuid
 from collections.abc import Sequence
 
 from deployments.api.auth import RoomToken
-from deployments.api.schemas import SpeechUsageItem
+from deployments.api.room_schemas import SpeechUsageItem
 from deployments.providers.base import served_name
 from routing.catalogue import Catalogue, Model
 from routing.errors import BadInput, ConfigurationError

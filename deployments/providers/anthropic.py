@@ -12,12 +12,13 @@ from anthropic.types import RawMessageStreamEvent
 
 from deployments.providers.base import served_name, system_text
 from deployments.providers.errors import VendorResponse, retry_after_s
-from deployments.providers.http_session import LIMITS
+from deployments.providers.http_session import HOOKS, LIMITS
 from deployments.providers.timeouts import CONNECT_TIMEOUT_S, answered, finished, streamed
 from deployments.providers.usage import from_anthropic
 from routing.catalogue import Model
+from routing.chat import Image, Message
 from routing.errors import ProviderRefused
-from routing.models import Answer, Delta, EmbeddingResult, EmbedRequest, Finish, Message, ModelRequest, Usage
+from routing.models import Answer, Delta, EmbeddingResult, EmbedRequest, Finish, ModelRequest, Usage
 
 _FINISH: dict[str, Finish] = {
     "end_turn": "stop",
@@ -39,16 +40,16 @@ class AnthropicProvider:
             api_key=api_key,
             base_url=base_url,
             max_retries=0,
-            http_client=anthropic.DefaultAioHttpClient(limits=LIMITS, follow_redirects=False),
+            http_client=anthropic.DefaultAioHttpClient(limits=LIMITS, follow_redirects=False, event_hooks=HOOKS),
         )
 
-    async def answer(self, model: Model, ask: ModelRequest) -> Answer:
-        return await answered(self._answer(model, ask), ask.timeout_s, _reply)
+    async def answer(self, model: Model, request: ModelRequest) -> Answer:
+        return await answered(self._answer(model, request), request.timeout_s, _reply)
 
-    def stream(self, model: Model, ask: ModelRequest) -> AsyncGenerator[Delta, None]:
-        return streamed(self._deltas(model, ask), ask, _reply)
+    def stream(self, model: Model, request: ModelRequest) -> AsyncGenerator[Delta, None]:
+        return streamed(self._deltas(model, request), request, _reply)
 
-    async def embed(self, model: Model, ask: EmbedRequest) -> EmbeddingResult:
+    async def embed(self, model: Model, request: EmbedRequest) -> EmbeddingResult:
         raise ProviderRefused(f"{model.name} makes no embeddings.", "model")
 
     def warm_up(self) -> None:
@@ -58,8 +59,8 @@ class AnthropicProvider:
     async def aclose(self) -> None:
         await self._client.close()
 
-    async def _answer(self, model: Model, ask: ModelRequest) -> Answer:
-        reply: AnthropicMessage = await self._client.messages.create(**_request(model, ask))
+    async def _answer(self, model: Model, request: ModelRequest) -> Answer:
+        reply: AnthropicMessage = await self._client.messages.create(**_request(model, request))
         return Answer(
             text="".join(block.text for block in reply.content if block.type == "text"),
             model=served_name(model, False),
@@ -67,39 +68,40 @@ class AnthropicProvider:
             usage=from_anthropic(reply.usage),
         )
 
-    async def _deltas(self, model: Model, ask: ModelRequest) -> AsyncGenerator[Delta, None]:
+    async def _deltas(self, model: Model, request: ModelRequest) -> AsyncGenerator[Delta, None]:
         usage: Usage | None = None
-        async with await self._client.messages.create(**_request(model, ask), stream=True) as events:
+        async with await self._client.messages.create(**_request(model, request), stream=True) as events:
             async for event in events:
                 delta = _delta(event, usage)
                 usage = delta.usage or usage
                 yield delta
 
 
-def _request(model: Model, ask: ModelRequest) -> dict[str, Any]:
+def _request(model: Model, request: ModelRequest) -> dict[str, Any]:
     """Return the arguments of the SDK's call. API version 2026-10-21 takes no temperature, so it is dropped."""
-    request: dict[str, Any] = {
+    body: dict[str, Any] = {
         "model": model.vendor_name,
-        "max_tokens": ask.max_output_tokens,
+        "max_tokens": request.max_output_tokens,
         "messages": [
-            {"role": message.role, "content": _content(message)} for message in ask.messages if message.role != "system"
+            {"role": message.role, "content": _content(message)}
+            for message in request.messages
+            if message.role != "system"
         ],
-        "timeout": anthropic.Timeout(ask.timeout_s, connect=CONNECT_TIMEOUT_S),
+        "timeout": anthropic.Timeout(request.timeout_s, connect=CONNECT_TIMEOUT_S),
     }
-    system = system_text(ask)
-    return request | {"system": system} if system else request
+    system = system_text(request)
+    return body | {"system": system} if system else body
 
 
 def _content(message: Message) -> list[dict[str, Any]]:
-    # Images come first, as Anthropic recommends for better vision results.
-    images = [
-        {
-            "type": "image",
-            "source": {"type": "base64", "media_type": "image/jpeg", "data": base64.b64encode(image).decode()},
-        }
-        for image in message.images
-    ]
-    return [*images, {"type": "text", "text": message.text}] if message.text else images
+    return [_block(part) for part in message.content if part]
+
+
+def _block(part: str | Image) -> dict[str, Any]:
+    if isinstance(part, str):
+        return {"type": "text", "text": part}
+    data = base64.b64encode(part.data).decode()
+    return {"type": "image", "source": {"type": "base64", "media_type": part.media_type, "data": data}}
 
 
 def _delta(event: RawMessageStreamEvent, earlier: Usage | None) -> Delta:
@@ -123,5 +125,12 @@ def _reply(error: Exception) -> VendorResponse | None:
             status=error.status_code,
             codes=(error.error_code, error.type),
             retry_after_s=retry_after_s(error.response.headers),
+            message=_message(error),
         )
     return None
+
+
+def _message(error: anthropic.APIStatusError) -> Any:
+    """Return the vendor's own sentence; the SDK's message is the whole body."""
+    inner = error.body.get("error") if isinstance(error.body, dict) else None
+    return inner.get("message") if isinstance(inner, dict) else None

@@ -14,12 +14,12 @@ THINKING_TOKENS = 1_024
 class Provider(Protocol):
     """One vendor. Every method makes one attempt within the request's timeouts and raises ProviderError."""
 
-    async def answer(self, model: Model, ask: ModelRequest) -> Answer: ...
+    async def answer(self, model: Model, request: ModelRequest) -> Answer: ...
 
-    def stream(self, model: Model, ask: ModelRequest) -> AsyncGenerator[Delta, None]:
+    def stream(self, model: Model, request: ModelRequest) -> AsyncGenerator[Delta, None]:
         """Yield the answer as it arrives; the last delta carries `finish`, and `usage` if the vendor reported it."""
 
-    async def embed(self, model: Model, ask: EmbedRequest) -> EmbeddingResult: ...
+    async def embed(self, model: Model, request: EmbedRequest) -> EmbeddingResult: ...
 
     def warm_up(self) -> None:
         """Do the first request's imports and setup now, on the event loop that serves the requests."""
@@ -32,11 +32,11 @@ def served_name(model: Model, simulated: bool) -> str:
     return f"simulated/{model.name}" if simulated else model.name
 
 
-def system_text(ask: ModelRequest) -> str:
+def system_text(request: ModelRequest) -> str:
     """Return the text of the system messages, for vendors that take it apart from the conversation."""
-    return "\n\n".join(message.text for message in ask.messages if message.role == "system" and message.text)
+    return "\n\n".join(message.text for message in request.messages if message.role == "system" and message.text)
 
 
-def thinks(ask: ModelRequest) -> bool:
+def thinks(request: ModelRequest) -> bool:
     """Return whether the output limit leaves room for thinking, which can consume a short answer."""
-    return ask.max_output_tokens >= THINKING_TOKENS
+    return request.max_output_tokens >= THINKING_TOKENS

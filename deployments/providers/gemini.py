@@ -14,8 +14,9 @@ from deployments.providers.http_session import Responses, Session
 from deployments.providers.timeouts import answered, finished, streamed
 from deployments.providers.usage import from_gemini
 from routing.catalogue import Model
+from routing.chat import Image, Message
 from routing.errors import ProviderRefused
-from routing.models import Answer, Delta, EmbeddingResult, EmbedRequest, Finish, Message, ModelRequest
+from routing.models import Answer, Delta, EmbeddingResult, EmbedRequest, Finish, ModelRequest
 
 # Every reason that is missing here means that one of the vendor's filters stopped the answer.
 _FINISH: dict[str, Finish | None] = {
@@ -43,13 +44,13 @@ class GeminiProvider:
         self._session = Session()
         self._made: genai.Client | None = None
 
-    async def answer(self, model: Model, ask: ModelRequest) -> Answer:
-        return await answered(self._answer(model, ask), ask.timeout_s, _reply)
+    async def answer(self, model: Model, request: ModelRequest) -> Answer:
+        return await answered(self._answer(model, request), request.timeout_s, _reply)
 
-    def stream(self, model: Model, ask: ModelRequest) -> AsyncGenerator[Delta, None]:
-        return streamed(self._deltas(model, ask), ask, _reply)
+    def stream(self, model: Model, request: ModelRequest) -> AsyncGenerator[Delta, None]:
+        return streamed(self._deltas(model, request), request, _reply)
 
-    async def embed(self, model: Model, ask: EmbedRequest) -> EmbeddingResult:
+    async def embed(self, model: Model, request: EmbedRequest) -> EmbeddingResult:
         raise ProviderRefused(f"{model.name} makes no embeddings.", "model")
 
     def warm_up(self) -> None:
@@ -72,46 +73,46 @@ class GeminiProvider:
             self._made = genai.Client(api_key=self._api_key, vertexai=False, http_options=options)
         return self._made
 
-    async def _answer(self, model: Model, ask: ModelRequest) -> Answer:
-        response = await self._client().aio.models.generate_content(**_request(model, ask))
+    async def _answer(self, model: Model, request: ModelRequest) -> Answer:
+        response = await self._client().aio.models.generate_content(**_request(model, request))
         delta = _delta(response)
         return Answer(
             text=delta.text, model=served_name(model, False), finish=finished(delta.finish), usage=delta.usage
         )
 
-    async def _deltas(self, model: Model, ask: ModelRequest) -> AsyncGenerator[Delta, None]:
+    async def _deltas(self, model: Model, request: ModelRequest) -> AsyncGenerator[Delta, None]:
         opened = Responses()
         opened.watch()
         try:
-            async for response in await self._client().aio.models.generate_content_stream(**_request(model, ask)):
+            async for response in await self._client().aio.models.generate_content_stream(**_request(model, request)):
                 yield _delta(response)
         finally:
             opened.close()
 
 
-def _request(model: Model, ask: ModelRequest) -> dict[str, Any]:
+def _request(model: Model, request: ModelRequest) -> dict[str, Any]:
     contents = [
         types.Content(role=_ROLES[message.role], parts=list(_parts(message)))
-        for message in ask.messages
+        for message in request.messages
         if message.role != "system"
     ]
-    return {"model": model.vendor_name, "contents": contents, "config": _config(model, ask)}
+    return {"model": model.vendor_name, "contents": contents, "config": _config(model, request)}
 
 
 def _parts(message: Message) -> Iterator[types.Part]:
-    # Images come first, as Google recommends for better vision results.
-    for image in message.images:
-        yield types.Part.from_bytes(data=image, mime_type="image/jpeg")
-    if message.text:
-        yield types.Part.from_text(text=message.text)
+    for part in message.content:
+        if isinstance(part, Image):
+            yield types.Part.from_bytes(data=part.data, mime_type=part.media_type)
+        elif part:
+            yield types.Part.from_text(text=part)
 
 
-def _config(model: Model, ask: ModelRequest) -> types.GenerateContentConfig:
-    stops_thinking = model.vendor_name.startswith(_THINKING) and not thinks(ask)
+def _config(model: Model, request: ModelRequest) -> types.GenerateContentConfig:
+    stops_thinking = model.vendor_name.startswith(_THINKING) and not thinks(request)
     return types.GenerateContentConfig(
-        system_instruction=system_text(ask) or None,
-        max_output_tokens=ask.max_output_tokens,
-        temperature=ask.temperature,
+        system_instruction=system_text(request) or None,
+        max_output_tokens=request.max_output_tokens,
+        temperature=request.options.temperature,
         thinking_config=types.ThinkingConfig(thinking_budget=0) if stops_thinking else None,
         # The router uses no function calls and makes one request per attempt.
         automatic_function_calling=types.AutomaticFunctionCallingConfig(disable=True),
@@ -146,6 +147,7 @@ def _reply(error: Exception) -> VendorResponse | None:
         status=error.code,
         codes=(*_reasons(details), error.status),
         retry_after_s=retry_after_s(headers, *waits),
+        message=error.message,
     )
 
 

@@ -39,29 +39,29 @@ class OpenAICompatibleHttp:
         self._headers = {"authorization": f"Bearer {api_key}", "content-type": "application/json"}
         self._session = Session()
 
-    async def post(self, path: str, request: _JSON, timeout_s: float) -> _JSON:
+    async def post(self, path: str, body: _JSON, timeout_s: float) -> _JSON:
         """Return a whole answer; the attempt holds the timers.
 
         Raises Refused, an aiohttp.ClientError, or a ValueError for an answer that is no JSON object.
         """
-        async with self._asked(path, request) as response:
-            body = await response.read()
+        async with self._post(path, body) as response:
+            content = await response.read()
             if response.status >= 400:
-                raise Refused(_reply(response, body))
-            return _object(body)
+                raise Refused(_response_of(response, content))
+            return _object(content)
 
-    async def events(self, path: str, request: _JSON, timeout_s: float) -> AsyncGenerator[list[_JSON], None]:
+    async def events(self, path: str, body: _JSON, timeout_s: float) -> AsyncGenerator[list[_JSON], None]:
         """Yield the events of a stream; those that arrived together are in one list. Raises as `post` does."""
-        async with self._asked(path, request) as response:
+        async with self._post(path, body) as response:
             if response.status >= 400:
-                raise Refused(_reply(response, await response.read()))
+                raise Refused(_response_of(response, await response.read()))
             async with aclosing(_lines(response.content)) as groups:
                 async for lines in groups:
                     refusal = None
                     found = []
                     for event in map(_object, _data(lines)):
                         if event.get("error"):
-                            refusal = Refused(_told(None, event["error"]))
+                            refusal = Refused(_error_response(None, event["error"]))
                             break
                         found.append(event)
                     if found:
@@ -79,9 +79,9 @@ class OpenAICompatibleHttp:
     async def aclose(self) -> None:
         await self._session.aclose()
 
-    def _asked(self, path: str, request: _JSON) -> Any:
-        body = json.dumps(request).encode()
-        return self._session.get().post(self._base_url + path, data=body, headers=self._headers, timeout=_NO_TIMER)
+    def _post(self, path: str, body: _JSON) -> Any:
+        data = json.dumps(body).encode()
+        return self._session.get().post(self._base_url + path, data=data, headers=self._headers, timeout=_NO_TIMER)
 
 
 async def _lines(content: aiohttp.StreamReader) -> AsyncGenerator[list[bytes], None]:
@@ -112,14 +112,22 @@ def _object(body: bytes) -> _JSON:
     return value
 
 
-def _reply(response: aiohttp.ClientResponse, body: bytes) -> VendorResponse:
+def _response_of(response: aiohttp.ClientResponse, body: bytes) -> VendorResponse:
     try:
-        error = _object(body).get("error")
+        content = _object(body)
     except ValueError:
-        error = None
-    return _told(response.status, error, retry_after_s(response.headers))
+        content = {}
+    # vLLM had its error at the top for a while, and FastAPI's own errors are a `detail`.
+    error = content.get("error") or {"message": content.get("message") or content.get("detail")} | content
+    return _error_response(response.status, error, retry_after_s(response.headers))
 
 
-def _told(status: int | None, error: Any, after_s: float | None = None) -> VendorResponse:
+def _error_response(status: int | None, error: Any, after_s: float | None = None) -> VendorResponse:
     error = error if isinstance(error, dict) else {}
-    return VendorResponse(status=status, codes=(error.get("code"), error.get("type")), retry_after_s=after_s)
+    return VendorResponse(
+        status=status,
+        codes=(error.get("code"), error.get("type")),
+        retry_after_s=after_s,
+        message=error.get("message"),
+        param=error.get("param"),
+    )

@@ -9,7 +9,8 @@ import random
 import struct
 import time
 import tomllib
-from collections.abc import AsyncGenerator, Awaitable, Callable, Mapping
+from collections.abc import AsyncGenerator, Awaitable, Callable, Iterable, Mapping
+from dataclasses import replace
 from functools import cache
 from importlib import resources
 
@@ -20,19 +21,15 @@ from pydantic import BaseModel, ConfigDict
 from deployments.api.jpeg import inspect_jpeg
 from deployments.common.settings import ProfileChange, SimulationSettings
 from deployments.providers.base import served_name
-from routing.catalogue import Model, text_tokens
+from deployments.providers.simulated_reply import simulated_reply
+from routing.catalogue import Model
+from routing.chat import Image, Message
 from routing.errors import BadInput, ProviderOverloaded, ProviderTimeout
-from routing.models import Answer, Delta, EmbeddingResult, EmbedRequest, Finish, Message, ModelRequest, Usage
+from routing.estimates import options_tokens, text_tokens
+from routing.models import Answer, Delta, EmbeddingResult, EmbedRequest, ModelRequest, Usage
 from routing.retry import Deadline
 
 TAIL_SIGMA = 0.35
-ANSWER_TOKENS = (20, 60)
-NAME_WORDS = 2
-"""Every answer begins with `[simulated MODEL]`."""
-_WORDS = (
-    "a window with text and a chart beside it the title changed and one line is new near the top of the page".split()
-)
-
 Sleep = Callable[[float], Awaitable[None]]
 
 
@@ -58,6 +55,21 @@ class Profile(BaseModel):
             return rng.lognormvariate(math.log(self.tail_median_ms), TAIL_SIGMA) / 1_000
         return rng.lognormvariate(math.log(self.first_token_ms), self.sigma) / 1_000
 
+    def first_token_quantile_s(self, share: float) -> float:
+        """Return the time within which `share` of the first tokens come; `share` is below 1."""
+        low_s, high_s = 0.0, 1.0
+        while self._share_within(high_s) < share:
+            high_s *= 2
+        for _ in range(40):
+            middle_s = (low_s + high_s) / 2
+            low_s, high_s = (middle_s, high_s) if self._share_within(middle_s) < share else (low_s, middle_s)
+        return high_s
+
+    def _share_within(self, seconds: float) -> float:
+        body = _log_normal_share(1_000 * seconds, self.first_token_ms, self.sigma)
+        tail = _log_normal_share(1_000 * seconds, self.tail_median_ms, TAIL_SIGMA)
+        return (1 - self.tail_share) * body + self.tail_share * tail
+
     def first_tokens_s(self, rng: np.random.Generator, count: int) -> NDArray[np.float64]:
         """Draw `count` times to first token at once, with the distribution of `first_token_s`."""
         chances = rng.standard_normal(count)
@@ -65,6 +77,13 @@ class Profile(BaseModel):
         late = np.flatnonzero(rng.random(count) < self.tail_share)
         times_ms[late] = self.tail_median_ms * np.exp(TAIL_SIGMA * chances[late])
         return np.asarray(times_ms / 1_000)
+
+
+def _log_normal_share(value: float, median: float, sigma: float) -> float:
+    """Return the share of a log-normal distribution that is at most `value`."""
+    if sigma == 0 or median == 0:
+        return float(value >= median)
+    return 0.5 * (1 + math.erf(math.log(value / median) / (sigma * math.sqrt(2))))
 
 
 @cache
@@ -79,6 +98,12 @@ def profile_of(model: str, changes: Mapping[str, ProfileChange]) -> Profile:
     return (profiles.get(model) or profiles["default"]).changed(changes.get(model))
 
 
+def published_p99_s(models: Iterable[str]) -> dict[str, float]:
+    """Return the published p99 of the time to the first token of each model that has a profile of its own."""
+    profiles = load_profiles()
+    return {name: profiles[name].first_token_quantile_s(0.99) for name in models if name in profiles}
+
+
 class SimulatedProvider:
     """A provider for any vendor. Two with the same seed return the same answers to the same sequence of requests."""
 
@@ -88,38 +113,40 @@ class SimulatedProvider:
         self._sleep = sleep
         self._profiles: dict[str, Profile] = {}
 
-    async def answer(self, model: Model, ask: ModelRequest) -> Answer:
+    async def answer(self, model: Model, request: ModelRequest) -> Answer:
         """Answer as `stream` does, with one sleep: a timer for each word would cost more than the rest of a request."""
-        profile, deadline = self._profile(model), Deadline.after(ask.timeout_s, time.monotonic())
-        words, finish = self._words_of(model, ask)
+        profile, deadline = self._profile(model), Deadline.after(request.timeout_s, time.monotonic())
+        reply = simulated_reply(model, request, self._settings.seed)
         await self._pause(profile.first_token_s(self._rng), deadline)
         self._fail_sometimes(model)
-        await self._pause(len(words) / profile.tokens_per_s, deadline)
+        await self._pause(reply.tokens / profile.tokens_per_s, deadline)
         return Answer(
-            text="".join(word + " " for word in words),
+            text="".join(reply.pieces),
             model=served_name(model, True),
-            finish=finish,
-            usage=_usage(model, ask.messages, output_tokens=len(words)),
+            finish=reply.finish,
+            usage=_usage(model, request, output_tokens=reply.tokens),
+            tool_calls=reply.tool_calls,
             simulated=True,
         )
 
-    async def stream(self, model: Model, ask: ModelRequest) -> AsyncGenerator[Delta, None]:
-        profile, deadline = self._profile(model), Deadline.after(ask.timeout_s, time.monotonic())
-        words, finish = self._words_of(model, ask)
+    async def stream(self, model: Model, request: ModelRequest) -> AsyncGenerator[Delta, None]:
+        profile, deadline = self._profile(model), Deadline.after(request.timeout_s, time.monotonic())
+        reply = simulated_reply(model, request, self._settings.seed)
         await self._pause(profile.first_token_s(self._rng), deadline)
         self._fail_sometimes(model)
-        for word in words:
-            yield Delta(text=word + " ")
+        for delta in reply.deltas():
+            yield delta
             await self._pause(1 / profile.tokens_per_s, deadline)
-        yield Delta(finish=finish, usage=_usage(model, ask.messages, output_tokens=len(words)))
+        yield Delta(finish=reply.finish, usage=_usage(model, request, output_tokens=reply.tokens))
 
-    async def embed(self, model: Model, ask: EmbedRequest) -> EmbeddingResult:
-        deadline = Deadline.after(ask.timeout_s, time.monotonic())
+    async def embed(self, model: Model, request: EmbedRequest) -> EmbeddingResult:
+        deadline = Deadline.after(request.timeout_s, time.monotonic())
         await self._pause(self._profile(model).first_token_s(self._rng), deadline)
         self._fail_sometimes(model)
-        vectors = tuple(_vector(message, model.dimensions or 256) for message in ask.inputs)
-        px = sum(_pixels(image) for message in ask.inputs for image in message.images)
-        usage = Usage(input_tokens=text_tokens(ask.inputs), image_px=px)
+        vectors = tuple(_vector(message, model.dimensions or 256) for message in request.inputs)
+        images = [_sized(image) for message in request.inputs for image in message.images]
+        px = sum(image.width_px * image.height_px for image in images)
+        usage = Usage(input_tokens=text_tokens(request.inputs), image_px=px)
         return EmbeddingResult(vectors=vectors, model=served_name(model, True), usage=usage, simulated=True)
 
     def _profile(self, model: Model) -> Profile:
@@ -141,19 +168,6 @@ class SimulatedProvider:
         except TimeoutError:
             raise ProviderTimeout() from None
 
-    def _words_of(self, model: Model, ask: ModelRequest) -> tuple[list[str], Finish]:
-        """Return the words of the answer, and whether the output limit cut it."""
-        whole = [*f"[simulated {model.name}]".split(), *self._words(ask)]
-        words = whole[: ask.max_output_tokens]
-        return words, "stop" if len(words) == len(whole) else "length"
-
-    def _words(self, ask: ModelRequest) -> list[str]:
-        """Draw the words of an answer: the same request gets the same words under the same seed."""
-        content = "\n".join(message.text for message in ask.messages).encode()
-        images = b"".join(image for message in ask.messages for image in message.images)
-        rng = random.Random(hashlib.blake2b(content + images, digest_size=8, key=b"%d" % self._settings.seed).digest())
-        return rng.choices(_WORDS, k=rng.randint(*ANSWER_TOKENS))
-
     def _fail_sometimes(self, model: Model) -> None:
         if self._rng.random() < self._settings.failures.get(model.name, 0.0):
             raise ProviderOverloaded(
@@ -161,25 +175,27 @@ class SimulatedProvider:
             )
 
 
-def _usage(model: Model, messages: tuple[Message, ...], output_tokens: int) -> Usage:
-    images = [image for message in messages for image in message.images]
-    image_tokens = sum(model.image_token_count(_pixels(image)) for image in images)
-    return Usage(
-        input_tokens=text_tokens(messages) + image_tokens, image_tokens=image_tokens, output_tokens=output_tokens
-    )
+def _usage(model: Model, request: ModelRequest, output_tokens: int) -> Usage:
+    images = [image for message in request.messages for image in message.images]
+    image_tokens = sum(model.tokens_of(_sized(image)) for image in images)
+    text = text_tokens(request.messages) + options_tokens(request.options)
+    return Usage(input_tokens=text + image_tokens, image_tokens=image_tokens, output_tokens=output_tokens)
 
 
-def _pixels(image: bytes) -> int:
+def _sized(image: Image) -> Image:
+    """Return the image with the size of its header, if it is a JPEG of unknown size."""
+    if image.width_px:
+        return image
     try:
-        size = inspect_jpeg(image)
+        size = inspect_jpeg(image.data)
     except BadInput:
-        return 0
-    return size.width_px * size.height_px
+        return image
+    return replace(image, width_px=size.width_px, height_px=size.height_px)
 
 
 def _vector(message: Message, dimensions: int) -> tuple[float, ...]:
     """Return a unit vector derived from a hash of the content."""
-    content = message.text.encode() + b"".join(message.images)
+    content = message.text.encode() + b"".join(image.data for image in message.images)
     digest = hashlib.shake_256(content).digest(4 * dimensions)
     values = [number / 2**31 - 1 for number in struct.unpack(f"<{dimensions}I", digest)]
     length = math.sqrt(sum(value * value for value in values))

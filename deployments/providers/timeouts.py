@@ -9,6 +9,7 @@ from contextlib import aclosing
 from typing import TypeVar
 
 from deployments.providers.errors import Phase, VendorResponse, to_ours
+from deployments.providers.sending import Sending
 from routing.errors import ProviderTruncated
 from routing.models import Delta, Finish, ModelRequest
 from routing.retry import Deadline
@@ -25,42 +26,48 @@ ReplyOf = Callable[[Exception], VendorResponse | None]
 
 async def answered(call: Awaitable[T], timeout_s: float, reply_of: ReplyOf) -> T:
     """Await `call` for at most `timeout_s` and return its result; raises ProviderError."""
-    try:
-        async with asyncio.timeout(timeout_s):
-            return await call
-    except Exception as error:
-        raise to_ours(error, "first_token", reply_of) from None
+    with Sending() as sending:
+        try:
+            async with asyncio.timeout(timeout_s):
+                return await call
+        except Exception as error:
+            raise to_ours(error, "first_token", reply_of, sending.sent) from None
 
 
 async def streamed(
     deltas: AsyncGenerator[Delta, None],
-    ask: ModelRequest,
+    request: ModelRequest,
     reply_of: ReplyOf,
     clock: Callable[[], float] = time.monotonic,
 ) -> AsyncGenerator[Delta, None]:
-    """Yield a vendor's `deltas` and, last, one with `finish` and the last usage reported; raises ProviderError.
+    """Yield a vendor's `deltas` and, last, one with `finish`, the usage and the tier reported; raises ProviderError.
 
     A timer spans one await and no yield: another task may request the next delta, and a timer that one task started
     cannot stop another. The time that the consumer takes does not count either.
     """
-    watch = _Watch(ask, clock())
+    watch, sending = _Watch(request, clock()), Sending()
     last = Delta()
     async with aclosing(deltas):
         while True:
             try:
-                async with asyncio.timeout(watch.wait_s(clock())):
-                    delta = await anext(deltas)
+                with sending:
+                    async with asyncio.timeout(watch.wait_s(clock())):
+                        delta = await anext(deltas)
             except StopAsyncIteration:
                 break
             except Exception as error:
                 # After the finish marker only the usage can be missing: a complete answer is not requested again.
                 if last.finish is not None:
                     break
-                raise to_ours(error, watch.phase, reply_of) from None
-            last = Delta(finish=delta.finish or last.finish, usage=delta.usage or last.usage)
-            if delta.text:
+                raise to_ours(error, watch.phase, reply_of, sending.sent) from None
+            last = Delta(
+                finish=delta.finish or last.finish,
+                usage=delta.usage or last.usage,
+                service_tier=delta.service_tier or last.service_tier,
+            )
+            if delta.text or delta.tool_calls or delta.logprobs:
                 watch.phase = "stream"
-                yield Delta(text=delta.text)
+                yield Delta(text=delta.text, tool_calls=delta.tool_calls, logprobs=delta.logprobs)
     if last.finish is None:
         raise ProviderTruncated(phase=watch.phase)
     yield last
@@ -76,11 +83,11 @@ def finished(finish: Finish | None) -> Finish:
 class _Watch:
     """The timers of one attempt: the one that runs now, and its remaining time."""
 
-    def __init__(self, ask: ModelRequest, now_s: float) -> None:
+    def __init__(self, request: ModelRequest, now_s: float) -> None:
         self.phase: Phase = "first_token"
-        self._total = Deadline.after(ask.timeout_s, now_s)
-        self._first = Deadline.after(ask.first_token_timeout_s or ask.timeout_s, now_s)
-        self._between_s = ask.between_tokens_timeout_s or ask.timeout_s
+        self._total = Deadline.after(request.timeout_s, now_s)
+        self._first = Deadline.after(request.first_token_timeout_s or request.timeout_s, now_s)
+        self._between_s = request.between_tokens_timeout_s or request.timeout_s
 
     def wait_s(self, now_s: float) -> float:
         left_s = self._first.remaining_s(now_s) if self.phase == "first_token" else self._between_s

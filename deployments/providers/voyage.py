@@ -16,8 +16,9 @@ from deployments.providers.http_session import Session
 from deployments.providers.timeouts import CONNECT_TIMEOUT_S, answered
 from deployments.providers.usage import from_voyage
 from routing.catalogue import Model
+from routing.chat import Image, Message
 from routing.errors import ProviderRefused, ProviderTruncated
-from routing.models import Answer, Delta, EmbeddingResult, EmbedRequest, Message, ModelRequest
+from routing.models import Answer, Delta, EmbeddingResult, EmbedRequest, ModelRequest
 
 # The SDK takes 0.5 ms of CPU a call more than a bare request would (2 shared cores, 2026-11-25), which is little
 # beside the vendor's tenth of a second. Its resources have no types.
@@ -33,17 +34,17 @@ class VoyageProvider:
         self._account = {"api_key": api_key, "base_url": base_url and base_url.rstrip("/")}
         self._session = Session(_check)
 
-    async def answer(self, model: Model, ask: ModelRequest) -> Answer:
+    async def answer(self, model: Model, request: ModelRequest) -> Answer:
         raise ProviderRefused(f"{model.name} makes embeddings only.", "model")
 
-    async def stream(self, model: Model, ask: ModelRequest) -> AsyncGenerator[Delta, None]:
+    async def stream(self, model: Model, request: ModelRequest) -> AsyncGenerator[Delta, None]:
         raise ProviderRefused(f"{model.name} makes embeddings only.", "model")
         yield
 
-    async def embed(self, model: Model, ask: EmbedRequest) -> EmbeddingResult:
-        if not _sees(model) and any(message.images for message in ask.inputs):
+    async def embed(self, model: Model, request: EmbedRequest) -> EmbeddingResult:
+        if not _sees(model) and any(message.images for message in request.inputs):
             raise ProviderRefused(f"{model.name} embeds text only.", "input")
-        return await answered(self._embed(model, ask), ask.timeout_s, _reply)
+        return await answered(self._embed(model, request), request.timeout_s, _reply)
 
     def warm_up(self) -> None:
         """Do nothing: the SDK imports everything together with this module."""
@@ -51,27 +52,27 @@ class VoyageProvider:
     async def aclose(self) -> None:
         await self._session.aclose()
 
-    async def _embed(self, model: Model, ask: EmbedRequest) -> EmbeddingResult:
+    async def _embed(self, model: Model, request: EmbedRequest) -> EmbeddingResult:
         # Without this session the SDK would open a session and a connection for each call.
         token = voyageai.aiosession.set(self._session.get())
         try:
-            result = await self._asked(model, ask)
+            result = await self._post(model, request)
         finally:
             voyageai.aiosession.reset(token)
         rows = sorted(result.data, key=lambda row: row.index)
-        if len(rows) != len(ask.inputs):
+        if len(rows) != len(request.inputs):
             raise ProviderTruncated(phase="parse")
         vectors = tuple(tuple(row.embedding) for row in rows)
         usage = from_voyage(getattr(result, "usage", None))
         return EmbeddingResult(vectors=vectors, model=served_name(model, False), usage=usage)
 
-    async def _asked(self, model: Model, ask: EmbedRequest) -> Any:
+    async def _post(self, model: Model, request: EmbedRequest) -> Any:
         # The SDK's client rejects vectors without usage, although they are billed, so the resources are used.
-        request = self._account | {"model": model.vendor_name, "request_timeout": (CONNECT_TIMEOUT_S, ask.timeout_s)}
+        body = self._account | {"model": model.vendor_name, "request_timeout": (CONNECT_TIMEOUT_S, request.timeout_s)}
         if not _sees(model):
-            return await _TEXTS.acreate(input=[message.text for message in ask.inputs], **request)
-        inputs = [{"content": _content(message)} for message in ask.inputs]
-        return await _MIXED.acreate(inputs=inputs, **request)
+            return await _TEXTS.acreate(input=[message.text for message in request.inputs], **body)
+        inputs = [{"content": _content(message)} for message in request.inputs]
+        return await _MIXED.acreate(inputs=inputs, **body)
 
 
 async def _check(response: aiohttp.ClientResponse) -> None:
@@ -89,16 +90,23 @@ def _sees(model: Model) -> bool:
 
 def _content(message: Message) -> list[dict[str, str]]:
     # As data URIs and not as PIL images: the SDK encodes those to lossless WebP, up to 0.6 s on the event loop.
-    text = [{"type": "text", "text": message.text}] if message.text else []
-    images = [
-        {"type": "image_base64", "image_base64": "data:image/jpeg;base64," + base64.b64encode(image).decode()}
-        for image in message.images
-    ]
-    return [*text, *images]
+    return [_part(part) for part in message.content if part]
+
+
+def _part(part: str | Image) -> dict[str, str]:
+    if isinstance(part, str):
+        return {"type": "text", "text": part}
+    url = f"data:{part.media_type};base64," + base64.b64encode(part.data).decode()
+    return {"type": "image_base64", "image_base64": url}
 
 
 def _reply(error: Exception) -> VendorResponse | None:
     status = getattr(error, "http_status", None)
     if not isinstance(error, voyageai.error.VoyageError) or status is None or status < 400:
         return None
-    return VendorResponse(status=status, codes=(error.code,), retry_after_s=retry_after_s(error.headers))
+    return VendorResponse(
+        status=status,
+        codes=(error.code,),
+        retry_after_s=retry_after_s(error.headers),
+        message=error.user_message,
+    )

@@ -40,7 +40,7 @@ def message_callback() -> Callable[[], None] | None:
     return _ON_MESSAGE.get()
 
 
-REST_S = 10.0
+COOLDOWN_S = 10.0
 """How long a service that failed is tried after the others."""
 CONNECT_TIMEOUT_S = 4.0
 CLOSE_TIMEOUT_S = 3.0
@@ -49,12 +49,12 @@ Service = stt.STT[Any]
 
 
 class SttServices:
-    """The services in their configured order. One that failed comes last for `REST_S`."""
+    """The services in their configured order. One that failed comes last for `COOLDOWN_S`."""
 
     def __init__(self, services: Sequence[Service], clock: Callable[[], float]) -> None:
         self._services = list(services)
         self._clock = clock
-        self._rests_until_s = [-1.0] * len(self._services)
+        self._cooldown_until_s = [-1.0] * len(self._services)
 
     @property
     def attempts(self) -> int:
@@ -63,15 +63,15 @@ class SttServices:
 
     def in_order(self) -> list[Service]:
         now_s = self._clock()
-        pairs = list(zip(self._services, self._rests_until_s, strict=True))
-        rested = [service for service, until_s in pairs if until_s <= now_s]
-        return rested + [service for service, until_s in pairs if until_s > now_s]
+        pairs = list(zip(self._services, self._cooldown_until_s, strict=True))
+        available = [service for service, until_s in pairs if until_s <= now_s]
+        return available + [service for service, until_s in pairs if until_s > now_s]
 
     def failed(self, service: Service) -> None:
-        self._rests_until_s[self._services.index(service)] = self._clock() + REST_S
+        self._cooldown_until_s[self._services.index(service)] = self._clock() + COOLDOWN_S
 
     def succeeded(self, service: Service) -> None:
-        self._rests_until_s[self._services.index(service)] = -1.0
+        self._cooldown_until_s[self._services.index(service)] = -1.0
 
 
 class SttStream:

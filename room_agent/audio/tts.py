@@ -71,7 +71,7 @@ class TrackSubscribers:
 
 
 TTS_TIMEOUT_S = 5.0
-REST_S = 10.0
+COOLDOWN_S = 10.0
 """How long TTS is not tried again after a failure."""
 CLOSE_TIMEOUT_S = 5.0
 MAX_SPEECH_S = 180.0
@@ -96,8 +96,8 @@ class _SpeakingAgent(Agent):
 
 async def _encodable(text: AsyncIterable[str]) -> AsyncIterator[str]:
     """Yield the text without lone surrogates: they cannot be encoded, and would make the billed count differ."""
-    async for piece in text:
-        yield piece.encode(errors="ignore").decode()
+    async for chunk in text:
+        yield chunk.encode(errors="ignore").decode()
 
 
 class SpeechOutput:
@@ -112,7 +112,7 @@ class SpeechOutput:
         self.on_available: Callable[[bool], None] = lambda _: None
         """Called with True when speech becomes audible, and with False when TTS or its session fails."""
         self._clock = clock
-        self._rests_until_s = self._restart_from_s = -1.0
+        self._cooldown_until_s = self._restart_from_s = -1.0
         self._session: AgentSession[None] | None = None
         self._room: rtc.Room | None = None
         self._subscribers: TrackSubscribers | None = None
@@ -148,11 +148,11 @@ class SpeechOutput:
         self._subscribers = TrackSubscribers(session.room_io, room, self._clock)
 
     async def restart_if_unpublished(self) -> None:
-        """Start a new session where the track could not be published, at most once in `REST_S`."""
+        """Start a new session where the track could not be published, at most once in `COOLDOWN_S`."""
         if self._subscribers is None or not self._subscribers.is_unpublished or self._clock() < self._restart_from_s:
             return
         log.warning("tts track not published; session restarted")
-        self._restart_from_s = self._clock() + REST_S
+        self._restart_from_s = self._clock() + COOLDOWN_S
         self.on_available(False)
         for step in (self._end_session, partial(self.start, self._room)):
             try:
@@ -169,7 +169,7 @@ class SpeechOutput:
     @property
     def is_available(self) -> bool:
         """Return whether speech would be audible now, as far as is known."""
-        if self._session is None or self._clock() < self._rests_until_s:
+        if self._session is None or self._clock() < self._cooldown_until_s:
             return False
         return self._room is None or (self._subscribers is not None and self._subscribers.may_come)
 
@@ -223,7 +223,7 @@ class SpeechOutput:
     def _on_error(self, error: tts.TTSError) -> None:
         if error.recoverable:
             return
-        self._rests_until_s = self._clock() + REST_S
+        self._cooldown_until_s = self._clock() + COOLDOWN_S
         status = getattr(error.error, "status_code", None)
         log.warning("tts failed", error=type(error.error).__name__, status=status)
         self.on_available(False)

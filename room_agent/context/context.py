@@ -40,7 +40,7 @@ class ContextBuilder:
         self._spoken = spoken
         self._wall_clock = wall_clock
         self._memory = ScreenMemory()
-        self._said: deque[Remark] = deque(maxlen=MAX_REMARKS)
+        self._remarks: deque[Remark] = deque(maxlen=MAX_REMARKS)
         self._pictures = LatestFrames()
         self._last_screen_question: _ScreenQuestion | None = None
 
@@ -76,14 +76,14 @@ class ContextBuilder:
         self._memory.end(event.track.sid, self._wall_clock())
         self._pictures.end(event.track.sid)
 
-    def said(self, who: str | None, text: str) -> None:
-        """Store a remark; `who` is None for an answer of the agent."""
-        self._said.append(Remark(who=who, text=text, at_s=self._wall_clock()))
+    def add_remark(self, speaker: str | None, text: str) -> None:
+        """Store a remark; `speaker` is None for an answer of the agent."""
+        self._remarks.append(Remark(speaker=speaker, text=text, at_s=self._wall_clock()))
 
     def answered(self, text: str, interrupted: bool) -> None:
         """Store an answer of the agent."""
         if text:
-            self.said(None, f"{text} … (interrupted)" if interrupted else text)
+            self.add_remark(None, f"{text} … (interrupted)" if interrupted else text)
 
     def prefetch(self, question: str, identity: str) -> None:
         """Start the knowledge search for an interim question; `turn` reuses it if the final question asks the same."""
@@ -97,7 +97,7 @@ class ContextBuilder:
             _ScreenQuestion(identity, picture.track, self._wall_clock()) if picture is not None else None
         )
         jpeg, label = (picture.jpeg, picture.label) if picture is not None else (None, "")
-        said = list(self._said)
+        remarks = list(self._remarks)
         search = self.knowledge.finish(question, jpeg)
         prompt_question = PromptQuestion(
             text=question,
@@ -106,7 +106,7 @@ class ContextBuilder:
             now_s=self._wall_clock(),
             memory=self._memory,
             passages=await search.passages(),
-            said=said,
+            remarks=remarks,
             frame_jpeg=jpeg,
             frame_of=label,
         )

@@ -52,7 +52,7 @@ class LatestFrames:
         return chosen(question, self._newest.values(), asker, before)
 
 
-def chosen(question: str, pictures: Iterable[LatestFrame], asker: str, before: str = "") -> LatestFrame | None:
+def chosen(question: str, pictures: Iterable[LatestFrame], asker: str, before: str) -> LatestFrame | None:
     """Return the frame of the person named in the question, or the asker's own for "my screen".
 
     A screen share comes before a camera unless the question is about a camera. Among equals the newest wins.

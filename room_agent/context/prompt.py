@@ -17,7 +17,7 @@ from room_agent.context.screen_memory import ScreenMemory
 from room_agent.intent.screen_question import asks_about_screen
 from room_agent.text.normalize import both_ends, ends_within
 from room_agent.text.quoting import MAX_QUOTED_CHARS, Fence, clean_name, one_line, tokens_of
-from routing.catalogue import MESSAGE_OVERHEAD_TOKENS
+from routing.estimates import MESSAGE_OVERHEAD_TOKENS
 from routing.models import Passage
 
 IMAGE_TOKENS = 1_200
@@ -51,9 +51,9 @@ WRITTEN = "Your answer is read: a few short sentences, no markup but plain line 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Remark:
-    """A recent spoken or written remark in the room; `who` is None for the agent's own answers."""
+    """A recent spoken or written remark in the room; `speaker` is None for the agent's own answers."""
 
-    who: str | None
+    speaker: str | None
     text: str = field(repr=False)
     at_s: float
 
@@ -67,7 +67,7 @@ class PromptQuestion:
     now_s: float
     memory: ScreenMemory
     passages: Sequence[Passage] = field(default=(), repr=False)
-    said: Sequence[Remark] = field(default=(), repr=False)
+    remarks: Sequence[Remark] = field(default=(), repr=False)
     frame_jpeg: bytes | None = field(default=None, repr=False)
     frame_of: str = field(default="", repr=False)
     """The memory's label of the frame's track."""
@@ -118,12 +118,12 @@ def compose(material: PromptQuestion, key: str, budget_tokens: int, *, agent_nam
         raise ValueError(f"A budget of {budget_tokens} tokens does not hold the rules and the question.")
     about_screen = asks_about_screen(material.text, material.memory.shown_now(), material.follows_screen)
     image = material.frame_jpeg if about_screen and budget.take_tokens(IMAGE_TOKENS, left=0.5) else None
-    pictured = _quoted(fence, budget, "picture", material.frame_of, 0.2) if image is not None else []
+    picture = _quoted(fence, budget, "picture", material.frame_of, 0.2) if image is not None else []
     blocks, sources = _blocks(material, fence, budget, about_screen)
     return Turn(
         instructions=rules,
         key_note=note,
-        context="\n".join([*pictured, *blocks]),
+        context="\n".join([*picture, *blocks]),
         question=question,
         image_jpeg=image,
         sources=sources,
@@ -162,17 +162,17 @@ def _blocks(
     """Return the quotations, the most useful first. Only the last and the screen's may use up the budget."""
     asker = _quoted(fence, budget, "asker", clean_name(material.asker), 0.2)
     if about_screen:
-        shown = _shown(material, fence, budget, 0.6)
-        found, sources = _found(material, fence, budget, 0.7)
+        screen = _screen_blocks(material, fence, budget, 0.6)
+        passages, sources = _passage_blocks(material, fence, budget, 0.7)
     else:
-        found, sources = _found(material, fence, budget, 0.7)
-        shown = _shown(material, fence, budget, 0.5)
-    said = _said(material, fence, budget)
+        passages, sources = _passage_blocks(material, fence, budget, 0.7)
+        screen = _screen_blocks(material, fence, budget, 0.5)
+    remarks = _remark_blocks(material, fence, budget)
     if about_screen:
         # The memory mostly holds more than its share: it is quoted again with all that the others left.
-        budget.tokens += sum(tokens_of(block) + 1 for block in shown)
-        shown = _shown(material, fence, budget, 1.0)
-    blocks = [*asker, *shown, *found, *said] if about_screen else [*asker, *found, *shown, *said]
+        budget.tokens += sum(tokens_of(block) + 1 for block in screen)
+        screen = _screen_blocks(material, fence, budget, 1.0)
+    blocks = [*asker, *screen, *passages, *remarks] if about_screen else [*asker, *passages, *screen, *remarks]
     return blocks, sources
 
 
@@ -181,46 +181,46 @@ def _quoted(fence: Fence, budget: _TokenBudget, label: str, text: str, share: fl
     return [quoted] if quoted and budget.take(quoted) else []
 
 
-def _shown(material: PromptQuestion, fence: Fence, budget: _TokenBudget, share: float) -> list[str]:
+def _screen_blocks(material: PromptQuestion, fence: Fence, budget: _TokenBudget, share: float) -> list[str]:
     # The fence marks and line bars need tokens too.
     recalled = material.memory.recall(material.now_s, int(budget.tokens * share * 0.9) - 24, material.text)
     return _quoted(fence, budget, "screen", recalled, share)
 
 
-def _found(
+def _passage_blocks(
     material: PromptQuestion, fence: Fence, budget: _TokenBudget, share: float
 ) -> tuple[list[str], tuple[str, ...]]:
     """Return the passages and their sources, best first. Each passage takes at most half of the remaining share."""
-    part = _TokenBudget(int(budget.tokens * share))
+    passage_budget = _TokenBudget(int(budget.tokens * share))
     blocks: list[str] = []
     sources: list[str] = []
     for passage in sorted(material.passages, key=lambda passage: -(passage.score or 0.0)):
         source = one_line(passage.source, MAX_SOURCE_CHARS)
-        block = _with_source(fence, part.tokens // 2 - 1, source, passage.text)
-        if block and part.take(block):
+        block = _with_source(fence, passage_budget.tokens // 2 - 1, source, passage.text)
+        if block and passage_budget.take(block):
             blocks.append(block)
             sources += [source] if source else []
     budget.tokens -= sum(tokens_of(block) + 1 for block in blocks)
     return blocks, tuple(dict.fromkeys(sources))
 
 
-def _with_source(fence: Fence, most_tokens: int, source: str, text: str) -> str:
+def _with_source(fence: Fence, max_tokens: int, source: str, text: str) -> str:
     """Return a passage after its source. The source is a quotation of its own, so no passage can imitate it."""
-    named = fence.quote("source", source or "unnamed", most_tokens)
-    quoted = fence.quote("passage", text, most_tokens - tokens_of(named) - 1)
+    named = fence.quote("source", source or "unnamed", max_tokens)
+    quoted = fence.quote("passage", text, max_tokens - tokens_of(named) - 1)
     return f"{named}\n{quoted}" if named and quoted else ""
 
 
-def _said(material: PromptQuestion, fence: Fence, budget: _TokenBudget) -> list[str]:
+def _remark_blocks(material: PromptQuestion, fence: Fence, budget: _TokenBudget) -> list[str]:
     """Return the newest remarks within the budget, in chronological order."""
     lines: list[str] = []
-    left = budget.tokens - 40
-    for said in sorted(material.said, key=lambda said: -said.at_s):
-        text = one_line(said.text, MAX_REMARK_CHARS)
-        who = YOU if said.who is None else f'"{clean_name(said.who)}"'
-        line = f"{who}, {ago(material.now_s - said.at_s)} ago: {text}"
-        left -= tokens_of(line) + 2
-        if left < 0:
+    remaining = budget.tokens - 40
+    for remark in sorted(material.remarks, key=lambda remark: -remark.at_s):
+        text = one_line(remark.text, MAX_REMARK_CHARS)
+        speaker = YOU if remark.speaker is None else f'"{clean_name(remark.speaker)}"'
+        line = f"{speaker}, {ago(material.now_s - remark.at_s)} ago: {text}"
+        remaining -= tokens_of(line) + 2
+        if remaining < 0:
             break
         lines += [line] if text else []
     return _quoted(fence, budget, "said", "\n".join(reversed(lines)), 1.0)

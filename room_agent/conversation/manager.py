@@ -24,7 +24,7 @@ from room_agent.conversation.transcription import Transcription
 from room_agent.core.participants import AbsenceTracker, Participants
 from room_agent.core.settings import SpeechSettings
 from room_agent.core.tasks import OwnedTasks
-from room_agent.intent.addressee import Addressee, AddresseeSettings, RoomCompany, find_addressee
+from room_agent.intent.addressee import Addressee, AddresseeContext, find_addressee
 from room_agent.intent.stop_words import asks_to_stop
 
 CHECK_EVERY_S = 1.0
@@ -42,8 +42,8 @@ class ConversationManager:
         context: ContextBuilder,
         llm: RouterLlm,
         clock: Callable[[], float],
-        services: SttServices | None = None,
-        speech_output: SpeechOutput | None = None,
+        services: SttServices | None,
+        speech_output: SpeechOutput | None,
     ) -> None:
         self._room = room
         self._settings = settings
@@ -180,11 +180,11 @@ class ConversationManager:
         elif to_agent:
             if self._participants.missing({identity}):
                 # They may not come back for the answer, but their text belongs to the context of other answers.
-                self._context.said(name, text)
+                self._context.add_remark(name, text)
             self.responder.ask(Question(identity=identity, name=name, text=text, asked_at_s=at_s))
         else:
             self._not_addressed += 1
-            self._context.said(name, text)
+            self._context.add_remark(name, text)
 
     def _stop(self, identity: str, called: bool) -> None:
         """Stop the answer. A participant who only waits, and did not call the agent, drops just their own question."""
@@ -195,11 +195,11 @@ class ConversationManager:
 
     def _find_addressee(self, identity: str, text: str) -> Addressee:
         answered, answered_at_s = self.responder.answered
-        company = RoomCompany(
+        context = AddresseeContext(
             people=self._participants.all(),
-            gone=self._participants.gone(),
+            former=self._participants.former(),
             answered=answered,
             answered_at_s=answered_at_s,
             waits_since_s=self.responder.queue.asked_at_s(identity),
         )
-        return find_addressee(text, identity, company, self._clock(), AddresseeSettings(names=self._settings.names))
+        return find_addressee(text, identity, context, self._clock(), self._settings.names)

@@ -236,7 +236,7 @@ class Responder:
         interrupted, failed = True, False
         try:
             turn = await self._context.turn(question.text, question.name, question.identity)
-            self._context.said(question.name, question.text)
+            self._context.add_remark(question.name, question.text)
             await self._speak(turn, answer, question)
             interrupted = False
         except NoAnswer as error:

@@ -13,9 +13,9 @@ from room_agent.text.quoting import clean_name
 
 LEFT_S = 10.0
 """The absence after which a participant counts as gone. A shorter one may be a reconnect."""
-CALLED_S = 60.0
+CALLABLE_S = 60.0
 """The time in which people may still call a former participant: a dropped connection is not noticed at once."""
-MOST_GONE = 64
+MAX_FORMER = 64
 
 
 class Participants:
@@ -24,7 +24,7 @@ class Participants:
     def __init__(self, room: rtc.Room, clock: Callable[[], float]) -> None:
         self._room = room
         self._clock = clock
-        self._gone = FormerParticipants()
+        self._former = FormerParticipants()
         room.on("participant_disconnected", self._on_disconnected)
 
     def __contains__(self, identity: object) -> bool:
@@ -39,12 +39,17 @@ class Participants:
 
     def all(self) -> list[Person]:
         """Return the people in the room. Somebody without a name is shown, and called, by the identity."""
-        people = [one for one in self._room.remote_participants.values() if not _is_agent(one)]
-        return [Person(identity=one.identity, name=one.name or one.identity) for one in people]
+        participants = [
+            participant for participant in self._room.remote_participants.values() if not _is_agent(participant)
+        ]
+        return [
+            Person(identity=participant.identity, name=participant.name or participant.identity)
+            for participant in participants
+        ]
 
-    def gone(self) -> list[Person]:
+    def former(self) -> list[Person]:
         """Return the people that left so recently that others may still call them."""
-        return [one for one in self._gone.lately(self._clock()) if one.identity not in self]
+        return [participant for participant in self._former.recent(self._clock()) if participant.identity not in self]
 
     def is_agent(self, identity: str) -> bool:
         participant = self._room.remote_participants.get(identity)
@@ -53,14 +58,14 @@ class Participants:
     def name(self, identity: str) -> str:
         """Return the display name, cleaned for prompts and captions; without one, the identity."""
         participant = self._room.remote_participants.get(identity)
-        name = participant.name if participant is not None else self._gone.name(identity)
+        name = participant.name if participant is not None else self._former.name(identity)
         return clean_name(name or identity)
 
     def _on_disconnected(self, participant: rtc.RemoteParticipant) -> None:
         if _is_agent(participant):
-            self._gone.add_agent(participant.identity, participant.name)
+            self._former.add_agent(participant.identity, participant.name)
         else:
-            self._gone.add(participant.identity, participant.name, self._clock())
+            self._former.add(participant.identity, participant.name, self._clock())
 
 
 def _is_agent(participant: rtc.RemoteParticipant) -> bool:
@@ -75,8 +80,8 @@ class AbsenceTracker:
 
     def left(self, missing: set[str], now_s: float) -> set[str]:
         """Record the participants missing now; return those missing long enough to count as gone."""
-        self._since_s = {one: self._since_s.get(one, now_s) for one in missing}
-        return {one for one, since_s in self._since_s.items() if now_s - since_s >= LEFT_S}
+        self._since_s = {identity: self._since_s.get(identity, now_s) for identity in missing}
+        return {identity for identity, since_s in self._since_s.items() if now_s - since_s >= LEFT_S}
 
 
 @dataclass(frozen=True, slots=True)
@@ -87,27 +92,27 @@ class _FormerParticipant:
 
 
 class FormerParticipants:
-    """The names of the last `MOST_GONE` participants to leave, and their times of leaving."""
+    """The names of the last `MAX_FORMER` participants to leave, and their times of leaving."""
 
     def __init__(self) -> None:
-        self._gone: FIFOCache[str, _FormerParticipant] = FIFOCache(MOST_GONE)
+        self._former: FIFOCache[str, _FormerParticipant] = FIFOCache(MAX_FORMER)
 
     def add(self, identity: str, name: str, at_s: float) -> None:
         """Record that somebody left."""
-        self._gone[identity] = _FormerParticipant(name, at_s)
+        self._former[identity] = _FormerParticipant(name, at_s)
 
     def add_agent(self, identity: str, name: str) -> None:
         """Record that an agent left."""
-        self._gone[identity] = _FormerParticipant(name, None)
+        self._former[identity] = _FormerParticipant(name, None)
 
     def name(self, identity: str) -> str | None:
-        gone = self._gone.get(identity)
-        return gone.name if gone is not None else None
+        former = self._former.get(identity)
+        return former.name if former is not None else None
 
-    def lately(self, now_s: float) -> list[Person]:
-        """Return the people that left within `CALLED_S`. Somebody without a name is called by the identity."""
+    def recent(self, now_s: float) -> list[Person]:
+        """Return the people that left within `CALLABLE_S`. Somebody without a name is called by the identity."""
         return [
-            Person(identity=identity, name=gone.name or identity)
-            for identity, gone in self._gone.items()
-            if gone.left_at_s is not None and now_s - gone.left_at_s <= CALLED_S
+            Person(identity=identity, name=former.name or identity)
+            for identity, former in self._former.items()
+            if former.left_at_s is not None and now_s - former.left_at_s <= CALLABLE_S
         ]

@@ -35,7 +35,7 @@ _CLOCK_RIGHT = 0.4
 _CLOCK_CENTRE = 0.1
 _EDIT_GAP_CELLS = 24
 # A pointer leaves one region behind and one ahead; more of a kind are content.
-_MOST_OF_A_KIND = 2
+_MAX_OF_A_KIND = 2
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -67,9 +67,9 @@ def explain(regions: Sequence[Region], pixels_of: PixelsOf, shape: Size) -> Expl
     kinds: dict[_Kind, list[Region]] = {kind: [] for kind in _Kind}
     # The largest first: it is the likeliest content, and content ends the search.
     for region in sorted(rest, key=lambda region: region.cells, reverse=True):
-        found = kinds[_kind(region, pixels_of, shape)]
-        found.append(region)
-        if kinds[_Kind.CONTENT] or len(found) > _MOST_OF_A_KIND:
+        group = kinds[_kind(region, pixels_of, shape)]
+        group.append(region)
+        if kinds[_Kind.CONTENT] or len(group) > _MAX_OF_A_KIND:
             return changed(rest)
     if kinds[_Kind.POINTER]:
         return _explain_pointer(kinds[_Kind.POINTER], pixels_of)
@@ -104,13 +104,13 @@ def _explain_pointer(regions: Sequence[Region], pixels_of: PixelsOf) -> Explanat
     pixels = [pixels_of(region) for region in regions]
     if len(regions) == 1:
         moved = has_shifted(pixels[0])
-        unsure = regions[0].height > regions[0].width and is_flat(pixels[0])
+        uncertain = regions[0].height > regions[0].width and is_flat(pixels[0])
     else:
         moved = has_moved(pixels[0], pixels[1]) or has_moved(pixels[1], pixels[0])
-        unsure = not _one_edit(regions[0], regions[1])
+        uncertain = not _one_edit(regions[0], regions[1])
     if moved:
         return Explanation(verdict=Verdict.SAME, why="pointer moved")
-    if unsure:
+    if uncertain:
         return Explanation(verdict=Verdict.MAYBE, why="small spot changed", regions=regions)
     return changed(regions)
 
@@ -123,9 +123,9 @@ def _one_edit(one: Region, other: Region) -> bool:
 
 def _specks(regions: Sequence[Region]) -> list[Region]:
     """Return the regions too small and faint to be content. Many of them mean stronger noise: the limits double."""
-    few = [region for region in regions if region.cells <= _SPECK_CELLS and region.weight_luma < _SPECK_LUMA]
-    if len(few) <= _FEW_SPECKS:
-        return few
+    faint = [region for region in regions if region.cells <= _SPECK_CELLS and region.weight_luma < _SPECK_LUMA]
+    if len(faint) <= _FEW_SPECKS:
+        return faint
     return [region for region in regions if region.cells <= 2 * _SPECK_CELLS and region.weight_luma < 2 * _SPECK_LUMA]
 
 
@@ -148,6 +148,6 @@ def _fits(region: Region, size_cells: Size, scale: float) -> bool:
 def _in_clock_zone(region: Region, shape: Size) -> bool:
     """Return whether the region lies at a desktop's clock: in the top or bottom bar, right or in the middle."""
     rows, columns = shape
-    middle = (region.left + region.right) / 2 / columns
+    centre = (region.left + region.right) / 2 / columns
     in_a_bar = region.bottom <= rows * _CLOCK_TOP or region.top >= rows * (1 - _CLOCK_BOTTOM)
-    return in_a_bar and (middle >= 1 - _CLOCK_RIGHT or abs(middle - 0.5) <= _CLOCK_CENTRE)
+    return in_a_bar and (centre >= 1 - _CLOCK_RIGHT or abs(centre - 0.5) <= _CLOCK_CENTRE)

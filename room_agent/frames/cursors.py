@@ -18,18 +18,18 @@ MARGIN_PX = 20
 # Luma levels. After a codec, blank paper varies by less than the first, and the pixels of one pointer in two frames
 # differ by less than the second.
 _FLAT_LUMA = 12
-_ALIKE_LUMA = 24
+_SIMILAR_LUMA = 24
 # After a codec carets fill 0.95 of their box. Letters fill at most 0.72, except I and i.
 _CARET_FILL = 0.85
 _CARET_HEIGHT_PX = 8
 # Shares of a moved pointer's pixels that must be found again. The rest is lost where its edge meets another background.
 _MOVED_SHARE = 0.85
 _SHIFTED_SHARE = 0.95
-_LEAST_SHARE = 0.35
+_MIN_SHARE = 0.35
 # This many pixels distinguish a pointer from text; more only take time.
 _COMPARED_PX = 64
-_SLACK_PX = 4
-_NOWHERE = 1000
+_GROWTH_PX = 4
+_NO_MATCH_LUMA = 1000
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
@@ -73,19 +73,19 @@ def has_shifted(pixels: RegionPixels) -> bool:
     before, after = pixels.before[box], pixels.after[box]
     ys, xs = _points(pixels.changed[box])
     # Outside the box nothing moved, so nothing there may match.
-    padded = np.pad(np.stack((before, after)), ((0, 0), *((MARGIN_PX,) * 2,) * 2), constant_values=_NOWHERE)
+    padded = np.pad(np.stack((before, after)), ((0, 0), *((MARGIN_PX,) * 2,) * 2), constant_values=_NO_MATCH_LUMA)
     around = sliding_window_view(padded, (2 * MARGIN_PX + 1,) * 2, axis=(1, 2))[:, ys, xs]
-    went = np.abs(around[1] - before[ys, xs, None, None]) < _ALIKE_LUMA
-    came = np.abs(around[0, :, ::-1, ::-1] - after[ys, xs, None, None]) < _ALIKE_LUMA
-    both_ways = np.minimum(went.mean(axis=0), came.mean(axis=0)) >= _LEAST_SHARE
-    return bool(((went | came).mean(axis=0)[both_ways] >= _SHIFTED_SHARE).any())
+    found_ahead = np.abs(around[1] - before[ys, xs, None, None]) < _SIMILAR_LUMA
+    found_behind = np.abs(around[0, :, ::-1, ::-1] - after[ys, xs, None, None]) < _SIMILAR_LUMA
+    found_both_ways = np.minimum(found_ahead.mean(axis=0), found_behind.mean(axis=0)) >= _MIN_SHARE
+    return bool(((found_ahead | found_behind).mean(axis=0)[found_both_ways] >= _SHIFTED_SHARE).any())
 
 
-def has_moved(origin: RegionPixels, goal: RegionPixels) -> bool:
+def has_moved(origin: RegionPixels, target: RegionPixels) -> bool:
     """Return whether the shape that stood at `origin` stands, pixel for pixel, at `goal`."""
-    there = _found(origin.before, origin.changed, goal.after, goal.changed)
+    found_at_target = _found(origin.before, origin.changed, target.after, target.changed)
     # Checked the other way round too: blank paper is found wherever something new appears on it.
-    return there and _found(goal.after, goal.changed, origin.before, origin.changed)
+    return found_at_target and _found(target.after, target.changed, origin.before, origin.changed)
 
 
 def _found(source: Pixels, mask: Mask, picture: Pixels, changed: Mask) -> bool:
@@ -98,14 +98,14 @@ def _found(source: Pixels, mask: Mask, picture: Pixels, changed: Mask) -> bool:
         return False
     ys, xs = _points(mask)
     windows = sliding_window_view(picture, mask.shape)[:, :, ys, xs]
-    alike = np.abs(windows - source[ys, xs]) < _ALIKE_LUMA
-    return bool(alike.mean(axis=2).max() >= _MOVED_SHARE)
+    similar = np.abs(windows - source[ys, xs]) < _SIMILAR_LUMA
+    return bool(similar.mean(axis=2).max() >= _MOVED_SHARE)
 
 
 def _grown(side: slice, length: int) -> slice:
     """Return the side grown so that `length` pixels can move in it: part of a pointer may look like its background."""
-    slack = max(length - (side.stop - side.start), 0) + _SLACK_PX
-    return slice(max(side.start - slack, 0), side.stop + slack)
+    margin = max(length - (side.stop - side.start), 0) + _GROWTH_PX
+    return slice(max(side.start - margin, 0), side.stop + margin)
 
 
 def _points(mask: Mask) -> tuple[Indexes, Indexes]:

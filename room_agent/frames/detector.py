@@ -10,7 +10,7 @@ from room_agent.frames.classifier import Explanation, changed, explain
 from room_agent.frames.cursors import MARGIN_PX, Pixels, RegionPixels
 from room_agent.frames.grid import BlockMeans
 from room_agent.frames.i420 import Plane, Planes
-from room_agent.frames.noise import MANY_CELLS, HotCells, NoiseGate
+from room_agent.frames.noise import MANY_CELLS, ChangedCells, NoiseGate
 from room_agent.frames.regions import Region, find_regions
 from room_agent.frames.verdict import Box, Judgement, Verdict
 
@@ -45,15 +45,15 @@ class ChangeDetector:
         zoom = kept.zoom(planes, means)
         if zoom is None:
             return _whole(planes, means, Verdict.CHANGED, "size changed")
-        hot = kept.gate.hot(grid, kept.grid)
-        if hot.count == 0:
+        cells = kept.gate.changed_cells(grid, kept.grid)
+        if cells.count == 0:
             return Judgement(verdict=Verdict.SAME, why="nothing changed")
         # With this many cells no pointer, caret or clock explains the change, and finding regions would be slow.
-        if hot.count > MANY_CELLS:
-            return _judgement(changed([_around(hot, means)]), means, planes)
-        regions = find_regions(hot.indexes, hot.moved_luma, means.shape[1])
-        found = explain(regions, lambda region: kept.pixels(region, planes.y, zoom), means.shape)
-        return _judgement(found, means, planes)
+        if cells.count > MANY_CELLS:
+            return _judgement(changed([_around(cells, means)]), means, planes)
+        regions = find_regions(cells.indexes, cells.moved_luma, means.shape[1])
+        explanation = explain(regions, lambda region: kept.pixels(region, planes.y, zoom), means.shape)
+        return _judgement(explanation, means, planes)
 
     def keep(self, planes: Planes) -> None:
         """Make `planes` the reference for the next frames; its luma is copied."""
@@ -94,8 +94,8 @@ class _KeptLuma:
         top, left = (max(edge * self._cell_px - MARGIN_PX, 0) for edge in (region.top, region.left))
         bottom, right = (edge * self._cell_px + MARGIN_PX for edge in (region.bottom, region.right))
         before: Pixels = self.luma[top:bottom, left:right].astype(np.int16)
-        small = luma[top // zoom : bottom // zoom, left // zoom : right // zoom].astype(np.int16)
-        after: Pixels = small.repeat(zoom, axis=0).repeat(zoom, axis=1)
+        cropped = luma[top // zoom : bottom // zoom, left // zoom : right // zoom].astype(np.int16)
+        after: Pixels = cropped.repeat(zoom, axis=0).repeat(zoom, axis=1)
         core = (
             slice(region.top * self._cell_px - top, region.bottom * self._cell_px - top),
             slice(region.left * self._cell_px - left, region.right * self._cell_px - left),
@@ -108,27 +108,27 @@ def _whole(planes: Planes, means: BlockMeans, verdict: Verdict, why: str) -> Jud
     return Judgement(verdict=verdict, why=why, changed_share=1.0, cells=means.cells, box_px=box)
 
 
-def _around(hot: HotCells, means: BlockMeans) -> Region:
+def _around(cells: ChangedCells, means: BlockMeans) -> Region:
     """Return one region around all changed cells."""
-    rows, columns = np.divmod(hot.indexes, means.shape[1])
+    rows, columns = np.divmod(cells.indexes, means.shape[1])
     return Region(
         top=int(rows.min()),
         bottom=int(rows.max()) + 1,
         left=int(columns.min()),
         right=int(columns.max()) + 1,
-        cells=hot.count,
-        weight_luma=int(hot.moved_luma.sum()),
+        cells=cells.count,
+        weight_luma=int(cells.moved_luma.sum()),
     )
 
 
-def _judgement(found: Explanation, means: BlockMeans, planes: Planes) -> Judgement:
-    cells = sum(region.cells for region in found.regions)
+def _judgement(explanation: Explanation, means: BlockMeans, planes: Planes) -> Judgement:
+    cells = sum(region.cells for region in explanation.regions)
     return Judgement(
-        verdict=found.verdict,
-        why=found.why,
+        verdict=explanation.verdict,
+        why=explanation.why,
         changed_share=cells / means.cells,
         cells=cells,
-        box_px=_box_px(found.regions, means.cell_px, planes) if found.regions else None,
+        box_px=_box_px(explanation.regions, means.cell_px, planes) if explanation.regions else None,
     )
 
 

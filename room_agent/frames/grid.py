@@ -11,7 +11,7 @@ _CELL_PX_BY_WIDTH = ((3200, 8), (1440, 4), (640, 2))
 
 def cell_px_of(width_px: int) -> int:
     """Return the side of a cell for a picture of this width: 8, 4, 2 or 1 pixels."""
-    return next((side_px for least_px, side_px in _CELL_PX_BY_WIDTH if width_px >= least_px), 1)
+    return next((side_px for min_px, side_px in _CELL_PX_BY_WIDTH if width_px >= min_px), 1)
 
 
 class BlockMeans:

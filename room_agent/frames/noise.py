@@ -27,7 +27,7 @@ _SAMPLE = 1024
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
-class HotCells:
+class ChangedCells:
     """Flat indexes of the changed cells, ascending, and the luma levels by which each moved.
 
     Where there are very many, `indexes` is a sample and `count` an estimate.
@@ -38,7 +38,7 @@ class HotCells:
     count: int
 
 
-_NONE = HotCells(indexes=np.empty(0, np.intp), moved_luma=np.empty(0, np.uint8), count=0)
+_NONE = ChangedCells(indexes=np.empty(0, np.intp), moved_luma=np.empty(0, np.uint8), count=0)
 
 
 class NoiseGate:
@@ -49,17 +49,17 @@ class NoiseGate:
         self._moved, self._lower = np.empty(shape, np.uint8), np.empty(shape, np.uint8)
         self._beyond = np.empty(shape, np.bool_)
 
-    def hot(self, grid: Plane, reference: Plane) -> HotCells:
+    def changed_cells(self, grid: Plane, reference: Plane) -> ChangedCells:
         """Return the cells that moved beyond noise. With many of them, return only those beyond the strict limits."""
         if not self._any_beyond(grid, reference):
             return _NONE
         grid = _without_drift(grid, reference)
         self._any_beyond(grid, reference)
-        found = np.flatnonzero(self._beyond)
-        hot = self._survivors(found, grid, reference, _CONTRAST, 0)
-        if hot.count > MANY_CELLS:
-            hot = self._survivors(found, grid, reference, _MANY_CONTRAST, _MANY_LUMA)
-        return hot
+        candidates = np.flatnonzero(self._beyond)
+        cells = self._survivors(candidates, grid, reference, _CONTRAST, 0)
+        if cells.count > MANY_CELLS:
+            cells = self._survivors(candidates, grid, reference, _MANY_CONTRAST, _MANY_LUMA)
+        return cells
 
     def _any_beyond(self, grid: Plane, reference: Plane) -> bool:
         """Store each cell's movement and whether it exceeds `_LUMA`; return whether any does."""
@@ -70,14 +70,16 @@ class NoiseGate:
         np.greater(self._moved, _LUMA, out=self._beyond)
         return bool(self._beyond.any())
 
-    def _survivors(self, found: Indexes, grid: Plane, reference: Plane, part: float, textured_luma: int) -> HotCells:
-        """Return those of `found` that moved by a part of the contrast around them."""
-        step = max(-(-found.size // _SAMPLE), 1)
-        cells = self._beyond_contrast(found[::step], grid, reference, part, textured_luma)
+    def _survivors(
+        self, candidates: Indexes, grid: Plane, reference: Plane, part: float, textured_luma: int
+    ) -> ChangedCells:
+        """Return those of `candidates` that moved by a part of the contrast around them."""
+        step = max(-(-candidates.size // _SAMPLE), 1)
+        cells = self._beyond_contrast(candidates[::step], grid, reference, part, textured_luma)
         # Few of the sample survived: count exactly, because the regions are built from these cells.
         if step > 1 and cells.size * step <= MANY_CELLS:
-            step, cells = 1, self._beyond_contrast(found, grid, reference, part, textured_luma)
-        return HotCells(indexes=cells, moved_luma=self._moved.ravel()[cells], count=cells.size * step)
+            step, cells = 1, self._beyond_contrast(candidates, grid, reference, part, textured_luma)
+        return ChangedCells(indexes=cells, moved_luma=self._moved.ravel()[cells], count=cells.size * step)
 
     def _beyond_contrast(
         self, cells: Indexes, grid: Plane, reference: Plane, part: float, textured_luma: int

@@ -52,15 +52,15 @@ def find_regions(cells: Indexes, moved_luma: Plane, columns: int) -> list[Region
     labels = _joined(tops, lefts, rights)
     regions = []
     for label in np.unique(labels):
-        own = labels == label
+        in_region = labels == label
         regions.append(
             Region(
-                top=int(tops[own].min()),
-                bottom=int(tops[own].max()) + 1,
-                left=int(lefts[own].min()),
-                right=int(rights[own].max()),
-                cells=int(counts[own].sum()),
-                weight_luma=int(sums[own].sum()),
+                top=int(tops[in_region].min()),
+                bottom=int(tops[in_region].max()) + 1,
+                left=int(lefts[in_region].min()),
+                right=int(rights[in_region].max()),
+                cells=int(counts[in_region].sum()),
+                weight_luma=int(sums[in_region].sum()),
             )
         )
     return regions

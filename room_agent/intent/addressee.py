@@ -102,7 +102,7 @@ class SpokenWord:
 class NameCall:
     """The position of a called name in its sentence; `marked` if a comma or a greeting confirms the call."""
 
-    at: int
+    position: int
     marked: bool
 
 
@@ -127,18 +127,20 @@ def is_callable(name: Name) -> bool:
     return len("".join(name)) > 1 and not all(map(_is_grammar, name))
 
 
-def find_call(sentence: list[SpokenWord], name: Name, ours: bool) -> NameCall | None:
+def find_call(sentence: list[SpokenWord], name: Name, is_agent: bool) -> NameCall | None:
     """Return the call of a name in a sentence, or None where it is absent or only mentioned.
 
-    In mid-sentence a mark behind the agent's name (`ours`) makes a call; other names are mostly mentioned there.
+    In mid-sentence a mark behind the agent's name makes a call (`is_agent`); other names are mostly mentioned there.
     """
-    for at in range(len(sentence) - len(name) + 1):
-        end = at + len(name)
-        if tuple(word.word for word in sentence[at:end]) == name and not _is_mail(sentence, at):
-            opens = _leads_in(sentence[:at])
-            if _is_tagged(sentence, at) or (_is_opening if opens else _is_call)(sentence, at, end, ours):
-                marked = not opens or _is_marked(sentence, at, end) or (ours and len(sentence) == len(name))
-                return NameCall(at, marked and (ours or not _is_grammar(name[0])))
+    for position in range(len(sentence) - len(name) + 1):
+        end = position + len(name)
+        if tuple(word.word for word in sentence[position:end]) == name and not _is_mail(sentence, position):
+            opens = _leads_in(sentence[:position])
+            if _is_tagged(sentence, position) or (_is_opening if opens else _is_call)(
+                sentence, position, end, is_agent
+            ):
+                marked = not opens or _is_marked(sentence, position, end) or (is_agent and len(sentence) == len(name))
+                return NameCall(position, marked and (is_agent or not _is_grammar(name[0])))
     return None
 
 
@@ -150,24 +152,24 @@ def _leads_in(before: list[SpokenWord]) -> bool:
     return _LEAD_IN.fullmatch(" ".join(word.word for word in before)) is not None
 
 
-def _is_opening(sentence: list[SpokenWord], start: int, end: int, ours: bool) -> bool:
+def _is_opening(sentence: list[SpokenWord], start: int, end: int, is_agent: bool) -> bool:
     """Return whether a name at the start is a call; an everyday word needs a mark or a greeting."""
     name = [word.word for word in sentence[start:end]]
     if " ".join(name) in EVERYDAY_WORDS:
         return _is_marked(sentence, start, end)
-    if not ours and _is_grammar(name[0]):
+    if not is_agent and _is_grammar(name[0]):
         return _is_set_off(sentence[end - 1])
     if _is_set_off(sentence[end - 1]):
         return True
     return not _is_subject(sentence, end) and (_is_marked(sentence, start, end) or not _may_be_subject(sentence, end))
 
 
-def _is_call(sentence: list[SpokenWord], start: int, end: int, ours: bool) -> bool:
+def _is_call(sentence: list[SpokenWord], start: int, end: int, is_agent: bool) -> bool:
     before, last = sentence[:start], sentence[end - 1]
     ends = all(word.word in _LEAD_OUTS for word in sentence[end:])
     if "," in sentence[start].before:
         return ends or _is_set_off(last)
-    if ours and _is_set_off(last, _MARKS) and (":" in sentence[start].before or not _mentions(before)):
+    if is_agent and _is_set_off(last, _MARKS) and (":" in sentence[start].before or not _mentions(before)):
         return True
     asks = _opener(before) in _OPENERS and not _mentions(before)
     return ends and (asks or before[-1].word in _BEFORE_ADDRESSEE)
@@ -232,24 +234,20 @@ AddressRule = Literal[
 ]
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class AddresseeSettings:
-    """The agent's names, as STT may write them, and the time after an answer in which a follow-up needs no name."""
-
-    names: tuple[str, ...] = ("rayroom", "ray room")
-    follow_up_s: float = 15.0
+FOLLOW_UP_S = 15.0
+"""The time after an answer in which a follow-up needs no name."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class RoomCompany:
+class AddresseeContext:
     """The participants, with the speaker, and the identity that the agent answered last, until `answered_at_s`.
 
-    Participants in `gone` left a moment ago and may still be called. `waits_since_s` is the time of the speaker's
+    Participants in `former` left a moment ago and may still be called. `waits_since_s` is the time of the speaker's
     question that still waits, if any.
     """
 
     people: Sequence[Person]
-    gone: Sequence[Person] = ()
+    former: Sequence[Person] = ()
     answered: str | None = None
     answered_at_s: float | None = None
     waits_since_s: float | None = None
@@ -264,21 +262,23 @@ class Addressee:
 
 
 def find_addressee(
-    text: str, speaker: str, company: RoomCompany, now_s: float, settings: AddresseeSettings | None = None
+    text: str, speaker: str, context: AddresseeContext, now_s: float, own_names: tuple[str, ...]
 ) -> Addressee:
-    """Return whether a text of the participant with the identity `speaker` is for the agent."""
-    settings = settings or AddresseeSettings()
+    """Return whether a text of the participant with the identity `speaker` is for the agent.
+
+    `own_names` are the agent's, as STT may write them.
+    """
     utterance = sentences(text)
     if all(word.word in FILLERS for sentence in utterance for word in sentence):
         return Addressee(False, "said nothing")
-    if asks_agent_to_stop(text, settings.names):
+    if asks_agent_to_stop(text, own_names):
         return Addressee(True, "called by name")
-    called = _last_called(utterance, settings, _without(speaker, [*company.people, *company.gone]))
+    called = _last_called(utterance, own_names, _without(speaker, [*context.people, *context.former]))
     if called is not None:
         return Addressee(called == "agent", "called by name" if called == "agent" else "another is called")
-    if not _without(speaker, company.people):
+    if not _without(speaker, context.people):
         return Addressee(True, "nobody else is here")
-    if _follows_up(speaker, company, now_s, settings) and not acknowledges(text):
+    if _follows_up(speaker, context, now_s) and not acknowledges(text):
         return Addressee(True, "follow-up")
     return Addressee(False, "talk among people")
 
@@ -288,14 +288,17 @@ def _without(speaker: str, people: Sequence[Person]) -> list[Person]:
 
 
 def _last_called(
-    utterance: list[list[SpokenWord]], settings: AddresseeSettings, others: Sequence[Person]
+    utterance: list[list[SpokenWord]], own_names: tuple[str, ...], others: Sequence[Person]
 ) -> Literal["agent", "another"] | None:
-    ours = {_name_words(name) for name in settings.names} - {()}
-    theirs = {name for person in others[:READ_PEOPLE] for name in _callable_names(person.name)} - ours
+    agent_names = {_name_words(name) for name in own_names} - {()}
+    other_names = {name for person in others[:READ_PEOPLE] for name in _callable_names(person.name)} - agent_names
     unmarked: Literal["another"] | None = None
     for sentence in reversed(utterance):
-        agent, another = _first_call(sentence, ours, ours=True), _first_call(sentence, theirs, ours=False)
-        if agent is not None and (another is None or not another.marked or agent.at <= another.at):
+        agent, another = (
+            _first_call(sentence, agent_names, is_agent=True),
+            _first_call(sentence, other_names, is_agent=False),
+        )
+        if agent is not None and (another is None or not another.marked or agent.position <= another.position):
             return "agent" if unmarked is None or agent.marked else unmarked
         if another is not None and another.marked:
             return "another"
@@ -303,13 +306,13 @@ def _last_called(
     return unmarked
 
 
-def _first_call(sentence: list[SpokenWord], names: set[Name], ours: bool) -> NameCall | None:
+def _first_call(sentence: list[SpokenWord], names: set[Name], is_agent: bool) -> NameCall | None:
     """Return the first call of any of the names; of calls at one position the marked one.
 
     The first is enough: two calls in a sentence, as in "Rayroom, what did Ann say, Bob?", are rare.
     """
-    calls = [call for name in names if (call := find_call(sentence, name, ours)) is not None]
-    return min(calls, key=lambda call: (call.at, not call.marked), default=None)
+    calls = [call for name in names if (call := find_call(sentence, name, is_agent)) is not None]
+    return min(calls, key=lambda call: (call.position, not call.marked), default=None)
 
 
 def _name_words(text: str) -> Name:
@@ -322,7 +325,7 @@ def _callable_names(name: str) -> list[Name]:
     return [called for called in {whole, whole[:1]} if is_callable(called)]
 
 
-def _follows_up(speaker: str, company: RoomCompany, now_s: float, settings: AddresseeSettings) -> bool:
-    answered_at_s = company.answered_at_s if company.answered == speaker else None
-    since_s = [at_s for at_s in (answered_at_s, company.waits_since_s) if at_s is not None]
-    return any(now_s - at_s <= settings.follow_up_s for at_s in since_s)
+def _follows_up(speaker: str, context: AddresseeContext, now_s: float) -> bool:
+    answered_at_s = context.answered_at_s if context.answered == speaker else None
+    since_s = [at_s for at_s in (answered_at_s, context.waits_since_s) if at_s is not None]
+    return any(now_s - at_s <= FOLLOW_UP_S for at_s in since_s)

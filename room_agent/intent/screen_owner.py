@@ -13,7 +13,7 @@ from room_agent.intent.addressee import EVERYDAY_WORDS, GRAMMAR_WORDS
 from room_agent.text.normalize import READ_CHARS, both_ends, without_accents, words_in
 
 MAX_NAME_CHARS = 200
-LEAST_CHARS = 2
+MIN_CHARS = 2
 
 _BRACKETED = re.compile(r"[(\[{<][^()\[\]{}<>]*[)\]}>]?")
 _PART_ENDS = re.compile(r" [-\u2013\u2014|/\u00b7\u2022@~]+ |[|:;]| (?:at|on|from|of|in|for|with) ")
@@ -95,4 +95,4 @@ def _naming_words(name: str) -> frozenset[str]:
 def _can_name(words: Iterable[str]) -> frozenset[str]:
     # The name in "Bob's iPhone" is "bob".
     bare = (word.removesuffix("'s") for word in words)
-    return frozenset(word for word in bare if len(word) >= LEAST_CHARS and word not in _NO_NAMES and not word.isdigit())
+    return frozenset(word for word in bare if len(word) >= MIN_CHARS and word not in _NO_NAMES and not word.isdigit())

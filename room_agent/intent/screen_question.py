@@ -11,9 +11,9 @@ from collections.abc import Iterable
 
 from room_agent.text.normalize import READ_CHARS, both_ends, folded
 
-LEAST_SHARED = 2
+MIN_SHARED = 2
 """The words that a question about the screen shares with its description; one alone may be chance."""
-MOST_FOLLOWING_WORDS = 8
+MAX_FOLLOW_UP_WORDS = 8
 """A longer question that begins with "and" states its own subject."""
 
 _THINGS = (
@@ -197,12 +197,12 @@ def asks_about_screen(text: str, shown: Iterable[str] = (), follows: bool = Fals
 
 def _continues(question: str) -> bool:
     """Return whether a question takes its subject from the one before."""
-    short = len(question.split()) <= MOST_FOLLOWING_WORDS
+    short = len(question.split()) <= MAX_FOLLOW_UP_WORDS
     return short and _FOLLOWS.match(question) is not None and _OF_ITS_OWN.search(question) is None
 
 
 def _shares_words(question: str, shown: str) -> bool:
-    return len(_content(question) & _content(folded(shown))) >= LEAST_SHARED
+    return len(_content(question) & _content(folded(shown))) >= MIN_SHARED
 
 
 def _content(text: str) -> set[str]:

@@ -43,12 +43,12 @@ def words_in(text: str) -> list[str]:
     return _WORD.findall(text)
 
 
-def says_the_same(heard: str, whole: str) -> bool:
+def says_the_same(partial: str, question: str) -> bool:
     """Return whether a partial transcript asks the same as the whole question.
 
     Both have the same words in the same order, without stop words. Texts of stop words alone are compared whole.
     """
-    first, second = words_in(folded(heard)), words_in(folded(whole))
+    first, second = words_in(folded(partial)), words_in(folded(question))
     return (_without_stop_words(first) or first) == (_without_stop_words(second) or second)
 
 
@@ -56,19 +56,19 @@ def _without_stop_words(words: list[str]) -> list[str]:
     return [word for word in words if word not in _STOP_WORDS]
 
 
-def both_ends(text: str, most_chars: int) -> str:
-    """Return a text's beginning and end, cut to `most_chars`: a question stands before or after pasted text."""
-    half = most_chars // 2
-    return text if len(text) <= most_chars else f"{text[:half]}\n{text[-half:]}"
+def both_ends(text: str, max_chars: int) -> str:
+    """Return a text's beginning and end, cut to `max_chars`: a question stands before or after pasted text."""
+    half = max_chars // 2
+    return text if len(text) <= max_chars else f"{text[:half]}\n{text[-half:]}"
 
 
-def ends_within(text: str, most_bytes: int) -> str:
-    """Return a line's beginning and end within `most_bytes`, cut between words: half a number is a wrong number."""
-    whole = text.encode()
-    if len(whole) <= most_bytes:
+def ends_within(text: str, max_bytes: int) -> str:
+    """Return a line's beginning and end within `max_bytes`, cut between words: half a number is a wrong number."""
+    data = text.encode()
+    if len(data) <= max_bytes:
         return text
-    half = most_bytes // 2 - len(_LEFT_OUT)
-    head, tail = whole[:half].decode("utf-8", "ignore"), whole[-half:].decode("utf-8", "ignore")
+    half = max_bytes // 2 - len(_LEFT_OUT)
+    head, tail = data[:half].decode("utf-8", "ignore"), data[-half:].decode("utf-8", "ignore")
     first, _, rest = head.rpartition(" ")
     cut, _, last = tail.partition(" ")
     head = first if first and len(rest) < LONGEST_WORD_CHARS else head

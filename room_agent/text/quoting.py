@@ -19,17 +19,17 @@ import unicodedata
 from dataclasses import dataclass
 from functools import lru_cache
 
-from routing.catalogue import BYTES_PER_TOKEN
+from routing.estimates import BYTES_PER_TOKEN
 
 MAX_QUOTED_CHARS = 40_000
 """The part of a text that is read; the rest is ignored."""
 MAX_NAME_CHARS = 64
 NOBODY = "someone"
-LEAST_QUOTE_TOKENS = 16
+MIN_QUOTE_TOKENS = 16
 """A quotation with less room for its text is left out."""
 CUT = "…"
 LONGEST_WORD_CHARS = 40
-MOST_MARKS = 4
+MAX_MARKS = 4
 
 _KEY = re.compile(r"[0-9a-z]{12,64}")
 _LABEL = re.compile(r"[a-z][a-z ]{0,30}")
@@ -74,7 +74,7 @@ class Fence:
             raise ValueError("A label of a quotation must be 1 to 31 lower-case letters and spaces.")
         start, end = f"<<<data {self.key} {label}\n", f"data {self.key}>>>"
         room_bytes = max_tokens * BYTES_PER_TOKEN - len(start) - len(end)
-        if room_bytes < LEAST_QUOTE_TOKENS * BYTES_PER_TOKEN:
+        if room_bytes < MIN_QUOTE_TOKENS * BYTES_PER_TOKEN:
             return ""
         body = _within(self.inner(text).split("\n"), room_bytes)
         return f"{start}{body}{end}" if body else ""
@@ -89,8 +89,8 @@ def plain(text: str, max_chars: int = MAX_QUOTED_CHARS) -> str:
     text = _LINE_ENDS.sub("\n", text[:max_chars]).replace("\t", " ")
     if not (text.isascii() and text.isprintable()):
         text = text.translate({ord(char): None for char in set(text) if _unwanted(char)})
-        # Towers are cut first: NFC sorts a run of marks in time quadratic in its length.
-        text = unicodedata.normalize("NFC", _without_towers(text))
+        # Stacked marks are cut first: NFC sorts a run of marks in time quadratic in its length.
+        text = unicodedata.normalize("NFC", _without_stacked_marks(text))
         text = _JOINERS.sub(_joined, text)
     return _BLANK_LINES.sub("\n", text).strip()[:max_chars]
 
@@ -108,9 +108,9 @@ def clean_name(name: str) -> str:
     The result has no colon, comma, semicolon, bracket or double quotation mark, and no look-alike of these.
     """
     # After `plain`: its NFC turns a Greek question mark into a semicolon.
-    fit = "".join(" " if _ends_name(char) else char for char in plain(name, 4 * MAX_NAME_CHARS))
-    named = one_line(fit, MAX_NAME_CHARS)
-    return named if any(_is_visible(char) for char in named) else NOBODY
+    cleaned = "".join(" " if _ends_name(char) else char for char in plain(name, 4 * MAX_NAME_CHARS))
+    line = one_line(cleaned, MAX_NAME_CHARS)
+    return line if any(_is_visible(char) for char in line) else NOBODY
 
 
 def tokens_of(text: str) -> int:
@@ -140,12 +140,12 @@ def _cut(head: str) -> str:
 def _without_key(text: str, key: str) -> str:
     """Replace each key by an ellipsis, also in full-width or mathematical letters, which some models read alike."""
     folded = text.lower() if text.isascii() else "".join(map(_folded, text))
-    pieces: list[str] = []
-    at = 0
+    parts: list[str] = []
+    position = 0
     for found in re.finditer(key, folded):
-        pieces.append(text[at : found.start()])
-        at = found.end()
-    return CUT.join([*pieces, text[at:]])
+        parts.append(text[position : found.start()])
+        position = found.end()
+    return CUT.join([*parts, text[position:]])
 
 
 def _without_look_alikes(text: str) -> str:
@@ -160,8 +160,8 @@ def _joined(run: re.Match[str]) -> str:
 
     Between plain letters and signs the run is removed: there it only hides a word from a search.
     """
-    beside = run.string[max(0, run.start() - 1) : run.start()] + run.string[run.end() : run.end() + 1]
-    if not any(_joins(char) for char in beside):
+    neighbours = run.string[max(0, run.start() - 1) : run.start()] + run.string[run.end() : run.end() + 1]
+    if not any(_joins(char) for char in neighbours):
         return ""
     style = next((char for char in run[0] if char in _EMOJI_STYLES), "")
     return style + next((char for char in run[0] if char in _KEPT_FORMAT), "")
@@ -171,8 +171,8 @@ def _joins(char: str) -> bool:
     return not (_folded(char).isascii() or char.isspace() or char in _OPENING or char in _CLOSING)
 
 
-def _without_towers(text: str) -> str:
-    """Keep at most `MOST_MARKS` marks on a letter: a taller tower covers the lines around it."""
+def _without_stacked_marks(text: str) -> str:
+    """Keep at most `MAX_MARKS` marks on a letter: more would cover the lines around it."""
     if not any(_is_mark(char) for char in set(text)):
         return text
     kept: list[str] = []
@@ -181,7 +181,7 @@ def _without_towers(text: str) -> str:
         # A joiner between two marks does not begin a new letter.
         if char not in _KEPT_FORMAT:
             height = height + 1 if _is_mark(char) else 0
-        if height <= MOST_MARKS:
+        if height <= MAX_MARKS:
             kept.append(char)
     return "".join(kept)
 

@@ -48,7 +48,7 @@ def usage_event(
     )
 
 
-def pieces(service: Service, amount: int) -> list[int]:
+def split_amount(service: Service, amount: int) -> list[int]:
     """Split an amount into parts within the limit of one event."""
     limit = MAX_AMOUNT[service]
     return [min(limit, amount - start) for start in range(0, amount, limit)]

@@ -20,7 +20,7 @@ from typing import Any
 import structlog
 from filelock import FileLock
 
-from room_agent.usage.events import Service, UsageEvent, pieces, usage_event
+from room_agent.usage.events import Service, UsageEvent, split_amount, usage_event
 
 SUFFIX = ".jsonl"
 LOCK_SUFFIX = ".lock"
@@ -58,15 +58,15 @@ class UsageJournal:
         lock = lock_of(path)
         lock.acquire()
         # Named at last: recovery must not read a journal without its header.
-        unnamed = path.with_suffix(".new")
-        file = os.open(unnamed, os.O_CREAT | os.O_EXCL | os.O_APPEND | os.O_WRONLY, 0o600)
+        temporary = path.with_suffix(".new")
+        file = os.open(temporary, os.O_CREAT | os.O_EXCL | os.O_APPEND | os.O_WRONLY, 0o600)
         os.write(file, _line("job", path.stem, asdict(job)))
         os.fsync(file)
-        unnamed.rename(path)
+        temporary.rename(path)
         _sync(directory)
         return cls(path, file, lock)
 
-    def will(self, socket: int, service: Service, model: str, amount: int) -> None:
+    def announced(self, socket: int, service: Service, model: str, amount: int) -> None:
         """Record that an amount is about to be sent through a socket."""
         self._write(_line("will", socket, service, model, amount))
 
@@ -142,15 +142,15 @@ class UnbilledUsage:
 
     def events_at(self, at_s: float) -> list[UsageEvent]:
         """Return all usage as events. Their ids are the same each time a dead job's journal is read."""
-        rest: list[UsageEvent] = []
+        unreported: list[UsageEvent] = []
         for (service, model), amount in sorted(self.amounts.items()):
             # An amount that the vendor refused after it had left makes the sum negative.
-            estimate = max(0, min(amount, sum(one[service, model] for one in self.unconfirmed.values())))
-            for part, estimated in ((amount - estimate, False), (estimate, True)):
-                for piece in pieces(service, part):
-                    name = f"{self.name}-rest-{len(rest)}"
-                    rest.append(usage_event(name, service, model, piece, at_s, estimated))
-        return [*self.events.values(), *rest]
+            estimate = max(0, min(amount, sum(amounts[service, model] for amounts in self.unconfirmed.values())))
+            for amount_part, estimated in ((amount - estimate, False), (estimate, True)):
+                for chunk in split_amount(service, amount_part):
+                    name = f"{self.name}-rest-{len(unreported)}"
+                    unreported.append(usage_event(name, service, model, chunk, at_s, estimated))
+        return [*self.events.values(), *unreported]
 
     def apply_line(self, line: bytes) -> None:
         """Apply one line."""
@@ -159,23 +159,23 @@ class UnbilledUsage:
         except (ValueError, TypeError):
             self.invalid_lines += 1
 
-    def _apply(self, facts: list[Any]) -> None:
-        match facts:
+    def _apply(self, fields: list[Any]) -> None:
+        match fields:
             case ["job", name, dict(job)]:
                 self.name, self.job = str(name), JournaledJob(**job)
             case ["will", int(socket), "stt" | "tts" as service, str(model), int(amount)]:
-                self._will(socket, service, model, amount)
+                self._announced(socket, service, model, amount)
             case ["sent", int(socket)]:
                 self.unconfirmed.pop(socket, None)
             case ["event", dict(event)]:
                 self._event(UsageEvent(**event))
             case ["taken", *ids]:
-                for one in ids:
-                    self.events.pop(one, None)
+                for event_id in ids:
+                    self.events.pop(event_id, None)
             case _:
                 self.invalid_lines += 1
 
-    def _will(self, socket: int, service: Service, model: str, amount: int) -> None:
+    def _announced(self, socket: int, service: Service, model: str, amount: int) -> None:
         self.amounts[service, model] += amount
         self.unconfirmed.setdefault(socket, Counter())[service, model] += amount
 
@@ -186,10 +186,10 @@ class UnbilledUsage:
 
 def read_journal(lines: Iterable[bytes]) -> UnbilledUsage:
     """Return the unbilled usage in a journal's lines."""
-    found = UnbilledUsage()
+    unbilled = UnbilledUsage()
     for line in lines:
-        found.apply_line(line)
-    return found
+        unbilled.apply_line(line)
+    return unbilled
 
 
 def lock_path(journal: Path) -> Path:
@@ -204,12 +204,12 @@ def lock_of(journal: Path) -> FileLock:
 
 def _sync(directory: Path) -> None:
     """Sync a directory, so that a new file's name survives a crash of the machine."""
-    opened = os.open(directory, os.O_RDONLY)
+    descriptor = os.open(directory, os.O_RDONLY)
     try:
-        os.fsync(opened)
+        os.fsync(descriptor)
     finally:
-        os.close(opened)
+        os.close(descriptor)
 
 
-def _line(*facts: Any) -> bytes:
-    return json.dumps(facts, separators=(",", ":")).encode() + b"\n"
+def _line(*fields: Any) -> bytes:
+    return json.dumps(fields, separators=(",", ":")).encode() + b"\n"

@@ -18,7 +18,8 @@ from typing import Any
 import aiohttp
 
 from room_agent.audio.stt_stream import message_callback
-from room_agent.usage.events import MAX_EVENTS, Service, UsageEvent, pieces, usage_event
+from room_agent.core.settings import stt_price_name
+from room_agent.usage.events import MAX_EVENTS, Service, UsageEvent, split_amount, usage_event
 from room_agent.usage.journal import UsageJournal
 from room_agent.usage.tts_characters import TtsCharacterCounts
 
@@ -58,12 +59,12 @@ class SpeechMeter:
         """Return every unbilled event, including the newest amounts."""
         for (service, model), amount in sorted(self._pending.items()):
             if amount > 0 and len(self._events) < MAX_EVENTS:
-                self._seal(service, model, pieces(service, amount)[0])
+                self._seal(service, model, split_amount(service, amount)[0])
         return list(self._events.values())
 
     def taken(self, ids: Iterable[str]) -> None:
         """Drop the events that the router has billed."""
-        billed = [one for one in ids if self._events.pop(one, None)]
+        billed = [event_id for event_id in ids if self._events.pop(event_id, None)]
         if self._journal is None:
             return
         if billed:
@@ -79,13 +80,13 @@ class SpeechMeter:
     @property
     def unbilled(self) -> dict[str, int]:
         """Return the unbilled amount by service."""
-        left = Counter(stt=0, tts=0)
+        amounts = Counter(stt=0, tts=0)
         for event in self._events.values():
-            left[event.service] += event.amount
+            amounts[event.service] += event.amount
         for (service, _), amount in self._pending.items():
             # Negative where an amount was refused after its event was sealed; it is deducted from the next amounts.
-            left[service] += max(amount, 0)
-        return dict(left)
+            amounts[service] += max(amount, 0)
+        return dict(amounts)
 
     def report(self) -> dict[str, float]:
         return {"usage_unwritten": self._journal.failed if self._journal is not None else 0}
@@ -119,7 +120,7 @@ class SpeechSocket:
         if not amount:
             return
         if self.journal is not None:
-            self.journal.will(self.number, self.service, self.model, amount)
+            self.journal.announced(self.number, self.service, self.model, amount)
             self._doubtful = True
         self.meter.count(self.service, self.model, amount)
 
@@ -132,7 +133,7 @@ class SpeechSocket:
     def refused(self, amount: int) -> None:
         """Deduct an amount that is not charged: the vendor was gone, or refused it."""
         if self.journal is not None:
-            self.journal.will(self.number, self.service, self.model, -amount)
+            self.journal.announced(self.number, self.service, self.model, -amount)
         self.meter.count(self.service, self.model, -amount)
 
 
@@ -205,7 +206,8 @@ def metered_stt_session(meter: SpeechMeter) -> aiohttp.ClientSession:
         def __init__(self, *args: Any, **kwargs: Any) -> None:
             super().__init__(*args, **kwargs)
             query = self._response.url.query
-            self._meter = meter.socket("stt", query.get("model", ""))
+            model = stt_price_name(query.get("model", ""), query.get("language", ""))
+            self._meter = meter.socket("stt", model)
             self._duration = AudioDuration(int(query.get("sample_rate", "16000")), int(query.get("channels", "1")))
             self._on_message = message_callback()
 

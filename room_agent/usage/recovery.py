@@ -14,7 +14,8 @@ from pathlib import Path
 import structlog
 from filelock import Timeout
 
-from room_agent.core.router_client import RouterClient, RouterError
+from room_agent.core.router_client import RouterClient
+from room_agent.core.router_errors import RouterError
 from room_agent.usage.events import MAX_EVENTS, UsageEvent
 from room_agent.usage.journal import (
     SUFFIX,
@@ -91,14 +92,11 @@ class UsageRecovery:
     async def _bill(self, unbilled: UnbilledJob) -> bool:
         """Report the usage in heartbeats, as the job would have. Its room may be gone: open it for that."""
         router = self._router_for(unbilled.job)
-        try:
-            await router.open()
-            pending = {event.id for event in unbilled.events}
-            for batch in _batches(unbilled.events):
-                pending.difference_update((await router.beat({}, [event.as_json() for event in batch])).taken)
-            await router.close()
-        finally:
-            await router.aclose()
+        await router.open()
+        pending = {event.id for event in unbilled.events}
+        for batch in _batches(unbilled.events):
+            pending.difference_update((await router.beat({}, [event.as_json() for event in batch])).taken)
+        await router.close()
         estimated = sum(event.estimated for event in unbilled.events)
         log.info("dead job billed", job=unbilled.job.job_id, events=len(unbilled.events), estimated=estimated)
         return not pending

@@ -1,4 +1,4 @@
-"""A dollar travels from an answer to the tRPC server's row through every failure on its way."""
+"""The cost of an answer reaches the row of the tRPC server through every failure on its way."""
 
 from __future__ import annotations
 
@@ -12,12 +12,13 @@ from cluster.costs.journal import read_settled_nanousd
 from tests.support.credentials import FRAME_HEADERS
 from tests.support.gateway import jpeg
 from tests.support.stack import Stack, eventually
+from tests.support.trpc_backend import set_faults
 
 AGGREGATOR = "ray::Aggregator"
 VISION = "ray::ServeReplica:rayroom:vision"
 
 
-async def test_what_a_frame_costs_is_what_the_backend_is_billed(stack: Stack) -> None:
+async def test_the_cost_of_a_frame_is_billed_to_the_backend(stack: Stack) -> None:
     token = await stack.open_room("tenant_acme_dollar")
     before = await stack.billed_nanousd("acme")
     async with stack.http(token) as http:
@@ -53,36 +54,36 @@ def _extra(answer: Any) -> dict[str, Any]:
     return extra
 
 
-async def ask(stack: Stack, token: str, number: int) -> list[dict[str, Any]]:
-    """Have `number` frames described, one after the other; every one must be answered."""
+async def describe_frames(stack: Stack, token: str, count: int) -> list[dict[str, Any]]:
+    """Send `count` frames one after the other; return their descriptions. Each must be answered."""
     answers = []
     async with stack.http(token) as http:
-        for one in range(number):
-            answer = await http.post("/v1/frames", content=jpeg(text=f"frame {one}"), headers=FRAME_HEADERS)
+        for index in range(count):
+            answer = await http.post("/v1/frames", content=jpeg(text=f"frame {index}"), headers=FRAME_HEADERS)
             assert answer.status_code == 200, answer.text
             answers.append(answer.json())
     return answers
 
 
-async def kill_in_the_middle(stack: Stack, title: str) -> list[dict[str, Any]]:
-    """Kill all processes of a title while eight callers wait for answers, and see a successor; returns the answers."""
+async def kill_during_requests(stack: Stack, title: str) -> list[dict[str, Any]]:
+    """Kill all processes of a title during requests of eight clients; return the answers once a new process runs."""
     token = await stack.open_room("tenant_acme_kills")
-    asking = [asyncio.create_task(ask(stack, token, 12)) for _ in range(8)]
+    requests = [asyncio.create_task(describe_frames(stack, token, 12)) for _ in range(8)]
     async with asyncio.timeout(60):
         while (await stack.usage("acme"))["reserved_nanousd"] == 0:
             await asyncio.sleep(0.05)
     victims = {process.pid: process for process in stack.processes(title)}
     for victim in victims.values():
         victim.kill()
-    await eventually(lambda: any(one.pid not in victims for one in stack.processes(title)))
-    return [answer for answers in await asyncio.gather(*asking) for answer in answers]
+    await eventually(lambda: any(process.pid not in victims for process in stack.processes(title)))
+    return [answer for answers in await asyncio.gather(*requests) for answer in answers]
 
 
 @pytest.mark.kills
 @pytest.mark.parametrize("title", [AGGREGATOR, VISION])
-async def test_a_process_killed_in_the_middle_loses_and_doubles_no_cost(stack: Stack, title: str) -> None:
+async def test_a_process_killed_during_requests_loses_and_doubles_no_cost(stack: Stack, title: str) -> None:
     before = await stack.billed_nanousd("acme")
-    answers = await kill_in_the_middle(stack, title)
+    answers = await kill_during_requests(stack, title)
     billed = await stack.billed_nanousd("acme") - before
     assert len(answers) == 96
     assert billed == sum(answer["cost_nanousd"] for answer in answers)
@@ -90,17 +91,17 @@ async def test_a_process_killed_in_the_middle_loses_and_doubles_no_cost(stack: S
 
 
 @pytest.mark.kills
-async def test_what_a_lost_replica_was_asked_is_billed_at_its_estimate_and_flagged(stack: Stack) -> None:
+async def test_requests_of_a_killed_replica_are_billed_at_their_estimate_and_flagged(stack: Stack) -> None:
     before = (await stack.usage("acme"))["estimated_requests"]
-    answers = await kill_in_the_middle(stack, VISION)
+    answers = await kill_during_requests(stack, VISION)
     repeated = [answer for answer in answers if answer["attempts"] > 1]
     after = (await stack.usage("acme"))["estimated_requests"]
     assert repeated and after - before == sum(answer["attempts"] - 1 for answer in repeated)
 
 
 @pytest.mark.kills
-async def test_a_backend_that_loses_replies_bills_every_cost_once(stack: Stack) -> None:
-    await stack.backend.set_faults(loseReply=2, failBefore=2)
+async def test_every_cost_is_billed_once_to_a_backend_that_loses_replies(stack: Stack) -> None:
+    await set_faults(stack.backend, loseReply=2, failBefore=2)
     before = await stack.billed_nanousd("acme")
-    answers = await ask(stack, await stack.open_room("tenant_acme_faults"), 5)
+    answers = await describe_frames(stack, await stack.open_room("tenant_acme_faults"), 5)
     assert await stack.billed_nanousd("acme", 60) - before == sum(answer["cost_nanousd"] for answer in answers)

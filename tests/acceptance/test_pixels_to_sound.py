@@ -1,7 +1,7 @@
-"""One fact from pixels to sound: a random number is drawn, read, asked for aloud, and recognised in the spoken answer.
+"""A random number is drawn on a slide, read from it, asked for in speech, and recognised in the spoken answer.
 
-Only the drawing code has the number. The vendors are the emulator with its senses; between it and
-the people are livekit-server, the worker's agent, Ray Serve and the tRPC backend, all running.
+Only the drawing code has the number. The vendors are the emulator with OCR, speech recognition and speech synthesis.
+Between it and the participants run livekit-server, the worker's agent, Ray Serve and the tRPC backend.
 """
 
 from __future__ import annotations
@@ -16,194 +16,204 @@ import pytest
 
 from cluster.lab.emulator.engines import load_engines
 from cluster.lab.emulator.engines.tts import SpeechEngine
-from tests.support.facts import Facts, number
-from tests.support.meeting import meeting
-from tests.support.people import Person, joined
+from tests.support.knowledge_base import KnowledgeBase, random_number
+from tests.support.meeting import open_meeting
+from tests.support.meeting_participant import MeetingParticipant, joined
 from tests.support.stack import Stack, System, eventually
+from tests.support.trpc_backend import set_faults
 
 pytestmark = pytest.mark.asyncio(loop_scope="session")
 
-SEEN = "What number is on the slide?"
-SEEN_BEFORE = "What number was on the slide before this one?"
-KNOWN = "What is the budget of project falcon?"
-CALLED = f"Rayroom, {KNOWN.lower()}"
-UNKNOWN = "What is the price of the new house?"
-LONG = "How much was the summer party?"
+ASKS_SLIDE = "What number is on the slide?"
+ASKS_PREVIOUS_SLIDE = "What number was on the slide before this one?"
+ASKS_BUDGET = "What is the budget of project falcon?"
+ASKS_BUDGET_BY_NAME = f"Rayroom, {ASKS_BUDGET.lower()}"
+ASKS_HOUSE_PRICE = "What is the price of the new house?"
+ASKS_PARTY_COST = "How much was the summer party?"
 TALK = "I think that is wrong."
 STOP = "Stop please, that is enough."
-PHRASES = (SEEN, SEEN_BEFORE, KNOWN, CALLED, UNKNOWN, LONG, TALK, STOP)
-LONG_S = 60.0
+PHRASES = (
+    ASKS_SLIDE,
+    ASKS_PREVIOUS_SLIDE,
+    ASKS_BUDGET,
+    ASKS_BUDGET_BY_NAME,
+    ASKS_HOUSE_PRICE,
+    ASKS_PARTY_COST,
+    TALK,
+    STOP,
+)
+WAIT_S = 60.0
 TRIES = 3
-MANY = 1_000
+EVERY_REQUEST = 1_000
 BACKEND = "node"
 
 
 @dataclass(frozen=True, slots=True)
 class Scene:
-    """The running system, and a fact that only its backend has."""
+    """The running system, and the numbers that only its backend has."""
 
     stack: Stack
-    facts: Facts
+    knowledge_base: KnowledgeBase
 
 
 @pytest.fixture(scope="module")
 def scene(system: System) -> Iterator[Scene]:
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(system.emulator.state, "engines", load_engines(PHRASES))
-        yield Scene(system.stack, system.facts)
+        yield Scene(system.stack, system.knowledge_base)
 
 
-def seen(person: Person, drawn: int) -> bool:
+def is_described(participant: MeetingParticipant, number: int) -> bool:
     """Return whether a description of the slide reached the room."""
-    return any(str(drawn) in text.text for text in person.on("rayroom.descriptions"))
+    return any(str(number) in text.text for text in participant.texts_on("rayroom.descriptions"))
 
 
-async def answered(person: Person, times: int = 1) -> str:
+async def wait_for_answer(participant: MeetingParticipant, count: int = 1) -> str:
     """Wait for the agent's written answer and the end of its speech; return the digits recognised in it."""
-    await eventually(lambda: len(answers(person)) >= times and person.agent().loud_ms > 0, LONG_S)
-    await eventually(lambda: person.agent().quiet_ms() > 1_000, LONG_S)
-    return await person.digits()
+    await eventually(lambda: len(answers(participant)) >= count and participant.agent_audio().loud_ms > 0, WAIT_S)
+    await eventually(lambda: participant.agent_audio().quiet_ms() > 1_000, WAIT_S)
+    return await participant.recognized_digits()
 
 
-async def understood(wanted: int, question: str, asker: Person, listener: Person | None = None) -> bool:
-    """Ask until the number is understood from the answer: on a busy machine a word, asked or answered, may be lost."""
+async def ask_for_number(
+    number: int, question: str, asker: MeetingParticipant, listener: MeetingParticipant | None = None
+) -> bool:
+    """Return whether an answer holds the number. Ask again if not: on a busy machine words may be lost."""
     listener = listener or asker
     for _ in range(TRIES):
         before = len(answers(listener))
         await asker.say(question)
         with contextlib.suppress(TimeoutError):
-            if str(wanted) in await answered(listener, before + 1):
+            if str(number) in await wait_for_answer(listener, before + 1):
                 return True
     return False
 
 
-async def answered_so(asker: Person, question: str, answer: str) -> None:
-    """Ask until the answer fulfils a condition; raises TimeoutError if none does."""
+async def ask_until_answer(asker: MeetingParticipant, question: str, answer: str) -> None:
+    """Ask until this answer is given; raises TimeoutError."""
     for _ in range(TRIES - 1):
         await asker.say(question)
         with contextlib.suppress(TimeoutError):
-            return await eventually(lambda: answer in answers(asker), LONG_S / TRIES)
+            return await eventually(lambda: answer in answers(asker), WAIT_S / TRIES)
     await asker.say(question)
-    await eventually(lambda: answer in answers(asker), LONG_S)
+    await eventually(lambda: answer in answers(asker), WAIT_S)
 
 
-def words_of(person: Person, identity: str) -> list[str]:
+def transcripts_of(participant: MeetingParticipant, identity: str) -> list[str]:
     """Return the transcripts of a participant's speech."""
-    return [text.text for text in person.on("lk.transcription") if text.identity == identity]
+    return [text.text for text in participant.texts_on("lk.transcription") if text.identity == identity]
 
 
-def answers(person: Person) -> list[str]:
-    return [answer.text for answer in person.answers()]
+def answers(participant: MeetingParticipant) -> list[str]:
+    return [answer.text for answer in participant.answers()]
 
 
-async def test_a_number_on_a_slide_is_asked_for_aloud_and_heard(scene: Scene) -> None:
-    drawn, room = number(), "tenant_acme_pixels"
-    async with meeting(scene.stack, room) as held, joined(scene.stack.livekit, room, "ann") as ann:
-        await ann.share(drawn)
-        await held.hears()
-        await eventually(lambda: seen(ann, drawn), LONG_S)
-        assert await understood(drawn, SEEN, ann)
-        assert set(answers(ann)) == {f"The number on the slide is {drawn}."}
+async def test_a_number_on_a_slide_is_asked_for_and_answered_in_speech(scene: Scene) -> None:
+    number, room = random_number(), "tenant_acme_pixels"
+    async with open_meeting(scene.stack, room) as meeting, joined(scene.stack.livekit, room, "ann") as ann:
+        await ann.share_screen(number)
+        await meeting.wait_for_microphones()
+        await eventually(lambda: is_described(ann, number), WAIT_S)
+        assert await ask_for_number(number, ASKS_SLIDE, ann)
+        assert set(answers(ann)) == {f"The number on the slide is {number}."}
 
 
-async def test_the_number_of_the_slide_before_is_remembered_and_heard(scene: Scene) -> None:
-    first, second, room = number(), number(), "tenant_acme_before"
-    async with meeting(scene.stack, room) as held, joined(scene.stack.livekit, room, "ann") as ann:
-        await held.hears()
-        await ann.share(first)
-        await eventually(lambda: seen(ann, first), LONG_S)
+async def test_the_number_of_the_previous_slide_is_answered_in_speech(scene: Scene) -> None:
+    first, second, room = random_number(), random_number(), "tenant_acme_before"
+    async with open_meeting(scene.stack, room) as meeting, joined(scene.stack.livekit, room, "ann") as ann:
+        await meeting.wait_for_microphones()
+        await ann.share_screen(first)
+        await eventually(lambda: is_described(ann, first), WAIT_S)
         ann.slide = second
-        await eventually(lambda: seen(ann, second), LONG_S)
-        assert await understood(first, SEEN_BEFORE, ann)
+        await eventually(lambda: is_described(ann, second), WAIT_S)
+        assert await ask_for_number(first, ASKS_PREVIOUS_SLIDE, ann)
         assert set(answers(ann)) == {f"The slide before this one showed {first}."}
-        assert str(second) not in await ann.digits()
+        assert str(second) not in await ann.recognized_digits()
 
 
 @pytest.mark.parametrize("tenant", ["acme", "globex"])
-async def test_a_number_only_the_knowledge_base_holds_is_heard_and_never_the_other_tenants(
-    scene: Scene, tenant: str
-) -> None:
-    room, budget = f"tenant_{tenant}_budget", scene.facts.budgets[tenant]
-    async with meeting(scene.stack, room) as held, joined(scene.stack.livekit, room, "ann") as ann:
-        await held.hears()
-        assert await understood(budget, KNOWN, ann)
+async def test_a_number_of_the_knowledge_base_is_answered_and_never_another_tenants(scene: Scene, tenant: str) -> None:
+    room, budget = f"tenant_{tenant}_budget", scene.knowledge_base.budgets[tenant]
+    async with open_meeting(scene.stack, room) as meeting, joined(scene.stack.livekit, room, "ann") as ann:
+        await meeting.wait_for_microphones()
+        assert await ask_for_number(budget, ASKS_BUDGET, ann)
         assert set(answers(ann)) == {f"The budget of project Falcon is {budget} dollars."}
         assert all("plans/budget.md" in answer.sources for answer in ann.answers())
-        digits = await ann.digits()
-        for other in scene.facts.others(tenant):
+        digits = await ann.recognized_digits()
+        for other in scene.knowledge_base.numbers_of_other_tenants(tenant):
             assert other not in digits and all(other not in text.text for text in ann.texts)
 
 
-async def test_what_only_another_tenant_knows_is_named_and_not_made_up(scene: Scene) -> None:
+async def test_a_fact_of_another_tenant_is_reported_as_not_found(scene: Scene) -> None:
     room = "tenant_acme_unknown"
-    async with meeting(scene.stack, room) as held, joined(scene.stack.livekit, room, "ann") as ann:
-        await held.hears()
-        await answered_so(ann, UNKNOWN, "I find nothing about price new house.")
-        assert str(scene.facts.house) not in await answered(ann)
+    async with open_meeting(scene.stack, room) as meeting, joined(scene.stack.livekit, room, "ann") as ann:
+        await meeting.wait_for_microphones()
+        await ask_until_answer(ann, ASKS_HOUSE_PRICE, "I find nothing about price new house.")
+        assert str(scene.knowledge_base.house_price) not in await wait_for_answer(ann)
 
 
-async def test_of_three_who_speak_the_one_who_calls_the_agent_is_answered(scene: Scene) -> None:
+async def test_the_one_of_three_speakers_who_calls_the_agent_is_answered(scene: Scene) -> None:
     room, livekit = "tenant_acme_three", scene.stack.livekit
     async with (
-        meeting(scene.stack, room) as held,
+        open_meeting(scene.stack, room) as meeting,
         joined(livekit, room, "ann", SpeechEngine("en-us+f2")) as ann,
         joined(livekit, room, "bob", SpeechEngine("en-us+m3")) as bob,
         joined(livekit, room, "cat") as cat,
     ):
-        await held.hears(3)
+        await meeting.wait_for_microphones(3)
         await bob.say(TALK)
-        await eventually(lambda: words_of(cat, "bob"), LONG_S)
-        assert await understood(scene.facts.budgets["acme"], CALLED, ann, cat)
-        heard = words_of(cat, "ann")
-        assert words_of(cat, "bob") == [TALK] and len(answers(cat)) <= heard.count(CALLED) > 0
+        await eventually(lambda: transcripts_of(cat, "bob"), WAIT_S)
+        assert await ask_for_number(scene.knowledge_base.budgets["acme"], ASKS_BUDGET_BY_NAME, ann, cat)
+        questions = transcripts_of(cat, "ann")
+        assert transcripts_of(cat, "bob") == [TALK] and len(answers(cat)) <= questions.count(ASKS_BUDGET_BY_NAME) > 0
 
 
-async def test_who_interrupts_the_answer_does_not_hear_its_end(scene: Scene) -> None:
+async def test_an_interrupted_answer_is_not_spoken_to_its_end(scene: Scene) -> None:
     room = "tenant_acme_cut"
-    async with meeting(scene.stack, room) as held, joined(scene.stack.livekit, room, "ann") as ann:
-        await held.hears()
-        await ann.say(LONG)
-        await eventually(lambda: ann.agent().loud_ms > 300, LONG_S)
+    async with open_meeting(scene.stack, room) as meeting, joined(scene.stack.livekit, room, "ann") as ann:
+        await meeting.wait_for_microphones()
+        await ann.say(ASKS_PARTY_COST)
+        await eventually(lambda: ann.agent_audio().loud_ms > 300, WAIT_S)
         await ann.say(STOP)
-        assert str(scene.facts.party) not in await answered(ann)
+        assert str(scene.knowledge_base.party_cost) not in await wait_for_answer(ann)
         (answer,) = ann.answers()
         assert answer.attributes["rayroom.interrupted"] == "true"
-        await held.tells("voice_interruptions", 1)
-        # A request to stop is no question: the agent says nothing more.
+        await meeting.wait_for_counter("voice_interruptions", 1)
+        # A request to stop is no question, so there is no second answer.
         assert len(ann.answers()) == 1
 
 
 @pytest.mark.kills
-async def test_without_its_backend_a_question_is_answered_from_what_the_room_shows(scene: Scene) -> None:
-    drawn, room = number(), "tenant_acme_alone"
-    async with meeting(scene.stack, room) as held, joined(scene.stack.livekit, room, "ann") as ann:
-        await ann.share(drawn)
-        await held.hears()
-        await eventually(lambda: seen(ann, drawn), LONG_S)
-        backend = the_backend(scene.stack)
+async def test_a_question_is_answered_from_the_screen_while_the_backend_is_stopped(scene: Scene) -> None:
+    number, room = random_number(), "tenant_acme_alone"
+    async with open_meeting(scene.stack, room) as meeting, joined(scene.stack.livekit, room, "ann") as ann:
+        await ann.share_screen(number)
+        await meeting.wait_for_microphones()
+        await eventually(lambda: is_described(ann, number), WAIT_S)
+        backend = backend_process(scene.stack)
         backend.send_signal(signal.SIGSTOP)
         try:
-            await answered_so(ann, KNOWN, "I find nothing about budget project falcon.")
-            assert await understood(drawn, SEEN, ann)
+            await ask_until_answer(ann, ASKS_BUDGET, "I find nothing about budget project falcon.")
+            assert await ask_for_number(number, ASKS_SLIDE, ann)
         finally:
             backend.send_signal(signal.SIGCONT)
-        assert await understood(scene.facts.budgets["acme"], KNOWN, ann)
+        assert await ask_for_number(scene.knowledge_base.budgets["acme"], ASKS_BUDGET, ann)
 
 
-async def test_a_backend_that_refuses_to_be_asked_takes_no_answer_from_the_room(scene: Scene) -> None:
-    drawn, room = number(), "tenant_acme_refused"
-    async with meeting(scene.stack, room) as held, joined(scene.stack.livekit, room, "ann") as ann:
-        await ann.share(drawn)
-        await held.hears()
-        await eventually(lambda: seen(ann, drawn), LONG_S)
-        await scene.stack.backend.set_faults(failSearch=MANY)
+async def test_a_question_is_answered_from_the_screen_while_the_backend_refuses_searches(scene: Scene) -> None:
+    number, room = random_number(), "tenant_acme_refused"
+    async with open_meeting(scene.stack, room) as meeting, joined(scene.stack.livekit, room, "ann") as ann:
+        await ann.share_screen(number)
+        await meeting.wait_for_microphones()
+        await eventually(lambda: is_described(ann, number), WAIT_S)
+        await set_faults(scene.stack.backend, failSearch=EVERY_REQUEST)
         try:
-            await answered_so(ann, KNOWN, "I find nothing about budget project falcon.")
+            await ask_until_answer(ann, ASKS_BUDGET, "I find nothing about budget project falcon.")
         finally:
-            await scene.stack.backend.set_faults(failSearch=0)
-        assert await understood(drawn, SEEN, ann)
+            await set_faults(scene.stack.backend, failSearch=0)
+        assert await ask_for_number(number, ASKS_SLIDE, ann)
 
 
-def the_backend(stack: Stack) -> psutil.Process:
-    (backend,) = (one for one in psutil.Process(stack.pid).children() if one.name() == BACKEND)
+def backend_process(stack: Stack) -> psutil.Process:
+    (backend,) = (process for process in psutil.Process(stack.pid).children() if process.name() == BACKEND)
     return backend

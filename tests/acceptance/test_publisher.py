@@ -22,7 +22,7 @@ TIMEOUT_S = 60.0
 
 @asynccontextmanager
 async def publisher(url: str, tokens: dict[str, str], rooms: str = ROOM) -> AsyncIterator[asyncio.subprocess.Process]:
-    """Run a publisher in a process group of its own; fail if a process of the group outlives the block."""
+    """Yield a publisher in its own process group; fail on exit if a process of the group still runs."""
     command = ["-m", "cluster.lab.stack.screen_publisher", "--url", url, "--rooms", rooms, "--tokens-stdin"]
     pipe = asyncio.subprocess.PIPE
     process = await asyncio.create_subprocess_exec(
@@ -41,7 +41,7 @@ async def publisher(url: str, tokens: dict[str, str], rooms: str = ROOM) -> Asyn
 
 
 @asynccontextmanager
-async def joined(livekit: LiveKit) -> AsyncIterator[tuple[rtc.Room, asyncio.Queue[rtc.Track]]]:
+async def subscribed(livekit: LiveKit) -> AsyncIterator[tuple[rtc.Room, asyncio.Queue[rtc.Track]]]:
     """Yield a subscriber's room and its subscribed tracks."""
     room, tracks = rtc.Room(), asyncio.Queue[rtc.Track]()
     room.on("track_subscribed", lambda track, *_: tracks.put_nowait(track))
@@ -73,7 +73,7 @@ async def first_frame(track: rtc.Track) -> rtc.VideoFrame:
 
 async def test_a_subscriber_sees_the_screen_until_the_publishers_stdin_is_closed(livekit: LiveKit) -> None:
     async with (
-        joined(livekit) as (room, tracks),
+        subscribed(livekit) as (room, tracks),
         publisher(livekit.url, {ROOM: livekit.token(ROOM, "sharer")}) as process,
     ):
         assert await next_line(process) == {"event": "connected", "room": ROOM}
@@ -85,22 +85,22 @@ async def test_a_subscriber_sees_the_screen_until_the_publishers_stdin_is_closed
         assert await next_line(process) == {"event": "answered", "room": ROOM}
         assert process.stdin is not None
         process.stdin.close()
-        ended = await next_line(process)
+        end_event = await next_line(process)
         async with asyncio.timeout(TIMEOUT_S):
             assert await process.wait() == 0
-    assert ended["event"] == "ended"
-    assert ended["rooms"][ROOM]["answers"] == 1
-    assert ended["rooms"][ROOM]["frames"] >= 1
+    assert end_event["event"] == "ended"
+    assert end_event["rooms"][ROOM]["answers"] == 1
+    assert end_event["rooms"][ROOM]["frames"] >= 1
 
 
 async def test_a_refused_token_ends_the_publisher_with_the_rooms_name_and_no_token(livekit: LiveKit) -> None:
-    refused = livekit.token(ROOM, "sharer")[:-8] + "tampered"
-    async with publisher(livekit.url, {ROOM: refused}) as process:
+    invalid_token = livekit.token(ROOM, "sharer")[:-8] + "tampered"
+    async with publisher(livekit.url, {ROOM: invalid_token}) as process:
         async with asyncio.timeout(TIMEOUT_S):
-            out, error = await process.communicate()
+            output, error = await process.communicate()
         assert process.returncode == 1
         assert f"room {ROOM}: ConnectError".encode() in error
-        assert refused.encode() not in out + error
+        assert invalid_token.encode() not in output + error
 
 
 async def test_a_room_without_a_token_is_named(livekit: LiveKit) -> None:

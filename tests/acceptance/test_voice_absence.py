@@ -11,162 +11,169 @@ from livekit import rtc
 
 from cluster.lab.demo.speech_synth import speech
 from room_agent.core.participants import LEFT_S
-from tests.acceptance.voice_scene import ROOM, Scene, asked, scene
+from tests.acceptance.voice_scene import ROOM, VoiceScene, speak_question, voice_scene
 from tests.support.livekit_server import LiveKit
 from tests.support.scripted_router import ScriptedRouter
+from tests.support.speaking_participant import SpeakingParticipant, joined
 from tests.support.stack import eventually
-from tests.support.talking import Talker, joined
 
 
-async def present(room: Scene, *people: Talker) -> None:
-    """Wait until chat reaches the agent: a message to a participant that has just joined may be lost."""
-    await eventually(lambda: room.speech.voice is not None and all(one.agents() for one in people))
-    await eventually(lambda: len(room.router.beats) > 5)
+async def wait_for_chat(scene: VoiceScene, *participants: SpeakingParticipant) -> None:
+    """Wait until chat reaches the agent, because a message to a participant that has just joined may be lost."""
+    await eventually(
+        lambda: scene.speech.voice is not None and all(participant.agents() for participant in participants)
+    )
+    await eventually(lambda: len(scene.router.heartbeats) > 5)
 
 
 @asynccontextmanager
-async def while_ann_is_answered(livekit: LiveKit) -> AsyncIterator[tuple[Scene, Talker]]:
+async def answering_ann(livekit: LiveKit) -> AsyncIterator[tuple[VoiceScene, SpeakingParticipant]]:
     """Yield a room with bob in it while a question of ann is answered for some seconds."""
-    router = ScriptedRouter(words=["Well, let me see. "] * 8, word_delay_s=0.5)
+    router = ScriptedRouter(answer_chunks=["Well, let me see. "] * 8, chunk_delay_s=0.5)
     async with (
-        scene(livekit, router, voice=False) as room,
+        voice_scene(livekit, router, voice=False) as scene,
         joined(livekit, ROOM, "ann") as ann,
         joined(livekit, ROOM, "bob") as bob,
     ):
-        await present(room, ann, bob)
-        await ann.write("Rayroom, tell me everything.")
-        await eventually(lambda: router.chats)
-        yield room, bob
+        await wait_for_chat(scene, ann, bob)
+        await ann.send_chat("Rayroom, tell me everything.")
+        await eventually(lambda: router.chat_requests)
+        yield scene, bob
 
 
-@pytest.mark.parametrize("who", ["ann", "agent"])
-@pytest.mark.parametrize("begun", [False, True])
-async def test_an_answer_outlives_a_connection_that_is_set_up_anew(livekit: LiveKit, who: str, begun: bool) -> None:
-    router = ScriptedRouter(words=["Well, let me see. "] * 8, word_delay_s=1.0)
-    async with scene(livekit, router) as room, joined(livekit, ROOM, "ann") as ann:
-        await asked(room, ann, "What is it?")
-        await eventually(lambda: ann.heard_ms > 300 if begun else router.chats)
-        lost = ann.room if who == "ann" else room.session._room
-        await lost.simulate_scenario(rtc.SimulateScenarioKind.SIMULATE_FULL_RECONNECT)
-        await eventually(lambda: room.speech.report().get("voice_answers") == 1)
-        heard_ms = ann.heard_ms
-        await eventually(lambda: ann.heard_ms > heard_ms + 300)
-        assert len(router.chats) == 1 and router.chats_cut == 0
-        assert room.speech.report()["voice_interruptions"] == 0
-    assert room.billed() == room.charged()
+@pytest.mark.parametrize("disconnected", ["ann", "agent"])
+@pytest.mark.parametrize("speaking", [False, True])
+async def test_an_answer_continues_after_a_reconnect(livekit: LiveKit, disconnected: str, speaking: bool) -> None:
+    router = ScriptedRouter(answer_chunks=["Well, let me see. "] * 8, chunk_delay_s=1.0)
+    async with voice_scene(livekit, router) as scene, joined(livekit, ROOM, "ann") as ann:
+        await speak_question(scene, ann, "What is it?")
+        await eventually(lambda: ann.agent_speech_ms > 300 if speaking else router.chat_requests)
+        room = ann.room if disconnected == "ann" else scene.session._room
+        await room.simulate_scenario(rtc.SimulateScenarioKind.SIMULATE_FULL_RECONNECT)
+        await eventually(lambda: scene.speech.report().get("voice_answers") == 1)
+        speech_ms = ann.agent_speech_ms
+        await eventually(lambda: ann.agent_speech_ms > speech_ms + 300)
+        assert len(router.chat_requests) == 1 and router.cancelled_chats == 0
+        assert scene.speech.report()["voice_interruptions"] == 0
+    assert scene.billed() == scene.charged()
 
 
-async def test_a_question_that_is_taken_as_said_while_its_asker_is_away_is_answered_once_they_are_back(
+async def test_a_question_transcribed_during_a_reconnect_is_answered_afterwards(
     livekit: LiveKit,
 ) -> None:
-    async with scene(livekit) as room, joined(livekit, ROOM, "ann") as ann, joined(livekit, ROOM, "bob") as bob:
-        await eventually(lambda: room.speech.report().get("hearing_microphones") == 2)
-        room.emulator.script.add("Rayroom, what is it?")
+    async with voice_scene(livekit) as scene, joined(livekit, ROOM, "ann") as ann, joined(livekit, ROOM, "bob") as bob:
+        await eventually(lambda: scene.speech.report().get("hearing_microphones") == 2)
+        scene.emulator.script.add("Rayroom, what is it?")
         await ann.play(speech(1_500))
         await ann.room.simulate_scenario(rtc.SimulateScenarioKind.SIMULATE_FULL_RECONNECT)
         await eventually(lambda: bob.answers())
-        assert [chat["messages"][-1]["content"] for chat in room.router.chats] == ["Rayroom, what is it?"]
-        assert room.speech.report()["voice_not_for_us"] == 0
+        assert [request["messages"][-1]["content"] for request in scene.router.chat_requests] == [
+            "Rayroom, what is it?"
+        ]
+        assert scene.speech.report()["voice_not_for_us"] == 0
 
 
-async def test_the_answer_to_somebody_who_left_ends_after_a_while_though_nothing_else_happens(
+async def test_the_answer_to_a_participant_who_left_ends_after_a_while_without_any_event(
     livekit: LiveKit, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    router = ScriptedRouter(words=["Well, let me see. "] * 400, word_delay_s=0.1)
-    async with scene(livekit, router, voice=False) as room, joined(livekit, ROOM, "ann") as ann:
+    router = ScriptedRouter(answer_chunks=["Well, let me see. "] * 400, chunk_delay_s=0.1)
+    async with voice_scene(livekit, router, voice=False) as scene, joined(livekit, ROOM, "ann") as ann:
         async with joined(livekit, ROOM, "bob") as bob:
-            await present(room, ann, bob)
-            await bob.write("Rayroom, tell me everything.")
-            await eventually(lambda: router.chats)
+            await wait_for_chat(scene, ann, bob)
+            await bob.send_chat("Rayroom, tell me everything.")
+            await eventually(lambda: router.chat_requests)
             # No room event and no heartbeat triggers it: only the periodic check does.
-            monkeypatch.setattr(room.speech, "follow", lambda: None)
+            monkeypatch.setattr(scene.speech, "follow", lambda: None)
         await asyncio.sleep(LEFT_S / 2)
-        assert router.chats_cut == 0
-        await eventually(lambda: router.chats_cut == 1, 2 * LEFT_S)
+        assert router.cancelled_chats == 0
+        await eventually(lambda: router.cancelled_chats == 1, 2 * LEFT_S)
         await eventually(lambda: ann.answers())
         assert ann.answers()[0].attributes["rayroom.interrupted"] == "true"
-        assert room.speech.report()["voice_interruptions"] == 1 and len(router.chats) == 1
+        assert scene.speech.report()["voice_interruptions"] == 1 and len(router.chat_requests) == 1
 
 
-async def test_a_question_that_waited_when_its_asker_left_is_not_asked(livekit: LiveKit) -> None:
-    router = ScriptedRouter(words=["Well, let me see. "] * 20, word_delay_s=0.1)
-    async with scene(livekit, router, voice=False) as room, joined(livekit, ROOM, "ann") as ann:
+async def test_a_waiting_question_is_dropped_when_its_asker_leaves(livekit: LiveKit) -> None:
+    router = ScriptedRouter(answer_chunks=["Well, let me see. "] * 20, chunk_delay_s=0.1)
+    async with voice_scene(livekit, router, voice=False) as scene, joined(livekit, ROOM, "ann") as ann:
         async with joined(livekit, ROOM, "bob") as bob:
-            await present(room, ann, bob)
-            await ann.write("Rayroom, tell me everything.")
-            await eventually(lambda: router.chats)
-            await bob.write("Rayroom, what is my salary?")
-            await eventually(lambda: len(room.speech.voice.responder.askers) == 2)  # type: ignore[union-attr]
+            await wait_for_chat(scene, ann, bob)
+            await ann.send_chat("Rayroom, tell me everything.")
+            await eventually(lambda: router.chat_requests)
+            await bob.send_chat("Rayroom, what is my salary?")
+            await eventually(lambda: len(scene.speech.voice.responder.askers) == 2)  # type: ignore[union-attr]
         await eventually(lambda: ann.answers())
-        router.words = ["Yes."]
-        await ann.write("And is it so?")
+        router.answer_chunks = ["Yes."]
+        await ann.send_chat("And is it so?")
         await eventually(lambda: len(ann.answers()) == 2)
-        await eventually(lambda: not room.speech.voice.responder.askers)  # type: ignore[union-attr]
-        asks = [chat["messages"][-1]["content"] for chat in router.chats]
-        assert asks == ["Rayroom, tell me everything.", "And is it so?"]
+        await eventually(lambda: not scene.speech.voice.responder.askers)  # type: ignore[union-attr]
+        questions = [request["messages"][-1]["content"] for request in router.chat_requests]
+        assert questions == ["Rayroom, tell me everything.", "And is it so?"]
 
 
-async def test_what_is_said_to_another_while_an_answer_is_awaited_is_not_sent_with_the_question(
+async def test_a_remark_to_another_participant_is_not_joined_to_a_pending_question(
     livekit: LiveKit,
 ) -> None:
-    router = ScriptedRouter(words=["Yes."], word_delay_s=2.5)
+    router = ScriptedRouter(answer_chunks=["Yes."], chunk_delay_s=2.5)
     async with (
-        scene(livekit, router, voice=False) as room,
+        voice_scene(livekit, router, voice=False) as scene,
         joined(livekit, ROOM, "ann") as ann,
         joined(livekit, ROOM, "bob") as bob,
     ):
-        await present(room, ann, bob)
-        await ann.write("Rayroom, what is it?")
-        await eventually(lambda: router.chats)
-        await ann.write("Bob, my password is hunter two.")
-        await ann.write("mm-hmm")
-        await eventually(lambda: room.speech.report()["voice_not_for_us"] == 2)
+        await wait_for_chat(scene, ann, bob)
+        await ann.send_chat("Rayroom, what is it?")
+        await eventually(lambda: router.chat_requests)
+        await ann.send_chat("Bob, my password is hunter two.")
+        await ann.send_chat("mm-hmm")
+        await eventually(lambda: scene.speech.report()["voice_not_for_us"] == 2)
         await eventually(lambda: ann.answers())
-        assert [chat["messages"][-1]["content"] for chat in router.chats] == ["Rayroom, what is it?"]
-        assert router.chats_cut == 0
+        assert [request["messages"][-1]["content"] for request in router.chat_requests] == ["Rayroom, what is it?"]
+        assert router.cancelled_chats == 0
 
 
-async def test_what_goes_on_with_a_question_before_a_word_of_the_answer_is_asked_with_it(livekit: LiveKit) -> None:
-    router = ScriptedRouter(words=["Yes."], word_delay_s=2.0)
+async def test_a_continuation_before_the_first_word_of_the_answer_is_joined_to_the_question(livekit: LiveKit) -> None:
+    router = ScriptedRouter(answer_chunks=["Yes."], chunk_delay_s=2.0)
     async with (
-        scene(livekit, router, voice=False) as room,
+        voice_scene(livekit, router, voice=False) as scene,
         joined(livekit, ROOM, "ann") as ann,
         joined(livekit, ROOM, "bob") as bob,
     ):
-        await present(room, ann, bob)
-        await ann.write("Rayroom, what is it?")
-        await eventually(lambda: router.chats)
-        await ann.write("The one below, I mean.")
+        await wait_for_chat(scene, ann, bob)
+        await ann.send_chat("Rayroom, what is it?")
+        await eventually(lambda: router.chat_requests)
+        await ann.send_chat("The one below, I mean.")
         await eventually(lambda: ann.answers())
-        assert router.chats[-1]["messages"][-1]["content"] == "Rayroom, what is it? The one below, I mean."
-        assert len(router.chats) == 2 and router.chats_cut == 1
+        assert router.chat_requests[-1]["messages"][-1]["content"] == "Rayroom, what is it? The one below, I mean."
+        assert len(router.chat_requests) == 2 and router.cancelled_chats == 1
 
 
-async def test_what_goes_on_with_a_question_while_another_is_answered_is_asked_with_it(livekit: LiveKit) -> None:
-    async with while_ann_is_answered(livekit) as (room, bob):
+async def test_a_continuation_of_a_waiting_question_is_joined_to_it(livekit: LiveKit) -> None:
+    async with answering_ann(livekit) as (scene, bob):
         for text in ("Rayroom?", "What is the total?", "Rayroom, for March!", "Okay."):
-            await bob.write(text)
-        await eventually(lambda: len(room.router.chats) == 2)
-        assert room.router.chats[-1]["messages"][-1]["content"] == "Rayroom? What is the total? Rayroom, for March!"
-        assert room.router.chats_cut == 0
+            await bob.send_chat(text)
+        await eventually(lambda: len(scene.router.chat_requests) == 2)
+        assert (
+            scene.router.chat_requests[-1]["messages"][-1]["content"]
+            == "Rayroom? What is the total? Rayroom, for March!"
+        )
+        assert scene.router.cancelled_chats == 0
 
 
-async def test_who_waits_and_never_minds_stops_nobody_elses_answer(livekit: LiveKit) -> None:
-    async with while_ann_is_answered(livekit) as (room, bob):
-        await bob.write("Rayroom, what is it?")
-        await bob.write("Never mind.")
-        await eventually(lambda: room.speech.report().get("voice_answers") == 1)
-        assert len(room.router.chats) == 1 and room.router.chats_cut == 0
-        assert room.speech.voice is not None and not room.speech.voice.responder.askers - {"ann"}
+async def test_a_participant_who_withdraws_a_waiting_question_stops_no_other_answer(livekit: LiveKit) -> None:
+    async with answering_ann(livekit) as (scene, bob):
+        await bob.send_chat("Rayroom, what is it?")
+        await bob.send_chat("Never mind.")
+        await eventually(lambda: scene.speech.report().get("voice_answers") == 1)
+        assert len(scene.router.chat_requests) == 1 and scene.router.cancelled_chats == 0
+        assert scene.speech.voice is not None and not scene.speech.voice.responder.askers - {"ann"}
 
 
-async def test_who_dropped_out_unnoticed_is_called_and_the_agent_does_not_answer_for_them(livekit: LiveKit) -> None:
-    async with scene(livekit, voice=False) as room, joined(livekit, ROOM, "ann") as ann:
+async def test_a_call_to_a_participant_who_just_left_is_not_answered_by_the_agent(livekit: LiveKit) -> None:
+    async with voice_scene(livekit, voice=False) as scene, joined(livekit, ROOM, "ann") as ann:
         async with joined(livekit, ROOM, "bob") as bob:
-            await present(room, ann, bob)
-        await eventually(lambda: "bob" not in room.session._room.remote_participants)
-        await ann.write("Bob, are you still there?")
-        await eventually(lambda: room.speech.report()["voice_not_for_us"] == 1)
-        await ann.write("What is it?")
+            await wait_for_chat(scene, ann, bob)
+        await eventually(lambda: "bob" not in scene.session._room.remote_participants)
+        await ann.send_chat("Bob, are you still there?")
+        await eventually(lambda: scene.speech.report()["voice_not_for_us"] == 1)
+        await ann.send_chat("What is it?")
         await eventually(lambda: ann.answers())
-        assert [chat["messages"][-1]["content"] for chat in room.router.chats] == ["What is it?"]
+        assert [request["messages"][-1]["content"] for request in scene.router.chat_requests] == ["What is it?"]

@@ -21,177 +21,188 @@ from cluster.lab.emulator.core.content import RequestMessage
 from cluster.lab.emulator.engines import Engines
 from routing.models import Usage
 from routing.prices import load_prices
-from tests.support.meeting import Meeting, meeting
+from tests.support.meeting import Meeting, open_meeting
+from tests.support.speaking_participant import SpeakingParticipant, joined
 from tests.support.stack import Stack, System, eventually
-from tests.support.talking import Talker, joined
 
 pytestmark = pytest.mark.asyncio(loop_scope="session")
 
 TENANT = "acme"
 SENTENCE = "This was said about it."
 SENTENCES = 4
-AWAY_S = 5.0
-LONG_S = 60.0
+OUTAGE_S = 5.0
+WAIT_S = 60.0
 
 
-def says_much(_: Sequence[RequestMessage]) -> str:
+def long_answer(_: Sequence[RequestMessage]) -> str:
     return " ".join([SENTENCE] * SENTENCES)
 
 
 @dataclass(frozen=True, slots=True)
-class Books:
-    """The usage as the vendors count it, in the emulator's journal, and as the backend was billed."""
+class SpeechUsage:
+    """Speech usage of the whole system: as counted by the vendors and as billed to the backend."""
 
     emulator: Emulator
     stack: Stack
 
-    def vendors(self) -> SpeechUsageTotals:
-        """Return the usage sent to the vendors so far, at the current prices."""
+    def vendor_totals(self) -> SpeechUsageTotals:
+        """Return the usage in the journal of the emulator, at the current prices."""
         prices, today = load_prices(), dt.datetime.now(dt.UTC).date()
-        book = SpeechUsageTotals(units=Counter(), nanousd=Counter())
-        for seen in self.emulator.journal:
-            usage = Usage(audio_ms=seen.audio_ms, characters=seen.characters)
-            if amount := usage.audio_ms + usage.characters:
-                service = ("stt" if usage.audio_ms else "tts", seen.model)
-                book.units[service] += amount
-                book.nanousd[service] += prices.of(seen.model, today).cost_nanousd(usage)
-        return book
+        totals = SpeechUsageTotals(units=Counter(), nanousd=Counter())
+        for request in self.emulator.journal:
+            usage = Usage(audio_ms=request.audio_ms, characters=request.characters)
+            if units := usage.audio_ms + usage.characters:
+                service = ("stt" if usage.audio_ms else "tts", request.model)
+                totals.units[service] += units
+                totals.nanousd[service] += prices.of(request.model, today).cost_nanousd(usage)
+        return totals
 
-    async def backend(self) -> SpeechUsageTotals:
-        """Return the billed usage, once the router has flushed all of it."""
+    async def backend_totals(self) -> SpeechUsageTotals:
+        """Return the billed usage, after the router has flushed all of it."""
         await self.stack.billed_nanousd(TENANT)
         return backend_speech_totals(await self.stack.backend.events(TENANT))
 
 
 @dataclass(frozen=True, slots=True)
-class Told:
-    """One conversation's part of both counts; `vendors` is current."""
+class ConversationUsage:
+    """Speech usage of one conversation: the difference to the totals before it."""
 
-    books: Books
+    speech_usage: SpeechUsage
     meeting: Meeting
     vendors_before: SpeechUsageTotals
     backend_before: SpeechUsageTotals
 
-    def vendors(self) -> SpeechUsageTotals:
-        return _less(self.books.vendors(), self.vendors_before)
+    def vendor_totals(self) -> SpeechUsageTotals:
+        return _difference(self.speech_usage.vendor_totals(), self.vendors_before)
 
-    async def backend(self) -> SpeechUsageTotals:
-        return _less(await self.books.backend(), self.backend_before)
+    async def backend_totals(self) -> SpeechUsageTotals:
+        return _difference(await self.speech_usage.backend_totals(), self.backend_before)
 
 
-def _less(book: SpeechUsageTotals, before: SpeechUsageTotals) -> SpeechUsageTotals:
-    return SpeechUsageTotals(units=book.units - before.units, nanousd=book.nanousd - before.nanousd)
+def _difference(totals: SpeechUsageTotals, before: SpeechUsageTotals) -> SpeechUsageTotals:
+    return SpeechUsageTotals(units=totals.units - before.units, nanousd=totals.nanousd - before.nanousd)
 
 
 @pytest.fixture(scope="module")
-def books(system: System) -> Iterator[Books]:
+def speech_usage(system: System) -> Iterator[SpeechUsage]:
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(system.emulator.state, "engines", Engines(answerer=says_much))
+        patch.setattr(system.emulator.state, "engines", Engines(answerer=long_answer))
         patch.setattr(system.emulator.script, "ends", True)
-        yield Books(system.emulator, system.stack)
+        yield SpeechUsage(system.emulator, system.stack)
 
 
 @asynccontextmanager
-async def conversation(books: Books, name: str) -> AsyncIterator[tuple[Told, Talker]]:
-    """Yield ann's seat in a room with an agent, and its usage. On exit the agent leaves."""
-    before = books.vendors(), await books.backend()
+async def conversation(
+    speech_usage: SpeechUsage, name: str
+) -> AsyncIterator[tuple[ConversationUsage, SpeakingParticipant]]:
+    """Yield the usage of a room with an agent, and a participant in it; on exit the agent leaves."""
+    before = speech_usage.vendor_totals(), await speech_usage.backend_totals()
     room = f"tenant_{TENANT}_{name}"
-    async with meeting(books.stack, room) as held, joined(books.stack.livekit, room, "ann") as ann:
-        await held.hears()
-        yield Told(books, held, *before), ann
+    async with (
+        open_meeting(speech_usage.stack, room) as meeting,
+        joined(speech_usage.stack.livekit, room, "ann") as ann,
+    ):
+        await meeting.wait_for_microphones()
+        yield ConversationUsage(speech_usage, meeting, *before), ann
 
 
-async def ask(books: Books, ann: Talker, text: str = "What was said about it?") -> None:
-    books.emulator.script.add(text)
+async def ask_question(
+    speech_usage: SpeechUsage, ann: SpeakingParticipant, text: str = "What was said about it?"
+) -> None:
+    speech_usage.emulator.script.add(text)
     await ann.speak(1_500)
 
 
-async def test_a_conversation_that_ends_is_billed_to_the_millisecond_and_character(books: Books) -> None:
-    async with conversation(books, "ends") as (told, ann):
+async def test_a_conversation_is_billed_to_the_millisecond_and_character(speech_usage: SpeechUsage) -> None:
+    async with conversation(speech_usage, "ends") as (usage, ann):
         for times in (1, 2):
-            await ask(books, ann)
-            await eventually(lambda times=times: len(ann.answers()) == times, LONG_S)  # type: ignore[misc]
-        assert min(told.vendors().units.values()) > 0
-    vendors = told.vendors()
-    assert await told.backend() == vendors
-    # The arrival times of a text decide the number of its pieces, and so of the spaces sent.
-    assert vendors.units["tts", "eleven_flash_v2_5"] >= 2 * len(says_much(()))
+            await ask_question(speech_usage, ann)
+            await eventually(lambda times=times: len(ann.answers()) == times, WAIT_S)  # type: ignore[misc]
+        assert min(usage.vendor_totals().units.values()) > 0
+    vendors = usage.vendor_totals()
+    assert await usage.backend_totals() == vendors
+    # The number of chunks, and so of the spaces sent, depends on the arrival times of the text.
+    assert vendors.units["tts", "eleven_flash_v2_5"] >= 2 * len(long_answer(()))
     assert vendors.nanousd["stt", "nova-3"] == 80 * vendors.units["stt", "nova-3"] > 0
 
 
-async def test_an_interrupted_answer_is_billed_for_what_was_sent_of_it(books: Books) -> None:
-    async with conversation(books, "cut") as (told, ann):
+async def test_only_the_sent_part_of_an_interrupted_answer_is_billed(speech_usage: SpeechUsage) -> None:
+    async with conversation(speech_usage, "cut") as (usage, ann):
         # The LLM stream stalls in the middle, so that a part of the answer is never spoken.
-        books.emulator.plan(Fault(stall_after_chunks=15), vendor="openai")
-        await ask(books, ann)
-        await eventually(lambda: ann.heard_ms > 500, LONG_S)
-        books.emulator.script.add("No, stop.")
+        speech_usage.emulator.plan(Fault(stall_after_chunks=15), vendor="openai")
+        await ask_question(speech_usage, ann)
+        await eventually(lambda: ann.agent_speech_ms > 500, WAIT_S)
+        speech_usage.emulator.script.add("No, stop.")
         await ann.speak(1_000)
-        await eventually(lambda: ann.answers(), LONG_S)
+        await eventually(lambda: ann.answers(), WAIT_S)
         assert ann.answers()[0].attributes["rayroom.interrupted"] == "true"
-    vendors = told.vendors()
-    assert await told.backend() == vendors
+    vendors = usage.vendor_totals()
+    assert await usage.backend_totals() == vendors
     # The second answer may be complete; a part of the first one is missing in any case.
-    assert 0 < vendors.units["tts", "eleven_flash_v2_5"] < 2 * len(says_much(()))
+    assert 0 < vendors.units["tts", "eleven_flash_v2_5"] < 2 * len(long_answer(()))
 
 
 @pytest.mark.kills
-async def test_a_job_that_is_killed_is_billed_to_the_unit(books: Books) -> None:
-    async with conversation(books, "killed") as (told, ann):
-        await ask(books, ann)
-        await eventually(lambda: ann.answers(), LONG_S)
+async def test_a_killed_job_is_billed_to_the_unit(speech_usage: SpeechUsage) -> None:
+    async with conversation(speech_usage, "killed") as (usage, ann):
+        await ask_question(speech_usage, ann)
+        await eventually(lambda: ann.answers(), WAIT_S)
         speaking = asyncio.create_task(ann.speak(10_000))
-        await eventually(lambda: told.vendors().units["stt", "nova-3"] > 3_000, LONG_S)
-        told.meeting.kill(job_of(books))
-        await eventually(lambda: all(seen.ended_at_s for seen in books.emulator.journal), LONG_S)
+        await eventually(lambda: usage.vendor_totals().units["stt", "nova-3"] > 3_000, WAIT_S)
+        usage.meeting.kill_job(agent_job(speech_usage))
+        await eventually(lambda: all(request.ended_at_s for request in speech_usage.emulator.journal), WAIT_S)
         await speaking
         # The room still exists, and the worker reports the usage of its killed job.
-        await eventually(lambda: not owed(books), 2 * LONG_S)
-    vendors = told.vendors()
-    assert await told.backend() == vendors
-    assert vendors.units["tts", "eleven_flash_v2_5"] >= len(says_much(()))
+        await eventually(lambda: not unreported_journals(speech_usage), 2 * WAIT_S)
+    vendors = usage.vendor_totals()
+    assert await usage.backend_totals() == vendors
+    assert vendors.units["tts", "eleven_flash_v2_5"] >= len(long_answer(()))
     assert vendors.units["stt", "nova-3"] > 3_000
 
 
 @pytest.mark.kills
-async def test_what_was_said_while_the_router_was_out_of_reach_is_billed_when_it_is_back(books: Books) -> None:
-    async with conversation(books, "away") as (told, ann):
-        await ask(books, ann)
-        await eventually(lambda: ann.answers(), LONG_S)
-        ingress = the_ingress(books.stack)
+async def test_speech_during_an_outage_of_the_router_is_billed_afterwards(speech_usage: SpeechUsage) -> None:
+    async with conversation(speech_usage, "away") as (usage, ann):
+        await ask_question(speech_usage, ann)
+        await eventually(lambda: ann.answers(), WAIT_S)
+        ingress = ingress_processes(speech_usage.stack)
         for process in ingress:
             process.send_signal(signal.SIGSTOP)
         try:
-            before = told.vendors().units["stt", "nova-3"]
-            await ask(books, ann, "And what else?")
-            await asyncio.sleep(AWAY_S)
-            assert told.vendors().units["stt", "nova-3"] > before and len(ann.answers()) == 1
+            before = usage.vendor_totals().units["stt", "nova-3"]
+            await ask_question(speech_usage, ann, "And what else?")
+            await asyncio.sleep(OUTAGE_S)
+            assert usage.vendor_totals().units["stt", "nova-3"] > before and len(ann.answers()) == 1
         finally:
             for process in ingress:
                 process.send_signal(signal.SIGCONT)
-        await eventually(lambda: len(ann.answers()) == 2, LONG_S)
-    vendors = told.vendors()
-    assert await told.backend() == vendors
-    assert vendors.units["tts", "eleven_flash_v2_5"] >= 2 * len(says_much(()))
+        await eventually(lambda: len(ann.answers()) == 2, WAIT_S)
+    vendors = usage.vendor_totals()
+    assert await usage.backend_totals() == vendors
+    assert vendors.units["tts", "eleven_flash_v2_5"] >= 2 * len(long_answer(()))
 
 
-def job_of(books: Books) -> psutil.Process:
-    """Return the agent's process with a connection to the TTS vendor: the one of the room's job."""
-    port = urlsplit(books.emulator.url).port
-    below = psutil.Process(books.stack.pid).children(recursive=True)
-    (job,) = (one for one in below if "room_agent.worker" in " ".join(one.cmdline()) and _speaks_to(one, port))
+def agent_job(speech_usage: SpeechUsage) -> psutil.Process:
+    """Return the process of the room's job: the one that is connected to the vendors."""
+    port = urlsplit(speech_usage.emulator.url).port
+    children = psutil.Process(speech_usage.stack.pid).children(recursive=True)
+    (job,) = (
+        process
+        for process in children
+        if "room_agent.worker" in " ".join(process.cmdline()) and _is_connected_to(process, port)
+    )
     return job
 
 
-def owed(books: Books) -> list[Path]:
-    """Return the usage journals that are not yet reported to the router, a running job's among them."""
-    return list((books.stack.plan.directory / "usage").glob("*.jsonl"))
+def unreported_journals(speech_usage: SpeechUsage) -> list[Path]:
+    """Return the usage journals that are not completely reported to the router; a running job has one."""
+    return list((speech_usage.stack.plan.directory / "usage").glob("*.jsonl"))
 
 
-def _speaks_to(process: psutil.Process, port: int | None) -> bool:
-    return any(line.raddr and line.raddr.port == port for line in process.net_connections("tcp"))
+def _is_connected_to(process: psutil.Process, port: int | None) -> bool:
+    return any(connection.raddr and connection.raddr.port == port for connection in process.net_connections("tcp"))
 
 
-def the_ingress(stack: Stack) -> list[psutil.Process]:
-    """Return the proxy processes: the router can be reached only through them."""
-    return [one for one in psutil.Process(stack.pid).children(recursive=True) if one.name() == "haproxy"]
+def ingress_processes(stack: Stack) -> list[psutil.Process]:
+    """Return the proxy processes, through which every request reaches the router."""
+    return [process for process in psutil.Process(stack.pid).children(recursive=True) if process.name() == "haproxy"]

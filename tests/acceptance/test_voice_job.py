@@ -16,11 +16,11 @@ from room_agent.worker import REGISTERED
 from tests.support.livekit_server import LiveKit
 from tests.support.meeting import dispatch
 from tests.support.scripted_router import ScriptedRouter
+from tests.support.speaking_participant import joined
 from tests.support.stack import eventually
-from tests.support.talking import joined
 
 
-def worker_environment(livekit: LiveKit, router: ScriptedRouter, emulator: Emulator, path: Path) -> dict[str, str]:
+def worker_environment(livekit: LiveKit, router: ScriptedRouter, emulator: Emulator, directory: Path) -> dict[str, str]:
     return {
         "LIVEKIT_URL": livekit.url,
         "LIVEKIT_API_KEY": livekit.key,
@@ -29,7 +29,7 @@ def worker_environment(livekit: LiveKit, router: ScriptedRouter, emulator: Emula
         "RAYROOM_AGENT_KEYS": "an-agent-key-of-tests",
         "RAYROOM_DRAIN_S": "0",
         "RAYROOM_VOICE": "on",
-        "RAYROOM_USAGE_DIR": str(path / "usage"),
+        "RAYROOM_USAGE_DIR": str(directory / "usage"),
         "DEEPGRAM_API_KEY": "k",
         "DEEPGRAM_BASE_URL": emulator.base_urls()["deepgram"],
         "ELEVENLABS_API_KEY": "k",
@@ -37,58 +37,64 @@ def worker_environment(livekit: LiveKit, router: ScriptedRouter, emulator: Emula
     }
 
 
-async def test_a_job_of_the_worker_hears_answers_and_tells_its_last_figures(livekit: LiveKit, tmp_path: Path) -> None:
+async def test_a_job_of_the_worker_transcribes_answers_and_reports_its_last_usage(
+    livekit: LiveKit, tmp_path: Path
+) -> None:
     room = "tenant_acme_job"
     async with Emulator().running() as emulator, ScriptedRouter().running() as router:
         environment = worker_environment(livekit, router, emulator, tmp_path)
         async with Processes(tmp_path) as processes, joined(livekit, room, "ann") as ann:
             await processes.start("agent", [sys.executable, "-m", "room_agent", "start"], environment)
-            await eventually(lambda: processes.said("agent", REGISTERED), 60.0)
+            await eventually(lambda: processes.has_logged("agent", REGISTERED), 60.0)
             await dispatch(livekit, room, {"tenant_id": "acme"})
-            await eventually(lambda: router.beats and router.beats[-1].get("hearing_microphones") == 1, 60.0)
+            await eventually(lambda: router.heartbeats and router.heartbeats[-1].get("hearing_microphones") == 1, 60.0)
             emulator.script.add("What is the secret word?")
             await ann.speak(1_500)
-            await eventually(lambda: ann.heard_ms > 500 and ann.answers())
+            await eventually(lambda: ann.agent_speech_ms > 500 and ann.answers())
             await processes.stop("agent", 20.0)
         usage = {event["id"]: event for event in router.usage}.values()
-        assert sum(event["audio_ms"] for event in usage) == sum(seen.audio_ms for seen in emulator.journal) > 0
-        assert sum(event["characters"] for event in usage) == sum(seen.characters for seen in emulator.journal) > 0
+        assert sum(event["audio_ms"] for event in usage) == sum(request.audio_ms for request in emulator.journal) > 0
+        assert (
+            sum(event["characters"] for event in usage) == sum(request.characters for request in emulator.journal) > 0
+        )
         assert router.closed == 1 and list((tmp_path / "usage").iterdir()) == []
-        logged = (tmp_path / "agent.log").read_text("utf-8", "replace")
-        assert "secret" not in logged and "forty two" not in logged
+        log = (tmp_path / "agent.log").read_text("utf-8", "replace")
+        assert "secret" not in log and "forty two" not in log
 
 
 @pytest.mark.kills
-async def test_a_job_that_is_killed_is_billed_by_its_worker_to_the_unit(livekit: LiveKit, tmp_path: Path) -> None:
+async def test_the_worker_bills_a_killed_job_to_the_unit(livekit: LiveKit, tmp_path: Path) -> None:
     room = "tenant_acme_killed"
     async with Emulator().running() as emulator, ScriptedRouter().running() as router:
         environment = worker_environment(livekit, router, emulator, tmp_path)
         async with Processes(tmp_path) as processes, joined(livekit, room, "ann") as ann:
             agent = await processes.start("agent", [sys.executable, "-m", "room_agent", "start"], environment)
-            await eventually(lambda: processes.said("agent", REGISTERED), 120.0)
+            await eventually(lambda: processes.has_logged("agent", REGISTERED), 120.0)
             await dispatch(livekit, room, {"tenant_id": "acme"})
-            await eventually(lambda: router.beats and router.beats[-1].get("hearing_microphones") == 1, 120.0)
+            await eventually(lambda: router.heartbeats and router.heartbeats[-1].get("hearing_microphones") == 1, 120.0)
             speaking = asyncio.create_task(ann.speak(6_000))
             await eventually(lambda: sum(event["audio_ms"] for event in router.usage) > 1_000, 60.0)
             # With ten heartbeats a second there may be no usage between two of them.
-            router.beat_statuses.extend([503] * 1_000)
-            told_ms = sum(seen.audio_ms for seen in emulator.journal)
-            await eventually(lambda: sum(seen.audio_ms for seen in emulator.journal) > told_ms + 1_000, 60.0)
-            the_job(agent.pid, urlsplit(emulator.url).port).kill()
-            router.beat_statuses.clear()
-            await eventually(lambda: processes.said("agent", "dead job billed"), 120.0)
+            router.heartbeat_statuses.extend([503] * 1_000)
+            sent_before_ms = sum(request.audio_ms for request in emulator.journal)
+            await eventually(
+                lambda: sum(request.audio_ms for request in emulator.journal) > sent_before_ms + 1_000, 60.0
+            )
+            room_job(agent.pid, urlsplit(emulator.url).port).kill()
+            router.heartbeat_statuses.clear()
+            await eventually(lambda: processes.has_logged("agent", "dead job billed"), 120.0)
             await speaking
         usage = {event["id"]: event for event in router.usage}.values()
-        sent_ms = sum(seen.audio_ms for seen in emulator.journal)
+        sent_ms = sum(request.audio_ms for request in emulator.journal)
         certain_ms = sum(event["audio_ms"] for event in usage if not event["estimated"])
         assert certain_ms <= sent_ms <= sum(event["audio_ms"] for event in usage) <= certain_ms + 50
 
 
-def the_job(worker: int, port: int | None) -> psutil.Process:
-    """Return the worker's process with a connection to the vendors: the one of the room's job."""
+def room_job(worker: int, port: int | None) -> psutil.Process:
+    """Return the process of the room's job: the one that is connected to the vendors."""
     (job,) = (
-        one
-        for one in psutil.Process(worker).children(recursive=True)
-        if any(line.raddr and line.raddr.port == port for line in one.net_connections("tcp"))
+        process
+        for process in psutil.Process(worker).children(recursive=True)
+        if any(connection.raddr and connection.raddr.port == port for connection in process.net_connections("tcp"))
     )
     return job

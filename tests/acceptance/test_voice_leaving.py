@@ -9,14 +9,14 @@ import json
 from livekit import api
 
 from cluster.lab.demo.speech_synth import speech
-from tests.acceptance.voice_scene import ROOM, Scene, asked, scene
+from tests.acceptance.voice_scene import ROOM, VoiceScene, speak_question, voice_scene
 from tests.support.livekit_server import LiveKit
+from tests.support.speaking_participant import SpeakingParticipant, joined
 from tests.support.stack import eventually
-from tests.support.talking import Talker, joined
 
 
-class Named(LiveKit):
-    """The server, with a display name for each participant."""
+class LiveKitWithNames(LiveKit):
+    """A server whose tokens give each participant a display name."""
 
     def token(self, room: str, identity: str, agent: bool = False) -> str:
         grants = api.VideoGrants(room_join=True, room=room)
@@ -24,84 +24,91 @@ class Named(LiveKit):
         return token.with_name(f"{identity.title()} Smith").with_ttl(dt.timedelta(minutes=10)).to_jwt()
 
 
-async def heard(room: Scene, microphones: int) -> None:
-    await eventually(lambda: room.speech.report().get("hearing_microphones") == microphones)
+async def wait_for_microphones(scene: VoiceScene, microphones: int) -> None:
+    await eventually(lambda: scene.speech.report().get("hearing_microphones") == microphones)
 
 
-def said_by(identity: str, reader: Talker) -> list[str]:
-    return [line.text for line in reader.lines if line.identity == identity]
+def transcripts_of(identity: str, observer: SpeakingParticipant) -> list[str]:
+    return [transcript.text for transcript in observer.transcripts if transcript.identity == identity]
 
 
-async def test_what_somebody_asks_and_leaves_is_written_under_their_name_and_known_to_the_next_answer(
+async def test_the_question_of_a_participant_who_leaves_is_transcribed_and_in_the_next_context(
     livekit: LiveKit,
 ) -> None:
-    named = Named(url=livekit.url, key=livekit.key, secret=livekit.secret)
-    async with scene(livekit) as room, joined(named, ROOM, "ann") as ann:
-        async with joined(named, ROOM, "bob") as bob:
-            await heard(room, 2)
-            room.emulator.script.add("Rayroom, is the total forty two?")
+    livekit_with_names = LiveKitWithNames(url=livekit.url, key=livekit.key, secret=livekit.secret)
+    async with voice_scene(livekit) as scene, joined(livekit_with_names, ROOM, "ann") as ann:
+        async with joined(livekit_with_names, ROOM, "bob") as bob:
+            await wait_for_microphones(scene, 2)
+            scene.emulator.script.add("Rayroom, is the total forty two?")
             await bob.play(speech(1_800))
-        await eventually(lambda: said_by("bob", ann))
-        (line,) = (line for line in ann.lines if line.identity == "bob")
-        assert (line.text, line.attributes["rayroom.speaker"]) == ("Rayroom, is the total forty two?", "Bob Smith")
-        await heard(room, 1)
-        await asked(room, ann, "What did Bob ask?")
+        await eventually(lambda: transcripts_of("bob", ann))
+        (transcript,) = (transcript for transcript in ann.transcripts if transcript.identity == "bob")
+        assert (transcript.text, transcript.attributes["rayroom.speaker"]) == (
+            "Rayroom, is the total forty two?",
+            "Bob Smith",
+        )
+        await wait_for_microphones(scene, 1)
+        await speak_question(scene, ann, "What did Bob ask?")
         await eventually(lambda: ann.answers())
-        # Nobody is there to be answered, but the question is in the context.
-        (chat,) = room.router.chats
+        # The asker has left, so the question is only in the context.
+        (chat,) = scene.router.chat_requests
         assert "forty two" in json.dumps(chat["messages"][:-1]) and [
-            a.attributes["rayroom.to"] for a in ann.answers()
+            answer.attributes["rayroom.to"] for answer in ann.answers()
         ] == ["ann"]
-        assert room.speech.report()["hearing_utterances_lost"] == 0
-    assert room.billed() == room.charged()
+        assert scene.speech.report()["hearing_utterances_lost"] == 0
+    assert scene.billed() == scene.charged()
 
 
-async def test_who_hangs_up_right_after_a_question_is_answered(livekit: LiveKit) -> None:
-    async with scene(livekit) as room, joined(livekit, ROOM, "ann") as ann:
-        await heard(room, 1)
-        room.emulator.script.add("What is it?")
+async def test_a_participant_who_unpublishes_the_microphone_after_a_question_is_answered(livekit: LiveKit) -> None:
+    async with voice_scene(livekit) as scene, joined(livekit, ROOM, "ann") as ann:
+        await wait_for_microphones(scene, 1)
+        scene.emulator.script.add("What is it?")
         await ann.play(speech(1_500))
-        await ann.hang_up()
+        await ann.unpublish_microphone()
         await eventually(lambda: ann.answers())
-        assert said_by("ann", ann) == ["What is it?"]
+        assert transcripts_of("ann", ann) == ["What is it?"]
 
 
-async def test_every_line_that_was_begun_ends_though_its_speaker_leaves_in_the_middle_of_a_word(
+async def test_every_partial_transcript_gets_a_final_one_if_its_speaker_leaves_in_mid_word(
     livekit: LiveKit,
 ) -> None:
-    async with scene(livekit) as room, joined(livekit, ROOM, "ann") as ann:
+    async with voice_scene(livekit) as scene, joined(livekit, ROOM, "ann") as ann:
         async with joined(livekit, ROOM, "bob") as bob:
-            await heard(room, 2)
-            room.emulator.script.add("The total is forty two and not more than that.")
+            await wait_for_microphones(scene, 2)
+            scene.emulator.script.add("The total is forty two and not more than that.")
             await bob.play(speech(2_000))
-            await eventually(lambda: ann.interims)
-        await eventually(lambda: said_by("bob", ann))
-        assert {one.segment for one in ann.interims} == {line.segment for line in ann.lines}
+            await eventually(lambda: ann.partial_transcripts)
+        await eventually(lambda: transcripts_of("bob", ann))
+        assert {text.segment for text in ann.partial_transcripts} == {
+            transcript.segment for transcript in ann.transcripts
+        }
 
 
-async def test_who_has_four_microphones_takes_no_place_of_who_comes_later(livekit: LiveKit) -> None:
-    async with scene(livekit, max_microphones=2) as room, joined(livekit, ROOM, "bob") as bob:
+async def test_four_microphones_of_one_participant_do_not_exclude_the_next_participant(livekit: LiveKit) -> None:
+    async with voice_scene(livekit, max_microphones=2) as scene, joined(livekit, ROOM, "bob") as bob:
         for _ in range(3):
-            await bob.unmute()
-        await eventually(lambda: room.speech.report().get("hearing_microphones_refused") == 2)
+            await bob.publish_microphone()
+        await eventually(lambda: scene.speech.report().get("hearing_microphones_refused") == 2)
         async with joined(livekit, ROOM, "ann") as ann:
-            await eventually(lambda: room.speech.report()["hearing_microphones_refused"] == 3)
+            await eventually(lambda: scene.speech.report()["hearing_microphones_refused"] == 3)
             await asyncio.sleep(0.5)
-            await asked(room, ann, "Rayroom, what is it?")
+            await speak_question(scene, ann, "Rayroom, what is it?")
             await eventually(lambda: ann.answers())
-            assert said_by("ann", ann) == ["Rayroom, what is it?"]
+            assert transcripts_of("ann", ann) == ["Rayroom, what is it?"]
 
 
-async def test_a_line_that_comes_to_nothing_is_taken_back(livekit: LiveKit) -> None:
-    async with scene(livekit) as room, joined(livekit, ROOM, "ann") as ann:
-        await heard(room, 1)
-        room.emulator.script.add("What is on the screen below the second chart?")
-        spoken = asyncio.create_task(ann.play(speech(4_000)))
-        await eventually(lambda: ann.interims)
-        voice = room.speech.voice
+async def test_the_partial_transcript_of_a_lost_utterance_is_cleared(livekit: LiveKit) -> None:
+    async with voice_scene(livekit) as scene, joined(livekit, ROOM, "ann") as ann:
+        await wait_for_microphones(scene, 1)
+        scene.emulator.script.add("What is on the screen below the second chart?")
+        playing = asyncio.create_task(ann.play(speech(4_000)))
+        await eventually(lambda: ann.partial_transcripts)
+        voice = scene.speech.voice
         assert voice is not None
         await voice._microphones.aclose()
-        await eventually(lambda: ann.lines)
-        assert [(line.text, line.segment) for line in ann.lines] == [("", ann.interims[0].segment)]
-        assert room.speech.report()["hearing_utterances_lost"] == 1
-        await spoken
+        await eventually(lambda: ann.transcripts)
+        assert [(transcript.text, transcript.segment) for transcript in ann.transcripts] == [
+            ("", ann.partial_transcripts[0].segment)
+        ]
+        assert scene.speech.report()["hearing_utterances_lost"] == 1
+        await playing

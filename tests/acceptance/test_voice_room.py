@@ -8,190 +8,196 @@ import pytest
 from livekit import rtc
 
 from cluster.lab.demo.speech_synth import silence
-from tests.acceptance.voice_scene import ROOM, asked, scene
+from tests.acceptance.voice_scene import ROOM, speak_question, voice_scene
 from tests.support.livekit_server import LiveKit
 from tests.support.scripted_router import ScriptedRouter
+from tests.support.speaking_participant import joined
 from tests.support.stack import eventually
-from tests.support.talking import joined
 
 
-async def test_a_spoken_question_is_answered_aloud_and_in_writing(livekit: LiveKit) -> None:
-    async with scene(livekit) as room, joined(livekit, ROOM, "ann") as ann:
-        room.emulator.script.add("What is on the screen?")
-        await eventually(lambda: room.speech.voice is not None)
+async def test_a_spoken_question_is_answered_in_speech_and_text(livekit: LiveKit) -> None:
+    async with voice_scene(livekit) as scene, joined(livekit, ROOM, "ann") as ann:
+        scene.emulator.script.add("What is on the screen?")
+        await eventually(lambda: scene.speech.voice is not None)
         await ann.speak(1_200)
-        await eventually(lambda: ann.heard_ms > 500 and ann.answers())
-        said, answer = ann.lines
-        assert (said.identity, said.text) == ("ann", "What is on the screen?")
+        await eventually(lambda: ann.agent_speech_ms > 500 and ann.answers())
+        transcript, answer = ann.transcripts
+        assert (transcript.identity, transcript.text) == ("ann", "What is on the screen?")
         assert answer.text == "It says forty two." and answer.attributes["lk.transcription_final"] == "true"
-        assert room.router.chats[0]["model"] == "auto" and room.router.chats[0]["stream"]
-        assert room.router.chats[0]["messages"][-1]["content"] == "What is on the screen?"
-    assert room.billed() == room.charged() and min(room.billed()) > 0
+        assert scene.router.chat_requests[0]["model"] == "auto" and scene.router.chat_requests[0]["stream"]
+        assert scene.router.chat_requests[0]["messages"][-1]["content"] == "What is on the screen?"
+    assert scene.billed() == scene.charged() and min(scene.billed()) > 0
 
 
-async def test_what_is_being_said_is_written_as_it_is_said_and_its_end_takes_its_place(livekit: LiveKit) -> None:
-    async with scene(livekit) as room, joined(livekit, ROOM, "ann") as ann:
-        said = "What is on the screen below the second chart?"
-        await asked(room, ann, said, 3_000)
+async def test_partial_transcripts_are_published_and_replaced_by_the_final_one(livekit: LiveKit) -> None:
+    async with voice_scene(livekit) as scene, joined(livekit, ROOM, "ann") as ann:
+        question = "What is on the screen below the second chart?"
+        await speak_question(scene, ann, question, 3_000)
         await eventually(lambda: ann.answers())
-        (line,) = (line for line in ann.lines if line.identity == "ann")
-        assert ann.interims and {(one.identity, one.segment) for one in ann.interims} == {("ann", line.segment)}
-        assert line.text == said and all(len(one.text) <= len(said) for one in ann.interims)
+        (text,) = (text for text in ann.transcripts if text.identity == "ann")
+        assert ann.partial_transcripts and {
+            (partial.identity, partial.segment) for partial in ann.partial_transcripts
+        } == {("ann", text.segment)}
+        assert text.text == question and all(len(partial.text) <= len(question) for partial in ann.partial_transcripts)
 
 
-async def test_an_answer_that_is_rejected_has_the_router_told_so(livekit: LiveKit) -> None:
-    async with scene(livekit, voice=False) as room, joined(livekit, ROOM, "ann") as ann:
+async def test_a_rejected_answer_is_reported_to_the_router(livekit: LiveKit) -> None:
+    async with voice_scene(livekit, voice=False) as scene, joined(livekit, ROOM, "ann") as ann:
         # A message to an agent that has just joined may be lost.
-        await eventually(lambda: room.speech.voice is not None and ann.agents() and len(room.router.beats) > 5)
+        await eventually(lambda: scene.speech.voice is not None and ann.agents() and len(scene.router.heartbeats) > 5)
         for number, text in enumerate(("What is it?", "No, that's wrong.", "What is it called?"), 1):
-            await ann.write(text)
+            await ann.send_chat(text)
             await eventually(lambda number=number: len(ann.answers()) == number)  # type: ignore[misc]
-        assert [chat.get("metadata") for chat in room.router.chats] == [None, {"last_answer": "failed"}, None]
+        assert [chat.get("metadata") for chat in scene.router.chat_requests] == [None, {"last_answer": "failed"}, None]
 
 
-async def test_speaking_stops_the_answer_and_its_request_and_what_was_sent_is_billed(livekit: LiveKit) -> None:
-    router = ScriptedRouter(words=["Well, let me see. "] * 200, word_delay_s=0.05)
-    async with scene(livekit, router) as room, joined(livekit, ROOM, "ann") as ann:
-        await asked(room, ann, "Tell me everything.")
-        await eventually(lambda: ann.heard_ms > 500)
-        room.router.words = ["Sorry."]
-        room.emulator.script.add("No, stop.")
+async def test_barge_in_stops_the_answer_and_its_request_and_the_sent_part_is_billed(livekit: LiveKit) -> None:
+    router = ScriptedRouter(answer_chunks=["Well, let me see. "] * 200, chunk_delay_s=0.05)
+    async with voice_scene(livekit, router) as scene, joined(livekit, ROOM, "ann") as ann:
+        await speak_question(scene, ann, "Tell me everything.")
+        await eventually(lambda: ann.agent_speech_ms > 500)
+        scene.router.answer_chunks = ["Sorry."]
+        scene.emulator.script.add("No, stop.")
         await ann.speak(1_000)
-        await eventually(lambda: room.router.chats_cut == 1)
+        await eventually(lambda: scene.router.cancelled_chats == 1)
         await asyncio.sleep(0.5)
-        heard_ms = ann.heard_ms
+        speech_ms = ann.agent_speech_ms
         await asyncio.sleep(1.0)
-        assert ann.heard_ms == heard_ms
+        assert ann.agent_speech_ms == speech_ms
         await eventually(lambda: ann.answers())
         assert ann.answers()[0].attributes["rayroom.interrupted"] == "true"
-        assert room.speech.report()["voice_interruptions"] == 1 and len(room.router.chats) == 1
-    assert room.billed() == room.charged() and room.charged()[1] > 0
+        assert scene.speech.report()["voice_interruptions"] == 1 and len(scene.router.chat_requests) == 1
+    assert scene.billed() == scene.charged() and scene.charged()[1] > 0
 
 
-async def test_of_three_people_the_one_who_calls_the_agent_is_answered(livekit: LiveKit) -> None:
+async def test_the_one_of_three_participants_who_calls_the_agent_is_answered(livekit: LiveKit) -> None:
     async with (
-        scene(livekit) as room,
+        voice_scene(livekit) as scene,
         joined(livekit, ROOM, "ann") as ann,
         joined(livekit, ROOM, "bob") as bob,
         joined(livekit, ROOM, "cat") as cat,
     ):
-        await eventually(lambda: room.speech.report().get("hearing_microphones") == 3)
-        await asked(room, bob, "I think that is wrong.")
-        await asked(room, cat, "Me too, Bob.")
-        await asked(room, ann, "Rayroom, what is on the screen?")
-        await eventually(lambda: bob.answers() and cat.heard_ms > 500)
-        assert [line.attributes["rayroom.to"] for line in bob.answers()] == ["ann"]
-        told = {line.identity: line.text for line in cat.lines if line.identity != "agent"}
-        assert told == {
+        await eventually(lambda: scene.speech.report().get("hearing_microphones") == 3)
+        await speak_question(scene, bob, "I think that is wrong.")
+        await speak_question(scene, cat, "Me too, Bob.")
+        await speak_question(scene, ann, "Rayroom, what is on the screen?")
+        await eventually(lambda: bob.answers() and cat.agent_speech_ms > 500)
+        assert [text.attributes["rayroom.to"] for text in bob.answers()] == ["ann"]
+        transcripts = {text.identity: text.text for text in cat.transcripts if text.identity != "agent"}
+        assert transcripts == {
             "ann": "Rayroom, what is on the screen?",
             "bob": "I think that is wrong.",
             "cat": "Me too, Bob.",
         }
-        # The others' words are in the context as quoted data, though they did not address the agent.
-        (context,) = [m["content"] for m in room.router.chats[0]["messages"] if "that is wrong" in str(m["content"])]
+        # Speech to other participants is in the context too, as quoted data.
+        (context,) = [
+            message["content"]
+            for message in scene.router.chat_requests[0]["messages"]
+            if "that is wrong" in str(message["content"])
+        ]
         assert context.startswith("<<<data ")
-    assert room.billed() == room.charged()
+    assert scene.billed() == scene.charged()
 
 
-async def test_who_mutes_leaves_or_comes_back_is_heard_while_there(livekit: LiveKit) -> None:
-    async with scene(livekit) as room, joined(livekit, ROOM, "ann") as ann:
+async def test_a_participant_who_mutes_leaves_or_returns_is_transcribed_while_present(livekit: LiveKit) -> None:
+    async with voice_scene(livekit) as scene, joined(livekit, ROOM, "ann") as ann:
         async with joined(livekit, ROOM, "bob") as bob:
-            await eventually(lambda: room.speech.report().get("hearing_microphones") == 2)
-            await bob.hang_up()
-            await eventually(lambda: room.speech.report()["hearing_microphones"] == 1)
-            await bob.unmute()
-            await eventually(lambda: room.speech.report()["hearing_microphones"] == 2)
-            await asked(room, bob, "Rayroom, what is it?")
+            await eventually(lambda: scene.speech.report().get("hearing_microphones") == 2)
+            await bob.unpublish_microphone()
+            await eventually(lambda: scene.speech.report()["hearing_microphones"] == 1)
+            await bob.publish_microphone()
+            await eventually(lambda: scene.speech.report()["hearing_microphones"] == 2)
+            await speak_question(scene, bob, "Rayroom, what is it?")
             await eventually(lambda: bob.answers())
-        await eventually(lambda: room.speech.report()["hearing_microphones"] == 1)
-        # Alone with the agent, a question needs no name.
-        await asked(room, ann, "And what is this?")
+        await eventually(lambda: scene.speech.report()["hearing_microphones"] == 1)
+        # A participant who is alone with the agent need not name it.
+        await speak_question(scene, ann, "And what is this?")
         await eventually(lambda: len(ann.answers()) == 2)
 
 
-@pytest.mark.parametrize("who", ["ann", "agent"])
-async def test_a_lost_connection_that_comes_back_is_heard_and_answered_on(livekit: LiveKit, who: str) -> None:
-    async with scene(livekit) as room, joined(livekit, ROOM, "ann") as ann:
-        await asked(room, ann, "What is it?")
-        await eventually(lambda: ann.answers() and ann.heard_ms > 500)
-        lost = ann.room if who == "ann" else room.session._room
-        await lost.simulate_scenario(rtc.SimulateScenarioKind.SIMULATE_FULL_RECONNECT)
-        await eventually(lambda: lost.isconnected() and room.speech.report()["hearing_microphones"] == 1)
+@pytest.mark.parametrize("disconnected", ["ann", "agent"])
+async def test_questions_are_answered_after_a_reconnect(livekit: LiveKit, disconnected: str) -> None:
+    async with voice_scene(livekit) as scene, joined(livekit, ROOM, "ann") as ann:
+        await speak_question(scene, ann, "What is it?")
+        await eventually(lambda: ann.answers() and ann.agent_speech_ms > 500)
+        room = ann.room if disconnected == "ann" else scene.session._room
+        await room.simulate_scenario(rtc.SimulateScenarioKind.SIMULATE_FULL_RECONNECT)
+        await eventually(lambda: room.isconnected() and scene.speech.report()["hearing_microphones"] == 1)
         await asyncio.sleep(1.0)
-        heard_ms = ann.heard_ms
-        await asked(room, ann, "And now?")
-        await eventually(lambda: len(ann.answers()) == 2 and ann.heard_ms > heard_ms + 500)
+        speech_ms = ann.agent_speech_ms
+        await speak_question(scene, ann, "And now?")
+        await eventually(lambda: len(ann.answers()) == 2 and ann.agent_speech_ms > speech_ms + 500)
 
 
-async def test_more_microphones_than_are_allowed_are_counted_and_not_heard(livekit: LiveKit) -> None:
+async def test_microphones_beyond_the_limit_are_counted_and_not_transcribed(livekit: LiveKit) -> None:
     async with (
-        scene(livekit, max_microphones=1) as room,
+        voice_scene(livekit, max_microphones=1) as scene,
         joined(livekit, ROOM, "ann") as ann,
     ):
-        await eventually(lambda: room.speech.report().get("hearing_microphones") == 1)
+        await eventually(lambda: scene.speech.report().get("hearing_microphones") == 1)
         async with joined(livekit, ROOM, "bob"):
-            await eventually(lambda: room.speech.report()["hearing_microphones_refused"] == 1)
-            assert room.speech.report()["hearing_microphones"] == 1
-        await asked(room, ann, "Rayroom, what is it?")
+            await eventually(lambda: scene.speech.report()["hearing_microphones_refused"] == 1)
+            assert scene.speech.report()["hearing_microphones"] == 1
+        await speak_question(scene, ann, "Rayroom, what is it?")
         await eventually(lambda: ann.answers())
 
 
-async def test_what_is_written_is_answered_and_a_flood_keeps_nobody_else_waiting(livekit: LiveKit) -> None:
-    router = ScriptedRouter(words=["Yes."])
+async def test_a_message_is_answered_during_a_flood_of_another_sender(livekit: LiveKit) -> None:
+    router = ScriptedRouter(answer_chunks=["Yes."])
     async with (
-        scene(livekit, router, voice=False) as room,
+        voice_scene(livekit, router, voice=False) as scene,
         joined(livekit, ROOM, "ann") as ann,
         joined(livekit, ROOM, "bob") as bob,
     ):
-        await eventually(lambda: room.speech.voice is not None)
-        await bob.write("x" * 1_000_000)
+        await eventually(lambda: scene.speech.voice is not None)
+        await bob.send_chat("x" * 1_000_000)
         for number in range(30):
-            await bob.write(f"Rayroom, what is {number}?")
-        await ann.write("Rayroom, is it so?")
-        await eventually(lambda: any(line.attributes["rayroom.to"] == "ann" for line in ann.answers()))
-        await eventually(lambda: room.speech.report()["chat_too_often"] >= 20)
-        assert len(room.router.chats) <= 8 and room.emulator.journal[:] == []
-        assert all("xxxx" not in str(chat) for chat in room.router.chats)
+            await bob.send_chat(f"Rayroom, what is {number}?")
+        await ann.send_chat("Rayroom, is it so?")
+        await eventually(lambda: any(text.attributes["rayroom.to"] == "ann" for text in ann.answers()))
+        await eventually(lambda: scene.speech.report()["chat_too_often"] >= 20)
+        assert len(scene.router.chat_requests) <= 8 and scene.emulator.journal[:] == []
+        assert all("xxxx" not in str(chat) for chat in scene.router.chat_requests)
 
 
-async def test_an_answer_names_the_passages_it_was_given_on_the_text_stream(livekit: LiveKit) -> None:
+async def test_an_answer_names_its_sources_on_the_text_stream(livekit: LiveKit) -> None:
     router = ScriptedRouter(passages=[{"id": "p", "source": "handbook.md", "text": "It is 42.", "score": 0.9}])
-    async with scene(livekit, router) as room, joined(livekit, ROOM, "ann") as ann:
-        await asked(room, ann, "What does the handbook say?")
+    async with voice_scene(livekit, router) as scene, joined(livekit, ROOM, "ann") as ann:
+        await speak_question(scene, ann, "What does the handbook say?")
         await eventually(lambda: ann.answers())
         assert ann.answers()[0].sources == ["handbook.md"]
 
 
-async def test_a_question_is_looked_up_once_before_its_pause_is_over_and_talk_among_people_never(
+async def test_a_question_is_searched_once_before_its_pause_ends_and_other_talk_never(
     livekit: LiveKit,
 ) -> None:
     async with (
         # A pause this long leaves time for the retrieval within it.
-        scene(livekit, pause_s=4.0) as room,
+        voice_scene(livekit, pause_s=4.0) as scene,
         joined(livekit, ROOM, "ann") as ann,
         joined(livekit, ROOM, "bob") as bob,
     ):
-        await eventually(lambda: room.speech.report().get("hearing_microphones") == 2)
-        await asked(room, bob, "I think that is wrong.")
+        await eventually(lambda: scene.speech.report().get("hearing_microphones") == 2)
+        await speak_question(scene, bob, "I think that is wrong.")
         await bob.play(silence(4_000))
-        await eventually(lambda: ann.lines)
-        room.emulator.script.add("Rayroom, what is it?")
+        await eventually(lambda: ann.transcripts)
+        scene.emulator.script.add("Rayroom, what is it?")
         await ann.speak(1_200)
-        await eventually(lambda: room.router.searches)
-        assert room.router.chats == [] and [line.identity for line in ann.lines] == ["bob"]
+        await eventually(lambda: scene.router.search_requests)
+        assert scene.router.chat_requests == [] and [text.identity for text in ann.transcripts] == ["bob"]
         await ann.play(silence(4_000))
         await eventually(lambda: ann.answers())
         # Late audio may become more than one utterance, but no text is searched twice.
-        queries = [search["query"] for search in room.router.searches]
+        queries = [search["query"] for search in scene.router.search_requests]
         assert queries[0] == "Rayroom, what is it?" and len(queries) == len(set(queries))
         assert not any("wrong" in query for query in queries)
 
 
-async def test_nobody_in_the_room_can_drive_the_session_or_read_it(livekit: LiveKit) -> None:
-    async with scene(livekit) as room, joined(livekit, ROOM, "ann"):
-        await eventually(lambda: room.speech.voice is not None)
-        assert room.speech.voice is not None and room.speech.voice.speech_output is not None
-        assert room.speech.voice.speech_output.session._session_host is None
-        heard = room.session._room
-        await eventually(heard._text_stream_handlers.keys)
-        assert heard._text_stream_handlers.keys() | heard._byte_stream_handlers.keys() == {"lk.chat"}
+async def test_no_participant_can_control_or_read_the_agents_session(livekit: LiveKit) -> None:
+    async with voice_scene(livekit) as scene, joined(livekit, ROOM, "ann"):
+        await eventually(lambda: scene.speech.voice is not None)
+        assert scene.speech.voice is not None and scene.speech.voice.speech_output is not None
+        assert scene.speech.voice.speech_output.session._session_host is None
+        agent_room = scene.session._room
+        await eventually(agent_room._text_stream_handlers.keys)
+        assert agent_room._text_stream_handlers.keys() | agent_room._byte_stream_handlers.keys() == {"lk.chat"}

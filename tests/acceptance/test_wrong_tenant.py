@@ -9,7 +9,7 @@ import pytest
 from tests.support.credentials import FRAME_HEADERS
 from tests.support.gateway import jpeg
 from tests.support.meeting import dispatch
-from tests.support.presenter import presenting
+from tests.support.screen_share_participant import joined_with_screen
 from tests.support.stack import Stack
 
 
@@ -22,27 +22,27 @@ from tests.support.stack import Stack
         ("tenant_ac_me_x", {"tenant_id": "ac_me"}),
     ],
 )
-async def test_a_dispatch_that_does_not_fit_its_room_brings_no_agent(
+async def test_a_dispatch_with_metadata_of_another_tenant_is_rejected(
     stack: Stack, room: str, metadata: dict[str, str] | str
 ) -> None:
-    refused = stack.log("agent").count("job refused")
-    async with presenting(stack.livekit, room) as ann:
-        await ann.share()
+    refused_before = stack.log("agent").count("job refused")
+    async with joined_with_screen(stack.livekit, room) as ann:
+        await ann.share_screen()
         await dispatch(stack.livekit, room, metadata)
         async with asyncio.timeout(60):
-            while stack.log("agent").count("job refused") == refused:
+            while stack.log("agent").count("job refused") == refused_before:
                 await asyncio.sleep(0.1)
         assert ann.agents() == [] and ann.descriptions == []
 
 
-async def test_a_tenant_the_backend_does_not_know_or_has_suspended_opens_no_room(stack: Stack) -> None:
+async def test_an_unknown_or_suspended_tenant_cannot_open_a_room(stack: Stack) -> None:
     async with stack.http(stack.plan.agent_key) as http:
         for tenant, status in (("nobody", 404), ("initech", 403)):
             body = {"room": f"tenant_{tenant}_x", "job_id": "j", "metadata": f'{{"tenant_id": "{tenant}"}}'}
             assert (await http.post("/v1/rooms", json=body)).status_code == status
 
 
-async def test_a_rooms_token_opens_nothing_of_another_tenant(stack: Stack) -> None:
+async def test_a_rooms_token_gives_no_access_to_another_tenant(stack: Stack) -> None:
     token = await stack.open_room("tenant_globex_tokens")
     before = (await stack.usage("acme"))["settled_nanousd"]
     async with stack.http(token) as http:
@@ -54,13 +54,13 @@ async def test_a_rooms_token_opens_nothing_of_another_tenant(stack: Stack) -> No
     assert (await stack.usage("acme"))["settled_nanousd"] == before
 
 
-async def test_no_log_holds_a_key_a_token_or_what_was_said(stack: Stack) -> None:
+async def test_no_log_holds_a_key_a_token_a_question_or_an_answer(stack: Stack) -> None:
     token = await stack.open_room("tenant_acme_secret")
     async with stack.http(token) as http:
         body = {"messages": [{"role": "user", "content": "the launch code is 7291"}], "model": "auto"}
-        said = (await http.post("/v1/chat/completions", json=body)).json()["choices"][0]["message"]["content"]
+        answer = (await http.post("/v1/chat/completions", json=body)).json()["choices"][0]["message"]["content"]
     logs = "".join(path.read_text("utf-8", "replace") for path in (stack.plan.directory / "logs").iterdir())
     ray_logs = "".join(path.read_text("utf-8", "replace") for path in stack.plan.temp.rglob("*.log"))
     secrets = (stack.plan.agent_key, stack.plan.admin_key, stack.plan.token_secret, stack.plan.backend_key, token)
     assert len(logs) > 100 and len(ray_logs) > 100
-    assert [one for one in (*secrets, "7291", said) if one in logs or one in ray_logs] == []
+    assert [secret for secret in (*secrets, "7291", answer) if secret in logs or secret in ray_logs] == []

@@ -10,20 +10,21 @@ from livekit import rtc
 
 from cluster.lab.emulator import Emulator, Fault
 from room_agent.core.router_client import RouterClient
+from room_agent.core.router_transport import HttpTransport
 from room_agent.core.settings import SpeechSettings
 from room_agent.session import RoomSession, RoomSpeech
 from tests.support.livekit_server import LiveKit
 from tests.support.scripted_router import ScriptedRouter
+from tests.support.speaking_participant import SpeakingParticipant
 from tests.support.speech_settings import settings_for
 from tests.support.stack import eventually
-from tests.support.talking import Talker
 
 ROOM = "tenant_acme_spoken"
 
 
 @dataclass
-class Scene:
-    """A room with an agent, and the services it uses."""
+class VoiceScene:
+    """A room with an agent in this process, and the services that it uses."""
 
     livekit: LiveKit
     emulator: Emulator
@@ -39,38 +40,41 @@ class Scene:
     def charged(self) -> tuple[int, int]:
         """Return the milliseconds and characters that the vendors charge for."""
         journal = self.emulator.journal
-        return sum(seen.audio_ms for seen in journal), sum(seen.characters for seen in journal)
+        return sum(request.audio_ms for request in journal), sum(request.characters for request in journal)
 
 
 @asynccontextmanager
-async def scene(
-    livekit: LiveKit, router: ScriptedRouter | None = None, voice_fault: Fault | None = None, **changed: object
-) -> AsyncIterator[Scene]:
-    """Yield a room that an agent attends; on exit, the agent leaves.
+async def voice_scene(
+    livekit: LiveKit, router: ScriptedRouter | None = None, voice_fault: Fault | None = None, **settings_changes: object
+) -> AsyncIterator[VoiceScene]:
+    """Yield a room with an agent; on exit, the agent leaves.
 
-    The agent opens its TTS socket before its first answer, so that socket's fault is planned before the agent joins.
+    The agent opens its TTS socket before its first answer. The fault of that socket is planned before the agent joins.
     """
     async with Emulator().running() as emulator, (router or ScriptedRouter()).running() as router:
         # On a busy machine audio may have gaps: the part after a gap belongs to the same text and adds no words.
         emulator.script.ends = True
         if voice_fault is not None:
             emulator.plan(voice_fault, vendor="elevenlabs")
-        settings: SpeechSettings = settings_for(emulator, **changed)
-        room, client = rtc.Room(), RouterClient(router.url, "agent-key", ROOM, "job-1", "{}")
+        settings: SpeechSettings = settings_for(emulator, **settings_changes)
+        room, transport = rtc.Room(), HttpTransport(router.url)
+        client = RouterClient(transport, "agent-key", ROOM, "job-1", "{}")
         await room.connect(livekit.url, livekit.token(ROOM, "agent"))
         speech = RoomSpeech(room, client, router.url, settings)
         session = RoomSession(room, client, max_tracks=4, speech=speech)
         session.start()
         try:
-            yield Scene(livekit, emulator, router, speech, session)
+            yield VoiceScene(livekit, emulator, router, speech, session)
         finally:
             await session.aclose()
-            await client.aclose()
+            await transport.aclose()
             await room.disconnect()
 
 
-async def asked(room: Scene, talker: Talker, text: str, duration_ms: int = 1_200) -> None:
-    """Speak `text` as a question, once the agent transcribes a microphone."""
-    await eventually(lambda: room.speech.voice is not None and room.speech.report()["hearing_microphones"] >= 1)
-    room.emulator.script.add(text)
-    await talker.speak(duration_ms)
+async def speak_question(
+    scene: VoiceScene, participant: SpeakingParticipant, text: str, duration_ms: int = 1_200
+) -> None:
+    """Speak, and have it transcribed as `text`; wait first until the agent transcribes a microphone."""
+    await eventually(lambda: scene.speech.voice is not None and scene.speech.report()["hearing_microphones"] >= 1)
+    scene.emulator.script.add(text)
+    await participant.speak(duration_ms)

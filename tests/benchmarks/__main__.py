@@ -1,4 +1,4 @@
-"""`make bench`: every benchmark, one after the other, each against its named peer in the same run."""
+"""`make bench`: run all benchmarks, one after the other, each against its peer in the same run."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ BENCHMARKS = (
 
 
 def main() -> int:
-    """Run them; returns the worst exit status."""
+    """Run them and return the highest exit status."""
     statuses = []
     for name in BENCHMARKS:
         print(f"== {name}", flush=True)

@@ -14,59 +14,59 @@ from typing import Any
 
 import aiohttp
 
-from tests.benchmarks.machine import busy
-from tests.support.callers import Reply, steadily
+from tests.benchmarks.machine import machine_is_busy
+from tests.support.chat_load import ChatResult, send_at_rate
 from tests.support.stack import Stack, running_stack
 
 SLOTS = 24
-RATE_PER_S, TIMES, ROUND_S, ROUNDS = 4.0, 10, 12.0, 3
+RATE_PER_S, FLOOD_FACTOR, ROUND_S, ROUNDS = 4.0, 10, 12.0, 3
 GOAL = 1.2
 BODY = {"model": "gpt-6-luna", "messages": [{"role": "user", "content": "Hello"}], "max_tokens": 30}
-ONE = {"min_replicas": 1, "max_replicas": 1}
+SINGLE_REPLICA = {"min_replicas": 1, "max_replicas": 1}
 ARGS: dict[str, dict[str, Any]] = {
-    "scaling": {name: ONE for name in ("router", "vision", "llm", "embeddings")},
+    "scaling": {name: SINGLE_REPLICA for name in ("router", "vision", "llm", "embeddings")},
     "fairness": {"slots": SLOTS},
     "simulation": {"seed": 7, "speed": 1.0},
 }
 
 
 async def measure(stack: Stack) -> tuple[list[float], int, int]:
-    """Return each round's ratio, how many of the flood were refused, and how many of the other tenant."""
-    ratios, refused, lost = list[float](), 0, 0
+    """Return each round's ratio, and the numbers of refused requests of the flood and of the other tenant."""
+    ratios, flood_refused, small_refused = list[float](), 0, 0
     tokens = [await stack.open_room(room) for room in ("tenant_globex_small", "tenant_acme_flood")]
-    async with _calling(stack, tokens[0]) as small, _calling(stack, tokens[1]) as large:
-        # In turns, so that other load on this machine affects both.
+    async with _client_session(stack, tokens[0]) as small, _client_session(stack, tokens[1]) as large:
+        # The phases alternate, so that other load on this machine affects both.
         for _ in range(ROUNDS):
-            alone = await steadily(small, BODY, RATE_PER_S, ROUND_S)
+            baseline = await send_at_rate(small, BODY, RATE_PER_S, ROUND_S)
             async with asyncio.TaskGroup() as group:
-                flooding = group.create_task(steadily(large, BODY, TIMES * RATE_PER_S, ROUND_S))
-                beside = group.create_task(steadily(small, BODY, RATE_PER_S, ROUND_S))
-            ratios.append(_p95_s(beside.result()) / _p95_s(alone))
-            refused += sum(reply.status != 200 for reply in flooding.result())
-            lost += sum(reply.status != 200 for reply in [*alone, *beside.result()])
-    return ratios, refused, lost
+                flood = group.create_task(send_at_rate(large, BODY, FLOOD_FACTOR * RATE_PER_S, ROUND_S))
+                during_flood = group.create_task(send_at_rate(small, BODY, RATE_PER_S, ROUND_S))
+            ratios.append(_p95_s(during_flood.result()) / _p95_s(baseline))
+            flood_refused += sum(reply.status != 200 for reply in flood.result())
+            small_refused += sum(reply.status != 200 for reply in [*baseline, *during_flood.result()])
+    return ratios, flood_refused, small_refused
 
 
-def _calling(stack: Stack, token: str) -> aiohttp.ClientSession:
+def _client_session(stack: Stack, token: str) -> aiohttp.ClientSession:
     headers = {"authorization": f"Bearer {token}"}
     return aiohttp.ClientSession(f"{stack.plan.router_url}/v1/", headers=headers)
 
 
-def _p95_s(replies: list[Reply]) -> float:
-    return quantiles([reply.took_s for reply in replies], n=20)[-1]
+def _p95_s(replies: list[ChatResult]) -> float:
+    return quantiles([reply.duration_s for reply in replies], n=20)[-1]
 
 
 def main() -> int:
     """Return 0 when the goal is met, 1 when it is missed, 2 when the machine is too busy."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--force", action="store_true", help="measure on a busy machine too")
-    if busy(parser.parse_args().force):
+    if machine_is_busy(parser.parse_args().force):
         return 2
     with running_stack("app", ARGS) as stack:
-        ratios, refused, lost = asyncio.run(measure(stack))
-    met = median(ratios) <= GOAL and lost == 0 and refused > 0
+        ratios, flood_refused, small_refused = asyncio.run(measure(stack))
+    met = median(ratios) <= GOAL and small_refused == 0 and flood_refused > 0
     print(f"p95 beside the flood over p95 alone: {', '.join(f'{ratio:.2f}' for ratio in ratios)}")
-    print(f"refused: {refused} of the flood, {lost} of the other tenant")
+    print(f"refused: {flood_refused} of the flood, {small_refused} of the other tenant")
     print(f"{'ok' if met else 'MISSED'} median {median(ratios):.2f} <= {GOAL}, none of the other tenant refused")
     return 0 if met else 1
 

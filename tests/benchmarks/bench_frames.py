@@ -28,7 +28,7 @@ from room_agent.frames.features import features
 from room_agent.frames.i420 import Planes
 from room_agent.frames.phash import phash
 from room_agent.video.frame_gate import FrameGate
-from tests.benchmarks.machine import busy
+from tests.benchmarks.machine import machine_is_busy
 from tests.support.screens import Desktop, packed, prose, psnr_db, rgb_of, through_jpeg
 
 SIZE = (1920, 1080)
@@ -52,17 +52,17 @@ def run(rounds: int = 200, seed: int = 1) -> dict[str, float]:
     """Return medians and 99th percentiles in ms, the ratios of medians, PSNR in dB and sizes in bytes."""
     times_ms = _interleaved(_contestants(), rounds, random.Random(seed))
     figures = {"rounds": float(rounds)}
-    for name, taken_ms in times_ms.items():
-        figures[f"{name}_median_ms"] = statistics.median(taken_ms)
-        figures[f"{name}_p99_ms"] = statistics.quantiles(taken_ms, n=100)[98]
+    for name, durations_ms in times_ms.items():
+        figures[f"{name}_median_ms"] = statistics.median(durations_ms)
+        figures[f"{name}_p99_ms"] = statistics.quantiles(durations_ms, n=100)[98]
     for peer in ("repeat_peer", "repeat_lean_peer", "changed_peer"):
-        ours = peer.partition("_")[0]
-        figures[f"{peer}_ratio"] = figures[f"{peer}_median_ms"] / figures[f"{ours}_median_ms"]
+        own = peer.partition("_")[0]
+        figures[f"{peer}_ratio"] = figures[f"{peer}_median_ms"] / figures[f"{own}_median_ms"]
     return figures | _fidelity()
 
 
 def missed(figures: dict[str, float]) -> list[str]:
-    """Return the names of the figures that do not reach their goal."""
+    """Return the names of the figures that miss their goals."""
     return [
         name
         for name, (sign, goal) in GOALS.items()
@@ -72,7 +72,7 @@ def missed(figures: dict[str, float]) -> list[str]:
 
 def _contestants() -> dict[str, Contestant]:
     desktop = Desktop(size=SIZE, lines=prose(42, words=20))
-    # A still screen never arrives as the same bytes twice: each sample has codec noise of its own.
+    # Samples of a still screen differ in their bytes: each has its own codec noise.
     quiet = [packed(through_jpeg(desktop.planes(), quality)) for quality in (70, 75, 80, 85)]
     pages = [packed(Desktop(size=SIZE, lines=prose(42, words=20, seed=seed)).planes()) for seed in (2, 3, 4, 5)]
     still, moving = FrameGate(), FrameGate()
@@ -88,17 +88,17 @@ def _contestants() -> dict[str, Contestant]:
 
 
 class Contestant:
-    """One way to process a frame, and the frames that it processes in turn."""
+    """One way to process a frame, and the frames to process in turn."""
 
-    def __init__(self, pictures: list[bytearray], act: Callable[[rtc.VideoFrame], object]) -> None:
+    def __init__(self, pictures: list[bytearray], process: Callable[[rtc.VideoFrame], object]) -> None:
         self._pictures = itertools.cycle(pictures)
-        self._act = act
+        self._process = process
 
     def time_ms(self) -> float:
         """Return the time for the next frame. It is copied first, outside the timing, as LiveKit's VideoStream does."""
         frame = rtc.VideoFrame(*SIZE, rtc.VideoBufferType.I420, bytearray(next(self._pictures)))
         start_s = time.perf_counter()
-        self._act(frame)
+        self._process(frame)
         return (time.perf_counter() - start_s) * 1000
 
 
@@ -124,7 +124,7 @@ def _peer_phash(frame: rtc.VideoFrame) -> None:
 
 
 def _lean_peer_phash(frame: rtc.VideoFrame) -> None:
-    """Convert a frame to Pillow by the shortest way through RGB."""
+    """Convert a frame to Pillow with the fewest steps through RGB."""
     rgb = frame.convert(rtc.VideoBufferType.RGB24)
     imagehash.phash(Image.frombuffer("RGB", SIZE, np.frombuffer(rgb.data, np.uint8)))
 
@@ -146,18 +146,18 @@ def _interleaved(contestants: dict[str, Contestant], rounds: int, rng: random.Ra
 
 
 def _fidelity() -> dict[str, float]:
-    """Return the PSNR of both JPEGs against the picture resized in RGB by area, a reference that favours neither."""
+    """Return the PSNR of both JPEGs against a neutral reference: the image resized in RGB by area."""
     planes = Desktop(size=SIZE, lines=prose(42, words=20), dialog="Save changes?").planes()
     reference = rgb_of(planes).resize(SENT_PX, Image.Resampling.BOX)
-    ours = encode(planes, long_side_px=LONG_SIDE_PX, quality=QUALITY).jpeg
-    theirs = livekit_encode(_frame(planes), _LIVEKIT_OPTIONS)
-    ours_db, theirs_db = (psnr_db(Image.open(io.BytesIO(jpeg)).convert("RGB"), reference) for jpeg in (ours, theirs))
+    own = encode(planes, long_side_px=LONG_SIDE_PX, quality=QUALITY).jpeg
+    peer = livekit_encode(_frame(planes), _LIVEKIT_OPTIONS)
+    own_db, peer_db = (psnr_db(Image.open(io.BytesIO(jpeg)).convert("RGB"), reference) for jpeg in (own, peer))
     return {
-        "changed_psnr_db": ours_db,
-        "changed_peer_psnr_db": theirs_db,
-        "changed_psnr_gain_db": ours_db - theirs_db,
-        "changed_jpeg_bytes": float(len(ours)),
-        "changed_peer_jpeg_bytes": float(len(theirs)),
+        "changed_psnr_db": own_db,
+        "changed_peer_psnr_db": peer_db,
+        "changed_psnr_gain_db": own_db - peer_db,
+        "changed_jpeg_bytes": float(len(own)),
+        "changed_peer_jpeg_bytes": float(len(peer)),
     }
 
 
@@ -192,7 +192,7 @@ def main() -> int:
     parser.add_argument("--rounds", type=int, default=200)
     parser.add_argument("--force", action="store_true", help="measure on a busy machine too")
     options = parser.parse_args()
-    if busy(options.force):
+    if machine_is_busy(options.force):
         return 2
     figures = run(options.rounds)
     _print(figures)

@@ -25,10 +25,10 @@ from rich.console import Console
 from rich.table import Table
 
 from room_agent.frames.encoder import encode
-from tests.benchmarks.cores import Pids, cpu_s, family, move, on_cores, rest, strays, wake
+from tests.benchmarks.cores import Pids, cpu_s, descendants, move, on_cores, pause, processes_off_core, resume
 from tests.benchmarks.litellm_peer import VERSION, running_litellm
-from tests.benchmarks.load import Drive, Load, Seen, load_process
-from tests.benchmarks.machine import busy, load_per_core
+from tests.benchmarks.load import Drive, Load, LoadFigures, load_process
+from tests.benchmarks.machine import load_per_core, machine_is_busy
 from tests.benchmarks.upstream import Upstream, running_upstream
 from tests.support.screens import Desktop, prose
 from tests.support.stack import ROOT, Stack, running_stack
@@ -40,10 +40,10 @@ SETTLE_S = 0.3
 MAX_OUR_CORE_SHARE = 0.85
 MAX_OTHERS_SHARE = 0.1
 PATH = "/v1/chat/completions"
-# The backend of the tests is the company's, not a part of the gateway.
+# The name of the test backend's process: it stands for the company's backend, not a part of the gateway.
 BACKEND = "node"
 T = TypeVar("T")
-RAYROOM, LITELLM, DIRECT, ALONE = "rayroom", "LiteLLM", "direct", "Ray alone"
+RAYROOM, LITELLM, DIRECT, RAY_ONLY = "rayroom", "LiteLLM", "direct", "Ray alone"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -53,8 +53,8 @@ class Case:
     name: str
     body: bytes = field(repr=False)
     connections: int
-    of_ray: bool = False
-    """Whether Ray alone is asked this too."""
+    with_ray_only: bool = False
+    """Whether Ray alone is measured with this case too."""
     streams: bool = False
 
 
@@ -67,7 +67,7 @@ class Contender:
     key: str = field(repr=False)
     pids: Callable[[], Pids]
     core: int
-    rests: bool = True
+    pauses: bool = True
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -77,7 +77,7 @@ class Figures:
     requests_per_s: float
     cpu_ms: float
     net_cpu_ms: float
-    """Without the CPU time that its processes use when idle."""
+    """`cpu_ms` without the CPU time that the processes use when idle."""
     p50_ms: float
     p95_ms: float
     first_ms: float
@@ -88,7 +88,7 @@ class Figures:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Result:
-    """The figures by case and contender, and each contender's share of its core when idle."""
+    """The figures by case and contender, and the share of a core that each contender uses when idle."""
 
     figures: dict[str, dict[str, Figures]]
     idle_share: dict[str, float]
@@ -113,8 +113,8 @@ def cases() -> tuple[Case, ...]:
     image = {"type": "image_url", "image_url": {"url": f"data:image/jpeg;base64,{base64.b64encode(screen()).decode()}"}}
     text, picture = _body(words), _body([{"type": "text", "text": words}, image])
     return (
-        Case(name="chat, 1 at once", body=text, connections=1, of_ray=True),
-        Case(name="chat, 32 at once", body=text, connections=32, of_ray=True),
+        Case(name="chat, 1 at once", body=text, connections=1, with_ray_only=True),
+        Case(name="chat, 32 at once", body=text, connections=32, with_ray_only=True),
         Case(name="60 kB JPEG, 1 at once", body=picture, connections=1),
         Case(name="60 kB JPEG, 32 at once", body=picture, connections=32),
         Case(name="24 chunks, 16 at once", body=_body(words, stream=True), connections=16, streams=True),
@@ -122,53 +122,61 @@ def cases() -> tuple[Case, ...]:
 
 
 def screen() -> bytes:
-    """Return a screen full of text as a JPEG of about 60 kB."""
+    """Return a screen of text as a JPEG of about 60 kB."""
     planes = Desktop(size=(1920, 1080), lines=prose(42, words=20)).planes()
     return encode(planes, long_side_px=1_024, quality=50).jpeg
 
 
-def _body(content: object, **more: Any) -> bytes:
+def _body(content: object, **options: Any) -> bytes:
     messages = [{"role": "user", "content": content}]
-    return json.dumps({"model": MODEL, "messages": messages, "max_tokens": 200, **more}).encode()
+    return json.dumps({"model": MODEL, "messages": messages, "max_tokens": 200, **options}).encode()
 
 
 def run(seconds: float, rounds: int = ROUNDS, seed: int = 1) -> Result:
-    """Return the medians over all rounds; in each, the contenders take turns at each case in random order."""
+    """Return the medians over all rounds; in each round every case measures the contenders in random order."""
     gateway_core, load_core = sorted(os.sched_getaffinity(0))[:2]
     rng = random.Random(seed)
-    seen: dict[tuple[str, str], list[Seen]] = {}
+    figures_by_turn: dict[tuple[str, str], list[LoadFigures]] = {}
     idle: dict[str, list[float]] = {}
-    with on_cores(load_core), load_process() as drive, contenders(gateway_core, load_core) as (upstream, found):
+    with (
+        on_cores(load_core),
+        load_process() as drive,
+        running_contenders(gateway_core, load_core) as (upstream, contenders),
+    ):
         for number in range(rounds):
             print(f"round {number + 1} of {rounds}", file=sys.stderr, flush=True)
-            for one in found:
-                if one.rests:
-                    idle.setdefault(one.name, []).append(_idle_share(one, seconds))
+            for contender in contenders:
+                if contender.pauses:
+                    idle.setdefault(contender.name, []).append(_idle_share(contender, seconds))
             for case in cases():
-                for one in rng.sample(found, len(found)):
-                    if one.name != ALONE or case.of_ray:
-                        seen.setdefault((case.name, one.name), []).append(_turn(drive, case, one, upstream, seconds))
+                for contender in rng.sample(contenders, len(contenders)):
+                    if contender.name != RAY_ONLY or case.with_ray_only:
+                        figures_by_turn.setdefault((case.name, contender.name), []).append(
+                            _turn(drive, case, contender, upstream, seconds)
+                        )
     idle_share = {name: median(shares) for name, shares in idle.items()}
     figures: dict[str, dict[str, Figures]] = {}
-    for (case_name, name), all_seen in seen.items():
-        figures.setdefault(case_name, {})[name] = _figures(all_seen, idle_share.get(name, 0.0))
+    for (case_name, name), all_figures in figures_by_turn.items():
+        figures.setdefault(case_name, {})[name] = _figures(all_figures, idle_share.get(name, 0.0))
     return Result(figures=figures, idle_share=idle_share)
 
 
 @contextmanager
-def contenders(gateway_core: int, load_core: int) -> Iterator[tuple[Upstream, list[Contender]]]:
-    """Yield the contenders, running and stopped."""
+def running_contenders(gateway_core: int, load_core: int) -> Iterator[tuple[Upstream, list[Contender]]]:
+    """Yield the contenders, started and then paused."""
     with ExitStack() as stack:
         upstream = stack.enter_context(running_upstream())
-        # On both cores until all are up: a start takes far more CPU than anything after it.
+        # Both cores are used until all are up, because a start takes far more CPU than anything after it.
         with on_cores(gateway_core, load_core):
-            rayroom = stack.enter_context(_told(RAYROOM, running_stack("app", _settings(upstream))))
-            alone = stack.enter_context(_told(ALONE, running_stack("app", None, "tests.benchmarks.ray_alone:build")))
-            litellm = stack.enter_context(_told(LITELLM, running_litellm(ROOT, upstream.url, MODEL)))
-        for ray in (rayroom, alone):
-            move(set(family(ray.pid)) - set(_ray_pids(ray)), load_core)
+            rayroom = stack.enter_context(_timed_start(RAYROOM, running_stack("app", _settings(upstream))))
+            ray_only = stack.enter_context(
+                _timed_start(RAY_ONLY, running_stack("app", None, "tests.benchmarks.ray_alone:build"))
+            )
+            litellm = stack.enter_context(_timed_start(LITELLM, running_litellm(ROOT, upstream.url, MODEL)))
+        for ray in (rayroom, ray_only):
+            move(set(descendants(ray.pid)) - set(_ray_pids(ray)), load_core)
         token = asyncio.run(rayroom.open_room("tenant_acme_bench"))
-        found = [
+        contenders = [
             Contender(
                 name=RAYROOM,
                 url=rayroom.plan.router_url + PATH,
@@ -178,10 +186,10 @@ def contenders(gateway_core: int, load_core: int) -> Iterator[tuple[Upstream, li
             ),
             Contender(name=LITELLM, url=litellm.url + PATH, key=litellm.key, pids=litellm.pids, core=gateway_core),
             Contender(
-                name=ALONE,
-                url=alone.plan.router_url + PATH,
+                name=RAY_ONLY,
+                url=ray_only.plan.router_url + PATH,
                 key="none",
-                pids=lambda: _ray_pids(alone),
+                pids=lambda: _ray_pids(ray_only),
                 core=gateway_core,
             ),
             Contender(
@@ -190,23 +198,23 @@ def contenders(gateway_core: int, load_core: int) -> Iterator[tuple[Upstream, li
                 key="none",
                 pids=lambda: (upstream.pid,),
                 core=load_core,
-                rests=False,
+                pauses=False,
             ),
         ]
         try:
-            for one in found:
-                if one.rests:
-                    move(one.pids(), one.core)
-                    rest(one.pids())
-            yield upstream, found
+            for contender in contenders:
+                if contender.pauses:
+                    move(contender.pids(), contender.core)
+                    pause(contender.pids())
+            yield upstream, contenders
         finally:
-            for one in found:
-                wake(one.pids())
+            for contender in contenders:
+                resume(contender.pids())
 
 
 @contextmanager
-def _told(name: str, starting: AbstractContextManager[T]) -> Iterator[T]:
-    """Print how long a start took: together the starts are a good part of the run."""
+def _timed_start(name: str, starting: AbstractContextManager[T]) -> Iterator[T]:
+    """Print the duration of a start: the starts take a large part of the run."""
     began_s = time.monotonic()
     with starting as started:
         print(f"{name} is up after {time.monotonic() - began_s:.0f} s", file=sys.stderr, flush=True)
@@ -214,7 +222,7 @@ def _told(name: str, starting: AbstractContextManager[T]) -> Iterator[T]:
 
 
 def _ray_pids(stack: Stack) -> Pids:
-    return family(stack.pid, without=BACKEND)
+    return descendants(stack.pid, excluded_name=BACKEND)
 
 
 def _settings(upstream: Upstream) -> dict[str, dict[str, Any]]:
@@ -229,76 +237,80 @@ def _settings(upstream: Upstream) -> dict[str, dict[str, Any]]:
 
 
 @contextmanager
-def _awake(one: Contender) -> Iterator[None]:
-    pids = one.pids()
-    wake(pids)
+def _resumed(contender: Contender) -> Iterator[None]:
+    pids = contender.pids()
+    resume(pids)
     try:
         time.sleep(SETTLE_S)
-        if names := strays(pids, one.core):
-            raise RuntimeError(f"{one.name} leaves its core: {', '.join(names)}")
+        if names := processes_off_core(pids, contender.core):
+            raise RuntimeError(f"{contender.name} leaves its core: {', '.join(names)}")
         yield
     finally:
-        if one.rests:
-            rest(one.pids())
+        if contender.pauses:
+            pause(contender.pids())
 
 
-def _idle_share(one: Contender, seconds: float) -> float:
+def _idle_share(contender: Contender, seconds: float) -> float:
     """Return the share of a core that an idle contender uses."""
-    with _awake(one):
+    with _resumed(contender):
         time.sleep(WARM_UP_S)
-        pids = one.pids()
-        began_s, before_s = time.perf_counter(), cpu_s(pids)
+        pids = contender.pids()
+        began_s, cpu_before_s = time.perf_counter(), cpu_s(pids)
         time.sleep(seconds)
-        return (cpu_s(pids) - before_s) / (time.perf_counter() - began_s)
+        return (cpu_s(pids) - cpu_before_s) / (time.perf_counter() - began_s)
 
 
-def _turn(drive: Drive, case: Case, one: Contender, upstream: Upstream, seconds: float) -> Seen:
-    with _awake(one):
+def _turn(drive: Drive, case: Case, contender: Contender, upstream: Upstream, seconds: float) -> LoadFigures:
+    with _resumed(contender):
         return drive(
             Load(
-                url=one.url,
-                headers={"authorization": f"Bearer {one.key}"},
+                url=contender.url,
+                headers={"authorization": f"Bearer {contender.key}"},
                 body=case.body,
                 connections=case.connections,
                 warm_up_s=WARM_UP_S,
                 seconds=seconds,
-                pids=one.pids(),
-                core=one.core,
+                pids=contender.pids(),
+                core=contender.core,
                 helpers=(upstream.pid,),
             )
         )
 
 
-def _figures(seen: list[Seen], idle_share: float) -> Figures:
+def _figures(all_figures: list[LoadFigures], idle_share: float) -> Figures:
     medians = {
-        name: median(getattr(one, name) for one in seen)
+        name: median(getattr(load_figures, name) for load_figures in all_figures)
         for name in ("requests_per_s", "cpu_ms", "p50_ms", "p95_ms", "first_ms", "our_core_share", "others_share")
     }
-    net = median(one.cpu_ms - 1_000 * idle_share / one.requests_per_s for one in seen)
-    return Figures(**medians, net_cpu_ms=net, errors=sum(one.errors for one in seen))
+    net = median(load_figures.cpu_ms - 1_000 * idle_share / load_figures.requests_per_s for load_figures in all_figures)
+    return Figures(**medians, net_cpu_ms=net, errors=sum(load_figures.errors for load_figures in all_figures))
 
 
 def others_share(result: Result) -> float:
-    """Return the largest share of the gateways' core that other processes used in any case."""
-    asked = (one for by_name in result.figures.values() for name, one in by_name.items() if name != DIRECT)
-    return max(one.others_share for one in asked)
+    """Return the largest share of the gateways' core that other processes used in a case."""
+    compared = (figures for by_name in result.figures.values() for name, figures in by_name.items() if name != DIRECT)
+    return max(figures.others_share for figures in compared)
 
 
 def goals(result: Result) -> list[Goal]:
     """Return every goal with its measured value; CPU includes the idle share."""
-    found = []
+    measured = []
     for case in cases():
-        ours, theirs = (result.figures[case.name][name] for name in (RAYROOM, LITELLM))
-        found.append(_goal(f"{case.name}: requests a CPU second, times", theirs.cpu_ms / ours.cpu_ms, ">=", 5.0))
-        found.append(_goal(f"{case.name}: p50, share", ours.p50_ms / theirs.p50_ms, "<=", 1.0))
+        rayroom, litellm = (result.figures[case.name][name] for name in (RAYROOM, LITELLM))
+        measured.append(_goal(f"{case.name}: requests a CPU second, times", litellm.cpu_ms / rayroom.cpu_ms, ">=", 5.0))
+        measured.append(_goal(f"{case.name}: p50, share", rayroom.p50_ms / litellm.p50_ms, "<=", 1.0))
         if case.streams:
-            found.append(_goal(f"{case.name}: first chunk, times sooner", theirs.first_ms / ours.first_ms, ">=", 5.0))
-        if case.of_ray and case.connections == 1:
-            ray = result.figures[case.name][ALONE]
-            found.append(_goal(f"{case.name}: CPU ms beyond Ray", ours.net_cpu_ms - ray.net_cpu_ms, "<=", 1.0))
-            found.append(_goal(f"{case.name}: p50 ms beyond Ray", ours.p50_ms - ray.p50_ms, "<=", 2.0))
-    errors = sum(one.errors for by_name in result.figures.values() for one in by_name.values())
-    return [*found, _goal("errors", errors, "<=", 0.0)]
+            measured.append(
+                _goal(f"{case.name}: first chunk, times sooner", litellm.first_ms / rayroom.first_ms, ">=", 5.0)
+            )
+        if case.with_ray_only and case.connections == 1:
+            ray_only = result.figures[case.name][RAY_ONLY]
+            measured.append(
+                _goal(f"{case.name}: CPU ms beyond Ray", rayroom.net_cpu_ms - ray_only.net_cpu_ms, "<=", 1.0)
+            )
+            measured.append(_goal(f"{case.name}: p50 ms beyond Ray", rayroom.p50_ms - ray_only.p50_ms, "<=", 2.0))
+    errors = sum(figures.errors for by_name in result.figures.values() for figures in by_name.values())
+    return [*measured, _goal("errors", errors, "<=", 0.0)]
 
 
 def _goal(what: str, value: float, sign: str, bound: float) -> Goal:
@@ -309,10 +321,13 @@ def _print(result: Result) -> None:
     headings = ("requests/s", "CPU ms", "net", "p50 ms", "p95 ms", "first text ms", "errors", "load core")
     table = Table("case", "asked", *headings, title=f"beside LiteLLM {VERSION}; CPU ms a request, all its processes")
     for case_name, by_name in result.figures.items():
-        for name, one in sorted(by_name.items()):
-            times = (f"{value:.2f}" for value in (one.cpu_ms, one.net_cpu_ms, one.p50_ms, one.p95_ms, one.first_ms))
-            shown = f"{one.our_core_share:.0%}" + ("!" if one.our_core_share > MAX_OUR_CORE_SHARE else "")
-            table.add_row(case_name, name, f"{one.requests_per_s:.0f}", *times, str(one.errors), shown)
+        for name, figures in sorted(by_name.items()):
+            times = (
+                f"{value:.2f}"
+                for value in (figures.cpu_ms, figures.net_cpu_ms, figures.p50_ms, figures.p95_ms, figures.first_ms)
+            )
+            load_core = f"{figures.our_core_share:.0%}" + ("!" if figures.our_core_share > MAX_OUR_CORE_SHARE else "")
+            table.add_row(case_name, name, f"{figures.requests_per_s:.0f}", *times, str(figures.errors), load_core)
     console = Console(width=130)
     console.print(table)
     shares = ", ".join(f"{name} {share:.1%}" for name, share in result.idle_share.items())
@@ -339,14 +354,14 @@ def main() -> int:
     if len(os.sched_getaffinity(0)) < 2:
         print("Two cores are needed: one for the gateways, one for the load.", file=sys.stderr)
         return 2
-    if busy(options.force):
+    if machine_is_busy(options.force):
         return 2
     result = run(options.seconds, options.rounds)
     _print(result)
     if options.json is not None:
-        found = [asdict(goal) | {"met": goal.met} for goal in goals(result)]
-        told = {"litellm": VERSION, "load_per_core": load_per_core(), **asdict(result), "goals": found}
-        options.json.write_text(json.dumps(told, indent=2) + "\n", "utf-8")
+        goal_rows = [asdict(goal) | {"met": goal.met} for goal in goals(result)]
+        report = {"litellm": VERSION, "load_per_core": load_per_core(), **asdict(result), "goals": goal_rows}
+        options.json.write_text(json.dumps(report, indent=2) + "\n", "utf-8")
     if (others := others_share(result)) > MAX_OTHERS_SHARE and not options.force:
         print(f"Others took {others:.0%} of the gateways' core: this run says nothing (--force).", file=sys.stderr)
         return 2

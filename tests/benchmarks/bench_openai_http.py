@@ -1,4 +1,4 @@
-"""CPU time a chat takes through `openai_http`, and through the OpenAI SDK in its place. Both run in one process."""
+"""Measures the CPU time of a chat through `openai_http` and through the OpenAI SDK, both in one process."""
 
 from __future__ import annotations
 
@@ -10,7 +10,8 @@ from statistics import median
 
 from rich.console import Console
 
-from deployments.providers.openai import CHAT, OpenAITransport
+from deployments.providers.openai import OpenAITransport
+from deployments.providers.openai_chat import PATH
 from deployments.providers.openai_http import OpenAICompatibleHttp
 from deployments.providers.openai_sdk import OpenAISdk
 from tests.benchmarks.upstream import running_upstream
@@ -20,22 +21,22 @@ CALLS = {"whole answer": 640, "stream": 320}
 CONCURRENT = 16
 TIMEOUT_S = 30.0
 GOAL = 0.15
-"""The share of the SDK's CPU time that `openai_http` must save, to be worth its code."""
+"""The share of the SDK's CPU time that `openai_http` must save to justify its code."""
 _MESSAGES = [{"role": "user", "content": "Which of the two charts on this page has the higher peak?"}]
 _REQUEST = {"model": "gpt-6-luna", "messages": _MESSAGES, "max_completion_tokens": 300}
 
 
 async def _chat(transport: OpenAITransport, kind: str) -> None:
     if kind == "whole answer":
-        await transport.post(CHAT, _REQUEST, TIMEOUT_S)
+        await transport.post(PATH, _REQUEST, TIMEOUT_S)
         return
-    async with aclosing(transport.events(CHAT, _REQUEST | {"stream": True}, TIMEOUT_S)) as groups:
+    async with aclosing(transport.events(PATH, _REQUEST | {"stream": True}, TIMEOUT_S)) as groups:
         async for _ in groups:
             pass
 
 
 async def _cpu_ms(transport: OpenAITransport, kind: str, calls: int) -> float:
-    """Return the CPU milliseconds of this process for each of `calls` chats."""
+    """Return this process's CPU milliseconds per chat over `calls` chats."""
 
     async def caller() -> None:
         for _ in range(calls // CONCURRENT):
@@ -52,7 +53,7 @@ def _cpu_s() -> float:
 
 
 async def run(url: str) -> dict[str, tuple[float, float]]:
-    """Return for each kind of chat the median CPU milliseconds a call: of `openai_http`, and of the SDK."""
+    """Return the median CPU milliseconds per call of `openai_http` and of the SDK for each kind of chat."""
     transports: tuple[OpenAITransport, ...] = (OpenAICompatibleHttp("k", url), OpenAISdk("k", url))
     figures = {}
     for kind, calls in CALLS.items():

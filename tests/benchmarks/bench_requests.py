@@ -15,14 +15,14 @@ from rich.console import Console
 from rich.table import Table
 
 from routing.latency import percentile
-from tests.benchmarks.machine import busy
+from tests.benchmarks.machine import machine_is_busy
 from tests.support.credentials import FRAME_HEADERS
 from tests.support.gateway import jpeg
 from tests.support.stack import Stack, running_stack
 
 WARM_UP_S = 4.0
 CONNECTIONS = (1, 64)
-# So fast that the simulated vendor takes no time: the rest is the time of rayroom itself.
+# At this speed the simulated vendor takes no time, so that only rayroom's time is measured.
 INSTANT: dict[str, dict[str, Any]] = {
     "simulation": {"seed": 7, "speed": 1_000_000.0},
     "vision": {"max_output_tokens": 20},
@@ -41,18 +41,18 @@ class Figures:
 
 def run(seconds: float) -> dict[str, Figures]:
     """Return the figures of each application at each number of connections."""
-    found = {}
+    figures = {}
     for name, import_path in (("bill on", None), ("bill off", "tests.benchmarks.unbilled:build")):
         with running_stack("app", INSTANT, import_path) as stack:
             token = asyncio.run(stack.open_room("tenant_acme_bench"))
             load(stack, token, 8, WARM_UP_S)
             for connections in CONNECTIONS:
-                found[f"{name}, {connections}"] = load(stack, token, connections, seconds)
-    return found
+                figures[f"{name}, {connections}"] = load(stack, token, connections, seconds)
+    return figures
 
 
 def load(stack: Stack, token: str, connections: int, seconds: float) -> Figures:
-    """Keep so many requests in flight from a process of its own."""
+    """Keep `connections` requests in flight from a separate process."""
     with multiprocessing.get_context("spawn").Pool(1) as pool:
         return pool.apply(_load, (stack.plan.router_url, token, connections, seconds))
 
@@ -68,7 +68,7 @@ async def _drive(url: str, token: str, connections: int, seconds: float) -> Figu
     async with aiohttp.ClientSession(url, headers=headers, connector=connector) as http:
         end_s = time.monotonic() + seconds
 
-        async def ask() -> None:
+        async def send_requests() -> None:
             nonlocal errors
             while (started_s := time.monotonic()) < end_s:
                 async with http.post("/v1/frames", data=body) as response:
@@ -76,24 +76,24 @@ async def _drive(url: str, token: str, connections: int, seconds: float) -> Figu
                 errors += response.status != 200
                 times.append(time.monotonic() - started_s)
 
-        await asyncio.gather(*(ask() for _ in range(connections)))
+        await asyncio.gather(*(send_requests() for _ in range(connections)))
     times.sort()
     p50_ms, p95_ms = (1_000 * percentile(times, share) for share in (0.5, 0.95))
     return Figures(requests_per_s=len(times) / seconds, p50_ms=p50_ms, p95_ms=p95_ms, errors=errors)
 
 
 def main() -> int:
-    """Print the table; returns 1 when a request failed, 2 when the machine is too busy."""
+    """Print the table; return 1 if a request failed, 2 if the machine is too busy."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--seconds", type=float, default=10.0)
     parser.add_argument("--force", action="store_true", help="measure on a busy machine too")
     options = parser.parse_args()
-    if busy(options.force):
+    if machine_is_busy(options.force):
         return 2
     figures = run(options.seconds)
     table = Table("frames, simulated vendor that takes no time", "requests/s", "p50 ms", "p95 ms", "errors")
-    for name, one in figures.items():
-        numbers = (f"{one.requests_per_s:.0f}", f"{one.p50_ms:.1f}", f"{one.p95_ms:.1f}", str(one.errors))
+    for name, row in figures.items():
+        numbers = (f"{row.requests_per_s:.0f}", f"{row.p50_ms:.1f}", f"{row.p95_ms:.1f}", str(row.errors))
         table.add_row(f"{name} connections", *numbers)
     Console().print(table)
     for connections in CONNECTIONS:
@@ -102,7 +102,7 @@ def main() -> int:
             f"{connections} connections: the bill adds {on.p50_ms - off.p50_ms:.1f} ms to the median;"
             f" requests/s on/off {on.requests_per_s / off.requests_per_s:.2f}"
         )
-    return 1 if any(one.errors for one in figures.values()) else 0
+    return 1 if any(row.errors for row in figures.values()) else 0
 
 
 if __name__ == "__main__":

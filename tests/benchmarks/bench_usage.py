@@ -1,4 +1,4 @@
-"""Measures the cost of journaling one piece of audio around its send, beside SQLite's commits."""
+"""Measures the cost of journaling one piece of audio around its send, compared with SQLite's commits."""
 
 from __future__ import annotations
 
@@ -18,10 +18,10 @@ from room_agent.usage.meter import SpeechMeter
 
 PIECES, SYNCED_PIECES = 20_000, 200
 GOAL_US = 100.0
-"""A hundredth of a piece's sound would be 500 us: the send waits for it on the event loop."""
+"""A send waits for the journal on the event loop; 500 us would be a hundredth of a piece's duration."""
 
 
-def ours(directory: Path) -> Callable[[], None]:
+def usage_journal(directory: Path) -> Callable[[], None]:
     journal = UsageJournal.create(directory, JournaledJob(room="tenant_acme_bench", job_id="AJ_1", metadata="{}"))
     socket = SpeechMeter(time.time, journal).socket("stt", "nova-3")
 
@@ -33,7 +33,7 @@ def ours(directory: Path) -> Callable[[], None]:
 
 
 def sqlite(directory: Path, synchronous: str) -> Callable[[], None]:
-    """Return the same two facts as two commits of a table that holds the sum."""
+    """Return a function that writes the same two records as two commits of a table with the sum."""
     connection = sqlite3.connect(directory / f"{synchronous}.db", isolation_level=None)
     connection.execute("PRAGMA journal_mode=WAL")
     connection.execute(f"PRAGMA synchronous={synchronous}")
@@ -48,7 +48,7 @@ def sqlite(directory: Path, synchronous: str) -> Callable[[], None]:
 
 
 def synced(directory: Path) -> Callable[[], None]:
-    """Return a write with a sync of each piece: its cost is the reason to sync outside the sends."""
+    """Return a function that writes and syncs each piece; its cost is the reason to sync outside the sends."""
     file = os.open(directory / "synced", os.O_CREAT | os.O_APPEND | os.O_WRONLY, 0o600)
 
     def piece() -> None:
@@ -58,30 +58,30 @@ def synced(directory: Path) -> Callable[[], None]:
     return piece
 
 
-def took_us(piece: Callable[[], None], times: int) -> tuple[float, float, float]:
+def durations_us(piece: Callable[[], None], times: int) -> tuple[float, float, float]:
     """Return the median, the 99th percentile and the longest."""
-    each_us = []
+    samples_us = []
     for _ in range(times):
         began_ns = time.perf_counter_ns()
         piece()
-        each_us.append((time.perf_counter_ns() - began_ns) / 1_000)
-    parts = quantiles(each_us, n=100)
-    return parts[49], parts[98], max(each_us)
+        samples_us.append((time.perf_counter_ns() - began_ns) / 1_000)
+    parts = quantiles(samples_us, n=100)
+    return parts[49], parts[98], max(samples_us)
 
 
 def main() -> int:
     """Print each duration; return 1 if the journal's median misses its goal."""
     with tempfile.TemporaryDirectory(dir=Path.cwd()) as path:
         directory, console = Path(path), Console()
-        first = took_us(ours(directory), PIECES)
+        first = durations_us(usage_journal(directory), PIECES)
         rows = {
             "the agent's journal": first,
-            "SQLite, WAL, synchronous=NORMAL": took_us(sqlite(directory, "NORMAL"), PIECES),
-            "SQLite, WAL, synchronous=FULL": took_us(sqlite(directory, "FULL"), SYNCED_PIECES),
-            "one write and fdatasync": took_us(synced(directory), SYNCED_PIECES),
+            "SQLite, WAL, synchronous=NORMAL": durations_us(sqlite(directory, "NORMAL"), PIECES),
+            "SQLite, WAL, synchronous=FULL": durations_us(sqlite(directory, "FULL"), SYNCED_PIECES),
+            "one write and fdatasync": durations_us(synced(directory), SYNCED_PIECES),
         }
-    for name, (median, late, longest) in rows.items():
-        console.print(f"{name}: p50 {median:.0f} us, p99 {late:.0f} us, longest {longest:.0f} us")
+    for name, (median, p99, longest) in rows.items():
+        console.print(f"{name}: p50 {median:.0f} us, p99 {p99:.0f} us, longest {longest:.0f} us")
     return int(first[0] > GOAL_US)
 
 

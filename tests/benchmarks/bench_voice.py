@@ -33,31 +33,31 @@ from deployments.common.settings import VendorSettings
 from deployments.routes import build_routes
 from routing.latency import percentile
 from routing.models import Passage
-from tests.benchmarks.machine import busy, load_per_core
-from tests.benchmarks.voice_contestants import RAYROOM, ROOMS, Contestant, Places
-from tests.benchmarks.voice_turn import STAGES, Row, Timekeeper, row_of
+from tests.benchmarks.machine import load_per_core, machine_is_busy
+from tests.benchmarks.voice_contestants import RAYROOM, ROOMS, ConnectionSettings, Contestant
+from tests.benchmarks.voice_turn import STAGES, RecordedLatencyModel, Row, row_of
 from tests.support.gateway import KEYS, Tenants, gateway_in_process
 from tests.support.livekit_server import LiveKit, running_livekit
+from tests.support.speaking_participant import SpeakingParticipant, joined
 from tests.support.speech_settings import settings_for
 from tests.support.stack import eventually, running_stack
-from tests.support.talking import Talker, joined
 
 MODEL = "gpt-6-luna"
 QUESTION = "What does the second chart say?"
 ANSWER = "The second chart says forty two. It said forty one before."
 SPOKEN_MS = 600
-TURNS, TURNS_A_SITTING, WARM_UP_TURNS = 20, 5, 1
+TURNS, TURNS_PER_JOIN, WARM_UP_TURNS = 20, 5, 1
 TURN_TIMEOUT_S = 15.0
 SOUNDS, WARM_UP_MS = 10, 3_000
 QUIET_S = 0.2
-SERVE_KEEPS_S = 90
+KEEP_ALIVE_S = 90
 GOAL_OWN_MS = 150.0
 INSTANT, PUBLISHED = "vendors that take no time", "published latencies"
 SPEEDS = {INSTANT: math.inf, PUBLISHED: 1.0}
 
 
-class Shelf(Tenants):
-    """A tenant directory with one passage a tenant, so that every search finds something."""
+class OnePassageDirectory(Tenants):
+    """A tenant directory with one passage per tenant, so that every search has a result."""
 
     async def search(self, tenant_id: str, query: str, embedding: tuple[float, ...], top_k: int) -> tuple[Passage, ...]:
         return (Passage(passage_id="p", source="charts.md", text="The second chart has two bars. " * 20, score=0.9),)
@@ -72,16 +72,16 @@ class Router:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Seat:
-    """A room with a contestant and the participant that asks it."""
+class JoinedRoom:
+    """A room with a contestant and the participant that asks the questions."""
 
-    talker: Talker
+    participant: SpeakingParticipant
     contestant: Contestant
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Result:
-    """The rows by latencies and contestant, and the number of turns without an answer."""
+    """The turns by latency setting and contestant, and the number of turns without an answer."""
 
     rows: dict[str, dict[str, list[Row]]]
     lost: int
@@ -91,7 +91,7 @@ class Result:
 
 
 async def run(turns: int, pause_s: float, on_ray: bool) -> Result:
-    """Ask every contestant so often, one after the other, first without latencies and then with them."""
+    """Ask each contestant in turn, `turns` times, first without vendor latencies and then with them."""
     emulator = Emulator(EmulatorState(engines=Engines(answerer=lambda _: ANSWER)))
     rows: dict[str, dict[str, list[Row]]] = {}
     lost = 0
@@ -100,91 +100,97 @@ async def run(turns: int, pause_s: float, on_ray: bool) -> Result:
         async with AsyncExitStack() as stack:
             await stack.enter_async_context(emulator.running())
             router = await stack.enter_async_context(_on_ray(emulator) if on_ray else _in_process(emulator))
-            contestants = {name: Contestant(name, _places(name, livekit, emulator, router, pause_s)) for name in ROOMS}
+            contestants = {
+                name: Contestant(name, _connection_settings(name, livekit, emulator, router, pause_s)) for name in ROOMS
+            }
             for contestant in contestants.values():
                 processes.callback(contestant.close)
             for latencies, speed in SPEEDS.items():
                 print(latencies, file=sys.stderr, flush=True)
                 rows[latencies] = {name: [] for name in ROOMS}
-                for begin in range(0, turns, TURNS_A_SITTING):
-                    numbers = range(begin - WARM_UP_TURNS, min(begin + TURNS_A_SITTING, turns))
-                    async with _seated(livekit, contestants) as seats:
-                        for number, (name, seat) in product(numbers, seats.items()):
-                            row = await _turn(seat, emulator, Timekeeper(number, speed), pause_s)
+                for begin in range(0, turns, TURNS_PER_JOIN):
+                    numbers = range(begin - WARM_UP_TURNS, min(begin + TURNS_PER_JOIN, turns))
+                    async with _joined_rooms(livekit, contestants) as joined_rooms:
+                        for number, (name, joined_room) in product(numbers, joined_rooms.items()):
+                            row = await _turn(joined_room, emulator, RecordedLatencyModel(number, speed), pause_s)
                             lost += row is None
                             if row is not None and number >= begin:
                                 rows[latencies][name].append(row)
-            room_ms = 2 * 1_000 * await _one_way_s(livekit)
+            room_ms = 2 * 1_000 * await _room_delay_s(livekit)
     return Result(rows=rows, lost=lost, pause_s=pause_s, room_ms=room_ms)
 
 
-async def _turn(seat: Seat, emulator: Emulator, pace: Timekeeper, pause_s: float) -> Row | None:
-    """Ask once; return None if no answer became audible in time."""
-    talker = seat.talker
-    await _quiet(talker)
-    emulator.state.latency = pace
+async def _turn(
+    joined_room: JoinedRoom, emulator: Emulator, latency: RecordedLatencyModel, pause_s: float
+) -> Row | None:
+    """Ask one question; return None if no answer was audible in time."""
+    participant = joined_room.participant
+    await _wait_for_silence(participant)
+    emulator.state.latency = latency
     emulator.script.add(QUESTION)
-    await seat.contestant.send("begin")
-    talker.agent().loud_at_s = None
-    await talker.play(speech(SPOKEN_MS))
-    assert talker.microphone is not None
-    silent_s = time.monotonic() + talker.microphone.queued_duration
+    await joined_room.contestant.send("begin")
+    participant.agent_audio().loud_at_s = None
+    await participant.play(speech(SPOKEN_MS))
+    assert participant.microphone is not None
+    silent_at_s = time.monotonic() + participant.microphone.queued_duration
     try:
         async with asyncio.timeout(TURN_TIMEOUT_S):
-            while talker.agent().loud_at_s is None:
-                await talker.play(silence(60))
+            while participant.agent_audio().loud_at_s is None:
+                await participant.play(silence(60))
     except TimeoutError:
         return None
-    stamps = await seat.contestant.send("tell")
-    loud_at_s = talker.agent().loud_at_s
+    stamps = await joined_room.contestant.send("report")
+    loud_at_s = participant.agent_audio().loud_at_s
     assert loud_at_s is not None
-    return row_of(silent_s, stamps, loud_at_s, pace.drawn, pause_s)
+    return row_of(silent_at_s, stamps, loud_at_s, latency.latencies, pause_s)
 
 
-async def _one_way_s(livekit: LiveKit) -> float:
+async def _room_delay_s(livekit: LiveKit) -> float:
     """Return the delay of a sound through a room with two participants."""
     async with joined(livekit, "echo", "agent") as speaker, joined(livekit, "echo", "ann") as listener:
-        # The buffers of a new track are longer at first.
+        # A new track has larger buffers at first.
         await speaker.play(speech(WARM_UP_MS))
-        return percentile(sorted([await _way_s(speaker, listener) for _ in range(SOUNDS)]), 0.5)
+        return percentile(sorted([await _sound_delay_s(speaker, listener) for _ in range(SOUNDS)]), 0.5)
 
 
-async def _way_s(speaker: Talker, listener: Talker) -> float:
+async def _sound_delay_s(speaker: SpeakingParticipant, listener: SpeakingParticipant) -> float:
     assert speaker.microphone is not None
     await speaker.play(silence(300))
-    listener.agent().loud_at_s = None
-    said_s = time.monotonic() + speaker.microphone.queued_duration
+    listener.agent_audio().loud_at_s = None
+    spoken_at_s = time.monotonic() + speaker.microphone.queued_duration
     async with asyncio.timeout(TURN_TIMEOUT_S):
         await speaker.play(speech(200))
-        while listener.agent().loud_at_s is None:
+        while listener.agent_audio().loud_at_s is None:
             await speaker.play(silence(60))
-    loud_at_s = listener.agent().loud_at_s
+    loud_at_s = listener.agent_audio().loud_at_s
     assert loud_at_s is not None
-    return loud_at_s - said_s
+    return loud_at_s - spoken_at_s
 
 
-async def _quiet(talker: Talker) -> None:
-    """Wait until the last answer is over."""
+async def _wait_for_silence(participant: SpeakingParticipant) -> None:
+    """Wait until the previous answer has ended."""
     heard_ms = -1
     async with asyncio.timeout(TURN_TIMEOUT_S):
-        while heard_ms != talker.heard_ms:
-            heard_ms = talker.heard_ms
+        while heard_ms != participant.agent_speech_ms:
+            heard_ms = participant.agent_speech_ms
             await asyncio.sleep(QUIET_S)
 
 
 @asynccontextmanager
-async def _seated(livekit: LiveKit, contestants: dict[str, Contestant]) -> AsyncIterator[dict[str, Seat]]:
+async def _joined_rooms(livekit: LiveKit, contestants: dict[str, Contestant]) -> AsyncIterator[dict[str, JoinedRoom]]:
     async with AsyncExitStack() as stack:
-        seats = {}
+        joined_rooms = {}
         for name, contestant in contestants.items():
-            talker = await stack.enter_async_context(joined(livekit, ROOMS[name], "ann"))
-            await stack.enter_async_context(contestant.seated())
-            seats[name] = Seat(talker=talker, contestant=contestant)
-        yield seats
+            participant = await stack.enter_async_context(joined(livekit, ROOMS[name], "ann"))
+            await stack.enter_async_context(contestant.joined())
+            joined_rooms[name] = JoinedRoom(participant=participant, contestant=contestant)
+        yield joined_rooms
 
 
-def _places(name: str, livekit: LiveKit, emulator: Emulator, router: Router, pause_s: float) -> Places:
-    return Places(
+def _connection_settings(
+    name: str, livekit: LiveKit, emulator: Emulator, router: Router, pause_s: float
+) -> ConnectionSettings:
+    return ConnectionSettings(
         livekit_url=livekit.url,
         livekit_token=livekit.token(ROOMS[name], "agent"),
         router_url=router.url,
@@ -202,15 +208,15 @@ def _vendors(emulator: Emulator) -> dict[str, dict[str, Any]]:
 
 @asynccontextmanager
 async def _in_process(emulator: Emulator) -> AsyncIterator[Router]:
-    """Serve the gateway from this process, on a socket of its own."""
+    """Serve the gateway from this process on its own port."""
     vendors = {name: VendorSettings.model_validate(vendor) for name, vendor in _vendors(emulator).items()}
     with tempfile.TemporaryDirectory() as path:
-        async with gateway_in_process(Path(path), vendors, directory=Shelf()) as (gateway, _):
-            # Connections are kept as long as Serve keeps them.
-            # uvicorn opens the socket itself: a socket passed to it would keep Nagle's delay.
+        async with gateway_in_process(Path(path), vendors, directory=OnePassageDirectory()) as (gateway, _):
+            # Keep-alive is the same as in Serve.
+            # uvicorn opens the socket itself: with a socket passed to it, Nagle's algorithm would stay on.
             server = uvicorn.Server(
                 uvicorn.Config(
-                    build_routes(gateway), port=0, log_level="warning", lifespan="off", timeout_keep_alive=SERVE_KEEPS_S
+                    build_routes(gateway), port=0, log_level="warning", lifespan="off", timeout_keep_alive=KEEP_ALIVE_S
                 )
             )
             serving = asyncio.create_task(server.serve())
@@ -226,12 +232,12 @@ async def _in_process(emulator: Emulator) -> AsyncIterator[Router]:
 
 @asynccontextmanager
 async def _on_ray(emulator: Emulator) -> AsyncIterator[Router]:
-    """Run the Serve app. Its backend finds no passages; the search takes its time all the same."""
-    one = {"min_replicas": 1, "max_replicas": 1}
+    """Run the Serve app. Its backend returns no passages, but a search takes the same time."""
+    single_replica = {"min_replicas": 1, "max_replicas": 1}
     args: dict[str, dict[str, Any]] = {
         "vendors": _vendors(emulator),
         "llm": {"simple": [MODEL], "complex": [MODEL]},
-        "scaling": {name: one for name in ("router", "vision", "llm", "embeddings")},
+        "scaling": {name: single_replica for name in ("router", "vision", "llm", "embeddings")},
     }
     with ExitStack() as processes:
         app = await asyncio.to_thread(processes.enter_context, running_stack("app", args))
@@ -247,11 +253,11 @@ def figure(rows: list[Row], stage: str, share: float) -> float:
 
 def goals(result: Result) -> dict[str, bool]:
     """Return every goal with its measured figure, and whether it was met."""
-    found = {}
+    met_goals = {}
     for latencies, by_name in result.rows.items():
         own_ms = figure(by_name[RAYROOM], "own", 0.5)
-        found[f"{latencies}: own share p50 {own_ms:.0f} ms <= {GOAL_OWN_MS:.0f}"] = own_ms <= GOAL_OWN_MS
-    return found | {f"turns without an answer {result.lost} <= 0": result.lost == 0}
+        met_goals[f"{latencies}: own share p50 {own_ms:.0f} ms <= {GOAL_OWN_MS:.0f}"] = own_ms <= GOAL_OWN_MS
+    return met_goals | {f"turns without an answer {result.lost} <= 0": result.lost == 0}
 
 
 def _print(result: Result) -> None:
@@ -290,7 +296,7 @@ def _arguments() -> argparse.Namespace:
 def main() -> int:
     """Return 0 when every goal is met, 1 when one is missed, 2 when the machine is too busy to measure."""
     options = _arguments()
-    if busy(options.force):
+    if machine_is_busy(options.force):
         return 2
     result = asyncio.run(run(options.turns, options.pause, options.ray))
     _print(result)

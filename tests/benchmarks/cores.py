@@ -1,4 +1,4 @@
-"""Says which core processes run on, how much CPU they took, and which of them rest. Knows no gateway."""
+"""Pins processes to cores, pauses them, and measures their CPU time."""
 
 from __future__ import annotations
 
@@ -14,17 +14,17 @@ Pids = tuple[int, ...]
 
 @contextmanager
 def on_cores(*cores: int) -> Iterator[None]:
-    """Run the block, and every process started in it, on these cores."""
-    before = os.sched_getaffinity(0)
+    """Run the block, and all processes started in it, on these cores."""
+    previous = os.sched_getaffinity(0)
     os.sched_setaffinity(0, cores)
     try:
         yield
     finally:
-        os.sched_setaffinity(0, before)
+        os.sched_setaffinity(0, previous)
 
 
 def move(pids: Iterable[int], core: int) -> None:
-    """Move every thread of running processes to a core, and with them all processes they start later."""
+    """Move every thread of running processes, and all processes that they start later, to a core."""
     for pid in pids:
         with suppress(FileNotFoundError):
             for thread in os.listdir(f"/proc/{pid}/task"):
@@ -32,26 +32,26 @@ def move(pids: Iterable[int], core: int) -> None:
                     os.sched_setaffinity(int(thread), {core})
 
 
-def strays(pids: Iterable[int], core: int) -> list[str]:
-    """Return the names of the processes that may run on another core too."""
-    found = []
+def processes_off_core(pids: Iterable[int], core: int) -> list[str]:
+    """Return the names of the processes that may also run on other cores."""
+    names = []
     for pid in pids:
         with suppress(OSError, psutil.Error):
             if any(os.sched_getaffinity(int(thread)) != {core} for thread in os.listdir(f"/proc/{pid}/task")):
-                found.append(psutil.Process(pid).name())
-    return found
+                names.append(psutil.Process(pid).name())
+    return names
 
 
-def family(pid: int, without: str | None = None) -> Pids:
-    """Return the descendants of a process, but for those of this name."""
-    below = psutil.Process(pid).children(recursive=True)
-    return tuple(process.pid for process in below if _name(process) != without)
+def descendants(pid: int, excluded_name: str | None = None) -> Pids:
+    """Return the descendants of a process, except those named `excluded_name`."""
+    processes = psutil.Process(pid).children(recursive=True)
+    return tuple(process.pid for process in processes if _name(process) != excluded_name)
 
 
 def cpu_s(pids: Iterable[int]) -> float:
-    """Return the CPU time that processes took, with that of the children they have seen the end of.
+    """Return the CPU time of processes and of their children that have ended and were waited for.
 
-    A process that has ended counts with its parent, so a family's sum goes on rising as its members come and go.
+    A process that has ended is counted with its parent, so the sum over a process tree never falls.
     """
     total_s = 0.0
     for pid in pids:
@@ -61,17 +61,17 @@ def cpu_s(pids: Iterable[int]) -> float:
 
 
 def busy_s(core: int) -> float:
-    """Return the busy time of a core, the machine's other guests included."""
+    """Return the busy time of a core, including the time stolen by other virtual machines."""
     times = psutil.cpu_times(percpu=True)[core]
     return float(times.user + times.nice + times.system + times.irq + times.softirq + times.steal)
 
 
-def rest(pids: Iterable[int]) -> None:
-    """Stop processes where they are, so that they take nothing from others on their core."""
+def pause(pids: Iterable[int]) -> None:
+    """Stop processes with SIGSTOP, so that they use no CPU time of their core."""
     _signal(pids, signal.SIGSTOP)
 
 
-def wake(pids: Iterable[int]) -> None:
+def resume(pids: Iterable[int]) -> None:
     _signal(pids, signal.SIGCONT)
 
 

@@ -1,8 +1,7 @@
-"""Installs LiteLLM's proxy in a virtualenv of its own, and runs it as a peer: one worker, no database, no callbacks."""
+"""Installs LiteLLM's proxy in its own virtualenv, and runs it as a peer with one worker, no database, no callbacks."""
 
 from __future__ import annotations
 
-import fcntl
 import os
 import secrets
 import subprocess
@@ -17,12 +16,13 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 import yaml
+from filelock import FileLock
 
 from cluster.lab.stack.ports import free_ports
-from tests.benchmarks.cores import Pids, family
+from tests.benchmarks.cores import Pids, descendants
 
 VERSION = "1.108.7"
-"""Pinned 2026-11-25: the newest version with all its parts published."""
+"""Pinned 2026-11-25: the newest version whose packages were all published."""
 INSTALL_TIMEOUT_S = 600.0
 START_TIMEOUT_S = 120.0
 STOP_TIMEOUT_S = 10.0
@@ -37,35 +37,36 @@ class LiteLLM:
     pid: int
 
     def pids(self) -> Pids:
-        return (self.pid, *family(self.pid))
+        return (self.pid, *descendants(self.pid))
 
 
 def install(root: Path) -> Path:
-    """Return the proxy's program below `root`/.tools, put there if it is not; raises CalledProcessError."""
-    home = root / ".tools" / f"litellm-{VERSION}"
-    program, stamp = home / "bin" / "litellm", home / "installed"
-    home.mkdir(parents=True, exist_ok=True)
-    with (home.parent / "lock").open("a") as lock:
-        fcntl.flock(lock, fcntl.LOCK_EX)
+    """Return the proxy's executable below `root`/.tools; install it if missing. Raises CalledProcessError."""
+    directory = root / ".tools" / f"litellm-{VERSION}"
+    program, stamp = directory / "bin" / "litellm", directory / "installed"
+    directory.mkdir(parents=True, exist_ok=True)
+    with FileLock(directory.parent / "lock"):
         if not stamp.exists():
-            print(f"installing litellm {VERSION} into {home.relative_to(root)}", file=sys.stderr, flush=True)
-            _uv("venv", "--quiet", "--clear", "--python", sys.executable, str(home))
-            _uv("pip", "install", "--quiet", "--python", str(home / "bin" / "python"), f"litellm[proxy]=={VERSION}")
+            print(f"installing litellm {VERSION} into {directory.relative_to(root)}", file=sys.stderr, flush=True)
+            _uv("venv", "--quiet", "--clear", "--python", sys.executable, str(directory))
+            _uv(
+                "pip", "install", "--quiet", "--python", str(directory / "bin" / "python"), f"litellm[proxy]=={VERSION}"
+            )
             stamp.touch()
     return program
 
 
 @contextmanager
 def running_litellm(root: Path, upstream_url: str, model: str) -> Iterator[LiteLLM]:
-    """Yield the proxy in front of one upstream that speaks OpenAI's protocol."""
+    """Yield the proxy in front of one upstream with OpenAI's protocol."""
     program, (port,), key = install(root), free_ports(1), f"sk-{secrets.token_hex(16)}"
     with tempfile.TemporaryDirectory(prefix="litellm-") as directory:
         config, log = Path(directory) / "config.yaml", Path(directory) / "log"
         config.write_text(yaml.safe_dump(_config(upstream_url, model, key)), "utf-8")
-        where = ["--config", str(config), "--host", "127.0.0.1", "--port", str(port)]
-        command = [str(program), *where, "--num_workers", "1"]
-        with log.open("wb") as out:
-            process = subprocess.Popen(command, cwd=directory, env=_environment(), stdout=out, stderr=out)
+        options = ["--config", str(config), "--host", "127.0.0.1", "--port", str(port)]
+        command = [str(program), *options, "--num_workers", "1"]
+        with log.open("wb") as stream:
+            process = subprocess.Popen(command, cwd=directory, env=_environment(), stdout=stream, stderr=stream)
         try:
             _wait(f"http://127.0.0.1:{port}/health/liveliness", process, log)
             yield LiteLLM(url=f"http://127.0.0.1:{port}", key=key, pid=process.pid)
@@ -89,10 +90,10 @@ def _config(upstream_url: str, model: str, key: str) -> dict[str, object]:
 
 
 def _environment() -> dict[str, str]:
-    """Return the production settings of its documentation; nothing is fetched at its start."""
-    own = {"LITELLM_MODE": "PRODUCTION", "LITELLM_LOG": "ERROR", "LITELLM_LOCAL_MODEL_COST_MAP": "True"}
-    without = ("DATABASE_URL", "PYTHONPATH", "VIRTUAL_ENV")
-    return {name: value for name, value in os.environ.items() if name not in without} | own
+    """Return the production settings of its documentation, which fetch nothing at the start."""
+    settings = {"LITELLM_MODE": "PRODUCTION", "LITELLM_LOG": "ERROR", "LITELLM_LOCAL_MODEL_COST_MAP": "True"}
+    excluded = ("DATABASE_URL", "PYTHONPATH", "VIRTUAL_ENV")
+    return {name: value for name, value in os.environ.items() if name not in excluded} | settings
 
 
 def _uv(*arguments: str) -> None:

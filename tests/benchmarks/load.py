@@ -1,4 +1,4 @@
-"""Keeps requests in flight from a process of its own, and measures both sides."""
+"""Generates load from its own process, and measures client and server."""
 
 from __future__ import annotations
 
@@ -23,7 +23,10 @@ _FIRST_TEXT = re.compile(rb'"content":\s*"[^"]')
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Load:
-    """What is asked, by how many at once, for how long; `pids` on `core` answer, `helpers` share ours."""
+    """One load: the request, the concurrency and the duration.
+
+    The processes `pids` serve it on `core`; `helpers` share the load generator's core.
+    """
 
     url: str
     headers: dict[str, str] = field(repr=False)
@@ -37,53 +40,53 @@ class Load:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Seen:
-    """The figures of one load. Requests and CPU are those of the measured time, errors those of the warm-up too."""
+class LoadFigures:
+    """The figures of one load. Requests and CPU cover the measured time only, errors also the warm-up."""
 
     requests: int
     requests_per_s: float
     cpu_ms: float
-    """Of all that answer, a request."""
+    """CPU time per request of all serving processes."""
     p50_ms: float
     p95_ms: float
     first_ms: float
-    """Median time to the first text; for an answer that comes whole, its end."""
+    """Median time to the first text, which is the end of an answer without streaming."""
     errors: int
     our_core_share: float
-    """How busy the load and the upstream kept their core: near 1 the figures are theirs, not the gateway's."""
+    """The share of their core that the load and the upstream used; near 1 they, not the gateway, limit the figures."""
     others_share: float
-    """The share of the gateway's core that unrelated processes took."""
+    """The share of the gateway's core that unrelated processes used."""
 
 
-Drive = Callable[[Load], Seen]
+Drive = Callable[[Load], LoadFigures]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class _Answer:
+class _TimedAnswer:
     ended_s: float
-    took_s: float
+    duration_s: float
     first_s: float
 
 
 @contextmanager
 def load_process() -> Iterator[Drive]:
-    """Yield a driver that sends a load from a process of its own, on the core its caller is on now."""
+    """Yield a driver that sends a load from its own process, on the caller's current core."""
     with multiprocessing.get_context("spawn").Pool(1) as pool:
         yield lambda load: pool.apply(_run, (load,))
 
 
-def _run(load: Load) -> Seen:
+def _run(load: Load) -> LoadFigures:
     return asyncio.run(_Driver(load).drive())
 
 
 class _Driver:
     def __init__(self, load: Load) -> None:
         self._load = load
-        self._answers: list[_Answer] = []
+        self._answers: list[_TimedAnswer] = []
         self._errors = 0
         self._ended = False
 
-    async def drive(self) -> Seen:
+    async def drive(self) -> LoadFigures:
         load = self._load
         timeout, connector = aiohttp.ClientTimeout(REQUEST_TIMEOUT_S), aiohttp.TCPConnector(limit=0)
         headers = {"content-type": "application/json", **load.headers}
@@ -92,71 +95,74 @@ class _Driver:
             asyncio.TaskGroup() as group,
         ):
             for _ in range(load.connections):
-                group.create_task(self._ask_again(http))
+                group.create_task(self._send_repeatedly(http))
             await asyncio.sleep(load.warm_up_s)
-            began = _Reading.take(load)
+            began = _Measurement.take(load)
             await asyncio.sleep(load.seconds)
-            ended = _Reading.take(load)
+            ended = _Measurement.take(load)
             self._ended = True
-        return self._seen(began, ended)
+        return self._figures(began, ended)
 
-    async def _ask_again(self, http: aiohttp.ClientSession) -> None:
+    async def _send_repeatedly(self, http: aiohttp.ClientSession) -> None:
         while not self._ended:
             try:
-                await self._ask(http)
+                await self._send(http)
             except (aiohttp.ClientError, TimeoutError):
                 self._errors += 1
-                # An immediate refusal would otherwise repeat a thousand times a second.
+                # Limits the retries when connections are refused at once.
                 await asyncio.sleep(0.05)
 
-    async def _ask(self, http: aiohttp.ClientSession) -> None:
-        started_s, first_s, heard = time.perf_counter(), math.nan, b""
+    async def _send(self, http: aiohttp.ClientSession) -> None:
+        started_s, first_s, body = time.perf_counter(), math.nan, b""
         async with http.post(self._load.url, data=self._load.body) as response:
-            async for piece in response.content.iter_any():
-                heard += piece
-                if math.isnan(first_s) and _FIRST_TEXT.search(heard):
+            async for chunk in response.content.iter_any():
+                body += chunk
+                if math.isnan(first_s) and _FIRST_TEXT.search(body):
                     first_s = time.perf_counter() - started_s
         ended_s = time.perf_counter()
-        if response.status != 200 or not _is_whole(heard, response.content_type):
+        if response.status != 200 or not _is_complete(body, response.content_type):
             raise aiohttp.ClientPayloadError
-        self._answers.append(_Answer(ended_s=ended_s, took_s=ended_s - started_s, first_s=first_s))
+        self._answers.append(_TimedAnswer(ended_s=ended_s, duration_s=ended_s - started_s, first_s=first_s))
 
-    def _seen(self, began: _Reading, ended: _Reading) -> Seen:
+    def _figures(self, began: _Measurement, ended: _Measurement) -> LoadFigures:
         answers = [answer for answer in self._answers if began.at_s <= answer.ended_s < ended.at_s]
         if not answers:
             raise RuntimeError(f"{self._load.url} answered nothing, {self._errors} errors")
         seconds = ended.at_s - began.at_s
-        took_s, first_s = sorted(one.took_s for one in answers), sorted(one.first_s for one in answers)
-        theirs_s = ended.theirs_s - began.theirs_s
-        return Seen(
+        durations_s, first_times_s = (
+            sorted(answer.duration_s for answer in answers),
+            sorted(answer.first_s for answer in answers),
+        )
+        gateway_cpu_s = ended.gateway_cpu_s - began.gateway_cpu_s
+        return LoadFigures(
             requests=len(answers),
             requests_per_s=len(answers) / seconds,
-            cpu_ms=1_000 * theirs_s / len(answers),
-            p50_ms=1_000 * percentile(took_s, 0.5),
-            p95_ms=1_000 * percentile(took_s, 0.95),
-            first_ms=1_000 * percentile(first_s, 0.5),
+            cpu_ms=1_000 * gateway_cpu_s / len(answers),
+            p50_ms=1_000 * percentile(durations_s, 0.5),
+            p95_ms=1_000 * percentile(durations_s, 0.95),
+            first_ms=1_000 * percentile(first_times_s, 0.5),
             errors=self._errors,
-            our_core_share=(ended.ours_s - began.ours_s) / seconds,
-            others_share=max(0.0, ended.busy_s - began.busy_s - theirs_s) / seconds,
+            our_core_share=(ended.load_cpu_s - began.load_cpu_s) / seconds,
+            others_share=max(0.0, ended.busy_s - began.busy_s - gateway_cpu_s) / seconds,
         )
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class _Reading:
+class _Measurement:
     """The clock and the CPU times at one moment."""
 
     at_s: float
-    theirs_s: float
-    ours_s: float
+    gateway_cpu_s: float
+    load_cpu_s: float
     busy_s: float
 
     @classmethod
-    def take(cls, load: Load, clock: Callable[[], float] = time.perf_counter) -> _Reading:
-        ours_s = time.process_time() + cpu_s(load.helpers)
-        return cls(at_s=clock(), theirs_s=cpu_s(load.pids), ours_s=ours_s, busy_s=busy_s(load.core))
+    def take(cls, load: Load, clock: Callable[[], float] = time.perf_counter) -> _Measurement:
+        load_cpu_s = time.process_time() + cpu_s(load.helpers)
+        return cls(at_s=clock(), gateway_cpu_s=cpu_s(load.pids), load_cpu_s=load_cpu_s, busy_s=busy_s(load.core))
 
 
-def _is_whole(body: bytes, content_type: str) -> bool:
-    """Tell whether an answer came to its end: a stream may break off under a status of 200."""
+def _is_complete(body: bytes, content_type: str) -> bool:
+    """Return whether an answer is complete: a stream with status 200 may break off."""
     ended = content_type != "text/event-stream" or body.endswith(b"data: [DONE]\n\n")
     return ended and LAST_WORD.encode() in body

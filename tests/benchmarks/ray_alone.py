@@ -1,4 +1,4 @@
-"""Two deployments, one calling the other, and nothing else: the cost of Ray Serve itself. Never serve it."""
+"""Two deployments, one of which calls the other, to measure the cost of Ray Serve itself. For benchmarks only."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from tests.benchmarks.upstream import WHOLE
 
 @serve.deployment(name="leaf")
 class Leaf:
-    """Answers always the same."""
+    """Sends a constant answer."""
 
     async def answer(self, body: bytes) -> bytes:
         return WHOLE
@@ -23,7 +23,7 @@ class Leaf:
 
 @serve.deployment(name="ingress")
 class Ingress:
-    """Reads a request, asks the leaf, passes its answer on."""
+    """Reads a request, calls the leaf and returns its answer."""
 
     def __init__(self, leaf: DeploymentHandle[Any]) -> None:
         self._leaf = leaf
@@ -33,7 +33,7 @@ class Ingress:
 
 
 def build(_: dict[str, Any]) -> Application:
-    """Return the application; it takes rayroom's configuration and looks at none of it."""
+    """Return the application, which ignores rayroom's configuration."""
     options: dict[str, Any] = {"num_replicas": 1, "ray_actor_options": {"num_cpus": 0.1}}
     leaf = Leaf.options(max_ongoing_requests=64, **options).bind()  # type: ignore[attr-defined]
     ingress: Application = Ingress.options(max_ongoing_requests=512, **options).bind(leaf)  # type: ignore[attr-defined]

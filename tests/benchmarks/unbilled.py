@@ -1,4 +1,4 @@
-"""The application without its bill: the peer that the bill's own price is measured against. Never serve it."""
+"""The application without billing, to measure the cost of billing. For benchmarks only."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from routing.models import Intent, RoomHeartbeat, Settlement, TenantTotals
 
 
 class Unbilled:
-    """Writes nothing down."""
+    """An aggregator client that records nothing."""
 
     def __init__(self, *_: object) -> None: ...
 
@@ -36,10 +36,10 @@ class Unbilled:
             by_model=(),
         )
 
-    async def beat(self, beat: RoomHeartbeat) -> int:
+    async def beat(self, heartbeat: RoomHeartbeat) -> int:
         return 0
 
-    async def close(self, room: str, job_id: str) -> None: ...
+    async def close(self, room: str, job_id: str, opened_at_s: float) -> None: ...
 
     async def of(self, tenant_id: str) -> tuple[RoomHeartbeat, ...]:
         return ()
@@ -48,7 +48,7 @@ class Unbilled:
 
 
 def build(args: dict[str, Any]) -> Application:
-    """Return the application with nothing in the place of its aggregator."""
+    """Return the application without an aggregator."""
     app.AggregatorClient = Unbilled  # type: ignore[assignment,attr-defined]
     assert CachedDirectory is app.CachedDirectory  # type: ignore[attr-defined]
     return app.build(args)

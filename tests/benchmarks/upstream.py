@@ -1,4 +1,4 @@
-"""The cheapest server with OpenAI's chat protocol: bytes made once, so that a benchmark measures the gateways."""
+"""A minimal server with OpenAI's chat protocol: it sends prepared bytes, so that a benchmark measures the gateways."""
 
 from __future__ import annotations
 
@@ -15,18 +15,18 @@ from typing import Any
 from aiohttp import web
 
 CHUNKS = 24
-BETWEEN_S = 0.002
+CHUNK_INTERVAL_S = 0.002
 LAST_WORD = "over."
-"""Ends every answer: a client that received it received the whole answer."""
+"""The last word of every answer; a client that received it has the complete answer."""
 STOP_TIMEOUT_S = 5.0
 _WORDS = [f"word{number}" for number in range(1, CHUNKS)] + [LAST_WORD]
 _USAGE = {"prompt_tokens": 40, "completion_tokens": CHUNKS, "total_tokens": 40 + CHUNKS}
-_HEAD = {"id": "chatcmpl-1", "created": 1_764_000_000, "model": "gpt-6-luna"}
+_COMMON_FIELDS = {"id": "chatcmpl-1", "created": 1_764_000_000, "model": "gpt-6-luna"}
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Upstream:
-    """A running server; `url` is the `base_url` that an OpenAI client is given."""
+    """A running server; `url` is the `base_url` for an OpenAI client."""
 
     url: str
     pid: int
@@ -34,7 +34,7 @@ class Upstream:
 
 @contextmanager
 def running_upstream() -> Iterator[Upstream]:
-    """Yield the server in a process of its own, on the core its caller is on."""
+    """Yield the server, which runs in its own process on the caller's core."""
     command = [sys.executable, "-m", "tests.benchmarks.upstream"]
     process = subprocess.Popen(command, stdout=subprocess.PIPE, text=True)
     assert process.stdout is not None
@@ -50,7 +50,7 @@ def running_upstream() -> Iterator[Upstream]:
 
 
 async def _serve() -> None:
-    # No routes: a request costs only its reading and writing.
+    # Without routes a request costs only its I/O.
     runner = web.ServerRunner(web.Server(_answer, access_log=None))
     await runner.setup()
     site = web.TCPSite(runner, "127.0.0.1", 0, backlog=1_024)
@@ -67,7 +67,7 @@ async def _answer(request: web.BaseRequest) -> web.StreamResponse:
 
 
 async def _stream(request: web.BaseRequest) -> web.StreamResponse:
-    """Send a chunk every two milliseconds: by the clock, so that a busy server is not a slower model."""
+    """Send a chunk every two milliseconds by the clock, so that load does not slow the emulated model."""
     response = web.StreamResponse(headers={"Content-Type": "text/event-stream"})
     response.enable_chunked_encoding()
     await response.prepare(request)
@@ -75,17 +75,17 @@ async def _stream(request: web.BaseRequest) -> web.StreamResponse:
     for event in _EVENTS:
         await asyncio.sleep(max(0.0, due_s - time.monotonic()))
         await response.write(event)
-        due_s += BETWEEN_S
+        due_s += CHUNK_INTERVAL_S
     await response.write(_END)
     return response
 
 
 def _event(choices: list[dict[str, Any]], usage: dict[str, int] | None = None) -> bytes:
-    body = {**_HEAD, "object": "chat.completion.chunk", "choices": choices, "usage": usage}
+    body = {**_COMMON_FIELDS, "object": "chat.completion.chunk", "choices": choices, "usage": usage}
     return b"data: " + json.dumps(body).encode() + b"\n\n"
 
 
-def _piece(number: int, word: str) -> bytes:
+def _chunk(number: int, word: str) -> bytes:
     delta = {"role": "assistant", "content": f" {word}" if number else word}
     return _event([{"index": 0, "delta": delta, "finish_reason": None}])
 
@@ -93,13 +93,13 @@ def _piece(number: int, word: str) -> bytes:
 _MESSAGE = {"role": "assistant", "content": " ".join(_WORDS), "refusal": None}
 WHOLE = json.dumps(
     {
-        **_HEAD,
+        **_COMMON_FIELDS,
         "object": "chat.completion",
         "choices": [{"index": 0, "message": _MESSAGE, "finish_reason": "stop"}],
         "usage": _USAGE,
     }
 ).encode()
-_EVENTS = [_piece(number, word) for number, word in enumerate(_WORDS)]
+_EVENTS = [_chunk(number, word) for number, word in enumerate(_WORDS)]
 _END = _event([{"index": 0, "delta": {}, "finish_reason": "stop"}]) + _event([], _USAGE) + b"data: [DONE]\n\n"
 
 

@@ -1,6 +1,6 @@
-"""Runs the contestants of the voice benchmark in rooms, each in a process of its own as a room's agent is.
+"""Runs the contestants of the voice benchmark in rooms, each in its own process, as a room's agent runs.
 
-The benchmark sends orders through a pipe: join, begin a turn, report, leave. The reply is the stamps of the turn.
+The benchmark sends orders through a pipe: join, begin a turn, report, leave. The reply is the turn's timestamps.
 """
 
 from __future__ import annotations
@@ -20,22 +20,23 @@ from room_agent.context.context import ContextBuilder
 from room_agent.context.prompt import Turn
 from room_agent.conversation.llm import RouterLlm
 from room_agent.core.router_client import RouterClient
+from room_agent.core.router_transport import HttpTransport
 from room_agent.core.settings import SpeechSettings
 from room_agent.session import RoomSession, RoomSpeech
 from tests.benchmarks.plain_session import plain_session
 from tests.benchmarks.voice_turn import Stamps
 from tests.support.stack import eventually
 
-RAYROOM, PLAIN, EARLY = "rayroom", "plain session", "plain, asks early"
-ROOMS = {RAYROOM: "tenant_acme_bench", PLAIN: "plain", EARLY: "plain_early"}
+RAYROOM, PLAIN, PREEMPTIVE = "rayroom", "plain session", "plain, asks early"
+ROOMS = {RAYROOM: "tenant_acme_bench", PLAIN: "plain", PREEMPTIVE: "plain_early"}
 REPLY_TIMEOUT_S = 60.0
-"""A new process takes some seconds for its imports."""
+"""Includes the imports of a new process, which take some seconds."""
 
-Order = Literal["sit", "begin", "tell", "rise"]
+Order = Literal["join", "begin", "report", "leave"]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Places:
+class ConnectionSettings:
     """The room of a contestant, and the services it calls."""
 
     livekit_url: str
@@ -50,59 +51,61 @@ class Places:
 class Contestant:
     """The parent's handle of one contestant's process; `close` ends it."""
 
-    def __init__(self, name: str, places: Places) -> None:
-        self._pipe, theirs = mp.get_context("spawn").Pipe()
-        self._process = mp.get_context("spawn").Process(target=_contest, args=(name, places, theirs), daemon=True)
+    def __init__(self, name: str, settings: ConnectionSettings) -> None:
+        self._pipe, child_pipe = mp.get_context("spawn").Pipe()
+        self._process = mp.get_context("spawn").Process(
+            target=_run_contestant, args=(name, settings, child_pipe), daemon=True
+        )
         self._process.start()
 
     async def send(self, order: Order) -> Stamps:
-        """Send an order, and return the stamps of the turn after it was carried out."""
+        """Send an order, wait until it is carried out, and return the turn's timestamps."""
         self._pipe.send(order)
         async with asyncio.timeout(REPLY_TIMEOUT_S):
-            while not self._pipe.poll():  # noqa: ASYNC110 a pipe has no event to wait on
+            while not self._pipe.poll():  # noqa: ASYNC110 a pipe has no event to wait for
                 await asyncio.sleep(0.005)
         stamps: Stamps = self._pipe.recv()
         return stamps
 
     @asynccontextmanager
-    async def seated(self) -> AsyncIterator[None]:
-        await self.send("sit")
+    async def joined(self) -> AsyncIterator[None]:
+        await self.send("join")
         try:
             yield
         finally:
-            await self.send("rise")
+            await self.send("leave")
 
     def close(self) -> None:
         self._process.terminate()
         self._process.join(REPLY_TIMEOUT_S)
 
 
-def _contest(name: str, places: Places, pipe: Connection) -> None:
-    asyncio.run(_obey(name, places, pipe))
+def _run_contestant(name: str, settings: ConnectionSettings, pipe: Connection) -> None:
+    asyncio.run(_handle_orders(name, settings, pipe))
 
 
-async def _obey(name: str, places: Places, pipe: Connection) -> None:
+async def _handle_orders(name: str, settings: ConnectionSettings, pipe: Connection) -> None:
     stamps = Stamps()
     orders: asyncio.Queue[Order] = asyncio.Queue()
     asyncio.get_running_loop().add_reader(pipe.fileno(), lambda: orders.put_nowait(pipe.recv()))
     while True:
-        seat: AbstractAsyncContextManager[None] | None = None
-        while (order := await orders.get()) != "rise":
-            if order == "sit":
-                seat = _seat(name, places, stamps)
-                await seat.__aenter__()
+        session: AbstractAsyncContextManager[None] | None = None
+        while (order := await orders.get()) != "leave":
+            if order == "join":
+                session = _contestant_session(name, settings, stamps)
+                await session.__aenter__()
             elif order == "begin":
                 stamps.begin()
             pipe.send(stamps)
-        if seat is not None:
-            await seat.__aexit__(None, None, None)
+        if session is not None:
+            await session.__aexit__(None, None, None)
         pipe.send(stamps)
 
 
-def _seat(name: str, places: Places, stamps: Stamps) -> AbstractAsyncContextManager[None]:
+def _contestant_session(name: str, settings: ConnectionSettings, stamps: Stamps) -> AbstractAsyncContextManager[None]:
     if name == RAYROOM:
-        return _rayroom(places, stamps)
-    return _plain(places, stamps, asks_early=name == EARLY)
+        return _rayroom(settings, stamps)
+    return _plain(settings, stamps, preemptive=name == PREEMPTIVE)
 
 
 class _StampedContextBuilder(ContextBuilder):
@@ -113,7 +116,7 @@ class _StampedContextBuilder(ContextBuilder):
         self._stamps = stamps
 
     async def turn(self, question: str, asker: str, identity: str) -> Turn:
-        self._stamps.taken()
+        self._stamps.turn_started()
         return await super().turn(question, asker, identity)
 
 
@@ -122,46 +125,47 @@ class _StampedAnswers:
     """The product's answer source, with stamps at the request and the first word."""
 
     stamps: Stamps
-    thinking: RouterLlm
+    source: RouterLlm
 
     async def answer(self, messages: list[dict[str, Any]], failed_before: bool = False) -> AsyncIterator[str]:
         self.stamps.requested()
-        async with aclosing(self.thinking.answer(messages, failed_before)) as words:  # type: ignore[type-var]
-            async for some in words:
-                self.stamps.worded()
-                yield some
+        async with aclosing(self.source.answer(messages, failed_before)) as texts:  # type: ignore[type-var]
+            async for text in texts:
+                self.stamps.first_token()
+                yield text
 
 
 @asynccontextmanager
-async def _rayroom(places: Places, stamps: Stamps) -> AsyncIterator[None]:
-    client = RouterClient(places.router_url, places.agent_key, ROOMS[RAYROOM], "bench", '{"tenant_id": "acme"}')
-    async with _there(places) as room:
-        spoken = RoomSpeech(room, client, places.router_url, places.speech)
-        spoken.context = _StampedContextBuilder(stamps, spoken, places.speech.names)
-        attendance = RoomSession(room, client, max_tracks=1, speech=spoken)
-        attendance.start()
+async def _rayroom(settings: ConnectionSettings, stamps: Stamps) -> AsyncIterator[None]:
+    transport = HttpTransport(settings.router_url)
+    client = RouterClient(transport, settings.agent_key, ROOMS[RAYROOM], "bench", '{"tenant_id": "acme"}')
+    async with _connected_room(settings) as room:
+        speech = RoomSpeech(room, client, settings.router_url, settings.speech)
+        speech.context = _StampedContextBuilder(stamps, speech, settings.speech.names)
+        session = RoomSession(room, client, max_tracks=1, speech=speech)
+        session.start()
         try:
-            await eventually(lambda: spoken.report().get("hearing_microphones"))
-            assert spoken.voice is not None
-            responder = spoken.voice.responder
+            await eventually(lambda: speech.report().get("hearing_microphones"))
+            assert speech.voice is not None
+            responder = speech.voice.responder
             responder.llm = cast(RouterLlm, _StampedAnswers(stamps, responder.llm))
             yield
         finally:
-            await attendance.aclose()
-            await client.aclose()
+            await session.aclose()
+            await transport.aclose()
 
 
 @asynccontextmanager
-async def _plain(places: Places, stamps: Stamps, asks_early: bool) -> AsyncIterator[None]:
-    async with _there(places) as room:
-        async with plain_session(room, places.speech, places.model, places.model_url, stamps, asks_early):
+async def _plain(settings: ConnectionSettings, stamps: Stamps, preemptive: bool) -> AsyncIterator[None]:
+    async with _connected_room(settings) as room:
+        async with plain_session(room, settings.speech, settings.model, settings.model_url, stamps, preemptive):
             yield
 
 
 @asynccontextmanager
-async def _there(places: Places) -> AsyncIterator[rtc.Room]:
+async def _connected_room(settings: ConnectionSettings) -> AsyncIterator[rtc.Room]:
     room = rtc.Room()
-    await room.connect(places.livekit_url, places.livekit_token)
+    await room.connect(settings.livekit_url, settings.livekit_token)
     try:
         yield room
     finally:

@@ -1,4 +1,4 @@
-"""Splits the time of one spoken turn into its stages, the vendors' share, and the remaining overhead."""
+"""Splits the time of one spoken turn into its stages, the vendors' share and the remaining overhead."""
 
 from __future__ import annotations
 
@@ -29,25 +29,25 @@ Row = dict[str, float]
 
 @dataclass
 class Stamps:
-    """When each part of one turn began, by `time.monotonic`; the first time counts."""
+    """Timestamps of one turn by `time.monotonic`; only the first of each kind is stored."""
 
-    taken_s: float = 0.0
-    """The question is complete, and its turn has come."""
+    turn_started_s: float = 0.0
+    """When the question was complete and its turn started."""
     requested_s: float = 0.0
-    worded_s: float = 0.0
-    """The first word of the answer has arrived."""
+    first_token_s: float = 0.0
+    """When the first word of the answer arrived."""
 
     def begin(self) -> None:
-        self.taken_s = self.requested_s = self.worded_s = 0.0
+        self.turn_started_s = self.requested_s = self.first_token_s = 0.0
 
-    def taken(self) -> None:
-        self.taken_s = self.taken_s or time.monotonic()
+    def turn_started(self) -> None:
+        self.turn_started_s = self.turn_started_s or time.monotonic()
 
     def requested(self) -> None:
         self.requested_s = self.requested_s or time.monotonic()
 
-    def worded(self) -> None:
-        self.worded_s = self.worded_s or time.monotonic()
+    def first_token(self) -> None:
+        self.first_token_s = self.first_token_s or time.monotonic()
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,51 +56,60 @@ class VendorLatency:
 
     vendor: str
     at_s: float
-    takes_s: float
+    duration_s: float
     first: bool
 
     @property
-    def until_s(self) -> float:
-        return self.at_s + self.takes_s
+    def end_s(self) -> float:
+        return self.at_s + self.duration_s
 
 
-class Timekeeper(LatencyModel):
-    """A latency model that records every draw and its time. In one `turn` all contestants draw the same latencies."""
+class RecordedLatencyModel(LatencyModel):
+    """A latency model that records each latency and its time; all contestants draw the same latencies in one `turn`."""
 
     def __init__(self, turn: int, speed: float) -> None:
         super().__init__(random.Random(), speed)
         self._rng_of = {vendor: random.Random(f"{vendor} {turn}") for vendor in (LLM, STT, TTS, SEARCH)}
-        self.drawn: list[VendorLatency] = []
+        self.latencies: list[VendorLatency] = []
 
     def first_token_s(self, model: str, slowdown: float = 1.0) -> float:
         self._rng = self._rng_of[_vendor_of(model)]
-        return self._keep(model, super().first_token_s(model, slowdown), True)
+        return self._record(model, super().first_token_s(model, slowdown), True)
 
     def next_token_s(self, model: str, slowdown: float = 1.0) -> float:
-        return self._keep(model, super().next_token_s(model, slowdown), False)
+        return self._record(model, super().next_token_s(model, slowdown), False)
 
-    def _keep(self, model: str, takes_s: float, first: bool) -> float:
-        self.drawn.append(VendorLatency(_vendor_of(model), time.monotonic(), takes_s, first))
-        return takes_s
+    def _record(self, model: str, duration_s: float, first: bool) -> float:
+        self.latencies.append(VendorLatency(_vendor_of(model), time.monotonic(), duration_s, first))
+        return duration_s
 
 
 def _vendor_of(model: str) -> str:
     return next((vendor for name, vendor in VENDOR_OF.items() if model.startswith(name)), LLM)
 
 
-def row_of(silent_s: float, stamps: Stamps, audible_s: float, drawn: Sequence[VendorLatency], pause_s: float) -> Row:
-    """Return a turn's milliseconds. Vendor time within the pause, or parallel to another vendor's, counts once."""
-    taken_s = min(stamps.taken_s, stamps.requested_s)
-    voiced_s = min((one.at_s for one in drawn if one.vendor == TTS and one.at_s >= stamps.worded_s), default=audible_s)
-    total_s = audible_s - silent_s
-    spans = [_span(one, stamps.requested_s) for one in drawn if _was_waited_for(one, taken_s, voiced_s)]
-    vendors_s = covered_s(spans, (silent_s + pause_s, audible_s))
+def row_of(
+    silent_at_s: float, stamps: Stamps, audible_at_s: float, latencies: Sequence[VendorLatency], pause_s: float
+) -> Row:
+    """Return a turn's stages in milliseconds. Overlapping vendor times and the pause are counted once."""
+    turn_started_s = min(stamps.turn_started_s, stamps.requested_s)
+    speech_started_s = min(
+        (latency.at_s for latency in latencies if latency.vendor == TTS and latency.at_s >= stamps.first_token_s),
+        default=audible_at_s,
+    )
+    total_s = audible_at_s - silent_at_s
+    spans = [
+        _span(latency, stamps.requested_s)
+        for latency in latencies
+        if _delayed_turn(latency, turn_started_s, speech_started_s)
+    ]
+    vendors_s = covered_s(spans, (silent_at_s + pause_s, audible_at_s))
     row_s = {
-        "heard": taken_s - silent_s,
-        "asked": stamps.requested_s - taken_s,
-        "worded": stamps.worded_s - stamps.requested_s,
-        "sounded": audible_s - stamps.worded_s,
-        "voiced": voiced_s - stamps.worded_s,
+        "heard": turn_started_s - silent_at_s,
+        "asked": stamps.requested_s - turn_started_s,
+        "worded": stamps.first_token_s - stamps.requested_s,
+        "sounded": audible_at_s - stamps.first_token_s,
+        "voiced": speech_started_s - stamps.first_token_s,
         "total": total_s,
         "vendors": vendors_s,
         "own": total_s - pause_s - vendors_s,
@@ -108,25 +117,25 @@ def row_of(silent_s: float, stamps: Stamps, audible_s: float, drawn: Sequence[Ve
     return {stage: 1_000 * seconds for stage, seconds in row_s.items()}
 
 
-def covered_s(spans: Iterable[Span], within: Span) -> float:
-    """Return the length of the union of the spans within a stretch."""
-    total_s, end_s = 0.0, within[0]
-    for start_s, until_s in sorted(spans):
-        start_s, until_s = max(start_s, end_s), min(until_s, within[1])
-        if until_s > start_s:
-            total_s, end_s = total_s + until_s - start_s, until_s
+def covered_s(spans: Iterable[Span], interval: Span) -> float:
+    """Return the length of the union of the spans within `interval`."""
+    total_s, end_s = 0.0, interval[0]
+    for start_s, span_end_s in sorted(spans):
+        start_s, span_end_s = max(start_s, end_s), min(span_end_s, interval[1])
+        if span_end_s > start_s:
+            total_s, end_s = total_s + span_end_s - start_s, span_end_s
     return total_s
 
 
-def _span(drawn: VendorLatency, requested_s: float) -> Span:
+def _span(latency: VendorLatency, requested_s: float) -> Span:
     """Return the time span of a vendor; a late search counts up to the request only."""
-    return drawn.at_s, min(drawn.until_s, requested_s) if drawn.vendor == SEARCH else drawn.until_s
+    return latency.at_s, min(latency.end_s, requested_s) if latency.vendor == SEARCH else latency.end_s
 
 
-def _was_waited_for(drawn: VendorLatency, taken_s: float, voiced_s: float) -> bool:
-    """Return whether a turn waited for this: a transcript after the turn's start did not delay it."""
-    if drawn.vendor == STT:
-        return drawn.until_s <= taken_s
-    if drawn.vendor == TTS:
-        return drawn.first and drawn.at_s == voiced_s
-    return drawn.at_s <= voiced_s
+def _delayed_turn(latency: VendorLatency, turn_started_s: float, speech_started_s: float) -> bool:
+    """Return whether this latency delayed the turn; a transcript after the turn's start did not."""
+    if latency.vendor == STT:
+        return latency.end_s <= turn_started_s
+    if latency.vendor == TTS:
+        return latency.first and latency.at_s == speech_started_s
+    return latency.at_s <= speech_started_s

@@ -7,15 +7,15 @@ from collections.abc import AsyncIterator
 import pytest
 
 from cluster.lab.emulator import Emulator, EmulatorState
-from tests.support.stall import Stall
+from tests.support.sleep_probe import SleepProbe
 
 
 @pytest.fixture
-def stall() -> Stall:
-    return Stall()
+def sleep_probe() -> SleepProbe:
+    return SleepProbe()
 
 
 @pytest.fixture
-async def emulator(stall: Stall) -> AsyncIterator[Emulator]:
-    async with Emulator(EmulatorState(sleep=stall)).running() as emulator:
+async def emulator(sleep_probe: SleepProbe) -> AsyncIterator[Emulator]:
+    async with Emulator(EmulatorState(sleep=sleep_probe)).running() as emulator:
         yield emulator

@@ -14,7 +14,7 @@ import pytest
 
 from cluster.lab.emulator import Emulator, EmulatorState, Extras, Fault, RateLimits, VendorLoad
 from tests.support.pictures import jpeg
-from tests.support.stall import Stall
+from tests.support.sleep_probe import SleepProbe
 
 MODEL = "claude-sonnet-5-5"
 QUESTION: list[Any] = [{"role": "user", "content": "what is on the screen"}]
@@ -87,7 +87,7 @@ async def test_an_image_is_counted_by_its_models_rule(client: anthropic.AsyncAnt
     source = {"type": "base64", "media_type": "image/jpeg", "data": base64.b64encode(jpeg(750, 100)).decode()}
     content = [{"type": "image", "source": source}, {"type": "text", "text": "see"}]
     answer = await whole(client, messages=[{"role": "user", "content": content}], system="be brief")
-    assert answer.usage.input_tokens == 2 + 100 + 1
+    assert answer.usage.input_tokens == 2 + 27 * 4 + 1
 
 
 async def test_what_is_no_image_is_a_bad_request(client: anthropic.AsyncAnthropic) -> None:
@@ -164,13 +164,13 @@ async def test_a_spent_rate_says_when_it_is_whole_again() -> None:
 
 
 async def test_too_many_in_flight_overload_the_model_for_everyone() -> None:
-    stall = Stall()
-    state = EmulatorState(load=VendorLoad(most=1), sleep=stall)
+    sleep_probe = SleepProbe()
+    state = EmulatorState(load=VendorLoad(most=1), sleep=sleep_probe)
     async with Emulator(state).running() as emulator, connect(emulator) as client:
         emulator.plan(Fault(stall_after_chunks=0))
         first = asyncio.create_task(streamed(client))
         async with asyncio.timeout(5):
-            await stall.begun.wait()
+            await sleep_probe.long_sleep_started.wait()
         with pytest.raises(anthropic.InternalServerError) as failed:
             await whole(client)
         first.cancel()
@@ -226,12 +226,12 @@ async def test_a_refusal_is_a_stop_reason_without_content(client: anthropic.Asyn
 
 
 async def test_a_client_that_leaves_is_noticed_at_once_with_what_it_got(
-    client: anthropic.AsyncAnthropic, emulator: Emulator, stall: Stall
+    client: anthropic.AsyncAnthropic, emulator: Emulator, sleep_probe: SleepProbe
 ) -> None:
     emulator.plan(Fault(stall_after_chunks=4))
     call = asyncio.create_task(streamed(client))
     async with asyncio.timeout(5):
-        await stall.begun.wait()
+        await sleep_probe.long_sleep_started.wait()
     call.cancel()
     await asyncio.wait({call})
     await asyncio.sleep(0.05)

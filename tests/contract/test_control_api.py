@@ -64,7 +64,7 @@ async def test_faults_and_journal_can_be_cleared(http: aiohttp.ClientSession, em
 async def test_a_plan_that_is_wrong_is_refused_by_name(http: aiohttp.ClientSession, body: str) -> None:
     async with http.post("/_emulator/faults", data=body) as response:
         error = (await response.json())["error"]
-    assert response.status == 422 and error["type"] == "invalid_request_error"
+    assert response.status == 400 and error["type"] == "invalid_request_error"
 
 
 async def test_time_is_taken_from_the_profile_and_grows_with_the_crowd() -> None:

@@ -300,7 +300,7 @@ async def test_another_process_plans_what_is_heard(emulator: Emulator) -> None:
         planned = await client.post("/_emulator/phrases", json={"phrases": ["From outside."]})
         wrong = await client.post("/_emulator/phrases", json={"phrases": "From outside."})
     assert (planned.status_code, planned.json()) == (200, {"planned": 1})
-    assert (wrong.status_code, wrong.json()["error"]["param"]) == (422, "phrases")
+    assert (wrong.status_code, wrong.json()["error"]["param"]) == (400, "phrases")
     assert transcripts(await told(emulator.url, SAID), final=True) == ["from outside"]
 
 

@@ -19,7 +19,7 @@ from livekit.plugins import elevenlabs
 from cluster.lab.emulator import Emulator, EmulatorState, Fault, LatencyModel, RateLimits
 from cluster.lab.emulator.core.tone import pitch_hz
 from cluster.lab.emulator.speech.elevenlabs import elevenlabs_routes
-from tests.support.speech_clients import elevenlabs_client, say_live, serving
+from tests.support.speech_clients import elevenlabs_client, serving, synthesize_live
 
 TEXT = "Hello there, you two."
 SPEECH: dict[str, Any] = {"model_id": "eleven_turbo_v2_5", "output_format": "pcm_24000"}
@@ -47,7 +47,7 @@ async def test_the_answers_headers_say_what_it_cost(emulator: Emulator) -> None:
 
 
 async def test_the_sdks_websocket_speaks_what_it_is_fed_and_is_billed_for_it(emulator: Emulator) -> None:
-    sound = await asyncio.to_thread(say_live, emulator.url, ["Hello there, ", "how are you?"])
+    sound = await asyncio.to_thread(synthesize_live, emulator.url, ["Hello there, ", "how are you?"])
     spoken = emulator.journal[-1]
     assert (spoken.characters, spoken.model) == (25, "eleven_turbo_v2_5")
     assert len(sound) == pytest.approx(2 * 16_000 * 25 / 15, rel=0.05)
@@ -91,7 +91,7 @@ async def test_a_spent_quota_is_said_over_http_and_over_the_websocket() -> None:
         with pytest.raises(ApiError) as recorded:
             await said(root)
         with pytest.raises(ApiError) as live:
-            await asyncio.to_thread(say_live, root, [TEXT])
+            await asyncio.to_thread(synthesize_live, root, [TEXT])
         async with elevenlabs_client(root) as client:
             account = await client.user.subscription.get()
     assert recorded.value.body["detail"]["status"] == "quota_exceeded"
@@ -252,7 +252,7 @@ async def test_the_first_sound_of_a_piece_takes_as_long_as_the_models_profile_sa
 
     state = EmulatorState(latency=latency(), sleep=nap, clock=lambda: 0.0)
     async with Emulator(state).running() as emulator:
-        await asyncio.to_thread(say_live, emulator.url, ["Hello there, you two."])
+        await asyncio.to_thread(synthesize_live, emulator.url, ["Hello there, you two."])
     assert slept_s[1] == latency().first_token_s("eleven_turbo_v2_5")
 
 

@@ -15,7 +15,7 @@ from google.genai import errors, types
 
 from cluster.lab.emulator import Emulator, EmulatorState, Extras, Fault, RateLimits
 from tests.support.pictures import jpeg
-from tests.support.stall import Stall
+from tests.support.sleep_probe import SleepProbe
 
 MODEL = "gemini-2.5-flash"
 QUESTION = "what is on the screen"
@@ -197,12 +197,12 @@ async def test_a_prompt_may_be_blocked_and_an_answer_stopped(client: genai.Clien
 
 
 async def test_a_client_that_leaves_is_noticed_at_once_with_what_it_got(
-    client: genai.Client, emulator: Emulator, stall: Stall
+    client: genai.Client, emulator: Emulator, sleep_probe: SleepProbe
 ) -> None:
     emulator.plan(Fault(stall_after_chunks=1))
     call = asyncio.create_task(streamed(client))
     async with asyncio.timeout(5):
-        await stall.begun.wait()
+        await sleep_probe.long_sleep_started.wait()
     call.cancel()
     await asyncio.wait({call})
     await asyncio.sleep(0.05)

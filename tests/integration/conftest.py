@@ -11,23 +11,23 @@ import pytest
 from deployments.gateway.service import Gateway
 from deployments.routes import build_routes
 from tests.support.credentials import Bearer, room_token
-from tests.support.gateway import JournalWorld, gateway_in_process
+from tests.support.gateway import InProcessCluster, gateway_in_process
 
 
 @pytest.fixture
-async def gateway_and_world(tmp_path: Path) -> AsyncIterator[tuple[Gateway, JournalWorld]]:
+async def gateway_and_cluster(tmp_path: Path) -> AsyncIterator[tuple[Gateway, InProcessCluster]]:
     async with gateway_in_process(tmp_path) as both:
         yield both
 
 
 @pytest.fixture
-def gateway(gateway_and_world: tuple[Gateway, JournalWorld]) -> Gateway:
-    return gateway_and_world[0]
+def gateway(gateway_and_cluster: tuple[Gateway, InProcessCluster]) -> Gateway:
+    return gateway_and_cluster[0]
 
 
 @pytest.fixture
-def world(gateway_and_world: tuple[Gateway, JournalWorld]) -> JournalWorld:
-    return gateway_and_world[1]
+def cluster(gateway_and_cluster: tuple[Gateway, InProcessCluster]) -> InProcessCluster:
+    return gateway_and_cluster[1]
 
 
 @pytest.fixture

@@ -1,1 +1,1 @@
-"""Tests that start clusters of their own, of several nodes too: minutes, so `make nodes` runs them."""
+"""Tests that start their own clusters, some of several nodes. They take minutes; `make nodes` runs them."""

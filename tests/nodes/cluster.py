@@ -1,4 +1,4 @@
-"""Three Ray nodes with the app on them, as a process of its own: it kills a node when it is told to."""
+"""A process that runs the app on three Ray nodes and kills a node on request."""
 
 from __future__ import annotations
 
@@ -15,8 +15,8 @@ from typing import Any, TypeVar
 import yaml
 
 ROOT = Path(__file__).parents[2]
-PATIENCE_S = 300
-TRIES = 4
+TIMEOUT_S = 300
+ATTEMPTS = 4
 KEYS = {
     "RAYROOM_AGENT_KEYS": "agent-key-of-three-nodes",
     "RAYROOM_ADMIN_KEYS": "admin-key-of-three-nodes",
@@ -27,7 +27,7 @@ REPLICAS = {"min_replicas": 3, "max_replicas": 3, "num_cpus": 0.5}
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Nodes:
+class RayNodes:
     """A running cluster."""
 
     url: str
@@ -35,24 +35,24 @@ class Nodes:
     journal: Path
     process: asyncio.subprocess.Process
 
-    async def kill_one(self) -> None:
+    async def kill_worker(self) -> None:
         """Kill a worker node, and return when it is gone."""
         assert self.process.stdin is not None and self.process.stdout is not None
         self.process.stdin.write(b"kill\n")
-        async with asyncio.timeout(PATIENCE_S):
-            assert await told(self.process.stdout) == {"killed": True}
+        async with asyncio.timeout(TIMEOUT_S):
+            assert await read_message(self.process.stdout) == {"killed": True}
 
 
-async def told(stdout: asyncio.StreamReader) -> dict[str, Any]:
+async def read_message(stdout: asyncio.StreamReader) -> dict[str, Any]:
     """Return the next message of the cluster, without Ray's own output."""
     while not (line := await stdout.readline()).startswith(b"{"):
-        assert line, "the cluster ended; its own output says why"
-    said: dict[str, Any] = json.loads(line)
-    return said
+        assert line, "the cluster ended; its output has the reason"
+    message: dict[str, Any] = json.loads(line)
+    return message
 
 
 @asynccontextmanager
-async def three_nodes(environment: dict[str, str]) -> AsyncIterator[Nodes]:
+async def three_nodes(environment: dict[str, str]) -> AsyncIterator[RayNodes]:
     with tempfile.TemporaryDirectory(prefix="n-", dir="/tmp") as directory:
         process = await asyncio.create_subprocess_exec(
             sys.executable,
@@ -66,12 +66,14 @@ async def three_nodes(environment: dict[str, str]) -> AsyncIterator[Nodes]:
         )
         assert process.stdin is not None and process.stdout is not None
         try:
-            async with asyncio.timeout(PATIENCE_S):
-                up = await told(process.stdout)
-            yield Nodes(url=up["url"], address=up["address"], journal=Path(up["journal"]), process=process)
+            async with asyncio.timeout(TIMEOUT_S):
+                started = await read_message(process.stdout)
+            yield RayNodes(
+                url=started["url"], address=started["address"], journal=Path(started["journal"]), process=process
+            )
         finally:
             process.stdin.close()
-            async with asyncio.timeout(PATIENCE_S):
+            async with asyncio.timeout(TIMEOUT_S):
                 await process.wait()
 
 
@@ -88,14 +90,14 @@ def _args(directory: Path) -> dict[str, Any]:
     }
 
 
-def in_time(add: Callable[[], T]) -> T:
-    """Add a node, again where it was not there within the half minute that Ray gives it."""
-    for _ in range(TRIES - 1):
+def with_retries(add_node: Callable[[], T]) -> T:
+    """Add a node; try again if it did not start within the half minute that Ray allows."""
+    for _ in range(ATTEMPTS - 1):
         try:
-            return add()
+            return add_node()
         except Exception as error:
             print(f"a node did not start in time: {type(error).__name__}", file=sys.stderr)
-    return add()
+    return add_node()
 
 
 def main() -> None:
@@ -107,20 +109,24 @@ def main() -> None:
     from cluster.lab.stack.ports import free_ports
 
     directory, (port,) = Path(sys.argv[1]), free_ports(1)
-    # The head has room for all but the replicas that must be elsewhere.
+    # The head has processors for everything except the replicas that must run on the other nodes.
     head: dict[str, Any] = {"num_cpus": 3, "include_dashboard": False, "object_store_memory": 128 * 1024**2}
     head["temp_dir"] = str(directory / "ray")
     cluster: Any = Cluster()
-    in_time(lambda: cluster.add_node(**head))
+    with_retries(lambda: cluster.add_node(**head))
     cluster.connect()
     worker = {"num_cpus": 2, "object_store_memory": 128 * 1024**2}
-    workers = [in_time(lambda: cluster.add_node(**worker)) for _ in range(2)]
+    workers = [with_retries(lambda: cluster.add_node(**worker)) for _ in range(2)]
     try:
-        # One proxy: nodes of one machine share its ports.
+        # There is one proxy, because the nodes share the ports of this machine.
         serve.start(proxy_location="HeadOnly", http_options={"host": "127.0.0.1", "port": port})
         serve.run(build(_args(directory)), name="rayroom")
-        up = {"url": f"http://127.0.0.1:{port}", "address": cluster.address, "journal": str(directory / "journal.db")}
-        print(json.dumps(up), flush=True)
+        started = {
+            "url": f"http://127.0.0.1:{port}",
+            "address": cluster.address,
+            "journal": str(directory / "journal.db"),
+        }
+        print(json.dumps(started), flush=True)
         for _ in sys.stdin:
             cluster.remove_node(workers.pop(), allow_graceful=False)
             print(json.dumps({"killed": True}), flush=True)

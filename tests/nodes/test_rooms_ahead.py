@@ -1,4 +1,4 @@
-"""Rooms that are open have their replicas before they have asked for anything."""
+"""The number of replicas follows the number of open rooms."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ ROOMS = 20
 AHEAD = {"policy": "rooms-ahead", "max_replicas": 3, "rooms_ahead": {"requests_per_s": 1.0, "poll_every_s": 0.2}}
 
 
-async def test_replicas_follow_the_rooms_before_a_single_frame_is_sent() -> None:
+async def test_replicas_scale_with_open_rooms_before_the_first_frame() -> None:
     with running_stack("app", {**FAST, "scaling": {"vision": AHEAD}}) as stack:
         assert len(stack.processes("ray::ServeReplica:rayroom:vision")) == 1
         for number in range(ROOMS):

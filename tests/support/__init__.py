@@ -1,1 +1,1 @@
-"""Code that more than one floor of tests uses."""
+"""Code that several groups of tests share."""

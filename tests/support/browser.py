@@ -1,4 +1,4 @@
-"""Finds or installs Chromium, and opens a page of this disk in it with no network at all."""
+"""Find or install Chromium, and open a local page in it without a network."""
 
 from __future__ import annotations
 
@@ -20,8 +20,8 @@ from routing.errors import ConfigurationError
 NAMES = ("chromium", "chromium-browser", "google-chrome")
 PACKAGES = ("chromium", "fonts-dejavu-core")
 INSTALL_TIMEOUT_S = 900.0
-PATIENCE_MS = 120_000
-ALONE = (
+TIMEOUT_MS = 120_000
+CHROMIUM_FLAGS = (
     "--no-sandbox",
     "--disable-gpu",
     "--disable-quic",
@@ -37,56 +37,61 @@ def find_chromium(path: str | None = None) -> Path:
 
     Raises ConfigurationError when it has to be installed and cannot be.
     """
-    found = _found(path)
-    if found is None and os.geteuid() == 0 and shutil.which("apt-get", path=path) is not None:
+    path_found = _find(path)
+    if path_found is None and os.geteuid() == 0 and shutil.which("apt-get", path=path) is not None:
         print("installing Chromium, a minute or two", file=sys.stderr, flush=True)
         _apt("update", "-qq")
         _apt("install", "-y", "-qq", "--no-install-recommends", *PACKAGES)
-        found = _found(path)
-    if found is None:
+        path_found = _find(path)
+    if path_found is None:
         raise ConfigurationError(
             f"Chromium is missing: install it (Debian: apt-get install {' '.join(PACKAGES)}), or put one on the PATH."
         )
-    return found
+    return path_found
 
 
-def _found(path: str | None) -> Path | None:
-    return next((Path(found) for name in NAMES if (found := shutil.which(name, path=path))), None)
+def _find(path: str | None) -> Path | None:
+    return next((Path(path_found) for name in NAMES if (path_found := shutil.which(name, path=path))), None)
 
 
-def _apt(*words: str) -> None:
+def _apt(*arguments: str) -> None:
     environment = {**os.environ, "DEBIAN_FRONTEND": "noninteractive"}
-    subprocess.run(["apt-get", *words], env=environment, stdout=subprocess.DEVNULL, timeout=INSTALL_TIMEOUT_S)
+    subprocess.run(["apt-get", *arguments], env=environment, stdout=subprocess.DEVNULL, timeout=INSTALL_TIMEOUT_S)
 
 
 @dataclass(slots=True)
-class Opened:
-    """A page as a reader sees it, and its violations of the rules of a report."""
+class OpenPage:
+    """An open page, and its requests and messages, none of which a report may have."""
 
     page: Page
-    asked_for: list[str] = field(default_factory=list)
-    complaints: list[str] = field(default_factory=list)
+    requested_urls: list[str] = field(default_factory=list)
+    messages: list[str] = field(default_factory=list)
 
 
 @asynccontextmanager
-async def opened(
+async def open_page(
     file: Path, *, width_px: int = 1_280, scheme: Literal["light", "dark"] = "light"
-) -> AsyncIterator[Opened]:
-    """Yield a page of the disk in a Chromium of its own, without a network and with nothing kept from before."""
+) -> AsyncIterator[OpenPage]:
+    """Yield a local page in a new Chromium, without a network and with an empty profile."""
     with tempfile.TemporaryDirectory(prefix="chromium-") as profile:
         async with async_playwright() as playwright:
             options: dict[str, Any] = {"viewport": {"width": width_px, "height": 900}, "color_scheme": scheme}
             context = await playwright.chromium.launch_persistent_context(
-                profile, executable_path=find_chromium(), args=ALONE, offline=True, timeout=PATIENCE_MS, **options
+                profile,
+                executable_path=find_chromium(),
+                args=CHROMIUM_FLAGS,
+                offline=True,
+                timeout=TIMEOUT_MS,
+                **options,
             )
             try:
-                context.set_default_timeout(PATIENCE_MS)
-                one = Opened(await context.new_page())
-                one.page.on("request", lambda request: one.asked_for.append(request.url))
-                one.page.on("console", lambda message: one.complaints.append(message.text))
-                one.page.on("pageerror", lambda error: one.complaints.append(str(error)))
-                one.page.on("dialog", lambda dialog: one.complaints.append(dialog.type))
-                await one.page.goto(file.as_uri())
-                yield one
+                context.set_default_timeout(TIMEOUT_MS)
+                opened = OpenPage(await context.new_page())
+                opened.page.on("request", lambda request: opened.requested_urls.append(request.url))
+                opened.page.on("console", lambda message: opened.messages.append(message.text))
+                opened.page.on("pageerror", lambda error: opened.messages.append(str(error)))
+                opened.page.on("dialog", lambda dialog: opened.messages.append(dialog.type))
+                await opened.page.goto(file.as_uri())
+                yield opened
             finally:
                 await context.close()

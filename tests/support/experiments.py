@@ -1,4 +1,4 @@
-"""A scenario, its screens and the shipped application, small enough to be simulated in a test."""
+"""A scenario, its screens and the shipped application, small enough for a test to simulate."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 
 from cluster.config.validate import check_file
-from cluster.lab.scenario.arrivals import TAKES
+from cluster.lab.scenario.arrivals import RECORDINGS
 from cluster.lab.scenario.recorded_screens import RecordedScreens
 from cluster.lab.scenario.scenario import Scenario
 from cluster.lab.simulator.experiment import Experiment
@@ -20,18 +20,18 @@ KEPT_SHARE = 0.2
 
 
 def screens(samples_per_second: float = 1.0) -> RecordedScreens:
-    """Return screens that change now and then; nobody has drawn them."""
-    kept = np.random.default_rng(1).random((TAKES, round(SAMPLES * samples_per_second))) < KEPT_SHARE
-    one = np.array([1])
+    """Return synthetic screens of which a random share changes."""
+    kept = np.random.default_rng(1).random((RECORDINGS, round(SAMPLES * samples_per_second))) < KEPT_SHARE
+    single = np.array([1])
     return RecordedScreens(
         samples_per_second=samples_per_second,
         kept=kept,
         why=np.zeros(kept.shape, dtype=np.int64),
         reasons=("changed",),
         frame=np.zeros(kept.shape, dtype=np.int64),
-        size_bytes=40_000 * one,
-        width_px=1_024 * one,
-        height_px=576 * one,
+        size_bytes=40_000 * single,
+        width_px=1_024 * single,
+        height_px=576 * single,
         measured=np.zeros((1, 4)),
         phash=("0" * 16,),
         jpegs=(),
@@ -41,10 +41,10 @@ def screens(samples_per_second: float = 1.0) -> RecordedScreens:
 def experiment(changes: dict[str, Any] | None = None, **parts: Any) -> Experiment:
     """Return an experiment: `parts` of the scenario as its file has them, `changes` by key."""
     document: dict[str, Any] = {"name": "test", "length_s": 30, "arrivals": {"kind": "steady", "rooms": 40}} | parts
-    found = Experiment(
+    shipped = Experiment(
         scenario=Scenario.model_validate(document),
         directory=ROOT,
         app=check_file(ROOT / "serve_config.yaml"),
-        takes=screens(document.get("rooms", {}).get("frames_per_second", 1.0)),
+        recordings=screens(document.get("rooms", {}).get("frames_per_second", 1.0)),
     )
-    return overridden(found, changes or {})
+    return overridden(shipped, changes or {})

@@ -6,7 +6,7 @@ import asyncio
 import io
 import random
 import time
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncGenerator, AsyncIterator, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -18,7 +18,8 @@ from PIL import Image, ImageDraw
 from cluster.costs.commit_log import CommitLog
 from cluster.costs.journal import Journal
 from cluster.rooms.registry import RoomRegistry
-from deployments.api.auth import Keys
+from deployments.api.auth import Keys, RoomToken
+from deployments.api.chat_schemas import ChatRequest
 from deployments.common.settings import (
     EmbeddingsSettings,
     KnowledgeSettings,
@@ -28,15 +29,15 @@ from deployments.common.settings import (
     VendorSettings,
     VisionSettings,
 )
-from deployments.gateway.models import GatewaySettings, ModelHandles
+from deployments.gateway.models import GatewaySettings, ModelHandles, RoutedAnswer
 from deployments.gateway.service import Gateway
 from deployments.model_replica import ModelReplica
 from deployments.routes import build_routes
 from routing.breaker import BreakerSettings
 from routing.catalogue import load_catalogue
-from routing.errors import BudgetExceeded, TenantUnknown
+from routing.errors import BudgetExceeded, RoomClosed, TenantUnknown
 from routing.fairness import FairnessSettings
-from routing.models import Directory, Intent, Passage, RoomHeartbeat, Settlement, Tenant, TenantTotals
+from routing.models import Delta, Directory, Intent, Passage, RoomHeartbeat, Settlement, Tenant, TenantTotals
 from routing.retry import RetrySettings
 
 KEYS = Keys(
@@ -63,9 +64,9 @@ TENANTS = (
 def jpeg(width_px: int = 640, height_px: int = 360, text: str = "hello") -> bytes:
     image = Image.new("RGB", (width_px, height_px), "white")
     ImageDraw.Draw(image).text((20, 20), text, fill="black")
-    out = io.BytesIO()
-    image.save(out, "JPEG", quality=80)
-    return out.getvalue()
+    buffer = io.BytesIO()
+    image.save(buffer, "JPEG", quality=80)
+    return buffer.getvalue()
 
 
 @dataclass
@@ -83,18 +84,18 @@ class Tenants:
         return ()
 
 
-class JournalWorld:
+class InProcessCluster:
     """The costs and rooms of one process: the aggregator without its actor."""
 
     def __init__(self, path: Path) -> None:
         self.clock = time.time
         self.journal = Journal(path)
-        self.recorder = CommitLog(self.journal, lambda: self.clock())
         self.rooms = RoomRegistry()
+        self.recorder = CommitLog(self.journal, lambda: self.clock(), self.rooms.ends)
 
     async def reserve(self, intent: Intent) -> int:
         (receipt,) = await self.recorder.write([intent])
-        if isinstance(receipt, BudgetExceeded):
+        if isinstance(receipt, BudgetExceeded | RoomClosed):
             raise receipt
         return receipt
 
@@ -108,11 +109,12 @@ class JournalWorld:
         return await self.recorder.totals(tenant_id)
 
     async def beat(self, beat: RoomHeartbeat) -> int:
-        self.rooms.beat(beat)
+        if not self.rooms.beat(beat):
+            raise RoomClosed
         return self.recorder.spent_nanousd([beat.tenant_id])[beat.tenant_id]
 
-    async def close(self, room: str, job_id: str) -> None:
-        self.rooms.close(room, job_id)
+    async def close(self, room: str, job_id: str, opened_at_s: float) -> None:
+        self.rooms.close(room, job_id, opened_at_s, self.clock())
 
     async def of(self, tenant_id: str) -> tuple[RoomHeartbeat, ...]:
         return self.rooms.of(tenant_id, self.clock())
@@ -133,9 +135,9 @@ async def gateway_in_process(
     leaf: ModelReplica | None = None,
     directory: Directory | None = None,
     **changes: Any,
-) -> AsyncIterator[tuple[Gateway, JournalWorld]]:
+) -> AsyncIterator[tuple[Gateway, InProcessCluster]]:
     """Yield a gateway and its costs; `changes` replace fields of its GatewaySettings."""
-    world = JournalWorld(path / "journal.db")
+    cluster = InProcessCluster(path / "journal.db")
     leaf = leaf or ModelReplica(vendors, simulation, load_catalogue())
     settings = GatewaySettings(
         vision=VisionSettings(simple=("gemini-3.5-flash-lite", "gpt-6-luna"), complex=("claude-sonnet-5-5",)),
@@ -149,17 +151,32 @@ async def gateway_in_process(
         fairness=FairnessSettings(),
         knowledge=KnowledgeSettings(),
     )
-    leaves = ModelHandles(vision=leaf, llm=leaf, embeddings=leaf)
+    handles = ModelHandles(vision=leaf, llm=leaf, embeddings=leaf)
     settings = replace(settings, **changes)
-    yield Gateway(settings, load_catalogue(), KEYS, leaves, world, directory or Tenants(), rng=random.Random(7)), world
+    yield (
+        Gateway(settings, load_catalogue(), KEYS, handles, cluster, directory or Tenants(), rng=random.Random(7)),
+        cluster,
+    )
     await leaf.aclose()
-    await world.aclose()
+    await cluster.aclose()
+
+
+async def chat(gateway: Gateway, token: RoomToken, request: ChatRequest) -> RoutedAnswer:
+    """Return the answer to a turn, as its route does."""
+    return await gateway.chat(await gateway.admit(token, "llm"), request)
+
+
+async def chat_stream(
+    gateway: Gateway, token: RoomToken, request: ChatRequest
+) -> AsyncGenerator[Delta | RoutedAnswer, None]:
+    """Return the stream of the answer to a turn, as its route does."""
+    return gateway.chat_stream(await gateway.admit(token, "llm"), request)
 
 
 @asynccontextmanager
-async def served(asked: Gateway) -> AsyncIterator[str]:
+async def served(gateway: Gateway) -> AsyncIterator[str]:
     """Yield the address of the gateway's routes behind a real server."""
-    config = uvicorn.Config(build_routes(asked), port=0, log_config=None, lifespan="off", timeout_graceful_shutdown=1)
+    config = uvicorn.Config(build_routes(gateway), port=0, log_config=None, lifespan="off", timeout_graceful_shutdown=1)
     server = uvicorn.Server(config)
     running = asyncio.create_task(server.serve())
     while not server.started:

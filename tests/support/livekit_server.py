@@ -1,4 +1,4 @@
-"""A real livekit-server of one's own, on free ports, gone with the block."""
+"""A real livekit-server on free ports; it ends on exit."""
 
 from __future__ import annotations
 
@@ -25,14 +25,14 @@ STOP_TIMEOUT_S = 5.0
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class LiveKit:
-    """How to reach a running server."""
+    """The address and the credentials of a running server."""
 
     url: str
     key: str
     secret: str = field(repr=False)
 
     def token(self, room: str, identity: str, agent: bool = False) -> str:
-        """Return a token with which `identity` joins `room`, to publish and to subscribe, as a person or an agent."""
+        """Return a token with which `identity` joins `room` to publish and subscribe, as a user or as an agent."""
         grants = api.VideoGrants(room_join=True, room=room, agent=agent)
         token = api.AccessToken(self.key, self.secret).with_identity(identity).with_grants(grants)
         token = token.with_kind("agent" if agent else "standard")
@@ -49,18 +49,20 @@ def running_livekit(root: Path = ROOT) -> Iterator[LiveKit]:
         config, log = Path(directory, "livekit.yaml"), Path(directory, "livekit.log")
         config.touch(0o600)
         config.write_text(livekit_config(port, tcp_port, udp_port, livekit.key, livekit.secret), "utf-8")
-        with log.open("wb") as out:
-            process = subprocess.Popen([binary, "--config", config], stdin=subprocess.DEVNULL, stdout=out, stderr=out)
+        with log.open("wb") as output:
+            process = subprocess.Popen(
+                [binary, "--config", config], stdin=subprocess.DEVNULL, stdout=output, stderr=output
+            )
         try:
-            _wait_until_it_listens(process, port, log)
+            _wait_until_listening(process, port, log)
             yield livekit
             if process.poll() is not None:
-                raise RuntimeError(f"livekit-server ended by itself, status {process.returncode}:\n{_tail(log)}")
+                raise RuntimeError(f"livekit-server ended early, status {process.returncode}:\n{_tail(log)}")
         finally:
             _stop(process)
 
 
-def _wait_until_it_listens(process: subprocess.Popen[bytes], port: int, log: Path) -> None:
+def _wait_until_listening(process: subprocess.Popen[bytes], port: int, log: Path) -> None:
     end_s = time.monotonic() + START_TIMEOUT_S
     while process.poll() is None and time.monotonic() < end_s:
         with socket.socket() as probe:
@@ -79,6 +81,6 @@ def _stop(process: subprocess.Popen[bytes]) -> None:
     try:
         process.wait(STOP_TIMEOUT_S)
     except subprocess.TimeoutExpired:
-        # It waits for its rooms to empty, which a failed test may not have done.
+        # It waits until its rooms are empty; a failed test may have left a participant in one.
         process.kill()
         process.wait(STOP_TIMEOUT_S)

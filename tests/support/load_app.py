@@ -16,35 +16,35 @@ import yaml
 
 from deployments.common.settings import SimulationSettings
 from deployments.routes import build_routes
-from tests.support.gateway import KEYS, TENANTS, JournalWorld, Tenants, gateway_in_process
+from tests.support.gateway import KEYS, TENANTS, InProcessCluster, Tenants, gateway_in_process
 
 ROOT = Path(__file__).parents[2]
 COMMAND = (sys.executable, "-c", "from cluster.cli.main import main; main()", "load")
-PATIENCE_S = 300.0
+TIMEOUT_S = 300.0
 
 
 @asynccontextmanager
-async def load_app(path: Path, tenants: int = 2, speed: float = 50.0) -> AsyncIterator[tuple[str, JournalWorld]]:
-    """Yield an app's address, and its journal; it knows the tenants load-1 and so on."""
+async def load_app(path: Path, tenants: int = 2, speed: float = 50.0) -> AsyncIterator[tuple[str, InProcessCluster]]:
+    """Yield the address of an app and its costs; its tenants are load-1, load-2 and so on."""
     names = [f"load-{number + 1}" for number in range(tenants)]
     directory = Tenants({name: replace(TENANTS[0], tenant_id=name) for name in names})
     simulation = SimulationSettings(seed=7, speed=speed)
-    async with gateway_in_process(path, simulation=simulation, directory=directory) as (gateway, world):
+    async with gateway_in_process(path, simulation=simulation, directory=directory) as (gateway, cluster):
         config = uvicorn.Config(build_routes(gateway), port=0, log_config=None, lifespan="off")
         server = uvicorn.Server(config)
         running = asyncio.create_task(server.serve())
         while not server.started:
             await asyncio.sleep(0.02)
         try:
-            yield f"http://127.0.0.1:{server.servers[0].sockets[0].getsockname()[1]}", world
+            yield f"http://127.0.0.1:{server.servers[0].sockets[0].getsockname()[1]}", cluster
         finally:
             server.should_exit = True
             await running
 
 
-def scenario(path: Path, **changes: object) -> Path:
+def write_scenario(path: Path, **changes: object) -> Path:
     """Write a scenario of some seconds and return its file."""
-    whole: dict[str, object] = {
+    document: dict[str, object] = {
         "name": "some-seconds",
         "length_s": 5,
         "arrivals": {"kind": "steady", "rooms": 4},
@@ -52,12 +52,12 @@ def scenario(path: Path, **changes: object) -> Path:
         "targets": {"shed_share": 0.9},
     }
     file = path / "scenario.yaml"
-    file.write_text(yaml.safe_dump(whole | changes), "utf-8")
+    file.write_text(yaml.safe_dump(document | changes), "utf-8")
     return file
 
 
 @asynccontextmanager
-async def loading(
+async def running_load(
     *args: object, key: str = KEYS.agent[0], environment: Mapping[str, str] | None = None
 ) -> AsyncIterator[asyncio.subprocess.Process]:
     """Yield the running command; processes that it leaves are killed."""
@@ -74,19 +74,19 @@ async def loading(
     try:
         yield process
     finally:
-        for left in children(process.pid):
-            left.kill()
+        for leftover in children(process.pid):
+            leftover.kill()
         if process.returncode is None:
             process.kill()
             await process.wait()
 
 
-async def ended(process: asyncio.subprocess.Process) -> tuple[int, str, str]:
+async def wait_for_exit(process: asyncio.subprocess.Process) -> tuple[int, str, str]:
     """Return a command's status, its output and its error output."""
-    async with asyncio.timeout(PATIENCE_S):
-        out, err = await process.communicate()
+    async with asyncio.timeout(TIMEOUT_S):
+        stdout, stderr = await process.communicate()
     assert process.returncode is not None
-    return process.returncode, out.decode(), err.decode()
+    return process.returncode, stdout.decode(), stderr.decode()
 
 
 def children(pid: int) -> Sequence[psutil.Process]:

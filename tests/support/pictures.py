@@ -1,4 +1,4 @@
-"""A picture to send. Knows no SDK."""
+"""A JPEG for requests of vendors' SDKs."""
 
 from __future__ import annotations
 

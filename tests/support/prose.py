@@ -1,4 +1,4 @@
-"""The prose of the repository: docstrings, comments and Markdown, and the sentences in it that a reader reads twice."""
+"""Count the bare relatives in the prose of the repository: docstrings, comments and Markdown."""
 
 from __future__ import annotations
 

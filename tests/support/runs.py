@@ -1,4 +1,4 @@
-"""Runs made by hand for the tests of the reports: a burst of rooms, as a small cluster might have served it."""
+"""Synthetic runs for the tests of the reports: a burst of rooms on a small cluster."""
 
 from __future__ import annotations
 
@@ -18,16 +18,16 @@ def open_rooms(second: int) -> int:
 
 
 def traffic(length_s: int = LENGTH_S) -> list[dict[str, Any]]:
-    """Return a row a second: each room shows a frame, a seventh changed, and the burst sheds for a while."""
+    """Return a row a second: each room has a frame, a seventh of them is kept, and some are shed in the burst."""
     rows = []
     for second in range(length_s):
-        seen = open_rooms(second)
-        kept, shed = seen // 7, 4 if 65 <= second < 85 else 0
+        frames = open_rooms(second)
+        kept, shed = frames // 7, 4 if 65 <= second < 85 else 0
         shed = min(shed, kept)
-        counts = {"seen": seen, "repeats": seen - kept, "kept": kept, "answered": kept - shed, "shed": shed}
+        counts = {"seen": frames, "repeats": frames - kept, "kept": kept, "answered": kept - shed, "shed": shed}
         p50_ms = 640 + 80 * math.sin(second / 9) + (900 if shed else 0)
         times = {"p50_ms": p50_ms, "p95_ms": 2.4 * p50_ms, "own_p95_ms": 18.0 + (700 if shed else 0)}
-        rows.append({"at_s": float(second), "rooms": seen, "failed": 0, "questions": seen // 60, **counts, **times})
+        rows.append({"at_s": float(second), "rooms": frames, "failed": 0, "questions": frames // 60, **counts, **times})
     return rows
 
 
@@ -47,17 +47,17 @@ def replicas(length_s: int = LENGTH_S) -> list[dict[str, Any]]:
 def latency() -> list[dict[str, Any]]:
     quantiles = (0.0, 0.25, 0.5, 0.75, 0.9, 0.95, 0.99, 0.999, 1.0)
     return [
-        {"service": service, "part": part, "quantile": quantile, "ms": least_ms * (1 + 9 * quantile**6)}
-        for service, part, least_ms in (("vision", "whole", 480.0), ("vision", "own", 9.0), ("llm", "whole", 350.0))
+        {"service": service, "part": part, "quantile": quantile, "ms": min_ms * (1 + 9 * quantile**6)}
+        for service, part, min_ms in (("vision", "whole", 480.0), ("vision", "own", 9.0), ("llm", "whole", 350.0))
         for quantile in quantiles
     ]
 
 
 def tenant(name: str, seen: int = 7_000, **changes: Any) -> dict[str, Any]:
     kept = seen // 7
-    whole = kept * 3_200_000
+    every_kept_nanousd = kept * 3_200_000
     row = {"tenant": name, "room_hours": seen / 3_600, "seen": seen, "kept": kept, "answered": kept}
-    row |= {"every_frame_nanousd": seen * 3_200_000, "changed_only_nanousd": whole}
+    row |= {"every_frame_nanousd": seen * 3_200_000, "changed_only_nanousd": every_kept_nanousd}
     row |= {"changed_small_nanousd": kept * 2_300_000, "cost_nanousd": kept * 480_000}
     return row | changes
 
@@ -103,8 +103,8 @@ def summary(**changes: Any) -> Summary:
     return Summary(**(fields | changes))
 
 
-def made_up(**changes: Any) -> Run:
-    """Return a run with something in every table, and the test's changes of its summary."""
+def sample_run(**changes: Any) -> Run:
+    """Return a run with rows in every table; `changes` replace fields of its summary."""
     return Run(
         summary=summary(**changes),
         replicas=table(record.REPLICAS, replicas()),
@@ -119,8 +119,8 @@ def with_tenants(run: Run, *rows: dict[str, Any]) -> Run:
     return replace(run, tenants=table(record.TENANTS, rows))
 
 
-def nothing_known(**changes: Any) -> Run:
-    """Return a run that ended before anything was seen: five empty tables, and None wherever that may stand."""
+def empty_run(**changes: Any) -> Run:
+    """Return a run that ended before its first frame: empty tables, and None in every optional field."""
     counts = dict.fromkeys(("seen", "repeats", "kept", "answered", "shed", "failed", "rooms_peak"), 0)
     totals = Totals(seconds=0.0, room_hours=0.0, **counts)
     empty = {name: table(schema) for name, schema in record.SCHEMAS.items()}

@@ -1,4 +1,4 @@
-"""Draws small desktops and converts them to the I420 planes that WebRTC would deliver."""
+"""Draw small desktops, and convert them to the I420 planes that WebRTC delivers."""
 
 from __future__ import annotations
 
@@ -25,6 +25,11 @@ _POINTER = ((0, 0), (0, 16), (4, 12), (7, 18), (9, 17), (6, 11), (11, 11))
 _WORDS = "the room agent keeps a frame when text has changed and drops every repeat before it costs a token".split()
 
 
+def copied(planes: Planes) -> Planes:
+    """Return a picture in memory of its own, which a test may change."""
+    return Planes(y=planes.y.copy(), u=planes.u.copy(), v=planes.v.copy())
+
+
 def prose(lines: int, seed: int = 1, words: int = 9) -> tuple[str, ...]:
     """Return `lines` lines of text, always the same for a seed."""
     rng = random.Random(seed)
@@ -43,7 +48,7 @@ class Desktop:
     dark: bool = False
     size: Size = (1280, 720)
 
-    def but(self, **changes: object) -> Desktop:
+    def with_changes(self, **changes: object) -> Desktop:
         """Return this desktop with some fields changed."""
         return replace(self, **changes)  # type: ignore[arg-type]
 
@@ -71,7 +76,7 @@ class Desktop:
         return image
 
     def planes(self) -> Planes:
-        """Return the desktop as read-only I420 planes; the same memory each time."""
+        """Return the desktop as read-only I420 planes, which are cached."""
         return _drawn(self)
 
 
@@ -94,7 +99,7 @@ def slide(title: str, bullets: tuple[str, ...], size: Size = (1280, 720)) -> Pla
 
 
 def photo(size: Size = (1280, 720), seed: int = 7) -> Planes:
-    """Return a soft picture without text, like a wall in a camera."""
+    """Return a smooth picture without text or edges."""
     coarse = np.random.default_rng(seed).integers(60, 190, (9, 16, 3), dtype=np.uint8)
     return planes_of(Image.fromarray(coarse).resize(size, Image.Resampling.BICUBIC))
 
@@ -109,7 +114,7 @@ def planes_of(image: Image.Image) -> Planes:
 
 
 def rgb_of(planes: Planes) -> Image.Image:
-    """Return limited range planes as RGB, by the textbook and in floating point: the neutral reference."""
+    """Return limited range planes as RGB, computed in floating point: the reference for the encoder."""
     height_px, width_px = planes.y.shape
     luma = (planes.y.astype(np.float32) - 16) * (255 / 219)
     blue, red = (
@@ -132,13 +137,13 @@ def packed(planes: Planes) -> bytearray:
 
 
 def through_jpeg(planes: Planes, quality: int) -> Planes:
-    """Return the picture after one lossy trip; each plane is coded as grey, without a colour conversion."""
+    """Return the picture after a JPEG encoding of each plane as grey, without a colour conversion."""
     y, u, v = (_recoded(plane, quality) for plane in (planes.y, planes.u, planes.v))
     return Planes(y=y, u=u, v=v)
 
 
 def through_vp8(pictures: list[Planes], kbps: int) -> list[Planes]:
-    """Return the pictures as viewers of a 15 FPS screen share receive them, with a key frame in the middle."""
+    """Return the pictures after VP8 coding at 15 FPS, with a key frame in the middle."""
     width_px, height_px = pictures[0].width_px, pictures[0].height_px
     encoder, decoder = av.CodecContext.create("libvpx", "w"), av.CodecContext.create("vp8", "r")
     encoder.width, encoder.height, encoder.pix_fmt = width_px, height_px, "yuv420p"
@@ -157,7 +162,7 @@ def through_vp8(pictures: list[Planes], kbps: int) -> list[Planes]:
 
 
 def brightened(planes: Planes, luma: int) -> Planes:
-    """Return the picture with every pixel lighter or darker by a few levels."""
+    """Return the picture with `luma` added to the brightness of every pixel."""
     return Planes(y=np.clip(planes.y.astype(np.int16) + luma, 0, 255).astype(np.uint8), u=planes.u, v=planes.v)
 
 

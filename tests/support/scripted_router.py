@@ -1,4 +1,4 @@
-"""A router on a real socket with scripted answers for a room agent: success, refusals, delays, broken replies."""
+"""A router on a real socket with scripted responses for an agent: success, refusals, delays, invalid bodies."""
 
 from __future__ import annotations
 
@@ -15,33 +15,33 @@ from aiohttp import web
 
 @dataclass
 class ScriptedRouter:
-    """Scripted statuses are used up in order; without one left a request succeeds."""
+    """Each request takes the next scripted status of its route; without one it succeeds."""
 
     port: int = 0
     statuses: deque[int] = field(default_factory=deque)
     open_statuses: deque[int] = field(default_factory=deque)
-    beat_statuses: deque[int] = field(default_factory=deque)
+    heartbeat_statuses: deque[int] = field(default_factory=deque)
     retry_after_s: str = "0"
-    answer_delay_s: float = 0.0
+    frame_delay_s: float = 0.0
     fps: float = 10.0
     frames: list[dict[str, str]] = field(default_factory=list)
-    beats: list[dict[str, float]] = field(default_factory=list)
+    heartbeats: list[dict[str, float]] = field(default_factory=list)
     opened: int = 0
     closed: int = 0
     tokens: list[str] = field(default_factory=list)
     passages: list[dict[str, Any]] = field(default_factory=list)
     search_statuses: deque[int] = field(default_factory=deque)
     search_delay_s: float = 0.0
-    searches: list[dict[str, Any]] = field(default_factory=list)
+    search_requests: list[dict[str, Any]] = field(default_factory=list)
     search_tokens: list[str] = field(default_factory=list)
     usage: list[dict[str, Any]] = field(default_factory=list)
     budget: dict[str, int | None] | None = None
-    words: list[str] = field(default_factory=lambda: ["It ", "says ", "forty two."])
-    word_delay_s: float = 0.0
+    answer_chunks: list[str] = field(default_factory=lambda: ["It ", "says ", "forty two."])
+    chunk_delay_s: float = 0.0
     chat_statuses: deque[int] = field(default_factory=deque)
-    chats: list[dict[str, Any]] = field(default_factory=list)
+    chat_requests: list[dict[str, Any]] = field(default_factory=list)
     chat_tokens: list[str] = field(default_factory=list)
-    chats_cut: int = 0
+    cancelled_chats: int = 0
 
     @property
     def url(self) -> str:
@@ -53,7 +53,7 @@ class ScriptedRouter:
         app.add_routes(
             [
                 web.post("/v1/rooms", self._open),
-                web.post("/v1/rooms/{room}/heartbeat", self._beat),
+                web.post("/v1/rooms/{room}/heartbeat", self._heartbeat),
                 web.delete("/v1/rooms/{room}", self._close),
                 web.post("/v1/frames", self._frame),
                 web.post("/v1/knowledge/search", self._search),
@@ -70,22 +70,22 @@ class ScriptedRouter:
             await runner.cleanup()
 
     async def _open(self, request: web.Request) -> web.Response:
-        if (status := _next(self.open_statuses)) != 200:
+        if (status := _next_status(self.open_statuses)) != 200:
             return self._refusal(status)
         self.opened += 1
         limits = {"frames_per_second": self.fps, "image_long_side_px": 640, "heartbeat_every_s": 0.1}
         body = {"token": f"token-{self.opened}", "expires_at": 0, "simulated": True, "limits": limits}
         return web.json_response(body)
 
-    async def _beat(self, request: web.Request) -> web.Response:
-        if (status := _next(self.beat_statuses)) != 200:
+    async def _heartbeat(self, request: web.Request) -> web.Response:
+        if (status := _next_status(self.heartbeat_statuses)) != 200:
             return self._refusal(status)
-        beat = await request.json()
-        self.beats.append(beat["counters"])
-        self.usage.extend(beat.get("usage", []))
+        heartbeat = await request.json()
+        self.heartbeats.append(heartbeat["counters"])
+        self.usage.extend(heartbeat.get("usage", []))
         token = request.headers["authorization"].removeprefix("Bearer ")
-        taken = [event["id"] for event in beat.get("usage", [])]
-        return web.json_response({"token": token, "taken": taken, "budget": self.budget})
+        accepted = [event["id"] for event in heartbeat.get("usage", [])]
+        return web.json_response({"token": token, "taken": accepted, "budget": self.budget})
 
     async def _close(self, _: web.Request) -> web.Response:
         self.closed += 1
@@ -93,53 +93,53 @@ class ScriptedRouter:
 
     async def _frame(self, request: web.Request) -> web.Response:
         await request.read()
-        await asyncio.sleep(self.answer_delay_s)
+        await asyncio.sleep(self.frame_delay_s)
         self.tokens.append(request.headers["authorization"])
-        if (status := _next(self.statuses)) != 200:
+        if (status := _next_status(self.statuses)) != 200:
             return self._refusal(status)
         self.frames.append(dict(request.headers))
         body: dict[str, Any] = {"description": "a slide", "model": "simulated/m", "tier": "simple"}
         return web.json_response(body | {"cost_nanousd": 7, "simulated": True})
 
     async def _search(self, request: web.Request) -> web.Response:
-        self.searches.append(await request.json())
+        self.search_requests.append(await request.json())
         self.search_tokens.append(request.headers["authorization"])
         await asyncio.sleep(self.search_delay_s)
-        if (status := _next(self.search_statuses)) != 200:
+        if (status := _next_status(self.search_statuses)) != 200:
             return self._refusal(status)
         body: dict[str, Any] = {"passages": self.passages, "model": "simulated/m"}
         return web.json_response(body | {"cost_nanousd": 7, "simulated": True})
 
     async def _chat(self, request: web.Request) -> web.StreamResponse:
-        self.chats.append(await request.json())
+        self.chat_requests.append(await request.json())
         self.chat_tokens.append(request.headers["authorization"].removeprefix("Bearer "))
-        if (status := _next(self.chat_statuses)) != 200:
+        if (status := _next_status(self.chat_statuses)) != 200:
             return self._refusal(status)
         response = web.StreamResponse(headers={"content-type": "text/event-stream"})
         await response.prepare(request)
         try:
-            for word in self.words:
-                await asyncio.sleep(self.word_delay_s)
-                await response.write(_chunk({"content": word}, None))
+            for chunk in self.answer_chunks:
+                await asyncio.sleep(self.chunk_delay_s)
+                await response.write(_chunk({"content": chunk}, None))
             await response.write(_chunk({}, "stop") + b"data: [DONE]\n\n")
         except (ConnectionError, asyncio.CancelledError):
-            self.chats_cut += 1
+            self.cancelled_chats += 1
             raise
         return response
 
     def _refusal(self, status: int) -> web.Response:
-        # Not a status: a reply of a proxy that is no JSON.
+        # Status 0 stands for a page of a proxy in place of JSON.
         if status == 0:
             return web.Response(text="<html>not json</html>", content_type="text/html")
         headers = {"retry-after": self.retry_after_s} if status in (429, 503) else {}
         return web.json_response({"error": {"code": "scripted"}}, status=status, headers=headers)
 
 
-def _chunk(delta: dict[str, str], finish: str | None) -> bytes:
-    choice = {"index": 0, "delta": {"role": "assistant"} | delta, "finish_reason": finish}
+def _chunk(delta: dict[str, str], finish_reason: str | None) -> bytes:
+    choice = {"index": 0, "delta": {"role": "assistant"} | delta, "finish_reason": finish_reason}
     body = {"id": "c", "object": "chat.completion.chunk", "created": 0, "model": "simulated/m", "choices": [choice]}
     return b"data: " + json.dumps(body).encode() + b"\n\n"
 
 
-def _next(statuses: deque[int]) -> int:
+def _next_status(statuses: deque[int]) -> int:
     return statuses.popleft() if statuses else 200

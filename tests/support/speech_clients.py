@@ -1,4 +1,4 @@
-"""Audio to send, and the vendors' own speech clients pointed at an emulator."""
+"""Audio to send, and the vendors' own speech clients connected to an emulator."""
 
 from __future__ import annotations
 
@@ -18,9 +18,9 @@ RATE_HZ = 16_000
 
 
 def voice(duration_ms: int) -> bytes:
-    """Return a tone that the emulator takes for someone speaking."""
-    at = np.arange(RATE_HZ * duration_ms // 1_000)
-    return (8_000 * np.sin(2 * np.pi * 220 * at / RATE_HZ)).astype("<i2").tobytes()
+    """Return a tone that the emulator detects as speech."""
+    sample_indexes = np.arange(RATE_HZ * duration_ms // 1_000)
+    return (8_000 * np.sin(2 * np.pi * 220 * sample_indexes / RATE_HZ)).astype("<i2").tobytes()
 
 
 def silence(duration_ms: int) -> bytes:
@@ -28,13 +28,13 @@ def silence(duration_ms: int) -> bytes:
 
 
 def wav(pcm: bytes) -> bytes:
-    out = io.BytesIO()
-    with wave.open(out, "wb") as file:
+    buffer = io.BytesIO()
+    with wave.open(buffer, "wb") as file:
         file.setnchannels(1)
         file.setsampwidth(2)
         file.setframerate(RATE_HZ)
         file.writeframes(pcm)
-    return out.getvalue()
+    return buffer.getvalue()
 
 
 def pieces(pcm: bytes, duration_ms: int = 50) -> list[bytes]:
@@ -44,7 +44,7 @@ def pieces(pcm: bytes, duration_ms: int = 50) -> list[bytes]:
 
 @asynccontextmanager
 async def serving(routes: Sequence[web.RouteDef]) -> AsyncIterator[str]:
-    """Serve some routes of the emulator with settings of their own; yield their root."""
+    """Serve some routes of the emulator; yield their base URL."""
     app = web.Application()
     app.add_routes(routes)
     runner = web.AppRunner(app, access_log=None, shutdown_timeout=0.5, handler_cancellation=True)
@@ -59,11 +59,9 @@ async def serving(routes: Sequence[web.RouteDef]) -> AsyncIterator[str]:
 @asynccontextmanager
 async def deepgram_client(root: str, timeout_s: float = 5.0) -> AsyncIterator[AsyncDeepgramClient]:
     http = f"{root}/deepgram"
-    places = DeepgramClientEnvironment(base=http, production=ws(http), agent="", agent_rest="")
+    urls = DeepgramClientEnvironment(base=http, production=ws(http), agent="", agent_rest="")
     async with httpx.AsyncClient() as client:
-        yield AsyncDeepgramClient(
-            api_key="k", environment=places, httpx_client=client, timeout=timeout_s, max_retries=0
-        )
+        yield AsyncDeepgramClient(api_key="k", environment=urls, httpx_client=client, timeout=timeout_s, max_retries=0)
 
 
 @asynccontextmanager
@@ -72,16 +70,16 @@ async def elevenlabs_client(root: str, timeout_s: float = 5.0) -> AsyncIterator[
         yield AsyncElevenLabs(api_key="k", base_url=f"{root}/elevenlabs", httpx_client=client, timeout=timeout_s)
 
 
-def say_live(root: str, texts: Sequence[str], output_format: str = "pcm_16000") -> bytes:
-    """Return the sound of `texts` by the SDK's websocket. It blocks: the SDK has no other."""
+def synthesize_live(root: str, texts: Sequence[str], output_format: str = "pcm_16000") -> bytes:
+    """Return the speech of `texts` by the SDK's websocket. This call blocks: the SDK has no asynchronous one."""
     with httpx.Client() as client:
-        eleven = ElevenLabs(api_key="k", base_url=f"{root}/elevenlabs", httpx_client=client)
+        elevenlabs = ElevenLabs(api_key="k", base_url=f"{root}/elevenlabs", httpx_client=client)
         # The SDK has no option for a websocket without TLS.
-        eleven.text_to_speech._ws_base_url = f"{ws(root)}/elevenlabs"
-        sound = eleven.text_to_speech.convert_realtime(
+        elevenlabs.text_to_speech._ws_base_url = f"{ws(root)}/elevenlabs"
+        audio = elevenlabs.text_to_speech.convert_realtime(
             "anna", text=iter(texts), model_id="eleven_turbo_v2_5", output_format=output_format
         )
-        return b"".join(sound)
+        return b"".join(audio)
 
 
 def ws(root: str) -> str:

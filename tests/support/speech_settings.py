@@ -8,7 +8,7 @@ from cluster.lab.emulator import Emulator
 from room_agent.core.settings import SpeechSettings
 
 
-def settings_for(emulator: Emulator, **changed: Any) -> SpeechSettings:
+def settings_for(emulator: Emulator, **changes: Any) -> SpeechSettings:
     defaults: dict[str, Any] = {
         "voice": True,
         "deepgram_key": "k",
@@ -23,4 +23,4 @@ def settings_for(emulator: Emulator, **changed: Any) -> SpeechSettings:
         "max_microphones": 8,
         "pause_s": 0.3,
     }
-    return SpeechSettings(**defaults | changed)
+    return SpeechSettings(**defaults | changes)

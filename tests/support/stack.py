@@ -1,4 +1,4 @@
-"""The whole system for the acceptance tests: run as a process of its own, which ends all it started with its stdin."""
+"""The whole system for the acceptance tests, run by one process that stops all others when its stdin is closed."""
 
 from __future__ import annotations
 
@@ -24,30 +24,30 @@ from cluster.lab.stack.backend_peer import BackendPeer, peer_command
 from cluster.lab.stack.livekit_server import find_livekit_server
 from cluster.lab.stack.plan import Plan, planned
 from cluster.lab.stack.processes import Processes
-from tests.support.facts import Facts
+from tests.support.knowledge_base import KnowledgeBase
 from tests.support.livekit_server import LiveKit
 
 ROOT = Path(__file__).parents[2]
-# A try after another for Ray, then the rest.
+# Ray may need a second attempt.
 START_TIMEOUT_S = 2 * startup.START_TIMEOUT_S
 STOP_TIMEOUT_S = 60
-MOST_TOLD = 20_000
-"""The number of characters of a stack's output in an error."""
+MAX_OUTPUT_CHARS = 20_000
+"""The characters of output in the error of a stack that did not start."""
 # Ten times as fast as the vendors: the tests check events, not durations.
 FAST: startup.Args = {"simulation": {"seed": 7, "speed": 10.0}}
 SLOTS = 24
-ONE = {"min_replicas": 1, "max_replicas": 1}
-# A flood meets one replica: another that starts meanwhile would take its time and its slots.
-SPEAKING: startup.Args = {
+ONE_REPLICA = {"min_replicas": 1, "max_replicas": 1}
+# One replica each: a replica that starts during a flood would change the processor time and the slots.
+SPEECH_ARGS: startup.Args = {
     "rooms": {"heartbeat_every_s": 1},
-    "scaling": {name: ONE for name in ("router", "vision", "llm", "embeddings")},
+    "scaling": {name: ONE_REPLICA for name in ("router", "vision", "llm", "embeddings")},
     "fairness": {"slots": SLOTS},
 }
 
 
 @dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
 class Stack:
-    """A running system, and how to reach each part of it."""
+    """A running system, with the address and credentials of each part."""
 
     plan: Plan
     backend: BackendPeer
@@ -63,12 +63,12 @@ class Stack:
         )
 
     async def open_room(self, room: str, tenant: str | None = None) -> str:
-        """Open a room as its agent would; returns its token."""
+        """Open a room like an agent; return its token."""
         metadata = json.dumps({"tenant_id": tenant or room.split("_")[1]})
         async with self.http(self.plan.agent_key) as http:
-            opened = await http.post("/v1/rooms", json={"room": room, "job_id": "test", "metadata": metadata})
-        assert opened.status_code == 200, opened.text
-        return str(opened.json()["token"])
+            response = await http.post("/v1/rooms", json={"room": room, "job_id": "test", "metadata": metadata})
+        assert response.status_code == 200, response.text
+        return str(response.json()["token"])
 
     async def usage(self, tenant: str) -> dict[str, Any]:
         async with self.http(self.plan.admin_key) as http:
@@ -76,7 +76,7 @@ class Stack:
         return usage
 
     async def billed_nanousd(self, tenant: str, timeout_s: float = 60.0) -> int:
-        """Wait until the backend has all settled costs; return the billed amount."""
+        """Wait until all settled costs are sent to the backend; return the billed amount."""
         async with asyncio.timeout(timeout_s):
             while (usage := await self.usage(tenant))["sent_nanousd"] != usage["settled_nanousd"]:
                 await asyncio.sleep(0.2)
@@ -85,26 +85,26 @@ class Stack:
     async def counters(self, room: str) -> dict[str, float]:
         """Return the last heartbeat's counters of a room's agent; nothing once the room is closed."""
         rooms = (await self.usage(room.split("_")[1]))["rooms"]
-        return next((one["counters"] for one in rooms if one["room"] == room), {})
+        return next((room_usage["counters"] for room_usage in rooms if room_usage["room"] == room), {})
 
     def processes(self, title: str) -> list[psutil.Process]:
-        """Return the running processes whose title begins so, such as `ray::Aggregator`."""
-        below = psutil.Process(self.pid).children(recursive=True)
-        return [process for process in below if _title(process).startswith(title)]
+        """Return the running processes whose title begins with `title`, such as `ray::Aggregator`."""
+        children = psutil.Process(self.pid).children(recursive=True)
+        return [process for process in children if _title(process).startswith(title)]
 
     def log(self, name: str) -> str:
         return (self.plan.directory / "logs" / f"{name}.log").read_text("utf-8", "replace")
 
 
-async def eventually(what: Callable[[], Any], timeout_s: float = 60.0) -> None:
-    """Wait until `what()` is true; raises TimeoutError."""
+async def eventually(condition: Callable[[], Any], timeout_s: float = 60.0) -> None:
+    """Wait until `condition()` is true; raises TimeoutError."""
     async with asyncio.timeout(timeout_s):
-        while not what():
+        while not condition():
             await asyncio.sleep(0.1)
 
 
 Passages = Sequence[Mapping[str, str]]
-"""What the backend's knowledge base holds beside its own: `id`, `tenantId`, `source` and `text` of each."""
+"""Additional passages of the backend's knowledge base, each with `id`, `tenantId`, `source` and `text`."""
 
 
 @contextmanager
@@ -117,40 +117,40 @@ def running_stack(
 ) -> Iterator[Stack]:
     """Yield a running system: `all` of it, or the `app` with its backend alone; another app by its import path.
 
-    The agent has `environment` in its own.
+    `environment` is added to the environment of the agent.
     """
     with tempfile.TemporaryDirectory(prefix="stack-") as directory:
         command = [sys.executable, "-m", "tests.support.stack", directory, parts, import_path or IMPORT_PATH]
-        command += [json.dumps(one) for one in (args or FAST, environment or {}, list(passages))]
-        with tempfile.TemporaryFile("w+", errors="replace") as said:
+        command += [json.dumps(argument) for argument in (args or FAST, environment or {}, list(passages))]
+        with tempfile.TemporaryFile("w+", errors="replace") as output:
             process = subprocess.Popen(
-                command, cwd=ROOT, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=said, text=True
+                command, cwd=ROOT, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=output, text=True
             )
             assert process.stdin is not None and process.stdout is not None
             try:
-                yield _told(process.stdout.readline(), process, said)
+                yield _parse_started(process.stdout.readline(), process, output)
             finally:
                 process.stdin.close()
                 process.wait(STOP_TIMEOUT_S)
                 process.stdout.close()
-                said.seek(0)
-                sys.stderr.write(said.read())
+                output.seek(0)
+                sys.stderr.write(output.read())
 
 
 @dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
 class System:
-    """A whole running system, its agent with a voice, its emulated vendors, and its facts."""
+    """A running system with speech, its emulated vendors, and the numbers in its knowledge base."""
 
     stack: Stack
     emulator: Emulator
-    facts: Facts
+    knowledge_base: KnowledgeBase
 
 
 @asynccontextmanager
-async def speaking_system() -> AsyncIterator[System]:
-    """Yield a system with live vendors: an emulator on this loop."""
+async def running_speech_system() -> AsyncIterator[System]:
+    """Yield a system whose vendors are an emulator on this loop."""
     async with Emulator().running() as emulator:
-        urls, facts = emulator.base_urls(), Facts()
+        urls, knowledge_base = emulator.base_urls(), KnowledgeBase()
         vendors = {name: {"api": name, "base_url": url, "simulated": False} for name, url in urls.items()}
         environment = {
             "RAYROOM_VOICE": "on",
@@ -159,27 +159,29 @@ async def speaking_system() -> AsyncIterator[System]:
             "ELEVEN_API_KEY": "k",
             "ELEVEN_BASE_URL": urls["elevenlabs"],
         }
-        running = running_stack("all", {"vendors": vendors, **SPEAKING}, None, environment, facts.passages())
+        running = running_stack(
+            "all", {"vendors": vendors, **SPEECH_ARGS}, None, environment, knowledge_base.passages()
+        )
         stack = await asyncio.to_thread(running.__enter__)
         try:
-            yield System(stack=stack, emulator=emulator, facts=facts)
+            yield System(stack=stack, emulator=emulator, knowledge_base=knowledge_base)
         finally:
-            # The loop goes on meanwhile: the agent says goodbye to the emulator.
+            # The loop keeps running, because the agent closes its connections to the emulator.
             await asyncio.to_thread(running.__exit__, None, None, None)
 
 
-def _told(line: str, process: subprocess.Popen[str], said: IO[str]) -> Stack:
+def _parse_started(line: str, process: subprocess.Popen[str], output: IO[str]) -> Stack:
     if not line:
-        # Its stdout ends before it does: all it has to say is there when it has ended.
+        # The process closes its stdout before it ends; its output is complete only at its end.
         status = process.wait(STOP_TIMEOUT_S)
-        said.seek(0)
-        raise RuntimeError(f"the stack did not start, status {status}:\n{said.read()[-MOST_TOLD:]}")
-    told = json.loads(line)
-    paths = {name: Path(told["plan"][name]) for name in ("root", "directory", "temp")}
-    ports = {"livekit_ports": tuple(told["plan"]["livekit_ports"])}
-    plan = Plan(**(told["plan"] | paths | ports))
+        output.seek(0)
+        raise RuntimeError(f"the stack did not start, status {status}:\n{output.read()[-MAX_OUTPUT_CHARS:]}")
+    started = json.loads(line)
+    paths = {name: Path(started["plan"][name]) for name in ("root", "directory", "temp")}
+    ports = {"livekit_ports": tuple(started["plan"]["livekit_ports"])}
+    plan = Plan(**(started["plan"] | paths | ports))
     backend = BackendPeer(plan.backend_key)
-    backend.url = told["backend_url"]
+    backend.url = started["backend_url"]
     return Stack(plan=plan, backend=backend, pid=process.pid)
 
 
@@ -195,7 +197,7 @@ async def _start_backend(plan: Plan, processes: Processes, passages: Passages) -
     path.write_text(json.dumps(passages), "utf-8")
     command = await asyncio.to_thread(peer_command, plan.root, plan.backend_key, passages=path)
     peer = BackendPeer(plan.backend_key)
-    await peer.attach(await processes.start("backend", command, talks=True))
+    await peer.attach(await processes.start("backend", command, piped=True))
     return peer
 
 
@@ -217,8 +219,8 @@ async def _run(
             for log in sorted(processes.logs.glob("*.log")):
                 print(f"== the end of {log.name}\n{processes.tail(log.stem)}", file=sys.stderr)
             raise
-        told = {"plan": dataclasses.asdict(plan), "backend_url": peer.url}
-        print(json.dumps(told, default=str), flush=True)
+        started = {"plan": dataclasses.asdict(plan), "backend_url": peer.url}
+        print(json.dumps(started, default=str), flush=True)
         await asyncio.to_thread(sys.stdin.read)
         started_s = time.monotonic()
         await processes.stop("agent", 10.0)

@@ -1,4 +1,4 @@
-"""A real tRPC server on Node for a test, on a free port, gone with the block."""
+"""A real tRPC server on Node, on a free port; it ends on exit."""
 
 from __future__ import annotations
 
@@ -32,5 +32,10 @@ async def running_backend(
         process.stdin.close()
         async with asyncio.timeout(10):
             await process.wait()
-        # The transport is closed in the next round of the loop; without it a warning would come at its end.
+        # The transport is closed in the next turn of the loop; without this turn Python prints a warning.
         await asyncio.sleep(0)
+
+
+async def set_faults(peer: BackendPeer, **faults: int) -> None:
+    """Plan faults: failBefore, loseReply, failSearch, rateLimit, retryAfterS, delayMs."""
+    await peer._request("POST", "faults.set", faults)

@@ -1,4 +1,4 @@
-"""Count the project files that one request passes, and how often it comes back to a file that it has left."""
+"""Count the project files that a request passes, and its returns to a file that it has left."""
 
 from __future__ import annotations
 
@@ -46,7 +46,7 @@ class Walk:
         # A coroutine that resumes is a call of the same frame.
         if event != "call" or frame in self._frames or (file := _file_of(frame)) is None:
             return
-        # Kept, so that no later frame has the identity of one that was counted.
+        # The frame is kept, so that no later one has the same identity.
         self._frames.add(frame)
         if frame.f_code.co_flags & _AWAITED and file not in self.files:
             self.files.append(file)
@@ -58,7 +58,7 @@ class Walk:
 
 @contextmanager
 def counted_walk() -> Iterator[Walk]:
-    """Yield the walk of all that runs in this thread inside the block, other tasks of its event loop included."""
+    """Yield the walk of all code that runs in this thread until exit, other tasks of its event loop included."""
     walk = Walk()
     before = sys.getprofile()
     sys.setprofile(walk.on_event)

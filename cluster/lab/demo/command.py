@@ -18,7 +18,7 @@ from rich.live import Live
 from cluster.costs import reconcile
 from cluster.lab.demo import live_table, voice_room
 from cluster.lab.demo.samples import UsageSample
-from cluster.lab.demo.summary import DemoRun, conclude
+from cluster.lab.demo.summary import DemoRun, finish_demo
 from cluster.lab.stack import startup
 from cluster.lab.stack.backend_peer import BackendPeer
 from cluster.lab.stack.livekit_server import find_livekit_server
@@ -28,7 +28,7 @@ from cluster.lab.stack.rooms import STOP_GRACE_S, dispatch, start_guest, start_p
 from routing.errors import RayroomError
 
 SETTLE_TIMEOUT_S = 30.0
-SPEAKER = "cluster.lab.demo.speaker"
+SPEAKER_MODULE = "cluster.lab.demo.speaker"
 FRAMES_PER_SECOND = 5
 ARGS: startup.Args = {"rooms": {"heartbeat_every_s": HEARTBEAT_S}}
 
@@ -48,7 +48,7 @@ def run_demo(seconds: float, rooms: int, directory: Path) -> int:
 
 
 async def _until_signalled(work: Coroutine[Any, Any, int]) -> int:
-    """Run the demo, or end it in order at the first signal; later signals are ignored."""
+    """Run the demo, or stop it gracefully at the first signal; later signals are ignored."""
     demo = asyncio.create_task(work)
     loop = asyncio.get_running_loop()
     signalled: list[signal.Signals] = []
@@ -77,7 +77,7 @@ async def _demo(plan: Plan, rooms: dict[str, str], seconds: float) -> int:
             f"up after {time.monotonic() - started_s:.0f} s; {len(rooms)} rooms and one that talks for {seconds:.0f} s"
         )
         started_at_s = time.time()
-        samples, told = await _run_rooms(plan, processes, rooms, seconds)
+        samples, speaker_counts = await _run_rooms(plan, processes, rooms, seconds)
         usages = await _settle(plan, processes, samples[-1].usages)
         await processes.stop("serve", STOP_GRACE_S)
         await processes.stop("ray", STOP_GRACE_S)
@@ -87,14 +87,14 @@ async def _demo(plan: Plan, rooms: dict[str, str], seconds: float) -> int:
             rooms=rooms,
             samples=samples,
             usages=usages,
-            voice=voice_room.conversation(usages, told),
+            voice=voice_room.conversation(usages, speaker_counts),
             vendor_speech=reconcile.vendor_units(await voice_room.emulator_journal(plan)),
             backend_totals=await peer.totals_nanousd(),
             backend_speech=reconcile.backend_speech_totals(
                 [event for tenant in TENANTS for event in await peer.events(tenant)]
             ),
         )
-    return conclude(plan, run, console)
+    return finish_demo(plan, run, console)
 
 
 async def _start(plan: Plan, processes: Processes, seconds: float) -> BackendPeer:
@@ -117,20 +117,20 @@ async def _run_rooms(
 
     Returns the usage second by second, and the counts of the speaker.
     """
-    attended = rooms | {VOICE_ROOM: VOICE_TENANT}
+    all_rooms = rooms | {VOICE_ROOM: VOICE_TENANT}
     async with api.LiveKitAPI(plan.livekit_url, plan.livekit_key, plan.livekit_secret) as lk:
-        for room, tenant in attended.items():
+        for room, tenant in all_rooms.items():
             await dispatch(lk, room, tenant)
-        talker = await start_guest(plan, processes, "talker", SPEAKER, [VOICE_ROOM], seconds)
+        speaker = await start_guest(plan, processes, "talker", SPEAKER_MODULE, [VOICE_ROOM], seconds)
         await start_publisher(plan, processes, list(rooms), seconds, FRAMES_PER_SECOND)
         samples = await _show(plan, processes, seconds)
         await processes.stop("talker", STOP_GRACE_S)
         await processes.stop("publisher", STOP_GRACE_S)
-        for room in attended:
+        for room in all_rooms:
             async with asyncio.timeout(STOP_GRACE_S):
                 await lk.room.delete_room(api.DeleteRoomRequest(room=room))
     await processes.stop("agent", STOP_GRACE_S)
-    return samples, await voice_room.last_words(talker)
+    return samples, await voice_room.read_speaker_counts(speaker)
 
 
 async def _show(plan: Plan, processes: Processes, seconds: float) -> list[UsageSample]:
@@ -140,15 +140,15 @@ async def _show(plan: Plan, processes: Processes, seconds: float) -> list[UsageS
     end_s = time.monotonic() + seconds
     async with _admin(plan) as http:
         with Live(console=console, refresh_per_second=2, transient=False) as live:
-            while (left_s := end_s - time.monotonic()) > 0:
+            while (remaining_s := end_s - time.monotonic()) > 0:
                 processes.check()
                 usages = await _usages(http, usages)
                 samples.append(UsageSample(at_s=time.time(), usages=usages))
-                live.update(live_table.draw(usages, left_s))
-                await asyncio.sleep(min(1.0, left_s))
+                live.update(live_table.draw(usages, remaining_s))
+                await asyncio.sleep(min(1.0, remaining_s))
             live.update(live_table.draw(usages, 0.0))
     if not console.is_terminal:
-        # For a file, rich writes the last picture only, without a final newline.
+        # To a file, rich writes only the last state, without a final newline.
         console.line()
     return samples
 
@@ -158,9 +158,9 @@ def _admin(plan: Plan) -> httpx.AsyncClient:
     return httpx.AsyncClient(base_url=plan.router_url, headers=headers, timeout=5.0)
 
 
-async def _usages(http: httpx.AsyncClient, before: Mapping[str, Any]) -> dict[str, Any]:
+async def _usages(http: httpx.AsyncClient, previous: Mapping[str, Any]) -> dict[str, Any]:
     """Return each tenant's usage; a tenant without an answer keeps its previous one."""
-    usages = dict(before)
+    usages = dict(previous)
     for tenant in TENANTS:
         with contextlib.suppress(httpx.HTTPError):
             response = await http.get(f"/v1/tenants/{tenant}/usage")
@@ -169,16 +169,16 @@ async def _usages(http: httpx.AsyncClient, before: Mapping[str, Any]) -> dict[st
     return usages
 
 
-async def _settle(plan: Plan, processes: Processes, shown: Mapping[str, Any]) -> dict[str, Any]:
+async def _settle(plan: Plan, processes: Processes, last_usages: Mapping[str, Any]) -> dict[str, Any]:
     """Wait until every settled cost is at the backend; return the last totals with the last known rooms."""
     end_s = time.monotonic() + SETTLE_TIMEOUT_S
     async with _admin(plan) as http:
-        usages = await _usages(http, shown)
+        usages = await _usages(http, last_usages)
         while time.monotonic() < end_s and any(_unsent(usage) for usage in usages.values()):
             processes.check()
             await asyncio.sleep(0.5)
             usages = await _usages(http, usages)
-    return {tenant: usage | {"rooms": shown.get(tenant, {}).get("rooms", [])} for tenant, usage in usages.items()}
+    return {tenant: usage | {"rooms": last_usages.get(tenant, {}).get("rooms", [])} for tenant, usage in usages.items()}
 
 
 def _unsent(usage: dict[str, Any]) -> bool:

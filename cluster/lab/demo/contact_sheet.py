@@ -15,7 +15,7 @@ from PIL import Image, ImageDraw, ImageFont
 
 from cluster.costs.reconcile import dollars
 
-MOST_DRAWN = 60
+MAX_DRAWN = 60
 COLUMNS = 4
 THUMBNAIL_PX = (320, 180)
 GAP_PX = 12
@@ -44,9 +44,9 @@ class SheetFrame:
 
 def write_sheet(path: Path, title: str, frames: Sequence[SheetFrame]) -> None:
     """Write one PNG with a thumbnail and a caption for each of the first 60 frames; raises OSError."""
-    drawn = frames[:MOST_DRAWN]
+    shown = frames[:MAX_DRAWN]
     lines = header(title, frames)
-    rows = -(-len(drawn) // COLUMNS)
+    rows = -(-len(shown) // COLUMNS)
     top_px = GAP_PX + len(lines) * HEADER_LINE_PX + GAP_PX
     width_px = GAP_PX + COLUMNS * (_CELL_PX[0] + GAP_PX)
     sheet = Image.new("RGB", (width_px, top_px + rows * (_CELL_PX[1] + GAP_PX)), _PAPER)
@@ -54,7 +54,7 @@ def write_sheet(path: Path, title: str, frames: Sequence[SheetFrame]) -> None:
     for line, text in enumerate(lines):
         colour = _WARNING if text == SIMULATED else _GREY if line else _INK
         _write(draw, (GAP_PX, GAP_PX + line * HEADER_LINE_PX), text, 15 if line else 20, colour, width_px - 2 * GAP_PX)
-    for number, frame in enumerate(drawn):
+    for number, frame in enumerate(shown):
         row, column = divmod(number, COLUMNS)
         at_px = (GAP_PX + column * (_CELL_PX[0] + GAP_PX), top_px + row * (_CELL_PX[1] + GAP_PX))
         _draw_frame(sheet, draw, at_px, frame)
@@ -66,8 +66,8 @@ def header(title: str, frames: Sequence[SheetFrame]) -> list[str]:
     lines = [title, _totals(frames)]
     if any(frame.model.startswith("simulated/") for frame in frames):
         lines.append(SIMULATED)
-    if len(frames) > MOST_DRAWN:
-        lines.append(f"the first {MOST_DRAWN} are drawn; {len(frames) - MOST_DRAWN} more are not")
+    if len(frames) > MAX_DRAWN:
+        lines.append(f"the first {MAX_DRAWN} are drawn; {len(frames) - MAX_DRAWN} more are not")
     return lines
 
 
@@ -98,17 +98,17 @@ def _draw_frame(sheet: Image.Image, draw: ImageDraw.ImageDraw, at_px: tuple[int,
     draw.rectangle(
         (x_px - 1, y_px - 1, x_px + width_px, y_px + height_px), fill=(226, 226, 224), outline=(200, 200, 198)
     )
-    small = thumbnail(frame.jpeg)
-    if small is None:
+    preview = thumbnail(frame.jpeg)
+    if preview is None:
         _write(draw, (x_px + 8, y_px + 8), "this frame cannot be read", 13, _WARNING, width_px)
     else:
-        sheet.paste(small, (x_px + (width_px - small.width) // 2, y_px + (height_px - small.height) // 2))
+        sheet.paste(preview, (x_px + (width_px - preview.width) // 2, y_px + (height_px - preview.height) // 2))
     for line, text in enumerate(caption(frame)):
         _write(draw, (x_px, y_px + height_px + 5 + line * LINE_PX), text, 13, _GREY if line else _INK, width_px)
 
 
 def thumbnail(jpeg: bytes) -> Image.Image | None:
-    """Return a small copy of a frame; None if it cannot be decoded."""
+    """Return a thumbnail of a frame, or None if it cannot be decoded."""
     try:
         with Image.open(io.BytesIO(jpeg), formats=["JPEG"]) as image:
             # Decodes at an eighth to a half of the size, if that is still larger than the thumbnail.
@@ -130,14 +130,14 @@ def _write(
     text: str,
     side_px: int,
     colour: tuple[int, int, int],
-    most_px: int,
+    max_width_px: int,
 ) -> None:
-    """Write one line, cut to `most_px`."""
+    """Write one line, cut to `max_width_px`."""
     font = _font(side_px)
     text = " ".join(text.split())
-    if draw.textlength(text, font) > most_px:
+    if draw.textlength(text, font) > max_width_px:
         widths_px = (draw.textlength(f"{text[:letters]}...", font) for letters in range(1, len(text)))
-        text = f"{text[: sum(1 for _ in takewhile(lambda width_px: width_px <= most_px, widths_px))]}..."
+        text = f"{text[: sum(1 for _ in takewhile(lambda width_px: width_px <= max_width_px, widths_px))]}..."
     draw.text(at_px, text, fill=colour, font=font)
 
 

@@ -18,16 +18,16 @@ _VOICE_COUNTS = ("hearing_utterances", "voice_answers", "voice_interruptions")
 _COUNTS = ("frames_seen", "frames_kept", "frames_repeated", "frames_shed", "answers")
 
 
-def draw(usages: Mapping[str, Mapping[str, Any]], left_s: float) -> Group:
-    """Return the picture of one moment: `usages` is each tenant's answer of `/v1/tenants/{id}/usage`."""
+def draw(usages: Mapping[str, Mapping[str, Any]], remaining_s: float) -> Group:
+    """Return the table of one moment: `usages` holds each tenant's response of `/v1/tenants/{id}/usage`."""
     rooms = [room for usage in usages.values() for room in usage.get("rooms", [])]
     screens = [room for room in rooms if room["room"] != VOICE_ROOM]
-    spoken = [room for room in rooms if room["room"] == VOICE_ROOM]
-    return Group(_rooms(screens, left_s), _voice(spoken), _costs(usages), Text(SIMULATED, style="yellow"))
+    voice_rooms = [room for room in rooms if room["room"] == VOICE_ROOM]
+    return Group(_rooms(screens, remaining_s), _voice(voice_rooms), _costs(usages), Text(SIMULATED, style="yellow"))
 
 
-def _rooms(rooms: Iterable[Mapping[str, Any]], left_s: float) -> Table:
-    table = Table(title=f"rooms, {left_s:.0f} s to go", title_justify="left", box=SIMPLE_HEAD, padding=0)
+def _rooms(rooms: Iterable[Mapping[str, Any]], remaining_s: float) -> Table:
+    table = Table(title=f"rooms, {remaining_s:.0f} s to go", title_justify="left", box=SIMPLE_HEAD, padding=0)
     table.add_column("room", no_wrap=True)
     for name in ("seen", "kept", "repeats", "shed", "answers", "p50 ms", "p95 ms"):
         table.add_column(name, justify="right")

@@ -33,16 +33,16 @@ class WrittenReport:
 
 
 def write_report(
-    directory: Path, run: record.Run, frames: Mapping[str, Sequence[SheetFrame]], more: Sequence[Section] = ()
+    directory: Path, run: record.Run, frames: Mapping[str, Sequence[SheetFrame]], sections: Sequence[Section] = ()
 ) -> WrittenReport:
-    """Write the run, one PNG for each room of `frames`, and the report with `more` sections of the demo's own."""
+    """Write the run, one PNG for each room of `frames`, and the report with `sections` sections of the demo's own."""
     record.save(run, directory)
     sheets = []
     for room, kept in frames.items():
         sheet = directory / f"{room}.png"
         write_sheet(sheet, room, kept)
         sheets.append(sheet)
-    return WrittenReport(report=report.write(run, directory, more), sheets=tuple(sheets))
+    return WrittenReport(report=report.write(run, directory, sections), sheets=tuple(sheets))
 
 
 def read_frames(directory: Path, start_s: float | None = None) -> list[SheetFrame]:
@@ -96,62 +96,68 @@ def frame_costs(journal: Path) -> FrameCosts:
     """Return the journal's settled costs of vision; raises sqlite3.Error for a file that is not a journal."""
     events = read_settled_events(journal, service="vision")
     nanousd: Counter[str] = Counter()
-    for one in events:
-        nanousd[one.tenant_id] += one.cost_nanousd
-    answered = [one.usage for one in events if one.outcome == Outcome.OK]
+    for event in events:
+        nanousd[event.tenant_id] += event.cost_nanousd
+    answered = [event.usage for event in events if event.outcome == Outcome.OK]
     output_tokens = sum(usage.get("output_tokens", 0) for usage in answered)
     return FrameCosts(nanousd=nanousd, answers=len(answered), output_tokens=output_tokens)
 
 
 def demo_run(
-    shown: FrameEvidence, costs: FrameCosts, settings: AppSettings, details: Mapping[str, Any], apart_nanousd: int
+    evidence: FrameEvidence,
+    costs: FrameCosts,
+    settings: AppSettings,
+    details: Mapping[str, Any],
+    difference_nanousd: int,
 ) -> record.Run:
-    """Return the demo as a run; `apart_nanousd` is the difference between the books, and must be zero."""
-    strong = _strong(shown, costs, settings)
+    """Return the demo as a run; `difference_nanousd` is the difference of journal and backend, and must be zero."""
+    strong = _strong(evidence, costs, settings)
     verdict = record.TargetVerdict(
-        target="books_apart_nanousd", limit=0.0, seen=float(apart_nanousd), held=bool(details["equal"])
+        target="books_apart_nanousd", limit=0.0, seen=float(difference_nanousd), held=bool(details["equal"])
     )
     summary = record.Summary(
         kind="demo",
         name="rooms and a voice",
-        command=f"rayroom demo --seconds {shown.seconds:g} --rooms {len(shown.rooms)}",
-        started_at=dt.datetime.fromtimestamp(shown.started_at_s, dt.UTC).isoformat(timespec="seconds"),
+        command=f"rayroom demo --seconds {evidence.seconds:g} --rooms {len(evidence.rooms)}",
+        started_at=dt.datetime.fromtimestamp(evidence.started_at_s, dt.UTC).isoformat(timespec="seconds"),
         simulated=bool(details["simulated"]),
         machine=record.this_machine(),
-        scenario={"rooms": dict(shown.rooms), "seconds": shown.seconds},
-        totals=_totals(shown, costs),
+        scenario={"rooms": dict(evidence.rooms), "seconds": evidence.seconds},
+        totals=_totals(evidence, costs),
         verdicts=(verdict,),
-        notes=_notes(shown, strong),
+        notes=_notes(evidence, strong),
         details=dict(details),
     )
     return record.Run(
         summary=summary,
         replicas=record.table(record.REPLICAS),
-        traffic=record.table(record.TRAFFIC, samples.traffic_rows(shown.samples, shown.frames, shown.started_at_s)),
-        latency=record.table(record.LATENCY, samples.latency_rows(shown.frames)),
-        tenants=record.table(record.TENANTS, _tenants(shown, costs, strong)),
+        traffic=record.table(
+            record.TRAFFIC, samples.traffic_rows(evidence.samples, evidence.frames, evidence.started_at_s)
+        ),
+        latency=record.table(record.LATENCY, samples.latency_rows(evidence.frames)),
+        tenants=record.table(record.TENANTS, _tenants(evidence, costs, strong)),
         events=record.table(record.EVENTS),
     )
 
 
-def _strong(shown: FrameEvidence, costs: FrameCosts, settings: AppSettings) -> StrongFrame:
+def _strong(evidence: FrameEvidence, costs: FrameCosts, settings: AppSettings) -> StrongFrame:
     return savings.strong_frame(
         settings.catalogue(),
         settings.vision,
-        dt.datetime.fromtimestamp(shown.started_at_s, dt.UTC).date(),
+        dt.datetime.fromtimestamp(evidence.started_at_s, dt.UTC).date(),
         long_side_px=settings.rooms.image_long_side_px,
         answer_tokens=savings.mean_tokens(costs.output_tokens, costs.answers),
     )
 
 
-def _totals(shown: FrameEvidence, costs: FrameCosts) -> record.Totals:
-    last = samples.screens_of(shown.samples[-1].usages) if shown.samples else {}
-    waits_ms = sorted(frame.answer_ms for frame in shown.frames if frame.answer_ms is not None)
+def _totals(evidence: FrameEvidence, costs: FrameCosts) -> record.Totals:
+    last = samples.screens_of(evidence.samples[-1].usages) if evidence.samples else {}
+    waits_ms = sorted(frame.answer_ms for frame in evidence.frames if frame.answer_ms is not None)
     p50_ms, p95_ms = (percentile(waits_ms, share) if waits_ms else None for share in (0.5, 0.95))
     return record.Totals(
-        seconds=shown.seconds,
+        seconds=evidence.seconds,
         rooms_peak=len(last),
-        room_hours=len(last) * shown.seconds / 3_600,
+        room_hours=len(last) * evidence.seconds / 3_600,
         **{name: samples.count(last, name) for name in ("seen", "repeats", "kept", "answered", "shed")},
         failed=0,
         p50_ms=p50_ms,
@@ -160,18 +166,18 @@ def _totals(shown: FrameEvidence, costs: FrameCosts) -> record.Totals:
     )
 
 
-def _tenants(shown: FrameEvidence, costs: FrameCosts, strong: StrongFrame) -> list[dict[str, Any]]:
-    last = samples.screens_of(shown.samples[-1].usages) if shown.samples else {}
+def _tenants(evidence: FrameEvidence, costs: FrameCosts, strong: StrongFrame) -> list[dict[str, Any]]:
+    last = samples.screens_of(evidence.samples[-1].usages) if evidence.samples else {}
     rows = []
-    for tenant in dict.fromkeys(shown.rooms.values()):
-        rooms = {room: counters for room, counters in last.items() if shown.rooms.get(room) == tenant}
+    for tenant in dict.fromkeys(evidence.rooms.values()):
+        rooms = {room: counters for room, counters in last.items() if evidence.rooms.get(room) == tenant}
         frames = FrameCounts(**{name: samples.count(rooms, name) for name in ("seen", "kept", "answered")})
-        room_hours = len(rooms) * shown.seconds / 3_600
+        room_hours = len(rooms) * evidence.seconds / 3_600
         rows.append(savings.tenant_row(tenant, room_hours, frames, costs.nanousd.get(tenant, 0), strong))
     return rows
 
 
-def _notes(shown: FrameEvidence, strong: StrongFrame) -> tuple[str, ...]:
+def _notes(evidence: FrameEvidence, strong: StrongFrame) -> tuple[str, ...]:
     return (
         f"A second's counts are those that came with the rooms' heartbeats, one every {HEARTBEAT_S} seconds.",
         "An answer's time is the room agent's wait, from sending a frame to its description.",

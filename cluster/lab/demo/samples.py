@@ -33,7 +33,7 @@ class UsageSample:
 
 
 def rooms_of(usages: Usages) -> dict[str, Counters]:
-    """Return the counters of each room, the one with speech too."""
+    """Return the counters of each room, including the voice room."""
     return {room["room"]: room["counters"] for usage in usages.values() for room in usage.get("rooms", [])}
 
 
@@ -52,16 +52,16 @@ def traffic_rows(samples: Sequence[UsageSample], frames: Sequence[SheetFrame], s
     `frames` are the answered ones, in seconds from `start_s`.
     """
     rows: defaultdict[int, dict[str, Any]] = defaultdict(dict)
-    before: dict[str, Counters] = {}
-    for one in samples:
-        now = rooms_of(one.usages)
-        row = rows[int(one.at_s - start_s)]
+    previous: dict[str, Counters] = {}
+    for sample in samples:
+        counters = rooms_of(sample.usages)
+        row = rows[int(sample.at_s - start_s)]
         for name in _COUNTS:
-            row[name] = row.get(name, 0) + _grown(before, now, _COUNTS[name])
-        row["questions"] = row.get("questions", 0) + _grown(before, now, "hearing_utterances")
-        row["rooms"] = len(screens_of(one.usages))
+            row[name] = row.get(name, 0) + _growth(previous, counters, _COUNTS[name])
+        row["questions"] = row.get("questions", 0) + _growth(previous, counters, "hearing_utterances")
+        row["rooms"] = len(screens_of(sample.usages))
         row["failed"] = 0
-        before |= now
+        previous |= counters
     for second, waits_ms in _waits_ms(frames).items():
         rows[second] |= {"p50_ms": percentile(waits_ms, 0.5), "p95_ms": percentile(waits_ms, 0.95)}
     return [{"at_s": float(second), **rows[second]} for second in range(max(rows, default=-1) + 1)]
@@ -70,20 +70,20 @@ def traffic_rows(samples: Sequence[UsageSample], frames: Sequence[SheetFrame], s
 def latency_rows(frames: Sequence[SheetFrame]) -> list[dict[str, Any]]:
     """Return rows of record.LATENCY: the quantiles that the number of answers supports, and the maximum."""
     waits_ms = sorted(frame.answer_ms for frame in frames if frame.answer_ms is not None)
-    told = [quantile for quantile in _QUANTILES if (1 - quantile) * len(waits_ms) >= 1]
+    supported = [quantile for quantile in _QUANTILES if (1 - quantile) * len(waits_ms) >= 1]
     return [
         {"service": "vision", "part": "whole", "quantile": quantile, "ms": percentile(waits_ms, quantile)}
-        for quantile in ([*told, 1.0] if waits_ms else [])
+        for quantile in ([*supported, 1.0] if waits_ms else [])
     ]
 
 
-def _grown(before: Mapping[str, Counters], now: Mapping[str, Counters], name: str) -> int:
+def _growth(previous: Mapping[str, Counters], current: Mapping[str, Counters], name: str) -> int:
     """Return the growth of a count; a restarted agent counts from zero."""
-    grown = 0.0
-    for room, counters in now.items():
-        last, count = before.get(room, {}).get(name, 0), counters.get(name, 0)
-        grown += count - last if count >= last else count
-    return int(grown)
+    growth = 0.0
+    for room, counters in current.items():
+        previous_count, count = previous.get(room, {}).get(name, 0), counters.get(name, 0)
+        growth += count - previous_count if count >= previous_count else count
+    return int(growth)
 
 
 def _waits_ms(frames: Sequence[SheetFrame]) -> dict[int, list[float]]:
@@ -91,4 +91,4 @@ def _waits_ms(frames: Sequence[SheetFrame]) -> dict[int, list[float]]:
     for frame in frames:
         if frame.answer_ms is not None and frame.at_s >= 0:
             waits[math.floor(frame.at_s)].append(frame.answer_ms)
-    return {second: sorted(found) for second, found in waits.items()}
+    return {second: sorted(values) for second, values in waits.items()}

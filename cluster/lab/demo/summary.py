@@ -1,4 +1,4 @@
-"""Report the end of a run: the reconciled books, the questions and answers of the voice room, the output files."""
+"""Report the end of a run: the reconciled costs, the conversation of the voice room, and the output files."""
 
 from __future__ import annotations
 
@@ -41,38 +41,40 @@ class DemoRun:
     backend_speech: SpeechUsageTotals
 
 
-def conclude(plan: Plan, run: DemoRun, console: Console) -> int:
+def finish_demo(plan: Plan, run: DemoRun, console: Console) -> int:
     """Print the reconciliation, write the output, and return the exit status."""
     rows = reconcile.reconcile(read_settled_nanousd(plan.journal), run.backend_totals)
     speech = reconcile.compare(run.vendor_speech, reconcile.journal_speech_totals(plan.journal), run.backend_speech)
-    left_open = read_open_intents(plan.journal)
-    equal = bool(rows) and all([*(row.equal for row in rows), *(one.equal for one in speech)]) and left_open == 0
-    _say_voice(run.voice, console)
-    _say_books(rows, speech, left_open, console)
-    left = _leave(plan, run, _Books(rows=rows, speech=speech, left_open=left_open, equal=equal))
-    console.print(f"left in {plan.directory}: run.json and {len(left.sheets)} contact sheets")
-    console.print(f"report: {left.report.as_uri()}")
+    open_intents = read_open_intents(plan.journal)
+    equal = bool(rows) and all([*(row.equal for row in rows), *(row.equal for row in speech)]) and open_intents == 0
+    _print_voice(run.voice, console)
+    _print_reconciliation(rows, speech, open_intents, console)
+    written = _write_output(
+        plan, run, _Reconciliation(rows=rows, speech=speech, open_intents=open_intents, equal=equal)
+    )
+    console.print(f"left in {plan.directory}: run.json and {len(written.sheets)} contact sheets")
+    console.print(f"report: {written.report.as_uri()}")
     return 0 if equal else 1
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class _Books:
-    """The comparison of the books."""
+class _Reconciliation:
+    """The comparison of journal and backend."""
 
     rows: Sequence[ReconciledTenant]
     speech: Sequence[SpeechRow]
-    left_open: int
+    open_intents: int
     equal: bool
 
     @property
-    def apart_nanousd(self) -> int:
+    def difference_nanousd(self) -> int:
         return sum(abs(row.journal_nanousd - row.backend_nanousd) for row in self.rows)
 
 
-def _leave(plan: Plan, run: DemoRun, books: _Books) -> results.WrittenReport:
+def _write_output(plan: Plan, run: DemoRun, reconciliation: _Reconciliation) -> results.WrittenReport:
     """Write the run, its report and its contact sheets."""
     frames = {room: results.read_frames(plan.directory / "frames" / room, run.started_at_s) for room in run.rooms}
-    shown = FrameEvidence(
+    evidence = FrameEvidence(
         started_at_s=run.started_at_s,
         seconds=run.seconds,
         rooms=run.rooms,
@@ -81,18 +83,18 @@ def _leave(plan: Plan, run: DemoRun, books: _Books) -> results.WrittenReport:
     )
     costs, settings = frame_costs(plan.journal), check_file(plan.root / "serve_config.yaml")
     end_s = run.samples[-1].at_s - run.started_at_s
-    details = _as_json(run, books.rows, books.speech, books.equal)
-    more = [
-        report_sections.bill(books.rows, books.speech, books.left_open),
+    details = _as_json(run, reconciliation.rows, reconciliation.speech, reconciliation.equal)
+    sections = [
+        report_sections.bill(reconciliation.rows, reconciliation.speech, reconciliation.open_intents),
         report_sections.voice(run.voice),
         report_sections.dropped(screens_of(run.usages)),
         *(report_sections.kept(room, kept, end_s) for room, kept in frames.items()),
     ]
-    whole = demo_run(shown, costs, settings, details, books.apart_nanousd)
-    return results.write_report(plan.directory, whole, frames, more)
+    demo = demo_run(evidence, costs, settings, details, reconciliation.difference_nanousd)
+    return results.write_report(plan.directory, demo, frames, sections)
 
 
-def _say_voice(voice: Conversation, console: Console) -> None:
+def _print_voice(voice: Conversation, console: Console) -> None:
     console.print(
         f"voice room: {voice.questions_asked} questions asked aloud, {voice.questions_heard} heard, "
         f"{voice.answers_spoken} answered, {voice.interruptions} of these interrupted; "
@@ -101,21 +103,27 @@ def _say_voice(voice: Conversation, console: Console) -> None:
     )
 
 
-def _say_books(rows: Sequence[ReconciledTenant], speech: Sequence[SpeechRow], left_open: int, console: Console) -> None:
+def _print_reconciliation(
+    rows: Sequence[ReconciledTenant], speech: Sequence[SpeechRow], open_intents: int, console: Console
+) -> None:
     console.print("reconciliation, in dollars of simulated spend")
     for row in rows:
         journal, billed = dollars(row.journal_nanousd), dollars(row.backend_nanousd)
         console.print(f"  {row.tenant_id:8} journal {journal}  backend {billed}  {verdict(row.equal)}")
-    for one in speech:
-        journal, billed = dollars(one.journal_nanousd), dollars(one.backend_nanousd)
+    for speech_row in speech:
+        journal, billed = dollars(speech_row.journal_nanousd), dollars(speech_row.backend_nanousd)
         console.print(
-            f"  {one.service:8} journal {journal}  backend {billed}  {verdict(one.equal)}: {one.amount} of {one.model}"
+            f"  {speech_row.service:8} journal {journal}  backend {billed}  {verdict(speech_row.equal)}: "
+            f"{speech_row.amount} of {speech_row.model}"
         )
-        if not one.equal:
-            units = f"vendor {one.vendor_units}, journal {one.journal_units}, backend {one.backend_units}"
-            console.print(f"           {reconcile.UNITS[one.service]}: {units}")
-    if left_open:
-        console.print(f"  {left_open} attempts were never settled")
+        if not speech_row.equal:
+            units = (
+                f"vendor {speech_row.vendor_units}, journal {speech_row.journal_units}, "
+                f"backend {speech_row.backend_units}"
+            )
+            console.print(f"           {reconcile.UNITS[speech_row.service]}: {units}")
+    if open_intents:
+        console.print(f"  {open_intents} attempts were never settled")
     if not rows:
         console.print("  nothing was billed at all")
 
@@ -134,10 +142,10 @@ def _as_json(
         "seconds": run.seconds,
         "equal": equal,
         "reconciliation": [
-            {"tenant": r.tenant_id, "journal_nanousd": r.journal_nanousd, "backend_nanousd": r.backend_nanousd}
-            for r in rows
+            {"tenant": row.tenant_id, "journal_nanousd": row.journal_nanousd, "backend_nanousd": row.backend_nanousd}
+            for row in rows
         ],
-        "speech": [one.as_json() for one in speech],
+        "speech": [speech_row.as_json() for speech_row in speech],
         "voice": run.voice.as_json(),
         "tenants": run.usages,
     }

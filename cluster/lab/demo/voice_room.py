@@ -24,10 +24,10 @@ QUESTIONS = (
     "When does support read the changes?",
     "What are the open questions and risks?",
 )
-SHORTEST_QUESTION_S = 2.0
+MIN_QUESTION_INTERVAL_S = 2.0
 """The shortest time between two questions, so that the emulator is configured with enough phrases."""
 EMULATOR_TIMEOUT_S = 10.0
-_EMULATE = [sys.executable, "-c", "from cluster.cli.main import main; main()", "emulate"]
+_EMULATE_COMMAND = [sys.executable, "-c", "from cluster.cli.main import main; main()", "emulate"]
 
 
 class EmulatorFailed(RayroomError):
@@ -44,7 +44,7 @@ class Conversation:
     questions_heard: int
     answers_spoken: int
     answers_heard: int
-    """As the speaker counted them."""
+    """Counted by the speaker."""
     voice_heard_ms: int
     interruptions: int
     first_word_p50_ms: float | None
@@ -55,11 +55,11 @@ class Conversation:
 
 
 async def start_emulator(plan: Plan, processes: Processes, seconds: float) -> None:
-    """Start the emulator, and configure the phrases of as many seconds."""
-    await processes.start("emulator", [*_EMULATE, "--port", str(plan.emulator_port)])
-    await startup.until(lambda: startup.listens(plan.emulator_port), processes, "the vendors' emulator")
-    phrases = list(islice(cycle(QUESTIONS), 1 + int(seconds / SHORTEST_QUESTION_S)))
-    await _ask("POST", f"{plan.emulator_url}/_emulator/phrases", json={"phrases": phrases})
+    """Start the emulator and configure enough phrases for `seconds`."""
+    await processes.start("emulator", [*_EMULATE_COMMAND, "--port", str(plan.emulator_port)])
+    await startup.wait_until(lambda: startup.listens(plan.emulator_port), processes, "the vendors' emulator")
+    phrases = list(islice(cycle(QUESTIONS), 1 + int(seconds / MIN_QUESTION_INTERVAL_S)))
+    await _request("POST", f"{plan.emulator_url}/_emulator/phrases", json={"phrases": phrases})
 
 
 def agent_environment(plan: Plan) -> dict[str, str]:
@@ -76,12 +76,12 @@ def agent_environment(plan: Plan) -> dict[str, str]:
 
 
 async def emulator_journal(plan: Plan) -> list[dict[str, Any]]:
-    """Return the emulator's request log, one line a request."""
-    seen: list[dict[str, Any]] = (await _ask("GET", f"{plan.emulator_url}/_emulator/journal")).json()["seen"]
-    return seen
+    """Return the emulator's request log, one entry per request."""
+    requests: list[dict[str, Any]] = (await _request("GET", f"{plan.emulator_url}/_emulator/journal")).json()["seen"]
+    return requests
 
 
-async def _ask(method: str, url: str, **body: Any) -> httpx.Response:
+async def _request(method: str, url: str, **body: Any) -> httpx.Response:
     """Return the emulator's response; raises EmulatorFailed."""
     try:
         async with httpx.AsyncClient(timeout=EMULATOR_TIMEOUT_S) as http:
@@ -92,26 +92,26 @@ async def _ask(method: str, url: str, **body: Any) -> httpx.Response:
         raise EmulatorFailed(f"The vendors' emulator did not answer: {type(error).__name__}.") from None
 
 
-async def last_words(talker: asyncio.subprocess.Process) -> dict[str, int]:
+async def read_speaker_counts(speaker: asyncio.subprocess.Process) -> dict[str, int]:
     """Return the counts of a finished speaker; an empty mapping if it printed none."""
-    assert talker.stdout is not None
+    assert speaker.stdout is not None
     async with asyncio.timeout(EMULATOR_TIMEOUT_S):
-        lines = (await talker.stdout.read()).splitlines()
-    told = json.loads(lines[-1]) if lines else {}
-    counts: dict[str, int] = told.get("rooms", {}).get(VOICE_ROOM, {})
+        lines = (await speaker.stdout.read()).splitlines()
+    message = json.loads(lines[-1]) if lines else {}
+    counts: dict[str, int] = message.get("rooms", {}).get(VOICE_ROOM, {})
     return counts
 
 
-def conversation(usages: Mapping[str, Mapping[str, Any]], told: Mapping[str, int]) -> Conversation:
+def conversation(usages: Mapping[str, Mapping[str, Any]], speaker_counts: Mapping[str, int]) -> Conversation:
     """Combine the agent's counters, from the app's last sample, with those of the speaker."""
     rooms = usages.get(VOICE_TENANT, {}).get("rooms", [])
     counters: Mapping[str, float] = next((room["counters"] for room in rooms if room["room"] == VOICE_ROOM), {})
     return Conversation(
-        questions_asked=told.get("asked", 0),
+        questions_asked=speaker_counts.get("asked", 0),
         questions_heard=int(counters.get("hearing_utterances", 0)),
         answers_spoken=int(counters.get("voice_answers", 0)),
-        answers_heard=told.get("answered", 0),
-        voice_heard_ms=told.get("heard_ms", 0),
+        answers_heard=speaker_counts.get("answered", 0),
+        voice_heard_ms=speaker_counts.get("heard_ms", 0),
         interruptions=int(counters.get("voice_interruptions", 0)),
         first_word_p50_ms=counters.get("voice_first_word_p50_ms"),
         first_sound_p50_ms=counters.get("voice_first_sound_p50_ms"),

@@ -41,33 +41,33 @@ def control_routes(state: EmulatorState) -> list[web.RouteDef]:
                 share=planned.share,
             )
         except ValidationError as error:
-            return _wrong(BadInput(first_problem(error)))
+            return _error_response(BadInput(first_problem(error)))
         except RayroomError as error:
-            return _wrong(error)
+            return _error_response(error)
         return web.json_response({"planned": len(state.faults)})
 
     async def planned(request: web.Request) -> web.Response:
         return web.json_response({"planned": len(state.faults)})
 
     async def read(request: web.Request) -> web.Response:
-        return web.json_response({"seen": [asdict(seen) for seen in state.journal]})
+        return web.json_response({"seen": [asdict(entry) for entry in state.journal]})
 
-    async def forget_faults(request: web.Request) -> web.Response:
+    async def clear_faults(request: web.Request) -> web.Response:
         state.faults.clear()
         return web.Response(status=204)
 
-    async def forget_journal(request: web.Request) -> web.Response:
+    async def clear_journal(request: web.Request) -> web.Response:
         state.journal.clear()
         return web.Response(status=204)
 
     return [
         web.post(f"{PREFIX}/faults", plan),
         web.get(f"{PREFIX}/faults", planned),
-        web.delete(f"{PREFIX}/faults", forget_faults),
+        web.delete(f"{PREFIX}/faults", clear_faults),
         web.get(f"{PREFIX}/journal", read),
-        web.delete(f"{PREFIX}/journal", forget_journal),
+        web.delete(f"{PREFIX}/journal", clear_journal),
     ]
 
 
-def _wrong(error: RayroomError) -> web.Response:
+def _error_response(error: RayroomError) -> web.Response:
     return web.json_response(error.envelope(), status=error.status)

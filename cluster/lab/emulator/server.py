@@ -11,7 +11,7 @@ from aiohttp import web
 from cluster.lab.emulator.chat.anthropic import anthropic_routes
 from cluster.lab.emulator.chat.gemini import gemini_routes
 from cluster.lab.emulator.chat.model_lists import model_routes
-from cluster.lab.emulator.chat.openai import openai_routes
+from cluster.lab.emulator.chat.openai.routes import openai_routes
 from cluster.lab.emulator.chat.voyage import voyage_routes
 from cluster.lab.emulator.control_api import control_routes
 from cluster.lab.emulator.core.faults import Fault
@@ -35,7 +35,7 @@ STOP_S = 0.5
 
 
 class Emulator:
-    """The server. The default state has no latency, no limits, and accepts every model name.
+    """The emulator's server. The default state has no latency and no limits, and accepts every model name.
 
     `characters` is the character quota of the ElevenLabs account.
     """
@@ -64,7 +64,7 @@ class Emulator:
 
     @asynccontextmanager
     async def running(self) -> AsyncIterator[Emulator]:
-        """Serve until the block ends; `url` is the root of the path prefixes."""
+        """Serve until the block ends. `url` is the root of all vendor paths."""
         app = web.Application(client_max_size=MAX_BODY_BYTES)
         app.add_routes(self._routes())
         # A disconnect cancels the handler, so that the request log records the disconnect at once.
@@ -81,6 +81,6 @@ class Emulator:
 
     def _routes(self) -> list[web.RouteDef]:
         vendors = (control_routes, openai_routes, anthropic_routes, gemini_routes, voyage_routes, model_routes)
-        routes = [route for routes_of in vendors for route in routes_of(self.state)]
-        speech = [*deepgram_routes(self.state, self.script), *elevenlabs_routes(self.state, self._characters)]
-        return [*routes, *speech]
+        routes = [route for vendor_routes in vendors for route in vendor_routes(self.state)]
+        speech_routes = [*deepgram_routes(self.state, self.script), *elevenlabs_routes(self.state, self._characters)]
+        return [*routes, *speech_routes]

@@ -17,8 +17,8 @@ import yaml
 from cluster.config.keys import ADMIN, AGENT, read_keys_file
 from cluster.config.settings import DeploymentsScaling
 from cluster.lab.emulator.server import BASE_PATHS
-from cluster.lab.load.http_client import AppError, LoadClient, connected
 from cluster.lab.load.prometheus import SAMPLE_EVERY_S
+from cluster.lab.load.timed_client import check_ready, connected
 from cluster.lab.scenario.arrivals import tenant_name
 from cluster.lab.scenario.scenario import Scenario
 from cluster.lab.stack import ray_node, startup
@@ -26,12 +26,15 @@ from cluster.lab.stack.plan import Plan
 from cluster.lab.stack.ports import free_ports
 from cluster.lab.stack.processes import Processes
 from deployments.common.settings import VendorSettings
+from room_agent.core.router_client import RouterClient
+from room_agent.core.router_errors import RouterError
+from room_agent.core.router_transport import HttpTransport
 from routing.errors import ConfigurationError
 
 STOP_GRACE_S = 12.0
-AT_ONCE = 16
+MAX_CONCURRENT_CHECKS = 16
 # Unlimited capacity: a queue in the emulator would add to the measured times.
-_UNCROWDED = ("--free", "1000000")
+_UNLIMITED_LOAD = ("--free", "1000000")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -46,8 +49,8 @@ class AppUnderTest:
     faults_url: str | None = None
     """The emulator's route for faults; None if the app uses no emulator."""
     journal: Path | None = None
-    strangers: frozenset[int] = frozenset()
-    """Child processes that do not count as the app's: the vendors' emulator."""
+    excluded_pids: frozenset[int] = frozenset()
+    """Child processes whose CPU time is not the app's: the vendor emulator."""
 
     @property
     def is_ours(self) -> bool:
@@ -56,30 +59,32 @@ class AppUnderTest:
 
 async def start_app(scenario: Scenario, tenants: int, config: Path, plan: Plan, processes: Processes) -> AppUnderTest:
     """Start a Ray node with the app of `config` on it, as the scenario wants both; raises StartFailed."""
-    emulated = bool(scenario.vendors.faults)
-    vendors = await _start_emulator(scenario, plan, processes) if emulated else None
+    uses_emulator = bool(scenario.vendors.faults)
+    emulator_pid = await _start_emulator(scenario, plan, processes) if uses_emulator else None
     (metrics_port,) = free_ports(1)
-    often = {"RAY_metrics_report_interval_ms": f"{1_000 * SAMPLE_EVERY_S:.0f}"}
-    environment = await startup.start_ray(plan, processes, _logical_cpus(scenario.scaling), metrics_port, often)
-    written = plan.directory / "serve_config.yaml"
-    args = _args(scenario, tenants, read_args(config), plan, emulated)
-    ray_node.write_config(config, written, plan.http_port, args)
-    await processes.start("serve", ray_node.serve_command(plan.ray_address, written), environment)
-    await startup.until(lambda: startup.answers(f"{plan.router_url}/readyz"), processes, "the Serve app")
+    report_interval = {"RAY_metrics_report_interval_ms": f"{1_000 * SAMPLE_EVERY_S:.0f}"}
+    environment = await startup.start_ray(
+        plan, processes, _logical_cpus(scenario.scaling), metrics_port, report_interval
+    )
+    config_file = plan.directory / "serve_config.yaml"
+    args = _args(scenario, tenants, read_args(config), plan, uses_emulator)
+    ray_node.write_config(config, config_file, plan.http_port, args)
+    await processes.start("serve", ray_node.serve_command(plan.ray_address, config_file), environment)
+    await startup.wait_until(lambda: startup.responds(f"{plan.router_url}/readyz"), processes, "the Serve app")
     return AppUnderTest(
         url=plan.router_url,
         agent_key=plan.agent_key,
         admin_key=plan.admin_key,
         metrics_urls=(f"http://127.0.0.1:{metrics_port}/metrics",),
         ray_address=plan.ray_address,
-        faults_url=f"{plan.emulator_url}/_emulator/faults" if emulated else None,
+        faults_url=f"{plan.emulator_url}/_emulator/faults" if uses_emulator else None,
         journal=plan.journal,
-        strangers=frozenset() if vendors is None else frozenset({vendors}),
+        excluded_pids=frozenset() if emulator_pid is None else frozenset({emulator_pid}),
     )
 
 
 def _logical_cpus(scaling: DeploymentsScaling) -> int:
-    """Return as many CPUs as the replicas may request: Ray only counts them, but starts an idle worker for each."""
+    """Return the CPUs that the replicas may request: Ray only counts them, but starts an idle worker for each."""
     parts = (scaling.router, scaling.vision, scaling.llm, scaling.embeddings)
     return max(ray_node.LOGICAL_CPUS, math.ceil(1 + sum(part.max_replicas * part.num_cpus for part in parts)))
 
@@ -99,7 +104,9 @@ def read_args(config: Path) -> dict[str, Any]:
         raise ConfigurationError(f"{config}: is no Serve configuration with one application.", "config") from None
 
 
-def _args(scenario: Scenario, tenants: int, shipped: Mapping[str, Any], plan: Plan, emulated: bool) -> startup.Args:
+def _args(
+    scenario: Scenario, tenants: int, shipped: Mapping[str, Any], plan: Plan, uses_emulator: bool
+) -> startup.Args:
     vendors = scenario.vendors
     names = [tenant_name(index) for index in range(tenants)]
     profiles = {name: change.model_dump(exclude_none=True) for name, change in vendors.profiles.items()}
@@ -115,11 +122,11 @@ def _args(scenario: Scenario, tenants: int, shipped: Mapping[str, Any], plan: Pl
         "costs": {"journal_path": str(plan.journal), "flush_every_s": 2},
         "keys": {"file": str(plan.directory / "keys.env")},
     }
-    return args | ({"vendors": _emulated(shipped["vendors"], plan)} if emulated else {})
+    return args | ({"vendors": _emulated(shipped["vendors"], plan)} if uses_emulator else {})
 
 
 def _emulated(vendors: Mapping[str, Mapping[str, Any]], plan: Plan) -> dict[str, Any]:
-    """Return the same vendors, asked over their own SDKs, but at the emulator."""
+    """Return the same vendors, called through their own SDKs at the emulator's addresses."""
     emulated = {}
     for name, vendor in vendors.items():
         settings = VendorSettings.model_validate(vendor)
@@ -129,13 +136,13 @@ def _emulated(vendors: Mapping[str, Mapping[str, Any]], plan: Plan) -> dict[str,
 
 
 async def _start_emulator(scenario: Scenario, plan: Plan, processes: Processes) -> int:
-    """Start it, and return its process id."""
+    """Start the vendor emulator and return its process id."""
     profiles = {name: change.model_dump(exclude_none=True) for name, change in scenario.vendors.profiles.items()}
     command = [sys.executable, "-c", "from cluster.cli.main import main; main()", "emulate"]
-    command += ["--port", str(plan.emulator_port), "--speed", str(scenario.vendors.speed), *_UNCROWDED]
+    command += ["--port", str(plan.emulator_port), "--speed", str(scenario.vendors.speed), *_UNLIMITED_LOAD]
     command += ["--seed", str(scenario.seed), "--profiles", json.dumps(profiles)]
     process = await processes.start("emulator", command)
-    await startup.until(lambda: startup.listens(plan.emulator_port), processes, "the vendors' emulator")
+    await startup.wait_until(lambda: startup.listens(plan.emulator_port), processes, "the vendors' emulator")
     return process.pid
 
 
@@ -146,8 +153,10 @@ def app_at(url: str, key_env: str, keys: Path, metrics_urls: tuple[str, ...], ra
     """
     agent_key = _first_key(key_env, os.environ) or _first_key(AGENT, read_keys_file(keys))
     if not agent_key:
-        said = f"There is no agent key: export {key_env}, or name a file that has {AGENT} with --keys (seen: {keys})."
-        raise ConfigurationError(said, "keys")
+        message = (
+            f"There is no agent key: export {key_env}, or name a file that has {AGENT} with --keys (seen: {keys})."
+        )
+        raise ConfigurationError(message, "keys")
     admin_key = _first_key(ADMIN, os.environ) or _first_key(ADMIN, read_keys_file(keys))
     return AppUnderTest(
         url=url, agent_key=agent_key, admin_key=admin_key, metrics_urls=metrics_urls, ray_address=ray_address
@@ -156,16 +165,16 @@ def app_at(url: str, key_env: str, keys: Path, metrics_urls: tuple[str, ...], ra
 
 async def check_app(app: AppUnderTest, tenants: int, run_id: str) -> bool:
     """Return whether the app's vendors are simulated; raises ConfigurationError if every room would fail."""
-    async with connected(app.url) as client:
+    async with connected(app.url) as transport:
         try:
-            await client.ready()
-        except AppError as error:
+            await check_ready(transport)
+        except RouterError as error:
             raise ConfigurationError(f"--url {app.url}: no app is ready there. {error.message}", "url") from None
-        slots = asyncio.Semaphore(AT_ONCE)
+        semaphore = asyncio.Semaphore(MAX_CONCURRENT_CHECKS)
 
         async def check(tenant: str) -> bool:
-            async with slots:
-                return await _check_tenant(client, app, tenant, run_id)
+            async with semaphore:
+                return await _check_tenant(transport, app, tenant, run_id)
 
         try:
             async with asyncio.TaskGroup() as group:
@@ -175,17 +184,18 @@ async def check_app(app: AppUnderTest, tenants: int, run_id: str) -> bool:
     return any(check.result() for check in checks)
 
 
-async def _check_tenant(client: LoadClient, app: AppUnderTest, tenant: str, run_id: str) -> bool:
-    room = f"tenant_{tenant}_{run_id}-check"
+async def _check_tenant(transport: HttpTransport, app: AppUnderTest, tenant: str, run_id: str) -> bool:
+    room, metadata = f"tenant_{tenant}_{run_id}-check", json.dumps({"tenant_id": tenant})
+    client = RouterClient(transport, app.agent_key, room, f"{run_id}-check", metadata)
     try:
-        opened = await client.open(app.agent_key, room, tenant, f"{run_id}-check")
-        await client.close(str(opened.get("token")), room)
-    except AppError as error:
-        raise ConfigurationError(f"--url {app.url}: {_why(error, tenant)}", "url") from None
-    return bool(opened.get("simulated"))
+        opened = await client.open()
+        await client.close()
+    except RouterError as error:
+        raise ConfigurationError(f"--url {app.url}: {_explain(error, tenant)}", "url") from None
+    return opened.simulated
 
 
-def _why(error: AppError, tenant: str) -> str:
+def _explain(error: RouterError, tenant: str) -> str:
     if error.http_status == 401:
         return "the app refuses the agent key: it is another app's, or was changed."
     if error.http_status == 404:
@@ -193,5 +203,5 @@ def _why(error: AppError, tenant: str) -> str:
     return f"a room of tenant {tenant} was not opened. {error.message}"
 
 
-def _first_key(name: str, found: Mapping[str, str]) -> str | None:
-    return next((key.strip() for key in found.get(name, "").split(",") if key.strip()), None)
+def _first_key(name: str, values: Mapping[str, str]) -> str | None:
+    return next((key.strip() for key in values.get(name, "").split(",") if key.strip()), None)

@@ -17,21 +17,22 @@ from rich.console import Console
 
 from cluster.config.validate import check_file
 from cluster.lab.load.app_under_test import AppUnderTest, app_at, check_app, start_app, stop_app
-from cluster.lab.load.http_client import AppError, connected
 from cluster.lab.load.results import DrivenLoad, RunNotes, run_of
 from cluster.lab.load.runner import DriveOptions, Shards, drive
+from cluster.lab.load.timed_client import connected, tenant_usage
 from cluster.lab.report import report
 from cluster.lab.results import record
 from cluster.lab.scenario.arrivals import ScheduledRooms, draw_rooms, tenant_name
 from cluster.lab.scenario.scenario import Scenario, load_scenario
 from cluster.lab.stack.plan import Plan, planned
 from cluster.lab.stack.processes import Processes
+from room_agent.core.router_errors import RouterError
 from routing.errors import ConfigurationError, RayroomError
 
 RUNS = Path(".rayroom/runs")
-LATE_MS = 20.0
-# A publisher stays so much longer than the scenario, because it joins before the synthetic rooms begin.
-STARTING_S = 120.0
+MAX_DRIVER_LATE_MS = 20.0
+# A publisher runs this much longer than the scenario, because it joins before the synthetic rooms begin.
+STARTUP_ALLOWANCE_S = 120.0
 
 console = Console(highlight=False, markup=False, soft_wrap=True)
 
@@ -67,7 +68,7 @@ class ScenarioLoad:
 
     @property
     def tenants(self) -> int:
-        """Return how many tenants there are; a trace may name more than the scenario does."""
+        """Return the number of tenants; a trace may name more than the scenario."""
         return max(self.scenario.tenants.count, int(self.rooms.tenant.max(initial=0)) + 1)
 
 
@@ -89,7 +90,7 @@ def run_load(options: LoadOptions) -> int:
     if options.ray_address is not None and options.url is None:
         raise ConfigurationError("--ray needs --url: the address of the app on that cluster.", "ray")
     out = (options.out or RUNS / load.scenario.name).resolve()
-    return in_a_loop(lambda signals: _load(options, load, out, signals))
+    return run_until_interrupted(lambda signals: _load(options, load, out, signals))
 
 
 class InterruptSignals:
@@ -101,27 +102,27 @@ class InterruptSignals:
     def __init__(self) -> None:
         self.work: asyncio.Task[int] | None = None
         self._ended: asyncio.Event | None = None
-        self.seen: signal.Signals | None = None
+        self.last_signal: signal.Signals | None = None
 
     @contextmanager
-    def end_softly(self, ended: asyncio.Event) -> Iterator[None]:
-        """Within this a signal sets `ended` first."""
+    def graceful(self, ended: asyncio.Event) -> Iterator[None]:
+        """Let the first signal inside the `with` block set `ended`."""
         self._ended = ended
         try:
             yield
         finally:
             self._ended = None
 
-    def came(self, number: signal.Signals) -> None:
-        self.seen = number
+    def receive(self, number: signal.Signals) -> None:
+        self.last_signal = number
         if self._ended is not None and not self._ended.is_set():
             self._ended.set()
         elif self.work is not None:
             self.work.cancel()
 
 
-def in_a_loop(work: Callable[[InterruptSignals], Coroutine[Any, Any, int]]) -> int:
-    """Run the work until it ends or is ended by signals; raises what it raises."""
+def run_until_interrupted(work: Callable[[InterruptSignals], Coroutine[Any, Any, int]]) -> int:
+    """Run the work until it ends or a signal ends it; raises the exceptions of the work."""
     return asyncio.run(_signalled(work))
 
 
@@ -129,25 +130,25 @@ async def _signalled(work: Callable[[InterruptSignals], Coroutine[Any, Any, int]
     loop, signals = asyncio.get_running_loop(), InterruptSignals()
     task = signals.work = asyncio.create_task(work(signals))
     for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
-        loop.add_signal_handler(number, signals.came, number)
+        loop.add_signal_handler(number, signals.receive, number)
     try:
         return await task
     except asyncio.CancelledError:
-        if signals.seen is None:
+        if signals.last_signal is None:
             raise
         console.print(
-            f"stopped by {signals.seen.name}: everything that was started has been ended, and no report written"
+            f"stopped by {signals.last_signal.name}: everything that was started has been ended, and no report written"
         )
-        return 128 + signals.seen
+        return 128 + signals.last_signal
     except BaseExceptionGroup as group:
         # Of tasks that run at the same time, the first failure names the cause.
-        ours, others = group.split(RayroomError)
-        if ours is None or others is not None:
+        errors, others = group.split(RayroomError)
+        if errors is None or others is not None:
             raise
-        raise _first(ours) from None
+        raise _first_error(errors) from None
 
 
-def _first(group: BaseExceptionGroup[RayroomError]) -> RayroomError:
+def _first_error(group: BaseExceptionGroup[RayroomError]) -> RayroomError:
     error: BaseException = group
     while isinstance(error, BaseExceptionGroup):
         error = error.exceptions[0]
@@ -157,9 +158,9 @@ def _first(group: BaseExceptionGroup[RayroomError]) -> RayroomError:
 
 async def _load(options: LoadOptions, load: ScenarioLoad, out: Path, signals: InterruptSignals) -> int:
     scenario, started_at = load.scenario, dt.datetime.now(dt.UTC)
-    async with app_of(options, load, out) as running:
+    async with app_for(options, load, out) as running:
         ended = asyncio.Event()
-        how = DriveOptions(
+        drive_options = DriveOptions(
             app=running.app,
             replay=options.replay,
             processes=options.processes,
@@ -167,25 +168,27 @@ async def _load(options: LoadOptions, load: ScenarioLoad, out: Path, signals: In
             ended=ended,
             directory=running.directory / "shards",
         )
-        with signals.end_softly(ended):
-            async with _real_rooms(options, load, running) as real:
-                driven = await drive(how, scenario, load.rooms, load.tenants, running.processes, running.shards())
+        with signals.graceful(ended):
+            async with _real_rooms(options, load, running) as webrtc:
+                driven = await drive(
+                    drive_options, scenario, load.rooms, load.tenants, running.processes, running.shards()
+                )
             bill = await _bill(running.app, load.tenants)
             if running.app.is_ours:
                 await stop_app(running.processes)
-            told = RunNotes(
+            notes = RunNotes(
                 kind=options.kind,
                 command=options.command,
                 started_at=started_at,
                 complete=not ended.is_set(),
                 simulated=running.simulated,
-                notes=(*notes_of(driven, options.replay, running.app), *real.said),
-                details=_details(driven, bill) | ({"webrtc": real.counted} if real.counted else {}),
+                notes=(*notes_of(driven, options.replay, running.app), *webrtc.notes),
+                details=_details(driven, bill) | ({"webrtc": webrtc.counters} if webrtc.counters else {}),
             )
-            run = run_of(driven, check_file(running.config), told)
+            run = run_of(driven, check_file(running.config), notes)
             record.save(run, out)
             page = report.write(run, out)
-    return conclude(run, page)
+    return print_result(run, page)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -212,37 +215,37 @@ class RunningApp:
 class WebrtcCounts:
     """The counters of the agents in real rooms, and a sentence on them; empty without real rooms."""
 
-    counted: dict[str, float] = field(default_factory=dict)
-    said: tuple[str, ...] = ()
+    counters: dict[str, float] = field(default_factory=dict)
+    notes: tuple[str, ...] = ()
 
 
 @asynccontextmanager
 async def _real_rooms(options: LoadOptions, load: ScenarioLoad, running: RunningApp) -> AsyncIterator[WebrtcCounts]:
-    """Run as many real rooms as were asked for while the body runs."""
-    real = WebrtcCounts()
+    """Run the requested number of real rooms while the body runs."""
+    webrtc = WebrtcCounts()
     if not options.webrtc or running.plan is None:
-        yield real
+        yield webrtc
         return
-    from cluster.lab.load.webrtc_rooms import real_names, real_rooms, said_of
+    from cluster.lab.load.webrtc_rooms import describe_counters, real_names, real_rooms
 
     rooms = real_names(options.webrtc, load.tenants)
-    seconds = load.scenario.length_s + STARTING_S
-    async with real_rooms(running.plan, running.processes, running.app, rooms, seconds) as counted:
-        yield real
-    real.counted, real.said = counted, (said_of(counted, len(rooms)),)
+    seconds = load.scenario.length_s + STARTUP_ALLOWANCE_S
+    async with real_rooms(running.plan, running.processes, running.app, rooms, seconds) as counters:
+        yield webrtc
+    webrtc.counters, webrtc.notes = counters, (describe_counters(counters, len(rooms)),)
 
 
 @asynccontextmanager
-async def app_of(options: LoadOptions, load: ScenarioLoad, out: Path) -> AsyncIterator[RunningApp]:
-    """Yield the app at the url, checked, or one of our own, which is ended afterwards; raises ConfigurationError."""
+async def app_for(options: LoadOptions, load: ScenarioLoad, out: Path) -> AsyncIterator[RunningApp]:
+    """Yield the checked app at the url, or a new one that is stopped afterwards; raises ConfigurationError."""
     if options.url is not None:
         app = app_at(options.url, options.key_env, options.keys, options.metrics_urls, options.ray_address)
         simulated = await check_app(app, load.tenants, "l0")
         if options.ray_address is not None:
-            app = await asyncio.to_thread(_joined, app, options.ray_address)
+            app = await asyncio.to_thread(_with_metrics, app, options.ray_address)
         if load.scenario.vendors.faults:
-            said = "vendors.faults needs an app of its own, which asks the emulator: leave --url out."
-            raise ConfigurationError(f"{options.scenario}: {said}", "vendors.faults")
+            message = "vendors.faults needs an app of its own, which asks the emulator: leave --url out."
+            raise ConfigurationError(f"{options.scenario}: {message}", "vendors.faults")
         with tempfile.TemporaryDirectory(prefix="rayroom-load-") as temporary:
             async with Processes(Path(temporary) / "logs") as processes:
                 yield RunningApp(
@@ -257,17 +260,17 @@ async def app_of(options: LoadOptions, load: ScenarioLoad, out: Path) -> AsyncIt
         yield running
 
 
-def _joined(app: AppUnderTest, ray_address: str) -> AppUnderTest:
+def _with_metrics(app: AppUnderTest, ray_address: str) -> AppUnderTest:
     """Join the app's cluster and return the app with the metrics endpoints found there."""
     from cluster.lab.load.ray_shards import join_cluster
 
-    found = join_cluster(ray_address)
-    return replace(app, metrics_urls=app.metrics_urls or found)
+    endpoints = join_cluster(ray_address)
+    return replace(app, metrics_urls=app.metrics_urls or endpoints)
 
 
 @asynccontextmanager
 async def own_app(options: LoadOptions, load: ScenarioLoad, out: Path) -> AsyncIterator[RunningApp]:
-    """Yield an app of our own; its logs and its journal stay below `out`."""
+    """Yield a newly started app; its logs and its journal are kept below `out`."""
     with planned(Path.cwd(), out / "app") as plan:
         async with Processes(plan.directory / "logs") as processes:
             console.print(f"starting an app for {load.scenario.name}: {len(load.rooms)} rooms, {load.tenants} tenants")
@@ -285,12 +288,12 @@ async def _bill(app: AppUnderTest, tenants: int) -> dict[str, int] | None:
     """Return the settled cost of each tenant at the app; None without an admin key."""
     if app.admin_key is None:
         return None
-    async with connected(app.url) as client:
+    names = [tenant_name(index) for index in range(tenants)]
+    async with connected(app.url) as transport:
         try:
-            usages = {name: await client.usage(app.admin_key, name) for name in map(tenant_name, range(tenants))}
-        except AppError:
+            return {name: (await tenant_usage(transport, app.admin_key, name)).settled_nanousd for name in names}
+        except RouterError:
             return None
-    return {name: int(usage["settled_nanousd"]) for name, usage in usages.items()}
 
 
 def _details(driven: DrivenLoad, bill: dict[str, int] | None) -> dict[str, Any]:
@@ -298,7 +301,7 @@ def _details(driven: DrivenLoad, bill: dict[str, int] | None) -> dict[str, Any]:
         "driver_late_ms": {f"p{share}": _late_ms(driven, share) for share in (50, 95, 99)},
         "lost_rooms": driven.lost_rooms,
         "settled_nanousd": bill,
-        "answers_nanousd": int(driven.counted.frames.cost_nanousd.sum() + driven.counted.questions.cost_nanousd.sum()),
+        "answers_nanousd": int(driven.counts.frames.cost_nanousd.sum() + driven.counts.questions.cost_nanousd.sum()),
     }
 
 
@@ -312,7 +315,7 @@ def notes_of(driven: DrivenLoad, replay: bool, app: AppUnderTest) -> tuple[str, 
         else "Drawn: each room's screen went through the room agent's own gate and encoder, and slowed down with it.",
     ]
     late_ms = _late_ms(driven, 95)
-    if late_ms > LATE_MS:
+    if late_ms > MAX_DRIVER_LATE_MS:
         notes.append(f"The driver itself was late by {late_ms:.0f} ms at p95: a part of the times is its own.")
     if driven.lost_rooms:
         notes.append(f"{driven.lost_rooms} rooms were lost with their part of the driver; no table counts them.")
@@ -322,22 +325,22 @@ def notes_of(driven: DrivenLoad, replay: bool, app: AppUnderTest) -> tuple[str, 
 
 
 def _late_ms(driven: DrivenLoad, share: int) -> float:
-    late_ms = driven.counted.late_ms
+    late_ms = driven.counts.late_ms
     return round(float(np.percentile(late_ms, share)), 2) if len(late_ms) else 0.0
 
 
-def conclude(run: record.Run, page: Path) -> int:
+def print_result(run: record.Run, page: Path) -> int:
     """Print the result of a run; returns 0 when every target held."""
     totals, verdicts = run.summary.totals, run.summary.verdicts
     console.print(
         f"{totals.seen} frames seen, {totals.kept} kept, {totals.answered} answered, {totals.shed} shed,"
         f" {totals.failed} failed; p95 {_ms(totals.p95_ms)}, own p95 {_ms(totals.own_p95_ms)}"
     )
-    for one in verdicts:
-        seen = "unknown" if one.seen is None else f"{one.seen:.4g}"
-        console.print(f"{'held' if one.held else 'MISSED'}: {one.target} {seen}, limit {one.limit:g}")
+    for verdict in verdicts:
+        seen = "unknown" if verdict.seen is None else f"{verdict.seen:.4g}"
+        console.print(f"{'held' if verdict.held else 'MISSED'}: {verdict.target} {seen}, limit {verdict.limit:g}")
     console.print(f"The report: {page}")
-    return 0 if all(one.held for one in verdicts) else 1
+    return 0 if all(verdict.held for verdict in verdicts) else 1
 
 
 def _ms(value: float | None) -> str:

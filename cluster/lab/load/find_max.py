@@ -15,12 +15,12 @@ from cluster.lab.load.command import (
     LoadOptions,
     RunningApp,
     ScenarioLoad,
-    app_of,
-    conclude,
+    app_for,
     console,
-    in_a_loop,
     notes_of,
+    print_result,
     read_load,
+    run_until_interrupted,
 )
 from cluster.lab.load.results import DrivenLoad, RunNotes, run_of
 from cluster.lab.load.runner import DriveOptions, drive
@@ -30,60 +30,60 @@ from cluster.lab.scenario.arrivals import draw_rooms
 from cluster.lab.scenario.scenario import Scenario, Steady
 from routing.errors import ConfigurationError
 
-CLOSE_ENOUGH = 1.06
-"""The search ends when the next number to try is so close that two runs of one number differ as much."""
-LEAST_STEP = 1
-MOST_ROOMS = 20_000
+PRECISION = 1.06
+"""The search ends below this ratio: two runs with the same number of rooms differ as much."""
+MIN_STEP = 1
+MAX_ROOMS = 20_000
 STEP_S = 40.0
 STEP_WARM_UP_S = 15.0
 
 Holds = Callable[[int], Awaitable[bool]]
 
 
-async def find_max(holds: Holds, start: int, most: int) -> int:
-    """Return the largest number found to hold, at most `most`; 0 where not even one room does.
+async def find_max(holds: Holds, start: int, max_rooms: int) -> int:
+    """Return the largest number of rooms found to hold, at most `max_rooms`; 0 if not even one room holds.
 
     Doubles while the targets hold (or halves until they do), then bisects between the largest
     success and the smallest failure.
     """
-    held, failed = await _bracket(holds, start, most)
-    while failed is not None and failed - held > LEAST_STEP and failed > held * CLOSE_ENOUGH:
-        between = (held + failed) // 2
-        if await holds(between):
-            held = between
+    success, failure = await _bracket(holds, start, max_rooms)
+    while failure is not None and failure - success > MIN_STEP and failure > success * PRECISION:
+        middle = (success + failure) // 2
+        if await holds(middle):
+            success = middle
         else:
-            failed = between
-    return held
+            failure = middle
+    return success
 
 
-async def _bracket(holds: Holds, start: int, most: int) -> tuple[int, int | None]:
-    """Return a number that holds and the next one tried that does not, None where `most` does."""
-    rooms = min(start, most)
+async def _bracket(holds: Holds, start: int, max_rooms: int) -> tuple[int, int | None]:
+    """Return a number that holds and the next one tried that fails, or None if `max_rooms` holds."""
+    rooms = min(start, max_rooms)
     if not await holds(rooms):
         while rooms > 1:
-            failed, rooms = rooms, rooms // 2
+            failure, rooms = rooms, rooms // 2
             if await holds(rooms):
-                return rooms, failed
+                return rooms, failure
         return 0, None
-    while rooms < most:
-        held, rooms = rooms, min(2 * rooms, most)
+    while rooms < max_rooms:
+        success, rooms = rooms, min(2 * rooms, max_rooms)
         if not await holds(rooms):
-            return held, rooms
+            return success, rooms
     return rooms, None
 
 
 def run_search(options: LoadOptions) -> int:
-    """Search from the scenario's own number of rooms on; returns 0 when some number holds the targets, 1 when none."""
+    """Search from the scenario's number of rooms; return 0 if some number holds the targets, else 1."""
     load = read_load(options.scenario)
     check_file(options.config)
     if not any(limit is not None for limit in load.scenario.targets.model_dump().values()):
         raise ConfigurationError(f"{options.scenario}: --find-max needs a target to hold: name one under `targets`.")
     out = (options.out or RUNS / f"{load.scenario.name}-max").resolve()
-    return in_a_loop(lambda signals: _search(options, load, out, signals))
+    return run_until_interrupted(lambda signals: _search(options, load, out, signals))
 
 
 def with_rooms(scenario: Scenario, rooms: int) -> Scenario:
-    """Return the scenario with so many rooms from its start to its end, as short as a step of the search is."""
+    """Return the scenario with a constant number of rooms and the length of a search step."""
     length_s = min(scenario.length_s, STEP_S)
     steady = {"arrivals": Steady(kind="steady", rooms=rooms), "length_s": length_s}
     return scenario.model_copy(update=steady | {"warm_up_s": min(STEP_WARM_UP_S, length_s / 2)})
@@ -100,11 +100,11 @@ class _Search:
         self.best: record.Run | None = None
 
     async def holds(self, rooms: int) -> bool:
-        """Run so many rooms; returns whether every target held. Nothing holds any more once the search is to end."""
+        """Run this number of rooms and return whether every target held; False once the search is ending."""
         if self._ended.is_set():
             return False
         scenario = with_rooms(self._load.scenario, rooms)
-        how = DriveOptions(
+        drive_options = DriveOptions(
             app=self._running.app,
             replay=True,
             processes=self._options.processes,
@@ -113,39 +113,41 @@ class _Search:
             directory=self._running.directory / "shards",
         )
         started_at = dt.datetime.now(dt.UTC)
-        drawn = draw_rooms(scenario, Path())
-        driven = await drive(how, scenario, drawn, self._load.tenants, self._running.processes)
+        scheduled = draw_rooms(scenario, Path())
+        driven = await drive(drive_options, scenario, scheduled, self._load.tenants, self._running.processes)
         run = self._run(driven, started_at)
-        held = not self._ended.is_set() and all(one.held for one in run.summary.verdicts)
+        held = not self._ended.is_set() and all(verdict.held for verdict in run.summary.verdicts)
         console.print(f"{rooms} rooms: {'held' if held else 'missed'}; {figures(run.summary.totals)}")
         if held or self.best is None:
             self.best = run
         return held
 
     def _run(self, driven: DrivenLoad, started_at: dt.datetime) -> record.Run:
-        told = RunNotes(
+        notes = RunNotes(
             kind="replay",
             command=self._options.command,
             started_at=started_at,
             simulated=self._running.simulated,
             notes=notes_of(driven, True, self._running.app),
         )
-        return run_of(driven, check_file(self._running.config), told)
+        return run_of(driven, check_file(self._running.config), notes)
 
 
 async def _search(options: LoadOptions, load: ScenarioLoad, out: Path, signals: InterruptSignals) -> int:
-    async with app_of(options, load, out) as running:
+    async with app_for(options, load, out) as running:
         ended = asyncio.Event()
         search = _Search(options, load, running, ended)
-        with signals.end_softly(ended):
-            most = await find_max(search.holds, len(load.rooms), MOST_ROOMS)
+        with signals.graceful(ended):
+            max_rooms = await find_max(search.holds, len(load.rooms), MAX_ROOMS)
     if search.best is None:
         return 1
     totals, cpus = search.best.summary.totals, len(os.sched_getaffinity(0))
     record.save(search.best, out)
     page = report.write(search.best, out)
-    console.print(f"{most} rooms hold the targets: {most / cpus:.0f} a core, {cpus} cores; {cpu_shares(totals)}")
-    return conclude(search.best, page) if most else 1
+    console.print(
+        f"{max_rooms} rooms hold the targets: {max_rooms / cpus:.0f} a core, {cpus} cores; {cpu_shares(totals)}"
+    )
+    return print_result(search.best, page) if max_rooms else 1
 
 
 def figures(totals: record.Totals) -> str:
@@ -156,9 +158,9 @@ def figures(totals: record.Totals) -> str:
 
 
 def cpu_shares(totals: record.Totals) -> str:
-    """Return how much of the CPU that both used was the driver's."""
+    """Return the driver's share of the CPU time of driver and app."""
     if totals.driver_cpu_s is None or totals.app_cpu_s is None:
         return "the driver's share of the CPU is not known"
-    both_s = totals.driver_cpu_s + totals.app_cpu_s
-    share = totals.driver_cpu_s / both_s if both_s else 0.0
-    return f"the driver took {share:.0%} of the CPU ({totals.driver_cpu_s:.0f} of {both_s:.0f} s)"
+    total_s = totals.driver_cpu_s + totals.app_cpu_s
+    share = totals.driver_cpu_s / total_s if total_s else 0.0
+    return f"the driver took {share:.0%} of the CPU ({totals.driver_cpu_s:.0f} of {total_s:.0f} s)"

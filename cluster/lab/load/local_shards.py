@@ -16,7 +16,7 @@ import numpy as np
 
 from cluster.lab.load.shard import GRACE_S, Shard, ShardResult
 from cluster.lab.load.shard_process import READY, packed_shard, packed_start
-from cluster.lab.load.tally import Progress, summed
+from cluster.lab.load.tally import Progress, merge_progress
 from cluster.lab.scenario.arrivals import ScheduledRooms
 from cluster.lab.scenario.scenario import Scenario
 from cluster.lab.stack.processes import Processes
@@ -39,12 +39,12 @@ class RoomTarget:
     url: str
     agent_key: str = field(repr=False)
     run_id: str
-    takes_directory: Path
+    recordings_directory: Path
     replay: bool
 
 
 def split(scenario: Scenario, rooms: ScheduledRooms, tenants: int, destination: RoomTarget, count: int) -> list[Shard]:
-    """Deal the rooms out to `count` shards, one after the other, so that each has its part of every moment."""
+    """Distribute the rooms over `count` shards in turn, so that each shard has its part of every moment."""
     return [
         Shard(
             number=number,
@@ -59,19 +59,19 @@ def split(scenario: Scenario, rooms: ScheduledRooms, tenants: int, destination: 
             rooms=part_of(rooms, number, count),
             numbers=np.arange(number, len(rooms), count),
             replay=destination.replay,
-            takes_directory=destination.takes_directory,
+            recordings_directory=destination.recordings_directory,
         )
         for number in range(count)
     ]
 
 
 def part_of(rooms: ScheduledRooms, number: int, count: int) -> ScheduledRooms:
-    """Return every `count`th room from `number` on."""
+    """Return every `count`th room, starting at `number`."""
     return ScheduledRooms(
         join_at_s=rooms.join_at_s[number::count],
         leave_at_s=rooms.leave_at_s[number::count],
         tenant=rooms.tenant[number::count],
-        take=rooms.take[number::count],
+        recording=rooms.recording[number::count],
         starts_at=rooms.starts_at[number::count],
         talks=rooms.talks[number::count],
     )
@@ -83,11 +83,11 @@ class _Child:
     process: asyncio.subprocess.Process
     result: Path
     progress: Progress = field(default_factory=Progress)
-    reading: asyncio.Task[None] | None = None
+    reader_task: asyncio.Task[None] | None = None
 
 
 class LocalShards:
-    """Shards as child processes, each with a loop of its own."""
+    """Shards as child processes, each with its own event loop."""
 
     def __init__(self, processes: Processes, directory: Path) -> None:
         self._processes = processes
@@ -99,7 +99,7 @@ class LocalShards:
         return frozenset(child.process.pid for child in self._children)
 
     async def start(self, shards: Sequence[Shard]) -> float:
-        """Start the processes, wait until all are ready, and return when, by the wall clock, they begin."""
+        """Start the processes, wait until all are ready, and return the wall-clock time at which they begin."""
         self._directory.mkdir(parents=True, exist_ok=True)
         for shard in shards:
             self._children.append(await self._spawn(shard))
@@ -107,12 +107,12 @@ class LocalShards:
             await asyncio.gather(*(_ready(child) for child in self._children))
         starts_at_s = time.time() + LEAD_S
         for child in self._children:
-            await _say(child, packed_start(starts_at_s))
-            child.reading = asyncio.create_task(_read(child))
+            await _send(child, packed_start(starts_at_s))
+            child.reader_task = asyncio.create_task(_read(child))
         return starts_at_s
 
     def progress(self) -> Progress:
-        return summed([child.progress for child in self._children])
+        return merge_progress([child.progress for child in self._children])
 
     def end(self) -> None:
         """Request the end of every shard; requests in flight may still end."""
@@ -126,39 +126,39 @@ class LocalShards:
 
     async def results(self) -> tuple[list[ShardResult], list[Shard]]:
         """Return the results of the shards, and the lost shards; raises DriverFailed when all were lost."""
-        found, lost = [], []
+        results, lost = [], []
         for child in self._children:
             await self._stop(child)
             try:
-                found.append(pickle.loads(child.result.read_bytes()))
+                results.append(pickle.loads(child.result.read_bytes()))
             except OSError:
                 lost.append(child.shard)
-        if not found:
+        if not results:
             raise DriverFailed(f"The load's processes ended early:\n{self._processes.tail(_name(lost[0]))}")
-        return found, lost
+        return results, lost
 
     async def _spawn(self, shard: Shard) -> _Child:
         result = self._directory / f"shard-{shard.number}.pickle"
         result.unlink(missing_ok=True)
         command = [sys.executable, "-m", "cluster.lab.load.shard_process"]
-        process = await self._processes.start(_name(shard), command, talks=True)
+        process = await self._processes.start(_name(shard), command, piped=True)
         child = _Child(shard, process, result)
-        await _say(child, packed_shard(shard, result))
+        await _send(child, packed_shard(shard, result))
         return child
 
     async def _stop(self, child: _Child) -> None:
         await self._processes.stop(_name(child.shard), GRACE_S)
-        if child.reading is not None:
-            await asyncio.wait({child.reading})
+        if child.reader_task is not None:
+            await asyncio.wait({child.reader_task})
 
 
 def _name(shard: Shard) -> str:
     return f"shard-{shard.number}"
 
 
-async def _say(child: _Child, told: bytes) -> None:
+async def _send(child: _Child, message: bytes) -> None:
     assert child.process.stdin is not None
-    child.process.stdin.write(told)
+    child.process.stdin.write(message)
     # The process may have ended; its missing result shows that later.
     with contextlib.suppress(ConnectionError):
         await child.process.stdin.drain()

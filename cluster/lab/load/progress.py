@@ -14,14 +14,14 @@ PLAIN_EVERY_S = 5.0
 
 
 class ProgressDisplay:
-    """One picture drawn again and again on a terminal; elsewhere a line now and then."""
+    """A live display on a terminal; elsewhere a line every few seconds."""
 
     def __init__(self, console: Console, name: str, length_s: float) -> None:
         self._console = console
         self._name = name
         self._length_s = length_s
         self._live = Live(console=console, refresh_per_second=4, transient=True) if console.is_terminal else None
-        self._said_at_s = float("-inf")
+        self._printed_at_s = float("-inf")
 
     def __enter__(self) -> ProgressDisplay:
         if self._live is not None:
@@ -34,16 +34,16 @@ class ProgressDisplay:
 
     def show(self, at_s: float, progress: Progress, ending: bool) -> None:
         if self._live is not None:
-            self._live.update(self._picture(at_s, progress, ending))
-        elif at_s >= 0 and at_s - self._said_at_s >= PLAIN_EVERY_S:
-            self._said_at_s = at_s
+            self._live.update(self._render(at_s, progress, ending))
+        elif at_s >= 0 and at_s - self._printed_at_s >= PLAIN_EVERY_S:
+            self._printed_at_s = at_s
             self._console.print(f"{min(at_s, self._length_s):.0f} of {self._length_s:.0f} s: {line(progress)}")
 
-    def _picture(self, at_s: float, progress: Progress, ending: bool) -> RenderableType:
+    def _render(self, at_s: float, progress: Progress, ending: bool) -> RenderableType:
         grid = Table.grid(padding=(0, 2))
-        said = "ending; Ctrl-C again drops the report" if ending else f"{max(0.0, self._length_s - at_s):.0f} s left"
+        status = "ending; Ctrl-C again drops the report" if ending else f"{max(0.0, self._length_s - at_s):.0f} s left"
         bar = ProgressBar(total=self._length_s, completed=min(at_s, self._length_s), width=40)
-        grid.add_row(Text(self._name, style="bold"), bar, said)
+        grid.add_row(Text(self._name, style="bold"), bar, status)
         return Group(grid, Text(line(progress)))
 
 

@@ -22,9 +22,9 @@ _RUNNING = "ray_serve_deployment_replica_healthy"
 _ONGOING = "ray_serve_replica_processing_queries"
 _QUEUED = "ray_serve_deployment_queued_queries"
 _GAUGES = (_TARGET, _WANTED, _PER_REPLICA, _RUNNING, _ONGOING, _QUEUED)
-_TURNED, _FELL_BACK = f"ray_{BREAKER_TRANSITIONS}_total", f"ray_{FALLBACKS}_total"
+_BREAKER, _FALLBACK = f"ray_{BREAKER_TRANSITIONS}_total", f"ray_{FALLBACKS}_total"
 # A node exports nearly a megabyte: only these lines are parsed.
-_READ = (*_GAUGES, _TURNED, _FELL_BACK)
+_PARSED = (*_GAUGES, _BREAKER, _FALLBACK)
 
 Counts = Mapping[tuple[str, str, str], float]
 """A signal's count by kind, model, and new breaker state or fallback model."""
@@ -43,16 +43,16 @@ class AppSample:
         return [self._row(at_s, name) for name in sorted(self.gauges[_TARGET])]
 
     def _row(self, at_s: float, name: str) -> dict[str, Any]:
-        found = {metric: self.gauges[metric].get(name) for metric in _GAUGES}
-        target, running, requests = found[_TARGET], found[_RUNNING], found[_WANTED]
-        per_replica = found[_PER_REPLICA]
+        values = {metric: self.gauges[metric].get(name) for metric in _GAUGES}
+        target, running, requests = values[_TARGET], values[_RUNNING], values[_WANTED]
+        per_replica = values[_PER_REPLICA]
         return {
             "at_s": at_s,
             "deployment": name,
             "target_replicas": None if target is None else int(target),
             "running_replicas": None if running is None else int(running),
-            "ongoing": found[_ONGOING],
-            "queued": found[_QUEUED],
+            "ongoing": values[_ONGOING],
+            "queued": values[_QUEUED],
             "wanted_replicas": requests / per_replica if requests is not None and per_replica else None,
         }
 
@@ -61,16 +61,16 @@ def read_sample(texts: Iterable[str]) -> AppSample:
     """Parse the metrics of the nodes, one text a node."""
     gauges: dict[str, dict[str, float]] = {name: {} for name in _GAUGES}
     signals: dict[tuple[str, str, str], float] = {}
-    kinds = {_TURNED: "breaker", _FELL_BACK: "fallback"}
+    kinds = {_BREAKER: "breaker", _FALLBACK: "fallback"}
     for text in texts:
-        kept = "\n".join(line for line in text.splitlines() if line.startswith(_READ)) + "\n"
-        for family in text_string_to_metric_families(kept):
+        relevant = "\n".join(line for line in text.splitlines() if line.startswith(_PARSED)) + "\n"
+        for family in text_string_to_metric_families(relevant):
             for name, labels, value, *_ in family.samples:
                 if name in gauges:
                     by_deployment = gauges[name]
                     # Every replica exports the same value of these two; all other gauges are summed over replicas.
-                    before = 0.0 if name in (_TARGET, _PER_REPLICA) else by_deployment.get(labels["deployment"], 0.0)
-                    by_deployment[labels["deployment"]] = before + value
+                    subtotal = 0.0 if name in (_TARGET, _PER_REPLICA) else by_deployment.get(labels["deployment"], 0.0)
+                    by_deployment[labels["deployment"]] = subtotal + value
                 elif name in kinds:
                     key = kinds[name], labels["model"], labels["to"]
                     signals[key] = signals.get(key, 0.0) + value
@@ -84,7 +84,7 @@ class AppSamples:
     replicas: list[dict[str, Any]] = field(default_factory=list)
     events: list[dict[str, Any]] = field(default_factory=list)
     failed: int = 0
-    """How many samples could not be taken."""
+    """The number of failed samples."""
     _targets: dict[str, int] = field(default_factory=dict)
     _signals: dict[tuple[str, str, str], float] | None = None
 
@@ -107,11 +107,15 @@ class AppSamples:
         before_counts = self._signals
         if before_counts is not None:
             for key, count in sample.signals.items():
-                new = int(count - before_counts.get(key, 0.0))
-                if new > 0:
-                    kind, model, to = key
-                    said = f"{to}, in {new} replicas" if kind == "breaker" else f"to {to}, {new} requests"
-                    self.event(at_s, kind, model, said)
+                increase = int(count - before_counts.get(key, 0.0))
+                if increase > 0:
+                    kind, model, destination = key
+                    description = (
+                        f"{destination}, in {increase} replicas"
+                        if kind == "breaker"
+                        else f"to {destination}, {increase} requests"
+                    )
+                    self.event(at_s, kind, model, description)
         # The counts of a replica vanish with it, so the maximum is kept: they must not be counted again.
         self._signals = {key: max(count, (before_counts or {}).get(key, 0.0)) for key, count in sample.signals.items()}
 
@@ -126,12 +130,12 @@ class PrometheusWatcher:
         self,
         endpoints: Sequence[str],
         running: Callable[[], Mapping[str, int]],
-        watched: AppSamples,
+        samples: AppSamples,
         clock: Callable[[], float],
     ) -> None:
         self._endpoints = endpoints
         self._running = running
-        self._watched = watched
+        self._samples = samples
         self._clock = clock
 
     async def run(self) -> None:
@@ -139,13 +143,13 @@ class PrometheusWatcher:
         async with aiohttp.ClientSession(timeout=timeout) as http:
             while self._endpoints:
                 started_s = self._clock()
-                found = await asyncio.gather(*(_text(http, url) for url in self._endpoints))
-                texts = [text for text in found if text is not None]
-                self._watched.failed += len(found) - len(texts)
+                results = await asyncio.gather(*(_text(http, url) for url in self._endpoints))
+                texts = [text for text in results if text is not None]
+                self._samples.failed += len(results) - len(texts)
                 if texts:
-                    # Half a millisecond a thousand lines: away from the loop that the rest of the driver needs.
+                    # Parsing takes half a millisecond per thousand lines, so it must not block the event loop.
                     sample = await asyncio.to_thread(read_sample, texts)
-                    self._watched.add(sample, max(0.0, started_s), self._running())
+                    self._samples.add(sample, max(0.0, started_s), self._running())
                 await asyncio.sleep(max(0.1, SAMPLE_EVERY_S - (self._clock() - started_s)))
 
 

@@ -16,12 +16,12 @@ from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
 
 from cluster.lab.load.local_shards import START_TIMEOUT_S, DriverFailed
 from cluster.lab.load.shard import Shard, ShardResult, run_in_loop
-from cluster.lab.load.tally import Progress, summed
-from cluster.lab.scenario.recorded_screens import RecordedScreens, takes_of
+from cluster.lab.load.tally import Progress, merge_progress
+from cluster.lab.scenario.recorded_screens import RecordedScreens, load_recordings
 from routing.errors import ConfigurationError
 
 LEAD_S = 1.0
-LOOK_EVERY_S = 1.0
+POLL_EVERY_S = 1.0
 CPUS_A_SHARD = 0.5
 
 
@@ -33,11 +33,11 @@ class ShardBoard:
         self._starts_at_s: float | None = None
         self._ended = False
 
-    def tell(self, number: int, progress: Progress) -> None:
+    def report(self, number: int, progress: Progress) -> None:
         self._progress[number] = progress
 
     def ready(self, number: int) -> float | None:
-        """Take note that a shard could begin; returns when all begin, once that is known."""
+        """Register a shard as ready; return the start time of all shards, or None until it is set."""
         self._progress.setdefault(number, Progress())
         return self._starts_at_s
 
@@ -50,23 +50,23 @@ class ShardBoard:
     def ended(self) -> bool:
         return self._ended
 
-    def look(self) -> dict[int, Progress]:
+    def progress(self) -> dict[int, Progress]:
         return self._progress
 
 
-def run_task(shard: Shard, takes: RecordedScreens | None, board: Any) -> ShardResult:
-    """Run a shard in this worker, when the board says so."""
+def run_task(shard: Shard, recordings: RecordedScreens | None, board: Any) -> ShardResult:
+    """Run a shard in this worker at the start time of the board."""
     while (starts_at_s := ray.get(board.ready.remote(shard.number))) is None:
         if ray.get(board.ended.remote()):
             starts_at_s = time.time()
             break
         time.sleep(0.2)
-    over = threading.Event()
+    finished = threading.Event()
 
-    def ending(end: Callable[[], None]) -> None:
+    def register_end(end: Callable[[], None]) -> None:
         def watch() -> None:
-            while not over.wait(LOOK_EVERY_S):
-                # Without the board the driver is gone too, and the shard ends.
+            while not finished.wait(POLL_EVERY_S):
+                # Without the board there is no driver either, and the shard ends.
                 with contextlib.suppress(RayError):
                     if not ray.get(board.ended.remote()):
                         continue
@@ -75,11 +75,13 @@ def run_task(shard: Shard, takes: RecordedScreens | None, board: Any) -> ShardRe
 
         threading.Thread(target=watch, daemon=True).start()
 
-    begun = replace(shard, starts_at_s=starts_at_s)
+    scheduled = replace(shard, starts_at_s=starts_at_s)
     try:
-        return run_in_loop(begun, lambda progress: board.tell.remote(shard.number, progress), ending, takes)
+        return run_in_loop(
+            scheduled, lambda progress: board.report.remote(shard.number, progress), register_end, recordings
+        )
     finally:
-        over.set()
+        finished.set()
 
 
 def join_cluster(address: str) -> tuple[str, ...]:
@@ -88,8 +90,8 @@ def join_cluster(address: str) -> tuple[str, ...]:
         ray.init(address=address, namespace="rayroom-load", log_to_driver=False, configure_logging=False)
     except (ConnectionError, RayError, RuntimeError, ValueError) as error:
         raise ConfigurationError(f"--ray {address}: no cluster to join: {type(error).__name__}.", "ray") from None
-    known: list[dict[str, Any]] = ray.nodes()  # type: ignore[no-untyped-call]
-    nodes = [node for node in known if node["Alive"] and node.get("MetricsExportPort")]
+    all_nodes: list[dict[str, Any]] = ray.nodes()  # type: ignore[no-untyped-call]
+    nodes = [node for node in all_nodes if node["Alive"] and node.get("MetricsExportPort")]
     return tuple(f"http://{node['NodeManagerAddress']}:{node['MetricsExportPort']}/metrics" for node in nodes)
 
 
@@ -100,31 +102,31 @@ class RayShards:
         self._board: Any = None
         self._tasks: dict[Shard, asyncio.Future[ShardResult]] = {}
         self._progress: dict[int, Progress] = {}
-        self._looking: asyncio.Task[None] | None = None
+        self._poll_task: asyncio.Task[None] | None = None
 
     @property
     def pids(self) -> frozenset[int]:
         return frozenset()
 
     async def start(self, shards: Sequence[Shard]) -> float:
-        """Start a task for each shard, wait until all are ready, and return when they begin."""
-        # On the driver's own node: with that one everything ends anyway.
-        here = NodeAffinitySchedulingStrategy(ray.get_runtime_context().get_node_id(), soft=False)
+        """Start a task for each shard, wait until all are ready, and return their start time."""
+        # On the driver's own node: if that node is lost, the load ends anyway.
+        on_this_node = NodeAffinitySchedulingStrategy(ray.get_runtime_context().get_node_id(), soft=False)
         remote: Any = ray.remote
-        self._board = remote(num_cpus=0, scheduling_strategy=here)(ShardBoard).remote()
-        takes = await asyncio.to_thread(_shared_takes, shards[0]) if shards[0].replay else None
-        # Not tried again: a shard that begins anew in the middle would offer everything a second time.
+        self._board = remote(num_cpus=0, scheduling_strategy=on_this_node)(ShardBoard).remote()
+        recordings = await asyncio.to_thread(_shared_recordings, shards[0]) if shards[0].replay else None
+        # Never retried: a restarted shard would send its whole load a second time.
         task = remote(num_cpus=CPUS_A_SHARD, max_retries=0, scheduling_strategy="SPREAD")(run_task)
         for shard in shards:
-            self._tasks[shard] = asyncio.ensure_future(_result(task.remote(shard, takes, self._board)))
+            self._tasks[shard] = asyncio.ensure_future(_result(task.remote(shard, recordings, self._board)))
         await self._all_ready(len(shards))
         starts_at_s = time.time() + LEAD_S
         await self._board.begin.remote(starts_at_s)
-        self._looking = asyncio.create_task(self._look())
+        self._poll_task = asyncio.create_task(self._poll_progress())
         return starts_at_s
 
     def progress(self) -> Progress:
-        return summed(list(self._progress.values()))
+        return merge_progress(list(self._progress.values()))
 
     def end(self) -> None:
         self._board.end.remote()
@@ -135,30 +137,30 @@ class RayShards:
     async def results(self) -> tuple[list[ShardResult], list[Shard]]:
         """Return the results of the shards, and the lost shards; raises DriverFailed when all were lost."""
         await self.wait()
-        if self._looking is not None:
-            self._looking.cancel()
-        found = [task.result() for task in self._tasks.values() if task.exception() is None]
+        if self._poll_task is not None:
+            self._poll_task.cancel()
+        results = [task.result() for task in self._tasks.values() if task.exception() is None]
         lost = [shard for shard, task in self._tasks.items() if task.exception() is not None]
-        if not found:
-            why = type(next(iter(self._tasks.values())).exception()).__name__
-            raise DriverFailed(f"Every part of the driver was lost: {why}.")
-        return found, lost
+        if not results:
+            cause = type(next(iter(self._tasks.values())).exception()).__name__
+            raise DriverFailed(f"Every part of the driver was lost: {cause}.")
+        return results, lost
 
     async def _all_ready(self, count: int) -> None:
         try:
             async with asyncio.timeout(START_TIMEOUT_S):
-                while len(await self._board.look.remote()) < count:
+                while len(await self._board.progress.remote()) < count:
                     _raise_early(self._tasks.values())
                     await asyncio.sleep(0.2)
         except TimeoutError:
-            said = f"--ray: the cluster has no room for {count} parts of the driver, {CPUS_A_SHARD} CPUs each."
-            raise ConfigurationError(said, "ray") from None
+            message = f"--ray: the cluster has no room for {count} parts of the driver, {CPUS_A_SHARD} CPUs each."
+            raise ConfigurationError(message, "ray") from None
 
-    async def _look(self) -> None:
+    async def _poll_progress(self) -> None:
         while True:
             with contextlib.suppress(RayError):
-                self._progress = await self._board.look.remote()
-            await asyncio.sleep(LOOK_EVERY_S)
+                self._progress = await self._board.progress.remote()
+            await asyncio.sleep(POLL_EVERY_S)
 
 
 async def _result(reference: Any) -> ShardResult:
@@ -166,9 +168,9 @@ async def _result(reference: Any) -> ShardResult:
     return result
 
 
-def _shared_takes(shard: Shard) -> Any:
-    """Put the takes where every node finds them: a node has no cache of ours."""
-    return ray.put(takes_of(shard.behaviour, shard.takes_directory))
+def _shared_recordings(shard: Shard) -> Any:
+    """Put the recordings into Ray's object store: other nodes do not have the cache."""
+    return ray.put(load_recordings(shard.behaviour, shard.recordings_directory))
 
 
 def _raise_early(tasks: Any) -> None:

@@ -21,17 +21,17 @@ class RunningReplicas:
     """The running replicas in the last report of a watching process; empty before the first."""
 
     counts: dict[str, int] = field(default_factory=dict)
-    told: asyncio.Event = field(default_factory=asyncio.Event, repr=False)
-    reading: asyncio.Task[None] | None = field(default=None, repr=False)
+    first_report: asyncio.Event = field(default_factory=asyncio.Event, repr=False)
+    reader_task: asyncio.Task[None] | None = field(default=None, repr=False)
 
-    async def read(self, told: asyncio.StreamReader) -> None:
+    async def read(self, stream: asyncio.StreamReader) -> None:
         """Keep the last report until the stream ends."""
-        while line := await told.readline():
+        while line := await stream.readline():
             with contextlib.suppress(ValueError):
                 self.counts = json.loads(line)
-                self.told.set()
+                self.first_report.set()
         # The process has ended: a task that waits for its first report must not wait longer.
-        self.told.set()
+        self.first_report.set()
 
 
 def main() -> None:

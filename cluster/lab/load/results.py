@@ -15,7 +15,7 @@ from cluster.lab.load.prometheus import AppSamples
 from cluster.lab.load.tally import FrameOutcome, Rows, ShardCounts
 from cluster.lab.results import record
 from cluster.lab.results.savings import FrameCounts, mean_tokens, price_note, strong_frame, tenant_row
-from cluster.lab.results.targets import missed, room_hours, verdicts
+from cluster.lab.results.targets import room_hours, seconds_missing_targets, verdicts
 from cluster.lab.scenario.arrivals import Floats, Ints, ScheduledRooms, tenant_name
 from cluster.lab.scenario.scenario import Scenario
 
@@ -24,15 +24,15 @@ QUANTILES = (0.5, 0.75, 0.9, 0.95, 0.99, 0.999)
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
 class DrivenLoad:
-    """A load that was driven, as far as it came."""
+    """The counts of a load that ran, completely or in part."""
 
     scenario: Scenario
     rooms: ScheduledRooms
     tenants: int
-    counted: ShardCounts
-    watched: AppSamples
+    counts: ShardCounts
+    samples: AppSamples
     elapsed_s: float
-    """How much of the scenario was run."""
+    """The seconds of the scenario that were run."""
     lost_rooms: int = 0
     """Rooms lost with their shard; no table includes them."""
     driver_cpu_s: float | None = None
@@ -52,29 +52,29 @@ class RunNotes:
     details: Mapping[str, Any] = field(default_factory=dict)
 
 
-def run_of(driven: DrivenLoad, app: AppSettings, told: RunNotes) -> record.Run:
-    """Return the run as `rayroom load` keeps it."""
+def run_of(driven: DrivenLoad, app: AppSettings, notes: RunNotes) -> record.Run:
+    """Return the run that `rayroom load` saves."""
     seconds = _Seconds(driven)
     totals = _totals(driven, seconds)
-    tenants, price_said = _tenants(driven, app, told.started_at.date())
+    tenants, prices_note = _tenants(driven, app, notes.started_at.date())
     summary = record.Summary(
-        kind=told.kind,
+        kind=notes.kind,
         name=driven.scenario.name,
-        command=told.command,
-        started_at=told.started_at.isoformat(timespec="seconds"),
-        complete=told.complete,
-        simulated=told.simulated,
+        command=notes.command,
+        started_at=notes.started_at.isoformat(timespec="seconds"),
+        complete=notes.complete,
+        simulated=notes.simulated,
         machine=record.this_machine(),
         scenario=driven.scenario.model_dump(mode="json"),
         totals=totals,
         verdicts=verdicts(driven.scenario.targets, totals),
-        notes=(*told.notes, price_said),
-        details=dict(told.details),
+        notes=(*notes.notes, prices_note),
+        details=dict(notes.details),
     )
-    events = sorted(driven.watched.events, key=lambda event: float(event["at_s"]))
+    events = sorted(driven.samples.events, key=lambda event: float(event["at_s"]))
     return record.Run(
         summary=summary,
-        replicas=record.table(record.REPLICAS, driven.watched.replicas),
+        replicas=record.table(record.REPLICAS, driven.samples.replicas),
         traffic=record.table(record.TRAFFIC, seconds.rows()),
         latency=record.table(record.LATENCY, _latency(driven)),
         tenants=record.table(record.TENANTS, tenants),
@@ -86,18 +86,18 @@ class _Seconds:
     """A load second by second."""
 
     def __init__(self, driven: DrivenLoad) -> None:
-        counted = driven.counted
+        counts = driven.counts
         self.count = max(1, math.ceil(min(driven.elapsed_s, driven.scenario.length_s)))
         at_s = np.arange(self.count, dtype=np.float64)
         self.rooms = _open_at(driven.rooms, at_s)
-        self.seen = _by_second(counted.seen.sum(axis=1), self.count)
-        self.repeats = _by_second(counted.repeats.sum(axis=1), self.count)
-        frames = counted.frames
-        self.ended = {
+        self.seen = _by_second(counts.seen.sum(axis=1), self.count)
+        self.repeats = _by_second(counts.repeats.sum(axis=1), self.count)
+        frames = counts.frames
+        self.outcomes = {
             outcome: np.bincount(_second(frames, self.count)[frames.outcome == outcome], minlength=self.count)
             for outcome in FrameOutcome
         }
-        self.questions = np.bincount(_second(counted.questions, self.count), minlength=self.count)
+        self.questions = np.bincount(_second(counts.questions, self.count), minlength=self.count)
         self.p50_ms, self.p95_ms = self._percentiles(frames, frames.whole_ms, (50, 95))
         (self.own_p95_ms,) = self._percentiles(frames, frames.own_ms, (95,))
 
@@ -106,8 +106,8 @@ class _Seconds:
         return np.asarray(self.seen - self.repeats, dtype=np.int64)
 
     @property
-    def lost(self) -> Ints:
-        return np.asarray(self.ended[FrameOutcome.SHED] + self.ended[FrameOutcome.FAILED], dtype=np.int64)
+    def unanswered(self) -> Ints:
+        return np.asarray(self.outcomes[FrameOutcome.SHED] + self.outcomes[FrameOutcome.FAILED], dtype=np.int64)
 
     def rows(self) -> list[dict[str, Any]]:
         return [
@@ -117,19 +117,19 @@ class _Seconds:
                 "seen": int(self.seen[second]),
                 "repeats": int(self.repeats[second]),
                 "kept": int(self.kept[second]),
-                "answered": int(self.ended[FrameOutcome.ANSWERED][second]),
-                "shed": int(self.ended[FrameOutcome.SHED][second]),
-                "failed": int(self.ended[FrameOutcome.FAILED][second]),
+                "answered": int(self.outcomes[FrameOutcome.ANSWERED][second]),
+                "shed": int(self.outcomes[FrameOutcome.SHED][second]),
+                "failed": int(self.outcomes[FrameOutcome.FAILED][second]),
                 "questions": int(self.questions[second]),
-                "p50_ms": _known(self.p50_ms[second]),
-                "p95_ms": _known(self.p95_ms[second]),
-                "own_p95_ms": _known(self.own_p95_ms[second]),
+                "p50_ms": _none_if_nan(self.p50_ms[second]),
+                "p95_ms": _none_if_nan(self.p95_ms[second]),
+                "own_p95_ms": _none_if_nan(self.own_p95_ms[second]),
             }
             for second in range(self.count)
         ]
 
     def _percentiles(self, frames: Rows, times_ms: Floats, shares: Sequence[int]) -> list[Floats]:
-        """Return percentiles of the answers by the second they were due in; NaN where there was none."""
+        """Return percentiles of the answers by the second in which they were due; NaN without an answer."""
         answered = frames.outcome == FrameOutcome.ANSWERED
         second, times_ms = _second(frames, self.count)[answered], times_ms[answered]
         order = np.argsort(second, kind="stable")
@@ -141,11 +141,13 @@ def _totals(driven: DrivenLoad, seconds: _Seconds) -> record.Totals:
     scenario = driven.scenario
     # A run stopped within its warm-up has no other seconds to count.
     warm = int(scenario.warm_up_s) if scenario.warm_up_s < driven.elapsed_s else 0
-    frames, questions = driven.counted.frames, driven.counted.questions
+    frames, questions = driven.counts.frames, driven.counts.questions
     answered = (frames.outcome == FrameOutcome.ANSWERED) & (frames.due_s >= warm)
     whole, own = frames.whole_ms[answered], frames.own_ms[answered]
     cost_nanousd = frames.cost_nanousd[answered].sum() + questions.cost_nanousd[questions.due_s >= warm].sum()
-    slow = missed(scenario.targets, seconds.kept, seconds.lost, seconds.p95_ms, seconds.own_p95_ms)
+    missed_seconds = seconds_missing_targets(
+        scenario.targets, seconds.kept, seconds.unanswered, seconds.p95_ms, seconds.own_p95_ms
+    )
     end_s = min(driven.elapsed_s, scenario.length_s)
     return record.Totals(
         seconds=end_s - warm,
@@ -154,16 +156,16 @@ def _totals(driven: DrivenLoad, seconds: _Seconds) -> record.Totals:
         seen=int(seconds.seen[warm:].sum()),
         repeats=int(seconds.repeats[warm:].sum()),
         kept=int(seconds.kept[warm:].sum()),
-        answered=int(seconds.ended[FrameOutcome.ANSWERED][warm:].sum()),
-        shed=int(seconds.ended[FrameOutcome.SHED][warm:].sum()),
-        failed=int(seconds.ended[FrameOutcome.FAILED][warm:].sum()),
+        answered=int(seconds.outcomes[FrameOutcome.ANSWERED][warm:].sum()),
+        shed=int(seconds.outcomes[FrameOutcome.SHED][warm:].sum()),
+        failed=int(seconds.outcomes[FrameOutcome.FAILED][warm:].sum()),
         p50_ms=_percentile(whole, 0.5),
         p95_ms=_percentile(whole, 0.95),
         p99_ms=_percentile(whole, 0.99),
         own_p50_ms=_percentile(own, 0.5),
         own_p95_ms=_percentile(own, 0.95),
-        replica_seconds=_replica_seconds(driven.watched.replicas, warm, end_s),
-        slo_missing_s=int(np.count_nonzero(slow[warm:])),
+        replica_seconds=_replica_seconds(driven.samples.replicas, warm, end_s),
+        slo_missing_s=int(np.count_nonzero(missed_seconds[warm:])),
         cost_nanousd=int(cost_nanousd),
         driver_cpu_s=driven.driver_cpu_s,
         app_cpu_s=driven.app_cpu_s,
@@ -172,23 +174,23 @@ def _totals(driven: DrivenLoad, seconds: _Seconds) -> record.Totals:
 
 def _latency(driven: DrivenLoad) -> list[dict[str, Any]]:
     rows = []
-    for service, answers in (("vision", driven.counted.frames), ("llm", driven.counted.questions)):
+    for service, answers in (("vision", driven.counts.frames), ("llm", driven.counts.questions)):
         warm = (answers.outcome == FrameOutcome.ANSWERED) & (answers.due_s >= driven.scenario.warm_up_s)
         for part, times_ms in (("whole", answers.whole_ms[warm]), ("own", answers.own_ms[warm])):
-            told = ((quantile, _percentile(times_ms, quantile)) for quantile in QUANTILES)
-            rows += [{"service": service, "part": part, "quantile": q, "ms": ms} for q, ms in told if ms is not None]
+            values = ((quantile, _percentile(times_ms, quantile)) for quantile in QUANTILES)
+            rows += [{"service": service, "part": part, "quantile": q, "ms": ms} for q, ms in values if ms is not None]
     return rows
 
 
 def _tenants(driven: DrivenLoad, app: AppSettings, day: dt.date) -> tuple[list[dict[str, Any]], str]:
     """Return a row for each tenant, of the whole run, and the note on the prices of the comparisons."""
-    counted, frames = driven.counted, driven.counted.frames
+    counts, frames = driven.counts, driven.counts.frames
     answered = frames.outcome == FrameOutcome.ANSWERED
     tokens = mean_tokens(int(frames.output_tokens.sum()), int(answered.sum()))
     long_side_px = app.rooms.image_long_side_px
     strong = strong_frame(app.catalogue(), app.vision, day, long_side_px=long_side_px, answer_tokens=tokens)
     hours = room_hours(driven.rooms, driven.tenants, 0.0, driven.elapsed_s)
-    seen, repeats = counted.seen.sum(axis=0), counted.repeats.sum(axis=0)
+    seen, repeats = counts.seen.sum(axis=0), counts.repeats.sum(axis=0)
     answers = np.bincount(frames.tenant[answered], minlength=driven.tenants)
     costs = np.zeros(driven.tenants, np.int64)
     np.add.at(costs, frames.tenant, frames.cost_nanousd)
@@ -206,17 +208,19 @@ def _tenants(driven: DrivenLoad, app: AppSettings, day: dt.date) -> tuple[list[d
 
 
 def _replica_seconds(rows: Sequence[Mapping[str, Any]], from_s: float, to_s: float) -> dict[str, float]:
-    """Return how long replicas ran, by deployment: a sample holds until the next one."""
+    """Return the replica-seconds of each deployment: a sample holds until the next one."""
     samples: dict[str, list[tuple[float, int]]] = {}
     for row in rows:
         if row["running_replicas"] is not None:
             samples.setdefault(row["deployment"], []).append((float(row["at_s"]), int(row["running_replicas"])))
-    return {name: round(_held(told, from_s, to_s), 1) for name, told in samples.items()}
+    return {
+        name: round(_time_weighted(deployment_samples, from_s, to_s), 1) for name, deployment_samples in samples.items()
+    }
 
 
-def _held(samples: Sequence[tuple[float, int]], from_s: float, to_s: float) -> float:
+def _time_weighted(samples: Sequence[tuple[float, int]], from_s: float, to_s: float) -> float:
     ends = [at_s for at_s, _ in samples[1:]] + [to_s]
-    # The first sample may come late on a busy machine: it holds for the time before it too.
+    # The first sample may be late on a busy machine, so it also holds for the time before it.
     begins = [from_s, *ends[:-1]]
     return sum(
         running * max(0.0, min(end_s, to_s) - max(begin_s, from_s))
@@ -225,7 +229,7 @@ def _held(samples: Sequence[tuple[float, int]], from_s: float, to_s: float) -> f
 
 
 def _open_at(rooms: ScheduledRooms, at_s: Floats) -> Ints:
-    """Return how many rooms are open at each moment; a room that joins within a second is there in it."""
+    """Return the number of open rooms in each second; a room counts from the second in which it joins."""
     joined = np.searchsorted(np.sort(rooms.join_at_s), at_s + 1, side="left")
     left = np.searchsorted(np.sort(rooms.leave_at_s), at_s, side="right")
     return np.asarray(joined - left, dtype=np.int64)
@@ -233,10 +237,10 @@ def _open_at(rooms: ScheduledRooms, at_s: Floats) -> Ints:
 
 def _by_second(counts: Ints, seconds: int) -> Ints:
     """Return counts by second; later counts are added to the last second."""
-    cut = np.zeros(seconds, np.int64)
-    cut[: len(counts)] = counts[:seconds]
-    cut[-1] += counts[seconds:].sum()
-    return cut
+    by_second = np.zeros(seconds, np.int64)
+    by_second[: len(counts)] = counts[:seconds]
+    by_second[-1] += counts[seconds:].sum()
+    return by_second
 
 
 def _second(rows: Rows, seconds: int) -> Ints:
@@ -247,5 +251,5 @@ def _percentile(times_ms: Floats, share: float) -> float | None:
     return float(np.quantile(times_ms, share)) if len(times_ms) else None
 
 
-def _known(value: float) -> float | None:
+def _none_if_nan(value: float) -> float | None:
     return None if math.isnan(value) else float(value)

@@ -1,4 +1,4 @@
-"""Show a synthetic room its screen, as seen through its agent's gate: recorded, or drawn now."""
+"""The screen of a synthetic room, filtered by the agent's frame gate: recorded, or drawn on demand."""
 
 from __future__ import annotations
 
@@ -15,38 +15,38 @@ from room_agent.video.frame_gate import FrameGate, pack_frame
 
 
 class RoomScreen(Protocol):
-    """One room's shared screen, seen through its agent's gate."""
+    """One room's shared screen, filtered by the agent's frame gate."""
 
-    async def look(self, since_join_s: float, wall_s: float) -> KeptFrame | None:
-        """Return the frame of a moment, or None where it shows nothing new."""
+    async def capture(self, since_join_s: float, wall_s: float) -> KeptFrame | None:
+        """Return the frame of a moment, or None if it shows nothing new."""
 
     def forget(self) -> None:
-        """Take the next frame as new: the last kept one reached nobody."""
+        """Treat the next frame as new, because the last kept one was not delivered."""
 
 
 class ReplayedScreen:
-    """A recorded screen: its frames passed the gate and the encoder when it was drawn, so looking costs nothing."""
+    """A recorded screen: its frames passed gate and encoder when they were recorded, so a capture is cheap."""
 
-    def __init__(self, takes: RecordedScreens, take: int, starts_at: int) -> None:
-        self._takes = takes
-        self._take = take
+    def __init__(self, recordings: RecordedScreens, recording: int, starts_at: int) -> None:
+        self._recordings = recordings
+        self._recording = recording
         self._starts_at = starts_at
         # The first frame is always new to an agent that has just joined.
-        self._lost = True
+        self._resend = True
 
-    async def look(self, since_join_s: float, wall_s: float) -> KeptFrame | None:
-        takes = self._takes
-        sample = takes.sample(self._starts_at, round(since_join_s * takes.samples_per_second))
-        if not self._lost and not takes.kept[self._take, sample]:
+    async def capture(self, since_join_s: float, wall_s: float) -> KeptFrame | None:
+        recordings = self._recordings
+        sample = recordings.sample(self._starts_at, round(since_join_s * recordings.samples_per_second))
+        if not self._resend and not recordings.kept[self._recording, sample]:
             return None
-        self._lost = False
-        frame = int(takes.frame[self._take, sample])
-        why = takes.reasons[int(takes.why[self._take, sample])]
-        headers = takes.headers(frame, wall_s)
-        return KeptFrame(jpeg=takes.jpegs[frame], headers=headers, why=why, captured_at_s=wall_s)
+        self._resend = False
+        frame = int(recordings.frame[self._recording, sample])
+        why = recordings.reasons[int(recordings.why[self._recording, sample])]
+        headers = recordings.headers(frame, wall_s)
+        return KeptFrame(jpeg=recordings.jpegs[frame], headers=headers, why=why, captured_at_s=wall_s)
 
     def forget(self) -> None:
-        self._lost = True
+        self._resend = True
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -59,24 +59,24 @@ class ScreenRenderer:
 
 
 class DrawnScreen:
-    """A screen that is drawn, judged and encoded as it is looked at, by the room agent's own functions."""
+    """A screen that is drawn, filtered and encoded at each capture by the room agent's own functions."""
 
-    def __init__(self, drawing: ScreenRenderer, take: int, starts_at: int) -> None:
-        self._drawing = drawing
+    def __init__(self, renderer: ScreenRenderer, recording: int, starts_at: int) -> None:
+        self._renderer = renderer
         self._starts_at = starts_at
-        self._script = ScreenScript(take, *SCREEN_PX, drawing.script)
+        self._script = ScreenScript(recording, *SCREEN_PX, renderer.script)
         self._gate = FrameGate()
 
-    async def look(self, since_join_s: float, wall_s: float) -> KeptFrame | None:
+    async def capture(self, since_join_s: float, wall_s: float) -> KeptFrame | None:
         loop = asyncio.get_running_loop()
-        return await loop.run_in_executor(self._drawing.executor, self._look, since_join_s, wall_s)
+        return await loop.run_in_executor(self._renderer.executor, self._capture, since_join_s, wall_s)
 
     def forget(self) -> None:
         self._gate.forget()
 
-    def _look(self, since_join_s: float, wall_s: float) -> KeptFrame | None:
+    def _capture(self, since_join_s: float, wall_s: float) -> KeptFrame | None:
         planes = Planes.from_i420(self._script.i420(self._starts_at + since_join_s), *SCREEN_PX)
         decision = self._gate.offer(planes, since_join_s)
         if not decision.keep:
             return None
-        return pack_frame(planes, decision, TRACK, "screen_share", self._drawing.long_side_px, wall_s)
+        return pack_frame(planes, decision, TRACK, "screen_share", self._renderer.long_side_px, wall_s)

@@ -1,4 +1,4 @@
-"""Drive a load against a running app, from the first join to the last answer, and watch both."""
+"""Drive a load against a running app, from the first join to the last answer, and sample both."""
 
 from __future__ import annotations
 
@@ -27,9 +27,9 @@ from cluster.lab.load.prometheus import AppSamples, PrometheusWatcher
 from cluster.lab.load.replica_counter import RunningReplicas
 from cluster.lab.load.results import DrivenLoad
 from cluster.lab.load.shard import Shard, ShardResult
-from cluster.lab.load.tally import Progress, joined
+from cluster.lab.load.tally import Progress, merge_counts
 from cluster.lab.scenario.arrivals import ScheduledRooms
-from cluster.lab.scenario.recorded_screens import CACHE, takes_of
+from cluster.lab.scenario.recorded_screens import CACHE, load_recordings
 from cluster.lab.scenario.scenario import Scenario
 from cluster.lab.stack.processes import Processes
 
@@ -40,8 +40,8 @@ END_TIMEOUT_S = 60.0
 STOP_GRACE_S = 5.0
 JOIN_TIMEOUT_S = 60.0
 REPLICA_WATCH = "replica-watch"
-# Processes for real rooms do not count as the app either.
-GUESTS = ("livekit", "agent", "publisher")
+# The processes of real rooms are excluded from the app's CPU time too.
+EXCLUDED_PROCESSES = ("livekit", "agent", "publisher")
 
 
 class Shards(Protocol):
@@ -63,20 +63,20 @@ class Shards(Protocol):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class DriveOptions:
-    """How a load is to be driven."""
+    """The app, the mode and the processes of a load."""
 
     app: AppUnderTest
     replay: bool
     processes: int | None
     console: Console
     ended: asyncio.Event
-    """Set when the load is to end early."""
+    """Set to end the load early."""
     directory: Path
     run_id: str = field(default_factory=lambda: f"l{secrets.token_hex(3)}")
 
 
 async def drive(
-    how: DriveOptions,
+    options: DriveOptions,
     scenario: Scenario,
     rooms: ScheduledRooms,
     tenants: int,
@@ -84,85 +84,87 @@ async def drive(
     shards: Shards | None = None,
 ) -> DrivenLoad:
     """Run the load and return its counts; raises DriverFailed, or StartFailed when a part of the app ended."""
-    if how.replay:
-        await asyncio.to_thread(takes_of, scenario.rooms)
-    where = RoomTarget(
-        url=how.app.url,
-        agent_key=how.app.agent_key,
-        run_id=how.run_id,
-        takes_directory=CACHE.resolve(),
-        replay=how.replay,
+    if options.replay:
+        await asyncio.to_thread(load_recordings, scenario.rooms)
+    target = RoomTarget(
+        url=options.app.url,
+        agent_key=options.app.agent_key,
+        run_id=options.run_id,
+        recordings_directory=CACHE.resolve(),
+        replay=options.replay,
     )
-    count = how.processes or processes_for(len(rooms), how.replay)
-    running = shards or LocalShards(processes, how.directory)
+    count = options.processes or processes_for(len(rooms), options.replay)
+    active_shards = shards or LocalShards(processes, options.directory)
     # A callable, because the set of other processes grows after this line; it is evaluated at each sample.
-    meter = CpuMeter(lambda: running.pids | how.app.strangers | watching | processes.pids(GUESTS))
-    counting, watching = await _count_replicas(how.app, processes)
-    cpu_began_s, watched = time.process_time(), AppSamples()
-    starts_at_s = await running.start(split(scenario, rooms, tenants, where, count))
+    meter = CpuMeter(
+        lambda: active_shards.pids | options.app.excluded_pids | watcher_pids | processes.pids(EXCLUDED_PROCESSES)
+    )
+    replicas, watcher_pids = await _count_replicas(options.app, processes)
+    cpu_began_s, samples = time.process_time(), AppSamples()
+    starts_at_s = await active_shards.start(split(scenario, rooms, tenants, target, count))
     zero_s = time.monotonic() + starts_at_s - time.time()
 
     def clock() -> float:
         return time.monotonic() - zero_s
 
     meter.begin()
-    watcher = PrometheusWatcher(how.app.metrics_urls, lambda: counting.counts, watched, clock)
-    async with _beside([watcher.run(), _meter(meter), *_faults(how, scenario, watched, clock)]):
-        await _until_over(how, scenario, running, processes, clock)
+    watcher = PrometheusWatcher(options.app.metrics_urls, lambda: replicas.counts, samples, clock)
+    async with _concurrently([watcher.run(), _meter(meter), *_faults(options, scenario, samples, clock)]):
+        await _show_until_ended(options, scenario, active_shards, processes, clock)
         elapsed_s = min(scenario.length_s, max(clock(), 1.0))
-        await _all_ended(running)
+        await _all_ended(active_shards)
     meter.sample()
     await processes.stop(REPLICA_WATCH, STOP_GRACE_S)
-    results, lost = await running.results()
+    results, lost = await active_shards.results()
     for shard in lost:
-        watched.event(elapsed_s, "node", f"shard {shard.number}", f"lost, with {len(shard.rooms)} rooms")
+        samples.event(elapsed_s, "node", f"shard {shard.number}", f"lost, with {len(shard.rooms)} rooms")
     return DrivenLoad(
         scenario=scenario,
-        rooms=_without(rooms, lost),
+        rooms=_remaining_rooms(rooms, lost),
         tenants=tenants,
-        counted=joined([result.counted for result in results]),
-        watched=watched,
+        counts=merge_counts([result.counts for result in results]),
+        samples=samples,
         elapsed_s=elapsed_s,
         lost_rooms=sum(len(shard.rooms) for shard in lost),
         driver_cpu_s=sum(result.cpu_s for result in results) + time.process_time() - cpu_began_s,
-        app_cpu_s=meter.cpu_s if how.app.is_ours else None,
+        app_cpu_s=meter.cpu_s if options.app.is_ours else None,
     )
 
 
 def processes_for(rooms: int, replay: bool) -> int:
-    """Return how many processes drive so many rooms: drawn ones are work, replayed ones are not."""
+    """Return the number of processes for this many rooms: drawing screens needs every CPU, replaying does not."""
     cpus = len(os.sched_getaffinity(0))
     return max(1, min(cpus, math.ceil(rooms / ROOMS_A_PROCESS) if replay else cpus))
 
 
 def _faults(
-    how: DriveOptions, scenario: Scenario, watched: AppSamples, clock: Callable[[], float]
+    options: DriveOptions, scenario: Scenario, samples: AppSamples, clock: Callable[[], float]
 ) -> list[Coroutine[Any, Any, None]]:
     """Return the coroutine that switches the vendors' faults on and off, if the app uses the emulator."""
-    if how.app.faults_url is None:
+    if options.app.faults_url is None:
         return []
-    return [faults.switch(how.app.faults_url, scenario.vendors.faults, clock, watched)]
+    return [faults.apply_faults(options.app.faults_url, scenario.vendors.faults, clock, samples)]
 
 
 async def _count_replicas(app: AppUnderTest, processes: Processes) -> tuple[RunningReplicas, frozenset[int]]:
-    """Have a process count the app's replicas, where its Ray can be joined; returns its counts and its id."""
-    counting = RunningReplicas()
+    """Start a process that counts the app's replicas, if its Ray cluster can be joined; return counts and pids."""
+    replicas = RunningReplicas()
     if app.ray_address is None:
-        return counting, frozenset()
+        return replicas, frozenset()
     command = [sys.executable, "-m", "cluster.lab.load.replica_counter", app.ray_address]
     # The Ray node started here needs no token, even if this machine has one.
     environment = {"RAY_AUTH_MODE": "disabled"} if app.is_ours else {}
-    process = await processes.start(REPLICA_WATCH, command, environment, talks=True)
+    process = await processes.start(REPLICA_WATCH, command, environment, piped=True)
     assert process.stdout is not None
-    counting.reading = asyncio.create_task(counting.read(process.stdout))
+    replicas.reader_task = asyncio.create_task(replicas.read(process.stdout))
     with contextlib.suppress(TimeoutError):
         async with asyncio.timeout(JOIN_TIMEOUT_S):
-            await counting.told.wait()
-    return counting, frozenset({process.pid})
+            await replicas.first_report.wait()
+    return replicas, frozenset({process.pid})
 
 
 @asynccontextmanager
-async def _beside(coroutines: list[Coroutine[Any, Any, None]]) -> AsyncIterator[None]:
+async def _concurrently(coroutines: list[Coroutine[Any, Any, None]]) -> AsyncIterator[None]:
     """Run these while the body runs; an exception in one of them ends the body."""
     async with asyncio.TaskGroup() as group:
         tasks = [group.create_task(coroutine) for coroutine in coroutines]
@@ -177,18 +179,18 @@ async def _meter(meter: CpuMeter) -> None:
         await asyncio.to_thread(meter.sample)
 
 
-async def _until_over(
-    how: DriveOptions, scenario: Scenario, running: Shards, processes: Processes, clock: Callable[[], float]
+async def _show_until_ended(
+    options: DriveOptions, scenario: Scenario, active_shards: Shards, processes: Processes, clock: Callable[[], float]
 ) -> None:
-    """Show how it goes until every shard has ended, or the load is to end early."""
-    waiting = asyncio.create_task(running.wait())
+    """Show the progress until every shard has ended or the load ends early."""
+    waiting = asyncio.create_task(active_shards.wait())
     try:
-        with ProgressDisplay(how.console, scenario.name, scenario.length_s) as screen:
-            while not waiting.done() and not how.ended.is_set():
-                screen.show(clock(), running.progress(), how.ended.is_set())
+        with ProgressDisplay(options.console, scenario.name, scenario.length_s) as display:
+            while not waiting.done() and not options.ended.is_set():
+                display.show(clock(), active_shards.progress(), options.ended.is_set())
                 _check(processes)
                 await asyncio.wait({waiting}, timeout=SHOW_EVERY_S)
-            screen.show(clock(), running.progress(), True)
+            display.show(clock(), active_shards.progress(), True)
     finally:
         waiting.cancel()
 
@@ -198,13 +200,13 @@ def _check(processes: Processes) -> None:
     processes.check(("ray", "serve", "emulator", "livekit", "agent"))
 
 
-async def _all_ended(running: Shards) -> None:
-    running.end()
+async def _all_ended(active_shards: Shards) -> None:
+    active_shards.end()
     async with asyncio.timeout(END_TIMEOUT_S):
-        await running.wait()
+        await active_shards.wait()
 
 
-def _without(rooms: ScheduledRooms, lost: list[Shard]) -> ScheduledRooms:
+def _remaining_rooms(rooms: ScheduledRooms, lost: list[Shard]) -> ScheduledRooms:
     """Return the rooms of the shards that were not lost."""
     kept = np.ones(len(rooms), np.bool_)
     for shard in lost:
@@ -213,7 +215,7 @@ def _without(rooms: ScheduledRooms, lost: list[Shard]) -> ScheduledRooms:
         join_at_s=rooms.join_at_s[kept],
         leave_at_s=rooms.leave_at_s[kept],
         tenant=rooms.tenant[kept],
-        take=rooms.take[kept],
+        recording=rooms.recording[kept],
         starts_at=rooms.starts_at[kept],
         talks=rooms.talks[kept],
     )

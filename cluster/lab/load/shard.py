@@ -12,16 +12,17 @@ from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from cluster.lab.load.http_client import LoadClient, connected
 from cluster.lab.load.room_screen import DrawnScreen, ReplayedScreen, RoomScreen, ScreenRenderer
 from cluster.lab.load.synthetic_room import RoomPlan, SyntheticRoom, question_times
 from cluster.lab.load.tally import Progress, ShardCounts, Tally
+from cluster.lab.load.timed_client import TimedRouterClient, connected
 from cluster.lab.scenario.arrivals import Ints, ScheduledRooms, tenant_name
-from cluster.lab.scenario.recorded_screens import LONG_SIDE_PX, RecordedScreens, script_of, takes_of
+from cluster.lab.scenario.recorded_screens import LONG_SIDE_PX, RecordedScreens, load_recordings, script_of
 from cluster.lab.scenario.scenario import RoomBehaviour
+from room_agent.core.router_transport import HttpTransport
 from room_agent.video.rate_control import RateControl
 
-TELL_EVERY_S = 1.0
+REPORT_EVERY_S = 1.0
 # By then the requests of the last second are answered.
 CLOSES_AFTER_S = 1.5
 # For the last answers and the closing of the rooms.
@@ -46,7 +47,7 @@ class Shard:
     numbers: Ints
     """Each room's number among all of the load."""
     replay: bool
-    takes_directory: Path
+    recordings_directory: Path
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -54,16 +55,16 @@ class ShardResult:
     """The counts of a shard, and the CPU time of the shard itself."""
 
     number: int
-    counted: ShardCounts
+    counts: ShardCounts
     cpu_s: float
     complete: bool
 
 
-Tell = Callable[[Progress], None]
+ReportProgress = Callable[[Progress], None]
 
 
 async def run_shard(
-    shard: Shard, ended: asyncio.Event, tell: Tell, takes: RecordedScreens | None = None
+    shard: Shard, ended: asyncio.Event, report: ReportProgress, recordings: RecordedScreens | None
 ) -> ShardResult:
     """Run a shard's rooms to the end of the load, or until `ended`; requests in flight then have time to end."""
     started_cpu_s = time.process_time()
@@ -74,36 +75,36 @@ async def run_shard(
     def clock() -> float:
         return time.monotonic() - zero_s
 
-    async with connected(shard.url, clock) as app, _screens(shard, takes) as screen_of:
-        rooms = [_room(shard, index, screen_of(index), app, tally, clock) for index in range(len(shard.rooms))]
+    async with connected(shard.url) as transport, _screens(shard, recordings) as screen_of:
+        rooms = [_room(shard, index, screen_of(index), transport, tally, clock) for index in range(len(shard.rooms))]
         running = [asyncio.create_task(room.run()) for room in rooms]
-        telling = asyncio.create_task(_keep_telling(tally, tell))
+        reporting = asyncio.create_task(_report_regularly(tally, report))
         try:
-            await _all_or(running, ended)
+            await _wait_all_or_ended(running, ended)
             complete = not ended.is_set()
             for room in rooms:
                 room.end()
             if running:
                 await asyncio.wait(running, timeout=GRACE_S)
         finally:
-            telling.cancel()
+            reporting.cancel()
             for task in running:
                 task.cancel()
-            await asyncio.gather(*running, telling, return_exceptions=True)
-    tell(tally.progress())
+            await asyncio.gather(*running, reporting, return_exceptions=True)
+    report(tally.progress())
     cpu_s = time.process_time() - started_cpu_s
-    return ShardResult(number=shard.number, counted=tally.counted(), cpu_s=cpu_s, complete=complete)
+    return ShardResult(number=shard.number, counts=tally.counts(), cpu_s=cpu_s, complete=complete)
 
 
 def _room(
-    shard: Shard, index: int, screen: RoomScreen, app: LoadClient, tally: Tally, clock: Callable[[], float]
+    shard: Shard, index: int, screen: RoomScreen, transport: HttpTransport, tally: Tally, clock: Callable[[], float]
 ) -> SyntheticRoom:
     rooms, number = shard.rooms, int(shard.numbers[index])
     behaviour, tenant = shard.behaviour, int(rooms.tenant[index])
     join_at_s, leave_at_s = float(rooms.join_at_s[index]), float(rooms.leave_at_s[index])
     every_s = behaviour.question_every_s
     questions = question_times(join_at_s, leave_at_s, every_s, (shard.seed, number)) if rooms.talks[index] else []
-    place = RoomPlan(
+    plan = RoomPlan(
         room=f"tenant_{tenant_name(tenant)}_{shard.run_id}-{number}",
         tenant=tenant,
         tenant_id=tenant_name(tenant),
@@ -116,60 +117,64 @@ def _room(
         closes_after_s=CLOSES_AFTER_S * (1 + join_at_s % 1.0) if leave_at_s >= shard.length_s else 0.0,
     )
     pace = None if shard.replay else RateControl(behaviour.frames_per_second)
-    return SyntheticRoom(place, screen, app, shard.agent_key, tally, clock, time.time, pace)
+    router = TimedRouterClient(transport, shard.agent_key, plan.room, plan.job_id, plan.tenant_id, clock)
+    return SyntheticRoom(plan, screen, router, tally, clock, time.time, pace)
 
 
 @asynccontextmanager
-async def _screens(shard: Shard, takes: RecordedScreens | None) -> AsyncIterator[Callable[[int], RoomScreen]]:
+async def _screens(shard: Shard, recordings: RecordedScreens | None) -> AsyncIterator[Callable[[int], RoomScreen]]:
     """Yield a function from a room's index to its screen."""
     rooms = shard.rooms
     if shard.replay:
-        shown = takes or takes_of(shard.behaviour, shard.takes_directory)
-        yield lambda index: ReplayedScreen(shown, int(rooms.take[index]), int(rooms.starts_at[index]))
+        loaded = recordings or load_recordings(shard.behaviour, shard.recordings_directory)
+        yield lambda index: ReplayedScreen(loaded, int(rooms.recording[index]), int(rooms.starts_at[index]))
         return
     with ThreadPoolExecutor(max_workers=max(2, len(os.sched_getaffinity(0)))) as executor:
-        drawing = ScreenRenderer(
+        renderer = ScreenRenderer(
             script=script_of(shard.behaviour.screens), long_side_px=LONG_SIDE_PX, executor=executor
         )
-        yield lambda index: DrawnScreen(drawing, int(rooms.take[index]), int(rooms.starts_at[index]))
+        yield lambda index: DrawnScreen(renderer, int(rooms.recording[index]), int(rooms.starts_at[index]))
 
 
-async def _all_or(running: list[asyncio.Task[None]], ended: asyncio.Event) -> None:
+async def _wait_all_or_ended(running: list[asyncio.Task[None]], ended: asyncio.Event) -> None:
     """Return when every room has left, or when the load is to end early."""
     waiting = asyncio.create_task(ended.wait())
-    # Cancelled below, this ends the waiting, not the rooms.
-    everyone = asyncio.create_task(_everyone(running))
-    await asyncio.wait({waiting, everyone}, return_when=asyncio.FIRST_COMPLETED)
+    # Cancelled below: that ends the wait, not the rooms.
+    all_rooms = asyncio.create_task(_wait_all(running))
+    await asyncio.wait({waiting, all_rooms}, return_when=asyncio.FIRST_COMPLETED)
     waiting.cancel()
-    everyone.cancel()
+    all_rooms.cancel()
 
 
-async def _everyone(running: list[asyncio.Task[None]]) -> None:
+async def _wait_all(running: list[asyncio.Task[None]]) -> None:
     if running:
         await asyncio.wait(running)
 
 
-async def _keep_telling(tally: Tally, tell: Tell) -> None:
+async def _report_regularly(tally: Tally, report: ReportProgress) -> None:
     while True:
-        tell(tally.progress())
-        await asyncio.sleep(TELL_EVERY_S)
+        report(tally.progress())
+        await asyncio.sleep(REPORT_EVERY_S)
 
 
 def run_in_loop(
-    shard: Shard, tell: Tell, ending: Callable[[Callable[[], None]], None], takes: RecordedScreens | None = None
+    shard: Shard,
+    report: ReportProgress,
+    register_end: Callable[[Callable[[], None]], None],
+    recordings: RecordedScreens | None,
 ) -> ShardResult:
-    """Run a shard in a new loop; `ending` receives a function, callable from any thread, that ends the shard early."""
+    """Run a shard in a new loop. `register_end` receives a thread-safe function that ends the shard early."""
 
     async def run() -> ShardResult:
         ended, loop = asyncio.Event(), asyncio.get_running_loop()
 
         def end() -> None:
-            # The loop may be closed by the time somebody asks it to end.
+            # The loop may already be closed.
             with contextlib.suppress(RuntimeError):
                 loop.call_soon_threadsafe(ended.set)
 
-        ending(end)
-        return await run_shard(shard, ended, tell, takes)
+        register_end(end)
+        return await run_shard(shard, ended, report, recordings)
 
     with asyncio.Runner(loop_factory=_fast_loop()) as runner:
         return runner.run(run())

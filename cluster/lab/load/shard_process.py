@@ -13,7 +13,7 @@ from pathlib import Path
 
 from cluster.lab.load.shard import Shard, run_in_loop
 from cluster.lab.load.tally import Progress
-from cluster.lab.scenario.recorded_screens import takes_of
+from cluster.lab.scenario.recorded_screens import load_recordings
 from routing.process import freeze_startup_objects
 
 READY = "ready"
@@ -21,12 +21,12 @@ READY = "ready"
 
 def packed_shard(shard: Shard, result: Path) -> bytes:
     """Encode the first message on a child's stdin: the shard, and the path for its result."""
-    told = pickle.dumps((shard, str(result)))
-    return struct.pack(">Q", len(told)) + told
+    payload = pickle.dumps((shard, str(result)))
+    return struct.pack(">Q", len(payload)) + payload
 
 
 def packed_start(starts_at_s: float) -> bytes:
-    """Encode the second message: the moment to begin."""
+    """Encode the second message: the start time."""
     return struct.pack(">d", starts_at_s)
 
 
@@ -34,27 +34,27 @@ def main() -> None:
     """Run the shard read from stdin; the end of stdin ends it early. Progress goes to stdout, a line a second."""
     (length,) = struct.unpack(">Q", sys.stdin.buffer.read(8))
     shard, result = pickle.loads(sys.stdin.buffer.read(length))
-    takes = takes_of(shard.behaviour, shard.takes_directory) if shard.replay else None
+    recordings = load_recordings(shard.behaviour, shard.recordings_directory) if shard.replay else None
     freeze_startup_objects()
     print(READY, flush=True)
     if len(start := sys.stdin.buffer.read(8)) < 8:
         return
     shard = replace(shard, starts_at_s=struct.unpack(">d", start)[0])
 
-    def tell(progress: Progress) -> None:
+    def report(progress: Progress) -> None:
         print(json.dumps(asdict(progress)), flush=True)
 
-    def ending(end: Callable[[], None]) -> None:
+    def register_end(end: Callable[[], None]) -> None:
         def watch() -> None:
             sys.stdin.buffer.read()
             end()
 
         threading.Thread(target=watch, daemon=True).start()
 
-    counted = run_in_loop(shard, tell, ending, takes)
-    written = Path(result).with_suffix(".new")
-    written.write_bytes(pickle.dumps(counted))
-    written.replace(result)
+    shard_result = run_in_loop(shard, report, register_end, recordings)
+    temporary = Path(result).with_suffix(".new")
+    temporary.write_bytes(pickle.dumps(shard_result))
+    temporary.replace(result)
 
 
 if __name__ == "__main__":

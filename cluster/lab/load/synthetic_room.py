@@ -9,14 +9,16 @@ from dataclasses import dataclass, field
 
 import numpy as np
 
-from cluster.lab.load.http_client import AppError, LoadClient, TimedResponse
 from cluster.lab.load.room_screen import RoomScreen
 from cluster.lab.load.tally import FrameOutcome, Tally, Timed
+from cluster.lab.load.timed_client import TimedAnswer, TimedRouterClient, turned_away
 from room_agent.core.counters import Counters
 from room_agent.core.models import KeptFrame
+from room_agent.core.router_errors import RouterError, TokenExpired
 from room_agent.video.rate_control import RateControl
+from room_agent.video.uploader import UploadSlot
 
-OPEN_AGAIN_S = 1.0
+REOPEN_AFTER_S = 1.0
 DRAIN_S = 10.0
 MAX_QUESTIONS = 4
 QUESTION = "What is on the screen now, and what changed a minute ago?"
@@ -24,15 +26,15 @@ QUESTION = "What is on the screen now, and what changed a minute ago?"
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class DueFrame:
-    """A kept frame, and the moment it was due: its latency counts from there, whenever it was really sent."""
+    """A kept frame and the moment it was due. Its latency counts from that moment, not from the actual send."""
 
     due_s: float
-    sent: KeptFrame = field(repr=False)
+    kept: KeptFrame = field(repr=False)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class TimedRequest:
-    """One request: when it was sent, when its answer was whole, and how much of that was the vendor's."""
+    """One request: its start, the end of its response, and the part of the time spent at the vendor."""
 
     started_s: float
     ended_s: float
@@ -40,24 +42,8 @@ class TimedRequest:
 
     @property
     def vendor_share(self) -> float:
-        took_s = self.ended_s - self.started_s
-        return min(self.vendor_s / took_s, 1.0) if took_s > 0 else 0.0
-
-
-@dataclass(slots=True)
-class UploadSlot:
-    """One frame waits while one is in flight; a newer frame takes its place, as in the room agent's forwarder."""
-
-    waiting: DueFrame | None = None
-
-    def offer(self, frame: DueFrame) -> DueFrame | None:
-        """Put a frame in; returns the one it displaced, which is shed."""
-        displaced, self.waiting = self.waiting, frame
-        return displaced
-
-    def take(self) -> DueFrame | None:
-        frame, self.waiting = self.waiting, None
-        return frame
+        elapsed_s = self.ended_s - self.started_s
+        return min(self.vendor_s / elapsed_s, 1.0) if elapsed_s > 0 else 0.0
 
 
 @dataclass(slots=True)
@@ -67,14 +53,14 @@ class FrameSchedule:
     due_s: float
 
     def next(self, frames_per_second: float) -> float:
-        """Return when a frame is due; the one after it is a period later, however late this one is looked at."""
+        """Return the time at which a frame is due; the next is one period later, however late this one is captured."""
         due_s = self.due_s
         self.due_s += 1 / frames_per_second
         return due_s
 
 
 def question_times(join_at_s: float, leave_at_s: float, every_s: float, seed: tuple[int, int]) -> list[float]:
-    """Return when a room's questions are due: exponential, and the same for the same seed."""
+    """Return the times of a room's questions: with exponential gaps, deterministic for a seed."""
     rng = np.random.default_rng(seed)
     times, at_s = [], join_at_s
     while (at_s := at_s + float(rng.exponential(every_s))) < leave_at_s:
@@ -82,16 +68,16 @@ def question_times(join_at_s: float, leave_at_s: float, every_s: float, seed: tu
     return times
 
 
-def own_s(due_s: float, exchange: TimedRequest, before: TimedRequest | None) -> float:
-    """Return how much of an answer's time, counted from the moment the frame was due, was not the vendor's.
+def own_s(due_s: float, request: TimedRequest, previous: TimedRequest | None) -> float:
+    """Return the part of a response time, counted from the moment the frame was due, without the vendor's part.
 
-    Of the time it waited for the answer before it, as large a share is the vendor's as of that answer's time.
+    A wait for the previous response is split by the vendor's share of that response.
     """
-    vendor_s = exchange.vendor_s
-    if before is not None:
-        waited_s = min(before.ended_s, exchange.started_s) - max(due_s, before.started_s)
-        vendor_s += max(0.0, waited_s) * before.vendor_share
-    return max(0.0, exchange.ended_s - due_s - vendor_s)
+    vendor_s = request.vendor_s
+    if previous is not None:
+        waited_s = min(previous.ended_s, request.started_s) - max(due_s, previous.started_s)
+        vendor_s += max(0.0, waited_s) * previous.vendor_share
+    return max(0.0, request.ended_s - due_s - vendor_s)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -119,199 +105,189 @@ class SyntheticRoom:
 
     def __init__(
         self,
-        place: RoomPlan,
+        plan: RoomPlan,
         screen: RoomScreen,
-        app: LoadClient,
-        agent_key: str,
+        router: TimedRouterClient,
         tally: Tally,
         clock: Callable[[], float],
         wall_clock: Callable[[], float],
-        pace: RateControl | None = None,
+        pace: RateControl | None,
     ) -> None:
-        self._place = place
+        self._plan = plan
         self._screen = screen
-        self._app = app
-        self._agent_key = agent_key
+        self._router = router
         self._tally = tally
         self._clock = clock
         self._wall_clock = wall_clock
         self._pace = pace
-        self._slot = UploadSlot()
+        self._slot = UploadSlot[DueFrame]()
         self._counters = Counters(tracks_watched=1)
-        self._token = ""
         self._opened = asyncio.Event()
-        self._before: TimedRequest | None = None
-        self._sending: asyncio.Task[None] | None = None
-        self._watching: asyncio.Task[None] | None = None
-        self._over = False
-        self._asking: set[asyncio.Task[None]] = set()
+        self._previous: TimedRequest | None = None
+        self._watch_task: asyncio.Task[None] | None = None
+        self._ended = False
+        self._question_tasks: set[asyncio.Task[None]] = set()
 
     def end(self) -> None:
-        """Leave now instead of when it was planned."""
-        self._over = True
-        if self._watching is not None:
-            self._watching.cancel()
+        """Leave now instead of at the planned time."""
+        self._ended = True
+        if self._watch_task is not None:
+            self._watch_task.cancel()
 
     async def run(self) -> None:
-        """Attend; returns once the requests in flight at the leave have ended, and the room is closed."""
-        if self._over:
+        """Run until the room is closed, after the requests in flight at its leave have ended."""
+        if self._ended:
             return
-        self._watching = asyncio.create_task(self._watch())
-        attending = asyncio.create_task(self._attend())
-        asking = asyncio.create_task(self._ask_questions())
+        self._watch_task = asyncio.create_task(self._watch())
+        attend_task = asyncio.create_task(self._attend())
+        ask_task = asyncio.create_task(self._ask_questions())
+        send_task = asyncio.create_task(self._send())
         try:
-            await asyncio.wait({self._watching})
-            await self._drain()
-            if not self._over:
-                await self._until(self._place.leave_at_s + self._place.closes_after_s)
+            await asyncio.wait({self._watch_task})
+            await self._drain(send_task)
+            if not self._ended:
+                await self._until(self._plan.leave_at_s + self._plan.closes_after_s)
         finally:
-            for task in (self._watching, attending, asking, self._sending, *self._asking):
-                if task is not None:
-                    task.cancel()
+            for task in (self._watch_task, attend_task, ask_task, send_task, *self._question_tasks):
+                task.cancel()
             await self._close()
 
     async def _watch(self) -> None:
-        place = self._place
-        await self._until(place.join_at_s)
+        plan = self._plan
+        await self._until(plan.join_at_s)
         self._tally.rooms += 1
         try:
-            beat = FrameSchedule(place.join_at_s)
-            while beat.due_s < place.leave_at_s:
-                due_s = beat.next(self._pace.fps if self._pace else place.frames_per_second)
+            schedule = FrameSchedule(plan.join_at_s)
+            while schedule.due_s < plan.leave_at_s:
+                due_s = schedule.next(self._pace.fps if self._pace else plan.frames_per_second)
                 await self._until(due_s)
-                await self._look(due_s)
-            await self._until(place.leave_at_s)
+                await self._capture(due_s)
+            await self._until(plan.leave_at_s)
         finally:
             self._tally.rooms -= 1
 
-    async def _look(self, due_s: float) -> None:
+    async def _capture(self, due_s: float) -> None:
         late_s = self._clock() - due_s
-        frame = await self._screen.look(due_s - self._place.join_at_s, self._wall_clock())
+        frame = await self._screen.capture(due_s - self._plan.join_at_s, self._wall_clock())
         self._counters.frames_seen += 1
-        self._tally.saw(due_s, self._place.tenant, frame is None, late_s)
+        self._tally.add_seen(due_s, self._plan.tenant, frame is None, late_s)
         if frame is None:
             self._counters.frames_repeated += 1
             return
         self._counters.frames_kept += 1
-        displaced = self._slot.offer(DueFrame(due_s=due_s, sent=frame))
-        if displaced is not None:
-            self._shed(displaced, FrameOutcome.SHED)
-        if self._sending is None or self._sending.done():
-            self._sending = asyncio.create_task(self._send())
+        replaced = self._slot.offer(DueFrame(due_s=due_s, kept=frame))
+        if replaced is not None:
+            self._shed(replaced, FrameOutcome.SHED)
 
     async def _send(self) -> None:
         await self._opened.wait()
-        while (frame := self._slot.take()) is not None:
+        while (frame := await self._slot.next()) is not None:
             if self._pace is not None and not self._pace.open(self._clock()):
-                self._lose(frame, FrameOutcome.SHED)
+                self._drop(frame, FrameOutcome.SHED)
                 continue
             await self._describe(frame)
 
     async def _describe(self, frame: DueFrame) -> None:
         started_s, ended = self._clock(), False
         try:
-            reply = await self._app.describe(self._token, frame.sent.jpeg, frame.sent.headers)
-            self._answered(frame, started_s, reply)
+            response = await self._router.describe_timed(frame.kept.jpeg, frame.kept.headers)
+            self._record_answer(frame, started_s, response)
             ended = True
-        except AppError as error:
+        except RouterError as error:
             ended = True
-            await self._refused(frame, error)
+            await self._handle_error(frame, error)
         finally:
             if not ended:
                 self._shed(frame, FrameOutcome.FAILED)
 
-    def _answered(self, frame: DueFrame, started_s: float, reply: TimedResponse) -> None:
-        exchange = TimedRequest(started_s=started_s, ended_s=self._clock(), vendor_s=reply.vendor_s)
+    def _record_answer(self, frame: DueFrame, started_s: float, response: TimedAnswer) -> None:
+        request = TimedRequest(started_s=started_s, ended_s=self._clock(), vendor_s=response.vendor_s)
         answer = Timed(
-            whole_s=exchange.ended_s - frame.due_s,
-            own_s=own_s(frame.due_s, exchange, self._before),
-            cost_nanousd=reply.cost_nanousd,
-            output_tokens=reply.output_tokens,
+            whole_s=request.ended_s - frame.due_s,
+            own_s=own_s(frame.due_s, request, self._previous),
+            cost_nanousd=response.cost_nanousd,
+            output_tokens=response.output_tokens,
         )
-        self._before = exchange
-        self._tally.frame(frame.due_s, self._place.tenant, FrameOutcome.ANSWERED, answer)
-        took_s = exchange.ended_s - started_s
-        self._counters.answered(took_s)
+        self._previous = request
+        self._tally.add_frame(frame.due_s, self._plan.tenant, FrameOutcome.ANSWERED, answer)
+        elapsed_s = request.ended_s - started_s
+        self._counters.answered(elapsed_s)
         if self._pace is not None:
-            self._pace.answered(took_s)
+            self._pace.answered(elapsed_s)
 
-    async def _refused(self, frame: DueFrame, error: AppError) -> None:
+    async def _handle_error(self, frame: DueFrame, error: RouterError) -> None:
         if self._pace is not None:
             self._pace.refused(self._clock(), error.retry_after_s)
-        self._lose(frame, FrameOutcome.SHED if error.turned_away else FrameOutcome.FAILED)
-        self._before = None
-        if error.http_status == 401:
+        self._drop(frame, FrameOutcome.SHED if turned_away(error) else FrameOutcome.FAILED)
+        self._previous = None
+        if isinstance(error, TokenExpired):
             self._opened.clear()
             await self._open()
 
-    def _lose(self, frame: DueFrame, outcome: FrameOutcome) -> None:
+    def _drop(self, frame: DueFrame, outcome: FrameOutcome) -> None:
         self._shed(frame, outcome)
         self._screen.forget()
 
     def _shed(self, frame: DueFrame, outcome: FrameOutcome) -> None:
         self._counters.frames_shed += 1
-        self._tally.frame(frame.due_s, self._place.tenant, outcome)
+        self._tally.add_frame(frame.due_s, self._plan.tenant, outcome)
 
     async def _attend(self) -> None:
-        await self._until(self._place.join_at_s)
-        beat_every_s = await self._open()
-        # Rooms that join at once do not beat at once: their joins' parts of a second are random.
-        await asyncio.sleep(self._place.join_at_s % 1.0 * beat_every_s)
+        await self._until(self._plan.join_at_s)
+        heartbeat_every_s = await self._open()
+        # Rooms that join together send heartbeats at different times: the fractions of their join times are random.
+        await asyncio.sleep(self._plan.join_at_s % 1.0 * heartbeat_every_s)
         while True:
-            with contextlib.suppress(AppError):
-                answer = await self._app.beat(self._token, self._place.room, self._counters.report())
-                self._token = str(answer.get("token") or self._token)
-            await asyncio.sleep(beat_every_s)
+            with contextlib.suppress(RouterError):
+                await self._router.beat(self._counters.report())
+            await asyncio.sleep(heartbeat_every_s)
 
     async def _open(self) -> float:
-        """Open the room, again and again until the app does; returns the interval of its heartbeats in seconds."""
-        place = self._place
+        """Open the room, retrying until the app accepts it; return the interval of its heartbeats in seconds."""
         while True:
             try:
-                opened = await self._app.open(self._agent_key, place.room, place.tenant_id, place.job_id)
-                self._token = str(opened["token"])
-                beat_every_s = float(opened["limits"]["heartbeat_every_s"])
-            except (AppError, KeyError, TypeError, ValueError):
-                await asyncio.sleep(OPEN_AGAIN_S)
+                response = await self._router.open()
+            except RouterError:
+                await asyncio.sleep(REOPEN_AFTER_S)
                 continue
             self._opened.set()
-            return beat_every_s
+            return response.limits.heartbeat_every_s
 
     async def _ask_questions(self) -> None:
-        for due_s in self._place.questions_at_s:
+        for due_s in self._plan.questions_at_s:
             await self._until(due_s)
-            if len(self._asking) >= MAX_QUESTIONS:
-                self._tally.question(due_s, self._place.tenant, FrameOutcome.SHED)
+            if len(self._question_tasks) >= MAX_QUESTIONS:
+                self._tally.add_question(due_s, self._plan.tenant, FrameOutcome.SHED)
                 continue
-            asking = asyncio.create_task(self._ask(due_s))
-            self._asking.add(asking)
-            asking.add_done_callback(self._asking.discard)
+            task = asyncio.create_task(self._ask(due_s))
+            self._question_tasks.add(task)
+            task.add_done_callback(self._question_tasks.discard)
 
     async def _ask(self, due_s: float) -> None:
         await self._opened.wait()
         try:
-            reply = await self._app.ask(self._token, QUESTION)
-        except AppError as error:
-            outcome = FrameOutcome.SHED if error.turned_away else FrameOutcome.FAILED
-            self._tally.question(due_s, self._place.tenant, outcome)
+            response = await self._router.ask(QUESTION)
+        except RouterError as error:
+            outcome = FrameOutcome.SHED if turned_away(error) else FrameOutcome.FAILED
+            self._tally.add_question(due_s, self._plan.tenant, outcome)
             return
-        whole_s = reply.first_at_s - due_s
-        answer = Timed(whole_s=whole_s, own_s=max(0.0, whole_s - reply.vendor_s), cost_nanousd=reply.cost_nanousd)
-        self._tally.question(due_s, self._place.tenant, FrameOutcome.ANSWERED, answer)
+        whole_s = response.first_at_s - due_s
+        answer = Timed(whole_s=whole_s, own_s=max(0.0, whole_s - response.vendor_s), cost_nanousd=response.cost_nanousd)
+        self._tally.add_question(due_s, self._plan.tenant, FrameOutcome.ANSWERED, answer)
 
-    async def _drain(self) -> None:
-        """Wait for the requests in flight; the waiting frame is shed, because the room is over."""
+    async def _drain(self, send_task: asyncio.Task[None]) -> None:
+        """Wait for the requests in flight; the waiting frame is shed, because the room has ended."""
         waiting = self._slot.take()
         if waiting is not None:
             self._shed(waiting, FrameOutcome.SHED)
-        pending = {task for task in (self._sending, *self._asking) if task is not None and not task.done()}
-        if pending and self._opened.is_set():
-            await asyncio.wait(pending, timeout=DRAIN_S)
+        self._slot.end()
+        if self._opened.is_set():
+            await asyncio.wait({send_task, *self._question_tasks}, timeout=DRAIN_S)
 
     async def _close(self) -> None:
         if self._opened.is_set():
-            with contextlib.suppress(AppError):
-                await self._app.close(self._token, self._place.room)
+            with contextlib.suppress(RouterError):
+                await self._router.close()
 
     async def _until(self, at_s: float) -> None:
         await asyncio.sleep(max(0.0, at_s - self._clock()))

@@ -18,7 +18,7 @@ RECENT_ANSWERS = 512
 
 
 class FrameOutcome(IntEnum):
-    """The outcome of a kept frame: `SHED` was displaced by a newer one or turned away, `FAILED` is every other end."""
+    """The outcome of a kept frame: `SHED` was displaced by a newer one or rejected, `FAILED` is any other end."""
 
     ANSWERED = 0
     SHED = 1
@@ -27,7 +27,7 @@ class FrameOutcome(IntEnum):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Timed:
-    """An answer: its time from the moment it was due, the part of that without the vendor, and its cost."""
+    """An answer: its time from the moment it was due, that time without the vendor's part, and its cost."""
 
     whole_s: float
     own_s: float
@@ -40,7 +40,7 @@ NO_ANSWER = Timed(whole_s=math.nan, own_s=math.nan)
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
 class Rows:
-    """Frames, or questions, one a row. Times are NaN where there was no answer."""
+    """Frames or questions, one per row. Times are NaN without an answer."""
 
     due_s: Floats
     outcome: Ints
@@ -54,13 +54,15 @@ class Rows:
         return len(self.due_s)
 
     @classmethod
-    def joined(cls, parts: Sequence[Rows]) -> Rows:
-        return cls(**{one.name: np.concatenate([getattr(part, one.name) for part in parts]) for one in fields(cls)})
+    def concatenated(cls, parts: Sequence[Rows]) -> Rows:
+        return cls(
+            **{field.name: np.concatenate([getattr(part, field.name) for part in parts]) for field in fields(cls)}
+        )
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
 class ShardCounts:
-    """All that was counted: frames seen and repeated by second and tenant, and a row for each kept one."""
+    """The counts of a shard: frames seen and repeated by second and tenant, and a row for each kept one."""
 
     seen: Ints
     """By second and tenant."""
@@ -68,7 +70,7 @@ class ShardCounts:
     frames: Rows
     questions: Rows
     late_ms: Floats
-    """How late the driver itself was, of each frame."""
+    """The driver's own delay of each frame."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -132,22 +134,22 @@ class Tally:
         self._outcomes = [0, 0, 0]
         self.rooms = 0
 
-    def saw(self, due_s: float, tenant: int, repeat: bool, late_s: float) -> None:
-        """Count a frame that was looked at."""
+    def add_seen(self, due_s: float, tenant: int, repeat: bool, late_s: float) -> None:
+        """Count a captured frame."""
         second = min(int(due_s), len(self._seen) - 1)
         self._seen[second, tenant] += 1
         if repeat:
             self._repeats[second, tenant] += 1
         self._late_ms.append(1_000 * late_s)
 
-    def frame(self, due_s: float, tenant: int, outcome: FrameOutcome, answer: Timed | None = None) -> None:
+    def add_frame(self, due_s: float, tenant: int, outcome: FrameOutcome, answer: Timed | None = None) -> None:
         """Count the outcome of a kept frame."""
         self._outcomes[outcome] += 1
         if answer is not None:
             self._recent.append((1_000 * answer.whole_s, 1_000 * answer.own_s))
         self._frames.add(due_s, tenant, outcome, answer or NO_ANSWER)
 
-    def question(self, due_s: float, tenant: int, outcome: FrameOutcome, answer: Timed | None = None) -> None:
+    def add_question(self, due_s: float, tenant: int, outcome: FrameOutcome, answer: Timed | None = None) -> None:
         self._questions.add(due_s, tenant, outcome, answer or NO_ANSWER)
 
     def progress(self) -> Progress:
@@ -167,7 +169,7 @@ class Tally:
             own_p95_ms=percentile(own, 0.95) if own else None,
         )
 
-    def counted(self) -> ShardCounts:
+    def counts(self) -> ShardCounts:
         return ShardCounts(
             seen=self._seen,
             repeats=self._repeats,
@@ -177,22 +179,24 @@ class Tally:
         )
 
 
-def joined(parts: Sequence[ShardCounts]) -> ShardCounts:
+def merge_counts(parts: Sequence[ShardCounts]) -> ShardCounts:
     """Return the counts of several shards as one."""
     return ShardCounts(
         seen=np.sum([part.seen for part in parts], axis=0),
         repeats=np.sum([part.repeats for part in parts], axis=0),
-        frames=Rows.joined([part.frames for part in parts]),
-        questions=Rows.joined([part.questions for part in parts]),
+        frames=Rows.concatenated([part.frames for part in parts]),
+        questions=Rows.concatenated([part.questions for part in parts]),
         late_ms=np.concatenate([part.late_ms for part in parts]),
     )
 
 
-def summed(parts: Sequence[Progress]) -> Progress:
-    """Return the progress of several shards as one; of their times the worst."""
-    names = [one.name for one in fields(Progress)]
+def merge_progress(parts: Sequence[Progress]) -> Progress:
+    """Return the progress of several shards as one, with the worst of their times."""
+    names = [field.name for field in fields(Progress)]
     counts = {name: sum(getattr(part, name) for part in parts) for name in names if not name.endswith("_ms")}
     times = {name: [getattr(part, name) for part in parts] for name in names if name.endswith("_ms")}
-    worst = {name: max((one for one in some if one is not None), default=None) for name, some in times.items()}
-    told: dict[str, Any] = {**counts, **worst}
-    return Progress(**told)
+    worst = {
+        name: max((field for field in values if field is not None), default=None) for name, values in times.items()
+    }
+    merged: dict[str, Any] = {**counts, **worst}
+    return Progress(**merged)

@@ -19,13 +19,14 @@ from cluster.lab.report.page import Figure, LegendKey
 from cluster.lab.report.palette import GREY, INK, QUIET, RULE, Colour
 
 LABEL_GAP_PX = 13
-"""The smallest distance between two labels at the ends of lines."""
+"""The minimum distance between two labels at the ends of lines."""
 VEGA_LITE = ".".join(alt.SCHEMA_VERSION.removeprefix("v").split(".")[:2])
 WIDE_PX, NARROW_PX = 720, 358
+HEIGHT_PX = 150
 FONT_PX = 11
 AXIS_PX = 52
 """The width of a vertical axis with its labels."""
-LONGEST_LABEL_PX = {WIDE_PX: 150, NARROW_PX: 110}
+MAX_LABEL_PX = {WIDE_PX: 150, NARROW_PX: 110}
 PLAIN = ",.6~f"
 # Altair validates each part against its whole schema, which takes longer than the drawing. The compiler rejects an
 # invalid chart anyway.
@@ -81,33 +82,33 @@ def line_chart(
     *,
     levels: Sequence[TargetLine] = (),
     moments: Sequence[float] = (),
-    whole: bool = False,
+    integer_ticks: bool = False,
     log: bool = False,
-    height_px: int = 150,
+    height_px: int = HEIGHT_PX,
 ) -> Figure:
     """Return a chart of lines over one axis.
 
-    `whole` allows whole numbers only as ticks, `moments` are marked by vertical rules, `log` selects a logarithmic
+    `integer_ticks` allows only integers as ticks, `moments` are marked by vertical rules, `log` selects a logarithmic
     vertical axis.
     """
-    seen = [y for line in lines for _, y in line.points if y is not None] + [level.value for level in levels]
-    domain = _log_domain(seen) if log else _domain(max(seen, default=0.0))
-    y = _y(domain, log=log, whole=whole)
+    values = [y for line in lines for _, y in line.points if y is not None] + [level.value for level in levels]
+    domain = _log_domain(values) if log else _domain(max(values, default=0.0))
+    y = _y(domain, log=log, integer_ticks=integer_ticks)
     labels = _labels(lines, levels, x, domain, log, height_px)
 
-    def draw(whole_px: int) -> str:
-        across = _x(x, whole_px)
-        layers = [_rule(moments, QUIET, [1, 3]).encode(x=across)]
+    def draw(chart_width_px: int) -> str:
+        x_axis = _x(x, chart_width_px)
+        layers = [_rule(moments, QUIET, [1, 3]).encode(x=x_axis)]
         layers += [_rule([level.value for level in levels], GREY, [2, 3], "y").encode(y=y)]
-        layers += [_line(line, x, domain[0]).encode(x=across, y=y) for line in lines]
-        layers += [label.encode(x=across, y=y) for label in labels]
-        return _svg(layers, whole_px, height_px, right_px=118 if whole_px == WIDE_PX else 92)
+        layers += [_line(line, x, domain[0]).encode(x=x_axis, y=y) for line in lines]
+        layers += [label.encode(x=x_axis, y=y) for label in labels]
+        return _svg(layers, chart_width_px, height_px, right_px=118 if chart_width_px == WIDE_PX else 92)
 
     return Figure(title=title, about=about, wide=draw(WIDE_PX), narrow=draw(NARROW_PX))
 
 
 @unchecked
-def area_chart(title: str, about: str, areas: Sequence[ChartLine], x: XAxis, height_px: int = 150) -> Figure:
+def area_chart(title: str, about: str, areas: Sequence[ChartLine], x: XAxis) -> Figure:
     """Return stacked areas, the first at the bottom; a legend above the chart names their colours."""
     # Without one of the values there is no sum: the areas continue straight to the next moment with all of them.
     unknown = {at for area in areas for at, value in area.points if value is None}
@@ -117,14 +118,14 @@ def area_chart(title: str, about: str, areas: Sequence[ChartLine], x: XAxis, hei
         for at, value in area.points
         if at not in unknown
     ]
-    y = _y(_domain(_highest_sum(areas, unknown)), log=False, whole=False)
+    y = _y(_domain(_highest_sum(areas, unknown)), log=False, integer_ticks=False)
     scale = alt.Scale(domain=[area.label for area in areas], range=[area.colour.light for area in areas])
     colour = alt.Color(field="area", type="nominal", scale=scale, legend=None)
     order = alt.Order(field="order", type="quantitative")
     layer = _marks(rows, "area").encode(color=colour, order=order)
 
-    def draw(whole_px: int) -> str:
-        return _svg([layer.encode(x=_x(x, whole_px), y=y)], whole_px, height_px, right_px=16)
+    def draw(chart_width_px: int) -> str:
+        return _svg([layer.encode(x=_x(x, chart_width_px), y=y)], chart_width_px, HEIGHT_PX, right_px=16)
 
     keys = tuple(LegendKey(label=area.label, colour=area.colour) for area in areas)
     return Figure(title=title, about=about, wide=draw(WIDE_PX), narrow=draw(NARROW_PX), keys=keys)
@@ -141,26 +142,26 @@ def bar_chart(title: str, about: str, bars: Sequence[Bar]) -> Figure:
     names = json.dumps([" ".join(bar.label.split()) for bar in bars])
     high = max([bar.value for bar in bars], default=0.0) or 1.0
 
-    def draw(whole_px: int) -> str:
-        # A fifth more than the label may have, because a reader's font may be wider than the one measured here.
-        longest_px = LONGEST_LABEL_PX[whole_px]
-        left_px = round(1.2 * longest_px)
-        axis = alt.Axis(title=None, labelExpr=f"{names}[datum.value]", labelLimit=longest_px, labelColor=INK.light)
+    def draw(chart_width_px: int) -> str:
+        # A fifth wider than the longest label, because a reader's font may be wider than the one measured here.
+        max_label_px = MAX_LABEL_PX[chart_width_px]
+        left_px = round(1.2 * max_label_px)
+        axis = alt.Axis(title=None, labelExpr=f"{names}[datum.value]", labelLimit=max_label_px, labelColor=INK.light)
         place = alt.Y(field="place", type="ordinal", axis=axis, scale=alt.Scale(padding=0.25))
         length = alt.X(field="value", type="quantitative", axis=None, scale=alt.Scale(domain=[0, high]))
         colour = alt.Color(field="colour", type="nominal", scale=None)
-        drawn = _marks(rows, "bar").encode(y=place, x=length, color=colour)
+        bar_marks = _marks(rows, "bar").encode(y=place, x=length, color=colour)
         values = _marks(rows, "text", align="left", dx=6, fill=INK.light)
         values = values.encode(y=place, x=length, text=_text("text"))
-        return _svg([drawn, values], whole_px, 26 * len(bars), left_px=left_px, right_px=96, bottom_px=4)
+        return _svg([bar_marks, values], chart_width_px, 26 * len(bars), left_px=left_px, right_px=96, bottom_px=4)
 
     return Figure(title=title, about=about, wide=draw(WIDE_PX), narrow=draw(NARROW_PX))
 
 
-def spread(places_px: Sequence[float], height_px: float) -> list[float]:
+def spread(positions_px: Sequence[float], height_px: float) -> list[float]:
     """Return places for labels in the same order, at least `LABEL_GAP_PX` apart where the height allows it."""
-    order = sorted(range(len(places_px)), key=lambda index: (places_px[index], index))
-    placed = list(places_px)
+    order = sorted(range(len(positions_px)), key=lambda index: (positions_px[index], index))
+    placed = list(positions_px)
     for before, after in itertools.pairwise(order):
         placed[after] = max(placed[after], placed[before] + LABEL_GAP_PX)
     limit_px = height_px
@@ -182,8 +183,8 @@ def _domain(high: float) -> tuple[float, float]:
     return 0.0, 1.05 * (high or 1.0)
 
 
-def _log_domain(seen: Sequence[float]) -> tuple[float, float]:
-    positive = [value for value in seen if value > 0] or [1.0]
+def _log_domain(values: Sequence[float]) -> tuple[float, float]:
+    positive = [value for value in values if value > 0] or [1.0]
     return min(positive) / 1.25, 1.25 * max(positive)
 
 
@@ -196,10 +197,10 @@ def _labels(
     height_px: int,
 ) -> list[alt.Chart]:
     """Return the labels at the right: each in its line's colour, next to the line's last value."""
-    named = [(line.label, line.colour, _last(line.points)) for line in lines]
-    named += [(level.label, GREY, level.value) for level in levels]
-    shown = [(label, colour, value) for label, colour, value in named if value is not None]
-    ends_px = [_px(value, domain, log, height_px) for _, _, value in shown]
+    labels = [(line.label, line.colour, _last(line.points)) for line in lines]
+    labels += [(level.label, GREY, level.value) for level in levels]
+    visible = [(label, colour, value) for label, colour, value in labels if value is not None]
+    ends_px = [_px(value, domain, log, height_px) for _, _, value in visible]
     return [
         _marks(
             [{"x": x.high, "y": max(value, domain[0]), "label": label}],
@@ -207,10 +208,10 @@ def _labels(
             align="left",
             baseline="middle",
             dx=8,
-            dy=place_px - end_px,
+            dy=label_px - end_px,
             fill=colour.light,
         ).encode(text=_text("label"))
-        for (label, colour, value), end_px, place_px in zip(shown, ends_px, spread(ends_px, height_px), strict=True)
+        for (label, colour, value), end_px, label_px in zip(visible, ends_px, spread(ends_px, height_px), strict=True)
     ]
 
 
@@ -242,22 +243,22 @@ def _rule(values: Sequence[float], colour: Colour, dash: list[int], channel: str
     return _marks(rows, "rule", stroke=colour.light, strokeWidth=1, strokeDash=dash)
 
 
-def _x(x: XAxis, whole_px: int) -> alt.X:
+def _x(x: XAxis, chart_width_px: int) -> alt.X:
     scale = alt.Scale(domain=[x.low, x.high], nice=False, zero=False)
-    plain: dict[str, Any] = {"title": x.title, "grid": False, "labelOverlap": True, "labelFlush": True}
+    options: dict[str, Any] = {"title": x.title, "grid": False, "labelOverlap": True, "labelFlush": True}
     if x.names:
-        named = "".join(f"datum.value === {at!r} ? {json.dumps(name)} : " for at, name in x.names)
-        axis = alt.Axis(values=[at for at, _ in x.names], labelExpr=f"{named}''", **plain)
+        cases = "".join(f"datum.value === {at!r} ? {json.dumps(name)} : " for at, name in x.names)
+        axis = alt.Axis(values=[at for at, _ in x.names], labelExpr=f"{cases}''", **options)
     else:
-        axis = alt.Axis(format=PLAIN, tickCount=8 if whole_px == WIDE_PX else 4, **plain)
+        axis = alt.Axis(format=PLAIN, tickCount=8 if chart_width_px == WIDE_PX else 4, **options)
     return alt.X(field="x", type="quantitative", scale=scale, axis=axis)
 
 
-def _y(domain: tuple[float, float], *, log: bool, whole: bool) -> alt.Y:
+def _y(domain: tuple[float, float], *, log: bool, integer_ticks: bool) -> alt.Y:
     scale = alt.Scale(type="log" if log else "linear", domain=list(domain), nice=False, zero=False)
-    ticks: dict[str, Any] = {"tickCount": min(4, max(1, int(domain[1]))) if whole else 4}
+    ticks: dict[str, Any] = {"tickCount": min(4, max(1, int(domain[1]))) if integer_ticks else 4}
     if log:
-        # By itself Vega draws a rule for each of the nine digits of a decade.
+        # By default Vega draws a rule for each of the nine digits of a decade.
         decades = range(math.floor(math.log10(domain[0])), math.ceil(math.log10(domain[1])))
         ticks = {"values": [digit * 10.0**power for power in decades for digit in (1, 2, 5)]}
     axis = alt.Axis(format=PLAIN, title=None, labelOverlap=True, **ticks)
@@ -268,13 +269,13 @@ def _text(field: str) -> alt.Text:
     return alt.Text(field=field, type="nominal")
 
 
-def _marks(rows: Sequence[dict[str, Any]], kind: Mark, **looks: Any) -> alt.Chart:
-    return alt.Chart(alt.InlineData(values=list(rows)), mark=alt.MarkDef(type=kind, **looks))
+def _marks(rows: Sequence[dict[str, Any]], kind: Mark, **style: Any) -> alt.Chart:
+    return alt.Chart(alt.InlineData(values=list(rows)), mark=alt.MarkDef(type=kind, **style))
 
 
 def _svg(
     layers: Sequence[alt.Chart],
-    whole_px: int,
+    chart_width_px: int,
     height_px: int,
     *,
     left_px: int = AXIS_PX,
@@ -285,7 +286,7 @@ def _svg(
 
     The margins are fixed rather than fitted to their content, so that the axes of charts below each other line up.
     """
-    chart = alt.LayerChart(layer=list(layers), width=whole_px - left_px - right_px, height=height_px)
+    chart = alt.LayerChart(layer=list(layers), width=chart_width_px - left_px - right_px, height=height_px)
     spec = chart.to_dict(validate=False) | {
         "background": None,
         "padding": {"left": left_px, "right": right_px, "top": 8, "bottom": bottom_px},

@@ -7,7 +7,7 @@ from typing import Any
 
 import pyarrow as pa
 
-Ladder = tuple[tuple[str, int | None], ...]
+CostSteps = tuple[tuple[str, int | None], ...]
 """Steps down, each a name and an amount in nano-dollars."""
 _AMOUNTS = ("cost_nanousd", "every_frame_nanousd", "changed_only_nanousd", "changed_small_nanousd")
 _KEYS = ("room_hours", "seen", "kept", "answered", *_AMOUNTS)
@@ -38,25 +38,25 @@ class TenantSpend:
     def nanousd_per_room_hour(self) -> float | None:
         return self.cost_nanousd / self.room_hours if self.cost_nanousd is not None and self.room_hours else None
 
-    def ladder(self) -> Ladder:
-        """Return the steps; that of the unanswered frames only where there were any, for it is no saving."""
-        lost = (("answered ones only", self.answered_small_nanousd),) if self.answered != self.kept else ()
+    def cost_steps(self) -> CostSteps:
+        """Return the steps; the step of the answered frames only if some were unanswered, because it is no saving."""
+        unanswered = (("answered ones only", self.answered_small_nanousd),) if self.answered != self.kept else ()
         return (
             ("every frame, full size", self.every_frame_nanousd),
             ("changed frames only", self.changed_only_nanousd),
             ("and downscaled", self.changed_small_nanousd),
-            *lost,
+            *unanswered,
             ("what was spent", self.cost_nanousd),
         )
 
 
-def spent(tenants: pa.Table) -> list[TenantSpend]:
+def tenant_spend(tenants: pa.Table) -> list[TenantSpend]:
     """Return the tenants in order of falling cost; tenants of unknown cost come last."""
     rows = [TenantSpend(name=row["tenant"] or "", **{key: row[key] for key in _KEYS}) for row in tenants.to_pylist()]
     return sorted(rows, key=lambda row: (row.cost_nanousd is None, -(row.cost_nanousd or 0), row.name))
 
 
-def together(name: str, rows: list[TenantSpend]) -> TenantSpend:
+def sum_spend(name: str, rows: list[TenantSpend]) -> TenantSpend:
     """Return the sum of rows; a value that is unknown in one row is unknown in the sum."""
     return TenantSpend(name=name, **{key: _sum([getattr(row, key) for row in rows]) for key in _KEYS})
 

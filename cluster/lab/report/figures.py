@@ -1,4 +1,4 @@
-"""Turn a run's tables into charts; two runs give the same charts, one over the other."""
+"""Turn a run's tables into charts; two runs share the same charts."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ import pyarrow as pa
 
 from cluster.lab.report import downsampling
 from cluster.lab.report.charts import Bar, ChartLine, TargetLine, XAxis, area_chart, bar_chart, line_chart
-from cluster.lab.report.cost_breakdown import Ladder
+from cluster.lab.report.cost_breakdown import CostSteps
 from cluster.lab.report.downsampling import Floats, TimeAxis
 from cluster.lab.report.page import Figure
 from cluster.lab.report.palette import BLUE, GREY, LINES, ORANGE, PALE_BLUE, PALE_GREY, PURPLE, TEAL, Colour
@@ -44,20 +44,26 @@ class DrawnRun:
         table: pa.Table,
         column: str,
         time: TimeAxis,
-        join: Callable[[Floats], float],
+        aggregate: Callable[[Floats], float],
         *,
         dash: tuple[int, ...] = (),
         steps: bool = False,
     ) -> ChartLine:
-        found = downsampling.points(table, column, time, join)
-        named = f"{label} {self.name}".strip()
+        points = downsampling.points(table, column, time, aggregate)
+        full_label = f"{label} {self.name}".strip()
         return ChartLine(
-            label=named, colour=self.colour or colour, points=found, dash=self.dash if self.name else dash, steps=steps
+            label=full_label,
+            colour=self.colour or colour,
+            points=points,
+            dash=self.dash if self.name else dash,
+            steps=steps,
         )
 
 
-def clock_of(runs: Sequence[DrawnRun]) -> TimeAxis:
-    return downsampling.clock(*(table for one in runs for table in (one.run.traffic, one.run.replicas)))
+def shared_clock(runs: Sequence[DrawnRun]) -> TimeAxis:
+    return downsampling.clock(
+        *(table for drawn_run in runs for table in (drawn_run.run.traffic, drawn_run.run.replicas))
+    )
 
 
 def time_axis(time: TimeAxis) -> XAxis:
@@ -66,18 +72,22 @@ def time_axis(time: TimeAxis) -> XAxis:
 
 def rooms(runs: Sequence[DrawnRun]) -> Figure | None:
     return _traffic(
-        runs, "Open rooms", "how many rooms were open", (("rooms", "rooms", BLUE, downsampling.mean),), whole=True
+        runs,
+        "Open rooms",
+        "how many rooms were open",
+        (("rooms", "rooms", BLUE, downsampling.mean),),
+        integer_ticks=True,
     )
 
 
 def frames(run: Run) -> Figure | None:
     """Return the outcomes of the frames seen; each frame has exactly one of the four."""
-    time = clock_of([DrawnRun(run=run)])
+    time = shared_clock([DrawnRun(run=run)])
     parts = (("repeats", PALE_GREY), ("answered", PALE_BLUE), ("shed", ORANGE), ("failed", PURPLE))
     if not all(downsampling.known(run.traffic, name) for name, _ in parts):
         return None
-    one = DrawnRun(run=run)
-    areas = [one.line(name, colour, run.traffic, name, time, downsampling.mean) for name, colour in parts]
+    drawn_run = DrawnRun(run=run)
+    areas = [drawn_run.line(name, colour, run.traffic, name, time, downsampling.mean) for name, colour in parts]
     about = "Over time, how many frames a second were repeats, answered, shed and failed."
     return area_chart("Frames a second, and what became of them", about, areas, time_axis(time))
 
@@ -87,48 +97,58 @@ def kept(runs: Sequence[DrawnRun]) -> Figure | None:
 
 
 def unanswered(runs: Sequence[DrawnRun]) -> Figure | None:
-    what = (("shed", "shed", ORANGE, downsampling.mean), ("failed", "failed", PURPLE, downsampling.mean))
+    columns = (("shed", "shed", ORANGE, downsampling.mean), ("failed", "failed", PURPLE, downsampling.mean))
     # With two runs the colour of a line identifies its run, so each run has one line.
-    chosen, title = (what, "got no answer") if len(runs) == 1 else (what[:1], "were shed")
-    return _traffic(runs, f"Kept frames that {title}, a second", f"how many kept frames {title}", chosen, height_px=100)
+    shown_columns, title = (columns, "got no answer") if len(runs) == 1 else (columns[:1], "were shed")
+    return _traffic(
+        runs, f"Kept frames that {title}, a second", f"how many kept frames {title}", shown_columns, height_px=100
+    )
 
 
 def latency(runs: Sequence[DrawnRun]) -> Figure | None:
     """Return the percentiles of each second, their targets, and the moments of faults."""
-    what = (("p95_ms", "p95", ORANGE, downsampling.highest), ("p50_ms", "p50", BLUE, downsampling.middle))
-    own = (("own_p95_ms", "own p95", TEAL, downsampling.highest),)
+    columns = (("p95_ms", "p95", ORANGE, downsampling.highest), ("p50_ms", "p50", BLUE, downsampling.middle))
+    own_columns = (("own_p95_ms", "own p95", TEAL, downsampling.highest),)
     run = runs[0].run
-    limits = {one.target: one.limit for one in run.summary.verdicts if one.target in ("p95_ms", "own_p95_ms")}
+    limits = {
+        verdict.target: verdict.limit for verdict in run.summary.verdicts if verdict.target in ("p95_ms", "own_p95_ms")
+    }
     levels = [TargetLine(label=f"target {milliseconds(limit)}", value=limit) for limit in limits.values()]
-    broken = [
+    fault_times_s = [
         at_s
         for at_s, kind in zip(run.events["at_s"].to_pylist(), run.events["kind"].to_pylist(), strict=True)
         if kind in ("fault", "node") and at_s is not None
     ]
     title, about = "Answer time, in milliseconds", "the answer time's percentiles"
-    chosen = what + own if len(runs) == 1 else what[:1]
-    return _traffic(runs, title, about, chosen, levels=levels, moments=broken if len(runs) == 1 else (), height_px=190)
+    shown_columns = columns + own_columns if len(runs) == 1 else columns[:1]
+    return _traffic(
+        runs, title, about, shown_columns, levels=levels, moments=fault_times_s if len(runs) == 1 else (), height_px=190
+    )
 
 
 def quantiles(runs: Sequence[DrawnRun], service: str) -> Figure | None:
-    """Return the whole distribution of one service's answer time; each step to the right is a tenth of the rest."""
-    lines, furthest = [], 0.0
-    for one in runs:
+    """Return the distribution of one service's answer time; each step to the right leaves a tenth of the answers."""
+    lines, max_position = [], 0.0
+    for drawn_run in runs:
         for part, colour, dash in (("whole", BLUE, ()), ("own", TEAL, (5, 3))):
-            rows = [row for row in one.run.latency.to_pylist() if (row["service"], row["part"]) == (service, part)]
+            rows = [
+                row for row in drawn_run.run.latency.to_pylist() if (row["service"], row["part"]) == (service, part)
+            ]
             points = tuple(
-                (_place(row["quantile"]), row["ms"])
+                (_position(row["quantile"]), row["ms"])
                 for row in sorted(rows, key=lambda row: float(row["quantile"]))
                 if row["quantile"] <= _NEARLY_ALL and row["ms"] is not None
             )
             if points:
-                furthest = max(furthest, points[-1][0])
-                label = f"{part} {one.name}".strip()
-                lines.append(ChartLine(label=label, colour=one.colour or colour, points=points, dash=dash))
-    if not lines or not furthest:
+                max_position = max(max_position, points[-1][0])
+                label = f"{part} {drawn_run.name}".strip()
+                lines.append(ChartLine(label=label, colour=drawn_run.colour or colour, points=points, dash=dash))
+    if not lines or not max_position:
         return None
-    names = tuple((_place(quantile), name) for quantile, name in _NAMED_QUANTILES if _place(quantile) <= furthest)
-    x = XAxis(title="of the answers were faster", low=0.0, high=furthest, names=names)
+    names = tuple(
+        (_position(quantile), name) for quantile, name in _NAMED_QUANTILES if _position(quantile) <= max_position
+    )
+    x = XAxis(title="of the answers were faster", low=0.0, high=max_position, names=names)
     about = f"The quantiles of the answer time of {service}, whole and without the vendor's part."
     return line_chart(
         f"Answer time of {service} by quantile, in milliseconds", about, lines, x, log=True, height_px=190
@@ -137,51 +157,55 @@ def quantiles(runs: Sequence[DrawnRun], service: str) -> Figure | None:
 
 def replicas(runs: Sequence[DrawnRun]) -> tuple[Figure, ...]:
     """Return a chart for each deployment: replicas running, targeted, and wanted by demand."""
-    time, drawn = clock_of(runs), []
+    time, charts = shared_clock(runs), []
     for name in _deployments(runs):
         lines = []
-        for one in runs:
-            table = downsampling.deployments(one.run.replicas).get(name)
+        for drawn_run in runs:
+            table = downsampling.deployments(drawn_run.run.replicas).get(name)
             if table is None:
                 continue
-            lines.append(one.line("running", BLUE, table, "running_replicas", time, downsampling.last, steps=True))
+            lines.append(
+                drawn_run.line("running", BLUE, table, "running_replicas", time, downsampling.last, steps=True)
+            )
             if len(runs) == 1:
                 target = ("target", TEAL, table, "target_replicas", time, downsampling.last)
-                lines.append(one.line(*target, dash=(5, 3), steps=True))
-                lines.append(one.line("wanted", ORANGE, table, "wanted_replicas", time, downsampling.highest))
+                lines.append(drawn_run.line(*target, dash=(5, 3), steps=True))
+                lines.append(drawn_run.line("wanted", ORANGE, table, "wanted_replicas", time, downsampling.highest))
         if any(y is not None for line in lines for _, y in line.points):
             about = f"Over time, the replicas of {name}: running, targeted and wanted by demand."
-            drawn.append(line_chart(f"{name}: replicas", about, lines, time_axis(time), whole=True, height_px=120))
-    return tuple(drawn)
+            charts.append(
+                line_chart(f"{name}: replicas", about, lines, time_axis(time), integer_ticks=True, height_px=120)
+            )
+    return tuple(charts)
 
 
 def waiting(runs: Sequence[DrawnRun], column: str, title: str, about: str) -> Figure | None:
     """Return one column of every deployment's load over time."""
-    time, lines = clock_of(runs), []
-    for one in runs:
-        for number, (name, table) in enumerate(downsampling.deployments(one.run.replicas).items()):
+    time, lines = shared_clock(runs), []
+    for drawn_run in runs:
+        for number, (name, table) in enumerate(downsampling.deployments(drawn_run.run.replicas).items()):
             if downsampling.known(table, column):
                 colour = LINES[number % len(LINES)]
                 points = downsampling.points(table, column, time, downsampling.highest)
-                label = f"{name} {one.name}".strip()
-                lines.append(ChartLine(label=label, colour=colour, points=points, dash=one.dash))
+                label = f"{name} {drawn_run.name}".strip()
+                lines.append(ChartLine(label=label, colour=colour, points=points, dash=drawn_run.dash))
     return line_chart(title, about, lines, time_axis(time)) if lines else None
 
 
-def ladder(steps: Ladder) -> Figure | None:
+def cost_steps(steps: CostSteps) -> Figure | None:
     """Return the steps from the cost of every frame to the actual cost; None if one step is unknown."""
     known = [(label, nanousd) for label, nanousd in steps if nanousd is not None]
     if len(known) < len(steps) or not known[0][1]:
         return None
-    before = [None, *(nanousd for _, nanousd in known)]
+    previous = [None, *(nanousd for _, nanousd in known)]
     bars = [
         Bar(
             label=label,
             value=nanousd / 1e9,
-            text=dollars(nanousd) + (f"  {times(last, nanousd)}" if last and nanousd else ""),
+            text=dollars(nanousd) + (f"  {times(previous_nanousd, nanousd)}" if previous_nanousd and nanousd else ""),
             colour=ORANGE if label == known[-1][0] else GREY,
         )
-        for (label, nanousd), last in zip(known, before, strict=False)
+        for (label, nanousd), previous_nanousd in zip(known, previous, strict=False)
     ]
     about = "What the frames would have cost, step by step: " + "; ".join(f"{bar.label} {bar.text}" for bar in bars)
     return bar_chart("From every frame to what was spent", about, bars)
@@ -193,28 +217,28 @@ def tenants(costs: Sequence[tuple[str, int]]) -> Figure | None:
     return bar_chart("Spent by tenant", about, bars) if any(bar.value for bar in bars) else None
 
 
-_What = tuple[str, str, Colour, Callable[[Floats], float]]
-_KEPT: _What = ("kept", "kept", BLUE, downsampling.mean)
+_TrafficLine = tuple[str, str, Colour, Callable[[Floats], float]]
+_KEPT: _TrafficLine = ("kept", "kept", BLUE, downsampling.mean)
 
 
 def _traffic(
     runs: Sequence[DrawnRun],
     title: str,
     about: str,
-    what: Sequence[_What],
+    columns: Sequence[_TrafficLine],
     *,
-    whole: bool = False,
+    integer_ticks: bool = False,
     levels: Sequence[TargetLine] = (),
     moments: Sequence[float] = (),
     height_px: int = 150,
 ) -> Figure | None:
-    """Return columns of the traffic over time; None where no run knows any."""
-    time = clock_of(runs)
+    """Return columns of the traffic over time, or None if no run has them."""
+    time = shared_clock(runs)
     lines = [
-        one.line(label, colour, one.run.traffic, column, time, join)
-        for one in runs
-        for column, label, colour, join in what
-        if downsampling.known(one.run.traffic, column)
+        drawn_run.line(label, colour, drawn_run.run.traffic, column, time, aggregate)
+        for drawn_run in runs
+        for column, label, colour, aggregate in columns
+        if downsampling.known(drawn_run.run.traffic, column)
     ]
     if not lines:
         return None
@@ -226,14 +250,14 @@ def _traffic(
         time_axis(time),
         levels=levels,
         moments=at,
-        whole=whole,
+        integer_ticks=integer_ticks,
         height_px=height_px,
     )
 
 
 def _deployments(runs: Sequence[DrawnRun]) -> tuple[str, ...]:
-    return tuple(dict.fromkeys(name for one in runs for name in downsampling.deployments(one.run.replicas)))
+    return tuple(dict.fromkeys(name for drawn_run in runs for name in downsampling.deployments(drawn_run.run.replicas)))
 
 
-def _place(quantile: float) -> float:
+def _position(quantile: float) -> float:
     return -math.log10(1.0 - quantile)

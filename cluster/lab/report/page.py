@@ -17,7 +17,7 @@ from cluster.lab.report.palette import Colour
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Fact:
-    """One figure of the headline. `good` is None where no target was set."""
+    """One figure of the headline. `good` is None if no target was set."""
 
     label: str
     value: str
@@ -46,18 +46,18 @@ class Figure:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ReportTable:
-    """One table: its first column names the row, the `wordy` ones hold words, all others figures."""
+    """One table: its first column names the row, `text_columns` hold text, all others figures."""
 
     title: str
     columns: tuple[str, ...]
     rows: tuple[tuple[str, ...], ...]
-    wordy: frozenset[int] = frozenset()
+    text_columns: frozenset[int] = frozenset()
     note: str = ""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class EmbeddedImage:
-    """One picture, as a data address, and its lines of caption."""
+    """One picture, as a data URL, and the lines of its caption."""
 
     source: str = field(repr=False)
     lines: tuple[str, ...]
@@ -65,13 +65,13 @@ class EmbeddedImage:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Section:
-    """A part of a page: sentences first, then charts, tables, words as typed, pictures."""
+    """A part of a page: sentences first, then charts, tables, preformatted text, pictures."""
 
     title: str
     texts: tuple[str, ...] = ()
     figures: tuple[Figure, ...] = ()
-    grids: tuple[ReportTable, ...] = ()
-    typed: str = ""
+    tables: tuple[ReportTable, ...] = ()
+    preformatted: str = ""
     pictures: tuple[EmbeddedImage, ...] = ()
 
 
@@ -88,16 +88,16 @@ class Page:
 
 def section(
     title: str,
-    otherwise: str,
+    fallback: str,
     texts: Sequence[str] = (),
-    drawn: Sequence[Figure | None] = (),
-    grids: Sequence[ReportTable | None] = (),
+    figures: Sequence[Figure | None] = (),
+    tables: Sequence[ReportTable | None] = (),
 ) -> Section:
-    """Return a section with the figures and tables that exist; without any, `otherwise` is its text."""
-    shown = tuple(figure for figure in drawn if figure is not None)
-    tables = tuple(grid for grid in grids if grid is not None)
-    missing = (otherwise,) if not shown and (drawn or not tables) else ()
-    return Section(title=title, texts=missing or tuple(texts), figures=shown, grids=tables)
+    """Return a section with the figures and tables that are not None; without any, `fallback` is its text."""
+    existing_figures = tuple(figure for figure in figures if figure is not None)
+    existing_tables = tuple(table for table in tables if table is not None)
+    missing = (fallback,) if not existing_figures and (figures or not existing_tables) else ()
+    return Section(title=title, texts=missing or tuple(texts), figures=existing_figures, tables=existing_tables)
 
 
 def render(page: Page) -> str:
@@ -106,12 +106,12 @@ def render(page: Page) -> str:
 
 
 def write_page(page: Page, file: Path) -> Path:
-    """Write the page whole or not at all; raises OSError."""
+    """Write the page atomically; raises OSError."""
     file.parent.mkdir(parents=True, exist_ok=True)
-    with tempfile.TemporaryDirectory(prefix=".writing-", dir=file.parent) as writing:
-        beside = Path(writing) / file.name
-        beside.write_text(render(page), "utf-8")
-        os.replace(beside, file)
+    with tempfile.TemporaryDirectory(prefix=".writing-", dir=file.parent) as directory:
+        temporary = Path(directory) / file.name
+        temporary.write_text(render(page), "utf-8")
+        os.replace(temporary, file)
     return file
 
 

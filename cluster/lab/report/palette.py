@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 @dataclass(frozen=True, slots=True)
 class Colour:
-    """One colour: its name in the style sheet, and its two looks. A chart is drawn in the light one."""
+    """One colour: its name in the style sheet, and its values in light and dark mode. Charts use the light one."""
 
     name: str
     light: str
@@ -32,12 +32,12 @@ BADGE_INK = Colour("badge-ink", "#6a4700", "#ffd778")
 
 COLOURS = (PAPER, PANEL, INK, QUIET, RULE, BLUE, ORANGE, TEAL, PURPLE, GREY, PALE_GREY, PALE_BLUE, BADGE, BADGE_INK)
 LINES = (BLUE, ORANGE, TEAL, PURPLE, GREY)
-"""For lines that have no colour of their own, in this order."""
+"""The colours of lines without a colour of their own, in this order."""
 
 
-def contrast(one: str, other: str) -> float:
+def contrast(first: str, second: str) -> float:
     """Return the contrast of two colours `#rrggbb`, by WCAG 2: 1 to 21."""
-    lighter, darker = sorted((_luminance(one), _luminance(other)), reverse=True)
+    lighter, darker = sorted((_luminance(first), _luminance(second)), reverse=True)
     return (lighter + 0.05) / (darker + 0.05)
 
 

@@ -8,7 +8,7 @@ from pathlib import Path
 import yaml
 
 from cluster.lab.report import figures, tables
-from cluster.lab.report.cost_breakdown import spent, together
+from cluster.lab.report.cost_breakdown import sum_spend, tenant_spend
 from cluster.lab.report.figures import DrawnRun
 from cluster.lab.report.page import Fact, Figure, Page, Section, section, write_page
 from cluster.lab.report.words import count, dollars, milliseconds, seconds, share
@@ -16,7 +16,7 @@ from cluster.lab.results.record import Kind, Run, Summary
 
 FILE = "report.html"
 SIMULATED = "SIMULATED"
-MOST_BARS = 12
+MAX_BARS = 12
 _KINDS: dict[Kind, str] = {
     "load": "Synthetic rooms against a real cluster",
     "replay": "Recorded frames against a real cluster",
@@ -26,12 +26,12 @@ _KINDS: dict[Kind, str] = {
 }
 
 
-def write(run: Run, directory: Path, more: Sequence[Section] = ()) -> Path:
-    """Write `report.html`, whole or not at all, with the sections of `more` before the last; raises OSError."""
-    return write_page(page(run, more), directory / FILE)
+def write(run: Run, directory: Path, extra: Sequence[Section] = ()) -> Path:
+    """Write `report.html` atomically, with the sections of `extra` before the last one; raises OSError."""
+    return write_page(page(run, extra), directory / FILE)
 
 
-def page(run: Run, more: Sequence[Section] = ()) -> Page:
+def page(run: Run, extra: Sequence[Section] = ()) -> Page:
     """Return the report's page; the same run gives the same page."""
     summary = run.summary
     return Page(
@@ -39,14 +39,18 @@ def page(run: Run, more: Sequence[Section] = ()) -> Page:
         about=about(summary),
         badges=badges(summary),
         facts=_facts(summary),
-        sections=[*_parts(run), *more, _how(summary)],
+        sections=[*_run_sections(run), *extra, _how(summary)],
     )
 
 
 def about(summary: Summary) -> str:
     """Return the sentence below a report's title."""
-    made_up = " No real vendor was asked: answers, their times and costs are simulated." if summary.simulated else ""
-    return f"{_KINDS[summary.kind]}, for {seconds(summary.totals.seconds)}, begun {summary.started_at}.{made_up}"
+    simulation_note = (
+        " No real vendor was asked: answers, their times and costs are simulated." if summary.simulated else ""
+    )
+    return (
+        f"{_KINDS[summary.kind]}, for {seconds(summary.totals.seconds)}, begun {summary.started_at}.{simulation_note}"
+    )
 
 
 def badges(summary: Summary) -> tuple[str, ...]:
@@ -54,12 +58,12 @@ def badges(summary: Summary) -> tuple[str, ...]:
 
 
 def targets(summary: Summary) -> Fact:
-    held, asked = sum(one.held for one in summary.verdicts), len(summary.verdicts)
-    if not asked:
+    held, total = sum(verdict.held for verdict in summary.verdicts), len(summary.verdicts)
+    if not total:
         return Fact(label="Targets", value="none set")
-    missed = ", ".join(one.target for one in summary.verdicts if not one.held)
-    value = "all held" if held == asked else f"{asked - held} of {asked} missed"
-    return Fact(label="Targets", value=value, note=missed and f"missed: {missed}", good=held == asked)
+    missed = ", ".join(verdict.target for verdict in summary.verdicts if not verdict.held)
+    value = "all held" if held == total else f"{total - held} of {total} missed"
+    return Fact(label="Targets", value=value, note=missed and f"missed: {missed}", good=held == total)
 
 
 def _facts(summary: Summary) -> tuple[Fact, ...]:
@@ -88,57 +92,57 @@ def _facts(summary: Summary) -> tuple[Fact, ...]:
     )
 
 
-def _parts(run: Run) -> list[Section]:
-    alone = [DrawnRun(run=run)]
-    time = figures.clock_of(alone)
-    joined = () if time.stretch_s <= 1 else (thinned(time.stretch_s),)
+def _run_sections(run: Run) -> list[Section]:
+    runs = [DrawnRun(run=run)]
+    time = figures.shared_clock(runs)
+    resolution = () if time.interval_s <= 1 else (resolution_note(time.interval_s),)
     verdicts = tables.verdicts([run.summary])
     return [
-        section("Targets", "No targets were set.", grids=[verdicts]),
+        section("Targets", "No targets were set.", tables=[verdicts]),
         section(
             "Rooms and frames",
             "Not known: no traffic was counted.",
-            joined,
-            drawn=[figures.rooms(alone), figures.frames(run), figures.unanswered(alone)],
-            grids=[tables.totals([run.summary])],
+            resolution,
+            figures=[figures.rooms(runs), figures.frames(run), figures.unanswered(runs)],
+            tables=[tables.totals([run.summary])],
         ),
         section(
             "Answer times",
             "Not known: no answer's time was measured.",
-            drawn=[figures.latency(alone), *quantiles(alone)],
-            grids=[tables.quantiles(run.latency)],
+            figures=[figures.latency(runs), *quantiles(runs)],
+            tables=[tables.quantiles(run.latency)],
         ),
         section(
             "Replicas against demand",
             "Not known: nobody asked the cluster for its replicas.",
             ("Wanted is the demand over what one replica is to hold, before bounds and delays.",),
-            drawn=figures.replicas(alone),
-            grids=[tables.replica_seconds([run.summary])],
+            figures=figures.replicas(runs),
+            tables=[tables.replica_seconds([run.summary])],
         ),
-        section("Queues", "Not known: nobody asked the cluster for its queues.", drawn=queues(alone)),
+        section("Queues", "Not known: nobody asked the cluster for its queues.", figures=queues(runs)),
         _costs(run),
         section(
             "What the autoscaler decided, and why",
             "No decision was recorded.",
-            grids=[tables.events(run.events, ("scale",), "Decisions")],
+            tables=[tables.events(run.events, ("scale",), "Decisions")],
         ),
         section(
             "What else happened",
             "No event of a breaker, a fallback, a fault or a node was recorded.",
-            grids=[tables.events(run.events, ("breaker", "fallback", "fault", "node", "note"), "Events")],
+            tables=[tables.events(run.events, ("breaker", "fallback", "fault", "node", "note"), "Events")],
         ),
     ]
 
 
-def thinned(stretch_s: float) -> str:
+def resolution_note(interval_s: float) -> str:
     return (
-        f"A point of a chart stands for {seconds(stretch_s)}: counts are means, p95 is the worst second,"
+        f"A point of a chart stands for {seconds(interval_s)}: counts are means, p95 is the worst second,"
         " p50 the middle one."
     )
 
 
 def quantiles(runs: Sequence[DrawnRun]) -> list[Figure | None]:
-    services = dict.fromkeys(name for one in runs for name in one.run.latency.column("service").to_pylist())
+    services = dict.fromkeys(name for drawn_run in runs for name in drawn_run.run.latency.column("service").to_pylist())
     return [figures.quantiles(runs, str(service)) for service in services]
 
 
@@ -150,20 +154,20 @@ def queues(runs: Sequence[DrawnRun]) -> list[Figure | None]:
 
 
 def _costs(run: Run) -> Section:
-    rows = spent(run.tenants)
-    known = [(row.name, row.cost_nanousd) for row in rows[:MOST_BARS] if row.cost_nanousd is not None]
+    rows = tenant_spend(run.tenants)
+    known_costs = [(row.name, row.cost_nanousd) for row in rows[:MAX_BARS] if row.cost_nanousd is not None]
     texts = (
         "Three savings, each a step: frames that did not change are never sent, those that did are sent smaller,"
         " and the cheap model answers where it can. What they are compared with is every frame that was seen, at full"
         " size, to the strong model.",
     )
-    ladder = figures.ladder(together("all", rows).ladder()) if rows else None
+    steps_chart = figures.cost_steps(sum_spend("all", rows).cost_steps()) if rows else None
     return section(
         "Cost by tenant",
         "Not known: no tenant's cost was counted.",
         texts,
-        drawn=[ladder, figures.tenants(known) if len(known) > 1 else None],
-        grids=[tables.tenants(rows)],
+        figures=[steps_chart, figures.tenants(known_costs) if len(known_costs) > 1 else None],
+        tables=[tables.tenants(rows)],
     )
 
 
@@ -172,6 +176,6 @@ def _how(summary: Summary) -> Section:
     return Section(
         title="How it was run",
         texts=summary.notes,
-        grids=(tables.machines([summary]),),
-        typed=f"{summary.command}\n\n{scenario}".strip(),
+        tables=(tables.machines([summary]),),
+        preformatted=f"{summary.command}\n\n{scenario}".strip(),
     )

@@ -7,7 +7,7 @@ from collections.abc import Mapping, Sequence
 
 import pyarrow as pa
 
-from cluster.lab.report.cost_breakdown import TenantSpend, together
+from cluster.lab.report.cost_breakdown import TenantSpend, sum_spend
 from cluster.lab.report.page import ReportTable
 from cluster.lab.report.words import (
     UNKNOWN,
@@ -24,42 +24,46 @@ from cluster.lab.report.words import (
 )
 from cluster.lab.results.record import Summary, Totals
 
-MOST_TENANTS = 30
-MOST_EVENTS = 100
+MAX_TENANTS = 30
+MAX_EVENTS = 100
 _QUANTILES = (0.5, 0.9, 0.95, 0.99, 0.999, 1.0)
 
 
 def verdicts(runs: Sequence[Summary], names: Sequence[str] = ("",)) -> ReportTable | None:
     """Return each target with its limit and measured value, of one run or of two."""
-    found = [{one.target: one for one in run.verdicts} for run in runs]
+    verdicts_by_run = [{by_target.target: by_target for by_target in run.verdicts} for run in runs]
     rows = []
-    for name in dict.fromkeys(name for one in found for name in one):
-        limits = dict.fromkeys(target(name, one[name].limit) for one in found if name in one)
+    for name in dict.fromkeys(name for by_target in verdicts_by_run for name in by_target):
+        limits = dict.fromkeys(
+            target(name, by_target[name].limit) for by_target in verdicts_by_run if name in by_target
+        )
         cells = [name, " / ".join(limits)]
-        for one in found:
-            asked = one.get(name)
-            cells += [target(name, asked.seen), "held" if asked.held else "MISSED"] if asked else ["not asked", ""]
+        for by_target in verdicts_by_run:
+            verdict = by_target.get(name)
+            cells += (
+                [target(name, verdict.seen), "held" if verdict.held else "MISSED"] if verdict else ["not asked", ""]
+            )
         rows.append(tuple(cells))
     columns = [column for name in names for column in (f"seen {name}".strip(), f"verdict {name}".strip())]
-    return _grid("Limits, and what was seen", ("target", "limit", *columns), rows, wordy=(3, 5))
+    return _table_or_none("Limits, and what was seen", ("target", "limit", *columns), rows, text_columns=(3, 5))
 
 
 def figures_of(totals: Totals) -> list[tuple[str, float | None, str]]:
     """Return a run's figures: name, value, and formatted value."""
     per_hour = totals.usd_per_room_hour
     nanousd = None if per_hour is None else per_hour * 1e9
-    milli = [
+    times_ms = [
         (f"answer time, {name}", value)
         for name, value in (("p50", totals.p50_ms), ("p95", totals.p95_ms), ("p99", totals.p99_ms))
     ]
-    milli += [("own part, p50", totals.own_p50_ms), ("own part, p95", totals.own_p95_ms)]
+    times_ms += [("own part, p50", totals.own_p50_ms), ("own part, p95", totals.own_p95_ms)]
     return [
         ("length", totals.seconds, seconds(totals.seconds)),
         ("rooms at most", totals.rooms_peak, count(totals.rooms_peak)),
         ("room-hours", totals.room_hours, number(totals.room_hours)),
         *((name, getattr(totals, name), count(getattr(totals, name))) for name in _COUNTS),
         ("kept, not answered", totals.shed_share, share(totals.shed_share)),
-        *((name, value, milliseconds(value)) for name, value in milli),
+        *((name, value, milliseconds(value)) for name, value in times_ms),
         ("time in which a target did not hold", totals.slo_missing_s, seconds(totals.slo_missing_s)),
         ("cost", totals.cost_nanousd, dollars(totals.cost_nanousd)),
         ("cost of a room-hour", nanousd, dollars(nanousd)),
@@ -72,19 +76,21 @@ _COUNTS = ("seen", "repeats", "kept", "answered", "shed", "failed")
 
 
 def totals(runs: Sequence[Summary]) -> ReportTable:
-    rows = [(name, words) for name, _, words in figures_of(runs[0].totals)]
+    rows = [(name, text) for name, _, text in figures_of(runs[0].totals)]
     return ReportTable(title="The whole run, after its warm-up", columns=("figure", "total"), rows=tuple(rows))
 
 
-def compared(one: Totals, other: Totals) -> ReportTable:
-    """Return two runs' figures beside each other, and by how much the second differs from the first."""
+def comparison(first_totals: Totals, second_totals: Totals) -> ReportTable:
+    """Return the figures of two runs with the difference of the second from the first."""
     rows = [
-        (name, words, other_words, difference(value, other_value))
-        for (name, value, words), (_, other_value, other_words) in zip(figures_of(one), figures_of(other), strict=True)
+        (name, first_text, second_text, difference(first_value, second_value))
+        for (name, first_value, first_text), (_, second_value, second_text) in zip(
+            figures_of(first_totals), figures_of(second_totals), strict=True
+        )
     ]
     rows += [
         (f"replica-seconds of {name}", number(first), number(second), difference(first, second))
-        for name, (first, second) in _replica_seconds(one, other).items()
+        for name, (first, second) in _replica_seconds(first_totals, second_totals).items()
     ]
     return ReportTable(
         title="The whole runs, after their warm-up", columns=("figure", "A", "B", "B against A"), rows=tuple(rows)
@@ -93,73 +99,75 @@ def compared(one: Totals, other: Totals) -> ReportTable:
 
 def replica_seconds(runs: Sequence[Summary]) -> ReportTable | None:
     rows = [(name, number(value)) for name, value in runs[0].totals.replica_seconds.items()]
-    return _grid("What ran", ("deployment", "replica-seconds"), rows)
+    return _table_or_none("What ran", ("deployment", "replica-seconds"), rows)
 
 
 def quantiles(latency: pa.Table) -> ReportTable | None:
     """Return each service's percentiles, whole and own."""
-    found: dict[tuple[str, str], dict[float, float]] = {}
+    values_by_part: dict[tuple[str, str], dict[float, float]] = {}
     for row in latency.to_pylist():
-        found.setdefault((row["service"], row["part"]), {})[row["quantile"]] = row["ms"]
+        values_by_part.setdefault((row["service"], row["part"]), {})[row["quantile"]] = row["ms"]
     rows = [
-        (service, part, *(_near(values, quantile) for quantile in _QUANTILES))
-        for (service, part), values in found.items()
+        (service, part, *(_nearest_quantile(values, quantile) for quantile in _QUANTILES))
+        for (service, part), values in values_by_part.items()
     ]
     names = [f"p{100 * quantile:g}" for quantile in _QUANTILES[:-1]]
-    return _grid("Answer times after the warm-up, ms", ("service", "part", *names, "longest"), rows, wordy=(1,))
+    return _table_or_none(
+        "Answer times after the warm-up, ms", ("service", "part", *names, "longest"), rows, text_columns=(1,)
+    )
 
 
 def tenants(rows: Sequence[TenantSpend]) -> ReportTable | None:
-    """Return each tenant's cost and three factors; tenants beyond the first `MOST_TENANTS` are summed in one row."""
-    shown = list(rows[:MOST_TENANTS])
-    if len(rows) > MOST_TENANTS:
-        shown.append(together(f"{len(rows) - MOST_TENANTS} more", list(rows[MOST_TENANTS:])))
+    """Return each tenant's cost and three factors; tenants beyond the first `MAX_TENANTS` are summed in one row."""
+    shown_rows = list(rows[:MAX_TENANTS])
+    if len(rows) > MAX_TENANTS:
+        shown_rows.append(sum_spend(f"{len(rows) - MAX_TENANTS} more", list(rows[MAX_TENANTS:])))
     if len(rows) > 1:
-        shown.append(together("all", list(rows)))
+        shown_rows.append(sum_spend("all", list(rows)))
     columns = ("tenant", "room-hours", "seen", "kept", "answered", "spent", "a room-hour", "change", "size", "routing")
     note = (
         "Change, size and routing: how many times less it became by each."
         " A kept frame that got no answer counts for none of them."
     )
-    return _grid("Frames and cost by tenant", columns, [_tenant(row) for row in shown], note=note)
+    return _table_or_none("Frames and cost by tenant", columns, [_tenant(row) for row in shown_rows], note=note)
 
 
-def steps(ladders: Sequence[Mapping[str, int | None]]) -> ReportTable | None:
+def steps(costs: Sequence[Mapping[str, int | None]]) -> ReportTable | None:
     """Return the steps of two runs, from the cost of every frame to the actual cost."""
-    one, other = ladders
+    first, second = costs
     rows = [
-        (label, dollars(one.get(label)), dollars(other.get(label)), difference(one.get(label), other.get(label)))
-        for label in dict.fromkeys([*one, *other])
+        (label, dollars(first.get(label)), dollars(second.get(label)), difference(first.get(label), second.get(label)))
+        for label in dict.fromkeys([*first, *second])
     ]
-    return _grid("From every frame to what was spent", ("step", "A", "B", "B against A"), rows)
+    return _table_or_none("From every frame to what was spent", ("step", "A", "B", "B against A"), rows)
 
 
 def events(table: pa.Table, kinds: Sequence[str], title: str) -> ReportTable | None:
-    found = [row for row in table.to_pylist() if row["kind"] in kinds]
-    found.sort(key=lambda row: -math.inf if row["at_s"] is None else float(row["at_s"]))
+    matching = [row for row in table.to_pylist() if row["kind"] in kinds]
+    matching.sort(key=lambda row: -math.inf if row["at_s"] is None else float(row["at_s"]))
     rows = [
         (moment(row["at_s"]), *([row["kind"]] if len(kinds) > 1 else []), row["where"] or UNKNOWN, row["what"] or "")
-        for row in found[:MOST_EVENTS]
+        for row in matching[:MAX_EVENTS]
     ]
-    more = len(found) - len(rows)
-    note = f"The first {MOST_EVENTS}; {count(more)} more are in events.parquet." if more else ""
+    omitted = len(matching) - len(rows)
+    note = f"The first {MAX_EVENTS}; {count(omitted)} more are in events.parquet." if omitted else ""
     columns = ("at", *(["kind"] if len(kinds) > 1 else []), "where", "what")
-    return _grid(title, columns, rows, wordy=(1, 2, 3), note=note)
+    return _table_or_none(title, columns, rows, text_columns=(1, 2, 3), note=note)
 
 
 def machines(runs: Sequence[Summary]) -> ReportTable:
-    """Return where the runs were made, and with what."""
-    found = [run.machine for run in runs]
-    versions = dict.fromkeys(name for machine in found for name in machine.versions)
+    """Return the machines of the runs and their versions."""
+    run_machines = [run.machine for run in runs]
+    versions = dict.fromkeys(name for machine in run_machines for name in machine.versions)
     rows = [
-        ("CPUs", *(count(machine.cpus) for machine in found)),
-        ("memory", *(f"{number(machine.memory_gib)} GiB" for machine in found)),
-        ("platform", *(machine.platform for machine in found)),
-        ("Python", *(machine.python for machine in found)),
-        *((name, *(machine.versions.get(name, "not there") for machine in found)) for name in versions),
+        ("CPUs", *(count(machine.cpus) for machine in run_machines)),
+        ("memory", *(f"{number(machine.memory_gib)} GiB" for machine in run_machines)),
+        ("platform", *(machine.platform for machine in run_machines)),
+        ("Python", *(machine.python for machine in run_machines)),
+        *((name, *(machine.versions.get(name, "not there") for machine in run_machines)) for name in versions),
     ]
-    columns = ("part", "A", "B") if len(found) > 1 else ("part", "here")
-    return ReportTable(title="Machine and versions", columns=columns, rows=tuple(rows), wordy=frozenset({1, 2}))
+    columns = ("part", "A", "B") if len(run_machines) > 1 else ("part", "here")
+    return ReportTable(title="Machine and versions", columns=columns, rows=tuple(rows), text_columns=frozenset({1, 2}))
 
 
 def _tenant(row: TenantSpend) -> tuple[str, ...]:
@@ -175,18 +183,28 @@ def _tenant(row: TenantSpend) -> tuple[str, ...]:
     )
 
 
-def _replica_seconds(one: Totals, other: Totals) -> dict[str, tuple[float | None, float | None]]:
-    names = dict.fromkeys([*one.replica_seconds, *other.replica_seconds])
-    return {name: (one.replica_seconds.get(name), other.replica_seconds.get(name)) for name in names}
+def _replica_seconds(first: Totals, second: Totals) -> dict[str, tuple[float | None, float | None]]:
+    names = dict.fromkeys([*first.replica_seconds, *second.replica_seconds])
+    return {name: (first.replica_seconds.get(name), second.replica_seconds.get(name)) for name in names}
 
 
-def _near(values: dict[float, float], quantile: float) -> str:
-    return number(next((ms for found, ms in values.items() if math.isclose(found, quantile, abs_tol=1e-6)), None))
+def _nearest_quantile(values: dict[float, float], quantile: float) -> str:
+    return number(
+        next(
+            (ms for known_quantile, ms in values.items() if math.isclose(known_quantile, quantile, abs_tol=1e-6)), None
+        )
+    )
 
 
-def _grid(
-    title: str, columns: tuple[str, ...], rows: Sequence[tuple[str, ...]], wordy: Sequence[int] = (), note: str = ""
+def _table_or_none(
+    title: str,
+    columns: tuple[str, ...],
+    rows: Sequence[tuple[str, ...]],
+    text_columns: Sequence[int] = (),
+    note: str = "",
 ) -> ReportTable | None:
     return (
-        ReportTable(title=title, columns=columns, rows=tuple(rows), wordy=frozenset(wordy), note=note) if rows else None
+        ReportTable(title=title, columns=columns, rows=tuple(rows), text_columns=frozenset(text_columns), note=note)
+        if rows
+        else None
     )

@@ -13,7 +13,7 @@ def count(value: float | None) -> str:
 
 
 def number(value: float | None) -> str:
-    """Return a figure with three digits that mean something."""
+    """Return a figure with three significant digits."""
     return UNKNOWN if value is None else f"{value:,.{_decimals(value, 3)}f}"
 
 
@@ -26,7 +26,7 @@ def share(value: float | None) -> str:
 
 
 def seconds(value: float | None) -> str:
-    """Return a length of time: seconds, and from ten minutes on minutes or hours with them."""
+    """Return a duration: in seconds, from ten minutes on in minutes and seconds, or in hours and minutes."""
     if value is None:
         return UNKNOWN
     if value < 600:
@@ -37,7 +37,7 @@ def seconds(value: float | None) -> str:
 
 
 def moment(at_s: float | None) -> str:
-    """Return a moment of a run, from its start, as on a clock."""
+    """Return a moment of a run as the time since its start, h:mm:ss.s."""
     if at_s is None:
         return UNKNOWN
     whole, tenths = divmod(round(10 * at_s), 10)
@@ -47,7 +47,7 @@ def moment(at_s: float | None) -> str:
 
 
 def dollars(nanousd: float | None) -> str:
-    """Return an amount for reading, not for a bill: four digits that mean something, and at least the cents."""
+    """Return an amount with four significant digits and at least the cents: for reading, not for a bill."""
     if nanousd is None:
         return UNKNOWN
     value = nanousd / NANO
@@ -55,21 +55,21 @@ def dollars(nanousd: float | None) -> str:
 
 
 def times(before: float | None, after: float | None) -> str:
-    """Return how many times less it became."""
+    """Return the factor by which a value decreased."""
     return UNKNOWN if before is None or not after else f"÷ {number(before / after)}"
 
 
-def difference(one: float | None, other: float | None) -> str:
-    """Return by how much `other` is more than `one`, in percent of `one`."""
-    if one is None or other is None:
+def difference(first: float | None, second: float | None) -> str:
+    """Return the excess of `second` over `first` in percent of `first`."""
+    if first is None or second is None:
         return UNKNOWN
-    if one == other:
+    if first == second:
         return "equal"
-    return f"{100 * (other / one - 1):+,.1f} %" if one else "from nothing"
+    return f"{100 * (second / first - 1):+,.1f} %" if first else "from nothing"
 
 
 def target(name: str, value: float | None) -> str:
-    """Return a target's figure in the unit that its name ends or begins with."""
+    """Return a target's value in the unit given by its name's prefix or suffix."""
     if name.endswith("_ms"):
         return milliseconds(value)
     if name.endswith("_share"):

@@ -144,7 +144,7 @@ class Summary(Settings):
     started_at: str
     """ISO 8601, UTC."""
     complete: bool = True
-    """False when it was stopped before its end."""
+    """False if the run was stopped before its end."""
     simulated: bool = True
     """Whether any vendor was simulated or emulated."""
     machine: Machine
@@ -179,7 +179,7 @@ SCHEMAS: Mapping[str, pa.Schema] = {
 
 
 def table(schema: pa.Schema, rows: Iterable[Mapping[str, Any]] = ()) -> pa.Table:
-    """Return rows as a table; a column that a row does not name is null in it."""
+    """Return rows as a table; columns missing in a row are null."""
     return pa.Table.from_pylist([dict(row) for row in rows], schema=schema)
 
 
@@ -190,24 +190,24 @@ def this_machine() -> Machine:
         memory_gib=round(psutil.virtual_memory().total / 2**30, 1),
         platform=platform.platform(),
         python=platform.python_version(),
-        versions={name: found for name in packages if (found := _version(name))},
+        versions={name: version for name in packages if (version := _version(name))},
     )
 
 
 def save(run: Run, directory: Path) -> None:
-    """Write a run, whole or not at all; files of an earlier run are replaced."""
+    """Write a run atomically; files of an earlier run are replaced."""
     directory.mkdir(parents=True, exist_ok=True)
-    with tempfile.TemporaryDirectory(prefix=".writing-", dir=directory) as writing:
-        (Path(writing) / "run.json").write_text(run.summary.model_dump_json(indent=2), "utf-8")
+    with tempfile.TemporaryDirectory(prefix=".writing-", dir=directory) as temporary:
+        (Path(temporary) / "run.json").write_text(run.summary.model_dump_json(indent=2), "utf-8")
         for name in SCHEMAS:
-            parquet.write_table(getattr(run, name), Path(writing) / f"{name}.parquet")
-        # The summary last: a directory that has one has the tables it belongs to.
-        for file in sorted(Path(writing).iterdir(), key=lambda file: file.suffix == ".json"):
+            parquet.write_table(getattr(run, name), Path(temporary) / f"{name}.parquet")
+        # The summary is moved last: a directory with a summary also has its tables.
+        for file in sorted(Path(temporary).iterdir(), key=lambda file: file.suffix == ".json"):
             shutil.move(file, directory / file.name)
 
 
 def load(directory: Path) -> Run:
-    """Return the run that was saved in a directory; raises ConfigurationError when there is none to be read."""
+    """Return the run that was saved in a directory; raises ConfigurationError if it cannot be read."""
     try:
         summary = Summary.model_validate_json((directory / "run.json").read_text("utf-8"))
         tables = {name: parquet.read_table(directory / f"{name}.parquet") for name in SCHEMAS}

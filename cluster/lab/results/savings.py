@@ -8,17 +8,18 @@ from typing import Any
 
 from deployments.common.settings import VisionSettings
 from room_agent.frames.i420 import fitted
-from routing.catalogue import Catalogue, text_tokens
-from routing.models import Message
+from routing.catalogue import Catalogue
+from routing.chat import Image, Message
+from routing.estimates import text_tokens
 from routing.prices import PICO_PER_NANO, Price, round_half_even
 
 PUBLISHED_PX = (1280, 720)
-"""The sides of a screen as the publishers of this project share it; a run with known sides passes those."""
+"""The size of a screen that this project's publishers share; a run with a known size passes that instead."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class FrameCounts:
-    """One tenant's frames: seen, those of them that were kept because they changed, and the kept that were answered."""
+    """One tenant's frames: seen, kept because they changed, and answered."""
 
     seen: int
     kept: int
@@ -29,7 +30,7 @@ class FrameCounts:
 class StrongFrame:
     """The charge of one frame at the strong model: its price, and its tokens at full size and downscaled.
 
-    `answer_tokens` is a mean, so it is a fraction; None where no answer was seen, and then no factor is known.
+    `answer_tokens` is a mean, so it may be a fraction; it is None without answers, and then no factor is known.
     """
 
     model: str
@@ -39,15 +40,15 @@ class StrongFrame:
     answer_tokens: float | None
 
     def cost_nanousd(self, frames: int, input_tokens: int) -> int | None:
-        """Return what so many frames cost, rounded once; no frames cost nothing, even without answers."""
+        """Return the cost of this many frames, rounded once; zero frames cost nothing, even without answers."""
         if not frames:
             return 0
         if self.answer_tokens is None:
             return None
         rates = self.price.rates(input_tokens)
-        asked = frames * input_tokens * rates.pico("input_pico", self.model)
-        answered = round(frames * self.answer_tokens) * rates.pico("output_pico", self.model)
-        return round_half_even(asked + answered, PICO_PER_NANO)
+        input_pico = frames * input_tokens * rates.pico("input_pico", self.model)
+        output_pico = round(frames * self.answer_tokens) * rates.pico("output_pico", self.model)
+        return round_half_even(input_pico + output_pico, PICO_PER_NANO)
 
 
 def strong_frame(
@@ -57,23 +58,26 @@ def strong_frame(
     *,
     long_side_px: int,
     answer_tokens: float | None,
-    sides_px: tuple[int, int] = PUBLISHED_PX,
 ) -> StrongFrame:
-    """Return a frame as the first model of the strong tier charges it on `day`; raises ConfigurationError."""
+    """Return the charge of a frame at the first model of the strong tier on `day`; raises ConfigurationError."""
     model = catalogue.get(vision.complex[0])
-    prompt_tokens = text_tokens([Message(role="user", text=vision.prompt)])
-    small_px = fitted(*sides_px, long_side_px // 2 * 2)
+    prompt_tokens = text_tokens([Message(role="user", content=(vision.prompt,))])
+    small_px = fitted(*PUBLISHED_PX, long_side_px // 2 * 2)
     return StrongFrame(
         model=model.name,
         price=catalogue.price(model.name, day),
-        full_tokens=prompt_tokens + model.image_token_count(sides_px[0] * sides_px[1]),
-        small_tokens=prompt_tokens + model.image_token_count(small_px[0] * small_px[1]),
+        full_tokens=prompt_tokens + model.tokens_of(_screen(PUBLISHED_PX)),
+        small_tokens=prompt_tokens + model.tokens_of(_screen(small_px)),
         answer_tokens=answer_tokens,
     )
 
 
+def _screen(sides_px: tuple[int, int]) -> Image:
+    return Image(data=b"", width_px=sides_px[0], height_px=sides_px[1])
+
+
 def mean_tokens(output_tokens: int, answers: int) -> float | None:
-    """Return how long an answer was on average; None where there was none."""
+    """Return the mean length of an answer in tokens, or None without answers."""
     return output_tokens / answers if answers else None
 
 

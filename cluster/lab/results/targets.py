@@ -11,36 +11,38 @@ from cluster.lab.scenario.scenario import Targets
 
 
 def verdicts(targets: Targets, totals: record.Totals) -> tuple[record.TargetVerdict, ...]:
-    """Return a verdict for each target that is named."""
-    seen = {
+    """Return a verdict for each target that is set."""
+    measured = {
         "p95_ms": totals.p95_ms,
         "own_p95_ms": totals.own_p95_ms,
         "shed_share": totals.shed_share,
         "usd_per_room_hour": totals.usd_per_room_hour,
     }
-    named = {name: limit for name, limit in targets.model_dump().items() if limit is not None}
+    limits = {name: limit for name, limit in targets.model_dump().items() if limit is not None}
     return tuple(
-        record.TargetVerdict(target=name, limit=limit, seen=at, held=at is not None and at <= limit)
-        for name, limit in named.items()
-        for at in [seen[name]]
+        record.TargetVerdict(target=name, limit=limit, seen=value, held=value is not None and value <= limit)
+        for name, limit in limits.items()
+        for value in [measured[name]]
     )
 
 
-def missed(targets: Targets, kept: Ints, lost: Ints, p95_ms: Floats, own_p95_ms: Floats) -> NDArray[np.bool_]:
-    """Return, second by second, whether the frames that were due in it missed a target.
+def seconds_missing_targets(
+    targets: Targets, kept: Ints, lost: Ints, p95_ms: Floats, own_p95_ms: Floats
+) -> NDArray[np.bool_]:
+    """Return for each second whether the frames due in it missed a target.
 
-    A second without an answer has no percentile: it missed if frames were due in it and lost.
+    A second without an answer has no percentile: it missed the target if frames due in it were lost.
     """
-    missing = np.zeros(len(kept), dtype=np.bool_)
+    missed_seconds = np.zeros(len(kept), dtype=np.bool_)
     if targets.shed_share is not None:
-        missing |= lost > targets.shed_share * kept
+        missed_seconds |= lost > targets.shed_share * kept
     for limit, percentile in ((targets.p95_ms, p95_ms), (targets.own_p95_ms, own_p95_ms)):
         if limit is not None:
-            missing |= np.where(np.isnan(percentile), lost > 0, percentile > limit)
-    return missing
+            missed_seconds |= np.where(np.isnan(percentile), lost > 0, percentile > limit)
+    return missed_seconds
 
 
 def room_hours(rooms: ScheduledRooms, tenants: int, from_s: float, to_s: float) -> Floats:
-    """Return how long the rooms of each tenant were open within a time."""
+    """Return the hours that each tenant's rooms were open between `from_s` and `to_s`."""
     open_s = np.minimum(rooms.leave_at_s, to_s) - np.maximum(rooms.join_at_s, from_s)
     return np.asarray(np.bincount(rooms.tenant, np.maximum(open_s, 0.0), tenants) / 3_600, dtype=np.float64)

@@ -15,8 +15,8 @@ from cluster.lab.scenario.trace import read_trace
 Floats = NDArray[np.float64]
 Ints = NDArray[np.int64]
 
-TAKES = 16
-"""How many different screens there are; a room shows one of them."""
+RECORDINGS = 16
+"""The number of different screens; a room shows one of them."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -27,10 +27,10 @@ class ScheduledRooms:
     leave_at_s: Floats
     tenant: Ints
     """Index from 0."""
-    take: Ints
-    """Which of the `TAKES` screens it shows."""
+    recording: Ints
+    """The index of the screen that the room shows, below `RECORDINGS`."""
     starts_at: Ints
-    """The second of the take with which it begins."""
+    """The second of the recording at which the room begins."""
     talks: NDArray[np.bool_]
 
     def __len__(self) -> int:
@@ -47,7 +47,7 @@ def draw_rooms(scenario: Scenario, directory: Path) -> ScheduledRooms:
     if scenario.arrivals.kind == "trace":
         join_at_s, leave_at_s, tenant = read_trace(directory / scenario.arrivals.file, scenario.length_s)
     else:
-        join_at_s, leave_at_s = _follow(_curve(scenario), rng, scenario.length_s)
+        join_at_s, leave_at_s = _joins_and_leaves(_curve(scenario), rng, scenario.length_s)
         tenant = None
     if scenario.rooms.stay_s is not None:
         if tenant is None:
@@ -58,43 +58,43 @@ def draw_rooms(scenario: Scenario, directory: Path) -> ScheduledRooms:
         join_at_s=join_at_s[order],
         leave_at_s=leave_at_s[order],
         tenant=_tenants(scenario.tenants, count, rng) if tenant is None else tenant[order],
-        take=rng.integers(0, TAKES, count),
+        recording=rng.integers(0, RECORDINGS, count),
         starts_at=rng.integers(0, 3_600, count),
         talks=rng.random(count) < scenario.rooms.talk_share,
     )
 
 
 def _curve(scenario: Scenario) -> Ints:
-    """Return how many rooms are open in each second of the scenario."""
+    """Return the number of open rooms in each second of the scenario."""
     t_s = np.arange(math.ceil(scenario.length_s), dtype=np.float64)
     match scenario.arrivals:
         case Steady(rooms=rooms):
-            wanted = np.full_like(t_s, rooms)
+            open_rooms = np.full_like(t_s, rooms)
         case Ramp() as ramp:
-            wanted = np.interp(t_s, [ramp.from_s, ramp.from_s + ramp.over_s], [ramp.from_rooms, ramp.to_rooms])
+            open_rooms = np.interp(t_s, [ramp.from_s, ramp.from_s + ramp.over_s], [ramp.from_rooms, ramp.to_rooms])
         case Step() as step:
-            wanted = np.where(t_s < step.at_s, step.from_rooms, step.to_rooms).astype(np.float64)
+            open_rooms = np.where(t_s < step.at_s, step.from_rooms, step.to_rooms).astype(np.float64)
         case Burst() as burst:
-            wanted = _burst(burst, t_s)
+            open_rooms = _burst(burst, t_s)
         case Day() as day:
             turn = t_s / (day.day_s or scenario.length_s)
-            wanted = day.low_rooms + (day.high_rooms - day.low_rooms) * (1 - np.cos(2 * math.pi * turn)) / 2
+            open_rooms = day.low_rooms + (day.high_rooms - day.low_rooms) * (1 - np.cos(2 * math.pi * turn)) / 2
         case _:
             raise AssertionError("a trace has no curve")
-    return np.rint(wanted).astype(np.int64)
+    return np.rint(open_rooms).astype(np.int64)
 
 
 def _burst(burst: Burst, t_s: Floats) -> Floats:
     times, rooms = [burst.at_s, burst.at_s + burst.over_s], [burst.rooms, burst.rooms + burst.burst_rooms]
     if burst.lasts_s is not None:
-        gone_s = max(burst.at_s + burst.lasts_s, times[-1])
-        times += [gone_s, gone_s + burst.over_s]
+        leaving_s = max(burst.at_s + burst.lasts_s, times[-1])
+        times += [leaving_s, leaving_s + burst.over_s]
         rooms += [rooms[-1], burst.rooms]
     return np.interp(t_s, times, rooms)
 
 
-def _follow(open_rooms: Ints, rng: np.random.Generator, length_s: float) -> tuple[Floats, Floats]:
-    """Return joins and departures that keep so many rooms open; rooms leave in the order they joined."""
+def _joins_and_leaves(open_rooms: Ints, rng: np.random.Generator, length_s: float) -> tuple[Floats, Floats]:
+    """Return joins and departures that follow the number of open rooms; rooms leave in the order of joining."""
     change = np.diff(open_rooms, prepend=0)
     seconds = np.arange(len(open_rooms), dtype=np.float64)
     joins = np.repeat(seconds, np.maximum(change, 0))
@@ -106,14 +106,14 @@ def _follow(open_rooms: Ints, rng: np.random.Generator, length_s: float) -> tupl
 
 
 def _churn(join_at_s: Floats, leave_at_s: Floats, stay_s: float, rng: np.random.Generator) -> tuple[Floats, Floats]:
-    """Cut each stretch into meetings of an exponential length; the next begins as one ends."""
+    """Divide each room's time into meetings of exponential length; each begins when the previous one ends."""
     joins, leaves = [], []
     while len(join_at_s):
         ends_s = np.minimum(join_at_s + rng.exponential(stay_s, len(join_at_s)), leave_at_s)
         joins.append(join_at_s)
         leaves.append(ends_s)
-        goes_on = ends_s < leave_at_s
-        join_at_s, leave_at_s = ends_s[goes_on], leave_at_s[goes_on]
+        continues = ends_s < leave_at_s
+        join_at_s, leave_at_s = ends_s[continues], leave_at_s[continues]
     return np.concatenate(joins), np.concatenate(leaves)
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated, Any, Literal, get_args
+from typing import Annotated, Literal, get_args
 
 import yaml
 from pydantic import Field, ValidationError, model_validator
@@ -12,7 +12,7 @@ from cluster.config.settings import DeploymentsScaling, explain
 from cluster.lab.scenario.synthetic_screens import Scene
 from deployments.common.settings import ProfileChange, Settings
 from routing.errors import ConfigurationError
-from routing.validation import Count, Seconds, Share
+from routing.validation import Count, Seconds, Share, errors_of
 
 SHIPPED = Path(__file__).parent / "scenarios"
 Amount = Annotated[int, Field(ge=0, le=1_000_000)]
@@ -21,14 +21,14 @@ _SCENES: tuple[Scene, ...] = get_args(Scene)
 
 
 class Steady(Settings):
-    """So many rooms, from the start to the end."""
+    """A constant number of rooms."""
 
     kind: Literal["steady"]
     rooms: Count
 
 
 class Ramp(Settings):
-    """From so many rooms to so many others, in a straight line."""
+    """A linear change from one number of rooms to another."""
 
     kind: Literal["ramp"]
     from_rooms: Amount = 0
@@ -38,7 +38,7 @@ class Ramp(Settings):
 
 
 class Step(Settings):
-    """So many rooms, and from one moment on so many others."""
+    """A change from one number of rooms to another at one moment."""
 
     kind: Literal["step"]
     from_rooms: Amount = 0
@@ -47,7 +47,7 @@ class Step(Settings):
 
 
 class Burst(Settings):
-    """Everyone joins at nine: so many more rooms within a few seconds, and away again when their meeting ends."""
+    """Many meetings at the same hour: more rooms within a few seconds, which leave when their meetings end."""
 
     kind: Literal["burst"]
     rooms: Amount = 0
@@ -65,7 +65,7 @@ class Day(Settings):
     low_rooms: Amount = 0
     high_rooms: Count
     day_s: Seconds | None = None
-    """How long a day is; without it, the whole scenario."""
+    """The length of a day; the whole scenario by default."""
 
 
 class Trace(Settings):
@@ -86,14 +86,14 @@ class RoomBehaviour(Settings):
     screens: dict[Scene, Annotated[float, Field(ge=0)]] = dict.fromkeys(_SCENES, 1.0)
     """The share of its time that a screen spends in each scene; scaled to 1."""
     stay_s: Seconds | None = None
-    """How long a meeting lasts on average (exponential); the next one begins as it ends. Without it, to the end."""
+    """The mean length of a meeting (exponential); the next one begins when it ends. Without it, to the end."""
     talk_share: Share = 0.0
-    """The part of the rooms in which somebody asks the agent."""
+    """The share of the rooms in which participants ask the agent questions."""
     question_every_s: Seconds = 30
-    """How long it is from one question to the next in such a room, on average (exponential)."""
+    """The mean time between two questions in such a room (exponential)."""
 
     @model_validator(mode="after")
-    def _some_scene(self) -> RoomBehaviour:
+    def _check_screens(self) -> RoomBehaviour:
         if not sum(self.screens.values()) > 0:
             raise ValueError("screens: at least one scene needs a share above 0")
         return self
@@ -108,7 +108,7 @@ class Tenants(Settings):
 
 
 class VendorFault(Settings):
-    """A bad time of one vendor: from one moment to another a share of its answers is an error, or all are slower."""
+    """A fault of one vendor: for a period a share of its answers are errors, or all are slower."""
 
     vendor: str
     from_s: Moment
@@ -118,7 +118,7 @@ class VendorFault(Settings):
     slower_by_s: Annotated[float, Field(ge=0)] = 0.0
 
     @model_validator(mode="after")
-    def _forwards(self) -> VendorFault:
+    def _check_times(self) -> VendorFault:
         if self.to_s <= self.from_s:
             raise ValueError(f"to_s {self.to_s} must be later than from_s {self.from_s}")
         return self
@@ -128,10 +128,10 @@ class Vendors(Settings):
     """How the simulated vendors behave."""
 
     speed: Annotated[float, Field(gt=0)] = 1.0
-    """How many times faster than published."""
+    """The speed-up over the published latencies."""
     profiles: dict[str, ProfileChange] = Field(default={})
     faults: tuple[VendorFault, ...] = ()
-    """With any of these the app asks the emulator, through the vendors' own SDKs."""
+    """With any of these the app calls the emulator, through the vendors' own SDKs."""
 
 
 class Targets(Settings):
@@ -164,7 +164,7 @@ class Scenario(Settings):
     targets: Targets = Targets()
 
     @model_validator(mode="after")
-    def _warm_up_ends(self) -> Scenario:
+    def _check_warm_up(self) -> Scenario:
         if self.warm_up_s >= self.length_s:
             raise ValueError(f"warm_up_s {self.warm_up_s} must be less than length_s {self.length_s}")
         return self
@@ -186,7 +186,9 @@ def load_scenario(name: str) -> tuple[Scenario, Path]:
     try:
         return Scenario.model_validate(document), path.parent
     except ValidationError as error:
-        lines = [f"{path}:{_line(text, one['loc'])}: {said}" for one, said in _explained(error)]
+        # An error without a key (`scenario`) concerns the whole file.
+        explained = zip(errors_of(error), explain(error, "scenario", Scenario), strict=True)
+        lines = [f"{path}:{_line(text, problem.loc)}: {message}" for problem, message in explained]
         raise ConfigurationError("\n".join(lines)) from None
 
 
@@ -202,22 +204,17 @@ def _find(name: str) -> Path:
     raise ConfigurationError(f"{name}: there is no such file, nor a scenario of that name. Shipped: {shipped}.")
 
 
-def _explained(error: ValidationError) -> list[tuple[Any, str]]:
-    """Pair each error with its line of words; an error without a key (`scenario`) concerns the whole file."""
-    return list(zip(error.errors(), explain(error, "scenario", Scenario), strict=True))
-
-
 def _line(text: str, loc: tuple[int | str, ...]) -> int:
-    """Return the line (from 1) of the deepest part of `loc` that stands in the file."""
+    """Return the line (from 1) of the deepest part of `loc` that exists in the file."""
     node = yaml.compose(text)
     line = 1
     for step in loc:
         if isinstance(node, yaml.MappingNode):
-            found = next(((key, value) for key, value in node.value if key.value == str(step)), None)
-            if found is None:
+            pair = next(((key, value) for key, value in node.value if key.value == str(step)), None)
+            if pair is None:
                 # A kind of arrivals is a step of the type, not of the file.
                 continue
-            line, node = found[0].start_mark.line + 1, found[1]
+            line, node = pair[0].start_mark.line + 1, pair[1]
         elif isinstance(node, yaml.SequenceNode) and isinstance(step, int) and step < len(node.value):
             node = node.value[step]
             line = node.start_mark.line + 1

@@ -17,7 +17,7 @@ Scene = Literal["typing", "scrolling", "slides", "pointer", "still"]
 Size = tuple[int, int]
 Point = tuple[int, int]
 
-# A line is typed, then its writer reads it over.
+# A line is typed, then it stays for a while.
 TYPED_LINES, LINE_TYPED_S, LINE_S = 2, 4.0, 7.0
 # A turn of the wheel, then the page is read.
 TURNS, TURN_S, READ_S, TURN_PX = 3, 1.0, 2.0, 330
@@ -25,7 +25,7 @@ SLIDES, SLIDE_S = 3, 3.0
 POINTER_S = 7.0
 
 Script = tuple[tuple[Scene, float], ...]
-"""Which scene is on for how many seconds, in order."""
+"""The scenes in order, each with its length in seconds."""
 
 SCRIPT: Script = (
     ("typing", TYPED_LINES * LINE_S),
@@ -34,11 +34,10 @@ SCRIPT: Script = (
     ("pointer", POINTER_S),
     ("still", 6.0),
 )
-SCRIPT_S = sum(seconds for _, seconds in SCRIPT)
-# After so long a scene has shown all it has, and begins again.
-_TURN_S = dict(SCRIPT)
+# After this time a scene begins again.
+_SCENE_LENGTH_S = dict(SCRIPT)
 
-SMALLEST_PX = (640, 480)
+MIN_SIZE_PX = (640, 480)
 WRITTEN_LINES = 16
 TYPED_LETTERS, LINE_LETTERS, TITLE_LETTERS = 48, 96, 28
 
@@ -58,7 +57,7 @@ _V = (112.0 / 255, -93.786 / 255, -18.214 / 255, 128.0)
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class _View:
-    """All that a picture depends on: equal views are one picture."""
+    """The parameters of a picture: equal views give equal pictures."""
 
     page: str
     pointer: Point
@@ -75,7 +74,7 @@ class ScreenScript:
     """
 
     def __init__(self, seed: int, width_px: int = 1280, height_px: int = 720, script: Script = SCRIPT) -> None:
-        if width_px % 2 or height_px % 2 or width_px < SMALLEST_PX[0] or height_px < SMALLEST_PX[1]:
+        if width_px % 2 or height_px % 2 or width_px < MIN_SIZE_PX[0] or height_px < MIN_SIZE_PX[1]:
             raise ValueError(f"A screen has even sides and at least 640x480 pixels, not {width_px}x{height_px}.")
         self._size = (width_px, height_px)
         self._seed = seed
@@ -83,19 +82,15 @@ class ScreenScript:
         self._first_s = sum(seconds for _, seconds in script[: seed % len(script)])
         self._typed = prose(random.Random(f"{seed} typed"), TYPED_LINES, TYPED_LETTERS)
         self._page: tuple[str, Image.Image] | None = None
-        self._shown: tuple[_View, Image.Image] | None = None
+        self._drawn: tuple[_View, Image.Image] | None = None
         self._i420 = I420Converter(self._size)
-
-    def scene_at(self, t_s: float) -> Scene:
-        """Return the name of the scene `t_s` seconds after the start."""
-        return self._scene(t_s)[0]
 
     def draw(self, t_s: float) -> Image.Image:
         """Return the screen as an RGB picture."""
         return self._picture(t_s).copy()
 
     def i420(self, t_s: float) -> bytes:
-        """Return the screen as tightly packed I420 planes; the very same object while nothing changes."""
+        """Return the screen as tightly packed I420 planes; the same object while nothing changes."""
         return self._i420(self._picture(t_s))
 
     def _scene(self, t_s: float) -> tuple[Scene, float]:
@@ -103,23 +98,23 @@ class ScreenScript:
         into_s = (t_s + self._first_s) % self._script_s
         for scene, seconds in self._script:
             if into_s < seconds:
-                return scene, into_s % _TURN_S[scene]
+                return scene, into_s % _SCENE_LENGTH_S[scene]
             into_s -= seconds
         raise AssertionError("the remainder lies within the script")
 
     def _view(self, t_s: float) -> _View:
         scene, into_s = self._scene(t_s)
-        rests = (self._size[0] * 2 // 3, self._size[1] * 3 // 4)
+        resting = (self._size[0] * 2 // 3, self._size[1] * 3 // 4)
         match scene:
             case "typing":
-                return _View(page="notes", pointer=rests, typed=self._letters(into_s), caret=into_s % 1.0 < 0.5)
+                return _View(page="notes", pointer=resting, typed=self._letters(into_s), caret=into_s % 1.0 < 0.5)
             case "scrolling":
                 turn, into_turn_s = divmod(into_s, TURN_S + READ_S)
                 return _View(
-                    page="report", pointer=rests, scrolled_px=int(TURN_PX * (turn + min(into_turn_s / TURN_S, 1.0)))
+                    page="report", pointer=resting, scrolled_px=int(TURN_PX * (turn + min(into_turn_s / TURN_S, 1.0)))
                 )
             case "slides":
-                return _View(page=f"slide {int(into_s / SLIDE_S) + 1}", pointer=rests)
+                return _View(page=f"slide {int(into_s / SLIDE_S) + 1}", pointer=resting)
             case "pointer":
                 angle = math.tau * into_s / POINTER_S
                 x_px, y_px = self._size[0] / 2, self._size[1] / 2
@@ -129,15 +124,15 @@ class ScreenScript:
                 return _View(page="figures", pointer=(self._size[0] // 2, self._size[1] // 2))
 
     def _letters(self, into_s: float) -> int:
-        whole, into_line_s = divmod(into_s, LINE_S)
-        before = sum(len(line) for line in self._typed[: int(whole)])
-        return before + int(len(self._typed[int(whole)]) * min(into_line_s / LINE_TYPED_S, 1.0))
+        line_index, into_line_s = divmod(into_s, LINE_S)
+        before = sum(len(line) for line in self._typed[: int(line_index)])
+        return before + int(len(self._typed[int(line_index)]) * min(into_line_s / LINE_TYPED_S, 1.0))
 
     def _picture(self, t_s: float) -> Image.Image:
         view = self._view(t_s)
-        if self._shown is None or self._shown[0] != view:
-            self._shown = view, self._paint(view)
-        return self._shown[1]
+        if self._drawn is None or self._drawn[0] != view:
+            self._drawn = view, self._paint(view)
+        return self._drawn[1]
 
     def _paint(self, view: _View) -> Image.Image:
         """Draw the moving parts on the visible part of the page; the page itself is drawn once a scene."""
@@ -156,7 +151,7 @@ class ScreenScript:
 
 
 class I420Converter:
-    """Converts pictures of one size, each time only the part that differs from the picture before."""
+    """Converts pictures of one size, each time only the part that differs from the previous picture."""
 
     def __init__(self, size: Size) -> None:
         width_px, height_px = size
@@ -169,7 +164,7 @@ class I420Converter:
         self._bytes = b""
 
     def __call__(self, picture: Image.Image) -> bytes:
-        """Return the planes of an RGB picture in limited-range BT.601: the same object while it stays the same."""
+        """Return the planes of an RGB picture in limited-range BT.601: the same object while the picture is equal."""
         if self._last is picture:
             return self._bytes
         changed = (0, 0, *picture.size) if self._last is None else ImageChops.difference(self._last, picture).getbbox()
@@ -250,12 +245,12 @@ def _figures(draw: ImageDraw.ImageDraw, rng: random.Random, size: Size) -> None:
 
 def _type(draw: ImageDraw.ImageDraw, lines: Sequence[str], view: _View) -> None:
     """Draw the first `view.typed` letters of the lines, and the caret after them."""
-    left, font = view.typed, _font(TEXT_PX)
+    remaining, font = view.typed, _font(TEXT_PX)
     for number, line in enumerate(lines, WRITTEN_LINES):
-        text, left = line[:left], left - len(line)
+        text, remaining = line[:remaining], remaining - len(line)
         at_px = (MARGIN_PX, _line_top_px(number))
         draw.text(at_px, text, fill=_INK, font=font)
-        if left <= 0:
+        if remaining <= 0:
             x_px = MARGIN_PX + int(draw.textlength(text, font)) + 1
             if view.caret:
                 draw.rectangle((x_px, at_px[1], x_px + 1, at_px[1] + TEXT_PX + 2), fill=_INK)

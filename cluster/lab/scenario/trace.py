@@ -16,7 +16,7 @@ _COLUMNS = ("join_at_s", "leave_at_s", "tenant")
 
 
 def read_trace(file: Path, length_s: float) -> Columns:
-    """Return joins, departures and tenants (None where the file names none) of the meetings before `length_s`.
+    """Return joins, departures and tenants (None if the file has none) of the meetings before `length_s`.
 
     Raises ConfigurationError naming the column and the row (from 1, without the header).
     """
@@ -26,13 +26,13 @@ def read_trace(file: Path, length_s: float) -> Columns:
     join_at_s = _seconds(file, table, "join_at_s")
     if not len(join_at_s):
         raise ConfigurationError(f"{file}: is empty: a trace needs at least one row.")
-    _refuse(file, "join_at_s", join_at_s < 0, join_at_s, "must not be negative")
+    _reject_rows(file, "join_at_s", join_at_s < 0, join_at_s, "must not be negative")
     earlier = np.diff(join_at_s, prepend=join_at_s[0]) < 0
-    _refuse(file, "join_at_s", earlier, join_at_s, "is earlier than the row before it: sort the rows by join_at_s")
+    _reject_rows(file, "join_at_s", earlier, join_at_s, "is earlier than the row before it: sort the rows by join_at_s")
     leave_at_s = np.full(len(join_at_s), length_s)
     if "leave_at_s" in table.column_names:
         leave_at_s = _seconds(file, table, "leave_at_s")
-        _refuse(file, "leave_at_s", leave_at_s < join_at_s, leave_at_s, "is earlier than its join_at_s")
+        _reject_rows(file, "leave_at_s", leave_at_s < join_at_s, leave_at_s, "is earlier than its join_at_s")
     within = join_at_s < length_s
     if not within.any():
         raise ConfigurationError(f"{file}: every join_at_s is after length_s {length_s:g}: nothing would run.")
@@ -56,14 +56,16 @@ def _seconds(file: Path, table: pa.Table, column: str) -> NDArray[np.float64]:
         values = table.column(column).cast(pa.float64()).to_numpy()
     except (pa.ArrowInvalid, pa.ArrowNotImplementedError):
         raise ConfigurationError(f"{file}: {column} must be seconds from the start, as numbers.") from None
-    _refuse(file, column, ~np.isfinite(values), values, "is not a number of seconds")
+    _reject_rows(file, column, ~np.isfinite(values), values, "is not a number of seconds")
     return np.asarray(values, dtype=np.float64)
 
 
-def _refuse(file: Path, column: str, wrong: NDArray[np.bool_], values: NDArray[np.float64], why: str) -> None:
-    if wrong.any():
-        row = int(np.argmax(wrong))
-        raise ConfigurationError(f"{file}: row {row + 1}: {column} {values[row]:g} {why}.")
+def _reject_rows(
+    file: Path, column: str, invalid: NDArray[np.bool_], values: NDArray[np.float64], problem: str
+) -> None:
+    if invalid.any():
+        row = int(np.argmax(invalid))
+        raise ConfigurationError(f"{file}: row {row + 1}: {column} {values[row]:g} {problem}.")
 
 
 def _tenant_index(table: pa.Table) -> NDArray[np.int64] | None:

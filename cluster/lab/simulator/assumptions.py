@@ -43,7 +43,7 @@ class Assumptions(Settings):
     """The size of a question with its context; assumed."""
 
     @model_validator(mode="after")
-    def _from_to(self) -> Assumptions:
+    def _check_cold_start(self) -> Assumptions:
         if self.cold_start_to_s < self.cold_start_from_s:
             raise ValueError(f"cold_start_to_s {self.cold_start_to_s} is less than {self.cold_start_from_s}")
         return self

@@ -39,16 +39,16 @@ class SimulateOptions:
     processes: int | None = None
 
 
-def run_simulation(asked: SimulateOptions, console: Console) -> int:
+def run_simulation(options: SimulateOptions, console: Console) -> int:
     """Run the command; return 0 if the targets held. Raises ConfigurationError before anything starts."""
-    if asked.grid and asked.policies:
+    if options.grid and options.policies:
         raise ConfigurationError("--sweep and --compare: ask for one of them at a time.", "compare")
-    experiment = read_experiment(asked)
-    if asked.grid:
-        return _sweep(asked, experiment, console)
-    if asked.policies:
-        return _compare(asked, experiment, console)
-    return _simulate(asked, experiment, console)
+    experiment = read_experiment(options)
+    if options.grid:
+        return _sweep(options, experiment, console)
+    if options.policies:
+        return _compare(options, experiment, console)
+    return _simulate(options, experiment, console)
 
 
 def run_validation(directories: Sequence[Path], config: Path, console: Console) -> int:
@@ -56,54 +56,54 @@ def run_validation(directories: Sequence[Path], config: Path, console: Console) 
     app = check_file(config)
     validated = [validate(directory, app) for directory in directories]
     console.print(tables.validations(validated))
-    for one in validated:
-        for said in one.said:
-            console.print(f"{one.name}: {said}", markup=False)
-    return 0 if all(row.near for one in validated for row in one.differences) else 1
+    for run in validated:
+        for note in run.notes:
+            console.print(f"{run.name}: {note}", markup=False)
+    return 0 if all(row.within_goal for run in validated for row in run.differences) else 1
 
 
-def read_experiment(asked: SimulateOptions) -> Experiment:
-    """Return the experiment to simulate; raises ConfigurationError naming the wrong key."""
-    scenario, directory = load_scenario(asked.scenario)
-    experiment = Experiment(scenario=scenario, directory=directory, app=check_file(asked.config))
-    changes = {key: parse_value(text) for key, text in parse_assignments(asked.changes, "--set").items()}
-    if asked.seed is not None:
-        changes["seed"] = asked.seed
+def read_experiment(options: SimulateOptions) -> Experiment:
+    """Return the experiment to simulate; raises ConfigurationError naming the invalid key."""
+    scenario, directory = load_scenario(options.scenario)
+    experiment = Experiment(scenario=scenario, directory=directory, app=check_file(options.config))
+    changes = {key: parse_value(text) for key, text in parse_assignments(options.changes, "--set").items()}
+    if options.seed is not None:
+        changes["seed"] = options.seed
     experiment = overridden(experiment, changes)
-    return with_policy(experiment, asked.policy) if asked.policy else experiment
+    return with_policy(experiment, options.policy) if options.policy else experiment
 
 
-def _simulate(asked: SimulateOptions, experiment: Experiment, console: Console) -> int:
+def _simulate(options: SimulateOptions, experiment: Experiment, console: Console) -> int:
     length_s = experiment.scenario.length_s
     with Progress(console=console, transient=True, disable=not console.is_terminal) as progress:
         task = progress.add_task(experiment.scenario.name, total=length_s)
-        run = simulate(experiment, asked.command, lambda now_s: progress.update(task, completed=now_s))
+        run = simulate(experiment, options.command, lambda now_s: progress.update(task, completed=now_s))
     for line in tables.run_lines(run.summary):
         console.print(line, highlight=False, markup=False)
-    directory = _directory(asked, experiment)
+    directory = _directory(options, experiment)
     record.save(run, directory)
     console.print(f"report: {report.write(run, directory)}", highlight=False, markup=False)
     return 0 if all(verdict.held for verdict in run.summary.verdicts) else 1
 
 
-def _sweep(asked: SimulateOptions, experiment: Experiment, console: Console) -> int:
-    points = sweep(experiment, parse_grid(asked.grid), asked.processes)
+def _sweep(options: SimulateOptions, experiment: Experiment, console: Console) -> int:
+    points = sweep(experiment, parse_grid(options.grid), options.processes)
     console.print(tables.frontier(points))
-    directory = _directory(asked, experiment)
-    save_sweep(directory, experiment.scenario.name, asked.command, points)
+    directory = _directory(options, experiment)
+    save_sweep(directory, experiment.scenario.name, options.command, points)
     console.print(f"kept: {directory / 'sweep.json'}", highlight=False, markup=False)
     return 0
 
 
-def _compare(asked: SimulateOptions, experiment: Experiment, console: Console) -> int:
-    names = [name.strip() for name in (asked.policies or "").split(",") if name.strip()]
-    compared = compare(experiment, names, asked.seeds, asked.processes)
-    console.print(tables.policies(compared, asked.seeds))
-    directory = _directory(asked, experiment)
-    save_comparison(directory, experiment.scenario.name, asked.command, asked.seeds, compared)
+def _compare(options: SimulateOptions, experiment: Experiment, console: Console) -> int:
+    names = [name.strip() for name in (options.policies or "").split(",") if name.strip()]
+    compared = compare(experiment, names, options.seeds, options.processes)
+    console.print(tables.policies(compared, options.seeds))
+    directory = _directory(options, experiment)
+    save_comparison(directory, experiment.scenario.name, options.command, options.seeds, compared)
     console.print(f"kept: {directory / 'compare.json'}", highlight=False, markup=False)
     return 0
 
 
-def _directory(asked: SimulateOptions, experiment: Experiment) -> Path:
-    return asked.out or Path(".rayroom") / "simulate" / experiment.scenario.name
+def _directory(options: SimulateOptions, experiment: Experiment) -> Path:
+    return options.out or Path(".rayroom") / "simulate" / experiment.scenario.name

@@ -42,46 +42,51 @@ class PolicyResult:
     shed_percent: ComparedFigure | None
 
 
-def compare(
-    experiment: Experiment, policies: Sequence[str], seeds: int, processes: int | None = None
-) -> list[PolicyResult]:
+def compare(experiment: Experiment, policies: Sequence[str], seeds: int, processes: int | None) -> list[PolicyResult]:
     """Return each policy's figures over the scenario's seed and its successors; raises ConfigurationError."""
     numbers = range(experiment.scenario.seed, experiment.scenario.seed + seeds)
     experiments = [
-        overridden(under, {"seed": seed})
+        overridden(varied, {"seed": seed})
         for policy in policies
-        for under in [with_policy(experiment, policy)]
+        for varied in [with_policy(experiment, policy)]
         for seed in numbers
     ]
     summaries = list(run_all(experiments, processes))
-    return [_compared(policy, summaries[at * seeds : (at + 1) * seeds]) for at, policy in enumerate(policies)]
+    return [_compared(policy, summaries[index * seeds : (index + 1) * seeds]) for index, policy in enumerate(policies)]
 
 
 def save_comparison(directory: Path, scenario: str, command: str, seeds: int, compared: Sequence[PolicyResult]) -> None:
     """Write `compare.json`."""
     directory.mkdir(parents=True, exist_ok=True)
-    document = {"scenario": scenario, "command": command, "seeds": seeds, "policies": [asdict(one) for one in compared]}
+    document = {
+        "scenario": scenario,
+        "command": command,
+        "seeds": seeds,
+        "policies": [asdict(result) for result in compared],
+    }
     (directory / "compare.json").write_text(json.dumps(document, indent=2), "utf-8")
 
 
 def interval(values: Sequence[float | None]) -> ComparedFigure | None:
     """Return the mean and half its 95 % interval."""
-    known = [value for value in values if value is not None]
-    if not known or len(known) < len(values):
+    samples = [value for value in values if value is not None]
+    if not samples or len(samples) < len(values):
         return None
-    if len(known) == 1:
-        return ComparedFigure(mean=known[0], within=None)
-    freedom = len(known) - 1
-    factor = STUDENT[freedom - 1] if freedom <= len(STUDENT) else NORMAL
-    return ComparedFigure(mean=statistics.fmean(known), within=factor * statistics.stdev(known) / math.sqrt(len(known)))
+    if len(samples) == 1:
+        return ComparedFigure(mean=samples[0], within=None)
+    degrees = len(samples) - 1
+    factor = STUDENT[degrees - 1] if degrees <= len(STUDENT) else NORMAL
+    return ComparedFigure(
+        mean=statistics.fmean(samples), within=factor * statistics.stdev(samples) / math.sqrt(len(samples))
+    )
 
 
 def _compared(policy: str, summaries: Sequence[Summary]) -> PolicyResult:
     totals = [summary.totals for summary in summaries]
     return PolicyResult(
         policy=policy,
-        slo_missing_s=interval([one.slo_missing_s for one in totals]),
+        slo_missing_s=interval([total.slo_missing_s for total in totals]),
         replica_hours=interval([replica_hours(summary) for summary in summaries]),
-        p95_ms=interval([one.p95_ms for one in totals]),
-        shed_percent=interval([None if one.shed_share is None else 100 * one.shed_share for one in totals]),
+        p95_ms=interval([total.p95_ms for total in totals]),
+        shed_percent=interval([None if total.shed_share is None else 100 * total.shed_share for total in totals]),
     )

@@ -11,15 +11,17 @@ from pathlib import Path
 from cluster.config.settings import AppSettings
 from cluster.lab.results import record
 from cluster.lab.scenario.arrivals import draw_rooms
-from cluster.lab.scenario.recorded_screens import RecordedScreens, takes_of
+from cluster.lab.scenario.recorded_screens import RecordedScreens, load_recordings
 from cluster.lab.scenario.scenario import Scenario
 from cluster.lab.simulator.assumptions import Assumptions
 from cluster.lab.simulator.results import run_of
 from cluster.lab.simulator.simulator import Simulator
 from cluster.lab.simulator.vendor_model import VendorModel
-from routing.catalogue import Catalogue, text_tokens
+from routing.catalogue import Catalogue
+from routing.chat import Message
 from routing.errors import ConfigurationError
-from routing.models import Message, Usage
+from routing.estimates import text_tokens
+from routing.models import Usage
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -30,7 +32,7 @@ class Experiment:
     directory: Path
     app: AppSettings
     assumptions: Assumptions = field(default_factory=Assumptions)
-    takes: RecordedScreens | None = None
+    recordings: RecordedScreens | None = None
     """The recorded screens; drawn or read from their cache if None."""
 
 
@@ -38,10 +40,10 @@ def simulate(experiment: Experiment, command: str = "", watch: Callable[[float],
     """Run an experiment; raises ConfigurationError for a missing trace, model or policy."""
     started_at, began_s = dt.datetime.now(dt.UTC), time.perf_counter()
     scenario, app = experiment.scenario, experiment.app
-    takes = experiment.takes or takes_of(scenario.rooms, long_side_px=app.rooms.image_long_side_px)
+    recordings = experiment.recordings or load_recordings(scenario.rooms, long_side_px=app.rooms.image_long_side_px)
     rooms = draw_rooms(scenario, experiment.directory)
-    mixes = mixes_of(scenario, app, experiment.assumptions, takes, started_at.date())
-    simulated = Simulator(scenario, rooms, takes, app, mixes, experiment.assumptions).run(watch)
+    vendor_models = vendor_models_of(scenario, app, experiment.assumptions, recordings, started_at.date())
+    simulated = Simulator(scenario, rooms, recordings, app, vendor_models, experiment.assumptions).run(watch)
     return run_of(
         simulated,
         scenario,
@@ -50,18 +52,18 @@ def simulate(experiment: Experiment, command: str = "", watch: Callable[[float],
         experiment.assumptions,
         command=command,
         started_at=started_at,
-        took_s=time.perf_counter() - began_s,
+        elapsed_s=time.perf_counter() - began_s,
     )
 
 
-def mixes_of(
-    scenario: Scenario, app: AppSettings, assumptions: Assumptions, takes: RecordedScreens, day: dt.date
+def vendor_models_of(
+    scenario: Scenario, app: AppSettings, assumptions: Assumptions, recordings: RecordedScreens, day: dt.date
 ) -> dict[str, VendorModel]:
     """Return the vendors of each service; raises ConfigurationError for an unknown vendor or model."""
     catalogue = app.catalogue()
     _check_names(scenario, catalogue, app)
-    prompt = Usage(input_tokens=text_tokens([Message(role="user", text=app.vision.prompt)]))
-    frame_px = int((takes.width_px * takes.height_px).mean())
+    prompt = Usage(input_tokens=text_tokens([Message(role="user", content=(app.vision.prompt,))]))
+    frame_px = int((recordings.width_px * recordings.height_px).mean())
     question = Usage(input_tokens=assumptions.question_tokens)
     vision = VendorModel(app.vision, prompt, catalogue, scenario.vendors, app.retries, day, frame_px)
     return {"vision": vision, "llm": VendorModel(app.llm, question, catalogue, scenario.vendors, app.retries, day)}

@@ -15,7 +15,7 @@ from cluster.lab.simulator.workload import WorkloadPeriod
 
 STEP = 1.005
 """The width of a histogram bin: half a percent, which bounds the error of a quantile."""
-LOWEST_MS = 0.1
+MIN_MS = 0.1
 BINS = 4_000
 QUANTILES = (0.5, 0.75, 0.9, 0.95, 0.99, 0.999)
 COUNTS = ("rooms", "seen", "repeats", "kept", "answered", "shed", "failed", "questions")
@@ -28,7 +28,7 @@ class Histogram:
     counts: Ints = field(default_factory=lambda: np.zeros(BINS, dtype=np.int64))
 
     def add(self, ms: Floats) -> None:
-        bins = np.log(np.maximum(ms, LOWEST_MS) / LOWEST_MS) / math.log(STEP)
+        bins = np.log(np.maximum(ms, MIN_MS) / MIN_MS) / math.log(STEP)
         self.counts += np.bincount(np.minimum(bins.astype(np.int64), BINS - 1), minlength=BINS)
 
     def quantile(self, share: float) -> float | None:
@@ -37,11 +37,11 @@ class Histogram:
         if not total:
             return None
         at = int(np.searchsorted(np.cumsum(self.counts), max(1, math.ceil(share * total))))
-        return float(LOWEST_MS * STEP ** (at + 0.5))
+        return float(MIN_MS * STEP ** (at + 0.5))
 
 
 @dataclass(slots=True)
-class _Open:
+class _OpenSecond:
     """The answer times of a second with frames still unanswered."""
 
     whole_ms: list[Floats] = field(default_factory=list)
@@ -49,36 +49,36 @@ class _Open:
 
 
 class SimulatorMetrics:
-    """The sums of one run. A frame belongs to the second it was due in, whenever it is answered."""
+    """The sums of one run. A frame belongs to the second in which it was due, whenever it is answered."""
 
     def __init__(self, length_s: float, warm_up_s: float, tenant_of_room: Ints, tenants: int) -> None:
         self._warm_up_s, self._tenant_of, self._tenants = warm_up_s, tenant_of_room, tenants
-        self._last = math.ceil(length_s) - 1
-        self.seconds: dict[str, Ints] = {name: np.zeros(self._last + 1, dtype=np.int64) for name in COUNTS}
-        self.percentiles = np.full((self._last + 1, 3), np.nan)
+        self._last_second = math.ceil(length_s) - 1
+        self.seconds: dict[str, Ints] = {name: np.zeros(self._last_second + 1, dtype=np.int64) for name in COUNTS}
+        self.percentiles = np.full((self._last_second + 1, 3), np.nan)
         """By second: p50, p95 and own p95, in milliseconds."""
         self.histograms = {(service, part): Histogram() for service in ("vision", "llm") for part in ("whole", "own")}
         self.by_tenant: dict[str, Ints] = {
             name: np.zeros(tenants, dtype=np.int64) for name in ("seen", "kept", "answered", "cost_nanousd")
         }
         self.cost_nanousd = 0
-        self.warm_cost_nanousd = 0
+        self.counted_cost_nanousd = 0
         self.output_tokens = 0
         self.questions_lost = 0
-        self._open: dict[int, _Open] = {}
+        self._open: dict[int, _OpenSecond] = {}
 
-    def period(self, period: WorkloadPeriod) -> None:
+    def add_period(self, period: WorkloadPeriod) -> None:
         """Count the frames and questions due in a period."""
         second = self._second(period.from_s)
         self.seconds["rooms"][second] = max(self.seconds["rooms"][second], period.open_rooms)
         self.seconds["seen"][second] += period.open_rooms
-        self.seconds["repeats"][second] += period.open_rooms - len(period.kept)
-        self.seconds["kept"][second] += len(period.kept)
-        self.seconds["questions"][second] += len(period.asked)
+        self.seconds["repeats"][second] += period.open_rooms - len(period.kept_rooms)
+        self.seconds["kept"][second] += len(period.kept_rooms)
+        self.seconds["questions"][second] += len(period.question_rooms)
         self.by_tenant["seen"] += period.seen_by_tenant
-        self._by_tenant("kept", period.kept)
+        self._by_tenant("kept", period.kept_rooms)
 
-    def answered(
+    def add_answers(
         self, service: str, requests: QueuedRequests, whole_s: Floats, own_s: Floats, cost_nanousd: Ints, tokens: Ints
     ) -> None:
         """Count answers."""
@@ -87,11 +87,11 @@ class SimulatorMetrics:
         requests, whole_s, own_s = requests.part(order), whole_s[order], own_s[order]
         cost_nanousd, tokens = cost_nanousd[order], tokens[order]
         self.cost_nanousd += int(cost_nanousd.sum())
-        warm = int(np.searchsorted(requests.due_s, self._warm_up_s))
-        self.warm_cost_nanousd += int(cost_nanousd[warm:].sum())
+        first_counted = int(np.searchsorted(requests.due_s, self._warm_up_s))
+        self.counted_cost_nanousd += int(cost_nanousd[first_counted:].sum())
         whole_ms, own_ms = whole_s * 1_000, own_s * 1_000
-        self.histograms[service, "whole"].add(whole_ms[warm:])
-        self.histograms[service, "own"].add(own_ms[warm:])
+        self.histograms[service, "whole"].add(whole_ms[first_counted:])
+        self.histograms[service, "own"].add(own_ms[first_counted:])
         if service != "vision":
             return
         self.output_tokens += int(tokens.sum())
@@ -99,23 +99,23 @@ class SimulatorMetrics:
         self._by_tenant("cost_nanousd", requests.room, cost_nanousd)
         for second, part in self._parts(requests):
             self.seconds["answered"][second] += part.stop - part.start
-            found = self._open.setdefault(second, _Open())
-            found.whole_ms.append(whole_ms[part])
-            found.own_ms.append(own_ms[part])
+            times = self._open.setdefault(second, _OpenSecond())
+            times.whole_ms.append(whole_ms[part])
+            times.own_ms.append(own_ms[part])
 
-    def lost(self, service: str, how: str, requests: QueuedRequests) -> None:
-        """Count requests without an answer: `how` is shed or failed."""
+    def add_lost(self, service: str, outcome: str, requests: QueuedRequests) -> None:
+        """Count requests without an answer: `outcome` is shed or failed."""
         if service != "vision":
             self.questions_lost += len(requests)
             return
         for second, part in self._parts(requests.part(np.argsort(requests.due_s, kind="stable"))):
-            self.seconds[how][second] += part.stop - part.start
+            self.seconds[outcome][second] += part.stop - part.start
 
     def close(self, before_s: float) -> None:
         """Compute the percentiles of the seconds that receive no further answers."""
         for second in [second for second in self._open if second + 1 <= before_s]:
-            found = self._open.pop(second)
-            whole_ms, own_ms = np.concatenate(found.whole_ms), np.concatenate(found.own_ms)
+            times = self._open.pop(second)
+            whole_ms, own_ms = np.concatenate(times.whole_ms), np.concatenate(times.own_ms)
             self.percentiles[second] = (*np.percentile(whole_ms, (50, 95)), np.percentile(own_ms, 95))
 
     def latency_rows(self) -> list[Mapping[str, Any]]:
@@ -127,7 +127,7 @@ class SimulatorMetrics:
         ]
 
     def _parts(self, requests: QueuedRequests) -> list[tuple[int, slice]]:
-        """Return the seconds that requests were due in, and the slice of each."""
+        """Return the seconds in which requests were due, and the slice of each."""
         if not len(requests):
             return []
         first, last = self._second(float(requests.due_s[0])), self._second(float(requests.due_s[-1]))
@@ -138,7 +138,7 @@ class SimulatorMetrics:
         return [(second, slice(start, stop)) for second, start, stop in parts if stop > start]
 
     def _second(self, at_s: float) -> int:
-        return min(int(at_s), self._last)
+        return min(int(at_s), self._last_second)
 
     def _by_tenant(self, name: str, rooms: Ints, weights: Ints | None = None) -> None:
         tenants = self._tenant_of[rooms]

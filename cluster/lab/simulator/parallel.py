@@ -9,13 +9,13 @@ from concurrent.futures import ProcessPoolExecutor
 from dataclasses import replace
 
 from cluster.lab.results.record import Summary
-from cluster.lab.scenario.recorded_screens import takes_of
+from cluster.lab.scenario.recorded_screens import load_recordings
 from cluster.lab.simulator.experiment import Experiment, simulate
 
 Summaries = Iterator[Summary]
 
 
-def run_all(experiments: Iterable[Experiment], processes: int | None = None) -> Summaries:
+def run_all(experiments: Iterable[Experiment], processes: int | None) -> Summaries:
     """Yield the summary of each experiment; the screens are drawn once, before any process starts."""
     ready = [_with_takes(experiment) for experiment in experiments]
     workers = min(processes or len(os.sched_getaffinity(0)), len(ready))
@@ -36,8 +36,8 @@ def summary_of(experiment: Experiment) -> Summary:
 
 
 def _with_takes(experiment: Experiment) -> Experiment:
-    takes = experiment.takes or takes_of(
+    recordings = experiment.recordings or load_recordings(
         experiment.scenario.rooms, long_side_px=experiment.app.rooms.image_long_side_px
     )
-    # No simulation looks at a picture.
-    return replace(experiment, takes=replace(takes, jpegs=()))
+    # The simulation does not need the pictures.
+    return replace(experiment, recordings=replace(recordings, jpegs=()))

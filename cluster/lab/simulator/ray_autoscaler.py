@@ -67,26 +67,26 @@ def find(name: str) -> Any:
     """Return the object at `module:attribute.attribute` in Ray; raises ConfigurationError naming the path."""
     module, _, path = name.partition(":")
     try:
-        found: Any = import_module(module)
+        value: Any = import_module(module)
         for step in path.split("."):
-            found = getattr(found, step)
+            value = getattr(value, step)
     except (ImportError, AttributeError):
         raise ConfigurationError(f"Ray {ray.__version__} has no {name}, which the simulator drives.", "ray") from None
-    return found
+    return value
 
 
 @contextmanager
 def virtual_time(clock: VirtualClock) -> Iterator[None]:
     """Make Ray's autoscaler read `clock` inside the block, and the machine's clock after it."""
     modules = [import_module(_STATE), import_module(_POLICY)]
-    before = [find(f"{module.__name__}:time") for module in modules]
+    originals = [find(f"{module.__name__}:time") for module in modules]
     try:
         for module in modules:
             setattr(module, "time", clock)  # noqa: B010 - a name that Ray's stubs do not promise
         yield
     finally:
-        for module, real in zip(modules, before, strict=True):
-            setattr(module, "time", real)  # noqa: B010
+        for module, original in zip(modules, originals, strict=True):
+            setattr(module, "time", original)  # noqa: B010
 
 
 @dataclass(slots=True)
@@ -145,7 +145,7 @@ class RayAutoscaler:
         self._state.update_running_replica_ids(self._ids)
 
     def observe(self, queued: float, running: float) -> None:
-        """Let each handle whose time has come sample its part of the requests, and push."""
+        """Let each handle that is due sample its part of the requests, and push."""
         now_s, part = self._clock.now_s, 1 / len(self._handles)
         for handle in self._handles:
             if now_s >= handle.sample_at_s:
@@ -163,8 +163,8 @@ class RayAutoscaler:
             self._state.record_scale_up()
         elif self.replicas < before:
             self._state.record_scale_down()
-        why = (self._state._policy_state or {}).get("why")
-        return self.replicas, why or f"ray: {self.demand:.1f} ongoing and queued"
+        reason = (self._state._policy_state or {}).get("why")
+        return self.replicas, reason or f"ray: {self.demand:.1f} ongoing and queued"
 
     @property
     def demand(self) -> float:
@@ -178,17 +178,17 @@ class RayAutoscaler:
         value = find(f"{_COMMON}:TimeStampedValue")
         series = {}
         if self._ids:
-            series[self._ids[0].to_full_id_str()] = [value(at_s, many) for at_s, _, many in handle.samples]
+            series[self._ids[0].to_full_id_str()] = [value(at_s, count) for at_s, _, count in handle.samples]
         if len(self._ids) > 1:
-            young = [value(at_s, 0.0) for at_s, _, _ in handle.samples if at_s >= self._newest_since_s]
-            series[self._ids[-1].to_full_id_str()] = young
+            zeros = [value(at_s, 0.0) for at_s, _, _ in handle.samples if at_s >= self._newest_since_s]
+            series[self._ids[-1].to_full_id_str()] = zeros
         self._state.record_request_metrics_for_handle(
             find(f"{_COMMON}:HandleMetricReport")(
                 deployment_id=self._id,
                 handle_id=handle.name,
                 actor_id="",
                 handle_source=find(f"{_COMMON}:DeploymentHandleSource.UNKNOWN"),
-                queued_requests=[value(at_s, many) for at_s, many, _ in handle.samples] or [value(now_s, queued)],
+                queued_requests=[value(at_s, count) for at_s, count, _ in handle.samples] or [value(now_s, queued)],
                 metrics={find(f"{_COMMON}:RUNNING_REQUESTS_KEY"): series},
                 timestamp=now_s,
             )
@@ -197,8 +197,8 @@ class RayAutoscaler:
 
 def _state(deployment_id: Any) -> Any:
     """Return the deployment's state without its walk over all replicas: here only the handles report."""
-    base: Any = find(f"{_STATE}:DeploymentAutoscalingState")
-    state = type("State", (base,), {"_collect_replica_running_requests": lambda _: []})
+    parent: Any = find(f"{_STATE}:DeploymentAutoscalingState")
+    state = type("State", (parent,), {"_collect_replica_running_requests": lambda _: []})
     return state(deployment_id)
 
 

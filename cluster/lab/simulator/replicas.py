@@ -18,22 +18,22 @@ class Replicas:
     starting_s: Floats = field(default_factory=lambda: np.empty(0))
     """The seconds that each starting replica still needs at full speed."""
 
-    def aim(self, target: int, assumptions: Assumptions, rng: np.random.Generator) -> int:
-        """Start or stop replicas to reach the target; return how many running ones were stopped."""
+    def scale_to(self, target: int, assumptions: Assumptions, rng: np.random.Generator) -> int:
+        """Start or stop replicas to reach the target; return the number of running ones that were stopped."""
         missing = target - self.running - len(self.starting_s)
         if missing > 0:
-            begun = rng.uniform(assumptions.cold_start_from_s, assumptions.cold_start_to_s, missing)
-            self.starting_s = np.concatenate([self.starting_s, begun])
+            started = rng.uniform(assumptions.cold_start_from_s, assumptions.cold_start_to_s, missing)
+            self.starting_s = np.concatenate([self.starting_s, started])
         elif missing < 0:
-            # Replicas that do not serve yet stop first, as in Serve.
-            spared = min(-missing, len(self.starting_s))
-            self.starting_s = self.starting_s[: len(self.starting_s) - spared]
-            self.running -= -missing - spared
-            return -missing - spared
+            # Starting replicas are stopped first, as in Serve.
+            cancelled = min(-missing, len(self.starting_s))
+            self.starting_s = self.starting_s[: len(self.starting_s) - cancelled]
+            self.running -= -missing - cancelled
+            return -missing - cancelled
         return 0
 
-    def move(self, tick_s: float, speed: float) -> None:
-        """Advance the starting replicas by some time."""
+    def advance(self, tick_s: float, speed: float) -> None:
+        """Advance the starting replicas by one tick."""
         if len(self.starting_s):
             self.starting_s = self.starting_s - tick_s * speed
             ready = self.starting_s <= 0

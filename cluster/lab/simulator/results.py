@@ -11,7 +11,7 @@ import numpy as np
 from cluster.config.settings import AppSettings
 from cluster.lab.results import record
 from cluster.lab.results.savings import FrameCounts, mean_tokens, price_note, strong_frame, tenant_row
-from cluster.lab.results.targets import missed, room_hours, verdicts
+from cluster.lab.results.targets import room_hours, seconds_missing_targets, verdicts
 from cluster.lab.scenario.arrivals import ScheduledRooms, tenant_name
 from cluster.lab.scenario.scenario import Scenario, VendorFault
 from cluster.lab.simulator.assumptions import Assumptions
@@ -34,11 +34,11 @@ def run_of(
     *,
     command: str,
     started_at: dt.datetime,
-    took_s: float,
+    elapsed_s: float,
 ) -> record.Run:
-    """Return the run as `rayroom simulate` saves it."""
+    """Return the run that `rayroom simulate` saves."""
     catalogue = app.catalogue()
-    tenants, price_said = _tenants(simulated.figures, scenario, rooms, app, catalogue, started_at.date())
+    tenants, prices_note = _tenants(simulated.figures, scenario, rooms, app, catalogue, started_at.date())
     traffic = _traffic(simulated.figures)
     totals = _totals(simulated, scenario, rooms)
     summary = record.Summary(
@@ -50,12 +50,12 @@ def run_of(
         scenario=scenario.model_dump(mode="json"),
         totals=totals,
         verdicts=verdicts(scenario.targets, totals),
-        notes=(*NOTES, price_said, f"It took {took_s:.1f} s."),
+        notes=(*NOTES, prices_note, f"It took {elapsed_s:.1f} s."),
         details={
             "assumptions": assumptions.model_dump(),
-            "fell_back": simulated.fell_back,
+            "fell_back": simulated.fallbacks,
             "questions_lost": simulated.figures.questions_lost,
-            "left_over": simulated.left_over,
+            "left_over": simulated.in_flight,
             "decisions": len(simulated.events),
         },
     )
@@ -71,14 +71,16 @@ def run_of(
 
 
 def _totals(simulated: SimulationResult, scenario: Scenario, rooms: ScheduledRooms) -> record.Totals:
-    figures, warm = simulated.figures, int(scenario.warm_up_s)
-    kept, lost = figures.seconds["kept"], figures.seconds["shed"] + figures.seconds["failed"]
-    slow = missed(scenario.targets, kept, lost, figures.percentiles[:, 1], figures.percentiles[:, 2])
-    sums = {name: int(counts[warm:].sum()) for name, counts in figures.seconds.items()}
+    figures, first_second = simulated.figures, int(scenario.warm_up_s)
+    kept, unanswered = figures.seconds["kept"], figures.seconds["shed"] + figures.seconds["failed"]
+    missed_seconds = seconds_missing_targets(
+        scenario.targets, kept, unanswered, figures.percentiles[:, 1], figures.percentiles[:, 2]
+    )
+    sums = {name: int(counts[first_second:].sum()) for name, counts in figures.seconds.items()}
     whole, own = figures.histograms["vision", "whole"], figures.histograms["vision", "own"]
     return record.Totals(
         seconds=scenario.length_s - scenario.warm_up_s,
-        rooms_peak=int(figures.seconds["rooms"][warm:].max(initial=0)),
+        rooms_peak=int(figures.seconds["rooms"][first_second:].max(initial=0)),
         room_hours=float(room_hours(rooms, 1, scenario.warm_up_s, scenario.length_s).sum()),
         **{name: sums[name] for name in ("seen", "repeats", "kept", "answered", "shed", "failed")},
         p50_ms=whole.quantile(0.5),
@@ -87,8 +89,8 @@ def _totals(simulated: SimulationResult, scenario: Scenario, rooms: ScheduledRoo
         own_p50_ms=own.quantile(0.5),
         own_p95_ms=own.quantile(0.95),
         replica_seconds={name: round(seconds, 1) for name, seconds in simulated.replica_s.items()},
-        slo_missing_s=int(np.count_nonzero(slow[warm:])),
-        cost_nanousd=figures.warm_cost_nanousd,
+        slo_missing_s=int(np.count_nonzero(missed_seconds[first_second:])),
+        cost_nanousd=figures.counted_cost_nanousd,
     )
 
 
@@ -131,7 +133,7 @@ def _fault_events(faults: Iterable[VendorFault]) -> list[Mapping[str, Any]]:
     """Return the begin and the end of each vendor fault."""
     events: list[Mapping[str, Any]] = []
     for fault in faults:
-        how = f"{fault.share:.0%} answer {fault.status}" if fault.status else f"{fault.slower_by_s:g} s slower"
-        events.append({"at_s": fault.from_s, "kind": "fault", "where": fault.vendor, "what": f"begins: {how}"})
+        description = f"{fault.share:.0%} answer {fault.status}" if fault.status else f"{fault.slower_by_s:g} s slower"
+        events.append({"at_s": fault.from_s, "kind": "fault", "where": fault.vendor, "what": f"begins: {description}"})
         events.append({"at_s": fault.to_s, "kind": "fault", "where": fault.vendor, "what": "is over"})
     return events

@@ -1,4 +1,4 @@
-"""Report the simulated rooms to a simulated policy, as late as the aggregator would."""
+"""Report the simulated rooms to a simulated policy with the delay of the aggregator."""
 
 from __future__ import annotations
 
@@ -19,26 +19,26 @@ class RoomSignals:
     def __init__(
         self, clock: VirtualClock, rooms: ScheduledRooms, heartbeat_every_s: float, poll_every_s: float
     ) -> None:
-        self._clock, self._late_s, self._poll_every_s = clock, heartbeat_every_s / 2, poll_every_s
+        self._clock, self._delay_s, self._poll_every_s = clock, heartbeat_every_s / 2, poll_every_s
         self._joins_s, self._leaves_s = rooms.join_at_s, np.sort(rooms.leave_at_s)
         self._traffic = RoomTraffic()
         self._joined = self._left = 0
-        self._beats: list[WorkloadPeriod] = []
+        self._pending: list[WorkloadPeriod] = []
         self._last: tuple[float, RoomSignal] | None = None
 
-    def hear(self, period: WorkloadPeriod) -> None:
+    def record(self, period: WorkloadPeriod) -> None:
         """Record the rooms' activity in a period, to be reported with their heartbeats."""
-        self._beats.append(period)
-        while self._beats and self._beats[0].to_s + self._late_s <= period.from_s:
-            said = self._beats.pop(0)
+        self._pending.append(period)
+        while self._pending and self._pending[0].to_s + self._delay_s <= period.from_s:
+            reported = self._pending.pop(0)
             self._traffic.add_requests(
                 period.from_s,
-                room_s=said.open_rooms * (said.to_s - said.from_s),
-                vision=len(said.kept) - said.joined,
-                llm=len(said.asked),
+                room_s=reported.open_rooms * (reported.to_s - reported.from_s),
+                vision=len(reported.kept_rooms) - reported.joined,
+                llm=len(reported.question_rooms),
             )
 
-    def move(self) -> None:
+    def advance(self) -> None:
         """Count joins and departures up to now, and poll when due."""
         now_s = self._clock.now_s
         joined = int(np.searchsorted(self._joins_s, now_s))

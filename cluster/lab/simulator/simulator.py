@@ -19,7 +19,7 @@ from cluster.lab.simulator.assumptions import Assumptions
 from cluster.lab.simulator.metrics import SimulatorMetrics
 from cluster.lab.simulator.ray_autoscaler import RayAutoscaler, VirtualClock, virtual_time
 from cluster.lab.simulator.replicas import Replicas, start_speed
-from cluster.lab.simulator.request_queue import NONE, QueuedRequests, RequestQueue
+from cluster.lab.simulator.request_queue import NO_REQUESTS, QueuedRequests, RequestQueue
 from cluster.lab.simulator.room_signals import RoomSignals
 from cluster.lab.simulator.room_uploads import RoomUploads
 from cluster.lab.simulator.vendor_model import VendorDraw, VendorModel
@@ -30,9 +30,9 @@ from deployments.handles import GRACE_S
 DRAIN_S = 120.0
 """The wait for requests in flight at the end; unanswered ones then count as failed."""
 SERVICES: tuple[Deployment, ...] = ("vision", "llm")
-MOST_HANDLES = 4
-MOST_BUSY = 0.95
-"""The smallest share of a core: a twentieth."""
+MAX_HANDLES = 4
+MAX_UTILISATION = 0.95
+"""At most this share of a core is busy, so that times stay finite."""
 
 
 @dataclass(slots=True)
@@ -54,38 +54,38 @@ class SimulationResult:
     events: list[Mapping[str, Any]] = field(default_factory=list)
     replica_s: dict[str, float] = field(default_factory=dict)
     """After the warm-up."""
-    fell_back: int = 0
-    left_over: int = 0
+    fallbacks: int = 0
+    in_flight: int = 0
     """Requests still in flight after the final wait."""
 
 
 class Simulator:
-    """A scenario's rooms before simulated replicas; Ray's own code decides the number of replicas."""
+    """A scenario's rooms and simulated replicas; Ray's own code decides the number of replicas."""
 
     def __init__(
         self,
         scenario: Scenario,
         rooms: ScheduledRooms,
-        takes: RecordedScreens,
+        recordings: RecordedScreens,
         app: AppSettings,
-        mixes: Mapping[str, VendorModel],
+        vendor_models: Mapping[str, VendorModel],
         assumptions: Assumptions,
     ) -> None:
         rng = np.random.default_rng(scenario.seed)
         # One random stream for each part, so that a policy's decisions do not change the rooms.
-        self._fleet_dice, self._vendor_dice, rooms_dice, ray_dice = rng.spawn(4)
-        self._scenario, self._app, self._mixes, self._assumptions = scenario, app, mixes, assumptions
-        self._demand = Workload(rooms, scenario.rooms, takes, rooms_dice)
+        self._replica_rng, self._vendor_rng, rooms_rng, ray_rng = rng.spawn(4)
+        self._scenario, self._app, self._vendor_models, self._assumptions = scenario, app, vendor_models, assumptions
+        self._demand = Workload(rooms, scenario.rooms, recordings, rooms_rng)
         tenants = int(rooms.tenant.max(initial=-1)) + 1
-        self._senders = RoomUploads(rooms)
-        self._done = SimulationResult(SimulatorMetrics(scenario.length_s, scenario.warm_up_s, rooms.tenant, tenants))
+        self._uploads = RoomUploads(rooms)
+        self._result = SimulationResult(SimulatorMetrics(scenario.length_s, scenario.warm_up_s, rooms.tenant, tenants))
         self._clock = VirtualClock()
         self._signals = RoomSignals(self._clock, rooms, app.rooms.heartbeat_every_s, RoomsAheadSettings().poll_every_s)
-        self._handles = min(MOST_HANDLES, scenario.scaling.router.min_replicas)
+        self._handles = min(MAX_HANDLES, scenario.scaling.router.min_replicas)
         names: tuple[Deployment, ...] = ("router", *SERVICES)
-        self._deployments = {name: self._deployment(name, ray_dice) for name in names}
+        self._deployments = {name: self._deployment(name, ray_rng) for name in names}
         self._pools = {name: self._pool(name) for name in SERVICES}
-        self._waiting: dict[str, QueuedRequests] = dict.fromkeys(SERVICES, NONE)
+        self._waiting: dict[str, QueuedRequests] = dict.fromkeys(SERVICES, NO_REQUESTS)
         self._ticks = 0
         self._rate = 0.0
         """The recent requests a second, which keep the machine busy."""
@@ -93,27 +93,27 @@ class Simulator:
     def run(self, watch: Callable[[float], None] = lambda _: None) -> SimulationResult:
         """Return the result of the scenario; `watch` receives the virtual time reached."""
         tick_s = self._assumptions.tick_s
-        periods = self._demand.periods(self._scenario.length_s, self._senders.lost)
-        coming = next(periods, None)
+        periods = self._demand.periods(self._scenario.length_s, self._uploads.lost)
+        next_period = next(periods, None)
         with virtual_time(self._clock):
             for number in range(round(self._scenario.length_s / tick_s)):
-                while coming is not None and coming.from_s < (number + 1) * tick_s:
-                    self._take_in(coming)
-                    coming = next(periods, None)
+                while next_period is not None and next_period.from_s < (number + 1) * tick_s:
+                    self._receive(next_period)
+                    next_period = next(periods, None)
                 self._tick()
                 watch(self._clock.now_s)
             self._drain()
-        return self._done
+        return self._result
 
     def _deployment(self, name: Deployment, rng: np.random.Generator) -> _Deployment:
         scaling: ScalingSettings = getattr(self._scenario.scaling, name)
-        ahead = scaling.policy == "rooms-ahead"
-        shown = scaling.model_copy(update={"policy": "ray"}) if ahead else scaling
-        policy = RoomsAhead(name, scaling.rooms_ahead.model_dump(), self._signals) if ahead else None
+        uses_rooms_ahead = scaling.policy == "rooms-ahead"
+        ray_scaling = scaling.model_copy(update={"policy": "ray"}) if uses_rooms_ahead else scaling
+        policy = RoomsAhead(name, scaling.rooms_ahead.model_dump(), self._signals) if uses_rooms_ahead else None
         with virtual_time(self._clock):
             autoscaler = RayAutoscaler(
                 name,
-                autoscaling_config(name, shown),
+                autoscaling_config(name, ray_scaling),
                 self._clock,
                 rng,
                 replicas=scaling.min_replicas,
@@ -124,106 +124,117 @@ class Simulator:
 
     def _pool(self, name: Deployment) -> RequestQueue:
         scaling, service = self._deployments[name].scaling, getattr(self._app, name)
-        most = scaling.max_queued_requests
+        max_queued = scaling.max_queued_requests
         return RequestQueue(
             scaling.max_ongoing_requests,
-            most * self._handles if most > 0 else most,
+            max_queued * self._handles if max_queued > 0 else max_queued,
             service.attempt_timeout_s + GRACE_S,
         )
 
-    def _take_in(self, period: WorkloadPeriod) -> None:
-        self._done.figures.period(period)
-        self._signals.hear(period)
-        frames = QueuedRequests(due_s=period.kept_at_s, sent_s=period.kept_at_s, room=period.kept)
-        questions = QueuedRequests(due_s=period.asked_at_s, sent_s=period.asked_at_s, room=period.asked)
-        self._waiting = {"vision": self._waiting["vision"].then(frames), "llm": self._waiting["llm"].then(questions)}
+    def _receive(self, period: WorkloadPeriod) -> None:
+        self._result.figures.add_period(period)
+        self._signals.record(period)
+        frames = QueuedRequests(due_s=period.kept_at_s, sent_s=period.kept_at_s, room=period.kept_rooms)
+        questions = QueuedRequests(due_s=period.question_at_s, sent_s=period.question_at_s, room=period.question_rooms)
+        self._waiting = {
+            "vision": self._waiting["vision"].concat(frames),
+            "llm": self._waiting["llm"].concat(questions),
+        }
 
     def _tick(self) -> None:
         from_s, tick_s = self._clock.now_s, self._assumptions.tick_s
         self._ticks += 1
         self._clock.now_s = round(self._ticks * tick_s, 9)
-        self._signals.move()
-        begun = 0
+        self._signals.advance()
+        started = 0
         for name in SERVICES:
-            self._pools[name].turn()
-            begun += self._answer(name, self._arrivals(name), from_s, tick_s)
-        self._rate += (begun / tick_s - self._rate) * min(1.0, tick_s)
+            self._pools[name].advance()
+            started += self._answer(name, self._arrivals(name), from_s, tick_s)
+        self._rate += (started / tick_s - self._rate) * min(1.0, tick_s)
         self._scale(tick_s)
         self._sample(from_s, tick_s)
 
     def _arrivals(self, name: str) -> QueuedRequests:
-        """Return the due requests that find a place in a router; the rest is turned away."""
+        """Return the due requests that a router admits; the rest is shed."""
         waiting = self._waiting[name]
-        arrived, self._waiting[name] = waiting.cut(int(np.searchsorted(waiting.due_s, self._clock.now_s)))
+        arrived, self._waiting[name] = waiting.split(int(np.searchsorted(waiting.due_s, self._clock.now_s)))
         if name == "vision":
-            offered = self._senders.offer(arrived, self._clock.now_s)
-            self._done.figures.lost(name, "shed", offered.displaced)
+            offered = self._uploads.offer(arrived, self._clock.now_s)
+            self._result.figures.add_lost(name, "shed", offered.displaced)
             arrived = offered.sent
         router = self._deployments["router"]
-        places = router.replicas.running * min(router.scaling.max_ongoing_requests, self._app.fairness.slots)
-        let_in, shed = arrived.cut(max(0, places - self._in_flight()))
-        self._lose(name, "shed", shed)
-        return let_in
+        capacity = router.replicas.running * min(router.scaling.max_ongoing_requests, self._app.fairness.slots)
+        admitted, shed = arrived.split(max(0, capacity - self._in_flight()))
+        self._count_lost(name, "shed", shed)
+        return admitted
 
     def _answer(self, name: Deployment, arrived: QueuedRequests, from_s: float, tick_s: float) -> int:
-        """Start the requests that find a slot, and count their outcomes; return how many started."""
+        """Start the requests that find a slot, and count their outcomes; return the number of started ones."""
         pool = self._pools[name]
         admitted = pool.admit(arrived, self._deployments[name].replicas.running, from_s)
-        self._lose(name, "shed", admitted.shed)
-        self._lose(name, "failed", admitted.expired)
-        begun = admitted.begun
-        if not len(begun):
+        self._count_lost(name, "shed", admitted.shed)
+        self._count_lost(name, "failed", admitted.expired)
+        started = admitted.started
+        if not len(started):
             return 0
-        drawn = self._mixes[name].draw(self._vendor_dice, from_s, len(begun), self._vendor_slowdown(pool))
-        self._done.fell_back += drawn.fell_back
-        begins_s = np.maximum(begun.sent_s, from_s)
-        own_s = self._own_s(name, len(begun), tick_s)
-        lasts_s = own_s + drawn.vendor_s
-        pool.serve(lasts_s, begins_s, self._clock.now_s, tick_s)
+        vendor_draw = self._vendor_models[name].draw(
+            self._vendor_rng, from_s, len(started), self._vendor_slowdown(pool)
+        )
+        self._result.fallbacks += vendor_draw.fallbacks
+        starts_s = np.maximum(started.sent_s, from_s)
+        own_s = self._own_s(name, len(started), tick_s)
+        durations_s = own_s + vendor_draw.vendor_s
+        pool.serve(durations_s, starts_s, self._clock.now_s, tick_s)
         if name == "vision":
-            whole_s = begins_s + lasts_s - begun.due_s
-            waited_s = self._senders.began(begun, begins_s + lasts_s, drawn.vendor_s)
-            self._count(name, begun, whole_s, whole_s - drawn.vendor_s - waited_s, drawn)
+            whole_s = starts_s + durations_s - started.due_s
+            waited_s = self._uploads.record_end(started, starts_s + durations_s, vendor_draw.vendor_s)
+            self._count(name, started, whole_s, whole_s - vendor_draw.vendor_s - waited_s, vendor_draw)
         else:
             # A question counts as answered when its answer begins.
-            own_s = begins_s + own_s - begun.due_s
-            self._count(name, begun, own_s + drawn.first_s, own_s, drawn)
-        return len(begun)
+            own_s = starts_s + own_s - started.due_s
+            self._count(name, started, own_s + vendor_draw.first_s, own_s, vendor_draw)
+        return len(started)
 
     def _count(
-        self, name: Deployment, begun: QueuedRequests, whole_s: Floats, own_s: Floats, drawn: VendorDraw
+        self, name: Deployment, answered: QueuedRequests, whole_s: Floats, own_s: Floats, vendor_draw: VendorDraw
     ) -> None:
-        figures, cost, tokens = self._done.figures, drawn.cost_nanousd, drawn.tokens
-        if drawn.failed.any():
-            self._lose(name, "failed", begun.part(drawn.failed), in_flight=True)
-            ok = ~drawn.failed
-            begun, whole_s, own_s, cost, tokens = begun.part(ok), whole_s[ok], own_s[ok], cost[ok], tokens[ok]
-        figures.answered(name, begun, whole_s, own_s, cost, tokens)
+        figures, cost, tokens = self._result.figures, vendor_draw.cost_nanousd, vendor_draw.tokens
+        if vendor_draw.failed.any():
+            self._count_lost(name, "failed", answered.part(vendor_draw.failed), in_flight=True)
+            succeeded = ~vendor_draw.failed
+            answered, whole_s, own_s, cost, tokens = (
+                answered.part(succeeded),
+                whole_s[succeeded],
+                own_s[succeeded],
+                cost[succeeded],
+                tokens[succeeded],
+            )
+        figures.add_answers(name, answered, whole_s, own_s, cost, tokens)
 
-    def _lose(self, name: str, how: str, requests: QueuedRequests, in_flight: bool = False) -> None:
+    def _count_lost(self, name: str, outcome: str, requests: QueuedRequests, in_flight: bool = False) -> None:
         """Count requests without an answer; a room that received an error sends its next frame in any case."""
         if not len(requests):
             return
-        self._done.figures.lost(name, how, requests)
+        self._result.figures.add_lost(name, outcome, requests)
         if name == "vision" and in_flight:
-            self._senders.lost[requests.room] = True
+            self._uploads.lost[requests.room] = True
         elif name == "vision":
-            self._senders.refused(requests, self._clock.now_s)
+            self._uploads.record_failure(requests, self._clock.now_s)
 
     def _own_s(self, name: Deployment, count: int, tick_s: float) -> Floats:
         """Draw the application's own time: longer as its cores, or the one core of each replica, fill up."""
-        assumed = self._assumptions
-        a_replica = count / tick_s / self._deployments[name].replicas.running * assumed.replica_cpu_ms / 1_000
-        machine = self._rate * assumed.request_cpu_ms / 1_000 / assumed.cpus if assumed.cpus else 0.0
-        idle = 1 - min(MOST_BUSY, max(a_replica, machine))
-        spread = np.exp(assumed.own_sigma * self._vendor_dice.standard_normal(count))
-        return np.asarray(assumed.own_ms / 1_000 * spread / idle)
+        assumptions = self._assumptions
+        replica_load = count / tick_s / self._deployments[name].replicas.running * assumptions.replica_cpu_ms / 1_000
+        machine_load = self._rate * assumptions.request_cpu_ms / 1_000 / assumptions.cpus if assumptions.cpus else 0.0
+        idle = 1 - min(MAX_UTILISATION, max(replica_load, machine_load))
+        spread = np.exp(assumptions.own_sigma * self._vendor_rng.standard_normal(count))
+        return np.asarray(assumptions.own_ms / 1_000 * spread / idle)
 
     def _vendor_slowdown(self, pool: RequestQueue) -> float:
-        assumed = self._assumptions
-        if assumed.vendor_free is None:
+        assumptions = self._assumptions
+        if assumptions.vendor_free is None:
             return 1.0
-        return VendorLoad(free=assumed.vendor_free, capacity=assumed.vendor_doubles).slowdown(
+        return VendorLoad(free=assumptions.vendor_free, capacity=assumptions.vendor_doubles).slowdown(
             pool.in_service + pool.draining
         )
 
@@ -231,27 +242,32 @@ class Simulator:
         return sum(pool.load for pool in self._pools.values())
 
     def _scale(self, tick_s: float) -> None:
-        starting = sum(len(one.replicas.starting_s) for one in self._deployments.values())
+        starting = sum(len(deployment.replicas.starting_s) for deployment in self._deployments.values())
         speed = start_speed(starting, self._assumptions)
-        for one in self._deployments.values():
-            one.replicas.move(tick_s, speed)
-            one.autoscaler.set_running(one.replicas.running)
-            queued, ongoing = self._load(one.name)
-            one.autoscaler.observe(queued, ongoing)
-            self._decide(one)
+        for deployment in self._deployments.values():
+            deployment.replicas.advance(tick_s, speed)
+            deployment.autoscaler.set_running(deployment.replicas.running)
+            queued, ongoing = self._load(deployment.name)
+            deployment.autoscaler.observe(queued, ongoing)
+            self._decide(deployment)
 
-    def _decide(self, one: _Deployment) -> None:
-        before, running = one.autoscaler.replicas, one.replicas.running
-        target, why = one.autoscaler.decide()
+    def _decide(self, deployment: _Deployment) -> None:
+        before, running = deployment.autoscaler.replicas, deployment.replicas.running
+        target, reason = deployment.autoscaler.decide()
         if target != before:
-            self._done.events.append(
-                {"at_s": self._clock.now_s, "kind": "scale", "where": one.name, "what": f"{before} -> {target}; {why}"}
+            self._result.events.append(
+                {
+                    "at_s": self._clock.now_s,
+                    "kind": "scale",
+                    "where": deployment.name,
+                    "what": f"{before} -> {target}; {reason}",
+                }
             )
-        stopped = one.replicas.aim(target, self._assumptions, self._fleet_dice)
+        stopped = deployment.replicas.scale_to(target, self._assumptions, self._replica_rng)
         if stopped:
-            one.autoscaler.set_running(one.replicas.running)
-            if one.name in self._pools:
-                self._pools[one.name].stop(stopped, running, self._fleet_dice)
+            deployment.autoscaler.set_running(deployment.replicas.running)
+            if deployment.name in self._pools:
+                self._pools[deployment.name].stop(stopped, running, self._replica_rng)
 
     def _load(self, name: Deployment) -> tuple[int, int]:
         """Return the requests queued before a deployment, and those in service."""
@@ -261,23 +277,25 @@ class Simulator:
         return len(pool.queue), pool.in_service
 
     def _sample(self, from_s: float, tick_s: float) -> None:
-        for one in self._deployments.values():
+        for deployment in self._deployments.values():
             if self._scenario.warm_up_s <= from_s < self._scenario.length_s:
-                counted = self._done.replica_s
-                counted[one.name] = counted.get(one.name, 0.0) + one.replicas.running * tick_s
+                replica_seconds = self._result.replica_s
+                replica_seconds[deployment.name] = (
+                    replica_seconds.get(deployment.name, 0.0) + deployment.replicas.running * tick_s
+                )
         if int(self._clock.now_s) == int(from_s) or from_s >= self._scenario.length_s:
             return
-        for one in self._deployments.values():
-            queued, ongoing = self._load(one.name)
-            self._done.replica_rows.append(
+        for deployment in self._deployments.values():
+            queued, ongoing = self._load(deployment.name)
+            self._result.replica_rows.append(
                 {
                     "at_s": self._clock.now_s,
-                    "deployment": one.name,
-                    "target_replicas": one.autoscaler.replicas,
-                    "running_replicas": one.replicas.running,
+                    "deployment": deployment.name,
+                    "target_replicas": deployment.autoscaler.replicas,
+                    "running_replicas": deployment.replicas.running,
                     "ongoing": float(ongoing),
                     "queued": float(queued),
-                    "wanted_replicas": one.autoscaler.demand / one.scaling.target_ongoing_requests,
+                    "wanted_replicas": deployment.autoscaler.demand / deployment.scaling.target_ongoing_requests,
                 }
             )
         self._close()
@@ -285,8 +303,8 @@ class Simulator:
     def _close(self) -> None:
         """Compute the figures of the seconds whose frames have all been answered or lost."""
         frames = self._pools["vision"].queue
-        oldest_s = [float(frames.due_s.min(initial=np.inf)), self._senders.oldest_s, self._clock.now_s]
-        self._done.figures.close(min(oldest_s))
+        oldest_s = [float(frames.due_s.min(initial=np.inf)), self._uploads.oldest_s, self._clock.now_s]
+        self._result.figures.close(min(oldest_s))
 
     def _drain(self) -> None:
         """Wait for the requests in flight; the remaining ones have failed."""
@@ -294,6 +312,6 @@ class Simulator:
         while self._in_flight() and self._clock.now_s < end_s:
             self._tick()
         for name, pool in self._pools.items():
-            self._done.left_over += len(pool.queue)
-            self._lose(name, "failed", pool.queue)
-        self._done.figures.close(float("inf"))
+            self._result.in_flight += len(pool.queue)
+            self._count_lost(name, "failed", pool.queue)
+        self._result.figures.close(float("inf"))

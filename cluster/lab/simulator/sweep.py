@@ -18,7 +18,7 @@ from cluster.lab.simulator.overrides import overridden, parse_assignments, parse
 from cluster.lab.simulator.parallel import run_all
 from routing.errors import ConfigurationError
 
-MOST_POINTS = 1_000
+MAX_POINTS = 1_000
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -40,28 +40,31 @@ class SweepPoint:
         return {**fields.pop("values"), **fields}
 
 
-def parse_grid(said: Sequence[str]) -> dict[str, list[Any]]:
+def parse_grid(assignments: Sequence[str]) -> dict[str, list[Any]]:
     """Parse the values of each key: `a,b,c`, or `a..b`, which doubles from a to b; raises ConfigurationError."""
-    grid = {key: _values(key, text) for key, text in parse_assignments(said, "--sweep").items()}
+    grid = {key: _values(key, text) for key, text in parse_assignments(assignments, "--sweep").items()}
     points = 1
     for values in grid.values():
         points *= len(values)
-    if points > MOST_POINTS:
-        raise ConfigurationError(f"--sweep: {points} combinations are more than {MOST_POINTS}.", "sweep")
+    if points > MAX_POINTS:
+        raise ConfigurationError(f"--sweep: {points} combinations are more than {MAX_POINTS}.", "sweep")
     return grid
 
 
-def sweep(experiment: Experiment, grid: Mapping[str, Sequence[Any]], processes: int | None = None) -> list[SweepPoint]:
+def sweep(experiment: Experiment, grid: Mapping[str, Sequence[Any]], processes: int | None) -> list[SweepPoint]:
     """Return a point for every combination, in order; raises ConfigurationError before the first one runs."""
     combinations = [dict(zip(grid, values, strict=True)) for values in itertools.product(*grid.values())]
     experiments = [overridden(experiment, values) for values in combinations]
     summaries = run_all(experiments, processes)
-    return mark([_point(values, one) for values, one in zip(combinations, summaries, strict=True)])
+    return mark([_point(values, summary) for values, summary in zip(combinations, summaries, strict=True)])
 
 
 def mark(points: Sequence[SweepPoint]) -> list[SweepPoint]:
     """Return the points, with the frontier marked."""
-    return [SweepPoint(**{**_fields(one), "pareto": not any(_beats(other, one) for other in points)}) for one in points]
+    return [
+        SweepPoint(**{**_fields(point), "pareto": not any(_beats(other, point) for other in points)})
+        for point in points
+    ]
 
 
 def save_sweep(directory: Path, scenario: str, command: str, points: Sequence[SweepPoint]) -> None:
@@ -90,12 +93,12 @@ def _point(values: dict[str, Any], summary: Summary) -> SweepPoint:
     )
 
 
-def _beats(other: SweepPoint, one: SweepPoint) -> bool:
-    theirs, ours = _prices(other), _prices(one)
-    return theirs != ours and all(a <= b for a, b in zip(theirs, ours, strict=True))
+def _beats(other: SweepPoint, point: SweepPoint) -> bool:
+    other_figures, own_figures = _minimised(other), _minimised(point)
+    return other_figures != own_figures and all(a <= b for a, b in zip(other_figures, own_figures, strict=True))
 
 
-def _prices(point: SweepPoint) -> tuple[float, float, float]:
+def _minimised(point: SweepPoint) -> tuple[float, float, float]:
     """Return the figures to minimise; an unknown figure is infinite."""
     unknown = float("inf")
     return (
@@ -112,11 +115,11 @@ def _fields(point: SweepPoint) -> dict[str, Any]:
 def _values(key: str, text: str) -> list[Any]:
     first, dots, last = text.partition("..")
     if not dots:
-        return [parse_value(one) for one in text.split(",")]
+        return [parse_value(part) for part in text.split(",")]
     start, end = parse_value(first), parse_value(last)
-    if not all(isinstance(one, int | float) for one in (start, end)) or not 0 < start <= end:
+    if not all(isinstance(part, int | float) for part in (start, end)) or not 0 < start <= end:
         raise ConfigurationError(f"--sweep {key}={text}: FROM..TO needs two numbers above 0, the smaller first.", key)
     values = [start]
-    while values[-1] * 2 < end and len(values) <= MOST_POINTS:
+    while values[-1] * 2 < end and len(values) <= MAX_POINTS:
         values.append(values[-1] * 2)
     return values if values[-1] == end else [*values, end]

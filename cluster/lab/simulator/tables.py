@@ -53,9 +53,9 @@ def policies(compared: Sequence[PolicyResult], seeds: int) -> Table:
     table = Table(title=f"Mean and 95 % interval over {seeds} seeds")
     for name in ("policy", "s beyond targets", "replica-hours", "p95 ms", "lost %"):
         table.add_column(name, justify="left" if name == "policy" else "right")
-    for one in compared:
-        figures = (one.slo_missing_s, one.replica_hours, one.p95_ms, one.shed_percent)
-        table.add_row(Text(one.policy), *(UNKNOWN if figure is None else str(figure) for figure in figures))
+    for result in compared:
+        figures = (result.slo_missing_s, result.replica_hours, result.p95_ms, result.shed_percent)
+        table.add_row(Text(result.policy), *(UNKNOWN if figure is None else str(figure) for figure in figures))
     return table
 
 
@@ -63,22 +63,27 @@ def validations(validated: Sequence[ValidatedRun]) -> Table:
     table = Table(title=f"Live and simulated; the goal is {GOAL_PERCENT:g} % (of lost frames: points)")
     for name in ("scenario", "figure", "live", "simulated", "apart", ""):
         table.add_column(name, justify="left" if name in ("scenario", "figure") else "right")
-    for one in validated:
-        for row in one.differences:
+    for run in validated:
+        for row in run.differences:
             table.add_row(
-                Text(one.name), row.figure, _number(row.live, 2), _number(row.simulated, 2), _apart(row), _near(row)
+                Text(run.name),
+                row.figure,
+                _number(row.live, 2),
+                _number(row.simulated, 2),
+                _difference(row),
+                _verdict(row),
             )
     return table
 
 
-def _apart(row: FigureDifference) -> str:
-    if row.apart is None:
+def _difference(row: FigureDifference) -> str:
+    if row.difference is None:
         return UNKNOWN
-    return f"{row.apart:+.2f} points" if row.figure == "shed_percent" else f"{row.apart:+.1f} %"
+    return f"{row.difference:+.2f} points" if row.figure == "shed_percent" else f"{row.difference:+.1f} %"
 
 
-def _near(row: FigureDifference) -> str:
-    return UNKNOWN if row.apart is None else "within" if row.near else "BEYOND"
+def _verdict(row: FigureDifference) -> str:
+    return UNKNOWN if row.difference is None else "within" if row.within_goal else "BEYOND"
 
 
 def _number(value: float | None, digits: int = 0) -> str:

@@ -13,7 +13,7 @@ from cluster.lab.scenario.arrivals import Floats, Ints, ScheduledRooms
 from cluster.lab.scenario.recorded_screens import RecordedScreens
 from cluster.lab.scenario.scenario import RoomBehaviour
 
-LOOK_AHEAD = 64
+PERIODS_AHEAD = 64
 """The number of periods for which the possibly open rooms are selected at once."""
 
 
@@ -28,15 +28,15 @@ class WorkloadPeriod:
     seen_by_tenant: Ints
     """Frames that were due."""
     kept_at_s: Floats
-    kept: Ints
+    kept_rooms: Ints
     """The rooms of the kept frames."""
-    asked_at_s: Floats
-    asked: Ints
+    question_at_s: Floats
+    question_rooms: Ints
     """The rooms of the questions."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class _Near:
+class _RoomColumns:
     """The rooms that may be open in the next periods, in the order of their phase."""
 
     room: Ints
@@ -51,13 +51,13 @@ class _Near:
     """The rooms that ask questions, as indices of the columns above."""
     by_tenant: Ints
 
-    def part(self, which: NDArray[np.bool_]) -> _Near:
+    def part(self, selection: NDArray[np.bool_]) -> _RoomColumns:
         """Return a subset of the rooms."""
-        columns = {name: getattr(self, name)[which] for name in _COLUMNS}
+        columns = {name: getattr(self, name)[selection] for name in _COLUMNS}
         talks = np.zeros(len(self.room), dtype=np.bool_)
         talks[self.talking] = True
         counts = np.bincount(columns["tenant"], minlength=len(self.by_tenant))
-        return _Near(**columns, talking=np.flatnonzero(talks[which]), by_tenant=counts)
+        return _RoomColumns(**columns, talking=np.flatnonzero(talks[selection]), by_tenant=counts)
 
 
 _COLUMNS = ("room", "phase_s", "first", "leave_at_s", "row", "column", "tenant")
@@ -67,23 +67,23 @@ class Workload:
     """Draws the periods of a scenario in order."""
 
     def __init__(
-        self, rooms: ScheduledRooms, behaviour: RoomBehaviour, takes: RecordedScreens, rng: np.random.Generator
+        self, rooms: ScheduledRooms, behaviour: RoomBehaviour, recordings: RecordedScreens, rng: np.random.Generator
     ) -> None:
-        self._behaviour, self._rng, self._samples = behaviour, rng, takes.samples
-        self._kept = takes.kept.ravel()
+        self._behaviour, self._rng, self._samples = behaviour, rng, recordings.samples
+        self._kept = recordings.kept.ravel()
         self._period_s = 1 / behaviour.frames_per_second
         phase_s = rooms.join_at_s % self._period_s
-        # In the order of their phase, the frames of every period are in the order of time.
+        # With rooms ordered by phase, the frames of every period are ordered by time.
         order = np.argsort(phase_s, kind="stable")
         first = np.floor(rooms.join_at_s[order] / self._period_s).astype(np.int64)
-        starts = np.rint(rooms.starts_at[order] * takes.samples_per_second).astype(np.int64)
-        self._rooms = _Near(
+        starts = np.rint(rooms.starts_at[order] * recordings.samples_per_second).astype(np.int64)
+        self._rooms = _RoomColumns(
             room=order,
             phase_s=phase_s[order],
             first=first,
             leave_at_s=rooms.leave_at_s[order],
-            row=rooms.take[order] * takes.samples,
-            column=(starts - first) % takes.samples,
+            row=rooms.recording[order] * recordings.samples,
+            column=(starts - first) % recordings.samples,
             tenant=rooms.tenant[order],
             talking=np.flatnonzero(rooms.talks[order]),
             by_tenant=np.bincount(rooms.tenant),
@@ -91,47 +91,51 @@ class Workload:
 
     def periods(self, length_s: float, lost: NDArray[np.bool_]) -> Iterator[WorkloadPeriod]:
         """Yield the periods one by one; a room marked as `lost` keeps its next frame and loses the mark."""
-        near = self._rooms
+        candidates = self._rooms
         for number in range(math.ceil(length_s / self._period_s)):
             from_s = number * self._period_s
-            if number % LOOK_AHEAD == 0:
-                coming = (self._rooms.first < number + LOOK_AHEAD) & (self._rooms.leave_at_s > from_s)
-                near = self._rooms.part(coming)
-            yield self._period(number, near, from_s, min(from_s + self._period_s, length_s), lost)
+            if number % PERIODS_AHEAD == 0:
+                may_be_open = (self._rooms.first < number + PERIODS_AHEAD) & (self._rooms.leave_at_s > from_s)
+                candidates = self._rooms.part(may_be_open)
+            yield self._period(number, candidates, from_s, min(from_s + self._period_s, length_s), lost)
 
-    def _period(self, number: int, near: _Near, from_s: float, to_s: float, lost: NDArray[np.bool_]) -> WorkloadPeriod:
-        due_at_s = from_s + near.phase_s
-        is_open = (near.first <= number) & (due_at_s < np.minimum(near.leave_at_s, to_s))
-        column = near.column + number % self._samples
+    def _period(
+        self, number: int, candidates: _RoomColumns, from_s: float, to_s: float, lost: NDArray[np.bool_]
+    ) -> WorkloadPeriod:
+        due_at_s = from_s + candidates.phase_s
+        is_open = (candidates.first <= number) & (due_at_s < np.minimum(candidates.leave_at_s, to_s))
+        column = candidates.column + number % self._samples
         column -= self._samples * (column >= self._samples)
-        begins = near.first == number
-        kept = self._kept[near.row + column] | begins
+        begins = candidates.first == number
+        kept = self._kept[candidates.row + column] | begins
         if lost.any():
-            kept |= lost[near.room]
-            lost[near.room[is_open]] = False
+            kept |= lost[candidates.room]
+            lost[candidates.room[is_open]] = False
         kept &= is_open
-        chosen = np.flatnonzero(kept)
+        kept_indices = np.flatnonzero(kept)
         seen = int(np.count_nonzero(is_open))
-        asked_at_s, asked = self._questions(near, is_open, from_s, to_s)
-        everyone = seen == len(is_open)
+        question_at_s, question_rooms = self._questions(candidates, is_open, from_s, to_s)
+        all_open = seen == len(is_open)
         return WorkloadPeriod(
             from_s=from_s,
             to_s=to_s,
             open_rooms=seen,
             joined=int(np.count_nonzero(begins & is_open)),
-            seen_by_tenant=near.by_tenant
-            if everyone
-            else np.bincount(near.tenant[is_open], minlength=len(near.by_tenant)),
-            kept_at_s=due_at_s[chosen],
-            kept=near.room[chosen],
-            asked_at_s=asked_at_s,
-            asked=asked,
+            seen_by_tenant=candidates.by_tenant
+            if all_open
+            else np.bincount(candidates.tenant[is_open], minlength=len(candidates.by_tenant)),
+            kept_at_s=due_at_s[kept_indices],
+            kept_rooms=candidates.room[kept_indices],
+            question_at_s=question_at_s,
+            question_rooms=question_rooms,
         )
 
-    def _questions(self, near: _Near, is_open: NDArray[np.bool_], from_s: float, to_s: float) -> tuple[Floats, Ints]:
-        """Draw the questions of the rooms that talk: many together are a Poisson process, as each one is."""
-        talking = near.talking[is_open[near.talking]]
+    def _questions(
+        self, candidates: _RoomColumns, is_open: NDArray[np.bool_], from_s: float, to_s: float
+    ) -> tuple[Floats, Ints]:
+        """Draw the questions of the rooms that talk: their sum is a Poisson process, like each of them."""
+        talking = candidates.talking[is_open[candidates.talking]]
         mean = len(talking) * (to_s - from_s) / self._behaviour.question_every_s
         count = int(self._rng.poisson(mean)) if mean else 0
         at_s = np.sort(self._rng.uniform(from_s, to_s, count))
-        return at_s, near.room[self._rng.choice(talking, count)] if count else np.empty(0, dtype=np.int64)
+        return at_s, candidates.room[self._rng.choice(talking, count)] if count else np.empty(0, dtype=np.int64)

@@ -39,7 +39,7 @@ def peer_command(
         raise ConfigurationError(f"node: version {NODE_MAJOR} or newer is needed; this one is {major.stdout.strip()}.")
     directory = root / PEER
     install(directory)
-    # In one word: a random key may begin with a dash, which Node would parse as another option.
+    # One argument: a random key may begin with a dash, which Node would parse as another option.
     command = [node, str(directory / "server.js"), f"--key={key}", "--transformer", transformer]
     if passages is not None:
         command += ["--passages", str(passages)]
@@ -60,10 +60,10 @@ def install(directory: Path) -> None:
 
 
 def _tool(name: str) -> str:
-    found = shutil.which(name)
-    if found is None:
+    path = shutil.which(name)
+    if path is None:
         raise ConfigurationError(f"{name} is missing: install Node.js {NODE_MAJOR} or newer, which brings it.")
-    return found
+    return path
 
 
 class PeerFailed(RayroomError):
@@ -71,15 +71,15 @@ class PeerFailed(RayroomError):
 
 
 class BackendPeer:
-    """A running peer, and the methods that only tests call."""
+    """A running peer and its procedures that show its bill."""
 
     def __init__(self, key: str, transformer: str = "superjson") -> None:
         self.key = key
         self.url = ""
-        self._wraps = transformer == "superjson"
+        self._superjson = transformer == "superjson"
 
     async def attach(self, process: asyncio.subprocess.Process) -> None:
-        """Wait until `process` has printed its port; raises PeerFailed."""
+        """Wait for `process` to print its port; raises PeerFailed."""
         assert process.stdout is not None
         try:
             async with asyncio.timeout(READY_TIMEOUT_S):
@@ -90,21 +90,17 @@ class BackendPeer:
 
     async def totals_nanousd(self) -> dict[str, int]:
         """Return the billed amount of each tenant."""
-        totals = await self._ask("GET", "analytics.totals")
+        totals = await self._request("GET", "analytics.totals")
         return {tenant: int(total["nanoUsd"]) for tenant, total in totals.items()}
 
     async def events(self, tenant_id: str) -> list[dict[str, Any]]:
-        events: list[dict[str, Any]] = await self._ask("GET", "analytics.events", {"tenantId": tenant_id})
+        events: list[dict[str, Any]] = await self._request("GET", "analytics.events", {"tenantId": tenant_id})
         return events
 
-    async def set_faults(self, **faults: int) -> None:
-        """Plan faults: failBefore, loseReply, failSearch, rateLimit, retryAfterS, delayMs."""
-        await self._ask("POST", "faults.set", faults)
-
-    async def _ask(self, method: str, procedure: str, value: dict[str, Any] | None = None) -> Any:
-        wrapped = {"json": value} if self._wraps else value
-        params = {"input": json.dumps(wrapped)} if value is not None and method == "GET" else None
-        body = json.dumps(wrapped) if method == "POST" else None
+    async def _request(self, method: str, procedure: str, value: dict[str, Any] | None = None) -> Any:
+        payload = {"json": value} if self._superjson else value
+        params = {"input": json.dumps(payload)} if value is not None and method == "GET" else None
+        body = json.dumps(payload) if method == "POST" else None
         headers = {"authorization": f"Bearer {self.key}", "content-type": "application/json"}
         async with httpx.AsyncClient(timeout=10.0) as http:
             response = await http.request(
@@ -113,4 +109,4 @@ class BackendPeer:
         if not response.is_success:
             raise PeerFailed(f"{procedure} answered HTTP {response.status_code}.")
         data = response.json()["result"]["data"]
-        return data["json"] if self._wraps else data
+        return data["json"] if self._superjson else data

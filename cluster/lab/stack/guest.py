@@ -1,4 +1,4 @@
-"""The process of a visitor of rooms: it reads tokens from stdin and ends by its time, a signal or its parent's end."""
+"""The process of a room visitor: reads tokens from stdin, ends on a timeout, a signal, or when its parent ends."""
 
 from __future__ import annotations
 
@@ -17,8 +17,8 @@ from routing.errors import BadInput, RayroomError
 TOKENS_TIMEOUT_S = 10.0
 CONNECT_TIMEOUT_S = 15.0
 DISCONNECT_TIMEOUT_S = 3.0
-# Enough for hundreds of tokens on one line.
-LONGEST_LINE_BYTES = 1 << 20
+# Large enough for hundreds of tokens.
+MAX_LINE_BYTES = 1 << 20
 
 Visit = Callable[[Mapping[str, str]], Coroutine[Any, Any, None]]
 """Visits the rooms of the given tokens until it is cancelled; raises RayroomError."""
@@ -30,9 +30,9 @@ class VisitFailed(RayroomError):
     code = "visit_failed"
 
 
-def parser(module: str, what: str | None) -> argparse.ArgumentParser:
-    """Return a parser of the options that every visit has."""
-    options = argparse.ArgumentParser(prog=f"python -m {module}", description=what)
+def parser(module: str, description: str | None) -> argparse.ArgumentParser:
+    """Return a parser with the options of every visit."""
+    options = argparse.ArgumentParser(prog=f"python -m {module}", description=description)
     options.add_argument("--url", required=True, help="of the LiveKit server: ws://host:port")
     options.add_argument("--rooms", required=True, type=lambda names: names.split(","), help="separated by commas")
     options.add_argument(
@@ -52,7 +52,7 @@ def run_visit(options: argparse.Namespace, visit: Visit) -> int:
     return 0
 
 
-def say(line: Mapping[str, Any]) -> None:
+def print_json(line: Mapping[str, Any]) -> None:
     """Print one JSON line to stdout, for the parent."""
     print(json.dumps(line), flush=True)
 
@@ -61,7 +61,7 @@ async def _run(options: argparse.Namespace, visit: Visit) -> None:
     """Read the tokens and visit until the time is over, a signal arrives or stdin is closed; raises RayroomError."""
     stdin = await _stdin()
     tokens = await _read_tokens(stdin, options.rooms)
-    logging.getLogger("livekit").addFilter(_without(tokens.values()))
+    logging.getLogger("livekit").addFilter(_redacting_filter(tokens.values()))
     stop = asyncio.Event()
     for number in (signal.SIGTERM, signal.SIGINT):
         asyncio.get_running_loop().add_signal_handler(number, stop.set)
@@ -76,7 +76,7 @@ async def _run(options: argparse.Namespace, visit: Visit) -> None:
 
 
 async def _stdin() -> asyncio.StreamReader:
-    reader = asyncio.StreamReader(limit=LONGEST_LINE_BYTES)
+    reader = asyncio.StreamReader(limit=MAX_LINE_BYTES)
     try:
         await asyncio.get_running_loop().connect_read_pipe(lambda: asyncio.StreamReaderProtocol(reader), sys.stdin)
     except (ValueError, OSError):
@@ -97,27 +97,27 @@ async def _read_tokens(stdin: asyncio.StreamReader, rooms: Sequence[str]) -> dic
     return {room: tokens[room] for room in rooms}
 
 
-def _without(tokens: Collection[str]) -> Callable[[logging.LogRecord], bool]:
-    """Return a log filter that removes tokens: the server's answer to a refused one contains it, and is logged."""
+def _redacting_filter(tokens: Collection[str]) -> Callable[[logging.LogRecord], bool]:
+    """Return a log filter that removes tokens: the server's response to a rejected one contains it and is logged."""
 
-    def cleaned(record: logging.LogRecord) -> bool:
+    def redact(record: logging.LogRecord) -> bool:
         message = record.getMessage()
         for token in tokens:
             message = message.replace(token, "<token>")
         record.msg, record.args = message, ()
         return True
 
-    return cleaned
+    return redact
 
 
 async def _closed(stdin: asyncio.StreamReader) -> None:
-    """Wait until the other end of stdin is closed, and discard all input until then."""
+    """Discard all input until stdin is closed."""
     while await stdin.read(4_096):
         pass
 
 
 def seconds(text: str) -> float:
-    """Parse the length of a visit; argparse names this function in the error for a value that is no number."""
+    """Parse the length of a visit; argparse shows this function's name in the error for an invalid number."""
     parsed = float(text)
     if not 0 < parsed < math.inf:
         raise argparse.ArgumentTypeError(f"must be above 0, not {text}")

@@ -28,7 +28,7 @@ class StartFailed(RayroomError):
 
 @dataclass
 class Processes:
-    """The processes of one run, each with a log of its own, stopped in reverse order.
+    """The processes of one run, each with its own log, stopped in reverse order.
 
     Ray's daemons leave their parent. As the subreaper, this process inherits them and can end them too. Processes
     that ran below this one before are not part of the run, and stay.
@@ -36,12 +36,12 @@ class Processes:
 
     logs: Path
     _running: dict[str, asyncio.subprocess.Process] = field(default_factory=dict)
-    _others: Collection[psutil.Process] = ()
+    _earlier: Collection[psutil.Process] = ()
 
     async def __aenter__(self) -> Processes:
         self.logs.mkdir(parents=True, exist_ok=True)
         ctypes.CDLL(None, use_errno=True).prctl(_PR_SET_CHILD_SUBREAPER, 1, 0, 0, 0)
-        self._others = frozenset(psutil.Process().children())
+        self._earlier = frozenset(psutil.Process().children())
         return self
 
     async def __aexit__(
@@ -54,15 +54,15 @@ class Processes:
         name: str,
         command: Sequence[str | Path],
         environment: Mapping[str, str] | None = None,
-        talks: bool = False,
+        piped: bool = False,
     ) -> asyncio.subprocess.Process:
-        """Start a process in a session of its own; with `talks`, its stdin and stdout are pipes."""
+        """Start a process in its own session; with `piped`, its stdin and stdout are pipes."""
         with (self.logs / f"{name}.log").open("wb") as log:
             process = await asyncio.create_subprocess_exec(
                 *map(str, command),
                 env={**os.environ, **(environment or {})},
-                stdin=asyncio.subprocess.PIPE if talks else asyncio.subprocess.DEVNULL,
-                stdout=asyncio.subprocess.PIPE if talks else log,
+                stdin=asyncio.subprocess.PIPE if piped else asyncio.subprocess.DEVNULL,
+                stdout=asyncio.subprocess.PIPE if piped else log,
                 stderr=log,
                 start_new_session=True,
             )
@@ -79,7 +79,7 @@ class Processes:
         """Return the ids of the running processes of `names`."""
         return frozenset(process.pid for name, process in self._running.items() if name in names)
 
-    def said(self, name: str, phrase: str) -> bool:
+    def has_logged(self, name: str, phrase: str) -> bool:
         """Return whether a process has written `phrase` to its log."""
         return phrase in (self.logs / f"{name}.log").read_text("utf-8", "replace")
 
@@ -94,10 +94,10 @@ class Processes:
             return
         if process.stdin is not None:
             process.stdin.close()
-        # Only the process itself gets the signal: it ends its own children in the right order.
-        for ask in (process.terminate, lambda: _kill_group(process.pid)):
+        # Only the process itself receives the signal: it stops its own children in the right order.
+        for end in (process.terminate, lambda: _kill_group(process.pid)):
             if process.returncode is None:
-                ask()
+                end()
             with contextlib.suppress(TimeoutError):
                 async with asyncio.timeout(grace_s):
                     await process.wait()
@@ -106,7 +106,7 @@ class Processes:
     async def _end_all(self) -> None:
         for name in reversed(list(self._running)):
             await self.stop(name, grace_s=3.0)
-        await asyncio.to_thread(_end_descendants, self._others)
+        await asyncio.to_thread(_end_descendants, self._earlier)
 
 
 def _kill_group(pid: int) -> None:
@@ -114,33 +114,33 @@ def _kill_group(pid: int) -> None:
         os.killpg(pid, signal.SIGKILL)
 
 
-def _end_descendants(others: Collection[psutil.Process]) -> None:
-    """Kill everything left below this process but `others`: inherited orphans and their new children too."""
+def _end_descendants(excluded: Collection[psutil.Process]) -> None:
+    """Kill everything left below this process but `excluded`: inherited orphans and their new children too."""
     for _ in range(50):
-        left = _below(others)
-        if not left:
+        remaining = _descendants(excluded)
+        if not remaining:
             return
-        for process in left:
+        for process in remaining:
             try:
                 process.kill()
             except psutil.NoSuchProcess:
                 continue
-        psutil.wait_procs(left, timeout=0.5)
+        psutil.wait_procs(remaining, timeout=0.5)
         _reap()
 
 
-def _below(others: Collection[psutil.Process]) -> list[psutil.Process]:
-    left = []
+def _descendants(excluded: Collection[psutil.Process]) -> list[psutil.Process]:
+    descendants = []
     for child in psutil.Process().children():
-        if child not in others:
+        if child not in excluded:
             with contextlib.suppress(psutil.NoSuchProcess):
-                left += child.children(recursive=True)
-            left.append(child)
-    return left
+                descendants += child.children(recursive=True)
+            descendants.append(child)
+    return descendants
 
 
 def _reap() -> None:
-    """Reap inherited processes, whose exit no other code waits for."""
+    """Reap inherited processes, because no other code waits for them."""
     try:
         while os.waitpid(-1, os.WNOHANG)[0]:
             pass

@@ -1,4 +1,4 @@
-"""One Ray node with the Serve app, apart from every other Ray on the machine."""
+"""One Ray node with the Serve app, isolated from every other Ray on the machine."""
 
 from __future__ import annotations
 
@@ -9,15 +9,15 @@ from typing import Any
 
 import yaml
 
-from cluster.config.serve_env import CALM, FAST_PATH, own_ray
+from cluster.config.serve_env import FAST_PATH, SLOW_CONTROL_LOOP, isolated_ray, own_haproxy
 from cluster.config.settings import IMPORT_PATH
 from cluster.lab.stack.ports import free_block, free_ports
 
 # Two cores carry the demo because its replicas wait for simulated vendors; Ray only counts requested CPUs.
 LOGICAL_CPUS = 4
 OBJECT_STORE_BYTES = 256 * 1024 * 1024
-RUNS = "Ray runtime started"
-TOO_SLOW = "node timed out during startup"
+STARTED_LINE = "Ray runtime started"
+TIMED_OUT_LINE = "node timed out during startup"
 """The log lines of `ray start` when its node is up, and when it did not register in time."""
 
 
@@ -32,10 +32,11 @@ def ray_environment(temp: Path) -> dict[str, str]:
         "ingress": free_block(200).start,
         "ingress_grpc": free_block(200).start,
     }
-    return {**FAST_PATH, **CALM, **own_ray(temp, ports), "RAY_DISABLE_IMPORT_WARNING": "1", "PYTHONUNBUFFERED": "1"}
+    python = {"RAY_DISABLE_IMPORT_WARNING": "1", "PYTHONUNBUFFERED": "1"}
+    return {**FAST_PATH, **own_haproxy(), **SLOW_CONTROL_LOOP, **isolated_ray(temp, ports), **python}
 
 
-def start_command(temp: Path, port: int, cpus: int = LOGICAL_CPUS, metrics_port: int | None = None) -> list[str]:
+def start_command(temp: Path, port: int, cpus: int, metrics_port: int | None) -> list[str]:
     """Return the command that runs a head node in the foreground; its metrics use any port unless one is named."""
     client, agent = free_ports(2)
     return [

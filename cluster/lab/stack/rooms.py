@@ -44,7 +44,7 @@ async def start_guest(
     """
     command = [sys.executable, "-m", module, "--url", plan.livekit_url, "--tokens-stdin", *options]
     command += ["--rooms", ",".join(rooms), "--seconds", str(seconds + _EXTRA_S)]
-    guest = await processes.start(name, command, talks=True)
+    guest = await processes.start(name, command, piped=True)
     tokens = {room: _participant_token(plan, room, name) for room in rooms}
     assert guest.stdin is not None
     guest.stdin.write(json.dumps(tokens).encode() + b"\n")

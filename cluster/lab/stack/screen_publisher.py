@@ -14,11 +14,11 @@ from livekit import rtc
 from livekit.rtc.participant import PublishTrackError
 
 from cluster.lab.scenario.synthetic_screens import ScreenScript
-from cluster.lab.stack.guest import CONNECT_TIMEOUT_S, DISCONNECT_TIMEOUT_S, VisitFailed, parser, run_visit, say
+from cluster.lab.stack.guest import CONNECT_TIMEOUT_S, DISCONNECT_TIMEOUT_S, VisitFailed, parser, print_json, run_visit
 from room_agent.session import TOPIC
 
 WIDTH_PX, HEIGHT_PX = 1280, 720
-MOST_BITS_PER_SECOND = 2_000_000
+MAX_BITS_PER_SECOND = 2_000_000
 
 
 class ScreenPublisher:
@@ -31,18 +31,18 @@ class ScreenPublisher:
         self._fps = fps
         self._script = ScreenScript(seed, WIDTH_PX, HEIGHT_PX)
         self._room = rtc.Room()
-        self._gone = asyncio.Event()
-        self._room.on("disconnected", lambda _: self._gone.set())
+        self._disconnected = asyncio.Event()
+        self._room.on("disconnected", lambda _: self._disconnected.set())
         self._room.register_text_stream_handler(TOPIC, self._count)
 
     async def run(self, url: str, token: str) -> None:
-        """Connect and share, and always leave the room at the end; raises VisitFailed."""
+        """Connect and share the screen, and always disconnect at the end; raises VisitFailed."""
         source = rtc.VideoSource(WIDTH_PX, HEIGHT_PX, is_screencast=True)
         try:
             async with asyncio.timeout(CONNECT_TIMEOUT_S):
                 await self._room.connect(url, token, rtc.RoomOptions(auto_subscribe=False))
                 await self._publish(source)
-            say({"event": "connected", "room": self._name})
+            print_json({"event": "connected", "room": self._name})
             await self._capture(source)
         except (rtc.ConnectError, PublishTrackError, TimeoutError) as error:
             raise VisitFailed(f"room {self._name}: {type(error).__name__} at {url}") from None
@@ -55,7 +55,7 @@ class ScreenPublisher:
     async def _publish(self, source: rtc.VideoSource) -> None:
         options = rtc.TrackPublishOptions(
             source=rtc.TrackSource.SOURCE_SCREENSHARE,
-            video_encoding=rtc.VideoEncoding(max_bitrate=MOST_BITS_PER_SECOND, max_framerate=self._fps),
+            video_encoding=rtc.VideoEncoding(max_bitrate=MAX_BITS_PER_SECOND, max_framerate=self._fps),
             # One layer: the first picture that arrives has the full size.
             simulcast=False,
         )
@@ -63,9 +63,9 @@ class ScreenPublisher:
         await self._room.local_participant.publish_track(track, options)
 
     async def _capture(self, source: rtc.VideoSource) -> None:
-        """Capture at an even pace and skip late pictures; raises VisitFailed when the server is gone."""
+        """Capture at an even pace and skip late pictures; raises VisitFailed when the server disconnects."""
         started_s = time.monotonic()
-        while not self._gone.is_set():
+        while not self._disconnected.is_set():
             at_s = time.monotonic() - started_s
             planes = self._script.i420(at_s)
             source.capture_frame(rtc.VideoFrame(WIDTH_PX, HEIGHT_PX, rtc.VideoBufferType.I420, planes))
@@ -78,7 +78,7 @@ class ScreenPublisher:
         self.answers += 1
         reader.close()
         if self.answers == 1:
-            say({"event": "answered", "room": self._name})
+            print_json({"event": "answered", "room": self._name})
 
 
 async def share_screens(url: str, tokens: Mapping[str, str], fps: float, seed: int) -> None:
@@ -92,7 +92,7 @@ async def share_screens(url: str, tokens: Mapping[str, str], fps: float, seed: i
         raise failures.exceptions[0] from None
     finally:
         counts = {room: {"frames": sharer.frames, "answers": sharer.answers} for room, sharer in sharers.items()}
-        say({"event": "ended", "rooms": counts})
+        print_json({"event": "ended", "rooms": counts})
 
 
 def parse(arguments: Sequence[str]) -> argparse.Namespace:

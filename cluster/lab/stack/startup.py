@@ -32,7 +32,7 @@ async def start_backend(plan: Plan, processes: Processes) -> BackendPeer:
     """Start the tRPC backend; raises ConfigurationError when Node is missing."""
     command = await asyncio.to_thread(peer_command, plan.root, plan.backend_key)
     peer = BackendPeer(plan.backend_key)
-    await peer.attach(await processes.start("backend", command, talks=True))
+    await peer.attach(await processes.start("backend", command, piped=True))
     return peer
 
 
@@ -42,7 +42,7 @@ async def start_livekit(plan: Plan, binary: Path, processes: Processes) -> None:
     config.touch(0o600)
     config.write_text(livekit_config(port, tcp_port, udp_port, plan.livekit_key, plan.livekit_secret))
     await processes.start("livekit", [binary, "--config", config])
-    await until(lambda: listens(port), processes, "livekit-server")
+    await wait_until(lambda: listens(port), processes, "livekit-server")
 
 
 async def start_ray(
@@ -50,25 +50,25 @@ async def start_ray(
     processes: Processes,
     cpus: int = ray_node.LOGICAL_CPUS,
     metrics_port: int | None = None,
-    more: Mapping[str, str] | None = None,
+    extra_environment: Mapping[str, str] | None = None,
 ) -> dict[str, str]:
     """Start a Ray node before anything else competes with it; return the environment of processes that connect to it.
 
-    `more` is added to its own environment.
+    `extra_environment` is added to its own environment.
     """
-    environment = {**app_environment(plan), **(more or {})}
+    environment = {**app_environment(plan), **(extra_environment or {})}
 
-    async def runs() -> bool:
-        return processes.said("ray", ray_node.RUNS)
+    async def has_started() -> bool:
+        return processes.has_logged("ray", ray_node.STARTED_LINE)
 
-    for left in reversed(range(RAY_TRIES)):
+    for tries_left in reversed(range(RAY_TRIES)):
         command = ray_node.start_command(plan.temp, plan.ray_port, cpus, metrics_port)
         await processes.start("ray", command, environment)
         try:
-            await until(runs, processes, "Ray")
+            await wait_until(has_started, processes, "Ray")
             break
         except StartFailed:
-            if not left or not processes.said("ray", ray_node.TOO_SLOW):
+            if not tries_left or not processes.has_logged("ray", ray_node.TIMED_OUT_LINE):
                 raise
             await processes.stop("ray", RAY_STOP_S)
     return environment
@@ -79,19 +79,19 @@ async def start_app(
     processes: Processes,
     backend: BackendPeer,
     environment: Mapping[str, str],
-    args: Args | None = None,
+    args: Args,
     import_path: str = IMPORT_PATH,
 ) -> None:
     """Start the Serve app of serve_config.yaml, overridden by `args`, on a Ray node of that environment."""
     config = plan.directory / "serve_config.yaml"
-    whole = _merged(_args(plan, backend.url), args or {})
-    ray_node.write_config(plan.root / "serve_config.yaml", config, plan.http_port, whole, import_path)
+    merged = _merged(_args(plan, backend.url), args)
+    ray_node.write_config(plan.root / "serve_config.yaml", config, plan.http_port, merged, import_path)
     await processes.start("serve", ray_node.serve_command(plan.ray_address, config), environment)
-    await until(lambda: answers(f"{plan.router_url}/readyz"), processes, "the Serve app")
+    await wait_until(lambda: responds(f"{plan.router_url}/readyz"), processes, "the Serve app")
 
 
-async def start_agent(plan: Plan, processes: Processes, more: Mapping[str, str] | None = None) -> None:
-    """Start the room agent, with `more` in its environment."""
+async def start_agent(plan: Plan, processes: Processes, extra_environment: Mapping[str, str] | None = None) -> None:
+    """Start the room agent, with `extra_environment` in its environment."""
     environment = {
         "LIVEKIT_URL": plan.livekit_url,
         "LIVEKIT_API_KEY": plan.livekit_key,
@@ -101,15 +101,15 @@ async def start_agent(plan: Plan, processes: Processes, more: Mapping[str, str] 
         "RAYROOM_RECORD_DIR": str(plan.directory / "frames"),
         "RAYROOM_USAGE_DIR": str(plan.directory / "usage"),
         "RAYROOM_DRAIN_S": "2",
-        **(more or {}),
+        **(extra_environment or {}),
     }
     await processes.start("agent", [sys.executable, "-m", "room_agent", "start"], environment)
 
     async def registered() -> bool:
-        return processes.said("agent", REGISTERED)
+        return processes.has_logged("agent", REGISTERED)
 
     # The SFU offers a job once: a room dispatched before a worker registers stays without an agent.
-    await until(registered, processes, "the room agent")
+    await wait_until(registered, processes, "the room agent")
 
 
 def app_environment(plan: Plan) -> dict[str, str]:
@@ -123,7 +123,7 @@ def app_environment(plan: Plan) -> dict[str, str]:
     }
 
 
-async def until(ready: Callable[[], Awaitable[bool]], processes: Processes, what: str) -> None:
+async def wait_until(ready: Callable[[], Awaitable[bool]], processes: Processes, part: str) -> None:
     """Wait until `ready()` is true; raises StartFailed on a timeout, or when a process ends meanwhile."""
     end_s = time.monotonic() + START_TIMEOUT_S
     while time.monotonic() < end_s:
@@ -131,7 +131,7 @@ async def until(ready: Callable[[], Awaitable[bool]], processes: Processes, what
         if await ready():
             return
         await asyncio.sleep(0.25)
-    raise StartFailed(f"{what} was not up after {START_TIMEOUT_S:.0f} s.")
+    raise StartFailed(f"{part} was not up after {START_TIMEOUT_S:.0f} s.")
 
 
 async def listens(port: int) -> bool:
@@ -157,7 +157,7 @@ def _merged(first: Args, second: Args) -> Args:
     return {part: first.get(part, {}) | second.get(part, {}) for part in {**first, **second}}
 
 
-async def answers(url: str) -> bool:
+async def responds(url: str) -> bool:
     """Return whether an address answers with success."""
     try:
         async with httpx.AsyncClient(timeout=2.0) as http:

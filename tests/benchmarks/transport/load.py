@@ -1,4 +1,4 @@
-"""Send cost entries through one transport to a server in a process of its own, and count the CPU time of both.
+"""SendEntries cost entries through one transport to a server in a process of its own, and count the CPU time of both.
 
 Run with a transport's name it is the client: it starts the server, reads a load as JSON from each line on stdin, and
 prints the figures as JSON. A request reserves and settles one attempt through the replica's own outbox.
@@ -21,7 +21,7 @@ from typing import Any
 import ray
 import uvloop
 
-from cluster.aggregator.outbox import CostOutbox, Send
+from cluster.aggregator.outbox import CostOutbox, SendEntries
 from cluster.aggregator.transport import CostTransport, TransportAddress, TransportServer
 from cluster.costs.models import Entry, Receipt
 from routing.process import configure_logs
@@ -72,7 +72,7 @@ class TransportFigures:
 class CountedSend:
     """Count the batches and entries that an outbox sends."""
 
-    def __init__(self, send: Send) -> None:
+    def __init__(self, send: SendEntries) -> None:
         self._send = send
         self.batches = 0
         self.entries = 0
@@ -148,7 +148,7 @@ async def run(outbox: CostOutbox, load: TransportLoad) -> None:
 
 
 @asynccontextmanager
-async def _actor() -> AsyncIterator[tuple[Send, int]]:
+async def _actor() -> AsyncIterator[tuple[SendEntries, int]]:
     """Yield the call of an actor and the pid of its process; Ray's other processes are not counted."""
     quiet: dict[str, Any] = {"include_dashboard": False, "log_to_driver": False, "logging_level": logging.ERROR}
     await asyncio.to_thread(lambda: ray.init(num_cpus=2, **quiet))
@@ -163,7 +163,7 @@ async def _actor() -> AsyncIterator[tuple[Send, int]]:
 
 
 @asynccontextmanager
-async def _server(name: str) -> AsyncIterator[tuple[Send, int]]:
+async def _server(name: str) -> AsyncIterator[tuple[SendEntries, int]]:
     """Yield the write of a transport's client and the pid of its server, which is started."""
     command = [sys.executable, "-m", "tests.benchmarks.transport.load", "serve", name]
     server = await asyncio.create_subprocess_exec(*command, stdout=asyncio.subprocess.PIPE)

@@ -1,4 +1,4 @@
-"""Run the transport's tests on both loops that carry it: asyncio's, and the replicas', with different transports."""
+"""Run the tests of the transport on asyncio's event loop and on uvloop, which the replicas use."""
 
 from __future__ import annotations
 

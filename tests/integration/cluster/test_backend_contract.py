@@ -17,7 +17,8 @@ from cluster.backend.trpc import ROWS_A_BATCH, TrpcBackend
 from cluster.lab.stack.backend_peer import BackendPeer
 from routing.errors import BackendRefused, BackendUnavailable, TenantUnknown
 from routing.models import FlushRow, Passage, Tenant
-from tests.support.trpc_backend import running_backend
+from tests.support.local_backend import add_passage, billed_totals_nanousd
+from tests.support.trpc_backend import running_backend, set_faults
 
 LOCAL_TENANTS = (
     Tenant(tenant_id="acme", name="Acme", plan="pro", active=True, budget_nanousd=None, requests_per_minute=None),
@@ -36,25 +37,25 @@ LOCAL_PASSAGES = {
 
 
 @dataclass
-class Asked:
-    """A backend, and the totals it was billed."""
+class BilledBackend:
+    """A backend and the totals billed to it."""
 
     backend: Backend
     totals_nanousd: Callable[[], Awaitable[dict[str, int]]]
 
 
 @pytest.fixture(params=["local", "trpc plain", "trpc superjson", "trpc without batches"])
-async def asked(request: pytest.FixtureRequest, tmp_path: Path) -> AsyncIterator[Asked]:
+async def billed(request: pytest.FixtureRequest, tmp_path: Path) -> AsyncIterator[BilledBackend]:
     if request.param == "local":
         local = LocalBackend(tmp_path / "backend.db", LOCAL_TENANTS)
         for tenant_id, passage in LOCAL_PASSAGES.items():
-            await local.add_passages(tenant_id, [passage])
-        yield Asked(local, local.totals_nanousd)
+            await add_passage(local, tenant_id, passage)
+        yield BilledBackend(local, lambda: billed_totals_nanousd(local))
         return
     transformer: Any = "plain" if "plain" in request.param else "superjson"
     async with running_backend(transformer, batching="without" not in request.param) as peer:
         trpc = TrpcBackend(peer.url, peer.key, transformer, timeout_s=5)
-        yield Asked(trpc, peer.totals_nanousd)
+        yield BilledBackend(trpc, peer.totals_nanousd)
         await trpc.aclose()
 
 
@@ -79,42 +80,42 @@ def row(cost_nanousd: int = 700, **changes: Any) -> FlushRow:
     return FlushRow(**(values | changes))
 
 
-async def test_a_tenant_is_known_by_its_id(asked: Asked) -> None:
-    acme, umbrella = await asked.backend.tenant("acme"), await asked.backend.tenant("umbrella")
+async def test_a_tenant_is_returned_by_its_id(billed: BilledBackend) -> None:
+    acme, umbrella = await billed.backend.tenant("acme"), await billed.backend.tenant("umbrella")
     assert (acme.name, acme.plan, acme.active, acme.budget_nanousd) == ("Acme", "pro", True, None)
     assert (umbrella.budget_nanousd, umbrella.requests_per_minute) == (1_000, 30)
-    assert not (await asked.backend.tenant("initech")).active
+    assert not (await billed.backend.tenant("initech")).active
 
 
-async def test_an_unknown_tenant_is_said_to_be_unknown(asked: Asked) -> None:
+async def test_an_unknown_tenant_raises_tenant_unknown(billed: BilledBackend) -> None:
     with pytest.raises(TenantUnknown):
-        await asked.backend.tenant("nobody")
+        await billed.backend.tenant("nobody")
 
 
-async def test_a_row_is_kept_once_however_often_it_comes(asked: Asked) -> None:
+async def test_a_row_sent_twice_is_stored_once(billed: BilledBackend) -> None:
     rows = [row(700), row(50, tenant_id="globex")]
-    first = await asked.backend.track_costs(rows)
-    again = await asked.backend.track_costs(rows)
-    assert first.accepted == again.accepted == {one.flush_id for one in rows} and first.refused == {}
-    assert await asked.totals_nanousd() == {"acme": 700, "globex": 50}
+    first = await billed.backend.track_costs(rows)
+    second = await billed.backend.track_costs(rows)
+    assert first.accepted == second.accepted == {sent_row.flush_id for sent_row in rows} and first.refused == {}
+    assert await billed.totals_nanousd() == {"acme": 700, "globex": 50}
 
 
-async def test_a_thousand_odd_amounts_add_up_to_the_nano_dollar(asked: Asked) -> None:
+async def test_a_thousand_amounts_add_up_to_the_nano_dollar(billed: BilledBackend) -> None:
     rng = random.Random(5)
     rows = [row(rng.randrange(10 ** rng.randrange(1, 14))) for _ in range(1_000)]
-    assert len((await asked.backend.track_costs(rows)).accepted) == 1_000
-    assert await asked.totals_nanousd() == {"acme": sum(one.cost_nanousd for one in rows)}
+    assert len((await billed.backend.track_costs(rows)).accepted) == 1_000
+    assert await billed.totals_nanousd() == {"acme": sum(sent_row.cost_nanousd for sent_row in rows)}
 
 
-async def test_a_row_refused_for_good_is_named_and_holds_up_no_other(asked: Asked) -> None:
+async def test_a_permanently_rejected_row_is_named_and_does_not_block_the_others(billed: BilledBackend) -> None:
     good, bad = row(), row(tenant_id="nobody")
-    tracked = await asked.backend.track_costs([bad, good])
-    assert tracked.accepted == {good.flush_id} and set(tracked.refused) == {bad.flush_id}
+    result = await billed.backend.track_costs([bad, good])
+    assert result.accepted == {good.flush_id} and set(result.refused) == {bad.flush_id}
 
 
-async def test_passages_are_the_tenants_own(asked: Asked) -> None:
-    own = await asked.backend.search("acme", "which Friday do we close", [0.1, 0.2], 5)
-    others = await asked.backend.search("globex", "which Friday do we close", [0.1, 0.2], 5)
+async def test_a_search_returns_only_passages_of_the_tenant(billed: BilledBackend) -> None:
+    own = await billed.backend.search("acme", "which Friday do we close", [0.1, 0.2], 5)
+    others = await billed.backend.search("globex", "which Friday do we close", [0.1, 0.2], 5)
     assert [passage.source for passage in own] == ["handbook/holidays.md"] and (own[0].score or 0) > 0
     assert others == ()
 
@@ -133,8 +134,8 @@ async def trpc(peer: BackendPeer) -> AsyncIterator[TrpcBackend]:
 
 
 @pytest.mark.parametrize("rows", [1, 3])
-async def test_a_lost_reply_and_its_retry_bill_once(rows: int, trpc: TrpcBackend, peer: BackendPeer) -> None:
-    await peer.set_faults(loseReply=1)
+async def test_a_lost_reply_and_its_retry_are_billed_once(rows: int, trpc: TrpcBackend, peer: BackendPeer) -> None:
+    await set_faults(peer, loseReply=1)
     sent = [row(700) for _ in range(rows)]
     with pytest.raises(BackendUnavailable):
         await trpc.track_costs(sent)
@@ -142,8 +143,10 @@ async def test_a_lost_reply_and_its_retry_bill_once(rows: int, trpc: TrpcBackend
     assert await peer.totals_nanousd() == {"acme": 700 * rows}
 
 
-async def test_rows_that_failed_for_now_are_neither_taken_nor_refused(trpc: TrpcBackend, peer: BackendPeer) -> None:
-    await peer.set_faults(failBefore=2)
+async def test_rows_with_a_transient_error_are_neither_accepted_nor_refused(
+    trpc: TrpcBackend, peer: BackendPeer
+) -> None:
+    await set_faults(peer, failBefore=2)
     rows = [row(1), row(2), row(3)]
     first = await trpc.track_costs(rows)
     assert len(first.accepted) == 1 and first.refused == {}
@@ -151,34 +154,34 @@ async def test_rows_that_failed_for_now_are_neither_taken_nor_refused(trpc: Trpc
     assert await peer.totals_nanousd() == {"acme": 6}
 
 
-async def test_a_backend_that_asks_to_wait_is_heard(trpc: TrpcBackend, peer: BackendPeer) -> None:
-    await peer.set_faults(rateLimit=1, retryAfterS=17)
-    with pytest.raises(BackendUnavailable) as told:
+async def test_the_retry_after_of_the_backend_is_passed_on(trpc: TrpcBackend, peer: BackendPeer) -> None:
+    await set_faults(peer, rateLimit=1, retryAfterS=17)
+    with pytest.raises(BackendUnavailable) as excinfo:
         await trpc.track_costs([row()])
-    assert told.value.retry_after_s == 17.0
+    assert excinfo.value.retry_after_s == 17.0
 
 
-async def test_a_slow_backend_is_given_up_at_the_deadline(peer: BackendPeer) -> None:
-    await peer.set_faults(delayMs=3_000)
-    hasty = TrpcBackend(peer.url, peer.key, "superjson", timeout_s=0.2)
+async def test_a_slow_backend_is_unavailable_at_the_deadline(peer: BackendPeer) -> None:
+    await set_faults(peer, delayMs=3_000)
+    backend = TrpcBackend(peer.url, peer.key, "superjson", timeout_s=0.2)
     with pytest.raises(BackendUnavailable):
-        await hasty.tenant("acme")
-    await hasty.aclose()
+        await backend.tenant("acme")
+    await backend.aclose()
 
 
-async def test_a_backend_that_is_not_there_is_unavailable() -> None:
-    nowhere = TrpcBackend("http://127.0.0.1:9", "k", "plain", timeout_s=2)
+async def test_an_unreachable_backend_is_unavailable() -> None:
+    backend = TrpcBackend("http://127.0.0.1:9", "k", "plain", timeout_s=2)
     with pytest.raises(BackendUnavailable):
-        await nowhere.track_costs([row()])
-    await nowhere.aclose()
+        await backend.track_costs([row()])
+    await backend.aclose()
 
 
-async def test_a_wrong_key_or_transformer_is_a_refusal_that_names_the_setting(peer: BackendPeer) -> None:
+async def test_the_error_for_a_wrong_key_or_transformer_names_the_setting(peer: BackendPeer) -> None:
     bad_key = TrpcBackend(peer.url, "not-the-key", "superjson", timeout_s=2)
     plain = TrpcBackend(peer.url, peer.key, "plain", timeout_s=2)
-    with pytest.raises(BackendRefused, match=r"backend\.key_env") as refused:
+    with pytest.raises(BackendRefused, match=r"backend\.key_env") as excinfo:
         await bad_key.tenant("acme")
-    assert "not-the-key" not in str(refused.value)
+    assert "not-the-key" not in str(excinfo.value)
     for call in (plain.tenant("acme"), plain.track_costs([row()]), plain.track_costs([row(), row()])):
         with pytest.raises(BackendRefused, match=r"backend\.transformer=plain"):
             await call
@@ -186,7 +189,7 @@ async def test_a_wrong_key_or_transformer_is_a_refusal_that_names_the_setting(pe
     await plain.aclose()
 
 
-async def test_what_a_row_says_arrives_whole(trpc: TrpcBackend, peer: BackendPeer) -> None:
+async def test_every_field_of_a_row_reaches_the_backend(trpc: TrpcBackend, peer: BackendPeer) -> None:
     sent = replace(row(1_234_567_891), seq=4, cumulative_nanousd=9_000_000_000_000_007, estimated_requests=1)
     await trpc.track_costs([sent])
     (event,) = await peer.events("acme")
@@ -197,7 +200,7 @@ async def test_what_a_row_says_arrives_whole(trpc: TrpcBackend, peer: BackendPee
     assert metadata["usage"] == {"input_tokens": 30} and metadata["estimatedRequests"] == 1
 
 
-async def test_more_rows_than_a_batch_go_in_several(trpc: TrpcBackend, peer: BackendPeer) -> None:
+async def test_rows_beyond_the_batch_size_are_sent_in_several_batches(trpc: TrpcBackend, peer: BackendPeer) -> None:
     rows = [row(1) for _ in range(ROWS_A_BATCH + 1)]
     assert len((await trpc.track_costs(rows)).accepted) == len(rows)
     assert await peer.totals_nanousd() == {"acme": len(rows)}

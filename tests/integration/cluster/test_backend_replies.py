@@ -15,21 +15,21 @@ from cluster.backend.trpc import TrpcBackend
 from cluster.backend.trpc_response import TrpcError
 from routing.errors import BackendError, BackendRefused, BackendUnavailable
 from tests.integration.cluster.test_backend_contract import row
-from tests.integration.room_agent.crooked import Crooked, crooked
+from tests.support.canned_server import CannedServer, canned_server
 
 SECRET = "the vault opens at noon"
 ACME = {"id": "acme", "name": "Acme", "plan": "pro", "monthlyBudgetUsd": 12.5, "requestsPerMinute": 30}
 
 
 @pytest.fixture
-async def bad() -> AsyncIterator[Crooked]:
-    async with crooked("/trpc/{procedure}") as server:
-        yield server
+async def server() -> AsyncIterator[CannedServer]:
+    async with canned_server("/trpc/{procedure}") as crooked_server:
+        yield crooked_server
 
 
 @pytest.fixture
-async def trpc(bad: Crooked) -> AsyncIterator[TrpcBackend]:
-    trpc = TrpcBackend(bad.url, "k", "plain", timeout_s=5)
+async def trpc(server: CannedServer) -> AsyncIterator[TrpcBackend]:
+    trpc = TrpcBackend(server.url, "k", "plain", timeout_s=5)
     yield trpc
     await trpc.aclose()
 
@@ -58,29 +58,33 @@ NO_ENVELOPES: list[Any] = [
 
 
 @pytest.mark.parametrize("reply", NO_ENVELOPES, ids=json.dumps)
-async def test_an_odd_error_is_no_trpc_and_its_words_stay_behind(reply: Any, bad: Crooked, trpc: TrpcBackend) -> None:
-    bad.reply = reply
+async def test_a_reply_without_an_envelope_is_rejected_without_its_text(
+    reply: Any, server: CannedServer, trpc: TrpcBackend
+) -> None:
+    server.reply = reply
     for status, kind in ((200, BackendRefused), (400, BackendRefused), (500, BackendUnavailable)):
-        bad.status = status
-        with pytest.raises(kind) as refused:
+        server.status = status
+        with pytest.raises(kind) as excinfo:
             await trpc.tenant("acme")
-        assert SECRET not in str(refused.value.envelope())
+        assert SECRET not in str(excinfo.value.envelope())
 
 
 @pytest.mark.parametrize("code", ["NOT_FOUND", "BAD_REQUEST", "PRECONDITION_FAILED"])
-async def test_an_error_says_its_code_and_its_procedure_and_not_the_backends_words(
-    code: str, bad: Crooked, trpc: TrpcBackend
+async def test_an_error_holds_the_code_and_procedure_without_the_backends_message(
+    code: str, server: CannedServer, trpc: TrpcBackend
 ) -> None:
-    bad.reply, bad.status = error(code), 400
-    with pytest.raises(TrpcError) as told:
+    server.reply, server.status = error(code), 400
+    with pytest.raises(TrpcError) as excinfo:
         await trpc.search("acme", "when?", [0.1], 5)
-    assert told.value.message == f"knowledge.search: the backend returned {code}." and told.value.reason == code
-    assert SECRET not in str(told.value.envelope())
+    assert excinfo.value.message == f"knowledge.search: the backend returned {code}." and excinfo.value.reason == code
+    assert SECRET not in str(excinfo.value.envelope())
 
 
 @pytest.mark.parametrize("code", ["INTERNAL_SERVER_ERROR", "BAD_GATEWAY", "SERVICE_UNAVAILABLE", "GATEWAY_TIMEOUT"])
-async def test_what_may_be_better_later_is_no_refusal_of_a_window(code: str, bad: Crooked, trpc: TrpcBackend) -> None:
-    bad.reply, bad.status = error(code), 500
+async def test_a_transient_error_makes_the_backend_unavailable(
+    code: str, server: CannedServer, trpc: TrpcBackend
+) -> None:
+    server.reply, server.status = error(code), 500
     with pytest.raises(BackendUnavailable):
         await trpc.track_costs([row()])
 
@@ -89,83 +93,85 @@ async def test_what_may_be_better_later_is_no_refusal_of_a_window(code: str, bad
     ("status", "kind"),
     [(302, BackendRefused), (404, BackendRefused), (429, BackendUnavailable), (500, BackendUnavailable)],
 )
-async def test_a_result_counts_with_a_status_of_success_only(
-    status: int, kind: type[BackendError], bad: Crooked, trpc: TrpcBackend
+async def test_a_result_is_accepted_only_with_a_success_status(
+    status: int, kind: type[BackendError], server: CannedServer, trpc: TrpcBackend
 ) -> None:
-    bad.reply, bad.status, bad.headers = result(), status, {"location": "http://127.0.0.1:9/"}
+    server.reply, server.status, server.headers = result(), status, {"location": "http://127.0.0.1:9/"}
     with pytest.raises(kind):
         await trpc.tenant("acme")
-    bad.reply = {"result": {"data": {"inserted": 1}}}
+    server.reply = {"result": {"data": {"inserted": 1}}}
     with pytest.raises(kind):
         await trpc.track_costs([row()])
 
 
-async def test_a_batch_whose_items_ended_differently_has_a_status_of_its_own(bad: Crooked, trpc: TrpcBackend) -> None:
-    good, wrong = row(), row()
-    bad.reply, bad.status = [{"result": {"data": {"inserted": 1}}}, error("NOT_FOUND")], 207
-    tracked = await trpc.track_costs([good, wrong])
-    assert tracked.accepted == {good.flush_id} and tracked.refused == {wrong.flush_id: "NOT_FOUND"}
+async def test_a_batch_with_status_207_is_read_item_by_item(server: CannedServer, trpc: TrpcBackend) -> None:
+    good, unknown = row(), row()
+    server.reply, server.status = [{"result": {"data": {"inserted": 1}}}, error("NOT_FOUND")], 207
+    result = await trpc.track_costs([good, unknown])
+    assert result.accepted == {good.flush_id} and result.refused == {unknown.flush_id: "NOT_FOUND"}
 
 
-NO_NUMBERS = ["abc", "", True, [5], {}, math.nan, math.inf, -1, "-1", 10**400]
+INVALID_NUMBERS = ["abc", "", True, [5], {}, math.nan, math.inf, -1, "-1", 10**400]
 
 
 @pytest.mark.parametrize("key", ["monthlyBudgetUsd", "requestsPerMinute"])
-@pytest.mark.parametrize("value", NO_NUMBERS, ids=lambda value: str(value)[:9])
-async def test_a_number_that_is_none_is_refused_by_its_key_and_kind(
-    key: str, value: Any, bad: Crooked, trpc: TrpcBackend
+@pytest.mark.parametrize("value", INVALID_NUMBERS, ids=lambda value: str(value)[:9])
+async def test_an_invalid_number_is_rejected_by_its_key_and_type(
+    key: str, value: Any, server: CannedServer, trpc: TrpcBackend
 ) -> None:
-    bad.reply = result(**{key: value})
+    server.reply = result(**{key: value})
     with pytest.raises(BackendRefused, match=rf"{key} .* this {type(value).__name__} is not"):
         await trpc.tenant("acme")
 
 
-async def test_a_rate_of_nothing_is_refused_and_a_budget_of_nothing_is_one(bad: Crooked, trpc: TrpcBackend) -> None:
-    bad.reply = result(requestsPerMinute=0)
+async def test_a_rate_of_zero_is_rejected_and_a_budget_of_zero_is_accepted(
+    server: CannedServer, trpc: TrpcBackend
+) -> None:
+    server.reply = result(requestsPerMinute=0)
     with pytest.raises(BackendRefused, match="requestsPerMinute"):
         await trpc.tenant("acme")
-    bad.reply = result(monthlyBudgetUsd="0.00", requestsPerMinute="30")
+    server.reply = result(monthlyBudgetUsd="0.00", requestsPerMinute="30")
     acme = await trpc.tenant("acme")
     assert (acme.budget_nanousd, acme.requests_per_minute) == (0, 30)
 
 
-async def test_a_tenant_that_turned_odd_is_served_as_it_was(bad: Crooked, trpc: TrpcBackend) -> None:
+async def test_an_invalid_tenant_does_not_replace_the_cached_one(server: CannedServer, trpc: TrpcBackend) -> None:
     now_s = 0.0
     cache = TenantCache(trpc.tenant, ttl_s=30, stale_s=600, clock=lambda: now_s)
-    bad.reply = result()
-    before = await cache.tenant("acme")
-    now_s, bad.reply = 100.0, result(monthlyBudgetUsd="abc")
-    assert await cache.tenant("acme") == before and len(bad.asked) == 2
+    server.reply = result()
+    cached = await cache.tenant("acme")
+    now_s, server.reply = 100.0, result(monthlyBudgetUsd="abc")
+    assert await cache.tenant("acme") == cached and len(server.requests) == 2
 
 
-async def test_a_name_with_half_a_character_can_be_sent_on(bad: Crooked, trpc: TrpcBackend) -> None:
-    bad.reply = result(name="half a \ud83d face")
+async def test_a_name_with_a_lone_surrogate_can_be_encoded(server: CannedServer, trpc: TrpcBackend) -> None:
+    server.reply = result(name="half a \ud83d face")
     assert (await trpc.tenant("acme")).name == "half a ? face"
 
 
 @pytest.mark.parametrize("encoding", ["gzip", "zstd", "br", "identity, gzip"])
-async def test_a_compressed_reply_is_refused_unread_and_none_is_asked_for(
-    encoding: str, bad: Crooked, trpc: TrpcBackend
-) -> None:
-    bad.reply, bad.headers = gzip.compress(json.dumps(result()).encode()), {"content-encoding": encoding}
+async def test_a_compressed_reply_is_rejected_unread(encoding: str, server: CannedServer, trpc: TrpcBackend) -> None:
+    server.reply, server.headers = gzip.compress(json.dumps(result()).encode()), {"content-encoding": encoding}
     with pytest.raises(BackendRefused, match="turn compression off"):
         await trpc.tenant("acme")
-    bad.status = 503
+    server.status = 503
     with pytest.raises(BackendUnavailable):
         await trpc.tenant("acme")
-    assert bad.asked_encodings == {"identity"}
+    assert server.accept_encodings == {"identity"}
 
 
-async def test_a_reply_that_says_it_is_not_compressed_is_read(bad: Crooked, trpc: TrpcBackend) -> None:
-    bad.reply, bad.headers = result(), {"content-encoding": "identity"}
+async def test_a_reply_with_identity_encoding_is_read(server: CannedServer, trpc: TrpcBackend) -> None:
+    server.reply, server.headers = result(), {"content-encoding": "identity"}
     assert (await trpc.tenant("acme")).budget_nanousd == 12_500_000_000
 
 
-@pytest.mark.parametrize(("told", "waits_s"), [("17", 17.0), ("1e9", 300.0), ("-3", 0.0), ("nan", 0.0), ("soon", None)])
-async def test_how_long_to_wait_is_a_number_within_bounds_or_unknown(
-    told: str, waits_s: float | None, bad: Crooked, trpc: TrpcBackend
+@pytest.mark.parametrize(
+    ("header", "waits_s"), [("17", 17.0), ("1e9", 300.0), ("-3", 0.0), ("nan", 0.0), ("soon", None)]
+)
+async def test_an_invalid_retry_after_is_ignored_and_a_large_one_is_capped(
+    header: str, waits_s: float | None, server: CannedServer, trpc: TrpcBackend
 ) -> None:
-    bad.reply, bad.status, bad.headers = error("TOO_MANY_REQUESTS"), 429, {"retry-after": told}
-    with pytest.raises(BackendUnavailable) as refused:
+    server.reply, server.status, server.headers = error("TOO_MANY_REQUESTS"), 429, {"retry-after": header}
+    with pytest.raises(BackendUnavailable) as excinfo:
         await trpc.tenant("acme")
-    assert refused.value.retry_after_s == waits_s
+    assert excinfo.value.retry_after_s == waits_s

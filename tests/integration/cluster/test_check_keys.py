@@ -1,4 +1,4 @@
-"""No key is shown by `rayroom check` or `rayroom config check`, wherever one was pasted."""
+"""Neither `rayroom check` nor `rayroom config check` shows a key, wherever it was pasted."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from cluster.check.command import check_vendors
 from cluster.cli.main import main
 from cluster.config.settings import parse_settings
 from cluster.lab.emulator import Emulator
-from tests.integration.cluster.test_check import KEYS, VENDORS, document, run, told
+from tests.integration.cluster.test_check import KEYS, VENDORS, agent_environment, live_config, run_check
 
 PASTED = {
     "openai": "sk-proj-9f8e7d6c5b4a39281706abcd",
@@ -37,60 +37,64 @@ PLACES = {
 }
 
 
-def pasted(key: str, place: str) -> dict[str, Any]:
-    whole = copy.deepcopy(document(dict.fromkeys(VENDORS, "http://127.0.0.1:9")))
-    inner, (*steps, last) = whole["applications"][0]["args"], place.split("/")
+def config_with_key(key: str, place: str) -> dict[str, Any]:
+    config = copy.deepcopy(live_config(dict.fromkeys(VENDORS, "http://127.0.0.1:9")))
+    inner, (*steps, last) = config["applications"][0]["args"], place.split("/")
     for step in steps:
         inner = inner[step]
     inner[last] = [key] if last == "simple" else key
-    return whole
+    return config
 
 
 @pytest.mark.parametrize("place", PLACES)
 @pytest.mark.parametrize("key", PASTED)
-def test_a_refused_file_shows_no_key(
+def test_the_error_for_an_invalid_file_shows_no_key(
     key: str, place: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: Any
 ) -> None:
     file = tmp_path / "config.yaml"
-    file.write_text(yaml.safe_dump(pasted(PASTED[key], PLACES[place])))
+    file.write_text(yaml.safe_dump(config_with_key(PASTED[key], PLACES[place])))
     monkeypatch.setenv("DEEPGRAM_API_KEY", KEYS["DEEPGRAM_API_KEY"])
     monkeypatch.setattr("sys.argv", ["rayroom", "config", "check", str(file)])
-    with pytest.raises(SystemExit) as ended:
+    with pytest.raises(SystemExit) as excinfo:
         main()
-    said = "".join(capsys.readouterr())
-    assert ended.value.code == 2 and "args." in said and PASTED[key].removeprefix("Bearer ")[4:] not in said
+    output = "".join(capsys.readouterr())
+    assert excinfo.value.code == 2 and "args." in output and PASTED[key].removeprefix("Bearer ")[4:] not in output
 
 
 @pytest.mark.parametrize("key", PASTED)
-async def test_a_key_in_the_voices_place_is_shown_nowhere_and_told_nobody(key: str, tmp_path: Path) -> None:
+async def test_a_key_pasted_as_the_voice_is_neither_shown_nor_sent(key: str, tmp_path: Path) -> None:
     async with Emulator().running() as emulator:
         file = tmp_path / "config.yaml"
-        file.write_text(yaml.safe_dump(document(emulator.base_urls())))
-        environment = told(emulator.base_urls()) | {"RAYROOM_VOICE_ID": PASTED[key]}
-        shown = [await run(file, *options, **environment) for options in ((), ("--json",))]
-        paths = [seen.path for seen in emulator.journal]
-    said = "".join(one.output for one in shown)
-    assert [one.exit_code for one in shown] == [1, 1] and PASTED[key] not in said and "no voice (hidden)" in said
+        file.write_text(yaml.safe_dump(live_config(emulator.base_urls())))
+        environment = agent_environment(emulator.base_urls()) | {"RAYROOM_VOICE_ID": PASTED[key]}
+        results = [await run_check(file, *options, **environment) for options in ((), ("--json",))]
+        paths = [request.path for request in emulator.journal]
+    output = "".join(result.output for result in results)
+    assert (
+        [result.exit_code for result in results] == [1, 1]
+        and PASTED[key] not in output
+        and "no voice (hidden)" in output
+    )
     assert key == "this environment's" or not any(PASTED[key] in path for path in paths)
 
 
-@pytest.mark.parametrize("where", ["RAYROOM_STT_MODELS", "RAYROOM_TTS_MODELS"])
-def test_a_key_in_a_models_place_is_not_shown(
-    where: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: Any
+@pytest.mark.parametrize("variable", ["RAYROOM_STT_MODELS", "RAYROOM_TTS_MODELS"])
+def test_a_key_pasted_as_a_model_is_not_shown(
+    variable: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: Any
 ) -> None:
-    whole = document(dict.fromkeys(VENDORS, "http://127.0.0.1:9"))
-    whole["applications"][0]["args"]["vendors"]["voyage"]["api_key_env"] = "OURS"
+    config = live_config(dict.fromkeys(VENDORS, "http://127.0.0.1:9"))
+    config["applications"][0]["args"]["vendors"]["voyage"]["api_key_env"] = "OURS"
     file = tmp_path / "config.yaml"
-    file.write_text(yaml.safe_dump(whole))
+    file.write_text(yaml.safe_dump(config))
     monkeypatch.setenv("OURS", "none-by-its-looks")
-    monkeypatch.setenv(where, "none-by-its-looks")
+    monkeypatch.setenv(variable, "none-by-its-looks")
     monkeypatch.setattr("sys.argv", ["rayroom", "check", str(file)])
     with pytest.raises(SystemExit):
         main()
-    assert f"{where}: models.toml has no model '(hidden)'" in capsys.readouterr().err
+    assert f"{variable}: models.toml has no model '(hidden)'" in capsys.readouterr().err
 
 
-SECRETIVE = [
+URLS_WITH_SECRETS = [
     "http://127.0.0.1:9/v1?key=AIzaSyFAKEFAKEFAKE",
     "http://127.0.0.1:9/v1?token=tiger#tiger",
     "http://user:p@ss-tiger@127.0.0.1:9/v1",
@@ -99,10 +103,10 @@ SECRETIVE = [
 ]
 
 
-@pytest.mark.parametrize("url", SECRETIVE)
-async def test_an_address_is_shown_without_its_password_and_its_query(url: str) -> None:
-    args = document(dict.fromkeys(VENDORS, url))["applications"][0]["args"]
-    found = await check_vendors(parse_settings(args), told(dict.fromkeys(VENDORS, url)))
-    lines = [line for one in found for line in one.missing]
+@pytest.mark.parametrize("url", URLS_WITH_SECRETS)
+async def test_an_address_is_shown_without_password_and_query(url: str) -> None:
+    args = live_config(dict.fromkeys(VENDORS, url))["applications"][0]["args"]
+    results = await check_vendors(parse_settings(args), agent_environment(dict.fromkeys(VENDORS, url)))
+    lines = [line for result in results for line in result.missing]
     assert sum("(seen: 'http://127.0.0.1:9/v1')" in line for line in lines) == len(VENDORS)
     assert not any(part in line for line in lines for part in ("AIza", "tiger", "ss-"))

@@ -1,4 +1,4 @@
-"""`rayroom check` at the speech vendors, with keys of few permissions, and with the room agent's environment."""
+"""`rayroom check` with the speech vendors, with limited keys and the room agent's environment."""
 
 from __future__ import annotations
 
@@ -12,16 +12,16 @@ from cluster.check.command import CheckedVendor, check_vendors
 from cluster.config.settings import parse_settings
 from cluster.lab.emulator import Emulator, EmulatorState, Fault
 from cluster.lab.emulator.speech.elevenlabs import LEGACY_VOICES, elevenlabs_routes
-from tests.integration.cluster.test_check import KEYS, VENDORS, VOICE, document, told
+from tests.integration.cluster.test_check import KEYS, VENDORS, VOICE, agent_environment, live_config
 from tests.support.speech_clients import serving
 
 
-async def one(vendor: str, urls: Mapping[str, str], row: Mapping[str, Any], **environment: str) -> CheckedVendor:
+async def check_one(vendor: str, urls: Mapping[str, str], row: Mapping[str, Any], **environment: str) -> CheckedVendor:
     """Check one vendor, with changes to its row of the configuration and to the agent's environment."""
-    args = document(dict(urls))["applications"][0]["args"]
+    args = live_config(dict(urls))["applications"][0]["args"]
     args["vendors"] = {vendor: args["vendors"][vendor] | row}
-    (found,) = await check_vendors(parse_settings(args), told(urls) | environment)
-    return found
+    (result,) = await check_vendors(parse_settings(args), agent_environment(urls) | environment)
+    return result
 
 
 @pytest.fixture
@@ -30,86 +30,86 @@ async def emulator() -> Any:
         yield emulator
 
 
-async def test_a_spent_quota_is_missing() -> None:
+async def test_a_spent_quota_is_a_problem() -> None:
     async with serving(elevenlabs_routes(EmulatorState(), characters=0)) as root:
-        found = await one("elevenlabs", dict.fromkeys(VENDORS, root + "/elevenlabs"), {})
-    assert found.quota_left == 0 and found.missing == ("no characters are left: add to the account.",)
+        result = await check_one("elevenlabs", dict.fromkeys(VENDORS, root + "/elevenlabs"), {})
+    assert result.quota_left == 0 and result.missing == ("no characters are left: add to the account.",)
 
 
 @pytest.mark.parametrize("status", [401, 403])
-async def test_a_key_for_speech_alone_is_good_and_what_it_may_not_ask_is_said(status: int, emulator: Emulator) -> None:
+async def test_a_key_limited_to_speech_is_accepted_and_its_limits_are_reported(status: int, emulator: Emulator) -> None:
     emulator.plan(Fault(status=status, code="missing_permissions"), vendor="elevenlabs", times=9)
-    found = await one("elevenlabs", emulator.base_urls(), {})
-    assert found.missing == () and found.reachable is True and found.quota_left is None
-    assert found.voices == {VOICE: None} and set(found.models.values()) == {None}
-    assert [line.split(":")[0] for line in found.untold] == [
+    result = await check_one("elevenlabs", emulator.base_urls(), {})
+    assert result.missing == () and result.reachable is True and result.quota_left is None
+    assert result.voices == {VOICE: None} and set(result.models.values()) == {None}
+    assert [line.split(":")[0] for line in result.untold] == [
         "the key may not read models",
         "the key may not read voices",
     ]
 
 
 @pytest.mark.parametrize("path", ["/v1/models", "/v1/voices/{voice}", "/v1/user/subscription"])
-async def test_a_bad_key_is_one_at_each_of_the_three_questions(path: str) -> None:
+async def test_a_rejected_key_is_reported_by_each_of_the_three_requests(path: str) -> None:
     async def refuse(_: web.Request) -> web.Response:
         return web.json_response({"detail": {"status": "invalid_api_key", "message": "no"}}, status=401)
 
     others = [route for route in elevenlabs_routes(EmulatorState()) if route.path != f"/elevenlabs{path}"]
     async with serving([*others, web.get(f"/elevenlabs{path}", refuse)]) as root:
-        found = await one("elevenlabs", dict.fromkeys(VENDORS, root + "/elevenlabs"), {})
-    assert "rejects the key" in found.missing[0]
+        result = await check_one("elevenlabs", dict.fromkeys(VENDORS, root + "/elevenlabs"), {})
+    assert "rejects the key" in result.missing[0]
 
 
-async def test_a_legacy_voice_is_one_though_the_vendors_list_leaves_it_out(emulator: Emulator) -> None:
+async def test_a_legacy_voice_is_available_although_the_list_omits_it(emulator: Emulator) -> None:
     (voice,) = LEGACY_VOICES
-    found = await one("elevenlabs", emulator.base_urls(), {}, RAYROOM_VOICE_ID=voice)
-    assert found.voices == {voice: True} and found.missing == ()
+    result = await check_one("elevenlabs", emulator.base_urls(), {}, RAYROOM_VOICE_ID=voice)
+    assert result.voices == {voice: True} and result.missing == ()
 
 
 @pytest.mark.parametrize("code", ["voice_not_found", "voice_does_not_exist", "invalid_uid"])
-async def test_a_voice_the_vendor_does_not_know_is_missing_with_either_status(code: str) -> None:
+async def test_an_unknown_voice_is_missing_for_each_error_code(code: str) -> None:
     async def refuse(_: web.Request) -> web.Response:
         return web.json_response({"detail": {"status": code, "message": "no"}}, status=400)
 
     routes = [route for route in elevenlabs_routes(EmulatorState()) if not route.path.endswith("/v1/voices/{voice}")]
     async with serving([*routes, web.get("/elevenlabs/v1/voices/{voice}", refuse)]) as root:
-        found = await one("elevenlabs", dict.fromkeys(VENDORS, root + "/elevenlabs"), {})
-    assert found.voices == {VOICE: False} and f"the account has no voice {VOICE}" in found.missing[0]
+        result = await check_one("elevenlabs", dict.fromkeys(VENDORS, root + "/elevenlabs"), {})
+    assert result.voices == {VOICE: False} and f"the account has no voice {VOICE}" in result.missing[0]
 
 
 @pytest.mark.parametrize("voice", ["../models", "a/b", "?x", ".."])
-async def test_a_voice_that_is_a_path_is_asked_for_as_a_voice(voice: str, emulator: Emulator) -> None:
-    found = await one("elevenlabs", emulator.base_urls(), {}, RAYROOM_VOICE_ID=voice)
-    assert found.voices.get(voice) is not True and found.missing
+async def test_a_voice_that_looks_like_a_path_is_escaped(voice: str, emulator: Emulator) -> None:
+    result = await check_one("elevenlabs", emulator.base_urls(), {}, RAYROOM_VOICE_ID=voice)
+    assert result.voices.get(voice) is not True and result.missing
 
 
 @pytest.mark.parametrize("model", ["nova-3", "nova-3-general"])
-async def test_deepgrams_general_model_goes_by_its_architecture_too(model: str, emulator: Emulator) -> None:
-    own = {"name": "spare", "wire_name": model, "vendor": "deepgram", "services": ["stt"], "tier": "simple"}
-    args = document(emulator.base_urls())["applications"][0]["args"]
-    args["models"] = [own | {"price": {"audio_ms_pico": 1, "effective_from": "2026-01-01"}}]
-    environment = told(emulator.base_urls()) | {"RAYROOM_STT_MODELS": "spare"}
-    found = {one.vendor: one for one in await check_vendors(parse_settings(args), environment)}
-    assert found["deepgram"].models == {"spare": True}
+async def test_a_general_deepgram_model_is_also_found_by_its_architecture(model: str, emulator: Emulator) -> None:
+    model_row = {"name": "spare", "wire_name": model, "vendor": "deepgram", "services": ["stt"], "tier": "simple"}
+    args = live_config(emulator.base_urls())["applications"][0]["args"]
+    args["models"] = [model_row | {"price": {"audio_ms_pico": 1, "effective_from": "2026-01-01"}}]
+    environment = agent_environment(emulator.base_urls()) | {"RAYROOM_STT_MODELS": "spare"}
+    results = {result.vendor: result for result in await check_vendors(parse_settings(args), environment)}
+    assert results["deepgram"].models == {"spare": True}
 
 
-SPOKEN = {"deepgram": "DEEPGRAM", "elevenlabs": "ELEVEN"}
+PREFIXES = {"deepgram": "DEEPGRAM", "elevenlabs": "ELEVEN"}
 
 
-@pytest.mark.parametrize("vendor", SPOKEN)
-async def test_a_key_that_the_agent_does_not_read_is_none(vendor: str, emulator: Emulator) -> None:
-    name = f"{SPOKEN[vendor]}_API_KEY"
-    without = {name: "", "OUR_OWN_KEY": KEYS[name]}
-    found = await one(vendor, emulator.base_urls(), {"api_key_env": "OUR_OWN_KEY"}, **without)
-    assert found.key_present is False and name in (found.key_env or "")
-    assert found.missing[0].startswith(f"vendors.{vendor}.api_key_env is OUR_OWN_KEY, and the room agent reads {name}")
-    assert found.missing[1].startswith(f"export {name}") and len(emulator.journal) == 0
+@pytest.mark.parametrize("vendor", PREFIXES)
+async def test_a_key_variable_that_the_agent_does_not_read_is_a_problem(vendor: str, emulator: Emulator) -> None:
+    name = f"{PREFIXES[vendor]}_API_KEY"
+    environment = {name: "", "OUR_OWN_KEY": KEYS[name]}
+    result = await check_one(vendor, emulator.base_urls(), {"api_key_env": "OUR_OWN_KEY"}, **environment)
+    assert result.key_present is False and name in (result.key_env or "")
+    assert result.missing[0].startswith(f"vendors.{vendor}.api_key_env is OUR_OWN_KEY, and the room agent reads {name}")
+    assert result.missing[1].startswith(f"export {name}") and len(emulator.journal) == 0
 
 
-@pytest.mark.parametrize("vendor", SPOKEN)
-async def test_an_address_that_the_agent_does_not_read_is_asked_of_nobody(vendor: str, emulator: Emulator) -> None:
-    variable, nobody = f"{SPOKEN[vendor]}_BASE_URL", "http://127.0.0.1:9"
-    found = await one(vendor, emulator.base_urls(), {}, **{variable: nobody})
-    assert found.missing[0].startswith(
+@pytest.mark.parametrize("vendor", PREFIXES)
+async def test_an_address_that_the_agent_does_not_read_is_a_problem(vendor: str, emulator: Emulator) -> None:
+    variable, address = f"{PREFIXES[vendor]}_BASE_URL", "http://127.0.0.1:9"
+    result = await check_one(vendor, emulator.base_urls(), {}, **{variable: address})
+    assert result.missing[0].startswith(
         f"vendors.{vendor}.base_url is not the address that the room agent uses: it reads {variable}"
     )
-    assert f"Is {variable} right (seen: '{nobody}')?" in found.missing[1] and len(emulator.journal) == 0
+    assert f"Is {variable} right (seen: '{address}')?" in result.missing[1] and len(emulator.journal) == 0

@@ -1,4 +1,4 @@
-"""A report is read in a real browser: alone on a disk, light and dark, on a phone and on paper."""
+"""A report is rendered by a real browser: from disk, in light and dark mode, on a phone and on paper."""
 
 from __future__ import annotations
 
@@ -18,16 +18,16 @@ from cluster.lab.report.page import EmbeddedImage, Page, Section, write_page
 from cluster.lab.report.palette import PAPER, contrast
 from routing.errors import ConfigurationError
 from tests.support import runs
-from tests.support.browser import Opened, find_chromium, opened
+from tests.support.browser import OpenPage, find_chromium, open_page
 
 HOSTILE = "<script>alert('x')</script>"
-LEAST_CONTRAST = 4.5
-SHOTS = "RAYROOM_REPORT_SHOTS"
-"""A directory for the pictures that these tests take; without it they go with the test's own."""
+MIN_CONTRAST = 4.5
+SCREENSHOT_DIRECTORY = "RAYROOM_REPORT_SHOTS"
+"""The variable with the directory of the screenshots; without it they are written to a temporary directory."""
 PHONE_PX = 390
 
-# The text of a page: its words, colours, backgrounds and places.
-TEXTS = """() => {
+# Returns each text of a page with its colour, background and position.
+TEXTS_SCRIPT = """() => {
   const found = [], walk = document.createTreeWalker(document.body, NodeFilter.SHOW_TEXT);
   while (walk.nextNode()) {
     const node = walk.currentNode, element = node.parentElement, text = node.data.trim();
@@ -44,31 +44,31 @@ TEXTS = """() => {
   }
   return found;
 }"""
-CHARTS = """() => [...document.querySelectorAll('.chart svg')].filter(svg => svg.checkVisibility()).map(svg => ({
+CHARTS_SCRIPT = """() => [...document.querySelectorAll('.chart svg')].filter(svg => svg.checkVisibility()).map(svg => ({
   width: svg.getBoundingClientRect().width, height: svg.getBoundingClientRect().height,
   marks: svg.querySelectorAll('.role-mark path, .role-mark line').length,
   texts: [...svg.querySelectorAll('text')].filter(text => text.getBoundingClientRect().width > 0).length}))"""
 
 
-def a_page() -> Page:
-    """Return a report with something of everything, a picture too."""
-    out = io.BytesIO()
-    Image.new("RGB", (32, 18), "teal").save(out, "PNG")
-    source = f"data:image/png;base64,{base64.b64encode(out.getvalue()).decode()}"
-    kept = Section(
+def full_page() -> Page:
+    """Return a report with every kind of section, a picture included."""
+    buffer = io.BytesIO()
+    Image.new("RGB", (32, 18), "teal").save(buffer, "PNG")
+    source = f"data:image/png;base64,{base64.b64encode(buffer.getvalue()).decode()}"
+    section = Section(
         title="Kept frames", pictures=(EmbeddedImage(source=source, lines=("0:00:01.0 first frame", "$0.0004")),)
     )
-    return report.page(runs.made_up(), [kept])
+    return report.page(runs.sample_run(), [section])
 
 
 @pytest.fixture(scope="module")
 def pages(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
-    """Return three pages on the disk, drawn once."""
-    one, directory = runs.made_up(), tmp_path_factory.mktemp("pages")
+    """Return three pages on disk, rendered once."""
+    run, directory = runs.sample_run(), tmp_path_factory.mktemp("pages")
     drawn = {
-        "report": a_page(),
-        "comparison": comparison.page(one, replace(one, summary=runs.summary(kind="simulate"))),
-        "nothing-known": report.page(runs.nothing_known()),
+        "report": full_page(),
+        "comparison": comparison.page(run, replace(run, summary=runs.summary(kind="simulate"))),
+        "nothing-known": report.page(runs.empty_run()),
     }
     return {name: write_page(page, directory / f"{name}.html") for name, page in drawn.items()}
 
@@ -79,112 +79,115 @@ def file(request: pytest.FixtureRequest, pages: dict[str, Path]) -> Path:
 
 
 @pytest.fixture
-def whole(pages: dict[str, Path]) -> Path:
+def full_report(pages: dict[str, Path]) -> Path:
     return pages["report"]
 
 
-def hexed(colour: str) -> str:
+def hex_colour(colour: str) -> str:
     """Return a browser's `rgb(1, 2, 3)` as `#010203`."""
     numbers = colour[colour.index("(") + 1 : -1].split(",")
     assert len(numbers) == 3, colour
     return "#" + "".join(f"{int(number):02x}" for number in numbers)
 
 
-async def words(one: Opened, which: str) -> list[str]:
-    found = [text.splitlines()[0].strip() for text in await one.page.locator(which).all_inner_texts()]
-    assert found
-    return found
+async def headings(browser: OpenPage, selector: str) -> list[str]:
+    lines = [text.splitlines()[0].strip() for text in await browser.page.locator(selector).all_inner_texts()]
+    assert lines
+    return lines
 
 
-async def texts(one: Opened) -> list[dict[str, Any]]:
-    found: list[dict[str, Any]] = await one.page.evaluate(TEXTS)
-    assert len(found) > 50
-    return found
+async def visible_texts(browser: OpenPage) -> list[dict[str, Any]]:
+    texts: list[dict[str, Any]] = await browser.page.evaluate(TEXTS_SCRIPT)
+    assert len(texts) > 50
+    return texts
 
 
-async def test_a_page_asks_nobody_for_anything_and_nothing_is_complained_of(file: Path) -> None:
-    async with opened(file) as one:
-        await one.page.wait_for_load_state("networkidle")
-        assert [url for url in one.asked_for if not url.startswith("data:")] == [file.as_uri()]
-        assert one.complaints == []
+async def test_a_page_loads_nothing_and_logs_no_error(file: Path) -> None:
+    async with open_page(file) as browser:
+        await browser.page.wait_for_load_state("networkidle")
+        assert [url for url in browser.requested_urls if not url.startswith("data:")] == [file.as_uri()]
+        assert browser.messages == []
 
 
 @pytest.mark.parametrize("width_px", [1_280, PHONE_PX])
-async def test_every_chart_has_a_size_marks_and_words(whole: Path, width_px: int) -> None:
-    async with opened(whole, width_px=width_px) as one:
-        charts = await one.page.evaluate(CHARTS)
+async def test_every_chart_has_a_size_marks_and_labels(full_report: Path, width_px: int) -> None:
+    async with open_page(full_report, width_px=width_px) as browser:
+        charts = await browser.page.evaluate(CHARTS_SCRIPT)
     assert len(charts) == 13
     assert all(chart["width"] > 300 and chart["height"] > 50 for chart in charts), charts
     assert all(chart["marks"] >= 1 and chart["texts"] >= 4 for chart in charts), charts
 
 
 @pytest.mark.parametrize("scheme", ["light", "dark"])
-async def test_every_word_stands_out_from_what_is_behind_it(file: Path, scheme: Any) -> None:
-    async with opened(file, scheme=scheme) as one:
-        found = await texts(one)
+async def test_every_text_contrasts_with_its_background(file: Path, scheme: Any) -> None:
+    async with open_page(file, scheme=scheme) as browser:
+        texts = await visible_texts(browser)
     paper = PAPER.light if scheme == "light" else PAPER.dark
-    assert sum(hexed(text["paper"]) == paper for text in found) > len(found) / 2
-    faint = [text for text in found if contrast(hexed(text["ink"]), hexed(text["paper"])) < LEAST_CONTRAST]
+    assert sum(hex_colour(text["paper"]) == paper for text in texts) > len(texts) / 2
+    faint = [text for text in texts if contrast(hex_colour(text["ink"]), hex_colour(text["paper"])) < MIN_CONTRAST]
     assert faint == []
 
 
-async def test_nothing_is_wider_than_a_phone_nor_too_small_to_read(file: Path) -> None:
-    async with opened(file, width_px=PHONE_PX) as one:
-        assert await one.page.evaluate("document.documentElement.scrollWidth") == PHONE_PX
-        found = await texts(one)
-    outside = [text for text in found if not text["scrolls"] and (text["left"] < 0 or text["right"] > PHONE_PX)]
+async def test_the_page_fits_a_phone_in_readable_size(file: Path) -> None:
+    async with open_page(file, width_px=PHONE_PX) as browser:
+        assert await browser.page.evaluate("document.documentElement.scrollWidth") == PHONE_PX
+        texts = await visible_texts(browser)
+    outside = [text for text in texts if not text["scrolls"] and (text["left"] < 0 or text["right"] > PHONE_PX)]
     assert outside == []
-    assert min(text["height"] for text in found) >= 10
+    assert min(text["height"] for text in texts) >= 10
 
 
-async def test_paper_has_every_part_in_light_with_no_chart_torn(whole: Path) -> None:
-    async with opened(whole, scheme="dark") as one:
-        paper = PdfReader(io.BytesIO(await one.page.pdf(prefer_css_page_size=True)))
-        await one.page.emulate_media(media="print")
-        assert {hexed(text["paper"]) for text in await texts(one)} >= {PAPER.light}
-        assert await one.page.evaluate("getComputedStyle(document.body).backgroundColor") == "rgb(255, 255, 255)"
-        titles, charts_drawn = await words(one, "h2"), await words(one, ".chart > figcaption")
-        heights = [chart["height"] for chart in await one.page.evaluate(CHARTS)]
-    sides = [" ".join(side.extract_text().split()) for side in paper.pages]
-    assert all(any(title in side for side in sides) for title in titles)
-    over_time = [title for title in charts_drawn if "second" in title or "replicas" in title]
-    assert len(over_time) >= 6
-    # A chart whose title is on a side has its axis there too.
-    assert all(any(title in side and "from the start" in side for side in sides) for title in over_time)
-    assert max(heights) < 500 and round(float(paper.pages[0].mediabox.width)) == 595
+async def test_the_printed_page_is_light_and_splits_no_chart(full_report: Path) -> None:
+    async with open_page(full_report, scheme="dark") as browser:
+        pdf = PdfReader(io.BytesIO(await browser.page.pdf(prefer_css_page_size=True)))
+        await browser.page.emulate_media(media="print")
+        assert {hex_colour(text["paper"]) for text in await visible_texts(browser)} >= {PAPER.light}
+        assert await browser.page.evaluate("getComputedStyle(document.body).backgroundColor") == "rgb(255, 255, 255)"
+        titles, captions = await headings(browser, "h2"), await headings(browser, ".chart > figcaption")
+        heights = [chart["height"] for chart in await browser.page.evaluate(CHARTS_SCRIPT)]
+    sheets = [" ".join(sheet.extract_text().split()) for sheet in pdf.pages]
+    assert all(any(title in sheet for sheet in sheets) for title in titles)
+    time_charts = [title for title in captions if "second" in title or "replicas" in title]
+    assert len(time_charts) >= 6
+    # A chart's axis is on the same sheet as its title.
+    assert all(any(title in sheet and "from the start" in sheet for sheet in sheets) for title in time_charts)
+    assert max(heights) < 500 and round(float(pdf.pages[0].mediabox.width)) == 595
 
 
-async def test_names_that_would_be_code_are_words(tmp_path: Path) -> None:
-    run = runs.made_up(name="x", command=HOSTILE, notes=(HOSTILE, "{{ 7 * 7 }}"), scenario={HOSTILE: HOSTILE})
+async def test_html_in_names_is_escaped(tmp_path: Path) -> None:
+    run = runs.sample_run(name="x", command=HOSTILE, notes=(HOSTILE, "{{ 7 * 7 }}"), scenario={HOSTILE: HOSTILE})
     run = runs.with_tenants(run, runs.tenant(HOSTILE), runs.tenant("</svg><img src=x onerror=alert(1)>"))
-    async with opened(report.write(run, tmp_path)) as one:
-        assert await one.page.evaluate("document.scripts.length + document.images.length") == 0
-        seen = [text["text"] for text in await texts(one)]
-        assert one.complaints == []
-    assert seen.count(HOSTILE) >= 2 and "{{ 7 * 7 }}" in seen
-    assert sum("</svg><img" in text for text in seen) >= 2
+    async with open_page(report.write(run, tmp_path)) as browser:
+        assert await browser.page.evaluate("document.scripts.length + document.images.length") == 0
+        texts = [text["text"] for text in await visible_texts(browser)]
+        assert browser.messages == []
+    assert texts.count(HOSTILE) >= 2 and "{{ 7 * 7 }}" in texts
+    assert sum("</svg><img" in text for text in texts) >= 2
 
 
-async def test_light_and_dark_are_two_pictures_of_one_page(whole: Path, tmp_path: Path) -> None:
-    shots = Path(os.environ.get(SHOTS, tmp_path))
-    light, dark = await shot(whole, shots / "light.png", "light"), await shot(whole, shots / "dark.png", "dark")
+async def test_light_and_dark_mode_have_the_same_layout(full_report: Path, tmp_path: Path) -> None:
+    directory = Path(os.environ.get(SCREENSHOT_DIRECTORY, tmp_path))
+    light, dark = (
+        await screenshot(full_report, directory / "light.png", "light"),
+        await screenshot(full_report, directory / "dark.png", "dark"),
+    )
     assert light.size == dark.size
     assert ImageStat.Stat(light.convert("L")).mean[0] > 200 and ImageStat.Stat(dark.convert("L")).mean[0] < 60
-    phone = await shot(whole, shots / "phone.png", "dark", PHONE_PX)
+    phone = await screenshot(full_report, directory / "phone.png", "dark", PHONE_PX)
     assert phone.width == PHONE_PX and phone.height > light.height
 
 
-async def shot(file: Path, out: Path, scheme: Any, width_px: int = 900) -> Image.Image:
+async def screenshot(file: Path, out: Path, scheme: Any, width_px: int = 900) -> Image.Image:
     out.parent.mkdir(parents=True, exist_ok=True)
-    async with opened(file, scheme=scheme, width_px=width_px) as one:
-        await one.page.screenshot(path=out, full_page=True)
+    async with open_page(file, scheme=scheme, width_px=width_px) as browser:
+        await browser.page.screenshot(path=out, full_page=True)
         if scheme == "light":
-            await one.page.pdf(path=out.with_name("print.pdf"), prefer_css_page_size=True)
+            await browser.page.pdf(path=out.with_name("print.pdf"), prefer_css_page_size=True)
     with Image.open(out) as image:
         image.load()
         return image
 
 
-def test_a_browser_that_is_missing_and_cannot_be_installed_is_said_by_name(tmp_path: Path) -> None:
+def test_the_error_for_a_missing_browser_names_the_package(tmp_path: Path) -> None:
     with pytest.raises(ConfigurationError, match=r"apt-get install chromium"):
         find_chromium(path=str(tmp_path))

@@ -11,7 +11,9 @@ from typing import Any
 
 from cluster.lab.emulator import Emulator
 from deployments.api.auth import issue_token
-from deployments.api.schemas import ChatRequest, EmbeddingRequest, FrameHeaders
+from deployments.api.chat_schemas import ChatRequest
+from deployments.api.embedding_schemas import EmbeddingRequest
+from deployments.api.frame_schemas import FrameHeaders
 from deployments.common.settings import (
     EmbeddingsSettings,
     KnowledgeSettings,
@@ -25,14 +27,17 @@ from deployments.gateway.models import GatewaySettings, ModelHandles, RoutedAnsw
 from deployments.gateway.service import Gateway
 from deployments.model_replica import ModelReplica
 from routing.breaker import BreakerSettings
-from routing.catalogue import estimate_ask, estimate_embed, load_catalogue
-from routing.errors import ProviderError
+from routing.capabilities import effort_of, thinking_tokens
+from routing.catalogue import load_catalogue
+from routing.chat import ChatOptions, Image, Message
+from routing.errors import RayroomError
+from routing.estimates import estimate_chat, estimate_embedding
 from routing.fairness import FairnessSettings
-from routing.models import EmbedRequest, Message, ModelRequest, Tier, Usage
+from routing.models import EmbedRequest, ModelRequest, Tier, Usage
 from routing.retry import RetrySettings
 from routing.rooms import parse_room
 from tests.integration.gateway.fault_table import Case, Route, Timers
-from tests.support.gateway import FAST, KEYS, JournalWorld, Tenants, jpeg
+from tests.support.gateway import FAST, KEYS, InProcessCluster, Tenants, chat, chat_stream, jpeg
 
 CATALOGUE = load_catalogue()
 TOKEN = issue_token(parse_room("tenant_acme_standup"), "job-1", 900, 0.0)
@@ -51,7 +56,7 @@ class Bench:
 
     emulator: Emulator
     leaf: ModelReplica
-    world: JournalWorld
+    cluster: InProcessCluster
     without: dict[str, ModelReplica] = field(default_factory=dict)
 
     @classmethod
@@ -59,13 +64,13 @@ class Bench:
     async def running(cls, path: Path) -> AsyncIterator[Bench]:
         async with Emulator().running() as emulator:
             bench = cls(
-                emulator, ModelReplica(vendors(emulator), FAST, load_catalogue()), JournalWorld(path / "journal.db")
+                emulator, ModelReplica(vendors(emulator), FAST, load_catalogue()), InProcessCluster(path / "journal.db")
             )
             bench.leaf.warm_up()
             yield bench
             for leaf in (bench.leaf, *bench.without.values()):
                 await leaf.aclose()
-            await bench.world.aclose()
+            await bench.cluster.aclose()
 
     def leaf_without(self, vendor: str) -> ModelReplica:
         """Return clients of which one vendor's port is closed."""
@@ -77,7 +82,9 @@ class Bench:
         """Return the bench with no fault planned and both journals empty."""
         self.emulator.faults.clear()
         self.emulator.journal.clear()
-        await self.world.recorder.run_on_journal_thread(lambda: self.world.journal._db.execute("DELETE FROM events"))
+        await self.cluster.recorder.run_on_journal_thread(
+            lambda: self.cluster.journal._db.execute("DELETE FROM events")
+        )
         return self
 
 
@@ -96,7 +103,7 @@ async def gateway(
     leaf: ModelReplica | None = None,
     total_timeout_s: float = 5.0,
     **changes: Any,
-) -> AsyncIterator[tuple[Gateway, JournalWorld]]:
+) -> AsyncIterator[tuple[Gateway, InProcessCluster]]:
     """Yield a gateway whose every service has these targets, no stronger ones; `changes` are of its GatewaySettings."""
     times: dict[str, Any] = {
         "attempt_timeout_s": timers.attempt_s,
@@ -123,14 +130,21 @@ async def gateway(
     leaf = leaf or bench.leaf
     leaves = ModelHandles(vision=leaf, llm=leaf, embeddings=leaf)
     settings = replace(settings, **changes)
-    yield Gateway(settings, CATALOGUE, KEYS, leaves, bench.world, Tenants(), rng=random.Random(7)), bench.world
+    yield Gateway(settings, CATALOGUE, KEYS, leaves, bench.cluster, Tenants(), rng=random.Random(7)), bench.cluster
+
+
+def calls(case: Case, another: bool) -> int:
+    """Return the number of vendor calls that a fault costs, where another model is left or not."""
+    return case.calls_before_another or case.calls if another else case.calls
 
 
 @asynccontextmanager
-async def faulty(bench: Bench, route: Route, case: Case, *after: str) -> AsyncIterator[tuple[Gateway, JournalWorld]]:
+async def faulty(
+    bench: Bench, route: Route, case: Case, *after: str
+) -> AsyncIterator[tuple[Gateway, InProcessCluster]]:
     """Yield a gateway whose first model has the case's fault for the case's number of calls."""
     if case.fault is not None:
-        bench.emulator.plan(case.fault, model=route.model, times=case.calls)
+        bench.emulator.plan(case.fault, model=route.model, times=calls(case, bool(after)))
     leaf = bench.leaf if case.fault is not None else bench.leaf_without(route.vendor)
     async with gateway(bench, (route.model, *after), case.timers, leaf) as both:
         yield both
@@ -140,7 +154,7 @@ async def faulty(bench: Bench, route: Route, case: Case, *after: str) -> AsyncIt
 class Ended:
     """The outcome of a request: its error or finish marker, the received text, the model and the cost."""
 
-    how: type[ProviderError] | str
+    how: type[RayroomError] | str
     text: str = ""
     model: str | None = None
     cost_nanousd: int | None = None
@@ -151,11 +165,11 @@ async def ended(gateway: Gateway, how: str) -> Ended:
     heard: list[str] = []
     try:
         if how == "embedding":
-            embeddings, cost_nanousd = await gateway.embed(TOKEN, VECTORS)
+            embeddings, cost_nanousd = await gateway.embed(await gateway.admit(TOKEN, "embeddings"), VECTORS)
             assert len(set(embeddings.vectors)) == 2
             return Ended(how="stop", model=embeddings.model, cost_nanousd=cost_nanousd)
         answered = await answer(gateway, how, heard)
-    except ProviderError as error:
+    except RayroomError as error:
         return Ended(how=type(error), text="".join(heard))
     said = answered.answer
     return Ended(how=said.finish, text=said.text, model=said.model, cost_nanousd=answered.cost_nanousd)
@@ -164,10 +178,10 @@ async def ended(gateway: Gateway, how: str) -> Ended:
 async def answer(gateway: Gateway, how: str, heard: list[str]) -> RoutedAnswer:
     """Return the answer; the deltas of a stream are appended to `heard`, also where it breaks."""
     if how == "frame":
-        return await gateway.frame(TOKEN, HEADERS, PICTURE)
+        return await gateway.frame(await gateway.admit(TOKEN, "vision"), HEADERS, PICTURE)
     if how == "whole":
-        return await gateway.chat(TOKEN, CHAT)
-    async for piece in await gateway.chat_stream(TOKEN, CHAT):
+        return await chat(gateway, TOKEN, CHAT)
+    async for piece in await chat_stream(gateway, TOKEN, CHAT):
         if isinstance(piece, RoutedAnswer):
             assert piece.answer.text == "".join(heard)
             return piece
@@ -178,16 +192,18 @@ async def answer(gateway: Gateway, how: str, heard: list[str]) -> RoutedAnswer:
 def reserved(model: str, how: str) -> Usage:
     """Return the usage that is reserved for one attempt."""
     if how == "embedding":
-        return estimate_embed(
-            EmbedRequest(model=model, inputs=tuple(Message(role="user", text=text) for text in TEXTS))
+        return estimate_embedding(
+            EmbedRequest(model=model, inputs=tuple(Message(role="user", content=(text,)) for text in TEXTS))
         )
-    text, images = (PROMPT, (PICTURE,)) if how == "frame" else (QUESTION, ())
-    messages = (Message(role="user", text=text, images=images),)
-    return estimate_ask(
-        CATALOGUE.get(model), ModelRequest(model=model, messages=messages, max_output_tokens=MOST_TOKENS)
+    picture = Image(data=PICTURE, width_px=640, height_px=360)
+    messages = (Message(role="user", content=(picture, PROMPT) if how == "frame" else (QUESTION,)),)
+    row = CATALOGUE.get(model)
+    thinking = thinking_tokens(row.capabilities, effort_of(row.capabilities, ChatOptions()))
+    return estimate_chat(
+        row, ModelRequest(model=model, messages=messages, max_output_tokens=MOST_TOKENS, thinking_tokens=thinking)
     )
 
 
-async def written(world: JournalWorld) -> list[tuple[object, ...]]:
+async def written(cluster: InProcessCluster) -> list[tuple[object, ...]]:
     """Return each attempt's row in the journal: its model, its cost, and whether that is an estimate."""
-    return [(row["model"], row["cost_nanousd"], row["estimated"]) for row in await world.events()]
+    return [(row["model"], row["cost_nanousd"], row["estimated"]) for row in await cluster.events()]

@@ -2,21 +2,24 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from enum import Enum
 
-from cluster.lab.emulator import Fault
+from cluster.lab.emulator import Extras, Fault
 from routing.errors import (
+    ContextTooLong,
     ProviderAuth,
     ProviderError,
+    ProviderMisconfigured,
     ProviderOverloaded,
     ProviderQuota,
     ProviderRateLimited,
-    ProviderRefused,
     ProviderTimeout,
     ProviderTruncated,
     ProviderUnconnected,
     ProviderUnreachable,
+    RayroomError,
+    RequestRefused,
 )
 from routing.models import Finish
 
@@ -44,26 +47,40 @@ class Case:
     """One fault. `calls` is the number of vendor calls before the request ends or goes on to the next model.
 
     `fault` is None where the vendor's port is closed. `ends` is the error, or the finish marker of an answer.
+    `calls_before_another` is the number where another model is left, if it differs.
     """
 
     fault: Fault | None
-    ends: type[ProviderError] | Finish
+    ends: type[RayroomError] | Finish
     bill: Bill
     calls: int = 1
+    calls_before_another: int | None = None
+    falls_back: bool = False
+    """Whether the next model is called, if there is one."""
     timers: Timers = field(default_factory=Timers)
 
 
 SHORT = Timers(attempt_s=0.3, first_token_s=0.3, between_tokens_s=0.2)
 
 
-def final(fault: Fault, kind: type[ProviderError]) -> Case:
+def final(fault: Fault, kind: type[RayroomError]) -> Case:
     """Return the row of a permanent fault: one call, which costs nothing."""
-    return Case(fault=fault, ends=kind, bill=Bill.NOTHING)
+    return Case(fault=fault, ends=kind, bill=Bill.NOTHING, falls_back=True)
+
+
+def refused(fault: Fault) -> Case:
+    """Return the row of a request that the vendor refuses: no other vendor gets it."""
+    return Case(fault=fault, ends=RequestRefused, bill=Bill.NOTHING)
 
 
 def passing(fault: Fault | None, kind: type[ProviderError], bill: Bill, timers: Timers | None = None) -> Case:
     """Return the row of a transient fault: the vendor is called twice."""
-    return Case(fault=fault, ends=kind, bill=bill, calls=2, timers=timers or Timers())
+    return Case(fault=fault, ends=kind, bill=bill, calls=2, timers=timers or Timers(), falls_back=True)
+
+
+def late(fault: Fault) -> Case:
+    """Return the row of a stream without its first token: it goes on to the next model at once, if there is one."""
+    return replace(passing(fault, ProviderTimeout, Bill.RESERVED, SHORT), calls_before_another=1)
 
 
 def answer(fault: Fault, finish: Finish, bill: Bill) -> Case:
@@ -79,14 +96,14 @@ def begun(fault: Fault, kind: type[ProviderError]) -> Case:
 Table = dict[str, Case]
 
 ALWAYS: Table = {
-    "status 400": final(Fault(status=400), ProviderRefused),
+    "status 400": refused(Fault(status=400)),
     "status 401": final(Fault(status=401), ProviderAuth),
     "status 402": final(Fault(status=402), ProviderQuota),
     "status 403": final(Fault(status=403), ProviderAuth),
-    "status 404": final(Fault(status=404), ProviderRefused),
+    "status 404": final(Fault(status=404), ProviderMisconfigured),
     "status 408": passing(Fault(status=408), ProviderTimeout, Bill.RESERVED),
     "status 409": passing(Fault(status=409), ProviderOverloaded, Bill.NOTHING),
-    "status 413": final(Fault(status=413), ProviderRefused),
+    "status 413": final(Fault(status=413), ContextTooLong),
     "status 429": passing(Fault(status=429), ProviderRateLimited, Bill.NOTHING),
     "status 500": passing(Fault(status=500), ProviderOverloaded, Bill.NOTHING),
     "status 502, a page of HTML": passing(Fault(html=True), ProviderOverloaded, Bill.NOTHING),
@@ -112,6 +129,7 @@ SPOKEN: Table = (
         "an empty answer": answer(Fault(empty=True), "stop", Bill.TOLD),
         "no usage": answer(Fault(untold_usage=True), "stop", Bill.HEARD),
         "no usage of an empty answer": answer(Fault(untold_usage=True, empty=True), "stop", Bill.HEARD),
+        "cached tokens": answer(Fault(extras=Extras(cached_tokens=300)), "stop", Bill.TOLD),
     }
 )
 
@@ -121,11 +139,10 @@ WHOLE: Table = SPOKEN | {
 }
 
 STREAMED: Table = SPOKEN | {
+    "silence": late(Fault(delay_s=9.0)),
     "an end before the first word": passing(Fault(cut_after_chunks=0), ProviderTruncated, Bill.RESERVED),
     "overload before the first word": passing(Fault(overload_after_chunks=0), ProviderOverloaded, Bill.NOTHING),
-    "a stall before the first word": passing(
-        Fault(stall_after_chunks=0, stall_s=9.0), ProviderTimeout, Bill.RESERVED, SHORT
-    ),
+    "a stall before the first word": late(Fault(stall_after_chunks=0, stall_s=9.0)),
     "a reset before the first word": passing(Fault(reset_after_chunks=0), ProviderUnreachable, Bill.RESERVED),
     "a stall between words": begun(Fault(stall_after_chunks=2, stall_s=9.0), ProviderTimeout),
     "a reset between words": begun(Fault(reset_after_chunks=2), ProviderUnreachable),
@@ -159,7 +176,12 @@ LUNA, HAIKU, FLASH = "gpt-6-luna", "claude-haiku-5-5", "gemini-3.5-flash-lite"
 OPENAI: Table = {
     "quota": final(Fault(status=429, code="insufficient_quota"), ProviderQuota),
     "billing limit": final(Fault(status=429, code="billing_hard_limit_reached"), ProviderQuota),
+    "tokens written to the cache": answer(Fault(extras=Extras(cache_write_5m_tokens=40)), "stop", Bill.TOLD),
+    "another service tier": answer(Fault(served_tier="priority"), "stop", Bill.TOLD),
+    "a call of a tool that nobody offered": answer(Fault(foreign_tool=True), "tool_calls", Bill.TOLD),
 }
+# The count of the first chunk has no output in it.
+USAGE_FIRST: Table = {"usage in the first chunk alone": answer(Fault(usage_first=True), "stop", Bill.HEARD)}
 ANTHROPIC: Table = {"quota": final(Fault(status=429, code="enforced_spend_limit_reached"), ProviderQuota)}
 GEMINI: Table = {
     "quota": final(Fault(status=429, code="GenerateRequestsPerDayPerProjectPerModel-FreeTier"), ProviderQuota),
@@ -167,7 +189,9 @@ GEMINI: Table = {
 }
 HOWS = {"whole": WHOLE, "streamed": STREAMED, "frame": WHOLE}
 ROUTES = [
-    *(Route(vendor="openai", model=LUNA, after=FLASH, how=how, table=HOWS[how] | OPENAI) for how in HOWS),
+    Route(vendor="openai", model=LUNA, after=FLASH, how="whole", table=WHOLE | OPENAI),
+    Route(vendor="openai", model=LUNA, after=FLASH, how="streamed", table=STREAMED | OPENAI | USAGE_FIRST),
+    Route(vendor="openai", model=LUNA, after=FLASH, how="frame", table=WHOLE | OPENAI),
     *(Route(vendor="anthropic", model=HAIKU, after=LUNA, how=how, table=HOWS[how] | ANTHROPIC) for how in HOWS),
     *(Route(vendor="gemini", model=FLASH, after=HAIKU, how=how, table=HOWS[how] | GEMINI) for how in HOWS),
     Route(vendor="voyage", model="voyage-multimodal-3.5", after="voyage-3.5", how="embedding", table=EMBEDDED),

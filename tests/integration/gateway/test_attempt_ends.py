@@ -4,25 +4,21 @@ from __future__ import annotations
 
 import asyncio
 import gc
-import random
 import time
-from collections.abc import AsyncGenerator, Awaitable, Callable, Iterator, Sequence
+from collections.abc import AsyncGenerator, Awaitable, Callable, Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass, field, replace
+from dataclasses import replace
 from typing import Any
 
 import pytest
 
 from deployments.common.settings import SimulationSettings
 from deployments.common.streaming import coalesce
-from deployments.gateway import attempts
-from deployments.gateway.failover import Failover
-from deployments.gateway.metering import BillingContext, Meter
-from deployments.gateway.models import AttemptTimeouts, RoutedAnswer, RoutedRequest
+from deployments.gateway.models import RoutedAnswer
 from deployments.model_replica import ModelReplica
 from deployments.providers.simulated import SimulatedProvider
-from routing.breaker import Breakers, BreakerSettings
-from routing.catalogue import estimate_embed, load_catalogue, text_tokens
+from routing.breaker import BreakerSettings
+from routing.chat import Image, Message
 from routing.errors import (
     BudgetExceeded,
     CostsUnavailable,
@@ -32,146 +28,32 @@ from routing.errors import (
     ProviderTruncated,
     RayroomError,
 )
+from routing.estimates import estimate_embedding, text_tokens
 from routing.models import (
-    Answer,
     Delta,
-    EmbeddingResult,
     EmbedRequest,
-    Intent,
-    Message,
     ModelRequest,
-    Settlement,
-    Tenant,
-    TenantTotals,
     Tier,
     Usage,
 )
-from routing.policy import Decision
 from routing.retry import RetrySettings
-from tests.support.gateway import SIMULATED, TENANTS, jpeg
-
-CATALOGUE = load_catalogue()
-LUNA, FLASH, SOL, MIXED = "gpt-6-luna", "gemini-3.5-flash-lite", "gpt-6.1-sol", "voyage-multimodal-3.5"
-ASKED = (Message(role="user", text="What is on the screen?"),)
-TOLD = Usage(input_tokens=10, output_tokens=2)
-TIMEOUTS = AttemptTimeouts(attempt_s=5.0, first_token_s=5.0, between_tokens_s=5.0, total_s=5.0)
-Plan = tuple[str | float | Exception | Usage | None, ...]
-"""The steps of a vendor: words, waits and a failure; a usage, or None where none is reported, ends the answer."""
-
-
-@dataclass
-class Book:
-    """Costs in memory. As in the outbox of a replica, a settlement is posted before it is awaited."""
-
-    reserve_s: float = 0.0
-    refusals: list[RayroomError | None] = field(default_factory=list)
-    intents: dict[str, Intent] = field(default_factory=dict)
-    settled: list[Settlement] = field(default_factory=list)
-
-    async def reserve(self, intent: Intent) -> int:
-        await asyncio.sleep(self.reserve_s)
-        refusal = self.refusals.pop(0) if self.refusals else None
-        if refusal is not None:
-            raise refusal
-        self.intents[intent.event_id] = intent
-        return 0
-
-    async def settle(self, settlement: Settlement) -> None:
-        self.settled.append(settlement)
-        await asyncio.sleep(0)
-
-    async def record(self, entries: Sequence[Intent | Settlement]) -> int:
-        raise NotImplementedError
-
-    async def totals(self, tenant_id: str) -> TenantTotals:
-        raise NotImplementedError
-
-    def lines(self) -> list[tuple[str, int, bool]]:
-        """Return each attempt's model, cost and whether that is an estimate; every intent is settled once."""
-        assert sorted(settlement.event_id for settlement in self.settled) == sorted(self.intents)
-        return [(self.intents[s.event_id].model, s.cost_nanousd, s.estimated) for s in self.settled]
-
-
-@dataclass
-class Vendors:
-    """Models that follow their plans, and count the streams that are still open."""
-
-    plans: dict[str, list[Plan]]
-    asks: list[ModelRequest | EmbedRequest] = field(default_factory=list)
-    open: int = 0
-
-    @property
-    def asked(self) -> list[str]:
-        return [ask.model for ask in self.asks]
-
-    async def answer(self, ask: ModelRequest) -> Answer:
-        deltas = [delta async for delta in self.stream(ask)]
-        text = "".join(delta.text for delta in deltas)
-        return Answer(text=text, model=ask.model, finish="stop", usage=deltas[-1].usage)
-
-    async def stream(self, ask: ModelRequest) -> AsyncGenerator[Delta, None]:
-        self.asks.append(ask)
-        self.open += 1
-        try:
-            for step in self.plans[ask.model].pop(0):
-                if isinstance(step, Exception):
-                    raise step
-                if isinstance(step, str):
-                    yield Delta(text=step)
-                elif isinstance(step, float):
-                    await asyncio.sleep(step)
-                else:
-                    yield Delta(finish="stop", usage=step)
-        finally:
-            self.open -= 1
-
-    async def embed(self, ask: EmbedRequest) -> EmbeddingResult:
-        self.asks.append(ask)
-        return EmbeddingResult(vectors=((1.0,) * 1_024,), model=ask.model, usage=None)
-
-
-@dataclass
-class Desk:
-    """The attempts of one replica over costs and vendors of its own."""
-
-    vendors: Vendors
-    book: Book = field(default_factory=Book)
-    retries: RetrySettings = field(default_factory=lambda: RetrySettings(first_wait_s=1e-6))
-    breakers: BreakerSettings = field(default_factory=BreakerSettings)
-    failover: Failover = field(init=False)
-
-    def __post_init__(self) -> None:
-        rng = random.Random(7)
-        meter = Meter(self.book, CATALOGUE, frozenset(), 60.0, time.time)
-        self.failover = Failover(CATALOGUE, meter, self.retries, Breakers(rng, self.breakers), rng, time.monotonic)
-
-    async def answer(self, request: RoutedRequest) -> RoutedAnswer:
-        return await attempts.answer(self.failover, self.vendors, request)
-
-    async def streamed(self, request: RoutedRequest) -> list[Delta | RoutedAnswer]:
-        return [piece async for piece in attempts.stream(self.failover, self.vendors, request)]
-
-    async def embed(self, request: RoutedRequest) -> tuple[EmbeddingResult, int]:
-        return await attempts.embed(self.failover, self.vendors, request)
-
-
-def order(*targets: str, stronger: tuple[str, ...] = (), timeouts: AttemptTimeouts = TIMEOUTS) -> RoutedRequest:
-    tenant: Tenant = TENANTS[0]
-    return RoutedRequest(
-        billing=BillingContext(tenant=tenant, room="tenant_acme_standup", service="llm"),
-        decision=Decision(
-            tier=Tier.SIMPLE, targets=targets, score=0.1, threshold=0.5, reasons=("short",), stronger=stronger
-        ),
-        messages=ASKED,
-        max_output_tokens=64,
-        temperature=None,
-        timeouts=timeouts,
-    )
-
-
-def cost(model: str, usage: Usage) -> int:
-    (price,) = [row for row in CATALOGUE.prices.rows if row.model == model]
-    return price.cost_nanousd(usage)
+from tests.integration.gateway.attempt_bench import (
+    ASKED,
+    CATALOGUE,
+    FLASH,
+    LUNA,
+    MIXED,
+    SOL,
+    TIMEOUTS,
+    TOLD,
+    Book,
+    Desk,
+    Plan,
+    Vendors,
+    cost,
+    order,
+)
+from tests.support.gateway import SIMULATED, jpeg
 
 
 @pytest.fixture(autouse=True)
@@ -278,16 +160,24 @@ async def test_a_whole_answer_without_usage_is_billed_by_its_text_and_by_no_more
     text = "word " * words
     desk = Desk(Vendors({LUNA: [(text, None)]}))
     await desk.answer(order(LUNA))
-    tokens = min(64, text_tokens([Message(role="assistant", text=text)]))
+    tokens = min(64, text_tokens([Message(role="assistant", content=(text,))]))
     usage = Usage(input_tokens=text_tokens(ASKED), output_tokens=tokens)
     assert desk.book.lines() == [(LUNA, cost(LUNA, usage), True)]
 
 
 async def test_vectors_without_usage_are_billed_by_the_text_and_the_pixels_that_were_sent() -> None:
     desk = Desk(Vendors({}))
-    asked = replace(order(MIXED), messages=(Message(role="user", text="a chart", images=(jpeg(),)),))
+    asked = replace(
+        order(MIXED),
+        messages=(
+            Message(
+                role="user",
+                content=("a chart", Image(data=jpeg())),
+            ),
+        ),
+    )
     _, cost_nanousd = await desk.embed(asked)
-    expected = cost(MIXED, estimate_embed(EmbedRequest(model=MIXED, inputs=asked.messages)))
+    expected = cost(MIXED, estimate_embedding(EmbedRequest(model=MIXED, inputs=asked.messages)))
     assert desk.book.lines() == [(MIXED, expected, True)] and cost_nanousd == expected > 300_000
 
 
@@ -345,3 +235,36 @@ async def test_a_simulated_stream_ends_with_its_time_though_each_piece_has_a_tas
     await asyncio.sleep(0.15)
     with pytest.raises(ProviderTimeout):
         await asyncio.create_task(anext(deltas))
+
+
+async def test_a_first_token_later_than_the_models_p99_moves_on_to_the_next_model_and_only_then() -> None:
+    timeouts = replace(TIMEOUTS, first_token_least_s=0.05)
+    plans: dict[str, list[Plan]] = {LUNA: [(9.0,), (0.2, "late", TOLD)], FLASH: [("hello", TOLD)]}
+    desk = Desk(Vendors(plans), first_token_p99_s={LUNA: 0.1})
+    began_s = time.monotonic()
+    *_, answered = await desk.streamed(order(LUNA, FLASH, timeouts=timeouts))
+    assert isinstance(answered, RoutedAnswer) and answered.answer.text == "hello" and time.monotonic() - began_s < 2.0
+    # No other model can follow the last one, so it has its whole time.
+    *_, answered = await desk.streamed(order(LUNA, timeouts=timeouts))
+    assert isinstance(answered, RoutedAnswer) and answered.answer.text == "late"
+    assert desk.vendors.asked == [LUNA, FLASH, LUNA] and nothing_remains(desk)
+
+
+async def test_a_model_whose_breaker_is_open_is_none_to_move_on_to() -> None:
+    timeouts = replace(TIMEOUTS, first_token_least_s=0.05)
+    plans: dict[str, list[Plan]] = {FLASH: [(ProviderOverloaded(),)], LUNA: [(0.2, "late", TOLD)]}
+    once, breakers = RetrySettings(tries_of_target=1), BreakerSettings(failures=1)
+    desk = Desk(Vendors(plans), first_token_p99_s={LUNA: 0.1}, retries=once, breakers=breakers)
+    with pytest.raises(ProviderOverloaded):
+        await desk.streamed(order(FLASH))
+    *_, answered = await desk.streamed(order(LUNA, FLASH, timeouts=timeouts))
+    assert isinstance(answered, RoutedAnswer) and answered.answer.text == "late"
+
+
+async def test_a_model_that_is_later_than_its_published_p99_is_waited_for_longer_the_next_time() -> None:
+    timeouts = replace(TIMEOUTS, first_token_least_s=0.05)
+    plans: dict[str, list[Plan]] = {LUNA: [(9.0,), (0.5, "late", TOLD)], FLASH: [("hello", TOLD)]}
+    desk = Desk(Vendors(plans), first_token_p99_s={LUNA: 0.4})
+    for expected in ("hello", "late"):
+        *_, answered = await desk.streamed(order(LUNA, FLASH, timeouts=timeouts))
+        assert isinstance(answered, RoutedAnswer) and answered.answer.text == expected

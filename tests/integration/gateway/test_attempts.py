@@ -10,7 +10,7 @@ import pytest
 
 from cluster.lab.emulator import Emulator, Fault
 from deployments.api.auth import RoomToken, issue_token
-from deployments.api.schemas import ChatRequest
+from deployments.api.chat_schemas import ChatRequest
 from deployments.common.settings import ServiceSettings, SimulationSettings, TierSeconds, VendorSettings
 from deployments.gateway.models import RoutedAnswer
 from deployments.gateway.service import Gateway
@@ -29,7 +29,7 @@ from routing.errors import (
 from routing.models import Answer, Delta, ModelRequest, Tier, Usage
 from routing.retry import RetrySettings
 from routing.rooms import parse_room
-from tests.support.gateway import FAST, SIMULATED, JournalWorld, gateway_in_process
+from tests.support.gateway import FAST, SIMULATED, InProcessCluster, chat, chat_stream, gateway_in_process
 
 LUNA, FLASH, SOL = "gpt-6-luna", "gemini-3.5-flash-lite", "gpt-6.1-sol"
 HELLO = ChatRequest.model_validate({"model": "simple", "messages": [{"role": "user", "content": "Hello"}]})
@@ -83,38 +83,38 @@ class Scripted(ModelReplica):
 class Asked:
     """A gateway over a script, and its journal."""
 
-    def __init__(self, gateway: Gateway, world: JournalWorld, leaf: Scripted) -> None:
-        self.gateway, self.world, self.leaf = gateway, world, leaf
+    def __init__(self, gateway: Gateway, cluster: InProcessCluster, leaf: Scripted) -> None:
+        self.gateway, self.cluster, self.leaf = gateway, cluster, leaf
 
     async def bill(self) -> list[tuple[object, object, object]]:
         """Return each attempt's outcome, cost and whether it is an estimate."""
-        return [(row["outcome"], row["cost_nanousd"], row["estimated"]) for row in await self.world.events()]
+        return [(row["outcome"], row["cost_nanousd"], row["estimated"]) for row in await self.cluster.events()]
 
 
 @pytest.fixture
 async def asked(tmp_path: Path) -> AsyncIterator[Asked]:
     """A gateway that tries each model once."""
     leaf = Scripted([])
-    async with gateway_in_process(tmp_path, leaf=leaf, llm=LLM, retries=ONCE) as (gateway, world):
-        yield Asked(gateway, world, leaf)
+    async with gateway_in_process(tmp_path, leaf=leaf, llm=LLM, retries=ONCE) as (gateway, cluster):
+        yield Asked(gateway, cluster, leaf)
 
 
 @pytest.fixture
 async def patient(tmp_path: Path) -> AsyncIterator[Asked]:
     """A gateway that tries a model twice before it goes on to the next."""
     leaf = Scripted([])
-    async with gateway_in_process(tmp_path, leaf=leaf, llm=LLM, retries=TWICE) as (gateway, world):
-        yield Asked(gateway, world, leaf)
+    async with gateway_in_process(tmp_path, leaf=leaf, llm=LLM, retries=TWICE) as (gateway, cluster):
+        yield Asked(gateway, cluster, leaf)
 
 
 async def heard(asked: Asked, token: RoomToken) -> list[Delta | RoutedAnswer]:
-    pieces = await asked.gateway.chat_stream(token, HELLO)
+    pieces = await chat_stream(asked.gateway, token, HELLO)
     return [piece async for piece in pieces]
 
 
 async def test_an_answer_costs_what_its_usage_costs(asked: Asked, token: RoomToken) -> None:
     asked.leaf.steps = ["hello you"]
-    answered = await asked.gateway.chat(token, HELLO)
+    answered = await chat(asked.gateway, token, HELLO)
     assert (answered.attempts, answered.cost_nanousd, answered.decision.targets) == (1, 2_000, (LUNA, FLASH))
     assert await asked.bill() == [("ok", 2_000, 0)]
 
@@ -124,7 +124,7 @@ async def test_a_failed_attempt_falls_back_and_is_billed_if_the_vendor_may_have_
     asked: Asked, token: RoomToken, error: ProviderOverloaded
 ) -> None:
     asked.leaf.steps = [error, "hello"]
-    answered = await asked.gateway.chat(token, HELLO)
+    answered = await chat(asked.gateway, token, HELLO)
     failed, succeeded = await asked.bill()
     assert asked.leaf.asked == [LUNA, FLASH] and answered.attempts == 2
     assert failed[0] == "error" and (failed[1] != 0) == (failed[2] == 1) == error.billable
@@ -134,7 +134,7 @@ async def test_a_failed_attempt_falls_back_and_is_billed_if_the_vendor_may_have_
 async def test_when_every_target_failed_the_last_error_is_told(asked: Asked, token: RoomToken) -> None:
     asked.leaf.steps = [ProviderOverloaded(), ProviderTimeout()]
     with pytest.raises(ProviderTimeout):
-        await asked.gateway.chat(token, HELLO)
+        await chat(asked.gateway, token, HELLO)
     assert len(await asked.bill()) == 2
 
 
@@ -142,7 +142,7 @@ async def test_a_lost_replica_is_asked_again_once_and_both_attempts_are_billed(
     patient: Asked, token: RoomToken
 ) -> None:
     patient.leaf.steps = [ReplicaLost(), "hello"]
-    await patient.gateway.chat(token, HELLO)
+    await chat(patient.gateway, token, HELLO)
     lost, answered = await patient.bill()
     assert patient.leaf.asked == [LUNA, LUNA]
     assert lost[0] == "error" and lost[2] == 1 and lost[1] and answered == ("ok", 2_000, 0)
@@ -150,16 +150,16 @@ async def test_a_lost_replica_is_asked_again_once_and_both_attempts_are_billed(
 
 async def test_a_failing_target_is_asked_again_before_the_next_one(patient: Asked, token: RoomToken) -> None:
     patient.leaf.steps = [ProviderOverloaded(), ProviderOverloaded(), "hello"]
-    answered = await patient.gateway.chat(token, HELLO)
+    answered = await chat(patient.gateway, token, HELLO)
     assert patient.leaf.asked == [LUNA, LUNA, FLASH] and answered.attempts == 3
 
 
-@pytest.mark.parametrize("error", [ProviderQuota(), ProviderAuth(), ProviderRefused()])
+@pytest.mark.parametrize("error", [ProviderQuota(), ProviderAuth(), ProviderRefused(vendor_status=404)])
 async def test_an_error_that_waiting_does_not_mend_is_not_retried(
     patient: Asked, token: RoomToken, error: ProviderQuota
 ) -> None:
     patient.leaf.steps = [error, "hello"]
-    await patient.gateway.chat(token, HELLO)
+    await chat(patient.gateway, token, HELLO)
     assert patient.leaf.asked == [LUNA, FLASH]
 
 
@@ -170,7 +170,7 @@ async def test_a_target_that_keeps_failing_is_left_alone_until_its_breaker_lets_
         asked.leaf.steps += [ProviderOverloaded(), "hello"]
     asked.leaf.steps.append("hello")
     for _ in range(6):
-        await asked.gateway.chat(token, HELLO)
+        await chat(asked.gateway, token, HELLO)
     assert asked.leaf.asked == [LUNA, FLASH] * 5 + [FLASH]
 
 
@@ -180,10 +180,10 @@ async def test_when_every_breaker_is_open_the_caller_is_told_when_to_come_back_a
     asked.leaf.steps = [ProviderOverloaded() for _ in range(10)]
     for _ in range(5):
         with pytest.raises(ProviderOverloaded):
-            await asked.gateway.chat(token, HELLO)
+            await chat(asked.gateway, token, HELLO)
     billed = len(await asked.bill())
     with pytest.raises(ProviderOverloaded) as refused:
-        await asked.gateway.chat(token, HELLO)
+        await chat(asked.gateway, token, HELLO)
     assert 0 < (refused.value.retry_after_s or 0) <= 6 and refused.value.status == 503
     assert len(asked.leaf.asked) == len(await asked.bill()) == billed == 10
 
@@ -196,7 +196,7 @@ async def test_an_answer_that_shows_the_cheap_model_failed_is_given_by_the_stron
     asked: Asked, token: RoomToken, weak: str
 ) -> None:
     asked.leaf.steps = [weak, "Quarterly figures."]
-    answered = await asked.gateway.chat(token, AUTO)
+    answered = await chat(asked.gateway, token, AUTO)
     costs = [int(str(cost)) for _, cost, _ in await asked.bill()]
     assert asked.leaf.asked == [LUNA, SOL] and answered.answer.text == "Quarterly figures. "
     assert answered.decision.tier is Tier.COMPLEX and answered.decision.reasons[-1].startswith("escalated: ")
@@ -207,21 +207,21 @@ async def test_a_strong_model_that_fails_leaves_the_weak_answer_and_its_own_bill
     asked: Asked, token: RoomToken
 ) -> None:
     asked.leaf.steps = ["...", ProviderTimeout()]
-    answered = await asked.gateway.chat(token, AUTO)
+    answered = await chat(asked.gateway, token, AUTO)
     assert answered.answer.text == "... " and answered.decision.reasons[-1] == "kept: provider_timeout"
     assert answered.cost_nanousd == sum(int(str(cost)) for _, cost, _ in await asked.bill())
 
 
 async def test_a_request_for_the_simple_tier_is_not_escalated(asked: Asked, token: RoomToken) -> None:
     asked.leaf.steps = ["..."]
-    answered = await asked.gateway.chat(token, HELLO)
+    answered = await chat(asked.gateway, token, HELLO)
     assert answered.answer.text == "... " and asked.leaf.asked == [LUNA]
 
 
 async def test_a_full_queue_is_said_at_once_and_costs_nothing(asked: Asked, token: RoomToken) -> None:
     asked.leaf.steps = [Overloaded(retry_after_s=1.0)]
     with pytest.raises(Overloaded):
-        await asked.gateway.chat(token, HELLO)
+        await chat(asked.gateway, token, HELLO)
     assert await asked.bill() == [("error", 0, 0)]
 
 
@@ -230,14 +230,14 @@ async def test_usage_the_vendor_did_not_tell_is_estimated_and_never_nothing(
     asked: Asked, token: RoomToken, streamed: bool
 ) -> None:
     asked.leaf.steps = ["untold"]
-    await (heard(asked, token) if streamed else asked.gateway.chat(token, HELLO))
+    await (heard(asked, token) if streamed else chat(asked.gateway, token, HELLO))
     ((outcome, cost, estimated),) = await asked.bill()
     assert outcome == "ok" and cost and estimated == 1
 
 
 async def test_a_stream_is_durable_before_its_last_piece_leaves(asked: Asked, token: RoomToken) -> None:
     asked.leaf.steps = ["hello you"]
-    pieces = await asked.gateway.chat_stream(token, HELLO)
+    pieces = await chat_stream(asked.gateway, token, HELLO)
     async for piece in pieces:
         settled = [outcome for outcome, _, _ in await asked.bill()]
         assert settled == (["ok"] if isinstance(piece, RoutedAnswer) else [None])
@@ -265,7 +265,7 @@ async def test_a_caller_who_leaves_ends_the_attempt_and_owes_what_was_produced(
     asked: Asked, token: RoomToken, streamed: bool
 ) -> None:
     asked.leaf.steps = ["one two three!"] if streamed else ["!"]
-    call = asyncio.create_task(heard(asked, token) if streamed else asked.gateway.chat(token, HELLO))
+    call = asyncio.create_task(heard(asked, token) if streamed else chat(asked.gateway, token, HELLO))
     await asyncio.sleep(0.1)
     call.cancel()
     await asyncio.wait({call})
@@ -276,7 +276,7 @@ async def test_a_caller_who_leaves_ends_the_attempt_and_owes_what_was_produced(
 
 async def test_a_stream_cancelled_before_its_first_token_costs_its_input_alone(asked: Asked, token: RoomToken) -> None:
     asked.leaf.steps = ["!", "!"]
-    for asking in (heard(asked, token), asked.gateway.chat(token, HELLO)):
+    for asking in (heard(asked, token), chat(asked.gateway, token, HELLO)):
         call = asyncio.create_task(asking)
         await asyncio.sleep(0.1)
         call.cancel()
@@ -293,13 +293,13 @@ async def test_a_real_vendor_is_billed_to_the_unit_it_counted(tmp_path: Path, to
         vendors = {**SIMULATED, "openai": openai}
         price = load_catalogue().prices.rows
         (luna,) = [row for row in price if row.model == LUNA]
-        async with gateway_in_process(tmp_path, vendors=vendors, retries=ONCE) as (gateway, world):
-            answered = await gateway.chat(token, HELLO)
-            pieces = await gateway.chat_stream(token, HELLO)
+        async with gateway_in_process(tmp_path, vendors=vendors, retries=ONCE) as (gateway, cluster):
+            answered = await chat(gateway, token, HELLO)
+            pieces = await chat_stream(gateway, token, HELLO)
             streamed = [piece async for piece in pieces][-1]
             emulator.faults.append(Fault(status=503))
-            fallen = await gateway.chat(token, HELLO)
-            events = await world.events()
+            fallen = await chat(gateway, token, HELLO)
+            events = await cluster.events()
         expected = [
             luna.cost_nanousd(Usage(input_tokens=seen.prompt_tokens, output_tokens=seen.completion_tokens))
             for seen in emulator.journal
@@ -313,5 +313,5 @@ async def test_a_real_vendor_is_billed_to_the_unit_it_counted(tmp_path: Path, to
 async def test_a_simulated_failure_falls_back_too(tmp_path: Path, token: RoomToken) -> None:
     failing = SimulationSettings(seed=7, speed=10_000, failures={LUNA: 1.0})
     async with gateway_in_process(tmp_path, simulation=failing, retries=ONCE) as (gateway, _):
-        answered = await gateway.chat(token, HELLO)
+        answered = await chat(gateway, token, HELLO)
     assert answered.answer.model == f"simulated/{FLASH}" and answered.attempts == 2

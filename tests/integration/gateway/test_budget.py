@@ -18,7 +18,7 @@ from routing.catalogue import load_catalogue
 from tests.integration.gateway.test_speech_bill import beat, heard
 from tests.support.cost_entries import intent, settlement
 from tests.support.credentials import Bearer
-from tests.support.gateway import KEYS, JournalWorld, Tenants, gateway_in_process
+from tests.support.gateway import KEYS, InProcessCluster, Tenants, gateway_in_process
 
 LIMIT_NANOUSD = 10_000_000
 MS_NANOUSD = 80
@@ -28,7 +28,7 @@ MS_NANOUSD = 80
 class Routers:
     """Two router replicas of one cluster, with their shared costs and directory."""
 
-    world: JournalWorld
+    cluster: InProcessCluster
     directory: Tenants
     clients: list[httpx.AsyncClient]
     headers: dict[str, str]
@@ -43,19 +43,19 @@ async def routers(tmp_path: Path, bearer: Bearer) -> AsyncIterator[Routers]:
     directory = Tenants()
     directory.tenants["acme"] = replace(directory.tenants["acme"], budget_nanousd=LIMIT_NANOUSD)
     async with AsyncExitStack() as stack:
-        one, world = await stack.enter_async_context(gateway_in_process(tmp_path, directory=directory))
-        other = Gateway(one.settings, load_catalogue(), KEYS, one._handles, world, directory)
+        one, cluster = await stack.enter_async_context(gateway_in_process(tmp_path, directory=directory))
+        other = Gateway(one.settings, load_catalogue(), KEYS, one._handles, cluster, directory)
         ways = [httpx.ASGITransport(build_routes(gateway)) for gateway in (one, other)]
         clients = [httpx.AsyncClient(transport=way, base_url="http://router") for way in ways]
         for client in clients:
             await stack.enter_async_context(client)
-        yield Routers(world, directory, clients, bearer())
+        yield Routers(cluster, directory, clients, bearer())
 
 
 async def test_a_budget_that_is_spent_is_there_again_when_the_month_turns(routers: Routers) -> None:
     assert await routers.told(heard(audio_ms=200_000)) == (200_000 * MS_NANOUSD, LIMIT_NANOUSD)
     assert await routers.told() == (200_000 * MS_NANOUSD, LIMIT_NANOUSD)
-    routers.world.clock = lambda: time.time() + 40 * 86_400
+    routers.cluster.clock = lambda: time.time() + 40 * 86_400
     # The heartbeat carries no usage: an agent whose budget is spent reports none.
     assert await routers.told() == (0, LIMIT_NANOUSD)
 
@@ -74,9 +74,9 @@ async def test_a_router_that_has_just_started_knows_what_is_spent(routers: Route
 
 async def test_what_an_answer_may_cost_is_not_told_as_spent(routers: Routers) -> None:
     await routers.told(heard("s0", 80_000))
-    await routers.world.reserve(intent(estimate_nanousd=3_000_000))
+    await routers.cluster.reserve(intent(estimate_nanousd=3_000_000))
     assert await routers.told(heard("s1", 10_000)) == (90_000 * MS_NANOUSD, LIMIT_NANOUSD)
-    await routers.world.settle(settlement(cost_nanousd=100_000))
+    await routers.cluster.settle(settlement(cost_nanousd=100_000))
     assert await routers.told() == (90_000 * MS_NANOUSD + 100_000, LIMIT_NANOUSD)
 
 

@@ -14,15 +14,16 @@ import pytest_asyncio
 from cluster.lab.emulator import Fault
 from deployments.gateway.models import RoutedAnswer
 from routing.breaker import BreakerSettings
-from routing.catalogue import text_tokens
+from routing.chat import Message
 from routing.errors import ProviderTimeout
+from routing.estimates import text_tokens
 from routing.fairness import FairnessSettings
-from routing.models import Delta, Message
+from routing.models import Delta
 from routing.retry import RetrySettings
-from tests.integration.gateway.fault_bench import CHAT, QUESTION, TOKEN, Bench, ended, gateway
+from tests.integration.gateway.fault_bench import CHAT, QUESTION, TOKEN, Bench, ended, gateway, reserved
 from tests.integration.gateway.fault_table import ROUTES, SHORT, Route, Timers
 from tests.support.credentials import room_token
-from tests.support.gateway import JournalWorld, served
+from tests.support.gateway import InProcessCluster, chat_stream, served
 
 pytestmark = pytest.mark.asyncio(loop_scope="module")
 
@@ -63,9 +64,9 @@ async def noticed_after_s(bench: Bench, left_at_s: float) -> float:
     return gone_at_s - left_at_s
 
 
-async def bill(world: JournalWorld) -> tuple[object, object, bool]:
+async def bill(cluster: InProcessCluster) -> tuple[object, object, bool]:
     """Return the one attempt's outcome, whether it is an estimate, and whether it costs anything."""
-    (row,) = await world.events()
+    (row,) = await cluster.events()
     return row["outcome"], row["estimated"], bool(row["cost_nanousd"])
 
 
@@ -75,8 +76,8 @@ async def test_a_reader_who_leaves_a_stream_lets_the_vendor_go_and_owes_what_was
     how: str, route: Route, bench: Bench
 ) -> None:
     bench.emulator.plan(Fault(stall_after_chunks=1, stall_s=9.0))
-    async with gateway(bench, (route.model, route.after), LONG, fairness=ONE_SLOT) as (asked, world):
-        pieces = await asked.chat_stream(TOKEN, CHAT)
+    async with gateway(bench, (route.model, route.after), LONG, fairness=ONE_SLOT) as (asked, cluster):
+        pieces = await chat_stream(asked, TOKEN, CHAT)
         first = await anext(pieces)
         waiting = asyncio.ensure_future(anext(pieces))
         await asyncio.sleep(0.05)
@@ -86,24 +87,25 @@ async def test_a_reader_who_leaves_a_stream_lets_the_vendor_go_and_owes_what_was
         if how == "closes":
             await pieces.aclose()
         assert await noticed_after_s(bench, left_at_s) < AT_ONCE_S
-        (row,) = await world.events()
+        (row,) = await cluster.events()
         assert (await ended(asked, route.how)).how == "stop"
     assert isinstance(first, Delta) and (row["outcome"], row["estimated"]) == ("cancelled", 1)
-    said = text_tokens([Message(role="assistant", text=first.text)])
+    thought = reserved(route.model, route.how).thinking_tokens
+    said = text_tokens([Message(role="assistant", content=(first.text,))]) + thought
     assert f'"output_tokens": {said}' in str(row["usage"])
 
 
 @routes("whole", "frame", "embedding")
 async def test_a_caller_who_leaves_lets_the_vendor_go_and_owes_what_was_set_aside(route: Route, bench: Bench) -> None:
     bench.emulator.plan(Fault(delay_s=9.0))
-    async with gateway(bench, (route.model, route.after), LONG, fairness=ONE_SLOT) as (asked, world):
+    async with gateway(bench, (route.model, route.after), LONG, fairness=ONE_SLOT) as (asked, cluster):
         call = asyncio.create_task(ended(asked, route.how))
         await until(lambda: len(bench.emulator.journal) == 1)
         left_at_s = time.time()
         call.cancel()
         assert await noticed_after_s(bench, left_at_s) < AT_ONCE_S
         await asyncio.wait({call})
-        assert call.cancelled() and await bill(world) == ("cancelled", 1, True)
+        assert call.cancelled() and await bill(cluster) == ("cancelled", 1, True)
         assert (await ended(asked, route.how)).how == "stop"
 
 
@@ -113,7 +115,7 @@ async def test_a_connection_that_drops_lets_the_vendor_go(route: Route, bench: B
     body = {"model": "simple", "messages": [{"role": "user", "content": QUESTION}], "stream": True}
     headers = {"authorization": f"Bearer {room_token()}"}
     one = gateway(bench, (route.model, route.after), LONG, fairness=ONE_SLOT)
-    async with one as (asked, world), served(asked) as url:
+    async with one as (asked, cluster), served(asked) as url:
         async with aiohttp.ClientSession() as session:
             response = await session.post(f"{url}/v1/chat/completions", json=body, headers=headers)
             assert (await response.content.readline()).startswith(b"data: ")
@@ -121,7 +123,7 @@ async def test_a_connection_that_drops_lets_the_vendor_go(route: Route, bench: B
             response.close()
         assert await noticed_after_s(bench, left_at_s) < AT_ONCE_S
         await asyncio.sleep(0.05)
-        assert await bill(world) == ("cancelled", 1, True)
+        assert await bill(cluster) == ("cancelled", 1, True)
         assert (await ended(asked, route.how)).how == "stop"
 
 
@@ -204,7 +206,7 @@ async def test_silent_vendors_keep_a_caller_no_longer_than_the_whole_request_may
 
 @routes("streamed")
 async def test_a_slow_reader_gets_the_whole_answer(route: Route, bench: Bench) -> None:
-    async with gateway(bench, (route.model,), SHORT) as (asked, world):
-        async for piece in await asked.chat_stream(TOKEN, CHAT):
+    async with gateway(bench, (route.model,), SHORT) as (asked, cluster):
+        async for piece in await chat_stream(asked, TOKEN, CHAT):
             await asyncio.sleep(0 if isinstance(piece, RoutedAnswer) else 0.05)
-        assert isinstance(piece, RoutedAnswer) and await bill(world) == ("ok", 0, True)
+        assert isinstance(piece, RoutedAnswer) and await bill(cluster) == ("ok", 0, True)

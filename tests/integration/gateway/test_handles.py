@@ -18,12 +18,13 @@ from deployments.handles import ModelHandle, StartupCheck, as_rayroom_error, str
 from deployments.llm import Llm
 from deployments.vision import Vision
 from routing.catalogue import load_catalogue
+from routing.chat import Message
 from routing.errors import Overloaded, ProviderError, ProviderRefused, ProviderTimeout, ReplicaLost
-from routing.models import Delta, EmbedRequest, Message, ModelRequest
+from routing.models import Delta, EmbedRequest, ModelRequest
 from tests.support.gateway import FAST, SIMULATED
 
 BOUND = (SIMULATED, FAST, load_catalogue())
-HELLO = (Message(role="user", text="Hello"),)
+HELLO = (Message(role="user", content=("Hello",)),)
 ASK = ModelRequest(model="gpt-6-luna", messages=HELLO)
 
 

@@ -24,9 +24,10 @@ from cluster.lab.emulator import Emulator, Fault
 from deployments.common.settings import EmbeddingsSettings, KnowledgeSettings, VendorSettings
 from deployments.routes import build_routes
 from routing.models import Passage
-from tests.integration.room_agent.crooked import Crooked, crooked
+from tests.support.canned_server import CannedServer, canned_server
 from tests.support.credentials import Bearer
-from tests.support.gateway import SIMULATED, TENANTS, JournalWorld, Tenants, gateway_in_process, jpeg
+from tests.support.gateway import SIMULATED, TENANTS, InProcessCluster, Tenants, gateway_in_process, jpeg
+from tests.support.local_backend import add_passage
 from tests.support.trpc_backend import running_backend
 
 SEARCH = "/v1/knowledge/search"
@@ -45,11 +46,13 @@ class Knowing(Tenants):
 
 
 @asynccontextmanager
-async def asking(path: Path, backend: Backend, **changes: Any) -> AsyncIterator[tuple[httpx.AsyncClient, JournalWorld]]:
-    async with gateway_in_process(path, directory=Knowing(backend=backend), **changes) as (gateway, world):
+async def asking(
+    path: Path, backend: Backend, **changes: Any
+) -> AsyncIterator[tuple[httpx.AsyncClient, InProcessCluster]]:
+    async with gateway_in_process(path, directory=Knowing(backend=backend), **changes) as (gateway, cluster):
         transport = httpx.ASGITransport(build_routes(gateway))
         async with httpx.AsyncClient(transport=transport, base_url="http://router") as http:
-            yield http, world
+            yield http, cluster
     await backend.aclose()
 
 
@@ -57,15 +60,15 @@ async def asking(path: Path, backend: Backend, **changes: Any) -> AsyncIterator[
 async def local(tmp_path: Path) -> LocalBackend:
     backend = LocalBackend(tmp_path / "backend.db", TENANTS)
     passage = Passage(passage_id="a", source="handbook/holidays.md", text="Acme closes on the last Friday.", score=0)
-    await backend.add_passages("acme", [passage])
+    await add_passage(backend, "acme", passage)
     secret = Passage(passage_id="g", source="wiki/secret.md", text=f"On Friday {SECRET}.", score=0)
-    await backend.add_passages("globex", [secret])
+    await add_passage(backend, "globex", secret)
     return backend
 
 
 @pytest.fixture
-async def bad() -> AsyncIterator[Crooked]:
-    async with crooked("/trpc/knowledge.search") as server:
+async def bad() -> AsyncIterator[CannedServer]:
+    async with canned_server("/trpc/knowledge.search") as server:
         yield server
 
 
@@ -78,7 +81,9 @@ def row(text: Any = "Acme closes on Friday.", **changes: Any) -> dict[str, Any]:
 
 
 @asynccontextmanager
-async def asking_bad(path: Path, bad: Crooked, **changes: Any) -> AsyncIterator[tuple[httpx.AsyncClient, JournalWorld]]:
+async def asking_bad(
+    path: Path, bad: CannedServer, **changes: Any
+) -> AsyncIterator[tuple[httpx.AsyncClient, InProcessCluster]]:
     async with asking(path, TrpcBackend(bad.url, "k", "plain", timeout_s=5), **changes) as both:
         yield both
 
@@ -95,9 +100,9 @@ def data_url(image: bytes) -> str:
 async def test_a_question_finds_its_tenants_passages_and_costs_its_embedding(
     tmp_path: Path, local: LocalBackend, bearer: Bearer
 ) -> None:
-    async with asking(tmp_path, local) as (http, world):
+    async with asking(tmp_path, local) as (http, cluster):
         response = await http.post(SEARCH, json={"query": "which Friday do we close?"}, headers=bearer())
-        (event,) = await world.events()
+        (event,) = await cluster.events()
     body = response.json()
     assert response.status_code == 200 and set(body) == {"passages", "model", "cost_nanousd", "simulated"}
     (found,) = body["passages"]
@@ -119,7 +124,7 @@ async def test_the_tenant_is_the_tokens_and_nothing_in_the_question_changes_it(
         named = await http.post(SEARCH, json={"query": "Friday", "tenantId": "globex"}, headers=headers)
         theirs = await http.post(SEARCH, json={"query": "Friday"}, headers=bearer("tenant_globex_x"))
     assert [found["id"] for found in own.json()["passages"]] == ["a"] and SECRET not in own.text
-    assert error_of(named) == (422, "invalid_value", "tenantId")
+    assert error_of(named) == (400, "unknown_parameter", "tenantId")
     assert SECRET in theirs.text
 
 
@@ -128,10 +133,10 @@ async def test_a_frame_is_embedded_with_its_question_and_billed_as_the_vendor_co
 ) -> None:
     async with Emulator().running() as emulator:
         voyage = VendorSettings(api="voyage", base_url=emulator.base_urls()["voyage"])
-        async with asking(tmp_path, local, vendors=SIMULATED | {"voyage": voyage}) as (http, world):
+        async with asking(tmp_path, local, vendors=SIMULATED | {"voyage": voyage}) as (http, cluster):
             asked = {"query": "which Friday is that?", "image": data_url(jpeg(640, 360)), "top_k": 1}
             response = await http.post(SEARCH, json=asked, headers=bearer())
-            (event,) = await world.events()
+            (event,) = await cluster.events()
     (seen,) = emulator.journal
     assert response.json()["simulated"] is False and [one["id"] for one in response.json()["passages"]] == ["a"]
     assert seen.images == 1 and seen.image_px == 640 * 360
@@ -144,44 +149,44 @@ async def test_where_no_model_embeds_pictures_the_words_are_searched_and_billed_
     tmp_path: Path, local: LocalBackend, bearer: Bearer
 ) -> None:
     blind = EmbeddingsSettings(models=("voyage-4",))
-    async with asking(tmp_path, local, embeddings=blind) as (http, world):
+    async with asking(tmp_path, local, embeddings=blind) as (http, cluster):
         asked = {"query": "which Friday is that?", "image": data_url(jpeg())}
         answers = [
             await http.post(SEARCH, json=asked | {"image": one}, headers=bearer()) for one in (asked["image"], None)
         ]
         broken = await http.post(SEARCH, json=asked | {"image": data_url(b"hello")}, headers=bearer())
-        seen, unseen = await world.events()
+        seen, unseen = await cluster.events()
     assert [[found["id"] for found in one.json()["passages"]] for one in answers] == [["a"], ["a"]]
     assert (
         "image_px" not in json.loads(str(seen["usage"]))
         and int(str(seen["cost_nanousd"])) == int(str(unseen["cost_nanousd"])) > 0
     )
-    assert error_of(broken)[0] == 415
+    assert error_of(broken)[0] == 400
 
 
 BAD_QUESTIONS: dict[str, tuple[dict[str, Any], tuple[int, str, str]]] = {
-    "no query": ({"query": None}, (422, "invalid_value", "query")),
-    "an empty query": ({"query": ""}, (422, "invalid_value", "query")),
-    "a blank query": ({"query": " \n"}, (422, "invalid_value", "query")),
-    "10,001 characters": ({"query": "x" * 10_001}, (422, "invalid_value", "query")),
-    "no passages wanted": ({"top_k": 0}, (422, "invalid_value", "top_k")),
-    "too many wanted": ({"top_k": 21}, (422, "invalid_value", "top_k")),
-    "a word for a number": ({"top_k": "5"}, (422, "invalid_value", "top_k")),
-    "an address for an image": ({"image": "http://127.0.0.1/x.jpg"}, (422, "invalid_value", "image")),
-    "an image that is none": ({"image": data_url(b"hello")}, (415, "unsupported_media_type", "body")),
-    "half an image": ({"image": data_url(jpeg()[:2_000])}, (422, "invalid_value", "body")),
-    "no base64": ({"image": "data:image/jpeg;base64,%%%"}, (422, "invalid_value", "image")),
-    "an unknown key": ({"tenant_id": "globex"}, (422, "invalid_value", "tenant_id")),
+    "no query": ({"query": None}, (400, "invalid_value", "query")),
+    "an empty query": ({"query": ""}, (400, "invalid_value", "query")),
+    "a blank query": ({"query": " \n"}, (400, "invalid_value", "query")),
+    "10,001 characters": ({"query": "x" * 10_001}, (400, "invalid_value", "query")),
+    "no passages wanted": ({"top_k": 0}, (400, "invalid_value", "top_k")),
+    "too many wanted": ({"top_k": 21}, (400, "invalid_value", "top_k")),
+    "a word for a number": ({"top_k": "5"}, (400, "invalid_value", "top_k")),
+    "an address for an image": ({"image": "http://127.0.0.1/x.jpg"}, (400, "invalid_value", "image")),
+    "an image that is none": ({"image": data_url(b"hello")}, (400, "invalid_value", "image")),
+    "half an image": ({"image": data_url(jpeg()[:2_000])}, (400, "invalid_value", "image")),
+    "no base64": ({"image": "data:image/jpeg;base64,%%%"}, (400, "invalid_value", "image")),
+    "an unknown key": ({"tenant_id": "globex"}, (400, "unknown_parameter", "tenant_id")),
 }
 
 
 @pytest.mark.parametrize("name", BAD_QUESTIONS)
 async def test_a_bad_question_is_refused_by_name_and_costs_nothing(
-    name: str, http: httpx.AsyncClient, bearer: Bearer, world: JournalWorld
+    name: str, http: httpx.AsyncClient, bearer: Bearer, cluster: InProcessCluster
 ) -> None:
     changes, expected = BAD_QUESTIONS[name]
     response = await http.post(SEARCH, json={"query": "which Friday?"} | changes, headers=bearer())
-    assert error_of(response) == expected and await world.events() == []
+    assert error_of(response) == expected and await cluster.events() == []
 
 
 @pytest.mark.parametrize(
@@ -193,17 +198,17 @@ async def test_a_bad_question_is_refused_by_name_and_costs_nothing(
     ],
 )
 async def test_a_tenant_that_may_not_ask_is_told_why(
-    room: str, expected: tuple[int, str], http: httpx.AsyncClient, bearer: Bearer, world: JournalWorld
+    room: str, expected: tuple[int, str], http: httpx.AsyncClient, bearer: Bearer, cluster: InProcessCluster
 ) -> None:
     response = await http.post(SEARCH, json={"query": "why " * 900}, headers=bearer(room))
-    assert error_of(response)[:2] == expected and await world.events() == []
+    assert error_of(response)[:2] == expected and await cluster.events() == []
 
 
 CHAT = {"model": "auto", "messages": [{"role": "user", "content": "which Friday?"}]}
 
 
 async def test_searches_never_take_the_answers_place_and_a_flood_of_them_is_refused(
-    http: httpx.AsyncClient, bearer: Bearer, world: JournalWorld
+    http: httpx.AsyncClient, bearer: Bearer, cluster: InProcessCluster
 ) -> None:
     headers = bearer("tenant_slow_x")
     searches = [await http.post(SEARCH, json={"query": "which Friday?"}, headers=headers) for _ in range(12)]
@@ -211,7 +216,7 @@ async def test_searches_never_take_the_answers_place_and_a_flood_of_them_is_refu
     refused = [search for search in searches if search.status_code == 429]
     assert {search.status_code for search in searches[:4]} == {200} and len(refused) >= 5
     assert 1 <= int(refused[-1].headers["retry-after"]) <= 3
-    assert answer.status_code == 200 and len(await world.events()) == 13 - len(refused)
+    assert answer.status_code == 200 and len(await cluster.events()) == 13 - len(refused)
 
 
 async def test_answers_take_no_searches_place(http: httpx.AsyncClient, bearer: Bearer) -> None:
@@ -221,9 +226,9 @@ async def test_answers_take_no_searches_place(http: httpx.AsyncClient, bearer: B
     assert (await http.post(SEARCH, json={"query": "which Friday?"}, headers=headers)).status_code == 200
 
 
-async def test_without_a_token_nothing_is_asked(http: httpx.AsyncClient, world: JournalWorld) -> None:
+async def test_without_a_token_nothing_is_asked(http: httpx.AsyncClient, cluster: InProcessCluster) -> None:
     assert error_of(await http.post(SEARCH, json={"query": "q"})) == (401, "invalid_api_key", "authorization")
-    assert await world.events() == []
+    assert await cluster.events() == []
 
 
 async def test_an_empty_knowledge_base_is_an_empty_list(http: httpx.AsyncClient, bearer: Bearer) -> None:
@@ -232,7 +237,7 @@ async def test_an_empty_knowledge_base_is_an_empty_list(http: httpx.AsyncClient,
 
 
 async def test_another_tenants_passage_is_dropped_and_alarmed_without_its_words(
-    tmp_path: Path, bad: Crooked, bearer: Bearer
+    tmp_path: Path, bad: CannedServer, bearer: Bearer
 ) -> None:
     bad.reply = passages(row(SECRET, tenantId="globex", id="g"), row(), row(SECRET, tenantId=None))
     async with asking_bad(tmp_path, bad) as (http, _):
@@ -245,7 +250,7 @@ async def test_another_tenants_passage_is_dropped_and_alarmed_without_its_words(
 
 
 async def test_a_long_answer_is_cut_passage_by_passage_and_as_a_whole(
-    tmp_path: Path, bad: Crooked, bearer: Bearer
+    tmp_path: Path, bad: CannedServer, bearer: Bearer
 ) -> None:
     bad.reply = passages(*(row(str(n) * 9_000, id=str(n), source="s" * 5_000) for n in range(9)))
     limits = KnowledgeSettings(passage_chars=8_000, total_chars=20_000)
@@ -257,7 +262,7 @@ async def test_a_long_answer_is_cut_passage_by_passage_and_as_a_whole(
 
 
 async def test_a_passage_that_scores_too_low_is_dropped_and_one_without_a_score_stays(
-    tmp_path: Path, bad: Crooked, bearer: Bearer
+    tmp_path: Path, bad: CannedServer, bearer: Bearer
 ) -> None:
     scores = {"low": 0.29, "enough": 0.3, "none": None, "negative": -1.0, "good": 0.9}
     bad.reply = passages(*(row(name, id=name, score=score) for name, score in scores.items()))
@@ -268,7 +273,9 @@ async def test_a_passage_that_scores_too_low_is_dropped_and_one_without_a_score_
     assert fewer.json()["passages"] == []
 
 
-async def test_no_more_passages_come_back_than_were_asked_for(tmp_path: Path, bad: Crooked, bearer: Bearer) -> None:
+async def test_no_more_passages_come_back_than_were_asked_for(
+    tmp_path: Path, bad: CannedServer, bearer: Bearer
+) -> None:
     bad.reply = passages(*(row(f"Rule {n}.", id=str(n)) for n in range(50)))
     async with asking_bad(tmp_path, bad) as (http, _):
         response = await http.post(SEARCH, json={"query": "all of it", "top_k": 3}, headers=bearer())
@@ -288,20 +295,20 @@ WRONG_ANSWERS: dict[str, Any] = {
 
 @pytest.mark.parametrize("name", WRONG_ANSWERS)
 async def test_a_wrong_answer_is_refused_and_the_next_question_is_answered(
-    name: str, tmp_path: Path, bad: Crooked, bearer: Bearer
+    name: str, tmp_path: Path, bad: CannedServer, bearer: Bearer
 ) -> None:
-    async with asking_bad(tmp_path, bad) as (http, world):
+    async with asking_bad(tmp_path, bad) as (http, cluster):
         bad.reply = WRONG_ANSWERS[name]
         wrong = await http.post(SEARCH, json={"query": "when?"}, headers=bearer())
         bad.reply = passages(row())
         right = await http.post(SEARCH, json={"query": "when?"}, headers=bearer())
-        costs = [event["outcome"] for event in await world.events()]
+        costs = [event["outcome"] for event in await cluster.events()]
     assert error_of(wrong)[:2] == (502, "backend_refused") and len(wrong.content) < 500
     assert len(right.json()["passages"]) == 1 and costs == ["ok", "ok"]
     assert MAX_REPLY_BYTES < 5_000_000
 
 
-async def test_odd_rows_are_read_as_far_as_they_can_be(tmp_path: Path, bad: Crooked, bearer: Bearer) -> None:
+async def test_odd_rows_are_read_as_far_as_they_can_be(tmp_path: Path, bad: CannedServer, bearer: Bearer) -> None:
     scores = ((1, "high"), ("b", None), ("c", 10**400), ("d", "0.25"))
     rows = [row(f"Rule {number}.", score=score, id=number) for number, score in scores]
     rows += [row("", id="empty"), row(None, id="none"), row(["x"], id="list"), row("half a \ud83d face", id="half")]
@@ -313,28 +320,30 @@ async def test_odd_rows_are_read_as_far_as_they_can_be(tmp_path: Path, bad: Croo
     assert "half a ? face" in response.text
 
 
-async def test_a_late_knowledge_base_is_given_up_at_the_deadline(tmp_path: Path, bad: Crooked, bearer: Bearer) -> None:
+async def test_a_late_knowledge_base_is_given_up_at_the_deadline(
+    tmp_path: Path, bad: CannedServer, bearer: Bearer
+) -> None:
     bad.reply, bad.delay_s = passages(row()), 5.0
-    async with asking_bad(tmp_path, bad, knowledge=KnowledgeSettings(timeout_s=0.5)) as (http, world):
+    async with asking_bad(tmp_path, bad, knowledge=KnowledgeSettings(timeout_s=0.5)) as (http, cluster):
         started_s = time.monotonic()
         response = await http.post(SEARCH, json={"query": "when?"}, headers=bearer())
         took_s = time.monotonic() - started_s
-        (event,) = await world.events()
+        (event,) = await cluster.events()
     assert error_of(response)[:2] == (503, "backend_unavailable") and response.headers["retry-after"] == "1"
     assert took_s < 2 and event["outcome"] == "ok"
 
 
 async def test_a_late_embedding_is_given_up_at_the_same_deadline_and_no_backend_is_asked(
-    tmp_path: Path, bad: Crooked, bearer: Bearer
+    tmp_path: Path, bad: CannedServer, bearer: Bearer
 ) -> None:
     async with Emulator().running() as emulator:
         emulator.plan(Fault(delay_s=5.0), vendor="voyage")
         voyage = VendorSettings(api="voyage", base_url=emulator.base_urls()["voyage"])
         changes = {"vendors": SIMULATED | {"voyage": voyage}, "knowledge": KnowledgeSettings(timeout_s=0.5)}
-        async with asking_bad(tmp_path, bad, **changes) as (http, world):
+        async with asking_bad(tmp_path, bad, **changes) as (http, cluster):
             response = await http.post(SEARCH, json={"query": "when?"}, headers=bearer())
-            (event,) = await world.events()
-    assert error_of(response)[:2] == (504, "provider_timeout") and bad.asked == []
+            (event,) = await cluster.events()
+    assert error_of(response)[:2] == (504, "provider_timeout") and bad.requests == []
     assert (event["outcome"], event["estimated"]) == ("error", 1)
 
 
@@ -359,29 +368,29 @@ WRONG_VECTORS = {
 
 @pytest.mark.parametrize("name", WRONG_VECTORS)
 async def test_a_wrong_vector_is_a_vendors_error_that_is_paid_for_and_never_searched_with(
-    name: str, tmp_path: Path, bad: Crooked, bearer: Bearer
+    name: str, tmp_path: Path, bad: CannedServer, bearer: Bearer
 ) -> None:
-    async with crooked("/v1/multimodalembeddings", reply=WRONG_VECTORS[name]) as vendor:
+    async with canned_server("/v1/multimodalembeddings", reply=WRONG_VECTORS[name]) as vendor:
         voyage = VendorSettings(api="voyage", base_url=f"{vendor.url}/v1")
-        async with asking_bad(tmp_path, bad, vendors=SIMULATED | {"voyage": voyage}) as (http, world):
+        async with asking_bad(tmp_path, bad, vendors=SIMULATED | {"voyage": voyage}) as (http, cluster):
             response = await http.post(SEARCH, json={"query": "when?"}, headers=bearer())
             plain = await http.post("/v1/embeddings", json={"input": "when?"}, headers=bearer())
-            events = await world.events()
-    assert error_of(response)[:2] == error_of(plain)[:2] == (502, "provider_error") and bad.asked == []
+            events = await cluster.events()
+    assert error_of(response)[:2] == error_of(plain)[:2] == (502, "provider_error") and bad.requests == []
     assert [(event["outcome"], event["cost_nanousd"], event["estimated"]) for event in events] == [
         ("error", 840, 0)
     ] * 2
 
 
 async def test_a_vendor_that_counts_below_zero_is_paid_its_estimate_and_flagged(
-    tmp_path: Path, bad: Crooked, bearer: Bearer
+    tmp_path: Path, bad: CannedServer, bearer: Bearer
 ) -> None:
     bad.reply = passages(row())
-    async with crooked("/v1/multimodalembeddings", reply=vectors([0.1] * 1_024, tokens=-7)) as vendor:
+    async with canned_server("/v1/multimodalembeddings", reply=vectors([0.1] * 1_024, tokens=-7)) as vendor:
         voyage = VendorSettings(api="voyage", base_url=f"{vendor.url}/v1")
-        async with asking_bad(tmp_path, bad, vendors=SIMULATED | {"voyage": voyage}) as (http, world):
+        async with asking_bad(tmp_path, bad, vendors=SIMULATED | {"voyage": voyage}) as (http, cluster):
             response = await http.post(SEARCH, json={"query": "when?"}, headers=bearer())
-            (event,) = await world.events()
+            (event,) = await cluster.events()
     assert response.status_code == 200 and (event["outcome"], event["estimated"]) == ("ok", 1)
     assert event["cost_nanousd"] == response.json()["cost_nanousd"] > 0
 
@@ -401,14 +410,14 @@ async def test_a_real_trpc_server_is_asked_with_a_whole_vector_and_ten_thousand_
 
 @pytest.mark.parametrize(("takes", "methods"), [(True, ["POST", "POST"]), (False, ["POST", "GET", "GET"])])
 async def test_a_question_too_long_for_a_url_is_posted_where_the_server_takes_that_and_cut_where_not(
-    takes: bool, methods: list[str], tmp_path: Path, bad: Crooked, bearer: Bearer
+    takes: bool, methods: list[str], tmp_path: Path, bad: CannedServer, bearer: Bearer
 ) -> None:
-    bad.reply, bad.takes_long_queries = passages(row()), takes
+    bad.reply, bad.accepts_post = passages(row()), takes
     async with asking_bad(tmp_path, bad) as (http, _):
         for _ in range(2):
             response = await http.post(SEARCH, json={"query": "why " * 2_500}, headers=bearer())
             assert len(response.json()["passages"]) == 1
     assert bad.methods == methods
-    for asked in bad.asked:
+    for asked in bad.requests:
         assert len(asked["embedding"]) == 1_024 and asked["tenantId"] == "acme"
         assert len(asked["query"]) == 10_000 if takes else 500 < len(asked["query"]) < 10_000

@@ -17,7 +17,7 @@ from cluster.rooms.registry import SILENT_S
 from deployments.api.auth import ISSUER
 from deployments.api.jpeg import inspect_jpeg
 from tests.support.credentials import FRAME_HEADERS, Bearer
-from tests.support.gateway import KEYS, JournalWorld, jpeg
+from tests.support.gateway import KEYS, InProcessCluster, jpeg
 
 ADMIN = {"authorization": f"Bearer {KEYS.admin[0]}"}
 AGENT = {"authorization": f"Bearer {KEYS.agent[0]}"}
@@ -34,11 +34,11 @@ def error_of(response: httpx.Response) -> tuple[int, str, str | None]:
 
 
 async def test_a_frame_is_described_priced_and_says_it_is_simulated(
-    http: httpx.AsyncClient, bearer: Bearer, world: JournalWorld
+    http: httpx.AsyncClient, bearer: Bearer, cluster: InProcessCluster
 ) -> None:
     response = await http.post("/v1/frames", content=jpeg(), headers=bearer(**FRAME_HEADERS))
     body = response.json()
-    (event,) = await world.events()
+    (event,) = await cluster.events()
     assert response.status_code == 200 and body["description"].startswith("[simulated gemini-3.5-flash-lite]")
     assert body["simulated"] is True and body["model"] == "simulated/gemini-3.5-flash-lite" and body["tier"] == "simple"
     assert event["tenant_id"] == "acme" and event["cost_nanousd"] == body["cost_nanousd"] > 0
@@ -71,30 +71,30 @@ BAD_FRAMES: dict[str, tuple[bytes, dict[str, str | None], tuple[int, str, str]]]
     "nothing": (b"", {}, (415, "unsupported_media_type", "body")),
     "over 2 MiB": (jpeg() + b"\0" * 2_100_000, {}, (413, "too_large", "body")),
     "20,000 x 20,000": (claiming(20_000, 20_000), {}, (413, "too_large", "body")),
-    "no pixels": (claiming(0, 0), {}, (422, "invalid_value", "body")),
-    "cut in half": (jpeg()[: len(jpeg()) // 2], {}, (422, "invalid_value", "body")),
-    "cut by one byte": (jpeg()[:-1], {}, (422, "invalid_value", "body")),
-    "only a header": (jpeg()[:40], {}, (422, "invalid_value", "body")),
+    "no pixels": (claiming(0, 0), {}, (400, "invalid_value", "body")),
+    "cut in half": (jpeg()[: len(jpeg()) // 2], {}, (400, "invalid_value", "body")),
+    "cut by one byte": (jpeg()[:-1], {}, (400, "invalid_value", "body")),
+    "only a header": (jpeg()[:40], {}, (400, "invalid_value", "body")),
     "another content type": (jpeg(), {"content-type": "image/png"}, (415, "unsupported_media_type", "content-type")),
-    "a time in words": (jpeg(), {"x-frame-captured-at": "noon"}, (422, "invalid_value", "x-frame-captured-at")),
-    "an endless time": (jpeg(), {"x-frame-captured-at": "inf"}, (422, "invalid_value", "x-frame-captured-at")),
-    "an empty track": (jpeg(), {"x-frame-track": ""}, (422, "invalid_value", "x-frame-track")),
-    "a feature beyond 1": (jpeg(), {"x-frame-novelty": "1.5"}, (422, "invalid_value", "x-frame-novelty")),
-    "a feature that is no number": (jpeg(), {"x-frame-novelty": "nan"}, (422, "invalid_value", "x-frame-novelty")),
-    "an unknown header": (jpeg(), {"x-frame-colour": "red"}, (422, "invalid_value", "x-frame-colour")),
-    "another source": (jpeg(), {"x-frame-source": "window"}, (422, "invalid_value", "x-frame-source")),
+    "a time in words": (jpeg(), {"x-frame-captured-at": "noon"}, (400, "invalid_value", "x-frame-captured-at")),
+    "an endless time": (jpeg(), {"x-frame-captured-at": "inf"}, (400, "invalid_value", "x-frame-captured-at")),
+    "an empty track": (jpeg(), {"x-frame-track": ""}, (400, "invalid_value", "x-frame-track")),
+    "a feature beyond 1": (jpeg(), {"x-frame-novelty": "1.5"}, (400, "invalid_value", "x-frame-novelty")),
+    "a feature that is no number": (jpeg(), {"x-frame-novelty": "nan"}, (400, "invalid_value", "x-frame-novelty")),
+    "an unknown header": (jpeg(), {"x-frame-colour": "red"}, (400, "unknown_parameter", "x-frame-colour")),
+    "another source": (jpeg(), {"x-frame-source": "window"}, (400, "invalid_value", "x-frame-source")),
 }
 
 
 @pytest.mark.parametrize("name", BAD_FRAMES)
 async def test_a_bad_frame_is_refused_by_name_and_costs_nothing(
-    name: str, http: httpx.AsyncClient, bearer: Bearer, world: JournalWorld
+    name: str, http: httpx.AsyncClient, bearer: Bearer, cluster: InProcessCluster
 ) -> None:
     body, changes, expected = BAD_FRAMES[name]
     headers = {k: v for k, v in (bearer(**FRAME_HEADERS) | changes).items() if v is not None}
     response = await http.post("/v1/frames", content=body, headers=headers)
     assert error_of(response) == expected
-    assert await world.events() == []
+    assert await cluster.events() == []
     again = await http.post("/v1/frames", content=jpeg(), headers=bearer(**FRAME_HEADERS))
     assert again.status_code == 200
 
@@ -118,7 +118,14 @@ async def test_a_frame_older_than_its_tracks_newest_is_described_and_logged(
 
 
 def forged(claims: dict[str, Any], secret: str = KEYS.token_secret, algorithm: str = "HS256") -> str:
-    whole = {"iss": ISSUER, "sub": "tenant_acme_standup", "tenant": "acme", "job": "j", "exp": 9_999_999_999} | claims
+    whole = {
+        "iss": ISSUER,
+        "sub": "tenant_acme_standup",
+        "tenant": "acme",
+        "job": "j",
+        "opened": 1.0,
+        "exp": 9_999_999_999,
+    } | claims
     return jwt.encode({k: v for k, v in whole.items() if v is not None}, secret, algorithm)
 
 
@@ -137,11 +144,14 @@ BAD_TOKENS = {
 
 @pytest.mark.parametrize("name", BAD_TOKENS)
 @pytest.mark.parametrize("path", ["/v1/frames", "/v1/chat/completions", "/v1/embeddings"])
-async def test_a_bad_token_opens_nothing(name: str, path: str, http: httpx.AsyncClient, world: JournalWorld) -> None:
+async def test_a_bad_token_opens_nothing(
+    name: str, path: str, http: httpx.AsyncClient, cluster: InProcessCluster
+) -> None:
     headers = {**FRAME_HEADERS, "authorization": f"Bearer {BAD_TOKENS[name]}"}
     response = await http.post(path, content=jpeg(), headers=headers)
     assert error_of(response) == (401, "invalid_api_key", "authorization")
-    assert await world.events() == []
+    assert response.headers["www-authenticate"] == "Bearer"
+    assert await cluster.events() == []
 
 
 async def test_a_token_whose_tenant_is_not_its_rooms_is_refused(http: httpx.AsyncClient) -> None:
@@ -151,11 +161,11 @@ async def test_a_token_whose_tenant_is_not_its_rooms_is_refused(http: httpx.Asyn
 
 
 async def test_the_tenant_is_the_tokens_whatever_else_is_said(
-    http: httpx.AsyncClient, bearer: Bearer, world: JournalWorld
+    http: httpx.AsyncClient, bearer: Bearer, cluster: InProcessCluster
 ) -> None:
     headers = bearer("tenant_acme_standup", **FRAME_HEADERS, **{"x-tenant-id": "globex"})
     await http.post("/v1/frames?tenant=globex", content=jpeg(), headers=headers)
-    assert [event["tenant_id"] for event in await world.events()] == ["acme"]
+    assert [event["tenant_id"] for event in await cluster.events()] == ["acme"]
 
 
 async def test_a_token_of_another_room_opens_no_room(http: httpx.AsyncClient, bearer: Bearer) -> None:
@@ -181,17 +191,17 @@ async def test_a_room_lives_from_its_opening_to_its_end(http: httpx.AsyncClient)
 
 
 async def test_a_room_whose_agent_is_silent_for_a_minute_is_over_until_it_is_heard_of_again(
-    http: httpx.AsyncClient, bearer: Bearer, world: JournalWorld
+    http: httpx.AsyncClient, bearer: Bearer, cluster: InProcessCluster
 ) -> None:
     async def rooms() -> list[str]:
         return [room["room"] for room in (await http.get("/v1/tenants/acme/usage", headers=ADMIN)).json()["rooms"]]
 
     await http.post("/v1/rooms", json=opening(), headers=AGENT)
-    world.clock = lambda: time.time() + SILENT_S - 10
+    cluster.clock = lambda: time.time() + SILENT_S - 10
     assert await rooms() == ["tenant_acme_standup"]
-    world.clock = lambda: time.time() + SILENT_S + 10
+    cluster.clock = lambda: time.time() + SILENT_S + 10
     assert await rooms() == []
-    world.clock = time.time
+    cluster.clock = time.time
     await http.post("/v1/rooms/tenant_acme_standup/heartbeat", json={}, headers=bearer())
     assert await rooms() == ["tenant_acme_standup"]
 
@@ -214,20 +224,20 @@ async def test_a_heartbeat_renews_a_token_that_is_half_spent(http: httpx.AsyncCl
 
 
 BAD_ROOMS: dict[str, tuple[dict[str, str], tuple[int, str, str | None]]] = {
-    "no grammar": (opening("lobby"), (422, "invalid_room_name", "room")),
-    "no meeting": (opening("tenant_acme_"), (422, "invalid_room_name", "room")),
-    "a space": (opening("tenant_acme_stand up"), (422, "invalid_room_name", "room")),
-    "a line end": (opening("tenant_acme_standup\n"), (422, "invalid_room_name", "room")),
-    "too long": (opening("tenant_acme_" + "x" * 300), (422, "invalid_room_name", "room")),
+    "no grammar": (opening("lobby"), (400, "invalid_room_name", "room")),
+    "no meeting": (opening("tenant_acme_"), (400, "invalid_room_name", "room")),
+    "a space": (opening("tenant_acme_stand up"), (400, "invalid_room_name", "room")),
+    "a line end": (opening("tenant_acme_standup\n"), (400, "invalid_room_name", "room")),
+    "too long": (opening("tenant_acme_" + "x" * 300), (400, "invalid_room_name", "room")),
     "another tenant's metadata": (opening(tenant="globex"), (403, "forbidden", "metadata.tenant_id")),
     "a tenant id with _": (opening("tenant_ac_me_x", tenant="ac_me"), (403, "forbidden", "metadata.tenant_id")),
-    "no metadata": (opening() | {"metadata": ""}, (422, "invalid_value", "metadata")),
-    "metadata that is a list": (opening() | {"metadata": "[]"}, (422, "invalid_value", "metadata")),
-    "metadata without an end": (opening() | {"metadata": "[" * 16_000}, (422, "invalid_value", "metadata")),
+    "no metadata": (opening() | {"metadata": ""}, (400, "invalid_value", "metadata")),
+    "metadata that is a list": (opening() | {"metadata": "[]"}, (400, "invalid_value", "metadata")),
+    "metadata without an end": (opening() | {"metadata": "[" * 16_000}, (400, "invalid_value", "metadata")),
     "an unknown tenant": (opening("tenant_nobody_x", "nobody"), (404, "tenant_not_found", "tenant_id")),
     "a suspended tenant": (opening("tenant_initech_x", "initech"), (403, "tenant_suspended", "tenant_id")),
-    "an unknown key": (opening() | {"tenant": "acme"}, (422, "invalid_value", "tenant")),
-    "no job": ({k: v for k, v in opening().items() if k != "job_id"}, (422, "invalid_value", "job_id")),
+    "an unknown key": (opening() | {"tenant": "acme"}, (400, "unknown_parameter", "tenant")),
+    "no job": ({k: v for k, v in opening().items() if k != "job_id"}, (400, "invalid_value", "job_id")),
 }
 
 
@@ -254,13 +264,15 @@ async def test_usage_needs_an_admin_key_and_a_known_tenant(http: httpx.AsyncClie
 
 
 async def test_a_spent_budget_says_how_much_and_until_when(
-    http: httpx.AsyncClient, bearer: Bearer, world: JournalWorld
+    http: httpx.AsyncClient, bearer: Bearer, cluster: InProcessCluster
 ) -> None:
     response = await http.post("/v1/frames", content=jpeg(), headers=bearer("tenant_poor_x", **FRAME_HEADERS))
     error = response.json()["error"]
     assert response.status_code == 402 and error["code"] == "budget_exceeded"
     assert error["limit_nanousd"] == 100 and error["spent_nanousd"] == 0 and "resets_at" in error
-    assert await world.events() == []
+    assert error["estimate_nanousd"] > 100 == error["remaining_nanousd"]
+    assert str(error["estimate_nanousd"]) in error["message"] and "100" in error["message"]
+    assert await cluster.events() == []
 
 
 async def test_a_tenant_beyond_its_rate_is_told_when_to_come_back(http: httpx.AsyncClient, bearer: Bearer) -> None:
@@ -268,6 +280,17 @@ async def test_a_tenant_beyond_its_rate_is_told_when_to_come_back(http: httpx.As
     responses = [await http.post("/v1/frames", content=jpeg(), headers=headers) for _ in range(2)]
     assert [response.status_code for response in responses] == [200, 429]
     assert 8 <= int(responses[1].headers["retry-after"]) <= 10
+    for response in responses:
+        assert response.headers["x-ratelimit-limit-requests"] == "6"
+        assert response.headers["x-ratelimit-remaining-requests"] == "0"
+        assert 8 <= float(response.headers["x-ratelimit-reset-requests"].removesuffix("s")) <= 10
+
+
+async def test_a_wrong_request_counts_and_says_what_is_left(http: httpx.AsyncClient, bearer: Bearer) -> None:
+    refused = await http.post("/v1/chat/completions", json={}, headers=bearer("tenant_slow_x"))
+    unlimited = await http.post("/v1/chat/completions", json={}, headers=bearer())
+    assert (refused.status_code, refused.headers["x-ratelimit-remaining-requests"]) == (400, "0")
+    assert unlimited.status_code == 400 and "x-ratelimit-limit-requests" not in unlimited.headers
 
 
 async def test_health_needs_no_key_and_every_other_path_is_an_error_in_the_envelope(http: httpx.AsyncClient) -> None:
@@ -294,3 +317,26 @@ async def test_the_openapi_document_names_every_route_and_resolves_its_reference
     text = json.dumps(document)
     named = {part.split('"')[0] for part in text.split("#/components/schemas/")[1:]}
     assert named <= set(document["components"]["schemas"])
+
+
+async def test_the_token_of_a_closed_room_is_dead_and_costs_nothing_more(
+    http: httpx.AsyncClient, bearer: Bearer, cluster: InProcessCluster
+) -> None:
+    opened = (await http.post("/v1/rooms", json=opening(), headers=AGENT)).json()
+    token = {"authorization": f"Bearer {opened['token']}"}
+    await http.delete("/v1/rooms/tenant_acme_standup", headers=token)
+    chat = await http.post(
+        "/v1/chat/completions", json={"messages": [{"role": "user", "content": "Hi"}]}, headers=token
+    )
+    heartbeat = await http.post("/v1/rooms/tenant_acme_standup/heartbeat", json={}, headers=token)
+    assert [error_of(response)[:2] for response in (chat, heartbeat)] == [(401, "room_closed")] * 2
+    assert await cluster.events() == []
+
+
+async def test_a_closed_room_can_still_report_the_usage_that_it_owes(http: httpx.AsyncClient) -> None:
+    opened = (await http.post("/v1/rooms", json=opening(), headers=AGENT)).json()
+    token = {"authorization": f"Bearer {opened['token']}"}
+    await http.delete("/v1/rooms/tenant_acme_standup", headers=token)
+    ended = {"ended": True}
+    heartbeat = await http.post("/v1/rooms/tenant_acme_standup/heartbeat", json=ended, headers=token)
+    assert heartbeat.status_code == 200

@@ -23,8 +23,9 @@ from routing.errors import ProviderOverloaded
 from routing.models import Tier, Usage
 from routing.policy import Decision
 from routing.retry import RetrySettings
+from tests.integration.gateway.listed_metrics import ListedMetrics
 from tests.support.credentials import FRAME_HEADERS, Bearer
-from tests.support.gateway import FAST, SIMULATED, TENANTS, JournalWorld, gateway_in_process, jpeg
+from tests.support.gateway import FAST, SIMULATED, TENANTS, InProcessCluster, gateway_in_process, jpeg
 
 HELLO = {"model": "simple", "messages": [{"role": "user", "content": "Hello"}]}
 
@@ -69,24 +70,11 @@ async def test_the_time_of_a_vendor_that_failed_counts_too(tmp_path: Path, beare
     assert float(answered.headers["server-timing"].removeprefix("vendor;dur=")) > 0
 
 
-class ListedMetrics:
-    """Metrics in a list."""
-
-    def __init__(self) -> None:
-        self.counted: list[tuple[str, str, str]] = []
-
-    def breaker_turned(self, model: str, to: str) -> None:
-        self.counted.append(("breaker", model, to))
-
-    def fell_back(self, model: str, to: str) -> None:
-        self.counted.append(("fallback", model, to))
-
-
 async def test_a_fallback_and_a_turn_of_a_breaker_are_counted(tmp_path: Path) -> None:
     metrics, rng, catalogue = ListedMetrics(), random.Random(7), load_catalogue()
     weak, other = catalogue.get("gpt-6-luna"), catalogue.get("gemini-3.5-flash-lite")
-    world = JournalWorld(tmp_path / "journal.db")
-    meter = Meter(world, catalogue, frozenset(), 60.0, time.time)
+    cluster = InProcessCluster(tmp_path / "journal.db")
+    meter = Meter(cluster, catalogue, frozenset(), 60.0, time.time)
     breakers = Breakers(rng, BreakerSettings(failures=1))
     failover = Failover(catalogue, meter, RetrySettings(tries_of_target=1), breakers, rng, time.monotonic, metrics)
     run = failover.attempts(routed(weak.name, other.name))
@@ -101,7 +89,7 @@ async def test_a_fallback_and_a_turn_of_a_breaker_are_counted(tmp_path: Path) ->
     # The next request skips the model whose breaker is open: it falls back at once.
     assert (await anext(failover.attempts(routed(weak.name, other.name)))).model is other
     assert metrics.counted[2:] == [("fallback", weak.name, other.name)]
-    await world.aclose()
+    await cluster.aclose()
 
 
 def routed(*models: str) -> RoutedRequest:
@@ -110,6 +98,5 @@ def routed(*models: str) -> RoutedRequest:
         decision=Decision(tier=Tier.SIMPLE, targets=models, score=0.1, threshold=0.5, reasons=()),
         messages=(),
         max_output_tokens=64,
-        temperature=None,
         timeouts=AttemptTimeouts(attempt_s=5, first_token_s=5, between_tokens_s=5, total_s=30),
     )

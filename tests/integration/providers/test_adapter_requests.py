@@ -12,8 +12,9 @@ from aiohttp import web
 from deployments.common.settings import SimulationSettings, VendorSettings
 from deployments.providers.registry import connect
 from routing.catalogue import Model
+from routing.chat import ChatOptions, Image, Message
 from routing.errors import ProviderError
-from routing.models import Message, ModelRequest, Tier
+from routing.models import ModelRequest, Tier
 
 
 @dataclass
@@ -34,7 +35,13 @@ class Keeper:
     async def sent(self, row: dict[str, Any], model: str, **ask: Any) -> dict[str, Any]:
         """Return the body of one ask, made through a vendor's row of the configuration."""
         provider = connect("it", VendorSettings(**row | {"base_url": self.url}), SimulationSettings())
-        said = (Message(role="system", text="Be short."), Message(role="user", text="Hello?", images=(b"jpeg",)))
+        said = (
+            Message(role="system", content=("Be short.",)),
+            Message(
+                role="user",
+                content=("Hello?", Image(data=b"jpeg")),
+            ),
+        )
         with pytest.raises(ProviderError):
             await provider.answer(named(model), ModelRequest(model=model, messages=said, **ask))
         await provider.aclose()
@@ -61,27 +68,17 @@ async def keeper() -> AsyncIterator[Keeper]:
 
 async def test_a_server_of_ones_own_needs_no_key_and_may_name_the_limit_its_way(keeper: Keeper) -> None:
     row = {"api": "openai-compatible", "output_limit_field": "max_tokens"}
-    body = await keeper.sent(row, "qwen3-vl", max_output_tokens=77, temperature=0.5)
+    body = await keeper.sent(row, "qwen3-vl", max_output_tokens=77, options=ChatOptions(temperature=0.5))
     assert body["max_tokens"] == 77 and "max_completion_tokens" not in body and "reasoning_effort" not in body
     assert (body["model"], body["temperature"]) == ("qwen3-vl", 0.5)
     assert keeper.paths == ["/chat/completions"]
 
 
-@pytest.mark.parametrize(
-    ("model", "tokens", "sampling"),
-    [
-        ("gpt-4o", 300, {"temperature": 0.5}),
-        ("gpt-6-luna", 300, {"temperature": 0.5, "reasoning_effort": "none"}),
-        # A model that thinks takes no temperature.
-        ("gpt-6-luna", 4_000, {}),
-    ],
-)
-async def test_openais_thinking_models_think_only_where_there_is_room(
-    model: str, tokens: int, sampling: dict[str, Any], keeper: Keeper
-) -> None:
-    body = await keeper.sent({"api": "openai"}, model, max_output_tokens=tokens, temperature=0.5)
-    assert {name: body[name] for name in ("temperature", "reasoning_effort") if name in body} == sampling
-    assert body["max_completion_tokens"] == tokens
+async def test_openai_gets_the_effort_of_the_request_and_room_for_its_thoughts(keeper: Keeper) -> None:
+    body = await keeper.sent({"api": "openai"}, "m", max_output_tokens=300, effort="low", thinking_tokens=1_000)
+    assert (body["reasoning_effort"], body["max_completion_tokens"]) == ("low", 1_300)
+    plain = await keeper.sent({"api": "openai"}, "m", max_output_tokens=9_000)
+    assert "reasoning_effort" not in plain and plain["max_completion_tokens"] == named("m").max_output_tokens
 
 
 @pytest.mark.parametrize(
@@ -102,10 +99,12 @@ async def test_a_short_answer_of_gemini_is_not_eaten_by_thinking(
 
 
 async def test_anthropic_gets_no_temperature_and_its_system_text_apart(keeper: Keeper) -> None:
-    body = await keeper.sent({"api": "anthropic"}, "claude-sonnet-5-5", max_output_tokens=300, temperature=0.5)
+    body = await keeper.sent(
+        {"api": "anthropic"}, "claude-sonnet-5-5", max_output_tokens=300, options=ChatOptions(temperature=0.5)
+    )
     assert body["system"] == "Be short." and [message["role"] for message in body["messages"]] == ["user"]
     assert "temperature" not in body and body["max_tokens"] == 300
-    assert [part["type"] for part in body["messages"][0]["content"]] == ["image", "text"]
+    assert [part["type"] for part in body["messages"][0]["content"]] == ["text", "image"]
 
 
 @pytest.mark.parametrize(

@@ -24,33 +24,33 @@ from routing.errors import (
     ProviderUnreachable,
 )
 from routing.models import EmbedRequest, ModelRequest
-from tests.integration.room_agent.desk import (
-    ALL,
+from tests.integration.providers.connected_adapters import (
     ATTEMPT_S,
-    BOTH,
     CATALOGUE,
+    EACH_METHOD,
+    EACH_VENDOR,
+    FAULT_CASES,
     INPUTS,
-    REFUSED,
     VENDORS,
-    Case,
-    Desk,
-    all_of,
-    ask,
-    billed,
-    charged,
-    connected_desk,
-    joined,
+    ConnectedAdapters,
+    FaultCase,
+    billed_usage,
+    charged_usage,
+    collect,
+    connected_adapters,
+    disconnect_noticed_at_s,
+    joined_answer,
     model_of,
-    noticed_s,
-    until,
+    model_request,
+    wait_until,
 )
 
 
 @pytest.fixture
-async def desk(monkeypatch: pytest.MonkeyPatch) -> AsyncIterator[Desk]:
+async def adapters(monkeypatch: pytest.MonkeyPatch) -> AsyncIterator[ConnectedAdapters]:
     monkeypatch.setenv("VENDOR_KEY", "k")
-    async with connected_desk() as desk:
-        yield desk
+    async with connected_adapters() as adapters:
+        yield adapters
 
 
 @pytest.fixture
@@ -65,67 +65,75 @@ def deaf_url() -> Iterator[str]:
         yield f"http://127.0.0.1:{server.getsockname()[1]}"
 
 
-@ALL
-@BOTH
-async def test_an_answer_carries_the_usage_the_vendor_charges(vendor: str, how: str, desk: Desk) -> None:
-    answer = await desk.ask(vendor, how, ask(vendor))
-    (seen,) = desk.emulator.journal
+@EACH_VENDOR
+@EACH_METHOD
+async def test_an_answer_carries_the_usage_the_vendor_charges(
+    vendor: str, method: str, adapters: ConnectedAdapters
+) -> None:
+    answer = await adapters.send(vendor, method, model_request(vendor))
+    (seen,) = adapters.emulator.journal
     assert answer.finish == "stop" and len(answer.text.split()) == seen.completion_tokens > 8
-    assert billed(answer.usage) == charged(seen) and answer.model == VENDORS[vendor][1]
-    assert (seen.images, seen.stream, seen.model, seen.status) == (2, how == "stream", VENDORS[vendor][1], 200)
+    assert billed_usage(answer.usage) == charged_usage(seen) and answer.model == VENDORS[vendor][1]
+    assert (seen.images, seen.stream, seen.model, seen.status) == (2, method == "stream", VENDORS[vendor][1], 200)
 
 
-@ALL
-async def test_a_stream_says_what_a_whole_answer_says_and_in_pieces(vendor: str, desk: Desk) -> None:
-    whole = await desk.ask(vendor, "answer", ask(vendor))
-    deltas = [delta async for delta in desk.provider(vendor).stream(model_of(vendor), ask(vendor))]
-    assert joined(model_of(vendor), deltas) == whole and len(deltas) >= 4
+@EACH_VENDOR
+async def test_a_stream_says_what_a_whole_answer_says_and_in_pieces(vendor: str, adapters: ConnectedAdapters) -> None:
+    whole = await adapters.send(vendor, "answer", model_request(vendor))
+    deltas = [delta async for delta in adapters.provider(vendor).stream(model_of(vendor), model_request(vendor))]
+    assert joined_answer(model_of(vendor), deltas) == whole and len(deltas) >= 4
 
 
-@ALL
-@BOTH
-async def test_cached_written_and_thought_tokens_are_billed_once_each(vendor: str, how: str, desk: Desk) -> None:
+@EACH_VENDOR
+@EACH_METHOD
+async def test_cached_written_and_thought_tokens_are_billed_once_each(
+    vendor: str, method: str, adapters: ConnectedAdapters
+) -> None:
     # Gemini has no charge for writing its cache.
     written = 0 if vendor == "gemini" else 40
     extras = Extras(cached_tokens=300, cache_write_5m_tokens=written, thinking_tokens=17)
-    desk.emulator.plan(Fault(extras=extras))
-    answer = await desk.ask(vendor, how, ask(vendor))
-    (seen,) = desk.emulator.journal
-    assert billed(answer.usage) == charged(seen)
+    adapters.emulator.plan(Fault(extras=extras))
+    answer = await adapters.send(vendor, method, model_request(vendor))
+    (seen,) = adapters.emulator.journal
+    assert billed_usage(answer.usage) == charged_usage(seen)
     assert seen.cached_tokens == 300 and answer.usage is not None and answer.usage.thinking_tokens == 17
 
 
-@ALL
-@BOTH
-async def test_an_answer_that_meets_its_limit_says_so(vendor: str, how: str, desk: Desk) -> None:
-    answer = await desk.ask(vendor, how, ask(vendor, max_output_tokens=8))
+@EACH_VENDOR
+@EACH_METHOD
+async def test_an_answer_that_meets_its_limit_says_so(vendor: str, method: str, adapters: ConnectedAdapters) -> None:
+    answer = await adapters.send(vendor, method, model_request(vendor, max_output_tokens=8))
     assert answer.finish == "length" and len(answer.text.split()) == 8
 
 
-@ALL
-@BOTH
+@EACH_VENDOR
+@EACH_METHOD
 @pytest.mark.parametrize("refusal", ["refused", "filtered"])
-async def test_a_refusal_is_an_answer_and_is_billed(refusal: str, vendor: str, how: str, desk: Desk) -> None:
-    desk.emulator.plan(Fault(refusal=refusal))  # type: ignore[arg-type]
-    answer = await desk.ask(vendor, how, ask(vendor))
-    (seen,) = desk.emulator.journal
-    assert answer.finish == "refusal" and billed(answer.usage) == charged(seen)
+async def test_a_refusal_is_an_answer_and_is_billed(
+    refusal: str, vendor: str, method: str, adapters: ConnectedAdapters
+) -> None:
+    adapters.emulator.plan(Fault(refusal=refusal))  # type: ignore[arg-type]
+    answer = await adapters.send(vendor, method, model_request(vendor))
+    (seen,) = adapters.emulator.journal
+    assert answer.finish == "refusal" and billed_usage(answer.usage) == charged_usage(seen)
 
 
-@ALL
-@BOTH
-async def test_usage_that_is_not_told_is_unknown_and_not_zero(vendor: str, how: str, desk: Desk) -> None:
-    desk.emulator.plan(Fault(untold_usage=True))
-    answer = await desk.ask(vendor, how, ask(vendor))
+@EACH_VENDOR
+@EACH_METHOD
+async def test_usage_that_is_not_told_is_unknown_and_not_zero(
+    vendor: str, method: str, adapters: ConnectedAdapters
+) -> None:
+    adapters.emulator.plan(Fault(untold_usage=True))
+    answer = await adapters.send(vendor, method, model_request(vendor))
     assert answer.usage is None and answer.text and answer.finish == "stop"
 
 
 BROKEN = {
-    "cut": Case(Fault(cut_after_chunks=2), ProviderTruncated, "stream"),
-    "cut before a word": Case(Fault(cut_after_chunks=0), ProviderTruncated, "first_token"),
-    "reset": Case(Fault(reset_after_chunks=2), ProviderUnreachable, "stream"),
-    "overload": Case(Fault(overload_after_chunks=2), ProviderOverloaded, "stream"),
-    "stall": Case(Fault(stall_after_chunks=2, stall_s=5.0), ProviderTimeout, "stream"),
+    "cut": FaultCase(Fault(cut_after_chunks=2), ProviderTruncated, "stream"),
+    "cut before a word": FaultCase(Fault(cut_after_chunks=0), ProviderTruncated, "first_token"),
+    "reset": FaultCase(Fault(reset_after_chunks=2), ProviderUnreachable, "stream"),
+    "overload": FaultCase(Fault(overload_after_chunks=2), ProviderOverloaded, "stream"),
+    "stall": FaultCase(Fault(stall_after_chunks=2, stall_s=5.0), ProviderTimeout, "stream"),
 }
 QUOTAS = {
     "openai": Fault(status=429, code="insufficient_quota", retry_after_s=7.0),
@@ -135,87 +143,104 @@ QUOTAS = {
 }
 
 
-async def failure(desk: Desk, vendor: str, how: str, fault: Fault, an_ask: ModelRequest) -> ProviderError:
+async def failure(
+    adapters: ConnectedAdapters, vendor: str, method: str, fault: Fault, request: ModelRequest
+) -> ProviderError:
     """Return the error a fault becomes, which no SDK tried twice and which a process boundary does not change."""
-    desk.emulator.plan(fault)
+    adapters.emulator.plan(fault)
     with pytest.raises(ProviderError) as failed:
-        await desk.ask(vendor, how, an_ask)
+        await adapters.send(vendor, method, request)
     again = pickle.loads(pickle.dumps(failed.value))
     assert type(again) is type(failed.value) and again.facts == failed.value.facts
-    assert len(desk.emulator.journal) == 1
+    assert len(adapters.emulator.journal) == 1
     return failed.value
 
 
-@ALL
-@BOTH
-@pytest.mark.parametrize("name", REFUSED)
-async def test_what_a_vendor_says_instead_of_an_answer_is_ours(name: str, vendor: str, how: str, desk: Desk) -> None:
-    case = REFUSED[name]
-    error = await failure(desk, vendor, how, case.fault, ask(vendor, timeout_s=0.5 if case.fault.delay_s else 5.0))
+@EACH_VENDOR
+@EACH_METHOD
+@pytest.mark.parametrize("name", FAULT_CASES)
+async def test_what_a_vendor_says_instead_of_an_answer_is_ours(
+    name: str, vendor: str, method: str, adapters: ConnectedAdapters
+) -> None:
+    case = FAULT_CASES[name]
+    error = await failure(
+        adapters, vendor, method, case.fault, model_request(vendor, timeout_s=0.5 if case.fault.delay_s else 5.0)
+    )
     # Anthropic's SDK skips events without a name, so the adapter only sees an empty answer.
-    skipped = case.fault.garbage and (vendor, how) == ("anthropic", "stream")
+    skipped = case.fault.garbage and (vendor, method) == ("anthropic", "stream")
     assert (type(error), error.facts["phase"]) == (case.kind, "first_token" if skipped else case.phase)
     assert error.retry_after_s == case.retry_after_s
     assert error.facts.get("vendor_status") == case.fault.status or case.fault.status is None
 
 
-@ALL
+@EACH_VENDOR
 @pytest.mark.parametrize("name", BROKEN)
-async def test_a_stream_that_breaks_is_an_error_and_never_an_answer(name: str, vendor: str, desk: Desk) -> None:
+async def test_a_stream_that_breaks_is_an_error_and_never_an_answer(
+    name: str, vendor: str, adapters: ConnectedAdapters
+) -> None:
     case = BROKEN[name]
-    error = await failure(desk, vendor, "stream", case.fault, ask(vendor, between_s=0.3))
+    error = await failure(adapters, vendor, "stream", case.fault, model_request(vendor, between_s=0.3))
     assert (type(error), error.facts["phase"]) == (case.kind, case.phase)
 
 
-@ALL
-async def test_a_whole_answer_without_its_finish_marker_is_truncated(vendor: str, desk: Desk) -> None:
-    error = await failure(desk, vendor, "answer", Fault(cut_after_chunks=2), ask(vendor))
+@EACH_VENDOR
+async def test_a_whole_answer_without_its_finish_marker_is_truncated(vendor: str, adapters: ConnectedAdapters) -> None:
+    error = await failure(adapters, vendor, "answer", Fault(cut_after_chunks=2), model_request(vendor))
     assert (type(error), error.facts["phase"]) == (ProviderTruncated, "parse")
 
 
-@ALL
-@BOTH
-async def test_spent_credit_is_not_a_rate_limit(vendor: str, how: str, desk: Desk) -> None:
-    error = await failure(desk, vendor, how, QUOTAS[vendor], ask(vendor))
+@EACH_VENDOR
+@EACH_METHOD
+async def test_spent_credit_is_not_a_rate_limit(vendor: str, method: str, adapters: ConnectedAdapters) -> None:
+    error = await failure(adapters, vendor, method, QUOTAS[vendor], model_request(vendor))
     assert type(error) is ProviderQuota and not error.retryable and error.facts["vendor_status"] == 429
 
 
-async def test_a_wrong_key_at_google_is_a_wrong_key_though_it_comes_as_400(desk: Desk) -> None:
-    error = await failure(desk, "gemini", "answer", Fault(status=400, code="API_KEY_INVALID"), ask("gemini"))
+async def test_a_wrong_key_at_google_is_a_wrong_key_though_it_comes_as_400(adapters: ConnectedAdapters) -> None:
+    error = await failure(
+        adapters, "gemini", "answer", Fault(status=400, code="API_KEY_INVALID"), model_request("gemini")
+    )
     assert type(error) is ProviderAuth and error.facts["vendor_code"] == "API_KEY_INVALID"
 
 
-@ALL
-async def test_a_stream_that_stays_below_its_timers_may_last_longer_than_each(vendor: str, desk: Desk) -> None:
-    desk.emulator.plan(Fault(stall_after_chunks=2, stall_s=0.4))
-    deltas = [delta async for delta in desk.provider(vendor).stream(model_of(vendor), ask(vendor, between_s=1.0))]
+@EACH_VENDOR
+async def test_a_stream_that_stays_below_its_timers_may_last_longer_than_each(
+    vendor: str, adapters: ConnectedAdapters
+) -> None:
+    adapters.emulator.plan(Fault(stall_after_chunks=2, stall_s=0.4))
+    deltas = [
+        delta
+        async for delta in adapters.provider(vendor).stream(model_of(vendor), model_request(vendor, between_s=1.0))
+    ]
     assert deltas[-1].finish == "stop"
 
 
-@ALL
-@BOTH
+@EACH_VENDOR
+@EACH_METHOD
 async def test_a_server_that_is_not_there_is_unconnected_at_once_and_costs_nothing(
-    vendor: str, how: str, desk: Desk
+    vendor: str, method: str, adapters: ConnectedAdapters
 ) -> None:
-    desk.provider(vendor, "http://127.0.0.1:9")
+    adapters.provider(vendor, "http://127.0.0.1:9")
     began_s = time.monotonic()
     with pytest.raises(ProviderUnconnected) as failed:
-        await desk.ask(vendor, how, ask(vendor))
+        await adapters.send(vendor, method, model_request(vendor))
     assert failed.value.facts["phase"] == "connect" and not failed.value.billable
     assert time.monotonic() - began_s < 1.0
 
 
 async def test_a_server_that_does_not_take_the_connection_is_given_up_by_the_connect_timer(
-    desk: Desk, deaf_url: str
+    adapters: ConnectedAdapters, deaf_url: str
 ) -> None:
     """All at once: each takes as long as the timer. It has to ring well before the attempt's own."""
     for vendor in VENDORS:
-        desk.provider(vendor, deaf_url)
+        adapters.provider(vendor, deaf_url)
     began_s = time.monotonic()
     asked = [
-        desk.ask(vendor, how, ask(vendor, timeout_s=ATTEMPT_S)) for vendor in VENDORS for how in ("answer", "stream")
+        adapters.send(vendor, method, model_request(vendor, timeout_s=ATTEMPT_S))
+        for vendor in VENDORS
+        for method in ("answer", "stream")
     ]
-    embedding = desk.provider("voyage", deaf_url).embed(
+    embedding = adapters.provider("voyage", deaf_url).embed(
         CATALOGUE.get("voyage-3.5"), EmbedRequest(model="voyage-3.5", inputs=INPUTS, timeout_s=30.0)
     )
     errors = await asyncio.gather(*asked, embedding, return_exceptions=True)
@@ -225,27 +250,27 @@ async def test_a_server_that_does_not_take_the_connection_is_given_up_by_the_con
     assert CONNECT_TIMEOUT_S <= time.monotonic() - began_s < ATTEMPT_S
 
 
-@ALL
-async def test_a_cancelled_answer_leaves_the_vendor_at_once(vendor: str, desk: Desk) -> None:
-    desk.emulator.plan(Fault(delay_s=5.0))
-    asking = asyncio.create_task(desk.ask(vendor, "answer", ask(vendor)))
-    await until(lambda: len(desk.emulator.journal) == 1)
+@EACH_VENDOR
+async def test_a_cancelled_answer_leaves_the_vendor_at_once(vendor: str, adapters: ConnectedAdapters) -> None:
+    adapters.emulator.plan(Fault(delay_s=5.0))
+    sending = asyncio.create_task(adapters.send(vendor, "answer", model_request(vendor)))
+    await wait_until(lambda: len(adapters.emulator.journal) == 1)
     left_at_s = time.time()
-    asking.cancel()
-    assert await noticed_s(desk) - left_at_s < 0.2
+    sending.cancel()
+    assert await disconnect_noticed_at_s(adapters) - left_at_s < 0.2
     with pytest.raises(asyncio.CancelledError):
-        await asking
+        await sending
 
 
-@ALL
+@EACH_VENDOR
 @pytest.mark.parametrize("moment", ["while it waits", "between two pieces"])
-async def test_a_stream_that_is_left_is_left_at_once(moment: str, vendor: str, desk: Desk) -> None:
-    desk.emulator.plan(Fault(stall_after_chunks=2, stall_s=5.0))
-    deltas = desk.provider(vendor).stream(model_of(vendor), ask(vendor))
+async def test_a_stream_that_is_left_is_left_at_once(moment: str, vendor: str, adapters: ConnectedAdapters) -> None:
+    adapters.emulator.plan(Fault(stall_after_chunks=2, stall_s=5.0))
+    deltas = adapters.provider(vendor).stream(model_of(vendor), model_request(vendor))
     assert (await anext(deltas)).text
     left_at_s = time.time()
     if moment == "while it waits":
         with pytest.raises(TimeoutError):
-            await asyncio.wait_for(all_of(deltas), 0.05)
+            await asyncio.wait_for(collect(deltas), 0.05)
     await deltas.aclose()
-    assert await noticed_s(desk) - left_at_s < 0.2
+    assert await disconnect_noticed_at_s(adapters) - left_at_s < 0.2

@@ -16,9 +16,11 @@ from deployments.common.settings import SimulationSettings, VendorSettings
 from deployments.providers.base import Provider
 from deployments.providers.registry import connect
 from routing.catalogue import Model, load_catalogue
+from routing.chat import Image, Message
 from routing.errors import (
     ProviderAuth,
     ProviderError,
+    ProviderMisconfigured,
     ProviderOverloaded,
     ProviderRateLimited,
     ProviderRefused,
@@ -26,7 +28,7 @@ from routing.errors import (
     ProviderTruncated,
     ProviderUnreachable,
 )
-from routing.models import Answer, Delta, Message, ModelRequest
+from routing.models import Answer, Delta, ModelRequest
 from tests.support.gateway import jpeg
 
 START_S = 30.0
@@ -80,8 +82,11 @@ async def asked(request: pytest.FixtureRequest, llmock_url: str, monkeypatch: py
 
 def ask(model: Model, timeout_s: float = 5.0) -> ModelRequest:
     messages = (
-        Message(role="system", text="Be short."),
-        Message(role="user", text="What is on the screen?", images=(jpeg(),)),
+        Message(role="system", content=("Be short.",)),
+        Message(
+            role="user",
+            content=("What is on the screen?", Image(data=jpeg())),
+        ),
     )
     return ModelRequest(model=model.name, messages=messages, max_output_tokens=64, timeout_s=timeout_s)
 
@@ -114,7 +119,7 @@ async def test_an_answer_and_a_stream_say_the_same_and_cost_the_same(asked: Any,
 STATUSES: dict[int, type[ProviderError]] = {
     400: ProviderRefused,
     401: ProviderAuth,
-    404: ProviderRefused,
+    404: ProviderMisconfigured,
     429: ProviderRateLimited,
     500: ProviderOverloaded,
     503: ProviderOverloaded,

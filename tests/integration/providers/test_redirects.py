@@ -12,9 +12,10 @@ from aiohttp import web
 from deployments.common.settings import SimulationSettings, VendorSettings
 from deployments.providers.registry import connect
 from room_agent.usage.meter import SpeechMeter, metered_stt_session, metered_tts_session
+from routing.chat import Message
 from routing.errors import ProviderError, ProviderRefused
-from routing.models import EmbedRequest, Message
-from tests.integration.room_agent.desk import BOTH, CATALOGUE, VENDORS, ask, model_of
+from routing.models import EmbedRequest
+from tests.integration.providers.connected_adapters import CATALOGUE, EACH_METHOD, VENDORS, model_of, model_request
 from tests.support.speech_clients import serving
 
 
@@ -45,16 +46,16 @@ async def moved(monkeypatch: pytest.MonkeyPatch) -> AsyncIterator[Moved]:
             yield moved
 
 
-@BOTH
+@EACH_METHOD
 @pytest.mark.parametrize("vendor", VENDORS)
-async def test_no_adapter_takes_its_key_to_another_host(vendor: str, how: str, moved: Moved) -> None:
+async def test_no_adapter_takes_its_key_to_another_host(vendor: str, method: str, moved: Moved) -> None:
     row = {"api": vendor, "api_key_env": "VENDOR_KEY", "base_url": moved.url}
     provider = connect(vendor, VendorSettings.model_validate(row), SimulationSettings())
     with pytest.raises(ProviderError) as failed:
-        if how == "answer":
-            await provider.answer(model_of(vendor), ask(vendor))
+        if method == "answer":
+            await provider.answer(model_of(vendor), model_request(vendor))
         else:
-            _ = [delta async for delta in provider.stream(model_of(vendor), ask(vendor))]
+            _ = [delta async for delta in provider.stream(model_of(vendor), model_request(vendor))]
     await provider.aclose()
     assert isinstance(failed.value, ProviderRefused) and "redirects: set base_url" in failed.value.message
     assert failed.value.facts["vendor_status"] == 307 and moved.elsewhere == []
@@ -63,7 +64,7 @@ async def test_no_adapter_takes_its_key_to_another_host(vendor: str, how: str, m
 async def test_nor_does_the_adapter_for_embeddings(moved: Moved) -> None:
     row = {"api": "voyage", "api_key_env": "VENDOR_KEY", "base_url": moved.url}
     provider = connect("voyage", VendorSettings.model_validate(row), SimulationSettings())
-    inputs = (Message(role="user", text="ping"),)
+    inputs = (Message(role="user", content=("ping",)),)
     with pytest.raises(ProviderRefused, match="redirects"):
         await provider.embed(CATALOGUE.get("voyage-multimodal-3.5"), EmbedRequest(model="v", inputs=inputs))
     await provider.aclose()

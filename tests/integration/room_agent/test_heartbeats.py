@@ -1,4 +1,4 @@
-"""A room's heartbeats continue for as long as its job lives, also after one of them failed."""
+"""A room's heartbeats continue until its job ends, even after a failure."""
 
 from __future__ import annotations
 
@@ -11,6 +11,7 @@ from aiohttp import web
 from livekit import rtc
 
 from room_agent.core.router_client import HeartbeatResult, RoomLimits, RouterClient
+from room_agent.core.router_transport import HttpTransport
 from room_agent.session import RoomSession
 from tests.support.scripted_router import ScriptedRouter
 from tests.support.stack import eventually
@@ -18,56 +19,57 @@ from tests.support.stack import eventually
 ROOM = "tenant_acme_standup"
 
 
-class Unreadable(ScriptedRouter):
+class UnreadableRouter(ScriptedRouter):
     """A router behind a proxy with broken refusals: declared as gzip, sent as plain text."""
 
     def _refusal(self, status: int) -> web.Response:
         return web.Response(body=b"<html>bad gateway</html>", status=status, headers={"content-encoding": "gzip"})
 
 
-class Faulty(RouterClient):
+class FaultyClient(RouterClient):
     """A client with a programming error in its first heartbeat."""
 
-    beats = 0
+    calls = 0
 
     async def beat(self, counters: Mapping[str, float], usage: Sequence[Mapping[str, Any]] = ()) -> HeartbeatResult:
-        self.beats += 1
-        if self.beats == 1:
+        self.calls += 1
+        if self.calls == 1:
             raise IndexError
         return await super().beat(counters, usage)
 
 
 @asynccontextmanager
-async def attended(url: str, kind: type[RouterClient] = RouterClient) -> AsyncIterator[RoomSession]:
-    client = kind(url, "agent-key", ROOM, "job-1", "{}")
+async def running_session(url: str, client_class: type[RouterClient] = RouterClient) -> AsyncIterator[RoomSession]:
+    transport = HttpTransport(url)
+    client = client_class(transport, "agent-key", ROOM, "job-1", "{}")
     session = RoomSession(rtc.Room(), client, max_tracks=1)
     session.start()
     yield session
     await session.aclose()
-    await client.aclose()
+    await transport.aclose()
 
 
-async def test_heartbeats_continue_after_a_reply_that_cannot_be_read() -> None:
-    router = Unreadable()
-    router.beat_statuses.append(502)
-    async with router.running(), attended(router.url):
-        await eventually(lambda: len(router.beats) > 2)
-    assert not router.beat_statuses and router.closed == 1
+async def test_heartbeats_continue_after_an_unreadable_reply() -> None:
+    router = UnreadableRouter()
+    router.heartbeat_statuses.append(502)
+    async with router.running(), running_session(router.url):
+        await eventually(lambda: len(router.heartbeats) > 2)
+    assert not router.heartbeat_statuses and router.closed == 1
 
 
 async def test_heartbeats_continue_after_a_programming_error() -> None:
-    async with ScriptedRouter().running() as router, attended(router.url, Faulty):
-        await eventually(lambda: len(router.beats) > 2)
+    async with ScriptedRouter().running() as router, running_session(router.url, FaultyClient):
+        await eventually(lambda: len(router.heartbeats) > 2)
 
 
-async def test_heartbeats_continue_in_a_room_that_cannot_be_followed(monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_heartbeats_continue_after_a_failure_to_handle_room_events(monkeypatch: pytest.MonkeyPatch) -> None:
     failures: list[RoomLimits] = []
 
     def fail(limits: RoomLimits) -> None:
         failures.append(limits)
         raise IndexError
 
-    async with ScriptedRouter().running() as router, attended(router.url) as session:
+    async with ScriptedRouter().running() as router, running_session(router.url) as session:
         monkeypatch.setattr(session._tracks, "follow", fail)
-        await eventually(lambda: len(router.beats) > 2)
+        await eventually(lambda: len(router.heartbeats) > 2)
     assert len(failures) >= 2

@@ -7,14 +7,9 @@ from collections.abc import AsyncIterator
 import pytest
 from aiohttp import web
 
-from room_agent.core.router_client import (
-    RouterAway,
-    RouterBusy,
-    RouterClient,
-    RouterError,
-    RouterRefused,
-    TokenExpired,
-)
+from room_agent.core.router_client import RouterClient
+from room_agent.core.router_errors import RouterAway, RouterBusy, RouterError, RouterRefused, TokenExpired
+from room_agent.core.router_transport import HttpTransport
 from tests.support.scripted_router import ScriptedRouter
 
 ROOM = "tenant_acme_standup"
@@ -28,10 +23,11 @@ async def router() -> AsyncIterator[ScriptedRouter]:
 
 @pytest.fixture
 async def client(router: ScriptedRouter) -> AsyncIterator[RouterClient]:
-    client = RouterClient(router.url, "agent-key", ROOM, "job-1", '{"tenant_id": "acme"}')
+    transport = HttpTransport(router.url)
+    client = RouterClient(transport, "agent-key", ROOM, "job-1", '{"tenant_id": "acme"}')
     await client.open()
     yield client
-    await client.aclose()
+    await transport.aclose()
 
 
 async def test_a_room_is_opened_described_kept_alive_and_closed(router: ScriptedRouter, client: RouterClient) -> None:
@@ -42,11 +38,11 @@ async def test_a_room_is_opened_described_kept_alive_and_closed(router: Scripted
     assert opened.simulated and opened.limits.image_long_side_px == 640
     assert (description.description, description.cost_nanousd, description.tier) == ("a slide", 7, "simple")
     assert router.frames[0]["x-frame-track"] == "TR_1" and router.tokens == ["Bearer token-2"]
-    assert router.beats == [{"frames_seen": 3}] and router.closed == 1
+    assert router.heartbeats == [{"frames_seen": 3}] and router.closed == 1
 
 
 @pytest.mark.parametrize(
-    ("status", "kind"),
+    ("status", "error"),
     [
         (401, TokenExpired),
         (402, RouterBusy),
@@ -60,39 +56,59 @@ async def test_a_room_is_opened_described_kept_alive_and_closed(router: Scripted
     ],
 )
 async def test_a_refusal_maps_to_an_error_by_its_status(
-    router: ScriptedRouter, client: RouterClient, status: int, kind: type[RouterError]
+    router: ScriptedRouter, client: RouterClient, status: int, error: type[RouterError]
 ) -> None:
     router.statuses.append(status)
-    with pytest.raises(kind) as refused:
+    with pytest.raises(error) as raised:
         await client.describe(b"jpeg", {})
-    assert type(refused.value) is kind
+    assert type(raised.value) is error
 
 
-@pytest.mark.parametrize(("header", "waited_s"), [("3", 3.0), ("9999", 60.0), ("soon", None), ("-1", 0.0)])
+@pytest.mark.parametrize(("header", "retry_after_s"), [("3", 3.0), ("9999", 60.0), ("soon", None), ("-1", 0.0)])
 async def test_the_retry_after_header_is_parsed_and_bounded(
-    router: ScriptedRouter, client: RouterClient, header: str, waited_s: float | None
+    router: ScriptedRouter, client: RouterClient, header: str, retry_after_s: float | None
 ) -> None:
     router.statuses.append(503)
     router.retry_after_s = header
-    with pytest.raises(RouterBusy) as refused:
+    with pytest.raises(RouterBusy) as raised:
         await client.describe(b"jpeg", {})
-    assert refused.value.retry_after_s == waited_s
+    assert raised.value.retry_after_s == retry_after_s
 
 
 async def test_a_reply_that_cannot_be_decompressed_means_the_router_is_away(
     router: ScriptedRouter, client: RouterClient
 ) -> None:
-    def corrupt(status: int) -> web.Response:
+    def corrupt_response(status: int) -> web.Response:
         return web.Response(body=b"<html>no</html>", status=status, headers={"content-encoding": "gzip"})
 
-    router._refusal = corrupt  # type: ignore[method-assign]
-    router.beat_statuses.append(502)
+    router._refusal = corrupt_response  # type: ignore[method-assign]
+    router.heartbeat_statuses.append(502)
     with pytest.raises(RouterAway):
         await client.beat({})
 
 
+async def test_a_redirect_is_refused_and_its_target_never_receives_the_credential(
+    router: ScriptedRouter, client: RouterClient
+) -> None:
+    def redirect(status: int) -> web.Response:
+        return web.Response(status=status, headers={"location": f"{router.url}/v1/frames"})
+
+    router._refusal = redirect  # type: ignore[method-assign]
+    router.heartbeat_statuses.append(307)
+    with pytest.raises(RouterRefused) as refused:
+        await client.beat({})
+    assert refused.value.http_status == 307 and router.tokens == []
+
+
+async def test_a_token_that_no_header_can_hold_means_the_router_is_away(client: RouterClient) -> None:
+    client._token = "two\r\nlines"
+    with pytest.raises(RouterAway) as away:
+        await client.describe(b"jpeg", {})
+    assert "lines" not in str(away.value) and away.value.__cause__ is None and away.value.http_status is None
+
+
 async def test_an_unreachable_router_is_away() -> None:
-    client = RouterClient("http://127.0.0.1:9", "agent-key", ROOM, "job-1", "{}")
+    transport = HttpTransport("http://127.0.0.1:9")
     with pytest.raises(RouterAway):
-        await client.open()
-    await client.aclose()
+        await RouterClient(transport, "agent-key", ROOM, "job-1", "{}").open()
+    await transport.aclose()

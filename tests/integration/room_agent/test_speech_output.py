@@ -1,4 +1,4 @@
-"""Check speech output at its vendor's failures, through livekit's session and the emulator on real sockets."""
+"""Check speech output through failures of its vendor, with LiveKit's session and the emulator on real sockets."""
 
 from __future__ import annotations
 
@@ -14,14 +14,14 @@ from livekit.agents.voice.io import AudioOutput, AudioOutputCapabilities
 
 from cluster.lab.emulator import Emulator, Fault
 from room_agent.audio.plugins import tts_plugins
-from room_agent.audio.tts import REST_S, SpeechOutput
+from room_agent.audio.tts import COOLDOWN_S, SpeechOutput
 from room_agent.usage.meter import SpeechMeter, metered_tts_session
 from tests.support.speech_settings import settings_for
 
 FLASH, TURBO = "eleven_flash_v2_5", "eleven_turbo_v2_5"
 
 
-class Loudspeaker(AudioOutput):
+class FakeAudioOutput(AudioOutput):
     """An audio output that plays at once and counts the seconds played."""
 
     def __init__(self) -> None:
@@ -44,43 +44,43 @@ class Loudspeaker(AudioOutput):
 
 
 @dataclass
-class Speaker:
+class MeteredSpeaker:
     """A speech output with counters of its audio and characters."""
 
     emulator: Emulator
     usage: SpeechMeter
     output: SpeechOutput
-    loudspeaker: Loudspeaker
+    audio_output: FakeAudioOutput
     available: list[bool] = field(default_factory=list)
 
-    async def say(self, *words: str) -> float:
-        """Say an answer in these pieces; return the seconds of audio played."""
+    async def say(self, *texts: str) -> float:
+        """Speak an answer that arrives in these chunks; return the seconds of audio played."""
 
-        async def coming() -> AsyncIterator[str]:
-            for word in words:
-                yield word
+        async def chunks() -> AsyncIterator[str]:
+            for text in texts:
+                yield text
 
-        before_s = self.loudspeaker.played_s
-        handle = self.output.say(coming())
+        before_s = self.audio_output.played_s
+        handle = self.output.say(chunks())
         assert handle is not None
         async with asyncio.timeout(60):
             await self.output.wait_until_played(handle)
-        return self.loudspeaker.played_s - before_s
+        return self.audio_output.played_s - before_s
 
     def charged(self) -> int:
-        return sum(seen.characters for seen in self.emulator.journal)
+        return sum(request.characters for request in self.emulator.journal)
 
 
 @asynccontextmanager
-async def speaking(emulator: Emulator, *models: str) -> AsyncIterator[Speaker]:
+async def metered_speaker(emulator: Emulator, *models: str) -> AsyncIterator[MeteredSpeaker]:
     """Yield a speech output that is available again at once after a failure."""
-    usage, calls = SpeechMeter(time.time), iter(range(10_000))
+    usage, clock_calls = SpeechMeter(time.time), iter(range(10_000))
     async with metered_tts_session(usage) as http:
         plugins = tts_plugins(settings_for(emulator, tts_models=models), http)
-        output = SpeechOutput(plugins, lambda: next(calls) * REST_S)
+        output = SpeechOutput(plugins, lambda: next(clock_calls) * COOLDOWN_S)
         await output.start(None)
-        output.session.output.audio = loudspeaker = Loudspeaker()
-        speaker = Speaker(emulator, usage, output, loudspeaker)
+        output.session.output.audio = audio_output = FakeAudioOutput()
+        speaker = MeteredSpeaker(emulator, usage, output, audio_output)
         output.on_available = speaker.available.append
         yield speaker
         await output.aclose()
@@ -93,33 +93,31 @@ async def emulator() -> AsyncIterator[Emulator]:
 
 
 @pytest.mark.parametrize("after_chunks", [0, 1])
-async def test_after_an_answer_that_a_silent_socket_swallowed_the_next_one_sounds(
-    emulator: Emulator, after_chunks: int
-) -> None:
+async def test_an_answer_after_a_stalled_one_is_spoken(emulator: Emulator, after_chunks: int) -> None:
     emulator.plan(Fault(stall_after_chunks=after_chunks, stall_s=60), vendor="elevenlabs")
-    async with speaking(emulator, FLASH) as speaker:
-        swallowed_s = await speaker.say("The first answer has a second half. ", "This is it.")
+    async with metered_speaker(emulator, FLASH) as speaker:
+        stalled_s = await speaker.say("The first answer has a second half. ", "This is it.")
         assert [await speaker.say("The second answer is heard.") > 1 for _ in range(3)] == [True] * 3
-        assert swallowed_s < 2 and speaker.available.count(False) == 1
-        # The stalled socket is closed, and with it every text begun in it.
+        assert stalled_s < 2 and speaker.available.count(False) == 1
+        # The stalled socket is closed, and with it every text sent on it.
         assert emulator.journal[0].ended_at_s is not None and emulator.journal[1].ended_at_s is not None
         assert speaker.usage.characters == speaker.charged()
 
 
-async def test_where_one_voice_is_silent_the_next_one_says_it_and_the_first_gets_a_new_socket(
+async def test_another_tts_model_speaks_for_a_stalled_one_which_gets_a_new_socket(
     emulator: Emulator,
 ) -> None:
     emulator.plan(Fault(stall_after_chunks=0, stall_s=60), vendor="elevenlabs")
-    async with speaking(emulator, FLASH, TURBO) as speaker:
+    async with metered_speaker(emulator, FLASH, TURBO) as speaker:
         assert await speaker.say("The first answer.") > 0.5 and speaker.available.count(False) == 0
-        begun_s = time.monotonic()
-        assert await speaker.say("The second answer.") > 0.5 and time.monotonic() - begun_s < 2
+        started_s = time.monotonic()
+        assert await speaker.say("The second answer.") > 0.5 and time.monotonic() - started_s < 2
         assert emulator.journal[0].model == FLASH and emulator.journal[0].ended_at_s is not None
     assert speaker.usage.characters == speaker.charged()
 
 
-async def test_half_a_character_of_a_models_is_not_sent_and_what_is_around_it_sounds(emulator: Emulator) -> None:
-    async with speaking(emulator, FLASH) as speaker:
+async def test_an_unpaired_surrogate_is_removed_and_the_rest_is_spoken(emulator: Emulator) -> None:
+    async with metered_speaker(emulator, FLASH) as speaker:
         assert await speaker.say("It is \ud83d", "fine\udc00.") > 0.3
         assert speaker.usage.characters == speaker.charged() == len("It is fine.")
 
@@ -128,10 +126,8 @@ async def test_half_a_character_of_a_models_is_not_sent_and_what_is_around_it_so
     ("quota", "models", "charged"),
     [(25, [FLASH], 18), (25, [FLASH, TURBO], 18), (0, [FLASH, TURBO], 0), (70, [FLASH], 65), (70, [FLASH, TURBO], 65)],
 )
-async def test_what_a_vendor_refuses_since_its_quota_is_used_up_is_on_nobodys_bill(
-    quota: int, models: list[str], charged: int
-) -> None:
-    async with Emulator(characters=quota).running() as emulator, speaking(emulator, *models) as speaker:
+async def test_text_refused_for_an_exceeded_quota_is_not_billed(quota: int, models: list[str], charged: int) -> None:
+    async with Emulator(characters=quota).running() as emulator, metered_speaker(emulator, *models) as speaker:
         for _ in range(2):
             await speaker.say("It says forty two.")
         await speaker.say("This is the first half of it. ", "And this is the second half, which is too long.")

@@ -1,4 +1,4 @@
-"""Check that the worker bills each killed job once, even if its room is gone, and leaves living jobs alone."""
+"""Check that the worker bills each killed job once, even without its room, and ignores running jobs."""
 
 from __future__ import annotations
 
@@ -14,7 +14,9 @@ from typing import Any
 import pytest
 from aiohttp import web
 
-from room_agent.core.router_client import RouterClient, RouterRefused
+from room_agent.core.router_client import RouterClient
+from room_agent.core.router_errors import RouterRefused
+from room_agent.core.router_transport import HttpTransport
 from room_agent.usage.journal import JournaledJob, UsageJournal
 from room_agent.usage.recovery import UsageRecovery
 from tests.support.gateway import KEYS, gateway_in_process, served
@@ -55,18 +57,18 @@ asyncio.run(main())
 """
 
 
-class Vendor:
-    """A vendor that counts the audio it receives, as its bill would."""
+class CountingVendor:
+    """A vendor that counts the audio it receives."""
 
-    def __init__(self, enough_ms: int) -> None:
+    def __init__(self, threshold_ms: int) -> None:
         self.received_ms = 0
-        self.enough, self.left = asyncio.Event(), asyncio.Event()
-        self._enough_ms = enough_ms
+        self.threshold_reached, self.disconnected = asyncio.Event(), asyncio.Event()
+        self._threshold_ms = threshold_ms
 
     @asynccontextmanager
     async def running(self) -> AsyncIterator[str]:
         app = web.Application()
-        app.router.add_get("/", self._listen)
+        app.router.add_get("/", self._count_audio)
         runner = web.AppRunner(app)
         await runner.setup()
         try:
@@ -75,38 +77,46 @@ class Vendor:
         finally:
             await runner.cleanup()
 
-    async def _listen(self, request: web.Request) -> web.WebSocketResponse:
+    async def _count_audio(self, request: web.Request) -> web.WebSocketResponse:
         socket = web.WebSocketResponse()
         await socket.prepare(request)
         async for message in socket:
             self.received_ms += len(message.data) // 32
-            if self.received_ms >= self._enough_ms:
-                self.enough.set()
-        self.left.set()
+            if self.received_ms >= self._threshold_ms:
+                self.threshold_reached.set()
+        self.disconnected.set()
         return socket
 
 
-async def killed(directory: Path, pieces: int = 3) -> None:
+async def run_killed_job(directory: Path, chunks: int = 3) -> None:
     """Run a job until it kills itself."""
-    process = await asyncio.create_subprocess_exec(sys.executable, "-c", KILLED_JOB, str(directory), str(pieces))
+    process = await asyncio.create_subprocess_exec(sys.executable, "-c", KILLED_JOB, str(directory), str(chunks))
     assert await process.wait() == -signal.SIGKILL
 
 
-def recovery_of(directory: Path, router: ScriptedRouter) -> UsageRecovery:
-    return UsageRecovery(directory, lambda job: router_of(router.url, job))
+@asynccontextmanager
+async def recovery_of(directory: Path, url: str, key: str = "agent-key") -> AsyncIterator[UsageRecovery]:
+    transport = HttpTransport(url)
+    yield UsageRecovery(directory, lambda job: client_of(transport, job, key))
+    await transport.aclose()
 
 
-def router_of(url: str, job: JournaledJob, key: str = "agent-key") -> RouterClient:
-    return RouterClient(url, key, job.room, job.job_id, job.metadata, ended=True)
+async def recover(directory: Path, url: str, key: str = "agent-key") -> bool:
+    async with recovery_of(directory, url, key) as recovery:
+        return await recovery.recover()
 
 
-def leave_journal(directory: Path, name: str, room: str = ROOM) -> None:
-    """Leave the journal of a dead job that sent 50 ms of audio."""
+def client_of(transport: HttpTransport, job: JournaledJob, key: str = "agent-key") -> RouterClient:
+    return RouterClient(transport, key, job.room, job.job_id, job.metadata, ended=True)
+
+
+def write_dead_jobs_journal(directory: Path, name: str, room: str = ROOM) -> None:
+    """Write the journal of a dead job that sent 50 ms of audio."""
     tenant = room.split("_")[1]
     journal = UsageJournal.create(
         directory, JournaledJob(room=room, job_id=name, metadata=f'{{"tenant_id": "{tenant}"}}')
     )
-    journal.will(1, "stt", "nova-3", 50)
+    journal.announced(1, "stt", "nova-3", 50)
     journal.close(settled=False)
 
 
@@ -121,8 +131,8 @@ def billed(router: ScriptedRouter) -> list[tuple[int, bool]]:
 
 async def test_a_killed_job_is_billed_and_its_room_is_closed_again(tmp_path: Path) -> None:
     async with ScriptedRouter().running() as router:
-        await killed(tmp_path)
-        assert await recovery_of(tmp_path, router).recover()
+        await run_killed_job(tmp_path)
+        assert await recover(tmp_path, router.url)
         assert billed(router) == [(50, False)] * 3 + [(20, True)]
         assert (router.opened, router.closed) == (1, 1)
     assert os.listdir(tmp_path) == []
@@ -132,77 +142,80 @@ async def test_a_killed_job_is_billed_and_its_room_is_closed_again(tmp_path: Pat
 async def test_a_job_killed_while_it_speaks_is_billed_for_the_audio_its_vendor_received(
     tmp_path: Path, after_ms: int
 ) -> None:
-    vendor, router = Vendor(after_ms), ScriptedRouter()
+    vendor, router = CountingVendor(after_ms), ScriptedRouter()
     async with vendor.running() as url, router.running(), asyncio.timeout(60):
         process = await asyncio.create_subprocess_exec(sys.executable, "-c", SPEAKING_JOB, str(tmp_path), url)
-        await vendor.enough.wait()
+        await vendor.threshold_reached.wait()
         process.kill()
         await process.wait()
-        await vendor.left.wait()
-        assert await recovery_of(tmp_path, router).recover()
-    certain = sum(ms for ms, estimated in billed(router) if not estimated)
-    doubtful = sum(ms for ms, estimated in billed(router) if estimated)
-    # One piece is on its way through a socket, unless the kernel buffer is full.
-    assert vendor.received_ms >= after_ms and certain <= vendor.received_ms <= certain + doubtful
+        await vendor.disconnected.wait()
+        assert await recover(tmp_path, router.url)
+    exact_ms = sum(audio_ms for audio_ms, estimated in billed(router) if not estimated)
+    estimated_ms = sum(audio_ms for audio_ms, estimated in billed(router) if estimated)
+    # At most one chunk is in a socket, unless the kernel buffer is full.
+    assert vendor.received_ms >= after_ms and exact_ms <= vendor.received_ms <= exact_ms + estimated_ms
 
 
 async def test_a_living_job_is_not_recovered(tmp_path: Path) -> None:
     journal = UsageJournal.create(tmp_path, JournaledJob(room=ROOM, job_id="AJ_2", metadata="{}"))
-    journal.will(1, "stt", "nova-3", 50)
+    journal.announced(1, "stt", "nova-3", 50)
     async with ScriptedRouter().running() as router:
-        assert await recovery_of(tmp_path, router).recover()
+        assert await recover(tmp_path, router.url)
         assert router.opened == 0
         journal.close(settled=False)
-        assert await recovery_of(tmp_path, router).recover()
+        assert await recover(tmp_path, router.url)
         assert billed(router) == [(50, True)]
 
 
-async def test_events_the_router_refuses_are_sent_again_under_the_same_ids(tmp_path: Path) -> None:
+async def test_refused_events_are_sent_again_under_the_same_ids(tmp_path: Path) -> None:
     router = ScriptedRouter()
-    router.beat_statuses.extend([200, 503])
+    router.heartbeat_statuses.extend([200, 503])
     async with router.running():
         # These are more events than one heartbeat carries: the second half is refused.
-        await killed(tmp_path, pieces=300)
-        assert not await recovery_of(tmp_path, router).recover()
+        await run_killed_job(tmp_path, chunks=300)
+        assert not await recover(tmp_path, router.url)
         half = len(router.usage)
-        assert await recovery_of(tmp_path, router).recover()
-        assert len(router.usage) == half + len(billed(router)) and sum(ms for ms, _ in billed(router)) == 15_020
+        assert await recover(tmp_path, router.url)
+        assert (
+            len(router.usage) == half + len(billed(router))
+            and sum(audio_ms for audio_ms, _ in billed(router)) == 15_020
+        )
 
 
-async def test_a_router_that_is_away_leaves_the_journal_where_it_is(tmp_path: Path) -> None:
+async def test_an_unreachable_router_leaves_the_journal_in_place(tmp_path: Path) -> None:
     async with ScriptedRouter().running() as router:
         pass
-    await killed(tmp_path)
-    assert not await recovery_of(tmp_path, router).recover() and len(journals(tmp_path)) == 1
+    await run_killed_job(tmp_path)
+    assert not await recover(tmp_path, router.url) and len(journals(tmp_path)) == 1
 
 
 async def test_two_workers_bill_a_dead_job_once(tmp_path: Path) -> None:
-    await killed(tmp_path)
+    await run_killed_job(tmp_path)
     async with ScriptedRouter().running() as router:
-        await asyncio.gather(*(recovery_of(tmp_path, router).recover() for _ in range(2)))
+        await asyncio.gather(*(recover(tmp_path, router.url) for _ in range(2)))
         assert len(router.usage) == 4 and router.opened == 1
 
 
 async def test_a_job_that_cannot_be_billed_does_not_delay_the_others(tmp_path: Path) -> None:
     for name in ("AJ_1", "AJ_2", "AJ_3"):
-        leave_journal(tmp_path, name)
-    router = ScriptedRouter()
+        write_dead_jobs_journal(tmp_path, name)
+    async with ScriptedRouter().running() as router, recovery_of(tmp_path, router.url) as recovery:
+        router_for = recovery._router_for
 
-    def faulty(job: JournaledJob) -> RouterClient:
-        if job.job_id == "AJ_2":
-            raise IndexError
-        return router_of(router.url, job)
+        def client_or_error(job: JournaledJob) -> RouterClient:
+            if job.job_id == "AJ_2":
+                raise IndexError
+            return router_for(job)
 
-    async with router.running():
-        assert not await UsageRecovery(tmp_path, faulty).recover()
+        recovery._router_for = client_or_error
+        assert not await recovery.recover()
         assert billed(router) == [(50, True)] * 2 and len(journals(tmp_path)) == 1
 
 
-async def test_scanning_goes_on_after_an_unexpected_error(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_scanning_continues_after_an_unexpected_error(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("room_agent.usage.recovery.SCAN_EVERY_S", 0.05)
-    leave_journal(tmp_path, "AJ_1")
-    async with ScriptedRouter().running() as router:
-        recovery = recovery_of(tmp_path, router)
+    write_dead_jobs_journal(tmp_path, "AJ_1")
+    async with ScriptedRouter().running() as router, recovery_of(tmp_path, router.url) as recovery:
         recovery._directory = None  # type: ignore[assignment]
         running = asyncio.create_task(recovery.run())
         await asyncio.sleep(0.2)
@@ -212,24 +225,21 @@ async def test_scanning_goes_on_after_an_unexpected_error(tmp_path: Path, monkey
     assert billed(router) == [(50, True)]
 
 
-async def test_a_suspended_tenants_dead_job_is_billed_and_its_token_opens_nothing_else(tmp_path: Path) -> None:
+async def test_a_suspended_tenants_dead_job_is_billed_and_its_token_gives_no_other_access(tmp_path: Path) -> None:
     room, usage = "tenant_initech_x", tmp_path / "usage"
-    leave_journal(usage, "AJ_1", room)
-    async with gateway_in_process(tmp_path) as (gateway, world), served(gateway) as url:
-        assert (
-            await UsageRecovery(usage, lambda job: router_of(url, job, KEYS.agent[0])).recover()
-            and journals(usage) == []
-        )
-        assert (await world.totals("initech")).settled_nanousd == 50 * 80 and await world.of("initech") == ()
-        client = router_of(
-            url, JournaledJob(room=room, job_id="AJ_1", metadata='{"tenant_id": "initech"}'), KEYS.agent[0]
-        )
+    write_dead_jobs_journal(usage, "AJ_1", room)
+    async with gateway_in_process(tmp_path) as (gateway, cluster), served(gateway) as url:
+        assert await recover(usage, url, KEYS.agent[0]) and journals(usage) == []
+        assert (await cluster.totals("initech")).settled_nanousd == 50 * 80 and await cluster.of("initech") == ()
+        transport = HttpTransport(url)
+        job = JournaledJob(room=room, job_id="AJ_1", metadata='{"tenant_id": "initech"}')
+        client = client_of(transport, job, KEYS.agent[0])
         await client.open()
         with pytest.raises(RouterRefused, match="403 tenant_suspended"):
             await client.search("What is it?", None, top_k=1, timeout_s=5)
-        await client.aclose()
+        await transport.aclose()
 
 
 async def test_without_journals_the_router_is_not_called(tmp_path: Path) -> None:
     async with ScriptedRouter().running() as router:
-        assert await recovery_of(tmp_path / "none", router).recover() and router.opened == 0
+        assert await recover(tmp_path / "none", router.url) and router.opened == 0

@@ -1,8 +1,9 @@
-"""Check microphones, TTS and their metering through livekit's plugins and the emulator, on real sockets."""
+"""Check microphones, TTS and their metering with LiveKit's plugins and the emulator, on real sockets."""
 
 from __future__ import annotations
 
 import asyncio
+import datetime as dt
 import time
 from collections.abc import AsyncIterator
 
@@ -16,7 +17,8 @@ from cluster.lab.emulator import Emulator, Fault
 from room_agent.audio.plugins import tts_plugins
 from room_agent.audio.stt_stream import SttStream
 from room_agent.usage.meter import SpeechMeter, metered_tts_session
-from tests.integration.room_agent.transcribing_microphone import TranscribingMicrophone, listening
+from routing.prices import load_prices
+from tests.integration.room_agent.transcribing_microphone import TranscribingMicrophone, transcribing_microphone
 from tests.support.speech_settings import settings_for
 
 
@@ -28,18 +30,18 @@ async def emulator() -> AsyncIterator[Emulator]:
 
 @pytest.fixture
 async def microphone(emulator: Emulator) -> AsyncIterator[TranscribingMicrophone]:
-    async with listening(emulator) as microphone:
+    async with transcribing_microphone(emulator) as microphone:
         yield microphone
 
 
 def noise(duration_ms: int) -> bytes:
-    sound = np.random.default_rng(3).normal(0, 2_000, RATE_HZ * duration_ms // 1_000)
-    return bytes(sound.astype("<i2").tobytes())
+    samples = np.random.default_rng(3).normal(0, 2_000, RATE_HZ * duration_ms // 1_000)
+    return bytes(samples.astype("<i2").tobytes())
 
 
 def tone(duration_ms: int) -> bytes:
-    at = np.arange(RATE_HZ * duration_ms // 1_000) / RATE_HZ
-    return bytes((8_000 * np.sin(2 * np.pi * 440 * at)).astype("<i2").tobytes())
+    times_s = np.arange(RATE_HZ * duration_ms // 1_000) / RATE_HZ
+    return bytes((8_000 * np.sin(2 * np.pi * 440 * times_s)).astype("<i2").tobytes())
 
 
 async def test_an_utterance_is_reported_with_its_time_and_billed_to_the_millisecond(
@@ -50,48 +52,46 @@ async def test_an_utterance_is_reported_with_its_time_and_billed_to_the_millisec
         "What is on the screen?",
         "And below?",
     ]
-    (seen,) = microphone.emulator.journal
-    assert microphone.usage.audio_ms == seen.audio_ms
+    (request,) = microphone.emulator.journal
+    assert microphone.usage.audio_ms == request.audio_ms
     # The audio is 4.6 s long; the silence between and after the utterances is not sent.
-    assert 2_100 < seen.audio_ms < 4_300 and microphone.finals[0].spoken_s > 1.2
+    assert 2_100 < request.audio_ms < 4_300 and microphone.finals[0].spoken_s > 1.2
     assert microphone.finals[0].identity == "ann" and microphone.available == [True, True]
 
 
-async def test_the_pause_before_a_word_is_sent_once(microphone: TranscribingMicrophone) -> None:
+async def test_a_short_pause_within_an_utterance_is_sent_once(microphone: TranscribingMicrophone) -> None:
     microphone.emulator.script.add("So", "what is it?")
-    # The second word begins within the audio that the detector keeps from before a voice.
-    said = await microphone.transcribe(silence(500), speech(700), silence(420), speech(700), silence(1_500))
-    assert said == ["So what is it?"]
+    # The second word begins within the audio that the detector keeps from before the start of speech.
+    transcripts = await microphone.transcribe(silence(500), speech(700), silence(420), speech(700), silence(1_500))
+    assert transcripts == ["So what is it?"]
     assert microphone.usage.audio_ms == microphone.charged_ms() < 500 + 700 + 420 + 700 + 500
 
 
-async def test_a_stable_partial_is_reported_before_the_pause_is_over(microphone: TranscribingMicrophone) -> None:
+async def test_a_stable_partial_is_reported_before_the_end_of_the_pause(microphone: TranscribingMicrophone) -> None:
     microphone.emulator.script.add("What is it?", "And below?")
     await microphone.transcribe(silence(500), speech(1_200), silence(1_000), speech(900), silence(1_000))
     assert microphone.stable_partials == [("What is it?", 0), ("And below?", 1)]
 
 
-async def test_an_utterance_that_goes_on_is_reported_as_a_stable_partial(microphone: TranscribingMicrophone) -> None:
+async def test_a_continued_utterance_is_reported_as_a_stable_partial(microphone: TranscribingMicrophone) -> None:
     microphone.emulator.script.add("So", "what is it?")
-    said = await microphone.transcribe(silence(500), speech(700), silence(420), speech(700), silence(1_500))
-    assert said == ["So what is it?"] and microphone.stable_partials == [("So", 0), ("So what is it?", 0)]
+    transcripts = await microphone.transcribe(silence(500), speech(700), silence(420), speech(700), silence(1_500))
+    assert transcripts == ["So what is it?"] and microphone.stable_partials == [("So", 0), ("So what is it?", 0)]
 
 
 async def test_partial_transcripts_are_reported_during_the_utterance(microphone: TranscribingMicrophone) -> None:
     microphone.emulator.script.add("What is on the screen below the second chart?")
-    (said,) = await microphone.transcribe(silence(500), speech(2_500), silence(1_000))
+    (transcript,) = await microphone.transcribe(silence(500), speech(2_500), silence(1_000))
     assert (
         microphone.partials
-        and all(said.startswith(text.rstrip(".?")) for text in microphone.partials)
+        and all(transcript.startswith(text.rstrip(".?")) for text in microphone.partials)
         and len(set(microphone.partials)) > 1
     )
 
 
-@pytest.mark.parametrize("sound", [silence(3_000), noise(3_000), tone(3_000)])
-async def test_silence_noise_and_a_tone_are_neither_sent_nor_paid_for(
-    microphone: TranscribingMicrophone, sound: bytes
-) -> None:
-    assert await microphone.transcribe(silence(500), sound, speed=4.0) == []
+@pytest.mark.parametrize("audio", [silence(3_000), noise(3_000), tone(3_000)])
+async def test_silence_noise_and_a_tone_are_not_sent(microphone: TranscribingMicrophone, audio: bytes) -> None:
+    assert await microphone.transcribe(silence(500), audio, speed=4.0) == []
     assert list(microphone.emulator.journal) == []
 
 
@@ -110,7 +110,7 @@ async def test_forty_seconds_without_a_pause_are_one_utterance(microphone: Trans
     assert microphone.usage.audio_ms == microphone.charged_ms()
 
 
-async def test_a_sound_that_does_not_pause_for_a_minute_is_cut_and_no_longer_paid_for(
+async def test_speech_without_a_pause_is_cut_after_a_minute(
     microphone: TranscribingMicrophone,
 ) -> None:
     await microphone.transcribe(silence(500), speech(80_000), silence(1_500), speed=10.0)
@@ -127,15 +127,26 @@ async def test_a_sound_that_does_not_pause_for_a_minute_is_cut_and_no_longer_pai
         Fault(stall_after_chunks=0),
     ],
 )
-async def test_the_whole_utterance_is_sent_again_to_the_next_service(fault: Fault, emulator: Emulator) -> None:
+async def test_a_failed_utterance_is_sent_completely_to_the_next_service(fault: Fault, emulator: Emulator) -> None:
     emulator.plan(fault, vendor="deepgram")
-    async with listening(emulator, stt_models=("nova-3", "nova-2")) as microphone:
+    async with transcribing_microphone(emulator, stt_models=("nova-3", "nova-2")) as microphone:
         await microphone.transcribe(silence(500), speech(1_500), silence(1_500))
         assert len(microphone.finals) == 1 and microphone.counters.utterances_lost == 0
         assert emulator.journal[-1].model == "nova-2"
         assert emulator.journal[-1].audio_ms == pytest.approx(1_500 + 500 + 320, abs=150)
         assert microphone.usage.audio_ms == microphone.charged_ms()
         assert [service.model for service in microphone.services.in_order()] == ["nova-2", "nova-3"]
+
+
+@pytest.mark.parametrize(("language", "model"), [("en-US", "nova-3"), ("multi", "nova-3-multi")])
+async def test_several_languages_are_billed_by_the_row_of_their_own_price(
+    language: str, model: str, emulator: Emulator
+) -> None:
+    async with transcribing_microphone(emulator, language=language) as microphone:
+        await microphone.transcribe(silence(500), speech(1_500), silence(1_500))
+        assert {event.model for event in microphone.usage.due()} == {model}
+    assert [request.model for request in emulator.journal] == ["nova-3"]
+    assert load_prices().of(model, dt.date.today()).audio_ms_pico
 
 
 async def test_an_utterance_that_no_service_transcribes_is_lost_and_the_next_one_is_transcribed(
@@ -154,60 +165,62 @@ async def test_a_stream_accepts_audio_and_flushes_at_any_moment_of_its_failure(
     microphone: TranscribingMicrophone, fault: Fault
 ) -> None:
     microphone.emulator.plan(fault, vendor="deepgram")
-    failing = SttStream(microphone.plugins[0])
+    stream = SttStream(microphone.plugins[0])
     async with asyncio.timeout(60):
-        # At every turn of the loop: the stream ends some turns before its reader runs.
-        while not failing.has_failed:
-            failing.push(rtc.AudioFrame(silence(20), RATE_HZ, 1, RATE_HZ // 50))
-            failing.flush()
+        # This runs at every turn of the loop, because the stream ends some turns before its reader runs.
+        while not stream.has_failed:
+            stream.push(rtc.AudioFrame(silence(20), RATE_HZ, 1, RATE_HZ // 50))
+            stream.flush()
             await asyncio.sleep(0)
-        await failing.until_failed()
-        failing.push(rtc.AudioFrame(silence(20), RATE_HZ, 1, RATE_HZ // 50))
-        await failing.aclose()
+        await stream.until_failed()
+        stream.push(rtc.AudioFrame(silence(20), RATE_HZ, 1, RATE_HZ // 50))
+        await stream.aclose()
 
 
-async def test_a_microphone_that_stops_in_the_middle_of_a_word_is_transcribed_to_there(
+async def test_a_microphone_that_stops_in_mid_word_is_transcribed_up_to_its_end(
     microphone: TranscribingMicrophone,
 ) -> None:
     microphone.emulator.script.add("What is")
     assert await microphone.transcribe(silence(500), speech(800)) == ["What is"]
 
 
-async def test_the_plugins_own_figure_of_heard_sound_is_not_what_is_charged(microphone: TranscribingMicrophone) -> None:
-    figures_s: list[float] = []
-    microphone.plugins[0].on("metrics_collected", lambda metrics: figures_s.append(metrics.audio_duration))
+async def test_usage_is_measured_by_sent_audio_and_not_by_the_plugins_metrics(
+    microphone: TranscribingMicrophone,
+) -> None:
+    durations_s: list[float] = []
+    microphone.plugins[0].on("metrics_collected", lambda metrics: durations_s.append(metrics.audio_duration))
     await microphone.transcribe(silence(500), speech(1_000), silence(4_000))
-    assert sum(figures_s) * 1_000 > microphone.charged_ms() + 500
+    assert sum(durations_s) * 1_000 > microphone.charged_ms() + 500
     assert microphone.usage.audio_ms == microphone.charged_ms()
 
 
-async def test_an_interrupted_voice_is_billed_for_what_it_was_sent_though_its_plugin_says_nothing(
+async def test_interrupted_tts_is_billed_for_the_sent_text_without_metrics_of_the_plugin(
     emulator: Emulator,
 ) -> None:
-    usage, figures = SpeechMeter(time.time), []
+    usage, metrics_events = SpeechMeter(time.time), []
     async with metered_tts_session(usage) as http:
-        (voice,) = tts_plugins(settings_for(emulator), http)
-        voice.on("metrics_collected", lambda metrics: figures.append(metrics.characters_count))
-        stream = voice.stream(conn_options=APIConnectOptions(max_retry=0))
+        (tts,) = tts_plugins(settings_for(emulator), http)
+        tts.on("metrics_collected", lambda metrics: metrics_events.append(metrics.characters_count))
+        stream = tts.stream(conn_options=APIConnectOptions(max_retry=0))
         stream.push_text("This is the first sentence of it. And this is the second. ")
         async with asyncio.timeout(60):
             await anext(stream)
             await stream.aclose()
         await asyncio.sleep(0.2)
-        assert figures == []
-        assert usage.characters == sum(seen.characters for seen in emulator.journal) > 0
-        await voice.aclose()
+        assert metrics_events == []
+        assert usage.characters == sum(request.characters for request in emulator.journal) > 0
+        await tts.aclose()
 
 
-async def test_a_voice_that_ends_is_billed_for_each_text_without_the_space_around_it(emulator: Emulator) -> None:
+async def test_complete_tts_is_billed_for_each_stripped_text(emulator: Emulator) -> None:
     usage = SpeechMeter(time.time)
     async with metered_tts_session(usage) as http:
-        (voice,) = tts_plugins(settings_for(emulator), http)
+        (tts,) = tts_plugins(settings_for(emulator), http)
         for text in ("Hello there. How are you today? ", "Fine."):
-            async with voice.stream(conn_options=APIConnectOptions(max_retry=0)) as stream, asyncio.timeout(60):
+            async with tts.stream(conn_options=APIConnectOptions(max_retry=0)) as stream, asyncio.timeout(60):
                 stream.push_text(text)
                 stream.end_input()
                 async for _ in stream:
                     pass
-        assert usage.characters == sum(seen.characters for seen in emulator.journal) == 31 + 5
-        await voice.aclose()
+        assert usage.characters == sum(request.characters for request in emulator.journal) == 31 + 5
+        await tts.aclose()

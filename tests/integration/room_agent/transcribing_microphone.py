@@ -1,4 +1,4 @@
-"""Runs a microphone stream against the emulator's STT services, without a room."""
+"""Run a microphone stream with the emulator's STT services, without a room."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ from tests.support.speech_settings import settings_for
 
 @dataclass
 class TranscribingMicrophone:
-    """A microphone stream and everything it reported."""
+    """A microphone stream and its reports."""
 
     emulator: Emulator
     usage: SpeechMeter
@@ -36,23 +36,23 @@ class TranscribingMicrophone:
     """Each stable partial, with the number of finals before it."""
     counters: SttCounters = field(default_factory=SttCounters)
     stt_paused: bool = False
-    voiced_s: float = 0.0
+    speech_s: float = 0.0
     partials: list[str] = field(default_factory=list)
 
-    async def transcribe(self, *sounds: bytes, speed: float = 1.0) -> list[str]:
-        """Play sounds to a new stream; return the texts of its utterances."""
+    async def transcribe(self, *chunks: bytes, speed: float = 1.0) -> list[str]:
+        """Play audio to a new stream; return the texts of its utterances."""
         before = len(self.finals)
         detector = SpeechDetector(0.3)
         microphone = MicrophoneStream("ann", "TR_1", self.services, detector, self, self.counters, time.monotonic)
         async with asyncio.timeout(60):
-            await microphone.run(_frames(b"".join(sounds), speed, microphone))
+            await microphone.run(_frames(b"".join(chunks), speed, microphone))
         return [utterance.text for utterance in self.finals[before:]]
 
     def charged_ms(self) -> int:
-        return sum(seen.audio_ms for seen in self.emulator.journal)
+        return sum(request.audio_ms for request in self.emulator.journal)
 
     def on_speech(self, identity: str, speech_s: float) -> None:
-        self.voiced_s = speech_s
+        self.speech_s = speech_s
 
     def on_stable_partial(self, identity: str, text: str) -> None:
         self.stable_partials.append((text, len(self.finals)))
@@ -76,13 +76,13 @@ async def _frames(pcm: bytes, speed: float, microphone: MicrophoneStream) -> Asy
     for start in range(0, len(pcm), step):
         await asyncio.sleep(max(0.0, started_s + start / (2 * RATE_HZ * speed) - time.monotonic()))
         await asyncio.sleep(max(0.0, microphone.lag_s - 1) if speed > 1 else 0.0)
-        piece = pcm[start : start + step]
-        yield rtc.AudioFrame(piece, RATE_HZ, 1, len(piece) // 2)
+        chunk = pcm[start : start + step]
+        yield rtc.AudioFrame(chunk, RATE_HZ, 1, len(chunk) // 2)
 
 
 @asynccontextmanager
-async def listening(emulator: Emulator, **changed: Any) -> AsyncIterator[TranscribingMicrophone]:
+async def transcribing_microphone(emulator: Emulator, **settings_changes: Any) -> AsyncIterator[TranscribingMicrophone]:
     usage = SpeechMeter(time.time)
     async with metered_stt_session(usage) as http:
-        plugins = stt_plugins(settings_for(emulator, **changed), http)
+        plugins = stt_plugins(settings_for(emulator, **settings_changes), http)
         yield TranscribingMicrophone(emulator, usage, SttServices(plugins, time.monotonic), plugins)

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import time
 
+import jwt
 import pytest
 
-from deployments.api.auth import Keys, Tokens, issue_token, sign
+from deployments.api.auth import Keys, TokenLifetime, Tokens, issue_token, renew_token, sign
 from routing.errors import Forbidden, Unauthorized
 from routing.rooms import parse_room
 
@@ -61,3 +62,34 @@ def test_so_many_tokens_are_remembered_and_no_more() -> None:
     headers = [bearer(job=f"job-{number}") for number in range(3)]
     assert [tokens.read(header).job_id for header in headers] == ["job-0", "job-1", "job-2"]
     assert len(tokens) == 2 and tokens.read(headers[0]).job_id == "job-0"
+
+
+def test_each_spelling_of_a_header_is_the_same_remembered_token() -> None:
+    tokens, header = Tokens(KEYS), bearer()
+    credential = header.removeprefix("Bearer ")
+    for spelling in (header, "bearer " + credential, "Bearer" + " " * 3_000 + credential, header + "  "):
+        tokens.read(spelling)
+    assert len(tokens) == 1
+
+
+@pytest.mark.parametrize("claim", [{"opened": "yesterday"}, {"opened": None}, {"job": 7}, {"tenant": ["acme"]}])
+def test_a_signed_token_with_a_claim_of_the_wrong_type_is_refused(claim: dict[str, object]) -> None:
+    claims = {"iss": "rayroom", "sub": "tenant_acme_standup", "tenant": "acme", "job": "job-1", "opened": 1.0}
+    token = jwt.encode(claims | {"exp": time.time() + 60} | claim, KEYS.token_secret, "HS256")
+    with pytest.raises(Unauthorized):
+        Tokens(KEYS).read("Bearer " + token)
+
+
+def test_a_credential_longer_than_any_token_is_refused_before_it_is_verified() -> None:
+    with pytest.raises(Unauthorized, match="header must be"):
+        Tokens(KEYS).read("Bearer " + "a" * 5_000)
+
+
+def test_a_token_is_renewed_until_its_room_has_been_open_for_the_longest_time() -> None:
+    lifetime = TokenLifetime(ttl_s=900.0, longest_s=2_000.0)
+    token = issue_token(parse_room("tenant_acme_standup"), "job-1", 900.0, 1_000.0)
+    assert renew_token(token, lifetime, 1_400.0) is token
+    later = renew_token(token, lifetime, 1_500.0)
+    assert (later.opened_at_s, later.expires_at_s) == (1_000.0, 2_400.0)
+    last = renew_token(later, lifetime, 2_300.0)
+    assert last.expires_at_s == 3_000.0 and renew_token(last, lifetime, 2_900.0).expires_at_s == 3_000.0

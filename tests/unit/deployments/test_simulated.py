@@ -9,10 +9,11 @@ import numpy as np
 import pytest
 
 from deployments.common.settings import ProfileChange, SimulationSettings
-from deployments.providers.simulated import SimulatedProvider, load_profiles, profile_of
+from deployments.providers.simulated import SimulatedProvider, load_profiles, profile_of, published_p99_s
 from routing.catalogue import load_catalogue
+from routing.chat import Image, Message
 from routing.errors import ProviderOverloaded, ProviderTimeout
-from routing.models import EmbedRequest, Message, ModelRequest
+from routing.models import EmbedRequest, ModelRequest
 from tests.support.gateway import jpeg
 
 CATALOGUE = load_catalogue()
@@ -30,7 +31,7 @@ class Naps:
 
 
 def ask(text: str = "Describe", images: tuple[bytes, ...] = (), max_output_tokens: int = 300) -> ModelRequest:
-    message = Message(role="user", text=text, images=images)
+    message = Message(role="user", content=(text, *(Image(data=image) for image in images)))
     return ModelRequest(model=FLASH.name, messages=(message,), max_output_tokens=max_output_tokens)
 
 
@@ -50,7 +51,7 @@ async def test_one_seed_gives_one_answer_and_another_seed_another() -> None:
 async def test_usage_counts_the_image_by_its_vendors_rule_and_the_words_said() -> None:
     answer = await SimulatedProvider(SimulationSettings(), Naps()).answer(FLASH, ask(images=(jpeg(),)))
     assert answer.usage is not None
-    assert answer.usage.image_tokens == 1_089 and answer.usage.output_tokens == len(answer.text.split())
+    assert answer.usage.image_tokens == 1_120 and answer.usage.output_tokens == len(answer.text.split())
 
 
 async def test_an_answer_longer_than_allowed_is_cut_and_says_so() -> None:
@@ -98,14 +99,14 @@ async def test_a_model_told_to_fail_fails_and_the_others_do_not() -> None:
 
 async def test_an_attempt_ends_with_its_time() -> None:
     provider = SimulatedProvider(SimulationSettings(speed=0.01), asyncio.sleep)
-    late = ModelRequest(model=FLASH.name, messages=(Message(role="user", text="x"),), timeout_s=0.02)
+    late = ModelRequest(model=FLASH.name, messages=(Message(role="user", content=("x",)),), timeout_s=0.02)
     with pytest.raises(ProviderTimeout):
         await provider.answer(FLASH, late)
 
 
 async def test_the_same_content_has_the_same_unit_vector() -> None:
     voyage = CATALOGUE.get("voyage-multimodal-3.5")
-    inputs = tuple(Message(role="user", text=text) for text in ("a", "b", "a"))
+    inputs = tuple(Message(role="user", content=(text,)) for text in ("a", "b", "a"))
     provider = SimulatedProvider(SimulationSettings(), Naps())
     result = await provider.embed(voyage, EmbedRequest(model=voyage.name, inputs=inputs))
     assert result.vectors[0] == result.vectors[2] != result.vectors[1]
@@ -131,3 +132,17 @@ def test_times_drawn_at_once_are_distributed_as_those_drawn_one_by_one() -> None
     for share in (0.05, 0.25, 0.5, 0.75, 0.9, 0.97):
         at = int(share * 40_000)
         assert at_once[at] == pytest.approx(one_by_one[at], rel=0.05)
+
+
+def test_the_published_p99_is_that_of_the_drawn_times() -> None:
+    models = ("gpt-6-luna", "gemini-3.5-flash-lite", "claude-haiku-5-5")
+    published_s = published_p99_s([*models, "a model without a profile"])
+    assert set(published_s) == set(models)
+    for name in models:
+        times_s = np.sort(load_profiles()[name].first_tokens_s(np.random.default_rng(5), 100_000))
+        assert published_s[name] == pytest.approx(times_s[99_000], rel=0.05)
+
+
+def test_a_profile_without_spread_has_its_median_as_every_quantile() -> None:
+    even = load_profiles()["gpt-6-luna"].model_copy(update={"sigma": 0.0, "tail_share": 0.0})
+    assert even.first_token_quantile_s(0.99) == pytest.approx(even.first_token_ms / 1_000)

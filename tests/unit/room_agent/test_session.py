@@ -1,4 +1,4 @@
-"""A session opens its room at the router, follows it, sends heartbeats through every failure, and closes it."""
+"""A session opens its room at the router, samples its tracks, sends heartbeats through every failure, and closes it."""
 
 from __future__ import annotations
 
@@ -27,23 +27,23 @@ from tests.unit.room_agent.offline import (
 HEARTBEAT_S = LIMITS["heartbeat_every_s"]
 
 
-class Attended:
+class SessionHarness:
     """A session in a room without an SFU. Its sleeps end when a test wakes it."""
 
     def __init__(self, router: OfflineRouter, monkeypatch: pytest.MonkeyPatch) -> None:
         self.router, self.room = router, OfflineRoom()
         self.session = RoomSession(self.room.as_room, router.client, max_tracks=2)
         self.slept_s: list[float] = []
-        self.woken = asyncio.Semaphore(0)
+        self.wake_ups = asyncio.Semaphore(0)
         monkeypatch.setattr(rtc, "VideoStream", OfflineStream)
         monkeypatch.setattr(asyncio, "sleep", self._sleep)
         # The jitter's upper end: waits are exact.
         monkeypatch.setattr(random, "uniform", lambda low, high: high)
 
     async def wake(self) -> None:
-        """End the present sleep, and wait for the next one."""
+        """End the current sleep, and wait for the next one."""
         sleeps = len(self.slept_s)
-        self.woken.release()
+        self.wake_ups.release()
         await until(lambda: len(self.slept_s) > sleeps)
 
     async def start(self) -> None:
@@ -52,111 +52,110 @@ class Attended:
 
     async def _sleep(self, delay_s: float) -> None:
         self.slept_s.append(delay_s)
-        await self.woken.acquire()
+        await self.wake_ups.acquire()
 
-    def share(self) -> OfflinePublication:
+    def share_screen(self) -> OfflinePublication:
         return self.room.add("ann", "Ann").publish(OfflinePublication("TR_s"))
 
 
 @pytest.fixture
-async def attended(monkeypatch: pytest.MonkeyPatch) -> AsyncIterator[Attended]:
-    async with OfflineRouter().running() as router:
-        attended = Attended(router, monkeypatch)
-        yield attended
-        await attended.session.aclose()
+async def harness(monkeypatch: pytest.MonkeyPatch) -> AsyncIterator[SessionHarness]:
+    harness = SessionHarness(OfflineRouter(), monkeypatch)
+    yield harness
+    await harness.session.aclose()
 
 
-async def test_an_opened_room_is_followed_and_heartbeats_come_at_the_routers_interval(attended: Attended) -> None:
-    screen = attended.share()
-    await attended.start()
-    assert attended.router.opened == 1 and screen.subscribed
+async def test_an_open_room_is_sampled_and_sends_heartbeats_at_the_routers_interval(harness: SessionHarness) -> None:
+    screen = harness.share_screen()
+    await harness.start()
+    assert harness.router.opened == 1 and screen.subscribed
     for _ in range(3):
-        await attended.wake()
-    assert attended.slept_s == [HEARTBEAT_S] * 4
-    assert [one["counters"]["tracks_watched"] for one in attended.router.heartbeats] == [1, 1, 1]
+        await harness.wake()
+    assert harness.slept_s == [HEARTBEAT_S] * 4
+    assert [heartbeat["counters"]["tracks_watched"] for heartbeat in harness.router.heartbeats] == [1, 1, 1]
 
 
-async def test_nothing_is_subscribed_before_the_room_is_open(attended: Attended) -> None:
-    attended.router.open_statuses.append(503)
-    screen = attended.share()
-    await attended.start()
-    attended.room.emit("track_published")
+async def test_nothing_is_subscribed_before_the_room_is_open(harness: SessionHarness) -> None:
+    harness.router.open_statuses.append(503)
+    screen = harness.share_screen()
+    await harness.start()
+    harness.room.emit("track_published")
     assert not screen.subscribed
-    await attended.wake()
+    await harness.wake()
     assert screen.subscribed
 
 
-async def test_the_wait_for_a_router_that_is_down_doubles_up_to_a_limit(attended: Attended) -> None:
-    attended.router.open_statuses.extend([503] * 7)
-    await attended.start()
+async def test_the_wait_for_a_router_that_is_down_doubles_up_to_a_limit(harness: SessionHarness) -> None:
+    harness.router.open_statuses.extend([503] * 7)
+    await harness.start()
     for _ in range(7):
-        await attended.wake()
-    assert attended.slept_s == [0.5, 1.0, 2.0, 4.0, 8.0, 15.0, 15.0, HEARTBEAT_S]
+        await harness.wake()
+    assert harness.slept_s == [0.5, 1.0, 2.0, 4.0, 8.0, 15.0, 15.0, HEARTBEAT_S]
 
 
-async def test_a_refused_room_is_tried_again_at_the_longest_wait(attended: Attended) -> None:
-    attended.router.open_statuses.extend([403, 503])
-    await attended.start()
-    await attended.wake()
-    await attended.wake()
-    assert attended.slept_s == [LONGEST_BACKOFF_S, LONGEST_BACKOFF_S, HEARTBEAT_S] and attended.router.opened == 3
+async def test_a_refused_room_is_opened_again_after_the_longest_wait(harness: SessionHarness) -> None:
+    harness.router.open_statuses.extend([403, 503])
+    await harness.start()
+    await harness.wake()
+    await harness.wake()
+    assert harness.slept_s == [LONGEST_BACKOFF_S, LONGEST_BACKOFF_S, HEARTBEAT_S] and harness.router.opened == 3
 
 
-async def test_room_events_are_followed_at_once_and_no_longer_after_the_end(attended: Attended) -> None:
-    await attended.start()
-    screen = attended.share()
-    attended.room.emit("track_published")
-    assert screen.subscribed and attended.session.counters.tracks_watched == 1
-    await attended.session.aclose()
+async def test_room_events_are_handled_at_once_and_ignored_after_close(harness: SessionHarness) -> None:
+    await harness.start()
+    screen = harness.share_screen()
+    harness.room.emit("track_published")
+    assert screen.subscribed and harness.session.counters.tracks_watched == 1
+    await harness.session.aclose()
     screen.set_subscribed(False)
-    attended.room.emit("track_published")
+    harness.room.emit("track_published")
     assert not screen.subscribed
 
 
 @pytest.mark.parametrize("status", [403, 429, 500])
-async def test_a_failed_heartbeat_is_followed_by_the_next(attended: Attended, status: int) -> None:
-    await attended.start()
-    attended.router.heartbeat_statuses.append(status)
-    await attended.wake()
-    await attended.wake()
-    assert len(attended.router.heartbeats) == 2
+async def test_heartbeats_continue_after_a_failed_one(harness: SessionHarness, status: int) -> None:
+    await harness.start()
+    harness.router.heartbeat_statuses.append(status)
+    await harness.wake()
+    await harness.wake()
+    assert len(harness.router.heartbeats) == 2
 
 
-async def test_an_expired_token_opens_the_room_again(attended: Attended) -> None:
-    await attended.start()
-    attended.router.heartbeat_statuses.append(401)
-    await attended.wake()
-    assert attended.router.opened == 2 and attended.router.client.token == "token-2"
+async def test_an_expired_token_opens_the_room_again(harness: SessionHarness) -> None:
+    await harness.start()
+    harness.router.heartbeat_statuses.append(401)
+    await harness.wake()
+    assert harness.router.opened == 2 and harness.router.client.token == "token-2"
 
 
-async def test_a_programming_error_in_following_or_in_a_heartbeat_does_not_end_the_heartbeats(
-    attended: Attended, monkeypatch: pytest.MonkeyPatch
+async def test_heartbeats_continue_after_a_programming_error(
+    harness: SessionHarness, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    await attended.start()
+    await harness.start()
     failures: list[str] = []
 
     def fail(*_: Any) -> None:
         failures.append("raised")
         raise IndexError
 
-    monkeypatch.setattr(attended.session._tracks, "follow", fail)
-    await attended.wake()
-    monkeypatch.setattr(attended.session.counters.__class__, "report", fail)
-    await attended.wake()
+    monkeypatch.setattr(harness.session._tracks, "follow", fail)
+    await harness.wake()
+    monkeypatch.setattr(harness.session.counters.__class__, "report", fail)
+    await harness.wake()
     monkeypatch.undo()
-    assert len(failures) == 3 and len(attended.router.heartbeats) == 1
+    assert len(failures) == 3 and len(harness.router.heartbeats) == 1
 
 
-async def test_a_description_is_sent_to_the_room_with_its_cost(attended: Attended) -> None:
-    screen = attended.share()
-    await attended.start()
+async def test_a_description_is_sent_to_the_room_with_its_cost(harness: SessionHarness) -> None:
+    screen = harness.share_screen()
+    await harness.start()
     assert screen.track is not None
     screen.track.show(Desktop().planes())
-    await until(lambda: attended.room.local_participant.sent)
-    ((text, topic, attributes),) = attended.room.local_participant.sent
+    await until(lambda: harness.room.local_participant.sent)
+    ((text, topic, attributes),) = harness.room.local_participant.sent
     assert (text, topic) == ("a slide", TOPIC)
     captured_at = attributes.pop("captured_at")
-    assert captured_at == attended.router.frames[0]["x-frame-captured-at"]
+    assert captured_at == harness.router.frames[0]["x-frame-captured-at"]
     assert attributes == {
         "model": "simulated/m",
         "tier": "simple",
@@ -166,39 +165,39 @@ async def test_a_description_is_sent_to_the_room_with_its_cost(attended: Attende
     }
 
 
-async def test_a_description_that_cannot_be_sent_is_counted_and_the_next_subscribers_still_receive_it(
-    attended: Attended,
+async def test_a_failure_to_send_a_description_is_counted_and_hides_it_from_no_subscriber(
+    harness: SessionHarness,
 ) -> None:
     received: list[FrameDescribed] = []
-    attended.session.events.described.append(received.append)
-    attended.room.local_participant.error = OSError()
-    screen = attended.share()
-    await attended.start()
+    harness.session.events.described.append(received.append)
+    harness.room.local_participant.error = OSError()
+    screen = harness.share_screen()
+    await harness.start()
     assert screen.track is not None
     screen.track.show(Desktop().planes())
     await until(lambda: received)
-    assert attended.session.counters.answers_lost == 1
+    assert harness.session.counters.answers_lost == 1
 
 
-async def test_closing_reports_the_last_counters_and_closes_the_room_once(attended: Attended) -> None:
-    await attended.start()
-    await attended.session.aclose()
-    await attended.session.aclose()
-    assert len(attended.router.heartbeats) == 1 and attended.router.closed == 1
+async def test_closing_reports_the_last_counters_and_closes_the_room_once(harness: SessionHarness) -> None:
+    await harness.start()
+    await harness.session.aclose()
+    await harness.session.aclose()
+    assert len(harness.router.heartbeats) == 1 and harness.router.closed == 1
 
 
-async def test_a_room_that_was_never_open_is_not_closed(attended: Attended) -> None:
-    attended.router.open_statuses.append(503)
-    await attended.start()
-    await attended.session.aclose()
-    assert attended.router.closed == 0 and attended.router.heartbeats == []
+async def test_a_room_that_was_never_open_is_not_closed(harness: SessionHarness) -> None:
+    harness.router.open_statuses.append(503)
+    await harness.start()
+    await harness.session.aclose()
+    assert harness.router.closed == 0 and harness.router.heartbeats == []
 
 
-async def test_a_router_that_is_away_at_the_end_does_not_hold_the_job(attended: Attended) -> None:
-    await attended.start()
-    attended.router.heartbeat_statuses.append(503)
-    await attended.session.aclose()
-    assert attended.router.closed == 0
+async def test_an_unreachable_router_does_not_delay_the_end_of_a_job(harness: SessionHarness) -> None:
+    await harness.start()
+    harness.router.heartbeat_statuses.append(503)
+    await harness.session.aclose()
+    assert harness.router.closed == 0
 
 
 SETTINGS = SpeechSettings(
@@ -218,50 +217,56 @@ SETTINGS = SpeechSettings(
 
 
 @pytest.fixture
-async def speaking(monkeypatch: pytest.MonkeyPatch) -> AsyncIterator[tuple[Attended, RoomSpeech]]:
-    """Yield a session with a conversation that cannot start: frames and usage are recorded all the same."""
+async def harness_with_speech(monkeypatch: pytest.MonkeyPatch) -> AsyncIterator[tuple[SessionHarness, RoomSpeech]]:
+    """Yield a session with a conversation that cannot start; frames and usage are still recorded."""
 
     async def fail(_: RoomSpeech) -> None:
         raise OSError("words of a participant")
 
     monkeypatch.setattr(RoomSpeech, "start", fail)
-    async with OfflineRouter().running() as router:
-        attended = Attended(router, monkeypatch)
-        speech = RoomSpeech(attended.room.as_room, router.client, "http://router.invalid", SETTINGS)
-        attended.session = RoomSession(attended.room.as_room, router.client, max_tracks=2, speech=speech)
-        yield attended, speech
-        await attended.session.aclose()
+    router = OfflineRouter()
+    harness = SessionHarness(router, monkeypatch)
+    speech = RoomSpeech(harness.room.as_room, router.client, "http://router.invalid", SETTINGS)
+    harness.session = RoomSession(harness.room.as_room, router.client, max_tracks=2, speech=speech)
+    yield harness, speech
+    await harness.session.aclose()
 
 
-async def test_a_conversation_that_does_not_start_leaves_frames_and_heartbeats_running(
-    speaking: tuple[Attended, RoomSpeech],
+async def test_frames_and_heartbeats_continue_when_the_conversation_cannot_start(
+    harness_with_speech: tuple[SessionHarness, RoomSpeech],
 ) -> None:
-    attended, speech = speaking
-    screen = attended.share()
-    with capture_logs() as lines:
-        await attended.start()
-    assert [line["event"] for line in lines if line["log_level"] == "error"] == ["conversation start failed"]
-    assert "words" not in str(lines)
+    harness, speech = harness_with_speech
+    screen = harness.share_screen()
+    with capture_logs() as log_lines:
+        await harness.start()
+    assert [log_line["event"] for log_line in log_lines if log_line["log_level"] == "error"] == [
+        "conversation start failed"
+    ]
+    assert "words" not in str(log_lines)
     assert screen.track is not None
     screen.track.show(Desktop().planes())
     await until(lambda: speech.context._memory.shown_now() == ["a slide"])
     screen.muted = True
-    attended.room.emit("track_muted")
+    harness.room.emit("track_muted")
     assert speech.context._memory.shown_now() == []
-    await attended.wake()
-    assert "chat_taken" in attended.router.heartbeats[-1]["counters"]
+    await harness.wake()
+    assert "chat_taken" in harness.router.heartbeats[-1]["counters"]
 
 
-async def test_the_last_heartbeat_is_repeated_until_all_usage_is_billed(speaking: tuple[Attended, RoomSpeech]) -> None:
-    attended, speech = speaking
-    await attended.start()
+async def test_the_last_heartbeat_is_repeated_until_all_usage_is_billed(
+    harness_with_speech: tuple[SessionHarness, RoomSpeech],
+) -> None:
+    harness, speech = harness_with_speech
+    await harness.start()
     speech.usage.count("tts", "eleven_flash_v2_5", 40)
-    attended.router.heartbeat_statuses.extend([503, 401])
-    closing = asyncio.create_task(attended.session.aclose())
+    harness.router.heartbeat_statuses.extend([503, 401])
+    closing = asyncio.create_task(harness.session.aclose())
     for _ in range(2):
-        await until(lambda: attended.slept_s[-1] == LAST_HEARTBEAT_EVERY_S or closing.done())
-        attended.slept_s.append(0.0)
-        attended.woken.release()
+        await until(lambda: harness.slept_s[-1] == LAST_HEARTBEAT_EVERY_S or closing.done())
+        harness.slept_s.append(0.0)
+        harness.wake_ups.release()
     await asyncio.wait_for(closing, 10.0)
-    assert [[one["characters"] for one in heartbeat["usage"]] for heartbeat in attended.router.heartbeats] == [[40]] * 3
-    assert speech.usage.settled and attended.router.closed == 1 and attended.router.opened == 2
+    assert [[event["characters"] for event in heartbeat["usage"]] for heartbeat in harness.router.heartbeats] == [
+        [40]
+    ] * 3
+    assert speech.usage.settled and harness.router.closed == 1 and harness.router.opened == 2

@@ -5,7 +5,7 @@ from __future__ import annotations
 from room_agent.worker import STARTING_S, Admission
 
 
-def test_jobs_are_admitted_up_to_the_limit_counting_those_that_start() -> None:
+def test_jobs_that_are_starting_count_towards_the_limit() -> None:
     admission = Admission(max_rooms=2)
     assert admission.admit("a", running=[], now_s=0.0)
     assert admission.admit("b", running=["a"], now_s=1.0)

@@ -23,113 +23,113 @@ from routing.errors import (
 SETTINGS = BreakerSettings(window_s=10, failures=3, failure_share=0.5, open_s=4, longest_open_s=20, jitter_share=0.0)
 
 
-def breaker(settings: BreakerSettings = SETTINGS) -> Breaker:
+def new_breaker(settings: BreakerSettings = SETTINGS) -> Breaker:
     return Breaker(settings, random.Random(5))
 
 
 def attempt(breaker: Breaker, now_s: float, error: BaseException | None = None) -> None:
-    permit = breaker.ask(now_s)
+    permit = breaker.acquire(now_s)
     assert permit is not None
     breaker.report(permit, error, now_s)
 
 
-def opened(settings: BreakerSettings = SETTINGS) -> Breaker:
-    one = breaker(settings)
+def open_breaker(settings: BreakerSettings = SETTINGS) -> Breaker:
+    breaker = new_breaker(settings)
     for _ in range(settings.failures):
-        attempt(one, 0.0, ProviderOverloaded())
-    assert one.state(0.0) is BreakerState.OPEN
-    return one
+        attempt(breaker, 0.0, ProviderOverloaded())
+    assert breaker.state(0.0) is BreakerState.OPEN
+    return breaker
 
 
-def test_a_breaker_opens_by_count_and_by_share() -> None:
-    one = breaker()
+def test_a_breaker_opens_when_both_the_count_and_the_share_of_failures_are_reached() -> None:
+    breaker = new_breaker()
     for _ in range(4):
-        attempt(one, 0.0)
+        attempt(breaker, 0.0)
     for _ in range(3):
-        attempt(one, 1.0, ProviderTimeout())
-    assert one.state(1.0) is BreakerState.CLOSED  # three of seven
-    attempt(one, 1.0, ProviderTimeout())
-    assert one.state(1.0) is BreakerState.OPEN and one.ask(4.9) is None
+        attempt(breaker, 1.0, ProviderTimeout())
+    assert breaker.state(1.0) is BreakerState.CLOSED  # three of seven
+    attempt(breaker, 1.0, ProviderTimeout())
+    assert breaker.state(1.0) is BreakerState.OPEN and breaker.acquire(4.9) is None
 
 
-def test_failures_outside_of_the_window_are_forgotten() -> None:
-    one = breaker()
+def test_failures_older_than_the_window_do_not_count() -> None:
+    breaker = new_breaker()
     for now_s in (0.0, 0.0, 10.0, 10.0):
-        attempt(one, now_s, ProviderOverloaded())
-    assert one.state(10.0) is BreakerState.CLOSED
-    attempt(one, 10.1, ProviderOverloaded())
-    assert one.state(10.1) is BreakerState.OPEN
+        attempt(breaker, now_s, ProviderOverloaded())
+    assert breaker.state(10.0) is BreakerState.CLOSED
+    attempt(breaker, 10.1, ProviderOverloaded())
+    assert breaker.state(10.1) is BreakerState.OPEN
 
 
-def test_one_probe_goes_through_and_its_success_closes() -> None:
-    one = opened()
-    probe = one.ask(4.0)
-    assert probe is not None and probe.probe and one.state(4.0) is BreakerState.HALF_OPEN
-    assert one.ask(4.0) is None and one.ask(5.0) is None
-    one.report(probe, None, 5.0)
-    assert one.state(5.0) is BreakerState.CLOSED and one.ask(5.0) is not None
+def test_a_half_open_breaker_allows_one_probe_and_closes_on_its_success() -> None:
+    breaker = open_breaker()
+    probe = breaker.acquire(4.0)
+    assert probe is not None and probe.probe and breaker.state(4.0) is BreakerState.HALF_OPEN
+    assert breaker.acquire(4.0) is None and breaker.acquire(5.0) is None
+    breaker.report(probe, None, 5.0)
+    assert breaker.state(5.0) is BreakerState.CLOSED and breaker.acquire(5.0) is not None
 
 
-def test_a_probe_that_fails_opens_for_twice_as_long_up_to_the_longest() -> None:
-    one, now_s, lengths = opened(), 0.0, []
+def test_each_failed_probe_doubles_the_open_time_up_to_the_maximum() -> None:
+    breaker, now_s, lengths = open_breaker(), 0.0, []
     for _ in range(5):
-        lengths.append(one.opens_again_in_s(now_s))
+        lengths.append(breaker.retry_after_s(now_s))
         now_s += lengths[-1]
-        attempt(one, now_s, ProviderOverloaded())
+        attempt(breaker, now_s, ProviderOverloaded())
     assert lengths == [4, 8, 16, 20, 20]
 
 
 @pytest.mark.parametrize("error", [asyncio.CancelledError(), ProviderRefused(), ReplicaLost()])
-def test_a_probe_that_says_nothing_frees_its_slot(error: BaseException) -> None:
-    one = opened()
-    attempt(one, 4.0, error)
-    assert one.state(4.0) is BreakerState.HALF_OPEN
-    attempt(one, 4.0)
-    assert one.state(4.0) is BreakerState.CLOSED
+def test_an_inconclusive_probe_allows_another_probe(error: BaseException) -> None:
+    breaker = open_breaker()
+    attempt(breaker, 4.0, error)
+    assert breaker.state(4.0) is BreakerState.HALF_OPEN
+    attempt(breaker, 4.0)
+    assert breaker.state(4.0) is BreakerState.CLOSED
 
 
-def test_a_probe_that_nobody_reports_is_followed_by_another() -> None:
-    one = opened()
-    lost = one.ask(4.0)
-    assert lost is not None and one.ask(33.9) is None
-    again = one.ask(34.0)
-    assert again is not None
-    one.report(lost, ProviderOverloaded(), 34.5)
-    assert one.state(34.5) is BreakerState.HALF_OPEN
-    one.report(again, None, 35.0)
-    assert one.state(35.0) is BreakerState.CLOSED
+def test_a_probe_that_is_never_reported_is_replaced_after_its_timeout() -> None:
+    breaker = open_breaker()
+    unreported = breaker.acquire(4.0)
+    assert unreported is not None and breaker.acquire(33.9) is None
+    second_probe = breaker.acquire(34.0)
+    assert second_probe is not None
+    breaker.report(unreported, ProviderOverloaded(), 34.5)
+    assert breaker.state(34.5) is BreakerState.HALF_OPEN
+    breaker.report(second_probe, None, 35.0)
+    assert breaker.state(35.0) is BreakerState.CLOSED
 
 
-def test_a_retry_after_only_lengthens_and_no_further_than_the_longest() -> None:
-    shorter, longer, endless = breaker(), breaker(), breaker()
-    for one, retry_after_s in ((shorter, 1.0), (longer, 9.0), (endless, 86_400.0)):
+def test_a_retry_after_only_lengthens_the_opening_up_to_the_maximum() -> None:
+    short, long, excessive = new_breaker(), new_breaker(), new_breaker()
+    for breaker, retry_after_s in ((short, 1.0), (long, 9.0), (excessive, 86_400.0)):
         for _ in range(3):
-            attempt(one, 0.0, ProviderRateLimited(retry_after_s=retry_after_s))
-    assert [one.opens_again_in_s(0.0) for one in (shorter, longer, endless)] == [4.0, 9.0, 20.0]
+            attempt(breaker, 0.0, ProviderRateLimited(retry_after_s=retry_after_s))
+    assert [breaker.retry_after_s(0.0) for breaker in (short, long, excessive)] == [4.0, 9.0, 20.0]
 
 
-def test_an_attempt_from_before_the_opening_lengthens_it_and_nothing_else() -> None:
-    one = breaker()
-    early = one.ask(0.0)
+def test_a_late_report_can_lengthen_the_opening_but_never_closes_it() -> None:
+    breaker = new_breaker()
+    early = breaker.acquire(0.0)
     assert early is not None
     for _ in range(3):
-        attempt(one, 0.0, ProviderOverloaded())
-    one.report(early, ProviderRateLimited(retry_after_s=10.0), 1.0)
-    assert one.opens_again_in_s(1.0) == 10.0
-    probe = one.ask(11.0)
+        attempt(breaker, 0.0, ProviderOverloaded())
+    breaker.report(early, ProviderRateLimited(retry_after_s=10.0), 1.0)
+    assert breaker.retry_after_s(1.0) == 10.0
+    probe = breaker.acquire(11.0)
     assert probe is not None
-    one.report(early, None, 11.0)
-    assert one.state(11.0) is BreakerState.HALF_OPEN
+    breaker.report(early, None, 11.0)
+    assert breaker.state(11.0) is BreakerState.HALF_OPEN
 
 
-def test_open_times_are_jittered_within_their_share() -> None:
+def test_open_times_are_jittered_within_the_configured_share() -> None:
     settings = BreakerSettings(failures=1, open_s=10, jitter_share=0.2)
     rng = random.Random(5)
     lengths = set()
     for _ in range(50):
-        one = Breaker(settings, rng)
-        attempt(one, 0.0, ProviderOverloaded())
-        lengths.add(one.opens_again_in_s(0.0))
+        breaker = Breaker(settings, rng)
+        attempt(breaker, 0.0, ProviderOverloaded())
+        lengths.add(breaker.retry_after_s(0.0))
     assert len(lengths) > 40 and min(lengths) >= 8 and max(lengths) <= 12 and max(lengths) - min(lengths) > 3
 
 
@@ -139,12 +139,12 @@ def test_open_times_are_jittered_within_their_share() -> None:
     + [(error, None) for error in (ProviderRefused(), ReplicaLost(), BadInput(), BudgetExceeded(), Overloaded())]
     + [(asyncio.CancelledError(), None), (GeneratorExit(), None)],
 )
-def test_what_counts_against_a_target(error: BaseException | None, counts: bool | None) -> None:
+def test_only_provider_failures_count_against_a_target(error: BaseException | None, counts: bool | None) -> None:
     assert counts_against(error) is counts
 
 
-class Naive:
-    """The description, word by word: every outcome kept, every question answered from all of them."""
+class ReferenceBreaker:
+    """The specification as plain code: every outcome is kept, and every decision is computed from all of them."""
 
     def __init__(self) -> None:
         self.outcomes: list[tuple[float, bool]] = []
@@ -153,7 +153,7 @@ class Naive:
         self.openings = 0
         self.probe: tuple[float, Permit] | None = None
 
-    def may_ask(self, now_s: float) -> bool:
+    def allows(self, now_s: float) -> bool:
         if self.until_s is None:
             return True
         return now_s >= self.until_s and (self.probe is None or now_s >= self.probe[0] + SETTINGS.probe_s)
@@ -185,38 +185,38 @@ class Naive:
 
 
 @pytest.mark.parametrize("seed", range(40))
-def test_any_order_of_events_ends_where_the_description_says(seed: int) -> None:
-    rng, real, naive = random.Random(seed), breaker(), Naive()
+def test_the_breaker_matches_the_reference_for_random_event_sequences(seed: int) -> None:
+    rng, breaker, reference = random.Random(seed), new_breaker(), ReferenceBreaker()
     now_s, running, closings = 0.0, list[tuple[Permit, int]](), 0
     for _ in range(400):
         now_s += rng.choice((0.0, 0.1, 1.0, 5.0))
         if rng.random() < 0.5 or not running:
-            permit = real.ask(now_s)
-            assert (permit is not None) == naive.may_ask(now_s)
+            permit = breaker.acquire(now_s)
+            assert (permit is not None) == reference.allows(now_s)
             if permit is not None:
-                assert permit.probe == (naive.until_s is not None)
-                naive.probe = (now_s, permit) if permit.probe else naive.probe
+                assert permit.probe == (reference.until_s is not None)
+                reference.probe = (now_s, permit) if permit.probe else reference.probe
                 running.append((permit, closings))
             continue
-        permit, since = running.pop(rng.randrange(len(running)))
+        permit, closings_before = running.pop(rng.randrange(len(running)))
         error = rng.choice(
             [
                 *(None, ProviderOverloaded(), ProviderTimeout(), ProviderRefused(), asyncio.CancelledError()),
                 ProviderRateLimited(retry_after_s=rng.choice((1.0, 7.0, 100.0))),
             ]
         )
-        was_closed = naive.until_s is None
-        real.report(permit, error, now_s)
-        naive.report(permit, was_closed and since == closings, error, now_s)
-        closings += was_closed != (naive.until_s is None)
-        assert real.opens_again_in_s(now_s) == max(0.0, (naive.until_s or now_s) - now_s)
-        assert (real.state(now_s) is BreakerState.CLOSED) == (naive.until_s is None)
+        was_closed = reference.until_s is None
+        breaker.report(permit, error, now_s)
+        reference.report(permit, was_closed and closings_before == closings, error, now_s)
+        closings += was_closed != (reference.until_s is None)
+        assert breaker.retry_after_s(now_s) == max(0.0, (reference.until_s or now_s) - now_s)
+        assert (breaker.state(now_s) is BreakerState.CLOSED) == (reference.until_s is None)
 
 
-def test_the_book_has_one_breaker_a_target_and_forgets_the_one_unasked_for_longest() -> None:
-    book = Breakers(random.Random(1), SETTINGS, most=2)
+def test_each_target_has_its_own_breaker_and_the_least_recently_used_is_evicted() -> None:
+    breakers = Breakers(random.Random(1), SETTINGS, max_breakers=2)
     for _ in range(3):
-        attempt(book.of("openai", "a"), 0.0, ProviderOverloaded())
-    assert book.states(0.0) == {("openai", "a"): BreakerState.OPEN}
-    book.of("gemini", "b"), book.of("openai", "a"), book.of("gemini", "c")
-    assert book.states(0.0) == {("openai", "a"): BreakerState.OPEN, ("gemini", "c"): BreakerState.CLOSED}
+        attempt(breakers.of("openai", "a"), 0.0, ProviderOverloaded())
+    assert breakers.states(0.0) == {("openai", "a"): BreakerState.OPEN}
+    breakers.of("gemini", "b"), breakers.of("openai", "a"), breakers.of("gemini", "c")
+    assert breakers.states(0.0) == {("openai", "a"): BreakerState.OPEN, ("gemini", "c"): BreakerState.CLOSED}

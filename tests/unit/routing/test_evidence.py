@@ -1,11 +1,12 @@
-"""An empty or declining answer is recognised, and a real answer is left alone."""
+"""An empty or declining answer is recognised, and any other answer is accepted."""
 
 from __future__ import annotations
 
 import pytest
 
-from routing.evidence import needs_stronger
-from routing.models import Answer, Finish
+from routing.chat import Effort, ToolCall
+from routing.evidence import needs_stronger, only_thought
+from routing.models import Answer, Finish, Usage
 
 
 def reason(text: str, finish: Finish = "stop") -> str | None:
@@ -13,12 +14,49 @@ def reason(text: str, finish: Finish = "stop") -> str | None:
 
 
 @pytest.mark.parametrize("text", ["", "  \n", "...", "—"])
-def test_an_answer_without_a_word_is_empty(text: str) -> None:
+def test_an_answer_without_letters_or_digits_is_empty(text: str) -> None:
     assert reason(text) == "empty"
     assert reason(text, "tool_calls") is None
 
 
-def test_an_answer_cut_before_its_first_sentence_ended_is_truncated() -> None:
+@pytest.mark.parametrize("finish", ["stop", "length"])
+def test_a_tool_call_is_an_answer_whatever_its_finish_reason(finish: Finish) -> None:
+    call = ToolCall(call_id="c1", name="look", arguments="{}")
+    answer = Answer(text="", model="m", finish=finish, usage=None, tool_calls=(call,))
+    assert needs_stronger(answer) is None and not only_thought(answer, "low")
+
+
+@pytest.mark.parametrize("text", ["{}", "[]", '{"found": []', '"I cannot help with that."'])
+def test_json_is_an_answer_where_json_was_requested(text: str) -> None:
+    answer = Answer(text=text, model="m", finish="length", usage=None)
+    assert needs_stronger(answer, json=True) is None
+
+
+def test_blank_text_and_a_refusal_are_no_json() -> None:
+    assert needs_stronger(Answer(text=" \n", model="m", finish="stop", usage=None), json=True) == "empty"
+    assert needs_stronger(Answer(text="{}", model="m", finish="refusal", usage=None), json=True) == "refused"
+
+
+@pytest.mark.parametrize(
+    ("text", "finish", "effort", "thinking_tokens", "expected"),
+    [
+        ("", "length", "low", 0, True),
+        (" \n", "length", "low", 0, True),
+        ("", "length", "none", 0, False),
+        ("", "length", None, 0, False),
+        ("", "length", None, 90, True),
+        ("", "stop", "low", 90, False),
+        ("The", "length", "low", 90, False),
+    ],
+)
+def test_an_answer_is_thought_only_if_the_model_thought_until_its_limit_and_wrote_nothing(
+    text: str, finish: Finish, effort: Effort | None, thinking_tokens: int, expected: bool
+) -> None:
+    usage = Usage(output_tokens=90, thinking_tokens=thinking_tokens)
+    assert only_thought(Answer(text=text, model="m", finish=finish, usage=usage), effort) is expected
+
+
+def test_an_answer_cut_inside_its_first_sentence_is_truncated() -> None:
     assert reason("The chart shows that the", "length") == "truncated"
     assert reason("The chart shows sales. They rise from", "length") is None
     assert reason("The chart shows that the", "stop") is None
@@ -39,7 +77,7 @@ def test_a_short_answer_that_declines_is_refused(text: str) -> None:
     assert reason(text) == "refused"
 
 
-def test_what_the_vendor_calls_a_refusal_is_one_whatever_it_says() -> None:
+def test_a_refusal_finish_reason_counts_whatever_the_text() -> None:
     assert reason("The slide is blue.", "refusal") == "refused"
 
 
@@ -57,7 +95,7 @@ def test_what_the_vendor_calls_a_refusal_is_one_whatever_it_says() -> None:
         "This screenshot appears to be too dark to make out any detail.",
     ],
 )
-def test_a_short_answer_that_cannot_read_is_unreadable(text: str) -> None:
+def test_a_short_answer_that_calls_the_picture_unreadable_is_unreadable(text: str) -> None:
     assert reason(text) == "unreadable"
 
 
@@ -84,11 +122,11 @@ def test_a_short_answer_that_cannot_read_is_unreadable(text: str) -> None:
         "> I'm sorry, I can't help with that.\nis the bot's last message.",
     ],
 )
-def test_an_answer_that_only_mentions_it_is_left_alone(text: str) -> None:
+def test_an_answer_that_quotes_a_refusal_is_accepted(text: str) -> None:
     assert reason(text) is None
 
 
-def test_a_long_answer_has_said_something_whatever_it_apologises_for() -> None:
-    more = "It lies under a chart that has " + "one more bar of this kind, " * 7
-    assert reason(f"I can't read the text in the footer. {more}") is None
+def test_a_long_answer_is_accepted_despite_its_apology() -> None:
+    rest = "It lies under a chart that has " + "one more bar of this kind, " * 7
+    assert reason(f"I can't read the text in the footer. {rest}") is None
     assert reason("I can't read the text in the footer. It lies under a chart.") == "unreadable"

@@ -21,6 +21,6 @@ print(frozen > 1_000, looked_at < frozen / 10, ring() is None)
 """
 
 
-def test_what_there_is_is_spared_and_later_garbage_is_found() -> None:
-    said = subprocess.run([sys.executable, "-c", PROGRAM], capture_output=True, text=True, timeout=60)
-    assert said.stdout.split() == ["True", "True", "True"], said.stderr
+def test_startup_objects_are_frozen_and_later_garbage_is_collected() -> None:
+    result = subprocess.run([sys.executable, "-c", PROGRAM], capture_output=True, text=True, timeout=60)
+    assert result.stdout.split() == ["True", "True", "True"], result.stderr

@@ -1,4 +1,4 @@
-"""A room's name can be split into its ids in one way only."""
+"""A room name splits into a tenant id and a meeting id in exactly one way."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ from routing.rooms import check_metadata, parse_room
         ("tenant_ACME_x", "ACME", "x"),
     ],
 )
-def test_a_name_holds_its_tenant_and_its_meeting(room: str, tenant_id: str, meeting_id: str) -> None:
+def test_a_room_name_contains_the_tenant_and_the_meeting(room: str, tenant_id: str, meeting_id: str) -> None:
     name = parse_room(room)
     assert (name.tenant_id, name.meeting_id) == (tenant_id, meeting_id)
 
@@ -31,14 +31,14 @@ def test_a_name_holds_its_tenant_and_its_meeting(room: str, tenant_id: str, meet
         *("tenant_acme_x\n", "tenant_acme_a b", "tenant_äcme_x", "tenant_acme_\u202ex", "tenant_acme_" + "x" * 250),
     ],
 )
-def test_any_other_name_is_refused(room: str) -> None:
+def test_any_other_name_is_rejected(room: str) -> None:
     with pytest.raises(RoomNameInvalid):
         parse_room(room)
 
 
-@pytest.mark.parametrize("claimed", [{"tenant_id": "acme"}, {"tenant_id": "acme", "meeting_id": "standup", "x": 1}])
-def test_metadata_that_names_the_rooms_tenant_is_taken(claimed: dict[str, object]) -> None:
-    check_metadata(parse_room("tenant_acme_standup"), json.dumps(claimed))
+@pytest.mark.parametrize("metadata", [{"tenant_id": "acme"}, {"tenant_id": "acme", "meeting_id": "standup", "x": 1}])
+def test_metadata_that_names_the_rooms_tenant_is_accepted(metadata: dict[str, object]) -> None:
+    check_metadata(parse_room("tenant_acme_standup"), json.dumps(metadata))
 
 
 @pytest.mark.parametrize(
@@ -55,7 +55,7 @@ def test_metadata_that_names_the_rooms_tenant_is_taken(claimed: dict[str, object
         ('{"tenant_id": "acme", "meeting_id": "other"}', Forbidden),
     ],
 )
-def test_metadata_that_says_anything_else_is_refused(metadata: str, kind: type[RayroomError]) -> None:
-    with pytest.raises(kind) as refused:
+def test_other_metadata_is_rejected(metadata: str, kind: type[RayroomError]) -> None:
+    with pytest.raises(kind) as excinfo:
         check_metadata(parse_room("tenant_acme_standup"), metadata)
-    assert str(refused.value.param).startswith("metadata")
+    assert str(excinfo.value.param).startswith("metadata")

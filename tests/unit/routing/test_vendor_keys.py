@@ -1,4 +1,4 @@
-"""A key is read in one way, one that cannot be a key is refused by its variable's name; none is ever shown."""
+"""A key is stripped and validated, an invalid one is rejected with the name of its variable, and none is shown."""
 
 from __future__ import annotations
 
@@ -8,11 +8,11 @@ from routing.errors import ConfigurationError
 from routing.vendor_keys import hide_keys, keys_in, read_key
 
 
-def test_blanks_around_a_key_are_no_part_of_it() -> None:
+def test_whitespace_around_a_key_is_stripped() -> None:
     assert read_key({"KEY": " sk-1234\r\n"}, "KEY") == "sk-1234"
 
 
-def test_the_first_name_that_holds_a_key_is_read() -> None:
+def test_the_first_variable_with_a_key_is_used() -> None:
     environment = {"ONE": " \n", "TWO": "sk-2", "THREE": "sk-3"}
     assert read_key(environment, "NONE", "ONE", "TWO", "THREE") == "sk-2" and read_key(environment, "ONE") == ""
 
@@ -21,30 +21,30 @@ def test_the_first_name_that_holds_a_key_is_read() -> None:
     ("key", "position"),
     [("sk-1 234", 5), ("sk-1\n234", 5), ("sk-1é", 5), ("\u200bsk-1", 1), ('"sk-1"', 1), ("sk-1'", 5), ("sk-\x1b1", 4)],
 )
-def test_a_character_no_key_has_is_told_by_its_place(key: str, position: int) -> None:
-    with pytest.raises(ConfigurationError) as refused:
+def test_an_invalid_character_is_reported_by_its_position(key: str, position: int) -> None:
+    with pytest.raises(ConfigurationError) as excinfo:
         read_key({"SOME_API_KEY": key}, "SOME_API_KEY")
-    said = refused.value.message
-    assert said == f"SOME_API_KEY holds a character no key has (position {position}): export it again."
+    message = excinfo.value.message
+    assert message == f"SOME_API_KEY holds a character no key has (position {position}): export it again."
 
 
-HELD = {"A_API_KEY": "tiger-in-a-tank", "SOME_KEYS": "lion-and-lamb, wolf-and-hare", "MINE": "'quoted-bear'"}
+ENVIRONMENT = {"A_API_KEY": "tiger-in-a-tank", "SOME_KEYS": "lion-and-lamb, wolf-and-hare", "MINE": "'quoted-bear'"}
 
 
 @pytest.mark.parametrize("key", ["tiger-in-a-tank", "lion-and-lamb", "wolf-and-hare", "quoted-bear"])
-def test_the_environments_keys_are_hidden_wherever_they_stand(key: str) -> None:
-    assert hide_keys(f"no voice {key}: add it", keys_in(HELD, ["MINE"])) == "no voice (hidden): add it"
+def test_keys_of_the_environment_are_hidden_in_any_text(key: str) -> None:
+    assert hide_keys(f"no voice {key}: add it", keys_in(ENVIRONMENT, ["MINE"])) == "no voice (hidden): add it"
 
 
-def test_the_longer_of_two_keys_is_hidden_whole() -> None:
+def test_the_longer_of_two_overlapping_keys_is_hidden_completely() -> None:
     keys = keys_in({"ONE_KEY": "tiger-in-a-tank", "OTHER_KEY": "tiger-in-a-tank-and-more"})
     assert hide_keys("tiger-in-a-tank-and-more", keys) == "(hidden)"
 
 
-def test_what_is_no_key_is_shown() -> None:
-    plain = {"HOME": "/home/somebody", "KEYBOARD": "qwertz-layout", "LIVEKIT_API_KEY": "devkey"}
-    said = "/home/somebody qwertz-layout devkey task-force spa-town mask_of nova-3 hpp4J3VqNfWAUOO0d1Us https://a.b/c"
-    assert keys_in(plain) == [] and hide_keys(said, keys_in(plain)) == said
+def test_other_values_are_shown() -> None:
+    environment = {"HOME": "/home/somebody", "KEYBOARD": "qwertz-layout", "LIVEKIT_API_KEY": "devkey"}
+    text = "/home/somebody qwertz-layout devkey task-force spa-town mask_of nova-3 hpp4J3VqNfWAUOO0d1Us https://a.b/c"
+    assert keys_in(environment) == [] and hide_keys(text, keys_in(environment)) == text
 
 
 @pytest.mark.parametrize(
@@ -56,5 +56,5 @@ def test_what_is_no_key_is_shown() -> None:
         ("Authorization: Bearer tigerlily", "Authorization: (hidden)"),
     ],
 )
-def test_what_looks_like_a_key_is_hidden(text: str, shown: str) -> None:
+def test_a_string_shaped_like_a_key_is_hidden(text: str, shown: str) -> None:
     assert hide_keys(text) == shown

@@ -11,11 +11,12 @@ from typing import Any, Literal
 from aiohttp import web
 from pydantic import Field, ValidationError
 
+from cluster.lab.emulator.core.answers import GeneratedAnswer, TokenCounts
 from cluster.lab.emulator.core.capacity import LimitGauge, LimitStatus
-from cluster.lab.emulator.core.content import GeneratedAnswer, Part, RequestMessage, TokenCounts, measure
-from cluster.lab.emulator.core.parsing import BAD_IMAGE, Lenient, bearer, first_problem, from_base64
+from cluster.lab.emulator.core.content import Part, RequestMessage, measure
+from cluster.lab.emulator.core.parsing import BAD_IMAGE, Lenient, bearer, from_base64, invalid
 from cluster.lab.emulator.core.protocol import StreamFrame, VendorRefusal, converse
-from cluster.lab.emulator.core.request import EmulatorState, ParsedRequest
+from cluster.lab.emulator.core.request import EmulatorState, ParsedRequest, RequestProblem
 
 PREFIX = "/anthropic/v1"
 NAME = "anthropic"
@@ -106,14 +107,14 @@ class AnthropicMessages:
         try:
             message = _AnthropicRequest.model_validate(body)
         except ValidationError as error:
-            return ParsedRequest(vendor=NAME, key=key, wrong=wrong or first_problem(error))
+            return ParsedRequest(vendor=NAME, key=key, wrong=wrong or invalid(error))
         turns = tuple(message.turns())
         parts = [part for turn in turns for part in turn.parts]
         content = measure(parts)
         if content is None:
             wrong = wrong or BAD_IMAGE
         if any(isinstance(part, bytes) and len(part) > MAX_IMAGE_BYTES for part in parts):
-            wrong = wrong or "image exceeds 5 MB maximum"
+            wrong = wrong or RequestProblem("image exceeds 5 MB maximum")
         parsed = ParsedRequest(vendor=NAME, model=message.model, key=key, stream=message.stream, wrong=wrong)
         if content is None:
             return parsed
@@ -183,13 +184,13 @@ class AnthropicMessages:
         }
 
 
-def _wrong(request: web.Request, body: Any) -> str | None:
+def _wrong(request: web.Request, body: Any) -> RequestProblem | None:
     version = request.headers.get("anthropic-version")
     if version is None:
-        return "anthropic-version: header is required"
+        return RequestProblem("anthropic-version: header is required")
     sampling = [name for name in SAMPLING if isinstance(body, dict) and name in body]
     if sampling and version >= NO_SAMPLING_SINCE:
-        return f"{sampling[0]}: Extra inputs are not permitted"
+        return RequestProblem(f"{sampling[0]}: Extra inputs are not permitted")
     return None
 
 

@@ -11,11 +11,12 @@ from pydantic import AliasGenerator, ConfigDict, Field, ValidationError
 from pydantic.alias_generators import to_camel
 from pydantic.aliases import AliasChoices
 
+from cluster.lab.emulator.core.answers import GeneratedAnswer, TokenCounts
 from cluster.lab.emulator.core.capacity import LimitStatus
-from cluster.lab.emulator.core.content import GeneratedAnswer, Part, RequestMessage, TokenCounts, measure
-from cluster.lab.emulator.core.parsing import BAD_IMAGE, Lenient, first_problem, from_base64
+from cluster.lab.emulator.core.content import Part, RequestMessage, measure
+from cluster.lab.emulator.core.parsing import BAD_IMAGE, Lenient, from_base64, invalid
 from cluster.lab.emulator.core.protocol import StreamFrame, VendorRefusal, converse
-from cluster.lab.emulator.core.request import EmulatorState, ParsedRequest
+from cluster.lab.emulator.core.request import EmulatorState, ParsedRequest, RequestProblem
 
 PREFIX = "/gemini/{version:v1|v1beta}"
 NAME = "gemini"
@@ -120,14 +121,14 @@ class GeminiContent:
         model, stream = request.match_info["model"], request.match_info["method"] == "streamGenerateContent"
         key = request.headers.get("x-goog-api-key") or request.query.get("key") or None
         wrong = (
-            "alt: the emulator streams server-sent events only"
+            RequestProblem("alt: the emulator streams server-sent events only")
             if stream and request.query.get("alt") != "sse"
             else None
         )
         try:
             generate = _GeminiRequest.model_validate(body)
         except ValidationError as error:
-            return ParsedRequest(vendor=NAME, model=model, key=key, stream=stream, wrong=wrong or first_problem(error))
+            return ParsedRequest(vendor=NAME, model=model, key=key, stream=stream, wrong=wrong or invalid(error))
         turns = tuple(generate.turns())
         content = measure(part for turn in turns for part in turn.parts)
         if content is None:

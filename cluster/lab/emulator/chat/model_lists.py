@@ -2,18 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from typing import Any
 
 from aiohttp import web
 
-from cluster.lab.emulator.chat import anthropic, gemini, openai
+from cluster.lab.emulator.chat import anthropic, gemini
+from cluster.lab.emulator.chat.openai import errors as openai
+from cluster.lab.emulator.chat.openai.chat import OpenAIChat
 from cluster.lab.emulator.core.admission import check_admission
-from cluster.lab.emulator.core.content import catalogue_row
+from cluster.lab.emulator.core.model_rules import load_model_rules
 from cluster.lab.emulator.core.parsing import bearer
 from cluster.lab.emulator.core.protocol import VendorProtocol
 from cluster.lab.emulator.core.request import EmulatorState, ParsedRequest
-from routing.catalogue import load_catalogue
 
 Row = dict[str, Any]
 # Vendors send the creation time of a model, and no client reads it.
@@ -23,7 +24,7 @@ CREATED_AT = "2025-11-24T16:00:00Z"
 def model_routes(state: EmulatorState) -> list[web.RouteDef]:
     """Return the routes: every model of a vendor, and one by its name."""
     apis = (
-        (openai.PREFIX, _ModelListApi(state, openai.NAME, openai.OpenAIChat(), _openai, _openai_list)),
+        (openai.PREFIX, _ModelListApi(state, openai.NAME, OpenAIChat(), _openai, _openai_list)),
         (
             anthropic.PREFIX,
             _ModelListApi(state, anthropic.NAME, anthropic.AnthropicMessages(state.clock), _anthropic, _anthropic_list),
@@ -38,7 +39,7 @@ def model_routes(state: EmulatorState) -> list[web.RouteDef]:
 
 
 class _ModelListApi:
-    """One vendor's models: the configured ones, or all of the catalogue."""
+    """One vendor's models: those of the emulator's rules, without the ones that the state does not have."""
 
     def __init__(
         self,
@@ -66,12 +67,10 @@ class _ModelListApi:
                 exchange.answered(200)
             return rejection or web.json_response(body, headers=self._protocol.headers(exchange.limit_status()))
 
-    def _names(self) -> Iterator[str]:
+    def _names(self) -> list[str]:
         names = self._state.models
-        for name in sorted(row.vendor_name for row in load_catalogue().models.values()) if names is None else names:
-            row = catalogue_row(name)
-            if row is not None and row.vendor == self._vendor:
-                yield name
+        rows = load_model_rules().values()
+        return sorted(row.name for row in rows if row.vendor == self._vendor and (names is None or row.name in names))
 
 
 def _key(request: web.Request) -> str | None:

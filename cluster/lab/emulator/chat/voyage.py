@@ -8,9 +8,11 @@ from typing import Any, Literal
 from aiohttp import web
 from pydantic import Field, ValidationError
 
+from cluster.lab.emulator.core.answers import GeneratedAnswer, TokenCounts
 from cluster.lab.emulator.core.capacity import LimitStatus
-from cluster.lab.emulator.core.content import GeneratedAnswer, Part, TokenCounts, catalogue_row
-from cluster.lab.emulator.core.parsing import Lenient, bearer, first_problem, parse_embedding, picture, vector
+from cluster.lab.emulator.core.content import Part
+from cluster.lab.emulator.core.model_rules import rules_of
+from cluster.lab.emulator.core.parsing import Lenient, bearer, invalid, parse_embedding, picture, vector
 from cluster.lab.emulator.core.protocol import StreamFrame, VendorRefusal, converse
 from cluster.lab.emulator.core.request import EmulatorState, ParsedRequest
 
@@ -90,9 +92,9 @@ class VoyageEmbeddings:
         try:
             embed = self._body.model_validate(body)
         except ValidationError as error:
-            return ParsedRequest(vendor=NAME, key=key, wrong=first_problem(error))
-        row = catalogue_row(embed.model)
-        dimensions = embed.output_dimension or (row and row.dimensions) or DIMENSIONS
+            return ParsedRequest(vendor=NAME, key=key, wrong=invalid(error))
+        row = rules_of(embed.model)
+        dimensions = embed.output_dimension or row.dimensions or DIMENSIONS
         as_base64 = embed.encoding_format == "base64"
         return parse_embedding(NAME, embed.model, key, embed.inputs(), dimensions, as_base64)
 

@@ -1,4 +1,4 @@
-"""Measure request content and generate answers, deterministic for the same content and seed."""
+"""Parse the messages of a request into texts and images, and measure them."""
 
 from __future__ import annotations
 
@@ -7,30 +7,29 @@ import io
 import math
 import random
 from collections.abc import Iterable
-from dataclasses import dataclass, field, replace
-from functools import cache
-from typing import Literal
+from dataclasses import dataclass, field
 
 from PIL import Image, UnidentifiedImageError
 
-from cluster.lab.emulator.core.faults import Extras, Fault
-from routing.catalogue import FRAME_PX, Catalogue, Model, load_catalogue
-
-# A client may send a picture that unpacks to gigabytes; only its header is read, and this many pixels are believed.
+# A client may send an image that unpacks to gigabytes. Only its header is read; more pixels than this are rejected.
 MAX_IMAGE_PX = 100_000_000
-_OPENING = "This is the emulator speaking:".split()
-_WORDS = "it saw a window with text and a chart beside it where one line is new near the top of the page".split()
+REMOTE_IMAGE_PX = (1024, 576)
+"""The size that an image behind a URL counts as, because it is not fetched."""
 
 Part = str | bytes
-End = Literal["stop", "length", "refused", "filtered"]
 
 
 @dataclass(frozen=True, slots=True)
 class RequestMessage:
-    """One message of a request: text and images as they stand in it."""
+    """One message of a request: text and images in their order, and the ids of tool calls.
+
+    `calls` are the calls that the message contains, `results` those to which it has results.
+    """
 
     role: str
     parts: tuple[Part, ...] = field(repr=False)
+    calls: tuple[str, ...] = ()
+    results: tuple[str, ...] = ()
 
     @property
     def text(self) -> str:
@@ -42,13 +41,31 @@ class RequestMessage:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class ImageHeader:
+    """The size and the format of an image, from its first bytes; the format is `unknown` behind a web address."""
+
+    width_px: int
+    height_px: int
+    format: str
+
+    @property
+    def px(self) -> int:
+        return self.width_px * self.height_px
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class RequestContent:
-    """The measured content of a request. Its text is not kept."""
+    """The measured content of a request. Its text is not stored."""
 
     text_tokens: int = 0
     characters: int = 0
-    image_px: tuple[int, ...] = ()
+    images: tuple[ImageHeader, ...] = ()
     digest: bytes = field(default=b"", repr=False)
+
+    @property
+    def image_px(self) -> int:
+        """Return the pixels of all images together."""
+        return sum(image.px for image in self.images)
 
     @classmethod
     def of_all(cls, contents: Iterable[RequestContent]) -> RequestContent:
@@ -57,146 +74,43 @@ class RequestContent:
         return cls(
             text_tokens=sum(content.text_tokens for content in contents),
             characters=sum(content.characters for content in contents),
-            image_px=tuple(px for content in contents for px in content.image_px),
+            images=tuple(image for content in contents for image in content.images),
             digest=b"".join(content.digest for content in contents),
         )
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class TokenCounts:
-    """The billed token counts. `input_tokens` and `output_tokens` include all the others."""
-
-    input_tokens: int = 0
-    output_tokens: int = 0
-    image_tokens: int = 0
-    image_px: int = 0
-    extras: Extras = field(default_factory=Extras)
-
-    def with_output(self, tokens: int) -> TokenCounts:
-        """Return the counts of a stream that has produced `tokens` output tokens so far."""
-        return replace(self, output_tokens=tokens)
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class GeneratedAnswer:
-    """An answer, whole: its words are its tokens."""
-
-    words: tuple[str, ...] = field(repr=False)
-    end: End | None
-    token_counts: TokenCounts
-    untold_usage: bool = False
-
-    @property
-    def text(self) -> str:
-        return " ".join(self.words)
-
-
 def measure(parts: Iterable[Part]) -> RequestContent | None:
-    """Measure `parts`: one token a word. Returns None if an image cannot be parsed."""
+    """Measure `parts`, one token per word. Returns None if an image cannot be parsed."""
     digest = hashlib.blake2b(digest_size=16)
-    tokens, characters, px = 0, 0, []
+    tokens, characters, images = 0, 0, []
     for part in parts:
         digest.update(part.encode() if isinstance(part, str) else part)
         if isinstance(part, str):
             tokens, characters = tokens + len(part.split()), characters + len(part)
             continue
-        size = image_px(part)
-        if size is None:
+        image = image_header(part)
+        if image is None:
             return None
-        px.append(size)
-    return RequestContent(text_tokens=tokens, characters=characters, image_px=tuple(px), digest=digest.digest())
+        images.append(image)
+    return RequestContent(text_tokens=tokens, characters=characters, images=tuple(images), digest=digest.digest())
 
 
-def image_px(data: bytes) -> int | None:
-    """Return an image's pixels from its header. A web address is not fetched and counts as one frame."""
+def image_header(data: bytes) -> ImageHeader | None:
+    """Read an image's header. A URL is not fetched and counts as an image of REMOTE_IMAGE_PX."""
     if data.startswith((b"http://", b"https://", b"gs://")):
-        return FRAME_PX
+        return ImageHeader(width_px=REMOTE_IMAGE_PX[0], height_px=REMOTE_IMAGE_PX[1], format="unknown")
     try:
         with Image.open(io.BytesIO(data)) as image:
-            px = image.width * image.height
+            header = ImageHeader(
+                width_px=image.width, height_px=image.height, format=f"image/{(image.format or '').lower()}"
+            )
     except (UnidentifiedImageError, OSError, ValueError, Image.DecompressionBombError):
         return None
-    return px if px <= MAX_IMAGE_PX else None
-
-
-def image_tokens(vendor: str, model: str, content: RequestContent) -> int:
-    """Return the input tokens of the images by the vendor's rule for the model, or for its newest one."""
-    rows = [row for row in _catalogue().models.values() if row.vendor == vendor]
-    row = catalogue_row(model) or (rows[-1] if rows else None)
-    return sum(row.image_token_count(px) for px in content.image_px) if row is not None else 0
-
-
-def catalogue_row(model: str) -> Model | None:
-    """Return the catalogue row with the vendor model name `model`, or None."""
-    return next((row for row in _catalogue().models.values() if row.vendor_name == model), None)
-
-
-@cache
-def _catalogue() -> Catalogue:
-    return load_catalogue()
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class AnswerStyle:
-    """The settings of generated answers: length, seed, extra token counts, and the words of a refusal."""
-
-    answer_tokens: int
-    seed: int
-    extras: Extras
-    refusal_words: tuple[str, ...] = ()
-
-
-def compose(
-    content: RequestContent,
-    picture_tokens: int,
-    max_words: int | None,
-    fault: Fault,
-    style: AnswerStyle,
-    given_words: tuple[str, ...] | None = None,
-) -> GeneratedAnswer:
-    """Generate an answer of at most `max_words` words, with token counts; `picture_tokens` counts the images.
-
-    The words are `given_words` if an engine produced them, otherwise random ones.
-    """
-    end, words = _words(content, max_words, fault, style, given_words)
-    # A limit of 0 words marks an embedding request, which has neither cached nor thinking tokens.
-    extras = Extras() if max_words == 0 else fault.extras or style.extras
-    hidden = extras.cached_tokens + extras.cache_write_5m_tokens + extras.cache_write_1h_tokens
-    token_counts = TokenCounts(
-        input_tokens=content.text_tokens + picture_tokens + hidden,
-        output_tokens=len(words) + extras.thinking_tokens,
-        image_tokens=picture_tokens,
-        image_px=sum(content.image_px),
-        extras=extras,
-    )
-    # A non-streamed answer cannot be cut short, so it lacks its finish marker instead.
-    cut = fault.cut_after_chunks is not None
-    return GeneratedAnswer(
-        words=words, end=None if cut else end, token_counts=token_counts, untold_usage=fault.untold_usage
-    )
-
-
-def _words(
-    content: RequestContent,
-    max_words: int | None,
-    fault: Fault,
-    style: AnswerStyle,
-    given_words: tuple[str, ...] | None,
-) -> tuple[End, tuple[str, ...]]:
-    if fault.refusal == "refused":
-        return "refused", style.refusal_words
-    if fault.refusal == "filtered" or fault.empty:
-        return ("filtered" if fault.refusal else "stop"), ()
-    if given_words is not None and fault.answer_tokens is None:
-        return ("stop" if max_words is None or max_words >= len(given_words) else "length"), given_words[:max_words]
-    rng = random.Random(content.digest + b"%d" % style.seed)
-    wanted = fault.answer_tokens or style.answer_tokens
-    words = [*_OPENING, *rng.choices(_WORDS, k=max(0, wanted - len(_OPENING)))][:wanted]
-    return ("stop" if max_words is None or max_words >= wanted else "length"), tuple(words[:max_words])
+    return header if header.px <= MAX_IMAGE_PX else None
 
 
 def unit_vector(content: RequestContent, dimensions: int) -> list[float]:
-    """Return a vector of length one that only the same content gives."""
+    """Return a unit vector that is determined by the content."""
     rng = random.Random(content.digest)
     values = [rng.gauss(0, 1) for _ in range(dimensions)]
     length = math.hypot(*values)

@@ -11,7 +11,7 @@ from deployments.providers.simulated import Profile, profile_of
 
 
 class LatencyModel:
-    """Draws times from profiles.toml. A `speed` of 2 takes half of them, an infinite one none."""
+    """Draws times from profiles.toml, divided by `speed`; an infinite speed means no latency."""
 
     def __init__(
         self, rng: random.Random, speed: float = math.inf, profiles: Mapping[str, ProfileChange] | None = None

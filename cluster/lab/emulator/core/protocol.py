@@ -10,14 +10,14 @@ from typing import Any, Literal, Protocol
 
 from aiohttp import web
 
+from cluster.lab.emulator.core.answers import AnswerStyle, GeneratedAnswer, compose
 from cluster.lab.emulator.core.capacity import LimitStatus
-from cluster.lab.emulator.core.content import AnswerStyle, GeneratedAnswer, compose, image_tokens
 from cluster.lab.emulator.core.faults import Fault
 from cluster.lab.emulator.core.request import EmulatedRequest, EmulatorState, ParsedRequest
 from cluster.lab.emulator.core.response_writer import ConnectionBroken, ResponseWriter
 
 BODY_TIMEOUT_S = 30.0
-LONGEST_EXCHANGE_S = 3_600.0
+MAX_EXCHANGE_S = 3_600.0
 HTML = "<html><head><title>502 Bad Gateway</title></head><body><center><h1>502 Bad Gateway</h1></center></body></html>"
 GARBAGE = b'{"id": "emulated", "choi'
 
@@ -26,29 +26,30 @@ Reason = Literal["no_key", "bad_request", "unknown_model", "requests", "tokens",
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class VendorRefusal:
-    """Why there is no answer; each vendor has its own status, headers and body for it.
+    """Why a request is refused; each vendor has its own status, headers and body for it.
 
-    Statuses, types and codes are the vendors' documented ones, read 2026-11-22; the sentences only resemble theirs.
+    Statuses, types and codes are the vendors' documented ones, read 2026-11-22; the messages only resemble theirs.
     """
 
     reason: Reason
     status: int | None = None
     code: str | None = None
     message: str | None = None
+    param: str | None = None
     retry_after_s: float | None = None
     headers: dict[str, str] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True)
 class StreamFrame:
-    """A piece of a stream as it goes over the wire, with the tokens of text in it."""
+    """One encoded frame of a stream, and the number of text tokens in it."""
 
     data: bytes
     tokens: int = 0
 
 
 class VendorProtocol(Protocol):
-    """One vendor's protocol. Decides every byte; sends none."""
+    """One vendor's protocol: parses requests and encodes responses, without any I/O."""
 
     refusal_words: tuple[str, ...]
     """The words of a refusal, for vendors that express a refusal as text."""
@@ -72,10 +73,10 @@ class VendorProtocol(Protocol):
 
 
 async def converse(state: EmulatorState, protocol: VendorProtocol, request: web.Request) -> web.StreamResponse:
-    """Answer one request as the vendor would, or fail as its fault says."""
+    """Answer one request as the vendor would, or inject its fault."""
     parsed, writer = protocol.read(request, await read_json(request)), ResponseWriter(request)
     try:
-        async with state.exchange(request.path, parsed) as exchange, asyncio.timeout(LONGEST_EXCHANGE_S):
+        async with state.exchange(request.path, parsed) as exchange, asyncio.timeout(MAX_EXCHANGE_S):
             writer.break_after(exchange.fault.reset_after_bytes)
             await exchange.pause(exchange.fault.delay_s)
             refusal = refusal_of(exchange)
@@ -87,7 +88,7 @@ async def converse(state: EmulatorState, protocol: VendorProtocol, request: web.
 
 
 async def read_json(request: web.Request) -> Any:
-    """Return a request's body, or None where it is not JSON."""
+    """Return a request's body, or None if it is not JSON."""
     async with asyncio.timeout(BODY_TIMEOUT_S):
         try:
             return json.loads(await request.read())
@@ -101,7 +102,10 @@ def refusal_of(exchange: EmulatedRequest) -> VendorRefusal | None:
     if parsed.key is None:
         return VendorRefusal(reason="no_key")
     if parsed.wrong is not None:
-        return VendorRefusal(reason="bad_request", message=parsed.wrong)
+        wrong = parsed.wrong
+        return VendorRefusal(
+            reason="bad_request", status=wrong.status, code=wrong.code, message=wrong.message, param=wrong.param
+        )
     if not exchange.has_model():
         return VendorRefusal(reason="unknown_model")
     if exchange.rejection is not None:
@@ -131,7 +135,7 @@ async def _refuse(
     if exchange.fault.html:
         response = web.Response(status=response.status, text=HTML, content_type="text/html", headers=refusal.headers)
     exchange.answered(response.status)
-    return await writer.whole(response)
+    return await writer.complete(response)
 
 
 async def _answer(
@@ -141,18 +145,34 @@ async def _answer(
     style = AnswerStyle(
         answer_tokens=state.answer_tokens, seed=state.seed, extras=state.extras, refusal_words=protocol.refusal_words
     )
-    picture_tokens = image_tokens(parsed.vendor, parsed.model, parsed.content)
     given_words = await state.engines.answer(parsed.turns)
-    answer = compose(parsed.content, picture_tokens, parsed.max_tokens, fault, style, given_words)
-    exchange.count(answer.token_counts)
+    answer = compose(parsed, fault, style, given_words, exchange.cached())
+    _log(exchange, answer)
     headers = protocol.headers(exchange.limit_status()) | fault.headers
     await exchange.first_token()
     if parsed.stream:
         return await _stream(protocol, exchange, answer, writer, headers)
-    await exchange.next_tokens(len(answer.words))
+    await exchange.next_tokens(answer.visible_tokens)
     body = GARBAGE if fault.garbage else json.dumps(protocol.response_body(parsed, answer)).encode()
     exchange.answered(200)
-    return await writer.whole(web.Response(body=body, content_type="application/json", headers=headers))
+    return await writer.complete(web.Response(body=body, content_type="application/json", headers=headers))
+
+
+def _log(exchange: EmulatedRequest, answer: GeneratedAnswer) -> None:
+    """Log the token counts of the whole answer."""
+    counts, extras = answer.token_counts, answer.token_counts.extras
+    exchange.note(
+        prompt_tokens=counts.input_tokens,
+        completion_tokens=counts.output_tokens,
+        cached_tokens=extras.cached_tokens,
+        cache_write_5m_tokens=extras.cache_write_5m_tokens,
+        cache_write_1h_tokens=extras.cache_write_1h_tokens,
+        thinking_tokens=extras.thinking_tokens,
+        image_tokens=counts.image_tokens,
+        image_px=counts.image_px,
+        tool_calls=len(answer.tool_calls),
+        service_tier=answer.service_tier,
+    )
 
 
 async def _stream(

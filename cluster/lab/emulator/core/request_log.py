@@ -1,4 +1,4 @@
-"""The log of all requests: every billed unit, and no content."""
+"""The log of all requests: every billed unit, but no content."""
 
 from __future__ import annotations
 
@@ -7,15 +7,15 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from typing import Any, overload
 
-MAX_REMEMBERED = 100_000
+MAX_ENTRIES = 100_000
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class LoggedRequest:
     """One request and what the vendor charges for it; times are seconds of the emulator's clock.
 
-    `prompt_tokens` holds every input token, cached, written and image ones too; `completion_tokens` every output
-    token, thinking ones too. A broken stream is charged for the tokens produced by then, any other answer whole.
+    `prompt_tokens` includes cached, cache-write and image tokens; `completion_tokens` includes thinking tokens.
+    A broken stream is charged for the tokens produced so far, any other answer in full.
     """
 
     path: str
@@ -35,8 +35,14 @@ class LoggedRequest:
     image_px: int = 0
     audio_ms: int = 0
     characters: int = 0
+    tools: int = 0
+    """How many tools the request offered."""
+    tool_calls: int = 0
+    """How many calls the answer holds."""
+    service_tier: str | None = None
+    """The service tier that the answer names."""
     sent_tokens: int = 0
-    """How many tokens of text had been written to the connection."""
+    """The number of text tokens written to the connection so far."""
     arrived_at_s: float = 0.0
     answered_at_s: float | None = None
     ended_at_s: float | None = None
@@ -49,15 +55,15 @@ class LoggedRequest:
 
 
 class RequestLog(Sequence[LoggedRequest]):
-    """The newest requests in order of arrival, those in flight among them."""
+    """The newest requests in order of arrival, including those in flight."""
 
-    def __init__(self, max_entries: int = MAX_REMEMBERED) -> None:
+    def __init__(self, max_entries: int = MAX_ENTRIES) -> None:
         self._max_entries = max_entries
         self._entries: OrderedDict[int, LoggedRequest] = OrderedDict()
         self._next = 0
 
     def open(self, entry: LoggedRequest) -> int:
-        """Write a line and return its number."""
+        """Add an entry and return its number."""
         number, self._next = self._next, self._next + 1
         self._entries[number] = entry
         if len(self._entries) > self._max_entries:
@@ -65,7 +71,7 @@ class RequestLog(Sequence[LoggedRequest]):
         return number
 
     def change(self, number: int, **changes: Any) -> None:
-        """Correct a line; one that has been forgotten stays so."""
+        """Update an entry; does nothing if the entry was evicted."""
         if number in self._entries:
             self._entries[number] = replace(self._entries[number], **changes)
 

@@ -1,4 +1,4 @@
-"""Synthesize a tone of the duration that a voice needs for a text."""
+"""Synthesize a tone as long as a voice needs for a text."""
 
 from __future__ import annotations
 
@@ -11,15 +11,15 @@ from typing import Any, Final, Protocol
 import numpy as np
 
 CHARACTERS_PER_S: Final = 15
-"""150 English words a minute, six characters each with its space."""
+"""150 English words a minute, with six characters each including the space."""
 AMPLITUDE: Final = 6_000
-LOWEST_HZ: Final = 110
-HIGHEST_HZ: Final = 290
+MIN_HZ: Final = 110
+MAX_HZ: Final = 290
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ToneSpeech:
-    """A piece of a text as sound, beginning `start_ms` into the whole."""
+    """The audio of one piece of a text; it begins `start_ms` into the whole audio."""
 
     text: str
     pcm: bytes
@@ -27,12 +27,12 @@ class ToneSpeech:
     ms_per_character: float = 1_000 / CHARACTERS_PER_S
 
     def alignment(self) -> dict[str, Any]:
-        """Return when each character is said."""
+        """Return the start and duration of each character."""
         starts = [self.start_ms + round(index * self.ms_per_character) for index in range(len(self.text) + 1)]
         return {
             "chars": list(self.text),
             "charStartTimesMs": starts[:-1],
-            "charDurationsMs": [after - before for before, after in itertools.pairwise(starts)],
+            "charDurationsMs": [end - start for start, end in itertools.pairwise(starts)],
         }
 
 
@@ -40,11 +40,11 @@ class SpeechSource(Protocol):
     """A source of synthesized speech for one text."""
 
     def pieces(self, text: str, characters: int) -> Iterator[ToneSpeech]:
-        """Yield the sound of more of the text, so many characters of it at a time."""
+        """Yield the audio of the next part of the text in pieces of `characters` characters."""
 
 
 class ToneVoice:
-    """Says one text, piece by piece: the tone runs on from piece to piece without a click."""
+    """Synthesizes one text piece by piece; the tone is continuous across pieces."""
 
     def __init__(self, voice_id: str, sample_rate_hz: int) -> None:
         self._rate_hz = sample_rate_hz
@@ -52,7 +52,7 @@ class ToneVoice:
         self._characters = 0
 
     def pieces(self, text: str, characters: int) -> Iterator[ToneSpeech]:
-        """Yield the tone of more of the text, so many characters of it at a time."""
+        """Yield the tone of the next part of the text in pieces of `characters` characters."""
         for start in range(0, len(text), characters):
             yield self.synthesize(text[start : start + characters])
 
@@ -67,6 +67,6 @@ class ToneVoice:
 
 
 def pitch_hz(voice_id: str) -> int:
-    """Return a voice's pitch: the same for the same voice, and within a human voice's range."""
+    """Return a voice's constant pitch in Hz, within the range of human voices."""
     digest = hashlib.blake2b(voice_id.encode(), digest_size=4).digest()
-    return LOWEST_HZ + int.from_bytes(digest) % (HIGHEST_HZ - LOWEST_HZ + 1)
+    return MIN_HZ + int.from_bytes(digest) % (MAX_HZ - MIN_HZ + 1)

@@ -12,7 +12,7 @@ from typing import Any, Final
 import numpy as np
 from PIL import Image
 
-from cluster.lab.emulator.core.content import image_px
+from cluster.lab.emulator.core.content import image_header
 from cluster.lab.emulator.engines.library import library
 
 MAX_REMEMBERED: Final = 256
@@ -55,7 +55,7 @@ class OcrEngine:
         return f"The screen shows {', '.join(lines)}." if lines else NOTHING
 
     def _look(self, jpeg: bytes) -> tuple[TextLine, ...]:
-        if image_px(jpeg) is None:
+        if image_header(jpeg) is None:
             return ()
         try:
             with Image.open(io.BytesIO(jpeg)) as image:

@@ -14,8 +14,8 @@ from pydantic import BaseModel, ConfigDict, ValidationError
 
 from cluster.lab.emulator.core.admission import check_admission
 from cluster.lab.emulator.core.capacity import LimitStatus
-from cluster.lab.emulator.core.protocol import BODY_TIMEOUT_S, GARBAGE, LONGEST_EXCHANGE_S, VendorRefusal
-from cluster.lab.emulator.core.request import EmulatedRequest, EmulatorState, ParsedRequest
+from cluster.lab.emulator.core.protocol import BODY_TIMEOUT_S, GARBAGE, MAX_EXCHANGE_S, VendorRefusal
+from cluster.lab.emulator.core.request import EmulatedRequest, EmulatorState, ParsedRequest, RequestProblem
 from cluster.lab.emulator.core.response_writer import ConnectionBroken, ResponseWriter
 from cluster.lab.emulator.speech.deepgram_format import (
     MODEL_ID,
@@ -31,10 +31,10 @@ from routing.errors import BadInput, TooLarge
 
 VENDOR: Final = "deepgram"
 DEFAULT_MODEL: Final = "base"
-"""Where a query names no model, from memory: the vendor's SDK always names one."""
+"""The model of a query without one. From memory: the vendor's SDK always sets it."""
 PROJECT_ID: Final = "00000000-0000-4000-8000-000000000001"
 IDLE_S: Final = 10.0
-# The statuses are those its SDK and LiveKit's plugin were run with; the codes are from memory of its error page.
+# The statuses were tested with Deepgram's SDK and LiveKit's plugin; the codes are from memory of its error page.
 _TOO_MANY: Final = (429, "TOO_MANY_REQUESTS", "Too many requests. Please try again later.")
 _REFUSALS: Final[dict[str, tuple[int, str, str]]] = {
     "no_key": (401, "INVALID_AUTH", "Invalid credentials."),
@@ -80,13 +80,13 @@ class _DeepgramApi:
             async with self._state.exchange(request.path, _parse_request(request, stream=False)) as exchange:
                 writer.break_after(exchange.fault.reset_after_bytes)
                 rejection = await check_admission(exchange, _refusal_response)
-                return await writer.whole(rejection or await self._transcribe(request, exchange, body))
+                return await writer.complete(rejection or await self._transcribe(request, exchange, body))
         except ConnectionBroken:
             return writer.response
 
     async def live(self, request: web.Request) -> web.StreamResponse:
         parsed = _parse_request(request, stream=True)
-        async with asyncio.timeout(LONGEST_EXCHANGE_S):
+        async with asyncio.timeout(MAX_EXCHANGE_S):
             async with self._state.exchange(request.path, parsed) as exchange:
                 rejection = await check_admission(exchange, _refusal_response)
                 if rejection is not None:
@@ -115,8 +115,10 @@ class _DeepgramApi:
             planned = PlannedPhrases.model_validate_json(await request.read())
             self._script.add(*planned.phrases)
         except (ValidationError, TooLarge) as error:
-            wrong = BadInput("A list of phrases is needed.", "phrases") if isinstance(error, ValidationError) else error
-            return web.json_response(wrong.envelope(), status=wrong.status)
+            problem = (
+                BadInput("A list of phrases is needed.", "phrases") if isinstance(error, ValidationError) else error
+            )
+            return web.json_response(problem.envelope(), status=problem.status)
         return web.json_response({"planned": len(self._script)})
 
     async def _respond(self, request: web.Request, body: dict[str, Any]) -> web.StreamResponse:
@@ -130,8 +132,8 @@ class _DeepgramApi:
 
     async def _transcribe(self, request: web.Request, exchange: EmulatedRequest, body: bytes) -> web.Response:
         query, request_id = request.query, str(uuid.uuid4())
-        named = raw_format(query)
-        pcm = read_wav(body) if named is None else replace(named, data=body)
+        query_format = raw_format(query)
+        pcm = read_wav(body) if query_format is None else replace(query_format, data=body)
         if pcm is None:
             exchange.answered(400)
             return _error(400, "Bad Request", "Bad Request: failed to process audio: corrupt or unsupported data")
@@ -152,14 +154,14 @@ class _DeepgramApi:
 
 
 def _parse_request(request: web.Request, stream: bool) -> ParsedRequest:
-    wrong = None
+    problem = None
     try:
         raw_format(request.query)
         live_options(request.query)
     except BadInput as error:
-        wrong = error.message
+        problem = RequestProblem(error.message)
     model = request.query.get("model", DEFAULT_MODEL)
-    return ParsedRequest(vendor=VENDOR, model=model, key=_key(request), stream=stream, wrong=wrong)
+    return ParsedRequest(vendor=VENDOR, model=model, key=_key(request), stream=stream, wrong=problem)
 
 
 def _key(request: web.Request) -> str | None:
@@ -173,7 +175,7 @@ def _refusal_response(refusal: VendorRefusal, parsed: ParsedRequest, limit_statu
         status = refusal.status or 500
         code, text = _CODES.get(status, "INTERNAL_SERVER_ERROR"), f"emulated {status}"
     headers = dict(refusal.headers)
-    # Deepgram names no time to wait, so only a fault does.
+    # Deepgram sends no Retry-After, so only a fault does.
     if refusal.reason == "fault" and refusal.retry_after_s is not None:
         headers["Retry-After"] = f"{refusal.retry_after_s:g}"
     return _error(status, refusal.code or code, refusal.message or text, headers)

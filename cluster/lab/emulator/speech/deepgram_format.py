@@ -22,14 +22,14 @@ from routing.errors import BadInput
 MODEL_ID: Final = "00000000-0000-4000-8000-000000000003"
 CONFIDENCE: Final = 0.98
 ENDPOINTING_MS: Final = 10
-"""Deepgram's default, as its documentation says; read 2026-11-25."""
+"""Deepgram's documented default; read 2026-11-25."""
 UTTERANCE_SPLIT_MS: Final = 800
-"""The pause that parts the phrases of recorded speech: Deepgram's default `utt_split`."""
+"""The pause that separates the phrases of recorded speech: Deepgram's default `utt_split`."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class PcmFormat:
-    """16-bit sound, and how to read it."""
+    """16-bit PCM audio and its format."""
 
     data: bytes = field(default=b"", repr=False)
     sample_rate_hz: int
@@ -37,7 +37,7 @@ class PcmFormat:
 
 
 def raw_format(query: Mapping[str, str]) -> PcmFormat | None:
-    """Return the format a query names, or None where the sound has to name its own. Raises BadInput."""
+    """Return the audio format of a query, or None if the audio's own header has it. Raises BadInput."""
     if "encoding" not in query:
         return None
     if query["encoding"] != "linear16":
@@ -46,7 +46,7 @@ def raw_format(query: Mapping[str, str]) -> PcmFormat | None:
 
 
 def read_wav(data: bytes) -> PcmFormat | None:
-    """Return the sound of a WAV file, or of its beginning; None where it is not one of 16-bit PCM."""
+    """Return the audio of a WAV file, which may be cut off, or None if it is not 16-bit PCM."""
     try:
         with wave.open(io.BytesIO(data)) as file:
             if file.getsampwidth() != 2 or not file.getframerate():
@@ -68,7 +68,7 @@ def live_options(query: Mapping[str, str]) -> RecognitionOptions:
 
 
 def alternative(words: Sequence[RecognizedWord], query: Mapping[str, str]) -> dict[str, Any]:
-    """Return the transcript: bare words, and punctuated ones if the query requests them."""
+    """Return the transcript, with punctuated words if the query requests them."""
     formatted = "true" in (query.get("punctuate"), query.get("smart_format"))
     rows = [_word(word, formatted) for word in words]
     return {
@@ -79,7 +79,7 @@ def alternative(words: Sequence[RecognizedWord], query: Mapping[str, str]) -> di
 
 
 def message(event: Event, query: Mapping[str, str], request_id: str) -> dict[str, Any]:
-    """Return the live message that tells an event."""
+    """Return the message of a live socket for an event."""
     if isinstance(event, SpeechStarted):
         return {"type": "SpeechStarted", "channel": [0], "timestamp": event.at_ms / 1_000}
     if isinstance(event, RecognizedSpeech):
@@ -131,8 +131,8 @@ def _results(result: RecognizedSpeech, query: Mapping[str, str], request_id: str
 
 
 def _word(word: RecognizedWord, formatted: bool) -> dict[str, Any]:
-    bare = "".join(letter for letter in word.text.lower() if letter.isalnum() or letter in "'-") or word.text
-    row = {"word": bare, "start": word.start_ms / 1_000, "end": word.end_ms / 1_000, "confidence": CONFIDENCE}
+    plain_word = "".join(letter for letter in word.text.lower() if letter.isalnum() or letter in "'-") or word.text
+    row = {"word": plain_word, "start": word.start_ms / 1_000, "end": word.end_ms / 1_000, "confidence": CONFIDENCE}
     return row | {"punctuated_word": word.text} if formatted else row
 
 

@@ -13,14 +13,8 @@ from cluster.lab.emulator.core.admission import first_byte_s
 from cluster.lab.emulator.core.request import EmulatedRequest, EmulatorState
 from cluster.lab.emulator.speech.deepgram_format import PcmFormat, live_options, message, metadata, raw_format, read_wav
 from cluster.lab.emulator.speech.recognizer import Event, PhraseScript, RecognizedSpeech, StreamRecognizer
-from cluster.lab.emulator.speech.ws_sender import WsSender, sending
+from cluster.lab.emulator.speech.ws_sender import DISCONNECTED, DONE, Close, WsSender, sending, speech_socket
 
-CLOSE_TIMEOUT_S: Final = 2.0
-MAX_MESSAGE_BYTES: Final = 1024 * 1024
-
-Close = tuple[int, str]
-DONE: Final[Close] = (1000, "")
-LEFT: Final[Close] = (1000, "")
 SILENT: Final[Close] = (1011, "NET-0001")
 UNDECODABLE: Final[Close] = (1008, "DATA-0000")
 
@@ -36,13 +30,13 @@ class LiveTranscription:
         self._id = str(uuid.uuid4())
         self._digest = hashlib.sha256()
         self._channels = 1
-        named = raw_format(self._query)
-        self._recognizer = None if named is None else self._recognizer_for(named)
-        self.socket = web.WebSocketResponse(timeout=CLOSE_TIMEOUT_S, max_msg_size=MAX_MESSAGE_BYTES)
+        query_format = raw_format(self._query)
+        self._recognizer = None if query_format is None else self._recognizer_for(query_format)
+        self.socket = speech_socket()
         self.socket.headers["dg-request-id"] = self._id
 
     async def run(self, idle_s: float) -> Close:
-        """Listen until the client is done, silent or gone; return how the socket is to be closed."""
+        """Process audio until the client finishes, is idle or disconnects; return the close code and reason."""
         await self.socket.prepare(self._request)
         self._exchange.answered(101)
         async with sending(self._state, self._request, self.socket, self._exchange.fault) as sender:
@@ -51,21 +45,21 @@ class LiveTranscription:
                     received = await self.socket.receive(timeout=idle_s)
                 except TimeoutError:
                     return SILENT
-                close = await self._take(received, sender)
+                close = await self._handle(received, sender)
                 if close is not None:
                     return close
 
-    async def _take(self, received: WSMessage, sender: WsSender) -> Close | None:
+    async def _handle(self, received: WSMessage, sender: WsSender) -> Close | None:
         if received.type is WSMsgType.BINARY:
             return await self._feed(received.data, sender)
         if received.type is WSMsgType.TEXT:
             return await self._handle_control(received.data, sender)
-        return LEFT
+        return DISCONNECTED
 
     async def _feed(self, sound: bytes, sender: WsSender) -> Close | None:
         self._digest.update(sound)
         if self._recognizer is None:
-            # Without an encoding in the query the sound names its own.
+            # Without an encoding in the query, the audio has a header.
             pcm = read_wav(sound)
             if pcm is None:
                 return UNDECODABLE
@@ -81,9 +75,9 @@ class LiveTranscription:
             case "KeepAlive":
                 pass
             case "Finalize":
-                await self._emit(await self._rest(from_finalize=True), sender)
+                await self._emit(await self._flushed_events(from_finalize=True), sender)
             case "CloseStream":
-                await self._emit(await self._rest(), sender)
+                await self._emit(await self._flushed_events(), sender)
                 if not self._exchange.fault.untold_usage:
                     await sender.put(self._metadata())
                 return DONE
@@ -95,7 +89,7 @@ class LiveTranscription:
                 )
         return None
 
-    async def _rest(self, from_finalize: bool = False) -> list[Event]:
+    async def _flushed_events(self, from_finalize: bool = False) -> list[Event]:
         """Return the events of the audio so far."""
         if self._recognizer is None:
             return []

@@ -11,8 +11,8 @@ from aiohttp import web
 from cluster.lab.emulator.core.admission import check_admission
 from cluster.lab.emulator.core.capacity import LimitStatus
 from cluster.lab.emulator.core.content import RequestContent
-from cluster.lab.emulator.core.protocol import LONGEST_EXCHANGE_S, VendorRefusal, read_json
-from cluster.lab.emulator.core.request import EmulatedRequest, EmulatorState, ParsedRequest
+from cluster.lab.emulator.core.protocol import MAX_EXCHANGE_S, VendorRefusal, read_json
+from cluster.lab.emulator.core.request import EmulatedRequest, EmulatorState, ParsedRequest, RequestProblem
 from cluster.lab.emulator.core.response_writer import ConnectionBroken, ResponseWriter
 from cluster.lab.emulator.speech.elevenlabs_live import CharacterQuota, Synthesis, chunks, rate_hz
 from routing.errors import BadInput
@@ -20,13 +20,13 @@ from routing.errors import BadInput
 VENDOR: Final = "elevenlabs"
 PREFIX: Final = "/elevenlabs"
 DEFAULT_MODEL: Final = "eleven_multilingual_v2"
-"""Where a request names no model; assumed, since the vendor's SDK names this one in its examples."""
+"""The model of a request without one; assumed, because the vendor's SDK uses this model in its examples."""
 MODELS: Final = ("eleven_turbo_v2_5", "eleven_flash_v2_5", DEFAULT_MODEL)
 VOICES: Final = {"hpp4J3VqNfWAUOO0d1Us": "Bella", "EXAVITQu4vr4xnSDxMaL": "Sarah"}
 LEGACY_VOICES: Final = {"21m00Tcm4TlvDq8ikWAM": "Rachel"}
-"""Valid by id, and listed only with `show_legacy`."""
+"""Valid by id, but listed only with `show_legacy`."""
 UNLIMITED_CHARACTERS: Final = 1_000_000_000
-"""Characters enough for any load test."""
+"""Enough characters for any load test."""
 _REASONS: Final[dict[str, tuple[int, str, str]]] = {
     "no_key": (401, "invalid_api_key", "Invalid API key"),
     "bad_request": (400, "invalid_request", "The request is not valid"),
@@ -40,7 +40,7 @@ _CODES: Final = {401: "invalid_api_key", 403: "missing_permissions", 404: "voice
 
 
 def elevenlabs_routes(state: EmulatorState, characters: int = UNLIMITED_CHARACTERS) -> list[web.RouteDef]:
-    """Return the routes of an account that has so many characters to spend."""
+    """Return the routes of an account with a quota of `characters`."""
     api = _ElevenLabsApi(state, CharacterQuota(characters))
     speech = f"{PREFIX}/v1/text-to-speech/{{voice}}"
     return [
@@ -64,12 +64,12 @@ class _ElevenLabsApi:
         body = await read_json(request)
         text, writer = _text(body), ResponseWriter(request)
         try:
-            async with asyncio.timeout(LONGEST_EXCHANGE_S):
+            async with asyncio.timeout(MAX_EXCHANGE_S):
                 async with self._state.exchange(request.path, _parse_request(request, body, text)) as exchange:
                     writer.break_after(exchange.fault.reset_after_bytes)
                     rejection = await check_admission(exchange, _refusal_response) or self._over_quota(exchange, text)
                     if rejection is not None:
-                        return await writer.whole(rejection)
+                        return await writer.complete(rejection)
                     return await self._stream_speech(request, exchange, text, writer)
         except (ConnectionBroken, ConnectionError):
             return writer.response
@@ -101,7 +101,7 @@ class _ElevenLabsApi:
 
     async def _socket(self, request: web.Request, multi: bool) -> web.StreamResponse:
         parsed = _parse_request(request, {"model_id": request.query.get("model_id")}, "")
-        async with asyncio.timeout(LONGEST_EXCHANGE_S):
+        async with asyncio.timeout(MAX_EXCHANGE_S):
             async with self._state.exchange(request.path, parsed) as exchange:
                 rejection = await check_admission(exchange, _refusal_response)
                 if rejection is not None:
@@ -161,13 +161,13 @@ def _text(body: Any) -> str:
 
 
 def _parse_request(request: web.Request, body: Any, text: str) -> ParsedRequest:
-    wrong = None
+    problem = None
     try:
         rate_hz(request.query)
         if request.method == "POST" and not text.strip():
             raise BadInput("A text is needed.", "text")
     except BadInput as error:
-        wrong = error.message
+        problem = RequestProblem(error.message)
     model = (body.get("model_id") if isinstance(body, dict) else None) or DEFAULT_MODEL
     return ParsedRequest(
         vendor=VENDOR,
@@ -175,7 +175,7 @@ def _parse_request(request: web.Request, body: Any, text: str) -> ParsedRequest:
         key=request.headers.get("xi-api-key") or None,
         stream=not request.path.endswith(request.match_info["voice"]),
         content=RequestContent(characters=len(text)),
-        wrong=wrong,
+        wrong=problem,
     )
 
 
@@ -186,7 +186,7 @@ def _refusal_response(refusal: VendorRefusal, parsed: ParsedRequest, limit_statu
     else:
         status, code, text = _REASONS[refusal.reason]
     headers = _limit_headers(limit_status) | refusal.headers
-    # ElevenLabs names no time to wait, so only a fault does.
+    # ElevenLabs sends no Retry-After, so only a fault does.
     if refusal.reason == "fault" and refusal.retry_after_s is not None:
         headers["Retry-After"] = f"{refusal.retry_after_s:g}"
     return _error(status, refusal.code or code, refusal.message or text, headers)
@@ -207,8 +207,8 @@ def _subscription(account: CharacterQuota) -> dict[str, Any]:
     """Return the subscription of an account; the SDK requires every field."""
     slots = dict.fromkeys(("voice_slots_used", "professional_voice_slots_used", "voice_add_edit_counter"), 0)
     slots |= {"professional_voice_slots_used_in_workspace": 0, "voice_limit": 10, "professional_voice_limit": 0}
-    rights = dict.fromkeys(("can_extend_voice_limit", "can_use_professional_voice_cloning"), False)
-    rights |= {"can_extend_character_limit": False, "allowed_to_extend_character_limit": False}
+    permissions = dict.fromkeys(("can_extend_voice_limit", "can_use_professional_voice_cloning"), False)
+    permissions |= {"can_extend_character_limit": False, "allowed_to_extend_character_limit": False}
     return {
         "tier": "emulated",
         "character_count": account.used,
@@ -220,5 +220,5 @@ def _subscription(account: CharacterQuota) -> dict[str, Any]:
         "open_invoices": [],
         "has_open_invoices": False,
         **slots,
-        **rights,
+        **permissions,
     }

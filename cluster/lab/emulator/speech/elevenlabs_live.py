@@ -15,18 +15,18 @@ from cluster.lab.emulator.core.parsing import Lenient
 from cluster.lab.emulator.core.request import EmulatedRequest, EmulatorState
 from cluster.lab.emulator.core.request_log import LoggedRequest
 from cluster.lab.emulator.core.tone import SpeechSource, ToneSpeech
-from cluster.lab.emulator.speech.ws_sender import WsSender, sending
+from cluster.lab.emulator.speech.ws_sender import DISCONNECTED, DONE, Close, WsSender, sending, speech_socket
 from routing.errors import BadInput
 
 CHUNK_SCHEDULE: Final = (120, 160, 250, 290)
-"""How many characters are waited for before each piece: the default, as elevenlabs 2.78 documents it."""
+"""The number of characters to buffer before each piece: the default that elevenlabs 2.78 documents."""
 CHARACTERS_PER_CHUNK: Final = 20
 RATES_HZ: Final = {f"pcm_{rate_hz}": rate_hz for rate_hz in (8_000, 16_000, 22_050, 24_000, 44_100, 48_000)}
 DEFAULT_FORMAT: Final = "mp3_44100_128"
 
 
 def rate_hz(query: Mapping[str, str]) -> int:
-    """Return the sample rate a query's output format names. Raises BadInput."""
+    """Return the sample rate of a query's output format. Raises BadInput."""
     requested = query.get("output_format", DEFAULT_FORMAT)
     if requested not in RATES_HZ:
         raise BadInput(f"The emulator speaks PCM only: one of {', '.join(RATES_HZ)}.", "output_format")
@@ -34,7 +34,7 @@ def rate_hz(query: Mapping[str, str]) -> int:
 
 
 def chunks(voice: SpeechSource, text: str) -> Iterator[ToneSpeech]:
-    """Yield a text's sound in the pieces it is sent in."""
+    """Yield a text's audio in the chunks to send."""
     return voice.pieces(text, CHARACTERS_PER_CHUNK)
 
 
@@ -43,33 +43,33 @@ class SpeechContext:
     """One text stream: the buffered text and the synthesized one."""
 
     voice: SpeechSource
-    at_once: bool
+    immediate: bool
     schedule: tuple[int, ...] = CHUNK_SCHEDULE
     buffered: str = field(default="", repr=False)
-    spoken: str = field(default="", repr=False)
+    synthesized: str = field(default="", repr=False)
     pieces: int = 0
 
     @property
     def characters(self) -> int:
-        """How many characters are billed: those spoken, without the space around them."""
-        return len(self.spoken.strip())
+        """The number of billed characters: those synthesized, without surrounding spaces."""
+        return len(self.synthesized.strip())
 
-    def take(self, text: str, flush: bool) -> str:
-        """Take in more text; return the piece that is due to be spoken because of it, or nothing."""
+    def buffer(self, text: str, flush: bool) -> str:
+        """Buffer more text; return the piece that is now due for synthesis, or an empty string."""
         self.buffered += text
-        if not self.spoken:
+        if not self.synthesized:
             self.buffered = self.buffered.lstrip()
-        due = flush or self.at_once or len(self.buffered) >= self.schedule[min(self.pieces, len(self.schedule) - 1)]
+        due = flush or self.immediate or len(self.buffered) >= self.schedule[min(self.pieces, len(self.schedule) - 1)]
         if not due or not self.buffered.strip():
             return ""
         piece, self.buffered = self.buffered, ""
-        self.spoken += piece
+        self.synthesized += piece
         self.pieces += 1
         return piece
 
 
 class CharacterQuota:
-    """How many characters a key has left."""
+    """The number of characters that an account may still use."""
 
     def __init__(self, limit: int) -> None:
         self.limit, self.used = limit, 0
@@ -85,16 +85,10 @@ class CharacterQuota:
         return f"This request exceeds your quota of {self.limit}. You have {self.limit - self.used} credits remaining."
 
 
-MOST_CONTEXTS: Final = 5
+MAX_CONTEXTS: Final = 5
 IDLE_S: Final = 20.0
-SHORTEST_IDLE_S: Final = 0.1
-LONGEST_IDLE_S: Final = 180.0
-CLOSE_TIMEOUT_S: Final = 2.0
-MAX_MESSAGE_BYTES: Final = 1024 * 1024
-
-Close = tuple[int, str]
-DONE: Final[Close] = (1000, "")
-LEFT: Final[Close] = (1000, "")
+MIN_IDLE_S: Final = 0.1
+MAX_IDLE_S: Final = 180.0
 REFUSED_CODE: Final = 1008
 
 
@@ -112,7 +106,7 @@ class _ElevenLabsMessage(Lenient):
 
 
 class Synthesis:
-    """One socket and its contexts; a socket that is not `multi` has one context, without a name."""
+    """One socket and its contexts; a socket that is not `multi` has a single unnamed context."""
 
     def __init__(
         self,
@@ -126,10 +120,10 @@ class Synthesis:
         self._multi = multi
         self._contexts: dict[str | None, SpeechContext] = {}
         self._log_numbers: dict[str | None, int] = {}
-        self.socket = web.WebSocketResponse(timeout=CLOSE_TIMEOUT_S, max_msg_size=MAX_MESSAGE_BYTES)
+        self.socket = speech_socket()
 
     async def run(self) -> Close:
-        """Speak until the client is done, silent or gone; return how the socket is to be closed."""
+        """Synthesize text until the client finishes, is idle or disconnects; return the close code and reason."""
         await self.socket.prepare(self._request)
         self._exchange.answered(101)
         idle_s = idle_limit_s(self._request.query.get("inactivity_timeout"))
@@ -147,27 +141,27 @@ class Synthesis:
             except TimeoutError:
                 return await _fail(sender, "input_timeout_exceeded", "No text was received in time.")
             if received.type is not WSMsgType.TEXT:
-                return LEFT
+                return DISCONNECTED
             try:
                 message = _ElevenLabsMessage.model_validate_json(received.data)
             except ValidationError:
                 return await _fail(sender, "invalid_message", "The message could not be read.")
-            close = await self._take(message, sender)
+            close = await self._handle(message, sender)
             if close is not None:
                 return close
 
-    async def _take(self, message: _ElevenLabsMessage, sender: WsSender) -> Close | None:
+    async def _handle(self, message: _ElevenLabsMessage, sender: WsSender) -> Close | None:
         name = message.context_id if self._multi else None
         if message.close_socket or (not self._multi and message.text == ""):
             return await self._finish_all(sender)
         if message.close_context:
             return await self._finish(name, sender)
         if name not in self._contexts:
-            if len(self._contexts) >= MOST_CONTEXTS:
+            if len(self._contexts) >= MAX_CONTEXTS:
                 return await _fail(
                     sender,
                     "max_active_conversations",
-                    f"Maximum simultaneous contexts per WebSocket connection exceeded ({MOST_CONTEXTS}).",
+                    f"Maximum simultaneous contexts per WebSocket connection exceeded ({MAX_CONTEXTS}).",
                 )
             self._open(name, message)
         return await self._speak(name, message.text or "", message.flush, sender)
@@ -177,10 +171,10 @@ class Synthesis:
         schedule = message.generation_config.chunk_length_schedule if message.generation_config else CHUNK_SCHEDULE
         self._contexts[name] = SpeechContext(
             voice=self._state.engines.voice(self._request.match_info["voice"], rate_hz(query)),
-            at_once=query.get("auto_mode") == "true",
+            immediate=query.get("auto_mode") == "true",
             schedule=tuple(schedule),
         )
-        # Each context is a line of its own beside the socket's, which counts no characters.
+        # Each context has its own log entry; the socket's entry counts no characters.
         parsed, now_s = self._exchange.request, self._state.clock()
         self._log_numbers[name] = self._state.journal.open(
             LoggedRequest(
@@ -196,9 +190,9 @@ class Synthesis:
 
     async def _speak(self, name: str | None, text: str, flush: bool, sender: WsSender) -> Close | None:
         context = self._contexts[name]
-        billed = context.characters
-        piece = context.take(text, flush)
-        if not self._account.spend(context.characters - billed):
+        billed_before = context.characters
+        piece = context.buffer(text, flush)
+        if not self._account.spend(context.characters - billed_before):
             return await _fail(sender, "quota_exceeded", self._account.refusal())
         self._note(name, characters=context.characters)
         if piece:
@@ -210,10 +204,10 @@ class Synthesis:
         for speech in chunks(self._contexts[name].voice, piece):
             alignment = speech.alignment()
             sound: dict[str, Any] = {"audio": base64.b64encode(speech.pcm).decode(), "isFinal": None}
-            # elevenlabs 2.78 documents times that begin anew with each chunk; LiveKit's plugin, the one in use, takes
-            # them to run on through the context.
+            # elevenlabs 2.78 documents times that restart with each chunk, but LiveKit's plugin, the client here,
+            # expects them to continue through the context.
             sound |= {"alignment": alignment, "normalizedAlignment": alignment}
-            await sender.put(sound | self._named(name), delay_s, chunk=True)
+            await sender.put(sound | self._context_field(name), delay_s, chunk=True)
             delay_s += len(speech.text) * self._state.latency.next_token_s(parsed.model)
 
     async def _finish(self, name: str | None, sender: WsSender) -> Close | None:
@@ -222,7 +216,7 @@ class Synthesis:
         close = await self._speak(name, "", True, sender)
         if close is not None:
             return close
-        await sender.put({"audio": None, "isFinal": True} | self._named(name))
+        await sender.put({"audio": None, "isFinal": True} | self._context_field(name))
         self._note(name, ended_at_s=self._state.clock())
         del self._contexts[name], self._log_numbers[name]
         return None
@@ -234,7 +228,7 @@ class Synthesis:
                 return close
         return DONE
 
-    def _named(self, name: str | None) -> dict[str, Any]:
+    def _context_field(self, name: str | None) -> dict[str, Any]:
         return {"contextId": name} if self._multi else {}
 
     def _note(self, name: str | None, **changes: Any) -> None:
@@ -242,9 +236,9 @@ class Synthesis:
 
 
 def idle_limit_s(requested: str | None) -> float:
-    """Return how long a socket may be sent nothing. The vendor's help page says 20 s, at most 180; read 2026-11-25."""
+    """Return the idle timeout of a socket. The vendor's help page says 20 s, at most 180; read 2026-11-25."""
     try:
-        return min(max(SHORTEST_IDLE_S, float(requested or IDLE_S)), LONGEST_IDLE_S)
+        return min(max(MIN_IDLE_S, float(requested or IDLE_S)), MAX_IDLE_S)
     except ValueError:
         return IDLE_S
 

@@ -1,4 +1,4 @@
-"""Recognize speech in PCM: energy marks its start and end, a script or a transcriber supplies the words."""
+"""Recognize speech in PCM: its energy marks the start and end, a script or a transcriber supplies the words."""
 
 from __future__ import annotations
 
@@ -16,24 +16,24 @@ from routing.errors import TooLarge
 MAX_PHRASES: Final = 10_000
 WINDOW_MS: Final = 20
 LOUD_RMS: Final = 300
-"""-41 dBFS: a quiet voice is louder, room noise is quieter."""
-SHORTEST_VOICE_MS: Final = 60
-SHORTEST_PAUSE_MS: Final = 100
-"""Gaps between the words of one sentence are shorter, so a shorter endpointing is raised to this."""
+"""-41 dBFS, which is below a quiet voice and above room noise."""
+MIN_VOICE_MS: Final = 60
+MIN_PAUSE_MS: Final = 100
+"""The minimum pause that ends a phrase: gaps between the words of one sentence are shorter."""
 MS_PER_WORD: Final = 300
 INTERIM_EVERY_MS: Final = 500
 SEGMENT_MS: Final = 5_000
-"""The longest stretch without a final result, spoken or not."""
+"""The maximum time without a final result, with or without speech."""
 TRANSCRIBED_PAUSE_MS: Final = 400
-"""A transcriber needs a phrase whole, with its commas."""
+"""The minimum pause with a transcriber, which needs the whole phrase despite pauses at commas."""
 LEAD_MS: Final = 300
-"""How much of the sound before a phrase goes with it: it begins more quietly than it goes on."""
-LONGEST_TRANSCRIBED_MS: Final = 20_000
+"""The audio before a detected phrase that is transcribed with it, because a phrase starts quietly."""
+MAX_TRANSCRIBED_MS: Final = 20_000
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class RecognitionOptions:
-    """Which events are sent, and how long a silence ends a phrase (None: no silence does)."""
+    """Which events are sent, and the silence that ends a phrase (None: no silence ends it)."""
 
     endpointing_ms: int | None = 10
     utterance_end_ms: int | None = None
@@ -42,12 +42,12 @@ class RecognitionOptions:
 
     @property
     def pause_ms(self) -> int | None:
-        return None if self.endpointing_ms is None else max(self.endpointing_ms, SHORTEST_PAUSE_MS)
+        return None if self.endpointing_ms is None else max(self.endpointing_ms, MIN_PAUSE_MS)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class RecognizedWord:
-    """One word and when it was said."""
+    """One word and its time."""
 
     text: str = field(repr=False)
     start_ms: int
@@ -56,14 +56,14 @@ class RecognizedWord:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class SpeechStarted:
-    """Someone began to speak."""
+    """Speech began."""
 
     at_ms: int
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class RecognizedSpeech:
-    """The transcript of a stretch of audio; a stretch that is not final is sent again."""
+    """The transcript of an interval of audio; an interim transcript is sent again until it is final."""
 
     words: tuple[RecognizedWord, ...]
     start_ms: int
@@ -75,7 +75,7 @@ class RecognizedSpeech:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class UtteranceEnded:
-    """Nothing was said for as long as an utterance may pause."""
+    """No speech for `utterance_end_ms`."""
 
     last_word_end_ms: int
 
@@ -85,7 +85,7 @@ Window = NDArray[np.float32]
 
 
 class PhraseScript:
-    """The phrases to return, in order; after the last one "simulated transcript 1" and so on.
+    """The phrases to return in order; "simulated transcript 1" and so on after the last one.
 
     With `ends`, audio after the last phrase has an empty transcript.
     """
@@ -93,7 +93,7 @@ class PhraseScript:
     def __init__(self, phrases: Iterable[str] = (), ends: bool = False) -> None:
         self._phrases = deque(phrases)
         self.ends = ends
-        self._invented = 0
+        self._simulated_count = 0
 
     def add(self, *phrases: str) -> None:
         """Append `phrases`. Raises TooLarge above 10,000 phrases."""
@@ -106,8 +106,8 @@ class PhraseScript:
             return self._phrases.popleft()
         if self.ends:
             return ""
-        self._invented += 1
-        return f"simulated transcript {self._invented}"
+        self._simulated_count += 1
+        return f"simulated transcript {self._simulated_count}"
 
     def __len__(self) -> int:
         return len(self._phrases)
@@ -115,23 +115,23 @@ class PhraseScript:
 
 @dataclass(slots=True, kw_only=True)
 class _Phrase:
-    """The current phrase: the first `final_words` words are final, the others began at `since_ms`."""
+    """The current phrase: its first `final_words` words are final, the others began at `pending_since_ms`."""
 
     words: list[str]
     started_ms: int
-    since_ms: int
-    loud_until_ms: int
+    pending_since_ms: int
+    voice_until_ms: int
     final_words: int = 0
 
     def pending_words(self, whole: bool) -> tuple[RecognizedWord, ...]:
-        """Return the words not final yet: all of them at the end of the phrase, else those spoken by now."""
-        count = 1 + (self.loud_until_ms - self.started_ms) // MS_PER_WORD
+        """Return the words that are not final: all if `whole`, else those spoken so far."""
+        count = 1 + (self.voice_until_ms - self.started_ms) // MS_PER_WORD
         words = self.words[self.final_words :] if whole else self.words[self.final_words : count]
-        return tuple(_spread(words, self.since_ms, max(self.since_ms, self.loud_until_ms)))
+        return tuple(_spread(words, self.pending_since_ms, max(self.pending_since_ms, self.voice_until_ms)))
 
 
 class _PhraseBuffer:
-    """The audio of a phrase and its lead-in, for a transcriber that needs the whole phrase."""
+    """The audio of a phrase and of the time before it, for a transcriber that needs the whole phrase."""
 
     def __init__(self, transcriber: Transcriber, sample_rate_hz: int, channels: int) -> None:
         self._transcriber = transcriber
@@ -139,7 +139,7 @@ class _PhraseBuffer:
         self._windows: deque[Window] = deque()
 
     def append(self, window: Window, keep: bool) -> None:
-        """Take in a window of sound; without a phrase to keep it for, only the last ones are kept."""
+        """Append a window of audio; without `keep`, only the last `LEAD_MS` are kept."""
         self._windows.append(window)
         while not keep and len(self._windows) > LEAD_MS // WINDOW_MS:
             self._windows.popleft()
@@ -152,7 +152,7 @@ class _PhraseBuffer:
 
 
 class StreamRecognizer:
-    """Listens to one stream of 16-bit PCM."""
+    """Recognizes the speech in one stream of 16-bit PCM."""
 
     def __init__(
         self,
@@ -171,7 +171,7 @@ class StreamRecognizer:
         self._bytes_per_s = 2 * channels * sample_rate_hz
         # A window holds whole samples of every channel.
         self._window_bytes = 2 * channels * max(1, sample_rate_hz * WINDOW_MS // 1_000)
-        self._rest = b""
+        self._remainder = b""
         self._bytes = 0
         self._now_ms = self._segment_ms = self._interim_ms = 0
         self._loud_ms = self._quiet_ms = 0
@@ -180,16 +180,16 @@ class StreamRecognizer:
 
     @property
     def audio_ms(self) -> int:
-        """How much sound came in, to the millisecond."""
+        """The duration of the received audio in milliseconds."""
         return round(self._bytes * 1_000 / self._bytes_per_s)
 
     def feed(self, pcm: bytes) -> list[Event]:
         """Process more audio and return its events."""
         self._bytes += len(pcm)
-        sound = self._rest + pcm
-        whole = len(sound) - len(sound) % self._window_bytes
-        self._rest = sound[whole:]
-        windows = np.frombuffer(sound[:whole], "<i2").reshape(-1, self._window_bytes // 2).astype(np.float32)
+        sound = self._remainder + pcm
+        complete_bytes = len(sound) - len(sound) % self._window_bytes
+        self._remainder = sound[complete_bytes:]
+        windows = np.frombuffer(sound[:complete_bytes], "<i2").reshape(-1, self._window_bytes // 2).astype(np.float32)
         loud = np.sqrt(np.mean(windows**2, axis=1)) >= LOUD_RMS
         return [
             event
@@ -198,7 +198,7 @@ class StreamRecognizer:
         ]
 
     def flush(self, from_finalize: bool = False) -> list[Event]:
-        """End the phrase and return its final result; nothing without audio since the last final result."""
+        """End the phrase and return its final result; an empty list without audio since the last final result."""
         if self._now_ms == self._segment_ms:
             return []
         return [self._final(speech_final=self._phrase is not None, from_finalize=from_finalize)]
@@ -212,15 +212,15 @@ class StreamRecognizer:
         if self._phrase is None:
             yield from self._detect_onset()
         elif loud:
-            self._phrase.loud_until_ms = self._now_ms
+            self._phrase.voice_until_ms = self._now_ms
         yield from self._emit()
 
     def _detect_onset(self) -> Iterator[Event]:
-        if self._loud_ms < SHORTEST_VOICE_MS:
+        if self._loud_ms < MIN_VOICE_MS:
             return
         onset_ms = self._now_ms - self._loud_ms
         words = self._next_phrase().split() if self._buffer is None else []
-        self._phrase = _Phrase(words=words, started_ms=onset_ms, since_ms=onset_ms, loud_until_ms=self._now_ms)
+        self._phrase = _Phrase(words=words, started_ms=onset_ms, pending_since_ms=onset_ms, voice_until_ms=self._now_ms)
         self._interim_ms = onset_ms
         self._word_end_ms = None
         if self._options.starts:
@@ -231,8 +231,8 @@ class StreamRecognizer:
         if phrase is not None and self._pause_ms is not None and self._quiet_ms >= self._pause_ms:
             yield self._final(speech_final=True)
         elif phrase is not None and self._buffer is not None:
-            # Nothing can be said of half a phrase.
-            if self._now_ms - phrase.started_ms >= LONGEST_TRANSCRIBED_MS:
+            # A transcriber has no result for an unfinished phrase.
+            if self._now_ms - phrase.started_ms >= MAX_TRANSCRIBED_MS:
                 yield self._final(speech_final=False)
         elif self._now_ms - self._segment_ms >= SEGMENT_MS:
             yield self._segment()
@@ -250,23 +250,23 @@ class StreamRecognizer:
             self._word_end_ms = None
 
     def _segment(self) -> RecognizedSpeech:
-        """Return a final result in the middle of a phrase, or of a silence."""
+        """Return a final result in the middle of a phrase or a silence."""
         words = self._phrase.pending_words(whole=False) if self._phrase else ()
         result = self._result(words, final=True)
         self._segment_ms = self._interim_ms = self._now_ms
         if self._phrase:
             self._phrase.final_words += len(words)
-            self._phrase.since_ms = self._now_ms
+            self._phrase.pending_since_ms = self._now_ms
         return result
 
     def _final(self, speech_final: bool, from_finalize: bool = False) -> RecognizedSpeech:
-        """Return the phrase's last result; the next sound begins another phrase."""
+        """Return the phrase's last result and end the phrase."""
         if self._phrase and self._buffer:
             self._phrase.words = self._buffer.words()
         words = self._phrase.pending_words(whole=True) if self._phrase else ()
         result = self._result(words, final=True, speech_final=speech_final, from_finalize=from_finalize)
         if self._phrase:
-            self._word_end_ms = self._phrase.loud_until_ms
+            self._word_end_ms = self._phrase.voice_until_ms
         self._segment_ms, self._phrase, self._loud_ms = self._now_ms, None, 0
         return result
 
@@ -284,7 +284,7 @@ class StreamRecognizer:
 
 
 def _spread(words: list[str], start_ms: int, end_ms: int) -> Iterator[RecognizedWord]:
-    """Yield `words` said evenly between two moments."""
+    """Yield `words` with times spread evenly between `start_ms` and `end_ms`."""
     step_ms = (end_ms - start_ms) / max(1, len(words))
     for index, word in enumerate(words):
         yield RecognizedWord(

@@ -1,4 +1,4 @@
-"""Send one websocket's messages, each when it is due, and inject its fault."""
+"""Send the messages of one websocket, each when it is due, and inject the fault."""
 
 from __future__ import annotations
 
@@ -17,15 +17,27 @@ from cluster.lab.emulator.core.request import EmulatorState
 from cluster.lab.emulator.core.response_writer import ConnectionBroken, ResponseWriter
 
 MAX_QUEUED: Final = 10_000
-"""More than an hour of speech has results."""
+"""More than the results of one hour of speech."""
 OVERLOADED_CODE: Final = 1011
 ORDERLY_CODE: Final = 1000
+CLOSE_TIMEOUT_S: Final = 2.0
+MAX_MESSAGE_BYTES: Final = 1024 * 1024
 
 Message = dict[str, Any]
+Close = tuple[int, str]
+"""The code and the reason of a close frame."""
+DONE: Final[Close] = (ORDERLY_CODE, "")
+DISCONNECTED: Final[Close] = (ORDERLY_CODE, "")
+"""The answer to a client that closed the socket, or is gone."""
+
+
+def speech_socket() -> web.WebSocketResponse:
+    """Return the server's end of a socket, not yet prepared."""
+    return web.WebSocketResponse(timeout=CLOSE_TIMEOUT_S, max_msg_size=MAX_MESSAGE_BYTES)
 
 
 class WsSender:
-    """The messages to come, in order. Those with content are a fault's chunks; the others do not count."""
+    """Sends the queued messages in order. A fault counts messages with content as chunks, and no others."""
 
     def __init__(self, state: EmulatorState, request: web.Request, socket: web.WebSocketResponse, fault: Fault) -> None:
         self._state, self._request, self._socket, self._fault = state, request, socket, fault
@@ -34,7 +46,7 @@ class WsSender:
         self._stalled = False
 
     async def put(self, message: Message, delay_s: float = 0.0, chunk: bool = False) -> None:
-        """Send `message` after `delay_s` and after all before it; not at all once the socket is broken."""
+        """Queue `message`, to be sent after `delay_s` and after all earlier messages; dropped if the socket breaks."""
         await self._queue.put((self._state.clock() + delay_s, message, chunk))
 
     async def run(self) -> None:
@@ -52,16 +64,16 @@ class WsSender:
             self._chunks += chunk
 
     async def drain(self, task: asyncio.Task[None]) -> None:
-        """Wait until all is sent, or the client has gone."""
+        """Wait until all messages are sent or the client disconnects."""
         await self._queue.put(None)
-        left = asyncio.create_task(self._client_left())
+        disconnect = asyncio.create_task(self._wait_for_disconnect())
         try:
-            await asyncio.wait({task, left}, return_when=asyncio.FIRST_COMPLETED)
+            await asyncio.wait({task, disconnect}, return_when=asyncio.FIRST_COMPLETED)
         finally:
-            left.cancel()
-            await asyncio.wait({left})
+            disconnect.cancel()
+            await asyncio.wait({disconnect})
 
-    async def _client_left(self) -> None:
+    async def _wait_for_disconnect(self) -> None:
         async for _ in self._socket:
             pass
 
@@ -71,7 +83,7 @@ class WsSender:
         if self._chunks == fault.stall_after_chunks and not self._stalled:
             self._stalled = True
             await self._state.sleep(fault.stall_s)
-        # A message leaves whole or not at all, so the one with the fatal byte does not.
+        # A message is sent as a whole, so the one that would pass the byte limit is not sent.
         fatal = fault.reset_after_bytes is not None and self._bytes > fault.reset_after_bytes
         if fatal or self._chunks == fault.reset_after_chunks:
             await ResponseWriter(self._request).reset()
@@ -92,7 +104,7 @@ class WsSender:
 async def sending(
     state: EmulatorState, request: web.Request, socket: web.WebSocketResponse, fault: Fault
 ) -> AsyncIterator[WsSender]:
-    """Yield an outbox; when the block ends all that is due has been sent, if the client is still there."""
+    """Yield a sender. At the end of the block all queued messages are sent, unless the client has disconnected."""
     sender = WsSender(state, request, socket, fault)
     task = asyncio.create_task(sender.run())
     try:
@@ -103,5 +115,5 @@ async def sending(
         task.cancel()
         await asyncio.wait({task})
     if not task.cancelled():
-        # A bug of the sender's own is the handler's.
+        # Re-raise an unexpected error of the sender in the handler.
         task.result()

@@ -13,7 +13,7 @@ from cluster.aggregator.messages import (
     unpack_receipts,
 )
 from cluster.costs.models import Entry
-from routing.errors import BudgetExceeded, CostsUnavailable
+from routing.errors import BudgetExceeded, CostsUnavailable, RoomClosed
 from routing.models import Outcome, Usage
 from tests.support.cost_entries import intent, settlement
 
@@ -48,7 +48,12 @@ def test_a_message_of_another_form_is_refused_without_quoting_it(message: bytes)
         unpack_entries(message)
 
 
-@pytest.mark.parametrize("message", [b"", b"1", b"{}", b"[null]", b"\xff"])
+@pytest.mark.parametrize("message", [b"", b"1", b"{}", b"[true, []]", b"\xff"])
 def test_a_reply_of_another_form_is_refused(message: bytes) -> None:
     with pytest.raises(BadMessage, match="cannot be decoded"):
         unpack_receipts(message)
+
+
+def test_the_receipt_for_a_closed_room_is_its_error() -> None:
+    (receipt,) = unpack_receipts(pack_receipts([RoomClosed()]))
+    assert isinstance(receipt, RoomClosed)

@@ -15,15 +15,15 @@ from routing.models import Tenant
 
 
 @dataclass
-class Source:
+class TenantBackend:
     """A backend that counts its calls, and fails on demand."""
 
-    asked: list[str] = field(default_factory=list)
+    requests: list[str] = field(default_factory=list)
     down: bool = False
     name: str = "Acme"
 
     async def tenant(self, tenant_id: str) -> Tenant:
-        self.asked.append(tenant_id)
+        self.requests.append(tenant_id)
         await asyncio.sleep(0)
         if self.down:
             raise BackendUnavailable()
@@ -42,8 +42,8 @@ class Clock:
 
 
 @pytest.fixture
-def source() -> Source:
-    return Source()
+def backend() -> TenantBackend:
+    return TenantBackend()
 
 
 @pytest.fixture
@@ -52,60 +52,62 @@ def clock() -> Clock:
 
 
 @pytest.fixture
-def cache(source: Source, clock: Clock) -> TenantCache:
-    return TenantCache(source.tenant, ttl_s=30, stale_s=600, clock=clock)
+def cache(backend: TenantBackend, clock: Clock) -> TenantCache:
+    return TenantCache(backend.tenant, ttl_s=30, stale_s=600, clock=clock)
 
 
-async def test_many_who_ask_at_once_are_one_question(cache: TenantCache, source: Source) -> None:
-    found = await asyncio.gather(*(cache.tenant("acme") for _ in range(50)))
-    assert {tenant.name for tenant in found} == {"Acme"} and source.asked == ["acme"]
+async def test_concurrent_misses_share_one_request(cache: TenantCache, backend: TenantBackend) -> None:
+    tenants = await asyncio.gather(*(cache.tenant("acme") for _ in range(50)))
+    assert {tenant.name for tenant in tenants} == {"Acme"} and backend.requests == ["acme"]
 
 
-async def test_an_answer_is_good_for_its_time_and_then_asked_anew(
-    cache: TenantCache, source: Source, clock: Clock
+async def test_a_cached_tenant_is_fetched_again_after_its_ttl(
+    cache: TenantCache, backend: TenantBackend, clock: Clock
 ) -> None:
     await cache.tenant("acme")
-    source.name, clock.now_s = "Acme Inc", 29.0
+    backend.name, clock.now_s = "Acme Inc", 29.0
     assert (await cache.tenant("acme")).name == "Acme"
     clock.now_s = 31.0
     assert (await cache.tenant("acme")).name == "Acme Inc"
 
 
-async def test_an_outage_is_bridged_for_a_while_and_no_longer(cache: TenantCache, source: Source, clock: Clock) -> None:
+async def test_a_stale_tenant_is_served_during_an_outage_until_its_limit(
+    cache: TenantCache, backend: TenantBackend, clock: Clock
+) -> None:
     await cache.tenant("acme")
-    source.down, clock.now_s = True, 599.0
+    backend.down, clock.now_s = True, 599.0
     assert (await cache.tenant("acme")).name == "Acme"
     clock.now_s = 601.0
     with pytest.raises(BackendUnavailable):
         await cache.tenant("acme")
 
 
-async def test_an_unknown_tenant_is_remembered_for_seconds_only(
-    cache: TenantCache, source: Source, clock: Clock
+async def test_an_unknown_tenant_is_cached_for_seconds(
+    cache: TenantCache, backend: TenantBackend, clock: Clock
 ) -> None:
     for _ in range(3):
         with pytest.raises(TenantUnknown):
             await cache.tenant("nobody")
-    assert source.asked == ["nobody"]
+    assert backend.requests == ["nobody"]
     clock.now_s = UNKNOWN_TTL_S + 1
     with pytest.raises(TenantUnknown):
         await cache.tenant("nobody")
-    assert len(source.asked) == 2
+    assert len(backend.requests) == 2
 
 
-async def test_one_who_leaves_does_not_take_the_answer_from_the_others(cache: TenantCache) -> None:
-    leaving, staying = (asyncio.create_task(cache.tenant("acme")) for _ in range(2))
+async def test_a_cancelled_caller_does_not_cancel_the_shared_request(cache: TenantCache) -> None:
+    cancelled, pending = (asyncio.create_task(cache.tenant("acme")) for _ in range(2))
     await asyncio.sleep(0)
-    leaving.cancel()
-    assert (await staying).name == "Acme"
+    cancelled.cancel()
+    assert (await pending).name == "Acme"
 
 
 async def test_no_more_tenants_are_cached_than_the_limit(
-    source: Source, clock: Clock, monkeypatch: pytest.MonkeyPatch
+    backend: TenantBackend, clock: Clock, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(tenant_cache, "MAX_TENANTS", 2)
-    cache = TenantCache(source.tenant, ttl_s=30, stale_s=600, clock=clock)
+    cache = TenantCache(backend.tenant, ttl_s=30, stale_s=600, clock=clock)
     for name in ("acme", "nobody", "no one", "acme"):
         with suppress(TenantUnknown):
             await cache.tenant(name)
-    assert source.asked == ["acme", "nobody", "no one", "acme"]
+    assert backend.requests == ["acme", "nobody", "no one", "acme"]

@@ -18,7 +18,7 @@ ROOT = Path(__file__).parents[4]
 @pytest.mark.parametrize(
     ("module", "extra"), [("altair", "lab"), ("livekit.agents", "agent"), ("soxr", "senses"), ("sqlite3", None)]
 )
-def test_a_missing_module_is_named_with_its_extra(module: str, extra: str | None) -> None:
+def test_the_message_for_a_missing_module_names_its_extra(module: str, extra: str | None) -> None:
     message = missing_extra(ModuleNotFoundError(name=module))
     assert message is None if extra is None else message is not None and f"rayroom[{extra}]" in message
 
@@ -32,10 +32,10 @@ def test_every_module_belongs_to_its_extra_in_pyproject() -> None:
             assert any(row.startswith(name) for row in declared[extra] for name in names), module
 
 
-def test_the_demo_names_the_files_of_a_checkout_that_are_missing(tmp_path: Path) -> None:
-    with pytest.raises(ConfigurationError) as refused:
+def test_the_demo_names_the_missing_files_of_a_checkout(tmp_path: Path) -> None:
+    with pytest.raises(ConfigurationError) as excinfo:
         check_demo(tmp_path)
-    assert all(name in refused.value.message for name in CHECKOUT_FILES) and "\n" not in refused.value.message
+    assert all(name in excinfo.value.message for name in CHECKOUT_FILES) and "\n" not in excinfo.value.message
 
 
 def test_a_command_without_its_extra_exits_with_2_and_one_line(
@@ -45,7 +45,7 @@ def test_a_command_without_its_extra_exits_with_2_and_one_line(
         raise ModuleNotFoundError("No module named 'altair'", name="altair")
 
     monkeypatch.setattr(main, "app", without_lab)
-    with pytest.raises(SystemExit) as ended:
+    with pytest.raises(SystemExit) as excinfo:
         main.main()
-    complained = capsys.readouterr().err
-    assert ended.value.code == 2 and "rayroom[lab]" in complained and complained.count("\n") == 1
+    stderr = capsys.readouterr().err
+    assert excinfo.value.code == 2 and "rayroom[lab]" in stderr and stderr.count("\n") == 1

@@ -1,4 +1,4 @@
-"""An invalid setting is refused by its key, with its value and the allowed ones."""
+"""An invalid setting is rejected with its key, its value and the allowed values."""
 
 from __future__ import annotations
 
@@ -21,23 +21,23 @@ SHIPPED = yaml.safe_load((ROOT / "serve_config.yaml").read_text())
 
 
 def args(**changes: Any) -> dict[str, Any]:
-    found: dict[str, Any] = copy.deepcopy(SHIPPED["applications"][0]["args"])
+    arguments: dict[str, Any] = copy.deepcopy(SHIPPED["applications"][0]["args"])
     for path, value in changes.items():
         *parts, last = path.split("__")
-        inner = found
+        inner = arguments
         for part in parts:
             inner = inner[part]
         inner[last] = value
-    return found
+    return arguments
 
 
-def test_the_shipped_file_is_right_as_it_is() -> None:
+def test_the_shipped_configuration_is_valid() -> None:
     settings = check_file(ROOT / "serve_config.yaml")
     check(settings)
     assert "gpt-6-luna" in settings.model_names()
 
 
-WRONG = {
+INVALID = {
     "an unknown key": ({"costs__flush_evry_s": 3}, "args.costs.flush_evry_s", "flush_every_s"),
     "an unknown part": ({"cost": {}}, "args.cost", "costs"),
     "a share above one": ({"vision__threshold": 7}, "args.vision.threshold", "7"),
@@ -54,13 +54,13 @@ WRONG = {
 }
 
 
-@pytest.mark.parametrize("name", WRONG)
-def test_a_wrong_knob_is_named(name: str) -> None:
+@pytest.mark.parametrize("name", INVALID)
+def test_an_invalid_setting_is_named(name: str) -> None:
     changes: Any
-    changes, key, said = WRONG[name]
-    with pytest.raises(ConfigurationError) as refused:
+    changes, key, expected = INVALID[name]
+    with pytest.raises(ConfigurationError) as excinfo:
         parse_settings(args(**changes))
-    assert key in refused.value.message and said in refused.value.message
+    assert key in excinfo.value.message and expected in excinfo.value.message
 
 
 PASTED: dict[str, dict[str, Any]] = {
@@ -74,51 +74,49 @@ PASTED: dict[str, dict[str, Any]] = {
 
 
 @pytest.mark.parametrize("name", PASTED)
-def test_a_key_that_was_pasted_into_the_file_is_not_shown(name: str) -> None:
-    with pytest.raises(ConfigurationError) as refused:
+def test_a_key_pasted_into_the_file_is_not_shown(name: str) -> None:
+    with pytest.raises(ConfigurationError) as excinfo:
         parse_settings(args(**PASTED[name]))
-    assert "live-123456" not in refused.value.message and refused.value.message.startswith("args.")
+    assert "live-123456" not in excinfo.value.message and excinfo.value.message.startswith("args.")
 
 
 @pytest.mark.parametrize("key", ["api_key", "api_key_env"])
-def test_where_a_key_was_pasted_its_place_is_said(key: str) -> None:
+def test_a_pasted_key_is_answered_with_a_hint(key: str) -> None:
     with pytest.raises(ConfigurationError, match="Put the key in the environment; write its variable's name here"):
         parse_settings(args(**{f"vendors__openai__{key}": "sk-live-123456"}))
 
 
-def test_a_limit_of_tokens_is_no_secret() -> None:
+def test_a_token_limit_is_shown() -> None:
     with pytest.raises(ConfigurationError, match=r"max_output_tokens.*\(seen: 99999\)"):
         parse_settings(args(llm__max_output_tokens=99_999))
 
 
-def test_every_wrong_knob_is_named_at_once() -> None:
-    with pytest.raises(ConfigurationError) as refused:
+def test_every_invalid_setting_is_reported_at_once() -> None:
+    with pytest.raises(ConfigurationError) as excinfo:
         parse_settings(args(vision__threshold=7, llm__threshold=-1))
-    assert len(refused.value.message.splitlines()) == 2
+    assert len(excinfo.value.message.splitlines()) == 2
 
 
-def test_a_retired_model_is_refused_and_its_successor_named() -> None:
+def test_a_retired_model_is_rejected_with_its_successor() -> None:
     settings = parse_settings(args(llm__simple=["claude-3-5-sonnet"]))
     with pytest.raises(ConfigurationError, match="claude-sonnet-5-5"):
         check(settings)
 
 
 @pytest.mark.parametrize(
-    ("changes", "said"),
+    ("changes", "expected"),
     [
         ({"llm__complex": ["gpt-9"]}, "args.llm.complex: the model 'gpt-9' is not in models.toml. Known: "),
         ({"vision__simple": ["voyage-multimodal-3.5"]}, "args.vision.simple: voyage-multimodal-3.5 answers embeddings"),
     ],
 )
-def test_a_model_that_is_not_there_or_does_something_else_is_named_with_its_key(
-    changes: dict[str, Any], said: str
-) -> None:
-    with pytest.raises(ConfigurationError) as refused:
+def test_the_error_for_an_unusable_model_names_its_setting(changes: dict[str, Any], expected: str) -> None:
+    with pytest.raises(ConfigurationError) as excinfo:
         check(parse_settings(args(**changes)))
-    assert refused.value.message.startswith(said)
+    assert excinfo.value.message.startswith(expected)
 
 
-OWN = {
+OWN_MODEL = {
     "name": "llama-on-our-own",
     "vendor": "vllm",
     "services": ["llm"],
@@ -127,17 +125,40 @@ OWN = {
 }
 
 
-def test_a_model_of_ones_own_server_is_a_row_of_configuration() -> None:
+def test_a_self_hosted_model_is_configured_by_a_row() -> None:
     server = {"api": "openai-compatible", "base_url": "http://127.0.0.1:8001/v1", "output_limit_field": "max_tokens"}
-    settings = parse_settings(args(models=[OWN], vendors__vllm=server, llm__simple=["llama-on-our-own"]))
+    settings = parse_settings(args(models=[OWN_MODEL], vendors__vllm=server, llm__simple=["llama-on-our-own"]))
     check(settings)
     price = settings.catalogue().price("llama-on-our-own", dt.date(2026, 11, 25))
     assert price.version == "llama-on-our-own@2026-01-01"
     assert price.cost_nanousd(Usage(input_tokens=9, cached_input_tokens=4, output_tokens=5)) == 0
 
 
+def test_an_accounts_price_is_configured_by_a_row() -> None:
+    row = {"model": "nova-3", "effective_from": "2026-11-01", "audio_ms_pico": 70_000}
+    settings = parse_settings(args(prices=[row]))
+    check(settings)
+    price = settings.catalogue().price("nova-3", dt.date(2026, 11, 25))
+    assert price.cost_nanousd(Usage(audio_ms=60_000)) == 4_200_000
+
+
 @pytest.mark.parametrize(
-    ("changes", "said"),
+    ("row", "expected"),
+    [
+        ({"model": "nova-3", "effective_from": "2026-11-01", "audio_ms_pico": 0.5}, "args.prices.0.audio_ms_pico"),
+        ({"model": "nova-3", "audio_ms_pico": 1}, "args.prices.0.effective_from"),
+        ({"model": "nova-3", "effective_from": "2026-11-01", "usd": 1}, "args.prices.0.usd"),
+        ({"model": "nova-9", "effective_from": "2026-11-01", "audio_ms_pico": 1}, "prices.0.model"),
+    ],
+)
+def test_an_invalid_price_of_an_account_is_named(row: dict[str, Any], expected: str) -> None:
+    with pytest.raises(ConfigurationError) as excinfo:
+        check(parse_settings(args(prices=[row])))
+    assert expected in excinfo.value.message
+
+
+@pytest.mark.parametrize(
+    ("changes", "expected"),
     [
         ({"price": None}, "args.models.0.price"),
         ({"price": {"output_pico": 0}}, "args.models.0.price.effective_from"),
@@ -146,28 +167,28 @@ def test_a_model_of_ones_own_server_is_a_row_of_configuration() -> None:
         ({"teir": "simple"}, "args.models.0.teir"),
     ],
 )
-def test_a_wrong_row_of_ones_own_is_named(changes: dict[str, Any], said: str) -> None:
-    with pytest.raises(ConfigurationError) as refused:
-        check(parse_settings(args(models=[OWN | changes])))
-    assert said in refused.value.message
+def test_an_invalid_row_of_a_self_hosted_model_is_named(changes: dict[str, Any], expected: str) -> None:
+    with pytest.raises(ConfigurationError) as excinfo:
+        check(parse_settings(args(models=[OWN_MODEL | changes])))
+    assert expected in excinfo.value.message
 
 
-def test_a_vendor_without_its_key_is_refused_by_the_variables_name(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_live_vendor_without_a_key_is_rejected(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.delenv("OPENAI_API_KEY", raising=False)
     live = args(vendors__openai={"api": "openai", "api_key_env": "OPENAI_API_KEY", "simulated": False})
     with pytest.raises(ConfigurationError, match="OPENAI_API_KEY"):
         check(parse_settings(live))
 
 
-def test_a_model_whose_vendor_has_no_row_is_refused() -> None:
-    without = args()
-    del without["vendors"]["voyage"]
+def test_a_model_whose_vendor_has_no_row_is_rejected() -> None:
+    arguments = args()
+    del arguments["vendors"]["voyage"]
     with pytest.raises(ConfigurationError, match=r"voyage-multimodal-3\.5 needs a row named voyage"):
-        check(parse_settings(without))
+        check(parse_settings(arguments))
 
 
 @pytest.mark.parametrize(
-    ("old", "new", "said"),
+    ("old", "new", "expected"),
     [
         ("port: 8000", "prot: 8000", "http_options.prot: unknown key"),
         ("log_level: WARNING", "log_level: LOUD", "logging_config.log_level"),
@@ -188,35 +209,35 @@ def test_a_model_whose_vendor_has_no_row_is_refused() -> None:
         ("applications:", "applications: []\nrest:", "applications"),
     ],
 )
-def test_what_ray_would_drop_in_silence_is_named_too(tmp_path: Path, old: str, new: str, said: str) -> None:
+def test_keys_that_ray_would_ignore_are_rejected(tmp_path: Path, old: str, new: str, expected: str) -> None:
     text = (ROOT / "serve_config.yaml").read_text()
     assert old in text
     file = tmp_path / "serve_config.yaml"
     file.write_text(text.replace(old, new, 1))
-    with pytest.raises(ConfigurationError) as refused:
+    with pytest.raises(ConfigurationError) as excinfo:
         check_file(file)
-    assert said in refused.value.message
+    assert expected in excinfo.value.message
 
 
-def test_what_is_no_yaml_is_told_by_its_place_without_its_line(tmp_path: Path) -> None:
+def test_a_yaml_error_gives_its_position_without_the_line(tmp_path: Path) -> None:
     file = tmp_path / "serve_config.yaml"
     file.write_text("a: [\n  api_key: live-123456\n}: ")
-    with pytest.raises(ConfigurationError, match="is not YAML: line 3, column 1") as refused:
+    with pytest.raises(ConfigurationError, match="is not YAML: line 3, column 1") as excinfo:
         check_file(file)
-    assert "live-123456" not in refused.value.message
+    assert "live-123456" not in excinfo.value.message
 
 
-def test_a_directory_is_no_file(tmp_path: Path) -> None:
+def test_a_directory_is_rejected(tmp_path: Path) -> None:
     with pytest.raises(ConfigurationError, match="cannot be read: Is a directory"):
         check_file(tmp_path)
 
 
 @pytest.mark.parametrize(
-    ("content", "said"), [("a: [", "is not YAML"), ("- a", "must be a mapping"), (None, "no such")]
+    ("content", "expected"), [("a: [", "is not YAML"), ("- a", "must be a mapping"), (None, "no such")]
 )
-def test_a_file_that_is_none_is_said_to_be_none(tmp_path: Path, content: str | None, said: str) -> None:
+def test_an_unreadable_configuration_is_rejected(tmp_path: Path, content: str | None, expected: str) -> None:
     file = tmp_path / "serve_config.yaml"
     if content is not None:
         file.write_text(content)
-    with pytest.raises(ConfigurationError, match=said):
+    with pytest.raises(ConfigurationError, match=expected):
         check_file(file)

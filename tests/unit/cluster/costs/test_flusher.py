@@ -37,9 +37,7 @@ async def flusher(tmp_path: Path, backend: BackendInMemory) -> AsyncIterator[Flu
     await commit_log.aclose()
 
 
-async def test_a_window_is_one_row_for_each_tenant_service_and_model(
-    flusher: Flusher, backend: BackendInMemory
-) -> None:
+async def test_each_window_has_one_row_per_tenant_service_and_model(flusher: Flusher, backend: BackendInMemory) -> None:
     await spend(flusher.commit_log, "e1", 300)
     await spend(flusher.commit_log, "e2", 400)
     await spend(flusher.commit_log, "e3", 50, tenant_id="globex")
@@ -50,7 +48,7 @@ async def test_a_window_is_one_row_for_each_tenant_service_and_model(
     assert backend.billed_nanousd("globex") == 50
 
 
-async def test_a_flush_repeated_after_a_lost_reply_bills_once(flusher: Flusher, backend: BackendInMemory) -> None:
+async def test_a_flush_resent_after_a_lost_reply_is_billed_once(flusher: Flusher, backend: BackendInMemory) -> None:
     backend.lose_next_reply = True
     await spend(flusher.commit_log, "e1", 700)
     assert await flusher.try_once() is not None
@@ -68,9 +66,7 @@ async def test_cumulative_totals_grow_from_window_to_window(flusher: Flusher, ba
     assert len({row.flush_id for row in rows}) == 3
 
 
-async def test_a_backend_that_is_down_gets_everything_when_it_is_back(
-    flusher: Flusher, backend: BackendInMemory
-) -> None:
+async def test_a_backend_that_was_down_receives_every_window_later(flusher: Flusher, backend: BackendInMemory) -> None:
     backend.faults = [BackendUnavailable(retry_after_s=9.0)]
     await spend(flusher.commit_log, "e1", 700)
     error = await flusher.try_once()
@@ -80,9 +76,7 @@ async def test_a_backend_that_is_down_gets_everything_when_it_is_back(
     assert backend.billed_nanousd() == 730
 
 
-async def test_a_row_the_backend_refuses_for_good_is_parked_and_holds_up_no_other(
-    flusher: Flusher, backend: BackendInMemory
-) -> None:
+async def test_a_permanently_rejected_row_does_not_block_the_others(flusher: Flusher, backend: BackendInMemory) -> None:
     backend.refuse = {"bad-model": "400 unknown model"}
     await spend(flusher.commit_log, "e1", 5, model="bad-model")
     await spend(flusher.commit_log, "e2", 700)
@@ -92,14 +86,16 @@ async def test_a_row_the_backend_refuses_for_good_is_parked_and_holds_up_no_othe
     assert await flusher.commit_log.run_on_journal_thread(lambda: flusher.journal.unsent(10)) == ()
 
 
-async def test_more_windows_than_one_call_takes_go_in_several(flusher: Flusher, backend: BackendInMemory) -> None:
+async def test_windows_beyond_the_limit_of_a_call_are_sent_in_several_calls(
+    flusher: Flusher, backend: BackendInMemory
+) -> None:
     for number in range(ROWS_A_CALL + 1):
         await spend(flusher.commit_log, f"e{number}", 1, tenant_id=f"t{number}")
     await flusher.flush()
     assert (len(backend.rows), backend.calls) == (ROWS_A_CALL + 1, 2)
 
 
-async def test_an_open_intent_is_in_no_window(flusher: Flusher, backend: BackendInMemory) -> None:
+async def test_an_open_intent_is_not_flushed(flusher: Flusher, backend: BackendInMemory) -> None:
     await flusher.commit_log.write([intent()])
     await flusher.flush()
     assert backend.rows == {}

@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import AsyncIterator
 
 import httpx
 import pytest
-from fastapi import Request
 from fastapi.responses import JSONResponse
 
-from deployments.api.app import ApiApp
+from deployments.api.app import ApiApp, BoundedRequest
 from routing.errors import RateLimited
 
 
@@ -18,9 +18,9 @@ async def http() -> AsyncIterator[httpx.AsyncClient]:
     app = ApiApp()
 
     @app.endpoint("POST", "/count", max_bytes=8, openapi_extra={"x-limit": 3})
-    async def count(request: Request) -> JSONResponse:
+    async def count(request: BoundedRequest) -> JSONResponse:
         """Count the body's bytes."""
-        body = await request.body()
+        body = await request.read("acme")
         if body == b"limit":
             raise RateLimited(retry_after_s=1.5)
         if body == b"bug":
@@ -28,11 +28,11 @@ async def http() -> AsyncIterator[httpx.AsyncClient]:
         return JSONResponse({"bytes": len(body)})
 
     @app.endpoint("POST", "/rooms/{room}/count")
-    async def count_in(request: Request, room: str) -> JSONResponse:
-        return JSONResponse({"room": room, "bytes": len(await request.body())})
+    async def count_in(request: BoundedRequest, room: str) -> JSONResponse:
+        return JSONResponse({"room": room, "bytes": len(await request.read("acme"))})
 
     @app.endpoint("PUT", "/rooms/{room}/count")
-    async def replace(request: Request, room: str) -> JSONResponse:
+    async def replace(request: BoundedRequest, room: str) -> JSONResponse:
         return JSONResponse({"replaced": room})
 
     transport = httpx.ASGITransport(app, raise_app_exceptions=False)
@@ -77,6 +77,25 @@ async def test_an_unknown_path_or_method_is_an_error_in_the_envelope(http: httpx
         assert ("POST" in refused.headers.get("allow", "")) == (status == 405)
 
 
+async def test_every_response_has_one_id_and_errors_too(http: httpx.AsyncClient) -> None:
+    requests = ("POST", "/count", b"x"), ("POST", "/count", b"limit"), ("POST", "/count", b"bug"), ("GET", "/x", b"")
+    responses = [await http.request(method, path, content=body) for method, path, body in requests]
+    ids = [response.headers.get_list("x-request-id") for response in responses]
+    assert [len(one) for one in ids] == [1] * 4 and len({one for (one,) in ids}) == 4
+
+
+@pytest.mark.parametrize(("sent", "kept"), [("trace-1.a:b_2", True), ("a b", False), ("x" * 129, False), ("", False)])
+async def test_a_plain_id_of_the_client_is_kept(sent: str, kept: bool, http: httpx.AsyncClient) -> None:
+    response = await http.post("/count", content=b"x", headers={"x-request-id": sent})
+    assert (response.headers["x-request-id"] == sent) is kept
+
+
+async def test_behind_a_server_that_adds_ids_a_response_has_none() -> None:
+    transport = httpx.ASGITransport(ApiApp(request_ids=False))
+    async with httpx.AsyncClient(transport=transport, base_url="http://it") as client:
+        assert "x-request-id" not in (await client.get("/nothing")).headers
+
+
 async def test_two_methods_share_a_path_with_a_parameter(http: httpx.AsyncClient) -> None:
     assert (await http.put("/rooms/a/count")).json() == {"replaced": "a"}
     assert (await http.post("/rooms/a/count")).json() == {"room": "a", "bytes": 0}
@@ -85,3 +104,43 @@ async def test_two_methods_share_a_path_with_a_parameter(http: httpx.AsyncClient
 async def test_fastapi_describes_the_endpoint(http: httpx.AsyncClient) -> None:
     document = (await http.get("/openapi.json")).json()["paths"]["/count"]["post"]
     assert document["description"] == "Count the body's bytes." and document["x-limit"] == 3
+
+
+async def sent(app: ApiApp, messages: list[dict[str, object]]) -> list[dict[str, object]]:
+    """Return the answer to a request whose body arrives as `messages`, the last of them again and again."""
+    answer: list[dict[str, object]] = []
+
+    async def receive() -> dict[str, object]:
+        await asyncio.sleep(0)
+        return messages.pop(0) if len(messages) > 1 else messages[0]
+
+    async def send(message: dict[str, object]) -> None:
+        answer.append(message)
+
+    scope = {"type": "http", "method": "POST", "path": "/upload", "headers": [], "query_string": b""}
+    await app(scope, receive, send)  # type: ignore[arg-type]
+    return answer
+
+
+@pytest.fixture
+def uploader() -> ApiApp:
+    app = ApiApp()
+
+    @app.endpoint("POST", "/upload")
+    async def upload(request: BoundedRequest) -> JSONResponse:
+        return JSONResponse(len(await request.read("acme")))
+
+    return app
+
+
+async def test_a_client_that_leaves_during_its_upload_gets_no_answer_and_raises_no_error(uploader: ApiApp) -> None:
+    part: dict[str, object] = {"type": "http.request", "body": b"a", "more_body": True}
+    assert await sent(uploader, [part, {"type": "http.disconnect"}]) == []
+
+
+async def test_a_body_that_never_ends_is_refused_at_its_deadline(
+    uploader: ApiApp, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("deployments.api.app.BODY_TIMEOUT_S", 0.01)
+    answer = await sent(uploader, [{"type": "http.request", "body": b"", "more_body": True}])
+    assert answer[0]["status"] == 408

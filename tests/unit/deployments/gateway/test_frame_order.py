@@ -5,9 +5,9 @@ from __future__ import annotations
 import pytest
 from structlog.testing import capture_logs
 
-from deployments.api.schemas import FrameHeaders
-from deployments.gateway import service
-from deployments.gateway.service import FrameOrder
+from deployments.api.frame_schemas import FrameHeaders
+from deployments.gateway import frame_order
+from deployments.gateway.frame_order import FrameOrder
 
 
 def late(order: FrameOrder, track: str, captured_at_s: float) -> bool:
@@ -22,7 +22,7 @@ def test_a_frame_older_than_one_before_it_is_late() -> None:
 
 
 def test_the_track_without_a_frame_for_longest_is_dropped(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(service, "MOST_TRACKS", 2)
+    monkeypatch.setattr(frame_order, "MOST_TRACKS", 2)
     order = FrameOrder()
     for track in ("TR_1", "TR_2", "TR_1", "TR_3"):
         late(order, track, 5.0)

@@ -15,7 +15,7 @@ from routing.models import Passage
 
 TRACK = SharedTrack(sid="TR_1", source="screen_share", shared_by="Bob", identity="bob-1")
 FRAME = KeptFrame(jpeg=b"JPEG", headers={"x-frame-track": "TR_1"}, why="new", captured_at_s=990.0)
-ON_SCREEN = "What does the chart show?"
+SCREEN_QUESTION = "What does the chart show?"
 
 
 @dataclass
@@ -57,27 +57,27 @@ async def test_a_question_about_the_screen_has_the_frame_its_description_and_the
 ) -> None:
     builder.on_frame_kept(FrameKept(track=TRACK, frame=FRAME))
     describe(builder, "A chart of revenue.")
-    turn = await builder.turn(ON_SCREEN, "Ann", "ann-1")
+    turn = await builder.turn(SCREEN_QUESTION, "Ann", "ann-1")
     assert turn.image_jpeg == b"JPEG" and 'screen 1 of "Bob"' in turn.context
     assert "A chart of revenue." in turn.context and turn.sources == ("handbook.pdf",)
-    assert retrieval.queries == [(ON_SCREEN, b"JPEG")]
+    assert retrieval.queries == [(SCREEN_QUESTION, b"JPEG")]
 
 
 async def test_a_kept_frame_is_used_before_its_description_arrives(builder: ContextBuilder) -> None:
     builder.on_frame_kept(FrameKept(track=TRACK, frame=FRAME))
-    assert (await builder.turn(ON_SCREEN, "Ann", "ann-1")).image_jpeg == b"JPEG"
+    assert (await builder.turn(SCREEN_QUESTION, "Ann", "ann-1")).image_jpeg == b"JPEG"
 
 
 async def test_an_ended_track_leaves_its_description_and_no_frame(builder: ContextBuilder) -> None:
     builder.on_frame_kept(FrameKept(track=TRACK, frame=FRAME))
     describe(builder, "A chart of revenue.")
     builder.on_track_ended(TrackEnded(track=TRACK))
-    turn = await builder.turn(ON_SCREEN, "Ann", "ann-1")
+    turn = await builder.turn(SCREEN_QUESTION, "Ann", "ann-1")
     assert turn.image_jpeg is None and "A chart of revenue." in turn.context and "shown now" not in turn.context
 
 
 async def test_remarks_and_interrupted_answers_are_quoted_with_their_speakers(builder: ContextBuilder) -> None:
-    builder.said("Bob", "Let us begin.")
+    builder.add_remark("Bob", "Let us begin.")
     builder.answered("It is", interrupted=True)
     builder.answered("", interrupted=True)
     context = (await builder.turn("How many days of leave do I get?", "Ann", "ann-1")).context
@@ -87,6 +87,6 @@ async def test_remarks_and_interrupted_answers_are_quoted_with_their_speakers(bu
 
 def test_an_interim_question_is_prefetched_with_its_frame(builder: ContextBuilder, retrieval: FakeRetrieval) -> None:
     builder.on_frame_kept(FrameKept(track=TRACK, frame=FRAME))
-    builder.prefetch(ON_SCREEN, "ann-1")
+    builder.prefetch(SCREEN_QUESTION, "ann-1")
     builder.prefetch("How many days of leave do I get?", "bob-1")
-    assert retrieval.prefetched == [(ON_SCREEN, b"JPEG"), ("How many days of leave do I get?", None)]
+    assert retrieval.prefetched == [(SCREEN_QUESTION, b"JPEG"), ("How many days of leave do I get?", None)]

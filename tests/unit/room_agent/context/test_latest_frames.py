@@ -8,9 +8,7 @@ from room_agent.context.latest_frames import MAX_TRACKS, LatestFrame, LatestFram
 from room_agent.core.models import Source
 
 
-def picture(
-    track: str, shared_by: str, at_s: float, source: Source = "screen_share", identity: str = ""
-) -> LatestFrame:
+def frame(track: str, shared_by: str, at_s: float, source: Source = "screen_share", identity: str = "") -> LatestFrame:
     label = f"{source} of {shared_by}"
     return LatestFrame(
         track=track,
@@ -24,12 +22,12 @@ def picture(
 
 
 @pytest.fixture
-def pictures() -> LatestFrames:
-    pictures = LatestFrames()
-    pictures.kept(picture("TR_1", "Bob Baker", 1.0))
-    pictures.kept(picture("TR_2", "Ann", 2.0))
-    pictures.kept(picture("TR_3", "Ann", 3.0, "camera"))
-    return pictures
+def frames() -> LatestFrames:
+    frames = LatestFrames()
+    frames.kept(frame("TR_1", "Bob Baker", 1.0))
+    frames.kept(frame("TR_2", "Ann", 2.0))
+    frames.kept(frame("TR_3", "Ann", 3.0, "camera"))
+    return frames
 
 
 @pytest.mark.parametrize(
@@ -43,9 +41,9 @@ def pictures() -> LatestFrames:
         ("Who is on camera?", "TR_3"),
     ],
 )
-def test_a_question_gets_the_picture_it_is_about(pictures: LatestFrames, question: str, track: str) -> None:
-    chosen = pictures.of(question, "dana")
-    assert chosen is not None and chosen.track == track
+def test_a_question_gets_the_frame_it_is_about(frames: LatestFrames, question: str, track: str) -> None:
+    selected = frames.of(question, "dana")
+    assert selected is not None and selected.track == track
 
 
 @pytest.mark.parametrize(
@@ -59,43 +57,43 @@ def test_a_question_gets_the_picture_it_is_about(pictures: LatestFrames, questio
         ("What is on the slide?", "TR_2"),
     ],
 )
-def test_my_screen_is_the_askers_own(pictures: LatestFrames, question: str, track: str) -> None:
-    chosen = pictures.of(question, "Bob Baker")
-    assert chosen is not None and chosen.track == track
+def test_my_screen_is_the_askers_own(frames: LatestFrames, question: str, track: str) -> None:
+    selected = frames.of(question, "Bob Baker")
+    assert selected is not None and selected.track == track
 
 
-def test_my_slide_is_no_picture_of_the_askers_face(pictures: LatestFrames) -> None:
-    pictures.kept(picture("TR_face", "Cat", 9.0, "camera"))
-    slide, face = pictures.of("What does my slide say?", "Cat"), pictures.of("Is my camera on?", "Cat")
+def test_my_slide_is_not_the_camera_of_the_asker(frames: LatestFrames) -> None:
+    frames.kept(frame("TR_face", "Cat", 9.0, "camera"))
+    slide, camera = frames.of("What does my slide say?", "Cat"), frames.of("Is my camera on?", "Cat")
     assert slide is not None and slide.track == "TR_2"
-    assert face is not None and face.track == "TR_face"
+    assert camera is not None and camera.track == "TR_face"
 
 
-def test_two_of_one_name_are_told_apart_by_who_asks() -> None:
-    pictures = LatestFrames()
-    pictures.kept(picture("TR_1", "Ann", 1.0, identity="ann-1"))
-    pictures.kept(picture("TR_2", "Ann", 2.0, identity="ann-2"))
-    chosen = pictures.of("What is the error on my screen?", "ann-1")
-    assert chosen is not None and chosen.track == "TR_1"
+def test_participants_of_the_same_name_are_distinguished_by_identity() -> None:
+    frames = LatestFrames()
+    frames.kept(frame("TR_1", "Ann", 1.0, identity="ann-1"))
+    frames.kept(frame("TR_2", "Ann", 2.0, identity="ann-2"))
+    selected = frames.of("What is the error on my screen?", "ann-1")
+    assert selected is not None and selected.track == "TR_1"
 
 
-def test_a_share_that_ends_takes_its_own_picture_only(pictures: LatestFrames) -> None:
-    pictures.end("TR_2")
-    left = pictures.of("What is on the slide?", "dana")
-    assert left is not None and left.track == "TR_1"
+def test_an_ended_share_removes_only_its_own_frame(frames: LatestFrames) -> None:
+    frames.end("TR_2")
+    remaining = frames.of("What is on the slide?", "dana")
+    assert remaining is not None and remaining.track == "TR_1"
     for track in ("TR_1", "TR_3"):
-        pictures.end(track)
-    assert pictures.of("What is on the slide?", "dana") is None
+        frames.end(track)
+    assert frames.of("What is on the slide?", "dana") is None
 
 
-def test_a_newer_picture_of_a_track_takes_the_place_of_the_one_before(pictures: LatestFrames) -> None:
-    pictures.kept(picture("TR_1", "Bob Baker", 9.0))
-    chosen = pictures.of("What is on the slide?", "dana")
-    assert chosen is not None and (chosen.track, chosen.captured_at_s) == ("TR_1", 9.0)
+def test_a_newer_frame_of_a_track_replaces_the_earlier_one(frames: LatestFrames) -> None:
+    frames.kept(frame("TR_1", "Bob Baker", 9.0))
+    selected = frames.of("What is on the slide?", "dana")
+    assert selected is not None and (selected.track, selected.captured_at_s) == ("TR_1", 9.0)
 
 
-def test_so_many_tracks_have_a_picture_and_no_more(pictures: LatestFrames) -> None:
+def test_the_number_of_tracks_with_a_frame_is_bounded(frames: LatestFrames) -> None:
     for number in range(MAX_TRACKS):
-        pictures.kept(picture(f"TR_more_{number}", "Cat", 10.0 + number))
-    gone = pictures.of("What is on Bob's slide?", "dana")
-    assert gone is not None and gone.shared_by == "Cat"
+        frames.kept(frame(f"TR_more_{number}", "Cat", 10.0 + number))
+    selected = frames.of("What is on Bob's slide?", "dana")
+    assert selected is not None and selected.shared_by == "Cat"

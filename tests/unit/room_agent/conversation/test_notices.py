@@ -17,13 +17,13 @@ class RecordingTranscription(Transcription):
 
     def __init__(self) -> None:
         super().__init__(rtc.Room())
-        self.lines: list[str] = []
+        self.sent_notices: list[str] = []
 
     def notice(self, text: str, only_to: str | None = None) -> None:
-        self.lines.append(text)
+        self.sent_notices.append(text)
 
 
-class BudgetScene:
+class NoticesHarness:
     """A room's notices and a clock that the test sets."""
 
     def __init__(self) -> None:
@@ -33,8 +33,8 @@ class BudgetScene:
 
     @property
     def announced(self) -> int:
-        assert set(self.transcription.lines) <= {NOTICE_TEXTS[Trouble.BUDGET]}
-        return len(self.transcription.lines)
+        assert set(self.transcription.sent_notices) <= {NOTICE_TEXTS[Trouble.BUDGET]}
+        return len(self.transcription.sent_notices)
 
     def heartbeat(self, spent: int | None, limit: int | None = LIMIT, after_s: float = 5.0) -> bool:
         """Process a heartbeat's reply. Return whether questions are answered afterwards."""
@@ -48,56 +48,56 @@ class BudgetScene:
 
 
 @pytest.fixture
-async def scene() -> BudgetScene:
-    return BudgetScene()
+async def harness() -> NoticesHarness:
+    return NoticesHarness()
 
 
-async def test_a_refusing_budget_is_announced_once_and_tried_again_after_a_wait(scene: BudgetScene) -> None:
-    assert scene.heartbeat(spent=990)
-    scene.refused()
-    assert not any(scene.heartbeat(spent=990) for _ in range(int(BUDGET_RETRY_S / 5)))
-    assert scene.heartbeat(spent=990) and scene.announced == 1
+async def test_a_budget_refusal_is_announced_once_and_retried_after_a_wait(harness: NoticesHarness) -> None:
+    assert harness.heartbeat(spent=990)
+    harness.refused()
+    assert not any(harness.heartbeat(spent=990) for _ in range(int(BUDGET_RETRY_S / 5)))
+    assert harness.heartbeat(spent=990) and harness.announced == 1
 
 
-async def test_a_second_refusal_after_the_wait_is_not_announced_again(scene: BudgetScene) -> None:
-    scene.heartbeat(spent=990)
+async def test_a_second_refusal_after_the_wait_is_not_announced_again(harness: NoticesHarness) -> None:
+    harness.heartbeat(spent=990)
     for spent in (990, 991, 995):
-        scene.refused()
-        assert not scene.heartbeat(spent=spent)
+        harness.refused()
+        assert not harness.heartbeat(spent=spent)
         # STT of the question costs money too.
-        assert scene.heartbeat(spent=spent + 1, after_s=BUDGET_RETRY_S)
-    assert not scene.heartbeat(spent=LIMIT) and scene.announced == 1
+        assert harness.heartbeat(spent=spent + 1, after_s=BUDGET_RETRY_S)
+    assert not harness.heartbeat(spent=LIMIT) and harness.announced == 1
 
 
-async def test_a_refusal_after_an_answer_is_announced_again(scene: BudgetScene) -> None:
-    scene.heartbeat(spent=500)
-    scene.refused()
-    assert scene.heartbeat(spent=500, after_s=BUDGET_RETRY_S + 1)
-    scene.notices.recovered(Trouble.THINKING)
-    scene.refused()
-    assert scene.announced == 2
+async def test_a_refusal_after_an_answer_is_announced_again(harness: NoticesHarness) -> None:
+    harness.heartbeat(spent=500)
+    harness.refused()
+    assert harness.heartbeat(spent=500, after_s=BUDGET_RETRY_S + 1)
+    harness.notices.recovered(Trouble.THINKING)
+    harness.refused()
+    assert harness.announced == 2
 
 
 @pytest.mark.parametrize(("spent", "limit"), [(3, LIMIT), (990, 2 * LIMIT), (990, None)])
 @pytest.mark.parametrize("before", [990, LIMIT])
 async def test_a_new_month_or_a_higher_limit_resumes_answers_at_once(
-    before: int, spent: int, limit: int | None, scene: BudgetScene
+    before: int, spent: int, limit: int | None, harness: NoticesHarness
 ) -> None:
-    scene.heartbeat(spent=before)
-    scene.refused()
-    assert not scene.heartbeat(spent=before)
-    assert scene.heartbeat(spent=spent, limit=limit)
-    scene.refused()
-    assert scene.announced == 2
+    harness.heartbeat(spent=before)
+    harness.refused()
+    assert not harness.heartbeat(spent=before)
+    assert harness.heartbeat(spent=spent, limit=limit)
+    harness.refused()
+    assert harness.announced == 2
 
 
-async def test_a_limit_raised_to_the_spent_amount_does_not_resume_answers(scene: BudgetScene) -> None:
-    assert not scene.heartbeat(spent=2 * LIMIT)
-    assert not scene.heartbeat(spent=2 * LIMIT, limit=2 * LIMIT, after_s=BUDGET_RETRY_S + 1)
-    assert scene.announced == 1
+async def test_a_limit_raised_to_the_spent_amount_does_not_resume_answers(harness: NoticesHarness) -> None:
+    assert not harness.heartbeat(spent=2 * LIMIT)
+    assert not harness.heartbeat(spent=2 * LIMIT, limit=2 * LIMIT, after_s=BUDGET_RETRY_S + 1)
+    assert harness.announced == 1
 
 
-async def test_a_router_that_reports_no_budget_is_tried_again_after_the_wait(scene: BudgetScene) -> None:
-    scene.refused()
-    assert not scene.heartbeat(spent=None)
-    assert scene.heartbeat(spent=None, after_s=BUDGET_RETRY_S)
+async def test_answers_resume_after_the_wait_if_the_router_reports_no_budget(harness: NoticesHarness) -> None:
+    harness.refused()
+    assert not harness.heartbeat(spent=None)
+    assert harness.heartbeat(spent=None, after_s=BUDGET_RETRY_S)

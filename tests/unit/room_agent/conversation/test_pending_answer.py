@@ -1,4 +1,4 @@
-"""An answer opens its TTS stream early, and closes it where no word came."""
+"""An answer opens its TTS stream early, and closes it if it has no words."""
 
 from __future__ import annotations
 
@@ -69,7 +69,7 @@ async def test_the_tts_stream_opens_before_the_first_word_and_only_once() -> Non
     assert speech.speeches == [Handle(interrupted=False)]
 
 
-async def test_an_answer_without_a_word_does_not_keep_the_next_speech_waiting() -> None:
+async def test_an_answer_without_words_does_not_delay_the_next_speech() -> None:
     speech = FakeSpeechOutput()
     answer = answer_by(speech)
     answer.begin()
@@ -85,7 +85,7 @@ async def test_blanks_before_the_first_word_are_neither_written_nor_spoken() -> 
     assert transcript.words == ["It is ", "a chart.", "\n"] and answer.text == "It is a chart.\n"
 
 
-async def test_an_unavailable_speech_output_is_tried_again_with_the_first_word() -> None:
+async def test_an_unavailable_speech_output_is_retried_at_the_first_word() -> None:
     speech = FakeSpeechOutput(available=False)
     answer = answer_by(speech)
     answer.begin()
@@ -94,7 +94,7 @@ async def test_an_unavailable_speech_output_is_tried_again_with_the_first_word()
     assert len(speech.speeches) == 1
 
 
-async def test_a_speech_output_that_recovers_in_mid_answer_does_not_begin_late() -> None:
+async def test_a_speech_output_that_recovers_during_an_answer_does_not_start_in_its_middle() -> None:
     speech = FakeSpeechOutput(available=False)
     answer = answer_by(speech)
     answer.add("It is ")

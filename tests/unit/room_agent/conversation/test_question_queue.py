@@ -18,15 +18,15 @@ def question(identity: str, text: str = "what?") -> Question:
     return Question(identity=identity, name=identity, text=text, asked_at_s=0.0)
 
 
-async def test_a_hundred_questions_of_one_participant_take_one_place() -> None:
+async def test_questions_of_one_participant_share_one_place_in_the_queue() -> None:
     queue = QuestionQueue()
     queue.offer(question("bob", "0"))
     queue.offer(question("ann"))
     for number in range(1, 100):
         queue.offer(question("bob", str(number)))
     assert len(queue) == 2 and queue.shed == 0
-    everything = " ".join(map(str, range(100)))
-    assert [(await queue.next(PRESENT)).text, (await queue.next(PRESENT)).identity] == [everything, "ann"]
+    joined_text = " ".join(map(str, range(100)))
+    assert [(await queue.next(PRESENT)).text, (await queue.next(PRESENT)).identity] == [joined_text, "ann"]
 
 
 async def test_a_question_too_long_to_join_replaces_the_earlier_one_and_is_counted() -> None:
@@ -52,17 +52,17 @@ async def test_a_dropped_question_is_not_returned() -> None:
 
 
 async def test_a_question_waits_for_its_absent_asker_and_does_not_block_others() -> None:
-    queue, people = QuestionQueue(), {"bob"}
+    queue, present = QuestionQueue(), {"bob"}
     queue.offer(question("ann"))
     queue.offer(question("bob"))
-    assert (await queue.next(people)).identity == "bob" and queue.waiting == {"ann"}
+    assert (await queue.next(present)).identity == "bob" and queue.waiting == {"ann"}
     with pytest.raises(TimeoutError):
-        await asyncio.wait_for(queue.next(people), 0.01)
-    waits = asyncio.create_task(queue.next(people))
+        await asyncio.wait_for(queue.next(present), 0.01)
+    next_question = asyncio.create_task(queue.next(present))
     await asyncio.sleep(0)
-    people.add("ann")
+    present.add("ann")
     queue.wake()
-    assert (await asyncio.wait_for(waits, 1.0)).identity == "ann"
+    assert (await asyncio.wait_for(next_question, 1.0)).identity == "ann"
 
 
 async def test_a_continued_question_is_joined_with_its_beginning() -> None:
@@ -79,20 +79,22 @@ def test_a_failure_begins_once_until_it_ends() -> None:
     assert troubles.begin(Trouble.HEARING)
 
 
-def record(pathname: str) -> logging.LogRecord:
+def make_record(pathname: str) -> logging.LogRecord:
     error = (ValueError, ValueError("the secret plan"), None)
-    made = logging.LogRecord("livekit.agents", 30, pathname, 7, "no audio for text: %s", ("the secret plan",), error)
-    made.data = {"transcript": "the secret plan"}
-    return made
+    log_record = logging.LogRecord(
+        "livekit.agents", 30, pathname, 7, "no audio for text: %s", ("the secret plan",), error
+    )
+    log_record.data = {"transcript": "the secret plan"}
+    return log_record
 
 
 def test_a_log_record_of_the_speech_pipeline_keeps_its_location_and_no_transcript() -> None:
-    line = record("/x/livekit/agents/tts/tts.py")
-    assert RedactionFilter().filter(line)
-    shown = logging.Formatter().format(line) + str(vars(line))
-    assert "secret" not in shown and "line 7 ValueError" in shown
+    record = make_record("/x/livekit/agents/tts/tts.py")
+    assert RedactionFilter().filter(record)
+    formatted = logging.Formatter().format(record) + str(vars(record))
+    assert "secret" not in formatted and "line 7 ValueError" in formatted
 
 
 def test_a_log_record_of_the_worker_is_unchanged() -> None:
-    line = record("/x/livekit/agents/worker.py")
-    assert RedactionFilter().filter(line) and "secret" in line.getMessage()
+    record = make_record("/x/livekit/agents/worker.py")
+    assert RedactionFilter().filter(record) and "secret" in record.getMessage()

@@ -1,4 +1,4 @@
-"""The asker is told that an answer failed by an unexpected error."""
+"""An answer that fails with an unexpected error is announced to its asker."""
 
 from __future__ import annotations
 
@@ -14,9 +14,10 @@ from room_agent.conversation.question_queue import Question
 from room_agent.conversation.responder import Responder
 from room_agent.conversation.transcription import Transcription
 from room_agent.core.router_client import RouterClient
+from room_agent.core.router_transport import HttpTransport
 from tests.unit.room_agent.conversation.test_pending_answer import FakeTranscription
 
-NOWHERE = "http://127.0.0.1:9"
+UNREACHABLE_URL = "http://127.0.0.1:9"
 
 
 class RecordingTranscription(FakeTranscription):
@@ -33,14 +34,13 @@ class RecordingTranscription(FakeTranscription):
 async def test_an_unexpected_error_is_announced() -> None:
     transcription = RecordingTranscription()
     captions = cast(Transcription, cast(Any, transcription))
-    router = RouterClient(NOWHERE, "k", "tenant_acme_standup", "job-1", "{}")
+    router = RouterClient(HttpTransport(UNREACHABLE_URL), "k", "tenant_acme_standup", "job-1", "{}")
     context = ContextBuilder(KnowledgeRetrieval(router, time.monotonic), "Rayroom", False, time.time)
     notices = Notices(captions, None, time.monotonic)
-    responder = Responder(context, RouterLlm(router, NOWHERE), captions, notices, None, time.monotonic, {"ann"})
+    responder = Responder(context, RouterLlm(router, UNREACHABLE_URL), captions, notices, None, time.monotonic, {"ann"})
     running = asyncio.create_task(responder.run())
     # An invisible question makes the prompt raise.
     responder.ask(Question(identity="ann", name="Ann", text="\u200b", asked_at_s=0.0))
     assert await asyncio.wait_for(transcription.notices.get(), 5.0) == NOTICE_TEXTS[Trouble.THINKING]
     running.cancel()
     await responder.aclose()
-    await router.aclose()

@@ -1,4 +1,4 @@
-"""The agent's environment variables are checked at start, and speech settings only where speech is on."""
+"""The agent's environment variables are checked at start, and speech settings only if speech is on."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ import pytest
 from room_agent.core.settings import load_settings
 from routing.errors import ConfigurationError
 
-NEEDED = {
+REQUIRED = {
     "LIVEKIT_URL": "ws://x",
     "LIVEKIT_API_KEY": "k",
     "LIVEKIT_API_SECRET": "s",
@@ -23,25 +23,27 @@ def environment(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     monkeypatch.setenv("RAYROOM_USAGE_DIR", str(tmp_path / "usage"))
     for name in (*KEYS, "ELEVEN_API_KEY", "RAYROOM_VOICE"):
         monkeypatch.delenv(name, raising=False)
-    for name, value in NEEDED.items():
+    for name, value in REQUIRED.items():
         monkeypatch.setenv(name, value)
 
 
-def test_without_a_voice_no_vendor_key_is_needed() -> None:
+def test_no_vendor_key_is_needed_while_speech_is_off() -> None:
     assert not load_settings().speech.voice
 
 
-@pytest.mark.parametrize(("given", "missing"), [([], "DEEPGRAM_API_KEY"), (["DEEPGRAM_API_KEY"], "ELEVEN_API_KEY")])
-def test_a_voice_names_the_key_it_lacks(given: list[str], missing: str, monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.mark.parametrize(("present", "missing"), [([], "DEEPGRAM_API_KEY"), (["DEEPGRAM_API_KEY"], "ELEVEN_API_KEY")])
+def test_speech_without_a_vendor_key_is_refused_and_the_key_is_named(
+    present: list[str], missing: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.setenv("RAYROOM_VOICE", "on")
-    for name in given:
+    for name in present:
         monkeypatch.setenv(name, KEYS[name])
-    with pytest.raises(ConfigurationError) as refused:
+    with pytest.raises(ConfigurationError) as raised:
         load_settings()
-    assert missing in refused.value.message and "secret" not in refused.value.message
+    assert missing in raised.value.message and "secret" not in raised.value.message
 
 
-def test_a_voice_has_its_models_in_order_and_shows_no_key(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_speech_settings_keep_the_order_of_models_and_show_no_key(monkeypatch: pytest.MonkeyPatch) -> None:
     for name, value in (KEYS | {"RAYROOM_VOICE": "on", "RAYROOM_NAMES": "Robin, rob in"}).items():
         monkeypatch.setenv(name, value)
     speech = load_settings().speech
@@ -50,8 +52,8 @@ def test_a_voice_has_its_models_in_order_and_shows_no_key(monkeypatch: pytest.Mo
 
 
 def test_keys_and_models_are_read_without_surrounding_blanks_and_commas(monkeypatch: pytest.MonkeyPatch) -> None:
-    left = {"DEEPGRAM_API_KEY": "deepgram-secret\n", "ELEVEN_API_KEY": " ", "RAYROOM_STT_MODELS": "nova-3,"}
-    for name, value in (KEYS | left | {"RAYROOM_VOICE": "on"}).items():
+    variables = {"DEEPGRAM_API_KEY": "deepgram-secret\n", "ELEVEN_API_KEY": " ", "RAYROOM_STT_MODELS": "nova-3,"}
+    for name, value in (KEYS | variables | {"RAYROOM_VOICE": "on"}).items():
         monkeypatch.setenv(name, value)
     speech = load_settings().speech
     assert (speech.deepgram_key, speech.eleven_key) == ("deepgram-secret", "eleven-secret")
@@ -62,11 +64,11 @@ def test_keys_and_models_are_read_without_surrounding_blanks_and_commas(monkeypa
     ("name", "value"), [("DEEPGRAM_API_KEY", '"deepgram-secret"'), ("ELEVENLABS_API_KEY", "eleven secret")]
 )
 def test_a_malformed_key_is_refused_by_its_name(name: str, value: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    for key, given in (KEYS | {"RAYROOM_VOICE": "on", name: value}).items():
-        monkeypatch.setenv(key, given)
-    with pytest.raises(ConfigurationError, match=f"{name} holds a character no key has") as refused:
+    for key, content in (KEYS | {"RAYROOM_VOICE": "on", name: value}).items():
+        monkeypatch.setenv(key, content)
+    with pytest.raises(ConfigurationError, match=f"{name} holds a character no key has") as raised:
         load_settings()
-    assert "secret" not in refused.value.message
+    assert "secret" not in raised.value.message
 
 
 def test_an_empty_list_of_models_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -82,7 +84,7 @@ def test_a_model_without_a_price_is_refused_by_its_name(monkeypatch: pytest.Monk
         load_settings()
 
 
-def test_a_voice_needs_a_writable_usage_directory(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+def test_speech_needs_a_writable_usage_directory(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     (tmp_path / "file").touch()
     for name, value in (KEYS | {"RAYROOM_VOICE": "on", "RAYROOM_USAGE_DIR": str(tmp_path / "file" / "usage")}).items():
         monkeypatch.setenv(name, value)
@@ -94,15 +96,15 @@ def test_settings_name_every_variable_that_is_missing_or_wrong(monkeypatch: pyte
     for name in ("LIVEKIT_API_KEY", "LIVEKIT_API_SECRET", "RAYROOM_AGENT_KEYS"):
         monkeypatch.delenv(name, raising=False)
     monkeypatch.setenv("LIVEKIT_URL", "http://not-a-websocket")
-    with pytest.raises(ConfigurationError) as refused:
+    with pytest.raises(ConfigurationError) as raised:
         load_settings()
     for name in ("LIVEKIT_URL", "LIVEKIT_API_KEY", "LIVEKIT_API_SECRET", "RAYROOM_AGENT_KEYS"):
-        assert name in refused.value.message
+        assert name in raised.value.message
 
 
 def test_the_first_of_several_agent_keys_is_used_and_none_is_shown(monkeypatch: pytest.MonkeyPatch) -> None:
-    whole = {"LIVEKIT_URL": "ws://x", "LIVEKIT_API_KEY": "k", "LIVEKIT_API_SECRET": "livekit-secret"}
-    for name, value in (whole | {"RAYROOM_AGENT_KEYS": "first-key-0123456, second-key"}).items():
+    variables = {"LIVEKIT_URL": "ws://x", "LIVEKIT_API_KEY": "k", "LIVEKIT_API_SECRET": "livekit-secret"}
+    for name, value in (variables | {"RAYROOM_AGENT_KEYS": "first-key-0123456, second-key"}).items():
         monkeypatch.setenv(name, value)
     settings = load_settings()
     assert settings.agent_key == "first-key-0123456"

@@ -30,7 +30,7 @@ async def test_a_task_leaves_the_set_when_it_ends() -> None:
 async def test_closing_cancels_every_task_and_waits_for_its_clean_up() -> None:
     ended: list[str] = []
 
-    async def tidy(name: str) -> None:
+    async def wait_and_clean_up(name: str) -> None:
         try:
             await forever()
         finally:
@@ -38,7 +38,7 @@ async def test_closing_cancels_every_task_and_waits_for_its_clean_up() -> None:
             ended.append(name)
 
     tasks = OwnedTasks()
-    running = [tasks.start(tidy(name), name) for name in ("a", "b")]
+    running = [tasks.start(wait_and_clean_up(name), name) for name in ("a", "b")]
     await asyncio.sleep(0)
     await tasks.aclose(5.0)
     assert sorted(ended) == ["a", "b"] and all(task.cancelled() for task in running)
@@ -46,18 +46,18 @@ async def test_closing_cancels_every_task_and_waits_for_its_clean_up() -> None:
 
 
 async def test_a_task_that_closes_its_owner_is_not_cancelled() -> None:
-    tasks, other = OwnedTasks(), asyncio.Event()
+    tasks, closed = OwnedTasks(), asyncio.Event()
 
     async def close() -> None:
         await tasks.aclose(5.0)
-        other.set()
+        closed.set()
 
     waiting = tasks.start(forever(), "waiting")
     await tasks.start(close(), "closing")
-    assert other.is_set() and waiting.cancelled()
+    assert closed.is_set() and waiting.cancelled()
 
 
-async def test_closing_gives_up_on_a_task_that_does_not_end() -> None:
+async def test_closing_stops_waiting_for_a_task_that_does_not_end() -> None:
     release = asyncio.Event()
 
     async def stubborn() -> None:
@@ -76,22 +76,22 @@ async def test_closing_gives_up_on_a_task_that_does_not_end() -> None:
     await task
 
 
-@pytest.mark.parametrize("quoting", [False, True])
-async def test_a_failure_is_logged_by_its_type_and_with_its_traceback_only_on_request(quoting: bool) -> None:
-    tasks = OwnedTasks(log_task_traceback) if quoting else OwnedTasks()
-    with capture_logs() as lines:
+@pytest.mark.parametrize("with_traceback", [False, True])
+async def test_a_failure_is_logged_by_its_type_and_with_its_traceback_only_on_request(with_traceback: bool) -> None:
+    tasks = OwnedTasks(log_task_traceback) if with_traceback else OwnedTasks()
+    with capture_logs() as log_lines:
         task = tasks.start(fail(), "answer")
         await asyncio.wait({task})
         await asyncio.sleep(0)
-    (line,) = lines
-    assert (line["event"], line["task"], line["error"]) == ("task failed", "answer", "ValueError")
-    assert ("exc_info" in line) is quoting
-    assert quoting or "secret" not in str(line)
+    (log_line,) = log_lines
+    assert (log_line["event"], log_line["task"], log_line["error"]) == ("task failed", "answer", "ValueError")
+    assert ("exc_info" in log_line) is with_traceback
+    assert with_traceback or "secret" not in str(log_line)
 
 
 async def test_a_cancelled_task_logs_nothing() -> None:
     tasks = OwnedTasks()
-    with capture_logs() as lines:
+    with capture_logs() as log_lines:
         tasks.start(forever(), "waiting")
         await asyncio.sleep(0)
         await tasks.aclose(5.0)
@@ -100,8 +100,8 @@ async def test_a_cancelled_task_logs_nothing() -> None:
         await asyncio.wait({cancelled})
         log_task_end(cancelled)
         log_task_traceback(cancelled)
-    assert lines == []
+    assert log_lines == []
 
 
-async def test_to_cancel_no_task_returns_at_once() -> None:
+async def test_cancelling_no_tasks_returns_at_once() -> None:
     await cancel([], 0.0)

@@ -7,16 +7,17 @@ import random
 import pytest
 
 from room_agent.core.models import Person
-from room_agent.intent.addressee import Addressee, AddresseeSettings, RoomCompany, find_addressee
-from tests.unit.room_agent.nasty import nasty
+from room_agent.intent.addressee import Addressee, AddresseeContext, find_addressee
+from tests.unit.room_agent.hostile_text import hostile_text
 
+NAMES = ("rayroom", "ray room")
 ANN, BOB, WILL = Person("p-ann", "Ann Lee"), Person("p-bob", "Bob"), Person("p-will", "Will")
-MEETING = RoomCompany(people=(ANN, BOB, WILL))
-ALONE = RoomCompany(people=(ANN,))
+MEETING = AddresseeContext(people=(ANN, BOB, WILL))
+ALONE = AddresseeContext(people=(ANN,))
 
 
-def said(text: str, company: RoomCompany = MEETING, now_s: float = 100.0) -> Addressee:
-    return find_addressee(text, "p-ann", company, now_s)
+def addressee_of(text: str, context: AddresseeContext = MEETING, now_s: float = 100.0) -> Addressee:
+    return find_addressee(text, "p-ann", context, now_s, NAMES)
 
 
 @pytest.mark.parametrize(
@@ -70,8 +71,8 @@ def said(text: str, company: RoomCompany = MEETING, now_s: float = 100.0) -> Add
         "Rayroom. Bob and I disagree, who is right?",
     ],
 )
-def test_who_calls_the_agent_by_name_addresses_it(text: str) -> None:
-    assert said(text) == Addressee(True, "called by name")
+def test_a_call_by_name_addresses_the_agent(text: str) -> None:
+    assert addressee_of(text) == Addressee(True, "called by name")
 
 
 @pytest.mark.parametrize(
@@ -95,9 +96,9 @@ def test_who_calls_the_agent_by_name_addresses_it(text: str) -> None:
         "Bob just say it",
     ],
 )
-def test_who_calls_somebody_else_does_not(text: str) -> None:
-    recent = RoomCompany(people=MEETING.people, answered="p-ann", answered_at_s=99.0)
-    assert said(text, recent) == Addressee(False, "another is called")
+def test_a_call_to_another_participant_does_not_address_the_agent(text: str) -> None:
+    recent = AddresseeContext(people=MEETING.people, answered="p-ann", answered_at_s=99.0)
+    assert addressee_of(text, recent) == Addressee(False, "another is called")
 
 
 @pytest.mark.parametrize(
@@ -135,105 +136,112 @@ def test_who_calls_somebody_else_does_not(text: str) -> None:
         "",
     ],
 )
-def test_a_name_that_is_only_spoken_of_is_no_call(text: str) -> None:
-    assert not said(text).to_agent
+def test_a_mention_of_the_agent_does_not_address_it(text: str) -> None:
+    assert not addressee_of(text).to_agent
 
 
 @pytest.mark.parametrize("text", ["{log} Rayroom, what is it?", "Rayroom, what is this?\n{log}"])
-def test_a_call_is_heard_before_and_after_what_is_pasted(text: str) -> None:
-    assert said(text.format(log="a line of a log " * 300)).to_agent
+def test_a_call_before_or_after_pasted_text_is_recognised(text: str) -> None:
+    assert addressee_of(text.format(log="a line of a log " * 300)).to_agent
 
 
-def test_with_nobody_else_in_the_room_the_agent_is_meant() -> None:
-    assert said("what is on the slide", ALONE) == Addressee(True, "nobody else is here")
-    assert said("Will this work?", ALONE).to_agent
-    assert said("what is on the slide").rule == "talk among people"
+def test_a_participant_alone_with_the_agent_addresses_it() -> None:
+    assert addressee_of("what is on the slide", ALONE) == Addressee(True, "nobody else is here")
+    assert addressee_of("Will this work?", ALONE).to_agent
+    assert addressee_of("what is on the slide").rule == "talk among people"
 
 
-def test_who_has_just_gone_can_be_called_and_is_nobody_who_is_here() -> None:
-    alone_again = RoomCompany(people=(ANN,), gone=(BOB,))
-    assert said("Bob, are you still there?", alone_again) == Addressee(False, "another is called")
-    assert said("What did Bob say?", alone_again) == Addressee(True, "nobody else is here")
-    assert said("Rayroom, where is Bob?", alone_again).rule == "called by name"
+def test_a_participant_who_just_left_can_be_called_and_does_not_count_as_present() -> None:
+    alone = AddresseeContext(people=(ANN,), former=(BOB,))
+    assert addressee_of("Bob, are you still there?", alone) == Addressee(False, "another is called")
+    assert addressee_of("What did Bob say?", alone) == Addressee(True, "nobody else is here")
+    assert addressee_of("Rayroom, where is Bob?", alone).rule == "called by name"
 
 
 @pytest.mark.parametrize("text", ["mm-hmm", "Uh.", "uh huh", "Mhm. Mm.", "...", "", "\U0001f389"])
-def test_a_mumble_asks_for_nothing(text: str) -> None:
-    assert said(text, ALONE) == Addressee(False, "said nothing")
+def test_a_filler_sound_does_not_address_the_agent(text: str) -> None:
+    assert addressee_of(text, ALONE) == Addressee(False, "said nothing")
 
 
-def test_a_follow_up_needs_no_name_for_a_while_and_only_from_who_was_answered() -> None:
-    answered = RoomCompany(people=MEETING.people, answered="p-ann", answered_at_s=100.0)
-    assert said("and the year before", answered, 115.0) == Addressee(True, "follow-up")
-    assert said("and the year before", answered, 115.1).rule == "talk among people"
-    assert not find_addressee("and the year before", "p-bob", answered, 101.0).to_agent
+def test_a_follow_up_of_the_answered_participant_needs_no_name_for_a_while() -> None:
+    answered = AddresseeContext(people=MEETING.people, answered="p-ann", answered_at_s=100.0)
+    assert addressee_of("and the year before", answered, 115.0) == Addressee(True, "follow-up")
+    assert addressee_of("and the year before", answered, 115.1).rule == "talk among people"
+    assert not find_addressee("and the year before", "p-bob", answered, 101.0, NAMES).to_agent
 
 
-def test_who_waits_for_others_answers_goes_on_with_their_question_for_a_while() -> None:
-    waiting = RoomCompany(people=MEETING.people, answered="p-bob", answered_at_s=100.0, waits_since_s=100.0)
-    assert said("What is the total on the second slide?", waiting, 115.0) == Addressee(True, "follow-up")
-    assert said("What is the total on the second slide?", waiting, 115.1).rule == "talk among people"
-    assert said("Okay.", waiting, 101.0).rule == "talk among people"
+def test_a_waiting_asker_may_continue_their_question_for_a_while() -> None:
+    waiting = AddresseeContext(people=MEETING.people, answered="p-bob", answered_at_s=100.0, waits_since_s=100.0)
+    assert addressee_of("What is the total on the second slide?", waiting, 115.0) == Addressee(True, "follow-up")
+    assert addressee_of("What is the total on the second slide?", waiting, 115.1).rule == "talk among people"
+    assert addressee_of("Okay.", waiting, 101.0).rule == "talk among people"
 
 
-def test_thanks_for_an_answer_are_no_follow_up_and_a_reply_is() -> None:
-    answered = RoomCompany(people=MEETING.people, answered="p-ann", answered_at_s=100.0)
-    assert said("Okay, thank you.", answered, 101.0).rule == "talk among people"
+def test_a_reply_is_a_follow_up_and_thanks_are_not() -> None:
+    answered = AddresseeContext(people=MEETING.people, answered="p-ann", answered_at_s=100.0)
+    assert addressee_of("Okay, thank you.", answered, 101.0).rule == "talk among people"
     assert (
-        said("Great, and the year before?", answered, 101.0).rule == said("Yes.", answered, 101.0).rule == "follow-up"
+        addressee_of("Great, and the year before?", answered, 101.0).rule
+        == addressee_of("Yes.", answered, 101.0).rule
+        == "follow-up"
     )
-    assert said("Okay.", ALONE).to_agent and said("Stop Rayroom").rule == "called by name"
+    assert addressee_of("Okay.", ALONE).to_agent and addressee_of("Stop Rayroom").rule == "called by name"
 
 
 def test_an_everyday_word_that_is_also_a_name_calls_nobody() -> None:
-    answered = RoomCompany(people=MEETING.people, answered="p-ann", answered_at_s=100.0)
-    assert said("will you read it out", answered) == Addressee(True, "follow-up")
-    assert said("Will, you read it out", answered).rule == "another is called"
+    answered = AddresseeContext(people=MEETING.people, answered="p-ann", answered_at_s=100.0)
+    assert addressee_of("will you read it out", answered) == Addressee(True, "follow-up")
+    assert addressee_of("Will, you read it out", answered).rule == "another is called"
 
 
 @pytest.mark.parametrize("text", ["Bob needs the one for March too.", "Bob said fifty, is that right?", "And Bob's?"])
-def test_what_tells_of_somebody_else_may_be_a_follow_up(text: str) -> None:
-    answered = RoomCompany(people=MEETING.people, answered="p-ann", answered_at_s=100.0)
-    assert said(text, answered) == Addressee(True, "follow-up")
+def test_a_remark_about_another_participant_may_be_a_follow_up(text: str) -> None:
+    answered = AddresseeContext(people=MEETING.people, answered="p-ann", answered_at_s=100.0)
+    assert addressee_of(text, answered) == Addressee(True, "follow-up")
 
 
 @pytest.mark.parametrize("name", ["What is", "Can", "Can you", "Why", "It", "How's", "My iPhone", "Explain Bear"])
 @pytest.mark.parametrize("text", ["{} on the screen", "okay {} it so", "{} it", "{}, on the screen, Rayroom?"])
-def test_a_name_made_of_grammar_swallows_no_question(name: str, text: str) -> None:
-    company = RoomCompany(people=(ANN, Person("p-1", name)), answered="p-ann", answered_at_s=100.0)
-    assert said(text.format(name), company).to_agent
+def test_a_display_name_of_common_words_does_not_hide_a_question(name: str, text: str) -> None:
+    context = AddresseeContext(people=(ANN, Person("p-1", name)), answered="p-ann", answered_at_s=100.0)
+    assert addressee_of(text.format(name), context).to_agent
 
 
-def test_what_begins_with_another_unmarked_name_is_for_the_agent_that_it_calls() -> None:
-    assert said("bob can show it, Rayroom?").to_agent and not said("Bob, can you show it to Rayroom?").to_agent
-    assert not said("Hey Bob can you show me, Rayroom?").to_agent
+def test_a_call_to_the_agent_overrides_a_leading_name_without_a_comma() -> None:
+    assert (
+        addressee_of("bob can show it, Rayroom?").to_agent
+        and not addressee_of("Bob, can you show it to Rayroom?").to_agent
+    )
+    assert not addressee_of("Hey Bob can you show me, Rayroom?").to_agent
 
 
-def test_of_the_last_line_and_of_the_one_before_the_last_call_counts() -> None:
-    assert said("Rayroom, thanks\nBob, what now?").rule == "another is called"
-    assert said("Bob, what now?\r\n@rayroom go on").rule == "called by name"
+def test_the_last_call_in_the_last_two_lines_decides() -> None:
+    assert addressee_of("Rayroom, thanks\nBob, what now?").rule == "another is called"
+    assert addressee_of("Bob, what now?\r\n@rayroom go on").rule == "called by name"
 
 
 def test_a_speaker_who_says_their_own_name_calls_nobody() -> None:
-    assert said("Ann here, what is this", ALONE).to_agent
+    assert addressee_of("Ann here, what is this", ALONE).to_agent
 
 
-def test_the_agents_names_are_what_it_is_given() -> None:
-    settings = AddresseeSettings(names=("Zoë Bot", "zoe"))
-    assert find_addressee("zoë bot what now", "p-ann", MEETING, 0.0, settings).to_agent
-    assert find_addressee("Hey Zoe, what now", "p-ann", MEETING, 0.0, settings).to_agent
-    assert not find_addressee("Rayroom, what now", "p-ann", MEETING, 0.0, settings).to_agent
+def test_the_agent_answers_to_its_configured_names() -> None:
+    names = ("Zoë Bot", "zoe")
+    assert find_addressee("zoë bot what now", "p-ann", MEETING, 0.0, names).to_agent
+    assert find_addressee("Hey Zoe, what now", "p-ann", MEETING, 0.0, names).to_agent
+    assert not find_addressee("Rayroom, what now", "p-ann", MEETING, 0.0, names).to_agent
 
 
-def test_names_without_letters_call_nobody() -> None:
-    odd = RoomCompany(people=(ANN, Person("p-1", ""), Person("p-2", "\U0001f389"), Person("p-3", "x" * 10_000)))
-    assert said("what is on the slide", odd).rule == "talk among people"
-    assert said("Rayroom, what is it", odd).to_agent
+def test_display_names_without_letters_are_ignored() -> None:
+    context = AddresseeContext(
+        people=(ANN, Person("p-1", ""), Person("p-2", "\U0001f389"), Person("p-3", "x" * 10_000))
+    )
+    assert addressee_of("what is on the slide", context).rule == "talk among people"
+    assert addressee_of("Rayroom, what is it", context).to_agent
 
 
-def test_no_text_and_no_name_is_too_nasty_for_a_verdict() -> None:
+def test_random_text_and_random_names_always_get_a_verdict() -> None:
     rng = random.Random(17)
     for _ in range(100):
-        people = [Person(str(index), nasty(rng, "rayroom12345", 200)) for index in range(20)]
-        verdict = said(nasty(rng, "rayroom, bob", 400), RoomCompany(people=(ANN, *people)))
+        people = [Person(str(index), hostile_text(rng, "rayroom12345", 200)) for index in range(20)]
+        verdict = addressee_of(hostile_text(rng, "rayroom, bob", 400), AddresseeContext(people=(ANN, *people)))
         assert verdict.to_agent == (verdict.rule in ("called by name", "nobody else is here", "follow-up"))

@@ -6,7 +6,7 @@ import pytest
 
 from room_agent.intent.screen_owner import is_askers_own, names, words_of
 
-ANYBODYS = (
+QUESTIONS_WITHOUT_NAME = (
     "What does it say?",
     "What is the title of the slide?",
     "What does the chart at the bottom show?",
@@ -43,8 +43,8 @@ ANYBODYS = (
         "",
     ],
 )
-def test_an_everyday_word_in_a_name_names_nobody(name: str) -> None:
-    assert not [question for question in ANYBODYS if names(words_of(question), name)]
+def test_an_everyday_word_in_a_display_name_names_nobody(name: str) -> None:
+    assert not [question for question in QUESTIONS_WITHOUT_NAME if names(words_of(question), name)]
 
 
 @pytest.mark.parametrize(
@@ -67,7 +67,7 @@ def test_an_everyday_word_in_a_name_names_nobody(name: str) -> None:
         ("Ann Price", "What does Price's chart show?"),
     ],
 )
-def test_a_person_is_named_however_they_are_spelled(name: str, question: str) -> None:
+def test_a_participant_is_recognised_in_every_spelling_of_their_name(name: str, question: str) -> None:
     assert names(words_of(question), name)
 
 
@@ -76,7 +76,7 @@ def test_a_hostile_name_names_nobody(name: str) -> None:
     assert not names(words_of("What is on the slide?"), name)
 
 
-def test_what_is_mine_is_the_askers_and_what_i_look_at_is_not() -> None:
+def test_my_screen_is_the_askers_and_the_screen_i_look_at_is_not() -> None:
     for question in (
         "What's on my screen?",
         "What am I sharing?",

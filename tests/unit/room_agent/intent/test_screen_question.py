@@ -1,4 +1,4 @@
-"""Questions about the screen are recognised, and other questions cost no frame."""
+"""Questions about the screen are recognised, and other questions get no frame."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ import pytest
 
 from room_agent.intent.screen_question import asks_about_screen
 
-SEEN = """
+SCREEN_QUESTIONS = """
 What is the number on the slide before this one?
 What's on the screen?
 what is this
@@ -43,7 +43,7 @@ How many rows are there?
 Was steht auf dem Bildschirm?
 Que dit cette diapositive ?
 """
-UNSEEN = """
+OTHER_QUESTIONS = """
 How many days of leave do I get?
 What is our refund policy?
 Who is on call this week?
@@ -65,28 +65,28 @@ What was decided earlier?
 """
 
 
-@pytest.mark.parametrize("text", SEEN.strip().split("\n"))
-def test_a_question_about_what_can_be_seen_is_known_as_such(text: str) -> None:
+@pytest.mark.parametrize("text", SCREEN_QUESTIONS.strip().split("\n"))
+def test_a_question_about_the_screen_is_recognised(text: str) -> None:
     assert asks_about_screen(text)
 
 
-@pytest.mark.parametrize("text", [*UNSEEN.strip().split("\n"), ""])
-def test_a_question_about_anything_else_costs_no_picture(text: str) -> None:
+@pytest.mark.parametrize("text", [*OTHER_QUESTIONS.strip().split("\n"), ""])
+def test_a_question_about_another_subject_needs_no_frame(text: str) -> None:
     assert not asks_about_screen(text)
 
 
-def test_a_question_in_the_words_of_what_is_shown_is_about_it() -> None:
-    shown = ["A table of revenue by quarter: Q1 412, Q2 97."]
-    assert asks_about_screen("Which quarter has the highest revenue?", shown)
-    assert asks_about_screen("Welches quarter hat die revenue?", shown)
-    assert not asks_about_screen("When does the next quarter begin?", shown)
+def test_a_question_in_the_words_of_the_screen_is_about_the_screen() -> None:
+    descriptions = ["A table of revenue by quarter: Q1 412, Q2 97."]
+    assert asks_about_screen("Which quarter has the highest revenue?", descriptions)
+    assert asks_about_screen("Welches quarter hat die revenue?", descriptions)
+    assert not asks_about_screen("When does the next quarter begin?", descriptions)
     assert not asks_about_screen("Which quarter has the highest revenue?")
 
 
 @pytest.mark.parametrize(
     "text", ["And in March?", "What about the red one?", "Rayroom, and Germany?", "okay, and why?"]
 )
-def test_a_short_question_that_goes_on_is_about_the_screen_after_one_that_was(text: str) -> None:
+def test_a_short_follow_up_to_a_screen_question_is_about_the_screen(text: str) -> None:
     assert asks_about_screen(text, follows=True)
     assert asks_about_screen("And in March?") is False
 
@@ -101,10 +101,10 @@ def test_a_short_question_that_goes_on_is_about_the_screen_after_one_that_was(te
         "And could somebody tell me how many days of leave a person gets?",
     ],
 )
-def test_a_question_with_a_subject_of_its_own_goes_on_from_none(text: str) -> None:
+def test_a_question_with_its_own_subject_is_no_follow_up(text: str) -> None:
     assert not asks_about_screen(text, follows=True)
 
 
-@pytest.mark.parametrize("pasted", ["{paste} What does the last line mean?", "Explain this: {paste}"])
-def test_a_question_is_found_before_and_after_what_is_pasted(pasted: str) -> None:
-    assert asks_about_screen(pasted.format(paste="lorem ipsum " * 1_000))
+@pytest.mark.parametrize("template", ["{paste} What does the last line mean?", "Explain this: {paste}"])
+def test_a_question_before_or_after_pasted_text_is_found(template: str) -> None:
+    assert asks_about_screen(template.format(paste="lorem ipsum " * 1_000))

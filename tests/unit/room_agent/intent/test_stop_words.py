@@ -54,17 +54,17 @@ NAMES = ("Rayroom", "ray room")
         ("Good, and for now?", False),
     ],
 )
-def test_to_be_quiet_is_asked_for_by_nothing_but_the_asking(text: str, stops: bool) -> None:
+def test_only_a_plain_request_to_stop_stops_the_agent(text: str, stops: bool) -> None:
     assert asks_to_stop(text, NAMES) is stops
 
 
-def test_a_wish_for_quiet_many_times_over_is_read_at_once() -> None:
+def test_a_long_repetition_of_a_request_to_stop_is_parsed() -> None:
     assert not asks_to_stop("be quiet " * 900 + "Bob", NAMES)
     assert asks_to_stop("be quiet " * 900, NAMES)
 
 
 @pytest.mark.parametrize("text", ["Stop Rayroom", "That's enough Rayroom", "Be quiet Rayroom", "Wait Rayroom"])
-def test_a_wish_for_quiet_with_the_agents_name_needs_no_comma(text: str) -> None:
+def test_a_request_to_stop_with_the_agents_name_needs_no_comma(text: str) -> None:
     assert asks_agent_to_stop(text, NAMES) and not asks_agent_to_stop(text, ("Bob",))
 
 
@@ -81,5 +81,5 @@ def test_thanks_are_no_question(text: str) -> None:
     "text",
     "Yes.|No.|Sure.|Right?|Got it\uff1f|Great, and the year before?|I see the slide.|Thank Bob.||Stop.".split("|"),
 )
-def test_what_may_reply_or_goes_on_is_more_than_thanks(text: str) -> None:
+def test_a_reply_or_a_follow_up_is_more_than_thanks(text: str) -> None:
     assert not acknowledges(text)

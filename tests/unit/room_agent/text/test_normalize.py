@@ -8,7 +8,7 @@ from room_agent.text.normalize import folded, says_the_same, without_accents
 
 
 @pytest.mark.parametrize(
-    ("heard", "whole"),
+    ("partial", "question"),
     [
         ("how much leave do I", "How much leave do I get?"),
         ("what is the budget", "Um, what is the budget, please?"),
@@ -16,12 +16,12 @@ from room_agent.text.normalize import folded, says_the_same, without_accents
         ("what does the handbook say about notice", "Well, what does our handbook say about notice?"),
     ],
 )
-def test_other_signs_and_light_words_change_nothing(heard: str, whole: str) -> None:
-    assert says_the_same(heard, whole) and says_the_same(whole, heard)
+def test_punctuation_and_filler_words_do_not_change_a_question(partial: str, question: str) -> None:
+    assert says_the_same(partial, question) and says_the_same(question, partial)
 
 
 @pytest.mark.parametrize(
-    ("heard", "whole"),
+    ("partial", "question"),
     [
         ("what is the price of", "What is the price of tea?"),
         ("how much leave", "How much leave in Germany?"),
@@ -32,8 +32,8 @@ def test_other_signs_and_light_words_change_nothing(heard: str, whole: str) -> N
         ("", "what is it"),
     ],
 )
-def test_another_word_asks_for_something_else(heard: str, whole: str) -> None:
-    assert not says_the_same(heard, whole)
+def test_a_different_content_word_changes_a_question(partial: str, question: str) -> None:
+    assert not says_the_same(partial, question)
 
 
 def test_folding_maps_full_width_letters_and_apostrophes() -> None:

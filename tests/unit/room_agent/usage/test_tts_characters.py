@@ -1,4 +1,4 @@
-"""Check that a TTS socket's characters are counted once, and deducted where the vendor refused them."""
+"""Check that a TTS socket's characters are counted once, and deducted if the vendor refuses them."""
 
 from __future__ import annotations
 
@@ -10,42 +10,42 @@ from room_agent.usage.tts_characters import TtsCharacterCounts
 REFUSED = json.dumps({"message": "This request exceeds your quota.", "error": "quota_exceeded", "code": 1008})
 
 
-def sound(text: str | None, name: str = "one", **more: Any) -> str:
+def audio_message(text: str | None, context_id: str = "one", **fields: Any) -> str:
     alignment = {"chars": list(text)} if text is not None else None
-    return json.dumps({"audio": "AAAA", "alignment": alignment, "contextId": name} | more)
+    return json.dumps({"audio": "AAAA", "alignment": alignment, "contextId": context_id} | fields)
 
 
-def sent(*texts: str) -> TtsCharacterCounts:
-    """Return the counts of a socket after the pieces of one text, which is then closed."""
-    socket = TtsCharacterCounts()
+def counts_after(*texts: str) -> TtsCharacterCounts:
+    """Return the counts of a socket after the chunks of one text, which is then closed."""
+    counts = TtsCharacterCounts()
     for text in (" ", *texts):
-        socket.send({"text": text, "context_id": "one"})
-    socket.send({"context_id": "one", "close_context": True})
-    return socket
+        counts.send({"text": text, "context_id": "one"})
+    counts.send({"context_id": "one", "close_context": True})
+    return counts
 
 
-def test_characters_without_audio_are_deducted_in_every_text_and_later_ones_are_not_counted() -> None:
-    socket = sent("Half of it. ", "The other half. ")
-    socket.send({"text": "Another.", "context_id": "two"})
-    assert socket.receive(sound("Half of it. ")) == 0
-    assert socket.receive(REFUSED) == len(" The other half.") + len("Another.")
-    assert socket.receive(REFUSED) == 0 == socket.send({"text": "More.", "context_id": "three"})
+def test_a_refusal_deducts_the_characters_without_audio_and_ends_the_count() -> None:
+    counts = counts_after("Half of it. ", "The other half. ")
+    counts.send({"text": "Another.", "context_id": "two"})
+    assert counts.receive(audio_message("Half of it. ")) == 0
+    assert counts.receive(REFUSED) == len(" The other half.") + len("Another.")
+    assert counts.receive(REFUSED) == 0 == counts.send({"text": "More.", "context_id": "three"})
 
 
-def test_a_text_that_was_or_may_have_been_spoken_stays_on_the_bill() -> None:
-    ended, unaligned = sent("Half of it. "), sent("Half of it. ")
+def test_a_text_that_may_have_been_spoken_stays_billed() -> None:
+    ended, unaligned = counts_after("Half of it. "), counts_after("Half of it. ")
     ended.receive(json.dumps({"audio": None, "isFinal": True, "context_id": "one"}))
-    unaligned.receive(sound(None))
+    unaligned.receive(audio_message(None))
     assert (ended.receive(REFUSED), unaligned.receive(REFUSED)) == (0, 0)
 
 
 def test_unsent_characters_are_not_deducted_twice() -> None:
-    socket = sent("Half of it. ", "The other half. ")
-    socket.unsent(len(" The other half."))
-    assert socket.receive(REFUSED) == len("Half of it.")
+    counts = counts_after("Half of it. ", "The other half. ")
+    counts.unsent(len(" The other half."))
+    assert counts.receive(REFUSED) == len("Half of it.")
 
 
 def test_other_errors_and_invalid_messages_deduct_nothing() -> None:
-    socket = sent("Half of it. ")
-    deducted = [socket.receive(text) for text in ("", "[]", "no json", json.dumps({"error": "internal_error"}))]
-    assert deducted == [0] * 4 and socket.receive(REFUSED) == len("Half of it.")
+    counts = counts_after("Half of it. ")
+    deducted = [counts.receive(text) for text in ("", "[]", "no json", json.dumps({"error": "internal_error"}))]
+    assert deducted == [0] * 4 and counts.receive(REFUSED) == len("Half of it.")

@@ -10,94 +10,109 @@ from room_agent.video import frame_gate
 from room_agent.video.frame_gate import FrameGate, GateDecision, pack_frame
 from tests.support.screens import Desktop, prose, slide
 
-DESK = Desktop()
+DESKTOP = Desktop()
 
 
-def watched(screens: Iterable[Desktop], gate: FrameGate | None = None, start_s: float = 0.0) -> list[GateDecision]:
+def decisions_for(
+    screens: Iterable[Desktop], gate: FrameGate | None = None, start_s: float = 0.0
+) -> list[GateDecision]:
     """Offer one screen a second, and return the decisions."""
     gate = gate or FrameGate()
     return [gate.offer(screen.planes(), start_s + second) for second, screen in enumerate(screens)]
 
 
-def kept(decisions: list[GateDecision]) -> list[int]:
+def kept_seconds(decisions: list[GateDecision]) -> list[int]:
     return [second for second, decision in enumerate(decisions) if decision.keep]
 
 
-def typed(letters: int) -> Desktop:
+def with_typed_letters(letters: int) -> Desktop:
     """Return the desktop with the first letters of one more line."""
-    return DESK.but(lines=(*DESK.lines, prose(1, seed=5)[0][:letters]))
+    return DESKTOP.with_changes(lines=(*DESKTOP.lines, prose(1, seed=5)[0][:letters]))
 
 
 def test_a_still_screen_is_sent_once() -> None:
-    decisions = watched([DESK] * 20)
-    assert kept(decisions) == [0]
+    decisions = decisions_for([DESKTOP] * 20)
+    assert kept_seconds(decisions) == [0]
     assert (decisions[0].why, decisions[1].why) == ("first frame", "nothing changed")
 
 
-def test_a_busy_pointer_and_a_caret_cost_nothing() -> None:
+def test_a_moving_pointer_and_a_blinking_caret_send_no_frame() -> None:
     screens = [
-        DESK.but(pointer=(300 + 37 * second, 500), caret=(760, 158) if second % 2 else None) for second in range(20)
+        DESKTOP.with_changes(pointer=(300 + 37 * second, 500), caret=(760, 158) if second % 2 else None)
+        for second in range(20)
     ]
-    assert kept(watched(screens)) == [0]
+    assert kept_seconds(decisions_for(screens)) == [0]
 
 
 def test_a_new_scene_is_sent_at_once() -> None:
     gate = FrameGate()
-    watched([DESK, DESK], gate)
+    decisions_for([DESKTOP, DESKTOP], gate)
     decision = gate.offer(slide("Goals", prose(3)), 2.0)
     assert (decision.keep, decision.why) == (True, "scene changed")
     assert not gate.offer(slide("Goals", prose(3)), 3.0).keep
 
 
-def test_a_typed_line_is_sent_once_it_rests() -> None:
-    screens = [DESK, typed(12), typed(24), typed(36), *[typed(36)] * 10]
-    decisions = watched(screens)
-    assert kept(decisions) == [0, 5]
+def test_a_typed_line_is_sent_once_typing_stops() -> None:
+    screens = [
+        DESKTOP,
+        with_typed_letters(12),
+        with_typed_letters(24),
+        with_typed_letters(36),
+        *[with_typed_letters(36)] * 10,
+    ]
+    decisions = decisions_for(screens)
+    assert kept_seconds(decisions) == [0, 5]
     assert decisions[5].why == "text changed"
 
 
-def test_a_moving_pointer_does_not_disturb_the_rest() -> None:
-    screens = [DESK, *[typed(36).but(pointer=(300 + 50 * second, 600)) for second in range(6)]]
-    assert kept(watched(screens)) == [0, 3]
+def test_a_moving_pointer_does_not_delay_a_settled_edit() -> None:
+    screens = [DESKTOP, *[with_typed_letters(36).with_changes(pointer=(300 + 50 * second, 600)) for second in range(6)]]
+    assert kept_seconds(decisions_for(screens)) == [0, 3]
 
 
-def test_typing_without_a_rest_is_sent_every_eight_seconds(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_continuous_typing_is_sent_every_eight_seconds(monkeypatch: pytest.MonkeyPatch) -> None:
     # Twenty lines at once would count as a new scene.
     monkeypatch.setattr(frame_gate, "LARGE_CELLS", 10**9)
     lines = prose(40, seed=5, words=2)
-    screens = [DESK.but(lines=lines[: 1 + second % 20]) for second in range(20)]
-    assert kept(watched(screens))[:3] == [0, 9, 18]
+    screens = [DESKTOP.with_changes(lines=lines[: 1 + second % 20]) for second in range(20)]
+    assert kept_seconds(decisions_for(screens))[:3] == [0, 9, 18]
 
 
-def test_an_edit_taken_back_is_never_sent() -> None:
-    assert kept(watched([DESK, typed(20), DESK, DESK, typed(20), DESK, DESK, DESK])) == [0]
+def test_an_undone_edit_is_never_sent() -> None:
+    assert kept_seconds(
+        decisions_for(
+            [DESKTOP, with_typed_letters(20), DESKTOP, DESKTOP, with_typed_letters(20), DESKTOP, DESKTOP, DESKTOP]
+        )
+    ) == [0]
 
 
 def test_an_uncertain_change_is_sent_if_it_lasts() -> None:
-    blank = DESK.but(lines=(), pointer=(800, 400))
-    gone = blank.but(pointer=None)
-    decisions = watched([blank, gone, gone, gone, gone])
+    blank = DESKTOP.with_changes(lines=(), pointer=(800, 400))
+    without_pointer = blank.with_changes(pointer=None)
+    decisions = decisions_for([blank, without_pointer, without_pointer, without_pointer, without_pointer])
     assert decisions[1].judgement.verdict is Verdict.MAYBE
-    assert kept(decisions) == [0, 3]
+    assert kept_seconds(decisions) == [0, 3]
 
 
-def test_an_uncertain_change_that_passes_is_not_sent() -> None:
-    blank = DESK.but(lines=(), pointer=(800, 400))
-    gone = blank.but(pointer=None)
-    assert kept(watched([blank, gone, gone, blank, gone, gone, blank])) == [0]
+def test_an_uncertain_change_that_disappears_is_not_sent() -> None:
+    blank = DESKTOP.with_changes(lines=(), pointer=(800, 400))
+    without_pointer = blank.with_changes(pointer=None)
+    assert kept_seconds(
+        decisions_for([blank, without_pointer, without_pointer, blank, without_pointer, without_pointer, blank])
+    ) == [0]
 
 
-def test_a_frame_that_was_lost_is_kept_again() -> None:
+def test_a_lost_frame_is_kept_again() -> None:
     gate = FrameGate()
-    assert kept(watched([DESK, DESK], gate)) == [0]
+    assert kept_seconds(decisions_for([DESKTOP, DESKTOP], gate)) == [0]
     gate.forget()
-    decision = gate.offer(DESK.planes(), 2.0)
+    decision = gate.offer(DESKTOP.planes(), 2.0)
     assert (decision.keep, decision.why) == (True, "first frame")
-    assert not gate.offer(DESK.planes(), 3.0).keep
+    assert not gate.offer(DESKTOP.planes(), 3.0).keep
 
 
 def test_a_packed_frame_carries_its_measurements_in_headers() -> None:
-    planes = DESK.planes()
+    planes = DESKTOP.planes()
     frame = pack_frame(planes, FrameGate().offer(planes, 0.0), "TR_1", "screen_share", 640, 1_700_000_000.25)
     assert frame.jpeg.startswith(b"\xff\xd8") and (frame.why, frame.captured_at_s) == ("first frame", 1_700_000_000.25)
     assert frame.headers["x-frame-captured-at"] == "1700000000.250" and frame.headers["x-frame-track"] == "TR_1"
@@ -106,11 +121,13 @@ def test_a_packed_frame_carries_its_measurements_in_headers() -> None:
     assert 0 < float(frame.headers["x-frame-text-density"]) < 1
 
 
-def test_a_minute_of_work_costs_a_few_frames_and_misses_no_line() -> None:
-    lines, screens = DESK.lines, []
+def test_a_minute_of_editing_sends_few_frames_and_misses_no_line() -> None:
+    lines, screens = DESKTOP.lines, []
     for second in range(60):
         if second % 15 == 7:
             lines = (*lines[1:], f"line typed in second {second}")
-        screens.append(DESK.but(lines=lines, pointer=(300 + 13 * second % 700, 560), clock=f"10:{41 + second // 30}"))
-    decisions = watched(screens)
-    assert kept(decisions) == [0, 7, 22, 37, 52]
+        screens.append(
+            DESKTOP.with_changes(lines=lines, pointer=(300 + 13 * second % 700, 560), clock=f"10:{41 + second // 30}")
+        )
+    decisions = decisions_for(screens)
+    assert kept_seconds(decisions) == [0, 7, 22, 37, 52]

@@ -21,12 +21,12 @@ def described() -> FrameDescribed:
     return FrameDescribed(track=track, frame=frame, answer=answer, took_s=0.25)
 
 
-async def test_a_recording_holds_pictures_and_costs_but_no_description_and_ends_at_its_limit(
+async def test_a_recording_stores_frames_and_costs_without_descriptions_up_to_its_limit(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(recorder, "MAX_FRAMES", 2)
-    room = FrameRecorder(tmp_path, "tenant_acme_x")
-    await asyncio.gather(*(room.add(described()) for _ in range(3)))
+    recording = FrameRecorder(tmp_path, "tenant_acme_x")
+    await asyncio.gather(*(recording.add(described()) for _ in range(3)))
     lines = [json.loads(line) for line in (tmp_path / "tenant_acme_x" / "frames.jsonl").read_text().splitlines()]
     assert len(lines) == 2 and {line["cost_nanousd"] for line in lines} == {7}
     assert (tmp_path / "tenant_acme_x" / lines[0]["file"]).read_bytes() == b"\xff\xd8"

@@ -1,10 +1,9 @@
-"""A sample clock keeps its beat and never bursts; a track sampler uploads the frames that the gate keeps."""
+"""A sample clock keeps its period and never bursts; a track sampler uploads the frames that the gate keeps."""
 
 from __future__ import annotations
 
 import asyncio
 import io
-from collections.abc import AsyncIterator
 from itertools import pairwise
 
 import pytest
@@ -23,11 +22,11 @@ from tests.support.screens import Desktop, photo
 from tests.unit.room_agent.offline import Clock, OfflineRouter, OfflineStream, OfflineTrack, until
 
 
-def taken(clock: SampleClock, *times_s: float) -> list[float]:
+def sampled_times_s(clock: SampleClock, *times_s: float) -> list[float]:
     return [now_s for now_s in times_s if clock.due(now_s)]
 
 
-def frames(start_s: float, end_s: float, fps: float = 30) -> list[float]:
+def frame_times_s(start_s: float, end_s: float, fps: float = 30) -> list[float]:
     return [start_s + number / fps for number in range(int((end_s - start_s) * fps))]
 
 
@@ -35,22 +34,22 @@ def test_the_first_frame_is_taken_at_once() -> None:
     assert SampleClock(1).due(1000.0)
 
 
-def test_thirty_frames_a_second_become_one() -> None:
-    times_s = taken(SampleClock(1), *frames(0, 60))
+def test_thirty_frames_a_second_become_one_sample_a_second() -> None:
+    times_s = sampled_times_s(SampleClock(1), *frame_times_s(0, 60))
     assert len(times_s) == 60
 
 
-def test_late_frames_do_not_move_the_beat() -> None:
-    # Each frame comes a seventh of a second after its beat; drift would lose one sample in seven.
-    times_s = taken(SampleClock(1), *[0.0, *frames(1 / 7, 100, fps=7)])
+def test_late_frames_do_not_shift_the_sample_times() -> None:
+    # Each frame comes a seventh of a second after its time; drift would lose one sample in seven.
+    times_s = sampled_times_s(SampleClock(1), *[0.0, *frame_times_s(1 / 7, 100, fps=7)])
     assert len(times_s) == 100
     assert times_s[-1] - times_s[0] == pytest.approx(99, abs=0.2)
 
 
-def test_a_pause_is_not_caught_up() -> None:
+def test_samples_missed_in_a_pause_are_not_caught_up() -> None:
     clock = SampleClock(1)
-    before = taken(clock, *frames(0, 3))
-    after = taken(clock, *frames(50.9, 54))
+    before = sampled_times_s(clock, *frame_times_s(0, 3))
+    after = sampled_times_s(clock, *frame_times_s(50.9, 54))
     assert len(before) == 3
     assert after[0] == 50.9
     assert min(later - earlier for earlier, later in pairwise(after)) >= 0.99
@@ -58,27 +57,27 @@ def test_a_pause_is_not_caught_up() -> None:
 
 def test_two_samples_are_never_closer_than_half_a_period() -> None:
     clock = SampleClock(1)
-    times_s = taken(clock, *[number * 0.73 for number in range(500)])
+    times_s = sampled_times_s(clock, *[number * 0.73 for number in range(500)])
     assert min(later - earlier for earlier, later in pairwise(times_s)) >= 0.5
 
 
-def test_the_rate_falls_at_run_time() -> None:
+def test_a_lower_rate_takes_effect_at_run_time() -> None:
     clock = SampleClock(1)
     clock.due(0.0)
     clock.fps = 0.2
     assert clock.next_due_s(1.0) == 5.0
-    assert taken(clock, 1.0, 4.9, 5.0, 9.9, 10.0) == [5.0, 10.0]
+    assert sampled_times_s(clock, 1.0, 4.9, 5.0, 9.9, 10.0) == [5.0, 10.0]
     assert clock.fps == pytest.approx(0.2)
 
 
-def test_the_rate_rises_at_run_time_without_waiting_for_the_old_period() -> None:
+def test_a_higher_rate_takes_effect_before_the_old_period_ends() -> None:
     clock = SampleClock(0.2)
     clock.due(0.0)
     clock.fps = 1
-    assert taken(clock, 0.5, 1.0, 1.5, 2.0, 3.0) == [1.0, 2.0, 3.0]
+    assert sampled_times_s(clock, 0.5, 1.0, 1.5, 2.0, 3.0) == [1.0, 2.0, 3.0]
 
 
-def test_a_sample_that_was_missed_is_due_now() -> None:
+def test_a_missed_sample_is_due_at_once() -> None:
     clock = SampleClock(0.5)
     assert clock.next_due_s(7.0) == 7.0
     clock.due(7.0)
@@ -95,7 +94,7 @@ def test_a_rate_of_zero_or_less_is_refused(fps: float) -> None:
         clock.fps = fps
 
 
-class Sampling:
+class SamplerHarness:
     """A track sampler with its real gate, rate and uploader, on a clock that its own sleep moves."""
 
     def __init__(self, router: OfflineRouter, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -124,60 +123,59 @@ class Sampling:
 
 
 @pytest.fixture
-async def sampling(monkeypatch: pytest.MonkeyPatch) -> AsyncIterator[Sampling]:
-    async with OfflineRouter().running() as router:
-        yield Sampling(router, monkeypatch)
+async def harness(monkeypatch: pytest.MonkeyPatch) -> SamplerHarness:
+    return SamplerHarness(OfflineRouter(), monkeypatch)
 
 
-async def test_a_new_frame_is_kept_and_a_repeated_one_is_counted(sampling: Sampling) -> None:
+async def test_a_new_frame_is_kept_and_a_repeated_one_is_counted(harness: SamplerHarness) -> None:
     for picture in (Desktop(), Desktop(), Desktop(dark=True)):
-        sampling.track.show(picture.planes())
-    await sampling.run()
-    assert [event.frame.why for event in sampling.kept] == ["first frame", "scene changed"]
-    assert {event.track.sid for event in sampling.kept} == {"TR_1"}
-    counters = sampling.counters
+        harness.track.show(picture.planes())
+    await harness.run()
+    assert [event.frame.why for event in harness.kept] == ["first frame", "scene changed"]
+    assert {event.track.sid for event in harness.kept} == {"TR_1"}
+    counters = harness.counters
     assert (counters.frames_seen, counters.frames_kept, counters.frames_repeated) == (3, 2, 1)
-    assert sampling.kept[0].frame.captured_at_s == 1_700_000_000.0
+    assert harness.kept[0].frame.captured_at_s == 1_700_000_000.0
 
 
-async def test_a_sampler_sleeps_until_the_next_sample_is_due_and_closes_its_stream(sampling: Sampling) -> None:
+async def test_a_sampler_sleeps_until_the_next_sample_is_due_and_closes_its_stream(harness: SamplerHarness) -> None:
     for _ in range(3):
-        sampling.track.show(Desktop().planes())
-    await sampling.run()
-    assert sampling.slept_s == [1.0, 1.0, 1.0]
-    assert [stream.closed for stream in sampling.track.streams] == [True]
+        harness.track.show(Desktop().planes())
+    await harness.run()
+    assert harness.slept_s == [1.0, 1.0, 1.0]
+    assert [stream.closed for stream in harness.track.streams] == [True]
 
 
-async def test_a_lowered_rate_holds_from_the_next_frame_on(sampling: Sampling) -> None:
-    sampling.track.show(Desktop().planes())
-    sampling.track.show(Desktop().planes())
-    sampling.rate.slow_down()
-    await sampling.run()
-    assert sampling.slept_s == [2.0, 2.0]
+async def test_a_lowered_rate_takes_effect_at_the_next_frame(harness: SamplerHarness) -> None:
+    harness.track.show(Desktop().planes())
+    harness.track.show(Desktop().planes())
+    harness.rate.slow_down()
+    await harness.run()
+    assert harness.slept_s == [2.0, 2.0]
 
 
-async def test_the_tiny_frame_at_a_tracks_end_is_skipped(sampling: Sampling) -> None:
-    sampling.track.show(photo((8, 8)))
-    await sampling.run()
-    assert sampling.counters.frames_seen == 0 and sampling.kept == []
+async def test_the_tiny_frame_at_a_tracks_end_is_skipped(harness: SamplerHarness) -> None:
+    harness.track.show(photo((8, 8)))
+    await harness.run()
+    assert harness.counters.frames_seen == 0 and harness.kept == []
 
 
-async def test_a_rotated_frame_is_sent_upright(sampling: Sampling) -> None:
-    sampling.track.show(rotated(photo((640, 360)), 270), rtc.VideoRotation.VIDEO_ROTATION_90)
-    await sampling.run()
-    (event,) = sampling.kept
+async def test_a_rotated_frame_is_sent_upright(harness: SamplerHarness) -> None:
+    harness.track.show(rotated(photo((640, 360)), 270), rtc.VideoRotation.VIDEO_ROTATION_90)
+    await harness.run()
+    (event,) = harness.kept
     assert Image.open(io.BytesIO(event.frame.jpeg)).size == (640, 360)
 
 
-async def test_a_frame_that_is_not_i420_is_converted(sampling: Sampling) -> None:
+async def test_a_frame_that_is_not_i420_is_converted(harness: SamplerHarness) -> None:
     rgba = rtc.VideoFrame(64, 64, rtc.VideoBufferType.RGBA, bytes([200]) * (64 * 64 * 4))
     planes = planes_of(rgba)
     assert (planes.width_px, planes.height_px) == (64, 64) and planes.u.shape == (32, 32)
 
 
-async def test_a_cancelled_sampler_closes_its_stream(sampling: Sampling) -> None:
-    task = asyncio.create_task(sampling.sampler.run(sampling.track.as_track))
-    await until(lambda: sampling.track.streams)
+async def test_a_cancelled_sampler_closes_its_stream(harness: SamplerHarness) -> None:
+    task = asyncio.create_task(harness.sampler.run(harness.track.as_track))
+    await until(lambda: harness.track.streams)
     task.cancel()
     await asyncio.wait({task})
-    assert task.cancelled() and sampling.track.streams[0].closed
+    assert task.cancelled() and harness.track.streams[0].closed

@@ -11,11 +11,11 @@ def candidate(sid: str, source: Source = "screen_share", muted: bool = False) ->
 
 
 def test_a_screen_share_is_sampled_before_any_camera() -> None:
-    chosen = select([candidate("c1", "camera"), candidate("s1"), candidate("c2", "camera")], max_tracks=4)
-    assert chosen == {"s1": "screen_share"}
+    selected = select([candidate("c1", "camera"), candidate("s1"), candidate("c2", "camera")], max_tracks=4)
+    assert selected == {"s1": "screen_share"}
 
 
-def test_a_camera_is_sampled_where_nobody_shares() -> None:
+def test_a_camera_is_sampled_if_nobody_shares_a_screen() -> None:
     assert select([candidate("c1", "camera")], max_tracks=4) == {"c1": "camera"}
     muted_share = candidate("s1", muted=True)
     assert select([muted_share, candidate("c1", "camera")], max_tracks=4) == {"c1": "camera"}
@@ -25,5 +25,5 @@ def test_a_muted_track_is_not_sampled() -> None:
     assert select([candidate("c1", "camera", muted=True)], max_tracks=4) == {}
 
 
-def test_more_tracks_than_allowed_keep_the_first_ones() -> None:
+def test_the_first_tracks_are_sampled_if_there_are_more_than_allowed() -> None:
     assert list(select([candidate(f"s{n}") for n in range(9)], max_tracks=2)) == ["s0", "s1"]

@@ -19,7 +19,7 @@ from tests.unit.room_agent.offline import LIMITS, OfflinePublication, OfflineRoo
 CAMERA = rtc.TrackSource.SOURCE_CAMERA
 
 
-class Following:
+class TracksHarness:
     """The video tracks of a room without an SFU, and the events that they emit."""
 
     def __init__(self, router: OfflineRouter) -> None:
@@ -35,7 +35,7 @@ class Following:
         self.ann = self.room.add("ann", "Ann Lee")
 
     def follow(self) -> int:
-        """Follow the room as an event would; return the number of sampled tracks."""
+        """Handle a room event; return the number of sampled tracks."""
         self.tracks.follow(RoomLimits.model_validate(LIMITS))
         return self.counters.tracks_watched
 
@@ -45,93 +45,92 @@ class Following:
 
 
 @pytest.fixture
-async def following(monkeypatch: pytest.MonkeyPatch) -> AsyncIterator[Following]:
+async def harness(monkeypatch: pytest.MonkeyPatch) -> AsyncIterator[TracksHarness]:
     monkeypatch.setattr(rtc, "VideoStream", OfflineStream)
-    async with OfflineRouter().running() as router:
-        following = Following(router)
-        yield following
-        await following.tracks.aclose()
+    harness = TracksHarness(OfflineRouter())
+    yield harness
+    await harness.tracks.aclose()
 
 
-async def test_a_shared_screen_is_subscribed_sampled_and_described(following: Following) -> None:
-    screen = following.ann.publish(OfflinePublication("TR_s"))
-    assert following.follow() == 1 and screen.subscribed
-    following.show(screen)
-    await until(lambda: following.described)
-    track = following.described[0].track
+async def test_a_shared_screen_is_subscribed_sampled_and_described(harness: TracksHarness) -> None:
+    screen = harness.ann.publish(OfflinePublication("TR_s"))
+    assert harness.follow() == 1 and screen.subscribed
+    harness.show(screen)
+    await until(lambda: harness.described)
+    track = harness.described[0].track
     assert (track.sid, track.source, track.shared_by, track.identity) == ("TR_s", "screen_share", "Ann Lee", "ann")
-    assert following.router.frames[0]["x-frame-track"] == "TR_s" and len(following.kept) == 1
+    assert harness.router.frames[0]["x-frame-track"] == "TR_s" and len(harness.kept) == 1
 
 
-async def test_a_participant_without_a_name_is_shown_by_the_identity(following: Following) -> None:
-    screen = following.room.add("p-7").publish(OfflinePublication("TR_s"))
-    following.follow()
-    following.show(screen)
-    await until(lambda: following.kept)
-    assert following.kept[0].track.shared_by == "p-7"
+async def test_a_participant_without_a_name_is_named_by_the_identity(harness: TracksHarness) -> None:
+    screen = harness.room.add("p-7").publish(OfflinePublication("TR_s"))
+    harness.follow()
+    harness.show(screen)
+    await until(lambda: harness.kept)
+    assert harness.kept[0].track.shared_by == "p-7"
 
 
-async def test_a_camera_is_dropped_when_somebody_shares_a_screen(following: Following) -> None:
-    camera = following.ann.publish(OfflinePublication("TR_c", source=CAMERA))
-    assert following.follow() == 1 and camera.subscribed
-    screen = following.ann.publish(OfflinePublication("TR_s"))
-    assert following.follow() == 1
+async def test_a_camera_is_dropped_when_somebody_shares_a_screen(harness: TracksHarness) -> None:
+    camera = harness.ann.publish(OfflinePublication("TR_c", source=CAMERA))
+    assert harness.follow() == 1 and camera.subscribed
+    screen = harness.ann.publish(OfflinePublication("TR_s"))
+    assert harness.follow() == 1
     assert screen.subscribed and not camera.subscribed
-    assert [event.track.sid for event in following.ended] == ["TR_c"]
+    assert [event.track.sid for event in harness.ended] == ["TR_c"]
 
 
-async def test_audio_and_unknown_sources_are_ignored(following: Following) -> None:
-    following.ann.publish(OfflinePublication("TR_a", kind=rtc.TrackKind.KIND_AUDIO))
-    following.ann.publish(OfflinePublication("TR_u", source=rtc.TrackSource.SOURCE_UNKNOWN))
-    assert following.follow() == 0
+async def test_audio_and_unknown_sources_are_ignored(harness: TracksHarness) -> None:
+    harness.ann.publish(OfflinePublication("TR_a", kind=rtc.TrackKind.KIND_AUDIO))
+    harness.ann.publish(OfflinePublication("TR_u", source=rtc.TrackSource.SOURCE_UNKNOWN))
+    assert harness.follow() == 0
 
 
-async def test_no_more_tracks_are_sampled_than_allowed(following: Following) -> None:
-    screens = [following.ann.publish(OfflinePublication(f"TR_{number}")) for number in range(3)]
-    assert following.follow() == 2 and [screen.subscribed for screen in screens] == [True, True, False]
+async def test_no_more_tracks_are_sampled_than_allowed(harness: TracksHarness) -> None:
+    screens = [harness.ann.publish(OfflinePublication(f"TR_{number}")) for number in range(3)]
+    assert harness.follow() == 2 and [screen.subscribed for screen in screens] == [True, True, False]
 
 
-async def test_a_muted_track_ends_and_its_last_frame_is_described_all_the_same(following: Following) -> None:
-    screen = following.ann.publish(OfflinePublication("TR_s"))
-    following.follow()
-    following.router.answering.clear()
-    following.show(screen)
-    await until(lambda: "POST /v1/frames" in following.router.requests)
-    (sampled,) = following.tracks._sampled.values()
+async def test_a_muted_track_ends_and_its_last_frame_is_still_described(harness: TracksHarness) -> None:
+    screen = harness.ann.publish(OfflinePublication("TR_s"))
+    harness.follow()
+    harness.router.answering.clear()
+    harness.show(screen)
+    await until(lambda: "POST /v1/frames" in harness.router.requests)
+    (sampled,) = harness.tracks._sampled.values()
     screen.muted = True
-    assert following.follow() == 0 and [event.track.sid for event in following.ended] == ["TR_s"]
+    assert harness.follow() == 0 and [event.track.sid for event in harness.ended] == ["TR_s"]
     await until(lambda: sampled.sampling.done())
-    assert following.described == [] and not sampled.sending.done()
-    following.router.answering.set()
-    await until(lambda: following.described)
+    assert harness.described == [] and not sampled.sending.done()
+    harness.router.answering.set()
+    await until(lambda: harness.described)
 
 
-async def test_a_track_that_is_not_yet_subscribed_waits_for_its_event(following: Following) -> None:
-    screen = following.ann.publish(OfflinePublication("TR_s", subscribed=True))
-    assert following.follow() == 0
+async def test_a_track_that_is_not_yet_subscribed_waits_for_its_event(harness: TracksHarness) -> None:
+    screen = harness.ann.publish(OfflinePublication("TR_s", subscribed=True))
+    assert harness.follow() == 0
     screen.set_subscribed(True)
-    assert following.follow() == 1
+    assert harness.follow() == 1
 
 
-async def test_a_sampler_that_failed_starts_again_without_an_end_event(following: Following) -> None:
-    screen = following.ann.publish(OfflinePublication("TR_s"))
-    following.follow()
+async def test_a_sampler_that_failed_starts_again_without_an_end_event(harness: TracksHarness) -> None:
+    screen = harness.ann.publish(OfflinePublication("TR_s"))
+    harness.follow()
     assert screen.track is not None
     screen.track.frames.put_nowait("no frame")  # type: ignore[arg-type]
-    (sampled,) = following.tracks._sampled.values()
+    (sampled,) = harness.tracks._sampled.values()
     await asyncio.wait({sampled.sampling}, timeout=5.0)
     assert sampled.sampling.exception() is not None
-    assert following.follow() == 1 and following.ended == []
-    following.show(screen)
-    await until(lambda: following.described)
+    assert harness.follow() == 1 and harness.ended == []
+    harness.show(screen)
+    await until(lambda: harness.described)
 
 
-async def test_closing_ends_every_task_and_stream(following: Following) -> None:
-    screen = following.ann.publish(OfflinePublication("TR_s"))
-    following.follow()
+async def test_closing_ends_every_task_and_stream(harness: TracksHarness) -> None:
+    screen = harness.ann.publish(OfflinePublication("TR_s"))
+    harness.follow()
     track = screen.track
     assert track is not None
     await until(lambda: track.streams)
-    await following.tracks.aclose()
+    await harness.tracks.aclose()
     await asyncio.to_thread(lambda: None)
-    assert track.streams[0].closed and len(following.tracks._tasks) == 0
+    assert track.streams[0].closed and len(harness.tracks._tasks) == 0

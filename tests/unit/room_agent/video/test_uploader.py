@@ -11,7 +11,7 @@ from room_agent.core.counters import Counters
 from room_agent.core.models import FrameDescribed, FrameKept, KeptFrame, SharedTrack
 from room_agent.video.events import FrameEvents
 from room_agent.video.rate_control import RateControl
-from room_agent.video.uploader import FrameUploader
+from room_agent.video.uploader import FrameUploader, UploadSlot
 from tests.unit.room_agent.offline import Clock, OfflineRouter, until
 
 TRACK = SharedTrack(sid="TR_1", source="screen_share", shared_by="Ann", identity="ann")
@@ -21,7 +21,7 @@ def frame(number: int) -> KeptFrame:
     return KeptFrame(jpeg=b"jpeg", headers={"x-frame-track": str(number)}, why="scene changed", captured_at_s=number)
 
 
-class Uploading:
+class UploaderHarness:
     """An uploader that runs in a task, and everything it reports."""
 
     def __init__(self, router: OfflineRouter) -> None:
@@ -46,89 +46,104 @@ class Uploading:
 
 
 @pytest.fixture
-async def uploading() -> AsyncIterator[Uploading]:
-    async with OfflineRouter().running() as router:
-        uploading = Uploading(router)
-        task = asyncio.create_task(uploading.uploader.run())
-        yield uploading
-        task.cancel()
-        await asyncio.wait({task})
+async def harness() -> AsyncIterator[UploaderHarness]:
+    harness = UploaderHarness(OfflineRouter())
+    task = asyncio.create_task(harness.uploader.run())
+    yield harness
+    task.cancel()
+    await asyncio.wait({task})
 
 
-async def test_a_frame_is_announced_sent_and_described(uploading: Uploading) -> None:
-    uploading.uploader.offer(frame(1))
-    assert [(event.track, event.frame.captured_at_s) for event in uploading.kept] == [(TRACK, 1)]
-    await until(lambda: uploading.described)
-    (event,) = uploading.described
+async def test_a_slot_holds_the_newest_frame_and_ends_once_it_is_empty() -> None:
+    slot = UploadSlot[int]()
+    assert [slot.offer(number) for number in (1, 2)] == [None, 1]
+    slot.end()
+    async with asyncio.timeout(5.0):
+        assert [await slot.next(), await slot.next()] == [2, None]
+
+
+async def test_a_waiting_slot_hands_out_the_next_frame() -> None:
+    slot = UploadSlot[int]()
+    waiting = asyncio.create_task(slot.next())
+    await asyncio.sleep(0)
+    slot.offer(1)
+    assert await waiting == 1 and slot.take() is None
+
+
+async def test_a_frame_is_announced_sent_and_described(harness: UploaderHarness) -> None:
+    harness.uploader.offer(frame(1))
+    assert [(event.track, event.frame.captured_at_s) for event in harness.kept] == [(TRACK, 1)]
+    await until(lambda: harness.described)
+    (event,) = harness.described
     assert event.track == TRACK and event.frame == frame(1) and event.answer.description == "a slide"
-    assert uploading.counters.answers == 1 and uploading.lost == 0
+    assert harness.counters.answers == 1 and harness.lost == 0
 
 
-async def test_a_newer_frame_replaces_one_that_waits(uploading: Uploading) -> None:
-    uploading.router.answering.clear()
-    uploading.uploader.offer(frame(1))
-    await until(lambda: uploading.router.requests)
+async def test_a_newer_frame_replaces_a_waiting_one(harness: UploaderHarness) -> None:
+    harness.router.answering.clear()
+    harness.uploader.offer(frame(1))
+    await until(lambda: harness.router.requests)
     for number in (2, 3):
-        uploading.uploader.offer(frame(number))
-    uploading.router.answering.set()
-    await until(lambda: len(uploading.described) == 2)
-    assert uploading.sent == ["1", "3"] and uploading.counters.frames_shed == 1
+        harness.uploader.offer(frame(number))
+    harness.router.answering.set()
+    await until(lambda: len(harness.described) == 2)
+    assert harness.sent == ["1", "3"] and harness.counters.frames_shed == 1
     # The newer frame shows the same track: the gate need not send it again.
-    assert uploading.lost == 0 and len(uploading.kept) == 3
+    assert harness.lost == 0 and len(harness.kept) == 3
 
 
-async def test_a_refused_frame_is_lost_and_lowers_the_rate(uploading: Uploading) -> None:
-    uploading.router.frame_statuses.append(503)
-    uploading.uploader.offer(frame(1))
-    await until(lambda: uploading.lost)
-    assert uploading.counters.frames_shed == 1 and uploading.rate.fps == 0.5 and uploading.described == []
+async def test_a_refused_frame_is_lost_and_lowers_the_rate(harness: UploaderHarness) -> None:
+    harness.router.frame_statuses.append(503)
+    harness.uploader.offer(frame(1))
+    await until(lambda: harness.lost)
+    assert harness.counters.frames_shed == 1 and harness.rate.fps == 0.5 and harness.described == []
 
 
-async def test_no_frame_is_sent_before_the_retry_after_has_passed(uploading: Uploading) -> None:
-    uploading.router.frame_statuses.append(429)
-    uploading.router.retry_after_s = "5"
-    uploading.uploader.offer(frame(1))
-    await until(lambda: uploading.lost == 1)
-    uploading.clock.now_s += 4.9
-    uploading.uploader.offer(frame(2))
-    await until(lambda: uploading.lost == 2)
-    uploading.clock.now_s += 0.1
-    uploading.uploader.offer(frame(3))
-    await until(lambda: uploading.described)
-    assert uploading.sent == ["1", "3"]
+async def test_no_frame_is_sent_before_the_retry_after_has_passed(harness: UploaderHarness) -> None:
+    harness.router.frame_statuses.append(429)
+    harness.router.retry_after_s = "5"
+    harness.uploader.offer(frame(1))
+    await until(lambda: harness.lost == 1)
+    harness.clock.now_s += 4.9
+    harness.uploader.offer(frame(2))
+    await until(lambda: harness.lost == 2)
+    harness.clock.now_s += 0.1
+    harness.uploader.offer(frame(3))
+    await until(lambda: harness.described)
+    assert harness.sent == ["1", "3"]
 
 
-async def test_an_expired_token_opens_the_room_and_sends_the_frame_again(uploading: Uploading) -> None:
-    uploading.router.frame_statuses.append(401)
-    uploading.uploader.offer(frame(1))
-    await until(lambda: uploading.described)
-    assert uploading.router.opened == 1 and uploading.sent == ["1", "1"]
-    assert uploading.router.frames[-1]["authorization"] == "Bearer token-1" and uploading.lost == 0
+async def test_an_expired_token_opens_the_room_and_sends_the_frame_again(harness: UploaderHarness) -> None:
+    harness.router.frame_statuses.append(401)
+    harness.uploader.offer(frame(1))
+    await until(lambda: harness.described)
+    assert harness.router.opened == 1 and harness.sent == ["1", "1"]
+    assert harness.router.frames[-1]["authorization"] == "Bearer token-1" and harness.lost == 0
 
 
-async def test_the_next_frame_waits_for_the_delivery_of_a_description(uploading: Uploading) -> None:
+async def test_the_next_frame_waits_for_the_delivery_of_a_description(harness: UploaderHarness) -> None:
     delivered = asyncio.Event()
 
     async def deliver(_: FrameDescribed) -> None:
         await delivered.wait()
 
-    uploading.events.described.append(deliver)
-    uploading.uploader.offer(frame(1))
-    await until(lambda: uploading.described)
-    uploading.uploader.offer(frame(2))
+    harness.events.described.append(deliver)
+    harness.uploader.offer(frame(1))
+    await until(lambda: harness.described)
+    harness.uploader.offer(frame(2))
     for _ in range(20):
         await asyncio.to_thread(lambda: None)
-    assert uploading.sent == ["1"]
+    assert harness.sent == ["1"]
     delivered.set()
-    await until(lambda: len(uploading.described) == 2)
+    await until(lambda: len(harness.described) == 2)
 
 
-async def test_an_ended_uploader_sends_its_last_frame_and_returns(uploading: Uploading) -> None:
-    uploading.router.answering.clear()
-    running = asyncio.create_task(uploading.uploader.run())
-    uploading.uploader.offer(frame(1))
-    uploading.uploader.end()
-    uploading.router.answering.set()
+async def test_an_ended_uploader_sends_its_last_frame_and_returns(harness: UploaderHarness) -> None:
+    harness.router.answering.clear()
+    running = asyncio.create_task(harness.uploader.run())
+    harness.uploader.offer(frame(1))
+    harness.uploader.end()
+    harness.router.answering.set()
     await asyncio.wait_for(running, 5.0)
-    await until(lambda: uploading.described)
-    assert uploading.sent == ["1"]
+    await until(lambda: harness.described)
+    assert harness.sent == ["1"]

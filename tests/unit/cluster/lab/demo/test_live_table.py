@@ -25,15 +25,15 @@ USAGE: dict[str, Any] = {
 }
 
 
-def shown(usages: dict[str, Any], width: int = 80) -> list[list[str]]:
-    """Return the words of each line of the table on a terminal of this width."""
+def table_words(usages: dict[str, Any], width: int = 80) -> list[list[str]]:
+    """Return the words of each line of the table on a terminal with this width."""
     console = Console(width=width, record=True, file=io.StringIO())
-    console.print(live_table.draw(usages, left_s=12.4))
+    console.print(live_table.draw(usages, remaining_s=12.4))
     return [line.split() for line in console.export_text().splitlines()]
 
 
-def test_the_table_shows_each_rooms_frames_and_times_and_each_tenants_costs() -> None:
-    lines = shown({"acme": USAGE})
+def test_the_table_shows_frames_and_times_by_room_and_costs_by_tenant() -> None:
+    lines = table_words({"acme": USAGE})
     assert [ROOM, "45", "12", "33", "1", "11", "702", "1204"] in lines
     assert ["acme", "11", "$1.234567890", "$1.000000000"] in lines
     assert any(line[:2] == ["SIMULATED", "MODELS:"] for line in lines)
@@ -41,26 +41,26 @@ def test_the_table_shows_each_rooms_frames_and_times_and_each_tenants_costs() ->
 
 def test_a_room_without_an_answer_shows_no_time() -> None:
     room = {"room": ROOM, "counters": {"frames_seen": 1}}
-    assert [ROOM, "1", "0", "0", "0", "0", "-", "-"] in shown({"acme": {"rooms": [room]}})
+    assert [ROOM, "1", "0", "0", "0", "0", "-", "-"] in table_words({"acme": {"rooms": [room]}})
 
 
-def recorded(directory: Path, number: int, captured_at_s: float) -> dict[str, Any]:
+def record_frame(directory: Path, number: int, captured_at_s: float) -> dict[str, Any]:
     name = f"{number:05}.jpeg"
     Image.new("RGB", (64, 36), "white").save(directory / name)
-    told = {"why": "scene changed", "model": "simulated/m", "tier": "simple", "cost_nanousd": 5, "answer_ms": 7.0}
-    return {"file": name, "captured_at_s": captured_at_s, **told}
+    details = {"why": "scene changed", "model": "simulated/m", "tier": "simple", "cost_nanousd": 5, "answer_ms": 7.0}
+    return {"file": name, "captured_at_s": captured_at_s, **details}
 
 
-def test_frames_come_in_the_order_they_were_captured(tmp_path: Path) -> None:
-    rows = [recorded(tmp_path, 1, 103.5), recorded(tmp_path, 2, 100.0)]
+def test_frames_are_read_in_capture_order(tmp_path: Path) -> None:
+    rows = [record_frame(tmp_path, 1, 103.5), record_frame(tmp_path, 2, 100.0)]
     (tmp_path / "frames.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows))
     assert [frame.at_s for frame in read_frames(tmp_path)] == [0.0, 3.5]
     assert [frame.at_s for frame in read_frames(tmp_path, start_s=98.0)] == [2.0, 5.5]
     assert read_frames(tmp_path / "nothing") == []
 
 
-def test_a_run_leaves_its_tables_a_report_and_a_sheet_for_every_room(tmp_path: Path) -> None:
-    left = write_report(tmp_path, runs.made_up(kind="demo"), {ROOM: [], "tenant_globex_demo-2": []})
-    assert [sheet.read_bytes()[:8] for sheet in left.sheets] == [b"\x89PNG\r\n\x1a\n"] * 2
+def test_a_report_has_tables_a_page_and_a_sheet_per_room(tmp_path: Path) -> None:
+    written = write_report(tmp_path, runs.sample_run(kind="demo"), {ROOM: [], "tenant_globex_demo-2": []})
+    assert [sheet.read_bytes()[:8] for sheet in written.sheets] == [b"\x89PNG\r\n\x1a\n"] * 2
     assert record.load(tmp_path).summary.kind == "demo"
-    assert left.report == tmp_path / "report.html" and "demo: nine-oclock" in left.report.read_text("utf-8")
+    assert written.report == tmp_path / "report.html" and "demo: nine-oclock" in written.report.read_text("utf-8")

@@ -10,46 +10,46 @@ from cluster.lab.report.charts import LABEL_GAP_PX, ChartLine, XAxis, area_chart
 from cluster.lab.report.palette import BLUE, PALE_BLUE, PALE_GREY
 
 
-def ticks(*values: float, whole: bool = False, log: bool = False) -> list[float]:
+def ticks(*values: float, integer_ticks: bool = False, log: bool = False) -> list[float]:
     """Return the tick labels of the vertical axis of a chart with one line through the values."""
     line = ChartLine(label="line", colour=BLUE, points=tuple((float(at), value) for at, value in enumerate(values)))
     figure = line_chart(
-        "t", "t", [line], XAxis(title="s", low=0, high=1, names=((0.0, "start"),)), whole=whole, log=log
+        "t", "t", [line], XAxis(title="s", low=0, high=1, names=((0.0, "start"),)), integer_ticks=integer_ticks, log=log
     )
     return [float(text.replace(",", "")) for text in re.findall(r">([\d.,]+)</text>", figure.wide)]
 
 
-def test_areas_take_a_second_that_nobody_knows_for_a_gap_and_not_for_nothing() -> None:
-    known = ChartLine(label="a", colour=PALE_BLUE, points=((0.0, 40.0), (1.0, 40.0), (2.0, 40.0)))
+def test_an_unknown_value_is_a_gap_in_an_area_chart() -> None:
+    complete = ChartLine(label="a", colour=PALE_BLUE, points=((0.0, 40.0), (1.0, 40.0), (2.0, 40.0)))
     gap = ChartLine(label="b", colour=PALE_GREY, points=((0.0, 40.0), (1.0, None), (2.0, 40.0)))
-    with_gap = area_chart("t", "t", [known, gap], XAxis(title="s", low=0, high=2))
-    two = [replace(line, points=(line.points[0], line.points[2])) for line in (known, gap)]
-    assert with_gap.wide == area_chart("t", "t", two, XAxis(title="s", low=0, high=2)).wide
+    with_gap = area_chart("t", "t", [complete, gap], XAxis(title="s", low=0, high=2))
+    without_gap = [replace(line, points=(line.points[0], line.points[2])) for line in (complete, gap)]
+    assert with_gap.wide == area_chart("t", "t", without_gap, XAxis(title="s", low=0, high=2)).wide
 
 
-def test_an_axis_begins_at_zero_and_has_round_ticks_up_to_the_highest_value() -> None:
+def test_an_axis_starts_at_zero_with_round_ticks_up_to_the_highest_value() -> None:
     assert ticks(197.0, 3.0) == [0, 50, 100, 150, 200]
 
 
-def test_an_axis_of_whole_numbers_has_no_tick_between_them() -> None:
-    assert ticks(2.0, 1.0, whole=True) == [0, 1, 2]
+def test_an_integer_axis_has_only_integer_ticks() -> None:
+    assert ticks(2.0, 1.0, integer_ticks=True) == [0, 1, 2]
 
 
-def test_a_chart_of_zeros_has_an_axis_too() -> None:
+def test_a_chart_of_zeros_has_an_axis() -> None:
     assert ticks(0.0, 0.0)[0] == 0
 
 
 def test_a_logarithmic_axis_covers_the_smallest_and_the_largest_value() -> None:
-    found = ticks(9.0, 4_800.0, log=True)
-    assert found[0] == 10 and found[-1] == 5_000 and ticks(0.0, log=True)
+    labels = ticks(9.0, 4_800.0, log=True)
+    assert labels[0] == 10 and labels[-1] == 5_000 and ticks(0.0, log=True)
 
 
-def test_labels_that_would_cover_each_other_are_set_apart_within_the_chart() -> None:
-    placed = spread([150.0, 150.0, 150.0, 10.0], 150.0)
-    ordered = sorted(placed)
+def test_overlapping_labels_are_moved_apart_within_the_chart() -> None:
+    positions = spread([150.0, 150.0, 150.0, 10.0], 150.0)
+    ordered = sorted(positions)
     assert all(after - before >= LABEL_GAP_PX for before, after in itertools.pairwise(ordered))
-    assert max(placed) <= 150.0 and placed[3] == 10.0
+    assert max(positions) <= 150.0 and positions[3] == 10.0
 
 
-def test_labels_that_have_room_stay_where_their_lines_end() -> None:
+def test_labels_with_enough_space_stay_at_the_ends_of_their_lines() -> None:
     assert spread([100.0, 20.0, 60.0], 150.0) == [100.0, 20.0, 60.0]

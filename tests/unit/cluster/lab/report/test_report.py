@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 
 from cluster.lab.report import report
-from cluster.lab.report.cost_breakdown import spent, together
+from cluster.lab.report.cost_breakdown import sum_spend, tenant_spend
 from cluster.lab.report.page import Page, Section, render, write_page
 from cluster.lab.results import record
 from cluster.lab.results.record import table
@@ -19,11 +19,11 @@ from tests.support import runs
 
 
 @cache
-def whole() -> Page:
-    return report.page(runs.made_up())
+def full_page() -> Page:
+    return report.page(runs.sample_run())
 
 
-def words(page: Page) -> str:
+def page_text(page: Page) -> str:
     """Return the text of a page, without its style and its tags."""
     text = re.sub(r"<style>.*?</style>|<svg.*?</svg>", "", render(page), flags=re.DOTALL)
     return " ".join(html.unescape(re.sub(r"<[^>]+>", " ", text)).split())
@@ -33,122 +33,122 @@ def facts(page: Page) -> dict[str, tuple[str, bool | None]]:
     return {fact.label: (fact.value, fact.good) for fact in page.facts}
 
 
-def test_the_headline_says_whether_the_targets_held_and_what_it_took() -> None:
-    said = facts(whole())
-    assert said["Targets"] == ("1 of 2 missed", False)
-    assert said["Rooms at most"] == ("200", None) and said["Cost"] == ("$1.235", None)
-    assert said["Answer time, p95"] == ("2,310 ms", None) and said["Kept, not answered"] == ("2.6 %", None)
+def test_the_headline_shows_the_targets_and_the_main_figures() -> None:
+    by_label = facts(full_page())
+    assert by_label["Targets"] == ("1 of 2 missed", False)
+    assert by_label["Rooms at most"] == ("200", None) and by_label["Cost"] == ("$1.235", None)
+    assert by_label["Answer time, p95"] == ("2,310 ms", None) and by_label["Kept, not answered"] == ("2.6 %", None)
 
 
-def test_targets_that_all_held_are_said_to_have_held() -> None:
-    held = tuple(one.model_copy(update={"held": True}) for one in runs.summary().verdicts)
-    assert facts(report.page(runs.nothing_known(verdicts=held)))["Targets"] == ("all held", True)
+def test_the_headline_shows_that_all_targets_held() -> None:
+    verdicts = tuple(verdict.model_copy(update={"held": True}) for verdict in runs.summary().verdicts)
+    assert facts(report.page(runs.empty_run(verdicts=verdicts)))["Targets"] == ("all held", True)
 
 
-def test_a_simulation_and_a_run_that_was_stopped_are_called_that() -> None:
-    assert report.page(runs.nothing_known()).badges == ("SIMULATED", "STOPPED EARLY")
-    real = report.page(runs.nothing_known(simulated=False, complete=True))
+def test_a_simulated_or_stopped_run_has_a_badge() -> None:
+    assert report.page(runs.empty_run()).badges == ("SIMULATED", "STOPPED EARLY")
+    real = report.page(runs.empty_run(simulated=False, complete=True))
     assert real.badges == () and "simulated" not in real.about
 
 
-def test_every_part_has_its_chart_and_its_table() -> None:
-    parts = {section.title: section for section in whole().sections}
-    assert [len(parts[title].figures) for title in ("Rooms and frames", "Answer times", "Queues")] == [3, 3, 2]
-    assert [figure.title for figure in parts["Replicas against demand"].figures] == [
+def test_every_section_has_its_charts_and_its_table() -> None:
+    sections = {section.title: section for section in full_page().sections}
+    assert [len(sections[title].figures) for title in ("Rooms and frames", "Answer times", "Queues")] == [3, 3, 2]
+    assert [figure.title for figure in sections["Replicas against demand"].figures] == [
         f"{name}: replicas" for name in runs.DEPLOYMENTS
     ]
-    assert len(parts["What the autoscaler decided, and why"].grids[0].rows) == 1
-    assert [row[1] for row in parts["What else happened"].grids[0].rows] == ["breaker", "fallback", "fault"]
+    assert len(sections["What the autoscaler decided, and why"].tables[0].rows) == 1
+    assert [row[1] for row in sections["What else happened"].tables[0].rows] == ["breaker", "fallback", "fault"]
 
 
-def test_a_run_that_knows_nothing_says_so_instead_of_drawing() -> None:
-    page = report.page(runs.nothing_known())
+def test_a_run_without_data_has_no_charts() -> None:
+    page = report.page(runs.empty_run())
     assert all(section.figures == () for section in page.sections)
-    said = words(page)
-    assert said.count("Not known:") == 5 and "No targets were set." in said
+    text = page_text(page)
+    assert text.count("Not known:") == 5 and "No targets were set." in text
     assert facts(page)["Cost"] == ("not known", None)
 
 
-def test_a_column_that_nobody_could_ask_for_has_no_chart_and_no_zero() -> None:
+def test_an_unmeasured_column_has_no_chart() -> None:
     rows = [{**row, "queued": None, "ongoing": None} for row in runs.replicas()]
-    page = report.page(replace(runs.nothing_known(), replicas=table(record.REPLICAS, rows)))
+    page = report.page(replace(runs.empty_run(), replicas=table(record.REPLICAS, rows)))
     (queues,) = [section for section in page.sections if section.title == "Queues"]
     assert queues.figures == () and queues.texts == ("Not known: nobody asked the cluster for its queues.",)
 
 
-def test_the_three_factors_are_told_by_tenant_and_together() -> None:
-    (cost,) = [section for section in whole().sections if section.title == "Cost by tenant"]
-    rows = {row[0]: row for row in cost.grids[0].rows}
+def test_the_three_factors_are_shown_by_tenant_and_in_total() -> None:
+    (cost,) = [section for section in full_page().sections if section.title == "Cost by tenant"]
+    rows = {row[0]: row for row in cost.tables[0].rows}
     assert list(rows) == ["acme", "globex", "all"]
     assert rows["all"][2:6] == ("10,500", "1,500", "1,500", "$0.7200")
     assert rows["acme"][-3:] == ("÷ 7.00", "÷ 1.39", "÷ 4.79")
 
 
-def test_a_frame_that_got_no_answer_is_no_saving_of_the_routing() -> None:
-    lost = runs.tenant("acme", answered=500, cost_nanousd=500 * 480_000)
-    (row,) = spent(runs.with_tenants(runs.nothing_known(), lost).tenants)
-    assert dict(row.ladder())["answered ones only"] == 500 * 2_300_000
-    answered, routed = row.ladder()[-2][1], row.ladder()[-1][1]
+def test_an_unanswered_frame_does_not_count_as_a_saving() -> None:
+    tenant = runs.tenant("acme", answered=500, cost_nanousd=500 * 480_000)
+    (row,) = tenant_spend(runs.with_tenants(runs.empty_run(), tenant).tenants)
+    assert dict(row.cost_steps())["answered ones only"] == 500 * 2_300_000
+    answered, routed = row.cost_steps()[-2][1], row.cost_steps()[-1][1]
     assert answered is not None and routed is not None and round(answered / routed, 2) == 4.79
 
 
-def test_what_one_tenant_does_not_know_is_not_known_of_all() -> None:
+def test_a_value_unknown_for_one_tenant_is_unknown_in_the_sum() -> None:
     rows = [runs.tenant("acme"), runs.tenant("globex", cost_nanousd=None)]
-    found = spent(runs.with_tenants(runs.nothing_known(), *rows).tenants)
-    assert together("all", found).cost_nanousd is None and together("all", found).seen == 14_000
-    assert [row.name for row in found] == ["acme", "globex"]
+    spend = tenant_spend(runs.with_tenants(runs.empty_run(), *rows).tenants)
+    assert sum_spend("all", spend).cost_nanousd is None and sum_spend("all", spend).seen == 14_000
+    assert [row.name for row in spend] == ["acme", "globex"]
 
 
-def test_many_tenants_are_told_by_the_thirty_who_spent_most_and_the_rest_together() -> None:
+def test_the_table_lists_the_thirty_largest_tenants_and_sums_the_rest() -> None:
     rows = [runs.tenant(f"t{number}", 700 * (number + 1)) for number in range(40)]
-    page = report.page(runs.with_tenants(runs.nothing_known(), *rows))
+    page = report.page(runs.with_tenants(runs.empty_run(), *rows))
     (cost,) = [section for section in page.sections if section.title == "Cost by tenant"]
-    assert [row[0] for row in cost.grids[0].rows][-2:] == ["10 more", "all"] and len(cost.grids[0].rows) == 32
+    assert [row[0] for row in cost.tables[0].rows][-2:] == ["10 more", "all"] and len(cost.tables[0].rows) == 32
 
 
-def test_more_events_than_a_page_can_hold_are_counted() -> None:
+def test_events_beyond_the_limit_are_counted() -> None:
     events = table(
         record.EVENTS, [{"at_s": float(at), "kind": "scale", "where": "llm", "what": "x"} for at in range(150)]
     )
-    assert "The first 100; 50 more are in events.parquet." in words(
-        report.page(replace(runs.nothing_known(), events=events))
+    assert "The first 100; 50 more are in events.parquet." in page_text(
+        report.page(replace(runs.empty_run(), events=events))
     )
 
 
-def test_names_that_would_be_markup_are_escaped_in_words_and_in_charts() -> None:
-    run = runs.nothing_known(name="<b>", notes=("<script>1</script>",), command="x && y > 'z'")
+def test_markup_in_names_is_escaped_in_text_and_charts() -> None:
+    run = runs.empty_run(name="<b>", notes=("<script>1</script>",), command="x && y > 'z'")
     text = render(report.page(runs.with_tenants(run, runs.tenant("<script>"), runs.tenant("</svg>"))))
     assert "<script" not in text and text.count("<svg") == text.count("</svg>")
     assert "&lt;script&gt;" in text and "x &amp;&amp; y" in text
 
 
-def test_the_same_run_gives_the_same_file_to_the_byte(tmp_path: Path) -> None:
-    record.save(runs.made_up(), tmp_path / "run")
-    first = report.write(runs.made_up(), tmp_path / "first").read_bytes()
+def test_the_same_run_gives_an_identical_file(tmp_path: Path) -> None:
+    record.save(runs.sample_run(), tmp_path / "run")
+    first = report.write(runs.sample_run(), tmp_path / "first").read_bytes()
     assert report.write(record.load(tmp_path / "run"), tmp_path / "second").read_bytes() == first
 
 
-def test_sections_of_ones_own_come_before_how_it_was_run() -> None:
-    titles = [section.title for section in report.page(runs.nothing_known(), [Section(title="The bill")]).sections]
+def test_extra_sections_come_before_the_last_one() -> None:
+    titles = [section.title for section in report.page(runs.empty_run(), [Section(title="The bill")]).sections]
     assert titles[-2:] == ["The bill", "How it was run"]
 
 
-def test_a_page_asks_for_nothing_outside_itself() -> None:
-    text = render(whole())
+def test_a_page_loads_no_external_resource() -> None:
+    text = render(full_page())
     assert "default-src 'none'" in text and "<script" not in text
     assert re.findall(r'(?:src|href)="(?!data:)[^"]*"|url\(', text) == []
 
 
-def test_a_page_that_cannot_be_rendered_leaves_the_one_before(tmp_path: Path) -> None:
-    file = report.write(runs.nothing_known(), tmp_path)
+def test_a_failed_rendering_keeps_the_previous_file(tmp_path: Path) -> None:
+    file = report.write(runs.empty_run(), tmp_path)
     before = file.read_bytes()
-    broken = Page(title="x", about="x", badges=(), facts=(), sections=[Section(title="x", grids=(None,))])  # type: ignore[arg-type]
+    broken = Page(title="x", about="x", badges=(), facts=(), sections=[Section(title="x", tables=(None,))])  # type: ignore[arg-type]
     with pytest.raises(Exception, match="None"):
         write_page(broken, file)
     assert file.read_bytes() == before and [path.name for path in tmp_path.iterdir()] == ["report.html"]
 
 
-def test_a_long_run_says_what_a_point_stands_for() -> None:
+def test_a_long_run_states_the_length_of_a_point() -> None:
     rows = [{**row, "at_s": 20 * row["at_s"]} for row in runs.traffic()]
-    said = words(report.page(replace(runs.nothing_known(), traffic=table(record.TRAFFIC, rows))))
-    assert "A point of a chart stands for 15.0 s" in said
+    text = page_text(report.page(replace(runs.empty_run(), traffic=table(record.TRAFFIC, rows))))
+    assert "A point of a chart stands for 15.0 s" in text

@@ -1,4 +1,4 @@
-"""A figure has its unit and no more digits than are meaningful; an unknown one is named in words."""
+"""A figure has its unit and only significant digits; an unknown one is shown as a phrase."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from cluster.lab.report.palette import COLOURS, INK, LINES, PANEL, PAPER, QUIET,
 
 
 @pytest.mark.parametrize(
-    ("said", "expected"),
+    ("text", "expected"),
     [
         (words.count(12_345), "12,345"),
         (words.milliseconds(2_310.4), "2,310 ms"),
@@ -36,12 +36,12 @@ from cluster.lab.report.palette import COLOURS, INK, LINES, PANEL, PAPER, QUIET,
         (words.target("rooms", 7), "7.00"),
     ],
 )
-def test_a_figure_reads_as_it_is_meant(said: str, expected: str) -> None:
-    assert said == expected
+def test_a_figure_has_its_unit_and_significant_digits(text: str, expected: str) -> None:
+    assert text == expected
 
 
 @pytest.mark.parametrize(
-    "said",
+    "text",
     [
         *(say(None) for say in (words.count, words.number, words.milliseconds, words.share, words.seconds)),
         *(say(None) for say in (words.moment, words.dollars)),
@@ -52,20 +52,20 @@ def test_a_figure_reads_as_it_is_meant(said: str, expected: str) -> None:
         words.target("usd_per_room_hour", None),
     ],
 )
-def test_what_is_not_known_is_said_and_is_not_zero(said: str) -> None:
-    assert said == "not known"
+def test_an_unknown_value_is_not_shown_as_zero(text: str) -> None:
+    assert text == "not known"
 
 
-def test_every_colour_that_words_have_stands_out_in_light_and_in_dark() -> None:
-    for look in ("light", "dark"):
+def test_every_text_colour_has_contrast_in_light_and_dark_mode() -> None:
+    for mode in ("light", "dark"):
         for ink in (INK, QUIET, *LINES):
-            assert contrast(getattr(ink, look), getattr(PAPER, look)) >= 4.5, (ink.name, look)
-        assert contrast(getattr(INK, look), getattr(PANEL, look)) >= 4.5
+            assert contrast(getattr(ink, mode), getattr(PAPER, mode)) >= 4.5, (ink.name, mode)
+        assert contrast(getattr(INK, mode), getattr(PANEL, mode)) >= 4.5
 
 
-def test_no_two_colours_of_a_chart_look_alike_in_light_since_the_dark_ones_are_found_by_them() -> None:
+def test_every_light_colour_is_unique() -> None:
     assert len({colour.light for colour in COLOURS}) == len(COLOURS)
 
 
-def test_black_on_white_is_the_most_there_is() -> None:
+def test_black_on_white_has_the_highest_contrast() -> None:
     assert contrast("#000000", "#ffffff") == pytest.approx(21.0)

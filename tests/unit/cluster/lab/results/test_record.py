@@ -1,4 +1,4 @@
-"""A saved run is read back whole."""
+"""A saved run is read back completely."""
 
 from __future__ import annotations
 
@@ -29,28 +29,28 @@ def run(name: str = "one") -> record.Run:
     return record.Run(summary=summary, **tables | {"replicas": record.table(record.REPLICAS, rows)})
 
 
-def test_a_run_is_read_as_it_was_written(tmp_path: Path) -> None:
+def test_a_saved_run_is_loaded_unchanged(tmp_path: Path) -> None:
     record.save(run(), tmp_path / "run")
-    read = record.load(tmp_path / "run")
-    assert read.summary == run().summary and read.replicas.equals(run().replicas)
-    assert read.replicas["running_replicas"].to_pylist() == [None]
+    loaded = record.load(tmp_path / "run")
+    assert loaded.summary == run().summary and loaded.replicas.equals(run().replicas)
+    assert loaded.replicas["running_replicas"].to_pylist() == [None]
 
 
-def test_a_second_run_takes_the_place_of_the_first_and_leaves_nothing_else(tmp_path: Path) -> None:
+def test_a_second_run_replaces_the_first(tmp_path: Path) -> None:
     record.save(run("one"), tmp_path)
     record.save(run("two"), tmp_path)
     assert record.load(tmp_path).summary.name == "two"
     assert {file.name for file in tmp_path.iterdir()} == {"run.json", *(f"{name}.parquet" for name in record.SCHEMAS)}
 
 
-def test_a_directory_without_a_whole_run_is_refused(tmp_path: Path) -> None:
+def test_a_directory_with_an_incomplete_run_is_rejected(tmp_path: Path) -> None:
     record.save(run(), tmp_path)
     (tmp_path / "traffic.parquet").unlink()
     with pytest.raises(ConfigurationError, match="holds no run"):
         record.load(tmp_path)
 
 
-def test_what_was_not_answered_is_the_shed_share_and_nothing_kept_is_unknown() -> None:
+def test_the_shed_share_counts_unanswered_frames_and_is_unknown_without_kept_ones() -> None:
     assert TOTALS.shed_share == pytest.approx(3 / 20)
     assert TOTALS.model_copy(update={"kept": 0}).shed_share is None
     assert TOTALS.usd_per_room_hour is None

@@ -1,4 +1,4 @@
-"""A scenario file is valid, or is refused by key and line before anything runs."""
+"""A scenario file is valid, or is rejected with key and line before anything runs."""
 
 from __future__ import annotations
 
@@ -10,29 +10,29 @@ from cluster.lab.scenario.arrivals import draw_rooms
 from cluster.lab.scenario.scenario import load_scenario, shipped_scenarios
 from routing.errors import ConfigurationError
 
-GOOD = """\
+VALID = """\
 name: good
 length_s: 60
 arrivals: {kind: steady, rooms: 5}
 """
 
 
-def refused(tmp_path: Path, text: str) -> str:
+def rejection(tmp_path: Path, text: str) -> str:
     file = tmp_path / "one.yaml"
     file.write_text(text, "utf-8")
-    with pytest.raises(ConfigurationError) as caught:
+    with pytest.raises(ConfigurationError) as excinfo:
         load_scenario(str(file))
-    return caught.value.message
+    return excinfo.value.message
 
 
-def test_a_small_file_is_a_whole_scenario(tmp_path: Path) -> None:
-    (tmp_path / "one.yaml").write_text(GOOD, "utf-8")
+def test_a_minimal_file_is_a_complete_scenario(tmp_path: Path) -> None:
+    (tmp_path / "one.yaml").write_text(VALID, "utf-8")
     scenario, directory = load_scenario(str(tmp_path / "one.yaml"))
     assert scenario.name == "good" and scenario.rooms.frames_per_second == 1.0 and directory == tmp_path
 
 
 @pytest.mark.parametrize(
-    ("added", "line", "named"),
+    ("added", "line", "expected"),
     [
         ("colour: red\n", 4, "scenario.colour"),
         ("rooms: {stay: 4}\n", 4, "scenario.rooms.stay"),
@@ -44,32 +44,32 @@ def test_a_small_file_is_a_whole_scenario(tmp_path: Path) -> None:
         ("scaling: {vision: {min_replicas: 5, max_replicas: 2}}\n", 4, "min_replicas 5"),
     ],
 )
-def test_a_wrong_key_is_named_with_its_line(tmp_path: Path, added: str, line: int, named: str) -> None:
-    said = refused(tmp_path, GOOD + added)
-    assert f"one.yaml:{line}: " in said and named in said
+def test_an_invalid_key_is_named_with_its_line(tmp_path: Path, added: str, line: int, expected: str) -> None:
+    message = rejection(tmp_path, VALID + added)
+    assert f"one.yaml:{line}: " in message and expected in message
 
 
-def test_a_negative_rate_of_arrivals_is_refused(tmp_path: Path) -> None:
-    said = refused(tmp_path, GOOD.replace("rooms: 5", "rooms: -5"))
-    assert "one.yaml:3: scenario.arrivals" in said and "-5" in said
+def test_a_negative_number_of_rooms_is_rejected(tmp_path: Path) -> None:
+    message = rejection(tmp_path, VALID.replace("rooms: 5", "rooms: -5"))
+    assert "one.yaml:3: scenario.arrivals" in message and "-5" in message
 
 
-def test_every_wrong_key_is_named_at_once(tmp_path: Path) -> None:
-    said = refused(tmp_path, GOOD + "colour: red\nlenght_s: 3\n")
-    assert len(said.splitlines()) == 2
+def test_every_invalid_key_is_reported_at_once(tmp_path: Path) -> None:
+    message = rejection(tmp_path, VALID + "colour: red\nlenght_s: 3\n")
+    assert len(message.splitlines()) == 2
 
 
 @pytest.mark.parametrize("text", ["", "- a\n- b\n", "name: [unclosed\n"])
-def test_what_is_no_mapping_is_refused(tmp_path: Path, text: str) -> None:
-    assert "one.yaml" in refused(tmp_path, text)
+def test_a_file_without_a_mapping_is_rejected(tmp_path: Path, text: str) -> None:
+    assert "one.yaml" in rejection(tmp_path, text)
 
 
-def test_a_name_that_is_not_there_names_those_that_are() -> None:
+def test_the_error_for_an_unknown_name_lists_the_shipped_ones() -> None:
     with pytest.raises(ConfigurationError, match="nine-oclock"):
         load_scenario("ten-oclock")
 
 
-def test_at_least_six_scenarios_are_shipped_and_each_has_rooms_and_targets() -> None:
+def test_every_shipped_scenario_has_rooms_and_targets() -> None:
     shipped = shipped_scenarios()
     assert len(shipped) >= 6
     for path in shipped:

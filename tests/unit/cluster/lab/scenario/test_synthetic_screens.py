@@ -1,4 +1,4 @@
-"""A scripted screen shows the same at the same second, and converts only its changes."""
+"""A scripted screen is deterministic in time, and converts only its changes."""
 
 from __future__ import annotations
 
@@ -7,15 +7,20 @@ import numpy.typing as npt
 import pytest
 from PIL import Image
 
-from cluster.lab.scenario.synthetic_screens import SCRIPT, SCRIPT_S, I420Converter, Scene, ScreenScript
+from cluster.lab.scenario.synthetic_screens import SCRIPT, I420Converter, Scene, ScreenScript
 
 LUMA = 1280 * 720
+SCRIPT_S = 45
+
+
+def scene_at(script: ScreenScript, t_s: float) -> Scene:
+    return script._scene(t_s)[0]
 
 
 def start_of(script: ScreenScript, scene: Scene) -> float:
     """Return the second at which a scene begins."""
-    tenths = (tenth / 10 for tenth in range(int(SCRIPT_S * 10)))
-    return next(t for t in tenths if script.scene_at(t) == scene and script.scene_at(t - 0.1) != scene)
+    tenths = (tenth / 10 for tenth in range(SCRIPT_S * 10))
+    return next(t for t in tenths if scene_at(script, t) == scene and scene_at(script, t - 0.1) != scene)
 
 
 def changed_share(before: Image.Image, after: Image.Image) -> float:
@@ -24,7 +29,7 @@ def changed_share(before: Image.Image, after: Image.Image) -> float:
 
 
 def rgb(planes: bytes, width_px: int, height_px: int) -> npt.NDArray[np.float64]:
-    """Return the picture that a receiver of the planes shows."""
+    """Return the RGB picture decoded from the planes."""
     flat = np.frombuffer(planes, np.uint8).astype(float)
     luma, chroma = width_px * height_px, width_px * height_px // 4
     y = (flat[:luma].reshape(height_px, width_px) - 16) * 255 / 219
@@ -36,27 +41,27 @@ def rgb(planes: bytes, width_px: int, height_px: int) -> npt.NDArray[np.float64]
 
 def test_a_script_plays_five_scenes_and_repeats() -> None:
     script = ScreenScript(0)
-    assert [script.scene_at(t) for t in (1, 15, 24, 33, 40)] == [scene for scene, _ in SCRIPT]
-    assert SCRIPT_S == 45
-    assert all(script.scene_at(t) == script.scene_at(t + SCRIPT_S) for t in range(45))
+    assert [scene_at(script, t) for t in (1, 15, 24, 33, 40)] == [scene for scene, _ in SCRIPT]
+    assert sum(seconds for _, seconds in SCRIPT) == SCRIPT_S
+    assert all(scene_at(script, t) == scene_at(script, t + SCRIPT_S) for t in range(SCRIPT_S))
 
 
 def test_five_seeds_start_with_five_scenes() -> None:
-    assert {ScreenScript(seed).scene_at(0) for seed in range(1, 6)} == {scene for scene, _ in SCRIPT}
+    assert {scene_at(ScreenScript(seed), 0) for seed in range(1, 6)} == {scene for scene, _ in SCRIPT}
 
 
-def test_a_seed_shows_the_same_at_the_same_second_in_whatever_order_it_is_asked() -> None:
+def test_a_seed_shows_the_same_picture_in_any_order_of_requests() -> None:
     forwards, backwards = ScreenScript(3), ScreenScript(3)
-    shown = {t: forwards.i420(t) for t in range(0, 45, 4)}
-    assert all(backwards.i420(t) == shown[t] for t in reversed(shown))
+    planes = {t: forwards.i420(t) for t in range(0, 45, 4)}
+    assert all(backwards.i420(t) == planes[t] for t in reversed(planes))
 
 
-def test_two_seeds_of_one_scene_show_other_text() -> None:
+def test_two_seeds_of_one_scene_show_different_text() -> None:
     assert changed_share(ScreenScript(1).draw(0), ScreenScript(6).draw(0)) > 0.005
-    assert ScreenScript(1).scene_at(0) == ScreenScript(6).scene_at(0)
+    assert scene_at(ScreenScript(1), 0) == scene_at(ScreenScript(6), 0)
 
 
-def test_a_line_is_typed_letter_by_letter_and_then_rests() -> None:
+def test_a_line_is_typed_letter_by_letter_and_then_unchanged() -> None:
     script = ScreenScript(0)
     ink = [int((np.asarray(script.draw(t).convert("L")) < 128).sum()) for t in (0.6, 1.6, 2.6, 3.6)]
     assert ink == sorted(set(ink))
@@ -64,7 +69,7 @@ def test_a_line_is_typed_letter_by_letter_and_then_rests() -> None:
     assert script.i420(4.6) == script.i420(6.6)
 
 
-def test_a_turn_of_the_wheel_moves_the_page_and_leaves_the_bar() -> None:
+def test_scrolling_moves_the_page_and_not_the_bar() -> None:
     script = ScreenScript(0)
     at_s = start_of(script, "scrolling") + 0.5
     before, after = (np.asarray(script.draw(t)) for t in (at_s, at_s + 2))
@@ -75,7 +80,7 @@ def test_a_turn_of_the_wheel_moves_the_page_and_leaves_the_bar() -> None:
     assert not (before[40:500] == after[40:500]).all()
 
 
-def test_another_slide_changes_much_of_the_screen() -> None:
+def test_a_new_slide_changes_much_of_the_screen() -> None:
     script = ScreenScript(0)
     at_s = start_of(script, "slides")
     assert changed_share(script.draw(at_s + 1), script.draw(at_s + 4)) > 0.1
@@ -88,25 +93,25 @@ def test_a_moving_pointer_changes_almost_nothing() -> None:
     assert 0 < min(shares) and max(shares) < 0.001
 
 
-def test_while_nothing_changes_the_very_same_planes_are_returned() -> None:
+def test_an_unchanged_screen_returns_the_same_planes_object() -> None:
     script = ScreenScript(0)
     at_s = start_of(script, "still")
     planes = script.i420(at_s)
     assert all(script.i420(at_s + second) is planes for second in range(1, 6))
 
 
-def test_converting_only_what_changed_gives_what_converting_all_gives() -> None:
+def test_an_incremental_conversion_equals_a_full_conversion() -> None:
     script = ScreenScript(2)
     for second in range(45):
-        shown = script.draw(second + 0.3)
-        assert script.i420(second + 0.3) == I420Converter(shown.size)(shown), script.scene_at(second + 0.3)
+        picture = script.draw(second + 0.3)
+        assert script.i420(second + 0.3) == I420Converter(picture.size)(picture), scene_at(script, second + 0.3)
 
 
-def test_a_receiver_of_the_planes_sees_the_drawn_screen() -> None:
+def test_the_planes_decode_to_the_drawn_screen() -> None:
     script = ScreenScript(0, 640, 480)
-    seen, drawn = rgb(script.i420(26), 640, 480), np.asarray(script.draw(26)).astype(float)
+    received, drawn = rgb(script.i420(26), 640, 480), np.asarray(script.draw(26)).astype(float)
     # Chroma has a quarter of the samples, so the edges of coloured areas differ.
-    assert np.percentile(np.abs(seen - drawn), 95) <= 2.5
+    assert np.percentile(np.abs(received - drawn), 95) <= 2.5
     assert len(script.i420(26)) == 640 * 480 * 3 // 2
 
 
@@ -118,7 +123,7 @@ def test_planes_are_limited_range_bt601(colour: str, yuv: tuple[int, int, int]) 
     assert (planes[0], planes[LUMA], planes[LUMA * 5 // 4]) == yuv
 
 
-def test_a_picture_that_turns_grey_in_one_pixel_is_converted_to_whole_chroma_samples() -> None:
+def test_a_change_of_one_pixel_updates_its_whole_chroma_sample() -> None:
     convert = I420Converter((1280, 720))
     picture = Image.new("RGB", (1280, 720), "white")
     convert(picture)
@@ -128,6 +133,6 @@ def test_a_picture_that_turns_grey_in_one_pixel_is_converted_to_whole_chroma_sam
 
 
 @pytest.mark.parametrize("size", [(1281, 720), (1280, 721), (320, 240)])
-def test_a_screen_that_cannot_be_halved_or_read_is_refused(size: tuple[int, int]) -> None:
+def test_a_screen_with_odd_or_small_sides_is_rejected(size: tuple[int, int]) -> None:
     with pytest.raises(ValueError, match="even sides"):
         ScreenScript(0, *size)

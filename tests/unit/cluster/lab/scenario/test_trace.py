@@ -1,4 +1,4 @@
-"""A trace of meetings is read as it is, or refused by column and row."""
+"""A trace of meetings is read unchanged, or rejected with column and row."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from routing.errors import ConfigurationError
 
 
 @pytest.mark.parametrize(
-    ("text", "said"),
+    ("text", "message"),
     [
         ("", "is empty"),
         ("join_at_s\n", "is empty"),
@@ -25,26 +25,26 @@ from routing.errors import ConfigurationError
         ("join_at_s\n900\n", "every join_at_s is after length_s 60"),
     ],
 )
-def test_a_wrong_trace_is_refused_by_column_and_row(tmp_path: Path, text: str, said: str) -> None:
+def test_an_invalid_trace_is_rejected_with_column_and_row(tmp_path: Path, text: str, message: str) -> None:
     file = tmp_path / "trace.csv"
     file.write_text(text, "utf-8")
-    with pytest.raises(ConfigurationError) as caught:
+    with pytest.raises(ConfigurationError) as excinfo:
         read_trace(file, 60)
-    assert said in caught.value.message and "trace.csv" in caught.value.message
+    assert message in excinfo.value.message and "trace.csv" in excinfo.value.message
 
 
-def test_a_trace_that_is_not_there_is_named(tmp_path: Path) -> None:
+def test_the_error_for_a_missing_trace_names_it(tmp_path: Path) -> None:
     with pytest.raises(ConfigurationError, match="there is no file"):
         read_trace(tmp_path / "none.csv", 60)
 
 
-def test_a_file_that_is_no_table_is_refused(tmp_path: Path) -> None:
+def test_a_file_without_a_table_is_rejected(tmp_path: Path) -> None:
     (tmp_path / "t.parquet").write_bytes(b"no table")
     with pytest.raises(ConfigurationError, match="neither CSV nor Parquet"):
         read_trace(tmp_path / "t.parquet", 60)
 
 
-def test_csv_and_parquet_are_the_same_trace(tmp_path: Path) -> None:
+def test_csv_and_parquet_give_the_same_trace(tmp_path: Path) -> None:
     table = pa.table({"join_at_s": [0.0, 1.5], "tenant": ["x", "y"]})
     parquet.write_table(table, tmp_path / "t.parquet")
     (tmp_path / "t.csv").write_text("join_at_s,tenant\n0,x\n1.5,y\n", "utf-8")

@@ -20,7 +20,7 @@ from cluster.lab.simulator.validation import differences, measured, start_times,
 from routing.errors import ConfigurationError
 from tests.support.experiments import ROOT, experiment, screens
 
-WRONG: dict[str, tuple[dict[str, Any], str]] = {
+INVALID: dict[str, tuple[dict[str, Any], str]] = {
     "no such key": ({"target_ongoing": 3}, "target_ongoing"),
     "no such path": ({"arrivals.people.rooms": 3}, "arrivals.people.rooms"),
     "no such key of the model": ({"model.own_msec": 3}, "model.own_msec"),
@@ -30,43 +30,43 @@ WRONG: dict[str, tuple[dict[str, Any], str]] = {
 }
 
 
-@pytest.mark.parametrize("name", WRONG)
-def test_a_wrong_key_of_set_or_sweep_is_named(name: str) -> None:
-    changes, said = WRONG[name]
-    with pytest.raises(ConfigurationError) as refused:
+@pytest.mark.parametrize("name", INVALID)
+def test_an_invalid_key_of_set_or_sweep_is_named(name: str) -> None:
+    changes, message = INVALID[name]
+    with pytest.raises(ConfigurationError) as excinfo:
         overridden(experiment(), changes)
-    assert said in refused.value.message
+    assert message in excinfo.value.message
 
 
 @pytest.mark.parametrize("text", ["max_replicas", "=4", "max_replicas="])
-def test_what_is_no_assignment_is_refused(text: str) -> None:
+def test_a_malformed_assignment_is_rejected(text: str) -> None:
     with pytest.raises(ConfigurationError, match="must be KEY=VALUE"):
         parse_assignments([text], "--set")
 
 
-def test_a_key_of_scaling_alone_is_set_for_those_that_ask_the_vendors() -> None:
+def test_a_scaling_key_without_a_deployment_applies_to_vision_and_llm() -> None:
     scaling = overridden(experiment(), {"max_replicas": 9}).scenario.scaling
     assert (scaling.vision.max_replicas, scaling.llm.max_replicas, scaling.router.max_replicas) == (9, 9, 2)
 
 
 @pytest.mark.parametrize("policy", ["rooms_ahead", "no.such:Policy"])
-def test_a_policy_that_is_none_is_named(policy: str) -> None:
+def test_an_unknown_policy_is_named(policy: str) -> None:
     with pytest.raises(ConfigurationError, match=policy):
         with_policy(experiment(), policy)
 
 
-def test_a_policy_by_its_path_decides() -> None:
+def test_a_policy_can_be_given_by_its_path() -> None:
     own = with_policy(experiment(), "ray.serve.autoscaling_policy:default_autoscaling_policy")
     assert simulate(own).traffic.equals(simulate(experiment()).traffic)
 
 
-def test_a_range_doubles_and_ends_where_it_is_told_to() -> None:
+def test_a_range_doubles_up_to_its_end() -> None:
     grid = parse_grid(["target_ongoing_requests=2..20", "max_replicas=1,4"])
     assert grid == {"target_ongoing_requests": [2, 4, 8, 16, 20], "max_replicas": [1, 4]}
 
 
 @pytest.mark.parametrize("text", ["a=9..2", "a=0..8", "a=x..8", "a=1..", "a=" + ",".join("1" * 2_000)])
-def test_a_range_that_leads_nowhere_or_too_far_is_refused(text: str) -> None:
+def test_an_invalid_or_too_long_range_is_rejected(text: str) -> None:
     with pytest.raises(ConfigurationError, match="--sweep"):
         parse_grid([text])
 
@@ -77,102 +77,102 @@ def point(hours: float, p95_ms: float | None) -> SweepPoint:
     )
 
 
-def test_the_frontier_is_what_nothing_beats() -> None:
+def test_the_frontier_holds_the_points_that_no_other_beats() -> None:
     points = [point(1, 900), point(2, 500), point(3, 600), point(4, None), point(2, 500)]
-    assert [one.pareto for one in mark(points)] == [True, True, False, False, True]
+    assert [marked.pareto for marked in mark(points)] == [True, True, False, False, True]
 
 
-def test_a_sweep_keeps_a_row_for_each_combination(tmp_path: Path) -> None:
-    small = experiment(length_s=5)
-    points = sweep(small, {"max_replicas": [1, 2], "target_ongoing_requests": [4, 8]}, processes=1)
+def test_a_sweep_saves_a_row_for_each_combination(tmp_path: Path) -> None:
+    short = experiment(length_s=5)
+    points = sweep(short, {"max_replicas": [1, 2], "target_ongoing_requests": [4, 8]}, processes=1)
     save_sweep(tmp_path, "test", "rayroom simulate", points)
-    kept = json.loads((tmp_path / "sweep.json").read_text())["points"]
-    assert [(row["max_replicas"], row["target_ongoing_requests"]) for row in kept] == [(1, 4), (1, 8), (2, 4), (2, 8)]
+    rows = json.loads((tmp_path / "sweep.json").read_text())["points"]
+    assert [(row["max_replicas"], row["target_ongoing_requests"]) for row in rows] == [(1, 4), (1, 8), (2, 4), (2, 8)]
     assert parquet.read_table(tmp_path / "sweep.parquet").num_rows == 4
 
 
-def test_processes_find_what_one_finds() -> None:
-    small = experiment(length_s=5)
+def test_parallel_processes_give_the_same_result() -> None:
+    short = experiment(length_s=5)
     grid = {"max_replicas": [1, 2]}
-    assert sweep(small, grid, processes=2) == sweep(small, grid, processes=1)
+    assert sweep(short, grid, processes=2) == sweep(short, grid, processes=1)
 
 
-def test_an_interval_is_students() -> None:
-    found = interval([1.0, 2.0, 3.0])
-    assert found is not None and found.within is not None
-    assert (found.mean, round(found.within, 3)) == (2.0, 2.484)
+def test_an_interval_uses_students_t() -> None:
+    result = interval([1.0, 2.0, 3.0])
+    assert result is not None and result.within is not None
+    assert (result.mean, round(result.within, 3)) == (2.0, 2.484)
     assert interval([1.0, None]) is None
 
 
 def test_policies_are_compared_on_the_same_seeds() -> None:
-    ray, again = compare(experiment(length_s=10), ["ray", "ray"], seeds=2, processes=1)
-    assert ray == again and ray.replica_hours is not None
+    ray, second = compare(experiment(length_s=10), ["ray", "ray"], seeds=2, processes=1)
+    assert ray == second and ray.replica_hours is not None
 
 
-def test_a_scenario_is_simulated_kept_and_reported(tmp_path: Path) -> None:
+def test_a_simulation_saves_its_run_and_report(tmp_path: Path) -> None:
     file = tmp_path / "small.yaml"
     file.write_text("{name: small, length_s: 20, arrivals: {kind: steady, rooms: 5}, targets: {shed_share: 0.5}}")
-    asked = SimulateOptions(
+    options = SimulateOptions(
         scenario=str(file), config=ROOT / "serve_config.yaml", command="rayroom simulate", out=tmp_path / "out"
     )
-    assert run_simulation(asked, Console(quiet=True)) == 0
+    assert run_simulation(options, Console(quiet=True)) == 0
     assert record.load(tmp_path / "out").summary.kind == "simulate"
     assert (tmp_path / "out" / "report.html").stat().st_size > 0
 
 
-def test_a_target_that_was_missed_is_told_by_the_exit_status(tmp_path: Path) -> None:
+def test_a_missed_target_sets_the_exit_status(tmp_path: Path) -> None:
     file = tmp_path / "small.yaml"
     file.write_text("{name: small, length_s: 20, arrivals: {kind: steady, rooms: 5}, targets: {p95_ms: 1}}")
-    asked = SimulateOptions(
+    options = SimulateOptions(
         scenario=str(file), config=ROOT / "serve_config.yaml", command="rayroom simulate", out=tmp_path / "out"
     )
-    assert run_simulation(asked, Console(quiet=True)) == 1
+    assert run_simulation(options, Console(quiet=True)) == 1
 
 
-def test_a_sweep_and_a_comparison_at_once_are_refused() -> None:
-    asked = SimulateOptions(scenario="nine-oclock", config=Path("-"), command="", grid=("a=1",), policies="ray")
+def test_a_sweep_with_a_comparison_is_rejected() -> None:
+    options = SimulateOptions(scenario="nine-oclock", config=Path("-"), command="", grid=("a=1",), policies="ray")
     with pytest.raises(ConfigurationError, match="one of them at a time"):
-        run_simulation(asked, Console(quiet=True))
+        run_simulation(options, Console(quiet=True))
 
 
-def test_the_command_lines_seed_comes_first() -> None:
-    asked = SimulateOptions(
+def test_the_seed_of_the_command_line_overrides_the_scenario() -> None:
+    options = SimulateOptions(
         scenario="nine-oclock", config=ROOT / "serve_config.yaml", command="", seed=99, changes=("seed=3",)
     )
-    assert read_experiment(asked).scenario.seed == 99
+    assert read_experiment(options).scenario.seed == 99
 
 
-def test_how_long_replicas_took_is_read_from_a_live_runs_samples() -> None:
+def test_start_times_are_measured_from_the_samples_of_a_live_run() -> None:
     samples = [(0, 1, 1), (1, 3, 1), (2, 3, 1), (3, 3, 3), (4, 5, 3), (5, 4, 3), (6, 4, 4), (7, None, None), (8, 2, 2)]
     rows = [{"at_s": at_s, "target_replicas": target, "running_replicas": runs} for at_s, target, runs in samples]
     assert start_times(rows) == [2]
 
 
-def live(directory: Path, **changes: Any) -> record.Run:
-    """Save a simulation as if it had been a live run, and return it."""
+def live_run(directory: Path, **changes: Any) -> record.Run:
+    """Save a simulation as a live run, and return it."""
     run = simulate(experiment(**changes))
     summary = run.summary.model_copy(update={"kind": "load"})
-    found = record.Run(summary=summary, **{name: getattr(run, name) for name in record.SCHEMAS})
-    record.save(found, directory)
-    return found
+    saved = record.Run(summary=summary, **{name: getattr(run, name) for name in record.SCHEMAS})
+    record.save(saved, directory)
+    return saved
 
 
-def test_a_live_runs_own_overhead_is_what_its_simulation_goes_by(tmp_path: Path) -> None:
-    run = live(tmp_path)
-    assumptions, said = measured(run)
-    assert assumptions.own_ms == run.summary.totals.own_p50_ms and said[0].startswith("own time measured")
-    assert said[1].startswith("cold start assumed")
+def test_the_simulation_of_a_live_run_uses_its_measured_overhead(tmp_path: Path) -> None:
+    run = live_run(tmp_path)
+    assumptions, notes = measured(run)
+    assert assumptions.own_ms == run.summary.totals.own_p50_ms and notes[0].startswith("own time measured")
+    assert notes[1].startswith("cold start assumed")
 
 
-def test_a_run_that_simulates_as_it_went_is_within_the_goal(tmp_path: Path) -> None:
-    found = live(tmp_path, length_s=60)
+def test_a_run_that_equals_its_simulation_is_within_the_goal(tmp_path: Path) -> None:
+    run = live_run(tmp_path, length_s=60)
     validated = validate(tmp_path, experiment().app, screens())
     assert {row.figure for row in validated.differences} >= {"replica-seconds vision", "p95_ms", "shed_percent"}
     assert all(row.live is not None for row in validated.differences)
-    assert all(row.near for row in differences(found.summary.totals, found.summary.totals))
+    assert all(row.within_goal for row in differences(run.summary.totals, run.summary.totals))
 
 
-def test_a_simulation_is_not_what_a_simulation_is_held_against(tmp_path: Path) -> None:
+def test_a_simulation_cannot_be_validated_against_a_simulation(tmp_path: Path) -> None:
     record.save(simulate(experiment(length_s=5)), tmp_path)
     with pytest.raises(ConfigurationError, match="a live run is needed"):
         validate(tmp_path, experiment().app)

@@ -1,4 +1,4 @@
-"""The private names of Ray are in their place, and Ray's autoscaler runs by virtual time."""
+"""Ray has all private names in use, and its autoscaler runs in virtual time."""
 
 from __future__ import annotations
 
@@ -21,16 +21,16 @@ CONFIG = autoscaling_config(
 
 
 @pytest.mark.parametrize("name", ray_autoscaler.NAMES)
-def test_ray_still_has(name: str) -> None:
+def test_ray_has_every_private_name(name: str) -> None:
     assert ray_autoscaler.find(name) is not None
 
 
-def test_a_name_that_ray_has_moved_is_told_by_its_name() -> None:
+def test_the_error_for_a_missing_name_of_ray_names_it() -> None:
     with pytest.raises(ConfigurationError, match=r"ray\.serve\._private\.common:NoSuchThing"):
         ray_autoscaler.find("ray.serve._private.common:NoSuchThing")
 
 
-def test_the_machines_clock_is_back_even_after_an_error() -> None:
+def test_the_real_clock_is_restored_after_an_error() -> None:
     with pytest.raises(RuntimeError), virtual_time(VirtualClock(5.0)):
         assert vars(ray_state)["time"].time() == 5.0
         raise RuntimeError
@@ -38,32 +38,32 @@ def test_the_machines_clock_is_back_even_after_an_error() -> None:
 
 
 def targets(load: dict[float, float], until_s: float) -> list[tuple[float, int]]:
-    """Return when the target changed, for a load that changes at some moments; every replica is there at once."""
+    """Return the changes of the target for a load that changes over time; replicas start without delay."""
     clock, decisions = VirtualClock(), []
     with virtual_time(clock):
         scaler = RayAutoscaler("vision", CONFIG, clock, np.random.default_rng(1), replicas=1)
-        before = scaler.replicas
+        previous = scaler.replicas
         while clock.now_s < until_s:
             clock.now_s = round(clock.now_s + 0.1, 9)
             scaler.set_running(scaler.replicas)
-            scaler.observe(0.0, next(many for since, many in reversed(load.items()) if since <= clock.now_s))
+            scaler.observe(0.0, next(requests for from_s, requests in reversed(load.items()) if from_s <= clock.now_s))
             target, _ = scaler.decide()
-            if target != before:
+            if target != previous:
                 decisions.append((clock.now_s, target))
-            before = target
+            previous = target
     return decisions
 
 
-def test_rays_delays_look_back_and_bounds_are_there() -> None:
-    found = targets({0.0: 2.0, 20.0: 16.0, 40.0: 2.0, 60.0: 1e6}, until_s=80.0)
-    risen = [at_s for at_s, many in found if many == 8]
-    fallen = [at_s for at_s, many in found if many == 1]
+def test_the_delays_look_back_and_bounds_of_ray_apply() -> None:
+    decisions = targets({0.0: 2.0, 20.0: 16.0, 40.0: 2.0, 60.0: 1e6}, until_s=80.0)
+    risen = [at_s for at_s, replicas in decisions if replicas == 8]
+    fallen = [at_s for at_s, replicas in decisions if replicas == 1]
     assert 22.0 <= risen[0] <= 28.0, "the delay, the push and the look-back lie between a rise and its answer"
     assert 50.0 <= fallen[0] <= 56.0
-    assert max(many for _, many in found) == 20
+    assert max(replicas for _, replicas in decisions) == 20
 
 
-def test_a_policy_of_ones_own_is_wrapped_in_rays_delays() -> None:
+def test_a_custom_policy_is_subject_to_the_delays_of_ray() -> None:
     clock = VirtualClock()
     with virtual_time(clock):
         scaler = RayAutoscaler(

@@ -1,4 +1,4 @@
-"""A simulation loses no request, is the same for the same seed, and scales as a real cluster does."""
+"""A simulation loses no request, is deterministic for a seed, and scales like a real cluster."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from cluster.lab.simulator.experiment import simulate
 from cluster.lab.simulator.metrics import Histogram
 from cluster.lab.simulator.overrides import with_policy
 from cluster.lab.simulator.replicas import Replicas, start_speed
-from cluster.lab.simulator.request_queue import NONE, QueuedRequests, RequestQueue
+from cluster.lab.simulator.request_queue import NO_REQUESTS, QueuedRequests, RequestQueue
 from cluster.lab.simulator.room_uploads import RoomUploads
 from routing.errors import ConfigurationError
 from tests.support.experiments import KEPT_SHARE, experiment
@@ -42,7 +42,7 @@ SLOW_START = {
 }
 
 
-def whole(run: Run, name: str) -> int:
+def total(run: Run, name: str) -> int:
     return int(np.sum(run.traffic.column(name).to_numpy()))
 
 
@@ -60,34 +60,34 @@ def whole(run: Run, name: str) -> int:
 def test_every_frame_is_a_repeat_answered_shed_or_failed(parts: dict[str, Any]) -> None:
     run = simulate(experiment(**parts))
     columns = {name: run.traffic.column(name).to_numpy() for name in run.traffic.column_names}
-    assert whole(run, "seen") > 0
+    assert total(run, "seen") > 0
     assert (columns["seen"] == columns["repeats"] + columns["kept"]).all()
     assert (columns["kept"] == columns["answered"] + columns["shed"] + columns["failed"]).all()
-    assert sum(run.tenants.column("answered").to_pylist()) == whole(run, "answered")
-    assert sum(run.tenants.column("seen").to_pylist()) == whole(run, "seen")
+    assert sum(run.tenants.column("answered").to_pylist()) == total(run, "answered")
+    assert sum(run.tenants.column("seen").to_pylist()) == total(run, "seen")
 
 
-def test_the_same_seed_gives_the_same_run_and_another_one_another() -> None:
-    first, again = simulate(experiment()), simulate(experiment())
+def test_a_run_is_deterministic_for_a_seed() -> None:
+    first, second = simulate(experiment()), simulate(experiment())
     other = simulate(experiment({"seed": 8}))
     for name in ("replicas", "traffic", "latency", "tenants", "events"):
-        assert getattr(first, name).equals(getattr(again, name))
+        assert getattr(first, name).equals(getattr(second, name))
     assert not first.traffic.equals(other.traffic)
 
 
-def test_a_room_is_asked_once_a_second_and_keeps_what_its_screen_changed() -> None:
+def test_a_room_is_sampled_once_a_second_and_keeps_its_changed_frames() -> None:
     run = simulate(experiment(length_s=200))
-    assert whole(run, "seen") == pytest.approx(40 * 200, rel=0.01)
-    assert whole(run, "kept") / whole(run, "seen") == pytest.approx(KEPT_SHARE, abs=0.03)
+    assert total(run, "seen") == pytest.approx(40 * 200, rel=0.01)
+    assert total(run, "kept") / total(run, "seen") == pytest.approx(KEPT_SHARE, abs=0.03)
 
 
-def test_with_room_for_all_an_answer_takes_what_the_vendors_publish() -> None:
+def test_without_queueing_the_answer_time_is_the_published_latency() -> None:
     totals = simulate(experiment()).summary.totals
     assert totals.p50_ms == pytest.approx(710, rel=0.1)
     assert totals.own_p50_ms == pytest.approx(Assumptions().own_ms, rel=0.1)
 
 
-def test_the_queue_of_a_burst_is_read_as_demand_so_that_ray_starts_more_than_it_needs() -> None:
+def test_ray_overprovisions_because_it_counts_queued_requests() -> None:
     run = simulate(experiment(SLOW_START | {"scaling.vision.max_queued_requests": 200}, **BURST))
     vision = [row for row in run.replicas.to_pylist() if row["deployment"] == "vision"]
     peak = max(row["target_replicas"] for row in vision)
@@ -95,7 +95,7 @@ def test_the_queue_of_a_burst_is_read_as_demand_so_that_ray_starts_more_than_it_
     assert peak >= 1.3 * max(settled)
 
 
-def test_rooms_ahead_misses_fewer_seconds_of_a_burst_for_no_more_replicas() -> None:
+def test_rooms_ahead_misses_fewer_seconds_than_ray_with_no_more_replicas() -> None:
     missed, replicas = {}, {}
     for policy in ("ray", "rooms-ahead"):
         runs = [simulate(with_policy(experiment(SLOW_START | {"seed": seed}, **BURST), policy)) for seed in (1, 2, 3)]
@@ -105,15 +105,15 @@ def test_rooms_ahead_misses_fewer_seconds_of_a_burst_for_no_more_replicas() -> N
     assert replicas["rooms-ahead"] <= replicas["ray"]
 
 
-def test_a_vendors_bad_time_sends_its_requests_to_the_next_model() -> None:
+def test_requests_of_a_failing_vendor_fall_back_to_the_next_model() -> None:
     fault = {"vendor": "gemini", "from_s": 0, "to_s": 30, "share": 1.0}
     run = simulate(experiment(vendors={"faults": [fault]}))
-    assert run.summary.details["fell_back"] > 0 and whole(run, "failed") == 0
+    assert run.summary.details["fell_back"] > 0 and total(run, "failed") == 0
     faults = [row["what"] for row in run.events.to_pylist() if row["kind"] == "fault"]
     assert faults == ["begins: 100% answer 503", "is over"]
 
 
-def test_a_vendor_nobody_has_is_named() -> None:
+def test_an_unknown_vendor_is_named() -> None:
     fault = {"vendor": "gemni", "from_s": 0, "to_s": 30}
     with pytest.raises(ConfigurationError, match=r"vendors\.faults\.0\.vendor: gemni"):
         simulate(experiment(vendors={"faults": [fault]}))
@@ -123,69 +123,69 @@ def requests(*sent_s: float) -> QueuedRequests:
     return QueuedRequests(due_s=np.array(sent_s), sent_s=np.array(sent_s), room=np.arange(len(sent_s)))
 
 
-def test_a_pool_fills_its_slots_then_its_queue_and_turns_the_last_away() -> None:
-    pool = RequestQueue(slots_of_replica=2, most_queued=1, longest_wait_s=5.0)
-    pool.turn()
+def test_a_queue_fills_its_slots_then_its_queue_and_sheds_the_rest() -> None:
+    pool = RequestQueue(slots_of_replica=2, max_queued=1, max_wait_s=5.0)
+    pool.advance()
     admitted = pool.admit(requests(0.0, 0.01, 0.02, 0.03), running=1, now_s=0.0)
-    assert (len(admitted.begun), len(pool.queue), len(admitted.shed)) == (2, 1, 1)
+    assert (len(admitted.started), len(pool.queue), len(admitted.shed)) == (2, 1, 1)
     pool.serve(np.array([0.1, 0.3]), np.zeros(2), now_s=0.1, tick_s=0.1)
-    pool.turn()
+    pool.advance()
     assert pool.in_service == 1
-    assert len(pool.admit(NONE, running=1, now_s=0.1).begun) == 1
+    assert len(pool.admit(NO_REQUESTS, running=1, now_s=0.1).started) == 1
 
 
-def test_a_pool_lets_go_of_who_waited_for_too_long() -> None:
-    pool = RequestQueue(slots_of_replica=1, most_queued=-1, longest_wait_s=5.0)
+def test_a_request_that_waited_too_long_expires() -> None:
+    pool = RequestQueue(slots_of_replica=1, max_queued=-1, max_wait_s=5.0)
     pool.admit(requests(0.0), running=0, now_s=0.0)
-    assert len(pool.admit(NONE, running=1, now_s=5.1).expired) == 1
+    assert len(pool.admit(NO_REQUESTS, running=1, now_s=5.1).expired) == 1
 
 
-def test_a_replica_that_is_stopped_answers_what_it_has() -> None:
-    pool = RequestQueue(slots_of_replica=10, most_queued=0, longest_wait_s=5.0)
-    pool.turn()
-    begun = pool.admit(requests(*[0.0] * 20), running=2, now_s=0.0).begun
-    pool.serve(np.full(len(begun), 0.5), np.zeros(20), now_s=0.1, tick_s=0.1)
+def test_a_stopped_replica_finishes_its_requests() -> None:
+    pool = RequestQueue(slots_of_replica=10, max_queued=0, max_wait_s=5.0)
+    pool.advance()
+    started = pool.admit(requests(*[0.0] * 20), running=2, now_s=0.0).started
+    pool.serve(np.full(len(started), 0.5), np.zeros(20), now_s=0.1, tick_s=0.1)
     pool.stop(stopped=1, running_before=2, rng=np.random.default_rng(1))
     assert 0 < pool.draining < 20 and pool.load == 20
     for _ in range(6):
-        pool.turn()
+        pool.advance()
     assert pool.load == 0
 
 
-def test_of_two_frames_that_wait_in_a_room_the_older_is_shed() -> None:
-    one = np.zeros(1)
+def test_a_newer_frame_displaces_the_waiting_one() -> None:
+    zero = np.zeros(1)
     rooms = ScheduledRooms(
-        join_at_s=one,
-        leave_at_s=one + 100,
+        join_at_s=zero,
+        leave_at_s=zero + 100,
         tenant=np.zeros(1, dtype=np.int64),
-        take=np.zeros(1, dtype=np.int64),
+        recording=np.zeros(1, dtype=np.int64),
         starts_at=np.zeros(1, dtype=np.int64),
         talks=np.zeros(1, dtype=np.bool_),
     )
-    senders = RoomUploads(rooms)
-    first = senders.offer(requests(0.0), to_s=0.1).sent
-    senders.began(first, ends_s=np.array([2.5]), vendor_s=np.array([2.0]))
-    assert len(senders.offer(requests(1.0), to_s=1.1).sent) == 0
-    assert senders.offer(requests(2.0), to_s=2.1).displaced.due_s.tolist() == [1.0]
-    late = senders.offer(NONE, to_s=2.6).sent
-    assert (late.due_s[0], late.sent_s[0]) == (2.0, 2.5)
-    waited_s = senders.began(late, ends_s=np.array([3.0]), vendor_s=np.array([0.4]))
+    uploads = RoomUploads(rooms)
+    first = uploads.offer(requests(0.0), to_s=0.1).sent
+    uploads.record_end(first, ends_s=np.array([2.5]), vendor_s=np.array([2.0]))
+    assert len(uploads.offer(requests(1.0), to_s=1.1).sent) == 0
+    assert uploads.offer(requests(2.0), to_s=2.1).displaced.due_s.tolist() == [1.0]
+    released = uploads.offer(NO_REQUESTS, to_s=2.6).sent
+    assert (released.due_s[0], released.sent_s[0]) == (2.0, 2.5)
+    waited_s = uploads.record_end(released, ends_s=np.array([3.0]), vendor_s=np.array([0.4]))
     assert waited_s[0] == pytest.approx(0.5 * 2.0 / 2.5), "of the wait, the vendors' part is that of the answer before"
 
 
-def test_replicas_that_start_together_share_what_starting_takes() -> None:
-    assumed, rng = Assumptions(cold_start_from_s=1, cold_start_to_s=1, starts_at_once=2), np.random.default_rng(1)
+def test_replicas_that_start_together_share_the_start_capacity() -> None:
+    assumptions, rng = Assumptions(cold_start_from_s=1, cold_start_to_s=1, starts_at_once=2), np.random.default_rng(1)
     replicas = Replicas(running=1)
-    replicas.aim(5, assumed, rng)
-    assert start_speed(4, assumed) == 0.5
-    replicas.move(1.0, start_speed(4, assumed))
+    replicas.scale_to(5, assumptions, rng)
+    assert start_speed(4, assumptions) == 0.5
+    replicas.advance(1.0, start_speed(4, assumptions))
     assert replicas.running == 1
-    replicas.move(1.0, 0.5)
+    replicas.advance(1.0, 0.5)
     assert replicas.running == 5
-    assert replicas.aim(2, assumed, rng) == 3 and replicas.running == 2
+    assert replicas.scale_to(2, assumptions, rng) == 3 and replicas.running == 2
 
 
-def test_a_histograms_quantiles_are_right_within_half_a_percent() -> None:
+def test_the_quantiles_of_a_histogram_are_within_half_a_percent() -> None:
     values = np.random.default_rng(1).lognormal(6, 0.5, 50_000)
     histogram = Histogram()
     histogram.add(values)

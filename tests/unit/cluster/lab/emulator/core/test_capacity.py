@@ -10,29 +10,29 @@ ALICE = InFlightSlot("openai", "gpt-4o", "alice")
 BOB = InFlightSlot("openai", "gpt-4o", "bob")
 
 
-def test_a_minutes_requests_fit_at_once_and_the_next_waits_for_its_share() -> None:
+def test_a_whole_minutes_requests_are_admitted_at_once_and_the_next_is_rejected() -> None:
     capacity = Capacity(RateLimits(requests_per_minute=3))
     assert [capacity.admit(ALICE, 1, now_s=0.0) for _ in range(3)] == [None] * 3
-    refused = capacity.admit(ALICE, 1, now_s=5.0)
-    assert refused is not None and refused.reason == "requests" and refused.retry_after_s == pytest.approx(15.0)
+    rejection = capacity.admit(ALICE, 1, now_s=5.0)
+    assert rejection is not None and rejection.reason == "requests" and rejection.retry_after_s == pytest.approx(15.0)
     assert capacity.admit(ALICE, 1, now_s=20.0) is None
 
 
-def test_one_keys_limit_is_not_anothers() -> None:
+def test_each_key_has_its_own_limit() -> None:
     capacity = Capacity(RateLimits(requests_per_minute=1))
     assert [capacity.admit(slot, 1, now_s=0.0) for slot in (ALICE, BOB)] == [None, None]
 
 
-def test_tokens_that_do_not_fit_cost_the_request_and_no_token() -> None:
+def test_a_request_over_the_token_limit_is_counted_without_its_tokens() -> None:
     capacity = Capacity(RateLimits(requests_per_minute=10, tokens_per_minute=100))
-    refused = capacity.admit(ALICE, 150, now_s=0.0)
+    rejection = capacity.admit(ALICE, 150, now_s=0.0)
     limit_status = capacity.limit_status(ALICE)
-    assert refused is not None and refused.reason == "tokens" and refused.retry_after_s == pytest.approx(30.0)
+    assert rejection is not None and rejection.reason == "tokens" and rejection.retry_after_s == pytest.approx(30.0)
     assert limit_status.requests is not None and limit_status.tokens is not None
     assert (limit_status.requests.remaining, limit_status.tokens.remaining) == (9, 100)
 
 
-def test_a_limit_says_when_it_is_whole_again() -> None:
+def test_a_limit_reports_the_time_until_it_is_full() -> None:
     capacity = Capacity(RateLimits(requests_per_minute=2))
     capacity.admit(ALICE, 1, now_s=0.0)
     gauge = capacity.limit_status(ALICE).requests
@@ -40,11 +40,11 @@ def test_a_limit_says_when_it_is_whole_again() -> None:
     assert gauge.reset_s == pytest.approx(30.0)
 
 
-def test_a_key_has_so_many_places_and_the_model_so_many_for_all() -> None:
+def test_concurrency_is_limited_per_key_and_per_model() -> None:
     capacity = Capacity(RateLimits(concurrent=1), VendorLoad(most=2))
     capacity.enter(ALICE)
-    refused = capacity.admit(ALICE, 1, now_s=0.0)
-    assert refused is not None and refused.reason == "concurrent" and capacity.admit(BOB, 1, now_s=0.0) is None
+    rejection = capacity.admit(ALICE, 1, now_s=0.0)
+    assert rejection is not None and rejection.reason == "concurrent" and capacity.admit(BOB, 1, now_s=0.0) is None
     capacity.enter(BOB)
     overloaded = capacity.admit(InFlightSlot("openai", "gpt-4o", "carol"), 1, now_s=0.0)
     assert overloaded is not None and overloaded.reason == "overloaded"
@@ -53,5 +53,5 @@ def test_a_key_has_so_many_places_and_the_model_so_many_for_all() -> None:
 
 
 @pytest.mark.parametrize(("in_flight", "slowdown"), [(0, 1.0), (10, 1.0), (15, 1.5), (30, 3.0)])
-def test_a_crowd_beyond_the_free_places_slows_everyone(in_flight: int, slowdown: float) -> None:
+def test_requests_beyond_the_free_capacity_slow_all_requests(in_flight: int, slowdown: float) -> None:
     assert VendorLoad(free=10, capacity=10).slowdown(in_flight) == slowdown

@@ -1,0 +1,56 @@
+"""The emulated prompt cache: which prefixes of earlier prompts a vendor still holds. The clock is an argument."""
+
+from __future__ import annotations
+
+from collections import OrderedDict
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+
+from cluster.lab.emulator.core.faults import Extras
+
+MAX_PREFIXES = 10_000
+LIFE_5M_S = 300
+LIFE_1H_S = 3_600
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class CachePoint:
+    """The end of a prefix that may be cached: a digest of the prefix, its length and its life.
+
+    `counts_writes` is false where the vendor does not charge for writing.
+    """
+
+    digest: bytes = field(repr=False)
+    tokens: int
+    life_s: int = LIFE_5M_S
+    counts_writes: bool = True
+
+
+class PromptCache:
+    """The cached prefixes of each API key and model."""
+
+    def __init__(self) -> None:
+        self._ends_at_s: OrderedDict[tuple[str, str, bytes], float] = OrderedDict()
+
+    def use(self, key: str, model: str, points: Sequence[CachePoint], now_s: float) -> Extras:
+        """Return the tokens read from the cache and written to it, and hold the prefixes from now on.
+
+        `points` are in the order of the prompt. The longest held prefix is read, and extends its life; the tokens
+        between it and a later point are written.
+        """
+        held = [point for point in points if self._ends_at_s.get((key, model, point.digest), now_s) > now_s]
+        read = max((point.tokens for point in held), default=0)
+        shortly, for_an_hour, reached = 0, 0, read
+        for point in sorted(points, key=lambda point: point.tokens):
+            new = max(0, point.tokens - reached)
+            reached += new
+            shortly += new if point.counts_writes and point.life_s < LIFE_1H_S else 0
+            for_an_hour += new if point.counts_writes and point.life_s >= LIFE_1H_S else 0
+            self._hold((key, model, point.digest), now_s + point.life_s)
+        return Extras(cached_tokens=read, cache_write_5m_tokens=shortly, cache_write_1h_tokens=for_an_hour)
+
+    def _hold(self, prefix: tuple[str, str, bytes], until_s: float) -> None:
+        self._ends_at_s[prefix] = until_s
+        self._ends_at_s.move_to_end(prefix)
+        if len(self._ends_at_s) > MAX_PREFIXES:
+            self._ends_at_s.popitem(last=False)

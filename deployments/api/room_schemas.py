@@ -1,0 +1,47 @@
+"""Schemas of the bodies that a room agent sends: opening a room, and its heartbeats."""
+
+from __future__ import annotations
+
+from typing import Annotated, Literal
+
+from pydantic import Field
+
+from deployments.api.body import Body, Finite
+
+# Limits of one event: usage that could not be sent for days is sent as one event.
+MAX_AUDIO_MS = 1_000_000_000
+MAX_CHARACTERS = 100_000_000
+
+CounterName = Annotated[str, Field(pattern=r"^[a-z][a-z0-9_]{0,63}$")]
+
+
+class OpenRoom(Body):
+    """The body with which an agent opens a room; `metadata` is that of its job, signed by the company's backend."""
+
+    room: Annotated[str, Field(max_length=1_024)]
+    job_id: Annotated[str, Field(min_length=1, max_length=128)]
+    metadata: Annotated[str, Field(max_length=16_384)]
+    ended: bool = False
+    """Whether the job has ended and only its bill is sent, which a suspended tenant owes too."""
+
+
+class SpeechUsageItem(Body):
+    """The usage of one STT or TTS request, as the agent counted it. Its id is the same on every resend."""
+
+    id: Annotated[str, Field(min_length=1, max_length=128)]
+    service: Literal["stt", "tts"]
+    model: Annotated[str, Field(min_length=1, max_length=128)]
+    audio_ms: Annotated[int, Field(strict=True, ge=0, le=MAX_AUDIO_MS)] = 0
+    characters: Annotated[int, Field(strict=True, ge=0, le=MAX_CHARACTERS)] = 0
+    occurred_at: Annotated[Finite, Field(ge=0)]
+    estimated: bool = False
+    """Whether the job was killed while the request was in transit to the vendor, so that it may not have arrived."""
+
+
+class Heartbeat(Body):
+    """An agent's counters since its job began, and the speech usage not acknowledged yet."""
+
+    usage: Annotated[tuple[SpeechUsageItem, ...], Field(fail_fast=True, max_length=256)] = ()
+    counters: Annotated[dict[CounterName, Finite], Field(fail_fast=True)] = Field(default_factory=dict, max_length=64)
+    ended: bool = False
+    """Whether the job has ended, so that only its usage counts."""

@@ -1,0 +1,89 @@
+"""Begin a streamed response before its first piece has come: clients leave a server that sends no head."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncGenerator, AsyncIterator
+
+from fastapi.responses import StreamingResponse
+from starlette.types import Receive, Scope, Send
+
+from deployments.gateway import openai_format
+from deployments.gateway.models import RoutedAnswer
+from routing.errors import RayroomError
+from routing.models import Delta
+
+HEAD_AFTER_S = 2.0
+"""Some clients wait only 5 s for the head of a response. Until it leaves, an error still has its own status."""
+COMMENT_EVERY_S = 2.0
+COMMENT = b": no model has answered yet\n\n"
+"""A comment of server-sent events: clients skip it."""
+
+Piece = Delta | RoutedAnswer
+
+
+class PendingStream:
+    """The pieces of an answer, the first of which is awaited in a task that ends with `aclose`."""
+
+    def __init__(self, pieces: AsyncGenerator[Piece, None]) -> None:
+        self.pieces = pieces
+        self._first = asyncio.ensure_future(anext(pieces))
+
+    async def first_within(self, timeout_s: float) -> Piece | None:
+        """Return the first piece, or None if it has not come in time; raises the error of the request."""
+        await asyncio.wait({self._first}, timeout=timeout_s)
+        return self._first.result() if self._first.done() else None
+
+    async def aclose(self) -> None:
+        """Cancel the wait for the first piece, and close the stream."""
+        self._first.cancel()
+        await asyncio.wait({self._first})
+        if not self._first.cancelled():
+            # Retrieved, or asyncio would log it.
+            self._first.exception()
+        await self.pieces.aclose()
+
+
+class EventStream(StreamingResponse):
+    """A streamed answer as server-sent events. It owns the pieces, and closes them however it ends."""
+
+    def __init__(self, pending: PendingStream, first: Piece | None, with_usage: bool) -> None:
+        headers = {"cache-control": "no-store"} | (timing(first.vendor_s) if first is not None else {})
+        super().__init__(_events(pending, first, with_usage), headers=headers, media_type="text/event-stream")
+        self._pending = pending
+
+    @classmethod
+    async def begun(cls, pieces: AsyncGenerator[Piece, None], with_usage: bool) -> EventStream:
+        """Return the response once its first piece has come, or after `HEAD_AFTER_S`; raises an error until then."""
+        pending = PendingStream(pieces)
+        try:
+            first = await pending.first_within(HEAD_AFTER_S)
+        except BaseException:
+            await pending.aclose()
+            raise
+        return cls(pending, first, with_usage)
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        try:
+            await super().__call__(scope, receive, send)
+        finally:
+            # The client may leave before the events are begun, and then nothing else closes the pieces.
+            await self._pending.aclose()
+
+
+def timing(vendor_s: float) -> dict[str, str]:
+    """Return the Server-Timing header: the part of the response time that was spent waiting for vendors."""
+    return {"server-timing": f"vendor;dur={1_000 * vendor_s:.1f}"}
+
+
+async def _events(pending: PendingStream, first: Piece | None, with_usage: bool) -> AsyncIterator[bytes]:
+    """Yield a comment every while until the first piece, then the events; an error is the last event."""
+    try:
+        while first is None:
+            yield COMMENT
+            first = await pending.first_within(COMMENT_EVERY_S)
+    except RayroomError as error:
+        yield openai_format.error_event(error)
+        return
+    async for event in openai_format.events(first, pending.pieces, with_usage):
+        yield event

@@ -1,0 +1,34 @@
+"""The gateway's metrics as a list of events."""
+
+from __future__ import annotations
+
+from deployments.gateway.metrics import tier_label
+from routing.models import Usage
+from routing.retry import RefusalCause
+
+
+class ListedMetrics:
+    """Metrics in a list; the usage of answers is summed apart."""
+
+    def __init__(self) -> None:
+        self.counted: list[tuple[str, str, str]] = []
+        self.tokens: dict[str, tuple[int, int]] = {}
+        self.tiers: list[tuple[str, str]] = []
+
+    def breaker_turned(self, model: str, to: str) -> None:
+        self.counted.append(("breaker", model, to))
+
+    def fell_back(self, model: str, to: str) -> None:
+        self.counted.append(("fallback", model, to))
+
+    def answered(self, model: str, usage: Usage, service_tier: str | None) -> None:
+        read, cached = self.tokens.get(model, (0, 0))
+        self.tokens[model] = (read + usage.input_tokens, cached + usage.cached_input_tokens)
+        if service_tier is not None:
+            self.tiers.append((model, tier_label(service_tier)))
+
+    def asked_again(self, model: str) -> None:
+        self.counted.append(("again", model, ""))
+
+    def refused(self, model: str, cause: RefusalCause) -> None:
+        self.counted.append(("refused", model, cause))
