@@ -28,7 +28,7 @@ from routing.fairness import FairnessSettings
 from routing.models import Service
 from routing.prices import AccountPrice
 from routing.retry import RetrySettings
-from routing.validation import Count, Seconds
+from routing.validation import Count, Seconds, errors_of
 from routing.vendor_keys import HIDDEN, hide_keys
 
 IMPORT_PATH = "cluster.app:build"
@@ -180,18 +180,18 @@ def parse_settings(args: dict[str, Any]) -> AppSettings:
 def explain(error: ValidationError, root: str, kind: type[BaseModel] = AppSettings) -> list[str]:
     """Return a line for each invalid key of a `kind`: its path, its value unless secret, the allowed values."""
     lines = []
-    for problem in error.errors(include_url=False, include_context=False):
-        path = ".".join([root, *map(str, problem["loc"])])
-        name = next((step for step in reversed(problem["loc"]) if isinstance(step, str)), "")
-        value_text = HIDDEN if problem["type"] == "missing" else _display_value(name, problem["input"])
+    for problem in errors_of(error):
+        path = f"{root}.{problem.where}" if problem.loc else root
+        name = next((step for step in reversed(problem.loc) if isinstance(step, str)), "")
+        value_text = HIDDEN if problem.kind == "missing" else _display_value(name, problem.value)
         seen = "" if value_text == HIDDEN else f" (seen: {value_text})"
         hint = (
             " Put the key in the environment; write its variable's name here."
-            if _is_pasted_key(name, problem["type"])
+            if _is_pasted_key(name, problem.kind)
             else ""
         )
-        allowed = f" Allowed here: {_allowed(problem['loc'], kind)}." if problem["type"] == "extra_forbidden" else ""
-        lines.append(hide_keys(f"{path}: {problem['msg']}{seen}.{hint}{allowed}"))
+        allowed = f" Allowed here: {_allowed(problem.loc, kind)}." if problem.kind == "extra_forbidden" else ""
+        lines.append(hide_keys(f"{path}: {problem.message}{seen}.{hint}{allowed}"))
     return lines
 
 

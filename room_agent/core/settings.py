@@ -14,6 +14,7 @@ from pydantic_settings import BaseSettings, SettingsConfigDict
 
 from routing.errors import ConfigurationError
 from routing.prices import load_prices
+from routing.validation import errors_of
 from routing.vendor_keys import read_key
 
 LISTED = r"[^,\s]"
@@ -130,9 +131,10 @@ def load_settings() -> AgentSettings:
     try:
         settings = AgentSettings()
     except ValidationError as error:
-        wrong = [f"{one['loc'][0]}: {one['msg']}" for one in error.errors(include_input=False, include_url=False)]
+        wrong = list(errors_of(error))
         hint = "To use the keys that a cluster generated: set -a; . .rayroom/keys.env; set +a"
-        raise ConfigurationError("\n".join([*wrong, hint]), str(error.errors()[0]["loc"][0])) from None
+        lines = [f"{one.where}: {one.message}" for one in wrong]
+        raise ConfigurationError("\n".join([*lines, hint]), wrong[0].where) from None
     if settings.speech.voice:
         settings = settings.model_copy(update={name: _key(name) for name in ("deepgram_key", "eleven_key")})
         _check_voice(settings.speech)

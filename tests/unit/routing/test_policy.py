@@ -121,7 +121,7 @@ def test_an_explicit_model_is_rejected_from_its_retirement_day() -> None:
 
 
 HELLO = (Message(role="user", content=("hello",)),)
-TOOLS = ChatOptions(tools=(Tool(name="weather"),))
+STOPPED = ChatOptions(stop=("x",))
 
 
 def new_decision(*targets: str, stronger: tuple[str, ...] = ()) -> Decision:
@@ -151,7 +151,7 @@ def test_only_models_with_room_for_the_request_are_tried() -> None:
 
 def test_only_models_that_accept_the_options_are_tried() -> None:
     both = new_decision("gpt-6.1-sol", "claude-sonnet-5-5", stronger=("gpt-6.1-sol", "claude-opus-5-5"))
-    kept = within_capabilities(both, CATALOGUE, TOOLS, HELLO)
+    kept = within_capabilities(both, CATALOGUE, STOPPED, HELLO)
     assert (kept.targets, kept.stronger) == (("claude-sonnet-5-5",), ("claude-opus-5-5",))
     assert within_capabilities(both, CATALOGUE, ChatOptions(), HELLO) == both
 
@@ -166,7 +166,7 @@ def test_options_that_no_model_accepts_are_an_error_of_the_first() -> None:
 
 def test_where_options_may_be_dropped_every_model_stays() -> None:
     both = new_decision("gpt-6.1-sol", "claude-sonnet-5-5", stronger=("gpt-6.1-sol",))
-    assert within_capabilities(both, CATALOGUE, TOOLS, HELLO, True) == both
+    assert within_capabilities(both, CATALOGUE, STOPPED, HELLO, True) == both
 
 
 @pytest.mark.parametrize("drop", [False, True])
@@ -181,8 +181,7 @@ def test_a_prefill_that_a_model_does_not_accept_is_never_dropped(drop: bool) -> 
 
 def test_the_remaining_time_of_a_deadline_is_never_negative() -> None:
     deadline = Deadline.after(2.0, now_s=10.0)
-    assert deadline.remaining_s(11.5) == 0.5 and deadline.allows(0.5, 11.5) and not deadline.allows(0.6, 11.5)
-    assert deadline.remaining_s(13.0) == 0.0
+    assert deadline.remaining_s(11.5) == 0.5 and deadline.remaining_s(13.0) == 0.0
 
 
 def tenant(rate: int | None) -> Tenant:
@@ -212,4 +211,4 @@ def test_a_tenant_without_a_rate_is_never_limited() -> None:
     limits = TenantLimits()
     for _ in range(1_000):
         limits.take(tenant(None), 0.0)
-    assert limits.buckets == {}
+    assert not limits.buckets
