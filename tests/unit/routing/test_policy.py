@@ -132,8 +132,8 @@ def test_the_first_models_that_accept_a_request_are_tried_however_many_are_befor
     three = replace(ROUTES, targets={**ROUTES.targets, Tier.COMPLEX: ("gpt-6.1-sol", "gpt-6.2-sol", "claude-opus-5-5")})
     hard = choose("auto", HARD, three, "llm", CATALOGUE)
     assert first_models(hard, three.attempts).targets == ("gpt-6.1-sol", "gpt-6.2-sol")
-    with_tools = within_capabilities(hard, CATALOGUE, TOOLS, HELLO)
-    assert first_models(with_tools, three.attempts).targets == ("claude-opus-5-5",)
+    with_stop = within_capabilities(hard, CATALOGUE, STOPPED, HELLO)
+    assert first_models(with_stop, three.attempts).targets == ("claude-opus-5-5",)
     easy = choose("auto", EASY, three, "llm", CATALOGUE)
     assert first_models(easy, 1).stronger == ("gpt-6.1-sol",)
 
