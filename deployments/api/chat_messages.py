@@ -8,7 +8,7 @@ from typing import Any
 
 from deployments.api.call_ids import split_call_id
 from deployments.api.chat_schemas import ChatMessage, ChatRequest, Part
-from deployments.api.inline_images import inline_jpeg
+from deployments.api.inline_images import inline_image
 from deployments.api.tool_schemas import CallInHistory, FormatOfAnswer, FunctionDefinition, NamedTool
 from routing.chat import ChatOptions, Image, Message, ResponseFormat, Tool, ToolCall, ToolChoice
 from routing.errors import BadInput
@@ -40,7 +40,7 @@ def _to_message(message: ChatMessage, where: str, max_px: int) -> Message:
 def _to_part(part: Part, where: str, max_px: int) -> str | Image:
     if part.image_url is None:
         return part.words
-    image = inline_jpeg(part.image_url.url, f"{where}.image_url.url", max_px)
+    image = inline_image(part.image_url.url, f"{where}.image_url.url", max_px)
     return replace(image, detail=part.image_url.detail or "auto")
 
 

@@ -7,7 +7,7 @@ from typing import Annotated, Literal
 from pydantic import Field, Tag
 
 from deployments.api.body import MAX_IMAGE_CHARS, Body, Text, Words, one_of
-from deployments.api.inline_images import inline_jpeg
+from deployments.api.inline_images import inline_image
 from routing.chat import Message
 from routing.errors import BadInput
 
@@ -24,7 +24,7 @@ Inputs = Annotated[list[Input], Field(min_length=1, max_length=128), Tag("(list)
 
 
 class EmbeddingRequest(Body):
-    """OpenAI's embedding request; an input may also be `{"text": ..., "image": "data:image/jpeg;base64,..."}`."""
+    """OpenAI's embedding request; an input may also be `{"text": ..., "image": "data:image/...;base64,..."}`."""
 
     model: Annotated[str, Field(max_length=128)] = "auto"
     input: Annotated[Words | Inputs, one_of("a text or a list of inputs")]
@@ -51,5 +51,5 @@ def _to_input(item: str | Item, where: str, max_px: int) -> Message:
         item = Item(text=item)
     if not item.text and item.image is None:
         raise BadInput(f"{where}: is empty.", where)
-    images = () if item.image is None else (inline_jpeg(item.image, f"{where}.image", max_px),)
+    images = () if item.image is None else (inline_image(item.image, f"{where}.image", max_px),)
     return Message(role="user", content=(item.text, *images))

@@ -4,21 +4,30 @@ from __future__ import annotations
 
 import base64
 import binascii
+import re
 
-from deployments.api.jpeg import inspect_jpeg
+from deployments.api.image_size import IMAGE_TYPES, inspect_image
 from routing.chat import Image
 from routing.errors import BadInput
 
-_DATA_URL = "data:image/jpeg;base64,"
+_DATA_URL = re.compile(r"data:([\w/+.-]{1,64})(?:;[\w-]{1,32}=[\w-]{1,32}){0,4};base64,", re.ASCII | re.IGNORECASE)
 
 
-def inline_jpeg(url: str, param: str, max_px: int) -> Image:
-    """Return the JPEG of a data URL; raises BadInput for any other URL: images are never fetched."""
-    if not url.startswith(_DATA_URL):
-        raise BadInput(f"{param}: must be an inline JPEG, {_DATA_URL}...; images are not fetched.", param)
+def inline_image(url: str, param: str, max_px: int) -> Image:
+    """Return the image of a data URL, with the type that its bytes show; images at other URLs are never fetched.
+
+    Raises BadInput, or TooLarge for more than `max_px` pixels.
+    """
+    head = _DATA_URL.match(url)
+    if head is None or head[1].lower() not in IMAGE_TYPES:
+        kinds = "JPEG, PNG, WebP or still GIF"
+        raise BadInput(f"{param}: must be an inline {kinds}, data:image/...;base64,...; images are not fetched.", param)
     try:
-        data = base64.b64decode(url[len(_DATA_URL) :], validate=True)
+        data = base64.b64decode(url[head.end() :], validate=True)
     except binascii.Error:
         raise BadInput(f"{param}: is not valid base64.", param) from None
-    size = inspect_jpeg(data, max_px)
-    return Image(data=data, width_px=size.width_px, height_px=size.height_px)
+    try:
+        found = inspect_image(data, max_px)
+    except BadInput as error:
+        raise type(error)(f"{param}: {error.message}", param) from None
+    return Image(data=data, media_type=found.media_type, width_px=found.size.width_px, height_px=found.size.height_px)

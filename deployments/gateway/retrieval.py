@@ -7,7 +7,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass, replace
 
 from deployments.api.embedding_schemas import KnowledgeSearch
-from deployments.api.inline_images import inline_jpeg
+from deployments.api.inline_images import inline_image
 from deployments.common.settings import KnowledgeSettings
 from routing.chat import Message
 from routing.errors import BackendUnavailable, BadInput
@@ -31,7 +31,7 @@ def to_question(request: KnowledgeSearch, max_px: int) -> Message:
     """Return the question as an input for embedding; raises BadInput."""
     if not request.query.strip():
         raise BadInput("query: is empty; it must hold a question.", "query")
-    images = () if request.image is None else (inline_jpeg(request.image, "image", max_px),)
+    images = () if request.image is None else (inline_image(request.image, "image", max_px),)
     return Message(role="user", content=(request.query, *images))
 
 

@@ -125,7 +125,7 @@ BAD: dict[str, tuple[dict[str, Any], Expected]] = {
     "an image by http": (said(image("http://example.com/x.jpg")), wrong(URL)),
     "an image by https": (said(image("https://example.com/x.jpg")), wrong(URL)),
     "an image from the disk": (said(image("file:///etc/passwd")), wrong(URL)),
-    "an inline PNG": (said(image(PNG)), wrong(URL)),
+    "a PNG cut short": (said(image(PNG)), wrong(URL)),
     "an image that is no base64": (said(image("data:image/jpeg;base64,?")), wrong(URL)),
     "nine images": (said(*[image(JPEG)] * (MAX_IMAGES + 1)), wrong("messages")),
     "200,000 tokens in one text": (
