@@ -2,37 +2,32 @@
 
 from __future__ import annotations
 
-import base64
+import re
 from collections.abc import AsyncGenerator
-from typing import Any
+from typing import Any, Final
 
 import anthropic
-from anthropic.types import Message as AnthropicMessage
-from anthropic.types import RawMessageStreamEvent
 
-from deployments.providers.base import served_name, system_text
+from deployments.providers.anthropic.answers import EventReader, answer_of
+from deployments.providers.anthropic.messages import message_body
 from deployments.providers.errors import VendorResponse, retry_after_s
 from deployments.providers.http_session import HOOKS, LIMITS
-from deployments.providers.timeouts import CONNECT_TIMEOUT_S, answered, finished, streamed
-from deployments.providers.usage import from_anthropic
+from deployments.providers.timeouts import CONNECT_TIMEOUT_S, answered, streamed
 from routing.catalogue import Model
-from routing.chat import Image, Message
 from routing.errors import ProviderRefused
-from routing.models import Answer, Delta, EmbeddingResult, EmbedRequest, Finish, ModelRequest, Usage
+from routing.models import Answer, Delta, EmbeddingResult, EmbedRequest, ModelRequest
 
-_FINISH: dict[str, Finish] = {
-    "end_turn": "stop",
-    "stop_sequence": "stop",
-    "pause_turn": "stop",
-    "max_tokens": "length",
-    "model_context_window_exceeded": "length",
-    "refusal": "refusal",
-    "tool_use": "tool_calls",
-}
+_JSON = dict[str, Any]
+PATH: Final = "/v1/messages"
+_FIELD = re.compile(r"([a-z_]+(?:\.\w+)*): ", re.ASCII)
+"""The field at the beginning of a refusal, such as `tools.0.custom.name: ...`."""
 
 
 class AnthropicProvider:
-    """One client with one connection pool for each replica. The router retries, so the SDK's own retries are off."""
+    """One client with one connection pool for each replica. The router retries, so the SDK's own retries are off.
+
+    Answers are parsed as plain JSON: the SDK's typed objects would double the CPU time of a call.
+    """
 
     def __init__(self, api_key: str, base_url: str | None = None) -> None:
         self._client = anthropic.AsyncAnthropic(
@@ -60,72 +55,43 @@ class AnthropicProvider:
         await self._client.close()
 
     async def _answer(self, model: Model, request: ModelRequest) -> Answer:
-        reply: AnthropicMessage = await self._client.messages.create(**_request(model, request))
-        return Answer(
-            text="".join(block.text for block in reply.content if block.type == "text"),
-            model=served_name(model, False),
-            finish=finished(_finish(reply.stop_reason)),
-            usage=from_anthropic(reply.usage),
+        body = message_body(model, request)
+        message = await self._client.post(
+            PATH, cast_to=_JSON, body=body, options={"timeout": _timeout(request.timeout_s)}
         )
+        return answer_of(model, request, message)
 
     async def _deltas(self, model: Model, request: ModelRequest) -> AsyncGenerator[Delta, None]:
-        usage: Usage | None = None
-        async with await self._client.messages.create(**_request(model, request), stream=True) as events:
+        events = await self._client.post(
+            PATH,
+            cast_to=_JSON,
+            body=message_body(model, request) | {"stream": True},
+            options={"timeout": _timeout(request.timeout_s)},
+            stream=True,
+            stream_cls=anthropic.AsyncStream[_JSON],
+        )
+        reader = EventReader(model, request)
+        async with events:
             async for event in events:
-                delta = _delta(event, usage)
-                usage = delta.usage or usage
-                yield delta
+                delta = reader.read(event)
+                if delta is not None:
+                    yield delta
 
 
-def _request(model: Model, request: ModelRequest) -> dict[str, Any]:
-    """Return the arguments of the SDK's call. API version 2026-10-21 takes no temperature, so it is dropped."""
-    body: dict[str, Any] = {
-        "model": model.vendor_name,
-        "max_tokens": request.max_output_tokens,
-        "messages": [
-            {"role": message.role, "content": _content(message)}
-            for message in request.messages
-            if message.role != "system"
-        ],
-        "timeout": anthropic.Timeout(request.timeout_s, connect=CONNECT_TIMEOUT_S),
-    }
-    system = system_text(request)
-    return body | {"system": system} if system else body
-
-
-def _content(message: Message) -> list[dict[str, Any]]:
-    return [_block(part) for part in message.content if part]
-
-
-def _block(part: str | Image) -> dict[str, Any]:
-    if isinstance(part, str):
-        return {"type": "text", "text": part}
-    data = base64.b64encode(part.data).decode()
-    return {"type": "image", "source": {"type": "base64", "media_type": part.media_type, "data": data}}
-
-
-def _delta(event: RawMessageStreamEvent, earlier: Usage | None) -> Delta:
-    if event.type == "message_start":
-        return Delta(usage=from_anthropic(event.message.usage, earlier))
-    if event.type == "content_block_delta" and event.delta.type == "text_delta":
-        return Delta(text=event.delta.text)
-    if event.type == "message_delta":
-        return Delta(finish=_finish(event.delta.stop_reason), usage=from_anthropic(event.usage, earlier))
-    return Delta()
-
-
-def _finish(reason: str | None) -> Finish | None:
-    return _FINISH.get(reason, "stop") if reason else None
+def _timeout(total_s: float) -> anthropic.Timeout:
+    return anthropic.Timeout(total_s, connect=CONNECT_TIMEOUT_S)
 
 
 def _reply(error: Exception) -> VendorResponse | None:
     # An error inside a stream has status 200; its kind is in `type`.
     if isinstance(error, anthropic.APIStatusError):
+        message = _message(error)
         return VendorResponse(
             status=error.status_code,
             codes=(error.error_code, error.type),
             retry_after_s=retry_after_s(error.response.headers),
-            message=_message(error),
+            message=message,
+            param=_field(message),
         )
     return None
 
@@ -134,3 +100,8 @@ def _message(error: anthropic.APIStatusError) -> Any:
     """Return the vendor's own sentence; the SDK's message is the whole body."""
     inner = error.body.get("error") if isinstance(error.body, dict) else None
     return inner.get("message") if isinstance(inner, dict) else None
+
+
+def _field(message: Any) -> str | None:
+    found = _FIELD.match(message) if isinstance(message, str) else None
+    return found[1] if found is not None else None
