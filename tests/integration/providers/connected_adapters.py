@@ -37,7 +37,7 @@ VENDORS = {
     "anthropic": ("/anthropic", "claude-sonnet-5-5"),
     "gemini": ("/gemini", "gemini-3.5-flash-lite"),
 }
-EFFORTS: dict[str, Effort] = {"openai": "none", "openai-compatible": "none"}
+EFFORTS: dict[str, Effort] = {"openai": "none", "openai-compatible": "none", "anthropic": "none"}
 """The effort at which a vendor's model does not think, where the vendor would otherwise let it."""
 EACH_VENDOR = pytest.mark.parametrize("vendor", VENDORS)
 ATTEMPT_S = 30.0

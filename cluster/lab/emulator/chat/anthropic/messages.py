@@ -1,221 +1,200 @@
-"""Anthropic's Messages protocol under /anthropic/v1."""
+"""Anthropic's Messages API: requests read, and answers written whole or as events."""
 
 from __future__ import annotations
 
-import datetime as dt
-import json
-import uuid
-from collections.abc import Callable, Iterable, Iterator
-from typing import Any, Literal
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass
+from typing import Any
 
 from aiohttp import web
-from pydantic import Field, ValidationError
 
+from cluster.lab.emulator.chat.anthropic.checks import RequestRefused, check_limits, read_body
+from cluster.lab.emulator.chat.anthropic.contents import check_contents
+from cluster.lab.emulator.chat.anthropic.errors import NAME, AnthropicProtocol, event
+from cluster.lab.emulator.chat.anthropic.images import check_images
+from cluster.lab.emulator.chat.anthropic.prompt_prefix import cache_points, check_breakpoints, parts_of
+from cluster.lab.emulator.chat.anthropic.request_schema import Message, MessagesRequest, ToolResultBlock, ToolUseBlock
+from cluster.lab.emulator.chat.anthropic.signatures import check_signatures, conversation_of, signature_of
+from cluster.lab.emulator.chat.anthropic.thinking_rules import check_thinking, thought_tokens
+from cluster.lab.emulator.chat.anthropic.tool_rules import check_format, read_tools
 from cluster.lab.emulator.core.answers import GeneratedAnswer, TokenCounts
-from cluster.lab.emulator.core.capacity import LimitGauge, LimitStatus
-from cluster.lab.emulator.core.content import Part, RequestMessage, measure
-from cluster.lab.emulator.core.parsing import BAD_IMAGE, Lenient, bearer, from_base64, invalid
-from cluster.lab.emulator.core.protocol import StreamFrame, VendorRefusal, converse
-from cluster.lab.emulator.core.request import EmulatorState, ParsedRequest, RequestProblem
+from cluster.lab.emulator.core.content import RequestContent, RequestMessage, measure
+from cluster.lab.emulator.core.model_rules import ModelRules, image_tokens, rules_of
+from cluster.lab.emulator.core.parsing import bearer
+from cluster.lab.emulator.core.protocol import StreamFrame
+from cluster.lab.emulator.core.request import ParsedRequest
+from cluster.lab.emulator.core.tools import EmulatedToolCall
 
-PREFIX = "/anthropic/v1"
-NAME = "anthropic"
-# From this version on the API has no sampling parameters; a date compares as text.
-NO_SAMPLING_SINCE = "2026-10-21"
-SAMPLING = ("temperature", "top_p", "top_k")
-MAX_IMAGE_BYTES = 5 * 1024 * 1024
-_STOP = {"stop": "end_turn", "length": "max_tokens", "refused": "refusal", "filtered": "refusal"}
-_REASONS: dict[str, tuple[int, str]] = {
-    "no_key": (401, "x-api-key header is required"),
-    "bad_request": (400, "The request is not valid."),
-    "unknown_model": (404, "model: not found"),
-    "requests": (429, "This request would exceed your organization's rate limit of requests per minute."),
-    "tokens": (429, "This request would exceed your organization's rate limit of tokens per minute."),
-    "concurrent": (429, "Number of concurrent connections has exceeded your rate limit."),
-    "overloaded": (529, "Overloaded"),
+_STOP = {
+    "stop": "end_turn",
+    "length": "max_tokens",
+    "refused": "refusal",
+    "filtered": "refusal",
+    "tool_calls": "tool_use",
 }
-_TYPES = {
-    400: "invalid_request_error",
-    401: "authentication_error",
-    402: "billing_error",
-    403: "permission_error",
-    404: "not_found_error",
-    413: "request_too_large",
-    429: "rate_limit_error",
-    504: "timeout_error",
-    529: "overloaded_error",
-}
+EXPLANATION = "The emulator declines this request."
 
 
-class _AnthropicSource(Lenient):
-    type: Literal["base64", "url"]
-    data: str = ""
-    url: str = ""
+@dataclass(frozen=True, slots=True, kw_only=True)
+class AnthropicRequest(ParsedRequest):
+    """A parsed request, with the digest of its conversation to which thinking is bound."""
+
+    conversation: str = ""
 
 
-class _AnthropicBlock(Lenient):
-    type: str
-    text: str = ""
-    source: _AnthropicSource | None = None
-
-    def part(self) -> Part:
-        if self.source is None:
-            return self.text
-        return from_base64(self.source.data) if self.source.type == "base64" else self.source.url.encode()
-
-
-class _AnthropicMessage(Lenient):
-    role: Literal["user", "assistant"]
-    content: str | list[_AnthropicBlock]
-
-
-class _AnthropicRequest(Lenient):
-    model: str
-    max_tokens: int = Field(ge=1)
-    messages: list[_AnthropicMessage] = Field(min_length=1)
-    system: str | list[_AnthropicBlock] = ""
-    stream: bool = False
-
-    def turns(self) -> Iterator[RequestMessage]:
-        for role, content in (("system", self.system), *((one.role, one.content) for one in self.messages)):
-            parts = (content,) if isinstance(content, str) else tuple(block.part() for block in content)
-            yield RequestMessage(role, parts)
-
-
-def anthropic_routes(state: EmulatorState) -> list[web.RouteDef]:
-    """Return the routes, bound to the shared state."""
-    protocol = AnthropicMessages(state.clock)
-
-    async def messages(request: web.Request) -> web.StreamResponse:
-        return await converse(state, protocol, request)
-
-    return [web.post(f"{PREFIX}/messages", messages)]
-
-
-class AnthropicMessages:
-    """The Messages API. The clock is there for the limits, which are said as moments."""
-
-    # A refusal has no text: it is a stop reason.
-    refusal_words: tuple[str, ...] = ()
-
-    def __init__(self, clock: Callable[[], float]) -> None:
-        self._clock = clock
+class AnthropicMessages(AnthropicProtocol):
+    """The Messages API."""
 
     def read(self, request: web.Request, body: Any) -> ParsedRequest:
         key = bearer(request.headers) or request.headers.get("x-api-key") or None
-        wrong = _wrong(request, body)
         try:
-            message = _AnthropicRequest.model_validate(body)
-        except ValidationError as error:
-            return ParsedRequest(vendor=NAME, key=key, wrong=wrong or invalid(error))
-        turns = tuple(message.turns())
-        parts = [part for turn in turns for part in turn.parts]
-        content = measure(parts)
-        if content is None:
-            wrong = wrong or BAD_IMAGE
-        if any(isinstance(part, bytes) and len(part) > MAX_IMAGE_BYTES for part in parts):
-            wrong = wrong or RequestProblem("image exceeds 5 MB maximum")
-        parsed = ParsedRequest(vendor=NAME, model=message.model, key=key, stream=message.stream, wrong=wrong)
-        if content is None:
-            return parsed
-        return ParsedRequest(
-            vendor=NAME,
-            model=message.model,
-            key=key,
-            stream=message.stream,
-            content=content,
-            turns=turns,
-            max_tokens=message.max_tokens,
-            wrong=wrong,
-        )
-
-    def refusal_response(
-        self, refusal: VendorRefusal, parsed: ParsedRequest, limit_status: LimitStatus
-    ) -> web.Response:
-        status, message = _REASONS.get(refusal.reason, (500, "Internal server error"))
-        status = refusal.status or status
-        if refusal.reason == "unknown_model":
-            message = f"model: {parsed.model}"
-        headers = self.headers(limit_status)
-        if refusal.retry_after_s is not None:
-            headers["retry-after"] = f"{max(1, round(refusal.retry_after_s))}"
-        body = error_body(status, refusal.code, refusal.message or message) | {"request_id": headers["request-id"]}
-        return web.json_response(body, status=status, headers=headers | refusal.headers)
-
-    def headers(self, limit_status: LimitStatus) -> dict[str, str]:
-        headers = {"request-id": f"req_{uuid.uuid4().hex}"}
-        for name, gauge in (("requests", limit_status.requests), ("tokens", limit_status.tokens)):
-            if gauge is not None:
-                headers |= self._limit(name, gauge)
-        return headers
+            return _parsed(read_body(body, request.headers.get("anthropic-version")), key)
+        except RequestRefused as refused:
+            fields = body if isinstance(body, Mapping) else {}
+            model = fields["model"] if isinstance(fields.get("model"), str) else ""
+            stream = fields.get("stream") is True
+            return ParsedRequest(vendor=NAME, model=model, key=key, stream=stream, wrong=refused.problem)
 
     def response_body(self, parsed: ParsedRequest, answer: GeneratedAnswer) -> Any:
-        text = [{"type": "text", "text": answer.text, "citations": None}] if answer.words else []
-        usage = {} if answer.untold_usage else {"usage": _usage(answer.token_counts)}
-        return _message(parsed, text) | _stopped(answer) | usage
+        content: list[dict[str, Any]] = []
+        if answer.token_counts.extras.thinking_tokens:
+            content.append({"type": "thinking", "thinking": "", "signature": _signature(parsed)})
+        if answer.words:
+            content.append({"type": "text", "text": answer.text, "citations": None})
+        content += [_call(call) | {"input": call.arguments_json()} for call in answer.tool_calls]
+        usage = {} if answer.untold_usage else {"usage": _usage(answer)}
+        return _message(parsed, content) | _stopped(answer) | usage
 
     def frames(self, parsed: ParsedRequest, answer: GeneratedAnswer) -> Iterable[StreamFrame]:
         # The input is known when the stream begins; the output is told at its end, counted from the beginning.
-        begun = {} if answer.untold_usage else {"usage": _usage(answer.token_counts) | {"output_tokens": 1}}
-        yield _event(
-            "message_start", message=_message(parsed, []) | {"stop_reason": None, "stop_sequence": None} | begun
-        )
-        yield _event("ping")
-        if answer.words:
-            yield _event("content_block_start", index=0, content_block={"type": "text", "text": "", "citations": None})
-            for index, word in enumerate(answer.words):
-                delta = {"type": "text_delta", "text": f" {word}" if index else word}
-                yield _event("content_block_delta", tokens=1, index=0, delta=delta)
-            yield _event("content_block_stop", index=0)
-        ended: dict[str, Any] = {} if answer.untold_usage else {"usage": _usage(answer.token_counts)}
-        yield _event("message_delta", delta=_stopped(answer), **ended)
-        yield _event("message_stop")
-
-    def overload(self) -> bytes:
-        return _event("error", **error_body(529, None, "Overloaded")).data
-
-    def _limit(self, name: str, gauge: LimitGauge) -> dict[str, str]:
-        whole_at = dt.datetime.fromtimestamp(self._clock() + gauge.reset_s, dt.UTC)
-        prefix = f"anthropic-ratelimit-{name}"
-        return {
-            f"{prefix}-limit": str(gauge.limit),
-            f"{prefix}-remaining": str(gauge.remaining),
-            f"{prefix}-reset": whole_at.isoformat(timespec="seconds").replace("+00:00", "Z"),
-        }
+        begun = {} if answer.untold_usage else {"usage": _usage(answer) | {"output_tokens": 1}}
+        started = _message(parsed, []) | {"stop_reason": None, "stop_sequence": None} | begun
+        yield event("message_start", message=started)
+        yield event("ping")
+        for index, block in enumerate(_blocks(parsed, answer)):
+            begin, pieces = block
+            yield event("content_block_start", index=index, content_block=begin)
+            for delta, tokens in pieces:
+                yield event("content_block_delta", tokens=tokens, index=index, delta=delta)
+            yield event("content_block_stop", index=index)
+        told = not (answer.untold_usage or answer.usage_first)
+        ended: dict[str, Any] = {"usage": _usage_at_the_end(answer)} if told else {}
+        yield event("message_delta", delta=_stopped(answer), **ended)
+        yield event("message_stop")
 
 
-def _wrong(request: web.Request, body: Any) -> RequestProblem | None:
-    version = request.headers.get("anthropic-version")
-    if version is None:
-        return RequestProblem("anthropic-version: header is required")
-    sampling = [name for name in SAMPLING if isinstance(body, dict) and name in body]
-    if sampling and version >= NO_SAMPLING_SINCE:
-        return RequestProblem(f"{sampling[0]}: Extra inputs are not permitted")
-    return None
+def _parsed(request: MessagesRequest, key: str | None) -> AnthropicRequest:
+    rules = rules_of(request.model)
+    check_limits(request, rules)
+    check_contents(request, rules)
+    check_thinking(request, rules)
+    tools = read_tools(request)
+    check_format(request)
+    check_breakpoints(request)
+    check_images(request)
+    check_signatures(request)
+    turns = tuple(_turns(request))
+    requested = request.output_config.format
+    texts = [tool.text for tool in tools.tools] + ([str(requested.schema_)] if requested is not None else [])
+    content = measure([*texts, *(part for turn in turns for part in turn.parts)]) or RequestContent()
+    _check_length(content, rules)
+    return AnthropicRequest(
+        vendor=NAME,
+        model=request.model,
+        key=key,
+        stream=request.stream,
+        content=content,
+        turns=turns,
+        max_tokens=request.max_tokens,
+        thinking_tokens=thought_tokens(request, rules),
+        tools=tools,
+        response_schema=requested.schema_ if requested is not None else None,
+        stop=tuple(request.stop_sequences),
+        service_tier="standard",
+        cache_points=cache_points(request, rules),
+        conversation=conversation_of(request, request.messages),
+    )
 
 
-def error_body(status: int, code: str | None, message: str) -> dict[str, Any]:
-    """Return Anthropic's error. A code that is no type of error is its detail, as a spend limit is."""
-    kind = code if code in _TYPES.values() else _TYPES.get(status, "api_error")
-    details = {} if code in (None, kind) else {"details": {"error_code": code}}
-    return {"type": "error", "error": {"type": kind, "message": message} | details}
+def _turns(request: MessagesRequest) -> Iterator[RequestMessage]:
+    if request.system_blocks:
+        yield RequestMessage("system", tuple(part for block in request.system_blocks for part in parts_of(block)))
+    yield from map(_turn, request.messages)
 
 
-def _usage(token_counts: TokenCounts) -> dict[str, Any]:
-    """Anthropic's input excludes tokens read from and written to the cache; its output includes thinking tokens."""
-    extras = token_counts.extras
-    written = extras.cache_write_5m_tokens + extras.cache_write_1h_tokens
-    return {
-        "input_tokens": token_counts.input_tokens - extras.cached_tokens - written,
-        "cache_creation_input_tokens": written,
-        "cache_read_input_tokens": extras.cached_tokens,
+def _turn(message: Message) -> RequestMessage:
+    blocks = message.blocks
+    return RequestMessage(
+        message.role,
+        tuple(part for block in blocks for part in parts_of(block)),
+        tuple(block.id for block in blocks if isinstance(block, ToolUseBlock)),
+        tuple(block.tool_use_id for block in blocks if isinstance(block, ToolResultBlock)),
+    )
+
+
+def _check_length(content: RequestContent, rules: ModelRules) -> None:
+    tokens = content.text_tokens + image_tokens(NAME, rules.name, content)
+    if rules.context_tokens is not None and tokens > rules.context_tokens:
+        raise RequestRefused(f"prompt is too long: {tokens} tokens > {rules.context_tokens} maximum")
+
+
+_Pieces = Iterator[tuple[dict[str, Any], int]]
+
+
+def _blocks(parsed: ParsedRequest, answer: GeneratedAnswer) -> Iterator[tuple[dict[str, Any], _Pieces]]:
+    """Yield each block of an answer as it begins, and its deltas with their tokens."""
+    if answer.token_counts.extras.thinking_tokens:
+        signed = {"type": "signature_delta", "signature": _signature(parsed)}
+        yield {"type": "thinking", "thinking": "", "signature": ""}, iter([(signed, 0)])
+    if answer.words:
+        yield {"type": "text", "text": "", "citations": None}, _words(answer.words)
+    for call in answer.tool_calls:
+        yield _call(call) | {"input": {}}, _arguments(call)
+
+
+def _words(words: tuple[str, ...]) -> _Pieces:
+    for index, word in enumerate(words):
+        yield {"type": "text_delta", "text": f" {word}" if index else word}, 1
+
+
+def _arguments(call: EmulatedToolCall) -> _Pieces:
+    yield {"type": "input_json_delta", "partial_json": ""}, 1
+    # A call without arguments has no more pieces.
+    for piece in call.pieces if call.arguments != "{}" else ():
+        yield {"type": "input_json_delta", "partial_json": piece}, 1
+
+
+def _call(call: EmulatedToolCall) -> dict[str, Any]:
+    return {"type": "tool_use", "id": f"toolu_{call.number}", "name": call.name}
+
+
+def _signature(parsed: ParsedRequest) -> str:
+    conversation = parsed.conversation if isinstance(parsed, AnthropicRequest) else ""
+    return signature_of(parsed.model, conversation, "")
+
+
+def _usage(answer: GeneratedAnswer) -> dict[str, Any]:
+    extras = answer.token_counts.extras
+    return _usage_at_the_end(answer) | {
         "cache_creation": {
             "ephemeral_5m_input_tokens": extras.cache_write_5m_tokens,
             "ephemeral_1h_input_tokens": extras.cache_write_1h_tokens,
         },
-        "output_tokens": token_counts.output_tokens,
+        "service_tier": answer.service_tier,
+    }
+
+
+def _usage_at_the_end(answer: GeneratedAnswer) -> dict[str, Any]:
+    """Anthropic's input excludes tokens read from and written to the cache; its output includes thinking tokens."""
+    counts: TokenCounts = answer.token_counts
+    extras = counts.extras
+    written = extras.cache_write_5m_tokens + extras.cache_write_1h_tokens
+    return {
+        "input_tokens": counts.input_tokens - extras.cached_tokens - written,
+        "cache_creation_input_tokens": written,
+        "cache_read_input_tokens": extras.cached_tokens,
+        "output_tokens": counts.output_tokens,
         "output_tokens_details": {"thinking_tokens": extras.thinking_tokens},
-        "service_tier": "standard",
     }
 
 
@@ -226,10 +205,8 @@ def _message(parsed: ParsedRequest, content: list[dict[str, Any]]) -> dict[str, 
 
 def _stopped(answer: GeneratedAnswer) -> dict[str, Any]:
     reason = None if answer.end is None else _STOP[answer.end]
-    details = {"type": "refusal", "category": None, "explanation": None} if reason == "refusal" else None
-    return {"stop_reason": reason, "stop_sequence": None, "stop_details": details}
-
-
-def _event(kind: str, tokens: int = 0, **fields: Any) -> StreamFrame:
-    data = json.dumps({"type": kind} | fields)
-    return StreamFrame(f"event: {kind}\ndata: {data}\n\n".encode(), tokens)
+    if answer.stop_sequence is not None and answer.end == "stop":
+        reason = "stop_sequence"
+    explanation = EXPLANATION if answer.end == "refused" else None
+    details = {"type": "refusal", "category": None, "explanation": explanation} if reason == "refusal" else None
+    return {"stop_reason": reason, "stop_sequence": answer.stop_sequence, "stop_details": details}
