@@ -8,7 +8,7 @@ from typing import Any, Final
 
 import anthropic
 
-from deployments.providers.anthropic.answers import EventReader, answer_of
+from deployments.providers.anthropic.answers import MessageEventReader, answer_of
 from deployments.providers.anthropic.messages import message_body
 from deployments.providers.errors import VendorResponse, retry_after_s
 from deployments.providers.http_session import HOOKS, LIMITS
@@ -70,7 +70,7 @@ class AnthropicProvider:
             stream=True,
             stream_cls=anthropic.AsyncStream[_JSON],
         )
-        reader = EventReader(model, request)
+        reader = MessageEventReader(model, request)
         async with events:
             async for event in events:
                 delta = reader.read(event)

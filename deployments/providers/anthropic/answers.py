@@ -66,7 +66,7 @@ def _signature(model: Model, request: ModelRequest, thoughts: Sequence[Json]) ->
     return sign(model.vendor_name, digest.value, thoughts)
 
 
-class EventReader:
+class MessageEventReader:
     """Reads the events of one stream."""
 
     def __init__(self, model: Model, request: ModelRequest) -> None:

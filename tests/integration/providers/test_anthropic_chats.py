@@ -191,7 +191,7 @@ async def test_a_chat_of_system_messages_alone_is_answered(how: str, bench: Benc
 @BOTH
 async def test_a_long_prefix_and_a_long_conversation_are_cached(how: str, bench: Bench) -> None:
     system = Message(role="system", content=("word " * 600,))
-    said = [Message(role=role, content=("word " * 100,)) for role in ("user", "assistant", "user", "assistant")]  # type: ignore[arg-type]
+    said = [Message(role=role, content=("word " * 100,)) for role in ("user", "assistant", "user", "assistant")]
     request = chat(HAIKU, system, *said, HELLO)
     first, second = [(await bench.answer(how, request)).usage for _ in "ab"]
     assert first is not None and second is not None

@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from deployments.providers.anthropic.answers import EventReader, answer_of
+from deployments.providers.anthropic.answers import MessageEventReader, answer_of
 from deployments.providers.anthropic.messages import message_body
 from routing.catalogue import Model
 from routing.chat import ChatOptions, Message, Tool
@@ -73,7 +73,7 @@ def test_a_refusal_without_text_has_the_vendors_explanation() -> None:
 
 
 def read(*events: dict[str, Any]) -> list[Delta]:
-    reader = EventReader(MODEL, REQUEST)
+    reader = MessageEventReader(MODEL, REQUEST)
     return [delta for event in events if (delta := reader.read(event)) is not None]
 
 

@@ -19,7 +19,7 @@ NO_SAMPLING_SINCE: Final = "2026-10-21"
 SAMPLING: Final = ("temperature", "top_p", "top_k")
 
 
-class RequestRefused(Exception):
+class AnthropicRefusal(Exception):
     """A request that Anthropic refuses with status 400."""
 
     def __init__(self, message: str) -> None:
@@ -28,32 +28,32 @@ class RequestRefused(Exception):
 
 
 def read_body(body: Any, version: str | None) -> MessagesRequest:
-    """Return the request; raises RequestRefused for the first field of the wrong shape."""
+    """Return the request; raises AnthropicRefusal for the first field of the wrong shape."""
     if version is None:
-        raise RequestRefused("anthropic-version: header is required")
+        raise AnthropicRefusal("anthropic-version: header is required")
     sampling = [name for name in SAMPLING if isinstance(body, Mapping) and name in body]
     if sampling and version >= NO_SAMPLING_SINCE:
-        raise RequestRefused(f"{sampling[0]}: Extra inputs are not permitted")
+        raise AnthropicRefusal(f"{sampling[0]}: Extra inputs are not permitted")
     try:
         return MessagesRequest.model_validate(body)
     except ValidationError as error:
-        raise RequestRefused(_first(error)) from None
+        raise AnthropicRefusal(_first(error)) from None
 
 
 def check_limits(request: MessagesRequest, rules: ModelRules) -> None:
-    """Raise RequestRefused for values that the model does not accept."""
+    """Raise AnthropicRefusal for values that the model does not accept."""
     most = rules.max_output_tokens
     if most is not None and request.max_tokens > most:
-        raise RequestRefused(
+        raise AnthropicRefusal(
             f"max_tokens: {request.max_tokens} > {most}, which is the maximum allowed number of output tokens for"
             f" {request.model}"
         )
     if "no_sampling" in rules.flags:
         for name, default in (("temperature", 1), ("top_p", 1), ("top_k", None)):
             if getattr(request, name) not in (None, default):
-                raise RequestRefused(f"`{name}` is deprecated for this model.")
+                raise AnthropicRefusal(f"`{name}` is deprecated for this model.")
     if any(not sequence.strip() for sequence in request.stop_sequences):
-        raise RequestRefused("stop_sequences: each stop sequence must contain non-whitespace")
+        raise AnthropicRefusal("stop_sequences: each stop sequence must contain non-whitespace")
 
 
 def _first(error: ValidationError) -> str:

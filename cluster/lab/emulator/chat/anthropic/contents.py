@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 
-from cluster.lab.emulator.chat.anthropic.checks import RequestRefused
+from cluster.lab.emulator.chat.anthropic.checks import AnthropicRefusal
 from cluster.lab.emulator.chat.anthropic.request_schema import (
     Block,
-    Message,
+    InputMessage,
     MessagesRequest,
     TextBlock,
     ToolResultBlock,
@@ -20,12 +20,12 @@ _OF_THE_ASSISTANT = ("text", "tool_use", "thinking", "redacted_thinking")
 
 
 def check_contents(request: MessagesRequest, rules: ModelRules) -> None:
-    """Raise RequestRefused for messages that Anthropic refuses."""
+    """Raise AnthropicRefusal for messages that Anthropic refuses."""
     messages = request.messages
     if not messages:
-        raise RequestRefused("messages: at least one message is required")
+        raise AnthropicRefusal("messages: at least one message is required")
     if messages[0].role != "user":
-        raise RequestRefused('messages: first message must use the "user" role')
+        raise AnthropicRefusal('messages: first message must use the "user" role')
     _check_texts("system", request.system_blocks)
     for index, message in enumerate(messages):
         _check_message(message, index, index == len(messages) - 1)
@@ -33,13 +33,13 @@ def check_contents(request: MessagesRequest, rules: ModelRules) -> None:
     _check_results(messages)
     used = any(isinstance(block, ToolUseBlock | ToolResultBlock) for message in messages for block in message.blocks)
     if used and not request.tools:
-        raise RequestRefused("Requests which include `tool_use` or `tool_result` blocks must define tools")
+        raise AnthropicRefusal("Requests which include `tool_use` or `tool_result` blocks must define tools")
 
 
-def _check_message(message: Message, index: int, last: bool) -> None:
+def _check_message(message: InputMessage, index: int, last: bool) -> None:
     blocks = message.blocks
     if (not blocks or message.content == "") and not (last and message.role == "assistant"):
-        raise RequestRefused(
+        raise AnthropicRefusal(
             f"messages.{index}: all messages must have non-empty content except for the optional final assistant"
             " message"
         )
@@ -47,7 +47,7 @@ def _check_message(message: Message, index: int, last: bool) -> None:
     accepted = {"user": _OF_THE_USER, "assistant": _OF_THE_ASSISTANT}.get(message.role, ("text",))
     for place, block in enumerate(blocks):
         if block.type not in accepted:
-            raise RequestRefused(
+            raise AnthropicRefusal(
                 f"messages.{index}.content.{place}: `{block.type}` blocks can not be in a message of the role"
                 f" `{message.role}`"
             )
@@ -60,24 +60,24 @@ def _check_texts(place: str, blocks: Iterable[Block]) -> None:
         if not isinstance(block, TextBlock):
             continue
         if not block.text:
-            raise RequestRefused(f"{place}: text content blocks must be non-empty")
+            raise AnthropicRefusal(f"{place}: text content blocks must be non-empty")
         if not block.text.strip():
-            raise RequestRefused(f"{place}: text content blocks must contain non-whitespace text")
+            raise AnthropicRefusal(f"{place}: text content blocks must contain non-whitespace text")
 
 
-def _check_end(last: Message, rules: ModelRules) -> None:
+def _check_end(last: InputMessage, rules: ModelRules) -> None:
     if last.role != "assistant":
         return
     if "no_prefill" in rules.flags:
-        raise RequestRefused(
+        raise AnthropicRefusal(
             "This model does not support assistant message prefill. The conversation must end with a user message."
         )
     texts = [block.text for block in last.blocks if isinstance(block, TextBlock)]
     if texts and texts[-1] != texts[-1].rstrip():
-        raise RequestRefused("messages: final assistant content cannot end with trailing whitespace")
+        raise AnthropicRefusal("messages: final assistant content cannot end with trailing whitespace")
 
 
-def _check_results(messages: Sequence[Message]) -> None:
+def _check_results(messages: Sequence[InputMessage]) -> None:
     """Refuse a result of an unknown call, a call without a result in the next message, and an id used twice."""
     ids: set[str] = set()
     calls: list[str] = []
@@ -85,7 +85,7 @@ def _check_results(messages: Sequence[Message]) -> None:
         results = [block.tool_use_id for block in message if isinstance(block, ToolResultBlock)]
         for place, result in enumerate(results):
             if result not in calls:
-                raise RequestRefused(
+                raise AnthropicRefusal(
                     f"messages.{index}.content.{place}: unexpected `tool_use_id` found in `tool_result` blocks:"
                     f" {result}. Each `tool_result` block must have a corresponding `tool_use` block in the previous"
                     " message."
@@ -93,7 +93,7 @@ def _check_results(messages: Sequence[Message]) -> None:
         _check_answered(calls, results, message, index)
         calls = [block.id for block in message if isinstance(block, ToolUseBlock)]
         if len(set(calls)) < len(calls) or ids & set(calls):
-            raise RequestRefused(f"messages.{index}: `tool_use` ids must be unique")
+            raise AnthropicRefusal(f"messages.{index}: `tool_use` ids must be unique")
         ids |= set(calls)
     _check_answered(calls, [], [], len(messages))
 
@@ -101,19 +101,19 @@ def _check_results(messages: Sequence[Message]) -> None:
 def _check_answered(calls: Sequence[str], results: Sequence[str], message: Sequence[Block], index: int) -> None:
     missing = [call for call in calls if call not in results]
     if missing:
-        raise RequestRefused(
+        raise AnthropicRefusal(
             f"messages.{index - 1}: `tool_use` ids were found without `tool_result` blocks immediately after:"
             f" {', '.join(missing)}. Each `tool_use` block must have a corresponding `tool_result` block in the next"
             " message."
         )
     if len(set(results)) < len(results):
-        raise RequestRefused(f"messages.{index}: each tool_use must have a single result")
+        raise AnthropicRefusal(f"messages.{index}: each tool_use must have a single result")
     before = message[: len(results)]
     if not all(isinstance(block, ToolResultBlock) for block in before):
-        raise RequestRefused(f"messages.{index}: `tool_result` blocks must come before all other content")
+        raise AnthropicRefusal(f"messages.{index}: `tool_result` blocks must come before all other content")
 
 
-def _combined(messages: Sequence[Message]) -> list[list[Block]]:
+def _combined(messages: Sequence[InputMessage]) -> list[list[Block]]:
     """Return the blocks of each turn: messages of one role that follow one another are one turn."""
     turns: list[tuple[str, list[Block]]] = []
     for message in messages:

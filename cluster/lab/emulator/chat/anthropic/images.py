@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import Final
 
-from cluster.lab.emulator.chat.anthropic.checks import RequestRefused
+from cluster.lab.emulator.chat.anthropic.checks import AnthropicRefusal
 from cluster.lab.emulator.chat.anthropic.request_schema import (
     Base64Source,
     Block,
@@ -24,14 +24,14 @@ MOST_IMAGES: Final = 600
 
 
 def check_images(request: MessagesRequest) -> None:
-    """Raise RequestRefused for the first image that Anthropic refuses."""
+    """Raise AnthropicRefusal for the first image that Anthropic refuses."""
     images = [
         (block, f"messages.{index}.content.{place}.image.source")
         for index, message in enumerate(request.messages)
         for place, block in _images(message.blocks)
     ]
     if len(images) > MOST_IMAGES:
-        raise RequestRefused(f"messages: too many images: {len(images)} > {MOST_IMAGES}")
+        raise AnthropicRefusal(f"messages: too many images: {len(images)} > {MOST_IMAGES}")
     longest_px = MAX_SIDE_PX if len(images) <= MANY_IMAGES else MAX_SIDE_OF_MANY_PX
     for image, path in images:
         if isinstance(image.source, Base64Source):
@@ -54,16 +54,16 @@ def _images(blocks: list[Block]) -> Iterator[tuple[int, ImageBlock]]:
 def _check(source: Base64Source, path: str, longest_px: int) -> None:
     # The limit holds for the base64 text, as users found.
     if len(source.data) > MAX_BYTES:
-        raise RequestRefused(f"{path}: image exceeds 5 MB maximum: {len(source.data)} bytes > {MAX_BYTES} bytes")
+        raise AnthropicRefusal(f"{path}: image exceeds 5 MB maximum: {len(source.data)} bytes > {MAX_BYTES} bytes")
     header = image_header(from_base64(source.data))
     if header is None:
-        raise RequestRefused(f"{path}.data: Could not process image")
+        raise AnthropicRefusal(f"{path}.data: Could not process image")
     if header.format != source.media_type:
-        raise RequestRefused(
+        raise AnthropicRefusal(
             f"{path}.data: The image was specified using the {source.media_type} media type, but the image appears to"
             f" be a {header.format} image"
         )
     if max(header.width_px, header.height_px) > longest_px:
-        raise RequestRefused(
+        raise AnthropicRefusal(
             f"{path}.data: At least one of the image dimensions exceed max allowed size: {longest_px} pixels"
         )

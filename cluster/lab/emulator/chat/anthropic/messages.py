@@ -8,12 +8,17 @@ from typing import Any
 
 from aiohttp import web
 
-from cluster.lab.emulator.chat.anthropic.checks import RequestRefused, check_limits, read_body
+from cluster.lab.emulator.chat.anthropic.checks import AnthropicRefusal, check_limits, read_body
 from cluster.lab.emulator.chat.anthropic.contents import check_contents
 from cluster.lab.emulator.chat.anthropic.errors import NAME, AnthropicProtocol, event
 from cluster.lab.emulator.chat.anthropic.images import check_images
 from cluster.lab.emulator.chat.anthropic.prompt_prefix import cache_points, check_breakpoints, parts_of
-from cluster.lab.emulator.chat.anthropic.request_schema import Message, MessagesRequest, ToolResultBlock, ToolUseBlock
+from cluster.lab.emulator.chat.anthropic.request_schema import (
+    InputMessage,
+    MessagesRequest,
+    ToolResultBlock,
+    ToolUseBlock,
+)
 from cluster.lab.emulator.chat.anthropic.signatures import check_signatures, conversation_of, signature_of
 from cluster.lab.emulator.chat.anthropic.thinking_rules import check_thinking, thought_tokens
 from cluster.lab.emulator.chat.anthropic.tool_rules import check_format, read_tools
@@ -49,7 +54,7 @@ class AnthropicMessages(AnthropicProtocol):
         key = bearer(request.headers) or request.headers.get("x-api-key") or None
         try:
             return _parsed(read_body(body, request.headers.get("anthropic-version")), key)
-        except RequestRefused as refused:
+        except AnthropicRefusal as refused:
             fields = body if isinstance(body, Mapping) else {}
             model = fields["model"] if isinstance(fields.get("model"), str) else ""
             stream = fields.get("stream") is True
@@ -122,7 +127,7 @@ def _turns(request: MessagesRequest) -> Iterator[RequestMessage]:
     yield from map(_turn, request.messages)
 
 
-def _turn(message: Message) -> RequestMessage:
+def _turn(message: InputMessage) -> RequestMessage:
     blocks = message.blocks
     return RequestMessage(
         message.role,
@@ -135,7 +140,7 @@ def _turn(message: Message) -> RequestMessage:
 def _check_length(content: RequestContent, rules: ModelRules) -> None:
     tokens = content.text_tokens + image_tokens(NAME, rules.name, content)
     if rules.context_tokens is not None and tokens > rules.context_tokens:
-        raise RequestRefused(f"prompt is too long: {tokens} tokens > {rules.context_tokens} maximum")
+        raise AnthropicRefusal(f"prompt is too long: {tokens} tokens > {rules.context_tokens} maximum")
 
 
 _Pieces = Iterator[tuple[dict[str, Any], int]]

@@ -11,7 +11,7 @@ import hashlib
 from collections.abc import Iterable, Iterator
 from typing import Final
 
-from cluster.lab.emulator.chat.anthropic.checks import RequestRefused
+from cluster.lab.emulator.chat.anthropic.checks import AnthropicRefusal
 from cluster.lab.emulator.chat.anthropic.errors import NAME
 from cluster.lab.emulator.chat.anthropic.images import image_bytes
 from cluster.lab.emulator.chat.anthropic.request_schema import (
@@ -22,7 +22,7 @@ from cluster.lab.emulator.chat.anthropic.request_schema import (
     RedactedThinkingBlock,
     TextBlock,
     ThinkingBlock,
-    ToolDefinition,
+    ToolParam,
     ToolResultBlock,
     ToolUseBlock,
 )
@@ -49,20 +49,20 @@ def parts_of(block: Block) -> tuple[Part, ...]:
     return ()
 
 
-def tool_text(tool: ToolDefinition) -> str:
+def tool_text(tool: ToolParam) -> str:
     return OfferedTool(name=tool.name, description=tool.description or "", parameters=tool.input_schema).text
 
 
 def check_breakpoints(request: MessagesRequest) -> None:
-    """Raise RequestRefused for more than four breakpoints, or an hour's one after one of five minutes."""
+    """Raise AnthropicRefusal for more than four breakpoints, or an hour's one after one of five minutes."""
     marks = [control for _, control in _units(request) if control is not None]
     if len(marks) > MOST_BREAKPOINTS:
-        raise RequestRefused(
+        raise AnthropicRefusal(
             f"A maximum of {MOST_BREAKPOINTS} blocks with cache_control may be provided. Found {len(marks)}."
         )
     lives = [control.ttl for control in marks]
     if lives != sorted(lives):
-        raise RequestRefused("a ttl='1h' cache_control block must not come after a ttl='5m' cache_control block.")
+        raise AnthropicRefusal("a ttl='1h' cache_control block must not come after a ttl='5m' cache_control block.")
 
 
 def cache_points(request: MessagesRequest, rules: ModelRules) -> tuple[CachePoint, ...]:

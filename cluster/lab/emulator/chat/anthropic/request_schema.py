@@ -77,7 +77,7 @@ Block = TextBlock | ImageBlock | ToolUseBlock | ToolResultBlock | ThinkingBlock 
 Blocks = list[Annotated[Block, Discriminator("type")]]
 
 
-class Message(_Part):
+class InputMessage(_Part):
     role: Literal["user", "assistant", "system"]
     content: str | Blocks
 
@@ -87,7 +87,7 @@ class Message(_Part):
         return [TextBlock(type="text", text=self.content)] if isinstance(self.content, str) else list(self.content)
 
 
-class ToolDefinition(_Block):
+class ToolParam(_Block):
     name: Annotated[str, StringConstraints(pattern=r"^[a-zA-Z0-9_-]{1,128}$")]
     input_schema: dict[str, Any]
     description: str | None = None
@@ -109,7 +109,7 @@ class AnyChoice(_Part):
     disable_parallel_tool_use: bool = False
 
 
-class ToolChoice(_Part):
+class NamedChoice(_Part):
     type: Literal["tool"]
     name: str
     disable_parallel_tool_use: bool = False
@@ -160,15 +160,15 @@ class MessagesRequest(_Part):
 
     model: str
     max_tokens: int = Field(ge=1)
-    messages: list[Message]
+    messages: list[InputMessage]
     system: str | list[TextBlock] = ""
     stream: bool = False
     stop_sequences: list[str] = []
     temperature: float | None = Field(default=None, ge=0, le=1)
     top_p: float | None = Field(default=None, ge=0, le=1)
     top_k: int | None = Field(default=None, ge=0)
-    tools: list[ToolDefinition] = []
-    tool_choice: Annotated[AutoChoice | AnyChoice | ToolChoice | NoneChoice, Discriminator("type")] | None = None
+    tools: list[ToolParam] = []
+    tool_choice: Annotated[AutoChoice | AnyChoice | NamedChoice | NoneChoice, Discriminator("type")] | None = None
     thinking: (
         Annotated[AdaptiveThinking | EnabledThinking | DisabledThinking | BetweenToolsThinking, Discriminator("type")]
         | None

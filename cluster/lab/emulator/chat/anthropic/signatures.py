@@ -13,9 +13,9 @@ import json
 from collections.abc import Sequence
 from typing import Any, Final
 
-from cluster.lab.emulator.chat.anthropic.checks import RequestRefused
+from cluster.lab.emulator.chat.anthropic.checks import AnthropicRefusal
 from cluster.lab.emulator.chat.anthropic.request_schema import (
-    Message,
+    InputMessage,
     MessagesRequest,
     RedactedThinkingBlock,
     ThinkingBlock,
@@ -30,7 +30,7 @@ def signature_of(model: str, conversation: str, text: str) -> str:
     return base64.b64encode(json.dumps([model, conversation, mac]).encode()).decode()
 
 
-def conversation_of(request: MessagesRequest, messages: Sequence[Message]) -> str:
+def conversation_of(request: MessagesRequest, messages: Sequence[InputMessage]) -> str:
     """Return the digest of tools, system and `messages`, without their thinking and their cache control."""
     tools = [tool.model_dump(exclude={"cache_control"}) for tool in request.tools]
     system = [block.text for block in request.system_blocks]
@@ -49,7 +49,7 @@ def conversation_of(request: MessagesRequest, messages: Sequence[Message]) -> st
 
 
 def check_signatures(request: MessagesRequest) -> None:
-    """Raise RequestRefused for a block that was changed or whose conversation was changed."""
+    """Raise AnthropicRefusal for a block that was changed or whose conversation was changed."""
     for index, message in enumerate(request.messages):
         blocks = [(place, block) for place, block in enumerate(message.blocks) if isinstance(block, ThinkingBlock)]
         for place, block in blocks:
@@ -60,11 +60,11 @@ def _check(request: MessagesRequest, index: int, path: str, block: ThinkingBlock
     try:
         model, conversation, _ = json.loads(base64.b64decode(block.signature, validate=True))
     except (ValueError, binascii.Error, TypeError):
-        raise RequestRefused(f"{path}: Invalid `signature` in `thinking` block") from None
+        raise AnthropicRefusal(f"{path}: Invalid `signature` in `thinking` block") from None
     if block.signature != signature_of(str(model), str(conversation), block.thinking):
-        raise RequestRefused(f"{path}: Invalid `signature` in `thinking` block")
+        raise AnthropicRefusal(f"{path}: Invalid `signature` in `thinking` block")
     if model == request.model and conversation != conversation_of(request, request.messages[:index]):
-        raise RequestRefused(f"{path}: the conversation before this `thinking` block was changed")
+        raise AnthropicRefusal(f"{path}: the conversation before this `thinking` block was changed")
 
 
 def _digest(secret: bytes, *texts: str) -> str:

@@ -7,14 +7,14 @@ from __future__ import annotations
 
 from typing import Final
 
-from cluster.lab.emulator.chat.anthropic.checks import RequestRefused
+from cluster.lab.emulator.chat.anthropic.checks import AnthropicRefusal
 from cluster.lab.emulator.chat.anthropic.request_schema import (
     AnyChoice,
     BetweenToolsThinking,
     DisabledThinking,
     EnabledThinking,
     MessagesRequest,
-    ToolChoice,
+    NamedChoice,
 )
 from cluster.lab.emulator.core.model_rules import EffortLevel, ModelRules
 
@@ -26,16 +26,16 @@ NO_FORCED_TOOLS: Final = "no_forced_tools"
 
 
 def check_thinking(request: MessagesRequest, rules: ModelRules) -> None:
-    """Raise RequestRefused for thinking, effort or a choice of tools that the model does not accept."""
+    """Raise AnthropicRefusal for thinking, effort or a choice of tools that the model does not accept."""
     if not rules.name:
         return
     _check_type(request, rules)
     _check_effort(request, rules)
-    forced = isinstance(request.tool_choice, AnyChoice | ToolChoice)
+    forced = isinstance(request.tool_choice, AnyChoice | NamedChoice)
     if forced and NO_FORCED_TOOLS in rules.flags:
-        raise RequestRefused('tool_choice: type "tool" and "any" are not supported for this model.')
+        raise AnthropicRefusal('tool_choice: type "tool" and "any" are not supported for this model.')
     if forced and isinstance(request.thinking, EnabledThinking):
-        raise RequestRefused("Thinking may not be enabled when tool_choice forces tool use.")
+        raise AnthropicRefusal("Thinking may not be enabled when tool_choice forces tool use.")
 
 
 def thought_tokens(request: MessagesRequest, rules: ModelRules) -> int:
@@ -55,37 +55,37 @@ def _check_type(request: MessagesRequest, rules: ModelRules) -> None:
     budgets = BUDGETS in rules.flags
     if isinstance(thinking, EnabledThinking):
         if not budgets:
-            raise RequestRefused(
+            raise AnthropicRefusal(
                 '"thinking.type.enabled" is not supported for this model. Use "thinking.type.adaptive" and'
                 ' "output_config.effort" to control thinking behavior.'
             )
         if thinking.budget_tokens >= request.max_tokens:
-            raise RequestRefused("`max_tokens` must be greater than `thinking.budget_tokens`.")
+            raise AnthropicRefusal("`max_tokens` must be greater than `thinking.budget_tokens`.")
     elif isinstance(thinking, DisabledThinking):
         _check_disabled(request, rules)
     elif isinstance(thinking, BetweenToolsThinking):
         if BETWEEN_TOOLS not in rules.flags:
-            raise RequestRefused('"thinking.type.between_tools" is not supported for this model.')
+            raise AnthropicRefusal('"thinking.type.between_tools" is not supported for this model.')
         _check_effort_below(request, "between_tools")
     elif budgets:
-        raise RequestRefused("adaptive thinking is not supported on this model")
+        raise AnthropicRefusal("adaptive thinking is not supported on this model")
 
 
 def _check_disabled(request: MessagesRequest, rules: ModelRules) -> None:
     if BETWEEN_TOOLS in rules.flags:
-        raise RequestRefused(
+        raise AnthropicRefusal(
             'To turn thinking off on this model, send "thinking": {"type": "between_tools"} instead of'
             ' {"type": "disabled"}.'
         )
     if ALWAYS_ON in rules.flags:
-        raise RequestRefused('"thinking.type.disabled" is not supported for this model.')
+        raise AnthropicRefusal('"thinking.type.disabled" is not supported for this model.')
     if BUDGETS not in rules.flags:
         _check_effort_below(request, "disabled")
 
 
 def _check_effort_below(request: MessagesRequest, kind: str) -> None:
     if request.effort in ("xhigh", "max"):
-        raise RequestRefused(f'"thinking.type.{kind}" is not supported at the effort "{request.effort}".')
+        raise AnthropicRefusal(f'"thinking.type.{kind}" is not supported at the effort "{request.effort}".')
 
 
 def _check_effort(request: MessagesRequest, rules: ModelRules) -> None:
@@ -93,6 +93,6 @@ def _check_effort(request: MessagesRequest, rules: ModelRules) -> None:
     if effort is None:
         return
     if BUDGETS in rules.flags or rules.thinking is None:
-        raise RequestRefused("This model does not support the effort parameter.")
+        raise AnthropicRefusal("This model does not support the effort parameter.")
     if effort not in rules.thinking.efforts:
-        raise RequestRefused(f"This model does not support effort level '{effort}'.")
+        raise AnthropicRefusal(f"This model does not support effort level '{effort}'.")
