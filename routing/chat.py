@@ -120,7 +120,7 @@ class ChatOptions:
     @property
     def given(self) -> tuple[str, ...]:
         """Return the names of the options that were given."""
-        return tuple(f.name for f in fields(self) if getattr(self, f.name) not in (None, ()))
+        return tuple(name for name in _OPTIONS if getattr(self, name) not in (None, ()))
 
     @property
     def wants_json(self) -> bool:
@@ -128,5 +128,10 @@ class ChatOptions:
 
     def without(self, names: Iterable[str]) -> ChatOptions:
         """Return the options with `names` as if they had not been given."""
-        defaults = ChatOptions()
-        return replace(self, **{name: getattr(defaults, name) for name in names})
+        changes = {name: getattr(_NO_OPTIONS, name) for name in names}
+        return replace(self, **changes) if changes else self
+
+
+# Computed once, because every request's options are compared with each of its models.
+_OPTIONS = tuple(f.name for f in fields(ChatOptions))
+_NO_OPTIONS = ChatOptions()

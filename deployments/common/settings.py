@@ -89,6 +89,8 @@ class ServiceSettings(Settings):
     """A stream whose first token is later than its model's p99, and than this, goes on to the next model."""
     between_tokens_timeout_s: Seconds = 5
     total_timeout_s: Seconds = 30
+    longest_extra_s: Annotated[float, Field(ge=0, le=3_600)] = 120
+    """The most seconds added to these timeouts for a request that allows more tokens than the defaults do."""
     max_output_tokens: Annotated[int, Field(ge=1, le=32_000)] = 300
     max_input_tokens: Annotated[int, Field(ge=1, le=2_000_000)] = 100_000
 

@@ -3,15 +3,21 @@
 from __future__ import annotations
 
 import random
-from dataclasses import dataclass
+from collections.abc import Iterable
+from dataclasses import dataclass, replace
 
 from deployments.common.settings import ServiceSettings
 from deployments.gateway.metering import BillingContext
 from deployments.gateway.models import AttemptTimeouts, RoutedAnswer, RoutedRequest
-from routing.chat import Message
+from routing.capabilities import effort_of, thinking_tokens
+from routing.catalogue import Model
+from routing.chat import ChatOptions, Message
 from routing.models import Service, Tier
 from routing.policy import Decision, ServiceRoutes
 from routing.share import ShareControl, ShareTarget
+
+SLOW_TOKENS_PER_S = 100.0
+"""The rate of the slower models: the lowest of the published rates in `providers/profiles.toml`, rounded."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,3 +65,29 @@ class RoutedService:
         """Count an answer of another tier than the decision's, so that the share of strong models holds."""
         if answered.decision.tier is not routed.decision.tier:
             self.share.ruled("escalated", answered.decision.tier)
+
+
+def extra_thinking_tokens(models: Iterable[Model], options: ChatOptions) -> int:
+    """Return the tokens that the requested effort allows beyond each model's lowest level, the most of any model."""
+    most = 0
+    for capabilities in (model.capabilities for model in models):
+        effort, lowest = effort_of(capabilities, options), effort_of(capabilities, ChatOptions())
+        most = max(most, thinking_tokens(capabilities, effort) - thinking_tokens(capabilities, lowest))
+    return most
+
+
+def with_extra_time(
+    timeouts: AttemptTimeouts, extra_tokens: int, thinking_extra: int, longest_s: float
+) -> AttemptTimeouts:
+    """Return the timeouts with the time that `extra_tokens` of text and `thinking_extra` of thinking take.
+
+    A first token comes after the thinking, and so waits for that part alone. At most `longest_s` are added.
+    """
+    thinking_s = min(thinking_extra / SLOW_TOKENS_PER_S, longest_s)
+    extra_s = min((max(extra_tokens, 0) + thinking_extra) / SLOW_TOKENS_PER_S, longest_s)
+    return replace(
+        timeouts,
+        attempt_s=timeouts.attempt_s + extra_s,
+        first_token_s=timeouts.first_token_s + thinking_s,
+        total_s=timeouts.total_s + extra_s,
+    )

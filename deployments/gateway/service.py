@@ -31,7 +31,7 @@ from deployments.gateway.models import (
 )
 from deployments.gateway.retrieval import SearchResult, cut, find, to_question
 from deployments.gateway.rooms import RoomService
-from deployments.gateway.routed_service import RoutedService
+from deployments.gateway.routed_service import RoutedService, extra_thinking_tokens, with_extra_time
 from deployments.gateway.speech_metering import SpeechMetering
 from deployments.gateway.turns import turn_features
 from routing.breaker import Breakers
@@ -208,7 +208,15 @@ class Gateway:
         )
         decision = within_capabilities(decision, self.catalogue, options, messages, drop_params)
         routed = self._llm.request(billing, decision, messages)
-        return replace(routed, max_output_tokens=output_tokens, options=options, drop_params=drop_params)
+        timeouts = with_extra_time(
+            routed.timeouts,
+            output_tokens - settings.max_output_tokens,
+            extra_thinking_tokens(map(self.catalogue.get, decision.targets), options),
+            settings.longest_extra_s,
+        )
+        return replace(
+            routed, max_output_tokens=output_tokens, timeouts=timeouts, options=options, drop_params=drop_params
+        )
 
     def _decide(self, service: RoutedService, wanted: str, complexity: Complexity, tenant: Tenant) -> Decision:
         standing = TenantStanding(plan=tenant.plan, budget_used=self._meter.budget_used(tenant))

@@ -13,8 +13,9 @@ from cluster.lab.emulator import Emulator, Fault, LoggedRequest
 from deployments.common.settings import SimulationSettings, VendorSettings
 from deployments.providers.base import Provider
 from deployments.providers.registry import connect
+from routing.capabilities import accepted_options, effort_of, thinking_tokens
 from routing.catalogue import Model, load_catalogue
-from routing.chat import ChatOptions, Effort, Image, Message
+from routing.chat import ChatOptions, Image, Message
 from routing.errors import (
     ProviderAuth,
     ProviderContextTooLong,
@@ -37,8 +38,6 @@ VENDORS = {
     "anthropic": ("/anthropic", "claude-sonnet-5-5"),
     "gemini": ("/gemini", "gemini-3.5-flash-lite"),
 }
-EFFORTS: dict[str, Effort] = {"openai": "none", "openai-compatible": "none", "anthropic": "none"}
-"""The effort at which a vendor's model does not think, where the vendor would otherwise let it."""
 EACH_VENDOR = pytest.mark.parametrize("vendor", VENDORS)
 ATTEMPT_S = 30.0
 EACH_METHOD = pytest.mark.parametrize("method", ["answer", "stream"])
@@ -88,6 +87,9 @@ def model_of(vendor: str) -> Model:
 def model_request(
     vendor: str, max_output_tokens: int = 64, timeout_s: float = 5.0, between_s: float | None = None
 ) -> ModelRequest:
+    rules = model_of(vendor).capabilities
+    options = accepted_options(vendor, rules, ChatOptions(temperature=0.2), drop=True)
+    effort = effort_of(rules, options)
     return ModelRequest(
         model=VENDORS[vendor][1],
         messages=(
@@ -104,8 +106,9 @@ def model_request(
             Message(role="user", content=("What is on the screen?",)),
         ),
         max_output_tokens=max_output_tokens,
-        effort=EFFORTS.get(vendor),
-        options=ChatOptions(temperature=0.2),
+        effort=effort,
+        thinking_tokens=thinking_tokens(rules, effort),
+        options=options,
         timeout_s=timeout_s,
         between_tokens_timeout_s=between_s,
     )
