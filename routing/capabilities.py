@@ -42,6 +42,10 @@ _NEUTRAL: Mapping[str, tuple[Any, ...]] = {
     "verbosity": ("medium",),
 }
 """OpenAI's defaults: an option with one of these values asks for nothing, so no model needs to accept it."""
+_CHAT_ONLY = frozenset(
+    {"stop", "seed", "frequency_penalty", "presence_penalty", "logit_bias", "logprobs", "top_logprobs"}
+)
+"""Options that OpenAI's Responses API does not have."""
 
 
 class Thinking(BaseModel):
@@ -78,6 +82,8 @@ class Capabilities(BaseModel):
     """The accepted fields of ChatOptions, and FORCED_TOOL, JSON_OBJECT, JSON_SCHEMA; None where all are passed on."""
     without_thinking: frozenset[str] = frozenset()
     """Those of `options` that are accepted at the effort `none` only."""
+    chat_tools: Literal["always", "without_thinking", "never"] = "always"
+    """When OpenAI's chat completions take tools. Its Responses API takes them always, and then the effort `max` too."""
     prefill: bool = True
     """Whether the last message may be the assistant's."""
     image_types: frozenset[ImageType] = frozenset({"image/jpeg"})
@@ -187,6 +193,14 @@ def thinking_tokens(capabilities: Capabilities, effort: Effort | None) -> int:
     return capabilities.thinking.tokens[effort]
 
 
+def needs_responses(capabilities: Capabilities, options: ChatOptions, effort: Effort | None) -> bool:
+    """Return whether OpenAI takes the request in its Responses API only."""
+    if capabilities.chat_tools == "always":
+        return False
+    with_tools = bool(options.tools) and (capabilities.chat_tools == "never" or effort != "none")
+    return with_tools or effort == "max"
+
+
 def refused_options(capabilities: Capabilities, options: ChatOptions) -> tuple[str, ...]:
     """Return the names of the given options that the model does not accept; OpenAI's default values never count."""
     return tuple(name for name in _unaccepted(capabilities, options) if not _neutral(options, name))
@@ -223,19 +237,18 @@ def _accepted(capabilities: Capabilities, options: ChatOptions, name: str) -> bo
     if name == "tool_choice" and options.tool_choice is not None:
         forced = options.tool_choice.mode in ("required", "function")
         return capabilities.accepts("tools") and (not forced or capabilities.accepts(FORCED_TOOL))
-    if name in capabilities.without_thinking and name != "tools":
-        return effort_of(capabilities, options) == "none"
-    return capabilities.accepts(name)
+    effort = effort_of(capabilities, options)
+    if name in capabilities.without_thinking and effort != "none":
+        return False
+    return capabilities.accepts(name) and not (name in _CHAT_ONLY and needs_responses(capabilities, options, effort))
 
 
 def _accepts_effort(capabilities: Capabilities, options: ChatOptions) -> bool:
-    """Return whether the effort is accepted. Where tools exclude thinking, the tools stay and the effort yields."""
     effort, thinking = options.reasoning_effort, capabilities.thinking
     if thinking is None:
         # Every model that does not think does so at the effort `none`.
         return effort == "none" or capabilities.options is None
-    excluded = bool(options.tools) and "tools" in capabilities.without_thinking
-    return effort in thinking.efforts and (effort == "none" or not excluded)
+    return effort in thinking.efforts
 
 
 def _neutral(options: ChatOptions, name: str) -> bool:
@@ -245,8 +258,9 @@ def _neutral(options: ChatOptions, name: str) -> bool:
 def _shown(capabilities: Capabilities, options: ChatOptions, name: str) -> str:
     """Return the option as an error names it: with its value where only that is refused."""
     if name == "reasoning_effort":
-        level = capabilities.thinking is not None and options.reasoning_effort in capabilities.thinking.efforts
-        return f"reasoning_effort {options.reasoning_effort!r}{' together with tools' if level else ''}"
+        return f"reasoning_effort {options.reasoning_effort!r}"
+    if name in _CHAT_ONLY and needs_responses(capabilities, options, effort_of(capabilities, options)):
+        return f"{name} together with tools or the reasoning_effort 'max'"
     if name == "service_tier":
         return f"service_tier {options.service_tier!r}"
     if name == "response_format" and options.response_format is not None:

@@ -29,7 +29,9 @@ RayroomError
 │   ├── ProviderRateLimited  the vendor limits our request rate
 │   ├── ProviderQuota        the vendor's credit is spent
 │   ├── ProviderOverloaded   the vendor responds with 5xx or 529
-│   ├── ProviderRefused      the vendor rejects the request, or its address
+│   ├── ProviderRefused      the vendor rejects the request itself         400
+│   │   ├── ProviderContextTooLong  more tokens than the model takes       400
+│   │   └── ProviderMisconfigured   its address or the model's name there  502
 │   ├── ProviderAuth         the vendor rejects our key
 │   ├── ProviderUnreachable  the connection broke
 │   │   └── ProviderUnconnected  no connection was made: no request was sent
@@ -297,8 +299,35 @@ class ProviderOverloaded(ProviderError):
 class ProviderRefused(ProviderError):
     """The vendor rejects the request."""
 
+    # An adapter adds the facts `reason`, the vendor's own sentence, and `vendor_param`. Both are for the caller alone.
+    status = 400
     code = "provider_refused"
+    type = "invalid_request_error"
     billable = False
+
+    @property
+    def reason(self) -> str | None:
+        """Return the vendor's own sentence, or None. It may repeat the request, so it must not be logged."""
+        return self.facts.get("reason")
+
+    @property
+    def vendor_param(self) -> str | None:
+        """Return the vendor's name of the wrong parameter, or None."""
+        return self.facts.get("vendor_param")
+
+
+class ProviderContextTooLong(ProviderRefused):
+    """The request is longer than the model's context."""
+
+    code = "context_length_exceeded"
+
+
+class ProviderMisconfigured(ProviderRefused):
+    """The vendor does not serve this address or model: the configuration is wrong, and not the request."""
+
+    status = 502
+    code = "provider_misconfigured"
+    type = "server_error"
 
 
 class ProviderAuth(ProviderError):

@@ -7,7 +7,9 @@ from dataclasses import dataclass
 from typing import Literal
 
 from routing.errors import (
+    ProviderContextTooLong,
     ProviderError,
+    ProviderMisconfigured,
     ProviderRefused,
     ProviderTimeout,
     RayroomError,
@@ -19,7 +21,7 @@ from routing.validation import STRICT, Count, Seconds
 MIN_ATTEMPT_S = 0.2
 """The least time left in which an attempt at a target without known latencies is worth starting."""
 _REQUEST_STATUSES = (None, 400, 413, 415, 422)
-_MODEL_CODES = frozenset({"unsupported_parameter", "unsupported_value", "context_length_exceeded", "request_too_large"})
+_MODEL_CODES = frozenset({"unsupported_parameter", "unsupported_value"})
 
 RefusalCause = Literal["request", "model", "configuration"]
 
@@ -90,12 +92,13 @@ def refusal_cause(error: ProviderRefused) -> RefusalCause:
     "model"          the model does not take an option or the length, by the vendor's code: another one may take it
     "configuration"  the address or the model's name is wrong there (404, a redirect): our fault, not the caller's
 
-    Only OpenAI's codes are that specific. Anthropic and Gemini have one code for every wrong request.
+    Only OpenAI's codes are that specific. Anthropic and Gemini have one code for every wrong request, so that a request
+    that is too long is known by their sentence.
     """
-    status = error.facts.get("vendor_status")
-    if status not in _REQUEST_STATUSES:
+    if isinstance(error, ProviderMisconfigured) or error.facts.get("vendor_status") not in _REQUEST_STATUSES:
         return "configuration"
-    return "model" if status == 413 or error.facts.get("vendor_code") in _MODEL_CODES else "request"
+    too_long = isinstance(error, ProviderContextTooLong)
+    return "model" if too_long or error.facts.get("vendor_code") in _MODEL_CODES else "request"
 
 
 def next_step(failed: FailedAttempt, settings: RetrySettings, rng: random.Random) -> RetryStep:

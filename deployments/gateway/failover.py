@@ -19,7 +19,9 @@ from routing.breaker import Breaker, Breakers, BreakerState, Permit
 from routing.catalogue import Catalogue, Model
 from routing.chat import Effort
 from routing.errors import (
+    ContextTooLong,
     CostsUnavailable,
+    ProviderContextTooLong,
     ProviderError,
     ProviderOverloaded,
     ProviderRefused,
@@ -264,6 +266,7 @@ def _for_caller(error: RayroomError, model: Model) -> RayroomError:
     """Return the error as the caller gets it: only the caller can mend a request that a vendor refuses."""
     if not isinstance(error, ProviderRefused) or refusal_cause(error) == "configuration":
         return error
-    reason = getattr(error, "reason", None) or error.facts.get("reason") or error.facts.get("vendor_code")
+    reason = error.reason or error.facts.get("vendor_code")
     message = f"{model.vendor} refuses the request to {model.name}" + (f": {reason}" if reason else ".")
-    return RequestRefused(message, error.param, **error.facts)
+    kind = ContextTooLong if isinstance(error, ProviderContextTooLong) else RequestRefused
+    return kind(message, error.param, **error.facts)

@@ -12,7 +12,7 @@ from anthropic.types import RawMessageStreamEvent
 
 from deployments.providers.base import served_name, system_text
 from deployments.providers.errors import VendorResponse, retry_after_s
-from deployments.providers.http_session import LIMITS
+from deployments.providers.http_session import HOOKS, LIMITS
 from deployments.providers.timeouts import CONNECT_TIMEOUT_S, answered, finished, streamed
 from deployments.providers.usage import from_anthropic
 from routing.catalogue import Model
@@ -40,7 +40,7 @@ class AnthropicProvider:
             api_key=api_key,
             base_url=base_url,
             max_retries=0,
-            http_client=anthropic.DefaultAioHttpClient(limits=LIMITS, follow_redirects=False),
+            http_client=anthropic.DefaultAioHttpClient(limits=LIMITS, follow_redirects=False, event_hooks=HOOKS),
         )
 
     async def answer(self, model: Model, request: ModelRequest) -> Answer:
@@ -125,5 +125,12 @@ def _reply(error: Exception) -> VendorResponse | None:
             status=error.status_code,
             codes=(error.error_code, error.type),
             retry_after_s=retry_after_s(error.response.headers),
+            message=_message(error),
         )
     return None
+
+
+def _message(error: anthropic.APIStatusError) -> Any:
+    """Return the vendor's own sentence; the SDK's message is the whole body."""
+    inner = error.body.get("error") if isinstance(error.body, dict) else None
+    return inner.get("message") if isinstance(inner, dict) else None

@@ -4,14 +4,16 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any, Literal
 
 import aiohttp
 
 from routing.errors import (
     ProviderAuth,
+    ProviderContextTooLong,
     ProviderError,
+    ProviderMisconfigured,
     ProviderOverloaded,
     ProviderQuota,
     ProviderRateLimited,
@@ -21,8 +23,10 @@ from routing.errors import (
     ProviderUnconnected,
     ProviderUnreachable,
 )
+from routing.vendor_keys import hide_keys
 
 LONGEST_RETRY_AFTER_S = 60.0
+LONGEST_REASON_CHARS = 500
 REDIRECTED = "The vendor redirects: set base_url."
 
 Phase = Literal["connect", "first_token", "stream", "parse"]
@@ -38,7 +42,16 @@ _BY_CODE: dict[str, type[ProviderError]] = {
     "quota_exceeded": ProviderQuota,
     "API_KEY_INVALID": ProviderAuth,
     "invalid_api_key": ProviderAuth,
+    "context_length_exceeded": ProviderContextTooLong,
+    "request_too_large": ProviderContextTooLong,
 }
+
+# Anthropic, Gemini and vLLM have no code for a request that is too long, so their sentence must tell it.
+_TOO_LONG = re.compile(
+    r"prompt is too long|maximum context length|exceeds? (?:the|its) (?:maximum|configured limit|context)"
+    r"|input token count .{0,40}exceeds|context (?:window|length) (?:exceeded|limit)",
+    re.IGNORECASE,
+)
 
 # An error inside a stream comes after HTTP 200, so the status is derived from its code.
 _STATUS_OF_CODE = {
@@ -65,8 +78,11 @@ _BY_STATUS: dict[int, type[ProviderError]] = {
     401: ProviderAuth,
     402: ProviderQuota,
     403: ProviderAuth,
+    404: ProviderMisconfigured,
+    405: ProviderMisconfigured,
     408: ProviderTimeout,
     409: ProviderOverloaded,
+    413: ProviderContextTooLong,
     429: ProviderRateLimited,
 }
 
@@ -86,21 +102,32 @@ _UNREADABLE = (ValueError, LookupError, AttributeError, TypeError)
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class VendorResponse:
-    """A vendor's error response. Its prose is left out, because it may repeat the prompt."""
+    """A vendor's error response."""
 
     status: int | None
     codes: tuple[Any, ...] = ()
     """The vendor's codes, the most specific first."""
     retry_after_s: float | None = None
+    message: Any = field(default=None, repr=False)
+    """The vendor's sentence. It is kept where the request is refused, because only the caller can mend the request."""
+    param: Any = None
+    """The parameter that the vendor names."""
 
 
-def to_ours(error: Exception, phase: Phase, reply_of: Callable[[Exception], VendorResponse | None]) -> ProviderError:
-    """Map any error of an attempt to a ProviderError; `reply_of` extracts the response from an error of the SDK."""
+def to_ours(
+    error: Exception, phase: Phase, reply_of: Callable[[Exception], VendorResponse | None], sent: bool = True
+) -> ProviderError:
+    """Map any error of an attempt to a ProviderError; `reply_of` extracts the response from an error of the SDK.
+
+    `sent` is False if no request has left: then the vendor charges nothing.
+    """
     if isinstance(error, ProviderError):
         return error
     reply = reply_of(error)
     if reply is not None:
         return from_reply(reply, phase)
+    if not sent and isinstance(error, _UNREADABLE):
+        return _from_unsent(error)
     return _from_transport(error, phase)
 
 
@@ -112,8 +139,22 @@ def from_reply(reply: VendorResponse, phase: Phase) -> ProviderError:
     status = reply.status if reply.status is not None and reply.status >= 300 else _status_of(codes)
     facts: dict[str, Any] = {"phase": phase, "vendor_status": status, "vendor_code": next(iter(codes), None)}
     kind = next((_BY_CODE[code] for code in codes if code in _BY_CODE), _by_status(status))
-    known = {name: fact for name, fact in facts.items() if fact is not None}
-    return kind(REDIRECTED if redirects(status) else None, None, _capped(reply.retry_after_s), **known)
+    reason = clean_reason(reply.message) if issubclass(kind, ProviderRefused) else None
+    if kind is ProviderRefused and reason is not None and _TOO_LONG.search(reason):
+        kind = ProviderContextTooLong
+    param = _clean_param(reply.param) if reason is not None else None
+    known = {
+        name: fact for name, fact in (facts | {"reason": reason, "vendor_param": param}).items() if fact is not None
+    }
+    return kind(REDIRECTED if redirects(status) else None, param, _capped(reply.retry_after_s), **known)
+
+
+def clean_reason(message: Any) -> str | None:
+    """Return a vendor's sentence on one line, of a bounded length and without anything like a key; None if empty."""
+    if not isinstance(message, str):
+        return None
+    text = hide_keys(" ".join(message[: 2 * LONGEST_REASON_CHARS].split()))
+    return text[:LONGEST_REASON_CHARS] or None
 
 
 def redirects(status: int | None) -> bool:
@@ -130,6 +171,8 @@ def retry_after_s(headers: Mapping[str, str], *also_s: float | None) -> float | 
 def _by_status(status: int | None) -> type[ProviderError]:
     if status is None or status >= 500:
         return ProviderOverloaded
+    if redirects(status):
+        return ProviderMisconfigured
     return _BY_STATUS.get(status, ProviderRefused)
 
 
@@ -153,6 +196,15 @@ def _from_transport(error: Exception, phase: Phase) -> ProviderError:
     return ProviderUnreachable(f"The connection to the vendor failed: {name}.", phase=phase)
 
 
+def _from_unsent(error: Exception) -> ProviderError:
+    """Return the error of a request that an SDK could not build. A ValueError is the SDK's own check of its content."""
+    name = type(error).__name__
+    if isinstance(error, ValueError):
+        facts: dict[str, Any] = {"phase": "connect", "reason": clean_reason(str(error))}
+        return ProviderRefused(**{name: fact for name, fact in facts.items() if fact is not None})
+    return ProviderUnconnected(f"The request to the vendor cannot be built: {name}.", phase="connect")
+
+
 def _causes(error: BaseException | None) -> Iterator[BaseException]:
     while error is not None:
         yield error
@@ -163,6 +215,11 @@ def _clean(code: Any) -> str | None:
     """Return the code if it is a single word, and None for a sentence that a proxy put in its place."""
     text = str(code) if code is not None else ""
     return text if re.fullmatch(r"[\w.:/-]{1,64}", text) else None
+
+
+def _clean_param(param: Any) -> str | None:
+    text = str(param) if param is not None else ""
+    return text if re.fullmatch(r"[\w.\[\]/:-]{1,128}", text) else None
 
 
 def _seconds(value: Any, scale: int) -> float | None:

@@ -147,6 +147,7 @@ def _reply(error: Exception) -> VendorResponse | None:
         status=error.code,
         codes=(*_reasons(details), error.status),
         retry_after_s=retry_after_s(headers, *waits),
+        message=error.message,
     )
 
 

@@ -10,6 +10,7 @@ import aiohttp
 import httpx2
 
 from deployments.providers.errors import VendorResponse, from_reply
+from deployments.providers.sending import mark_sent, mark_sent_hook
 from deployments.providers.timeouts import CONNECT_TIMEOUT_S, KEPT_S
 
 if TYPE_CHECKING:
@@ -19,6 +20,9 @@ if TYPE_CHECKING:
 
 LIMITS = httpx2.Limits(max_connections=1_000, keepalive_expiry=KEPT_S)
 """For an SDK that opens its own session: above the concurrency of a replica. None would mean 100 there."""
+
+HOOKS = {"request": [mark_sent_hook]}
+"""For the session of an SDK: its requests count as sent."""
 
 Check = Callable[[aiohttp.ClientResponse], Awaitable[None]]
 
@@ -75,6 +79,10 @@ async def _note(session: aiohttp.ClientSession, context: object, ended: aiohttp.
         watching.opened(ended.response)
 
 
+async def _mark(session: aiohttp.ClientSession, context: object, begun: aiohttp.TraceRequestStartParams) -> None:
+    mark_sent()
+
+
 async def _stay(session: object, context: object, redirected: aiohttp.TraceRequestRedirectParams) -> None:
     # aiohttp would follow the redirect and drop only the `authorization` header: Google's key is in another one.
     redirected.response.close()
@@ -95,6 +103,7 @@ class Session:
         if self._session is None:
             # The deployment bounds the concurrency (max_ongoing_requests), so the pool has no limit.
             trace = aiohttp.TraceConfig()
+            trace.on_request_start.append(_mark)
             trace.on_request_end.append(_note)
             trace.on_request_redirect.append(_stay)
             self._session = aiohttp.ClientSession(

@@ -114,12 +114,20 @@ def _object(body: bytes) -> _JSON:
 
 def _response_of(response: aiohttp.ClientResponse, body: bytes) -> VendorResponse:
     try:
-        error = _object(body).get("error")
+        content = _object(body)
     except ValueError:
-        error = None
+        content = {}
+    # vLLM had its error at the top for a while, and FastAPI's own errors are a `detail`.
+    error = content.get("error") or {"message": content.get("message") or content.get("detail")} | content
     return _error_response(response.status, error, retry_after_s(response.headers))
 
 
 def _error_response(status: int | None, error: Any, after_s: float | None = None) -> VendorResponse:
     error = error if isinstance(error, dict) else {}
-    return VendorResponse(status=status, codes=(error.get("code"), error.get("type")), retry_after_s=after_s)
+    return VendorResponse(
+        status=status,
+        codes=(error.get("code"), error.get("type")),
+        retry_after_s=after_s,
+        message=error.get("message"),
+        param=error.get("param"),
+    )

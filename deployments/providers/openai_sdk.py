@@ -8,7 +8,7 @@ from typing import Any
 import openai
 
 from deployments.providers.errors import VendorResponse, retry_after_s
-from deployments.providers.http_session import LIMITS
+from deployments.providers.http_session import HOOKS, LIMITS
 from deployments.providers.timeouts import CONNECT_TIMEOUT_S
 
 _JSON = dict[str, Any]
@@ -25,7 +25,7 @@ class OpenAISdk:
             api_key=api_key,
             base_url=base_url,
             max_retries=0,
-            http_client=openai.DefaultAioHttpClient(limits=LIMITS, follow_redirects=False),
+            http_client=openai.DefaultAioHttpClient(limits=LIMITS, follow_redirects=False, event_hooks=HOOKS),
         )
 
     async def post(self, path: str, body: _JSON, timeout_s: float) -> _JSON:
@@ -52,10 +52,14 @@ class OpenAISdk:
                 status=error.status_code,
                 codes=(error.code, error.type),
                 retry_after_s=retry_after_s(error.response.headers),
+                message=_message(error),
+                param=error.param,
             )
         if isinstance(error, openai.APIError) and not isinstance(error, openai.APIConnectionError):
             # An error that came inside a stream, after HTTP 200.
-            return VendorResponse(status=None, codes=(error.code, error.type))
+            return VendorResponse(
+                status=None, codes=(error.code, error.type), message=_message(error), param=error.param
+            )
         return None
 
     def warm_up(self) -> None:
@@ -64,6 +68,11 @@ class OpenAISdk:
 
     async def aclose(self) -> None:
         await self._client.close()
+
+
+def _message(error: openai.APIError) -> Any:
+    """Return the server's own sentence; the SDK's message is the whole body."""
+    return error.body.get("message") if isinstance(error.body, dict) else None
 
 
 def _timeout(total_s: float) -> openai.Timeout:

@@ -31,7 +31,7 @@ def _connect_real(vendor: VendorSettings, key: str) -> Provider:
         from deployments.providers.openai import OpenAIProvider
         from deployments.providers.openai_sdk import OpenAISdk
 
-        return OpenAIProvider(OpenAISdk(key, vendor.base_url), vendor.output_limit_field)
+        return OpenAIProvider(OpenAISdk(key, vendor.base_url), vendor.output_limit_field, has_responses=True)
     if vendor.api == "openai-compatible":
         from deployments.providers.openai import OpenAIProvider
         from deployments.providers.openai_http import OpenAICompatibleHttp

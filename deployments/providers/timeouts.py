@@ -9,6 +9,7 @@ from contextlib import aclosing
 from typing import TypeVar
 
 from deployments.providers.errors import Phase, VendorResponse, to_ours
+from deployments.providers.sending import Sending
 from routing.errors import ProviderTruncated
 from routing.models import Delta, Finish, ModelRequest
 from routing.retry import Deadline
@@ -25,11 +26,12 @@ ReplyOf = Callable[[Exception], VendorResponse | None]
 
 async def answered(call: Awaitable[T], timeout_s: float, reply_of: ReplyOf) -> T:
     """Await `call` for at most `timeout_s` and return its result; raises ProviderError."""
-    try:
-        async with asyncio.timeout(timeout_s):
-            return await call
-    except Exception as error:
-        raise to_ours(error, "first_token", reply_of) from None
+    with Sending() as sending:
+        try:
+            async with asyncio.timeout(timeout_s):
+                return await call
+        except Exception as error:
+            raise to_ours(error, "first_token", reply_of, sending.sent) from None
 
 
 async def streamed(
@@ -43,20 +45,21 @@ async def streamed(
     A timer spans one await and no yield: another task may request the next delta, and a timer that one task started
     cannot stop another. The time that the consumer takes does not count either.
     """
-    watch = _Watch(request, clock())
+    watch, sending = _Watch(request, clock()), Sending()
     last = Delta()
     async with aclosing(deltas):
         while True:
             try:
-                async with asyncio.timeout(watch.wait_s(clock())):
-                    delta = await anext(deltas)
+                with sending:
+                    async with asyncio.timeout(watch.wait_s(clock())):
+                        delta = await anext(deltas)
             except StopAsyncIteration:
                 break
             except Exception as error:
                 # After the finish marker only the usage can be missing: a complete answer is not requested again.
                 if last.finish is not None:
                     break
-                raise to_ours(error, watch.phase, reply_of) from None
+                raise to_ours(error, watch.phase, reply_of, sending.sent) from None
             last = Delta(
                 finish=delta.finish or last.finish,
                 usage=delta.usage or last.usage,

@@ -34,6 +34,20 @@ def from_openai(usage: Any) -> Usage | None:
     )
 
 
+def from_openai_responses(usage: Any) -> Usage | None:
+    """Convert the usage of OpenAI's Responses API, which names the counts of chat completions otherwise."""
+    details, said = _field(usage, "input_tokens_details"), _field(usage, "output_tokens_details")
+    return from_openai(
+        {
+            "prompt_tokens": _field(usage, "input_tokens"),
+            "completion_tokens": _field(usage, "output_tokens"),
+            "total_tokens": _field(usage, "total_tokens"),
+            "prompt_tokens_details": details,
+            "completion_tokens_details": said,
+        }
+    )
+
+
 def from_anthropic(usage: Any, earlier: Usage | None = None) -> Usage | None:
     """Convert Anthropic's usage; its `input_tokens` include neither cache reads nor cache writes.
 

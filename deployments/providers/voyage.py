@@ -104,4 +104,9 @@ def _reply(error: Exception) -> VendorResponse | None:
     status = getattr(error, "http_status", None)
     if not isinstance(error, voyageai.error.VoyageError) or status is None or status < 400:
         return None
-    return VendorResponse(status=status, codes=(error.code,), retry_after_s=retry_after_s(error.headers))
+    return VendorResponse(
+        status=status,
+        codes=(error.code,),
+        retry_after_s=retry_after_s(error.headers),
+        message=error.user_message,
+    )

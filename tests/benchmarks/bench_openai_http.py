@@ -10,7 +10,8 @@ from statistics import median
 
 from rich.console import Console
 
-from deployments.providers.openai import CHAT, OpenAITransport
+from deployments.providers.openai import OpenAITransport
+from deployments.providers.openai_chat import PATH
 from deployments.providers.openai_http import OpenAICompatibleHttp
 from deployments.providers.openai_sdk import OpenAISdk
 from tests.benchmarks.upstream import running_upstream
@@ -27,9 +28,9 @@ _REQUEST = {"model": "gpt-6-luna", "messages": _MESSAGES, "max_completion_tokens
 
 async def _chat(transport: OpenAITransport, kind: str) -> None:
     if kind == "whole answer":
-        await transport.post(CHAT, _REQUEST, TIMEOUT_S)
+        await transport.post(PATH, _REQUEST, TIMEOUT_S)
         return
-    async with aclosing(transport.events(CHAT, _REQUEST | {"stream": True}, TIMEOUT_S)) as groups:
+    async with aclosing(transport.events(PATH, _REQUEST | {"stream": True}, TIMEOUT_S)) as groups:
         async for _ in groups:
             pass
 

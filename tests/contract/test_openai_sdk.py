@@ -14,22 +14,13 @@ import pytest
 from openai.types.chat import ChatCompletionChunk
 
 from cluster.lab.emulator import Emulator, EmulatorState, Extras, Fault, RateLimits
+from tests.contract.openai_clients import connect
 from tests.support.pictures import jpeg
 from tests.support.sleep_probe import SleepProbe
 
 MODEL = "gpt-6-luna"
 QUESTION: list[Any] = [{"role": "user", "content": "what is on the screen"}]
-
-
-def connect(emulator: Emulator) -> openai.AsyncOpenAI:
-    client = openai.DefaultAioHttpClient()
-    return openai.AsyncOpenAI(
-        api_key="k",
-        base_url=f"{emulator.url}/openai/v1",
-        max_retries=0,
-        http_client=client,
-        _strict_response_validation=True,
-    )
+UNTHINKING: dict[str, Any] = {"model": MODEL, "messages": QUESTION, "reasoning_effort": "none"}
 
 
 @pytest.fixture
@@ -39,7 +30,7 @@ async def client(emulator: Emulator) -> AsyncIterator[openai.AsyncOpenAI]:
 
 
 async def streamed(client: openai.AsyncOpenAI, **more: Any) -> list[ChatCompletionChunk]:
-    stream = await client.chat.completions.create(model=MODEL, messages=QUESTION, stream=True, **more)
+    stream = await client.chat.completions.create(**UNTHINKING | {"stream": True} | more)
     async with stream:
         return [chunk async for chunk in stream]
 
@@ -49,7 +40,7 @@ def said(chunks: list[ChatCompletionChunk]) -> str:
 
 
 async def test_a_stream_says_what_the_whole_answer_says(client: openai.AsyncOpenAI) -> None:
-    whole = await client.chat.completions.create(model=MODEL, messages=QUESTION)
+    whole = await client.chat.completions.create(**UNTHINKING)
     chunks = await streamed(client)
     assert said(chunks) == whole.choices[0].message.content
     assert [c.choices[0].finish_reason for c in chunks][-1] == whole.choices[0].finish_reason == "stop"
@@ -66,7 +57,7 @@ async def test_the_prompt_holds_what_was_cached_and_the_completion_what_was_thou
     client: openai.AsyncOpenAI, emulator: Emulator
 ) -> None:
     emulator.plan(Fault(extras=Extras(cached_tokens=100, thinking_tokens=40), answer_tokens=10))
-    usage = (await client.chat.completions.create(model=MODEL, messages=QUESTION)).usage
+    usage = (await client.chat.completions.create(**UNTHINKING)).usage
     assert usage is not None and usage.prompt_tokens_details and usage.completion_tokens_details
     assert (usage.prompt_tokens, usage.prompt_tokens_details.cached_tokens) == (105, 100)
     assert (usage.completion_tokens, usage.completion_tokens_details.reasoning_tokens) == (50, 40)
@@ -77,13 +68,13 @@ async def test_the_prompt_holds_what_was_cached_and_the_completion_what_was_thou
 async def test_an_image_is_counted_by_its_models_rule(client: openai.AsyncOpenAI, emulator: Emulator) -> None:
     url = "data:image/jpeg;base64," + base64.b64encode(jpeg(632, 100)).decode()
     content: Any = [{"type": "text", "text": "see"}, {"type": "image_url", "image_url": {"url": url}}]
-    answer = await client.chat.completions.create(model=MODEL, messages=[{"role": "user", "content": content}])
+    answer = await client.chat.completions.create(**UNTHINKING | {"messages": [{"role": "user", "content": content}]})
     assert answer.usage is not None and answer.usage.prompt_tokens == 1 + 20 * 4 * 12 // 10
     assert emulator.journal[0].images == 1 and emulator.journal[0].image_px == 63_200
 
 
 async def test_an_answer_longer_than_allowed_ends_with_length(client: openai.AsyncOpenAI) -> None:
-    answer = await client.chat.completions.create(model=MODEL, messages=QUESTION, max_completion_tokens=3)
+    answer = await client.chat.completions.create(**UNTHINKING, max_completion_tokens=3)
     assert answer.choices[0].finish_reason == "length" and answer.usage and answer.usage.completion_tokens == 3
 
 
@@ -115,7 +106,7 @@ async def test_an_error_is_the_vendors_own(name: str, client: openai.AsyncOpenAI
     fault, kind, said_type = ERRORS[name]
     emulator.plan(fault, vendor="openai")
     with pytest.raises(kind) as failed:
-        await client.chat.completions.create(model=MODEL, messages=QUESTION)
+        await client.chat.completions.create(**UNTHINKING)
     assert failed.value.type == said_type and (fault.code is None or failed.value.code == fault.code)
     assert failed.value.request_id and emulator.journal[0].status == fault.status
 
@@ -123,9 +114,9 @@ async def test_an_error_is_the_vendors_own(name: str, client: openai.AsyncOpenAI
 async def test_a_spent_rate_says_what_is_left_and_when_to_come_back() -> None:
     state = EmulatorState(limits=RateLimits(requests_per_minute=1), clock=lambda: 1_000.0)
     async with Emulator(state).running() as emulator, connect(emulator) as client:
-        good = await client.chat.completions.with_raw_response.create(model=MODEL, messages=QUESTION)
+        good = await client.chat.completions.with_raw_response.create(**UNTHINKING)
         with pytest.raises(openai.RateLimitError) as failed:
-            await client.chat.completions.create(model=MODEL, messages=QUESTION)
+            await client.chat.completions.create(**UNTHINKING)
     headers = failed.value.response.headers
     assert good.headers["x-ratelimit-remaining-requests"] == headers["x-ratelimit-remaining-requests"] == "0"
     assert headers["x-ratelimit-reset-requests"] == "1m0s" and headers["retry-after"] == "60"
@@ -136,23 +127,21 @@ async def test_tokens_are_limited_by_the_longest_answer_asked_for() -> None:
     async with Emulator(EmulatorState(limits=RateLimits(tokens_per_minute=100))).running() as emulator:
         async with connect(emulator) as client:
             with pytest.raises(openai.RateLimitError) as failed:
-                await client.chat.completions.create(model=MODEL, messages=QUESTION, max_completion_tokens=96)
+                await client.chat.completions.create(**UNTHINKING, max_completion_tokens=96)
     assert failed.value.type == "tokens"
 
 
 async def test_a_model_the_emulator_was_not_told_of_is_not_found() -> None:
     async with Emulator(EmulatorState(models=frozenset({"other"}))).running() as emulator, connect(emulator) as client:
         with pytest.raises(openai.NotFoundError) as failed:
-            await client.chat.completions.create(model=MODEL, messages=QUESTION)
+            await client.chat.completions.create(**UNTHINKING)
     assert failed.value.code == "model_not_found"
 
 
 async def test_a_missing_key_is_refused(emulator: Emulator) -> None:
     async with connect(emulator) as client:
         with pytest.raises(openai.AuthenticationError):
-            await client.chat.completions.create(
-                model=MODEL, messages=QUESTION, extra_headers={"Authorization": openai.Omit()}
-            )
+            await client.chat.completions.create(**UNTHINKING, extra_headers={"Authorization": openai.Omit()})
 
 
 async def test_an_overload_inside_a_stream_is_an_error_without_a_status(
@@ -186,14 +175,14 @@ async def test_a_connection_that_breaks_is_an_error_of_the_connection(
 async def test_a_proxys_page_is_an_internal_server_error(client: openai.AsyncOpenAI, emulator: Emulator) -> None:
     emulator.plan(Fault(html=True))
     with pytest.raises(openai.InternalServerError) as failed:
-        await client.chat.completions.create(model=MODEL, messages=QUESTION)
+        await client.chat.completions.create(**UNTHINKING)
     assert failed.value.status_code == 502 and "<html>" in failed.value.response.text
 
 
 async def test_garbage_is_not_json(client: openai.AsyncOpenAI, emulator: Emulator) -> None:
     emulator.plan(Fault(garbage=True), times=2)
     with pytest.raises(json.JSONDecodeError):
-        await client.chat.completions.create(model=MODEL, messages=QUESTION)
+        await client.chat.completions.create(**UNTHINKING)
     with pytest.raises(json.JSONDecodeError):
         await streamed(client)
 
@@ -201,16 +190,14 @@ async def test_garbage_is_not_json(client: openai.AsyncOpenAI, emulator: Emulato
 async def test_a_model_may_decline_and_a_filter_may_stop_it(client: openai.AsyncOpenAI, emulator: Emulator) -> None:
     emulator.plan(Fault(refusal="refused"))
     emulator.plan(Fault(refusal="filtered"))
-    declined, filtered = [
-        (await client.chat.completions.create(model=MODEL, messages=QUESTION)).choices[0] for _ in range(2)
-    ]
+    declined, filtered = [(await client.chat.completions.create(**UNTHINKING)).choices[0] for _ in range(2)]
     assert declined.message.refusal == "I cannot help with that." and declined.message.content is None
     assert filtered.finish_reason == "content_filter" and filtered.message.content is None
 
 
 async def test_an_empty_answer_is_an_answer(client: openai.AsyncOpenAI, emulator: Emulator) -> None:
     emulator.plan(Fault(empty=True))
-    answer = await client.chat.completions.create(model=MODEL, messages=QUESTION)
+    answer = await client.chat.completions.create(**UNTHINKING)
     assert answer.choices[0].message.content == "" and answer.choices[0].finish_reason == "stop"
 
 

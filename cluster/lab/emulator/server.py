@@ -11,7 +11,7 @@ from aiohttp import web
 from cluster.lab.emulator.chat.anthropic import anthropic_routes
 from cluster.lab.emulator.chat.gemini import gemini_routes
 from cluster.lab.emulator.chat.model_lists import model_routes
-from cluster.lab.emulator.chat.openai import openai_routes
+from cluster.lab.emulator.chat.openai.routes import openai_routes
 from cluster.lab.emulator.chat.voyage import voyage_routes
 from cluster.lab.emulator.control_api import control_routes
 from cluster.lab.emulator.core.faults import Fault

@@ -5,14 +5,15 @@ from __future__ import annotations
 from dataclasses import dataclass, field, replace
 from enum import Enum
 
-from cluster.lab.emulator import Fault
+from cluster.lab.emulator import Extras, Fault
 from routing.errors import (
+    ContextTooLong,
     ProviderAuth,
     ProviderError,
+    ProviderMisconfigured,
     ProviderOverloaded,
     ProviderQuota,
     ProviderRateLimited,
-    ProviderRefused,
     ProviderTimeout,
     ProviderTruncated,
     ProviderUnconnected,
@@ -99,10 +100,10 @@ ALWAYS: Table = {
     "status 401": final(Fault(status=401), ProviderAuth),
     "status 402": final(Fault(status=402), ProviderQuota),
     "status 403": final(Fault(status=403), ProviderAuth),
-    "status 404": final(Fault(status=404), ProviderRefused),
+    "status 404": final(Fault(status=404), ProviderMisconfigured),
     "status 408": passing(Fault(status=408), ProviderTimeout, Bill.RESERVED),
     "status 409": passing(Fault(status=409), ProviderOverloaded, Bill.NOTHING),
-    "status 413": final(Fault(status=413), RequestRefused),
+    "status 413": final(Fault(status=413), ContextTooLong),
     "status 429": passing(Fault(status=429), ProviderRateLimited, Bill.NOTHING),
     "status 500": passing(Fault(status=500), ProviderOverloaded, Bill.NOTHING),
     "status 502, a page of HTML": passing(Fault(html=True), ProviderOverloaded, Bill.NOTHING),
@@ -128,6 +129,7 @@ SPOKEN: Table = (
         "an empty answer": answer(Fault(empty=True), "stop", Bill.TOLD),
         "no usage": answer(Fault(untold_usage=True), "stop", Bill.HEARD),
         "no usage of an empty answer": answer(Fault(untold_usage=True, empty=True), "stop", Bill.HEARD),
+        "cached tokens": answer(Fault(extras=Extras(cached_tokens=300)), "stop", Bill.TOLD),
     }
 )
 
@@ -174,7 +176,12 @@ LUNA, HAIKU, FLASH = "gpt-6-luna", "claude-haiku-5-5", "gemini-3.5-flash-lite"
 OPENAI: Table = {
     "quota": final(Fault(status=429, code="insufficient_quota"), ProviderQuota),
     "billing limit": final(Fault(status=429, code="billing_hard_limit_reached"), ProviderQuota),
+    "tokens written to the cache": answer(Fault(extras=Extras(cache_write_5m_tokens=40)), "stop", Bill.TOLD),
+    "another service tier": answer(Fault(served_tier="priority"), "stop", Bill.TOLD),
+    "a call of a tool that nobody offered": answer(Fault(foreign_tool=True), "tool_calls", Bill.TOLD),
 }
+# The count of the first chunk has no output in it.
+USAGE_FIRST: Table = {"usage in the first chunk alone": answer(Fault(usage_first=True), "stop", Bill.HEARD)}
 ANTHROPIC: Table = {"quota": final(Fault(status=429, code="enforced_spend_limit_reached"), ProviderQuota)}
 GEMINI: Table = {
     "quota": final(Fault(status=429, code="GenerateRequestsPerDayPerProjectPerModel-FreeTier"), ProviderQuota),
@@ -182,7 +189,9 @@ GEMINI: Table = {
 }
 HOWS = {"whole": WHOLE, "streamed": STREAMED, "frame": WHOLE}
 ROUTES = [
-    *(Route(vendor="openai", model=LUNA, after=FLASH, how=how, table=HOWS[how] | OPENAI) for how in HOWS),
+    Route(vendor="openai", model=LUNA, after=FLASH, how="whole", table=WHOLE | OPENAI),
+    Route(vendor="openai", model=LUNA, after=FLASH, how="streamed", table=STREAMED | OPENAI | USAGE_FIRST),
+    Route(vendor="openai", model=LUNA, after=FLASH, how="frame", table=WHOLE | OPENAI),
     *(Route(vendor="anthropic", model=HAIKU, after=LUNA, how=how, table=HOWS[how] | ANTHROPIC) for how in HOWS),
     *(Route(vendor="gemini", model=FLASH, after=HAIKU, how=how, table=HOWS[how] | GEMINI) for how in HOWS),
     Route(vendor="voyage", model="voyage-multimodal-3.5", after="voyage-3.5", how="embedding", table=EMBEDDED),

@@ -51,7 +51,12 @@ async def bench(shared: Bench) -> Bench:
 
 
 def told(seen: LoggedRequest) -> Usage:
-    return Usage(input_tokens=seen.prompt_tokens, output_tokens=seen.completion_tokens)
+    return Usage(
+        input_tokens=seen.prompt_tokens,
+        cached_input_tokens=seen.cached_tokens,
+        cache_write_tokens=seen.cache_write_tokens,
+        output_tokens=seen.completion_tokens,
+    )
 
 
 def line(model: str, how: str, bill: Bill, seen: LoggedRequest | None, text: str = "") -> tuple[object, ...]:
@@ -66,7 +71,8 @@ def line(model: str, how: str, bill: Bill, seen: LoggedRequest | None, text: str
         Bill.TOLD: told(seen) if seen is not None else Usage(),
     }[bill]
     (price,) = [row for row in CATALOGUE.prices.rows if row.model == model]
-    return model, price.cost_nanousd(usage), int(bill in (Bill.RESERVED, Bill.HEARD))
+    tier = seen.service_tier if seen is not None else None
+    return model, price.cost_nanousd(usage, tier), int(bill in (Bill.RESERVED, Bill.HEARD))
 
 
 @EVERY_FAULT

@@ -12,7 +12,15 @@ import pytest
 from cluster.lab.emulator import Emulator, Fault
 from deployments.common.settings import VendorSettings
 from deployments.routes import build_routes
-from routing.errors import ProviderAuth, ProviderOverloaded, ProviderRefused, RequestRefused
+from routing.errors import (
+    ContextTooLong,
+    ProviderAuth,
+    ProviderContextTooLong,
+    ProviderMisconfigured,
+    ProviderOverloaded,
+    ProviderRefused,
+    RequestRefused,
+)
 from routing.models import Delta, Usage
 from routing.retry import RetrySettings
 from tests.integration.gateway.attempt_bench import FLASH, LUNA, SOL, TOLD, Desk, Vendors, cost, order
@@ -24,7 +32,7 @@ BAD_SCHEMA = ProviderRefused(
     param="tools.0", vendor_status=400, vendor_code="invalid_function_parameters", reason="The schema is no object."
 )
 NO_SUCH_OPTION = ProviderRefused(vendor_status=400, vendor_code="unsupported_parameter")
-UNKNOWN_MODEL = ProviderRefused(vendor_status=404, vendor_code="model_not_found")
+UNKNOWN_MODEL = ProviderMisconfigured(vendor_status=404, vendor_code="model_not_found")
 
 
 async def whole(desk: Desk) -> Any:
@@ -73,9 +81,17 @@ async def test_an_option_that_no_model_takes_is_the_callers_mistake_and_a_wrong_
     desk = Desk(Vendors({LUNA: [(NO_SUCH_OPTION,), (UNKNOWN_MODEL,)]}))
     with pytest.raises(RequestRefused, match="unsupported_parameter"):
         await desk.answer(order(LUNA))
-    with pytest.raises(ProviderRefused) as refused:
+    with pytest.raises(ProviderMisconfigured) as refused:
         await desk.answer(order(LUNA))
     assert refused.value.status == 502
+
+
+async def test_a_request_that_is_too_long_for_a_vendor_is_told_in_openais_code() -> None:
+    too_long = ProviderContextTooLong(vendor_status=400, reason="prompt is too long: 9 tokens > 8")
+    desk = Desk(Vendors({LUNA: [(too_long,)], FLASH: [(too_long,)]}))
+    with pytest.raises(ContextTooLong, match="prompt is too long") as refused:
+        await desk.answer(order(LUNA, FLASH))
+    assert (refused.value.status, refused.value.code) == (400, "context_length_exceeded")
 
 
 async def test_a_refusal_after_a_failure_ends_the_request() -> None:

@@ -13,11 +13,14 @@ from cluster.lab.emulator import Emulator, Fault, LoggedRequest
 from deployments.common.settings import SimulationSettings, VendorSettings
 from deployments.providers.base import Provider
 from deployments.providers.registry import connect
+from routing.capabilities import accepted_options, effort_of, thinking_tokens
 from routing.catalogue import Model, load_catalogue
 from routing.chat import ChatOptions, Image, Message
 from routing.errors import (
     ProviderAuth,
+    ProviderContextTooLong,
     ProviderError,
+    ProviderMisconfigured,
     ProviderOverloaded,
     ProviderRateLimited,
     ProviderRefused,
@@ -68,7 +71,13 @@ class ConnectedAdapters:
 def joined_answer(model: Model, deltas: list[Delta]) -> Answer:
     *deltas_with_text, last = deltas
     assert last.finish is not None and all(delta.finish is None and delta.text for delta in deltas_with_text)
-    return Answer(text="".join(delta.text for delta in deltas), model=model.name, finish=last.finish, usage=last.usage)
+    return Answer(
+        text="".join(delta.text for delta in deltas),
+        model=model.name,
+        finish=last.finish,
+        usage=last.usage,
+        service_tier=last.service_tier,
+    )
 
 
 def model_of(vendor: str) -> Model:
@@ -78,6 +87,9 @@ def model_of(vendor: str) -> Model:
 def model_request(
     vendor: str, max_output_tokens: int = 64, timeout_s: float = 5.0, between_s: float | None = None
 ) -> ModelRequest:
+    rules = model_of(vendor).capabilities
+    options = accepted_options(vendor, rules, ChatOptions(temperature=0.2), drop=True)
+    effort = effort_of(rules, options)
     return ModelRequest(
         model=VENDORS[vendor][1],
         messages=(
@@ -94,7 +106,9 @@ def model_request(
             Message(role="user", content=("What is on the screen?",)),
         ),
         max_output_tokens=max_output_tokens,
-        options=ChatOptions(temperature=0.2),
+        effort=effort,
+        thinking_tokens=thinking_tokens(rules, effort),
+        options=options,
         timeout_s=timeout_s,
         between_tokens_timeout_s=between_s,
     )
@@ -161,8 +175,8 @@ FAULT_CASES = {
     "bad key": FaultCase(Fault(status=401), ProviderAuth, "first_token"),
     "not allowed": FaultCase(Fault(status=403), ProviderAuth, "first_token"),
     "bad request": FaultCase(Fault(status=400), ProviderRefused, "first_token"),
-    "no such model": FaultCase(Fault(status=404), ProviderRefused, "first_token"),
-    "too large": FaultCase(Fault(status=413), ProviderRefused, "first_token"),
+    "no such model": FaultCase(Fault(status=404), ProviderMisconfigured, "first_token"),
+    "too large": FaultCase(Fault(status=413), ProviderContextTooLong, "first_token"),
     "server error": FaultCase(Fault(status=500), ProviderOverloaded, "first_token"),
     "overloaded": FaultCase(Fault(status=503, retry_after_s=3.0), ProviderOverloaded, "first_token", 3.0),
     "gateway's time": FaultCase(Fault(status=504), ProviderOverloaded, "first_token"),

@@ -74,21 +74,11 @@ async def test_a_server_of_ones_own_needs_no_key_and_may_name_the_limit_its_way(
     assert keeper.paths == ["/chat/completions"]
 
 
-@pytest.mark.parametrize(
-    ("model", "tokens", "sampling"),
-    [
-        ("gpt-4o", 300, {"temperature": 0.5}),
-        ("gpt-6-luna", 300, {"temperature": 0.5, "reasoning_effort": "none"}),
-        # A model that thinks takes no temperature.
-        ("gpt-6-luna", 4_000, {}),
-    ],
-)
-async def test_openais_thinking_models_think_only_where_there_is_room(
-    model: str, tokens: int, sampling: dict[str, Any], keeper: Keeper
-) -> None:
-    body = await keeper.sent({"api": "openai"}, model, max_output_tokens=tokens, options=ChatOptions(temperature=0.5))
-    assert {name: body[name] for name in ("temperature", "reasoning_effort") if name in body} == sampling
-    assert body["max_completion_tokens"] == tokens
+async def test_openai_gets_the_effort_of_the_request_and_room_for_its_thoughts(keeper: Keeper) -> None:
+    body = await keeper.sent({"api": "openai"}, "m", max_output_tokens=300, effort="low", thinking_tokens=1_000)
+    assert (body["reasoning_effort"], body["max_completion_tokens"]) == ("low", 1_300)
+    plain = await keeper.sent({"api": "openai"}, "m", max_output_tokens=9_000)
+    assert "reasoning_effort" not in plain and plain["max_completion_tokens"] == named("m").max_output_tokens
 
 
 @pytest.mark.parametrize(

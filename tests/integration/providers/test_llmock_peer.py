@@ -20,6 +20,7 @@ from routing.chat import Image, Message
 from routing.errors import (
     ProviderAuth,
     ProviderError,
+    ProviderMisconfigured,
     ProviderOverloaded,
     ProviderRateLimited,
     ProviderRefused,
@@ -118,7 +119,7 @@ async def test_an_answer_and_a_stream_say_the_same_and_cost_the_same(asked: Any,
 STATUSES: dict[int, type[ProviderError]] = {
     400: ProviderRefused,
     401: ProviderAuth,
-    404: ProviderRefused,
+    404: ProviderMisconfigured,
     429: ProviderRateLimited,
     500: ProviderOverloaded,
     503: ProviderOverloaded,

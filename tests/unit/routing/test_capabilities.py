@@ -15,6 +15,7 @@ from routing.capabilities import (
     accepted_options,
     accepts_messages,
     effort_of,
+    needs_responses,
     refused_options,
     thinking_tokens,
 )
@@ -82,8 +83,9 @@ def test_an_own_server_gets_every_option_as_it_came() -> None:
         ("gpt-4o", ChatOptions(reasoning_effort="low"), "reasoning_effort"),
         ("gpt-6-luna", ChatOptions(stop=("x",)), "stop"),
         ("gpt-6-luna", ChatOptions(temperature=0.2, reasoning_effort="low"), "temperature"),
-        ("gpt-6-luna", ChatOptions(tools=TOOLS, reasoning_effort="low"), "reasoning_effort"),
-        ("gpt-6.1-sol", ChatOptions(tools=TOOLS), "tools"),
+        ("gpt-6-luna", ChatOptions(tools=TOOLS, reasoning_effort="low", seed=1), "seed"),
+        ("gpt-6.1-terra", ChatOptions(tools=TOOLS, logprobs=True), "logprobs"),
+        ("gpt-6.1-sol", ChatOptions(reasoning_effort="max", seed=1), "seed"),
         ("gpt-6.1-sol", ChatOptions(temperature=0.2), "temperature"),
     ],
 )
@@ -103,7 +105,10 @@ def test_a_refused_option_is_an_error_with_the_model_and_the_parameter(
         ("claude-haiku-5-5", ChatOptions(tools=TOOLS, tool_choice=ToolChoice(mode="function", name="weather"))),
         ("claude-haiku-5-5", ChatOptions(stop=("x",), parallel_tool_calls=False)),
         ("gpt-6-luna", ChatOptions(tools=TOOLS, temperature=0.2, verbosity="low", service_tier="flex")),
-        ("gpt-6-luna", ChatOptions(tools=TOOLS, reasoning_effort="none")),
+        ("gpt-6-luna", ChatOptions(tools=TOOLS, reasoning_effort="none", seed=1)),
+        ("gpt-6-luna", ChatOptions(tools=TOOLS, reasoning_effort="low")),
+        ("gpt-6.1-terra", ChatOptions(tools=TOOLS, temperature=0.2)),
+        ("gpt-6.1-sol", ChatOptions(tools=TOOLS, parallel_tool_calls=False)),
         ("gpt-6.1-sol", ChatOptions(reasoning_effort="xhigh", response_format=ResponseFormat(type="json_schema"))),
         ("gemini-3.8-flash", ChatOptions(stop=("x",), seed=1, reasoning_effort="low")),
     ],
@@ -131,8 +136,27 @@ def test_an_option_with_openais_default_value_is_left_out_and_no_error() -> None
 
 
 def test_what_tools_exclude_is_named_together_with_them() -> None:
-    with pytest.raises(UnsupportedOption, match="reasoning_effort 'low' together with tools"):
-        accepted_options("m", rules("gpt-6-luna"), ChatOptions(tools=TOOLS, reasoning_effort="low"), drop=False)
+    with pytest.raises(UnsupportedOption, match="seed together with tools"):
+        accepted_options("m", rules("gpt-6.1-sol"), ChatOptions(tools=TOOLS, seed=1), drop=False)
+
+
+@pytest.mark.parametrize(
+    ("model", "options", "effort", "needed"),
+    [
+        ("gpt-6-luna", ChatOptions(tools=TOOLS), "none", False),
+        ("gpt-6-luna", ChatOptions(tools=TOOLS), "low", True),
+        ("gpt-6-luna", ChatOptions(), "high", False),
+        ("gpt-6-luna", ChatOptions(), "max", True),
+        ("gpt-6.1-terra", ChatOptions(tools=TOOLS), "none", True),
+        ("gpt-6.1-sol", ChatOptions(), "low", False),
+        ("gpt-4o", ChatOptions(tools=TOOLS), None, False),
+        ("claude-haiku-5-5", ChatOptions(tools=TOOLS), "max", False),
+    ],
+)
+def test_openais_responses_api_is_for_what_its_chat_completions_refuse(
+    model: str, options: ChatOptions, effort: Effort | None, needed: bool
+) -> None:
+    assert needs_responses(rules(model), options, effort) is needed
 
 
 @pytest.mark.parametrize(

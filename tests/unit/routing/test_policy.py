@@ -113,7 +113,7 @@ def test_an_explicit_model_is_rejected_from_its_retirement_day() -> None:
 
 
 HELLO = (Message(role="user", content=("hello",)),)
-TOOLS = ChatOptions(tools=(Tool(name="weather"),))
+STOPPED = ChatOptions(stop=("x",))
 
 
 def new_decision(*targets: str, stronger: tuple[str, ...] = ()) -> Decision:
@@ -133,7 +133,7 @@ def test_only_models_with_room_for_the_request_are_tried() -> None:
 
 def test_only_models_that_accept_the_options_are_tried() -> None:
     both = new_decision("gpt-6.1-sol", "claude-sonnet-5-5", stronger=("gpt-6.1-sol", "claude-opus-5-5"))
-    kept = within_capabilities(both, CATALOGUE, TOOLS, HELLO)
+    kept = within_capabilities(both, CATALOGUE, STOPPED, HELLO)
     assert (kept.targets, kept.stronger) == (("claude-sonnet-5-5",), ("claude-opus-5-5",))
     assert within_capabilities(both, CATALOGUE, ChatOptions(), HELLO) == both
 
@@ -148,7 +148,7 @@ def test_options_that_no_model_accepts_are_an_error_of_the_first() -> None:
 
 def test_where_options_may_be_dropped_every_model_stays() -> None:
     both = new_decision("gpt-6.1-sol", "claude-sonnet-5-5", stronger=("gpt-6.1-sol",))
-    assert within_capabilities(both, CATALOGUE, TOOLS, HELLO, True) == both
+    assert within_capabilities(both, CATALOGUE, STOPPED, HELLO, True) == both
 
 
 @pytest.mark.parametrize("drop", [False, True])

@@ -12,7 +12,9 @@ from routing.errors import (
     CostsUnavailable,
     Overloaded,
     ProviderAuth,
+    ProviderContextTooLong,
     ProviderError,
+    ProviderMisconfigured,
     ProviderOverloaded,
     ProviderQuota,
     ProviderRateLimited,
@@ -60,20 +62,18 @@ def test_a_request_that_a_vendor_refuses_goes_to_no_other_vendor(facts: dict[str
 
 
 @pytest.mark.parametrize(
-    ("status", "code", "cause"),
+    ("error", "cause"),
     [
-        (400, "unsupported_parameter", "model"),
-        (400, "unsupported_value", "model"),
-        (400, "context_length_exceeded", "model"),
-        (413, None, "model"),
-        (404, "model_not_found", "configuration"),
-        (301, None, "configuration"),
+        (ProviderRefused(vendor_status=400, vendor_code="unsupported_parameter"), "model"),
+        (ProviderRefused(vendor_status=400, vendor_code="unsupported_value"), "model"),
+        (ProviderContextTooLong(vendor_status=400), "model"),
+        (ProviderMisconfigured(vendor_status=404), "configuration"),
+        (ProviderRefused(vendor_status=418), "configuration"),
     ],
 )
 def test_a_refusal_that_another_model_may_not_repeat_goes_to_the_next_target(
-    status: int, code: str | None, cause: str
+    error: ProviderRefused, cause: str
 ) -> None:
-    error = ProviderRefused(vendor_status=status, vendor_code=code)
     assert refusal_cause(error) == cause
     assert step(error).kind == "next" and step(error, targets_left=0).kind == "stop"
 

@@ -7,7 +7,9 @@ from typing import Any
 
 from aiohttp import web
 
-from cluster.lab.emulator.chat import anthropic, gemini, openai
+from cluster.lab.emulator.chat import anthropic, gemini
+from cluster.lab.emulator.chat.openai import errors as openai
+from cluster.lab.emulator.chat.openai.chat import OpenAIChat
 from cluster.lab.emulator.core.admission import check_admission
 from cluster.lab.emulator.core.model_rules import load_model_rules
 from cluster.lab.emulator.core.parsing import bearer
@@ -22,7 +24,7 @@ CREATED_AT = "2025-11-24T16:00:00Z"
 def model_routes(state: EmulatorState) -> list[web.RouteDef]:
     """Return the routes: every model of a vendor, and one by its name."""
     apis = (
-        (openai.PREFIX, _ModelListApi(state, openai.NAME, openai.OpenAIChat(), _openai, _openai_list)),
+        (openai.PREFIX, _ModelListApi(state, openai.NAME, OpenAIChat(), _openai, _openai_list)),
         (
             anthropic.PREFIX,
             _ModelListApi(state, anthropic.NAME, anthropic.AnthropicMessages(state.clock), _anthropic, _anthropic_list),

@@ -105,7 +105,7 @@ def compose(
     visible = _visible(parsed, room, fault, style, given_words)
     counts = TokenCounts(
         input_tokens=parsed.content.text_tokens + picture_tokens + extras.cache_tokens,
-        output_tokens=visible.tokens + thought,
+        output_tokens=visible.tokens * parsed.choices + thought,
         image_tokens=picture_tokens,
         image_px=parsed.content.image_px,
         extras=replace(extras.with_cache(cached or Extras()), thinking_tokens=thought),

@@ -15,11 +15,15 @@ LIFE_1H_S = 3_600
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class CachePoint:
-    """The end of a prefix that may be cached: a digest of the prefix, its length and its life."""
+    """The end of a prefix that may be cached: a digest of the prefix, its length and its life.
+
+    `counts_writes` is false where the vendor does not charge for writing.
+    """
 
     digest: bytes = field(repr=False)
     tokens: int
     life_s: int = LIFE_5M_S
+    counts_writes: bool = True
 
 
 class PromptCache:
@@ -36,17 +40,14 @@ class PromptCache:
         """
         held = [point for point in points if self._ends_at_s.get((key, model, point.digest), now_s) > now_s]
         read = max((point.tokens for point in held), default=0)
-        written, reached = {LIFE_5M_S: 0, LIFE_1H_S: 0}, read
+        shortly, for_an_hour, reached = 0, 0, read
         for point in sorted(points, key=lambda point: point.tokens):
-            if point.tokens > reached:
-                written[point.life_s] += point.tokens - reached
-                reached = point.tokens
+            new = max(0, point.tokens - reached)
+            reached += new
+            shortly += new if point.counts_writes and point.life_s < LIFE_1H_S else 0
+            for_an_hour += new if point.counts_writes and point.life_s >= LIFE_1H_S else 0
             self._hold((key, model, point.digest), now_s + point.life_s)
-        return Extras(
-            cached_tokens=read,
-            cache_write_5m_tokens=written[LIFE_5M_S],
-            cache_write_1h_tokens=written[LIFE_1H_S],
-        )
+        return Extras(cached_tokens=read, cache_write_5m_tokens=shortly, cache_write_1h_tokens=for_an_hour)
 
     def _hold(self, prefix: tuple[str, str, bytes], until_s: float) -> None:
         self._ends_at_s[prefix] = until_s

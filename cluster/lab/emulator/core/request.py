@@ -58,6 +58,8 @@ class ParsedRequest:
     """The output limit, of thinking and visible text together; 0 for an embedding request."""
     thinking_tokens: int = 0
     """The tokens that the model spends thinking at the request's effort."""
+    choices: int = 1
+    """How many answers are requested at once."""
     tools: OfferedTools = field(default_factory=OfferedTools)
     response_schema: Mapping[str, Any] | None = field(default=None, repr=False)
     """The JSON Schema of the answer; ANY_OBJECT for any JSON object."""

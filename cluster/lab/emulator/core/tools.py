@@ -21,7 +21,13 @@ class OfferedTool:
     """A function that the request offers; `parameters` is the JSON Schema of its arguments."""
 
     name: str
+    description: str = field(default="", repr=False)
     parameters: Mapping[str, Any] = field(default_factory=dict, repr=False)
+
+    @property
+    def text(self) -> str:
+        """Return the definition as text, of which the vendor counts the tokens."""
+        return f"{self.name} {self.description} {json.dumps(self.parameters)}"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -17,8 +17,6 @@ PRODUCT = {row.vendor_name: row for row in load_catalogue().models.values()}
 BOTH = sorted(set(RULES) & set(PRODUCT))
 EXPLAINED: dict[tuple[str, str], str] = {
     ("claude-sonnet-5-5", "efforts"): "the product's level none is Anthropic's thinking between_tools",
-    ("gpt-6.1-sol", "efforts"): "the product does not send max, which Chat Completions may refuse",
-    ("gpt-6.2-sol", "efforts"): "as gpt-6.1-sol",
 }
 """The differences between both tables, by model and rule, with their reason."""
 
@@ -53,7 +51,12 @@ def test_both_tables_agree_or_the_difference_is_explained(name: str, rule: str) 
         pairs["efforts"] = (thinking.efforts, sold.efforts)  # type: ignore[assignment]
         pairs["default effort"] = (thinking.default, sold.default)  # type: ignore[assignment]
     emulated, product = pairs.get(rule, (None, None))
-    assert emulated is None or emulated == product or (name, rule) in EXPLAINED
+    assert (emulated is None or emulated == product) is ((name, rule) not in EXPLAINED)
+
+
+@pytest.mark.parametrize("name", BOTH)
+def test_both_tables_say_which_models_take_no_tools_in_chat_completions(name: str) -> None:
+    assert ("no_chat_tools" in RULES[name].flags) is (PRODUCT[name].capabilities.chat_tools == "never")
 
 
 def test_the_room_that_the_product_allows_for_thinking_is_not_below_what_is_spent() -> None:

@@ -1,0 +1,238 @@
+"""Chat completions in OpenAI's form: the body of a request, and the answer in its completion or its chunks."""
+
+from __future__ import annotations
+
+import base64
+import json
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from typing import Any, Final
+
+from deployments.providers.base import served_name
+from deployments.providers.call_ids import accepted_call_id
+from deployments.providers.timeouts import finished
+from deployments.providers.usage import from_openai
+from routing.catalogue import Model
+from routing.chat import ChatOptions, Image, Message, ResponseFormat, Tool, ToolCall, ToolCallDelta, ToolChoice
+from routing.errors import ProviderRefused
+from routing.models import Answer, Delta, Finish, ModelRequest, Usage
+
+Json = dict[str, Any]
+PATH: Final = "/chat/completions"
+LONGEST_CALL_ID: Final = 40
+"""OpenAI answers 400 `string_above_max_length` for a longer one; BerriAI/litellm issue 17343, read 2026-11-30."""
+_FINISH: dict[str, Finish] = {
+    "stop": "stop",
+    "length": "length",
+    "content_filter": "refusal",
+    "tool_calls": "tool_calls",
+    "function_call": "tool_calls",
+}
+_PLAIN: Final = (
+    "temperature",
+    "top_p",
+    "seed",
+    "frequency_penalty",
+    "presence_penalty",
+    "logprobs",
+    "top_logprobs",
+    "verbosity",
+    "service_tier",
+)
+"""Options that have the same name and the same form in both."""
+
+
+def chat_body(model: Model, request: ModelRequest, output_limit_field: str) -> Json:
+    """Return the body of a request. An option that was not given is not sent: a compatible server may not accept it."""
+    body: Json = {
+        "model": model.vendor_name,
+        "messages": [_message(message) for message in request.messages],
+        output_limit_field: output_limit(model, request),
+    }
+    if request.effort is not None:
+        body["reasoning_effort"] = request.effort
+    return body | _options(request.options)
+
+
+def output_limit(model: Model, request: ModelRequest) -> int:
+    """Return the vendor's output limit, which holds visible text and thinking."""
+    return min(request.max_output_tokens + request.thinking_tokens, model.max_output_tokens)
+
+
+def _options(options: ChatOptions) -> Json:
+    given: Json = {name: value for name in _PLAIN if (value := getattr(options, name)) is not None}
+    if options.stop:
+        given["stop"] = list(options.stop)
+    if options.logit_bias is not None:
+        given["logit_bias"] = dict(options.logit_bias)
+    if options.response_format is not None:
+        given["response_format"] = _format(options.response_format)
+    if options.tools:
+        given["tools"] = [{"type": "function", "function": function_fields(tool)} for tool in options.tools]
+        # Without tools OpenAI refuses both.
+        if options.tool_choice is not None:
+            given["tool_choice"] = _choice(options.tool_choice)
+        if options.parallel_tool_calls is not None:
+            given["parallel_tool_calls"] = options.parallel_tool_calls
+    return given
+
+
+def function_fields(tool: Tool) -> Json:
+    """Return a tool's definition without the fields that it lacks."""
+    fields: Json = {"name": tool.name, "description": tool.description, "parameters": tool.parameters}
+    return {name: value for name, value in (fields | {"strict": tool.strict}).items() if value is not None}
+
+
+def format_fields(requested: ResponseFormat) -> Json:
+    """Return the name, the schema and the other fields of a `json_schema`, without those that it lacks."""
+    fields: Json = {"name": requested.name, "description": requested.description, "schema": requested.schema}
+    return {name: value for name, value in (fields | {"strict": requested.strict}).items() if value is not None}
+
+
+def _format(requested: ResponseFormat) -> Json:
+    if requested.type != "json_schema":
+        return {"type": requested.type}
+    return {"type": "json_schema", "json_schema": format_fields(requested)}
+
+
+def _choice(choice: ToolChoice) -> str | Json:
+    return choice.mode if choice.mode != "function" else {"type": "function", "function": {"name": choice.name}}
+
+
+def _message(message: Message) -> Json:
+    if message.role == "tool":
+        if message.images:
+            raise ProviderRefused("The result of a tool cannot hold an image here.", "messages")
+        call_id = accepted_call_id(message.tool_call_id or "", LONGEST_CALL_ID)
+        return {"role": "tool", "tool_call_id": call_id, "content": message.text}
+    if not message.tool_calls:
+        return {"role": message.role, "content": _content(message)}
+    calls = [
+        {
+            "id": accepted_call_id(call.call_id, LONGEST_CALL_ID),
+            "type": "function",
+            "function": {"name": call.name, "arguments": call.arguments},
+        }
+        for call in message.tool_calls
+    ]
+    return {"role": message.role, "content": _content(message) or None, "tool_calls": calls}
+
+
+def _content(message: Message) -> str | list[Json]:
+    if not message.images:
+        return message.text
+    return [_part(part) for part in message.content if part]
+
+
+def _part(part: str | Image) -> Json:
+    if isinstance(part, str):
+        return {"type": "text", "text": part}
+    detail = {} if part.detail == "auto" else {"detail": part.detail}
+    return {"type": "image_url", "image_url": {"url": data_url(part)} | detail}
+
+
+def data_url(image: Image) -> str:
+    return f"data:{image.media_type};base64," + base64.b64encode(image.data).decode()
+
+
+def answer_of(model: Model, completion: Json) -> Answer:
+    """Return the answer in a completion; raises ProviderTruncated without its finish marker."""
+    choice = completion["choices"][0]
+    message = choice["message"]
+    refusal, calls = message.get("refusal"), tuple(_calls(message.get("tool_calls") or ()))
+    return Answer(
+        text=message.get("content") or refusal or "",
+        model=served_name(model, False),
+        finish=finished(_finish(choice.get("finish_reason"), bool(refusal), bool(calls))),
+        usage=from_openai(completion.get("usage")),
+        tool_calls=calls,
+        logprobs=choice.get("logprobs"),
+        service_tier=completion.get("service_tier"),
+    )
+
+
+def _calls(calls: Sequence[Json]) -> Iterator[ToolCall]:
+    for index, call in enumerate(calls):
+        function = call["function"]
+        # Some compatible servers give a call no id, or its arguments as an object.
+        call_id = call.get("id") or f"call_{index}"
+        yield ToolCall(call_id=call_id, name=function["name"], arguments=_arguments(function.get("arguments")))
+
+
+def _arguments(arguments: Any) -> str:
+    return arguments if isinstance(arguments, str) else "" if arguments is None else json.dumps(arguments)
+
+
+def _finish(reason: str | None, refused: bool, called: bool) -> Finish | None:
+    finish = _FINISH.get(reason, "stop") if reason else None
+    if finish is not None and refused:
+        return "refusal"
+    # A forced tool, and some compatible servers, end with `stop`.
+    return "tool_calls" if called and finish == "stop" else finish
+
+
+class ChunkReader:
+    """Reads the chunks of one stream."""
+
+    def __init__(self) -> None:
+        self._refused = False
+        self._finish: Finish | None = None
+        self._usage: Usage | None = None
+        self._indexes: dict[Any, int] = {}
+
+    def read(self, chunks: Iterable[Json]) -> Delta:
+        """Return the chunks that arrived together as one delta."""
+        texts, logprobs, calls = list[str](), list[Mapping[str, Any]](), list[ToolCallDelta]()
+        tier: str | None = None
+        for chunk in chunks:
+            tier = chunk.get("service_tier") or tier
+            for choice in (chunk.get("choices") or ())[:1]:
+                self._read_choice(choice, texts, calls, logprobs)
+            if chunk.get("usage"):
+                self._usage = from_openai(chunk["usage"])
+        return Delta(
+            text="".join(texts),
+            tool_calls=tuple(calls),
+            logprobs=_joined(logprobs),
+            finish=self._finish,
+            # Before the end a count is that of the beginning, or of the tokens so far.
+            usage=self._usage if self._finish else None,
+            service_tier=tier,
+        )
+
+    def _read_choice(
+        self, choice: Json, texts: list[str], calls: list[ToolCallDelta], logprobs: list[Mapping[str, Any]]
+    ) -> None:
+        said = choice.get("delta") or {}
+        text = said.get("content") or said.get("refusal") or ""
+        pieces = [self._piece(piece, position) for position, piece in enumerate(said.get("tool_calls") or ())]
+        if text or pieces:
+            self._usage = None
+        self._refused = self._refused or bool(said.get("refusal"))
+        texts.append(text)
+        calls += pieces
+        if choice.get("logprobs"):
+            logprobs.append(choice["logprobs"])
+        finish = _finish(choice.get("finish_reason"), self._refused, bool(self._indexes))
+        self._finish = finish or self._finish
+
+    def _piece(self, piece: Json, position: int) -> ToolCallDelta:
+        """Return a piece of a call. The id and the name are in its first one, though some servers repeat them."""
+        function = piece.get("function") or {}
+        key = piece.get("id") or position if piece.get("index") is None else piece["index"]
+        first = key not in self._indexes
+        index = self._indexes.setdefault(key, len(self._indexes))
+        return ToolCallDelta(
+            index=index,
+            call_id=(piece.get("id") or f"call_{index}") if first else None,
+            name=function.get("name") if first else None,
+            arguments=_arguments(function.get("arguments")),
+        )
+
+
+def _joined(logprobs: list[Mapping[str, Any]]) -> Mapping[str, Any] | None:
+    """Return log probabilities of several chunks as those of one: the lists of tokens, joined by their fields."""
+    if len(logprobs) < 2:
+        return logprobs[0] if logprobs else None
+    names = dict.fromkeys(name for one in logprobs for name in one)
+    lists = {name: [one[name] for one in logprobs if one.get(name)] for name in names}
+    return {name: [token for tokens in found for token in tokens] if found else None for name, found in lists.items()}
