@@ -21,21 +21,15 @@ from pydantic import BaseModel, ConfigDict
 from deployments.api.jpeg import inspect_jpeg
 from deployments.common.settings import ProfileChange, SimulationSettings
 from deployments.providers.base import served_name
+from deployments.providers.simulated_reply import simulated_reply
 from routing.catalogue import Model
 from routing.chat import Image, Message
 from routing.errors import BadInput, ProviderOverloaded, ProviderTimeout
 from routing.estimates import options_tokens, text_tokens
-from routing.models import Answer, Delta, EmbeddingResult, EmbedRequest, Finish, ModelRequest, Usage
+from routing.models import Answer, Delta, EmbeddingResult, EmbedRequest, ModelRequest, Usage
 from routing.retry import Deadline
 
 TAIL_SIGMA = 0.35
-ANSWER_TOKENS = (20, 60)
-NAME_WORDS = 2
-"""Every answer begins with `[simulated MODEL]`."""
-_WORDS = (
-    "a window with text and a chart beside it the title changed and one line is new near the top of the page".split()
-)
-
 Sleep = Callable[[float], Awaitable[None]]
 
 
@@ -122,27 +116,28 @@ class SimulatedProvider:
     async def answer(self, model: Model, request: ModelRequest) -> Answer:
         """Answer as `stream` does, with one sleep: a timer for each word would cost more than the rest of a request."""
         profile, deadline = self._profile(model), Deadline.after(request.timeout_s, time.monotonic())
-        words, finish = self._words_of(model, request)
+        reply = simulated_reply(model, request, self._settings.seed)
         await self._pause(profile.first_token_s(self._rng), deadline)
         self._fail_sometimes(model)
-        await self._pause(len(words) / profile.tokens_per_s, deadline)
+        await self._pause(reply.tokens / profile.tokens_per_s, deadline)
         return Answer(
-            text="".join(word + " " for word in words),
+            text="".join(reply.pieces),
             model=served_name(model, True),
-            finish=finish,
-            usage=_usage(model, request, output_tokens=len(words)),
+            finish=reply.finish,
+            usage=_usage(model, request, output_tokens=reply.tokens),
+            tool_calls=reply.tool_calls,
             simulated=True,
         )
 
     async def stream(self, model: Model, request: ModelRequest) -> AsyncGenerator[Delta, None]:
         profile, deadline = self._profile(model), Deadline.after(request.timeout_s, time.monotonic())
-        words, finish = self._words_of(model, request)
+        reply = simulated_reply(model, request, self._settings.seed)
         await self._pause(profile.first_token_s(self._rng), deadline)
         self._fail_sometimes(model)
-        for word in words:
-            yield Delta(text=word + " ")
+        for delta in reply.deltas():
+            yield delta
             await self._pause(1 / profile.tokens_per_s, deadline)
-        yield Delta(finish=finish, usage=_usage(model, request, output_tokens=len(words)))
+        yield Delta(finish=reply.finish, usage=_usage(model, request, output_tokens=reply.tokens))
 
     async def embed(self, model: Model, request: EmbedRequest) -> EmbeddingResult:
         deadline = Deadline.after(request.timeout_s, time.monotonic())
@@ -172,19 +167,6 @@ class SimulatedProvider:
                 await self._sleep(seconds / self._settings.speed)
         except TimeoutError:
             raise ProviderTimeout() from None
-
-    def _words_of(self, model: Model, request: ModelRequest) -> tuple[list[str], Finish]:
-        """Return the words of the answer, and whether the output limit cut it."""
-        whole = [*f"[simulated {model.name}]".split(), *self._words(request)]
-        words = whole[: request.max_output_tokens]
-        return words, "stop" if len(words) == len(whole) else "length"
-
-    def _words(self, request: ModelRequest) -> list[str]:
-        """Draw the words of an answer: the same request gets the same words under the same seed."""
-        content = "\n".join(message.text for message in request.messages).encode()
-        images = b"".join(image.data for message in request.messages for image in message.images)
-        rng = random.Random(hashlib.blake2b(content + images, digest_size=8, key=b"%d" % self._settings.seed).digest())
-        return rng.choices(_WORDS, k=rng.randint(*ANSWER_TOKENS))
 
     def _fail_sometimes(self, model: Model) -> None:
         if self._rng.random() < self._settings.failures.get(model.name, 0.0):

@@ -12,7 +12,8 @@ from numpy.typing import NDArray
 from cluster.lab.scenario.arrivals import Floats, Ints
 from cluster.lab.scenario.scenario import VendorFault, Vendors
 from deployments.common.settings import ServiceSettings
-from deployments.providers.simulated import ANSWER_TOKENS, NAME_WORDS, Profile, profile_of
+from deployments.providers.simulated import Profile, profile_of
+from deployments.providers.simulated_reply import ANSWER_TOKENS, NAME_WORDS
 from routing.catalogue import Catalogue
 from routing.models import Tier, Usage
 from routing.retry import RetrySettings

@@ -10,8 +10,8 @@ from cluster.lab.emulator.core.content import RequestContent
 from cluster.lab.emulator.core.faults import Extras, Fault
 from cluster.lab.emulator.core.model_rules import image_tokens
 from cluster.lab.emulator.core.request import ParsedRequest
-from cluster.lab.emulator.core.schema_instance import minimal_json
 from cluster.lab.emulator.core.tools import EmulatedToolCall, tool_calls
+from deployments.common.schema_instance import minimal_json
 
 _OPENING = "This is the emulator speaking:".split()
 _WORDS = "it saw a window with text and a chart beside it where one line is new near the top of the page".split()

@@ -10,7 +10,7 @@ from dataclasses import dataclass, field
 from typing import Any, Literal
 
 from cluster.lab.emulator.core.content import RequestMessage
-from cluster.lab.emulator.core.schema_instance import minimal_json
+from deployments.common.schema_instance import minimal_json
 
 FOREIGN_TOOL = "emulated_tool_nobody_offered"
 """The tool that the fault `foreign_tool` calls."""

@@ -12,7 +12,7 @@ MAX_VALUES: Final = 5_000
 """References can multiply: a schema of a few lines may describe an instance of millions of values."""
 ANY_OBJECT: Final[Mapping[str, Any]] = {
     "type": "object",
-    "properties": {"answer": {"type": "string", "default": "This is the emulator speaking."}},
+    "properties": {"answer": {"type": "string", "default": "This answer is simulated."}},
     "required": ["answer"],
 }
 """The schema of an answer that must be a JSON object of any kind."""

@@ -7,7 +7,7 @@ from typing import Any
 import jsonschema
 import pytest
 
-from cluster.lab.emulator.core.schema_instance import (
+from deployments.common.schema_instance import (
     ANY_OBJECT,
     MAX_VALUES,
     SchemaHasNoInstance,
