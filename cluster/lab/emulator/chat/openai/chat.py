@@ -20,8 +20,8 @@ from cluster.lab.emulator.core.model_rules import rules_of
 from cluster.lab.emulator.core.parsing import bearer
 from cluster.lab.emulator.core.protocol import StreamFrame
 from cluster.lab.emulator.core.request import ParsedRequest
-from cluster.lab.emulator.core.schema_instance import ANY_OBJECT
 from cluster.lab.emulator.core.tools import EmulatedToolCall
+from deployments.common.schema_instance import ANY_OBJECT
 
 _FINISH = {
     "stop": "stop",

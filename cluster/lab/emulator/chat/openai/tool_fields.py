@@ -19,8 +19,8 @@ from cluster.lab.emulator.chat.openai.checks import (
     required,
 )
 from cluster.lab.emulator.chat.openai.strict_schema import schema_fault
-from cluster.lab.emulator.core.schema_instance import ANY_OBJECT
 from cluster.lab.emulator.core.tools import OfferedTool, OfferedTools
+from deployments.common.schema_instance import ANY_OBJECT
 
 MAX_TOOLS: Final = 128
 MAX_DESCRIPTION: Final = 1_024
