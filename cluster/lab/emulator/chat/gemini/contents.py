@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import re
+from collections import Counter
 from collections.abc import Iterator, Sequence
 from typing import Any, Final
 
@@ -119,14 +120,14 @@ def _check_order(contents: Sequence[Fields], turns: Sequence[RequestMessage], ru
 
 
 def _check_pairs(calls: Fields, responses: Fields, rules: ModelRules) -> None:
-    """Refuse a response whose name, and for newer models whose id, is not that of a call."""
-    fields = ("id", "name") if "call_ids" in rules.flags else ("name",)
-    for field in fields:
-        sides = [
-            sorted(str(part[kind].get(field)) for part in side["parts"] if part.get(kind) is not None)
-            for side, kind in ((calls, "function_call"), (responses, "function_response"))
-        ]
-        if sides[0] != sides[1]:
+    """Refuse a response whose name, and for newer models whose id, is not that of a call.
+
+    A response without an id is accepted, since Google's SDK sends none for the functions that it calls by itself.
+    """
+    for field in ("id", "name") if "call_ids" in rules.flags else ("name",):
+        called = Counter(part["function_call"].get(field) for part in calls["parts"] if part.get("function_call"))
+        given = [part["function_response"].get(field) for part in responses["parts"] if part.get("function_response")]
+        if Counter(value for value in given if value) - called:
             raise InvalidArgument(f"functionResponse.{field} does not match functionCall.{field}.")
 
 
