@@ -132,10 +132,8 @@ async def test_the_limit_leaves_room_for_thought_and_an_answer_of_thought_only_s
 
 @BOTH
 async def test_a_model_with_a_budget_thinks_as_much_as_its_effort_says(how: str, bench: Bench) -> None:
-    none, low = [
-        await bench.answer(how, chat(OLD, options=ChatOptions(reasoning_effort=effort)))
-        for effort in ("none", "low")  # type: ignore[arg-type]
-    ]
+    silent, thoughtful = ChatOptions(reasoning_effort="none"), ChatOptions(reasoning_effort="low")
+    none, low = [await bench.answer(how, chat(OLD, options=options)) for options in (silent, thoughtful)]
     assert none.usage is not None and low.usage is not None
     assert (none.usage.thinking_tokens, low.usage.thinking_tokens) == (0, 700)
 

@@ -59,7 +59,7 @@ def thinking_tokens(config: Fields, rules: ModelRules) -> int:
     if rule.budget is None:
         level = asked.get("thinking_level")
         return rules.thinking_tokens(None if level is None else cast(EffortLevel, level.lower()))
-    budget = asked.get("thinking_budget")
+    budget: int | None = asked.get("thinking_budget")
     if budget is None or budget < 0:
         # A budget of -1 lets the model choose.
         return rules.thinking_tokens(None)
