@@ -11,6 +11,7 @@ import structlog
 from livekit.agents import AgentServer
 
 from room_agent.core.router_client import RouterClient
+from room_agent.core.router_transport import HttpTransport
 from room_agent.core.settings import AgentSettings, load_settings
 from room_agent.core.tasks import cancel
 from room_agent.usage.journal import JournaledJob
@@ -32,27 +33,25 @@ async def run(server: AgentServer, devmode: bool, settings: AgentSettings) -> No
     for number in (signal.SIGTERM, signal.SIGINT):
         loop.add_signal_handler(number, stop.set)
     running = asyncio.create_task(server.run(devmode=devmode))
-    recovery = asyncio.create_task(_recovery(settings).run(), name="usage recovery") if settings.speech.voice else None
+    transport = HttpTransport(settings.router_url)
+    recovery = UsageRecovery(settings.usage_dir, lambda job: _router_for(job, transport, settings.agent_key))
+    recovering = asyncio.create_task(recovery.run(), name="usage recovery") if settings.speech.voice else None
     stopping = asyncio.create_task(stop.wait())
     await asyncio.wait({running, stopping}, return_when=asyncio.FIRST_COMPLETED)
     stopping.cancel()
     stop.clear()
     if not running.done():
         await _drain(server, stop, settings.drain_s)
-    if recovery is not None:
-        await cancel({recovery}, CLOSE_TIMEOUT_S)
+    if recovering is not None:
+        await cancel({recovering}, CLOSE_TIMEOUT_S)
+    await transport.aclose()
     # Raises the error that ended the worker, if one did.
     await running
 
 
-def _recovery(settings: AgentSettings) -> UsageRecovery:
-    """Return the recovery that bills the usage which dead jobs left in the journal directory."""
-
-    def router_for(job: JournaledJob) -> RouterClient:
-        url, key = settings.router_url, settings.agent_key
-        return RouterClient(url, key, job.room, job.job_id, job.metadata, ended=True)
-
-    return UsageRecovery(settings.usage_dir, router_for)
+def _router_for(job: JournaledJob, transport: HttpTransport, agent_key: str) -> RouterClient:
+    """Return a client that bills the usage which a dead job left in its journal."""
+    return RouterClient(transport, agent_key, job.room, job.job_id, job.metadata, ended=True)
 
 
 async def _drain(server: AgentServer, stop: asyncio.Event, drain_s: float) -> None:

@@ -23,16 +23,8 @@ from room_agent.conversation.manager import ConversationManager
 from room_agent.conversation.transcription import Transcription
 from room_agent.core.counters import Counters
 from room_agent.core.models import FrameDescribed
-from room_agent.core.router_client import (
-    HeartbeatResult,
-    OpenedRoom,
-    RouterAway,
-    RouterBusy,
-    RouterClient,
-    RouterError,
-    RouterRefused,
-    TokenExpired,
-)
+from room_agent.core.router_client import HeartbeatResult, OpenedRoom, RouterClient
+from room_agent.core.router_errors import RouterAway, RouterBusy, RouterError, RouterRefused, TokenExpired
 from room_agent.core.settings import SpeechSettings
 from room_agent.core.tasks import OwnedTasks, log_task_end, log_task_traceback
 from room_agent.usage.journal import UsageJournal

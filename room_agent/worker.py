@@ -12,7 +12,9 @@ from dataclasses import dataclass, field
 import structlog
 from livekit.agents import AgentServer, AutoSubscribe, JobContext, JobProcess, JobRequest
 
-from room_agent.core.router_client import RouterClient, RouterError
+from room_agent.core.router_client import RouterClient
+from room_agent.core.router_errors import RouterError
+from room_agent.core.router_transport import HttpTransport, tls
 from room_agent.core.settings import AgentSettings, load_settings
 from room_agent.frames.encoder import encode
 from room_agent.frames.i420 import Planes
@@ -105,6 +107,7 @@ async def _answer_request(request: JobRequest, server: AgentServer, admission: A
 def warm_up(_: JobProcess) -> None:
     """Import and set up everything that is built at its first use, while the process has no room yet."""
     configure_logs()
+    tls()
     asyncio.run(_warm_up_client())
     blank = Planes.from_i420(bytes(64 * 64 * 3 // 2), 64, 64)
     FrameGate().offer(blank, 0.0)
@@ -113,12 +116,12 @@ def warm_up(_: JobProcess) -> None:
 
 
 async def _warm_up_client() -> None:
-    """Send a request that fails: it pays for the first request's imports and the TLS context."""
+    """Send a request that fails: it pays for the first request's imports."""
     # Refused at once: nothing listens on the discard port.
-    client = RouterClient("http://127.0.0.1:9", "no key", "no room", "no job", "{}")
+    transport = HttpTransport("http://127.0.0.1:9")
     with contextlib.suppress(RouterError):
-        await client.open()
-    await client.aclose()
+        await RouterClient(transport, "no key", "no room", "no job", "{}").open()
+    await transport.aclose()
 
 
 async def close_session(context: JobContext) -> None:
@@ -136,7 +139,8 @@ async def run_job(context: JobContext) -> None:
     name = parse_room(room)
     check_metadata(name, context.job.metadata)
     structlog.contextvars.bind_contextvars(room=room, job=context.job.id)
-    router = RouterClient(settings.router_url, settings.agent_key, room, context.job.id, context.job.metadata)
+    transport = HttpTransport(settings.router_url)
+    router = RouterClient(transport, settings.agent_key, room, context.job.id, context.job.metadata)
     recording = FrameRecorder(settings.record_dir, room) if settings.record_dir else None
     job = JournaledJob(room=room, job_id=context.job.id, metadata=context.job.metadata)
     journal = _journal(settings, job) if settings.speech.voice else None
@@ -146,7 +150,7 @@ async def run_job(context: JobContext) -> None:
 
     async def leave(reason: str) -> None:
         await session.aclose()
-        await router.aclose()
+        await transport.aclose()
         log.info("room left", reason=reason, **session.counters.report())
 
     # Before connecting: a job that is shut down while it joins must close its room too.

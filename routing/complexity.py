@@ -56,17 +56,16 @@ class Complexity:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class TurnFeatures:
-    """A turn and its context. `retrieval_score` is that of the best passage, None if no search was made."""
+    """A turn and its context."""
 
     text: str = field(repr=False)
     has_image: bool = False
-    retrieval_score: float | None = None
     last_answer_failed: bool = False
 
 
-def score_text(text: str, *, has_image: bool = False) -> Complexity:
+def score_text(text: str) -> Complexity:
     """Score a turn by its text alone."""
-    return score_turn(TurnFeatures(text=text, has_image=has_image))
+    return score_turn(TurnFeatures(text=text))
 
 
 def score_turn(turn: TurnFeatures) -> Complexity:
@@ -82,7 +81,6 @@ def score_turn(turn: TurnFeatures) -> Complexity:
         ("why", 0.05 if words & _WHY_WORDS or _any(_WHY_PHRASES, excerpt) else 0.0),
         ("repair", 0.35 if _REPAIR.match(excerpt) else 0.0),
         ("image", 0.10 if turn.has_image else 0.0),
-        ("no passage", 0.20 * _missing(turn.retrieval_score)),
         ("failed before", 0.50 if turn.last_answer_failed else 0.0),
     )
     score = 1.0 - math.prod(1.0 - weight for _, weight in cues)
@@ -113,11 +111,6 @@ def _excerpt(text: str) -> str:
 
 def _any(marks: tuple[str, ...], text: str) -> bool:
     return any(mark in text for mark in marks)
-
-
-def _missing(retrieval_score: float | None) -> float:
-    """Return how poorly the tenant's knowledge base matches: 0 if no search was made."""
-    return 0.0 if retrieval_score is None else 1.0 - min(max(retrieval_score, 0.0), 1.0)
 
 
 def _is_closing(text: str) -> bool:

@@ -41,10 +41,6 @@ class Deadline:
         """Return the seconds left, never below zero."""
         return max(0.0, self.at_s - now_s)
 
-    def allows(self, seconds: float, now_s: float) -> bool:
-        """Return whether work that takes `seconds` can still end before the deadline."""
-        return self.remaining_s(now_s) >= seconds
-
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class RetrySettings:

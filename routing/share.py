@@ -67,11 +67,6 @@ class ShareCounts:
     ruled: dict[tuple[str, Tier], int]
 
     @property
-    def scored_share(self) -> float:
-        """Return the complex share of the scored requests, which the threshold controls."""
-        return self.scored_complex / self.scored if self.scored else 0.0
-
-    @property
     def share(self) -> float:
         """Return the complex share of all requests, including those decided by rules, which no threshold controls."""
         by_rule = sum(count for (_, tier), count in self.ruled.items() if tier is Tier.COMPLEX)

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from typing import Annotated
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field
+from typing import Annotated, Any
 
 from pydantic import ConfigDict, Field, ValidationError
 
@@ -15,10 +17,35 @@ Count = Annotated[int, Field(ge=1)]
 HttpUrl = Annotated[str, Field(pattern=r"^https?://[^\s/]\S*$")]
 
 
-def first_error(error: ValidationError) -> tuple[str, str]:
-    """Return the dotted path of the first wrong field, empty for the whole value, and pydantic's message about it.
+@dataclass(frozen=True, slots=True, kw_only=True)
+class FieldError:
+    """One wrong field: its steps from the whole value, and pydantic's message and type of error.
 
-    The value itself is never included, because it may be a prompt, a picture or a key.
+    The value is left out of the text, because it may be a prompt, a picture or a key.
     """
-    first = error.errors(include_url=False, include_context=False, include_input=False)[0]
-    return ".".join(map(str, first["loc"])), first["msg"]
+
+    loc: tuple[int | str, ...]
+    message: str
+    kind: str
+    value: object = field(repr=False)
+    context: Mapping[str, Any] = field(repr=False)
+    """The details of this kind of error, as pydantic and our own validators name them."""
+
+    @property
+    def where(self) -> str:
+        """Return the dotted path of the field, empty for the whole value."""
+        return ".".join(map(str, self.loc))
+
+
+def errors_of(error: ValidationError) -> Iterator[FieldError]:
+    """Yield every wrong field, in pydantic's order."""
+    for one in error.errors(include_url=False):
+        yield FieldError(
+            loc=one["loc"], message=one["msg"], kind=one["type"], value=one["input"], context=one.get("ctx", {})
+        )
+
+
+def first_error(error: ValidationError) -> tuple[str, str]:
+    """Return the dotted path of the first wrong field, empty for the whole value, and pydantic's message about it."""
+    first = next(errors_of(error))
+    return first.where, first.message

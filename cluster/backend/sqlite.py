@@ -64,16 +64,6 @@ class LocalBackend:
             )[:top_k]
         )
 
-    async def add_passages(self, tenant_id: str, passages: Sequence[Passage]) -> None:
-        """Store passages, replacing those with the same id."""
-        rows = [(passage.passage_id, tenant_id, passage.source, passage.text) for passage in passages]
-        await self._run(lambda db: db.executemany("INSERT OR REPLACE INTO passages VALUES (?, ?, ?, ?)", rows))
-
-    async def totals_nanousd(self) -> dict[str, int]:
-        """Return each tenant's billed total in nano-dollars."""
-        query = "SELECT tenant_id, sum(cost_nanousd) FROM cost_events GROUP BY tenant_id"
-        return dict(await self._run(lambda db: db.execute(query).fetchall()))
-
     async def aclose(self) -> None:
         return None
 

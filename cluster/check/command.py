@@ -54,7 +54,7 @@ class CheckedVendor:
 
 
 def check_all(
-    settings: AppSettings, environment: Mapping[str, str], live: bool = False, timeout_s: float = 10.0
+    settings: AppSettings, environment: Mapping[str, str], live: bool, timeout_s: float
 ) -> list[CheckedVendor]:
     """Check every vendor, and that every named model has one; raises ConfigurationError."""
     keys = _keys(settings, environment)

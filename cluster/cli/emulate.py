@@ -25,8 +25,8 @@ def build_state(
     limits: RateLimits,
     load: VendorLoad,
     answer_tokens: int,
-    engines: Engines | None = None,
-    profiles: Mapping[str, ProfileChange] | None = None,
+    engines: Engines | None,
+    profiles: Mapping[str, ProfileChange],
 ) -> EmulatorState:
     """Return the state that all requests share; a speed of 0 means no simulated latency."""
     latency = LatencyModel(random.Random(seed), speed or math.inf, profiles)

@@ -21,6 +21,7 @@ _UNITS = (
     ("output_pico", "output_tokens", "out "),
     ("cached_input_pico", "cached_input_tokens", "cached "),
     ("cache_write_pico", "cache_write_tokens", "written "),
+    ("cache_write_1h_pico", "cache_write_1h_tokens", "written for an hour "),
     ("image_px_pico", "image_px", "px "),
     ("audio_ms_pico", "audio_ms", "ms "),
     ("character_pico", "characters", ""),

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from dataclasses import replace
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
@@ -25,8 +26,9 @@ from routing.catalogue import Catalogue, OwnModel, load_catalogue
 from routing.errors import ConfigurationError
 from routing.fairness import FairnessSettings
 from routing.models import Service
+from routing.prices import AccountPrice
 from routing.retry import RetrySettings
-from routing.validation import Count, Seconds
+from routing.validation import Count, Seconds, errors_of
 from routing.vendor_keys import HIDDEN, hide_keys
 
 IMPORT_PATH = "cluster.app:build"
@@ -124,7 +126,9 @@ class AppSettings(Settings):
     scaling: DeploymentsScaling = DeploymentsScaling()
     vendors: dict[str, VendorSettings]
     models: tuple[OwnModel, ...] = ()
-    """Models beside the shipped catalogue: name, vendor, services, tier, price."""
+    """Models beside the shipped catalogue: name, vendor, services, tier, price, capabilities."""
+    prices: tuple[AccountPrice, ...] = ()
+    """Prices of this account that differ from routing/prices.toml, each from its `effective_from` on."""
     simulation: SimulationSettings = SimulationSettings()
     vision: VisionSettings
     llm: ServiceSettings
@@ -153,8 +157,9 @@ class AppSettings(Settings):
         return tuple(dict.fromkeys(name for _, _, name in self.named_models()))
 
     def catalogue(self) -> Catalogue:
-        """Return the shipped catalogue extended by `models`; raises ConfigurationError."""
-        return load_catalogue().extended(self.models)
+        """Return the shipped catalogue extended by `models`, at the account's `prices`; raises ConfigurationError."""
+        catalogue = load_catalogue().extended(self.models)
+        return replace(catalogue, prices=catalogue.prices.overridden(self.prices))
 
     def with_root(self, root: Path) -> AppSettings:
         """Return the same settings with their relative paths made absolute below `root`."""
@@ -175,18 +180,18 @@ def parse_settings(args: dict[str, Any]) -> AppSettings:
 def explain(error: ValidationError, root: str, kind: type[BaseModel] = AppSettings) -> list[str]:
     """Return a line for each invalid key of a `kind`: its path, its value unless secret, the allowed values."""
     lines = []
-    for problem in error.errors(include_url=False, include_context=False):
-        path = ".".join([root, *map(str, problem["loc"])])
-        name = next((step for step in reversed(problem["loc"]) if isinstance(step, str)), "")
-        value_text = HIDDEN if problem["type"] == "missing" else _display_value(name, problem["input"])
+    for problem in errors_of(error):
+        path = f"{root}.{problem.where}" if problem.loc else root
+        name = next((step for step in reversed(problem.loc) if isinstance(step, str)), "")
+        value_text = HIDDEN if problem.kind == "missing" else _display_value(name, problem.value)
         seen = "" if value_text == HIDDEN else f" (seen: {value_text})"
         hint = (
             " Put the key in the environment; write its variable's name here."
-            if _is_pasted_key(name, problem["type"])
+            if _is_pasted_key(name, problem.kind)
             else ""
         )
-        allowed = f" Allowed here: {_allowed(problem['loc'], kind)}." if problem["type"] == "extra_forbidden" else ""
-        lines.append(hide_keys(f"{path}: {problem['msg']}{seen}.{hint}{allowed}"))
+        allowed = f" Allowed here: {_allowed(problem.loc, kind)}." if problem.kind == "extra_forbidden" else ""
+        lines.append(hide_keys(f"{path}: {problem.message}{seen}.{hint}{allowed}"))
     return lines
 
 

@@ -16,10 +16,11 @@ from pydantic import (
     ValidationInfo,
     model_validator,
 )
-from pydantic_core import ErrorDetails, PydanticCustomError
+from pydantic_core import PydanticCustomError
 
 from deployments.api.json_text import parse_json
 from routing.errors import BadInput, UnknownParameter, UnsupportedOption
+from routing.validation import errors_of
 
 MAX_TEXT_CHARS = 400_000
 MAX_IMAGE_CHARS = 4_000_000
@@ -97,16 +98,15 @@ def parse_body(kind: type[B], body: bytes) -> B:
 
 def bad_input(error: ValidationError, rename: Any = str) -> BadInput:
     """Return a BadInput for the first wrong field; its value is never included, because it may be content."""
-    first = error.errors(include_url=False, include_input=False)[0]
-    steps = [step for step in map(str, first["loc"]) if not step.startswith("(")]
-    if first["type"] == "unknown_key":
-        steps.append(first["ctx"]["key"])
+    first = next(errors_of(error))
+    steps = [step for step in map(str, first.loc) if not step.startswith("(")]
+    if first.kind == "unknown_key":
+        steps.append(first.context["key"])
     param = rename(".".join(step[:MAX_NAME_CHARS] for step in steps)) if steps else "body"
-    return _kind(first)(f"{param}: {first['msg']}.", param)
+    return _KINDS.get(first.kind, BadInput)(f"{param}: {first.message}.", param)
 
 
-def _kind(error: ErrorDetails) -> type[BadInput]:
-    return {"unknown_key": UnknownParameter, "not_passed_on": UnsupportedOption}.get(error["type"], BadInput)
+_KINDS: dict[str, type[BadInput]] = {"unknown_key": UnknownParameter, "not_passed_on": UnsupportedOption}
 
 
 def one_of(kinds: str) -> Discriminator:

@@ -235,7 +235,14 @@ class Candidate:
         An error after which another attempt may follow is suppressed; any other one is raised.
         """
         run, failover = self.run, self.run.failover
-        metered = failover.meter.attempt(run.request.billing, self.model, estimate, run.attempts, self.timeout_s)
+        metered = failover.meter.attempt(
+            run.request.billing,
+            self.model,
+            estimate,
+            run.attempts,
+            self.timeout_s,
+            run.request.options.service_tier,
+        )
         started_s = called_s = failover.clock()
         ended: BaseException | None = None
         try:

@@ -10,6 +10,7 @@ from dataclasses import dataclass, field, replace
 from types import TracebackType
 
 import structlog
+from cachetools import FIFOCache
 
 from deployments.providers.base import served_name
 from routing.catalogue import Catalogue, Model
@@ -90,7 +91,7 @@ class Meter:
         self._simulated = simulated
         self._grace_s = grace_s
         self._clock = clock
-        self._committed_nanousd: dict[str, int] = {}
+        self._committed_nanousd: FIFOCache[str, int] = FIFOCache(MAX_TENANTS)
 
     def budget_used(self, tenant: Tenant) -> float | None:
         """Return the share of the tenant's budget that is spent or reserved; None where this replica has no figure."""
@@ -101,7 +102,7 @@ class Meter:
     async def record_spent(self, tenant_id: str, entries: Sequence[Intent | Settlement]) -> None:
         """Return once costs that already arose are durable, even over the budget; raises CostsUnavailable."""
         if entries:
-            self._commit(tenant_id, await self._costs.record(entries))
+            self._committed_nanousd[tenant_id] = await self._costs.record(entries)
 
     def simulated(self, model: Model) -> bool:
         return model.vendor in self._simulated
@@ -110,9 +111,15 @@ class Meter:
         return served_name(model, self.simulated(model))
 
     def attempt(
-        self, billing: BillingContext, model: Model, estimate: Usage, number: int, timeout_s: float
+        self,
+        billing: BillingContext,
+        model: Model,
+        estimate: Usage,
+        number: int,
+        timeout_s: float,
+        service_tier: str | None = None,
     ) -> MeteredAttempt:
-        """Return the metering of one attempt, to be entered before the vendor call."""
+        """Return the metering of one attempt, to be entered before the vendor call; the tier is the requested one."""
         now_s = self._clock()
         price = self._catalogue.price(model.name, dt.datetime.fromtimestamp(now_s, dt.UTC).date())
         intent = Intent(
@@ -123,7 +130,7 @@ class Meter:
             vendor=model.vendor,
             model=self.served_name(model),
             price_version=price.version,
-            estimate_nanousd=price.cost_nanousd(estimate),
+            estimate_nanousd=_dearer_nanousd(price, estimate, service_tier),
             budget_nanousd=billing.tenant.budget_nanousd,
             simulated=self.simulated(model),
             opened_at_s=now_s,
@@ -131,11 +138,11 @@ class Meter:
             job_id=billing.job_id,
             room_opened_at_s=billing.room_opened_at_s,
         )
-        return MeteredAttempt(self, intent, estimate, price)
+        return MeteredAttempt(self, intent, estimate, price, service_tier)
 
     async def reserve(self, intent: Intent) -> None:
         """Return once the intent is durable; raises BudgetExceeded or CostsUnavailable."""
-        self._commit(intent.tenant_id, await self._costs.reserve(intent))
+        self._committed_nanousd[intent.tenant_id] = await self._costs.reserve(intent)
 
     async def settle(self, intent: Intent, outcome: Outcome, cost_nanousd: int, usage: Usage, estimated: bool) -> None:
         """Return once the settlement is durable; raises CostsUnavailable."""
@@ -150,12 +157,6 @@ class Meter:
             )
         )
 
-    def _commit(self, tenant_id: str, nanousd: int) -> None:
-        self._committed_nanousd.pop(tenant_id, None)
-        self._committed_nanousd[tenant_id] = nanousd
-        if len(self._committed_nanousd) > MAX_TENANTS:
-            del self._committed_nanousd[next(iter(self._committed_nanousd))]
-
 
 class MeteredAttempt:
     """One attempt's metering: an async context, durable before its body runs and again when it has ended.
@@ -163,11 +164,14 @@ class MeteredAttempt:
     Raises BudgetExceeded or CostsUnavailable on entry, CostsUnavailable on exit.
     """
 
-    def __init__(self, meter: Meter, intent: Intent, estimate: Usage, price: Price) -> None:
+    def __init__(
+        self, meter: Meter, intent: Intent, estimate: Usage, price: Price, requested_tier: str | None = None
+    ) -> None:
         self._meter = meter
         self._intent = intent
         self._estimate = estimate
         self._price = price
+        self._requested_tier = requested_tier
         self._texts: list[str] = []
         self._finished = False
         self._no_thinking = False
@@ -201,12 +205,20 @@ class MeteredAttempt:
     ) -> None:
         usage, estimated = self._charged(error)
         try:
-            self.cost_nanousd = self._price.cost_nanousd(usage, self.service_tier)
+            self.cost_nanousd = self._served_nanousd(usage)
         except ConfigurationError as unpriced:
             # The vendor reported a unit without a price here: its answer is good, and is billed at the reservation.
             log.error("unit price missing", model=self._intent.model, unit=unpriced.param)
             self.cost_nanousd, estimated = self._intent.estimate_nanousd, True
         await self._meter.settle(self._intent, _outcome(error), self.cost_nanousd, usage, estimated)
+
+    def _served_nanousd(self, usage: Usage) -> int:
+        """Return the price as served: at the tier that the vendor names, else the dearer of standard and requested."""
+        if self.service_tier is None:
+            return _dearer_nanousd(self._price, usage, self._requested_tier)
+        if not self._price.knows_tier(self.service_tier):
+            log.warning("service tier without a price billed at the dearest", model=self._intent.model)
+        return self._price.cost_nanousd(usage, self.service_tier)
 
     def _charged(self, error: BaseException | None) -> tuple[Usage, bool]:
         """Return the usage to bill, and whether it is an estimate: unknown usage is estimated, never zero."""
@@ -228,6 +240,10 @@ class MeteredAttempt:
 def written_calls(calls: Iterable[ToolCall | ToolCallDelta]) -> str:
     """Return the part of tool calls that the model wrote, as one text."""
     return "".join(f"{call.name or ''}{call.arguments}" for call in calls)
+
+
+def _dearer_nanousd(price: Price, usage: Usage, service_tier: str | None) -> int:
+    return max(price.cost_nanousd(usage), price.cost_nanousd(usage, service_tier))
 
 
 def _outcome(error: BaseException | None) -> Outcome:

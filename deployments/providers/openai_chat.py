@@ -96,7 +96,8 @@ def _choice(choice: ToolChoice) -> str | Json:
 def _message(message: Message) -> Json:
     if message.role == "tool":
         if message.images:
-            raise ProviderRefused("The result of a tool cannot hold an image here.", "messages")
+            reason = "Chat completions take no image in the result of a tool."
+            raise ProviderRefused(param="messages", reason=reason, vendor_param="messages")
         call_id = accepted_call_id(message.tool_call_id or "", LONGEST_CALL_ID)
         return {"role": "tool", "tool_call_id": call_id, "content": message.text}
     if not message.tool_calls:

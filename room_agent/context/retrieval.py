@@ -8,7 +8,8 @@ from dataclasses import asdict, dataclass
 
 import structlog
 
-from room_agent.core.router_client import RouterClient, RouterError
+from room_agent.core.router_client import RouterClient
+from room_agent.core.router_errors import RouterError
 from room_agent.text.normalize import both_ends, says_the_same
 from room_agent.text.quoting import one_line
 from routing.models import Passage

@@ -6,9 +6,10 @@ Every decision follows from the descriptions and their times, so recalling has n
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
-from typing import Any
 
-from room_agent.context.compaction import MemorySettings, aged, newest, shrunk
+from cachetools import FIFOCache
+
+from room_agent.context.compaction import aged, newest, shrunk
 from room_agent.context.recall import recall_forms
 from room_agent.context.screen_entry import ScreenEntry, brief, line, replaces
 from room_agent.core.models import Source
@@ -16,6 +17,7 @@ from room_agent.text.quoting import clean_name, one_line, tokens_of
 
 EDITS = frozenset(("text changed", "small spot changed"))
 """The gate's reasons for a frame that shows the previous picture with something written or moved."""
+MAX_ENTRY_CHARS = 2_000
 MAX_TRACKS = 256
 """The number of tracks whose labels, changes and ends are kept."""
 
@@ -31,13 +33,12 @@ class _Undescribed:
 class ScreenMemory:
     """The memory of one room, oldest entry first."""
 
-    def __init__(self, settings: MemorySettings | None = None) -> None:
-        self._settings = settings or MemorySettings()
+    def __init__(self) -> None:
         self._entries: list[ScreenEntry] = []
-        self._labels: dict[str, str] = {}
+        self._labels: FIFOCache[str, str] = FIFOCache(MAX_TRACKS)
         self._label_count = 0
-        self._undescribed: dict[str, _Undescribed] = {}
-        self._ended_s: dict[str, float] = {}
+        self._undescribed: FIFOCache[str, _Undescribed] = FIFOCache(MAX_TRACKS)
+        self._ended_s: FIFOCache[str, float] = FIFOCache(MAX_TRACKS)
 
     def __len__(self) -> int:
         return len(self._entries)
@@ -57,7 +58,7 @@ class ScreenMemory:
         edited: bool = False,
     ) -> None:
         """Add the description of a track from `at_s` on; an unchanged one extends the current entry."""
-        text = one_line(text, self._settings.max_entry_chars)
+        text = one_line(text, MAX_ENTRY_CHARS)
         last = self._last(track)
         at_s = at_s if last is None else max(at_s, last.until_s or last.from_s)
         edited = not self._is_new(track, at_s) and edited and not (last and replaces(text, last.texts[0]))
@@ -70,26 +71,26 @@ class ScreenMemory:
         ended_s = self._ended_s.get(track)
         until_s = ended_s if ended_s is not None and ended_s >= at_s else None
         entry = ScreenEntry(track=track, label=label, picture=picture, texts=(text,), from_s=at_s, until_s=until_s)
-        self._entries = shrunk(aged([*self._entries, entry], self._settings, at_s), self._settings, at_s)
+        self._entries = shrunk(aged([*self._entries, entry], at_s), at_s)
 
     def changed(self, track: str, at_s: float, *, edited: bool = False) -> None:
         """Note that a track changed; recalls say so until `add` brings a description of that time or later."""
         before = self._undescribed.get(track)
         new_s = before.new_s if before is not None else None
-        _put(self._undescribed, track, _Undescribed(at_s, at_s if new_s is None and not edited else new_s))
+        self._undescribed[track] = _Undescribed(at_s, at_s if new_s is None and not edited else new_s)
 
     def end(self, track: str, at_s: float) -> None:
         """Close the current entry of a track that ended."""
         self._undescribed.pop(track, None)
-        _put(self._ended_s, track, at_s)
+        self._ended_s[track] = at_s
         self._close(track, at_s)
 
-    def label(self, track: str, source: Source = "screen_share", shared_by: str = "") -> str:
+    def label(self, track: str, source: Source, shared_by: str) -> str:
         """Return the stable label of a track, created at the first call."""
         if track not in self._labels:
             self._label_count += 1
             named = f"{'screen' if source == 'screen_share' else 'camera'} {self._label_count}"
-            _put(self._labels, track, f'{named} of "{clean_name(shared_by)}"' if shared_by else named)
+            self._labels[track] = f'{named} of "{clean_name(shared_by)}"' if shared_by else named
         return self._labels[track]
 
     def shown_now(self) -> list[str]:
@@ -101,9 +102,9 @@ class ScreenMemory:
 
         The lines hold text from screens: they go into a prompt only inside a fence.
         """
-        self._entries = aged(self._entries, self._settings, now_s)
+        self._entries = aged(self._entries, now_s)
         lines: list[str] = []
-        for form in recall_forms(self._entries, newest(self._entries, self._settings), question):
+        for form in recall_forms(self._entries, newest(self._entries), question):
             lines = self._lines(form, now_s, budget_tokens)
             if len(lines) == len(form):
                 break
@@ -147,11 +148,3 @@ class ScreenMemory:
     def _line(self, entry: ScreenEntry, now_s: float) -> str:
         undescribed = self._undescribed.get(entry.track) if entry.until_s is None else None
         return line(entry, now_s, None if undescribed is None else undescribed.at_s)
-
-
-def _put(values: dict[str, Any], track: str, value: Any) -> None:
-    """Set a track's value; beyond `MAX_TRACKS` the oldest track is dropped."""
-    values.pop(track, None)
-    values[track] = value
-    if len(values) > MAX_TRACKS:
-        values.pop(next(iter(values)))

@@ -12,11 +12,11 @@ from typing import Any
 from livekit import rtc
 
 from room_agent.conversation.chat_limits import (
+    MAX_EARLY,
     TOPIC,
     ChatCounts,
     ChatLimits,
     ChatOutcome,
-    ChatSettings,
     StreamReader,
     read_message,
     refusal_text,
@@ -25,6 +25,10 @@ from room_agent.core.participants import Participants
 from room_agent.core.tasks import log_task_end
 
 CLOSE_TIMEOUT_S = 5.0
+MAX_OPEN = 64
+"""Messages being read at once."""
+SENDER_TIMEOUT_S = 5.0
+"""The longest wait for a sender to appear among the participants: a message may arrive seconds earlier."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,14 +48,12 @@ class ChatInbox:
         room: rtc.Room,
         notify: Callable[[str, str], None],
         clock: Callable[[], float],
-        settings: ChatSettings | None = None,
     ) -> None:
         self._room = room
         self._participants = Participants(room, clock)
         self._notify = notify
         self._clock = clock
-        self._settings = settings or ChatSettings()
-        self._limits = ChatLimits(self._settings)
+        self._limits = ChatLimits()
         self._receiver: Callable[[ReceivedMessage], None] | None = None
         self._early: deque[ReceivedMessage] = deque()
         self._reading: dict[asyncio.Task[None], str] = {}
@@ -86,7 +88,7 @@ class ChatInbox:
             reader.close()
             self._refuse(outcome, identity)
             return
-        if len(self._reading) >= self._settings.max_open:
+        if len(self._reading) >= MAX_OPEN:
             self._make_room()
         task = asyncio.create_task(self._read(reader, identity), name="chat")
         self._reading[task] = identity
@@ -95,7 +97,7 @@ class ChatInbox:
         task.add_done_callback(lambda task: self._on_read_end(task, reader))
 
     async def _read(self, reader: StreamReader, identity: str) -> None:
-        verdict = await read_message(reader, self._settings)
+        verdict = await read_message(reader)
         if not verdict.taken:
             self._refuse(verdict.outcome, identity)
             return
@@ -110,7 +112,7 @@ class ChatInbox:
     async def _wait_for_sender(self, identity: str) -> None:
         """Wait until the sender is among the participants, but not for ever: they may have left."""
         with contextlib.suppress(TimeoutError):
-            async with asyncio.timeout(self._settings.sender_timeout_s):
+            async with asyncio.timeout(SENDER_TIMEOUT_S):
                 while identity not in self._participants:
                     await self._newcomer.wait()
 
@@ -120,7 +122,7 @@ class ChatInbox:
             self._receiver(message)
             return
         self._early.append(message)
-        if len(self._early) > self._settings.max_early:
+        if len(self._early) > MAX_EARLY:
             busiest = most_frequent(message.identity for message in self._early)
             oldest = next(message for message in self._early if message.identity == busiest)
             self._early.remove(oldest)
@@ -152,7 +154,7 @@ class ChatInbox:
 
     def _explain(self, outcome: ChatOutcome, identity: str) -> None:
         """Notify a sender of a rejected message, at a limited rate. Agents get none: one could reply for ever."""
-        text = refusal_text(outcome, self._settings)
+        text = refusal_text(outcome)
         if text and not self._participants.is_agent(identity) and self._limits.may_notify(identity, self._clock()):
             self._notify(text, identity)
 

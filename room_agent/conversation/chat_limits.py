@@ -10,11 +10,23 @@ from collections.abc import AsyncIterator
 from dataclasses import asdict, dataclass
 from typing import Literal, Protocol
 
+from cachetools import FIFOCache
+
 from room_agent.text.quoting import plain
 from routing.ratelimit import TokenBucket
 
 TOPIC = "lk.chat"
 """LiveKit's topic for chat messages."""
+MAX_BYTES = 8_192
+BURST, EVERY_S = 5, 2.0
+"""One sender's rate: so many messages at once, then one each `EVERY_S`."""
+MAX_OPEN_PER_SENDER = BURST
+"""One sender's messages being read at once: a burst may arrive all at once."""
+MAX_EARLY = 16
+"""Messages held until the agent is ready."""
+MAX_SENDERS = 512
+"""The buckets kept; the least recently used is dropped."""
+READ_TIMEOUT_S = 5.0
 NOTIFY_EVERY_S = 10.0
 """The shortest interval between two notices to one sender."""
 
@@ -26,25 +38,6 @@ _ESCAPES = re.compile(
     r"|(?:\x1b[\]PX^_]|[\x90\x98\x9d-\x9f])[^\x07\x1b\x9c]*(?:\x07|\x1b\\|\x9c)"
     r"|\x1b[ -/]*[0-~]"
 )
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class ChatSettings:
-    """Limits of a message's length, and of one sender's rate: `burst` at once, then one each `every_s`."""
-
-    max_bytes: int = 8_192
-    burst: int = 5
-    every_s: float = 2.0
-    read_timeout_s: float = 5.0
-    max_open_per_sender: int = 5
-    """One sender's messages being read at once: equal to `burst`, which may arrive all at once."""
-    max_open: int = 64
-    sender_timeout_s: float = 5.0
-    """The longest wait for a sender to appear among the participants: a message may arrive seconds earlier."""
-    max_early: int = 16
-    """Messages held until the agent is ready."""
-    max_senders: int = 512
-    """The buckets kept; the least recently used is dropped."""
 
 
 @dataclass(slots=True)
@@ -102,15 +95,14 @@ class ChatLimits:
     token and cannot be chosen by a participant.
     """
 
-    def __init__(self, settings: ChatSettings) -> None:
-        self._settings = settings
-        self._senders: dict[str, _Sender] = {}
+    def __init__(self) -> None:
+        self._senders: FIFOCache[str, _Sender] = FIFOCache(MAX_SENDERS)
 
     def refused(self, sender: str, open_now: int, now_s: float) -> ChatOutcome | None:
         """Return the outcome that rejects a new message, or None; `open_now` of the sender's are being read."""
         if not self._admit(sender, now_s):
             return "too often"
-        return "too many at once" if open_now >= self._settings.max_open_per_sender else None
+        return "too many at once" if open_now >= MAX_OPEN_PER_SENDER else None
 
     def may_notify(self, sender: str, now_s: float) -> bool:
         """Return whether a sender may be notified now; then not again for `NOTIFY_EVERY_S`."""
@@ -122,20 +114,17 @@ class ChatLimits:
 
     def _admit(self, sender: str, now_s: float) -> bool:
         """Take one message from the sender's bucket, if it holds one."""
-        settings = self._settings
-        record = self._senders.pop(sender, None) or _Sender(TokenBucket(settings.burst, now_s))
-        # Put back last, so that the first is the least recently used.
+        record = self._senders.get(sender) or _Sender(TokenBucket(BURST, now_s))
+        # Set again, so that the sender of the oldest message is the next one dropped.
         self._senders[sender] = record
-        if len(self._senders) > settings.max_senders:
-            del self._senders[next(iter(self._senders))]
-        return record.bucket.take(now_s, 1 / settings.every_s, settings.burst) == 0
+        return record.bucket.take(now_s, 1 / EVERY_S, BURST) == 0
 
 
-async def read_message(reader: StreamReader, settings: ChatSettings) -> MessageVerdict:
+async def read_message(reader: StreamReader) -> MessageVerdict:
     """Read a message from its stream, no further than its longest length, and return the outcome."""
     try:
-        async with asyncio.timeout(settings.read_timeout_s):
-            return check_message(await _read_text(reader, settings.max_bytes), settings)
+        async with asyncio.timeout(READ_TIMEOUT_S):
+            return check_message(await _read_text(reader, MAX_BYTES))
     except (TimeoutError, ConnectionError):
         # The SDK raises ConnectionError for a stream that is aborted or refused.
         return MessageVerdict("not whole")
@@ -154,23 +143,22 @@ async def _read_text(reader: StreamReader, max_bytes: int) -> str:
     return "".join(chunks)
 
 
-def check_message(message: str, settings: ChatSettings) -> MessageVerdict:
+def check_message(message: str) -> MessageVerdict:
     """Return the outcome of a complete message."""
-    if len(message.encode("utf-8", "replace")) > settings.max_bytes:
+    if len(message.encode("utf-8", "replace")) > MAX_BYTES:
         return MessageVerdict("too long")
-    text = plain(_ESCAPES.sub("", message), settings.max_bytes)
+    text = plain(_ESCAPES.sub("", message), MAX_BYTES)
     return MessageVerdict("taken", text) if any(_is_visible(char) for char in text) else MessageVerdict("empty")
 
 
-def refusal_text(outcome: ChatOutcome, settings: ChatSettings) -> str:
+def refusal_text(outcome: ChatOutcome) -> str:
     """Return the notice for the sender of a rejected message; empty where no notice is due."""
     reason = {
-        "too often": f"after {settings.burst} at once I read one every {settings.every_s:g} seconds. "
-        "Please write it again, more slowly.",
+        "too often": f"after {BURST} at once I read one every {EVERY_S:g} seconds. Please write it again, more slowly.",
         "too many at once": "too many were being sent at once. Please write it again when the others are sent.",
-        "too long": f"it is longer than {settings.max_bytes} bytes. Please write a shorter one.",
-        "not whole": f"it did not arrive whole within {settings.read_timeout_s:g} seconds. Please send it again.",
-        "too early": f"more than {settings.max_early} came before I was ready. Please write it again.",
+        "too long": f"it is longer than {MAX_BYTES} bytes. Please write a shorter one.",
+        "not whole": f"it did not arrive whole within {READ_TIMEOUT_S:g} seconds. Please send it again.",
+        "too early": f"more than {MAX_EARLY} came before I was ready. Please write it again.",
     }.get(outcome)
     return f"Your message was not read: {reason}" if reason else ""
 

@@ -12,7 +12,9 @@ from livekit.agents import APIConnectOptions, APIError, APIStatusError, llm
 from livekit.plugins import openai as livekit_openai
 
 from room_agent.conversation.notices import Trouble
-from room_agent.core.router_client import KEPT_S, RouterClient, RouterError, tls
+from room_agent.core.router_client import RouterClient
+from room_agent.core.router_errors import RouterError
+from room_agent.core.router_transport import KEPT_S, tls
 from routing.errors import RayroomError
 
 MODEL = "auto"

@@ -24,7 +24,7 @@ from room_agent.conversation.transcription import Transcription
 from room_agent.core.participants import AbsenceTracker, Participants
 from room_agent.core.settings import SpeechSettings
 from room_agent.core.tasks import OwnedTasks
-from room_agent.intent.addressee import Addressee, AddresseeContext, AddresseeSettings, find_addressee
+from room_agent.intent.addressee import Addressee, AddresseeContext, find_addressee
 from room_agent.intent.stop_words import asks_to_stop
 
 CHECK_EVERY_S = 1.0
@@ -42,8 +42,8 @@ class ConversationManager:
         context: ContextBuilder,
         llm: RouterLlm,
         clock: Callable[[], float],
-        services: SttServices | None = None,
-        speech_output: SpeechOutput | None = None,
+        services: SttServices | None,
+        speech_output: SpeechOutput | None,
     ) -> None:
         self._room = room
         self._settings = settings
@@ -202,4 +202,4 @@ class ConversationManager:
             answered_at_s=answered_at_s,
             waits_since_s=self.responder.queue.asked_at_s(identity),
         )
-        return find_addressee(text, identity, context, self._clock(), AddresseeSettings(names=self._settings.names))
+        return find_addressee(text, identity, context, self._clock(), self._settings.names)

@@ -14,6 +14,7 @@ from pydantic_settings import BaseSettings, SettingsConfigDict
 
 from routing.errors import ConfigurationError
 from routing.prices import load_prices
+from routing.validation import errors_of
 from routing.vendor_keys import read_key
 
 LISTED = r"[^,\s]"
@@ -78,7 +79,10 @@ class AgentSettings(BaseSettings):
     ] = "https://api.elevenlabs.io"
     voice_id: Annotated[str, Field(validation_alias="RAYROOM_VOICE_ID", min_length=1)] = "hpp4J3VqNfWAUOO0d1Us"
     stt_models: Annotated[str, Field(validation_alias="RAYROOM_STT_MODELS", pattern=LISTED)] = "nova-3"
-    """Separated by commas, in the order of use. Each needs a row in routing/prices.toml; so do the TTS models."""
+    """Separated by commas, in the order of use. Each needs a row in routing/prices.toml; so do the TTS models.
+
+    With the language `multi` the row is that of the model's name with `-multi`.
+    """
     tts_models: Annotated[str, Field(validation_alias="RAYROOM_TTS_MODELS", pattern=LISTED)] = (
         "eleven_flash_v2_5,eleven_turbo_v2_5"
     )
@@ -127,9 +131,10 @@ def load_settings() -> AgentSettings:
     try:
         settings = AgentSettings()
     except ValidationError as error:
-        wrong = [f"{one['loc'][0]}: {one['msg']}" for one in error.errors(include_input=False, include_url=False)]
+        wrong = list(errors_of(error))
         hint = "To use the keys that a cluster generated: set -a; . .rayroom/keys.env; set +a"
-        raise ConfigurationError("\n".join([*wrong, hint]), str(error.errors()[0]["loc"][0])) from None
+        lines = [f"{one.where}: {one.message}" for one in wrong]
+        raise ConfigurationError("\n".join([*lines, hint]), wrong[0].where) from None
     if settings.speech.voice:
         settings = settings.model_copy(update={name: _key(name) for name in ("deepgram_key", "eleven_key")})
         _check_voice(settings.speech)
@@ -140,8 +145,14 @@ def load_settings() -> AgentSettings:
 def _check_voice(speech: SpeechSettings) -> None:
     """Raise ConfigurationError for a model without a price: the router rejects usage that it cannot bill."""
     prices, today = load_prices(), dt.datetime.now(dt.UTC).date()
-    for model in (*speech.stt_models, *speech.tts_models):
+    stt_models = (stt_price_name(model, speech.language) for model in speech.stt_models)
+    for model in (*stt_models, *speech.tts_models):
         prices.of(model, today)
+
+
+def stt_price_name(model: str, language: str) -> str:
+    """Return the name of a model's row: Deepgram prices the language `multi` apart."""
+    return f"{model}-multi" if language == "multi" else model
 
 
 def _key(field_name: str) -> str:

@@ -54,10 +54,6 @@ class Planes:
         chroma_shape = (chroma_height_px, chroma_width_px)
         return cls(y=y.reshape(height_px, width_px), u=u.reshape(chroma_shape), v=v.reshape(chroma_shape))
 
-    def copied(self) -> Planes:
-        """Return the same picture in memory of its own."""
-        return Planes(y=self.y.copy(), u=self.u.copy(), v=self.v.copy())
-
 
 def rotated(planes: Planes, degrees: int) -> Planes:
     """Return the picture turned clockwise by a frame's `rotation` of 0, 90, 180 or 270, so that it stands upright.

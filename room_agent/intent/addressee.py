@@ -234,12 +234,8 @@ AddressRule = Literal[
 ]
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class AddresseeSettings:
-    """The agent's names, as STT may write them, and the time after an answer in which a follow-up needs no name."""
-
-    names: tuple[str, ...] = ("rayroom", "ray room")
-    follow_up_s: float = 15.0
+FOLLOW_UP_S = 15.0
+"""The time after an answer in which a follow-up needs no name."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -266,21 +262,23 @@ class Addressee:
 
 
 def find_addressee(
-    text: str, speaker: str, context: AddresseeContext, now_s: float, settings: AddresseeSettings | None = None
+    text: str, speaker: str, context: AddresseeContext, now_s: float, own_names: tuple[str, ...]
 ) -> Addressee:
-    """Return whether a text of the participant with the identity `speaker` is for the agent."""
-    settings = settings or AddresseeSettings()
+    """Return whether a text of the participant with the identity `speaker` is for the agent.
+
+    `own_names` are the agent's, as STT may write them.
+    """
     utterance = sentences(text)
     if all(word.word in FILLERS for sentence in utterance for word in sentence):
         return Addressee(False, "said nothing")
-    if asks_agent_to_stop(text, settings.names):
+    if asks_agent_to_stop(text, own_names):
         return Addressee(True, "called by name")
-    called = _last_called(utterance, settings, _without(speaker, [*context.people, *context.former]))
+    called = _last_called(utterance, own_names, _without(speaker, [*context.people, *context.former]))
     if called is not None:
         return Addressee(called == "agent", "called by name" if called == "agent" else "another is called")
     if not _without(speaker, context.people):
         return Addressee(True, "nobody else is here")
-    if _follows_up(speaker, context, now_s, settings) and not acknowledges(text):
+    if _follows_up(speaker, context, now_s) and not acknowledges(text):
         return Addressee(True, "follow-up")
     return Addressee(False, "talk among people")
 
@@ -290,9 +288,9 @@ def _without(speaker: str, people: Sequence[Person]) -> list[Person]:
 
 
 def _last_called(
-    utterance: list[list[SpokenWord]], settings: AddresseeSettings, others: Sequence[Person]
+    utterance: list[list[SpokenWord]], own_names: tuple[str, ...], others: Sequence[Person]
 ) -> Literal["agent", "another"] | None:
-    agent_names = {_name_words(name) for name in settings.names} - {()}
+    agent_names = {_name_words(name) for name in own_names} - {()}
     other_names = {name for person in others[:READ_PEOPLE] for name in _callable_names(person.name)} - agent_names
     unmarked: Literal["another"] | None = None
     for sentence in reversed(utterance):
@@ -327,7 +325,7 @@ def _callable_names(name: str) -> list[Name]:
     return [called for called in {whole, whole[:1]} if is_callable(called)]
 
 
-def _follows_up(speaker: str, context: AddresseeContext, now_s: float, settings: AddresseeSettings) -> bool:
+def _follows_up(speaker: str, context: AddresseeContext, now_s: float) -> bool:
     answered_at_s = context.answered_at_s if context.answered == speaker else None
     since_s = [at_s for at_s in (answered_at_s, context.waits_since_s) if at_s is not None]
-    return any(now_s - at_s <= settings.follow_up_s for at_s in since_s)
+    return any(now_s - at_s <= FOLLOW_UP_S for at_s in since_s)

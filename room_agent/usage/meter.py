@@ -18,6 +18,7 @@ from typing import Any
 import aiohttp
 
 from room_agent.audio.stt_stream import message_callback
+from room_agent.core.settings import stt_price_name
 from room_agent.usage.events import MAX_EVENTS, Service, UsageEvent, split_amount, usage_event
 from room_agent.usage.journal import UsageJournal
 from room_agent.usage.tts_characters import TtsCharacterCounts
@@ -205,7 +206,8 @@ def metered_stt_session(meter: SpeechMeter) -> aiohttp.ClientSession:
         def __init__(self, *args: Any, **kwargs: Any) -> None:
             super().__init__(*args, **kwargs)
             query = self._response.url.query
-            self._meter = meter.socket("stt", query.get("model", ""))
+            model = stt_price_name(query.get("model", ""), query.get("language", ""))
+            self._meter = meter.socket("stt", model)
             self._duration = AudioDuration(int(query.get("sample_rate", "16000")), int(query.get("channels", "1")))
             self._on_message = message_callback()
 

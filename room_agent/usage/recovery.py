@@ -14,7 +14,8 @@ from pathlib import Path
 import structlog
 from filelock import Timeout
 
-from room_agent.core.router_client import RouterClient, RouterError
+from room_agent.core.router_client import RouterClient
+from room_agent.core.router_errors import RouterError
 from room_agent.usage.events import MAX_EVENTS, UsageEvent
 from room_agent.usage.journal import (
     SUFFIX,
@@ -24,6 +25,7 @@ from room_agent.usage.journal import (
     lock_path,
     read_journal,
 )
+from routing.retry import backoff_s
 
 SCAN_EVERY_S = 5.0
 MAX_WAIT_S = 120.0
@@ -48,10 +50,10 @@ class UsageRecovery:
 
     async def run(self) -> None:
         """Scan the directory until cancelled, with growing pauses while the router does not bill everything."""
-        wait_s = SCAN_EVERY_S
+        failures = 0
         while True:
-            wait_s = SCAN_EVERY_S if await self._recover_logged() else min(2 * wait_s, MAX_WAIT_S)
-            await asyncio.sleep(wait_s)
+            failures = 0 if await self._recover_logged() else failures + 1
+            await asyncio.sleep(backoff_s(failures + 1, SCAN_EVERY_S, MAX_WAIT_S))
 
     async def _recover_logged(self) -> bool:
         """Recover, and log any failure: the next scan tries again."""
@@ -90,14 +92,11 @@ class UsageRecovery:
     async def _bill(self, unbilled: UnbilledJob) -> bool:
         """Report the usage in heartbeats, as the job would have. Its room may be gone: open it for that."""
         router = self._router_for(unbilled.job)
-        try:
-            await router.open()
-            pending = {event.id for event in unbilled.events}
-            for batch in _batches(unbilled.events):
-                pending.difference_update((await router.beat({}, [event.as_json() for event in batch])).taken)
-            await router.close()
-        finally:
-            await router.aclose()
+        await router.open()
+        pending = {event.id for event in unbilled.events}
+        for batch in _batches(unbilled.events):
+            pending.difference_update((await router.beat({}, [event.as_json() for event in batch])).taken)
+        await router.close()
         estimated = sum(event.estimated for event in unbilled.events)
         log.info("dead job billed", job=unbilled.job.job_id, events=len(unbilled.events), estimated=estimated)
         return not pending

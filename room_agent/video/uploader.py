@@ -4,20 +4,57 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable
+from typing import Generic, TypeVar
 
 import structlog
 
 from room_agent.core.counters import Counters
 from room_agent.core.models import FrameDescribed, FrameKept, KeptFrame, SharedTrack
-from room_agent.core.router_client import Description, RouterClient, RouterError, TokenExpired
+from room_agent.core.router_client import Description, RouterClient
+from room_agent.core.router_errors import RouterError, TokenExpired
 from room_agent.video.events import FrameEvents
 from room_agent.video.rate_control import RateControl
 
 log = structlog.get_logger()
 
 
+T = TypeVar("T")
+
+
+class UploadSlot(Generic[T]):
+    """The place of the one frame that waits while another is in flight. A newer frame replaces it."""
+
+    def __init__(self) -> None:
+        self._frame: T | None = None
+        self._changed = asyncio.Event()
+        self._ended = False
+
+    def offer(self, frame: T) -> T | None:
+        """Put a frame in; return the frame that it replaces."""
+        replaced, self._frame = self._frame, frame
+        self._changed.set()
+        return replaced
+
+    def take(self) -> T | None:
+        """Empty the slot; return the frame that waited."""
+        frame, self._frame = self._frame, None
+        return frame
+
+    def end(self) -> None:
+        """Let `next` return None once the slot is empty."""
+        self._ended = True
+        self._changed.set()
+
+    async def next(self) -> T | None:
+        """Wait for a frame and take it; return None after the end."""
+        while (frame := self.take()) is None and not self._ended:
+            self._changed.clear()
+            await self._changed.wait()
+        return frame
+
+
 class FrameUploader:
-    """One track's slot for one frame. A newer frame replaces one that still waits.
+    """Sends one track's frames, one at a time.
 
     `on_lost` is called for each frame that the router did not describe. `clock` is monotonic.
     """
@@ -39,36 +76,22 @@ class FrameUploader:
         self._events = events
         self._on_lost = on_lost
         self._clock = clock
-        self._slot: KeptFrame | None = None
-        self._filled = asyncio.Event()
-        self._ended = False
+        self._slot = UploadSlot[KeptFrame]()
 
     def offer(self, frame: KeptFrame) -> None:
         """Emit FrameKept and put the frame in the slot; a frame still in it is shed."""
         self._events.emit_kept(FrameKept(track=self._track, frame=frame))
-        if self._slot is not None:
+        if self._slot.offer(frame) is not None:
             # No `on_lost`: the frame in its place shows the same track, later.
             self._counters.frames_shed += 1
-        self._slot = frame
-        self._filled.set()
 
     def end(self) -> None:
         """Let `run` return once the frames offered so far are answered."""
-        self._ended = True
-        self._filled.set()
+        self._slot.end()
 
     async def run(self) -> None:
         """Send frames until `end`, or until cancelled."""
-        while True:
-            await self._filled.wait()
-            frame, self._slot = self._slot, None
-            if frame is None and self._ended:
-                return
-            # After the end the event stays set, so that the next pass returns.
-            if not self._ended:
-                self._filled.clear()
-            if frame is None:
-                continue
+        while (frame := await self._slot.next()) is not None:
             if self._rate.open(self._clock()):
                 await self._send(frame)
             else:

@@ -12,6 +12,7 @@ from cluster.costs.journal import read_settled_nanousd
 from tests.support.credentials import FRAME_HEADERS
 from tests.support.gateway import jpeg
 from tests.support.stack import Stack, eventually
+from tests.support.trpc_backend import set_faults
 
 AGGREGATOR = "ray::Aggregator"
 VISION = "ray::ServeReplica:rayroom:vision"
@@ -100,7 +101,7 @@ async def test_requests_of_a_killed_replica_are_billed_at_their_estimate_and_fla
 
 @pytest.mark.kills
 async def test_every_cost_is_billed_once_to_a_backend_that_loses_replies(stack: Stack) -> None:
-    await stack.backend.set_faults(loseReply=2, failBefore=2)
+    await set_faults(stack.backend, loseReply=2, failBefore=2)
     before = await stack.billed_nanousd("acme")
     answers = await describe_frames(stack, await stack.open_room("tenant_acme_faults"), 5)
     assert await stack.billed_nanousd("acme", 60) - before == sum(answer["cost_nanousd"] for answer in answers)

@@ -20,6 +20,7 @@ from tests.support.knowledge_base import KnowledgeBase, random_number
 from tests.support.meeting import open_meeting
 from tests.support.meeting_participant import MeetingParticipant, joined
 from tests.support.stack import Stack, System, eventually
+from tests.support.trpc_backend import set_faults
 
 pytestmark = pytest.mark.asyncio(loop_scope="session")
 
@@ -205,11 +206,11 @@ async def test_a_question_is_answered_from_the_screen_while_the_backend_refuses_
         await ann.share_screen(number)
         await meeting.wait_for_microphones()
         await eventually(lambda: is_described(ann, number), WAIT_S)
-        await scene.stack.backend.set_faults(failSearch=EVERY_REQUEST)
+        await set_faults(scene.stack.backend, failSearch=EVERY_REQUEST)
         try:
             await ask_until_answer(ann, ASKS_BUDGET, "I find nothing about budget project falcon.")
         finally:
-            await scene.stack.backend.set_faults(failSearch=0)
+            await set_faults(scene.stack.backend, failSearch=0)
         assert await ask_for_number(number, ASKS_SLIDE, ann)
 
 

@@ -12,6 +12,7 @@ from typing import Any, cast
 from livekit import rtc
 
 from room_agent.core.router_client import RouterClient
+from room_agent.core.router_transport import HttpTransport
 from room_agent.frames.i420 import Planes
 from room_agent.session import RoomSession
 from room_agent.video.frame_gate import GateDecision
@@ -30,7 +31,8 @@ async def attended_room(
 ) -> AsyncIterator[tuple[RoomSession, ScreenShareParticipant]]:
     """Yield a session in the room, and a participant that already shares a screen."""
     room = rtc.Room()
-    client = RouterClient(router_url, "agent-key", ROOM, "job-1", "{}")
+    transport = HttpTransport(router_url)
+    client = RouterClient(transport, "agent-key", ROOM, "job-1", "{}")
     async with joined_with_screen(livekit, ROOM) as ann:
         await ann.share_screen()
         await room.connect(livekit.url, livekit.token(ROOM, "agent"), rtc.RoomOptions(auto_subscribe=False))
@@ -40,7 +42,7 @@ async def attended_room(
             yield session, ann
         finally:
             await session.aclose()
-            await client.aclose()
+            await transport.aclose()
             await room.disconnect()
 
 

@@ -10,6 +10,7 @@ from livekit import rtc
 
 from cluster.lab.emulator import Emulator, Fault
 from room_agent.core.router_client import RouterClient
+from room_agent.core.router_transport import HttpTransport
 from room_agent.core.settings import SpeechSettings
 from room_agent.session import RoomSession, RoomSpeech
 from tests.support.livekit_server import LiveKit
@@ -56,7 +57,8 @@ async def voice_scene(
         if voice_fault is not None:
             emulator.plan(voice_fault, vendor="elevenlabs")
         settings: SpeechSettings = settings_for(emulator, **settings_changes)
-        room, client = rtc.Room(), RouterClient(router.url, "agent-key", ROOM, "job-1", "{}")
+        room, transport = rtc.Room(), HttpTransport(router.url)
+        client = RouterClient(transport, "agent-key", ROOM, "job-1", "{}")
         await room.connect(livekit.url, livekit.token(ROOM, "agent"))
         speech = RoomSpeech(room, client, router.url, settings)
         session = RoomSession(room, client, max_tracks=4, speech=speech)
@@ -65,7 +67,7 @@ async def voice_scene(
             yield VoiceScene(livekit, emulator, router, speech, session)
         finally:
             await session.aclose()
-            await client.aclose()
+            await transport.aclose()
             await room.disconnect()
 
 

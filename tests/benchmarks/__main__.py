@@ -11,6 +11,7 @@ BENCHMARKS = (
     "bench_hedging",
     "bench_simulator",
     "bench_requests",
+    "bench_transport",
     "bench_fairness",
     "bench_gateway",
     "bench_usage",

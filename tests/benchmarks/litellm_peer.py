@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import fcntl
 import os
 import secrets
 import subprocess
@@ -17,6 +16,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 import yaml
+from filelock import FileLock
 
 from cluster.lab.stack.ports import free_ports
 from tests.benchmarks.cores import Pids, descendants
@@ -45,8 +45,7 @@ def install(root: Path) -> Path:
     directory = root / ".tools" / f"litellm-{VERSION}"
     program, stamp = directory / "bin" / "litellm", directory / "installed"
     directory.mkdir(parents=True, exist_ok=True)
-    with (directory.parent / "lock").open("a") as lock:
-        fcntl.flock(lock, fcntl.LOCK_EX)
+    with FileLock(directory.parent / "lock"):
         if not stamp.exists():
             print(f"installing litellm {VERSION} into {directory.relative_to(root)}", file=sys.stderr, flush=True)
             _uv("venv", "--quiet", "--clear", "--python", sys.executable, str(directory))

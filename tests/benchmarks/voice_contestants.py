@@ -20,6 +20,7 @@ from room_agent.context.context import ContextBuilder
 from room_agent.context.prompt import Turn
 from room_agent.conversation.llm import RouterLlm
 from room_agent.core.router_client import RouterClient
+from room_agent.core.router_transport import HttpTransport
 from room_agent.core.settings import SpeechSettings
 from room_agent.session import RoomSession, RoomSpeech
 from tests.benchmarks.plain_session import plain_session
@@ -136,7 +137,8 @@ class _StampedAnswers:
 
 @asynccontextmanager
 async def _rayroom(settings: ConnectionSettings, stamps: Stamps) -> AsyncIterator[None]:
-    client = RouterClient(settings.router_url, settings.agent_key, ROOMS[RAYROOM], "bench", '{"tenant_id": "acme"}')
+    transport = HttpTransport(settings.router_url)
+    client = RouterClient(transport, settings.agent_key, ROOMS[RAYROOM], "bench", '{"tenant_id": "acme"}')
     async with _connected_room(settings) as room:
         speech = RoomSpeech(room, client, settings.router_url, settings.speech)
         speech.context = _StampedContextBuilder(stamps, speech, settings.speech.names)
@@ -150,7 +152,7 @@ async def _rayroom(settings: ConnectionSettings, stamps: Stamps) -> AsyncIterato
             yield
         finally:
             await session.aclose()
-            await client.aclose()
+            await transport.aclose()
 
 
 @asynccontextmanager

@@ -25,6 +25,8 @@ WEATHER: Any = {
 }
 NAMED: list[Any] = [{"role": "user", "content": "get weather"}]
 CALL: dict[str, Any] = {"model": "gpt-6-luna", "messages": NAMED, "reasoning_effort": "none", "tools": [WEATHER]}
+LAMP: Any = {"type": "function", "function": {"name": "lamp"}}
+TWO_CALLS = {**CALL, "tools": [WEATHER, LAMP], "messages": [{"role": "user", "content": "get weather, then the lamp"}]}
 PLAIN: dict[str, Any] = {**CALL, "messages": [{"role": "user", "content": "hello"}]}
 
 
@@ -65,8 +67,15 @@ async def test_a_streamed_call_accumulates_to_the_whole_one(client: openai.Async
     assert accumulated.tool_calls[0].id == whole.tool_calls[0].id
 
 
+async def test_two_calls_stream_one_after_the_other_each_with_its_own_index(client: openai.AsyncOpenAI) -> None:
+    pieces = [piece for c in await chunks(client, **TWO_CALLS) for piece in c.choices[0].delta.tool_calls or ()]
+    assert [(piece.index, piece.function.name) for piece in pieces if piece.id] == [(0, "get_weather"), (1, "lamp")]
+    one = await client.chat.completions.create(**TWO_CALLS, parallel_tool_calls=False)
+    assert one.choices[0].message.tool_calls and len(one.choices[0].message.tool_calls) == 1
+
+
 async def test_the_role_is_in_the_first_delta_alone(client: openai.AsyncOpenAI) -> None:
-    for body in (CALL, PLAIN):
+    for body in (CALL, TWO_CALLS, PLAIN):
         roles = [chunk.choices[0].delta.role for chunk in await chunks(client, **body)]
         assert roles[0] == "assistant" and not any(roles[1:]) and len(roles) > 3
 

@@ -25,6 +25,11 @@ _POINTER = ((0, 0), (0, 16), (4, 12), (7, 18), (9, 17), (6, 11), (11, 11))
 _WORDS = "the room agent keeps a frame when text has changed and drops every repeat before it costs a token".split()
 
 
+def copied(planes: Planes) -> Planes:
+    """Return a picture in memory of its own, which a test may change."""
+    return Planes(y=planes.y.copy(), u=planes.u.copy(), v=planes.v.copy())
+
+
 def prose(lines: int, seed: int = 1, words: int = 9) -> tuple[str, ...]:
     """Return `lines` lines of text, always the same for a seed."""
     rng = random.Random(seed)

@@ -34,3 +34,8 @@ async def running_backend(
             await process.wait()
         # The transport is closed in the next turn of the loop; without this turn Python prints a warning.
         await asyncio.sleep(0)
+
+
+async def set_faults(peer: BackendPeer, **faults: int) -> None:
+    """Plan faults: failBefore, loseReply, failSearch, rateLimit, retryAfterS, delayMs."""
+    await peer._request("POST", "faults.set", faults)

@@ -17,8 +17,8 @@ import yaml
 from cluster.config.keys import ADMIN, AGENT, read_keys_file
 from cluster.config.settings import DeploymentsScaling
 from cluster.lab.emulator.server import BASE_PATHS
-from cluster.lab.load.http_client import AppError, LoadClient, connected
 from cluster.lab.load.prometheus import SAMPLE_EVERY_S
+from cluster.lab.load.timed_client import check_ready, connected
 from cluster.lab.scenario.arrivals import tenant_name
 from cluster.lab.scenario.scenario import Scenario
 from cluster.lab.stack import ray_node, startup
@@ -26,6 +26,9 @@ from cluster.lab.stack.plan import Plan
 from cluster.lab.stack.ports import free_ports
 from cluster.lab.stack.processes import Processes
 from deployments.common.settings import VendorSettings
+from room_agent.core.router_client import RouterClient
+from room_agent.core.router_errors import RouterError
+from room_agent.core.router_transport import HttpTransport
 from routing.errors import ConfigurationError
 
 STOP_GRACE_S = 12.0
@@ -162,16 +165,16 @@ def app_at(url: str, key_env: str, keys: Path, metrics_urls: tuple[str, ...], ra
 
 async def check_app(app: AppUnderTest, tenants: int, run_id: str) -> bool:
     """Return whether the app's vendors are simulated; raises ConfigurationError if every room would fail."""
-    async with connected(app.url) as client:
+    async with connected(app.url) as transport:
         try:
-            await client.ready()
-        except AppError as error:
+            await check_ready(transport)
+        except RouterError as error:
             raise ConfigurationError(f"--url {app.url}: no app is ready there. {error.message}", "url") from None
         semaphore = asyncio.Semaphore(MAX_CONCURRENT_CHECKS)
 
         async def check(tenant: str) -> bool:
             async with semaphore:
-                return await _check_tenant(client, app, tenant, run_id)
+                return await _check_tenant(transport, app, tenant, run_id)
 
         try:
             async with asyncio.TaskGroup() as group:
@@ -181,17 +184,18 @@ async def check_app(app: AppUnderTest, tenants: int, run_id: str) -> bool:
     return any(check.result() for check in checks)
 
 
-async def _check_tenant(client: LoadClient, app: AppUnderTest, tenant: str, run_id: str) -> bool:
-    room = f"tenant_{tenant}_{run_id}-check"
+async def _check_tenant(transport: HttpTransport, app: AppUnderTest, tenant: str, run_id: str) -> bool:
+    room, metadata = f"tenant_{tenant}_{run_id}-check", json.dumps({"tenant_id": tenant})
+    client = RouterClient(transport, app.agent_key, room, f"{run_id}-check", metadata)
     try:
-        response = await client.open(app.agent_key, room, tenant, f"{run_id}-check")
-        await client.close(str(response.get("token")), room)
-    except AppError as error:
+        opened = await client.open()
+        await client.close()
+    except RouterError as error:
         raise ConfigurationError(f"--url {app.url}: {_explain(error, tenant)}", "url") from None
-    return bool(response.get("simulated"))
+    return opened.simulated
 
 
-def _explain(error: AppError, tenant: str) -> str:
+def _explain(error: RouterError, tenant: str) -> str:
     if error.http_status == 401:
         return "the app refuses the agent key: it is another app's, or was changed."
     if error.http_status == 404:

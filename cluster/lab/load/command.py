@@ -17,15 +17,16 @@ from rich.console import Console
 
 from cluster.config.validate import check_file
 from cluster.lab.load.app_under_test import AppUnderTest, app_at, check_app, start_app, stop_app
-from cluster.lab.load.http_client import AppError, connected
 from cluster.lab.load.results import DrivenLoad, RunNotes, run_of
 from cluster.lab.load.runner import DriveOptions, Shards, drive
+from cluster.lab.load.timed_client import connected, tenant_usage
 from cluster.lab.report import report
 from cluster.lab.results import record
 from cluster.lab.scenario.arrivals import ScheduledRooms, draw_rooms, tenant_name
 from cluster.lab.scenario.scenario import Scenario, load_scenario
 from cluster.lab.stack.plan import Plan, planned
 from cluster.lab.stack.processes import Processes
+from room_agent.core.router_errors import RouterError
 from routing.errors import ConfigurationError, RayroomError
 
 RUNS = Path(".rayroom/runs")
@@ -287,12 +288,12 @@ async def _bill(app: AppUnderTest, tenants: int) -> dict[str, int] | None:
     """Return the settled cost of each tenant at the app; None without an admin key."""
     if app.admin_key is None:
         return None
-    async with connected(app.url) as client:
+    names = [tenant_name(index) for index in range(tenants)]
+    async with connected(app.url) as transport:
         try:
-            usages = {name: await client.usage(app.admin_key, name) for name in map(tenant_name, range(tenants))}
-        except AppError:
+            return {name: (await tenant_usage(transport, app.admin_key, name)).settled_nanousd for name in names}
+        except RouterError:
             return None
-    return {name: int(usage["settled_nanousd"]) for name, usage in usages.items()}
 
 
 def _details(driven: DrivenLoad, bill: dict[str, int] | None) -> dict[str, Any]:

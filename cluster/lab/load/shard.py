@@ -12,13 +12,14 @@ from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from cluster.lab.load.http_client import LoadClient, connected
 from cluster.lab.load.room_screen import DrawnScreen, ReplayedScreen, RoomScreen, ScreenRenderer
 from cluster.lab.load.synthetic_room import RoomPlan, SyntheticRoom, question_times
 from cluster.lab.load.tally import Progress, ShardCounts, Tally
+from cluster.lab.load.timed_client import TimedRouterClient, connected
 from cluster.lab.scenario.arrivals import Ints, ScheduledRooms, tenant_name
 from cluster.lab.scenario.recorded_screens import LONG_SIDE_PX, RecordedScreens, load_recordings, script_of
 from cluster.lab.scenario.scenario import RoomBehaviour
+from room_agent.core.router_transport import HttpTransport
 from room_agent.video.rate_control import RateControl
 
 REPORT_EVERY_S = 1.0
@@ -63,7 +64,7 @@ ReportProgress = Callable[[Progress], None]
 
 
 async def run_shard(
-    shard: Shard, ended: asyncio.Event, report: ReportProgress, recordings: RecordedScreens | None = None
+    shard: Shard, ended: asyncio.Event, report: ReportProgress, recordings: RecordedScreens | None
 ) -> ShardResult:
     """Run a shard's rooms to the end of the load, or until `ended`; requests in flight then have time to end."""
     started_cpu_s = time.process_time()
@@ -74,8 +75,8 @@ async def run_shard(
     def clock() -> float:
         return time.monotonic() - zero_s
 
-    async with connected(shard.url, clock) as app, _screens(shard, recordings) as screen_of:
-        rooms = [_room(shard, index, screen_of(index), app, tally, clock) for index in range(len(shard.rooms))]
+    async with connected(shard.url) as transport, _screens(shard, recordings) as screen_of:
+        rooms = [_room(shard, index, screen_of(index), transport, tally, clock) for index in range(len(shard.rooms))]
         running = [asyncio.create_task(room.run()) for room in rooms]
         reporting = asyncio.create_task(_report_regularly(tally, report))
         try:
@@ -96,7 +97,7 @@ async def run_shard(
 
 
 def _room(
-    shard: Shard, index: int, screen: RoomScreen, app: LoadClient, tally: Tally, clock: Callable[[], float]
+    shard: Shard, index: int, screen: RoomScreen, transport: HttpTransport, tally: Tally, clock: Callable[[], float]
 ) -> SyntheticRoom:
     rooms, number = shard.rooms, int(shard.numbers[index])
     behaviour, tenant = shard.behaviour, int(rooms.tenant[index])
@@ -116,7 +117,8 @@ def _room(
         closes_after_s=CLOSES_AFTER_S * (1 + join_at_s % 1.0) if leave_at_s >= shard.length_s else 0.0,
     )
     pace = None if shard.replay else RateControl(behaviour.frames_per_second)
-    return SyntheticRoom(plan, screen, app, shard.agent_key, tally, clock, time.time, pace)
+    router = TimedRouterClient(transport, shard.agent_key, plan.room, plan.job_id, plan.tenant_id, clock)
+    return SyntheticRoom(plan, screen, router, tally, clock, time.time, pace)
 
 
 @asynccontextmanager
@@ -159,7 +161,7 @@ def run_in_loop(
     shard: Shard,
     report: ReportProgress,
     register_end: Callable[[Callable[[], None]], None],
-    recordings: RecordedScreens | None = None,
+    recordings: RecordedScreens | None,
 ) -> ShardResult:
     """Run a shard in a new loop. `register_end` receives a thread-safe function that ends the shard early."""
 

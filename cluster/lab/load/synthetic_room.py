@@ -9,12 +9,14 @@ from dataclasses import dataclass, field
 
 import numpy as np
 
-from cluster.lab.load.http_client import AppError, LoadClient, TimedResponse
 from cluster.lab.load.room_screen import RoomScreen
 from cluster.lab.load.tally import FrameOutcome, Tally, Timed
+from cluster.lab.load.timed_client import TimedAnswer, TimedRouterClient, turned_away
 from room_agent.core.counters import Counters
 from room_agent.core.models import KeptFrame
+from room_agent.core.router_errors import RouterError, TokenExpired
 from room_agent.video.rate_control import RateControl
+from room_agent.video.uploader import UploadSlot
 
 REOPEN_AFTER_S = 1.0
 DRAIN_S = 10.0
@@ -42,22 +44,6 @@ class TimedRequest:
     def vendor_share(self) -> float:
         elapsed_s = self.ended_s - self.started_s
         return min(self.vendor_s / elapsed_s, 1.0) if elapsed_s > 0 else 0.0
-
-
-@dataclass(slots=True)
-class UploadSlot:
-    """One frame waits while one is in flight; a newer frame takes its place, as in the room agent's forwarder."""
-
-    waiting: DueFrame | None = None
-
-    def offer(self, frame: DueFrame) -> DueFrame | None:
-        """Store a frame; return the one it displaced, which is shed."""
-        displaced, self.waiting = self.waiting, frame
-        return displaced
-
-    def take(self) -> DueFrame | None:
-        frame, self.waiting = self.waiting, None
-        return frame
 
 
 @dataclass(slots=True)
@@ -121,27 +107,23 @@ class SyntheticRoom:
         self,
         plan: RoomPlan,
         screen: RoomScreen,
-        app: LoadClient,
-        agent_key: str,
+        router: TimedRouterClient,
         tally: Tally,
         clock: Callable[[], float],
         wall_clock: Callable[[], float],
-        pace: RateControl | None = None,
+        pace: RateControl | None,
     ) -> None:
         self._plan = plan
         self._screen = screen
-        self._app = app
-        self._agent_key = agent_key
+        self._router = router
         self._tally = tally
         self._clock = clock
         self._wall_clock = wall_clock
         self._pace = pace
-        self._slot = UploadSlot()
+        self._slot = UploadSlot[DueFrame]()
         self._counters = Counters(tracks_watched=1)
-        self._token = ""
         self._opened = asyncio.Event()
         self._previous: TimedRequest | None = None
-        self._send_task: asyncio.Task[None] | None = None
         self._watch_task: asyncio.Task[None] | None = None
         self._ended = False
         self._question_tasks: set[asyncio.Task[None]] = set()
@@ -159,15 +141,15 @@ class SyntheticRoom:
         self._watch_task = asyncio.create_task(self._watch())
         attend_task = asyncio.create_task(self._attend())
         ask_task = asyncio.create_task(self._ask_questions())
+        send_task = asyncio.create_task(self._send())
         try:
             await asyncio.wait({self._watch_task})
-            await self._drain()
+            await self._drain(send_task)
             if not self._ended:
                 await self._until(self._plan.leave_at_s + self._plan.closes_after_s)
         finally:
-            for task in (self._watch_task, attend_task, ask_task, self._send_task, *self._question_tasks):
-                if task is not None:
-                    task.cancel()
+            for task in (self._watch_task, attend_task, ask_task, send_task, *self._question_tasks):
+                task.cancel()
             await self._close()
 
     async def _watch(self) -> None:
@@ -193,15 +175,13 @@ class SyntheticRoom:
             self._counters.frames_repeated += 1
             return
         self._counters.frames_kept += 1
-        displaced = self._slot.offer(DueFrame(due_s=due_s, kept=frame))
-        if displaced is not None:
-            self._shed(displaced, FrameOutcome.SHED)
-        if self._send_task is None or self._send_task.done():
-            self._send_task = asyncio.create_task(self._send())
+        replaced = self._slot.offer(DueFrame(due_s=due_s, kept=frame))
+        if replaced is not None:
+            self._shed(replaced, FrameOutcome.SHED)
 
     async def _send(self) -> None:
         await self._opened.wait()
-        while (frame := self._slot.take()) is not None:
+        while (frame := await self._slot.next()) is not None:
             if self._pace is not None and not self._pace.open(self._clock()):
                 self._drop(frame, FrameOutcome.SHED)
                 continue
@@ -210,17 +190,17 @@ class SyntheticRoom:
     async def _describe(self, frame: DueFrame) -> None:
         started_s, ended = self._clock(), False
         try:
-            response = await self._app.describe(self._token, frame.kept.jpeg, frame.kept.headers)
+            response = await self._router.describe_timed(frame.kept.jpeg, frame.kept.headers)
             self._record_answer(frame, started_s, response)
             ended = True
-        except AppError as error:
+        except RouterError as error:
             ended = True
             await self._handle_error(frame, error)
         finally:
             if not ended:
                 self._shed(frame, FrameOutcome.FAILED)
 
-    def _record_answer(self, frame: DueFrame, started_s: float, response: TimedResponse) -> None:
+    def _record_answer(self, frame: DueFrame, started_s: float, response: TimedAnswer) -> None:
         request = TimedRequest(started_s=started_s, ended_s=self._clock(), vendor_s=response.vendor_s)
         answer = Timed(
             whole_s=request.ended_s - frame.due_s,
@@ -235,12 +215,12 @@ class SyntheticRoom:
         if self._pace is not None:
             self._pace.answered(elapsed_s)
 
-    async def _handle_error(self, frame: DueFrame, error: AppError) -> None:
+    async def _handle_error(self, frame: DueFrame, error: RouterError) -> None:
         if self._pace is not None:
             self._pace.refused(self._clock(), error.retry_after_s)
-        self._drop(frame, FrameOutcome.SHED if error.turned_away else FrameOutcome.FAILED)
+        self._drop(frame, FrameOutcome.SHED if turned_away(error) else FrameOutcome.FAILED)
         self._previous = None
-        if error.http_status == 401:
+        if isinstance(error, TokenExpired):
             self._opened.clear()
             await self._open()
 
@@ -258,24 +238,20 @@ class SyntheticRoom:
         # Rooms that join together send heartbeats at different times: the fractions of their join times are random.
         await asyncio.sleep(self._plan.join_at_s % 1.0 * heartbeat_every_s)
         while True:
-            with contextlib.suppress(AppError):
-                response = await self._app.beat(self._token, self._plan.room, self._counters.report())
-                self._token = str(response.get("token") or self._token)
+            with contextlib.suppress(RouterError):
+                await self._router.beat(self._counters.report())
             await asyncio.sleep(heartbeat_every_s)
 
     async def _open(self) -> float:
         """Open the room, retrying until the app accepts it; return the interval of its heartbeats in seconds."""
-        plan = self._plan
         while True:
             try:
-                response = await self._app.open(self._agent_key, plan.room, plan.tenant_id, plan.job_id)
-                self._token = str(response["token"])
-                heartbeat_every_s = float(response["limits"]["heartbeat_every_s"])
-            except (AppError, KeyError, TypeError, ValueError):
+                response = await self._router.open()
+            except RouterError:
                 await asyncio.sleep(REOPEN_AFTER_S)
                 continue
             self._opened.set()
-            return heartbeat_every_s
+            return response.limits.heartbeat_every_s
 
     async def _ask_questions(self) -> None:
         for due_s in self._plan.questions_at_s:
@@ -290,28 +266,28 @@ class SyntheticRoom:
     async def _ask(self, due_s: float) -> None:
         await self._opened.wait()
         try:
-            response = await self._app.ask(self._token, QUESTION)
-        except AppError as error:
-            outcome = FrameOutcome.SHED if error.turned_away else FrameOutcome.FAILED
+            response = await self._router.ask(QUESTION)
+        except RouterError as error:
+            outcome = FrameOutcome.SHED if turned_away(error) else FrameOutcome.FAILED
             self._tally.add_question(due_s, self._plan.tenant, outcome)
             return
         whole_s = response.first_at_s - due_s
         answer = Timed(whole_s=whole_s, own_s=max(0.0, whole_s - response.vendor_s), cost_nanousd=response.cost_nanousd)
         self._tally.add_question(due_s, self._plan.tenant, FrameOutcome.ANSWERED, answer)
 
-    async def _drain(self) -> None:
+    async def _drain(self, send_task: asyncio.Task[None]) -> None:
         """Wait for the requests in flight; the waiting frame is shed, because the room has ended."""
         waiting = self._slot.take()
         if waiting is not None:
             self._shed(waiting, FrameOutcome.SHED)
-        pending = {task for task in (self._send_task, *self._question_tasks) if task is not None and not task.done()}
-        if pending and self._opened.is_set():
-            await asyncio.wait(pending, timeout=DRAIN_S)
+        self._slot.end()
+        if self._opened.is_set():
+            await asyncio.wait({send_task, *self._question_tasks}, timeout=DRAIN_S)
 
     async def _close(self) -> None:
         if self._opened.is_set():
-            with contextlib.suppress(AppError):
-                await self._app.close(self._token, self._plan.room)
+            with contextlib.suppress(RouterError):
+                await self._router.close()
 
     async def _until(self, at_s: float) -> None:
         await asyncio.sleep(max(0.0, at_s - self._clock()))

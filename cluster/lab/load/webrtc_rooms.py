@@ -11,13 +11,14 @@ from typing import Any
 from livekit import api
 
 from cluster.lab.load.app_under_test import AppUnderTest
-from cluster.lab.load.http_client import AppError, connected
+from cluster.lab.load.timed_client import connected, tenant_usage
 from cluster.lab.scenario.arrivals import tenant_name
 from cluster.lab.stack import startup
 from cluster.lab.stack.livekit_server import find_livekit_server
 from cluster.lab.stack.plan import Plan
 from cluster.lab.stack.processes import Processes
 from cluster.lab.stack.rooms import STOP_GRACE_S, dispatch, start_publisher
+from room_agent.core.router_errors import RouterError
 
 FRAMES_PER_SECOND = 5
 COUNTERS = ("frames_seen", "frames_repeated", "frames_kept", "answers", "frames_shed")
@@ -61,13 +62,13 @@ def describe_counters(counters: Mapping[str, float], rooms: int) -> str:
 async def _counters(app: AppUnderTest, rooms: Mapping[str, str]) -> dict[str, float]:
     """Return the sums of the last counters of the agents in the real rooms, with the worst of their times."""
     reports: list[Mapping[str, Any]] = []
-    async with connected(app.url) as client:
+    async with connected(app.url) as transport:
         for tenant in sorted(set(rooms.values())):
             try:
-                usage = await client.usage(app.admin_key or "", tenant)
-            except AppError:
+                usage = await tenant_usage(transport, app.admin_key or "", tenant)
+            except RouterError:
                 continue
-            reports += [room["counters"] for room in usage["rooms"] if room["room"] in rooms]
+            reports += [room.counters for room in usage.rooms if room.room in rooms]
     sums = Counter[str]()
     for counters in reports:
         sums.update({name: int(counters.get(name, 0)) for name in COUNTERS})

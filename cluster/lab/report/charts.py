@@ -22,6 +22,7 @@ LABEL_GAP_PX = 13
 """The minimum distance between two labels at the ends of lines."""
 VEGA_LITE = ".".join(alt.SCHEMA_VERSION.removeprefix("v").split(".")[:2])
 WIDE_PX, NARROW_PX = 720, 358
+HEIGHT_PX = 150
 FONT_PX = 11
 AXIS_PX = 52
 """The width of a vertical axis with its labels."""
@@ -83,7 +84,7 @@ def line_chart(
     moments: Sequence[float] = (),
     integer_ticks: bool = False,
     log: bool = False,
-    height_px: int = 150,
+    height_px: int = HEIGHT_PX,
 ) -> Figure:
     """Return a chart of lines over one axis.
 
@@ -107,7 +108,7 @@ def line_chart(
 
 
 @unchecked
-def area_chart(title: str, about: str, areas: Sequence[ChartLine], x: XAxis, height_px: int = 150) -> Figure:
+def area_chart(title: str, about: str, areas: Sequence[ChartLine], x: XAxis) -> Figure:
     """Return stacked areas, the first at the bottom; a legend above the chart names their colours."""
     # Without one of the values there is no sum: the areas continue straight to the next moment with all of them.
     unknown = {at for area in areas for at, value in area.points if value is None}
@@ -124,7 +125,7 @@ def area_chart(title: str, about: str, areas: Sequence[ChartLine], x: XAxis, hei
     layer = _marks(rows, "area").encode(color=colour, order=order)
 
     def draw(chart_width_px: int) -> str:
-        return _svg([layer.encode(x=_x(x, chart_width_px), y=y)], chart_width_px, height_px, right_px=16)
+        return _svg([layer.encode(x=_x(x, chart_width_px), y=y)], chart_width_px, HEIGHT_PX, right_px=16)
 
     keys = tuple(LegendKey(label=area.label, colour=area.colour) for area in areas)
     return Figure(title=title, about=about, wide=draw(WIDE_PX), narrow=draw(NARROW_PX), keys=keys)

@@ -58,16 +58,15 @@ def strong_frame(
     *,
     long_side_px: int,
     answer_tokens: float | None,
-    sides_px: tuple[int, int] = PUBLISHED_PX,
 ) -> StrongFrame:
     """Return the charge of a frame at the first model of the strong tier on `day`; raises ConfigurationError."""
     model = catalogue.get(vision.complex[0])
     prompt_tokens = text_tokens([Message(role="user", content=(vision.prompt,))])
-    small_px = fitted(*sides_px, long_side_px // 2 * 2)
+    small_px = fitted(*PUBLISHED_PX, long_side_px // 2 * 2)
     return StrongFrame(
         model=model.name,
         price=catalogue.price(model.name, day),
-        full_tokens=prompt_tokens + model.tokens_of(_screen(sides_px)),
+        full_tokens=prompt_tokens + model.tokens_of(_screen(PUBLISHED_PX)),
         small_tokens=prompt_tokens + model.tokens_of(_screen(small_px)),
         answer_tokens=answer_tokens,
     )

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated, Any, Literal, get_args
+from typing import Annotated, Literal, get_args
 
 import yaml
 from pydantic import Field, ValidationError, model_validator
@@ -12,7 +12,7 @@ from cluster.config.settings import DeploymentsScaling, explain
 from cluster.lab.scenario.synthetic_screens import Scene
 from deployments.common.settings import ProfileChange, Settings
 from routing.errors import ConfigurationError
-from routing.validation import Count, Seconds, Share
+from routing.validation import Count, Seconds, Share, errors_of
 
 SHIPPED = Path(__file__).parent / "scenarios"
 Amount = Annotated[int, Field(ge=0, le=1_000_000)]
@@ -186,7 +186,9 @@ def load_scenario(name: str) -> tuple[Scenario, Path]:
     try:
         return Scenario.model_validate(document), path.parent
     except ValidationError as error:
-        lines = [f"{path}:{_line(text, problem['loc'])}: {message}" for problem, message in _explained_errors(error)]
+        # An error without a key (`scenario`) concerns the whole file.
+        explained = zip(errors_of(error), explain(error, "scenario", Scenario), strict=True)
+        lines = [f"{path}:{_line(text, problem.loc)}: {message}" for problem, message in explained]
         raise ConfigurationError("\n".join(lines)) from None
 
 
@@ -200,11 +202,6 @@ def _find(name: str) -> Path:
             return path
     shipped = ", ".join(path.stem for path in shipped_scenarios())
     raise ConfigurationError(f"{name}: there is no such file, nor a scenario of that name. Shipped: {shipped}.")
-
-
-def _explained_errors(error: ValidationError) -> list[tuple[Any, str]]:
-    """Pair each error with its message; an error without a key (`scenario`) concerns the whole file."""
-    return list(zip(error.errors(), explain(error, "scenario", Scenario), strict=True))
 
 
 def _line(text: str, loc: tuple[int | str, ...]) -> int:

@@ -34,7 +34,6 @@ SCRIPT: Script = (
     ("pointer", POINTER_S),
     ("still", 6.0),
 )
-SCRIPT_S = sum(seconds for _, seconds in SCRIPT)
 # After this time a scene begins again.
 _SCENE_LENGTH_S = dict(SCRIPT)
 
@@ -85,10 +84,6 @@ class ScreenScript:
         self._page: tuple[str, Image.Image] | None = None
         self._drawn: tuple[_View, Image.Image] | None = None
         self._i420 = I420Converter(self._size)
-
-    def scene_at(self, t_s: float) -> Scene:
-        """Return the name of the scene `t_s` seconds after the start."""
-        return self._scene(t_s)[0]
 
     def draw(self, t_s: float) -> Image.Image:
         """Return the screen as an RGB picture."""

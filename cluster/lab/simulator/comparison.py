@@ -42,9 +42,7 @@ class PolicyResult:
     shed_percent: ComparedFigure | None
 
 
-def compare(
-    experiment: Experiment, policies: Sequence[str], seeds: int, processes: int | None = None
-) -> list[PolicyResult]:
+def compare(experiment: Experiment, policies: Sequence[str], seeds: int, processes: int | None) -> list[PolicyResult]:
     """Return each policy's figures over the scenario's seed and its successors; raises ConfigurationError."""
     numbers = range(experiment.scenario.seed, experiment.scenario.seed + seeds)
     experiments = [

@@ -15,7 +15,7 @@ from cluster.lab.simulator.experiment import Experiment, simulate
 Summaries = Iterator[Summary]
 
 
-def run_all(experiments: Iterable[Experiment], processes: int | None = None) -> Summaries:
+def run_all(experiments: Iterable[Experiment], processes: int | None) -> Summaries:
     """Yield the summary of each experiment; the screens are drawn once, before any process starts."""
     ready = [_with_takes(experiment) for experiment in experiments]
     workers = min(processes or len(os.sched_getaffinity(0)), len(ready))

@@ -51,7 +51,7 @@ def parse_grid(assignments: Sequence[str]) -> dict[str, list[Any]]:
     return grid
 
 
-def sweep(experiment: Experiment, grid: Mapping[str, Sequence[Any]], processes: int | None = None) -> list[SweepPoint]:
+def sweep(experiment: Experiment, grid: Mapping[str, Sequence[Any]], processes: int | None) -> list[SweepPoint]:
     """Return a point for every combination, in order; raises ConfigurationError before the first one runs."""
     combinations = [dict(zip(grid, values, strict=True)) for values in itertools.product(*grid.values())]
     experiments = [overridden(experiment, values) for values in combinations]

@@ -71,7 +71,7 @@ class PeerFailed(RayroomError):
 
 
 class BackendPeer:
-    """A running peer and its methods for tests."""
+    """A running peer and its procedures that show its bill."""
 
     def __init__(self, key: str, transformer: str = "superjson") -> None:
         self.key = key
@@ -96,10 +96,6 @@ class BackendPeer:
     async def events(self, tenant_id: str) -> list[dict[str, Any]]:
         events: list[dict[str, Any]] = await self._request("GET", "analytics.events", {"tenantId": tenant_id})
         return events
-
-    async def set_faults(self, **faults: int) -> None:
-        """Plan faults: failBefore, loseReply, failSearch, rateLimit, retryAfterS, delayMs."""
-        await self._request("POST", "faults.set", faults)
 
     async def _request(self, method: str, procedure: str, value: dict[str, Any] | None = None) -> Any:
         payload = {"json": value} if self._superjson else value

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import fcntl
 import os
 import re
 import shutil
@@ -17,6 +16,7 @@ from pathlib import Path
 from types import FrameType
 
 import yaml
+from filelock import FileLock, Timeout
 
 from routing.errors import ConfigurationError
 
@@ -149,10 +149,11 @@ def _signals_raise() -> Iterator[None]:
 def _one_at_a_time(tools: Path) -> Iterator[None]:
     """Hold the lock of the tools directory; the kernel releases it when this process ends."""
     tools.mkdir(parents=True, exist_ok=True)
-    with (tools / "lock").open("a") as lock:
-        try:
-            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except OSError:
-            print("waiting for another build of livekit-server", file=sys.stderr, flush=True)
-            fcntl.flock(lock, fcntl.LOCK_EX)
+    lock = FileLock(tools / "lock")
+    try:
+        held = lock.acquire(blocking=False)
+    except Timeout:
+        print("waiting for another build of livekit-server", file=sys.stderr, flush=True)
+        held = lock.acquire()
+    with held:
         yield

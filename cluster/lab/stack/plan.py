@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import contextlib
-import fcntl
 import secrets
 import shutil
 import tempfile
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
+
+from filelock import FileLock, Timeout
 
 from cluster.lab.stack.ports import free_ports
 from routing.errors import ConfigurationError
@@ -93,11 +94,12 @@ def demo_rooms(count: int) -> dict[str, str]:
 def _own_directory(directory: Path) -> Iterator[Path]:
     """Yield the run's directory, emptied of an earlier run; raises ConfigurationError while another run holds it."""
     directory.mkdir(parents=True, exist_ok=True)
-    with (directory / "lock").open("w") as lock:
-        try:
-            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except OSError:
-            raise ConfigurationError(f"Another demo runs in {directory}; give this one its own: --directory") from None
+    lock = FileLock(directory / "lock")
+    try:
+        held = lock.acquire(blocking=False)
+    except Timeout:
+        raise ConfigurationError(f"Another demo runs in {directory}; give this one its own: --directory") from None
+    with held:
         for old in directory.iterdir():
             if old.name != "lock":
                 shutil.rmtree(old) if old.is_dir() else old.unlink()

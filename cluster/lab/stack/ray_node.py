@@ -36,7 +36,7 @@ def ray_environment(temp: Path) -> dict[str, str]:
     return {**FAST_PATH, **own_haproxy(), **SLOW_CONTROL_LOOP, **isolated_ray(temp, ports), **python}
 
 
-def start_command(temp: Path, port: int, cpus: int = LOGICAL_CPUS, metrics_port: int | None = None) -> list[str]:
+def start_command(temp: Path, port: int, cpus: int, metrics_port: int | None) -> list[str]:
     """Return the command that runs a head node in the foreground; its metrics use any port unless one is named."""
     client, agent = free_ports(2)
     return [

@@ -79,12 +79,12 @@ async def start_app(
     processes: Processes,
     backend: BackendPeer,
     environment: Mapping[str, str],
-    args: Args | None = None,
+    args: Args,
     import_path: str = IMPORT_PATH,
 ) -> None:
     """Start the Serve app of serve_config.yaml, overridden by `args`, on a Ray node of that environment."""
     config = plan.directory / "serve_config.yaml"
-    merged = _merged(_args(plan, backend.url), args or {})
+    merged = _merged(_args(plan, backend.url), args)
     ray_node.write_config(plan.root / "serve_config.yaml", config, plan.http_port, merged, import_path)
     await processes.start("serve", ray_node.serve_command(plan.ray_address, config), environment)
     await wait_until(lambda: responds(f"{plan.router_url}/readyz"), processes, "the Serve app")

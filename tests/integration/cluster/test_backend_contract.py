@@ -17,7 +17,8 @@ from cluster.backend.trpc import ROWS_A_BATCH, TrpcBackend
 from cluster.lab.stack.backend_peer import BackendPeer
 from routing.errors import BackendRefused, BackendUnavailable, TenantUnknown
 from routing.models import FlushRow, Passage, Tenant
-from tests.support.trpc_backend import running_backend
+from tests.support.local_backend import add_passage, billed_totals_nanousd
+from tests.support.trpc_backend import running_backend, set_faults
 
 LOCAL_TENANTS = (
     Tenant(tenant_id="acme", name="Acme", plan="pro", active=True, budget_nanousd=None, requests_per_minute=None),
@@ -48,8 +49,8 @@ async def billed(request: pytest.FixtureRequest, tmp_path: Path) -> AsyncIterato
     if request.param == "local":
         local = LocalBackend(tmp_path / "backend.db", LOCAL_TENANTS)
         for tenant_id, passage in LOCAL_PASSAGES.items():
-            await local.add_passages(tenant_id, [passage])
-        yield BilledBackend(local, local.totals_nanousd)
+            await add_passage(local, tenant_id, passage)
+        yield BilledBackend(local, lambda: billed_totals_nanousd(local))
         return
     transformer: Any = "plain" if "plain" in request.param else "superjson"
     async with running_backend(transformer, batching="without" not in request.param) as peer:
@@ -134,7 +135,7 @@ async def trpc(peer: BackendPeer) -> AsyncIterator[TrpcBackend]:
 
 @pytest.mark.parametrize("rows", [1, 3])
 async def test_a_lost_reply_and_its_retry_are_billed_once(rows: int, trpc: TrpcBackend, peer: BackendPeer) -> None:
-    await peer.set_faults(loseReply=1)
+    await set_faults(peer, loseReply=1)
     sent = [row(700) for _ in range(rows)]
     with pytest.raises(BackendUnavailable):
         await trpc.track_costs(sent)
@@ -145,7 +146,7 @@ async def test_a_lost_reply_and_its_retry_are_billed_once(rows: int, trpc: TrpcB
 async def test_rows_with_a_transient_error_are_neither_accepted_nor_refused(
     trpc: TrpcBackend, peer: BackendPeer
 ) -> None:
-    await peer.set_faults(failBefore=2)
+    await set_faults(peer, failBefore=2)
     rows = [row(1), row(2), row(3)]
     first = await trpc.track_costs(rows)
     assert len(first.accepted) == 1 and first.refused == {}
@@ -154,14 +155,14 @@ async def test_rows_with_a_transient_error_are_neither_accepted_nor_refused(
 
 
 async def test_the_retry_after_of_the_backend_is_passed_on(trpc: TrpcBackend, peer: BackendPeer) -> None:
-    await peer.set_faults(rateLimit=1, retryAfterS=17)
+    await set_faults(peer, rateLimit=1, retryAfterS=17)
     with pytest.raises(BackendUnavailable) as excinfo:
         await trpc.track_costs([row()])
     assert excinfo.value.retry_after_s == 17.0
 
 
 async def test_a_slow_backend_is_unavailable_at_the_deadline(peer: BackendPeer) -> None:
-    await peer.set_faults(delayMs=3_000)
+    await set_faults(peer, delayMs=3_000)
     backend = TrpcBackend(peer.url, peer.key, "superjson", timeout_s=0.2)
     with pytest.raises(BackendUnavailable):
         await backend.tenant("acme")

@@ -27,6 +27,7 @@ from routing.models import Passage
 from tests.support.canned_server import CannedServer, canned_server
 from tests.support.credentials import Bearer
 from tests.support.gateway import SIMULATED, TENANTS, InProcessCluster, Tenants, gateway_in_process, jpeg
+from tests.support.local_backend import add_passage
 from tests.support.trpc_backend import running_backend
 
 SEARCH = "/v1/knowledge/search"
@@ -59,9 +60,9 @@ async def asking(
 async def local(tmp_path: Path) -> LocalBackend:
     backend = LocalBackend(tmp_path / "backend.db", TENANTS)
     passage = Passage(passage_id="a", source="handbook/holidays.md", text="Acme closes on the last Friday.", score=0)
-    await backend.add_passages("acme", [passage])
+    await add_passage(backend, "acme", passage)
     secret = Passage(passage_id="g", source="wiki/secret.md", text=f"On Friday {SECRET}.", score=0)
-    await backend.add_passages("globex", [secret])
+    await add_passage(backend, "globex", secret)
     return backend
 
 

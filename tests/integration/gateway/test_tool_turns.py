@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import datetime as dt
 from dataclasses import replace
+from typing import Literal
 
 import pytest
 
@@ -13,7 +15,6 @@ from routing.errors import ProviderOverloaded, ProviderTruncated, UnsupportedOpt
 from routing.estimates import text_tokens
 from routing.models import Delta, ModelRequest, Tier, Usage
 from routing.policy import Decision, within_capabilities
-from routing.prices import Price
 from tests.integration.gateway.attempt_bench import CATALOGUE, FLASH, LUNA, SOL, TOLD, Desk, Plan, Vendors, order
 
 CALL = ToolCall(call_id="call_1", name="look_up", arguments='{"page": 3}', signature="c2ln")
@@ -125,14 +126,36 @@ async def test_an_option_that_may_be_dropped_is_dropped_for_the_model_that_does_
     assert sent == [ChatOptions(), ChatOptions(), OPTIONS]
 
 
-async def test_a_priority_answer_is_billed_by_the_tier_the_vendor_served(monkeypatch: pytest.MonkeyPatch) -> None:
-    priced: list[str | None] = []
+@pytest.mark.parametrize(
+    ("requested", "served", "times"),
+    [
+        (None, "priority", 2.0),
+        ("flex", "flex", 0.5),
+        ("flex", "default", 1.0),
+        ("priority", "default", 1.0),
+        # A vendor that names no tier may have served the requested one, or the standard.
+        ("priority", None, 2.0),
+        ("flex", None, 1.0),
+        (None, "a tier of tomorrow", 2.0),
+    ],
+)
+async def test_an_answer_is_billed_at_the_tier_that_the_vendor_served(
+    requested: Literal["flex", "priority"] | None, served: str | None, times: float
+) -> None:
+    usage = Usage(input_tokens=1_000, output_tokens=200)
+    desk = Desk(Vendors({LUNA: [("hello", Delta(finish="stop", usage=usage, service_tier=served))]}))
+    await desk.streamed(replace(order(LUNA), options=ChatOptions(service_tier=requested)))
+    standard = CATALOGUE.price(LUNA, dt.date.today()).cost_nanousd(usage)
+    assert desk.book.lines() == [(LUNA, int(standard * times), False)]
 
-    def cost_nanousd(self: Price, usage: Usage, service_tier: str | None = None) -> int:
-        priced.append(service_tier)
-        return 7
 
-    monkeypatch.setattr(Price, "cost_nanousd", cost_nanousd)
-    desk = Desk(Vendors({LUNA: [("hello", Delta(finish="stop", usage=TOLD, service_tier="priority"))]}))
-    await desk.streamed(order(LUNA))
-    assert priced == [None, "priority"] and desk.book.lines() == [(LUNA, 7, False)]
+@pytest.mark.parametrize(("requested", "times"), [(None, 1), ("flex", 1), ("priority", 2), ("auto", 1)])
+async def test_a_requested_tier_is_reserved_at_its_price_and_never_below_the_standard(
+    requested: Literal["flex", "priority", "auto"] | None, times: int
+) -> None:
+    async def reserved(options: ChatOptions) -> int:
+        desk = Desk(Vendors({LUNA: [("hello", TOLD)]}))
+        await desk.answer(replace(order(LUNA), options=options))
+        return next(iter(desk.book.intents.values())).estimate_nanousd
+
+    assert await reserved(ChatOptions(service_tier=requested)) == times * await reserved(ChatOptions())

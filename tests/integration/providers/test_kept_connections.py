@@ -13,7 +13,9 @@ import pytest
 from cluster.lab.emulator import Emulator
 from room_agent.conversation.llm import RouterLlm
 from room_agent.core.router_client import RouterClient
+from room_agent.core.router_transport import HttpTransport
 from tests.integration.providers.connected_adapters import VENDORS, ConnectedAdapters, connected_adapters, model_request
+from tests.support.scripted_router import ScriptedRouter
 
 SILENT_S = 16.0
 """Longer than the 5 and 15 s that the libraries under the SDKs keep a connection for."""
@@ -67,13 +69,19 @@ async def test_a_vendor_is_asked_over_one_connection_though_nobody_asked_for_a_w
 
 
 async def test_a_room_asks_the_router_over_one_connection_though_nobody_asked_for_a_while() -> None:
-    async with Emulator().running() as emulator, Relay(f"{emulator.url}/openai").running() as relay:
-        router = RouterClient(relay.url, "k" * 32, "tenant_acme_m", "j", "")
-        router._token = "k"
-        thinking = RouterLlm(router, relay.url)
+    async with (
+        Emulator().running() as emulator,
+        ScriptedRouter().running() as scripted,
+        Relay(f"{emulator.url}/openai").running() as chats,
+        Relay(scripted.url).running() as calls,
+    ):
+        transport = HttpTransport(calls.url)
+        router = RouterClient(transport, "k" * 32, "tenant_acme_m", "j", "")
+        thinking = RouterLlm(router, chats.url)
         for pause_s in (SILENT_S, 0):
+            await router.open()
             assert [words async for words in thinking.answer([{"role": "user", "content": "Hello?"}])]
             await asyncio.sleep(pause_s)
         await thinking.aclose()
-        await router.aclose()
-        assert relay.connections == 1
+        await transport.aclose()
+        assert (chats.connections, calls.connections) == (1, 1)

@@ -12,6 +12,7 @@ from room_agent.context.context import FOLLOWS_WITHIN_S, ContextBuilder
 from room_agent.context.retrieval import KnowledgeRetrieval
 from room_agent.core.models import FrameKept, KeptFrame, SharedTrack
 from room_agent.core.router_client import RouterClient
+from room_agent.core.router_transport import HttpTransport
 from tests.support.scripted_router import ScriptedRouter
 
 
@@ -46,14 +47,15 @@ def clock() -> FixedClock:
 @pytest.fixture
 async def builder(router: ScriptedRouter, clock: FixedClock) -> AsyncIterator[ContextBuilder]:
     """The context builder of a room with the screens of Bob and Carol; Carol's changed last."""
-    client = RouterClient(router.url, "agent-key-that-opens-rooms", "tenant_acme_standup", "job-1", "{}")
+    transport = HttpTransport(router.url)
+    client = RouterClient(transport, "agent-key-that-opens-rooms", "tenant_acme_standup", "job-1", "{}")
     await client.open()
     builder = ContextBuilder(KnowledgeRetrieval(client, asyncio.get_running_loop().time), "Rayroom", False, clock)
     builder.on_frame_kept(frame_kept(screen_of("Bob"), b"BOB", 940.0))
     builder.on_frame_kept(frame_kept(screen_of("Carol"), b"CAROL", 999.0))
     yield builder
     await builder.knowledge.aclose()
-    await client.aclose()
+    await transport.aclose()
 
 
 async def test_my_screen_is_the_askers_screen_for_the_model_and_the_search(

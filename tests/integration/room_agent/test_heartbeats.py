@@ -11,6 +11,7 @@ from aiohttp import web
 from livekit import rtc
 
 from room_agent.core.router_client import HeartbeatResult, RoomLimits, RouterClient
+from room_agent.core.router_transport import HttpTransport
 from room_agent.session import RoomSession
 from tests.support.scripted_router import ScriptedRouter
 from tests.support.stack import eventually
@@ -39,12 +40,13 @@ class FaultyClient(RouterClient):
 
 @asynccontextmanager
 async def running_session(url: str, client_class: type[RouterClient] = RouterClient) -> AsyncIterator[RoomSession]:
-    client = client_class(url, "agent-key", ROOM, "job-1", "{}")
+    transport = HttpTransport(url)
+    client = client_class(transport, "agent-key", ROOM, "job-1", "{}")
     session = RoomSession(rtc.Room(), client, max_tracks=1)
     session.start()
     yield session
     await session.aclose()
-    await client.aclose()
+    await transport.aclose()
 
 
 async def test_heartbeats_continue_after_an_unreadable_reply() -> None:

@@ -13,17 +13,9 @@ from typing import Any
 import pytest
 
 from room_agent.context.retrieval import LONGEST_KEPT_S, KnowledgeRetrieval
-from room_agent.core.router_client import (
-    MAX_PASSAGE_CHARS,
-    HeartbeatResult,
-    RouterAway,
-    RouterBusy,
-    RouterClient,
-    RouterError,
-    RouterRefused,
-    TenantBudget,
-    TokenExpired,
-)
+from room_agent.core.router_client import MAX_PASSAGE_CHARS, HeartbeatResult, RouterClient, TenantBudget
+from room_agent.core.router_errors import RouterAway, RouterBusy, RouterError, RouterRefused, TokenExpired
+from room_agent.core.router_transport import HttpTransport
 from tests.support.scripted_router import ScriptedRouter
 
 ROOM = "tenant_acme_standup"
@@ -48,10 +40,11 @@ async def router() -> AsyncIterator[ScriptedRouter]:
 
 @pytest.fixture
 async def client(router: ScriptedRouter) -> AsyncIterator[RouterClient]:
-    client = RouterClient(router.url, AGENT_KEY, ROOM, "job-1", '{"tenant_id": "acme"}')
+    transport = HttpTransport(router.url)
+    client = RouterClient(transport, AGENT_KEY, ROOM, "job-1", '{"tenant_id": "acme"}')
     await client.open()
     yield client
-    await client.aclose()
+    await transport.aclose()
 
 
 @pytest.fixture
@@ -154,11 +147,12 @@ async def test_a_failed_search_returns_no_passages_and_is_counted(
 
 
 async def test_an_unreachable_router_gives_no_passages() -> None:
-    client = RouterClient("http://127.0.0.1:9", AGENT_KEY, ROOM, "job-1", "{}")
+    transport = HttpTransport("http://127.0.0.1:9")
+    client = RouterClient(transport, AGENT_KEY, ROOM, "job-1", "{}")
     knowledge = KnowledgeRetrieval(client, asyncio.get_running_loop().time)
     assert await knowledge.begin("how much leave").passages(deadline_s=5.0) == ()
     assert knowledge.counts.failed == 1
-    await client.aclose()
+    await transport.aclose()
 
 
 async def test_a_search_for_a_partial_question_is_used_for_the_whole_question(

@@ -7,14 +7,9 @@ from collections.abc import AsyncIterator
 import pytest
 from aiohttp import web
 
-from room_agent.core.router_client import (
-    RouterAway,
-    RouterBusy,
-    RouterClient,
-    RouterError,
-    RouterRefused,
-    TokenExpired,
-)
+from room_agent.core.router_client import RouterClient
+from room_agent.core.router_errors import RouterAway, RouterBusy, RouterError, RouterRefused, TokenExpired
+from room_agent.core.router_transport import HttpTransport
 from tests.support.scripted_router import ScriptedRouter
 
 ROOM = "tenant_acme_standup"
@@ -28,10 +23,11 @@ async def router() -> AsyncIterator[ScriptedRouter]:
 
 @pytest.fixture
 async def client(router: ScriptedRouter) -> AsyncIterator[RouterClient]:
-    client = RouterClient(router.url, "agent-key", ROOM, "job-1", '{"tenant_id": "acme"}')
+    transport = HttpTransport(router.url)
+    client = RouterClient(transport, "agent-key", ROOM, "job-1", '{"tenant_id": "acme"}')
     await client.open()
     yield client
-    await client.aclose()
+    await transport.aclose()
 
 
 async def test_a_room_is_opened_described_kept_alive_and_closed(router: ScriptedRouter, client: RouterClient) -> None:
@@ -91,8 +87,28 @@ async def test_a_reply_that_cannot_be_decompressed_means_the_router_is_away(
         await client.beat({})
 
 
+async def test_a_redirect_is_refused_and_its_target_never_receives_the_credential(
+    router: ScriptedRouter, client: RouterClient
+) -> None:
+    def redirect(status: int) -> web.Response:
+        return web.Response(status=status, headers={"location": f"{router.url}/v1/frames"})
+
+    router._refusal = redirect  # type: ignore[method-assign]
+    router.heartbeat_statuses.append(307)
+    with pytest.raises(RouterRefused) as refused:
+        await client.beat({})
+    assert refused.value.http_status == 307 and router.tokens == []
+
+
+async def test_a_token_that_no_header_can_hold_means_the_router_is_away(client: RouterClient) -> None:
+    client._token = "two\r\nlines"
+    with pytest.raises(RouterAway) as away:
+        await client.describe(b"jpeg", {})
+    assert "lines" not in str(away.value) and away.value.__cause__ is None and away.value.http_status is None
+
+
 async def test_an_unreachable_router_is_away() -> None:
-    client = RouterClient("http://127.0.0.1:9", "agent-key", ROOM, "job-1", "{}")
+    transport = HttpTransport("http://127.0.0.1:9")
     with pytest.raises(RouterAway):
-        await client.open()
-    await client.aclose()
+        await RouterClient(transport, "agent-key", ROOM, "job-1", "{}").open()
+    await transport.aclose()

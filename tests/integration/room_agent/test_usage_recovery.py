@@ -14,7 +14,9 @@ from typing import Any
 import pytest
 from aiohttp import web
 
-from room_agent.core.router_client import RouterClient, RouterRefused
+from room_agent.core.router_client import RouterClient
+from room_agent.core.router_errors import RouterRefused
+from room_agent.core.router_transport import HttpTransport
 from room_agent.usage.journal import JournaledJob, UsageJournal
 from room_agent.usage.recovery import UsageRecovery
 from tests.support.gateway import KEYS, gateway_in_process, served
@@ -92,12 +94,20 @@ async def run_killed_job(directory: Path, chunks: int = 3) -> None:
     assert await process.wait() == -signal.SIGKILL
 
 
-def recovery_of(directory: Path, router: ScriptedRouter) -> UsageRecovery:
-    return UsageRecovery(directory, lambda job: client_of(router.url, job))
+@asynccontextmanager
+async def recovery_of(directory: Path, url: str, key: str = "agent-key") -> AsyncIterator[UsageRecovery]:
+    transport = HttpTransport(url)
+    yield UsageRecovery(directory, lambda job: client_of(transport, job, key))
+    await transport.aclose()
 
 
-def client_of(url: str, job: JournaledJob, key: str = "agent-key") -> RouterClient:
-    return RouterClient(url, key, job.room, job.job_id, job.metadata, ended=True)
+async def recover(directory: Path, url: str, key: str = "agent-key") -> bool:
+    async with recovery_of(directory, url, key) as recovery:
+        return await recovery.recover()
+
+
+def client_of(transport: HttpTransport, job: JournaledJob, key: str = "agent-key") -> RouterClient:
+    return RouterClient(transport, key, job.room, job.job_id, job.metadata, ended=True)
 
 
 def write_dead_jobs_journal(directory: Path, name: str, room: str = ROOM) -> None:
@@ -122,7 +132,7 @@ def billed(router: ScriptedRouter) -> list[tuple[int, bool]]:
 async def test_a_killed_job_is_billed_and_its_room_is_closed_again(tmp_path: Path) -> None:
     async with ScriptedRouter().running() as router:
         await run_killed_job(tmp_path)
-        assert await recovery_of(tmp_path, router).recover()
+        assert await recover(tmp_path, router.url)
         assert billed(router) == [(50, False)] * 3 + [(20, True)]
         assert (router.opened, router.closed) == (1, 1)
     assert os.listdir(tmp_path) == []
@@ -139,7 +149,7 @@ async def test_a_job_killed_while_it_speaks_is_billed_for_the_audio_its_vendor_r
         process.kill()
         await process.wait()
         await vendor.disconnected.wait()
-        assert await recovery_of(tmp_path, router).recover()
+        assert await recover(tmp_path, router.url)
     exact_ms = sum(audio_ms for audio_ms, estimated in billed(router) if not estimated)
     estimated_ms = sum(audio_ms for audio_ms, estimated in billed(router) if estimated)
     # At most one chunk is in a socket, unless the kernel buffer is full.
@@ -150,10 +160,10 @@ async def test_a_living_job_is_not_recovered(tmp_path: Path) -> None:
     journal = UsageJournal.create(tmp_path, JournaledJob(room=ROOM, job_id="AJ_2", metadata="{}"))
     journal.announced(1, "stt", "nova-3", 50)
     async with ScriptedRouter().running() as router:
-        assert await recovery_of(tmp_path, router).recover()
+        assert await recover(tmp_path, router.url)
         assert router.opened == 0
         journal.close(settled=False)
-        assert await recovery_of(tmp_path, router).recover()
+        assert await recover(tmp_path, router.url)
         assert billed(router) == [(50, True)]
 
 
@@ -163,9 +173,9 @@ async def test_refused_events_are_sent_again_under_the_same_ids(tmp_path: Path) 
     async with router.running():
         # These are more events than one heartbeat carries: the second half is refused.
         await run_killed_job(tmp_path, chunks=300)
-        assert not await recovery_of(tmp_path, router).recover()
+        assert not await recover(tmp_path, router.url)
         half = len(router.usage)
-        assert await recovery_of(tmp_path, router).recover()
+        assert await recover(tmp_path, router.url)
         assert (
             len(router.usage) == half + len(billed(router))
             and sum(audio_ms for audio_ms, _ in billed(router)) == 15_020
@@ -176,36 +186,36 @@ async def test_an_unreachable_router_leaves_the_journal_in_place(tmp_path: Path)
     async with ScriptedRouter().running() as router:
         pass
     await run_killed_job(tmp_path)
-    assert not await recovery_of(tmp_path, router).recover() and len(journals(tmp_path)) == 1
+    assert not await recover(tmp_path, router.url) and len(journals(tmp_path)) == 1
 
 
 async def test_two_workers_bill_a_dead_job_once(tmp_path: Path) -> None:
     await run_killed_job(tmp_path)
     async with ScriptedRouter().running() as router:
-        await asyncio.gather(*(recovery_of(tmp_path, router).recover() for _ in range(2)))
+        await asyncio.gather(*(recover(tmp_path, router.url) for _ in range(2)))
         assert len(router.usage) == 4 and router.opened == 1
 
 
 async def test_a_job_that_cannot_be_billed_does_not_delay_the_others(tmp_path: Path) -> None:
     for name in ("AJ_1", "AJ_2", "AJ_3"):
         write_dead_jobs_journal(tmp_path, name)
-    router = ScriptedRouter()
+    async with ScriptedRouter().running() as router, recovery_of(tmp_path, router.url) as recovery:
+        router_for = recovery._router_for
 
-    def client_or_error(job: JournaledJob) -> RouterClient:
-        if job.job_id == "AJ_2":
-            raise IndexError
-        return client_of(router.url, job)
+        def client_or_error(job: JournaledJob) -> RouterClient:
+            if job.job_id == "AJ_2":
+                raise IndexError
+            return router_for(job)
 
-    async with router.running():
-        assert not await UsageRecovery(tmp_path, client_or_error).recover()
+        recovery._router_for = client_or_error
+        assert not await recovery.recover()
         assert billed(router) == [(50, True)] * 2 and len(journals(tmp_path)) == 1
 
 
 async def test_scanning_continues_after_an_unexpected_error(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("room_agent.usage.recovery.SCAN_EVERY_S", 0.05)
     write_dead_jobs_journal(tmp_path, "AJ_1")
-    async with ScriptedRouter().running() as router:
-        recovery = recovery_of(tmp_path, router)
+    async with ScriptedRouter().running() as router, recovery_of(tmp_path, router.url) as recovery:
         recovery._directory = None  # type: ignore[assignment]
         running = asyncio.create_task(recovery.run())
         await asyncio.sleep(0.2)
@@ -219,20 +229,17 @@ async def test_a_suspended_tenants_dead_job_is_billed_and_its_token_gives_no_oth
     room, usage = "tenant_initech_x", tmp_path / "usage"
     write_dead_jobs_journal(usage, "AJ_1", room)
     async with gateway_in_process(tmp_path) as (gateway, cluster), served(gateway) as url:
-        assert (
-            await UsageRecovery(usage, lambda job: client_of(url, job, KEYS.agent[0])).recover()
-            and journals(usage) == []
-        )
+        assert await recover(usage, url, KEYS.agent[0]) and journals(usage) == []
         assert (await cluster.totals("initech")).settled_nanousd == 50 * 80 and await cluster.of("initech") == ()
-        client = client_of(
-            url, JournaledJob(room=room, job_id="AJ_1", metadata='{"tenant_id": "initech"}'), KEYS.agent[0]
-        )
+        transport = HttpTransport(url)
+        job = JournaledJob(room=room, job_id="AJ_1", metadata='{"tenant_id": "initech"}')
+        client = client_of(transport, job, KEYS.agent[0])
         await client.open()
         with pytest.raises(RouterRefused, match="403 tenant_suspended"):
             await client.search("What is it?", None, top_k=1, timeout_s=5)
-        await client.aclose()
+        await transport.aclose()
 
 
 async def test_without_journals_the_router_is_not_called(tmp_path: Path) -> None:
     async with ScriptedRouter().running() as router:
-        assert await recovery_of(tmp_path / "none", router).recover() and router.opened == 0
+        assert await recover(tmp_path / "none", router.url) and router.opened == 0

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import datetime as dt
 import time
 from collections.abc import AsyncIterator
 
@@ -16,6 +17,7 @@ from cluster.lab.emulator import Emulator, Fault
 from room_agent.audio.plugins import tts_plugins
 from room_agent.audio.stt_stream import SttStream
 from room_agent.usage.meter import SpeechMeter, metered_tts_session
+from routing.prices import load_prices
 from tests.integration.room_agent.transcribing_microphone import TranscribingMicrophone, transcribing_microphone
 from tests.support.speech_settings import settings_for
 
@@ -134,6 +136,17 @@ async def test_a_failed_utterance_is_sent_completely_to_the_next_service(fault: 
         assert emulator.journal[-1].audio_ms == pytest.approx(1_500 + 500 + 320, abs=150)
         assert microphone.usage.audio_ms == microphone.charged_ms()
         assert [service.model for service in microphone.services.in_order()] == ["nova-2", "nova-3"]
+
+
+@pytest.mark.parametrize(("language", "model"), [("en-US", "nova-3"), ("multi", "nova-3-multi")])
+async def test_several_languages_are_billed_by_the_row_of_their_own_price(
+    language: str, model: str, emulator: Emulator
+) -> None:
+    async with transcribing_microphone(emulator, language=language) as microphone:
+        await microphone.transcribe(silence(500), speech(1_500), silence(1_500))
+        assert {event.model for event in microphone.usage.due()} == {model}
+    assert [request.model for request in emulator.journal] == ["nova-3"]
+    assert load_prices().of(model, dt.date.today()).audio_ms_pico
 
 
 async def test_an_utterance_that_no_service_transcribes_is_lost_and_the_next_one_is_transcribed(

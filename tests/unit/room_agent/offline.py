@@ -5,16 +5,15 @@ from __future__ import annotations
 import asyncio
 import json
 from collections import deque
-from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any, cast
 
-import httpx
 from livekit import rtc
 from livekit.rtc.room import EventTypes
 
 from room_agent.core.router_client import RouterClient
+from room_agent.core.router_transport import RouterResponse
 from room_agent.frames.i420 import Planes
 from tests.support.screens import packed
 
@@ -33,7 +32,7 @@ class Clock:
 
 
 class OfflineRouter:
-    """A real RouterClient with a transport in this process. Each request takes the next status of its route."""
+    """The transport of a real RouterClient, and its router. Each request takes the next status of its route."""
 
     def __init__(self) -> None:
         self.open_statuses: deque[int] = deque()
@@ -44,19 +43,9 @@ class OfflineRouter:
         """Frames are answered while it is set."""
         self.answering.set()
         self.requests: list[str] = []
-        self.frames: list[httpx.Headers] = []
+        self.frames: list[Mapping[str, str]] = []
         self.heartbeats: list[dict[str, Any]] = []
-        self.client = RouterClient("http://router.invalid", "agent-key", ROOM, "job-1", "{}")
-
-    @asynccontextmanager
-    async def running(self) -> AsyncIterator[OfflineRouter]:
-        await self.client.aclose()
-        transport = httpx.MockTransport(self._answer)
-        self.client._http = httpx.AsyncClient(base_url="http://router.invalid", transport=transport)
-        try:
-            yield self
-        finally:
-            await self.client.aclose()
+        self.client = RouterClient(self, "agent-key", ROOM, "job-1", "{}")
 
     @property
     def opened(self) -> int:
@@ -66,31 +55,32 @@ class OfflineRouter:
     def closed(self) -> int:
         return self.requests.count(f"DELETE /v1/rooms/{ROOM}")
 
-    async def _answer(self, request: httpx.Request) -> httpx.Response:
-        route = f"{request.method} {request.url.path}"
+    async def request(
+        self, method: str, path: str, headers: Mapping[str, str], body: bytes, timeout_s: float
+    ) -> RouterResponse:
+        route = f"{method} {path}"
         self.requests.append(route)
         if route == "POST /v1/rooms":
-            body: dict[str, Any] = {"expires_at": 0, "simulated": True, "limits": LIMITS}
-            return self._reply(self.open_statuses, body | {"token": f"token-{self.opened}"})
+            opened: dict[str, Any] = {"expires_at": 0, "simulated": True, "limits": LIMITS}
+            return self._reply(self.open_statuses, opened | {"token": f"token-{self.opened}"})
         if route.endswith("/heartbeat"):
-            heartbeat = json.loads(request.content)
+            heartbeat = json.loads(body)
             self.heartbeats.append(heartbeat)
             return self._reply(
                 self.heartbeat_statuses, {"taken": [event["id"] for event in heartbeat.get("usage", ())]}
             )
         if route == "POST /v1/frames":
             await self.answering.wait()
-            self.frames.append(request.headers)
+            self.frames.append(headers)
             answer = {"description": "a slide", "model": "simulated/m", "tier": "simple"}
             return self._reply(self.frame_statuses, answer | {"cost_nanousd": 7, "simulated": True})
-        return httpx.Response(200, json={})
+        return RouterResponse(200, {}, b"{}")
 
-    def _reply(self, statuses: deque[int], body: dict[str, Any]) -> httpx.Response:
+    def _reply(self, statuses: deque[int], body: dict[str, Any]) -> RouterResponse:
         if statuses and (status := statuses.popleft()) != 200:
-            return httpx.Response(
-                status, json={"error": {"code": "scripted"}}, headers={"retry-after": self.retry_after_s}
-            )
-        return httpx.Response(200, json=body)
+            headers = {"retry-after": self.retry_after_s}
+            return RouterResponse(status, headers, b'{"error": {"code": "scripted"}}')
+        return RouterResponse(200, {}, json.dumps(body).encode())
 
 
 @dataclass

@@ -60,10 +60,9 @@ class SessionHarness:
 
 @pytest.fixture
 async def harness(monkeypatch: pytest.MonkeyPatch) -> AsyncIterator[SessionHarness]:
-    async with OfflineRouter().running() as router:
-        harness = SessionHarness(router, monkeypatch)
-        yield harness
-        await harness.session.aclose()
+    harness = SessionHarness(OfflineRouter(), monkeypatch)
+    yield harness
+    await harness.session.aclose()
 
 
 async def test_an_open_room_is_sampled_and_sends_heartbeats_at_the_routers_interval(harness: SessionHarness) -> None:
@@ -225,12 +224,12 @@ async def harness_with_speech(monkeypatch: pytest.MonkeyPatch) -> AsyncIterator[
         raise OSError("words of a participant")
 
     monkeypatch.setattr(RoomSpeech, "start", fail)
-    async with OfflineRouter().running() as router:
-        harness = SessionHarness(router, monkeypatch)
-        speech = RoomSpeech(harness.room.as_room, router.client, "http://router.invalid", SETTINGS)
-        harness.session = RoomSession(harness.room.as_room, router.client, max_tracks=2, speech=speech)
-        yield harness, speech
-        await harness.session.aclose()
+    router = OfflineRouter()
+    harness = SessionHarness(router, monkeypatch)
+    speech = RoomSpeech(harness.room.as_room, router.client, "http://router.invalid", SETTINGS)
+    harness.session = RoomSession(harness.room.as_room, router.client, max_tracks=2, speech=speech)
+    yield harness, speech
+    await harness.session.aclose()
 
 
 async def test_frames_and_heartbeats_continue_when_the_conversation_cannot_start(

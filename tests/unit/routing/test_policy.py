@@ -163,8 +163,7 @@ def test_a_prefill_that_a_model_does_not_accept_is_never_dropped(drop: bool) -> 
 
 def test_the_remaining_time_of_a_deadline_is_never_negative() -> None:
     deadline = Deadline.after(2.0, now_s=10.0)
-    assert deadline.remaining_s(11.5) == 0.5 and deadline.allows(0.5, 11.5) and not deadline.allows(0.6, 11.5)
-    assert deadline.remaining_s(13.0) == 0.0
+    assert deadline.remaining_s(11.5) == 0.5 and deadline.remaining_s(13.0) == 0.0
 
 
 def tenant(rate: int | None) -> Tenant:
@@ -194,4 +193,4 @@ def test_a_tenant_without_a_rate_is_never_limited() -> None:
     limits = TenantLimits()
     for _ in range(1_000):
         limits.take(tenant(None), 0.0)
-    assert limits.buckets == {}
+    assert not limits.buckets

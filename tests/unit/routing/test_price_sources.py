@@ -8,6 +8,7 @@ from decimal import Decimal
 import pytest
 from genai_prices import Usage as PeerUsage
 from genai_prices import calc_price
+from genai_prices.types import PriceContext
 
 from routing.catalogue import load_catalogue
 from routing.models import Usage
@@ -16,7 +17,14 @@ DAY = dt.date(2026, 11, 25)
 CATALOGUE = load_catalogue()
 PROVIDERS = {"gemini": "google", "anthropic": "anthropic", "openai": "openai", "voyage": "voyageai"}
 # genai-prices 0.2.3 prices tokens, so it has no row for pixels, minutes of audio and characters.
-NO_TOKENS = {"voyage-multimodal-3", "voyage-multimodal-3.5", "nova-3", "eleven_turbo_v2_5", "eleven_flash_v2_5"}
+NO_TOKENS = {
+    "voyage-multimodal-3",
+    "voyage-multimodal-3.5",
+    "nova-3",
+    "nova-3-multi",
+    "eleven_turbo_v2_5",
+    "eleven_flash_v2_5",
+}
 # gpt-6.2-sol is newer than the table.
 UNKNOWN_TO_PEER = NO_TOKENS | {"gpt-6.2-sol"}
 KNOWN_TO_PEER = sorted(CATALOGUE.models.keys() - UNKNOWN_TO_PEER)
@@ -25,19 +33,26 @@ USAGES = {
     "cached": Usage(input_tokens=10_000, cached_input_tokens=4_000, output_tokens=1_000),
     "long": Usage(input_tokens=300_000, cached_input_tokens=100_000, output_tokens=1_000),
     "written": Usage(input_tokens=10_000, cache_write_tokens=4_000, output_tokens=1_000),
+    "written for an hour": Usage(input_tokens=10_000, cache_write_tokens=4_000, cache_write_1h_tokens=1_500),
+    "written for an hour, long": Usage(input_tokens=300_000, cache_write_tokens=9_000, cache_write_1h_tokens=9_000),
 }
 
 
-def peer_cost_nanousd(model: str, usage: Usage, day: dt.date) -> Decimal:
+def peer_cost_nanousd(model: str, usage: Usage, day: dt.date, tier: str | None = None) -> Decimal:
     peer_usage = PeerUsage(
         input_tokens=usage.input_tokens,
         cache_read_tokens=usage.cached_input_tokens,
         cache_write_tokens=usage.cache_write_tokens,
+        cache_write_1h_tokens=usage.cache_write_1h_tokens,
         output_tokens=usage.output_tokens,
     )
     noon = dt.datetime.combine(day, dt.time(12), dt.UTC)
     provider = PROVIDERS[CATALOGUE.get(model).vendor]
-    return calc_price(peer_usage, model, provider_id=provider, genai_request_timestamp=noon).total_price * 10**9
+    context: PriceContext = {"service_tier": tier or "default"}
+    price = calc_price(
+        peer_usage, model, provider_id=provider, genai_request_timestamp=noon, price_context=context
+    ).total_price
+    return price * 10**9
 
 
 def usages(model: str, day: dt.date) -> list[Usage]:
@@ -45,13 +60,25 @@ def usages(model: str, day: dt.date) -> list[Usage]:
     price = CATALOGUE.price(model, day)
     if price.output_pico is None:
         return [Usage(input_tokens=10_000)]
-    return [usage for name, usage in USAGES.items() if name != "written" or price.cache_write_pico is not None]
+    priced = {"written": price.cache_write_pico, "written for": price.cache_write_1h_pico}
+    return [
+        usage
+        for name, usage in USAGES.items()
+        if all(pico is not None or not name.startswith(kind) for kind, pico in priced.items())
+    ]
 
 
 @pytest.mark.parametrize("model", KNOWN_TO_PEER)
 def test_both_tables_charge_the_same_for_tokens(model: str) -> None:
     for usage in usages(model, DAY):
         assert CATALOGUE.price(model, DAY).cost_nanousd(usage) == peer_cost_nanousd(model, usage, DAY), usage
+
+
+@pytest.mark.parametrize("tier", ["default", "flex", "priority", "fast"])
+@pytest.mark.parametrize("model", ["gpt-6-luna", "gpt-6-sol", "gpt-6.1-terra", "gpt-6.1-sol"])
+def test_both_tables_charge_the_same_for_a_service_tier(model: str, tier: str) -> None:
+    for usage in usages(model, DAY):
+        assert CATALOGUE.price(model, DAY).cost_nanousd(usage, tier) == peer_cost_nanousd(model, usage, DAY, tier)
 
 
 @pytest.mark.parametrize("model", sorted(UNKNOWN_TO_PEER))

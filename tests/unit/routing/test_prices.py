@@ -8,7 +8,7 @@ import pytest
 
 from routing.errors import ConfigurationError
 from routing.models import Usage
-from routing.prices import load_prices, round_half_even
+from routing.prices import AccountPrice, load_prices, round_half_even
 
 DAY = dt.date(2026, 11, 24)
 PRICES = load_prices()
@@ -28,10 +28,18 @@ PRICES = load_prices()
         ("gpt-6-luna", Usage(input_tokens=1_000, cached_input_tokens=400), 60_000 + 4_000),
         # Claude: 100 plain, 50 read from the cache, 20 written to it.
         ("claude-sonnet-5-5", Usage(input_tokens=170, cached_input_tokens=50, cache_write_tokens=20), 255_000),
+        # The same with 5 of the 20 for an hour, at 4 USD a million instead of 2.50 USD.
+        (
+            "claude-sonnet-5-5",
+            Usage(input_tokens=170, cached_input_tokens=50, cache_write_tokens=20, cache_write_1h_tokens=5),
+            262_500,
+        ),
         # One 1024 x 576 picture on Voyage: 589,824 px at 0.60 USD a billion, and 10 tokens.
         ("voyage-multimodal-3.5", Usage(input_tokens=10, image_px=589_824), 1_200 + 353_894),
         # A minute of speech costs 0.0048 USD, a thousand characters 0.04 USD.
         ("nova-3", Usage(audio_ms=60_000), 4_800_000),
+        # With the language multi, 0.0058 USD.
+        ("nova-3-multi", Usage(audio_ms=60_000), 5_800_020),
         ("eleven_turbo_v2_5", Usage(characters=1_000), 40_000_000),
         ("gpt-6-luna", Usage(), 0),
     ],
@@ -87,3 +95,76 @@ def test_the_error_for_an_invalid_row_names_it(line: str) -> None:
     row = f'[[price]]\nmodel = "m"\neffective_from = 2026-01-01\nsource = "s"\n{line}'
     with pytest.raises(ConfigurationError, match=r"row 1 \(m\): input_pico"):
         load_prices(row)
+
+
+ASKED = Usage(input_tokens=1_000, cached_input_tokens=400, output_tokens=100)
+
+
+@pytest.mark.parametrize(
+    ("model", "tier", "nanousd"),
+    [
+        ("gpt-6-luna", None, 60_000 + 4_000 + 50_000),
+        ("gpt-6-luna", "default", 114_000),
+        ("gpt-6-luna", "flex", 57_000),
+        ("gpt-6-luna", "priority", 228_000),
+        # A newer name of priority, and a vendor's own spelling.
+        ("gpt-6-luna", "fast", 228_000),
+        ("gemini-3.5-flash-lite", "FLEX", 90_000 + 8_000 + 125_000),
+        ("gemini-3.5-flash-lite", "STANDARD", 180_000 + 12_000 + 250_000),
+        # An unknown tier costs as much as the dearest known one, the standard where there is no other.
+        ("gpt-6-luna", "scale", 228_000),
+        ("claude-haiku-5-5", "priority", 114_000),
+    ],
+)
+def test_a_request_is_priced_at_the_tier_that_was_served(model: str, tier: str | None, nanousd: int) -> None:
+    assert PRICES.of(model, DAY).cost_nanousd(ASKED, tier) == nanousd
+
+
+def test_a_tier_is_priced_for_long_prompts_too() -> None:
+    long = Usage(input_tokens=272_001)
+    price = PRICES.of("gpt-6-luna", DAY)
+    assert price.cost_nanousd(long, "flex") * 2 == price.cost_nanousd(long) == 54_400_200
+
+
+def test_a_tier_without_a_price_is_known_as_such() -> None:
+    price = PRICES.of("gpt-6-luna", DAY)
+    assert [price.knows_tier(tier) for tier in (None, "auto", "Flex", "fast", "scale")] == [True] * 4 + [False]
+
+
+def test_a_tier_whose_rate_would_need_rounding_is_an_error() -> None:
+    row = '[[price]]\nmodel = "m"\neffective_from = 2026-01-01\nsource = "s"\ninput_pico = 15\n[price.tiers]\n'
+    with pytest.raises(ConfigurationError, match=r"tier flex: input_pico 15 x 50 % is no whole number"):
+        load_prices(row + "flex = { percent = 50 }")
+    price = load_prices(row + "flex = { percent = 50, input_pico = 8 }").of("m", DAY)
+    # Cached tokens have no price of their own, so theirs is the tier's of any input.
+    assert price.cost_nanousd(Usage(input_tokens=1_000, cached_input_tokens=400), "flex") == 8
+
+
+def account(model: str, day: str, **units: int) -> AccountPrice:
+    return AccountPrice.model_validate({"model": model, "effective_from": day, **units})
+
+
+def test_an_accounts_price_replaces_the_shipped_ones_from_its_day_on() -> None:
+    own = account("gemini-3.8-flash", "2026-12-01", input_pico=500_000, output_pico=2_000_000)
+    prices = PRICES.overridden([own])
+    shipped = dt.date(2026, 11, 30)
+    assert prices.of("gemini-3.8-flash", shipped) == PRICES.of("gemini-3.8-flash", shipped)
+    # The shipped row of 2027-01-01 does not come back.
+    for day in (dt.date(2026, 12, 1), dt.date(2027, 6, 1)):
+        assert prices.of("gemini-3.8-flash", day).cost_nanousd(ASKED) == 500_000 + 200_000
+        assert prices.of("gemini-3.8-flash", day).version == "gemini-3.8-flash@2026-12-01+account"
+    assert prices.of("nova-3", DAY) == PRICES.of("nova-3", DAY)
+
+
+@pytest.mark.parametrize(
+    ("rows", "wrong"),
+    [
+        ([account("nova-9", "2026-01-01", audio_ms_pico=1)], "prices.0.model"),
+        ([account("nova-3", "2026-01-01", input_pico=1)], "prices.0.audio_ms_pico"),
+        ([account("nova-3", "2026-01-01", audio_ms_pico=1)] * 2, "prices.1.effective_from"),
+    ],
+)
+def test_an_accounts_price_that_cannot_apply_is_named(rows: list[AccountPrice], wrong: str) -> None:
+    with pytest.raises(ConfigurationError, match=wrong) as excinfo:
+        PRICES.overridden(rows)
+    assert excinfo.value.param == wrong

@@ -119,7 +119,7 @@ def test_rules_are_counted_without_moving_the_threshold() -> None:
     counts = control.counts()
     assert control.threshold == 0.5
     assert counts.ruled == {("explicit model", Tier.COMPLEX): 100, ("plan", Tier.SIMPLE): 1}
-    assert counts.scored_share == 0.0 and counts.share == pytest.approx(100 / 101)
+    assert counts.scored == 0 and counts.share == pytest.approx(100 / 101)
 
 
 @pytest.mark.parametrize(

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 from pydantic import BaseModel, TypeAdapter, ValidationError
 
-from routing.validation import Seconds, first_error
+from routing.validation import Seconds, errors_of, first_error
 
 
 class Outer(BaseModel):
@@ -24,3 +24,14 @@ def test_an_error_of_the_whole_value_has_an_empty_path() -> None:
     with pytest.raises(ValidationError) as excinfo:
         TypeAdapter(Seconds).validate_python(0)
     assert first_error(excinfo.value) == ("", "Input should be greater than 0")
+
+
+def test_every_wrong_field_is_returned_and_no_text_repeats_a_value() -> None:
+    with pytest.raises(ValidationError) as raised:
+        Outer.model_validate({"names": ["my secret", 1, "another secret"]})
+    errors = list(errors_of(raised.value))
+    assert [(one.where, one.kind, one.value) for one in errors] == [
+        ("names.0", "int_parsing", "my secret"),
+        ("names.2", "int_parsing", "another secret"),
+    ]
+    assert "secret" not in repr(errors)

@@ -94,8 +94,8 @@ class _MinuteLimit(TokenBucket):
 class Capacity:
     """The token buckets of each key and model, and the requests in flight."""
 
-    def __init__(self, limits: RateLimits | None = None, load: VendorLoad | None = None) -> None:
-        self.limits, self.load = limits or RateLimits(), load or VendorLoad()
+    def __init__(self, limits: RateLimits, load: VendorLoad | None = None) -> None:
+        self.limits, self.load = limits, load or VendorLoad()
         self._buckets: OrderedDict[tuple[InFlightSlot, str], _MinuteLimit] = OrderedDict()
         self._in_flight_by_key: Counter[InFlightSlot] = Counter()
         self._in_flight_by_model: Counter[tuple[str, str]] = Counter()

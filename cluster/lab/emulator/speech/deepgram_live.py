@@ -13,14 +13,8 @@ from cluster.lab.emulator.core.admission import first_byte_s
 from cluster.lab.emulator.core.request import EmulatedRequest, EmulatorState
 from cluster.lab.emulator.speech.deepgram_format import PcmFormat, live_options, message, metadata, raw_format, read_wav
 from cluster.lab.emulator.speech.recognizer import Event, PhraseScript, RecognizedSpeech, StreamRecognizer
-from cluster.lab.emulator.speech.ws_sender import WsSender, sending
+from cluster.lab.emulator.speech.ws_sender import DISCONNECTED, DONE, Close, WsSender, sending, speech_socket
 
-CLOSE_TIMEOUT_S: Final = 2.0
-MAX_MESSAGE_BYTES: Final = 1024 * 1024
-
-Close = tuple[int, str]
-DONE: Final[Close] = (1000, "")
-DISCONNECTED: Final[Close] = (1000, "")
 SILENT: Final[Close] = (1011, "NET-0001")
 UNDECODABLE: Final[Close] = (1008, "DATA-0000")
 
@@ -38,7 +32,7 @@ class LiveTranscription:
         self._channels = 1
         query_format = raw_format(self._query)
         self._recognizer = None if query_format is None else self._recognizer_for(query_format)
-        self.socket = web.WebSocketResponse(timeout=CLOSE_TIMEOUT_S, max_msg_size=MAX_MESSAGE_BYTES)
+        self.socket = speech_socket()
         self.socket.headers["dg-request-id"] = self._id
 
     async def run(self, idle_s: float) -> Close:

@@ -15,7 +15,7 @@ from cluster.lab.emulator.core.parsing import Lenient
 from cluster.lab.emulator.core.request import EmulatedRequest, EmulatorState
 from cluster.lab.emulator.core.request_log import LoggedRequest
 from cluster.lab.emulator.core.tone import SpeechSource, ToneSpeech
-from cluster.lab.emulator.speech.ws_sender import WsSender, sending
+from cluster.lab.emulator.speech.ws_sender import DISCONNECTED, DONE, Close, WsSender, sending, speech_socket
 from routing.errors import BadInput
 
 CHUNK_SCHEDULE: Final = (120, 160, 250, 290)
@@ -89,12 +89,6 @@ MAX_CONTEXTS: Final = 5
 IDLE_S: Final = 20.0
 MIN_IDLE_S: Final = 0.1
 MAX_IDLE_S: Final = 180.0
-CLOSE_TIMEOUT_S: Final = 2.0
-MAX_MESSAGE_BYTES: Final = 1024 * 1024
-
-Close = tuple[int, str]
-DONE: Final[Close] = (1000, "")
-DISCONNECTED: Final[Close] = (1000, "")
 REFUSED_CODE: Final = 1008
 
 
@@ -126,7 +120,7 @@ class Synthesis:
         self._multi = multi
         self._contexts: dict[str | None, SpeechContext] = {}
         self._log_numbers: dict[str | None, int] = {}
-        self.socket = web.WebSocketResponse(timeout=CLOSE_TIMEOUT_S, max_msg_size=MAX_MESSAGE_BYTES)
+        self.socket = speech_socket()
 
     async def run(self) -> Close:
         """Synthesize text until the client finishes, is idle or disconnects; return the close code and reason."""

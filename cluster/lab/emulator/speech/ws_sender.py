@@ -20,8 +20,20 @@ MAX_QUEUED: Final = 10_000
 """More than the results of one hour of speech."""
 OVERLOADED_CODE: Final = 1011
 ORDERLY_CODE: Final = 1000
+CLOSE_TIMEOUT_S: Final = 2.0
+MAX_MESSAGE_BYTES: Final = 1024 * 1024
 
 Message = dict[str, Any]
+Close = tuple[int, str]
+"""The code and the reason of a close frame."""
+DONE: Final[Close] = (ORDERLY_CODE, "")
+DISCONNECTED: Final[Close] = (ORDERLY_CODE, "")
+"""The answer to a client that closed the socket, or is gone."""
+
+
+def speech_socket() -> web.WebSocketResponse:
+    """Return the server's end of a socket, not yet prepared."""
+    return web.WebSocketResponse(timeout=CLOSE_TIMEOUT_S, max_msg_size=MAX_MESSAGE_BYTES)
 
 
 class WsSender:

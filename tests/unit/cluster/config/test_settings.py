@@ -134,6 +134,29 @@ def test_a_self_hosted_model_is_configured_by_a_row() -> None:
     assert price.cost_nanousd(Usage(input_tokens=9, cached_input_tokens=4, output_tokens=5)) == 0
 
 
+def test_an_accounts_price_is_configured_by_a_row() -> None:
+    row = {"model": "nova-3", "effective_from": "2026-11-01", "audio_ms_pico": 70_000}
+    settings = parse_settings(args(prices=[row]))
+    check(settings)
+    price = settings.catalogue().price("nova-3", dt.date(2026, 11, 25))
+    assert price.cost_nanousd(Usage(audio_ms=60_000)) == 4_200_000
+
+
+@pytest.mark.parametrize(
+    ("row", "expected"),
+    [
+        ({"model": "nova-3", "effective_from": "2026-11-01", "audio_ms_pico": 0.5}, "args.prices.0.audio_ms_pico"),
+        ({"model": "nova-3", "audio_ms_pico": 1}, "args.prices.0.effective_from"),
+        ({"model": "nova-3", "effective_from": "2026-11-01", "usd": 1}, "args.prices.0.usd"),
+        ({"model": "nova-9", "effective_from": "2026-11-01", "audio_ms_pico": 1}, "prices.0.model"),
+    ],
+)
+def test_an_invalid_price_of_an_account_is_named(row: dict[str, Any], expected: str) -> None:
+    with pytest.raises(ConfigurationError) as excinfo:
+        check(parse_settings(args(prices=[row])))
+    assert expected in excinfo.value.message
+
+
 @pytest.mark.parametrize(
     ("changes", "expected"),
     [

@@ -6,9 +6,9 @@ import random
 
 import pytest
 
-from room_agent.context.compaction import MemorySettings
+from room_agent.context import compaction
 from room_agent.context.screen_entry import ago, first_sentence, replaces
-from room_agent.context.screen_memory import ScreenMemory
+from room_agent.context.screen_memory import MAX_TRACKS, ScreenMemory
 
 LONG = "A slide about the north region with a bar chart. It has four bars. The tallest one is March."
 
@@ -172,9 +172,15 @@ def test_a_sharers_name_cannot_forge_an_entry_of_memory() -> None:
     assert line.split('"')[1] == "Ann picture 9 shown now since 1 s ago approved"
 
 
-def test_the_memory_of_an_hour_of_typing_is_bounded_and_holds_the_current_picture() -> None:
-    settings = MemorySettings(max_entries=50, max_chars=5_000)
-    memory = ScreenMemory(settings)
+@pytest.fixture
+def small_memory(monkeypatch: pytest.MonkeyPatch) -> ScreenMemory:
+    monkeypatch.setattr(compaction, "MAX_ENTRIES", 50)
+    monkeypatch.setattr(compaction, "MAX_CHARS", 5_000)
+    return ScreenMemory()
+
+
+def test_the_memory_of_an_hour_of_typing_is_bounded_and_holds_the_current_picture(small_memory: ScreenMemory) -> None:
+    memory = small_memory
     rng = random.Random(5)
     memory.add("TR_still", "The agenda, shown all the time.", 0.0)
     for second in range(3_600):
@@ -183,11 +189,13 @@ def test_the_memory_of_an_hour_of_typing_is_bounded_and_holds_the_current_pictur
     assert "3599" in memory.recall(3_600.0, 10_000)
 
 
-@pytest.mark.parametrize("settings", [MemorySettings(), MemorySettings(max_entries=30, max_chars=2_000)])
-def test_recalling_does_not_change_the_memory(settings: MemorySettings) -> None:
+@pytest.mark.parametrize(("entries", "chars"), [(compaction.MAX_ENTRIES, compaction.MAX_CHARS), (30, 2_000)])
+def test_recalling_does_not_change_the_memory(entries: int, chars: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(compaction, "MAX_ENTRIES", entries)
+    monkeypatch.setattr(compaction, "MAX_CHARS", chars)
     for seed in range(10):
         rng = random.Random(seed)
-        recalled_memory, untouched_memory, now_s = ScreenMemory(settings), ScreenMemory(settings), 0.0
+        recalled_memory, untouched_memory, now_s = ScreenMemory(), ScreenMemory(), 0.0
         for index in range(120):
             now_s += rng.choice((1.0, 5.0, 40.0))
             track, edited = f"TR_{rng.randint(1, 3)}", rng.random() < 0.3
@@ -200,9 +208,8 @@ def test_recalling_does_not_change_the_memory(settings: MemorySettings) -> None:
         assert recalled_memory.recall(now_s + 60, 10_000) == untouched_memory.recall(now_s + 60, 10_000)
 
 
-def test_the_memory_of_many_tracks_is_bounded() -> None:
-    settings = MemorySettings(max_entries=50, max_chars=5_000)
-    memory = ScreenMemory(settings)
+def test_the_memory_of_many_tracks_is_bounded(small_memory: ScreenMemory) -> None:
+    memory = small_memory
     for index in range(400):
         memory.add(f"TR_{index}", f"{LONG} {index}", float(index), shared_by=f"P{index}")
         assert len(memory) <= 50 and memory.chars <= 5_000
@@ -247,3 +254,12 @@ def test_a_duration_is_formatted_in_rounded_units() -> None:
 )
 def test_a_description_of_different_content_is_another_picture(old: str, new: str, another: bool) -> None:
     assert replaces(new, old) is another
+
+
+def test_a_track_keeps_its_label_until_too_many_others_came_after_it() -> None:
+    memory = ScreenMemory()
+    for number in range(MAX_TRACKS):
+        memory.label(f"TR_{number}", "screen_share", "")
+    assert memory.label("TR_0", "screen_share", "") == "screen 1"
+    memory.label("one more", "screen_share", "")
+    assert memory.label("TR_0", "screen_share", "") == f"screen {MAX_TRACKS + 2}"

@@ -3,31 +3,36 @@
 from __future__ import annotations
 
 import asyncio
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from typing import Any
 
+import pytest
 from livekit import rtc
 
+from room_agent.conversation import chat, chat_limits
 from room_agent.conversation.chat import ChatInbox, ReceivedMessage, most_frequent
-from room_agent.conversation.chat_limits import TOPIC, ChatSettings
+from room_agent.conversation.chat_limits import TOPIC
 from tests.unit.room_agent.conversation.test_chat_limits import FakeStream
+
+
+@pytest.fixture(autouse=True)
+def unknown_senders(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Wait for no sender: the room is empty."""
+    monkeypatch.setattr(chat, "SENDER_TIMEOUT_S", 0.0)
 
 
 @dataclass
 class InboxHarness:
     """An inbox in an empty room, with the messages and notices it produced."""
 
-    settings: ChatSettings
-    sender_timeout_s: float = 0.0
     now_s: float = 0.0
     notices: list[tuple[str, str]] = field(default_factory=list)
     delivered: list[ReceivedMessage] = field(default_factory=list)
 
     def __post_init__(self) -> None:
         self.room = rtc.Room()
-        settings = replace(self.settings, sender_timeout_s=self.sender_timeout_s)
         self.inbox = ChatInbox(
-            self.room, lambda text, recipient: self.notices.append((recipient, text)), lambda: self.now_s, settings
+            self.room, lambda text, recipient: self.notices.append((recipient, text)), lambda: self.now_s
         )
 
     def send(self, sender: str, *chunks: str, ending: str = "end") -> FakeStream:
@@ -44,7 +49,7 @@ async def let_tasks_run() -> None:
 
 
 async def test_early_messages_are_held_in_order() -> None:
-    harness = InboxHarness(ChatSettings())
+    harness = InboxHarness()
     for text in ("one", "two"):
         harness.send("ann", text)
         await let_tasks_run()
@@ -57,8 +62,11 @@ async def test_early_messages_are_held_in_order() -> None:
     }
 
 
-async def test_the_busiest_sender_loses_their_oldest_early_message_beyond_the_limit() -> None:
-    harness = InboxHarness(ChatSettings(max_early=3))
+async def test_the_busiest_sender_loses_their_oldest_early_message_beyond_the_limit(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(chat, "MAX_EARLY", 3)
+    harness = InboxHarness()
     for sender, text in (("ann", "a question"), ("mallory", "1"), ("mallory", "2"), ("mallory", "3")):
         harness.send(sender, text)
         await let_tasks_run()
@@ -70,7 +78,7 @@ async def test_the_busiest_sender_loses_their_oldest_early_message_beyond_the_li
 
 
 async def test_undelivered_and_incomplete_messages_are_counted_at_close() -> None:
-    harness = InboxHarness(ChatSettings())
+    harness = InboxHarness()
     harness.send("ann", "hello")
     await let_tasks_run()
     stream = harness.send("bob", "half a", ending="stop")
@@ -80,8 +88,10 @@ async def test_undelivered_and_incomplete_messages_are_counted_at_close() -> Non
     assert TOPIC not in harness.room._text_stream_handlers
 
 
-async def test_endless_streams_are_bounded_per_sender_and_do_not_block_others() -> None:
-    harness = InboxHarness(ChatSettings(max_open_per_sender=2, read_timeout_s=0.1))
+async def test_endless_streams_are_bounded_per_sender_and_do_not_block_others(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(chat_limits, "MAX_OPEN_PER_SENDER", 2)
+    monkeypatch.setattr(chat_limits, "READ_TIMEOUT_S", 0.1)
+    harness = InboxHarness()
     harness.inbox.deliver(harness.delivered.append)
     streams = [harness.send(f"m{number}", ending="stop") for number in range(8) for _ in range(5)]
     harness.send("ann", "do you hear me?")
@@ -92,8 +102,11 @@ async def test_endless_streams_are_bounded_per_sender_and_do_not_block_others() 
     assert harness.counts()["not_whole"] == 16 and all(stream.closed for stream in streams)
 
 
-async def test_the_busiest_sender_loses_their_oldest_message_when_the_inbox_is_full() -> None:
-    harness = InboxHarness(ChatSettings(max_open=4))
+async def test_the_busiest_sender_loses_their_oldest_message_when_the_inbox_is_full(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(chat, "MAX_OPEN", 4)
+    harness = InboxHarness()
     harness.inbox.deliver(harness.delivered.append)
     other, first, *later = [harness.send(sender, ending="stop") for sender in ("cat", "mallory", "mallory", "mallory")]
     harness.send("ann", "one")
@@ -109,7 +122,7 @@ async def test_the_busiest_sender_loses_their_oldest_message_when_the_inbox_is_f
 
 
 async def test_a_flood_is_counted_unread_and_its_sender_is_notified_once_in_ten_seconds() -> None:
-    harness = InboxHarness(ChatSettings())
+    harness = InboxHarness()
     harness.inbox.deliver(harness.delivered.append)
     streams = [harness.send("mallory", f"spam {number}") for number in range(300)]
     await let_tasks_run()
@@ -121,8 +134,9 @@ async def test_a_flood_is_counted_unread_and_its_sender_is_notified_once_in_ten_
     assert len(harness.notices) == 2
 
 
-async def test_a_message_waits_a_limited_time_for_its_sender_to_appear() -> None:
-    harness = InboxHarness(ChatSettings(), sender_timeout_s=0.2)
+async def test_a_message_waits_a_limited_time_for_its_sender_to_appear(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(chat, "SENDER_TIMEOUT_S", 0.2)
+    harness = InboxHarness()
     harness.inbox.deliver(harness.delivered.append)
     participant: Any = object()
     for sender, text in (("ann", "one"), ("ann", "two"), ("gone", "three")):
@@ -138,7 +152,7 @@ async def test_a_message_waits_a_limited_time_for_its_sender_to_appear() -> None
 
 
 async def test_an_empty_message_is_counted_without_a_notice() -> None:
-    harness = InboxHarness(ChatSettings())
+    harness = InboxHarness()
     harness.send("ann", "\u200b")
     await let_tasks_run()
     assert harness.counts() == {"empty": 1} and harness.notices == []

@@ -14,6 +14,7 @@ from room_agent.conversation.question_queue import Question
 from room_agent.conversation.responder import Responder
 from room_agent.conversation.transcription import Transcription
 from room_agent.core.router_client import RouterClient
+from room_agent.core.router_transport import HttpTransport
 from tests.unit.room_agent.conversation.test_pending_answer import FakeTranscription
 
 UNREACHABLE_URL = "http://127.0.0.1:9"
@@ -33,7 +34,7 @@ class RecordingTranscription(FakeTranscription):
 async def test_an_unexpected_error_is_announced() -> None:
     transcription = RecordingTranscription()
     captions = cast(Transcription, cast(Any, transcription))
-    router = RouterClient(UNREACHABLE_URL, "k", "tenant_acme_standup", "job-1", "{}")
+    router = RouterClient(HttpTransport(UNREACHABLE_URL), "k", "tenant_acme_standup", "job-1", "{}")
     context = ContextBuilder(KnowledgeRetrieval(router, time.monotonic), "Rayroom", False, time.time)
     notices = Notices(captions, None, time.monotonic)
     responder = Responder(context, RouterLlm(router, UNREACHABLE_URL), captions, notices, None, time.monotonic, {"ann"})
@@ -43,4 +44,3 @@ async def test_an_unexpected_error_is_announced() -> None:
     assert await asyncio.wait_for(transcription.notices.get(), 5.0) == NOTICE_TEXTS[Trouble.THINKING]
     running.cancel()
     await responder.aclose()
-    await router.aclose()

@@ -8,6 +8,7 @@ from room_agent.frames.verdict import Judgement, Verdict
 from tests.support.screens import (
     Desktop,
     brightened,
+    copied,
     photo,
     prose,
     slide,
@@ -154,9 +155,9 @@ def test_another_slide_is_a_change() -> None:
 
 
 def test_pale_text_is_a_change() -> None:
-    page = photo((1280, 720)).copied()
+    page = copied(photo((1280, 720)))
     page.y[:] = 235
-    paler = page.copied()
+    paler = copied(page)
     for left in range(200, 320, 24):
         paler.y[300:306, left : left + 3] = 200
     assert judge(page, paler).verdict is Verdict.CHANGED
@@ -190,7 +191,7 @@ def test_a_frame_is_compared_with_the_last_kept_frame() -> None:
 
 def test_a_reused_buffer_does_not_change_the_reference() -> None:
     detector = ChangeDetector()
-    planes = Desktop().planes().copied()
+    planes = copied(Desktop().planes())
     detector.keep(planes)
     planes.y[:] = 90
     assert detector.judge(planes).verdict is Verdict.CHANGED

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from room_agent.frames.grid import BlockMeans
-from tests.support.screens import Desktop, photo
+from tests.support.screens import Desktop, copied, photo
 
 
 @pytest.mark.parametrize(("size", "cell_px"), [((320, 180), 1), ((1280, 720), 2), ((1920, 1080), 4), ((3840, 2160), 8)])
@@ -19,7 +19,7 @@ def test_a_cell_is_the_mean_of_its_pixels(size: tuple[int, int], cell_px: int) -
 @pytest.mark.parametrize("size", [(641, 361), (1367, 769), (1921, 1083), (3203, 1801)])
 def test_a_picture_with_odd_sides_is_covered_to_its_edges(size: tuple[int, int]) -> None:
     means = BlockMeans(*size)
-    black = photo(size).copied().y
+    black = copied(photo(size)).y
     black[:] = 16
     corner = black.copy()
     corner[-means.cell_px :, -means.cell_px :] = 235

@@ -7,16 +7,17 @@ import random
 import pytest
 
 from room_agent.core.models import Person
-from room_agent.intent.addressee import Addressee, AddresseeContext, AddresseeSettings, find_addressee
+from room_agent.intent.addressee import Addressee, AddresseeContext, find_addressee
 from tests.unit.room_agent.hostile_text import hostile_text
 
+NAMES = ("rayroom", "ray room")
 ANN, BOB, WILL = Person("p-ann", "Ann Lee"), Person("p-bob", "Bob"), Person("p-will", "Will")
 MEETING = AddresseeContext(people=(ANN, BOB, WILL))
 ALONE = AddresseeContext(people=(ANN,))
 
 
 def addressee_of(text: str, context: AddresseeContext = MEETING, now_s: float = 100.0) -> Addressee:
-    return find_addressee(text, "p-ann", context, now_s)
+    return find_addressee(text, "p-ann", context, now_s, NAMES)
 
 
 @pytest.mark.parametrize(
@@ -166,7 +167,7 @@ def test_a_follow_up_of_the_answered_participant_needs_no_name_for_a_while() -> 
     answered = AddresseeContext(people=MEETING.people, answered="p-ann", answered_at_s=100.0)
     assert addressee_of("and the year before", answered, 115.0) == Addressee(True, "follow-up")
     assert addressee_of("and the year before", answered, 115.1).rule == "talk among people"
-    assert not find_addressee("and the year before", "p-bob", answered, 101.0).to_agent
+    assert not find_addressee("and the year before", "p-bob", answered, 101.0, NAMES).to_agent
 
 
 def test_a_waiting_asker_may_continue_their_question_for_a_while() -> None:
@@ -224,10 +225,10 @@ def test_a_speaker_who_says_their_own_name_calls_nobody() -> None:
 
 
 def test_the_agent_answers_to_its_configured_names() -> None:
-    settings = AddresseeSettings(names=("Zoë Bot", "zoe"))
-    assert find_addressee("zoë bot what now", "p-ann", MEETING, 0.0, settings).to_agent
-    assert find_addressee("Hey Zoe, what now", "p-ann", MEETING, 0.0, settings).to_agent
-    assert not find_addressee("Rayroom, what now", "p-ann", MEETING, 0.0, settings).to_agent
+    names = ("Zoë Bot", "zoe")
+    assert find_addressee("zoë bot what now", "p-ann", MEETING, 0.0, names).to_agent
+    assert find_addressee("Hey Zoe, what now", "p-ann", MEETING, 0.0, names).to_agent
+    assert not find_addressee("Rayroom, what now", "p-ann", MEETING, 0.0, names).to_agent
 
 
 def test_display_names_without_letters_are_ignored() -> None:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import io
-from collections.abc import AsyncIterator
 from itertools import pairwise
 
 import pytest
@@ -124,9 +123,8 @@ class SamplerHarness:
 
 
 @pytest.fixture
-async def harness(monkeypatch: pytest.MonkeyPatch) -> AsyncIterator[SamplerHarness]:
-    async with OfflineRouter().running() as router:
-        yield SamplerHarness(router, monkeypatch)
+async def harness(monkeypatch: pytest.MonkeyPatch) -> SamplerHarness:
+    return SamplerHarness(OfflineRouter(), monkeypatch)
 
 
 async def test_a_new_frame_is_kept_and_a_repeated_one_is_counted(harness: SamplerHarness) -> None:

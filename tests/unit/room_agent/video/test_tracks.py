@@ -47,10 +47,9 @@ class TracksHarness:
 @pytest.fixture
 async def harness(monkeypatch: pytest.MonkeyPatch) -> AsyncIterator[TracksHarness]:
     monkeypatch.setattr(rtc, "VideoStream", OfflineStream)
-    async with OfflineRouter().running() as router:
-        harness = TracksHarness(router)
-        yield harness
-        await harness.tracks.aclose()
+    harness = TracksHarness(OfflineRouter())
+    yield harness
+    await harness.tracks.aclose()
 
 
 async def test_a_shared_screen_is_subscribed_sampled_and_described(harness: TracksHarness) -> None:

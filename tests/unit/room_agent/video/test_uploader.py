@@ -11,7 +11,7 @@ from room_agent.core.counters import Counters
 from room_agent.core.models import FrameDescribed, FrameKept, KeptFrame, SharedTrack
 from room_agent.video.events import FrameEvents
 from room_agent.video.rate_control import RateControl
-from room_agent.video.uploader import FrameUploader
+from room_agent.video.uploader import FrameUploader, UploadSlot
 from tests.unit.room_agent.offline import Clock, OfflineRouter, until
 
 TRACK = SharedTrack(sid="TR_1", source="screen_share", shared_by="Ann", identity="ann")
@@ -47,12 +47,27 @@ class UploaderHarness:
 
 @pytest.fixture
 async def harness() -> AsyncIterator[UploaderHarness]:
-    async with OfflineRouter().running() as router:
-        harness = UploaderHarness(router)
-        task = asyncio.create_task(harness.uploader.run())
-        yield harness
-        task.cancel()
-        await asyncio.wait({task})
+    harness = UploaderHarness(OfflineRouter())
+    task = asyncio.create_task(harness.uploader.run())
+    yield harness
+    task.cancel()
+    await asyncio.wait({task})
+
+
+async def test_a_slot_holds_the_newest_frame_and_ends_once_it_is_empty() -> None:
+    slot = UploadSlot[int]()
+    assert [slot.offer(number) for number in (1, 2)] == [None, 1]
+    slot.end()
+    async with asyncio.timeout(5.0):
+        assert [await slot.next(), await slot.next()] == [2, None]
+
+
+async def test_a_waiting_slot_hands_out_the_next_frame() -> None:
+    slot = UploadSlot[int]()
+    waiting = asyncio.create_task(slot.next())
+    await asyncio.sleep(0)
+    slot.offer(1)
+    assert await waiting == 1 and slot.take() is None
 
 
 async def test_a_frame_is_announced_sent_and_described(harness: UploaderHarness) -> None:

@@ -10,7 +10,7 @@ from aiohttp import web
 
 from cluster.lab.emulator.chat.openai.chat_fields import chat_effort, check_chat_fields
 from cluster.lab.emulator.chat.openai.chat_messages import read_messages
-from cluster.lab.emulator.chat.openai.checks import RequestRefused
+from cluster.lab.emulator.chat.openai.checks import InvalidRequest
 from cluster.lab.emulator.chat.openai.errors import CREATED_S, NAME, OpenAIProtocol, data_event
 from cluster.lab.emulator.chat.openai.prefixes import cache_points
 from cluster.lab.emulator.chat.openai.requests import OpenAIRequest, all_parts, check_length, measured, served_tier
@@ -43,7 +43,7 @@ class OpenAIChat(OpenAIProtocol):
         model = fields.get("model") if isinstance(fields.get("model"), str) else ""
         try:
             return _parsed(fields, key)
-        except RequestRefused as refused:
+        except InvalidRequest as refused:
             stream = fields.get("stream") is True
             return ParsedRequest(vendor=NAME, model=str(model), key=key, stream=stream, wrong=refused.problem)
 
@@ -97,7 +97,7 @@ def _parsed(body: Mapping[str, Any], key: str | None) -> OpenAIRequest:
     turns, tools = read_messages(body), read_tools(body, "nested")
     schema = read_format(body, "response_format", "nested")
     if schema is ANY_OBJECT and not any("json" in turn.text.lower() for turn in turns):
-        raise RequestRefused("The messages must contain the word 'json' for a json_object.", "messages")
+        raise InvalidRequest("The messages must contain the word 'json' for a json_object.", "messages")
     parts = all_parts(turns, tools, schema)
     content, limit = measured(parts), body.get("max_completion_tokens") or body.get("max_tokens")
     check_length(content, rules, limit, "messages")

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from typing import Any, Final
 
-from cluster.lab.emulator.chat.openai.checks import Field, RequestRefused, check_fields
+from cluster.lab.emulator.chat.openai.checks import Field, InvalidRequest, check_fields
 from cluster.lab.emulator.core.model_rules import ModelRules
 
 TIERS: Final = ("auto", "default", "flex", "priority", "fast")
@@ -61,9 +61,9 @@ _WITHOUT_THINKING: Final = ("top_p", "frequency_penalty", "presence_penalty", "l
 
 
 def check_chat_fields(body: Mapping[str, Any], rules: ModelRules) -> None:
-    """Raise RequestRefused for a field that OpenAI, or this model of it, refuses. A model without rules takes all."""
+    """Raise InvalidRequest for a field that OpenAI, or this model of it, refuses. A model without rules takes all."""
     if not isinstance(body.get("model"), str):
-        raise RequestRefused("you must provide a model parameter")
+        raise InvalidRequest("you must provide a model parameter")
     thinks = rules.thinking is not None
     fields = {name: field for name, field in FIELDS.items() if not (thinks and name in _OF_THE_OLD)}
     check_fields(body, fields)
@@ -82,25 +82,25 @@ def chat_effort(body: Mapping[str, Any], rules: ModelRules) -> Any:
 def _check_combinations(body: Mapping[str, Any]) -> None:
     if body.get("stream_options") is not None:
         if not body.get("stream"):
-            raise RequestRefused("'stream_options' needs 'stream' beside it.", "stream_options")
+            raise InvalidRequest("'stream_options' needs 'stream' beside it.", "stream_options")
         switches = {name: Field(kind="boolean") for name in ("include_usage", "include_obfuscation")}
         check_fields(body["stream_options"], switches, "stream_options")
     if body.get("top_logprobs") is not None and not body.get("logprobs"):
-        raise RequestRefused("'top_logprobs' needs 'logprobs' beside it.", "top_logprobs")
+        raise InvalidRequest("'top_logprobs' needs 'logprobs' beside it.", "top_logprobs")
     stop = body.get("stop")
     if not isinstance(stop, str | list | None) or (
         isinstance(stop, list) and not all(isinstance(s, str) for s in stop)
     ):
-        raise RequestRefused("'stop' must be a string or an array of strings.", "stop", "invalid_type")
+        raise InvalidRequest("'stop' must be a string or an array of strings.", "stop", "invalid_type")
     if isinstance(stop, list) and len(stop) > MAX_STOPS:
-        raise RequestRefused(f"'stop' has more than {MAX_STOPS} items.", "stop", "array_above_max_length")
+        raise InvalidRequest(f"'stop' has more than {MAX_STOPS} items.", "stop", "array_above_max_length")
     if body.get("metadata") is not None:
         check_fields(
             body["metadata"], dict.fromkeys(body["metadata"], Field(kind="string", nullable=False)), "metadata"
         )
 
 
-def _faults_of_thinkers(body: Mapping[str, Any], rules: ModelRules) -> Iterator[RequestRefused]:
+def _faults_of_thinkers(body: Mapping[str, Any], rules: ModelRules) -> Iterator[InvalidRequest]:
     effort, efforts = chat_effort(body, rules), chat_efforts(rules)
     if effort not in efforts:
         yield _unsupported_value("reasoning_effort", effort, efforts)
@@ -108,7 +108,7 @@ def _faults_of_thinkers(body: Mapping[str, Any], rules: ModelRules) -> Iterator[
         if body.get(name) is not None:
             yield _unsupported(name)
     if body.get("tools") is not None and (effort != "none" or "no_chat_tools" in rules.flags):
-        yield RequestRefused(
+        yield InvalidRequest(
             f"{rules.name} takes function tools in /v1/chat/completions with the reasoning_effort 'none' alone; use"
             " /v1/responses.",
             "reasoning_effort",
@@ -116,7 +116,7 @@ def _faults_of_thinkers(body: Mapping[str, Any], rules: ModelRules) -> Iterator[
     if effort == "none":
         top = body.get("top_logprobs") or 0
         if top > TOP_LOGPROBS_OF_THINKERS:
-            yield RequestRefused(f"'top_logprobs' must not be above {TOP_LOGPROBS_OF_THINKERS}.", "top_logprobs")
+            yield InvalidRequest(f"'top_logprobs' must not be above {TOP_LOGPROBS_OF_THINKERS}.", "top_logprobs")
         return
     if body.get("temperature") not in (None, 1):
         yield _unsupported_value("temperature", body["temperature"], ("1",))
@@ -125,13 +125,13 @@ def _faults_of_thinkers(body: Mapping[str, Any], rules: ModelRules) -> Iterator[
             yield _unsupported(name)
 
 
-def _faults_of_others(body: Mapping[str, Any]) -> Iterator[RequestRefused]:
+def _faults_of_others(body: Mapping[str, Any]) -> Iterator[InvalidRequest]:
     if body.get("reasoning_effort") is not None:
-        yield RequestRefused("Unrecognized request argument supplied: reasoning_effort")
+        yield InvalidRequest("Unrecognized request argument supplied: reasoning_effort")
     if body.get("verbosity") not in (None, "medium"):
         yield _unsupported_value("verbosity", body["verbosity"], ("medium",))
     if body.get("max_tokens") is not None and body.get("max_completion_tokens") is not None:
-        yield RequestRefused(
+        yield InvalidRequest(
             "'max_tokens' and 'max_completion_tokens' exclude each other.", None, "invalid_parameter_combination"
         )
 
@@ -145,19 +145,18 @@ def _check_output_limit(body: Mapping[str, Any], rules: ModelRules) -> None:
     for name in ("max_tokens", "max_completion_tokens"):
         limit, most = body.get(name), rules.max_output_tokens
         if limit is not None and most is not None and limit > most:
-            raise RequestRefused(
-                f"{name} is too large: {limit}. The model takes at most {most}.", name, "invalid_value"
-            )
+            problem = f"{name} is too large: {limit}. The model takes at most {most}."
+            raise InvalidRequest(problem, name, "invalid_value")
 
 
-def _unsupported(name: str) -> RequestRefused:
-    return RequestRefused(
+def _unsupported(name: str) -> InvalidRequest:
+    return InvalidRequest(
         f"Unsupported parameter: '{name}' is not supported with this model.", name, "unsupported_parameter"
     )
 
 
-def _unsupported_value(name: str, value: Any, supported: tuple[str, ...]) -> RequestRefused:
-    return RequestRefused(
+def _unsupported_value(name: str, value: Any, supported: tuple[str, ...]) -> InvalidRequest:
+    return InvalidRequest(
         f"Unsupported value: '{name}' does not support {value!r} with this model. Supported: {', '.join(supported)}.",
         name,
         "unsupported_value",

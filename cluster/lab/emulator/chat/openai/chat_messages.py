@@ -8,7 +8,7 @@ from typing import Any, Final
 
 from cluster.lab.emulator.chat.openai.checks import (
     MISSING,
-    RequestRefused,
+    InvalidRequest,
     at,
     only,
     read_choice,
@@ -40,9 +40,9 @@ DETAILS: Final = ("auto", "low", "high", "original")
 
 
 def read_messages(body: Mapping[str, Any]) -> tuple[RequestMessage, ...]:
-    """Return the messages; raises RequestRefused for the first one that OpenAI would refuse."""
+    """Return the messages; raises InvalidRequest for the first one that OpenAI would refuse."""
     if "messages" not in body:
-        raise RequestRefused("The parameter 'messages' is missing.", "messages", MISSING)
+        raise InvalidRequest("The parameter 'messages' is missing.", "messages", MISSING)
     messages = read_objects(body["messages"], "messages")
     read = tuple(_message(message, f"messages[{index}]") for index, message in enumerate(messages))
     for index, message in enumerate(messages):
@@ -71,7 +71,7 @@ def _parts(content: Any, role: str, path: str) -> Iterator[Part]:
         yield from (content,) if content is not None else ()
         return
     if not isinstance(content, list):
-        raise RequestRefused(f"'{path}' must be a string or an array of objects.", path, "invalid_type")
+        raise InvalidRequest(f"'{path}' must be a string or an array of objects.", path, "invalid_type")
     for index, part in enumerate(read_objects(content, path)):
         yield _part(part, role, f"{path}[{index}]")
 
@@ -93,9 +93,9 @@ def read_image_url(value: Any, path: str) -> bytes:
     url = read_text(value, path)
     found = _DATA_URL.match(url)
     if found is not None and not found["type"].startswith("image/"):
-        raise RequestRefused("The data URL is of no image.", None, "invalid_image_format")
+        raise InvalidRequest("The data URL is of no image.", None, "invalid_image_format")
     if found is None and not url.startswith(("http://", "https://")):
-        raise RequestRefused(f"'{path}' must be a web address or a base64 data URL.", path, "invalid_value")
+        raise InvalidRequest(f"'{path}' must be a web address or a base64 data URL.", path, "invalid_value")
     return picture(url)
 
 
@@ -115,7 +115,7 @@ def _calls(value: Any, path: str) -> Iterator[tuple[str, str, str]]:
 def _check_content_is_there(message: Mapping[str, Any], index: int) -> None:
     instead = ("tool_calls", "refusal", "function_call", "audio") if message["role"] == "assistant" else ()
     if message.get("content") is None and not any(message.get(name) is not None for name in instead):
-        raise RequestRefused("'content' must be a string, not null.", f"messages.[{index}].content")
+        raise InvalidRequest("'content' must be a string, not null.", f"messages.[{index}].content")
 
 
 def _check_results(messages: Sequence[RequestMessage]) -> None:
@@ -124,7 +124,7 @@ def _check_results(messages: Sequence[RequestMessage]) -> None:
     for index, message in enumerate(messages):
         for result in message.results:
             if result not in open_calls:
-                raise RequestRefused(
+                raise InvalidRequest(
                     "A message with the role 'tool' must follow the message with its call.", f"messages.[{index}].role"
                 )
             open_calls.remove(result)
@@ -132,4 +132,4 @@ def _check_results(messages: Sequence[RequestMessage]) -> None:
             break
         open_calls += message.calls
     if open_calls:
-        raise RequestRefused(f"Tool calls lack their results: {', '.join(open_calls)}.", "messages")
+        raise InvalidRequest(f"Tool calls lack their results: {', '.join(open_calls)}.", "messages")

@@ -18,7 +18,7 @@ NAME_PATTERN = re.compile(r"[a-zA-Z0-9_-]+")
 MAX_NAME = 64
 
 
-class RequestRefused(Exception):
+class InvalidRequest(Exception):
     """A request that OpenAI refuses with status 400."""
 
     def __init__(self, message: str, param: str | None = None, code: str | None = None) -> None:
@@ -49,7 +49,7 @@ _WANTED = {
 
 
 def check_fields(body: Mapping[str, Any], fields: Mapping[str, Field], path: str = "") -> None:
-    """Raise RequestRefused for a field that is unknown, of the wrong type, or out of bounds."""
+    """Raise InvalidRequest for a field that is unknown, of the wrong type, or out of bounds."""
     only(body, fields, path)
     for name, field in fields.items():
         if name in body:
@@ -57,10 +57,10 @@ def check_fields(body: Mapping[str, Any], fields: Mapping[str, Field], path: str
 
 
 def only(body: Mapping[str, Any], names: Collection[str], path: str = "") -> None:
-    """Raise RequestRefused for the first field that is not among `names`."""
+    """Raise InvalidRequest for the first field that is not among `names`."""
     for name in body:
         if name not in names:
-            raise RequestRefused(f"Unknown parameter: '{at(path, name)}'.", at(path, name), "unknown_parameter")
+            raise InvalidRequest(f"Unknown parameter: '{at(path, name)}'.", at(path, name), "unknown_parameter")
 
 
 def at(path: str, name: str) -> str:
@@ -68,9 +68,9 @@ def at(path: str, name: str) -> str:
 
 
 def required(body: Mapping[str, Any], name: str, path: str = "") -> Any:
-    """Return a field, or raise RequestRefused if it is missing."""
+    """Return a field, or raise InvalidRequest if it is missing."""
     if name not in body:
-        raise RequestRefused(f"The parameter '{at(path, name)}' is missing.", at(path, name), MISSING)
+        raise InvalidRequest(f"The parameter '{at(path, name)}' is missing.", at(path, name), MISSING)
     return body[name]
 
 
@@ -86,9 +86,9 @@ def read_objects(value: Any, path: str, most: int | None = None) -> Sequence[Map
     """Return a non-empty array of objects."""
     _check(value, path, Field(kind="array", nullable=False))
     if not value:
-        raise RequestRefused(f"'{path}' is an empty array; it needs at least one item.", path, "empty_array")
+        raise InvalidRequest(f"'{path}' is an empty array; it needs at least one item.", path, "empty_array")
     if most is not None and len(value) > most:
-        raise RequestRefused(
+        raise InvalidRequest(
             f"'{path}' has {len(value)} items; at most {most} are accepted.", path, "array_above_max_length"
         )
     return [read_object(item, f"{path}[{index}]") for index, item in enumerate(value)]
@@ -97,7 +97,7 @@ def read_objects(value: Any, path: str, most: int | None = None) -> Sequence[Map
 def read_text(value: Any, path: str, most: int | None = None) -> str:
     _check(value, path, Field(kind="string", nullable=False))
     if most is not None and len(value) > most:
-        raise RequestRefused(
+        raise InvalidRequest(
             f"'{path}' has {len(value)} characters; at most {most} are accepted.", path, "string_above_max_length"
         )
     return str(value)
@@ -107,7 +107,7 @@ def read_name(value: Any, path: str) -> str:
     """Return the name of a tool or a schema."""
     name = read_text(value, path, MAX_NAME)
     if not NAME_PATTERN.fullmatch(name):
-        raise RequestRefused(f"'{path}' does not match '^[a-zA-Z0-9_-]+$'.", path, "invalid_value")
+        raise InvalidRequest(f"'{path}' does not match '^[a-zA-Z0-9_-]+$'.", path, "invalid_value")
     return name
 
 
@@ -121,18 +121,18 @@ def _check(value: Any, path: str, field: Field) -> None:
         return
     if not _is(value, field.kind):
         wanted, got = _WANTED[field.kind], _kind_of(value)
-        raise RequestRefused(f"'{path}' must be {wanted}, not {got}.", path, "invalid_type")
+        raise InvalidRequest(f"'{path}' must be {wanted}, not {got}.", path, "invalid_type")
     if field.kind == "choice" and value not in field.values:
-        raise RequestRefused(f"'{value}' is not accepted; use one of {field.values}.", path, "invalid_value")
+        raise InvalidRequest(f"'{value}' is not accepted; use one of {field.values}.", path, "invalid_value")
     if field.kind in ("integer", "decimal"):
         _check_bounds(value, path, field)
 
 
 def _check_bounds(value: float, path: str, field: Field) -> None:
     if field.low is not None and value < field.low:
-        raise RequestRefused(f"'{path}' is {value}, below {field.low:g}.", path, f"{field.kind}_below_min_value")
+        raise InvalidRequest(f"'{path}' is {value}, below {field.low:g}.", path, f"{field.kind}_below_min_value")
     if field.high is not None and value > field.high:
-        raise RequestRefused(f"'{path}' is {value}, above {field.high:g}.", path, f"{field.kind}_above_max_value")
+        raise InvalidRequest(f"'{path}' is {value}, above {field.high:g}.", path, f"{field.kind}_above_max_value")
 
 
 def _is(value: Any, kind: str) -> bool:

@@ -7,7 +7,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Final
 
-from cluster.lab.emulator.chat.openai.checks import RequestRefused
+from cluster.lab.emulator.chat.openai.checks import InvalidRequest
 from cluster.lab.emulator.chat.openai.errors import NAME
 from cluster.lab.emulator.core.content import Part, RequestContent, RequestMessage, measure
 from cluster.lab.emulator.core.model_rules import ModelRules, image_tokens
@@ -35,15 +35,15 @@ def all_parts(turns: Sequence[RequestMessage], tools: OfferedTools, schema: Mapp
 
 
 def measured(parts: Sequence[Part]) -> RequestContent:
-    """Measure a request; raises RequestRefused for an image that OpenAI cannot read."""
+    """Measure a request; raises InvalidRequest for an image that OpenAI cannot read."""
     content = measure(parts)
     if content is None or any(image.format not in IMAGE_FORMATS for image in content.images):
-        raise RequestRefused("The image is not supported; use png, jpeg, gif or webp.", None, "invalid_image_format")
+        raise InvalidRequest("The image is not supported; use png, jpeg, gif or webp.", None, "invalid_image_format")
     return content
 
 
 def check_length(content: RequestContent, rules: ModelRules, output_limit: int | None, param: str) -> None:
-    """Raise RequestRefused for a request that exceeds the model's context.
+    """Raise InvalidRequest for a request that exceeds the model's context.
 
     A model that thinks keeps its whole output limit free, every other one the requested limit.
     """
@@ -53,7 +53,7 @@ def check_length(content: RequestContent, rules: ModelRules, output_limit: int |
     most = rules.context_tokens - (kept or 0)
     tokens = content.text_tokens + image_tokens(NAME, rules.name, content)
     if tokens > most:
-        raise RequestRefused(
+        raise InvalidRequest(
             f"The input has {tokens} tokens, above the limit of {most} tokens. Reduce its length.",
             param,
             "context_length_exceeded",

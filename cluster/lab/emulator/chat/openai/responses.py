@@ -9,7 +9,7 @@ from typing import Any
 
 from aiohttp import web
 
-from cluster.lab.emulator.chat.openai.checks import RequestRefused
+from cluster.lab.emulator.chat.openai.checks import InvalidRequest
 from cluster.lab.emulator.chat.openai.errors import CREATED_S, NAME, OpenAIProtocol, overload_body
 from cluster.lab.emulator.chat.openai.prefixes import cache_points
 from cluster.lab.emulator.chat.openai.requests import OpenAIRequest, all_parts, check_length, measured, served_tier
@@ -36,7 +36,7 @@ class OpenAIResponses(OpenAIProtocol):
         model = fields.get("model") if isinstance(fields.get("model"), str) else ""
         try:
             return _parsed(fields, key)
-        except RequestRefused as refused:
+        except InvalidRequest as refused:
             stream = fields.get("stream") is True
             return ParsedRequest(vendor=NAME, model=str(model), key=key, stream=stream, wrong=refused.problem)
 
@@ -66,7 +66,7 @@ def _parsed(body: Mapping[str, Any], key: str | None) -> OpenAIRequest:
     turns, tools = read_input(body), read_tools(body, "flat")
     schema = read_format(body.get("text") or {}, "text.format", "flat")
     if schema is ANY_OBJECT and not any("json" in turn.text.lower() for turn in turns if turn.role != "system"):
-        raise RequestRefused("The input must contain the word 'json' for a json_object.", "input")
+        raise InvalidRequest("The input must contain the word 'json' for a json_object.", "input")
     parts = all_parts(turns, tools, schema)
     content, limit = measured(parts), body.get("max_output_tokens")
     check_length(content, rules, limit, "input")

@@ -10,7 +10,7 @@ from cluster.lab.emulator.chat.openai.chat_messages import DETAILS, read_image_u
 from cluster.lab.emulator.chat.openai.checks import (
     MISSING,
     Field,
-    RequestRefused,
+    InvalidRequest,
     at,
     check_fields,
     only,
@@ -60,9 +60,9 @@ _WITHOUT_THINKING: Final = ("top_p", "top_logprobs")
 
 
 def check_response_fields(body: Mapping[str, Any], rules: ModelRules) -> None:
-    """Raise RequestRefused for a field that OpenAI, or this model of it, refuses."""
+    """Raise InvalidRequest for a field that OpenAI, or this model of it, refuses."""
     if not isinstance(body.get("model"), str):
-        raise RequestRefused("you must provide a model parameter")
+        raise InvalidRequest("you must provide a model parameter")
     check_fields(body, FIELDS)
     check_fields(
         body.get("text") or {}, {"format": _ANY, "verbosity": Field(kind="choice", values=VERBOSITIES)}, "text"
@@ -85,7 +85,7 @@ def response_effort(body: Mapping[str, Any], rules: ModelRules) -> Any:
 def _check_thinking(body: Mapping[str, Any], rules: ModelRules) -> None:
     effort, efforts = response_effort(body, rules), rules.thinking.efforts if rules.thinking is not None else ()
     if effort not in efforts:
-        raise RequestRefused(
+        raise InvalidRequest(
             f"Unsupported value: '{effort}' is not supported with this model. Supported: {', '.join(efforts)}.",
             "reasoning.effort",
             "unsupported_value",
@@ -96,7 +96,7 @@ def _check_thinking(body: Mapping[str, Any], rules: ModelRules) -> None:
     if body.get("temperature") not in (None, 1):
         refused.insert(0, "temperature")
     if refused:
-        raise RequestRefused(
+        raise InvalidRequest(
             f"Unsupported parameter: '{refused[0]}' is not supported with this model.",
             refused[0],
             "unsupported_parameter",
@@ -104,9 +104,9 @@ def _check_thinking(body: Mapping[str, Any], rules: ModelRules) -> None:
 
 
 def read_input(body: Mapping[str, Any]) -> tuple[RequestMessage, ...]:
-    """Return the input items as messages; raises RequestRefused for the first one that OpenAI would refuse."""
+    """Return the input items as messages; raises InvalidRequest for the first one that OpenAI would refuse."""
     if "input" not in body:
-        raise RequestRefused("The parameter 'input' is missing.", "input", MISSING)
+        raise InvalidRequest("The parameter 'input' is missing.", "input", MISSING)
     instructions = body.get("instructions")
     opening = (RequestMessage("system", (instructions,)),) if instructions else ()
     if isinstance(body["input"], str):
@@ -134,7 +134,7 @@ def _item(item: Mapping[str, Any], path: str) -> RequestMessage:
         return RequestMessage("tool", (text,), results=(call_id,))
     only(item, {"type", "call_id", "name", "arguments", "id", "status"}, path)
     if not str(item.get("id", "fc")).startswith("fc"):
-        raise RequestRefused(f"'{at(path, 'id')}' must begin with 'fc'.", at(path, "id"), "invalid_value")
+        raise InvalidRequest(f"'{at(path, 'id')}' must begin with 'fc'.", at(path, "id"), "invalid_value")
     texts = [read_text(required(item, name, path), at(path, name)) for name in ("name", "arguments")]
     return RequestMessage("assistant", tuple(texts), calls=(call_id,))
 
@@ -163,7 +163,7 @@ def _check_results(messages: Sequence[RequestMessage]) -> None:
         open_calls += message.calls
         for result in message.results:
             if result not in open_calls:
-                raise RequestRefused(f"No tool call found for function call output with call_id {result}.", "input")
+                raise InvalidRequest(f"No tool call found for function call output with call_id {result}.", "input")
             open_calls.remove(result)
     if open_calls:
-        raise RequestRefused(f"No tool output found for function call {open_calls[0]}.", "input")
+        raise InvalidRequest(f"No tool output found for function call {open_calls[0]}.", "input")

@@ -8,7 +8,7 @@ from typing import Any, Final, Literal
 
 from cluster.lab.emulator.chat.openai.checks import (
     Field,
-    RequestRefused,
+    InvalidRequest,
     at,
     check_fields,
     read_choice,
@@ -46,7 +46,7 @@ def read_tools(body: Mapping[str, Any], form: Form) -> OfferedTools:
     if "tools" not in body:
         for name in ("tool_choice", "parallel_tool_calls"):
             if body.get(name) is not None:
-                raise RequestRefused(f"'{name}' needs 'tools' beside it.", name)
+                raise InvalidRequest(f"'{name}' needs 'tools' beside it.", name)
         return OfferedTools()
     tools = read_objects(body["tools"], "tools", MAX_TOOLS)
     offered = tuple(_tool(tool, f"tools[{index}]", form) for index, tool in enumerate(tools))
@@ -74,7 +74,7 @@ def _function(function: Mapping[str, Any], path: str) -> OfferedTool:
     parameters = function.get("parameters") or {}
     fault = schema_fault(parameters, bool(function.get("strict")))
     if fault is not None:
-        raise RequestRefused(
+        raise InvalidRequest(
             f"The schema of the function '{name}' is not valid: {fault}.",
             at(path, "parameters"),
             "invalid_function_parameters",
@@ -110,7 +110,7 @@ def _chosen_name(choice: Mapping[str, Any], form: Form, path: str) -> str:
 def _narrowed(offered: OfferedTools, names: Sequence[str], mode: Literal["auto", "required"]) -> OfferedTools:
     known = {tool.name for tool in offered.tools}
     if not set(names) <= known:
-        raise RequestRefused("'tool_choice' names a tool that is not among 'tools'.", "tool_choice")
+        raise InvalidRequest("'tool_choice' names a tool that is not among 'tools'.", "tool_choice")
     return replace(offered, names=tuple(names), mode=mode)
 
 
@@ -139,7 +139,7 @@ def _schema(described: Mapping[str, Any], path: str) -> Mapping[str, Any]:
     fault = schema_fault(schema, bool(described.get("strict")))
     if fault is not None:
         param = "response_format" if path.startswith("response_format") else at(path, "schema")
-        raise RequestRefused(
+        raise InvalidRequest(
             f"The schema of the format '{name}' is not valid: {fault}.",
             param,
             None if param == "response_format" else "invalid_json_schema",

@@ -4,12 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from cluster.lab.load.synthetic_room import DueFrame, FrameSchedule, TimedRequest, UploadSlot, own_s, question_times
-from room_agent.core.models import KeptFrame
-
-
-def due_frame(at_s: float) -> DueFrame:
-    return DueFrame(due_s=at_s, kept=KeptFrame(jpeg=b"", headers={}, why="text changed", captured_at_s=at_s))
+from cluster.lab.load.synthetic_room import FrameSchedule, TimedRequest, own_s, question_times
 
 
 def test_frames_are_due_one_period_apart() -> None:
@@ -20,15 +15,6 @@ def test_frames_are_due_one_period_apart() -> None:
 def test_a_lower_rate_delays_the_next_frame() -> None:
     schedule = FrameSchedule(0.0)
     assert [schedule.next(fps) for fps in (1.0, 0.5, 0.2, 1.0)] == [0.0, 1.0, 3.0, 8.0]
-
-
-def test_only_the_newest_waiting_frame_is_sent() -> None:
-    slot = UploadSlot()
-    assert slot.offer(due_frame(1)) is None
-    displaced = slot.offer(due_frame(2))
-    assert displaced is not None and displaced.due_s == 1
-    assert (sent := slot.take()) is not None and sent.due_s == 2
-    assert slot.take() is None
 
 
 def test_own_time_is_everything_but_the_vendors_time() -> None:

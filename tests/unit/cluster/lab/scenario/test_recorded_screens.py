@@ -64,7 +64,7 @@ def test_the_mix_sets_the_length_of_each_scene() -> None:
     script = script_of({"typing": 3, "scrolling": 0, "slides": 0, "pointer": 0, "still": 1})
     assert script == (("typing", 0.75 * LOOP_S), ("still", 0.25 * LOOP_S))
     screen = ScreenScript(0, script=script)
-    assert [screen.scene_at(t) for t in (0, 44.9, 45, 59.9, 60)] == ["typing", "typing", "still", "still", "typing"]
+    assert [screen._scene(t)[0] for t in (0, 44.9, 45, 59.9, 60)] == ["typing", "typing", "still", "still", "typing"]
 
 
 def test_an_unchanged_screen_has_one_frame() -> None:

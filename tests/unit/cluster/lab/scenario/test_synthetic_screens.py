@@ -7,15 +7,20 @@ import numpy.typing as npt
 import pytest
 from PIL import Image
 
-from cluster.lab.scenario.synthetic_screens import SCRIPT, SCRIPT_S, I420Converter, Scene, ScreenScript
+from cluster.lab.scenario.synthetic_screens import SCRIPT, I420Converter, Scene, ScreenScript
 
 LUMA = 1280 * 720
+SCRIPT_S = 45
+
+
+def scene_at(script: ScreenScript, t_s: float) -> Scene:
+    return script._scene(t_s)[0]
 
 
 def start_of(script: ScreenScript, scene: Scene) -> float:
     """Return the second at which a scene begins."""
-    tenths = (tenth / 10 for tenth in range(int(SCRIPT_S * 10)))
-    return next(t for t in tenths if script.scene_at(t) == scene and script.scene_at(t - 0.1) != scene)
+    tenths = (tenth / 10 for tenth in range(SCRIPT_S * 10))
+    return next(t for t in tenths if scene_at(script, t) == scene and scene_at(script, t - 0.1) != scene)
 
 
 def changed_share(before: Image.Image, after: Image.Image) -> float:
@@ -36,13 +41,13 @@ def rgb(planes: bytes, width_px: int, height_px: int) -> npt.NDArray[np.float64]
 
 def test_a_script_plays_five_scenes_and_repeats() -> None:
     script = ScreenScript(0)
-    assert [script.scene_at(t) for t in (1, 15, 24, 33, 40)] == [scene for scene, _ in SCRIPT]
-    assert SCRIPT_S == 45
-    assert all(script.scene_at(t) == script.scene_at(t + SCRIPT_S) for t in range(45))
+    assert [scene_at(script, t) for t in (1, 15, 24, 33, 40)] == [scene for scene, _ in SCRIPT]
+    assert sum(seconds for _, seconds in SCRIPT) == SCRIPT_S
+    assert all(scene_at(script, t) == scene_at(script, t + SCRIPT_S) for t in range(SCRIPT_S))
 
 
 def test_five_seeds_start_with_five_scenes() -> None:
-    assert {ScreenScript(seed).scene_at(0) for seed in range(1, 6)} == {scene for scene, _ in SCRIPT}
+    assert {scene_at(ScreenScript(seed), 0) for seed in range(1, 6)} == {scene for scene, _ in SCRIPT}
 
 
 def test_a_seed_shows_the_same_picture_in_any_order_of_requests() -> None:
@@ -53,7 +58,7 @@ def test_a_seed_shows_the_same_picture_in_any_order_of_requests() -> None:
 
 def test_two_seeds_of_one_scene_show_different_text() -> None:
     assert changed_share(ScreenScript(1).draw(0), ScreenScript(6).draw(0)) > 0.005
-    assert ScreenScript(1).scene_at(0) == ScreenScript(6).scene_at(0)
+    assert scene_at(ScreenScript(1), 0) == scene_at(ScreenScript(6), 0)
 
 
 def test_a_line_is_typed_letter_by_letter_and_then_unchanged() -> None:
@@ -99,7 +104,7 @@ def test_an_incremental_conversion_equals_a_full_conversion() -> None:
     script = ScreenScript(2)
     for second in range(45):
         picture = script.draw(second + 0.3)
-        assert script.i420(second + 0.3) == I420Converter(picture.size)(picture), script.scene_at(second + 0.3)
+        assert script.i420(second + 0.3) == I420Converter(picture.size)(picture), scene_at(script, second + 0.3)
 
 
 def test_the_planes_decode_to_the_drawn_screen() -> None:
