@@ -43,7 +43,7 @@ def connect_real(vendor: VendorSettings, key: str) -> Provider:
 
         return AnthropicProvider(key, vendor.base_url)
     if vendor.api == "gemini":
-        from deployments.providers.gemini import GeminiProvider
+        from deployments.providers.gemini.adapter import GeminiProvider
 
         return GeminiProvider(key, vendor.base_url, vendor.api_version)
     from deployments.providers.voyage import VoyageProvider
