@@ -22,8 +22,19 @@ ROUTES = re.compile(
     r"|test_models\.py::\w+::test_\w+_(retrieve|list)\["
 )
 """The tests of routes that exist here: stored chats and the deletion of a model do not."""
-ACCEPTED = {"max_tokens": 16, "max_completion_tokens": 16, "dimensions": 256, "logit_bias": {}}
-"""Values for parameters whose values in the tests (0, 1 and a token named `foo`) no model takes."""
+TOOL = {
+    "name": "name",
+    "parameters": {"type": "object", "properties": {}, "additionalProperties": False},
+    "strict": True,
+}
+ACCEPTED: dict[str, Any] = {
+    "max_tokens": 16,
+    "max_completion_tokens": 16,
+    "dimensions": 256,
+    "logit_bias": {},
+    "tools": [{"type": "function", "function": TOOL}],
+}
+"""Values for parameters whose values in the tests no model takes: 0, 1, a token `foo`, a schema of one key `foo`."""
 
 _build_request = BaseClient._build_request
 
@@ -53,4 +64,4 @@ def _mapped(body: dict[str, Any], model: str) -> dict[str, Any]:
     return body | changes
 
 
-BaseClient._build_request = _mapped_request  # type: ignore[method-assign]
+BaseClient._build_request = _mapped_request  # type: ignore[assignment, method-assign]

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from livekit.agents import Agent, AgentSession, function_tool
+from livekit.agents import Agent, AgentSession, RunResult, function_tool
 from livekit.plugins import openai as livekit_openai
 
 from deployments.gateway.service import Gateway
@@ -24,7 +24,7 @@ async def test_a_session_calls_its_function_tool_and_answers_with_the_result(
         session: AgentSession[None] = AgentSession(llm=model)
         async with session:
             await session.start(Agent(instructions="Answer briefly.", tools=[look_up_page]))
-            result = await session.run(user_input="Please look up page for me.")
+            result: RunResult[None] = await session.run(user_input="Please look up page for me.")
         await model.aclose()
     called, output, answered = result.events
     assert called.type == "function_call" and called.item.name == "look_up_page"
