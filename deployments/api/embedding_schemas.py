@@ -40,7 +40,10 @@ class EmbeddingRequest(LenientBody):
     """OpenAI's embedding request; an input may also be `{"text": ..., "image": "data:image/...;base64,..."}`."""
 
     model: Annotated[str, Field(max_length=128)] = "auto"
-    input: Annotated[Annotated[Words | Inputs, one_of("a text or a list of inputs")], BeforeValidator(_in_a_list, Any)]
+    input: Annotated[
+        Annotated[Words | Inputs, one_of("a text or a list of inputs")],
+        BeforeValidator(_in_a_list, Text | TokenIds | Inputs),
+    ]
     dimensions: Annotated[int, Field(strict=True, ge=1, le=MAX_DIMENSIONS)] | None = None
     encoding_format: Literal["float", "base64"] | None = None
     user: Label | None = None
