@@ -13,7 +13,14 @@ from deployments.api.chat_body import read_chat
 from deployments.api.chat_schemas import ChatRequest
 from deployments.api.embedding_schemas import EmbeddingRequest
 from deployments.api.json_schema import SchemaCheck
-from deployments.api.openapi import json_body
+from deployments.api.openapi.document import COSTLY, ROOM, operation
+from deployments.api.openapi.responses import (
+    ChatCompletion,
+    ChatCompletionChunk,
+    EmbeddingResponse,
+    ListedModel,
+    ModelList,
+)
 from deployments.gateway import openai_format
 from deployments.gateway.embedding_format import embedding_parts, paced
 from deployments.gateway.service import Gateway
@@ -32,7 +39,9 @@ CREATED_S = 1_767_225_600
 def add_chat(app: ApiApp, gateway: Gateway) -> None:
     schemas = SchemaCheck()
 
-    @app.endpoint("POST", "/v1/chat/completions", openapi_extra=json_body(ChatRequest))
+    described = operation(ChatCompletion, COSTLY, key=ROOM, body=ChatRequest, events=ChatCompletionChunk)
+
+    @app.endpoint("POST", "/v1/chat/completions", openapi_extra=described)
     async def chat(request: BoundedRequest) -> Response:
         """Answer a turn, whole or streamed, as OpenAI's chat completions do."""
         admitted = with_rate(request, await gateway.admit(room_token(request, gateway), "llm"))
@@ -45,7 +54,9 @@ def add_chat(app: ApiApp, gateway: Gateway) -> None:
 
 
 def add_embeddings(app: ApiApp, gateway: Gateway) -> None:
-    @app.endpoint("POST", "/v1/embeddings", openapi_extra=json_body(EmbeddingRequest))
+    described = operation(EmbeddingResponse, COSTLY, key=ROOM, body=EmbeddingRequest)
+
+    @app.endpoint("POST", "/v1/embeddings", openapi_extra=described)
     async def embeddings(request: BoundedRequest) -> Response:
         """Embed text and images, as OpenAI's embeddings do."""
         admitted = with_rate(request, await gateway.admit(room_token(request, gateway), "embeddings"))
@@ -60,13 +71,15 @@ def add_embeddings(app: ApiApp, gateway: Gateway) -> None:
 def add_models(app: ApiApp, gateway: Gateway) -> None:
     names = (AUTO, *Tier, *gateway.served_models)
 
-    @app.endpoint("GET", "/v1/models")
+    @app.endpoint("GET", "/v1/models", openapi_extra=operation(ModelList, (401, 403, 500), key=ROOM))
     async def models(request: BoundedRequest) -> Response:
         """List the models a request may name."""
         room_token(request, gateway)
         return JSONResponse({"object": "list", "data": [_model(name, gateway) for name in names]})
 
-    @app.endpoint("GET", "/v1/models/{model:path}")
+    described = operation(ListedModel, (401, 403, 404, 500), key=ROOM)
+
+    @app.endpoint("GET", "/v1/models/{model:path}", openapi_extra=described)
     async def model(request: BoundedRequest, model: str) -> Response:
         """Return one of the models a request may name."""
         room_token(request, gateway)

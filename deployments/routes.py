@@ -12,7 +12,16 @@ from deployments.api.auth import check_key, sign
 from deployments.api.body import read_body
 from deployments.api.embedding_schemas import KnowledgeSearch
 from deployments.api.frame_schemas import parse_frame_headers
-from deployments.api.openapi import describe, header_parameters, json_body
+from deployments.api.openapi.document import ADMIN, AGENT, BACKEND, COSTLY, ROOM, describe, header_parameters, operation
+from deployments.api.openapi.room_responses import (
+    FoundPassages,
+    FrameDescription,
+    HealthStatus,
+    HeartbeatAnswer,
+    RoomGrant,
+    TenantReport,
+    UsageTotals,
+)
 from deployments.api.room_schemas import Heartbeat, OpenRoom
 from deployments.gateway import openai_format
 from deployments.gateway.service import Gateway
@@ -42,7 +51,7 @@ def build_routes(gateway: Gateway, request_ids: bool = True) -> FastAPI:
 
 def _add_frames(app: ApiApp, gateway: Gateway) -> None:
     image = {"content": {"image/jpeg": {"schema": {"type": "string", "format": "binary"}}}, "required": True}
-    described = {"requestBody": image, "parameters": header_parameters()}
+    described = operation(FrameDescription, (*COSTLY, 415), key=ROOM, requestBody=image, parameters=header_parameters())
 
     @app.endpoint("POST", "/v1/frames", max_bytes=MAX_FRAME_BYTES, openapi_extra=described)
     async def frame(request: BoundedRequest) -> Response:
@@ -57,12 +66,12 @@ def _add_frames(app: ApiApp, gateway: Gateway) -> None:
 
 
 def _add_health(app: ApiApp, gateway: Gateway) -> None:
-    @app.endpoint("GET", "/healthz")
+    @app.endpoint("GET", "/healthz", openapi_extra=operation(HealthStatus))
     async def healthz(request: BoundedRequest) -> Response:
         """Report that this replica's process answers."""
         return JSONResponse({"status": "ok"})
 
-    @app.endpoint("GET", "/readyz")
+    @app.endpoint("GET", "/readyz", openapi_extra=operation(HealthStatus, (500, 503)))
     async def readyz(request: BoundedRequest) -> Response:
         """Report that the cost journal answers too, and that each model deployment has had a replica."""
         await gateway.ready()
@@ -70,7 +79,11 @@ def _add_health(app: ApiApp, gateway: Gateway) -> None:
 
 
 def _add_rooms(app: ApiApp, gateway: Gateway) -> None:
-    @app.endpoint("POST", "/v1/rooms", openapi_extra=json_body(OpenRoom))
+    opening = operation(RoomGrant, BACKEND, key=AGENT, body=OpenRoom)
+    beating = operation(HeartbeatAnswer, BACKEND, key=ROOM, body=Heartbeat)
+    closing = operation(UsageTotals, (401, 403, 500, 503), key=ROOM)
+
+    @app.endpoint("POST", "/v1/rooms", openapi_extra=opening)
     async def open_room(request: BoundedRequest) -> Response:
         """Open a room for its agent, by an agent key; return its tenant, its limits and a room token."""
         check_key(request.headers.get("authorization"), gateway.keys.agent, "agent")
@@ -92,7 +105,7 @@ def _add_rooms(app: ApiApp, gateway: Gateway) -> None:
             }
         )
 
-    @app.endpoint("POST", "/v1/rooms/{room}/heartbeat", openapi_extra=json_body(Heartbeat))
+    @app.endpoint("POST", "/v1/rooms/{room}/heartbeat", openapi_extra=beating)
     async def heartbeat(request: BoundedRequest, room: str) -> Response:
         """Record an agent's counters and speech usage; a token past half its lifetime is renewed.
 
@@ -110,14 +123,18 @@ def _add_rooms(app: ApiApp, gateway: Gateway) -> None:
             }
         )
 
-    @app.endpoint("DELETE", "/v1/rooms/{room}")
+    @app.endpoint("DELETE", "/v1/rooms/{room}", openapi_extra=closing)
     async def close_room(request: BoundedRequest, room: str) -> Response:
         """Close a room; return its tenant's totals so far."""
         return JSONResponse(asdict(await gateway.rooms.close(room_token(request, gateway, room))))
 
 
 def _add_knowledge(app: ApiApp, gateway: Gateway) -> None:
-    @app.endpoint("POST", "/v1/knowledge/search", openapi_extra=json_body(KnowledgeSearch))
+    @app.endpoint(
+        "POST",
+        "/v1/knowledge/search",
+        openapi_extra=operation(FoundPassages, COSTLY, key=ROOM, body=KnowledgeSearch),
+    )
     async def search(request: BoundedRequest) -> Response:
         """Return the passages of the token's tenant for a question, and for the frame it is about."""
         admitted = with_rate(request, await gateway.admit_search(room_token(request, gateway)))
@@ -131,7 +148,9 @@ def _add_knowledge(app: ApiApp, gateway: Gateway) -> None:
 
 
 def _add_usage(app: ApiApp, gateway: Gateway) -> None:
-    @app.endpoint("GET", "/v1/tenants/{tenant_id}/usage")
+    described = operation(TenantReport, (401, 404, 500, 502, 503), key=ADMIN)
+
+    @app.endpoint("GET", "/v1/tenants/{tenant_id}/usage", openapi_extra=described)
     async def usage(request: BoundedRequest, tenant_id: str) -> Response:
         """Return a tenant's live totals and open rooms; needs an admin key."""
         check_key(request.headers.get("authorization"), gateway.keys.admin, "admin")

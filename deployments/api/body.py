@@ -12,12 +12,13 @@ from pydantic import (
     ConfigDict,
     Discriminator,
     Field,
+    GetJsonSchemaHandler,
     Tag,
     ValidationError,
     ValidationInfo,
     model_validator,
 )
-from pydantic_core import PydanticCustomError
+from pydantic_core import CoreSchema, PydanticCustomError
 
 from deployments.api.json_text import parse_json
 from routing.errors import BadInput, UnknownParameter, UnsupportedOption
@@ -79,6 +80,14 @@ class LenientBody(Body):
     model_config = ConfigDict(extra="ignore", frozen=True)
     harmless: ClassVar[frozenset[str]] = frozenset()
     """The keys that clients are known to send, and that change no answer."""
+
+    @classmethod
+    def __get_pydantic_json_schema__(cls, schema: CoreSchema, handler: GetJsonSchemaHandler) -> dict[str, Any]:
+        described = handler(schema)
+        fields = handler.resolve_ref_schema(described)
+        fields["properties"] |= {name: {} for name in sorted(cls.harmless - cls.keys)}
+        fields["additionalProperties"] = {"type": "null"}
+        return described
 
     @classmethod
     def allows(cls, key: str, value: Any, info: ValidationInfo) -> bool:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Annotated, Any, ClassVar, Literal
 
-from pydantic import Field, Tag, model_validator
+from pydantic import ConfigDict, Field, Tag, model_validator
 from pydantic_core import PydanticCustomError
 
 from deployments.api.body import MAX_IMAGE_CHARS, Label, LenientBody, Text, Words, one_of
@@ -64,6 +64,11 @@ Content = Annotated[Words | Parts, one_of("a text or a list of parts")]
 Calls = Annotated[list[CallInHistory], Field(fail_fast=True, max_length=MAX_TOOLS)]
 
 
+# For the OpenAPI document: `check_history` checks it, with the other rules about several messages.
+_ASSISTANTS: dict[str, Any] = {"properties": {"role": {"const": "assistant"}}}
+_WITH_CONTENT: dict[str, Any] = {"required": ["content"], "properties": {"content": {"not": {"type": "null"}}}}
+
+
 class ChatMessage(LenientBody):
     """A message. Clients send the message of an answer back unchanged with the next turn, with all its fields."""
 
@@ -82,6 +87,7 @@ class ChatMessage(LenientBody):
             "thinking_blocks",
         }
     )
+    model_config = ConfigDict(json_schema_extra={"anyOf": [_ASSISTANTS, _WITH_CONTENT]})
     role: Literal["system", "developer", "user", "assistant", "tool"]
     content: Content | None = None
     name: Annotated[str, Field(max_length=256)] | None = None

@@ -6,7 +6,7 @@ from typing import Annotated, Any, Literal
 
 from pydantic import BeforeValidator, Field, Tag
 
-from deployments.api.body import MAX_IMAGE_CHARS, Body, Label, LenientBody, Text, Words, one_of
+from deployments.api.body import MAX_IMAGE_CHARS, Body, Label, LenientBody, Text, one_of
 from deployments.api.inline_images import inline_image
 from routing.chat import Message
 from routing.errors import BadInput
@@ -29,10 +29,11 @@ def _in_a_list(value: Any) -> Any:
     return [value] if isinstance(value, list) and value and type(value[0]) is int else value
 
 
+InputText = Annotated[Text, Field(min_length=1), Tag("(text)")]
 TokenId = Annotated[int, Field(strict=True, ge=0, lt=2**31)]
 TokenIds = Annotated[list[TokenId], Field(fail_fast=True, min_length=1, max_length=MAX_TOKEN_IDS), Tag("(list)")]
 Object = Annotated[EmbeddedItem, Tag("(object)")]
-Input = Annotated[Words | TokenIds | Object, one_of("a text, token ids or an object")]
+Input = Annotated[InputText | TokenIds | Object, one_of("a text, token ids or an object")]
 Inputs = Annotated[list[Input], Field(fail_fast=True, min_length=1, max_length=MAX_INPUTS), Tag("(list)")]
 
 
@@ -40,7 +41,10 @@ class EmbeddingRequest(LenientBody):
     """OpenAI's embedding request; an input may also be `{"text": ..., "image": "data:image/...;base64,..."}`."""
 
     model: Annotated[str, Field(max_length=128)] = "auto"
-    input: Annotated[Annotated[Words | Inputs, one_of("a text or a list of inputs")], BeforeValidator(_in_a_list, Any)]
+    input: Annotated[
+        Annotated[InputText | Inputs, one_of("a text or a list of inputs")],
+        BeforeValidator(_in_a_list, InputText | TokenIds | Inputs),
+    ]
     dimensions: Annotated[int, Field(strict=True, ge=1, le=MAX_DIMENSIONS)] | None = None
     encoding_format: Literal["float", "base64"] | None = None
     user: Label | None = None

@@ -3,16 +3,23 @@
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Iterator, Sequence
 from dataclasses import replace
 
 from deployments.gateway import attempts
 from deployments.gateway.failover import Failover
 from deployments.gateway.models import EmbedHandle, RoutedRequest
 from routing.chat import Message
-from routing.embedding_policy import batches
+from routing.estimates import text_tokens
 from routing.models import EmbeddingResult, Usage
 
 CALLS_AT_ONCE = 4
+MOST_INPUTS = 96
+"""A reply with so many vectors of 4,096 numbers is below the 4 MB that a Serve handle may carry."""
+MOST_TOKENS = 100_000
+"""Voyage takes 120,000 to 1 million tokens in all inputs of a call, by model; its API page, read 2026-11-30."""
+PX_A_TOKEN = 560
+"""How Voyage counts images in that total; its pricing page, read 2026-11-22."""
 
 Embedded = tuple[EmbeddingResult, int]
 """The vectors of one call, and its cost in nano-dollars."""
@@ -63,3 +70,23 @@ def _joined(calls: list[Embedded]) -> Embedded:
         usage=sum(usages, Usage()) if usages else None,
     )
     return joined, sum(cost_nanousd for _, cost_nanousd in calls)
+
+
+def batches(
+    inputs: Sequence[Message], most_inputs: int = MOST_INPUTS, most_tokens: int = MOST_TOKENS
+) -> Iterator[tuple[Message, ...]]:
+    """Yield the inputs in order, in groups that one call takes. An input beyond the limit is a group of its own."""
+    group, tokens = list[Message](), 0
+    for message in inputs:
+        cost = _tokens(message)
+        if group and (len(group) == most_inputs or tokens + cost > most_tokens):
+            yield tuple(group)
+            group, tokens = [], 0
+        group.append(message)
+        tokens += cost
+    if group:
+        yield tuple(group)
+
+
+def _tokens(message: Message) -> int:
+    return text_tokens((message,)) + sum(image.width_px * image.height_px // PX_A_TOKEN for image in message.images)

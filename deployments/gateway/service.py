@@ -40,8 +40,7 @@ from routing.breaker import Breakers
 from routing.catalogue import Catalogue
 from routing.chat import Image, Message
 from routing.complexity import Complexity, score_frame, score_turn
-from routing.embedding_policy import with_dimensions, with_token_models
-from routing.errors import BadInput, UnknownModel, UnsupportedOption
+from routing.errors import BadInput, UnknownModel
 from routing.fairness import FairShare
 from routing.models import Delta, Directory, EmbeddingResult, Service, Tenant, Tier
 from routing.policy import (
@@ -50,7 +49,9 @@ from routing.policy import (
     ServiceRoutes,
     TenantStanding,
     choose,
+    with_dimensions,
     with_image_models,
+    with_token_models,
     within_capabilities,
     within_limits,
     without_images,
@@ -148,7 +149,9 @@ class Gateway:
         total_s = self.settings.embeddings.total_timeout_s
         routed = self._routed_inputs(admitted.billing, request.model, inputs, total_s)
         decision = with_token_models(routed.decision, self.catalogue, inputs)
-        decision, dimensions = self._with_dimensions(decision, request)
+        decision, dimensions = with_dimensions(
+            decision, self.catalogue, request.dimensions, drop_params=bool(request.drop_params)
+        )
         routed = replace(routed, decision=decision, dimensions=dimensions)
         with self._slot(admitted.billing):
             return await embed_in_batches(self._failover, self._handles.embeddings, routed)
@@ -263,15 +266,6 @@ class Gateway:
         models = self.settings.embeddings.models
         routes = ServiceRoutes(targets=dict.fromkeys(Tier, models), threshold=1.0, attempts=len(models))
         return choose(wanted, Complexity(0.0, ()), routes, "embeddings", self.catalogue, today=self._today())
-
-    def _with_dimensions(self, decision: Decision, request: EmbeddingRequest) -> tuple[Decision, int | None]:
-        """Return the decision and the size of the vectors, which a caller may have dropped where no model has it."""
-        try:
-            return with_dimensions(decision, self.catalogue, request.dimensions), request.dimensions
-        except UnsupportedOption:
-            if not request.drop_params:
-                raise
-            return decision, None
 
     def _check_served(self, wanted: str) -> None:
         """Raise UnknownModel for a model that is not configured, or RetiredModel with its successor."""

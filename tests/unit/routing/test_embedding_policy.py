@@ -1,18 +1,16 @@
-"""An embedding request goes to models that take it, in calls of bounded size."""
+"""An embedding request goes to models that take its inputs and make its vectors."""
 
 from __future__ import annotations
 
-from collections.abc import Iterable
 from dataclasses import replace
 
 import pytest
 
 from routing.catalogue import Catalogue, Model, load_catalogue
-from routing.chat import Image, Message
-from routing.embedding_policy import batches, with_dimensions, with_token_models
+from routing.chat import Message
 from routing.errors import BadInput, UnsupportedOption
 from routing.models import Tier
-from routing.policy import Decision
+from routing.policy import Decision, with_dimensions, with_token_models
 
 SHIPPED = load_catalogue()
 OWN = Model(
@@ -41,7 +39,8 @@ def test_token_ids_go_to_models_that_take_them() -> None:
     [(None, ("voyage-4", "own")), (1_024, ("voyage-4",)), (256, ("voyage-4",)), (2_048, ("voyage-4",)), (64, ("own",))],
 )
 def test_vectors_of_a_size_come_from_models_that_make_it(dimensions: int | None, targets: tuple[str, ...]) -> None:
-    assert with_dimensions(DECISION, CATALOGUE, dimensions).targets == targets
+    decision, size = with_dimensions(DECISION, CATALOGUE, dimensions)
+    assert (decision.targets, size) == (targets, dimensions)
 
 
 def test_a_size_that_no_model_makes_is_refused_with_the_sizes_it_has() -> None:
@@ -49,27 +48,5 @@ def test_a_size_that_no_model_makes_is_refused_with_the_sizes_it_has() -> None:
         with_dimensions(DECISION, CATALOGUE, 100)
     assert refused.value.param == "dimensions"
     unsized = replace(DECISION, targets=("unsized",))
-    assert with_dimensions(unsized, CATALOGUE, 100) == unsized
-
-
-def sizes(groups: Iterable[tuple[Message, ...]]) -> list[int]:
-    return [len(group) for group in groups]
-
-
-def test_inputs_are_split_in_order_at_the_most_inputs_of_a_call() -> None:
-    inputs = texts(*map(str, range(200)))
-    groups = list(batches(inputs))
-    assert sizes(groups) == [96, 96, 8] and [message for group in groups for message in group] == inputs
-    assert list(batches([])) == []
-
-
-def test_inputs_are_split_at_the_most_tokens_of_a_call() -> None:
-    # A text of 90,000 characters counts as 30,008 tokens.
-    inputs = [*texts("x" * 90_000, "x" * 90_000, "x" * 90_000, "x"), Message(role="user", token_ids=(7,) * 99_990)]
-    assert sizes(batches(inputs, most_tokens=70_000)) == [2, 2, 1]
-
-
-def test_an_image_counts_by_its_pixels() -> None:
-    image = Image(data=b"", width_px=2_000, height_px=2_000)
-    inputs = [Message(role="user", content=(image,))] * 3
-    assert sizes(batches(inputs, most_tokens=15_000)) == [2, 1]
+    assert with_dimensions(unsized, CATALOGUE, 100) == (unsized, 100)
+    assert with_dimensions(DECISION, CATALOGUE, 100, drop_params=True) == (DECISION, None)
