@@ -3,17 +3,16 @@
 from __future__ import annotations
 
 import asyncio
-import logging
+import os
 import sys
 import tempfile
 from contextlib import AsyncExitStack
 from dataclasses import dataclass
 from pathlib import Path
 
-import structlog
-
 from cluster.lab.stack.backend_peer import install
 from routing.errors import ConfigurationError
+from routing.process import LEVEL
 from tests.compat import canary, clients, schema_cases, suite
 from tests.compat.commands import ROOT, CommandFailed
 from tests.compat.targets import Target, emulated_app, emulated_openai, simulated_app
@@ -31,7 +30,7 @@ class Installed:
 def main() -> int:
     """Return 1 when a client or suite found something, 2 when one could not be installed or run."""
     # The app's events, thousands of refusals among them, would hide the tables.
-    structlog.configure(wrapper_class=structlog.make_filtering_bound_logger(logging.ERROR))
+    os.environ[LEVEL] = "ERROR"
     try:
         for directory in (canary.DIRECTORY, clients.NODE_DIRECTORY):
             install(directory)

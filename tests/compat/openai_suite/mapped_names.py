@@ -22,17 +22,13 @@ ROUTES = re.compile(
     r"|test_models\.py::\w+::test_\w+_(retrieve|list)\["
 )
 """The tests of routes that exist here: stored chats and the deletion of a model do not."""
-TOOL = {
-    "name": "name",
-    "parameters": {"type": "object", "properties": {}, "additionalProperties": False},
-    "strict": True,
-}
+PARAMETERS = {"type": "object", "properties": {}, "additionalProperties": False}
 ACCEPTED: dict[str, Any] = {
     "max_tokens": 16,
     "max_completion_tokens": 16,
     "dimensions": 256,
     "logit_bias": {},
-    "tools": [{"type": "function", "function": TOOL}],
+    "tools": [{"type": "function", "function": {"name": "name", "parameters": PARAMETERS, "strict": True}}],
 }
 """Values for parameters whose values in the tests no model takes: 0, 1, a token `foo`, a schema of one key `foo`."""
 
