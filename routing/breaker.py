@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 import random
-from collections import OrderedDict, deque
+from collections import deque
 from dataclasses import dataclass
 from enum import StrEnum
 
+from cachetools import FIFOCache
+
 from routing.errors import ProviderError, ProviderRefused, RayroomError, ReplicaLost, ThinkingExhausted
+from routing.retry import backoff_s
 from routing.validation import STRICT, Count, Seconds, Share
 
 MAX_BREAKERS = 256
@@ -131,9 +134,9 @@ class Breaker:
     def _open(self, now_s: float) -> None:
         # Jitter, so that not all router replicas probe a recovering vendor at the same moment.
         jitter = 1 + self._settings.jitter_share * (2 * self._rng.random() - 1)
-        open_s = min(self._settings.open_s * 2**self._openings, self._settings.longest_open_s) * jitter
+        self._openings += 1
+        open_s = backoff_s(self._openings, self._settings.open_s, self._settings.longest_open_s) * jitter
         self._open_until_s = max(now_s + open_s, self._not_before_s)
-        self._openings = min(self._openings + 1, 16)
         self._generation += 1
         self._outcomes.clear()
 
@@ -146,17 +149,14 @@ class Breakers:
     ) -> None:
         self._settings = settings or BreakerSettings()
         self._rng = rng
-        self._max_breakers = max_breakers
-        self._breakers: OrderedDict[tuple[str, str], Breaker] = OrderedDict()
+        # Not LRUCache: listing the states would count as a use of every breaker.
+        self._breakers: FIFOCache[tuple[str, str], Breaker] = FIFOCache(max_breakers)
 
     def of(self, vendor: str, model: str) -> Breaker:
         key = (vendor, model)
-        if key not in self._breakers:
-            self._breakers[key] = Breaker(self._settings, self._rng)
-            if len(self._breakers) > self._max_breakers:
-                self._breakers.popitem(last=False)
-        self._breakers.move_to_end(key)
-        return self._breakers[key]
+        breaker = self._breakers.get(key) or Breaker(self._settings, self._rng)
+        self._breakers[key] = breaker
+        return breaker
 
     def states(self, now_s: float) -> dict[tuple[str, str], BreakerState]:
         return {key: breaker.state(now_s) for key, breaker in self._breakers.items()}

@@ -53,6 +53,9 @@ class Model(BaseModel):
     differs: dict[str, str] = {}
     """The fields in which another published table differs from this row, and the reasons."""
 
+    def __hash__(self) -> int:
+        return hash(self.name)
+
     @property
     def vendor_name(self) -> str:
         """Return the vendor's name for this model."""

@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import math
 from bisect import bisect_left, insort
-from collections import OrderedDict, deque
+from collections import deque
 from collections.abc import Sequence
 from dataclasses import dataclass, field
+
+from cachetools import FIFOCache
 
 MAX_SAMPLES = 128
 MAX_MODELS = 256
@@ -47,13 +49,12 @@ class ModelLatencies:
     """The recent latencies of each model; the least recently used model is evicted first."""
 
     def __init__(self) -> None:
-        self._latencies: OrderedDict[str, RecentLatencies] = OrderedDict()
+        self._latencies: FIFOCache[str, RecentLatencies] = FIFOCache(MAX_MODELS)
 
     def add(self, model: str, seconds: float) -> None:
-        self._latencies.setdefault(model, RecentLatencies()).add(seconds)
-        self._latencies.move_to_end(model)
-        if len(self._latencies) > MAX_MODELS:
-            self._latencies.popitem(last=False)
+        latencies = self._latencies.get(model) or RecentLatencies()
+        latencies.add(seconds)
+        self._latencies[model] = latencies
 
     def median_s(self, model: str) -> float | None:
         """Return the model's median latency in seconds, or None while too few are known."""

@@ -4,11 +4,15 @@ from __future__ import annotations
 
 from dataclasses import asdict, dataclass, field
 
+from cachetools import FIFOCache
+
 from routing.errors import RateLimited
 from routing.models import Tenant
 
 BURST_S = 10.0
 """Seconds of its rate that a tenant may use at once: several rooms that open together are no flood."""
+MAX_TENANTS = 50_000
+"""Beyond this number the bucket used longest ago is dropped, and its tenant gets a full one."""
 
 
 @dataclass(slots=True)
@@ -49,7 +53,7 @@ class TenantLimits:
 
     times: float = 1.0
     """The factor by which the rate of every tenant is multiplied here."""
-    buckets: dict[str, TokenBucket] = field(default_factory=dict)
+    buckets: FIFOCache[str, TokenBucket] = field(default_factory=lambda: FIFOCache(MAX_TENANTS))
 
     def take(self, tenant: Tenant, now_s: float) -> RateStanding | None:
         """Take one request from the tenant's bucket; raises RateLimited with the seconds until the next.
@@ -60,7 +64,8 @@ class TenantLimits:
             return None
         per_s = self.times * tenant.requests_per_minute / 60
         capacity = max(1.0, per_s * BURST_S)
-        bucket = self.buckets.setdefault(tenant.tenant_id, TokenBucket(capacity, now_s))
+        bucket = self.buckets.get(tenant.tenant_id) or TokenBucket(capacity, now_s)
+        self.buckets[tenant.tenant_id] = bucket
         wait_s = bucket.take(now_s, per_s, capacity)
         standing = RateStanding(
             limit_per_minute=round(60 * per_s),

@@ -60,7 +60,7 @@ class AggregatorClient:
     async def aclose(self) -> None:
         await self._heartbeats.aclose()
         await self._outbox.aclose()
-        self._transport.close()
+        await self._transport.aclose()
 
     async def _send_heartbeats(self, heartbeats: list[RoomHeartbeat]) -> HeartbeatReceipt:
         receipt: HeartbeatReceipt = await self._call("beat", heartbeats)

@@ -11,6 +11,7 @@ import structlog
 from cluster.costs.models import Entry, Receipt
 from routing.errors import BudgetExceeded, CostsUnavailable, RoomClosed
 from routing.models import Intent, Outcome, Settlement, Usage
+from routing.retry import backoff_s
 
 SendEntries = Callable[[list[Entry]], Awaitable[Sequence[Receipt]]]
 
@@ -109,20 +110,22 @@ class CostOutbox:
         )
 
     async def _deliver(self) -> None:
-        backoff_s = FIRST_BACKOFF_S
+        failures = 0
         while self._pending:
             batch = self._pending[:MAX_BATCH]
             try:
                 async with asyncio.timeout(self._timeout_s):
                     receipts = await self._send([pending.entry for pending in batch])
+                if len(receipts) != len(batch):
+                    raise ValueError("a reply needs a receipt for each entry")
             except Exception as error:
                 # After any error the entries are kept and sent again: the journal ignores the ones it holds.
                 self.resends += 1
                 log.warning("cost delivery failed", error=type(error).__name__, waiting=len(self._pending))
-                await asyncio.sleep(backoff_s)
-                backoff_s = min(2 * backoff_s, MAX_BACKOFF_S)
+                failures += 1
+                await asyncio.sleep(backoff_s(failures, FIRST_BACKOFF_S, MAX_BACKOFF_S))
                 continue
-            backoff_s = FIRST_BACKOFF_S
+            failures = 0
             self._acknowledge(batch, receipts)
 
     def _acknowledge(self, batch: list[_PendingEntry], receipts: Sequence[Receipt]) -> None:

@@ -6,6 +6,8 @@ import asyncio
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 
+from cachetools import FIFOCache
+
 from routing.errors import BackendError, TenantUnknown
 from routing.models import Tenant
 
@@ -34,7 +36,7 @@ class TenantCache:
         self._ttl_s = ttl_s
         self._stale_s = stale_s
         self._clock = clock
-        self._cached: dict[str, _CachedTenant] = {}
+        self._cached: FIFOCache[str, _CachedTenant] = FIFOCache(MAX_TENANTS)
         self._fetching: dict[str, asyncio.Task[Tenant]] = {}
 
     async def tenant(self, tenant_id: str) -> Tenant:
@@ -70,12 +72,7 @@ class TenantCache:
         try:
             tenant = await self._fetch_tenant(tenant_id)
         except TenantUnknown:
-            self._store(tenant_id, None)
+            self._cached[tenant_id] = _CachedTenant(None, self._clock())
             raise
-        self._store(tenant_id, tenant)
-        return tenant
-
-    def _store(self, tenant_id: str, tenant: Tenant | None) -> None:
-        if len(self._cached) >= MAX_TENANTS:
-            self._cached.pop(next(iter(self._cached)))
         self._cached[tenant_id] = _CachedTenant(tenant, self._clock())
+        return tenant

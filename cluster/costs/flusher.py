@@ -15,6 +15,7 @@ from cluster.costs.journal import Journal
 from cluster.costs.models import FlushResult
 from routing.errors import BackendError, RayroomError
 from routing.models import FlushRow
+from routing.retry import backoff_s
 
 ROWS_A_CALL = 50
 FIRST_BACKOFF_S = 0.5
@@ -84,5 +85,5 @@ class Flusher:
             log.error("cost window refused", flush_id=flush_id, reason=reason)
 
     def _backoff_s(self, error: RayroomError) -> float:
-        max_wait_s = min(self.longest_backoff_s, FIRST_BACKOFF_S * 2 ** min(self.failures, 16))
+        max_wait_s = backoff_s(self.failures, FIRST_BACKOFF_S, self.longest_backoff_s)
         return max(self.rng.uniform(0, max_wait_s), error.retry_after_s or 0.0)

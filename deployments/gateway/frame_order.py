@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import structlog
+from cachetools import FIFOCache
 
 from deployments.api.frame_schemas import FrameHeaders
 
@@ -19,17 +20,15 @@ class FrameOrder:
     """
 
     def __init__(self) -> None:
-        self._newest_s: dict[tuple[str, str], float] = {}
+        self._newest_s: FIFOCache[tuple[str, str], float] = FIFOCache(MOST_TRACKS)
 
     def check(self, room: str, headers: FrameHeaders) -> None:
         """Log a frame that is older than one received before it."""
         if headers.captured_at is None or headers.track is None:
             return
         key = (room, headers.track)
-        newest_s = self._newest_s.pop(key, headers.captured_at)
+        newest_s = self._newest_s.get(key, headers.captured_at)
         self._newest_s[key] = max(newest_s, headers.captured_at)
-        if len(self._newest_s) > MOST_TRACKS:
-            del self._newest_s[next(iter(self._newest_s))]
         if headers.captured_at < newest_s:
             behind_s = round(newest_s - headers.captured_at, 3)
             log.info("frame received late", room=room, track=headers.track, behind_s=behind_s)

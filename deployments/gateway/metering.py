@@ -10,6 +10,7 @@ from dataclasses import dataclass, field, replace
 from types import TracebackType
 
 import structlog
+from cachetools import FIFOCache
 
 from deployments.providers.base import served_name
 from routing.catalogue import Catalogue, Model
@@ -90,7 +91,7 @@ class Meter:
         self._simulated = simulated
         self._grace_s = grace_s
         self._clock = clock
-        self._committed_nanousd: dict[str, int] = {}
+        self._committed_nanousd: FIFOCache[str, int] = FIFOCache(MAX_TENANTS)
 
     def budget_used(self, tenant: Tenant) -> float | None:
         """Return the share of the tenant's budget that is spent or reserved; None where this replica has no figure."""
@@ -101,7 +102,7 @@ class Meter:
     async def record_spent(self, tenant_id: str, entries: Sequence[Intent | Settlement]) -> None:
         """Return once costs that already arose are durable, even over the budget; raises CostsUnavailable."""
         if entries:
-            self._commit(tenant_id, await self._costs.record(entries))
+            self._committed_nanousd[tenant_id] = await self._costs.record(entries)
 
     def simulated(self, model: Model) -> bool:
         return model.vendor in self._simulated
@@ -141,7 +142,7 @@ class Meter:
 
     async def reserve(self, intent: Intent) -> None:
         """Return once the intent is durable; raises BudgetExceeded or CostsUnavailable."""
-        self._commit(intent.tenant_id, await self._costs.reserve(intent))
+        self._committed_nanousd[intent.tenant_id] = await self._costs.reserve(intent)
 
     async def settle(self, intent: Intent, outcome: Outcome, cost_nanousd: int, usage: Usage, estimated: bool) -> None:
         """Return once the settlement is durable; raises CostsUnavailable."""
@@ -155,12 +156,6 @@ class Meter:
                 settled_at_s=self._clock(),
             )
         )
-
-    def _commit(self, tenant_id: str, nanousd: int) -> None:
-        self._committed_nanousd.pop(tenant_id, None)
-        self._committed_nanousd[tenant_id] = nanousd
-        if len(self._committed_nanousd) > MAX_TENANTS:
-            del self._committed_nanousd[next(iter(self._committed_nanousd))]
 
 
 class MeteredAttempt:

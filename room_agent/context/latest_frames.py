@@ -6,6 +6,8 @@ import re
 from collections.abc import Iterable
 from dataclasses import dataclass, field
 
+from cachetools import FIFOCache
+
 from room_agent.core.models import Source
 from room_agent.intent.screen_owner import is_askers_own, names, words_of
 
@@ -32,14 +34,11 @@ class LatestFrames:
     """The newest frames of one room."""
 
     def __init__(self) -> None:
-        self._newest: dict[str, LatestFrame] = {}
+        self._newest: FIFOCache[str, LatestFrame] = FIFOCache(MAX_TRACKS)
 
     def kept(self, picture: LatestFrame) -> None:
         """Replace the frame of its track."""
-        self._newest.pop(picture.track, None)
         self._newest[picture.track] = picture
-        if len(self._newest) > MAX_TRACKS:
-            self._newest.pop(next(iter(self._newest)))
 
     def end(self, track: str) -> None:
         """Drop the frame of a track that ended."""

@@ -6,7 +6,8 @@ Every decision follows from the descriptions and their times, so recalling has n
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
-from typing import Any
+
+from cachetools import FIFOCache
 
 from room_agent.context.compaction import aged, newest, shrunk
 from room_agent.context.recall import recall_forms
@@ -34,10 +35,10 @@ class ScreenMemory:
 
     def __init__(self) -> None:
         self._entries: list[ScreenEntry] = []
-        self._labels: dict[str, str] = {}
+        self._labels: FIFOCache[str, str] = FIFOCache(MAX_TRACKS)
         self._label_count = 0
-        self._undescribed: dict[str, _Undescribed] = {}
-        self._ended_s: dict[str, float] = {}
+        self._undescribed: FIFOCache[str, _Undescribed] = FIFOCache(MAX_TRACKS)
+        self._ended_s: FIFOCache[str, float] = FIFOCache(MAX_TRACKS)
 
     def __len__(self) -> int:
         return len(self._entries)
@@ -76,12 +77,12 @@ class ScreenMemory:
         """Note that a track changed; recalls say so until `add` brings a description of that time or later."""
         before = self._undescribed.get(track)
         new_s = before.new_s if before is not None else None
-        _put(self._undescribed, track, _Undescribed(at_s, at_s if new_s is None and not edited else new_s))
+        self._undescribed[track] = _Undescribed(at_s, at_s if new_s is None and not edited else new_s)
 
     def end(self, track: str, at_s: float) -> None:
         """Close the current entry of a track that ended."""
         self._undescribed.pop(track, None)
-        _put(self._ended_s, track, at_s)
+        self._ended_s[track] = at_s
         self._close(track, at_s)
 
     def label(self, track: str, source: Source, shared_by: str) -> str:
@@ -89,7 +90,7 @@ class ScreenMemory:
         if track not in self._labels:
             self._label_count += 1
             named = f"{'screen' if source == 'screen_share' else 'camera'} {self._label_count}"
-            _put(self._labels, track, f'{named} of "{clean_name(shared_by)}"' if shared_by else named)
+            self._labels[track] = f'{named} of "{clean_name(shared_by)}"' if shared_by else named
         return self._labels[track]
 
     def shown_now(self) -> list[str]:
@@ -147,11 +148,3 @@ class ScreenMemory:
     def _line(self, entry: ScreenEntry, now_s: float) -> str:
         undescribed = self._undescribed.get(entry.track) if entry.until_s is None else None
         return line(entry, now_s, None if undescribed is None else undescribed.at_s)
-
-
-def _put(values: dict[str, Any], track: str, value: Any) -> None:
-    """Set a track's value; beyond `MAX_TRACKS` the oldest track is dropped."""
-    values.pop(track, None)
-    values[track] = value
-    if len(values) > MAX_TRACKS:
-        values.pop(next(iter(values)))

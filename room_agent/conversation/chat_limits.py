@@ -10,6 +10,8 @@ from collections.abc import AsyncIterator
 from dataclasses import asdict, dataclass
 from typing import Literal, Protocol
 
+from cachetools import FIFOCache
+
 from room_agent.text.quoting import plain
 from routing.ratelimit import TokenBucket
 
@@ -94,7 +96,7 @@ class ChatLimits:
     """
 
     def __init__(self) -> None:
-        self._senders: dict[str, _Sender] = {}
+        self._senders: FIFOCache[str, _Sender] = FIFOCache(MAX_SENDERS)
 
     def refused(self, sender: str, open_now: int, now_s: float) -> ChatOutcome | None:
         """Return the outcome that rejects a new message, or None; `open_now` of the sender's are being read."""
@@ -112,11 +114,9 @@ class ChatLimits:
 
     def _admit(self, sender: str, now_s: float) -> bool:
         """Take one message from the sender's bucket, if it holds one."""
-        record = self._senders.pop(sender, None) or _Sender(TokenBucket(BURST, now_s))
-        # Put back last, so that the first is the least recently used.
+        record = self._senders.get(sender) or _Sender(TokenBucket(BURST, now_s))
+        # Set again, so that the sender of the oldest message is the next one dropped.
         self._senders[sender] = record
-        if len(self._senders) > MAX_SENDERS:
-            del self._senders[next(iter(self._senders))]
         return record.bucket.take(now_s, 1 / EVERY_S, BURST) == 0
 
 

@@ -25,6 +25,7 @@ from room_agent.usage.journal import (
     lock_path,
     read_journal,
 )
+from routing.retry import backoff_s
 
 SCAN_EVERY_S = 5.0
 MAX_WAIT_S = 120.0
@@ -49,10 +50,10 @@ class UsageRecovery:
 
     async def run(self) -> None:
         """Scan the directory until cancelled, with growing pauses while the router does not bill everything."""
-        wait_s = SCAN_EVERY_S
+        failures = 0
         while True:
-            wait_s = SCAN_EVERY_S if await self._recover_logged() else min(2 * wait_s, MAX_WAIT_S)
-            await asyncio.sleep(wait_s)
+            failures = 0 if await self._recover_logged() else failures + 1
+            await asyncio.sleep(backoff_s(failures + 1, SCAN_EVERY_S, MAX_WAIT_S))
 
     async def _recover_logged(self) -> bool:
         """Recover, and log any failure: the next scan tries again."""

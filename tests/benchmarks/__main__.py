@@ -12,6 +12,7 @@ BENCHMARKS = (
     "bench_simulator",
     "bench_requests",
     "bench_parsing",
+    "bench_transport",
     "bench_fairness",
     "bench_gateway",
     "bench_usage",

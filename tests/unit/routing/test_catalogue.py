@@ -129,3 +129,7 @@ def test_every_model_that_talks_says_its_rules_and_their_source() -> None:
 def test_a_wrong_rule_is_named_at_start(wrong: str, said: str) -> None:
     with pytest.raises(ConfigurationError, match=rf"row 1 \(a\): .*{said}"):
         load_catalogue(model_row("a", wrong), prices("a"))
+
+
+def test_models_can_be_members_of_a_set() -> None:
+    assert len({*CATALOGUE.models.values(), *load_catalogue().models.values()}) == len(CATALOGUE.models)

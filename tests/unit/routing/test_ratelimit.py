@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import pytest
 
+from routing import ratelimit
 from routing.errors import RateLimited
+from routing.models import Tenant
 from routing.ratelimit import RateStanding, TenantLimits, TokenBucket
 from tests.support.gateway import TENANTS
 
@@ -53,3 +55,13 @@ def test_a_tenant_reads_its_standing_with_each_request_and_with_the_refusal() ->
 
 def test_a_tenant_without_a_rate_has_no_standing() -> None:
     assert TenantLimits().take(TENANTS[0], 0.0) is None
+
+
+def test_the_tenant_that_was_away_longest_loses_its_bucket(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(ratelimit, "MAX_TENANTS", 2)
+    limits = TenantLimits()
+    for name in ("acme", "globex", "acme", "initech"):
+        limits.take(
+            Tenant(tenant_id=name, name=name, plan="pro", active=True, budget_nanousd=None, requests_per_minute=60), 0.0
+        )
+    assert set(limits.buckets) == {"acme", "initech"}

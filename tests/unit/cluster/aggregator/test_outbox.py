@@ -23,6 +23,7 @@ class Aggregator:
         self.gate = asyncio.Event()
         self.gate.set()
         self.rejected_ids: set[str] = set()
+        self.omit_receipts = 0
 
     async def write(self, entries: list[Entry]) -> list[Receipt]:
         await self.gate.wait()
@@ -32,6 +33,9 @@ class Aggregator:
                 self.batches.append(entries)
             raise ConnectionResetError
         self.batches.append(entries)
+        if self.omit_receipts:
+            self.omit_receipts -= 1
+            return []
         return [BudgetExceeded() if entry.event_id in self.rejected_ids else 5 for entry in entries]
 
     def entries(self) -> list[Entry]:
@@ -59,6 +63,13 @@ async def test_entries_are_resent_after_a_lost_reply(aggregator: Aggregator) -> 
     await outbox.settle(settlement())
     assert [entry.event_id for entry in aggregator.entries()] == ["e1", "e1", "e1"]
     assert outbox.resends == 2 and outbox.waiting == 0
+
+
+async def test_a_reply_without_a_receipt_for_each_entry_sends_the_batch_again(aggregator: Aggregator) -> None:
+    aggregator.omit_receipts = 1
+    outbox = CostOutbox(aggregator.write, timeout_s=5)
+    assert await outbox.reserve(intent()) == 5
+    assert outbox.resends == 1 and outbox.waiting == 0
 
 
 async def test_a_rejection_raises_only_for_its_own_caller(aggregator: Aggregator) -> None:

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import asyncio
+from contextlib import suppress
 from dataclasses import dataclass, field
 
 import pytest
 
+from cluster.backend import tenant_cache
 from cluster.backend.tenant_cache import UNKNOWN_TTL_S, TenantCache
 from routing.errors import BackendUnavailable, TenantUnknown
 from routing.models import Tenant
@@ -98,3 +100,14 @@ async def test_a_cancelled_caller_does_not_cancel_the_shared_request(cache: Tena
     await asyncio.sleep(0)
     cancelled.cancel()
     assert (await pending).name == "Acme"
+
+
+async def test_no_more_tenants_are_cached_than_the_limit(
+    backend: TenantBackend, clock: Clock, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(tenant_cache, "MAX_TENANTS", 2)
+    cache = TenantCache(backend.tenant, ttl_s=30, stale_s=600, clock=clock)
+    for name in ("acme", "nobody", "no one", "acme"):
+        with suppress(TenantUnknown):
+            await cache.tenant(name)
+    assert backend.requests == ["acme", "nobody", "no one", "acme"]

@@ -8,7 +8,7 @@ import pytest
 
 from room_agent.context import compaction
 from room_agent.context.screen_entry import ago, first_sentence, replaces
-from room_agent.context.screen_memory import ScreenMemory
+from room_agent.context.screen_memory import MAX_TRACKS, ScreenMemory
 
 LONG = "A slide about the north region with a bar chart. It has four bars. The tallest one is March."
 
@@ -254,3 +254,12 @@ def test_a_duration_is_formatted_in_rounded_units() -> None:
 )
 def test_a_description_of_different_content_is_another_picture(old: str, new: str, another: bool) -> None:
     assert replaces(new, old) is another
+
+
+def test_a_track_keeps_its_label_until_too_many_others_came_after_it() -> None:
+    memory = ScreenMemory()
+    for number in range(MAX_TRACKS):
+        memory.label(f"TR_{number}", "screen_share", "")
+    assert memory.label("TR_0", "screen_share", "") == "screen 1"
+    memory.label("one more", "screen_share", "")
+    assert memory.label("TR_0", "screen_share", "") == f"screen {MAX_TRACKS + 2}"
