@@ -24,7 +24,8 @@ NEARLY_SPENT = 0.95
 class ServiceRoutes:
     """The models of a service in order for each tier, and the score from which a turn is complex.
 
-    `plan_tiers` names the plans whose `auto` requests always get one tier.
+    `attempts` is how many of a tier's models one request may try: the first that accept it. `plan_tiers` names the
+    plans whose `auto` requests always get one tier.
     """
 
     targets: Mapping[Tier, tuple[str, ...]]
@@ -94,7 +95,7 @@ def _scored(decision: Decision, routes: ServiceRoutes) -> Decision:
     """Add the stronger models to a decision for the simple tier: no rule outranks the score there."""
     if decision.tier is Tier.COMPLEX:
         return decision
-    return replace(decision, stronger=routes.targets[Tier.COMPLEX][: routes.attempts])
+    return replace(decision, stronger=routes.targets[Tier.COMPLEX])
 
 
 def _explicit(
@@ -132,8 +133,12 @@ def _rule(wanted: str, routes: ServiceRoutes, standing: TenantStanding | None) -
 
 
 def _decision(tier: Tier, routes: ServiceRoutes, score: float, threshold: float, reasons: tuple[str, ...]) -> Decision:
-    targets = routes.targets[tier][: routes.attempts]
-    return Decision(tier=tier, targets=targets, score=score, threshold=threshold, reasons=reasons)
+    return Decision(tier=tier, targets=routes.targets[tier], score=score, threshold=threshold, reasons=reasons)
+
+
+def first_models(decision: Decision, attempts: int) -> Decision:
+    """Return the decision with its first models only: as many as one request may try."""
+    return replace(decision, targets=decision.targets[:attempts], stronger=decision.stronger[:attempts])
 
 
 def with_image_models(

@@ -6,7 +6,7 @@ import asyncio
 import json
 import re
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import asdict, dataclass, field, fields
+from dataclasses import asdict, dataclass, field, fields, replace
 from itertools import groupby
 from typing import Any
 
@@ -18,10 +18,12 @@ from rich.text import Text
 from cluster.app import check_named
 from cluster.check.model_probes import make_probe, run_probe
 from cluster.check.plan import VendorCheck, plan_checks, unserved
+from cluster.check.production_requests import CheckedRequest, send_requests, total_nanousd
 from cluster.check.terminal import plain
 from cluster.check.types import Availability, Probe, ProbeResult, ProbeTimer
 from cluster.config.settings import AppSettings
 from deployments.providers.errors import redirects
+from deployments.providers.registry import SPEECH
 from routing.errors import (
     ConfigurationError,
     ProviderAuth,
@@ -49,6 +51,8 @@ class CheckedVendor:
     quota_left: float | None = None
     quota_unit: str = ""
     missing: tuple[str, ...] = ()
+    requests: tuple[CheckedRequest, ...] = ()
+    """One request for each configured model, with the shape of production's, and its cost."""
     untold: tuple[str, ...] = ()
     """Checks that the key lacks the permission for; speech may work nevertheless."""
 
@@ -71,7 +75,8 @@ async def check_vendors(
 ) -> list[CheckedVendor]:
     """Check every vendor with a key, concurrently; with `live`, a simulated one needs a key as well."""
     # Importing an SDK blocks the loop for seconds, constructing its client for 0.1 s: do both before any timer starts.
-    checks = [_check(row, _prepare(row), timeout_s) for row in plan_checks(settings, environment, live)]
+    rows = plan_checks(settings, environment, live)
+    checks = [_check_with_requests(settings, row, _prepare(row), timeout_s) for row in rows]
     keys = _keys(settings, environment)
     return [_without_keys(vendor, keys) for vendor in await asyncio.gather(*checks)]
 
@@ -87,9 +92,25 @@ def show(checked: Sequence[CheckedVendor], console: Console, as_json: bool) -> N
     for vendor in checked:
         table.add_row(*map(Text, map(plain, _cells(vendor))), style="red" if vendor.missing else None)
     console.print(table)
+    _show_requests([request for vendor in checked for request in vendor.requests], console)
     for vendor in checked:
         for line in (*vendor.missing, *vendor.untold):
             console.print(Text(plain(f"{vendor.vendor}: {line}")), soft_wrap=True)
+
+
+def _show_requests(requests: Sequence[CheckedRequest], console: Console) -> None:
+    """Print the requests that were sent to the models, and their cost."""
+    if not requests:
+        return
+    table = Table(box=box.SIMPLE_HEAD, title="one request with production's shape to each model")
+    for name in ("service", "model", "answered", "tokens in", "out", "cost, USD"):
+        table.add_column(name, overflow="fold")
+    for one in requests:
+        cost = "unknown" if one.cost_nanousd is None else f"{one.cost_nanousd / 1e9:.6f}"
+        cells = (one.service, one.model, "no" if one.problem else "yes", str(one.input_tokens), str(one.output_tokens))
+        table.add_row(*map(Text, (*cells, "" if one.problem else cost)), style="red" if one.problem else None)
+    console.print(table)
+    console.print(f"together: {total_nanousd(requests) / 1e9:.6f} USD")
 
 
 def _keys(settings: AppSettings, environment: Mapping[str, str]) -> list[str]:
@@ -107,6 +128,8 @@ def _redacted(value: Any, keys: Sequence[str]) -> Any:
         return hide_keys(value, keys)
     if isinstance(value, Mapping):
         return {hide_keys(name, keys): inner for name, inner in value.items()}
+    if isinstance(value, CheckedRequest):
+        return replace(value, problem=hide_keys(value.problem, keys))
     return tuple(_redacted(item, keys) for item in value) if isinstance(value, tuple) else value
 
 
@@ -128,6 +151,18 @@ def _prepare(row: VendorCheck) -> Probe | str:
         return f"{error.name} is not installed: install rayroom[agent]."
     except ProviderError as error:
         return _failed(row, error, 0)
+
+
+async def _check_with_requests(
+    settings: AppSettings, row: VendorCheck, probe: Probe | str, timeout_s: float
+) -> CheckedVendor:
+    """Check the account, and where nothing is missing, send each model a request."""
+    checked = await _check(row, probe, timeout_s)
+    if not checked.reachable or checked.missing or row.settings.api in SPEECH:
+        return checked
+    requests = await send_requests(settings, row, timeout_s)
+    refused = tuple(f"{one.service}: {one.model} {one.problem}" for one in requests if one.problem)
+    return replace(checked, requests=requests, missing=refused)
 
 
 async def _check(row: VendorCheck, probe: Probe | str, timeout_s: float) -> CheckedVendor:

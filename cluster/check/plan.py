@@ -100,7 +100,7 @@ def _row(
     names = _key_names(vendor)
     key, key_problem = _key(environment, names)
     base_url, address = _address(name, vendor, agent)
-    own_models = tuple(dict.fromkeys(model for model in models if model.vendor == name))
+    own_models = tuple({model.name: model for model in models if model.vendor == name}.values())
     return VendorCheck(
         name=name,
         settings=vendor,

@@ -9,11 +9,18 @@ from dataclasses import replace
 from deployments.common.streaming import first_within
 from deployments.gateway.failover import Candidate, Failover, FailoverRun
 from deployments.gateway.metering import written_calls
-from deployments.gateway.models import AnswerHandle, EmbedHandle, RoutedAnswer, RoutedRequest, StreamHandle
+from deployments.gateway.models import (
+    AnswerHandle,
+    AttemptTimeouts,
+    EmbedHandle,
+    RoutedAnswer,
+    RoutedRequest,
+    StreamHandle,
+)
 from deployments.providers.embedding_check import check_vectors
 from routing.capabilities import accepted_options, effort_of, thinking_tokens
 from routing.catalogue import Model
-from routing.chat import Effort
+from routing.chat import ChatOptions, Effort, Message
 from routing.deltas import joined_answer, joined_delta
 from routing.errors import RayroomError, ThinkingExhausted
 from routing.estimates import estimate_chat, estimate_embedding
@@ -46,7 +53,7 @@ async def answer(failover: Failover, handle: AnswerHandle, request: RoutedReques
 
 async def _first_answer(handle: AnswerHandle, run: FailoverRun) -> RoutedAnswer:
     async for candidate in run:
-        request = _model_request(candidate)
+        request = _request_of(candidate)
         async with candidate.attempt(estimate_chat(candidate.model, request)) as attempt:
             answer = await handle.answer(replace(request, timeout_s=candidate.timeout_s))
             run.vendor_s += answer.vendor_s
@@ -69,14 +76,14 @@ async def stream(
     weak: RoutedAnswer | None = None
     try:
         async for candidate in run:
-            model_request, deltas = _model_request(candidate), list[Delta]()
+            sent, deltas = _request_of(candidate), list[Delta]()
             name = failover.meter.served_name(candidate.model)
-            async with candidate.attempt(estimate_chat(candidate.model, model_request)) as attempt:
-                if model_request.effort in (None, "none"):
+            async with candidate.attempt(estimate_chat(candidate.model, sent)) as attempt:
+                if sent.effort in (None, "none"):
                     attempt.record_no_thinking()
-                model_request = replace(model_request, timeout_s=candidate.timeout_s)
-                timer = candidate.time_first_token(model_request.effort)
-                arriving = first_within(handle.stream(model_request), timer.limit_s)
+                sent = replace(sent, timeout_s=candidate.timeout_s)
+                timer = candidate.time_first_token(sent.effort)
+                arriving = first_within(handle.stream(sent), timer.limit_s)
                 async with aclosing(arriving):
                     async for delta in arriving:
                         timer.stop()
@@ -88,7 +95,7 @@ async def stream(
                             run.streaming = True
                             yield replace(leaving, model=name, finish=None, usage=None, vendor_s=run.vendor_s)
                 if not run.streaming:
-                    _check_answered(model_request, joined_answer(deltas, name, False))
+                    _check_answered(sent, joined_answer(deltas, name, False))
             if candidate.failed:
                 continue
             # Only now is the attempt's cost durable.
@@ -128,22 +135,41 @@ async def embed(failover: Failover, handle: EmbedHandle, request: RoutedRequest)
     raise AssertionError(RUN_ENDS)
 
 
-def _model_request(candidate: Candidate) -> ModelRequest:
-    model, request, timeouts = candidate.model, candidate.run.request, candidate.run.request.timeouts
+def _request_of(candidate: Candidate) -> ModelRequest:
+    model, request = candidate.model, candidate.run.request
     options = accepted_options(model.name, model.capabilities, request.options, request.drop_params)
+    return model_request(
+        model,
+        request.messages,
+        request.max_output_tokens,
+        options,
+        request.timeouts,
+        candidate.timeout_s,
+        candidate.more_room,
+    )
+
+
+def model_request(
+    model: Model,
+    messages: tuple[Message, ...],
+    max_output_tokens: int,
+    options: ChatOptions,
+    timeouts: AttemptTimeouts,
+    timeout_s: float,
+    more_room: bool,
+) -> ModelRequest:
+    """Return a request to one model: its effort, its limits and its timers."""
     effort = effort_of(model.capabilities, options)
-    visible_tokens = min(request.max_output_tokens, model.max_output_tokens)
+    visible_tokens = min(max_output_tokens, model.max_output_tokens)
     return ModelRequest(
         model=model.name,
-        messages=request.messages,
+        messages=messages,
         max_output_tokens=visible_tokens,
         effort=effort,
-        thinking_tokens=min(
-            _thinking_room(model, effort, candidate.more_room), model.max_output_tokens - visible_tokens
-        ),
+        thinking_tokens=min(_thinking_room(model, effort, more_room), model.max_output_tokens - visible_tokens),
         options=options,
-        timeout_s=candidate.timeout_s,
-        first_token_timeout_s=min(timeouts.first_token_s, candidate.timeout_s),
+        timeout_s=timeout_s,
+        first_token_timeout_s=min(timeouts.first_token_s, timeout_s),
         between_tokens_timeout_s=timeouts.between_tokens_s,
     )
 

@@ -13,7 +13,7 @@ from routing.capabilities import effort_of, thinking_tokens
 from routing.catalogue import Model
 from routing.chat import ChatOptions, Message
 from routing.models import Service, Tier
-from routing.policy import Decision, ServiceRoutes
+from routing.policy import Decision, ServiceRoutes, first_models
 from routing.share import ShareControl, ShareTarget
 
 SLOW_TOKENS_PER_S = 100.0
@@ -52,10 +52,10 @@ class RoutedService:
         return cls(name, routes, ShareControl(target, rng), timeouts, settings.max_output_tokens)
 
     def request(self, billing: BillingContext, decision: Decision, messages: tuple[Message, ...]) -> RoutedRequest:
-        """Return a request with the service's defaults."""
+        """Return a request with the service's defaults, and with as many models as one request may try."""
         return RoutedRequest(
             billing=billing,
-            decision=decision,
+            decision=first_models(decision, self.routes.attempts),
             messages=messages,
             max_output_tokens=self.max_output_tokens,
             timeouts=self.timeouts[decision.tier],

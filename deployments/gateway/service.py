@@ -211,7 +211,7 @@ class Gateway:
         timeouts = with_extra_time(
             routed.timeouts,
             output_tokens - settings.max_output_tokens,
-            extra_thinking_tokens(map(self.catalogue.get, decision.targets), options),
+            extra_thinking_tokens(map(self.catalogue.get, routed.decision.targets), options),
             settings.longest_extra_s,
         )
         return replace(

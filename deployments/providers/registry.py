@@ -23,10 +23,11 @@ def connect(name: str, vendor: VendorSettings, simulation: SimulationSettings) -
         raise ConfigurationError(
             f"vendors.{name}.api: {vendor.api} is called by the room agent, not by the app.", f"vendors.{name}.api"
         )
-    return _connect_real(vendor, _key(name, vendor))
+    return connect_real(vendor, _key(name, vendor))
 
 
-def _connect_real(vendor: VendorSettings, key: str) -> Provider:
+def connect_real(vendor: VendorSettings, key: str) -> Provider:
+    """Return the adapter of a vendor, whatever its row says of `simulated`."""
     if vendor.api == "openai":
         from deployments.providers.openai import OpenAIProvider
         from deployments.providers.openai_sdk import OpenAISdk

@@ -25,7 +25,7 @@ async def test_the_cost_of_a_frame_is_billed_to_the_backend(stack: Stack) -> Non
         answer = (await http.post("/v1/frames", content=jpeg(), headers=FRAME_HEADERS)).json()
     assert await stack.billed_nanousd("acme") - before == answer["cost_nanousd"] > 0
     row = (await stack.backend.events("acme"))[-1]
-    assert row["service"] == "vision" and row["metadata"]["model"] == "simulated/gemini-3.5-flash-lite"
+    assert row["service"] == "vision" and row["metadata"]["model"] == "simulated/gpt-6-luna"
     assert row["metadata"]["simulated"] is True and row["metadata"]["requests"] >= 1
 
 

@@ -23,8 +23,8 @@ from deployments.providers.simulated import profile_of
 from routing.catalogue import load_catalogue
 from routing.models import Tier, Usage
 
-TIERS = {Tier.SIMPLE: ("gpt-6-luna", "gemini-3.5-flash-lite"), Tier.COMPLEX: ("gpt-6.1-sol", "claude-sonnet-5-5")}
-"""The models of `llm` in serve_config.yaml, in the order they are tried."""
+TIERS = {Tier.SIMPLE: ("gpt-6-luna", "claude-haiku-5-5"), Tier.COMPLEX: ("gpt-6.1-terra", "claude-sonnet-5-5")}
+"""The models of `llm` in serve_config.yaml that a request tries, in their order."""
 INPUT_TOKENS, OUTPUT_TOKENS = 2_000, 60
 TURNS = 200_000
 MAX_SAMPLES, MIN_SAMPLES = 128, 20

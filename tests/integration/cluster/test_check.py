@@ -18,6 +18,8 @@ from rich.console import Console
 from typer.testing import CliRunner
 
 from cluster.check.command import CheckedVendor, check_vendors, show
+from cluster.check.plan import plan_checks
+from cluster.check.production_requests import send_requests
 from cluster.cli.main import app
 from cluster.config.settings import AppSettings, parse_settings
 from cluster.lab.emulator import Emulator, EmulatorState, Fault
@@ -76,8 +78,8 @@ async def test_every_vendor_is_reached_and_has_the_configured_models(emulator: E
     assert [(result.missing, result.reachable, result.key_present) for result in results.values()] == [
         ((), True, True)
     ] * 6
-    assert results["openai"].models == {"gpt-6-luna": True, "gpt-6.1-sol": True}
-    assert results["anthropic"].models == {"claude-sonnet-5-5": True}
+    assert results["openai"].models == dict.fromkeys(("gpt-6-luna", "gpt-6.1-terra", "gpt-6-sol"), True)
+    assert results["anthropic"].models == dict.fromkeys(("claude-haiku-5-5", "claude-sonnet-5-5"), True)
     assert results["gemini"].models == {"gemini-3.5-flash-lite": True}
     assert results["voyage"].models == {"voyage-multimodal-3.5": True}
     assert results["deepgram"].models == {"nova-3": True} and results["elevenlabs"].voices == {VOICE: True}
@@ -92,15 +94,27 @@ async def test_the_remaining_quota_is_shown_if_the_vendor_reports_it(emulator: E
     assert results["openai"].quota_left is None
 
 
-async def test_a_check_costs_only_the_embedding_of_one_word(emulator: Emulator) -> None:
-    await check_emulator(emulator)
-    paid_requests = [
-        request
-        for request in emulator.journal
-        if request.prompt_tokens or request.completion_tokens or request.characters
-    ]
-    assert [(request.vendor, request.prompt_tokens) for request in paid_requests] == [("voyage", 1)]
-    assert not any(request.audio_ms for request in emulator.journal)
+async def test_each_configured_model_gets_a_request_with_productions_shape_and_its_cost(emulator: Emulator) -> None:
+    checked = await check_emulator(emulator)
+    requests = [request for vendor in checked.values() for request in vendor.requests]
+    settings = live_settings(emulator)
+    planned = {("vision", name) for name in (*settings.vision.simple, *settings.vision.complex)}
+    planned |= {("llm", name) for name in (*settings.llm.simple, *settings.llm.complex)}
+    planned |= {("embeddings", name) for name in settings.embeddings.models}
+    assert {(request.service, request.model) for request in requests} == planned
+    assert all(request.problem == "" and request.cost_nanousd for request in requests)
+    seen = [request for request in emulator.journal if request.completion_tokens]
+    assert sum(request.images for request in seen) == len([one for one in planned if one[0] == "vision"])
+
+
+async def test_a_model_that_refuses_productions_request_is_missing_with_the_vendors_reason(emulator: Emulator) -> None:
+    settings = live_settings(emulator)
+    model = settings.catalogue().get(settings.llm.simple[0])
+    emulator.plan(Fault(status=400, message="The effort is wrong."), vendor=model.vendor, model=model.name, times=9)
+    (row,) = [row for row in plan_checks(settings, KEYS, live=True) if row.name == model.vendor]
+    refused = [request for request in await send_requests(settings, row, 5.0) if request.problem]
+    assert {request.model for request in refused} == {model.name}
+    assert all("The effort is wrong." in request.problem for request in refused)
 
 
 async def test_a_missing_key_is_named_with_the_page_that_creates_keys(emulator: Emulator) -> None:
@@ -182,13 +196,13 @@ async def test_a_model_or_voice_missing_in_the_account_is_named() -> None:
     async with Emulator(EmulatorState(models=models)).running() as emulator:
         environment = KEYS | {"RAYROOM_VOICE_ID": "nobody", "RAYROOM_TTS_MODELS": "eleven_flash_v2_5"}
         results = await check_emulator(emulator, environment)
-    assert results["openai"].models == {"gpt-6-luna": True, "gpt-6.1-sol": False}
-    assert results["anthropic"].models == {"claude-sonnet-5-5": False}
+    assert results["openai"].models == {"gpt-6-luna": True, "gpt-6.1-terra": False, "gpt-6-sol": False}
+    assert results["anthropic"].models == {"claude-haiku-5-5": False, "claude-sonnet-5-5": False}
     assert results["gemini"].models == {"gemini-3.5-flash-lite": False}
     assert results["voyage"].models == {"voyage-multimodal-3.5": False}
     assert results["elevenlabs"].voices == {"nobody": False} and len(results["elevenlabs"].models) == 1
     lines = [line for result in results.values() for line in result.missing]
-    assert any("no model gpt-6.1-sol" in line for line in lines) and any("no voice nobody" in line for line in lines)
+    assert any("no model gpt-6.1-terra" in line for line in lines) and any("no voice nobody" in line for line in lines)
 
 
 @pytest.mark.parametrize("api", ["openai", "anthropic", "gemini"])

@@ -13,7 +13,15 @@ from routing.chat import ChatOptions, Message, Tool
 from routing.complexity import Complexity
 from routing.errors import BadInput, ContextTooLong, RateLimited, RetiredModel, UnknownModel, UnsupportedOption
 from routing.models import Tenant, Tier
-from routing.policy import Decision, ServiceRoutes, TenantStanding, choose, within_capabilities, within_limits
+from routing.policy import (
+    Decision,
+    ServiceRoutes,
+    TenantStanding,
+    choose,
+    first_models,
+    within_capabilities,
+    within_limits,
+)
 from routing.ratelimit import TenantLimits
 from routing.retry import Deadline
 from routing.share import ShareControl, ShareTarget
@@ -118,6 +126,16 @@ STOPPED = ChatOptions(stop=("x",))
 
 def new_decision(*targets: str, stronger: tuple[str, ...] = ()) -> Decision:
     return Decision(tier=Tier.SIMPLE, targets=targets, score=0.1, threshold=0.5, reasons=("x",), stronger=stronger)
+
+
+def test_the_first_models_that_accept_a_request_are_tried_however_many_are_before_them() -> None:
+    three = replace(ROUTES, targets={**ROUTES.targets, Tier.COMPLEX: ("gpt-6.1-sol", "gpt-6.2-sol", "claude-opus-5-5")})
+    hard = choose("auto", HARD, three, "llm", CATALOGUE)
+    assert first_models(hard, three.attempts).targets == ("gpt-6.1-sol", "gpt-6.2-sol")
+    with_stop = within_capabilities(hard, CATALOGUE, STOPPED, HELLO)
+    assert first_models(with_stop, three.attempts).targets == ("claude-opus-5-5",)
+    easy = choose("auto", EASY, three, "llm", CATALOGUE)
+    assert first_models(easy, 1).stronger == ("gpt-6.1-sol",)
 
 
 def test_only_models_with_room_for_the_request_are_tried() -> None:
