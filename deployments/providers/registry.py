@@ -39,7 +39,7 @@ def connect_real(vendor: VendorSettings, key: str) -> Provider:
 
         return OpenAIProvider(OpenAICompatibleHttp(key, vendor.base_url or ""), vendor.output_limit_field)
     if vendor.api == "anthropic":
-        from deployments.providers.anthropic import AnthropicProvider
+        from deployments.providers.anthropic.adapter import AnthropicProvider
 
         return AnthropicProvider(key, vendor.base_url)
     if vendor.api == "gemini":
