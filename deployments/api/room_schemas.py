@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Annotated, Literal
 
-from pydantic import Field
+from pydantic import Field, StrictBool
 
 from deployments.api.body import Body, Finite
 
@@ -21,7 +21,7 @@ class OpenRoom(Body):
     room: Annotated[str, Field(max_length=1_024)]
     job_id: Annotated[str, Field(min_length=1, max_length=128)]
     metadata: Annotated[str, Field(max_length=16_384)]
-    ended: bool = False
+    ended: StrictBool = False
     """Whether the job has ended and only its bill is sent, which a suspended tenant owes too."""
 
 
@@ -34,7 +34,7 @@ class SpeechUsageItem(Body):
     audio_ms: Annotated[int, Field(strict=True, ge=0, le=MAX_AUDIO_MS)] = 0
     characters: Annotated[int, Field(strict=True, ge=0, le=MAX_CHARACTERS)] = 0
     occurred_at: Annotated[Finite, Field(ge=0)]
-    estimated: bool = False
+    estimated: StrictBool = False
     """Whether the job was killed while the request was in transit to the vendor, so that it may not have arrived."""
 
 
@@ -43,5 +43,5 @@ class Heartbeat(Body):
 
     usage: Annotated[tuple[SpeechUsageItem, ...], Field(fail_fast=True, max_length=256)] = ()
     counters: Annotated[dict[CounterName, Finite], Field(fail_fast=True)] = Field(default_factory=dict, max_length=64)
-    ended: bool = False
+    ended: StrictBool = False
     """Whether the job has ended, so that only its usage counts."""
