@@ -147,9 +147,10 @@ async def test_no_header_parameter_may_be_null(document: dict[str, Any]) -> None
     assert not any("anyOf" in row["schema"] for row in parameters)
 
 
-async def test_a_number_is_no_truth_value_in_a_body(http: httpx.AsyncClient, bearer: Bearer) -> None:
+async def test_numbers_and_truth_values_are_not_taken_for_each_other(http: httpx.AsyncClient, bearer: Bearer) -> None:
     bodies: list[tuple[str, dict[str, Any], str]] = [
         (f"{ROOM}/heartbeat", {"ended": 0}, "ended"),
+        (f"{ROOM}/heartbeat", {"counters": {"kept": False}}, "counters.kept"),
         ("/v1/embeddings", {"model": "auto", "input": "a slide", "drop_params": 0}, "drop_params"),
     ]
     for path, body, param in bodies:
