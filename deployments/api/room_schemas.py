@@ -12,7 +12,7 @@ from deployments.api.body import Body, Finite
 MAX_AUDIO_MS = 1_000_000_000
 MAX_CHARACTERS = 100_000_000
 
-StrictFinite = Annotated[Finite, Field(strict=True)]
+Number = Annotated[Finite, Field(strict=True)]
 CounterName = Annotated[str, Field(pattern=r"^[a-z][a-z0-9_]{0,63}$")]
 
 
@@ -34,7 +34,7 @@ class SpeechUsageItem(Body):
     model: Annotated[str, Field(min_length=1, max_length=128)]
     audio_ms: Annotated[int, Field(strict=True, ge=0, le=MAX_AUDIO_MS)] = 0
     characters: Annotated[int, Field(strict=True, ge=0, le=MAX_CHARACTERS)] = 0
-    occurred_at: Annotated[StrictFinite, Field(ge=0)]
+    occurred_at: Annotated[Number, Field(ge=0)]
     estimated: StrictBool = False
     """Whether the job was killed while the request was in transit to the vendor, so that it may not have arrived."""
 
@@ -43,6 +43,6 @@ class Heartbeat(Body):
     """An agent's counters since its job began, and the speech usage not acknowledged yet."""
 
     usage: Annotated[tuple[SpeechUsageItem, ...], Field(fail_fast=True, max_length=256)] = ()
-    counters: Annotated[dict[CounterName, StrictFinite], Field(fail_fast=True)] = Field(default_factory=dict, max_length=64)
+    counters: Annotated[dict[CounterName, Number], Field(fail_fast=True)] = Field(default_factory=dict, max_length=64)
     ended: StrictBool = False
     """Whether the job has ended, so that only its usage counts."""
