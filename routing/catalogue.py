@@ -41,6 +41,11 @@ class Model(BaseModel):
     image_tokens: ImageTokens | None = None
     """The input tokens of an image; None where the model counts none, or sees none."""
     dimensions: PositiveInt | None = None
+    """The size of an embedding; None where it is not known."""
+    dimension_choices: tuple[PositiveInt, ...] = ()
+    """The other sizes that a request may ask for."""
+    token_ids: bool = False
+    """Whether an embedding's input may be token ids in place of a text."""
     context_tokens: PositiveInt | None = None
     max_output_tokens: PositiveInt = 8_192
     capabilities: Capabilities = Capabilities()

@@ -56,6 +56,8 @@ class Message:
     """The calls that an assistant's message contains."""
     tool_call_id: str | None = None
     """The call to which a tool's message is the result."""
+    token_ids: tuple[int, ...] = field(default=(), repr=False)
+    """The ids of a text by the model's own tokenizer, in place of it; only an embedding's input has them."""
 
     @property
     def text(self) -> str:

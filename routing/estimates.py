@@ -42,7 +42,8 @@ def estimate_embedding(request: EmbedRequest) -> Usage:
 def text_tokens(messages: Iterable[Message]) -> int:
     """Estimate the tokens of texts and tool calls; the estimate is never too low for Latin text."""
     return sum(
-        sum(MESSAGE_OVERHEAD_TOKENS + _tokens(text) for text in (message.text, *_calls(message)))
+        len(message.token_ids)
+        + sum(MESSAGE_OVERHEAD_TOKENS + _tokens(text) for text in (message.text, *_calls(message)))
         for message in messages
     )
 

@@ -98,10 +98,12 @@ class ModelRequest:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class EmbedRequest:
-    """One attempt at an embedding model: each input is text, a JPEG, or both."""
+    """One attempt at an embedding model: each input is text, an image, both, or token ids."""
 
     model: str
     inputs: tuple[Message, ...] = field(repr=False)
+    dimensions: int | None = None
+    """The size of the vectors; None for the model's own."""
     timeout_s: float = 10.0
 
 

@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import datetime as dt
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 
 from routing.capabilities import Capabilities, accepted_options, accepts_messages, refused_options
-from routing.catalogue import Catalogue
+from routing.catalogue import Catalogue, Model
 from routing.chat import ChatOptions, Message
 from routing.complexity import Complexity
 from routing.errors import BadInput, UnsupportedOption
@@ -161,6 +161,49 @@ def without_images(decision: Decision, catalogue: Catalogue, message: Message, t
 def _image_models(decision: Decision, catalogue: Catalogue, today: dt.date) -> tuple[str, ...]:
     """Return the targets that embed pictures: the price table has a price for their pixels."""
     return tuple(name for name in decision.targets if catalogue.price(name, today).image_px_pico is not None)
+
+
+def with_token_models(decision: Decision, catalogue: Catalogue, inputs: Sequence[Message]) -> Decision:
+    """Return the decision with only the targets that take token ids, if an input has them; raises BadInput."""
+    if not any(message.token_ids for message in inputs):
+        return decision
+    targets = _targets(decision, catalogue, lambda model: model.token_ids)
+    if not targets:
+        # LangChain sends the ids of OpenAI's tokenizer unless it is told not to.
+        raise BadInput(
+            f"{decision.targets[0]} embeds texts, not token ids; LangChain sends texts with"
+            " check_embedding_ctx_length=False.",
+            "input",
+        )
+    return replace(decision, targets=targets)
+
+
+def with_dimensions(
+    decision: Decision, catalogue: Catalogue, dimensions: int | None, drop_params: bool = False
+) -> tuple[Decision, int | None]:
+    """Return the decision with only the targets that make vectors of this size, and the size.
+
+    The size is None if no target has it and `drop_params` allows that; otherwise raises UnsupportedOption.
+    """
+    if dimensions is None:
+        return decision, None
+    targets = _targets(decision, catalogue, lambda model: has_dimensions(model, dimensions))
+    if not targets and drop_params:
+        return decision, None
+    if not targets:
+        model = catalogue.get(decision.targets[0])
+        sizes = ", ".join(map(str, sorted({model.dimensions or 0, *model.dimension_choices})))
+        raise UnsupportedOption(f"{model.name} does not support these dimensions; it has {sizes}.", "dimensions")
+    return replace(decision, targets=targets), dimensions
+
+
+def has_dimensions(model: Model, dimensions: int) -> bool:
+    """Return whether a model may be asked for vectors of this size; an own model of unknown size may."""
+    return model.dimensions is None or dimensions == model.dimensions or dimensions in model.dimension_choices
+
+
+def _targets(decision: Decision, catalogue: Catalogue, accepts: Callable[[Model], bool]) -> tuple[str, ...]:
+    return tuple(name for name in decision.targets if accepts(catalogue.get(name)))
 
 
 def within_limits(

@@ -14,8 +14,8 @@ from deployments.common.settings import (
     EmbeddingsSettings,
     EnvironmentName,
     KnowledgeSettings,
+    LlmSettings,
     RoomSettings,
-    ServiceSettings,
     Settings,
     SimulationSettings,
     VendorSettings,
@@ -131,7 +131,7 @@ class AppSettings(Settings):
     """Prices of this account that differ from routing/prices.toml, each from its `effective_from` on."""
     simulation: SimulationSettings = SimulationSettings()
     vision: VisionSettings
-    llm: ServiceSettings
+    llm: LlmSettings
     embeddings: EmbeddingsSettings
     knowledge: KnowledgeSettings = KnowledgeSettings()
     rooms: RoomSettings = RoomSettings()

@@ -60,7 +60,9 @@ class _Route:
     """The endpoints of one path by method, and the path's pattern where it has parameters."""
 
     def __init__(self, path: str) -> None:
-        self.pattern = re.compile(re.sub(r"{(\w+)}", r"(?P<\1>[^/]+)", path))
+        # `{name:path}` may hold slashes, as Starlette has it.
+        named = re.sub(r"{(\w+):path}", r"(?P<\1>.+)", path)
+        self.pattern = re.compile(re.sub(r"{(\w+)}", r"(?P<\1>[^/]+)", named))
         self.endpoints: dict[str, tuple[Endpoint, int]] = {}
 
 

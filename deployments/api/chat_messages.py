@@ -17,7 +17,7 @@ MAX_IMAGES = 8
 
 
 def to_messages(messages: Sequence[ChatMessage], max_px: int) -> tuple[Message, ...]:
-    """Convert the messages of a chat; raises BadInput for an image that is no inline JPEG, or for too many."""
+    """Convert the messages of a chat; raises BadInput for an image that is not inline, or for too many."""
     found = tuple(_to_message(message, f"messages.{i}.content", max_px) for i, message in enumerate(messages))
     if sum(len(message.images) for message in found) > MAX_IMAGES:
         raise BadInput(f"A request may hold {MAX_IMAGES} images at most.", "messages")

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from typing import Annotated, Any, ClassVar, Literal
 
-from pydantic import Field, Tag, model_validator
+from pydantic import ConfigDict, Field, Tag, model_validator
 from pydantic_core import PydanticCustomError
 
-from deployments.api.body import MAX_IMAGE_CHARS, LenientBody, Text, Words, one_of
+from deployments.api.body import MAX_IMAGE_CHARS, Label, LenientBody, Text, Words, one_of
 from deployments.api.openai_params import Neutral, NotPassedOn
 from deployments.api.tool_schemas import (
     MAX_ID_CHARS,
@@ -26,7 +26,6 @@ MAX_BIASES = 1_024
 MAX_OUTPUT_TOKENS = 1_000_000
 """Above the limit of every model: the model's own limit is checked where the model is chosen."""
 
-Label = Annotated[str, Field(max_length=1_024)]
 Penalty = Annotated[float, Field(ge=-2, le=2)]
 OutputTokens = Annotated[int, Field(ge=1, le=MAX_OUTPUT_TOKENS)]
 
@@ -65,6 +64,11 @@ Content = Annotated[Words | Parts, one_of("a text or a list of parts")]
 Calls = Annotated[list[CallInHistory], Field(fail_fast=True, max_length=MAX_TOOLS)]
 
 
+# For the OpenAPI document: `check_history` checks it, with the other rules about several messages.
+_ASSISTANTS: dict[str, Any] = {"properties": {"role": {"const": "assistant"}}}
+_WITH_CONTENT: dict[str, Any] = {"required": ["content"], "properties": {"content": {"not": {"type": "null"}}}}
+
+
 class ChatMessage(LenientBody):
     """A message. Clients send the message of an answer back unchanged with the next turn, with all its fields."""
 
@@ -83,6 +87,7 @@ class ChatMessage(LenientBody):
             "thinking_blocks",
         }
     )
+    model_config = ConfigDict(json_schema_extra={"anyOf": [_ASSISTANTS, _WITH_CONTENT]})
     role: Literal["system", "developer", "user", "assistant", "tool"]
     content: Content | None = None
     name: Annotated[str, Field(max_length=256)] | None = None
@@ -153,8 +158,9 @@ class ChatRequest(NotPassedOn):
         """Return whether the caller marks the last answer as failed: `"metadata": {"last_answer": "failed"}`."""
         return (self.metadata or {}).get("last_answer") == "failed"
 
-    def output_tokens(self, default: int) -> int:
-        return self.max_completion_tokens or self.max_tokens or default
+    @property
+    def output_tokens(self) -> int | None:
+        return self.max_completion_tokens or self.max_tokens
 
     @property
     def output_field(self) -> str:

@@ -25,7 +25,7 @@ class Neutral:
         return core_schema.with_info_plain_validator_function(self._check)
 
     def __get_pydantic_json_schema__(self, schema: CoreSchema, handler: Any) -> dict[str, Any]:
-        return {"enum": [None, *self._values]}
+        return {"anyOf": [{"type": "null"}, *map(_schema_of, self._values)]}
 
     def _check(self, value: Any, info: ValidationInfo) -> Any:
         if value is None or any(value == neutral and _is_bool(value) is _is_bool(neutral) for neutral in self._values):
@@ -35,6 +35,13 @@ class Neutral:
         raise PydanticCustomError(
             "not_passed_on", "is not passed on to the models: {instead}", {"instead": self._instead}
         )
+
+
+def _schema_of(value: Any) -> dict[str, Any]:
+    """Return the JSON Schema of one value; client generators know no constant list or object."""
+    if isinstance(value, list):
+        return {"type": "array", "items": {"enum": value} if value else {}, "maxItems": len(value)}
+    return {"type": "object", "maxProperties": 0} if isinstance(value, dict) else {"const": value}
 
 
 def _is_bool(value: Any) -> bool:

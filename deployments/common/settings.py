@@ -98,6 +98,15 @@ class ServiceSettings(Settings):
         return {Tier.SIMPLE: self.simple, Tier.COMPLEX: self.complex}
 
 
+class LlmSettings(ServiceSettings):
+    """The limits of a chat. Its timeouts leave time for an answer as long as the default limit."""
+
+    attempt_timeout_s: Seconds = 45
+    total_timeout_s: Seconds = 60
+    max_output_tokens: Annotated[int, Field(ge=1, le=32_000)] = 4_096
+    """The limit of an answer whose caller names none. The room agent names its own."""
+
+
 class VisionSettings(ServiceSettings):
     """The prompt for each kept frame, and the limits of vision requests."""
 

@@ -125,11 +125,16 @@ async def embed(failover: Failover, handle: EmbedHandle, request: RoutedRequest)
     """Return the vectors and their cost in nano-dollars; raises as `answer` does."""
     run = failover.attempts(request)
     async for candidate in run:
-        inputs = EmbedRequest(model=candidate.model.name, inputs=request.messages, timeout_s=candidate.timeout_s)
+        inputs = EmbedRequest(
+            model=candidate.model.name,
+            inputs=request.messages,
+            dimensions=None if request.dimensions == candidate.model.dimensions else request.dimensions,
+            timeout_s=candidate.timeout_s,
+        )
         async with candidate.attempt(estimate_embedding(inputs)) as attempt:
             embeddings = await handle.embed(replace(inputs, timeout_s=candidate.timeout_s))
             attempt.record_answer(embeddings.usage)
-            check_vectors(candidate.model, embeddings, len(request.messages))
+            check_vectors(candidate.model, embeddings, len(request.messages), request.dimensions)
         if not candidate.failed:
             return embeddings, run.cost_nanousd
     raise AssertionError(RUN_ENDS)

@@ -40,6 +40,13 @@ class GatewaySettings:
     """The published p99 of the time to the first token, by model."""
 
 
+def served_models(settings: GatewaySettings) -> tuple[str, ...]:
+    """Return the configured models of all services, each once."""
+    vision, llm = settings.vision, settings.llm
+    names = (*llm.simple, *llm.complex, *vision.simple, *vision.complex, *settings.embeddings.models)
+    return tuple(dict.fromkeys(names))
+
+
 class AnswerHandle(Protocol):
     """A model deployment that answers whole: behind its Serve handle, or the same class in this process."""
 
@@ -98,6 +105,8 @@ class RoutedRequest:
     max_output_tokens: int
     timeouts: AttemptTimeouts
     options: ChatOptions = field(default_factory=ChatOptions)
+    dimensions: int | None = None
+    """The size of an embedding's vectors; None for the model's own."""
     drop_params: bool = False
     """Whether a model that does not accept one of the options answers without it."""
 

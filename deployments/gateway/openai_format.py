@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import base64
 import json
-import struct
 import time
 import uuid
 from collections.abc import AsyncGenerator, AsyncIterator, Mapping
@@ -15,7 +13,7 @@ from deployments.api.call_ids import join_call_id
 from deployments.gateway.models import RoutedAnswer
 from routing.chat import ToolCall, ToolCallDelta
 from routing.errors import RayroomError
-from routing.models import Answer, Delta, EmbeddingResult, Usage
+from routing.models import Answer, Delta, Usage
 
 _SERVICE_TIERS = ("auto", "default", "flex", "scale", "priority")
 
@@ -105,22 +103,6 @@ class _Chunks:
         return b"data: " + self._head + b"," + _json(fields)[1:] + b"\n\n"
 
 
-def embeddings(result: EmbeddingResult, cost_nanousd: int, encoding: str) -> dict[str, Any]:
-    """Return the body of an embedding response; `encoding` is OpenAI's: "float" or "base64"."""
-    rows = [
-        {"object": "embedding", "index": index, "embedding": _packed(vector) if encoding == "base64" else vector}
-        for index, vector in enumerate(result.vectors)
-    ]
-    tokens = result.usage.input_tokens if result.usage else 0
-    return {
-        "object": "list",
-        "model": result.model,
-        "data": rows,
-        "usage": {"prompt_tokens": tokens, "total_tokens": tokens},
-        "rayroom": {"cost_nanousd": cost_nanousd, "simulated": result.simulated},
-    }
-
-
 def _routing(routed: RoutedAnswer) -> dict[str, Any]:
     """Return the fields that rayroom adds to each answer: the decision, the cost of all attempts, simulated or not."""
     decision = routed.decision
@@ -197,8 +179,3 @@ def _event(body: dict[str, Any]) -> bytes:
 
 def _json(body: Mapping[str, Any]) -> bytes:
     return json.dumps(body, separators=(",", ":")).encode()
-
-
-def _packed(vector: tuple[float, ...]) -> str:
-    """Return a vector as OpenAI's base64 encoding: little-endian 32-bit floats."""
-    return base64.b64encode(struct.pack(f"<{len(vector)}f", *vector)).decode()

@@ -16,6 +16,7 @@ from deployments.api.embedding_schemas import EmbeddingRequest, KnowledgeSearch,
 from deployments.api.frame_schemas import FrameHeaders
 from deployments.api.jpeg import inspect_jpeg
 from deployments.gateway import attempts
+from deployments.gateway.embedding_batches import embed_in_batches
 from deployments.gateway.failover import Failover
 from deployments.gateway.frame_order import FrameOrder
 from deployments.gateway.metering import AdmittedRequest, BillingContext, Meter, check_active
@@ -28,6 +29,7 @@ from deployments.gateway.models import (
     ModelHandles,
     RoutedAnswer,
     RoutedRequest,
+    served_models,
 )
 from deployments.gateway.retrieval import SearchResult, cut, find, to_question
 from deployments.gateway.rooms import RoomService
@@ -38,7 +40,7 @@ from routing.breaker import Breakers
 from routing.catalogue import Catalogue
 from routing.chat import Image, Message
 from routing.complexity import Complexity, score_frame, score_turn
-from routing.errors import BadInput
+from routing.errors import BadInput, UnknownModel
 from routing.fairness import FairShare
 from routing.models import Delta, Directory, EmbeddingResult, Service, Tenant, Tier
 from routing.policy import (
@@ -47,7 +49,9 @@ from routing.policy import (
     ServiceRoutes,
     TenantStanding,
     choose,
+    with_dimensions,
     with_image_models,
+    with_token_models,
     within_capabilities,
     within_limits,
     without_images,
@@ -77,6 +81,8 @@ class Gateway:
         rng = rng or random.Random()
         self.settings = settings
         self.catalogue = catalogue
+        self.served_models = served_models(settings)
+        """The models that a request may name: those of the configuration, and no other of the catalogue."""
         self.keys = keys
         self.tokens = Tokens(keys)
         self._handles = handles
@@ -142,8 +148,13 @@ class Gateway:
         inputs = to_inputs(request, self.settings.vision.max_image_px)
         total_s = self.settings.embeddings.total_timeout_s
         routed = self._routed_inputs(admitted.billing, request.model, inputs, total_s)
+        decision = with_token_models(routed.decision, self.catalogue, inputs)
+        decision, dimensions = with_dimensions(
+            decision, self.catalogue, request.dimensions, drop_params=bool(request.drop_params)
+        )
+        routed = replace(routed, decision=decision, dimensions=dimensions)
         with self._slot(admitted.billing):
-            return await attempts.embed(self._failover, self._handles.embeddings, routed)
+            return await embed_in_batches(self._failover, self._handles.embeddings, routed)
 
     async def search(self, admitted: AdmittedRequest, request: KnowledgeSearch) -> SearchResult:
         """Return the passages of the token's tenant for a question; raises ProviderError or BackendError."""
@@ -198,11 +209,11 @@ class Gateway:
         turn = next((message for message in reversed(messages) if message.role == "user"), messages[-1])
         if not turn.text.strip() and not turn.images:
             raise BadInput("The last user message is empty.", "messages")
-        output_tokens = request.output_tokens(settings.max_output_tokens)
         options, drop_params = to_options(request), bool(request.drop_params)
         decision = self._decide(
             self._llm, request.model, score_turn(turn_features(request, options, turn, messages)), billing.tenant
         )
+        output_tokens = request.output_tokens or self._default_output_tokens(decision)
         decision = within_limits(
             decision, self.catalogue, messages, output_tokens, settings.max_input_tokens, request.output_field, options
         )
@@ -218,7 +229,13 @@ class Gateway:
             routed, max_output_tokens=output_tokens, timeouts=timeouts, options=options, drop_params=drop_params
         )
 
+    def _default_output_tokens(self, decision: Decision) -> int:
+        """Return the output limit of a request that names none: the configured one, which no target exceeds."""
+        limits = (self.catalogue.get(name).max_output_tokens for name in decision.targets)
+        return min(self.settings.llm.max_output_tokens, *limits)
+
     def _decide(self, service: RoutedService, wanted: str, complexity: Complexity, tenant: Tenant) -> Decision:
+        self._check_served(wanted)
         standing = TenantStanding(plan=tenant.plan, budget_used=self._meter.budget_used(tenant))
         return choose(
             wanted,
@@ -245,9 +262,19 @@ class Gateway:
         )
 
     def _embed_decision(self, wanted: str) -> Decision:
+        self._check_served(wanted)
         models = self.settings.embeddings.models
         routes = ServiceRoutes(targets=dict.fromkeys(Tier, models), threshold=1.0, attempts=len(models))
         return choose(wanted, Complexity(0.0, ()), routes, "embeddings", self.catalogue, today=self._today())
+
+    def _check_served(self, wanted: str) -> None:
+        """Raise UnknownModel for a model that is not configured, or RetiredModel with its successor."""
+        if wanted in (AUTO, *Tier) or wanted in self.served_models:
+            return
+        self.catalogue.serving(wanted, self._today())
+        raise UnknownModel(
+            f"The model {wanted[:80]!r} is not served here; GET /v1/models lists those that are.", "model"
+        )
 
     def _today(self) -> dt.date:
         return dt.datetime.fromtimestamp(self._clock(), dt.UTC).date()

@@ -37,6 +37,11 @@ def system_text(request: ModelRequest) -> str:
     return "\n\n".join(message.text for message in request.messages if message.role == "system" and message.text)
 
 
+def output_limit(model: Model, request: ModelRequest) -> int:
+    """Return the vendor's output limit, which holds visible text and thinking."""
+    return min(request.max_output_tokens + request.thinking_tokens, model.max_output_tokens)
+
+
 def thinks(request: ModelRequest) -> bool:
     """Return whether the output limit leaves room for thinking, which can consume a short answer."""
     return request.max_output_tokens >= THINKING_TOKENS

@@ -10,15 +10,17 @@ from routing.errors import ProviderError
 from routing.models import EmbeddingResult
 
 
-def check_vectors(model: Model, embeddings: EmbeddingResult, wanted: int) -> None:
-    """Raise ProviderError unless there are `wanted` vectors of the model's size, of finite numbers and not all zero.
+def check_vectors(model: Model, embeddings: EmbeddingResult, wanted: int, dimensions: int | None = None) -> None:
+    """Raise ProviderError unless there are `wanted` vectors of the right size, of finite numbers and not all zero.
 
-    A broken vector would match nothing or everything in a search, without an error.
+    `dimensions` is the requested size, None for the model's own. A broken vector would match nothing or everything in a
+    search, without an error.
     """
     if len(embeddings.vectors) != wanted:
         raise ProviderError(f"{model.name} answered with another number of vectors.", phase="parse")
     sizes = {len(vector) for vector in embeddings.vectors}
-    if sizes != {model.dimensions} if model.dimensions else 0 in sizes:
+    size = dimensions or model.dimensions
+    if sizes != {size} if size else 0 in sizes:
         raise ProviderError(f"{model.name} answered with vectors of another size.", phase="parse")
     if not all(map(_sound, embeddings.vectors)):
         raise ProviderError(f"{model.name} answered with vectors that cannot be searched with.", phase="parse")

@@ -49,9 +49,13 @@ _BY_CODE: dict[str, type[ProviderError]] = {
 # Anthropic, Gemini and vLLM have no code for a request that is too long, so their sentence must tell it.
 _TOO_LONG = re.compile(
     r"prompt is too long|maximum context length|exceeds? (?:the|its) (?:maximum|configured limit|context)"
-    r"|input token count .{0,40}exceeds|context (?:window|length) (?:exceeded|limit)",
+    r"|input token count .{0,40}exceeds|context (?:window|length) (?:exceeded|limit)"
+    r"|exceed context limit",
     re.IGNORECASE,
 )
+
+# Anthropic answers 400 `invalid_request_error` where its account has no money left: no fault of the request.
+_NO_MONEY = re.compile(r"credit balance is too low|reached your specified .{0,40}usage limits", re.IGNORECASE)
 
 # An error inside a stream comes after HTTP 200, so the status is derived from its code.
 _STATUS_OF_CODE = {
@@ -142,6 +146,8 @@ def from_reply(reply: VendorResponse, phase: Phase) -> ProviderError:
     reason = clean_reason(reply.message) if issubclass(kind, ProviderRefused) else None
     if kind is ProviderRefused and reason is not None and _TOO_LONG.search(reason):
         kind = ProviderContextTooLong
+    if kind is ProviderRefused and reason is not None and _NO_MONEY.search(reason):
+        kind, reason = ProviderQuota, None
     param = _clean_param(reply.param) if reason is not None else None
     known = {
         name: fact for name, fact in (facts | {"reason": reason, "vendor_param": param}).items() if fact is not None

@@ -98,8 +98,10 @@ class OpenAIProvider:
                     yield delta
 
     async def _embed(self, model: Model, request: EmbedRequest) -> EmbeddingResult:
-        texts = [message.text for message in request.inputs]
-        body = {"model": model.vendor_name, "input": texts, "encoding_format": "float"}
+        texts = [list(message.token_ids) or message.text for message in request.inputs]
+        body: _JSON = {"model": model.vendor_name, "input": texts, "encoding_format": "float"}
+        if request.dimensions is not None:
+            body["dimensions"] = request.dimensions
         result = await self._transport.post("/embeddings", body, request.timeout_s)
         rows = sorted(result["data"], key=lambda row: int(row["index"]))
         if len(rows) != len(texts):

@@ -7,7 +7,7 @@ import json
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Any, Final
 
-from deployments.providers.base import served_name
+from deployments.providers.base import output_limit, served_name
 from deployments.providers.call_ids import accepted_call_id
 from deployments.providers.timeouts import finished
 from deployments.providers.usage import from_openai
@@ -51,11 +51,6 @@ def chat_body(model: Model, request: ModelRequest, output_limit_field: str) -> J
     if request.effort is not None:
         body["reasoning_effort"] = request.effort
     return body | _options(request.options)
-
-
-def output_limit(model: Model, request: ModelRequest) -> int:
-    """Return the vendor's output limit, which holds visible text and thinking."""
-    return min(request.max_output_tokens + request.thinking_tokens, model.max_output_tokens)
 
 
 def _options(options: ChatOptions) -> Json:

@@ -8,10 +8,10 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator
 from typing import Any, Final
 
-from deployments.providers.base import served_name
+from deployments.providers.base import output_limit, served_name
 from deployments.providers.call_ids import accepted_call_id
 from deployments.providers.errors import VendorResponse, from_reply
-from deployments.providers.openai_chat import data_url, format_fields, function_fields, output_limit
+from deployments.providers.openai_chat import data_url, format_fields, function_fields
 from deployments.providers.timeouts import finished
 from deployments.providers.usage import from_openai_responses
 from routing.catalogue import Model

@@ -39,11 +39,11 @@ def connect_real(vendor: VendorSettings, key: str) -> Provider:
 
         return OpenAIProvider(OpenAICompatibleHttp(key, vendor.base_url or ""), vendor.output_limit_field)
     if vendor.api == "anthropic":
-        from deployments.providers.anthropic import AnthropicProvider
+        from deployments.providers.anthropic.adapter import AnthropicProvider
 
         return AnthropicProvider(key, vendor.base_url)
     if vendor.api == "gemini":
-        from deployments.providers.gemini import GeminiProvider
+        from deployments.providers.gemini.adapter import GeminiProvider
 
         return GeminiProvider(key, vendor.base_url, vendor.api_version)
     from deployments.providers.voyage import VoyageProvider

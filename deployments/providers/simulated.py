@@ -143,7 +143,7 @@ class SimulatedProvider:
         deadline = Deadline.after(request.timeout_s, time.monotonic())
         await self._pause(self._profile(model).first_token_s(self._rng), deadline)
         self._fail_sometimes(model)
-        vectors = tuple(_vector(message, model.dimensions or 256) for message in request.inputs)
+        vectors = tuple(_vector(message, request.dimensions or model.dimensions or 256) for message in request.inputs)
         images = [_sized(image) for message in request.inputs for image in message.images]
         px = sum(image.width_px * image.height_px for image in images)
         usage = Usage(input_tokens=text_tokens(request.inputs), image_px=px)
@@ -195,7 +195,8 @@ def _sized(image: Image) -> Image:
 
 def _vector(message: Message, dimensions: int) -> tuple[float, ...]:
     """Return a unit vector derived from a hash of the content."""
-    content = message.text.encode() + b"".join(image.data for image in message.images)
+    ids = struct.pack(f"<{len(message.token_ids)}q", *message.token_ids)
+    content = message.text.encode() + ids + b"".join(image.data for image in message.images)
     digest = hashlib.shake_256(content).digest(4 * dimensions)
     values = [number / 2**31 - 1 for number in struct.unpack(f"<{dimensions}I", digest)]
     length = math.sqrt(sum(value * value for value in values))

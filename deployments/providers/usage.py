@@ -62,12 +62,14 @@ def from_anthropic(usage: Any, earlier: Usage | None = None) -> Usage | None:
     was = earlier or Usage()
     cached = _told(usage, "cache_read_input_tokens", was.cached_input_tokens)
     written = _told(usage, "cache_creation_input_tokens", was.cache_write_tokens)
+    for_an_hour = _told(_field(usage, "cache_creation"), "ephemeral_1h_input_tokens", was.cache_write_1h_tokens)
     fresh = _told(usage, "input_tokens", was.input_tokens - was.cached_input_tokens - was.cache_write_tokens)
-    details = getattr(usage, "output_tokens_details", None)
+    details = _field(usage, "output_tokens_details")
     return Usage(
         input_tokens=(fresh or 0) + (cached or 0) + (written or 0),
         cached_input_tokens=cached or 0,
         cache_write_tokens=written or 0,
+        cache_write_1h_tokens=min(for_an_hour or 0, written or 0),
         output_tokens=_told(usage, "output_tokens", was.output_tokens) or 0,
         thinking_tokens=_told(details, "thinking_tokens", was.thinking_tokens) or 0,
     )

@@ -44,6 +44,8 @@ class VoyageProvider:
     async def embed(self, model: Model, request: EmbedRequest) -> EmbeddingResult:
         if not _sees(model) and any(message.images for message in request.inputs):
             raise ProviderRefused(f"{model.name} embeds text only.", "input")
+        if any(message.token_ids for message in request.inputs):
+            raise ProviderRefused(f"{model.name} embeds no token ids.", "input")
         return await answered(self._embed(model, request), request.timeout_s, _reply)
 
     def warm_up(self) -> None:
@@ -68,7 +70,12 @@ class VoyageProvider:
 
     async def _post(self, model: Model, request: EmbedRequest) -> Any:
         # The SDK's client rejects vectors without usage, although they are billed, so the resources are used.
-        body = self._account | {"model": model.vendor_name, "request_timeout": (CONNECT_TIMEOUT_S, request.timeout_s)}
+        body: dict[str, Any] = self._account | {
+            "model": model.vendor_name,
+            "request_timeout": (CONNECT_TIMEOUT_S, request.timeout_s),
+        }
+        if request.dimensions is not None:
+            body["output_dimension"] = request.dimensions
         if not _sees(model):
             return await _TEXTS.acreate(input=[message.text for message in request.inputs], **body)
         inputs = [{"content": _content(message)} for message in request.inputs]

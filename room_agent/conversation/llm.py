@@ -18,6 +18,8 @@ from room_agent.core.router_transport import KEPT_S, tls
 from routing.errors import RayroomError
 
 MODEL = "auto"
+MAX_OUTPUT_TOKENS = 300
+"""A minute and a half of speech. The router's own default is for clients that show texts."""
 FIRST_TOKEN_TIMEOUT_S = 12.0
 """Longer than the router's own deadline for the first token, which includes its retries and fallbacks."""
 NEXT_TOKEN_TIMEOUT_S = 10.0
@@ -49,7 +51,9 @@ class RouterLlm:
             timeout=FIRST_TOKEN_TIMEOUT_S,
             http_client=openai.DefaultAsyncHttpxClient(verify=tls(), limits=httpx2.Limits(keepalive_expiry=KEPT_S)),
         )
-        self._llm = livekit_openai.LLM(model=MODEL, client=self._client, max_retries=0)
+        self._llm = livekit_openai.LLM(
+            model=MODEL, client=self._client, max_retries=0, max_completion_tokens=MAX_OUTPUT_TOKENS
+        )
 
     async def aclose(self) -> None:
         async with asyncio.timeout(NEXT_TOKEN_TIMEOUT_S):

@@ -11,6 +11,7 @@ BENCHMARKS = (
     "bench_hedging",
     "bench_simulator",
     "bench_requests",
+    "bench_parsing",
     "bench_transport",
     "bench_fairness",
     "bench_gateway",

@@ -13,22 +13,14 @@ import anthropic
 import pytest
 
 from cluster.lab.emulator import Emulator, EmulatorState, Extras, Fault, RateLimits, VendorLoad
+from tests.contract.anthropic_clients import connect
 from tests.support.pictures import jpeg
 from tests.support.sleep_probe import SleepProbe
 
 MODEL = "claude-sonnet-5-5"
 QUESTION: list[Any] = [{"role": "user", "content": "what is on the screen"}]
-
-
-def connect(emulator: Emulator) -> anthropic.AsyncAnthropic:
-    client = anthropic.DefaultAioHttpClient()
-    return anthropic.AsyncAnthropic(
-        api_key="k",
-        base_url=f"{emulator.url}/anthropic",
-        max_retries=0,
-        http_client=client,
-        _strict_response_validation=True,
-    )
+PLAIN: Any = {"type": "between_tools"}
+"""The thinking of a request without tools that gets an answer of text alone."""
 
 
 @pytest.fixture
@@ -38,21 +30,21 @@ async def client(emulator: Emulator) -> AsyncIterator[anthropic.AsyncAnthropic]:
 
 
 async def whole(client: anthropic.AsyncAnthropic, **more: Any) -> anthropic.types.Message:
-    request: dict[str, Any] = {"model": MODEL, "messages": QUESTION, "max_tokens": 100} | more
+    request: dict[str, Any] = {"model": MODEL, "messages": QUESTION, "max_tokens": 100, "thinking": PLAIN} | more
     message: anthropic.types.Message = await client.messages.create(**request)
     return message
 
 
 async def streamed(client: anthropic.AsyncAnthropic, **more: Any) -> list[Any]:
     async with await client.messages.create(
-        model=MODEL, messages=QUESTION, max_tokens=100, stream=True, **more
+        model=MODEL, messages=QUESTION, max_tokens=100, thinking=PLAIN, stream=True, **more
     ) as events:
         return [event async for event in events]
 
 
 async def test_a_stream_says_what_the_whole_answer_says(client: anthropic.AsyncAnthropic) -> None:
     answer = await whole(client)
-    async with client.messages.stream(model=MODEL, messages=QUESTION, max_tokens=100) as stream:
+    async with client.messages.stream(model=MODEL, messages=QUESTION, max_tokens=100, thinking=PLAIN) as stream:
         accumulated = await stream.get_final_message()
     first, same = accumulated.content[0], answer.content[0]
     assert first.type == same.type == "text" and first.text == same.text
@@ -106,8 +98,18 @@ async def test_sampling_is_refused_from_this_version_on(name: str, client: anthr
     with pytest.raises(anthropic.BadRequestError) as failed:
         await whole(client, extra_body={name: 1})
     assert failed.value.type == "invalid_request_error"
-    older = await whole(client, extra_body={name: 1}, extra_headers={"anthropic-version": "2023-06-01"})
-    assert older.stop_reason == "end_turn"
+
+
+async def test_an_older_version_accepts_the_defaults_of_sampling_and_older_models_all_of_it(
+    client: anthropic.AsyncAnthropic,
+) -> None:
+    older: dict[str, Any] = {"extra_headers": {"anthropic-version": "2023-06-01"}}
+    assert (await whole(client, extra_body={"temperature": 1, "top_p": 1}, **older)).stop_reason == "end_turn"
+    for name, value in (("temperature", 0.5), ("top_p", 0.5), ("top_k", 1)):
+        with pytest.raises(anthropic.BadRequestError):
+            await whole(client, extra_body={name: value}, **older)
+        old = {"model": "claude-haiku-4-5", "thinking": {"type": "disabled"}}
+        assert (await whole(client, extra_body={name: value}, **older, **old)).stop_reason == "end_turn"
 
 
 async def test_a_key_may_come_in_either_header(client: anthropic.AsyncAnthropic) -> None:

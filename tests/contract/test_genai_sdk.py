@@ -17,7 +17,7 @@ from cluster.lab.emulator import Emulator, EmulatorState, Extras, Fault, RateLim
 from tests.support.pictures import jpeg
 from tests.support.sleep_probe import SleepProbe
 
-MODEL = "gemini-2.5-flash"
+MODEL = "gemini-2.5-flash-lite"
 QUESTION = "what is on the screen"
 
 

@@ -34,11 +34,12 @@ from deployments.gateway.service import Gateway
 from deployments.model_replica import ModelReplica
 from deployments.routes import build_routes
 from routing.breaker import BreakerSettings
-from routing.catalogue import load_catalogue
+from routing.catalogue import Catalogue, load_catalogue
 from routing.errors import BudgetExceeded, RoomClosed, TenantUnknown
 from routing.fairness import FairnessSettings
 from routing.models import Delta, Directory, Intent, Passage, RoomHeartbeat, Settlement, Tenant, TenantTotals
 from routing.retry import RetrySettings
+from tests.support.scripted_replica import ScriptedReplica
 
 KEYS = Keys(
     agent=("agent-key-0123456789", "agent-key-next-one-1"), admin=("admin-key-0123456789",), token_secret="s" * 32
@@ -132,8 +133,9 @@ async def gateway_in_process(
     vendors: dict[str, VendorSettings] = SIMULATED,
     simulation: SimulationSettings = FAST,
     llm: ServiceSettings | None = None,
-    leaf: ModelReplica | None = None,
+    leaf: ModelReplica | ScriptedReplica | None = None,
     directory: Directory | None = None,
+    catalogue: Catalogue | None = None,
     **changes: Any,
 ) -> AsyncIterator[tuple[Gateway, InProcessCluster]]:
     """Yield a gateway and its costs; `changes` replace fields of its GatewaySettings."""
@@ -153,10 +155,9 @@ async def gateway_in_process(
     )
     handles = ModelHandles(vision=leaf, llm=leaf, embeddings=leaf)
     settings = replace(settings, **changes)
-    yield (
-        Gateway(settings, load_catalogue(), KEYS, handles, cluster, directory or Tenants(), rng=random.Random(7)),
-        cluster,
-    )
+    models = catalogue or load_catalogue()
+    gateway = Gateway(settings, models, KEYS, handles, cluster, directory or Tenants(), rng=random.Random(7))
+    yield gateway, cluster
     await leaf.aclose()
     await cluster.aclose()
 

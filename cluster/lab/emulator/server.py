@@ -8,8 +8,8 @@ from contextlib import asynccontextmanager
 
 from aiohttp import web
 
-from cluster.lab.emulator.chat.anthropic import anthropic_routes
-from cluster.lab.emulator.chat.gemini import gemini_routes
+from cluster.lab.emulator.chat.anthropic.routes import anthropic_routes
+from cluster.lab.emulator.chat.gemini.generate import gemini_routes
 from cluster.lab.emulator.chat.model_lists import model_routes
 from cluster.lab.emulator.chat.openai.routes import openai_routes
 from cluster.lab.emulator.chat.voyage import voyage_routes

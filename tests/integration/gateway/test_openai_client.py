@@ -94,9 +94,21 @@ async def test_embeddings_come_one_for_each_input(client: openai.AsyncOpenAI, cl
     assert [event["service"] for event in await cluster.events()] == ["embeddings"]
 
 
-async def test_models_lists_tiers_and_catalogue(client: openai.AsyncOpenAI) -> None:
-    names = {model.id async for model in client.models.list()}
-    assert names >= {"auto", "simple", "complex", "gpt-6-luna", "claude-sonnet-5-5"}
+async def test_models_are_the_tiers_and_the_configured_models(client: openai.AsyncOpenAI) -> None:
+    models = {model.id: model async for model in client.models.list()}
+    configured = {"gpt-6-luna", "gemini-3.5-flash-lite", "gpt-6.1-sol", "claude-sonnet-5-5", "voyage-multimodal-3.5"}
+    assert set(models) == {"auto", "simple", "complex"} | configured
+    assert models["gpt-6-luna"].owned_by == "openai" and models["auto"].owned_by == "rayroom"
+    assert [await client.models.retrieve(name) for name in models] == list(models.values())
+    for absent in ("gpt-4o", "nova-3", "a/b", "gpt-9"):
+        with pytest.raises(openai.NotFoundError) as not_found:
+            await client.models.retrieve(absent)
+        assert not_found.value.code == "model_not_found"
+
+
+async def test_no_model_beyond_the_configured_ones_embeds(client: openai.AsyncOpenAI) -> None:
+    with pytest.raises(openai.NotFoundError):
+        await client.embeddings.create(model="voyage-4", input="Hello", encoding_format="float")
 
 
 async def test_what_we_do_not_pass_on_is_refused_by_name_and_not_billed(

@@ -8,6 +8,7 @@ import socket
 import time
 from collections.abc import AsyncIterator, Iterator
 from contextlib import ExitStack
+from dataclasses import replace
 
 import pytest
 
@@ -102,7 +103,11 @@ async def test_cached_written_and_thought_tokens_are_billed_once_each(
 @EACH_VENDOR
 @EACH_METHOD
 async def test_an_answer_that_meets_its_limit_says_so(vendor: str, method: str, adapters: ConnectedAdapters) -> None:
-    answer = await adapters.send(vendor, method, model_request(vendor, max_output_tokens=8))
+    request = model_request(vendor, max_output_tokens=8)
+    if vendor == "gemini":
+        # The emulated Gemini does not think at its lowest level, so that its room would hold more text.
+        request = replace(request, thinking_tokens=0)
+    answer = await adapters.send(vendor, method, request)
     assert answer.finish == "length" and len(answer.text.split()) == 8
 
 

@@ -50,6 +50,24 @@ async def test_each_text_gets_its_own_vector_and_all_are_billed(name: str, adapt
     assert result.usage == Usage(input_tokens=seen.prompt_tokens) and seen.prompt_tokens == 3
 
 
+@pytest.mark.parametrize("name", EMBEDDERS)
+async def test_vectors_have_the_requested_size(name: str, adapters: ConnectedAdapters) -> None:
+    vendor, model = EMBEDDERS[name]
+    request = EmbedRequest(model=model, inputs=INPUTS, dimensions=256)
+    result = await adapters.provider(vendor).embed(CATALOGUE.get(model), request)
+    assert [len(vector) for vector in result.vectors] == [256, 256]
+
+
+async def test_token_ids_reach_a_server_that_speaks_openais_protocol_and_no_other(adapters: ConnectedAdapters) -> None:
+    model = Model(name="own", vendor="own", services=("embeddings",), tier=Tier.SIMPLE, source="a test")
+    inputs = (Message(role="user", token_ids=(1, 2, 3)), Message(role="user", token_ids=(4,)))
+    request = EmbedRequest(model="own", inputs=inputs, dimensions=64)
+    result = await adapters.provider("openai").embed(model, request)
+    assert [len(vector) for vector in result.vectors] == [64, 64] and len(set(result.vectors)) == 2
+    with pytest.raises(ProviderRefused, match="token ids"):
+        await adapters.provider("voyage").embed(CATALOGUE.get("voyage-4"), request)
+
+
 async def test_a_server_that_speaks_openais_protocol_makes_vectors_too(adapters: ConnectedAdapters) -> None:
     model = Model(name="own", vendor="own", services=("embeddings",), tier=Tier.SIMPLE, source="a test")
     result = await adapters.provider("openai").embed(model, EmbedRequest(model="own", inputs=INPUTS))

@@ -7,7 +7,10 @@ from typing import Any
 
 from aiohttp import web
 
-from cluster.lab.emulator.chat import anthropic, gemini
+from cluster.lab.emulator.chat.anthropic import errors as anthropic
+from cluster.lab.emulator.chat.anthropic.messages import AnthropicMessages
+from cluster.lab.emulator.chat.gemini import errors as gemini
+from cluster.lab.emulator.chat.gemini.generate import GeminiContent
 from cluster.lab.emulator.chat.openai import errors as openai
 from cluster.lab.emulator.chat.openai.chat import OpenAIChat
 from cluster.lab.emulator.core.admission import check_admission
@@ -27,9 +30,9 @@ def model_routes(state: EmulatorState) -> list[web.RouteDef]:
         (openai.PREFIX, _ModelListApi(state, openai.NAME, OpenAIChat(), _openai, _openai_list)),
         (
             anthropic.PREFIX,
-            _ModelListApi(state, anthropic.NAME, anthropic.AnthropicMessages(state.clock), _anthropic, _anthropic_list),
+            _ModelListApi(state, anthropic.NAME, AnthropicMessages(state.clock), _anthropic, _anthropic_list),
         ),
-        (gemini.PREFIX, _ModelListApi(state, gemini.NAME, gemini.GeminiContent(), _gemini, _gemini_list)),
+        (gemini.PREFIX, _ModelListApi(state, gemini.NAME, GeminiContent(), _gemini, _gemini_list)),
     )
     return [
         route

@@ -25,6 +25,8 @@ class ThinkingRule(_Row):
     efforts: tuple[EffortLevel, ...]
     default: EffortLevel
     tokens: dict[EffortLevel, NonNegativeInt]
+    budget: tuple[PositiveInt, PositiveInt] | None = None
+    """The smallest and the largest number of tokens, for models that take a budget and no level."""
     source: str
 
 

@@ -17,13 +17,15 @@ LIFE_1H_S = 3_600
 class CachePoint:
     """The end of a prefix that may be cached: a digest of the prefix, its length and its life.
 
-    `counts_writes` is false where the vendor does not charge for writing.
+    `counts_writes` is false where the vendor does not charge for writing. `writes` is false for a prefix that is read
+    if it is held, but not written.
     """
 
     digest: bytes = field(repr=False)
     tokens: int
     life_s: int = LIFE_5M_S
     counts_writes: bool = True
+    writes: bool = True
 
 
 class PromptCache:
@@ -40,8 +42,10 @@ class PromptCache:
         """
         held = [point for point in points if self._ends_at_s.get((key, model, point.digest), now_s) > now_s]
         read = max((point.tokens for point in held), default=0)
+        for point in held:
+            self._hold((key, model, point.digest), now_s + point.life_s)
         shortly, for_an_hour, reached = 0, 0, read
-        for point in sorted(points, key=lambda point: point.tokens):
+        for point in sorted((point for point in points if point.writes), key=lambda point: point.tokens):
             new = max(0, point.tokens - reached)
             reached += new
             shortly += new if point.counts_writes and point.life_s < LIFE_1H_S else 0

@@ -6,7 +6,7 @@ import asyncio
 import json
 from collections.abc import Iterable
 from dataclasses import dataclass, field
-from typing import Any, Literal, Protocol
+from typing import Any, Literal, Protocol, runtime_checkable
 
 from aiohttp import web
 
@@ -70,6 +70,13 @@ class VendorProtocol(Protocol):
 
     def overload(self) -> bytes:
         """Return the overload error as a frame inside a stream."""
+
+
+@runtime_checkable
+class AnswerHeaders(Protocol):
+    """A protocol whose successful responses have headers that depend on the answer."""
+
+    def answer_headers(self, answer: GeneratedAnswer) -> dict[str, str]: ...
 
 
 async def converse(state: EmulatorState, protocol: VendorProtocol, request: web.Request) -> web.StreamResponse:
@@ -148,7 +155,10 @@ async def _answer(
     given_words = await state.engines.answer(parsed.turns)
     answer = compose(parsed, fault, style, given_words, exchange.cached())
     _log(exchange, answer)
-    headers = protocol.headers(exchange.limit_status()) | fault.headers
+    headers = protocol.headers(exchange.limit_status())
+    if isinstance(protocol, AnswerHeaders):
+        headers |= protocol.answer_headers(answer)
+    headers |= fault.headers
     await exchange.first_token()
     if parsed.stream:
         return await _stream(protocol, exchange, answer, writer, headers)

@@ -172,7 +172,7 @@ HISTORIES: dict[str, tuple[list[Any], str]] = {
     "two calls of one id": ([calls("a", "a")], "0.tool_calls.1.id"),
     "arguments that are no JSON": ([with_arguments("{")], "0.tool_calls.0.function.arguments"),
     "arguments that are a list": ([with_arguments("[]")], "0.tool_calls.0.function.arguments"),
-    "arguments of too many values": ([with_arguments("[" + "[]," * 30_000)], "0.tool_calls.0.function.arguments"),
+    "arguments of too many values": ([with_arguments("[" + "[]," * 16_000)], "0.tool_calls.0.function.arguments"),
     "a user's call": ([USER | {"tool_calls": [CALL]}], "0.tool_calls"),
     "a result without content": ([CALLS, RESULT | {"content": None}], "1.content"),
     "an answer of nothing": ([USER, {"role": "assistant"}], "1.content"),

@@ -1,0 +1,1 @@
+"""The emulated Gemini: generateContent, whole and as server-sent events."""

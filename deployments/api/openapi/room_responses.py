@@ -1,0 +1,102 @@
+"""Schemas of the responses to room agents and administrators, for the OpenAPI document."""
+
+from __future__ import annotations
+
+from typing import Any, Literal
+
+from deployments.api.openapi.responses import CompletionUsage, Count, ResponseBody, RoutingFacts
+
+
+class HealthStatus(ResponseBody):
+    status: Literal["ok", "ready"]
+
+
+class FrameDescription(RoutingFacts):
+    """The description of a frame, and how it was routed."""
+
+    description: str
+    model: str
+    finish: Literal["stop", "length", "refusal", "tool_calls"]
+    usage: CompletionUsage | None
+
+
+class RoomTenant(ResponseBody):
+    id: str
+    name: str
+    plan: str
+
+
+class GrantedLimits(ResponseBody):
+    frames_per_second: float
+    image_long_side_px: int
+    heartbeat_every_s: float
+    max_frame_bytes: int
+
+
+class RoomGrant(ResponseBody):
+    """An open room: its tenant, its limits, and the token for its other requests."""
+
+    room: str
+    tenant: RoomTenant
+    token: str
+    expires_at: float
+    simulated: bool
+    limits: GrantedLimits
+
+
+class RoomBudget(ResponseBody):
+    spent_nanousd: Count
+    limit_nanousd: Count
+
+
+class HeartbeatAnswer(ResponseBody):
+    """The room's token, the usage ids that are durable now, and the tenant's budget."""
+
+    room: str
+    token: str
+    expires_at: float
+    taken: list[str]
+    budget: RoomBudget | None
+
+
+class UsageTotals(ResponseBody):
+    """A tenant's totals so far, in nano-dollars."""
+
+    tenant_id: str
+    settled_nanousd: Count
+    reserved_nanousd: Count
+    sent_nanousd: Count
+    requests: Count
+    estimated_requests: Count
+    by_model: list[dict[str, Any]]
+
+
+class OpenRoomCounters(ResponseBody):
+    room: str
+    tenant_id: str
+    job_id: str
+    beat_at_s: float
+    opened_at_s: float
+    counters: dict[str, float]
+
+
+class TenantReport(UsageTotals):
+    """A tenant's totals so far, and its open rooms."""
+
+    rooms: list[OpenRoomCounters]
+
+
+class PassageRow(ResponseBody):
+    id: str
+    source: str
+    text: str
+    score: float | None
+
+
+class FoundPassages(ResponseBody):
+    """The passages for a question, the best first, and the cost of its embedding."""
+
+    passages: list[PassageRow]
+    model: str
+    cost_nanousd: Count
+    simulated: bool
