@@ -63,7 +63,7 @@ class Thinking(BaseModel):
     """The type of Anthropic's `thinking` that stands for the level `none`."""
     unit: Literal["level", "tokens"] = "level"
     """Whether the vendor takes the name of the level, or its `tokens` as a budget."""
-    source: str
+    source: str = "the configuration"
 
     @model_validator(mode="after")
     def _covers_its_levels(self) -> Thinking:

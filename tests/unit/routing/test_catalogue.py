@@ -109,6 +109,8 @@ def test_every_model_that_talks_says_its_rules_and_their_source() -> None:
         if "llm" in model.services:
             assert model.capabilities.options and model.capabilities.source != "the configuration", model.name
             assert model.image_tokens is not None, model.name
+            thinking = model.capabilities.thinking
+            assert thinking is None or thinking.source != "the configuration", model.name
 
 
 @pytest.mark.parametrize(

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import copy
 import datetime as dt
+import re
+import textwrap
 from pathlib import Path
 from typing import Any
 
@@ -13,6 +15,8 @@ import yaml
 from cluster.app import check
 from cluster.config.settings import parse_settings
 from cluster.config.validate import check_file
+from routing.capabilities import effort_of, refused_options
+from routing.chat import ChatOptions
 from routing.errors import ConfigurationError
 from routing.models import Usage
 
@@ -116,6 +120,7 @@ def test_the_error_for_an_unusable_model_names_its_setting(changes: dict[str, An
     assert excinfo.value.message.startswith(expected)
 
 
+OWN_SERVER = {"api": "openai-compatible", "base_url": "http://127.0.0.1:8001/v1"}
 OWN_MODEL = {
     "name": "llama-on-our-own",
     "vendor": "vllm",
@@ -126,7 +131,7 @@ OWN_MODEL = {
 
 
 def test_a_self_hosted_model_is_configured_by_a_row() -> None:
-    server = {"api": "openai-compatible", "base_url": "http://127.0.0.1:8001/v1", "output_limit_field": "max_tokens"}
+    server = OWN_SERVER | {"output_limit_field": "max_tokens"}
     settings = parse_settings(args(models=[OWN_MODEL], vendors__vllm=server, llm__simple=["llama-on-our-own"]))
     check(settings)
     price = settings.catalogue().price("llama-on-our-own", dt.date(2026, 11, 25))
@@ -157,6 +162,27 @@ def test_an_invalid_price_of_an_account_is_named(row: dict[str, Any], expected: 
     assert expected in excinfo.value.message
 
 
+def test_a_self_hosted_model_gets_every_option_unless_its_row_states_rules() -> None:
+    rules = {"options": ["tools", "temperature"], "prefill": False}
+    thinking = {"efforts": ["none", "low"], "default": "low", "tokens": {"none": 0, "low": 256}}
+    ruled = OWN_MODEL | {"name": "ruled", "capabilities": rules | {"thinking": thinking}, "image_tokens": 256}
+    catalogue = parse_settings(args(models=[OWN_MODEL, ruled], vendors__vllm=OWN_SERVER)).catalogue()
+    options = ChatOptions(stop=("x",), reasoning_effort="max", logit_bias={"1": 1.0})
+    assert refused_options(catalogue.get("llama-on-our-own").capabilities, options) == ()
+    assert refused_options(catalogue.get("ruled").capabilities, options) == ("stop", "logit_bias", "reasoning_effort")
+    assert effort_of(catalogue.get("ruled").capabilities, ChatOptions()) == "none"
+
+
+@pytest.mark.parametrize("key", ["prices", "models"])
+def test_the_documented_rows_are_valid(key: str) -> None:
+    page = (ROOT / "docs" / "operations.md").read_text("utf-8")
+    block = re.search(rf"^    {key}:\n(?:      .*\n)+", page, re.MULTILINE)
+    assert block is not None
+    settings = parse_settings(args(vendors__vllm=OWN_SERVER, **yaml.safe_load(textwrap.dedent(block[0]))))
+    check(settings)
+    assert getattr(settings, key)
+
+
 @pytest.mark.parametrize(
     ("changes", "expected"),
     [
@@ -165,6 +191,9 @@ def test_an_invalid_price_of_an_account_is_named(row: dict[str, Any], expected: 
         ({"name": "gpt-4o"}, "the name gpt-4o is taken"),
         ({"successor": "nobody"}, "names the successor nobody: no such row"),
         ({"teir": "simple"}, "args.models.0.teir"),
+        ({"capabilities": {"options": ["tool"]}}, "args.models.0.capabilities.options"),
+        ({"capabilities": {"thinking": {"efforts": ["low"]}}}, "args.models.0.capabilities.thinking.default"),
+        ({"image_tokens": {"rule": "tiles"}}, "args.models.0.image_tokens.tiles.base"),
     ],
 )
 def test_an_invalid_row_of_a_self_hosted_model_is_named(changes: dict[str, Any], expected: str) -> None:
