@@ -126,7 +126,7 @@ async def test_a_picture_is_embedded_by_the_target_that_sees_and_is_billed_by_it
 
 
 async def test_a_picture_for_a_model_of_texts_is_the_callers_mistake_and_asks_nobody(bench: Bench) -> None:
-    async with gateway(bench, ("voyage-multimodal-3.5",), Timers()) as (router, cluster):
+    async with gateway(bench, ("voyage-3.5",), Timers()) as (router, cluster):
         with pytest.raises(BadInput, match="text only"):
             await router.embed(await router.admit(TOKEN, "embeddings"), with_a_picture("voyage-3.5"))
         assert len(bench.emulator.journal) == 0 and await written(cluster) == []
