@@ -21,6 +21,7 @@ from deployments.api.openapi.responses import (
     ListedModel,
     ModelList,
 )
+from deployments.api.openapi.responses_object import ResponseEvent, ResponseObject
 from deployments.api.openapi.room_responses import (
     FoundPassages,
     FrameDescription,
@@ -30,6 +31,7 @@ from deployments.api.openapi.room_responses import (
     TenantReport,
     UsageTotals,
 )
+from deployments.api.responses.schemas import ResponsesRequest
 from deployments.api.room_schemas import Heartbeat, OpenRoom
 
 _REF = "#/components/schemas/{model}"
@@ -87,6 +89,9 @@ _KINDS: tuple[type[BaseModel], ...] = (
     ModelList,
     RoomGrant,
     OpenRoom,
+    ResponseEvent,
+    ResponseObject,
+    ResponsesRequest,
     TenantReport,
     UsageTotals,
 )
