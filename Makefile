@@ -8,7 +8,7 @@ RUN := $(VENV)/bin
 unexport PYTHONDONTWRITEBYTECODE
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test check coverage nodes serve bench unit clean
+.PHONY: help demo test check coverage nodes serve bench compat unit clean
 
 help: ## List the targets
 	@grep -E '^[a-z]+:.*## ' $(MAKEFILE_LIST) | awk -F':.*## ' '{printf "  make %-8s %s\n", $$1, $$2}'
@@ -39,8 +39,11 @@ serve: $(STAMP) ## Serve serve_config.yaml with Ray's fast path
 bench: $(STAMP) ## Measure against named peers on this machine
 	@$(RUN)/python -m tests.benchmarks
 
+compat: $(STAMP) ## Run other people's clients and suites against the app and the emulator
+	@$(RUN)/python -m tests.compat
+
 clean: ## Remove everything that was installed or left by runs
-	rm -rf $(VENV) .tools .demo .rayroom examples/*/node_modules tests/support/*/node_modules
+	rm -rf $(VENV) .tools .demo .rayroom examples/*/node_modules tests/support/*/node_modules tests/compat/compatcanary/node_modules tests/compat/clients/node/node_modules
 
 $(STAMP): pyproject.toml uv.lock
 	@$(PYTHON) -c 'import sys; v = sys.version_info; sys.exit(0 if v >= (3, 11) else "Python 3.11 or newer is needed; this is %d.%d. Install it, or name it: make PYTHON=python3.12" % v[:2])'

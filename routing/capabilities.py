@@ -28,7 +28,7 @@ IMAGE_DETAIL = "detail"
 """The option of an image by which a request sets the resolution at which it is read."""
 JSON_SCHEMA = "json_schema"
 JSON_OBJECT = "json_object"
-_OPTIONS = {FORCED_TOOL, JSON_OBJECT, JSON_SCHEMA} | {field.name for field in fields(ChatOptions)}
+_OPTIONS = {FORCED_TOOL, IMAGE_DETAIL, JSON_OBJECT, JSON_SCHEMA} | {field.name for field in fields(ChatOptions)}
 _NEUTRAL: Mapping[str, tuple[Any, ...]] = {
     "temperature": (1,),
     "top_p": (1,),

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Annotated, Any, Literal
 
-from pydantic import BeforeValidator, Field, Tag
+from pydantic import BeforeValidator, Field, StrictBool, Tag
 
 from deployments.api.body import MAX_IMAGE_CHARS, Body, Label, LenientBody, Text, one_of
 from deployments.api.inline_images import inline_image
@@ -48,7 +48,7 @@ class EmbeddingRequest(LenientBody):
     dimensions: Annotated[int, Field(strict=True, ge=1, le=MAX_DIMENSIONS)] | None = None
     encoding_format: Literal["float", "base64"] | None = None
     user: Label | None = None
-    drop_params: bool | None = None
+    drop_params: StrictBool | None = None
 
 
 class KnowledgeSearch(Body):

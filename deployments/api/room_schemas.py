@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Annotated, Literal
 
-from pydantic import Field
+from pydantic import Field, StrictBool
 
 from deployments.api.body import Body, Finite
 
@@ -12,6 +12,7 @@ from deployments.api.body import Body, Finite
 MAX_AUDIO_MS = 1_000_000_000
 MAX_CHARACTERS = 100_000_000
 
+Number = Annotated[Finite, Field(strict=True)]
 CounterName = Annotated[str, Field(pattern=r"^[a-z][a-z0-9_]{0,63}$")]
 
 
@@ -21,7 +22,7 @@ class OpenRoom(Body):
     room: Annotated[str, Field(max_length=1_024)]
     job_id: Annotated[str, Field(min_length=1, max_length=128)]
     metadata: Annotated[str, Field(max_length=16_384)]
-    ended: bool = False
+    ended: StrictBool = False
     """Whether the job has ended and only its bill is sent, which a suspended tenant owes too."""
 
 
@@ -33,8 +34,8 @@ class SpeechUsageItem(Body):
     model: Annotated[str, Field(min_length=1, max_length=128)]
     audio_ms: Annotated[int, Field(strict=True, ge=0, le=MAX_AUDIO_MS)] = 0
     characters: Annotated[int, Field(strict=True, ge=0, le=MAX_CHARACTERS)] = 0
-    occurred_at: Annotated[Finite, Field(ge=0)]
-    estimated: bool = False
+    occurred_at: Annotated[Number, Field(ge=0)]
+    estimated: StrictBool = False
     """Whether the job was killed while the request was in transit to the vendor, so that it may not have arrived."""
 
 
@@ -42,6 +43,6 @@ class Heartbeat(Body):
     """An agent's counters since its job began, and the speech usage not acknowledged yet."""
 
     usage: Annotated[tuple[SpeechUsageItem, ...], Field(fail_fast=True, max_length=256)] = ()
-    counters: Annotated[dict[CounterName, Finite], Field(fail_fast=True)] = Field(default_factory=dict, max_length=64)
-    ended: bool = False
+    counters: Annotated[dict[CounterName, Number], Field(fail_fast=True)] = Field(default_factory=dict, max_length=64)
+    ended: StrictBool = False
     """Whether the job has ended, so that only its usage counts."""

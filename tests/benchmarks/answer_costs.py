@@ -76,8 +76,8 @@ def all_costs(catalogue: Catalogue, day: dt.date) -> list[ModelCosts]:
 
 def main() -> int:
     """Print the table in Markdown."""
-    print("| model | effort | image tokens | USD per 1,000 frames | USD per 1,000 turns | tools | retires on |")
-    print("|---|---|---|---|---|---|---|")
+    print("| model | effort | image tokens | USD per 1,000 frames | USD per 1,000 turns | retires on |")
+    print("|---|---|---|---|---|---|")
     for costs in all_costs(load_catalogue(), dt.datetime.now(dt.UTC).date()):
         model = costs.model
         cells = (
@@ -86,7 +86,6 @@ def main() -> int:
             f"{costs.image_tokens:,}",
             _usd_per_thousand(costs.frame),
             _usd_per_thousand(costs.turn),
-            "yes" if model.capabilities.accepts("tools") else "no",
             model.retires_on or "",
         )
         print("| " + " | ".join(map(str, cells)) + " |")

@@ -130,6 +130,8 @@ REFUSED: dict[str, tuple[str, Json, str]] = {
     "a reference in Google's schema": (LITE, tool(parameters={"$ref": "#/a"}), 'Unknown name "$ref"'),
     "two types in Google's schema": (LITE, tool(parameters={"type": ["string", "null"]}), "cannot start list"),
     "parameters of no object": (LITE, tool(parametersJsonSchema={"type": "string"}), "of the type OBJECT"),
+    "parameters of no schema": (LITE, tool(parametersJsonSchema=True), "of the type OBJECT"),
+    "a property of no schema": (LITE, tool(parametersJsonSchema={"properties": {"a": 1}}), "must be an object"),
     "both parameters": (LITE, tool(parameters={}, parametersJsonSchema={}), "must not be set together"),
     "a required property that is not there": (
         LITE,

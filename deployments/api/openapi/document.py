@@ -145,10 +145,17 @@ def header_parameters() -> list[dict[str, Any]]:
             "name": "x-frame-" + name.replace("_", "-"),
             "in": "header",
             "required": name in schema.get("required", ()),
-            "schema": field,
+            "schema": _without_null(field),
         }
         for name, field in schema["properties"].items()
     ]
+
+
+def _without_null(schema: dict[str, Any]) -> dict[str, Any]:
+    """Return the schema of a value that may be absent but not null, as a header's text cannot be."""
+    kinds = [kind for kind in schema.get("anyOf", ()) if kind != {"type": "null"}]
+    rest = {name: value for name, value in schema.items() if name not in ("anyOf", "default")}
+    return kinds[0] | rest if len(kinds) == 1 else schema
 
 
 def _components() -> dict[str, Any]:

@@ -34,7 +34,8 @@ def message_body(model: Model, request: ModelRequest) -> Json:
     Raises ProviderRefused for a format of the answer that the API does not have.
     """
     options = request.options
-    system, messages = system_text(request), _messages(model, request)
+    # A text of blanks is refused.
+    system, messages = system_text(request).strip(), _messages(model, request)
     if not messages:
         # The API needs a message. A chat of system messages alone is sent as the user's.
         system, messages = "", [{"role": "user", "content": [_text(system)]}] if system else []

@@ -31,16 +31,19 @@ def request_contents(model: Model, request: ModelRequest) -> list[types.Content]
 
     Raises ProviderRefused for a conversation that Gemini never accepts, before anything is sent.
     """
-    names = {call.call_id: call.name for message in request.messages for call in message.tool_calls}
-    messages = [message for message in request.messages if message.role != "system"]
-    contents = []
-    for role, of_one_role in itertools.groupby(messages, lambda message: message.role):
-        parts = list(_parts(model, of_one_role, names))
-        # Gemini refuses a turn without parts.
-        if parts:
-            contents.append(types.Content(role=_ROLES[role], parts=parts))
+    # Gemini refuses a turn without parts.
+    messages = [message for message in request.messages if message.role != "system" and not _is_empty(message)]
+    names: dict[str, str] = {}
+    contents = [
+        types.Content(role=_ROLES[role], parts=list(_parts(model, of_one_role, names)))
+        for role, of_one_role in itertools.groupby(messages, lambda message: message.role)
+    ]
     _check(model, contents)
     return contents
+
+
+def _is_empty(message: Message) -> bool:
+    return message.role != "tool" and not message.tool_calls and not any(message.content)
 
 
 def _check(model: Model, contents: list[types.Content]) -> None:
@@ -50,8 +53,11 @@ def _check(model: Model, contents: list[types.Content]) -> None:
         raise ProviderRefused(f"The last message of a request to {model.name} cannot be the assistant's.", "messages")
 
 
-def _parts(model: Model, messages: Iterable[Message], names: Mapping[str, str]) -> Iterator[types.Part]:
-    """Yield the parts of one turn. Only the first of its calls needs a thought signature."""
+def _parts(model: Model, messages: Iterable[Message], names: dict[str, str]) -> Iterator[types.Part]:
+    """Yield the parts of one turn. Only the first of its calls needs a thought signature.
+
+    `names` gets the names of the calls by their ids, which some servers give again in a later turn.
+    """
     must_be_signed = requires_thought_signatures(model)
     for message in messages:
         if message.role == "tool":
@@ -64,6 +70,7 @@ def _parts(model: Model, messages: Iterable[Message], names: Mapping[str, str]) 
             signature = thought_signature_of(call.signature, model.vendor_name)
             yield _call(call, signature or (SKIPS_VALIDATION if must_be_signed else None))
             must_be_signed = False
+            names[call.call_id] = call.name
 
 
 def requires_thought_signatures(model: Model) -> bool:

@@ -78,9 +78,9 @@ async def test_every_vendor_is_reached_and_has_the_configured_models(emulator: E
     assert [(result.missing, result.reachable, result.key_present) for result in results.values()] == [
         ((), True, True)
     ] * 6
-    assert results["openai"].models == dict.fromkeys(("gpt-6-luna", "gpt-6.1-terra", "gpt-6-sol"), True)
+    assert results["openai"].models == dict.fromkeys(("gpt-6-luna", "gpt-6.1-terra"), True)
     assert results["anthropic"].models == dict.fromkeys(("claude-haiku-5-5", "claude-sonnet-5-5"), True)
-    assert results["gemini"].models == {"gemini-3.5-flash-lite": True}
+    assert results["gemini"].models == dict.fromkeys(("gemini-3.5-flash-lite", "gemini-3.8-flash"), True)
     assert results["voyage"].models == {"voyage-multimodal-3.5": True}
     assert results["deepgram"].models == {"nova-3": True} and results["elevenlabs"].voices == {VOICE: True}
     assert results["elevenlabs"].models == {"eleven_flash_v2_5": True, "eleven_turbo_v2_5": True}
@@ -196,9 +196,9 @@ async def test_a_model_or_voice_missing_in_the_account_is_named() -> None:
     async with Emulator(EmulatorState(models=models)).running() as emulator:
         environment = KEYS | {"RAYROOM_VOICE_ID": "nobody", "RAYROOM_TTS_MODELS": "eleven_flash_v2_5"}
         results = await check_emulator(emulator, environment)
-    assert results["openai"].models == {"gpt-6-luna": True, "gpt-6.1-terra": False, "gpt-6-sol": False}
+    assert results["openai"].models == {"gpt-6-luna": True, "gpt-6.1-terra": False}
     assert results["anthropic"].models == {"claude-haiku-5-5": False, "claude-sonnet-5-5": False}
-    assert results["gemini"].models == {"gemini-3.5-flash-lite": False}
+    assert results["gemini"].models == {"gemini-3.5-flash-lite": False, "gemini-3.8-flash": False}
     assert results["voyage"].models == {"voyage-multimodal-3.5": False}
     assert results["elevenlabs"].voices == {"nobody": False} and len(results["elevenlabs"].models) == 1
     lines = [line for result in results.values() for line in result.missing]

@@ -104,7 +104,7 @@ async def test_a_server_with_only_a_list_is_checked_by_its_list() -> None:
         settings = parse_settings(live_config(dict.fromkeys(VENDORS, root))["applications"][0]["args"])
         openai_only = settings.model_copy(update={"vendors": {"openai": settings.vendors["openai"]}})
         (result,) = await check_vendors(openai_only, KEYS)
-    assert result.models == {"gpt-6-luna": True, "gpt-6.1-terra": False, "gpt-6-sol": False}
+    assert result.models == {"gpt-6-luna": True, "gpt-6.1-terra": False}
 
 
 async def test_a_rejection_without_a_key_names_the_missing_setting() -> None:

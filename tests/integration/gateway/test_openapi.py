@@ -139,3 +139,20 @@ async def test_an_error_has_its_documented_status_and_envelope(
     ErrorEnvelope.model_validate(response.json())
     route = route_of(document, method, path)
     assert response.status_code == status and str(status) in route["responses"]
+
+
+async def test_no_header_parameter_may_be_null(document: dict[str, Any]) -> None:
+    parameters = document["paths"]["/v1/frames"]["post"]["parameters"]
+    assert {row["name"] for row in parameters} >= {"x-frame-phash", "x-frame-track"}
+    assert not any("anyOf" in row["schema"] for row in parameters)
+
+
+async def test_numbers_and_truth_values_are_not_taken_for_each_other(http: httpx.AsyncClient, bearer: Bearer) -> None:
+    bodies: list[tuple[str, dict[str, Any], str]] = [
+        (f"{ROOM}/heartbeat", {"ended": 0}, "ended"),
+        (f"{ROOM}/heartbeat", {"counters": {"kept": False}}, "counters.kept"),
+        ("/v1/embeddings", {"model": "auto", "input": "a slide", "drop_params": 0}, "drop_params"),
+    ]
+    for path, body, param in bodies:
+        response = await http.post(path, json=body, headers=bearer())
+        assert (response.status_code, response.json()["error"]["param"]) == (400, param)

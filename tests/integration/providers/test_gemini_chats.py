@@ -204,6 +204,12 @@ async def test_a_chat_of_system_messages_alone_is_refused_and_nothing_is_sent(ho
     assert len(bench.emulator.journal) == 0
 
 
+async def test_a_text_that_is_no_unicode_is_refused_at_no_cost(bench: Bench) -> None:
+    with pytest.raises(ProviderRefused) as refused:
+        await bench.answer("answer", chat(LITE, Message(role="user", content=("\ud800",))))
+    assert refused.value.vendor_param == "contents[0].parts[0].text" and not refused.value.billable
+
+
 @BOTH
 @EACH
 async def test_pictures_of_several_formats_and_details_are_taken(how: str, model: str, bench: Bench) -> None:

@@ -72,6 +72,7 @@ def test_the_users_message_comes_first_and_empty_ones_are_left_out() -> None:
 def test_a_chat_of_system_messages_alone_is_the_users() -> None:
     sent = body(said("system", "Say hello."))
     assert sent["messages"] == [{"role": "user", "content": [text("Say hello.")]}] and "system" not in sent
+    assert body(said("system", " ")) == {"model": "m", "max_tokens": 300, "messages": []}
 
 
 def test_texts_and_images_keep_their_order() -> None:

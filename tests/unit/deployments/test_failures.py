@@ -60,6 +60,27 @@ REPLIES: dict[str, tuple[VendorResponse, type[ProviderError], int | None]] = {
         ProviderContextTooLong,
         400,
     ),
+    "too many tokens together, by Anthropic's sentence": (
+        VendorResponse(
+            status=400, message="input length and `max_tokens` exceed context limit: 188240 + 21333 > 200000"
+        ),
+        ProviderContextTooLong,
+        400,
+    ),
+    "no money, by Anthropic's sentence": (
+        VendorResponse(
+            status=400,
+            codes=("invalid_request_error",),
+            message="Your credit balance is too low to access the Anthropic API.",
+        ),
+        ProviderQuota,
+        400,
+    ),
+    "no more money this month, by Anthropic's sentence": (
+        VendorResponse(status=400, message="You have reached your specified API usage limits."),
+        ProviderQuota,
+        400,
+    ),
     "too many tokens, by Google's sentence": (
         VendorResponse(
             status=400,

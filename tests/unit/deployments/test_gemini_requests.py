@@ -158,6 +158,18 @@ def test_results_are_one_turn_with_the_names_and_ids_of_their_calls() -> None:
     assert [part.get("function_call", {}).get("id") for part in sent[1]["parts"]] == [None, "c1", "c2"]
 
 
+def test_an_id_that_is_given_again_names_the_call_of_its_own_turn() -> None:
+    calls = [Message(role="assistant", tool_calls=(call(name=name),)) for name in ("f", "g")]
+    sent = turns(HELLO, calls[0], result(), calls[1], result())
+    assert [sent[index]["parts"][0]["function_response"]["name"] for index in (2, 4)] == ["f", "g"]
+
+
+def test_turns_around_an_empty_message_are_one() -> None:
+    said = Message(role="assistant", content=("a",))
+    sent = turns(HELLO, said, Message(role="user", content=("",)), said, HELLO)
+    assert [len(turn["parts"]) for turn in sent] == [1, 2, 1]
+
+
 def test_a_foreign_id_becomes_the_same_other_one_in_call_and_result() -> None:
     foreign = "toolu." + "A" * 90
     sent = turns(HELLO, Message(role="assistant", tool_calls=(call(foreign),)), result(foreign))

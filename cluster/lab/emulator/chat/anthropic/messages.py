@@ -99,7 +99,7 @@ def _parsed(request: MessagesRequest, key: str | None) -> AnthropicRequest:
     check_images(request)
     check_signatures(request)
     turns = tuple(_turns(request))
-    requested = request.output_config.format
+    requested, thinking_tokens = request.output_config.format, thought_tokens(request, rules)
     texts = [tool.text for tool in tools.tools] + ([str(requested.schema_)] if requested is not None else [])
     content = measure([*texts, *(part for turn in turns for part in turn.parts)]) or RequestContent()
     _check_length(content, rules)
@@ -111,13 +111,13 @@ def _parsed(request: MessagesRequest, key: str | None) -> AnthropicRequest:
         content=content,
         turns=turns,
         max_tokens=request.max_tokens,
-        thinking_tokens=thought_tokens(request, rules),
+        thinking_tokens=thinking_tokens,
         tools=tools,
         response_schema=requested.schema_ if requested is not None else None,
         stop=tuple(request.stop_sequences),
         service_tier="standard",
         cache_points=cache_points(request, rules),
-        conversation=conversation_of(request, request.messages),
+        conversation=conversation_of(request, request.messages) if thinking_tokens else "",
     )
 
 

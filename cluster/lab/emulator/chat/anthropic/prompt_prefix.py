@@ -8,7 +8,7 @@ compared with the cache.
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterator
 from typing import Final
 
 from cluster.lab.emulator.chat.anthropic.checks import AnthropicRefusal
@@ -33,6 +33,7 @@ from cluster.lab.emulator.core.tools import OfferedTool
 
 MOST_BREAKPOINTS: Final = 4
 LOOKBACK_BLOCKS: Final = 20
+_Unit = ToolParam | Block
 
 
 def parts_of(block: Block) -> tuple[Part, ...]:
@@ -68,13 +69,14 @@ def check_breakpoints(request: MessagesRequest) -> None:
 def cache_points(request: MessagesRequest, rules: ModelRules) -> tuple[CachePoint, ...]:
     """Return the ends of the marked prefixes, and those of the blocks before them, which are only read."""
     least = rules.cache_min_tokens
-    if least is None:
+    units = list(_units(request))
+    if least is None or not any(control for _, control in units):
         return ()
     digest, tokens = hashlib.blake2b(digest_size=16), 0
     ends: list[CachePoint] = []
     marks: dict[int, CacheControl] = {}
-    for parts, control in _units(request):
-        for part in parts:
+    for unit, control in units:
+        for part in (tool_text(unit),) if isinstance(unit, ToolParam) else parts_of(unit):
             digest.update((part.encode("utf-8", "replace") if isinstance(part, str) else part) + b"\0")
             tokens += _tokens(part, rules)
         if control is not None:
@@ -93,24 +95,21 @@ def _points(ends: list[CachePoint], marks: dict[int, CacheControl], least: int) 
             yield CachePoint(digest=end.digest, tokens=end.tokens, life_s=life_s, writes=control is not None)
 
 
-def _units(request: MessagesRequest) -> Iterator[tuple[tuple[Part, ...], CacheControl | None]]:
-    """Yield the blocks of the prompt in its order, each with its breakpoint."""
+def _units(request: MessagesRequest) -> Iterator[tuple[_Unit, CacheControl | None]]:
+    """Yield tools and blocks in the order of the prompt, each with its breakpoint."""
     units = list(_marked(request))
     if request.cache_control is not None and units:
         units[-1] = (units[-1][0], request.cache_control)
     yield from units
 
 
-def _marked(request: MessagesRequest) -> Iterator[tuple[tuple[Part, ...], CacheControl | None]]:
-    yield from (((tool_text(tool),), tool.cache_control) for tool in request.tools)
-    yield from ((parts_of(block), block.cache_control) for block in request.system_blocks)
-    yield from _in_messages(block for message in request.messages for block in message.blocks)
-
-
-def _in_messages(blocks: Iterable[Block]) -> Iterator[tuple[tuple[Part, ...], CacheControl | None]]:
-    for block in blocks:
-        if not isinstance(block, ThinkingBlock | RedactedThinkingBlock):
-            yield parts_of(block), block.cache_control
+def _marked(request: MessagesRequest) -> Iterator[tuple[_Unit, CacheControl | None]]:
+    yield from ((tool, tool.cache_control) for tool in request.tools)
+    yield from ((block, block.cache_control) for block in request.system_blocks)
+    for message in request.messages:
+        for block in message.blocks:
+            if not isinstance(block, ThinkingBlock | RedactedThinkingBlock):
+                yield block, block.cache_control
 
 
 def _tokens(part: Part, rules: ModelRules) -> int:

@@ -74,7 +74,7 @@ def _value(value: Any, kind: str, path: str, depth: int) -> Any:
         return _integer(value, path)
     right = {
         "any": True,
-        "string": isinstance(value, str),
+        "string": isinstance(value, str) and _is_unicode(value),
         "bool": isinstance(value, bool),
         "struct": isinstance(value, Mapping),
         "number": isinstance(value, int | float) and not isinstance(value, bool) and math.isfinite(value),
@@ -82,6 +82,11 @@ def _value(value: Any, kind: str, path: str, depth: int) -> Any:
     if not right:
         raise _invalid(path, _TYPES.get(kind, f"TYPE_{kind.upper()}"))
     return value
+
+
+def _is_unicode(text: str) -> bool:
+    """Return whether a text has no half of a surrogate pair, which JSON can escape and UTF-8 cannot encode."""
+    return text.isascii() or not any("\ud800" <= character <= "\udfff" for character in text)
 
 
 def _enumerated(value: Any, kind: str, path: str) -> str:

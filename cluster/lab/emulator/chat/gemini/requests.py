@@ -23,7 +23,6 @@ from cluster.lab.emulator.core.prompt_cache import CachePoint
 from cluster.lab.emulator.core.request import ParsedRequest
 
 MOST_POINTS: Final = 256
-LOW_RESOLUTION: Final = "MEDIA_RESOLUTION_LOW"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -44,7 +44,7 @@ def _tool(declaration: Fields, path: str) -> OfferedTool:
     parameters = declaration.get("parameters_json_schema", declaration.get("parameters"))
     if parameters is not None:
         check_schema(parameters, f"{path}.parameters")
-        if str(parameters.get("type", "object")).lower() != "object":
+        if not isinstance(parameters, Mapping) or str(parameters.get("type", "object")).lower() != "object":
             raise InvalidArgument(
                 f"* GenerateContentRequest.{path}.parameters: schema should be of the type OBJECT for parameters\n"
             )
@@ -52,23 +52,22 @@ def _tool(declaration: Fields, path: str) -> OfferedTool:
 
 
 def check_schema(schema: Any, path: str) -> None:
-    """Refuse a schema with types that JSON Schema does not have, or an array of a declared schema without items.
+    """Refuse a schema with an unknown type, or with a required property that it does not define.
 
-    Keywords of JSON Schema that Gemini does not have are ignored in a JSON schema.
+    Keywords that Gemini does not have are ignored in a JSON Schema.
     """
     for place, one in _schemas(schema, path):
-        if not isinstance(one, Mapping | bool):
+        if isinstance(one, bool):
+            continue
+        if not isinstance(one, Mapping):
             raise InvalidArgument(f"* GenerateContentRequest.{place}: a schema must be an object\n")
-        kinds = one.get("type", []) if isinstance(one, Mapping) else []
-        for kind in [kinds] if isinstance(kinds, str) else kinds:
+        kinds, properties, required = one.get("type", []), one.get("properties"), one.get("required")
+        for kind in kinds if isinstance(kinds, list) else [kinds]:
             if str(kind).lower() not in _TYPES:
                 raise InvalidArgument(f"* GenerateContentRequest.{place}.type: {kind} is not a type\n")
-        required, properties = (one.get("required") or [], one.get("properties")) if isinstance(one, dict) else ([], {})
-        missing = [name for name in required if properties is not None and name not in properties]
-        if missing:
-            raise InvalidArgument(
-                f"* GenerateContentRequest.{place}.required[{required.index(missing[0])}]: property is not defined\n"
-            )
+        for index, name in enumerate(required if isinstance(required, list) else ()):
+            if isinstance(properties, Mapping) and name not in properties:
+                raise InvalidArgument(f"* GenerateContentRequest.{place}.required[{index}]: property is not defined\n")
 
 
 def _schemas(schema: Any, path: str) -> Iterator[tuple[str, Any]]:

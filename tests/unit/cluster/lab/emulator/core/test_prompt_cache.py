@@ -36,3 +36,12 @@ def test_the_oldest_prefix_is_forgotten_first() -> None:
     for number in range(MAX_PREFIXES):
         cache.use("key", "m", [CachePoint(digest=b"%d" % number, tokens=1)], 1.0)
     assert cache.use("key", "m", [SHORT], 2.0).cached_tokens == 0
+
+
+def test_a_prefix_that_is_only_read_is_never_written_and_lives_on_where_it_is_held() -> None:
+    cache = PromptCache()
+    glance = CachePoint(digest=b"short", tokens=600, writes=False)
+    assert cache.use("key", "m", [glance], 0.0) == cache.use("key", "m", [glance], 1.0) == Extras()
+    cache.use("key", "m", [SHORT], 2.0)
+    assert cache.use("key", "m", [glance, LONG], 200.0) == Extras(cached_tokens=600, cache_write_1h_tokens=400)
+    assert cache.use("key", "m", [glance], 499.0).cached_tokens == 600

@@ -1,0 +1,1 @@
+"""`make compat`: other people's clients and suites against the app and the emulator."""
