@@ -21,8 +21,12 @@ from deployments.api.openapi.responses import (
     ListedModel,
     ModelList,
 )
+from deployments.api.openapi.responses_object import ResponseEvent, ResponseObject
+from deployments.api.responses.body import read_responses
+from deployments.api.responses.schemas import ResponsesRequest
 from deployments.gateway import openai_format
 from deployments.gateway.embedding_format import embedding_parts, paced
+from deployments.gateway.responses_format import ResponseEvents, response_body
 from deployments.gateway.service import Gateway
 from deployments.room_access import room_token, with_rate
 from deployments.stream_response import EventStream, timing
@@ -36,9 +40,7 @@ CREATED_S = 1_767_225_600
 """OpenAI's clients require a time of creation, and vendors' models have none here: the start of 2026."""
 
 
-def add_chat(app: ApiApp, gateway: Gateway) -> None:
-    schemas = SchemaCheck()
-
+def add_chat(app: ApiApp, gateway: Gateway, schemas: SchemaCheck) -> None:
     described = operation(ChatCompletion, COSTLY, key=ROOM, body=ChatRequest, events=ChatCompletionChunk)
 
     @app.endpoint("POST", "/v1/chat/completions", openapi_extra=described)
@@ -50,7 +52,23 @@ def add_chat(app: ApiApp, gateway: Gateway) -> None:
             routed = await gateway.chat(admitted, turn)
             return JSONResponse(openai_format.completion(routed), headers=timing(routed.vendor_s))
         with_usage = turn.stream_options is not None and bool(turn.stream_options.include_usage)
-        return await EventStream.begun(gateway.chat_stream(admitted, turn), with_usage)
+        return await EventStream.begun(gateway.chat_stream(admitted, turn), openai_format.ChatEvents(with_usage))
+
+
+def add_responses(app: ApiApp, gateway: Gateway, schemas: SchemaCheck) -> None:
+    described = operation(ResponseObject, COSTLY, key=ROOM, body=ResponsesRequest, events=ResponseEvent)
+
+    @app.endpoint("POST", "/v1/responses", openapi_extra=described)
+    async def responses(request: BoundedRequest) -> Response:
+        """Answer a turn as OpenAI's Responses API does. Nothing is stored: each request has the whole conversation."""
+        admitted = with_rate(request, await gateway.admit(room_token(request, gateway), "llm"))
+        converted = await read_responses(await request.read(admitted.tenant_id), schemas)
+        with converted.own_names():
+            if converted.request.stream:
+                writer = ResponseEvents(converted.request)
+                return await EventStream.begun(gateway.chat_stream(admitted, converted.chat), writer)
+            routed = await gateway.chat(admitted, converted.chat)
+        return JSONResponse(response_body(converted.request, routed), headers=timing(routed.vendor_s))
 
 
 def add_embeddings(app: ApiApp, gateway: Gateway) -> None:

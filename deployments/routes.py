@@ -12,6 +12,7 @@ from deployments.api.auth import check_key, sign
 from deployments.api.body import read_body
 from deployments.api.embedding_schemas import KnowledgeSearch
 from deployments.api.frame_schemas import parse_frame_headers
+from deployments.api.json_schema import SchemaCheck
 from deployments.api.openapi.document import ADMIN, AGENT, BACKEND, COSTLY, ROOM, describe, header_parameters, operation
 from deployments.api.openapi.room_responses import (
     FoundPassages,
@@ -25,7 +26,7 @@ from deployments.api.openapi.room_responses import (
 from deployments.api.room_schemas import Heartbeat, OpenRoom
 from deployments.gateway import openai_format
 from deployments.gateway.service import Gateway
-from deployments.openai_routes import add_chat, add_embeddings, add_models
+from deployments.openai_routes import add_chat, add_embeddings, add_models, add_responses
 from deployments.room_access import room_token, with_rate
 from deployments.stream_response import timing
 from routing.errors import NotAJpeg
@@ -36,13 +37,15 @@ MAX_FRAME_BYTES = 2 * 1024 * 1024
 def build_routes(gateway: Gateway, request_ids: bool = True) -> FastAPI:
     """Return the ASGI app that serves `gateway`; `request_ids` is ApiApp's."""
     app = ApiApp(title="rayroom", version="0.1.0", request_ids=request_ids)
+    schemas = SchemaCheck()
     # Ray looks up each request's route in this order, so the two most frequent ones come first.
-    add_chat(app, gateway)
+    add_chat(app, gateway, schemas)
     _add_frames(app, gateway)
     _add_health(app, gateway)
     _add_rooms(app, gateway)
     add_embeddings(app, gateway)
     add_models(app, gateway)
+    add_responses(app, gateway, schemas)
     _add_knowledge(app, gateway)
     _add_usage(app, gateway)
     describe(app)

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import AsyncGenerator, AsyncIterator
+from typing import Protocol
 
 from fastapi.responses import StreamingResponse
 from starlette.types import Receive, Scope, Send
 
-from deployments.gateway import openai_format
 from deployments.gateway.models import RoutedAnswer
 from routing.errors import RayroomError
 from routing.models import Delta
@@ -44,16 +44,25 @@ class PendingStream:
         await self.pieces.aclose()
 
 
+class EventWriter(Protocol):
+    """Writes the server-sent events of one answer in the form of its route."""
+
+    def events(self, first: Piece, rest: AsyncGenerator[Piece, None]) -> AsyncIterator[bytes]: ...
+
+    def failed(self, error: RayroomError) -> bytes:
+        """Return the events of an error before the first piece."""
+
+
 class EventStream(StreamingResponse):
     """A streamed answer as server-sent events. It owns the pieces, and closes them however it ends."""
 
-    def __init__(self, pending: PendingStream, first: Piece | None, with_usage: bool) -> None:
+    def __init__(self, pending: PendingStream, first: Piece | None, writer: EventWriter) -> None:
         headers = {"cache-control": "no-store"} | (timing(first.vendor_s) if first is not None else {})
-        super().__init__(_events(pending, first, with_usage), headers=headers, media_type="text/event-stream")
+        super().__init__(_events(pending, first, writer), headers=headers, media_type="text/event-stream")
         self._pending = pending
 
     @classmethod
-    async def begun(cls, pieces: AsyncGenerator[Piece, None], with_usage: bool) -> EventStream:
+    async def begun(cls, pieces: AsyncGenerator[Piece, None], writer: EventWriter) -> EventStream:
         """Return the response once its first piece has come, or after `HEAD_AFTER_S`; raises an error until then."""
         pending = PendingStream(pieces)
         try:
@@ -61,7 +70,7 @@ class EventStream(StreamingResponse):
         except BaseException:
             await pending.aclose()
             raise
-        return cls(pending, first, with_usage)
+        return cls(pending, first, writer)
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         try:
@@ -76,14 +85,14 @@ def timing(vendor_s: float) -> dict[str, str]:
     return {"server-timing": f"vendor;dur={1_000 * vendor_s:.1f}"}
 
 
-async def _events(pending: PendingStream, first: Piece | None, with_usage: bool) -> AsyncIterator[bytes]:
+async def _events(pending: PendingStream, first: Piece | None, writer: EventWriter) -> AsyncIterator[bytes]:
     """Yield a comment every while until the first piece, then the events; an error is the last event."""
     try:
         while first is None:
             yield COMMENT
             first = await pending.first_within(COMMENT_EVERY_S)
     except RayroomError as error:
-        yield openai_format.error_event(error)
+        yield writer.failed(error)
         return
-    async for event in openai_format.events(first, pending.pieces, with_usage):
+    async for event in writer.events(first, pending.pieces):
         yield event

@@ -43,7 +43,7 @@ class Model(BaseModel):
     dimensions: PositiveInt | None = None
     """The size of an embedding; None where it is not known."""
     dimension_choices: tuple[PositiveInt, ...] = ()
-    """The other sizes that a request may ask for."""
+    """The other sizes that a request may name."""
     token_ids: bool = False
     """Whether an embedding's input may be token ids in place of a text."""
     context_tokens: PositiveInt | None = None

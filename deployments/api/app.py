@@ -75,7 +75,14 @@ class ApiApp(FastAPI):
 
     def __init__(self, *, request_ids: bool = True, **settings: Any) -> None:
         """`request_ids` is False behind a server that adds `x-request-id` to each response, as Ray Serve does."""
-        super().__init__(**settings, openapi_url=None, docs_url=None, redoc_url=None)
+        super().__init__(
+            **settings,
+            openapi_url=None,
+            docs_url=None,
+            redoc_url=None,
+            # The endpoint's name: generated clients name their functions by it.
+            generate_unique_id_function=lambda route: route.name,
+        )
         self._request_ids = request_ids
         self._exact: dict[str, _Route] = {}
         self._patterns: list[_Route] = []

@@ -50,7 +50,7 @@ Finite = Annotated[float, AfterValidator(_finite)]
 class Body(BaseModel):
     """A request body: an unknown key is an error that names it, and is never dropped silently."""
 
-    model_config = ConfigDict(extra="forbid", frozen=True)
+    model_config = ConfigDict(extra="forbid", frozen=True, use_attribute_docstrings=True)
     keys: ClassVar[frozenset[str]] = frozenset()
 
     @classmethod

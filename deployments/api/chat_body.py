@@ -19,7 +19,7 @@ async def read_chat(body: bytes, schemas: SchemaCheck) -> ChatRequest:
         request = parse_chat(body)
     else:
         request = await asyncio.to_thread(parse_chat, body)
-    await schemas.check(list(_schemas(request)))
+    await schemas.check(list(schemas_of(request)))
     return request
 
 
@@ -52,7 +52,8 @@ def check_chat(request: ChatRequest) -> None:
         raise _bad("response_format.json_schema", "is missing")
 
 
-def _schemas(request: ChatRequest) -> Iterator[NamedSchema]:
+def schemas_of(request: ChatRequest) -> Iterator[NamedSchema]:
+    """Yield the schemas of the tools and of the answer, with the paths of their fields."""
     for index, tool in enumerate(request.tools or ()):
         if tool.function.parameters is not None:
             yield NamedSchema(path=f"tools.{index}.function.parameters", schema=tool.function.parameters)

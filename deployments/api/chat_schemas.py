@@ -128,6 +128,7 @@ class ChatRequest(NotPassedOn):
     stream_options: StreamOptions | None = None
     max_tokens: OutputTokens | None = None
     max_completion_tokens: OutputTokens | None = None
+    """The most tokens of the visible answer: 4,096 unless the configuration says otherwise, or the model's limit."""
     tools: Annotated[list[ToolDefinition], Field(fail_fast=True, max_length=MAX_TOOLS)] | None = None
     tool_choice: Annotated[Mode | ForcedTool, one_of("none, auto, required or a tool by its name")] | None = None
     parallel_tool_calls: bool | None = None

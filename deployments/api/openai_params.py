@@ -14,12 +14,13 @@ class Neutral:
     """Marks a parameter that is not passed on: it may be absent, null, or one of `values`, which change no answer.
 
     Clients send these values by default. Any other value is an error, because it would be dropped silently, unless
-    the caller allows that it is dropped.
+    the caller allows that it is dropped and it is `droppable`.
     """
 
-    def __init__(self, *values: Any, instead: str = "leave it out") -> None:
+    def __init__(self, *values: Any, instead: str = "leave it out", droppable: bool = True) -> None:
         self._values = values
         self._instead = instead
+        self._droppable = droppable
 
     def __get_pydantic_core_schema__(self, source: Any, handler: Any) -> CoreSchema:
         return core_schema.with_info_plain_validator_function(self._check)
@@ -30,7 +31,7 @@ class Neutral:
     def _check(self, value: Any, info: ValidationInfo) -> Any:
         if value is None or any(value == neutral and _is_bool(value) is _is_bool(neutral) for neutral in self._values):
             return value
-        if drops(info):
+        if self._droppable and drops(info):
             return None
         raise PydanticCustomError(
             "not_passed_on", "is not passed on to the models: {instead}", {"instead": self._instead}

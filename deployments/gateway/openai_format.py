@@ -27,7 +27,7 @@ def description(routed: RoutedAnswer) -> dict[str, Any]:
         "finish": answer.finish,
         "usage": _usage(answer.usage),
     }
-    return body | _routing(routed)
+    return body | routing_facts(routed)
 
 
 def completion(routed: RoutedAnswer) -> dict[str, Any]:
@@ -43,29 +43,34 @@ def completion(routed: RoutedAnswer) -> dict[str, Any]:
         # A null content and not an empty one: some clients take that for an answer.
         message |= {"content": answer.text or None, "tool_calls": [_call(call) for call in answer.tool_calls]}
     choice = {"index": 0, "message": message, "finish_reason": finish, "logprobs": answer.logprobs}
-    body = {"choices": [choice], "usage": _usage(answer.usage), "rayroom": _routing(routed)}
-    return _head("chat.completion", answer.model) | _served(answer) | body
+    body = {"choices": [choice], "usage": _usage(answer.usage), "rayroom": routing_facts(routed)}
+    return _head("chat.completion", answer.model) | served_tier(answer) | body
 
 
-async def events(
-    first: Delta | RoutedAnswer, rest: AsyncGenerator[Delta | RoutedAnswer, None], with_usage: bool
-) -> AsyncIterator[bytes]:
-    """Yield the server-sent events of a streamed completion; an error after the first event is an event too.
+class ChatEvents:
+    """Writes the server-sent events of one streamed completion."""
 
-    The last events leave as one write, because each write passes five layers on its way out.
-    """
-    chunks = _Chunks(first.model if isinstance(first, Delta) else first.answer.model, with_usage)
-    async with aclosing(rest):
-        try:
-            async for piece in _prepend(first, rest):
-                yield chunks.delta(piece) if isinstance(piece, Delta) else chunks.ending(piece)
-        except RayroomError as error:
-            yield error_event(error)
+    def __init__(self, with_usage: bool) -> None:
+        self._with_usage = with_usage
 
+    async def events(
+        self, first: Delta | RoutedAnswer, rest: AsyncGenerator[Delta | RoutedAnswer, None]
+    ) -> AsyncIterator[bytes]:
+        """Yield the events; an error after the first one is an event too.
 
-def error_event(error: RayroomError) -> bytes:
-    """Return the event that ends a stream: clients raise its error."""
-    return _event(error.envelope())
+        The last events leave as one write, because each write passes five layers on its way out.
+        """
+        chunks = _Chunks(first.model if isinstance(first, Delta) else first.answer.model, self._with_usage)
+        async with aclosing(rest):
+            try:
+                async for piece in _prepend(first, rest):
+                    yield chunks.delta(piece) if isinstance(piece, Delta) else chunks.ending(piece)
+            except RayroomError as error:
+                yield self.failed(error)
+
+    def failed(self, error: RayroomError) -> bytes:
+        """Return the event that ends a stream: clients raise its error."""
+        return _event(error.envelope())
 
 
 class _Chunks:
@@ -91,7 +96,7 @@ class _Chunks:
         answer = routed.answer
         # The answer may be empty, and then this is its only chunk.
         delta = self._role and self._role | {"content": ""}
-        extras = _served(answer) | {"rayroom": _routing(routed)}
+        extras = served_tier(answer) | {"rayroom": routing_facts(routed)}
         ending = self._chunk([_choice(delta, _finish(answer), None)], **extras)
         if self._with_usage:
             ending += self._chunk([], usage=_usage(answer.usage))
@@ -103,7 +108,7 @@ class _Chunks:
         return b"data: " + self._head + b"," + _json(fields)[1:] + b"\n\n"
 
 
-def _routing(routed: RoutedAnswer) -> dict[str, Any]:
+def routing_facts(routed: RoutedAnswer) -> dict[str, Any]:
     """Return the fields that rayroom adds to each answer: the decision, the cost of all attempts, simulated or not."""
     decision = routed.decision
     return {
@@ -139,7 +144,7 @@ def _head(kind: str, model: str) -> dict[str, Any]:
     }
 
 
-def _served(answer: Answer) -> dict[str, Any]:
+def served_tier(answer: Answer) -> dict[str, Any]:
     """Return the tier that the vendor served, if it is one of OpenAI's: its clients accept no other."""
     return {"service_tier": answer.service_tier} if answer.service_tier in _SERVICE_TIERS else {}
 

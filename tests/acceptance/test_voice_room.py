@@ -8,6 +8,7 @@ import pytest
 from livekit import rtc
 
 from cluster.lab.demo.speech_synth import silence
+from room_agent.conversation.llm import MAX_OUTPUT_TOKENS
 from tests.acceptance.voice_scene import ROOM, speak_question, voice_scene
 from tests.support.livekit_server import LiveKit
 from tests.support.scripted_router import ScriptedRouter
@@ -26,6 +27,7 @@ async def test_a_spoken_question_is_answered_in_speech_and_text(livekit: LiveKit
         assert answer.text == "It says forty two." and answer.attributes["lk.transcription_final"] == "true"
         assert scene.router.chat_requests[0]["model"] == "auto" and scene.router.chat_requests[0]["stream"]
         assert scene.router.chat_requests[0]["messages"][-1]["content"] == "What is on the screen?"
+        assert scene.router.chat_requests[0]["max_completion_tokens"] == MAX_OUTPUT_TOKENS
     assert scene.billed() == scene.charged() and min(scene.billed()) > 0
 
 

@@ -31,7 +31,8 @@ from tests.support.scripted_replica import ScriptedReplica
 
 GOAL_MS = 50.0
 ROUNDS = 3
-CHAT, EMBEDDINGS, FRAMES = "/v1/chat/completions", "/v1/embeddings", "/v1/frames"
+CHAT, RESPONSES = "/v1/chat/completions", "/v1/responses"
+EMBEDDINGS, FRAMES = "/v1/embeddings", "/v1/frames"
 HEARTBEAT = "/v1/rooms/tenant_acme_standup/heartbeat"
 USER: dict[str, Any] = {"role": "user", "content": "Hello"}
 
@@ -107,6 +108,10 @@ def bodies() -> dict[str, tuple[str, bytes]]:
         "a schema of repeated objects": (CHAT, chat(tools=[tool("f", {"required": [{} for _ in range(1_000)]})])),
         "a schema of 35 levels": (CHAT, chat(tools=[tool("f", _nested(35))])),
         "arguments of 14,000 lists": (CHAT, chat(messages=called('{"a":[' + ",".join(["[]"] * 14_000) + "]}", 80))),
+        "500 items of 25 parts": (
+            RESPONSES,
+            json.dumps({"input": [USER | {"content": [{"type": "input_text", "text": "x"}] * 25}] * 500}).encode(),
+        ),
         "8 images of 3.4 MB": (CHAT, chat(messages=[USER | {"content": [image] * 8}])[:MAX_JSON_BYTES]),
         "300,000 biases": (CHAT, chat(logit_bias={str(i): 1 for i in range(200_000)})),
         "300,000 counters": (HEARTBEAT, json.dumps({"counters": {f"x{i}": "y" for i in range(200_000)}}).encode()),

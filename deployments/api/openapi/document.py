@@ -21,6 +21,7 @@ from deployments.api.openapi.responses import (
     ListedModel,
     ModelList,
 )
+from deployments.api.openapi.responses_object import ResponseEvent, ResponseObject
 from deployments.api.openapi.room_responses import (
     FoundPassages,
     FrameDescription,
@@ -30,6 +31,7 @@ from deployments.api.openapi.room_responses import (
     TenantReport,
     UsageTotals,
 )
+from deployments.api.responses.schemas import ResponsesRequest
 from deployments.api.room_schemas import Heartbeat, OpenRoom
 
 _REF = "#/components/schemas/{model}"
@@ -38,11 +40,11 @@ ROOM, AGENT, ADMIN = "roomToken", "agentKey", "adminKey"
 COSTLY = (400, 401, 402, 403, 404, 408, 410, 413, 429, 500, 502, 503, 504)
 """The statuses of the errors of a route that calls a vendor."""
 BACKEND = (400, 401, 403, 404, 408, 413, 429, 500, 502, 503)
-"""The statuses of the errors of a route that asks the company's backend, and has a body."""
+"""The statuses of the errors of a route that calls the company's backend, and has a body."""
 _ERRORS = {
     400: "The request is wrong, or a model does not take it: `param` names the field, `code` the kind.",
     401: "There is no valid key or token, or the token's room was closed.",
-    402: "The request may exceed the tenant's budget; the facts tell its estimate and the remainder.",
+    402: "The request may exceed the tenant's budget; its estimate and the remainder are among the facts.",
     403: "The key or token has no permission for this room or tenant, or the tenant is suspended.",
     404: "There is no such model, tenant or route.",
     408: "The body arrived too slowly.",
@@ -87,6 +89,9 @@ _KINDS: tuple[type[BaseModel], ...] = (
     ModelList,
     RoomGrant,
     OpenRoom,
+    ResponseEvent,
+    ResponseObject,
+    ResponsesRequest,
     TenantReport,
     UsageTotals,
 )

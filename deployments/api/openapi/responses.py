@@ -14,13 +14,13 @@ Count = Annotated[int, Field(ge=0)]
 class ResponseBody(BaseModel):
     """A response, or a part of one. It has no other fields than these."""
 
-    model_config = ConfigDict(extra="forbid")
+    model_config = ConfigDict(extra="forbid", use_attribute_docstrings=True)
 
 
 class ErrorFacts(BaseModel):
     """OpenAI's error. Some errors have more facts: a budget's figures, a successor, the vendor's reason."""
 
-    model_config = ConfigDict(extra="allow")
+    model_config = ConfigDict(extra="allow", use_attribute_docstrings=True)
 
     message: str
     type: str

@@ -11,6 +11,7 @@ import pytest
 
 from deployments import stream_response
 from deployments.gateway.models import RoutedAnswer
+from deployments.gateway.openai_format import ChatEvents
 from deployments.stream_response import COMMENT, EventStream, Piece
 from routing.errors import BudgetExceeded, ProviderTimeout, RayroomError
 from routing.models import Answer, Delta, Tier
@@ -86,7 +87,7 @@ def brief(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 async def responded(pieces: Pieces, client: Client) -> None:
-    response = await EventStream.begun(pieces(), with_usage=False)
+    response = await EventStream.begun(pieces(), ChatEvents(with_usage=False))
     await response(SCOPE, client.receive, client.send)
 
 
@@ -153,7 +154,7 @@ async def test_a_request_that_is_cancelled_before_the_head_is_closed(monkeypatch
 async def test_an_error_nobody_waits_for_any_more_is_not_logged_as_never_retrieved() -> None:
     said: list[dict[str, Any]] = []
     asyncio.get_running_loop().set_exception_handler(lambda _, context: said.append(context))
-    response = await EventStream.begun(Pieces(0.02, ProviderTimeout())(), with_usage=False)
+    response = await EventStream.begun(Pieces(0.02, ProviderTimeout())(), ChatEvents(with_usage=False))
     await asyncio.sleep(0.05)
     client = Client()
     client.gone.set()

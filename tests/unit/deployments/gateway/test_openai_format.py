@@ -12,7 +12,7 @@ from openai.types.chat import ChatCompletion, ChatCompletionChunk
 
 from deployments.api.call_ids import split_call_id
 from deployments.gateway.models import RoutedAnswer
-from deployments.gateway.openai_format import completion, events
+from deployments.gateway.openai_format import ChatEvents, completion
 from routing.chat import ToolCall, ToolCallDelta
 from routing.errors import ProviderTimeout
 from routing.models import Answer, Delta, Finish, Tier, Usage
@@ -40,7 +40,7 @@ async def lines(*pieces: Delta | RoutedAnswer | Exception, with_usage: bool = Fa
 
     first = pieces[0]
     assert not isinstance(first, Exception)
-    written = b"".join([part async for part in events(first, rest(), with_usage)]).decode()
+    written = b"".join([part async for part in ChatEvents(with_usage).events(first, rest())]).decode()
     parts = [event.removeprefix("data: ") for event in written.split("\n\n")[:-1]]
     if parts[-1] == "[DONE]":
         parts.pop()

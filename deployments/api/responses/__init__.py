@@ -1,0 +1,1 @@
+"""Requests of OpenAI's Responses API, which are answered as chats."""
