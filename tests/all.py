@@ -44,8 +44,12 @@ ONCE_MORE = ("--reruns", "1", "--only-rerun", "TimeoutError", "--rerun-show-trac
 # third fills the gaps. A fourth lane saves no time and makes starts of Ray fail.
 LANES: tuple[tuple[Step, ...], ...] = (
     (("pytest", *ONCE_MORE, *SIMULATED), ("pytest", "-m", "not injections", "tests/unit", "tests/contract"), ("mypy",)),
-    (("pytest", *ONCE_MORE, *LIVE), ("pytest", *ONCE_MORE, "tests/acceptance", *_but((*SIMULATED, *LIVE)))),
-    (("pytest", "tests/integration", *_but(COMMANDS)), ("pytest", *COMMANDS)),
+    (
+        ("pytest", *ONCE_MORE, *LIVE),
+        ("pytest", *ONCE_MORE, "tests/acceptance", *_but((*SIMULATED, *LIVE))),
+        ("pytest", *COMMANDS),
+    ),
+    (("pytest", "tests/integration", *_but(COMMANDS)),),
 )
 
 
