@@ -8,7 +8,7 @@ RUN := $(VENV)/bin
 unexport PYTHONDONTWRITEBYTECODE
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test check coverage nodes serve bench compat unit clean
+.PHONY: help demo test check coverage matrix nodes serve bench compat unit clean
 
 help: ## List the targets
 	@grep -E '^[a-z]+:.*## ' $(MAKEFILE_LIST) | awk -F':.*## ' '{printf "  make %-8s %s\n", $$1, $$2}'
@@ -29,6 +29,9 @@ coverage: $(STAMP) ## List the lines that the tests below the acceptance floor l
 	$(RUN)/coverage erase
 	$(RUN)/coverage run -m pytest tests/unit tests/contract tests/integration
 	$(RUN)/coverage combine --quiet && $(RUN)/coverage report
+
+matrix: $(STAMP) ## Run every row of the fault matrix
+	$(RUN)/pytest tests/integration/gateway/test_fault_matrix.py
 
 nodes: $(STAMP) ## Run the tests on Ray clusters of several nodes
 	$(RUN)/pytest tests/nodes

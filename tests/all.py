@@ -49,7 +49,7 @@ LANES: tuple[tuple[Step, ...], ...] = (
         ("pytest", *ONCE_MORE, "tests/acceptance", *_but((*SIMULATED, *LIVE))),
         ("pytest", *COMMANDS),
     ),
-    (("pytest", "tests/integration", *_but(COMMANDS)),),
+    (("pytest", "-m", "not matrix", "tests/integration", *_but(COMMANDS)),),
 )
 
 

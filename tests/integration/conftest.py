@@ -45,3 +45,15 @@ def bearer() -> Bearer:
         return {"authorization": f"Bearer {room_token(room, ttl_s)}", **more}
 
     return headers
+
+
+MATRIX_STEP = 4
+"""`make test` runs every fourth row of the fault matrix, `make matrix` all of them."""
+
+
+@pytest.hookimpl(tryfirst=True)
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    rows = [item for item in items if item.path.name == "test_fault_matrix.py"]
+    for number, row in enumerate(rows):
+        if number % MATRIX_STEP:
+            row.add_marker("matrix")
