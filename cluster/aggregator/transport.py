@@ -49,7 +49,7 @@ LONGEST_RETRY_S = 600.0
 IDLE_S, PROBE_S, PROBES = 15, 5, 3
 """A peer that is silent for `IDLE_S` is probed, and after `PROBES` probes without an answer the connection ends."""
 
-# aiohttp would log malformed requests, whose text may be anything.
+# aiohttp would log malformed requests with their text, which may be anything.
 _silent = logging.Logger("cost transport", logging.CRITICAL + 1)
 
 Write = Callable[[list[Entry]], Awaitable[Sequence[Receipt]]]

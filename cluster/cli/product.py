@@ -53,7 +53,7 @@ def check(
 ) -> None:
     """Check each vendor's key, models, voice and quota, with the keys of this environment.
 
-    Each configured model gets one request with the shape of production's, whose cost is shown. The exit status is 1
+    Each configured model gets one request with the shape of production's; its cost is shown. The exit status is 1
     when something needed is missing.
     """
     from cluster.check.command import check_all, show

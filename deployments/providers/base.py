@@ -8,8 +8,6 @@ from typing import Protocol
 from routing.catalogue import Model
 from routing.models import Answer, Delta, EmbeddingResult, EmbedRequest, ModelRequest
 
-THINKING_TOKENS = 1_024
-
 
 class Provider(Protocol):
     """One vendor. Every method makes one attempt within the request's timeouts and raises ProviderError."""
@@ -40,8 +38,3 @@ def system_text(request: ModelRequest) -> str:
 def output_limit(model: Model, request: ModelRequest) -> int:
     """Return the vendor's output limit, which holds visible text and thinking."""
     return min(request.max_output_tokens + request.thinking_tokens, model.max_output_tokens)
-
-
-def thinks(request: ModelRequest) -> bool:
-    """Return whether the output limit leaves room for thinking, which can consume a short answer."""
-    return request.max_output_tokens >= THINKING_TOKENS
