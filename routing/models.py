@@ -94,6 +94,8 @@ class ModelRequest:
     timeout_s: float = 30.0
     first_token_timeout_s: float | None = None
     between_tokens_timeout_s: float | None = None
+    event_id: str = ""
+    """The attempt's event in the cost journal; empty for a request that nobody bills, such as a warm-up."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -105,6 +107,8 @@ class EmbedRequest:
     dimensions: int | None = None
     """The size of the vectors; None for the model's own."""
     timeout_s: float = 10.0
+    event_id: str = ""
+    """As in ModelRequest."""
 
 
 Finish = Literal["stop", "length", "refusal", "tool_calls"]
@@ -138,6 +142,8 @@ class Delta:
     logprobs: Mapping[str, Any] | None = field(default=None, repr=False)
     finish: Finish | None = None
     usage: Usage | None = None
+    usage_so_far: Usage | None = None
+    """The usage that the vendor has reported before the answer's end: a floor of the bill if the answer is cut."""
     service_tier: str | None = None
     vendor_s: float = 0.0
     """On the first delta: seconds spent waiting for the vendor."""
@@ -182,6 +188,12 @@ class Intent:
     """The job whose token made the request, so that a closed room causes no more costs; None for costs already made."""
     room_opened_at_s: float = 0.0
     """When that job opened the room."""
+    request_id: str = ""
+    """The request that the attempt belongs to, as the response's header names it."""
+    participant: str = ""
+    """The identity of the participant who asked; empty where nobody did, as for a frame."""
+    daily_budget_nanousd: int | None = None
+    room_budget_nanousd: int | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -194,6 +206,22 @@ class Settlement:
     estimated: bool
     usage: Usage
     settled_at_s: float
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class CallRecord:
+    """A model replica's own record of one vendor call: the second witness beside the router's settlement.
+
+    The replica writes it twice: not `ended` just before the request leaves for the vendor, and `ended` after the call
+    with the usage that it knows of. An attempt without any record never left the cluster.
+    """
+
+    event_id: str
+    ended: bool
+    cost_nanousd: int = 0
+    estimated: bool = True
+    """False only where the usage is the vendor's own final report."""
+    usage: Usage = Usage()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -262,6 +290,13 @@ class Costs(Protocol):
         """
 
     async def totals(self, tenant_id: str) -> TenantTotals: ...
+
+
+class CallRecords(Protocol):
+    """The sink of a model replica's call records."""
+
+    def add(self, record: CallRecord) -> None:
+        """Queue a record for delivery without waiting; it is on the way before the caller's next await."""
 
 
 class Rooms(Protocol):
