@@ -20,6 +20,7 @@ from pydantic import (
 )
 from pydantic_core import CoreSchema, PydanticCustomError
 
+from deployments.api.field_rules import INLINE_IMAGE, JSON_OBJECT
 from deployments.api.json_text import parse_json
 from routing.errors import BadInput, UnknownParameter, UnsupportedOption
 from routing.validation import errors_of
@@ -43,6 +44,8 @@ def _finite(value: float) -> float:
 
 Text = Annotated[str, Field(max_length=MAX_TEXT_CHARS)]
 Label = Annotated[str, Field(max_length=1_024)]
+ImageText = Annotated[str, Field(max_length=MAX_IMAGE_CHARS, json_schema_extra=INLINE_IMAGE)]
+ObjectText = Annotated[Text, Field(json_schema_extra=JSON_OBJECT)]
 Words = Annotated[Text, Tag("(text)")]
 Finite = Annotated[float, AfterValidator(_finite)]
 

@@ -7,7 +7,18 @@ from typing import Annotated, Any, ClassVar, Literal
 from pydantic import ConfigDict, Field, Tag, model_validator
 from pydantic_core import PydanticCustomError
 
-from deployments.api.body import MAX_IMAGE_CHARS, Label, LenientBody, Text, Words, one_of
+from deployments.api.body import ImageText, Label, LenientBody, Text, Words, one_of
+from deployments.api.field_rules import (
+    FILLED_LIST,
+    NO_LIST,
+    NULL,
+    OBJECT,
+    TEXT,
+    content_of,
+    if_given,
+    one_value,
+    variant,
+)
 from deployments.api.openai_params import Neutral, NotPassedOn
 from deployments.api.tool_schemas import (
     MAX_ID_CHARS,
@@ -31,8 +42,17 @@ OutputTokens = Annotated[int, Field(ge=1, le=MAX_OUTPUT_TOKENS)]
 
 
 class ImageUrl(LenientBody):
-    url: Annotated[str, Field(max_length=MAX_IMAGE_CHARS)]
+    url: ImageText
     detail: Detail | None = None
+
+
+_PART_RULES: dict[str, Any] = {
+    "oneOf": [
+        variant(["text"], type=one_value("text"), text=TEXT, image_url=NULL, refusal=NULL),
+        variant(["image_url"], type=one_value("image_url"), image_url=OBJECT, text=NULL, refusal=NULL),
+        variant(["refusal"], type=one_value("refusal"), refusal=TEXT, text=NULL, image_url=NULL),
+    ]
+}
 
 
 class Part(LenientBody):
@@ -42,6 +62,7 @@ class Part(LenientBody):
     harmless: ClassVar[frozenset[str]] = frozenset(
         {"annotations", "cache_control", "extra_content", "file", "id", "input_audio", "video_url"}
     )
+    model_config = ConfigDict(json_schema_extra=_PART_RULES)
     type: Literal["text", "image_url", "refusal"]
     text: Text | None = None
     image_url: ImageUrl | None = None
@@ -64,9 +85,37 @@ Content = Annotated[Words | Parts, one_of("a text or a list of parts")]
 Calls = Annotated[list[CallInHistory], Field(fail_fast=True, max_length=MAX_TOOLS)]
 
 
-# For the OpenAPI document: `check_history` checks it, with the other rules about several messages.
-_ASSISTANTS: dict[str, Any] = {"properties": {"role": {"const": "assistant"}}}
-_WITH_CONTENT: dict[str, Any] = {"required": ["content"], "properties": {"content": {"not": {"type": "null"}}}}
+# For the OpenAPI document: `check_history` checks these, with the rules about several messages.
+_MESSAGE_RULES: dict[str, Any] = {
+    "anyOf": [
+        variant(["content"], role=one_value("system", "developer"), content=content_of("text"), tool_calls=NO_LIST),
+        variant(["content"], role=one_value("user"), content=content_of("text", "image_url"), tool_calls=NO_LIST),
+        variant(
+            ["content", "tool_call_id"],
+            role=one_value("tool"),
+            content=content_of("text"),
+            tool_call_id=TEXT,
+            tool_calls=NO_LIST,
+        ),
+        variant(["content"], role=one_value("assistant"), content=content_of("text", "refusal")),
+        variant(["tool_calls"], role=one_value("assistant"), content=NULL, tool_calls=FILLED_LIST),
+        variant(["refusal"], role=one_value("assistant"), content=NULL, refusal=TEXT | {"minLength": 1}),
+    ]
+}
+_REQUEST_RULES: dict[str, Any] = {
+    "allOf": [
+        if_given(
+            ["tool_choice"],
+            variant(["tools"], tools=FILLED_LIST),
+            tool_choice={"not": one_value("none", "auto", None)},
+        ),
+        if_given(
+            ["top_logprobs"],
+            variant(["logprobs"], logprobs=one_value(True)),
+            top_logprobs={"type": "integer", "minimum": 1},
+        ),
+    ]
+}
 
 
 class ChatMessage(LenientBody):
@@ -87,7 +136,7 @@ class ChatMessage(LenientBody):
             "thinking_blocks",
         }
     )
-    model_config = ConfigDict(json_schema_extra={"anyOf": [_ASSISTANTS, _WITH_CONTENT]})
+    model_config = ConfigDict(json_schema_extra=_MESSAGE_RULES)
     role: Literal["system", "developer", "user", "assistant", "tool"]
     content: Content | None = None
     name: Annotated[str, Field(max_length=256)] | None = None
@@ -122,6 +171,7 @@ ForcedTool = Annotated[NamedTool, Tag("(object)")]
 class ChatRequest(NotPassedOn):
     """OpenAI's chat completion request."""
 
+    model_config = ConfigDict(json_schema_extra=_REQUEST_RULES)
     model: Annotated[str, Field(max_length=128)] = "auto"
     messages: Annotated[list[ChatMessage], Field(fail_fast=True, min_length=1, max_length=MAX_MESSAGES)]
     stream: bool | None = None

@@ -7,6 +7,8 @@ from typing import Annotated, Literal
 from pydantic import Field, StrictBool
 
 from deployments.api.body import Body, Finite
+from deployments.api.field_rules import JSON_OBJECT
+from routing.rooms import MAX_ROOM_BYTES, ROOM_PATTERN
 
 # Limits of one event: usage that could not be sent for days is sent as one event.
 MAX_AUDIO_MS = 1_000_000_000
@@ -19,9 +21,10 @@ CounterName = Annotated[str, Field(pattern=r"^[a-z][a-z0-9_]{0,63}$")]
 class OpenRoom(Body):
     """The body with which an agent opens a room; `metadata` is that of its job, signed by the company's backend."""
 
-    room: Annotated[str, Field(max_length=1_024)]
+    # `parse_room` checks the name, with a code of its own.
+    room: Annotated[str, Field(json_schema_extra={"pattern": ROOM_PATTERN, "maxLength": MAX_ROOM_BYTES})]
     job_id: Annotated[str, Field(min_length=1, max_length=128)]
-    metadata: Annotated[str, Field(max_length=16_384)]
+    metadata: Annotated[str, Field(max_length=16_384, json_schema_extra=JSON_OBJECT)]
     ended: StrictBool = False
     """Whether the job has ended and only its bill is sent, which a suspended tenant owes too."""
 
@@ -34,7 +37,7 @@ class SpeechUsageItem(Body):
     model: Annotated[str, Field(min_length=1, max_length=128)]
     audio_ms: Annotated[int, Field(strict=True, ge=0, le=MAX_AUDIO_MS)] = 0
     characters: Annotated[int, Field(strict=True, ge=0, le=MAX_CHARACTERS)] = 0
-    occurred_at: Annotated[Number, Field(ge=0)]
+    occurred_at: Annotated[float, Field(strict=True, ge=0, allow_inf_nan=False)]
     estimated: StrictBool = False
     """Whether the job was killed while the request was in transit to the vendor, so that it may not have arrived."""
 

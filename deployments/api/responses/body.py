@@ -147,6 +147,8 @@ def _turns(request: ResponsesRequest) -> list[_Turn]:
         elif item.type == "message":
             role = _required(item.role, f"{where}.role")
             turns.append(_Turn(role, place, _content(item.content, f"{where}.content")))
+    if not any(turn.place is not None for turn in turns):
+        raise BadInput("input: holds no message.", "input")
     return turns
 
 

@@ -4,25 +4,37 @@ from __future__ import annotations
 
 from typing import Annotated, Any, ClassVar, Literal
 
-from pydantic import BeforeValidator, Field, Tag
+from pydantic import BeforeValidator, ConfigDict, Field, Tag
 
-from deployments.api.body import MAX_IMAGE_CHARS, Label, LenientBody, Text, Words, one_of
+from deployments.api.body import MAX_TEXT_CHARS, ImageText, Label, LenientBody, ObjectText, Text, Words, one_of
 from deployments.api.chat_schemas import MAX_MESSAGES, MAX_PARTS, Mode, OutputTokens
+from deployments.api.field_rules import FILLED_LIST, TEXT, content_of, if_given, one_value, variant
 from deployments.api.openai_params import Neutral
-from deployments.api.tool_schemas import MAX_ID_CHARS, MAX_TOOLS, Name, Schema
+from deployments.api.tool_schemas import MAX_ID_CHARS, MAX_TOOLS, Name, Parameters, Schema
 from routing.chat import Detail, Effort
 
 _STATELESS = "send the whole conversation as `input`: no response is stored here"
 
 
+_TEXTS = ("input_text", "output_text")
+_PART_RULES: dict[str, Any] = {
+    "oneOf": [
+        variant(["text"], type=one_value(*_TEXTS), text=TEXT),
+        variant(["refusal"], type=one_value("refusal"), refusal=TEXT),
+        variant(["image_url"], type=one_value("input_image"), image_url=TEXT),
+    ]
+}
+
+
 class InputPart(LenientBody):
     """A part of a message, or of a tool's output."""
 
+    model_config = ConfigDict(json_schema_extra=_PART_RULES)
     harmless: ClassVar[frozenset[str]] = frozenset({"annotations", "file_data", "file_url", "filename", "logprobs"})
     type: Literal["input_text", "output_text", "refusal", "input_image"]
     text: Text | None = None
     refusal: Text | None = None
-    image_url: Annotated[str, Field(max_length=MAX_IMAGE_CHARS)] | None = None
+    image_url: ImageText | None = None
     detail: Detail | None = None
     file_id: Annotated[Any, Neutral(instead="send the image inline in image_url")] = None
 
@@ -38,20 +50,71 @@ def _without_thoughts(value: Any) -> Any:
     return [{"type": "reasoning"} if isinstance(one, dict) and one.get("type") == "reasoning" else one for one in value]
 
 
+# For the OpenAPI document: these are checked where an item becomes a message of the chat.
+_ITEM_RULES: dict[str, Any] = {
+    "anyOf": [
+        variant(
+            ["role", "content"],
+            type=one_value("message"),
+            role=one_value("system", "developer"),
+            content=content_of(*_TEXTS),
+        ),
+        variant(
+            ["role", "content"],
+            type=one_value("message"),
+            role=one_value("user"),
+            content=content_of(*_TEXTS, "input_image"),
+        ),
+        variant(
+            ["role", "content"],
+            type=one_value("message"),
+            role=one_value("assistant"),
+            content=content_of(*_TEXTS, "refusal"),
+        ),
+        variant(
+            ["type", "call_id", "name", "arguments"],
+            type=one_value("function_call"),
+            call_id=TEXT,
+            name=TEXT,
+            arguments=TEXT,
+        ),
+        variant(
+            ["type", "call_id", "output"],
+            type=one_value("function_call_output"),
+            call_id=TEXT,
+            output=content_of(*_TEXTS),
+        ),
+        variant(["type"], type=one_value("reasoning")),
+    ]
+}
+_IS_REASONING = variant(["type"], type=one_value("reasoning"))
+
+
 class InputItem(LenientBody):
     """A message, a function call or its output; a message may leave its type out."""
 
+    model_config = ConfigDict(json_schema_extra=_ITEM_RULES)
     harmless: ClassVar[frozenset[str]] = frozenset({"id", "namespace", "phase", "status"})
     type: Literal["message", "function_call", "function_call_output", "reasoning", "item_reference"] = "message"
     role: Literal["system", "developer", "user", "assistant"] | None = None
     content: InputContent | None = None
     call_id: Annotated[str, Field(min_length=1, max_length=MAX_ID_CHARS)] | None = None
     name: Annotated[str, Field(min_length=1, max_length=256)] | None = None
-    arguments: Text | None = None
+    arguments: ObjectText | None = None
     output: InputContent | None = None
 
 
-InputItems = Annotated[list[InputItem], Field(fail_fast=True, min_length=1, max_length=2 * MAX_MESSAGES), Tag("(list)")]
+InputItems = Annotated[
+    list[InputItem],
+    Field(
+        fail_fast=True,
+        min_length=1,
+        max_length=2 * MAX_MESSAGES,
+        json_schema_extra={"contains": {"not": _IS_REASONING}},
+    ),
+    Tag("(list)"),
+]
+InputText = Annotated[str, Field(max_length=MAX_TEXT_CHARS, json_schema_extra={"pattern": r"\S"}), Tag("(text)")]
 
 
 class ResponsesTool(LenientBody):
@@ -60,7 +123,7 @@ class ResponsesTool(LenientBody):
     type: Literal["function"]
     name: Name
     description: Text | None = None
-    parameters: Schema | None = None
+    parameters: Parameters | None = None
     strict: bool | None = None
     defer_loading: Annotated[Any, Neutral(False)] = None
 
@@ -70,7 +133,16 @@ class ChosenTool(LenientBody):
     name: Name
 
 
+_FORMAT_RULES: dict[str, Any] = {
+    "anyOf": [
+        variant(type=one_value("text", "json_object")),
+        variant(["name"], type=one_value("json_schema"), name=TEXT),
+    ]
+}
+
+
 class TextFormat(LenientBody):
+    model_config = ConfigDict(json_schema_extra=_FORMAT_RULES)
     type: Literal["text", "json_object", "json_schema"]
     name: Name | None = None
     description: Text | None = None
@@ -90,14 +162,22 @@ class ReasoningSettings(LenientBody):
     effort: Effort | None = None
 
 
+_REQUEST_RULES = if_given(
+    ["tool_choice"],
+    variant(["tools"], tools=FILLED_LIST),
+    tool_choice={"not": one_value("none", "auto", None)},
+)
+
+
 class ResponsesRequest(LenientBody):
     """OpenAI's Responses request."""
 
+    model_config = ConfigDict(json_schema_extra=_REQUEST_RULES)
     harmless: ClassVar[frozenset[str]] = frozenset({"include", "metadata", "store", "stream_options"})
     model: Annotated[str, Field(max_length=128)] = "auto"
     input: Annotated[
-        Annotated[Words | InputItems, one_of("a text or a list of items")],
-        BeforeValidator(_without_thoughts, Text | InputItems),
+        Annotated[InputText | InputItems, one_of("a text or a list of items")],
+        BeforeValidator(_without_thoughts, InputText | InputItems),
     ]
     instructions: Text | None = None
     stream: bool | None = None
