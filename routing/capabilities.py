@@ -201,6 +201,11 @@ def needs_responses(capabilities: Capabilities, options: ChatOptions, effort: Ef
     return with_tools or effort == "max"
 
 
+def chat_only_options(options: ChatOptions) -> tuple[str, ...]:
+    """Return the names of the given options that OpenAI's Responses API does not have, its default values apart."""
+    return tuple(name for name in options.given if name in _CHAT_ONLY and not _neutral(options, name))
+
+
 def refused_options(capabilities: Capabilities, options: ChatOptions) -> tuple[str, ...]:
     """Return the names of the given options that the model does not accept; OpenAI's default values never count."""
     return tuple(name for name in _unaccepted(capabilities, options) if not _neutral(options, name))

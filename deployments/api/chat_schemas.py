@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from typing import Annotated, Any, ClassVar, Literal
 
-from pydantic import ConfigDict, Field, Tag, model_validator
+from pydantic import ConfigDict, Field, PrivateAttr, Tag, model_validator
 from pydantic_core import PydanticCustomError
 
 from deployments.api.body import ImageText, Label, LenientBody, Text, Words, one_of
@@ -28,7 +29,7 @@ from deployments.api.tool_schemas import (
     NamedTool,
     ToolDefinition,
 )
-from routing.chat import Detail, Effort
+from routing.chat import Detail, Effort, EncryptedThought
 
 MAX_MESSAGES = 512
 MAX_PARTS = 64
@@ -93,7 +94,7 @@ _MESSAGE_RULES: dict[str, Any] = {
         variant(
             ["content", "tool_call_id"],
             role=one_value("tool"),
-            content=content_of("text"),
+            content=content_of("text", "image_url"),
             tool_call_id=TEXT,
             tool_calls=NO_LIST,
         ),
@@ -145,6 +146,15 @@ class ChatMessage(LenientBody):
     tool_call_id: Annotated[str, Field(min_length=1, max_length=MAX_ID_CHARS)] | None = None
     audio: Annotated[Any, Neutral()] = None
     function_call: Annotated[Any, Neutral(instead="use tool_calls, which replaces it")] = None
+    # Chat completions have no field for them: only a Responses request sets them.
+    _thoughts: tuple[EncryptedThought, ...] = PrivateAttr(default=())
+
+    @property
+    def thoughts(self) -> tuple[EncryptedThought, ...]:
+        return self._thoughts
+
+    def set_thoughts(self, thoughts: Iterable[EncryptedThought]) -> None:
+        self._thoughts = tuple(thoughts)
 
     @property
     def parts(self) -> list[Part]:

@@ -71,7 +71,11 @@ class OpenAIProvider:
         await self._transport.aclose()
 
     def _responds(self, model: Model, request: ModelRequest) -> bool:
-        return self._has_responses and needs_responses(model.capabilities, request.options, request.effort)
+        # Chat completions take no image in the result of a tool.
+        return self._has_responses and (
+            any(message.role == "tool" and message.images for message in request.messages)
+            or needs_responses(model.capabilities, request.options, request.effort)
+        )
 
     async def _answer(self, model: Model, request: ModelRequest) -> Answer:
         if self._responds(model, request):

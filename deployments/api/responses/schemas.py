@@ -43,11 +43,21 @@ InputParts = Annotated[list[InputPart], Field(fail_fast=True, max_length=MAX_PAR
 InputContent = Annotated[Words | InputParts, one_of("a text or a list of parts")]
 
 
-def _without_thoughts(value: Any) -> Any:
-    """Return the items with the content of reasoning removed: it is ignored, and each vendor has a form of its own."""
-    if not isinstance(value, list):
-        return value
-    return [{"type": "reasoning"} if isinstance(one, dict) and one.get("type") == "reasoning" else one for one in value]
+def _without_open_thoughts(value: Any) -> Any:
+    """Return the items with only the fields of reasoning that OpenAI takes back; each vendor has other ones beside."""
+    return [_encrypted_thought(item) for item in value] if isinstance(value, list) else value
+
+
+def _encrypted_thought(item: Any) -> Any:
+    if not isinstance(item, dict) or item.get("type") != "reasoning":
+        return item
+    names = ("type", "summary", "encrypted_content") if item.get("encrypted_content") else ("type",)
+    return {name: item[name] for name in names if name in item}
+
+
+class ThoughtSummary(LenientBody):
+    type: Literal["summary_text"]
+    text: Text
 
 
 # For the OpenAPI document: these are checked where an item becomes a message of the chat.
@@ -82,7 +92,7 @@ _ITEM_RULES: dict[str, Any] = {
             ["type", "call_id", "output"],
             type=one_value("function_call_output"),
             call_id=TEXT,
-            output=content_of(*_TEXTS),
+            output=content_of(*_TEXTS, "input_image"),
         ),
         variant(["type"], type=one_value("reasoning")),
     ]
@@ -91,7 +101,11 @@ _IS_REASONING = variant(["type"], type=one_value("reasoning"))
 
 
 class InputItem(LenientBody):
-    """A message, a function call or its output; a message may leave its type out."""
+    """A message, a function call or its output; a message may leave its type out.
+
+    Reasoning with `encrypted_content` goes back to OpenAI's models where the answer needs the Responses API, which is
+    the case with tools. It is dropped for every other model and in chat completions. Other reasoning is dropped always.
+    """
 
     model_config = ConfigDict(json_schema_extra=_ITEM_RULES)
     harmless: ClassVar[frozenset[str]] = frozenset({"id", "namespace", "phase", "status"})
@@ -102,6 +116,8 @@ class InputItem(LenientBody):
     name: Annotated[str, Field(min_length=1, max_length=256)] | None = None
     arguments: ObjectText | None = None
     output: InputContent | None = None
+    summary: Annotated[list[ThoughtSummary], Field(fail_fast=True, max_length=MAX_PARTS)] | None = None
+    encrypted_content: Text | None = None
 
 
 InputItems = Annotated[
@@ -177,7 +193,7 @@ class ResponsesRequest(LenientBody):
     model: Annotated[str, Field(max_length=128)] = "auto"
     input: Annotated[
         Annotated[InputText | InputItems, one_of("a text or a list of items")],
-        BeforeValidator(_without_thoughts, InputText | InputItems),
+        BeforeValidator(_without_open_thoughts, InputText | InputItems),
     ]
     instructions: Text | None = None
     stream: bool | None = None

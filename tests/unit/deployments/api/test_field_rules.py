@@ -16,6 +16,7 @@ from deployments.api.openapi.configured_rules import configured_rules
 from deployments.api.openapi.document import request_schema
 from deployments.api.responses.body import parse_responses
 from deployments.api.room_schemas import Heartbeat, OpenRoom
+from deployments.gateway.retrieval import to_question
 from routing.catalogue import load_catalogue
 from routing.errors import BadInput
 from routing.rooms import parse_room
@@ -54,7 +55,7 @@ PARSERS: dict[str, Callable[[bytes], Any]] = {
     "ChatRequest": parse_chat,
     "ResponsesRequest": parse_responses,
     "EmbeddingRequest": parse_inputs,
-    "KnowledgeSearch": lambda body: parse_body(KnowledgeSearch, body),
+    "KnowledgeSearch": lambda body: to_question(parse_body(KnowledgeSearch, body), 1_000),
     "Heartbeat": lambda body: parse_body(Heartbeat, body),
     "OpenRoom": parse_room_body,
 }
@@ -94,7 +95,6 @@ CHATS: dict[str, tuple[Json, bool]] = {
 }
 RESPONSES: dict[str, tuple[Json, bool]] = {
     "a text": ({"input": "ping"}, True),
-    "a blank text": ({"input": " \n"}, False),
     "a message without a type": ({"input": [MESSAGE]}, True),
     "a message without a role": ({"input": [{"content": "ping"}]}, False),
     "a message without content": ({"input": [{"role": "user"}]}, False),
@@ -145,6 +145,10 @@ def test_the_schema_accepts_what_the_parser_accepts(kind: str, name: str, body: 
         with pytest.raises(BadInput):
             PARSERS[kind](json.dumps(body).encode())
     assert valid(kind, body) is accepted
+
+
+def test_the_schema_refuses_a_blank_text_as_the_gateway_does() -> None:
+    assert valid("ResponsesRequest", {"input": " a"}) and not valid("ResponsesRequest", {"input": " \n"})
 
 
 @pytest.mark.parametrize(
