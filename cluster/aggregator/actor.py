@@ -19,10 +19,9 @@ from cluster.costs.commit_log import CommitLog
 from cluster.costs.flusher import Flusher
 from cluster.costs.journal import Journal
 from cluster.costs.models import Entry, Receipt
-from cluster.rooms.closed_rooms import ClosedRoom, ClosedRoomFile
 from cluster.rooms.forecast import RoomSignal
 from cluster.rooms.heartbeat_batcher import HeartbeatReceipt
-from cluster.rooms.registry import RoomRegistry
+from cluster.rooms.room_closer import RoomCloser
 from routing.models import RoomHeartbeat, TenantTotals
 from routing.process import configure_logs, freeze_startup_objects
 
@@ -39,9 +38,8 @@ class Aggregator:
     def __init__(self, costs: CostSettings, backend: BackendSettings) -> None:
         configure_logs()
         self._journal = Journal(Path(costs.journal_path))
-        self._closed_rooms = ClosedRoomFile(Path(costs.journal_path).with_name("closed_rooms.jsonl"))
-        self._rooms = RoomRegistry.with_closed(self._closed_rooms.read(time.time()))
-        self._closing = asyncio.Lock()
+        self._closer = RoomCloser(Path(costs.journal_path).with_name("closed_rooms.jsonl"), time.time)
+        self._rooms = self._closer.registry
         self._commit_log = CommitLog(self._journal, time.time, self._rooms.ends)
         self._backend = connect_backend(backend)
         self._flusher = Flusher(
@@ -81,11 +79,7 @@ class Aggregator:
         )
 
     async def close(self, room: str, job_id: str, opened_at_s: float) -> None:
-        """Close a room at once, and on disk before the return; raises OSError."""
-        now_s, closed = time.time(), ClosedRoom(room=room, job_id=job_id, opened_at_s=opened_at_s)
-        self._rooms.close(room, job_id, opened_at_s, now_s)
-        async with self._closing:
-            await asyncio.to_thread(self._closed_rooms.add, closed, now_s)
+        await self._closer.close(room, job_id, opened_at_s)
 
     async def rooms_of(self, tenant_id: str) -> tuple[RoomHeartbeat, ...]:
         return self._rooms.of(tenant_id, time.time())
