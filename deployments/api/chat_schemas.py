@@ -5,11 +5,12 @@ from __future__ import annotations
 from collections.abc import Iterable
 from typing import Annotated, Any, ClassVar, Literal
 
-from pydantic import ConfigDict, Field, PrivateAttr, Tag, model_validator
+from pydantic import ConfigDict, Field, PrivateAttr, StrictBool, Tag, model_validator
 from pydantic_core import PydanticCustomError
 
-from deployments.api.body import ImageText, Label, LenientBody, Text, Words, one_of
+from deployments.api.body import WHOLE, ImageText, Label, LenientBody, Text, Words, one_of
 from deployments.api.field_rules import (
+    CLOSED,
     FILLED_LIST,
     NO_LIST,
     NULL,
@@ -38,8 +39,8 @@ MAX_BIASES = 1_024
 MAX_OUTPUT_TOKENS = 1_000_000
 """Above the limit of every model: the model's own limit is checked where the model is chosen."""
 
-Penalty = Annotated[float, Field(ge=-2, le=2)]
-OutputTokens = Annotated[int, Field(ge=1, le=MAX_OUTPUT_TOKENS)]
+Penalty = Annotated[float, Field(strict=True, ge=-2, le=2)]
+OutputTokens = Annotated[int, Field(strict=True, ge=1, le=MAX_OUTPUT_TOKENS), WHOLE]
 
 
 class ImageUrl(LenientBody):
@@ -165,15 +166,16 @@ class ChatMessage(LenientBody):
 
 
 class StreamOptions(LenientBody):
-    include_usage: bool | None = None
-    include_obfuscation: bool | None = None
+    include_usage: StrictBool | None = None
+    include_obfuscation: StrictBool | None = None
 
 
 Stop = Annotated[str, Field(min_length=1, max_length=1_024)]
 OneStop = Annotated[Stop, Tag("(text)")]
 Stops = Annotated[list[Stop], Field(fail_fast=True, max_length=MAX_STOPS), Tag("(list)")]
-Bias = Annotated[float, Field(ge=-100, le=100)]
+Bias = Annotated[float, Field(strict=True, ge=-100, le=100)]
 TokenId = Annotated[str, Field(pattern=r"^\d{1,9}$")]
+Biases = Annotated[dict[TokenId, Bias], Field(fail_fast=True, max_length=MAX_BIASES, json_schema_extra=CLOSED)]
 Mode = Annotated[Literal["none", "auto", "required"], Tag("(text)")]
 ForcedTool = Annotated[NamedTool, Tag("(object)")]
 
@@ -184,34 +186,36 @@ class ChatRequest(NotPassedOn):
     model_config = ConfigDict(json_schema_extra=_REQUEST_RULES)
     model: Annotated[str, Field(max_length=128)] = "auto"
     messages: Annotated[list[ChatMessage], Field(fail_fast=True, min_length=1, max_length=MAX_MESSAGES)]
-    stream: bool | None = None
+    stream: StrictBool | None = None
     stream_options: StreamOptions | None = None
     max_tokens: OutputTokens | None = None
     max_completion_tokens: OutputTokens | None = None
     """The most tokens of the visible answer: 4,096 unless the configuration says otherwise, or the model's limit."""
     tools: Annotated[list[ToolDefinition], Field(fail_fast=True, max_length=MAX_TOOLS)] | None = None
     tool_choice: Annotated[Mode | ForcedTool, one_of("none, auto, required or a tool by its name")] | None = None
-    parallel_tool_calls: bool | None = None
+    parallel_tool_calls: StrictBool | None = None
     response_format: FormatOfAnswer | None = None
-    temperature: Annotated[float, Field(ge=0, le=2)] | None = None
-    top_p: Annotated[float, Field(ge=0, le=1)] | None = None
+    temperature: Annotated[float, Field(strict=True, ge=0, le=2)] | None = None
+    top_p: Annotated[float, Field(strict=True, ge=0, le=1)] | None = None
     stop: Annotated[OneStop | Stops, one_of("a text or a list of texts")] | None = None
-    seed: Annotated[int, Field(strict=True, ge=-(2**63), lt=2**63)] | None = None
+    seed: Annotated[int, Field(strict=True, ge=-(2**63), lt=2**63), WHOLE] | None = None
     frequency_penalty: Penalty | None = None
     presence_penalty: Penalty | None = None
-    logit_bias: Annotated[dict[TokenId, Bias], Field(fail_fast=True, max_length=MAX_BIASES)] | None = None
-    logprobs: bool | None = None
-    top_logprobs: Annotated[int, Field(ge=0, le=20)] | None = None
+    logit_bias: (
+        Annotated[dict[TokenId, Bias], Field(fail_fast=True, max_length=MAX_BIASES, json_schema_extra=CLOSED)] | None
+    ) = None
+    logprobs: StrictBool | None = None
+    top_logprobs: Annotated[int, Field(strict=True, ge=0, le=20), WHOLE] | None = None
     reasoning_effort: Effort | None = None
     verbosity: Literal["low", "medium", "high"] | None = None
     service_tier: Literal["auto", "default", "flex", "priority"] | None = None
-    drop_params: bool | None = None
+    drop_params: StrictBool | None = None
     """Whether parameters that the model does not support are dropped; otherwise each is an error."""
     # The token identifies the caller: these labels are accepted and ignored, except `last_answer`.
     user: Label | None = None
     safety_identifier: Label | None = None
     prompt_cache_key: Label | None = None
-    store: bool | None = None
+    store: StrictBool | None = None
     metadata: dict[str, Any] | None = None
 
     @property

@@ -6,7 +6,7 @@ from typing import Annotated, Any, Literal
 
 from pydantic import BeforeValidator, ConfigDict, Field, StrictBool, Tag
 
-from deployments.api.body import Body, ImageText, Label, LenientBody, Text, one_of
+from deployments.api.body import WHOLE, Body, ImageText, Label, LenientBody, Text, one_of
 from deployments.api.field_rules import TEXT, variant
 from deployments.api.inline_images import inline_image
 from routing.chat import Message
@@ -49,7 +49,7 @@ class EmbeddingRequest(LenientBody):
         Annotated[InputText | Inputs, one_of("a text or a list of inputs")],
         BeforeValidator(_in_a_list, InputText | TokenIds | Inputs),
     ]
-    dimensions: Annotated[int, Field(strict=True, ge=1, le=MAX_DIMENSIONS)] | None = None
+    dimensions: Annotated[int, Field(strict=True, ge=1, le=MAX_DIMENSIONS), WHOLE] | None = None
     encoding_format: Literal["float", "base64"] | None = None
     user: Label | None = None
     drop_params: StrictBool | None = None
@@ -60,7 +60,7 @@ class KnowledgeSearch(Body):
 
     query: Annotated[str, Field(min_length=1, max_length=10_000, json_schema_extra={"pattern": r"\S"})]
     image: ImageText | None = None
-    top_k: Annotated[int, Field(strict=True, ge=1, le=20)] = 5
+    top_k: Annotated[int, Field(strict=True, ge=1, le=20), WHOLE] = 5
 
 
 def to_inputs(request: EmbeddingRequest, max_px: int) -> tuple[Message, ...]:

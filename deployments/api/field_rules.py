@@ -14,6 +14,8 @@ JSON_OBJECT: JsonSchema = {"format": "json-object"}
 NULL: JsonSchema = {"type": "null"}
 TEXT: JsonSchema = {"type": "string"}
 OBJECT: JsonSchema = {"type": "object"}
+CLOSED: JsonSchema = {"additionalProperties": False}
+"""Of a map whose keys have a pattern: pydantic describes the values of such keys alone."""
 FILLED_LIST: JsonSchema = {"type": "array", "minItems": 1}
 NO_LIST: JsonSchema = {"type": ["array", "null"], "maxItems": 0}
 

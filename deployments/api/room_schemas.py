@@ -6,8 +6,8 @@ from typing import Annotated, Literal
 
 from pydantic import Field, StrictBool
 
-from deployments.api.body import Body, Finite
-from deployments.api.field_rules import JSON_OBJECT
+from deployments.api.body import WHOLE, Body, Finite
+from deployments.api.field_rules import CLOSED, JSON_OBJECT
 from routing.rooms import MAX_ROOM_BYTES, ROOM_PATTERN
 
 # Limits of one event: usage that could not be sent for days is sent as one event.
@@ -35,8 +35,8 @@ class SpeechUsageItem(Body):
     id: Annotated[str, Field(min_length=1, max_length=128)]
     service: Literal["stt", "tts"]
     model: Annotated[str, Field(min_length=1, max_length=128)]
-    audio_ms: Annotated[int, Field(strict=True, ge=0, le=MAX_AUDIO_MS)] = 0
-    characters: Annotated[int, Field(strict=True, ge=0, le=MAX_CHARACTERS)] = 0
+    audio_ms: Annotated[int, Field(strict=True, ge=0, le=MAX_AUDIO_MS), WHOLE] = 0
+    characters: Annotated[int, Field(strict=True, ge=0, le=MAX_CHARACTERS), WHOLE] = 0
     occurred_at: Annotated[float, Field(strict=True, ge=0, allow_inf_nan=False)]
     estimated: StrictBool = False
     """Whether the job was killed while the request was in transit to the vendor, so that it may not have arrived."""
@@ -46,6 +46,8 @@ class Heartbeat(Body):
     """An agent's counters since its job began, and the speech usage not acknowledged yet."""
 
     usage: Annotated[tuple[SpeechUsageItem, ...], Field(fail_fast=True, max_length=256)] = ()
-    counters: Annotated[dict[CounterName, Number], Field(fail_fast=True)] = Field(default_factory=dict, max_length=64)
+    counters: Annotated[dict[CounterName, Number], Field(fail_fast=True)] = Field(
+        default_factory=dict, max_length=64, json_schema_extra=CLOSED
+    )
     ended: StrictBool = False
     """Whether the job has ended, so that only its usage counts."""

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Annotated, Any, ClassVar, Literal
 
-from pydantic import ConfigDict, Field, WithJsonSchema
+from pydantic import ConfigDict, Field, StrictBool, WithJsonSchema
 
 from deployments.api.body import LenientBody, ObjectText, Text
 from deployments.api.field_rules import OBJECT, one_value, variant
@@ -24,7 +24,7 @@ class FunctionDefinition(LenientBody):
     name: Name
     description: Text | None = None
     parameters: Parameters | None = None
-    strict: bool | None = None
+    strict: StrictBool | None = None
 
 
 class ToolDefinition(LenientBody):
@@ -71,7 +71,7 @@ class SchemaOfAnswer(LenientBody):
     name: Name
     description: Text | None = None
     definition: Annotated[Schema | None, Field(alias="schema")] = None
-    strict: bool | None = None
+    strict: StrictBool | None = None
 
 
 _FORMAT_RULES: dict[str, Any] = {

@@ -93,9 +93,7 @@ RULES = (
 )
 
 
-URLS = [
-    f"data:image/{kind};base64,{base64.b64encode(data).decode()}" for kind, data in (("png", PIXEL), ("gif", GIF))
-]
+URLS = [f"data:image/{kind};base64,{base64.b64encode(data).decode()}" for kind, data in (("png", PIXEL), ("gif", GIF))]
 schemathesis.openapi.format("inline-image", st.sampled_from(URLS))
 schemathesis.openapi.format("json-object", st.sampled_from(ARGUMENTS).map(json.dumps))
 

@@ -111,7 +111,7 @@ def operation(
     rated = 402 in (errors := tuple(errors))
     content = {"application/json": {"schema": _ref(success)}}
     if events is not None:
-        content["text/event-stream"] = {"schema": _ref(events)}
+        content["text/event-stream"] = {"schema": _event(events)}
     described = {"description": "Successful Response", "headers": _headers(_RATE if rated else ()), "content": content}
     responses = {str(status): {"$ref": f"#/components/responses/{_name(status, rated)}"} for status in errors}
     extra: dict[str, Any] = {"responses": {"200": described} | responses} | more
@@ -177,6 +177,15 @@ def _components(rules: Mapping[str, JsonSchema]) -> dict[str, Any]:
             for name, (text, more) in _KEYS.items()
         },
     }
+
+
+def _event(kind: type[BaseModel]) -> dict[str, Any]:
+    """Return the schema of one server-sent event, in the form that OpenAPI 3.2 gives it; its data is JSON."""
+    payload = {"anyOf": [_ref(kind), _ref(ErrorEnvelope)]} if kind is ChatCompletionChunk else _ref(kind)
+    data: dict[str, Any] = {"type": "string", "contentMediaType": "application/json", "contentSchema": payload}
+    if kind is ChatCompletionChunk:
+        data = {"anyOf": [{"const": "[DONE]"}, data]}
+    return {"type": "object", "properties": {"event": {"type": "string"}, "data": data}, "required": ["data"]}
 
 
 def _error(status: int, rated: bool) -> dict[str, Any]:

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from typing import Annotated, Any, ClassVar, Literal
 
-from pydantic import BeforeValidator, ConfigDict, Field, Tag
+from pydantic import BeforeValidator, ConfigDict, Field, StrictBool, Tag
 
-from deployments.api.body import MAX_TEXT_CHARS, ImageText, Label, LenientBody, ObjectText, Text, Words, one_of
+from deployments.api.body import MAX_TEXT_CHARS, WHOLE, ImageText, Label, LenientBody, ObjectText, Text, Words, one_of
 from deployments.api.chat_schemas import MAX_MESSAGES, MAX_PARTS, Mode, OutputTokens
 from deployments.api.field_rules import FILLED_LIST, TEXT, content_of, if_given, one_value, variant
 from deployments.api.openai_params import Neutral
@@ -140,7 +140,7 @@ class ResponsesTool(LenientBody):
     name: Name
     description: Text | None = None
     parameters: Parameters | None = None
-    strict: bool | None = None
+    strict: StrictBool | None = None
     defer_loading: Annotated[Any, Neutral(False)] = None
 
 
@@ -163,7 +163,7 @@ class TextFormat(LenientBody):
     name: Name | None = None
     description: Text | None = None
     definition: Annotated[Schema | None, Field(alias="schema")] = None
-    strict: bool | None = None
+    strict: StrictBool | None = None
 
 
 class TextSettings(LenientBody):
@@ -196,23 +196,23 @@ class ResponsesRequest(LenientBody):
         BeforeValidator(_without_open_thoughts, InputText | InputItems),
     ]
     instructions: Text | None = None
-    stream: bool | None = None
+    stream: StrictBool | None = None
     max_output_tokens: OutputTokens | None = None
-    temperature: Annotated[float, Field(ge=0, le=2)] | None = None
-    top_p: Annotated[float, Field(ge=0, le=1)] | None = None
-    top_logprobs: Annotated[int, Field(ge=0, le=20)] | None = None
+    temperature: Annotated[float, Field(strict=True, ge=0, le=2)] | None = None
+    top_p: Annotated[float, Field(strict=True, ge=0, le=1)] | None = None
+    top_logprobs: Annotated[int, Field(strict=True, ge=0, le=20), WHOLE] | None = None
     tools: Annotated[list[ResponsesTool], Field(fail_fast=True, max_length=MAX_TOOLS)] | None = None
     tool_choice: (
         Annotated[Mode | Annotated[ChosenTool, Tag("(object)")], one_of("none, auto, required or a function")] | None
     ) = None
-    parallel_tool_calls: bool | None = None
+    parallel_tool_calls: StrictBool | None = None
     text: TextSettings | None = None
     reasoning: ReasoningSettings | None = None
     service_tier: Literal["auto", "default", "flex", "priority"] | None = None
     user: Label | None = None
     safety_identifier: Label | None = None
     prompt_cache_key: Label | None = None
-    drop_params: bool | None = None
+    drop_params: StrictBool | None = None
     # These need a state that is not kept, so that no caller can have them dropped.
     previous_response_id: Annotated[Any, Neutral(instead=_STATELESS, droppable=False)] = None
     conversation: Annotated[Any, Neutral(instead=_STATELESS, droppable=False)] = None

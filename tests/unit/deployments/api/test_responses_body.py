@@ -183,8 +183,8 @@ BAD: dict[str, tuple[dict[str, Any], str]] = {
         inputs(CALL, {"type": "function_call_output", "call_id": "call_1"}),
         "input.1.output",
     ),
-    "an image of a tool": (
-        inputs(CALL, OUTPUT | {"output": [{"type": "input_image", "image_url": "data:"}]}),
+    "a refusal of a tool": (
+        inputs(CALL, OUTPUT | {"output": [{"type": "refusal", "refusal": "x"}]}),
         "input.1.output.0.type",
     ),
     "a call without output": (inputs(USER, CALL, USER), "input.1"),
