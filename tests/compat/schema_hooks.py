@@ -67,24 +67,6 @@ RULES = (
         reason="the router chooses the model by the content of the request",
     ),
     UnsayableRule(
-        name="the prompt fits the model",
-        paths=CHATS,
-        error=r"context_length_exceeded",
-        reason="a schema counts characters, not tokens",
-    ),
-    UnsayableRule(
-        name="a schema in the request is JSON Schema",
-        paths=CHATS,
-        error=r"is not valid JSON Schema",
-        reason="the document cannot refer to JSON Schema's own schema without the network",
-    ),
-    UnsayableRule(
-        name="at most 8 images a request",
-        paths=CHATS,
-        error=r"may hold 8 images at most",
-        reason="it counts over all messages",
-    ),
-    UnsayableRule(
         name="an event of speech is not in the future",
         paths=r"/v1/rooms/[^/]+/heartbeat",
         error=r"lies more than a day in the future",
