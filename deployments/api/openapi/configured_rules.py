@@ -25,7 +25,7 @@ def configured_rules(catalogue: Catalogue, embeddings: Iterable[str]) -> dict[st
 def _dimensions(models: list[Model]) -> JsonSchema:
     if any(model.dimensions is None for model in models):
         return {}
-    sizes = sorted({size for model in models for size in (model.dimensions, *model.dimension_choices)} - {None})
+    sizes = sorted({size for model in models for size in (model.dimensions or 0, *model.dimension_choices)})
     return {
         "anyOf": [variant(["drop_params"], drop_params=one_value(True)), variant(dimensions={"enum": [*sizes, None]})]
     }
