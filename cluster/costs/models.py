@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from enum import IntEnum
 
 from routing.errors import BudgetExceeded, RoomClosed
 from routing.models import Intent, Outcome, Service, Settlement
@@ -14,6 +15,18 @@ Entry = Intent | Settlement
 Refusal = BudgetExceeded | RoomClosed
 Receipt = int | Refusal
 """The tenant's spend and reservations this month in nano-dollars, the entry included; or the refusal of the entry."""
+
+
+class Knowledge(IntEnum):
+    """How well the cost of an event is known. A better figure replaces a worse one, never the reverse."""
+
+    EXPIRY = 0
+    """Nothing was reported: the reservation's estimate, or zero for an attempt that never left the cluster."""
+    ROUTER_ESTIMATE = 1
+    REPLICA_PARTIAL = 2
+    """The usage that the model replica knows of a call that was cut."""
+    VENDOR_FINAL = 3
+    """The vendor's own final report, by the router or by the model replica."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

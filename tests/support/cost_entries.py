@@ -23,7 +23,7 @@ def intent(event_id: str = "e1", **changes: Any) -> Intent:
         "budget_nanousd": None,
         "simulated": True,
         "opened_at_s": 100.0,
-        "expires_at_s": 160.0,
+        "lifetime_s": 60.0,
     }
     return Intent(**(values | changes))
 
@@ -35,7 +35,6 @@ def settlement(event_id: str = "e1", cost_nanousd: int = 700, **changes: Any) ->
         "cost_nanousd": cost_nanousd,
         "estimated": False,
         "usage": Usage(input_tokens=10, output_tokens=2),
-        "settled_at_s": 101.0,
     }
     return Settlement(**(values | changes))
 
