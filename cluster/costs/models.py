@@ -11,12 +11,6 @@ from routing.models import Intent, Outcome, Service, Settlement
 
 NANOUSD_PER_USD = 1_000_000_000
 
-Entry = Intent | Settlement
-Refusal = BudgetExceeded | RoomClosed
-Receipt = int | Refusal
-"""The tenant's spend and reservations this month in nano-dollars, the entry included; or the refusal of the entry."""
-
-
 class Knowledge(IntEnum):
     """How well the cost of an event is known. A better figure replaces a worse one, never the reverse."""
 
@@ -44,6 +38,17 @@ class OpenIntent:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class EstimatedEvent:
+    """An event that is settled at an estimate, and for which a better report may still come."""
+
+    event_id: str
+    outcome: Outcome
+    arrived_at_s: float
+    witnessed: bool
+    until_s: float
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Correction:
     """A signed change to the cost of a settled event, such as a refund. It is an event of its own, but no request."""
 
@@ -61,6 +66,10 @@ class SettledIntent:
     tenant_id: str
     released_nanousd: int
     added_nanousd: int
+    corrected: bool = False
+    """The former cost stays in its closed window, and a row of its own corrects it."""
+    arrived_at_s: float = 0.0
+    witnessed: bool = False
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -85,3 +94,9 @@ class FlushResult:
 
     accepted: frozenset[str]
     refused: dict[str, str] = field(default_factory=dict)
+
+
+Entry = Intent | Settlement | Correction
+Refusal = BudgetExceeded | RoomClosed
+Receipt = int | Refusal
+"""The tenant's spend and reservations this month in nano-dollars, the entry included; or the refusal of the entry."""

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import replace
 
-from cluster.costs.models import Knowledge, OpenIntent
+from cluster.costs.models import EstimatedEvent, Knowledge, OpenIntent
 from routing.models import CallRecord, Outcome, Settlement, Usage
 
 
@@ -57,12 +57,22 @@ def expiry_of(intent: OpenIntent, record: CallRecord | None, unbroken_since_s: f
     return expired, Knowledge.EXPIRY
 
 
+def improvement_of(
+    event: EstimatedEvent, record: CallRecord | None, unbroken_since_s: float | None
+) -> tuple[Settlement, Knowledge] | None:
+    """Return the better settlement of an event that was settled at an estimate; None where nothing is better known."""
+    free = Settlement(event_id=event.event_id, outcome=event.outcome, cost_nanousd=0, estimated=False, usage=Usage())
+    if record is not None:
+        return (_at_record(free, record), knowledge_of_record(record)) if record.ended else None
+    if never_left(event.witnessed, event.arrived_at_s, unbroken_since_s):
+        return free, Knowledge.NEVER_LEFT
+    return None
+
+
 def never_left(witnessed: bool, arrived_at_s: float, unbroken_since_s: float | None) -> bool:
     """Return whether an attempt without a call record cannot have reached its vendor."""
     return witnessed and unbroken_since_s is not None and unbroken_since_s <= arrived_at_s
 
 
 def _at_record(settlement: Settlement, record: CallRecord) -> Settlement:
-    return replace(
-        settlement, cost_nanousd=record.cost_nanousd, estimated=record.estimated, usage=record.usage
-    )
+    return replace(settlement, cost_nanousd=record.cost_nanousd, estimated=record.estimated, usage=record.usage)
