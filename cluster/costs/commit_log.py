@@ -10,9 +10,10 @@ from typing import TypeVar
 import structlog
 
 from cluster.costs.journal import Journal
-from cluster.costs.models import Entry, Receipt
+from cluster.costs.models import Entry, Knowledge, Receipt
+from cluster.costs.windows import EVENTS_A_SLICE, WINDOWS_A_SLICE
 from routing.errors import BudgetExceeded, CostsUnavailable, RoomClosed
-from routing.models import Intent, Settlement, TenantTotals
+from routing.models import Intent, Outcome, Settlement, TenantTotals, Usage
 
 T = TypeVar("T")
 
@@ -25,7 +26,8 @@ log = structlog.get_logger()
 class CommitLog:
     """Group commit: all entries that arrive during one commit form the next batch, written as one transaction.
 
-    Every call of the journal runs on one dedicated thread, and only that thread changes the ledger.
+    Every call of the journal runs on one dedicated thread, and only that thread changes the ledger. Totals are read by
+    another thread over a connection of its own, so that no read holds up a commit.
     """
 
     def __init__(
@@ -37,6 +39,8 @@ class CommitLog:
         self._closed = closed
         self._ledger = journal.ledger(clock())
         self._thread = ThreadPoolExecutor(1, thread_name_prefix="journal")
+        self._reader = journal.reader()
+        self._reading_thread = ThreadPoolExecutor(1, thread_name_prefix="journal-reader")
         self._waiting: list[tuple[Sequence[Entry], asyncio.Future[list[Receipt]]]] = []
         self._waiting_entries = 0
         self._writer: asyncio.Task[None] | None = None
@@ -77,6 +81,9 @@ class CommitLog:
         """Run `call` on the journal's thread and return its result."""
         return await asyncio.get_running_loop().run_in_executor(self._thread, call)
 
+    async def _read(self, query: Callable[[], T]) -> T:
+        return await asyncio.get_running_loop().run_in_executor(self._reading_thread, query)
+
     def _commit(self, entries: Sequence[Entry]) -> list[Receipt]:
         try:
             with self._journal.transaction():
@@ -90,7 +97,8 @@ class CommitLog:
         if isinstance(entry, Settlement):
             return self._settle(entry)
         # An intent that is present already is a resend: its estimate is reserved.
-        if self._journal.add_intent(entry):
+        now_s = self._clock()
+        if self._journal.add_intent(entry, arrived_at_s=now_s, expires_at_s=now_s + entry.lifetime_s):
             try:
                 if self._closed(entry):
                     raise RoomClosed(param="authorization")
@@ -101,7 +109,10 @@ class CommitLog:
         return self._ledger.account(entry.tenant_id, self._clock()).committed_nanousd
 
     def _settle(self, settlement: Settlement) -> int:
-        settled = self._journal.settle(settlement)
+        known = Knowledge.ROUTER_ESTIMATE if settlement.estimated else Knowledge.VENDOR_FINAL
+        if settlement.outcome == Outcome.EXPIRED:
+            known = Knowledge.EXPIRY
+        settled = self._journal.settle(settlement, knowledge=known, booked_at_s=self._clock())
         if settled is None:
             self.ignored_settlements += 1
             return 0
@@ -109,33 +120,52 @@ class CommitLog:
         return self._ledger.account(settled.tenant_id, self._clock()).committed_nanousd
 
     async def seal(self) -> int:
-        """Settle the expired intents, then seal all settled events; return the number of windows."""
-        return await self.run_on_journal_thread(self._seal)
+        """Settle the expired intents, then seal all settled events; return the number of windows.
 
-    def _seal(self) -> int:
-        now_s = self._clock()
-        expired = self._journal.expired(now_s)
+        Each slice is one short call, so that waiting commits get their turn in between.
+        """
+        await self.run_on_journal_thread(self._expire)
+        while await self.run_on_journal_thread(self._journal.fill_windows) >= EVENTS_A_SLICE:
+            pass
+        sealed = 0
+        while (closed := await self.run_on_journal_thread(self._journal.close_windows)) >= WINDOWS_A_SLICE:
+            sealed += closed
+        return sealed + closed
+
+    def _expire(self) -> None:
+        expired = self._journal.expired(self._clock())
         if expired:
             log.warning("expired intents settled at their estimates", intents=len(expired))
-            self._commit(expired)
-        with self._journal.transaction():
-            return self._journal.seal(now_s)
+            self._commit(
+                [
+                    Settlement(
+                        event_id=intent.event_id,
+                        outcome=Outcome.EXPIRED,
+                        cost_nanousd=intent.estimate_nanousd,
+                        estimated=True,
+                        usage=Usage(),
+                    )
+                    for intent in expired
+                ]
+            )
 
     async def totals(self, tenant_id: str) -> TenantTotals:
-        return await self.run_on_journal_thread(lambda: self._journal.totals(tenant_id))
+        return await self._read(lambda: self._reader.totals(tenant_id))
 
     def spent_nanousd(self, tenant_ids: Iterable[str]) -> dict[str, int]:
         """Return each tenant's spend this month without waiting for a commit: a heartbeat must not."""
         return self._ledger.spent_nanousd(tenant_ids, self._clock())
 
     async def open_intents(self) -> int:
-        return await self.run_on_journal_thread(self._journal.open_intents)
+        return await self._read(self._reader.open_intents)
 
     async def aclose(self) -> None:
         """Finish the writes under way, then close the journal."""
         if self._writer is not None:
             await self._writer
+        await self._read(self._reader.close)
         await self.run_on_journal_thread(self._journal.close)
+        self._reading_thread.shutdown()
         self._thread.shutdown()
 
 

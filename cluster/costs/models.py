@@ -21,12 +21,37 @@ class Knowledge(IntEnum):
     """How well the cost of an event is known. A better figure replaces a worse one, never the reverse."""
 
     EXPIRY = 0
-    """Nothing was reported: the reservation's estimate, or zero for an attempt that never left the cluster."""
+    """Nothing was reported of the answer: the cost is an estimate."""
     ROUTER_ESTIMATE = 1
-    REPLICA_PARTIAL = 2
+    NEVER_LEFT = 2
+    """No model replica recorded a call, and none of its records can have been lost: the cost is zero."""
+    REPLICA_PARTIAL = 3
     """The usage that the model replica knows of a call that was cut."""
-    VENDOR_FINAL = 3
+    VENDOR_FINAL = 4
     """The vendor's own final report, by the router or by the model replica."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class OpenIntent:
+    """An intent without a settlement as the journal holds it."""
+
+    event_id: str
+    tenant_id: str
+    estimate_nanousd: int
+    arrived_at_s: float
+    """By the booking clock."""
+    witnessed: bool
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Correction:
+    """A signed change to the cost of a settled event, such as a refund. It is an event of its own, but no request."""
+
+    correction_id: str
+    """The idempotency key, and the event id of the row."""
+    event_id: str
+    cost_nanousd: int
+    usage: Mapping[str, int] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -36,6 +61,13 @@ class SettledIntent:
     tenant_id: str
     released_nanousd: int
     added_nanousd: int
+    room: str = ""
+    booked_at_s: float = 0.0
+    """The booking time of the event that the added amount belongs to: it counts in that day and month."""
+    corrected: bool = False
+    """The former cost stays in its closed window, and a row of its own corrects it."""
+    arrived_at_s: float = 0.0
+    witnessed: bool = False
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
