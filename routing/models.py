@@ -247,6 +247,8 @@ class FlushRow:
     simulated: bool
     estimated_requests: int
     journal_id: str
+    epoch: str = ""
+    """The opening of the journal that closed the window; empty for windows from before epochs existed."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -14,7 +14,7 @@ from cluster.costs.entry_writer import CostCounters, EntryWriter
 from cluster.costs.expiry_gate import ExpiryGate
 from cluster.costs.journal import Journal
 from cluster.costs.models import Entry, Receipt
-from cluster.costs.windows import EVENTS_A_SLICE
+from cluster.costs.windows import EVENTS_A_SLICE, WINDOWS_A_SLICE
 from routing.errors import CostsUnavailable
 from routing.models import CallRecord, Intent, TenantTotals
 
@@ -32,7 +32,8 @@ log = structlog.get_logger()
 class CommitLog:
     """Group commit: all entries that arrive during one commit form the next batch, written as one transaction.
 
-    Every call of the journal runs on one dedicated thread. `clock` is the booking clock.
+    Every call of the journal runs on one dedicated thread. Totals are read by another one over a connection of its own,
+    so that no read holds up a commit. `clock` is the booking clock.
     """
 
     def __init__(
@@ -48,6 +49,8 @@ class CommitLog:
         self._calls = CallRecordStore()
         self._writer = EntryWriter(journal, clock, self._calls, closed)
         self._thread = ThreadPoolExecutor(1, thread_name_prefix="journal")
+        self._reader = journal.reader()
+        self._reading_thread = ThreadPoolExecutor(1, thread_name_prefix="journal-reader")
         self._waiting: list[tuple[Sequence[Entry], asyncio.Future[list[Receipt]]]] = []
         self._waiting_entries = 0
         self._committing: asyncio.Task[None] | None = None
@@ -103,6 +106,9 @@ class CommitLog:
         """Run `call` on the journal's thread and return its result."""
         return await asyncio.get_running_loop().run_in_executor(self._thread, call)
 
+    async def _read(self, query: Callable[[], T]) -> T:
+        return await asyncio.get_running_loop().run_in_executor(self._reading_thread, query)
+
     async def expire(self) -> None:
         """Give estimated events their better figures, then settle the expired intents. Call it about every second.
 
@@ -124,27 +130,29 @@ class CommitLog:
         """Seal all settled events in slices; return the number of windows."""
         while await self.run_on_journal_thread(self._journal.fill_windows) >= EVENTS_A_SLICE:
             pass
-        windows = 0
-        while closed := await self.run_on_journal_thread(self._journal.close_windows):
-            windows += closed
-        return windows
+        sealed = 0
+        while (closed := await self.run_on_journal_thread(self._journal.close_windows)) >= WINDOWS_A_SLICE:
+            sealed += closed
+        return sealed + closed
 
     async def totals(self, tenant_id: str) -> TenantTotals:
-        return await self.run_on_journal_thread(lambda: self._journal.totals(tenant_id))
+        return await self._read(lambda: self._reader.totals(tenant_id))
 
     def spent_nanousd(self, tenant_ids: Iterable[str]) -> dict[str, int]:
         """Return each tenant's spend this month without waiting for a commit: a heartbeat must not."""
         return self._writer.spent_nanousd(tenant_ids)
 
     async def open_intents(self) -> int:
-        return await self.run_on_journal_thread(self._journal.open_intents)
+        return await self._read(self._reader.open_intents)
 
     async def aclose(self) -> None:
         """Refuse new entries, finish the writes under way, then close the journal."""
         self._closing = True
         if self._committing is not None:
             await self._committing
+        await self._read(self._reader.close)
         await self.run_on_journal_thread(self._journal.close)
+        self._reading_thread.shutdown()
         self._thread.shutdown()
 
 

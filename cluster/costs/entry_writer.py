@@ -108,7 +108,7 @@ class EntryWriter:
 
     def _reserve(self, intent: Intent, now_s: float) -> Receipt:
         # An intent that is present already is a resend: its estimate is reserved.
-        if self._journal.add_intent(intent, now_s, now_s + _lifetime_s(intent)):
+        if self._journal.add_intent(intent, arrived_at_s=now_s, expires_at_s=now_s + _lifetime_s(intent)):
             early = self._early.get(intent.event_id)
             if early is not None:
                 # Its settlement overtook it on another connection: nothing is left to reserve.
@@ -125,7 +125,7 @@ class EntryWriter:
         return self._ledger.account(intent.tenant_id, now_s).committed_nanousd
 
     def _settle(self, settlement: Settlement, knowledge: Knowledge, now_s: float) -> int:
-        settled = self._journal.settle(settlement, knowledge, now_s)
+        settled = self._journal.settle(settlement, knowledge=knowledge, booked_at_s=now_s)
         if settled is None:
             # A resend, a worse report than the one booked, or a settlement before its intent.
             self.counters.ignored_settlements += 1
@@ -135,12 +135,12 @@ class EntryWriter:
         return self._book(settled, now_s)
 
     def _correct(self, correction: Correction, now_s: float) -> int:
-        settled = self._journal.correct(correction, now_s)
+        settled = self._journal.correct(correction, booked_at_s=now_s)
         return 0 if settled is None else self._book(settled, now_s)
 
     def _book(self, settled: SettledIntent, now_s: float) -> int:
         self.counters.corrections += settled.corrected
-        self._ledger.settle(settled.tenant_id, settled.released_nanousd, settled.added_nanousd, now_s)
+        self._ledger.settle(settled, now_s)
         return self._ledger.account(settled.tenant_id, now_s).committed_nanousd
 
     def _follow(self, settlement: Settlement, knowledge: Knowledge, settled: SettledIntent, now_s: float) -> None:

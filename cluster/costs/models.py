@@ -66,6 +66,9 @@ class SettledIntent:
     tenant_id: str
     released_nanousd: int
     added_nanousd: int
+    room: str = ""
+    booked_at_s: float = 0.0
+    """The booking time of the event that the added amount belongs to: it counts in that day and month."""
     corrected: bool = False
     """The former cost stays in its closed window, and a row of its own corrects it."""
     arrived_at_s: float = 0.0
