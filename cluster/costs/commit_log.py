@@ -13,7 +13,7 @@ from cluster.costs.call_records import CallRecordStore
 from cluster.costs.entry_writer import CostCounters, EntryWriter
 from cluster.costs.expiry_gate import ExpiryGate
 from cluster.costs.journal import Journal
-from cluster.costs.models import Entry, Receipt
+from cluster.costs.models import Correction, Entry, Receipt
 from cluster.costs.windows import EVENTS_A_SLICE, WINDOWS_A_SLICE
 from routing.errors import CostsUnavailable
 from routing.models import CallRecord, Intent, TenantTotals
@@ -86,6 +86,22 @@ class CommitLog:
         now_s = self._clock()
         for record in records:
             self._calls.add(record, now_s)
+
+    def replica_connected(self) -> None:
+        """Record that a model replica will send its call records from now on."""
+        self.gate.replica_connected(self._clock())
+
+    def replica_disconnected(self, *, records_lost: bool) -> None:
+        """Record that a model replica's connection ended, perhaps with records that never arrived."""
+        self.gate.replica_disconnected(self._clock(), records_lost)
+
+    def lose_call_records(self) -> None:
+        """Record that call records may have been lost until now."""
+        self.gate.lose_records(self._clock())
+
+    async def correct(self, correction: Correction) -> bool:
+        """Book a correction, such as a refund; return False for an unknown event and for a repeated correction."""
+        return await self.run_on_journal_thread(lambda: self._writer.correct(correction))
 
     async def _write_waiting(self) -> None:
         while self._waiting:

@@ -82,6 +82,16 @@ class EntryWriter:
             self._calls.close(event.event_id)
         return len(due)
 
+    def correct(self, correction: Correction) -> bool:
+        """Book a correction, such as a refund; return False for an unknown event and for a repeated correction."""
+        now_s = self._clock()
+
+        def apply() -> list[Receipt]:
+            settled = self._journal.correct(correction, booked_at_s=now_s)
+            return [] if settled is None else [self._book(settled, now_s)]
+
+        return bool(self._transact(apply))
+
     def spent_nanousd(self, tenant_ids: Iterable[str]) -> dict[str, int]:
         """Return each tenant's spend this month; any thread may call it."""
         return self._ledger.spent_nanousd(tenant_ids, self._clock())
@@ -102,8 +112,6 @@ class EntryWriter:
     def _apply(self, entry: Entry, now_s: float) -> Receipt:
         if isinstance(entry, Intent):
             return self._reserve(entry, now_s)
-        if isinstance(entry, Correction):
-            return self._correct(entry, now_s)
         return self._settle(*settlement_of(entry, self._calls.find(entry.event_id)), now_s)
 
     def _reserve(self, intent: Intent, now_s: float) -> Receipt:
@@ -133,10 +141,6 @@ class EntryWriter:
             return 0
         self._after_commit.append(partial(self._follow, settlement, knowledge, settled, now_s))
         return self._book(settled, now_s)
-
-    def _correct(self, correction: Correction, now_s: float) -> int:
-        settled = self._journal.correct(correction, booked_at_s=now_s)
-        return 0 if settled is None else self._book(settled, now_s)
 
     def _book(self, settled: SettledIntent, now_s: float) -> int:
         self.counters.corrections += settled.corrected
