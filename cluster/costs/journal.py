@@ -44,7 +44,7 @@ SEARCHED_AFTER_S = 300.0
 """An intent that was opened longer ago may be a resend of an event that is in a month file already."""
 _CORRECTIONS = uuid.UUID("0c2a5d0e-93a1-5b52-8a0e-6d7f5a0b9c41")
 
-_OPEN = ("event_id", *IDENTITY, "expires_at_s", "witnessed")
+_OPEN = ("event_id", *IDENTITY, "expires_at_s")
 _values_of = attrgetter(*(name for name in IDENTITY if name != "arrived_at_s"))
 _usage_of = attrgetter(*USAGE)
 
@@ -61,7 +61,7 @@ _BOOKED = ("booked_at_s", "day", "month", "outcome", "knowledge", "requests", "e
 _BOOK = f"""INSERT INTO settled (event, event_id, {", ".join((*IDENTITY, *_BOOKED))})
     SELECT ?, event_id, {", ".join(IDENTITY)}, {_marks(_BOOKED)} FROM open_events WHERE event_id = ?"""
 _SETTLED_OPEN = """DELETE FROM open_events WHERE event_id = ?
-    RETURNING tenant_id, service, model, simulated, estimate_nanousd, room"""
+    RETURNING tenant_id, service, model, simulated, estimate_nanousd, room, arrived_at_s, witnessed"""
 _FIND = f"SELECT event, {', '.join(EVENT)} FROM settled WHERE event_id = ?"
 _FIGURES = ("outcome", "knowledge", "estimated", "cost_nanousd", *USAGE)
 _REPLACE = f"UPDATE settled SET {', '.join(f'{name} = ?' for name in _FIGURES)} WHERE event = ?"
@@ -167,9 +167,9 @@ class Journal:
             return False
         return True
 
-    def add_intent(self, intent: Intent, *, arrived_at_s: float, expires_at_s: float) -> bool:
+    def add_intent(self, intent: Intent, arrived_at_s: float, expires_at_s: float) -> bool:
         """Insert an intent; return False when its event id is present already, open or settled."""
-        values = (*_values_of(intent), arrived_at_s, expires_at_s, intent.witnessed)
+        values = (*_values_of(intent), arrived_at_s, expires_at_s)
         if self._db.execute(_ADD, (intent.event_id, *values)).rowcount != 1:
             return False
         self._sums.reserve(intent.tenant_id, intent.estimate_nanousd, 1)
@@ -180,7 +180,7 @@ class Journal:
         for tenant_id, estimate_nanousd in self._db.execute(_REMOVE, (event_id,)).fetchall():
             self._sums.reserve(tenant_id, -estimate_nanousd, -1)
 
-    def settle(self, settlement: Settlement, *, knowledge: Knowledge, booked_at_s: float) -> SettledIntent | None:
+    def settle(self, settlement: Settlement, knowledge: Knowledge, booked_at_s: float) -> SettledIntent | None:
         """Write a settlement. Return None when there is nothing to change.
 
         There is nothing to change for an intent that was never opened, and for one that is settled by equal or better
@@ -194,7 +194,7 @@ class Journal:
         if booked.rowcount != 1:
             return self._improve(settlement, knowledge, booked_at_s)
         self._last_event = event
-        ((tenant_id, *key, estimate, room),) = self._db.execute(_SETTLED_OPEN, (settlement.event_id,)).fetchall()
+        ((tenant_id, *key, estimate, room, arrived_at_s, witnessed),) = self._db.execute(_SETTLED_OPEN, (settlement.event_id,)).fetchall()
         self._sums.reserve(tenant_id, -estimate, -1)
         cost_nanousd = settlement.cost_nanousd
         self._sums.book((tenant_id, *key), day, cost_nanousd, 1, int(settlement.estimated))
@@ -204,6 +204,8 @@ class Journal:
             added_nanousd=cost_nanousd,
             room=room,
             booked_at_s=booked_at_s,
+            arrived_at_s=arrived_at_s,
+            witnessed=bool(witnessed),
         )
 
     def _improve(self, settlement: Settlement, knowledge: Knowledge, booked_at_s: float) -> SettledIntent | None:
@@ -240,7 +242,7 @@ class Journal:
         correction_id = _correction_id(event["event_id"], len(rows))
         return self._add_correction(event, correction_id, names | change, booked_at_s)
 
-    def correct(self, correction: Correction, *, booked_at_s: float) -> SettledIntent | None:
+    def correct(self, correction: Correction, booked_at_s: float) -> SettledIntent | None:
         """Add a signed correction of a settled event. Return None for an unknown event and for a repeated correction."""
         event = self._find(correction.event_id)
         if event is None or self._find(correction.correction_id) is not None:
@@ -271,6 +273,9 @@ class Journal:
             added_nanousd=added_nanousd,
             room=event["room"],
             booked_at_s=booked["booked_at_s"],
+            corrected=booked is not event,
+            arrived_at_s=event["arrived_at_s"],
+            witnessed=bool(event["witnessed"]),
         )
 
     def _find(self, event_id: str) -> dict[str, Any] | None:

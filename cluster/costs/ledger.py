@@ -60,6 +60,10 @@ class Ledger:
             )
         account.reserved_nanousd += intent.estimate_nanousd
 
+    def reserve_spent(self, intent: Intent, now_s: float) -> None:
+        """Reserve the estimate of an intent whose settlement is here already: its money may exceed the budget."""
+        self.account(intent.tenant_id, now_s).reserved_nanousd += intent.estimate_nanousd
+
     def settle(self, tenant_id: str, released_nanousd: int, added_nanousd: int, now_s: float) -> None:
         """Release a reservation and add the settled cost to the spend."""
         account = self.account(tenant_id, now_s)

@@ -11,12 +11,6 @@ from routing.models import Intent, Outcome, Service, Settlement
 
 NANOUSD_PER_USD = 1_000_000_000
 
-Entry = Intent | Settlement
-Refusal = BudgetExceeded | RoomClosed
-Receipt = int | Refusal
-"""The tenant's spend and reservations this month in nano-dollars, the entry included; or the refusal of the entry."""
-
-
 class Knowledge(IntEnum):
     """How well the cost of an event is known. A better figure replaces a worse one, never the reverse."""
 
@@ -41,6 +35,17 @@ class OpenIntent:
     arrived_at_s: float
     """By the booking clock."""
     witnessed: bool
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class EstimatedEvent:
+    """An event that is settled at an estimate, and for which a better report may still come."""
+
+    event_id: str
+    outcome: Outcome
+    arrived_at_s: float
+    witnessed: bool
+    until_s: float
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -92,3 +97,9 @@ class FlushResult:
 
     accepted: frozenset[str]
     refused: dict[str, str] = field(default_factory=dict)
+
+
+Entry = Intent | Settlement | Correction
+Refusal = BudgetExceeded | RoomClosed
+Receipt = int | Refusal
+"""The tenant's spend and reservations this month in nano-dollars, the entry included; or the refusal of the entry."""
