@@ -33,6 +33,7 @@ from cluster.costs import windows
 from cluster.costs.journal_file import JournalBusy, JournalFile, JournalUnusable
 from cluster.costs.journal_reader import JournalReader
 from cluster.costs.ledger import Account, Ledger, month_of, month_start_s
+from cluster.costs.month_files import MonthFiles
 from cluster.costs.models import Correction, Knowledge, OpenIntent, SettledIntent
 from cluster.costs.schema import EVENT, IDENTITY, USAGE
 from routing.models import FlushRow, Intent, Settlement
@@ -40,7 +41,9 @@ from routing.models import FlushRow, Intent, Settlement
 __all__ = ["Journal", "JournalBusy", "JournalUnusable"]
 
 DAY_S = 86_400
-SEARCHED_AFTER_S = 300.0
+KEPT_S = 900.0
+"""An event stays in the journal for as long after its booking, before it moves to a month file."""
+SEARCHED_AFTER_S = KEPT_S / 3
 """An intent that was opened longer ago may be a resend of an event that is in a month file already."""
 _CORRECTIONS = uuid.UUID("0c2a5d0e-93a1-5b52-8a0e-6d7f5a0b9c41")
 
@@ -129,12 +132,14 @@ class Journal:
         self._sealed_event: int = row[1]
         (newest,) = self._db.execute("SELECT coalesce(max(event), 0) FROM settled").fetchone()
         self._last_event: int = max(newest, row[1], row[2])
+        self._months = MonthFiles(self.path)
         self._sums = _Sums()
         self.writable = True
         """Whether the last commit reached the disk."""
 
     def close(self) -> None:
         """Merge the write-ahead log into the file, close it and release the lock."""
+        self._months.close()
         (busy, *_) = self._db.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchone()
         self._db.close()
         if not busy:
@@ -168,7 +173,13 @@ class Journal:
         return True
 
     def add_intent(self, intent: Intent, arrived_at_s: float, expires_at_s: float) -> bool:
-        """Insert an intent; return False when its event id is present already, open or settled."""
+        """Insert an intent; return False when its event id is present already, open or settled.
+
+        The month files are searched only for an intent that was opened long ago by its sender's clock: younger events
+        have not been moved to one.
+        """
+        if abs(arrived_at_s - intent.opened_at_s) > SEARCHED_AFTER_S and self._months.find(intent.event_id):
+            return False
         values = (*_values_of(intent), arrived_at_s, expires_at_s)
         if self._db.execute(_ADD, (intent.event_id, *values)).rowcount != 1:
             return False
@@ -212,7 +223,7 @@ class Journal:
         event = self._find(settlement.event_id)
         if event is None:
             return None
-        if event["event"] > self._sealed_event:
+        if event["event"] > self._sealed_event and not event["moved"]:
             return self._replace(event, settlement, knowledge)
         return self._correct_sealed(event, settlement, knowledge, booked_at_s)
 
@@ -280,7 +291,9 @@ class Journal:
 
     def _find(self, event_id: str) -> dict[str, Any] | None:
         row = self._db.execute(_FIND, (event_id,)).fetchone()
-        return None if row is None else dict(zip(("event", *EVENT), row, strict=True))
+        if row is None:
+            return self._months.find(event_id)
+        return dict(zip(("event", *EVENT), row, strict=True)) | {"moved": False}
 
     def expired(self, now_s: float, limit: int = 1_000) -> list[OpenIntent]:
         """Return the open intents past their expiry, the oldest first."""
@@ -310,6 +323,17 @@ class Journal:
         """Commit the ids of filled windows; return their number, less than `limit` when none is left."""
         with self.transaction():
             return windows.close_windows(self._db, self.epoch, limit)
+
+    def drop_events(self, last_event: int) -> None:
+        """Commit the deletion of events that were copied to month files."""
+        with self.transaction():
+            self._db.execute("DELETE FROM settled WHERE event <= ?", (last_event,))
+            self._db.execute("UPDATE journal SET moved_event = ?", (last_event,))
+
+    def drop_windows(self, numbers: Iterable[int]) -> None:
+        """Commit the deletion of acknowledged windows that were copied to month files."""
+        with self.transaction():
+            self._db.executemany("DELETE FROM flushes WHERE window = ?", [(number,) for number in numbers])
 
     def unsent(self, limit: int) -> tuple[FlushRow, ...]:
         """Return the oldest sealed windows that the backend has neither acknowledged nor refused."""
