@@ -23,10 +23,9 @@ OCTOBER_S = dt.datetime(2026, 10, 5, tzinfo=dt.UTC).timestamp()
 NOVEMBER_S = OCTOBER_S + 31 * DAY_S
 
 
-@pytest.fixture
-def journal(tmp_path: Path) -> Iterator[Journal]:
+def two_months(path: Path) -> Journal:
     """Return a journal with ten events in October and one in November, sealed and acknowledged."""
-    journal = Journal(tmp_path / "journal.db")
+    journal = Journal(path)
     for number in range(10):
         changes = {"room": f"r{number % 2}", "opened_at_s": OCTOBER_S + number}
         book(journal, f"e{number}", 100, OCTOBER_S + number, usage=Usage(input_tokens=number), **changes)
@@ -34,6 +33,12 @@ def journal(tmp_path: Path) -> Iterator[Journal]:
     rows = seal(journal)
     with journal.transaction():
         journal.mark_sent([row.flush_id for row in rows], NOVEMBER_S + 10.0)
+    return journal
+
+
+@pytest.fixture
+def journal(tmp_path: Path) -> Iterator[Journal]:
+    journal = two_months(tmp_path / "journal.db")
     yield journal
     journal.close()
 
@@ -143,7 +148,8 @@ def test_months_beyond_the_retention_are_deleted(journal: Journal) -> None:
     assert read_settled_nanousd(journal.path) == {"acme": 1_005}
 
 
-def test_numbers_that_repeat_after_a_restored_backup_lose_no_event(journal: Journal, tmp_path: Path) -> None:
+def test_numbers_that_repeat_after_a_restored_backup_lose_no_event(tmp_path: Path) -> None:
+    journal = two_months(tmp_path / "journal.db")
     with closing(sqlite3.connect(journal.path)) as source, closing(sqlite3.connect(tmp_path / "backup.db")) as target:
         source.backup(target)
     for name in ("lost-1", "lost-2"):
