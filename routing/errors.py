@@ -20,7 +20,7 @@ RayroomError
 ├── BudgetExceeded           the tenant's money is spent                   402
 ├── RateLimited              this tenant exceeds its request rate          429
 ├── Overloaded               every replica is busy                         503
-├── CostsUnavailable         the journal did not answer: nothing is spent  503
+├── CostsUnavailable         the cost journal did not answer in time       503
 ├── BackendError             the company's backend
 │   ├── BackendUnavailable   no response, or a temporary failure           503
 │   └── BackendRefused       it rejects our key or configuration           502
@@ -225,7 +225,7 @@ class Overloaded(RayroomError):
 
 
 class CostsUnavailable(RayroomError):
-    """The cost journal did not answer in time, so no vendor was called."""
+    """The cost journal did not answer in time."""
 
     status = 503
     code = "costs_unavailable"

@@ -78,6 +78,8 @@ class CostSettings(Settings):
     flush_longest_backoff_s: Seconds = 60
     timeout_s: Seconds = 10
     intent_grace_s: Seconds = 60
+    outbox_grace_s: Seconds = 30
+    """After a start or a stall of the aggregator no intent expires for so long: its settlement may wait in an outbox."""
 
 
 class LocalTenant(Settings):

@@ -13,8 +13,8 @@ from cluster.costs.call_records import CallRecordStore
 from cluster.costs.entry_writer import CostCounters, EntryWriter
 from cluster.costs.expiry_gate import ExpiryGate
 from cluster.costs.journal import Journal
-from cluster.costs.models import Entry, Receipt
-from cluster.costs.windows import EVENTS_A_SLICE
+from cluster.costs.models import Correction, Entry, Receipt
+from cluster.costs.windows import EVENTS_A_SLICE, WINDOWS_A_SLICE
 from routing.errors import CostsUnavailable
 from routing.models import CallRecord, Intent, TenantTotals
 
@@ -32,8 +32,8 @@ log = structlog.get_logger()
 class CommitLog:
     """Group commit: all entries that arrive during one commit form the next batch, written as one transaction.
 
-    Every call of the journal runs on one dedicated thread; what is only read is read on another, over a connection of
-    its own, and never holds up a commit. `clock` is the booking clock.
+    Every call of the journal runs on one dedicated thread. Totals are read by another one over a connection of its own,
+    so that no read holds up a commit. `clock` is the booking clock.
     """
 
     def __init__(
@@ -87,6 +87,22 @@ class CommitLog:
         for record in records:
             self._calls.add(record, now_s)
 
+    def replica_connected(self) -> None:
+        """Record that a model replica will send its call records from now on."""
+        self.gate.replica_connected(self._clock())
+
+    def replica_disconnected(self, *, records_lost: bool) -> None:
+        """Record that a model replica's connection ended, perhaps with records that never arrived."""
+        self.gate.replica_disconnected(self._clock(), records_lost)
+
+    def lose_call_records(self) -> None:
+        """Record that call records may have been lost until now."""
+        self.gate.lose_records(self._clock())
+
+    async def correct(self, correction: Correction) -> bool:
+        """Book a correction, such as a refund; return False for an unknown event and for a repeated correction."""
+        return await self.run_on_journal_thread(lambda: self._writer.correct(correction))
+
     async def _write_waiting(self) -> None:
         while self._waiting:
             batch, self._waiting, self._waiting_entries = self._waiting, [], 0
@@ -130,10 +146,10 @@ class CommitLog:
         """Seal all settled events in slices; return the number of windows."""
         while await self.run_on_journal_thread(self._journal.fill_windows) >= EVENTS_A_SLICE:
             pass
-        windows = 0
-        while closed := await self.run_on_journal_thread(self._journal.close_windows):
-            windows += closed
-        return windows
+        sealed = 0
+        while (closed := await self.run_on_journal_thread(self._journal.close_windows)) >= WINDOWS_A_SLICE:
+            sealed += closed
+        return sealed + closed
 
     async def totals(self, tenant_id: str) -> TenantTotals:
         return await self._read(lambda: self._reader.totals(tenant_id))

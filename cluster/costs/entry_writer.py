@@ -82,6 +82,16 @@ class EntryWriter:
             self._calls.close(event.event_id)
         return len(due)
 
+    def correct(self, correction: Correction) -> bool:
+        """Book a correction, such as a refund; return False for an unknown event and for a repeated correction."""
+        now_s = self._clock()
+
+        def apply() -> list[Receipt]:
+            settled = self._journal.correct(correction, booked_at_s=now_s)
+            return [] if settled is None else [self._book(settled, now_s)]
+
+        return bool(self._transact(apply))
+
     def spent_nanousd(self, tenant_ids: Iterable[str]) -> dict[str, int]:
         """Return each tenant's spend this month; any thread may call it."""
         return self._ledger.spent_nanousd(tenant_ids, self._clock())
@@ -102,13 +112,11 @@ class EntryWriter:
     def _apply(self, entry: Entry, now_s: float) -> Receipt:
         if isinstance(entry, Intent):
             return self._reserve(entry, now_s)
-        if isinstance(entry, Correction):
-            return self._correct(entry, now_s)
         return self._settle(*settlement_of(entry, self._calls.find(entry.event_id)), now_s)
 
     def _reserve(self, intent: Intent, now_s: float) -> Receipt:
         # An intent that is present already is a resend: its estimate is reserved.
-        if self._journal.add_intent(intent, now_s, now_s + _lifetime_s(intent)):
+        if self._journal.add_intent(intent, arrived_at_s=now_s, expires_at_s=now_s + _lifetime_s(intent)):
             early = self._early.get(intent.event_id)
             if early is not None:
                 # Its settlement overtook it on another connection: nothing is left to reserve.
@@ -125,7 +133,7 @@ class EntryWriter:
         return self._ledger.account(intent.tenant_id, now_s).committed_nanousd
 
     def _settle(self, settlement: Settlement, knowledge: Knowledge, now_s: float) -> int:
-        settled = self._journal.settle(settlement, knowledge, now_s)
+        settled = self._journal.settle(settlement, knowledge=knowledge, booked_at_s=now_s)
         if settled is None:
             # A resend, a worse report than the one booked, or a settlement before its intent.
             self.counters.ignored_settlements += 1
@@ -134,13 +142,9 @@ class EntryWriter:
         self._after_commit.append(partial(self._follow, settlement, knowledge, settled, now_s))
         return self._book(settled, now_s)
 
-    def _correct(self, correction: Correction, now_s: float) -> int:
-        settled = self._journal.correct(correction, now_s)
-        return 0 if settled is None else self._book(settled, now_s)
-
     def _book(self, settled: SettledIntent, now_s: float) -> int:
         self.counters.corrections += settled.corrected
-        self._ledger.settle(settled.tenant_id, settled.released_nanousd, settled.added_nanousd, now_s)
+        self._ledger.settle(settled, now_s)
         return self._ledger.account(settled.tenant_id, now_s).committed_nanousd
 
     def _follow(self, settlement: Settlement, knowledge: Knowledge, settled: SettledIntent, now_s: float) -> None:

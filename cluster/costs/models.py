@@ -99,7 +99,7 @@ class FlushResult:
     refused: dict[str, str] = field(default_factory=dict)
 
 
-Entry = Intent | Settlement | Correction
+Entry = Intent | Settlement
 Refusal = BudgetExceeded | RoomClosed
 Receipt = int | Refusal
 """The tenant's spend and reservations this month in nano-dollars, the entry included; or the refusal of the entry."""
