@@ -21,6 +21,7 @@ from cluster.aggregator.deployment import (
 from cluster.aggregator.messages import pack_receipts, unpack_entries, unpack_records
 from cluster.aggregator.transport import TransportAddress, TransportServer
 from cluster.backend.factory import connect_backend
+from cluster.costs.archiver import Archiver
 from cluster.costs.booking_clock import BookingClock
 from cluster.costs.commit_log import CommitLog
 from cluster.costs.flusher import Flusher
@@ -70,7 +71,8 @@ class Aggregator:
         )
         self._sealer = Sealer(self._commit_log, costs.flush_every_s)
         loop = asyncio.get_running_loop()
-        self._loops = [loop.create_task(self._sealer.run()), loop.create_task(self._flusher.run())]
+        archiver = Archiver(self._commit_log, self._journal, self._clock, costs.retain_months)
+        self._loops = [loop.create_task(one.run()) for one in (self._sealer, self._flusher, archiver)]
         self._server = TransportServer(self._commit_log.write, self._commit_log)
         self._listening: asyncio.Task[TransportAddress] | None = None
         self._retiring: asyncio.Task[None] | None = None

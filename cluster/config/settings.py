@@ -78,6 +78,8 @@ class CostSettings(Settings):
     flush_longest_backoff_s: Seconds = 60
     timeout_s: Seconds = 10
     intent_grace_s: Seconds = 60
+    retain_months: Count | None = None
+    """Costs of older months are deleted from this machine as many months after their month; unset, they are kept."""
     outbox_grace_s: Seconds = 30
     """After a start or a stall of the aggregator no intent expires for so long: its settlement may wait in an outbox."""
 

@@ -156,7 +156,9 @@ class Journal:
             self._sums.write(self._db)
             self._db.execute("COMMIT")
         except BaseException as error:
-            self.writable = self.writable and not isinstance(error, sqlite3.OperationalError | sqlite3.DatabaseError)
+            # A full disk is an OperationalError, a damaged page the base class itself, a wrong entry neither.
+            if isinstance(error, sqlite3.OperationalError) or type(error) is sqlite3.DatabaseError:
+                self.writable = False
             # A full disk may have rolled it back already.
             if self._db.in_transaction:
                 self._db.execute("ROLLBACK")

@@ -184,12 +184,12 @@ def event_tables(path: Path, since_s: float = 0.0, until_s: float = FOR_EVER_S) 
         (moved,) = db.execute("SELECT moved_event FROM journal").fetchone()
         yield EventTable(db, "settled", f"event > {moved}", frozenset(column_names(db, "settled")))
         for month, month_file in month_paths(path.resolve()).items():
-            if month_of_number(since_s) <= month <= month_of_number(until_s):
+            if month_number(since_s) <= month <= month_number(until_s):
                 with reading_month(month_file) as (month_db, columns):
                     yield EventTable(month_db, "events", f"event <= {moved}", frozenset(columns))
 
 
-def month_of_number(time_s: float) -> int:
+def month_number(time_s: float) -> int:
     """Return the UTC month of a UNIX time as a number such as 202611."""
     date = dt.datetime.fromtimestamp(min(time_s, FOR_EVER_S), dt.UTC)
     return date.year * 100 + date.month

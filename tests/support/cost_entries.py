@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 from cluster.costs.commit_log import CommitLog
-from cluster.costs.models import FlushResult
+from cluster.costs.journal import Journal
+from cluster.costs.models import FlushResult, Knowledge
 from routing.models import CallRecord, FlushRow, Intent, Outcome, Settlement, Usage
 
 
@@ -80,3 +81,29 @@ class BackendInMemory:
 
     def billed_nanousd(self, tenant_id: str = "acme") -> int:
         return sum(row.cost_nanousd for row in self.rows.values() if row.tenant_id == tenant_id)
+
+
+def book(
+    journal: Journal,
+    event_id: str,
+    cost_nanousd: int,
+    booked_at_s: float = 120.0,
+    knowledge: Knowledge = Knowledge.VENDOR_FINAL,
+    usage: Usage | None = None,
+    **changes: Any,
+) -> None:
+    """Open and settle one event in a transaction of its own."""
+    settled = settlement(event_id, cost_nanousd, estimated=knowledge < Knowledge.REPLICA_PARTIAL)
+    settled = replace(settled, usage=usage or settled.usage)
+    with journal.transaction():
+        journal.add_intent(intent(event_id, **changes), booked_at_s, booked_at_s + 60.0)
+        journal.settle(settled, knowledge, booked_at_s)
+
+
+def seal(journal: Journal) -> tuple[FlushRow, ...]:
+    """Seal all settled events; return the windows that are not sent."""
+    while journal.fill_windows():
+        pass
+    while journal.close_windows():
+        pass
+    return journal.unsent(1_000)
