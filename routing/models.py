@@ -143,7 +143,12 @@ class Delta:
     finish: Finish | None = None
     usage: Usage | None = None
     usage_so_far: Usage | None = None
-    """The usage that the vendor has reported before the answer's end: a floor of the bill if the answer is cut."""
+    """The usage that the vendor has reported before the answer's end: a floor of the bill if the answer is cut.
+
+    Its output tokens count every piece up to this one; none means that the vendor has counted only the input.
+    """
+    thinking_bytes: int = 0
+    """The length of the thinking text that the vendor sent before this piece; the text itself stays at the adapter."""
     service_tier: str | None = None
     vendor_s: float = 0.0
     """On the first delta: seconds spent waiting for the vendor."""
@@ -212,15 +217,16 @@ class Settlement:
 class CallRecord:
     """A model replica's own record of one vendor call: the second witness beside the router's settlement.
 
-    The replica writes it twice: not `ended` just before the request leaves for the vendor, and `ended` after the call
-    with the usage that it knows of. An attempt without any record never left the cluster.
+    The replica writes it twice: not `ended` just before the request leaves for the vendor, with the usage of the
+    expected answer, and `ended` after the call with the usage that it knows of. An attempt that ended without leaving
+    costs 0 and is no estimate; one without any record never left the cluster.
     """
 
     event_id: str
     ended: bool
     cost_nanousd: int = 0
     estimated: bool = True
-    """False only where the usage is the vendor's own final report."""
+    """False only where the usage is the vendor's own final report, or where no request left."""
     usage: Usage = Usage()
 
 
