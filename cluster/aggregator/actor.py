@@ -11,6 +11,7 @@ import ray
 import structlog
 from ray.util import get_node_ip_address
 
+from cluster.aggregator.cost_metrics import CostMetrics
 from cluster.aggregator.deployment import (
     AggregatorSettings,
     Deployment,
@@ -38,6 +39,7 @@ NAME = "rayroom-aggregator"
 NAMESPACE = "rayroom"
 MAX_CONCURRENCY = 1_000
 CLOSE_TIMEOUT_S = 5.0
+METRICS_EVERY_S = 5.0
 
 log = structlog.get_logger()
 
@@ -73,6 +75,7 @@ class Aggregator:
         loop = asyncio.get_running_loop()
         archiver = Archiver(self._commit_log, self._journal, self._clock, costs.retain_months)
         self._loops = [loop.create_task(one.run()) for one in (self._sealer, self._flusher, archiver)]
+        self._loops.append(loop.create_task(self._show_metrics()))
         self._server = TransportServer(self._commit_log.write, self._commit_log)
         self._listening: asyncio.Task[TransportAddress] | None = None
         self._retiring: asyncio.Task[None] | None = None
@@ -142,6 +145,19 @@ class Aggregator:
 
     async def room_signal(self) -> RoomSignal:
         return self._rooms.signal(time.time())
+
+    async def cost_metrics(self) -> dict[str, float]:
+        """Return the figures that tell an operator how the bill stands, by name."""
+        return {**await self._commit_log.metrics(), "seal_failures": self._sealer.failures}
+
+    async def _show_metrics(self) -> None:
+        metrics = CostMetrics()
+        while True:
+            await asyncio.sleep(METRICS_EVERY_S)
+            try:
+                metrics.show(await self.cost_metrics())
+            except Exception as error:
+                log.warning("cost metrics failed", error=type(error).__name__)
 
     async def drain(self) -> int:
         """Seal and flush all settled events; return the number of open intents. Raises BackendError."""
