@@ -15,6 +15,7 @@ from cluster.costs.entry_writer import CostCounters, EntryWriter
 from cluster.costs.expiry_gate import ExpiryGate
 from cluster.costs.journal import Journal
 from cluster.costs.models import Correction, Entry, Receipt
+from cluster.costs.witnesses import plausible
 from cluster.costs.windows import EVENTS_A_SLICE, WINDOWS_A_SLICE
 from routing.errors import CostsUnavailable
 from routing.models import CallRecord, Intent, TenantTotals
@@ -86,7 +87,10 @@ class CommitLog:
         """Keep what model replicas report of their vendor calls. Nothing is written before an event needs it."""
         now_s = self._clock()
         for record in records:
-            self._calls.add(record, now_s)
+            if plausible(record):
+                self._calls.add(record, now_s)
+            else:
+                self.counters.refused_entries += 1
 
     def replica_connected(self) -> None:
         """Record that a model replica will send its call records from now on."""

@@ -117,9 +117,9 @@ async def test_entries_of_a_thousand_concurrent_writers_are_all_recorded(commit_
 
 async def test_a_failed_commit_fails_its_batch_and_changes_no_account(commit_log: CommitLog) -> None:
     await spend(commit_log, "e1", 700)
-    too_large = intent("e2", estimate_nanousd=2**63)  # more than SQLite's integers hold
+    unstorable = intent("e2", opened_at_s=float("nan"))  # SQLite stores it as NULL, which the column refuses
     with pytest.raises(CostsUnavailable):
-        await commit_log.write([intent("e3"), too_large])
+        await commit_log.write([intent("e3"), unstorable])
     totals = await commit_log.totals("acme")
     assert (totals.settled_nanousd, totals.reserved_nanousd) == (700, 0)
     assert await commit_log.write([intent("e3")]) == [1_700]
@@ -129,6 +129,22 @@ async def test_entries_beyond_the_queue_limit_are_rejected_and_counted(commit_lo
     with pytest.raises(CostsUnavailable):
         await commit_log.write([intent()] * (MAX_WAITING + 1))
     assert commit_log.counters.refused_entries == MAX_WAITING + 1
+
+
+@pytest.mark.parametrize("cost_nanousd", [-1, 2**63, 10**30, float("nan")])
+async def test_a_settlement_that_cannot_be_true_is_refused_and_the_others_are_written(
+    commit_log: CommitLog, cost_nanousd: int
+) -> None:
+    await commit_log.write([intent("e1"), intent("e2")])
+    await commit_log.write([settlement("e1", cost_nanousd), settlement("e2", 700)])
+    totals = await commit_log.totals("acme")
+    assert (totals.settled_nanousd, totals.reserved_nanousd) == (700, 1_000)
+    assert commit_log.counters.refused_entries == 1
+
+
+async def test_an_estimate_that_cannot_be_true_is_refused_and_the_others_are_written(commit_log: CommitLog) -> None:
+    refusal, receipt = await commit_log.write([intent("e1", estimate_nanousd=2**63), intent("e2")])
+    assert isinstance(refusal, BudgetExceeded) and receipt == 1_000
 
 
 async def test_every_commit_is_synced_to_the_disk(tmp_path: Path) -> None:
