@@ -61,8 +61,14 @@ class Bench:
     replica: ModelReplica
     added: list[CallRecord] = field(default_factory=list)
 
+    def start(self) -> None:
+        return None
+
     def add(self, record: CallRecord) -> None:
         self.added.append(record)
+
+    async def aclose(self) -> None:
+        return None
 
     async def send(self, method: str, request: ModelRequest) -> None:
         if method == "answer":
