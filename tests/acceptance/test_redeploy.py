@@ -11,12 +11,12 @@ import ray
 
 from cluster.aggregator.actor import find_aggregator
 from cluster.aggregator.client import AggregatorClient
-from cluster.aggregator.deployment import AggregatorSettings, Deployment, aggregator_settings
+from cluster.aggregator.deployment import AggregatorSettings, DeployedVersion, aggregator_settings
 from cluster.config.settings import BackendSettings, CostSettings
 from routing.errors import CostsUnavailable
 from tests.support.cost_entries import call_record, intent, settlement
 
-BETWEEN = Deployment(deployed_at_s=150.0, fingerprint="another")
+BETWEEN = DeployedVersion(deployed_at_s=150.0, fingerprint="another")
 DEADLINE_S = 60.0
 
 
