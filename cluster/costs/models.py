@@ -11,6 +11,7 @@ from routing.models import Intent, Outcome, Service, Settlement
 
 NANOUSD_PER_USD = 1_000_000_000
 
+
 class Knowledge(IntEnum):
     """How well the cost of an event is known. A better figure replaces a worse one, never the reverse."""
 

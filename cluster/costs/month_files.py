@@ -103,7 +103,11 @@ class MonthFiles:
 
     def compress(self, month_now: int) -> list[Path]:
         """Compress the files of closed months; return the new files."""
-        old = [path for month, path in month_paths(self._journal).items() if _months_between(month, month_now) >= OPEN_MONTHS]
+        old = [
+            path
+            for month, path in month_paths(self._journal).items()
+            if _months_between(month, month_now) >= OPEN_MONTHS
+        ]
         return [self._compress(path) for path in old if path.suffix != ".gz"]
 
     def _compress(self, path: Path) -> Path:
@@ -125,7 +129,11 @@ class MonthFiles:
 
     def delete_before(self, month_now: int, retain_months: int) -> list[Path]:
         """Delete the files of months that ended `retain_months` or more ago; return them."""
-        old = [path for month, path in month_paths(self._journal).items() if _months_between(month, month_now) > retain_months]
+        old = [
+            path
+            for month, path in month_paths(self._journal).items()
+            if _months_between(month, month_now) > retain_months
+        ]
         for path in old:
             _delete(path)
         return old
