@@ -50,7 +50,8 @@ def build(args: dict[str, Any]) -> Application:
     scaling = settings.scaling
 
     def model_args(service: Service) -> tuple[Any, ...]:
-        return _vendors_of(service, settings, catalogue), settings.simulation, catalogue
+        vendors = _vendors_of(service, settings, catalogue)
+        return vendors, settings.simulation, catalogue, aggregator.call_records()
 
     _log_configuration(settings)
     router: Application = Router.options(**_options("router", scaling.router)).bind(  # type: ignore[attr-defined]

@@ -11,9 +11,10 @@ import ray
 import structlog
 from ray.util import get_node_ip_address
 
+from cluster.aggregator.cost_metrics import CostMetrics
 from cluster.aggregator.deployment import (
     AggregatorSettings,
-    Deployment,
+    DeployedVersion,
     newer,
     record_superseded,
     refuse_superseded,
@@ -38,6 +39,7 @@ NAME = "rayroom-aggregator"
 NAMESPACE = "rayroom"
 MAX_CONCURRENCY = 1_000
 CLOSE_TIMEOUT_S = 5.0
+METRICS_EVERY_S = 5.0
 
 log = structlog.get_logger()
 
@@ -73,6 +75,7 @@ class Aggregator:
         loop = asyncio.get_running_loop()
         archiver = Archiver(self._commit_log, self._journal, self._clock, costs.retain_months)
         self._loops = [loop.create_task(one.run()) for one in (self._sealer, self._flusher, archiver)]
+        self._loops.append(loop.create_task(self._show_metrics()))
         self._server = TransportServer(self._commit_log.write, self._commit_log)
         self._listening: asyncio.Task[TransportAddress] | None = None
         self._retiring: asyncio.Task[None] | None = None
@@ -86,13 +89,13 @@ class Aggregator:
             self._listening = asyncio.create_task(self._server.listen(host))
         return await asyncio.shield(self._listening)
 
-    async def serves(self, deployment: Deployment) -> bool:
+    async def serves(self, deployment: DeployedVersion) -> bool:
         """Return whether this aggregator may serve the routers of a deployment, or a new one must take its place."""
         served = newer(self._deployment, deployment)
         self._deployment = served or self._deployment
         return served is not None
 
-    async def retire(self, deployment: Deployment) -> None:
+    async def retire(self, deployment: DeployedVersion) -> None:
         """Close the journal in order, for the aggregator of a newer deployment, and end this actor.
 
         Entries wait in the outboxes of routers and model replicas meanwhile.
@@ -102,7 +105,7 @@ class Aggregator:
         await asyncio.shield(self._retiring)
         ray.actor.exit_actor()
 
-    async def _close(self, by: Deployment) -> None:
+    async def _close(self, by: DeployedVersion) -> None:
         log.info("aggregator retired for a newer deployment")
         record_superseded(self._path, by, time.time())
         for loop in self._loops:
@@ -142,6 +145,19 @@ class Aggregator:
 
     async def room_signal(self) -> RoomSignal:
         return self._rooms.signal(time.time())
+
+    async def cost_metrics(self) -> dict[str, float]:
+        """Return the figures that tell an operator how the bill stands, by name."""
+        return {**await self._commit_log.metrics(), "seal_failures": self._sealer.failures}
+
+    async def _show_metrics(self) -> None:
+        metrics = CostMetrics()
+        while True:
+            await asyncio.sleep(METRICS_EVERY_S)
+            try:
+                metrics.show(await self.cost_metrics())
+            except Exception as error:
+                log.warning("cost metrics failed", error=type(error).__name__)
 
     async def drain(self) -> int:
         """Seal and flush all settled events; return the number of open intents. Raises BackendError."""

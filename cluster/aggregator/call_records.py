@@ -21,8 +21,6 @@ KEPT_S = 600.0
 """Longer than an intent lives: a restarted aggregator gets the records of all calls that it may still ask for."""
 MAX_KEPT = 50_000
 MAX_MESSAGE_RECORDS = 5_000
-MAX_BUFFERED_BYTES = 8 * 1024 * 1024
-"""An aggregator that reads nothing for so long is sent the kept records on the next connection instead."""
 FIRST_BACKOFF_S, MAX_BACKOFF_S = 0.1, 5.0
 CLOSE_TIMEOUT_S = 1.0
 
@@ -76,12 +74,10 @@ class CallRecordOutbox:
             self._send(self._connection, fresh)
 
     def _send(self, connection: ClientConnection, records: list[CallRecord]) -> None:
-        """Write records to a connection. One that broke, or that nobody reads, ends: the next one gets them again."""
+        """Write records to a connection. After one that broke, the next one gets them again."""
         try:
             connection.send(pack_records(records))
         except ConnectionError:
-            self._connection = None
-        if connection.buffered_bytes > MAX_BUFFERED_BYTES:
             self._connection = None
 
     async def _run(self) -> None:

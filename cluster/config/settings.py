@@ -161,9 +161,17 @@ class AppSettings(Settings):
         return tuple(dict.fromkeys(name for _, _, name in self.named_models()))
 
     def catalogue(self) -> Catalogue:
-        """Return the shipped catalogue extended by `models`, at the account's `prices`; raises ConfigurationError."""
+        """Return the shipped catalogue extended by `models`, at the account's prices; raises ConfigurationError.
+
+        The prices are those of each vendor's address, but for the rows of `prices`.
+        """
         catalogue = load_catalogue().extended(self.models)
-        return replace(catalogue, prices=catalogue.prices.overridden(self.prices))
+        percents = {
+            model.name: self.vendors[model.vendor].price_percent
+            for model in catalogue.models.values()
+            if model.vendor in self.vendors
+        }
+        return replace(catalogue, prices=catalogue.prices.uplifted(percents).overridden(self.prices))
 
     def with_root(self, root: Path) -> AppSettings:
         """Return the same settings with their relative paths made absolute below `root`."""

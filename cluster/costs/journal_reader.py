@@ -23,6 +23,12 @@ _BY_MODEL = """SELECT service, model, max(simulated) AS simulated, sum(requests)
 _RESERVED = "SELECT coalesce(sum(estimate_nanousd), 0) FROM reserved WHERE tenant_id = ?"
 _OPEN = "SELECT coalesce(sum(intents), 0) FROM reserved"
 _SETTLED_BY_TENANT = "SELECT tenant_id, sum(cost_nanousd) FROM totals GROUP BY tenant_id"
+_OLDEST_UNSENT = """SELECT min(time_s) FROM (
+    SELECT window_start_s AS time_s FROM (SELECT window_start_s FROM flushes
+        WHERE flush_id IS NOT NULL AND sent_at_s IS NULL AND refused IS NULL ORDER BY window LIMIT 1)
+    UNION ALL
+    SELECT booked_at_s FROM (SELECT booked_at_s FROM settled
+        WHERE event > (SELECT sealed_event FROM journal) ORDER BY event LIMIT 1))"""
 _OPEN_ROWS = f"SELECT event_id, {', '.join(IDENTITY)}, expires_at_s FROM open_events"
 _SETTLED_ROWS = f"SELECT event, {', '.join(EVENT)} FROM settled ORDER BY event"
 
@@ -78,6 +84,11 @@ class JournalReader:
     def open_intents(self) -> int:
         """Return the number of intents without a settlement."""
         return int(self._db.execute(_OPEN).fetchone()[0])
+
+    def oldest_unsent_s(self) -> float | None:
+        """Return when the oldest event that the backend lacks was booked; None when it lacks none."""
+        oldest_s = self._db.execute(_OLDEST_UNSENT).fetchone()[0]
+        return None if oldest_s is None else float(oldest_s)
 
     def events(self) -> list[dict[str, Any]]:
         """Return the open and the settled events that are in no month file, in the order they were opened.

@@ -10,6 +10,8 @@ from routing.errors import BudgetExceeded, RoomClosed
 from routing.models import Intent, Outcome, Service, Settlement
 
 NANOUSD_PER_USD = 1_000_000_000
+MOST_NANOUSD = 2**53
+"""Nine million dollars: no attempt costs as much. Sums of such figures fit into SQLite's integers."""
 
 
 class Knowledge(IntEnum):

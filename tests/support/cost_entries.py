@@ -8,7 +8,7 @@ from typing import Any
 from cluster.costs.commit_log import CommitLog
 from cluster.costs.journal import Journal
 from cluster.costs.models import FlushResult, Knowledge
-from routing.models import FlushRow, Intent, Outcome, Settlement, Usage
+from routing.models import CallRecord, FlushRow, Intent, Outcome, Settlement, Usage
 
 
 def intent(event_id: str = "e1", **changes: Any) -> Intent:
@@ -38,6 +38,17 @@ def settlement(event_id: str = "e1", cost_nanousd: int = 700, **changes: Any) ->
         "usage": Usage(input_tokens=10, output_tokens=2),
     }
     return Settlement(**(values | changes))
+
+
+def call_record(event_id: str = "e1", cost_nanousd: int = 600, **changes: Any) -> CallRecord:
+    values: dict[str, Any] = {
+        "event_id": event_id,
+        "ended": True,
+        "cost_nanousd": cost_nanousd,
+        "estimated": False,
+        "usage": Usage(input_tokens=10, output_tokens=1),
+    }
+    return CallRecord(**(values | changes))
 
 
 async def spend(commit_log: CommitLog, event_id: str, cost_nanousd: int, **changes: Any) -> None:
