@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import time
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -103,7 +104,8 @@ class Aggregator:
         if self._retiring is None:
             self._retiring = asyncio.create_task(self._close(deployment))
         await asyncio.shield(self._retiring)
-        ray.actor.exit_actor()
+        exit_actor: Callable[[], None] = ray.actor.exit_actor
+        exit_actor()
 
     async def _close(self, by: DeployedVersion) -> None:
         log.info("aggregator retired for a newer deployment")

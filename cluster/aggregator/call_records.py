@@ -51,7 +51,7 @@ class CallRecordOutbox:
             self._running = asyncio.get_running_loop().create_task(self._run())
 
     def add(self, record: CallRecord) -> None:
-        """Queue a record; it is written to the socket at the next turn of the event loop, with all others of this one."""
+        """Queue a record; it is written to the socket at the event loop's next turn, with all others of this one."""
         self.start()
         self._keep(record)
         if not self._fresh:
@@ -89,7 +89,9 @@ class CallRecordOutbox:
                 connection = await connect(address, CALL_RECORDS)
             except (OSError, ClientError, TimeoutError) as error:
                 failures += 1
-                log.warning("aggregator port unreached", error=type(error).__name__, effect="call records go by actor calls")
+                log.warning(
+                    "aggregator port unreached", error=type(error).__name__, effect="call records go by actor calls"
+                )
                 await self._send_by_call()
             except CostsUnavailable:
                 failures += 1

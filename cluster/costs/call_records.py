@@ -6,7 +6,7 @@ import threading
 
 from cluster.costs.models import EstimatedEvent
 from cluster.costs.witnesses import better_record
-from routing.models import CallRecord, Outcome
+from routing.models import CallRecord
 
 MAX_RECORDS = 200_000
 """Records that are kept: more than a minute of calls at the rate that one aggregator commits."""

@@ -1,4 +1,4 @@
-"""`serve deploy` with other settings reaches the running aggregator, over one journal, and no older router undoes it."""
+"""`serve deploy` with other settings reaches the running aggregator, and no router of an older deployment undoes it."""
 
 from __future__ import annotations
 
@@ -24,7 +24,12 @@ DEADLINE_S = 60.0
 def head() -> Iterator[None]:
     """A Ray cluster of this process alone."""
     ray.init(
-        address="local", num_cpus=1, include_dashboard=False, log_to_driver=False, configure_logging=False, namespace="t"
+        address="local",
+        num_cpus=1,
+        include_dashboard=False,
+        log_to_driver=False,
+        configure_logging=False,
+        namespace="t",
     )
     yield
     ray.shutdown()
@@ -37,7 +42,7 @@ def deployed(path: Path, name: str, now_s: float) -> AggregatorSettings:
 
 
 async def runs_new_deployment() -> bool:
-    """Return whether the running aggregator is newer than `BETWEEN`: only then it serves a router of that deployment."""
+    """Return whether the running aggregator is newer than `BETWEEN`: only then it serves that deployment's routers."""
     found: bool = await find_aggregator().serves.remote(BETWEEN)
     return found
 
