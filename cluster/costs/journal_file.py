@@ -15,7 +15,7 @@ from routing.errors import ConfigurationError
 
 SETTING = "costs.journal_path"
 NETWORK_FILE_SYSTEMS = ("nfs", "nfs4", "cifs", "smb3", "smbfs", "afs", "ceph", "glusterfs", "lustre", "fuse.")
-"""SQLite's write-ahead log needs memory shared by all its users, which these do not have, and locks that they may lose."""
+"""SQLite's write-ahead log needs shared memory, which these do not have, and locks, which they may lose."""
 FULLY_CHECKED_BYTES = 64 * 1024 * 1024
 """A larger file would take seconds to read at the start: of it, only the tables without settled events are checked."""
 _SMALL_TABLES = ("journal", "epochs", "open_events", "sequences", "totals", "days", "reserved")

@@ -192,3 +192,10 @@ def test_sums_take_a_tenant_and_a_time(journal: Journal) -> None:
 def test_a_sum_by_an_unknown_column_is_refused(journal: Journal) -> None:
     with pytest.raises(ValueError, match="cannot be summed by cost; allowed: tenant_id"):
         sum_events(journal.path, ["cost"])
+
+
+def test_a_damaged_month_file_does_not_stop_new_costs(journal: Journal) -> None:
+    move(journal, NOVEMBER_S)
+    month_paths(journal.path)[202610].write_bytes(b"no database" * 1_000)
+    book(journal, "late", 7, NOVEMBER_S + 1.0, opened_at_s=OCTOBER_S)
+    assert journal.spent_nanousd(NOVEMBER_S) == {"acme": 12}
