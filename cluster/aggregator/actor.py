@@ -47,11 +47,14 @@ class Aggregator:
             backend=self._backend,
             every_s=costs.flush_every_s,
             longest_backoff_s=costs.flush_longest_backoff_s,
-            # The backend's own timeout bounds one HTTP call; a flush of 50 rows may need several.
+            # The backend's own timeout bounds its HTTP call; this one is for a backend without any.
             call_timeout_s=backend.timeout_s * 3,
+            park_after_s=costs.park_after_s,
             clock=time.time,
         )
-        self._flushing = asyncio.get_running_loop().create_task(self._flusher.run())
+        loop = asyncio.get_running_loop()
+        self._flushing = loop.create_task(self._flusher.run())
+        self._sealing = loop.create_task(self._seal_for_ever(costs.flush_every_s))
         self._server = TransportServer(self._commit_log.write)
         self._listening: asyncio.Task[TransportAddress] | None = None
         freeze_startup_objects()
@@ -88,8 +91,18 @@ class Aggregator:
 
     async def drain(self) -> int:
         """Seal and flush all settled events; return the number of open intents. Raises BackendError."""
-        await self._flusher.flush()
+        await self._commit_log.seal()
+        await self._flusher.drain()
         return await self._commit_log.open_intents()
+
+    async def _seal_for_ever(self, every_s: float) -> None:
+        """Seal on a timer of its own: a slow backend must not delay it."""
+        while True:
+            try:
+                await self._commit_log.seal()
+            except Exception as error:
+                log.error("sealing failed", error=type(error).__name__)
+            await asyncio.sleep(every_s)
 
 
 def start_aggregator(costs: CostSettings, backend: BackendSettings) -> Any:

@@ -5,9 +5,8 @@ from __future__ import annotations
 import json
 import sqlite3
 import uuid
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterator
 from contextlib import closing, contextmanager
-from dataclasses import fields
 from pathlib import Path
 from typing import Any
 
@@ -15,8 +14,9 @@ from filelock import FileLock, Timeout
 
 from cluster.costs.ledger import Account, Ledger, month_of, month_start_s
 from cluster.costs.models import SettledEvent, SettledIntent
+from cluster.costs.sending import SendingTable
 from routing.errors import ConfigurationError
-from routing.models import FlushRow, Intent, Outcome, Service, Settlement, TenantTotals, Usage
+from routing.models import Intent, Outcome, Service, Settlement, TenantTotals, Usage
 
 _SCHEMA = """
 CREATE TABLE IF NOT EXISTS journal (one INTEGER PRIMARY KEY CHECK (one = 1), journal_id TEXT NOT NULL);
@@ -86,6 +86,7 @@ class Journal:
         self._db.executescript(_SCHEMA)
         self._db.execute("INSERT OR IGNORE INTO journal VALUES (1, ?)", (str(uuid.uuid4()),))
         self.journal_id: str = self._db.execute("SELECT journal_id FROM journal").fetchone()[0]
+        self.sending = SendingTable(self._db, self.journal_id)
 
     def close(self) -> None:
         self._db.close()
@@ -186,32 +187,6 @@ class Journal:
         )
         self._db.executemany(
             "UPDATE events SET flush_id = ? WHERE event_id = ?", [(flush_id, row["event_id"]) for row in rows]
-        )
-
-    def unsent(self, limit: int) -> tuple[FlushRow, ...]:
-        """Return the oldest sealed windows that the backend has neither acknowledged nor refused."""
-        names = [f.name for f in fields(FlushRow) if f.name != "journal_id"]
-        rows = self._db.execute(
-            f"SELECT {', '.join(names)} FROM flushes WHERE sent_at_s IS NULL AND refused IS NULL"
-            " ORDER BY window_end_s, tenant_id, service, model, seq LIMIT ?",
-            (limit,),
-        )
-        return tuple(self._flush_row(dict(zip(names, row, strict=True))) for row in rows)
-
-    def _flush_row(self, row: dict[str, object]) -> FlushRow:
-        row |= {"usage": json.loads(str(row["usage"])), "simulated": bool(row["simulated"])}
-        return FlushRow(**row, journal_id=self.journal_id)  # type: ignore[arg-type]
-
-    def mark_sent(self, flush_ids: Iterable[str], now_s: float) -> None:
-        self._db.executemany(
-            "UPDATE flushes SET sent_at_s = ? WHERE flush_id = ?", [(now_s, flush_id) for flush_id in flush_ids]
-        )
-
-    def mark_refused(self, refused: dict[str, str]) -> None:
-        """Mark windows that the backend refuses for good. They are not sent again, and still count in the totals."""
-        self._db.executemany(
-            "UPDATE flushes SET refused = ? WHERE flush_id = ?",
-            [(reason, flush_id) for flush_id, reason in refused.items()],
         )
 
     def ledger(self, now_s: float) -> Ledger:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 
 from routing.errors import BudgetExceeded, RoomClosed
 from routing.models import Intent, Outcome, Service, Settlement
@@ -35,15 +35,3 @@ class SettledEvent:
     outcome: Outcome
     cost_nanousd: int
     usage: Mapping[str, int]
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class FlushResult:
-    """The backend's reply to flushed windows, by flush id.
-
-    `accepted` windows are stored, now or by an earlier call; `refused` ones never will be, and map to the reason.
-    A window in neither is sent again unchanged.
-    """
-
-    accepted: frozenset[str]
-    refused: dict[str, str] = field(default_factory=dict)

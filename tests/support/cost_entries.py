@@ -2,12 +2,10 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
 from typing import Any
 
 from cluster.costs.commit_log import CommitLog
-from cluster.costs.models import FlushResult
-from routing.models import FlushRow, Intent, Outcome, Settlement, Usage
+from routing.models import Intent, Outcome, Settlement, Usage
 
 
 def intent(event_id: str = "e1", **changes: Any) -> Intent:
@@ -44,29 +42,3 @@ async def spend(commit_log: CommitLog, event_id: str, cost_nanousd: int, **chang
     """Open and settle one event."""
     await commit_log.write([intent(event_id, **changes)])
     await commit_log.write([settlement(event_id, cost_nanousd)])
-
-
-@dataclass
-class BackendInMemory:
-    """Store each flush id once. A test queues errors in `faults`, which are raised in order."""
-
-    rows: dict[str, FlushRow] = field(default_factory=dict)
-    faults: list[Exception] = field(default_factory=list)
-    lose_next_reply: bool = False
-    refuse: dict[str, str] = field(default_factory=dict)
-    calls: int = 0
-
-    async def track_costs(self, rows: tuple[FlushRow, ...]) -> FlushResult:
-        self.calls += 1
-        if self.faults:
-            raise self.faults.pop(0)
-        accepted = [row for row in rows if row.model not in self.refuse]
-        self.rows |= {row.flush_id: row for row in accepted}
-        if self.lose_next_reply:
-            self.lose_next_reply = False
-            raise TimeoutError
-        refused = {row.flush_id: self.refuse[row.model] for row in rows if row.model in self.refuse}
-        return FlushResult(accepted=frozenset(row.flush_id for row in accepted), refused=refused)
-
-    def billed_nanousd(self, tenant_id: str = "acme") -> int:
-        return sum(row.cost_nanousd for row in self.rows.values() if row.tenant_id == tenant_id)
