@@ -183,7 +183,9 @@ class Intent:
     budget_nanousd: int | None
     simulated: bool
     opened_at_s: float
-    expires_at_s: float
+    """The sender's time, for information: costs are booked and expire by the aggregator's clock alone."""
+    lifetime_s: float
+    """Seconds from its arrival at the aggregator after which an intent without a settlement expires."""
     job_id: str | None = None
     """The job whose token made the request, so that a closed room causes no more costs; None for costs already made."""
     room_opened_at_s: float = 0.0
@@ -194,6 +196,8 @@ class Intent:
     """The identity of the participant who asked; empty where nobody did, as for a frame."""
     daily_budget_nanousd: int | None = None
     room_budget_nanousd: int | None = None
+    witnessed: bool = False
+    """A model replica writes a CallRecord of this attempt, so that one without any record never left the cluster."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -205,7 +209,6 @@ class Settlement:
     cost_nanousd: int
     estimated: bool
     usage: Usage
-    settled_at_s: float
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -219,6 +222,7 @@ class CallRecord:
     event_id: str
     ended: bool
     cost_nanousd: int = 0
+    """Before the end: the cost of the expected answer, for the case that no end follows; 0 where it is unknown."""
     estimated: bool = True
     """False only where the usage is the vendor's own final report."""
     usage: Usage = Usage()
@@ -243,6 +247,8 @@ class FlushRow:
     simulated: bool
     estimated_requests: int
     journal_id: str
+    epoch: str = ""
+    """The opening of the journal that closed the window; empty for windows from before epochs existed."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -12,6 +12,7 @@ import ray
 import structlog
 from ray.util import get_node_ip_address
 
+from cluster.aggregator.flush_metrics import FlushMetrics
 from cluster.aggregator.transport import TransportAddress, TransportServer
 from cluster.backend.factory import connect_backend
 from cluster.config.settings import BackendSettings, CostSettings
@@ -19,6 +20,7 @@ from cluster.costs.commit_log import CommitLog
 from cluster.costs.flusher import Flusher
 from cluster.costs.journal import Journal
 from cluster.costs.models import Entry, Receipt
+from cluster.costs.sealer import Sealer
 from cluster.rooms.forecast import RoomSignal
 from cluster.rooms.heartbeat_batcher import HeartbeatReceipt
 from cluster.rooms.registry import RoomRegistry
@@ -51,10 +53,12 @@ class Aggregator:
             call_timeout_s=backend.timeout_s * 3,
             park_after_s=costs.park_after_s,
             clock=time.time,
+            show=FlushMetrics().show,
         )
+        self._sealer = Sealer(self._commit_log, costs.flush_every_s)
         loop = asyncio.get_running_loop()
+        self._sealing = loop.create_task(self._sealer.run())
         self._flushing = loop.create_task(self._flusher.run())
-        self._sealing = loop.create_task(self._seal_for_ever(costs.flush_every_s))
         self._server = TransportServer(self._commit_log.write)
         self._listening: asyncio.Task[TransportAddress] | None = None
         freeze_startup_objects()
@@ -94,15 +98,6 @@ class Aggregator:
         await self._commit_log.seal()
         await self._flusher.drain()
         return await self._commit_log.open_intents()
-
-    async def _seal_for_ever(self, every_s: float) -> None:
-        """Seal on a timer of its own: a slow backend must not delay it."""
-        while True:
-            try:
-                await self._commit_log.seal()
-            except Exception as error:
-                log.error("sealing failed", error=type(error).__name__)
-            await asyncio.sleep(every_s)
 
 
 def start_aggregator(costs: CostSettings, backend: BackendSettings) -> Any:

@@ -9,6 +9,7 @@ from typing import Any
 from ray.exceptions import ActorDiedError, RayActorError
 
 from cluster.aggregator.actor import start_aggregator
+from cluster.aggregator.call_records import CallRecordOutbox
 from cluster.aggregator.outbox import CostOutbox
 from cluster.aggregator.transport import CostTransport, TransportAddress
 from cluster.config.settings import BackendSettings, CostSettings
@@ -41,6 +42,10 @@ class AggregatorClient:
 
     async def record(self, entries: Sequence[Entry]) -> int:
         return await self._outbox.record(entries)
+
+    def call_records(self) -> CallRecordOutbox:
+        """Return the sink for a model replica's call records, over a connection of its own."""
+        return CallRecordOutbox(self._costs, self._backend)
 
     async def totals(self, tenant_id: str) -> TenantTotals:
         totals: TenantTotals = await self._call("totals", tenant_id)

@@ -105,7 +105,6 @@ class CostOutbox:
                 cost_nanousd=0,
                 estimated=False,
                 usage=Usage(),
-                settled_at_s=intent.opened_at_s,
             )
         )
 

@@ -2,53 +2,50 @@
 
 from __future__ import annotations
 
-import json
 import sqlite3
 from collections.abc import Iterable, Sequence
 from contextlib import closing
-from dataclasses import dataclass, fields
+from dataclasses import dataclass
 from itertools import zip_longest
 from pathlib import Path
-from typing import Literal
+from typing import Any, Literal
 
 from cluster.costs.row_answers import DueRow, RowStep
+from cluster.costs.schema import USAGE
+from cluster.costs.windows import ROW, flush_row, mark_sent
 from routing.models import FlushRow
 
 TENANTS_A_PAGE = 100
 ROWS_A_TENANT = 10
-"""A page visits 100 tenants and takes 10 windows of each, so that it costs the same however many windows wait."""
+"""A page takes 10 windows of each of 100 tenants at most, so that it costs the same however many windows wait."""
 BUSY_TIMEOUT_S = 10.0
 
-SENDING_SCHEMA = """
+_SCHEMA = """
 CREATE TABLE IF NOT EXISTS sending (
     flush_id TEXT PRIMARY KEY, tries INTEGER NOT NULL, next_try_s REAL NOT NULL DEFAULT 0,
-    alone INTEGER NOT NULL DEFAULT 0, refusals INTEGER NOT NULL DEFAULT 0, refused_since_s REAL,
-    duplicate INTEGER NOT NULL DEFAULT 0
+    alone INTEGER NOT NULL DEFAULT 0, refusals INTEGER NOT NULL DEFAULT 0, refused_since_s REAL
 ) STRICT, WITHOUT ROWID;
-CREATE INDEX IF NOT EXISTS unexpected_duplicates ON sending (flush_id) WHERE duplicate = 1;
-CREATE INDEX IF NOT EXISTS unsent_by_tenant ON flushes (tenant_id, window_end_s)
-    WHERE sent_at_s IS NULL AND refused IS NULL;
-CREATE INDEX IF NOT EXISTS parked_flushes ON flushes (tenant_id) WHERE refused IS NOT NULL;
+CREATE TABLE IF NOT EXISTS unexpected_duplicates (
+    flush_id TEXT PRIMARY KEY, tenant_id TEXT NOT NULL, service TEXT NOT NULL, model TEXT NOT NULL,
+    window_end_s REAL NOT NULL, cost_nanousd INTEGER NOT NULL
+) STRICT, WITHOUT ROWID;
+CREATE INDEX IF NOT EXISTS unsent_by_tenant ON flushes (tenant_id, window)
+    WHERE flush_id IS NOT NULL AND sent_at_s IS NULL AND refused IS NULL;
 """
-_UNSENT = "sent_at_s IS NULL AND refused IS NULL"
+_UNSENT = "flush_id IS NOT NULL AND sent_at_s IS NULL AND refused IS NULL"
 _NEXT_TENANT = f"SELECT min(tenant_id) FROM flushes WHERE {_UNSENT} AND tenant_id > ?"
-_ROW_FIELDS = [f.name for f in fields(FlushRow) if f.name != "journal_id"]
-_DUE = f"""SELECT {", ".join(f"flushes.{name}" for name in _ROW_FIELDS)},
-    coalesce(tries, 0), coalesce(refusals, 0), refused_since_s, coalesce(alone, 0)
-    FROM flushes LEFT JOIN sending USING (flush_id)
-    WHERE {_UNSENT} AND tenant_id = ? AND coalesce(next_try_s, 0) <= ? ORDER BY window_end_s LIMIT ?"""
+_STATE = ("tries", "refusals", "refused_since_s", "alone")
+_DUE = f"""SELECT {", ".join((*_STATE, *ROW, *USAGE))} FROM flushes LEFT JOIN sending USING (flush_id)
+    WHERE {_UNSENT} AND tenant_id = ? AND coalesce(next_try_s, 0) <= ? ORDER BY window LIMIT ?"""
 _BEGIN = """INSERT INTO sending (flush_id, tries) VALUES (?, 1)
     ON CONFLICT (flush_id) DO UPDATE SET tries = tries + 1"""
 _WAIT = "UPDATE sending SET next_try_s = ?, alone = ?, refusals = ?, refused_since_s = ? WHERE flush_id = ?"
-_RETRY_NOW = f"UPDATE sending SET next_try_s = 0 WHERE flush_id IN (SELECT flush_id FROM flushes WHERE {_UNSENT})"
-_PARKED = f"SELECT flush_id FROM flushes WHERE refused IS NOT NULL AND tenant_id = coalesce(:tenant, tenant_id)"
-_SET_ASIDE = """
-    SELECT flush_id, tenant_id, service, model, window_end_s, cost_nanousd, 'parked' AS state, refused AS reason
-    FROM flushes WHERE refused IS NOT NULL
-    UNION ALL
-    SELECT flush_id, tenant_id, service, model, window_end_s, cost_nanousd, 'duplicate', ''
-    FROM sending JOIN flushes USING (flush_id) WHERE duplicate = 1
-    ORDER BY tenant_id, window_end_s"""
+# The tries stay above zero: a window that was sent once may be a duplicate.
+_START_OVER = "UPDATE sending SET tries = 1, next_try_s = 0, alone = 0, refusals = 0, refused_since_s = NULL"
+_PARKED = "SELECT flush_id FROM flushes WHERE refused IS NOT NULL AND tenant_id = coalesce(:tenant, tenant_id)"
+_COLUMNS = "flush_id, tenant_id, service, model, window_end_s, cost_nanousd"
+_SET_ASIDE = f"""SELECT {_COLUMNS}, 'parked' AS state, refused AS reason FROM flushes WHERE refused IS NOT NULL
+    UNION ALL SELECT {_COLUMNS}, 'duplicate', '' FROM unexpected_duplicates ORDER BY tenant_id, window_end_s"""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -63,10 +60,12 @@ class SendingCounts:
 class SendingTable:
     """The sending state of the windows in an open journal. It shares the journal's connection, thread and transactions."""
 
-    def __init__(self, db: sqlite3.Connection, journal_id: str) -> None:
+    def __init__(self, db: sqlite3.Connection, journal_id: str, epoch: str) -> None:
+        """`epoch` is that of the journal's present opening."""
         self._db = db
         self._journal_id = journal_id
-        db.executescript(SENDING_SCHEMA)
+        self._epoch = epoch
+        db.executescript(_SCHEMA)
 
     def due(self, now_s: float, after_tenant: str = "") -> tuple[list[DueRow], str]:
         """Return the due windows of the tenants after `after_tenant`, and the last tenant; "" when all were visited.
@@ -83,16 +82,16 @@ class SendingTable:
         mixed = [due for places in zip_longest(*by_tenant) for due in places if due is not None]
         return sorted(mixed, key=lambda due: due.alone), after_tenant
 
-    def _due_row(self, row: Sequence[object]) -> DueRow:
-        values = dict(zip(_ROW_FIELDS, row, strict=False))
-        values |= {"usage": json.loads(str(values["usage"])), "simulated": bool(values["simulated"])}
-        tries, refusals, refused_since_s, alone = row[len(_ROW_FIELDS) :]
+    def _due_row(self, columns: Sequence[Any]) -> DueRow:
+        tries, refusals, refused_since_s, alone = columns[: len(_STATE)]
+        row = flush_row(columns[len(_STATE) :], self._journal_id)
+        # A window from before this opening may have been sent after the backup that the journal was restored from.
         return DueRow(
-            row=FlushRow(**values, journal_id=self._journal_id),  # type: ignore[arg-type]
-            first_send=tries == 0,
-            tries=int(str(tries)),
-            refusals=int(str(refusals)),
-            refused_since_s=None if refused_since_s is None else float(str(refused_since_s)),
+            row=row,
+            first_send=tries is None and row.epoch == self._epoch,
+            tries=tries or 0,
+            refusals=refusals or 0,
+            refused_since_s=refused_since_s,
             alone=bool(alone),
         )
 
@@ -102,27 +101,28 @@ class SendingTable:
 
     def record(self, steps: Sequence[RowStep], now_s: float) -> None:
         """Write the step of each window of a call. A parked window is not sent again and still counts in the totals."""
-        stored = [step for step in steps if step.kind == "stored"]
-        ids = [(step.due.row.flush_id,) for step in stored]
-        self._db.executemany("UPDATE flushes SET sent_at_s = ? WHERE flush_id = ?", [(now_s, *one) for one in ids])
-        self._db.executemany("DELETE FROM sending WHERE flush_id = ?", ids)
-        self._db.executemany(
-            "INSERT INTO sending (flush_id, tries, duplicate) VALUES (?, ?, 1)",
-            [(step.due.row.flush_id, step.due.tries + 1) for step in stored if step.alarm],
-        )
+        stored = [step.due.row.flush_id for step in steps if step.kind == "stored"]
+        mark_sent(self._db, stored, now_s)
+        self._db.executemany("DELETE FROM sending WHERE flush_id = ?", [(flush_id,) for flush_id in stored])
+        alarms = [step.due.row for step in steps if step.alarm]
+        self._db.executemany("INSERT OR IGNORE INTO unexpected_duplicates VALUES (?, ?, ?, ?, ?, ?)", map(_named, alarms))
         self._db.executemany(_WAIT, [_waiting(step) for step in steps if step.kind == "wait"])
         parked = [(step.reason, step.due.row.flush_id) for step in steps if step.kind == "park"]
         self._db.executemany("UPDATE flushes SET refused = ? WHERE flush_id = ?", parked)
 
     def retry_now(self) -> None:
         """End the wait of every window that is neither stored nor parked."""
-        self._db.execute(_RETRY_NOW)
+        self._db.execute("UPDATE sending SET next_try_s = 0")
 
     def counts(self) -> SendingCounts:
         unsent = self._db.execute(f"SELECT count(*) FROM flushes WHERE {_UNSENT}").fetchone()[0]
         parked = self._db.execute("SELECT count(*) FROM flushes WHERE refused IS NOT NULL").fetchone()[0]
-        duplicates = self._db.execute("SELECT count(*) FROM sending WHERE duplicate = 1").fetchone()[0]
+        duplicates = self._db.execute("SELECT count(*) FROM unexpected_duplicates").fetchone()[0]
         return SendingCounts(unsent=unsent, parked=parked, duplicates=duplicates)
+
+
+def _named(row: FlushRow) -> tuple[object, ...]:
+    return row.flush_id, row.tenant_id, row.service, row.model, row.window_end_s, row.cost_nanousd
 
 
 def _waiting(step: RowStep) -> tuple[object, ...]:
@@ -162,16 +162,15 @@ def resend_parked(path: Path, tenant_id: str | None = None) -> int:
     with closing(_read_write(path)) as db, db:
         parked = {"tenant": tenant_id}
         db.execute("BEGIN IMMEDIATE")
-        db.execute(f"DELETE FROM sending WHERE flush_id IN ({_PARKED})", parked)
+        db.execute(f"{_START_OVER} WHERE flush_id IN ({_PARKED})", parked)
         return db.execute(f"UPDATE flushes SET refused = NULL WHERE flush_id IN ({_PARKED})", parked).rowcount
 
 
 def forget_duplicates(path: Path, tenant_id: str | None = None) -> int:
     """Take the unexpected duplicates of one tenant, or of all, off the list; return their number."""
     with closing(_read_write(path)) as db, db:
-        mine = "flush_id IN (SELECT flush_id FROM flushes WHERE tenant_id = coalesce(:tenant, tenant_id))"
-        deleted = db.execute(f"DELETE FROM sending WHERE duplicate = 1 AND {mine}", {"tenant": tenant_id})
-        return deleted.rowcount
+        mine = "tenant_id = coalesce(:tenant, tenant_id)"
+        return db.execute(f"DELETE FROM unexpected_duplicates WHERE {mine}", {"tenant": tenant_id}).rowcount
 
 
 def _read_write(path: Path) -> sqlite3.Connection:

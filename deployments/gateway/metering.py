@@ -134,7 +134,7 @@ class Meter:
             budget_nanousd=billing.tenant.budget_nanousd,
             simulated=self.simulated(model),
             opened_at_s=now_s,
-            expires_at_s=now_s + timeout_s + self._grace_s,
+            lifetime_s=timeout_s + self._grace_s,
             job_id=billing.job_id,
             room_opened_at_s=billing.room_opened_at_s,
         )
@@ -153,7 +153,6 @@ class Meter:
                 cost_nanousd=cost_nanousd,
                 estimated=estimated,
                 usage=usage,
-                settled_at_s=self._clock(),
             )
         )
 

@@ -52,7 +52,7 @@ class SpeechMetering:
             budget_nanousd=None,
             simulated=simulated,
             opened_at_s=item.occurred_at,
-            expires_at_s=now_s + self._grace_s,
+            lifetime_s=self._grace_s,
         )
         settlement = Settlement(
             event_id=event_id,
@@ -60,7 +60,6 @@ class SpeechMetering:
             cost_nanousd=cost_nanousd,
             estimated=item.estimated,
             usage=units,
-            settled_at_s=now_s,
         )
         return intent, settlement
 

@@ -26,12 +26,11 @@ class BackendInMemory:
     row_s: float = 0.0
     timeout_s: float = 5.0
     """A call of which the rows take longer stores them all, and answers too late."""
-    conflicts: bool = False
-    on_call: Callable[[], None] = lambda: None
+    on_call: Callable[[Sequence[FlushRow]], None] = lambda rows: None
 
     async def track_costs(self, rows: Sequence[FlushRow]) -> dict[str, RowAnswer]:
-        self.on_call()
         self.calls.append(list(rows))
+        self.on_call(rows)
         fault = self.call_faults.pop(0) if self.call_faults else "none"
         if isinstance(fault, Exception):
             raise fault

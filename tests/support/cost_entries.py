@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import uuid
 from typing import Any
 
 from cluster.costs.commit_log import CommitLog
-from routing.models import Intent, Outcome, Settlement, Usage
+from routing.models import FlushRow, Intent, Outcome, Settlement, Usage
 
 
 def intent(event_id: str = "e1", **changes: Any) -> Intent:
@@ -21,7 +22,7 @@ def intent(event_id: str = "e1", **changes: Any) -> Intent:
         "budget_nanousd": None,
         "simulated": True,
         "opened_at_s": 100.0,
-        "expires_at_s": 160.0,
+        "lifetime_s": 60.0,
     }
     return Intent(**(values | changes))
 
@@ -33,7 +34,6 @@ def settlement(event_id: str = "e1", cost_nanousd: int = 700, **changes: Any) ->
         "cost_nanousd": cost_nanousd,
         "estimated": False,
         "usage": Usage(input_tokens=10, output_tokens=2),
-        "settled_at_s": 101.0,
     }
     return Settlement(**(values | changes))
 
@@ -42,3 +42,25 @@ async def spend(commit_log: CommitLog, event_id: str, cost_nanousd: int, **chang
     """Open and settle one event."""
     await commit_log.write([intent(event_id, **changes)])
     await commit_log.write([settlement(event_id, cost_nanousd)])
+
+
+def flush_row(cost_nanousd: int = 700, **changes: Any) -> FlushRow:
+    values: dict[str, Any] = {
+        "flush_id": str(uuid.uuid4()),
+        "tenant_id": "acme",
+        "service": "vision",
+        "model": "simulated/gemini-3.5-flash-lite",
+        "seq": 1,
+        "window_start_s": 1_790_000_000.0,
+        "window_end_s": 1_790_000_010.0,
+        "requests": 3,
+        "usage": {"input_tokens": 30},
+        "cost_nanousd": cost_nanousd,
+        "cumulative_nanousd": cost_nanousd,
+        "price_version": "gemini-3.5-flash-lite@2026-09-01",
+        "simulated": True,
+        "estimated_requests": 0,
+        "journal_id": str(uuid.uuid4()),
+        "epoch": str(uuid.uuid4()),
+    }
+    return FlushRow(**(values | changes))

@@ -80,7 +80,7 @@ async def _running(command: list[str], transformer: str) -> AsyncIterator[Backen
 
 
 async def set_faults(peer: BackendPeer, **faults: Any) -> None:
-    """Plan faults by their names in faulty_backend/faults.js."""
+    """Plan faults by their names in faulty_backend/faults.js; they replace all former ones."""
     async with httpx.AsyncClient(timeout=10.0) as http:
         headers = {"authorization": f"Bearer {peer.key}"}
         response = await http.post(f"{peer.url}/faults", json=faults, headers=headers)

@@ -185,7 +185,7 @@ async def test_an_event_is_at_the_price_of_its_day_and_counts_when_it_is_written
     await beat(http, bearer(), heard(occurred_at=month_ago_s))
     (event,) = await cluster.events()
     assert event["opened_at_s"] == month_ago_s and event["price_version"] == "nova-3@2025-02-12"
-    assert float(str(event["settled_at_s"])) == pytest.approx(time.time(), abs=60)
+    assert float(str(event["booked_at_s"])) == pytest.approx(time.time(), abs=60)
 
 
 async def test_speech_through_the_emulator_is_billed_as_its_journal_counts(

@@ -39,14 +39,15 @@ export class Faults {
   #random;
 
   constructor(options = {}) {
-    Object.assign(this, NONE, options);
-    this.#random = randomNumbers(options.seed ?? 1);
+    this.set(options);
+    this.#random = randomNumbers(1);
   }
 
-  set(changes) {
-    const unknown = Object.keys(changes).filter((name) => !(name in NONE));
+  /** Plan these faults in place of all former ones. */
+  set(faults) {
+    const unknown = Object.keys(faults).filter((name) => !(name in NONE));
     if (unknown.length) throw new Error(`no such fault: ${unknown}`);
-    Object.assign(this, changes);
+    Object.assign(this, NONE, faults);
   }
 
   /** Consume one fault of a count, or draw one of a rate; return whether it happens. */

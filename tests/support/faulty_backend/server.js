@@ -30,7 +30,6 @@ const { values } = parseArgs({
 });
 
 const faults = new Faults(JSON.parse(values.faults));
-if (values['no-batching']) faults.batching = false;
 const passages = values.passages ? JSON.parse(readFileSync(values.passages, 'utf8')) : [];
 const pause = (ms) => new Promise((resolve) => setTimeout(resolve, ms));
 const fail = (code, message) => {
@@ -83,7 +82,7 @@ const server = http.createServer((req, res) => {
     router,
     basePath: '/trpc/',
     createContext: () => ({ res, authorized: authorized(req) }),
-    allowBatching: faults.batching,
+    allowBatching: faults.batching && !values['no-batching'],
     maxBatchSize: faults.maxBatchSize || undefined,
     maxBodySize: faults.maxBodySize || undefined,
   })(req, res);

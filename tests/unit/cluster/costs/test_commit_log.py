@@ -58,7 +58,7 @@ async def test_acknowledged_entries_survive_a_crash(tmp_path: Path, clock: Clock
     await spend(crashed, "e1", 700)
     await crashed.write([intent("e2", estimate_nanousd=50)])
     # A crash: the lock is released with the process, and nothing is closed.
-    crashed._journal._lock.release()
+    crashed._journal._file.release()
     restarted = CommitLog(Journal(tmp_path / "journal.db"), clock)
     totals = await restarted.totals("acme")
     assert (totals.settled_nanousd, totals.reserved_nanousd) == (700, 50)
@@ -112,7 +112,7 @@ async def test_the_spend_is_read_without_waiting_and_resets_with_the_month(commi
 
 
 async def test_an_expired_intent_is_settled_at_its_estimate(commit_log: CommitLog, clock: Clock) -> None:
-    await commit_log.write([intent(expires_at_s=160.0)])
+    await commit_log.write([intent(lifetime_s=40.0)])
     assert await commit_log.seal() == 0
     clock.now_s = 161.0
     assert await commit_log.seal() == 1
