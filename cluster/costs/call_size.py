@@ -24,9 +24,9 @@ class CallSize:
     def __post_init__(self) -> None:
         self.rows = self.most_rows
 
-    def shrink(self) -> None:
-        """Halve the size after a call that was too large, too slow or failed."""
-        self.rows = max(1, self.rows // 2)
+    def shrink(self, rows: int) -> None:
+        """Halve the size after a call of `rows` windows that was too large, too slow or failed."""
+        self.rows = max(1, min(rows, self.rows) // 2)
         self._stored_calls, self._grown = 0, False
         self._calls_to_grow = min(MOST_CALLS_TO_GROW, self._calls_to_grow * 2)
 

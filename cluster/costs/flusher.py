@@ -44,7 +44,7 @@ class CostBackend(Protocol):
 
 @dataclass
 class SendCounters:
-    """What the sending came to since the process began."""
+    """Counts of calls and of their windows since the process began."""
 
     calls: int = 0
     failed_calls: int = 0
@@ -114,11 +114,11 @@ class Flusher:
         # The first pass may begin behind some tenants, so only a second one without a window has visited all.
         empty_passes = 0
         while empty_passes < 2:
-            page_start = self._after_tenant
-            page, next_start = await self._on_thread(lambda after=page_start: self._sending.due(self.clock(), after))  # type: ignore[misc]
+            page, last_tenant = await self._on_thread(lambda: self._sending.due(self.clock(), self._after_tenant))
             await self._send_page(page)
-            self._after_tenant = next_start
-            empty_passes = (0 if page else empty_passes) + (not next_start)
+            # After a failure the next round reads the same page again, without the windows that wait.
+            self._after_tenant = last_tenant
+            empty_passes = (0 if page else empty_passes) + (not last_tenant)
 
     async def drain(self) -> None:
         """Send every window now, those that wait included; raises BackendError when one is left that is not parked."""
@@ -135,7 +135,7 @@ class Flusher:
             try:
                 answers = await self._call(call)
             except CallTooLarge as error:
-                self._size.shrink()
+                self._size.shrink(len(call))
                 if len(call) > 1:
                     waiting.extendleft(reversed(call))
                     continue
@@ -154,20 +154,18 @@ class Flusher:
             raise
         except Exception as error:
             self.counters.failed_calls += 1
-            self._size.shrink()
+            self._size.shrink(len(call))
             if len(call) == 1:
                 # The window may be the cause: it goes alone from now on, and later, so that the others pass it.
                 await self._record([replace(call[0], alone=True)], {})
-            raise BackendUnavailable("The backend did not answer in time.") if isinstance(error, TimeoutError) else error
+            if isinstance(error, TimeoutError):
+                raise BackendUnavailable("The backend did not answer in time.") from None
+            raise
 
     async def _record(self, call: Sequence[DueRow], answers: Mapping[str, RowAnswer]) -> None:
         now_s = self.clock()
-        steps = [
-            next_step(
-                due, answers.get(due.row.flush_id, _NO_ANSWER), len(call), now_s, self.park_after_s, self.rng
-            )
-            for due in call
-        ]
+        given = [(due, answers.get(due.row.flush_id, _NO_ANSWER)) for due in call]
+        steps = [next_step(due, answer, len(call), now_s, self.park_after_s, self.rng) for due, answer in given]
         await self._on_thread(lambda: self._transact(lambda: self._sending.record(steps, now_s)))
         self._count(steps)
 

@@ -36,7 +36,7 @@ def faulty_command(
 ) -> list[str]:
     """Return the command of a backend with faults: the example's procedures, and its installed packages."""
     command = peer_command(root, key, transformer, batching, passages)
-    server = str(root / "tests/support/faulty_backend/server.js")
+    server = str(root / "tests/support/faulty_backend/server.mjs")
     return [server if part == str(root / PEER / "server.js") else part for part in command] + [
         "--faults",
         json.dumps(faults or {}),
@@ -80,7 +80,7 @@ async def _running(command: list[str], transformer: str) -> AsyncIterator[Backen
 
 
 async def set_faults(peer: BackendPeer, **faults: Any) -> None:
-    """Plan faults by their names in faulty_backend/faults.js; they replace all former ones."""
+    """Plan faults by their names in faulty_backend/faults.mjs; they replace all former ones."""
     async with httpx.AsyncClient(timeout=10.0) as http:
         headers = {"authorization": f"Bearer {peer.key}"}
         response = await http.post(f"{peer.url}/faults", json=faults, headers=headers)

@@ -8,8 +8,7 @@ from dataclasses import replace
 
 import pytest
 
-from cluster.costs.call_size import CallSize
-from cluster.costs.row_answers import FIRST_WAIT_S, LONGEST_WAIT_S, AnswerKind, DueRow, RowAnswer, next_call, next_step
+from cluster.costs.row_answers import FIRST_WAIT_S, LONGEST_WAIT_S, AnswerKind, DueRow, RowAnswer, RowStep, next_call, next_step
 from tests.support.cost_entries import flush_row
 
 PARK_AFTER_S = 3_600.0
@@ -19,7 +18,9 @@ def due(**changes: object) -> DueRow:
     return replace(DueRow(row=flush_row(), first_send=False), **changes)  # type: ignore[arg-type]
 
 
-def step(kind: AnswerKind, one: DueRow, call_rows: int = 1, now_s: float = 0.0, retry_after_s: float | None = None):  # type: ignore[no-untyped-def]
+def step(
+    kind: AnswerKind, one: DueRow, call_rows: int = 1, now_s: float = 0.0, retry_after_s: float | None = None
+) -> RowStep:
     answer = RowAnswer(kind=kind, reason="CODE", retry_after_s=retry_after_s)
     return next_step(one, answer, call_rows, now_s, PARK_AFTER_S, random.Random(1))
 
@@ -69,26 +70,3 @@ def test_a_window_waits_as_long_as_the_backend_requests() -> None:
 def test_a_window_that_goes_alone_shares_no_call() -> None:
     waiting = deque([due(), due(), due(alone=True), due(alone=True), due()])
     assert [len(next_call(waiting, 3)) for _ in range(4)] == [2, 1, 1, 1] and not waiting
-
-
-def test_calls_shrink_after_a_failure_and_grow_again_after_full_ones() -> None:
-    size = CallSize(25)
-    size.shrink()
-    size.shrink()
-    assert size.rows == 6
-    size.stored(5)
-    assert size.rows == 6
-    for _ in range(100):
-        size.stored(size.rows)
-    assert size.rows == 25
-
-
-def test_a_fixed_limit_of_the_backend_is_tried_ever_less_often() -> None:
-    size, refused = CallSize(25), 0
-    for _ in range(1_000):
-        if size.rows > 1:
-            refused += 1
-            size.shrink()
-        else:
-            size.stored(1)
-    assert refused < 30

@@ -1,6 +1,6 @@
 // The example backend behind tRPC's standalone server, with faults. Prints {"port": N} once it listens.
 //
-//   node server.js --key KEY [--port 0] [--transformer plain|superjson] [--no-batching] [--passages FILE] [--faults JSON]
+//   node server.mjs --key KEY [--port 0] [--transformer plain|superjson] [--no-batching] [--passages FILE] [--faults JSON]
 //
 // POST /faults with the key changes the faults. The server ends when its stdin closes.
 
@@ -11,7 +11,7 @@ import { parseArgs } from 'node:util';
 import { sameKey } from '../../../examples/trpc_backend/key.js';
 import { buildRouter } from '../../../examples/trpc_backend/router.js';
 import { Store } from '../../../examples/trpc_backend/store.js';
-import { Faults } from './faults.js';
+import { Faults } from './faults.mjs';
 
 // The packages are those of the example.
 const require = createRequire(new URL('../../../examples/trpc_backend/server.js', import.meta.url));
