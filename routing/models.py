@@ -143,7 +143,12 @@ class Delta:
     finish: Finish | None = None
     usage: Usage | None = None
     usage_so_far: Usage | None = None
-    """The usage that the vendor has reported before the answer's end: a floor of the bill if the answer is cut."""
+    """The usage that the vendor has reported before the answer's end: a floor of the bill if the answer is cut.
+
+    Its output tokens count every piece up to this one; none means that the vendor has counted only the input.
+    """
+    thinking_bytes: int = 0
+    """The length of the thinking text that the vendor sent before this piece; the text itself stays at the adapter."""
     service_tier: str | None = None
     vendor_s: float = 0.0
     """On the first delta: seconds spent waiting for the vendor."""
@@ -215,8 +220,9 @@ class Settlement:
 class CallRecord:
     """A model replica's own record of one vendor call: the second witness beside the router's settlement.
 
-    The replica writes it twice: not `ended` just before the request leaves for the vendor, and `ended` after the call
-    with the usage that it knows of. An attempt without any record never left the cluster.
+    The replica writes it twice: not `ended` just before the request leaves for the vendor, with the usage of the
+    expected answer, and `ended` after the call with the usage that it knows of. An attempt that ended without leaving
+    costs 0 and is no estimate; one without any record never left the cluster.
     """
 
     event_id: str
@@ -224,7 +230,7 @@ class CallRecord:
     cost_nanousd: int = 0
     """Before the end: the cost of the expected answer, for the case that no end follows; 0 where it is unknown."""
     estimated: bool = True
-    """False only where the usage is the vendor's own final report."""
+    """False only where the usage is the vendor's own final report, or where no request left."""
     usage: Usage = Usage()
 
 
@@ -301,8 +307,14 @@ class Costs(Protocol):
 class CallRecords(Protocol):
     """The sink of a model replica's call records."""
 
+    def start(self) -> None:
+        """Connect in the background, on the replica's event loop, before the first call."""
+
     def add(self, record: CallRecord) -> None:
-        """Queue a record for delivery without waiting; it is on the way before the caller's next await."""
+        """Queue a record for delivery without waiting; it is sent at the next turn of the event loop."""
+
+    async def aclose(self) -> None:
+        """Let the queued records leave, and end the connection."""
 
 
 class Rooms(Protocol):

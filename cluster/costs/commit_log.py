@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Callable, Iterable, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import asdict
 from typing import TypeVar
 
 import structlog
@@ -13,7 +14,8 @@ from cluster.costs.call_records import CallRecordStore
 from cluster.costs.entry_writer import CostCounters, EntryWriter
 from cluster.costs.expiry_gate import ExpiryGate
 from cluster.costs.journal import Journal
-from cluster.costs.models import Entry, Receipt
+from cluster.costs.models import Correction, Entry, Receipt
+from cluster.costs.witnesses import plausible
 from cluster.costs.windows import EVENTS_A_SLICE, WINDOWS_A_SLICE
 from routing.errors import CostsUnavailable
 from routing.models import CallRecord, Intent, TenantTotals
@@ -85,7 +87,26 @@ class CommitLog:
         """Keep what model replicas report of their vendor calls. Nothing is written before an event needs it."""
         now_s = self._clock()
         for record in records:
-            self._calls.add(record, now_s)
+            if plausible(record):
+                self._calls.add(record, now_s)
+            else:
+                self.counters.refused_entries += 1
+
+    def replica_connected(self) -> None:
+        """Record that a model replica will send its call records from now on."""
+        self.gate.replica_connected(self._clock())
+
+    def replica_disconnected(self, *, records_lost: bool) -> None:
+        """Record that a model replica's connection ended, perhaps with records that never arrived."""
+        self.gate.replica_disconnected(self._clock(), records_lost)
+
+    def lose_call_records(self) -> None:
+        """Record that call records may have been lost until now."""
+        self.gate.lose_records(self._clock())
+
+    async def correct(self, correction: Correction) -> bool:
+        """Book a correction, such as a refund; return False for an unknown event and for a repeated correction."""
+        return await self.run_on_journal_thread(lambda: self._writer.correct(correction))
 
     async def _write_waiting(self) -> None:
         while self._waiting:
@@ -144,6 +165,18 @@ class CommitLog:
 
     async def open_intents(self) -> int:
         return await self._read(self._reader.open_intents)
+
+    async def metrics(self) -> dict[str, float]:
+        """Return the figures that tell an operator how the bill stands, by name."""
+        open_intents, oldest_s = await self._read(lambda: (self._reader.open_intents(), self._reader.oldest_unsent_s()))
+        return {
+            **asdict(self.counters),
+            "open_intents": open_intents,
+            "journal_lag_seconds": 0.0 if oldest_s is None else max(0.0, self._clock() - oldest_s),
+            "call_records": len(self._calls),
+            "dropped_call_records": self._calls.dropped,
+            "connected_replicas": self.gate.connected_replicas,
+        }
 
     async def aclose(self) -> None:
         """Refuse new entries, finish the writes under way, then close the journal."""

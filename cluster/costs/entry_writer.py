@@ -12,8 +12,8 @@ from cachetools import FIFOCache
 
 from cluster.costs.call_records import LONGEST_LIFETIME_S, WATCH_S, CallRecordStore, EstimatedEvent
 from cluster.costs.journal import Journal
-from cluster.costs.models import Correction, Entry, Knowledge, Receipt, SettledIntent
-from cluster.costs.witnesses import expiry_of, improvement_of, settlement_of
+from cluster.costs.models import MOST_NANOUSD, Correction, Entry, Knowledge, Receipt, SettledIntent
+from cluster.costs.witnesses import expiry_of, improvement_of, plausible, settlement_of
 from routing.errors import BudgetExceeded, RoomClosed
 from routing.models import Intent, Settlement
 
@@ -82,6 +82,16 @@ class EntryWriter:
             self._calls.close(event.event_id)
         return len(due)
 
+    def correct(self, correction: Correction) -> bool:
+        """Book a correction, such as a refund; return False for an unknown event and for a repeated correction."""
+        now_s = self._clock()
+
+        def apply() -> list[Receipt]:
+            settled = self._journal.correct(correction, booked_at_s=now_s)
+            return [] if settled is None else [self._book(settled, now_s)]
+
+        return bool(self._transact(apply))
+
     def spent_nanousd(self, tenant_ids: Iterable[str]) -> dict[str, int]:
         """Return each tenant's spend this month; any thread may call it."""
         return self._ledger.spent_nanousd(tenant_ids, self._clock())
@@ -102,11 +112,17 @@ class EntryWriter:
     def _apply(self, entry: Entry, now_s: float) -> Receipt:
         if isinstance(entry, Intent):
             return self._reserve(entry, now_s)
-        if isinstance(entry, Correction):
-            return self._correct(entry, now_s)
+        if not plausible(entry):
+            # Its intent expires, at what the model replica reports or at its estimate.
+            self.counters.refused_entries += 1
+            log.error("settlement refused: its figures cannot be true", event_id=entry.event_id)
+            return 0
         return self._settle(*settlement_of(entry, self._calls.find(entry.event_id)), now_s)
 
     def _reserve(self, intent: Intent, now_s: float) -> Receipt:
+        if not 0 <= intent.estimate_nanousd <= MOST_NANOUSD:
+            self.counters.refused_entries += 1
+            return BudgetExceeded("The estimate of the request's cost cannot be true.")
         # An intent that is present already is a resend: its estimate is reserved.
         if self._journal.add_intent(intent, arrived_at_s=now_s, expires_at_s=now_s + _lifetime_s(intent)):
             early = self._early.get(intent.event_id)
@@ -133,10 +149,6 @@ class EntryWriter:
             return 0
         self._after_commit.append(partial(self._follow, settlement, knowledge, settled, now_s))
         return self._book(settled, now_s)
-
-    def _correct(self, correction: Correction, now_s: float) -> int:
-        settled = self._journal.correct(correction, booked_at_s=now_s)
-        return 0 if settled is None else self._book(settled, now_s)
 
     def _book(self, settled: SettledIntent, now_s: float) -> int:
         self.counters.corrections += settled.corrected

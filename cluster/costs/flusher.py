@@ -15,7 +15,7 @@ from cluster.costs.call_size import CallSize
 from cluster.costs.commit_log import CommitLog
 from cluster.costs.journal import Journal
 from cluster.costs.row_answers import CallTooLarge, DueRow, RowAnswer, RowStep, next_call, next_step
-from cluster.costs.sending import SendingCounts, SendingTable
+from cluster.costs.sending import SendingTable
 from routing.errors import BackendError, BackendUnavailable, RayroomError
 from routing.models import FlushRow
 from routing.retry import backoff_s
@@ -66,8 +66,6 @@ class Flusher:
     park_after_s: float
     clock: Callable[[], float]
     rng: random.Random = field(default_factory=random.Random)
-    show: Callable[[SendingCounts], None] = lambda counts: None
-    """Receives the counts after each round."""
     failures: int = 0
     counters: SendCounters = field(default_factory=SendCounters)
     _size: CallSize = field(default_factory=lambda: CallSize(ROWS_A_CALL))
@@ -84,7 +82,7 @@ class Flusher:
     async def try_once(self) -> RayroomError | None:
         """Send the due windows; return the error when a call failed as a whole."""
         try:
-            await self._flush_and_show()
+            await self.flush()
         except RayroomError as error:
             self.failures += 1
             log.warning("cost flush failed", error=error.code, detail=error.message, failures=self.failures)
@@ -96,12 +94,6 @@ class Flusher:
             return BackendError()
         self.failures = 0
         return None
-
-    async def _flush_and_show(self) -> None:
-        try:
-            await self.flush()
-        finally:
-            self.show(await self._on_thread(self._sending.counts))
 
     async def flush(self) -> None:
         """Send every due window until none is left; raises the BackendError of a call that failed as a whole."""
@@ -124,7 +116,7 @@ class Flusher:
         """Send every window now, those that wait included; raises BackendError when one is left that is not parked."""
         await self._on_thread(lambda: self._transact(self._sending.retry_now))
         await self.flush()
-        unsent = (await self._on_thread(self._sending.counts)).unsent
+        unsent = (await self._on_thread(self._sending.counts)).unsent_windows
         if unsent:
             raise BackendUnavailable(f"The backend has not stored {unsent} of the windows yet.")
 

@@ -33,19 +33,22 @@ from cluster.costs import windows
 from cluster.costs.journal_file import JournalBusy, JournalFile, JournalUnusable
 from cluster.costs.journal_reader import JournalReader
 from cluster.costs.ledger import Account, Ledger, month_of, month_start_s
+from cluster.costs.month_files import MonthFiles
 from cluster.costs.models import Correction, Knowledge, OpenIntent, SettledIntent
 from cluster.costs.schema import EVENT, IDENTITY, USAGE
 from cluster.costs.sending import SendingTable
-from routing.models import Intent, Settlement
+from routing.models import FlushRow, Intent, Settlement
 
 __all__ = ["Journal", "JournalBusy", "JournalUnusable"]
 
 DAY_S = 86_400
-SEARCHED_AFTER_S = 300.0
+KEPT_S = 900.0
+"""An event stays in the journal for as long after its booking, before it moves to a month file."""
+SEARCHED_AFTER_S = KEPT_S / 3
 """An intent that was opened longer ago may be a resend of an event that is in a month file already."""
 _CORRECTIONS = uuid.UUID("0c2a5d0e-93a1-5b52-8a0e-6d7f5a0b9c41")
 
-_OPEN = ("event_id", *IDENTITY, "expires_at_s", "witnessed")
+_OPEN = ("event_id", *IDENTITY, "expires_at_s")
 _values_of = attrgetter(*(name for name in IDENTITY if name != "arrived_at_s"))
 _usage_of = attrgetter(*USAGE)
 
@@ -62,7 +65,7 @@ _BOOKED = ("booked_at_s", "day", "month", "outcome", "knowledge", "requests", "e
 _BOOK = f"""INSERT INTO settled (event, event_id, {", ".join((*IDENTITY, *_BOOKED))})
     SELECT ?, event_id, {", ".join(IDENTITY)}, {_marks(_BOOKED)} FROM open_events WHERE event_id = ?"""
 _SETTLED_OPEN = """DELETE FROM open_events WHERE event_id = ?
-    RETURNING tenant_id, service, model, simulated, estimate_nanousd, room"""
+    RETURNING tenant_id, service, model, simulated, estimate_nanousd, room, arrived_at_s, witnessed"""
 _FIND = f"SELECT event, {', '.join(EVENT)} FROM settled WHERE event_id = ?"
 _FIGURES = ("outcome", "knowledge", "estimated", "cost_nanousd", *USAGE)
 _REPLACE = f"UPDATE settled SET {', '.join(f'{name} = ?' for name in _FIGURES)} WHERE event = ?"
@@ -130,6 +133,7 @@ class Journal:
         self._sealed_event: int = row[1]
         (newest,) = self._db.execute("SELECT coalesce(max(event), 0) FROM settled").fetchone()
         self._last_event: int = max(newest, row[1], row[2])
+        self._months = MonthFiles(self.path)
         self.sending = SendingTable(self._db, self.journal_id, self.epoch)
         self._sums = _Sums()
         self.writable = True
@@ -137,6 +141,7 @@ class Journal:
 
     def close(self) -> None:
         """Merge the write-ahead log into the file, close it and release the lock."""
+        self._months.close()
         (busy, *_) = self._db.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchone()
         self._db.close()
         if not busy:
@@ -153,7 +158,9 @@ class Journal:
             self._sums.write(self._db)
             self._db.execute("COMMIT")
         except BaseException as error:
-            self.writable = self.writable and not isinstance(error, sqlite3.OperationalError | sqlite3.DatabaseError)
+            # A full disk is an OperationalError, a damaged page the base class itself, a wrong entry neither.
+            if isinstance(error, sqlite3.OperationalError) or type(error) is sqlite3.DatabaseError:
+                self.writable = False
             # A full disk may have rolled it back already.
             if self._db.in_transaction:
                 self._db.execute("ROLLBACK")
@@ -169,9 +176,15 @@ class Journal:
             return False
         return True
 
-    def add_intent(self, intent: Intent, *, arrived_at_s: float, expires_at_s: float) -> bool:
-        """Insert an intent; return False when its event id is present already, open or settled."""
-        values = (*_values_of(intent), arrived_at_s, expires_at_s, intent.witnessed)
+    def add_intent(self, intent: Intent, arrived_at_s: float, expires_at_s: float) -> bool:
+        """Insert an intent; return False when its event id is present already, open or settled.
+
+        The month files are searched only for an intent that was opened long ago by its sender's clock: younger events
+        have not been moved to one.
+        """
+        if abs(arrived_at_s - intent.opened_at_s) > SEARCHED_AFTER_S and self._months.find(intent.event_id):
+            return False
+        values = (*_values_of(intent), arrived_at_s, expires_at_s)
         if self._db.execute(_ADD, (intent.event_id, *values)).rowcount != 1:
             return False
         self._sums.reserve(intent.tenant_id, intent.estimate_nanousd, 1)
@@ -182,7 +195,7 @@ class Journal:
         for tenant_id, estimate_nanousd in self._db.execute(_REMOVE, (event_id,)).fetchall():
             self._sums.reserve(tenant_id, -estimate_nanousd, -1)
 
-    def settle(self, settlement: Settlement, *, knowledge: Knowledge, booked_at_s: float) -> SettledIntent | None:
+    def settle(self, settlement: Settlement, knowledge: Knowledge, booked_at_s: float) -> SettledIntent | None:
         """Write a settlement. Return None when there is nothing to change.
 
         There is nothing to change for an intent that was never opened, and for one that is settled by equal or better
@@ -196,7 +209,7 @@ class Journal:
         if booked.rowcount != 1:
             return self._improve(settlement, knowledge, booked_at_s)
         self._last_event = event
-        ((tenant_id, *key, estimate, room),) = self._db.execute(_SETTLED_OPEN, (settlement.event_id,)).fetchall()
+        ((tenant_id, *key, estimate, room, arrived_at_s, witnessed),) = self._db.execute(_SETTLED_OPEN, (settlement.event_id,)).fetchall()
         self._sums.reserve(tenant_id, -estimate, -1)
         cost_nanousd = settlement.cost_nanousd
         self._sums.book((tenant_id, *key), day, cost_nanousd, 1, int(settlement.estimated))
@@ -206,13 +219,15 @@ class Journal:
             added_nanousd=cost_nanousd,
             room=room,
             booked_at_s=booked_at_s,
+            arrived_at_s=arrived_at_s,
+            witnessed=bool(witnessed),
         )
 
     def _improve(self, settlement: Settlement, knowledge: Knowledge, booked_at_s: float) -> SettledIntent | None:
         event = self._find(settlement.event_id)
         if event is None:
             return None
-        if event["event"] > self._sealed_event:
+        if event["event"] > self._sealed_event and not event["moved"]:
             return self._replace(event, settlement, knowledge)
         return self._correct_sealed(event, settlement, knowledge, booked_at_s)
 
@@ -242,7 +257,7 @@ class Journal:
         correction_id = _correction_id(event["event_id"], len(rows))
         return self._add_correction(event, correction_id, names | change, booked_at_s)
 
-    def correct(self, correction: Correction, *, booked_at_s: float) -> SettledIntent | None:
+    def correct(self, correction: Correction, booked_at_s: float) -> SettledIntent | None:
         """Add a signed correction of a settled event. Return None for an unknown event and for a repeated correction."""
         event = self._find(correction.event_id)
         if event is None or self._find(correction.correction_id) is not None:
@@ -273,11 +288,16 @@ class Journal:
             added_nanousd=added_nanousd,
             room=event["room"],
             booked_at_s=booked["booked_at_s"],
+            corrected=booked is not event,
+            arrived_at_s=event["arrived_at_s"],
+            witnessed=bool(event["witnessed"]),
         )
 
     def _find(self, event_id: str) -> dict[str, Any] | None:
         row = self._db.execute(_FIND, (event_id,)).fetchone()
-        return None if row is None else dict(zip(("event", *EVENT), row, strict=True))
+        if row is None:
+            return self._months.find(event_id)
+        return dict(zip(("event", *EVENT), row, strict=True)) | {"moved": False}
 
     def expired(self, now_s: float, limit: int = 1_000) -> list[OpenIntent]:
         """Return the open intents past their expiry, the oldest first."""
@@ -307,6 +327,32 @@ class Journal:
         """Commit the ids of filled windows; return their number, less than `limit` when none is left."""
         with self.transaction():
             return windows.close_windows(self._db, self.epoch, limit)
+
+    def drop_events(self, last_event: int) -> None:
+        """Commit the deletion of events that were copied to month files."""
+        with self.transaction():
+            self._db.execute("DELETE FROM settled WHERE event <= ?", (last_event,))
+            self._db.execute("UPDATE journal SET moved_event = ?", (last_event,))
+
+    def drop_windows(self, numbers: Iterable[int]) -> None:
+        """Commit the deletion of acknowledged windows that were copied to month files."""
+        with self.transaction():
+            self._db.executemany("DELETE FROM flushes WHERE window = ?", [(number,) for number in numbers])
+
+    def unsent(self, limit: int) -> tuple[FlushRow, ...]:
+        """Return the oldest sealed windows that the backend has neither acknowledged nor refused."""
+        return windows.unsent_windows(self._db, self.journal_id, limit)
+
+    def mark_sent(self, flush_ids: Iterable[str], now_s: float) -> None:
+        """Record that the backend holds these windows."""
+        windows.mark_sent(self._db, flush_ids, now_s)
+
+    def mark_refused(self, refused: Mapping[str, str]) -> None:
+        """Mark windows that the backend refuses for good. They are not sent again, and still count in the totals."""
+        self._db.executemany(
+            "UPDATE flushes SET refused = ? WHERE flush_id = ?",
+            [(reason, flush_id) for flush_id, reason in refused.items()],
+        )
 
     def spent_nanousd(self, since_s: float) -> dict[str, int]:
         """Return each tenant's booked costs since the UTC day of `since_s`."""

@@ -10,7 +10,8 @@ from routing.errors import BudgetExceeded, RoomClosed
 from routing.models import Intent, Outcome, Service, Settlement
 
 NANOUSD_PER_USD = 1_000_000_000
-
+MOST_NANOUSD = 2**53
+"""Nine million dollars: no attempt costs as much. Sums of such figures fit into SQLite's integers."""
 
 class Knowledge(IntEnum):
     """How well the cost of an event is known. A better figure replaces a worse one, never the reverse."""
@@ -88,7 +89,7 @@ class SettledEvent:
     usage: Mapping[str, int]
 
 
-Entry = Intent | Settlement | Correction
+Entry = Intent | Settlement
 Refusal = BudgetExceeded | RoomClosed
 Receipt = int | Refusal
 """The tenant's spend and reservations this month in nano-dollars, the entry included; or the refusal of the entry."""

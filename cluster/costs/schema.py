@@ -15,7 +15,7 @@ USAGE = tuple(unit.name for unit in fields(Usage))
 """The usage columns: one for each unit that an attempt can be billed by."""
 IDENTITY = (
     *("tenant_id", "room", "participant", "request_id", "service", "vendor", "model", "price_version", "simulated"),
-    *("estimate_nanousd", "opened_at_s", "arrived_at_s"),
+    *("estimate_nanousd", "witnessed", "opened_at_s", "arrived_at_s"),
 )
 """The columns that an event has from its reservation on."""
 EVENT = (
@@ -67,7 +67,7 @@ CREATE TABLE journal (
 ) STRICT;
 CREATE TABLE epochs (epoch TEXT PRIMARY KEY, opened_at_s REAL NOT NULL) STRICT, WITHOUT ROWID;
 CREATE TABLE open_events (
-    event_id TEXT PRIMARY KEY, {_columns(IDENTITY)}, expires_at_s REAL NOT NULL, witnessed INTEGER NOT NULL
+    event_id TEXT PRIMARY KEY, {_columns(IDENTITY)}, expires_at_s REAL NOT NULL
 ) STRICT, WITHOUT ROWID;
 CREATE INDEX open_expiry ON open_events (expires_at_s);
 CREATE TABLE settled ({EVENTS_TABLE}) STRICT;
@@ -171,7 +171,7 @@ _UTC_DAY = "CAST({0} / 86400 AS INTEGER)"
 _UTC_MONTH = "CAST(strftime('%Y%m', {0}, 'unixepoch') AS INTEGER)"
 _OLD_IDENTITY = (
     "e.tenant_id, e.room, '', '', e.service, e.vendor, e.model, e.price_version, e.simulated,"
-    " e.estimate_nanousd, e.opened_at_s, e.opened_at_s"
+    " e.estimate_nanousd, 0, e.opened_at_s, e.opened_at_s"
 )
 # Knowledge 0 is an estimate after silence, 1 the router's estimate, 4 the vendor's own report.
 _OLD_KNOWLEDGE = "CASE WHEN e.outcome = 'expired' THEN 0 WHEN e.estimated THEN 1 ELSE 4 END"
@@ -184,7 +184,7 @@ DROP INDEX IF EXISTS unsealed_events;
 DROP INDEX IF EXISTS unsent_flushes;
 {_SCHEMA}
 INSERT INTO journal (one, journal_id) SELECT one, journal_id FROM old_journal;
-INSERT INTO open_events SELECT event_id, {_OLD_IDENTITY}, e.expires_at_s, 0 FROM old_events e WHERE outcome IS NULL;
+INSERT INTO open_events SELECT event_id, {_OLD_IDENTITY}, e.expires_at_s FROM old_events e WHERE outcome IS NULL;
 INSERT INTO settled ({", ".join(EVENT)})
 SELECT e.event_id, {_OLD_IDENTITY}, e.settled_at_s, {_UTC_DAY.format("e.settled_at_s")},
     {_UTC_MONTH.format("e.settled_at_s")}, e.outcome, {_OLD_KNOWLEDGE}, 1, e.estimated, e.cost_nanousd, NULL,

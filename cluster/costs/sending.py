@@ -52,9 +52,9 @@ _SET_ASIDE = f"""SELECT {_COLUMNS}, 'parked' AS state, refused AS reason FROM fl
 class SendingCounts:
     """The windows that are not sent, those parked among them, and the unexpected duplicates."""
 
-    unsent: int
-    parked: int
-    duplicates: int
+    unsent_windows: int
+    parked_windows: int
+    unexpected_duplicates: int
 
 
 class SendingTable:
@@ -118,7 +118,7 @@ class SendingTable:
         unsent = self._db.execute(f"SELECT count(*) FROM flushes WHERE {_UNSENT}").fetchone()[0]
         parked = self._db.execute("SELECT count(*) FROM flushes WHERE refused IS NOT NULL").fetchone()[0]
         duplicates = self._db.execute("SELECT count(*) FROM unexpected_duplicates").fetchone()[0]
-        return SendingCounts(unsent=unsent, parked=parked, duplicates=duplicates)
+        return SendingCounts(unsent_windows=unsent, parked_windows=parked, unexpected_duplicates=duplicates)
 
 
 def _named(row: FlushRow) -> tuple[object, ...]:

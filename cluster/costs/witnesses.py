@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
+from dataclasses import fields, replace
+from operator import attrgetter
 
-from cluster.costs.models import EstimatedEvent, Knowledge, OpenIntent
+from cluster.costs.models import MOST_NANOUSD, EstimatedEvent, Knowledge, OpenIntent
 from routing.models import CallRecord, Outcome, Settlement, Usage
+
+_units_of = attrgetter(*(unit.name for unit in fields(Usage)))
 
 
 def knowledge_of_settlement(settlement: Settlement) -> Knowledge:
@@ -18,6 +21,12 @@ def knowledge_of_record(record: CallRecord) -> Knowledge:
     if not record.ended:
         return Knowledge.EXPIRY
     return Knowledge.REPLICA_PARTIAL if record.estimated else Knowledge.VENDOR_FINAL
+
+
+def plausible(report: Settlement | CallRecord) -> bool:
+    """Return whether a report's figures can be true: one that cannot must not stop the commit of all others."""
+    figures = (report.cost_nanousd, *_units_of(report.usage))
+    return all(type(figure) is int and 0 <= figure <= MOST_NANOUSD for figure in figures)
 
 
 def better_record(first: CallRecord, second: CallRecord) -> CallRecord:

@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 import uuid
+from dataclasses import replace
 from typing import Any
 
 from cluster.costs.commit_log import CommitLog
-from routing.models import FlushRow, Intent, Outcome, Settlement, Usage
+from cluster.costs.journal import Journal
+from cluster.costs.models import Knowledge
+from routing.models import CallRecord, FlushRow, Intent, Outcome, Settlement, Usage
 
 
 def intent(event_id: str = "e1", **changes: Any) -> Intent:
@@ -38,6 +41,17 @@ def settlement(event_id: str = "e1", cost_nanousd: int = 700, **changes: Any) ->
     return Settlement(**(values | changes))
 
 
+def call_record(event_id: str = "e1", cost_nanousd: int = 600, **changes: Any) -> CallRecord:
+    values: dict[str, Any] = {
+        "event_id": event_id,
+        "ended": True,
+        "cost_nanousd": cost_nanousd,
+        "estimated": False,
+        "usage": Usage(input_tokens=10, output_tokens=1),
+    }
+    return CallRecord(**(values | changes))
+
+
 async def spend(commit_log: CommitLog, event_id: str, cost_nanousd: int, **changes: Any) -> None:
     """Open and settle one event."""
     await commit_log.write([intent(event_id, **changes)])
@@ -64,3 +78,29 @@ def flush_row(cost_nanousd: int = 700, **changes: Any) -> FlushRow:
         "epoch": str(uuid.uuid4()),
     }
     return FlushRow(**(values | changes))
+
+
+def book(
+    journal: Journal,
+    event_id: str,
+    cost_nanousd: int,
+    booked_at_s: float = 120.0,
+    knowledge: Knowledge = Knowledge.VENDOR_FINAL,
+    usage: Usage | None = None,
+    **changes: Any,
+) -> None:
+    """Open and settle one event in a transaction of its own."""
+    settled = settlement(event_id, cost_nanousd, estimated=knowledge < Knowledge.REPLICA_PARTIAL)
+    settled = replace(settled, usage=usage or settled.usage)
+    with journal.transaction():
+        journal.add_intent(intent(event_id, **changes), booked_at_s, booked_at_s + 60.0)
+        journal.settle(settled, knowledge, booked_at_s)
+
+
+def seal(journal: Journal) -> tuple[FlushRow, ...]:
+    """Seal all settled events; return the windows that are not sent."""
+    while journal.fill_windows():
+        pass
+    while journal.close_windows():
+        pass
+    return journal.unsent(1_000)

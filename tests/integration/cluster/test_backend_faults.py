@@ -63,7 +63,7 @@ async def test_the_everyday_faults_end_with_every_window_stored_once(sending: Se
     await sending.bench.rounds(40, every_s=600)
     assert await sending.billed_nanousd() == ALL
     counts = await sending.bench.counts()
-    assert (counts.unsent, counts.parked) == (0, 0)
+    assert (counts.unsent_windows, counts.parked_windows) == (0, 0)
     assert sending.bench.flusher.counters.first_send_duplicates == 0
 
 
@@ -72,7 +72,7 @@ async def test_a_tenant_that_is_forbidden_or_fails_holds_back_no_other(sending: 
     await spend_30(sending.bench)
     await sending.bench.rounds(10)
     assert await sending.billed_nanousd() == {"umbrella": 10}
-    assert (await sending.bench.counts()).parked == 0
+    assert (await sending.bench.counts()).parked_windows == 0
     await set_faults(sending.peer)
     await sending.bench.rounds(20)
     assert await sending.billed_nanousd() == ALL
@@ -99,7 +99,7 @@ async def test_conflict_for_a_known_flush_id_is_stored(sending: Sending) -> None
     await spend_30(sending.bench)
     await sending.bench.rounds(10)
     assert await sending.billed_nanousd() == ALL
-    assert (await sending.bench.counts()).unsent == sending.bench.flusher.counters.first_send_duplicates == 0
+    assert (await sending.bench.counts()).unsent_windows == sending.bench.flusher.counters.first_send_duplicates == 0
 
 
 @pytest.mark.parametrize("limit", [{"maxBodySize": 10_000}, {"maxBatchSize": 4}, {"batching": False}])
@@ -107,7 +107,7 @@ async def test_calls_shrink_until_they_fit(limit: dict[str, int | bool], sending
     await set_faults(sending.peer, **limit)
     await spend_30(sending.bench)
     assert await sending.bench.flusher.try_once() is None
-    assert await sending.billed_nanousd() == ALL and (await sending.bench.counts()).unsent == 0
+    assert await sending.billed_nanousd() == ALL and (await sending.bench.counts()).unsent_windows == 0
 
 
 async def test_a_window_larger_than_the_limit_waits_and_is_not_parked(sending: Sending) -> None:
@@ -115,7 +115,7 @@ async def test_a_window_larger_than_the_limit_waits_and_is_not_parked(sending: S
     await sending.bench.spend(1)
     await sending.bench.rounds(5, every_s=PARK_AFTER_S)
     counts = await sending.bench.counts()
-    assert (counts.unsent, counts.parked) == (1, 0)
+    assert (counts.unsent_windows, counts.parked_windows) == (1, 0)
     await set_faults(sending.peer)
     await sending.bench.rounds(1)
     assert await sending.billed_nanousd() == {"acme": 1}
@@ -125,14 +125,14 @@ async def test_a_replica_without_the_procedure_delays_the_windows(sending: Sendi
     await set_faults(sending.peer, noProcedure=40)
     await spend_30(sending.bench)
     await sending.bench.rounds(60, every_s=PARK_AFTER_S)
-    assert await sending.billed_nanousd() == ALL and (await sending.bench.counts()).parked == 0
+    assert await sending.billed_nanousd() == ALL and (await sending.bench.counts()).parked_windows == 0
 
 
 async def test_a_backend_that_is_slow_by_the_row_is_sent_fewer_rows_a_call(sending: Sending) -> None:
     await set_faults(sending.peer, delayRowMs=90)
     await spend_30(sending.bench)
     await sending.bench.rounds(2)
-    assert await sending.billed_nanousd() == ALL and (await sending.bench.counts()).unsent == 0
+    assert await sending.billed_nanousd() == ALL and (await sending.bench.counts()).unsent_windows == 0
 
 
 async def test_a_reply_that_does_not_tell_inserted_from_duplicate_is_no_alarm(sending: Sending) -> None:

@@ -32,3 +32,6 @@ class ListedMetrics:
 
     def refused(self, model: str, cause: RefusalCause) -> None:
         self.counted.append(("refused", model, cause))
+
+    def set_aside_usage(self) -> None:
+        self.counted.append(("set aside", "", ""))

@@ -103,7 +103,7 @@ async def test_the_failing_windows_of_one_tenant_hold_back_no_other(
     await bench.flusher.try_once()
     assert all(backend.billed_nanousd(tenant_id) == 35 for tenant_id in TENANTS[1:])
     assert await bench.sent_nanousd(TENANTS[0]) == 0
-    assert (await bench.counts()).unsent == 60
+    assert (await bench.counts()).unsent_windows == 60
 
 
 async def test_failing_windows_are_sent_less_and_less_often(bench: FlushBench, backend: BackendInMemory) -> None:
@@ -135,7 +135,7 @@ async def test_a_slow_backend_keeps_what_it_acknowledged_and_gets_smaller_calls(
     for number in range(60):
         await bench.spend(1, f"t{number}")
     await bench.rounds(2)
-    assert (await bench.counts()).unsent == 0
+    assert (await bench.counts()).unsent_windows == 0
     assert len(backend.rows) == 60 and max(len(call) for call in backend.calls[1:]) <= 12
 
 
@@ -144,7 +144,7 @@ async def test_a_call_that_is_too_large_is_halved_down_to_the_row(bench: FlushBe
     for number in range(60):
         await bench.spend(1, f"t{number}")
     assert await bench.flusher.try_once() is None
-    assert len(backend.rows) == 60 and (await bench.counts()).unsent == 0
+    assert len(backend.rows) == 60 and (await bench.counts()).unsent_windows == 0
 
 
 async def test_a_window_that_breaks_its_calls_is_sent_alone_and_the_others_pass_it(
@@ -159,7 +159,7 @@ async def test_a_window_that_breaks_its_calls_is_sent_alone_and_the_others_pass_
 
     backend.on_call = hang_up
     await bench.rounds(8)
-    assert len(backend.rows) == 29 and (await bench.counts()).unsent == 1
+    assert len(backend.rows) == 29 and (await bench.counts()).unsent_windows == 1
     backend.on_call = lambda rows: None
     await bench.rounds(20)
     assert len(backend.rows) == 30
@@ -173,7 +173,7 @@ async def test_a_refused_window_is_parked_listed_and_sent_again_by_command(
     await bench.spend(5, model="bad")
     await bench.spend(700)
     await bench.rounds(30)
-    assert (await bench.counts()).parked == 0
+    assert (await bench.counts()).parked_windows == 0
     bench.clock.now_s += PARK_AFTER_S
     with capture_logs() as logs:
         await bench.rounds(1)
@@ -201,7 +201,7 @@ async def test_a_duplicate_on_a_first_send_is_an_alarm_until_it_is_taken_off_the
     with capture_logs() as logs:
         assert await bench.flusher.try_once() is None
     assert [line["event"] for line in logs] == ["window is a duplicate on its first send"]
-    assert bench.flusher.counters.first_send_duplicates == 1 and (await bench.counts()).duplicates == 1
+    assert bench.flusher.counters.first_send_duplicates == 1 and (await bench.counts()).unexpected_duplicates == 1
     (listed,) = read_set_aside(tmp_path / "journal.db")
     assert (listed.state, listed.flush_id, listed.cost_nanousd) == ("duplicate", due.row.flush_id, 700)
     assert forget_duplicates(tmp_path / "journal.db") == 1 and read_set_aside(tmp_path / "journal.db") == []

@@ -66,6 +66,6 @@ async def send_all(
             counts = await bench.counts()
     stored = {row.model: row.cost_nanousd for row in backend.rows.values()}
     assert len(stored) == len(backend.rows)
-    assert parked == refused and stored.keys().isdisjoint(parked) and counts.unsent == 0
+    assert parked == refused and stored.keys().isdisjoint(parked) and counts.unsent_windows == 0
     assert stored == {f"m{n}": cost for n, (_, cost) in enumerate(spent) if f"m{n}" not in refused}
     assert bench.flusher.counters.first_send_duplicates == 0
