@@ -55,7 +55,9 @@ class TrpcBackend:
 
     async def track_costs(self, rows: Sequence[FlushRow]) -> dict[str, RowAnswer]:
         events = [cost_event(row) for row in rows]
-        outcomes = await self._batch(TRACK_COST, events) if len(rows) > 1 else [await self._single(TRACK_COST, events[0])]
+        outcomes = (
+            await self._batch(TRACK_COST, events) if len(rows) > 1 else [await self._single(TRACK_COST, events[0])]
+        )
         raise_too_large(outcomes)
         errors = [one for one in outcomes if isinstance(one, TrpcError)]
         if len(errors) == len(rows) and all(error.reason == "UNAUTHORIZED" for error in errors):

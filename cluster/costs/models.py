@@ -13,6 +13,7 @@ NANOUSD_PER_USD = 1_000_000_000
 MOST_NANOUSD = 2**53
 """Nine million dollars: no attempt costs as much. Sums of such figures fit into SQLite's integers."""
 
+
 class Knowledge(IntEnum):
     """How well the cost of an event is known. A better figure replaces a worse one, never the reverse."""
 

@@ -66,7 +66,9 @@ class RowStep:
     alarm: bool = False
 
 
-def next_step(due: DueRow, answer: RowAnswer, call_rows: int, now_s: float, park_after_s: float, rng: random.Random) -> RowStep:
+def next_step(
+    due: DueRow, answer: RowAnswer, call_rows: int, now_s: float, park_after_s: float, rng: random.Random
+) -> RowStep:
     """Return the step after `answer`, which came to a call of `call_rows` windows.
 
     A refusal counts only for a window that was alone in its call. The second one, `park_after_s` or more after the

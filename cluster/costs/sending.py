@@ -105,7 +105,9 @@ class SendingTable:
         mark_sent(self._db, stored, now_s)
         self._db.executemany("DELETE FROM sending WHERE flush_id = ?", [(flush_id,) for flush_id in stored])
         alarms = [step.due.row for step in steps if step.alarm]
-        self._db.executemany("INSERT OR IGNORE INTO unexpected_duplicates VALUES (?, ?, ?, ?, ?, ?)", map(_named, alarms))
+        self._db.executemany(
+            "INSERT OR IGNORE INTO unexpected_duplicates VALUES (?, ?, ?, ?, ?, ?)", map(_named, alarms)
+        )
         self._db.executemany(_WAIT, [_waiting(step) for step in steps if step.kind == "wait"])
         parked = [(step.reason, step.due.row.flush_id) for step in steps if step.kind == "park"]
         self._db.executemany("UPDATE flushes SET refused = ? WHERE flush_id = ?", parked)

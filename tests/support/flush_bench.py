@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import random
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Iterable
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -12,7 +12,7 @@ from cluster.costs.commit_log import CommitLog
 from cluster.costs.flusher import CostBackend, Flusher
 from cluster.costs.journal import Journal
 from cluster.costs.sending import SendingCounts
-from tests.support.cost_entries import spend
+from tests.support.cost_entries import intent, settlement
 
 PARK_AFTER_S = 3_600.0
 
@@ -35,10 +35,20 @@ class FlushBench:
     flusher: Flusher
     events: int = 0
 
-    async def spend(self, cost_nanousd: int, tenant_id: str = "acme", **changes: object) -> None:
+    async def spend(self, cost_nanousd: int, tenant_id: str = "acme", model: str = "m") -> None:
         """Spend one amount and seal it into a window of its own."""
-        self.events += 1
-        await spend(self.commit_log, f"e{self.events}-{self.journal.epoch}", cost_nanousd, tenant_id=tenant_id, **changes)
+        await self.spend_all([(cost_nanousd, tenant_id, model)])
+
+    async def spend_all(self, amounts: Iterable[tuple[int, str, str]]) -> None:
+        """Spend amounts of tenants at models, in one commit, and seal them: a window for each tenant and model."""
+        intents, settlements = [], []
+        for cost_nanousd, tenant_id, model in amounts:
+            self.events += 1
+            event_id = f"e{self.events}-{self.journal.epoch}"
+            intents.append(intent(event_id, tenant_id=tenant_id, model=model))
+            settlements.append(settlement(event_id, cost_nanousd))
+        await self.commit_log.write(intents)
+        await self.commit_log.write(settlements)
         await self.commit_log.seal()
 
     async def rounds(self, number: int, every_s: float = 60.0) -> None:

@@ -50,8 +50,7 @@ async def sending(request: pytest.FixtureRequest, shared_peer: BackendPeer, tmp_
 
 
 async def spend_30(bench: FlushBench) -> None:
-    for number in range(30):
-        await bench.spend(1, ("acme", "globex", "umbrella")[number % 3], model=f"m{number}")
+    await bench.spend_all((1, ("acme", "globex", "umbrella")[number % 3], f"m{number}") for number in range(30))
 
 
 ALL = {"acme": 10, "globex": 10, "umbrella": 10}

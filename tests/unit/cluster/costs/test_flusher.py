@@ -20,6 +20,10 @@ from tests.support.flush_bench import PARK_AFTER_S, FlushBench, flush_bench
 TENANTS = [f"t{number:02}" for number in range(21)]
 
 
+def one_window_each(tenants: int) -> list[tuple[int, str, str]]:
+    return [(1, f"t{number:02}", "m") for number in range(tenants)]
+
+
 @pytest.fixture
 def backend() -> BackendInMemory:
     return BackendInMemory()
@@ -31,7 +35,9 @@ async def bench(tmp_path: Path, backend: BackendInMemory) -> AsyncIterator[Flush
         yield bench
 
 
-async def test_each_window_has_one_row_per_tenant_service_and_model(bench: FlushBench, backend: BackendInMemory) -> None:
+async def test_each_window_has_one_row_per_tenant_service_and_model(
+    bench: FlushBench, backend: BackendInMemory
+) -> None:
     await spend(bench.commit_log, "e1", 300)
     await spend(bench.commit_log, "e2", 400)
     await spend(bench.commit_log, "e3", 50, tenant_id="globex")
@@ -84,8 +90,7 @@ async def test_a_backend_that_was_down_receives_every_window_later(bench: FlushB
 async def test_windows_beyond_the_limit_of_a_call_are_sent_in_several_calls(
     bench: FlushBench, backend: BackendInMemory
 ) -> None:
-    for number in range(ROWS_A_CALL + 1):
-        await bench.spend(1, f"t{number}")
+    await bench.spend_all(one_window_each(ROWS_A_CALL + 1))
     await bench.flusher.flush()
     assert [len(call) for call in backend.calls] == [ROWS_A_CALL, 1]
 
@@ -95,11 +100,8 @@ async def test_the_failing_windows_of_one_tenant_hold_back_no_other(
     fault: str, bench: FlushBench, backend: BackendInMemory
 ) -> None:
     backend.row_fault = lambda row: fault if row.tenant_id == TENANTS[0] else "none"  # type: ignore[assignment,return-value]
-    for number in range(60):
-        await bench.spend(1, TENANTS[0], model=f"m{number}")
-    for tenant_id in TENANTS[1:]:
-        for _ in range(5):
-            await bench.spend(7, tenant_id)
+    await bench.spend_all((1, TENANTS[0], f"m{number}") for number in range(60))
+    await bench.spend_all((7, tenant_id, f"m{number}") for tenant_id in TENANTS[1:] for number in range(5))
     await bench.flusher.try_once()
     assert all(backend.billed_nanousd(tenant_id) == 35 for tenant_id in TENANTS[1:])
     assert await bench.sent_nanousd(TENANTS[0]) == 0
@@ -116,11 +118,11 @@ async def test_failing_windows_are_sent_less_and_less_often(bench: FlushBench, b
     assert second <= 5 < first < 20
 
 
-async def test_a_backend_that_stores_no_tenants_window_ends_the_round(bench: FlushBench, backend: BackendInMemory) -> None:
+async def test_a_backend_that_stores_no_tenants_window_ends_the_round(
+    bench: FlushBench, backend: BackendInMemory
+) -> None:
     backend.row_fault = lambda row: "fails before"
-    for tenant_id in TENANTS:
-        for _ in range(5):
-            await bench.spend(1, tenant_id)
+    await bench.spend_all((1, tenant_id, f"m{number}") for tenant_id in TENANTS for number in range(5))
     assert await bench.flusher.try_once() is not None
     assert len(backend.calls) == 1
     backend.row_fault = lambda row: "none"
@@ -132,17 +134,17 @@ async def test_a_slow_backend_keeps_what_it_acknowledged_and_gets_smaller_calls(
     bench: FlushBench, backend: BackendInMemory
 ) -> None:
     backend.row_s = 0.4
-    for number in range(60):
-        await bench.spend(1, f"t{number}")
-    await bench.rounds(2)
-    assert (await bench.counts()).unsent_windows == 0
-    assert len(backend.rows) == 60 and max(len(call) for call in backend.calls[1:]) <= 12
+    await bench.spend_all(one_window_each(60))
+    await bench.rounds(1)
+    assert await bench.flusher.try_once() is not None and (await bench.counts()).unsent_windows == 36
+    await bench.rounds(5)
+    assert (await bench.counts()).unsent_windows == 0 and len(backend.rows) == 60
+    assert [len(call) for call in backend.calls[:4]] == [25, 12, 12, 15]
 
 
 async def test_a_call_that_is_too_large_is_halved_down_to_the_row(bench: FlushBench, backend: BackendInMemory) -> None:
     backend.most_rows = 3
-    for number in range(60):
-        await bench.spend(1, f"t{number}")
+    await bench.spend_all(one_window_each(60))
     assert await bench.flusher.try_once() is None
     assert len(backend.rows) == 60 and (await bench.counts()).unsent_windows == 0
 
@@ -150,8 +152,7 @@ async def test_a_call_that_is_too_large_is_halved_down_to_the_row(bench: FlushBe
 async def test_a_window_that_breaks_its_calls_is_sent_alone_and_the_others_pass_it(
     bench: FlushBench, backend: BackendInMemory
 ) -> None:
-    for number in range(30):
-        await bench.spend(1, f"t{number:02}")
+    await bench.spend_all(one_window_each(30))
 
     def hang_up(rows: Sequence[FlushRow]) -> None:
         if any(row.tenant_id == "t03" for row in rows):
@@ -207,7 +208,9 @@ async def test_a_duplicate_on_a_first_send_is_an_alarm_until_it_is_taken_off_the
     assert forget_duplicates(tmp_path / "journal.db") == 1 and read_set_aside(tmp_path / "journal.db") == []
 
 
-async def test_a_restored_journal_bills_what_is_spent_after_the_backup(tmp_path: Path, backend: BackendInMemory) -> None:
+async def test_a_restored_journal_bills_what_is_spent_after_the_backup(
+    tmp_path: Path, backend: BackendInMemory
+) -> None:
     path, backup = tmp_path / "journal.db", tmp_path / "backup.db"
     async with flush_bench(path, backend) as before:
         await before.spend(100)

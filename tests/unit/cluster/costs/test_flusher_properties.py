@@ -17,7 +17,9 @@ from tests.support.flush_bench import PARK_AFTER_S, flush_bench
 
 call_faults = st.lists(st.sampled_from(get_args(CallFault)), max_size=12)
 row_faults = st.lists(st.sampled_from(get_args(RowFault)), max_size=40)
-windows = st.lists(st.tuples(st.sampled_from(["t1", "t2", "t3", "t4", "t5"]), st.integers(-50, 10**12)), min_size=1, max_size=30)
+windows = st.lists(
+    st.tuples(st.sampled_from(["t1", "t2", "t3", "t4", "t5"]), st.integers(-50, 10**12)), min_size=1, max_size=30
+)
 pauses_s = st.lists(st.sampled_from([1.0, 30.0, 600.0, PARK_AFTER_S]), min_size=1, max_size=12)
 
 
@@ -54,8 +56,7 @@ async def send_all(
     with tempfile.TemporaryDirectory() as directory:
         path = Path(directory) / "journal.db"
         async with flush_bench(path, backend) as bench:
-            for number, (tenant_id, cost_nanousd) in enumerate(spent):
-                await bench.spend(cost_nanousd, tenant_id, model=f"m{number}")
+            await bench.spend_all((cost, tenant_id, f"m{n}") for n, (tenant_id, cost) in enumerate(spent))
             for pause_s in pauses:
                 await bench.rounds(1, every_s=pause_s)
             backend.call_faults, left = [], []

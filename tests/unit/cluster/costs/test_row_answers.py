@@ -8,7 +8,16 @@ from dataclasses import replace
 
 import pytest
 
-from cluster.costs.row_answers import FIRST_WAIT_S, LONGEST_WAIT_S, AnswerKind, DueRow, RowAnswer, RowStep, next_call, next_step
+from cluster.costs.row_answers import (
+    FIRST_WAIT_S,
+    LONGEST_WAIT_S,
+    AnswerKind,
+    DueRow,
+    RowAnswer,
+    RowStep,
+    next_call,
+    next_step,
+)
 from tests.support.cost_entries import flush_row
 
 PARK_AFTER_S = 3_600.0
