@@ -34,7 +34,7 @@ class CallRecorder:
             price=self._catalogue.price(model.name, self._today()),
             most=most,
             requested_tier=request.options.service_tier if isinstance(request, ModelRequest) else None,
-            means=self._history.means(model.name),
+            means=self._history.means(model.name, most),
         )
         call = VendorCall(on_sent=lambda: self._add(request.event_id, False, tariff.expected()))
         ended: BaseException | None = None

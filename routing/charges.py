@@ -10,7 +10,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass, field, replace
 
 from routing.chat import ToolCall, ToolCallDelta
-from routing.errors import ConfigurationError, ProviderError, RayroomError
+from routing.errors import ConfigurationError, ProviderError, ProviderTruncated, RayroomError
 from routing.models import Delta, Usage
 from routing.prices import Price
 from routing.usage_means import UsageMeans
@@ -127,7 +127,7 @@ class Tariff:
             return self._priced(error.spent, received.service_tier, estimated=error.spent != Usage())
         if left is False or (_is_free(error) and not received.begun):
             return Charge()
-        if received.begun or streamed:
+        if received.begun or (streamed and not _is_unreadable(error)):
             return self._priced(received.estimate(self.most, self.means), received.service_tier, estimated=True)
         return self.expected()
 
@@ -160,6 +160,14 @@ def written_calls(calls: Iterable[ToolCall | ToolCallDelta]) -> str:
 def _is_free(error: BaseException | None) -> bool:
     """Return whether no vendor charges for an error that came before any piece of an answer.
 
-    Any other error, a caller that left or a bug, may have come after the vendor's work.
+    A vendor that answers with an error status charges nothing. Any other error, a caller that left or a bug, may have
+    come after the vendor's work.
     """
-    return isinstance(error, RayroomError) and not (isinstance(error, ProviderError) and error.billable)
+    if isinstance(error, ProviderError):
+        return not error.billable or "vendor_status" in error.facts
+    return isinstance(error, RayroomError)
+
+
+def _is_unreadable(error: BaseException | None) -> bool:
+    """Return whether the vendor made an answer that its adapter could not read."""
+    return isinstance(error, ProviderTruncated) and error.facts.get("phase") == "parse"

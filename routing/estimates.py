@@ -76,13 +76,12 @@ def most_tokens(text: str) -> int:
 
 def _most_input_tokens(messages: Iterable[Message], options: ChatOptions | None = None) -> int:
     options = options or ChatOptions()
-    texts, overhead_tokens = [_schema(options), *map(_definition, options.tools)], 0
+    texts, tokens = [_schema(options), *map(_definition, options.tools)], 0
     for message in messages:
         texts += [message.text, *_calls(message)]
-        overhead_tokens += len(message.token_ids)
-    # A part may be empty, and each has a frame of its own in the vendor's prompt.
-    overhead_tokens += MESSAGE_OVERHEAD_TOKENS * len(texts) + (TOOLS_PROMPT_TOKENS if options.tools else 0)
-    return overhead_tokens + sum(map(most_tokens, texts))
+        tokens += len(message.token_ids) + MESSAGE_OVERHEAD_TOKENS * (1 + len(message.tool_calls))
+    tokens += MESSAGE_OVERHEAD_TOKENS * len(options.tools) + (TOOLS_PROMPT_TOKENS if options.tools else 0)
+    return tokens + sum(map(most_tokens, texts))
 
 
 def check_fits(

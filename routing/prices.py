@@ -218,6 +218,12 @@ def load_prices(text: str | None = None) -> Prices:
     """Read the shipped table, or `text`; raises ConfigurationError naming the row."""
     content = text if text is not None else resources.files("routing").joinpath("prices.toml").read_text("utf-8")
     rows = [_row(index, raw) for index, raw in enumerate(tomllib.loads(content).get("price", []))]
+    seen: set[tuple[str, dt.date]] = set()
+    for index, row in enumerate(rows):
+        if (row.model, row.effective_from) in seen:
+            message = f"prices.toml: row {index + 1} ({row.model}): another row begins on {row.effective_from} too."
+            raise ConfigurationError(message, "effective_from")
+        seen.add((row.model, row.effective_from))
     return Prices(_ordered(rows))
 
 

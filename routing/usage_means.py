@@ -69,14 +69,19 @@ class UsageMeans:
 
 
 class UsageHistory:
-    """The means of each model and service. Their number is bounded by the catalogue."""
+    """The means of each model, apart for requests with images. Their number is bounded by the catalogue."""
 
     def __init__(self) -> None:
-        self._means: dict[str, UsageMeans] = {}
+        self._means: dict[tuple[str, bool], UsageMeans] = {}
 
-    def means(self, key: str) -> UsageMeans:
-        return self._means.get(key, UsageMeans())
+    def means(self, model: str, most: Usage) -> UsageMeans:
+        """Return the means for a request whose largest possible usage is `most`."""
+        return self._means.get(_key(model, most), UsageMeans())
 
-    def add(self, key: str, most: Usage, text_bytes: int, usage: Usage) -> None:
-        """Add a completed answer."""
-        self._means[key] = self.means(key).with_answer(most, text_bytes, usage)
+    def add(self, model: str, most: Usage, text_bytes: int, usage: Usage) -> None:
+        """Add a completed answer of `text_bytes`."""
+        self._means[_key(model, most)] = self.means(model, most).with_answer(most, text_bytes, usage)
+
+
+def _key(model: str, most: Usage) -> tuple[str, bool]:
+    return model, most.image_tokens + most.image_px > 0

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import time
+from collections.abc import Callable
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
@@ -15,7 +16,7 @@ from ray.util import get_node_ip_address
 from cluster.aggregator.cost_metrics import CostMetrics
 from cluster.aggregator.deployment import (
     AggregatorSettings,
-    Deployment,
+    DeployedVersion,
     newer,
     record_superseded,
     refuse_superseded,
@@ -91,13 +92,13 @@ class Aggregator:
             self._listening = asyncio.create_task(self._server.listen(host))
         return await asyncio.shield(self._listening)
 
-    async def serves(self, deployment: Deployment) -> bool:
+    async def serves(self, deployment: DeployedVersion) -> bool:
         """Return whether this aggregator may serve the routers of a deployment, or a new one must take its place."""
         served = newer(self._deployment, deployment)
         self._deployment = served or self._deployment
         return served is not None
 
-    async def retire(self, deployment: Deployment) -> None:
+    async def retire(self, deployment: DeployedVersion) -> None:
         """Close the journal in order, for the aggregator of a newer deployment, and end this actor.
 
         Entries wait in the outboxes of routers and model replicas meanwhile.
@@ -105,9 +106,10 @@ class Aggregator:
         if self._retiring is None:
             self._retiring = asyncio.create_task(self._close(deployment))
         await asyncio.shield(self._retiring)
-        ray.actor.exit_actor()
+        exit_actor: Callable[[], None] = ray.actor.exit_actor
+        exit_actor()
 
-    async def _close(self, by: Deployment) -> None:
+    async def _close(self, by: DeployedVersion) -> None:
         log.info("aggregator retired for a newer deployment")
         record_superseded(self._path, by, time.time())
         for loop in self._loops:

@@ -21,8 +21,6 @@ KEPT_S = 600.0
 """Longer than an intent lives: a restarted aggregator gets the records of all calls that it may still ask for."""
 MAX_KEPT = 50_000
 MAX_MESSAGE_RECORDS = 5_000
-MAX_BUFFERED_BYTES = 8 * 1024 * 1024
-"""An aggregator that reads nothing for so long is sent the kept records on the next connection instead."""
 FIRST_BACKOFF_S, MAX_BACKOFF_S = 0.1, 5.0
 CLOSE_TIMEOUT_S = 1.0
 
@@ -53,7 +51,7 @@ class CallRecordOutbox:
             self._running = asyncio.get_running_loop().create_task(self._run())
 
     def add(self, record: CallRecord) -> None:
-        """Queue a record; it is written to the socket at the next turn of the event loop, with all others of this one."""
+        """Queue a record; it is written to the socket at the event loop's next turn, with all others of this one."""
         self.start()
         self._keep(record)
         if not self._fresh:
@@ -76,12 +74,10 @@ class CallRecordOutbox:
             self._send(self._connection, fresh)
 
     def _send(self, connection: ClientConnection, records: list[CallRecord]) -> None:
-        """Write records to a connection. One that broke, or that nobody reads, ends: the next one gets them again."""
+        """Write records to a connection. After one that broke, the next one gets them again."""
         try:
             connection.send(pack_records(records))
         except ConnectionError:
-            self._connection = None
-        if connection.buffered_bytes > MAX_BUFFERED_BYTES:
             self._connection = None
 
     async def _run(self) -> None:
@@ -93,7 +89,9 @@ class CallRecordOutbox:
                 connection = await connect(address, CALL_RECORDS)
             except (OSError, ClientError, TimeoutError) as error:
                 failures += 1
-                log.warning("aggregator port unreached", error=type(error).__name__, effect="call records go by actor calls")
+                log.warning(
+                    "aggregator port unreached", error=type(error).__name__, effect="call records go by actor calls"
+                )
                 await self._send_by_call()
             except CostsUnavailable:
                 failures += 1

@@ -20,7 +20,7 @@ SUPERSEDED_S = 600.0
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Deployment:
+class DeployedVersion:
     """One `serve deploy`: its time, and the digest of all that the aggregator takes from it."""
 
     deployed_at_s: float
@@ -33,7 +33,7 @@ class AggregatorSettings:
 
     costs: CostSettings
     backend: BackendSettings
-    deployment: Deployment
+    deployment: DeployedVersion
 
 
 class SupersededDeployment(ConfigurationError):
@@ -50,7 +50,7 @@ def aggregator_settings(
     parts = [costs.model_dump_json(), backend.model_dump_json(), hashlib.sha256(key.encode()).hexdigest()]
     fingerprint = hashlib.sha256("\n".join([*parts, code_digest()]).encode()).hexdigest()
     return AggregatorSettings(
-        costs=costs, backend=backend, deployment=Deployment(deployed_at_s=now_s, fingerprint=fingerprint)
+        costs=costs, backend=backend, deployment=DeployedVersion(deployed_at_s=now_s, fingerprint=fingerprint)
     )
 
 
@@ -64,7 +64,7 @@ def code_digest() -> str:
     return digest.hexdigest()
 
 
-def newer(running: Deployment, other: Deployment) -> Deployment | None:
+def newer(running: DeployedVersion, other: DeployedVersion) -> DeployedVersion | None:
     """Return the deployment that the running aggregator serves after a router of `other` came; None if it must end.
 
     It serves every older deployment, and newer ones that change nothing in it.
@@ -74,7 +74,7 @@ def newer(running: Deployment, other: Deployment) -> Deployment | None:
     return other if other.fingerprint == running.fingerprint else None
 
 
-def record_superseded(journal: Path, by: Deployment, now_s: float) -> None:
+def record_superseded(journal: Path, by: DeployedVersion, now_s: float) -> None:
     """Write beside the journal that `by` takes it over, so that a router of an older deployment cannot flip it back."""
     path = _superseded_path(journal)
     draft = path.with_suffix(".new")
@@ -82,7 +82,7 @@ def record_superseded(journal: Path, by: Deployment, now_s: float) -> None:
     os.replace(draft, path)
 
 
-def refuse_superseded(journal: Path, deployment: Deployment, now_s: float) -> None:
+def refuse_superseded(journal: Path, deployment: DeployedVersion, now_s: float) -> None:
     """Raise SupersededDeployment if a newer deployment took the journal over within the last `SUPERSEDED_S`."""
     try:
         record = json.loads(_superseded_path(journal).read_text("ascii"))

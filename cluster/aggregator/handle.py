@@ -44,7 +44,7 @@ class AggregatorHandle:
                 # This handle is dead for good: the next call starts the actor again, or finds the one started since.
                 self._actor = None
             if not isinstance(error, RayroomError):
-                # Ray's own errors are many, and more come while its head restarts: each means that nothing was answered.
+                # Ray's errors are many, and others come while its head restarts: each means that nothing was answered.
                 log.warning("aggregator call failed", method=method, error=type(error).__name__)
             retry_after_s = error.retry_after_s if isinstance(error, RayroomError) else None
             raise CostsUnavailable(retry_after_s=retry_after_s or 1.0) from error

@@ -262,7 +262,8 @@ class ClientConnection:
     def send(self, message: bytes) -> None:
         """Write a message that gets no reply, without waiting; raises ConnectionError when the connection broke.
 
-        What the socket does not take at once stays in its buffer: see `buffered_bytes`.
+        What the socket does not take at once stays in the transport's buffer, until `detect_dead_peer` ends the
+        connection.
         """
         sending = self.websocket.send_bytes(message)
         try:
@@ -271,12 +272,6 @@ class ClientConnection:
             return
         # The whole message is in the buffer: left out is only the wait for the peer to read it.
         sending.close()
-
-    @property
-    def buffered_bytes(self) -> int:
-        """The bytes that the peer has not taken yet."""
-        transport = self.websocket.get_extra_info("transport")
-        return 0 if transport is None else int(transport.get_write_buffer_size())
 
     async def ended(self) -> None:
         """Return when the connection has ended."""

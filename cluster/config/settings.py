@@ -83,7 +83,7 @@ class CostSettings(Settings):
     retain_months: Count | None = None
     """Costs of older months are deleted from this machine as many months after their month; unset, they are kept."""
     outbox_grace_s: Seconds = 30
-    """After a start or a stall of the aggregator no intent expires for so long: its settlement may wait in an outbox."""
+    """No intent expires for so long after a start or a stall of the aggregator: settlements wait in outboxes."""
 
 
 class LocalTenant(Settings):

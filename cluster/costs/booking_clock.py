@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable
-from dataclasses import dataclass
 
 
 class BookingClock:
@@ -28,4 +27,3 @@ class BookingClock:
     def __call__(self) -> float:
         elapsed_s = self._monotonic() - self._started_s
         return max(self._wall_s + elapsed_s, self._not_before_s + elapsed_s / 2)
-

@@ -6,7 +6,7 @@ import threading
 
 from cluster.costs.models import EstimatedEvent
 from cluster.costs.witnesses import better_record
-from routing.models import CallRecord, Outcome
+from routing.models import CallRecord
 
 MAX_RECORDS = 200_000
 """Records that are kept: more than a minute of calls at the rate that one aggregator commits."""
@@ -56,6 +56,8 @@ class CallRecordStore:
     def watch(self, event: EstimatedEvent) -> None:
         """Wait for a better report of an event that was settled at an estimate."""
         with self._lock:
+            # Moved to the end: the events are in the order of `until_s`.
+            self._estimated.pop(event.event_id, None)
             self._estimated[event.event_id] = event
             held = self._records.get(event.event_id)
             if held is not None and held[0].ended:

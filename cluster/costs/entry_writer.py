@@ -1,18 +1,18 @@
-"""Apply entries to the journal, the ledger and the call records: each batch in one transaction, on the journal's thread."""
+"""Apply entries to the journal, the ledger and the call records: each batch in one transaction."""
 
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from functools import partial
 
 import structlog
 from cachetools import FIFOCache
 
-from cluster.costs.call_records import LONGEST_LIFETIME_S, WATCH_S, CallRecordStore, EstimatedEvent
+from cluster.costs.call_records import LONGEST_LIFETIME_S, WATCH_S, CallRecordStore
 from cluster.costs.journal import Journal
-from cluster.costs.models import MOST_NANOUSD, Correction, Entry, Knowledge, Receipt, SettledIntent
+from cluster.costs.models import MOST_NANOUSD, Correction, Entry, EstimatedEvent, Knowledge, Receipt, SettledIntent
 from cluster.costs.witnesses import expiry_of, improvement_of, plausible, settlement_of
 from routing.errors import BudgetExceeded, RoomClosed
 from routing.models import Intent, Settlement
@@ -175,4 +175,6 @@ class EntryWriter:
 
 def _lifetime_s(intent: Intent) -> float:
     """Return the intent's lifetime within bounds: what another version sends must not keep an intent open for ever."""
-    return min(max(intent.lifetime_s, 0.0), LONGEST_LIFETIME_S) if math.isfinite(intent.lifetime_s) else LONGEST_LIFETIME_S
+    return (
+        min(max(intent.lifetime_s, 0.0), LONGEST_LIFETIME_S) if math.isfinite(intent.lifetime_s) else LONGEST_LIFETIME_S
+    )

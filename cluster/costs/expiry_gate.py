@@ -41,7 +41,7 @@ class ExpiryGate:
         self.connected_replicas += 1
 
     def replica_disconnected(self, now_s: float, records_lost: bool) -> None:
-        """Record the end of a replica's connection. A killed replica's records have arrived, an unreachable one's not."""
+        """Record the end of a replica's connection, and whether its last records may not have arrived."""
         self.connected_replicas -= 1
         if records_lost:
             self.lose_records(now_s)

@@ -1,41 +1,48 @@
-"""Expire and seal on a timer of its own, so that neither ever waits for the backend."""
+"""Expire and seal, each on a timer of its own, so that neither waits for the other or for the backend."""
 
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
+from typing import Protocol
 
 import structlog
 
-from cluster.costs.commit_log import CommitLog
-
-TICK_S = 1.0
+EXPIRE_EVERY_S = 1.0
 
 log = structlog.get_logger()
+
+
+class SealedLog(Protocol):
+    """The part of the commit log that runs on timers."""
+
+    async def expire(self) -> None: ...
+
+    async def seal(self) -> int: ...
 
 
 @dataclass
 class Sealer:
     """Settle expired intents every second, and seal what is settled every `seal_every_s`."""
 
-    commit_log: CommitLog
+    commit_log: SealedLog
     seal_every_s: float
-    ticks: int = 0
+    expire_every_s: float = EXPIRE_EVERY_S
     failures: int = 0
 
     async def run(self) -> None:
-        """Expire and seal for ever."""
-        while True:
-            await asyncio.sleep(TICK_S)
-            await self.try_once()
+        """Expire and seal for ever. An error is logged and counted: the events are on disk, and wait."""
+        await asyncio.gather(
+            self._repeat(self.commit_log.expire, self.expire_every_s, "expiry failed"),
+            self._repeat(self.commit_log.seal, self.seal_every_s, "sealing failed"),
+        )
 
-    async def try_once(self) -> None:
-        """Expire, and seal if that is due. An error is logged and counted: the events are on disk, and wait."""
-        self.ticks += 1
-        try:
-            await self.commit_log.expire()
-            if self.ticks * TICK_S % max(self.seal_every_s, TICK_S) < TICK_S:
-                await self.commit_log.seal()
-        except Exception as error:
-            self.failures += 1
-            log.error("sealing failed", error=type(error).__name__, failures=self.failures)
+    async def _repeat(self, call: Callable[[], Awaitable[object]], every_s: float, failed: str) -> None:
+        while True:
+            await asyncio.sleep(every_s)
+            try:
+                await call()
+            except Exception as error:
+                self.failures += 1
+                log.error(failed, error=type(error).__name__, failures=self.failures)

@@ -58,7 +58,7 @@ class SendingCounts:
 
 
 class SendingTable:
-    """The sending state of the windows in an open journal. It shares the journal's connection, thread and transactions."""
+    """The sending state of the windows in an open journal, on its connection, its thread and in its transactions."""
 
     def __init__(self, db: sqlite3.Connection, journal_id: str, epoch: str) -> None:
         """`epoch` is that of the journal's present opening."""

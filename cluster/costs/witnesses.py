@@ -43,7 +43,9 @@ def settlement_of(settlement: Settlement, record: CallRecord | None) -> tuple[Se
     return _at_record(settlement, record), knowledge_of_record(record)
 
 
-def expiry_of(intent: OpenIntent, record: CallRecord | None, unbroken_since_s: float | None) -> tuple[Settlement, Knowledge]:
+def expiry_of(
+    intent: OpenIntent, record: CallRecord | None, unbroken_since_s: float | None
+) -> tuple[Settlement, Knowledge]:
     """Return the settlement of an intent that expired without the router's.
 
     `unbroken_since_s` is the time since which no call record can have been lost; None while no replica is connected.

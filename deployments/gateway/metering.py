@@ -125,7 +125,7 @@ class Meter:
         """
         now_s = self._clock()
         price = self._catalogue.price(model.name, dt.datetime.fromtimestamp(now_s, dt.UTC).date())
-        means = self._history.means(_history_key(billing.service, model.name))
+        means = self._history.means(model.name, most)
         tariff = Tariff(price=price, most=most, requested_tier=service_tier, means=means)
         intent = Intent(
             event_id=str(uuid.uuid5(_EVENTS, f"{billing.request_id}|{number}")),
@@ -163,10 +163,10 @@ class Meter:
             )
         )
 
-    def remember(self, service: Service, model: str, most: Usage, received: ReceivedAnswer) -> None:
+    def remember(self, model: str, most: Usage, received: ReceivedAnswer) -> None:
         """Remember the usage of a completed answer, for the estimates of later ones."""
         if received.usage is not None:
-            self._history.add(_history_key(service, model), most, received.text_bytes, received.usage)
+            self._history.add(model, most, received.text_bytes, received.usage)
 
 
 class MeteredAttempt:
@@ -224,7 +224,7 @@ class MeteredAttempt:
             log.warning("service tier without a price billed at the dearest", model=self._model)
         self.cost_nanousd = charge.cost_nanousd
         if error is None:
-            self._meter.remember(self._intent.service, self._model, self._tariff.most, self._received)
+            self._meter.remember(self._model, self._tariff.most, self._received)
         try:
             await self._meter.settle(self._intent, _outcome(error), charge)
         except CostsUnavailable as unsettled:
@@ -232,10 +232,6 @@ class MeteredAttempt:
                 # Then no vendor was called, as this error's own text says.
                 raise
             raise CostsUnavailable(NOT_SETTLED, retry_after_s=unsettled.retry_after_s, vendor_called=True) from error
-
-
-def _history_key(service: Service, model: str) -> str:
-    return f"{service} {model}"
 
 
 def _outcome(error: BaseException | None) -> Outcome:

@@ -6,12 +6,10 @@ import asyncio
 import time
 from collections.abc import AsyncGenerator, Awaitable, Callable
 from contextlib import aclosing
-from dataclasses import replace
 from typing import TypeVar
 
 from deployments.providers.errors import Phase, VendorResponse, to_ours
 from deployments.providers.vendor_call import VendorCall
-from routing.deltas import joined_delta
 from routing.errors import ProviderTruncated
 from routing.models import Delta, ModelRequest
 from routing.retry import Deadline
@@ -45,11 +43,13 @@ async def streamed(
 ) -> AsyncGenerator[Delta, None]:
     """Yield a vendor's `deltas` and, last, one with `finish`, the usage and the tier reported; raises ProviderError.
 
-    Deltas without a piece of the answer are not yielded: their usage and thinking go with the next one. A timer spans one await and no yield: another task may request the next delta, and a timer that one task started
+    Deltas without a piece of the answer are not yielded: their usage and their thinking go with the next one.
+
+    A timer spans one await and no yield: another task may request the next delta, and a timer that one task started
     cannot stop another. The time that the consumer takes does not count either.
     """
     watch, call = _Watch(request, clock()), call or VendorCall()
-    last, held = Delta(), Delta()
+    last, usage_so_far, thinking_bytes = Delta(), None, 0
     async with aclosing(deltas):
         while True:
             try:
@@ -69,14 +69,21 @@ async def streamed(
                 usage=delta.usage or last.usage,
                 service_tier=delta.service_tier or last.service_tier,
             )
-            held = joined_delta([held, replace(delta, finish=None, usage=None, service_tier=None)])
-            if held.text or held.tool_calls or held.logprobs:
+            usage_so_far = delta.usage_so_far or usage_so_far
+            thinking_bytes += delta.thinking_bytes
+            if delta.text or delta.tool_calls or delta.logprobs:
                 watch.phase = "stream"
-                yield held
-                held = Delta()
+                yield Delta(
+                    text=delta.text,
+                    tool_calls=delta.tool_calls,
+                    logprobs=delta.logprobs,
+                    usage_so_far=usage_so_far,
+                    thinking_bytes=thinking_bytes,
+                )
+                usage_so_far, thinking_bytes = None, 0
     if last.finish is None:
         raise ProviderTruncated(phase=watch.phase)
-    yield replace(last, thinking_bytes=held.thinking_bytes)
+    yield last
 
 
 class _Watch:

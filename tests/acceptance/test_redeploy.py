@@ -1,4 +1,4 @@
-"""`serve deploy` with other settings reaches the running aggregator, over one journal, and no older router undoes it."""
+"""`serve deploy` with other settings reaches the running aggregator, and no router of an older deployment undoes it."""
 
 from __future__ import annotations
 
@@ -11,20 +11,27 @@ import ray
 
 from cluster.aggregator.actor import find_aggregator
 from cluster.aggregator.client import AggregatorClient
-from cluster.aggregator.deployment import AggregatorSettings, Deployment, aggregator_settings
+from cluster.aggregator.deployment import AggregatorSettings, DeployedVersion, aggregator_settings
 from cluster.config.settings import BackendSettings, CostSettings
 from routing.errors import CostsUnavailable
 from tests.support.cost_entries import call_record, intent, settlement
 
-BETWEEN = Deployment(deployed_at_s=150.0, fingerprint="another")
+BETWEEN = DeployedVersion(deployed_at_s=150.0, fingerprint="another")
 DEADLINE_S = 60.0
 
 
 @pytest.fixture
-def head() -> Iterator[None]:
+def head(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
     """A Ray cluster of this process alone."""
+    # A cluster of one test needs no token in the home directory.
+    monkeypatch.setenv("RAY_AUTH_MODE", "disabled")
     ray.init(
-        address="local", num_cpus=1, include_dashboard=False, log_to_driver=False, configure_logging=False, namespace="t"
+        address="local",
+        num_cpus=1,
+        include_dashboard=False,
+        log_to_driver=False,
+        configure_logging=False,
+        namespace="t",
     )
     yield
     ray.shutdown()
@@ -37,7 +44,7 @@ def deployed(path: Path, name: str, now_s: float) -> AggregatorSettings:
 
 
 async def runs_new_deployment() -> bool:
-    """Return whether the running aggregator is newer than `BETWEEN`: only then it serves a router of that deployment."""
+    """Return whether the running aggregator is newer than `BETWEEN`: only then it serves that deployment's routers."""
     found: bool = await find_aggregator().serves.remote(BETWEEN)
     return found
 

@@ -20,6 +20,7 @@ from cluster.aggregator.outbox import CostOutbox
 from cluster.aggregator.transport import (
     AUTHORIZATION,
     FIRST_RETRY_S,
+    WIRE_VERSION_HEADER,
     CostTransport,
     TransportAddress,
     TransportServer,
@@ -177,7 +178,7 @@ async def test_a_failed_commit_raises_as_it_does_in_an_actor_call(
     aggregator: Aggregator, transport: CostTransport
 ) -> None:
     with pytest.raises(CostsUnavailable) as excinfo:
-        await transport.write([intent(estimate_nanousd=2**63)])
+        await transport.write([intent(opened_at_s=float("nan"))])
     assert excinfo.value.retry_after_s == 1.0
     assert list(await transport.write([intent()])) == [1_000]
     assert aggregator.actor_calls == 0

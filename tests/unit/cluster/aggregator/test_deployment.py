@@ -11,7 +11,7 @@ import pytest
 from cluster.aggregator.deployment import (
     SUPERSEDED_S,
     AggregatorSettings,
-    Deployment,
+    DeployedVersion,
     SupersededDeployment,
     aggregator_settings,
     newer,
@@ -21,8 +21,8 @@ from cluster.aggregator.deployment import (
 from cluster.config.settings import BackendSettings, CostSettings
 
 KEY = {"RAYROOM_BACKEND_KEY": "k1"}
-OLD = Deployment(deployed_at_s=100.0, fingerprint="a")
-NEW = Deployment(deployed_at_s=200.0, fingerprint="b")
+OLD = DeployedVersion(deployed_at_s=100.0, fingerprint="a")
+NEW = DeployedVersion(deployed_at_s=200.0, fingerprint="b")
 
 
 def settings(

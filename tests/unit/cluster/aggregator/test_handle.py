@@ -80,7 +80,9 @@ async def test_a_dead_actor_is_looked_up_anew(monkeypatch: pytest.MonkeyPatch) -
     assert await handle.call("totals", "acme") == 7 and len(found) == 2
 
 
-async def test_an_older_deployments_aggregator_is_retired_before_the_first_call(monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_an_older_deployments_aggregator_is_retired_before_the_first_call(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
     old, dying, new = Actor(serves=False, totals=1), Actor(serves=ActorDiedError()), Actor(totals=2)
     handle, found = connected(monkeypatch, old, dying, new)
     assert await handle.call("totals", "acme") == 2

@@ -61,7 +61,7 @@ async def test_resent_windows_of_one_tenant_are_sent_by_the_running_flusher(benc
     assert await bench.sent_nanousd("acme") == 5 and await bench.sent_nanousd("globex") == 0
 
 
-async def test_a_file_that_is_no_journal_is_named(config: Path, journal: Path) -> None:
+def test_a_file_that_is_no_journal_is_named(config: Path, journal: Path) -> None:
     journal.write_text("no journal")
     result = CliRunner().invoke(app, ["parked", "--config", str(config)])
     assert result.exit_code == 1 and "journal.db cannot be read as a journal" in str(result.exception)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import AsyncIterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -39,7 +40,7 @@ async def run_until(commit_log: CommitLog, clock: ManualClock, until_s: float) -
         await commit_log.expire()
 
 
-async def open_attempt(commit_log: CommitLog, **changes: object) -> None:
+async def open_attempt(commit_log: CommitLog, **changes: Any) -> None:
     await commit_log.write([intent(lifetime_s=LIFETIME_S, witnessed=True, **changes)])
 
 

@@ -93,7 +93,9 @@ async def test_a_budget_resets_with_the_month(commit_log: CommitLog, clock: Manu
     assert await commit_log.write([intent("e2", budget_nanousd=2_000)]) == [1_000]
 
 
-async def test_the_spend_is_read_without_waiting_and_resets_with_the_month(commit_log: CommitLog, clock: ManualClock) -> None:
+async def test_the_spend_is_read_without_waiting_and_resets_with_the_month(
+    commit_log: CommitLog, clock: ManualClock
+) -> None:
     await spend(commit_log, "e1", 700)
     await commit_log.write([intent("e2", estimate_nanousd=1_000)])
     assert commit_log.spent_nanousd(["acme", "globex"]) == {"acme": 700, "globex": 0}
