@@ -116,7 +116,8 @@ def _add_rooms(app: ApiApp, gateway: Gateway) -> None:
     async def heartbeat(request: BoundedRequest, room: str) -> Response:
         """Record an agent's counters and speech usage; a token past half its lifetime is renewed.
 
-        `taken` are the usage ids that are durable: the agent may resend any of them, and must keep all others.
+        `taken` are the usage ids that are durable: the agent may resend any of them, and must keep all others but those
+        in `set_aside`. These cannot be priced, and are in the router's log.
         """
         token = room_token(request, gateway, room)
         reply = await gateway.rooms.heartbeat(token, await read_body(Heartbeat, await request.read(token.tenant_id)))
@@ -126,6 +127,9 @@ def _add_rooms(app: ApiApp, gateway: Gateway) -> None:
                 "token": sign(reply.token, gateway.keys),
                 "expires_at": reply.token.expires_at_s,
                 "taken": reply.taken,
+                "set_aside": [
+                    {"id": item.id, "param": item.param, "message": item.message} for item in reply.set_aside
+                ],
                 "budget": reply.budget and asdict(reply.budget),
             }
         )

@@ -6,6 +6,7 @@ import datetime as dt
 from collections.abc import Iterable
 from dataclasses import dataclass, field
 
+from cluster.costs.models import SettledIntent
 from routing.errors import BudgetExceeded
 from routing.models import Intent
 
@@ -60,11 +61,17 @@ class Ledger:
             )
         account.reserved_nanousd += intent.estimate_nanousd
 
-    def settle(self, tenant_id: str, released_nanousd: int, added_nanousd: int, now_s: float) -> None:
-        """Release a reservation and add the settled cost to the spend."""
-        account = self.account(tenant_id, now_s)
-        account.reserved_nanousd -= released_nanousd
-        account.spent_nanousd += added_nanousd
+    def reserve_spent(self, intent: Intent, now_s: float) -> None:
+        """Reserve the estimate of an intent whose settlement is here already: its money may exceed the budget."""
+        self.account(intent.tenant_id, now_s).reserved_nanousd += intent.estimate_nanousd
+
+    def settle(self, settled: SettledIntent, now_s: float) -> None:
+        """Release a reservation, and add the cost to the spend of this month if it is booked in it."""
+        account = self.account(settled.tenant_id, now_s)
+        account.reserved_nanousd -= settled.released_nanousd
+        # A better figure for an event of the last month, which is in no window yet, changes the last month's spend.
+        if month_of(settled.booked_at_s) == account.month:
+            account.spent_nanousd += settled.added_nanousd
 
 
 def month_of(now_s: float) -> str:

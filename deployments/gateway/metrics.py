@@ -20,6 +20,7 @@ SERVED_TIERS = "rayroom_served_tiers"
 EMPTY_ANSWERS = "rayroom_empty_answers_asked_again"
 REFUSALS = "rayroom_refusals"
 REFUSED_UPLOADS = "rayroom_refused_uploads"
+SET_ASIDE_USAGE = "rayroom_speech_usage_set_aside"
 KNOWN_TIERS = frozenset({"default", "standard", "auto", "flex", "priority", "batch", "on_demand", "scale"})
 """The tiers of the vendors by their own names. A label holds no other text of a vendor."""
 
@@ -41,6 +42,9 @@ class GatewayMetrics(Protocol):
 
     def upload_refused(self, limit: UploadLimit) -> None:
         """Count a body that was not received, because too many were being received."""
+
+    def set_aside_usage(self) -> None:
+        """Count an item of speech usage that cannot be priced."""
 
 
 class NoMetrics:
@@ -64,6 +68,9 @@ class NoMetrics:
     def upload_refused(self, limit: UploadLimit) -> None:
         return None
 
+    def set_aside_usage(self) -> None:
+        return None
+
 
 class ServeMetrics:
     """Counts in this replica; Ray adds deployment and replica to the labels."""
@@ -77,6 +84,7 @@ class ServeMetrics:
         self._again = _counter(EMPTY_ANSWERS, "Answers that were thought only, requested again.", ("model",))
         self._refused = _counter(REFUSALS, "Requests that a vendor refused.", ("model", "cause"))
         self._uploads = _counter(REFUSED_UPLOADS, "Bodies refused because too many were arriving.", ("limit",))
+        self._set_aside = _counter(SET_ASIDE_USAGE, "Items of speech usage that cannot be priced.", ())
 
     def breaker_turned(self, model: str, to: str) -> None:
         self._turned.inc(tags={"model": model, "to": to})
@@ -101,6 +109,9 @@ class ServeMetrics:
 
     def upload_refused(self, limit: UploadLimit) -> None:
         self._uploads.inc(tags={"limit": limit})
+
+    def set_aside_usage(self) -> None:
+        self._set_aside.inc()
 
 
 def tier_label(service_tier: str) -> str:

@@ -110,7 +110,7 @@ class Gateway:
             settings.first_token_p99_s,
         )
         speech = SpeechMetering(catalogue, settings.simulated_vendors, settings.intent_grace_s)
-        self.rooms = RoomService(settings.rooms, cluster, directory, self._meter, speech, clock)
+        self.rooms = RoomService(settings.rooms, cluster, directory, self._meter, speech, clock, metrics)
 
     async def admit(self, token: RoomToken, service: Service) -> AdmittedRequest:
         """Count a request before its body is read, so that a refused one counts too.

@@ -4,18 +4,17 @@ from __future__ import annotations
 
 import base64
 import json
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Mapping
 from typing import Any, Final
 
-from deployments.providers.base import output_limit, served_name
+from deployments.providers.base import output_limit
 from deployments.providers.call_ids import accepted_call_id
-from deployments.providers.timeouts import finished
 from deployments.providers.usage import from_openai
 from routing.capabilities import IMAGE_DETAIL
 from routing.catalogue import Model
-from routing.chat import ChatOptions, Image, Message, ResponseFormat, Tool, ToolCall, ToolCallDelta, ToolChoice
+from routing.chat import ChatOptions, Image, Message, ResponseFormat, Tool, ToolCallDelta, ToolChoice
 from routing.errors import ProviderRefused
-from routing.models import Answer, Delta, Finish, ModelRequest, Usage
+from routing.models import Delta, Finish, ModelRequest, Usage
 
 Json = dict[str, Any]
 PATH: Final = "/chat/completions"
@@ -132,30 +131,6 @@ def data_url(image: Image) -> str:
     return f"data:{image.media_type};base64," + base64.b64encode(image.data).decode()
 
 
-def answer_of(model: Model, completion: Json) -> Answer:
-    """Return the answer in a completion; raises ProviderTruncated without its finish marker."""
-    choice = completion["choices"][0]
-    message = choice["message"]
-    refusal, calls = message.get("refusal"), tuple(_calls(message.get("tool_calls") or ()))
-    return Answer(
-        text=message.get("content") or refusal or "",
-        model=served_name(model, False),
-        finish=finished(_finish(choice.get("finish_reason"), bool(refusal), bool(calls))),
-        usage=from_openai(completion.get("usage")),
-        tool_calls=calls,
-        logprobs=choice.get("logprobs"),
-        service_tier=completion.get("service_tier"),
-    )
-
-
-def _calls(calls: Sequence[Json]) -> Iterator[ToolCall]:
-    for index, call in enumerate(calls):
-        function = call["function"]
-        # Some compatible servers give a call no id, or its arguments as an object.
-        call_id = call.get("id") or f"call_{index}"
-        yield ToolCall(call_id=call_id, name=function["name"], arguments=_arguments(function.get("arguments")))
-
-
 def _arguments(arguments: Any) -> str:
     return arguments if isinstance(arguments, str) else "" if arguments is None else json.dumps(arguments)
 
@@ -176,11 +151,13 @@ class ChunkReader:
         self._finish: Finish | None = None
         self._usage: Usage | None = None
         self._indexes: dict[Any, int] = {}
+        self._thinking_bytes = 0
 
     def read(self, chunks: Iterable[Json]) -> Delta:
         """Return the chunks that arrived together as one delta."""
         texts, logprobs, calls = list[str](), list[Mapping[str, Any]](), list[ToolCallDelta]()
         tier: str | None = None
+        self._thinking_bytes = 0
         for chunk in chunks:
             tier = chunk.get("service_tier") or tier
             for choice in (chunk.get("choices") or ())[:1]:
@@ -194,6 +171,8 @@ class ChunkReader:
             finish=self._finish,
             # Before the end a count is that of the beginning, or of the tokens so far.
             usage=self._usage if self._finish else None,
+            usage_so_far=None if self._finish else self._usage,
+            thinking_bytes=self._thinking_bytes,
             service_tier=tier,
         )
 
@@ -202,6 +181,7 @@ class ChunkReader:
     ) -> None:
         said = choice.get("delta") or {}
         text = said.get("content") or said.get("refusal") or ""
+        self._thinking_bytes += len(_thought(said).encode("utf-8", "replace"))
         pieces = [self._piece(piece, position) for position, piece in enumerate(said.get("tool_calls") or ())]
         if text or pieces:
             self._usage = None
@@ -225,6 +205,12 @@ class ChunkReader:
             name=function.get("name") if first else None,
             arguments=_arguments(function.get("arguments")),
         )
+
+
+def _thought(said: Json) -> str:
+    """Return the thinking text of a delta; OpenAI sends none, and compatible servers have two names for it."""
+    thought = said.get("reasoning_content") or said.get("reasoning") or ""
+    return thought if isinstance(thought, str) else ""
 
 
 def _joined(logprobs: list[Mapping[str, Any]]) -> Mapping[str, Any] | None:

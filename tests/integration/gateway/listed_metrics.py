@@ -36,3 +36,6 @@ class ListedMetrics:
 
     def upload_refused(self, limit: UploadLimit) -> None:
         self.counted.append(("upload", limit, ""))
+
+    def set_aside_usage(self) -> None:
+        self.counted.append(("set aside", "", ""))

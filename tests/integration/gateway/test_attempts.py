@@ -29,6 +29,7 @@ from routing.errors import (
 from routing.models import Answer, Delta, ModelRequest, Tier, Usage
 from routing.retry import RetrySettings
 from routing.rooms import parse_room
+from routing.usage_means import UsageMeans
 from tests.support.gateway import FAST, SIMULATED, InProcessCluster, chat, chat_stream, gateway_in_process
 
 LUNA, FLASH, SOL = "gpt-6-luna", "gemini-3.5-flash-lite", "gpt-6.1-sol"
@@ -283,7 +284,7 @@ async def test_a_stream_cancelled_before_its_first_token_costs_its_input_alone(a
         await asyncio.wait({call})
     (_, streamed, estimated), (_, whole, _) = await asked.bill()
     (luna,) = [row for row in load_catalogue().prices.rows if row.model == LUNA]
-    answer = luna.cost_nanousd(Usage(output_tokens=LLM.max_output_tokens))
+    answer = luna.cost_nanousd(Usage(output_tokens=round(UsageMeans().visible_tokens)))
     assert streamed and int(str(whole)) - int(str(streamed)) == answer and estimated == 1
 
 

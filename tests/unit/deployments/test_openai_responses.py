@@ -1,12 +1,13 @@
-"""Requests that chat completions refuse go to the Responses API in its form, and its answers and events are read."""
+"""Requests that chat completions refuse go to the Responses API in its form, and the events of its answers are read."""
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from typing import Any
 
 import pytest
 
-from deployments.providers.openai_responses import EventReader, answer_of, response_body
+from deployments.providers.openai_responses import EventReader, response_body
 from routing.catalogue import Model
 from routing.chat import (
     ChatOptions,
@@ -20,7 +21,8 @@ from routing.chat import (
     ToolCallDelta,
     ToolChoice,
 )
-from routing.errors import ProviderOverloaded, ProviderRefused, ProviderTruncated
+from routing.deltas import joined_answer
+from routing.errors import ProviderOverloaded, ProviderRefused
 from routing.models import Finish, ModelRequest, Tier, Usage
 
 MODEL = Model(name="m", vendor="openai", services=("llm",), tier=Tier.COMPLEX, source="a test")
@@ -125,15 +127,25 @@ ANSWERS: list[tuple[dict[str, Any], str, Finish]] = [
 
 @pytest.mark.parametrize(("body", "text", "finish"), ANSWERS)
 def test_an_answer_has_its_text_its_finish_and_its_usage(body: dict[str, Any], text: str, finish: Finish) -> None:
-    answer = answer_of(MODEL, body | {"service_tier": "default"})
+    ended = {"type": f"response.{body['status']}", "response": body | {"service_tier": "default"}}
+    answer = joined_answer(list(EventReader().read([*_pieces(body["output"]), ended])), "m", False)
     assert (answer.text, answer.finish, answer.usage, answer.service_tier) == (text, finish, COUNTED, "default")
 
 
-def test_an_unfinished_response_is_truncated_and_a_failed_one_its_error() -> None:
-    with pytest.raises(ProviderTruncated):
-        answer_of(MODEL, response("in_progress"))
-    with pytest.raises(ProviderOverloaded):
-        answer_of(MODEL, response("failed") | {"error": {"code": "server_error", "message": "?"}})
+def _pieces(output: list[dict[str, Any]]) -> Iterator[dict[str, Any]]:
+    """Yield the events of output items that begin with all of their content."""
+    for index, item in enumerate(output):
+        yield {"type": "response.output_item.added", "output_index": index, "item": item}
+        for part in item.get("content", ()):
+            field = "refusal" if part["type"] == "refusal" else "text"
+            yield {"type": f"response.{part['type']}.delta", "delta": part[field]}
+
+
+def test_usage_at_the_beginning_and_the_length_of_thinking_are_reported() -> None:
+    begun = {"type": "response.created", "response": response("in_progress")}
+    thought = {"type": "response.reasoning_text.delta", "delta": "Hm é"}
+    early, thinking = EventReader().read([begun, {"type": "response.in_progress", "response": {}}, thought])
+    assert early.usage_so_far == COUNTED and thinking.thinking_bytes == 5
 
 
 def test_events_become_deltas_with_calls_counted_from_zero() -> None:
