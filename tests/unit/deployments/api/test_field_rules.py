@@ -15,7 +15,7 @@ from deployments.api.embedding_schemas import EmbeddingRequest, KnowledgeSearch,
 from deployments.api.openapi.configured_rules import configured_rules
 from deployments.api.openapi.document import request_schema
 from deployments.api.responses.body import parse_responses
-from deployments.api.room_schemas import Heartbeat, OpenRoom
+from deployments.api.room_schemas import Heartbeat, OpenRoom, SpeechUsageItem
 from deployments.gateway.retrieval import to_question
 from routing.catalogue import load_catalogue
 from routing.errors import BadInput
@@ -57,6 +57,8 @@ PARSERS: dict[str, Callable[[bytes], Any]] = {
     "EmbeddingRequest": parse_inputs,
     "KnowledgeSearch": lambda body: to_question(parse_body(KnowledgeSearch, body), 1_000),
     "Heartbeat": lambda body: parse_body(Heartbeat, body),
+    # A heartbeat accepts wrong items and sets them aside.
+    "SpeechUsageItem": lambda body: parse_body(SpeechUsageItem, body),
     "OpenRoom": parse_room_body,
 }
 CHATS: dict[str, tuple[Json, bool]] = {
@@ -134,7 +136,7 @@ OTHERS: dict[str, tuple[str, Json, bool]] = {
     "counters": ("Heartbeat", {"counters": {"frames_kept": 1}}, True),
     "a counter in capitals": ("Heartbeat", {"counters": {"Frames": 1}}, False),
     "speech": ("Heartbeat", {"usage": [SPOKEN]}, True),
-    "speech before the epoch": ("Heartbeat", {"usage": [SPOKEN | {"occurred_at": -1.0}]}, False),
+    "speech before the epoch": ("SpeechUsageItem", SPOKEN | {"occurred_at": -1.0}, False),
 }
 ROWS = (
     [("ChatRequest", name, *row) for name, row in CHATS.items()]
