@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-import base64
 import binascii
 import re
+
+import pybase64
 
 from deployments.api.image_size import IMAGE_TYPES, inspect_image
 from routing.chat import Image
@@ -23,7 +24,7 @@ def inline_image(url: str, param: str, max_px: int) -> Image:
         kinds = "JPEG, PNG, WebP or still GIF"
         raise BadInput(f"{param}: must be an inline {kinds}, data:image/...;base64,...; images are not fetched.", param)
     try:
-        data = base64.b64decode(url[head.end() :], validate=True)
+        data = pybase64.b64decode(url[head.end() :], validate=True)
     except binascii.Error:
         raise BadInput(f"{param}: is not valid base64.", param) from None
     try:

@@ -243,7 +243,8 @@ def written_calls(calls: Iterable[ToolCall | ToolCallDelta]) -> str:
 
 
 def _dearer_nanousd(price: Price, usage: Usage, service_tier: str | None) -> int:
-    return max(price.cost_nanousd(usage), price.cost_nanousd(usage, service_tier))
+    standard_nanousd = price.cost_nanousd(usage)
+    return standard_nanousd if service_tier is None else max(standard_nanousd, price.cost_nanousd(usage, service_tier))
 
 
 def _outcome(error: BaseException | None) -> Outcome:
