@@ -369,7 +369,13 @@ def main() -> int:
     _print(result)
     if options.json is not None:
         goal_rows = [asdict(goal) | {"met": goal.met} for goal in goals(result)]
-        report = {"litellm": LITELLM_VERSION, "portkey": PORTKEY_VERSION, "load_per_core": load_per_core(), **asdict(result), "goals": goal_rows}
+        report = {
+            "litellm": LITELLM_VERSION,
+            "portkey": PORTKEY_VERSION,
+            "load_per_core": load_per_core(),
+            **asdict(result),
+            "goals": goal_rows,
+        }
         options.json.write_text(json.dumps(report, indent=2) + "\n", "utf-8")
     if (others := others_share(result)) > MAX_OTHERS_SHARE and not options.force:
         print(f"Others took {others:.0%} of the gateways' core: this run says nothing (--force).", file=sys.stderr)
