@@ -5,6 +5,7 @@ It keeps no account of costs and checks no key: each request names its vendor an
 
 from __future__ import annotations
 
+import json
 import os
 import shutil
 import subprocess
@@ -22,6 +23,8 @@ from tests.benchmarks.peer_process import INSTALL_TIMEOUT_S, Peer, running_proce
 PACKAGE = "@portkey-ai/gateway"
 VERSION = "1.15.2"
 """Pinned 2026-11-30: the newest version on npm. Bifrost's modules are not on the Go module proxy."""
+SERVER = {"@hono/node-server": "1.13.8"}
+"""The release that it is run with: with 1.19.19, which npm chooses, every stream of Portkey's ends with status 500."""
 
 
 def install(root: Path) -> Path:
@@ -32,9 +35,10 @@ def install(root: Path) -> Path:
     with FileLock(directory.parent / "lock"):
         if not stamp.exists():
             print(f"installing {PACKAGE} {VERSION} into {directory.relative_to(root)}", file=sys.stderr, flush=True)
-            options = ["--silent", "--ignore-scripts", "--no-audit", "--no-fund", "--prefix", str(directory)]
-            command = [_tool("npm"), "install", *options, f"{PACKAGE}@{VERSION}"]
-            subprocess.run(command, timeout=INSTALL_TIMEOUT_S, check=True)
+            wanted = {"private": True, "dependencies": {PACKAGE: VERSION}, "overrides": SERVER}
+            (directory / "package.json").write_text(json.dumps(wanted), "utf-8")
+            options = ["--silent", "--ignore-scripts", "--no-audit", "--no-fund"]
+            subprocess.run([_tool("npm"), "install", *options], cwd=directory, timeout=INSTALL_TIMEOUT_S, check=True)
             stamp.touch()
     return script
 
