@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import binascii
 import re
 
 import pybase64
@@ -25,7 +24,7 @@ def inline_image(url: str, param: str, max_px: int) -> Image:
         raise BadInput(f"{param}: must be an inline {kinds}, data:image/...;base64,...; images are not fetched.", param)
     try:
         data = pybase64.b64decode(url[head.end() :], validate=True)
-    except binascii.Error:
+    except ValueError:
         raise BadInput(f"{param}: is not valid base64.", param) from None
     try:
         found = inspect_image(data, max_px)
