@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-import base64
 import json
 from collections.abc import Iterable, Mapping
 from typing import Any, Final
+
+import pybase64
 
 from deployments.providers.base import output_limit
 from deployments.providers.call_ids import accepted_call_id
@@ -128,7 +129,7 @@ def _part(part: str | Image, with_detail: bool) -> Json:
 
 
 def data_url(image: Image) -> str:
-    return f"data:{image.media_type};base64," + base64.b64encode(image.data).decode()
+    return f"data:{image.media_type};base64," + pybase64.b64encode_as_string(image.data)
 
 
 def _arguments(arguments: Any) -> str:

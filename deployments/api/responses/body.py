@@ -10,7 +10,7 @@ from typing import Any, Literal
 
 from pydantic import ValidationError
 
-from deployments.api.body import INLINE_BYTES, bad_input, parse_body
+from deployments.api.body import bad_input, parse_body, parses_at_once
 from deployments.api.chat_body import check_chat, schemas_of
 from deployments.api.chat_schemas import ChatRequest
 from deployments.api.json_schema import SchemaCheck
@@ -70,7 +70,7 @@ class ConvertedResponses:
 
 async def read_responses(body: bytes, schemas: SchemaCheck) -> ConvertedResponses:
     """Return the request of a response; raises BadInput with the path of its first wrong field."""
-    if len(body) <= INLINE_BYTES:
+    if parses_at_once(body):
         converted = parse_responses(body)
     else:
         converted = await asyncio.to_thread(parse_responses, body)
