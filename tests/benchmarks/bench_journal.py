@@ -17,6 +17,7 @@ from collections.abc import Callable
 from contextlib import closing
 from pathlib import Path
 from statistics import median, quantiles
+from typing import Any
 
 from rich.console import Console
 
@@ -41,8 +42,8 @@ console = Console(width=120)
 def new_intent(number: int) -> Intent:
     tenant, model = f"tenant-{number % TENANTS}", f"model-{number % MODELS}"
     room = f"tenant_tenant-{number % TENANTS}_meeting-{number % 1_000}"
-    ids = {"event_id": str(uuid.uuid4()), "request_id": uuid.uuid4().hex, "opened_at_s": NOW_S}
-    return intent(**ids, tenant_id=tenant, room=room, model=model, participant="ann")
+    changes: dict[str, Any] = {"request_id": uuid.uuid4().hex, "opened_at_s": NOW_S, "participant": "ann"}
+    return intent(str(uuid.uuid4()), tenant_id=tenant, room=room, model=model, **changes)
 
 
 async def both_phases(directory: Path, requests: int) -> tuple[float, list[float], list[float]]:

@@ -27,8 +27,8 @@ def two_months(path: Path) -> Journal:
     """Return a journal with ten events in October and one in November, sealed and acknowledged."""
     journal = Journal(path)
     for number in range(10):
-        changes = {"room": f"r{number % 2}", "opened_at_s": OCTOBER_S + number}
-        book(journal, f"e{number}", 100, OCTOBER_S + number, usage=Usage(input_tokens=number), **changes)
+        at_s, usage = OCTOBER_S + number, Usage(input_tokens=number)
+        book(journal, f"e{number}", 100, at_s, usage=usage, room=f"r{number % 2}", opened_at_s=at_s)
     book(journal, "e-november", 5, NOVEMBER_S, room="r0", opened_at_s=NOVEMBER_S)
     rows = seal(journal)
     with journal.transaction():
