@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import time
 from collections.abc import Callable
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
@@ -69,8 +70,9 @@ class Aggregator:
             backend=self._backend,
             every_s=costs.flush_every_s,
             longest_backoff_s=costs.flush_longest_backoff_s,
-            # The backend's own timeout bounds one HTTP call; a flush of 50 rows may need several.
+            # The backend's own timeout bounds its HTTP call; this one is for a backend without any.
             call_timeout_s=backend.timeout_s * 3,
+            park_after_s=costs.park_after_s,
             clock=self._clock,
         )
         self._sealer = Sealer(self._commit_log, costs.flush_every_s)
@@ -153,7 +155,8 @@ class Aggregator:
 
     async def cost_metrics(self) -> dict[str, float]:
         """Return the figures that tell an operator how the bill stands, by name."""
-        return {**await self._commit_log.metrics(), "seal_failures": self._sealer.failures}
+        counts = await self._commit_log.run_on_journal_thread(self._journal.sending.counts)
+        return {**await self._commit_log.metrics(), **asdict(counts), "seal_failures": self._sealer.failures}
 
     async def _show_metrics(self) -> None:
         metrics = CostMetrics()
@@ -167,7 +170,7 @@ class Aggregator:
     async def drain(self) -> int:
         """Seal and flush all settled events; return the number of open intents. Raises BackendError."""
         await self._commit_log.seal()
-        await self._flusher.flush()
+        await self._flusher.drain()
         return await self._commit_log.open_intents()
 
 

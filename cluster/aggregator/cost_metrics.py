@@ -10,6 +10,9 @@ PREFIX = "rayroom_costs_"
 DESCRIPTIONS = {
     "open_intents": "Reservations without a settlement.",
     "journal_lag_seconds": "The age of the oldest settled event that the backend has not stored.",
+    "unsent_windows": "Windows that the backend has neither stored nor refused.",
+    "parked_windows": "Windows that the backend refuses; `rayroom parked` lists them.",
+    "unexpected_duplicates": "Windows that were duplicates on their first send; `rayroom parked` lists them.",
     "expired_intents": "Reservations that expired, since the aggregator started.",
     "never_left": "Expired reservations that cost nothing, because no request left.",
     "ignored_settlements": "Settlements that changed nothing: resends, and worse reports.",

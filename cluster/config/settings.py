@@ -76,6 +76,8 @@ class CostSettings(Settings):
     journal_path: str = ".rayroom/journal.db"
     flush_every_s: Seconds = 10
     flush_longest_backoff_s: Seconds = 60
+    park_after_s: Seconds = 3_600
+    """The time between two refusals of a window that was alone in its call, after which the window is parked."""
     timeout_s: Seconds = 10
     intent_grace_s: Seconds = 60
     retain_months: Count | None = None

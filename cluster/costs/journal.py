@@ -9,7 +9,7 @@ The interface of the other parts of the bill, all on the journal's thread and in
 - `expired(now_s, limit)`: the open intents past their expiry, for the caller to weigh and settle.
 - `fill_windows()` until it returns fewer events than a slice, then `close_windows()` likewise: one round of sealing.
   Each call is a transaction of its own and holds the thread for less than 20 ms; let waiting commits in between.
-- `unsent`, `mark_sent`, `mark_refused`: the flusher's. `ledger`, `last_booked_s`: the state at the start.
+- `sending`: the state of each window's sending, the flusher's. `ledger`, `last_booked_s`: the state at the start.
 - `writable`, `probe()`: whether the last commit reached the disk, and a try of one.
 - `reader()`: a connection of its own for another thread: totals, open intents, sums. It never waits for a commit.
 
@@ -36,6 +36,7 @@ from cluster.costs.ledger import Account, Ledger, month_of, month_start_s
 from cluster.costs.models import Correction, Knowledge, OpenIntent, SettledIntent
 from cluster.costs.month_files import MonthFiles
 from cluster.costs.schema import EVENT, IDENTITY, USAGE
+from cluster.costs.sending import SendingTable
 from routing.models import FlushRow, Intent, Settlement
 
 __all__ = ["Journal", "JournalBusy", "JournalUnusable"]
@@ -135,6 +136,7 @@ class Journal:
         (newest,) = self._db.execute("SELECT coalesce(max(event), 0) FROM settled").fetchone()
         self._last_event: int = max(newest, row[1], row[2])
         self._months = MonthFiles(self.path)
+        self.sending = SendingTable(self._db, self.journal_id, self.epoch)
         self._sums = _Sums()
         self.writable = True
         """Whether the last commit reached the disk."""

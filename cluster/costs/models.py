@@ -90,18 +90,6 @@ class SettledEvent:
     usage: Mapping[str, int]
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class FlushResult:
-    """The backend's reply to flushed windows, by flush id.
-
-    `accepted` windows are stored, now or by an earlier call; `refused` ones never will be, and map to the reason.
-    A window in neither is sent again unchanged.
-    """
-
-    accepted: frozenset[str]
-    refused: dict[str, str] = field(default_factory=dict)
-
-
 Entry = Intent | Settlement
 Refusal = BudgetExceeded | RoomClosed
 Receipt = int | Refusal

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import sqlite3
 import uuid
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import fields
 
 from cluster.costs.schema import USAGE, WINDOW_KEY
@@ -32,8 +32,8 @@ _NEXT_SEQ = """INSERT INTO sequences VALUES (?, ?, ?, 1, ?) ON CONFLICT DO UPDAT
     SET seq = seq + 1, cumulative_nanousd = cumulative_nanousd + excluded.cumulative_nanousd
     RETURNING seq, cumulative_nanousd"""
 _CLOSE = "UPDATE flushes SET flush_id = ?, epoch = ?, seq = ?, cumulative_nanousd = ? WHERE window = ?"
-_ROW = tuple(field.name for field in fields(FlushRow) if field.name not in ("usage", "journal_id"))
-_UNSENT = f"""SELECT {", ".join((*_ROW, *USAGE))} FROM flushes
+ROW = tuple(field.name for field in fields(FlushRow) if field.name not in ("usage", "journal_id"))
+_UNSENT = f"""SELECT {", ".join((*ROW, *USAGE))} FROM flushes
     WHERE flush_id IS NOT NULL AND sent_at_s IS NULL AND refused IS NULL ORDER BY window LIMIT ?"""
 _MARK_SENT = """UPDATE flushes SET sent_at_s = ?, refused = NULL WHERE flush_id = ? AND sent_at_s IS NULL
     RETURNING tenant_id, service, model, simulated, cost_nanousd"""
@@ -70,12 +70,13 @@ def close_windows(db: sqlite3.Connection, epoch: str, limit: int) -> int:
 
 def unsent_windows(db: sqlite3.Connection, journal_id: str, limit: int) -> tuple[FlushRow, ...]:
     """Return the oldest closed windows that the backend has neither acknowledged nor refused."""
-    return tuple(_flush_row(row, journal_id) for row in db.execute(_UNSENT, (limit,)))
+    return tuple(flush_row(row, journal_id) for row in db.execute(_UNSENT, (limit,)))
 
 
-def _flush_row(row: tuple[object, ...], journal_id: str) -> FlushRow:
-    named = dict(zip(_ROW, row, strict=False))
-    usage = {unit: amount for unit, amount in zip(USAGE, row[len(_ROW) :], strict=True) if amount}
+def flush_row(row: Sequence[object], journal_id: str) -> FlushRow:
+    """Return the window of a row with the columns ROW and USAGE."""
+    named = dict(zip(ROW, row, strict=False))
+    usage = {unit: amount for unit, amount in zip(USAGE, row[len(ROW) :], strict=True) if amount}
     named |= {"simulated": bool(named["simulated"]), "usage": usage, "journal_id": journal_id}
     return FlushRow(**named)  # type: ignore[arg-type]
 

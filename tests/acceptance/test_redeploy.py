@@ -21,8 +21,10 @@ DEADLINE_S = 60.0
 
 
 @pytest.fixture
-def head() -> Iterator[None]:
+def head(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
     """A Ray cluster of this process alone."""
+    # A cluster of one test needs no token in the home directory.
+    monkeypatch.setenv("RAY_AUTH_MODE", "disabled")
     ray.init(
         address="local",
         num_cpus=1,

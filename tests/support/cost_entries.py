@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field, replace
+import uuid
+from dataclasses import replace
 from typing import Any
 
 from cluster.costs.commit_log import CommitLog
 from cluster.costs.journal import Journal
-from cluster.costs.models import FlushResult, Knowledge
+from cluster.costs.models import Knowledge
 from routing.models import CallRecord, FlushRow, Intent, Outcome, Settlement, Usage
 
 
@@ -57,30 +58,26 @@ async def spend(commit_log: CommitLog, event_id: str, cost_nanousd: int, **chang
     await commit_log.write([settlement(event_id, cost_nanousd)])
 
 
-@dataclass
-class BackendInMemory:
-    """Store each flush id once. A test queues errors in `faults`, which are raised in order."""
-
-    rows: dict[str, FlushRow] = field(default_factory=dict)
-    faults: list[Exception] = field(default_factory=list)
-    lose_next_reply: bool = False
-    refuse: dict[str, str] = field(default_factory=dict)
-    calls: int = 0
-
-    async def track_costs(self, rows: tuple[FlushRow, ...]) -> FlushResult:
-        self.calls += 1
-        if self.faults:
-            raise self.faults.pop(0)
-        accepted = [row for row in rows if row.model not in self.refuse]
-        self.rows |= {row.flush_id: row for row in accepted}
-        if self.lose_next_reply:
-            self.lose_next_reply = False
-            raise TimeoutError
-        refused = {row.flush_id: self.refuse[row.model] for row in rows if row.model in self.refuse}
-        return FlushResult(accepted=frozenset(row.flush_id for row in accepted), refused=refused)
-
-    def billed_nanousd(self, tenant_id: str = "acme") -> int:
-        return sum(row.cost_nanousd for row in self.rows.values() if row.tenant_id == tenant_id)
+def flush_row(cost_nanousd: int = 700, **changes: Any) -> FlushRow:
+    values: dict[str, Any] = {
+        "flush_id": str(uuid.uuid4()),
+        "tenant_id": "acme",
+        "service": "vision",
+        "model": "simulated/gemini-3.5-flash-lite",
+        "seq": 1,
+        "window_start_s": 1_790_000_000.0,
+        "window_end_s": 1_790_000_010.0,
+        "requests": 3,
+        "usage": {"input_tokens": 30},
+        "cost_nanousd": cost_nanousd,
+        "cumulative_nanousd": cost_nanousd,
+        "price_version": "gemini-3.5-flash-lite@2026-09-01",
+        "simulated": True,
+        "estimated_requests": 0,
+        "journal_id": str(uuid.uuid4()),
+        "epoch": str(uuid.uuid4()),
+    }
+    return FlushRow(**(values | changes))
 
 
 def book(
