@@ -35,6 +35,7 @@ from cluster.costs.sealer import Sealer
 from cluster.rooms.forecast import RoomSignal
 from cluster.rooms.heartbeat_batcher import HeartbeatReceipt
 from cluster.rooms.registry import RoomRegistry
+from routing.errors import ConfigurationError
 from routing.models import RoomHeartbeat, TenantTotals
 from routing.process import configure_logs, freeze_startup_objects
 
@@ -59,7 +60,7 @@ class Aggregator:
         self._deployment = settings.deployment
         self._path = Path(costs.journal_path)
         refuse_superseded(self._path, self._deployment, time.time())
-        self._journal = Journal(self._path)
+        self._journal = _open_journal(self._path)
         self._rooms = RoomRegistry()
         self._clock = BookingClock(self._journal.last_booked_s())
         self._commit_log = CommitLog(self._journal, self._clock, self._rooms.ends, costs.outbox_grace_s)
@@ -172,6 +173,15 @@ class Aggregator:
         await self._commit_log.seal()
         await self._flusher.drain()
         return await self._commit_log.open_intents()
+
+
+def _open_journal(path: Path) -> Journal:
+    try:
+        return Journal(path)
+    except ConfigurationError as error:
+        # The callers only see that the actor died, and answer 503; the reason is in this log.
+        log.error("journal refused", reason=error.message)
+        raise
 
 
 def start_aggregator(settings: AggregatorSettings) -> Any:
