@@ -109,7 +109,8 @@ class Aggregator:
         """
         if self._retiring is None:
             self._retiring = asyncio.create_task(self._close(deployment))
-        await asyncio.shield(self._retiring)
+        # Whether or not it closed in order: the end of the process releases the journal.
+        await asyncio.wait({self._retiring})
         exit_actor: Callable[[], None] = ray.actor.exit_actor
         exit_actor()
 
