@@ -137,7 +137,9 @@ def fill(journal: Journal, settled: int, opened: int) -> None:
         if count:
             journal._db.execute(f"INSERT INTO {table} ({', '.join(columns)}) {series} SELECT {selected} FROM n")
     journal._last_event += settled
-    journal._db.execute("INSERT OR REPLACE INTO reserved SELECT tenant_id, sum(1), count(*) FROM open_events GROUP BY 1")
+    journal._db.execute(
+        "INSERT OR REPLACE INTO reserved SELECT tenant_id, sum(1), count(*) FROM open_events GROUP BY 1"
+    )
 
 
 def batch_us(journal: Journal, batches: int) -> float:
@@ -209,7 +211,9 @@ def main() -> int:
         cpu_us = 1e6 * (time.process_time() - cpu_s) / arguments.requests
         plain = plain_sqlite(directory, arguments.requests)
         p50, p99 = (quantiles(reserves_ms, n=100)[index] for index in (49, 98))
-        console.print(f"{WAITING} waiting: {rate:,.0f} requests/s, {cpu_us:.0f} us of CPU each, plain SQLite {plain:,.0f}")
+        console.print(
+            f"{WAITING} waiting: {rate:,.0f} requests/s, {cpu_us:.0f} us of CPU each, plain SQLite {plain:,.0f}"
+        )
         console.print(f"reserve: p50 {p50:.1f} ms, p99 {p99:.1f} ms; longest sealing call {max(holds_ms):.1f} ms")
         small, large = growth(directory, 10_000, 200), growth(directory, arguments.events, 200)
         for name, unit, index in (("a request", "us", 0), ("totals", "ms", 1), ("ledger", "ms", 2)):
@@ -217,7 +221,9 @@ def main() -> int:
             console.print(f"{name}: {line}")
         recovery_s, seal_ms = recovery(directory, arguments.events)
         console.print(f"{arguments.events:,} open and unsealed events: opened in {recovery_s:.2f} s")
-        console.print(f"sealed in {sum(seal_ms) / 1_000:.1f} s, {len(seal_ms)} calls, the longest {max(seal_ms):.1f} ms")
+        console.print(
+            f"sealed in {sum(seal_ms) / 1_000:.1f} s, {len(seal_ms)} calls, the longest {max(seal_ms):.1f} ms"
+        )
     goals = (rate >= GOAL_REQUESTS_PER_S, p99 <= GOAL_RESERVE_MS, recovery_s < GOAL_RECOVERY_S)
     return int(not all((*goals, max(seal_ms) <= GOAL_HOLD_MS)))
 
