@@ -1,6 +1,6 @@
 """Measures the cost journal: both phases of waiting requests while sealing runs, recovery, and the cost of growth.
 
-Run `python -m tests.benchmarks.bench_journal`. The peer is a plain SQLite table with the same durability on the same disk,
+Run `python -m tests.benchmarks.bench_journal`. The peer is a plain SQLite table of the same durability on the same disk,
 which commits as many rows in as many transactions.
 """
 
@@ -47,7 +47,7 @@ def new_intent(number: int) -> Intent:
 
 
 async def both_phases(directory: Path, requests: int) -> tuple[float, list[float], list[float]]:
-    """Return requests/s, each reserve's duration in ms, and the durations of the sealing calls on the journal's thread."""
+    """Return requests/s, each reserve's milliseconds, and those of each sealing call on the journal's thread."""
     journal = Journal(directory / "journal.db")
     log, holds_ms = CommitLog(journal, lambda: NOW_S), list[float]()
     timed(journal, holds_ms)
