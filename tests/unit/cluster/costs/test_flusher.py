@@ -164,6 +164,8 @@ async def test_a_window_that_breaks_its_calls_is_sent_alone_and_the_others_pass_
     assert len(backend.rows) == 29 and (await bench.counts()).unsent_windows == 1
     isolated = len(backend.calls)
     bench.clock.now_s += LONGEST_WAIT_S
+    page, _ = await bench.commit_log.run_on_journal_thread(lambda: bench.journal.sending.due(bench.clock()))
+    assert [due.alone for due in page] == [True]
     await bench.spend_all((2, tenant_id, "other") for _, tenant_id, _ in one_window_each(30) if tenant_id != "t03")
     await bench.rounds(8)
     assert len(backend.rows) == 58
