@@ -1,6 +1,6 @@
 """Measures the cost journal: both phases of waiting requests while sealing runs, recovery, and the cost of growth.
 
-Run `python -m tests.benchmarks.bench_journal`. The peer is a plain SQLite table of the same durability on the same disk,
+Run `python -m tests.benchmarks.bench_journal`. The peer is a plain SQLite table, as durable and on the same disk,
 which commits as many rows in as many transactions.
 """
 
