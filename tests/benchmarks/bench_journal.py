@@ -24,7 +24,7 @@ from rich.console import Console
 from cluster.costs.commit_log import CommitLog
 from cluster.costs.journal import Journal, day_of
 from cluster.costs.models import Knowledge
-from cluster.costs.schema import EVENT, IDENTITY, USAGE
+from cluster.costs.storage.schema import EVENT, IDENTITY, USAGE
 from routing.models import Intent
 from tests.benchmarks.machine import machine_is_busy
 from tests.support.cost_entries import intent, settlement
