@@ -21,7 +21,6 @@ from typing import Any
 
 from rich.console import Console
 
-from cluster.costs.checkpointer import Checkpointer
 from cluster.costs.commit_log import CommitLog
 from cluster.costs.journal import Journal, day_of
 from cluster.costs.models import Knowledge
@@ -67,13 +66,12 @@ async def both_phases(directory: Path, requests: int) -> tuple[float, list[float
             await asyncio.sleep(SEAL_EVERY_S)
             await log.seal()
 
-    timers = [asyncio.create_task(seal()), asyncio.create_task(Checkpointer(log, journal).run())]
+    sealing = asyncio.create_task(seal())
     began_s = time.perf_counter()
     await asyncio.gather(*(caller() for _ in range(WAITING)))
     took_s = time.perf_counter() - began_s
-    for timer in timers:
-        timer.cancel()
-    await asyncio.gather(*timers, return_exceptions=True)
+    sealing.cancel()
+    await asyncio.gather(sealing, return_exceptions=True)
     await log.aclose()
     return requests / took_s, reserves_ms, holds_ms
 
