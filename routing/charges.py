@@ -101,7 +101,7 @@ class Tariff:
     price: Price
     most: Usage
     requested_tier: str | None = None
-    means: UsageMeans = UsageMeans()
+    means: UsageMeans = field(default_factory=UsageMeans)
 
     @property
     def reservation_nanousd(self) -> int:

@@ -202,7 +202,10 @@ ROUTES = [
     Route(vendor="openai", model=LUNA, after=FLASH, how="whole", table=WHOLE | OPENAI),
     Route(vendor="openai", model=LUNA, after=FLASH, how="streamed", table=STREAMED | OPENAI | USAGE_FIRST),
     Route(vendor="openai", model=LUNA, after=FLASH, how="frame", table=WHOLE | OPENAI),
-    *(Route(vendor="anthropic", model=HAIKU, after=LUNA, how=how, table=HOWS[how] | ANTHROPIC) for how in ("whole", "frame")),
+    *(
+        Route(vendor="anthropic", model=HAIKU, after=LUNA, how=how, table=HOWS[how] | ANTHROPIC)
+        for how in ("whole", "frame")
+    ),
     Route(vendor="anthropic", model=HAIKU, after=LUNA, how="streamed", table=STREAMED | ANTHROPIC | USAGE_AT_ONCE),
     *(Route(vendor="gemini", model=FLASH, after=HAIKU, how=how, table=HOWS[how] | GEMINI) for how in HOWS),
     Route(vendor="voyage", model="voyage-multimodal-3.5", after="voyage-3.5", how="embedding", table=EMBEDDED),

@@ -288,6 +288,6 @@ async def test_a_model_that_is_later_than_its_published_p99_is_waited_for_longer
     timeouts = replace(TIMEOUTS, first_token_least_s=0.05)
     plans: dict[str, list[Plan]] = {LUNA: [(9.0,), (0.5, "late", TOLD)], FLASH: [("hello", TOLD)]}
     desk = Desk(Vendors(plans), first_token_p99_s={LUNA: 0.4})
-    for expected in ("hello", "late"):
+    for text in ("hello", "late"):
         *_, answered = await desk.streamed(order(LUNA, FLASH, timeouts=timeouts))
-        assert isinstance(answered, RoutedAnswer) and answered.answer.text == expected
+        assert isinstance(answered, RoutedAnswer) and answered.answer.text == text

@@ -19,7 +19,14 @@ from tests.integration.gateway.fault_bench import CATALOGUE, charged, price_of, 
 from tests.support.gateway import FAST, jpeg
 
 pytestmark = pytest.mark.asyncio(loop_scope="module")
-MODELS = ("gpt-6-luna", "gpt-6.1-sol", "claude-haiku-5-5", "claude-sonnet-5-5", "gemini-3.5-flash-lite", "gemini-3.8-flash")
+MODELS = (
+    "gpt-6-luna",
+    "gpt-6.1-sol",
+    "claude-haiku-5-5",
+    "claude-sonnet-5-5",
+    "gemini-3.5-flash-lite",
+    "gemini-3.8-flash",
+)
 LARGE = Image(data=jpeg(2_048, 2_048), width_px=2_048, height_px=2_048)
 SCHEMA = {"type": "object", "properties": {letter: {"type": "string"} for letter in "abcdefgh"}}
 TOOLS = ChatOptions(tools=(Tool(name="look", description="Look at a b c d e f.", parameters=SCHEMA),))
