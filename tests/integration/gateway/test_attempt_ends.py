@@ -17,6 +17,7 @@ from deployments.common.streaming import coalesce
 from deployments.gateway.models import RoutedAnswer
 from deployments.model_replica import ModelReplica
 from deployments.providers.simulated import SimulatedProvider
+from routing.billing.usage_means import UsageMeans
 from routing.breaker import BreakerSettings
 from routing.catalogue import FRAME_PX
 from routing.chat import Image, Message
@@ -36,7 +37,6 @@ from routing.models import (
     Usage,
 )
 from routing.retry import RetrySettings
-from routing.usage_means import UsageMeans
 from tests.integration.gateway.attempt_bench import (
     ASKED,
     CATALOGUE,

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 from contextlib import aclosing
 from dataclasses import dataclass, field, replace
 
@@ -24,7 +24,11 @@ LUNA, SOL, HAIKU, FLASH = "gpt-6-luna", "gpt-6.1-sol", "claude-haiku-5-5", "gemi
 QUESTION = Message(role="user", content=("What is on the screen? " * 20,))
 TOOLS = ChatOptions(tools=(Tool(name="look", parameters={"type": "object", "properties": {}}),))
 EVENT = "event-1"
-BREAKS = {"cut": "cut_after_chunks", "reset": "reset_after_chunks", "overload": "overload_after_chunks"}
+BREAKS: dict[str, Callable[[int], Fault]] = {
+    "cut": lambda chunks: Fault(cut_after_chunks=chunks),
+    "reset": lambda chunks: Fault(reset_after_chunks=chunks),
+    "overload": lambda chunks: Fault(overload_after_chunks=chunks),
+}
 
 
 def chat(model: str, effort: bool = False) -> ModelRequest:
@@ -125,7 +129,7 @@ async def test_an_answer_that_breaks_is_billed_within_a_tenth_of_what_the_vendor
 ) -> None:
     request = REQUESTS[api]
     await bench.learn(request)
-    bench.emulator.plan(Fault(**{BREAKS[broken]: chunks}))
+    bench.emulator.plan(BREAKS[broken](chunks))
     with pytest.raises(ProviderError) as failed:
         await bench.send(method, request)
     ended, seen = bench.pair(), bench.emulator.journal[-1]
