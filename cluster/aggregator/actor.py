@@ -34,6 +34,7 @@ from cluster.costs.sealer import Sealer
 from cluster.rooms.forecast import RoomSignal
 from cluster.rooms.heartbeat_batcher import HeartbeatReceipt
 from cluster.rooms.room_closer import RoomCloser
+from routing.errors import ConfigurationError
 from routing.models import RoomHeartbeat, TenantTotals
 from routing.process import configure_logs, freeze_startup_objects
 
@@ -58,7 +59,7 @@ class Aggregator:
         self._deployment = settings.deployment
         self._path = Path(costs.journal_path)
         refuse_superseded(self._path, self._deployment, time.time())
-        self._journal = Journal(self._path)
+        self._journal = _open_journal(self._path)
         self._closer = RoomCloser(self._path.with_name("closed_rooms.jsonl"), time.time)
         self._rooms = self._closer.registry
         self._clock = BookingClock(self._journal.last_booked_s())
@@ -78,7 +79,8 @@ class Aggregator:
         self._sealer = Sealer(self._commit_log, costs.flush_every_s)
         loop = asyncio.get_running_loop()
         archiver = Archiver(self._commit_log, self._journal, self._clock, costs.retain_months)
-        self._loops = [loop.create_task(one.run()) for one in (self._sealer, self._flusher, archiver)]
+        timers = (self._sealer, self._flusher, archiver)
+        self._loops = [loop.create_task(timer.run()) for timer in timers]
         self._loops.append(loop.create_task(self._show_metrics()))
         self._server = TransportServer(self._commit_log.write, self._commit_log)
         self._listening: asyncio.Task[TransportAddress] | None = None
@@ -171,6 +173,15 @@ class Aggregator:
         await self._commit_log.seal()
         await self._flusher.drain()
         return await self._commit_log.open_intents()
+
+
+def _open_journal(path: Path) -> Journal:
+    try:
+        return Journal(path)
+    except ConfigurationError as error:
+        # The callers only see that the actor died, and answer 503; the reason is in this log.
+        log.error("journal refused", reason=error.message)
+        raise
 
 
 def start_aggregator(settings: AggregatorSettings) -> Any:

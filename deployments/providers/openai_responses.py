@@ -1,4 +1,4 @@
-"""OpenAI's Responses API for the chats that chat completions refuse: request bodies, and the events of answers.
+"""OpenAI's Responses API, for the chats that chat completions refuse: a request's body, and the events of its answer.
 
 `routing.capabilities.needs_responses` decides which these are.
 """

@@ -1,6 +1,6 @@
 """Measures the cost journal: both phases of waiting requests while sealing runs, recovery, and the cost of growth.
 
-Run `python -m tests.benchmarks.bench_journal`. The peer is a plain SQLite table with the same durability on the same disk,
+Run `python -m tests.benchmarks.bench_journal`. The peer is a plain SQLite table, as durable and on the same disk,
 which commits as many rows in as many transactions.
 """
 
@@ -17,13 +17,14 @@ from collections.abc import Callable
 from contextlib import closing
 from pathlib import Path
 from statistics import median, quantiles
+from typing import Any
 
 from rich.console import Console
 
 from cluster.costs.commit_log import CommitLog
 from cluster.costs.journal import Journal, day_of
 from cluster.costs.models import Knowledge
-from cluster.costs.schema import EVENT, IDENTITY, USAGE
+from cluster.costs.storage.schema import EVENT, IDENTITY, USAGE
 from routing.models import Intent
 from tests.benchmarks.machine import machine_is_busy
 from tests.support.cost_entries import intent, settlement
@@ -41,12 +42,12 @@ console = Console(width=120)
 def new_intent(number: int) -> Intent:
     tenant, model = f"tenant-{number % TENANTS}", f"model-{number % MODELS}"
     room = f"tenant_tenant-{number % TENANTS}_meeting-{number % 1_000}"
-    ids = {"event_id": str(uuid.uuid4()), "request_id": uuid.uuid4().hex, "opened_at_s": NOW_S}
-    return intent(**ids, tenant_id=tenant, room=room, model=model, participant="ann")
+    changes: dict[str, Any] = {"request_id": uuid.uuid4().hex, "opened_at_s": NOW_S, "participant": "ann"}
+    return intent(str(uuid.uuid4()), tenant_id=tenant, room=room, model=model, **changes)
 
 
 async def both_phases(directory: Path, requests: int) -> tuple[float, list[float], list[float]]:
-    """Return requests/s, each reserve's duration in ms, and the durations of the sealing calls on the journal's thread."""
+    """Return requests/s, each reserve's milliseconds, and those of each sealing call on the journal's thread."""
     journal = Journal(directory / "journal.db")
     log, holds_ms = CommitLog(journal, lambda: NOW_S), list[float]()
     timed(journal, holds_ms)

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import copy
+import datetime as dt
 import random
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field, replace
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -27,6 +29,7 @@ from deployments.common.settings import (
 from deployments.gateway.models import GatewaySettings, ModelHandles, RoutedAnswer
 from deployments.gateway.service import Gateway
 from deployments.model_replica import ModelReplica
+from routing.billing.usage_means import UsageHistory
 from routing.breaker import BreakerSettings
 from routing.catalogue import load_catalogue
 from routing.errors import RayroomError
@@ -35,7 +38,6 @@ from routing.models import Tier, Usage
 from routing.prices import Price
 from routing.retry import RetrySettings
 from routing.rooms import parse_room
-from routing.usage_means import UsageHistory
 from tests.integration.gateway.fault_table import ROUTES, Case, Route, Timers
 from tests.support.gateway import FAST, KEYS, InProcessCluster, Tenants, chat, chat_stream, jpeg
 
@@ -97,9 +99,9 @@ class Bench:
         self.leaf._calls._history = copy.deepcopy(self.taught)
         self.emulator.faults.clear()
         self.emulator.journal.clear()
-        await self.cluster.recorder.run_on_journal_thread(
-            lambda: self.cluster.journal._db.execute("DELETE FROM events")
-        )
+        for table in ("open_events", "settled"):
+            statement = f"DELETE FROM {table}"
+            await self.cluster.recorder.run_on_journal_thread(partial(self.cluster.journal._db.execute, statement))
         return self
 
 
@@ -223,8 +225,7 @@ def prompt_of(good: LoggedRequest) -> Usage:
 
 
 def price_of(model: str) -> Price:
-    (price,) = [row for row in CATALOGUE.prices.rows if row.model == model]
-    return price
+    return CATALOGUE.price(model, dt.datetime.now(dt.UTC).date())
 
 
 def is_near(cost_nanousd: object, model: str, usage: Usage) -> bool:

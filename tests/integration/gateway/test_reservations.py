@@ -10,8 +10,8 @@ import pytest_asyncio
 
 from cluster.lab.emulator import Emulator, Fault
 from deployments.model_replica import ModelReplica
+from routing.billing.charges import Tariff
 from routing.capabilities import effort_of, thinking_tokens
-from routing.charges import Tariff
 from routing.chat import ChatOptions, Effort, Image, Message, Tool
 from routing.estimates import estimate_chat, estimate_embedding
 from routing.models import EmbedRequest, ModelRequest
@@ -51,7 +51,9 @@ async def replica(emulator: Emulator) -> AsyncIterator[ModelReplica]:
     await replica.aclose()
 
 
-def chat(model: str, *content: str | Image, effort: Effort | None = None, **more: ChatOptions) -> ModelRequest:
+def chat(
+    model: str, *content: str | Image, effort: Effort | None = None, options: ChatOptions | None = None
+) -> ModelRequest:
     rules = CATALOGUE.get(model).capabilities
     level = effort_of(rules, ChatOptions(reasoning_effort=effort))
     return ModelRequest(
@@ -59,7 +61,7 @@ def chat(model: str, *content: str | Image, effort: Effort | None = None, **more
         messages=(Message(role="user", content=content),),
         effort=level,
         thinking_tokens=thinking_tokens(rules, level),
-        **more,
+        options=options or ChatOptions(),
     )
 
 

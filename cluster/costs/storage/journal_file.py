@@ -10,7 +10,7 @@ from pathlib import Path
 
 import psutil
 
-from cluster.costs.schema import UnknownFormat, check_version, prepare
+from cluster.costs.storage.schema import UnknownFormat, check_version, prepare
 from routing.errors import ConfigurationError
 
 SETTING = "costs.journal_path"

@@ -7,7 +7,8 @@ import datetime as dt
 
 import pytest
 
-from routing.charges import Charge, ReceivedAnswer, Tariff
+from routing.billing.charges import Charge, ReceivedAnswer, Tariff
+from routing.billing.usage_means import UsageMeans
 from routing.chat import ToolCallDelta
 from routing.errors import (
     CostsUnavailable,
@@ -18,7 +19,6 @@ from routing.errors import (
 )
 from routing.models import Delta, Usage
 from routing.prices import Price
-from routing.usage_means import UsageMeans
 
 PRICE = Price(
     model="m",
