@@ -98,7 +98,7 @@ async def test_an_answer_is_parsed_to_the_type_that_was_requested(
     assert response.output_parsed == City(city="Rome")
 
 
-async def test_a_refusal_and_a_limit_are_told_apart(client: openai.AsyncOpenAI, models: ScriptedReplica) -> None:
+async def test_a_refusal_and_a_limit_are_distinguished(client: openai.AsyncOpenAI, models: ScriptedReplica) -> None:
     for text, finish in (("I cannot.", "refusal"), ("", "refusal"), ("It is", "length")):
         models.answers.append(Answer(text=text, model=LUNA, finish=finish, usage=USAGE))  # type: ignore[arg-type]
     refused, filtered, cut = [await client.responses.create(model=LUNA, input="x") for _ in range(3)]
