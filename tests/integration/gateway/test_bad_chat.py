@@ -9,7 +9,6 @@ from pathlib import Path
 from typing import Any
 
 import httpx
-import httpx2
 import openai
 import pytest
 
@@ -19,8 +18,7 @@ from deployments.api.chat_messages import MAX_IMAGES
 from deployments.api.chat_schemas import MAX_MESSAGES
 from deployments.common.settings import ServiceSettings, VendorSettings
 from deployments.gateway.service import Gateway
-from deployments.routes import build_routes
-from tests.support.credentials import Bearer, room_token
+from tests.support.credentials import Bearer
 from tests.support.gateway import InProcessCluster, gateway_in_process, jpeg
 
 VENDORS = ("openai", "anthropic", "gemini", "voyage")
@@ -256,14 +254,13 @@ async def test_a_field_that_changes_no_answer_is_accepted(
     assert [seen.prompt_tokens for seen in emulator.journal] == [1]
 
 
-async def test_an_answer_is_sent_back_with_the_next_turn_just_as_it_came(gateway: Gateway, emulator: Emulator) -> None:
-    transport = httpx2.ASGITransport(build_routes(gateway))
-    http = httpx2.AsyncClient(transport=transport, base_url="http://router")
+async def test_an_answer_is_sent_back_with_the_next_turn_just_as_it_came(
+    client: openai.AsyncOpenAI, emulator: Emulator
+) -> None:
     messages: list[Any] = [*USER]
-    async with openai.AsyncOpenAI(api_key=room_token(), base_url="http://router/v1", http_client=http) as client:
-        for _ in range(2):
-            answer = await client.chat.completions.create(model="simple", messages=messages)
-            messages += [answer.choices[0].message, *USER]
+    for _ in range(2):
+        answer = await client.chat.completions.create(model="simple", messages=messages)
+        messages += [answer.choices[0].message, *USER]
     first, second = emulator.journal
     assert second.prompt_tokens == 2 * first.prompt_tokens + first.completion_tokens
 

@@ -2,31 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator
 from typing import Any
 
-import httpx2
 import openai
 import pytest
 
-from deployments.gateway.service import Gateway
-from deployments.routes import build_routes
-from tests.support.credentials import room_token
 from tests.support.gateway import InProcessCluster, jpeg
-
-
-@pytest.fixture
-async def client(gateway: Gateway) -> AsyncIterator[openai.AsyncOpenAI]:
-    transport = httpx2.ASGITransport(build_routes(gateway))
-    http = httpx2.AsyncClient(transport=transport, base_url="http://router")
-    async with openai.AsyncOpenAI(
-        api_key=room_token(),
-        base_url="http://router/v1",
-        http_client=http,
-        max_retries=0,
-        _strict_response_validation=True,
-    ) as client:
-        yield client
 
 
 async def test_a_turn_is_answered_and_billed(client: openai.AsyncOpenAI, cluster: InProcessCluster) -> None:
