@@ -24,6 +24,7 @@ MAX_TENANTS = 50_000
 _EVENTS = uuid.UUID("8f6d2c53-6a0e-5e0b-9a35-7f3f0d6d6c11")
 """The namespace of event ids: one request and one attempt always give the same id, so a resend is billed once."""
 NOT_SETTLED = "A vendor was called, but the cost journal did not take the cost in time, so the answer is withheld."
+NOT_CALLED = "The cost journal did not answer in time, and no vendor was called."
 
 log = structlog.get_logger()
 
@@ -229,8 +230,7 @@ class MeteredAttempt:
             await self._meter.settle(self._intent, _outcome(error), charge)
         except CostsUnavailable as unsettled:
             if isinstance(error, RayroomError) and not isinstance(error, ProviderError):
-                # Then no vendor was called, as this error's own text says.
-                raise
+                raise CostsUnavailable(NOT_CALLED, retry_after_s=unsettled.retry_after_s) from error
             raise CostsUnavailable(NOT_SETTLED, retry_after_s=unsettled.retry_after_s, vendor_called=True) from error
 
 

@@ -88,8 +88,8 @@ class ScriptedGateway:
         self.gateway, self.cluster, self.leaf = gateway, cluster, leaf
 
     async def bill(self) -> list[tuple[object, object, object]]:
-        """Return each attempt's outcome, cost and whether it is an estimate."""
-        return [(row["outcome"], row["cost_nanousd"], row["estimated"]) for row in await self.cluster.events()]
+        """Return each attempt's outcome, cost and whether it is an estimate; None for an attempt that has not ended."""
+        return [(row["outcome"], row.get("cost_nanousd"), row.get("estimated")) for row in await self.cluster.events()]
 
 
 @pytest.fixture
