@@ -136,10 +136,10 @@ class Aggregator:
         return await self._commit_log.totals(tenant_id)
 
     async def beat(self, heartbeats: list[RoomHeartbeat]) -> HeartbeatReceipt:
-        """Record heartbeats; return the spend this month of their tenants, and the rooms that are closed."""
+        """Record heartbeats; return the spend of each room and its tenant, and the rooms that are closed."""
         return HeartbeatReceipt(
             closed_rooms=frozenset(heartbeat.room for heartbeat in heartbeats if not self._rooms.beat(heartbeat)),
-            spent_nanousd=self._commit_log.spent_nanousd({heartbeat.tenant_id for heartbeat in heartbeats}),
+            spent={one.room: self._commit_log.spent(one.tenant_id, one.room) for one in heartbeats},
         )
 
     async def close(self, room: str, job_id: str, opened_at_s: float) -> None:
