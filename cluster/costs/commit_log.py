@@ -15,7 +15,7 @@ from cluster.costs.entry_writer import CostCounters, EntryWriter
 from cluster.costs.expiry_gate import ExpiryGate
 from cluster.costs.journal import Journal
 from cluster.costs.models import Correction, Entry, Receipt
-from cluster.costs.windows import EVENTS_A_SLICE, WINDOWS_A_SLICE
+from cluster.costs.storage.windows import EVENTS_A_SLICE, WINDOWS_A_SLICE
 from cluster.costs.witnesses import plausible
 from routing.errors import CostsUnavailable
 from routing.models import CallRecord, Intent, Spending, TenantTotals
@@ -158,6 +158,9 @@ class CommitLog:
         return sealed + closed
 
     async def totals(self, tenant_id: str) -> TenantTotals:
+        """Return a tenant's totals. Raises CostsUnavailable while the disk takes no commit: readiness depends on it."""
+        if not self._journal.writable and not await self.run_on_journal_thread(self._journal.probe):
+            raise CostsUnavailable(retry_after_s=1.0)
         return await self._read(lambda: self._reader.totals(tenant_id))
 
     def spent_nanousd(self, tenant_ids: Iterable[str]) -> dict[str, int]:

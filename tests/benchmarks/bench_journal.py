@@ -1,6 +1,6 @@
 """Measures the cost journal: both phases of waiting requests while sealing runs, recovery, and the cost of growth.
 
-Run `python -m tests.benchmarks.bench_journal`. The peer is a plain SQLite table with the same durability on the same disk,
+Run `python -m tests.benchmarks.bench_journal`. The peer is a plain SQLite table, as durable and on the same disk,
 which commits as many rows in as many transactions.
 """
 
@@ -17,13 +17,14 @@ from collections.abc import Callable
 from contextlib import closing
 from pathlib import Path
 from statistics import median, quantiles
+from typing import Any
 
 from rich.console import Console
 
 from cluster.costs.commit_log import CommitLog
 from cluster.costs.journal import Journal, day_of
 from cluster.costs.models import Knowledge
-from cluster.costs.schema import EVENT, IDENTITY, USAGE
+from cluster.costs.storage.schema import EVENT, IDENTITY, USAGE
 from routing.models import Intent
 from tests.benchmarks.machine import machine_is_busy
 from tests.support.cost_entries import intent, settlement
@@ -41,12 +42,12 @@ console = Console(width=120)
 def new_intent(number: int) -> Intent:
     tenant, model = f"tenant-{number % TENANTS}", f"model-{number % MODELS}"
     room = f"tenant_tenant-{number % TENANTS}_meeting-{number % 1_000}"
-    ids = {"event_id": str(uuid.uuid4()), "request_id": uuid.uuid4().hex, "opened_at_s": NOW_S}
-    return intent(**ids, tenant_id=tenant, room=room, model=model, participant="ann")
+    changes: dict[str, Any] = {"request_id": uuid.uuid4().hex, "opened_at_s": NOW_S, "participant": "ann"}
+    return intent(str(uuid.uuid4()), tenant_id=tenant, room=room, model=model, **changes)
 
 
 async def both_phases(directory: Path, requests: int) -> tuple[float, list[float], list[float]]:
-    """Return requests/s, each reserve's duration in ms, and the durations of the sealing calls on the journal's thread."""
+    """Return requests/s, each reserve's milliseconds, and those of each sealing call on the journal's thread."""
     journal = Journal(directory / "journal.db")
     log, holds_ms = CommitLog(journal, lambda: NOW_S), list[float]()
     timed(journal, holds_ms)
@@ -136,7 +137,9 @@ def fill(journal: Journal, settled: int, opened: int) -> None:
         if count:
             journal._db.execute(f"INSERT INTO {table} ({', '.join(columns)}) {series} SELECT {selected} FROM n")
     journal._last_event += settled
-    journal._db.execute("INSERT OR REPLACE INTO reserved SELECT tenant_id, sum(1), count(*) FROM open_events GROUP BY 1")
+    journal._db.execute(
+        "INSERT OR REPLACE INTO reserved SELECT tenant_id, sum(1), count(*) FROM open_events GROUP BY 1"
+    )
 
 
 def batch_us(journal: Journal, batches: int) -> float:
@@ -208,7 +211,9 @@ def main() -> int:
         cpu_us = 1e6 * (time.process_time() - cpu_s) / arguments.requests
         plain = plain_sqlite(directory, arguments.requests)
         p50, p99 = (quantiles(reserves_ms, n=100)[index] for index in (49, 98))
-        console.print(f"{WAITING} waiting: {rate:,.0f} requests/s, {cpu_us:.0f} us of CPU each, plain SQLite {plain:,.0f}")
+        console.print(
+            f"{WAITING} waiting: {rate:,.0f} requests/s, {cpu_us:.0f} us of CPU each, plain SQLite {plain:,.0f}"
+        )
         console.print(f"reserve: p50 {p50:.1f} ms, p99 {p99:.1f} ms; longest sealing call {max(holds_ms):.1f} ms")
         small, large = growth(directory, 10_000, 200), growth(directory, arguments.events, 200)
         for name, unit, index in (("a request", "us", 0), ("totals", "ms", 1), ("ledger", "ms", 2)):
@@ -216,7 +221,9 @@ def main() -> int:
             console.print(f"{name}: {line}")
         recovery_s, seal_ms = recovery(directory, arguments.events)
         console.print(f"{arguments.events:,} open and unsealed events: opened in {recovery_s:.2f} s")
-        console.print(f"sealed in {sum(seal_ms) / 1_000:.1f} s, {len(seal_ms)} calls, the longest {max(seal_ms):.1f} ms")
+        console.print(
+            f"sealed in {sum(seal_ms) / 1_000:.1f} s, {len(seal_ms)} calls, the longest {max(seal_ms):.1f} ms"
+        )
     goals = (rate >= GOAL_REQUESTS_PER_S, p99 <= GOAL_RESERVE_MS, recovery_s < GOAL_RECOVERY_S)
     return int(not all((*goals, max(seal_ms) <= GOAL_HOLD_MS)))
 

@@ -10,6 +10,7 @@ import pytest
 from structlog.testing import capture_logs
 
 from cluster.costs.flusher import ROWS_A_CALL
+from cluster.costs.row_answers import LONGEST_WAIT_S
 from cluster.costs.sending import forget_duplicates, read_set_aside, resend_parked
 from routing.errors import BackendUnavailable
 from routing.models import FlushRow
@@ -161,9 +162,17 @@ async def test_a_window_that_breaks_its_calls_is_sent_alone_and_the_others_pass_
     backend.on_call = hang_up
     await bench.rounds(8)
     assert len(backend.rows) == 29 and (await bench.counts()).unsent_windows == 1
+    isolated = len(backend.calls)
+    bench.clock.now_s += LONGEST_WAIT_S
+    page, _ = await bench.commit_log.run_on_journal_thread(lambda: bench.journal.sending.due(bench.clock()))
+    assert [due.alone for due in page] == [True]
+    await bench.spend_all((2, tenant_id, "other") for _, tenant_id, _ in one_window_each(30) if tenant_id != "t03")
+    await bench.rounds(8)
+    assert len(backend.rows) == 58
+    assert {len(call) for call in backend.calls[isolated:] if any(row.tenant_id == "t03" for row in call)} == {1}
     backend.on_call = lambda rows: None
     await bench.rounds(20)
-    assert len(backend.rows) == 30
+    assert len(backend.rows) == 59
 
 
 async def test_a_refused_window_is_parked_listed_and_sent_again_by_command(

@@ -15,9 +15,17 @@ from typing import Any
 
 import structlog
 
-from cluster.costs.schema import EVENT, EVENTS_TABLE, FLUSH, FLUSHES_TABLE, VERSION, add_usage_columns, column_names
+from cluster.costs.storage.schema import (
+    EVENT,
+    EVENTS_TABLE,
+    FLUSH,
+    FLUSHES_TABLE,
+    VERSION,
+    add_usage_columns,
+    column_names,
+)
 
-MOVED_A_SLICE = 1_000
+MOVED_A_SLICE = 500
 OPEN_MONTHS = 3
 """Months, with the current one, whose files stay uncompressed: late resends and settlements are looked up in them."""
 _COPY_CHUNK_BYTES = 1 << 20

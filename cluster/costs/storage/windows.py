@@ -7,7 +7,7 @@ import uuid
 from collections.abc import Iterable, Sequence
 from dataclasses import fields
 
-from cluster.costs.schema import USAGE, WINDOW_KEY
+from cluster.costs.storage.schema import USAGE, WINDOW_KEY
 from routing.models import FlushRow
 
 EVENTS_A_SLICE = 2_000

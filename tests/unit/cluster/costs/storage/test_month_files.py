@@ -13,8 +13,8 @@ import pytest
 from cluster.costs.journal import KEPT_S, Journal
 from cluster.costs.journal_reader import read_settled_events, read_settled_nanousd, sum_events
 from cluster.costs.models import Knowledge
-from cluster.costs.month_files import MonthFiles, month_paths
-from cluster.costs.schema import USAGE
+from cluster.costs.storage.month_files import MonthFiles, month_paths
+from cluster.costs.storage.schema import USAGE
 from routing.models import Usage
 from tests.support.cost_entries import book, intent, seal, settlement
 
@@ -27,8 +27,8 @@ def two_months(path: Path) -> Journal:
     """Return a journal with ten events in October and one in November, sealed and acknowledged."""
     journal = Journal(path)
     for number in range(10):
-        changes = {"room": f"r{number % 2}", "opened_at_s": OCTOBER_S + number}
-        book(journal, f"e{number}", 100, OCTOBER_S + number, usage=Usage(input_tokens=number), **changes)
+        at_s, usage = OCTOBER_S + number, Usage(input_tokens=number)
+        book(journal, f"e{number}", 100, at_s, usage=usage, room=f"r{number % 2}", opened_at_s=at_s)
     book(journal, "e-november", 5, NOVEMBER_S, room="r0", opened_at_s=NOVEMBER_S)
     rows = seal(journal)
     with journal.transaction():
