@@ -22,7 +22,7 @@ class BudgetStatus:
 
     spent_nanousd: int
     limit_nanousd: int
-    budget: BudgetKind = "monthly"
+    kind: BudgetKind = "monthly"
 
     @property
     def used(self) -> float:
@@ -44,7 +44,7 @@ def amount_of(spending: Spending, kind: BudgetKind) -> int:
 def tightest_budget(tenant: Tenant, spending: Spending) -> BudgetStatus | None:
     """Return the budget of which the greatest share is used; None for a tenant without budgets."""
     statuses = [
-        BudgetStatus(budget=kind, spent_nanousd=amount_of(spending, kind), limit_nanousd=limit)
+        BudgetStatus(kind=kind, spent_nanousd=amount_of(spending, kind), limit_nanousd=limit)
         for kind, limit in budgets_of(tenant).items()
     ]
     return max(statuses, key=lambda status: status.used, default=None)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import os
 import time
 from collections.abc import Callable
 from dataclasses import asdict
@@ -13,6 +14,7 @@ import ray
 import structlog
 from ray.util import get_node_ip_address
 
+from cluster.aggregator.alert_sender import AlertSender
 from cluster.aggregator.cost_metrics import CostMetrics
 from cluster.aggregator.deployment import (
     AggregatorSettings,
@@ -24,6 +26,7 @@ from cluster.aggregator.deployment import (
 from cluster.aggregator.messages import pack_receipts, unpack_entries, unpack_records
 from cluster.aggregator.transport import TransportAddress, TransportServer
 from cluster.backend.factory import connect_backend
+from cluster.backend.webhook import connect_webhook
 from cluster.costs.archiver import Archiver
 from cluster.costs.booking_clock import BookingClock
 from cluster.costs.checkpointer import Checkpointer
@@ -63,7 +66,7 @@ class Aggregator:
         self._journal = _open_journal(self._path)
         self._rooms = RoomRegistry()
         self._clock = BookingClock(self._journal.last_booked_s())
-        self._commit_log = CommitLog(self._journal, self._clock, self._rooms.ends, costs.outbox_grace_s)
+        self._commit_log = CommitLog(self._journal, self._clock, self._rooms.ends, costs.outbox_grace_s, costs.budget_alerts)
         self._backend = connect_backend(backend)
         self._flusher = Flusher(
             commit_log=self._commit_log,
@@ -78,9 +81,15 @@ class Aggregator:
         )
         self._sealer = Sealer(self._commit_log, costs.flush_every_s)
         loop = asyncio.get_running_loop()
+        self._alerts = AlertSender(
+            commit_log=self._commit_log,
+            journal=self._journal,
+            webhook=connect_webhook(costs.alert_webhook, os.environ),
+            clock=self._clock,
+        )
         archiver = Archiver(self._commit_log, self._journal, self._clock, costs.retain_months)
         checkpointer = Checkpointer(self._commit_log, self._journal)
-        timers = (self._sealer, self._flusher, archiver, checkpointer)
+        timers = (self._sealer, self._flusher, self._alerts, archiver, checkpointer)
         self._loops = [loop.create_task(timer.run()) for timer in timers]
         self._loops.append(loop.create_task(self._show_metrics()))
         self._server = TransportServer(self._commit_log.write, self._commit_log)
@@ -158,7 +167,8 @@ class Aggregator:
     async def cost_metrics(self) -> dict[str, float]:
         """Return the figures that tell an operator how the bill stands, by name."""
         counts = await self._commit_log.run_on_journal_thread(self._journal.sending.counts)
-        return {**await self._commit_log.metrics(), **asdict(counts), "seal_failures": self._sealer.failures}
+        alerts = {"unsent_alerts": await self._alerts.unsent(), "given_up_alerts": self._alerts.given_up}
+        return {**await self._commit_log.metrics(), **asdict(counts), **alerts, "seal_failures": self._sealer.failures}
 
     async def _show_metrics(self) -> None:
         metrics = CostMetrics()

@@ -18,7 +18,7 @@ from routing.breaker import BreakerSettings
 from routing.chat import ChatOptions, Message
 from routing.fairness import FairnessSettings
 from routing.models import Answer, Costs, Delta, EmbeddingResult, EmbedRequest, ModelRequest, Rooms
-from routing.policy import Decision
+from routing.policy import NEARLY_SPENT, Decision
 from routing.retry import RetrySettings
 
 
@@ -38,6 +38,8 @@ class GatewaySettings:
     knowledge: KnowledgeSettings
     first_token_p99_s: Mapping[str, float] = field(default_factory=dict)
     """The published p99 of the time to the first token, by model."""
+    simple_tier_from: float = NEARLY_SPENT
+    """The share of a budget from which its tenant gets the simple tier."""
 
 
 def served_models(settings: GatewaySettings) -> tuple[str, ...]:

@@ -10,10 +10,11 @@ import structlog
 from deployments.api.auth import RoomToken, TokenLifetime, issue_token, renew_token
 from deployments.api.room_schemas import Heartbeat, OpenRoom
 from deployments.common.settings import RoomSettings
-from deployments.gateway.metering import BudgetStatus, Meter, budget_of, check_active
+from deployments.gateway.metering import Meter, check_active
 from deployments.gateway.metrics import GatewayMetrics, NoMetrics
 from deployments.gateway.models import ClusterClient
 from deployments.gateway.speech_metering import PricedSpeech, SetAsideUsage, SpeechMetering
+from routing.budgets import BudgetStatus, tightest_budget
 from routing.models import Directory, RoomHeartbeat, Tenant, TenantTotals
 from routing.rooms import check_metadata, parse_room
 
@@ -77,17 +78,17 @@ class RoomService:
         speech = self._speech.price(token, beat.usage, self._clock())
         self._report_set_aside(token, speech)
         await self._meter.record_spent(token.tenant_id, speech.entries)
-        tenant, spent_nanousd = await self._directory.tenant(token.tenant_id), None
+        tenant, spending = await self._directory.tenant(token.tenant_id), None
         if not beat.ended:
             check_active(tenant)
             # From the ledger: the figure that this replica remembers may be incomplete, or last month's.
-            spent_nanousd = await self._cluster.beat(self._heartbeat(token, beat.counters))
+            spending = await self._cluster.beat(self._heartbeat(token, beat.counters))
         renewed = renew_token(token, self._lifetime, self._clock())
         return HeartbeatReply(
             token=renewed,
             taken=speech.taken,
             set_aside=speech.set_aside,
-            budget=budget_of(tenant, spent_nanousd),
+            budget=None if spending is None else tightest_budget(tenant, spending),
         )
 
     async def close(self, token: RoomToken) -> TenantTotals:

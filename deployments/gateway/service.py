@@ -93,8 +93,8 @@ class Gateway:
         # Separate: a search that is made while a participant still speaks must not use up the answer's rate limit.
         self._search_limits = TenantLimits(times=SEARCHES_A_REQUEST)
         self._fair = FairShare(settings.fairness)
-        self._vision = RoutedService.of("vision", settings.vision, rng)
-        self._llm = RoutedService.of("llm", settings.llm, rng)
+        self._vision = RoutedService.of("vision", settings.vision, rng, settings.simple_tier_from)
+        self._llm = RoutedService.of("llm", settings.llm, rng, settings.simple_tier_from)
         self._frames = FrameOrder()
         self._meter = Meter(cluster, catalogue, settings.simulated_vendors, settings.intent_grace_s, clock)
         breakers = Breakers(rng, settings.breakers)
@@ -127,7 +127,7 @@ class Gateway:
         settings, billing = self.settings.vision, admitted.billing
         size = inspect_jpeg(jpeg, settings.max_image_px)
         self._frames.check(billing.room, headers)
-        decision = self._decide(self._vision, AUTO, score_frame(headers.features()), billing.tenant)
+        decision = self._decide(self._vision, AUTO, score_frame(headers.features()), billing)
         image = Image(data=jpeg, width_px=size.width_px, height_px=size.height_px)
         messages = (Message(role="user", content=(image, settings.prompt)),)
         routed = self._vision.request(billing, decision, messages)
@@ -211,7 +211,7 @@ class Gateway:
             raise BadInput("The last user message is empty.", "messages")
         options, drop_params = to_options(request), bool(request.drop_params)
         decision = self._decide(
-            self._llm, request.model, score_turn(turn_features(request, options, turn, messages)), billing.tenant
+            self._llm, request.model, score_turn(turn_features(request, options, turn, messages)), billing
         )
         output_tokens = request.output_tokens or self._default_output_tokens(decision)
         decision = within_limits(
@@ -234,9 +234,12 @@ class Gateway:
         limits = (self.catalogue.get(name).max_output_tokens for name in decision.targets)
         return min(self.settings.llm.max_output_tokens, *limits)
 
-    def _decide(self, service: RoutedService, wanted: str, complexity: Complexity, tenant: Tenant) -> Decision:
+    def _decide(
+        self, service: RoutedService, wanted: str, complexity: Complexity, billing: BillingContext
+    ) -> Decision:
         self._check_served(wanted)
-        standing = TenantStanding(plan=tenant.plan, budget_used=self._meter.budget_used(tenant))
+        tenant = billing.tenant
+        standing = TenantStanding(plan=tenant.plan, budget_used=self._meter.budget_used(tenant, billing.room))
         return choose(
             wanted,
             complexity,

@@ -21,7 +21,7 @@ CREATE INDEX IF NOT EXISTS due_alerts ON budget_alerts (next_try_s) WHERE done_a
 _ALERT = ("tenant_id", "budget", "period", "threshold", "spent_nanousd", "limit_nanousd", "raised_at_s")
 _ADD = f"INSERT OR IGNORE INTO budget_alerts (alert_id, {', '.join(_ALERT)}) VALUES (?, ?, ?, ?, ?, ?, ?, ?)"
 _DUE = f"""SELECT alert_id, tries, {", ".join(_ALERT)} FROM budget_alerts
-    WHERE done_at_s IS NULL AND next_try_s <= ? ORDER BY next_try_s LIMIT ?"""
+    WHERE done_at_s IS NULL AND next_try_s <= ? ORDER BY next_try_s, raised_at_s, threshold LIMIT ?"""
 _FORGET = "DELETE FROM budget_alerts WHERE done_at_s < ?"
 
 

@@ -45,8 +45,11 @@ class RoomGrant(ResponseBody):
 
 
 class RoomBudget(ResponseBody):
+    """The tenant's tightest budget: the one of which the greatest share is spent."""
+
     spent_nanousd: Count
     limit_nanousd: Count
+    kind: Literal["monthly", "daily", "room"]
 
 
 class SetAside(ResponseBody):
