@@ -24,6 +24,7 @@ from cluster.aggregator.deployment import (
     refuse_superseded,
 )
 from cluster.aggregator.messages import pack_receipts, unpack_entries, unpack_records
+from cluster.aggregator.shared_rates import SharedRates
 from cluster.aggregator.transport import TransportAddress, TransportServer
 from cluster.backend.factory import connect_backend
 from cluster.backend.webhook import connect_webhook
@@ -41,6 +42,7 @@ from cluster.rooms.registry import RoomRegistry
 from routing.errors import ConfigurationError
 from routing.models import RoomHeartbeat, TenantTotals
 from routing.process import configure_logs, freeze_startup_objects
+from routing.ratelimit import TakenRequests
 
 NAME = "rayroom-aggregator"
 NAMESPACE = "rayroom"
@@ -65,6 +67,7 @@ class Aggregator:
         refuse_superseded(self._path, self._deployment, time.time())
         self._journal = _open_journal(self._path)
         self._rooms = RoomRegistry()
+        self._rates = SharedRates()
         self._clock = BookingClock(self._journal.last_booked_s())
         self._commit_log = CommitLog(self._journal, self._clock, self._rooms.ends, costs.outbox_grace_s, costs.budget_alerts)
         self._backend = connect_backend(backend)
@@ -157,6 +160,10 @@ class Aggregator:
 
     async def close(self, room: str, job_id: str, opened_at_s: float) -> None:
         self._rooms.close(room, job_id, opened_at_s, time.time())
+
+    async def exchange_rates(self, replica: str, taken: list[TakenRequests]) -> list[TakenRequests]:
+        """Pass on the requests that a router replica admitted; return those that others admitted since its last call."""
+        return self._rates.exchange(replica, taken, time.monotonic())
 
     async def rooms_of(self, tenant_id: str) -> tuple[RoomHeartbeat, ...]:
         return self._rooms.of(tenant_id, time.time())

@@ -14,10 +14,11 @@ from cluster.aggregator.transport import CostTransport, TransportAddress
 from cluster.costs.models import Entry, Receipt
 from cluster.rooms.heartbeat_batcher import HeartbeatBatcher, HeartbeatReceipt
 from routing.models import Intent, RoomHeartbeat, Settlement, Spending, TenantTotals
+from routing.ratelimit import TakenRequests
 
 
 class AggregatorClient:
-    """Implement `Costs` and `Rooms` of routing.models. Connects at the first call, so that it can be pickled."""
+    """Implement the gateway's client of the cluster. Connects at the first call, so that it can be pickled."""
 
     def __init__(self, settings: AggregatorSettings) -> None:
         self._settings = settings
@@ -56,6 +57,10 @@ class AggregatorClient:
     async def of(self, tenant_id: str) -> tuple[RoomHeartbeat, ...]:
         heartbeats: tuple[RoomHeartbeat, ...] = await self._aggregator.call("rooms_of", tenant_id)
         return heartbeats
+
+    async def exchange_rates(self, replica: str, taken: Sequence[TakenRequests]) -> Sequence[TakenRequests]:
+        others: Sequence[TakenRequests] = await self._aggregator.call("exchange_rates", replica, list(taken))
+        return others
 
     async def aclose(self) -> None:
         await self._heartbeats.aclose()

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncGenerator, Awaitable, Callable, Mapping
+from collections.abc import AsyncGenerator, Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Protocol
 
@@ -19,6 +19,7 @@ from routing.chat import ChatOptions, Message
 from routing.fairness import FairnessSettings
 from routing.models import Answer, Costs, Delta, EmbeddingResult, EmbedRequest, ModelRequest, Rooms
 from routing.policy import NEARLY_SPENT, Decision
+from routing.ratelimit import TakenRequests
 from routing.retry import RetrySettings
 
 
@@ -79,7 +80,13 @@ class ModelHandles:
 
 
 class ClusterClient(Costs, Rooms, Protocol):
-    """The costs and the rooms of the whole cluster."""
+    """The costs, the rooms and the request rates of the whole cluster."""
+
+    async def exchange_rates(self, replica: str, taken: Sequence[TakenRequests]) -> Sequence[TakenRequests]:
+        """Pass on the requests that this replica admitted; return those that others admitted since its last call.
+
+        Raises CostsUnavailable.
+        """
 
     async def aclose(self) -> None:
         """Deliver every entry that is still pending."""

@@ -31,6 +31,8 @@ from deployments.gateway.models import (
     RoutedRequest,
     served_models,
 )
+from deployments.gateway.rate_sharing import EVERY_S as RATES_EVERY_S
+from deployments.gateway.rate_sharing import RateSharing
 from deployments.gateway.retrieval import SearchResult, cut, find, to_question
 from deployments.gateway.rooms import RoomService
 from deployments.gateway.routed_service import RoutedService, extra_thinking_tokens, with_extra_time
@@ -92,6 +94,8 @@ class Gateway:
         self._limits = TenantLimits()
         # Separate: a search that is made while a participant still speaks must not use up the answer's rate limit.
         self._search_limits = TenantLimits(times=SEARCHES_A_REQUEST)
+        limits = {"requests": self._limits, "searches": self._search_limits}
+        self._rates = RateSharing(limits, cluster.exchange_rates, clock, RATES_EVERY_S)
         self._fair = FairShare(settings.fairness)
         self._vision = RoutedService.of("vision", settings.vision, rng, settings.simple_tier_from)
         self._llm = RoutedService.of("llm", settings.llm, rng, settings.simple_tier_from)
@@ -184,6 +188,7 @@ class Gateway:
             await self._handles.started()
 
     async def aclose(self) -> None:
+        await self._rates.aclose()
         await self._cluster.aclose()
 
     async def _answer(self, service: RoutedService, handle: AnswerHandle, routed: RoutedRequest) -> RoutedAnswer:
@@ -286,6 +291,8 @@ class Gateway:
         tenant = await self._directory.tenant(token.tenant_id)
         check_active(tenant)
         rate = limits.take(tenant, self._clock())
+        if rate is not None:
+            self._rates.start()
         billing = BillingContext(
             tenant=tenant,
             room=token.name.room,

@@ -15,6 +15,7 @@ from typing import Any
 import uvicorn
 from PIL import Image, ImageDraw
 
+from cluster.aggregator.shared_rates import SharedRates
 from cluster.costs.commit_log import CommitLog
 from cluster.costs.journal import Journal
 from cluster.rooms.registry import RoomRegistry
@@ -38,6 +39,7 @@ from routing.catalogue import Catalogue, load_catalogue
 from routing.errors import BudgetExceeded, RoomClosed, TenantUnknown
 from routing.fairness import FairnessSettings
 from routing.models import Delta, Directory, Intent, Passage, RoomHeartbeat, Settlement, Spending, Tenant, TenantTotals
+from routing.ratelimit import TakenRequests
 from routing.retry import RetrySettings
 from tests.support.scripted_replica import ScriptedReplica
 
@@ -92,6 +94,7 @@ class InProcessCluster:
         self.clock = time.time
         self.journal = Journal(path)
         self.rooms = RoomRegistry()
+        self.rates = SharedRates()
         self.recorder = CommitLog(self.journal, lambda: self.clock(), self.rooms.ends)
 
     async def reserve(self, intent: Intent) -> Spending:
@@ -120,6 +123,9 @@ class InProcessCluster:
 
     async def of(self, tenant_id: str) -> tuple[RoomHeartbeat, ...]:
         return self.rooms.of(tenant_id, self.clock())
+
+    async def exchange_rates(self, replica: str, taken: Sequence[TakenRequests]) -> Sequence[TakenRequests]:
+        return self.rates.exchange(replica, taken, self.clock())
 
     async def aclose(self) -> None:
         await self.recorder.aclose()
