@@ -54,7 +54,7 @@ def known_zone(name: str) -> bool:
     """Return whether a name is of the IANA time zone database, as this machine has it."""
     try:
         ZoneInfo(name)
-    except (ValueError, OSError):
+    except (ValueError, KeyError, OSError):
         return False
     return True
 

@@ -17,9 +17,10 @@ from deployments.routes import build_routes
 from routing.catalogue import load_catalogue
 from tests.integration.gateway.test_speech_bill import beat, heard
 from tests.support.cost_entries import intent, settlement
-from tests.support.credentials import Bearer
-from tests.support.gateway import KEYS, InProcessCluster, Tenants, gateway_in_process
+from tests.support.credentials import FRAME_HEADERS, Bearer
+from tests.support.gateway import KEYS, InProcessCluster, Tenants, gateway_in_process, jpeg
 
+AGENT = {"authorization": f"Bearer {KEYS.agent[0]}"}
 LIMIT_NANOUSD = 10_000_000
 MS_NANOUSD = 80
 
@@ -78,6 +79,25 @@ async def test_what_an_answer_may_cost_is_not_told_as_spent(routers: Routers) ->
     assert await routers.told(heard("s1", 10_000)) == (90_000 * MS_NANOUSD, LIMIT_NANOUSD)
     await routers.cluster.settle(settlement(cost_nanousd=100_000))
     assert await routers.told() == (90_000 * MS_NANOUSD + 100_000, LIMIT_NANOUSD)
+
+
+async def test_a_room_has_the_status_of_its_tightest_budget_from_its_opening_on(
+    routers: Routers
+) -> None:
+    acme = routers.directory.tenants["acme"]
+    routers.directory.tenants["acme"] = replace(
+        acme, budget_nanousd=10**9, daily_budget_nanousd=5 * 10**8, room_budget_nanousd=8_000_000
+    )
+    await routers.told(heard(audio_ms=100_000))
+    opening = {"room": "tenant_acme_standup", "job_id": "j2", "metadata": '{"tenant_id": "acme"}'}
+    opened = await routers.clients[1].post("/v1/rooms", json=opening, headers=AGENT)
+    assert opened.json()["budget"] == {"spent_nanousd": 8_000_000, "limit_nanousd": 8_000_000, "kind": "room"}
+    frame = await routers.clients[0].post("/v1/frames", content=jpeg(), headers=routers.headers | FRAME_HEADERS)
+    error = frame.json()["error"]
+    assert frame.status_code == 402 and (error["budget"], error["remaining_nanousd"]) == ("room", 0)
+    # Another room of the tenant has its own budget, and the day's is the tightest there.
+    other = await routers.clients[0].post("/v1/rooms", json=opening | {"room": "tenant_acme_other"}, headers=AGENT)
+    assert other.json()["budget"]["kind"] == "daily"
 
 
 async def test_a_limit_that_is_raised_is_told_with_the_next_heartbeat(routers: Routers) -> None:
