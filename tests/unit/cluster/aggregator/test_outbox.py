@@ -78,7 +78,7 @@ async def test_a_rejection_raises_only_for_its_own_caller(aggregator: Aggregator
     results = await asyncio.gather(
         *(outbox.reserve(intent(f"e{number}")) for number in (1, 2, 3)), return_exceptions=True
     )
-    assert [type(result) for result in results] == [int, BudgetExceeded, int]
+    assert [type(result) for result in results] == [Spending, BudgetExceeded, Spending]
 
 
 async def test_an_intent_that_timed_out_is_settled_at_zero(aggregator: Aggregator) -> None:

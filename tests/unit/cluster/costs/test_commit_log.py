@@ -164,6 +164,6 @@ async def test_a_commit_log_that_closes_refuses_new_entries_and_finishes_those_u
     writing = asyncio.create_task(commit_log.write([intent()]))
     await asyncio.sleep(0)
     await commit_log.aclose()
-    assert await writing == [1_000]
+    assert month_spending(await writing) == [1_000]
     with pytest.raises(CostsUnavailable):
         await commit_log.write([settlement()])

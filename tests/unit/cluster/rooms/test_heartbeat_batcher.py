@@ -107,7 +107,7 @@ async def test_a_pending_heartbeat_does_not_reopen_a_closed_room(
     pending = asyncio.create_task(batcher.beat(heartbeat("room")))
     await asyncio.sleep(0)
     batcher.drop("room", job_id)
-    assert await pending == (1 if sent_rooms else None)
+    assert await pending == (Spending(month_nanousd=1) if sent_rooms else None)
     assert aggregator.rooms() == sent_rooms
     await batcher.aclose()
 
@@ -117,4 +117,4 @@ async def test_a_heartbeat_of_a_closed_room_is_refused(aggregator: Aggregator, b
     results = await asyncio.gather(
         batcher.beat(heartbeat("room-1")), batcher.beat(heartbeat("room-2")), return_exceptions=True
     )
-    assert isinstance(results[0], RoomClosed) and results[1] == 2
+    assert isinstance(results[0], RoomClosed) and results[1] == Spending(month_nanousd=2)
