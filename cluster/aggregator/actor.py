@@ -69,7 +69,9 @@ class Aggregator:
         self._rooms = RoomRegistry()
         self._rates = SharedRates()
         self._clock = BookingClock(self._journal.last_booked_s())
-        self._commit_log = CommitLog(self._journal, self._clock, self._rooms.ends, costs.outbox_grace_s, costs.budget_alerts)
+        self._commit_log = CommitLog(
+            self._journal, self._clock, self._rooms.ends, costs.outbox_grace_s, costs.budget_alerts
+        )
         self._backend = connect_backend(backend)
         self._flusher = Flusher(
             commit_log=self._commit_log,
@@ -162,7 +164,7 @@ class Aggregator:
         self._rooms.close(room, job_id, opened_at_s, time.time())
 
     async def exchange_rates(self, replica: str, taken: list[TakenRequests]) -> list[TakenRequests]:
-        """Pass on the requests that a router replica admitted; return those that others admitted since its last call."""
+        """Pass on the requests that a router replica admitted; return those of the others since its last call."""
         return self._rates.exchange(replica, taken, time.monotonic())
 
     async def rooms_of(self, tenant_id: str) -> tuple[RoomHeartbeat, ...]:

@@ -46,9 +46,7 @@ class CachedDirectory:
     def __init__(self, settings: BackendSettings) -> None:
         self._settings = settings
         self._backend = connect_backend(settings)
-        self._tenants = TenantCache(
-            self._backend.tenant, settings.tenant_ttl_s, stale_s(settings), time.monotonic
-        )
+        self._tenants = TenantCache(self._backend.tenant, settings.tenant_ttl_s, stale_s(settings), time.monotonic)
 
     def __reduce__(self) -> tuple[Any, ...]:
         return CachedDirectory, (self._settings,)

@@ -7,7 +7,7 @@ import math
 from typing import Any
 
 from cluster.costs.models import NANOUSD_PER_USD
-from routing.budgets import known_zone
+from routing.billing.budgets import known_zone
 from routing.errors import BackendRefused
 from routing.models import FlushRow, Tenant
 

@@ -21,8 +21,8 @@ from deployments.common.settings import (
     VendorSettings,
     VisionSettings,
 )
+from routing.billing.budgets import known_zone
 from routing.breaker import BreakerSettings
-from routing.budgets import known_zone
 from routing.catalogue import Catalogue, OwnModel, load_catalogue
 from routing.errors import ConfigurationError
 from routing.fairness import FairnessSettings
@@ -134,7 +134,7 @@ class BackendSettings(Settings):
     tenant_stale_s: Seconds = 600
     """While the backend fails, tenants are served from the cache for so long."""
     when_silent: Literal["open", "closed"] = "closed"
-    """After `tenant_stale_s`, `open` still serves the tenants in the cache, with their last budgets; `closed` refuses."""
+    """After `tenant_stale_s`, `open` still serves cached tenants with their last budgets; `closed` refuses them."""
     local_path: str = ".rayroom/backend.db"
     local_tenants: dict[str, LocalTenant] = Field(
         default={"acme": LocalTenant(name="Acme", plan="pro"), "globex": LocalTenant(name="Globex")}

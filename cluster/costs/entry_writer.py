@@ -15,7 +15,7 @@ from cluster.costs.journal import Journal
 from cluster.costs.ledger import Ledger
 from cluster.costs.models import MOST_NANOUSD, Correction, Entry, EstimatedEvent, Knowledge, Receipt, SettledIntent
 from cluster.costs.witnesses import expiry_of, improvement_of, plausible, settlement_of
-from routing.budgets import day_of
+from routing.billing.budgets import day_of
 from routing.errors import BudgetExceeded, RoomClosed
 from routing.models import Intent, Settlement, Spending
 

@@ -38,7 +38,7 @@ from cluster.costs.storage.journal_file import JournalBusy, JournalFile, Journal
 from cluster.costs.storage.month_files import MonthFiles
 from cluster.costs.storage.running_sums import SumChanges
 from cluster.costs.storage.schema import EVENT, USAGE
-from routing import budgets
+from routing.billing import budgets
 from routing.models import FlushRow, Intent, Settlement
 
 __all__ = ["Journal", "JournalBusy", "JournalUnusable"]

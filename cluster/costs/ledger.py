@@ -7,12 +7,12 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 
 from cluster.costs.models import BudgetAlert, SettledIntent
-from routing.budgets import BudgetKind, amount_of, budgets_of, day_of, resets_at
+from routing.billing.budgets import BudgetKind, amount_of, budgets_of, day_of, resets_at
 from routing.errors import BudgetExceeded
 from routing.models import Intent, Spending
 
 NEARLY_SPENT = 0.95
-"""A budget counts as reached when it refuses a request with so much of it used: estimates leave the last bit unspent."""
+"""A budget counts as reached when it refuses a request with so much of it spent: its very end is never spent."""
 
 AccountKey = tuple[str, str]
 """A tenant's id and a room; the room is empty for the account of the tenant itself."""
@@ -88,7 +88,7 @@ class Ledger:
     def reserve(self, intent: Intent, now_s: float) -> None:
         """Reserve the estimate.
 
-        Raises BudgetExceeded when the spend, the reservations and it exceed a budget: that which begins anew the latest.
+        Raises BudgetExceeded, naming the budget that resets last, when the spend, the reservations and it exceed any.
         """
         tenant = self._account(intent.tenant_id, "", now_s, intent.time_zone)
         limits = budgets_of(intent)

@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from enum import IntEnum
 
-from routing.budgets import BudgetKind
+from routing.billing.budgets import BudgetKind
 from routing.errors import BudgetExceeded, RoomClosed
 from routing.models import Intent, Outcome, Service, Settlement, Spending
 

@@ -12,9 +12,9 @@ import structlog
 from cachetools import FIFOCache
 
 from deployments.providers.base import served_name
+from routing.billing.budgets import tightest_budget
 from routing.billing.charges import Charge, ReceivedAnswer, Tariff, is_cancelled
 from routing.billing.usage_means import UsageHistory
-from routing.budgets import tightest_budget
 from routing.catalogue import Catalogue, Model
 from routing.errors import CostsUnavailable, ProviderError, RayroomError, TenantSuspended
 from routing.models import Costs, Delta, Intent, Outcome, Service, Settlement, Spending, Tenant, Usage

@@ -61,7 +61,9 @@ class RateSharing:
     async def _run(self) -> None:
         failures = 0
         while True:
-            await asyncio.sleep(self._every_s if not failures else backoff_s(failures, self._every_s, LONGEST_BACKOFF_S))
+            await asyncio.sleep(
+                self._every_s if not failures else backoff_s(failures, self._every_s, LONGEST_BACKOFF_S)
+            )
             try:
                 await self.share()
                 failures = 0

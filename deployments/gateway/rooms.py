@@ -14,7 +14,7 @@ from deployments.gateway.metering import Meter, check_active
 from deployments.gateway.metrics import GatewayMetrics, NoMetrics
 from deployments.gateway.models import ClusterClient
 from deployments.gateway.speech_metering import PricedSpeech, SetAsideUsage, SpeechMetering
-from routing.budgets import BudgetStatus, tightest_budget
+from routing.billing.budgets import BudgetStatus, tightest_budget
 from routing.models import Directory, RoomHeartbeat, Spending, Tenant, TenantTotals
 from routing.rooms import check_metadata, parse_room
 

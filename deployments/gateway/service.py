@@ -44,7 +44,7 @@ from routing.chat import Image, Message
 from routing.complexity import Complexity, score_frame, score_turn
 from routing.errors import BadInput, UnknownModel
 from routing.fairness import FairShare
-from routing.models import Delta, Directory, EmbeddingResult, Service, Tenant, Tier
+from routing.models import Delta, Directory, EmbeddingResult, Service, Tier
 from routing.policy import (
     AUTO,
     Decision,
@@ -239,9 +239,7 @@ class Gateway:
         limits = (self.catalogue.get(name).max_output_tokens for name in decision.targets)
         return min(self.settings.llm.max_output_tokens, *limits)
 
-    def _decide(
-        self, service: RoutedService, wanted: str, complexity: Complexity, billing: BillingContext
-    ) -> Decision:
+    def _decide(self, service: RoutedService, wanted: str, complexity: Complexity, billing: BillingContext) -> Decision:
         self._check_served(wanted)
         tenant = billing.tenant
         standing = TenantStanding(plan=tenant.plan, budget_used=self._meter.budget_used(tenant, billing.room))

@@ -170,7 +170,7 @@ async def test_a_batch_is_durable_when_its_receipts_come_back(aggregator: Aggreg
 
 async def test_a_budget_refusal_arrives_with_its_facts(transport: CostTransport) -> None:
     first, refusal = await transport.write([intent("e1", budget_nanousd=1_500), intent("e2", budget_nanousd=1_500)])
-    assert first == 1_000 and isinstance(refusal, BudgetExceeded)
+    assert month_spending([first]) == [1_000] and isinstance(refusal, BudgetExceeded)
     assert refusal.facts["spent_nanousd"] == 1_000 and refusal.facts["limit_nanousd"] == 1_500
     assert refusal.facts["resets_at"].startswith("1970-02-01")
 
@@ -207,7 +207,7 @@ async def test_a_batch_that_was_written_when_the_connection_broke_is_billed_once
     await aggregator.received.wait()
     relay.cut()
     aggregator.may_reply.set()
-    assert await waiting >= 0 and outbox.resends >= 1 and relay.connections == 2
+    assert (await waiting).month_nanousd >= 0 and outbox.resends >= 1 and relay.connections == 2
     assert (await aggregator.commit_log.totals("acme")).settled_nanousd == 700
     await transport.aclose()
 
@@ -237,7 +237,9 @@ async def test_the_reply_to_a_cancelled_batch_is_never_taken_for_the_next(
     cancelled.cancel()
     await asyncio.wait({cancelled})
     aggregator.may_reply.set()
-    assert month_spending(await transport.write([intent("e2", estimate_nanousd=2), intent("e3", estimate_nanousd=3)])) == [3, 6]
+    assert month_spending(
+        await transport.write([intent("e2", estimate_nanousd=2), intent("e3", estimate_nanousd=3)])
+    ) == [3, 6]
 
 
 async def test_costs_go_by_actor_calls_while_the_port_cannot_be_reached_and_one_log_line_says_so(
@@ -376,7 +378,8 @@ async def test_a_batch_sent_before_the_reply_to_the_last_one_waits_for_its_turn(
         await aggregator.received.wait()
         assert aggregator.batches == [1]
         aggregator.may_reply.set()
-        assert [unpack_receipts(await websocket.receive_bytes()) for _ in range(2)] == [[1_000], [2_000]]
+        replies = [unpack_receipts(await websocket.receive_bytes()) for _ in range(2)]
+        assert [month_spending(reply) for reply in replies] == [[1_000], [2_000]]
 
 
 async def test_a_client_that_does_not_read_its_reply_is_disconnected(

@@ -81,9 +81,7 @@ async def test_what_an_answer_may_cost_is_not_told_as_spent(routers: Routers) ->
     assert await routers.told() == (90_000 * MS_NANOUSD + 100_000, LIMIT_NANOUSD)
 
 
-async def test_a_room_has_the_status_of_its_tightest_budget_from_its_opening_on(
-    routers: Routers
-) -> None:
+async def test_a_room_has_the_status_of_its_tightest_budget_from_its_opening_on(routers: Routers) -> None:
     acme = routers.directory.tenants["acme"]
     routers.directory.tenants["acme"] = replace(
         acme, budget_nanousd=10**9, daily_budget_nanousd=5 * 10**8, room_budget_nanousd=8_000_000

@@ -36,7 +36,9 @@ class Aggregator:
         if self.omit_receipts:
             self.omit_receipts -= 1
             return []
-        return [BudgetExceeded() if entry.event_id in self.rejected_ids else Spending(month_nanousd=5) for entry in entries]
+        return [
+            BudgetExceeded() if entry.event_id in self.rejected_ids else Spending(month_nanousd=5) for entry in entries
+        ]
 
     def entries(self) -> list[Entry]:
         return [entry for batch in self.batches for entry in batch]
