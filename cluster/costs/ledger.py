@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import datetime as dt
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 
 from cluster.costs.models import BudgetAlert, SettledIntent
-from routing.billing.budgets import BudgetKind, amount_of, budgets_of, day_of, resets_at
+from routing.billing.budgets import KINDS, QUARTER_S, BudgetKind, day_of, resets_at
 from routing.errors import BudgetExceeded
 from routing.models import Intent, Spending
 
@@ -16,6 +16,8 @@ NEARLY_SPENT = 0.95
 
 AccountKey = tuple[str, str]
 """A tenant's id and a room; the room is empty for the account of the tenant itself."""
+Limits = tuple[int | None, int | None, int | None]
+"""The budgets in the order of KINDS."""
 
 
 @dataclass(slots=True)
@@ -28,8 +30,12 @@ class Account:
     month_nanousd: int = 0
     day_nanousd: int = 0
     reserved_nanousd: int = 0
-    limits: Mapping[BudgetKind, int] = field(default_factory=dict)
+    limits: Limits = (None, None, None)
     """The tenant's budgets, as its last request had them."""
+    alerted: set[tuple[str, float]] = field(default_factory=set)
+    """The periods and thresholds that raised an alert, so that the table is not written for each event after it."""
+    turned_in: int = -1
+    """The quarter of an hour in which its day was last compared with the clock: no day begins within one."""
 
     def spent(self, now_s: float) -> tuple[int, int]:
         """Return the spend of the present month and day; changes nothing, so any thread may call it."""
@@ -37,20 +43,29 @@ class Account:
         same_month = self.day[:7] == today[:7]
         return self.month_nanousd if same_month else 0, self.day_nanousd if self.day == today else 0
 
-    def turn(self, now_s: float) -> None:
+    def turn(self, now_s: float, zone: str) -> None:
         """Begin a new day, and a new month, with nothing spent. Reservations carry over."""
+        quarter = int(now_s // QUARTER_S)
+        if quarter == self.turned_in and (not zone or zone == self.zone):
+            return
+        self.zone = zone or self.zone
         if self.day != (today := day_of(now_s, self.zone)):
             # Spend first, day second: `spent` runs on another thread and may read between the two.
             self.month_nanousd, self.day_nanousd = self.spent(now_s)
             self.day = today
+            self.alerted = {one for one in self.alerted if one[0] == today[:7]}
+        self.turned_in = quarter
 
-    def add(self, settled: SettledIntent) -> None:
+    def add(self, settled: SettledIntent, now_s: float) -> None:
         """Release a reservation, and add the cost to the month and the day if it is booked in them."""
         self.reserved_nanousd -= settled.released_nanousd
-        booked = day_of(settled.booked_at_s, self.zone)
+        booked = self.day if settled.booked_at_s == now_s else day_of(settled.booked_at_s, self.zone)
         # A better figure for an event of the last month, which is in no window yet, changes the last month's spend.
         self.month_nanousd += settled.added_nanousd if booked[:7] == self.day[:7] else 0
         self.day_nanousd += settled.added_nanousd if booked == self.day else 0
+
+
+_NOTHING = Account()
 
 
 @dataclass(slots=True)
@@ -71,18 +86,17 @@ class Ledger:
 
     def spent(self, tenant_id: str, room: str, now_s: float) -> Spending:
         """Return the spend of a tenant and of a room, without reservations. Any thread may call it."""
-        month, day = self.accounts.get((tenant_id, ""), Account()).spent(now_s)
-        _, room_day = self.accounts.get((tenant_id, room), Account()).spent(now_s) if room else (0, 0)
+        month, day = self.accounts.get((tenant_id, ""), _NOTHING).spent(now_s)
+        _, room_day = self.accounts.get((tenant_id, room), _NOTHING).spent(now_s) if room else (0, 0)
         return Spending(month_nanousd=month, day_nanousd=day, room_nanousd=room_day)
 
     def committed(self, tenant_id: str, room: str, now_s: float) -> Spending:
         """Return the spend and the reservations of a tenant and of a room."""
-        spent = self.spent(tenant_id, room, now_s)
-        reserved = self._account(tenant_id, "", now_s).reserved_nanousd
+        tenant, one = self._accounts(tenant_id, room, now_s)
         return Spending(
-            month_nanousd=spent.month_nanousd + reserved,
-            day_nanousd=spent.day_nanousd + reserved,
-            room_nanousd=spent.room_nanousd + (self._account(tenant_id, room, now_s).reserved_nanousd if room else 0),
+            month_nanousd=tenant.month_nanousd + tenant.reserved_nanousd,
+            day_nanousd=tenant.day_nanousd + tenant.reserved_nanousd,
+            room_nanousd=one.day_nanousd + one.reserved_nanousd if room else 0,
         )
 
     def reserve(self, intent: Intent, now_s: float) -> None:
@@ -90,32 +104,31 @@ class Ledger:
 
         Raises BudgetExceeded, naming the budget that resets last, when the spend, the reservations and it exceed any.
         """
-        tenant = self._account(intent.tenant_id, "", now_s, intent.time_zone)
-        limits = budgets_of(intent)
-        if limits or intent.job_id is not None:
-            # Speech that is spent already comes without a job and without budgets.
+        tenant, _ = self._accounts(intent.tenant_id, intent.room, now_s, intent.time_zone)
+        limits = (intent.budget_nanousd, intent.daily_budget_nanousd, intent.room_budget_nanousd)
+        if limits != (None, None, None):
+            self._check(intent, tenant, limits, now_s)
             tenant.limits = limits
-        committed = self.committed(intent.tenant_id, intent.room, now_s) if limits else Spending()
-        for kind, limit in limits.items():
-            if amount_of(committed, kind) + intent.estimate_nanousd > limit:
-                self._raise_alerts(intent.tenant_id, tenant, now_s, refused=kind)
-                raise _exceeded(kind, limit, amount_of(committed, kind), intent, resets_at(now_s, kind, tenant.zone))
+        elif intent.job_id is not None:
+            # Speech that is spent already comes without a job and without budgets: it does not end them.
+            tenant.limits = limits
         self.reserve_spent(intent, now_s)
 
     def reserve_spent(self, intent: Intent, now_s: float) -> None:
         """Reserve the estimate of an intent whose settlement is here already: its money may exceed the budget."""
-        zone = self._account(intent.tenant_id, "", now_s, intent.time_zone).zone
-        for room in _rooms(intent.room):
-            self._account(intent.tenant_id, room, now_s, zone).reserved_nanousd += intent.estimate_nanousd
-            self.changed.add((intent.tenant_id, room))
+        tenant, room = self._accounts(intent.tenant_id, intent.room, now_s, intent.time_zone)
+        tenant.reserved_nanousd += intent.estimate_nanousd
+        if room is not tenant:
+            room.reserved_nanousd += intent.estimate_nanousd
 
     def settle(self, settled: SettledIntent, now_s: float) -> None:
         """Release a reservation, and add the cost to the present month and day if it is booked in them."""
-        tenant = self._account(settled.tenant_id, "", now_s)
-        for room in _rooms(settled.room):
-            self._account(settled.tenant_id, room, now_s, tenant.zone).add(settled)
-            self.changed.add((settled.tenant_id, room))
-        self._raise_alerts(settled.tenant_id, tenant, now_s)
+        tenant, room = self._accounts(settled.tenant_id, settled.room, now_s)
+        tenant.add(settled, now_s)
+        if room is not tenant:
+            room.add(settled, now_s)
+        if self.thresholds:
+            self._raise_alerts(settled.tenant_id, tenant, now_s)
 
     def forget_idle(self, before_day: str) -> None:
         """Forget the accounts of rooms that spent nothing since a day, and have nothing reserved."""
@@ -128,40 +141,68 @@ class Ledger:
             del self.accounts[key]
             self.changed.discard(key)
 
-    def _account(self, tenant_id: str, room: str, now_s: float, zone: str = "") -> Account:
-        account = self.accounts.get((tenant_id, room))
+    def _accounts(self, tenant_id: str, room: str, now_s: float, zone: str = "") -> tuple[Account, Account]:
+        """Return the present accounts of a tenant and of a room; without a room both are the tenant's."""
+        tenant = self._account((tenant_id, ""))
+        tenant.turn(now_s, zone)
+        if not room:
+            return tenant, tenant
+        account = self._account((tenant_id, room))
+        account.turn(now_s, tenant.zone)
+        return tenant, account
+
+    def _account(self, key: AccountKey) -> Account:
+        self.changed.add(key)
+        account = self.accounts.get(key)
         if account is None:
-            account = self.accounts[tenant_id, room] = Account(zone)
-        account.zone = zone or account.zone
-        account.turn(now_s)
+            account = self.accounts[key] = Account()
         return account
 
+    def _check(self, intent: Intent, tenant: Account, limits: Limits, now_s: float) -> None:
+        committed = self.committed(intent.tenant_id, intent.room, now_s)
+        amounts = (committed.month_nanousd, committed.day_nanousd, committed.room_nanousd)
+        for kind, limit, amount in zip(KINDS, limits, amounts, strict=True):
+            if limit is not None and amount + intent.estimate_nanousd > limit:
+                tenant.limits = limits
+                self._raise_alerts(intent.tenant_id, tenant, now_s, refused=kind)
+                raise _exceeded(kind, limit, amount, intent, resets_at(now_s, kind, tenant.zone))
+
     def _raise_alerts(self, tenant_id: str, account: Account, now_s: float, refused: BudgetKind | None = None) -> None:
-        """Add an alert for each threshold that the spend has reached; the table ignores one that it has."""
-        for kind, limit in account.limits.items():
-            if kind == "room":
+        """Add an alert for each threshold that the spend has reached. A room's budget has none."""
+        monthly, daily, _ = account.limits
+        if monthly is not None:
+            self._alert(tenant_id, account, "monthly", monthly, account.month_nanousd, now_s, refused)
+        if daily is not None:
+            self._alert(tenant_id, account, "daily", daily, account.day_nanousd, now_s, refused)
+
+    def _alert(
+        self,
+        tenant_id: str,
+        account: Account,
+        kind: BudgetKind,
+        limit_nanousd: int,
+        spent_nanousd: int,
+        now_s: float,
+        refused: BudgetKind | None,
+    ) -> None:
+        ended = kind == refused and spent_nanousd >= NEARLY_SPENT * limit_nanousd
+        reached = max(spent_nanousd, limit_nanousd) if ended else spent_nanousd
+        period = account.day[:7] if kind == "monthly" else account.day
+        for threshold in self.thresholds:
+            if reached < threshold * limit_nanousd or (period, threshold) in account.alerted:
                 continue
-            spent = account.month_nanousd if kind == "monthly" else account.day_nanousd
-            reached = max(spent, limit) if kind == refused and spent >= NEARLY_SPENT * limit else spent
-            for threshold in self.thresholds:
-                if reached >= threshold * limit:
-                    period = account.day[:7] if kind == "monthly" else account.day
-                    self.alerts.append(
-                        BudgetAlert(
-                            tenant_id=tenant_id,
-                            budget=kind,
-                            period=period,
-                            threshold=threshold,
-                            spent_nanousd=spent,
-                            limit_nanousd=limit,
-                            raised_at_s=now_s,
-                        )
-                    )
-
-
-def _rooms(room: str) -> tuple[str, ...]:
-    """Return the rooms of the accounts that an event counts in: the tenant's own, and its room's."""
-    return ("", room) if room else ("",)
+            account.alerted.add((period, threshold))
+            self.alerts.append(
+                BudgetAlert(
+                    tenant_id=tenant_id,
+                    budget=kind,
+                    period=period,
+                    threshold=threshold,
+                    spent_nanousd=spent_nanousd,
+                    limit_nanousd=limit_nanousd,
+                    raised_at_s=now_s,
+                )
+            )
 
 
 def _exceeded(

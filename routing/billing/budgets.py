@@ -8,11 +8,11 @@ from functools import lru_cache
 from typing import Literal
 from zoneinfo import ZoneInfo
 
-from routing.models import Intent, Spending, Tenant
+from routing.models import Spending, Tenant
 
 BudgetKind = Literal["monthly", "daily", "room"]
 KINDS: tuple[BudgetKind, ...] = ("monthly", "daily", "room")
-_QUARTER_S = 900
+QUARTER_S = 900
 """Every offset of a time zone, and every change of it, is a multiple of a quarter of an hour."""
 
 
@@ -29,23 +29,14 @@ class BudgetStatus:
         return self.spent_nanousd / max(self.limit_nanousd, 1)
 
 
-def budgets_of(payer: Tenant | Intent) -> dict[BudgetKind, int]:
-    """Return the limits of a tenant's budgets in nano-dollars; a kind without a limit is left out."""
-    limits = (payer.budget_nanousd, payer.daily_budget_nanousd, payer.room_budget_nanousd)
-    return {kind: limit for kind, limit in zip(KINDS, limits, strict=True) if limit is not None}
-
-
-def amount_of(spending: Spending, kind: BudgetKind) -> int:
-    """Return the part of a spending that counts against one kind of budget."""
-    amounts = (spending.month_nanousd, spending.day_nanousd, spending.room_nanousd)
-    return amounts[KINDS.index(kind)]
-
-
 def tightest_budget(tenant: Tenant, spending: Spending) -> BudgetStatus | None:
     """Return the budget of which the greatest share is used; None for a tenant without budgets."""
+    limits = (tenant.budget_nanousd, tenant.daily_budget_nanousd, tenant.room_budget_nanousd)
+    amounts = (spending.month_nanousd, spending.day_nanousd, spending.room_nanousd)
     statuses = [
-        BudgetStatus(kind=kind, spent_nanousd=amount_of(spending, kind), limit_nanousd=limit)
-        for kind, limit in budgets_of(tenant).items()
+        BudgetStatus(kind=kind, spent_nanousd=amount, limit_nanousd=limit)
+        for kind, amount, limit in zip(KINDS, amounts, limits, strict=True)
+        if limit is not None
     ]
     return max(statuses, key=lambda status: status.used, default=None)
 
@@ -59,20 +50,15 @@ def known_zone(name: str) -> bool:
     return True
 
 
-def month_of(now_s: float, zone: str = "") -> str:
-    """Return the month of a UNIX time in a time zone, as YYYY-MM. An unknown zone, or none, is UTC."""
-    return day_of(now_s, zone)[:7]
-
-
 def day_of(now_s: float, zone: str = "") -> str:
-    """Return the day of a UNIX time in a time zone, as YYYY-MM-DD."""
-    return _day_of_quarter(int(now_s // _QUARTER_S), zone)
+    """Return the day of a UNIX time in a time zone, as YYYY-MM-DD. An unknown zone, or none, is UTC."""
+    return _day_of_quarter(int(now_s // QUARTER_S), zone)
 
 
 # Every entry needs its day several times, and formatting it would be a tenth of the entry's CPU time.
 @lru_cache(maxsize=4_096)
 def _day_of_quarter(quarter: int, zone: str) -> str:
-    return dt.datetime.fromtimestamp(quarter * _QUARTER_S, _zone(zone)).date().isoformat()
+    return dt.datetime.fromtimestamp(quarter * QUARTER_S, _zone(zone)).date().isoformat()
 
 
 @lru_cache(maxsize=1_024)
