@@ -30,6 +30,7 @@ class Routers:
     """Two router replicas of one cluster, with their shared costs and directory."""
 
     cluster: InProcessCluster
+    gateways: tuple[Gateway, Gateway]
     directory: Tenants
     clients: list[httpx.AsyncClient]
     headers: dict[str, str]
@@ -50,7 +51,7 @@ async def routers(tmp_path: Path, bearer: Bearer) -> AsyncIterator[Routers]:
         clients = [httpx.AsyncClient(transport=way, base_url="http://router") for way in ways]
         for client in clients:
             await stack.enter_async_context(client)
-        yield Routers(cluster, directory, clients, bearer())
+        yield Routers(cluster, (one, other), directory, clients, bearer())
 
 
 async def test_a_budget_that_is_spent_is_there_again_when_the_month_turns(routers: Routers) -> None:
@@ -96,6 +97,19 @@ async def test_a_room_has_the_status_of_its_tightest_budget_from_its_opening_on(
     # Another room of the tenant has its own budget, and the day's is the tightest there.
     other = await routers.clients[0].post("/v1/rooms", json=opening | {"room": "tenant_acme_other"}, headers=AGENT)
     assert other.json()["budget"]["kind"] == "daily"
+
+
+async def test_a_tenants_rate_holds_over_both_routers(routers: Routers, bearer: Bearer) -> None:
+    frame: dict[str, Any] = {"content": jpeg(), "headers": bearer("tenant_slow_x", **FRAME_HEADERS)}
+    for gateway in routers.gateways:
+        await gateway._rates.share()
+    statuses = [(await routers.clients[0].post("/v1/frames", **frame)).status_code]
+    for gateway in routers.gateways:
+        await gateway._rates.share()
+    response = await routers.clients[1].post("/v1/frames", **frame)
+    assert [*statuses, response.status_code] == [200, 429] and 9 <= float(response.headers["retry-after"]) <= 10
+    for gateway in routers.gateways:
+        await gateway._rates.aclose()
 
 
 async def test_a_limit_that_is_raised_is_told_with_the_next_heartbeat(routers: Routers) -> None:

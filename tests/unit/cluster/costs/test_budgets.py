@@ -106,6 +106,37 @@ async def test_days_and_months_begin_at_the_tenants_own_midnight(
     assert commit_log.spent("acme", "") == Spending()
 
 
+def test_a_new_time_zone_counts_from_the_next_reservation() -> None:
+    ledger = Ledger()
+    ledger.reserve(intent(room="", **BUDGETS), NOON_S)
+    settled = SettledIntent(tenant_id="acme", released_nanousd=1_000, added_nanousd=700, booked_at_s=NOON_S)
+    ledger.settle(settled, NOON_S)
+    # It is the next day there.
+    ledger.reserve(intent("e2", room="", time_zone="Pacific/Kiritimati", **BUDGETS), NOON_S)
+    assert ledger.committed("acme", "", NOON_S) == Spending(month_nanousd=1_700, day_nanousd=1_000)
+
+
+def test_a_threshold_is_raised_by_the_first_event_that_reaches_it_alone() -> None:
+    ledger = Ledger(thresholds=(0.5,))
+    settled = SettledIntent(tenant_id="acme", released_nanousd=1_000, added_nanousd=900, booked_at_s=NOON_S)
+    raised = []
+    for number in range(4):
+        ledger.reserve(intent(f"e{number}", room="", budget_nanousd=4_000), NOON_S)
+        ledger.settle(settled, NOON_S)
+        raised.append([(alert.period, alert.spent_nanousd) for alert in ledger.alerts])
+        ledger.alerts.clear()
+    assert raised == [[], [], [("2027-05", 2_700)], []]
+
+
+def test_a_budget_that_a_tenant_no_longer_has_raises_nothing() -> None:
+    ledger = Ledger(thresholds=(0.5,))
+    ledger.reserve(intent("e1", job_id="j", budget_nanousd=1_000, estimate_nanousd=10), NOON_S)
+    ledger.reserve(intent("e2", job_id="j", estimate_nanousd=1_000), NOON_S)
+    settled = SettledIntent(tenant_id="acme", released_nanousd=1_000, added_nanousd=900, booked_at_s=NOON_S)
+    ledger.settle(settled, NOON_S)
+    assert ledger.alerts == []
+
+
 async def test_speech_that_is_spent_already_counts_against_every_budget(commit_log: CommitLog) -> None:
     speech = intent("speech", budget_nanousd=None, estimate_nanousd=5_000)
     assert isinstance((await commit_log.write([speech, settlement("speech", 5_000)]))[1], Spending)
