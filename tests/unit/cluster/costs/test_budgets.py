@@ -21,7 +21,7 @@ from tests.support.cost_entries import intent, settlement, spend
 from tests.support.manual_clock import ManualClock
 
 NOON_S = dt.datetime(2027, 5, 14, 12, tzinfo=dt.UTC).timestamp()
-BUDGETS = {"budget_nanousd": 5_000, "daily_budget_nanousd": 2_000, "room_budget_nanousd": 1_000}
+BUDGETS: dict[str, Any] = {"budget_nanousd": 5_000, "daily_budget_nanousd": 2_000, "room_budget_nanousd": 1_000}
 
 
 @pytest.fixture
