@@ -30,7 +30,6 @@ from cluster.backend.factory import connect_backend
 from cluster.backend.webhook import connect_webhook
 from cluster.costs.archiver import Archiver
 from cluster.costs.booking_clock import BookingClock
-from cluster.costs.checkpointer import Checkpointer
 from cluster.costs.commit_log import CommitLog
 from cluster.costs.flusher import Flusher
 from cluster.costs.journal import Journal
@@ -38,7 +37,7 @@ from cluster.costs.models import Correction
 from cluster.costs.sealer import Sealer
 from cluster.rooms.forecast import RoomSignal
 from cluster.rooms.heartbeat_batcher import HeartbeatReceipt
-from cluster.rooms.registry import RoomRegistry
+from cluster.rooms.room_closer import RoomCloser
 from routing.errors import ConfigurationError
 from routing.models import RoomHeartbeat, TenantTotals
 from routing.process import configure_logs, freeze_startup_objects
@@ -66,7 +65,8 @@ class Aggregator:
         self._path = Path(costs.journal_path)
         refuse_superseded(self._path, self._deployment, time.time())
         self._journal = _open_journal(self._path)
-        self._rooms = RoomRegistry()
+        self._closer = RoomCloser(self._path.with_name("closed_rooms.jsonl"), time.time)
+        self._rooms = self._closer.registry
         self._rates = SharedRates()
         self._clock = BookingClock(self._journal.last_booked_s())
         self._commit_log = CommitLog(
@@ -93,8 +93,7 @@ class Aggregator:
             clock=self._clock,
         )
         archiver = Archiver(self._commit_log, self._journal, self._clock, costs.retain_months)
-        checkpointer = Checkpointer(self._commit_log, self._journal)
-        timers = (self._sealer, self._flusher, self._alerts, archiver, checkpointer)
+        timers = (self._sealer, self._flusher, self._alerts, archiver)
         self._loops = [loop.create_task(timer.run()) for timer in timers]
         self._loops.append(loop.create_task(self._show_metrics()))
         self._server = TransportServer(self._commit_log.write, self._commit_log)
@@ -161,7 +160,7 @@ class Aggregator:
         )
 
     async def close(self, room: str, job_id: str, opened_at_s: float) -> None:
-        self._rooms.close(room, job_id, opened_at_s, time.time())
+        await self._closer.close(room, job_id, opened_at_s)
 
     async def exchange_rates(self, replica: str, taken: list[TakenRequests]) -> list[TakenRequests]:
         """Pass on the requests that a router replica admitted; return those of the others since its last call."""
