@@ -33,13 +33,6 @@ class RoomLimits(RouterReply):
     heartbeat_every_s: float
 
 
-class OpenedRoom(RouterReply):
-    token: str
-    expires_at: float
-    simulated: bool
-    limits: RoomLimits
-
-
 class Description(RouterReply):
     """The answer to a frame."""
 
@@ -59,6 +52,14 @@ class TenantBudget(RouterReply):
     @property
     def is_spent(self) -> bool:
         return self.limit_nanousd is not None and self.spent_nanousd >= self.limit_nanousd
+
+
+class OpenedRoom(RouterReply):
+    token: str
+    expires_at: float
+    simulated: bool
+    limits: RoomLimits
+    budget: TenantBudget | None = None
 
 
 class SetAsideEvent(RouterReply):

@@ -33,6 +33,14 @@ class GrantedLimits(ResponseBody):
     max_frame_bytes: int
 
 
+class RoomBudget(ResponseBody):
+    """The tenant's tightest budget: the one of which the greatest share is spent."""
+
+    spent_nanousd: Count
+    limit_nanousd: Count
+    kind: Literal["monthly", "daily", "room"]
+
+
 class RoomGrant(ResponseBody):
     """An open room: its tenant, its limits, and the token for its other requests."""
 
@@ -42,11 +50,7 @@ class RoomGrant(ResponseBody):
     expires_at: float
     simulated: bool
     limits: GrantedLimits
-
-
-class RoomBudget(ResponseBody):
-    spent_nanousd: Count
-    limit_nanousd: Count
+    budget: RoomBudget | None
 
 
 class SetAside(ResponseBody):
