@@ -26,6 +26,7 @@ from cluster.aggregator.transport import TransportAddress, TransportServer
 from cluster.backend.factory import connect_backend
 from cluster.costs.archiver import Archiver
 from cluster.costs.booking_clock import BookingClock
+from cluster.costs.checkpointer import Checkpointer
 from cluster.costs.commit_log import CommitLog
 from cluster.costs.flusher import Flusher
 from cluster.costs.journal import Journal
@@ -34,6 +35,7 @@ from cluster.costs.sealer import Sealer
 from cluster.rooms.forecast import RoomSignal
 from cluster.rooms.heartbeat_batcher import HeartbeatReceipt
 from cluster.rooms.registry import RoomRegistry
+from routing.errors import ConfigurationError
 from routing.models import RoomHeartbeat, TenantTotals
 from routing.process import configure_logs, freeze_startup_objects
 
@@ -58,7 +60,7 @@ class Aggregator:
         self._deployment = settings.deployment
         self._path = Path(costs.journal_path)
         refuse_superseded(self._path, self._deployment, time.time())
-        self._journal = Journal(self._path)
+        self._journal = _open_journal(self._path)
         self._rooms = RoomRegistry()
         self._clock = BookingClock(self._journal.last_booked_s())
         self._commit_log = CommitLog(self._journal, self._clock, self._rooms.ends, costs.outbox_grace_s)
@@ -77,7 +79,9 @@ class Aggregator:
         self._sealer = Sealer(self._commit_log, costs.flush_every_s)
         loop = asyncio.get_running_loop()
         archiver = Archiver(self._commit_log, self._journal, self._clock, costs.retain_months)
-        self._loops = [loop.create_task(one.run()) for one in (self._sealer, self._flusher, archiver)]
+        checkpointer = Checkpointer(self._commit_log, self._journal)
+        timers = (self._sealer, self._flusher, archiver, checkpointer)
+        self._loops = [loop.create_task(timer.run()) for timer in timers]
         self._loops.append(loop.create_task(self._show_metrics()))
         self._server = TransportServer(self._commit_log.write, self._commit_log)
         self._listening: asyncio.Task[TransportAddress] | None = None
@@ -105,7 +109,8 @@ class Aggregator:
         """
         if self._retiring is None:
             self._retiring = asyncio.create_task(self._close(deployment))
-        await asyncio.shield(self._retiring)
+        # Whether or not it closed in order: the end of the process releases the journal.
+        await asyncio.wait({self._retiring})
         exit_actor: Callable[[], None] = ray.actor.exit_actor
         exit_actor()
 
@@ -169,6 +174,15 @@ class Aggregator:
         await self._commit_log.seal()
         await self._flusher.drain()
         return await self._commit_log.open_intents()
+
+
+def _open_journal(path: Path) -> Journal:
+    try:
+        return Journal(path)
+    except ConfigurationError as error:
+        # The callers only see that the actor died, and answer 503; the reason is in this log.
+        log.error("journal refused", reason=error.message)
+        raise
 
 
 def start_aggregator(settings: AggregatorSettings) -> Any:

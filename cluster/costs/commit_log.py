@@ -157,6 +157,9 @@ class CommitLog:
         return sealed + closed
 
     async def totals(self, tenant_id: str) -> TenantTotals:
+        """Return a tenant's totals. Raises CostsUnavailable while the disk takes no commit: readiness depends on it."""
+        if not self._journal.writable and not await self.run_on_journal_thread(self._journal.probe):
+            raise CostsUnavailable(retry_after_s=1.0)
         return await self._read(lambda: self._reader.totals(tenant_id))
 
     def spent_nanousd(self, tenant_ids: Iterable[str]) -> dict[str, int]:

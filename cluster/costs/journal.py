@@ -2,14 +2,14 @@
 
 The interface of the other parts of the bill, all on the journal's thread and inside `transaction()` unless stated:
 
-- `add_intent(intent, arrived_at_s, expires_at_s)`: False for a resend. `remove_intent` undoes it in the same transaction.
+- `add_intent(intent, arrived_at_s, expires_at_s)`: False for a resend. `remove_intent` undoes it before the commit.
 - `settle(settlement, knowledge, booked_at_s)`: settles an open event; replaces the figures of an unsealed one whose
-  knowledge is less; adds a signed correction event for a sealed one whose knowledge is less; None where nothing changes.
-- `correct(correction, booked_at_s)`: adds a signed correction by hand, such as a refund; None if it is there already.
+  knowledge is less; adds a signed correction event for a sealed one whose knowledge is less; else returns None.
+- `correct(correction, booked_at_s)`: adds a signed correction by hand, such as a refund; None if it is a repetition.
 - `expired(now_s, limit)`: the open intents past their expiry, for the caller to weigh and settle.
-- `fill_windows()` until it returns fewer events than a slice, then `close_windows()` likewise: one round of sealing. Each
-  call is a transaction of its own and holds the thread for less than 20 ms; let waiting commits in between.
-- `sending`: the state of each window's sending, the flusher's. `ledger`, `last_booked_s`: at the start and after a failed commit.
+- `fill_windows()` until it returns fewer events than a slice, then `close_windows()` likewise: one round of sealing.
+  Each call is a transaction of its own and holds the thread for less than 20 ms; let waiting commits in between.
+- `sending`: the state of each window's sending, the flusher's. `ledger`, `last_booked_s`: the state at the start.
 - `writable`, `probe()`: whether the last commit reached the disk, and a try of one.
 - `reader()`: a connection of its own for another thread: totals, open intents, sums. It never waits for a commit.
 
@@ -33,8 +33,8 @@ from cluster.costs import windows
 from cluster.costs.journal_file import JournalBusy, JournalFile, JournalUnusable
 from cluster.costs.journal_reader import JournalReader
 from cluster.costs.ledger import Account, Ledger, month_of, month_start_s
-from cluster.costs.month_files import MonthFiles
 from cluster.costs.models import Correction, Knowledge, OpenIntent, SettledIntent
+from cluster.costs.month_files import MonthFiles
 from cluster.costs.schema import EVENT, IDENTITY, USAGE
 from cluster.costs.sending import SendingTable
 from routing.models import FlushRow, Intent, Settlement
@@ -75,7 +75,9 @@ _EXPIRED = """SELECT event_id, tenant_id, estimate_nanousd, arrived_at_s, witnes
 _ADD_TOTAL = """INSERT INTO totals VALUES (?, ?, ?, ?, ?, ?, ?, 0) ON CONFLICT DO UPDATE SET
     cost_nanousd = cost_nanousd + excluded.cost_nanousd, requests = requests + excluded.requests,
     estimated = estimated + excluded.estimated"""
-_ADD_DAY = "INSERT INTO days VALUES (?, ?, ?) ON CONFLICT DO UPDATE SET cost_nanousd = cost_nanousd + excluded.cost_nanousd"
+_ADD_DAY = (
+    "INSERT INTO days VALUES (?, ?, ?) ON CONFLICT DO UPDATE SET cost_nanousd = cost_nanousd + excluded.cost_nanousd"
+)
 _ADD_RESERVED = """INSERT INTO reserved VALUES (?, ?, ?) ON CONFLICT DO UPDATE SET
     estimate_nanousd = estimate_nanousd + excluded.estimate_nanousd, intents = intents + excluded.intents"""
 _SPENT = "SELECT tenant_id, sum(cost_nanousd) FROM days WHERE day >= ? GROUP BY tenant_id"
@@ -148,6 +150,10 @@ class Journal:
             self._file.closed_cleanly()
         self._file.release()
 
+    def checkpoint(self) -> None:
+        """Merge the rest of the write-ahead log into the file; short after another connection merged most of it."""
+        self._db.execute("PRAGMA wal_checkpoint(PASSIVE)").fetchone()
+
     @contextmanager
     def transaction(self) -> Iterator[None]:
         """Commit all changes of the block as one, or none of them when it raises."""
@@ -209,7 +215,9 @@ class Journal:
         if booked.rowcount != 1:
             return self._improve(settlement, knowledge, booked_at_s)
         self._last_event = event
-        ((tenant_id, *key, estimate, room, arrived_at_s, witnessed),) = self._db.execute(_SETTLED_OPEN, (settlement.event_id,)).fetchall()
+        ((tenant_id, *key, estimate, room, arrived_at_s, witnessed),) = self._db.execute(
+            _SETTLED_OPEN, (settlement.event_id,)
+        ).fetchall()
         self._sums.reserve(tenant_id, -estimate, -1)
         cost_nanousd = settlement.cost_nanousd
         self._sums.book((tenant_id, *key), day, cost_nanousd, 1, int(settlement.estimated))
@@ -231,9 +239,7 @@ class Journal:
             return self._replace(event, settlement, knowledge)
         return self._correct_sealed(event, settlement, knowledge, booked_at_s)
 
-    def _replace(
-        self, event: Mapping[str, Any], settlement: Settlement, knowledge: Knowledge
-    ) -> SettledIntent | None:
+    def _replace(self, event: Mapping[str, Any], settlement: Settlement, knowledge: Knowledge) -> SettledIntent | None:
         if knowledge <= event["knowledge"]:
             return None
         figures = (settlement.outcome, int(knowledge), int(settlement.estimated), settlement.cost_nanousd)
@@ -258,7 +264,7 @@ class Journal:
         return self._add_correction(event, correction_id, names | change, booked_at_s)
 
     def correct(self, correction: Correction, booked_at_s: float) -> SettledIntent | None:
-        """Add a signed correction of a settled event. Return None for an unknown event and for a repeated correction."""
+        """Add a signed correction of a settled event; return None for an unknown event and for a repetition."""
         event = self._find(correction.event_id)
         if event is None or self._find(correction.correction_id) is not None:
             return None
@@ -360,7 +366,9 @@ class Journal:
 
     def reserved_nanousd(self) -> dict[str, int]:
         """Return the sum of the estimates of each tenant's open intents."""
-        return {str(name): int(sum_) for name, sum_ in self._db.execute("SELECT tenant_id, estimate_nanousd FROM reserved")}
+        return {
+            str(name): int(sum_) for name, sum_ in self._db.execute("SELECT tenant_id, estimate_nanousd FROM reserved")
+        }
 
     def ledger(self, now_s: float) -> Ledger:
         """Return the accounts as the running sums on disk have them."""

@@ -38,7 +38,7 @@ SUMMED_BY = (
     *("tenant_id", "room", "participant", "service", "vendor", "model", "price_version", "simulated", "day", "month"),
     *("outcome", "request_id"),
 )
-"""The columns by which events can be summed; `day` counts from 1970, `month` is a number such as 202611, both in UTC."""
+"""The columns by which events can be summed: `day` counts from 1970, `month` is a number such as 202611; UTC."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -114,7 +114,10 @@ def read_open_intents(path: Path) -> int:
 
 def read_settled_events(path: Path, service: Service | None = None) -> list[SettledEvent]:
     """Return the settled events of one service, or of all, those of month files too; raises sqlite3.Error."""
-    query = "SELECT tenant_id, service, model, outcome, cost_nanousd, {usage} FROM {table} WHERE service = coalesce(?, service)"
+    query = (
+        "SELECT tenant_id, service, model, outcome, cost_nanousd, {usage} FROM {table}"
+        " WHERE service = coalesce(?, service)"
+    )
     return [
         SettledEvent(
             tenant_id=row["tenant_id"],

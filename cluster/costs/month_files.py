@@ -13,19 +13,23 @@ from contextlib import closing, contextmanager
 from pathlib import Path
 from typing import Any
 
+import structlog
+
 from cluster.costs.schema import EVENT, EVENTS_TABLE, FLUSH, FLUSHES_TABLE, VERSION, add_usage_columns, column_names
 
-MOVED_A_SLICE = 1_000
+MOVED_A_SLICE = 500
 OPEN_MONTHS = 3
 """Months, with the current one, whose files stay uncompressed: late resends and settlements are looked up in them."""
 _COPY_CHUNK_BYTES = 1 << 20
+
+log = structlog.get_logger()
 
 _EVENTS = ", ".join(("event", *EVENT))
 _FLUSHES = ", ".join(("window", *FLUSH))
 # Numbers of events and windows repeat after a restored backup, so that in these files only the ids are unique.
 _SCHEMA = (
-    f"CREATE TABLE IF NOT EXISTS events ({EVENTS_TABLE.replace('event INTEGER PRIMARY KEY', 'event INTEGER NOT NULL')})",
-    f"CREATE TABLE IF NOT EXISTS flushes ({FLUSHES_TABLE.replace('window INTEGER PRIMARY KEY', 'window INTEGER NOT NULL')})",
+    f"CREATE TABLE events ({EVENTS_TABLE.replace('event INTEGER PRIMARY KEY', 'event INTEGER NOT NULL')})",
+    f"CREATE TABLE flushes ({FLUSHES_TABLE.replace('window INTEGER PRIMARY KEY', 'window INTEGER NOT NULL')})",
     f"PRAGMA user_version = {VERSION}",
 )
 # The newest event stays: its booking time is the one that no later event may precede.
@@ -54,14 +58,21 @@ class MonthFiles:
         self._readers.clear()
 
     def find(self, event_id: str) -> dict[str, Any] | None:
-        """Return a settled event that is in an uncompressed month file."""
+        """Return a settled event that is in an uncompressed month file.
+
+        A damaged file is left out with an error in the log: it must not stop the costs of today.
+        """
         paths = [path for path in month_paths(self._journal).values() if path.suffix != ".gz"]
         for path in self._readers.keys() - set(paths):
             self._readers.pop(path).close()
         for path in reversed(paths):
-            if path not in self._readers:
-                self._readers[path] = sqlite3.connect(f"{path.as_uri()}?mode=ro", uri=True, check_same_thread=False)
-            row = self._readers[path].execute(_FIND, (event_id,)).fetchone()
+            try:
+                if path not in self._readers:
+                    self._readers[path] = sqlite3.connect(f"{path.as_uri()}?mode=ro", uri=True, check_same_thread=False)
+                row = self._readers[path].execute(_FIND, (event_id,)).fetchone()
+            except sqlite3.Error as error:
+                log.error("month file unreadable", file=path.name, error=str(error))
+                continue
             if row is not None:
                 return dict(zip(("event", *EVENT), row, strict=True)) | {"moved": True}
         return None
@@ -92,7 +103,11 @@ class MonthFiles:
 
     def compress(self, month_now: int) -> list[Path]:
         """Compress the files of closed months; return the new files."""
-        old = [path for month, path in month_paths(self._journal).items() if _months_between(month, month_now) >= OPEN_MONTHS]
+        old = [
+            path
+            for month, path in month_paths(self._journal).items()
+            if _months_between(month, month_now) >= OPEN_MONTHS
+        ]
         return [self._compress(path) for path in old if path.suffix != ".gz"]
 
     def _compress(self, path: Path) -> Path:
@@ -114,7 +129,11 @@ class MonthFiles:
 
     def delete_before(self, month_now: int, retain_months: int) -> list[Path]:
         """Delete the files of months that ended `retain_months` or more ago; return them."""
-        old = [path for month, path in month_paths(self._journal).items() if _months_between(month, month_now) > retain_months]
+        old = [
+            path
+            for month, path in month_paths(self._journal).items()
+            if _months_between(month, month_now) > retain_months
+        ]
         for path in old:
             _delete(path)
         return old
@@ -126,14 +145,11 @@ class MonthFiles:
         packed = path.with_name(f"{path.name}.gz")
         if packed.exists() and not path.exists():
             _unpack(packed, path)
+        if not path.exists():
+            _create(path)
         with closing(sqlite3.connect(path.as_uri(), uri=True, isolation_level=None)) as db:
-            db.execute("PRAGMA journal_mode = WAL")
             db.execute("PRAGMA synchronous = FULL")
-            db.execute("BEGIN IMMEDIATE")
-            for statement in _SCHEMA:
-                db.execute(statement)
             add_usage_columns(db, ("events", "flushes"))
-            db.execute("COMMIT")
             db.execute("ATTACH ? AS hot", (f"{self._journal.as_uri()}?mode=ro",))
             db.execute("BEGIN IMMEDIATE")
             yield db
@@ -168,6 +184,18 @@ def reading_month(path: Path) -> Iterator[tuple[sqlite3.Connection, set[str]]]:
             path = plain
         with closing(sqlite3.connect(f"{path.as_uri()}?mode=ro", uri=True)) as db:
             yield db, column_names(db, "events")
+
+
+def _create(path: Path) -> None:
+    """Create a month's file. It appears complete, because other threads search every file that is there."""
+    unfinished = path.with_name(f"{path.name}.part")
+    unfinished.unlink(missing_ok=True)
+    with closing(sqlite3.connect(unfinished)) as db:
+        for statement in _SCHEMA:
+            db.execute(statement)
+        db.commit()
+        db.execute("PRAGMA journal_mode = WAL")
+    unfinished.rename(path)
 
 
 def _unpack(packed: Path, path: Path) -> None:

@@ -58,8 +58,8 @@ FLUSHES_TABLE = f"""
 """The columns of a table of windows. A window without a flush id is still being filled."""
 
 # An open event moves to `settled` when it is settled: the first table stays small, the second is only appended to.
-# `totals`, `days` and `reserved` are sums of the two, changed in the same transaction, so that no start, failed commit or
-# room close adds up events. Events up to `sealed_event` are in a window; those up to `moved_event` are in month files.
+# `totals`, `days` and `reserved` are sums of the two, changed in the same transaction, so that no start, failed commit
+# or room close adds up events. Events up to `sealed_event` are in a window, those up to `moved_event` in month files.
 _SCHEMA = f"""
 CREATE TABLE journal (
     one INTEGER PRIMARY KEY CHECK (one = 1), journal_id TEXT NOT NULL,

@@ -13,6 +13,8 @@ from cluster.aggregator.actor import find_aggregator
 from cluster.aggregator.client import AggregatorClient
 from cluster.aggregator.deployment import AggregatorSettings, DeployedVersion, aggregator_settings
 from cluster.config.settings import BackendSettings, CostSettings
+from cluster.lab.stack.ray_node import TIMED_OUT_LINE
+from cluster.lab.stack.startup import RAY_TRIES
 from routing.errors import CostsUnavailable
 from tests.support.cost_entries import call_record, intent, settlement
 
@@ -23,16 +25,17 @@ DEADLINE_S = 60.0
 @pytest.fixture
 def head(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
     """A Ray cluster of this process alone."""
-    # A cluster of one test needs no token in the home directory.
+    # Without a token, which Ray would write into the home directory.
     monkeypatch.setenv("RAY_AUTH_MODE", "disabled")
-    ray.init(
-        address="local",
-        num_cpus=1,
-        include_dashboard=False,
-        log_to_driver=False,
-        configure_logging=False,
-        namespace="t",
-    )
+    for tries_left in reversed(range(RAY_TRIES)):
+        try:
+            ray.init(address="local", num_cpus=1, include_dashboard=False, log_to_driver=False, namespace="redeploy")
+            break
+        except Exception as error:
+            # Ray gives its own processes 30 s, which a busy machine exceeds.
+            ray.shutdown()
+            if TIMED_OUT_LINE not in str(error) or not tries_left:
+                raise
     yield
     ray.shutdown()
 

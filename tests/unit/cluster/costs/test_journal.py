@@ -92,7 +92,9 @@ def test_the_running_sums_equal_the_sums_of_the_events(journal: Journal) -> None
         journal.add_intent(intent("refused", tenant_id="t1"), 120.0, 180.0)
         journal.remove_intent("refused")
     with sqlite3.connect(journal.path) as db:
-        for tenant, cost, requests in db.execute("SELECT tenant_id, sum(cost_nanousd), count(*) FROM settled GROUP BY 1"):
+        for tenant, cost, requests in db.execute(
+            "SELECT tenant_id, sum(cost_nanousd), count(*) FROM settled GROUP BY 1"
+        ):
             assert (totals(journal, tenant).settled_nanousd, totals(journal, tenant).requests) == (cost, requests)
     db.close()
     assert totals(journal, "t1").reserved_nanousd == 1_000

@@ -27,8 +27,8 @@ def two_months(path: Path) -> Journal:
     """Return a journal with ten events in October and one in November, sealed and acknowledged."""
     journal = Journal(path)
     for number in range(10):
-        changes = {"room": f"r{number % 2}", "opened_at_s": OCTOBER_S + number}
-        book(journal, f"e{number}", 100, OCTOBER_S + number, usage=Usage(input_tokens=number), **changes)
+        at_s, usage = OCTOBER_S + number, Usage(input_tokens=number)
+        book(journal, f"e{number}", 100, at_s, usage=usage, room=f"r{number % 2}", opened_at_s=at_s)
     book(journal, "e-november", 5, NOVEMBER_S, room="r0", opened_at_s=NOVEMBER_S)
     rows = seal(journal)
     with journal.transaction():
@@ -192,3 +192,10 @@ def test_sums_take_a_tenant_and_a_time(journal: Journal) -> None:
 def test_a_sum_by_an_unknown_column_is_refused(journal: Journal) -> None:
     with pytest.raises(ValueError, match="cannot be summed by cost; allowed: tenant_id"):
         sum_events(journal.path, ["cost"])
+
+
+def test_a_damaged_month_file_does_not_stop_new_costs(journal: Journal) -> None:
+    move(journal, NOVEMBER_S)
+    month_paths(journal.path)[202610].write_bytes(b"no database" * 1_000)
+    book(journal, "late", 7, NOVEMBER_S + 1.0, opened_at_s=OCTOBER_S)
+    assert journal.spent_nanousd(NOVEMBER_S) == {"acme": 12}
