@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Iterator
+from collections.abc import AsyncIterator
 from pathlib import Path
 
 import pytest
@@ -13,31 +13,32 @@ from cluster.aggregator.actor import find_aggregator
 from cluster.aggregator.client import AggregatorClient
 from cluster.aggregator.deployment import AggregatorSettings, DeployedVersion, aggregator_settings
 from cluster.config.settings import BackendSettings, CostSettings
-from cluster.lab.stack.ray_node import TIMED_OUT_LINE
-from cluster.lab.stack.startup import RAY_TRIES
+from cluster.lab.stack.plan import planned
+from cluster.lab.stack.processes import Processes
+from cluster.lab.stack.startup import start_ray
 from routing.errors import CostsUnavailable
 from tests.support.cost_entries import call_record, intent, settlement
 
+ROOT = Path(__file__).parents[2]
 BETWEEN = DeployedVersion(deployed_at_s=150.0, fingerprint="another")
 DEADLINE_S = 60.0
 
 
 @pytest.fixture
-def head(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
-    """A Ray cluster of this process alone."""
-    # Without a token, which Ray would write into the home directory.
-    monkeypatch.setenv("RAY_AUTH_MODE", "disabled")
-    for tries_left in reversed(range(RAY_TRIES)):
-        try:
-            ray.init(address="local", num_cpus=1, include_dashboard=False, log_to_driver=False, namespace="redeploy")
-            break
-        except Exception as error:
-            # Ray gives its own processes 30 s, which a busy machine exceeds.
-            ray.shutdown()
-            if TIMED_OUT_LINE not in str(error) or not tries_left:
-                raise
-    yield
-    ray.shutdown()
+async def head(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> AsyncIterator[None]:
+    """A Ray cluster of this test alone, and a connection to it."""
+    with planned(ROOT, tmp_path / "run") as plan:
+        async with Processes(plan.directory / "logs") as processes:
+            environment = await start_ray(plan, processes, cpus=1)
+            for name in (name for name in environment if name.startswith("RAY_")):
+                monkeypatch.setenv(name, environment[name])
+            await asyncio.to_thread(
+                lambda: ray.init(address=plan.ray_address, namespace="redeploy", log_to_driver=False)
+            )
+            try:
+                yield
+            finally:
+                ray.shutdown()
 
 
 def deployed(path: Path, name: str, now_s: float) -> AggregatorSettings:
