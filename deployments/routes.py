@@ -24,6 +24,7 @@ from deployments.api.openapi.room_responses import (
     UsageTotals,
 )
 from deployments.api.room_schemas import Heartbeat, OpenRoom
+from deployments.bill_routes import add_bill
 from deployments.gateway import openai_format
 from deployments.gateway.service import Gateway
 from deployments.openai_routes import add_chat, add_embeddings, add_models, add_responses
@@ -48,6 +49,7 @@ def build_routes(gateway: Gateway, request_ids: bool = True) -> FastAPI:
     add_responses(app, gateway, schemas)
     _add_knowledge(app, gateway)
     _add_usage(app, gateway)
+    add_bill(app, gateway)
     describe(app)
     return app
 

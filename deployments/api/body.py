@@ -46,6 +46,14 @@ Label = Annotated[str, Field(max_length=1_024)]
 Words = Annotated[Text, Tag("(text)")]
 Finite = Annotated[float, AfterValidator(_finite)]
 
+MAX_PARTICIPANT_CHARS = 256
+"""LiveKit's own limit of an identity."""
+
+
+def participant_of(*labels: str | None) -> str:
+    """Return the person that a request's labels name, for the bill; empty where they name nobody."""
+    return next((label for label in labels if label), "")[:MAX_PARTICIPANT_CHARS]
+
 
 class Body(BaseModel):
     """A request body: an unknown key is an error that names it, and is never dropped silently."""

@@ -14,6 +14,7 @@ from deployments.common.settings import (
     VisionSettings,
 )
 from deployments.gateway.metering import BillingContext
+from routing.bill import BillPage, BillQuery, Key
 from routing.breaker import BreakerSettings
 from routing.chat import ChatOptions, Message
 from routing.fairness import FairnessSettings
@@ -78,6 +79,9 @@ class ModelHandles:
 
 class ClusterClient(Costs, Rooms, Protocol):
     """The costs and the rooms of the whole cluster."""
+
+    async def bill(self, query: BillQuery, after: Key, limit: int) -> BillPage:
+        """Return a page of the bill from the key `after` on; raises CostsUnavailable."""
 
     async def aclose(self) -> None:
         """Deliver every entry that is still pending."""

@@ -1,4 +1,4 @@
-"""Open, keep and close rooms: tokens, heartbeats with their speech usage, and a tenant's totals."""
+"""Open, keep and close rooms: tokens, heartbeats with their speech usage, and a tenant's totals and bill."""
 
 from __future__ import annotations
 
@@ -8,12 +8,14 @@ from dataclasses import dataclass
 import structlog
 
 from deployments.api.auth import RoomToken, TokenLifetime, issue_token, renew_token
+from deployments.api.bill_schemas import BillRequest
 from deployments.api.room_schemas import Heartbeat, OpenRoom
 from deployments.common.settings import RoomSettings
 from deployments.gateway.metering import BudgetStatus, Meter, budget_of, check_active
 from deployments.gateway.metrics import GatewayMetrics, NoMetrics
 from deployments.gateway.models import ClusterClient
 from deployments.gateway.speech_metering import PricedSpeech, SetAsideUsage, SpeechMetering
+from routing.bill import BillPage
 from routing.models import Directory, RoomHeartbeat, Tenant, TenantTotals
 from routing.rooms import check_metadata, parse_room
 
@@ -100,6 +102,13 @@ class RoomService:
         """Return a tenant's totals so far and its open rooms; raises TenantUnknown."""
         await self._directory.tenant(tenant_id)
         return await self._cluster.totals(tenant_id), await self._cluster.of(tenant_id)
+
+    async def bill(self, request: BillRequest) -> BillPage:
+        """Return a page of the bill; raises TenantUnknown for a tenant that has neither costs nor a contract."""
+        page = await self._cluster.bill(request.query, request.after, request.limit)
+        if request.query.tenant_id is not None and not page.tenant_known:
+            await self._directory.tenant(request.query.tenant_id)
+        return page
 
     def _report_set_aside(self, token: RoomToken, speech: PricedSpeech) -> None:
         for usage in speech.set_aside:
