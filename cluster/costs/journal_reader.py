@@ -44,9 +44,12 @@ FOR_EVER_S = 253_402_300_799.0
 """The end of the year 9999."""
 SUMMED_BY = (
     *("tenant_id", "room", "participant", "service", "vendor", "model", "price_version", "simulated", "day", "month"),
-    *("outcome", "request_id"),
+    *("outcome", "request_id", "opened_day"),
 )
-"""The columns by which events can be summed: `day` counts from 1970, `month` is a number such as 202611; UTC."""
+"""The columns by which events can be summed: `day` counts from 1970, `month` is a number such as 202611; UTC.
+
+`opened_day` is the day of the vendor call by its caller's clock; a correction has that of the call it corrects.
+"""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -233,7 +236,8 @@ class EventTable:
         """Run a query in which {table}, {usage} and {summed_usage} stand for this table and its usage columns."""
         usage = [unit if unit in self.columns else f"0 AS {unit}" for unit in USAGE]
         summed = [f"sum({unit}) AS {unit}" if unit in self.columns else f"0 AS {unit}" for unit in USAGE]
-        table = f"(SELECT * FROM {self.name} WHERE {self.condition})"
+        opened_day = "CAST(opened_at_s / 86400 AS INTEGER) AS opened_day"
+        table = f"(SELECT *, {opened_day} FROM {self.name} WHERE {self.condition})"
         return _rows(
             self.db, query.format(table=table, usage=", ".join(usage), summed_usage=", ".join(summed)), *parameters
         )
