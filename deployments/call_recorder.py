@@ -7,11 +7,11 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 
 from deployments.providers.vendor_call import VendorCall
+from routing.billing.charges import Charge, Tariff
+from routing.billing.usage_means import UsageHistory
 from routing.catalogue import Catalogue, Model
-from routing.charges import Charge, Tariff
 from routing.errors import ProviderError
 from routing.models import CallRecord, CallRecords, EmbedRequest, ModelRequest, Usage
-from routing.usage_means import UsageHistory
 
 
 class CallRecorder:

@@ -11,7 +11,7 @@ from cluster.bill.money import nanousd_of
 from cluster.bill.reader import day_text
 from cluster.bill.vendor_exports.models import BrokenRow
 from cluster.bill.vendor_exports.reading import broken, is_csv, read_csv, read_documents
-from cluster.costs.windows import ClosedWindow
+from cluster.costs.window_reader import ClosedWindow
 
 DAY_S = 86_400
 

@@ -10,7 +10,7 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Any
 
 from cluster.bill.money import decimal_dollars
-from cluster.costs.schema import USAGE
+from cluster.costs.storage.schema import USAGE
 from routing.bill import BillQuery, BillRow
 
 EVENT_TYPE = "rayroom.cost"

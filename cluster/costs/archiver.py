@@ -11,7 +11,7 @@ import structlog
 from cluster.costs.commit_log import CommitLog
 from cluster.costs.journal import KEPT_S, Journal
 from cluster.costs.journal_reader import month_number
-from cluster.costs.month_files import MonthFiles
+from cluster.costs.storage.month_files import MonthFiles
 
 EVERY_S = 60.0
 PAUSE_S = 0.02

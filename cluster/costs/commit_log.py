@@ -15,7 +15,7 @@ from cluster.costs.entry_writer import CostCounters, EntryWriter
 from cluster.costs.expiry_gate import ExpiryGate
 from cluster.costs.journal import Journal
 from cluster.costs.models import Correction, Entry, Receipt
-from cluster.costs.windows import EVENTS_A_SLICE, WINDOWS_A_SLICE
+from cluster.costs.storage.windows import EVENTS_A_SLICE, WINDOWS_A_SLICE
 from cluster.costs.witnesses import plausible
 from routing.errors import CostsUnavailable
 from routing.models import CallRecord, Intent, TenantTotals

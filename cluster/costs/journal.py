@@ -21,22 +21,21 @@ from __future__ import annotations
 import datetime as dt
 import sqlite3
 import uuid
-from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from functools import lru_cache
-from operator import attrgetter
 from pathlib import Path
 from typing import Any
 
-from cluster.costs import windows
-from cluster.costs.journal_file import JournalBusy, JournalFile, JournalUnusable
 from cluster.costs.journal_reader import JournalReader
 from cluster.costs.ledger import Account, Ledger, month_of, month_start_s
 from cluster.costs.models import Correction, Knowledge, OpenIntent, SettledIntent
-from cluster.costs.month_files import MonthFiles
-from cluster.costs.schema import EVENT, IDENTITY, USAGE
 from cluster.costs.sending import SendingTable
+from cluster.costs.storage import event_queries, running_sums, windows
+from cluster.costs.storage.journal_file import JournalBusy, JournalFile, JournalUnusable
+from cluster.costs.storage.month_files import MonthFiles
+from cluster.costs.storage.running_sums import SumChanges
+from cluster.costs.storage.schema import EVENT, USAGE
 from routing.models import FlushRow, Intent, Settlement
 
 __all__ = ["Journal", "JournalBusy", "JournalUnusable"]
@@ -47,70 +46,6 @@ KEPT_S = 900.0
 SEARCHED_AFTER_S = KEPT_S / 3
 """An intent that was opened longer ago may be a resend of an event that is in a month file already."""
 _CORRECTIONS = uuid.UUID("0c2a5d0e-93a1-5b52-8a0e-6d7f5a0b9c41")
-
-_OPEN = ("event_id", *IDENTITY, "expires_at_s")
-_values_of = attrgetter(*(name for name in IDENTITY if name != "arrived_at_s"))
-_usage_of = attrgetter(*USAGE)
-
-
-def _marks(names: Iterable[str]) -> str:
-    return ", ".join("?" for _ in names)
-
-
-_ADD = f"""INSERT INTO open_events ({", ".join(_OPEN)})
-    SELECT {", ".join(f"?{number}" for number in range(1, len(_OPEN) + 1))}
-    WHERE NOT EXISTS (SELECT 1 FROM settled WHERE event_id = ?1) ON CONFLICT (event_id) DO NOTHING"""
-_REMOVE = "DELETE FROM open_events WHERE event_id = ? RETURNING tenant_id, estimate_nanousd"
-_BOOKED = ("booked_at_s", "day", "month", "outcome", "knowledge", "requests", "estimated", "cost_nanousd", *USAGE)
-_BOOK = f"""INSERT INTO settled (event, event_id, {", ".join((*IDENTITY, *_BOOKED))})
-    SELECT ?, event_id, {", ".join(IDENTITY)}, {_marks(_BOOKED)} FROM open_events WHERE event_id = ?"""
-_SETTLED_OPEN = """DELETE FROM open_events WHERE event_id = ?
-    RETURNING tenant_id, service, model, simulated, estimate_nanousd, room, arrived_at_s, witnessed"""
-_FIND = f"SELECT event, {', '.join(EVENT)} FROM settled WHERE event_id = ?"
-_FIGURES = ("outcome", "knowledge", "estimated", "cost_nanousd", *USAGE)
-_REPLACE = f"UPDATE settled SET {', '.join(f'{name} = ?' for name in _FIGURES)} WHERE event = ?"
-_INSERT = f"INSERT INTO settled (event, {', '.join(EVENT)}) VALUES (?, {_marks(EVENT)})"
-_EXPIRED = """SELECT event_id, tenant_id, estimate_nanousd, arrived_at_s, witnessed FROM open_events
-    WHERE expires_at_s <= ? ORDER BY expires_at_s LIMIT ?"""
-_ADD_TOTAL = """INSERT INTO totals VALUES (?, ?, ?, ?, ?, ?, ?, 0) ON CONFLICT DO UPDATE SET
-    cost_nanousd = cost_nanousd + excluded.cost_nanousd, requests = requests + excluded.requests,
-    estimated = estimated + excluded.estimated"""
-_ADD_DAY = (
-    "INSERT INTO days VALUES (?, ?, ?) ON CONFLICT DO UPDATE SET cost_nanousd = cost_nanousd + excluded.cost_nanousd"
-)
-_ADD_RESERVED = """INSERT INTO reserved VALUES (?, ?, ?) ON CONFLICT DO UPDATE SET
-    estimate_nanousd = estimate_nanousd + excluded.estimate_nanousd, intents = intents + excluded.intents"""
-_SPENT = "SELECT tenant_id, sum(cost_nanousd) FROM days WHERE day >= ? GROUP BY tenant_id"
-_LAST_BOOKED = """SELECT max(coalesce((SELECT booked_at_s FROM settled ORDER BY event DESC LIMIT 1), 0),
-    coalesce((SELECT max(day) FROM days), 0) * 86400.0)"""
-
-
-class _Sums:
-    """What a transaction adds to the running sums: written once at its end, not once for each event."""
-
-    def __init__(self) -> None:
-        self.totals: dict[tuple[str, str, str, int], Counter[str]] = {}
-        self.days: Counter[tuple[int, str]] = Counter()
-        self.reserved: Counter[str] = Counter()
-        self.intents: Counter[str] = Counter()
-
-    def reserve(self, tenant_id: str, estimate_nanousd: int, intents: int) -> None:
-        self.reserved[tenant_id] += estimate_nanousd
-        self.intents[tenant_id] += intents
-
-    def book(self, key: tuple[str, str, str, int], day: int, cost_nanousd: int, requests: int, estimated: int) -> None:
-        total = self.totals.setdefault(key, Counter())
-        total["cost"] += cost_nanousd
-        total["requests"] += requests
-        total["estimated"] += estimated
-        self.days[day, key[0]] += cost_nanousd
-
-    def write(self, db: sqlite3.Connection) -> None:
-        totals = self.totals.items()
-        db.executemany(_ADD_TOTAL, [(*key, one["cost"], one["requests"], one["estimated"]) for key, one in totals])
-        db.executemany(_ADD_DAY, [(*key, cost) for key, cost in self.days.items()])
-        reserved = self.reserved.items()
-        db.executemany(_ADD_RESERVED, [(name, amount, self.intents[name]) for name, amount in reserved])
 
 
 class Journal:
@@ -137,7 +72,7 @@ class Journal:
         self._last_event: int = max(newest, row[1], row[2])
         self._months = MonthFiles(self.path)
         self.sending = SendingTable(self._db, self.journal_id, self.epoch)
-        self._sums = _Sums()
+        self._sums = SumChanges()
         self.writable = True
         """Whether the last commit reached the disk."""
 
@@ -157,7 +92,7 @@ class Journal:
     @contextmanager
     def transaction(self) -> Iterator[None]:
         """Commit all changes of the block as one, or none of them when it raises."""
-        self._sums = _Sums()
+        self._sums = SumChanges()
         try:
             self._db.execute("BEGIN IMMEDIATE")
             yield
@@ -190,15 +125,15 @@ class Journal:
         """
         if abs(arrived_at_s - intent.opened_at_s) > SEARCHED_AFTER_S and self._months.find(intent.event_id):
             return False
-        values = (*_values_of(intent), arrived_at_s, expires_at_s)
-        if self._db.execute(_ADD, (intent.event_id, *values)).rowcount != 1:
+        values = (*event_queries.intent_values(intent), arrived_at_s, expires_at_s)
+        if self._db.execute(event_queries.ADD_INTENT, (intent.event_id, *values)).rowcount != 1:
             return False
         self._sums.reserve(intent.tenant_id, intent.estimate_nanousd, 1)
         return True
 
     def remove_intent(self, event_id: str) -> None:
         """Delete an intent that was added in this transaction."""
-        for tenant_id, estimate_nanousd in self._db.execute(_REMOVE, (event_id,)).fetchall():
+        for tenant_id, estimate_nanousd in self._db.execute(event_queries.REMOVE_INTENT, (event_id,)).fetchall():
             self._sums.reserve(tenant_id, -estimate_nanousd, -1)
 
     def settle(self, settlement: Settlement, knowledge: Knowledge, booked_at_s: float) -> SettledIntent | None:
@@ -208,15 +143,15 @@ class Journal:
         knowledge. Better knowledge replaces the figures until they are sealed, and corrects them by a row of its own
         from then on.
         """
-        event, usage = self._last_event + 1, _usage_of(settlement.usage)
+        event, usage = self._last_event + 1, event_queries.usage_values(settlement.usage)
         figures = (settlement.outcome, int(knowledge), 1, int(settlement.estimated), settlement.cost_nanousd, *usage)
         day, month = day_of(booked_at_s), _month_number(day_of(booked_at_s))
-        booked = self._db.execute(_BOOK, (event, booked_at_s, day, month, *figures, settlement.event_id))
+        booked = self._db.execute(event_queries.BOOK, (event, booked_at_s, day, month, *figures, settlement.event_id))
         if booked.rowcount != 1:
             return self._improve(settlement, knowledge, booked_at_s)
         self._last_event = event
         ((tenant_id, *key, estimate, room, arrived_at_s, witnessed),) = self._db.execute(
-            _SETTLED_OPEN, (settlement.event_id,)
+            event_queries.DELETE_OPEN, (settlement.event_id,)
         ).fetchall()
         self._sums.reserve(tenant_id, -estimate, -1)
         cost_nanousd = settlement.cost_nanousd
@@ -243,7 +178,9 @@ class Journal:
         if knowledge <= event["knowledge"]:
             return None
         figures = (settlement.outcome, int(knowledge), int(settlement.estimated), settlement.cost_nanousd)
-        self._db.execute(_REPLACE, (*figures, *_usage_of(settlement.usage), event["event"]))
+        self._db.execute(
+            event_queries.REPLACE, (*figures, *event_queries.usage_values(settlement.usage), event["event"])
+        )
         added = settlement.cost_nanousd - event["cost_nanousd"]
         return self._book_change(event, event, added, int(settlement.estimated) - event["estimated"])
 
@@ -257,7 +194,7 @@ class Journal:
         if knowledge <= rows[-1]["knowledge"]:
             return None
         now = {"cost_nanousd": settlement.cost_nanousd, "estimated": int(settlement.estimated)}
-        now |= dict(zip(USAGE, _usage_of(settlement.usage), strict=True))
+        now |= dict(zip(USAGE, event_queries.usage_values(settlement.usage), strict=True))
         change = {name: value - sum(row[name] for row in rows) for name, value in now.items()}
         names = {"outcome": settlement.outcome, "knowledge": int(knowledge)}
         correction_id = _correction_id(event["event_id"], len(rows))
@@ -280,7 +217,7 @@ class Journal:
         names = {"event_id": correction_id, "corrects": event["event_id"], "requests": 0}
         row = {**event, **names, **times, **change}
         self._last_event += 1
-        self._db.execute(_INSERT, (self._last_event, *(row[name] for name in EVENT)))
+        self._db.execute(event_queries.INSERT, (self._last_event, *(row[name] for name in EVENT)))
         return self._book_change(event, row, row["cost_nanousd"], row["estimated"])
 
     def _book_change(
@@ -300,7 +237,7 @@ class Journal:
         )
 
     def _find(self, event_id: str) -> dict[str, Any] | None:
-        row = self._db.execute(_FIND, (event_id,)).fetchone()
+        row = self._db.execute(event_queries.FIND, (event_id,)).fetchone()
         if row is None:
             return self._months.find(event_id)
         return dict(zip(("event", *EVENT), row, strict=True)) | {"moved": False}
@@ -316,7 +253,7 @@ class Journal:
                 witnessed=bool(witnessed),
             )
             for event_id, tenant_id, estimate_nanousd, arrived_at_s, witnessed in self._db.execute(
-                _EXPIRED, (now_s, limit)
+                event_queries.EXPIRED, (now_s, limit)
             )
         ]
 
@@ -362,13 +299,11 @@ class Journal:
 
     def spent_nanousd(self, since_s: float) -> dict[str, int]:
         """Return each tenant's booked costs since the UTC day of `since_s`."""
-        return {str(name): int(cost) for name, cost in self._db.execute(_SPENT, (day_of(since_s),))}
+        return running_sums.spent_nanousd(self._db, day_of(since_s))
 
     def reserved_nanousd(self) -> dict[str, int]:
         """Return the sum of the estimates of each tenant's open intents."""
-        return {
-            str(name): int(sum_) for name, sum_ in self._db.execute("SELECT tenant_id, estimate_nanousd FROM reserved")
-        }
+        return running_sums.reserved_nanousd(self._db)
 
     def ledger(self, now_s: float) -> Ledger:
         """Return the accounts as the running sums on disk have them."""
@@ -378,7 +313,7 @@ class Journal:
 
     def last_booked_s(self) -> float:
         """Return the booking time of the newest event; 0 for a new journal. No later event may be booked before it."""
-        return float(self._db.execute(_LAST_BOOKED).fetchone()[0])
+        return running_sums.last_booked_s(self._db)
 
     def reader(self) -> JournalReader:
         """Return a connection for another thread, which reads the last commit and never waits for the next."""

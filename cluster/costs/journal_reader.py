@@ -13,8 +13,8 @@ from pathlib import Path
 from typing import Any
 
 from cluster.costs.models import SettledEvent
-from cluster.costs.month_files import month_paths, reading_month
-from cluster.costs.schema import EVENT, IDENTITY, USAGE, column_names
+from cluster.costs.storage.month_files import month_paths, reading_month
+from cluster.costs.storage.schema import EVENT, IDENTITY, USAGE, column_names
 from routing.models import Outcome, Service, TenantTotals
 
 _BY_MODEL = """SELECT service, model, max(simulated) AS simulated, sum(requests) AS requests,

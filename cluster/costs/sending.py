@@ -11,8 +11,8 @@ from pathlib import Path
 from typing import Any, Literal
 
 from cluster.costs.row_answers import DueRow, RowStep
-from cluster.costs.schema import USAGE
-from cluster.costs.windows import ROW, flush_row, mark_sent
+from cluster.costs.storage.schema import USAGE
+from cluster.costs.storage.windows import ROW, flush_row, mark_sent
 from routing.models import FlushRow
 
 TENANTS_A_PAGE = 100

@@ -43,10 +43,10 @@ class SpeechUsageItem(Body):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class InvalidUsageItem:
-    """A usage item that is not valid; `id` is None where the item has none."""
+    """A usage item that is not valid; `id` is None where the item has none, `param` where it is no object."""
 
     id: str | None
-    param: str
+    param: str | None
     problem: str
 
 
@@ -57,7 +57,8 @@ def _valid_or_not(value: Any) -> SpeechUsageItem | InvalidUsageItem:
     except ValidationError as error:
         wrong, named = bad_input(error), value.get("id") if isinstance(value, dict) else None
         known = named if isinstance(named, str) and 1 <= len(named) <= MAX_ID_CHARS else None
-        return InvalidUsageItem(id=known, param=wrong.param or "", problem=wrong.message)
+        problem = wrong.message.removeprefix(f"{wrong.param}: ")
+        return InvalidUsageItem(id=known, param=wrong.param if isinstance(value, dict) else None, problem=problem)
 
 
 UsageItem = Annotated[

@@ -17,9 +17,9 @@ from deployments.gateway.models import (
     StreamHandle,
 )
 from deployments.providers.embedding_check import check_vectors
+from routing.billing.charges import written_calls
 from routing.capabilities import accepted_options, effort_of, thinking_tokens
 from routing.catalogue import Model
-from routing.charges import written_calls
 from routing.chat import ChatOptions, Effort, Message
 from routing.deltas import joined_answer, joined_delta
 from routing.errors import RayroomError, ThinkingExhausted

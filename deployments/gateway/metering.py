@@ -12,12 +12,12 @@ import structlog
 from cachetools import FIFOCache
 
 from deployments.providers.base import served_name
+from routing.billing.charges import Charge, ReceivedAnswer, Tariff, is_cancelled
+from routing.billing.usage_means import UsageHistory
 from routing.catalogue import Catalogue, Model
-from routing.charges import Charge, ReceivedAnswer, Tariff, is_cancelled
 from routing.errors import CostsUnavailable, ProviderError, RayroomError, TenantSuspended
 from routing.models import Costs, Delta, Intent, Outcome, Service, Settlement, Tenant, Usage
 from routing.ratelimit import RateStanding
-from routing.usage_means import UsageHistory
 
 MAX_TENANTS = 50_000
 """Beyond so many tenants the one that spent longest ago is forgotten; its next reservation brings it back."""

@@ -57,8 +57,8 @@ class SpeechMetering:
         for index, item in enumerate(usage):
             where = f"usage.{index}"
             if isinstance(item, InvalidUsageItem):
-                param = f"{where}.{item.param}".removesuffix(".body")
-                set_aside.append(SetAsideUsage(id=item.id, param=param, message=f"{where}.{item.problem}"))
+                param = where if item.param is None else f"{where}.{item.param}"
+                set_aside.append(SetAsideUsage(id=item.id, param=param, message=f"{param}: {item.problem}"))
                 continue
             try:
                 entries += self._pair(token, item, where, now_s)

@@ -1,4 +1,4 @@
-"""OpenAI's Responses API, for the chats that chat completions refuse: the body of a request, and the events of its answer.
+"""OpenAI's Responses API, for the chats that chat completions refuse: a request's body, and the events of its answer.
 
 `routing.capabilities.needs_responses` decides which these are.
 """

@@ -6,7 +6,7 @@ from collections.abc import Callable
 from contextvars import ContextVar, Token
 from types import TracebackType
 
-from routing.charges import ReceivedAnswer
+from routing.billing.charges import ReceivedAnswer
 
 
 class VendorCall:

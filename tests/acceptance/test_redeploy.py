@@ -10,6 +10,7 @@ import pytest
 import ray
 
 from cluster.aggregator.actor import find_aggregator
+from cluster.aggregator.call_records import CallRecordOutbox
 from cluster.aggregator.client import AggregatorClient
 from cluster.aggregator.deployment import AggregatorSettings, DeployedVersion, aggregator_settings
 from cluster.config.settings import BackendSettings, CostSettings
@@ -43,7 +44,7 @@ async def head(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> AsyncIterator
 
 def deployed(path: Path, name: str, now_s: float) -> AggregatorSettings:
     """Return the settings of a deployment with a backend of its own."""
-    costs = CostSettings(journal_path=str(path / "journal.db"), timeout_s=20)
+    costs = CostSettings(journal_path=str(path / "journal.db"), timeout_s=DEADLINE_S)
     return aggregator_settings(costs, BackendSettings(local_path=str(path / f"{name}.db")), {}, now_s)
 
 
@@ -58,12 +59,27 @@ async def connected_replicas() -> int:
     return int(metrics["connected_replicas"])
 
 
-async def test_a_newer_deployment_replaces_the_aggregator_and_an_older_router_does_not_flip_it_back(
-    head: None, tmp_path: Path
-) -> None:
+@pytest.fixture
+async def clients(head: None, tmp_path: Path) -> AsyncIterator[tuple[AggregatorClient, AggregatorClient]]:
+    """The routers' clients of an older and of a newer deployment."""
     older = AggregatorClient(deployed(tmp_path, "old", 100.0))
     newer = AggregatorClient(deployed(tmp_path, "new", 200.0))
-    records = newer.call_records()
+    yield older, newer
+    await older.aclose()
+    await newer.aclose()
+
+
+@pytest.fixture
+async def records(clients: tuple[AggregatorClient, AggregatorClient]) -> AsyncIterator[CallRecordOutbox]:
+    records = clients[1].call_records()
+    yield records
+    await records.aclose()
+
+
+async def test_a_newer_deployment_replaces_the_aggregator_and_an_older_router_does_not_flip_it_back(
+    clients: tuple[AggregatorClient, AggregatorClient], records: CallRecordOutbox
+) -> None:
+    older, newer = clients
     assert await older.reserve(intent("e1")) == 1_000
     assert not await runs_new_deployment()
 
@@ -95,6 +111,3 @@ async def test_a_newer_deployment_replaces_the_aggregator_and_an_older_router_do
                 await asyncio.sleep(0.1)
     assert (totals.settled_nanousd, totals.reserved_nanousd) == (700, 1_000)
     assert await runs_new_deployment()
-    await records.aclose()
-    for client in (older, newer):
-        await client.aclose()

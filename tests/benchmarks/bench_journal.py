@@ -1,6 +1,6 @@
 """Measures the cost journal: both phases of waiting requests while sealing runs, recovery, and the cost of growth.
 
-Run `python -m tests.benchmarks.bench_journal`. The peer is a plain SQLite table with the same durability on the same disk,
+Run `python -m tests.benchmarks.bench_journal`. The peer is a plain SQLite table, as durable and on the same disk,
 which commits as many rows in as many transactions.
 """
 
@@ -24,7 +24,7 @@ from rich.console import Console
 from cluster.costs.commit_log import CommitLog
 from cluster.costs.journal import Journal, day_of
 from cluster.costs.models import Knowledge
-from cluster.costs.schema import EVENT, IDENTITY, USAGE
+from cluster.costs.storage.schema import EVENT, IDENTITY, USAGE
 from routing.models import Intent
 from tests.benchmarks.machine import machine_is_busy
 from tests.support.cost_entries import intent, settlement
@@ -47,7 +47,7 @@ def new_intent(number: int) -> Intent:
 
 
 async def both_phases(directory: Path, requests: int) -> tuple[float, list[float], list[float]]:
-    """Return requests/s, each reserve's duration in ms, and the durations of the sealing calls on the journal's thread."""
+    """Return requests/s, each reserve's milliseconds, and those of each sealing call on the journal's thread."""
     journal = Journal(directory / "journal.db")
     log, holds_ms = CommitLog(journal, lambda: NOW_S), list[float]()
     timed(journal, holds_ms)

@@ -7,7 +7,7 @@ from pathlib import Path
 
 from cluster.costs.journal import KEPT_S, Journal
 from cluster.costs.models import Correction, Knowledge
-from cluster.costs.month_files import MonthFiles
+from cluster.costs.storage.month_files import MonthFiles
 from routing.models import Outcome, Usage
 from tests.support.cost_entries import book, seal, settlement
 

@@ -9,8 +9,8 @@ from typing import Any, Final
 import anthropic
 
 from deployments.providers.anthropic.answers import MessageEventReader
-from deployments.providers.base import StreamingProvider
 from deployments.providers.anthropic.messages import message_body
+from deployments.providers.base import StreamingProvider
 from deployments.providers.errors import VendorResponse, retry_after_s
 from deployments.providers.http_session import HOOKS, LIMITS
 from deployments.providers.timeouts import CONNECT_TIMEOUT_S, streamed

@@ -13,6 +13,7 @@ from deployments.gateway.failover import Failover
 from deployments.gateway.metering import BillingContext, Meter
 from deployments.gateway.metrics import GatewayMetrics
 from deployments.gateway.models import AttemptTimeouts, RoutedAnswer, RoutedRequest
+from routing.billing.usage_means import UsageMeans
 from routing.breaker import Breakers, BreakerSettings
 from routing.catalogue import Catalogue, load_catalogue
 from routing.chat import Message
@@ -34,7 +35,6 @@ from routing.models import (
 )
 from routing.policy import Decision
 from routing.retry import RetrySettings
-from routing.usage_means import UsageMeans
 from tests.support.gateway import TENANTS
 
 CATALOGUE = load_catalogue()

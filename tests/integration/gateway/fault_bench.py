@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+import datetime as dt
 import random
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
@@ -27,6 +28,7 @@ from deployments.common.settings import (
 from deployments.gateway.models import GatewaySettings, ModelHandles, RoutedAnswer
 from deployments.gateway.service import Gateway
 from deployments.model_replica import ModelReplica
+from routing.billing.usage_means import UsageHistory
 from routing.breaker import BreakerSettings
 from routing.catalogue import load_catalogue
 from routing.errors import RayroomError
@@ -35,7 +37,6 @@ from routing.models import Tier, Usage
 from routing.prices import Price
 from routing.retry import RetrySettings
 from routing.rooms import parse_room
-from routing.usage_means import UsageHistory
 from tests.integration.gateway.fault_table import ROUTES, Case, Route, Timers
 from tests.support.gateway import FAST, KEYS, InProcessCluster, Tenants, chat, chat_stream, jpeg
 
@@ -223,8 +224,7 @@ def prompt_of(good: LoggedRequest) -> Usage:
 
 
 def price_of(model: str) -> Price:
-    (price,) = [row for row in CATALOGUE.prices.rows if row.model == model]
-    return price
+    return CATALOGUE.price(model, dt.datetime.now(dt.UTC).date())
 
 
 def is_near(cost_nanousd: object, model: str, usage: Usage) -> bool:

@@ -17,6 +17,7 @@ from deployments.common.streaming import coalesce
 from deployments.gateway.models import RoutedAnswer
 from deployments.model_replica import ModelReplica
 from deployments.providers.simulated import SimulatedProvider
+from routing.billing.usage_means import UsageMeans
 from routing.breaker import BreakerSettings
 from routing.catalogue import FRAME_PX
 from routing.chat import Image, Message
@@ -36,7 +37,6 @@ from routing.models import (
     Usage,
 )
 from routing.retry import RetrySettings
-from routing.usage_means import UsageMeans
 from tests.integration.gateway.attempt_bench import (
     ASKED,
     CATALOGUE,
@@ -288,6 +288,6 @@ async def test_a_model_that_is_later_than_its_published_p99_is_waited_for_longer
     timeouts = replace(TIMEOUTS, first_token_least_s=0.05)
     plans: dict[str, list[Plan]] = {LUNA: [(9.0,), (0.5, "late", TOLD)], FLASH: [("hello", TOLD)]}
     desk = Desk(Vendors(plans), first_token_p99_s={LUNA: 0.4})
-    for expected in ("hello", "late"):
+    for text in ("hello", "late"):
         *_, answered = await desk.streamed(order(LUNA, FLASH, timeouts=timeouts))
-        assert isinstance(answered, RoutedAnswer) and answered.answer.text == expected
+        assert isinstance(answered, RoutedAnswer) and answered.answer.text == text

@@ -15,6 +15,7 @@ from deployments.common.settings import ServiceSettings, SimulationSettings, Tie
 from deployments.gateway.models import RoutedAnswer
 from deployments.gateway.service import Gateway
 from deployments.model_replica import ModelReplica
+from routing.billing.usage_means import UsageMeans
 from routing.catalogue import load_catalogue
 from routing.errors import (
     Overloaded,
@@ -29,7 +30,6 @@ from routing.errors import (
 from routing.models import Answer, Delta, ModelRequest, Tier, Usage
 from routing.retry import RetrySettings
 from routing.rooms import parse_room
-from routing.usage_means import UsageMeans
 from tests.support.gateway import FAST, SIMULATED, InProcessCluster, chat, chat_stream, gateway_in_process
 
 LUNA, FLASH, SOL = "gpt-6-luna", "gemini-3.5-flash-lite", "gpt-6.1-sol"

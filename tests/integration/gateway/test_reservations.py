@@ -10,8 +10,8 @@ import pytest_asyncio
 
 from cluster.lab.emulator import Emulator, Fault
 from deployments.model_replica import ModelReplica
+from routing.billing.charges import Tariff
 from routing.capabilities import effort_of, thinking_tokens
-from routing.charges import Tariff
 from routing.chat import ChatOptions, Effort, Image, Message, Tool
 from routing.estimates import estimate_chat, estimate_embedding
 from routing.models import EmbedRequest, ModelRequest
@@ -19,7 +19,14 @@ from tests.integration.gateway.fault_bench import CATALOGUE, charged, price_of, 
 from tests.support.gateway import FAST, jpeg
 
 pytestmark = pytest.mark.asyncio(loop_scope="module")
-MODELS = ("gpt-6-luna", "gpt-6.1-sol", "claude-haiku-5-5", "claude-sonnet-5-5", "gemini-3.5-flash-lite", "gemini-3.8-flash")
+MODELS = (
+    "gpt-6-luna",
+    "gpt-6.1-sol",
+    "claude-haiku-5-5",
+    "claude-sonnet-5-5",
+    "gemini-3.5-flash-lite",
+    "gemini-3.8-flash",
+)
 LARGE = Image(data=jpeg(2_048, 2_048), width_px=2_048, height_px=2_048)
 SCHEMA = {"type": "object", "properties": {letter: {"type": "string"} for letter in "abcdefgh"}}
 TOOLS = ChatOptions(tools=(Tool(name="look", description="Look at a b c d e f.", parameters=SCHEMA),))
@@ -44,7 +51,9 @@ async def replica(emulator: Emulator) -> AsyncIterator[ModelReplica]:
     await replica.aclose()
 
 
-def chat(model: str, *content: str | Image, effort: Effort | None = None, **more: ChatOptions) -> ModelRequest:
+def chat(
+    model: str, *content: str | Image, effort: Effort | None = None, options: ChatOptions | None = None
+) -> ModelRequest:
     rules = CATALOGUE.get(model).capabilities
     level = effort_of(rules, ChatOptions(reasoning_effort=effort))
     return ModelRequest(
@@ -52,7 +61,7 @@ def chat(model: str, *content: str | Image, effort: Effort | None = None, **more
         messages=(Message(role="user", content=content),),
         effort=level,
         thinking_tokens=thinking_tokens(rules, level),
-        **more,
+        options=options or ChatOptions(),
     )
 
 

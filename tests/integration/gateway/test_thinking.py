@@ -14,7 +14,6 @@ from routing.chat import ChatOptions, Effort, ToolCallDelta
 from routing.errors import ProviderOverloaded, ThinkingExhausted
 from routing.models import Delta, ModelRequest, Tier, Usage
 from tests.integration.gateway.attempt_bench import (
-    ASKED,
     CATALOGUE,
     FLASH,
     LUNA,

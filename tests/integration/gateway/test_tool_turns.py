@@ -8,13 +8,13 @@ from typing import Literal
 
 import pytest
 
+from routing.billing.usage_means import UsageMeans
 from routing.capabilities import Capabilities
 from routing.catalogue import Catalogue
 from routing.chat import ChatOptions, Message, ResponseFormat, Tool, ToolCall, ToolCallDelta, ToolChoice
 from routing.errors import ProviderOverloaded, ProviderTruncated, UnsupportedOption
 from routing.models import Delta, ModelRequest, Tier, Usage
 from routing.policy import Decision, within_capabilities
-from routing.usage_means import UsageMeans
 from tests.integration.gateway.attempt_bench import CATALOGUE, FLASH, LUNA, SOL, TOLD, Desk, Plan, Vendors, order
 
 CALL = ToolCall(call_id="call_1", name="look_up", arguments='{"page": 3}', signature="c2ln")

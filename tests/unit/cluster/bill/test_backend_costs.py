@@ -11,8 +11,8 @@ from cluster.backend.serialization import cost_event
 from cluster.bill.backend_costs import BackendCost, compare_windows, read_backend_export
 from cluster.bill.vendor_exports.models import BrokenRow
 from cluster.costs.journal import Journal
-from cluster.costs.month_files import MonthFiles
-from cluster.costs.windows import ClosedWindow, read_closed_windows
+from cluster.costs.storage.month_files import MonthFiles
+from cluster.costs.window_reader import ClosedWindow, read_closed_windows
 from tests.support.cost_entries import flush_row, seal
 from tests.support.cost_history import NOVEMBER_S, write_history
 

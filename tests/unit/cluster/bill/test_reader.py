@@ -10,7 +10,7 @@ import pytest
 
 from cluster.bill.reader import read_bill, read_deleted_nanousd
 from cluster.costs.journal import Journal
-from cluster.costs.month_files import month_paths
+from cluster.costs.storage.month_files import month_paths
 from routing.bill import BillQuery, BillRow, Grouping, Key
 from tests.support.cost_entries import book
 from tests.support.cost_history import NOVEMBER_S, OCTOBER_S, write_history

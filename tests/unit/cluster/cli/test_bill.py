@@ -12,7 +12,7 @@ import pytest
 from typer.testing import CliRunner
 
 from cluster.cli.main import app
-from cluster.costs.month_files import month_paths
+from cluster.costs.storage.month_files import month_paths
 from routing.errors import BadInput, ConfigurationError
 from tests.support.cost_history import REVIEW, STANDUP, write_history
 

@@ -16,8 +16,8 @@ from cluster.app import check
 from cluster.config.settings import parse_settings
 from cluster.config.validate import check_file
 from routing.capabilities import effort_of, refused_options
-from routing.chat import ChatOptions
 from routing.catalogue import load_catalogue
+from routing.chat import ChatOptions
 from routing.errors import ConfigurationError
 from routing.models import Usage
 

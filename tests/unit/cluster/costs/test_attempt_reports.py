@@ -153,6 +153,7 @@ async def test_nothing_expires_after_a_stall_until_the_outboxes_have_delivered(
     await open_attempt(commit_log)
     clock.now_s += 95.0
     await commit_log.expire()
+    assert await commit_log.open_intents() == 1
     assert await commit_log.write([settlement(cost_nanousd=100)]) == [100]
     await run_until(commit_log, clock, clock.now_s + GRACE_S + 1)
     totals = await commit_log.totals("acme")

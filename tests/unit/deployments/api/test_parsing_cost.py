@@ -47,10 +47,6 @@ def bad_counters(count: int) -> dict[str, Any]:
     return {"counters": {f"X{number}": "y" for number in range(count)}}
 
 
-def bad_usage(count: int) -> dict[str, Any]:
-    return {"usage": [{}] * min(256, count)}
-
-
 def bad_inputs(count: int) -> dict[str, Any]:
     return {"input": [[-1, "x"]] * min(2_048, count)}
 
@@ -66,7 +62,6 @@ HOSTILE: dict[str, tuple[type[BaseModel], Any]] = {
     "bad tools": (ChatRequest, bad_tools),
     "bad biases": (ChatRequest, bad_biases),
     "bad counters": (Heartbeat, bad_counters),
-    "bad usage": (Heartbeat, bad_usage),
     "bad inputs": (EmbeddingRequest, bad_inputs),
     "bad token ids": (EmbeddingRequest, bad_ids),
 }

@@ -15,7 +15,15 @@ from typing import Any
 
 import structlog
 
-from cluster.costs.schema import EVENT, EVENTS_TABLE, FLUSH, FLUSHES_TABLE, VERSION, add_usage_columns, column_names
+from cluster.costs.storage.schema import (
+    EVENT,
+    EVENTS_TABLE,
+    FLUSH,
+    FLUSHES_TABLE,
+    VERSION,
+    add_usage_columns,
+    column_names,
+)
 
 MOVED_A_SLICE = 500
 OPEN_MONTHS = 3

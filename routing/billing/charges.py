@@ -9,11 +9,11 @@ import asyncio
 from collections.abc import Iterable
 from dataclasses import dataclass, field, replace
 
+from routing.billing.usage_means import UsageMeans
 from routing.chat import ToolCall, ToolCallDelta
 from routing.errors import ConfigurationError, ProviderError, ProviderTruncated, RayroomError
 from routing.models import Delta, Usage
 from routing.prices import Price
-from routing.usage_means import UsageMeans
 
 
 @dataclass(slots=True)
@@ -101,7 +101,7 @@ class Tariff:
     price: Price
     most: Usage
     requested_tier: str | None = None
-    means: UsageMeans = UsageMeans()
+    means: UsageMeans = field(default_factory=UsageMeans)
 
     @property
     def reservation_nanousd(self) -> int:

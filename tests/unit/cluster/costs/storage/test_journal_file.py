@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 
 from cluster.costs.journal import Journal, JournalBusy, JournalUnusable
-from cluster.costs.journal_file import refuse_network_file_system
+from cluster.costs.storage.journal_file import refuse_network_file_system
 from tests.support.cost_entries import book, seal
 
 

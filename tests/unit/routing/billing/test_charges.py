@@ -7,8 +7,9 @@ import datetime as dt
 
 import pytest
 
+from routing.billing.charges import Charge, ReceivedAnswer, Tariff
+from routing.billing.usage_means import UsageMeans
 from routing.chat import ToolCallDelta
-from routing.charges import Charge, ReceivedAnswer, Tariff
 from routing.errors import (
     CostsUnavailable,
     ProviderOverloaded,
@@ -18,7 +19,6 @@ from routing.errors import (
 )
 from routing.models import Delta, Usage
 from routing.prices import Price
-from routing.usage_means import UsageMeans
 
 PRICE = Price(
     model="m",
@@ -42,7 +42,9 @@ def received(*deltas: Delta) -> ReceivedAnswer:
     return answer
 
 
-def charge(answer: ReceivedAnswer, error: BaseException | None = LEFT, most: Usage = MOST, streamed: bool = True) -> Charge:
+def charge(
+    answer: ReceivedAnswer, error: BaseException | None = LEFT, most: Usage = MOST, streamed: bool = True
+) -> Charge:
     return Tariff(price=PRICE, most=most, means=MEANS).charge(answer, error, streamed)
 
 
@@ -96,7 +98,9 @@ def test_an_answer_that_cannot_be_read_was_made_all_the_same() -> None:
 
 
 @pytest.mark.parametrize(
-    "error", [ProviderOverloaded(), ProviderTimeout(vendor_status=408), CostsUnavailable()], ids=lambda e: type(e).__name__
+    "error",
+    [ProviderOverloaded(), ProviderTimeout(vendor_status=408), CostsUnavailable()],
+    ids=lambda e: type(e).__name__,
 )
 def test_an_error_in_place_of_an_answer_is_free_unless_a_part_of_the_answer_came(error: Exception) -> None:
     assert charge(ReceivedAnswer(), error) == Charge()
@@ -121,4 +125,8 @@ def test_a_request_that_never_left_is_free_whatever_ended_it() -> None:
 def test_a_unit_without_a_price_is_billed_at_the_reservation() -> None:
     tariff = Tariff(price=PRICE, most=MOST)
     bill = tariff.charge(received(Delta(finish="stop", usage=Usage(audio_ms=7))), None, streamed=True)
-    assert (bill.cost_nanousd, bill.estimated, bill.unpriced_unit) == (tariff.reservation_nanousd, True, "audio_ms_pico")
+    assert (bill.cost_nanousd, bill.estimated, bill.unpriced_unit) == (
+        tariff.reservation_nanousd,
+        True,
+        "audio_ms_pico",
+    )

@@ -4,14 +4,10 @@ from __future__ import annotations
 
 import sqlite3
 import uuid
-from collections.abc import Iterable, Iterator, Sequence
-from contextlib import closing
-from dataclasses import dataclass, fields
-from pathlib import Path
+from collections.abc import Iterable, Sequence
+from dataclasses import fields
 
-from cluster.costs.journal_reader import connect_read_only
-from cluster.costs.month_files import month_paths, reading_month
-from cluster.costs.schema import USAGE, WINDOW_KEY
+from cluster.costs.storage.schema import USAGE, WINDOW_KEY
 from routing.models import FlushRow
 
 EVENTS_A_SLICE = 2_000
@@ -43,36 +39,6 @@ _MARK_SENT = """UPDATE flushes SET sent_at_s = ?, refused = NULL WHERE flush_id 
     RETURNING tenant_id, service, model, simulated, cost_nanousd"""
 _ADD_SENT = """UPDATE totals SET sent_nanousd = sent_nanousd + ?
     WHERE tenant_id = ? AND service = ? AND model = ? AND simulated = ?"""
-_CLOSED_COLUMNS = ("flush_id", "tenant_id", "service", "model", "window_end_s", "cost_nanousd", "sent_at_s", "refused")
-_CLOSED = f"SELECT {', '.join(_CLOSED_COLUMNS)} FROM flushes WHERE flush_id IS NOT NULL ORDER BY window"
-
-
-@dataclass(frozen=True, slots=True)
-class ClosedWindow:
-    """A window that has its flush id, and how its sending went."""
-
-    flush_id: str
-    tenant_id: str
-    service: str
-    model: str
-    window_end_s: float
-    cost_nanousd: int
-    sent_at_s: float | None
-    refused: str | None
-
-
-def read_closed_windows(path: Path) -> Iterator[ClosedWindow]:
-    """Yield every closed window of the journal and of its month files once; raises sqlite3.Error."""
-    with closing(connect_read_only(path)) as db:
-        # As of one moment, before the month files: a window that moves meanwhile is in both, and never in neither.
-        windows = [ClosedWindow(*row) for row in db.execute(_CLOSED)]
-    here = {window.flush_id for window in windows}
-    yield from windows
-    for month_file in month_paths(path.resolve()).values():
-        with reading_month(month_file) as (month_db, _):
-            for row in month_db.execute(_CLOSED):
-                if row[0] not in here:
-                    yield ClosedWindow(*row)
 
 
 def fill_windows(db: sqlite3.Connection, last_event: int, limit: int) -> int:

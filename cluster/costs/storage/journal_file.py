@@ -10,7 +10,7 @@ from pathlib import Path
 
 import psutil
 
-from cluster.costs.schema import UnknownFormat, check_version, prepare
+from cluster.costs.storage.schema import UnknownFormat, check_version, prepare
 from routing.errors import ConfigurationError
 
 SETTING = "costs.journal_path"
@@ -21,7 +21,7 @@ FULLY_CHECKED_BYTES = 64 * 1024 * 1024
 _SMALL_TABLES = ("journal", "epochs", "open_events", "sequences", "totals", "days", "reserved")
 PAGE_CACHE_KIB = 64 * 1024
 LOG_PAGES = 64 * 1024
-"""Pages of the write-ahead log beyond which a commit merges it: 256 MB, a multiple of what the Checkpointer lets grow."""
+"""Pages of the write-ahead log beyond which a commit merges it: 256 MB, where the Checkpointer failed for long."""
 
 
 class JournalBusy(ConfigurationError):

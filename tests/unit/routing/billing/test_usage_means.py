@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
+from routing.billing.usage_means import MEMORY_ANSWERS, UsageHistory, UsageMeans
 from routing.models import Usage
-from routing.usage_means import MEMORY_ANSWERS, UsageHistory, UsageMeans
 
 MOST = Usage(input_tokens=1_000, image_tokens=400, output_tokens=500, thinking_tokens=200)
 USED = Usage(input_tokens=700, output_tokens=90, thinking_tokens=50)

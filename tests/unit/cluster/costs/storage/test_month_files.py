@@ -13,8 +13,8 @@ import pytest
 from cluster.costs.journal import KEPT_S, Journal
 from cluster.costs.journal_reader import read_settled_events, read_settled_nanousd, sum_events
 from cluster.costs.models import Knowledge
-from cluster.costs.month_files import MonthFiles, month_paths
-from cluster.costs.schema import USAGE
+from cluster.costs.storage.month_files import MonthFiles, month_paths
+from cluster.costs.storage.schema import USAGE
 from routing.models import Usage
 from tests.support.cost_entries import book, intent, seal, settlement
 

@@ -10,7 +10,7 @@ import pytest
 
 from cluster.costs.journal import Journal, JournalUnusable
 from cluster.costs.models import Knowledge
-from cluster.costs.schema import USAGE, VERSION
+from cluster.costs.storage.schema import USAGE, VERSION
 from tests.support.cost_entries import book, seal, settlement
 
 UNVERSIONED = """
