@@ -27,7 +27,6 @@ from cluster.aggregator.transport import TransportAddress, TransportServer
 from cluster.backend.factory import connect_backend
 from cluster.costs.archiver import Archiver
 from cluster.costs.booking_clock import BookingClock
-from cluster.costs.checkpointer import Checkpointer
 from cluster.costs.commit_log import CommitLog
 from cluster.costs.flusher import Flusher
 from cluster.costs.journal import Journal
@@ -84,8 +83,7 @@ class Aggregator:
         self._sealer = Sealer(self._commit_log, costs.flush_every_s)
         loop = asyncio.get_running_loop()
         archiver = Archiver(self._commit_log, self._journal, self._clock, costs.retain_months)
-        checkpointer = Checkpointer(self._commit_log, self._journal)
-        timers = (self._sealer, self._flusher, archiver, checkpointer)
+        timers = (self._sealer, self._flusher, archiver)
         self._loops = [loop.create_task(timer.run()) for timer in timers]
         self._loops.append(loop.create_task(self._show_metrics()))
         self._server = TransportServer(self._commit_log.write, self._commit_log)

@@ -85,10 +85,6 @@ class Journal:
             self._file.closed_cleanly()
         self._file.release()
 
-    def checkpoint(self) -> None:
-        """Merge the rest of the write-ahead log into the file; short after another connection merged most of it."""
-        self._db.execute("PRAGMA wal_checkpoint(PASSIVE)").fetchone()
-
     @contextmanager
     def transaction(self) -> Iterator[None]:
         """Commit all changes of the block as one, or none of them when it raises."""

@@ -20,8 +20,6 @@ FULLY_CHECKED_BYTES = 64 * 1024 * 1024
 """A larger file would take seconds to read at the start: of it, only the tables without settled events are checked."""
 _SMALL_TABLES = ("journal", "epochs", "open_events", "sequences", "totals", "days", "reserved")
 PAGE_CACHE_KIB = 64 * 1024
-LOG_PAGES = 64 * 1024
-"""Pages of the write-ahead log beyond which a commit merges it: 256 MB, where the Checkpointer failed for long."""
 
 
 class JournalBusy(ConfigurationError):
@@ -91,7 +89,6 @@ class JournalFile:
             # NORMAL would sync at checkpoints only, and a power cut would lose entries that were acknowledged.
             db.execute("PRAGMA synchronous = FULL")
             db.execute(f"PRAGMA cache_size = -{PAGE_CACHE_KIB}")
-            db.execute(f"PRAGMA wal_autocheckpoint = {LOG_PAGES}")
             prepare(db, new_journal_id)
             db.execute("INSERT INTO epochs VALUES (?, unixepoch())", (epoch,))
             self._mark_open()

@@ -10,7 +10,7 @@ from dataclasses import fields
 from cluster.costs.storage.schema import USAGE, WINDOW_KEY
 from routing.models import FlushRow
 
-EVENTS_A_SLICE = 2_000
+EVENTS_A_SLICE = 1_000
 WINDOWS_A_SLICE = 500
 """Each slice takes well below the 20 ms that a reservation may wait for it."""
 

@@ -8,6 +8,7 @@ import random
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field, replace
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -98,9 +99,9 @@ class Bench:
         self.leaf._calls._history = copy.deepcopy(self.taught)
         self.emulator.faults.clear()
         self.emulator.journal.clear()
-        await self.cluster.recorder.run_on_journal_thread(
-            lambda: self.cluster.journal._db.execute("DELETE FROM events")
-        )
+        for table in ("open_events", "settled"):
+            statement = f"DELETE FROM {table}"
+            await self.cluster.recorder.run_on_journal_thread(partial(self.cluster.journal._db.execute, statement))
         return self
 
 
