@@ -13,7 +13,7 @@ from deployments.api.bill_schemas import BillParameters, parse_bill
 from deployments.api.openapi.document import ADMIN, operation, query_parameters
 from deployments.api.openapi.room_responses import BillPageBody
 from deployments.gateway.service import Gateway
-from routing.bill import encode_cursor
+from routing.billing.bill import encode_cursor
 
 
 def add_bill(app: ApiApp, gateway: Gateway) -> None:

@@ -13,6 +13,7 @@ from deployments.api.body import read_body
 from deployments.api.embedding_schemas import KnowledgeSearch
 from deployments.api.frame_schemas import parse_frame_headers
 from deployments.api.json_schema import SchemaCheck
+from deployments.api.openapi.configured_rules import configured_rules
 from deployments.api.openapi.document import ADMIN, AGENT, BACKEND, COSTLY, ROOM, describe, header_parameters, operation
 from deployments.api.openapi.room_responses import (
     FoundPassages,
@@ -24,6 +25,7 @@ from deployments.api.openapi.room_responses import (
     UsageTotals,
 )
 from deployments.api.room_schemas import Heartbeat, OpenRoom
+from deployments.api.uploads import Uploads
 from deployments.bill_routes import add_bill
 from deployments.gateway import openai_format
 from deployments.gateway.service import Gateway
@@ -37,7 +39,9 @@ MAX_FRAME_BYTES = 2 * 1024 * 1024
 
 def build_routes(gateway: Gateway, request_ids: bool = True) -> FastAPI:
     """Return the ASGI app that serves `gateway`; `request_ids` is ApiApp's."""
-    app = ApiApp(title="rayroom", version="0.1.0", request_ids=request_ids)
+    app = ApiApp(
+        title="rayroom", version="0.1.0", request_ids=request_ids, uploads=Uploads(gateway.metrics.upload_refused)
+    )
     schemas = SchemaCheck()
     # Ray looks up each request's route in this order, so the two most frequent ones come first.
     add_chat(app, gateway, schemas)
@@ -50,7 +54,7 @@ def build_routes(gateway: Gateway, request_ids: bool = True) -> FastAPI:
     _add_knowledge(app, gateway)
     _add_usage(app, gateway)
     add_bill(app, gateway)
-    describe(app)
+    describe(app, configured_rules(gateway.catalogue, gateway.settings.embeddings.models))
     return app
 
 

@@ -116,6 +116,7 @@ def check_fits(
 def _fewest_tokens(model: Model, messages: Iterable[Message], options: ChatOptions) -> int:
     texts, images = [_schema(options), *map(_definition, options.tools)], 0
     for message in messages:
+        # Thoughts are not among them: only one vendor reads them.
         texts += [message.text, *_calls(message)]
         images += sum(model.tokens_of(image) for image in message.images)
     return sum(len(text.encode()) // LONGEST_BYTES_PER_TOKEN for text in texts) + images

@@ -34,8 +34,8 @@ from cluster.costs.models import Correction
 from cluster.costs.sealer import Sealer
 from cluster.rooms.forecast import RoomSignal
 from cluster.rooms.heartbeat_batcher import HeartbeatReceipt
-from cluster.rooms.registry import RoomRegistry
-from routing.bill import BillPage, BillQuery, Key
+from cluster.rooms.room_closer import RoomCloser
+from routing.billing.bill import BillPage, BillQuery, Key
 from routing.errors import ConfigurationError
 from routing.models import RoomHeartbeat, TenantTotals
 from routing.process import configure_logs, freeze_startup_objects
@@ -63,7 +63,8 @@ class Aggregator:
         self._path = Path(costs.journal_path)
         refuse_superseded(self._path, self._deployment, time.time())
         self._journal = _open_journal(self._path)
-        self._rooms = RoomRegistry()
+        self._closer = RoomCloser(self._path.with_name("closed_rooms.jsonl"), time.time)
+        self._rooms = self._closer.registry
         self._clock = BookingClock(self._journal.last_booked_s())
         self._commit_log = CommitLog(self._journal, self._clock, self._rooms.ends, costs.outbox_grace_s)
         self._backend = connect_backend(backend)
@@ -154,7 +155,7 @@ class Aggregator:
         )
 
     async def close(self, room: str, job_id: str, opened_at_s: float) -> None:
-        self._rooms.close(room, job_id, opened_at_s, time.time())
+        await self._closer.close(room, job_id, opened_at_s)
 
     async def rooms_of(self, tenant_id: str) -> tuple[RoomHeartbeat, ...]:
         return self._rooms.of(tenant_id, time.time())

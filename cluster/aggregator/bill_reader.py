@@ -10,7 +10,7 @@ from pathlib import Path
 import structlog
 
 from cluster.bill.reader import read_bill
-from routing.bill import BillPage, BillQuery, Key
+from routing.billing.bill import BillPage, BillQuery, Key
 
 MAX_WAITING = 16
 

@@ -13,7 +13,7 @@ from cluster.aggregator.outbox import CostOutbox
 from cluster.aggregator.transport import CostTransport, TransportAddress
 from cluster.costs.models import Entry, Receipt
 from cluster.rooms.heartbeat_batcher import HeartbeatBatcher, HeartbeatReceipt
-from routing.bill import BillPage, BillQuery, Key
+from routing.billing.bill import BillPage, BillQuery, Key
 from routing.errors import CostsUnavailable
 from routing.models import Intent, RoomHeartbeat, Settlement, TenantTotals
 

@@ -11,7 +11,7 @@ from typing import Any
 
 from cluster.bill.money import decimal_dollars
 from cluster.costs.storage.schema import USAGE
-from routing.bill import BillQuery, BillRow
+from routing.billing.bill import BillQuery, BillRow
 
 EVENT_TYPE = "rayroom.cost"
 EVENT_SOURCE = "rayroom"

@@ -7,7 +7,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 from cluster.costs.journal_reader import FOR_EVER_S, EventSum, read_day_costs, read_tenants, sum_events
-from routing.bill import BillPage, BillQuery, BillRow, Key
+from routing.billing.bill import BillPage, BillQuery, BillRow, Key
 
 DAY_S = 86_400
 

@@ -22,7 +22,7 @@ from cluster.check.terminal import labelled, plain
 from cluster.config.settings import AppSettings
 from cluster.config.validate import check_file
 from cluster.costs.journal_reader import FOR_EVER_S, read_booked_events, read_open_intents, read_tenants
-from routing.bill import BillQuery, BillRow, Grouping, parse_query
+from routing.billing.bill import BillQuery, BillRow, Grouping, parse_query
 from routing.errors import ConfigurationError
 
 app = typer.Typer(help="Show and export the bill.")

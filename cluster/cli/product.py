@@ -146,7 +146,7 @@ def reconcile(
     """
     from cluster.cli import reconcile as command
     from cluster.config.validate import check_file
-    from routing.bill import parse_query
+    from routing.billing.bill import parse_query
 
     query, percent = parse_query((), None, since, until), _percentage(tolerance)
     exports = {

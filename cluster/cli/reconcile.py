@@ -30,7 +30,7 @@ from cluster.check.terminal import plain
 from cluster.config.settings import AppSettings
 from cluster.costs.journal_reader import FOR_EVER_S, sum_events
 from cluster.costs.window_reader import read_closed_windows
-from routing.bill import BillQuery
+from routing.billing.bill import BillQuery
 from routing.catalogue import Catalogue
 from routing.errors import ConfigurationError
 

@@ -9,7 +9,7 @@ from typing import Annotated, Any
 from pydantic import Field, ValidationError
 
 from deployments.api.body import Body, bad_input
-from routing.bill import MAX_CURSOR_CHARS, BillQuery, Grouping, Key, decode_cursor, parse_query
+from routing.billing.bill import MAX_CURSOR_CHARS, BillQuery, Grouping, Key, decode_cursor, parse_query
 
 MAX_ROWS = 1_000
 _TIME = Annotated[str, Field(max_length=40)]

@@ -7,7 +7,9 @@ from typing import Annotated, Any, Literal
 
 from pydantic import Field, PlainValidator, StrictBool, ValidationError
 
-from deployments.api.body import Body, Finite, bad_input
+from deployments.api.body import WHOLE, Body, Finite, bad_input
+from deployments.api.field_rules import CLOSED, JSON_OBJECT
+from routing.rooms import MAX_ROOM_BYTES, ROOM_PATTERN
 
 # Limits of one event: usage that could not be sent for days is sent as one event.
 MAX_AUDIO_MS = 1_000_000_000
@@ -21,9 +23,10 @@ CounterName = Annotated[str, Field(pattern=r"^[a-z][a-z0-9_]{0,63}$")]
 class OpenRoom(Body):
     """The body with which an agent opens a room; `metadata` is that of its job, signed by the company's backend."""
 
-    room: Annotated[str, Field(max_length=1_024)]
+    # `parse_room` checks the name, with a code of its own.
+    room: Annotated[str, Field(json_schema_extra={"pattern": ROOM_PATTERN, "maxLength": MAX_ROOM_BYTES})]
     job_id: Annotated[str, Field(min_length=1, max_length=128)]
-    metadata: Annotated[str, Field(max_length=16_384)]
+    metadata: Annotated[str, Field(max_length=16_384, json_schema_extra=JSON_OBJECT)]
     ended: StrictBool = False
     """Whether the job has ended and only its bill is sent, which a suspended tenant owes too."""
 
@@ -34,9 +37,9 @@ class SpeechUsageItem(Body):
     id: Annotated[str, Field(min_length=1, max_length=MAX_ID_CHARS)]
     service: Literal["stt", "tts"]
     model: Annotated[str, Field(min_length=1, max_length=128)]
-    audio_ms: Annotated[int, Field(strict=True, ge=0, le=MAX_AUDIO_MS)] = 0
-    characters: Annotated[int, Field(strict=True, ge=0, le=MAX_CHARACTERS)] = 0
-    occurred_at: Annotated[Number, Field(ge=0)]
+    audio_ms: Annotated[int, Field(strict=True, ge=0, le=MAX_AUDIO_MS), WHOLE] = 0
+    characters: Annotated[int, Field(strict=True, ge=0, le=MAX_CHARACTERS), WHOLE] = 0
+    occurred_at: Annotated[float, Field(strict=True, ge=0, allow_inf_nan=False)]
     estimated: StrictBool = False
     """Whether the job was killed while the request was in transit to the vendor, so that it may not have arrived."""
 
@@ -70,6 +73,8 @@ class Heartbeat(Body):
     """An agent's counters since its job began, and the speech usage not acknowledged yet."""
 
     usage: Annotated[tuple[UsageItem, ...], Field(fail_fast=True, max_length=256)] = ()
-    counters: Annotated[dict[CounterName, Number], Field(fail_fast=True)] = Field(default_factory=dict, max_length=64)
+    counters: Annotated[dict[CounterName, Number], Field(fail_fast=True)] = Field(
+        default_factory=dict, max_length=64, json_schema_extra=CLOSED
+    )
     ended: StrictBool = False
     """Whether the job has ended, so that only its usage counts."""

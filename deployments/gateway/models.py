@@ -14,7 +14,7 @@ from deployments.common.settings import (
     VisionSettings,
 )
 from deployments.gateway.metering import BillingContext
-from routing.bill import BillPage, BillQuery, Key
+from routing.billing.bill import BillPage, BillQuery, Key
 from routing.breaker import BreakerSettings
 from routing.chat import ChatOptions, Message
 from routing.fairness import FairnessSettings

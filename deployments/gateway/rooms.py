@@ -15,7 +15,7 @@ from deployments.gateway.metering import BudgetStatus, Meter, budget_of, check_a
 from deployments.gateway.metrics import GatewayMetrics, NoMetrics
 from deployments.gateway.models import ClusterClient
 from deployments.gateway.speech_metering import PricedSpeech, SetAsideUsage, SpeechMetering
-from routing.bill import BillPage
+from routing.billing.bill import BillPage
 from routing.models import Directory, RoomHeartbeat, Tenant, TenantTotals
 from routing.rooms import check_metadata, parse_room
 

@@ -71,7 +71,11 @@ class OpenAIProvider(StreamingProvider):
         await self._transport.aclose()
 
     def _responds(self, model: Model, request: ModelRequest) -> bool:
-        return self._has_responses and needs_responses(model.capabilities, request.options, request.effort)
+        # Chat completions take no image in the result of a tool.
+        return self._has_responses and (
+            any(message.role == "tool" and message.images for message in request.messages)
+            or needs_responses(model.capabilities, request.options, request.effort)
+        )
 
     async def _chat_deltas(self, model: Model, request: ModelRequest) -> AsyncGenerator[Delta, None]:
         body = openai_chat.chat_body(model, request, self._output_limit_field)

@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
-import base64
 import json
 from collections.abc import Iterable, Mapping
 from typing import Any, Final
 
+import pybase64
+
 from deployments.providers.base import output_limit
 from deployments.providers.call_ids import accepted_call_id
 from deployments.providers.usage import from_openai
+from routing.capabilities import IMAGE_DETAIL
 from routing.catalogue import Model
 from routing.chat import ChatOptions, Image, Message, ResponseFormat, Tool, ToolCallDelta, ToolChoice
 from routing.errors import ProviderRefused
@@ -44,7 +46,7 @@ def chat_body(model: Model, request: ModelRequest, output_limit_field: str) -> J
     """Return the body of a request. An option that was not given is not sent: a compatible server may not accept it."""
     body: Json = {
         "model": model.vendor_name,
-        "messages": [_message(message) for message in request.messages],
+        "messages": [_message(message, model.capabilities.accepts(IMAGE_DETAIL)) for message in request.messages],
         output_limit_field: output_limit(model, request),
     }
     if request.effort is not None:
@@ -92,7 +94,7 @@ def _choice(choice: ToolChoice) -> str | Json:
     return choice.mode if choice.mode != "function" else {"type": "function", "function": {"name": choice.name}}
 
 
-def _message(message: Message) -> Json:
+def _message(message: Message, with_detail: bool) -> Json:
     if message.role == "tool":
         if message.images:
             reason = "Chat completions take no image in the result of a tool."
@@ -100,7 +102,7 @@ def _message(message: Message) -> Json:
         call_id = accepted_call_id(message.tool_call_id or "", LONGEST_CALL_ID)
         return {"role": "tool", "tool_call_id": call_id, "content": message.text}
     if not message.tool_calls:
-        return {"role": message.role, "content": _content(message)}
+        return {"role": message.role, "content": _content(message, with_detail)}
     calls = [
         {
             "id": accepted_call_id(call.call_id, LONGEST_CALL_ID),
@@ -109,24 +111,25 @@ def _message(message: Message) -> Json:
         }
         for call in message.tool_calls
     ]
-    return {"role": message.role, "content": _content(message) or None, "tool_calls": calls}
+    return {"role": message.role, "content": _content(message, with_detail) or None, "tool_calls": calls}
 
 
-def _content(message: Message) -> str | list[Json]:
+def _content(message: Message, with_detail: bool) -> str | list[Json]:
     if not message.images:
         return message.text
-    return [_part(part) for part in message.content if part]
+    return [_part(part, with_detail) for part in message.content if part]
 
 
-def _part(part: str | Image) -> Json:
+def _part(part: str | Image, with_detail: bool) -> Json:
     if isinstance(part, str):
         return {"type": "text", "text": part}
-    detail = {} if part.detail == "auto" else {"detail": part.detail}
+    # Where the rules of the model lack it, an image of low detail was scaled down before (`image_conversion`).
+    detail = {"detail": part.detail} if with_detail and part.detail != "auto" else {}
     return {"type": "image_url", "image_url": {"url": data_url(part)} | detail}
 
 
 def data_url(image: Image) -> str:
-    return f"data:{image.media_type};base64," + base64.b64encode(image.data).decode()
+    return f"data:{image.media_type};base64," + pybase64.b64encode_as_string(image.data)
 
 
 def _arguments(arguments: Any) -> str:

@@ -13,8 +13,10 @@ from deployments.providers.call_ids import accepted_call_id
 from deployments.providers.errors import VendorResponse, from_reply
 from deployments.providers.openai_chat import data_url, format_fields, function_fields
 from deployments.providers.usage import from_openai_responses
+from routing.capabilities import chat_only_options
 from routing.catalogue import Model
 from routing.chat import ChatOptions, Image, Message, ToolCallDelta
+from routing.errors import ProviderRefused
 from routing.models import Delta, Finish, ModelRequest
 
 Json = dict[str, Any]
@@ -28,10 +30,14 @@ _INCOMPLETE: dict[str, Finish] = {"max_output_tokens": "length", "content_filter
 def response_body(model: Model, request: ModelRequest) -> Json:
     """Return the body of a request, which OpenAI does not store.
 
-    Thoughts of earlier turns are not sent back: after the result of a tool the model thinks afresh, as in chat
-    completions. Options that the API does not have were refused or removed before (routing/capabilities).
+    Of the thoughts of earlier turns only those that the caller sent back encrypted are in it: OpenAI does not take
+    others without storing them. Raises ProviderRefused for an option that this API does not have; most were refused
+    or removed before (routing/capabilities).
     """
     options = request.options
+    if refused := chat_only_options(options):
+        reason = f"{refused[0]} is not possible together with an image in the result of a tool."
+        raise ProviderRefused(param=refused[0], reason=reason, vendor_param=refused[0])
     body: Json = {
         "model": model.vendor_name,
         "input": [item for message in request.messages for item in _items(message)],
@@ -67,12 +73,15 @@ def _text(options: ChatOptions) -> Json:
 
 
 def _items(message: Message) -> Iterator[Json]:
-    """Yield the input items of one message: its content, then its calls, or the result of a tool."""
+    """Yield the input items of one message: its thoughts, its content and its calls, or the result of a tool."""
     if message.role == "tool":
         output = _parts(message) if message.images else message.text
         call_id = accepted_call_id(message.tool_call_id or "", LONGEST_CALL_ID)
         yield {"type": "function_call_output", "call_id": call_id, "output": output}
         return
+    for thought in message.thoughts:
+        summary = [{"type": "summary_text", "text": text} for text in thought.summary]
+        yield {"type": "reasoning", "summary": summary, "encrypted_content": thought.encrypted}
     if message.content or not message.tool_calls:
         yield {"role": message.role, "content": _parts(message) if message.images else message.text}
     for call in message.tool_calls:

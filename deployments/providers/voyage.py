@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-import base64
 from collections.abc import AsyncGenerator
 from typing import Any
 
 import aiohttp
+import pybase64
 import voyageai
 from voyageai.api_resources import Embedding, MultimodalEmbedding
 
@@ -106,7 +106,7 @@ def _content(message: Message) -> list[dict[str, str]]:
 def _part(part: str | Image) -> dict[str, str]:
     if isinstance(part, str):
         return {"type": "text", "text": part}
-    url = f"data:{part.media_type};base64," + base64.b64encode(part.data).decode()
+    url = f"data:{part.media_type};base64," + pybase64.b64encode_as_string(part.data)
     return {"type": "image_base64", "image_base64": url}
 
 

@@ -9,7 +9,7 @@ from ray.serve import Application
 
 from cluster import app
 from cluster.backend.factory import CachedDirectory
-from routing.bill import BillPage, BillQuery, Key
+from routing.billing.bill import BillPage, BillQuery, Key
 from routing.models import Intent, RoomHeartbeat, Settlement, TenantTotals
 
 

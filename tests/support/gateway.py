@@ -34,7 +34,7 @@ from deployments.gateway.models import GatewaySettings, ModelHandles, RoutedAnsw
 from deployments.gateway.service import Gateway
 from deployments.model_replica import ModelReplica
 from deployments.routes import build_routes
-from routing.bill import BillPage, BillQuery, Key
+from routing.billing.bill import BillPage, BillQuery, Key
 from routing.breaker import BreakerSettings
 from routing.catalogue import Catalogue, load_catalogue
 from routing.errors import BudgetExceeded, RoomClosed, TenantUnknown

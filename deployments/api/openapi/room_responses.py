@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any, Literal
 
 from deployments.api.openapi.responses import CompletionUsage, Count, ResponseBody, RoutingFacts
-from routing.bill import Grouping
+from routing.billing.bill import Grouping
 
 
 class HealthStatus(ResponseBody):

@@ -8,6 +8,7 @@ import pytest
 
 from deployments.providers.call_ids import accepted_call_id
 from deployments.providers.openai_chat import LONGEST_CALL_ID, ChunkReader, chat_body
+from routing.capabilities import Capabilities
 from routing.catalogue import Model
 from routing.chat import ChatOptions, Image, Message, ResponseFormat, Tool, ToolCall, ToolCallDelta, ToolChoice
 from routing.errors import ProviderRefused
@@ -96,6 +97,13 @@ def test_texts_and_images_keep_their_order_and_detail() -> None:
         {"type": "text", "text": "two"},
         {"type": "image_url", "image_url": {"url": "data:image/jpeg;base64,Yg=="}},
     ]
+
+
+def test_a_server_whose_rules_lack_the_detail_does_not_get_it() -> None:
+    ruled = MODEL.model_copy(update={"capabilities": Capabilities(options=frozenset({"tools"}))})
+    request = ModelRequest(model="m", messages=(Message(role="user", content=(Image(data=b"b", detail="high"),)),))
+    (message,) = chat_body(ruled, request, "max_tokens")["messages"]
+    assert message["content"] == [{"type": "image_url", "image_url": {"url": "data:image/jpeg;base64,Yg=="}}]
 
 
 def test_a_tool_conversation_has_null_content_and_matching_ids() -> None:

@@ -9,9 +9,20 @@ import pytest
 
 from deployments.providers.openai_responses import EventReader, response_body
 from routing.catalogue import Model
-from routing.chat import ChatOptions, Effort, Image, Message, ResponseFormat, Tool, ToolCall, ToolCallDelta, ToolChoice
+from routing.chat import (
+    ChatOptions,
+    Effort,
+    EncryptedThought,
+    Image,
+    Message,
+    ResponseFormat,
+    Tool,
+    ToolCall,
+    ToolCallDelta,
+    ToolChoice,
+)
 from routing.deltas import joined_answer
-from routing.errors import ProviderOverloaded
+from routing.errors import ProviderOverloaded, ProviderRefused
 from routing.models import Finish, ModelRequest, Tier, Usage
 
 MODEL = Model(name="m", vendor="openai", services=("llm",), tier=Tier.COMPLEX, source="a test")
@@ -55,6 +66,24 @@ def test_choice_format_and_verbosity_take_the_other_form() -> None:
     assert body["tool_choice"] == {"type": "function", "name": "f"} and body["parallel_tool_calls"] is False
     described = {"type": "json_schema", "name": "s", "schema": SCHEMA, "strict": True}
     assert body["text"] == {"verbosity": "low", "format": described} and body["service_tier"] == "flex"
+
+
+def test_encrypted_thoughts_precede_the_message_to_which_they_led() -> None:
+    thought = EncryptedThought(encrypted="gAAA", summary=("I look it up.",))
+    call = ToolCall(call_id="c", name="f", arguments="{}")
+    messages = (HELLO, Message(role="assistant", thoughts=(thought,), tool_calls=(call,)))
+    sent = response_body(MODEL, request(*messages))["input"]
+    assert [item.get("type") for item in sent] == [None, "reasoning", "function_call"]
+    summary = [{"type": "summary_text", "text": "I look it up."}]
+    assert sent[1] == {"type": "reasoning", "summary": summary, "encrypted_content": "gAAA"}
+
+
+@pytest.mark.parametrize(("options", "name"), [({"stop": ("a",)}, "stop"), ({"seed": 7}, "seed")])
+def test_an_option_of_chat_completions_alone_is_refused_by_name(options: dict[str, Any], name: str) -> None:
+    with pytest.raises(ProviderRefused) as refused:
+        response_body(MODEL, request(options=ChatOptions(**options)))
+    assert refused.value.param == name
+    assert response_body(MODEL, request(options=ChatOptions(frequency_penalty=0.0)))
 
 
 def test_a_tool_conversation_becomes_items_and_an_image_may_be_a_result() -> None:

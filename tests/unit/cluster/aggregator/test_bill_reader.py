@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from cluster.aggregator.bill_reader import MAX_WAITING, BillReader
-from routing.bill import BillQuery
+from routing.billing.bill import BillQuery
 from tests.support.cost_history import write_history
 
 QUERY = BillQuery(tenant_id="acme")

@@ -11,7 +11,7 @@ import pytest
 from cluster.bill.reader import read_bill, read_deleted_nanousd
 from cluster.costs.journal import Journal
 from cluster.costs.storage.month_files import month_paths
-from routing.bill import BillQuery, BillRow, Grouping, Key
+from routing.billing.bill import BillQuery, BillRow, Grouping, Key
 from tests.support.cost_entries import book
 from tests.support.cost_history import NOVEMBER_S, OCTOBER_S, write_history
 

@@ -7,7 +7,7 @@ import datetime as dt
 
 import pytest
 
-from routing.bill import BillQuery, Grouping, decode_cursor, encode_cursor, parse_query
+from routing.billing.bill import BillQuery, Grouping, decode_cursor, encode_cursor, parse_query
 from routing.errors import BadInput
 
 NOVEMBER_S = dt.datetime(2026, 11, 1, tzinfo=dt.UTC).timestamp()
