@@ -48,6 +48,8 @@ class BillReader:
         def is_late() -> bool:
             return time.monotonic() > ends_at_s
 
+        if is_late():
+            return None
         try:
             return read_bill(self._journal, query, after, limit, is_late)
         except sqlite3.OperationalError:
