@@ -105,6 +105,7 @@ def _add_rooms(app: ApiApp, gateway: Gateway) -> None:
                 "token": sign(token, gateway.keys),
                 "expires_at": token.expires_at_s,
                 "simulated": bool(gateway.settings.simulated_vendors),
+                "takes_participants": True,
                 "limits": {
                     "frames_per_second": limits.frames_per_second,
                     "image_long_side_px": limits.image_long_side_px,

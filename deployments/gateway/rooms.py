@@ -76,7 +76,7 @@ class RoomService:
         The usage is recorded first: it is owed even where the tenant was suspended since. Usage that cannot be priced
         is set aside, so that it holds back neither the rest of the bill nor the token.
         """
-        speech = self._speech.price(token, beat.usage, self._clock())
+        speech = self._speech.price(token, beat.usage, self._clock(), beat.participants)
         self._report_set_aside(token, speech)
         await self._meter.record_spent(token.tenant_id, speech.entries)
         tenant, spent_nanousd = await self._directory.tenant(token.tenant_id), None

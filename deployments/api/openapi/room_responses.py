@@ -43,6 +43,8 @@ class RoomGrant(ResponseBody):
     expires_at: float
     simulated: bool
     limits: GrantedLimits
+    takes_participants: bool
+    """Whether heartbeats may name the participants of usage."""
 
 
 class RoomBudget(ResponseBody):

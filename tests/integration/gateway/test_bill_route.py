@@ -54,13 +54,18 @@ async def test_a_long_name_is_cut_and_a_stream_has_its_person_too(http: httpx.As
     assert row["group"]["participant"] == "a" * 256
 
 
-async def test_speech_is_on_the_bill_of_its_room_and_day(http: httpx.AsyncClient, bearer: Bearer) -> None:
-    usage = {"usage": [heard(audio_ms=60_000)]}
+async def test_speech_is_on_the_bill_of_its_room_and_its_speaker(http: httpx.AsyncClient, bearer: Bearer) -> None:
+    usage = {"usage": [heard("u1", 60_000), heard("u2", 1)], "participants": {"u1": "ann"}}
     beaten = await http.post("/v1/rooms/tenant_acme_standup/heartbeat", json=usage, headers=bearer())
     assert beaten.status_code == 200, beaten.text
     rows = (await http.get("/v1/bill?by=room&by=service", headers=ADMIN)).json()["rows"]
     assert [row["group"] for row in rows] == [{"room": "tenant_acme_standup", "service": "stt"}]
-    assert rows[0]["usage"] == {"audio_ms": 60_000} and rows[0]["cost_nanousd"] > 0
+    assert rows[0]["usage"] == {"audio_ms": 60_001} and rows[0]["cost_nanousd"] > 0
+    people = await bill(http, by="participant")
+    assert {row["group"]["participant"]: row["usage"] for row in people} == {
+        "": {"audio_ms": 1},
+        "ann": {"audio_ms": 60_000},
+    }
 
 
 async def test_only_an_admin_key_opens_the_bill(http: httpx.AsyncClient, bearer: Bearer) -> None:

@@ -123,3 +123,15 @@ async def test_a_chat_names_the_participant_that_its_answer_is_for(
         assert [words async for words in llm.answer([{"role": "user", "content": "Hello?"}], participant=participant)]
     await llm.aclose()
     assert [request.get("user") for request in router.chat_requests] == ["ann", None]
+
+
+@pytest.mark.parametrize("takes_participants", [True, False])
+async def test_a_heartbeat_names_the_speakers_to_a_router_that_takes_them(
+    router: ScriptedRouter, client: RouterClient, takes_participants: bool
+) -> None:
+    router.takes_participants = takes_participants
+    await client.open()
+    events = [{"id": "a", "participant": "ann", "audio_ms": 5}, {"id": "b", "participant": "", "characters": 5}]
+    await client.beat({}, events)
+    assert router.usage == [{"id": "a", "audio_ms": 5}, {"id": "b", "characters": 5}]
+    assert router.participants == [{"a": "ann"} if takes_participants else None]
