@@ -9,6 +9,7 @@ import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from enum import StrEnum
+from typing import Any
 
 from routing.errors import BadInput
 
@@ -132,7 +133,12 @@ def decode_cursor(cursor: str, query: BillQuery) -> Key:
         raise wrong from None
     if not isinstance(values, list) or len(values) != len(query.columns):
         raise wrong
-    for name, value in zip(query.columns, values, strict=True):
-        if type(value) is not (int if name == "day" else str) or (name == "day" and not 0 <= value < 2**31):
-            raise wrong
+    if not all(_fits(name, value) for name, value in zip(query.columns, values, strict=True)):
+        raise wrong
     return tuple(values)
+
+
+def _fits(column: str, value: Any) -> bool:
+    if column == "day":
+        return type(value) is int and 0 <= value < 2**31
+    return isinstance(value, str)

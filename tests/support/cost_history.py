@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import datetime as dt
 from pathlib import Path
+from typing import Any
 
 from cluster.costs.journal import KEPT_S, Journal
 from cluster.costs.models import Correction, Knowledge
@@ -14,8 +15,8 @@ from tests.support.cost_entries import book, seal, settlement
 OCTOBER_S = dt.datetime(2026, 10, 5, 12, tzinfo=dt.UTC).timestamp()
 NOVEMBER_S = dt.datetime(2026, 11, 9, 12, tzinfo=dt.UTC).timestamp()
 STANDUP, REVIEW = "tenant_acme_standup", "tenant_acme_review"
-CHAT = {"service": "llm", "vendor": "openai", "model": "gpt-6.1-sol", "simulated": False}
-SPEECH = {"service": "stt", "vendor": "deepgram", "model": "nova-3", "simulated": False}
+CHAT: dict[str, Any] = {"service": "llm", "vendor": "openai", "model": "gpt-6.1-sol", "simulated": False}
+SPEECH: dict[str, Any] = {"service": "stt", "vendor": "deepgram", "model": "nova-3", "simulated": False}
 
 
 def write_history(path: Path) -> None:
@@ -25,7 +26,7 @@ def write_history(path: Path) -> None:
     the estimate to 300, acme 70 for Ann in another room, a refund of 100 of her first request.
     """
     journal = Journal(path)
-    chat = {"usage": Usage(input_tokens=100, output_tokens=20), **CHAT}
+    chat: dict[str, Any] = {"usage": Usage(input_tokens=100, output_tokens=20), **CHAT}
     book(journal, "ann", 1_000, OCTOBER_S, participant="ann", request_id="q1", opened_at_s=OCTOBER_S, **chat)
     book(journal, "speech", 400, OCTOBER_S + 1, usage=Usage(audio_ms=60_000), opened_at_s=OCTOBER_S + 1, **SPEECH)
     guess = Knowledge.ROUTER_ESTIMATE

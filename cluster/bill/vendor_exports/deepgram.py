@@ -47,7 +47,7 @@ def _result(row: Row) -> Iterator[VendorUsage]:
         model = _text(grouping.get("line_item"), "line_item").rpartition("::")[2]
         yield VendorUsage(day=day, model=model, amounts={COST: nanousd_of(row["dollars"])})
         return
-    models = grouping.get("models") or ()
+    models = grouping.get("models") or []
     if len(models) != 1:
         raise ValueError("grouping.models does not name one model; group the usage by models")
     amounts = {"audio_ms": amount_of(row, "hours", HOUR_MS), "characters": amount_of(row, "tts_characters")}

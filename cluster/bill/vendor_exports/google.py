@@ -6,7 +6,7 @@ those before credits, converted to dollars by the row's own rate.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from decimal import Decimal, InvalidOperation
 from pathlib import Path
 from typing import Any
@@ -56,7 +56,7 @@ def _dollars(row: Row) -> Decimal:
         raise ValueError("cost or currency_conversion_rate is no number") from None
 
 
-def _tokens(sku: str, row: Row) -> Mapping[str, int]:
+def _tokens(sku: str, row: Row) -> dict[str, int]:
     """Return the tokens that a SKU counts. Cached tokens have SKUs of their own, and are input here too."""
     usage = row.get("usage")
     unit, amount = (

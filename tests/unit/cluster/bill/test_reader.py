@@ -5,6 +5,7 @@ from __future__ import annotations
 import sqlite3
 from contextlib import closing
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -24,7 +25,8 @@ def journal(tmp_path: Path) -> Path:
     write_history(path)
     live = Journal(path)
     for number in range(20):
-        names = {"participant": f"p{number * 7 % 5}", "model": f"m{number % 3}", "tenant_id": f"t{number % 2}"}
+        names: dict[str, Any] = {"participant": f"p{number * 7 % 5}", "model": f"m{number % 3}"}
+        names["tenant_id"] = f"t{number % 2}"
         book(live, f"more-{number}", 1 + number, NOVEMBER_S + 10 + number, opened_at_s=NOVEMBER_S + 10, **names)
     live.close()
     return path
