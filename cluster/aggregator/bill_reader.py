@@ -29,6 +29,7 @@ class BillReader:
     async def page(self, query: BillQuery, after: Key, limit: int) -> BillPage | None:
         """Return a page, or None where it is not read in time; raises sqlite3.Error for a damaged month file."""
         if self._waiting >= MAX_WAITING:
+            log.warning("bill refused", waiting=self._waiting)
             return None
         ends_at_s = time.monotonic() + self._timeout_s
         self._waiting += 1

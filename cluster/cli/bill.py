@@ -18,7 +18,7 @@ from rich.table import Table
 from cluster.bill.formats import bill_csv, cloud_event, costs_csv, iso_time, row_values
 from cluster.bill.money import dollars
 from cluster.bill.reader import read_bill, read_deleted_nanousd
-from cluster.check.terminal import labelled, plain
+from cluster.check.terminal import cell, labelled, plain
 from cluster.config.settings import AppSettings
 from cluster.config.validate import check_file
 from cluster.costs.journal_reader import FOR_EVER_S, read_booked_events, read_open_intents, read_tenants
@@ -138,9 +138,9 @@ def _show(query: BillQuery, rows: Sequence[BillRow], open_intents: int, console:
     for row in rows:
         usage = ", ".join(f"{amount:,} {unit}" for unit, amount in row.usage.items())
         amounts = (row.reported_nanousd, row.estimated_nanousd, row.corrections_nanousd, row.cost_nanousd)
-        group = [plain(row.group[name]) or "-" for name in query.columns[1:]]
+        group = [cell(row.group[name]) or "-" for name in query.columns[1:]]
         counts = (str(row.requests), str(row.estimated_requests))
-        table.add_row(plain(row.tenant_id), *group, *counts, usage, *map(dollars, amounts))
+        table.add_row(cell(row.tenant_id), *group, *counts, usage, *map(dollars, amounts))
     if rows:
         console.print(table)
     by_tenant = Counter[str]()

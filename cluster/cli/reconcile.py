@@ -26,7 +26,7 @@ from cluster.bill.vendor_drift import JOURNAL_KEY, DriftRow, compare_vendor
 from cluster.bill.vendor_exports.models import COST, BrokenRow, ModelNames
 from cluster.bill.vendor_exports.reading import UnreadableExport
 from cluster.bill.vendor_exports.registry import read_report
-from cluster.check.terminal import plain
+from cluster.check.terminal import cell, plain
 from cluster.config.settings import AppSettings
 from cluster.costs.journal_reader import FOR_EVER_S, sum_events
 from cluster.costs.window_reader import read_closed_windows
@@ -154,8 +154,8 @@ def _window_table(drift: Sequence[WindowDrift]) -> Table:
     table = Table("day", "tenant", "model", "journal", "backend", "difference", "problem", "flush id")
     for one in drift[:SHOWN]:
         amounts = (one.journal_nanousd, one.backend_nanousd, one.journal_nanousd - one.backend_nanousd)
-        names = (one.day or "-", plain(one.tenant_id), plain(one.model))
-        table.add_row(*names, *map(dollars, amounts), plain(one.problem), plain(one.flush_id))
+        names = (one.day or "-", cell(one.tenant_id), cell(one.model))
+        table.add_row(*names, *map(dollars, amounts), cell(one.problem), cell(one.flush_id))
     if len(drift) > SHOWN:
         table.add_row(f"and {len(drift) - SHOWN} more: use --json")
     return table
@@ -167,5 +167,5 @@ def _vendor_table(rows: Sequence[DriftRow]) -> Table:
         amounts = (row.journal, row.reported, row.difference)
         texts = map(dollars, amounts) if row.measure == COST else (f"{amount:,}" for amount in amounts)
         measure = "cost" if row.measure == COST else row.measure
-        table.add_row(row.vendor, row.day, plain(row.model), measure, *texts, "" if row.within else "DRIFT")
+        table.add_row(row.vendor, row.day, cell(row.model), measure, *texts, "" if row.within else "DRIFT")
     return table

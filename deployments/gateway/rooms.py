@@ -8,14 +8,13 @@ from dataclasses import dataclass
 import structlog
 
 from deployments.api.auth import RoomToken, TokenLifetime, issue_token, renew_token
-from deployments.api.bill_schemas import BillRequest
 from deployments.api.room_schemas import Heartbeat, OpenRoom
 from deployments.common.settings import RoomSettings
 from deployments.gateway.metering import BudgetStatus, Meter, budget_of, check_active
 from deployments.gateway.metrics import GatewayMetrics, NoMetrics
 from deployments.gateway.models import ClusterClient
 from deployments.gateway.speech_metering import PricedSpeech, SetAsideUsage, SpeechMetering
-from routing.billing.bill import BillPage
+from routing.billing.bill import BillPage, BillRequest
 from routing.models import Directory, RoomHeartbeat, Tenant, TenantTotals
 from routing.rooms import check_metadata, parse_room
 

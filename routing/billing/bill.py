@@ -55,6 +55,15 @@ class BillQuery:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class BillRequest:
+    """A page of a bill: its query, the key after which it begins, and its most rows."""
+
+    query: BillQuery
+    after: Key
+    limit: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class BillRow:
     """A sum of the bill. Its cost is the sum of the reported and the estimated parts and of the corrections."""
 

@@ -12,9 +12,11 @@ import pytest
 from typer.testing import CliRunner
 
 from cluster.cli.main import app
+from cluster.costs.journal import Journal
 from cluster.costs.storage.month_files import month_paths
 from routing.errors import BadInput, ConfigurationError
-from tests.support.cost_history import REVIEW, STANDUP, write_history
+from tests.support.cost_entries import book
+from tests.support.cost_history import NOVEMBER_S, REVIEW, STANDUP, write_history
 
 
 @pytest.fixture
@@ -73,6 +75,13 @@ def test_groupings_combine_and_every_tenant_is_listed_without_a_tenant(config: P
     assert found["acme", "2026-10-05", "stt"]["usage"] == {"audio_ms": 60_000}
 
 
+def test_a_name_with_markup_is_shown_as_it_is(journal: Path, config: Path) -> None:
+    live = Journal(journal)
+    book(live, "odd", 5, NOVEMBER_S + 9, participant="[red]x[/]", opened_at_s=NOVEMBER_S + 9)
+    live.close()
+    assert "[red]x[/]" in run(config, "--by", "participant")
+
+
 def test_the_table_ends_with_the_sums(config: Path) -> None:
     table = run(config)
     assert "acme: $0.000001670" in table and "globex: $0.000000050" in table
@@ -80,10 +89,6 @@ def test_the_table_ends_with_the_sums(config: Path) -> None:
 
 
 def test_the_csv_has_money_as_decimals_and_no_formula(journal: Path, config: Path) -> None:
-    from cluster.costs.journal import Journal
-    from tests.support.cost_entries import book
-    from tests.support.cost_history import NOVEMBER_S
-
     live = Journal(journal)
     book(live, "evil", 5, NOVEMBER_S + 9, participant='=HYPERLINK("http://x","y")', opened_at_s=NOVEMBER_S + 9)
     live.close()
