@@ -26,6 +26,7 @@ from deployments.api.openapi.room_responses import (
 )
 from deployments.api.room_schemas import Heartbeat, OpenRoom
 from deployments.api.uploads import Uploads
+from deployments.bill_routes import add_bill
 from deployments.gateway import openai_format
 from deployments.gateway.service import Gateway
 from deployments.openai_routes import add_chat, add_embeddings, add_models, add_responses
@@ -52,6 +53,7 @@ def build_routes(gateway: Gateway, request_ids: bool = True) -> FastAPI:
     add_responses(app, gateway, schemas)
     _add_knowledge(app, gateway)
     _add_usage(app, gateway)
+    add_bill(app, gateway)
     describe(app, configured_rules(gateway.catalogue, gateway.settings.embeddings.models))
     return app
 
@@ -103,6 +105,7 @@ def _add_rooms(app: ApiApp, gateway: Gateway) -> None:
                 "token": sign(token, gateway.keys),
                 "expires_at": token.expires_at_s,
                 "simulated": bool(gateway.settings.simulated_vendors),
+                "takes_participants": True,
                 "limits": {
                     "frames_per_second": limits.frames_per_second,
                     "image_long_side_px": limits.image_long_side_px,

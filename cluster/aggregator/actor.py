@@ -15,6 +15,7 @@ import structlog
 from ray.util import get_node_ip_address
 
 from cluster.aggregator.alert_sender import AlertSender
+from cluster.aggregator.bill_reader import BillReader
 from cluster.aggregator.cost_metrics import CostMetrics
 from cluster.aggregator.deployment import (
     AggregatorSettings,
@@ -38,6 +39,7 @@ from cluster.costs.sealer import Sealer
 from cluster.rooms.forecast import RoomSignal
 from cluster.rooms.heartbeat_batcher import HeartbeatReceipt
 from cluster.rooms.room_closer import RoomCloser
+from routing.billing.bill import BillPage, BillQuery, Key
 from routing.errors import ConfigurationError
 from routing.models import RoomHeartbeat, TenantTotals
 from routing.process import configure_logs, freeze_startup_objects
@@ -48,6 +50,7 @@ NAMESPACE = "rayroom"
 MAX_CONCURRENCY = 1_000
 CLOSE_TIMEOUT_S = 5.0
 METRICS_EVERY_S = 5.0
+BILL_TIMEOUT_SHARE = 0.8
 
 log = structlog.get_logger()
 
@@ -84,6 +87,8 @@ class Aggregator:
             park_after_s=costs.park_after_s,
             clock=self._clock,
         )
+        # A page that takes longer finds its caller gone.
+        self._bill = BillReader(self._path, costs.timeout_s * BILL_TIMEOUT_SHARE)
         self._sealer = Sealer(self._commit_log, costs.flush_every_s)
         loop = asyncio.get_running_loop()
         self._alerts = AlertSender(
@@ -151,6 +156,10 @@ class Aggregator:
 
     async def totals(self, tenant_id: str) -> TenantTotals:
         return await self._commit_log.totals(tenant_id)
+
+    async def bill(self, query: BillQuery, after: Key, limit: int) -> BillPage | None:
+        """Return a page of the bill, or None where it is not read in time."""
+        return await self._bill.page(query, after, limit)
 
     async def beat(self, heartbeats: list[RoomHeartbeat]) -> HeartbeatReceipt:
         """Record heartbeats; return the spend of each room and its tenant, and the rooms that are closed."""

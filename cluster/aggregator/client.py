@@ -13,8 +13,15 @@ from cluster.aggregator.outbox import CostOutbox
 from cluster.aggregator.transport import CostTransport, TransportAddress
 from cluster.costs.models import Entry, Receipt
 from cluster.rooms.heartbeat_batcher import HeartbeatBatcher, HeartbeatReceipt
+from routing.billing.bill import BillPage, BillQuery, Key
+from routing.errors import CostsUnavailable
 from routing.models import Intent, RoomHeartbeat, Settlement, Spending, TenantTotals
 from routing.ratelimit import TakenRequests
+
+BILL_TOO_LONG = (
+    "The bill was not added up in time: several bills are read now, or its time is too long for this route. Request a"
+    " shorter time, or run `rayroom bill` on the head node."
+)
 
 
 class AggregatorClient:
@@ -46,6 +53,12 @@ class AggregatorClient:
     async def totals(self, tenant_id: str) -> TenantTotals:
         totals: TenantTotals = await self._aggregator.call("totals", tenant_id)
         return totals
+
+    async def bill(self, query: BillQuery, after: Key, limit: int) -> BillPage:
+        page: BillPage | None = await self._aggregator.call("bill", query, after, limit)
+        if page is None:
+            raise CostsUnavailable(BILL_TOO_LONG, "since")
+        return page
 
     async def beat(self, heartbeat: RoomHeartbeat) -> Spending | None:
         return await self._heartbeats.beat(heartbeat)

@@ -39,6 +39,8 @@ class BillingContext:
     service: Service
     job_id: str | None = None
     room_opened_at_s: float = 0.0
+    participant: str = ""
+    """The identity of the person whose request it is; empty for nobody's, such as a frame."""
     request_id: str = field(default_factory=lambda: uuid.uuid4().hex)
 
 
@@ -145,6 +147,7 @@ class Meter:
             job_id=billing.job_id,
             room_opened_at_s=billing.room_opened_at_s,
             request_id=billing.request_id,
+            participant=billing.participant,
             witnessed=True,
         )
         return MeteredAttempt(self, intent, model.name, tariff)

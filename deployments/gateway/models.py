@@ -14,6 +14,7 @@ from deployments.common.settings import (
     VisionSettings,
 )
 from deployments.gateway.metering import BillingContext
+from routing.billing.bill import BillPage, BillQuery, Key
 from routing.breaker import BreakerSettings
 from routing.chat import ChatOptions, Message
 from routing.fairness import FairnessSettings
@@ -87,6 +88,9 @@ class ClusterClient(Costs, Rooms, Protocol):
 
         Raises CostsUnavailable.
         """
+
+    async def bill(self, query: BillQuery, after: Key, limit: int) -> BillPage:
+        """Return a page of the bill from the key `after` on; raises CostsUnavailable."""
 
     async def aclose(self) -> None:
         """Deliver every entry that is still pending."""

@@ -1,4 +1,4 @@
-"""Open, keep and close rooms: tokens, heartbeats with their speech usage, and a tenant's totals."""
+"""Open, keep and close rooms: tokens, heartbeats with their speech usage, and a tenant's totals and bill."""
 
 from __future__ import annotations
 
@@ -14,6 +14,7 @@ from deployments.gateway.metering import Meter, check_active
 from deployments.gateway.metrics import GatewayMetrics, NoMetrics
 from deployments.gateway.models import ClusterClient
 from deployments.gateway.speech_metering import PricedSpeech, SetAsideUsage, SpeechMetering
+from routing.billing.bill import BillPage, BillRequest
 from routing.billing.budgets import BudgetStatus, tightest_budget
 from routing.models import Directory, RoomHeartbeat, Spending, Tenant, TenantTotals
 from routing.rooms import check_metadata, parse_room
@@ -85,7 +86,7 @@ class RoomService:
         The usage is recorded first: it is owed even where the tenant was suspended since. Usage that cannot be priced
         is set aside, so that it holds back neither the rest of the bill nor the token.
         """
-        speech = self._speech.price(token, beat.usage, self._clock())
+        speech = self._speech.price(token, beat.usage, self._clock(), beat.participants)
         self._report_set_aside(token, speech)
         await self._meter.record_spent(token.tenant_id, speech.entries)
         tenant, spending = await self._directory.tenant(token.tenant_id), None
@@ -111,6 +112,13 @@ class RoomService:
         """Return a tenant's totals so far and its open rooms; raises TenantUnknown."""
         await self._directory.tenant(tenant_id)
         return await self._cluster.totals(tenant_id), await self._cluster.of(tenant_id)
+
+    async def bill(self, request: BillRequest) -> BillPage:
+        """Return a page of the bill; raises TenantUnknown for a tenant that has neither costs nor a contract."""
+        page = await self._cluster.bill(request.query, request.after, request.limit)
+        if request.query.tenant_id is not None and not page.tenant_known:
+            await self._directory.tenant(request.query.tenant_id)
+        return page
 
     def _report_set_aside(self, token: RoomToken, speech: PricedSpeech) -> None:
         for usage in speech.set_aside:

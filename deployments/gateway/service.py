@@ -10,6 +10,7 @@ from contextlib import AbstractContextManager, aclosing
 from dataclasses import replace
 
 from deployments.api.auth import Keys, RoomToken, Tokens
+from deployments.api.body import participant_of
 from deployments.api.chat_messages import to_messages, to_options
 from deployments.api.chat_schemas import ChatRequest
 from deployments.api.embedding_schemas import EmbeddingRequest, KnowledgeSearch, to_inputs
@@ -152,7 +153,8 @@ class Gateway:
         """Return the inputs' vectors and their cost in nano-dollars."""
         inputs = to_inputs(request, self.settings.vision.max_image_px)
         total_s = self.settings.embeddings.total_timeout_s
-        routed = self._routed_inputs(admitted.billing, request.model, inputs, total_s)
+        billing = replace(admitted.billing, participant=participant_of(request.user))
+        routed = self._routed_inputs(billing, request.model, inputs, total_s)
         decision = with_token_models(routed.decision, self.catalogue, inputs)
         decision, dimensions = with_dimensions(
             decision, self.catalogue, request.dimensions, drop_params=bool(request.drop_params)
@@ -224,6 +226,7 @@ class Gateway:
             decision, self.catalogue, messages, output_tokens, settings.max_input_tokens, request.output_field, options
         )
         decision = within_capabilities(decision, self.catalogue, options, messages, drop_params)
+        billing = replace(billing, participant=request.participant)
         routed = self._llm.request(billing, decision, messages)
         timeouts = with_extra_time(
             routed.timeouts,

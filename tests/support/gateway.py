@@ -16,6 +16,7 @@ import uvicorn
 from PIL import Image, ImageDraw
 
 from cluster.aggregator.shared_rates import SharedRates
+from cluster.bill.reader import read_bill
 from cluster.costs.commit_log import CommitLog
 from cluster.costs.journal import Journal
 from cluster.rooms.registry import RoomRegistry
@@ -34,6 +35,7 @@ from deployments.gateway.models import GatewaySettings, ModelHandles, RoutedAnsw
 from deployments.gateway.service import Gateway
 from deployments.model_replica import ModelReplica
 from deployments.routes import build_routes
+from routing.billing.bill import BillPage, BillQuery, Key
 from routing.breaker import BreakerSettings
 from routing.catalogue import Catalogue, load_catalogue
 from routing.errors import BudgetExceeded, RoomClosed, TenantUnknown
@@ -112,6 +114,9 @@ class InProcessCluster:
 
     async def totals(self, tenant_id: str) -> TenantTotals:
         return await self.recorder.totals(tenant_id)
+
+    async def bill(self, query: BillQuery, after: Key, limit: int) -> BillPage:
+        return await asyncio.to_thread(read_bill, self.journal.path, query, after, limit)
 
     async def beat(self, beat: RoomHeartbeat) -> Spending:
         if not self.rooms.beat(beat):

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any, Literal
 
 from deployments.api.openapi.responses import CompletionUsage, Count, ResponseBody, RoutingFacts
+from routing.billing.bill import Grouping
 
 
 class HealthStatus(ResponseBody):
@@ -51,6 +52,8 @@ class RoomGrant(ResponseBody):
     simulated: bool
     limits: GrantedLimits
     budget: RoomBudget | None
+    takes_participants: bool
+    """Whether heartbeats may name the participants of usage."""
 
 
 class SetAside(ResponseBody):
@@ -97,6 +100,30 @@ class TenantReport(UsageTotals):
     """A tenant's totals so far, and its open rooms."""
 
     rooms: list[OpenRoomCounters]
+
+
+class BillLine(ResponseBody):
+    """A sum of the bill; its cost is what was reported, estimated and corrected together."""
+
+    tenant_id: str
+    group: dict[str, str]
+    """The values of the grouping, such as `{"room": "tenant_acme_standup"}`."""
+    requests: Count
+    estimated_requests: int
+    """The requests whose cost is an estimate still; negative where a later month corrects those of an earlier one."""
+    usage: dict[str, int]
+    cost_nanousd: int
+    reported_nanousd: int
+    estimated_nanousd: int
+    corrections_nanousd: int
+
+
+class BillPageBody(ResponseBody):
+    """A page of the bill, and the cursor of the next one, null on the last page."""
+
+    by: list[Grouping]
+    rows: list[BillLine]
+    next_cursor: str | None
 
 
 class PassageRow(ResponseBody):

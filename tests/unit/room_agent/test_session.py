@@ -283,7 +283,7 @@ async def test_the_last_heartbeat_is_repeated_until_all_usage_is_billed(
 ) -> None:
     harness, speech = harness_with_speech
     await harness.start()
-    speech.usage.count("tts", "eleven_flash_v2_5", 40)
+    speech.usage.count(("tts", "eleven_flash_v2_5", ""), 40)
     harness.router.heartbeat_statuses.extend([503, 401])
     closing = asyncio.create_task(harness.session.aclose())
     for _ in range(2):
