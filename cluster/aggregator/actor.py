@@ -22,7 +22,8 @@ from cluster.aggregator.deployment import (
     refuse_superseded,
 )
 from cluster.aggregator.messages import pack_receipts, unpack_entries, unpack_records
-from cluster.aggregator.transport import TransportAddress, TransportServer
+from cluster.aggregator.transport import TransportAddress
+from cluster.aggregator.transport_server import TransportServer
 from cluster.backend.factory import connect_backend
 from cluster.costs.archiver import Archiver
 from cluster.costs.booking_clock import BookingClock
