@@ -26,7 +26,8 @@ from cluster.aggregator.deployment import (
 )
 from cluster.aggregator.messages import pack_receipts, unpack_entries, unpack_records
 from cluster.aggregator.shared_rates import SharedRates
-from cluster.aggregator.transport import TransportAddress, TransportServer
+from cluster.aggregator.transport import TransportAddress
+from cluster.aggregator.transport_server import TransportServer
 from cluster.backend.factory import connect_backend
 from cluster.backend.webhook import connect_webhook
 from cluster.costs.archiver import Archiver

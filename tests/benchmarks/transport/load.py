@@ -22,7 +22,8 @@ import ray
 import uvloop
 
 from cluster.aggregator.outbox import CostOutbox, SendEntries
-from cluster.aggregator.transport import CostTransport, TransportAddress, TransportServer
+from cluster.aggregator.transport import CostTransport, TransportAddress
+from cluster.aggregator.transport_server import TransportServer
 from cluster.costs.models import Entry, Receipt
 from routing.models import Spending
 from routing.process import configure_logs
