@@ -96,8 +96,8 @@ def _add_rooms(app: ApiApp, gateway: Gateway) -> None:
     async def open_room(request: BoundedRequest) -> Response:
         """Open a room for its agent, by an agent key; return its tenant, its limits and a room token."""
         check_key(request.headers.get("authorization"), gateway.keys.agent, "agent")
-        token, tenant = await gateway.rooms.open(await read_body(OpenRoom, await request.read("agent")))
-        limits = gateway.settings.rooms
+        opened = await gateway.rooms.open(await read_body(OpenRoom, await request.read("agent")))
+        token, tenant, limits = opened.token, opened.tenant, gateway.settings.rooms
         return JSONResponse(
             {
                 "room": token.name.room,
@@ -112,6 +112,7 @@ def _add_rooms(app: ApiApp, gateway: Gateway) -> None:
                     "heartbeat_every_s": limits.heartbeat_every_s,
                     "max_frame_bytes": MAX_FRAME_BYTES,
                 },
+                "budget": opened.budget and asdict(opened.budget),
             }
         )
 

@@ -33,15 +33,6 @@ class RoomLimits(RouterReply):
     heartbeat_every_s: float
 
 
-class OpenedRoom(RouterReply):
-    token: str
-    expires_at: float
-    simulated: bool
-    limits: RoomLimits
-    takes_participants: bool = False
-    """Whether heartbeats may name the speakers of usage events; a router of an older version rejects the field."""
-
-
 class Description(RouterReply):
     """The answer to a frame."""
 
@@ -61,6 +52,16 @@ class TenantBudget(RouterReply):
     @property
     def is_spent(self) -> bool:
         return self.limit_nanousd is not None and self.spent_nanousd >= self.limit_nanousd
+
+
+class OpenedRoom(RouterReply):
+    token: str
+    expires_at: float
+    simulated: bool
+    limits: RoomLimits
+    budget: TenantBudget | None = None
+    takes_participants: bool = False
+    """Whether heartbeats may name the speakers of usage events; a router of an older version rejects the field."""
 
 
 class SetAsideEvent(RouterReply):

@@ -34,6 +34,14 @@ class GrantedLimits(ResponseBody):
     max_frame_bytes: int
 
 
+class RoomBudget(ResponseBody):
+    """The tenant's tightest budget: the one of which the greatest share is spent."""
+
+    spent_nanousd: Count
+    limit_nanousd: Count
+    kind: Literal["monthly", "daily", "room"]
+
+
 class RoomGrant(ResponseBody):
     """An open room: its tenant, its limits, and the token for its other requests."""
 
@@ -43,13 +51,9 @@ class RoomGrant(ResponseBody):
     expires_at: float
     simulated: bool
     limits: GrantedLimits
+    budget: RoomBudget | None
     takes_participants: bool
     """Whether heartbeats may name the participants of usage."""
-
-
-class RoomBudget(ResponseBody):
-    spent_nanousd: Count
-    limit_nanousd: Count
 
 
 class SetAside(ResponseBody):
