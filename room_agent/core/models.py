@@ -32,13 +32,17 @@ class SharedTrack:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class KeptFrame:
-    """A frame ready to send: its JPEG, its `x-frame-*` headers, and the gate's reason for keeping it."""
+    """A frame ready to send: its JPEG, its `x-frame-*` headers, and the gate's reason for keeping it.
+
+    `known` is its description where no model has to be called.
+    """
 
     jpeg: bytes = field(repr=False)
     headers: Mapping[str, str]
     why: str
     captured_at_s: float
     """Wall-clock time."""
+    known: Description | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -4,28 +4,21 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable
-from dataclasses import dataclass
-from typing import cast
+from dataclasses import dataclass, replace
 
 from livekit import rtc
 
 from room_agent.core.counters import Counters
 from room_agent.core.models import KeptFrame, SharedTrack
-from room_agent.frames.i420 import Planes, rotated
+from room_agent.video.black_screen import BLACK, BLACK_WHY, BlackScreen
 from room_agent.video.frame_gate import FrameGate, pack_frame
 from room_agent.video.rate_control import RateControl
+from room_agent.video.received_frames import UnreadableFrame, UnreadableFrames, upright
 from room_agent.video.uploader import FrameUploader
 
 MIN_SIDE_PX = 64
 """Frames with a shorter side are skipped: LiveKit delivers one of 8x8 when a track ends."""
 CLOSE_TIMEOUT_S = 30.0
-
-_DEGREES: dict[int, int] = {
-    rtc.VideoRotation.VIDEO_ROTATION_0: 0,
-    rtc.VideoRotation.VIDEO_ROTATION_90: 90,
-    rtc.VideoRotation.VIDEO_ROTATION_180: 180,
-    rtc.VideoRotation.VIDEO_ROTATION_270: 270,
-}
 
 
 class SampleClock:
@@ -98,6 +91,8 @@ class TrackSampler:
         self._clock = clock
         self._wall_clock = wall_clock
         self._samples = SampleClock(pipeline.rate.fps)
+        self._unreadable = UnreadableFrames(pipeline.track.sid, counters)
+        self._black = BlackScreen()
 
     async def run(self, track: rtc.Track) -> None:
         """Sample until the track ends, or until cancelled."""
@@ -116,9 +111,13 @@ class TrackSampler:
         self._samples.fps = self._pipeline.rate.fps
         if min(event.frame.width, event.frame.height) < MIN_SIDE_PX or not self._samples.due(now_s):
             return
-        self._counters.frames_seen += 1
         # The pixels are processed in a thread: a stall of the event loop would be audible in the room.
-        frame = await asyncio.to_thread(self._kept_frame, event, now_s)
+        try:
+            frame = await asyncio.to_thread(self._kept_frame, event, now_s)
+        except UnreadableFrame as error:
+            self._unreadable.add(str(error))
+            return
+        self._counters.frames_seen += 1
         if frame is None:
             self._counters.frames_repeated += 1
             return
@@ -127,16 +126,15 @@ class TrackSampler:
 
     def _kept_frame(self, event: rtc.VideoFrameEvent, now_s: float) -> KeptFrame | None:
         """Return the frame ready to send, or None where it shows nothing new."""
-        planes = rotated(planes_of(event.frame), _DEGREES[cast(int, event.rotation)])
+        planes = upright(event)
         decision = self._pipeline.gate.offer(planes, now_s)
-        if not decision.keep:
+        turned_black = self._black.begins(decision.why == BLACK_WHY, now_s)
+        if not decision.keep and not turned_black:
             return None
         track, long_side_px = self._pipeline.track, self._pipeline.long_side_px
-        return pack_frame(planes, decision, track.sid, track.source, long_side_px, self._wall_clock())
-
-
-def planes_of(frame: rtc.VideoFrame) -> Planes:
-    """Return a frame's planes: views of an I420 frame, as decoders deliver it, a converted copy of any other."""
-    if frame.type != rtc.VideoBufferType.I420:
-        frame = frame.convert(rtc.VideoBufferType.I420)
-    return Planes.from_i420(frame.data, frame.width, frame.height)
+        frame = pack_frame(planes, decision, track.sid, track.source, long_side_px, self._wall_clock())
+        if not turned_black:
+            return frame
+        # The picture that returns is to be described, though it may be the one of before.
+        self._pipeline.gate.forget()
+        return replace(frame, known=BLACK)

@@ -10,6 +10,7 @@ import structlog
 from livekit import rtc
 
 from room_agent.core.counters import Counters
+from room_agent.core.encryption import EncryptedTracks
 from room_agent.core.models import SharedTrack, Source, TrackEnded
 from room_agent.core.router_client import RoomLimits, RouterClient
 from room_agent.core.tasks import OwnedTasks, cancel, log_task_traceback
@@ -76,6 +77,7 @@ class VideoTracks:
         self._events = events
         self._max_tracks = max_tracks
         self._sampled: dict[str, _SampledTrack] = {}
+        self._encrypted = EncryptedTracks()
         self._tasks = OwnedTasks(log_task_traceback)
 
     def follow(self, limits: RoomLimits) -> None:
@@ -97,6 +99,7 @@ class VideoTracks:
             if sid not in self._sampled:
                 self._sampled[sid] = self._start(videos[sid].shared, track, limits)
         self._counters.tracks_watched = len(self._sampled)
+        self._counters.tracks_encrypted = len(self._encrypted)
 
     async def aclose(self) -> None:
         """Stop at once."""
@@ -108,7 +111,9 @@ class VideoTracks:
             publication.sid: _VideoPublication(publication, participant)
             for participant in self._room.remote_participants.values()
             for publication in participant.track_publications.values()
-            if publication.kind == rtc.TrackKind.KIND_VIDEO and publication.source in SOURCES
+            if publication.kind == rtc.TrackKind.KIND_VIDEO
+            and publication.source in SOURCES
+            and not self._encrypted.has(publication)
         }
 
     def _start(self, shared: SharedTrack, track: rtc.Track, limits: RoomLimits) -> _SampledTrack:

@@ -92,7 +92,10 @@ class FrameUploader:
     async def run(self) -> None:
         """Send frames until `end`, or until cancelled."""
         while (frame := await self._slot.next()) is not None:
-            if self._rate.open(self._clock()):
+            if frame.known is not None:
+                known = FrameDescribed(track=self._track, frame=frame, answer=frame.known, took_s=0.0)
+                await self._events.emit_described(known)
+            elif self._rate.open(self._clock()):
                 await self._send(frame)
             else:
                 self._lose()

@@ -12,11 +12,11 @@ from PIL import Image
 
 from room_agent.core.counters import Counters
 from room_agent.core.models import FrameKept, SharedTrack
-from room_agent.frames.i420 import rotated
+from room_agent.frames.i420 import Planes, rotated
 from room_agent.video.events import FrameEvents
 from room_agent.video.frame_gate import FrameGate
 from room_agent.video.rate_control import RateControl
-from room_agent.video.sampler import SampleClock, TrackPipeline, TrackSampler, planes_of
+from room_agent.video.sampler import SampleClock, TrackPipeline, TrackSampler
 from room_agent.video.uploader import FrameUploader
 from tests.support.screens import Desktop, photo
 from tests.unit.room_agent.offline import Clock, OfflineRouter, OfflineStream, OfflineTrack, until
@@ -167,10 +167,31 @@ async def test_a_rotated_frame_is_sent_upright(harness: SamplerHarness) -> None:
     assert Image.open(io.BytesIO(event.frame.jpeg)).size == (640, 360)
 
 
-async def test_a_frame_that_is_not_i420_is_converted(harness: SamplerHarness) -> None:
-    rgba = rtc.VideoFrame(64, 64, rtc.VideoBufferType.RGBA, bytes([200]) * (64 * 64 * 4))
-    planes = planes_of(rgba)
-    assert (planes.width_px, planes.height_px) == (64, 64) and planes.u.shape == (32, 32)
+async def test_an_unreadable_frame_is_counted_and_the_next_one_is_kept(harness: SamplerHarness) -> None:
+    harness.track.receive(rtc.VideoFrame(640, 360, rtc.VideoBufferType.I420, bytes(100)))
+    harness.track.show(Desktop().planes())
+    await harness.run()
+    counters = harness.counters
+    assert (counters.frames_unreadable, counters.frames_seen, counters.frames_kept) == (1, 1, 1)
+
+
+async def test_a_share_that_goes_black_is_described_once_and_without_a_model(harness: SamplerHarness) -> None:
+    black = Planes.from_i420(bytes([16]) * (640 * 360) + bytes([128]) * (640 * 180), 640, 360)
+    for picture in (Desktop().planes(), *[black] * 6, Desktop().planes()):
+        harness.track.show(picture)
+    await harness.run()
+    known = [event.frame.known for event in harness.kept]
+    assert [one is not None for one in known] == [False, True, False]
+    assert known[1] is not None and "black" in known[1].description and known[1].cost_nanousd == 0
+    assert harness.kept[2].frame.why == "first frame"
+
+
+async def test_a_share_that_begins_black_is_not_described(harness: SamplerHarness) -> None:
+    black = Planes.from_i420(bytes([16]) * (640 * 360) + bytes([128]) * (640 * 180), 640, 360)
+    for _ in range(6):
+        harness.track.show(black)
+    await harness.run()
+    assert harness.kept == [] and harness.counters.frames_repeated == 6
 
 
 async def test_a_cancelled_sampler_closes_its_stream(harness: SamplerHarness) -> None:

@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import AsyncIterator
+from dataclasses import replace
 
 import pytest
 
 from room_agent.core.counters import Counters
 from room_agent.core.models import FrameDescribed, FrameKept, KeptFrame, SharedTrack
+from room_agent.video.black_screen import BLACK
 from room_agent.video.events import FrameEvents
 from room_agent.video.rate_control import RateControl
 from room_agent.video.uploader import FrameUploader, UploadSlot
@@ -147,3 +149,9 @@ async def test_an_ended_uploader_sends_its_last_frame_and_returns(harness: Uploa
     await asyncio.wait_for(running, 5.0)
     await until(lambda: harness.described)
     assert harness.sent == ["1"]
+
+
+async def test_a_frame_with_a_known_description_is_emitted_in_order_without_a_request(harness: UploaderHarness) -> None:
+    harness.uploader.offer(replace(frame(1), known=BLACK))
+    await until(lambda: harness.described)
+    assert harness.described[0].answer == BLACK and harness.sent == [] and harness.counters.answers == 0
