@@ -1,16 +1,62 @@
-"""Schema of the `x-frame-...` headers that carry a frame's metadata."""
+"""Schemas of a frame: the `x-frame-...` headers with its metadata, and the JSON body with more than one picture."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping
 from typing import Annotated, Literal
 
-from pydantic import Field, ValidationError
+from pydantic import AfterValidator, Field, ValidationError, model_validator
 
-from deployments.api.body import Body, Finite, bad_input
+from deployments.api.body import MAX_IMAGE_CHARS, Body, Finite, bad_input
 from routing.models import FrameFeatures
 
 Unit = Annotated[float, Field(ge=0, le=1)]
+
+MAX_CROPS = 4
+MAX_MOVING = 8
+MAX_PREVIOUS_CHARS = 4_000
+
+
+def _spans_pixels(box: tuple[int, int, int, int]) -> tuple[int, int, int, int]:
+    left, top, right, bottom = box
+    if left >= right or top >= bottom:
+        raise ValueError("must be left, top, right, bottom in pixels, with right and bottom the larger")
+    return box
+
+
+Px = Annotated[int, Field(strict=True, ge=0, le=65_536)]
+PixelBox = Annotated[tuple[Px, Px, Px, Px], AfterValidator(_spans_pixels)]
+"""Left, top, right and bottom in pixels of the screen."""
+InlineImage = Annotated[str, Field(min_length=1, max_length=MAX_IMAGE_CHARS)]
+"""A JPEG as a data URL."""
+
+
+class FrameCropBody(Body):
+    """A part of the screen that changed, at its full size."""
+
+    image: InlineImage
+    box: PixelBox
+
+
+class FrameBody(Body):
+    """A frame with its changed parts, and with the description to which its own is added.
+
+    `image` is the whole screen, reduced; without it there is a crop. `screen` is the screen's width and height in
+    pixels; `moving` are parts that change all the time, such as a video.
+    """
+
+    image: InlineImage | None = None
+    crops: Annotated[tuple[FrameCropBody, ...], Field(max_length=MAX_CROPS)] = ()
+    screen: tuple[Px, Px] | None = None
+    moving: Annotated[tuple[PixelBox, ...], Field(max_length=MAX_MOVING)] = ()
+    previous: Annotated[str, Field(max_length=MAX_PREVIOUS_CHARS)] = ""
+    """The last description of this screen. The answer then says only what is different."""
+
+    @model_validator(mode="after")
+    def _shows_something(self) -> FrameBody:
+        if self.image is None and not self.crops:
+            raise ValueError("image must be given, or crops")
+        return self
 
 
 class FrameHeaders(Body):

@@ -31,10 +31,19 @@ class SharedTrack:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class FramePart:
+    """A part of a screen that changed, as a JPEG, and its left, top, right and bottom edges in the screen's pixels."""
+
+    jpeg: bytes = field(repr=False)
+    box_px: tuple[int, int, int, int]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class KeptFrame:
     """A frame ready to send: its JPEG, its `x-frame-*` headers, and the gate's reason for keeping it.
 
-    `known` is its description where no model has to be called.
+    Where `parts` are there, they are sent with the smaller `overview` in place of `jpeg`. `known` is the description
+    of a frame for which no model has to be called.
     """
 
     jpeg: bytes = field(repr=False)
@@ -43,6 +52,9 @@ class KeptFrame:
     captured_at_s: float
     """Wall-clock time."""
     known: Description | None = None
+    overview: bytes | None = field(default=None, repr=False)
+    parts: tuple[FramePart, ...] = ()
+    screen_px: tuple[int, int] | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

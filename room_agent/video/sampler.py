@@ -15,6 +15,7 @@ from room_agent.video.frame_gate import FrameGate, pack_frame
 from room_agent.video.rate_control import RateControl
 from room_agent.video.received_frames import UnreadableFrame, UnreadableFrames, upright
 from room_agent.video.uploader import FrameUploader
+from room_agent.video.view_encoder import ViewEncoder, with_parts
 
 MIN_SIDE_PX = 64
 """Frames with a shorter side are skipped: LiveKit delivers one of 8x8 when a track ends."""
@@ -67,12 +68,12 @@ def _period_s(fps: float) -> float:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class TrackPipeline:
-    """The collaborators of one track, in the order in which a frame passes them, and the size of its JPEGs."""
+    """The collaborators of one track, in the order in which a frame passes them."""
 
     track: SharedTrack
-    long_side_px: int
     rate: RateControl
     gate: FrameGate
+    views: ViewEncoder
     uploader: FrameUploader
 
 
@@ -131,10 +132,12 @@ class TrackSampler:
         turned_black = self._black.begins(decision.why == BLACK_WHY, now_s)
         if not decision.keep and not turned_black:
             return None
-        track, long_side_px = self._pipeline.track, self._pipeline.long_side_px
+        track, views = self._pipeline.track, self._pipeline.views.choose(planes, decision.judgement)
+        # A question about the screen gets this picture, so it is not the small one that stands beside parts.
+        long_side_px = self._pipeline.views.long_side_px if views.crops else views.whole_px
         frame = pack_frame(planes, decision, track.sid, track.source, long_side_px, self._wall_clock())
         if not turned_black:
-            return frame
+            return with_parts(frame, planes, views)
         # The picture that returns is to be described, though it may be the one of before.
         self._pipeline.gate.forget()
         return replace(frame, known=BLACK)

@@ -20,6 +20,7 @@ from room_agent.video.rate_control import RateControl
 from room_agent.video.sampler import TrackPipeline, TrackSampler
 from room_agent.video.selection import TrackCandidate, select
 from room_agent.video.uploader import FrameUploader
+from room_agent.video.view_encoder import ViewEncoder
 
 LAST_ANSWER_S = 10.0
 """The wait for a track's last answer after its end: a slide shown for a second is described all the same."""
@@ -120,7 +121,11 @@ class VideoTracks:
         rate, gate = RateControl(limits.frames_per_second), FrameGate()
         uploader = FrameUploader(shared, self._router, rate, self._counters, self._events, gate.forget, time.monotonic)
         pipeline = TrackPipeline(
-            track=shared, long_side_px=limits.image_long_side_px, rate=rate, gate=gate, uploader=uploader
+            track=shared,
+            rate=rate,
+            gate=gate,
+            views=ViewEncoder(limits.image_long_side_px, limits.image_tokens),
+            uploader=uploader,
         )
         sampler = TrackSampler(pipeline, self._counters, time.monotonic, time.time)
         log.info("track sampled", track=shared.sid, source=shared.source)

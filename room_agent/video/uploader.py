@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable
-from typing import Generic, TypeVar
+from typing import Any, Generic, TypeVar
 
 import structlog
 
 from room_agent.core.counters import Counters
 from room_agent.core.models import FrameDescribed, FrameKept, KeptFrame, SharedTrack
-from room_agent.core.router_client import Description, RouterClient
+from room_agent.core.router_client import Description, RouterClient, data_url
 from room_agent.core.router_errors import RouterError, TokenExpired
 from room_agent.video.events import FrameEvents
 from room_agent.video.rate_control import RateControl
@@ -121,13 +121,25 @@ class FrameUploader:
         await self._events.emit_described(FrameDescribed(track=self._track, frame=frame, answer=answer, took_s=took_s))
 
     async def _describe(self, frame: KeptFrame) -> Description:
+        body = frame_body(frame)
         try:
-            return await self._router.describe(frame.jpeg, frame.headers)
+            return await self._router.describe(frame.jpeg, frame.headers, body)
         except TokenExpired:
             await self._router.open()
-            return await self._router.describe(frame.jpeg, frame.headers)
+            return await self._router.describe(frame.jpeg, frame.headers, body)
 
     def _lose(self) -> None:
         """Count the frame as shed. The track's next frame must be kept again, because nothing described this one."""
         self._counters.frames_shed += 1
         self._on_lost()
+
+
+def frame_body(frame: KeptFrame) -> dict[str, Any] | None:
+    """Return the JSON body of a frame with parts; None for a frame that is one JPEG."""
+    if not frame.parts:
+        return None
+    return {
+        "image": data_url(frame.overview or frame.jpeg),
+        "crops": [{"image": data_url(part.jpeg), "box": part.box_px} for part in frame.parts],
+        "screen": frame.screen_px,
+    }

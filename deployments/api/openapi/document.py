@@ -12,7 +12,7 @@ from pydantic.json_schema import models_json_schema
 
 from deployments.api.chat_schemas import ChatRequest
 from deployments.api.embedding_schemas import EmbeddingRequest, KnowledgeSearch
-from deployments.api.frame_schemas import FrameHeaders
+from deployments.api.frame_schemas import FrameBody, FrameHeaders
 from deployments.api.openapi.responses import (
     ChatCompletion,
     ChatCompletionChunk,
@@ -80,6 +80,7 @@ _KINDS: tuple[type[BaseModel], ...] = (
     EmbeddingResponse,
     ErrorEnvelope,
     FoundPassages,
+    FrameBody,
     FrameDescription,
     HealthStatus,
     Heartbeat,
@@ -103,10 +104,14 @@ def operation(
     *,
     key: str | None = None,
     body: type[BaseModel] | None = None,
+    binary: str | None = None,
     events: type[BaseModel] | None = None,
     **more: Any,
 ) -> dict[str, Any]:
-    """Return the description of a route, which reads its request itself; `events` are those of its streams."""
+    """Return the description of a route, which reads its request itself.
+
+    `events` are those of its streams; `binary` is a media type that its body may have in place of JSON.
+    """
     rated = 402 in (errors := tuple(errors))
     content = {"application/json": {"schema": _ref(success)}}
     if events is not None:
@@ -117,7 +122,8 @@ def operation(
     if key is not None:
         extra["security"] = [{key: []}]
     if body is not None:
-        extra["requestBody"] = {"content": {"application/json": {"schema": _ref(body)}}, "required": True}
+        bodies: dict[str, Any] = {binary: {"schema": {"type": "string", "format": "binary"}}} if binary else {}
+        extra["requestBody"] = {"content": bodies | {"application/json": {"schema": _ref(body)}}, "required": True}
     return extra
 
 

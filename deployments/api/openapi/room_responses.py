@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any, Literal
 
 from deployments.api.openapi.responses import CompletionUsage, Count, ResponseBody, RoutingFacts
+from routing.capabilities import ImageTokens
 
 
 class HealthStatus(ResponseBody):
@@ -31,6 +32,8 @@ class GrantedLimits(ResponseBody):
     image_long_side_px: int
     heartbeat_every_s: float
     max_frame_bytes: int
+    image_tokens: ImageTokens | None
+    """How the model that describes most frames counts the tokens of an image."""
 
 
 class RoomGrant(ResponseBody):

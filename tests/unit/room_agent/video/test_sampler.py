@@ -18,6 +18,7 @@ from room_agent.video.frame_gate import FrameGate
 from room_agent.video.rate_control import RateControl
 from room_agent.video.sampler import SampleClock, TrackPipeline, TrackSampler
 from room_agent.video.uploader import FrameUploader
+from room_agent.video.view_encoder import ViewEncoder
 from tests.support.screens import Desktop, photo
 from tests.unit.room_agent.offline import Clock, OfflineRouter, OfflineStream, OfflineTrack, until
 
@@ -106,7 +107,8 @@ class SamplerHarness:
         self.rate, gate = RateControl(1.0), FrameGate()
         shared = SharedTrack(sid="TR_1", source="screen_share", shared_by="Ann", identity="ann")
         uploader = FrameUploader(shared, router.client, self.rate, self.counters, self.events, gate.forget, self.clock)
-        pipeline = TrackPipeline(track=shared, long_side_px=640, rate=self.rate, gate=gate, uploader=uploader)
+        views = ViewEncoder(640, None)
+        pipeline = TrackPipeline(track=shared, rate=self.rate, gate=gate, views=views, uploader=uploader)
         self.sampler = TrackSampler(pipeline, self.counters, self.clock, lambda: 1_700_000_000.0)
         self.slept_s: list[float] = []
         monkeypatch.setattr(rtc, "VideoStream", OfflineStream)
