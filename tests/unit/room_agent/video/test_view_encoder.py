@@ -34,7 +34,7 @@ def test_a_typed_line_is_sent_as_a_readable_part_with_its_place() -> None:
     views = encoder.choose(after, judgement)
     frame = with_parts(pack_frame(after, decision, "TR_1", "screen_share", 1_024, 0.0), after, views)
     (part,) = frame.parts
-    left, top, right, bottom = part.box_px
+    left, _, right, bottom = part.box_px
     # The text has 15 px, so that a little less than its full size can be read.
     assert 0.6 * (right - left) < size_of(part.jpeg)[0] < right - left
     assert judgement.box_px is not None and left < judgement.box_px[0] and bottom > judgement.box_px[3]
