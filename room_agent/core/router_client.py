@@ -138,8 +138,7 @@ class RouterClient:
         self, jpeg: bytes, headers: Mapping[str, str], body: Mapping[str, Any] | None = None
     ) -> Description:
         """Return the description of one frame: of its JPEG, or of the pictures in a JSON body."""
-        sent = (jpeg, "image/jpeg") if body is None else (as_json(body), "application/json")
-        return parse(Description, json_object((await self._post_frame(*sent, headers)).body))
+        return parse(Description, json_object((await self._post_frame(jpeg, headers, body)).body))
 
     async def search(self, query: str, jpeg: bytes | None, top_k: int, timeout_s: float) -> tuple[Passage, ...]:
         """Return at most `top_k` passages of the tenant's knowledge base for a question and, if given, a frame."""
@@ -148,9 +147,12 @@ class RouterClient:
         reply = await self._post("/v1/knowledge/search", self._token, body, timeout_s)
         return tuple(found.passage() for found in parse(SearchPassages, reply).passages[:top_k])
 
-    async def _post_frame(self, body: bytes, content_type: str, headers: Mapping[str, str]) -> RouterResponse:
-        headers = {"content-type": content_type, **headers}
-        return await send(self._transport, "POST", "/v1/frames", self._token, FRAME_TIMEOUT_S, headers, body)
+    async def _post_frame(
+        self, jpeg: bytes, headers: Mapping[str, str], body: Mapping[str, Any] | None = None
+    ) -> RouterResponse:
+        kind, sent = ("image/jpeg", jpeg) if body is None else ("application/json", as_json(body))
+        headers = {"content-type": kind, **headers}
+        return await send(self._transport, "POST", "/v1/frames", self._token, FRAME_TIMEOUT_S, headers, sent)
 
     async def _post(self, path: str, credential: str, body: Mapping[str, Any], timeout_s: float) -> dict[str, Any]:
         sent = as_json(body)
