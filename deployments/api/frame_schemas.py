@@ -13,7 +13,6 @@ from routing.models import FrameFeatures
 Unit = Annotated[float, Field(ge=0, le=1)]
 
 MAX_CROPS = 4
-MAX_MOVING = 8
 MAX_PREVIOUS_CHARS = 4_000
 
 
@@ -42,13 +41,12 @@ class FrameBody(Body):
     """A frame with its changed parts, and with the description to which its own is added.
 
     `image` is the whole screen, reduced; without it there is a crop. `screen` is the screen's width and height in
-    pixels; `moving` are parts that change all the time, such as a video.
+    pixels.
     """
 
     image: InlineImage | None = None
     crops: Annotated[tuple[FrameCropBody, ...], Field(max_length=MAX_CROPS)] = ()
     screen: tuple[Px, Px] | None = None
-    moving: Annotated[tuple[PixelBox, ...], Field(max_length=MAX_MOVING)] = ()
     previous: Annotated[str, Field(max_length=MAX_PREVIOUS_CHARS)] = ""
     """The last description of this screen. The answer then says only what is different."""
 

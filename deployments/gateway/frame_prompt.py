@@ -26,7 +26,7 @@ class FrameCrop:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ReceivedFrame:
-    """A frame as it was received: the whole screen, its changed and its moving parts, and its last description.
+    """A frame as it was received: the whole screen, its changed parts, and its last description.
 
     Without the whole screen there is a changed part.
     """
@@ -34,7 +34,6 @@ class ReceivedFrame:
     image: Image | None = None
     crops: tuple[FrameCrop, ...] = ()
     screen_px: tuple[int, int] | None = None
-    moving_px: tuple[Box, ...] = ()
     previous: str = ""
 
 
@@ -54,14 +53,16 @@ def frame_of_body(body: FrameBody, max_px: int) -> ReceivedFrame:
         image=None if body.image is None else _jpeg(body.image, "image", max_px),
         crops=tuple(crops),
         screen_px=body.screen,
-        moving_px=body.moving,
         previous=body.previous,
     )
 
 
-def frame_message(frame: ReceivedFrame, settings: VisionSettings) -> Message:
-    """Return the message of a frame; a single picture without a description before it has the prompt alone."""
-    return Message(role="user", content=(*_pictures(frame), _prompt(frame, settings)))
+def frame_message(frame: ReceivedFrame, settings: VisionSettings, note: str = "") -> Message:
+    """Return the message of a frame; a single picture without a description before it has the prompt alone.
+
+    `note` is added to the prompt.
+    """
+    return Message(role="user", content=(*_pictures(frame), _prompt(frame, settings) + note))
 
 
 def _pictures(frame: ReceivedFrame) -> Iterator[Image | str]:
@@ -78,13 +79,12 @@ def _pictures(frame: ReceivedFrame) -> Iterator[Image | str]:
 
 
 def _prompt(frame: ReceivedFrame, settings: VisionSettings) -> str:
-    moving = "".join(f"The part {_place(box)} moves all the time.\n" for box in frame.moving_px)
     # A description quotes the screen, so it is data too, and it cannot close its own fence.
     previous = frame.previous.replace(_FENCE, "").strip()
     if not previous:
-        return moving + settings.prompt
+        return settings.prompt
     fenced = f"{_FENCE}\n{previous}\n{_FENCE}"
-    return f"{moving}Before, this screen was described as follows.\n{fenced}\n{settings.change_prompt}"
+    return f"Before, this screen was described as follows.\n{fenced}\n{settings.change_prompt}"
 
 
 def _place(box_px: Box) -> str:

@@ -1,4 +1,4 @@
-"""A frame may be JSON: the whole screen with its changed parts, its moving parts and its last description."""
+"""A frame may be JSON: the whole screen with its changed parts and its last description."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ BAD_BODIES: dict[str, tuple[dict[str, Any], str]] = {
     "an image elsewhere": ({"image": "https://example.com/a.jpg"}, "image"),
     "a part elsewhere": ({"image": URL, "crops": [PART | {"image": "x"}]}, "crops.0.image"),
     "a box inside out": ({"image": URL, "crops": [PART | {"box": [9, 9, 1, 1]}]}, "crops.0.box"),
-    "a box of three": ({"image": URL, "moving": [[1, 2, 3]]}, "moving.0.3"),
+    "a box of three": ({"image": URL, "crops": [PART | {"box": [1, 2, 3]}]}, "crops.0.box.3"),
     "five parts": ({"image": URL, "crops": [PART] * 5}, "crops"),
     "another field": ({"image": URL, "colour": "red"}, "colour"),
 }

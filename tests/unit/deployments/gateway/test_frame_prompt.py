@@ -69,9 +69,9 @@ def test_a_last_description_is_fenced_and_the_answer_is_to_say_what_is_different
     assert prompt.endswith(SETTINGS.change_prompt) and SETTINGS.prompt not in prompt
 
 
-def test_moving_parts_are_named() -> None:
-    frame = frame_of_body(body(moving=[[5, 6, 7, 8]]), MAX_PX)
-    assert "The part from x 5, y 6 to x 7, y 8 moves" in texts(*frame_message(frame, SETTINGS).content)
+def test_a_note_on_moving_parts_follows_the_prompt() -> None:
+    message = frame_message(frame_of_jpeg(jpeg(), MAX_PX), SETTINGS, " A video moves there.")
+    assert texts(*message.content) == SETTINGS.prompt + " A video moves there."
 
 
 @pytest.mark.parametrize(
