@@ -129,7 +129,7 @@ class Gateway:
         self._frames.check(billing.room, headers)
         decision = self._decide(self._vision, AUTO, score_frame(headers.features()), billing.tenant)
         image = Image(data=jpeg, width_px=size.width_px, height_px=size.height_px)
-        messages = (Message(role="user", content=(image, settings.prompt)),)
+        messages = (Message(role="user", content=(image, settings.prompt + headers.note())),)
         routed = self._vision.request(billing, decision, messages)
         return await self._answer(self._vision, self._handles.vision, routed)
 

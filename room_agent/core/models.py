@@ -39,6 +39,10 @@ class KeptFrame:
     why: str
     captured_at_s: float
     """Wall-clock time."""
+    key: int = 0
+    """The number of the frame among the kept ones of its track."""
+    same_as: int | None = None
+    """The key of an earlier frame that shows the same."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -51,12 +55,13 @@ class FrameKept:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class FrameDescribed:
-    """Event: the router answered a frame after `took_s`."""
+    """Event: the router answered a frame after `took_s`, or an earlier answer is used again: `reused`."""
 
     track: SharedTrack
     frame: KeptFrame
     answer: Description
     took_s: float
+    reused: bool = False
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

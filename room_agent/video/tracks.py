@@ -10,7 +10,7 @@ import structlog
 from livekit import rtc
 
 from room_agent.core.counters import Counters
-from room_agent.core.models import SharedTrack, Source, TrackEnded
+from room_agent.core.models import KeptFrame, SharedTrack, Source, TrackEnded
 from room_agent.core.router_client import RoomLimits, RouterClient
 from room_agent.core.tasks import OwnedTasks, cancel, log_task_traceback
 from room_agent.video.events import FrameEvents
@@ -36,6 +36,7 @@ class _SampledTrack:
     """A track that is being sampled, and its two tasks."""
 
     track: SharedTrack
+    sampler: TrackSampler
     uploader: FrameUploader
     sampling: asyncio.Task[None]
     sending: asyncio.Task[None]
@@ -98,6 +99,11 @@ class VideoTracks:
                 self._sampled[sid] = self._start(videos[sid].shared, track, limits)
         self._counters.tracks_watched = len(self._sampled)
 
+    async def current_frame(self, track_sid: str) -> KeptFrame | None:
+        """Return the picture that a sampled track shows now, or None."""
+        sampled = self._sampled.get(track_sid)
+        return None if sampled is None else await sampled.sampler.current_frame()
+
     async def aclose(self) -> None:
         """Stop at once."""
         self._sampled.clear()
@@ -121,6 +127,7 @@ class VideoTracks:
         log.info("track sampled", track=shared.sid, source=shared.source)
         return _SampledTrack(
             shared,
+            sampler,
             uploader,
             self._tasks.start(sampler.run(track), f"sample {shared.sid}"),
             self._tasks.start(uploader.run(), f"send {shared.sid}"),
