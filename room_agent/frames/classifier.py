@@ -7,10 +7,10 @@ limits were found on rendered desktops sent through VP8, VP9 and H.264.
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import permutations
 
-from room_agent.frames.cursor_shapes import is_cursor
+from room_agent.frames.cursor_shapes import CERTAIN, LIKELY, cursor_likeness
 from room_agent.frames.cursors import (
     RegionPixels,
     Shape,
@@ -18,7 +18,7 @@ from room_agent.frames.cursors import (
     is_caret,
     is_shown,
     moved_shape,
-    shape_of,
+    shape_alone,
     shifted_shape,
 )
 from room_agent.frames.regions import Region
@@ -109,28 +109,45 @@ def _spots(spots: Sequence[Region], reader: RegionReader) -> list[Finding]:
         return []
     if len(spots) > 2 * _MAX_OF_A_KIND:
         return [_finding(RegionKind.CONTENT, region) for region in spots]
-    pixels = {index: reader.pixels(region) for index, region in enumerate(spots)}
-    found: dict[int, Finding] = {}
-    for index, region in enumerate(spots):
-        if _fits(region, _POINTER_CELLS, reader.scale) and _is_pointer(pixels[index], reader):
-            found[index] = _finding(RegionKind.POINTER, region)
+    pixels = [reader.pixels(region) for region in spots]
+    alone = [_pointer_alone(region, one, reader) for region, one in zip(spots, pixels, strict=True)]
+    found = {index: finding for index, finding in enumerate(alone) if finding is not None}
+    likely = set(found)
+    if reader.known_shapes or any(finding.kind is RegionKind.POINTER for finding in found.values()):
+        # There is a pointer on this screen, so another thing like one is that pointer too.
+        found = {index: replace(finding, kind=RegionKind.POINTER) for index, finding in found.items()}
     for origin, target in permutations(range(len(spots)), 2):
-        # Two cursors of one outline need no comparison of their pixels.
-        if origin in found and target in found:
+        # Two cursors need no comparison of their pixels.
+        if origin in likely and target in likely:
             continue
         if not all(_fits(spots[index], _POINTER_CELLS, reader.scale) for index in (origin, target)):
             continue
         shape = moved_shape(pixels[origin], pixels[target])
         if shape is None:
             continue
-        pointer = origin in found or target in found or _is_known(shape, reader) or is_cursor(shape.mask)
-        for index in (origin, target):
-            kind = RegionKind.POINTER if pointer else RegionKind.SPOT
-            found[index] = Finding(kind=kind, region=spots[index], shape=shape)
+        pointer = any(found[index].kind is RegionKind.POINTER for index in (origin, target) if index in found)
+        kind = RegionKind.POINTER if pointer or _is_pointer(shape, reader) else RegionKind.SPOT
+        found |= {index: Finding(kind=kind, region=spots[index], shape=shape) for index in (origin, target)}
     for index, region in enumerate(spots):
         if index not in found:
             found[index] = _shifted(region, pixels[index], reader)
     return list(found.values())
+
+
+def _pointer_alone(region: Region, pixels: RegionPixels, reader: RegionReader) -> Finding | None:
+    """Return the finding for a pointer that arrived at a region or left it: a SPOT if its outline is only likely."""
+    if not _fits(region, _POINTER_CELLS, reader.scale):
+        return None
+    if any(is_shown(shape, pixels) for shape in reader.known_shapes):
+        return _finding(RegionKind.POINTER, region)
+    shape = shape_alone(pixels)
+    likeness = cursor_likeness(shape.mask)
+    if likeness < LIKELY:
+        return None
+    # Only a certain outline is remembered as that of this screen's pointer.
+    certain = likeness >= CERTAIN
+    kind = RegionKind.POINTER if certain else RegionKind.SPOT
+    return Finding(kind=kind, region=region, shape=shape if certain else None)
 
 
 def _shifted(region: Region, pixels: RegionPixels, reader: RegionReader) -> Finding:
@@ -138,12 +155,13 @@ def _shifted(region: Region, pixels: RegionPixels, reader: RegionReader) -> Find
     shape = shifted_shape(pixels)
     if shape is None:
         return _finding(RegionKind.CONTENT, region)
-    pointer = is_cursor(shape.mask) or _is_known(shape, reader)
-    return Finding(kind=RegionKind.POINTER if pointer else RegionKind.SPOT, region=region, shape=shape)
+    kind = RegionKind.POINTER if _is_pointer(shape, reader) else RegionKind.SPOT
+    return Finding(kind=kind, region=region, shape=shape)
 
 
-def _is_pointer(pixels: RegionPixels, reader: RegionReader) -> bool:
-    return is_cursor(shape_of(pixels)) or any(is_shown(shape, pixels) for shape in reader.known_shapes)
+def _is_pointer(shape: Shape, reader: RegionReader) -> bool:
+    """Return whether a shape that moved has a cursor's outline, or moved like a pointer before."""
+    return cursor_likeness(shape.mask) >= LIKELY or _is_known(shape, reader)
 
 
 def _is_known(shape: Shape, reader: RegionReader) -> bool:

@@ -134,9 +134,11 @@ def is_shown(shape: Shape, pixels: RegionPixels) -> bool:
     return any(_found(shape, picture, pixels.changed) is not None for picture in pictures)
 
 
-def shape_of(pixels: RegionPixels) -> Mask:
-    """Return the mask of a region's changed pixels, without the blank rows and columns around it."""
-    return pixels.changed[extent(pixels.changed)]
+def shape_alone(pixels: RegionPixels) -> Shape:
+    """Return the shape that arrived at a region or left it: from the picture that is less blank there."""
+    sides = (pixels.before, pixels.after)
+    busier = max(sides, key=lambda side: int(np.ptp(side[extent(pixels.changed)])))
+    return _shape(busier, pixels.changed)
 
 
 def extent(mask: Mask) -> tuple[slice, slice]:
