@@ -113,7 +113,8 @@ def _spots(spots: Sequence[Region], reader: RegionReader) -> list[Finding]:
     alone = [_pointer_alone(region, one, reader) for region, one in zip(spots, pixels, strict=True)]
     found = {index: finding for index, finding in enumerate(alone) if finding is not None}
     likely = set(found)
-    if reader.known_shapes or any(finding.kind is RegionKind.POINTER for finding in found.values()):
+    certain = reader.known_shapes or any(finding.kind is RegionKind.POINTER for finding in found.values())
+    if certain or len(found) == _MAX_OF_A_KIND:
         # There is a pointer on this screen, so another thing like one is that pointer too.
         found = {index: replace(finding, kind=RegionKind.POINTER) for index, finding in found.items()}
     for origin, target in permutations(range(len(spots)), 2):
@@ -129,8 +130,9 @@ def _spots(spots: Sequence[Region], reader: RegionReader) -> list[Finding]:
         kind = RegionKind.POINTER if pointer or _is_pointer(shape, reader) else RegionKind.SPOT
         found |= {index: Finding(kind=kind, region=spots[index], shape=shape) for index in (origin, target)}
     for index, region in enumerate(spots):
-        if index not in found:
-            found[index] = _shifted(region, pixels[index], reader)
+        if index not in found or (found[index].kind is RegionKind.SPOT and found[index].shape is None):
+            shifted = _shifted(region, pixels[index], reader)
+            found[index] = shifted if shifted.kind is RegionKind.POINTER else found.get(index, shifted)
     return list(found.values())
 
 
@@ -188,9 +190,7 @@ def _without_crowds(found: list[Finding]) -> list[Finding]:
         for kind in (RegionKind.POINTER, RegionKind.SPOT, RegionKind.CARET, RegionKind.CLOCK)
         if sum(finding.kind is kind for finding in found) > _MAX_OF_A_KIND
     }
-    return [
-        _finding(RegionKind.CONTENT, finding.region) if finding.kind in crowded else finding for finding in found
-    ]
+    return [_finding(RegionKind.CONTENT, finding.region) if finding.kind in crowded else finding for finding in found]
 
 
 def _finding(kind: RegionKind, region: Region) -> Finding:

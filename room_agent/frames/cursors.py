@@ -29,8 +29,10 @@ _MIN_SHARE = 0.35
 # This many pixels distinguish a pointer from text; more only take time. A dozen rule out most places.
 _COMPARED_PX = 64
 _FIRST_PX = 12
-_FIRST_SHARE = 0.80
-_CHECKED_SHIFTS = 8
+_OWN_SHARE = 0.75
+_CHECKED_SHIFTS = 12
+# A pointer that moved by more leaves two regions.
+_SHIFT_PX = 32
 _GROWTH_PX = 4
 _NO_MATCH_LUMA = 1000
 # A stroke of a letter moves some blurred pixels by this share of the contrast around it; a codec moves them by less.
@@ -94,21 +96,23 @@ def shifted_shape(pixels: RegionPixels) -> Shape | None:
     """
     if pixels.moved_luma < _POINTER_LUMA:
         return None
-    top, left = (side.start for side in extent(pixels.changed))
     box = tuple(slice(max(side.start - 2, 0), side.stop + 2) for side in extent(pixels.changed))
     before, after, changed = pixels.before[box], pixels.after[box], pixels.changed[box]
     ys, xs = _points(changed, _COMPARED_PX)
+    was = _was_there(pixels, before, after)[ys, xs]
     # Outside the box nothing moved, so nothing there may match.
-    padded = np.pad(np.stack((before, after)), ((0, 0), *((MARGIN_PX,) * 2,) * 2), constant_values=_NO_MATCH_LUMA)
-    windows = sliding_window_view(padded, (2 * MARGIN_PX + 1,) * 2, axis=(1, 2))
-    for shift in _likely_shifts(windows, before, after, ys, xs):
-        down, right = shift[0] - MARGIN_PX, shift[1] - MARGIN_PX
-        ahead = np.abs(padded[1, ys + shift[0], xs + shift[1]] - before[ys, xs]) < _SIMILAR_LUMA
-        behind = np.abs(padded[0, ys + MARGIN_PX - down, xs + MARGIN_PX - right] - after[ys, xs]) < _SIMILAR_LUMA
+    padded = np.pad(np.stack((before, after)), ((0, 0), *((_SHIFT_PX,) * 2,) * 2), constant_values=_NO_MATCH_LUMA)
+    windows = sliding_window_view(padded, (2 * _SHIFT_PX + 1,) * 2, axis=(1, 2))
+    best: tuple[float, int, int] | None = None
+    for row, column in _likely_shifts(windows, before, after, ys, xs, was):
+        down, right = row - _SHIFT_PX, column - _SHIFT_PX
+        ahead = np.abs(padded[1, ys + row, xs + column] - before[ys, xs]) < _SIMILAR_LUMA
+        behind = np.abs(padded[0, ys + _SHIFT_PX - down, xs + _SHIFT_PX - right] - after[ys, xs]) < _SIMILAR_LUMA
+        own = float(np.where(was, ahead, behind).mean())
         both_ways = min(ahead.mean(), behind.mean()) >= _MIN_SHARE
-        if both_ways and (ahead | behind).mean() >= _SHIFTED_SHARE:
-            return _at_one_place(pixels, (top, left), down, right)
-    return None
+        if both_ways and own >= _OWN_SHARE and (ahead | behind).mean() >= _SHIFTED_SHARE:
+            best = max(best or (0.0, 0, 0), (own, down, right))
+    return None if best is None else _at_one_place(pixels, best[1], best[2])
 
 
 def moved_shape(origin: RegionPixels, target: RegionPixels) -> Shape | None:
@@ -148,35 +152,42 @@ def extent(mask: Mask) -> tuple[slice, slice]:
 
 
 def _likely_shifts(
-    windows: npt.NDArray[np.int16], before: Pixels, after: Pixels, ys: Indexes, xs: Indexes
+    windows: npt.NDArray[np.int16], before: Pixels, after: Pixels, ys: Indexes, xs: Indexes, was: Mask
 ) -> list[tuple[int, int]]:
     """Return the shifts, as places in a window, at which a few of the points are found again."""
     step = max(ys.size // _FIRST_PX, 1)
-    ys, xs = ys[::step], xs[::step]
+    ys, xs, was = ys[::step], xs[::step], was[::step]
     around = windows[:, ys, xs]
     ahead = np.abs(around[1] - before[ys, xs, None, None]) < _SIMILAR_LUMA
     behind = np.abs(around[0, :, ::-1, ::-1] - after[ys, xs, None, None]) < _SIMILAR_LUMA
-    found = (ahead | behind).mean(axis=0)
-    # A shift in one direction alone is that of paper over paper.
-    found[np.minimum(ahead.mean(axis=0), behind.mean(axis=0)) < _MIN_SHARE / 2] = 0.0
+    found = np.where(was[:, None, None], ahead, behind).mean(axis=0)
     best = np.argsort(found, axis=None)[: -_CHECKED_SHIFTS - 1 : -1]
-    rows, columns = np.unravel_index(best[found.ravel()[best] >= _FIRST_SHARE], found.shape)
+    rows, columns = np.unravel_index(best[found.ravel()[best] >= _OWN_SHARE], found.shape)
     return list(zip(rows.tolist(), columns.tolist(), strict=True))
 
 
-def _at_one_place(pixels: RegionPixels, corner: tuple[int, int], down: int, right: int) -> Shape:
+def _was_there(pixels: RegionPixels, before: Pixels, after: Pixels) -> Mask:
+    """Return the pixels at a shape's old place: they were farther from the colour of the paper than they are."""
+    paper = int(np.median(pixels.before))
+    was: Mask = np.abs(before - paper) >= np.abs(after - paper)
+    return was
+
+
+def _at_one_place(pixels: RegionPixels, down: int, right: int) -> Shape:
     """Return the shape that moved by `down` and `right`, with its visible parts at both places laid over each other."""
     ys, xs = np.nonzero(pixels.changed)
-    old_ys, old_xs = ys + down, xs + right
-    inside = (old_ys >= 0) & (old_xs >= 0) & (old_ys < pixels.after.shape[0]) & (old_xs < pixels.after.shape[1])
-    old = np.zeros(ys.size, np.bool_)
-    ahead = pixels.after[old_ys[inside], old_xs[inside]] - pixels.before[ys[inside], xs[inside]]
-    old[inside] = np.abs(ahead) < _SIMILAR_LUMA
+    old = _was_there(pixels, pixels.before, pixels.after)[ys, xs]
+    # Where the pixels of the old place stand now, and where those of the new place stood.
+    other_ys, other_xs = np.where(old, ys + down, ys - down), np.where(old, xs + right, xs - right)
+    height, width = pixels.changed.shape
+    inside = (other_ys >= 0) & (other_xs >= 0) & (other_ys < height) & (other_xs < width)
+    ys, xs, old, other_ys, other_xs = (each[inside] for each in (ys, xs, old, other_ys, other_xs))
+    here = np.where(old, pixels.before[ys, xs], pixels.after[ys, xs])
+    there = np.where(old, pixels.after[other_ys, other_xs], pixels.before[other_ys, other_xs])
+    # Text that the shape covers or uncovers is found at one place only.
+    both = np.abs(here - there) < _SIMILAR_LUMA
     whole = np.zeros(pixels.changed.shape, np.bool_)
-    whole[ys[old], xs[old]] = True
-    new_ys, new_xs = ys[~old] - down, xs[~old] - right
-    inside = (new_ys >= 0) & (new_xs >= 0) & (new_ys < whole.shape[0]) & (new_xs < whole.shape[1])
-    whole[new_ys[inside], new_xs[inside]] = True
+    whole[np.where(old, ys, other_ys)[both], np.where(old, xs, other_xs)[both]] = True
     return _shape(pixels.before, whole if whole.any() else pixels.changed)
 
 

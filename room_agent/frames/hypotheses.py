@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
+from itertools import pairwise
 
 from room_agent.frames.classifier import could_be_clock, is_same_shape
 from room_agent.frames.cursors import Shape
@@ -16,7 +17,7 @@ from room_agent.frames.verdict import Finding, RegionKind
 SPOT_S = 6.5
 """The time in which a spot must move on, or it is sent as content."""
 CARET_S = 8.5
-"""The time in which a caret must blink, or it is sent as content: one sampled at nearly its own rate takes that long."""
+"""The time in which a caret must blink, or it is sent as content. One sampled at nearly its own rate takes so long."""
 DETAIL_S = 2.5
 """A detail that stays for this time is no noise: a codec sharpens its picture sooner."""
 CLOCK_S = 75.0
@@ -112,9 +113,7 @@ class Hypotheses:
         if not any(is_same_shape(shape, known) for known in self.known_shapes):
             self.known_shapes = [*self.known_shapes, shape][-_MOST_SHAPES:]
 
-    def _learn_carets(
-        self, findings: Sequence[Finding], changed: Callable[[Region], bool], now_s: float
-    ) -> None:
+    def _learn_carets(self, findings: Sequence[Finding], changed: Callable[[Region], bool], now_s: float) -> None:
         self._carets = [_ticked(one, now_s) if changed(one.region) else one for one in self._carets]
         for finding in findings:
             if finding.kind is RegionKind.CARET and not any(_is_at(one, finding) for one in self._carets):
@@ -137,7 +136,7 @@ class Hypotheses:
 def _ticked(one: _Ticking, now_s: float) -> _Ticking:
     """Return the place after another change. Three changes a minute apart are those of a clock."""
     changed_s = (*one.changed_s, now_s)[-_TICKS:]
-    steps_s = [later - earlier for earlier, later in zip(changed_s, changed_s[1:], strict=False)]
+    steps_s = [later - earlier for earlier, later in pairwise(changed_s)]
     minutes = len(changed_s) == _TICKS and all(abs(step - _MINUTE_S) <= _MINUTE_TOLERANCE_S for step in steps_s)
     return replace(one, changed_s=changed_s, confirmed=one.confirmed or minutes)
 

@@ -12,9 +12,11 @@ from room_agent.frames.regions import Indexes, Region, find_regions
 TILE_CELLS = 8
 """The side of a tile, the unit in which motion is remembered: 32 pixels at 1080p."""
 
-# A tile begins to move when it changed in four of the last five looks. Around it, tiles that changed in five of the
-# last sixteen belong to the same motion: a line that is typed beside a video changes each tile two or three times.
+# A tile begins to move when it changed in four of the last five looks, or in six of the last sixteen. Around it, tiles
+# that changed in five of the last sixteen belong to the same motion: a line that is typed beside a video changes each
+# tile two or three times.
 _STARTS_MASK, _STARTS_LOOKS = 0b11111, 4
+_STARTS_SLOWLY_LOOKS = 6
 _JOINS_LOOKS = 5
 # A region that did not change in the last three looks has come to rest.
 _RESTS_MASK = 0b111
@@ -52,7 +54,8 @@ class MotionMonitor:
             tiles[_tiles_of(region)] = False
         self._history <<= 1
         self._history |= tiles
-        starting = _LOOKS_OF[self._history & _STARTS_MASK] >= _STARTS_LOOKS
+        looks = _LOOKS_OF[self._history]
+        starting = (_LOOKS_OF[self._history & _STARTS_MASK] >= _STARTS_LOOKS) | (looks >= _STARTS_SLOWLY_LOOKS)
         if not self.regions and not starting.any():
             return False
         before = self._moving
@@ -69,7 +72,7 @@ class MotionMonitor:
         for region in self._joined(joining):
             tiles = np.zeros(self._shape, np.bool_)
             tiles.ravel()[region.indexes] = True
-            if not (starting & tiles).any() and (resting | ~tiles).all():
+            if (resting | ~tiles).all():
                 # What moved here before counts no more: the region rests, and is compared like any other.
                 self._history[tiles] = 0
                 continue

@@ -134,9 +134,7 @@ class NoiseGate:
         np.minimum(one, other, out=self._lower)
         np.subtract(out, self._lower, out=out)
 
-    def _survivors(
-        self, candidates: Indexes, grid: CellGrid, reference: CellGrid, strict: bool
-    ) -> tuple[Indexes, int]:
+    def _survivors(self, candidates: Indexes, grid: CellGrid, reference: CellGrid, strict: bool) -> tuple[Indexes, int]:
         """Return those of `candidates` that moved by a part of the contrast around them, and their number."""
         step = max(-(-candidates.size // _SAMPLE), 1)
         cells = self._beyond_contrast(candidates[::step], grid, reference, strict)
@@ -175,7 +173,6 @@ class NoiseGate:
         contrast = np.maximum(_contrast(grid.y, cells), _contrast(reference.y, cells))
         cells = cells[self._luma.ravel()[cells] > _CONTRAST * contrast]
         return cells if cells.size <= _MOST_FAINT_CELLS else _NO_CELLS
-
 
     def _tinted(self, grid: CellGrid, reference: CellGrid, judged: Mask | None) -> Indexes:
         """Return the cells that moved by little, if most of them lie in blank areas."""

@@ -35,6 +35,12 @@ SCENE_MAX_WAIT_S = 4.0
 MOTION_EVERY_S = 20.0
 """Regions that change in every sample are sent once in this time, and with every frame that is sent for a reason."""
 MAX_MOVING_BOXES = 4
+RESTLESS_S = 60.0
+"""For this time after a region was sent without having come to rest, it waits as long as a moving one."""
+_MOST_RESTLESS = 16
+_NEAR_CELLS = 16
+_BUSY_S = 6.0
+"""A scene that follows another within this time must rest as long as an edit."""
 
 ShareBox = tuple[float, float, float, float]
 """Left, top, right, bottom as shares of the picture."""
@@ -91,7 +97,7 @@ class FrameGate:
         """Return whether to send `planes`. A frame to send becomes the reference for the next samples."""
         if self._lost:
             self._lost = False
-            self._detector, self._looks = ChangeDetector(), None
+            self._detector, self._seen, self._looks = ChangeDetector(), SeenPictures(), None
         picture = self._detector.picture(planes)
         if is_black(picture):
             return GateDecision(keep=False, judgement=Judgement(verdict=Verdict.SAME, why="black"))
@@ -129,14 +135,13 @@ class FrameGate:
         whole = judgement.verdict is Verdict.NEW or judgement.why == "size changed"
         return judgement if whole or not findings else judgement_of(findings, picture)
 
-    def _keeps(
-        self, looks: _Looks, judgement: Judgement, picture: Picture, now_s: float
-    ) -> tuple[bool, Judgement]:
+    def _keeps(self, looks: _Looks, judgement: Judgement, picture: Picture, now_s: float) -> tuple[bool, Judgement]:
         """Return whether to keep the picture, and the judgement with the reason for that."""
         if judgement.verdict is Verdict.NEW or judgement.why == "size changed":
             return True, judgement
         content = [finding.region for finding in judgement.findings if finding.kind is RegionKind.CONTENT]
-        if any(looks.is_settled(region, now_s) for region in content):
+        if any(looks.is_settled(region, content, now_s) for region in content):
+            looks.sent(content, now_s)
             return True, judgement
         due = self._hypotheses.due(judgement.findings, lambda region: looks.times.waiting_s(region, now_s), now_s)
         if due:
@@ -174,6 +179,8 @@ class _Looks:
         self.judgement: Judgement | None = None
         """The judgement of the last picture that differed from the one before; None where it must be made anew."""
         self.explained: list[Region] = []
+        self._restless: list[tuple[float, Region]] = []
+        self._scene_s = -np.inf
         self._gate = NoiseGate(shape)
         self._last: Picture | None = None
 
@@ -188,14 +195,34 @@ class _Looks:
     def changed_in(self, region: Region, now_s: float) -> bool:
         return self.times.resting_s(region, now_s) <= 0.0
 
-    def is_settled(self, region: Region, now_s: float) -> bool:
-        """Return whether a region of content has come to rest, or has waited long enough."""
+    def is_settled(self, region: Region, content: Sequence[Region], now_s: float) -> bool:
+        """Return whether a region has come to rest with all content near it, or has waited long enough.
+
+        The line above the one that is being typed waits for it.
+        """
         large = region.cells >= LARGE_CELLS
         if not large and self._trails_motion(region):
             return self.times.waiting_s(region, now_s) >= MOTION_EVERY_S
-        if self.times.resting_s(region, now_s) >= (SCENE_REST_S if large else REST_S):
-            return True
-        return self.times.waiting_s(region, now_s) >= (SCENE_MAX_WAIT_S if large else MAX_WAIT_S)
+        near = [one for one in content if one.overlaps(region, _NEAR_CELLS)]
+        rests = all(self._rests(one, now_s) for one in near)
+        return rests or self.times.waiting_s(region, now_s) >= self._longest_wait_s(region, large, now_s)
+
+    def sent(self, content: Sequence[Region], now_s: float) -> None:
+        """Note that the regions of content were sent, and which of them had not come to rest."""
+        if any(region.cells >= LARGE_CELLS for region in content):
+            self._scene_s = now_s
+        restless = [(now_s, region) for region in content if not self._rests(region, now_s)]
+        self._restless = [*self._restless, *restless][-_MOST_RESTLESS:]
+
+    def _rests(self, region: Region, now_s: float) -> bool:
+        calm = now_s - self._scene_s >= _BUSY_S
+        rest_s = SCENE_REST_S if region.cells >= LARGE_CELLS and calm else REST_S
+        return self.times.resting_s(region, now_s) >= rest_s
+
+    def _longest_wait_s(self, region: Region, large: bool, now_s: float) -> float:
+        if any(now_s - at_s <= RESTLESS_S and region.overlaps(one, _NEAR_CELLS) for at_s, one in self._restless):
+            return MOTION_EVERY_S
+        return SCENE_MAX_WAIT_S if large else MAX_WAIT_S
 
     def kept(self) -> None:
         """Note that the picture became the reference: nothing differs any more."""

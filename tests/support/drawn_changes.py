@@ -113,9 +113,7 @@ class Change:
 
 def _at(name: str, at: Point, before: str, after: str, theme: Theme = LIGHT, comment: bool = False) -> Change:
     colour = theme.comment if comment else theme.ink
-    return Change(
-        name, lambda: Screen(theme).text(at, before, colour), lambda: Screen(theme).text(at, after, colour)
-    )
+    return Change(name, lambda: Screen(theme).text(at, before, colour), lambda: Screen(theme).text(at, after, colour))
 
 
 def _moved(name: str, draw: Callable[[Screen, Point], Screen], origin: Point, target: Point) -> Change:
@@ -148,7 +146,10 @@ EXPLAINED_AWAY = (
     _moved("a blue radio button", lambda screen, at: screen.dot(at, (40, 104, 200), 10), (700, 100), (700, 130)),
     _moved("a pawn", lambda screen, at: screen.pawn(at), (700, 100), (700, 180)),
     _moved("an icon", lambda screen, at: screen.box(at, (12, 16), (60, 60, 70)), (650, 300), (950, 300)),
-    *[_at(f"a comment in {theme.name}", (60, 600), "# the plan", "# the cost", theme, comment=True) for theme in THEMES],
+    *[
+        _at(f"a comment in {theme.name}", (60, 600), "# the plan", "# the cost", theme, comment=True)
+        for theme in THEMES
+    ],
     *[_at(f"a figure in {theme.name}", (60, 600), "total 81", "total 83", theme) for theme in THEMES],
 )
 
@@ -162,7 +163,10 @@ RECOLOURED = (
         for name, colours in GREENS_AND_REDS.items()
     ],
     _recoloured(
-        "a word becomes a link", lambda screen, colour: screen.text((700, 200), "report", colour), (36, 41, 47), (9, 105, 218)
+        "a word becomes a link",
+        lambda screen, colour: screen.text((700, 200), "report", colour),
+        (36, 41, 47),
+        (9, 105, 218),
     ),
     _recoloured(
         "a line gets a diff's tint",
