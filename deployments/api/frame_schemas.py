@@ -11,6 +11,9 @@ from deployments.api.body import MAX_IMAGE_CHARS, Body, Finite, bad_input
 from routing.models import FrameFeatures
 
 Unit = Annotated[float, Field(ge=0, le=1)]
+_BOX = r"\d{1,4},\d{1,4},\d{1,4},\d{1,4}"
+MovingBoxes = Annotated[str, Field(pattern=rf"^{_BOX}(;{_BOX}){{0,3}}$")]
+"""Up to four boxes as left, top, right and bottom in thousandths of the picture: `0,0,500,250;600,10,990,200`."""
 
 MAX_CROPS = 4
 MAX_PREVIOUS_CHARS = 4_000
@@ -71,6 +74,17 @@ class FrameHeaders(Body):
     edge_energy: Unit = 0.0
     changed_share: Unit = 0.0
     novelty: Unit = 0.0
+    moving: MovingBoxes | None = None
+
+    def note(self) -> str:
+        """Return the sentences that tell the model which parts of the picture move, or an empty text."""
+        if self.moving is None:
+            return ""
+        boxes = "; ".join(f"({box.replace(',', ', ')})" for box in self.moving.split(";"))
+        return (
+            " These boxes (left, top, right, bottom in thousandths of the picture) show a video or an animation, of "
+            f"which this is one moment: {boxes}. Say so, and describe them briefly."
+        )
 
     def features(self) -> FrameFeatures:
         return FrameFeatures(

@@ -128,7 +128,7 @@ class Gateway:
         settings, billing = self.settings.vision, admitted.billing
         self._frames.check(billing.room, headers)
         decision = self._decide(self._vision, AUTO, score_frame(headers.features()), billing.tenant)
-        routed = self._vision.request(billing, decision, (frame_message(frame, settings),))
+        routed = self._vision.request(billing, decision, (frame_message(frame, settings, headers.note()),))
         return await self._answer(self._vision, self._handles.vision, routed)
 
     def frame_tokens(self) -> dict[str, Any] | None:

@@ -12,7 +12,7 @@ REMEMBERED_ANSWERS = 256
 
 @dataclass(slots=True)
 class Counters:
-    """Counters since the job began. A frame seen is kept or repeated; a kept one is answered or shed.
+    """Counters since the job began. A frame seen is kept or repeated; a kept one is answered, reused or shed.
 
     Unreadable frames and encrypted tracks are counted apart.
     """
@@ -21,6 +21,7 @@ class Counters:
     frames_kept: int = 0
     frames_repeated: int = 0
     frames_unreadable: int = 0
+    frames_reused: int = 0
     frames_shed: int = 0
     answers: int = 0
     answers_lost: int = 0
@@ -41,6 +42,7 @@ class Counters:
             "frames_kept": self.frames_kept,
             "frames_repeated": self.frames_repeated,
             "frames_unreadable": self.frames_unreadable,
+            "frames_reused": self.frames_reused,
             "frames_shed": self.frames_shed,
             "answers": self.answers,
             "answers_lost": self.answers_lost,

@@ -55,6 +55,10 @@ class KeptFrame:
     overview: bytes | None = field(default=None, repr=False)
     parts: tuple[FramePart, ...] = ()
     screen_px: tuple[int, int] | None = None
+    key: int = 0
+    """The number of the frame among the kept ones of its track."""
+    same_as: int | None = None
+    """The key of an earlier frame that shows the same."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -67,12 +71,13 @@ class FrameKept:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class FrameDescribed:
-    """Event: the router answered a frame after `took_s`."""
+    """Event: the router answered a frame after `took_s`, or an earlier answer is used again: `reused`."""
 
     track: SharedTrack
     frame: KeptFrame
     answer: Description
     took_s: float
+    reused: bool = False
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -11,7 +11,7 @@ from livekit import rtc
 
 from room_agent.core.counters import Counters
 from room_agent.core.encryption import EncryptedTracks
-from room_agent.core.models import SharedTrack, Source, TrackEnded
+from room_agent.core.models import KeptFrame, SharedTrack, Source, TrackEnded
 from room_agent.core.router_client import RoomLimits, RouterClient
 from room_agent.core.tasks import OwnedTasks, cancel, log_task_traceback
 from room_agent.video.events import FrameEvents
@@ -38,6 +38,7 @@ class _SampledTrack:
     """A track that is being sampled, and its two tasks."""
 
     track: SharedTrack
+    sampler: TrackSampler
     uploader: FrameUploader
     sampling: asyncio.Task[None]
     sending: asyncio.Task[None]
@@ -102,6 +103,11 @@ class VideoTracks:
         self._counters.tracks_watched = len(self._sampled)
         self._counters.tracks_encrypted = len(self._encrypted)
 
+    async def current_frame(self, track_sid: str) -> KeptFrame | None:
+        """Return the picture that a sampled track shows now, or None."""
+        sampled = self._sampled.get(track_sid)
+        return None if sampled is None else await sampled.sampler.current_frame()
+
     async def aclose(self) -> None:
         """Stop at once."""
         self._sampled.clear()
@@ -131,6 +137,7 @@ class VideoTracks:
         log.info("track sampled", track=shared.sid, source=shared.source)
         return _SampledTrack(
             shared,
+            sampler,
             uploader,
             self._tasks.start(sampler.run(track), f"sample {shared.sid}"),
             self._tasks.start(uploader.run(), f"send {shared.sid}"),

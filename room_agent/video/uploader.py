@@ -7,6 +7,7 @@ from collections.abc import Callable
 from typing import Any, Generic, TypeVar
 
 import structlog
+from cachetools import FIFOCache
 
 from room_agent.core.counters import Counters
 from room_agent.core.models import FrameDescribed, FrameKept, KeptFrame, SharedTrack
@@ -19,6 +20,9 @@ log = structlog.get_logger()
 
 
 T = TypeVar("T")
+
+MAX_DESCRIPTIONS = 64
+"""The descriptions of a track that can be used again; the gate remembers fewer pictures."""
 
 
 class UploadSlot(Generic[T]):
@@ -54,7 +58,7 @@ class UploadSlot(Generic[T]):
 
 
 class FrameUploader:
-    """Sends one track's frames, one at a time.
+    """Sends one track's frames, one at a time. A frame that shows what an earlier one showed takes its description.
 
     `on_lost` is called for each frame that the router did not describe. `clock` is monotonic.
     """
@@ -77,6 +81,7 @@ class FrameUploader:
         self._on_lost = on_lost
         self._clock = clock
         self._slot = UploadSlot[KeptFrame]()
+        self._described: FIFOCache[int, Description] = FIFOCache(MAX_DESCRIPTIONS)
 
     def offer(self, frame: KeptFrame) -> None:
         """Emit FrameKept and put the frame in the slot; a frame still in it is shed."""
@@ -95,6 +100,8 @@ class FrameUploader:
             if frame.known is not None:
                 known = FrameDescribed(track=self._track, frame=frame, answer=frame.known, took_s=0.0)
                 await self._events.emit_described(known)
+            elif (earlier := self._known(frame)) is not None:
+                await self._reuse(frame, earlier)
             elif self._rate.open(self._clock()):
                 await self._send(frame)
             else:
@@ -118,7 +125,20 @@ class FrameUploader:
         took_s = self._clock() - started_s
         self._rate.answered(took_s)
         self._counters.answered(took_s)
+        # A frame that was seen before bears the key of the first one from then on.
+        self._described[frame.key if frame.same_as is None else frame.same_as] = answer
         await self._events.emit_described(FrameDescribed(track=self._track, frame=frame, answer=answer, took_s=took_s))
+
+    def _known(self, frame: KeptFrame) -> Description | None:
+        """Return the description of an earlier frame that shows the same, unless that frame was not described."""
+        return None if frame.same_as is None else self._described.get(frame.same_as)
+
+    async def _reuse(self, frame: KeptFrame, known: Description) -> None:
+        self._counters.frames_reused += 1
+        answer = known.model_copy(update={"cost_nanousd": 0})
+        await self._events.emit_described(
+            FrameDescribed(track=self._track, frame=frame, answer=answer, took_s=0.0, reused=True)
+        )
 
     async def _describe(self, frame: KeptFrame) -> Description:
         body = frame_body(frame)

@@ -6,9 +6,10 @@ from dataclasses import replace
 
 from room_agent.core.models import FramePart, KeptFrame
 from room_agent.frames.encoder import encode
+from room_agent.frames.grid import cell_px_of
 from room_agent.frames.i420 import Planes
 from room_agent.frames.text_size import text_size_px
-from room_agent.frames.verdict import Box, Judgement
+from room_agent.frames.verdict import Box, Judgement, RegionKind, box_px_of
 from room_agent.frames.views import ChangedScreen, FrameViews, ImageTokenRule, TokenBudget, choose_views
 from routing.capabilities import PatchTokens
 
@@ -16,6 +17,8 @@ CUSTOMARY_PX = (1_024, 576)
 DEFAULT_RULE = PatchTokens(rule="patches", patch_px=32)
 """The rule of a router that names none: tokens in proportion to the area."""
 PART_QUALITY = 85
+MOST_REGIONS = 40
+"""More changed regions are taken as one."""
 
 
 class ViewEncoder:
@@ -52,7 +55,14 @@ def with_parts(frame: KeptFrame, planes: Planes, views: FrameViews) -> KeptFrame
 
 def changed_screen(planes: Planes, judgement: Judgement) -> ChangedScreen:
     """Return where a screen changed, and the size of the text there."""
-    boxes = () if judgement.box_px is None else (judgement.box_px,)
+    cell_px = cell_px_of(planes.width_px)
+    regions = [finding.region for finding in judgement.findings if finding.kind is RegionKind.CONTENT]
+    if judgement.box_px is None:
+        boxes: tuple[Box, ...] = ()
+    elif not 0 < len(regions) <= MOST_REGIONS:
+        boxes = (judgement.box_px,)
+    else:
+        boxes = tuple(box_px_of([region], cell_px, planes.width_px, planes.height_px) for region in regions)
     sizes = [size for box in boxes if (size := text_size_px(cut(planes, box).y)) is not None]
     return ChangedScreen(
         width_px=planes.width_px, height_px=planes.height_px, boxes_px=boxes, text_px=min(sizes, default=None)
