@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import random
 from fractions import Fraction
-from typing import Literal, Protocol
+from typing import Literal, Protocol, cast
 
 import av
 import numpy as np
 from av.codec.context import Flags
+from av.video.codeccontext import VideoCodecContext
 from av.video.frame import PictureType
 
 from room_agent.frames.i420 import Planes
@@ -39,7 +40,7 @@ class CodecTransport:
         self._size_px = size_px
         # Coders want even sides; an odd last row or column is repeated, as WebRTC does, and cut off again.
         self._coded_px = tuple(side + side % 2 for side in size_px)
-        self._encoder = av.CodecContext.create(_ENCODERS[codec], "w")
+        self._encoder = cast(VideoCodecContext, av.CodecContext.create(_ENCODERS[codec], "w"))
         self._encoder.width, self._encoder.height = self._coded_px
         self._encoder.pix_fmt = "yuv420p"
         self._encoder.framerate, self._encoder.time_base = Fraction(_FPS), Fraction(1, _FPS)
