@@ -10,7 +10,7 @@ from room_agent.frames.classifier import RegionReader, classify
 from room_agent.frames.clocks import MARGIN_PX as CLOCK_MARGIN_PX
 from room_agent.frames.clocks import reads_as_time
 from room_agent.frames.cursors import Mask, Shape
-from room_agent.frames.grid import BlockMeans
+from room_agent.frames.grid import BlockMeans, cell_px_of
 from room_agent.frames.i420 import Planes
 from room_agent.frames.noise import MANY_CELLS, ChangedCells, NoiseGate
 from room_agent.frames.picture import Picture
@@ -47,8 +47,10 @@ class ChangeDetector:
 
     def picture(self, planes: Planes) -> Picture:
         """Return a view of `planes` with its grid of cells."""
-        if self._means is None or self._means.luma_shape != planes.y.shape:
-            self._means = BlockMeans(planes.width_px, planes.height_px)
+        cell_px = None if self._kept is None else self._kept.layer_cell_px(planes.width_px, planes.height_px)
+        cell_px = cell_px or cell_px_of(planes.width_px)
+        if self._means is None or (self._means.luma_shape, self._means.cell_px) != (planes.y.shape, cell_px):
+            self._means = BlockMeans(planes.width_px, planes.height_px, cell_px)
         return Picture.of(planes, self._means)
 
     def judge(self, planes: Planes) -> Judgement:
@@ -63,11 +65,13 @@ class ChangeDetector:
             return Judgement(verdict=Verdict.SAME, why="black")
         if self._kept is None:
             return _whole(picture, Verdict.NEW, "first frame")
-        if self._kept.zoom(picture) is None:
+        # A layer of a quarter of the size has fewer pixels than the kept picture has cells.
+        kept = self._kept.coarser(picture.grid.shape)
+        if kept.zoom(picture) is None:
             return _whole(picture, Verdict.CHANGED, "size changed")
         if self._gate is None or self._gate.shape != picture.grid.shape:
             self._gate = NoiseGate(picture.grid.shape)
-        return compare(self._kept, picture, self._gate, judged, known_shapes)
+        return compare(kept, picture, self._gate, judged, known_shapes)
 
     def keep(self, planes: Planes) -> None:
         """Make `planes` the reference for the next frames; its luma is copied."""

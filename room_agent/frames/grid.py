@@ -36,9 +36,9 @@ class BlockMeans:
     `shape` is (rows, columns). Where a side is no multiple of the cell's, all its cells shrink a little.
     """
 
-    def __init__(self, width_px: int, height_px: int) -> None:
+    def __init__(self, width_px: int, height_px: int, cell_px: int | None = None) -> None:
         self.luma_shape = (height_px, width_px)
-        self.cell_px = cell_px_of(width_px)
+        self.cell_px = cell_px or cell_px_of(width_px)
         self.shape = rows, columns = -(-height_px // self.cell_px), -(-width_px // self.cell_px)
         self.cells = rows * columns
         self._luma, self._chroma = LumaScaler(columns, rows), LumaScaler(columns, rows)

@@ -33,6 +33,23 @@ class Picture:
     def size_bytes(self) -> int:
         return self.luma.nbytes + 3 * self.grid.y.nbytes
 
+    def layer_cell_px(self, width_px: int, height_px: int) -> int | None:
+        """Return the side of a cell by which a smaller layer of this picture shares its grid, or None."""
+        zoom = self.luma.shape[1] // width_px
+        is_layer = zoom > 1 and self.luma.shape == (height_px * zoom, width_px * zoom)
+        return self.cell_px // zoom if is_layer and self.cell_px % zoom == 0 else None
+
+    def coarser(self, shape: tuple[int, int]) -> Picture:
+        """Return this picture with a grid of `shape`, whose cells each take a square of this grid's."""
+        step = self.grid.shape[1] // shape[1]
+        if step <= 1 or self.grid.shape != (shape[0] * step, shape[1] * step):
+            return self
+        y, u, v = (
+            plane.reshape(shape[0], step, shape[1], step).mean(axis=(1, 3)).round().astype(np.uint8)
+            for plane in (self.grid.y, self.grid.u, self.grid.v)
+        )
+        return Picture(luma=self.luma, grid=CellGrid(y=y, u=u, v=v), cell_px=self.cell_px * step)
+
     def zoom(self, other: Picture) -> int | None:
         """Return how many times larger this picture is than `other`, or None where the two cannot be compared.
 

@@ -188,6 +188,9 @@ class TrackSampler:
 
     def _packed(self, planes: Planes, decision: GateDecision) -> KeptFrame:
         """Return a frame with the pictures in which its changes can be read."""
+        if decision.same_as is not None:
+            # Its description is used again, as a rule without a request.
+            return self._whole(planes, decision)
         views = self._pipeline.views.choose(planes, decision.judgement)
         # A question about the screen gets the whole, so it is not the small one that stands beside parts.
         whole = self._whole(planes, decision, None if views.crops else views.whole_px)

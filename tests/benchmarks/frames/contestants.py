@@ -51,7 +51,9 @@ class GateSampler:
     def offer(self, planes: Planes, at_s: float) -> LookOutcome:
         decision = self._gate.offer(planes, at_s)
         self.first_look = decision.judgement.verdict in (Verdict.NEW, Verdict.CHANGED)
-        return LookOutcome(sent=decision.keep, known=decision.keep, why=decision.why)
+        # The description of a screen that was seen before is used again without a call.
+        sent = decision.keep and decision.same_as is None
+        return LookOutcome(sent=sent, known=decision.keep, why=decision.why)
 
 
 class EverySampler:

@@ -5,6 +5,7 @@ import pytest
 from room_agent.frames.detector import ChangeDetector
 from room_agent.frames.i420 import Planes
 from room_agent.frames.verdict import Judgement, Verdict
+from tests.benchmarks.frames.codecs import half_size
 from tests.support.screens import (
     Desktop,
     brightened,
@@ -181,6 +182,20 @@ def test_a_smaller_layer_of_the_kept_picture_is_the_same_until_its_content_chang
     assert judge(large, small.with_changes(pointer=(300, 250)).planes()).verdict is Verdict.SAME
     assert judge(large, small.with_changes(lines=prose(15)).planes()).verdict is Verdict.CHANGED
     assert judge(small.planes(), large).why == "size changed"
+
+
+@pytest.mark.parametrize("size", [(1280, 720), (1920, 1080)])
+def test_every_simulcast_layer_of_the_kept_picture_is_the_same(size: tuple[int, int]) -> None:
+    detector, desktop = ChangeDetector(), Desktop(size=size, lines=prose(18))
+    detector.keep(desktop.planes())
+    layer = desktop.planes()
+    for _ in range(2):
+        layer = half_size(layer)
+        assert detector.judge(layer).verdict is Verdict.SAME, layer.width_px
+    assert detector.judge(desktop.planes()).verdict is Verdict.SAME
+    changed = half_size(slide("Goals", prose(3), size))
+    assert detector.judge(changed).verdict is Verdict.CHANGED
+    assert detector.judge(half_size(changed)).verdict is Verdict.CHANGED
 
 
 def test_a_frame_is_compared_with_the_last_kept_frame() -> None:
