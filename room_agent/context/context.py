@@ -69,7 +69,7 @@ class ContextBuilder:
         track, frame = event.track, event.frame
         self._memory.add(
             track.sid,
-            event.answer.description,
+            event.answer.description if event.whole is None else event.whole,
             frame.captured_at_s,
             source=track.source,
             shared_by=track.shared_by,

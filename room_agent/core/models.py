@@ -71,13 +71,17 @@ class FrameKept:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class FrameDescribed:
-    """Event: the router answered a frame after `took_s`, or an earlier answer is used again: `reused`."""
+    """Event: the router answered a frame after `took_s`, or an earlier answer is used again: `reused`.
+
+    The answer to an edit says only what is different; `whole` is then the description of the whole screen.
+    """
 
     track: SharedTrack
     frame: KeptFrame
     answer: Description
     took_s: float
     reused: bool = False
+    whole: str | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

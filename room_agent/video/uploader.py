@@ -4,16 +4,17 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable
-from typing import Any, Generic, TypeVar
+from typing import Generic, TypeVar
 
 import structlog
 from cachetools import FIFOCache
 
 from room_agent.core.counters import Counters
 from room_agent.core.models import FrameDescribed, FrameKept, KeptFrame, SharedTrack
-from room_agent.core.router_client import Description, RouterClient, data_url
+from room_agent.core.router_client import Description, RouterClient
 from room_agent.core.router_errors import RouterError, TokenExpired
 from room_agent.video.events import FrameEvents
+from room_agent.video.frame_request import ScreenDescription, frame_body, superseding
 from room_agent.video.rate_control import RateControl
 
 log = structlog.get_logger()
@@ -81,14 +82,18 @@ class FrameUploader:
         self._on_lost = on_lost
         self._clock = clock
         self._slot = UploadSlot[KeptFrame]()
+        self._screen = ScreenDescription()
         self._described: FIFOCache[int, Description] = FIFOCache(MAX_DESCRIPTIONS)
 
     def offer(self, frame: KeptFrame) -> None:
         """Emit FrameKept and put the frame in the slot; a frame still in it is shed."""
         self._events.emit_kept(FrameKept(track=self._track, frame=frame))
-        if self._slot.offer(frame) is not None:
+        unsent = self._slot.take()
+        if unsent is not None:
             # No `on_lost`: the frame in its place shows the same track, later.
             self._counters.frames_shed += 1
+            frame = superseding(frame, unsent)
+        self._slot.offer(frame)
 
     def end(self) -> None:
         """Let `run` return once the frames offered so far are answered."""
@@ -108,9 +113,9 @@ class FrameUploader:
                 self._lose()
 
     async def _send(self, frame: KeptFrame) -> None:
-        started_s = self._clock()
+        started_s, previous = self._clock(), self._screen.previous(frame)
         try:
-            answer = await self._describe(frame)
+            answer = await self._describe(frame, previous)
         except RouterError as error:
             self._rate.refused(self._clock(), error.retry_after_s)
             self._lose()
@@ -125,9 +130,13 @@ class FrameUploader:
         took_s = self._clock() - started_s
         self._rate.answered(took_s)
         self._counters.answered(took_s)
+        whole = self._screen.add(previous, answer.description)
         # A frame that was seen before bears the key of the first one from then on.
-        self._described[frame.key if frame.same_as is None else frame.same_as] = answer
-        await self._events.emit_described(FrameDescribed(track=self._track, frame=frame, answer=answer, took_s=took_s))
+        key = frame.key if frame.same_as is None else frame.same_as
+        self._described[key] = answer.model_copy(update={"description": whole})
+        await self._events.emit_described(
+            FrameDescribed(track=self._track, frame=frame, answer=answer, took_s=took_s, whole=whole)
+        )
 
     def _known(self, frame: KeptFrame) -> Description | None:
         """Return the description of an earlier frame that shows the same, unless that frame was not described."""
@@ -136,12 +145,13 @@ class FrameUploader:
     async def _reuse(self, frame: KeptFrame, known: Description) -> None:
         self._counters.frames_reused += 1
         answer = known.model_copy(update={"cost_nanousd": 0})
+        self._screen.add("", answer.description)
         await self._events.emit_described(
             FrameDescribed(track=self._track, frame=frame, answer=answer, took_s=0.0, reused=True)
         )
 
-    async def _describe(self, frame: KeptFrame) -> Description:
-        body = frame_body(frame)
+    async def _describe(self, frame: KeptFrame, previous: str) -> Description:
+        body = frame_body(frame, previous)
         try:
             return await self._router.describe(frame.jpeg, frame.headers, body)
         except TokenExpired:
@@ -152,14 +162,3 @@ class FrameUploader:
         """Count the frame as shed. The track's next frame must be kept again, because nothing described this one."""
         self._counters.frames_shed += 1
         self._on_lost()
-
-
-def frame_body(frame: KeptFrame) -> dict[str, Any] | None:
-    """Return the JSON body of a frame with parts; None for a frame that is one JPEG."""
-    if not frame.parts:
-        return None
-    return {
-        "image": data_url(frame.overview or frame.jpeg),
-        "crops": [{"image": data_url(part.jpeg), "box": part.box_px} for part in frame.parts],
-        "screen": frame.screen_px,
-    }

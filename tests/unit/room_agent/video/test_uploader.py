@@ -155,3 +155,12 @@ async def test_a_frame_with_a_known_description_is_emitted_in_order_without_a_re
     harness.uploader.offer(replace(frame(1), known=BLACK))
     await until(lambda: harness.described)
     assert harness.described[0].answer == BLACK and harness.sent == [] and harness.counters.answers == 0
+
+
+async def test_an_edit_is_sent_with_the_last_description_and_its_whole_is_kept(harness: UploaderHarness) -> None:
+    harness.uploader.offer(frame(1))
+    await until(lambda: harness.described)
+    harness.uploader.offer(replace(frame(2), why="text changed"))
+    await until(lambda: len(harness.described) == 2)
+    assert [event.whole for event in harness.described] == ["a slide", "a slide a slide"]
+    assert [headers["content-type"] for headers in harness.router.frames] == ["image/jpeg", "application/json"]

@@ -10,7 +10,7 @@ from PIL import Image
 from room_agent.frames.i420 import Planes
 from room_agent.frames.verdict import Judgement
 from room_agent.video.frame_gate import FrameGate, pack_frame
-from room_agent.video.uploader import frame_body
+from room_agent.video.frame_request import frame_body
 from room_agent.video.view_encoder import ViewEncoder, changed_screen, cut, with_parts
 from tests.support.screens import Desktop, photo, prose
 
