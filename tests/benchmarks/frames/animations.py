@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 import random
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import replace
 
 from PIL import Image, ImageDraw
@@ -164,8 +164,7 @@ def document(palettes: tuple[StatusPalette, ...], rng: random.Random) -> Rendere
         replace(element, at_px=(80, element.at_px[1]), text=" ".join(element.text.split()[:8]))
         for element in lines[: len(lines) * 2 // 3]
     ]
-    bars = [*page.shapes("bar"), *page.texts("bar")]
-    return page.with_elements((*kept, *bars))
+    return page.with_elements((*kept, *page.shapes("bar"), *page.texts("bar")))
 
 
 def looks(motion: str, seed: int, palettes: tuple[StatusPalette, ...], seconds: int) -> Iterator[SessionLook]:
@@ -183,7 +182,7 @@ def looks(motion: str, seed: int, palettes: tuple[StatusPalette, ...], seconds: 
         yield SessionLook(at_s=float(second), planes=received, content=page.elements)
 
 
-def line_latencies(contents: list[object], known: list[bool]) -> list[float | None]:
+def line_latencies(contents: Sequence[object], known: Sequence[bool]) -> list[float | None]:
     """Return, for each line added, the seconds until a look with it was sent; None where none was."""
     latencies: list[float | None] = []
     for index in range(1, len(contents)):

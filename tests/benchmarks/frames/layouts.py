@@ -153,7 +153,7 @@ def scene(
         palette=rng.choice(palettes),
         size_px=_SQUEEZED_SIZE if squeezed else size_px or rng.choice(SIZES),
         scale=scale or (1.0 if squeezed else rng.choice(SCALES)),
-        style=style or rng.choice(STYLES),
+        style=rng.choice(STYLES) if style is None else style,
     )
     LAYOUTS[kind](draft)
     draft.bars()
