@@ -10,6 +10,8 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from itertools import permutations
 
+import numpy as np
+
 from room_agent.frames.cursor_shapes import CERTAIN, LIKELY, cursor_likeness
 from room_agent.frames.cursors import (
     RegionPixels,
@@ -43,6 +45,8 @@ _CLOCK_CELLS: Size = (16, 5)
 # A desktop's bar, where its clock stands, is no higher than this share of the picture.
 _BAR = 14 / 270
 _EDIT_GAP_CELLS = 24
+_SHAPE_TOLERANCE_PX = 2
+_SHAPE_LUMA = 40
 # A pointer leaves one region behind and one ahead; more of a kind are content.
 _MAX_OF_A_KIND = 2
 
@@ -140,12 +144,11 @@ def _pointer_alone(region: Region, pixels: RegionPixels, reader: RegionReader) -
     """Return the finding for a pointer that arrived at a region or left it: a SPOT if its outline is only likely."""
     if not _fits(region, _POINTER_CELLS, reader.scale):
         return None
-    if any(is_shown(shape, pixels) for shape in reader.known_shapes):
-        return _finding(RegionKind.POINTER, region)
     shape = shape_alone(pixels)
     likeness = cursor_likeness(shape.mask)
     if likeness < LIKELY:
-        return None
+        known = any(is_shown(shape, pixels) for shape in reader.known_shapes)
+        return _finding(RegionKind.POINTER, region) if known else None
     # Only a certain outline is remembered as that of this screen's pointer.
     certain = likeness >= CERTAIN
     kind = RegionKind.POINTER if certain else RegionKind.SPOT
@@ -172,9 +175,14 @@ def _is_known(shape: Shape, reader: RegionReader) -> bool:
 
 
 def is_same_shape(one: Shape, other: Shape) -> bool:
-    """Return whether two shapes are the same pointer seen twice."""
-    pixels = RegionPixels(before=one.luma, after=one.luma, changed=one.mask, moved_luma=255)
-    return abs(one.luma.shape[0] - other.luma.shape[0]) <= 4 and is_shown(other, pixels)
+    """Return whether two shapes are the same pointer seen twice: they have its size and its luma."""
+    if any(abs(a - b) > _SHAPE_TOLERANCE_PX for a, b in zip(one.mask.shape, other.mask.shape, strict=True)):
+        return False
+    rows, columns = (min(a, b) for a, b in zip(one.mask.shape, other.mask.shape, strict=True))
+    mask = one.mask[:rows, :columns] & other.mask[:rows, :columns]
+    if 2 * int(mask.sum()) < int(one.mask.sum()):
+        return False
+    return float(np.abs(one.luma[:rows, :columns] - other.luma[:rows, :columns])[mask].mean()) < _SHAPE_LUMA
 
 
 def _details(regions: Sequence[Region], reader: RegionReader) -> list[Finding]:

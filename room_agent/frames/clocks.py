@@ -59,8 +59,7 @@ def reads_as_time(picture: Pixels, rows: slice, columns: slice) -> bool:
 
 def _ink(picture: Pixels) -> Mask:
     away = np.abs(picture - np.int16(np.median(picture)))
-    ink: Mask = away >= max(_INK_SHARE * int(away.max()), _LEAST_INK_LUMA)
-    return ink
+    return np.greater_equal(away, max(_INK_SHARE * int(away.max()), _LEAST_INK_LUMA), dtype=np.bool_)
 
 
 def _line(ink: Mask, row: int) -> slice | None:

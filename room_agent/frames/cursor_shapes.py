@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from functools import lru_cache
+
 import numpy as np
 import numpy.typing as npt
 
@@ -120,7 +122,7 @@ def cursor_likeness(mask: Mask) -> float:
         return _BEAM_LIKENESS if _is_beam(mask) else 0.0
     if not _RATIOS[0] <= width_px / height_px <= _RATIOS[1]:
         return 0.0
-    return max(_overlap(filled, _scaled(outline, mask.shape)) for outline in _OUTLINES)
+    return max(_overlap(filled, outline) for outline in _scaled_outlines(height_px, width_px))
 
 
 def _is_beam(mask: Mask) -> bool:
@@ -155,11 +157,18 @@ def _overlap(one: Mask, other: Mask) -> float:
     return float((one & other).sum() / max((one | other).sum(), 1))
 
 
-def _scaled(outline: Mask, shape: tuple[int, ...]) -> Mask:
-    rows = ((np.arange(shape[0]) + 0.5) * outline.shape[0] / shape[0]).astype(np.intp)
-    columns = ((np.arange(shape[1]) + 0.5) * outline.shape[1] / shape[1]).astype(np.intp)
-    scaled: Mask = outline[np.ix_(rows, columns)]
-    return scaled
+@lru_cache(maxsize=256)
+def _scaled_outlines(height_px: int, width_px: int) -> tuple[Mask, ...]:
+    """Return each outline with its pixels repeated or left out, so that it has the given size."""
+    return tuple(
+        outline[
+            np.ix_(
+                ((np.arange(height_px) + 0.5) * outline.shape[0] / height_px).astype(np.intp),
+                ((np.arange(width_px) + 0.5) * outline.shape[1] / width_px).astype(np.intp),
+            )
+        ]
+        for outline in _OUTLINES
+    )
 
 
 def _outline(drawing: str) -> npt.NDArray[np.bool_]:
