@@ -15,7 +15,7 @@ from rich.console import Console
 from tests.benchmarks.frames import measurements, pair_figures
 from tests.benchmarks.frames.goals import lines, missed
 
-PARTS = ("pairs", "sessions", "motion", "cameras")
+PARTS = ("pairs", "sessions", "motion", "cameras", "reading")
 _DEFAULT_LIMITS = {"phash-8": 0.0, "phash-16": 6.0, "SSIM 480x270": 0.01}
 """The peers' limits of an earlier run, for a run without pairs."""
 
@@ -39,6 +39,8 @@ def run(options: argparse.Namespace, console: Console) -> measurements.Figures:
         figures |= measurements.measure_motion(seeds[0], options.seconds, console)
     if "cameras" in parts:
         figures |= measurements.measure_cameras(seeds[0], 45, console)
+    if "reading" in parts:
+        figures |= measurements.measure_reading(seeds[0], options.changes, console)
     return figures
 
 
@@ -49,6 +51,7 @@ def main() -> int:
     parser.add_argument("--pairs", type=int, default=600, help="pairs of each of the two reported seeds")
     parser.add_argument("--tuning-pairs", type=int, default=200, help="pairs of each of the two tuning seeds")
     parser.add_argument("--seconds", type=int, default=120, help="the length of a session and of a motion")
+    parser.add_argument("--changes", type=int, default=20, help="changes that are read by OCR on each size of screen")
     parser.add_argument("--tune", action="store_true", help="measure on the tuning seeds, to design the gate by them")
     parser.add_argument("--json", type=Path, help="write the figures to this file too")
     options = parser.parse_args()

@@ -50,6 +50,9 @@ GOALS: dict[str, FrameGoal] = {
     "motion: worst seconds of a line beside it": _most(8.0),
     "cameras: most frames a minute": _most(4.0),
     "odd sizes: right": _least(1.0),
+    "reading: least word recall of edits at any size": _least(0.95),
+    "reading: word recall of new scenes": _least(0.95),
+    "reading: most tokens a frame, as a share of today's": _most(1.0),
 }
 
 

@@ -8,7 +8,18 @@ from collections.abc import Sequence
 from rich.console import Console
 from rich.table import Table
 
-from tests.benchmarks.frames import animations, cameras, costs, pair_figures, pairs, session_figures, sessions
+from cluster.lab.emulator.engines.ocr import OcrEngine
+from room_agent.video.view_encoder import ViewEncoder
+from tests.benchmarks.frames import (
+    animations,
+    cameras,
+    costs,
+    pair_figures,
+    pairs,
+    readability,
+    session_figures,
+    sessions,
+)
 from tests.benchmarks.frames.contestants import GateSampler
 from tests.benchmarks.frames.pair_figures import JudgedPair, PairScore
 from tests.benchmarks.frames.session_figures import SamplerRun, SessionScore
@@ -181,6 +192,44 @@ def measure_cameras(seed: int, seconds: int, console: Console) -> Figures:
     right = [_odd_size_is_right(size_px, seed) for size_px in cameras.ODD_SIZES]
     console.print(f"odd sizes right: {sum(right)} of {len(right)}")
     return {"cameras: most frames a minute": max(rates), "odd sizes: right": sum(right) / len(right)}
+
+
+def measure_reading(seed: int, changes: int, console: Console) -> Figures:
+    """Print the words that OCR reads of changes with text of 12 px, as they are sent now and at 1024 px."""
+    table = Table("screen", "model", "edits read", "at 1024 px", "scenes read", "at 1024 px", "tokens", "at 1024 px")
+    recalls, shares, scenes = [], [], []
+    ocr = OcrEngine()
+    for size_px in readability.SIZES:
+        encoders = {name: ViewEncoder(readability.TODAY_PX, readability.rule_of(name)) for name in readability.MODELS}
+        found = [
+            read
+            for change in readability.changes(seed, size_px, changes)
+            for read in readability.read(change, ocr, encoders)
+        ]
+        for name in readability.MODELS:
+            of_model = [read for read in found if read.model == name]
+            edits = [read for read in of_model if read.edit not in readability.SCENES]
+            new = [read for read in of_model if read.edit in readability.SCENES]
+            tokens, today = (sum(getattr(read, kind) for read in of_model) for kind in ("tokens", "tokens_today"))
+            recalls.append(readability.recall(edits))
+            shares.append(tokens / max(today, 1))
+            scenes += new
+            cells = (readability.recall(edits), readability.recall_today(edits))
+            cells += (readability.recall(new), readability.recall_today(new))
+            count = max(len(of_model), 1)
+            table.add_row(
+                "x".join(map(str, size_px)),
+                name,
+                *(f"{cell:.2f}" for cell in cells),
+                f"{tokens / count:.0f}",
+                f"{today / count:.0f}",
+            )
+    console.print(table)
+    return {
+        "reading: least word recall of edits at any size": min(recalls),
+        "reading: word recall of new scenes": readability.recall(scenes),
+        "reading: most tokens a frame, as a share of today's": max(shares),
+    }
 
 
 def _odd_size_is_right(size_px: tuple[int, int], seed: int) -> bool:

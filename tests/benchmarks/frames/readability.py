@@ -99,6 +99,18 @@ def read(change: RenderedChange, ocr: OcrEngine, encoders: dict[str, ViewEncoder
         )
 
 
+def recall(reads: Sequence[ReadChange]) -> float:
+    """Return the share of the words shown that were read as sent; 1 where none was shown."""
+    shown = sum(one.shown for one in reads)
+    return sum(one.read for one in reads) / shown if shown else 1.0
+
+
+def recall_today(reads: Sequence[ReadChange]) -> float:
+    """Return the share that is read of the whole screen at `TODAY_PX`; 1 where no word was shown."""
+    shown = sum(one.shown for one in reads)
+    return sum(one.read_today for one in reads) / shown if shown else 1.0
+
+
 def rule_of(model: str) -> ImageTokenRule:
     """Return the rule by which a model's vendor counts the tokens of an image."""
     rule = load_catalogue().get(model).image_tokens
