@@ -98,7 +98,7 @@ def test_the_last_picture_of_a_video_is_sent_once_it_stops() -> None:
 def test_a_noisy_camera_costs_three_frames_a_minute() -> None:
     def room(second: int) -> Planes:
         noise = np.random.default_rng(second).normal(0, 25, (180, 320, 1)).repeat(4, 0).repeat(4, 1)
-        return planes_of(Image.fromarray(np.clip(noise + (90, 100, 110), 0, 255).astype(np.uint8)))
+        return planes_of(Image.fromarray(np.clip(noise + np.array([90, 100, 110]), 0, 255).astype(np.uint8)))
 
     gate = FrameGate()
     sent = [second for second in range(SECONDS) if gate.offer(room(second), float(second)).keep]
