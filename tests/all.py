@@ -43,13 +43,16 @@ ONCE_MORE = ("--reruns", "1", "--only-rerun", "TimeoutError", "--rerun-show-trac
 # Three lanes at once, their steps in order. The first two mostly wait for processes to start and for speech to end; the
 # third fills the gaps. A fourth lane saves no time and makes starts of Ray fail.
 LANES: tuple[tuple[Step, ...], ...] = (
-    (("pytest", *ONCE_MORE, *SIMULATED), ("pytest", "-m", "not injections", "tests/unit", "tests/contract"), ("mypy",)),
+    (
+        ("pytest", *ONCE_MORE, *SIMULATED),
+        ("pytest", "-m", "not injections", "tests/unit", "tests/contract"),
+        ("pytest", *COMMANDS),
+    ),
     (
         ("pytest", *ONCE_MORE, *LIVE),
         ("pytest", *ONCE_MORE, "tests/acceptance", *_but((*SIMULATED, *LIVE))),
-        ("pytest", *COMMANDS),
     ),
-    (("pytest", "-m", "not matrix", "tests/integration", *_but(COMMANDS)),),
+    (("pytest", "-m", "not matrix", "tests/integration", *_but(COMMANDS)), ("mypy",)),
 )
 
 

@@ -14,7 +14,7 @@ _LEAST_INK_LUMA = 20
 # In heights of the text's line: a colon's width, the height of one of its dots, and the gap to the next figure.
 _COLON_WIDTH = 0.35
 _DOT_HEIGHT = 0.42
-_GAP = 0.6
+_GAP = 0.35
 _FIGURE_HEIGHT = 0.7
 _REACH = 3.5
 _LEAST_HEIGHT_PX = 5

@@ -34,6 +34,8 @@ MAX_WAIT_S = 8.0
 SCENE_MAX_WAIT_S = 4.0
 MOTION_EVERY_S = 20.0
 """Regions that change in every sample are sent once in this time, and with every frame that is sent for a reason."""
+MOTION_LOOK_S = 2.5
+"""Two looks that lie farther apart say nothing about motion."""
 MAX_MOVING_BOXES = 4
 RESTLESS_S = 60.0
 """For this time after a region was sent without having come to rest, it waits as long as a moving one."""
@@ -69,9 +71,13 @@ class GateDecision:
 
 
 class FrameGate:
-    """Judges the samples of one track in order; for one thread at a time."""
+    """Judges the samples of one track in order; for one thread at a time.
 
-    def __init__(self) -> None:
+    Without `reuse`, a picture that returns is a new one.
+    """
+
+    def __init__(self, *, reuse: bool = True) -> None:
+        self._reuse = reuse
         self._detector = ChangeDetector()
         self._hypotheses = Hypotheses()
         self._seen = SeenPictures()
@@ -119,7 +125,10 @@ class FrameGate:
         # Where the picture is that of the look before, its findings are too.
         judgement = judgement or self._compared(looks, picture)
         explained = [finding.region for finding in judgement.findings if finding.kind in _EXPLAINED]
-        if looks.motion.observe(changed, [*explained, *looks.explained]):
+        looks.gap_s, looks.looked_s = now_s - looks.looked_s, now_s
+        # At a low rate each look may show another slide, which is no motion.
+        moved = changed if looks.gap_s <= MOTION_LOOK_S else changed[:0]
+        if looks.motion.observe(moved, [*explained, *looks.explained]):
             judgement = self._compared(looks, picture)
         looks.explained, looks.judgement = explained, judgement
         return self._learned(looks, judgement, picture, now_s)
@@ -160,12 +169,14 @@ class FrameGate:
         if self._looks is not None:
             self._looks.kept()
         hashed = phash(planes)
+        same_as = None
         # A change that nothing bore out in time looks like a repeat, and is none.
-        same_as = self._seen.find(kept, hashed) if judgement.why != _NOT_BORNE_OUT else None
-        if same_as is None:
-            self._seen.add(self._key, kept, hashed)
-        else:
+        if self._reuse and judgement.why != _NOT_BORNE_OUT:
+            same_as = self._seen.find(kept, hashed)
+        if same_as is not None:
             judgement = replace(judgement, why="seen before")
+        elif self._reuse:
+            self._seen.add(self._key, kept, hashed)
         return GateDecision(keep=True, judgement=judgement, key=self._key, same_as=same_as, moving=moving)
 
 
@@ -178,6 +189,7 @@ class _Looks:
         self.motion = MotionMonitor(shape)
         self.judgement: Judgement | None = None
         """The judgement of the last picture that differed from the one before; None where it must be made anew."""
+        self.looked_s, self.gap_s = -np.inf, np.inf
         self.explained: list[Region] = []
         self._restless: list[tuple[float, Region]] = []
         self._scene_s = -np.inf
@@ -203,6 +215,9 @@ class _Looks:
         large = region.cells >= LARGE_CELLS
         if not large and self._trails_motion(region):
             return self.times.waiting_s(region, now_s) >= MOTION_EVERY_S
+        if large and self.gap_s >= SCENE_MAX_WAIT_S:
+            # At so low a rate the next look comes too late.
+            return True
         near = [one for one in content if one.overlaps(region, _NEAR_CELLS)]
         rests = all(self._rests(one, now_s) for one in near)
         return rests or self.times.waiting_s(region, now_s) >= self._longest_wait_s(region, large, now_s)

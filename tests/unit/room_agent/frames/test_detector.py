@@ -1,11 +1,13 @@
 """New content is CHANGED; a pointer, a caret, a clock and codec noise are not."""
 
+import numpy as np
 import pytest
 
 from room_agent.frames.detector import ChangeDetector
 from room_agent.frames.i420 import Planes
 from room_agent.frames.verdict import Judgement, Verdict
 from tests.benchmarks.frames.codecs import half_size
+from tests.support.drawn_changes import RECOLOURED, Change
 from tests.support.screens import (
     Desktop,
     brightened,
@@ -234,3 +236,19 @@ def test_verdicts_are_right_for_a_real_vp8_stream(dark: bool) -> None:
     detector.keep(stream[8])
     assert [detector.judge(stream[index]).verdict for index in (11, 16, 23)] == [Verdict.SAME] * 3
     assert [detector.judge(stream[index]).verdict for index in (28, 35)] == [Verdict.CHANGED] * 2
+
+
+@pytest.mark.parametrize("change", RECOLOURED, ids=lambda change: change.name)
+def test_another_colour_is_a_change_at_any_brightness(change: Change) -> None:
+    judgement = judge(change.before().planes(), change.after().planes())
+    assert judgement.verdict in (Verdict.CHANGED, Verdict.MAYBE)
+
+
+@pytest.mark.parametrize("levels", [3, 5])
+def test_noise_in_chroma_is_the_same(desktop: Desktop, levels: int) -> None:
+    planes, rng = desktop.planes(), np.random.default_rng(1)
+    u, v = (
+        (plane.astype(np.int16) + rng.integers(-levels, levels + 1, plane.shape)).clip(0, 255).astype(np.uint8)
+        for plane in (planes.u, planes.v)
+    )
+    assert judge(planes, Planes(y=planes.y, u=u, v=v)).verdict is Verdict.SAME

@@ -164,3 +164,28 @@ async def test_an_edit_is_sent_with_the_last_description_and_its_whole_is_kept(h
     await until(lambda: len(harness.described) == 2)
     assert [event.whole for event in harness.described] == ["a slide", "a slide a slide"]
     assert [headers["content-type"] for headers in harness.router.frames] == ["image/jpeg", "application/json"]
+
+
+async def test_a_frame_that_shows_what_an_earlier_one_showed_takes_its_description(harness: UploaderHarness) -> None:
+    harness.uploader.offer(replace(frame(1), key=1))
+    await until(lambda: harness.described)
+    harness.uploader.offer(replace(frame(2), key=2, same_as=1))
+    await until(lambda: len(harness.described) == 2)
+    first, again = harness.described
+    assert harness.sent == ["1"] and again.reused and not first.reused
+    assert again.answer.description == first.answer.description and again.answer.cost_nanousd == 0
+    assert (harness.counters.frames_reused, harness.counters.answers, harness.counters.report()["frames_reused"]) == (
+        1,
+        1,
+        1,
+    )
+
+
+async def test_a_frame_is_sent_where_the_earlier_one_was_not_described(harness: UploaderHarness) -> None:
+    harness.router.frame_statuses.append(503)
+    harness.uploader.offer(replace(frame(1), key=1))
+    await until(lambda: harness.lost)
+    for number in (2, 3):
+        harness.uploader.offer(replace(frame(number), key=number, same_as=1))
+        await until(lambda number=number: len(harness.described) == number - 1)
+    assert harness.sent[-1] == "2" and [event.reused for event in harness.described] == [False, True]
