@@ -214,8 +214,8 @@ def measure_reading(seed: int, changes: int, console: Console) -> Figures:
             recalls.append(readability.recall(edits))
             shares.append(tokens / max(today, 1))
             scenes += new
-            cells = (readability.recall(edits), readability.recall_today(edits))
-            cells += (readability.recall(new), readability.recall_today(new))
+            cells = [readability.recall(edits), readability.recall_today(edits)]
+            cells += [readability.recall(new), readability.recall_today(new)]
             count = max(len(of_model), 1)
             table.add_row(
                 "x".join(map(str, size_px)),
