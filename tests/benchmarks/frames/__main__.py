@@ -48,8 +48,8 @@ def main() -> int:
     """Return 0 when every measured goal is met, 1 when one is missed."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--part", action="append", choices=PARTS, help="measure this part only; may be repeated")
-    parser.add_argument("--pairs", type=int, default=600, help="pairs of each of the two reported seeds")
-    parser.add_argument("--tuning-pairs", type=int, default=200, help="pairs of each of the two tuning seeds")
+    parser.add_argument("--pairs", type=int, default=312, help="pairs of each of the two reported seeds")
+    parser.add_argument("--tuning-pairs", type=int, default=104, help="pairs of each of the two tuning seeds")
     parser.add_argument("--seconds", type=int, default=120, help="the length of a session and of a motion")
     parser.add_argument("--changes", type=int, default=20, help="changes that are read by OCR on each size of screen")
     parser.add_argument("--tune", action="store_true", help="measure on the tuning seeds, to design the gate by them")

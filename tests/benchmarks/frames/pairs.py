@@ -50,9 +50,13 @@ class FramePair:
 
 
 def pairs(seed: int, count: int, palettes: tuple[StatusPalette, ...]) -> Iterator[FramePair]:
-    """Yield `count` pairs, always the same for a seed: each kind of event in turn on screens drawn at random."""
+    """Yield `count` pairs, always the same for a seed: each kind of event in turn on screens drawn at random.
+
+    The kinds that show nothing new come twice as often as the others, which are twice as many.
+    """
+    turns = [*_KINDS.items(), *((kind, made) for kind, made in _KINDS.items() if made[0] == "same")]
     for number in range(count):
-        kind, (group, make) = list(_KINDS.items())[number % len(_KINDS)]
+        kind, (group, make) = turns[number % len(turns)]
         rng = random.Random(f"{seed} {number}")
         yield make(kind, group, rng, palettes)
 
