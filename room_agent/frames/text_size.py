@@ -8,7 +8,7 @@ from room_agent.frames.i420 import Plane
 
 _STRONG_LUMA = 28
 _STRIPE_PX = 32
-_MOST_STRIPES = 24
+_MOST_STRIPES = 16
 # A line of text crosses a stripe of this width with two letters or more: each has a left and a right edge.
 _EDGES = 4
 _SHORTEST_RUN_PX, _LONGEST_RUN_PX = 4, 60

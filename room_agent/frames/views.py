@@ -8,6 +8,7 @@ from typing import Protocol
 
 from room_agent.frames.i420 import fitted
 from room_agent.frames.verdict import Box
+from routing.chat import Detail
 
 READABLE_PX = 11.0
 """The size in pixels at which text of the usual fonts is read; tests/benchmarks/frames/readability.py measures it."""
@@ -19,14 +20,14 @@ LEAST_LONG_SIDE_PX = 768
 MAX_CROPS = 3
 SAVED_AT_FIRST, MOST_SAVED = 2, 6
 """The frames whose tokens a track may spend before it saved them, and may save."""
-MARGIN_PX = 24
-"""The margin of a crop: the words beside a changed one belong to it."""
+MARGIN_PX = (48, 24)
+"""The margin of a crop to its sides, and above and below: the words beside a changed one belong to it."""
 
 
 class ImageTokenRule(Protocol):
     """The number of input tokens that a vendor counts for an image."""
 
-    def count(self, width_px: int, height_px: int) -> int: ...
+    def count(self, width_px: int, height_px: int, detail: Detail = "auto") -> int: ...
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -39,7 +40,10 @@ class CropView:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class FrameViews:
-    """The pictures of one frame, and their input tokens. `whole_px` is the long side of the whole screen."""
+    """The pictures of one frame, and their input tokens.
+
+    `whole_px` is the long side of the whole screen, 0 where its parts are sent alone.
+    """
 
     whole_px: int
     crops: tuple[CropView, ...]
@@ -62,8 +66,10 @@ def choose_views(screen: ChangedScreen, rule: ImageTokenRule, budget_tokens: int
     Where none fit, the whole screen is sent as large as the budget allows, and no smaller than `LEAST_LONG_SIDE_PX`.
     """
     readable = [views for views in _readable(screen, rule) if views.tokens <= budget_tokens]
-    if readable:
-        return min(readable, key=lambda views: views.tokens)
+    # Parts without an overview come last: the model knows less of the place that changed.
+    preferred = [views for views in readable if views.whole_px] or readable
+    if preferred:
+        return min(preferred, key=lambda views: views.tokens)
     return _largest_whole(screen, rule, budget_tokens)
 
 
@@ -85,6 +91,7 @@ def _readable(screen: ChangedScreen, rule: ImageTokenRule) -> Iterable[FrameView
         CropView(box_px=box, long_side_px=max(side_px, 32)) for box, side_px in zip(boxes, sides_px, strict=True)
     )
     yield _views(screen, rule, min(OVERVIEW_PX, long_px), crops)
+    yield _views(screen, rule, 0, crops)
 
 
 def _largest_whole(screen: ChangedScreen, rule: ImageTokenRule, budget_tokens: int) -> FrameViews:
@@ -96,19 +103,21 @@ def _largest_whole(screen: ChangedScreen, rule: ImageTokenRule, budget_tokens: i
 
 
 def _views(screen: ChangedScreen, rule: ImageTokenRule, whole_px: int, crops: tuple[CropView, ...]) -> FrameViews:
-    sizes_px = [fitted(screen.width_px, screen.height_px, whole_px)]
+    # Beside its parts the whole screen is sent in low detail.
+    detail: Detail = "low" if crops else "auto"
+    tokens = rule.count(*fitted(screen.width_px, screen.height_px, whole_px), detail) if whole_px else 0
     for crop in crops:
         left, top, right, bottom = crop.box_px
-        sizes_px.append(fitted(right - left, bottom - top, crop.long_side_px))
-    tokens = sum(rule.count(width_px, height_px) for width_px, height_px in sizes_px)
+        tokens += rule.count(*fitted(right - left, bottom - top, crop.long_side_px))
     return FrameViews(whole_px=whole_px, crops=crops, tokens=tokens)
 
 
 def _padded(box: Box, screen: ChangedScreen) -> Box:
     """Return the box with its margin, on even pixels inside the screen."""
     left, top, right, bottom = box
-    left, top = max(left - MARGIN_PX, 0) // 2 * 2, max(top - MARGIN_PX, 0) // 2 * 2
-    right, bottom = min(right + MARGIN_PX, screen.width_px), min(bottom + MARGIN_PX, screen.height_px)
+    aside, above = MARGIN_PX
+    left, top = max(left - aside, 0) // 2 * 2, max(top - above, 0) // 2 * 2
+    right, bottom = min(right + aside, screen.width_px), min(bottom + above, screen.height_px)
     return left, top, max(right // 2 * 2, left + 2), max(bottom // 2 * 2, top + 2)
 
 
@@ -134,16 +143,18 @@ def _area(box: Box) -> int:
 
 
 class TokenBudget:
-    """The image tokens of one track: each frame adds those of a whole screen, and unspent ones are saved up."""
+    """The image tokens of one track: each frame adds those of a whole screen, and unspent ones are saved up.
 
-    def __init__(self, tokens_a_frame: int) -> None:
-        self._tokens_a_frame = tokens_a_frame
-        self._saved = SAVED_AT_FIRST * tokens_a_frame
+    `customary` are the tokens of the whole screen at the customary size.
+    """
 
-    def allowance(self) -> int:
+    def __init__(self) -> None:
+        self._saved_frames = float(SAVED_AT_FIRST)
+
+    def allowance(self, customary: int) -> int:
         """Return the tokens that the next frame may take."""
-        return self._saved + self._tokens_a_frame
+        return int((self._saved_frames + 1) * customary)
 
-    def spend(self, tokens: int) -> None:
+    def spend(self, tokens: int, customary: int) -> None:
         """Take a frame's tokens off, which may be more than its allowance."""
-        self._saved = min(self._saved + self._tokens_a_frame - tokens, MOST_SAVED * self._tokens_a_frame)
+        self._saved_frames = min(self._saved_frames + 1 - tokens / max(customary, 1), float(MOST_SAVED))

@@ -39,7 +39,8 @@ def frame_body(frame: KeptFrame, previous: str = "") -> dict[str, Any] | None:
     """Return the JSON body of a frame with parts or a description before it; None for a frame that is one JPEG."""
     if not frame.parts and not previous:
         return None
-    body: dict[str, Any] = {"image": data_url(frame.jpeg if frame.overview is None else frame.overview)}
+    whole = frame.overview if frame.parts else frame.jpeg
+    body: dict[str, Any] = {} if whole is None else {"image": data_url(whole)}
     if frame.parts:
         body |= {"crops": [{"image": data_url(part.jpeg), "box": part.box_px} for part in frame.parts]}
         body |= {"screen": frame.screen_px}

@@ -7,13 +7,12 @@ from dataclasses import replace
 from room_agent.core.models import FramePart, KeptFrame
 from room_agent.frames.encoder import encode
 from room_agent.frames.grid import cell_px_of
-from room_agent.frames.i420 import Planes
+from room_agent.frames.i420 import Planes, fitted
 from room_agent.frames.text_size import text_size_px
 from room_agent.frames.verdict import Box, Judgement, RegionKind, box_px_of
 from room_agent.frames.views import ChangedScreen, FrameViews, ImageTokenRule, TokenBudget, choose_views
 from routing.capabilities import PatchTokens
 
-CUSTOMARY_PX = (1_024, 576)
 DEFAULT_RULE = PatchTokens(rule="patches", patch_px=32)
 """The rule of a router that names none: tokens in proportion to the area."""
 PART_QUALITY = 85
@@ -27,14 +26,13 @@ class ViewEncoder:
     def __init__(self, long_side_px: int, rule: ImageTokenRule | None) -> None:
         self.long_side_px = long_side_px
         self._rule: ImageTokenRule = rule or DEFAULT_RULE
-        width_px, height_px = CUSTOMARY_PX
-        scale = long_side_px / width_px
-        self._budget = TokenBudget(self._rule.count(round(width_px * scale), round(height_px * scale)))
+        self._budget = TokenBudget()
 
     def choose(self, planes: Planes, judgement: Judgement) -> FrameViews:
         """Return the pictures by which to send a frame, and take their tokens off the budget."""
-        views = choose_views(changed_screen(planes, judgement), self._rule, self._budget.allowance())
-        self._budget.spend(views.tokens)
+        customary = self._rule.count(*fitted(planes.width_px, planes.height_px, self.long_side_px))
+        views = choose_views(changed_screen(planes, judgement), self._rule, self._budget.allowance(customary))
+        self._budget.spend(views.tokens, customary)
         return views
 
 
@@ -49,7 +47,7 @@ def with_parts(frame: KeptFrame, planes: Planes, views: FrameViews) -> KeptFrame
         )
         for crop in views.crops
     )
-    overview = encode(planes, long_side_px=views.whole_px).jpeg
+    overview = encode(planes, long_side_px=views.whole_px).jpeg if views.whole_px else None
     return replace(frame, overview=overview, parts=parts, screen_px=(planes.width_px, planes.height_px))
 
 

@@ -32,7 +32,7 @@ def run(options: argparse.Namespace, console: Console) -> measurements.Figures:
             )
         figures |= measurements.print_pairs(pair_figures.scores(judged, limits), judged, console)
     if "sessions" in parts:
-        scores, found = measurements.measure_sessions(seeds[:1], limits, options.seconds, console)
+        scores, found = measurements.measure_sessions(seeds[:1], limits, options.seconds, console, options.sheets)
         measurements.print_sessions(scores, console)
         figures |= found
     if "motion" in parts:
@@ -53,6 +53,7 @@ def main() -> int:
     parser.add_argument("--seconds", type=int, default=120, help="the length of a session and of a motion")
     parser.add_argument("--changes", type=int, default=20, help="changes that are read by OCR on each size of screen")
     parser.add_argument("--tune", action="store_true", help="measure on the tuning seeds, to design the gate by them")
+    parser.add_argument("--sheets", type=Path, help="draw a contact sheet of each session into this directory")
     parser.add_argument("--json", type=Path, help="write the figures to this file too")
     options = parser.parse_args()
     console = Console(width=200)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import statistics
 from collections.abc import Sequence
+from pathlib import Path
 
 from rich.console import Console
 from rich.table import Table
@@ -20,6 +21,7 @@ from tests.benchmarks.frames import (
     session_figures,
     sessions,
 )
+from tests.benchmarks.frames.contact_sheet import SessionSheet
 from tests.benchmarks.frames.contestants import GateSampler
 from tests.benchmarks.frames.pair_figures import JudgedPair, PairScore
 from tests.benchmarks.frames.session_figures import SamplerRun, SessionScore
@@ -96,7 +98,7 @@ def _print_wrong(judged_pairs: Sequence[JudgedPair], console: Console) -> None:
 
 
 def measure_sessions(
-    seeds: Sequence[int], limits: dict[str, float], seconds: int, console: Console
+    seeds: Sequence[int], limits: dict[str, float], seconds: int, console: Console, sheets: Path | None = None
 ) -> tuple[list[SessionScore], Figures]:
     """Run every contestant over every session; return the scores and the gate's figures."""
     runs: dict[str, list[tuple[SamplerRun, Sequence[object]]]] = {}
@@ -104,7 +106,10 @@ def measure_sessions(
     for seed in seeds:
         for plan in sessions.PLANS:
             looks = sessions.looks(plan, seed, TUNED_PALETTES + UNSEEN_PALETTES, seconds)
-            by_name, contents, times_ms = session_figures.run(looks, limits)
+            sheet = SessionSheet() if sheets is not None else None
+            by_name, contents, times_ms = session_figures.run(looks, limits, sheet)
+            if sheet is not None and sheets is not None:
+                sheet.save(sheets / f"{plan.name.replace(' ', '-')}-{seed}.png")
             peer_ms += times_ms
             for name, one in by_name.items():
                 runs.setdefault(name, []).append((one, contents))

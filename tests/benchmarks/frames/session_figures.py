@@ -7,6 +7,7 @@ import time
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 
+from tests.benchmarks.frames.contact_sheet import SessionSheet
 from tests.benchmarks.frames.contestants import (
     PEERS,
     DistanceSampler,
@@ -82,7 +83,7 @@ def samplers(limits: dict[str, float]) -> dict[str, LookSampler]:
 
 
 def run(
-    looks: Iterable[SessionLook], limits: dict[str, float]
+    looks: Iterable[SessionLook], limits: dict[str, float], sheet: SessionSheet | None = None
 ) -> tuple[dict[str, SamplerRun], list[object], list[float]]:
     """Return each contestant's decisions, each look's content, and the times of convert + ImageHash in ms."""
     runs = {name: SamplerRun(sampler) for name, sampler in samplers(limits).items()}
@@ -92,6 +93,9 @@ def run(
         contents.append(look.content)
         for one in runs.values():
             one.offer(look)
+        gate = runs[GATE]
+        if sheet is not None:
+            sheet.add(look.planes, sent=gate.sent[-1], known=gate.known[-1], at_s=look.at_s)
         if number % _TIMED_EVERY == 0:
             peer_ms.append(converted_hash_ms(look.planes))
     return runs, contents, peer_ms

@@ -60,9 +60,16 @@ def test_where_each_picture_costs_the_same_one_large_picture_is_sent() -> None:
     assert views.crops == () and views.whole_px == round(1_920 * READABLE_PX / 12.0) and views.tokens == 1_120
 
 
+def test_a_part_is_sent_alone_where_an_overview_would_cost_as_much_again() -> None:
+    views = choose_views(screen(LINE, wide=5_120), FLAT, 1_120)
+    assert views.whole_px == 0 and len(views.crops) == 1 and views.tokens == 1_120
+    low = FixedTokens(tokens=1_120, low=280)
+    assert choose_views(screen(LINE, wide=5_120), low, 2_000).whole_px == OVERVIEW_PX
+
+
 def test_tiles_are_counted_by_their_own_rule() -> None:
     views = choose_views(screen(LINE), TILES, TILES.count(1_024, 576))
-    assert len(views.crops) == 1 and views.tokens == TILES.count(512, 288) + TILES.count(648, 68)
+    assert len(views.crops) == 1 and views.tokens == TILES.count(512, 288, "low") + TILES.count(638, 62)
 
 
 def test_a_small_change_without_text_is_sent_at_full_size() -> None:
@@ -73,7 +80,7 @@ def test_a_small_change_without_text_is_sent_at_full_size() -> None:
 
 def test_a_part_at_the_edge_stays_inside_the_screen_on_even_pixels() -> None:
     (crop,) = choose_views(screen((0, 0, 11, 11)), PATCHES, TODAY).crops
-    assert crop.box_px == (0, 0, 34, 34)
+    assert crop.box_px == (0, 0, 58, 34)
     views = choose_views(screen((1_900, 1_060, 1_920, 1_080)), PATCHES, TODAY)
     assert views.crops[0].box_px[2:] == (1_920, 1_080)
 
@@ -90,12 +97,12 @@ def test_neighbouring_boxes_are_joined_and_distant_ones_are_not() -> None:
 
 
 def test_tokens_not_spent_are_saved_for_a_later_frame_up_to_a_limit() -> None:
-    budget = TokenBudget(100)
-    first = budget.allowance()
-    budget.spend(40)
-    assert budget.allowance() == first + 60
+    budget = TokenBudget()
+    first = budget.allowance(100)
+    budget.spend(40, 100)
+    assert budget.allowance(100) == first + 60
     for _ in range(100):
-        budget.spend(0)
-    most = budget.allowance()
-    budget.spend(most)
-    assert most == 700 and budget.allowance() == 100
+        budget.spend(0, 100)
+    most = budget.allowance(100)
+    budget.spend(most, 100)
+    assert most == 700 and budget.allowance(100) == 100
