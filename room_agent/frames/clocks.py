@@ -59,7 +59,9 @@ def reads_as_time(picture: Pixels, rows: slice, columns: slice) -> bool:
 
 def _ink(picture: Pixels) -> Mask:
     away = np.abs(picture - np.int16(np.median(picture)))
-    return np.greater_equal(away, max(_INK_SHARE * int(away.max()), _LEAST_INK_LUMA), dtype=np.bool_)
+    limit_luma = max(_INK_SHARE * int(away.max()), _LEAST_INK_LUMA)
+    ink: Mask = np.asarray(away >= limit_luma, np.bool_)
+    return ink
 
 
 def _line(ink: Mask, row: int) -> slice | None:
