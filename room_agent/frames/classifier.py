@@ -12,10 +12,11 @@ from itertools import permutations
 
 import numpy as np
 
-from room_agent.frames.cursor_shapes import CERTAIN, LIKELY, cursor_likeness
+from room_agent.frames.cursor_shapes import CERTAIN, LIKELY, cursor_likeness, is_mirrored
 from room_agent.frames.cursors import (
     RegionPixels,
     Shape,
+    has_left,
     has_strokes,
     is_caret,
     is_shown,
@@ -35,6 +36,10 @@ _LONG_SIDE_CELLS = 480
 _SPECK_CELLS = 2
 _SPECK_LUMA = 60
 _SPECK_CHROMA = 60
+# At the start of a stream, and at low rates, the colours of flat areas come late by up to this many levels.
+_SMEARED_CHROMA = 24
+_SPECK_SMEARED_CHROMA = 40
+_DOT_CELLS = 6
 _FEW_SPECKS = 8
 _FAINT_TEXT_SPECKS = 3
 _MOST_DETAILS = 6
@@ -68,6 +73,7 @@ class RegionReader:
 
 def classify(regions: Sequence[Region], faint: Sequence[Region], reader: RegionReader) -> list[Finding]:
     """Return a finding for each region; of `faint` regions, those that moved by little, only for the details."""
+    regions = _with_whole_beams(regions, reader.scale)
     specks = _specks(regions)
     faint_text = _faint_text(specks)
     found = [_finding(RegionKind.CONTENT, region) for region in faint_text]
@@ -93,10 +99,21 @@ def could_be_clock(region: Region, shape: Size) -> bool:
     return _fits(region, _CLOCK_CELLS, max(shape) / _LONG_SIDE_CELLS) and _in_a_bar(region, shape)
 
 
+def _with_whole_beams(regions: Sequence[Region], scale: float) -> list[Region]:
+    """Return the regions, with two that stand one above the other as one: the serifs of an I-beam with a pale stem."""
+    joined = list(regions)
+    for upper, lower in permutations(regions, 2):
+        flat = max(upper.height, lower.height) <= 3 * scale + 1 and max(upper.width, lower.width) <= 6 * scale
+        aligned = abs(upper.left - lower.left) <= 1 and abs(upper.right - lower.right) <= 1
+        if flat and aligned and 0 < lower.top - upper.bottom <= 8 * scale and {upper, lower} <= set(joined):
+            joined = [region for region in joined if region not in (upper, lower)] + [upper.joined(lower)]
+    return joined
+
+
 def _kind(region: Region, reader: RegionReader) -> RegionKind:
     """Return CONTENT, CARET or CLOCK, or SPOT for a region of a pointer's size."""
     if _is_coloured(region):
-        return RegionKind.CONTENT
+        return RegionKind.NOISE if _is_smeared(region) else RegionKind.CONTENT
     if could_be_clock(region, reader.shape) and reader.reads_as_time(region):
         return RegionKind.CLOCK
     caret_sized = any(_fits(region, size, reader.scale) for size in (_CARET_CELLS, _BLOCK_CARET_CELLS))
@@ -131,7 +148,10 @@ def _spots(spots: Sequence[Region], reader: RegionReader) -> list[Finding]:
         if shape is None:
             continue
         pointer = any(found[index].kind is RegionKind.POINTER for index in (origin, target) if index in found)
-        kind = RegionKind.POINTER if pointer or _is_pointer(shape, reader) else RegionKind.SPOT
+        # Two mirrored shapes that are laid over each other a pixel apart may look like an arrow.
+        mirrored = any(is_mirrored(shape_alone(pixels[index]).mask) for index in (origin, target))
+        pointer |= _is_known(shape, reader) if mirrored else _is_pointer(shape, reader)
+        kind = RegionKind.POINTER if pointer else RegionKind.SPOT
         found |= {index: Finding(kind=kind, region=spots[index], shape=shape) for index in (origin, target)}
     for index, region in enumerate(spots):
         if index not in found or (found[index].kind is RegionKind.SPOT and found[index].shape is None):
@@ -149,9 +169,10 @@ def _pointer_alone(region: Region, pixels: RegionPixels, reader: RegionReader) -
     if likeness < LIKELY:
         known = any(is_shown(shape, pixels) for shape in reader.known_shapes)
         return _finding(RegionKind.POINTER, region) if known else None
-    # Only a certain outline is remembered as that of this screen's pointer.
+    # Only a certain outline is remembered as that of this screen's pointer. A likely one that leaves is a pointer
+    # too: letters are typed one by one, but seldom deleted so.
     certain = likeness >= CERTAIN
-    kind = RegionKind.POINTER if certain else RegionKind.SPOT
+    kind = RegionKind.POINTER if certain or has_left(pixels) else RegionKind.SPOT
     return Finding(kind=kind, region=region, shape=shape if certain else None)
 
 
@@ -208,6 +229,12 @@ def _finding(kind: RegionKind, region: Region) -> Finding:
 def _is_coloured(region: Region) -> bool:
     """Return whether colour changed more than brightness: no pointer, caret or clock does that."""
     return region.weight_chroma > 1.5 * region.weight_luma
+
+
+def _is_smeared(region: Region) -> bool:
+    """Return whether a codec may have smeared colours over a region: it moves them by little, or thinly."""
+    limit = _SMEARED_CHROMA if region.cells >= _DOT_CELLS else _SPECK_SMEARED_CHROMA
+    return _is_coloured(region) and region.weight_chroma < limit * region.cells
 
 
 def _specks(regions: Sequence[Region]) -> list[Region]:

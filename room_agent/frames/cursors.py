@@ -140,9 +140,13 @@ def is_shown(shape: Shape, pixels: RegionPixels) -> bool:
 
 def shape_alone(pixels: RegionPixels) -> Shape:
     """Return the shape that arrived at a region or left it: from the picture that is less blank there."""
-    sides = (pixels.before, pixels.after)
-    busier = max(sides, key=lambda side: int(np.ptp(side[extent(pixels.changed)])))
-    return _shape(busier, pixels.changed)
+    return _shape(pixels.before if has_left(pixels) else pixels.after, pixels.changed)
+
+
+def has_left(pixels: RegionPixels) -> bool:
+    """Return whether what changed stood in the earlier picture: the later one is more blank there."""
+    box = extent(pixels.changed)
+    return int(np.ptp(pixels.before[box])) > int(np.ptp(pixels.after[box]))
 
 
 def extent(mask: Mask) -> tuple[slice, slice]:

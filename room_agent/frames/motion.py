@@ -14,7 +14,8 @@ TILE_CELLS = 8
 
 # A tile begins to move when it changed in four of the last five looks, or in six of the last sixteen. Around it, tiles
 # that changed in five of the last sixteen belong to the same motion: a line that is typed beside a video changes each
-# tile two or three times.
+# tile two or three times. A single cell may be noise.
+_LEAST_CELLS = 2
 _STARTS_MASK, _STARTS_LOOKS = 0b11111, 4
 _STARTS_SLOWLY_LOOKS = 6
 _JOINS_LOOKS = 5
@@ -47,9 +48,10 @@ class MotionMonitor:
 
         Cells in the regions `explained`, where a pointer or a caret stands, are no motion.
         """
-        tiles = np.zeros(self._shape, np.bool_)
         rows, columns = np.divmod(changed, self._cells[1])
-        tiles[rows // TILE_CELLS, columns // TILE_CELLS] = True
+        tile_of = rows // TILE_CELLS * self._shape[1] + columns // TILE_CELLS
+        cells = np.bincount(tile_of, minlength=self._history.size).reshape(self._shape)
+        tiles = cells >= _LEAST_CELLS
         for region in explained:
             tiles[_tiles_of(region)] = False
         self._history <<= 1

@@ -25,7 +25,7 @@ _CONTRAST = 0.20
 _MANY_LUMA = 18
 _MANY_CONTRAST = 0.50
 # Chroma is quieter than luma: over still VP8 sessions the largest step of a cell has a median of 1 level.
-_CHROMA = 12
+_CHROMA = 15
 _CHROMA_CONTRAST = 0.35
 _MANY_CHROMA_CONTRAST = 0.6
 # A word in a pale colour moves its cells by no more than this, and so does a codec now and then.

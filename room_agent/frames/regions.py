@@ -44,6 +44,19 @@ class Region:
     def width(self) -> int:
         return self.right - self.left
 
+    def joined(self, other: Region) -> Region:
+        """Return the region around both."""
+        return Region(
+            top=min(self.top, other.top),
+            bottom=max(self.bottom, other.bottom),
+            left=min(self.left, other.left),
+            right=max(self.right, other.right),
+            cells=self.cells + other.cells,
+            weight_luma=self.weight_luma + other.weight_luma,
+            weight_chroma=self.weight_chroma + other.weight_chroma,
+            indexes=np.concatenate((self.indexes, other.indexes)),
+        )
+
     def overlaps(self, other: Region, margin: int = 0) -> bool:
         """Return whether the boxes of both touch, or lie within `margin` cells of each other."""
         return (
