@@ -82,7 +82,8 @@ class FrameGate:
         self._hypotheses = Hypotheses()
         self._seen = SeenPictures()
         self._looks: _Looks | None = None
-        self._kept_s = 0.0
+        self._kept_s = self._size_since_s = 0.0
+        self._size: tuple[int, ...] = ()
         self._key = 0
         self._lost = False
 
@@ -105,6 +106,8 @@ class FrameGate:
             self._lost = False
             self._detector, self._seen, self._looks = ChangeDetector(), SeenPictures(), None
         picture = self._detector.picture(planes)
+        if picture.luma.shape != self._size:
+            self._size, self._size_since_s = picture.luma.shape, now_s
         if is_black(picture):
             return GateDecision(keep=False, judgement=Judgement(verdict=Verdict.SAME, why="black"))
         if self._looks is None or self._looks.shape != picture.grid.shape:
@@ -146,8 +149,12 @@ class FrameGate:
 
     def _keeps(self, looks: _Looks, judgement: Judgement, picture: Picture, now_s: float) -> tuple[bool, Judgement]:
         """Return whether to keep the picture, and the judgement with the reason for that."""
-        if judgement.verdict is Verdict.NEW or judgement.why == "size changed":
+        if judgement.verdict is Verdict.NEW:
             return True, judgement
+        if judgement.why == "size changed":
+            # A window that is being resized has another size in each sample.
+            rests = now_s - self._size_since_s >= SCENE_REST_S
+            return rests or now_s - self._kept_s >= MOTION_EVERY_S, judgement
         content = [finding.region for finding in judgement.findings if finding.kind is RegionKind.CONTENT]
         if any(looks.is_settled(region, content, now_s) for region in content):
             looks.sent(content, now_s)

@@ -6,8 +6,8 @@ from dataclasses import replace
 
 from room_agent.core.models import FramePart, KeptFrame
 from room_agent.frames.encoder import encode
-from room_agent.frames.grid import cell_px_of
 from room_agent.frames.i420 import Planes, fitted
+from room_agent.frames.regions import bounds
 from room_agent.frames.text_size import text_size_px
 from room_agent.frames.verdict import Box, Judgement, RegionKind, box_px_of
 from room_agent.frames.views import ChangedScreen, FrameViews, ImageTokenRule, TokenBudget, choose_views
@@ -53,13 +53,15 @@ def with_parts(frame: KeptFrame, planes: Planes, views: FrameViews) -> KeptFrame
 
 def changed_screen(planes: Planes, judgement: Judgement) -> ChangedScreen:
     """Return where a screen changed, and the size of the text there."""
-    cell_px = cell_px_of(planes.width_px)
     regions = [finding.region for finding in judgement.findings if finding.kind is RegionKind.CONTENT]
     if judgement.box_px is None:
         boxes: tuple[Box, ...] = ()
     elif not 0 < len(regions) <= MOST_REGIONS:
         boxes = (judgement.box_px,)
     else:
+        left, _, right, _ = bounds(regions)
+        # The judgement's box spans the same regions, and is cut at the edge of the picture.
+        cell_px = -(-(judgement.box_px[2] - judgement.box_px[0]) // (right - left))
         boxes = tuple(box_px_of([region], cell_px, planes.width_px, planes.height_px) for region in regions)
     sizes = [size for box in boxes if (size := text_size_px(cut(planes, box).y)) is not None]
     return ChangedScreen(

@@ -6,7 +6,7 @@ from room_agent.frames.phash import phash
 from room_agent.frames.verdict import Verdict
 from room_agent.video.frame_gate import FrameGate, GateDecision, pack_frame
 from tests.support.drawn_changes import Screen
-from tests.support.screens import Desktop, prose, slide
+from tests.support.screens import Desktop, photo, prose, slide
 
 DESKTOP = Desktop()
 
@@ -126,3 +126,12 @@ def test_a_minute_of_editing_sends_few_frames_and_misses_no_line() -> None:
         )
     decisions = decisions_for(screens)
     assert kept_seconds(decisions) == [0, 8, 23, 38, 53]
+
+
+def test_a_share_whose_size_changes_in_every_sample_is_sent_every_twenty_seconds_and_once_it_rests() -> None:
+    gate = FrameGate()
+    sizes = [(640 + 2 * number, 360) for number in range(50)]
+    kept = [at_s for at_s, size in enumerate(sizes) if gate.offer(photo(size), float(at_s)).keep]
+    assert len(kept) <= 3 and kept[0] == 0
+    after = [gate.offer(photo((900, 500)), 50.0 + at_s) for at_s in range(4)]
+    assert [decision.keep for decision in after] == [False, True, False, False] and after[1].why == "size changed"
