@@ -12,7 +12,7 @@ from itertools import permutations
 
 import numpy as np
 
-from room_agent.frames.cursor_shapes import CERTAIN, LIKELY, cursor_likeness, is_mirrored
+from room_agent.frames.cursor_shapes import CERTAIN, LIKELY, cursor_likeness
 from room_agent.frames.cursors import (
     RegionPixels,
     Shape,
@@ -36,6 +36,8 @@ _LONG_SIDE_CELLS = 480
 _SPECK_CELLS = 2
 _SPECK_LUMA = 60
 _SPECK_CHROMA = 60
+# Cells that moved by less than this on average are noise unless their pixels show a part of a letter.
+_PALE_LUMA = 18
 # At the start of a stream, and at low rates, the colours of flat areas come late by up to this many levels.
 _SMEARED_CHROMA = 24
 _SPECK_SMEARED_CHROMA = 40
@@ -50,6 +52,7 @@ _CLOCK_CELLS: Size = (16, 5)
 # A desktop's bar, where its clock stands, is no higher than this share of the picture.
 _BAR = 14 / 270
 _EDIT_GAP_CELLS = 24
+_APART_LIKENESS = 0.55
 _SHAPE_TOLERANCE_PX = 2
 _SHAPE_LUMA = 40
 # A pointer leaves one region behind and one ahead; more of a kind are content.
@@ -63,6 +66,8 @@ class RegionReader:
     pixels: Callable[[Region], RegionPixels]
     reads_as_time: Callable[[Region], bool]
     shape: Size
+    is_sharp: bool = True
+    """Whether both pictures have one size: an enlarged one shows no details."""
     known_shapes: Sequence[Shape] = ()
     """Shapes that were seen to move like a pointer."""
 
@@ -78,7 +83,11 @@ def classify(regions: Sequence[Region], faint: Sequence[Region], reader: RegionR
     faint_text = _faint_text(specks)
     found = [_finding(RegionKind.CONTENT, region) for region in faint_text]
     rest = [region for region in specks if region not in faint_text]
-    details = [] if len(specks) > _FEW_SPECKS else _details([*rest, *faint], reader)
+    details = (
+        []
+        if len(specks) > _FEW_SPECKS or not reader.is_sharp
+        else _details([*rest, *(region for region in faint if region.cells > 1)], reader)
+    )
     found += details
     found += [_finding(RegionKind.NOISE, region) for region in rest if all(region != one.region for one in details)]
     spots: list[Region] = []
@@ -114,6 +123,8 @@ def _kind(region: Region, reader: RegionReader) -> RegionKind:
     """Return CONTENT, CARET or CLOCK, or SPOT for a region of a pointer's size."""
     if _is_coloured(region):
         return RegionKind.NOISE if _is_smeared(region) else RegionKind.CONTENT
+    if region.weight_luma < _PALE_LUMA * region.cells and not region.weight_chroma > region.weight_luma:
+        return RegionKind.DETAIL if reader.is_sharp and has_strokes(reader.pixels(region)) else RegionKind.NOISE
     if could_be_clock(region, reader.shape) and reader.reads_as_time(region):
         return RegionKind.CLOCK
     caret_sized = any(_fits(region, size, reader.scale) for size in (_CARET_CELLS, _BLOCK_CARET_CELLS))
@@ -148,9 +159,10 @@ def _spots(spots: Sequence[Region], reader: RegionReader) -> list[Finding]:
         if shape is None:
             continue
         pointer = any(found[index].kind is RegionKind.POINTER for index in (origin, target) if index in found)
-        # Two mirrored shapes that are laid over each other a pixel apart may look like an arrow.
-        mirrored = any(is_mirrored(shape_alone(pixels[index]).mask) for index in (origin, target))
-        pointer |= _is_known(shape, reader) if mirrored else _is_pointer(shape, reader)
+        pointer |= _is_known(shape, reader)
+        # Two dots that are laid over each other a pixel apart may look like an arrow: one alone must look like it too.
+        apart = max(cursor_likeness(shape_alone(pixels[index]).mask) for index in (origin, target))
+        pointer |= apart >= _APART_LIKENESS and cursor_likeness(shape.mask) >= LIKELY
         kind = RegionKind.POINTER if pointer else RegionKind.SPOT
         found |= {index: Finding(kind=kind, region=spots[index], shape=shape) for index in (origin, target)}
     for index, region in enumerate(spots):

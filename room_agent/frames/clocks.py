@@ -66,7 +66,7 @@ def _ink(picture: Pixels) -> Mask:
 
 def _line(ink: Mask, row: int) -> slice | None:
     """Return the rows of the line of text at `row`: those with ink, up to the nearest blank ones."""
-    inked: Mask = np.asarray(ink.any(axis=1), np.bool_)
+    inked: Mask = np.logical_or.reduce(ink, axis=1)
     if not inked[row]:
         return None
     blank = np.flatnonzero(~inked)

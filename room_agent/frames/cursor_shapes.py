@@ -117,17 +117,11 @@ def cursor_likeness(mask: Mask) -> float:
     if height_px < _LEAST_HEIGHT_PX:
         return 0.0
     filled = _filled(mask)
-    if is_mirrored(mask):
+    if _overlap(filled, filled[:, ::-1]) > _MIRRORED_OVERLAP:
         return _BEAM_LIKENESS if _is_beam(mask) else 0.0
     if not _RATIOS[0] <= width_px / height_px <= _RATIOS[1]:
         return 0.0
     return max(_overlap(filled, outline) for outline in _scaled_outlines(height_px, width_px))
-
-
-def is_mirrored(mask: Mask) -> bool:
-    """Return whether a shape is its own mirror image, left to right."""
-    filled = _filled(mask)
-    return _overlap(filled, filled[:, ::-1]) > _MIRRORED_OVERLAP
 
 
 def _is_beam(mask: Mask) -> bool:

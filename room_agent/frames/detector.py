@@ -25,6 +25,7 @@ WebRTC sends black where the source has nothing to show.
 # A tint fills this much of the box around it, and is no smaller than a word.
 _TINT_CELLS = 24
 _TINT_SHARE = 0.5
+_TINT_SIDE_CELLS = 3
 _WHY = {
     RegionKind.POINTER: "pointer moved",
     RegionKind.CARET: "caret blinked",
@@ -108,6 +109,7 @@ def compare(
         pixels=lambda region: kept.pixels(region, picture),
         reads_as_time=lambda region: reads_as_time(*picture.text_around(region, CLOCK_MARGIN_PX)),
         shape=picture.grid.shape,
+        is_sharp=kept.luma.shape == picture.luma.shape,
         known_shapes=known_shapes,
     )
     regions = find_regions(cells.indexes, cells.luma, columns, cells.chroma)
@@ -149,6 +151,7 @@ def _tints(cells: ChangedCells, gate: NoiseGate, regions: Sequence[Region], colu
         Finding(kind=RegionKind.DETAIL, region=area)
         for area in areas
         if area.cells >= max(_TINT_CELLS, _TINT_SHARE * area.width * area.height)
+        and min(area.width, area.height) >= _TINT_SIDE_CELLS
         and not any(area.overlaps(region, 2) for region in regions)
     ]
 
