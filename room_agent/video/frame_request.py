@@ -17,7 +17,7 @@ MAX_PARTS = 4
 
 
 class ScreenDescription:
-    """What is known of one track's screen: its last full description, and the changes told since."""
+    """The last full description of one track's screen, and the changes described since."""
 
     def __init__(self) -> None:
         self._text = ""

@@ -34,7 +34,7 @@ class SharedLook:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class FramePair:
-    """The looks before and after an event. `kind` names the event, `group` what is expected of the gate."""
+    """The looks before and after an event. `kind` names the event; the gate must not send those of the group `same`."""
 
     kind: str
     group: Group

@@ -1,4 +1,4 @@
-"""An edit is sent with the last description, so that its answer says only what is different."""
+"""An edit is sent with the last description, so that its answer names only the difference."""
 
 from __future__ import annotations
 
