@@ -1,4 +1,4 @@
-"""`make bench-frames`: the looks that the frame gate and its peers send of labelled pairs, sessions, motion and cameras.
+"""`make bench-frames`: the looks that the gate and its peers send of labelled pairs, sessions, motion and cameras.
 
 Thresholds of the peers are tuned on one set of seeds; all figures are of others. `--part` measures one part only.
 """
