@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import datetime as dt
 import os
+import time
 import warnings
 from pathlib import Path
 from typing import Any
@@ -14,6 +15,7 @@ from ray.serve.config import AutoscalingConfig
 
 from cluster.aggregator.autoscaling_policy import autoscaling_policy
 from cluster.aggregator.client import AggregatorClient
+from cluster.aggregator.deployment import aggregator_settings
 from cluster.backend.factory import CachedDirectory, check_backend
 from cluster.config.keys import find_keys
 from cluster.config.serve_env import fast_path_missing
@@ -41,12 +43,15 @@ def build(args: dict[str, Any]) -> Application:
     settings = parse_settings(args).with_root(Path.cwd())
     check(settings)
     keys = find_keys(os.environ, Path(settings.keys.file))
-    aggregator = AggregatorClient(settings.costs, settings.backend)
+    aggregator = AggregatorClient(
+        aggregator_settings(settings.costs, settings.backend, environment=os.environ, now_s=time.time())
+    )
     catalogue = settings.catalogue()
     scaling = settings.scaling
 
     def model_args(service: Service) -> tuple[Any, ...]:
-        return _vendors_of(service, settings, catalogue), settings.simulation, catalogue
+        vendors = _vendors_of(service, settings, catalogue)
+        return vendors, settings.simulation, catalogue, aggregator.call_records()
 
     _log_configuration(settings)
     router: Application = Router.options(**_options("router", scaling.router)).bind(  # type: ignore[attr-defined]

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import datetime as dt
 import time
 from collections.abc import AsyncGenerator, Callable
 from contextlib import aclosing
 from dataclasses import replace
 
+from deployments.call_recorder import CallRecorder
 from deployments.common.settings import SimulationSettings, VendorSettings
 from deployments.common.streaming import coalesce
 from deployments.providers.base import Provider
@@ -14,7 +16,8 @@ from deployments.providers.image_conversion import ImageConverter, need_conversi
 from deployments.providers.registry import connect
 from routing.catalogue import Catalogue, Model
 from routing.errors import ConfigurationError
-from routing.models import Answer, Delta, EmbeddingResult, EmbedRequest, ModelRequest
+from routing.estimates import estimate_chat, estimate_embedding
+from routing.models import Answer, CallRecords, Delta, EmbeddingResult, EmbedRequest, ModelRequest
 from routing.process import configure_logs, freeze_startup_objects
 from routing.retry import Deadline
 
@@ -27,9 +30,12 @@ class ModelReplica:
         vendors: dict[str, VendorSettings],
         simulation: SimulationSettings,
         catalogue: Catalogue,
+        records: CallRecords | None = None,
         clock: Callable[[], float] = time.perf_counter,
+        today: Callable[[], dt.date] = lambda: dt.datetime.now(dt.UTC).date(),
     ) -> None:
         configure_logs()
+        self._calls = CallRecorder(catalogue, records, today)
         self._clock = clock
         self._catalogue = catalogue
         self._images = ImageConverter()
@@ -46,31 +52,36 @@ class ModelReplica:
         """Return a whole answer with the seconds that its vendor took; raises ProviderError."""
         started_s = self._clock()
         provider, model = self._at(request.model)
-        if need_conversion(request.messages, model.capabilities):
-            request = await self._with_converted_images(model, request)
-        answer = await provider.answer(model, request)
+        with self._calls.call(model, request, estimate_chat(model, request)) as call:
+            if need_conversion(request.messages, model.capabilities):
+                request = await self._with_converted_images(model, request)
+            answer = await provider.answer(model, request, call)
         return replace(answer, vendor_s=self._clock() - started_s)
 
     async def stream(self, request: ModelRequest) -> AsyncGenerator[Delta, None]:
         """Yield an answer's deltas, the first with the seconds until it came; raises ProviderError."""
         started_s, begun = self._clock(), False
         provider, model = self._at(request.model)
-        if need_conversion(request.messages, model.capabilities):
-            request = await self._with_converted_images(model, request)
-        # Closed here, not when it is collected: a cancelled reader must end the vendor's call at once.
-        async with aclosing(coalesce(provider.stream(model, request))) as joined:
-            async for delta in joined:
-                yield delta if begun else replace(delta, vendor_s=self._clock() - started_s)
-                begun = True
+        with self._calls.call(model, request, estimate_chat(model, request)) as call:
+            if need_conversion(request.messages, model.capabilities):
+                request = await self._with_converted_images(model, request)
+            # Closed here, not when it is collected: a cancelled reader must end the vendor's call at once.
+            async with aclosing(coalesce(provider.stream(model, request, call))) as joined:
+                async for delta in joined:
+                    yield delta if begun else replace(delta, vendor_s=self._clock() - started_s)
+                    begun = True
 
     async def embed(self, request: EmbedRequest) -> EmbeddingResult:
         """Return one vector for each input; raises ProviderError."""
         provider, model = self._at(request.model)
-        if need_conversion(request.inputs, model.capabilities):
-            deadline = Deadline.after(request.timeout_s, self._clock())
-            inputs = await self._images.convert(request.inputs, model.capabilities, deadline, self._clock)
-            request = replace(request, inputs=inputs, timeout_s=deadline.remaining_s(self._clock()))
-        return await provider.embed(model, request)
+        with self._calls.call(model, request, estimate_embedding(request)) as call:
+            if need_conversion(request.inputs, model.capabilities):
+                deadline = Deadline.after(request.timeout_s, self._clock())
+                inputs = await self._images.convert(request.inputs, model.capabilities, deadline, self._clock)
+                request = replace(request, inputs=inputs, timeout_s=deadline.remaining_s(self._clock()))
+            embeddings = await provider.embed(model, request, call)
+            call.received.add_whole(embeddings.usage)
+        return embeddings
 
     async def aclose(self) -> None:
         self._images.close()
@@ -96,10 +107,17 @@ class ServedReplica(ModelReplica):
     """A model replica as Ray Serve starts and ends it; `vision`, `llm` and `embeddings` deploy this class."""
 
     def __init__(
-        self, vendors: dict[str, VendorSettings], simulation: SimulationSettings, catalogue: Catalogue
+        self,
+        vendors: dict[str, VendorSettings],
+        simulation: SimulationSettings,
+        catalogue: Catalogue,
+        records: CallRecords | None = None,
     ) -> None:
-        super().__init__(vendors, simulation, catalogue)
+        super().__init__(vendors, simulation, catalogue, records)
         self.warm_up()
+        self._records = records
+        if records is not None:
+            records.start()
         freeze_startup_objects()
 
     async def ready(self) -> None:
@@ -108,3 +126,5 @@ class ServedReplica(ModelReplica):
     async def __del__(self) -> None:
         # Ray Serve awaits this when it stops the replica.
         await self.aclose()
+        if self._records is not None:
+            await self._records.aclose()

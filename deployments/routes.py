@@ -13,6 +13,7 @@ from deployments.api.body import read_body
 from deployments.api.embedding_schemas import KnowledgeSearch
 from deployments.api.frame_schemas import parse_frame_headers
 from deployments.api.json_schema import SchemaCheck
+from deployments.api.openapi.configured_rules import configured_rules
 from deployments.api.openapi.document import ADMIN, AGENT, BACKEND, COSTLY, ROOM, describe, header_parameters, operation
 from deployments.api.openapi.room_responses import (
     FoundPassages,
@@ -24,6 +25,7 @@ from deployments.api.openapi.room_responses import (
     UsageTotals,
 )
 from deployments.api.room_schemas import Heartbeat, OpenRoom
+from deployments.api.uploads import Uploads
 from deployments.gateway import openai_format
 from deployments.gateway.service import Gateway
 from deployments.openai_routes import add_chat, add_embeddings, add_models, add_responses
@@ -36,7 +38,9 @@ MAX_FRAME_BYTES = 2 * 1024 * 1024
 
 def build_routes(gateway: Gateway, request_ids: bool = True) -> FastAPI:
     """Return the ASGI app that serves `gateway`; `request_ids` is ApiApp's."""
-    app = ApiApp(title="rayroom", version="0.1.0", request_ids=request_ids)
+    app = ApiApp(
+        title="rayroom", version="0.1.0", request_ids=request_ids, uploads=Uploads(gateway.metrics.upload_refused)
+    )
     schemas = SchemaCheck()
     # Ray looks up each request's route in this order, so the two most frequent ones come first.
     add_chat(app, gateway, schemas)
@@ -48,7 +52,7 @@ def build_routes(gateway: Gateway, request_ids: bool = True) -> FastAPI:
     add_responses(app, gateway, schemas)
     _add_knowledge(app, gateway)
     _add_usage(app, gateway)
-    describe(app)
+    describe(app, configured_rules(gateway.catalogue, gateway.settings.embeddings.models))
     return app
 
 
@@ -112,7 +116,8 @@ def _add_rooms(app: ApiApp, gateway: Gateway) -> None:
     async def heartbeat(request: BoundedRequest, room: str) -> Response:
         """Record an agent's counters and speech usage; a token past half its lifetime is renewed.
 
-        `taken` are the usage ids that are durable: the agent may resend any of them, and must keep all others.
+        `taken` are the usage ids that are durable: the agent may resend any of them, and must keep all others but those
+        in `set_aside`. These cannot be priced, and are in the router's log.
         """
         token = room_token(request, gateway, room)
         reply = await gateway.rooms.heartbeat(token, await read_body(Heartbeat, await request.read(token.tenant_id)))
@@ -122,6 +127,9 @@ def _add_rooms(app: ApiApp, gateway: Gateway) -> None:
                 "token": sign(reply.token, gateway.keys),
                 "expires_at": reply.token.expires_at_s,
                 "taken": reply.taken,
+                "set_aside": [
+                    {"id": item.id, "param": item.param, "message": item.message} for item in reply.set_aside
+                ],
                 "budget": reply.budget and asdict(reply.budget),
             }
         )

@@ -122,7 +122,7 @@ class RoomSpeech:
 
     def on_heartbeat(self, result: HeartbeatResult) -> None:
         """Settle the usage events that the router billed, and pass on the tenant's budget."""
-        self.usage.taken(result.taken)
+        self.usage.taken(result.settled)
         if self.voice is not None:
             self.voice.notices.on_heartbeat(result)
 

@@ -135,8 +135,10 @@ class PatchTokens(BaseModel):
     def count(self, width_px: int, height_px: int, detail: Detail = "auto") -> int:
         """Return the input tokens of an image of this size, the most of any detail."""
         longest_px = max(width_px, height_px, 1)
-        scale = min(Fraction(1), Fraction(self.longest_side_px or longest_px, longest_px))
-        patches = math.ceil(width_px * scale / self.patch_px) * math.ceil(height_px * scale / self.patch_px)
+        # The scale is a ratio of two integers: a Fraction would take five times as long.
+        scaled_px = min(self.longest_side_px or longest_px, longest_px)
+        columns, rows = (-(-side_px * scaled_px // (longest_px * self.patch_px)) for side_px in (width_px, height_px))
+        patches = columns * rows
         if self.most_patches is not None:
             patches = min(patches, self.most_patches)
         return -(-patches * self.percent // 100)
@@ -199,6 +201,11 @@ def needs_responses(capabilities: Capabilities, options: ChatOptions, effort: Ef
         return False
     with_tools = bool(options.tools) and (capabilities.chat_tools == "never" or effort != "none")
     return with_tools or effort == "max"
+
+
+def chat_only_options(options: ChatOptions) -> tuple[str, ...]:
+    """Return the names of the given options that OpenAI's Responses API does not have, its default values apart."""
+    return tuple(name for name in options.given if name in _CHAT_ONLY and not _neutral(options, name))
 
 
 def refused_options(capabilities: Capabilities, options: ChatOptions) -> tuple[str, ...]:

@@ -47,6 +47,14 @@ class ToolCallDelta:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class EncryptedThought:
+    """A thought of OpenAI's Responses API, which only its own model reads; other vendors' models never receive it."""
+
+    encrypted: str = field(repr=False)
+    summary: tuple[str, ...] = field(default=(), repr=False)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Message:
     """One message of a conversation: texts and images in the order in which they were written."""
 
@@ -54,6 +62,8 @@ class Message:
     content: tuple[str | Image, ...] = field(default=(), repr=False)
     tool_calls: tuple[ToolCall, ...] = ()
     """The calls that an assistant's message contains."""
+    thoughts: tuple[EncryptedThought, ...] = ()
+    """The thoughts that led to an assistant's message, as far as the caller sent them back."""
     tool_call_id: str | None = None
     """The call to which a tool's message is the result."""
     token_ids: tuple[int, ...] = field(default=(), repr=False)

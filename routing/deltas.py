@@ -18,6 +18,8 @@ def joined_delta(deltas: Sequence[Delta]) -> Delta:
         logprobs=joined_logprobs(delta.logprobs for delta in deltas),
         finish=last.finish,
         usage=last.usage,
+        usage_so_far=next((delta.usage_so_far for delta in reversed(deltas) if delta.usage_so_far is not None), None),
+        thinking_bytes=sum(delta.thinking_bytes for delta in deltas),
         service_tier=last.service_tier,
     )
 

@@ -20,7 +20,7 @@ RayroomError
 ├── BudgetExceeded           the tenant's money is spent                   402
 ├── RateLimited              this tenant exceeds its request rate          429
 ├── Overloaded               every replica is busy                         503
-├── CostsUnavailable         the journal did not answer: nothing is spent  503
+├── CostsUnavailable         the cost journal did not answer in time       503
 ├── BackendError             the company's backend
 │   ├── BackendUnavailable   no response, or a temporary failure           503
 │   └── BackendRefused       it rejects our key or configuration           502
@@ -43,7 +43,10 @@ RayroomError
 
 from __future__ import annotations
 
-from typing import Any, ClassVar
+from typing import TYPE_CHECKING, Any, ClassVar
+
+if TYPE_CHECKING:
+    from routing.models import Usage
 
 
 class RayroomError(Exception):
@@ -225,7 +228,7 @@ class Overloaded(RayroomError):
 
 
 class CostsUnavailable(RayroomError):
-    """The cost journal did not answer in time, so no vendor was called."""
+    """The cost journal did not answer in time."""
 
     status = 503
     code = "costs_unavailable"
@@ -260,7 +263,12 @@ class ProviderError(RayroomError):
     status = 502
     code = "provider_error"
     billable: ClassVar[bool] = True
-    """Whether the vendor may have charged for the attempt; such an attempt is billed at its estimate."""
+    """Whether the vendor may have charged for an attempt that left and brought no piece of an answer."""
+    spent: Usage | None = None
+    """The usage of the attempt as its model replica knows it: empty where no request left, None where unknown."""
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        return (*super().__reduce__(), {"spent": self.spent})
 
 
 class ProviderTimeout(ProviderError):

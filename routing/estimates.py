@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import string
 from collections.abc import Iterable, Iterator
 
 from routing.capabilities import effort_of, thinking_tokens
@@ -17,16 +18,24 @@ MESSAGE_OVERHEAD_TOKENS = 8
 # The prompt that a vendor adds to tools. Anthropic's page on token counting counts 403 tokens for a question with one
 # small tool, read 2026-11-30.
 TOOLS_PROMPT_TOKENS = 400
+# OpenAI's Responses API takes no lower limit.
+LEAST_OUTPUT_TOKENS = 16
+_LETTERS = string.ascii_letters.encode()
 # A request is refused only if it is too long even for a tokenizer that packs more prose into a token than these do.
 LONGEST_BYTES_PER_TOKEN = 5
 
 
 def estimate_chat(model: Model, request: ModelRequest) -> Usage:
-    """Return the most that a request should use: its whole input, and every output token it allows."""
+    """Return the most that the vendor can invoice: its whole input, and every output token that it allows."""
     image_tokens = sum(model.tokens_of(image) for image in _images(request.messages))
-    output_tokens = min(request.max_output_tokens + request.thinking_tokens, model.max_output_tokens)
+    allowed_tokens = max(request.max_output_tokens + request.thinking_tokens, LEAST_OUTPUT_TOKENS)
+    output_tokens = min(allowed_tokens, model.max_output_tokens)
+    input_tokens = _most_input_tokens(request.messages, request.options) + image_tokens
+    cache_min_tokens = model.capabilities.cache_min_tokens
     return Usage(
-        input_tokens=text_tokens(request.messages) + options_tokens(request.options) + image_tokens,
+        input_tokens=input_tokens,
+        # A token that is written to the cache is never cheaper than another.
+        cache_write_tokens=input_tokens if cache_min_tokens is not None and input_tokens >= cache_min_tokens else 0,
         output_tokens=output_tokens,
         thinking_tokens=min(request.thinking_tokens, output_tokens),
         image_tokens=image_tokens,
@@ -34,13 +43,13 @@ def estimate_chat(model: Model, request: ModelRequest) -> Usage:
 
 
 def estimate_embedding(request: EmbedRequest) -> Usage:
-    """Return the usage of the texts and images; an image of unknown size counts as a frame."""
+    """Return the most that the vendor can invoice; an image of unknown size counts as a frame."""
     sizes_px = [image.width_px * image.height_px or FRAME_PX for image in _images(request.inputs)]
-    return Usage(input_tokens=text_tokens(request.inputs), image_px=sum(sizes_px))
+    return Usage(input_tokens=_most_input_tokens(request.inputs), image_px=sum(sizes_px))
 
 
 def text_tokens(messages: Iterable[Message]) -> int:
-    """Estimate the tokens of texts and tool calls; the estimate is never too low for Latin text."""
+    """Estimate the tokens of texts and tool calls; the estimate is seldom too low for prose."""
     return sum(
         len(message.token_ids)
         + sum(MESSAGE_OVERHEAD_TOKENS + _tokens(text) for text in (message.text, *_calls(message)))
@@ -52,6 +61,27 @@ def options_tokens(options: ChatOptions) -> int:
     """Estimate the input tokens of tool definitions and of an answer's schema."""
     tools = [MESSAGE_OVERHEAD_TOKENS + _tokens(_definition(tool)) for tool in options.tools]
     return sum(tools) + (TOOLS_PROMPT_TOKENS if tools else 0) + _tokens(_schema(options))
+
+
+def most_tokens(text: str) -> int:
+    """Return the most tokens that a vendor's tokenizer makes of a text.
+
+    Tokenizers work on bytes, so that no token is shorter than one. They have every pair of Latin letters, but digits,
+    signs, and the bytes of other scripts may each be a token.
+    """
+    data = text.encode("utf-8", "replace")
+    letters = len(data) - len(data.translate(None, _LETTERS))
+    return len(data) - letters // 2
+
+
+def _most_input_tokens(messages: Iterable[Message], options: ChatOptions | None = None) -> int:
+    options = options or ChatOptions()
+    texts, tokens = [_schema(options), *map(_definition, options.tools)], 0
+    for message in messages:
+        texts += [message.text, *_calls(message)]
+        tokens += len(message.token_ids) + MESSAGE_OVERHEAD_TOKENS * (1 + len(message.tool_calls))
+    tokens += MESSAGE_OVERHEAD_TOKENS * len(options.tools) + (TOOLS_PROMPT_TOKENS if options.tools else 0)
+    return tokens + sum(map(most_tokens, texts))
 
 
 def check_fits(
@@ -86,6 +116,7 @@ def check_fits(
 def _fewest_tokens(model: Model, messages: Iterable[Message], options: ChatOptions) -> int:
     texts, images = [_schema(options), *map(_definition, options.tools)], 0
     for message in messages:
+        # Thoughts are not among them: only one vendor reads them.
         texts += [message.text, *_calls(message)]
         images += sum(model.tokens_of(image) for image in message.images)
     return sum(len(text.encode()) // LONGEST_BYTES_PER_TOKEN for text in texts) + images

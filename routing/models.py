@@ -143,7 +143,12 @@ class Delta:
     finish: Finish | None = None
     usage: Usage | None = None
     usage_so_far: Usage | None = None
-    """The usage that the vendor has reported before the answer's end: a floor of the bill if the answer is cut."""
+    """The usage that the vendor has reported before the answer's end: a floor of the bill if the answer is cut.
+
+    Its output tokens count every piece up to this one; none means that the vendor has counted only the input.
+    """
+    thinking_bytes: int = 0
+    """The length of the thinking text that the vendor sent before this piece; the text itself stays at the adapter."""
     service_tier: str | None = None
     vendor_s: float = 0.0
     """On the first delta: seconds spent waiting for the vendor."""
@@ -183,7 +188,9 @@ class Intent:
     budget_nanousd: int | None
     simulated: bool
     opened_at_s: float
-    expires_at_s: float
+    """The sender's time, for information: costs are booked and expire by the aggregator's clock alone."""
+    lifetime_s: float
+    """Seconds from its arrival at the aggregator after which an intent without a settlement expires."""
     job_id: str | None = None
     """The job whose token made the request, so that a closed room causes no more costs; None for costs already made."""
     room_opened_at_s: float = 0.0
@@ -194,6 +201,8 @@ class Intent:
     """The identity of the participant who asked; empty where nobody did, as for a frame."""
     daily_budget_nanousd: int | None = None
     room_budget_nanousd: int | None = None
+    witnessed: bool = False
+    """A model replica writes a CallRecord of this attempt, so that one without any record never left the cluster."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -205,22 +214,23 @@ class Settlement:
     cost_nanousd: int
     estimated: bool
     usage: Usage
-    settled_at_s: float
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class CallRecord:
     """A model replica's own record of one vendor call: the second witness beside the router's settlement.
 
-    The replica writes it twice: not `ended` just before the request leaves for the vendor, and `ended` after the call
-    with the usage that it knows of. An attempt without any record never left the cluster.
+    The replica writes it twice: not `ended` just before the request leaves for the vendor, with the usage of the
+    expected answer, and `ended` after the call with the usage that it knows of. An attempt that ended without leaving
+    costs 0 and is no estimate; one without any record never left the cluster.
     """
 
     event_id: str
     ended: bool
     cost_nanousd: int = 0
+    """Before the end: the cost of the expected answer, for the case that no end follows; 0 where it is unknown."""
     estimated: bool = True
-    """False only where the usage is the vendor's own final report."""
+    """False only where the usage is the vendor's own final report, or where no request left."""
     usage: Usage = Usage()
 
 
@@ -243,6 +253,8 @@ class FlushRow:
     simulated: bool
     estimated_requests: int
     journal_id: str
+    epoch: str = ""
+    """The opening of the journal that closed the window; empty for windows from before epochs existed."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -295,8 +307,14 @@ class Costs(Protocol):
 class CallRecords(Protocol):
     """The sink of a model replica's call records."""
 
+    def start(self) -> None:
+        """Connect in the background, on the replica's event loop, before the first call."""
+
     def add(self, record: CallRecord) -> None:
-        """Queue a record for delivery without waiting; it is on the way before the caller's next await."""
+        """Queue a record for delivery without waiting; it is sent at the next turn of the event loop."""
+
+    async def aclose(self) -> None:
+        """Let the queued records leave, and end the connection."""
 
 
 class Rooms(Protocol):

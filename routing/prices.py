@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import datetime as dt
 import tomllib
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from importlib import resources
 
@@ -15,6 +15,7 @@ from routing.models import Usage
 from routing.validation import first_error
 
 PICO_PER_NANO = 1_000
+PERCENT = 100
 _INSTEAD = {
     "cached_input_pico": "input_pico",
     "cache_write_pico": "input_pico",
@@ -75,6 +76,8 @@ class Price(Rates):
     long: LongRates | None = None
     tiers: dict[str, TierRates] = {}
     """The tiers that are not priced as the standard one, by the vendor's name in lower case."""
+    percent: PositiveInt = 100
+    """Hundredths of the rates that are charged, such as 110 where a vendor's regional endpoint costs a tenth more."""
     differs: dict[str, str] = {}
     """The rates in which another published table differs from this row, and the reasons."""
 
@@ -90,7 +93,8 @@ class Price(Rates):
 
     @property
     def version(self) -> str:
-        return f"{self.model}@{self.effective_from.isoformat()}"
+        uplift = f"x{self.percent}%" if self.percent != PERCENT else ""
+        return f"{self.model}@{self.effective_from.isoformat()}{uplift}"
 
     def cost_nanousd(self, usage: Usage, service_tier: str | None = None) -> int:
         """Return the price of `usage` as the vendor served it; raises ConfigurationError for a unit without a price.
@@ -128,7 +132,7 @@ class Price(Rates):
             )
             if units
         )
-        return round_half_even(pico, PICO_PER_NANO)
+        return round_half_even(pico * self.percent, PICO_PER_NANO * PERCENT)
 
     def _unit_pico(self, unit: str, rates: Rates, tier: TierRates | None) -> int:
         if tier is None:
@@ -165,6 +169,12 @@ class Prices:
         if not known:
             raise ConfigurationError(f"prices.toml has no row for {model} on {day.isoformat()}.", model)
         return known[-1]
+
+    def uplifted(self, percent_of_models: Mapping[str, int]) -> Prices:
+        """Return the table in which the rows of these models are charged at hundredths of their rates."""
+        return Prices(
+            tuple(row.model_copy(update={"percent": percent_of_models.get(row.model, PERCENT)}) for row in self.rows)
+        )
 
     def overridden(self, account: Sequence[AccountPrice]) -> Prices:
         """Return the table in which each row of the account replaces the shipped ones from its day on.
@@ -208,6 +218,12 @@ def load_prices(text: str | None = None) -> Prices:
     """Read the shipped table, or `text`; raises ConfigurationError naming the row."""
     content = text if text is not None else resources.files("routing").joinpath("prices.toml").read_text("utf-8")
     rows = [_row(index, raw) for index, raw in enumerate(tomllib.loads(content).get("price", []))]
+    seen: set[tuple[str, dt.date]] = set()
+    for index, row in enumerate(rows):
+        if (row.model, row.effective_from) in seen:
+            message = f"prices.toml: row {index + 1} ({row.model}): another row begins on {row.effective_from} too."
+            raise ConfigurationError(message, "effective_from")
+        seen.add((row.model, row.effective_from))
     return Prices(_ordered(rows))
 
 

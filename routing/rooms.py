@@ -11,9 +11,10 @@ from routing.errors import BadInput, Forbidden, RoomNameInvalid
 
 MAX_ROOM_BYTES = 256
 # A tenant id has no "_", so that a name can be split in one way only.
-_ROOM = re.compile(
-    r"tenant_(?P<tenant>[A-Za-z0-9][A-Za-z0-9.-]{0,62})_(?P<meeting>[A-Za-z0-9][A-Za-z0-9._-]*)", re.ASCII
-)
+_TENANT, _MEETING = r"[A-Za-z0-9][A-Za-z0-9.-]{0,62}", r"[A-Za-z0-9][A-Za-z0-9._-]*"
+_ROOM = re.compile(rf"tenant_(?P<tenant>{_TENANT})_(?P<meeting>{_MEETING})", re.ASCII)
+ROOM_PATTERN = rf"^tenant_{_TENANT}_{_MEETING}$"
+"""The same for a JSON Schema, which knows no named groups."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

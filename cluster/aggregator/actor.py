@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import Sequence
+from collections.abc import Callable
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
@@ -12,34 +13,57 @@ import ray
 import structlog
 from ray.util import get_node_ip_address
 
+from cluster.aggregator.cost_metrics import CostMetrics
+from cluster.aggregator.deployment import (
+    AggregatorSettings,
+    DeployedVersion,
+    newer,
+    record_superseded,
+    refuse_superseded,
+)
+from cluster.aggregator.messages import pack_receipts, unpack_entries, unpack_records
 from cluster.aggregator.transport import TransportAddress, TransportServer
 from cluster.backend.factory import connect_backend
-from cluster.config.settings import BackendSettings, CostSettings
+from cluster.costs.archiver import Archiver
+from cluster.costs.booking_clock import BookingClock
 from cluster.costs.commit_log import CommitLog
 from cluster.costs.flusher import Flusher
 from cluster.costs.journal import Journal
-from cluster.costs.models import Entry, Receipt
+from cluster.costs.models import Correction
+from cluster.costs.sealer import Sealer
 from cluster.rooms.forecast import RoomSignal
 from cluster.rooms.heartbeat_batcher import HeartbeatReceipt
-from cluster.rooms.registry import RoomRegistry
+from cluster.rooms.room_closer import RoomCloser
+from routing.errors import ConfigurationError
 from routing.models import RoomHeartbeat, TenantTotals
 from routing.process import configure_logs, freeze_startup_objects
 
 NAME = "rayroom-aggregator"
 NAMESPACE = "rayroom"
 MAX_CONCURRENCY = 1_000
+CLOSE_TIMEOUT_S = 5.0
+METRICS_EVERY_S = 5.0
 
 log = structlog.get_logger()
 
 
 class Aggregator:
-    """Commit, seal and flush costs, and keep the open rooms. Reads its journal again on every start."""
+    """Commit, seal and flush costs, and keep the open rooms. Reads its journal again on every start.
 
-    def __init__(self, costs: CostSettings, backend: BackendSettings) -> None:
+    Raises SupersededDeployment when a newer deployment's aggregator has taken over.
+    """
+
+    def __init__(self, settings: AggregatorSettings) -> None:
         configure_logs()
-        self._journal = Journal(Path(costs.journal_path))
-        self._rooms = RoomRegistry()
-        self._commit_log = CommitLog(self._journal, time.time, self._rooms.ends)
+        costs, backend = settings.costs, settings.backend
+        self._deployment = settings.deployment
+        self._path = Path(costs.journal_path)
+        refuse_superseded(self._path, self._deployment, time.time())
+        self._journal = _open_journal(self._path)
+        self._closer = RoomCloser(self._path.with_name("closed_rooms.jsonl"), time.time)
+        self._rooms = self._closer.registry
+        self._clock = BookingClock(self._journal.last_booked_s())
+        self._commit_log = CommitLog(self._journal, self._clock, self._rooms.ends, costs.outbox_grace_s)
         self._backend = connect_backend(backend)
         self._flusher = Flusher(
             commit_log=self._commit_log,
@@ -47,13 +71,20 @@ class Aggregator:
             backend=self._backend,
             every_s=costs.flush_every_s,
             longest_backoff_s=costs.flush_longest_backoff_s,
-            # The backend's own timeout bounds one HTTP call; a flush of 50 rows may need several.
+            # The backend's own timeout bounds its HTTP call; this one is for a backend without any.
             call_timeout_s=backend.timeout_s * 3,
-            clock=time.time,
+            park_after_s=costs.park_after_s,
+            clock=self._clock,
         )
-        self._flushing = asyncio.get_running_loop().create_task(self._flusher.run())
-        self._server = TransportServer(self._commit_log.write)
+        self._sealer = Sealer(self._commit_log, costs.flush_every_s)
+        loop = asyncio.get_running_loop()
+        archiver = Archiver(self._commit_log, self._journal, self._clock, costs.retain_months)
+        timers = (self._sealer, self._flusher, archiver)
+        self._loops = [loop.create_task(timer.run()) for timer in timers]
+        self._loops.append(loop.create_task(self._show_metrics()))
+        self._server = TransportServer(self._commit_log.write, self._commit_log)
         self._listening: asyncio.Task[TransportAddress] | None = None
+        self._retiring: asyncio.Task[None] | None = None
         freeze_startup_objects()
         log.info("aggregator started", journal_id=self._journal.journal_id)
 
@@ -64,8 +95,45 @@ class Aggregator:
             self._listening = asyncio.create_task(self._server.listen(host))
         return await asyncio.shield(self._listening)
 
-    async def write(self, entries: list[Entry]) -> Sequence[Receipt]:
-        return await self._commit_log.write(entries)
+    async def serves(self, deployment: DeployedVersion) -> bool:
+        """Return whether this aggregator may serve the routers of a deployment, or a new one must take its place."""
+        served = newer(self._deployment, deployment)
+        self._deployment = served or self._deployment
+        return served is not None
+
+    async def retire(self, deployment: DeployedVersion) -> None:
+        """Close the journal in order, for the aggregator of a newer deployment, and end this actor.
+
+        Entries wait in the outboxes of routers and model replicas meanwhile.
+        """
+        if self._retiring is None:
+            self._retiring = asyncio.create_task(self._close(deployment))
+        # Whether or not it closed in order: the end of the process releases the journal.
+        await asyncio.wait({self._retiring})
+        exit_actor: Callable[[], None] = ray.actor.exit_actor
+        exit_actor()
+
+    async def _close(self, by: DeployedVersion) -> None:
+        log.info("aggregator retired for a newer deployment")
+        record_superseded(self._path, by, time.time())
+        for loop in self._loops:
+            loop.cancel()
+        await asyncio.wait(self._loops, timeout=CLOSE_TIMEOUT_S)
+        await self._commit_log.aclose()
+        await self._server.aclose()
+
+    async def write(self, message: bytes) -> bytes:
+        """Write a message of entries; return the message of their receipts. Raises CostsUnavailable."""
+        return pack_receipts(await self._commit_log.write(unpack_entries(message)))
+
+    async def add_call_records(self, message: bytes) -> None:
+        """Keep the call records of a model replica that reaches no port. Such a replica's records may be lost."""
+        self._commit_log.add_call_records(unpack_records(message))
+        self._commit_log.lose_call_records()
+
+    async def correct(self, correction: Correction) -> bool:
+        """Book a signed correction, such as a refund; return False for an unknown event and for a repeated one."""
+        return await self._commit_log.correct(correction)
 
     async def totals(self, tenant_id: str) -> TenantTotals:
         return await self._commit_log.totals(tenant_id)
@@ -78,7 +146,7 @@ class Aggregator:
         )
 
     async def close(self, room: str, job_id: str, opened_at_s: float) -> None:
-        self._rooms.close(room, job_id, opened_at_s, time.time())
+        await self._closer.close(room, job_id, opened_at_s)
 
     async def rooms_of(self, tenant_id: str) -> tuple[RoomHeartbeat, ...]:
         return self._rooms.of(tenant_id, time.time())
@@ -86,13 +154,37 @@ class Aggregator:
     async def room_signal(self) -> RoomSignal:
         return self._rooms.signal(time.time())
 
+    async def cost_metrics(self) -> dict[str, float]:
+        """Return the figures that tell an operator how the bill stands, by name."""
+        counts = await self._commit_log.run_on_journal_thread(self._journal.sending.counts)
+        return {**await self._commit_log.metrics(), **asdict(counts), "seal_failures": self._sealer.failures}
+
+    async def _show_metrics(self) -> None:
+        metrics = CostMetrics()
+        while True:
+            await asyncio.sleep(METRICS_EVERY_S)
+            try:
+                metrics.show(await self.cost_metrics())
+            except Exception as error:
+                log.warning("cost metrics failed", error=type(error).__name__)
+
     async def drain(self) -> int:
         """Seal and flush all settled events; return the number of open intents. Raises BackendError."""
-        await self._flusher.flush()
+        await self._commit_log.seal()
+        await self._flusher.drain()
         return await self._commit_log.open_intents()
 
 
-def start_aggregator(costs: CostSettings, backend: BackendSettings) -> Any:
+def _open_journal(path: Path) -> Journal:
+    try:
+        return Journal(path)
+    except ConfigurationError as error:
+        # The callers only see that the actor died, and answer 503; the reason is in this log.
+        log.error("journal refused", reason=error.message)
+        raise
+
+
+def start_aggregator(settings: AggregatorSettings) -> Any:
     """Return the handle of the cluster's one aggregator; the first caller starts it. Blocks on Ray's control store."""
     actor: Any = ray.remote(Aggregator)
     return actor.options(
@@ -107,7 +199,7 @@ def start_aggregator(costs: CostSettings, backend: BackendSettings) -> Any:
         max_concurrency=MAX_CONCURRENCY,
         # The journal is a file on the head node.
         resources={"node:__internal_head__": 0.001},
-    ).remote(costs, backend)
+    ).remote(settings)
 
 
 def find_aggregator() -> Any:

@@ -20,6 +20,8 @@ MAX_BATCH = 2_000
 FIRST_BACKOFF_S = 0.05
 MAX_BACKOFF_S = 1.0
 CLOSE_TIMEOUT_S = 5.0
+NOT_RESERVED = "The cost journal did not answer in time, so this attempt called no vendor."
+NOT_SETTLED = "A vendor was called, but the cost journal did not answer in time. The cost is recorded later."
 
 log = structlog.get_logger()
 
@@ -56,13 +58,21 @@ class CostOutbox:
         pending = self._post(intent)
         try:
             return await self._acknowledged(pending)
-        except (CostsUnavailable, asyncio.CancelledError):
+        except asyncio.CancelledError:
             self._withdraw(pending, intent)
             raise
+        except CostsUnavailable as error:
+            self._withdraw(pending, intent)
+            raise CostsUnavailable(NOT_RESERVED, retry_after_s=error.retry_after_s) from None
 
     async def settle(self, settlement: Settlement) -> None:
         """Return once the settlement is durable. Raises CostsUnavailable on timeout, and still delivers it later."""
-        await self._acknowledged(self._post(settlement))
+        try:
+            await self._acknowledged(self._post(settlement))
+        except CostsUnavailable as error:
+            if settlement.outcome is not Outcome.OK and settlement.cost_nanousd == 0:
+                raise
+            raise CostsUnavailable(NOT_SETTLED, retry_after_s=error.retry_after_s, vendor_called=True) from None
 
     async def record(self, entries: Sequence[Entry]) -> int:
         """Return the tenant's spend and reservations once all of `entries` are durable; raises CostsUnavailable.
@@ -78,7 +88,7 @@ class CostOutbox:
 
     def _post(self, entry: Entry) -> _PendingEntry:
         if len(self._pending) >= MAX_OUTBOX and isinstance(entry, Intent):
-            raise CostsUnavailable(retry_after_s=1.0)
+            raise CostsUnavailable(NOT_RESERVED, retry_after_s=1.0)
         pending = _PendingEntry(entry, asyncio.get_running_loop().create_future())
         # Read the exception: after a timeout no caller does, and asyncio would log it as never retrieved.
         pending.done.add_done_callback(lambda done: done.cancelled() or done.exception())
@@ -105,7 +115,6 @@ class CostOutbox:
                 cost_nanousd=0,
                 estimated=False,
                 usage=Usage(),
-                settled_at_s=intent.opened_at_s,
             )
         )
 

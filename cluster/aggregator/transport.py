@@ -1,6 +1,7 @@
 """The cost transport between a replica and the aggregator: one WebSocket, one batch in flight, no actor call.
 
-The handshake carries a secret, and each batch gets one reply. aiohttp keeps the connection: one written by hand saved
+The handshake carries a secret and the wire version, and each batch gets one reply. A model replica's connection carries
+call records instead, which get none. aiohttp keeps the connection: one written by hand saved
 3 to 11 % of the CPU time of a request, where 15 % would have been worth its code (docs/measurements.md).
 """
 
@@ -13,23 +14,28 @@ import secrets
 import socket
 import sys
 import time
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Awaitable, Callable, Iterable, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field
+from typing import Protocol
 
 import structlog
 from aiohttp import ClientError, ClientSession, ClientWebSocketResponse, WSMsgType, web
 
 from cluster.aggregator.messages import (
+    WIRE_VERSION,
     BadMessage,
     pack_entries,
     pack_receipts,
     pack_refusal,
+    understands,
     unpack_entries,
     unpack_receipts,
+    unpack_records,
 )
 from cluster.costs.models import Entry, Receipt
 from routing.errors import CostsUnavailable
+from routing.models import CallRecord
 from routing.retry import backoff_s
 
 log = structlog.get_logger()
@@ -39,6 +45,10 @@ MAX_MESSAGE_BYTES = 16 * 1024 * 1024
 
 SECRET_BYTES = 32
 AUTHORIZATION = "Authorization"
+WIRE_VERSION_HEADER = "Rayroom-Wire-Version"
+CONTENT_HEADER = "Rayroom-Content"
+CALL_RECORDS = "call-records"
+"""The content of a model replica's connection; any other carries entries."""
 HANDSHAKE_TIMEOUT_S = 5.0
 REPLY_TIMEOUT_S = 5.0
 """A client that does not read its reply for this long is disconnected."""
@@ -46,6 +56,10 @@ CONNECT_TIMEOUT_S = 2.0
 CLOSE_TIMEOUT_S = 1.0
 FIRST_RETRY_S = 10.0
 LONGEST_RETRY_S = 600.0
+RECORDS_EVERY_S = 5.0
+"""A model replica sends at least an empty message of call records this often."""
+RECORDS_SILENT_S = 15.0
+"""After a longer silence at the end of its connection, its last call records may not have arrived."""
 IDLE_S, PROBE_S, PROBES = 15, 5, 3
 """A peer that is silent for `IDLE_S` is probed, and after `PROBES` probes without an answer the connection ends."""
 
@@ -53,6 +67,16 @@ IDLE_S, PROBE_S, PROBES = 15, 5, 3
 _silent = logging.Logger("cost transport", logging.CRITICAL + 1)
 
 Write = Callable[[list[Entry]], Awaitable[Sequence[Receipt]]]
+
+
+class CallRecordIntake(Protocol):
+    """The receiver of the model replicas' call records."""
+
+    def replica_connected(self) -> None: ...
+
+    def add_call_records(self, records: Iterable[CallRecord]) -> None: ...
+
+    def replica_disconnected(self, *, records_lost: bool) -> None: ...
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -72,8 +96,9 @@ class TransportAddress:
 class TransportServer:
     """Accept batches on connections whose handshake carries the secret, and reply to each once it is durable."""
 
-    def __init__(self, write: Write) -> None:
+    def __init__(self, write: Write, records: CallRecordIntake | None = None) -> None:
         self._write = write
+        self._records = records
         self._secret = secrets.token_hex(SECRET_BYTES)
         self._runner: web.ServerRunner | None = None
         self._connections: set[web.WebSocketResponse] = set()
@@ -105,12 +130,19 @@ class TransportServer:
         if not hmac.compare_digest(given, self._secret.encode()):
             log.warning("cost connection refused", error="the secret is wrong")
             return web.Response(status=401)
+        version = request.headers.get(WIRE_VERSION_HEADER)
+        if not understands(version):
+            log.warning("cost connection refused", error="wire version", wire_version=(version or "")[:9])
+            return web.Response(status=426)
         connection = web.WebSocketResponse(timeout=CLOSE_TIMEOUT_S, compress=False, max_msg_size=MAX_MESSAGE_BYTES)
         await connection.prepare(request)
         detect_dead_peer(connection.get_extra_info("socket"))
         self._connections.add(connection)
         try:
-            await self._reply(connection)
+            if self._records is not None and request.headers.get(CONTENT_HEADER) == CALL_RECORDS:
+                await _receive_records(connection, self._records)
+            else:
+                await self._reply(connection)
         except Exception as error:
             _log_end(error)
             # Not closed: a close frame waits in the same full buffer as a reply that the client does not read.
@@ -136,6 +168,21 @@ class TransportServer:
             return pack_refusal(refusal)
 
 
+async def _receive_records(connection: web.WebSocketResponse, records: CallRecordIntake) -> None:
+    """Hand on the call records of one model replica until its connection ends."""
+    records.replica_connected()
+    heard_at_s = time.monotonic()
+    try:
+        async for message in connection:
+            if message.type is not WSMsgType.BINARY:
+                raise BadMessage("a message is not binary or too long")
+            heard_at_s = time.monotonic()
+            records.add_call_records(unpack_records(message.data))
+    finally:
+        # What a killed replica has sent arrives before its connection ends; an unreachable one is silent for long.
+        records.replica_disconnected(records_lost=time.monotonic() - heard_at_s > RECORDS_SILENT_S)
+
+
 class CostTransport:
     """Send batches over one connection, reconnecting when it breaks; fall back to `call` while none can be made.
 
@@ -148,7 +195,7 @@ class CostTransport:
         self._find = find
         self._call = call
         self._clock = clock
-        self._connection: _ClientConnection | None = None
+        self._connection: ClientConnection | None = None
         self._retry_at_s = -1.0
         self._failures = 0
         self._warned = False
@@ -175,10 +222,10 @@ class CostTransport:
             connection, self._connection = self._connection, None
             await connection.aclose()
 
-    async def _connected(self) -> _ClientConnection | None:
+    async def _connected(self) -> ClientConnection | None:
         if self._connection is None and self._clock() >= self._retry_at_s:
             try:
-                self._connection = await _connect(await self._find())
+                self._connection = await connect(await self._find())
                 self._failures = 0
             except (OSError, ClientError) as error:
                 self._unreachable(error)
@@ -198,7 +245,7 @@ class CostTransport:
 
 
 @dataclass(frozen=True, slots=True)
-class _ClientConnection:
+class ClientConnection:
     """The replica's end of a connection."""
 
     session: ClientSession
@@ -212,14 +259,39 @@ class _ClientConnection:
             raise ConnectionResetError("the cost connection broke")
         return bytes(reply.data)
 
+    def send(self, message: bytes) -> None:
+        """Write a message that gets no reply, without waiting; raises ConnectionError when the connection broke.
+
+        What the socket does not take at once stays in the transport's buffer, until `detect_dead_peer` ends the
+        connection.
+        """
+        sending = self.websocket.send_bytes(message)
+        try:
+            sending.send(None)
+        except StopIteration:
+            return
+        # The whole message is in the buffer: left out is only the wait for the peer to read it.
+        sending.close()
+
+    async def ended(self) -> None:
+        """Return when the connection has ended."""
+        async for _ in self.websocket:
+            continue
+
     async def aclose(self) -> None:
         await _close_in_time(self.websocket)
         await _close_in_time(self.session)
 
 
-async def _connect(address: TransportAddress) -> _ClientConnection:
+async def connect(address: TransportAddress, content: str = "entries") -> ClientConnection:
     """Connect with the secret; raises OSError or ClientError."""
-    session = ClientSession(headers={AUTHORIZATION: address.secret})
+    session = ClientSession(
+        headers={
+            AUTHORIZATION: address.secret,
+            WIRE_VERSION_HEADER: str(WIRE_VERSION),
+            CONTENT_HEADER: content,
+        }
+    )
     try:
         async with asyncio.timeout(CONNECT_TIMEOUT_S):
             websocket = await session.ws_connect(address.url, max_msg_size=MAX_MESSAGE_BYTES)
@@ -227,7 +299,7 @@ async def _connect(address: TransportAddress) -> _ClientConnection:
         await session.close()
         raise
     detect_dead_peer(websocket.get_extra_info("socket"))
-    return _ClientConnection(session, websocket)
+    return ClientConnection(session, websocket)
 
 
 async def _close_in_time(connection: ClientSession | ClientWebSocketResponse | web.WebSocketResponse) -> None:

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Protocol
 
-from cluster.costs.models import FlushResult
+from cluster.costs.row_answers import RowAnswer
 from routing.models import FlushRow, Passage, Tenant
 
 
@@ -15,8 +15,11 @@ class Backend(Protocol):
     async def tenant(self, tenant_id: str) -> Tenant:
         """Return the tenant; raises TenantUnknown or BackendError."""
 
-    async def track_costs(self, rows: Sequence[FlushRow]) -> FlushResult:
-        """Store each flush id once, however often it is sent; raises BackendError when no row's outcome is known."""
+    async def track_costs(self, rows: Sequence[FlushRow]) -> Mapping[str, RowAnswer]:
+        """Store each flush id once, however often it is sent, in one call; return the answer to each flush id.
+
+        Raises CallTooLarge when fewer rows may succeed, and another BackendError when the call fails as a whole.
+        """
 
     async def search(self, tenant_id: str, query: str, embedding: Sequence[float], top_k: int) -> tuple[Passage, ...]:
         """Return the tenant's own passages, best first; raises BackendError.

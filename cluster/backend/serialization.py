@@ -24,6 +24,7 @@ def cost_event(row: FlushRow) -> dict[str, Any]:
         "metadata": {
             "flushId": row.flush_id,
             "journalId": row.journal_id,
+            "epoch": row.epoch,
             "seq": row.seq,
             "model": row.model,
             "windowStart": _iso(row.window_start_s),

@@ -10,7 +10,7 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import TypeVar
 
-from cluster.costs.models import FlushResult
+from cluster.costs.row_answers import RowAnswer
 from routing.errors import TenantUnknown
 from routing.models import FlushRow, Passage, Tenant
 
@@ -40,11 +40,13 @@ class LocalBackend:
             raise TenantUnknown(param="tenant_id")
         return self._tenants[tenant_id]
 
-    async def track_costs(self, rows: Sequence[FlushRow]) -> FlushResult:
+    async def track_costs(self, rows: Sequence[FlushRow]) -> dict[str, RowAnswer]:
         known_rows = [row for row in rows if row.tenant_id in self._tenants]
-        await self._run(lambda db: _insert(db, known_rows))
-        refused = {row.flush_id: "tenant_not_found" for row in rows if row.tenant_id not in self._tenants}
-        return FlushResult(accepted=frozenset(row.flush_id for row in known_rows), refused=refused)
+        inserted = await self._run(lambda db: [_insert(db, row) for row in known_rows])
+        answers = {row.flush_id: RowAnswer(kind="refused", reason="tenant_not_found") for row in rows}
+        for row, is_new in zip(known_rows, inserted, strict=True):
+            answers[row.flush_id] = RowAnswer(kind="inserted" if is_new else "duplicate")
+        return answers
 
     async def search(self, tenant_id: str, query: str, embedding: Sequence[float], top_k: int) -> tuple[Passage, ...]:
         """Return the tenant's passages that share words with the query; the embedding is ignored."""
@@ -82,23 +84,20 @@ class LocalBackend:
             db.close()
 
 
-def _insert(db: sqlite3.Connection, rows: Sequence[FlushRow]) -> None:
-    db.executemany(
-        "INSERT INTO cost_events VALUES (?, ?, ?, ?, ?, ?, ?, ?) ON CONFLICT (flush_id) DO NOTHING",
-        [
-            (
-                row.flush_id,
-                row.tenant_id,
-                row.service,
-                row.model,
-                row.cost_nanousd,
-                row.cumulative_nanousd,
-                row.requests,
-                json.dumps({"seq": row.seq, "usage": row.usage, "price_version": row.price_version}),
-            )
-            for row in rows
-        ],
+def _insert(db: sqlite3.Connection, row: FlushRow) -> bool:
+    """Insert a row; return False when its flush id is present already."""
+    values = (
+        row.flush_id,
+        row.tenant_id,
+        row.service,
+        row.model,
+        row.cost_nanousd,
+        row.cumulative_nanousd,
+        row.requests,
+        json.dumps({"seq": row.seq, "usage": row.usage, "price_version": row.price_version}),
     )
+    insert = "INSERT INTO cost_events VALUES (?, ?, ?, ?, ?, ?, ?, ?) ON CONFLICT (flush_id) DO NOTHING"
+    return db.execute(insert, values).rowcount == 1
 
 
 def _overlap(query_words: set[str], text: str) -> float:

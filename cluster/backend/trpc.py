@@ -9,15 +9,24 @@ from typing import Any
 
 import httpx
 
+from cluster.backend.cost_answers import TOO_LARGE, raise_too_large, row_answer
 from cluster.backend.knowledge import SearchInput, fits_url, own_passages, search_input, shortened, url_encoded
 from cluster.backend.serialization import cost_event, to_tenant
-from cluster.backend.trpc_response import TRANSIENT, Transformer, TrpcError, outcome, read, unavailable
-from cluster.costs.models import FlushResult
-from routing.errors import BackendRefused, BackendUnavailable, TenantUnknown
+from cluster.backend.trpc_response import (
+    KEY_CODES,
+    TRANSIENT,
+    Transformer,
+    TrpcError,
+    key_refused,
+    outcome,
+    read,
+    unavailable,
+)
+from cluster.costs.row_answers import CallTooLarge, RowAnswer
+from routing.errors import BackendError, BackendRefused, BackendUnavailable, TenantUnknown
 from routing.models import FlushRow, Passage, Tenant
 
-ROWS_A_BATCH = 25
-"""A batch repeats its procedure in the path for every row, and servers limit paths: 25 rows stay below 600 bytes."""
+TRACK_COST = "analytics.trackCost"
 
 
 class TrpcBackend:
@@ -33,7 +42,6 @@ class TrpcBackend:
         self._transformer = transformer
         self._timeout_s = timeout_s
         self._http: httpx.AsyncClient | None = None
-        self._batches = True
         self._post_queries = True
 
     async def tenant(self, tenant_id: str) -> Tenant:
@@ -45,33 +53,16 @@ class TrpcBackend:
             raise
         return to_tenant(tenant_id, data)
 
-    async def track_costs(self, rows: Sequence[FlushRow]) -> FlushResult:
-        accepted: set[str] = set()
-        refused: dict[str, str] = {}
-        for start in range(0, len(rows), ROWS_A_BATCH):
-            for row, result in await self._track(rows[start : start + ROWS_A_BATCH]):
-                if not isinstance(result, TrpcError):
-                    accepted.add(row.flush_id)
-                elif result.reason not in TRANSIENT:
-                    refused[row.flush_id] = result.reason
-                elif not accepted and not refused and len(rows) == 1:
-                    raise unavailable(result)
-        return FlushResult(accepted=frozenset(accepted), refused=refused)
-
-    async def _track(self, rows: Sequence[FlushRow]) -> list[tuple[FlushRow, Any]]:
-        if self._batches and len(rows) > 1:
-            results = await self._batch("analytics.trackCost", [cost_event(row) for row in rows])
-            if results is not None:
-                return list(zip(rows, results, strict=True))
-            # The server does not accept batches: stop trying them.
-            self._batches = False
-        outcomes = []
-        for row in rows:
-            try:
-                outcomes.append((row, await self._mutate("analytics.trackCost", cost_event(row))))
-            except TrpcError as error:
-                outcomes.append((row, error))
-        return outcomes
+    async def track_costs(self, rows: Sequence[FlushRow]) -> dict[str, RowAnswer]:
+        events = [cost_event(row) for row in rows]
+        outcomes = (
+            await self._batch(TRACK_COST, events) if len(rows) > 1 else [await self._single(TRACK_COST, events[0])]
+        )
+        raise_too_large(outcomes)
+        errors = [one for one in outcomes if isinstance(one, TrpcError)]
+        if len(errors) == len(rows) and all(error.reason == "UNAUTHORIZED" for error in errors):
+            raise key_refused(TRACK_COST, errors[0])
+        return {row.flush_id: row_answer(one) for row, one in zip(rows, outcomes, strict=True)}
 
     async def search(self, tenant_id: str, query: str, embedding: Sequence[float], top_k: int) -> tuple[Passage, ...]:
         data = await self._search(search_input(tenant_id, query, embedding, top_k))
@@ -93,22 +84,30 @@ class TrpcBackend:
             await self._http.aclose()
 
     async def _query(self, procedure: str, value: Mapping[str, Any]) -> Any:
-        return self._data(*await self._send("GET", f"{procedure}?input={url_encoded(self._wrapped(value))}"), procedure)
+        response, reply = await self._send("GET", f"{procedure}?input={url_encoded(self._wrapped(value))}")
+        return self._data(self._outcome(response, reply, procedure), procedure)
 
     async def _mutate(self, procedure: str, value: Mapping[str, Any]) -> Any:
-        return self._data(*await self._send("POST", procedure, content=json.dumps(self._wrapped(value))), procedure)
+        return self._data(await self._single(procedure, value), procedure)
 
-    async def _batch(self, procedure: str, values: Sequence[Mapping[str, Any]]) -> list[Any] | None:
-        """Return each value's data or TrpcError, in order; None when the server does not accept batches."""
+    async def _single(self, procedure: str, value: Mapping[str, Any]) -> Any:
+        """Return a mutation's data or TrpcError."""
+        return self._outcome(*await self._send("POST", procedure, content=json.dumps(self._wrapped(value))), procedure)
+
+    async def _batch(self, procedure: str, values: Sequence[Mapping[str, Any]]) -> list[Any]:
+        """Return each value's data or TrpcError, in order; raises BackendError when the batch fails as a whole."""
         body = json.dumps({str(index): self._wrapped(value) for index, value in enumerate(values)})
         path = ",".join([procedure] * len(values))
         response, reply = await self._send("POST", path, params={"batch": "1"}, content=body)
         if isinstance(reply, list) and len(reply) == len(values):
             return [self._outcome(response, item, procedure) for item in reply]
-        batch_outcome = self._outcome(response, reply[0] if isinstance(reply, list) and reply else reply, procedure)
-        if isinstance(batch_outcome, TrpcError):
-            return None if batch_outcome.reason == "BAD_REQUEST" else [batch_outcome] * len(values)
-        raise BackendRefused(f"{procedure}: the reply to a batch of {len(values)} has another length.")
+        error = self._outcome(response, reply[0] if isinstance(reply, list) and reply else reply, procedure)
+        if not isinstance(error, TrpcError):
+            raise BackendRefused(f"{procedure}: the reply to a batch of {len(values)} has another length.")
+        if error.reason in ("BAD_REQUEST", TOO_LARGE):
+            # "Batching is not enabled on the server", or "Batch call exceeds maximum size".
+            raise CallTooLarge(f"{procedure}: the backend does not accept a batch of {len(values)}.")
+        raise self._failure(error, procedure)
 
     async def _send(self, method: str, path: str, **request: Any) -> tuple[httpx.Response, Any]:
         try:
@@ -124,11 +123,15 @@ class TrpcBackend:
             self._http = httpx.AsyncClient(headers=self._headers, timeout=self._timeout_s)
         return self._http
 
-    def _data(self, response: httpx.Response, reply: Any, procedure: str) -> Any:
-        data = self._outcome(response, reply, procedure)
-        if isinstance(data, TrpcError):
-            raise unavailable(data) if data.reason in TRANSIENT else data
-        return data
+    def _data(self, outcome: Any, procedure: str) -> Any:
+        if isinstance(outcome, TrpcError):
+            raise self._failure(outcome, procedure)
+        return outcome
+
+    def _failure(self, error: TrpcError, procedure: str) -> BackendError:
+        if error.reason in KEY_CODES:
+            return key_refused(procedure, error)
+        return unavailable(error) if error.reason in TRANSIENT else error
 
     def _outcome(self, response: httpx.Response, item: Any, procedure: str) -> Any:
         return outcome(response, item, procedure, self._transformer)

@@ -8,6 +8,7 @@ from typing import Any, Literal
 
 import httpx
 
+from cluster.costs.row_answers import CallTooLarge
 from routing.errors import BackendError, BackendRefused, BackendUnavailable
 
 MAX_REPLY_BYTES = 2 * 1024 * 1024
@@ -24,7 +25,8 @@ TRANSIENT = {
     "GATEWAY_TIMEOUT",
     "CLIENT_CLOSED_REQUEST",
 }
-_CONFIGURATION_CODES = {"UNAUTHORIZED", "FORBIDDEN"}
+KEY_CODES = {"UNAUTHORIZED", "FORBIDDEN"}
+_TOO_LARGE_STATUSES = {413, 414}
 # A code is passed on to callers and logs, so only the form of an error name is accepted.
 _CODE = re.compile(r"[A-Z][A-Z_]{1,39}")
 
@@ -55,7 +57,8 @@ async def read(response: httpx.Response) -> Any:
 
 
 def outcome(response: httpx.Response, item: Any, procedure: str, transformer: Transformer) -> Any:
-    """Return an item's data or its TrpcError; raises BackendError for no envelope, or for our own misconfiguration.
+    """Return an item's data or its TrpcError; raises BackendError for no envelope, or for a procedure or a transformer
+    that does not match the configuration.
 
     The status of a batch is that of its items, or 207 when they differ, so a success always has a 2xx status.
     """
@@ -67,8 +70,6 @@ def outcome(response: httpx.Response, item: Any, procedure: str, transformer: Tr
     code, message = _code_and_message(error)
     if code is None:
         raise not_trpc(response)
-    if code in _CONFIGURATION_CODES:
-        raise BackendRefused(f"{procedure}: {code}; check backend.url and the key in backend.key_env.")
     if code == "NOT_FOUND" and message.startswith("No procedure found"):
         raise BackendRefused(f"{procedure}: the backend has no such procedure.")
     if code == "BAD_REQUEST" and ("json" in error) != (transformer == "superjson"):
@@ -80,6 +81,11 @@ def outcome(response: httpx.Response, item: Any, procedure: str, transformer: Tr
 def unavailable(error: TrpcError) -> BackendUnavailable:
     """Return a transient error as BackendUnavailable."""
     return BackendUnavailable(f"The backend returned {error.reason}.", retry_after_s=error.retry_after_s)
+
+
+def key_refused(procedure: str, error: TrpcError) -> BackendRefused:
+    """Return the error for a key that the backend does not accept."""
+    return BackendRefused(f"{procedure}: {error.reason}; check backend.url and the key in backend.key_env.")
 
 
 def not_trpc(response: httpx.Response) -> BackendError:
@@ -116,6 +122,8 @@ def _unusable(response: httpx.Response, reason: str) -> BackendError:
         return BackendUnavailable(
             f"The backend returned HTTP {response.status_code}.", retry_after_s=_retry_after_s(response)
         )
+    if response.status_code in _TOO_LARGE_STATUSES:
+        return CallTooLarge(f"The backend returned HTTP {response.status_code}.")
     return BackendRefused(f"The backend's answer is {reason}.")
 
 

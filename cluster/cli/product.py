@@ -95,3 +95,27 @@ def models(
     # A pipe has no width, and rich would fold names, which then cannot be searched for.
     console = Console() if sys.stdout.isatty() else Console(width=140)
     show(catalogue, dt.datetime.now(dt.UTC).date(), console, as_json)
+
+
+def parked(
+    config: Annotated[Path, typer.Option(help="The Serve configuration that names the journal.")] = Path(CONFIG),
+    tenant: Annotated[str | None, typer.Option(help="Only the windows of this tenant.")] = None,
+    resend: Annotated[bool, typer.Option("--resend", help="Send the parked windows again, with their ids.")] = False,
+    forget: Annotated[bool, typer.Option("--forget-duplicates", help="Take the duplicates off the list.")] = False,
+    as_json: Annotated[bool, typer.Option("--json", help="Print JSON instead of a table.")] = False,
+) -> None:
+    """List the cost windows that the backend does not hold as sent: parked ones, and unexpected duplicates.
+
+    A parked window was refused for longer than `costs.park_after_s`. A duplicate was known to the backend before it was
+    sent first, so its amount may be missing there. Run it on the head node; it works beside a running aggregator, whose
+    next round sends the windows of `--resend`. The exit status is 1 while the list is not empty.
+    """
+    from cluster.cli import parked as command
+    from cluster.config.validate import check_file
+
+    journal = Path(check_file(config).costs.journal_path)
+    if resend or forget:
+        print(command.change(journal, tenant, resend, forget))
+    listed = command.read(journal, tenant)
+    command.show(listed, Console() if sys.stdout.isatty() else Console(width=200), as_json)
+    raise typer.Exit(1 if listed else 0)

@@ -76,8 +76,14 @@ class CostSettings(Settings):
     journal_path: str = ".rayroom/journal.db"
     flush_every_s: Seconds = 10
     flush_longest_backoff_s: Seconds = 60
+    park_after_s: Seconds = 3_600
+    """The time between two refusals of a window that was alone in its call, after which the window is parked."""
     timeout_s: Seconds = 10
     intent_grace_s: Seconds = 60
+    retain_months: Count | None = None
+    """Costs of older months are deleted from this machine as many months after their month; unset, they are kept."""
+    outbox_grace_s: Seconds = 30
+    """No intent expires for so long after a start or a stall of the aggregator: settlements wait in outboxes."""
 
 
 class LocalTenant(Settings):
@@ -157,9 +163,17 @@ class AppSettings(Settings):
         return tuple(dict.fromkeys(name for _, _, name in self.named_models()))
 
     def catalogue(self) -> Catalogue:
-        """Return the shipped catalogue extended by `models`, at the account's `prices`; raises ConfigurationError."""
+        """Return the shipped catalogue extended by `models`, at the account's prices; raises ConfigurationError.
+
+        The prices are those of each vendor's address, but for the rows of `prices`.
+        """
         catalogue = load_catalogue().extended(self.models)
-        return replace(catalogue, prices=catalogue.prices.overridden(self.prices))
+        percents = {
+            model.name: self.vendors[model.vendor].price_percent
+            for model in catalogue.models.values()
+            if model.vendor in self.vendors
+        }
+        return replace(catalogue, prices=catalogue.prices.uplifted(percents).overridden(self.prices))
 
     def with_root(self, root: Path) -> AppSettings:
         """Return the same settings with their relative paths made absolute below `root`."""

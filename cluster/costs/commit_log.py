@@ -5,19 +5,28 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Callable, Iterable, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import asdict
 from typing import TypeVar
 
 import structlog
 
+from cluster.costs.call_records import CallRecordStore
+from cluster.costs.entry_writer import CostCounters, EntryWriter
+from cluster.costs.expiry_gate import ExpiryGate
 from cluster.costs.journal import Journal
-from cluster.costs.models import Entry, Receipt
-from routing.errors import BudgetExceeded, CostsUnavailable, RoomClosed
-from routing.models import Intent, Settlement, TenantTotals
+from cluster.costs.models import Correction, Entry, Receipt
+from cluster.costs.storage.windows import EVENTS_A_SLICE, WINDOWS_A_SLICE
+from cluster.costs.witnesses import plausible
+from routing.errors import CostsUnavailable
+from routing.models import CallRecord, Intent, TenantTotals
 
 T = TypeVar("T")
 
 MAX_WAITING = 50_000
 """Entries that may wait for a commit: about two seconds of writes on two cores."""
+EXPIRIES_A_SLICE = 500
+"""Intents that expire in one transaction: waiting commits come in between two of them."""
+OUTBOX_GRACE_S = 30.0
 
 log = structlog.get_logger()
 
@@ -25,45 +34,86 @@ log = structlog.get_logger()
 class CommitLog:
     """Group commit: all entries that arrive during one commit form the next batch, written as one transaction.
 
-    Every call of the journal runs on one dedicated thread, and only that thread changes the ledger.
+    Every call of the journal runs on one dedicated thread. Totals are read by another one over a connection of its own,
+    so that no read holds up a commit. `clock` is the booking clock.
     """
 
     def __init__(
-        self, journal: Journal, clock: Callable[[], float], closed: Callable[[Intent], bool] = lambda intent: False
+        self,
+        journal: Journal,
+        clock: Callable[[], float],
+        closed: Callable[[Intent], bool] = lambda intent: False,
+        outbox_grace_s: float = OUTBOX_GRACE_S,
     ) -> None:
         """`closed` tells whether the room of an intent was closed after its token was issued."""
         self._journal = journal
         self._clock = clock
-        self._closed = closed
-        self._ledger = journal.ledger(clock())
+        self._calls = CallRecordStore()
+        self._writer = EntryWriter(journal, clock, self._calls, closed)
         self._thread = ThreadPoolExecutor(1, thread_name_prefix="journal")
+        self._reader = journal.reader()
+        self._reading_thread = ThreadPoolExecutor(1, thread_name_prefix="journal-reader")
         self._waiting: list[tuple[Sequence[Entry], asyncio.Future[list[Receipt]]]] = []
         self._waiting_entries = 0
-        self._writer: asyncio.Task[None] | None = None
-        self.refused_entries = 0
-        self.ignored_settlements = 0
+        self._committing: asyncio.Task[None] | None = None
+        self._closing = False
+        self.gate = ExpiryGate.started(clock(), outbox_grace_s)
+
+    @property
+    def counters(self) -> CostCounters:
+        return self._writer.counters
+
+    @property
+    def call_records(self) -> CallRecordStore:
+        return self._calls
 
     async def write(self, entries: Sequence[Entry]) -> list[Receipt]:
         """Return each entry's receipt, once all of them are on disk.
 
-        Raises CostsUnavailable, with none of them written, when too many entries wait or when the commit fails.
+        Raises CostsUnavailable, with none of them written, when too many entries wait, when the commit fails, and from
+        `aclose` on.
         """
-        if self._waiting_entries + len(entries) > MAX_WAITING:
-            self.refused_entries += len(entries)
+        if self._closing or self._waiting_entries + len(entries) > MAX_WAITING:
+            self.counters.refused_entries += len(entries)
             raise CostsUnavailable(retry_after_s=1.0)
         future: asyncio.Future[list[Receipt]] = asyncio.get_running_loop().create_future()
         self._waiting.append((entries, future))
         self._waiting_entries += len(entries)
-        if self._writer is None or self._writer.done():
-            self._writer = asyncio.create_task(self._write_waiting())
+        if self._committing is None or self._committing.done():
+            self._committing = asyncio.create_task(self._write_waiting())
         return await future
+
+    def add_call_records(self, records: Iterable[CallRecord]) -> None:
+        """Keep what model replicas report of their vendor calls. Nothing is written before an event needs it."""
+        now_s = self._clock()
+        for record in records:
+            if plausible(record):
+                self._calls.add(record, now_s)
+            else:
+                self.counters.refused_entries += 1
+
+    def replica_connected(self) -> None:
+        """Record that a model replica will send its call records from now on."""
+        self.gate.replica_connected(self._clock())
+
+    def replica_disconnected(self, *, records_lost: bool) -> None:
+        """Record that a model replica's connection ended, perhaps with records that never arrived."""
+        self.gate.replica_disconnected(self._clock(), records_lost)
+
+    def lose_call_records(self) -> None:
+        """Record that call records may have been lost until now."""
+        self.gate.lose_records(self._clock())
+
+    async def correct(self, correction: Correction) -> bool:
+        """Book a correction, such as a refund; return False for an unknown event and for a repeated correction."""
+        return await self.run_on_journal_thread(lambda: self._writer.correct(correction))
 
     async def _write_waiting(self) -> None:
         while self._waiting:
             batch, self._waiting, self._waiting_entries = self._waiting, [], 0
             entries = [entry for group, _ in batch for entry in group]
             try:
-                receipts = iter(await self.run_on_journal_thread(lambda entries=entries: self._commit(entries)))  # type: ignore[misc]
+                receipts = iter(await self.run_on_journal_thread(lambda entries=entries: self._writer.commit(entries)))  # type: ignore[misc]
             except Exception as error:
                 log.error("journal commit failed", entries=len(entries), error=type(error).__name__)
                 _fail(batch, CostsUnavailable(retry_after_s=1.0))
@@ -77,65 +127,68 @@ class CommitLog:
         """Run `call` on the journal's thread and return its result."""
         return await asyncio.get_running_loop().run_in_executor(self._thread, call)
 
-    def _commit(self, entries: Sequence[Entry]) -> list[Receipt]:
-        try:
-            with self._journal.transaction():
-                return [self._apply(entry) for entry in entries]
-        except BaseException:
-            # The rollback undid the events but not the accounts: read them again from the events on disk.
-            self._ledger = self._journal.ledger(self._clock())
-            raise
+    async def _read(self, query: Callable[[], T]) -> T:
+        return await asyncio.get_running_loop().run_in_executor(self._reading_thread, query)
 
-    def _apply(self, entry: Entry) -> Receipt:
-        if isinstance(entry, Settlement):
-            return self._settle(entry)
-        # An intent that is present already is a resend: its estimate is reserved.
-        if self._journal.add_intent(entry):
-            try:
-                if self._closed(entry):
-                    raise RoomClosed(param="authorization")
-                self._ledger.reserve(entry, self._clock())
-            except (BudgetExceeded, RoomClosed) as refusal:
-                self._journal.remove_intent(entry.event_id)
-                return refusal
-        return self._ledger.account(entry.tenant_id, self._clock()).committed_nanousd
+    async def expire(self) -> None:
+        """Give estimated events their better figures, then settle the expired intents. Call it about every second.
 
-    def _settle(self, settlement: Settlement) -> int:
-        settled = self._journal.settle(settlement)
-        if settled is None:
-            self.ignored_settlements += 1
-            return 0
-        self._ledger.settle(settled.tenant_id, settled.released_nanousd, settled.added_nanousd, self._clock())
-        return self._ledger.account(settled.tenant_id, self._clock()).committed_nanousd
+        Nothing expires for a while after a start, and after a pause between two calls that was too long.
+        """
+        expiry = self.gate.tick(self._clock())
+        await self._in_slices(self._writer.improve)
+        if expiry:
+            await self._in_slices(self._writer.expire)
+
+    async def _in_slices(self, settle: Callable[[float | None, int], int]) -> None:
+        while True:
+            since_s = self.gate.witnessed_since_s
+            settled = await self.run_on_journal_thread(lambda since_s=since_s: settle(since_s, EXPIRIES_A_SLICE))  # type: ignore[misc]
+            if settled < EXPIRIES_A_SLICE:
+                return
 
     async def seal(self) -> int:
-        """Settle the expired intents, then seal all settled events; return the number of windows."""
-        return await self.run_on_journal_thread(self._seal)
-
-    def _seal(self) -> int:
-        now_s = self._clock()
-        expired = self._journal.expired(now_s)
-        if expired:
-            log.warning("expired intents settled at their estimates", intents=len(expired))
-            self._commit(expired)
-        with self._journal.transaction():
-            return self._journal.seal(now_s)
+        """Seal all settled events in slices; return the number of windows."""
+        while await self.run_on_journal_thread(self._journal.fill_windows) >= EVENTS_A_SLICE:
+            pass
+        sealed = 0
+        while (closed := await self.run_on_journal_thread(self._journal.close_windows)) >= WINDOWS_A_SLICE:
+            sealed += closed
+        return sealed + closed
 
     async def totals(self, tenant_id: str) -> TenantTotals:
-        return await self.run_on_journal_thread(lambda: self._journal.totals(tenant_id))
+        """Return a tenant's totals. Raises CostsUnavailable while the disk takes no commit: readiness depends on it."""
+        if not self._journal.writable and not await self.run_on_journal_thread(self._journal.probe):
+            raise CostsUnavailable(retry_after_s=1.0)
+        return await self._read(lambda: self._reader.totals(tenant_id))
 
     def spent_nanousd(self, tenant_ids: Iterable[str]) -> dict[str, int]:
         """Return each tenant's spend this month without waiting for a commit: a heartbeat must not."""
-        return self._ledger.spent_nanousd(tenant_ids, self._clock())
+        return self._writer.spent_nanousd(tenant_ids)
 
     async def open_intents(self) -> int:
-        return await self.run_on_journal_thread(self._journal.open_intents)
+        return await self._read(self._reader.open_intents)
+
+    async def metrics(self) -> dict[str, float]:
+        """Return the figures that tell an operator how the bill stands, by name."""
+        open_intents, oldest_s = await self._read(lambda: (self._reader.open_intents(), self._reader.oldest_unsent_s()))
+        return {
+            **asdict(self.counters),
+            "open_intents": open_intents,
+            "journal_lag_seconds": 0.0 if oldest_s is None else max(0.0, self._clock() - oldest_s),
+            "call_records": len(self._calls),
+            "dropped_call_records": self._calls.dropped,
+            "connected_replicas": self.gate.connected_replicas,
+        }
 
     async def aclose(self) -> None:
-        """Finish the writes under way, then close the journal."""
-        if self._writer is not None:
-            await self._writer
+        """Refuse new entries, finish the writes under way, then close the journal."""
+        self._closing = True
+        if self._committing is not None:
+            await self._committing
+        await self._read(self._reader.close)
         await self.run_on_journal_thread(self._journal.close)
+        self._reading_thread.shutdown()
         self._thread.shutdown()
 
 

@@ -1,306 +1,331 @@
-"""Store every cost event on disk before it is acknowledged. Holds all SQL of the journal."""
+"""Store every cost event on disk before it is acknowledged: the writer of the cost journal.
+
+The interface of the other parts of the bill, all on the journal's thread and inside `transaction()` unless stated:
+
+- `add_intent(intent, arrived_at_s, expires_at_s)`: False for a resend. `remove_intent` undoes it before the commit.
+- `settle(settlement, knowledge, booked_at_s)`: settles an open event; replaces the figures of an unsealed one whose
+  knowledge is less; adds a signed correction event for a sealed one whose knowledge is less; else returns None.
+- `correct(correction, booked_at_s)`: adds a signed correction by hand, such as a refund; None if it is a repetition.
+- `expired(now_s, limit)`: the open intents past their expiry, for the caller to weigh and settle.
+- `fill_windows()` until it returns fewer events than a slice, then `close_windows()` likewise: one round of sealing.
+  Each call is a transaction of its own and holds the thread for less than 20 ms; let waiting commits in between.
+- `sending`: the state of each window's sending, the flusher's. `ledger`, `last_booked_s`: the state at the start.
+- `writable`, `probe()`: whether the last commit reached the disk, and a try of one.
+- `reader()`: a connection of its own for another thread: totals, open intents, sums. It never waits for a commit.
+
+Events are booked at `booked_at_s` by the caller's one clock; month and day of an event are those of that time, in UTC.
+"""
 
 from __future__ import annotations
 
-import json
+import datetime as dt
 import sqlite3
 import uuid
-from collections.abc import Iterable, Iterator
-from contextlib import closing, contextmanager
-from dataclasses import fields
+from collections.abc import Iterable, Iterator, Mapping
+from contextlib import contextmanager
+from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
-from filelock import FileLock, Timeout
-
+from cluster.costs.journal_reader import JournalReader
 from cluster.costs.ledger import Account, Ledger, month_of, month_start_s
-from cluster.costs.models import SettledEvent, SettledIntent
-from routing.errors import ConfigurationError
-from routing.models import FlushRow, Intent, Outcome, Service, Settlement, TenantTotals, Usage
+from cluster.costs.models import Correction, Knowledge, OpenIntent, SettledIntent
+from cluster.costs.sending import SendingTable
+from cluster.costs.storage import event_queries, running_sums, windows
+from cluster.costs.storage.journal_file import JournalBusy, JournalFile, JournalUnusable
+from cluster.costs.storage.month_files import MonthFiles
+from cluster.costs.storage.running_sums import SumChanges
+from cluster.costs.storage.schema import EVENT, USAGE
+from routing.models import FlushRow, Intent, Settlement
 
-_SCHEMA = """
-CREATE TABLE IF NOT EXISTS journal (one INTEGER PRIMARY KEY CHECK (one = 1), journal_id TEXT NOT NULL);
-CREATE TABLE IF NOT EXISTS events (
-    event_id TEXT PRIMARY KEY, tenant_id TEXT NOT NULL, room TEXT NOT NULL, service TEXT NOT NULL, vendor TEXT NOT NULL,
-    model TEXT NOT NULL, price_version TEXT NOT NULL, simulated INTEGER NOT NULL, estimate_nanousd INTEGER NOT NULL,
-    opened_at_s REAL NOT NULL, expires_at_s REAL NOT NULL,
-    outcome TEXT, cost_nanousd INTEGER, estimated INTEGER, usage TEXT, settled_at_s REAL, flush_id TEXT
-) STRICT, WITHOUT ROWID;
-CREATE INDEX IF NOT EXISTS open_events ON events (expires_at_s) WHERE outcome IS NULL;
-CREATE INDEX IF NOT EXISTS unsealed_events ON events (tenant_id) WHERE outcome IS NOT NULL AND flush_id IS NULL;
-CREATE TABLE IF NOT EXISTS flushes (
-    flush_id TEXT PRIMARY KEY, tenant_id TEXT NOT NULL, service TEXT NOT NULL, model TEXT NOT NULL,
-    seq INTEGER NOT NULL,
-    window_start_s REAL NOT NULL, window_end_s REAL NOT NULL, requests INTEGER NOT NULL, usage TEXT NOT NULL,
-    cost_nanousd INTEGER NOT NULL, cumulative_nanousd INTEGER NOT NULL, price_version TEXT NOT NULL,
-    simulated INTEGER NOT NULL, estimated_requests INTEGER NOT NULL, sent_at_s REAL, refused TEXT,
-    UNIQUE (tenant_id, service, model, seq)
-) STRICT, WITHOUT ROWID;
-CREATE INDEX IF NOT EXISTS unsent_flushes ON flushes (window_end_s) WHERE sent_at_s IS NULL AND refused IS NULL;
-"""
-_INTENT = """INSERT INTO events (event_id, tenant_id, room, service, vendor, model, price_version, simulated,
-    estimate_nanousd, opened_at_s, expires_at_s) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)
-    ON CONFLICT (event_id) DO NOTHING"""
-_SETTLE = """UPDATE events SET outcome = ?, cost_nanousd = ?, estimated = ?, usage = ?, settled_at_s = ?
-    WHERE event_id = ?"""
-_ACCOUNTS = """SELECT tenant_id, sum(CASE WHEN settled_at_s >= ? THEN cost_nanousd ELSE 0 END),
-    sum(CASE WHEN outcome IS NULL THEN estimate_nanousd ELSE 0 END) FROM events GROUP BY tenant_id"""
-# A sealed event counts within its window; an event that is settled but not sealed counts by itself.
-_BY_MODEL = """
-SELECT service, model, max(simulated) AS simulated, sum(requests) AS requests, sum(estimated) AS estimated_requests,
-       sum(cost) AS cost_nanousd, sum(sent) AS sent_nanousd
-FROM (
-    SELECT service, model, simulated, requests, estimated_requests AS estimated, cost_nanousd AS cost,
-           CASE WHEN sent_at_s IS NULL THEN 0 ELSE cost_nanousd END AS sent
-    FROM flushes WHERE tenant_id = :tenant
-    UNION ALL
-    SELECT service, model, simulated, 1, estimated, cost_nanousd, 0
-    FROM events WHERE tenant_id = :tenant AND outcome IS NOT NULL AND flush_id IS NULL
-) GROUP BY service, model ORDER BY service, model"""
-_RESERVED = "SELECT total(estimate_nanousd) FROM events WHERE outcome IS NULL AND tenant_id = :tenant"
-_OPEN = "SELECT count(*) FROM events WHERE outcome IS NULL"
-_SETTLED_BY_TENANT = "SELECT tenant_id, sum(cost_nanousd) FROM events WHERE outcome IS NOT NULL GROUP BY tenant_id"
-_SETTLED_EVENTS = """SELECT tenant_id, service, model, outcome, cost_nanousd, usage FROM events
-    WHERE outcome IS NOT NULL AND service = coalesce(:service, service)"""
+__all__ = ["Journal", "JournalBusy", "JournalUnusable"]
 
-
-class JournalBusy(ConfigurationError):
-    """Another process writes this journal."""
-
-    code = "journal_busy"
+DAY_S = 86_400
+KEPT_S = 900.0
+"""An event stays in the journal for as long after its booking, before it moves to a month file."""
+SEARCHED_AFTER_S = KEPT_S / 3
+"""An intent that was opened longer ago may be a resend of an event that is in a month file already."""
+_CORRECTIONS = uuid.UUID("0c2a5d0e-93a1-5b52-8a0e-6d7f5a0b9c41")
 
 
 class Journal:
     """The one writer of a cost journal: a SQLite file in WAL mode, synced on every commit.
 
-    Raises JournalBusy while another process holds it. Not thread-safe: call it from one thread at a time.
+    Raises JournalBusy while another process holds it, and JournalUnusable for a file that could not keep the bill.
+    Not thread-safe: call it from one thread at a time.
     """
 
     def __init__(self, path: Path) -> None:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        self._lock = _acquire_lock(path.with_suffix(".lock"))
-        self._db = sqlite3.connect(path, isolation_level=None, check_same_thread=False)
-        self._db.execute("PRAGMA journal_mode = WAL")
-        # NORMAL would sync at checkpoints only, and a power cut would lose entries that were acknowledged.
-        self._db.execute("PRAGMA synchronous = FULL")
-        self._db.executescript(_SCHEMA)
-        self._db.execute("INSERT OR IGNORE INTO journal VALUES (1, ?)", (str(uuid.uuid4()),))
-        self.journal_id: str = self._db.execute("SELECT journal_id FROM journal").fetchone()[0]
+        self._file = JournalFile(path)
+        self.path = self._file.path
+        self.epoch = str(uuid.uuid4())
+        """Drawn and synced at each opening, so that two histories of a restored journal never share a flush id."""
+        try:
+            self._db = self._file.connect(str(uuid.uuid4()), self.epoch)
+        except BaseException:
+            self._file.release()
+            raise
+        row = self._db.execute("SELECT journal_id, sealed_event, moved_event FROM journal").fetchone()
+        self.journal_id: str = row[0]
+        self._sealed_event: int = row[1]
+        (newest,) = self._db.execute("SELECT coalesce(max(event), 0) FROM settled").fetchone()
+        self._last_event: int = max(newest, row[1], row[2])
+        self._months = MonthFiles(self.path)
+        self.sending = SendingTable(self._db, self.journal_id, self.epoch)
+        self._sums = SumChanges()
+        self.writable = True
+        """Whether the last commit reached the disk."""
 
     def close(self) -> None:
+        """Merge the write-ahead log into the file, close it and release the lock."""
+        self._months.close()
+        (busy, *_) = self._db.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchone()
         self._db.close()
-        self._lock.release()
+        if not busy:
+            self._file.closed_cleanly()
+        self._file.release()
 
     @contextmanager
     def transaction(self) -> Iterator[None]:
         """Commit all changes of the block as one, or none of them when it raises."""
-        self._db.execute("BEGIN IMMEDIATE")
+        self._sums = SumChanges()
         try:
+            self._db.execute("BEGIN IMMEDIATE")
             yield
+            self._sums.write(self._db)
             self._db.execute("COMMIT")
-        except BaseException:
-            self._db.execute("ROLLBACK")
+        except BaseException as error:
+            # A full disk is an OperationalError, a damaged page the base class itself, a wrong entry neither.
+            if isinstance(error, sqlite3.OperationalError) or type(error) is sqlite3.DatabaseError:
+                self.writable = False
+            # A full disk may have rolled it back already.
+            if self._db.in_transaction:
+                self._db.execute("ROLLBACK")
             raise
+        self.writable = True
 
-    def add_intent(self, intent: Intent) -> bool:
-        """Insert an intent; return False when its event id is present already."""
-        row = (intent.event_id, intent.tenant_id, intent.room, intent.service, intent.vendor, intent.model)
-        money = (intent.price_version, int(intent.simulated), intent.estimate_nanousd)
-        return self._db.execute(_INTENT, (*row, *money, intent.opened_at_s, intent.expires_at_s)).rowcount == 1
+    def probe(self) -> bool:
+        """Try a commit, so that `writable` turns true again when a full disk has room; return it. Never raises."""
+        try:
+            with self.transaction():
+                self._db.execute("UPDATE journal SET probed_at_s = unixepoch()")
+        except sqlite3.Error:
+            return False
+        return True
+
+    def add_intent(self, intent: Intent, arrived_at_s: float, expires_at_s: float) -> bool:
+        """Insert an intent; return False when its event id is present already, open or settled.
+
+        The month files are searched only for an intent that was opened long ago by its sender's clock: younger events
+        have not been moved to one.
+        """
+        if abs(arrived_at_s - intent.opened_at_s) > SEARCHED_AFTER_S and self._months.find(intent.event_id):
+            return False
+        values = (*event_queries.intent_values(intent), arrived_at_s, expires_at_s)
+        if self._db.execute(event_queries.ADD_INTENT, (intent.event_id, *values)).rowcount != 1:
+            return False
+        self._sums.reserve(intent.tenant_id, intent.estimate_nanousd, 1)
+        return True
 
     def remove_intent(self, event_id: str) -> None:
         """Delete an intent that was added in this transaction."""
-        self._db.execute("DELETE FROM events WHERE event_id = ?", (event_id,))
+        for tenant_id, estimate_nanousd in self._db.execute(event_queries.REMOVE_INTENT, (event_id,)).fetchall():
+            self._sums.reserve(tenant_id, -estimate_nanousd, -1)
 
-    def settle(self, settlement: Settlement) -> SettledIntent | None:
-        """Write a settlement. Return None when there is nothing to change: the intent is settled or was never opened.
+    def settle(self, settlement: Settlement, knowledge: Knowledge, booked_at_s: float) -> SettledIntent | None:
+        """Write a settlement. Return None when there is nothing to change.
 
-        An expired intent accepts a later settlement with its actual cost until its estimate is sealed in a window.
+        There is nothing to change for an intent that was never opened, and for one that is settled by equal or better
+        knowledge. Better knowledge replaces the figures until they are sealed, and corrects them by a row of its own
+        from then on.
         """
-        query = "SELECT tenant_id, estimate_nanousd, outcome, cost_nanousd, flush_id FROM events WHERE event_id = ?"
-        row = self._db.execute(query, (settlement.event_id,)).fetchone()
-        if row is None:
-            return None
-        tenant_id, estimate, outcome, cost_before, flush_id = row
-        if outcome is not None and (outcome != Outcome.EXPIRED or flush_id is not None):
-            return None
-        values = (settlement.outcome, settlement.cost_nanousd, int(settlement.estimated), _dump(settlement.usage))
-        self._db.execute(_SETTLE, (*values, settlement.settled_at_s, settlement.event_id))
-        # The expiry has released the reservation already: only the difference to the estimate is left to add.
-        released, added = (
-            (estimate, settlement.cost_nanousd) if outcome is None else (0, settlement.cost_nanousd - cost_before)
+        event, usage = self._last_event + 1, event_queries.usage_values(settlement.usage)
+        figures = (settlement.outcome, int(knowledge), 1, int(settlement.estimated), settlement.cost_nanousd, *usage)
+        day, month = day_of(booked_at_s), _month_number(day_of(booked_at_s))
+        booked = self._db.execute(event_queries.BOOK, (event, booked_at_s, day, month, *figures, settlement.event_id))
+        if booked.rowcount != 1:
+            return self._improve(settlement, knowledge, booked_at_s)
+        self._last_event = event
+        ((tenant_id, *key, estimate, room, arrived_at_s, witnessed),) = self._db.execute(
+            event_queries.DELETE_OPEN, (settlement.event_id,)
+        ).fetchall()
+        self._sums.reserve(tenant_id, -estimate, -1)
+        cost_nanousd = settlement.cost_nanousd
+        self._sums.book((tenant_id, *key), day, cost_nanousd, 1, int(settlement.estimated))
+        return SettledIntent(
+            tenant_id=tenant_id,
+            released_nanousd=estimate,
+            added_nanousd=cost_nanousd,
+            room=room,
+            booked_at_s=booked_at_s,
+            arrived_at_s=arrived_at_s,
+            witnessed=bool(witnessed),
         )
-        return SettledIntent(tenant_id=tenant_id, released_nanousd=released, added_nanousd=added)
 
-    def expired(self, now_s: float) -> list[Settlement]:
-        """Return a settlement at the estimate, flagged as estimated, for each open intent past its expiry."""
-        rows = self._db.execute(
-            "SELECT event_id, estimate_nanousd FROM events WHERE outcome IS NULL AND expires_at_s <= ?", (now_s,)
+    def _improve(self, settlement: Settlement, knowledge: Knowledge, booked_at_s: float) -> SettledIntent | None:
+        event = self._find(settlement.event_id)
+        if event is None:
+            return None
+        if event["event"] > self._sealed_event and not event["moved"]:
+            return self._replace(event, settlement, knowledge)
+        return self._correct_sealed(event, settlement, knowledge, booked_at_s)
+
+    def _replace(self, event: Mapping[str, Any], settlement: Settlement, knowledge: Knowledge) -> SettledIntent | None:
+        if knowledge <= event["knowledge"]:
+            return None
+        figures = (settlement.outcome, int(knowledge), int(settlement.estimated), settlement.cost_nanousd)
+        self._db.execute(
+            event_queries.REPLACE, (*figures, *event_queries.usage_values(settlement.usage), event["event"])
         )
+        added = settlement.cost_nanousd - event["cost_nanousd"]
+        return self._book_change(event, event, added, int(settlement.estimated) - event["estimated"])
+
+    def _correct_sealed(
+        self, event: Mapping[str, Any], settlement: Settlement, knowledge: Knowledge, booked_at_s: float
+    ) -> SettledIntent | None:
+        """Add the difference between `settlement` and all that is booked for the event so far."""
+        rows = [event]
+        while (row := self._find(_correction_id(event["event_id"], len(rows)))) is not None:
+            rows.append(row)
+        if knowledge <= rows[-1]["knowledge"]:
+            return None
+        now = {"cost_nanousd": settlement.cost_nanousd, "estimated": int(settlement.estimated)}
+        now |= dict(zip(USAGE, event_queries.usage_values(settlement.usage), strict=True))
+        change = {name: value - sum(row[name] for row in rows) for name, value in now.items()}
+        names = {"outcome": settlement.outcome, "knowledge": int(knowledge)}
+        correction_id = _correction_id(event["event_id"], len(rows))
+        return self._add_correction(event, correction_id, names | change, booked_at_s)
+
+    def correct(self, correction: Correction, booked_at_s: float) -> SettledIntent | None:
+        """Add a signed correction of a settled event; return None for an unknown event and for a repetition."""
+        event = self._find(correction.event_id)
+        if event is None or self._find(correction.correction_id) is not None:
+            return None
+        usage = {unit: correction.usage.get(unit, 0) for unit in USAGE}
+        change = {"cost_nanousd": correction.cost_nanousd, "estimated": 0, **usage}
+        return self._add_correction(event, correction.correction_id, change, booked_at_s)
+
+    def _add_correction(
+        self, event: Mapping[str, Any], correction_id: str, change: Mapping[str, Any], booked_at_s: float
+    ) -> SettledIntent:
+        day = day_of(booked_at_s)
+        times = {"booked_at_s": booked_at_s, "day": day, "month": _month_number(day)}
+        names = {"event_id": correction_id, "corrects": event["event_id"], "requests": 0}
+        row = {**event, **names, **times, **change}
+        self._last_event += 1
+        self._db.execute(event_queries.INSERT, (self._last_event, *(row[name] for name in EVENT)))
+        return self._book_change(event, row, row["cost_nanousd"], row["estimated"])
+
+    def _book_change(
+        self, event: Mapping[str, Any], booked: Mapping[str, Any], added_nanousd: int, estimated: int
+    ) -> SettledIntent:
+        key = (event["tenant_id"], event["service"], event["model"], event["simulated"])
+        self._sums.book(key, booked["day"], added_nanousd, 0, estimated)
+        return SettledIntent(
+            tenant_id=event["tenant_id"],
+            released_nanousd=0,
+            added_nanousd=added_nanousd,
+            room=event["room"],
+            booked_at_s=booked["booked_at_s"],
+            corrected=booked is not event,
+            arrived_at_s=event["arrived_at_s"],
+            witnessed=bool(event["witnessed"]),
+        )
+
+    def _find(self, event_id: str) -> dict[str, Any] | None:
+        row = self._db.execute(event_queries.FIND, (event_id,)).fetchone()
+        if row is None:
+            return self._months.find(event_id)
+        return dict(zip(("event", *EVENT), row, strict=True)) | {"moved": False}
+
+    def expired(self, now_s: float, limit: int = 1_000) -> list[OpenIntent]:
+        """Return the open intents past their expiry, the oldest first."""
         return [
-            Settlement(
+            OpenIntent(
                 event_id=event_id,
-                outcome=Outcome.EXPIRED,
-                cost_nanousd=estimate,
-                estimated=True,
-                usage=Usage(),
-                settled_at_s=now_s,
+                tenant_id=tenant_id,
+                estimate_nanousd=estimate_nanousd,
+                arrived_at_s=arrived_at_s,
+                witnessed=bool(witnessed),
             )
-            for event_id, estimate in rows
+            for event_id, tenant_id, estimate_nanousd, arrived_at_s, witnessed in self._db.execute(
+                event_queries.EXPIRED, (now_s, limit)
+            )
         ]
 
-    def seal(self, now_s: float) -> int:
-        """Seal every settled event that is in no window yet: one window for each (tenant, service, model).
+    def fill_windows(self, limit: int = windows.EVENTS_A_SLICE) -> int:
+        """Commit one slice of sealing; return its number of events, less than `limit` when nothing is left."""
+        if self._sealed_event >= self._last_event:
+            return 0
+        with self.transaction():
+            events = windows.fill_windows(self._db, self._last_event, limit)
+        self._sealed_event += events
+        return events
 
-        Returns the number of sealed windows. Call it inside a transaction.
-        """
-        groups: dict[tuple[str, str, str, str, int], list[sqlite3.Row]] = {}
-        cursor = self._db.cursor()
-        cursor.row_factory = sqlite3.Row
-        for row in cursor.execute("SELECT * FROM events WHERE outcome IS NOT NULL AND flush_id IS NULL"):
-            key = (row["tenant_id"], row["service"], row["model"], row["price_version"], row["simulated"])
-            groups.setdefault(key, []).append(row)
-        for key, rows in groups.items():
-            self._seal_window(key, rows, now_s)
-        return len(groups)
+    def close_windows(self, limit: int = windows.WINDOWS_A_SLICE) -> int:
+        """Commit the ids of filled windows; return their number, less than `limit` when none is left."""
+        with self.transaction():
+            return windows.close_windows(self._db, self.epoch, limit)
 
-    def _seal_window(self, key: tuple[str, str, str, str, int], rows: list[sqlite3.Row], now_s: float) -> None:
-        tenant_id, service, model, price_version, simulated = key
-        last = self._db.execute(
-            "SELECT seq, cumulative_nanousd FROM flushes WHERE tenant_id = ? AND service = ? AND model = ?"
-            " ORDER BY seq DESC LIMIT 1",
-            (tenant_id, service, model),
-        ).fetchone()
-        seq, cumulative_before = (last[0] + 1, last[1]) if last else (1, 0)
-        # Derived, not drawn: a window keeps its id on every resend, and two journals never share one.
-        flush_id = str(uuid.uuid5(uuid.UUID(self.journal_id), f"{tenant_id}|{service}|{model}|{seq}"))
-        cost = sum(row["cost_nanousd"] for row in rows)
-        usage = sum((_load(row["usage"]) for row in rows), Usage())
-        start = min(row["settled_at_s"] for row in rows)
-        names = (flush_id, tenant_id, service, model, seq)
-        window = (start, max(start, now_s), len(rows), _dump(usage), cost, cumulative_before + cost)
-        flags = (price_version, simulated, sum(row["estimated"] for row in rows))
-        self._db.execute(
-            "INSERT INTO flushes VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, NULL, NULL)",
-            (*names, *window, *flags),
-        )
-        self._db.executemany(
-            "UPDATE events SET flush_id = ? WHERE event_id = ?", [(flush_id, row["event_id"]) for row in rows]
-        )
+    def drop_events(self, last_event: int) -> None:
+        """Commit the deletion of events that were copied to month files."""
+        with self.transaction():
+            self._db.execute("DELETE FROM settled WHERE event <= ?", (last_event,))
+            self._db.execute("UPDATE journal SET moved_event = ?", (last_event,))
+
+    def drop_windows(self, numbers: Iterable[int]) -> None:
+        """Commit the deletion of acknowledged windows that were copied to month files."""
+        with self.transaction():
+            self._db.executemany("DELETE FROM flushes WHERE window = ?", [(number,) for number in numbers])
 
     def unsent(self, limit: int) -> tuple[FlushRow, ...]:
         """Return the oldest sealed windows that the backend has neither acknowledged nor refused."""
-        names = [f.name for f in fields(FlushRow) if f.name != "journal_id"]
-        rows = self._db.execute(
-            f"SELECT {', '.join(names)} FROM flushes WHERE sent_at_s IS NULL AND refused IS NULL"
-            " ORDER BY window_end_s, tenant_id, service, model, seq LIMIT ?",
-            (limit,),
-        )
-        return tuple(self._flush_row(dict(zip(names, row, strict=True))) for row in rows)
-
-    def _flush_row(self, row: dict[str, object]) -> FlushRow:
-        row |= {"usage": json.loads(str(row["usage"])), "simulated": bool(row["simulated"])}
-        return FlushRow(**row, journal_id=self.journal_id)  # type: ignore[arg-type]
+        return windows.unsent_windows(self._db, self.journal_id, limit)
 
     def mark_sent(self, flush_ids: Iterable[str], now_s: float) -> None:
-        self._db.executemany(
-            "UPDATE flushes SET sent_at_s = ? WHERE flush_id = ?", [(now_s, flush_id) for flush_id in flush_ids]
-        )
+        """Record that the backend holds these windows."""
+        windows.mark_sent(self._db, flush_ids, now_s)
 
-    def mark_refused(self, refused: dict[str, str]) -> None:
+    def mark_refused(self, refused: Mapping[str, str]) -> None:
         """Mark windows that the backend refuses for good. They are not sent again, and still count in the totals."""
         self._db.executemany(
             "UPDATE flushes SET refused = ? WHERE flush_id = ?",
             [(reason, flush_id) for flush_id, reason in refused.items()],
         )
 
+    def spent_nanousd(self, since_s: float) -> dict[str, int]:
+        """Return each tenant's booked costs since the UTC day of `since_s`."""
+        return running_sums.spent_nanousd(self._db, day_of(since_s))
+
+    def reserved_nanousd(self) -> dict[str, int]:
+        """Return the sum of the estimates of each tenant's open intents."""
+        return running_sums.reserved_nanousd(self._db)
+
     def ledger(self, now_s: float) -> Ledger:
-        """Return the accounts as the events on disk add up."""
-        rows = self._db.execute(_ACCOUNTS, (month_start_s(now_s),))
-        month = month_of(now_s)
-        return Ledger({tenant: Account(month, spent or 0, reserved or 0) for tenant, spent, reserved in rows})
+        """Return the accounts as the running sums on disk have them."""
+        spent, reserved, month = self.spent_nanousd(month_start_s(now_s)), self.reserved_nanousd(), month_of(now_s)
+        names = sorted({*spent, *reserved})
+        return Ledger({name: Account(month, spent.get(name, 0), reserved.get(name, 0)) for name in names})
 
-    def totals(self, tenant_id: str) -> TenantTotals:
-        """Return a tenant's totals since the journal began, as a whole and by model."""
-        parameters = {"tenant": tenant_id}
-        cursor = self._db.cursor()
-        cursor.row_factory = sqlite3.Row
-        by_model = [dict(row) | {"simulated": bool(row["simulated"])} for row in cursor.execute(_BY_MODEL, parameters)]
+    def last_booked_s(self) -> float:
+        """Return the booking time of the newest event; 0 for a new journal. No later event may be booked before it."""
+        return running_sums.last_booked_s(self._db)
 
-        def total(name: str) -> int:
-            return sum(int(row[name]) for row in by_model)
-
-        return TenantTotals(
-            tenant_id=tenant_id,
-            settled_nanousd=total("cost_nanousd"),
-            reserved_nanousd=int(self._db.execute(_RESERVED, parameters).fetchone()[0]),
-            sent_nanousd=total("sent_nanousd"),
-            requests=total("requests"),
-            estimated_requests=total("estimated_requests"),
-            by_model=tuple(by_model),
-        )
-
-    def open_intents(self) -> int:
-        """Return the number of intents without a settlement."""
-        return int(self._db.execute(_OPEN).fetchone()[0])
-
-    def events(self) -> list[dict[str, Any]]:
-        """Return every event with all its columns, in the order they were opened."""
-        cursor = self._db.cursor()
-        cursor.row_factory = sqlite3.Row
-        return [dict(row) for row in cursor.execute("SELECT * FROM events ORDER BY opened_at_s")]
+    def reader(self) -> JournalReader:
+        """Return a connection for another thread, which reads the last commit and never waits for the next."""
+        return JournalReader(self.path)
 
 
-# The readers below open the file read-only and take no lock, so they also work beside a running writer.
-# Each raises sqlite3.Error for a file that is not a journal.
+def day_of(time_s: float) -> int:
+    """Return the UTC day of a UNIX time, counted from 1970."""
+    return int(time_s // DAY_S)
 
 
-def read_settled_nanousd(path: Path) -> dict[str, int]:
-    """Return each tenant's settled total in nano-dollars."""
-    with _read_only(path) as db:
-        return {str(tenant): int(total) for tenant, total in db.execute(_SETTLED_BY_TENANT)}
+@lru_cache(maxsize=64)
+def _month_number(day: int) -> int:
+    date = dt.date(1970, 1, 1) + dt.timedelta(days=day)
+    return date.year * 100 + date.month
 
 
-def read_open_intents(path: Path) -> int:
-    """Return the number of intents without a settlement: each is billed at its estimate when it expires."""
-    with _read_only(path) as db:
-        return int(db.execute(_OPEN).fetchone()[0])
-
-
-def read_settled_events(path: Path, service: Service | None = None) -> list[SettledEvent]:
-    """Return the settled events of one service, or of all."""
-    with _read_only(path) as db:
-        rows = db.execute(_SETTLED_EVENTS, {"service": service}).fetchall()
-    return [
-        SettledEvent(
-            tenant_id=tenant_id,
-            service=event_service,
-            model=model,
-            outcome=Outcome(outcome),
-            cost_nanousd=cost_nanousd,
-            usage=json.loads(usage or "{}"),
-        )
-        for tenant_id, event_service, model, outcome, cost_nanousd, usage in rows
-    ]
-
-
-def _read_only(path: Path) -> closing[sqlite3.Connection]:
-    return closing(sqlite3.connect(f"file:{path}?mode=ro", uri=True))
-
-
-def _acquire_lock(path: Path) -> FileLock:
-    # Not thread-local: the lock is acquired on the event loop's thread and released on the journal's.
-    lock = FileLock(path, thread_local=False)
-    try:
-        lock.acquire(blocking=False)
-    except Timeout:
-        raise JournalBusy(f"{path.name} is held by another process; one aggregator writes one journal.") from None
-    return lock
-
-
-def _dump(usage: Usage) -> str:
-    return json.dumps(usage.nonzero(), sort_keys=True)
-
-
-def _load(usage: str) -> Usage:
-    return Usage(**json.loads(usage))
+def _correction_id(event_id: str, number: int) -> str:
+    return str(uuid.uuid5(_CORRECTIONS, f"{event_id}|{number}"))

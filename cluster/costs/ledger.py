@@ -5,9 +5,13 @@ from __future__ import annotations
 import datetime as dt
 from collections.abc import Iterable
 from dataclasses import dataclass, field
+from functools import lru_cache
 
+from cluster.costs.models import SettledIntent
 from routing.errors import BudgetExceeded
 from routing.models import Intent
+
+DAY_S = 86_400
 
 
 @dataclass(slots=True)
@@ -60,16 +64,28 @@ class Ledger:
             )
         account.reserved_nanousd += intent.estimate_nanousd
 
-    def settle(self, tenant_id: str, released_nanousd: int, added_nanousd: int, now_s: float) -> None:
-        """Release a reservation and add the settled cost to the spend."""
-        account = self.account(tenant_id, now_s)
-        account.reserved_nanousd -= released_nanousd
-        account.spent_nanousd += added_nanousd
+    def reserve_spent(self, intent: Intent, now_s: float) -> None:
+        """Reserve the estimate of an intent whose settlement is here already: its money may exceed the budget."""
+        self.account(intent.tenant_id, now_s).reserved_nanousd += intent.estimate_nanousd
+
+    def settle(self, settled: SettledIntent, now_s: float) -> None:
+        """Release a reservation, and add the cost to the spend of this month if it is booked in it."""
+        account = self.account(settled.tenant_id, now_s)
+        account.reserved_nanousd -= settled.released_nanousd
+        # A better figure for an event of the last month, which is in no window yet, changes the last month's spend.
+        if month_of(settled.booked_at_s) == account.month:
+            account.spent_nanousd += settled.added_nanousd
 
 
 def month_of(now_s: float) -> str:
     """Return the UTC month of a UNIX time, as YYYY-MM."""
-    return dt.datetime.fromtimestamp(now_s, dt.UTC).strftime("%Y-%m")
+    return _month_of_day(int(now_s // DAY_S))
+
+
+# Every entry needs its month several times, and formatting it would be a tenth of the entry's CPU time.
+@lru_cache(maxsize=64)
+def _month_of_day(day: int) -> str:
+    return dt.datetime.fromtimestamp(day * DAY_S, dt.UTC).strftime("%Y-%m")
 
 
 def month_start_s(now_s: float) -> float:

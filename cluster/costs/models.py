@@ -4,16 +4,62 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from enum import IntEnum
 
 from routing.errors import BudgetExceeded, RoomClosed
 from routing.models import Intent, Outcome, Service, Settlement
 
 NANOUSD_PER_USD = 1_000_000_000
+MOST_NANOUSD = 2**53
+"""Nine million dollars: no attempt costs as much. Sums of such figures fit into SQLite's integers."""
 
-Entry = Intent | Settlement
-Refusal = BudgetExceeded | RoomClosed
-Receipt = int | Refusal
-"""The tenant's spend and reservations this month in nano-dollars, the entry included; or the refusal of the entry."""
+
+class Knowledge(IntEnum):
+    """How well the cost of an event is known. A better figure replaces a worse one, never the reverse."""
+
+    EXPIRY = 0
+    """Nothing was reported of the answer: the cost is an estimate."""
+    ROUTER_ESTIMATE = 1
+    NEVER_LEFT = 2
+    """No model replica recorded a call, and none of its records can have been lost: the cost is zero."""
+    REPLICA_PARTIAL = 3
+    """The usage that the model replica knows of a call that was cut."""
+    VENDOR_FINAL = 4
+    """The vendor's own final report, by the router or by the model replica."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class OpenIntent:
+    """An intent without a settlement as the journal holds it."""
+
+    event_id: str
+    tenant_id: str
+    estimate_nanousd: int
+    arrived_at_s: float
+    """By the booking clock."""
+    witnessed: bool
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class EstimatedEvent:
+    """An event that is settled at an estimate, and for which a better report may still come."""
+
+    event_id: str
+    outcome: Outcome
+    arrived_at_s: float
+    witnessed: bool
+    until_s: float
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Correction:
+    """A signed change to the cost of a settled event, such as a refund. It is an event of its own, but no request."""
+
+    correction_id: str
+    """The idempotency key, and the event id of the row."""
+    event_id: str
+    cost_nanousd: int
+    usage: Mapping[str, int] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -23,6 +69,13 @@ class SettledIntent:
     tenant_id: str
     released_nanousd: int
     added_nanousd: int
+    room: str = ""
+    booked_at_s: float = 0.0
+    """The booking time of the event that the added amount belongs to: it counts in that day and month."""
+    corrected: bool = False
+    """The former cost stays in its closed window, and a row of its own corrects it."""
+    arrived_at_s: float = 0.0
+    witnessed: bool = False
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -37,13 +90,7 @@ class SettledEvent:
     usage: Mapping[str, int]
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class FlushResult:
-    """The backend's reply to flushed windows, by flush id.
-
-    `accepted` windows are stored, now or by an earlier call; `refused` ones never will be, and map to the reason.
-    A window in neither is sent again unchanged.
-    """
-
-    accepted: frozenset[str]
-    refused: dict[str, str] = field(default_factory=dict)
+Entry = Intent | Settlement
+Refusal = BudgetExceeded | RoomClosed
+Receipt = int | Refusal
+"""The tenant's spend and reservations this month in nano-dollars, the entry included; or the refusal of the entry."""

@@ -8,7 +8,7 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
-from cluster.costs.journal import read_settled_events
+from cluster.costs.journal_reader import read_settled_events
 from cluster.costs.models import NANOUSD_PER_USD
 
 

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 
 from cachetools import FIFOCache
 
+from cluster.rooms.closed_rooms import ClosedRoom
 from cluster.rooms.forecast import RoomSignal
 from cluster.rooms.rates import RoomTraffic
 from routing.models import Intent, RoomHeartbeat
@@ -25,6 +26,13 @@ class RoomRegistry:
     closed: FIFOCache[tuple[str, str], float] = field(default_factory=lambda: FIFOCache(MAX_ROOMS))
     """When a job had opened the room that it closed. Its token of that time, and any older one, is dead."""
     traffic: RoomTraffic = field(default_factory=RoomTraffic)
+
+    @classmethod
+    def with_closed(cls, closings: Iterable[ClosedRoom]) -> RoomRegistry:
+        """Return a registry that has these rooms closed."""
+        registry = cls()
+        registry.closed.update({(closed.room, closed.job_id): closed.opened_at_s for closed in closings})
+        return registry
 
     def beat(self, heartbeat: RoomHeartbeat) -> bool:
         """Record a heartbeat, and the requests since the last one of the same job; return False in a closed room."""

@@ -73,7 +73,7 @@ class ApiApp(FastAPI):
     reads its request itself and returns a response, so it needs neither.
     """
 
-    def __init__(self, *, request_ids: bool = True, **settings: Any) -> None:
+    def __init__(self, *, request_ids: bool = True, uploads: Uploads | None = None, **settings: Any) -> None:
         """`request_ids` is False behind a server that adds `x-request-id` to each response, as Ray Serve does."""
         super().__init__(
             **settings,
@@ -86,7 +86,7 @@ class ApiApp(FastAPI):
         self._request_ids = request_ids
         self._exact: dict[str, _Route] = {}
         self._patterns: list[_Route] = []
-        self._uploads = Uploads()
+        self._uploads = uploads or Uploads()
         self.endpoint("GET", "/openapi.json", include_in_schema=False)(self._describe)
 
     def endpoint(

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Iterator
 
-from deployments.api.body import INLINE_BYTES, parse_body
+from deployments.api.body import parse_body, parses_at_once
 from deployments.api.chat_history import check_history
 from deployments.api.chat_schemas import ChatRequest
 from deployments.api.json_schema import NamedSchema, SchemaCheck
@@ -15,7 +15,7 @@ from routing.errors import BadInput
 
 async def read_chat(body: bytes, schemas: SchemaCheck) -> ChatRequest:
     """Return the request of a chat; raises BadInput with the path of its first wrong field."""
-    if len(body) <= INLINE_BYTES:
+    if parses_at_once(body):
         request = parse_chat(body)
     else:
         request = await asyncio.to_thread(parse_chat, body)

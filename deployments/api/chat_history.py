@@ -10,7 +10,7 @@ from deployments.api.json_text import parse_json
 from deployments.api.tool_schemas import CallInHistory
 from routing.errors import BadInput
 
-_PART_TYPES = {"user": ("text", "image_url"), "assistant": ("text", "refusal")}
+_PART_TYPES = {"user": ("text", "image_url"), "tool": ("text", "image_url"), "assistant": ("text", "refusal")}
 
 
 def check_history(messages: Sequence[ChatMessage], field: str = "messages") -> None:
@@ -71,7 +71,10 @@ def _check_content(message: ChatMessage, where: str) -> None:
         accepted = _PART_TYPES.get(message.role, ("text",))
         for index, part in enumerate(message.content):
             if part.type not in accepted:
-                raise _bad(f"{where}.content.{index}.type", f"a message of this role has parts of {accepted[0]} only")
+                raise _bad(
+                    f"{where}.content.{index}.type",
+                    f"a message of this role has parts of {' and '.join(accepted)} only",
+                )
 
 
 def _check_arguments(call: CallInHistory, where: str) -> None:

@@ -33,6 +33,7 @@ def _to_message(message: ChatMessage, where: str, max_px: int) -> Message:
         role=role,
         content=content,
         tool_calls=tuple(map(_to_call, message.tool_calls or ())),
+        thoughts=message.thoughts,
         tool_call_id=None if message.tool_call_id is None else split_call_id(message.tool_call_id)[0],
     )
 

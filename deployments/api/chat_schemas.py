@@ -2,12 +2,25 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from typing import Annotated, Any, ClassVar, Literal
 
-from pydantic import ConfigDict, Field, Tag, model_validator
+from pydantic import ConfigDict, Field, PrivateAttr, StrictBool, Tag, model_validator
 from pydantic_core import PydanticCustomError
 
-from deployments.api.body import MAX_IMAGE_CHARS, Label, LenientBody, Text, Words, one_of
+from deployments.api.body import WHOLE, ImageText, Label, LenientBody, Text, Words, one_of
+from deployments.api.field_rules import (
+    CLOSED,
+    FILLED_LIST,
+    NO_LIST,
+    NULL,
+    OBJECT,
+    TEXT,
+    content_of,
+    if_given,
+    one_value,
+    variant,
+)
 from deployments.api.openai_params import Neutral, NotPassedOn
 from deployments.api.tool_schemas import (
     MAX_ID_CHARS,
@@ -17,7 +30,7 @@ from deployments.api.tool_schemas import (
     NamedTool,
     ToolDefinition,
 )
-from routing.chat import Detail, Effort
+from routing.chat import Detail, Effort, EncryptedThought
 
 MAX_MESSAGES = 512
 MAX_PARTS = 64
@@ -26,13 +39,22 @@ MAX_BIASES = 1_024
 MAX_OUTPUT_TOKENS = 1_000_000
 """Above the limit of every model: the model's own limit is checked where the model is chosen."""
 
-Penalty = Annotated[float, Field(ge=-2, le=2)]
-OutputTokens = Annotated[int, Field(ge=1, le=MAX_OUTPUT_TOKENS)]
+Penalty = Annotated[float, Field(strict=True, ge=-2, le=2)]
+OutputTokens = Annotated[int, Field(strict=True, ge=1, le=MAX_OUTPUT_TOKENS), WHOLE]
 
 
 class ImageUrl(LenientBody):
-    url: Annotated[str, Field(max_length=MAX_IMAGE_CHARS)]
+    url: ImageText
     detail: Detail | None = None
+
+
+_PART_RULES: dict[str, Any] = {
+    "oneOf": [
+        variant(["text"], type=one_value("text"), text=TEXT, image_url=NULL, refusal=NULL),
+        variant(["image_url"], type=one_value("image_url"), image_url=OBJECT, text=NULL, refusal=NULL),
+        variant(["refusal"], type=one_value("refusal"), refusal=TEXT, text=NULL, image_url=NULL),
+    ]
+}
 
 
 class Part(LenientBody):
@@ -42,6 +64,7 @@ class Part(LenientBody):
     harmless: ClassVar[frozenset[str]] = frozenset(
         {"annotations", "cache_control", "extra_content", "file", "id", "input_audio", "video_url"}
     )
+    model_config = ConfigDict(json_schema_extra=_PART_RULES)
     type: Literal["text", "image_url", "refusal"]
     text: Text | None = None
     image_url: ImageUrl | None = None
@@ -64,9 +87,37 @@ Content = Annotated[Words | Parts, one_of("a text or a list of parts")]
 Calls = Annotated[list[CallInHistory], Field(fail_fast=True, max_length=MAX_TOOLS)]
 
 
-# For the OpenAPI document: `check_history` checks it, with the other rules about several messages.
-_ASSISTANTS: dict[str, Any] = {"properties": {"role": {"const": "assistant"}}}
-_WITH_CONTENT: dict[str, Any] = {"required": ["content"], "properties": {"content": {"not": {"type": "null"}}}}
+# For the OpenAPI document: `check_history` checks these, with the rules about several messages.
+_MESSAGE_RULES: dict[str, Any] = {
+    "anyOf": [
+        variant(["content"], role=one_value("system", "developer"), content=content_of("text"), tool_calls=NO_LIST),
+        variant(["content"], role=one_value("user"), content=content_of("text", "image_url"), tool_calls=NO_LIST),
+        variant(
+            ["content", "tool_call_id"],
+            role=one_value("tool"),
+            content=content_of("text", "image_url"),
+            tool_call_id=TEXT,
+            tool_calls=NO_LIST,
+        ),
+        variant(["content"], role=one_value("assistant"), content=content_of("text", "refusal")),
+        variant(["tool_calls"], role=one_value("assistant"), content=NULL, tool_calls=FILLED_LIST),
+        variant(["refusal"], role=one_value("assistant"), content=NULL, refusal=TEXT | {"minLength": 1}),
+    ]
+}
+_REQUEST_RULES: dict[str, Any] = {
+    "allOf": [
+        if_given(
+            ["tool_choice"],
+            variant(["tools"], tools=FILLED_LIST),
+            tool_choice={"not": one_value("none", "auto", None)},
+        ),
+        if_given(
+            ["top_logprobs"],
+            variant(["logprobs"], logprobs=one_value(True)),
+            top_logprobs={"type": "integer", "minimum": 1},
+        ),
+    ]
+}
 
 
 class ChatMessage(LenientBody):
@@ -87,7 +138,7 @@ class ChatMessage(LenientBody):
             "thinking_blocks",
         }
     )
-    model_config = ConfigDict(json_schema_extra={"anyOf": [_ASSISTANTS, _WITH_CONTENT]})
+    model_config = ConfigDict(json_schema_extra=_MESSAGE_RULES)
     role: Literal["system", "developer", "user", "assistant", "tool"]
     content: Content | None = None
     name: Annotated[str, Field(max_length=256)] | None = None
@@ -96,6 +147,15 @@ class ChatMessage(LenientBody):
     tool_call_id: Annotated[str, Field(min_length=1, max_length=MAX_ID_CHARS)] | None = None
     audio: Annotated[Any, Neutral()] = None
     function_call: Annotated[Any, Neutral(instead="use tool_calls, which replaces it")] = None
+    # Chat completions have no field for them: only a Responses request sets them.
+    _thoughts: tuple[EncryptedThought, ...] = PrivateAttr(default=())
+
+    @property
+    def thoughts(self) -> tuple[EncryptedThought, ...]:
+        return self._thoughts
+
+    def set_thoughts(self, thoughts: Iterable[EncryptedThought]) -> None:
+        self._thoughts = tuple(thoughts)
 
     @property
     def parts(self) -> list[Part]:
@@ -106,15 +166,16 @@ class ChatMessage(LenientBody):
 
 
 class StreamOptions(LenientBody):
-    include_usage: bool | None = None
-    include_obfuscation: bool | None = None
+    include_usage: StrictBool | None = None
+    include_obfuscation: StrictBool | None = None
 
 
 Stop = Annotated[str, Field(min_length=1, max_length=1_024)]
 OneStop = Annotated[Stop, Tag("(text)")]
 Stops = Annotated[list[Stop], Field(fail_fast=True, max_length=MAX_STOPS), Tag("(list)")]
-Bias = Annotated[float, Field(ge=-100, le=100)]
+Bias = Annotated[float, Field(strict=True, ge=-100, le=100)]
 TokenId = Annotated[str, Field(pattern=r"^\d{1,9}$")]
+Biases = Annotated[dict[TokenId, Bias], Field(fail_fast=True, max_length=MAX_BIASES, json_schema_extra=CLOSED)]
 Mode = Annotated[Literal["none", "auto", "required"], Tag("(text)")]
 ForcedTool = Annotated[NamedTool, Tag("(object)")]
 
@@ -122,36 +183,39 @@ ForcedTool = Annotated[NamedTool, Tag("(object)")]
 class ChatRequest(NotPassedOn):
     """OpenAI's chat completion request."""
 
+    model_config = ConfigDict(json_schema_extra=_REQUEST_RULES)
     model: Annotated[str, Field(max_length=128)] = "auto"
     messages: Annotated[list[ChatMessage], Field(fail_fast=True, min_length=1, max_length=MAX_MESSAGES)]
-    stream: bool | None = None
+    stream: StrictBool | None = None
     stream_options: StreamOptions | None = None
     max_tokens: OutputTokens | None = None
     max_completion_tokens: OutputTokens | None = None
     """The most tokens of the visible answer: 4,096 unless the configuration says otherwise, or the model's limit."""
     tools: Annotated[list[ToolDefinition], Field(fail_fast=True, max_length=MAX_TOOLS)] | None = None
     tool_choice: Annotated[Mode | ForcedTool, one_of("none, auto, required or a tool by its name")] | None = None
-    parallel_tool_calls: bool | None = None
+    parallel_tool_calls: StrictBool | None = None
     response_format: FormatOfAnswer | None = None
-    temperature: Annotated[float, Field(ge=0, le=2)] | None = None
-    top_p: Annotated[float, Field(ge=0, le=1)] | None = None
+    temperature: Annotated[float, Field(strict=True, ge=0, le=2)] | None = None
+    top_p: Annotated[float, Field(strict=True, ge=0, le=1)] | None = None
     stop: Annotated[OneStop | Stops, one_of("a text or a list of texts")] | None = None
-    seed: Annotated[int, Field(strict=True, ge=-(2**63), lt=2**63)] | None = None
+    seed: Annotated[int, Field(strict=True, ge=-(2**63), lt=2**63), WHOLE] | None = None
     frequency_penalty: Penalty | None = None
     presence_penalty: Penalty | None = None
-    logit_bias: Annotated[dict[TokenId, Bias], Field(fail_fast=True, max_length=MAX_BIASES)] | None = None
-    logprobs: bool | None = None
-    top_logprobs: Annotated[int, Field(ge=0, le=20)] | None = None
+    logit_bias: (
+        Annotated[dict[TokenId, Bias], Field(fail_fast=True, max_length=MAX_BIASES, json_schema_extra=CLOSED)] | None
+    ) = None
+    logprobs: StrictBool | None = None
+    top_logprobs: Annotated[int, Field(strict=True, ge=0, le=20), WHOLE] | None = None
     reasoning_effort: Effort | None = None
     verbosity: Literal["low", "medium", "high"] | None = None
     service_tier: Literal["auto", "default", "flex", "priority"] | None = None
-    drop_params: bool | None = None
+    drop_params: StrictBool | None = None
     """Whether parameters that the model does not support are dropped; otherwise each is an error."""
     # The token identifies the caller: these labels are accepted and ignored, except `last_answer`.
     user: Label | None = None
     safety_identifier: Label | None = None
     prompt_cache_key: Label | None = None
-    store: bool | None = None
+    store: StrictBool | None = None
     metadata: dict[str, Any] | None = None
 
     @property

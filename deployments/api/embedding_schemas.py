@@ -4,9 +4,10 @@ from __future__ import annotations
 
 from typing import Annotated, Any, Literal
 
-from pydantic import BeforeValidator, Field, StrictBool, Tag
+from pydantic import BeforeValidator, ConfigDict, Field, StrictBool, Tag
 
-from deployments.api.body import MAX_IMAGE_CHARS, Body, Label, LenientBody, Text, one_of
+from deployments.api.body import WHOLE, Body, ImageText, Label, LenientBody, Text, one_of
+from deployments.api.field_rules import TEXT, variant
 from deployments.api.inline_images import inline_image
 from routing.chat import Message
 from routing.errors import BadInput
@@ -20,8 +21,11 @@ MAX_DIMENSIONS = 8_192
 class EmbeddedItem(Body):
     """An embedding input that is more than a text."""
 
+    model_config = ConfigDict(
+        json_schema_extra={"anyOf": [variant(["text"], text=TEXT | {"minLength": 1}), variant(["image"], image=TEXT)]}
+    )
     text: Text = ""
-    image: Annotated[str, Field(max_length=MAX_IMAGE_CHARS)] | None = None
+    image: ImageText | None = None
 
 
 def _in_a_list(value: Any) -> Any:
@@ -45,7 +49,7 @@ class EmbeddingRequest(LenientBody):
         Annotated[InputText | Inputs, one_of("a text or a list of inputs")],
         BeforeValidator(_in_a_list, InputText | TokenIds | Inputs),
     ]
-    dimensions: Annotated[int, Field(strict=True, ge=1, le=MAX_DIMENSIONS)] | None = None
+    dimensions: Annotated[int, Field(strict=True, ge=1, le=MAX_DIMENSIONS), WHOLE] | None = None
     encoding_format: Literal["float", "base64"] | None = None
     user: Label | None = None
     drop_params: StrictBool | None = None
@@ -54,9 +58,9 @@ class EmbeddingRequest(LenientBody):
 class KnowledgeSearch(Body):
     """A question to the tenant's knowledge base, and the frame it is about."""
 
-    query: Annotated[str, Field(min_length=1, max_length=10_000)]
-    image: Annotated[str, Field(max_length=MAX_IMAGE_CHARS)] | None = None
-    top_k: Annotated[int, Field(strict=True, ge=1, le=20)] = 5
+    query: Annotated[str, Field(min_length=1, max_length=10_000, json_schema_extra={"pattern": r"\S"})]
+    image: ImageText | None = None
+    top_k: Annotated[int, Field(strict=True, ge=1, le=20), WHOLE] = 5
 
 
 def to_inputs(request: EmbeddingRequest, max_px: int) -> tuple[Message, ...]:

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-import base64
-import binascii
 import re
+
+import pybase64
 
 from deployments.api.image_size import IMAGE_TYPES, inspect_image
 from routing.chat import Image
@@ -23,8 +23,8 @@ def inline_image(url: str, param: str, max_px: int) -> Image:
         kinds = "JPEG, PNG, WebP or still GIF"
         raise BadInput(f"{param}: must be an inline {kinds}, data:image/...;base64,...; images are not fetched.", param)
     try:
-        data = base64.b64decode(url[head.end() :], validate=True)
-    except binascii.Error:
+        data = pybase64.b64decode(url[head.end() :], validate=True)
+    except ValueError:
         raise BadInput(f"{param}: is not valid base64.", param) from None
     try:
         found = inspect_image(data, max_px)

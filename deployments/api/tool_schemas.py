@@ -4,9 +4,10 @@ from __future__ import annotations
 
 from typing import Annotated, Any, ClassVar, Literal
 
-from pydantic import Field
+from pydantic import ConfigDict, Field, StrictBool, WithJsonSchema
 
-from deployments.api.body import LenientBody, Text
+from deployments.api.body import LenientBody, ObjectText, Text
+from deployments.api.field_rules import OBJECT, one_value, variant
 
 MAX_TOOLS = 128
 """OpenAI's own limit."""
@@ -15,13 +16,15 @@ MAX_ID_CHARS = 65_536
 
 Name = Annotated[str, Field(pattern=r"^[a-zA-Z0-9_-]{1,64}$")]
 Schema = dict[str, Any]
+Parameters = Annotated[Schema, WithJsonSchema(OBJECT | {"properties": {"type": one_value("object")}})]
+"""The parameters of a function, which are the fields of an object."""
 
 
 class FunctionDefinition(LenientBody):
     name: Name
     description: Text | None = None
-    parameters: Schema | None = None
-    strict: bool | None = None
+    parameters: Parameters | None = None
+    strict: StrictBool | None = None
 
 
 class ToolDefinition(LenientBody):
@@ -37,7 +40,7 @@ class CalledFunction(LenientBody):
 
     harmless: ClassVar[frozenset[str]] = frozenset({"parsed_arguments"})
     name: Annotated[str, Field(min_length=1, max_length=256)]
-    arguments: Text
+    arguments: ObjectText
 
 
 class CallInHistory(LenientBody):
@@ -68,11 +71,20 @@ class SchemaOfAnswer(LenientBody):
     name: Name
     description: Text | None = None
     definition: Annotated[Schema | None, Field(alias="schema")] = None
-    strict: bool | None = None
+    strict: StrictBool | None = None
+
+
+_FORMAT_RULES: dict[str, Any] = {
+    "anyOf": [
+        variant(type=one_value("text", "json_object")),
+        variant(["json_schema"], type=one_value("json_schema"), json_schema=OBJECT),
+    ]
+}
 
 
 class FormatOfAnswer(LenientBody):
     """OpenAI's `response_format`."""
 
+    model_config = ConfigDict(json_schema_extra=_FORMAT_RULES)
     type: Literal["text", "json_object", "json_schema"]
     json_schema: SchemaOfAnswer | None = None

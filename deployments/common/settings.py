@@ -31,6 +31,9 @@ class VendorSettings(Settings):
     output_limit_field: Literal["max_completion_tokens", "max_tokens"] = "max_completion_tokens"
     """The name of the output limit for the server. Ollama ignores the newer name, so its answers would be unlimited."""
     simulated: bool = False
+    price_percent: Annotated[int, Field(ge=1, le=1_000)] = 100
+    """Hundredths of the listed prices that the vendor charges at this address: OpenAI's and Anthropic's regional
+    endpoints cost 110. The rows of `prices` are not changed by it."""
 
     @model_validator(mode="after")
     def _has_an_address(self) -> VendorSettings:

@@ -8,7 +8,6 @@ from dataclasses import replace
 
 from deployments.common.streaming import first_within
 from deployments.gateway.failover import Candidate, Failover, FailoverRun
-from deployments.gateway.metering import written_calls
 from deployments.gateway.models import (
     AnswerHandle,
     AttemptTimeouts,
@@ -18,6 +17,7 @@ from deployments.gateway.models import (
     StreamHandle,
 )
 from deployments.providers.embedding_check import check_vectors
+from routing.billing.charges import written_calls
 from routing.capabilities import accepted_options, effort_of, thinking_tokens
 from routing.catalogue import Model
 from routing.chat import ChatOptions, Effort, Message
@@ -55,7 +55,7 @@ async def _first_answer(handle: AnswerHandle, run: FailoverRun) -> RoutedAnswer:
     async for candidate in run:
         request = _request_of(candidate)
         async with candidate.attempt(estimate_chat(candidate.model, request)) as attempt:
-            answer = await handle.answer(replace(request, timeout_s=candidate.timeout_s))
+            answer = await handle.answer(replace(request, timeout_s=candidate.timeout_s, event_id=attempt.event_id))
             run.vendor_s += answer.vendor_s
             attempt.record_answer(answer.usage, answer.text + written_calls(answer.tool_calls), answer.service_tier)
             _check_answered(request, answer)
@@ -79,9 +79,8 @@ async def stream(
             sent, deltas = _request_of(candidate), list[Delta]()
             name = failover.meter.served_name(candidate.model)
             async with candidate.attempt(estimate_chat(candidate.model, sent)) as attempt:
-                if sent.effort in (None, "none"):
-                    attempt.record_no_thinking()
-                sent = replace(sent, timeout_s=candidate.timeout_s)
+                attempt.record_streaming()
+                sent = replace(sent, timeout_s=candidate.timeout_s, event_id=attempt.event_id)
                 timer = candidate.time_first_token(sent.effort)
                 arriving = first_within(handle.stream(sent), timer.limit_s)
                 async with aclosing(arriving):
@@ -93,7 +92,7 @@ async def stream(
                         leaving = _leaving(deltas, run.streaming)
                         if leaving is not None:
                             run.streaming = True
-                            yield replace(leaving, model=name, finish=None, usage=None, vendor_s=run.vendor_s)
+                            yield replace(leaving, model=name, vendor_s=run.vendor_s)
                 if not run.streaming:
                     _check_answered(sent, joined_answer(deltas, name, False))
             if candidate.failed:
@@ -117,8 +116,11 @@ def _leaving(deltas: list[Delta], streaming: bool) -> Delta | None:
     """
     last = deltas[-1]
     if streaming:
-        return last if last.text or last.tool_calls or last.logprobs else None
-    return joined_delta(deltas) if last.text.strip() or last.tool_calls else None
+        piece = last if last.text or last.tool_calls or last.logprobs else None
+    else:
+        piece = joined_delta(deltas) if last.text.strip() or last.tool_calls else None
+    # The bill of a piece is not the caller's: the RoutedAnswer has the whole cost.
+    return piece and replace(piece, finish=None, usage=None, usage_so_far=None, thinking_bytes=0)
 
 
 async def embed(failover: Failover, handle: EmbedHandle, request: RoutedRequest) -> tuple[EmbeddingResult, int]:
@@ -132,7 +134,8 @@ async def embed(failover: Failover, handle: EmbedHandle, request: RoutedRequest)
             timeout_s=candidate.timeout_s,
         )
         async with candidate.attempt(estimate_embedding(inputs)) as attempt:
-            embeddings = await handle.embed(replace(inputs, timeout_s=candidate.timeout_s))
+            sent = replace(inputs, timeout_s=candidate.timeout_s, event_id=attempt.event_id)
+            embeddings = await handle.embed(sent)
             attempt.record_answer(embeddings.usage)
             check_vectors(candidate.model, embeddings, len(request.messages), request.dimensions)
         if not candidate.failed:

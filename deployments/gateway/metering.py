@@ -2,29 +2,28 @@
 
 from __future__ import annotations
 
-import asyncio
 import datetime as dt
 import uuid
-from collections.abc import Callable, Iterable, Sequence
-from dataclasses import dataclass, field, replace
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
 from types import TracebackType
 
 import structlog
 from cachetools import FIFOCache
 
 from deployments.providers.base import served_name
+from routing.billing.charges import Charge, ReceivedAnswer, Tariff, is_cancelled
+from routing.billing.usage_means import UsageHistory
 from routing.catalogue import Catalogue, Model
-from routing.chat import Message, ToolCall, ToolCallDelta
-from routing.errors import ConfigurationError, ProviderError, RayroomError, TenantSuspended
-from routing.estimates import text_tokens
+from routing.errors import CostsUnavailable, ProviderError, RayroomError, TenantSuspended
 from routing.models import Costs, Delta, Intent, Outcome, Service, Settlement, Tenant, Usage
-from routing.prices import Price
 from routing.ratelimit import RateStanding
 
 MAX_TENANTS = 50_000
 """Beyond so many tenants the one that spent longest ago is forgotten; its next reservation brings it back."""
 _EVENTS = uuid.UUID("8f6d2c53-6a0e-5e0b-9a35-7f3f0d6d6c11")
 """The namespace of event ids: one request and one attempt always give the same id, so a resend is billed once."""
+NOT_SETTLED = "A vendor was called, but the cost journal did not take the cost in time, so the answer is withheld."
 
 log = structlog.get_logger()
 
@@ -92,6 +91,7 @@ class Meter:
         self._grace_s = grace_s
         self._clock = clock
         self._committed_nanousd: FIFOCache[str, int] = FIFOCache(MAX_TENANTS)
+        self._history = UsageHistory()
 
     def budget_used(self, tenant: Tenant) -> float | None:
         """Return the share of the tenant's budget that is spent or reserved; None where this replica has no figure."""
@@ -114,14 +114,19 @@ class Meter:
         self,
         billing: BillingContext,
         model: Model,
-        estimate: Usage,
+        most: Usage,
         number: int,
         timeout_s: float,
         service_tier: str | None = None,
     ) -> MeteredAttempt:
-        """Return the metering of one attempt, to be entered before the vendor call; the tier is the requested one."""
+        """Return the metering of one attempt, to be entered before the vendor call.
+
+        `most` is the largest possible usage of the request, and the tier is the requested one.
+        """
         now_s = self._clock()
         price = self._catalogue.price(model.name, dt.datetime.fromtimestamp(now_s, dt.UTC).date())
+        means = self._history.means(model.name, most)
+        tariff = Tariff(price=price, most=most, requested_tier=service_tier, means=means)
         intent = Intent(
             event_id=str(uuid.uuid5(_EVENTS, f"{billing.request_id}|{number}")),
             tenant_id=billing.tenant.tenant_id,
@@ -130,32 +135,38 @@ class Meter:
             vendor=model.vendor,
             model=self.served_name(model),
             price_version=price.version,
-            estimate_nanousd=_dearer_nanousd(price, estimate, service_tier),
+            estimate_nanousd=tariff.reservation_nanousd,
             budget_nanousd=billing.tenant.budget_nanousd,
             simulated=self.simulated(model),
             opened_at_s=now_s,
-            expires_at_s=now_s + timeout_s + self._grace_s,
+            lifetime_s=timeout_s + self._grace_s,
             job_id=billing.job_id,
             room_opened_at_s=billing.room_opened_at_s,
+            request_id=billing.request_id,
+            witnessed=True,
         )
-        return MeteredAttempt(self, intent, estimate, price, service_tier)
+        return MeteredAttempt(self, intent, model.name, tariff)
 
     async def reserve(self, intent: Intent) -> None:
         """Return once the intent is durable; raises BudgetExceeded or CostsUnavailable."""
         self._committed_nanousd[intent.tenant_id] = await self._costs.reserve(intent)
 
-    async def settle(self, intent: Intent, outcome: Outcome, cost_nanousd: int, usage: Usage, estimated: bool) -> None:
+    async def settle(self, intent: Intent, outcome: Outcome, charge: Charge) -> None:
         """Return once the settlement is durable; raises CostsUnavailable."""
         await self._costs.settle(
             Settlement(
                 event_id=intent.event_id,
                 outcome=outcome,
-                cost_nanousd=cost_nanousd,
-                estimated=estimated,
-                usage=usage,
-                settled_at_s=self._clock(),
+                cost_nanousd=charge.cost_nanousd,
+                estimated=charge.estimated,
+                usage=charge.usage,
             )
         )
+
+    def remember(self, model: str, most: Usage, received: ReceivedAnswer) -> None:
+        """Remember the usage of a completed answer, for the estimates of later ones."""
+        if received.usage is not None:
+            self._history.add(model, most, received.text_bytes, received.usage)
 
 
 class MeteredAttempt:
@@ -164,37 +175,40 @@ class MeteredAttempt:
     Raises BudgetExceeded or CostsUnavailable on entry, CostsUnavailable on exit.
     """
 
-    def __init__(
-        self, meter: Meter, intent: Intent, estimate: Usage, price: Price, requested_tier: str | None = None
-    ) -> None:
+    def __init__(self, meter: Meter, intent: Intent, model: str, tariff: Tariff) -> None:
         self._meter = meter
         self._intent = intent
-        self._estimate = estimate
-        self._price = price
-        self._requested_tier = requested_tier
-        self._texts: list[str] = []
-        self._finished = False
-        self._no_thinking = False
-        self.usage: Usage | None = None
-        """The usage that the vendor reported."""
-        self.service_tier: str | None = None
-        """The tier that the vendor served, by its own name."""
+        self._model = model
+        self._tariff = tariff
+        self._received = ReceivedAnswer()
+        self._streamed = False
         self.cost_nanousd = 0
+
+    @property
+    def event_id(self) -> str:
+        return self._intent.event_id
+
+    @property
+    def usage(self) -> Usage | None:
+        """Return the usage that the vendor reported."""
+        return self._received.usage
+
+    @property
+    def service_tier(self) -> str | None:
+        """Return the tier that the vendor served, by its own name."""
+        return self._received.service_tier
 
     def record_answer(self, usage: Usage | None, text: str = "", service_tier: str | None = None) -> None:
         """Record a whole answer: all that the model wrote, and its usage, None where the vendor reported none."""
-        self.usage, self.service_tier, self._finished = usage, service_tier, True
-        self._texts.append(text)
+        self._received.add_whole(usage, text, service_tier)
 
-    def record_no_thinking(self) -> None:
-        """Record that the model streams each token as it is produced: before the first delta it has produced none."""
-        self._no_thinking = True
+    def record_streaming(self) -> None:
+        """Record that each piece arrives as it is produced: before the first one the model has written nothing."""
+        self._streamed = True
 
     def record_delta(self, delta: Delta) -> None:
         """Record a piece of a streamed answer."""
-        self._texts.append(delta.text + written_calls(delta.tool_calls))
-        if delta.finish is not None:
-            self.record_answer(delta.usage, service_tier=delta.service_tier)
+        self._received.add(delta)
 
     async def __aenter__(self) -> MeteredAttempt:
         await self._meter.reserve(self._intent)
@@ -203,54 +217,24 @@ class MeteredAttempt:
     async def __aexit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        usage, estimated = self._charged(error)
+        charge, price = self._tariff.charge(self._received, error, self._streamed), self._tariff.price
+        if charge.unpriced_unit is not None:
+            log.error("unit price missing", model=self._model, unit=charge.unpriced_unit)
+        if not price.knows_tier(self.service_tier):
+            log.warning("service tier without a price billed at the dearest", model=self._model)
+        self.cost_nanousd = charge.cost_nanousd
+        if error is None:
+            self._meter.remember(self._model, self._tariff.most, self._received)
         try:
-            self.cost_nanousd = self._served_nanousd(usage)
-        except ConfigurationError as unpriced:
-            # The vendor reported a unit without a price here: its answer is good, and is billed at the reservation.
-            log.error("unit price missing", model=self._intent.model, unit=unpriced.param)
-            self.cost_nanousd, estimated = self._intent.estimate_nanousd, True
-        await self._meter.settle(self._intent, _outcome(error), self.cost_nanousd, usage, estimated)
-
-    def _served_nanousd(self, usage: Usage) -> int:
-        """Return the price as served: at the tier that the vendor names, else the dearer of standard and requested."""
-        if self.service_tier is None:
-            return _dearer_nanousd(self._price, usage, self._requested_tier)
-        if not self._price.knows_tier(self.service_tier):
-            log.warning("service tier without a price billed at the dearest", model=self._intent.model)
-        return self._price.cost_nanousd(usage, self.service_tier)
-
-    def _charged(self, error: BaseException | None) -> tuple[Usage, bool]:
-        """Return the usage to bill, and whether it is an estimate: unknown usage is estimated, never zero."""
-        if self.usage is not None:
-            return self.usage, False
-        if self._finished or any(self._texts):
-            tokens = text_tokens([Message(role="assistant", content=("".join(self._texts),))])
-            # How long the model thought is unknown as well. No vendor returns more than the requested maximum, and an
-            # embedding has no output tokens.
-            output_tokens = min(tokens + self._estimate.thinking_tokens, self._estimate.output_tokens)
-            return replace(self._estimate, output_tokens=output_tokens), True
-        if error is not None and _cancelled(error) and self._no_thinking:
-            return replace(self._estimate, output_tokens=0), True
-        free = isinstance(error, RayroomError) and not (isinstance(error, ProviderError) and error.billable)
-        # Any other error, a caller that left or a bug, may have come after the vendor's work: it is never free.
-        return (Usage(), False) if free else (self._estimate, True)
-
-
-def written_calls(calls: Iterable[ToolCall | ToolCallDelta]) -> str:
-    """Return the part of tool calls that the model wrote, as one text."""
-    return "".join(f"{call.name or ''}{call.arguments}" for call in calls)
-
-
-def _dearer_nanousd(price: Price, usage: Usage, service_tier: str | None) -> int:
-    return max(price.cost_nanousd(usage), price.cost_nanousd(usage, service_tier))
+            await self._meter.settle(self._intent, _outcome(error), charge)
+        except CostsUnavailable as unsettled:
+            if isinstance(error, RayroomError) and not isinstance(error, ProviderError):
+                # Then no vendor was called, as this error's own text says.
+                raise
+            raise CostsUnavailable(NOT_SETTLED, retry_after_s=unsettled.retry_after_s, vendor_called=True) from error
 
 
 def _outcome(error: BaseException | None) -> Outcome:
     if error is None:
         return Outcome.OK
-    return Outcome.CANCELLED if _cancelled(error) else Outcome.ERROR
-
-
-def _cancelled(error: BaseException) -> bool:
-    return isinstance(error, asyncio.CancelledError | GeneratorExit)
+    return Outcome.CANCELLED if is_cancelled(error) else Outcome.ERROR

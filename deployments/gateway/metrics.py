@@ -7,6 +7,7 @@ from typing import Protocol
 
 from ray.serve import metrics
 
+from deployments.api.uploads import UploadLimit
 from routing.models import Usage
 from routing.retry import RefusalCause
 
@@ -18,6 +19,8 @@ CACHED_INPUT_TOKENS = "rayroom_cached_input_tokens"
 SERVED_TIERS = "rayroom_served_tiers"
 EMPTY_ANSWERS = "rayroom_empty_answers_asked_again"
 REFUSALS = "rayroom_refusals"
+REFUSED_UPLOADS = "rayroom_refused_uploads"
+SET_ASIDE_USAGE = "rayroom_speech_usage_set_aside"
 KNOWN_TIERS = frozenset({"default", "standard", "auto", "flex", "priority", "batch", "on_demand", "scale"})
 """The tiers of the vendors by their own names. A label holds no other text of a vendor."""
 
@@ -36,6 +39,12 @@ class GatewayMetrics(Protocol):
         """Count an answer that was thought only, and is requested again with more room."""
 
     def refused(self, model: str, cause: RefusalCause) -> None: ...
+
+    def upload_refused(self, limit: UploadLimit) -> None:
+        """Count a body that was not received, because too many were being received."""
+
+    def set_aside_usage(self) -> None:
+        """Count an item of speech usage that cannot be priced."""
 
 
 class NoMetrics:
@@ -56,6 +65,12 @@ class NoMetrics:
     def refused(self, model: str, cause: RefusalCause) -> None:
         return None
 
+    def upload_refused(self, limit: UploadLimit) -> None:
+        return None
+
+    def set_aside_usage(self) -> None:
+        return None
+
 
 class ServeMetrics:
     """Counts in this replica; Ray adds deployment and replica to the labels."""
@@ -68,6 +83,8 @@ class ServeMetrics:
         self._tiers = _counter(SERVED_TIERS, "Answers by the tier that the vendor served.", ("model", "tier"))
         self._again = _counter(EMPTY_ANSWERS, "Answers that were thought only, requested again.", ("model",))
         self._refused = _counter(REFUSALS, "Requests that a vendor refused.", ("model", "cause"))
+        self._uploads = _counter(REFUSED_UPLOADS, "Bodies refused because too many were arriving.", ("limit",))
+        self._set_aside = _counter(SET_ASIDE_USAGE, "Items of speech usage that cannot be priced.", ())
 
     def breaker_turned(self, model: str, to: str) -> None:
         self._turned.inc(tags={"model": model, "to": to})
@@ -89,6 +106,12 @@ class ServeMetrics:
 
     def refused(self, model: str, cause: RefusalCause) -> None:
         self._refused.inc(tags={"model": model, "cause": cause})
+
+    def upload_refused(self, limit: UploadLimit) -> None:
+        self._uploads.inc(tags={"limit": limit})
+
+    def set_aside_usage(self) -> None:
+        self._set_aside.inc()
 
 
 def tier_label(service_tier: str) -> str:

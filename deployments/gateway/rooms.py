@@ -11,8 +11,9 @@ from deployments.api.auth import RoomToken, TokenLifetime, issue_token, renew_to
 from deployments.api.room_schemas import Heartbeat, OpenRoom
 from deployments.common.settings import RoomSettings
 from deployments.gateway.metering import BudgetStatus, Meter, budget_of, check_active
+from deployments.gateway.metrics import GatewayMetrics, NoMetrics
 from deployments.gateway.models import ClusterClient
-from deployments.gateway.speech_metering import SpeechMetering
+from deployments.gateway.speech_metering import PricedSpeech, SetAsideUsage, SpeechMetering
 from routing.models import Directory, RoomHeartbeat, Tenant, TenantTotals
 from routing.rooms import check_metadata, parse_room
 
@@ -25,6 +26,8 @@ class HeartbeatReply:
 
     token: RoomToken
     taken: tuple[str, ...]
+    set_aside: tuple[SetAsideUsage, ...]
+    """The usage that cannot be priced; the agent need not send it again."""
     budget: BudgetStatus | None
 
 
@@ -39,7 +42,9 @@ class RoomService:
         meter: Meter,
         speech: SpeechMetering,
         clock: Callable[[], float],
+        metrics: GatewayMetrics | None = None,
     ) -> None:
+        self._metrics = metrics or NoMetrics()
         self._lifetime = TokenLifetime(ttl_s=settings.token_ttl_s, longest_s=settings.token_longest_life_s)
         self._cluster = cluster
         self._directory = directory
@@ -66,18 +71,24 @@ class RoomService:
     async def heartbeat(self, token: RoomToken, beat: Heartbeat) -> HeartbeatReply:
         """Record an agent's speech usage and its counters; a token past half its lifetime is renewed.
 
-        The usage is recorded first: it is owed even where the tenant was suspended since.
+        The usage is recorded first: it is owed even where the tenant was suspended since. Usage that cannot be priced
+        is set aside, so that it holds back neither the rest of the bill nor the token.
         """
-        entries = self._speech.entries(token, beat.usage, self._clock())
-        await self._meter.record_spent(token.tenant_id, entries)
+        speech = self._speech.price(token, beat.usage, self._clock())
+        self._report_set_aside(token, speech)
+        await self._meter.record_spent(token.tenant_id, speech.entries)
         tenant, spent_nanousd = await self._directory.tenant(token.tenant_id), None
         if not beat.ended:
             check_active(tenant)
             # From the ledger: the figure that this replica remembers may be incomplete, or last month's.
             spent_nanousd = await self._cluster.beat(self._heartbeat(token, beat.counters))
         renewed = renew_token(token, self._lifetime, self._clock())
-        taken = tuple(dict.fromkeys(item.id for item in beat.usage))
-        return HeartbeatReply(token=renewed, taken=taken, budget=budget_of(tenant, spent_nanousd))
+        return HeartbeatReply(
+            token=renewed,
+            taken=speech.taken,
+            set_aside=speech.set_aside,
+            budget=budget_of(tenant, spent_nanousd),
+        )
 
     async def close(self, token: RoomToken) -> TenantTotals:
         """Close the token's room, and return its tenant's totals so far."""
@@ -89,6 +100,18 @@ class RoomService:
         """Return a tenant's totals so far and its open rooms; raises TenantUnknown."""
         await self._directory.tenant(tenant_id)
         return await self._cluster.totals(tenant_id), await self._cluster.of(tenant_id)
+
+    def _report_set_aside(self, token: RoomToken, speech: PricedSpeech) -> None:
+        for usage in speech.set_aside:
+            self._metrics.set_aside_usage()
+            log.error(
+                "speech usage set aside unbilled",
+                room=token.name.room,
+                job=token.job_id,
+                usage=usage.id,
+                param=usage.param,
+                amount=usage.amount,
+            )
 
     def _heartbeat(self, token: RoomToken, counters: Mapping[str, float]) -> RoomHeartbeat:
         return RoomHeartbeat(

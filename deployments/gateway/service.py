@@ -20,7 +20,7 @@ from deployments.gateway.embedding_batches import embed_in_batches
 from deployments.gateway.failover import Failover
 from deployments.gateway.frame_order import FrameOrder
 from deployments.gateway.metering import AdmittedRequest, BillingContext, Meter, check_active
-from deployments.gateway.metrics import GatewayMetrics
+from deployments.gateway.metrics import GatewayMetrics, NoMetrics
 from deployments.gateway.models import (
     AnswerHandle,
     AttemptTimeouts,
@@ -84,6 +84,7 @@ class Gateway:
         self.served_models = served_models(settings)
         """The models that a request may name: those of the configuration, and no other of the catalogue."""
         self.keys = keys
+        self.metrics: GatewayMetrics = metrics or NoMetrics()
         self.tokens = Tokens(keys)
         self._handles = handles
         self._cluster = cluster
@@ -105,11 +106,11 @@ class Gateway:
             breakers,
             rng,
             time.monotonic,
-            metrics,
+            self.metrics,
             settings.first_token_p99_s,
         )
         speech = SpeechMetering(catalogue, settings.simulated_vendors, settings.intent_grace_s)
-        self.rooms = RoomService(settings.rooms, cluster, directory, self._meter, speech, clock)
+        self.rooms = RoomService(settings.rooms, cluster, directory, self._meter, speech, clock, metrics)
 
     async def admit(self, token: RoomToken, service: Service) -> AdmittedRequest:
         """Count a request before its body is read, so that a refused one counts too.

@@ -5,9 +5,10 @@ from __future__ import annotations
 import datetime as dt
 import uuid
 from collections.abc import Sequence
+from dataclasses import dataclass
 
 from deployments.api.auth import RoomToken
-from deployments.api.room_schemas import SpeechUsageItem
+from deployments.api.room_schemas import InvalidUsageItem, SpeechUsageItem
 from deployments.providers.base import served_name
 from routing.catalogue import Catalogue, Model
 from routing.errors import BadInput, ConfigurationError
@@ -19,6 +20,27 @@ FUTURE_S = 86_400.0
 _EVENTS = uuid.UUID("5b0f4b0e-3c5d-5c0f-8a55-2b1f4c3f9a27")
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SetAsideUsage:
+    """A usage item that cannot be priced, so that an operator has to look at it; the rest of its room is billed."""
+
+    id: str | None
+    param: str
+    """The wrong field of the request, such as `usage.3.model`."""
+    message: str
+    amount: int = 0
+    """The milliseconds or characters; 0 where they are not valid themselves."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class PricedSpeech:
+    """The usage of one heartbeat: the entries of the cost journal, the ids in them, and the items set aside."""
+
+    entries: tuple[Intent | Settlement, ...]
+    taken: tuple[str, ...]
+    set_aside: tuple[SetAsideUsage, ...]
+
+
 class SpeechMetering:
     """Prices the usage that agents report. It has already been spent, so no budget is checked."""
 
@@ -27,13 +49,26 @@ class SpeechMetering:
         self._simulated = simulated
         self._grace_s = grace_s
 
-    def entries(
-        self, token: RoomToken, usage: Sequence[SpeechUsageItem], now_s: float
-    ) -> tuple[Intent | Settlement, ...]:
-        """Return an intent and its settlement for each item; raises BadInput naming the first wrong field."""
-        return tuple(
-            entry for index, item in enumerate(usage) for entry in self._pair(token, item, f"usage.{index}", now_s)
-        )
+    def price(
+        self, token: RoomToken, usage: Sequence[SpeechUsageItem | InvalidUsageItem], now_s: float
+    ) -> PricedSpeech:
+        """Return an intent and its settlement for each item that can be priced, and the others set aside."""
+        entries, taken, set_aside = list[Intent | Settlement](), dict[str, None](), list[SetAsideUsage]()
+        for index, item in enumerate(usage):
+            where = f"usage.{index}"
+            if isinstance(item, InvalidUsageItem):
+                param = where if item.param is None else f"{where}.{item.param}"
+                set_aside.append(SetAsideUsage(id=item.id, param=param, message=f"{param}: {item.problem}"))
+                continue
+            try:
+                entries += self._pair(token, item, where, now_s)
+                taken[item.id] = None
+            except BadInput as error:
+                amount = item.audio_ms or item.characters
+                set_aside.append(
+                    SetAsideUsage(id=item.id, param=error.param or where, message=error.message, amount=amount)
+                )
+        return PricedSpeech(entries=tuple(entries), taken=tuple(taken), set_aside=tuple(set_aside))
 
     def _pair(self, token: RoomToken, item: SpeechUsageItem, where: str, now_s: float) -> tuple[Intent, Settlement]:
         model, units = self._model(item, f"{where}.model"), _units(item, where)
@@ -52,7 +87,7 @@ class SpeechMetering:
             budget_nanousd=None,
             simulated=simulated,
             opened_at_s=item.occurred_at,
-            expires_at_s=now_s + self._grace_s,
+            lifetime_s=self._grace_s,
         )
         settlement = Settlement(
             event_id=event_id,
@@ -60,7 +95,6 @@ class SpeechMetering:
             cost_nanousd=cost_nanousd,
             estimated=item.estimated,
             usage=units,
-            settled_at_s=now_s,
         )
         return intent, settlement
 

@@ -10,8 +10,8 @@ import aiohttp
 import httpx2
 
 from deployments.providers.errors import VendorResponse, from_reply
-from deployments.providers.sending import mark_sent, mark_sent_hook
 from deployments.providers.timeouts import CONNECT_TIMEOUT_S, KEPT_S
+from deployments.providers.vendor_call import mark_sent, mark_sent_hook
 
 if TYPE_CHECKING:
     from aiohttp.client_reqrep import ClientRequest
@@ -79,7 +79,7 @@ async def _note(session: aiohttp.ClientSession, context: object, ended: aiohttp.
         watching.opened(ended.response)
 
 
-async def _mark(session: aiohttp.ClientSession, context: object, begun: aiohttp.TraceRequestStartParams) -> None:
+async def _mark(session: aiohttp.ClientSession, context: object, sent: aiohttp.TraceRequestHeadersSentParams) -> None:
     mark_sent()
 
 
@@ -103,7 +103,7 @@ class Session:
         if self._session is None:
             # The deployment bounds the concurrency (max_ongoing_requests), so the pool has no limit.
             trace = aiohttp.TraceConfig()
-            trace.on_request_start.append(_mark)
+            trace.on_request_headers_sent.append(_mark)
             trace.on_request_end.append(_note)
             trace.on_request_redirect.append(_stay)
             self._session = aiohttp.ClientSession(

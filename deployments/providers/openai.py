@@ -7,14 +7,15 @@ from contextlib import aclosing
 from typing import Any, Protocol
 
 from deployments.providers import openai_chat, openai_responses
-from deployments.providers.base import served_name
+from deployments.providers.base import StreamingProvider, served_name
 from deployments.providers.errors import VendorResponse
 from deployments.providers.timeouts import answered, streamed
 from deployments.providers.usage import from_openai
+from deployments.providers.vendor_call import VendorCall
 from routing.capabilities import needs_responses
 from routing.catalogue import Model
 from routing.errors import ProviderRefused, ProviderTruncated
-from routing.models import Answer, Delta, EmbeddingResult, EmbedRequest, ModelRequest
+from routing.models import Delta, EmbeddingResult, EmbedRequest, ModelRequest
 
 _JSON = dict[str, Any]
 
@@ -35,7 +36,7 @@ class OpenAITransport(Protocol):
     async def aclose(self) -> None: ...
 
 
-class OpenAIProvider:
+class OpenAIProvider(StreamingProvider):
     """One transport with one connection pool for each replica.
 
     `has_responses` says whether the server has OpenAI's Responses API, for requests that chat completions refuse.
@@ -51,18 +52,17 @@ class OpenAIProvider:
         self._transport = transport
         self._has_responses = has_responses
 
-    async def answer(self, model: Model, request: ModelRequest) -> Answer:
-        return await answered(self._answer(model, request), request.timeout_s, self._transport.reply)
-
-    def stream(self, model: Model, request: ModelRequest) -> AsyncGenerator[Delta, None]:
+    def stream(
+        self, model: Model, request: ModelRequest, call: VendorCall | None = None
+    ) -> AsyncGenerator[Delta, None]:
         responds = self._responds(model, request)
         deltas = self._response_deltas(model, request) if responds else self._chat_deltas(model, request)
-        return streamed(deltas, request, self._transport.reply)
+        return streamed(deltas, request, self._transport.reply, call)
 
-    async def embed(self, model: Model, request: EmbedRequest) -> EmbeddingResult:
+    async def embed(self, model: Model, request: EmbedRequest, call: VendorCall | None = None) -> EmbeddingResult:
         if any(message.images for message in request.inputs):
             raise ProviderRefused(f"{model.name} embeds text only.", "input")
-        return await answered(self._embed(model, request), request.timeout_s, self._transport.reply)
+        return await answered(self._embed(model, request), request.timeout_s, self._transport.reply, call)
 
     def warm_up(self) -> None:
         self._transport.warm_up()
@@ -71,15 +71,11 @@ class OpenAIProvider:
         await self._transport.aclose()
 
     def _responds(self, model: Model, request: ModelRequest) -> bool:
-        return self._has_responses and needs_responses(model.capabilities, request.options, request.effort)
-
-    async def _answer(self, model: Model, request: ModelRequest) -> Answer:
-        if self._responds(model, request):
-            body = openai_responses.response_body(model, request)
-            response = await self._transport.post(openai_responses.PATH, body, request.timeout_s)
-            return openai_responses.answer_of(model, response)
-        body = openai_chat.chat_body(model, request, self._output_limit_field)
-        return openai_chat.answer_of(model, await self._transport.post(openai_chat.PATH, body, request.timeout_s))
+        # Chat completions take no image in the result of a tool.
+        return self._has_responses and (
+            any(message.role == "tool" and message.images for message in request.messages)
+            or needs_responses(model.capabilities, request.options, request.effort)
+        )
 
     async def _chat_deltas(self, model: Model, request: ModelRequest) -> AsyncGenerator[Delta, None]:
         body = openai_chat.chat_body(model, request, self._output_limit_field)

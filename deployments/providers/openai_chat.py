@@ -2,19 +2,20 @@
 
 from __future__ import annotations
 
-import base64
 import json
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Mapping
 from typing import Any, Final
 
-from deployments.providers.base import output_limit, served_name
+import pybase64
+
+from deployments.providers.base import output_limit
 from deployments.providers.call_ids import accepted_call_id
-from deployments.providers.timeouts import finished
 from deployments.providers.usage import from_openai
+from routing.capabilities import IMAGE_DETAIL
 from routing.catalogue import Model
-from routing.chat import ChatOptions, Image, Message, ResponseFormat, Tool, ToolCall, ToolCallDelta, ToolChoice
+from routing.chat import ChatOptions, Image, Message, ResponseFormat, Tool, ToolCallDelta, ToolChoice
 from routing.errors import ProviderRefused
-from routing.models import Answer, Delta, Finish, ModelRequest, Usage
+from routing.models import Delta, Finish, ModelRequest, Usage
 
 Json = dict[str, Any]
 PATH: Final = "/chat/completions"
@@ -45,7 +46,7 @@ def chat_body(model: Model, request: ModelRequest, output_limit_field: str) -> J
     """Return the body of a request. An option that was not given is not sent: a compatible server may not accept it."""
     body: Json = {
         "model": model.vendor_name,
-        "messages": [_message(message) for message in request.messages],
+        "messages": [_message(message, model.capabilities.accepts(IMAGE_DETAIL)) for message in request.messages],
         output_limit_field: output_limit(model, request),
     }
     if request.effort is not None:
@@ -93,7 +94,7 @@ def _choice(choice: ToolChoice) -> str | Json:
     return choice.mode if choice.mode != "function" else {"type": "function", "function": {"name": choice.name}}
 
 
-def _message(message: Message) -> Json:
+def _message(message: Message, with_detail: bool) -> Json:
     if message.role == "tool":
         if message.images:
             reason = "Chat completions take no image in the result of a tool."
@@ -101,7 +102,7 @@ def _message(message: Message) -> Json:
         call_id = accepted_call_id(message.tool_call_id or "", LONGEST_CALL_ID)
         return {"role": "tool", "tool_call_id": call_id, "content": message.text}
     if not message.tool_calls:
-        return {"role": message.role, "content": _content(message)}
+        return {"role": message.role, "content": _content(message, with_detail)}
     calls = [
         {
             "id": accepted_call_id(call.call_id, LONGEST_CALL_ID),
@@ -110,48 +111,25 @@ def _message(message: Message) -> Json:
         }
         for call in message.tool_calls
     ]
-    return {"role": message.role, "content": _content(message) or None, "tool_calls": calls}
+    return {"role": message.role, "content": _content(message, with_detail) or None, "tool_calls": calls}
 
 
-def _content(message: Message) -> str | list[Json]:
+def _content(message: Message, with_detail: bool) -> str | list[Json]:
     if not message.images:
         return message.text
-    return [_part(part) for part in message.content if part]
+    return [_part(part, with_detail) for part in message.content if part]
 
 
-def _part(part: str | Image) -> Json:
+def _part(part: str | Image, with_detail: bool) -> Json:
     if isinstance(part, str):
         return {"type": "text", "text": part}
-    detail = {} if part.detail == "auto" else {"detail": part.detail}
+    # Where the rules of the model lack it, an image of low detail was scaled down before (`image_conversion`).
+    detail = {"detail": part.detail} if with_detail and part.detail != "auto" else {}
     return {"type": "image_url", "image_url": {"url": data_url(part)} | detail}
 
 
 def data_url(image: Image) -> str:
-    return f"data:{image.media_type};base64," + base64.b64encode(image.data).decode()
-
-
-def answer_of(model: Model, completion: Json) -> Answer:
-    """Return the answer in a completion; raises ProviderTruncated without its finish marker."""
-    choice = completion["choices"][0]
-    message = choice["message"]
-    refusal, calls = message.get("refusal"), tuple(_calls(message.get("tool_calls") or ()))
-    return Answer(
-        text=message.get("content") or refusal or "",
-        model=served_name(model, False),
-        finish=finished(_finish(choice.get("finish_reason"), bool(refusal), bool(calls))),
-        usage=from_openai(completion.get("usage")),
-        tool_calls=calls,
-        logprobs=choice.get("logprobs"),
-        service_tier=completion.get("service_tier"),
-    )
-
-
-def _calls(calls: Sequence[Json]) -> Iterator[ToolCall]:
-    for index, call in enumerate(calls):
-        function = call["function"]
-        # Some compatible servers give a call no id, or its arguments as an object.
-        call_id = call.get("id") or f"call_{index}"
-        yield ToolCall(call_id=call_id, name=function["name"], arguments=_arguments(function.get("arguments")))
+    return f"data:{image.media_type};base64," + pybase64.b64encode_as_string(image.data)
 
 
 def _arguments(arguments: Any) -> str:
@@ -174,11 +152,13 @@ class ChunkReader:
         self._finish: Finish | None = None
         self._usage: Usage | None = None
         self._indexes: dict[Any, int] = {}
+        self._thinking_bytes = 0
 
     def read(self, chunks: Iterable[Json]) -> Delta:
         """Return the chunks that arrived together as one delta."""
         texts, logprobs, calls = list[str](), list[Mapping[str, Any]](), list[ToolCallDelta]()
         tier: str | None = None
+        self._thinking_bytes = 0
         for chunk in chunks:
             tier = chunk.get("service_tier") or tier
             for choice in (chunk.get("choices") or ())[:1]:
@@ -192,6 +172,8 @@ class ChunkReader:
             finish=self._finish,
             # Before the end a count is that of the beginning, or of the tokens so far.
             usage=self._usage if self._finish else None,
+            usage_so_far=None if self._finish else self._usage,
+            thinking_bytes=self._thinking_bytes,
             service_tier=tier,
         )
 
@@ -200,6 +182,7 @@ class ChunkReader:
     ) -> None:
         said = choice.get("delta") or {}
         text = said.get("content") or said.get("refusal") or ""
+        self._thinking_bytes += len(_thought(said).encode("utf-8", "replace"))
         pieces = [self._piece(piece, position) for position, piece in enumerate(said.get("tool_calls") or ())]
         if text or pieces:
             self._usage = None
@@ -223,6 +206,12 @@ class ChunkReader:
             name=function.get("name") if first else None,
             arguments=_arguments(function.get("arguments")),
         )
+
+
+def _thought(said: Json) -> str:
+    """Return the thinking text of a delta; OpenAI sends none, and compatible servers have two names for it."""
+    thought = said.get("reasoning_content") or said.get("reasoning") or ""
+    return thought if isinstance(thought, str) else ""
 
 
 def _joined(logprobs: list[Mapping[str, Any]]) -> Mapping[str, Any] | None:

@@ -1,4 +1,4 @@
-"""OpenAI's Responses API, for the chats that chat completions refuse: the body of a request, its answer and its events.
+"""OpenAI's Responses API, for the chats that chat completions refuse: a request's body, and the events of its answer.
 
 `routing.capabilities.needs_responses` decides which these are.
 """
@@ -8,15 +8,16 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator
 from typing import Any, Final
 
-from deployments.providers.base import output_limit, served_name
+from deployments.providers.base import output_limit
 from deployments.providers.call_ids import accepted_call_id
 from deployments.providers.errors import VendorResponse, from_reply
 from deployments.providers.openai_chat import data_url, format_fields, function_fields
-from deployments.providers.timeouts import finished
 from deployments.providers.usage import from_openai_responses
+from routing.capabilities import chat_only_options
 from routing.catalogue import Model
-from routing.chat import ChatOptions, Image, Message, ToolCall, ToolCallDelta
-from routing.models import Answer, Delta, Finish, ModelRequest
+from routing.chat import ChatOptions, Image, Message, ToolCallDelta
+from routing.errors import ProviderRefused
+from routing.models import Delta, Finish, ModelRequest
 
 Json = dict[str, Any]
 PATH: Final = "/responses"
@@ -29,10 +30,14 @@ _INCOMPLETE: dict[str, Finish] = {"max_output_tokens": "length", "content_filter
 def response_body(model: Model, request: ModelRequest) -> Json:
     """Return the body of a request, which OpenAI does not store.
 
-    Thoughts of earlier turns are not sent back: after the result of a tool the model thinks afresh, as in chat
-    completions. Options that the API does not have were refused or removed before (routing/capabilities).
+    Of the thoughts of earlier turns only those that the caller sent back encrypted are in it: OpenAI does not take
+    others without storing them. Raises ProviderRefused for an option that this API does not have; most were refused
+    or removed before (routing/capabilities).
     """
     options = request.options
+    if refused := chat_only_options(options):
+        reason = f"{refused[0]} is not possible together with an image in the result of a tool."
+        raise ProviderRefused(param=refused[0], reason=reason, vendor_param=refused[0])
     body: Json = {
         "model": model.vendor_name,
         "input": [item for message in request.messages for item in _items(message)],
@@ -68,12 +73,15 @@ def _text(options: ChatOptions) -> Json:
 
 
 def _items(message: Message) -> Iterator[Json]:
-    """Yield the input items of one message: its content, then its calls, or the result of a tool."""
+    """Yield the input items of one message: its thoughts, its content and its calls, or the result of a tool."""
     if message.role == "tool":
         output = _parts(message) if message.images else message.text
         call_id = accepted_call_id(message.tool_call_id or "", LONGEST_CALL_ID)
         yield {"type": "function_call_output", "call_id": call_id, "output": output}
         return
+    for thought in message.thoughts:
+        summary = [{"type": "summary_text", "text": text} for text in thought.summary]
+        yield {"type": "reasoning", "summary": summary, "encrypted_content": thought.encrypted}
     if message.content or not message.tool_calls:
         yield {"role": message.role, "content": _parts(message) if message.images else message.text}
     for call in message.tool_calls:
@@ -89,26 +97,6 @@ def _part(part: str | Image) -> Json:
     if isinstance(part, str):
         return {"type": "input_text", "text": part}
     return {"type": "input_image", "image_url": data_url(part), "detail": part.detail}
-
-
-def answer_of(model: Model, response: Json) -> Answer:
-    """Return the answer in a response. Raises ProviderTruncated if it is unfinished, ProviderError if it failed."""
-    _check(response)
-    calls = tuple(
-        ToolCall(call_id=item["call_id"], name=item["name"], arguments=item.get("arguments") or "")
-        for item in response["output"]
-        if item.get("type") == "function_call"
-    )
-    parts = [part for item in response["output"] if item.get("type") == "message" for part in item.get("content") or ()]
-    refused = any(part.get("type") == "refusal" for part in parts)
-    return Answer(
-        text="".join(part.get("text") or part.get("refusal") or "" for part in parts),
-        model=served_name(model, False),
-        finish=finished(_finish(response, refused, bool(calls))),
-        usage=from_openai_responses(response.get("usage")),
-        tool_calls=calls,
-        service_tier=response.get("service_tier"),
-    )
 
 
 def _finish(response: Json, refused: bool, called: bool) -> Finish | None:
@@ -154,6 +142,11 @@ class EventReader:
         if kind == "response.function_call_arguments.delta":
             index = self._indexes[event["output_index"]]
             return Delta(tool_calls=(ToolCallDelta(index=index, arguments=event["delta"]),))
+        if kind in ("response.created", "response.in_progress"):
+            usage = from_openai_responses(event["response"].get("usage"))
+            return Delta(usage_so_far=usage) if usage is not None else None
+        if kind == "response.reasoning_text.delta":
+            return Delta(thinking_bytes=len(event["delta"].encode("utf-8", "replace")))
         if kind in ("response.completed", "response.incomplete", "response.failed"):
             return self._ended(event["response"])
         if kind == "error":

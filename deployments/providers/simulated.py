@@ -22,6 +22,7 @@ from deployments.api.jpeg import inspect_jpeg
 from deployments.common.settings import ProfileChange, SimulationSettings
 from deployments.providers.base import served_name
 from deployments.providers.simulated_reply import simulated_reply
+from deployments.providers.vendor_call import VendorCall
 from routing.catalogue import Model
 from routing.chat import Image, Message
 from routing.errors import BadInput, ProviderOverloaded, ProviderTimeout
@@ -113,34 +114,42 @@ class SimulatedProvider:
         self._sleep = sleep
         self._profiles: dict[str, Profile] = {}
 
-    async def answer(self, model: Model, request: ModelRequest) -> Answer:
+    async def answer(self, model: Model, request: ModelRequest, call: VendorCall | None = None) -> Answer:
         """Answer as `stream` does, with one sleep: a timer for each word would cost more than the rest of a request."""
         profile, deadline = self._profile(model), Deadline.after(request.timeout_s, time.monotonic())
-        reply = simulated_reply(model, request, self._settings.seed)
+        reply, call = simulated_reply(model, request, self._settings.seed), _sent(call)
         await self._pause(profile.first_token_s(self._rng), deadline)
         self._fail_sometimes(model)
         await self._pause(reply.tokens / profile.tokens_per_s, deadline)
+        usage = _usage(model, request, output_tokens=reply.tokens)
+        call.received.add_whole(usage, "".join(reply.pieces))
         return Answer(
             text="".join(reply.pieces),
             model=served_name(model, True),
             finish=reply.finish,
-            usage=_usage(model, request, output_tokens=reply.tokens),
+            usage=usage,
             tool_calls=reply.tool_calls,
             simulated=True,
         )
 
-    async def stream(self, model: Model, request: ModelRequest) -> AsyncGenerator[Delta, None]:
+    async def stream(
+        self, model: Model, request: ModelRequest, call: VendorCall | None = None
+    ) -> AsyncGenerator[Delta, None]:
         profile, deadline = self._profile(model), Deadline.after(request.timeout_s, time.monotonic())
-        reply = simulated_reply(model, request, self._settings.seed)
+        reply, call = simulated_reply(model, request, self._settings.seed), _sent(call)
         await self._pause(profile.first_token_s(self._rng), deadline)
         self._fail_sometimes(model)
         for delta in reply.deltas():
+            call.received.add(delta)
             yield delta
             await self._pause(1 / profile.tokens_per_s, deadline)
-        yield Delta(finish=reply.finish, usage=_usage(model, request, output_tokens=reply.tokens))
+        last = Delta(finish=reply.finish, usage=_usage(model, request, output_tokens=reply.tokens))
+        call.received.add(last)
+        yield last
 
-    async def embed(self, model: Model, request: EmbedRequest) -> EmbeddingResult:
+    async def embed(self, model: Model, request: EmbedRequest, call: VendorCall | None = None) -> EmbeddingResult:
         deadline = Deadline.after(request.timeout_s, time.monotonic())
+        _sent(call)
         await self._pause(self._profile(model).first_token_s(self._rng), deadline)
         self._fail_sometimes(model)
         vectors = tuple(_vector(message, request.dimensions or model.dimensions or 256) for message in request.inputs)
@@ -173,6 +182,13 @@ class SimulatedProvider:
             raise ProviderOverloaded(
                 f"The simulated {model.name} is overloaded, as its configured share of failures asks."
             )
+
+
+def _sent(call: VendorCall | None) -> VendorCall:
+    """Return the call, with its request marked as sent."""
+    call = call or VendorCall()
+    call.mark_sent()
+    return call
 
 
 def _usage(model: Model, request: ModelRequest, output_tokens: int) -> Usage:

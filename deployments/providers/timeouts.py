@@ -1,4 +1,4 @@
-"""Timers of one attempt, and the check that an answer ended with its finish marker."""
+"""Timers of one attempt, and the check that a stream ended with its finish marker."""
 
 from __future__ import annotations
 
@@ -9,9 +9,9 @@ from contextlib import aclosing
 from typing import TypeVar
 
 from deployments.providers.errors import Phase, VendorResponse, to_ours
-from deployments.providers.sending import Sending
+from deployments.providers.vendor_call import VendorCall
 from routing.errors import ProviderTruncated
-from routing.models import Delta, Finish, ModelRequest
+from routing.models import Delta, ModelRequest
 from routing.retry import Deadline
 
 CONNECT_TIMEOUT_S = 3.0
@@ -24,33 +24,36 @@ T = TypeVar("T")
 ReplyOf = Callable[[Exception], VendorResponse | None]
 
 
-async def answered(call: Awaitable[T], timeout_s: float, reply_of: ReplyOf) -> T:
-    """Await `call` for at most `timeout_s` and return its result; raises ProviderError."""
-    with Sending() as sending:
+async def answered(response: Awaitable[T], timeout_s: float, reply_of: ReplyOf, call: VendorCall | None = None) -> T:
+    """Await `response` for at most `timeout_s` and return its result; raises ProviderError."""
+    with call or VendorCall() as call:
         try:
             async with asyncio.timeout(timeout_s):
-                return await call
+                return await response
         except Exception as error:
-            raise to_ours(error, "first_token", reply_of, sending.sent) from None
+            raise to_ours(error, "first_token", reply_of, call.sent) from None
 
 
 async def streamed(
     deltas: AsyncGenerator[Delta, None],
     request: ModelRequest,
     reply_of: ReplyOf,
+    call: VendorCall | None = None,
     clock: Callable[[], float] = time.monotonic,
 ) -> AsyncGenerator[Delta, None]:
     """Yield a vendor's `deltas` and, last, one with `finish`, the usage and the tier reported; raises ProviderError.
 
+    Deltas without a piece of the answer are not yielded: their usage and their thinking go with the next one.
+
     A timer spans one await and no yield: another task may request the next delta, and a timer that one task started
     cannot stop another. The time that the consumer takes does not count either.
     """
-    watch, sending = _Watch(request, clock()), Sending()
-    last = Delta()
+    watch, call = _Watch(request, clock()), call or VendorCall()
+    last, usage_so_far, thinking_bytes = Delta(), None, 0
     async with aclosing(deltas):
         while True:
             try:
-                with sending:
+                with call:
                     async with asyncio.timeout(watch.wait_s(clock())):
                         delta = await anext(deltas)
             except StopAsyncIteration:
@@ -59,25 +62,28 @@ async def streamed(
                 # After the finish marker only the usage can be missing: a complete answer is not requested again.
                 if last.finish is not None:
                     break
-                raise to_ours(error, watch.phase, reply_of, sending.sent) from None
+                raise to_ours(error, watch.phase, reply_of, call.sent) from None
+            call.received.add(delta)
             last = Delta(
                 finish=delta.finish or last.finish,
                 usage=delta.usage or last.usage,
                 service_tier=delta.service_tier or last.service_tier,
             )
+            usage_so_far = delta.usage_so_far or usage_so_far
+            thinking_bytes += delta.thinking_bytes
             if delta.text or delta.tool_calls or delta.logprobs:
                 watch.phase = "stream"
-                yield Delta(text=delta.text, tool_calls=delta.tool_calls, logprobs=delta.logprobs)
+                yield Delta(
+                    text=delta.text,
+                    tool_calls=delta.tool_calls,
+                    logprobs=delta.logprobs,
+                    usage_so_far=usage_so_far,
+                    thinking_bytes=thinking_bytes,
+                )
+                usage_so_far, thinking_bytes = None, 0
     if last.finish is None:
         raise ProviderTruncated(phase=watch.phase)
     yield last
-
-
-def finished(finish: Finish | None) -> Finish:
-    """Return the finish marker of a whole answer; raises ProviderTruncated if it is missing."""
-    if finish is None:
-        raise ProviderTruncated(phase="parse")
-    return finish
 
 
 class _Watch:

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-import base64
 from collections.abc import AsyncGenerator
 from typing import Any
 
 import aiohttp
+import pybase64
 import voyageai
 from voyageai.api_resources import Embedding, MultimodalEmbedding
 
@@ -15,6 +15,7 @@ from deployments.providers.errors import VendorResponse, from_reply, retry_after
 from deployments.providers.http_session import Session
 from deployments.providers.timeouts import CONNECT_TIMEOUT_S, answered
 from deployments.providers.usage import from_voyage
+from deployments.providers.vendor_call import VendorCall
 from routing.catalogue import Model
 from routing.chat import Image, Message
 from routing.errors import ProviderRefused, ProviderTruncated
@@ -34,19 +35,21 @@ class VoyageProvider:
         self._account = {"api_key": api_key, "base_url": base_url and base_url.rstrip("/")}
         self._session = Session(_check)
 
-    async def answer(self, model: Model, request: ModelRequest) -> Answer:
+    async def answer(self, model: Model, request: ModelRequest, call: VendorCall | None = None) -> Answer:
         raise ProviderRefused(f"{model.name} makes embeddings only.", "model")
 
-    async def stream(self, model: Model, request: ModelRequest) -> AsyncGenerator[Delta, None]:
+    async def stream(
+        self, model: Model, request: ModelRequest, call: VendorCall | None = None
+    ) -> AsyncGenerator[Delta, None]:
         raise ProviderRefused(f"{model.name} makes embeddings only.", "model")
         yield
 
-    async def embed(self, model: Model, request: EmbedRequest) -> EmbeddingResult:
+    async def embed(self, model: Model, request: EmbedRequest, call: VendorCall | None = None) -> EmbeddingResult:
         if not _sees(model) and any(message.images for message in request.inputs):
             raise ProviderRefused(f"{model.name} embeds text only.", "input")
         if any(message.token_ids for message in request.inputs):
             raise ProviderRefused(f"{model.name} embeds no token ids.", "input")
-        return await answered(self._embed(model, request), request.timeout_s, _reply)
+        return await answered(self._embed(model, request), request.timeout_s, _reply, call)
 
     def warm_up(self) -> None:
         """Do nothing: the SDK imports everything together with this module."""
@@ -103,7 +106,7 @@ def _content(message: Message) -> list[dict[str, str]]:
 def _part(part: str | Image) -> dict[str, str]:
     if isinstance(part, str):
         return {"type": "text", "text": part}
-    url = f"data:{part.media_type};base64," + base64.b64encode(part.data).decode()
+    url = f"data:{part.media_type};base64," + pybase64.b64encode_as_string(part.data)
     return {"type": "image_base64", "image_base64": url}
 
 

@@ -10,7 +10,7 @@ import { readFileSync } from 'node:fs';
 import { parseArgs } from 'node:util';
 import { fastifyTRPCPlugin } from '@trpc/server/adapters/fastify';
 import Fastify from 'fastify';
-import { Faults, sameKey } from './faults.js';
+import { sameKey } from './key.js';
 import { buildRouter } from './router.js';
 import { Store } from './store.js';
 
@@ -31,14 +31,13 @@ if (!values.key || !['plain', 'superjson'].includes(values.transformer)) {
 }
 
 const passages = values.passages ? JSON.parse(readFileSync(values.passages, 'utf8')) : [];
-const faults = new Faults();
 // maxParamLength: a batch repeats its procedure in the path, and Fastify allows 100 characters by default.
 const server = Fastify({ routerOptions: { maxParamLength: 5000 }, bodyLimit: 4 * 1024 * 1024 });
 server.register(fastifyTRPCPlugin, {
   prefix: '/trpc',
   trpcOptions: {
-    router: buildRouter(new Store(passages), faults, values.transformer),
-    createContext: ({ req, res }) => ({ reply: res, authorized: sameKey(req.headers.authorization ?? '', values.key) }),
+    router: buildRouter(new Store(passages), values.transformer),
+    createContext: ({ req }) => ({ authorized: sameKey(req.headers.authorization ?? '', values.key) }),
     allowBatching: !values['no-batching'],
   },
 });

@@ -33,7 +33,10 @@ export class Store {
     return this.#tenants.get(id);
   }
 
-  /** Store an event unless its flush id is present; return which of the two happened. */
+  /**
+   * Store an event unless its flush id is present; return which of the two happened. In a database the flush id is a
+   * unique column: INSERT ... ON CONFLICT (flush_id) DO NOTHING, and `inserted` is the number of rows it changed.
+   */
   track(event) {
     const { flushId } = event.metadata;
     if (this.#costEvents.has(flushId)) return { inserted: 0, duplicates: 1 };

@@ -61,11 +61,23 @@ class TenantBudget(RouterReply):
         return self.limit_nanousd is not None and self.spent_nanousd >= self.limit_nanousd
 
 
+class SetAsideEvent(RouterReply):
+    """A usage event that the router cannot price; it has logged it."""
+
+    id: str | None = None
+
+
 class HeartbeatResult(RouterReply):
     """The reply to a heartbeat: the ids of the usage events that are now billed, and the tenant's budget."""
 
     taken: tuple[str, ...] = ()
+    set_aside: tuple[SetAsideEvent, ...] = ()
     budget: TenantBudget | None = None
+
+    @property
+    def settled(self) -> tuple[str, ...]:
+        """Return the ids of the events that need not be sent again."""
+        return (*self.taken, *(event.id for event in self.set_aside if event.id is not None))
 
 
 class FoundPassage(RouterReply):

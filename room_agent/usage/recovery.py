@@ -95,7 +95,7 @@ class UsageRecovery:
         await router.open()
         pending = {event.id for event in unbilled.events}
         for batch in _batches(unbilled.events):
-            pending.difference_update((await router.beat({}, [event.as_json() for event in batch])).taken)
+            pending.difference_update((await router.beat({}, [event.as_json() for event in batch])).settled)
         await router.close()
         estimated = sum(event.estimated for event in unbilled.events)
         log.info("dead job billed", job=unbilled.job.job_id, events=len(unbilled.events), estimated=estimated)

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from cluster.costs.journal import read_settled_nanousd
+from cluster.costs.journal_reader import read_settled_nanousd
 from cluster.lab.results import record
 from tests.support.load_app import children, running_load, wait_for_exit, write_scenario
 

@@ -8,7 +8,7 @@ from typing import Any
 import openai
 import pytest
 
-from cluster.costs.journal import read_settled_nanousd
+from cluster.costs.journal_reader import read_settled_nanousd
 from tests.support.credentials import FRAME_HEADERS
 from tests.support.gateway import jpeg
 from tests.support.stack import Stack, eventually

@@ -13,6 +13,7 @@ BENCHMARKS = (
     "bench_requests",
     "bench_parsing",
     "bench_transport",
+    "bench_journal",
     "bench_fairness",
     "bench_gateway",
     "bench_usage",

@@ -1,7 +1,8 @@
-"""Measure the whole gateway, billing on, beside LiteLLM's proxy: the same upstream, load, core and run.
+"""Measure the whole gateway, billing on, beside LiteLLM's proxy and Portkey's: the same upstream, load, core and run.
 
 Run `python -m tests.benchmarks.bench_gateway`. Gateways run on one core, upstream and load on another; the
 others are stopped. Beside them: the upstream asked directly, and Ray Serve's two deployments without rayroom.
+Portkey's gateway checks no key and bills nothing, so it has no goal.
 """
 
 from __future__ import annotations
@@ -14,7 +15,7 @@ import os
 import random
 import sys
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import AbstractContextManager, ExitStack, contextmanager
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
@@ -26,9 +27,12 @@ from rich.table import Table
 
 from room_agent.frames.encoder import encode
 from tests.benchmarks.cores import Pids, cpu_s, descendants, move, on_cores, pause, processes_off_core, resume
-from tests.benchmarks.litellm_peer import VERSION, running_litellm
+from tests.benchmarks.litellm_peer import VERSION as LITELLM_VERSION
+from tests.benchmarks.litellm_peer import running_litellm
 from tests.benchmarks.load import Drive, Load, LoadFigures, load_process
 from tests.benchmarks.machine import load_per_core, machine_is_busy
+from tests.benchmarks.portkey_peer import VERSION as PORTKEY_VERSION
+from tests.benchmarks.portkey_peer import running_portkey
 from tests.benchmarks.upstream import Upstream, running_upstream
 from tests.support.screens import Desktop, prose
 from tests.support.stack import ROOT, Stack, running_stack
@@ -42,8 +46,9 @@ MAX_OTHERS_SHARE = 0.1
 PATH = "/v1/chat/completions"
 # The name of the test backend's process: it stands for the company's backend, not a part of the gateway.
 BACKEND = "node"
+PEERS = f"beside LiteLLM {LITELLM_VERSION} and Portkey {PORTKEY_VERSION}; CPU ms a request, all its processes"
 T = TypeVar("T")
-RAYROOM, LITELLM, DIRECT, RAY_ONLY = "rayroom", "LiteLLM", "direct", "Ray alone"
+RAYROOM, LITELLM, PORTKEY, DIRECT, RAY_ONLY = "rayroom", "LiteLLM", "Portkey", "direct", "Ray alone"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -60,11 +65,11 @@ class Case:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Contender:
-    """A measured gateway: its address, its key and its processes."""
+    """A measured gateway: its address, the headers of each request, and its processes."""
 
     name: str
     url: str
-    key: str = field(repr=False)
+    headers: Mapping[str, str] = field(repr=False)
     pids: Callable[[], Pids]
     core: int
     pauses: bool = True
@@ -173,6 +178,7 @@ def running_contenders(gateway_core: int, load_core: int) -> Iterator[tuple[Upst
                 _timed_start(RAY_ONLY, running_stack("app", None, "tests.benchmarks.ray_alone:build"))
             )
             litellm = stack.enter_context(_timed_start(LITELLM, running_litellm(ROOT, upstream.url, MODEL)))
+            portkey = stack.enter_context(_timed_start(PORTKEY, running_portkey(ROOT, upstream.url)))
         for ray in (rayroom, ray_only):
             move(set(descendants(ray.pid)) - set(_ray_pids(ray)), load_core)
         token = asyncio.run(rayroom.open_room("tenant_acme_bench"))
@@ -180,22 +186,25 @@ def running_contenders(gateway_core: int, load_core: int) -> Iterator[tuple[Upst
             Contender(
                 name=RAYROOM,
                 url=rayroom.plan.router_url + PATH,
-                key=token,
+                headers={"authorization": f"Bearer {token}"},
                 pids=lambda: _ray_pids(rayroom),
                 core=gateway_core,
             ),
-            Contender(name=LITELLM, url=litellm.url + PATH, key=litellm.key, pids=litellm.pids, core=gateway_core),
+            *(
+                Contender(name=name, url=peer.url + PATH, headers=peer.headers, pids=peer.pids, core=gateway_core)
+                for name, peer in ((LITELLM, litellm), (PORTKEY, portkey))
+            ),
             Contender(
                 name=RAY_ONLY,
                 url=ray_only.plan.router_url + PATH,
-                key="none",
+                headers={},
                 pids=lambda: _ray_pids(ray_only),
                 core=gateway_core,
             ),
             Contender(
                 name=DIRECT,
                 url=upstream.url.removesuffix("/v1") + PATH,
-                key="none",
+                headers={},
                 pids=lambda: (upstream.pid,),
                 core=load_core,
                 pauses=False,
@@ -265,7 +274,7 @@ def _turn(drive: Drive, case: Case, contender: Contender, upstream: Upstream, se
         return drive(
             Load(
                 url=contender.url,
-                headers={"authorization": f"Bearer {contender.key}"},
+                headers=dict(contender.headers),
                 body=case.body,
                 connections=case.connections,
                 warm_up_s=WARM_UP_S,
@@ -319,7 +328,7 @@ def _goal(what: str, value: float, sign: str, bound: float) -> Goal:
 
 def _print(result: Result) -> None:
     headings = ("requests/s", "CPU ms", "net", "p50 ms", "p95 ms", "first text ms", "errors", "load core")
-    table = Table("case", "asked", *headings, title=f"beside LiteLLM {VERSION}; CPU ms a request, all its processes")
+    table = Table("case", "asked", *headings, title=PEERS)
     for case_name, by_name in result.figures.items():
         for name, figures in sorted(by_name.items()):
             times = (
@@ -360,7 +369,13 @@ def main() -> int:
     _print(result)
     if options.json is not None:
         goal_rows = [asdict(goal) | {"met": goal.met} for goal in goals(result)]
-        report = {"litellm": VERSION, "load_per_core": load_per_core(), **asdict(result), "goals": goal_rows}
+        report = {
+            "litellm": LITELLM_VERSION,
+            "portkey": PORTKEY_VERSION,
+            "load_per_core": load_per_core(),
+            **asdict(result),
+            "goals": goal_rows,
+        }
         options.json.write_text(json.dumps(report, indent=2) + "\n", "utf-8")
     if (others := others_share(result)) > MAX_OTHERS_SHARE and not options.force:
         print(f"Others took {others:.0%} of the gateways' core: this run says nothing (--force).", file=sys.stderr)

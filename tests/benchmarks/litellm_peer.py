@@ -7,37 +7,18 @@ import secrets
 import subprocess
 import sys
 import tempfile
-import time
-import urllib.error
-import urllib.request
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass, field
 from pathlib import Path
 
 import yaml
 from filelock import FileLock
 
 from cluster.lab.stack.ports import free_ports
-from tests.benchmarks.cores import Pids, descendants
+from tests.benchmarks.peer_process import INSTALL_TIMEOUT_S, Peer, running_process
 
 VERSION = "1.108.7"
 """Pinned 2026-11-25: the newest version whose packages were all published."""
-INSTALL_TIMEOUT_S = 600.0
-START_TIMEOUT_S = 120.0
-STOP_TIMEOUT_S = 10.0
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class LiteLLM:
-    """A running proxy."""
-
-    url: str
-    key: str = field(repr=False)
-    pid: int
-
-    def pids(self) -> Pids:
-        return (self.pid, *descendants(self.pid))
 
 
 def install(root: Path) -> Path:
@@ -57,26 +38,17 @@ def install(root: Path) -> Path:
 
 
 @contextmanager
-def running_litellm(root: Path, upstream_url: str, model: str) -> Iterator[LiteLLM]:
+def running_litellm(root: Path, upstream_url: str, model: str) -> Iterator[Peer]:
     """Yield the proxy in front of one upstream with OpenAI's protocol."""
     program, (port,), key = install(root), free_ports(1), f"sk-{secrets.token_hex(16)}"
+    url = f"http://127.0.0.1:{port}"
     with tempfile.TemporaryDirectory(prefix="litellm-") as directory:
-        config, log = Path(directory) / "config.yaml", Path(directory) / "log"
+        config = Path(directory) / "config.yaml"
         config.write_text(yaml.safe_dump(_config(upstream_url, model, key)), "utf-8")
         options = ["--config", str(config), "--host", "127.0.0.1", "--port", str(port)]
         command = [str(program), *options, "--num_workers", "1"]
-        with log.open("wb") as stream:
-            process = subprocess.Popen(command, cwd=directory, env=_environment(), stdout=stream, stderr=stream)
-        try:
-            _wait(f"http://127.0.0.1:{port}/health/liveliness", process, log)
-            yield LiteLLM(url=f"http://127.0.0.1:{port}", key=key, pid=process.pid)
-        finally:
-            process.terminate()
-            try:
-                process.wait(STOP_TIMEOUT_S)
-            except subprocess.TimeoutExpired:
-                process.kill()
-                process.wait(STOP_TIMEOUT_S)
+        with running_process("LiteLLM", command, directory, _environment(), f"{url}/health/liveliness") as pid:
+            yield Peer(url=url, headers={"authorization": f"Bearer {key}"}, pid=pid)
 
 
 def _config(upstream_url: str, model: str, key: str) -> dict[str, object]:
@@ -100,14 +72,3 @@ def _uv(*arguments: str) -> None:
     uv = Path(sys.executable).parent / "uv"
     environment = {**os.environ, "UV_PYTHON_DOWNLOADS": "never"}
     subprocess.run([uv, *arguments], env=environment, timeout=INSTALL_TIMEOUT_S, check=True)
-
-
-def _wait(url: str, process: subprocess.Popen[bytes], log: Path) -> None:
-    end_s = time.monotonic() + START_TIMEOUT_S
-    while time.monotonic() < end_s and process.poll() is None:
-        try:
-            with urllib.request.urlopen(url, timeout=2):
-                return
-        except (urllib.error.URLError, OSError):
-            time.sleep(0.25)
-    raise RuntimeError(f"LiteLLM did not start:\n{log.read_text('utf-8', 'replace')[-2_000:]}")

@@ -102,6 +102,8 @@ async def _schema(target: Target, program: Path) -> bool:
         print(f"  {report.cases} cases, {len(report.findings)} classes of finding: {report.details.relative_to(ROOT)}")
         for finding, operations in report.findings:
             print(f"      {finding}: {', '.join(operations)}")
+        for refusals in report.explained:
+            print(f"      {refusals.count} refused, no schema can say it: {refusals.rule}, because {refusals.reason}")
     return not any(report.findings for report in reports)
 
 

@@ -5,7 +5,8 @@ from __future__ import annotations
 import asyncio
 import json
 import tempfile
-from collections.abc import Sequence
+from collections import Counter
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -23,7 +24,11 @@ ALL_BUT_OPEN_ROOM = ("--exclude-path-regex", r"^/v1/rooms/\{room\}")
 """Cases for an open room close it, after which its token is refused everywhere. So they run last."""
 FINDINGS = 1
 """The exit status of a run with findings."""
+HOOKS = Path(__file__).with_name("schema_hooks.py")
+APPLIED = "applied_rules.jsonl"
+"""The file of the hooks with the refusals that they explain."""
 CONFIGURATION = """
+hooks = "%(hooks)s"
 headers = { Authorization = "Bearer ${ROOM_TOKEN}" }
 
 [generation]
@@ -49,11 +54,21 @@ headers = { Authorization = "Bearer ${ADMIN_KEY}" }
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class ExplainedRefusals:
+    """The valid requests that were refused by one rule that no schema can say."""
+
+    rule: str
+    reason: str
+    count: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class SchemaReport:
-    """The number of cases, and each class of finding with the operations that it concerns."""
+    """The number of cases, each class of finding with the operations that it concerns, and the explained refusals."""
 
     cases: int
     findings: tuple[tuple[str, tuple[str, ...]], ...]
+    explained: tuple[ExplainedRefusals, ...]
     details: Path
 
 
@@ -74,7 +89,7 @@ async def _report(target: Target, program: Path, name: str, selection: Sequence[
     environment = {"ROOM_TOKEN": target.key, "AGENT_KEY": KEYS.agent[0], "ADMIN_KEY": KEYS.admin[0]}
     with tempfile.TemporaryDirectory(prefix="schemathesis-") as temporary:
         directory = Path(temporary)
-        (directory / "schemathesis.toml").write_text(CONFIGURATION % {"room": ROOM}, "utf-8")
+        (directory / "schemathesis.toml").write_text(CONFIGURATION % {"room": ROOM, "hooks": HOOKS}, "utf-8")
         options = ["--checks", "all", "--max-examples", str(EXAMPLES), "--seed", "1", "--continue-on-failure"]
         options += ["--report-json-path", "report.json", "--no-color", *selection]
         document = target.base_url.removesuffix("/v1") + "/openapi.json"
@@ -91,5 +106,12 @@ def _read(report: Path, details: Path) -> SchemaReport:
     return SchemaReport(
         cases=document["test_cases"]["generated"],
         findings=tuple(zip(findings, operations, strict=True)),
+        explained=tuple(_explained(report.with_name(APPLIED))),
         details=details,
     )
+
+
+def _explained(applied: Path) -> Iterator[ExplainedRefusals]:
+    lines = applied.read_text("utf-8").splitlines() if applied.exists() else []
+    for (rule, reason), count in Counter((row["rule"], row["reason"]) for row in map(json.loads, lines)).items():
+        yield ExplainedRefusals(rule=rule, reason=reason, count=count)

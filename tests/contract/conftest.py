@@ -1,4 +1,4 @@
-"""The emulator every SDK is run against: it takes no time unless a test says so."""
+"""The emulator every SDK is run against: it takes no time unless a test sets one."""
 
 from __future__ import annotations
 

@@ -36,11 +36,11 @@ async def client(emulator: Emulator) -> AsyncIterator[anthropic.AsyncAnthropic]:
         yield client
 
 
-def said(*blocks: Any, role: str = "user") -> Json:
+def message(*blocks: Any, role: str = "user") -> Json:
     return {"role": role, "content": list(blocks)}
 
 
-def talk(*messages: Json, tools: bool = True) -> Json:
+def conversation(*messages: Json, tools: bool = True) -> Json:
     return {"messages": [PING, *messages]} | ({"tools": [TOOL]} if tools else {})
 
 
@@ -68,7 +68,7 @@ def formatted(**schema: Any) -> Json:
 
 
 FORCED: Json = {"tools": [TOOL], "tool_choice": {"type": "any"}}
-ASKS = said(CALL, role="assistant")
+CALL_TURN = message(CALL, role="assistant")
 REFUSED: dict[str, tuple[str, Json, str]] = {
     "an invented field": (HAIKU, {"verbosity": "low"}, "verbosity: Extra inputs are not permitted"),
     "a field of OpenAI's": (HAIKU, {"stop": ["a"]}, "stop: Extra inputs are not permitted"),
@@ -79,47 +79,57 @@ REFUSED: dict[str, tuple[str, Json, str]] = {
     "no message": (HAIKU, {"messages": []}, "messages: at least one message"),
     "the assistant first": (
         HAIKU,
-        {"messages": [said("x", role="assistant") | {"content": "x"}, PING]},
+        {"messages": [message("x", role="assistant") | {"content": "x"}, PING]},
         "first message",
     ),
     "a role of OpenAI's": (HAIKU, {"messages": [PING | {"role": "tool"}]}, "messages.0.role"),
-    "a prefill": (HAIKU, talk({"role": "assistant", "content": "It is"}), "prefill"),
+    "a prefill": (HAIKU, conversation({"role": "assistant", "content": "It is"}), "prefill"),
     "an empty text": (
         HAIKU,
-        {"messages": [said({"type": "text", "text": ""})]},
+        {"messages": [message({"type": "text", "text": ""})]},
         "text content blocks must be non-empty",
     ),
-    "a blank text": (HAIKU, {"messages": [said({"type": "text", "text": " \n"})]}, "non-whitespace"),
-    "an empty content": (HAIKU, {"messages": [said()]}, "messages.0: all messages must have non-empty content"),
+    "a blank text": (HAIKU, {"messages": [message({"type": "text", "text": " \n"})]}, "non-whitespace"),
+    "an empty content": (HAIKU, {"messages": [message()]}, "messages.0: all messages must have non-empty content"),
     "an empty string": (HAIKU, {"messages": [PING | {"content": ""}]}, "messages.0: all messages must have non-empty"),
     "an empty system text": (HAIKU, {"system": [{"type": "text", "text": ""}]}, "system: text content blocks"),
     "an image of the assistant": (
         HAIKU,
-        talk(said(picture(jpeg(8, 8)), role="assistant"), PING),
+        conversation(message(picture(jpeg(8, 8)), role="assistant"), PING),
         "messages.1.content.0",
     ),
-    "a call of the user": (HAIKU, talk(said(CALL)), "messages.1.content.0"),
-    "a result without its call": (HAIKU, talk(said(RESULT)), "unexpected `tool_use_id` found"),
+    "a call of the user": (HAIKU, conversation(message(CALL)), "messages.1.content.0"),
+    "a result without its call": (HAIKU, conversation(message(RESULT)), "unexpected `tool_use_id` found"),
     "a result of an older call": (
         HAIKU,
-        talk(ASKS, said(RESULT), said({"type": "text", "text": "a"}, role="assistant"), said(RESULT)),
+        conversation(
+            CALL_TURN, message(RESULT), message({"type": "text", "text": "a"}, role="assistant"), message(RESULT)
+        ),
         "unexpected",
     ),
-    "a call without its result": (HAIKU, talk(ASKS, PING), "messages.1: `tool_use` ids were found without"),
-    "text before the result": (HAIKU, talk(ASKS, said({"type": "text", "text": "a"}, RESULT)), "must come before"),
-    "two results of one call": (HAIKU, talk(ASKS, said(RESULT, RESULT)), "single result"),
-    "an id used twice": (HAIKU, talk(said(CALL, CALL, role="assistant"), said(RESULT)), "must be unique"),
+    "a call without its result": (
+        HAIKU,
+        conversation(CALL_TURN, PING),
+        "messages.1: `tool_use` ids were found without",
+    ),
+    "text before the result": (
+        HAIKU,
+        conversation(CALL_TURN, message({"type": "text", "text": "a"}, RESULT)),
+        "must come before",
+    ),
+    "two results of one call": (HAIKU, conversation(CALL_TURN, message(RESULT, RESULT)), "single result"),
+    "an id used twice": (HAIKU, conversation(message(CALL, CALL, role="assistant"), message(RESULT)), "must be unique"),
     "an id with a dot": (
         HAIKU,
-        talk(said(CALL | {"id": "a.b"}, role="assistant")),
+        conversation(message(CALL | {"id": "a.b"}, role="assistant")),
         "messages.1.content.0.tool_use.id: String",
     ),
     "arguments of text": (
         HAIKU,
-        talk(said(CALL | {"input": "{}"}, role="assistant")),
+        conversation(message(CALL | {"input": "{}"}, role="assistant")),
         "messages.1.content.0.tool_use.input",
     ),
-    "calls without tools": (HAIKU, talk(ASKS, said(RESULT), tools=False), "must define tools"),
+    "calls without tools": (HAIKU, conversation(CALL_TURN, message(RESULT), tools=False), "must define tools"),
     "a name with a blank": (HAIKU, tool(name="a b"), "tools.0.custom.name: String should match"),
     "a name of 129 letters": (HAIKU, tool(name="a" * 129), "tools.0.custom.name"),
     "two tools of one name": (HAIKU, {"tools": [TOOL, TOOL]}, "tools: Tool names must be unique"),
@@ -177,14 +187,14 @@ REFUSED: dict[str, tuple[str, Json, str]] = {
     "a tier of OpenAI's": (HAIKU, {"service_tier": "flex"}, "service_tier"),
     "a fifth breakpoint": (
         HAIKU,
-        {"messages": [said(*[{"type": "text", "text": "a"} | MARK] * 5)]},
+        {"messages": [message(*[{"type": "text", "text": "a"} | MARK] * 5)]},
         "maximum of 4 blocks",
     ),
     "an hour after five minutes": (
         HAIKU,
         {
             "messages": [
-                said(
+                message(
                     {"type": "text", "text": "a"} | MARK,
                     {"type": "text", "text": "a", "cache_control": {"type": "ephemeral", "ttl": "1h"}},
                 )
@@ -194,30 +204,35 @@ REFUSED: dict[str, tuple[str, Json, str]] = {
     ),
     "a breakpoint on thinking": (
         HAIKU,
-        talk(said({"type": "thinking", "thinking": "", "signature": "x"} | MARK, CALL, role="assistant"), said(RESULT)),
+        conversation(
+            message({"type": "thinking", "thinking": "", "signature": "x"} | MARK, CALL, role="assistant"),
+            message(RESULT),
+        ),
         "cache_control: Extra",
     ),
-    "no image": (HAIKU, {"messages": [said(picture(b"no image"))]}, "Could not process image"),
+    "no image": (HAIKU, {"messages": [message(picture(b"no image"))]}, "Could not process image"),
     "a format that it does not read": (
         HAIKU,
-        {"messages": [said(picture(encoded(8, 8, "BMP"), "image/bmp"))]},
+        {"messages": [message(picture(encoded(8, 8, "BMP"), "image/bmp"))]},
         "media_type",
     ),
-    "a PNG called JPEG": (HAIKU, {"messages": [said(picture(encoded(8, 8, "PNG")))]}, "image/png"),
+    "a PNG called JPEG": (HAIKU, {"messages": [message(picture(encoded(8, 8, "PNG")))]}, "image/png"),
     "an image of 8,001 pixels": (
         HAIKU,
-        {"messages": [said(picture(encoded(8_001, 1, "PNG"), "image/png"))]},
+        {"messages": [message(picture(encoded(8_001, 1, "PNG"), "image/png"))]},
         "8000 pixels",
     ),
     "21 images of 2,001 pixels": (
         HAIKU,
-        {"messages": [said(*[picture(encoded(2_001, 1, "PNG"), "image/png")] * 21)]},
+        {"messages": [message(*[picture(encoded(2_001, 1, "PNG"), "image/png")] * 21)]},
         "2000 pixels",
     ),
-    "an image of 5 MB": (HAIKU, {"messages": [said(picture(jpeg(8, 8) + b"x" * 4_000_000))]}, "image exceeds 5 MB"),
+    "an image of 5 MB": (HAIKU, {"messages": [message(picture(jpeg(8, 8) + b"x" * 4_000_000))]}, "image exceeds 5 MB"),
     "a bad signature": (
         HAIKU,
-        talk(said({"type": "thinking", "thinking": "", "signature": "x"}, CALL, role="assistant"), said(RESULT)),
+        conversation(
+            message({"type": "thinking", "thinking": "", "signature": "x"}, CALL, role="assistant"), message(RESULT)
+        ),
         "Invalid `signature`",
     ),
     "a prompt that is too long": (
@@ -243,7 +258,7 @@ ACCEPTED: dict[str, tuple[str, Json]] = {
     "Sonnet between tools": (SONNET, thinking("between_tools", "high")),
     "Opus that adapts": (OPUS, thinking("adaptive", "max", display="omitted")),
     "a budget of an old model": (OLD, thinking("enabled", budget_tokens=1_024)),
-    "a prefill of an old model": (OLD, talk({"role": "assistant", "content": "It is"}, tools=False)),
+    "a prefill of an old model": (OLD, conversation({"role": "assistant", "content": "It is"}, tools=False)),
     "a forced tool of Haiku": (HAIKU, FORCED),
     "no tool at all": (SONNET, {"tools": [TOOL], "tool_choice": {"type": "none"}}),
     "a strict tool": (HAIKU, tool(input_schema=CLOSED, strict=True)),
@@ -251,14 +266,20 @@ ACCEPTED: dict[str, tuple[str, Json]] = {
     "messages of one role": (HAIKU, {"messages": [PING, PING]}),
     "results in two messages": (
         HAIKU,
-        talk(
-            said(CALL, CALL | {"id": "b"}, role="assistant"),
-            said(RESULT),
-            said(RESULT | {"tool_use_id": "b"}, {"type": "text", "text": "a"}),
+        conversation(
+            message(CALL, CALL | {"id": "b"}, role="assistant"),
+            message(RESULT),
+            message(RESULT | {"tool_use_id": "b"}, {"type": "text", "text": "a"}),
         ),
     ),
-    "an image in a result": (HAIKU, talk(ASKS, said(RESULT | {"content": [picture(jpeg(8, 8))], "is_error": True}))),
-    "21 images of 2,000 pixels": (HAIKU, {"messages": [said(*[picture(encoded(2_000, 1, "PNG"), "image/png")] * 21)]}),
+    "an image in a result": (
+        HAIKU,
+        conversation(CALL_TURN, message(RESULT | {"content": [picture(jpeg(8, 8))], "is_error": True})),
+    ),
+    "21 images of 2,000 pixels": (
+        HAIKU,
+        {"messages": [message(*[picture(encoded(2_000, 1, "PNG"), "image/png")] * 21)]},
+    ),
     "other metadata": (HAIKU, {"metadata": {"user_id": "x"}, "service_tier": "standard_only", "inference_geo": "eu"}),
 }
 

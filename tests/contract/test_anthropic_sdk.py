@@ -42,7 +42,7 @@ async def streamed(client: anthropic.AsyncAnthropic, **more: Any) -> list[Any]:
         return [event async for event in events]
 
 
-async def test_a_stream_says_what_the_whole_answer_says(client: anthropic.AsyncAnthropic) -> None:
+async def test_a_stream_holds_the_text_of_the_whole_answer(client: anthropic.AsyncAnthropic) -> None:
     answer = await whole(client)
     async with client.messages.stream(model=MODEL, messages=QUESTION, max_tokens=100, thinking=PLAIN) as stream:
         accumulated = await stream.get_final_message()
@@ -51,7 +51,7 @@ async def test_a_stream_says_what_the_whole_answer_says(client: anthropic.AsyncA
     assert accumulated.stop_reason == answer.stop_reason == "end_turn" and accumulated.usage == answer.usage
 
 
-async def test_the_input_holds_neither_what_was_cached_nor_what_is_written(
+async def test_input_tokens_exclude_those_read_from_and_written_to_the_cache(
     client: anthropic.AsyncAnthropic, emulator: Emulator
 ) -> None:
     extras = Extras(cached_tokens=100, cache_write_5m_tokens=20, cache_write_1h_tokens=3, thinking_tokens=40)
@@ -65,7 +65,7 @@ async def test_the_input_holds_neither_what_was_cached_nor_what_is_written(
     assert (seen.prompt_tokens, seen.cache_write_tokens, seen.completion_tokens) == (128, 23, 50)
 
 
-async def test_a_stream_tells_the_input_at_its_start_and_the_output_at_its_end(
+async def test_a_stream_reports_input_tokens_at_its_start_and_output_tokens_at_its_end(
     client: anthropic.AsyncAnthropic, emulator: Emulator
 ) -> None:
     first, *_, before_last, last = await streamed(client)
@@ -82,7 +82,7 @@ async def test_an_image_is_counted_by_its_models_rule(client: anthropic.AsyncAnt
     assert answer.usage.input_tokens == 2 + 27 * 4 + 1
 
 
-async def test_what_is_no_image_is_a_bad_request(client: anthropic.AsyncAnthropic) -> None:
+async def test_data_that_is_not_an_image_is_a_bad_request(client: anthropic.AsyncAnthropic) -> None:
     source = {"type": "base64", "media_type": "image/jpeg", "data": base64.b64encode(b"no image").decode()}
     with pytest.raises(anthropic.BadRequestError):
         await whole(client, messages=[{"role": "user", "content": [{"type": "image", "source": source}]}])
@@ -134,12 +134,14 @@ ERRORS: dict[str, tuple[Fault, type[anthropic.APIStatusError], str]] = {
 
 
 @pytest.mark.parametrize("name", ERRORS)
-async def test_an_error_is_the_vendors_own(name: str, client: anthropic.AsyncAnthropic, emulator: Emulator) -> None:
-    fault, kind, said_type = ERRORS[name]
+async def test_an_error_is_of_the_vendors_own_type(
+    name: str, client: anthropic.AsyncAnthropic, emulator: Emulator
+) -> None:
+    fault, kind, expected_type = ERRORS[name]
     emulator.plan(fault, vendor="anthropic")
     with pytest.raises(kind) as failed:
         await whole(client)
-    assert failed.value.type == said_type and failed.value.status_code == fault.status
+    assert failed.value.type == expected_type and failed.value.status_code == fault.status
     assert failed.value.request_id and emulator.journal[0].prompt_tokens == 0
 
 
@@ -152,7 +154,7 @@ async def test_a_spend_limit_is_a_detail_of_a_rate_limit(client: anthropic.Async
     assert failed.value.type == "rate_limit_error"
 
 
-async def test_a_spent_rate_says_when_it_is_whole_again() -> None:
+async def test_a_rate_limit_error_holds_the_time_at_which_the_limit_is_restored() -> None:
     now = dt.datetime(2026, 11, 25, 12, 0, tzinfo=dt.UTC)
     state = EmulatorState(limits=RateLimits(requests_per_minute=2), clock=now.timestamp)
     async with Emulator(state).running() as emulator, connect(emulator) as client:
@@ -165,7 +167,7 @@ async def test_a_spent_rate_says_when_it_is_whole_again() -> None:
     assert headers["anthropic-ratelimit-requests-reset"] == "2026-11-25T12:01:00Z"
 
 
-async def test_too_many_in_flight_overload_the_model_for_everyone() -> None:
+async def test_too_many_concurrent_requests_overload_the_model_for_every_client() -> None:
     sleep_probe = SleepProbe()
     state = EmulatorState(load=VendorLoad(most=1), sleep=sleep_probe)
     async with Emulator(state).running() as emulator, connect(emulator) as client:
@@ -227,7 +229,7 @@ async def test_a_refusal_is_a_stop_reason_without_content(client: anthropic.Asyn
     assert events[-2].delta.stop_reason == "refusal"
 
 
-async def test_a_client_that_leaves_is_noticed_at_once_with_what_it_got(
+async def test_a_disconnect_is_noticed_at_once_and_recorded_with_the_tokens_sent(
     client: anthropic.AsyncAnthropic, emulator: Emulator, sleep_probe: SleepProbe
 ) -> None:
     emulator.plan(Fault(stall_after_chunks=4))

@@ -19,9 +19,9 @@ SONNET, HAIKU = "claude-sonnet-5-5", "claude-haiku-5-5"
 SCHEMA: dict[str, Any] = {"type": "object", "properties": {"city": {"type": "string"}}, "required": ["city"]}
 WEATHER: dict[str, Any] = {"name": "get_weather", "description": "Return the weather.", "input_schema": SCHEMA}
 CLOCK: dict[str, Any] = {"name": "clock", "input_schema": {"type": "object"}}
-ASKED: list[Any] = [{"role": "user", "content": "Use get weather, please."}]
+QUESTION: list[Any] = [{"role": "user", "content": "Use get weather, please."}]
 HELLO: list[Any] = [{"role": "user", "content": "hello"}]
-CALL: dict[str, Any] = {"model": HAIKU, "max_tokens": 500, "messages": ASKED, "tools": [WEATHER]}
+CALL: dict[str, Any] = {"model": HAIKU, "max_tokens": 500, "messages": QUESTION, "tools": [WEATHER]}
 LOW: dict[str, Any] = {"output_config": {"effort": "low"}}
 OFF: dict[str, Any] = {"thinking": {"type": "disabled"}}
 
@@ -60,7 +60,7 @@ async def test_a_tool_is_called_after_a_thought_and_takes_its_result(client: ant
     thought, call = called.content
     assert called.stop_reason == "tool_use" and thought.type == "thinking" and thought.thinking == ""
     assert call.type == "tool_use" and call.input == {"city": "text"} and thought.signature
-    final = await client.messages.create(**CALL | LOW | {"messages": [*ASKED, *results(called)]})
+    final = await client.messages.create(**CALL | LOW | {"messages": [*QUESTION, *results(called)]})
     assert final.stop_reason == "end_turn" and final.content[-1].type == "text"
 
 
@@ -88,7 +88,7 @@ async def test_calls_in_parallel_can_be_switched_off(client: anthropic.AsyncAnth
     assert [len((await client.messages.create(**body)).content) for body in (both, one)] == [2, 1]
 
 
-async def test_thinking_of_a_changed_conversation_is_refused_and_that_of_another_model_dropped(
+async def test_thinking_blocks_of_a_changed_conversation_are_refused_and_those_of_another_model_dropped(
     client: anthropic.AsyncAnthropic,
 ) -> None:
     called = await client.messages.create(**CALL | LOW)
@@ -97,19 +97,21 @@ async def test_thinking_of_a_changed_conversation_is_refused_and_that_of_another
     with pytest.raises(anthropic.BadRequestError, match="was changed"):
         await client.messages.create(**CALL | LOW | {"messages": changed})
     with pytest.raises(anthropic.BadRequestError, match="was changed"):
-        await client.messages.create(**CALL | LOW | {"messages": [*ASKED, *turn], "system": "Be brief."})
+        await client.messages.create(**CALL | LOW | {"messages": [*QUESTION, *turn], "system": "Be brief."})
     turn[0]["content"][0] |= {"thinking": "made up"}
     with pytest.raises(anthropic.BadRequestError, match="signature"):
-        await client.messages.create(**CALL | LOW | {"messages": [*ASKED, *turn]})
-    elsewhere = await client.messages.create(**CALL | LOW | {"model": SONNET, "messages": [*ASKED, *results(called)]})
+        await client.messages.create(**CALL | LOW | {"messages": [*QUESTION, *turn]})
+    elsewhere = await client.messages.create(
+        **CALL | LOW | {"model": SONNET, "messages": [*QUESTION, *results(called)]}
+    )
     assert elsewhere.stop_reason == "end_turn"
 
 
-async def test_thinking_counts_against_the_limit_and_can_eat_it(client: anthropic.AsyncAnthropic) -> None:
-    eaten = await client.messages.create(model=SONNET, max_tokens=64, messages=HELLO)
-    assert eaten.stop_reason == "max_tokens" and [block.type for block in eaten.content] == ["thinking"]
-    assert eaten.usage.output_tokens == 64 and eaten.usage.output_tokens_details is not None
-    assert eaten.usage.output_tokens_details.thinking_tokens == 64
+async def test_thinking_counts_against_the_output_limit_and_can_exhaust_it(client: anthropic.AsyncAnthropic) -> None:
+    exhausted = await client.messages.create(model=SONNET, max_tokens=64, messages=HELLO)
+    assert exhausted.stop_reason == "max_tokens" and [block.type for block in exhausted.content] == ["thinking"]
+    assert exhausted.usage.output_tokens == 64 and exhausted.usage.output_tokens_details is not None
+    assert exhausted.usage.output_tokens_details.thinking_tokens == 64
     body: dict[str, Any] = {"model": SONNET, "max_tokens": 64, "messages": HELLO}
     plain = await client.messages.create(**body, thinking={"type": "between_tools"})
     assert plain.stop_reason == "end_turn" and [block.type for block in plain.content] == ["text"]
@@ -145,7 +147,9 @@ async def test_a_marked_prefix_is_written_and_then_read_and_a_small_one_is_not(
     assert [await counts(system(511)) for _ in "ab"] == [(512, 0, 0, 0)] * 2
 
 
-async def test_a_growing_conversation_reads_what_its_last_request_wrote(client: anthropic.AsyncAnthropic) -> None:
+async def test_a_growing_conversation_reads_the_prefix_that_its_last_request_cached(
+    client: anthropic.AsyncAnthropic,
+) -> None:
     def turn(role: str, words: int, marked: bool) -> Any:
         control = {"cache_control": {"type": "ephemeral"}} if marked else {}
         return {"role": role, "content": [{"type": "text", "text": "word " * words} | control]}

@@ -32,14 +32,14 @@ async def chat(http: aiohttp.ClientSession) -> int:
         return response.status
 
 
-async def test_a_fault_planned_over_http_meets_whom_it_was_meant_for(http: aiohttp.ClientSession) -> None:
+async def test_a_fault_planned_over_http_applies_to_its_vendor_and_model(http: aiohttp.ClientSession) -> None:
     planned = {"fault": {"status": 503}, "vendor": "openai", "model": "m", "times": 2}
     async with http.post("/_emulator/faults", json=planned) as response:
         assert await response.json() == {"planned": 2}
     assert [await chat(http) for _ in range(3)] == [503, 503, 200]
 
 
-async def test_the_journal_holds_counts_and_times_and_nothing_that_was_said(http: aiohttp.ClientSession) -> None:
+async def test_the_journal_holds_counts_and_times_and_no_content(http: aiohttp.ClientSession) -> None:
     await chat(http)
     async with http.get("/_emulator/journal") as response:
         text = await response.text()
@@ -61,22 +61,22 @@ async def test_faults_and_journal_can_be_cleared(http: aiohttp.ClientSession, em
 @pytest.mark.parametrize(
     "body", ["{", '{"fault": {"statsu": 500}}', '{"fault": {}, "times": 0}', '{"vendor": "openai"}']
 )
-async def test_a_plan_that_is_wrong_is_refused_by_name(http: aiohttp.ClientSession, body: str) -> None:
+async def test_an_invalid_plan_is_refused(http: aiohttp.ClientSession, body: str) -> None:
     async with http.post("/_emulator/faults", data=body) as response:
         error = (await response.json())["error"]
     assert response.status == 400 and error["type"] == "invalid_request_error"
 
 
-async def test_time_is_taken_from_the_profile_and_grows_with_the_crowd() -> None:
+async def test_latency_follows_the_profile_and_grows_with_the_load() -> None:
     slept_s: list[float] = []
 
-    async def nap(seconds: float) -> None:
+    async def record_sleep(seconds: float) -> None:
         slept_s.append(seconds)
 
     state = EmulatorState(
         latency=LatencyModel(random.Random(1), speed=1.0),
         load=VendorLoad(free=0, capacity=1),
-        sleep=nap,
+        sleep=record_sleep,
         answer_tokens=12,
     )
     async with Emulator(state).running() as emulator, aiohttp.ClientSession(emulator.url, headers=KEY) as http:
@@ -86,7 +86,7 @@ async def test_time_is_taken_from_the_profile_and_grows_with_the_crowd() -> None
 
 
 @pytest.mark.parametrize("body", [b"", b"[]", b'{"model": 7}', b"\xff"])
-async def test_a_body_that_makes_no_sense_is_a_bad_request_everywhere(http: aiohttp.ClientSession, body: bytes) -> None:
+async def test_an_invalid_body_is_a_bad_request_on_each_route(http: aiohttp.ClientSession, body: bytes) -> None:
     paths = (
         "/openai/v1/chat/completions",
         "/openai/v1/embeddings",

@@ -20,12 +20,12 @@ from cluster.lab.emulator.speech.recognizer import PhraseScript
 from tests.support.speech_clients import RATE_HZ, deepgram_client, pieces, serving, silence, voice, wav
 
 LIVE: dict[str, Any] = {"model": "nova-3", "encoding": "linear16", "sample_rate": RATE_HZ}
-SAID = voice(900) + silence(300)
+SPEECH = voice(900) + silence(300)
 
 
-async def told(root: str, sound: bytes, **asked: Any) -> list[Any]:
+async def live_messages(root: str, sound: bytes, **query: Any) -> list[Any]:
     """Return every message of a live socket that is sent `sound` and closed in good order."""
-    async with deepgram_client(root) as client, client.listen.v1.connect(**LIVE | asked) as socket:
+    async with deepgram_client(root) as client, client.listen.v1.connect(**LIVE | query) as socket:
         for piece in pieces(sound):
             await socket.send_media(piece)
         await socket.send_close_stream()
@@ -39,7 +39,7 @@ def transcripts(messages: list[Any], final: bool) -> list[str]:
     return [text for text in texts if text]
 
 
-async def test_recorded_speech_is_its_phrases_and_is_billed_by_the_millisecond(emulator: Emulator) -> None:
+async def test_a_recording_is_transcribed_phrase_by_phrase_and_billed_by_the_millisecond(emulator: Emulator) -> None:
     emulator.script.add("What is on the screen?", "And below?")
     sound = silence(200) + voice(900) + silence(1_000) + voice(537)
     async with deepgram_client(emulator.url) as client:
@@ -52,7 +52,7 @@ async def test_recorded_speech_is_its_phrases_and_is_billed_by_the_millisecond(e
     assert (seen.vendor, seen.model, seen.status) == ("deepgram", "nova-3", 200)
 
 
-async def test_recorded_silence_has_no_words_and_is_billed_all_the_same(emulator: Emulator) -> None:
+async def test_recorded_silence_has_no_words_and_is_billed_like_speech(emulator: Emulator) -> None:
     async with deepgram_client(emulator.url) as client:
         answer = await client.listen.v1.media.transcribe_file(request=wav(silence(1_500)), model="nova-3")
     (alternative,) = answer.results.channels[0].alternatives
@@ -60,7 +60,7 @@ async def test_recorded_silence_has_no_words_and_is_billed_all_the_same(emulator
     assert emulator.journal[0].audio_ms == 1_500
 
 
-async def test_what_is_no_sound_is_refused_and_not_billed(emulator: Emulator) -> None:
+async def test_a_body_that_is_not_audio_is_refused_and_not_billed(emulator: Emulator) -> None:
     async with deepgram_client(emulator.url) as client:
         with pytest.raises(ApiError) as failed:
             await client.listen.v1.media.transcribe_file(request=b"ID3 of some other kind", model="nova-3")
@@ -69,9 +69,9 @@ async def test_what_is_no_sound_is_refused_and_not_billed(emulator: Emulator) ->
     assert [(seen.status, seen.audio_ms) for seen in emulator.journal] == [(400, 0)]
 
 
-async def test_live_speech_starts_grows_ends_and_says_what_it_is_billed(emulator: Emulator) -> None:
+async def test_live_speech_has_a_start_interim_and_final_results_and_its_billed_duration(emulator: Emulator) -> None:
     emulator.script.add("What is on the screen?")
-    messages = await told(
+    messages = await live_messages(
         emulator.url, voice(1_200) + silence(1_500), interim_results=True, vad_events=True, utterance_end_ms=1_000
     )
     assert messages[0].type == "SpeechStarted" and messages[0].timestamp == 0
@@ -86,11 +86,11 @@ async def test_live_speech_starts_grows_ends_and_says_what_it_is_billed(emulator
 async def test_a_pause_shorter_than_endpointing_is_within_a_phrase(emulator: Emulator) -> None:
     sound = voice(400) + silence(300) + voice(400) + silence(700)
     for endpointing, phrases in (("100", 2), ("500", 1)):
-        messages = await told(emulator.url, sound, endpointing=endpointing)
+        messages = await live_messages(emulator.url, sound, endpointing=endpointing)
         assert sum(message.type == "Results" and message.speech_final for message in messages) == phrases
 
 
-async def test_finalize_tells_at_once_what_was_said_so_far(emulator: Emulator) -> None:
+async def test_finalize_returns_the_transcript_so_far_at_once(emulator: Emulator) -> None:
     async with deepgram_client(emulator.url) as client, client.listen.v1.connect(**LIVE) as socket:
         await socket.send_media(voice(400))
         await socket.send_finalize()
@@ -115,7 +115,7 @@ async def test_a_silent_client_is_closed_and_one_that_keeps_alive_is_not() -> No
     assert (closed.value.rcvd.code, closed.value.rcvd.reason) == (1011, "NET-0001")
 
 
-async def test_a_live_sound_of_no_known_kind_is_closed(emulator: Emulator) -> None:
+async def test_a_socket_with_audio_of_unknown_format_is_closed(emulator: Emulator) -> None:
     async with deepgram_client(emulator.url) as client, client.listen.v1.connect(model="nova-3") as socket:
         await socket.send_media(b"\x00\x01" * 800)
         with pytest.raises(ConnectionClosedError) as closed:
@@ -124,9 +124,9 @@ async def test_a_live_sound_of_no_known_kind_is_closed(emulator: Emulator) -> No
     assert (closed.value.rcvd.code, closed.value.rcvd.reason) == (1008, "DATA-0000")
 
 
-async def test_a_live_wav_names_its_own_format(emulator: Emulator) -> None:
+async def test_a_live_wav_needs_no_format_in_the_query(emulator: Emulator) -> None:
     async with deepgram_client(emulator.url) as client, client.listen.v1.connect(model="nova-3") as socket:
-        for piece in pieces(wav(SAID)):
+        for piece in pieces(wav(SPEECH)):
             await socket.send_media(piece)
         await socket.send_close_stream()
         messages = [message async for message in socket]
@@ -134,7 +134,7 @@ async def test_a_live_wav_names_its_own_format(emulator: Emulator) -> None:
     assert emulator.journal[0].audio_ms == 1_200
 
 
-async def test_a_call_without_a_sound_costs_nothing(emulator: Emulator) -> None:
+async def test_a_socket_without_audio_costs_nothing(emulator: Emulator) -> None:
     async with deepgram_client(emulator.url) as client, client.listen.v1.connect(model="nova-3") as socket:
         await socket.send_close_stream()
         (metadata,) = [message async for message in socket]
@@ -142,23 +142,23 @@ async def test_a_call_without_a_sound_costs_nothing(emulator: Emulator) -> None:
 
 
 @pytest.mark.parametrize("status", [401, 402, 429, 503])
-async def test_a_refusal_keeps_its_status_for_recorded_and_for_live(status: int, emulator: Emulator) -> None:
-    emulator.plan(Fault(status=status, headers={"x-told": "yes"}), vendor="deepgram", times=2)
+async def test_a_refusal_has_the_same_status_for_recordings_and_live_sockets(status: int, emulator: Emulator) -> None:
+    emulator.plan(Fault(status=status, headers={"x-planned": "yes"}), vendor="deepgram", times=2)
     async with deepgram_client(emulator.url) as client:
         with pytest.raises(ApiError) as recorded:
-            await client.listen.v1.media.transcribe_file(request=wav(SAID), model="nova-3")
+            await client.listen.v1.media.transcribe_file(request=wav(SPEECH), model="nova-3")
         with pytest.raises(ApiError) as live:
             async with client.listen.v1.connect(**LIVE):
                 pass
     assert recorded.value.status_code == live.value.status_code == status
-    assert recorded.value.headers is not None and recorded.value.headers["x-told"] == "yes"
+    assert recorded.value.headers is not None and recorded.value.headers["x-planned"] == "yes"
     # The SDK puts the request's headers in place of the answer's, so the reason of a refused handshake is lost.
-    assert live.value.headers is not None and "x-told" not in live.value.headers
+    assert live.value.headers is not None and "x-planned" not in live.value.headers
     assert [(seen.status, seen.audio_ms) for seen in emulator.journal] == [(status, 0)] * 2
 
 
-async def test_without_a_key_there_is_no_entry(emulator: Emulator) -> None:
-    # The SDK sends nothing without a key, so this is asked without it.
+async def test_a_request_without_a_key_is_refused(emulator: Emulator) -> None:
+    # The SDK sends nothing without a key, so this request is made without it.
     async with httpx.AsyncClient() as client:
         answer = await client.get(f"{emulator.url}/deepgram/v1/projects")
     assert (answer.status_code, answer.json()["err_code"]) == (401, "INVALID_AUTH")
@@ -175,7 +175,7 @@ async def test_one_socket_more_than_the_limit_is_refused_until_another_closes() 
                 await first.send_close_stream()
                 assert [message.type async for message in first] == ["Metadata"]
             assert failed.value.status_code == 429
-            assert transcripts(await told(emulator.url, SAID), final=True) == ["simulated transcript 1"]
+            assert transcripts(await live_messages(emulator.url, SPEECH), final=True) == ["simulated transcript 1"]
 
 
 @pytest.mark.parametrize(
@@ -187,12 +187,12 @@ async def test_one_socket_more_than_the_limit_is_refused_until_another_closes() 
         (Fault(reset_after_bytes=1_000), 1006),
     ],
 )
-async def test_a_socket_breaks_where_it_was_told_and_what_was_heard_stays_billed(
+async def test_a_socket_breaks_at_its_planned_fault_and_the_audio_received_is_billed(
     fault: Fault, code: int, emulator: Emulator
 ) -> None:
     emulator.plan(fault)
     async with deepgram_client(emulator.url) as client, client.listen.v1.connect(**LIVE) as socket:
-        await socket.send_media(SAID + SAID)
+        await socket.send_media(SPEECH + SPEECH)
         assert (await socket.recv()).is_final
         with pytest.raises(ConnectionClosed) as closed:
             await asyncio.wait_for(socket.recv(), 2)
@@ -201,10 +201,10 @@ async def test_a_socket_breaks_where_it_was_told_and_what_was_heard_stays_billed
     assert emulator.journal[0].audio_ms == 2_400
 
 
-async def test_a_stalled_socket_says_no_more(emulator: Emulator) -> None:
+async def test_a_stalled_socket_sends_nothing_more(emulator: Emulator) -> None:
     emulator.plan(Fault(stall_after_chunks=1))
     async with deepgram_client(emulator.url) as client, client.listen.v1.connect(**LIVE) as socket:
-        await socket.send_media(SAID + SAID)
+        await socket.send_media(SPEECH + SPEECH)
         assert (await socket.recv()).is_final
         with pytest.raises(TimeoutError):
             await asyncio.wait_for(socket.recv(), 0.3)
@@ -224,8 +224,10 @@ def frame(pcm: bytes) -> rtc.AudioFrame:
     return rtc.AudioFrame(pcm, RATE_HZ, 1, len(pcm) // 2)
 
 
-async def attended(emulator: Emulator, sound: bytes, until: stt.SpeechEventType) -> tuple[list[stt.SpeechEvent], float]:
-    """Return what the plugin says of `sound` up to an event, and the seconds its metrics counted by then."""
+async def plugin_events(
+    emulator: Emulator, sound: bytes, until: stt.SpeechEventType
+) -> tuple[list[stt.SpeechEvent], float]:
+    """Return the plugin's events for `sound` up to one of a type, and the seconds that its metrics counted."""
     seconds = 0.0
 
     def count(metrics: Any) -> None:
@@ -233,9 +235,9 @@ async def attended(emulator: Emulator, sound: bytes, until: stt.SpeechEventType)
         seconds += metrics.audio_duration
 
     async with utils.http_context.open():
-        ears = deepgram.STT(base_url=f"{emulator.url}/deepgram/v1/listen", api_key="k")
-        ears.on("metrics_collected", count)
-        stream = ears.stream(conn_options=APIConnectOptions(max_retry=0))
+        recognizer = deepgram.STT(base_url=f"{emulator.url}/deepgram/v1/listen", api_key="k")
+        recognizer.on("metrics_collected", count)
+        stream = recognizer.stream(conn_options=APIConnectOptions(max_retry=0))
         events = []
         try:
             for piece in pieces(sound):
@@ -249,14 +251,14 @@ async def attended(emulator: Emulator, sound: bytes, until: stt.SpeechEventType)
             return events, seconds
         finally:
             await stream.aclose()
-            await ears.aclose()
+            await recognizer.aclose()
 
 
-async def test_the_livekit_plugin_hears_interims_and_a_final_and_counts_what_the_journal_counts(
+async def test_the_livekit_plugin_receives_interim_and_final_transcripts_and_counts_as_the_journal_does(
     emulator: Emulator,
 ) -> None:
     emulator.script.add("What is on the screen?")
-    events, seconds = await attended(emulator, SAID, stt.SpeechEventType.END_OF_SPEECH)
+    events, seconds = await plugin_events(emulator, SPEECH, stt.SpeechEventType.END_OF_SPEECH)
     kinds = [event.type for event in events if event.type is not stt.SpeechEventType.RECOGNITION_USAGE]
     assert kinds[0] is stt.SpeechEventType.START_OF_SPEECH and stt.SpeechEventType.INTERIM_TRANSCRIPT in kinds
     (final,) = [event for event in events if event.type is stt.SpeechEventType.FINAL_TRANSCRIPT]
@@ -272,53 +274,51 @@ async def test_the_livekit_plugin_hears_interims_and_a_final_and_counts_what_the
         (Fault(cut_after_chunks=1, close_code=1011, code="NET-0000"), 1011, True),
     ],
 )
-async def test_the_livekit_plugin_tells_a_refusal_and_a_broken_socket_apart(
+async def test_the_livekit_plugin_distinguishes_a_refusal_from_a_broken_socket(
     fault: Fault, status: int, retryable: bool, emulator: Emulator
 ) -> None:
     emulator.plan(fault)
     with pytest.raises(APIStatusError) as failed:
-        await attended(emulator, SAID + SAID, stt.SpeechEventType.END_OF_SPEECH)
+        await plugin_events(emulator, SPEECH + SPEECH, stt.SpeechEventType.END_OF_SPEECH)
     assert (failed.value.status_code, failed.value.retryable) == (status, retryable)
 
 
-async def test_the_livekit_plugin_hears_a_recording_but_takes_its_refusal_for_a_lost_connection(
+async def test_the_livekit_plugin_transcribes_a_recording_but_reports_a_refusal_as_a_lost_connection(
     emulator: Emulator,
 ) -> None:
     async with utils.http_context.open():
-        ears = deepgram.STT(base_url=f"{emulator.url}/deepgram/v1/listen", api_key="k")
-        heard = await ears.recognize(frame(SAID), conn_options=APIConnectOptions(max_retry=0))
-        assert heard.alternatives[0].text == "simulated transcript 1" and emulator.journal[0].audio_ms == 1_200
+        recognizer = deepgram.STT(base_url=f"{emulator.url}/deepgram/v1/listen", api_key="k")
+        transcript = await recognizer.recognize(frame(SPEECH), conn_options=APIConnectOptions(max_retry=0))
+        assert transcript.alternatives[0].text == "simulated transcript 1" and emulator.journal[0].audio_ms == 1_200
         emulator.plan(Fault(status=401))
         # It reads the body without a look at the status: recordings of ours go through the SDK.
         with pytest.raises(APIConnectionError):
-            await ears.recognize(frame(SAID), conn_options=APIConnectOptions(max_retry=0))
-        await ears.aclose()
+            await recognizer.recognize(frame(SPEECH), conn_options=APIConnectOptions(max_retry=0))
+        await recognizer.aclose()
 
 
-async def test_another_process_plans_what_is_heard(emulator: Emulator) -> None:
+async def test_another_process_can_plan_the_transcripts(emulator: Emulator) -> None:
     async with httpx.AsyncClient(base_url=emulator.url) as client:
         planned = await client.post("/_emulator/phrases", json={"phrases": ["From outside."]})
         wrong = await client.post("/_emulator/phrases", json={"phrases": "From outside."})
     assert (planned.status_code, planned.json()) == (200, {"planned": 1})
     assert (wrong.status_code, wrong.json()["error"]["param"]) == (400, "phrases")
-    assert transcripts(await told(emulator.url, SAID), final=True) == ["from outside"]
+    assert transcripts(await live_messages(emulator.url, SPEECH), final=True) == ["from outside"]
 
 
-@pytest.mark.parametrize("asked", [{"encoding": "opus"}, {"endpointing": "soon"}, {"sample_rate": 0}])
-async def test_a_query_that_cannot_be_met_is_refused_at_the_handshake(
-    asked: dict[str, Any], emulator: Emulator
-) -> None:
+@pytest.mark.parametrize("query", [{"encoding": "opus"}, {"endpointing": "soon"}, {"sample_rate": 0}])
+async def test_an_invalid_query_is_refused_at_the_handshake(query: dict[str, Any], emulator: Emulator) -> None:
     async with deepgram_client(emulator.url) as client:
         with pytest.raises(ApiError) as failed:
-            async with client.listen.v1.connect(**LIVE | asked):
+            async with client.listen.v1.connect(**LIVE | query):
                 pass
     assert failed.value.status_code == 400
 
 
-async def test_a_transcript_takes_as_long_as_the_models_profile_says() -> None:
+async def test_a_transcript_takes_the_time_of_its_models_profile() -> None:
     slept_s = []
 
-    async def nap(seconds: float) -> None:
+    async def record_sleep(seconds: float) -> None:
         slept_s.append(seconds)
         await asyncio.sleep(0)
 
@@ -326,14 +326,14 @@ async def test_a_transcript_takes_as_long_as_the_models_profile_says() -> None:
         return LatencyModel(random.Random(3), speed=1.0)
 
     async with (
-        Emulator(EmulatorState(latency=latency(), sleep=nap)).running() as emulator,
+        Emulator(EmulatorState(latency=latency(), sleep=record_sleep)).running() as emulator,
         deepgram_client(emulator.url) as client,
     ):
-        await client.listen.v1.media.transcribe_file(request=wav(SAID), model="nova-3")
+        await client.listen.v1.media.transcribe_file(request=wav(SPEECH), model="nova-3")
     assert slept_s == [0.0, latency().first_token_s("nova-3")]
 
 
-async def test_a_call_whose_usage_is_not_told_ends_without_it(emulator: Emulator) -> None:
+async def test_a_socket_planned_to_withhold_its_usage_ends_without_it(emulator: Emulator) -> None:
     emulator.plan(Fault(untold_usage=True))
-    messages = await told(emulator.url, SAID)
+    messages = await live_messages(emulator.url, SPEECH)
     assert {message.type for message in messages} == {"Results"} and emulator.journal[0].audio_ms == 1_200

@@ -1,4 +1,4 @@
-"""The emulator's engines: drawn text is read, questions are told apart, synthesised speech is recognised."""
+"""The emulator's engines: drawn text is read, questions and synthesised speech are recognised."""
 
 from __future__ import annotations
 
@@ -64,7 +64,7 @@ def phrase_recognizer() -> PhraseRecognizer:
 
 
 def number() -> str:
-    """Return a number of five digits that nobody knows before the test."""
+    """Return a random number of five digits."""
     return str(10_000 + secrets.randbelow(90_000))
 
 
@@ -85,35 +85,35 @@ def noisy(pcm: bytes, rms: float) -> bytes:
 
 
 @pytest.mark.parametrize("long_side_px", [1_024, 640])
-def test_a_number_on_a_slide_is_read_back_whole_and_before_what_is_smaller(long_side_px: int) -> None:
+def test_a_number_on_a_slide_is_read_whole_and_before_smaller_text(long_side_px: int) -> None:
     drawn = number()
     first, *others = ocr().read(slide(drawn, long_side_px))
     assert first.text == drawn and [line.text.replace(" ", "") for line in others] == ["Quarterlyreview"]
     assert ocr().describe(slide(drawn, long_side_px)).startswith(f"The screen shows {drawn}, ")
 
 
-def test_what_is_no_picture_or_has_no_text_says_so() -> None:
+def test_a_blank_or_broken_picture_is_described_as_having_no_text() -> None:
     blank = encode(Planes.from_i420(bytes([235]) * 320 * 180 + bytes([128]) * (160 * 90 * 2), 320, 180)).jpeg
     assert [ocr().describe(jpeg) for jpeg in (blank, b"no picture", b"", b"\xff\xd8cut off")] == [NOTHING] * 4
 
 
 @pytest.mark.parametrize("rms", [0, 100, 300])
 @pytest.mark.parametrize("speaker", SPEAKERS)
-def test_each_question_is_told_apart_whoever_asks_it_and_in_noise(speaker: str, rms: int) -> None:
+def test_each_question_is_recognized_for_every_speaker_and_in_noise(speaker: str, rms: int) -> None:
     voice = SpeechEngine(speaker)
-    heard = [
+    transcripts = [
         phrase_recognizer().recognize(noisy(voice.speak(question, RATE_HZ), rms), RATE_HZ) for question in QUESTIONS
     ]
-    assert heard == list(QUESTIONS)
+    assert transcripts == list(QUESTIONS)
 
 
 @pytest.mark.parametrize("rate_hz", [8_000, 24_000, 48_000])
-def test_a_question_is_heard_at_any_sample_rate_and_alike_each_time(rate_hz: int) -> None:
+def test_a_question_is_recognized_at_any_sample_rate_and_each_time(rate_hz: int) -> None:
     pcm = SpeechEngine("en-us").speak(QUESTIONS[0], rate_hz)
     assert [phrase_recognizer().recognize(pcm, rate_hz) for _ in range(3)] == [QUESTIONS[0]] * 3
 
 
-def test_silence_noise_a_hum_and_other_talk_are_no_question() -> None:
+def test_silence_noise_a_hum_and_other_speech_match_no_question() -> None:
     rng = np.random.default_rng(7)
     hum = 8_000 * np.sin(np.arange(3 * RATE_HZ) * 0.08)
     noise = rng.normal(0, 1_500, 3 * RATE_HZ)
@@ -122,7 +122,7 @@ def test_silence_noise_a_hum_and_other_talk_are_no_question() -> None:
     assert [phrase_recognizer().recognize(sound, RATE_HZ) for sound in (*sounds, talk)] == [""] * 5
 
 
-def test_ears_need_phrases_and_words_they_know_how_to_hear() -> None:
+def test_the_phrase_recognizer_needs_phrases_and_the_pronunciation_of_each_word() -> None:
     with pytest.raises(ConfigurationError) as failed:
         PhraseRecognizer(["Ask zyxwvut."])
     assert "zyxwvut" in failed.value.message
@@ -131,23 +131,23 @@ def test_ears_need_phrases_and_words_they_know_how_to_hear() -> None:
         PhraseRecognizer([])
 
 
-def test_digits_that_are_spoken_are_heard_back() -> None:
+def test_spoken_digits_are_recognized() -> None:
     voice, listener = SpeechEngine(), DigitRecognizer()
     said = [number() for _ in range(20)]
     sounds = [noisy(voice.speak(f"The number on the slide is {one}.", RATE_HZ), 30) for one in said]
-    heard = [listener.recognize(sound, RATE_HZ) for sound in sounds]
-    # Each number is random, and no ear is perfect: of 1,500 digits one was misheard, quiet and in noise.
-    assert sum(one in other for one, other in zip(said, heard, strict=True)) >= 19
+    transcripts = [listener.recognize(sound, RATE_HZ) for sound in sounds]
+    # Each number is random, and no recognizer is perfect: of 1,500 digits one was misheard, quiet and in noise.
+    assert sum(one in other for one, other in zip(said, transcripts, strict=True)) >= 19
     assert listener.recognize(bytes(2 * RATE_HZ), RATE_HZ) == ""
 
 
-def test_a_voice_that_is_unknown_is_named_as_the_fault() -> None:
+def test_an_unknown_voice_is_a_configuration_error_that_names_the_parameter() -> None:
     with pytest.raises(ConfigurationError) as failed:
         SpeechEngine("nobody")
     assert failed.value.param == "voice"
 
 
-def test_a_text_is_spoken_whole_and_cut_into_its_characters_time() -> None:
+def test_a_text_is_spoken_whole_and_aligned_with_its_characters() -> None:
     texts: list[str] = []
 
     def speaker(text: str, rate_hz: int) -> bytes:
@@ -163,18 +163,18 @@ def test_a_text_is_spoken_whole_and_cut_into_its_characters_time() -> None:
     assert list(spoken.pieces("", 20)) == []
 
 
-def heard_in(recognizer: StreamRecognizer, pcm: bytes, chunk_bytes: int = 1_600) -> list[Event]:
+def events_of(recognizer: StreamRecognizer, pcm: bytes, chunk_bytes: int = 1_600) -> list[Event]:
     chunks = [pcm[start : start + chunk_bytes] for start in range(0, len(pcm), chunk_bytes)]
     return [event for chunk in chunks for event in recognizer.feed(chunk)] + recognizer.flush()
 
 
 def finals(events: list[Event]) -> list[str]:
-    heard = [event for event in events if isinstance(event, RecognizedSpeech) and event.final]
-    return [" ".join(word.text for word in event.words) for event in heard if event.words]
+    transcripts = [event for event in events if isinstance(event, RecognizedSpeech) and event.final]
+    return [" ".join(word.text for word in event.words) for event in transcripts if event.words]
 
 
-def test_an_ear_with_a_transcriber_hears_each_phrase_whole_and_asks_no_script() -> None:
-    voice, script = SpeechEngine("en-us"), PhraseScript(["never asked for"])
+def test_a_recognizer_with_a_transcriber_returns_each_phrase_and_takes_none_of_the_script() -> None:
+    voice, script = SpeechEngine("en-us"), PhraseScript(["never taken"])
     pause = bytes(RATE_HZ * 2)
     sound = b"".join(pause + voice.speak(question, RATE_HZ) + pause for question in QUESTIONS[:3])
     recognizer = StreamRecognizer(
@@ -184,33 +184,33 @@ def test_an_ear_with_a_transcriber_hears_each_phrase_whole_and_asks_no_script() 
         1,
         phrase_recognizer().recognize,
     )
-    assert finals(heard_in(recognizer, sound)) == list(QUESTIONS[:3])
+    assert finals(events_of(recognizer, sound)) == list(QUESTIONS[:3])
     assert len(script) == 1
 
 
-def test_an_ear_with_a_transcriber_hears_what_was_said_when_it_is_flushed_and_two_channels_as_one() -> None:
+def test_a_flush_transcribes_the_rest_and_two_channels_are_mixed_to_one() -> None:
     mono = np.frombuffer(SpeechEngine("en-us").speak(QUESTIONS[2], RATE_HZ), "<i2")
     recognizer = StreamRecognizer(
         RATE_HZ, RecognitionOptions(endpointing_ms=None), PhraseScript().next, 2, phrase_recognizer().recognize
     )
-    assert finals(heard_in(recognizer, np.repeat(mono, 2).tobytes(), 3_200)) == [QUESTIONS[2]]
+    assert finals(events_of(recognizer, np.repeat(mono, 2).tobytes(), 3_200)) == [QUESTIONS[2]]
 
 
-def test_music_without_a_pause_is_given_up_on_after_twenty_seconds_and_holds_no_more_memory() -> None:
-    told: list[int] = []
+def test_sound_without_a_pause_is_transcribed_in_pieces_of_twenty_seconds_to_bound_memory() -> None:
+    lengths_s: list[int] = []
 
     def transcriber(pcm: bytes, rate_hz: int) -> str:
-        told.append(len(pcm) // 2 // rate_hz)
+        lengths_s.append(len(pcm) // 2 // rate_hz)
         return ""
 
     music = (8_000 * np.sin(np.arange(45 * RATE_HZ) * 0.1)).astype("<i2").tobytes()
-    events = heard_in(
+    events = events_of(
         StreamRecognizer(RATE_HZ, RecognitionOptions(), PhraseScript().next, 1, transcriber), music, 32_000
     )
-    assert told == [20, 20, 5] and finals(events) == []
+    assert lengths_s == [20, 20, 5] and finals(events) == []
 
 
-def asked(text: str, *, jpeg: bytes | None = None, passages: tuple[Passage, ...] = ()) -> list[RequestMessage]:
+def agent_turn(text: str, *, jpeg: bytes | None = None, passages: tuple[Passage, ...] = ()) -> list[RequestMessage]:
     """Return a turn as the room agent composes it, of a room that saw two slides."""
     memory = ScreenMemory()
     memory.add("TR_1", "The screen shows 111, Plans.", 0.0, shared_by="Ann")
@@ -219,55 +219,61 @@ def asked(text: str, *, jpeg: bytes | None = None, passages: tuple[Passage, ...]
     turn = compose(question, KEY, 4_000, agent_name="Rayroom")
     images = (turn.image_jpeg,) if turn.image_jpeg else ()
     texts = ("system", turn.instructions), ("system", turn.key_note), ("user", turn.context)
-    return [*(RequestMessage(role, (told,)) for role, told in texts), RequestMessage("user", (*images, turn.question))]
+    return [
+        *(RequestMessage(role, (words,)) for role, words in texts),
+        RequestMessage("user", (*images, turn.question)),
+    ]
 
 
 def passage(text: str) -> Passage:
     return Passage(passage_id="p", source="handbook.md", text=text, score=0.9)
 
 
-def test_the_rule_reads_the_picture_or_what_is_shown_now_or_what_was_shown_before() -> None:
+def test_the_answerer_reads_the_picture_the_current_slide_or_the_one_before_it() -> None:
     answerer, drawn = RuleAnswerer(ocr().describe), number()
-    assert answerer.answer(asked(QUESTIONS[0], jpeg=slide(drawn))) == f"The number on the slide is {drawn}."
-    assert answerer.answer(asked(QUESTIONS[0])) == "The number on the slide is 222."
-    assert answerer.answer(asked(QUESTIONS[1], jpeg=slide(drawn))) == "The slide before this one showed 111."
+    assert answerer.answer(agent_turn(QUESTIONS[0], jpeg=slide(drawn))) == f"The number on the slide is {drawn}."
+    assert answerer.answer(agent_turn(QUESTIONS[0])) == "The number on the slide is 222."
+    assert answerer.answer(agent_turn(QUESTIONS[1], jpeg=slide(drawn))) == "The slide before this one showed 111."
 
 
 @pytest.mark.parametrize("number", ["00417", "73.25", "1,234,567", "1'250", "12 345 678", "7"])
-def test_a_number_is_taken_whole_from_what_is_shown(number: str) -> None:
+def test_a_number_is_taken_whole_from_the_description_of_a_screen(number: str) -> None:
     memory = ScreenMemory()
     memory.add("TR_1", f"Q3 revenue {number} dollars", 0.0)
     question = PromptQuestion(text=QUESTIONS[0], asker="Ann", now_s=1.0, memory=memory)
     turns = compose(question, "5d0c3a91e27b", 4_000, agent_name="rayroom")
-    told = RuleAnswerer(ocr().describe).answer(
+    answer = RuleAnswerer(ocr().describe).answer(
         [RequestMessage("user", (turns.context,)), RequestMessage("user", (turns.question,))]
     )
-    assert told == f"The number on the slide is {number}."
+    assert answer == f"The number on the slide is {number}."
 
 
-def test_the_rule_answers_with_the_sentence_that_fits_and_names_what_it_cannot_find() -> None:
+def test_the_answerer_returns_the_matching_sentence_or_names_the_words_it_did_not_find() -> None:
     answerer = RuleAnswerer(ocr().describe)
     falcon = passage("Project Heron has 300. The budget of project Falcon is 48213 dollars. It began in 2024.")
-    assert answerer.answer(asked(QUESTIONS[2], passages=(falcon,))) == "The budget of project Falcon is 48213 dollars."
-    assert answerer.answer(asked(QUESTIONS[2])) == "I find nothing about budget project falcon."
+    assert (
+        answerer.answer(agent_turn(QUESTIONS[2], passages=(falcon,)))
+        == "The budget of project Falcon is 48213 dollars."
+    )
+    assert answerer.answer(agent_turn(QUESTIONS[2])) == "I find nothing about budget project falcon."
 
 
-def test_the_rule_describes_a_picture_that_comes_without_a_question() -> None:
+def test_the_answerer_describes_a_picture_without_a_question() -> None:
     drawn = number()
     turn = RequestMessage("user", (slide(drawn), "Describe what is on this screen."))
     assert drawn in RuleAnswerer(ocr().describe).answer([turn])
 
 
-async def test_load_engines_together_see_hear_think_and_speak() -> None:
+async def test_loaded_engines_recognize_answer_and_speak_together() -> None:
     engines, drawn = load_engines(QUESTIONS), number()
     assert engines.transcriber is not None and engines.speaker is not None
     question = engines.transcriber(SpeechEngine("en-us").speak(QUESTIONS[0], RATE_HZ), RATE_HZ)
-    words = await engines.answer(asked(question, jpeg=slide(drawn)))
+    words = await engines.answer(agent_turn(question, jpeg=slide(drawn)))
     assert words is not None and words[-1] == f"{drawn}."
     assert len(engines.speaker(" ".join(words), RATE_HZ)) > 2 * RATE_HZ
 
 
-async def test_without_senses_everything_is_made_up_as_before() -> None:
+async def test_without_engines_answers_and_sounds_are_simulated() -> None:
     assert await Engines().answer([RequestMessage("user", ("Hello?",))]) is None
     assert len(list(Engines().voice("anna", 8_000).pieces("x" * 50, 20))) == 3
 
@@ -290,7 +296,7 @@ def bodies(jpeg: bytes) -> list[tuple[str, dict[str, Any]]]:
     ]
 
 
-async def test_every_vendors_messages_and_pictures_reach_the_answerer_and_its_words_are_billed() -> None:
+async def test_messages_and_pictures_of_each_vendor_reach_the_answerer_and_its_words_are_billed() -> None:
     got: list[list[RequestMessage]] = []
 
     def answerer(turns: Sequence[RequestMessage]) -> str:
@@ -310,7 +316,7 @@ async def test_every_vendors_messages_and_pictures_reach_the_answerer_and_its_wo
     assert [seen.completion_tokens for seen in emulator.journal] == [3, 3, 3]
 
 
-async def test_a_planned_fault_speaks_before_the_answerer_and_a_limit_cuts_its_words() -> None:
+async def test_a_planned_fault_precedes_the_answerer_and_a_limit_cuts_its_words() -> None:
     state = EmulatorState(engines=Engines(answerer=lambda _: "one two three four"))
     headers, url = {"authorization": "Bearer k"}, "/openai/v1/chat/completions"
     body = {"model": "m", "messages": [{"role": "user", "content": "Count."}], "max_tokens": 2}
@@ -324,20 +330,20 @@ async def test_a_planned_fault_speaks_before_the_answerer_and_a_limit_cuts_its_w
     assert said == [(None, "stop"), ("one two", "length")]
 
 
-def test_the_emulator_loads_no_sense_that_it_is_not_given() -> None:
+def test_the_emulator_imports_no_engine_that_it_is_not_given() -> None:
     heavy = ("rapidocr_onnxruntime", "pocketsphinx", "espeakng_loader", "soxr", "onnxruntime", "cv2")
     code = f"import sys, cluster.lab.emulator.engines; print([name for name in {heavy} if name in sys.modules])"
-    told = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=60, check=True)
-    assert told.stdout.strip() == "[]"
+    finished = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=60, check=True)
+    assert finished.stdout.strip() == "[]"
 
 
-def test_a_sense_whose_library_is_missing_names_the_extra() -> None:
+def test_a_missing_engine_library_is_an_error_that_names_the_extra() -> None:
     with pytest.raises(ConfigurationError) as failed:
         library("no_such_library")
     assert "pip install 'rayroom[senses]'" in failed.value.message
 
 
-def test_senses_that_lack_what_brings_sound_to_a_rate_say_so_before_any_sound_comes() -> None:
+def test_a_missing_resampler_is_reported_before_any_sound_arrives() -> None:
     code = (
         "import sys; sys.modules['soxr'] = None\n"
         "from cluster.lab.emulator.engines import load_engines\n"
@@ -345,5 +351,5 @@ def test_senses_that_lack_what_brings_sound_to_a_rate_say_so_before_any_sound_co
         "try:\n    load_engines(['what is it'])\n"
         "except ConfigurationError as error:\n    print(error.message)"
     )
-    told = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=60, check=True)
-    assert told.stdout.startswith("soxr is missing")
+    finished = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=60, check=True)
+    assert finished.stdout.startswith("soxr is missing")

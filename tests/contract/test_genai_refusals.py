@@ -58,7 +58,7 @@ def response(name: str = "f", call_id: str = "1") -> Json:
     return {"functionResponse": {"id": call_id, "name": name, "response": {"output": "ok"}}}
 
 
-def talk(*contents: Json) -> Json:
+def conversation(*contents: Json) -> Json:
     return {"contents": [PING, *contents]}
 
 
@@ -84,8 +84,8 @@ REFUSED: dict[str, tuple[str, Json, str]] = {
     "two data in a part": (LITE, user({"text": "a", "fileData": {"fileUri": "gs://a"}}), "Cannot set 'file_data'"),
     "OpenAI's role": (LITE, user({"text": "a"}, role="assistant"), "Please use a valid role: user, model."),
     "a system turn": (LITE, user({"text": "a"}, role="system"), "Please use a valid role"),
-    "the model last": (LITE, talk(model({"text": "{"})), "last turn"),
-    "the model last, of 3.8": (FLASH, talk(model({"text": "{"})), "last turn"),
+    "the model last": (LITE, conversation(model({"text": "{"})), "last turn"),
+    "the model last, of 3.8": (FLASH, conversation(model({"text": "{"})), "last turn"),
     "a GIF": (LITE, image("image/gif"), "Unsupported MIME type: image/gif"),
     "no picture": (LITE, image(data="AAAA"), "Unable to process input image"),
     "no base64": (LITE, image(data="?"), "Base64 decoding failed"),
@@ -150,37 +150,45 @@ REFUSED: dict[str, tuple[str, Json, str]] = {
     "allowed names in the mode AUTO": (LITE, tool() | choice(allowedFunctionNames=["f"]), "mode ANY or VALIDATED"),
     "an allowed name of no tool": (LITE, tool() | choice(mode="ANY", allowedFunctionNames=["g"]), "g is not declared"),
     "a call first": (LITE, {"contents": [model(call()), results(response())]}, "immediately after a user turn"),
-    "a call by the user": (LITE, talk(PING | {"parts": [call()]}, results(response())), "immediately after a user"),
-    "a response of no call": (LITE, talk(results(response())), "immediately after a function call turn"),
-    "a call without a response": (LITE, talk(model(call()), PING), "number of function response parts"),
+    "a call by the user": (
+        LITE,
+        conversation(PING | {"parts": [call()]}, results(response())),
+        "immediately after a user",
+    ),
+    "a response of no call": (LITE, conversation(results(response())), "immediately after a function call turn"),
+    "a call without a response": (LITE, conversation(model(call()), PING), "number of function response parts"),
     "one response for two calls": (
         LITE,
-        talk(model(call(), call(call_id="2")), results(response())),
+        conversation(model(call(), call(call_id="2")), results(response())),
         "number of function response parts",
     ),
     "two responses for one call": (
         LITE,
-        talk(model(call()), results(response(), response(call_id="2"))),
+        conversation(model(call()), results(response(), response(call_id="2"))),
         "number of function response parts",
     ),
-    "a call of 2.5 last": (BUDGET, talk(model(call())), "no function response turn"),
-    "a response without a name": (LITE, talk(model(call()), results(response(""))), "Name cannot be empty"),
-    "a response of another name": (LITE, talk(model(call()), results(response("g"))), "functionResponse.name"),
-    "a response of another id": (LITE, talk(model(call()), results(response("f", "2"))), "functionResponse.id"),
-    "arguments of text": (LITE, talk(model({"functionCall": {"name": "f", "args": "{}"}})), "args' (TYPE_STRUCT)"),
+    "a call of 2.5 last": (BUDGET, conversation(model(call())), "no function response turn"),
+    "a response without a name": (LITE, conversation(model(call()), results(response(""))), "Name cannot be empty"),
+    "a response of another name": (LITE, conversation(model(call()), results(response("g"))), "functionResponse.name"),
+    "a response of another id": (LITE, conversation(model(call()), results(response("f", "2"))), "functionResponse.id"),
+    "arguments of text": (
+        LITE,
+        conversation(model({"functionCall": {"name": "f", "args": "{}"}})),
+        "args' (TYPE_STRUCT)",
+    ),
     "a call without its thought": (
         LITE,
-        talk(model(call(signature=None)), results(response())),
+        conversation(model(call(signature=None)), results(response())),
         "missing a thought_signature in functionCall parts",
     ),
     "a second step without its thought": (
         FLASH,
-        talk(model(call()), results(response()), model(call(signature=None)), results(response())),
+        conversation(model(call()), results(response()), model(call(signature=None)), results(response())),
         "function call `default_api:f`, position 1",
     ),
     "a thought of another vendor": (
         LITE,
-        talk(model(call(signature=JPEG)), results(response())),
+        conversation(model(call(signature=JPEG)), results(response())),
         "Corrupted thought signature",
     ),
 }
@@ -203,8 +211,8 @@ async def test_what_the_vendor_refuses_is_refused(name: str, emulator: Emulator)
 
 ACCEPTED: dict[str, tuple[str, Json]] = {
     "a role left out": (LITE, {"contents": [{"parts": [{"text": "a"}]}]}),
-    "two turns of the user": (LITE, talk(PING)),
-    "the model last, of 2.5": (BUDGET, talk(model({"text": "{"}))),
+    "two turns of the user": (LITE, conversation(PING)),
+    "the model last, of 2.5": (BUDGET, conversation(model({"text": "{"}))),
     "sampling that the model ignores": (LITE, config(temperature=0.1, topP=0.5, topK=4)),
     "a penalty of nothing": (LITE, config(presencePenalty=0)),
     "levels in small letters": (FLASH, thinking(thinkingLevel="low")),
@@ -221,19 +229,21 @@ ACCEPTED: dict[str, tuple[str, Json]] = {
     "a tier in capitals": (LITE, {"service_tier": "SERVICE_TIER_FLEX"}),
     "calls of 2.5 without ids and thoughts": (
         BUDGET,
-        talk(model({"functionCall": {"name": "f"}}), results({"functionResponse": {"name": "f", "response": {}}})),
+        conversation(
+            model({"functionCall": {"name": "f"}}), results({"functionResponse": {"name": "f", "response": {}}})
+        ),
     ),
     "one thought for two calls": (
         LITE,
-        talk(model(call(), call("g", "2", None)), results(response("g", "2"), response())),
+        conversation(model(call(), call("g", "2", None)), results(response("g", "2"), response())),
     ),
     "the base64 of the substitute": (
         LITE,
-        talk(model(call(signature=base64.b64encode(SKIP.encode()).decode())), results(response())),
+        conversation(model(call(signature=base64.b64encode(SKIP.encode()).decode())), results(response())),
     ),
     "an older turn without its thought": (
         LITE,
-        talk(model(call(signature=None)), results(response()), model({"text": "ok"}), PING),
+        conversation(model(call(signature=None)), results(response()), model({"text": "ok"}), PING),
     ),
 }
 

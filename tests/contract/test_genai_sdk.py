@@ -48,14 +48,14 @@ def finish(response: types.GenerateContentResponse) -> types.FinishReason | None
     return response.candidates[0].finish_reason
 
 
-async def test_a_stream_says_what_the_whole_answer_says(client: genai.Client) -> None:
+async def test_a_stream_holds_the_text_of_the_whole_answer(client: genai.Client) -> None:
     answer, chunks = await whole(client), await streamed(client)
     assert "".join(chunk.text or "" for chunk in chunks) == answer.text
     assert [finish(chunk) for chunk in chunks] == [None, None, None, types.FinishReason.STOP]
     assert chunks[-1].usage_metadata == answer.usage_metadata
 
 
-async def test_the_prompt_holds_what_was_cached_and_the_candidates_not_what_was_thought(
+async def test_prompt_tokens_include_cached_ones_and_candidate_tokens_exclude_thoughts(
     client: genai.Client, emulator: Emulator
 ) -> None:
     emulator.plan(Fault(extras=Extras(cached_tokens=100, thinking_tokens=40), answer_tokens=10))
@@ -106,7 +106,7 @@ ERRORS: dict[str, tuple[Fault, type[errors.APIError], str]] = {
 
 
 @pytest.mark.parametrize("name", ERRORS)
-async def test_an_error_is_the_vendors_own(name: str, client: genai.Client, emulator: Emulator) -> None:
+async def test_an_error_is_of_the_vendors_own_type(name: str, client: genai.Client, emulator: Emulator) -> None:
     fault, kind, status = ERRORS[name]
     emulator.plan(fault, vendor="gemini")
     with pytest.raises(kind) as failed:
@@ -123,14 +123,14 @@ async def test_a_bad_key_is_an_invalid_argument_with_its_reason(client: genai.Cl
 
 
 async def test_a_missing_key_is_forbidden(emulator: Emulator) -> None:
-    # The SDK will not start without one, so this asks by hand.
+    # The SDK does not start without a key, so this request is made without it.
     async with aiohttp.ClientSession() as session:
         url = f"{emulator.url}/gemini/v1/models/{MODEL}:generateContent"
         async with session.post(url, json={"contents": [{"parts": [{"text": "x"}]}]}) as response:
             assert response.status == 403 and (await response.json())["error"]["status"] == "PERMISSION_DENIED"
 
 
-async def test_a_spent_rate_names_its_quota_and_when_to_come_back() -> None:
+async def test_a_rate_limit_error_names_its_quota_and_the_time_to_wait() -> None:
     state = EmulatorState(limits=RateLimits(requests_per_minute=1), clock=lambda: 1_000.0)
     async with Emulator(state).running() as emulator:
         client = connect(emulator)
@@ -144,7 +144,7 @@ async def test_a_spent_rate_names_its_quota_and_when_to_come_back() -> None:
     assert violation["quotaId"] == "GenerateRequestsPerMinutePerProjectPerModel" and violation["quotaValue"] == "1"
 
 
-async def test_a_daily_quota_asks_for_hours(client: genai.Client, emulator: Emulator) -> None:
+async def test_a_daily_quota_names_a_wait_of_hours(client: genai.Client, emulator: Emulator) -> None:
     quota = "GenerateRequestsPerDayPerProjectPerModel"
     emulator.plan(Fault(status=429, code=quota, retry_after_s=7_200))
     with pytest.raises(errors.ClientError) as failed:
@@ -196,7 +196,7 @@ async def test_a_prompt_may_be_blocked_and_an_answer_stopped(client: genai.Clien
     assert finish(stopped) == types.FinishReason.SAFETY and stopped.text is None
 
 
-async def test_a_client_that_leaves_is_noticed_at_once_with_what_it_got(
+async def test_a_disconnect_is_noticed_at_once_and_recorded_with_the_tokens_sent(
     client: genai.Client, emulator: Emulator, sleep_probe: SleepProbe
 ) -> None:
     emulator.plan(Fault(stall_after_chunks=1))

@@ -21,7 +21,7 @@ WEATHER = types.FunctionDeclaration(name="get_weather", description="Weather.", 
 TIME = types.FunctionDeclaration(name="get_time")
 TOOLS = types.Tool(function_declarations=[WEATHER, TIME])
 MANUAL = types.AutomaticFunctionCallingConfig(disable=True)
-ASKED = types.Content(role="user", parts=[types.Part(text="get weather and get time")])
+QUESTION = types.Content(role="user", parts=[types.Part(text="get weather and get time")])
 
 
 class City(BaseModel):
@@ -37,7 +37,7 @@ async def client(emulator: Emulator) -> AsyncIterator[genai.Client]:
 
 
 async def whole(
-    client: genai.Client, model: str, contents: Any = ASKED, **config: Any
+    client: genai.Client, model: str, contents: Any = QUESTION, **config: Any
 ) -> types.GenerateContentResponse:
     settings = types.GenerateContentConfig(automatic_function_calling=MANUAL, **config)
     return await client.aio.models.generate_content(model=model, contents=contents, config=settings)
@@ -45,7 +45,7 @@ async def whole(
 
 async def chunks(client: genai.Client, model: str, **config: Any) -> list[types.GenerateContentResponse]:
     settings = types.GenerateContentConfig(automatic_function_calling=MANUAL, **config)
-    stream = await client.aio.models.generate_content_stream(model=model, contents=ASKED, config=settings)
+    stream = await client.aio.models.generate_content_stream(model=model, contents=QUESTION, config=settings)
     return [chunk async for chunk in stream]
 
 
@@ -73,7 +73,7 @@ async def test_parallel_calls_come_whole_and_take_their_responses(model: str, cl
     assert [bool(call.id) for call in calls] == [model == LITE] * 2 and bool(first.thought_signature) is (model == LITE)
     answers = [types.FunctionResponse(id=call.id, name=call.name, response={"output": "ok"}) for call in calls]
     responses = types.Content(role="user", parts=[types.Part(function_response=answer) for answer in answers])
-    final = await whole(client, model, [ASKED, content(called), responses], tools=[TOOLS])
+    final = await whole(client, model, [QUESTION, content(called), responses], tools=[TOOLS])
     assert final.text and reason(final) == types.FinishReason.STOP
 
 
@@ -104,7 +104,7 @@ async def test_a_history_without_thoughts_is_refused_by_newer_models(client: gen
         types.Part(function_response=types.FunctionResponse(id=call.id, name=call.name, response={}))
         for call in called.function_calls or ()
     ]
-    history = [ASKED, types.Content(role="model", parts=unsigned), types.Content(role="user", parts=answers)]
+    history = [QUESTION, types.Content(role="model", parts=unsigned), types.Content(role="user", parts=answers)]
     with pytest.raises(errors.ClientError, match="missing a thought_signature"):
         await whole(client, LITE, history, tools=[TOOLS])
 
@@ -132,7 +132,7 @@ async def test_structured_output_parses(client: genai.Client) -> None:
     assert isinstance(json.loads((await whole(client, OLD, response_mime_type="application/json")).text or ""), dict)
 
 
-async def test_thought_eats_a_small_limit_and_is_billed(client: genai.Client) -> None:
+async def test_thinking_can_exhaust_a_small_output_limit_and_is_billed(client: genai.Client) -> None:
     empty = await whole(client, FLASH, max_output_tokens=64)
     assert reason(empty) == types.FinishReason.MAX_TOKENS and empty.text is None and empty.usage_metadata
     assert (empty.usage_metadata.thoughts_token_count, empty.usage_metadata.candidates_token_count) == (64, None)

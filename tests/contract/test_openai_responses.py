@@ -1,4 +1,4 @@
-"""OpenAI's Responses API in the emulator: what it refuses, and what the SDK's strict validation accepts of it."""
+"""OpenAI's Responses API in the emulator: its refusals, and answers that pass the SDK's strict validation."""
 
 from __future__ import annotations
 
@@ -73,7 +73,7 @@ async def test_a_response_is_refused_by_status_code_and_parameter(name: str, cli
     assert (error.code, error.param) == (code, param)
 
 
-async def test_a_response_takes_tools_while_it_thinks_and_the_most_thought(client: openai.AsyncOpenAI) -> None:
+async def test_a_response_takes_tools_with_reasoning_and_the_highest_effort(client: openai.AsyncOpenAI) -> None:
     body = {"model": SOL, "input": "ping", "tools": [flat()], "reasoning": {"effort": "max"}, "store": False}
     assert isinstance(await client.post(PATH, cast_to=object, body=body), dict)
 
@@ -85,7 +85,7 @@ def test_the_known_fields_are_those_of_the_sdk() -> None:
     assert known - set(FIELDS) == stateful | hosted and set(FIELDS) <= known
 
 
-async def test_an_answer_has_its_thought_its_text_and_its_usage(client: openai.AsyncOpenAI) -> None:
+async def test_an_answer_has_a_reasoning_item_text_and_usage(client: openai.AsyncOpenAI) -> None:
     answer = await client.responses.create(model=SOL, input="ping", reasoning={"effort": "low"}, service_tier="flex")
     assert [item.type for item in answer.output] == ["reasoning", "message"] and answer.status == "completed"
     assert answer.output_text.startswith("This is the emulator speaking") and answer.service_tier == "flex"
@@ -93,7 +93,7 @@ async def test_an_answer_has_its_thought_its_text_and_its_usage(client: openai.A
     assert answer.usage.output_tokens == 120 + 24 and answer.usage.total_tokens == 1 + 144
 
 
-async def test_a_limit_that_thought_reaches_leaves_an_incomplete_empty_answer(client: openai.AsyncOpenAI) -> None:
+async def test_reasoning_that_reaches_the_limit_leaves_an_incomplete_empty_answer(client: openai.AsyncOpenAI) -> None:
     answer = await client.responses.create(model=SOL, input="ping", max_output_tokens=64)
     assert answer.status == "incomplete" and answer.output_text == "" and answer.incomplete_details
     assert answer.incomplete_details.reason == "max_output_tokens"
@@ -101,27 +101,27 @@ async def test_a_limit_that_thought_reaches_leaves_an_incomplete_empty_answer(cl
 
 
 async def test_a_stream_ends_with_the_whole_answer(client: openai.AsyncOpenAI) -> None:
-    said, last = "", None
+    text_so_far, last = "", None
     async with client.responses.stream(model=SOL, input="ping") as events:
         async for event in events:
-            said += event.delta if event.type == "response.output_text.delta" else ""
+            text_so_far += event.delta if event.type == "response.output_text.delta" else ""
             last = event
-    assert last is not None and last.type == "response.completed" and said == last.response.output_text
+    assert last is not None and last.type == "response.completed" and text_so_far == last.response.output_text
     assert last.response.usage is not None and last.response.usage.output_tokens == 160 + 24
 
 
 async def test_a_tool_call_streams_its_arguments_and_takes_its_result(client: openai.AsyncOpenAI) -> None:
     tool: Any = {**flat("get_weather"), "parameters": {"type": "object", "properties": {"city": {"type": "string"}}}}
     tool["parameters"]["required"] = ["city"]
-    asked: list[Any] = [{"role": "user", "content": "get weather"}]
-    async with client.responses.stream(model=SOL, input=asked, tools=[tool]) as events:
+    question: list[Any] = [{"role": "user", "content": "get weather"}]
+    async with client.responses.stream(model=SOL, input=question, tools=[tool]) as events:
         arguments = "".join([e.delta async for e in events if e.type == "response.function_call_arguments.delta"])
         answer = await events.get_final_response()
     (call,) = [item for item in answer.output if item.type == "function_call"]
     assert json.loads(arguments) == json.loads(call.arguments) == {"city": "text"} and call.name == "get_weather"
     sent: Any = {"type": "function_call", "call_id": call.call_id, "name": call.name, "arguments": call.arguments}
     result: Any = {"type": "function_call_output", "call_id": call.call_id, "output": "rain"}
-    final = await client.responses.create(model=SOL, input=[*asked, sent, result], tools=[tool])
+    final = await client.responses.create(model=SOL, input=[*question, sent, result], tools=[tool])
     assert final.output_text
 
 

@@ -35,25 +35,25 @@ async def streamed(client: openai.AsyncOpenAI, **more: Any) -> list[ChatCompleti
         return [chunk async for chunk in stream]
 
 
-def said(chunks: list[ChatCompletionChunk]) -> str:
+def text_of(chunks: list[ChatCompletionChunk]) -> str:
     return "".join(chunk.choices[0].delta.content or "" for chunk in chunks if chunk.choices)
 
 
-async def test_a_stream_says_what_the_whole_answer_says(client: openai.AsyncOpenAI) -> None:
+async def test_a_stream_holds_the_text_of_the_whole_answer(client: openai.AsyncOpenAI) -> None:
     whole = await client.chat.completions.create(**UNTHINKING)
     chunks = await streamed(client)
-    assert said(chunks) == whole.choices[0].message.content
+    assert text_of(chunks) == whole.choices[0].message.content
     assert [c.choices[0].finish_reason for c in chunks][-1] == whole.choices[0].finish_reason == "stop"
 
 
-async def test_a_stream_tells_its_usage_only_when_asked_to_and_last(client: openai.AsyncOpenAI) -> None:
-    untold = await streamed(client)
-    told = await streamed(client, stream_options={"include_usage": True})
-    assert all(chunk.usage is None for chunk in [*untold, *told[:-1]])
-    assert told[-1].choices == [] and told[-1].usage is not None and told[-1].usage.prompt_tokens == 5
+async def test_a_stream_ends_with_its_usage_only_where_the_request_includes_it(client: openai.AsyncOpenAI) -> None:
+    without_usage = await streamed(client)
+    with_usage = await streamed(client, stream_options={"include_usage": True})
+    assert all(chunk.usage is None for chunk in [*without_usage, *with_usage[:-1]])
+    assert with_usage[-1].choices == [] and with_usage[-1].usage is not None and with_usage[-1].usage.prompt_tokens == 5
 
 
-async def test_the_prompt_holds_what_was_cached_and_the_completion_what_was_thought(
+async def test_prompt_tokens_include_cached_ones_and_completion_tokens_include_reasoning(
     client: openai.AsyncOpenAI, emulator: Emulator
 ) -> None:
     emulator.plan(Fault(extras=Extras(cached_tokens=100, thinking_tokens=40), answer_tokens=10))
@@ -78,10 +78,10 @@ async def test_an_answer_longer_than_allowed_ends_with_length(client: openai.Asy
     assert answer.choices[0].finish_reason == "length" and answer.usage and answer.usage.completion_tokens == 3
 
 
-async def test_embeddings_are_unit_vectors_of_the_size_asked_for(client: openai.AsyncOpenAI) -> None:
+async def test_embeddings_are_unit_vectors_of_the_requested_size(client: openai.AsyncOpenAI) -> None:
     texts = ["one two", "three"]
     result = await client.embeddings.create(model="any", input=texts, dimensions=64, encoding_format="float")
-    # Asked for no encoding, the SDK asks for base64 and unpacks it, which its strict validation does not foresee.
+    # Without an encoding the SDK requests base64 and unpacks it, which its strict validation does not foresee.
     unpacked = await client.with_options(_extra_kwargs={"_strict_response_validation": False}).embeddings.create(
         model="any", input=texts, dimensions=64
     )
@@ -102,16 +102,16 @@ ERRORS: dict[str, tuple[Fault, type[openai.APIStatusError], str]] = {
 
 
 @pytest.mark.parametrize("name", ERRORS)
-async def test_an_error_is_the_vendors_own(name: str, client: openai.AsyncOpenAI, emulator: Emulator) -> None:
-    fault, kind, said_type = ERRORS[name]
+async def test_an_error_is_of_the_vendors_own_type(name: str, client: openai.AsyncOpenAI, emulator: Emulator) -> None:
+    fault, kind, expected_type = ERRORS[name]
     emulator.plan(fault, vendor="openai")
     with pytest.raises(kind) as failed:
         await client.chat.completions.create(**UNTHINKING)
-    assert failed.value.type == said_type and (fault.code is None or failed.value.code == fault.code)
+    assert failed.value.type == expected_type and (fault.code is None or failed.value.code == fault.code)
     assert failed.value.request_id and emulator.journal[0].status == fault.status
 
 
-async def test_a_spent_rate_says_what_is_left_and_when_to_come_back() -> None:
+async def test_a_rate_limit_error_holds_the_remainder_and_the_time_to_wait() -> None:
     state = EmulatorState(limits=RateLimits(requests_per_minute=1), clock=lambda: 1_000.0)
     async with Emulator(state).running() as emulator, connect(emulator) as client:
         good = await client.chat.completions.with_raw_response.create(**UNTHINKING)
@@ -123,7 +123,7 @@ async def test_a_spent_rate_says_what_is_left_and_when_to_come_back() -> None:
     assert failed.value.code == "rate_limit_exceeded"
 
 
-async def test_tokens_are_limited_by_the_longest_answer_asked_for() -> None:
+async def test_the_token_limit_counts_the_longest_requested_answer() -> None:
     async with Emulator(EmulatorState(limits=RateLimits(tokens_per_minute=100))).running() as emulator:
         async with connect(emulator) as client:
             with pytest.raises(openai.RateLimitError) as failed:
@@ -131,7 +131,7 @@ async def test_tokens_are_limited_by_the_longest_answer_asked_for() -> None:
     assert failed.value.type == "tokens"
 
 
-async def test_a_model_the_emulator_was_not_told_of_is_not_found() -> None:
+async def test_a_model_that_the_emulator_does_not_serve_is_not_found() -> None:
     async with Emulator(EmulatorState(models=frozenset({"other"}))).running() as emulator, connect(emulator) as client:
         with pytest.raises(openai.NotFoundError) as failed:
             await client.chat.completions.create(**UNTHINKING)
@@ -159,7 +159,7 @@ async def test_a_stream_cut_short_ends_cleanly_without_its_finish_marker(
 ) -> None:
     emulator.plan(Fault(cut_after_chunks=3))
     chunks = await streamed(client)
-    assert len(said(chunks).split()) == 3 and all(chunk.choices[0].finish_reason is None for chunk in chunks)
+    assert len(text_of(chunks).split()) == 3 and all(chunk.choices[0].finish_reason is None for chunk in chunks)
 
 
 @pytest.mark.parametrize("fault", [Fault(reset_after_chunks=2), Fault(reset_after_bytes=500)], ids=["chunks", "bytes"])
@@ -187,11 +187,13 @@ async def test_garbage_is_not_json(client: openai.AsyncOpenAI, emulator: Emulato
         await streamed(client)
 
 
-async def test_a_model_may_decline_and_a_filter_may_stop_it(client: openai.AsyncOpenAI, emulator: Emulator) -> None:
+async def test_a_model_may_refuse_and_a_content_filter_may_end_an_answer(
+    client: openai.AsyncOpenAI, emulator: Emulator
+) -> None:
     emulator.plan(Fault(refusal="refused"))
     emulator.plan(Fault(refusal="filtered"))
-    declined, filtered = [(await client.chat.completions.create(**UNTHINKING)).choices[0] for _ in range(2)]
-    assert declined.message.refusal == "I cannot help with that." and declined.message.content is None
+    refused, filtered = [(await client.chat.completions.create(**UNTHINKING)).choices[0] for _ in range(2)]
+    assert refused.message.refusal == "I cannot help with that." and refused.message.content is None
     assert filtered.finish_reason == "content_filter" and filtered.message.content is None
 
 
@@ -201,7 +203,7 @@ async def test_an_empty_answer_is_an_answer(client: openai.AsyncOpenAI, emulator
     assert answer.choices[0].message.content == "" and answer.choices[0].finish_reason == "stop"
 
 
-async def test_a_client_that_leaves_is_noticed_at_once_with_what_it_got(
+async def test_a_disconnect_is_noticed_at_once_and_recorded_with_the_tokens_sent(
     client: openai.AsyncOpenAI, emulator: Emulator, sleep_probe: SleepProbe
 ) -> None:
     emulator.plan(Fault(stall_after_chunks=4))

@@ -126,7 +126,7 @@ async def test_an_old_model_stops_at_a_sequence(client: openai.AsyncOpenAI) -> N
     assert answer.choices[0].message.content == "This is the" and answer.choices[0].finish_reason == "stop"
 
 
-async def test_thought_eats_a_small_limit_and_is_billed(client: openai.AsyncOpenAI) -> None:
+async def test_reasoning_can_exhaust_a_small_output_limit_and_is_billed(client: openai.AsyncOpenAI) -> None:
     empty = await client.chat.completions.create(model="gpt-6.1-sol", messages=NAMED, max_completion_tokens=64)
     assert (empty.choices[0].message.content, empty.choices[0].finish_reason) == ("", "length")
     assert empty.usage and empty.usage.completion_tokens_details and empty.usage.completion_tokens == 64

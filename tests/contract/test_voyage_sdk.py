@@ -61,7 +61,7 @@ ERRORS: dict[str, tuple[Fault, str]] = {
 
 
 @pytest.mark.parametrize("name", ERRORS)
-async def test_an_error_is_the_vendors_own(name: str, client: Any, emulator: Emulator) -> None:
+async def test_an_error_is_of_the_vendors_own_type(name: str, client: Any, emulator: Emulator) -> None:
     fault, kind = ERRORS[name]
     emulator.plan(fault, vendor="voyage")
     with pytest.raises(getattr(voyageai.error, kind)) as failed:
@@ -71,7 +71,7 @@ async def test_an_error_is_the_vendors_own(name: str, client: Any, emulator: Emu
     assert fault.html or '"detail"' in str(failed.value.http_body)
 
 
-async def test_a_spent_rate_says_nothing_of_when_to_come_back() -> None:
+async def test_a_rate_limit_error_holds_no_time_to_wait() -> None:
     async with Emulator(EmulatorState(limits=RateLimits(requests_per_minute=1))).running() as emulator:
         client = connect(emulator)
         await client.multimodal_embed([["x"]], model=MODEL)
@@ -80,7 +80,7 @@ async def test_a_spent_rate_says_nothing_of_when_to_come_back() -> None:
     assert "retry-after" not in {name.lower() for name in failed.value.headers}
 
 
-async def test_what_is_no_picture_is_refused(client: Any) -> None:
+async def test_data_that_is_not_a_picture_is_refused(client: Any) -> None:
     url = "data:image/jpeg;base64," + base64.b64encode(b"no picture").decode()
     inputs: list[Any] = [{"content": [{"type": "image_base64", "image_base64": url}]}]
     with pytest.raises(voyageai.error.InvalidRequestError):

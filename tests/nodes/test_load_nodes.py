@@ -10,7 +10,7 @@ import pytest
 import yaml
 
 from cluster.config.keys import AGENT
-from cluster.costs.journal import read_settled_nanousd
+from cluster.costs.journal_reader import read_settled_nanousd
 from cluster.lab.results import record
 from cluster.lab.stack import ray_node
 from tests.nodes.cluster import KEYS, ROOT, three_nodes

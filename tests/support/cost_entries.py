@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+import uuid
+from dataclasses import replace
 from typing import Any
 
 from cluster.costs.commit_log import CommitLog
-from cluster.costs.models import FlushResult
-from routing.models import FlushRow, Intent, Outcome, Settlement, Usage
+from cluster.costs.journal import Journal
+from cluster.costs.models import Knowledge
+from routing.models import CallRecord, FlushRow, Intent, Outcome, Settlement, Usage
 
 
 def intent(event_id: str = "e1", **changes: Any) -> Intent:
@@ -23,7 +25,7 @@ def intent(event_id: str = "e1", **changes: Any) -> Intent:
         "budget_nanousd": None,
         "simulated": True,
         "opened_at_s": 100.0,
-        "expires_at_s": 160.0,
+        "lifetime_s": 60.0,
     }
     return Intent(**(values | changes))
 
@@ -35,9 +37,19 @@ def settlement(event_id: str = "e1", cost_nanousd: int = 700, **changes: Any) ->
         "cost_nanousd": cost_nanousd,
         "estimated": False,
         "usage": Usage(input_tokens=10, output_tokens=2),
-        "settled_at_s": 101.0,
     }
     return Settlement(**(values | changes))
+
+
+def call_record(event_id: str = "e1", cost_nanousd: int = 600, **changes: Any) -> CallRecord:
+    values: dict[str, Any] = {
+        "event_id": event_id,
+        "ended": True,
+        "cost_nanousd": cost_nanousd,
+        "estimated": False,
+        "usage": Usage(input_tokens=10, output_tokens=1),
+    }
+    return CallRecord(**(values | changes))
 
 
 async def spend(commit_log: CommitLog, event_id: str, cost_nanousd: int, **changes: Any) -> None:
@@ -46,27 +58,49 @@ async def spend(commit_log: CommitLog, event_id: str, cost_nanousd: int, **chang
     await commit_log.write([settlement(event_id, cost_nanousd)])
 
 
-@dataclass
-class BackendInMemory:
-    """Store each flush id once. A test queues errors in `faults`, which are raised in order."""
+def flush_row(cost_nanousd: int = 700, **changes: Any) -> FlushRow:
+    values: dict[str, Any] = {
+        "flush_id": str(uuid.uuid4()),
+        "tenant_id": "acme",
+        "service": "vision",
+        "model": "simulated/gemini-3.5-flash-lite",
+        "seq": 1,
+        "window_start_s": 1_790_000_000.0,
+        "window_end_s": 1_790_000_010.0,
+        "requests": 3,
+        "usage": {"input_tokens": 30},
+        "cost_nanousd": cost_nanousd,
+        "cumulative_nanousd": cost_nanousd,
+        "price_version": "gemini-3.5-flash-lite@2026-09-01",
+        "simulated": True,
+        "estimated_requests": 0,
+        "journal_id": str(uuid.uuid4()),
+        "epoch": str(uuid.uuid4()),
+    }
+    return FlushRow(**(values | changes))
 
-    rows: dict[str, FlushRow] = field(default_factory=dict)
-    faults: list[Exception] = field(default_factory=list)
-    lose_next_reply: bool = False
-    refuse: dict[str, str] = field(default_factory=dict)
-    calls: int = 0
 
-    async def track_costs(self, rows: tuple[FlushRow, ...]) -> FlushResult:
-        self.calls += 1
-        if self.faults:
-            raise self.faults.pop(0)
-        accepted = [row for row in rows if row.model not in self.refuse]
-        self.rows |= {row.flush_id: row for row in accepted}
-        if self.lose_next_reply:
-            self.lose_next_reply = False
-            raise TimeoutError
-        refused = {row.flush_id: self.refuse[row.model] for row in rows if row.model in self.refuse}
-        return FlushResult(accepted=frozenset(row.flush_id for row in accepted), refused=refused)
+def book(
+    journal: Journal,
+    event_id: str,
+    cost_nanousd: int,
+    booked_at_s: float = 120.0,
+    knowledge: Knowledge = Knowledge.VENDOR_FINAL,
+    usage: Usage | None = None,
+    **changes: Any,
+) -> None:
+    """Open and settle one event in a transaction of its own."""
+    settled = settlement(event_id, cost_nanousd, estimated=knowledge < Knowledge.REPLICA_PARTIAL)
+    settled = replace(settled, usage=usage or settled.usage)
+    with journal.transaction():
+        journal.add_intent(intent(event_id, **changes), booked_at_s, booked_at_s + 60.0)
+        journal.settle(settled, knowledge, booked_at_s)
 
-    def billed_nanousd(self, tenant_id: str = "acme") -> int:
-        return sum(row.cost_nanousd for row in self.rows.values() if row.tenant_id == tenant_id)
+
+def seal(journal: Journal) -> tuple[FlushRow, ...]:
+    """Seal all settled events; return the windows that are not sent."""
+    while journal.fill_windows():
+        pass
+    while journal.close_windows():
+        pass
+    return journal.unsent(1_000)

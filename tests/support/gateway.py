@@ -7,7 +7,7 @@ import io
 import random
 import time
 from collections.abc import AsyncGenerator, AsyncIterator, Sequence
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, closing
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
@@ -124,7 +124,8 @@ class InProcessCluster:
         await self.recorder.aclose()
 
     async def events(self) -> list[dict[str, object]]:
-        return await self.recorder.run_on_journal_thread(self.journal.events)
+        with closing(self.journal.reader()) as reader:
+            return reader.events()
 
 
 @asynccontextmanager

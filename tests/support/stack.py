@@ -20,12 +20,13 @@ import psutil
 from cluster.config.settings import IMPORT_PATH
 from cluster.lab.emulator import Emulator
 from cluster.lab.stack import startup
-from cluster.lab.stack.backend_peer import BackendPeer, peer_command
+from cluster.lab.stack.backend_peer import BackendPeer
 from cluster.lab.stack.livekit_server import find_livekit_server
 from cluster.lab.stack.plan import Plan, planned
 from cluster.lab.stack.processes import Processes
 from tests.support.knowledge_base import KnowledgeBase
 from tests.support.livekit_server import LiveKit
+from tests.support.trpc_backend import faulty_command
 
 ROOT = Path(__file__).parents[2]
 # Ray may need a second attempt.
@@ -195,7 +196,7 @@ def _title(process: psutil.Process) -> str:
 async def _start_backend(plan: Plan, processes: Processes, passages: Passages) -> BackendPeer:
     path = plan.directory / "passages.json"
     path.write_text(json.dumps(passages), "utf-8")
-    command = await asyncio.to_thread(peer_command, plan.root, plan.backend_key, passages=path)
+    command = await asyncio.to_thread(faulty_command, plan.root, plan.backend_key, passages=path)
     peer = BackendPeer(plan.backend_key)
     await peer.attach(await processes.start("backend", command, piped=True))
     return peer

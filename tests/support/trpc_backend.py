@@ -1,29 +1,72 @@
-"""A real tRPC server on Node, on a free port; it ends on exit."""
+"""A real tRPC server on Node, on a free port; it ends on exit. With faults, or the example as users copy it."""
 
 from __future__ import annotations
 
 import asyncio
+import json
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from pathlib import Path
-from typing import Literal
+from typing import Any, Literal
 
-from cluster.lab.stack.backend_peer import BackendPeer, peer_command
+import httpx
+
+from cluster.lab.stack.backend_peer import PEER, BackendPeer, peer_command
 
 ROOT = Path(__file__).parents[2]
+KEY = "backend-key-for-tests"
+EVERYDAY_FAULTS: dict[str, Any] = {
+    "failBeforeRate": 0.1,
+    "failAfterRate": 0.1,
+    "loseReplyRate": 0.03,
+    "repeatRate": 0.1,
+    "delayMs": 2,
+    "conflicts": True,
+}
+"""The faults that every test of a whole bill has: before and after a row is stored, a lost reply, a repeated row."""
+
+
+def faulty_command(
+    root: Path,
+    key: str,
+    transformer: Literal["plain", "superjson"] = "superjson",
+    batching: bool = True,
+    passages: Path | None = None,
+    faults: dict[str, Any] | None = None,
+) -> list[str]:
+    """Return the command of a backend with faults: the example's procedures, and its installed packages."""
+    command = peer_command(root, key, transformer, batching, passages)
+    server = str(root / "tests/support/faulty_backend/server.mjs")
+    return [server if part == str(root / PEER / "server.js") else part for part in command] + [
+        "--faults",
+        json.dumps(faults or {}),
+    ]
 
 
 @asynccontextmanager
 async def running_backend(
-    transformer: Literal["plain", "superjson"] = "superjson", batching: bool = True
+    transformer: Literal["plain", "superjson"] = "superjson", batching: bool = True, **faults: Any
 ) -> AsyncIterator[BackendPeer]:
-    """Yield a running backend with its own key."""
-    key = "backend-key-for-tests"
-    command = await asyncio.to_thread(peer_command, ROOT, key, transformer, batching)
+    """Yield a running backend with faults, in the given transformer."""
+    command = await asyncio.to_thread(faulty_command, ROOT, KEY, transformer, batching, faults=faults)
+    async with _running(command, transformer) as peer:
+        yield peer
+
+
+@asynccontextmanager
+async def running_example() -> AsyncIterator[BackendPeer]:
+    """Yield the example as users copy it, on Fastify."""
+    command = await asyncio.to_thread(peer_command, ROOT, KEY)
+    async with _running(command, "superjson") as peer:
+        yield peer
+
+
+@asynccontextmanager
+async def _running(command: list[str], transformer: str) -> AsyncIterator[BackendPeer]:
     process = await asyncio.create_subprocess_exec(
         *command, stdin=asyncio.subprocess.PIPE, stdout=asyncio.subprocess.PIPE
     )
-    peer = BackendPeer(key, transformer)
+    peer = BackendPeer(KEY, transformer)
     try:
         await peer.attach(process)
         yield peer
@@ -36,6 +79,9 @@ async def running_backend(
         await asyncio.sleep(0)
 
 
-async def set_faults(peer: BackendPeer, **faults: int) -> None:
-    """Plan faults: failBefore, loseReply, failSearch, rateLimit, retryAfterS, delayMs."""
-    await peer._request("POST", "faults.set", faults)
+async def set_faults(peer: BackendPeer, **faults: Any) -> None:
+    """Plan faults by their names in faulty_backend/faults.mjs; they replace all former ones."""
+    async with httpx.AsyncClient(timeout=10.0) as http:
+        headers = {"authorization": f"Bearer {peer.key}"}
+        response = await http.post(f"{peer.url}/faults", json=faults, headers=headers)
+    assert response.is_success, response.text

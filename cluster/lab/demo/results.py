@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from cluster.config.settings import AppSettings
-from cluster.costs.journal import read_settled_events
+from cluster.costs.journal_reader import read_settled_events
 from cluster.lab.demo import samples
 from cluster.lab.demo.contact_sheet import SheetFrame, write_sheet
 from cluster.lab.demo.samples import UsageSample

@@ -14,7 +14,7 @@ from rich.console import Console
 
 from cluster.config.validate import check_file
 from cluster.costs import reconcile
-from cluster.costs.journal import read_open_intents, read_settled_nanousd
+from cluster.costs.journal_reader import read_open_intents, read_settled_nanousd
 from cluster.costs.reconcile import ReconciledTenant, SpeechRow, SpeechUsageTotals, dollars
 from cluster.lab.demo import report_sections, results
 from cluster.lab.demo.report_sections import verdict

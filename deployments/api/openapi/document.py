@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from http import HTTPStatus
 from typing import Any
 
@@ -12,6 +12,7 @@ from pydantic.json_schema import models_json_schema
 
 from deployments.api.chat_schemas import ChatRequest
 from deployments.api.embedding_schemas import EmbeddingRequest, KnowledgeSearch
+from deployments.api.field_rules import JsonSchema
 from deployments.api.frame_schemas import FrameHeaders
 from deployments.api.openapi.responses import (
     ChatCompletion,
@@ -110,7 +111,7 @@ def operation(
     rated = 402 in (errors := tuple(errors))
     content = {"application/json": {"schema": _ref(success)}}
     if events is not None:
-        content["text/event-stream"] = {"schema": _ref(events)}
+        content["text/event-stream"] = {"schema": _event(events)}
     described = {"description": "Successful Response", "headers": _headers(_RATE if rated else ()), "content": content}
     responses = {str(status): {"$ref": f"#/components/responses/{_name(status, rated)}"} for status in errors}
     extra: dict[str, Any] = {"responses": {"200": described} | responses} | more
@@ -121,8 +122,8 @@ def operation(
     return extra
 
 
-def describe(app: FastAPI) -> None:
-    """Add the components to which the routes' descriptions refer."""
+def describe(app: FastAPI, rules: Mapping[str, JsonSchema]) -> None:
+    """Add the components to which the routes' descriptions refer; `rules` are added to schemas by their names."""
     described = app.openapi
 
     def openapi() -> dict[str, Any]:
@@ -131,10 +132,15 @@ def describe(app: FastAPI) -> None:
             for route in path.values():
                 # FastAPI adds its own error to each route with a parameter, and these routes never raise it.
                 route["responses"].pop("422", None)
-        document["components"] = _components()
+        document["components"] = _components(rules)
         return document
 
     app.openapi = openapi  # type: ignore[method-assign]
+
+
+def request_schema(kind: str, rules: Mapping[str, JsonSchema]) -> JsonSchema:
+    """Return the JSON Schema of a request body by its name in the document, with the components that it uses."""
+    return {"$ref": _REF.format(model=kind), "components": _components(rules)}
 
 
 def header_parameters() -> list[dict[str, Any]]:
@@ -158,8 +164,10 @@ def _without_null(schema: dict[str, Any]) -> dict[str, Any]:
     return kinds[0] | rest if len(kinds) == 1 else schema
 
 
-def _components() -> dict[str, Any]:
+def _components(rules: Mapping[str, JsonSchema]) -> dict[str, Any]:
     _, schemas = models_json_schema([(kind, "validation") for kind in _KINDS], ref_template=_REF)
+    for name, rule in rules.items():
+        schemas["$defs"][name].setdefault("allOf", []).append(rule)
     return {
         "schemas": schemas["$defs"],
         "headers": {name: {"description": text, "schema": schema} for name, (text, schema) in _HEADERS.items()},
@@ -169,6 +177,15 @@ def _components() -> dict[str, Any]:
             for name, (text, more) in _KEYS.items()
         },
     }
+
+
+def _event(kind: type[BaseModel]) -> dict[str, Any]:
+    """Return the schema of one server-sent event, in the form that OpenAPI 3.2 gives it; its data is JSON."""
+    payload = {"anyOf": [_ref(kind), _ref(ErrorEnvelope)]} if kind is ChatCompletionChunk else _ref(kind)
+    data: dict[str, Any] = {"type": "string", "contentMediaType": "application/json", "contentSchema": payload}
+    if kind is ChatCompletionChunk:
+        data = {"anyOf": [{"const": "[DONE]"}, data]}
+    return {"type": "object", "properties": {"event": {"type": "string"}, "data": data}, "required": ["data"]}
 
 
 def _error(status: int, rated: bool) -> dict[str, Any]:

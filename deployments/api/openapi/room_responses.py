@@ -49,13 +49,22 @@ class RoomBudget(ResponseBody):
     limit_nanousd: Count
 
 
+class SetAside(ResponseBody):
+    """A usage item that cannot be priced: its id where it has one, and the wrong field."""
+
+    id: str | None
+    param: str
+    message: str
+
+
 class HeartbeatAnswer(ResponseBody):
-    """The room's token, the usage ids that are durable now, and the tenant's budget."""
+    """The room's token, the usage ids that are durable now, the items set aside, and the tenant's budget."""
 
     room: str
     token: str
     expires_at: float
     taken: list[str]
+    set_aside: list[SetAside]
     budget: RoomBudget | None
 
 

@@ -10,11 +10,12 @@ from typing import Any, Literal
 
 from pydantic import ValidationError
 
-from deployments.api.body import INLINE_BYTES, bad_input, parse_body
+from deployments.api.body import bad_input, parse_body, parses_at_once
 from deployments.api.chat_body import check_chat, schemas_of
 from deployments.api.chat_schemas import ChatRequest
 from deployments.api.json_schema import SchemaCheck
 from deployments.api.responses.schemas import ChosenTool, InputItem, InputPart, ResponsesRequest
+from routing.chat import EncryptedThought
 from routing.errors import BadInput
 
 _NAMES = {
@@ -39,6 +40,7 @@ class _Turn:
     call_id: str | None = None
     calls: list[dict[str, Any]] = field(default_factory=list)
     call_places: list[int] = field(default_factory=list)
+    thoughts: list[EncryptedThought] = field(default_factory=list)
 
     def message(self) -> dict[str, Any]:
         return {
@@ -68,7 +70,7 @@ class ConvertedResponses:
 
 async def read_responses(body: bytes, schemas: SchemaCheck) -> ConvertedResponses:
     """Return the request of a response; raises BadInput with the path of its first wrong field."""
-    if len(body) <= INLINE_BYTES:
+    if parses_at_once(body):
         converted = parse_responses(body)
     else:
         converted = await asyncio.to_thread(parse_responses, body)
@@ -83,6 +85,8 @@ def parse_responses(body: bytes) -> ConvertedResponses:
     turns = _turns(request)
     try:
         chat = ChatRequest.model_validate({"messages": [turn.message() for turn in turns]} | _options(request))
+        for turn, message in zip(turns, chat.messages, strict=True):
+            message.set_thoughts(turn.thoughts)
         check_chat(chat)
     except ValidationError as error:
         raise renamed(bad_input(error), request, turns) from None
@@ -123,10 +127,9 @@ def _input_path(turn: _Turn, steps: list[str], request: ResponsesRequest) -> lis
         case ["tool_calls", number, *rest]:
             own = [_STEPS.get(step, step) for step in rest if step != "function"]
             return ["input", str(turn.call_places[int(number)]), *own]
-        case ["content", *rest] if turn.role == "tool":
-            return ["input", str(turn.place), "output", *rest]
-        case ["content", part, "image_url", *_]:
-            return ["input", str(turn.place), "content", part, "image_url"]
+        case ["content", *rest]:
+            name = "output" if turn.role == "tool" else "content"
+            return ["input", str(turn.place), name, *(rest[:2] if rest[1:2] == ["image_url"] else rest)]
         case ["tool_calls"]:
             return ["input", str(turn.call_places[0])]
         case rest:
@@ -135,8 +138,12 @@ def _input_path(turn: _Turn, steps: list[str], request: ResponsesRequest) -> lis
 
 def _turns(request: ResponsesRequest) -> list[_Turn]:
     turns = [_Turn("system", None, request.instructions)] if request.instructions else []
+    thoughts: list[EncryptedThought] = []
     for place, item in enumerate(request.items):
         where = f"input.{place}"
+        if item.type == "reasoning":
+            thoughts += _thoughts(item)
+            continue
         if item.type == "function_call":
             _add_call(turns, item, place)
         elif item.type == "function_call_output":
@@ -147,7 +154,19 @@ def _turns(request: ResponsesRequest) -> list[_Turn]:
         elif item.type == "message":
             role = _required(item.role, f"{where}.role")
             turns.append(_Turn(role, place, _content(item.content, f"{where}.content")))
+        if turns[-1].role == "assistant" and turns[-1].place == place:
+            turns[-1].thoughts = thoughts
+        # OpenAI takes a thought only before the item to which it led.
+        thoughts = []
+    if not any(turn.place is not None for turn in turns):
+        raise BadInput("input: holds no message.", "input")
     return turns
+
+
+def _thoughts(item: InputItem) -> list[EncryptedThought]:
+    if item.encrypted_content is None:
+        return []
+    return [EncryptedThought(encrypted=item.encrypted_content, summary=tuple(one.text for one in item.summary or ()))]
 
 
 def _add_call(turns: list[_Turn], item: InputItem, place: int) -> None:

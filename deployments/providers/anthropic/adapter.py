@@ -8,14 +8,16 @@ from typing import Any, Final
 
 import anthropic
 
-from deployments.providers.anthropic.answers import MessageEventReader, answer_of
+from deployments.providers.anthropic.answers import MessageEventReader
 from deployments.providers.anthropic.messages import message_body
+from deployments.providers.base import StreamingProvider
 from deployments.providers.errors import VendorResponse, retry_after_s
 from deployments.providers.http_session import HOOKS, LIMITS
-from deployments.providers.timeouts import CONNECT_TIMEOUT_S, answered, streamed
+from deployments.providers.timeouts import CONNECT_TIMEOUT_S, streamed
+from deployments.providers.vendor_call import VendorCall
 from routing.catalogue import Model
 from routing.errors import ProviderRefused
-from routing.models import Answer, Delta, EmbeddingResult, EmbedRequest, ModelRequest
+from routing.models import Delta, EmbeddingResult, EmbedRequest, ModelRequest
 
 _JSON = dict[str, Any]
 PATH: Final = "/v1/messages"
@@ -23,7 +25,7 @@ _FIELD = re.compile(r"([a-z_]+(?:\.\w+)*): ", re.ASCII)
 """The field at the beginning of a refusal, such as `tools.0.custom.name: ...`."""
 
 
-class AnthropicProvider:
+class AnthropicProvider(StreamingProvider):
     """One client with one connection pool for each replica. The router retries, so the SDK's own retries are off.
 
     Answers are parsed as plain JSON: the SDK's typed objects would double the CPU time of a call.
@@ -38,13 +40,12 @@ class AnthropicProvider:
             http_client=anthropic.DefaultAioHttpClient(limits=LIMITS, follow_redirects=False, event_hooks=HOOKS),
         )
 
-    async def answer(self, model: Model, request: ModelRequest) -> Answer:
-        return await answered(self._answer(model, request), request.timeout_s, _reply)
+    def stream(
+        self, model: Model, request: ModelRequest, call: VendorCall | None = None
+    ) -> AsyncGenerator[Delta, None]:
+        return streamed(self._deltas(model, request), request, _reply, call)
 
-    def stream(self, model: Model, request: ModelRequest) -> AsyncGenerator[Delta, None]:
-        return streamed(self._deltas(model, request), request, _reply)
-
-    async def embed(self, model: Model, request: EmbedRequest) -> EmbeddingResult:
+    async def embed(self, model: Model, request: EmbedRequest, call: VendorCall | None = None) -> EmbeddingResult:
         raise ProviderRefused(f"{model.name} makes no embeddings.", "model")
 
     def warm_up(self) -> None:
@@ -53,13 +54,6 @@ class AnthropicProvider:
 
     async def aclose(self) -> None:
         await self._client.close()
-
-    async def _answer(self, model: Model, request: ModelRequest) -> Answer:
-        body = message_body(model, request)
-        message = await self._client.post(
-            PATH, cast_to=_JSON, body=body, options={"timeout": _timeout(request.timeout_s)}
-        )
-        return answer_of(model, request, message)
 
     async def _deltas(self, model: Model, request: ModelRequest) -> AsyncGenerator[Delta, None]:
         events = await self._client.post(

@@ -1,18 +1,18 @@
-"""Answers of Anthropic's Messages API: whole messages, and the events of a stream."""
+"""Answers of Anthropic's Messages API: the events of a stream."""
 
 from __future__ import annotations
 
 import json
 from collections.abc import Sequence
+from dataclasses import replace
 from typing import Any
 
 from deployments.providers.anthropic.thinking import TYPES, ConversationDigest, sign
-from deployments.providers.base import served_name, system_text
-from deployments.providers.timeouts import finished
+from deployments.providers.base import system_text
 from deployments.providers.usage import from_anthropic
 from routing.catalogue import Model
-from routing.chat import ToolCall, ToolCallDelta
-from routing.models import Answer, Delta, Finish, ModelRequest, Usage
+from routing.chat import ToolCallDelta
+from routing.models import Delta, Finish, ModelRequest, Usage
 
 Json = dict[str, Any]
 _FINISH: dict[str, Finish] = {
@@ -25,35 +25,6 @@ _FINISH: dict[str, Finish] = {
     "refusal": "refusal",
     "tool_use": "tool_calls",
 }
-
-
-def answer_of(model: Model, request: ModelRequest, message: Json) -> Answer:
-    """Return the answer in a message; raises ProviderTruncated without its finish marker."""
-    blocks: list[Json] = message["content"]
-    usage = message.get("usage")
-    finish = finished(_finish(message.get("stop_reason")))
-    text = "".join(block["text"] for block in blocks if block["type"] == "text")
-    return Answer(
-        text=text or (_explanation(message) if finish == "refusal" else ""),
-        model=served_name(model, False),
-        finish=finish,
-        usage=from_anthropic(usage),
-        tool_calls=_tool_calls(model, request, blocks),
-        service_tier=_tier(usage),
-    )
-
-
-def _tool_calls(model: Model, request: ModelRequest, blocks: Sequence[Json]) -> tuple[ToolCall, ...]:
-    calls, thoughts = list[ToolCall](), list[Json]()
-    for block in blocks:
-        if block["type"] in TYPES:
-            thoughts.append(block)
-        elif block["type"] == "tool_use":
-            signature = _signature(model, request, thoughts)
-            arguments = json.dumps(block.get("input") or {}, ensure_ascii=False)
-            calls.append(ToolCall(call_id=block["id"], name=block["name"], arguments=arguments, signature=signature))
-            thoughts = []
-    return tuple(calls)
 
 
 def _signature(model: Model, request: ModelRequest, thoughts: Sequence[Json]) -> str | None:
@@ -79,12 +50,14 @@ class MessageEventReader:
         self._spoke = False
 
     def read(self, event: Json) -> Delta | None:
-        """Return the part of the answer in an event, or None if it has none."""
+        """Return the part of the answer in an event, or the usage so far; None if it has neither."""
         kind = event.get("type")
         if kind == "message_start":
             usage = event["message"].get("usage")
-            # Its output tokens are those of the beginning, so this is no usage of the answer.
             self._usage, self._tier = from_anthropic(usage), _tier(usage)
+            if self._usage is not None:
+                # Its output tokens are those of the beginning, and count nothing of the answer.
+                return Delta(usage_so_far=replace(self._usage, output_tokens=0, thinking_tokens=0))
         elif kind == "content_block_start":
             return self._begun(event["content_block"])
         elif kind == "content_block_delta":
@@ -119,6 +92,7 @@ class MessageEventReader:
             return self._call(arguments=delta["partial_json"])
         if kind == "thinking_delta":
             self._block["thinking"] = self._block.get("thinking", "") + delta["thinking"]
+            return Delta(thinking_bytes=len(delta["thinking"].encode("utf-8", "replace")))
         elif kind == "signature_delta":
             self._block["signature"] = delta["signature"]
         return None

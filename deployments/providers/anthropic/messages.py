@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-import base64
 import json
 from collections.abc import Mapping
 from typing import Any, Final
+
+import pybase64
 
 from deployments.providers.anthropic.cache_control import add_breakpoints
 from deployments.providers.anthropic.schemas import accepted_schema
@@ -209,7 +210,7 @@ def _no_number(name: str) -> None:
 def _block(part: str | Image) -> Json:
     if isinstance(part, str):
         return _text(part)
-    data = base64.b64encode(part.data).decode()
+    data = pybase64.b64encode_as_string(part.data)
     return {"type": "image", "source": {"type": "base64", "media_type": part.media_type, "data": data}}
 
 

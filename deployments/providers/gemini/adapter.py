@@ -8,22 +8,22 @@ from typing import Any
 from google import genai
 from google.genai import errors, types
 
-from deployments.providers.base import served_name
+from deployments.providers.base import StreamingProvider
 from deployments.providers.errors import VendorResponse, retry_after_s
 from deployments.providers.gemini.answers import AnswerReader
 from deployments.providers.gemini.config import request_config
 from deployments.providers.gemini.contents import request_contents
 from deployments.providers.http_session import Responses, Session
-from deployments.providers.timeouts import answered, finished, streamed
+from deployments.providers.timeouts import streamed
+from deployments.providers.vendor_call import VendorCall
 from routing.catalogue import Model
-from routing.deltas import joined_answer
 from routing.errors import ProviderRefused
-from routing.models import Answer, Delta, EmbeddingResult, EmbedRequest, ModelRequest
+from routing.models import Delta, EmbeddingResult, EmbedRequest, ModelRequest
 
 Json = dict[str, Any]
 
 
-class GeminiProvider:
+class GeminiProvider(StreamingProvider):
     """One client and one session for each replica. The router retries, so the SDK's own retries are off."""
 
     def __init__(self, api_key: str, base_url: str | None = None, api_version: str | None = None) -> None:
@@ -33,13 +33,12 @@ class GeminiProvider:
         self._session = Session()
         self._made: genai.Client | None = None
 
-    async def answer(self, model: Model, request: ModelRequest) -> Answer:
-        return await answered(self._answer(model, request), request.timeout_s, error_response)
+    def stream(
+        self, model: Model, request: ModelRequest, call: VendorCall | None = None
+    ) -> AsyncGenerator[Delta, None]:
+        return streamed(self._deltas(model, request), request, error_response, call)
 
-    def stream(self, model: Model, request: ModelRequest) -> AsyncGenerator[Delta, None]:
-        return streamed(self._deltas(model, request), request, error_response)
-
-    async def embed(self, model: Model, request: EmbedRequest) -> EmbeddingResult:
+    async def embed(self, model: Model, request: EmbedRequest, call: VendorCall | None = None) -> EmbeddingResult:
         raise ProviderRefused(f"{model.name} makes no embeddings.", "model")
 
     def warm_up(self) -> None:
@@ -61,12 +60,6 @@ class GeminiProvider:
             )
             self._made = genai.Client(api_key=self._api_key, vertexai=False, http_options=options)
         return self._made
-
-    async def _answer(self, model: Model, request: ModelRequest) -> Answer:
-        response = await self._client().aio.models.generate_content(**_arguments(model, request))
-        delta = AnswerReader(model).read(response)
-        finished(delta.finish)
-        return joined_answer([delta], served_name(model, False), False)
 
     async def _deltas(self, model: Model, request: ModelRequest) -> AsyncGenerator[Delta, None]:
         opened, reader = Responses(), AnswerReader(model)

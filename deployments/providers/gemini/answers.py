@@ -33,7 +33,7 @@ _FINISH: Final[dict[str, Finish | None]] = {
 
 
 class AnswerReader:
-    """Reads the chunks of one answer; a whole response is one chunk."""
+    """Reads the chunks of one answer."""
 
     def __init__(self, model: Model) -> None:
         self._model_name = model.vendor_name
@@ -46,6 +46,7 @@ class AnswerReader:
         candidate = response.candidates[0] if response.candidates else types.Candidate()
         parts = (candidate.content and candidate.content.parts) or []
         text = "".join(part.text for part in parts if part.text and not part.thought)
+        thinking = "".join(part.text for part in parts if part.text and part.thought)
         calls = tuple(self._call(part, part.function_call) for part in parts if part.function_call is not None)
         if text or calls:
             # A count that came before this is not the count of the answer.
@@ -58,6 +59,8 @@ class AnswerReader:
             logprobs=openai_logprobs(candidate.logprobs_result),
             finish=self._finish,
             usage=self._usage if self._finish else None,
+            usage_so_far=None if self._finish else self._usage,
+            thinking_bytes=len(thinking.encode("utf-8", "replace")),
             service_tier=_served_tier(response),
         )
 

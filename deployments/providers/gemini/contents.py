@@ -58,10 +58,10 @@ def _parts(model: Model, messages: Iterable[Message], names: dict[str, str]) -> 
 
     `names` gets the names of the calls by their ids, which some servers give again in a later turn.
     """
-    must_be_signed = requires_thought_signatures(model)
+    must_be_signed = has_thinking_levels(model)
     for message in messages:
         if message.role == "tool":
-            yield _result(message, names)
+            yield _result(model, message, names)
             continue
         for part in message.content:
             if part:
@@ -73,8 +73,12 @@ def _parts(model: Model, messages: Iterable[Message], names: dict[str, str]) -> 
             names[call.call_id] = call.name
 
 
-def requires_thought_signatures(model: Model) -> bool:
-    """Return whether the model may refuse calls without signatures: the models with thinking budgets do not."""
+def has_thinking_levels(model: Model) -> bool:
+    """Return whether the model is of the third generation, whose thinking has levels instead of budgets.
+
+    It may refuse calls without thought signatures, and takes images in the results of functions; older ones do neither
+    (Google's page on function calling).
+    """
     thinking = model.capabilities.thinking
     return thinking is None or thinking.unit == "level"
 
@@ -107,13 +111,22 @@ def _arguments(call: ToolCall) -> dict[str, Any]:
     return arguments
 
 
-def _result(message: Message, names: Mapping[str, str]) -> types.Part:
+def _result(model: Model, message: Message, names: Mapping[str, str]) -> types.Part:
     """Return the result of a call. Gemini pairs both by name and id."""
     call_id = message.tool_call_id or ""
     if call_id not in names:
         raise ProviderRefused("The result of a tool must follow the message with its call.", "messages")
-    if message.images:
-        raise ProviderRefused("The result of a tool cannot hold an image here.", "messages")
-    accepted = accepted_call_id(call_id, LONGEST_CALL_ID)
-    response = {"output": message.text}
-    return types.Part(function_response=types.FunctionResponse(id=accepted, name=names[call_id], response=response))
+    if message.images and not has_thinking_levels(model):
+        raise ProviderRefused(f"{model.name} takes no image in the result of a tool.", "messages")
+    response = types.FunctionResponse(
+        id=accepted_call_id(call_id, LONGEST_CALL_ID),
+        name=names[call_id],
+        response={"output": message.text},
+        parts=[_result_image(image) for image in message.images] or None,
+    )
+    return types.Part(function_response=response)
+
+
+def _result_image(image: Image) -> types.FunctionResponsePart:
+    blob = types.FunctionResponseBlob(data=image.data, mime_type=image.media_type)
+    return types.FunctionResponsePart(inline_data=blob)

@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 import random
-import uuid
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -13,12 +12,15 @@ import pytest
 
 from cluster.backend.base import Backend
 from cluster.backend.sqlite import LocalBackend
-from cluster.backend.trpc import ROWS_A_BATCH, TrpcBackend
+from cluster.backend.trpc import TrpcBackend
+from cluster.costs.flusher import ROWS_A_CALL
+from cluster.costs.row_answers import RowAnswer
 from cluster.lab.stack.backend_peer import BackendPeer
 from routing.errors import BackendRefused, BackendUnavailable, TenantUnknown
-from routing.models import FlushRow, Passage, Tenant
+from routing.models import Passage, Tenant
+from tests.support.cost_entries import flush_row
 from tests.support.local_backend import add_passage, billed_totals_nanousd
-from tests.support.trpc_backend import running_backend, set_faults
+from tests.support.trpc_backend import running_backend, running_example, set_faults
 
 LOCAL_TENANTS = (
     Tenant(tenant_id="acme", name="Acme", plan="pro", active=True, budget_nanousd=None, requests_per_minute=None),
@@ -44,7 +46,7 @@ class BilledBackend:
     totals_nanousd: Callable[[], Awaitable[dict[str, int]]]
 
 
-@pytest.fixture(params=["local", "trpc plain", "trpc superjson", "trpc without batches"])
+@pytest.fixture(params=["local", "trpc plain", "trpc superjson", "the example"])
 async def billed(request: pytest.FixtureRequest, tmp_path: Path) -> AsyncIterator[BilledBackend]:
     if request.param == "local":
         local = LocalBackend(tmp_path / "backend.db", LOCAL_TENANTS)
@@ -53,31 +55,14 @@ async def billed(request: pytest.FixtureRequest, tmp_path: Path) -> AsyncIterato
         yield BilledBackend(local, lambda: billed_totals_nanousd(local))
         return
     transformer: Any = "plain" if "plain" in request.param else "superjson"
-    async with running_backend(transformer, batching="without" not in request.param) as peer:
+    async with running_example() if request.param == "the example" else running_backend(transformer) as peer:
         trpc = TrpcBackend(peer.url, peer.key, transformer, timeout_s=5)
         yield BilledBackend(trpc, peer.totals_nanousd)
         await trpc.aclose()
 
 
-def row(cost_nanousd: int = 700, **changes: Any) -> FlushRow:
-    values: dict[str, Any] = {
-        "flush_id": str(uuid.uuid4()),
-        "tenant_id": "acme",
-        "service": "vision",
-        "model": "simulated/gemini-3.5-flash-lite",
-        "seq": 1,
-        "window_start_s": 1_790_000_000.0,
-        "window_end_s": 1_790_000_010.0,
-        "requests": 3,
-        "usage": {"input_tokens": 30},
-        "cost_nanousd": cost_nanousd,
-        "cumulative_nanousd": cost_nanousd,
-        "price_version": "gemini-3.5-flash-lite@2026-09-01",
-        "simulated": True,
-        "estimated_requests": 0,
-        "journal_id": str(uuid.uuid4()),
-    }
-    return FlushRow(**(values | changes))
+def kinds(answers: Mapping[str, RowAnswer]) -> list[str]:
+    return [answer.kind for answer in answers.values()]
 
 
 async def test_a_tenant_is_returned_by_its_id(billed: BilledBackend) -> None:
@@ -93,24 +78,25 @@ async def test_an_unknown_tenant_raises_tenant_unknown(billed: BilledBackend) ->
 
 
 async def test_a_row_sent_twice_is_stored_once(billed: BilledBackend) -> None:
-    rows = [row(700), row(50, tenant_id="globex")]
+    rows = [flush_row(700), flush_row(50, tenant_id="globex")]
     first = await billed.backend.track_costs(rows)
     second = await billed.backend.track_costs(rows)
-    assert first.accepted == second.accepted == {sent_row.flush_id for sent_row in rows} and first.refused == {}
+    assert first == {sent_row.flush_id: RowAnswer(kind="inserted") for sent_row in rows}
+    assert second == {sent_row.flush_id: RowAnswer(kind="duplicate") for sent_row in rows}
     assert await billed.totals_nanousd() == {"acme": 700, "globex": 50}
 
 
 async def test_a_thousand_amounts_add_up_to_the_nano_dollar(billed: BilledBackend) -> None:
     rng = random.Random(5)
-    rows = [row(rng.randrange(10 ** rng.randrange(1, 14))) for _ in range(1_000)]
-    assert len((await billed.backend.track_costs(rows)).accepted) == 1_000
+    rows = [flush_row(rng.randrange(10 ** rng.randrange(1, 14))) for _ in range(1_000)]
+    for start in range(0, 1_000, ROWS_A_CALL):
+        assert len(kinds(await billed.backend.track_costs(rows[start : start + ROWS_A_CALL]))) == ROWS_A_CALL
     assert await billed.totals_nanousd() == {"acme": sum(sent_row.cost_nanousd for sent_row in rows)}
 
 
 async def test_a_permanently_rejected_row_is_named_and_does_not_block_the_others(billed: BilledBackend) -> None:
-    good, bad = row(), row(tenant_id="nobody")
-    result = await billed.backend.track_costs([bad, good])
-    assert result.accepted == {good.flush_id} and set(result.refused) == {bad.flush_id}
+    good, bad = flush_row(), flush_row(tenant_id="nobody")
+    assert kinds(await billed.backend.track_costs([bad, good])) == ["refused", "inserted"]
 
 
 async def test_a_search_returns_only_passages_of_the_tenant(billed: BilledBackend) -> None:
@@ -136,29 +122,25 @@ async def trpc(peer: BackendPeer) -> AsyncIterator[TrpcBackend]:
 @pytest.mark.parametrize("rows", [1, 3])
 async def test_a_lost_reply_and_its_retry_are_billed_once(rows: int, trpc: TrpcBackend, peer: BackendPeer) -> None:
     await set_faults(peer, loseReply=1)
-    sent = [row(700) for _ in range(rows)]
+    sent = [flush_row(700) for _ in range(rows)]
     with pytest.raises(BackendUnavailable):
         await trpc.track_costs(sent)
-    assert len((await trpc.track_costs(sent)).accepted) == rows
+    assert kinds(await trpc.track_costs(sent)) == ["duplicate"] * rows
     assert await peer.totals_nanousd() == {"acme": 700 * rows}
 
 
-async def test_rows_with_a_transient_error_are_neither_accepted_nor_refused(
-    trpc: TrpcBackend, peer: BackendPeer
-) -> None:
+async def test_rows_with_a_transient_error_may_be_stored_later(trpc: TrpcBackend, peer: BackendPeer) -> None:
     await set_faults(peer, failBefore=2)
-    rows = [row(1), row(2), row(3)]
-    first = await trpc.track_costs(rows)
-    assert len(first.accepted) == 1 and first.refused == {}
-    assert len((await trpc.track_costs(rows)).accepted) == 3
+    rows = [flush_row(1), flush_row(2), flush_row(3)]
+    assert sorted(kinds(await trpc.track_costs(rows))) == ["inserted", "later", "later"]
+    assert sorted(kinds(await trpc.track_costs(rows))) == ["duplicate", "inserted", "inserted"]
     assert await peer.totals_nanousd() == {"acme": 6}
 
 
 async def test_the_retry_after_of_the_backend_is_passed_on(trpc: TrpcBackend, peer: BackendPeer) -> None:
     await set_faults(peer, rateLimit=1, retryAfterS=17)
-    with pytest.raises(BackendUnavailable) as excinfo:
-        await trpc.track_costs([row()])
-    assert excinfo.value.retry_after_s == 17.0
+    (answer,) = (await trpc.track_costs([flush_row()])).values()
+    assert (answer.kind, answer.reason, answer.retry_after_s) == ("later", "TOO_MANY_REQUESTS", 17.0)
 
 
 async def test_a_slow_backend_is_unavailable_at_the_deadline(peer: BackendPeer) -> None:
@@ -172,7 +154,7 @@ async def test_a_slow_backend_is_unavailable_at_the_deadline(peer: BackendPeer) 
 async def test_an_unreachable_backend_is_unavailable() -> None:
     backend = TrpcBackend("http://127.0.0.1:9", "k", "plain", timeout_s=2)
     with pytest.raises(BackendUnavailable):
-        await backend.track_costs([row()])
+        await backend.track_costs([flush_row()])
     await backend.aclose()
 
 
@@ -182,7 +164,7 @@ async def test_the_error_for_a_wrong_key_or_transformer_names_the_setting(peer: 
     with pytest.raises(BackendRefused, match=r"backend\.key_env") as excinfo:
         await bad_key.tenant("acme")
     assert "not-the-key" not in str(excinfo.value)
-    for call in (plain.tenant("acme"), plain.track_costs([row()]), plain.track_costs([row(), row()])):
+    for call in (plain.tenant("acme"), plain.track_costs([flush_row()]), plain.track_costs([flush_row(), flush_row()])):
         with pytest.raises(BackendRefused, match=r"backend\.transformer=plain"):
             await call
     await bad_key.aclose()
@@ -190,7 +172,7 @@ async def test_the_error_for_a_wrong_key_or_transformer_names_the_setting(peer: 
 
 
 async def test_every_field_of_a_row_reaches_the_backend(trpc: TrpcBackend, peer: BackendPeer) -> None:
-    sent = replace(row(1_234_567_891), seq=4, cumulative_nanousd=9_000_000_000_000_007, estimated_requests=1)
+    sent = replace(flush_row(1_234_567_891), seq=4, cumulative_nanousd=9_000_000_000_000_007, estimated_requests=1)
     await trpc.track_costs([sent])
     (event,) = await peer.events("acme")
     metadata = event["metadata"]
@@ -198,9 +180,3 @@ async def test_every_field_of_a_row_reaches_the_backend(trpc: TrpcBackend, peer:
     assert metadata["flushId"] == sent.flush_id and metadata["seq"] == 4 and metadata["simulated"] is True
     assert metadata["costNanousd"] == "1234567891" and metadata["cumulativeNanousd"] == "9000000000000007"
     assert metadata["usage"] == {"input_tokens": 30} and metadata["estimatedRequests"] == 1
-
-
-async def test_rows_beyond_the_batch_size_are_sent_in_several_batches(trpc: TrpcBackend, peer: BackendPeer) -> None:
-    rows = [row(1) for _ in range(ROWS_A_BATCH + 1)]
-    assert len((await trpc.track_costs(rows)).accepted) == len(rows)
-    assert await peer.totals_nanousd() == {"acme": len(rows)}

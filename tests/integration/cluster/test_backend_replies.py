@@ -13,9 +13,10 @@ import pytest
 from cluster.backend.tenant_cache import TenantCache
 from cluster.backend.trpc import TrpcBackend
 from cluster.backend.trpc_response import TrpcError
+from cluster.costs.row_answers import CallTooLarge
 from routing.errors import BackendError, BackendRefused, BackendUnavailable
-from tests.integration.cluster.test_backend_contract import row
 from tests.support.canned_server import CannedServer, canned_server
+from tests.support.cost_entries import flush_row
 
 SECRET = "the vault opens at noon"
 ACME = {"id": "acme", "name": "Acme", "plan": "pro", "monthlyBudgetUsd": 12.5, "requestsPerMinute": 30}
@@ -86,7 +87,7 @@ async def test_a_transient_error_makes_the_backend_unavailable(
 ) -> None:
     server.reply, server.status = error(code), 500
     with pytest.raises(BackendUnavailable):
-        await trpc.track_costs([row()])
+        await trpc.tenant("acme")
 
 
 @pytest.mark.parametrize(
@@ -101,14 +102,57 @@ async def test_a_result_is_accepted_only_with_a_success_status(
         await trpc.tenant("acme")
     server.reply = {"result": {"data": {"inserted": 1}}}
     with pytest.raises(kind):
-        await trpc.track_costs([row()])
+        await trpc.track_costs([flush_row()])
 
 
-async def test_a_batch_with_status_207_is_read_item_by_item(server: CannedServer, trpc: TrpcBackend) -> None:
-    good, unknown = row(), row()
-    server.reply, server.status = [{"result": {"data": {"inserted": 1}}}, error("NOT_FOUND")], 207
-    result = await trpc.track_costs([good, unknown])
-    assert result.accepted == {good.flush_id} and result.refused == {unknown.flush_id: "NOT_FOUND"}
+ANSWERS = [
+    ({"result": {"data": {"inserted": 1, "duplicates": 0}}}, "inserted"),
+    ({"result": {"data": {"inserted": 0, "duplicates": 1}}}, "duplicate"),
+    ({"result": {"data": {"inserted": True}}}, "inserted"),
+    ({"result": {"data": {"inserted": False}}}, "duplicate"),
+    ({"result": {"data": {"inserted": 0, "duplicates": 0}}}, "refused"),
+    ({"result": {"data": {"inserted": "yes"}}}, "stored"),
+    ({"result": {"data": None}}, "stored"),
+    ({"result": {}}, "stored"),
+    (error("CONFLICT"), "duplicate"),
+    *((error(code), "later") for code in ("INTERNAL_SERVER_ERROR", "TOO_MANY_REQUESTS", "FORBIDDEN", "TIMEOUT")),
+    *((error(code), "later") for code in ("PAYLOAD_TOO_LARGE", "UNAUTHORIZED", "NOT_IMPLEMENTED", "BAD_GATEWAY")),
+    *((error(code), "refused") for code in ("NOT_FOUND", "BAD_REQUEST", "UNPROCESSABLE_CONTENT", "SOMETHING_ELSE")),
+]
+
+
+@pytest.mark.parametrize(("item", "kind"), ANSWERS, ids=json.dumps)
+async def test_each_item_of_a_batch_is_sorted_by_its_own_answer(
+    item: Any, kind: str, server: CannedServer, trpc: TrpcBackend
+) -> None:
+    good, other = flush_row(), flush_row()
+    server.reply, server.status = [{"result": {"data": {"inserted": 1}}}, item], 207
+    answers = await trpc.track_costs([good, other])
+    assert (answers[good.flush_id].kind, answers[other.flush_id].kind) == ("inserted", kind)
+
+
+WHOLE_BATCH_ERRORS = [
+    (error("BAD_REQUEST", "Batching is not enabled on the server"), 400, CallTooLarge),
+    ([error("PAYLOAD_TOO_LARGE"), error("PAYLOAD_TOO_LARGE")], 413, CallTooLarge),
+    ({"statusCode": 413, "code": "FST_ERR_CTP_BODY_TOO_LARGE", "error": "Payload Too Large"}, 413, CallTooLarge),
+    (b"<html>414 Request-URI Too Large</html>", 414, CallTooLarge),
+    ([error("UNAUTHORIZED"), error("UNAUTHORIZED")], 401, BackendRefused),
+    (error("UNAUTHORIZED"), 401, BackendRefused),
+    ([error("NOT_FOUND", "No procedure found on path"), error("NOT_FOUND", "No procedure found")], 404, BackendRefused),
+    (error("TOO_MANY_REQUESTS"), 429, BackendUnavailable),
+    ([{"result": {"data": {"inserted": 1}}}], 200, BackendRefused),
+    (b"<html>502 Bad Gateway</html>", 502, BackendUnavailable),
+]
+
+
+@pytest.mark.parametrize(("reply", "status", "kind"), WHOLE_BATCH_ERRORS, ids=str)
+async def test_a_batch_that_fails_as_a_whole_raises(
+    reply: Any, status: int, kind: type[BackendError], server: CannedServer, trpc: TrpcBackend
+) -> None:
+    server.reply, server.status = reply, status
+    with pytest.raises(kind) as excinfo:
+        await trpc.track_costs([flush_row(), flush_row()])
+    assert type(excinfo.value) is kind and SECRET not in str(excinfo.value)
 
 
 INVALID_NUMBERS = ["abc", "", True, [5], {}, math.nan, math.inf, -1, "-1", 10**400]

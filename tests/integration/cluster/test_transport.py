@@ -15,11 +15,12 @@ import pytest
 from structlog.testing import capture_logs
 
 from cluster.aggregator import transport as transport_module
-from cluster.aggregator.messages import pack_entries, unpack_receipts
+from cluster.aggregator.messages import WIRE_VERSION, pack_entries, unpack_receipts
 from cluster.aggregator.outbox import CostOutbox
 from cluster.aggregator.transport import (
     AUTHORIZATION,
     FIRST_RETRY_S,
+    WIRE_VERSION_HEADER,
     CostTransport,
     TransportAddress,
     TransportServer,
@@ -70,12 +71,15 @@ class Aggregator:
         await self.server.aclose()
         self.server, self.address = TransportServer(self.write), None
 
+    def headers(self, address: TransportAddress, version: int = WIRE_VERSION) -> dict[str, str]:
+        return {AUTHORIZATION: address.secret, WIRE_VERSION_HEADER: str(version)}
+
     @asynccontextmanager
     async def websocket(self) -> AsyncIterator[aiohttp.ClientWebSocketResponse]:
         """Yield a connection with the right secret, to send anything on."""
         address = await self.find_address()
         async with (
-            aiohttp.ClientSession(headers={AUTHORIZATION: address.secret}) as session,
+            aiohttp.ClientSession(headers=self.headers(address)) as session,
             session.ws_connect(address.url) as websocket,
         ):
             yield websocket
@@ -174,7 +178,7 @@ async def test_a_failed_commit_raises_as_it_does_in_an_actor_call(
     aggregator: Aggregator, transport: CostTransport
 ) -> None:
     with pytest.raises(CostsUnavailable) as excinfo:
-        await transport.write([intent(estimate_nanousd=2**63)])
+        await transport.write([intent(opened_at_s=float("nan"))])
     assert excinfo.value.retry_after_s == 1.0
     assert list(await transport.write([intent()])) == [1_000]
     assert aggregator.actor_calls == 0
@@ -316,6 +320,21 @@ async def test_a_replica_with_a_wrong_secret_uses_actor_calls(aggregator: Aggreg
     assert list(await transport.write([intent()])) == [1_000]
     assert aggregator.actor_calls == 1 and aggregator.batches == []
     assert wrong.secret not in repr(wrong)
+
+
+@pytest.mark.parametrize(("change", "status"), [(-2, 426), (-1, 101), (1, 101), (2, 426)])
+async def test_only_a_replica_of_a_neighbouring_version_connects(
+    aggregator: Aggregator, change: int, status: int
+) -> None:
+    address = await aggregator.find_address()
+    headers = aggregator.headers(address, WIRE_VERSION + change) | {
+        "Upgrade": "websocket",
+        "Connection": "Upgrade",
+        "Sec-WebSocket-Version": "13",
+        "Sec-WebSocket-Key": "dGhlIHNhbXBsZSBub25jZQ==",
+    }
+    async with aiohttp.ClientSession(headers=headers) as session, session.get(address.url) as response:
+        assert response.status == status
 
 
 @pytest.mark.parametrize("sent", [b"", b"GET / HTTP/1.1\r\nHost:"])

@@ -13,11 +13,13 @@ from deployments.gateway.failover import Failover
 from deployments.gateway.metering import BillingContext, Meter
 from deployments.gateway.metrics import GatewayMetrics
 from deployments.gateway.models import AttemptTimeouts, RoutedAnswer, RoutedRequest
+from routing.billing.usage_means import UsageMeans
 from routing.breaker import Breakers, BreakerSettings
 from routing.catalogue import Catalogue, load_catalogue
 from routing.chat import Message
 from routing.deltas import joined_answer
-from routing.errors import RayroomError
+from routing.errors import CostsUnavailable, RayroomError
+from routing.estimates import estimate_chat, estimate_embedding
 from routing.models import (
     Answer,
     Delta,
@@ -50,6 +52,7 @@ class Book:
 
     reserve_s: float = 0.0
     refusals: list[RayroomError | None] = field(default_factory=list)
+    settles: bool = True
     intents: dict[str, Intent] = field(default_factory=dict)
     settled: list[Settlement] = field(default_factory=list)
 
@@ -62,6 +65,8 @@ class Book:
         return 0
 
     async def settle(self, settlement: Settlement) -> None:
+        if not self.settles:
+            raise CostsUnavailable(retry_after_s=1.0)
         self.settled.append(settlement)
         await asyncio.sleep(0)
 
@@ -162,6 +167,16 @@ def order(*targets: str, stronger: tuple[str, ...] = (), timeouts: AttemptTimeou
         max_output_tokens=64,
         timeouts=timeouts,
     )
+
+
+def most(model: str, asked: ModelRequest | EmbedRequest) -> Usage:
+    """Return the largest possible usage of a request."""
+    return estimate_embedding(asked) if isinstance(asked, EmbedRequest) else estimate_chat(CATALOGUE.get(model), asked)
+
+
+def expected(model: str, asked: ModelRequest | EmbedRequest) -> Usage:
+    """Return the usage of the answer that is expected of a request to a model that has not answered yet."""
+    return UsageMeans().expected(most(model, asked))
 
 
 def cost(model: str, usage: Usage) -> int:

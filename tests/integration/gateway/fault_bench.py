@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+import copy
+import datetime as dt
 import random
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field, replace
+from functools import partial
 from pathlib import Path
 from typing import Any
 
-from cluster.lab.emulator import Emulator
+from cluster.lab.emulator import Emulator, LoggedRequest
 from deployments.api.auth import issue_token
 from deployments.api.chat_schemas import ChatRequest
 from deployments.api.embedding_schemas import EmbeddingRequest
@@ -26,17 +29,16 @@ from deployments.common.settings import (
 from deployments.gateway.models import GatewaySettings, ModelHandles, RoutedAnswer
 from deployments.gateway.service import Gateway
 from deployments.model_replica import ModelReplica
+from routing.billing.usage_means import UsageHistory
 from routing.breaker import BreakerSettings
-from routing.capabilities import effort_of, thinking_tokens
 from routing.catalogue import load_catalogue
-from routing.chat import ChatOptions, Image, Message
 from routing.errors import RayroomError
-from routing.estimates import estimate_chat, estimate_embedding
 from routing.fairness import FairnessSettings
-from routing.models import EmbedRequest, ModelRequest, Tier, Usage
+from routing.models import Tier, Usage
+from routing.prices import Price
 from routing.retry import RetrySettings
 from routing.rooms import parse_room
-from tests.integration.gateway.fault_table import Case, Route, Timers
+from tests.integration.gateway.fault_table import ROUTES, Case, Route, Timers
 from tests.support.gateway import FAST, KEYS, InProcessCluster, Tenants, chat, chat_stream, jpeg
 
 CATALOGUE = load_catalogue()
@@ -58,6 +60,10 @@ class Bench:
     leaf: ModelReplica
     cluster: InProcessCluster
     without: dict[str, ModelReplica] = field(default_factory=dict)
+    logged: dict[tuple[str, str], LoggedRequest] = field(default_factory=dict)
+    """The vendor's log of a good answer, by model and kind of request."""
+    taught: UsageHistory = field(default_factory=UsageHistory)
+    """The means of good answers, with which each test begins."""
 
     @classmethod
     @asynccontextmanager
@@ -67,10 +73,20 @@ class Bench:
                 emulator, ModelReplica(vendors(emulator), FAST, load_catalogue()), InProcessCluster(path / "journal.db")
             )
             bench.leaf.warm_up()
+            await bench.learn()
             yield bench
             for leaf in (bench.leaf, *bench.without.values()):
                 await leaf.aclose()
             await bench.cluster.aclose()
+
+    async def learn(self) -> None:
+        """Let each model answer each kind of request once."""
+        for route in ROUTES:
+            for model in (route.model, route.after):
+                self.leaf._calls._history = self.taught
+                async with gateway(self, (model,), Timers()) as (asked, _):
+                    await ended(asked, route.how)
+                self.logged[model, route.how] = self.emulator.journal[-1]
 
     def leaf_without(self, vendor: str) -> ModelReplica:
         """Return clients of which one vendor's port is closed."""
@@ -79,12 +95,13 @@ class Bench:
         return self.without[vendor]
 
     async def fresh(self) -> Bench:
-        """Return the bench with no fault planned and both journals empty."""
+        """Return the bench with no fault planned, both journals empty and the means of good answers alone."""
+        self.leaf._calls._history = copy.deepcopy(self.taught)
         self.emulator.faults.clear()
         self.emulator.journal.clear()
-        await self.cluster.recorder.run_on_journal_thread(
-            lambda: self.cluster.journal._db.execute("DELETE FROM events")
-        )
+        for table in ("open_events", "settled"):
+            statement = f"DELETE FROM {table}"
+            await self.cluster.recorder.run_on_journal_thread(partial(self.cluster.journal._db.execute, statement))
         return self
 
 
@@ -130,7 +147,9 @@ async def gateway(
     leaf = leaf or bench.leaf
     leaves = ModelHandles(vision=leaf, llm=leaf, embeddings=leaf)
     settings = replace(settings, **changes)
-    yield Gateway(settings, CATALOGUE, KEYS, leaves, bench.cluster, Tenants(), rng=random.Random(7)), bench.cluster
+    router = Gateway(settings, CATALOGUE, KEYS, leaves, bench.cluster, Tenants(), rng=random.Random(7))
+    router._meter._history = copy.deepcopy(bench.taught)
+    yield router, bench.cluster
 
 
 def calls(case: Case, another: bool) -> int:
@@ -189,19 +208,32 @@ async def answer(gateway: Gateway, how: str, heard: list[str]) -> RoutedAnswer:
     raise AssertionError("a stream ended without its bill")
 
 
-def reserved(model: str, how: str) -> Usage:
-    """Return the usage that is reserved for one attempt."""
-    if how == "embedding":
-        return estimate_embedding(
-            EmbedRequest(model=model, inputs=tuple(Message(role="user", content=(text,)) for text in TEXTS))
-        )
-    picture = Image(data=PICTURE, width_px=640, height_px=360)
-    messages = (Message(role="user", content=(picture, PROMPT) if how == "frame" else (QUESTION,)),)
-    row = CATALOGUE.get(model)
-    thinking = thinking_tokens(row.capabilities, effort_of(row.capabilities, ChatOptions()))
-    return estimate_chat(
-        row, ModelRequest(model=model, messages=messages, max_output_tokens=MOST_TOKENS, thinking_tokens=thinking)
+def charged(seen: LoggedRequest) -> Usage:
+    """Return the usage that the vendor charges for a request."""
+    return Usage(
+        input_tokens=seen.prompt_tokens,
+        cached_input_tokens=seen.cached_tokens,
+        cache_write_tokens=seen.cache_write_tokens,
+        output_tokens=seen.completion_tokens,
+        image_px=seen.image_px if seen.vendor == "voyage" else 0,
     )
+
+
+def prompt_of(good: LoggedRequest) -> Usage:
+    """Return the usage of a request whose answer has no visible text."""
+    return replace(charged(good), output_tokens=good.thinking_tokens)
+
+
+def price_of(model: str) -> Price:
+    return CATALOGUE.price(model, dt.datetime.now(dt.UTC).date())
+
+
+def is_near(cost_nanousd: object, model: str, usage: Usage) -> bool:
+    """Return whether a cost differs from that of the usage by at most a tenth, or by one output token."""
+    price = price_of(model)
+    expected = price.cost_nanousd(usage)
+    tolerance = max(expected // 10, price.cost_nanousd(Usage(output_tokens=1)) if price.output_pico else 0)
+    return abs(int(str(cost_nanousd)) - expected) <= tolerance
 
 
 async def written(cluster: InProcessCluster) -> list[tuple[object, ...]]:

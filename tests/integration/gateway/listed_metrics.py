@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from deployments.api.uploads import UploadLimit
 from deployments.gateway.metrics import tier_label
 from routing.models import Usage
 from routing.retry import RefusalCause
@@ -32,3 +33,9 @@ class ListedMetrics:
 
     def refused(self, model: str, cause: RefusalCause) -> None:
         self.counted.append(("refused", model, cause))
+
+    def upload_refused(self, limit: UploadLimit) -> None:
+        self.counted.append(("upload", limit, ""))
+
+    def set_aside_usage(self) -> None:
+        self.counted.append(("set aside", "", ""))

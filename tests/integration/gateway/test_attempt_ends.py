@@ -17,7 +17,9 @@ from deployments.common.streaming import coalesce
 from deployments.gateway.models import RoutedAnswer
 from deployments.model_replica import ModelReplica
 from deployments.providers.simulated import SimulatedProvider
+from routing.billing.usage_means import UsageMeans
 from routing.breaker import BreakerSettings
+from routing.catalogue import FRAME_PX
 from routing.chat import Image, Message
 from routing.errors import (
     BudgetExceeded,
@@ -28,10 +30,8 @@ from routing.errors import (
     ProviderTruncated,
     RayroomError,
 )
-from routing.estimates import estimate_embedding, text_tokens
 from routing.models import (
     Delta,
-    EmbedRequest,
     ModelRequest,
     Tier,
     Usage,
@@ -51,6 +51,8 @@ from tests.integration.gateway.attempt_bench import (
     Plan,
     Vendors,
     cost,
+    expected,
+    most,
     order,
 )
 from tests.support.gateway import SIMULATED, jpeg
@@ -133,6 +135,27 @@ async def test_a_journal_that_takes_the_whole_time_leaves_none_to_ask_a_vendor_i
     assert desk.vendors.asks == [] and desk.book.lines() == [(LUNA, 0, False)]
 
 
+@pytest.mark.parametrize("ask", [whole, streamed])
+async def test_a_settlement_that_fails_says_that_a_vendor_was_called(ask: Callable[[Desk], Awaitable[object]]) -> None:
+    desk = Desk(Vendors({LUNA: [("hello", TOLD)]}), Book(settles=False))
+    with pytest.raises(CostsUnavailable, match="A vendor was called") as failed:
+        await ask(desk)
+    assert failed.value.facts == {"vendor_called": True} and failed.value.retry_after_s == 1.0
+
+
+async def test_a_settlement_that_fails_after_no_vendor_was_called_says_so() -> None:
+    desk = Desk(Vendors({LUNA: [(Overloaded(),)]}), Book(settles=False))
+    with pytest.raises(CostsUnavailable, match="no vendor was called"):
+        await desk.answer(order(LUNA))
+
+
+async def test_a_vendors_request_carries_the_id_of_its_event() -> None:
+    desk = Desk(Vendors({LUNA: [("hello", TOLD)] * 2}))
+    await desk.answer(order(LUNA))
+    await desk.streamed(order(LUNA))
+    assert [asked.event_id for asked in desk.vendors.asks] == list(desk.book.intents)
+
+
 async def test_a_vendor_has_no_more_time_than_the_journal_left() -> None:
     desk = Desk(Vendors({LUNA: [("hello", TOLD)]}), Book(reserve_s=0.1))
     await desk.answer(order(LUNA, timeouts=replace(TIMEOUTS, total_s=0.5)))
@@ -160,8 +183,8 @@ async def test_a_whole_answer_without_usage_is_billed_by_its_text_and_by_no_more
     text = "word " * words
     desk = Desk(Vendors({LUNA: [(text, None)]}))
     await desk.answer(order(LUNA))
-    tokens = min(64, text_tokens([Message(role="assistant", content=(text,))]))
-    usage = Usage(input_tokens=text_tokens(ASKED), output_tokens=tokens)
+    usage = expected(LUNA, desk.vendors.asks[0])
+    usage = replace(usage, output_tokens=min(64, UsageMeans().tokens_of(len(text))))
     assert desk.book.lines() == [(LUNA, cost(LUNA, usage), True)]
 
 
@@ -177,14 +200,15 @@ async def test_vectors_without_usage_are_billed_by_the_text_and_the_pixels_that_
         ),
     )
     _, cost_nanousd = await desk.embed(asked)
-    expected = cost(MIXED, estimate_embedding(EmbedRequest(model=MIXED, inputs=asked.messages)))
-    assert desk.book.lines() == [(MIXED, expected, True)] and cost_nanousd == expected > 300_000
+    usage = expected(MIXED, desk.vendors.asks[0])
+    assert usage.image_px == FRAME_PX and desk.book.lines() == [(MIXED, cost(MIXED, usage), True)]
+    assert cost_nanousd == cost(MIXED, usage) > 300_000
 
 
 async def test_a_unit_that_has_no_price_is_billed_at_what_was_set_aside_and_loses_no_answer() -> None:
     desk = Desk(Vendors({LUNA: [("hello", Usage(input_tokens=9, audio_ms=700))]}))
     answered = await desk.answer(order(LUNA))
-    reserved = Usage(input_tokens=text_tokens(ASKED), output_tokens=64)
+    reserved = most(LUNA, desk.vendors.asks[0])
     assert answered.answer.text == "hello" and desk.book.lines() == [(LUNA, cost(LUNA, reserved), True)]
 
 
@@ -192,8 +216,7 @@ async def test_an_attempt_that_ends_in_a_bug_of_ours_is_not_free() -> None:
     desk = Desk(Vendors({LUNA: [(KeyError("no such row"),)]}))
     with pytest.raises(KeyError):
         await desk.answer(order(LUNA))
-    reserved = Usage(input_tokens=text_tokens(ASKED), output_tokens=64)
-    assert desk.book.lines() == [(LUNA, cost(LUNA, reserved), True)]
+    assert desk.book.lines() == [(LUNA, cost(LUNA, expected(LUNA, desk.vendors.asks[0])), True)]
 
 
 async def test_what_came_before_a_stream_failed_is_heard() -> None:
@@ -265,6 +288,6 @@ async def test_a_model_that_is_later_than_its_published_p99_is_waited_for_longer
     timeouts = replace(TIMEOUTS, first_token_least_s=0.05)
     plans: dict[str, list[Plan]] = {LUNA: [(9.0,), (0.5, "late", TOLD)], FLASH: [("hello", TOLD)]}
     desk = Desk(Vendors(plans), first_token_p99_s={LUNA: 0.4})
-    for expected in ("hello", "late"):
+    for text in ("hello", "late"):
         *_, answered = await desk.streamed(order(LUNA, FLASH, timeouts=timeouts))
-        assert isinstance(answered, RoutedAnswer) and answered.answer.text == expected
+        assert isinstance(answered, RoutedAnswer) and answered.answer.text == text

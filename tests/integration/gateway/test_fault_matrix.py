@@ -4,27 +4,25 @@ from __future__ import annotations
 
 import base64
 from collections.abc import AsyncIterator
-from dataclasses import replace
 
 import pytest
 import pytest_asyncio
 
 from cluster.lab.emulator import LoggedRequest
 from deployments.api.embedding_schemas import EmbeddingRequest
-from routing.chat import Message
 from routing.errors import BadInput
-from routing.estimates import text_tokens
-from routing.models import Usage
 from tests.integration.gateway.fault_bench import (
-    CATALOGUE,
     PICTURE,
     TOKEN,
     Bench,
     calls,
+    charged,
     ended,
     faulty,
     gateway,
-    reserved,
+    is_near,
+    price_of,
+    prompt_of,
     written,
 )
 from tests.integration.gateway.fault_table import LEFT, MATRIX, Bill, Route, Timers
@@ -50,29 +48,27 @@ async def bench(shared: Bench) -> Bench:
     return await shared.fresh()
 
 
-def told(seen: LoggedRequest) -> Usage:
-    return Usage(
-        input_tokens=seen.prompt_tokens,
-        cached_input_tokens=seen.cached_tokens,
-        cache_write_tokens=seen.cache_write_tokens,
-        output_tokens=seen.completion_tokens,
-    )
+Row = tuple[object, ...]
 
 
-def line(model: str, how: str, bill: Bill, seen: LoggedRequest | None, text: str = "") -> tuple[object, ...]:
-    """Return the expected journal row of one attempt: the model, the cost, whether it is an estimate."""
-    most = reserved(model, how)
-    # The length of a thought that nobody reported is unknown: it counts as much as was reserved for it.
-    heard = text_tokens([Message(role="assistant", content=(text,))]) + most.thinking_tokens
-    usage = {
-        Bill.NOTHING: Usage(),
-        Bill.RESERVED: most,
-        Bill.HEARD: replace(most, output_tokens=min(heard, most.output_tokens)),
-        Bill.TOLD: told(seen) if seen is not None else Usage(),
-    }[bill]
-    (price,) = [row for row in CATALOGUE.prices.rows if row.model == model]
-    tier = seen.service_tier if seen is not None else None
-    return model, price.cost_nanousd(usage, tier), int(bill in (Bill.RESERVED, Bill.HEARD))
+def is_billed(bench: Bench, route: Route, bill: Bill, row: Row, seen: LoggedRequest | None) -> bool:
+    """Return whether an attempt's row in the journal has the cost that its fault calls for."""
+    model, cost_nanousd, estimated = row
+    if bill is Bill.NOTHING:
+        return (model, cost_nanousd, estimated) == (route.model, 0, 0)
+    assert seen is not None
+    if bill is Bill.TOLD:
+        told = price_of(route.model).cost_nanousd(charged(seen), seen.service_tier)
+        return (model, cost_nanousd, estimated) == (route.model, told, 0)
+    expected = charged(seen) if bill is Bill.NEAR else prompt_of(bench.logged[route.model, route.how])
+    return (model, estimated) == (route.model, 1) and is_near(cost_nanousd, route.model, expected)
+
+
+def are_billed(bench: Bench, route: Route, bill: Bill, rows: list[Row]) -> bool:
+    """Return whether each row is billed by the vendor's log of its request."""
+    seen: list[LoggedRequest | None] = [seen for seen in bench.emulator.journal if seen.model == route.model]
+    seen += [None] * (len(rows) - len(seen))
+    return all(is_billed(bench, route, bill, row, of_row) for row, of_row in zip(rows, seen, strict=True))
 
 
 @EVERY_FAULT
@@ -82,10 +78,9 @@ async def test_without_another_target_a_fault_ends_as_its_row_says(route: Route,
         end = await ended(gateway, route.how)
         events, outcomes = await written(cluster), {str(row["outcome"]) for row in await cluster.events()}
     asked = [seen.model for seen in bench.emulator.journal]
-    last = bench.emulator.journal[-1] if asked else None
     assert end.how == case.ends and outcomes == {"error" if isinstance(case.ends, type) else "ok"}
     assert asked == [route.model] * (case.calls if case.fault else 0)
-    assert events == [line(route.model, route.how, case.bill, last, end.text)] * case.calls
+    assert len(events) == case.calls and are_billed(bench, route, case.bill, events), events
     assert end.cost_nanousd in (None, sum(int(str(cost)) for _, cost, _ in events))
 
 
@@ -99,15 +94,16 @@ async def test_another_target_answers_what_the_first_cannot_and_both_are_billed(
         end = await ended(gateway, route.how)
         events = await written(cluster)
     asked = [seen.model for seen in bench.emulator.journal]
-    last = bench.emulator.journal[-1]
-    first = [line(route.model, route.how, case.bill, last, end.text)] * called
+    failed, answered = events[:called], events[called:]
+    assert are_billed(bench, route, case.bill, failed), events
     if case.falls_back:
+        told = price_of(route.after).cost_nanousd(charged(bench.emulator.journal[-1]))
         assert end.how == "stop" and end.model == route.after
         assert asked == [route.model] * (called if case.fault else 0) + [route.after]
-        assert events == [*first, line(route.after, route.how, Bill.TOLD, last)]
+        assert answered == [(route.after, told, 0)]
         assert end.cost_nanousd == sum(int(str(cost)) for _, cost, _ in events)
     else:
-        assert (end.how, asked, events) == (case.ends, [route.model] * called, first)
+        assert (end.how, asked, answered) == (case.ends, [route.model] * called, [])
 
 
 def with_a_picture(model: str) -> EmbeddingRequest:
@@ -119,10 +115,10 @@ async def test_a_picture_is_embedded_by_the_target_that_sees_and_is_billed_by_it
     async with gateway(bench, ("voyage-3.5", "voyage-multimodal-3.5"), Timers()) as (router, cluster):
         embeddings, cost_nanousd = await router.embed(await router.admit(TOKEN, "embeddings"), with_a_picture("auto"))
         events = await written(cluster)
-    (seen,), (price,) = bench.emulator.journal, [row for row in CATALOGUE.prices.rows if row.model == embeddings.model]
-    charged = price.cost_nanousd(Usage(input_tokens=seen.prompt_tokens, image_px=seen.image_px))
+    (seen,) = bench.emulator.journal
+    cost = price_of(embeddings.model).cost_nanousd(charged(seen))
     assert embeddings.model == "voyage-multimodal-3.5" and seen.image_px == 640 * 360
-    assert events == [(embeddings.model, charged, 0)] and cost_nanousd == charged
+    assert events == [(embeddings.model, cost, 0)] and cost_nanousd == cost
 
 
 async def test_a_picture_for_a_model_of_texts_is_the_callers_mistake_and_asks_nobody(bench: Bench) -> None:

@@ -12,11 +12,13 @@ from typing import Any
 
 import httpx
 import pytest
+from structlog.testing import capture_logs
 
 from cluster.aggregator.outbox import CostOutbox
 from cluster.costs.models import Entry, Receipt
 from cluster.lab.emulator import Emulator
 from deployments.api.auth import issue_token, sign
+from deployments.api.room_schemas import Heartbeat
 from deployments.common.settings import SimulationSettings, VendorSettings
 from deployments.providers.registry import check_vendor, connect
 from deployments.routes import build_routes
@@ -24,6 +26,7 @@ from routing.catalogue import load_catalogue
 from routing.errors import ConfigurationError, CostsUnavailable
 from routing.models import Intent, Outcome, Settlement, Usage
 from routing.rooms import parse_room
+from tests.integration.gateway.listed_metrics import ListedMetrics
 from tests.integration.gateway.test_routes import ADMIN
 from tests.support.cost_entries import intent, settlement
 from tests.support.credentials import FRAME_HEADERS, Bearer
@@ -50,7 +53,7 @@ def spoken(name: str = "t1", characters: int = 21, **changes: Any) -> dict[str, 
     return event | {"occurred_at": time.time()} | changes
 
 
-async def beat(http: httpx.AsyncClient, headers: dict[str, str], *usage: dict[str, Any], **more: Any) -> httpx.Response:
+async def beat(http: httpx.AsyncClient, headers: dict[str, str], *usage: Any, **more: Any) -> httpx.Response:
     room = more.pop("room", "tenant_acme_standup")
     return await http.post(beat_path(room), json={"usage": usage, **more}, headers=headers)
 
@@ -96,11 +99,11 @@ async def test_the_tenant_is_the_tokens_and_another_rooms_token_bills_nothing(
 ) -> None:
     wrong_room = await beat(http, bearer(), heard(), room="tenant_globex_x")
     claimed = await beat(http, bearer(), heard(tenant_id="globex"))
-    assert wrong_room.status_code == 403 and claimed.json()["error"]["param"] == "usage.0.tenant_id"
+    assert wrong_room.status_code == 403 and claimed.json()["set_aside"][0]["param"] == "usage.0.tenant_id"
     assert await cluster.events() == []
 
 
-BAD_USAGE: dict[str, tuple[dict[str, Any], str]] = {
+BAD_USAGE: dict[str, tuple[Any, str]] = {
     "an unknown model": (heard(model="nova-9"), "usage.1.model"),
     "a simulated model's name": (heard(model="simulated/nova-3"), "usage.1.model"),
     "a model that does not hear": (heard(model="eleven_flash_v2_5"), "usage.1.model"),
@@ -121,17 +124,42 @@ BAD_USAGE: dict[str, tuple[dict[str, Any], str]] = {
     "beyond all days": (heard(occurred_at=1e300), "usage.1.occurred_at"),
     "no time": ({k: v for k, v in heard().items() if k != "occurred_at"}, "usage.1.occurred_at"),
     "an unknown key": (heard(text="hello"), "usage.1.text"),
+    "no object": (3, "usage.1"),
 }
 
 
 @pytest.mark.parametrize("name", BAD_USAGE)
-async def test_a_wrong_event_is_refused_by_name_and_none_of_its_beat_is_written(
+async def test_an_event_without_a_price_is_set_aside_by_name_and_the_rest_of_its_beat_is_billed(
     name: str, http: httpx.AsyncClient, bearer: Bearer, cluster: InProcessCluster
 ) -> None:
     event, param = BAD_USAGE[name]
-    response = await beat(http, bearer(), heard("good"), event)
-    assert (response.status_code, response.json()["error"]["param"]) == (400, param)
-    assert await cluster.events() == []
+    with capture_logs() as logged:
+        response = await beat(http, bearer(), heard("good"), event, spoken("better"))
+    (aside,) = response.json()["set_aside"]
+    known = event["id"] if isinstance(event, dict) and 0 < len(event["id"]) <= 128 else None
+    assert (response.status_code, aside["param"], aside["id"]) == (200, param, known)
+    assert aside["message"].startswith(f"{param}: ")
+    assert response.json()["taken"] == ["good", "better"] and response.json()["token"]
+    assert [event["cost_nanousd"] for event in await cluster.events()] == [7_120 * 80, 21 * 40_000]
+    (alarm,) = [line for line in logged if line["event"] == "speech usage set aside unbilled"]
+    assert (alarm["log_level"], alarm["param"], alarm["usage"]) == ("error", param, known)
+
+
+async def test_usage_that_is_not_a_number_is_set_aside(http: httpx.AsyncClient, bearer: Bearer) -> None:
+    body = json.dumps({"usage": [heard("good"), heard("odd", occurred_at=float("nan"))]})
+    response = await http.post(beat_path(), content=body, headers=bearer())
+    assert [aside["id"] for aside in response.json()["set_aside"]] == ["odd"]
+    assert response.json()["taken"] == ["good"]
+
+
+async def test_usage_that_is_set_aside_is_counted(tmp_path: Path) -> None:
+    metrics = ListedMetrics()
+    async with gateway_in_process(tmp_path, vendors=SPEECH) as (gateway, _):
+        gateway.rooms._metrics = metrics
+        token = issue_token(parse_room("tenant_acme_standup"), "job-1", 900, time.time())
+        usage = [heard("bad", model="nova-9"), heard("worse", audio_ms=-1), heard("good")]
+        reply = await gateway.rooms.heartbeat(token, Heartbeat.model_validate({"usage": usage}))
+    assert metrics.counted == [("set aside", "", "")] * 2 and reply.taken == ("good",)
 
 
 async def test_a_beat_holds_256_events_at_most(
@@ -185,7 +213,7 @@ async def test_an_event_is_at_the_price_of_its_day_and_counts_when_it_is_written
     await beat(http, bearer(), heard(occurred_at=month_ago_s))
     (event,) = await cluster.events()
     assert event["opened_at_s"] == month_ago_s and event["price_version"] == "nova-3@2025-02-12"
-    assert float(str(event["settled_at_s"])) == pytest.approx(time.time(), abs=60)
+    assert float(str(event["booked_at_s"])) == pytest.approx(time.time(), abs=60)
 
 
 async def test_speech_through_the_emulator_is_billed_as_its_journal_counts(

@@ -12,10 +12,8 @@ from routing.capabilities import Capabilities, Thinking
 from routing.catalogue import Catalogue
 from routing.chat import ChatOptions, Effort, ToolCallDelta
 from routing.errors import ProviderOverloaded, ThinkingExhausted
-from routing.estimates import text_tokens
 from routing.models import Delta, ModelRequest, Tier, Usage
 from tests.integration.gateway.attempt_bench import (
-    ASKED,
     CATALOGUE,
     FLASH,
     LUNA,
@@ -25,6 +23,8 @@ from tests.integration.gateway.attempt_bench import (
     Plan,
     Vendors,
     cost,
+    expected,
+    most,
     order,
 )
 from tests.integration.gateway.listed_metrics import ListedMetrics
@@ -83,7 +83,8 @@ async def test_a_caller_may_ask_for_more_effort_and_its_room_is_reserved() -> No
     await of.answer(replace(order(SOL), options=ChatOptions(reasoning_effort="high")))
     (intent,) = of.book.intents.values()
     assert requests(of) == [(SOL, VISIBLE, "high", 4_000)]
-    reserved = Usage(input_tokens=text_tokens(ASKED), output_tokens=VISIBLE + 4_000)
+    reserved = most(SOL, of.vendors.asks[0])
+    assert reserved.output_tokens == VISIBLE + 4_000
     assert intent.estimate_nanousd == cost(SOL, reserved)
 
 
@@ -173,7 +174,7 @@ async def test_blank_text_leaves_with_the_first_word() -> None:
     assert [piece.text for piece in pieces if isinstance(piece, Delta)] == ["\n hello", " "]
 
 
-@pytest.mark.parametrize(("model", "output"), [(LUNA, 0), (SOL, VISIBLE + 500)])
+@pytest.mark.parametrize(("model", "output"), [(LUNA, 0), (SOL, 125)])
 async def test_only_a_model_that_does_not_think_owes_no_output_for_a_stream_cancelled_before_its_first_token(
     model: str, output: int
 ) -> None:
@@ -182,16 +183,16 @@ async def test_only_a_model_that_does_not_think_owes_no_output_for_a_stream_canc
     await asyncio.sleep(0.05)
     call.cancel()
     await asyncio.wait({call})
-    usage = Usage(input_tokens=text_tokens(ASKED), output_tokens=output)
+    usage = replace(expected(model, of.vendors.asks[0]), output_tokens=output)
     assert of.book.lines() == [(model, cost(model, usage), True)]
 
 
-async def test_an_answer_without_usage_is_billed_with_the_room_it_had_to_think_in() -> None:
+async def test_an_answer_without_usage_is_billed_with_the_thinking_that_is_expected_of_its_model() -> None:
     of = desk({SOL: [("hello", None)], LUNA: [("hello", None)]})
     for model in (SOL, LUNA):
         await of.answer(order(model))
     thought, plain = (of.book.settled[i].usage.output_tokens for i in (0, 1))
-    assert thought == plain + 500
+    assert thought == plain + 125
 
 
 async def test_a_tool_call_after_blank_text_is_an_answer() -> None:

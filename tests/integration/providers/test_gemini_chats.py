@@ -95,6 +95,22 @@ async def test_a_conversation_of_another_vendor_goes_on_here(how: str, model: st
 
 
 @BOTH
+@EACH
+async def test_an_image_in_the_result_of_a_tool_is_sent_where_the_model_takes_it(
+    how: str, model: str, bench: Bench
+) -> None:
+    call = ToolCall(call_id="c", name="get_weather", arguments="{}")
+    result = Message(role="tool", content=("the map", Image(data=jpeg(8, 8))), tool_call_id="c")
+    request = chat(model, ASKED, Message(role="assistant", tool_calls=(call,)), result)
+    if model == OLD:
+        with pytest.raises(ProviderRefused, match="takes no image in the result"):
+            await bench.answer(how, request)
+        assert len(bench.emulator.journal) == 0
+    else:
+        assert (await bench.answer(how, request)).finish == "stop" and bench.emulator.journal[-1].images == 1
+
+
+@BOTH
 async def test_a_forced_tool_is_a_tool_call(how: str, bench: Bench) -> None:
     forced = replace(TOOLS, tool_choice=ToolChoice(mode="function", name="get_time"))
     answer = await bench.answer(how, chat(LITE, options=forced))

@@ -102,6 +102,20 @@ async def test_tools_of_a_model_that_always_thinks_go_to_the_responses_api(how: 
     assert plain.text and bench.path == "/chat/completions"
 
 
+@BOTH
+@pytest.mark.parametrize("model", [LUNA, SOL, OLD])
+async def test_an_image_in_the_result_of_a_tool_goes_to_the_responses_api(how: str, model: str, bench: Bench) -> None:
+    turn = (
+        Message(role="assistant", tool_calls=(ToolCall(call_id="c", name="get_weather", arguments="{}"),)),
+        Message(role="tool", content=("the map", Image(data=jpeg(8, 8))), tool_call_id="c"),
+    )
+    answer = await bench.answer("openai", how, chat(model, ASKED, *turn, options=TOOLS))
+    assert answer.finish == "stop" and bench.path == "/responses" and bench.emulator.journal[-1].images == 1
+    with pytest.raises(ProviderRefused) as refused:
+        await bench.answer("openai-compatible", how, chat(model, ASKED, *turn, options=TOOLS))
+    assert refused.value.reason == "Chat completions take no image in the result of a tool."
+
+
 async def test_a_compatible_server_is_never_sent_to_the_responses_api(bench: Bench) -> None:
     with pytest.raises(ProviderRefused) as refused:
         await bench.answer("openai-compatible", "answer", chat(SOL, ASKED, options=TOOLS))

@@ -1,4 +1,4 @@
-"""Answers in Anthropic's form are read whole and event by event, with their thinking in a call's signature."""
+"""Answers in Anthropic's form are read event by event, with their thinking in a call's signature."""
 
 from __future__ import annotations
 
@@ -6,12 +6,11 @@ from typing import Any
 
 import pytest
 
-from deployments.providers.anthropic.answers import MessageEventReader, answer_of
+from deployments.providers.anthropic.answers import MessageEventReader
 from deployments.providers.anthropic.messages import message_body
 from routing.catalogue import Model
 from routing.chat import ChatOptions, Message, Tool
-from routing.deltas import joined_tool_calls
-from routing.errors import ProviderTruncated
+from routing.deltas import joined_answer, joined_tool_calls
 from routing.models import Answer, Delta, ModelRequest, Tier, Usage
 
 MODEL = Model(name="m", vendor="v", services=("llm",), tier=Tier.SIMPLE, source="a test")
@@ -25,7 +24,9 @@ USAGE = {"input_tokens": 5, "output_tokens": 9, "service_tier": "priority"}
 
 
 def whole(*blocks: Any, stop: str | None = "end_turn", **more: Any) -> Answer:
-    return answer_of(MODEL, REQUEST, {"content": list(blocks), "stop_reason": stop, "usage": USAGE} | more)
+    """Return the answer of a stream in which each block begins with all of its content."""
+    begun = [event for block in blocks for event in (start(block), STOP)]
+    return joined_answer(read(BEGUN, *begun, ended(stop, {"output_tokens": 9}, **more)), "m", False)
 
 
 def test_thinking_is_no_text_and_a_text_of_several_blocks_is_one() -> None:
@@ -60,11 +61,6 @@ def test_every_stop_reason_has_a_finish(stop: str, finish: str) -> None:
     assert whole({"type": "text", "text": "a"}, stop=stop).finish == finish
 
 
-def test_no_stop_reason_is_no_answer() -> None:
-    with pytest.raises(ProviderTruncated):
-        whole({"type": "text", "text": "half"}, stop=None)
-
-
 def test_a_refusal_without_text_has_the_vendors_explanation() -> None:
     details = {"type": "refusal", "explanation": "No."}
     assert whole(stop="refusal", stop_details=details).text == "No."
@@ -89,7 +85,7 @@ def arguments(text: str) -> dict[str, Any]:
     return piece(type="input_json_delta", partial_json=text)
 
 
-def ended(stop: str, usage: Any = None, **delta: Any) -> dict[str, Any]:
+def ended(stop: str | None, usage: Any = None, **delta: Any) -> dict[str, Any]:
     return {"type": "message_delta", "delta": {"stop_reason": stop} | delta} | ({"usage": usage} if usage else {})
 
 
@@ -112,7 +108,9 @@ def test_a_streamed_call_has_its_thinking_on_its_first_piece() -> None:
     calls = joined_tool_calls(one for delta in deltas for one in delta.tool_calls)
     assert calls == whole(THOUGHT, HIDDEN, CALL, TOOL | {"id": "toolu_2"}).tool_calls
     assert deltas[-1].finish == "tool_calls" and not any(delta.text for delta in deltas)
-    assert deltas[0].tool_calls[0].signature == calls[0].signature
+    told, first, second_thought, begun, *_ = deltas
+    assert told.usage_so_far == Usage(input_tokens=5) and begun.tool_calls[0].signature == calls[0].signature
+    assert (first.thinking_bytes, second_thought.thinking_bytes) == (4, 7)
 
 
 def test_an_input_that_came_whole_is_not_completed_again() -> None:

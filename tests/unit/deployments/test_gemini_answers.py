@@ -1,4 +1,4 @@
-"""Gemini's answers are read whole and in chunks: calls, finish, usage, tier and log probabilities."""
+"""Gemini's answers are read in chunks: calls, finish, usage, tier and log probabilities."""
 
 from __future__ import annotations
 
@@ -56,7 +56,8 @@ def test_a_finish_is_that_of_the_answer_with_its_calls(reason: str, plain: str |
 
 
 def test_thoughts_are_no_text_and_a_blocked_prompt_is_a_refusal() -> None:
-    assert AnswerReader(MODEL).read(response({"text": "Hm.", "thought": True}, {"text": "Yes."})).text == "Yes."
+    thought = AnswerReader(MODEL).read(response({"text": "Hm.", "thought": True}, {"text": "Yes."}))
+    assert (thought.text, thought.thinking_bytes) == ("Yes.", 3)
     blocked = types.GenerateContentResponse.model_validate({"prompt_feedback": {"block_reason": "SAFETY"}})
     assert AnswerReader(MODEL).read(blocked).finish == "refusal"
 
@@ -66,7 +67,8 @@ def test_usage_before_more_text_is_no_count_of_the_answer() -> None:
     read = [reader.read(chunk) for chunk in (response({"text": "a"}, usage=0), response({"text": "b"}))]
     assert [delta.usage for delta in (*read, reader.read(response(finish="STOP")))] == [None, None, None]
     each = AnswerReader(MODEL)
-    assert each.read(response({"text": "a"}, usage=1)).usage is None
+    begun = each.read(response({"text": "a"}, usage=1))
+    assert begun.usage is None and begun.usage_so_far == Usage(input_tokens=5, output_tokens=1)
     assert each.read(response(finish="STOP")).usage == Usage(input_tokens=5, output_tokens=1)
 
 

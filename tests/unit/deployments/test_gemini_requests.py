@@ -198,6 +198,16 @@ def test_the_first_call_of_a_turn_has_its_signature_or_the_documented_substitute
     assert signatures(BUDGET, call()) == [None]
 
 
+def test_an_image_in_a_result_is_a_part_of_it_for_models_that_take_one() -> None:
+    with_image = Message(role="tool", content=("a map", Image(data=b"a", media_type="image/png")), tool_call_id="c1")
+    messages = (HELLO, Message(role="assistant", tool_calls=(call(),)), with_image)
+    (part,) = turns(*messages)[-1]["parts"]
+    assert part["function_response"]["response"] == {"output": "a map"}
+    assert part["function_response"]["parts"] == [{"inline_data": {"mime_type": "image/png", "data": "YQ=="}}]
+    with pytest.raises(ProviderRefused):
+        turns(*messages, model=BUDGET)
+
+
 REFUSED: dict[str, tuple[Message, ...]] = {
     "system messages alone": (Message(role="system", content=("Be brief.",)),),
     "an empty message": (Message(role="user", content=("",)),),
@@ -205,11 +215,6 @@ REFUSED: dict[str, tuple[Message, ...]] = {
     "arguments of no object": (HELLO, Message(role="assistant", tool_calls=(call(arguments="[1]"),)), result()),
     "arguments of no JSON": (HELLO, Message(role="assistant", tool_calls=(call(arguments="{"),)), result()),
     "a result of no call": (HELLO, result("other")),
-    "an image in a result": (
-        HELLO,
-        Message(role="assistant", tool_calls=(call(),)),
-        Message(role="tool", content=(Image(data=b"a"),), tool_call_id="c1"),
-    ),
 }
 
 

@@ -1,4 +1,4 @@
-"""Requests in OpenAI's form hold what was given and nothing else; answers are read whole and in pieces."""
+"""Requests in OpenAI's form hold what was given and nothing else; answers are read in pieces."""
 
 from __future__ import annotations
 
@@ -7,10 +7,11 @@ from typing import Any
 import pytest
 
 from deployments.providers.call_ids import accepted_call_id
-from deployments.providers.openai_chat import LONGEST_CALL_ID, ChunkReader, answer_of, chat_body
+from deployments.providers.openai_chat import LONGEST_CALL_ID, ChunkReader, chat_body
+from routing.capabilities import Capabilities
 from routing.catalogue import Model
 from routing.chat import ChatOptions, Image, Message, ResponseFormat, Tool, ToolCall, ToolCallDelta, ToolChoice
-from routing.errors import ProviderRefused, ProviderTruncated
+from routing.errors import ProviderRefused
 from routing.models import ModelRequest, Tier, Usage
 
 MODEL = Model(name="m", vendor="v", services=("llm",), tier=Tier.SIMPLE, source="a test", max_output_tokens=500)
@@ -98,6 +99,13 @@ def test_texts_and_images_keep_their_order_and_detail() -> None:
     ]
 
 
+def test_a_server_whose_rules_lack_the_detail_does_not_get_it() -> None:
+    ruled = MODEL.model_copy(update={"capabilities": Capabilities(options=frozenset({"tools"}))})
+    request = ModelRequest(model="m", messages=(Message(role="user", content=(Image(data=b"b", detail="high"),)),))
+    (message,) = chat_body(ruled, request, "max_tokens")["messages"]
+    assert message["content"] == [{"type": "image_url", "image_url": {"url": "data:image/jpeg;base64,Yg=="}}]
+
+
 def test_a_tool_conversation_has_null_content_and_matching_ids() -> None:
     foreign = "toolu_" + "x" * 50
     asked = Message(role="assistant", tool_calls=(ToolCall(call_id=foreign, name="weather", arguments="{}"),))
@@ -121,32 +129,6 @@ def test_an_id_that_fits_stays_and_any_other_one_becomes_its_hash() -> None:
     mapped = {accepted_call_id(call_id, 40) for call_id in ("a b", "c" * 41, "", "\ud800", "é")}
     assert len(mapped) == 5 and all(len(one) == 37 and one.startswith("call_") for one in mapped)
     assert accepted_call_id("a b", 40) == accepted_call_id("a b", 40)
-
-
-def completion(finish: str | None = "stop", **message: Any) -> dict[str, Any]:
-    return {"choices": [{"message": message, "finish_reason": finish, "logprobs": {"content": []}}]}
-
-
-def test_a_whole_answer_has_its_calls_tier_and_probabilities() -> None:
-    call = {"id": "c1", "function": {"name": "weather", "arguments": '{"a": '}}
-    answer = answer_of(MODEL, completion("tool_calls", content=None, tool_calls=[call]) | {"service_tier": "priority"})
-    assert answer.tool_calls == (ToolCall(call_id="c1", name="weather", arguments='{"a": '),)
-    assert (answer.finish, answer.service_tier, answer.text) == ("tool_calls", "priority", "")
-    assert answer.logprobs == {"content": []} and answer.usage is None
-
-
-def test_a_forced_call_that_ends_with_stop_is_a_call() -> None:
-    calls = [{"id": None, "function": {"name": "f", "arguments": {"a": 1}}}]
-    answer = answer_of(MODEL, completion("stop", tool_calls=calls))
-    assert answer.finish == "tool_calls" and answer.tool_calls[0].arguments == '{"a": 1}'
-    assert answer.tool_calls[0].call_id == "call_0"
-
-
-def test_a_refusal_is_text_with_its_own_finish_and_no_finish_is_no_answer() -> None:
-    refused = answer_of(MODEL, completion("stop", content=None, refusal="No."))
-    assert (refused.text, refused.finish) == ("No.", "refusal")
-    with pytest.raises(ProviderTruncated):
-        answer_of(MODEL, completion(None, content="half"))
 
 
 def chunk(finish: str | None = None, usage: Any = None, logprobs: Any = None, **delta: Any) -> dict[str, Any]:
@@ -180,6 +162,18 @@ def test_calls_without_an_index_are_told_apart_by_their_ids() -> None:
     assert [(d.tool_calls[0].index, d.tool_calls[0].call_id) for d in read] == [(0, "a"), (1, "b"), (0, None)]
 
 
+def test_a_forced_call_that_ends_with_stop_is_a_call() -> None:
+    calls = [{"id": None, "function": {"name": "f", "arguments": {"a": 1}}}]
+    delta = ChunkReader().read([chunk("stop", tool_calls=calls)])
+    assert delta.finish == "tool_calls"
+    assert delta.tool_calls == (ToolCallDelta(index=0, call_id="call_0", name="f", arguments='{"a": 1}'),)
+
+
+def test_thinking_of_a_compatible_server_is_counted_and_is_no_text() -> None:
+    delta = ChunkReader().read([chunk(reasoning_content="Hm é"), chunk(reasoning="Yes", content="a")])
+    assert (delta.text, delta.thinking_bytes) == ("a", 8)
+
+
 def test_chunks_that_arrive_together_are_one_delta() -> None:
     first = {"content": [{"token": "a"}], "refusal": None}
     second = {"content": [{"token": "b"}], "refusal": None}
@@ -195,6 +189,7 @@ def test_usage_before_more_text_is_no_count_of_the_answer() -> None:
     early = reader.read([chunk(usage=usage(0), content="")])
     later = [reader.read([chunk(content="a")]), reader.read([chunk("stop")])]
     assert [delta.usage for delta in (early, *later)] == [None, None, None]
+    assert early.usage_so_far == Usage(input_tokens=5)
 
 
 def test_usage_in_every_chunk_or_just_before_the_end_counts() -> None:

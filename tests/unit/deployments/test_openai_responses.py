@@ -1,15 +1,28 @@
-"""Requests that chat completions refuse go to the Responses API in its form, and its answers and events are read."""
+"""Requests that chat completions refuse go to the Responses API in its form, and the events of its answers are read."""
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from typing import Any
 
 import pytest
 
-from deployments.providers.openai_responses import EventReader, answer_of, response_body
+from deployments.providers.openai_responses import EventReader, response_body
 from routing.catalogue import Model
-from routing.chat import ChatOptions, Effort, Image, Message, ResponseFormat, Tool, ToolCall, ToolCallDelta, ToolChoice
-from routing.errors import ProviderOverloaded, ProviderTruncated
+from routing.chat import (
+    ChatOptions,
+    Effort,
+    EncryptedThought,
+    Image,
+    Message,
+    ResponseFormat,
+    Tool,
+    ToolCall,
+    ToolCallDelta,
+    ToolChoice,
+)
+from routing.deltas import joined_answer
+from routing.errors import ProviderOverloaded, ProviderRefused
 from routing.models import Finish, ModelRequest, Tier, Usage
 
 MODEL = Model(name="m", vendor="openai", services=("llm",), tier=Tier.COMPLEX, source="a test")
@@ -55,6 +68,24 @@ def test_choice_format_and_verbosity_take_the_other_form() -> None:
     assert body["text"] == {"verbosity": "low", "format": described} and body["service_tier"] == "flex"
 
 
+def test_encrypted_thoughts_precede_the_message_to_which_they_led() -> None:
+    thought = EncryptedThought(encrypted="gAAA", summary=("I look it up.",))
+    call = ToolCall(call_id="c", name="f", arguments="{}")
+    messages = (HELLO, Message(role="assistant", thoughts=(thought,), tool_calls=(call,)))
+    sent = response_body(MODEL, request(*messages))["input"]
+    assert [item.get("type") for item in sent] == [None, "reasoning", "function_call"]
+    summary = [{"type": "summary_text", "text": "I look it up."}]
+    assert sent[1] == {"type": "reasoning", "summary": summary, "encrypted_content": "gAAA"}
+
+
+@pytest.mark.parametrize(("options", "name"), [({"stop": ("a",)}, "stop"), ({"seed": 7}, "seed")])
+def test_an_option_of_chat_completions_alone_is_refused_by_name(options: dict[str, Any], name: str) -> None:
+    with pytest.raises(ProviderRefused) as refused:
+        response_body(MODEL, request(options=ChatOptions(**options)))
+    assert refused.value.param == name
+    assert response_body(MODEL, request(options=ChatOptions(frequency_penalty=0.0)))
+
+
 def test_a_tool_conversation_becomes_items_and_an_image_may_be_a_result() -> None:
     call = ToolCall(call_id="toolu_" + "x" * 70, name="f", arguments="{}")
     messages = (
@@ -96,15 +127,25 @@ ANSWERS: list[tuple[dict[str, Any], str, Finish]] = [
 
 @pytest.mark.parametrize(("body", "text", "finish"), ANSWERS)
 def test_an_answer_has_its_text_its_finish_and_its_usage(body: dict[str, Any], text: str, finish: Finish) -> None:
-    answer = answer_of(MODEL, body | {"service_tier": "default"})
+    ended = {"type": f"response.{body['status']}", "response": body | {"service_tier": "default"}}
+    answer = joined_answer(list(EventReader().read([*_pieces(body["output"]), ended])), "m", False)
     assert (answer.text, answer.finish, answer.usage, answer.service_tier) == (text, finish, COUNTED, "default")
 
 
-def test_an_unfinished_response_is_truncated_and_a_failed_one_its_error() -> None:
-    with pytest.raises(ProviderTruncated):
-        answer_of(MODEL, response("in_progress"))
-    with pytest.raises(ProviderOverloaded):
-        answer_of(MODEL, response("failed") | {"error": {"code": "server_error", "message": "?"}})
+def _pieces(output: list[dict[str, Any]]) -> Iterator[dict[str, Any]]:
+    """Yield the events of output items that begin with all of their content."""
+    for index, item in enumerate(output):
+        yield {"type": "response.output_item.added", "output_index": index, "item": item}
+        for part in item.get("content", ()):
+            field = "refusal" if part["type"] == "refusal" else "text"
+            yield {"type": f"response.{part['type']}.delta", "delta": part[field]}
+
+
+def test_usage_at_the_beginning_and_the_length_of_thinking_are_reported() -> None:
+    begun = {"type": "response.created", "response": response("in_progress")}
+    thought = {"type": "response.reasoning_text.delta", "delta": "Hm é"}
+    early, thinking = EventReader().read([begun, {"type": "response.in_progress", "response": {}}, thought])
+    assert early.usage_so_far == COUNTED and thinking.thinking_bytes == 5
 
 
 def test_events_become_deltas_with_calls_counted_from_zero() -> None:

@@ -9,7 +9,7 @@ import pytest
 from routing.catalogue import FRAME_PX, load_catalogue
 from routing.chat import ChatOptions, Image, Message, ResponseFormat, Tool, ToolCall
 from routing.errors import BadInput, ContextTooLong
-from routing.estimates import check_fits, estimate_chat, estimate_embedding, text_tokens
+from routing.estimates import check_fits, estimate_chat, estimate_embedding, most_tokens, text_tokens
 from routing.models import EmbedRequest, ModelRequest
 
 CATALOGUE = load_catalogue()
@@ -27,7 +27,7 @@ def test_an_estimate_counts_the_text_the_image_and_every_output_token() -> None:
     estimate = estimate_chat(model, chat(Message(role="user", content=("a" * 300, Image(data=b"x")))))
     assert estimate.output_tokens == 150
     assert estimate.image_tokens == 37 * 21
-    assert estimate.input_tokens >= 100 + estimate.image_tokens
+    assert estimate.input_tokens >= 150 + estimate.image_tokens
 
 
 def test_an_estimate_counts_the_room_for_thinking_as_output() -> None:
@@ -45,8 +45,8 @@ def test_tools_and_an_answers_schema_are_input() -> None:
     wanted = ResponseFormat(type="json_schema", name="city", schema=SCHEMA)
     formatted = estimate_chat(model, chat(*HELLO, options=ChatOptions(response_format=wanted))).input_tokens
     # The description is 600 bytes, and a tool comes with a prompt of the vendor's.
-    assert tools - plain >= 600 // 3 + 400
-    assert 600 // 3 <= formatted - plain < tools - plain
+    assert tools - plain >= 600 + 400
+    assert 600 <= formatted - plain < tools - plain
 
 
 def test_a_tool_call_and_its_result_are_input() -> None:
@@ -73,6 +73,26 @@ def test_an_image_counts_by_its_size_and_as_a_frame_where_none_is_known() -> Non
     assert estimate_embedding(known).image_px == 200
     unknown = EmbedRequest(model="v", inputs=(Message(role="user", content=(Image(data=b"x"),)),))
     assert estimate_embedding(unknown).image_px == FRAME_PX
+
+
+@pytest.mark.parametrize(
+    ("text", "tokens"),
+    [("a b c d " * 100, 400), ("1234567890" * 10, 100), ("{}[]!?" * 10, 60), ("é" * 50, 100), ("wxyz" * 25, 50)],
+)
+def test_no_tokenizer_makes_more_tokens_of_a_text_than_the_estimate(text: str, tokens: int) -> None:
+    assert most_tokens(text) >= tokens
+
+
+def test_a_prompt_that_may_be_written_to_the_cache_is_reserved_at_that_price() -> None:
+    model = CATALOGUE.get("claude-sonnet-5-5")
+    long = estimate_chat(model, chat(Message(role="user", content=("word " * 5_000,))))
+    assert long.cache_write_tokens == long.input_tokens
+    assert estimate_chat(model, chat(*HELLO)).cache_write_tokens == 0
+
+
+def test_an_output_limit_below_the_least_of_a_vendor_is_reserved_as_that() -> None:
+    model = CATALOGUE.get("gpt-6.1-sol")
+    assert estimate_chat(model, replace(chat(*HELLO), max_output_tokens=1)).output_tokens == 16
 
 
 def test_more_output_than_a_model_gives_is_refused_before_it_is_called() -> None:

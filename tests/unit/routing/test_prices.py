@@ -97,6 +97,18 @@ def test_the_error_for_an_invalid_row_names_it(line: str) -> None:
         load_prices(row)
 
 
+def test_two_rows_of_a_model_that_begin_on_one_day_are_an_error() -> None:
+    row = '[[price]]\nmodel = "m"\neffective_from = 2026-01-01\nsource = "s"\ninput_pico = 1\n'
+    with pytest.raises(ConfigurationError, match=r"row 2 \(m\): another row begins on 2026-01-01 too"):
+        load_prices(row + row)
+
+
+def test_an_uplift_is_in_the_cost_and_in_the_version_and_rounds_once() -> None:
+    price = PRICES.uplifted({"gpt-6-luna": 110}).of("gpt-6-luna", DAY)
+    assert price.cost_nanousd(ASKED) == 125_400 and price.version.endswith("x110%")
+    assert price.cost_nanousd(Usage(input_tokens=1)) == 110
+
+
 ASKED = Usage(input_tokens=1_000, cached_input_tokens=400, output_tokens=100)
 
 

@@ -9,7 +9,7 @@ import pytest
 from cluster.aggregator.outbox import CostOutbox
 from cluster.costs.models import Entry, Receipt
 from routing.errors import BudgetExceeded, CostsUnavailable
-from routing.models import Intent, Settlement
+from routing.models import Intent, Outcome, Settlement
 from tests.support.cost_entries import intent, settlement
 
 
@@ -113,3 +113,18 @@ async def test_a_cancelled_caller_leaves_no_reservation(aggregator: Aggregator) 
     aggregator.gate.set()
     await outbox.aclose()
     assert isinstance(aggregator.entries()[-1], Settlement)
+
+
+async def test_an_error_tells_whether_a_vendor_was_called(aggregator: Aggregator) -> None:
+    outbox = CostOutbox(aggregator.write, timeout_s=0.02)
+    aggregator.gate.clear()
+    with pytest.raises(CostsUnavailable, match="this attempt called no vendor"):
+        await outbox.reserve(intent())
+    with pytest.raises(CostsUnavailable, match=r"A vendor was called.*recorded later") as called:
+        await outbox.settle(settlement())
+    assert called.value.facts == {"vendor_called": True}
+    with pytest.raises(CostsUnavailable) as free:
+        await outbox.settle(settlement(cost_nanousd=0, outcome=Outcome.ERROR))
+    assert "vendor" not in free.value.message
+    aggregator.gate.set()
+    await outbox.aclose()

@@ -16,6 +16,7 @@ from cluster.app import check
 from cluster.config.settings import parse_settings
 from cluster.config.validate import check_file
 from routing.capabilities import effort_of, refused_options
+from routing.catalogue import load_catalogue
 from routing.chat import ChatOptions
 from routing.errors import ConfigurationError
 from routing.models import Usage
@@ -137,6 +138,18 @@ def test_a_self_hosted_model_is_configured_by_a_row() -> None:
     price = settings.catalogue().price("llama-on-our-own", dt.date(2026, 11, 25))
     assert price.version == "llama-on-our-own@2026-01-01"
     assert price.cost_nanousd(Usage(input_tokens=9, cached_input_tokens=4, output_tokens=5)) == 0
+
+
+def test_a_regional_address_charges_hundredths_of_the_listed_prices_but_not_of_the_accounts_own() -> None:
+    own = {"model": "gpt-4o", "effective_from": "2026-11-01", "input_pico": 1_000_000, "output_pico": 1_000_000}
+    catalogue = parse_settings(args(vendors__openai__price_percent=110, prices=[own])).catalogue()
+    listed, usage = load_catalogue(), Usage(input_tokens=1_001, output_tokens=10)
+    day = dt.date(2026, 11, 25)
+    regional, plain = catalogue.price("gpt-6-luna", day), listed.price("gpt-6-luna", day)
+    assert regional.cost_nanousd(usage) == round(plain.cost_nanousd(usage) * 1.1)
+    assert regional.version == f"{plain.version}x110%"
+    assert catalogue.price("gpt-4o", day).cost_nanousd(Usage(input_tokens=1_000)) == 1_000_000
+    assert catalogue.price("claude-haiku-5-5", day) == listed.price("claude-haiku-5-5", day)
 
 
 def test_an_accounts_price_is_configured_by_a_row() -> None:

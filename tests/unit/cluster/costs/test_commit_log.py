@@ -12,25 +12,17 @@ import pytest
 from cluster.costs.commit_log import MAX_WAITING, CommitLog
 from cluster.costs.journal import Journal, JournalBusy
 from routing.errors import BudgetExceeded, CostsUnavailable
-from routing.models import Outcome
 from tests.support.cost_entries import intent, settlement, spend
-
-
-class Clock:
-    def __init__(self, now_s: float) -> None:
-        self.now_s = now_s
-
-    def __call__(self) -> float:
-        return self.now_s
+from tests.support.manual_clock import ManualClock
 
 
 @pytest.fixture
-def clock() -> Clock:
-    return Clock(120.0)
+def clock() -> ManualClock:
+    return ManualClock(120.0)
 
 
 @pytest.fixture
-async def commit_log(tmp_path: Path, clock: Clock) -> AsyncIterator[CommitLog]:
+async def commit_log(tmp_path: Path, clock: ManualClock) -> AsyncIterator[CommitLog]:
     commit_log = CommitLog(Journal(tmp_path / "journal.db"), clock)
     yield commit_log
     await commit_log.aclose()
@@ -50,15 +42,15 @@ async def test_entries_sent_twice_are_counted_once(commit_log: CommitLog) -> Non
     await commit_log.write([intent(), settlement()])
     totals = await commit_log.totals("acme")
     assert (totals.settled_nanousd, totals.reserved_nanousd, totals.requests) == (700, 0, 1)
-    assert commit_log.ignored_settlements == 2
+    assert commit_log.counters.ignored_settlements == 2
 
 
-async def test_acknowledged_entries_survive_a_crash(tmp_path: Path, clock: Clock) -> None:
+async def test_acknowledged_entries_survive_a_crash(tmp_path: Path, clock: ManualClock) -> None:
     crashed = CommitLog(Journal(tmp_path / "journal.db"), clock)
     await spend(crashed, "e1", 700)
     await crashed.write([intent("e2", estimate_nanousd=50)])
     # A crash: the lock is released with the process, and nothing is closed.
-    crashed._journal._lock.release()
+    crashed._journal._file.release()
     restarted = CommitLog(Journal(tmp_path / "journal.db"), clock)
     totals = await restarted.totals("acme")
     assert (totals.settled_nanousd, totals.reserved_nanousd) == (700, 50)
@@ -95,13 +87,15 @@ async def test_a_budget_counts_spend_and_reservations(commit_log: CommitLog) -> 
     assert (await commit_log.totals("acme")).reserved_nanousd == 1_000
 
 
-async def test_a_budget_resets_with_the_month(commit_log: CommitLog, clock: Clock) -> None:
+async def test_a_budget_resets_with_the_month(commit_log: CommitLog, clock: ManualClock) -> None:
     await spend(commit_log, "e1", 2_000, budget_nanousd=2_000)
     clock.now_s += 32 * 86_400
     assert await commit_log.write([intent("e2", budget_nanousd=2_000)]) == [1_000]
 
 
-async def test_the_spend_is_read_without_waiting_and_resets_with_the_month(commit_log: CommitLog, clock: Clock) -> None:
+async def test_the_spend_is_read_without_waiting_and_resets_with_the_month(
+    commit_log: CommitLog, clock: ManualClock
+) -> None:
     await spend(commit_log, "e1", 700)
     await commit_log.write([intent("e2", estimate_nanousd=1_000)])
     assert commit_log.spent_nanousd(["acme", "globex"]) == {"acme": 700, "globex": 0}
@@ -111,28 +105,10 @@ async def test_the_spend_is_read_without_waiting_and_resets_with_the_month(commi
     assert commit_log.spent_nanousd(["acme"]) == {"acme": 300}
 
 
-async def test_an_expired_intent_is_settled_at_its_estimate(commit_log: CommitLog, clock: Clock) -> None:
-    await commit_log.write([intent(expires_at_s=160.0)])
-    assert await commit_log.seal() == 0
-    clock.now_s = 161.0
-    assert await commit_log.seal() == 1
-    totals = await commit_log.totals("acme")
-    assert (totals.settled_nanousd, totals.estimated_requests) == (1_000, 1)
-
-
-async def test_an_expired_intent_accepts_its_actual_cost_until_it_is_sealed(commit_log: CommitLog) -> None:
-    expiry = settlement(outcome=Outcome.EXPIRED, cost_nanousd=1_000, estimated=True)
-    await commit_log.write([intent(), expiry, settlement(cost_nanousd=700)])
-    assert (await commit_log.totals("acme")).settled_nanousd == 700
-    await commit_log.seal()
-    await commit_log.write([settlement(cost_nanousd=1)])
-    assert (await commit_log.totals("acme")).settled_nanousd == 700
-
-
 async def test_a_settlement_without_an_intent_is_ignored_and_counted(commit_log: CommitLog) -> None:
     await commit_log.write([settlement("never-opened")])
     assert (await commit_log.totals("acme")).settled_nanousd == 0
-    assert commit_log.ignored_settlements == 1
+    assert commit_log.counters.ignored_settlements == 1
 
 
 async def test_entries_of_a_thousand_concurrent_writers_are_all_recorded(commit_log: CommitLog) -> None:
@@ -143,9 +119,9 @@ async def test_entries_of_a_thousand_concurrent_writers_are_all_recorded(commit_
 
 async def test_a_failed_commit_fails_its_batch_and_changes_no_account(commit_log: CommitLog) -> None:
     await spend(commit_log, "e1", 700)
-    too_large = intent("e2", estimate_nanousd=2**63)  # more than SQLite's integers hold
+    unstorable = intent("e2", opened_at_s=float("nan"))  # SQLite stores it as NULL, which the column refuses
     with pytest.raises(CostsUnavailable):
-        await commit_log.write([intent("e3"), too_large])
+        await commit_log.write([intent("e3"), unstorable])
     totals = await commit_log.totals("acme")
     assert (totals.settled_nanousd, totals.reserved_nanousd) == (700, 0)
     assert await commit_log.write([intent("e3")]) == [1_700]
@@ -154,7 +130,23 @@ async def test_a_failed_commit_fails_its_batch_and_changes_no_account(commit_log
 async def test_entries_beyond_the_queue_limit_are_rejected_and_counted(commit_log: CommitLog) -> None:
     with pytest.raises(CostsUnavailable):
         await commit_log.write([intent()] * (MAX_WAITING + 1))
-    assert commit_log.refused_entries == MAX_WAITING + 1
+    assert commit_log.counters.refused_entries == MAX_WAITING + 1
+
+
+@pytest.mark.parametrize("cost_nanousd", [-1, 2**63, 10**30, float("nan")])
+async def test_a_settlement_that_cannot_be_true_is_refused_and_the_others_are_written(
+    commit_log: CommitLog, cost_nanousd: int
+) -> None:
+    await commit_log.write([intent("e1"), intent("e2")])
+    await commit_log.write([settlement("e1", cost_nanousd), settlement("e2", 700)])
+    totals = await commit_log.totals("acme")
+    assert (totals.settled_nanousd, totals.reserved_nanousd) == (700, 1_000)
+    assert commit_log.counters.refused_entries == 1
+
+
+async def test_an_estimate_that_cannot_be_true_is_refused_and_the_others_are_written(commit_log: CommitLog) -> None:
+    refusal, receipt = await commit_log.write([intent("e1", estimate_nanousd=2**63), intent("e2")])
+    assert isinstance(refusal, BudgetExceeded) and receipt == 1_000
 
 
 async def test_every_commit_is_synced_to_the_disk(tmp_path: Path) -> None:
@@ -165,3 +157,13 @@ async def test_every_commit_is_synced_to_the_disk(tmp_path: Path) -> None:
     with sqlite3.connect(tmp_path / "journal.db") as connection:
         assert connection.execute("SELECT journal_id FROM journal").fetchone() == (journal.journal_id,)
     connection.close()
+
+
+async def test_a_commit_log_that_closes_refuses_new_entries_and_finishes_those_under_way(tmp_path: Path) -> None:
+    commit_log = CommitLog(Journal(tmp_path / "journal.db"), ManualClock(120.0))
+    writing = asyncio.create_task(commit_log.write([intent()]))
+    await asyncio.sleep(0)
+    await commit_log.aclose()
+    assert await writing == [1_000]
+    with pytest.raises(CostsUnavailable):
+        await commit_log.write([settlement()])

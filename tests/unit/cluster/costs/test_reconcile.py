@@ -7,7 +7,8 @@ from pathlib import Path
 import pytest
 
 from cluster.costs.commit_log import CommitLog
-from cluster.costs.journal import Journal, read_open_intents, read_settled_nanousd
+from cluster.costs.journal import Journal
+from cluster.costs.journal_reader import read_open_intents, read_settled_nanousd
 from cluster.costs.reconcile import dollars, reconcile
 from cluster.rooms.registry import SILENT_S, RoomRegistry
 from routing.models import RoomHeartbeat

@@ -176,8 +176,8 @@ HISTORIES: dict[str, tuple[list[Any], str]] = {
     "a user's call": ([USER | {"tool_calls": [CALL]}], "0.tool_calls"),
     "a result without content": ([CALLS, RESULT | {"content": None}], "1.content"),
     "an answer of nothing": ([USER, {"role": "assistant"}], "1.content"),
-    "an image of a tool": (
-        [CALLS, RESULT | {"content": [{"type": "image_url", "image_url": {"url": "data:"}}]}],
+    "a refusal of a tool": (
+        [CALLS, RESULT | {"content": [{"type": "refusal", "refusal": "x"}]}],
         "1.content.0.type",
     ),
     "a refusal by a user": ([{"role": "user", "content": [{"type": "refusal", "refusal": "x"}]}], "0.content.0.type"),

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import json
 import random
 import sys
@@ -20,6 +21,8 @@ from routing.errors import BadInput
 
 MOST_ERRORS = 45
 """The errors of one object at most: one for each of its fields."""
+COUNTING_CALLS = 20
+"""The calls that count the values of a longer text before it is parsed, however many they are."""
 USER: dict[str, Any] = {"role": "user", "content": "Hello"}
 
 
@@ -47,10 +50,6 @@ def bad_counters(count: int) -> dict[str, Any]:
     return {"counters": {f"X{number}": "y" for number in range(count)}}
 
 
-def bad_usage(count: int) -> dict[str, Any]:
-    return {"usage": [{}] * min(256, count)}
-
-
 def bad_inputs(count: int) -> dict[str, Any]:
     return {"input": [[-1, "x"]] * min(2_048, count)}
 
@@ -66,7 +65,6 @@ HOSTILE: dict[str, tuple[type[BaseModel], Any]] = {
     "bad tools": (ChatRequest, bad_tools),
     "bad biases": (ChatRequest, bad_biases),
     "bad counters": (Heartbeat, bad_counters),
-    "bad usage": (Heartbeat, bad_usage),
     "bad inputs": (EmbeddingRequest, bad_inputs),
     "bad token ids": (EmbeddingRequest, bad_ids),
 }
@@ -80,6 +78,9 @@ def calls_made(kind: type[BaseModel], value: Any) -> int:
         nonlocal made
         made += event == "call"
 
+    # A collection in between would call the finalizers of other tests' objects, and they would be counted.
+    gc.collect()
+    gc.disable()
     sys.setprofile(count)
     try:
         parse_body(kind, text)
@@ -87,6 +88,7 @@ def calls_made(kind: type[BaseModel], value: Any) -> int:
         return made
     finally:
         sys.setprofile(None)
+        gc.enable()
     pytest.fail("the body was accepted")
 
 
@@ -94,7 +96,7 @@ def calls_made(kind: type[BaseModel], value: Any) -> int:
 def test_a_hundred_times_the_mistakes_take_the_same_steps(name: str) -> None:
     kind, build = HOSTILE[name]
     calls_made(kind, build(3))
-    assert calls_made(kind, build(300)) <= calls_made(kind, build(3)) + 5
+    assert calls_made(kind, build(300)) <= calls_made(kind, build(3)) + COUNTING_CALLS
 
 
 @pytest.fixture

@@ -10,7 +10,7 @@ import pytest
 from deployments.api.chat_messages import to_messages, to_options
 from deployments.api.json_schema import SchemaCheck
 from deployments.api.responses.body import ConvertedResponses, parse_responses, read_responses
-from routing.chat import ChatOptions, Message, ResponseFormat, Tool, ToolCall, ToolChoice
+from routing.chat import ChatOptions, EncryptedThought, Message, ResponseFormat, Tool, ToolCall, ToolChoice
 from routing.errors import BadInput, UnsupportedOption
 
 CITY = {"type": "object", "properties": {"city": {"type": "string"}}}
@@ -71,6 +71,16 @@ def test_the_items_of_a_conversation_are_its_messages() -> None:
         Message(role="tool", content=("20 C",), tool_call_id="call_1"),
         Message(role="user", content=("Thanks",)),
     )
+
+
+def test_encrypted_reasoning_belongs_to_the_item_after_it_and_other_reasoning_is_dropped() -> None:
+    summary = [{"type": "summary_text", "text": "hm"}]
+    thought = {"type": "reasoning", "id": "rs_1", "summary": summary, "encrypted_content": "gAAA", "status": None}
+    kept = (EncryptedThought(encrypted="gAAA", summary=("hm",)),)
+    called, result = messages(input=[USER, {"type": "reasoning", "summary": []}, thought, CALL, OUTPUT])[1:]
+    assert called.thoughts == kept and called.tool_calls and result.thoughts == ()
+    answered = messages(input=[USER, thought, {"role": "assistant", "content": "Hi."}, thought, USER])
+    assert [message.thoughts for message in answered] == [(), kept, ()]
 
 
 def test_calls_that_were_answered_one_by_one_are_two_messages() -> None:
@@ -173,8 +183,8 @@ BAD: dict[str, tuple[dict[str, Any], str]] = {
         inputs(CALL, {"type": "function_call_output", "call_id": "call_1"}),
         "input.1.output",
     ),
-    "an image of a tool": (
-        inputs(CALL, OUTPUT | {"output": [{"type": "input_image", "image_url": "data:"}]}),
+    "a refusal of a tool": (
+        inputs(CALL, OUTPUT | {"output": [{"type": "refusal", "refusal": "x"}]}),
         "input.1.output.0.type",
     ),
     "a call without output": (inputs(USER, CALL, USER), "input.1"),

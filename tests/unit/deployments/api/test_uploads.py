@@ -11,7 +11,8 @@ from routing.errors import Overloaded, RateLimited
 
 
 def test_a_sender_with_too_many_uploads_is_refused_while_others_are_served() -> None:
-    uploads = Uploads(a_sender=2, altogether=4)
+    refused: list[str] = []
+    uploads = Uploads(refused.append, a_sender=2, altogether=4)
     with ExitStack() as open_uploads:
         for _ in range(2):
             open_uploads.enter_context(uploads.slot("acme"))
@@ -19,16 +20,18 @@ def test_a_sender_with_too_many_uploads_is_refused_while_others_are_served() -> 
             pass
         with uploads.slot("globex"):
             pass
-    assert uploads.refused == 1
+    assert refused == ["tenant"]
 
 
 def test_all_senders_together_leave_room_for_other_requests() -> None:
-    uploads = Uploads(a_sender=2, altogether=3)
+    refused: list[str] = []
+    uploads = Uploads(refused.append, a_sender=2, altogether=3)
     with ExitStack() as open_uploads:
         for sender in ("acme", "globex", "initech"):
             open_uploads.enter_context(uploads.slot(sender))
         with pytest.raises(Overloaded), uploads.slot("hooli"):
             pass
+    assert refused == ["replica"]
 
 
 def test_an_upload_that_fails_gives_its_slot_back() -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import random
 
+from room_agent.core.router_client import HeartbeatResult
 from room_agent.usage.events import MAX_EVENTS
 from room_agent.usage.meter import AudioDuration, SpeechMeter
 from room_agent.usage.tts_characters import TtsCharacterCount
@@ -81,3 +82,9 @@ def test_characters_of_chunks_add_up_to_the_stripped_text() -> None:
         chunks = ["".join(rng.choice("ab \n") for _ in range(rng.randrange(6))) for _ in range(8)]
         text = TtsCharacterCount()
         assert sum(text.add(chunk) for chunk in chunks) == len("".join(chunks).strip())
+
+
+def test_usage_that_the_router_set_aside_is_not_sent_again() -> None:
+    aside = [{"id": "b", "param": "usage.1.model", "message": "?"}, {"id": None, "param": "usage.2", "message": "?"}]
+    result = HeartbeatResult.model_validate({"taken": ["a"], "set_aside": aside})
+    assert result.settled == ("a", "b")

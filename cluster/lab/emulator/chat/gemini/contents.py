@@ -16,6 +16,8 @@ from cluster.lab.emulator.core.model_rules import ModelRules
 ROLES: Final = ("user", "model")
 IMAGE_TYPES: Final = ("image/png", "image/jpeg", "image/webp", "image/heic", "image/heif")
 """Google's page on image understanding, read 2026-11-30: it has no GIF."""
+RESULT_IMAGE_TYPES: Final = ("image/png", "image/jpeg", "image/webp")
+"""Google's page on function calling: the images that a function may respond with, to models of the third generation."""
 FUNCTION_NAME: Final = re.compile(r"[a-zA-Z_][a-zA-Z0-9_.:-]{0,127}")
 DATA_FIELDS: Final = (
     "text",
@@ -33,6 +35,8 @@ def read_contents(contents: Sequence[Fields], rules: ModelRules) -> tuple[Reques
     """Return the turns; raises InvalidArgument for the first one that Gemini would refuse."""
     if not contents:
         raise InvalidArgument(f"{_REQUEST}.contents: contents is not specified\n")
+    if "thought_signatures" not in rules.flags and any(_result_images(content) for content in contents):
+        raise InvalidArgument("Multimodal function responses are not supported by this model.")
     turns = tuple(_turn(content, f"contents[{index}]") for index, content in enumerate(contents))
     if "no_prefill" in rules.flags and turns[-1].role == "model":
         raise InvalidArgument("The last turn of a request to this model must not have the role model.")
@@ -66,6 +70,13 @@ def _parts(part: Fields, path: str) -> Iterator[Part]:
         problem = f"oneof field 'data' is already set. Cannot set '{given[1]}'"
         raise InvalidArgument(f"Invalid value at '{path}' (oneof), {problem}", path)
     yield _data(part, given[0], path)
+    if given[0] == "function_response":
+        yield from (_image(image, RESULT_IMAGE_TYPES) for image in _result_images({"parts": [part]}))
+
+
+def _result_images(content: Fields) -> list[Fields]:
+    responses = (part.get("function_response") or {} for part in content.get("parts") or ())
+    return [image.get("inline_data") or {} for response in responses for image in response.get("parts") or ()]
 
 
 def _data(part: Fields, name: str, path: str) -> Part:
@@ -81,9 +92,9 @@ def _data(part: Fields, name: str, path: str) -> Part:
     return str(value)
 
 
-def _image(blob: Fields) -> bytes:
+def _image(blob: Fields, accepted: Sequence[str] = IMAGE_TYPES) -> bytes:
     kind = blob.get("mime_type", "")
-    if kind not in IMAGE_TYPES:
+    if kind not in accepted:
         raise InvalidArgument(f"Unsupported MIME type: {kind}")
     if not blob.get("data"):
         raise InvalidArgument("Unable to process input image. Please retry or report the problem.")

@@ -68,10 +68,12 @@ MESSAGES: Final[dict[str, dict[str, str]]] = {
         "id": "string",
         "name": "string",
         "response": "struct",
-        "parts": "any",
+        "parts": "[FunctionResponsePart]",
         "will_continue": "bool",
         "scheduling": "string",
     },
+    "FunctionResponsePart": {"inline_data": "FunctionResponseBlob", "media_resolution": "any"},
+    "FunctionResponseBlob": {"mime_type": "string", "data": "bytes", "display_name": "string"},
     "Tool": {
         "function_declarations": "[FunctionDeclaration]",
         "google_search": "any",

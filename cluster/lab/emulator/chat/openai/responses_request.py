@@ -126,12 +126,14 @@ def _item(item: Mapping[str, Any], path: str) -> RequestMessage:
         return RequestMessage(role, tuple(_parts(required(item, "content", path), role, at(path, "content"))))
     if kind == "reasoning":
         only(item, {"type", "id", "summary", "content", "encrypted_content", "status"}, path)
+        read_objects(required(item, "summary", path), at(path, "summary"))
+        read_text(item.get("encrypted_content") or "", at(path, "encrypted_content"))
         return RequestMessage("assistant", ())
     call_id = read_text(required(item, "call_id", path), at(path, "call_id"), MAX_CALL_ID)
     if kind == "function_call_output":
         only(item, {"type", "call_id", "output", "id", "status"}, path)
-        text = read_text(required(item, "output", path), at(path, "output"))
-        return RequestMessage("tool", (text,), results=(call_id,))
+        output = tuple(_parts(required(item, "output", path), "tool", at(path, "output")))
+        return RequestMessage("tool", output, results=(call_id,))
     only(item, {"type", "call_id", "name", "arguments", "id", "status"}, path)
     if not str(item.get("id", "fc")).startswith("fc"):
         raise InvalidRequest(f"'{at(path, 'id')}' must begin with 'fc'.", at(path, "id"), "invalid_value")

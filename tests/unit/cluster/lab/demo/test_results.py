@@ -11,6 +11,7 @@ from PIL import Image
 
 from cluster.config.validate import check_file
 from cluster.costs.journal import Journal
+from cluster.costs.models import Knowledge
 from cluster.costs.reconcile import ReconciledTenant, SpeechRow
 from cluster.lab.demo import report_sections
 from cluster.lab.demo.contact_sheet import SheetFrame
@@ -73,9 +74,10 @@ def test_the_costs_and_answer_lengths_of_frames_are_read_from_the_journal(tmp_pa
     journal = Journal(tmp_path / "journal.db")
     with journal.transaction():
         for event_id, service, tokens in (("a", "vision", 40), ("b", "vision", 20), ("c", "llm", 900)):
-            journal.add_intent(intent(event_id, service=service))
-            journal.settle(settlement(event_id, 1_000, usage=Usage(output_tokens=tokens)))
-        journal.add_intent(intent("d"))
+            journal.add_intent(intent(event_id, service=service), arrived_at_s=100.0, expires_at_s=160.0)
+            settled = settlement(event_id, 1_000, usage=Usage(output_tokens=tokens))
+            journal.settle(settled, knowledge=Knowledge.VENDOR_FINAL, booked_at_s=101.0)
+        journal.add_intent(intent("d"), arrived_at_s=100.0, expires_at_s=160.0)
     journal.close()
     assert frame_costs(tmp_path / "journal.db") == FrameCosts(nanousd={"acme": 2_000}, answers=2, output_tokens=60)
 

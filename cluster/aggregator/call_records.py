@@ -1,0 +1,136 @@
+"""Send a model replica's call records to the aggregator: each is on its socket before the vendor's request leaves."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections.abc import Callable
+from typing import Any
+
+import structlog
+from aiohttp import ClientError
+
+from cluster.aggregator.handle import AggregatorHandle
+from cluster.aggregator.messages import pack_records
+from cluster.aggregator.transport import CALL_RECORDS, RECORDS_EVERY_S, ClientConnection, connect
+from routing.errors import CostsUnavailable
+from routing.models import CallRecord
+from routing.retry import backoff_s
+
+KEPT_S = 600.0
+"""Longer than an intent lives: a restarted aggregator gets the records of all calls that it may still ask for."""
+MAX_KEPT = 50_000
+MAX_MESSAGE_RECORDS = 5_000
+FIRST_BACKOFF_S, MAX_BACKOFF_S = 0.1, 5.0
+CLOSE_TIMEOUT_S = 1.0
+
+log = structlog.get_logger()
+
+
+class CallRecordOutbox:
+    """Implement `CallRecords` of routing.models. Connects in `start` or at the first record, so it can be pickled.
+
+    No record is acknowledged: the youngest ones are kept, and sent again on each new connection.
+    """
+
+    def __init__(self, aggregator: AggregatorHandle, clock: Callable[[], float] = time.monotonic) -> None:
+        self._aggregator = aggregator
+        self._clock = clock
+        self._kept: dict[str, tuple[CallRecord, float]] = {}
+        self._fresh: list[CallRecord] = []
+        self._connection: ClientConnection | None = None
+        self._running: asyncio.Task[None] | None = None
+        self.dropped = 0
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        return CallRecordOutbox, (self._aggregator,)
+
+    def start(self) -> None:
+        """Connect in the background. Call it on the replica's event loop when the replica starts."""
+        if self._running is None or self._running.done():
+            self._running = asyncio.get_running_loop().create_task(self._run())
+
+    def add(self, record: CallRecord) -> None:
+        """Queue a record; it is written to the socket at the event loop's next turn, with all others of this one."""
+        self.start()
+        self._keep(record)
+        if not self._fresh:
+            asyncio.get_running_loop().call_soon(self._send_fresh)
+        self._fresh.append(record)
+
+    def _keep(self, record: CallRecord) -> None:
+        now_s = self._clock()
+        self._kept.pop(record.event_id, None)
+        self._kept[record.event_id] = (record, now_s)
+        while now_s - next(iter(self._kept.values()))[1] > KEPT_S:
+            del self._kept[next(iter(self._kept))]
+        if len(self._kept) > MAX_KEPT:
+            self.dropped += 1
+            del self._kept[next(iter(self._kept))]
+
+    def _send_fresh(self) -> None:
+        fresh, self._fresh = self._fresh, []
+        if self._connection is not None:
+            self._send(self._connection, fresh)
+
+    def _send(self, connection: ClientConnection, records: list[CallRecord]) -> None:
+        """Write records to a connection. After one that broke, the next one gets them again."""
+        try:
+            connection.send(pack_records(records))
+        except ConnectionError:
+            self._connection = None
+
+    async def _run(self) -> None:
+        """Keep a connection for ever."""
+        failures = 0
+        while True:
+            try:
+                address = await self._aggregator.call("address")
+                connection = await connect(address, CALL_RECORDS)
+            except (OSError, ClientError, TimeoutError) as error:
+                failures += 1
+                log.warning(
+                    "aggregator port unreached", error=type(error).__name__, effect="call records go by actor calls"
+                )
+                await self._send_by_call()
+            except CostsUnavailable:
+                failures += 1
+            else:
+                failures = 0
+                await self._stream(connection)
+            await asyncio.sleep(backoff_s(failures, FIRST_BACKOFF_S, MAX_BACKOFF_S))
+
+    async def _stream(self, connection: ClientConnection) -> None:
+        """Send every kept record, then each new one, until the connection ends."""
+        self._connection = connection
+        ended = asyncio.create_task(connection.ended())
+        try:
+            for message in self._kept_in_messages():
+                self._send(connection, message)
+            while self._connection is connection and not ended.done():
+                await asyncio.wait({ended}, timeout=RECORDS_EVERY_S)
+                self._send(connection, [])
+        finally:
+            self._connection = None
+            ended.cancel()
+            await connection.aclose()
+
+    async def _send_by_call(self) -> None:
+        try:
+            for message in self._kept_in_messages():
+                await self._aggregator.call("add_call_records", pack_records(message))
+        except CostsUnavailable:
+            return
+
+    def _kept_in_messages(self) -> list[list[CallRecord]]:
+        kept = [record for record, _ in self._kept.values()]
+        return [kept[start : start + MAX_MESSAGE_RECORDS] for start in range(0, len(kept), MAX_MESSAGE_RECORDS)]
+
+    async def aclose(self) -> None:
+        """Let the written records leave, for CLOSE_TIMEOUT_S at most, and end the connection."""
+        if self._running is None:
+            return
+        self._send_fresh()
+        # The close handshake follows the records in the same stream.
+        self._running.cancel()
+        await asyncio.wait({self._running}, timeout=CLOSE_TIMEOUT_S)

@@ -1,0 +1,229 @@
+"""Read the cost journal beside its writer: read-only connections that see the last commit and take no lock."""
+
+from __future__ import annotations
+
+import datetime as dt
+import json
+import sqlite3
+from collections import Counter
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import closing
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from cluster.costs.models import SettledEvent
+from cluster.costs.storage.month_files import month_paths, reading_month
+from cluster.costs.storage.schema import EVENT, IDENTITY, USAGE, column_names
+from routing.models import Outcome, Service, TenantTotals
+
+_BY_MODEL = """SELECT service, model, max(simulated) AS simulated, sum(requests) AS requests,
+    sum(estimated) AS estimated_requests, sum(cost_nanousd) AS cost_nanousd, sum(sent_nanousd) AS sent_nanousd
+    FROM totals WHERE tenant_id = ? GROUP BY service, model ORDER BY service, model"""
+_RESERVED = "SELECT coalesce(sum(estimate_nanousd), 0) FROM reserved WHERE tenant_id = ?"
+_OPEN = "SELECT coalesce(sum(intents), 0) FROM reserved"
+_SETTLED_BY_TENANT = "SELECT tenant_id, sum(cost_nanousd) FROM totals GROUP BY tenant_id"
+_OLDEST_UNSENT = """SELECT min(time_s) FROM (
+    SELECT window_start_s AS time_s FROM (SELECT window_start_s FROM flushes
+        WHERE flush_id IS NOT NULL AND sent_at_s IS NULL AND refused IS NULL ORDER BY window LIMIT 1)
+    UNION ALL
+    SELECT booked_at_s FROM (SELECT booked_at_s FROM settled
+        WHERE event > (SELECT sealed_event FROM journal) ORDER BY event LIMIT 1))"""
+_OPEN_ROWS = f"SELECT event_id, {', '.join(IDENTITY)}, expires_at_s FROM open_events"
+_SETTLED_ROWS = f"SELECT event, {', '.join(EVENT)} FROM settled ORDER BY event"
+
+FOR_EVER_S = 253_402_300_799.0
+"""The end of the year 9999."""
+SUMMED_BY = (
+    *("tenant_id", "room", "participant", "service", "vendor", "model", "price_version", "simulated", "day", "month"),
+    *("outcome", "request_id"),
+)
+"""The columns by which events can be summed: `day` counts from 1970, `month` is a number such as 202611; UTC."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class EventSum:
+    """The sum of the settled events that share a key; a correction changes the sums, and is no request."""
+
+    key: tuple[Any, ...]
+    requests: int
+    estimated_requests: int
+    cost_nanousd: int
+    usage: Mapping[str, int]
+
+
+class JournalReader:
+    """A connection of its own to the journal of a running writer. Not thread-safe: use it from one thread at a time.
+
+    Every question costs the same however many events the journal holds, but for `events`.
+    """
+
+    def __init__(self, path: Path) -> None:
+        self._db = connect_read_only(path)
+
+    def close(self) -> None:
+        self._db.close()
+
+    def totals(self, tenant_id: str) -> TenantTotals:
+        """Return a tenant's totals since the journal began, as a whole and by model."""
+        by_model = [row | {"simulated": bool(row["simulated"])} for row in _rows(self._db, _BY_MODEL, tenant_id)]
+
+        def total(name: str) -> int:
+            return sum(int(row[name]) for row in by_model)
+
+        return TenantTotals(
+            tenant_id=tenant_id,
+            settled_nanousd=total("cost_nanousd"),
+            reserved_nanousd=int(self._db.execute(_RESERVED, (tenant_id,)).fetchone()[0]),
+            sent_nanousd=total("sent_nanousd"),
+            requests=total("requests"),
+            estimated_requests=total("estimated_requests"),
+            by_model=tuple(by_model),
+        )
+
+    def open_intents(self) -> int:
+        """Return the number of intents without a settlement."""
+        return int(self._db.execute(_OPEN).fetchone()[0])
+
+    def oldest_unsent_s(self) -> float | None:
+        """Return when the oldest event that the backend lacks was booked; None when it lacks none."""
+        oldest_s = self._db.execute(_OLDEST_UNSENT).fetchone()[0]
+        return None if oldest_s is None else float(oldest_s)
+
+    def events(self) -> list[dict[str, Any]]:
+        """Return the open and the settled events that are in no month file, in the order they were opened.
+
+        Usage is JSON of the units that are not zero.
+        """
+        open_events = [row | {"outcome": None, "usage": "{}"} for row in _rows(self._db, _OPEN_ROWS)]
+        settled = [row | {"usage": json.dumps(_usage(row))} for row in _rows(self._db, _SETTLED_ROWS)]
+        return sorted(open_events + settled, key=lambda row: float(row["opened_at_s"]))
+
+
+def read_settled_nanousd(path: Path) -> dict[str, int]:
+    """Return each tenant's settled total in nano-dollars; raises sqlite3.Error for a file that is not a journal."""
+    with closing(connect_read_only(path)) as db:
+        return {str(tenant): int(total) for tenant, total in db.execute(_SETTLED_BY_TENANT)}
+
+
+def read_open_intents(path: Path) -> int:
+    """Return the number of intents without a settlement: each is billed when it expires. Raises sqlite3.Error."""
+    with closing(connect_read_only(path)) as db:
+        return int(db.execute(_OPEN).fetchone()[0])
+
+
+def read_settled_events(path: Path, service: Service | None = None) -> list[SettledEvent]:
+    """Return the settled events of one service, or of all, those of month files too; raises sqlite3.Error."""
+    query = (
+        "SELECT tenant_id, service, model, outcome, cost_nanousd, {usage} FROM {table}"
+        " WHERE service = coalesce(?, service)"
+    )
+    return [
+        SettledEvent(
+            tenant_id=row["tenant_id"],
+            service=row["service"],
+            model=row["model"],
+            outcome=Outcome(row["outcome"]),
+            cost_nanousd=row["cost_nanousd"],
+            usage=_usage(row),
+        )
+        for table in event_tables(path)
+        for row in table.rows(query, service)
+    ]
+
+
+def sum_events(
+    path: Path,
+    by: Sequence[str],
+    *,
+    tenant_id: str | None = None,
+    since_s: float = 0.0,
+    until_s: float = FOR_EVER_S,
+) -> list[EventSum]:
+    """Add up the settled events that were booked in a time, for each combination of the columns in `by`.
+
+    `by` holds names of SUMMED_BY. The journal and every month file of the time are read, each event once. Corrections
+    count where and when they were booked. Raises ValueError for another column, sqlite3.Error for no journal.
+    """
+    if unknown := set(by) - set(SUMMED_BY):
+        raise ValueError(f"events cannot be summed by {', '.join(sorted(unknown))}; allowed: {', '.join(SUMMED_BY)}")
+    keys = "".join(f"{name}, " for name in by)
+    query = (
+        f"SELECT {keys}sum(requests) AS requests, sum(estimated) AS estimated, sum(cost_nanousd) AS cost_nanousd,"
+        " {summed_usage} FROM {table} WHERE tenant_id = coalesce(?, tenant_id) AND booked_at_s >= ? AND booked_at_s < ?"
+        + (f" GROUP BY {', '.join(by)}" if by else " HAVING count(*) > 0")
+    )
+    sums: dict[tuple[Any, ...], Counter[str]] = {}
+    for table in event_tables(path, since_s, until_s):
+        for row in table.rows(query, tenant_id, since_s, until_s):
+            sums.setdefault(tuple(row[name] for name in by), Counter()).update(_numbers(row))
+    return [
+        EventSum(
+            key=key,
+            requests=total["requests"],
+            estimated_requests=total["estimated"],
+            cost_nanousd=total["cost_nanousd"],
+            usage={unit: total[unit] for unit in USAGE if total[unit]},
+        )
+        for key, total in sorted(sums.items())
+    ]
+
+
+@dataclass(frozen=True, slots=True)
+class EventTable:
+    """A table of settled events in one file, and the condition that leaves every event in one file only."""
+
+    db: sqlite3.Connection
+    name: str
+    condition: str
+    columns: frozenset[str]
+
+    def rows(self, query: str, *parameters: object) -> Iterator[dict[str, Any]]:
+        """Run a query in which {table}, {usage} and {summed_usage} stand for this table and its usage columns."""
+        usage = [unit if unit in self.columns else f"0 AS {unit}" for unit in USAGE]
+        summed = [f"sum({unit}) AS {unit}" if unit in self.columns else f"0 AS {unit}" for unit in USAGE]
+        table = f"(SELECT * FROM {self.name} WHERE {self.condition})"
+        return _rows(
+            self.db, query.format(table=table, usage=", ".join(usage), summed_usage=", ".join(summed)), *parameters
+        )
+
+
+def event_tables(path: Path, since_s: float = 0.0, until_s: float = FOR_EVER_S) -> Iterator[EventTable]:
+    """Yield the journal's table and those of the month files that a time touches, each event in one of them.
+
+    The journal is read first and as of one moment. An event that moves meanwhile is left out of its month file.
+    """
+    with closing(connect_read_only(path)) as db:
+        db.execute("BEGIN")
+        (moved,) = db.execute("SELECT moved_event FROM journal").fetchone()
+        yield EventTable(db, "settled", f"event > {moved}", frozenset(column_names(db, "settled")))
+        for month, month_file in month_paths(path.resolve()).items():
+            if month_number(since_s) <= month <= month_number(until_s):
+                with reading_month(month_file) as (month_db, columns):
+                    yield EventTable(month_db, "events", f"event <= {moved}", frozenset(columns))
+
+
+def month_number(time_s: float) -> int:
+    """Return the UTC month of a UNIX time as a number such as 202611."""
+    date = dt.datetime.fromtimestamp(min(time_s, FOR_EVER_S), dt.UTC)
+    return date.year * 100 + date.month
+
+
+def connect_read_only(path: Path) -> sqlite3.Connection:
+    """Return a connection that cannot write. One thread at a time may use it."""
+    return sqlite3.connect(f"{path.resolve().as_uri()}?mode=ro", uri=True, check_same_thread=False)
+
+
+def _rows(db: sqlite3.Connection, query: str, *parameters: object) -> Iterator[dict[str, Any]]:
+    cursor = db.execute(query, parameters)
+    names = [column[0] for column in cursor.description]
+    for row in cursor:
+        yield dict(zip(names, row, strict=True))
+
+
+def _numbers(row: Mapping[str, Any]) -> dict[str, int]:
+    return {name: row[name] for name in ("requests", "estimated", "cost_nanousd", *USAGE)}
+
+
+def _usage(row: dict[str, Any]) -> dict[str, int]:
+    return {unit: row[unit] for unit in USAGE if row[unit]}

@@ -1,0 +1,1 @@
+"""The files of the cost journal: tables and migrations, the lock, windows, month files, running sums."""

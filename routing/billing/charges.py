@@ -1,0 +1,173 @@
+"""The charge of one attempt: its usage as far as it is known, and the price of that.
+
+The router and the model replica of an attempt compute it in the same way, each from the pieces that it received.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Iterable
+from dataclasses import dataclass, field, replace
+
+from routing.billing.usage_means import UsageMeans
+from routing.chat import ToolCall, ToolCallDelta
+from routing.errors import ConfigurationError, ProviderError, ProviderTruncated, RayroomError
+from routing.models import Delta, Usage
+from routing.prices import Price
+
+
+@dataclass(slots=True)
+class ReceivedAnswer:
+    """The part of an answer that has arrived, and the usage that its vendor has reported."""
+
+    usage: Usage | None = None
+    """The vendor's final usage."""
+    usage_so_far: Usage | None = None
+    service_tier: str | None = None
+    """The tier that the vendor served, by its own name."""
+    finished: bool = False
+    text_bytes: int = 0
+    """Of visible text and tool calls."""
+    thinking_bytes: int = 0
+    _uncounted_bytes: int = 0
+    """The bytes that `usage_so_far` does not count."""
+
+    @property
+    def begun(self) -> bool:
+        """Return whether anything has arrived."""
+        return self.finished or self.usage_so_far is not None or self.text_bytes + self.thinking_bytes > 0
+
+    def add(self, delta: Delta) -> None:
+        """Add a piece of a streamed answer."""
+        self._add_text(delta.text + written_calls(delta.tool_calls), delta.thinking_bytes)
+        self.service_tier = delta.service_tier or self.service_tier
+        self.finished = self.finished or delta.finish is not None
+        if self.finished:
+            self.usage = delta.usage or self.usage
+        usage_so_far = delta.usage_so_far if self.finished else delta.usage or delta.usage_so_far
+        if usage_so_far is not None:
+            self.usage_so_far = usage_so_far
+            if usage_so_far.output_tokens:
+                self._uncounted_bytes = 0
+
+    def add_whole(self, usage: Usage | None, text: str = "", service_tier: str | None = None) -> None:
+        """Add a whole answer: all that the model wrote, and its usage, None where the vendor reported none."""
+        self._add_text(text, 0)
+        self.usage, self.service_tier, self.finished = usage, service_tier, True
+
+    def estimate(self, most: Usage, means: UsageMeans) -> Usage:
+        """Return the usage of an unfinished answer: the vendor's own so far, and the text that came after it."""
+        known = self.usage_so_far or replace(means.expected(most), output_tokens=0)
+        thinking_tokens = self._thinking_tokens(known, most, means)
+        output_tokens = known.output_tokens + means.tokens_of(self._uncounted_bytes)
+        if not known.output_tokens:
+            output_tokens += thinking_tokens
+        return replace(
+            known,
+            output_tokens=min(output_tokens, most.output_tokens),
+            thinking_tokens=min(thinking_tokens, most.output_tokens),
+            image_px=most.image_px,
+        )
+
+    def _thinking_tokens(self, known: Usage, most: Usage, means: UsageMeans) -> int:
+        """Return the thinking tokens. A vendor that counts the output so far counts its thinking too."""
+        if known.output_tokens:
+            return known.thinking_tokens
+        heard = means.tokens_of(self.thinking_bytes)
+        return heard or means.thinking_tokens(most)
+
+    def _add_text(self, text: str, thinking_bytes: int) -> None:
+        added = len(text.encode("utf-8", "replace"))
+        self.text_bytes += added
+        self.thinking_bytes += thinking_bytes
+        self._uncounted_bytes += added
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Charge:
+    """The bill of one attempt. `estimated` means that it is not the vendor's own final usage."""
+
+    usage: Usage = field(default_factory=Usage)
+    cost_nanousd: int = 0
+    estimated: bool = False
+    unpriced_unit: str | None = None
+    """A unit that the vendor reported and that has no price here: the reservation is billed instead."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Tariff:
+    """The terms of one attempt: its price, the most that it can use, and the tier that it requests."""
+
+    price: Price
+    most: Usage
+    requested_tier: str | None = None
+    means: UsageMeans = field(default_factory=UsageMeans)
+
+    @property
+    def reservation_nanousd(self) -> int:
+        """Return the most that the vendor can invoice at the requested tier."""
+        return self._cost_nanousd(self.most, None)
+
+    def expected(self) -> Charge:
+        """Return the estimate of an attempt whose answer is unknown."""
+        usage = self.means.expected(self.most)
+        return Charge(usage=usage, cost_nanousd=self._cost_nanousd(usage, None), estimated=True)
+
+    def charge(
+        self, received: ReceivedAnswer, error: BaseException | None, streamed: bool, left: bool | None = None
+    ) -> Charge:
+        """Return the bill of an attempt that has ended, with `error` or without.
+
+        `streamed` says that each piece was received as the vendor sent it, so that nothing received is nothing made.
+        `left` is None where it is unknown whether the request left for the vendor.
+        """
+        if received.usage is not None:
+            return self._priced(received.usage, received.service_tier, estimated=False)
+        if isinstance(error, ProviderError) and error.spent is not None:
+            return self._priced(error.spent, received.service_tier, estimated=error.spent != Usage())
+        if left is False or (_is_free(error) and not received.begun):
+            return Charge()
+        if received.begun or (streamed and not _is_unreadable(error)):
+            return self._priced(received.estimate(self.most, self.means), received.service_tier, estimated=True)
+        return self.expected()
+
+    def _priced(self, usage: Usage, service_tier: str | None, *, estimated: bool) -> Charge:
+        try:
+            cost_nanousd = self._cost_nanousd(usage, service_tier)
+        except ConfigurationError as unpriced:
+            # The vendor's answer is good, whatever its units.
+            unit, cost_nanousd = unpriced.param, self.reservation_nanousd
+            return Charge(usage=usage, cost_nanousd=cost_nanousd, estimated=True, unpriced_unit=unit)
+        return Charge(usage=usage, cost_nanousd=cost_nanousd, estimated=estimated)
+
+    def _cost_nanousd(self, usage: Usage, service_tier: str | None) -> int:
+        """Return the price at the tier that the vendor names, else the dearer of standard and requested."""
+        if service_tier is None:
+            return max(self.price.cost_nanousd(usage), self.price.cost_nanousd(usage, self.requested_tier))
+        return self.price.cost_nanousd(usage, service_tier)
+
+
+def is_cancelled(error: BaseException | None) -> bool:
+    """Return whether the caller left."""
+    return isinstance(error, asyncio.CancelledError | GeneratorExit)
+
+
+def written_calls(calls: Iterable[ToolCall | ToolCallDelta]) -> str:
+    """Return the part of tool calls that the model wrote, as one text."""
+    return "".join(f"{call.name or ''}{call.arguments}" for call in calls)
+
+
+def _is_free(error: BaseException | None) -> bool:
+    """Return whether no vendor charges for an error that came before any piece of an answer.
+
+    A vendor that answers with an error status charges nothing. Any other error, a caller that left or a bug, may have
+    come after the vendor's work.
+    """
+    if isinstance(error, ProviderError):
+        return not error.billable or "vendor_status" in error.facts
+    return isinstance(error, RayroomError)
+
+
+def _is_unreadable(error: BaseException | None) -> bool:
+    """Return whether the vendor made an answer that its adapter could not read."""
+    return isinstance(error, ProviderTruncated) and error.facts.get("phase") == "parse"

@@ -1,0 +1,157 @@
+"""A model replica's call records reach the aggregator: at once, after a restart, and without a port."""
+
+from __future__ import annotations
+
+import asyncio
+import pickle
+import socket
+from collections.abc import AsyncIterator, Iterable
+
+import pytest
+
+from cluster.aggregator import transport as transport_module
+from cluster.aggregator.call_records import CallRecordOutbox
+from cluster.aggregator.client import AggregatorClient
+from cluster.aggregator.deployment import aggregator_settings
+from cluster.aggregator.handle import AggregatorHandle
+from cluster.aggregator.messages import unpack_records
+from cluster.aggregator.transport import TransportAddress, TransportServer
+from cluster.config.settings import BackendSettings, CostSettings
+from cluster.costs.models import Entry, Receipt
+from routing.models import CallRecord
+from tests.support.cost_entries import call_record
+
+HOST = "127.0.0.1"
+DEADLINE_S = 30.0
+SETTINGS = aggregator_settings(CostSettings(), BackendSettings(), {}, now_s=100.0)
+
+
+class Aggregator(AggregatorHandle):
+    """The receiving end, found without an actor."""
+
+    def __init__(self) -> None:
+        super().__init__(SETTINGS)
+        self.server = TransportServer(self.write, self)
+        self.address: TransportAddress | None = None
+        self.unreachable = False
+        self.arrived: asyncio.Queue[CallRecord] = asyncio.Queue()
+        self.by_call: list[CallRecord] = []
+        self.called = asyncio.Event()
+        self.ended: asyncio.Queue[bool] = asyncio.Queue()
+
+    async def call(self, method: str, *values: object) -> object:
+        if method == "add_call_records":
+            (message,) = values
+            assert isinstance(message, bytes)
+            self.by_call += unpack_records(message)
+            self.called.set()
+            return None
+        assert method == "address"
+        if self.address is None:
+            self.address = await self.server.listen(HOST)
+        return TransportAddress(host=HOST, port=1, secret="x") if self.unreachable else self.address
+
+    async def write(self, entries: list[Entry]) -> list[Receipt]:
+        raise AssertionError("call records are no entries")
+
+    def replica_connected(self) -> None:
+        return None
+
+    def add_call_records(self, records: Iterable[CallRecord]) -> None:
+        for record in records:
+            self.arrived.put_nowait(record)
+
+    def replica_disconnected(self, *, records_lost: bool) -> None:
+        self.ended.put_nowait(records_lost)
+
+    async def restart(self) -> None:
+        await self.server.aclose()
+        self.server, self.address = TransportServer(self.write, self), None
+
+    async def next_record(self) -> CallRecord:
+        async with asyncio.timeout(DEADLINE_S):
+            return await self.arrived.get()
+
+
+@pytest.fixture
+async def aggregator() -> AsyncIterator[Aggregator]:
+    aggregator = Aggregator()
+    yield aggregator
+    await aggregator.server.aclose()
+
+
+@pytest.fixture
+async def outbox(aggregator: Aggregator) -> AsyncIterator[CallRecordOutbox]:
+    outbox = CallRecordOutbox(aggregator)
+    outbox.start()
+    outbox.add(call_record("e0"))
+    await aggregator.next_record()
+    yield outbox
+    await outbox.aclose()
+
+
+async def test_a_record_is_on_its_socket_one_turn_of_the_event_loop_later(
+    aggregator: Aggregator, outbox: CallRecordOutbox
+) -> None:
+    connection = outbox._connection
+    assert connection is not None
+    outbox.add(call_record(ended=False))
+    await asyncio.sleep(0)
+    # As a kill does: what was written is sent, and what waits in the process is lost.
+    connection.websocket.get_extra_info("socket").shutdown(socket.SHUT_RDWR)
+    assert await aggregator.next_record() == call_record(ended=False)
+
+
+async def test_the_records_of_one_turn_travel_together_and_in_order(
+    aggregator: Aggregator, outbox: CallRecordOutbox
+) -> None:
+    for number in range(100):
+        outbox.add(call_record(f"e{number}"))
+    assert [(await aggregator.next_record()).event_id for _ in range(100)] == [f"e{number}" for number in range(100)]
+
+
+async def test_a_restarted_aggregator_gets_the_latest_records_again(
+    aggregator: Aggregator, outbox: CallRecordOutbox
+) -> None:
+    outbox.add(call_record("e1", ended=False))
+    outbox.add(call_record("e1"))
+    outbox.add(call_record("e2", ended=False))
+    for _ in range(3):
+        await aggregator.next_record()
+    await aggregator.restart()
+    latest = [call_record("e0"), call_record("e1"), call_record("e2", ended=False)]
+    assert [await aggregator.next_record() for _ in range(3)] == latest
+
+
+async def test_without_a_port_the_records_go_by_actor_calls(aggregator: Aggregator) -> None:
+    aggregator.unreachable = True
+    outbox = CallRecordOutbox(aggregator)
+    outbox.add(call_record())
+    async with asyncio.timeout(DEADLINE_S):
+        await aggregator.called.wait()
+    await outbox.aclose()
+    assert aggregator.by_call[0] == call_record()
+
+
+@pytest.mark.parametrize(("silent_s", "lost"), [(15.0, False), (-1.0, True)])
+async def test_records_may_be_lost_where_a_replica_was_silent_before_its_connection_ended(
+    aggregator: Aggregator, outbox: CallRecordOutbox, monkeypatch: pytest.MonkeyPatch, silent_s: float, lost: bool
+) -> None:
+    monkeypatch.setattr(transport_module, "RECORDS_SILENT_S", silent_s)
+    await outbox.aclose()
+    async with asyncio.timeout(DEADLINE_S):
+        assert await aggregator.ended.get() is lost
+
+
+async def test_a_message_of_another_form_ends_its_connection(aggregator: Aggregator, outbox: CallRecordOutbox) -> None:
+    connection = outbox._connection
+    assert connection is not None
+    connection.send(b"[1]")
+    async with asyncio.timeout(DEADLINE_S):
+        await aggregator.ended.get()
+    assert aggregator.arrived.empty()
+
+
+async def test_the_sink_of_a_deployment_can_be_pickled() -> None:
+    sink = pickle.loads(pickle.dumps(AggregatorClient(SETTINGS).call_records()))
+    assert isinstance(sink, CallRecordOutbox)

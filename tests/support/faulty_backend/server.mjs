@@ -1,0 +1,94 @@
+// The example backend behind tRPC's standalone server, with faults. Prints {"port": N} once it listens.
+//
+//   node server.mjs --key KEY [--port 0] [--transformer plain|superjson] [--no-batching] [--passages FILE] [--faults JSON]
+//
+// POST /faults with the key changes the faults. The server ends when its stdin closes.
+
+import { readFileSync } from 'node:fs';
+import http from 'node:http';
+import { createRequire } from 'node:module';
+import { parseArgs } from 'node:util';
+import { sameKey } from '../../../examples/trpc_backend/key.js';
+import { buildRouter } from '../../../examples/trpc_backend/router.js';
+import { Store } from '../../../examples/trpc_backend/store.js';
+import { Faults } from './faults.mjs';
+
+// The packages are those of the example.
+const require = createRequire(new URL('../../../examples/trpc_backend/server.js', import.meta.url));
+const { TRPCError } = require('@trpc/server');
+const { createHTTPHandler } = require('@trpc/server/adapters/standalone');
+
+const { values } = parseArgs({
+  options: {
+    key: { type: 'string' },
+    port: { type: 'string', default: '0' },
+    transformer: { type: 'string', default: 'superjson' },
+    'no-batching': { type: 'boolean', default: false },
+    passages: { type: 'string' },
+    faults: { type: 'string', default: '{}' },
+  },
+});
+
+const faults = new Faults(JSON.parse(values.faults));
+const passages = values.passages ? JSON.parse(readFileSync(values.passages, 'utf8')) : [];
+const pause = (ms) => new Promise((resolve) => setTimeout(resolve, ms));
+const fail = (code, message) => {
+  throw new TRPCError({ code, message });
+};
+
+const trackCost = async ({ ctx, next, getRawInput, path, batchIndex }) => {
+  // The rows of a batch run side by side in tRPC; `delayRowMs` delays them one after the other.
+  await pause(faults.delayMs + faults.delayRowMs * (batchIndex + 1));
+  if (faults.take('rateLimit')) {
+    ctx.res.setHeader('retry-after', String(faults.retryAfterS));
+    fail('TOO_MANY_REQUESTS', 'slow down');
+  }
+  if (faults.take('noProcedure')) fail('NOT_FOUND', `No procedure found on path "${path}"`);
+  if (faults.take('failBefore')) fail('INTERNAL_SERVER_ERROR', 'failed before');
+  const { tenantId, metadata } = (await getRawInput()) ?? {};
+  if (faults.forbiddenTenants.includes(tenantId)) fail('FORBIDDEN', 'not this tenant');
+  if (faults.failingTenants.includes(tenantId)) fail('INTERNAL_SERVER_ERROR', 'the table of this tenant is locked');
+  if (faults.refusedModels.includes(metadata?.model)) fail('BAD_REQUEST', '[{"code": "invalid_value"}]');
+  const result = await next();
+  if (faults.take('repeat')) await next();
+  if (faults.take('loseReply')) ctx.res.destroy();
+  if (faults.take('failAfter')) fail('INTERNAL_SERVER_ERROR', 'failed after');
+  if (result.ok && faults.conflicts && result.data.duplicates) fail('CONFLICT', 'Unique constraint failed: flushId');
+  return result.ok && faults.silent ? { ...result, data: undefined } : result;
+};
+const search = ({ next }) => (faults.take('failSearch') ? fail('INTERNAL_SERVER_ERROR', 'search failed') : next());
+const getById = async ({ next }) => {
+  await pause(faults.delayMs);
+  return next();
+};
+const router = buildRouter(new Store(passages), values.transformer, { trackCost, search, getById });
+const authorized = (req) => sameKey(req.headers.authorization ?? '', values.key);
+
+const setFaults = async (req, res) => {
+  let body = '';
+  for await (const chunk of req) body += chunk;
+  try {
+    if (!authorized(req)) throw new Error('bad or missing key');
+    faults.set(JSON.parse(body));
+    res.end('{}');
+  } catch (error) {
+    res.writeHead(400).end(error.message);
+  }
+};
+
+const server = http.createServer((req, res) => {
+  if (req.url === '/faults') return setFaults(req, res);
+  return createHTTPHandler({
+    router,
+    basePath: '/trpc/',
+    createContext: () => ({ res, authorized: authorized(req) }),
+    allowBatching: faults.batching && !values['no-batching'],
+    maxBatchSize: faults.maxBatchSize || undefined,
+    maxBodySize: faults.maxBodySize || undefined,
+  })(req, res);
+});
+server.listen(Number(values.port), '127.0.0.1', () => console.log(JSON.stringify({ port: server.address().port })));
+
+const stop = () => process.exit(0);
+process.stdin.on('end', stop).on('error', stop).resume();
+process.on('SIGTERM', stop).on('SIGINT', stop);

@@ -1,0 +1,189 @@
+"""The router and the model replica both report an attempt: the bill takes the better report, whenever it comes."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from cluster.costs.call_records import WATCH_S
+from cluster.costs.commit_log import CommitLog
+from cluster.costs.journal import Journal
+from cluster.costs.models import Correction
+from routing.models import Outcome, TenantTotals
+from tests.support.cost_entries import call_record, intent, settlement
+from tests.support.manual_clock import ManualClock
+
+GRACE_S = 30.0
+LIFETIME_S = 40.0
+
+
+@pytest.fixture
+def clock() -> ManualClock:
+    return ManualClock(100.0)
+
+
+@pytest.fixture
+async def commit_log(tmp_path: Path, clock: ManualClock) -> AsyncIterator[CommitLog]:
+    commit_log = CommitLog(Journal(tmp_path / "journal.db"), clock, outbox_grace_s=GRACE_S)
+    await run_until(commit_log, clock, 100.0 + GRACE_S)
+    yield commit_log
+    await commit_log.aclose()
+
+
+async def run_until(commit_log: CommitLog, clock: ManualClock, until_s: float) -> None:
+    """Tick as the sealer does."""
+    while clock.now_s < until_s:
+        clock.now_s = min(until_s, clock.now_s + 1.0)
+        await commit_log.expire()
+
+
+async def open_attempt(commit_log: CommitLog, **changes: Any) -> None:
+    await commit_log.write([intent(lifetime_s=LIFETIME_S, witnessed=True, **changes)])
+
+
+async def expire(commit_log: CommitLog, clock: ManualClock) -> TenantTotals:
+    """Let the attempt's lifetime pass; return the totals."""
+    await run_until(commit_log, clock, clock.now_s + LIFETIME_S + 1)
+    return await commit_log.totals("acme")
+
+
+async def test_an_expired_intent_with_an_ended_call_is_settled_at_the_replicas_figures(
+    commit_log: CommitLog, clock: ManualClock
+) -> None:
+    await open_attempt(commit_log)
+    commit_log.add_call_records([call_record(ended=False, cost_nanousd=400), call_record(cost_nanousd=600)])
+    totals = await expire(commit_log, clock)
+    assert (totals.settled_nanousd, totals.estimated_requests, totals.reserved_nanousd) == (600, 0, 0)
+
+
+async def test_an_expired_intent_whose_call_never_ended_is_settled_at_the_expected_answer(
+    commit_log: CommitLog, clock: ManualClock
+) -> None:
+    await open_attempt(commit_log)
+    commit_log.add_call_records([call_record(ended=False, cost_nanousd=400, estimated=True)])
+    totals = await expire(commit_log, clock)
+    assert (totals.settled_nanousd, totals.estimated_requests) == (400, 1)
+
+
+async def test_an_attempt_without_a_call_record_never_left_and_is_free(
+    commit_log: CommitLog, clock: ManualClock
+) -> None:
+    commit_log.replica_connected()
+    await open_attempt(commit_log)
+    totals = await expire(commit_log, clock)
+    assert (totals.settled_nanousd, totals.estimated_requests, totals.requests) == (0, 0, 1)
+    assert commit_log.counters.never_left == 1
+
+
+@pytest.mark.parametrize("loss", ["no replica", "record lost", "not witnessed", "stall"])
+async def test_where_a_record_may_be_missing_the_estimate_stays(
+    commit_log: CommitLog, clock: ManualClock, loss: str
+) -> None:
+    if loss != "no replica":
+        commit_log.replica_connected()
+    await commit_log.write([intent(lifetime_s=LIFETIME_S, witnessed=loss != "not witnessed")])
+    clock.now_s += 1
+    if loss == "record lost":
+        commit_log.lose_call_records()
+    if loss == "stall":
+        clock.now_s += 10
+    totals = await expire(commit_log, clock)
+    assert (totals.settled_nanousd, totals.estimated_requests) == (1_000, 1)
+
+
+async def test_a_routers_estimate_gives_way_to_the_replicas_report(commit_log: CommitLog, clock: ManualClock) -> None:
+    await open_attempt(commit_log)
+    cancelled = settlement(cost_nanousd=900, estimated=True, outcome=Outcome.CANCELLED)
+    await commit_log.write([cancelled])
+    commit_log.add_call_records([call_record(cost_nanousd=250, estimated=True)])
+    await commit_log.expire()
+    totals = await commit_log.totals("acme")
+    assert (totals.settled_nanousd, totals.estimated_requests) == (250, 1)
+
+
+async def test_a_routers_estimate_after_the_replicas_report_is_not_taken(
+    commit_log: CommitLog, clock: ManualClock
+) -> None:
+    await open_attempt(commit_log)
+    commit_log.add_call_records([call_record(cost_nanousd=250, estimated=True)])
+    assert await commit_log.write([settlement(cost_nanousd=900, estimated=True)]) == [250]
+    await run_until(commit_log, clock, clock.now_s + WATCH_S + 1)
+    assert (await commit_log.totals("acme")).settled_nanousd == 250
+
+
+async def test_an_estimated_attempt_that_never_left_becomes_free(commit_log: CommitLog, clock: ManualClock) -> None:
+    commit_log.replica_connected()
+    await open_attempt(commit_log)
+    await commit_log.write([settlement(cost_nanousd=900, estimated=True, outcome=Outcome.ERROR)])
+    await commit_log.seal()
+    await run_until(commit_log, clock, clock.now_s + WATCH_S + 1)
+    totals = await commit_log.totals("acme")
+    assert (totals.settled_nanousd, totals.estimated_requests, totals.requests) == (0, 0, 1)
+
+
+async def test_a_settlement_after_its_estimate_was_sealed_becomes_a_signed_correction(
+    commit_log: CommitLog, clock: ManualClock
+) -> None:
+    await open_attempt(commit_log)
+    await expire(commit_log, clock)
+    assert await commit_log.seal() == 1
+    await commit_log.write([settlement(cost_nanousd=100), settlement(cost_nanousd=100)])
+    totals = await commit_log.totals("acme")
+    assert (totals.settled_nanousd, totals.requests, totals.estimated_requests) == (100, 1, 0)
+    assert commit_log.counters.corrections == 1
+    assert await commit_log.seal() == 1
+
+
+async def test_a_late_settlement_before_sealing_replaces_the_estimate(
+    commit_log: CommitLog, clock: ManualClock
+) -> None:
+    await open_attempt(commit_log)
+    await expire(commit_log, clock)
+    assert await commit_log.write([settlement(cost_nanousd=100)]) == [100]
+    assert (await commit_log.totals("acme")).settled_nanousd == 100
+    assert commit_log.counters.corrections == 0
+
+
+async def test_nothing_expires_after_a_stall_until_the_outboxes_have_delivered(
+    commit_log: CommitLog, clock: ManualClock
+) -> None:
+    await open_attempt(commit_log)
+    clock.now_s += 95.0
+    await commit_log.expire()
+    assert await commit_log.open_intents() == 1
+    assert await commit_log.write([settlement(cost_nanousd=100)]) == [100]
+    await run_until(commit_log, clock, clock.now_s + GRACE_S + 1)
+    totals = await commit_log.totals("acme")
+    assert (totals.settled_nanousd, totals.estimated_requests) == (100, 0)
+
+
+async def test_a_reservation_that_was_withdrawn_before_it_arrived_stays_free(commit_log: CommitLog) -> None:
+    withdrawn = settlement(cost_nanousd=0, outcome=Outcome.CANCELLED)
+    await commit_log.write([withdrawn])
+    await open_attempt(commit_log)
+    totals = await commit_log.totals("acme")
+    assert (totals.settled_nanousd, totals.reserved_nanousd) == (0, 0)
+
+
+async def test_a_refund_is_booked_once(commit_log: CommitLog) -> None:
+    await open_attempt(commit_log)
+    await commit_log.write([settlement(cost_nanousd=700)])
+    refund = Correction(correction_id="refund-1", event_id="e1", cost_nanousd=-200)
+    assert [await commit_log.correct(refund) for _ in range(2)] == [True, False]
+    assert not await commit_log.correct(Correction(correction_id="refund-2", event_id="unknown", cost_nanousd=-1))
+    totals = await commit_log.totals("acme")
+    assert (totals.settled_nanousd, totals.requests) == (500, 1)
+    assert commit_log.spent_nanousd(["acme"]) == {"acme": 500}
+
+
+@pytest.mark.parametrize("lifetime_s", [float("nan"), float("inf"), 1e12])
+async def test_an_absurd_lifetime_does_not_keep_an_intent_open(
+    commit_log: CommitLog, clock: ManualClock, lifetime_s: float
+) -> None:
+    await commit_log.write([intent(lifetime_s=lifetime_s)])
+    clock.now_s += 3_700.0
+    await run_until(commit_log, clock, clock.now_s + GRACE_S + 1)
+    assert await commit_log.open_intents() == 0

@@ -1,0 +1,57 @@
+"""Costs count in the month in which they are booked, for a ledger that ran on and for one that restarted."""
+
+from __future__ import annotations
+
+import datetime as dt
+from pathlib import Path
+
+from cluster.costs.commit_log import CommitLog
+from cluster.costs.journal import Journal
+from tests.support.cost_entries import intent, settlement, spend
+from tests.support.manual_clock import ManualClock
+
+DECEMBER_S = dt.datetime(2026, 12, 1, tzinfo=dt.UTC).timestamp()
+
+
+async def restarted_spend(path: Path, clock: ManualClock) -> dict[str, int]:
+    commit_log = CommitLog(Journal(path), clock)
+    spent = commit_log.spent_nanousd(["acme"])
+    await commit_log.aclose()
+    return spent
+
+
+async def test_a_reservation_over_the_months_end_counts_in_the_new_month(tmp_path: Path) -> None:
+    clock = ManualClock(DECEMBER_S - 10)
+    commit_log = CommitLog(Journal(tmp_path / "journal.db"), clock)
+    await spend(commit_log, "november", 600)
+    await commit_log.write([intent("open", estimate_nanousd=80, budget_nanousd=1_000)])
+    clock.now_s = DECEMBER_S + 1
+    assert commit_log.spent_nanousd(["acme"]) == {"acme": 0}
+    assert await commit_log.write([settlement("open", 70)]) == [70]
+    live = commit_log.spent_nanousd(["acme"])
+    await commit_log.aclose()
+    assert live == await restarted_spend(tmp_path / "journal.db", clock) == {"acme": 70}
+
+
+async def test_a_better_figure_for_an_event_of_the_last_month_leaves_this_months_budget_alone(tmp_path: Path) -> None:
+    clock = ManualClock(DECEMBER_S - 10)
+    commit_log = CommitLog(Journal(tmp_path / "journal.db"), clock)
+    await commit_log.write([intent(), settlement(cost_nanousd=900, estimated=True)])
+    clock.now_s = DECEMBER_S + 1
+    await commit_log.write([settlement(cost_nanousd=100)])
+    live = commit_log.spent_nanousd(["acme"])
+    await commit_log.aclose()
+    assert live == await restarted_spend(tmp_path / "journal.db", clock) == {"acme": 0}
+
+
+async def test_a_window_never_mixes_two_months(tmp_path: Path) -> None:
+    clock = ManualClock(DECEMBER_S - 8)
+    journal = Journal(tmp_path / "journal.db")
+    commit_log = CommitLog(journal, clock)
+    await spend(commit_log, "november", 1_000)
+    clock.now_s = DECEMBER_S + 3
+    await spend(commit_log, "december", 5)
+    assert await commit_log.seal() == 2
+    rows = await commit_log.run_on_journal_thread(lambda: journal.unsent(10))
+    assert sorted((row.cost_nanousd, row.window_end_s < DECEMBER_S) for row in rows) == [(5, False), (1_000, True)]
+    await commit_log.aclose()
