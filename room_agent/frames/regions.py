@@ -84,10 +84,23 @@ def find_regions(
     ends = np.append(starts[1:], cells.size)
     tops, lefts, rights = rows[starts], lefts[starts], lefts[ends - 1] + 1
     labels = _joined(tops, lefts, rights, bridge)
-    return [
-        _region(np.flatnonzero(labels == label), tops, lefts, rights, starts, ends, cells, luma, chroma)
-        for label in dict.fromkeys(labels.tolist())
-    ]
+    regions = []
+    for label in dict.fromkeys(labels.tolist()):
+        runs = np.flatnonzero(labels == label)
+        spans = [slice(start, end) for start, end in zip(starts[runs].tolist(), ends[runs].tolist(), strict=True)]
+        regions.append(
+            Region(
+                top=int(tops[runs[0]]),
+                bottom=int(tops[runs[-1]]) + 1,
+                left=int(lefts[runs].min()),
+                right=int(rights[runs].max()),
+                cells=sum(span.stop - span.start for span in spans),
+                weight_luma=sum(int(luma[span].sum()) for span in spans),
+                weight_chroma=0 if chroma is None else sum(int(chroma[span].sum()) for span in spans),
+                indexes=np.concatenate([cells[span] for span in spans]),
+            )
+        )
+    return regions
 
 
 def around_all(cells: Indexes, luma: Plane, chroma: Plane, count: int, columns: int) -> Region:
@@ -110,31 +123,6 @@ def bounds(regions: Iterable[Region]) -> tuple[int, int, int, int]:
     boxes = [(region.left, region.top, region.right, region.bottom) for region in regions]
     lefts, tops, rights, bottoms = zip(*boxes, strict=True)
     return min(lefts), min(tops), max(rights), max(bottoms)
-
-
-def _region(
-    runs: Indexes,
-    tops: Indexes,
-    lefts: Indexes,
-    rights: Indexes,
-    starts: Indexes,
-    ends: Indexes,
-    cells: Indexes,
-    luma: Plane,
-    chroma: Plane | None,
-) -> Region:
-    spans = [slice(start, end) for start, end in zip(starts[runs].tolist(), ends[runs].tolist(), strict=True)]
-    indexes = np.concatenate([cells[span] for span in spans])
-    return Region(
-        top=int(tops[runs[0]]),
-        bottom=int(tops[runs[-1]]) + 1,
-        left=int(lefts[runs].min()),
-        right=int(rights[runs].max()),
-        cells=indexes.size,
-        weight_luma=sum(int(luma[span].sum()) for span in spans),
-        weight_chroma=0 if chroma is None else sum(int(chroma[span].sum()) for span in spans),
-        indexes=indexes,
-    )
 
 
 def _run_starts(cells: Indexes, rows: Indexes, bridge: int) -> Indexes:
