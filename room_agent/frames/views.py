@@ -22,6 +22,7 @@ SAVED_AT_FIRST, MOST_SAVED = 2, 6
 """The frames whose tokens a track may spend before it saved them, and may save."""
 MARGIN_PX = (48, 24)
 """The margin of a crop to its sides, and above and below: the words beside a changed one belong to it."""
+_LARGE_AREA = 0.05
 
 
 class ImageTokenRule(Protocol):
@@ -76,8 +77,9 @@ def choose_views(screen: ChangedScreen, rule: ImageTokenRule, budget_tokens: int
 def _readable(screen: ChangedScreen, rule: ImageTokenRule) -> Iterable[FrameViews]:
     long_px = max(screen.width_px, screen.height_px)
     scale = 1.0 if screen.text_px is None else min(READABLE_PX / screen.text_px, 1.0)
-    # Where no text was found, a larger picture of the whole shows nothing more.
-    whole_scale = 0.0 if screen.text_px is None else scale
+    # Where no text was found in a large area, a larger picture of the whole shows nothing more. A word is too small.
+    large = sum(map(_area, screen.boxes_px)) > _LARGE_AREA * screen.width_px * screen.height_px
+    whole_scale = 0.0 if screen.text_px is None and large else scale
     whole_px = max(round(long_px * whole_scale), min(LEAST_LONG_SIDE_PX, long_px))
     if whole_px <= MAX_LONG_SIDE_PX:
         yield _views(screen, rule, whole_px, ())

@@ -67,6 +67,11 @@ def test_a_part_is_sent_alone_where_an_overview_would_cost_as_much_again() -> No
     assert choose_views(screen(LINE, wide=5_120), low, 2_000).whole_px == OVERVIEW_PX
 
 
+def test_a_word_that_is_too_small_to_measure_is_not_sent_in_a_reduced_picture() -> None:
+    views = choose_views(screen((352, 400, 576, 408), text_px=None, wide=5_120), FLAT, 1_120)
+    assert views.whole_px == 0 and len(views.crops) == 1
+
+
 def test_tiles_are_counted_by_their_own_rule() -> None:
     views = choose_views(screen(LINE), TILES, TILES.count(1_024, 576))
     assert len(views.crops) == 1 and views.tokens == TILES.count(512, 288, "low") + TILES.count(638, 62)
