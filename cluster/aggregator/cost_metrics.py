@@ -26,12 +26,15 @@ DESCRIPTIONS = {
 
 
 class CostMetrics:
-    """One gauge a figure, without a label."""
+    """One gauge a figure, labelled with the shard of the journal."""
 
-    def __init__(self) -> None:
-        self._gauges = {name: Gauge(PREFIX + name, description=text) for name, text in DESCRIPTIONS.items()}
+    def __init__(self, shard: int) -> None:
+        self._gauges = {
+            name: Gauge(PREFIX + name, description=text, tag_keys=("shard",)) for name, text in DESCRIPTIONS.items()
+        }
+        self._tags = {"shard": str(shard)}
 
     def show(self, figures: Mapping[str, float]) -> None:
         """Set the gauges; a figure without one is left out."""
         for name in figures.keys() & self._gauges.keys():
-            self._gauges[name].set(figures[name])
+            self._gauges[name].set(figures[name], tags=self._tags)

@@ -55,13 +55,14 @@ class Journal:
     Not thread-safe: call it from one thread at a time.
     """
 
-    def __init__(self, path: Path) -> None:
+    def __init__(self, path: Path, shards: int = 1) -> None:
+        """`shards` is written into a new file: the number of shards of which this journal is one."""
         self._file = JournalFile(path)
         self.path = self._file.path
         self.epoch = str(uuid.uuid4())
         """Drawn and synced at each opening, so that two histories of a restored journal never share a flush id."""
         try:
-            self._db = self._file.connect(str(uuid.uuid4()), self.epoch)
+            self._db = self._file.connect(str(uuid.uuid4()), self.epoch, shards)
         except BaseException:
             self._file.release()
             raise

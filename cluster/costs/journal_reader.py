@@ -1,4 +1,7 @@
-"""Read the cost journal beside its writer: read-only connections that see the last commit and take no lock."""
+"""Read the cost journal beside its writer: read-only connections that see the last commit and take no lock.
+
+A function that takes the journal's path reads all its shards; a JournalReader reads one.
+"""
 
 from __future__ import annotations
 
@@ -15,6 +18,7 @@ from typing import Any
 from cluster.costs.models import SettledEvent
 from cluster.costs.storage.month_files import month_paths, reading_month
 from cluster.costs.storage.schema import EVENT, IDENTITY, USAGE, column_names
+from cluster.costs.storage.shard_files import shard_paths
 from routing.models import Outcome, Service, TenantTotals
 
 _BY_MODEL = """SELECT service, model, max(simulated) AS simulated, sum(requests) AS requests,
@@ -102,14 +106,20 @@ class JournalReader:
 
 def read_settled_nanousd(path: Path) -> dict[str, int]:
     """Return each tenant's settled total in nano-dollars; raises sqlite3.Error for a file that is not a journal."""
-    with closing(connect_read_only(path)) as db:
-        return {str(tenant): int(total) for tenant, total in db.execute(_SETTLED_BY_TENANT)}
+    totals: dict[str, int] = {}
+    for shard in shard_paths(path):
+        with closing(connect_read_only(shard)) as db:
+            totals |= {str(tenant): int(total) for tenant, total in db.execute(_SETTLED_BY_TENANT)}
+    return totals
 
 
 def read_open_intents(path: Path) -> int:
     """Return the number of intents without a settlement: each is billed when it expires. Raises sqlite3.Error."""
-    with closing(connect_read_only(path)) as db:
-        return int(db.execute(_OPEN).fetchone()[0])
+    intents = 0
+    for shard in shard_paths(path):
+        with closing(connect_read_only(shard)) as db:
+            intents += int(db.execute(_OPEN).fetchone()[0])
+    return intents
 
 
 def read_settled_events(path: Path, service: Service | None = None) -> list[SettledEvent]:
@@ -189,10 +199,15 @@ class EventTable:
 
 
 def event_tables(path: Path, since_s: float = 0.0, until_s: float = FOR_EVER_S) -> Iterator[EventTable]:
-    """Yield the journal's table and those of the month files that a time touches, each event in one of them.
+    """Yield the tables of all shards and those of their month files that a time touches, each event in one of them.
 
-    The journal is read first and as of one moment. An event that moves meanwhile is left out of its month file.
+    A shard is read first and as of one moment. An event that moves meanwhile is left out of its month file.
     """
+    for shard in shard_paths(path):
+        yield from _event_tables(shard, since_s, until_s)
+
+
+def _event_tables(path: Path, since_s: float, until_s: float) -> Iterator[EventTable]:
     with closing(connect_read_only(path)) as db:
         db.execute("BEGIN")
         (moved,) = db.execute("SELECT moved_event FROM journal").fetchone()

@@ -160,6 +160,7 @@ class Meter:
                 cost_nanousd=charge.cost_nanousd,
                 estimated=charge.estimated,
                 usage=charge.usage,
+                tenant_id=intent.tenant_id,
             )
         )
 
@@ -187,6 +188,10 @@ class MeteredAttempt:
     @property
     def event_id(self) -> str:
         return self._intent.event_id
+
+    @property
+    def tenant_id(self) -> str:
+        return self._intent.tenant_id
 
     @property
     def usage(self) -> Usage | None:

@@ -10,7 +10,7 @@ import pytest
 import ray
 
 from cluster.aggregator.actor import find_aggregator
-from cluster.aggregator.call_records import CallRecordOutbox
+from cluster.aggregator.call_records import ShardedCallRecords
 from cluster.aggregator.client import AggregatorClient
 from cluster.aggregator.deployment import AggregatorSettings, DeployedVersion, aggregator_settings
 from cluster.config.settings import BackendSettings, CostSettings
@@ -70,14 +70,14 @@ async def clients(head: None, tmp_path: Path) -> AsyncIterator[tuple[AggregatorC
 
 
 @pytest.fixture
-async def records(clients: tuple[AggregatorClient, AggregatorClient]) -> AsyncIterator[CallRecordOutbox]:
+async def records(clients: tuple[AggregatorClient, AggregatorClient]) -> AsyncIterator[ShardedCallRecords]:
     records = clients[1].call_records()
     yield records
     await records.aclose()
 
 
 async def test_a_newer_deployment_replaces_the_aggregator_and_an_older_router_does_not_flip_it_back(
-    clients: tuple[AggregatorClient, AggregatorClient], records: CallRecordOutbox
+    clients: tuple[AggregatorClient, AggregatorClient], records: ShardedCallRecords
 ) -> None:
     older, newer = clients
     assert await older.reserve(intent("e1")) == 1_000
@@ -88,7 +88,7 @@ async def test_a_newer_deployment_replaces_the_aggregator_and_an_older_router_do
     assert await runs_new_deployment()
 
     # The old router's entries reach the new aggregator.
-    await older.settle(settlement("e1", 700))
+    await older.settle(settlement("e1", 700, tenant_id="acme"))
     assert (await newer.totals("acme")).settled_nanousd == 700
     assert await runs_new_deployment()
 

@@ -79,7 +79,7 @@ class JournalFile:
                 " the loss",
             )
 
-    def connect(self, new_journal_id: str, epoch: str) -> sqlite3.Connection:
+    def connect(self, new_journal_id: str, epoch: str, shards: int = 1) -> sqlite3.Connection:
         """Return the writer's connection to a journal of this version, with `epoch` on disk; raises JournalUnusable."""
         db = sqlite3.connect(self.path, isolation_level=None, check_same_thread=False, cached_statements=256)
         try:
@@ -89,7 +89,7 @@ class JournalFile:
             # NORMAL would sync at checkpoints only, and a power cut would lose entries that were acknowledged.
             db.execute("PRAGMA synchronous = FULL")
             db.execute(f"PRAGMA cache_size = -{PAGE_CACHE_KIB}")
-            prepare(db, new_journal_id)
+            prepare(db, new_journal_id, shards)
             db.execute("INSERT INTO epochs VALUES (?, unixepoch())", (epoch,))
             self._mark_open()
         except UnknownFormat as error:

@@ -1,0 +1,161 @@
+"""The client sends each tenant's entries, heartbeats and call records to the shard of the tenant, and to no other."""
+
+from __future__ import annotations
+
+import pickle
+from collections.abc import AsyncIterator
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from cluster.aggregator import handle as handle_module
+from cluster.aggregator.client import AggregatorClient
+from cluster.aggregator.deployment import AggregatorSettings, aggregator_settings
+from cluster.aggregator.messages import pack_receipts, unpack_entries
+from cluster.config.settings import BackendSettings, CostSettings
+from cluster.costs.commit_log import CommitLog
+from cluster.costs.journal import Journal
+from cluster.costs.journal_reader import read_settled_nanousd, sum_events
+from cluster.costs.storage.shard_files import shard_of, shard_path
+from cluster.rooms.heartbeat_batcher import HeartbeatReceipt
+from cluster.rooms.registry import RoomRegistry
+from routing.models import RoomHeartbeat, TenantTotals
+from tests.support.cost_entries import call_record, intent, settlement
+
+SHARDS = 2
+TENANTS = [f"tenant-{number}" for number in range(50)]
+NOW_S = 1_000.0
+
+
+class RemoteMethod:
+    def __init__(self, method: Any) -> None:
+        self.remote = method
+
+
+@dataclass
+class ShardInProcess:
+    """The aggregator of one shard without its actor and its port."""
+
+    journal: Journal
+    rooms: RoomRegistry = field(default_factory=RoomRegistry)
+
+    def __post_init__(self) -> None:
+        self.commit_log = CommitLog(self.journal, lambda: NOW_S, self.rooms.ends)
+
+    def __getattr__(self, name: str) -> RemoteMethod:
+        return RemoteMethod(getattr(type(self), f"do_{name}").__get__(self))
+
+    async def do_serves(self, deployment: object) -> bool:
+        return True
+
+    async def do_address(self) -> None:
+        raise ConnectionRefusedError
+
+    async def do_write(self, message: bytes) -> bytes:
+        return pack_receipts(await self.commit_log.write(unpack_entries(message)))
+
+    async def do_totals(self, tenant_id: str) -> TenantTotals:
+        return await self.commit_log.totals(tenant_id)
+
+    async def do_beat(self, heartbeats: list[RoomHeartbeat]) -> HeartbeatReceipt:
+        closed = frozenset(heartbeat.room for heartbeat in heartbeats if not self.rooms.beat(heartbeat))
+        tenants = {heartbeat.tenant_id for heartbeat in heartbeats}
+        return HeartbeatReceipt(closed_rooms=closed, spent_nanousd=self.commit_log.spent_nanousd(tenants))
+
+    async def do_close(self, room: str, job_id: str, opened_at_s: float) -> None:
+        self.rooms.close(room, job_id, opened_at_s, NOW_S)
+
+    async def do_rooms_of(self, tenant_id: str) -> tuple[RoomHeartbeat, ...]:
+        return self.rooms.of(tenant_id, NOW_S)
+
+
+@pytest.fixture
+async def shards(tmp_path: Path) -> AsyncIterator[list[ShardInProcess]]:
+    path = tmp_path / "journal.db"
+    made = [ShardInProcess(Journal(shard_path(path, shard), SHARDS)) for shard in range(SHARDS)]
+    yield made
+    for shard in made:
+        await shard.commit_log.aclose()
+
+
+@pytest.fixture
+async def client(
+    shards: list[ShardInProcess], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> AsyncIterator[AggregatorClient]:
+    def start(settings: AggregatorSettings, shard: int) -> Any:
+        return shards[shard]
+
+    monkeypatch.setattr(handle_module, "start_aggregator", start)
+    costs = CostSettings(journal_path=str(tmp_path / "journal.db"), shards=SHARDS)
+    client = AggregatorClient(aggregator_settings(costs, BackendSettings(), {}, now_s=100.0))
+    yield client
+    await client.aclose()
+
+
+def room(tenant_id: str) -> str:
+    return f"tenant_{tenant_id}_standup"
+
+
+def beat(tenant_id: str) -> RoomHeartbeat:
+    return RoomHeartbeat(
+        room=room(tenant_id), tenant_id=tenant_id, job_id="AJ_1", beat_at_s=NOW_S, opened_at_s=NOW_S, counters={}
+    )
+
+
+def home(shards: list[ShardInProcess], tenant_id: str) -> ShardInProcess:
+    return shards[shard_of(tenant_id, SHARDS)]
+
+
+async def test_the_entries_of_each_tenant_are_booked_in_its_shard_and_the_readers_see_all(
+    client: AggregatorClient, shards: list[ShardInProcess], tmp_path: Path
+) -> None:
+    costs = {tenant: 100 + number for number, tenant in enumerate(TENANTS)}
+    for tenant, cost_nanousd in costs.items():
+        await client.reserve(intent(f"e-{tenant}", tenant_id=tenant))
+        await client.settle(settlement(f"e-{tenant}", cost_nanousd, tenant_id=tenant))
+        spoken = (intent(f"s-{tenant}", tenant_id=tenant), settlement(f"s-{tenant}", 1, tenant_id=tenant))
+        assert await client.record(spoken) == cost_nanousd + 1
+        assert (await client.totals(tenant)).settled_nanousd == cost_nanousd + 1
+    booked = {tenant: cost_nanousd + 1 for tenant, cost_nanousd in costs.items()}
+    for number, shard in enumerate(shards):
+        mine = {tenant: cost for tenant, cost in booked.items() if shard_of(tenant, SHARDS) == number}
+        assert mine and shard.journal.spent_nanousd(0.0) == mine
+        assert await shard.commit_log.open_intents() == 0
+    path = tmp_path / "journal.db"
+    assert read_settled_nanousd(path) == booked
+    assert sum(part.cost_nanousd for part in sum_events(path, [])) == sum(booked.values())
+
+
+async def test_an_abandoned_reservation_is_released_in_the_shard_of_its_tenant(
+    client: AggregatorClient, shards: list[ShardInProcess]
+) -> None:
+    for tenant in TENANTS:
+        entry = intent(f"e-{tenant}", tenant_id=tenant)
+        await client.reserve(entry)
+        client._shard(tenant).outbox._withdraw(None, entry)  # type: ignore[arg-type]
+    await client.aclose()
+    assert [await shard.commit_log.open_intents() for shard in shards] == [0, 0]
+
+
+async def test_a_heartbeat_returns_its_tenants_spending_and_a_closed_room_is_closed_in_its_shard(
+    client: AggregatorClient, shards: list[ShardInProcess]
+) -> None:
+    for tenant in TENANTS[:10]:
+        await client.record([intent(tenant, tenant_id=tenant), settlement(tenant, 7, tenant_id=tenant)])
+        assert await client.beat(beat(tenant)) == 7
+        assert [found.room for found in await client.of(tenant)] == [room(tenant)]
+        assert list(home(shards, tenant).rooms.heartbeats) == [room(tenant)]
+        await client.close(room(tenant), "AJ_1", NOW_S)
+        assert not [name for shard in shards for name in shard.rooms.heartbeats]
+
+
+async def test_a_call_record_goes_to_the_outbox_of_its_tenants_shard(client: AggregatorClient) -> None:
+    sink = pickle.loads(pickle.dumps(client.call_records()))
+    assert [outbox._aggregator._shard for outbox in sink._outboxes] == [0, 1]
+    for tenant in TENANTS:
+        sink.add(call_record(tenant, tenant_id=tenant))
+    kept = [set(outbox._kept) for outbox in sink._outboxes]
+    await sink.aclose()
+    assert kept == [{tenant for tenant in TENANTS if shard_of(tenant, SHARDS) == shard} for shard in range(SHARDS)]
