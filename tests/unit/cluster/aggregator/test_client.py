@@ -2,26 +2,31 @@
 
 from __future__ import annotations
 
+import asyncio
 import pickle
+import time
 from collections.abc import AsyncIterator
-from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
 from typing import Any
+from unittest.mock import AsyncMock
 
 import pytest
 
 from cluster.aggregator import handle as handle_module
+from cluster.aggregator import transport as transport_module
+from cluster.aggregator.actor import Aggregator
 from cluster.aggregator.client import AggregatorClient
 from cluster.aggregator.deployment import AggregatorSettings, aggregator_settings
-from cluster.aggregator.messages import pack_receipts, unpack_entries
+from cluster.aggregator.outbox import _PendingEntry
+from cluster.aggregator.transport import TransportAddress
 from cluster.config.settings import BackendSettings, CostSettings
 from cluster.costs.commit_log import CommitLog
 from cluster.costs.journal import Journal
 from cluster.costs.journal_reader import read_settled_nanousd, sum_events
-from cluster.costs.storage.shard_files import shard_of, shard_path
-from cluster.rooms.heartbeat_batcher import HeartbeatReceipt
-from cluster.rooms.registry import RoomRegistry
-from routing.models import RoomHeartbeat, TenantTotals
+from cluster.costs.storage.shard_files import shard_file_name, shard_of, shard_path
+from cluster.rooms.room_closer import RoomCloser
+from routing.models import RoomHeartbeat
 from tests.support.cost_entries import call_record, intent, settlement
 
 SHARDS = 2
@@ -34,47 +39,30 @@ class RemoteMethod:
         self.remote = method
 
 
-@dataclass
 class ShardInProcess:
     """The aggregator of one shard without its actor and its port."""
 
-    journal: Journal
-    rooms: RoomRegistry = field(default_factory=RoomRegistry)
-
-    def __post_init__(self) -> None:
-        self.commit_log = CommitLog(self.journal, lambda: NOW_S, self.rooms.ends)
+    def __init__(self, path: Path, shard: int) -> None:
+        self.journal = Journal(shard_path(path, shard), SHARDS)
+        self._closer = RoomCloser(path.with_name(shard_file_name("closed_rooms.jsonl", shard)), lambda: NOW_S)
+        self._rooms = self.rooms = self._closer.registry
+        self._commit_log = self.commit_log = CommitLog(self.journal, lambda: NOW_S, self.rooms.ends)
 
     def __getattr__(self, name: str) -> RemoteMethod:
-        return RemoteMethod(getattr(type(self), f"do_{name}").__get__(self))
+        return RemoteMethod(partial(getattr(Aggregator, name), self))
 
-    async def do_serves(self, deployment: object) -> bool:
-        return True
+    @property
+    def serves(self) -> RemoteMethod:
+        return RemoteMethod(AsyncMock(return_value=True))
 
-    async def do_address(self) -> None:
-        raise ConnectionRefusedError
-
-    async def do_write(self, message: bytes) -> bytes:
-        return pack_receipts(await self.commit_log.write(unpack_entries(message)))
-
-    async def do_totals(self, tenant_id: str) -> TenantTotals:
-        return await self.commit_log.totals(tenant_id)
-
-    async def do_beat(self, heartbeats: list[RoomHeartbeat]) -> HeartbeatReceipt:
-        closed = frozenset(heartbeat.room for heartbeat in heartbeats if not self.rooms.beat(heartbeat))
-        tenants = {heartbeat.tenant_id for heartbeat in heartbeats}
-        return HeartbeatReceipt(closed_rooms=closed, spent_nanousd=self.commit_log.spent_nanousd(tenants))
-
-    async def do_close(self, room: str, job_id: str, opened_at_s: float) -> None:
-        self.rooms.close(room, job_id, opened_at_s, NOW_S)
-
-    async def do_rooms_of(self, tenant_id: str) -> tuple[RoomHeartbeat, ...]:
-        return self.rooms.of(tenant_id, NOW_S)
+    @property
+    def address(self) -> RemoteMethod:
+        return RemoteMethod(AsyncMock(return_value=TransportAddress(host="shard", port=1, secret="")))
 
 
 @pytest.fixture
 async def shards(tmp_path: Path) -> AsyncIterator[list[ShardInProcess]]:
-    path = tmp_path / "journal.db"
-    made = [ShardInProcess(Journal(shard_path(path, shard), SHARDS)) for shard in range(SHARDS)]
+    made = [ShardInProcess(tmp_path / "journal.db", shard) for shard in range(SHARDS)]
     yield made
     for shard in made:
         await shard.commit_log.aclose()
@@ -87,7 +75,11 @@ async def client(
     def start(settings: AggregatorSettings, shard: int) -> Any:
         return shards[shard]
 
+    async def refuse(address: TransportAddress) -> None:
+        raise ConnectionRefusedError
+
     monkeypatch.setattr(handle_module, "start_aggregator", start)
+    monkeypatch.setattr(transport_module, "connect", refuse)
     costs = CostSettings(journal_path=str(tmp_path / "journal.db"), shards=SHARDS)
     client = AggregatorClient(aggregator_settings(costs, BackendSettings(), {}, now_s=100.0))
     yield client
@@ -100,7 +92,7 @@ def room(tenant_id: str) -> str:
 
 def beat(tenant_id: str) -> RoomHeartbeat:
     return RoomHeartbeat(
-        room=room(tenant_id), tenant_id=tenant_id, job_id="AJ_1", beat_at_s=NOW_S, opened_at_s=NOW_S, counters={}
+        room=room(tenant_id), tenant_id=tenant_id, job_id="AJ_1", beat_at_s=time.time(), opened_at_s=NOW_S, counters={}
     )
 
 
@@ -116,7 +108,7 @@ async def test_the_entries_of_each_tenant_are_booked_in_its_shard_and_the_reader
         await client.reserve(intent(f"e-{tenant}", tenant_id=tenant))
         await client.settle(settlement(f"e-{tenant}", cost_nanousd, tenant_id=tenant))
         spoken = (intent(f"s-{tenant}", tenant_id=tenant), settlement(f"s-{tenant}", 1, tenant_id=tenant))
-        assert await client.record(spoken) == cost_nanousd + 1
+        await client.record(spoken)
         assert (await client.totals(tenant)).settled_nanousd == cost_nanousd + 1
     booked = {tenant: cost_nanousd + 1 for tenant, cost_nanousd in costs.items()}
     for number, shard in enumerate(shards):
@@ -134,7 +126,7 @@ async def test_an_abandoned_reservation_is_released_in_the_shard_of_its_tenant(
     for tenant in TENANTS:
         entry = intent(f"e-{tenant}", tenant_id=tenant)
         await client.reserve(entry)
-        client._shard(tenant).outbox._withdraw(None, entry)  # type: ignore[arg-type]
+        client._shard(tenant).outbox._withdraw(_PendingEntry(entry, asyncio.Future()), entry)
     await client.aclose()
     assert [await shard.commit_log.open_intents() for shard in shards] == [0, 0]
 
@@ -144,8 +136,8 @@ async def test_a_heartbeat_returns_its_tenants_spending_and_a_closed_room_is_clo
 ) -> None:
     for tenant in TENANTS[:10]:
         await client.record([intent(tenant, tenant_id=tenant), settlement(tenant, 7, tenant_id=tenant)])
-        assert await client.beat(beat(tenant)) == 7
-        assert [found.room for found in await client.of(tenant)] == [room(tenant)]
+        assert await client.beat(beat(tenant))
+        assert (await client.of(tenant))[0].room == room(tenant)
         assert list(home(shards, tenant).rooms.heartbeats) == [room(tenant)]
         await client.close(room(tenant), "AJ_1", NOW_S)
         assert not [name for shard in shards for name in shard.rooms.heartbeats]
