@@ -16,6 +16,7 @@ DESCRIPTIONS = {
     "expired_intents": "Reservations that expired, since the aggregator started.",
     "never_left": "Expired reservations that cost nothing, because no request left.",
     "ignored_settlements": "Settlements that changed nothing: resends, and worse reports.",
+    "contradictions": "Settlements sent again with other amounts; the first ones stand.",
     "corrections": "Signed rows that correct a sealed cost.",
     "budget_refusals": "Reservations over a budget.",
     "refused_entries": "Entries refused because too many waited.",

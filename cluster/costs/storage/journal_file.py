@@ -46,6 +46,10 @@ class JournalFile:
             self._lock = os.open(self.path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o644)
         except OSError as error:
             raise _unusable(self.path, f"it cannot be opened for writing: {error.strerror}") from None
+        if not os.access(self.path.parent, os.W_OK | os.X_OK):
+            os.close(self._lock)
+            # SQLite would only say that it cannot open the file.
+            raise _unusable(self.path, f"files cannot be made beside it: {self.path.parent} is not writable")
         self._open_mark = self.path.with_name(f"{self.path.name}-open")
         try:
             self._acquire()
