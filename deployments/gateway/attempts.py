@@ -33,9 +33,8 @@ MORE_ROOM = 4
 """The factor by which the room for thinking grows when thinking used up the whole output limit."""
 LEAST_ROOM_TOKENS = 256
 """The room that grows where none was reserved: a server of one's own may think without being asked to."""
-Sent = TypeVar("Sent", ModelRequest, EmbedRequest)
-
 RUN_ENDS = "a run raises its last error where no attempt follows"
+Sent = TypeVar("Sent", ModelRequest, EmbedRequest)
 
 
 async def answer(failover: Failover, handle: AnswerHandle, request: RoutedRequest) -> RoutedAnswer:
@@ -149,7 +148,8 @@ async def embed(failover: Failover, handle: EmbedHandle, request: RoutedRequest)
 
 def _sent(request: Sent, candidate: Candidate, attempt: MeteredAttempt) -> Sent:
     """Return the request with its attempt's time, event and tenant."""
-    return replace(request, timeout_s=candidate.timeout_s, event_id=attempt.event_id, tenant_id=attempt.tenant_id)
+    intent = attempt.intent
+    return replace(request, timeout_s=candidate.timeout_s, event_id=intent.event_id, tenant_id=intent.tenant_id)
 
 
 def _request_of(candidate: Candidate) -> ModelRequest:

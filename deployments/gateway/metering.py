@@ -186,12 +186,8 @@ class MeteredAttempt:
         self.cost_nanousd = 0
 
     @property
-    def event_id(self) -> str:
-        return self._intent.event_id
-
-    @property
-    def tenant_id(self) -> str:
-        return self._intent.tenant_id
+    def intent(self) -> Intent:
+        return self._intent
 
     @property
     def usage(self) -> Usage | None:
