@@ -149,11 +149,13 @@ async def test_a_settlement_that_fails_after_no_vendor_was_called_says_so() -> N
         await desk.answer(order(LUNA))
 
 
-async def test_a_vendors_request_carries_the_id_of_its_event() -> None:
+async def test_a_vendors_request_carries_the_id_and_the_tenant_of_its_event_and_its_settlement_the_tenant() -> None:
     desk = Desk(Vendors({LUNA: [("hello", TOLD)] * 2}))
     await desk.answer(order(LUNA))
     await desk.streamed(order(LUNA))
     assert [asked.event_id for asked in desk.vendors.asks] == list(desk.book.intents)
+    tenants = [entry.tenant_id for entry in (*desk.vendors.asks, *desk.book.settled)]
+    assert tenants == [intent.tenant_id for intent in desk.book.intents.values()] * 2 and all(tenants)
 
 
 async def test_a_vendor_has_no_more_time_than_the_journal_left() -> None:
