@@ -12,12 +12,20 @@ from cluster.aggregator.handle import AggregatorHandle
 from cluster.aggregator.shard_connection import ShardConnection
 from cluster.costs.models import Entry
 from cluster.costs.storage.shard_files import shard_of
-from routing.models import Intent, RoomHeartbeat, Settlement, TenantTotals
+from routing.billing.bill import BillPage, BillQuery, Key
+from routing.errors import CostsUnavailable
+from routing.models import Intent, RoomHeartbeat, Settlement, Spending, TenantTotals
+from routing.ratelimit import TakenRequests
 from routing.rooms import parse_room
+
+BILL_TOO_LONG = (
+    "The bill was not added up in time: several bills are read now, or its time is too long for this route. Request a"
+    " shorter time, or run `rayroom bill` on the head node."
+)
 
 
 class AggregatorClient:
-    """Implement `Costs` and `Rooms` of routing.models. Connects at the first call, so that it can be pickled."""
+    """Implement the gateway's client of the cluster. Connects at the first call, so that it can be pickled."""
 
     def __init__(self, settings: AggregatorSettings) -> None:
         self._settings = settings
@@ -36,20 +44,26 @@ class AggregatorClient:
         handles = [AggregatorHandle(self._settings, shard) for shard in range(len(self._shards))]
         return ShardedCallRecords([CallRecordOutbox(handle) for handle in handles])
 
-    async def reserve(self, intent: Intent) -> int:
+    async def reserve(self, intent: Intent) -> Spending:
         return await self._shard(intent.tenant_id).outbox.reserve(intent)
 
     async def settle(self, settlement: Settlement) -> None:
         await self._shard(settlement.tenant_id).outbox.settle(settlement)
 
-    async def record(self, entries: Sequence[Entry]) -> int:
+    async def record(self, entries: Sequence[Entry]) -> Spending:
         return await self._shard(entries[0].tenant_id if entries else "").outbox.record(entries)
 
     async def totals(self, tenant_id: str) -> TenantTotals:
         totals: TenantTotals = await self._shard(tenant_id).actor.call("totals", tenant_id)
         return totals
 
-    async def beat(self, heartbeat: RoomHeartbeat) -> int | None:
+    async def bill(self, query: BillQuery, after: Key, limit: int) -> BillPage:
+        page: BillPage | None = await self._aggregator.call("bill", query, after, limit)
+        if page is None:
+            raise CostsUnavailable(BILL_TOO_LONG, "since")
+        return page
+
+    async def beat(self, heartbeat: RoomHeartbeat) -> Spending | None:
         return await self._shard(heartbeat.tenant_id).heartbeats.beat(heartbeat)
 
     async def close(self, room: str, job_id: str, opened_at_s: float) -> None:
@@ -58,6 +72,10 @@ class AggregatorClient:
     async def of(self, tenant_id: str) -> tuple[RoomHeartbeat, ...]:
         heartbeats: tuple[RoomHeartbeat, ...] = await self._shard(tenant_id).actor.call("rooms_of", tenant_id)
         return heartbeats
+
+    async def exchange_rates(self, replica: str, taken: Sequence[TakenRequests]) -> Sequence[TakenRequests]:
+        others: Sequence[TakenRequests] = await self._aggregator.call("exchange_rates", replica, list(taken))
+        return others
 
     async def aclose(self) -> None:
         await asyncio.gather(*(shard.aclose() for shard in self._shards))

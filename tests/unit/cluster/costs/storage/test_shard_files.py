@@ -9,7 +9,15 @@ from pathlib import Path
 import pytest
 
 from cluster.costs.journal import Journal
-from cluster.costs.journal_reader import read_open_intents, read_settled_events, read_settled_nanousd, sum_events
+from cluster.costs.journal_reader import (
+    read_day_costs,
+    read_open_intents,
+    read_settled_events,
+    read_settled_nanousd,
+    read_tenants,
+    sum_events,
+)
+from cluster.costs.window_reader import read_closed_windows
 from cluster.costs.storage.month_files import MonthFiles, month_paths
 from cluster.costs.storage.shard_files import refuse_other_shards, shard_of, shard_path, shard_paths
 from routing.errors import ConfigurationError
@@ -67,6 +75,7 @@ def test_the_readers_of_a_journal_add_up_all_its_shards(tmp_path: Path) -> None:
     assert read_settled_nanousd(path) == costs
     assert {sum_.key[0]: sum_.cost_nanousd for sum_ in sum_events(path, ["tenant_id"])} == costs
     assert len(read_settled_events(path)) == len(TENANTS)
+    assert read_tenants(path) == sorted(TENANTS) and read_day_costs(path) == {0: sum(costs.values())}
     # One file alone holds a part only.
     assert 0 < len(read_settled_nanousd(shard_path(path, 1))) < len(TENANTS)
 
@@ -86,12 +95,16 @@ def test_month_files_belong_to_their_shard(tmp_path: Path) -> None:
         with closing(Journal(shard, 2)) as journal, closing(MonthFiles(shard)) as months:
             book(journal, f"last-{shard.name}", 0)
             seal(journal)
+            with journal.transaction():
+                journal.mark_sent([row.flush_id for row in journal.unsent(1_000)][:5], 200.0)
+            journal.drop_windows(months.copy_windows(1e9))
             moved = months.copy_events(1e9)
             assert moved is not None
             journal.drop_events(moved)
     assert [found.name for found in month_paths(path).values()] == ["journal-1970-01.db"]
     assert [found.name for found in month_paths(shard_path(path, 1)).values()] == ["journal-shard-1-1970-01.db"]
     assert shard_paths(path) == [path, shard_path(path, 1)]
+    assert {window.tenant_id for window in read_closed_windows(path)} >= set(TENANTS)
     sums = {sum_.key[0]: sum_.cost_nanousd for sum_ in sum_events(path, ["tenant_id"])}
     assert {tenant: sums[tenant] for tenant in TENANTS} == costs
 
