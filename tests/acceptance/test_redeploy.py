@@ -14,13 +14,10 @@ from cluster.aggregator.call_records import ShardedCallRecords
 from cluster.aggregator.client import AggregatorClient
 from cluster.aggregator.deployment import AggregatorSettings, DeployedVersion, aggregator_settings
 from cluster.config.settings import BackendSettings, CostSettings
-from cluster.lab.stack.plan import planned
-from cluster.lab.stack.processes import Processes
-from cluster.lab.stack.startup import start_ray
 from routing.errors import CostsUnavailable
 from tests.support.cost_entries import call_record, intent, settlement
+from tests.support.ray_head import ray_head
 
-ROOT = Path(__file__).parents[2]
 BETWEEN = DeployedVersion(deployed_at_s=150.0, fingerprint="another")
 DEADLINE_S = 60.0
 
@@ -28,18 +25,8 @@ DEADLINE_S = 60.0
 @pytest.fixture
 async def head(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> AsyncIterator[None]:
     """A Ray cluster of this test alone, and a connection to it."""
-    with planned(ROOT, tmp_path / "run") as plan:
-        async with Processes(plan.directory / "logs") as processes:
-            environment = await start_ray(plan, processes, cpus=1)
-            for name in (name for name in environment if name.startswith("RAY_")):
-                monkeypatch.setenv(name, environment[name])
-            await asyncio.to_thread(
-                lambda: ray.init(address=plan.ray_address, namespace="redeploy", log_to_driver=False)
-            )
-            try:
-                yield
-            finally:
-                ray.shutdown()
+    async with ray_head(tmp_path, monkeypatch):
+        yield
 
 
 def deployed(path: Path, name: str, now_s: float) -> AggregatorSettings:

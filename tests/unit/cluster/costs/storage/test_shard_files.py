@@ -17,9 +17,9 @@ from cluster.costs.journal_reader import (
     read_tenants,
     sum_events,
 )
-from cluster.costs.window_reader import read_closed_windows
 from cluster.costs.storage.month_files import MonthFiles, month_paths
 from cluster.costs.storage.shard_files import refuse_other_shards, shard_of, shard_path, shard_paths
+from cluster.costs.window_reader import read_closed_windows
 from routing.errors import ConfigurationError
 from tests.support.cost_entries import book, intent, seal
 
