@@ -7,7 +7,7 @@ from typing import Any
 import httpx
 import pytest
 
-from tests.integration.gateway.test_speech_bill import heard
+from tests.integration.gateway.test_speech_bill import stt_usage
 from tests.support.credentials import Bearer
 from tests.support.gateway import KEYS, InProcessCluster
 
@@ -55,7 +55,7 @@ async def test_a_long_name_is_cut_and_a_stream_has_its_person_too(http: httpx.As
 
 
 async def test_speech_is_on_the_bill_of_its_room_and_its_speaker(http: httpx.AsyncClient, bearer: Bearer) -> None:
-    usage = {"usage": [heard("u1", 60_000), heard("u2", 1)], "participants": {"u1": "ann"}}
+    usage = {"usage": [stt_usage("u1", 60_000), stt_usage("u2", 1)], "participants": {"u1": "ann"}}
     beaten = await http.post("/v1/rooms/tenant_acme_standup/heartbeat", json=usage, headers=bearer())
     assert beaten.status_code == 200, beaten.text
     rows = (await http.get("/v1/bill?by=room&by=service", headers=ADMIN)).json()["rows"]
