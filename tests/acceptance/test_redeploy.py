@@ -8,6 +8,7 @@ from pathlib import Path
 
 import pytest
 import ray
+from ray.exceptions import ActorDiedError
 
 from cluster.aggregator.actor import find_aggregator
 from cluster.aggregator.call_records import ShardedCallRecords
@@ -86,7 +87,11 @@ async def test_a_newer_deployment_replaces_the_aggregator_and_an_older_router_do
             await asyncio.sleep(0.05)
 
     # Without an aggregator, the old router may be the first to start one: it is refused.
-    ray.kill(find_aggregator(), no_restart=True)
+    killed = find_aggregator()
+    ray.kill(killed, no_restart=True)
+    with pytest.raises(ActorDiedError):
+        while True:
+            await killed.serves.remote(BETWEEN)
     with pytest.raises(CostsUnavailable):
         await older.totals("acme")
     async with asyncio.timeout(DEADLINE_S):

@@ -15,7 +15,7 @@ import pytest
 
 from cluster.aggregator import handle as handle_module
 from cluster.aggregator import transport as transport_module
-from cluster.aggregator.actor import Aggregator
+from cluster.aggregator.actor import Aggregator, _open_journal
 from cluster.aggregator.client import AggregatorClient
 from cluster.aggregator.deployment import AggregatorSettings, aggregator_settings
 from cluster.aggregator.outbox import _PendingEntry
@@ -26,6 +26,7 @@ from cluster.costs.journal import Journal
 from cluster.costs.journal_reader import read_settled_nanousd, sum_events
 from cluster.costs.storage.shard_files import shard_file_name, shard_of, shard_path
 from cluster.rooms.room_closer import RoomCloser
+from routing.errors import ConfigurationError
 from routing.models import RoomHeartbeat
 from tests.support.cost_entries import call_record, intent, settlement
 
@@ -151,3 +152,11 @@ async def test_a_call_record_goes_to_the_outbox_of_its_tenants_shard(client: Agg
     kept = [set(outbox._kept) for outbox in sink._outboxes]
     await sink.aclose()
     assert kept == [{tenant for tenant in TENANTS if shard_of(tenant, SHARDS) == shard} for shard in range(SHARDS)]
+
+
+async def test_the_actor_refuses_a_journal_that_was_begun_with_another_number_of_shards(
+    shards: list[ShardInProcess], tmp_path: Path
+) -> None:
+    for shard in range(3):
+        with pytest.raises(ConfigurationError, match=r"costs\.shards is 3"):
+            _open_journal(tmp_path / "journal.db", shard, 3)
