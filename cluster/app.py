@@ -21,6 +21,7 @@ from cluster.backend.webhook import check_webhook
 from cluster.config.keys import find_keys
 from cluster.config.serve_env import fast_path_missing
 from cluster.config.settings import AppSettings, ScalingSettings, parse_settings
+from cluster.costs.storage.shard_files import refuse_other_shards
 from cluster.rooms.forecast import Deployment
 from deployments.common.settings import VendorSettings
 from deployments.embeddings import Embeddings
@@ -69,13 +70,14 @@ def build(args: dict[str, Any]) -> Application:
 
 
 def check(settings: AppSettings) -> None:
-    """Check the settings across keys: models, prices, vendors, backend; raises ConfigurationError."""
+    """Check the settings across keys: models, prices, vendors, backend, shards; raises ConfigurationError."""
     for warning in check_models(settings):
         log.warning("model retires soon", detail=warning)
     for name, vendor_settings in settings.vendors.items():
         check_vendor(name, vendor_settings)
     check_backend(settings.backend, os.environ)
     check_webhook(settings.costs.alert_webhook, os.environ)
+    refuse_other_shards(Path(settings.costs.journal_path), settings.costs.shards)
 
 
 def check_models(settings: AppSettings) -> list[str]:

@@ -36,7 +36,7 @@ class CallRecorder:
             requested_tier=request.options.service_tier if isinstance(request, ModelRequest) else None,
             means=self._history.means(model.name, most),
         )
-        call = VendorCall(on_sent=lambda: self._add(request.event_id, False, tariff.expected()))
+        call = VendorCall(on_sent=lambda: self._add(request, False, tariff.expected()))
         ended: BaseException | None = None
         try:
             yield call
@@ -49,17 +49,18 @@ class CallRecorder:
                 ended.spent = charge.usage
             elif call.received.usage is not None:
                 self._history.add(model.name, most, call.received.text_bytes, call.received.usage)
-            self._add(request.event_id, True, charge)
+            self._add(request, True, charge)
 
-    def _add(self, event_id: str, ended: bool, charge: Charge) -> None:
-        if self._records is None or not event_id:
+    def _add(self, request: ModelRequest | EmbedRequest, ended: bool, charge: Charge) -> None:
+        if self._records is None or not request.event_id:
             return
         self._records.add(
             CallRecord(
-                event_id=event_id,
+                event_id=request.event_id,
                 ended=ended,
                 cost_nanousd=charge.cost_nanousd,
                 estimated=charge.estimated,
                 usage=charge.usage,
+                tenant_id=request.tenant_id,
             )
         )

@@ -102,6 +102,8 @@ class ModelRequest:
     between_tokens_timeout_s: float | None = None
     event_id: str = ""
     """The attempt's event in the cost journal; empty for a request that nobody bills, such as a warm-up."""
+    tenant_id: str = ""
+    """The tenant that pays, whose shard of the journal has the event."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -114,7 +116,8 @@ class EmbedRequest:
     """The size of the vectors; None for the model's own."""
     timeout_s: float = 10.0
     event_id: str = ""
-    """As in ModelRequest."""
+    tenant_id: str = ""
+    """Both as in ModelRequest."""
 
 
 Finish = Literal["stop", "length", "refusal", "tool_calls"]
@@ -221,6 +224,8 @@ class Settlement:
     outcome: Outcome
     cost_nanousd: int
     estimated: bool
+    tenant_id: str = ""
+    """The intent's tenant, whose shard of the journal has the intent."""
     usage: Usage
 
 
@@ -240,6 +245,8 @@ class CallRecord:
     estimated: bool = True
     """False only where the usage is the vendor's own final report, or where no request left."""
     usage: Usage = Usage()
+    tenant_id: str = ""
+    """As in Settlement."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

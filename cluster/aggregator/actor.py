@@ -1,4 +1,4 @@
-"""The named Ray actor that records the costs and the open rooms of the whole cluster."""
+"""The named Ray actor that records the costs and the open rooms of the cluster, or of one shard of its tenants."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from typing import Any
 
 import ray
 import structlog
-from ray.util import get_node_ip_address
+from ray.util import get_node_ip_address, list_named_actors
 
 from cluster.aggregator.alert_sender import AlertSender
 from cluster.aggregator.bill_reader import BillReader
@@ -37,6 +37,7 @@ from cluster.costs.flusher import Flusher
 from cluster.costs.journal import Journal
 from cluster.costs.models import Correction
 from cluster.costs.sealer import Sealer
+from cluster.costs.storage.shard_files import refuse_other_shards, shard_file_name, shard_path
 from cluster.rooms.forecast import RoomSignal
 from cluster.rooms.heartbeat_batcher import HeartbeatReceipt
 from cluster.rooms.room_closer import RoomCloser
@@ -62,14 +63,15 @@ class Aggregator:
     Raises SupersededDeployment when a newer deployment's aggregator has taken over.
     """
 
-    def __init__(self, settings: AggregatorSettings) -> None:
+    def __init__(self, settings: AggregatorSettings, shard: int = 0) -> None:
         configure_logs()
         costs, backend = settings.costs, settings.backend
         self._deployment = settings.deployment
-        self._path = Path(costs.journal_path)
+        self._shard = shard
+        self._path = shard_path(Path(costs.journal_path), shard)
         refuse_superseded(self._path, self._deployment, time.time())
-        self._journal = _open_journal(self._path)
-        self._closer = RoomCloser(self._path.with_name("closed_rooms.jsonl"), time.time)
+        self._journal = _open_journal(Path(costs.journal_path), shard, costs.shards)
+        self._closer = RoomCloser(self._path.with_name(shard_file_name("closed_rooms.jsonl", shard)), time.time)
         self._rooms = self._closer.registry
         self._rates = SharedRates()
         self._clock = BookingClock(self._journal.last_booked_s())
@@ -106,7 +108,7 @@ class Aggregator:
         self._listening: asyncio.Task[TransportAddress] | None = None
         self._retiring: asyncio.Task[None] | None = None
         freeze_startup_objects()
-        log.info("aggregator started", journal_id=self._journal.journal_id)
+        log.info("aggregator started", shard=shard, journal_id=self._journal.journal_id)
 
     async def address(self) -> TransportAddress:
         """Return the address of the cost transport: a port on this node's Ray address, and on no other interface."""
@@ -189,7 +191,7 @@ class Aggregator:
         return {**await self._commit_log.metrics(), **asdict(counts), **alerts, "seal_failures": self._sealer.failures}
 
     async def _show_metrics(self) -> None:
-        metrics = CostMetrics()
+        metrics = CostMetrics(self._shard)
         while True:
             await asyncio.sleep(METRICS_EVERY_S)
             try:
@@ -204,20 +206,26 @@ class Aggregator:
         return await self._commit_log.open_intents()
 
 
-def _open_journal(path: Path) -> Journal:
+def _open_journal(path: Path, shard: int, shards: int) -> Journal:
     try:
-        return Journal(path)
+        refuse_other_shards(path, shards)
+        return Journal(shard_path(path, shard), shards)
     except ConfigurationError as error:
         # The callers only see that the actor died, and answer 503; the reason is in this log.
         log.error("journal refused", reason=error.message)
         raise
 
 
-def start_aggregator(settings: AggregatorSettings) -> Any:
-    """Return the handle of the cluster's one aggregator; the first caller starts it. Blocks on Ray's control store."""
+def actor_name(shard: int) -> str:
+    """Return the name of a shard's actor. The first one has no number: it holds the journal that was there before."""
+    return f"{NAME}-{shard}" if shard else NAME
+
+
+def start_aggregator(settings: AggregatorSettings, shard: int = 0) -> Any:
+    """Return the handle of a shard's one aggregator; the first caller starts it. Blocks on Ray's control store."""
     actor: Any = ray.remote(Aggregator)
     return actor.options(
-        name=NAME,
+        name=actor_name(shard),
         namespace=NAMESPACE,
         lifetime="detached",
         get_if_exists=True,
@@ -228,9 +236,16 @@ def start_aggregator(settings: AggregatorSettings) -> Any:
         max_concurrency=MAX_CONCURRENCY,
         # The journal is a file on the head node.
         resources={"node:__internal_head__": 0.001},
-    ).remote(settings)
+    ).remote(settings, shard)
 
 
-def find_aggregator() -> Any:
-    """Return the handle of the running aggregator; raises ValueError when there is none."""
-    return ray.get_actor(NAME, namespace=NAMESPACE)
+def find_aggregator(shard: int = 0) -> Any:
+    """Return the handle of a shard's running aggregator; raises ValueError when there is none."""
+    return ray.get_actor(actor_name(shard), namespace=NAMESPACE)
+
+
+def find_aggregators() -> list[Any]:
+    """Return the handles of the running aggregators of all shards."""
+    named = list_named_actors(all_namespaces=True)
+    names = {actor["name"] for actor in named if actor["namespace"] == NAMESPACE}
+    return [ray.get_actor(name, namespace=NAMESPACE) for name in sorted(names) if name.startswith(NAME)]

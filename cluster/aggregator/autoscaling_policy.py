@@ -13,7 +13,7 @@ import ray
 from ray.serve.autoscaling_policy import default_autoscaling_policy
 from ray.serve.config import AutoscalingConfig, AutoscalingContext, AutoscalingPolicy
 
-from cluster.aggregator.actor import find_aggregator
+from cluster.aggregator.actor import find_aggregators
 from cluster.config.settings import ScalingSettings
 from cluster.rooms.forecast import (
     Deployment,
@@ -22,6 +22,7 @@ from cluster.rooms.forecast import (
     RoomsAheadSettings,
     RoomSignal,
     decide,
+    joined_signal,
     room_request_rate,
     updated_answer_s,
 )
@@ -88,18 +89,18 @@ class RoomWatch:
 
 
 def _watch(last: list[tuple[float, RoomSignal]], stop: threading.Event, every_s: float) -> None:
-    actor: Any = None
     while not stop.wait(every_s):
         # Outside of a cluster, ray.get_actor would start one.
         if not ray.is_initialized():
             continue
         try:
-            actor = actor or find_aggregator()
             sent_at_s = time.monotonic()
-            last[:] = [(sent_at_s, ray.get(actor.room_signal.remote(), timeout=max(1.0, every_s)))]
+            signals = [actor.room_signal.remote() for actor in find_aggregators()]
+            if signals:
+                last[:] = [(sent_at_s, joined_signal(ray.get(signals, timeout=max(1.0, every_s))))]
         except Exception:
             # After any error the last signal grows stale, and then Ray's own policy decides.
-            actor = None
+            continue
 
 
 def autoscaling_policy(deployment: Deployment, scaling: ScalingSettings) -> AutoscalingPolicy:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import structlog
@@ -13,6 +13,7 @@ from aiohttp import ClientError
 from cluster.aggregator.handle import AggregatorHandle
 from cluster.aggregator.messages import pack_records
 from cluster.aggregator.transport import CALL_RECORDS, RECORDS_EVERY_S, ClientConnection, connect
+from cluster.costs.storage.shard_files import shard_of
 from routing.errors import CostsUnavailable
 from routing.models import CallRecord
 from routing.retry import backoff_s
@@ -27,8 +28,28 @@ CLOSE_TIMEOUT_S = 1.0
 log = structlog.get_logger()
 
 
+class ShardedCallRecords:
+    """Implement `CallRecords` of routing.models: each record goes to its tenant's shard. It can be pickled.
+
+    Every shard is connected to, since an intent without a record may only count as never left where all would arrive.
+    """
+
+    def __init__(self, outboxes: Sequence[CallRecordOutbox]) -> None:
+        self._outboxes = tuple(outboxes)
+
+    def start(self) -> None:
+        for outbox in self._outboxes:
+            outbox.start()
+
+    def add(self, record: CallRecord) -> None:
+        self._outboxes[shard_of(record.tenant_id, len(self._outboxes))].add(record)
+
+    async def aclose(self) -> None:
+        await asyncio.gather(*(outbox.aclose() for outbox in self._outboxes))
+
+
 class CallRecordOutbox:
-    """Implement `CallRecords` of routing.models. Connects in `start` or at the first record, so it can be pickled.
+    """Deliver a replica's call records to one shard. Connects in `start` or at the first record, so it can be pickled.
 
     No record is acknowledged: the youngest ones are kept, and sent again on each new connection.
     """

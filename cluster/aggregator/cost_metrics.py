@@ -16,6 +16,7 @@ DESCRIPTIONS = {
     "expired_intents": "Reservations that expired, since the aggregator started.",
     "never_left": "Expired reservations that cost nothing, because no request left.",
     "ignored_settlements": "Settlements that changed nothing: resends, and worse reports.",
+    "contradictions": "Settlements sent again with other amounts; the first ones stand.",
     "corrections": "Signed rows that correct a sealed cost.",
     "budget_refusals": "Reservations over a budget.",
     "unsent_alerts": "Budget alerts that the webhook has not accepted.",
@@ -28,12 +29,15 @@ DESCRIPTIONS = {
 
 
 class CostMetrics:
-    """One gauge a figure, without a label."""
+    """One gauge a figure, labelled with the shard of the journal."""
 
-    def __init__(self) -> None:
-        self._gauges = {name: Gauge(PREFIX + name, description=text) for name, text in DESCRIPTIONS.items()}
+    def __init__(self, shard: int) -> None:
+        self._gauges = {
+            name: Gauge(PREFIX + name, description=text, tag_keys=("shard",)) for name, text in DESCRIPTIONS.items()
+        }
+        self._tags = {"shard": str(shard)}
 
     def show(self, figures: Mapping[str, float]) -> None:
         """Set the gauges; a figure without one is left out."""
         for name in figures.keys() & self._gauges.keys():
-            self._gauges[name].set(figures[name])
+            self._gauges[name].set(figures[name], tags=self._tags)

@@ -19,15 +19,16 @@ log = structlog.get_logger()
 
 
 class AggregatorHandle:
-    """The actor's handle, found or started at the first call. It can be pickled."""
+    """The handle of one shard's actor, found or started at the first call. It can be pickled."""
 
-    def __init__(self, settings: AggregatorSettings) -> None:
+    def __init__(self, settings: AggregatorSettings, shard: int = 0) -> None:
         self._settings = settings
+        self._shard = shard
         self._actor: Any = None
         self._connecting = asyncio.Lock()
 
     def __reduce__(self) -> tuple[Any, ...]:
-        return AggregatorHandle, (self._settings,)
+        return AggregatorHandle, (self._settings, self._shard)
 
     @property
     def timeout_s(self) -> float:
@@ -52,7 +53,7 @@ class AggregatorHandle:
     async def _connected(self) -> Any:
         async with self._connecting:
             while self._actor is None:
-                actor = await asyncio.to_thread(start_aggregator, self._settings)
+                actor = await asyncio.to_thread(start_aggregator, self._settings, self._shard)
                 if await self._replace(actor):
                     await asyncio.sleep(REPLACED_AFTER_S)
                 else:

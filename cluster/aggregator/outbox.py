@@ -117,6 +117,7 @@ class CostOutbox:
                 cost_nanousd=0,
                 estimated=False,
                 usage=Usage(),
+                tenant_id=intent.tenant_id,
             )
         )
 

@@ -37,8 +37,10 @@ def config_check(file: Annotated[Path, typer.Argument(help="A Serve configuratio
     """Check every key of a Serve configuration, rayroom's own and those that Ray ignores silently."""
     from cluster.app import check_models
     from cluster.config.validate import check_file
+    from cluster.costs.storage.shard_files import refuse_other_shards
 
     settings = check_file(file)
+    refuse_other_shards(Path(settings.costs.journal_path), settings.costs.shards)
     for warning in check_models(settings):
         errors.print(labelled("retires soon", "yellow", warning))
     simulated = sorted(name for name, vendor in settings.vendors.items() if vendor.simulated)

@@ -83,6 +83,8 @@ class CostSettings(Settings):
     """The cost journal, the interval of its flushes, and the alerts of budgets."""
 
     journal_path: str = ".rayroom/journal.db"
+    shards: Annotated[int, Field(ge=1, le=64)] = 1
+    """The aggregator's processes, each with a journal file and a part of the tenants. Fixed once a journal is begun."""
     flush_every_s: Seconds = 10
     flush_longest_backoff_s: Seconds = 60
     park_after_s: Seconds = 3_600

@@ -35,6 +35,7 @@ class CostCounters:
 
     refused_entries: int = 0
     ignored_settlements: int = 0
+    contradictions: int = 0
     budget_refusals: int = 0
     expired_intents: int = 0
     never_left: int = 0
@@ -179,6 +180,9 @@ class EntryWriter:
         if settled is None:
             # A resend, a worse report than the one booked, or a settlement before its intent.
             self.counters.ignored_settlements += 1
+            if self._journal.contradicts(settlement, knowledge):
+                self.counters.contradictions += 1
+                log.error("cost reported again with other amounts: the first ones stand", event_id=settlement.event_id)
             self._early[settlement.event_id] = settlement
             return Spending()
         self._after_commit.append(partial(self._follow, settlement, knowledge, settled, now_s))

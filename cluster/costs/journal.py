@@ -58,13 +58,14 @@ class Journal:
     Not thread-safe: call it from one thread at a time.
     """
 
-    def __init__(self, path: Path) -> None:
+    def __init__(self, path: Path, shards: int = 1) -> None:
+        """`shards` is written into a new file: the number of shards of which this journal is one."""
         self._file = JournalFile(path)
         self.path = self._file.path
         self.epoch = str(uuid.uuid4())
         """Drawn and synced at each opening, so that two histories of a restored journal never share a flush id."""
         try:
-            self._db = self._file.connect(str(uuid.uuid4()), self.epoch)
+            self._db = self._file.connect(str(uuid.uuid4()), self.epoch, shards)
         except BaseException:
             self._file.release()
             raise
@@ -189,17 +190,28 @@ class Journal:
         self, event: Mapping[str, Any], settlement: Settlement, knowledge: Knowledge, booked_at_s: float
     ) -> SettledIntent | None:
         """Add the difference between `settlement` and all that is booked for the event so far."""
-        rows = [event]
-        while (row := self._find(_correction_id(event["event_id"], len(rows)))) is not None:
-            rows.append(row)
+        rows = self._with_corrections(event)
         if knowledge <= rows[-1]["knowledge"]:
             return None
-        now = {"cost_nanousd": settlement.cost_nanousd, "estimated": int(settlement.estimated)}
-        now |= dict(zip(USAGE, event_queries.usage_values(settlement.usage), strict=True))
-        change = {name: value - sum(row[name] for row in rows) for name, value in now.items()}
+        change = _change(rows, settlement)
         names = {"outcome": settlement.outcome, "knowledge": int(knowledge)}
         correction_id = _correction_id(event["event_id"], len(rows))
         return self._add_correction(event, correction_id, names | change, booked_at_s)
+
+    def contradicts(self, settlement: Settlement, knowledge: Knowledge) -> bool:
+        """Return whether an event is booked by the same knowledge at other amounts, so that this is no mere resend."""
+        event = self._find(settlement.event_id)
+        if event is None:
+            return False
+        rows = self._with_corrections(event)
+        return bool(knowledge == rows[-1]["knowledge"] and any(_change(rows, settlement).values()))
+
+    def _with_corrections(self, event: Mapping[str, Any]) -> list[Mapping[str, Any]]:
+        """Return an event and the corrections that better knowledge made, in order."""
+        rows = [event]
+        while (row := self._find(_correction_id(event["event_id"], len(rows)))) is not None:
+            rows.append(row)
+        return rows
 
     def correct(self, correction: Correction, booked_at_s: float) -> SettledIntent | None:
         """Add a signed correction of a settled event; return None for an unknown event and for a repetition."""
@@ -333,6 +345,13 @@ def day_of(time_s: float) -> int:
 def _month_number(day: int) -> int:
     date = dt.date(1970, 1, 1) + dt.timedelta(days=day)
     return date.year * 100 + date.month
+
+
+def _change(rows: Iterable[Mapping[str, Any]], settlement: Settlement) -> dict[str, int]:
+    """Return the difference between a settlement and all that is booked in rows."""
+    now = {"cost_nanousd": settlement.cost_nanousd, "estimated": int(settlement.estimated)}
+    now |= dict(zip(USAGE, event_queries.usage_values(settlement.usage), strict=True))
+    return {name: value - sum(row[name] for row in rows) for name, value in now.items()}
 
 
 def _correction_id(event_id: str, number: int) -> str:

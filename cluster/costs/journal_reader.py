@@ -1,4 +1,7 @@
-"""Read the cost journal beside its writer: read-only connections that see the last commit and take no lock."""
+"""Read the cost journal beside its writer: read-only connections that see the last commit and take no lock.
+
+A function that takes the journal's path reads all its shards; a JournalReader reads one.
+"""
 
 from __future__ import annotations
 
@@ -15,6 +18,7 @@ from typing import Any
 from cluster.costs.models import SettledEvent
 from cluster.costs.storage.month_files import month_paths, reading_month
 from cluster.costs.storage.schema import EVENT, IDENTITY, USAGE, column_names
+from cluster.costs.storage.shard_files import shard_paths
 from routing.models import Outcome, Service, TenantTotals
 
 _BY_MODEL = """SELECT service, model, max(simulated) AS simulated, sum(requests) AS requests,
@@ -117,14 +121,12 @@ class JournalReader:
 
 def read_settled_nanousd(path: Path) -> dict[str, int]:
     """Return each tenant's settled total in nano-dollars; raises sqlite3.Error for a file that is not a journal."""
-    with closing(connect_read_only(path)) as db:
-        return {str(tenant): int(total) for tenant, total in db.execute(_SETTLED_BY_TENANT)}
+    return {str(tenant): int(total) for tenant, total in _rows_of_shards(path, _SETTLED_BY_TENANT)}
 
 
 def read_open_intents(path: Path) -> int:
     """Return the number of intents without a settlement: each is billed when it expires. Raises sqlite3.Error."""
-    with closing(connect_read_only(path)) as db:
-        return int(db.execute(_OPEN).fetchone()[0])
+    return sum(int(intents) for (intents,) in _rows_of_shards(path, _OPEN))
 
 
 def read_settled_events(path: Path, service: Service | None = None) -> list[SettledEvent]:
@@ -213,14 +215,15 @@ def read_booked_events(
 
 def read_tenants(path: Path) -> list[str]:
     """Return every tenant that the journal has ever booked a cost or a reservation for; raises sqlite3.Error."""
-    with closing(connect_read_only(path)) as db:
-        return [str(tenant) for (tenant,) in db.execute(_TENANTS)]
+    return sorted(str(tenant) for (tenant,) in _rows_of_shards(path, _TENANTS))
 
 
 def read_day_costs(path: Path, tenant_id: str | None = None) -> dict[int, int]:
     """Return the nano-dollars booked on each UTC day since the journal began, of deleted months too."""
-    with closing(connect_read_only(path)) as db:
-        return {int(day): int(cost) for day, cost in db.execute(_DAY_COSTS, (tenant_id,))}
+    costs = Counter[int]()
+    for day, cost in _rows_of_shards(path, _DAY_COSTS, tenant_id):
+        costs[int(day)] += int(cost)
+    return dict(costs)
 
 
 @dataclass(frozen=True, slots=True)
@@ -244,10 +247,15 @@ class EventTable:
 
 
 def event_tables(path: Path, since_s: float = 0.0, until_s: float = FOR_EVER_S) -> Iterator[EventTable]:
-    """Yield the journal's table and those of the month files that a time touches, each event in one of them.
+    """Yield the tables of all shards and those of their month files that a time touches, each event in one of them.
 
-    The journal is read first and as of one moment. An event that moves meanwhile is left out of its month file.
+    A shard is read first and as of one moment. An event that moves meanwhile is left out of its month file.
     """
+    for shard in shard_paths(path):
+        yield from _event_tables(shard, since_s, until_s)
+
+
+def _event_tables(path: Path, since_s: float, until_s: float) -> Iterator[EventTable]:
     with closing(connect_read_only(path)) as db:
         db.execute("BEGIN")
         (moved,) = db.execute("SELECT moved_event FROM journal").fetchone()
@@ -267,6 +275,12 @@ def month_number(time_s: float) -> int:
 def connect_read_only(path: Path) -> sqlite3.Connection:
     """Return a connection that cannot write. One thread at a time may use it."""
     return sqlite3.connect(f"{path.resolve().as_uri()}?mode=ro", uri=True, check_same_thread=False)
+
+
+def _rows_of_shards(path: Path, query: str, *parameters: object) -> Iterator[tuple[Any, ...]]:
+    for shard in shard_paths(path):
+        with closing(connect_read_only(shard)) as db:
+            yield from db.execute(query, parameters)
 
 
 def _rows(db: sqlite3.Connection, query: str, *parameters: object) -> Iterator[dict[str, Any]]:

@@ -12,6 +12,7 @@ from typing import Any, Literal
 
 from cluster.costs.row_answers import DueRow, RowStep
 from cluster.costs.storage.schema import USAGE
+from cluster.costs.storage.shard_files import shard_paths
 from cluster.costs.storage.windows import ROW, flush_row, mark_sent
 from routing.models import FlushRow
 
@@ -153,14 +154,21 @@ class SetAsideWindow:
 
 def read_set_aside(path: Path, tenant_id: str | None = None) -> list[SetAsideWindow]:
     """Return the parked windows and the unexpected duplicates of one tenant or of all, by tenant, the oldest first."""
-    with closing(sqlite3.connect(f"file:{path}?mode=ro", uri=True, timeout=BUSY_TIMEOUT_S)) as db:
-        db.row_factory = sqlite3.Row
-        rows = [SetAsideWindow(**dict(row)) for row in db.execute(_SET_ASIDE)]
+    rows: list[SetAsideWindow] = []
+    for shard in shard_paths(path):
+        with closing(sqlite3.connect(f"file:{shard}?mode=ro", uri=True, timeout=BUSY_TIMEOUT_S)) as db:
+            db.row_factory = sqlite3.Row
+            rows += [SetAsideWindow(**dict(row)) for row in db.execute(_SET_ASIDE)]
+    rows.sort(key=lambda row: row.tenant_id)
     return [row for row in rows if tenant_id in (None, row.tenant_id)]
 
 
 def resend_parked(path: Path, tenant_id: str | None = None) -> int:
     """Make the parked windows of one tenant, or of all, due again with their flush ids; return their number."""
+    return sum(_resend_parked(shard, tenant_id) for shard in shard_paths(path))
+
+
+def _resend_parked(path: Path, tenant_id: str | None) -> int:
     with closing(_read_write(path)) as db, db:
         parked = {"tenant": tenant_id}
         db.execute("BEGIN IMMEDIATE")
@@ -170,6 +178,10 @@ def resend_parked(path: Path, tenant_id: str | None = None) -> int:
 
 def forget_duplicates(path: Path, tenant_id: str | None = None) -> int:
     """Take the unexpected duplicates of one tenant, or of all, off the list; return their number."""
+    return sum(_forget_duplicates(shard, tenant_id) for shard in shard_paths(path))
+
+
+def _forget_duplicates(path: Path, tenant_id: str | None) -> int:
     with closing(_read_write(path)) as db, db:
         mine = "tenant_id = coalesce(:tenant, tenant_id)"
         return db.execute(f"DELETE FROM unexpected_duplicates WHERE {mine}", {"tenant": tenant_id}).rowcount

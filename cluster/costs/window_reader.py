@@ -9,6 +9,7 @@ from pathlib import Path
 
 from cluster.costs.journal_reader import connect_read_only
 from cluster.costs.storage.month_files import month_paths, reading_month
+from cluster.costs.storage.shard_files import shard_paths
 
 _CLOSED = """SELECT flush_id, tenant_id, service, model, window_end_s, cost_nanousd, sent_at_s, refused
     FROM flushes WHERE flush_id IS NOT NULL ORDER BY window"""
@@ -29,7 +30,12 @@ class ClosedWindow:
 
 
 def read_closed_windows(path: Path) -> Iterator[ClosedWindow]:
-    """Yield every closed window of the journal and of its month files once; raises sqlite3.Error."""
+    """Yield every closed window of all shards and of their month files once; raises sqlite3.Error."""
+    for shard in shard_paths(path):
+        yield from _closed_windows(shard)
+
+
+def _closed_windows(path: Path) -> Iterator[ClosedWindow]:
     with closing(connect_read_only(path)) as db:
         # As of one moment, before the month files: a window that moves meanwhile is in both, and never in neither.
         windows = [ClosedWindow(*row) for row in db.execute(_CLOSED)]

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Annotated, Literal
 
@@ -57,6 +57,23 @@ class RoomSignal:
     room_s: float = 0.0
     """The room-seconds that the rates are the mean of."""
     age_s: float = 0.0
+
+
+def joined_signal(signals: Sequence[RoomSignal]) -> RoomSignal:
+    """Return the signal of all rooms from those of the shards, of which there is one at least."""
+    room_s = sum(signal.room_s for signal in signals)
+    services = sorted({service for signal in signals for service in signal.requests_per_room_s})
+    return RoomSignal(
+        open_rooms=sum(signal.open_rooms for signal in signals),
+        joins_per_s=sum(signal.joins_per_s for signal in signals),
+        growth_per_s=sum(signal.growth_per_s for signal in signals),
+        requests_per_room_s={
+            service: sum(signal.requests_per_room_s.get(service, 0.0) * signal.room_s for signal in signals) / room_s
+            for service in services
+        },
+        room_s=room_s,
+        age_s=max(signal.age_s for signal in signals),
+    )
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

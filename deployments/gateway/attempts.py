@@ -5,9 +5,11 @@ from __future__ import annotations
 from collections.abc import AsyncGenerator
 from contextlib import aclosing
 from dataclasses import replace
+from typing import TypeVar
 
 from deployments.common.streaming import first_within
 from deployments.gateway.failover import Candidate, Failover, FailoverRun
+from deployments.gateway.metering import MeteredAttempt
 from deployments.gateway.models import (
     AnswerHandle,
     AttemptTimeouts,
@@ -32,6 +34,7 @@ MORE_ROOM = 4
 LEAST_ROOM_TOKENS = 256
 """The room that grows where none was reserved: a server of one's own may think without being asked to."""
 RUN_ENDS = "a run raises its last error where no attempt follows"
+Sent = TypeVar("Sent", ModelRequest, EmbedRequest)
 
 
 async def answer(failover: Failover, handle: AnswerHandle, request: RoutedRequest) -> RoutedAnswer:
@@ -55,7 +58,7 @@ async def _first_answer(handle: AnswerHandle, run: FailoverRun) -> RoutedAnswer:
     async for candidate in run:
         request = _request_of(candidate)
         async with candidate.attempt(estimate_chat(candidate.model, request)) as attempt:
-            answer = await handle.answer(replace(request, timeout_s=candidate.timeout_s, event_id=attempt.event_id))
+            answer = await handle.answer(_sent(request, candidate, attempt))
             run.vendor_s += answer.vendor_s
             attempt.record_answer(answer.usage, answer.text + written_calls(answer.tool_calls), answer.service_tier)
             _check_answered(request, answer)
@@ -80,7 +83,7 @@ async def stream(
             name = failover.meter.served_name(candidate.model)
             async with candidate.attempt(estimate_chat(candidate.model, sent)) as attempt:
                 attempt.record_streaming()
-                sent = replace(sent, timeout_s=candidate.timeout_s, event_id=attempt.event_id)
+                sent = _sent(sent, candidate, attempt)
                 timer = candidate.time_first_token(sent.effort)
                 arriving = first_within(handle.stream(sent), timer.limit_s)
                 async with aclosing(arriving):
@@ -134,13 +137,19 @@ async def embed(failover: Failover, handle: EmbedHandle, request: RoutedRequest)
             timeout_s=candidate.timeout_s,
         )
         async with candidate.attempt(estimate_embedding(inputs)) as attempt:
-            sent = replace(inputs, timeout_s=candidate.timeout_s, event_id=attempt.event_id)
+            sent = _sent(inputs, candidate, attempt)
             embeddings = await handle.embed(sent)
             attempt.record_answer(embeddings.usage)
             check_vectors(candidate.model, embeddings, len(request.messages), request.dimensions)
         if not candidate.failed:
             return embeddings, run.cost_nanousd
     raise AssertionError(RUN_ENDS)
+
+
+def _sent(request: Sent, candidate: Candidate, attempt: MeteredAttempt) -> Sent:
+    """Return the request with its attempt's time, event and tenant."""
+    intent = attempt.intent
+    return replace(request, timeout_s=candidate.timeout_s, event_id=intent.event_id, tenant_id=intent.tenant_id)
 
 
 def _request_of(candidate: Candidate) -> ModelRequest:

@@ -165,6 +165,7 @@ class Meter:
                 cost_nanousd=charge.cost_nanousd,
                 estimated=charge.estimated,
                 usage=charge.usage,
+                tenant_id=intent.tenant_id,
             )
         )
 
@@ -190,8 +191,8 @@ class MeteredAttempt:
         self.cost_nanousd = 0
 
     @property
-    def event_id(self) -> str:
-        return self._intent.event_id
+    def intent(self) -> Intent:
+        return self._intent
 
     @property
     def usage(self) -> Usage | None:

@@ -107,6 +107,7 @@ class SpeechMetering:
             cost_nanousd=cost_nanousd,
             estimated=item.estimated,
             usage=units,
+            tenant_id=intent.tenant_id,
         )
         return intent, settlement
 

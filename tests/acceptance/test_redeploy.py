@@ -8,19 +8,17 @@ from pathlib import Path
 
 import pytest
 import ray
+from ray.exceptions import ActorDiedError
 
 from cluster.aggregator.actor import find_aggregator
-from cluster.aggregator.call_records import CallRecordOutbox
+from cluster.aggregator.call_records import ShardedCallRecords
 from cluster.aggregator.client import AggregatorClient
 from cluster.aggregator.deployment import AggregatorSettings, DeployedVersion, aggregator_settings
 from cluster.config.settings import BackendSettings, CostSettings
-from cluster.lab.stack.plan import planned
-from cluster.lab.stack.processes import Processes
-from cluster.lab.stack.startup import start_ray
 from routing.errors import CostsUnavailable
 from tests.support.cost_entries import call_record, intent, settlement
+from tests.support.ray_head import ray_head
 
-ROOT = Path(__file__).parents[2]
 BETWEEN = DeployedVersion(deployed_at_s=150.0, fingerprint="another")
 DEADLINE_S = 60.0
 
@@ -28,18 +26,8 @@ DEADLINE_S = 60.0
 @pytest.fixture
 async def head(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> AsyncIterator[None]:
     """A Ray cluster of this test alone, and a connection to it."""
-    with planned(ROOT, tmp_path / "run") as plan:
-        async with Processes(plan.directory / "logs") as processes:
-            environment = await start_ray(plan, processes, cpus=1)
-            for name in (name for name in environment if name.startswith("RAY_")):
-                monkeypatch.setenv(name, environment[name])
-            await asyncio.to_thread(
-                lambda: ray.init(address=plan.ray_address, namespace="redeploy", log_to_driver=False)
-            )
-            try:
-                yield
-            finally:
-                ray.shutdown()
+    async with ray_head(tmp_path, monkeypatch):
+        yield
 
 
 def deployed(path: Path, name: str, now_s: float) -> AggregatorSettings:
@@ -70,14 +58,14 @@ async def clients(head: None, tmp_path: Path) -> AsyncIterator[tuple[AggregatorC
 
 
 @pytest.fixture
-async def records(clients: tuple[AggregatorClient, AggregatorClient]) -> AsyncIterator[CallRecordOutbox]:
+async def records(clients: tuple[AggregatorClient, AggregatorClient]) -> AsyncIterator[ShardedCallRecords]:
     records = clients[1].call_records()
     yield records
     await records.aclose()
 
 
 async def test_a_newer_deployment_replaces_the_aggregator_and_an_older_router_does_not_flip_it_back(
-    clients: tuple[AggregatorClient, AggregatorClient], records: CallRecordOutbox
+    clients: tuple[AggregatorClient, AggregatorClient], records: ShardedCallRecords
 ) -> None:
     older, newer = clients
     assert (await older.reserve(intent("e1"))).month_nanousd == 1_000
@@ -88,7 +76,7 @@ async def test_a_newer_deployment_replaces_the_aggregator_and_an_older_router_do
     assert await runs_new_deployment()
 
     # The old router's entries reach the new aggregator.
-    await older.settle(settlement("e1", 700))
+    await older.settle(settlement("e1", 700, tenant_id="acme"))
     assert (await newer.totals("acme")).settled_nanousd == 700
     assert await runs_new_deployment()
 
@@ -99,7 +87,11 @@ async def test_a_newer_deployment_replaces_the_aggregator_and_an_older_router_do
             await asyncio.sleep(0.05)
 
     # Without an aggregator, the old router may be the first to start one: it is refused.
-    ray.kill(find_aggregator(), no_restart=True)
+    killed = find_aggregator()
+    ray.kill(killed, no_restart=True)
+    with pytest.raises(ActorDiedError):
+        while True:
+            await killed.serves.remote(BETWEEN)
     with pytest.raises(CostsUnavailable):
         await older.totals("acme")
     async with asyncio.timeout(DEADLINE_S):

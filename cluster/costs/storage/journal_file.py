@@ -46,6 +46,10 @@ class JournalFile:
             self._lock = os.open(self.path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o644)
         except OSError as error:
             raise _unusable(self.path, f"it cannot be opened for writing: {error.strerror}") from None
+        if not os.access(self.path.parent, os.W_OK | os.X_OK):
+            os.close(self._lock)
+            # SQLite would only say that it cannot open the file.
+            raise _unusable(self.path, f"files cannot be made beside it: {self.path.parent} is not writable")
         self._open_mark = self.path.with_name(f"{self.path.name}-open")
         try:
             self._acquire()
@@ -79,7 +83,7 @@ class JournalFile:
                 " the loss",
             )
 
-    def connect(self, new_journal_id: str, epoch: str) -> sqlite3.Connection:
+    def connect(self, new_journal_id: str, epoch: str, shards: int = 1) -> sqlite3.Connection:
         """Return the writer's connection to a journal of this version, with `epoch` on disk; raises JournalUnusable."""
         db = sqlite3.connect(self.path, isolation_level=None, check_same_thread=False, cached_statements=256)
         try:
@@ -89,7 +93,7 @@ class JournalFile:
             # NORMAL would sync at checkpoints only, and a power cut would lose entries that were acknowledged.
             db.execute("PRAGMA synchronous = FULL")
             db.execute(f"PRAGMA cache_size = -{PAGE_CACHE_KIB}")
-            prepare(db, new_journal_id)
+            prepare(db, new_journal_id, shards)
             db.execute("INSERT INTO epochs VALUES (?, unixepoch())", (epoch,))
             self._mark_open()
         except UnknownFormat as error:

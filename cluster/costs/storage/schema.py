@@ -62,7 +62,7 @@ FLUSHES_TABLE = f"""
 # or room close adds up events. Events up to `sealed_event` are in a window, those up to `moved_event` in month files.
 _SCHEMA = f"""
 CREATE TABLE journal (
-    one INTEGER PRIMARY KEY CHECK (one = 1), journal_id TEXT NOT NULL,
+    one INTEGER PRIMARY KEY CHECK (one = 1), journal_id TEXT NOT NULL, shards INTEGER NOT NULL DEFAULT 1,
     sealed_event INTEGER NOT NULL DEFAULT 0, moved_event INTEGER NOT NULL DEFAULT 0, probed_at_s REAL NOT NULL DEFAULT 0
 ) STRICT;
 CREATE TABLE epochs (epoch TEXT PRIMARY KEY, opened_at_s REAL NOT NULL) STRICT, WITHOUT ROWID;
@@ -99,14 +99,16 @@ class UnknownFormat(ValueError):
     """The file is no journal that this version can read; the text says why."""
 
 
-def prepare(db: sqlite3.Connection, journal_id: str) -> None:
+def prepare(db: sqlite3.Connection, journal_id: str, shards: int = 1) -> None:
     """Create the tables of an empty file, or migrate those of an older version, in one transaction.
+
+    `shards` is written into an empty file only.
 
     Raises UnknownFormat, with nothing changed, for a newer version and for a file that is no journal.
     """
     db.execute("BEGIN IMMEDIATE")
     try:
-        _prepare(db, journal_id)
+        _prepare(db, journal_id, shards)
         db.execute("COMMIT")
     except BaseException:
         if db.in_transaction:
@@ -114,7 +116,7 @@ def prepare(db: sqlite3.Connection, journal_id: str) -> None:
         raise
 
 
-def _prepare(db: sqlite3.Connection, journal_id: str) -> None:
+def _prepare(db: sqlite3.Connection, journal_id: str, shards: int) -> None:
     check_version(db)
     tables = table_names(db)
     version = int(db.execute("PRAGMA user_version").fetchone()[0])
@@ -125,7 +127,7 @@ def _prepare(db: sqlite3.Connection, journal_id: str) -> None:
         _migrate_unversioned(db)
     else:
         _run(db, _SCHEMA)
-        db.execute("INSERT INTO journal (one, journal_id) VALUES (1, ?)", (journal_id,))
+        db.execute("INSERT INTO journal (one, journal_id, shards) VALUES (1, ?, ?)", (journal_id, shards))
     db.execute(f"PRAGMA user_version = {VERSION}")
 
 
@@ -139,6 +141,16 @@ def check_version(db: sqlite3.Connection) -> None:
         raise UnknownFormat("it is a SQLite file, but not a cost journal")
     if version == VERSION and (unknown := column_names(db, "settled") - {"event", *EVENT}):
         raise UnknownFormat(f"it has columns that this version of rayroom cannot bill: {', '.join(sorted(unknown))}")
+
+
+def read_shards(db: sqlite3.Connection) -> int | None:
+    """Return the number of shards that a journal was begun with; None for a file that is empty or no journal."""
+    if "journal" not in table_names(db):
+        return None
+    if "shards" not in column_names(db, "journal"):
+        # A file from before there were shards.
+        return 1
+    return int(db.execute("SELECT shards FROM journal").fetchone()[0])
 
 
 def table_names(db: sqlite3.Connection) -> set[str]:

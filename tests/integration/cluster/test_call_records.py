@@ -10,7 +10,7 @@ from collections.abc import AsyncIterator, Iterable
 import pytest
 
 from cluster.aggregator import transport_server
-from cluster.aggregator.call_records import CallRecordOutbox
+from cluster.aggregator.call_records import CallRecordOutbox, ShardedCallRecords
 from cluster.aggregator.client import AggregatorClient
 from cluster.aggregator.deployment import aggregator_settings
 from cluster.aggregator.handle import AggregatorHandle
@@ -155,4 +155,4 @@ async def test_a_message_of_another_form_ends_its_connection(aggregator: Aggrega
 
 async def test_the_sink_of_a_deployment_can_be_pickled() -> None:
     sink = pickle.loads(pickle.dumps(AggregatorClient(SETTINGS).call_records()))
-    assert isinstance(sink, CallRecordOutbox)
+    assert isinstance(sink, ShardedCallRecords)

@@ -153,11 +153,13 @@ async def test_a_failed_settlements_error_states_that_no_vendor_was_called() -> 
         await runner.answer(routed_request(LUNA))
 
 
-async def test_a_vendors_request_carries_the_id_of_its_event() -> None:
+async def test_a_vendors_request_carries_the_id_and_the_tenant_of_its_event_and_its_settlement_the_tenant() -> None:
     runner = AttemptRunner(Vendors({LUNA: [("hello", USAGE)] * 2}))
     await runner.answer(routed_request(LUNA))
     await runner.streamed(routed_request(LUNA))
     assert [request.event_id for request in runner.vendors.requests] == list(runner.costs.intents)
+    tenants = [entry.tenant_id for entry in (*runner.vendors.requests, *runner.costs.settled)]
+    assert tenants == [intent.tenant_id for intent in runner.costs.intents.values()] * 2 and all(tenants)
 
 
 async def test_a_vendor_has_no_more_time_than_the_journal_left() -> None:

@@ -24,6 +24,7 @@ LUNA, SOL, HAIKU, FLASH = "gpt-6-luna", "gpt-6.1-sol", "claude-haiku-5-5", "gemi
 QUESTION = Message(role="user", content=("What is on the screen? " * 20,))
 TOOLS = ChatOptions(tools=(Tool(name="look", parameters={"type": "object", "properties": {}}),))
 EVENT = "event-1"
+TENANT = "acme"
 BREAKS: dict[str, Callable[[int], Fault]] = {
     "cut": lambda chunks: Fault(cut_after_chunks=chunks),
     "reset": lambda chunks: Fault(reset_after_chunks=chunks),
@@ -42,6 +43,7 @@ def chat(model: str, effort: bool = False) -> ModelRequest:
         thinking_tokens=thinking_tokens(rules, level),
         timeout_s=5.0,
         event_id=EVENT,
+        tenant_id=TENANT,
     )
 
 
@@ -92,6 +94,7 @@ class Bench:
         """Return the record of the end; the one before says that the request left, and costs something."""
         sent, ended = self.added
         assert (sent.ended, ended.ended, sent.event_id, ended.event_id) == (False, True, EVENT, EVENT)
+        assert sent.tenant_id == ended.tenant_id == TENANT
         assert sent.estimated and sent.cost_nanousd > 0
         return ended
 
@@ -194,7 +197,7 @@ async def test_a_vendor_that_cannot_be_reached_costs_nothing() -> None:
 
 
 async def test_an_embedding_is_recorded_too_and_a_request_without_an_event_is_not(bench: Bench) -> None:
-    request = EmbedRequest(model="voyage-3.5", inputs=(QUESTION,), event_id=EVENT)
+    request = EmbedRequest(model="voyage-3.5", inputs=(QUESTION,), event_id=EVENT, tenant_id=TENANT)
     await bench.replica.embed(request)
     ended, (seen,) = bench.pair(), bench.emulator.journal
     assert not ended.estimated and ended.usage == Usage(input_tokens=seen.prompt_tokens)

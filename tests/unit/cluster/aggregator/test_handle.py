@@ -43,7 +43,7 @@ def connected(monkeypatch: pytest.MonkeyPatch, *actors: Actor | Exception) -> tu
     """Return a handle whose starts find these actors in order, and the list of those found."""
     waiting, found = list(actors), []
 
-    def start(settings: AggregatorSettings) -> Any:
+    def start(settings: AggregatorSettings, shard: int) -> Any:
         actor = waiting.pop(0) if len(waiting) > 1 else waiting[0]
         if isinstance(actor, Exception):
             raise actor

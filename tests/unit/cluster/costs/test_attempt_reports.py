@@ -12,7 +12,7 @@ from cluster.costs.call_records import WATCH_S
 from cluster.costs.commit_log import CommitLog
 from cluster.costs.journal import Journal
 from cluster.costs.models import Correction
-from routing.models import Outcome, TenantTotals
+from routing.models import Outcome, TenantTotals, Usage
 from tests.support.cost_entries import call_record, intent, month_spending, settlement
 from tests.support.manual_clock import ManualClock
 
@@ -187,3 +187,34 @@ async def test_an_absurd_lifetime_does_not_keep_an_intent_open(
     clock.now_s += 3_700.0
     await run_until(commit_log, clock, clock.now_s + GRACE_S + 1)
     assert await commit_log.open_intents() == 0
+
+
+@pytest.mark.parametrize("sealed", [False, True])
+@pytest.mark.parametrize("estimated", [False, True])
+async def test_a_cost_that_is_reported_again_with_other_amounts_stays_at_the_first_and_is_counted(
+    commit_log: CommitLog, sealed: bool, estimated: bool
+) -> None:
+    await commit_log.write([intent(), settlement(cost_nanousd=700, estimated=estimated)])
+    if sealed:
+        await commit_log.seal()
+    await commit_log.write([intent(), settlement(cost_nanousd=700, estimated=estimated)])
+    assert commit_log.counters.contradictions == 0
+    await commit_log.write([intent(), settlement(cost_nanousd=900, estimated=estimated)])
+    other_usage = settlement(cost_nanousd=700, estimated=estimated, usage=Usage(input_tokens=11, output_tokens=2))
+    await commit_log.write([other_usage])
+    assert (await commit_log.totals("acme")).settled_nanousd == 700
+    assert (commit_log.counters.contradictions, commit_log.counters.ignored_settlements) == (2, 3)
+
+
+async def test_a_worse_report_and_an_early_settlement_are_no_contradictions(commit_log: CommitLog) -> None:
+    await commit_log.write([settlement("early", 5), intent(), settlement(cost_nanousd=700)])
+    await commit_log.write([settlement(cost_nanousd=900, estimated=True)])
+    assert (commit_log.counters.contradictions, commit_log.counters.ignored_settlements) == (0, 2)
+
+
+async def test_a_correction_that_is_reported_again_is_no_contradiction(commit_log: CommitLog) -> None:
+    await commit_log.write([intent(), settlement(cost_nanousd=900, estimated=True)])
+    await commit_log.seal()
+    await commit_log.write([settlement(cost_nanousd=700)])
+    await commit_log.write([settlement(cost_nanousd=700)])
+    assert (commit_log.counters.contradictions, commit_log.counters.corrections) == (0, 1)

@@ -19,6 +19,7 @@ from cluster.rooms.forecast import (
     RoomSignal,
     decide,
     forecast_demand,
+    joined_signal,
     updated_answer_s,
 )
 from cluster.rooms.rates import RoomTraffic
@@ -180,3 +181,16 @@ def test_an_error_names_a_policy_that_does_not_import(path: str) -> None:
     with pytest.raises(ConfigurationError) as excinfo:
         imported_policy(path)
     assert path in excinfo.value.message
+
+
+def test_the_signals_of_all_shards_are_one_signal_weighted_by_their_room_seconds() -> None:
+    busy = replace(QUIET, joins_per_s=2.0, growth_per_s=1.0, room_s=3e6, requests_per_room_s={"vision": 0.4}, age_s=3.0)
+    joined = joined_signal([QUIET, busy])
+    assert (joined.open_rooms, joined.joins_per_s, joined.growth_per_s, joined.age_s) == (200, 2.0, 1.0, 3.0)
+    assert joined.requests_per_room_s == pytest.approx({"vision": 0.35, "llm": 0.0125})
+    assert joined.room_s == 4e6 and joined_signal([QUIET]) == QUIET
+
+
+def test_the_signal_of_shards_without_rooms_has_no_rates() -> None:
+    empty = replace(QUIET, open_rooms=0, requests_per_room_s={}, room_s=0.0)
+    assert joined_signal([empty, empty]) == empty

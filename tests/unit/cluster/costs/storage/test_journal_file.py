@@ -134,3 +134,12 @@ def test_a_journal_without_a_log_opens_after_a_clean_end_and_as_a_restored_copy(
     Journal(path).close()
     (tmp_path / "journal.db-open").write_text("1")
     Journal(path).close()
+
+
+def test_a_folder_in_which_no_file_can_be_made_is_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    path = closed_journal(tmp_path)
+    # Replaced, because root may write everywhere.
+    monkeypatch.setattr(os, "access", lambda folder, mode: Path(folder) != tmp_path)
+    assert f"{tmp_path} is not writable" in refusal(path)
+    monkeypatch.undo()
+    Journal(path).close()

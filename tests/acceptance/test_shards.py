@@ -1,0 +1,60 @@
+"""The shards of the aggregator are actors of their own, and the room signal is that of all of them."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections.abc import AsyncIterator
+from pathlib import Path
+
+import pytest
+
+from cluster.aggregator.actor import find_aggregators
+from cluster.aggregator.client import AggregatorClient
+from cluster.aggregator.deployment import aggregator_settings
+from cluster.config.settings import BackendSettings, CostSettings
+from cluster.costs.journal_reader import read_settled_nanousd
+from cluster.costs.storage.shard_files import shard_of
+from cluster.rooms.forecast import joined_signal
+from routing.models import RoomHeartbeat
+from tests.support.cost_entries import intent, settlement
+from tests.support.ray_head import ray_head
+
+DEADLINE_S = 60.0
+TENANTS = ("acme", "umbrella")
+
+
+@pytest.fixture
+async def client(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> AsyncIterator[AggregatorClient]:
+    async with ray_head(tmp_path, monkeypatch):
+        costs = CostSettings(journal_path=str(tmp_path / "journal.db"), timeout_s=DEADLINE_S, shards=2)
+        backend = BackendSettings(local_path=str(tmp_path / "backend.db"))
+        client = AggregatorClient(aggregator_settings(costs, backend, {}, now_s=100.0))
+        yield client
+        await client.aclose()
+
+
+def beat(tenant_id: str) -> RoomHeartbeat:
+    now_s = time.time()
+    return RoomHeartbeat(
+        room=f"tenant_{tenant_id}_standup",
+        tenant_id=tenant_id,
+        job_id="AJ_1",
+        beat_at_s=now_s,
+        opened_at_s=now_s,
+        counters={},
+    )
+
+
+async def test_two_shards_are_two_actors_whose_journals_and_rooms_are_read_as_one(
+    client: AggregatorClient, tmp_path: Path
+) -> None:
+    assert {shard_of(tenant, 2) for tenant in TENANTS} == {0, 1}
+    for cost_nanousd, tenant in enumerate(TENANTS, 1):
+        await client.reserve(intent(tenant, tenant_id=tenant))
+        await client.settle(settlement(tenant, cost_nanousd, tenant_id=tenant))
+        await client.beat(beat(tenant))
+    assert read_settled_nanousd(tmp_path / "journal.db") == {"acme": 1, "umbrella": 2}
+    actors = await asyncio.to_thread(find_aggregators)
+    signals = await asyncio.gather(*(actor.room_signal.remote() for actor in actors))
+    assert [signal.open_rooms for signal in signals] == [1, 1] and joined_signal(signals).open_rooms == 2
