@@ -24,13 +24,13 @@ from deployments.api.openapi.room_responses import (
     TenantReport,
     UsageTotals,
 )
+from deployments.api.response_headers import server_timing
 from deployments.api.room_schemas import Heartbeat, OpenRoom
 from deployments.api.uploads import Uploads
 from deployments.gateway import openai_format
 from deployments.gateway.service import Gateway
 from deployments.openai_routes import add_chat, add_embeddings, add_models, add_responses
 from deployments.room_access import room_token, with_rate
-from deployments.stream_response import timing
 from routing.errors import NotAJpeg
 
 MAX_FRAME_BYTES = 2 * 1024 * 1024
@@ -69,7 +69,7 @@ def _add_frames(app: ApiApp, gateway: Gateway) -> None:
             raise NotAJpeg("The content-type must be image/jpeg, and the body the JPEG itself.", "content-type")
         headers = parse_frame_headers(request.headers)
         routed = await gateway.frame(admitted, headers, await request.read(admitted.tenant_id))
-        return JSONResponse(openai_format.description(routed), headers=timing(routed.vendor_s))
+        return JSONResponse(openai_format.description(routed), headers=server_timing(routed.vendor_s))
 
 
 def _add_health(app: ApiApp, gateway: Gateway) -> None:
