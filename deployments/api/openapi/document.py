@@ -24,6 +24,7 @@ from deployments.api.openapi.responses import (
 )
 from deployments.api.openapi.responses_object import ResponseEvent, ResponseObject
 from deployments.api.openapi.room_responses import (
+    BillPageBody,
     FoundPassages,
     FrameDescription,
     HealthStatus,
@@ -74,6 +75,7 @@ _KEYS = {
     ADMIN: ("A key of the administrators.", {}),
 }
 _KINDS: tuple[type[BaseModel], ...] = (
+    BillPageBody,
     ChatCompletion,
     ChatCompletionChunk,
     ChatRequest,
@@ -155,6 +157,17 @@ def header_parameters() -> list[dict[str, Any]]:
         }
         for name, field in schema["properties"].items()
     ]
+
+
+def query_parameters(parameters: type[BaseModel]) -> list[dict[str, Any]]:
+    """Return the OpenAPI parameters of a route's query string; a list is given by several parameters of its name."""
+    schema = parameters.model_json_schema()
+    described = []
+    for name, field in schema["properties"].items():
+        if "$ref" in (items := field.get("items", {})):
+            field["items"] = schema["$defs"][items["$ref"].rpartition("/")[2]]
+        described.append({"name": name, "in": "query", "required": False, "schema": _without_null(field)})
+    return described
 
 
 def _without_null(schema: dict[str, Any]) -> dict[str, Any]:

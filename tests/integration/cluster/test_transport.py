@@ -18,8 +18,9 @@ from cluster.aggregator.outbox import CostOutbox
 from cluster.aggregator.transport import FIRST_RETRY_S, CostTransport, TransportAddress, detect_dead_peer
 from cluster.costs.models import Entry, Receipt
 from routing.errors import BudgetExceeded, CostsUnavailable
+from routing.models import Spending
 from tests.integration.cluster.cost_links import DEADLINE_S, HOST, Aggregator, Relay
-from tests.support.cost_entries import intent, settlement
+from tests.support.cost_entries import intent, month_spending, settlement
 
 TEXT = pack_entries([intent("e2")]).decode()
 TOO_LONG = pack_entries([intent(f"e{number}") for number in range(10)])
@@ -35,14 +36,14 @@ def ended(monkeypatch: pytest.MonkeyPatch) -> asyncio.Queue[Exception]:
 
 async def test_a_batch_is_durable_when_its_receipts_come_back(aggregator: Aggregator, transport: CostTransport) -> None:
     receipts = await transport.write([intent("e1"), settlement("e1", 700), intent("e2")])
-    assert list(receipts) == [1_000, 700, 1_700]
+    assert month_spending(receipts) == [1_000, 700, 1_700]
     assert (await aggregator.commit_log.totals("acme")).settled_nanousd == 700
     assert aggregator.actor_calls == 0
 
 
 async def test_a_budget_refusal_arrives_with_its_facts(transport: CostTransport) -> None:
     first, refusal = await transport.write([intent("e1", budget_nanousd=1_500), intent("e2", budget_nanousd=1_500)])
-    assert first == 1_000 and isinstance(refusal, BudgetExceeded)
+    assert month_spending([first]) == [1_000] and isinstance(refusal, BudgetExceeded)
     assert refusal.facts["spent_nanousd"] == 1_000 and refusal.facts["limit_nanousd"] == 1_500
     assert refusal.facts["resets_at"].startswith("1970-02-01")
 
@@ -53,7 +54,7 @@ async def test_a_failed_commit_raises_as_it_does_in_an_actor_call(
     with pytest.raises(CostsUnavailable) as excinfo:
         await transport.write([intent(opened_at_s=float("nan"))])
     assert excinfo.value.retry_after_s == 1.0
-    assert list(await transport.write([intent()])) == [1_000]
+    assert month_spending(await transport.write([intent()])) == [1_000]
     assert aggregator.actor_calls == 0
 
 
@@ -79,7 +80,7 @@ async def test_a_batch_that_was_written_when_the_connection_broke_is_billed_once
     await aggregator.received.wait()
     relay.cut()
     aggregator.may_reply.set()
-    assert await waiting >= 0 and outbox.resends >= 1 and relay.connections == 2
+    assert (await waiting).month_nanousd >= 0 and outbox.resends >= 1 and relay.connections == 2
     assert (await aggregator.commit_log.totals("acme")).settled_nanousd == 700
     await transport.aclose()
 
@@ -109,7 +110,9 @@ async def test_the_reply_to_a_cancelled_batch_is_never_taken_for_the_next(
     cancelled.cancel()
     await asyncio.wait({cancelled})
     aggregator.may_reply.set()
-    assert list(await transport.write([intent("e2", estimate_nanousd=2), intent("e3", estimate_nanousd=3)])) == [3, 6]
+    assert month_spending(
+        await transport.write([intent("e2", estimate_nanousd=2), intent("e3", estimate_nanousd=3)])
+    ) == [3, 6]
 
 
 async def test_costs_go_by_actor_calls_while_the_port_cannot_be_reached_and_one_log_line_says_so(
@@ -123,10 +126,10 @@ async def test_costs_go_by_actor_calls_while_the_port_cannot_be_reached_and_one_
 
     transport = CostTransport(find_address, aggregator.actor_call, lambda: now_s)
     with capture_logs() as logs:
-        assert list(await transport.write([intent("e1")])) == [1_000]
-        assert list(await transport.write([settlement("e1", 700)])) == [700]
+        assert month_spending(await transport.write([intent("e1")])) == [1_000]
+        assert month_spending(await transport.write([settlement("e1", 700)])) == [700]
         now_s = FIRST_RETRY_S
-        assert list(await transport.write([intent("e2")])) == [1_700]
+        assert month_spending(await transport.write([intent("e2")])) == [1_700]
     assert aggregator.actor_calls == 2 and aggregator.batches == [1]
     assert [entry["event"] for entry in logs] == ["aggregator port unreached"]
     await transport.aclose()
@@ -163,7 +166,7 @@ async def test_costs_go_by_actor_calls_while_another_program_answers_at_the_port
         return address
 
     transport = CostTransport(find_address, aggregator.actor_call)
-    assert list(await transport.write([intent("e1")])) == [1_000]
+    assert month_spending(await transport.write([intent("e1")])) == [1_000]
     assert aggregator.actor_calls == 1
     server.close()
     async with asyncio.timeout(DEADLINE_S):
@@ -177,7 +180,7 @@ async def test_a_replica_with_a_wrong_secret_uses_actor_calls(aggregator: Aggreg
         return wrong
 
     transport = CostTransport(find_address, aggregator.actor_call)
-    assert list(await transport.write([intent()])) == [1_000]
+    assert month_spending(await transport.write([intent()])) == [1_000]
     assert aggregator.actor_calls == 1 and aggregator.batches == []
     assert wrong.secret not in repr(wrong)
 
@@ -195,7 +198,7 @@ async def test_a_message_of_another_form_ends_its_connection_and_no_other(
                 assert (await websocket.receive()).type is not aiohttp.WSMsgType.BINARY
     assert [entry["event"] for entry in logs] == ["cost connection closed"]
     assert "acme" not in str(logs)
-    assert list(await transport.write([settlement("e1", 700)])) == [700]
+    assert month_spending(await transport.write([settlement("e1", 700)])) == [700]
     assert aggregator.actor_calls == 0 and aggregator.batches == [1, 1]
 
 
@@ -207,7 +210,8 @@ async def test_a_batch_sent_before_the_reply_to_the_last_one_waits_for_its_turn(
         await aggregator.received.wait()
         assert aggregator.batches == [1]
         aggregator.may_reply.set()
-        assert [unpack_receipts(await websocket.receive_bytes()) for _ in range(2)] == [[1_000], [2_000]]
+        replies = [unpack_receipts(await websocket.receive_bytes()) for _ in range(2)]
+        assert [month_spending(reply) for reply in replies] == [[1_000], [2_000]]
 
 
 async def test_a_client_that_does_not_read_its_reply_is_disconnected(
@@ -217,7 +221,7 @@ async def test_a_client_that_does_not_read_its_reply_is_disconnected(
 
     async def write(entries: list[Entry]) -> list[Receipt]:
         relay.passes.clear()
-        return [10**12] * 1_000_000
+        return [Spending(month_nanousd=10**12)] * 1_000_000
 
     monkeypatch.setattr(aggregator.commit_log, "write", write)
     transport = CostTransport(relay.address, aggregator.actor_call)

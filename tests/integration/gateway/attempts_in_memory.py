@@ -28,6 +28,7 @@ from routing.models import (
     Intent,
     ModelRequest,
     Settlement,
+    Spending,
     Tenant,
     TenantTotals,
     Tier,
@@ -56,13 +57,13 @@ class CostsInMemory:
     intents: dict[str, Intent] = field(default_factory=dict)
     settled: list[Settlement] = field(default_factory=list)
 
-    async def reserve(self, intent: Intent) -> int:
+    async def reserve(self, intent: Intent) -> Spending:
         await asyncio.sleep(self.reserve_s)
         refusal = self.refusals.pop(0) if self.refusals else None
         if refusal is not None:
             raise refusal
         self.intents[intent.event_id] = intent
-        return 0
+        return Spending()
 
     async def settle(self, settlement: Settlement) -> None:
         if not self.settles:
@@ -70,10 +71,10 @@ class CostsInMemory:
         self.settled.append(settlement)
         await asyncio.sleep(0)
 
-    async def record(self, entries: Sequence[Intent | Settlement]) -> int:
+    async def record(self, entries: Sequence[Intent | Settlement]) -> Spending:
         self.intents |= {entry.event_id: entry for entry in entries if isinstance(entry, Intent)}
         self.settled += [entry for entry in entries if isinstance(entry, Settlement)]
-        return sum(entry.cost_nanousd for entry in self.settled)
+        return Spending(month_nanousd=sum(entry.cost_nanousd for entry in self.settled))
 
     async def totals(self, tenant_id: str) -> TenantTotals:
         spent_nanousd = sum(entry.cost_nanousd for entry in self.settled)

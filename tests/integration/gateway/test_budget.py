@@ -17,9 +17,10 @@ from deployments.routes import build_routes
 from routing.catalogue import load_catalogue
 from tests.integration.gateway.test_speech_bill import send_heartbeat, stt_usage
 from tests.support.cost_entries import intent, settlement
-from tests.support.credentials import Bearer
-from tests.support.gateway import KEYS, InProcessCluster, Tenants, gateway_in_process
+from tests.support.credentials import FRAME_HEADERS, Bearer
+from tests.support.gateway import KEYS, InProcessCluster, Tenants, gateway_in_process, jpeg
 
+AGENT = {"authorization": f"Bearer {KEYS.agent[0]}"}
 LIMIT_NANOUSD = 10_000_000
 MS_NANOUSD = 80
 
@@ -29,6 +30,7 @@ class Routers:
     """Two router replicas of one cluster, with their shared costs and directory."""
 
     cluster: InProcessCluster
+    gateways: tuple[Gateway, Gateway]
     directory: Tenants
     clients: list[httpx.AsyncClient]
     headers: dict[str, str]
@@ -49,7 +51,7 @@ async def routers(tmp_path: Path, bearer: Bearer) -> AsyncIterator[Routers]:
         clients = [httpx.AsyncClient(transport=transport, base_url="http://router") for transport in transports]
         for client in clients:
             await stack.enter_async_context(client)
-        yield Routers(cluster, directory, clients, bearer())
+        yield Routers(cluster, (one, other), directory, clients, bearer())
 
 
 async def test_a_budget_that_is_spent_is_there_again_when_the_month_turns(routers: Routers) -> None:
@@ -78,6 +80,36 @@ async def test_an_estimate_is_not_returned_as_spent(routers: Routers) -> None:
     assert await routers.budget(stt_usage("s1", 10_000)) == (90_000 * MS_NANOUSD, LIMIT_NANOUSD)
     await routers.cluster.settle(settlement(cost_nanousd=100_000))
     assert await routers.budget() == (90_000 * MS_NANOUSD + 100_000, LIMIT_NANOUSD)
+
+
+async def test_a_room_has_the_status_of_its_tightest_budget_from_its_opening_on(routers: Routers) -> None:
+    acme = routers.directory.tenants["acme"]
+    routers.directory.tenants["acme"] = replace(
+        acme, budget_nanousd=10**9, daily_budget_nanousd=5 * 10**8, room_budget_nanousd=8_000_000
+    )
+    await routers.budget(stt_usage(audio_ms=100_000))
+    opening = {"room": "tenant_acme_standup", "job_id": "j2", "metadata": '{"tenant_id": "acme"}'}
+    opened = await routers.clients[1].post("/v1/rooms", json=opening, headers=AGENT)
+    assert opened.json()["budget"] == {"spent_nanousd": 8_000_000, "limit_nanousd": 8_000_000, "kind": "room"}
+    frame = await routers.clients[0].post("/v1/frames", content=jpeg(), headers=routers.headers | FRAME_HEADERS)
+    error = frame.json()["error"]
+    assert frame.status_code == 402 and (error["budget"], error["remaining_nanousd"]) == ("room", 0)
+    # Another room of the tenant has its own budget, and the day's is the tightest there.
+    other = await routers.clients[0].post("/v1/rooms", json=opening | {"room": "tenant_acme_other"}, headers=AGENT)
+    assert other.json()["budget"]["kind"] == "daily"
+
+
+async def test_a_tenants_rate_holds_over_both_routers(routers: Routers, bearer: Bearer) -> None:
+    frame: dict[str, Any] = {"content": jpeg(), "headers": bearer("tenant_slow_x", **FRAME_HEADERS)}
+    for gateway in routers.gateways:
+        await gateway._rates.share()
+    statuses = [(await routers.clients[0].post("/v1/frames", **frame)).status_code]
+    for gateway in routers.gateways:
+        await gateway._rates.share()
+    response = await routers.clients[1].post("/v1/frames", **frame)
+    assert [*statuses, response.status_code] == [200, 429] and 9 <= float(response.headers["retry-after"]) <= 10
+    for gateway in routers.gateways:
+        await gateway._rates.aclose()
 
 
 async def test_a_raised_limit_is_returned_with_the_next_heartbeat(routers: Routers) -> None:

@@ -313,6 +313,7 @@ async def test_the_openapi_document_names_every_route_and_resolves_its_reference
         "/v1/models",
         "/v1/embeddings",
         "/v1/tenants/{tenant_id}/usage",
+        "/v1/bill",
         "/healthz",
         "/readyz",
     }
