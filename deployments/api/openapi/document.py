@@ -34,7 +34,7 @@ from deployments.api.openapi.room_responses import (
     UsageTotals,
 )
 from deployments.api.responses.schemas import ResponsesRequest
-from deployments.api.room_schemas import Heartbeat, InvalidUsageItem, OpenRoom
+from deployments.api.room_schemas import Heartbeat, OpenRoom
 
 _REF = "#/components/schemas/{model}"
 ROOM, AGENT, ADMIN = "roomToken", "agentKey", "adminKey"
@@ -179,8 +179,6 @@ def _without_null(schema: dict[str, Any]) -> dict[str, Any]:
 
 def _components(rules: Mapping[str, JsonSchema]) -> dict[str, Any]:
     _, schemas = models_json_schema([(kind, "validation") for kind in _KINDS], ref_template=_REF)
-    # Pydantic lists both results of the validator of a usage item; no body has this one.
-    del schemas["$defs"][InvalidUsageItem.__name__]
     for name, rule in rules.items():
         schemas["$defs"][name].setdefault("allOf", []).append(rule)
     return {
