@@ -13,7 +13,7 @@ from pydantic.json_schema import models_json_schema
 from deployments.api.chat_schemas import ChatRequest
 from deployments.api.embedding_schemas import EmbeddingRequest, KnowledgeSearch
 from deployments.api.field_rules import JsonSchema
-from deployments.api.frame_schemas import FrameHeaders
+from deployments.api.frame_schemas import FrameBody, FrameHeaders
 from deployments.api.openapi.responses import (
     ChatCompletion,
     ChatCompletionChunk,
@@ -83,6 +83,7 @@ _KINDS: tuple[type[BaseModel], ...] = (
     EmbeddingResponse,
     ErrorEnvelope,
     FoundPassages,
+    FrameBody,
     FrameDescription,
     HealthStatus,
     Heartbeat,
@@ -106,10 +107,14 @@ def operation(
     *,
     key: str | None = None,
     body: type[BaseModel] | None = None,
+    binary: str | None = None,
     events: type[BaseModel] | None = None,
     **more: Any,
 ) -> dict[str, Any]:
-    """Return the description of a route, which reads its request itself; `events` are those of its streams."""
+    """Return the description of a route, which reads its request itself.
+
+    `events` are those of its streams; `binary` is a media type that its body may have in place of JSON.
+    """
     rated = 402 in (errors := tuple(errors))
     content = {"application/json": {"schema": _ref(success)}}
     if events is not None:
@@ -120,7 +125,8 @@ def operation(
     if key is not None:
         extra["security"] = [{key: []}]
     if body is not None:
-        extra["requestBody"] = {"content": {"application/json": {"schema": _ref(body)}}, "required": True}
+        bodies: dict[str, Any] = {binary: {"schema": {"type": "string", "format": "binary"}}} if binary else {}
+        extra["requestBody"] = {"content": bodies | {"application/json": {"schema": _ref(body)}}, "required": True}
     return extra
 
 
