@@ -22,6 +22,7 @@ from deployments.api.openapi.responses import (
     ModelList,
 )
 from deployments.api.openapi.responses_object import ResponseEvent, ResponseObject
+from deployments.api.response_headers import server_timing
 from deployments.api.responses.body import read_responses
 from deployments.api.responses.schemas import ResponsesRequest
 from deployments.gateway import openai_format
@@ -29,7 +30,7 @@ from deployments.gateway.embedding_format import embedding_parts, paced
 from deployments.gateway.responses_format import ResponseEvents, response_body
 from deployments.gateway.service import Gateway
 from deployments.room_access import room_token, with_rate
-from deployments.stream_response import EventStream, timing
+from deployments.stream_response import EventStream
 from routing.errors import UnknownModel
 from routing.models import Tier
 from routing.policy import AUTO
@@ -50,7 +51,7 @@ def add_chat(app: ApiApp, gateway: Gateway, schemas: SchemaCheck) -> None:
         turn = await read_chat(await request.read(admitted.tenant_id), schemas)
         if not turn.stream:
             routed = await gateway.chat(admitted, turn)
-            return JSONResponse(openai_format.completion(routed), headers=timing(routed.vendor_s))
+            return JSONResponse(openai_format.completion(routed), headers=server_timing(routed.vendor_s))
         with_usage = turn.stream_options is not None and bool(turn.stream_options.include_usage)
         return await EventStream.begun(gateway.chat_stream(admitted, turn), openai_format.ChatEvents(with_usage))
 
@@ -68,7 +69,7 @@ def add_responses(app: ApiApp, gateway: Gateway, schemas: SchemaCheck) -> None:
                 writer = ResponseEvents(converted.request)
                 return await EventStream.begun(gateway.chat_stream(admitted, converted.chat), writer)
             routed = await gateway.chat(admitted, converted.chat)
-        return JSONResponse(response_body(converted.request, routed), headers=timing(routed.vendor_s))
+        return JSONResponse(response_body(converted.request, routed), headers=server_timing(routed.vendor_s))
 
 
 def add_embeddings(app: ApiApp, gateway: Gateway) -> None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from deployments.api.app import BoundedRequest
 from deployments.api.auth import RoomToken
-from deployments.api.rate_headers import rate_headers
+from deployments.api.response_headers import rate_headers
 from deployments.gateway.metering import AdmittedRequest
 from deployments.gateway.service import Gateway
 

@@ -24,6 +24,7 @@ from deployments.api.openapi.room_responses import (
     TenantReport,
     UsageTotals,
 )
+from deployments.api.response_headers import server_timing
 from deployments.api.room_schemas import Heartbeat, OpenRoom
 from deployments.api.uploads import Uploads
 from deployments.bill_routes import add_bill
@@ -32,7 +33,6 @@ from deployments.gateway.frame_prompt import frame_of_body, frame_of_jpeg
 from deployments.gateway.service import Gateway
 from deployments.openai_routes import add_chat, add_embeddings, add_models, add_responses
 from deployments.room_access import room_token, with_rate
-from deployments.stream_response import timing
 from routing.errors import NotAJpeg
 
 MAX_FRAME_BYTES = 2 * 1024 * 1024
@@ -87,7 +87,7 @@ def _add_frames(app: ApiApp, gateway: Gateway) -> None:
         else:
             received = frame_of_body(await read_body(FrameBody, body), max_px)
         routed = await gateway.frame(admitted, headers, received)
-        return JSONResponse(openai_format.description(routed), headers=timing(routed.vendor_s))
+        return JSONResponse(openai_format.description(routed), headers=server_timing(routed.vendor_s))
 
 
 def _add_health(app: ApiApp, gateway: Gateway) -> None:

@@ -9,6 +9,7 @@ from typing import Protocol
 from fastapi.responses import StreamingResponse
 from starlette.types import Receive, Scope, Send
 
+from deployments.api.response_headers import server_timing
 from deployments.gateway.models import RoutedAnswer
 from routing.errors import RayroomError
 from routing.models import Delta
@@ -57,7 +58,7 @@ class EventStream(StreamingResponse):
     """A streamed answer as server-sent events. It owns the pieces, and closes them however it ends."""
 
     def __init__(self, pending: PendingStream, first: Piece | None, writer: EventWriter) -> None:
-        headers = {"cache-control": "no-store"} | (timing(first.vendor_s) if first is not None else {})
+        headers = {"cache-control": "no-store"} | (server_timing(first.vendor_s) if first is not None else {})
         super().__init__(_events(pending, first, writer), headers=headers, media_type="text/event-stream")
         self._pending = pending
 
@@ -78,11 +79,6 @@ class EventStream(StreamingResponse):
         finally:
             # The client may leave before the events are begun, and then nothing else closes the pieces.
             await self._pending.aclose()
-
-
-def timing(vendor_s: float) -> dict[str, str]:
-    """Return the Server-Timing header: the part of the response time that was spent waiting for vendors."""
-    return {"server-timing": f"vendor;dur={1_000 * vendor_s:.1f}"}
 
 
 async def _events(pending: PendingStream, first: Piece | None, writer: EventWriter) -> AsyncIterator[bytes]:

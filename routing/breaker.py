@@ -89,8 +89,17 @@ class Breaker:
         self._probe_ends_s = now_s + self._settings.probe_s
         return Permit(generation=self._generation, probe=True)
 
-    def report(self, permit: Permit, error: BaseException | None, now_s: float) -> None:
-        """Record the end of an attempt; `error` is the exception it raised, a cancellation included."""
+    def report(self, permit: Permit, error: BaseException | None, now_s: float) -> BreakerState | None:
+        """Record the end of an attempt; `error` is the exception it raised, a cancellation included.
+
+        Returns the state to which this turns the breaker, or None where it keeps its state.
+        """
+        before = self.state(now_s)
+        self._record(permit, error, now_s)
+        after = self.state(now_s)
+        return None if after is before else after
+
+    def _record(self, permit: Permit, error: BaseException | None, now_s: float) -> None:
         failed = counts_against(error)
         if failed and isinstance(error, RayroomError):
             self._extend_opening(error.retry_after_s, now_s)

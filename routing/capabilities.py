@@ -218,10 +218,13 @@ def accepted_options(model: str, capabilities: Capabilities, options: ChatOption
 
     An option that the model does not accept, but with OpenAI's default value, is left out in either case.
     """
-    refused = refused_options(capabilities, options)
+    unaccepted = _unaccepted(capabilities, options)
+    if not unaccepted:
+        return options
+    refused = [name for name in unaccepted if not _neutral(options, name)]
     if refused and not drop:
         raise UnsupportedOption(f"{model} does not support {_shown(capabilities, options, refused[0])}.", refused[0])
-    return options.without(_unaccepted(capabilities, options))
+    return options.without(unaccepted)
 
 
 def accepts_messages(capabilities: Capabilities, messages: Sequence[Message]) -> bool:

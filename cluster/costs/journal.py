@@ -18,12 +18,10 @@ Events are booked at `booked_at_s` by the caller's one clock; month and day of a
 
 from __future__ import annotations
 
-import datetime as dt
 import sqlite3
 import uuid
 from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
-from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
@@ -34,6 +32,8 @@ from cluster.costs.sending import SendingTable
 from cluster.costs.storage import event_queries, running_sums, windows
 from cluster.costs.storage.account_table import AccountTable
 from cluster.costs.storage.alert_table import AlertTable
+from cluster.costs.storage.booking_time import day_of, month_of_day
+from cluster.costs.storage.corrections import change_to, correction_row, nth_correction_id
 from cluster.costs.storage.journal_file import JournalBusy, JournalFile, JournalUnusable
 from cluster.costs.storage.month_files import MonthFiles
 from cluster.costs.storage.running_sums import SumChanges
@@ -43,12 +43,10 @@ from routing.models import FlushRow, Intent, Settlement
 
 __all__ = ["Journal", "JournalBusy", "JournalUnusable"]
 
-DAY_S = 86_400
 KEPT_S = 900.0
 """An event stays in the journal for as long after its booking, before it moves to a month file."""
 SEARCHED_AFTER_S = KEPT_S / 3
 """An intent that was opened longer ago may be a resend of an event that is in a month file already."""
-_CORRECTIONS = uuid.UUID("0c2a5d0e-93a1-5b52-8a0e-6d7f5a0b9c41")
 
 
 class Journal:
@@ -147,7 +145,7 @@ class Journal:
         """
         event, usage = self._last_event + 1, event_queries.usage_values(settlement.usage)
         figures = (settlement.outcome, int(knowledge), 1, int(settlement.estimated), settlement.cost_nanousd, *usage)
-        day, month = day_of(booked_at_s), _month_number(day_of(booked_at_s))
+        day, month = day_of(booked_at_s), month_of_day(day_of(booked_at_s))
         booked = self._db.execute(event_queries.BOOK, (event, booked_at_s, day, month, *figures, settlement.event_id))
         if booked.rowcount != 1:
             return self._improve(settlement, knowledge, booked_at_s)
@@ -193,10 +191,8 @@ class Journal:
         rows = self._with_corrections(event)
         if knowledge <= rows[-1]["knowledge"]:
             return None
-        change = _change(rows, settlement)
-        names = {"outcome": settlement.outcome, "knowledge": int(knowledge)}
-        correction_id = _correction_id(event["event_id"], len(rows))
-        return self._add_correction(event, correction_id, names | change, booked_at_s)
+        change = {"outcome": settlement.outcome, "knowledge": int(knowledge)} | change_to(settlement, rows)
+        return self._add_correction(event, nth_correction_id(event["event_id"], len(rows)), change, booked_at_s)
 
     def contradicts(self, settlement: Settlement, knowledge: Knowledge) -> bool:
         """Return whether an event is booked by the same knowledge at other amounts, so that this is no mere resend."""
@@ -204,12 +200,12 @@ class Journal:
         if event is None:
             return False
         rows = self._with_corrections(event)
-        return bool(knowledge == rows[-1]["knowledge"] and any(_change(rows, settlement).values()))
+        return bool(knowledge == rows[-1]["knowledge"] and any(change_to(settlement, rows).values()))
 
     def _with_corrections(self, event: Mapping[str, Any]) -> list[Mapping[str, Any]]:
         """Return an event and the corrections that better knowledge made, in order."""
         rows = [event]
-        while (row := self._find(_correction_id(event["event_id"], len(rows)))) is not None:
+        while (row := self._find(nth_correction_id(event["event_id"], len(rows)))) is not None:
             rows.append(row)
         return rows
 
@@ -225,10 +221,7 @@ class Journal:
     def _add_correction(
         self, event: Mapping[str, Any], correction_id: str, change: Mapping[str, Any], booked_at_s: float
     ) -> SettledIntent:
-        day = day_of(booked_at_s)
-        times = {"booked_at_s": booked_at_s, "day": day, "month": _month_number(day)}
-        names = {"event_id": correction_id, "corrects": event["event_id"], "requests": 0}
-        row = {**event, **names, **times, **change}
+        row = correction_row(event, correction_id, change, booked_at_s)
         self._last_event += 1
         self._db.execute(event_queries.INSERT, (self._last_event, *(row[name] for name in EVENT)))
         return self._book_change(event, row, row["cost_nanousd"], row["estimated"])
@@ -303,13 +296,6 @@ class Journal:
         """Record that the backend holds these windows."""
         windows.mark_sent(self._db, flush_ids, now_s)
 
-    def mark_refused(self, refused: Mapping[str, str]) -> None:
-        """Mark windows that the backend refuses for good. They are not sent again, and still count in the totals."""
-        self._db.executemany(
-            "UPDATE flushes SET refused = ? WHERE flush_id = ?",
-            [(reason, flush_id) for flush_id, reason in refused.items()],
-        )
-
     def spent_nanousd(self, since_s: float) -> dict[str, int]:
         """Return each tenant's booked costs since the UTC day of `since_s`."""
         return running_sums.spent_nanousd(self._db, day_of(since_s))
@@ -334,25 +320,3 @@ class Journal:
     def reader(self) -> JournalReader:
         """Return a connection for another thread, which reads the last commit and never waits for the next."""
         return JournalReader(self.path)
-
-
-def day_of(time_s: float) -> int:
-    """Return the UTC day of a UNIX time, counted from 1970."""
-    return int(time_s // DAY_S)
-
-
-@lru_cache(maxsize=64)
-def _month_number(day: int) -> int:
-    date = dt.date(1970, 1, 1) + dt.timedelta(days=day)
-    return date.year * 100 + date.month
-
-
-def _change(rows: Iterable[Mapping[str, Any]], settlement: Settlement) -> dict[str, int]:
-    """Return the difference between a settlement and all that is booked in rows."""
-    now = {"cost_nanousd": settlement.cost_nanousd, "estimated": int(settlement.estimated)}
-    now |= dict(zip(USAGE, event_queries.usage_values(settlement.usage), strict=True))
-    return {name: value - sum(row[name] for row in rows) for name, value in now.items()}
-
-
-def _correction_id(event_id: str, number: int) -> str:
-    return str(uuid.uuid5(_CORRECTIONS, f"{event_id}|{number}"))

@@ -13,7 +13,7 @@ from fastapi.responses import JSONResponse
 from starlette.requests import ClientDisconnect
 from starlette.types import Receive, Scope, Send
 
-from deployments.api.rate_headers import refused_rate
+from deployments.api.response_headers import refused_rate
 from deployments.api.uploads import Uploads
 from routing.errors import BodyTimeout, RayroomError, TooLarge
 

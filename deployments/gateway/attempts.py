@@ -60,7 +60,9 @@ async def _first_answer(handle: AnswerHandle, run: FailoverRun) -> RoutedAnswer:
         async with candidate.attempt(estimate_chat(candidate.model, request)) as attempt:
             answer = await handle.answer(_sent(request, candidate, attempt))
             run.vendor_s += answer.vendor_s
-            attempt.record_answer(answer.usage, answer.text + written_calls(answer.tool_calls), answer.service_tier)
+            attempt.received.add_whole(
+                answer.usage, answer.text + written_calls(answer.tool_calls), answer.service_tier
+            )
             _check_answered(request, answer)
         if not candidate.failed:
             return _routed(answer, run)
@@ -82,14 +84,14 @@ async def stream(
             sent, deltas = _request_of(candidate), list[Delta]()
             name = failover.meter.served_name(candidate.model)
             async with candidate.attempt(estimate_chat(candidate.model, sent)) as attempt:
-                attempt.record_streaming()
+                attempt.streamed = True
                 sent = _sent(sent, candidate, attempt)
                 timer = candidate.time_first_token(sent.effort)
                 arriving = first_within(handle.stream(sent), timer.limit_s)
                 async with aclosing(arriving):
                     async for delta in arriving:
                         timer.stop()
-                        attempt.record_delta(delta)
+                        attempt.received.add(delta)
                         deltas.append(delta)
                         run.vendor_s += delta.vendor_s
                         leaving = _leaving(deltas, run.streaming)
@@ -139,7 +141,7 @@ async def embed(failover: Failover, handle: EmbedHandle, request: RoutedRequest)
         async with candidate.attempt(estimate_embedding(inputs)) as attempt:
             sent = _sent(inputs, candidate, attempt)
             embeddings = await handle.embed(sent)
-            attempt.record_answer(embeddings.usage)
+            attempt.received.add_whole(embeddings.usage)
             check_vectors(candidate.model, embeddings, len(request.messages), request.dimensions)
         if not candidate.failed:
             return embeddings, run.cost_nanousd

@@ -87,16 +87,15 @@ class Failover:
 
     def report(self, candidate: Candidate, metered: MeteredAttempt, error: BaseException | None, took_s: float) -> None:
         """Report the end of an attempt to its model's breaker; the latency of a success is remembered."""
-        if metered.usage is not None:
-            self._metrics.answered(candidate.model.name, metered.usage, metered.service_tier)
-        model, breaker, now_s = candidate.model, candidate.breaker, self.clock()
-        before = breaker.state(now_s)
-        breaker.report(candidate.permit, error, now_s)
+        model, received = candidate.model, metered.received
+        if received.usage is not None:
+            self._metrics.answered(model.name, received.usage, received.service_tier)
+        turned = candidate.breaker.report(candidate.permit, error, self.clock())
         if error is None:
             self._latencies.add(model.name, took_s)
-        if (after := breaker.state(now_s)) is not before:
-            self._metrics.breaker_turned(model.name, after.value)
-            log.warning("breaker turned", vendor=model.vendor, model=model.name, state=after.value)
+        if turned is not None:
+            self._metrics.breaker_turned(model.name, turned.value)
+            log.warning("breaker turned", vendor=model.vendor, model=model.name, state=turned.value)
 
     def next_step(self, run: FailoverRun, candidate: Candidate, error: RayroomError) -> RetryStep:
         """Decide the step after a failed attempt: the same model again, the next candidate, or the request's end."""

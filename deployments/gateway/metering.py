@@ -17,7 +17,7 @@ from routing.billing.charges import Charge, ReceivedAnswer, Tariff, is_cancelled
 from routing.billing.usage_means import UsageHistory
 from routing.catalogue import Catalogue, Model
 from routing.errors import CostsUnavailable, ProviderError, RayroomError, TenantSuspended
-from routing.models import Costs, Delta, Intent, Outcome, Service, Settlement, Spending, Tenant, Usage
+from routing.models import Costs, Intent, Outcome, Service, Settlement, Spending, Tenant, Usage
 from routing.ratelimit import RateStanding
 
 MAX_TENANTS = 50_000
@@ -183,56 +183,32 @@ class MeteredAttempt:
 
     def __init__(self, meter: Meter, intent: Intent, model: str, tariff: Tariff) -> None:
         self._meter = meter
-        self._intent = intent
+        self.intent = intent
         self._model = model
         self._tariff = tariff
-        self._received = ReceivedAnswer()
-        self._streamed = False
+        self.received = ReceivedAnswer()
+        """The caller adds to it all that arrives."""
+        self.streamed = False
+        """Whether each piece arrives as it is produced: before the first one the model has written nothing."""
         self.cost_nanousd = 0
 
-    @property
-    def intent(self) -> Intent:
-        return self._intent
-
-    @property
-    def usage(self) -> Usage | None:
-        """Return the usage that the vendor reported."""
-        return self._received.usage
-
-    @property
-    def service_tier(self) -> str | None:
-        """Return the tier that the vendor served, by its own name."""
-        return self._received.service_tier
-
-    def record_answer(self, usage: Usage | None, text: str = "", service_tier: str | None = None) -> None:
-        """Record a whole answer: all that the model wrote, and its usage, None where the vendor reported none."""
-        self._received.add_whole(usage, text, service_tier)
-
-    def record_streaming(self) -> None:
-        """Record that each piece arrives as it is produced: before the first one the model has written nothing."""
-        self._streamed = True
-
-    def record_delta(self, delta: Delta) -> None:
-        """Record a piece of a streamed answer."""
-        self._received.add(delta)
-
     async def __aenter__(self) -> MeteredAttempt:
-        await self._meter.reserve(self._intent)
+        await self._meter.reserve(self.intent)
         return self
 
     async def __aexit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        charge, price = self._tariff.charge(self._received, error, self._streamed), self._tariff.price
+        charge, price = self._tariff.charge(self.received, error, self.streamed), self._tariff.price
         if charge.unpriced_unit is not None:
             log.error("unit price missing", model=self._model, unit=charge.unpriced_unit)
-        if not price.knows_tier(self.service_tier):
+        if not price.knows_tier(self.received.service_tier):
             log.warning("service tier without a price billed at the dearest", model=self._model)
         self.cost_nanousd = charge.cost_nanousd
         if error is None:
-            self._meter.remember(self._model, self._tariff.most, self._received)
+            self._meter.remember(self._model, self._tariff.most, self.received)
         try:
-            await self._meter.settle(self._intent, _outcome(error), charge)
+            await self._meter.settle(self.intent, _outcome(error), charge)
         except CostsUnavailable as unsettled:
             if isinstance(error, RayroomError) and not isinstance(error, ProviderError):
                 raise CostsUnavailable(NOT_CALLED, retry_after_s=unsettled.retry_after_s) from error

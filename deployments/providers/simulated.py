@@ -120,11 +120,12 @@ class SimulatedProvider:
         reply, call = simulated_reply(model, request, self._settings.seed), _sent(call)
         await self._pause(profile.first_token_s(self._rng), deadline)
         self._fail_sometimes(model)
-        await self._pause(reply.tokens / profile.tokens_per_s, deadline)
-        usage = _usage(model, request, output_tokens=reply.tokens)
-        call.received.add_whole(usage, "".join(reply.pieces))
+        text, tokens = "".join(reply.pieces), reply.tokens
+        await self._pause(tokens / profile.tokens_per_s, deadline)
+        usage = _usage(model, request, output_tokens=tokens)
+        call.received.add_whole(usage, text)
         return Answer(
-            text="".join(reply.pieces),
+            text=text,
             model=served_name(model, True),
             finish=reply.finish,
             usage=usage,

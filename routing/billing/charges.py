@@ -142,9 +142,10 @@ class Tariff:
 
     def _cost_nanousd(self, usage: Usage, service_tier: str | None) -> int:
         """Return the price at the tier that the vendor names, else the dearer of standard and requested."""
-        if service_tier is None:
-            return max(self.price.cost_nanousd(usage), self.price.cost_nanousd(usage, self.requested_tier))
-        return self.price.cost_nanousd(usage, service_tier)
+        cost_nanousd = self.price.cost_nanousd(usage, service_tier)
+        if service_tier is not None or self.requested_tier is None:
+            return cost_nanousd
+        return max(cost_nanousd, self.price.cost_nanousd(usage, self.requested_tier))
 
 
 def is_cancelled(error: BaseException | None) -> bool:

@@ -22,8 +22,9 @@ from typing import Any
 from rich.console import Console
 
 from cluster.costs.commit_log import CommitLog
-from cluster.costs.journal import Journal, day_of
+from cluster.costs.journal import Journal
 from cluster.costs.models import Knowledge
+from cluster.costs.storage.booking_time import day_of
 from cluster.costs.storage.schema import EVENT, IDENTITY, USAGE
 from routing.models import Intent
 from tests.benchmarks.machine import machine_is_busy

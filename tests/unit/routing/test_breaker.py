@@ -52,6 +52,15 @@ def test_a_breaker_opens_when_both_the_count_and_the_share_of_failures_are_reach
     assert breaker.state(1.0) is BreakerState.OPEN and breaker.acquire(4.9) is None
 
 
+def test_a_report_returns_the_state_to_which_it_turns_the_breaker() -> None:
+    breaker = new_breaker()
+    permits = [permit for _ in range(4) if (permit := breaker.acquire(0.0)) is not None]
+    turned = [breaker.report(permit, ProviderOverloaded(), 0.0) for permit in permits]
+    assert turned == [None, None, BreakerState.OPEN, None]
+    probe = breaker.acquire(4.0)
+    assert probe is not None and breaker.report(probe, None, 5.0) is BreakerState.CLOSED
+
+
 def test_failures_older_than_the_window_do_not_count() -> None:
     breaker = new_breaker()
     for now_s in (0.0, 0.0, 10.0, 10.0):

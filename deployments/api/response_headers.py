@@ -1,4 +1,4 @@
-"""Write a tenant's request rate as OpenAI's `x-ratelimit-...` headers."""
+"""Write the headers of a response: a tenant's request rate as OpenAI has it, and the time of the vendors."""
 
 from __future__ import annotations
 
@@ -23,6 +23,11 @@ def refused_rate(facts: Mapping[str, Any]) -> dict[str, str]:
     """Return the headers of a refused request; `facts` are those of its RateLimited."""
     names = RateStanding.__dataclass_fields__
     return rate_headers(RateStanding(**{name: facts[name] for name in names})) if names.keys() <= facts.keys() else {}
+
+
+def server_timing(vendor_s: float) -> dict[str, str]:
+    """Return the Server-Timing header: the part of the response time that was spent waiting for vendors."""
+    return {"server-timing": f"vendor;dur={1_000 * vendor_s:.1f}"}
 
 
 def duration(seconds: float) -> str:

@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from deployments.api.rate_headers import duration, rate_headers, refused_rate
+from deployments.api.response_headers import duration, rate_headers, refused_rate
 from routing.ratelimit import RateStanding
 
 
