@@ -1,0 +1,42 @@
+"""Write the result of a run as a table in Markdown, differences first."""
+
+from __future__ import annotations
+
+from tests.chaos.books import Comparison
+from tests.chaos.money_path import MoneyPathResult
+
+DIFFERENCES_SHOWN = 30
+
+
+def money_path_table(result: MoneyPathResult, seed: int) -> str:
+    """Return the table of one run of the money path."""
+    kills = ", ".join(f"{times} x {place}" for place, times in sorted(result.kills.items()))
+    lines = [f"## Money path, seed {seed}, {result.seconds:.0f} s", f"faults: {kills}", *rows(result.comparison)]
+    counts = {name: value for name, value in sorted(result.counts.items()) if value}
+    return "\n".join([*lines, f"counters of the last aggregator: {counts}", *differences(result.comparison), ""])
+
+
+def rows(result: Comparison) -> list[str]:
+    """Return the figures of a comparison."""
+    answers = ", ".join(f"{times} {status}" for status, times in sorted(result.answers.items()))
+    lines = [
+        f"answers: {answers}",
+        "",
+        "| | events | nUSD |",
+        "|---|---:|---:|",
+        f"| vendor's log | {result.vendor_calls} | {result.vendor_nanousd} |",
+        f"| journal | {result.events} | {result.journal_nanousd} |",
+        f"| backend | | {result.backend_nanousd} |",
+        f"| estimates in the journal | {result.estimates} ({result.estimated_share:.1%}) | {result.estimated_nanousd} |",
+        f"| the vendor's log of the same | | {result.estimates_vendor_nanousd} ({result.estimate_error:+.1%}) |",
+    ]
+    for name, (events, booked, vendor) in sorted(result.estimates_by_knowledge.items()):
+        lines.append(f"| ... {name} | {events} | {booked}, the vendor's log {vendor} |")
+    return [*lines, f"| correction rows | {result.corrections} | |"]
+
+
+def differences(result: Comparison) -> list[str]:
+    """Return the differences, at most `DIFFERENCES_SHOWN` of them."""
+    shown = result.differences[:DIFFERENCES_SHOWN]
+    more = len(result.differences) - len(shown)
+    return [f"DIFFERENCES: {len(result.differences)}", *shown, *([f"... and {more} more"] if more else [])]
