@@ -53,15 +53,15 @@ class Comparison:
     backend_nanousd: int = 0
     corrections: int = 0
     estimates: int = 0
+    estimates_of_stayed: int = 0
+    """Estimates, without those whose client left: the vendor of a broken stream reports no final usage."""
     estimated_nanousd: int = 0
     estimates_vendor_nanousd: int = 0
     estimates_by_knowledge: dict[str, list[int]] = field(default_factory=dict)
     """By the name of the knowledge: events, booked and vendor's nano-dollars."""
+    never_left: list[str] = field(default_factory=list)
+    """Events that are billed at an estimate although no call reached a vendor."""
     differences: list[str] = field(default_factory=list)
-
-    @property
-    def estimated_share(self) -> float:
-        return self.estimates / max(1, self.events)
 
     @property
     def estimate_error(self) -> float:
@@ -88,7 +88,9 @@ def compare(
 ) -> Comparison:
     """Compare the four books of one run. `rows` are the settled events of the journal."""
     events, lines = booked_events(rows), {line.marker: line for line in vendor}
-    result = Comparison(events=len(events), vendor_calls=len(vendor), corrections=sum(bool(r["corrects"]) for r in rows))
+    result = Comparison(
+        events=len(events), vendor_calls=len(vendor), corrections=sum(bool(r["corrects"]) for r in rows)
+    )
     result.answers.update(answer.status for answer in answers)
     result.vendor_nanousd = sum(line.cost_nanousd for line in vendor)
     result.journal_nanousd = sum(event.cost_nanousd for event in events.values())
@@ -97,6 +99,8 @@ def compare(
     for marker, event in events.items():
         _compare_event(result, marker, event, lines.get(marker))
     _compare_totals(result, events, backend)
+    left = {answer.marker for answer in answers if answer.status == "left"}
+    result.estimates_of_stayed = sum(1 for marker, event in events.items() if event.estimated and marker not in left)
     for answer in answers:
         _compare_answer(result, answer, events, lines)
     return result
@@ -125,7 +129,8 @@ def _compare_event(result: Comparison, marker: str, event: BookedEvent, line: Ve
         for place, added in enumerate((1, event.cost_nanousd, cost_nanousd)):
             sums[place] += added
         if line is None and event.cost_nanousd:
-            result.differences.append(f"{marker}: {event.cost_nanousd} nUSD estimated for a call that never left")
+            name = event.knowledge.name
+            result.never_left.append(f"{marker}: {event.cost_nanousd} nUSD ({name}) for a call that never left")
     elif event.cost_nanousd != cost_nanousd:
         booked = f"{event.cost_nanousd} nUSD ({event.knowledge.name})"
         result.differences.append(f"{marker}: {booked} booked as exact, the vendor has {cost_nanousd}")

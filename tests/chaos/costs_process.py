@@ -10,13 +10,16 @@ import time
 from collections.abc import Callable
 from dataclasses import asdict, dataclass
 from pathlib import Path
+from unittest.mock import patch
 
 from cluster.aggregator.transport import TransportAddress, TransportServer
 from cluster.backend.trpc import TrpcBackend
+from cluster.costs import entry_writer
 from cluster.costs.archiver import Archiver
 from cluster.costs.booking_clock import BookingClock
 from cluster.costs.commit_log import CommitLog
 from cluster.costs.flusher import Flusher
+from cluster.costs.journal import JournalBusy
 from cluster.costs.models import Entry, Receipt
 from cluster.costs.sealer import Sealer
 from routing.errors import RayroomError
@@ -37,6 +40,8 @@ class CostsPlan:
     backend_key: str
     flush_every_s: float
     outbox_grace_s: float
+    watch_s: float
+    """How long a better report of an estimated event is waited for."""
     clock_offset_s: float = 0.0
     """Added to the wall clock, so that a run can pass the end of a month."""
     point: Point | None = None
@@ -52,7 +57,10 @@ class CostsPlan:
 
 
 class CostsProcess:
-    """The parts of `Aggregator`, without its actor. SIGTERM drains and closes it; SIGUSR1 fills the disk, SIGUSR2 frees it."""
+    """The parts of `Aggregator`, without its actor.
+
+    SIGTERM drains and closes it; SIGUSR1 fills the disk, SIGUSR2 frees it.
+    """
 
     def __init__(self, plan: CostsPlan) -> None:
         self._plan = plan
@@ -106,6 +114,7 @@ class CostsProcess:
         """Wait until every intent is settled, and every window is stored."""
         while await self._commit_log.open_intents():
             await asyncio.sleep(0.1)
+        await asyncio.sleep(self._plan.watch_s + 1.0)
         await self._retried(self._commit_log.seal)
         await self._retried(self._flusher.drain)
 
@@ -136,9 +145,9 @@ async def _serve(plan: CostsPlan) -> None:
 
 def serve_costs(plan: CostsPlan) -> None:
     """Be the process; exit with JOURNAL_BUSY if another one writes the journal."""
-    from cluster.costs.journal import JournalBusy
-
     try:
-        asyncio.run(_serve(plan))
+        # A run cannot wait for two minutes after its last kill.
+        with patch.object(entry_writer, "WATCH_S", plan.watch_s):
+            asyncio.run(_serve(plan))
     except JournalBusy:
         raise SystemExit(JOURNAL_BUSY) from None

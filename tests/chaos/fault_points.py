@@ -27,7 +27,6 @@ Point = Literal[
     "before backend",
     "after backend",
     "before mark",
-    "after mark",
     "in replay",
 ]
 POINTS: tuple[Point, ...] = get_args(Point)

@@ -95,8 +95,6 @@ class LeafProcess:
         ):
             async with connected(self._plan.vendor) as (reader, to_vendor):
                 call.mark_sent()
-                # Records are written at the loop's next turn, and a request takes longer to leave.
-                await asyncio.sleep(0)
                 await send_line(to_vendor, message)
                 while not call.received.finished:
                     line = json.loads(await reader.readuntil())

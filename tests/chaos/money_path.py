@@ -1,4 +1,4 @@
-"""Run the money path without Ray: clients, routers, model replicas, a vendor, the aggregator and a real Node backend."""
+"""Run the money path without Ray: clients, routers, model replicas, a vendor, the aggregator and a Node backend."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ from routing.catalogue import load_catalogue
 from tests.chaos.books import ClientAnswer, Comparison, VendorCost, compare
 from tests.chaos.costs_process import JOURNAL_BUSY, CostsPlan, serve_costs
 from tests.chaos.leaf_process import LeafPlan, serve_leaf
-from tests.chaos.processes import ForkServer, ended, kill, send_signal, stop
+from tests.chaos.processes import POLL_S, ForkServer, ended, kill, send_signal, stop
 from tests.chaos.router_process import RouterPlan, serve_router
 from tests.chaos.schedule import Fault, Life
 from tests.chaos.vendor import Vendor
@@ -33,6 +33,7 @@ ROUTERS, LEAVES = 2, 2
 CLIENTS_A_ROUTER = 32
 GRACE_S = 1.0
 OUTBOX_GRACE_S = 2.0
+WATCH_S = 3.0
 FLUSH_EVERY_S = 0.3
 AWAY = {"failBeforeRate": 1.0}
 
@@ -65,7 +66,7 @@ class MoneyPath:
 
     settings: MoneyPathSettings
     backend: BackendPeer
-    servers: ForkServer = field(default_factory=ForkServer)
+    servers: ForkServer
     kills: Counter[str] = field(default_factory=Counter)
     differences: list[str] = field(default_factory=list)
     routers: list[ForkServerProcess] = field(default_factory=list)
@@ -88,9 +89,11 @@ class MoneyPath:
         return MoneyPathResult(comparison=comparison, kills=self.kills, counts=counts, seconds=seconds)
 
     async def _live(self, plan: CostsPlan, life: Life, rng: random.Random) -> None:
+        plan.address.unlink(missing_ok=True)
         aggregator = self.servers.start(serve_costs, plan)
         for fault in life.faults:
-            await asyncio.sleep(rng.uniform(0.1, life.length_s / 2))
+            await _serving(aggregator, plan)
+            await asyncio.sleep(rng.uniform(0.1, 0.6))
             await self._cause(fault, aggregator, plan, rng)
         if await ended(aggregator, life.length_s):
             place = str(life.point)
@@ -171,8 +174,8 @@ class MoneyPath:
         return comparison
 
     def _answers(self) -> list[ClientAnswer]:
-        lines = (line for path in self.settings.directory.glob("answers-*.log") for line in path.open("rb"))
-        return [_answer(json.loads(line)) for line in lines if line.endswith(b"\n")]
+        logs = sorted(self.settings.directory.glob("answers-*.log"))
+        return [_answer(json.loads(line)) for log in logs for line in log.read_bytes().splitlines()]
 
     def _costs_plan(self) -> CostsPlan:
         offset_s = 0.0
@@ -184,6 +187,7 @@ class MoneyPath:
             backend_key=self.backend.key,
             flush_every_s=FLUSH_EVERY_S,
             outbox_grace_s=OUTBOX_GRACE_S,
+            watch_s=WATCH_S,
             clock_offset_s=offset_s,
         )
 
@@ -206,13 +210,18 @@ class MoneyPath:
     def _start_leaf(self, number: int) -> ForkServerProcess:
         directory = self.settings.directory
         socket, vendor = directory / f"leaf-{number}.sock", directory / "vendor.sock"
-        return self.servers.start(serve_leaf, LeafPlan(socket=socket, vendor=vendor, address=directory / "address.json"))
+        return self.servers.start(
+            serve_leaf, LeafPlan(socket=socket, vendor=vendor, address=directory / "address.json")
+        )
 
 
 async def run_money_path(settings: MoneyPathSettings) -> MoneyPathResult:
     """Run one schedule and return its result."""
-    async with running_backend(tenants=TENANTS, **EVERYDAY_FAULTS) as backend, _running_vendor(settings.directory) as vendor:
-        path = MoneyPath(settings, backend)
+    async with (
+        running_backend(tenants=TENANTS, **EVERYDAY_FAULTS) as backend,
+        _running_vendor(settings.directory) as vendor,
+    ):
+        path = MoneyPath(settings, backend, ForkServer(settings.directory / "processes.log"))
         try:
             return await path.run(vendor)
         finally:
@@ -230,6 +239,12 @@ async def _running_vendor(directory: Path) -> AsyncIterator[Vendor]:
     finally:
         serving.cancel()
         await asyncio.wait({serving})
+
+
+async def _serving(aggregator: ForkServerProcess, plan: CostsPlan) -> None:
+    """Wait until the aggregator takes entries, and so has its signal handlers, or has ended."""
+    while aggregator.is_alive() and not plan.address.exists():
+        await asyncio.sleep(POLL_S)
 
 
 def next_month_s(now_s: float) -> float:

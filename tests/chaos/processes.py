@@ -8,6 +8,7 @@ import os
 import signal
 from collections.abc import Callable
 from multiprocessing.context import ForkServerContext, ForkServerProcess
+from pathlib import Path
 from typing import TypeVar
 
 PRELOADED = ["tests.chaos.costs_process", "tests.chaos.router_process", "tests.chaos.leaf_process"]
@@ -20,14 +21,16 @@ P = TypeVar("P")
 class ForkServer:
     """The processes of one run. A start costs milliseconds, so that a run can afford many kills."""
 
-    def __init__(self) -> None:
+    def __init__(self, log: Path) -> None:
+        """`log` is the file that takes the errors and log lines of all processes."""
+        self._log = log
         self._context: ForkServerContext = multiprocessing.get_context("forkserver")
         self._context.set_forkserver_preload(PRELOADED)
         self._started: list[ForkServerProcess] = []
 
     def start(self, serve: Callable[[P], None], plan: P) -> ForkServerProcess:
         """Start a process that serves `plan`."""
-        process = self._context.Process(target=serve, args=(plan,), daemon=True)
+        process = self._context.Process(target=_serve_logged, args=(self._log, serve, plan), daemon=True)
         process.start()
         self._started.append(process)
         return process
@@ -38,6 +41,13 @@ class ForkServer:
             if process.is_alive():
                 process.kill()
                 process.join()
+
+
+def _serve_logged(log: Path, serve: Callable[[P], None], plan: P) -> None:
+    opened = os.open(log, os.O_WRONLY | os.O_APPEND | os.O_CREAT, 0o600)
+    for standard in (1, 2):
+        os.dup2(opened, standard)
+    serve(plan)
 
 
 def send_signal(process: ForkServerProcess, number: signal.Signals) -> None:

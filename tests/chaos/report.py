@@ -27,7 +27,8 @@ def rows(result: Comparison) -> list[str]:
         f"| vendor's log | {result.vendor_calls} | {result.vendor_nanousd} |",
         f"| journal | {result.events} | {result.journal_nanousd} |",
         f"| backend | | {result.backend_nanousd} |",
-        f"| estimates in the journal | {result.estimates} ({result.estimated_share:.1%}) | {result.estimated_nanousd} |",
+        f"| estimates in the journal | {_share(result.estimates, result)} | {result.estimated_nanousd} |",
+        f"| ... for clients that stayed | {_share(result.estimates_of_stayed, result)} | |",
         f"| the vendor's log of the same | | {result.estimates_vendor_nanousd} ({result.estimate_error:+.1%}) |",
     ]
     for name, (events, booked, vendor) in sorted(result.estimates_by_knowledge.items()):
@@ -35,8 +36,16 @@ def rows(result: Comparison) -> list[str]:
     return [*lines, f"| correction rows | {result.corrections} | |"]
 
 
+def _share(events: int, result: Comparison) -> str:
+    return f"{events} ({events / max(1, result.events):.1%})"
+
+
 def differences(result: Comparison) -> list[str]:
-    """Return the differences, at most `DIFFERENCES_SHOWN` of them."""
-    shown = result.differences[:DIFFERENCES_SHOWN]
-    more = len(result.differences) - len(shown)
-    return [f"DIFFERENCES: {len(result.differences)}", *shown, *([f"... and {more} more"] if more else [])]
+    """Return the differences, the first `DIFFERENCES_SHOWN` of each kind."""
+    never_left, found = result.never_left, result.differences
+    return [
+        f"estimated although nothing left: {len(never_left)}",
+        *never_left[:DIFFERENCES_SHOWN],
+        f"DIFFERENCES: {len(found)}",
+        *found[:DIFFERENCES_SHOWN],
+    ]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import random
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Literal, get_args
 
@@ -19,10 +20,12 @@ Fault = Literal[
     "backend away",
 ]
 FAULTS: tuple[Fault, ...] = get_args(Fault)
-COMMITS_PASSED = 60
-"""A run commits some 100 times a second, and seals or sends three times."""
+COMMITS_PASSED = 30
+"""A run commits some 30 to 100 times a second, and seals or sends three times."""
 SEALS_PASSED = 2
 LIFE_S = (0.6, 1.6)
+LONGEST_LIFE_S = 8.0
+"""Long enough to reach any point on a busy machine."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -35,7 +38,7 @@ class Life:
     faults: tuple[Fault, ...]
 
 
-def lives(kills: int, seed: int) -> list[Life]:
+def lives(kills: int, seed: int, among: Sequence[Fault] = FAULTS) -> list[Life]:
     """Return a schedule of at least `kills` SIGKILLs: every point and every fault in turn, in a random order."""
     rng = random.Random(seed)
     points: list[Point | None] = []
@@ -44,12 +47,11 @@ def lives(kills: int, seed: int) -> list[Life]:
     killed = 0
     while killed < kills:
         points = points or rng.sample([*POINTS, None, None], len(POINTS) + 2)
-        faults = faults or rng.sample(FAULTS, len(FAULTS))
+        faults = faults or rng.sample(among, len(among))
         point = points.pop()
         chosen = (faults.pop(),) if len(schedule) % 2 else ()
-        schedule.append(
-            Life(point=point, passages=_passages(point, rng), length_s=rng.uniform(*LIFE_S), faults=chosen)
-        )
+        length_s = LONGEST_LIFE_S if point else rng.uniform(*LIFE_S)
+        schedule.append(Life(point=point, passages=_passages(point, rng), length_s=length_s, faults=chosen))
         killed += 1 + sum(fault.endswith("killed") for fault in chosen)
     return schedule
 

@@ -49,7 +49,9 @@ class Vendor:
         with suppress(ConnectionError):
             await writer.wait_closed()
 
-    async def _stream(self, call: dict[str, object], reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+    async def _stream(
+        self, call: dict[str, object], reader: asyncio.StreamReader, writer: asyncio.StreamWriter
+    ) -> None:
         names = ("event_id", "tenant_id", "model", "input_tokens")
         line = VendorLine(**{name: call[name] for name in names})  # type: ignore[arg-type]
         self.lines.append(line)
