@@ -7,7 +7,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-from cluster.costs.models import Knowledge
+from cluster.costs.models import NANOUSD_PER_USD, Knowledge
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -104,6 +104,25 @@ def compare(
     for answer in answers:
         _compare_answer(result, answer, events, lines)
     return result
+
+
+def compare_months(rows: Sequence[Mapping[str, Any]], windows: Sequence[Mapping[str, Any]]) -> list[str]:
+    """Return the tenants' months in which the journal's events and the backend's windows differ."""
+    journal: Counter[tuple[str, str]] = Counter()
+    backend: Counter[tuple[str, str]] = Counter()
+    for row in rows:
+        journal[row["tenant_id"], f"{row['month'] // 100}-{row['month'] % 100:02d}"] += row["cost_nanousd"]
+    for window in windows:
+        first, last = window["metadata"]["windowStart"][:7], window["timestamp"][:7]
+        if first != last:
+            return [f"{window['tenantId']}: a window from {first} ends in {last}"]
+        backend[window["tenantId"], last] += round(window["costUsd"] * NANOUSD_PER_USD)
+    keys = sorted({*journal, *backend})
+    return [
+        f"{tenant} in {month}: journal {journal[tenant, month]}, backend {backend[tenant, month]} nUSD"
+        for tenant, month in keys
+        if journal[tenant, month] != backend[tenant, month]
+    ]
 
 
 def _compare_lines(result: Comparison, vendor: Sequence[VendorCost], events: Mapping[str, BookedEvent]) -> None:

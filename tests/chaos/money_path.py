@@ -19,7 +19,7 @@ from typing import Any
 from cluster.costs.journal_reader import JournalReader
 from cluster.lab.stack.backend_peer import BackendPeer
 from routing.catalogue import load_catalogue
-from tests.chaos.books import ClientAnswer, Comparison, VendorCost, compare
+from tests.chaos.books import ClientAnswer, Comparison, VendorCost, compare, compare_months
 from tests.chaos.costs_process import JOURNAL_BUSY, CostsPlan, serve_costs
 from tests.chaos.leaf_process import LeafPlan, serve_leaf
 from tests.chaos.processes import POLL_S, ForkServer, ended, kill, send_signal, stop
@@ -57,6 +57,7 @@ class MoneyPathResult:
     comparison: Comparison
     kills: Counter[str]
     counts: dict[str, float]
+    months: int
     seconds: float
 
 
@@ -72,6 +73,7 @@ class MoneyPath:
     routers: list[ForkServerProcess] = field(default_factory=list)
     leaves: list[ForkServerProcess] = field(default_factory=list)
     started: int = 0
+    months: int = 0
 
     async def run(self, vendor: Vendor) -> MoneyPathResult:
         """Live the schedule, let everything settle, and compare."""
@@ -86,7 +88,9 @@ class MoneyPath:
         comparison = await self._compare(vendor)
         counts = json.loads((self.settings.directory / "counts.json").read_text("utf-8"))
         seconds = time.monotonic() - started_s
-        return MoneyPathResult(comparison=comparison, kills=self.kills, counts=counts, seconds=seconds)
+        return MoneyPathResult(
+            comparison=comparison, kills=self.kills, counts=counts, months=self.months, seconds=seconds
+        )
 
     async def _live(self, plan: CostsPlan, life: Life, rng: random.Random) -> None:
         plan.address.unlink(missing_ok=True)
@@ -171,7 +175,13 @@ class MoneyPath:
         settled = [row for row in rows if row["outcome"] is not None]
         comparison = compare(costs, settled, await self.backend.totals_nanousd(), list(self._answers()))
         comparison.differences += self.differences + [f"{event_id}: still open" for event_id in open_intents]
+        comparison.differences += compare_months(settled, await self._windows())
+        self.months = len({row["month"] for row in settled})
         return comparison
+
+    async def _windows(self) -> list[dict[str, Any]]:
+        tenants = [f"tenant-{number:02d}" for number in range(TENANTS)]
+        return [event for tenant in tenants for event in await self.backend.events(tenant)]
 
     def _answers(self) -> list[ClientAnswer]:
         logs = sorted(self.settings.directory.glob("answers-*.log"))

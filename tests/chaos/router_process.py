@@ -12,8 +12,9 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+from cluster.aggregator.messages import pack_entries, unpack_receipts
 from cluster.aggregator.outbox import CostOutbox
-from cluster.aggregator.transport import CostTransport
+from cluster.aggregator.transport import CostTransport, connect
 from cluster.costs.models import Entry, Receipt
 from deployments.gateway.metering import BillingContext, Meter, MeteredAttempt
 from routing.catalogue import load_catalogue
@@ -57,7 +58,8 @@ class RouterProcess:
     def __init__(self, plan: RouterPlan) -> None:
         self._plan = plan
         self._rng = random.Random(plan.seed)
-        self._transport = CostTransport(AddressFile(plan.address).find, _no_actor)
+        self._address = AddressFile(plan.address)
+        self._transport = CostTransport(self._address.find, self._call)
         self._outbox = RouterCosts(self._transport.write, timeout_s=5.0)
         self._models = load_catalogue()
         self._meter = Meter(self._outbox, self._models, frozenset(), plan.grace_s, time.time)
@@ -72,6 +74,14 @@ class RouterProcess:
         while self._outbox.waiting:
             await self._outbox.aclose()
         await self._transport.aclose()
+
+    async def _call(self, entries: list[Entry]) -> Sequence[Receipt]:
+        """Write entries as an actor call does, while a busy machine lets no connection be made in time."""
+        connection = await connect(await self._address.find())
+        try:
+            return unpack_receipts(await connection.exchange(pack_entries(entries)))
+        finally:
+            await connection.aclose()
 
     async def _client(self, number: int) -> None:
         while not self._ending.is_set():
@@ -114,10 +124,6 @@ class RouterProcess:
                         return
         except (OSError, asyncio.IncompleteReadError):
             raise ReplicaLost from None
-
-
-async def _no_actor(entries: list[Entry]) -> Sequence[Receipt]:
-    raise CostsUnavailable(retry_after_s=0.1)
 
 
 def _tenant(name: str) -> Tenant:

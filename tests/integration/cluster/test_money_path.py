@@ -19,11 +19,14 @@ KILLS = len(POINTS) + 6
 @pytest.mark.kills
 async def test_books_agree_after_a_kill_at_each_point_of_the_money_path(tmp_path: Path) -> None:
     schedule = lives(KILLS, seed=7, among=SHORT)
-    result = await run_money_path(MoneyPathSettings(directory=tmp_path, schedule=schedule, seed=7))
+    result = await run_money_path(
+        MoneyPathSettings(directory=tmp_path, schedule=schedule, seed=7, month_ends_after_s=10.0)
+    )
     table = money_path_table(result, seed=7)
     assert result.comparison.differences == [], table
     assert result.comparison.answers["ok"] > 100, table
     assert {*POINTS, "router killed", "leaf killed"} <= set(result.kills), table
+    assert result.months == 2, "the run passes the end of a month"
     assert result.counts["unexpected_duplicates"] == result.counts["parked_windows"] == 0
 
 
