@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from tests.chaos.books import Comparison
 from tests.chaos.money_path import MoneyPathResult
+from tests.chaos.system import SystemResult
 
 DIFFERENCES_SHOWN = 30
 
@@ -14,6 +15,15 @@ def money_path_table(result: MoneyPathResult, seed: int) -> str:
     lines = [f"## Money path, seed {seed}, {result.seconds:.0f} s", f"faults: {kills}", *rows(result.comparison)]
     counts = {name: value for name, value in sorted(result.counts.items()) if value}
     return "\n".join([*lines, f"counters of the last aggregator: {counts}", *differences(result.comparison), ""])
+
+
+def system_table(result: SystemResult, seed: int) -> str:
+    """Return the table of one run of the whole system."""
+    faults = ", ".join(f"{times} x {fault}" for fault, times in sorted(result.faults.items()))
+    statuses = ", ".join(f"{times} x {status}" for status, times in sorted(result.statuses.items()))
+    lines = [f"## Whole system, seed {seed}, {result.seconds:.0f} s", f"faults: {faults}", f"responses: {statuses}"]
+    client_faults = [f"CLIENT FAULTS: {len(result.client_faults)}", *result.client_faults[:DIFFERENCES_SHOWN]]
+    return "\n".join([*lines, *rows(result.comparison), *differences(result.comparison), *client_faults, ""])
 
 
 def rows(result: Comparison) -> list[str]:
